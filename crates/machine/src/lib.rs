@@ -1,0 +1,59 @@
+//! The words that every Balcony machine shares.
+//!
+//! A *machine* is protocol logic without IO: bytes (or decisions) and the current time go in, bytes and decisions come
+//! out. This crate holds the vocabulary that all of them speak, and nothing else:
+//!
+//! - [`Instant`] and [`Deadline`]: time is an argument, never asked for.
+//! - [`Progress`] and [`On`]: what one step of a byte machine achieved.
+//! - [`Ticket`]: the name of a question whose answer may take long.
+//! - [`Limits`] and [`XmlLimits`]: everything has a bound.
+//! - [`Secret`]: a value that never prints and is erased when dropped.
+//! - [`Seed`]: randomness is an argument too.
+//!
+//! # The shape of a byte machine
+//!
+//! ```
+//! use balcony_machine::{Deadline, Instant, Progress};
+//!
+//! /// Counts lines: the smallest machine there is.
+//! struct Lines(u64);
+//!
+//! impl Lines {
+//!     fn advance(&mut self, _now: Instant, input: &mut &[u8], _out: &mut Vec<u8>) -> Progress<u64> {
+//!         match input.iter().position(|&b| b == b'\n') {
+//!             Some(end) => {
+//!                 *input = &input[end + 1..];
+//!                 self.0 += 1;
+//!                 Progress::Event(self.0)
+//!             }
+//!             None => {
+//!                 *input = &[];
+//!                 Progress::NeedInput
+//!             }
+//!         }
+//!     }
+//! }
+//!
+//! let (mut machine, mut input, mut out) = (Lines(0), &b"one\ntwo\nth"[..], Vec::new());
+//! let now = Instant::ZERO;
+//! assert_eq!(machine.advance(now, &mut input, &mut out), Progress::Event(1));
+//! assert_eq!(machine.advance(now, &mut input, &mut out), Progress::Event(2));
+//! assert_eq!(machine.advance(now, &mut input, &mut out), Progress::NeedInput);
+//! assert!(input.is_empty());
+//! ```
+#![no_std]
+#![forbid(unsafe_code)]
+
+extern crate alloc;
+
+mod limits;
+mod progress;
+mod secret;
+mod seed;
+mod time;
+
+pub use limits::{Limits, XmlLimits};
+pub use progress::{ApiMisuse, On, Progress, Ticket};
+pub use secret::Secret;
+pub use seed::{Random, Seed};
+pub use time::{Deadline, Instant, Reason};

@@ -1,0 +1,72 @@
+use core::time::Duration;
+
+/// Bounds on one top-level XML element (a stanza, a nonza or the stream header).
+///
+/// Past any of them the stream ends with `policy-violation` (RFC 6120 section 4.9.3.14).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct XmlLimits {
+    /// Bytes, from `<` to the closing `>`. RFC 6120 section 13.12 wants at least 10,000 for stanzas.
+    pub bytes: usize,
+    /// Levels of elements, the top-level element being the first.
+    pub depth: usize,
+    /// Attributes (namespace declarations among them) of one element.
+    pub attributes: usize,
+    /// Elements and runs of text together.
+    pub nodes: usize,
+}
+
+impl XmlLimits {
+    /// What a peer may send before it has authenticated: enough for every negotiation, too little to hurt.
+    pub const UNAUTHENTICATED: XmlLimits = XmlLimits { bytes: 10_000, depth: 8, attributes: 32, nodes: 64 };
+    /// What an authenticated peer may send.
+    pub const STANZA: XmlLimits = XmlLimits { bytes: 262_144, depth: 64, attributes: 64, nodes: 4_096 };
+}
+
+/// The bounds of a machine. Each has a default that suits a public server; lower them for a device.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Limits {
+    /// One element before authentication.
+    pub before_auth: XmlLimits,
+    /// One element after it.
+    pub after_auth: XmlLimits,
+    /// From the first byte to the bound resource; past it the stream ends with `connection-timeout`.
+    pub negotiation: Duration,
+    /// From our closing tag to the peer's; past it the transport is closed (RFC 6120 section 4.4).
+    pub closing: Duration,
+    /// Silence after which an established peer is taken for dead; `None` never asks.
+    pub idle: Option<Duration>,
+    /// How long an ask may stay unanswered before what waits for it fails.
+    pub answer: Duration,
+    /// Failed authentications on one stream; the last one ends it with `policy-violation` (RFC 6120 section 6.4.4).
+    pub sasl_attempts: u8,
+    /// Refused binds on one stream; the last one ends it with `policy-violation` (RFC 6120 section 7.7.2.3).
+    pub bind_attempts: u8,
+    /// Bytes waiting to be written to one peer; past it the peer is dropped with `resource-constraint`.
+    pub output: usize,
+    /// Resources bound by one account at a time; past it binding gets `resource-constraint`.
+    pub resources: usize,
+    /// Entities that one resource may have sent directed presence to (RFC 6121 section 4.6).
+    pub directed: usize,
+    /// Asks that one account may have open.
+    pub asks: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            before_auth: XmlLimits::UNAUTHENTICATED,
+            after_auth: XmlLimits::STANZA,
+            negotiation: Duration::from_secs(60),
+            closing: Duration::from_secs(5),
+            idle: Some(Duration::from_secs(600)),
+            answer: Duration::from_secs(30),
+            sasl_attempts: 5,
+            bind_attempts: 5,
+            output: 1 << 20,
+            resources: 64,
+            directed: 1_024,
+            asks: 256,
+        }
+    }
+}

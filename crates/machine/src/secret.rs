@@ -1,0 +1,45 @@
+use core::fmt;
+
+use zeroize::Zeroize;
+
+/// A value that never shows in `Debug` output and is erased from memory when dropped.
+///
+/// ```
+/// use balcony_machine::Secret;
+///
+/// let password = Secret::new(String::from("pencil"));
+/// assert_eq!(format!("{password:?}"), "Secret(..)");
+/// assert_eq!(password.expose(), "pencil");
+/// ```
+#[derive(Clone)]
+pub struct Secret<T: Zeroize>(T);
+
+impl<T: Zeroize> Secret<T> {
+    /// Wraps `value`.
+    pub fn new(value: T) -> Self {
+        Secret(value)
+    }
+
+    /// The value itself. Keep the borrow short, and never print or store what it gives.
+    pub fn expose(&self) -> &T {
+        &self.0
+    }
+}
+
+impl<T: Zeroize> Drop for Secret<T> {
+    fn drop(&mut self) {
+        self.0.zeroize();
+    }
+}
+
+impl<T: Zeroize> fmt::Debug for Secret<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(..)")
+    }
+}
+
+impl<T: Zeroize> From<T> for Secret<T> {
+    fn from(value: T) -> Self {
+        Secret(value)
+    }
+}
