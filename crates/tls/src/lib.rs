@@ -1,0 +1,62 @@
+//! TLS for XMPP streams (RFC 6120 section 5, RFC 7590, XEP-0368) as bytes to bytes.
+//!
+//! A [`Session`] is one TLS connection, of either side. Ciphertext goes in and plaintext comes out, plaintext goes in
+//! and ciphertext comes out; sockets are the caller's. The TLS itself is rustls: versions 1.2 and 1.3, with
+//! forward secrecy and authenticated encryption only. The extended master secret is required of TLS 1.2, so that
+//! every session can be bound to SASL (RFC 9266).
+//!
+//! Unlike the other protocol crates this one needs `std`, and rustls asks the operating system for randomness and,
+//! to check certificates, for the time.
+//!
+//! ```
+//! use balcony_tls::{ClientConfig, ServerConfig, Session, Status};
+//!
+//! # fn main() -> Result<(), balcony_tls::Error> {
+//! # #[cfg(feature = "rcgen")] {
+//! let (certificate, key) = balcony_tls::self_signed(&["example.org"])?;
+//! let server = ServerConfig::from_pem(certificate.as_bytes(), key.expose().as_bytes())?;
+//! let client = ClientConfig::builder().roots_pem(certificate.as_bytes())?.build()?;
+//!
+//! let mut server = Session::server(&server)?;
+//! let mut client = Session::client(&client, "example.org")?;
+//!
+//! // Two buffers stand for the network. The client speaks first.
+//! let (mut up, mut down, mut plain) = (Vec::new(), Vec::new(), Vec::new());
+//! client.read(&mut &[][..], &mut plain, &mut up)?;
+//! while server.established().is_none() {
+//!     server.read(&mut &std::mem::take(&mut up)[..], &mut plain, &mut down)?;
+//!     client.read(&mut &std::mem::take(&mut down)[..], &mut plain, &mut up)?;
+//! }
+//!
+//! client.write(b"<presence/>", &mut up)?;
+//! assert_eq!(server.read(&mut &up[..], &mut plain, &mut down)?, Status::Established);
+//! assert_eq!(plain, b"<presence/>");
+//! # }
+//! # Ok(())
+//! # }
+//! ```
+#![forbid(unsafe_code)]
+
+extern crate alloc;
+
+mod client;
+mod error;
+mod established;
+mod name;
+mod pem;
+#[cfg(feature = "rcgen")]
+mod self_signed;
+mod server;
+mod session;
+mod verify;
+
+pub use client::{ClientConfig, ClientConfigBuilder};
+pub use error::{ConfigError, Error, Refusal};
+pub use established::Established;
+#[cfg(feature = "rcgen")]
+pub use self_signed::self_signed;
+pub use server::ServerConfig;
+pub use session::{Session, Status};
+
+/// What clients and servers call the protocol of a client-to-server stream in ALPN (XEP-0368).
+pub const ALPN_CLIENT: &[u8] = b"xmpp-client";

@@ -1,0 +1,67 @@
+use alloc::sync::Arc;
+use core::fmt;
+
+use rustls::client::verify_server_name;
+use rustls::crypto::ring;
+use rustls::pki_types::CertificateDer;
+use rustls::server::ParsedCertificate;
+
+use crate::{ALPN_CLIENT, ConfigError, Error, name, pem};
+
+/// What all TLS sessions of a server share: its certificate and key. Cloning is cheap.
+///
+/// Clients that offer ALPN must offer `xmpp-client` (XEP-0368); clients that offer none, as with STARTTLS, are welcome.
+/// Sessions are resumed with stateless tickets under keys that rotate and are never stored.
+#[derive(Clone)]
+pub struct ServerConfig {
+    pub(crate) tls: Arc<rustls::ServerConfig>,
+    certificate: CertificateDer<'static>,
+}
+
+impl ServerConfig {
+    /// The server with this certificate, followed by the authorities that signed it if there are any, and its private
+    /// key (PKCS #8, PKCS #1 or SEC 1), all in PEM. Both may stand in one file, which is then passed twice.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Config`] with a text that says what is missing or does not fit.
+    pub fn from_pem(cert_chain_pem: &[u8], key_pem: &[u8]) -> Result<ServerConfig, Error> {
+        let chain = pem::certificates(cert_chain_pem)?;
+        let key = pem::private_key(key_pem)?;
+        let certificate = chain[0].clone();
+        let provider = Arc::new(ring::default_provider());
+        let mut tls = rustls::ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .map_err(|error| Error::from_rustls(error, None))?
+            .with_no_client_auth()
+            .with_single_cert(chain, key)
+            .map_err(unusable)?;
+        tls.alpn_protocols = [ALPN_CLIENT.into()].into();
+        tls.ticketer = ring::Ticketer::new().map_err(|error| Error::from_rustls(error, None))?;
+        tls.require_ems = true;
+        Ok(ServerConfig { tls: Arc::new(tls), certificate })
+    }
+
+    /// Whether clients will find `domain` among the names of the certificate. Ask it for each domain when the server
+    /// starts: otherwise the first to notice is a user.
+    #[must_use]
+    pub fn covers(&self, domain: &str) -> bool {
+        let Ok(reference) = name::reference(domain) else { return false };
+        ParsedCertificate::try_from(&self.certificate)
+            .is_ok_and(|certificate| verify_server_name(&certificate, &reference).is_ok())
+    }
+}
+
+fn unusable(error: rustls::Error) -> ConfigError {
+    match error {
+        rustls::Error::InconsistentKeys(_) => ConfigError::KeyMismatch,
+        rustls::Error::InvalidCertificate(reason) => ConfigError::BadCertificate(alloc::format!("{reason}")),
+        other => ConfigError::BadKey(alloc::format!("{other}")),
+    }
+}
+
+impl fmt::Debug for ServerConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ServerConfig").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,232 @@
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::fmt;
+use std::io::{BufRead as _, Write as _};
+
+use balcony_machine::ApiMisuse;
+use rustls::{ClientConnection, Connection, ServerConnection};
+
+use crate::{ALPN_CLIENT, ClientConfig, Error, Established, ServerConfig, name};
+
+/// One TLS connection, of either side.
+///
+/// ```text
+///                  read                          read                  close_notify
+/// Handshaking ────────────▶ Established ────────────────────▶ PeerClosed
+///      │                         │ ▲ write (also after PeerClosed, until close)
+///      └───────── Err, for good ─┘
+/// ```
+///
+/// Memory is bounded: rustls holds at most one incomplete record (about 18 KiB) or handshake message (64 KiB), and
+/// nothing that has been decrypted or encrypted stays inside.
+pub struct Session {
+    connection: Box<Connection>,
+    /// The reference identity, on a client.
+    domain: Option<Box<str>>,
+    established: Option<Box<Established>>,
+    peer_closed: bool,
+    closed: bool,
+    error: Option<Error>,
+}
+
+/// Where a [`Session`] stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Status {
+    /// The handshake goes on; nothing can be written yet.
+    Handshaking,
+    /// Data flow both ways.
+    Established,
+    /// The peer has said that it sends no more (`close_notify`); what follows is ignored. Close the session, too.
+    PeerClosed,
+}
+
+impl Session {
+    /// The client's side of a session with the server of the XMPP domain `domain`: the certificate must be for it, whatever
+    /// host the connection goes to (RFC 6120 section 13.7.2.1), and the server is told it (SNI, XEP-0368).
+    ///
+    /// Call [`read`](Session::read) with no input to get the first bytes.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Domain`] if no certificate can be for `domain`.
+    pub fn client(config: &ClientConfig, domain: &str) -> Result<Session, Error> {
+        let reference = name::reference(domain)?;
+        let alpn = if config.alpn { [ALPN_CLIENT.into()].into() } else { Vec::new() };
+        let connection = ClientConnection::new_with_alpn(Arc::clone(&config.tls), reference, alpn)
+            .map_err(|error| Error::from_rustls(error, Some(domain)))?;
+        Ok(Session::new(connection.into(), Some(domain.into())))
+    }
+
+    /// The server's side of a session.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Protocol`] if the operating system gives no randomness.
+    pub fn server(config: &ServerConfig) -> Result<Session, Error> {
+        let connection = ServerConnection::new(Arc::clone(&config.tls))
+            .map_err(|error| Error::from_rustls(error, None))?;
+        Ok(Session::new(connection.into(), None))
+    }
+
+    fn new(connection: Connection, domain: Option<Box<str>>) -> Session {
+        Session {
+            connection: Box::new(connection),
+            domain,
+            established: None,
+            peer_closed: false,
+            closed: false,
+            error: None,
+        }
+    }
+
+    /// Takes ciphertext from the peer, all of it: appends what it says to `plain`, and what TLS itself answers
+    /// (handshake, alerts) to `out`. Once with no input, it starts a client.
+    ///
+    /// `plain` grows by at most the length of `input` and one record.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with the peer or its certificate, for good; the alert, if there is one, is in `out`, and what came before the fault
+    /// in `plain`.
+    pub fn read(
+        &mut self,
+        input: &mut &[u8],
+        plain: &mut Vec<u8>,
+        out: &mut Vec<u8>,
+    ) -> Result<Status, Error> {
+        if let Some(error) = &self.error {
+            return Err(error.clone());
+        }
+        // An empty read would mean the end of input to rustls; that is `eof`.
+        while !input.is_empty() && !self.peer_closed {
+            let taken = self.connection.read_tls(input);
+            let result = self.connection.process_new_packets();
+            self.drain(plain);
+            match result {
+                Ok(state) => self.peer_closed = state.peer_has_closed(),
+                Err(error) => {
+                    self.flush(out);
+                    let error = Error::from_rustls(error, self.domain.as_deref());
+                    return Err(self.fail(error));
+                }
+            }
+            if let Err(error) = taken {
+                return Err(self.fail(Error::Protocol(alloc::format!("{error}"))));
+            }
+        }
+        if self.peer_closed {
+            *input = &[];
+        }
+        self.flush(out);
+        if self.established.is_none() && !self.connection.is_handshaking() {
+            self.established = Some(Box::new(Established::of(&self.connection)));
+        }
+        Ok(self.status())
+    }
+
+    /// The transport has ended: there will be no more input.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Truncated`] if the peer had not announced it with a `close_notify`: somebody else may have cut the
+    /// connection. It does no harm when the XMPP stream was closed before.
+    pub fn eof(&mut self) -> Result<Status, Error> {
+        match &self.error {
+            Some(error) => Err(error.clone()),
+            None if self.peer_closed => Ok(Status::PeerClosed),
+            None => Err(self.fail(Error::Truncated)),
+        }
+    }
+
+    /// Encrypts `plain` and appends it to `out`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Misuse`] before the handshake is over and after [`close`](Session::close); the session is unchanged. Any
+    /// other error is the one that ended the session.
+    pub fn write(&mut self, mut plain: &[u8], out: &mut Vec<u8>) -> Result<(), Error> {
+        if let Some(error) = &self.error {
+            return Err(error.clone());
+        }
+        if self.established.is_none() {
+            return Err(ApiMisuse("nothing can be written before the TLS handshake is over").into());
+        }
+        if self.closed {
+            return Err(ApiMisuse("nothing can be written after the TLS session was closed").into());
+        }
+        while !plain.is_empty() {
+            // It takes as much as its buffer holds (64 KiB), which the flush empties.
+            match self.connection.writer().write(plain) {
+                Ok(taken) if taken > 0 => plain = &plain[taken..],
+                Ok(_) => return Err(self.fail(Error::Protocol("the TLS session takes no more data".into()))),
+                Err(error) => return Err(self.fail(Error::Protocol(alloc::format!("{error}")))),
+            }
+            self.flush(out);
+        }
+        Ok(())
+    }
+
+    /// Says that no more will be written, with a `close_notify` in `out`; the second time nothing. Then write `out`, and
+    /// read on until [`Status::PeerClosed`] or a deadline before ending the transport (RFC 6120 section 4.4).
+    pub fn close(&mut self, out: &mut Vec<u8>) {
+        if self.error.is_none() && !self.closed {
+            self.closed = true;
+            self.connection.send_close_notify();
+            self.flush(out);
+        }
+    }
+
+    /// What was agreed on, once the handshake is over.
+    #[must_use]
+    pub fn established(&self) -> Option<&Established> {
+        self.established.as_deref()
+    }
+
+    fn status(&self) -> Status {
+        match (self.peer_closed, &self.established) {
+            (true, _) => Status::PeerClosed,
+            (false, Some(_)) => Status::Established,
+            (false, None) => Status::Handshaking,
+        }
+    }
+
+    fn fail(&mut self, error: Error) -> Error {
+        self.error = Some(error.clone());
+        error
+    }
+
+    /// Moves what was decrypted to `plain`: rustls takes no more input while 16 KiB of it lie about.
+    fn drain(&mut self, plain: &mut Vec<u8>) {
+        let mut reader = self.connection.reader();
+        while let Ok(chunk) = reader.fill_buf() {
+            let length = chunk.len();
+            if length == 0 {
+                break;
+            }
+            plain.extend_from_slice(chunk);
+            reader.consume(length);
+        }
+    }
+
+    /// Moves what rustls has to send to `out`.
+    fn flush(&mut self, out: &mut Vec<u8>) {
+        while self.connection.wants_write() {
+            if self.connection.write_tls(out).is_err() {
+                break;
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Session")
+            .field("domain", &self.domain)
+            .field("established", &self.established)
+            .field("peer_closed", &self.peer_closed)
+            .field("closed", &self.closed)
+            .field("error", &self.error)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,64 @@
+//! What is said of configurations that cannot work.
+#![allow(clippy::unwrap_used, reason = "these are tests")]
+
+mod common;
+
+use balcony_tls::{ClientConfig, ConfigError, Error, ServerConfig};
+use common::{IDENTITY, SERVER};
+
+fn server(certificate: &str, key: &str) -> ConfigError {
+    match ServerConfig::from_pem(certificate.as_bytes(), key.as_bytes()) {
+        Err(Error::Config(error)) => error,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn each_fault_of_a_servers_identity_has_its_name() {
+    let (certificate, key) = (&*IDENTITY.0, &*IDENTITY.1);
+    let (other, _) = balcony_tls::self_signed(&["example.net"]).unwrap();
+    let locked = key.replace("PRIVATE KEY", "ENCRYPTED PRIVATE KEY");
+    let emptied = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+    let torn = &certificate[..certificate.len() / 2];
+
+    assert_eq!(server("", key), ConfigError::NoCertificate);
+    assert_eq!(server(key, certificate), ConfigError::NoCertificate);
+    assert_eq!(server(certificate, certificate), ConfigError::NoKey);
+    assert_eq!(server(certificate, &locked), ConfigError::EncryptedKey);
+    assert_eq!(server(&other, key), ConfigError::KeyMismatch);
+    // The authority first and the server's own after it: a common mistake.
+    assert_eq!(server(&[&other, certificate].concat(), key), ConfigError::KeyMismatch);
+    assert!(matches!(server(emptied, key), ConfigError::BadCertificate(_)));
+    assert!(matches!(server(torn, key), ConfigError::BadPem(_)));
+    let broken_key = "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n";
+    assert!(matches!(server(certificate, broken_key), ConfigError::BadKey(_)));
+}
+
+#[test]
+fn certificate_and_key_may_share_a_file() {
+    let both = [&*IDENTITY.1, &*IDENTITY.0].concat();
+    assert!(ServerConfig::from_pem(both.as_bytes(), both.as_bytes()).is_ok());
+}
+
+#[test]
+fn a_client_that_trusts_nobody_is_not_built() {
+    assert!(matches!(ClientConfig::builder().build(), Err(Error::Config(ConfigError::NoRoots))));
+    let nothing = ClientConfig::builder().roots_pem(b"nothing");
+    assert!(matches!(nothing, Err(Error::Config(ConfigError::NoCertificate))));
+}
+
+#[test]
+fn a_server_knows_its_names() {
+    assert!(SERVER.covers("example.org") && SERVER.covers("localhost"));
+    assert!(!SERVER.covers("im.example.org") && !SERVER.covers("no such name"));
+}
+
+#[test]
+fn errors_are_one_line_and_secrets_stay_in() {
+    let (_, key) = balcony_tls::self_signed(&["example.org"]).unwrap();
+    assert_eq!(format!("{key:?}"), "Secret(..)");
+    assert_eq!(format!("{:?}", *SERVER), "ServerConfig { .. }");
+    for error in [ConfigError::NoKey, ConfigError::KeyMismatch, ConfigError::EncryptedKey] {
+        assert!(!Error::from(error).to_string().contains('\n'));
+    }
+}
