@@ -1,0 +1,309 @@
+use alloc::borrow::Cow;
+use alloc::vec::Vec;
+
+use balcony_machine::XmlLimits;
+
+use crate::builder::Builder;
+use crate::tokenizer::{Event, Tokenizer};
+use crate::tree::Tree;
+use crate::{ElementRef, ReadError};
+
+/// However generous the limits, positions in an element fit into 32 bits.
+const MAX_BYTES: usize = 1 << 30;
+
+/// Cuts a stream into its parts: the header, whole top-level elements, the closing tag (RFC 6120 section 4).
+///
+/// Give it bytes as they come. Where they are cut makes no difference, to errors neither. A restarted stream is a new
+/// stream: give it a new reader (RFC 6120 section 4.3.3).
+///
+/// White space before the header and between elements is skipped. An element is held until it is complete, its exact
+/// bytes beside its parsed form, so the memory taken is at most a small multiple of [`XmlLimits::bytes`]; between
+/// elements it is a few kilobytes.
+///
+/// ```
+/// use balcony_machine::XmlLimits;
+/// use balcony_xml::{ReadError, Reader, Token};
+///
+/// let mut reader = Reader::new(XmlLimits::STANZA);
+/// let mut input = &b"<s:stream xmlns:s='http://etherx.jabber.org/streams' xmlns='jabber:client'>\
+///     <message to='juliet@capulet.example'><body>Art thou</body></message>  <!-- psst -->"[..];
+///
+/// assert_eq!(reader.read(&mut input), Ok(Some(Token::Header)));
+/// assert!(reader.header().is("stream", "http://etherx.jabber.org/streams"));
+///
+/// assert_eq!(reader.read(&mut input), Ok(Some(Token::Element)));
+/// assert_eq!(reader.element().attr("to"), Some("juliet@capulet.example"));
+/// assert_eq!(*reader.payload(), *b"<body>Art thou</body>");
+///
+/// assert_eq!(reader.read(&mut input), Err(ReadError::Restricted("a comment")));
+/// ```
+#[derive(Debug)]
+pub struct Reader {
+    limits: XmlLimits,
+    tokenizer: Tokenizer,
+    builder: Builder,
+    phase: Phase,
+    header: Tree,
+    /// From the first `<` of the token that is being read, or has just been.
+    raw: Vec<u8>,
+    /// Where in `raw` the start tag ends.
+    content: usize,
+    whitespace: u64,
+    error: Option<ReadError>,
+}
+
+/// A part of a stream, complete.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Token {
+    /// The stream header: [`Reader::header`].
+    Header,
+    /// A top-level element, a stanza or not: [`Reader::element`].
+    Element,
+    /// The closing stream tag. Nothing follows.
+    End,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    BeforeHeader,
+    /// The header was an empty tag, so its end follows at once.
+    EmptyStream,
+    /// Between top-level elements or inside of one.
+    Open,
+    /// `builder` and `raw` hold an element for the caller.
+    Complete,
+    Ended,
+}
+
+impl Reader {
+    /// A reader at the start of a stream.
+    #[must_use]
+    pub fn new(limits: XmlLimits) -> Reader {
+        Reader {
+            limits,
+            tokenizer: Tokenizer::new(),
+            builder: Builder::new(),
+            phase: Phase::BeforeHeader,
+            header: Tree::default(),
+            raw: Vec::new(),
+            content: 0,
+            whitespace: 0,
+            error: None,
+        }
+    }
+
+    /// Changes the limits, for what is read from now on.
+    pub fn set_limits(&mut self, limits: XmlLimits) {
+        self.limits = limits;
+    }
+
+    /// Takes input until one token is complete, and not a byte after its closing `>`: what follows belongs to the next
+    /// token, or to TLS. `None`: all input was taken, and more is needed. Input after [`Token::End`] is taken and
+    /// ignored (RFC 6120 section 4.4).
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError`] if the peer broke a rule or passed a limit, as soon as that is certain; from then on always the same.
+    pub fn read(&mut self, input: &mut &[u8]) -> Result<Option<Token>, ReadError> {
+        if let Some(error) = self.error {
+            return Err(error);
+        }
+        self.step(input).inspect_err(|error| {
+            self.error = Some(*error);
+            self.forget();
+            self.release();
+        })
+    }
+
+    fn step(&mut self, input: &mut &[u8]) -> Result<Option<Token>, ReadError> {
+        match self.phase {
+            Phase::Complete => {
+                self.forget();
+                self.phase = Phase::Open;
+            }
+            Phase::EmptyStream => {
+                self.phase = Phase::Ended;
+                return Ok(Some(Token::End));
+            }
+            Phase::Ended => {
+                *input = &[];
+                return Ok(None);
+            }
+            Phase::BeforeHeader | Phase::Open => {}
+        }
+        loop {
+            if self.raw.is_empty() && !self.skip_whitespace(input)? {
+                self.release();
+                return Ok(None);
+            }
+            let room = self.limits.bytes.min(MAX_BYTES).saturating_sub(self.raw.len());
+            let before = *input;
+            let mut slice = &before[..before.len().min(room)];
+            let offered = slice.len();
+            let event = self.tokenizer.next(&mut slice);
+            let (taken, rest) = before.split_at(offered - slice.len());
+            self.raw.extend_from_slice(taken);
+            *input = rest;
+            match event {
+                Ok(Some(event)) => {
+                    if let Some(token) = self.take(&event)? {
+                        return Ok(Some(token));
+                    }
+                }
+                Ok(None) if input.is_empty() => return Ok(None),
+                Ok(None) => return Err(ReadError::TooLong),
+                Err(error) => return Err(self.explain(error)),
+            }
+        }
+    }
+
+    /// Whether something else is left.
+    fn skip_whitespace(&mut self, input: &mut &[u8]) -> Result<bool, ReadError> {
+        let rest = input.iter().position(|byte| !matches!(byte, b' ' | b'\t' | b'\r' | b'\n'));
+        let (space, rest) = input.split_at(rest.unwrap_or(input.len()));
+        self.whitespace += space.len() as u64;
+        *input = rest;
+        match rest.first() {
+            None => Ok(false),
+            // A reference is text too, but it may be one that XMPP forbids.
+            Some(b'<' | b'&') => Ok(true),
+            Some(_) if self.phase == Phase::Open => Err(ReadError::StrayText),
+            // UTF-16 begins like this.
+            Some(0x00 | 0xfe | 0xff) => Err(ReadError::Encoding),
+            Some(_) => Err(ReadError::NotWellFormed("text before the stream header")),
+        }
+    }
+
+    fn take(&mut self, event: &Event) -> Result<Option<Token>, ReadError> {
+        let top = self.builder.depth() == 0;
+        match event {
+            Event::Declaration => self.raw.clear(),
+            // An empty CDATA section leaves no other trace.
+            Event::Open { .. } | Event::Close if top && self.raw.starts_with(b"<!") => {
+                return Err(ReadError::StrayText);
+            }
+            Event::Open { prefix, name } => {
+                let prefix = prefix.as_ref().map_or("", |prefix| prefix.as_str());
+                self.builder.open(prefix, name, &self.limits)?;
+            }
+            Event::Attribute { prefix, name, value } => {
+                let prefix = prefix.as_ref().map_or("", |prefix| prefix.as_str());
+                self.builder.attribute(prefix, name, value, &self.limits)?;
+            }
+            Event::Opened => {
+                self.builder.opened()?;
+                if self.phase == Phase::BeforeHeader {
+                    self.header = self.builder.finish_header();
+                    self.phase = if self.raw.ends_with(b"/>") { Phase::EmptyStream } else { Phase::Open };
+                    self.raw.clear();
+                    return Ok(Some(Token::Header));
+                }
+                if self.builder.depth() == 1 {
+                    self.content = self.raw.len();
+                }
+            }
+            Event::Text(_) if top => return Err(ReadError::StrayText),
+            Event::Text(text) => self.builder.text(text, &self.limits)?,
+            Event::Close if top => {
+                self.phase = Phase::Ended;
+                self.forget();
+                return Ok(Some(Token::End));
+            }
+            Event::Close => {
+                self.builder.close();
+                if self.builder.depth() == 0 {
+                    self.phase = Phase::Complete;
+                    return Ok(Some(Token::Element));
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// The tokenizer doesn't tell everything apart.
+    fn explain(&self, error: ReadError) -> ReadError {
+        let before_header = self.phase == Phase::BeforeHeader;
+        match *self.raw {
+            _ if before_header && self.raw.contains(&0) => ReadError::Encoding,
+            [.., b'<', b'!', byte] if byte.is_ascii_alphabetic() => {
+                ReadError::Restricted("a document type declaration")
+            }
+            [b'<', b'?', b'x', b'm', b'l', byte, ..]
+                if before_header && !matches!(byte, b' ' | b'\t' | b'\r' | b'\n' | b'?') =>
+            {
+                ReadError::Restricted("a processing instruction")
+            }
+            _ => error,
+        }
+    }
+
+    /// Drops the element.
+    fn forget(&mut self) {
+        self.raw.clear();
+        self.content = 0;
+        self.builder.clear();
+    }
+
+    /// Nothing is being read: keep little.
+    fn release(&mut self) {
+        self.tokenizer.release();
+        self.builder.shrink();
+        self.raw.shrink_to(1024);
+    }
+
+    /// The stream header, after [`Token::Header`] and for the reader's whole life: name, namespace and attributes.
+    #[must_use]
+    pub fn header(&self) -> ElementRef<'_> {
+        ElementRef { tree: &self.header, node: 0 }
+    }
+
+    /// The default namespace that the header declared, empty if none. In a stream in order it is the content namespace
+    /// (RFC 6120 section 4.8.2).
+    #[must_use]
+    pub fn content_namespace(&self) -> &str {
+        self.builder.content_namespace()
+    }
+
+    /// The last [`Token::Element`], until the next [`read`](Reader::read).
+    #[must_use]
+    pub fn element(&self) -> ElementRef<'_> {
+        ElementRef { tree: self.builder.tree(), node: 0 }
+    }
+
+    /// Its exact bytes, from `<` to `>`.
+    #[must_use]
+    pub fn raw(&self) -> &[u8] {
+        if self.phase == Phase::Complete { &self.raw } else { &[] }
+    }
+
+    /// Its content as XML that stands on its own in any element whose default namespace is the
+    /// [content namespace](Reader::content_namespace).
+    ///
+    /// Those are the exact bytes, unless the content depends on a prefix or a default namespace that was declared outside
+    /// of it, on the element's own start tag or the header; then it is written anew, without the declarations and
+    /// prefixes that nothing needs.
+    #[must_use]
+    pub fn payload(&self) -> Cow<'_, [u8]> {
+        let raw = self.raw();
+        if self.builder.borrows() {
+            let mut written = Vec::with_capacity(raw.len());
+            self.element().write_content(&mut written, self.content_namespace());
+            return Cow::Owned(written);
+        }
+        // No `<` can stand inside of an end tag, and an empty tag ends behind any other.
+        let end = memchr::memrchr(b'<', raw).unwrap_or_default();
+        Cow::Borrowed(raw.get(self.content..end).unwrap_or_default())
+    }
+
+    /// Bytes of white space skipped so far outside of top-level elements. Some peers send it to keep a connection alive
+    /// (RFC 6120 section 4.6.1).
+    #[must_use]
+    pub fn whitespace(&self) -> u64 {
+        self.whitespace
+    }
+
+    /// Hands out the complete element.
+    pub(crate) fn take_tree(mut self) -> Tree {
+        core::mem::take(self.builder.tree_mut())
+    }
+}
