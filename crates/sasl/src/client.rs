@@ -1,0 +1,326 @@
+use alloc::boxed::Box;
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt;
+
+use balcony_machine::{ApiMisuse, Secret};
+use subtle::ConstantTimeEq as _;
+
+use crate::hash::Digest;
+use crate::message::{Plain, check_authzid, check_username, text};
+use crate::scram::{self, ServerFinal, ServerFirst, escape, to_base64};
+use crate::{
+    BindingState, CredentialsError, Hash, MIN_ITERATIONS, Mechanism, SaltedPassword, prepare_password,
+};
+
+/// The highest iteration count that a client accepts unless told otherwise: about a tenth of a second of work on a
+/// fast machine. A server could otherwise keep a client busy for hours.
+pub const DEFAULT_MAX_ITERATIONS: u32 = 1_000_000;
+
+/// One try of one mechanism, from the client's side.
+///
+/// Send [`initial`](Self::initial) with `<auth/>`, hand each `<challenge/>` to [`challenge`](Self::challenge), and the
+/// data of `<success/>` to [`success`](Self::success). Only when that returns `Ok` is the user logged in: SCRAM
+/// authenticates the server too. The first error is final; every later call fails.
+///
+/// ```text
+/// SCRAM  Start ─initial→ First ─challenge→ Salting ─salted→ Final ─success with v=→ Ended
+///                                                             └─challenge with v=→ Proven ─success→ Ended
+/// PLAIN  Start ─initial→ Proven ─success→ Ended
+/// ```
+pub struct ClientExchange {
+    mechanism: Mechanism,
+    username: String,
+    /// Prepared.
+    password: Secret<String>,
+    authzid: Option<String>,
+    binding: BindingState,
+    nonce: String,
+    max_iterations: u32,
+    state: State,
+}
+
+enum State {
+    Start,
+    /// SCRAM's first message is out.
+    First {
+        bare: String,
+    },
+    /// The server's first message has come; the salted password is missing.
+    Salting {
+        hash: Hash,
+        auth_message: String,
+        without_proof: String,
+    },
+    /// The proof is out.
+    Final {
+        server_signature: Digest,
+    },
+    /// What this side needs to know has been shown (SCRAM) or said (PLAIN); `<success/>` is missing.
+    Proven,
+    /// Over, for good or ill.
+    Ended,
+}
+
+impl ClientExchange {
+    /// A new exchange for this account.
+    ///
+    /// `username` is the localpart, in its enforced form (RFC 6120 section 6.3.7); `authzid` is only for who wants to act
+    /// for someone else; `nonce` is random printable ASCII without commas, with 128 bits or more of randomness. `binding`
+    /// must be [`Use`](BindingState::Use) for a `-PLUS` mechanism, must not be for other SCRAM mechanisms, and doesn't
+    /// matter for PLAIN.
+    ///
+    /// # Errors
+    ///
+    /// [`SaslError::Password`] for an empty password or one with control characters, and [`SaslError::Misuse`] for all
+    /// else that is wrong with the arguments: names that are empty, too long (1023 bytes for the user, 3071 for the
+    /// authorization identity) or hold U+0000, a bad nonce, a binding that doesn't go with the mechanism.
+    pub fn new(
+        mechanism: Mechanism,
+        username: impl Into<String>,
+        password: Secret<String>,
+        authzid: Option<String>,
+        binding: BindingState,
+        nonce: impl Into<String>,
+    ) -> Result<Self, SaslError> {
+        let (username, nonce) = (username.into(), nonce.into());
+        check_username(&username).map_err(misuse)?;
+        authzid.as_deref().map_or(Ok(()), check_authzid).map_err(misuse)?;
+        scram::nonce(&nonce).map_err(misuse)?;
+        let binds = matches!(binding, BindingState::Use(_));
+        if mechanism != Mechanism::Plain && mechanism.is_plus() != binds {
+            return Err(misuse("channel binding goes with a -PLUS mechanism, and only with that"));
+        }
+        let password = match prepare_password(password.expose()) {
+            Ok(prepared) => Secret::new(prepared.into_owned()),
+            Err(error) => return Err(SaslError::Password(error)),
+        };
+        let (max_iterations, state) = (DEFAULT_MAX_ITERATIONS, State::Start);
+        Ok(ClientExchange { mechanism, username, password, authzid, binding, nonce, max_iterations, state })
+    }
+
+    /// Accepts up to this many iterations of PBKDF2, instead of [`DEFAULT_MAX_ITERATIONS`].
+    #[must_use]
+    pub fn with_max_iterations(self, max_iterations: u32) -> Self {
+        ClientExchange { max_iterations, ..self }
+    }
+
+    /// The mechanism.
+    #[must_use]
+    pub fn mechanism(&self) -> Mechanism {
+        self.mechanism
+    }
+
+    /// The initial response; `None` if it was taken before.
+    ///
+    /// It may go with `<auth/>`, which saves a round trip, or be kept for the server's empty challenge (RFC 6120 section
+    /// 6.4.2): then don't call this, and [`challenge`](Self::challenge) will return it. For PLAIN it holds the password.
+    pub fn initial(&mut self) -> Option<Vec<u8>> {
+        if !matches!(self.state, State::Start) {
+            return None;
+        }
+        if self.mechanism.hash().is_none() {
+            self.state = State::Proven;
+            let (authzid, username) = (self.authzid.as_deref(), self.username.as_str());
+            return Some(Plain { authzid, username, password: self.password.expose() }.write());
+        }
+        let bare = format!("n={},r={}", escape(&self.username), self.nonce);
+        let message = format!("{}{bare}", self.gs2_header());
+        self.state = State::First { bare };
+        Some(message.into_bytes())
+    }
+
+    /// Takes the data of a `<challenge/>`.
+    ///
+    /// # Errors
+    ///
+    /// [`Malformed`](SaslError::Malformed), [`Nonce`](SaslError::Nonce), [`Iterations`](SaslError::Iterations),
+    /// [`Refused`](SaslError::Refused) and [`NotProven`](SaslError::NotProven): all of them mean that the exchange is to
+    /// be aborted.
+    pub fn challenge(&mut self, data: &[u8]) -> Result<ClientStep, SaslError> {
+        if let (State::Start, []) = (&self.state, data) {
+            return self.initial().map(ClientStep::Send).ok_or(misuse(ENDED));
+        }
+        match core::mem::replace(&mut self.state, State::Ended) {
+            State::First { bare } => self.server_first(&bare, text(data).map_err(SaslError::Malformed)?),
+            // The server may send its last message as a challenge, and `<success/>` without data after that.
+            State::Final { server_signature } => {
+                verify(&server_signature, data)?;
+                self.state = State::Proven;
+                Ok(ClientStep::Send(Vec::new()))
+            }
+            State::Ended => Err(misuse(ENDED)),
+            State::Salting { .. } => Err(misuse("the salted password is missing")),
+            State::Start | State::Proven => Err(SaslError::Malformed("a challenge where none belongs")),
+        }
+    }
+
+    /// Takes the answer to [`ClientStep::AskSalted`].
+    ///
+    /// # Errors
+    ///
+    /// [`SaslError::Misuse`] if it wasn't asked for, or is for another hash.
+    pub fn salted(&mut self, salted: SaltedPassword) -> Result<ClientStep, SaslError> {
+        match core::mem::replace(&mut self.state, State::Ended) {
+            State::Salting { hash, auth_message, without_proof } if hash == salted.hash() => {
+                let client_key = salted.client_key();
+                let stored_key = hash.digest(client_key.as_slice());
+                let proof = client_key.xor(&hash.hmac(stored_key.as_slice(), &[auth_message.as_bytes()]));
+                let server_signature = hash.hmac(salted.server_key().as_slice(), &[auth_message.as_bytes()]);
+                self.state = State::Final { server_signature };
+                let message = format!("{without_proof},p={}", to_base64(proof.as_slice()));
+                Ok(ClientStep::Send(message.into_bytes()))
+            }
+            _ => Err(misuse("a salted password that was not asked for")),
+        }
+    }
+
+    /// Takes the data of `<success/>`: `None` if the element is empty, `Some` of nothing if it holds `=` (RFC 6120
+    /// section 6.4.6).
+    ///
+    /// # Errors
+    ///
+    /// [`NotProven`](SaslError::NotProven) if the server has not shown that it knows the password: then it is not the
+    /// server that it claims to be, and the stream must not go on. [`Malformed`](SaslError::Malformed) and
+    /// [`Refused`](SaslError::Refused) likewise.
+    pub fn success(&mut self, data: Option<&[u8]>) -> Result<(), SaslError> {
+        match (core::mem::replace(&mut self.state, State::Ended), data) {
+            (State::Final { server_signature }, Some(data)) => verify(&server_signature, data),
+            (State::Proven, None | Some([])) => Ok(()),
+            (State::Proven, Some(_)) => Err(SaslError::Malformed("data with success where none belongs")),
+            (State::Ended, _) => Err(misuse(ENDED)),
+            _ => Err(SaslError::NotProven),
+        }
+    }
+
+    fn gs2_header(&self) -> String {
+        let authzid = self.authzid.as_deref().map(|authzid| format!("a={}", escape(authzid)));
+        let authzid = authzid.unwrap_or_default();
+        match &self.binding {
+            BindingState::Unsupported => format!("n,{authzid},"),
+            BindingState::SupportedNotOffered => format!("y,{authzid},"),
+            BindingState::Use(binding) => format!("p={},{authzid},", binding.name()),
+        }
+    }
+
+    fn server_first(&mut self, bare: &str, message: &str) -> Result<ClientStep, SaslError> {
+        let ServerFirst { nonce, salt, iterations } =
+            ServerFirst::parse(message).map_err(SaslError::Malformed)?;
+        if nonce.len() <= self.nonce.len() || !nonce.starts_with(&self.nonce) {
+            return Err(SaslError::Nonce);
+        }
+        if !(MIN_ITERATIONS..=self.max_iterations).contains(&iterations) {
+            return Err(SaslError::Iterations(iterations));
+        }
+        let hash = self.mechanism.hash().ok_or(misuse(ENDED))?;
+        let mut binding = self.gs2_header().into_bytes();
+        if let BindingState::Use(channel) = &self.binding {
+            binding.extend_from_slice(channel.data());
+        }
+        let without_proof = format!("c={},r={nonce}", to_base64(binding));
+        let auth_message = format!("{bare},{message},{without_proof}");
+        self.state = State::Salting { hash, auth_message, without_proof };
+        Ok(ClientStep::AskSalted { hash, password: self.password.clone(), salt: salt.into(), iterations })
+    }
+}
+
+impl fmt::Debug for ClientExchange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = match self.state {
+            State::Start => "Start",
+            State::First { .. } => "First",
+            State::Salting { .. } => "Salting",
+            State::Final { .. } => "Final",
+            State::Proven => "Proven",
+            State::Ended => "Ended",
+        };
+        f.debug_struct("ClientExchange")
+            .field("mechanism", &self.mechanism)
+            .field("username", &self.username)
+            .field("state", &format_args!("{state}"))
+            .finish_non_exhaustive()
+    }
+}
+
+const ENDED: &str = "the exchange has ended";
+
+fn misuse(what: &'static str) -> SaslError {
+    SaslError::Misuse(ApiMisuse(what))
+}
+
+/// Checks the server's last message.
+fn verify(server_signature: &Digest, data: &[u8]) -> Result<(), SaslError> {
+    match text(data).and_then(ServerFinal::parse).map_err(SaslError::Malformed)? {
+        ServerFinal::Error(error) => Err(SaslError::Refused(error.into())),
+        ServerFinal::Verifier(signature) if server_signature.as_slice().ct_eq(&signature).into() => Ok(()),
+        ServerFinal::Verifier(_) => Err(SaslError::NotProven),
+    }
+}
+
+/// What a client does next.
+#[must_use]
+pub enum ClientStep {
+    /// Send this as a `<response/>`. It may be empty.
+    Send(Vec<u8>),
+    /// Compute [`salt_password`](crate::salt_password) of these where it may take long, and hand the result to
+    /// [`ClientExchange::salted`].
+    AskSalted {
+        /// The mechanism's hash.
+        hash: Hash,
+        /// The password, prepared.
+        password: Secret<String>,
+        /// The account's salt.
+        salt: Box<[u8]>,
+        /// The iteration count, within the bounds of the exchange.
+        iterations: u32,
+    },
+}
+
+impl fmt::Debug for ClientStep {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            // With PLAIN these bytes are the password.
+            ClientStep::Send(data) => write!(f, "Send({} bytes)", data.len()),
+            ClientStep::AskSalted { hash, iterations, .. } => {
+                write!(f, "AskSalted({hash:?}, {iterations} iterations)")
+            }
+        }
+    }
+}
+
+/// Why a client's exchange failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SaslError {
+    /// The caller did something that the documentation rules out.
+    Misuse(ApiMisuse),
+    /// The password can't be used.
+    Password(CredentialsError),
+    /// A message of the server breaks the syntax of the mechanism.
+    Malformed(&'static str),
+    /// The server's nonce doesn't continue ours: the message may be an old one, played again.
+    Nonce,
+    /// The server asks for fewer iterations than is safe, or for more than this client wants to work.
+    Iterations(u32),
+    /// The server refuses, and says why in its own words.
+    Refused(String),
+    /// The server has not shown that it knows the password.
+    NotProven,
+}
+
+impl fmt::Display for SaslError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            SaslError::Misuse(misuse) => misuse.fmt(f),
+            SaslError::Password(error) => error.fmt(f),
+            SaslError::Malformed(what) => write!(f, "malformed SASL message from the server: {what}"),
+            SaslError::Nonce => f.write_str("the server's nonce does not continue the client's"),
+            SaslError::Iterations(count) => write!(f, "the server asks for {count} iterations"),
+            SaslError::Refused(error) => write!(f, "the server refuses: {error:?}"),
+            SaslError::NotProven => f.write_str("the server has not proven that it knows the password"),
+        }
+    }
+}
+
+impl core::error::Error for SaslError {}

@@ -1,0 +1,265 @@
+use alloc::boxed::Box;
+use alloc::string::String;
+use core::fmt;
+
+use balcony_machine::Secret;
+use subtle::ConstantTimeEq as _;
+
+use crate::hash::Digest;
+use crate::{Hash, prepare_password};
+
+/// Bytes of random salt that a new account should get, and that [`fake_keys`] pretends.
+pub const SALT_LENGTH: usize = 16;
+
+/// The lowest iteration count (RFC 5802 section 5.1, RFC 7677 section 4): servers announce no less, clients refuse less.
+pub const MIN_ITERATIONS: u32 = 4096;
+
+/// What a server stores of a password for one hash (RFC 5802 section 3).
+///
+/// The password can't be read back, but who steals the keys can guess at it offline, and can pose as the server: keep
+/// them as secret as the password. `Debug` hides them.
+#[derive(Clone)]
+pub struct ScramKeys {
+    iterations: u32,
+    salt: Box<[u8]>,
+    stored_key: Digest,
+    server_key: Digest,
+}
+
+impl ScramKeys {
+    /// Derives the keys of a password. **Slow** (PBKDF2): never call it where a machine is advanced.
+    ///
+    /// `salt` should be [`SALT_LENGTH`] random bytes. `iterations`: 10,000 take a fast machine about a millisecond, and a thief as long for
+    /// each guess.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`salt_password`].
+    pub fn derive(
+        hash: Hash,
+        password: &str,
+        salt: &[u8],
+        iterations: u32,
+    ) -> Result<ScramKeys, CredentialsError> {
+        let salted = salt_password(hash, password, salt, iterations)?;
+        Ok(ScramKeys {
+            iterations,
+            salt: salt.into(),
+            stored_key: hash.digest(salted.client_key().as_slice()),
+            server_key: salted.server_key(),
+        })
+    }
+
+    /// Puts keys together again from what a store kept.
+    ///
+    /// # Errors
+    ///
+    /// [`EmptySalt`](CredentialsError::EmptySalt), [`TooFewIterations`](CredentialsError::TooFewIterations), and
+    /// [`KeyLength`](CredentialsError::KeyLength) for a key that is not as long as the output of `hash`.
+    pub fn from_parts(
+        hash: Hash,
+        iterations: u32,
+        salt: Box<[u8]>,
+        stored_key: &[u8],
+        server_key: &[u8],
+    ) -> Result<ScramKeys, CredentialsError> {
+        check(&salt, iterations)?;
+        let key = |bytes| Digest::from_slice(hash, bytes).ok_or(CredentialsError::KeyLength);
+        Ok(ScramKeys { iterations, salt, stored_key: key(stored_key)?, server_key: key(server_key)? })
+    }
+
+    /// Whether these are the keys of `password`. **Slow** (PBKDF2); takes the same time whatever the keys are.
+    #[must_use]
+    pub fn verify_password(&self, password: &str) -> bool {
+        ScramKeys::derive(self.hash(), password, &self.salt, self.iterations)
+            .is_ok_and(|right| right.stored_key.ct_eq(&self.stored_key).into())
+    }
+
+    /// The hash that they are for.
+    #[must_use]
+    pub fn hash(&self) -> Hash {
+        self.stored_key.hash()
+    }
+
+    /// The iteration count of PBKDF2.
+    #[must_use]
+    pub fn iterations(&self) -> u32 {
+        self.iterations
+    }
+
+    /// The salt; not a secret.
+    #[must_use]
+    pub fn salt(&self) -> &[u8] {
+        &self.salt
+    }
+
+    /// `StoredKey`, for a store. A secret.
+    #[must_use]
+    pub fn stored_key(&self) -> &[u8] {
+        self.stored_key.as_slice()
+    }
+
+    /// `ServerKey`, for a store. A secret.
+    #[must_use]
+    pub fn server_key(&self) -> &[u8] {
+        self.server_key.as_slice()
+    }
+
+    /// Whether `proof` was made from the password of these keys, for this `AuthMessage` (RFC 5802 section 3).
+    pub(crate) fn verify_proof(&self, proof: Digest, auth_message: &str) -> bool {
+        let hash = self.hash();
+        let client_key = proof.xor(&hash.hmac(self.stored_key(), &[auth_message.as_bytes()]));
+        hash.digest(client_key.as_slice()).ct_eq(&self.stored_key).into()
+    }
+
+    /// `ServerSignature` for this `AuthMessage` (RFC 5802 section 3).
+    pub(crate) fn server_signature(&self, auth_message: &str) -> Digest {
+        self.hash().hmac(self.server_key(), &[auth_message.as_bytes()])
+    }
+}
+
+impl fmt::Debug for ScramKeys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ScramKeys")
+            .field("hash", &self.hash())
+            .field("iterations", &self.iterations)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What a server stores for one account: keys for each hash that it may log in with.
+#[derive(Clone, Debug, Default)]
+pub struct Credentials {
+    /// For SCRAM-SHA-1 and its `-PLUS` form.
+    pub sha1: Option<ScramKeys>,
+    /// For SCRAM-SHA-256 and its `-PLUS` form.
+    pub sha256: Option<ScramKeys>,
+}
+
+impl Credentials {
+    /// Derives the keys for both hashes, with one salt. **Slow** (PBKDF2, twice): see [`ScramKeys::derive`].
+    ///
+    /// # Errors
+    ///
+    /// Those of [`salt_password`].
+    pub fn derive(password: &str, salt: &[u8], iterations: u32) -> Result<Credentials, CredentialsError> {
+        Ok(Credentials {
+            sha1: Some(ScramKeys::derive(Hash::Sha1, password, salt, iterations)?),
+            sha256: Some(ScramKeys::derive(Hash::Sha256, password, salt, iterations)?),
+        })
+    }
+
+    /// The keys for a hash. If there are none, hand [`fake_keys`] to the exchange: the answer must not tell
+    /// (RFC 6120 section 6.5.10).
+    #[must_use]
+    pub fn get(&self, hash: Hash) -> Option<&ScramKeys> {
+        match hash {
+            Hash::Sha1 => self.sha1.as_ref(),
+            Hash::Sha256 => self.sha256.as_ref(),
+        }
+    }
+
+    /// Whether `password` is the account's, by the strongest hash there is. **Slow** (PBKDF2). Without any keys it is
+    /// false at once; verify with [`fake_keys`] instead, so that the time doesn't tell.
+    #[must_use]
+    pub fn verify_password(&self, password: &str) -> bool {
+        let keys = self.sha256.as_ref().or(self.sha1.as_ref());
+        keys.is_some_and(|keys| keys.verify_password(password))
+    }
+}
+
+/// Keys for a user that doesn't exist: the same ones each time, and shaped like those that [`Credentials::derive`]
+/// makes with a salt of [`SALT_LENGTH`]. No password fits them, so an exchange fails just where it fails for a wrong
+/// password, and doesn't tell which users exist (RFC 6120 section 6.5.10).
+///
+/// `secret` must be random, and stay the same as long as the accounts; `iterations` should be what real accounts have.
+/// Pass the user's name in the form in which accounts are looked up, so that all its spellings get one salt, as those of
+/// a real account do. Cheap: no PBKDF2.
+#[must_use]
+pub fn fake_keys(secret: &[u8; 32], username: &str, hash: Hash, iterations: u32) -> ScramKeys {
+    let draw = |hash: Hash, what: &[u8]| hash.hmac(secret, &[what, username.as_bytes()]);
+    ScramKeys {
+        iterations: iterations.max(MIN_ITERATIONS),
+        // The same for both hashes, as real accounts have it.
+        salt: draw(Hash::Sha256, b"salt:").as_slice()[..SALT_LENGTH].into(),
+        stored_key: draw(hash, b"stored key:"),
+        server_key: draw(hash, b"server key:"),
+    }
+}
+
+/// `SaltedPassword` of RFC 5802 section 3: all that a client needs of the password. As secret as that.
+///
+/// It holds for one hash, salt and iteration count. A client that keeps it with them can reconnect without doing the slow
+/// work again.
+#[derive(Clone, Debug)]
+pub struct SaltedPassword(Digest);
+
+impl SaltedPassword {
+    pub(crate) fn hash(&self) -> Hash {
+        self.0.hash()
+    }
+
+    pub(crate) fn client_key(&self) -> Digest {
+        self.hash().hmac(self.0.as_slice(), &[b"Client Key"])
+    }
+
+    pub(crate) fn server_key(&self) -> Digest {
+        self.hash().hmac(self.0.as_slice(), &[b"Server Key"])
+    }
+}
+
+/// Prepares the password ([`prepare_password`]) and hashes it with PBKDF2. **Slow**, that is its purpose: about a
+/// millisecond for 10,000 iterations. Never call it where a machine is advanced.
+///
+/// # Errors
+///
+/// Those of [`prepare_password`], [`EmptySalt`](CredentialsError::EmptySalt) and
+/// [`TooFewIterations`](CredentialsError::TooFewIterations).
+pub fn salt_password(
+    hash: Hash,
+    password: &str,
+    salt: &[u8],
+    iterations: u32,
+) -> Result<SaltedPassword, CredentialsError> {
+    check(salt, iterations)?;
+    let prepared: Secret<String> = Secret::new(prepare_password(password)?.into_owned());
+    Ok(SaltedPassword(hash.pbkdf2(prepared.expose().as_bytes(), salt, iterations)))
+}
+
+fn check(salt: &[u8], iterations: u32) -> Result<(), CredentialsError> {
+    match (salt, iterations) {
+        ([], _) => Err(CredentialsError::EmptySalt),
+        (_, ..MIN_ITERATIONS) => Err(CredentialsError::TooFewIterations),
+        _ => Ok(()),
+    }
+}
+
+/// Why no credentials could be made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum CredentialsError {
+    /// The password is empty.
+    EmptyPassword,
+    /// The password holds a control character.
+    ForbiddenCharacter,
+    /// The salt is empty.
+    EmptySalt,
+    /// The iteration count is below [`MIN_ITERATIONS`].
+    TooFewIterations,
+    /// A stored key is not as long as the output of its hash.
+    KeyLength,
+}
+
+impl fmt::Display for CredentialsError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            CredentialsError::EmptyPassword => "the password is empty",
+            CredentialsError::ForbiddenCharacter => "the password holds a control character",
+            CredentialsError::EmptySalt => "the salt is empty",
+            CredentialsError::TooFewIterations => "the iteration count is too low",
+            CredentialsError::KeyLength => "a stored key has the wrong length",
+        })
+    }
+}
+
+impl core::error::Error for CredentialsError {}
