@@ -1,0 +1,73 @@
+use core::time::Duration;
+
+use balcony_machine::Random;
+
+/// How long to wait before connecting again (RFC 6120 section 3.3): at random within the first minute, then, while it
+/// keeps failing, within a range that doubles up to a bound.
+#[derive(Clone, Debug)]
+pub struct Backoff {
+    failures: u32,
+    first: Duration,
+    most: Duration,
+}
+
+impl Default for Backoff {
+    /// From one minute, as the RFC has it, to one hour.
+    fn default() -> Self {
+        Backoff::new(Duration::from_secs(60), Duration::from_secs(3600))
+    }
+}
+
+impl Backoff {
+    /// A backoff whose first wait is below `first` and whose longest is below `most`.
+    #[must_use]
+    pub const fn new(first: Duration, most: Duration) -> Self {
+        Backoff { failures: 0, first, most }
+    }
+
+    /// The connection has ended or could not be made: how long to wait.
+    pub fn failed(&mut self, random: &mut Random) -> Duration {
+        let range =
+            self.first.saturating_mul(1_u32.checked_shl(self.failures).unwrap_or(u32::MAX)).min(self.most);
+        self.failures = self.failures.saturating_add(1).min(31);
+        let nanos = u64::try_from(range.as_nanos()).unwrap_or(u64::MAX);
+        Duration::from_nanos(if nanos == 0 { 0 } else { random.next_u64() % nanos })
+    }
+
+    /// The stream is up: the next failure is a first one again.
+    pub fn succeeded(&mut self) {
+        self.failures = 0;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use balcony_machine::Seed;
+
+    use super::*;
+
+    // RFC 6120 §3.3 [C7]
+    #[test]
+    fn waits_grow_to_the_bound_and_start_over() {
+        let mut random = Seed::from_u64(7).random();
+        let mut longest = |backoff: &mut Backoff, skip: usize| {
+            (0..200)
+                .map(|_| {
+                    let mut copy = backoff.clone();
+                    (0..=skip).map(|_| copy.failed(&mut random)).last().unwrap()
+                })
+                .max()
+                .unwrap()
+        };
+        let mut backoff = Backoff::default();
+        let minute = Duration::from_secs(60);
+        assert!(longest(&mut backoff, 0) < minute && longest(&mut backoff, 0) > minute / 2);
+        assert!(longest(&mut backoff, 3) < 8 * minute && longest(&mut backoff, 3) > 4 * minute);
+        assert!(longest(&mut backoff, 40) < 60 * minute && longest(&mut backoff, 40) > 30 * minute);
+        for _ in 0..10 {
+            backoff.failed(&mut Seed::from_u64(1).random());
+        }
+        backoff.succeeded();
+        assert!(longest(&mut backoff, 0) < minute);
+    }
+}

@@ -1,0 +1,229 @@
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use balcony_connection::{Connection, Error};
+use balcony_jid::{BareJid, FullJid, Jid};
+use balcony_machine::{ApiMisuse, Deadline, Instant, Progress, Reason, Seed, Ticket};
+use balcony_sasl::Mechanism;
+use balcony_stanza::{IqType, Kind, Payload, Stanza, StanzaError};
+use balcony_stream::{Answer, Ask};
+
+use crate::config::Config;
+use crate::requests::{RequestId, RequestOutcome, Requests};
+use crate::services;
+
+/// One account's connection to its server. See the [crate].
+#[derive(Debug)]
+pub struct Client {
+    config: Config,
+    connection: Connection,
+    requests: Requests,
+}
+
+/// What a [`Client`] tells its owner.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Event {
+    /// The next byte is TLS's: run it, then call [`Client::secured`]. Only without the feature `tls`.
+    StartTls,
+    /// Compute this and bring the [`answer`](Client::answer); it takes a while on purpose.
+    Ask(Ticket, Ask),
+    /// The server has accepted the password, and proven that it knows it where the mechanism can show that.
+    Authenticated {
+        /// The account.
+        account: BareJid,
+        /// How.
+        mechanism: Mechanism,
+    },
+    /// The resource is bound. Send initial presence (RFC 6121 section 4.2) to receive messages.
+    Online(FullJid),
+    /// A stanza that answers no request of ours.
+    Stanza(Box<Stanza>),
+    /// A request has been answered, or has expired.
+    Response(RequestId, RequestOutcome),
+}
+
+impl Client {
+    /// A client that will connect. `now` begins the time allowed for negotiation.
+    #[must_use]
+    pub fn new(config: Config, seed: &Seed, now: Instant) -> Self {
+        let mut random = seed.random();
+        let connection = Connection::initiating(
+            Arc::new(config.stream.clone()),
+            #[cfg(feature = "tls")]
+            config.tls.clone(),
+            random.seed(),
+            now,
+        );
+        Client { connection, requests: Requests::new(random.token(8)), config }
+    }
+
+    /// Takes the server's bytes up to the next event, and appends what is to be sent to `out`. Call it once without
+    /// input to begin.
+    ///
+    /// # Errors
+    ///
+    /// The [`Error`] that ended the connection.
+    pub fn advance(
+        &mut self,
+        now: Instant,
+        input: &mut &[u8],
+        out: &mut Vec<u8>,
+    ) -> Result<Progress<Event>, Error> {
+        loop {
+            if let Some(request) = self.requests.expired(now) {
+                return Ok(Progress::Event(Event::Response(request, RequestOutcome::TimedOut)));
+            }
+            let event = match self.connection.advance(now, input, out)? {
+                Progress::Event(event) => event,
+                other => return Ok(other.map(|_| Event::StartTls)),
+            };
+            if let Some(event) = self.translate(event, out)? {
+                return Ok(Progress::Event(event));
+            }
+        }
+    }
+
+    fn translate(&mut self, event: balcony_stream::Event, out: &mut Vec<u8>) -> Result<Option<Event>, Error> {
+        Ok(Some(match event {
+            balcony_stream::Event::StartTls => Event::StartTls,
+            balcony_stream::Event::Ask(ticket, ask) => Event::Ask(ticket, ask),
+            balcony_stream::Event::Authenticated { account, mechanism } => {
+                Event::Authenticated { account, mechanism }
+            }
+            balcony_stream::Event::Bound(jid) => Event::Online(jid),
+            balcony_stream::Event::Stanza(stanza) => {
+                if let Some(request) = self.connection.jid().and_then(|own| self.requests.close(&stanza, own))
+                {
+                    return Ok(Some(Event::Response(request, outcome(*stanza))));
+                }
+                if let Some(answer) = services::answer(&stanza, &self.config) {
+                    // While the stream is closing there is nobody left to answer to.
+                    let _ = self.connection.send(&answer);
+                    self.connection.flush(out)?;
+                    return Ok(None);
+                }
+                Event::Stanza(stanza)
+            }
+            _ => return Ok(None),
+        }))
+    }
+
+    /// The transport has ended.
+    ///
+    /// # Errors
+    ///
+    /// If the stream had not been closed by then.
+    pub fn eof(&mut self, now: Instant, out: &mut Vec<u8>) -> Result<Progress<Event>, Error> {
+        Ok(self.connection.eof(now, out)?.map(|_| Event::StartTls))
+    }
+
+    /// When to call [`advance`](Client::advance) even if nothing has come.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Deadline> {
+        let request = self.requests.deadline().map(|at| Deadline { at, reason: Reason::Request });
+        match (self.connection.deadline(), request) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        }
+    }
+
+    /// Brings the answer to an ask.
+    ///
+    /// # Errors
+    ///
+    /// [`ApiMisuse`] if the ask is not open.
+    pub fn answer(&mut self, ticket: Ticket, answer: Answer) -> Result<(), ApiMisuse> {
+        self.connection.answer(ticket, answer)
+    }
+
+    /// The TLS session that the caller runs is up.
+    ///
+    /// # Errors
+    ///
+    /// [`ApiMisuse`] if no handshake was due.
+    #[cfg(not(feature = "tls"))]
+    pub fn secured(&mut self, security: balcony_stream::Security) -> Result<(), ApiMisuse> {
+        self.connection.secured(security)
+    }
+
+    /// What TLS has negotiated; `None` in the clear.
+    #[cfg(feature = "tls")]
+    #[must_use]
+    pub fn tls(&self) -> Option<&balcony_tls::Established> {
+        self.connection.tls()
+    }
+
+    /// Appends a stanza to `out`. Give an iq get or set an id of your own only if you watch for its answer yourself;
+    /// otherwise use [`request`](Client::request).
+    ///
+    /// # Errors
+    ///
+    /// [`ApiMisuse`] unless the client is online.
+    pub fn send(&mut self, stanza: &Stanza, out: &mut Vec<u8>) -> Result<(), ApiMisuse> {
+        self.connection.send(stanza)?;
+        self.connection.flush(out).map_err(|_| ApiMisuse("the connection has failed"))
+    }
+
+    /// Sends a request (RFC 6120 section 8.2.3); its outcome arrives as [`Event::Response`] within `timeout`.
+    ///
+    /// # Errors
+    ///
+    /// [`ApiMisuse`] unless the client is online.
+    pub fn request(
+        &mut self,
+        now: Instant,
+        kind: RequestKind,
+        to: Option<Jid>,
+        payload: Payload,
+        timeout: Duration,
+        out: &mut Vec<u8>,
+    ) -> Result<RequestId, ApiMisuse> {
+        if !self.connection.is_open() {
+            return Err(ApiMisuse("requests can be sent while the client is online"));
+        }
+        let (request, id) = self.requests.open(now, to.clone(), timeout);
+        let mut stanza = Stanza::iq(match kind {
+            RequestKind::Get => IqType::Get,
+            RequestKind::Set => IqType::Set,
+        })
+        .id(&id)
+        .payload(payload);
+        stanza.head.to = to;
+        self.send(&stanza, out)?;
+        Ok(request)
+    }
+
+    /// Closes the stream in good order; call [`advance`](Client::advance) until it says
+    /// [`Closed`](Progress::Closed). Say goodbye with unavailable presence first (RFC 6121 section 4.5).
+    pub fn close(&mut self, now: Instant, out: &mut Vec<u8>) {
+        self.connection.close(now);
+        // A TLS failure shows at the next advance.
+        let _ = self.connection.flush(out);
+    }
+
+    /// The JID that the server has bound.
+    #[must_use]
+    pub fn jid(&self) -> Option<&FullJid> {
+        self.connection.jid()
+    }
+}
+
+/// What a request does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RequestKind {
+    /// Asks.
+    Get,
+    /// Changes.
+    Set,
+}
+
+fn outcome(stanza: Stanza) -> RequestOutcome {
+    if stanza.head.kind != Kind::Iq(IqType::Error) {
+        return RequestOutcome::Result(stanza);
+    }
+    let error = stanza.payload.parse().ok().and_then(|payload| StanzaError::from_payload(payload.root()));
+    RequestOutcome::Error(error.unwrap_or_else(|| balcony_stanza::ErrorCondition::UndefinedCondition.into()))
+}

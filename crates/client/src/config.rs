@@ -1,0 +1,41 @@
+use alloc::borrow::Cow;
+use alloc::string::String;
+
+use balcony_jid::BareJid;
+use balcony_machine::Secret;
+use balcony_stream::Initiating;
+
+/// What a [`Client`](crate::Client) is.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Config {
+    /// The stream: account, password, resource, TLS, mechanisms, limits.
+    pub stream: Initiating,
+    /// Whom to believe that they are the server.
+    #[cfg(feature = "tls")]
+    pub tls: balcony_tls::ClientConfig,
+    /// What the client says it is (XEP-0092, XEP-0030).
+    pub software: (Cow<'static, str>, Cow<'static, str>),
+    /// Whether requests that the machine doesn't know come to the owner as [`Event::Stanza`](crate::Event::Stanza), to
+    /// be answered there. Otherwise the machine refuses them with `service-unavailable`, since every request must be
+    /// answered (RFC 6120 section 8.2.3).
+    pub take_requests: bool,
+}
+
+impl Config {
+    /// The defaults, for this account.
+    #[must_use]
+    pub fn new(
+        account: BareJid,
+        password: Secret<String>,
+        #[cfg(feature = "tls")] tls: balcony_tls::ClientConfig,
+    ) -> Self {
+        Config {
+            stream: Initiating::new(account, password),
+            #[cfg(feature = "tls")]
+            tls,
+            software: (Cow::Borrowed("Balcony"), Cow::Borrowed(env!("CARGO_PKG_VERSION"))),
+            take_requests: false,
+        }
+    }
+}

@@ -1,0 +1,24 @@
+//! A whole XMPP client endpoint as one sans-IO machine: one account's connection, its requests and their answers.
+//!
+//! A [`Client`] takes the server's bytes and the time, appends what is to be sent, and returns one [`Event`] at a time.
+//! It keeps track of requests (an iq and its answer), answers the requests that every client must answer, and leaves
+//! the rest to its owner. `balcony-tokio` and `balcony-async-std` bring the sockets.
+//!
+//! Where to connect to is decided by [`srv`], when to try again by [`Backoff`]; both are pure as well.
+#![cfg_attr(not(feature = "tls"), no_std)]
+#![forbid(unsafe_code)]
+
+extern crate alloc;
+
+mod backoff;
+mod client;
+mod config;
+mod requests;
+mod services;
+pub mod srv;
+
+pub use backoff::Backoff;
+pub use balcony_connection::Error;
+pub use client::{Client, Event, RequestKind};
+pub use config::Config;
+pub use requests::{RequestId, RequestOutcome};

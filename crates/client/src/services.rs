@@ -1,0 +1,51 @@
+//! The requests that a client answers itself.
+
+use balcony_stanza::{ErrorCondition, IqType, Kind, Payload, Stanza, ns};
+use balcony_xml::{Element, Name};
+
+use crate::Config;
+
+/// The answer to a request; `None` if `stanza` is no request, or one for the owner.
+pub(crate) fn answer(stanza: &Stanza, config: &Config) -> Option<Stanza> {
+    let Kind::Iq(kind @ (IqType::Get | IqType::Set)) = stanza.head.kind else { return None };
+    let payload = stanza.payload.parse().ok()?;
+    let child = payload.root().children().next()?;
+    match (kind, child.namespace(), child.name()) {
+        (IqType::Get, ns::PING, "ping") => stanza.result(),
+        (IqType::Get, ns::VERSION, "query") => {
+            const QUERY: Name = Name::from_static("query");
+            const NAME: Name = Name::from_static("name");
+            const VERSION: Name = Name::from_static("version");
+            let (name, version) = &config.software;
+            let query = Element::new(QUERY, ns::VERSION)
+                .child(Element::new(NAME, ns::VERSION).text(name))
+                .child(Element::new(VERSION, ns::VERSION).text(version));
+            Some(stanza.result()?.payload(Payload::from(query)))
+        }
+        (IqType::Get, ns::DISCO_INFO, "query") if !config.take_requests => {
+            Some(stanza.result()?.payload(Payload::from(disco(config))))
+        }
+        _ if config.take_requests => None,
+        _ => stanza.error(&ErrorCondition::ServiceUnavailable.into()),
+    }
+}
+
+fn disco(config: &Config) -> Element {
+    const QUERY: Name = Name::from_static("query");
+    const IDENTITY: Name = Name::from_static("identity");
+    const FEATURE: Name = Name::from_static("feature");
+    const CATEGORY: Name = Name::from_static("category");
+    const TYPE: Name = Name::from_static("type");
+    const NAME: Name = Name::from_static("name");
+    const VAR: Name = Name::from_static("var");
+    let mut query = Element::new(QUERY, ns::DISCO_INFO).child(
+        Element::new(IDENTITY, ns::DISCO_INFO)
+            .attr(CATEGORY, "client")
+            .attr(TYPE, "console")
+            .attr(NAME, &config.software.0),
+    );
+    for feature in [ns::DISCO_INFO, ns::PING, ns::VERSION] {
+        query = query.child(Element::new(FEATURE, ns::DISCO_INFO).attr(VAR, feature));
+    }
+    query
+}

@@ -1,0 +1,107 @@
+//! Where to connect to: the order of SRV records (RFC 6120 section 3.2.1, RFC 2782).
+//!
+//! Looking them up is an adapter's work; what to make of them is decided here.
+
+use alloc::string::String;
+use alloc::vec;
+use alloc::vec::Vec;
+
+use balcony_machine::Random;
+
+/// One SRV record of `_xmpp-client._tcp` or `_xmpps-client._tcp` (XEP-0368).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// Lower ones are tried first.
+    pub priority: u16,
+    /// Among equal priorities, the share of clients that try this one first.
+    pub weight: u16,
+    /// The port.
+    pub port: u16,
+    /// The host name, without the trailing dot; empty if the service is decidedly not there.
+    pub target: String,
+    /// Whether TLS begins with the first byte there.
+    pub direct_tls: bool,
+}
+
+/// A place to try.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// A host name, or an IP address in text.
+    pub host: String,
+    /// The port.
+    pub port: u16,
+    /// Whether TLS begins with the first byte there.
+    pub direct_tls: bool,
+}
+
+/// The places to try for `domain`, in order.
+///
+/// `records` are both services' together (XEP-0368 section 2.1). Without records it is the domain itself at port 5222
+/// (section 3.2.2); with nothing but the target `.` there is no such service, and the list is empty.
+#[must_use]
+pub fn targets(domain: &str, mut records: Vec<Record>, random: &mut Random) -> Vec<Target> {
+    if records.is_empty() {
+        return vec![Target { host: String::from(domain), port: 5222, direct_tls: false }];
+    }
+    records.retain(|record| !record.target.is_empty());
+    // RFC 2782: within a priority, draw by weight; weights of zero come first into the drawing.
+    records.sort_by_key(|record| (record.priority, record.weight));
+    let mut targets = Vec::with_capacity(records.len());
+    while let Some(first) = records.first() {
+        let priority = first.priority;
+        let group = records.iter().take_while(|record| record.priority == priority);
+        let total: u64 = group.clone().map(|record| u64::from(record.weight)).sum();
+        let drawn = random.next_u64() % (total + 1);
+        let mut sum = 0;
+        let chosen = group
+            .map(|record| {
+                sum += u64::from(record.weight);
+                sum
+            })
+            .position(|sum| sum >= drawn)
+            .unwrap_or(0);
+        let record = records.remove(chosen);
+        targets.push(Target { host: record.target, port: record.port, direct_tls: record.direct_tls });
+    }
+    targets
+}
+
+#[cfg(test)]
+mod tests {
+    use balcony_machine::Seed;
+
+    use super::*;
+
+    fn record(priority: u16, weight: u16, target: &str) -> Record {
+        Record { priority, weight, port: 5222, target: String::from(target), direct_tls: false }
+    }
+
+    // RFC 6120 §3.2.2 [C5]
+    #[test]
+    fn without_records_the_domain_itself() {
+        let targets = targets("example.com", Vec::new(), &mut Seed::from_u64(1).random());
+        assert_eq!(targets, [Target { host: "example.com".into(), port: 5222, direct_tls: false }]);
+    }
+
+    // RFC 6120 §3.2.1 [C2]
+    #[test]
+    fn a_dot_means_no_service() {
+        assert!(targets("example.com", vec![record(0, 0, "")], &mut Seed::from_u64(1).random()).is_empty());
+    }
+
+    // RFC 6120 §3.2.1 [C1]
+    #[test]
+    fn priorities_in_order_weights_by_chance() {
+        let mut random = Seed::from_u64(1).random();
+        let mut first = [0; 2];
+        for _ in 0..4000 {
+            let records = vec![record(20, 9, "late"), record(10, 30, "b"), record(10, 10, "a")];
+            let order = targets("example.com", records, &mut random);
+            assert_eq!(order.len(), 3);
+            assert_eq!(order[2].host, "late");
+            first[usize::from(order[0].host == "b")] += 1;
+        }
+        // Three quarters begin with the one of three quarters of the weight.
+        assert!((2800..3200).contains(&first[1]), "{first:?}");
+    }
+}

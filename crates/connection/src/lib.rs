@@ -1,0 +1,313 @@
+//! One XMPP stream on its TLS layer, as one byte machine: ciphertext in, ciphertext out, either role.
+//!
+//! `balcony-client` and `balcony-server` are both built on it, so that the order of things around STARTTLS (RFC 6120
+//! section 5.4.3) is written down once: what was read before the handshake is forgotten, what follows `<proceed/>` goes
+//! to TLS and nowhere else, and `close_notify` comes after the closing tag.
+//!
+//! Without the feature `tls` (on by default) the crate is `no_std`, and [`Event::StartTls`] comes up to the caller, who
+//! runs TLS below and calls [`Connection::secured`].
+#![cfg_attr(not(feature = "tls"), no_std)]
+#![forbid(unsafe_code)]
+
+extern crate alloc;
+
+#[cfg(feature = "tls")]
+mod layer;
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::fmt;
+
+use balcony_jid::FullJid;
+use balcony_machine::{ApiMisuse, Deadline, Instant, On, Progress, Seed, Ticket};
+use balcony_stanza::{Stanza, StreamError};
+use balcony_stream::{Answer, Event, Initiating, Receiving, Security, Stream};
+
+#[cfg(feature = "tls")]
+use layer::Layer;
+
+/// A stream and, where there is one, the TLS session that carries it.
+#[derive(Debug)]
+pub struct Connection {
+    stream: Stream,
+    #[cfg(feature = "tls")]
+    layer: Layer,
+    /// Decrypted input that the stream has not taken yet.
+    input: Vec<u8>,
+    /// Output of the stream that [`flush`](Connection::flush) has not passed on yet.
+    output: Vec<u8>,
+    output_limit: usize,
+    closed: bool,
+}
+
+/// Why a connection ended before its time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Error {
+    /// The stream ended.
+    Stream(balcony_stream::Error),
+    /// TLS failed; the transport ends without a closing tag (RFC 6120 section 5.4.3.2).
+    #[cfg(feature = "tls")]
+    Tls(balcony_tls::Error),
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Error::Stream(error) => error.fmt(f),
+            #[cfg(feature = "tls")]
+            Error::Tls(error) => error.fmt(f),
+        }
+    }
+}
+
+impl core::error::Error for Error {}
+
+impl From<balcony_stream::Error> for Error {
+    fn from(error: balcony_stream::Error) -> Self {
+        Error::Stream(error)
+    }
+}
+
+impl Connection {
+    /// A client's end.
+    #[must_use]
+    pub fn initiating(
+        config: Arc<Initiating>,
+        #[cfg(feature = "tls")] tls: balcony_tls::ClientConfig,
+        seed: Seed,
+        now: Instant,
+    ) -> Self {
+        let output_limit = config.limits.output;
+        #[cfg(feature = "tls")]
+        let layer = Layer::client(tls, config.account.domainpart());
+        let stream = Stream::initiating(config, seed, now);
+        Connection {
+            stream,
+            #[cfg(feature = "tls")]
+            layer,
+            input: Vec::new(),
+            output: Vec::new(),
+            output_limit,
+            closed: false,
+        }
+    }
+
+    /// A server's end. Without a `tls` configuration the policy in `config` must not want TLS.
+    #[must_use]
+    pub fn receiving(
+        config: Arc<Receiving>,
+        #[cfg(feature = "tls")] tls: Option<balcony_tls::ServerConfig>,
+        seed: Seed,
+        now: Instant,
+    ) -> Self {
+        let output_limit = config.limits.output;
+        let stream = Stream::receiving(config, seed, now);
+        Connection {
+            stream,
+            #[cfg(feature = "tls")]
+            layer: Layer::server(tls),
+            input: Vec::new(),
+            output: Vec::new(),
+            output_limit,
+            closed: false,
+        }
+    }
+
+    /// Takes the peer's bytes up to the next event, and appends what is to be sent to `out`.
+    ///
+    /// # Errors
+    ///
+    /// The [`Error`] that ended the connection; what the peer is to be told is in `out`.
+    pub fn advance(
+        &mut self,
+        now: Instant,
+        input: &mut &[u8],
+        out: &mut Vec<u8>,
+    ) -> Result<Progress<Event>, Error> {
+        let result = self.run(now, input, out);
+        self.flush(out)?;
+        if matches!(result, Ok(Progress::Closed) | Err(_)) {
+            self.end(out);
+        }
+        result
+    }
+
+    #[cfg(not(feature = "tls"))]
+    fn run(&mut self, now: Instant, input: &mut &[u8], out: &mut Vec<u8>) -> Result<Progress<Event>, Error> {
+        if out.len() >= self.output_limit {
+            return Ok(Progress::Blocked(On::OutputFull));
+        }
+        Ok(self.stream.advance(now, input, &mut self.output)?)
+    }
+
+    #[cfg(feature = "tls")]
+    fn run(&mut self, now: Instant, input: &mut &[u8], out: &mut Vec<u8>) -> Result<Progress<Event>, Error> {
+        loop {
+            if out.len() >= self.output_limit {
+                return Ok(Progress::Blocked(On::OutputFull));
+            }
+            let progress = if self.layer.is_plain() {
+                self.stream.advance(now, input, &mut self.output)?
+            } else {
+                // Decrypt only when the stream has used up what it had, so that a blocked stream blocks its peer.
+                if self.input.is_empty()
+                    && let Some(security) = self.layer.read(input, &mut self.input, out)?
+                {
+                    // The stream asked for this handshake, or began with it.
+                    self.stream.secured(security).map_err(misuse)?;
+                }
+                let mut rest = self.input.as_slice();
+                let result = self.stream.advance(now, &mut rest, &mut self.output);
+                let taken = self.input.len() - rest.len();
+                self.input.drain(..taken);
+                result?
+            };
+            match progress {
+                Progress::Event(Event::StartTls) => {
+                    // `<proceed/>` or `<starttls/>` still goes out in the clear.
+                    self.flush(out)?;
+                    self.layer.start()?;
+                    self.input.clear();
+                }
+                // TLS from the first byte (XEP-0368).
+                Progress::Blocked(On::Tls) if self.layer.is_plain() => self.layer.start()?,
+                // More may have been decrypted from what is left.
+                Progress::NeedInput | Progress::Blocked(On::Tls) if !input.is_empty() => {}
+                Progress::NeedInput | Progress::Blocked(On::Tls) => {
+                    return if self.layer.peer_closed() {
+                        self.eof(now, out)
+                    } else {
+                        Ok(Progress::NeedInput)
+                    };
+                }
+                progress => return Ok(progress),
+            }
+            if self.layer.peer_closed() && self.input.is_empty() {
+                // What follows close_notify is nobody's.
+                *input = &[];
+            }
+        }
+    }
+
+    /// The transport has ended.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Stream::eof`].
+    pub fn eof(&mut self, now: Instant, out: &mut Vec<u8>) -> Result<Progress<Event>, Error> {
+        Ok(self.stream.eof(now, out)?)
+    }
+
+    /// Passes on what [`send`](Connection::send), [`close`](Connection::close) and [`abort`](Connection::abort) have
+    /// written, encrypted where TLS is up. Several stanzas become one TLS record.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Tls`] if TLS has failed.
+    pub fn flush(&mut self, out: &mut Vec<u8>) -> Result<(), Error> {
+        if self.output.is_empty() {
+            return Ok(());
+        }
+        #[cfg(feature = "tls")]
+        if !self.layer.is_plain() {
+            let result = self.layer.write(&self.output, out);
+            self.output.clear();
+            self.output.shrink_to(IDLE_CAPACITY);
+            return result;
+        }
+        if out.is_empty() {
+            core::mem::swap(out, &mut self.output);
+        } else {
+            out.append(&mut self.output);
+        }
+        Ok(())
+    }
+
+    /// Bytes that wait for [`flush`](Connection::flush).
+    #[must_use]
+    pub fn pending(&self) -> usize {
+        self.output.len()
+    }
+
+    /// When to call [`advance`](Connection::advance) even if nothing has come.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Deadline> {
+        self.stream.deadline()
+    }
+
+    /// The TLS session that the caller runs below this connection is up.
+    ///
+    /// # Errors
+    ///
+    /// [`ApiMisuse`] if no handshake was due.
+    pub fn secured(&mut self, security: Security) -> Result<(), ApiMisuse> {
+        self.stream.secured(security)
+    }
+
+    /// Answers an ask; see [`Stream::answer`].
+    ///
+    /// # Errors
+    ///
+    /// [`ApiMisuse`] if the ask is not open.
+    pub fn answer(&mut self, ticket: Ticket, answer: Answer) -> Result<(), ApiMisuse> {
+        self.stream.answer(ticket, answer)
+    }
+
+    /// Queues a stanza for [`flush`](Connection::flush).
+    ///
+    /// # Errors
+    ///
+    /// [`ApiMisuse`] unless stanzas can be sent now.
+    pub fn send(&mut self, stanza: &Stanza) -> Result<(), ApiMisuse> {
+        self.stream.send(stanza, &mut self.output)
+    }
+
+    /// Closes the stream in good order; see [`Stream::close`].
+    pub fn close(&mut self, now: Instant) {
+        self.stream.close(now, &mut self.output);
+    }
+
+    /// Ends the stream with an error; see [`Stream::abort`].
+    pub fn abort(&mut self, error: StreamError) {
+        self.stream.abort(error, &mut self.output);
+    }
+
+    /// Whether stanzas can be sent.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.stream.is_open()
+    }
+
+    /// The bound JID.
+    #[must_use]
+    pub fn jid(&self) -> Option<&FullJid> {
+        self.stream.jid()
+    }
+
+    /// What TLS has negotiated; `None` in the clear.
+    #[cfg(feature = "tls")]
+    #[must_use]
+    pub fn tls(&self) -> Option<&balcony_tls::Established> {
+        self.layer.established()
+    }
+
+    /// TLS ends after the stream (RFC 6120 section 4.4).
+    fn end(&mut self, out: &mut Vec<u8>) {
+        if !self.closed {
+            self.closed = true;
+            #[cfg(feature = "tls")]
+            self.layer.close(out);
+            #[cfg(not(feature = "tls"))]
+            let _ = out;
+        }
+    }
+}
+
+/// What an idle connection may keep of its buffers.
+#[cfg(feature = "tls")]
+const IDLE_CAPACITY: usize = 4096;
+
+#[cfg(feature = "tls")]
+fn misuse(_: ApiMisuse) -> Error {
+    Error::Stream(balcony_stream::Error::Local(balcony_stanza::StreamCondition::InternalServerError.into()))
+}

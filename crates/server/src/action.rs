@@ -1,0 +1,98 @@
+use balcony_jid::{BareJid, FullJid};
+use balcony_machine::Ticket;
+use balcony_sasl::Mechanism;
+
+/// Names one connection of a [`Server`](crate::Server). A name is not used again for a long time after its connection
+/// has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ConnectionId(pub(crate) u64);
+
+impl ConnectionId {
+    /// The name as a number, for logs and tables.
+    #[must_use]
+    pub const fn as_u64(self) -> u64 {
+        self.0
+    }
+}
+
+/// What the owner of a [`Server`](crate::Server) has to do. Actions take place in the order in which they came.
+#[derive(Debug)]
+pub enum Action {
+    /// There is output: take it, write it, then say that it is written.
+    Write(ConnectionId),
+    /// Everything received has been used; read on.
+    Read(ConnectionId),
+    /// Everything has been written; close the socket. The server has forgotten the connection.
+    Close(ConnectionId),
+    /// Find this out, or do it, and bring the answer. It may take long.
+    Ask(Ticket, Ask),
+    /// Something that a log or a metric may want to know.
+    Notice(ConnectionId, Notice),
+}
+
+/// Two actions are equal if they say the same of the same connection, or ask under the same ticket.
+impl PartialEq for Action {
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Action::Write(a), Action::Write(b))
+            | (Action::Read(a), Action::Read(b))
+            | (Action::Close(a), Action::Close(b)) => a == b,
+            (Action::Ask(a, _), Action::Ask(b, _)) => a == b,
+            (Action::Notice(a, what), Action::Notice(b, other)) => a == b && what == other,
+            _ => false,
+        }
+    }
+}
+
+/// A question of the server.
+#[derive(Debug)]
+pub enum Ask {
+    /// A stream's: about credentials or registration, never about binding, which the router decides.
+    Stream(balcony_stream::Ask),
+    /// The router's: about what is stored.
+    Router(balcony_router::Ask),
+}
+
+/// The answer to an [`Ask`], of the same kind.
+#[derive(Debug)]
+pub enum Answer {
+    /// To a stream's.
+    Stream(balcony_stream::Answer),
+    /// To the router's.
+    Router(balcony_router::Answer),
+}
+
+/// What has happened on a connection. None of it holds anything secret, nor what people write to each other.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Notice {
+    /// A client has proven who it is.
+    Authenticated {
+        /// The account.
+        account: BareJid,
+        /// How.
+        mechanism: Mechanism,
+    },
+    /// An attempt to authenticate failed.
+    AuthenticationFailed {
+        /// Why, in words for the log.
+        reason: &'static str,
+    },
+    /// A resource is bound; stanzas flow.
+    Bound(FullJid),
+    /// The connection has ended.
+    Ended(Ended),
+}
+
+/// How a connection ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// Closed by the client, in good order.
+    Closed,
+    /// For this reason.
+    Failed(balcony_connection::Error),
+}
+
+/// Takes the answer to one [`Ask`] back to whoever drives the server. Answer every ask; where that can't be done,
+/// say so with [`Unavailable`](balcony_stream::Answer::Unavailable) or [`Refused`](balcony_router::Answer::Refused).
+pub type Reply = alloc::boxed::Box<dyn FnOnce(Answer) + Send>;

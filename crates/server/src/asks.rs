@@ -1,0 +1,37 @@
+//! Which machine waits for which answer.
+
+use alloc::collections::BTreeMap;
+
+use balcony_machine::Ticket;
+
+use crate::ConnectionId;
+
+/// Whoever asked, and the name that the question has there.
+#[derive(Clone, Copy)]
+pub(crate) enum Asker {
+    Stream(ConnectionId, Ticket),
+    Router(Ticket),
+}
+
+/// The open asks of all machines under one numbering.
+///
+/// The machines let their asks expire themselves; what is left here then goes when the late answer comes, or with its
+/// connection.
+#[derive(Default)]
+pub(crate) struct Asks {
+    open: BTreeMap<Ticket, Asker>,
+    next: u64,
+}
+
+impl Asks {
+    pub(crate) fn open(&mut self, asker: Asker) -> Ticket {
+        let ticket = Ticket(self.next);
+        self.next += 1;
+        self.open.insert(ticket, asker);
+        ticket
+    }
+
+    pub(crate) fn close(&mut self, ticket: Ticket) -> Option<Asker> {
+        self.open.remove(&ticket)
+    }
+}

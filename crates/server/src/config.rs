@@ -1,0 +1,81 @@
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use balcony_jid::BareJid;
+use balcony_machine::{Limits, Secret};
+use balcony_router::{ConflictPolicy, Software};
+use balcony_sasl::Mechanism;
+use balcony_stream::{Receiving, TlsPolicy};
+
+/// What a [`Server`](crate::Server) serves, and how.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Config {
+    /// The domains served. The first answers clients that name none.
+    pub domains: Vec<BareJid>,
+    /// What TLS does on streams that do not begin with it.
+    pub tls: TlsPolicy,
+    /// The certificate and its key, for STARTTLS and direct TLS.
+    #[cfg(feature = "tls")]
+    pub certificate: Option<balcony_tls::ServerConfig>,
+    /// The SASL mechanisms, in order of preference.
+    pub mechanisms: Vec<Mechanism>,
+    /// Whether accounts can be registered in-band (XEP-0077).
+    pub registration: bool,
+    /// What happens when two clients want one resource.
+    pub conflict: ConflictPolicy,
+    /// Whether an iq reaches a resource only of somebody who shares presence with its sender (RFC 6121 section 8.5.3.1).
+    pub iq_needs_presence: bool,
+    /// What the server says it is (XEP-0092).
+    pub software: Software,
+    /// From this the salts of accounts that don't exist are made; keep it for the life of the server.
+    pub decoy: Secret<[u8; 32]>,
+    /// The iteration count of new accounts.
+    pub iterations: u32,
+    /// The bounds.
+    pub limits: Limits,
+}
+
+impl Config {
+    /// A server for these domains with the defaults of a public one. It still needs a certificate.
+    #[must_use]
+    pub fn new(domains: Vec<BareJid>, decoy: Secret<[u8; 32]>) -> Self {
+        let stream = Receiving::new(Vec::new(), decoy);
+        let router = balcony_router::Config::new(Vec::new());
+        Config {
+            domains,
+            tls: stream.tls,
+            #[cfg(feature = "tls")]
+            certificate: None,
+            mechanisms: stream.mechanisms,
+            registration: stream.registration,
+            conflict: router.conflict,
+            iq_needs_presence: router.iq_needs_presence,
+            software: router.software,
+            decoy: stream.decoy,
+            iterations: stream.iterations,
+            limits: stream.limits,
+        }
+    }
+
+    /// The streams' part, for connections that begin like this.
+    pub(crate) fn receiving(&self, tls: TlsPolicy) -> Arc<Receiving> {
+        let mut stream = Receiving::new(self.domains.clone(), self.decoy.clone());
+        stream.tls = tls;
+        stream.mechanisms = self.mechanisms.clone();
+        stream.registration = self.registration;
+        stream.iterations = self.iterations;
+        stream.limits = self.limits.clone();
+        Arc::new(stream)
+    }
+
+    /// The router's part.
+    pub(crate) fn router(&self) -> balcony_router::Config {
+        let mut router = balcony_router::Config::new(self.domains.clone());
+        router.limits = self.limits.clone();
+        router.conflict = self.conflict;
+        router.iq_needs_presence = self.iq_needs_presence;
+        router.software = self.software.clone();
+        router
+    }
+}

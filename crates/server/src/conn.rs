@@ -1,0 +1,49 @@
+use alloc::vec::Vec;
+
+use balcony_connection::Connection;
+use balcony_machine::Instant;
+use balcony_stanza::Stanza;
+
+use crate::ConnectionId;
+
+/// One connection, with what the server keeps beside it.
+pub(crate) struct Conn {
+    pub(crate) id: ConnectionId,
+    pub(crate) connection: Connection,
+    /// Received, but not taken yet: the connection is blocked. At most what the owner handed in at once.
+    pub(crate) input: Vec<u8>,
+    /// To be written.
+    pub(crate) out: Vec<u8>,
+    /// The owner is writing, or has been told to.
+    pub(crate) writing: bool,
+    /// The owner waits for [`Action::Read`](crate::Action::Read).
+    pub(crate) unread: bool,
+    /// Nothing more will come: what is in `out` is the last.
+    pub(crate) ended: bool,
+    /// Whether the router knows it as a session.
+    pub(crate) bound: bool,
+    /// A stanza that the router had no room for.
+    pub(crate) stalled: Option<Stanza>,
+    /// The entry in the heap of deadlines.
+    pub(crate) deadline: Option<Instant>,
+    /// When a connection that has ended is closed even if its peer does not read.
+    pub(crate) linger: Option<Instant>,
+}
+
+impl Conn {
+    pub(crate) fn new(id: ConnectionId, connection: Connection) -> Self {
+        Conn {
+            id,
+            connection,
+            input: Vec::new(),
+            out: Vec::new(),
+            writing: false,
+            unread: false,
+            ended: false,
+            bound: false,
+            stalled: None,
+            deadline: None,
+            linger: None,
+        }
+    }
+}

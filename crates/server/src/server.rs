@@ -1,0 +1,484 @@
+use alloc::boxed::Box;
+use alloc::collections::BTreeSet;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::fmt;
+use core::mem;
+
+use balcony_connection::{Connection, Error};
+use balcony_jid::BareJid;
+use balcony_machine::{Deadline, Instant, Limits, On, Progress, Random, Reason, Seed, Ticket};
+use balcony_router::{Effect, Router, SessionId};
+use balcony_stanza::{ErrorCondition, Stanza, StreamCondition, StreamError};
+use balcony_stream::{Event, Receiving, TlsPolicy};
+use slab::Slab;
+
+use crate::action::{Action, Answer, Ask, ConnectionId, Ended, Notice};
+use crate::asks::{Asker, Asks};
+use crate::config::Config;
+use crate::conn::Conn;
+
+/// Many connections and one router. See the [crate] for how to drive it.
+pub struct Server {
+    config: Config,
+    streams: Streams,
+    router: Router,
+    conns: Slab<Box<Conn>>,
+    /// Distinguishes the connections that have had the same place in the slab.
+    generation: u32,
+    asks: Asks,
+    deadlines: BTreeSet<(Instant, ConnectionId)>,
+    random: Random,
+    /// Kept for its capacity; empty between calls.
+    effects: Vec<Effect>,
+    /// Connections with a stanza that the router had no room for.
+    stalled: Vec<ConnectionId>,
+}
+
+/// The configurations of streams, one for each way in which they can begin.
+struct Streams {
+    clear: Arc<Receiving>,
+    direct: Arc<Receiving>,
+    limits: Limits,
+}
+
+impl Streams {
+    fn new(config: &Config) -> Self {
+        Streams {
+            clear: config.receiving(config.tls),
+            direct: config.receiving(TlsPolicy::Direct),
+            limits: config.limits.clone(),
+        }
+    }
+}
+
+impl Server {
+    /// A server without connections.
+    #[must_use]
+    pub fn new(config: Config, seed: Seed) -> Self {
+        let mut random = seed.random();
+        Server {
+            streams: Streams::new(&config),
+            router: Router::new(config.router(), &random.seed()),
+            config,
+            conns: Slab::new(),
+            generation: 0,
+            asks: Asks::default(),
+            deadlines: BTreeSet::new(),
+            random,
+            effects: Vec::new(),
+            stalled: Vec::new(),
+        }
+    }
+
+    /// Takes in a new connection. With [`TlsPolicy::Direct`] it begins with TLS (XEP-0368), otherwise as configured.
+    pub fn accept(&mut self, now: Instant, tls: TlsPolicy, actions: &mut Vec<Action>) -> ConnectionId {
+        let config = match tls {
+            TlsPolicy::Direct => &self.streams.direct,
+            _ => &self.streams.clear,
+        };
+        let seed = self.random.seed();
+        let connection = Connection::receiving(
+            Arc::clone(config),
+            #[cfg(feature = "tls")]
+            self.config.certificate.clone(),
+            seed,
+            now,
+        );
+        self.generation = self.generation.wrapping_add(1);
+        let entry = self.conns.vacant_entry();
+        let id = ConnectionId(u64::from(self.generation) << 32 | (entry.key() as u64 & u64::from(u32::MAX)));
+        entry.insert(Box::new(Conn::new(id, connection)));
+        self.settle(now, id, actions);
+        id
+    }
+
+    /// Bytes have come. Hand in no more before [`Action::Read`]; it comes at once unless the connection is blocked.
+    pub fn receive(&mut self, now: Instant, id: ConnectionId, bytes: &[u8], actions: &mut Vec<Action>) {
+        let Some(conn) = self.conn(id) else { return };
+        conn.unread = true;
+        if conn.input.is_empty() {
+            self.advance(now, id, bytes, actions);
+        } else {
+            conn.input.extend_from_slice(bytes);
+            self.advance(now, id, &[], actions);
+        }
+    }
+
+    /// The peer has closed its side of the transport.
+    pub fn eof(&mut self, now: Instant, id: ConnectionId, actions: &mut Vec<Action>) {
+        let Some(conn) = self.conn(id) else { return };
+        if conn.ended {
+            return;
+        }
+        let ended = match conn.connection.eof(now, &mut conn.out) {
+            Ok(_) => Ended::Closed,
+            Err(error) => Ended::Failed(error),
+        };
+        self.end(now, id, ended, actions);
+    }
+
+    /// The transport is broken: nothing can be written any more. The connection is forgotten without `Close`.
+    pub fn broken(&mut self, now: Instant, id: ConnectionId, actions: &mut Vec<Action>) {
+        self.eof(now, id, actions);
+        self.forget(id);
+    }
+
+    /// Swaps the bytes to be written into `buffer`, which must be empty.
+    pub fn take_output(&mut self, id: ConnectionId, buffer: &mut Vec<u8>) {
+        if let Some(conn) = self.conn(id) {
+            // What gathered since `Action::Write` goes along. A TLS failure shows at the next advance.
+            let _ = conn.connection.flush(&mut conn.out);
+            mem::swap(buffer, &mut conn.out);
+        }
+    }
+
+    /// What [`take_output`](Server::take_output) gave has been written.
+    pub fn written(&mut self, now: Instant, id: ConnectionId, actions: &mut Vec<Action>) {
+        let Some(conn) = self.conn(id) else { return };
+        conn.writing = false;
+        // The connection may have been waiting for room.
+        self.advance(now, id, &[], actions);
+    }
+
+    /// An answer has come. One that comes too late changes nothing.
+    pub fn answer(&mut self, now: Instant, ticket: Ticket, answer: Answer, actions: &mut Vec<Action>) {
+        match (self.asks.close(ticket), answer) {
+            (Some(Asker::Stream(id, ticket)), Answer::Stream(answer)) => {
+                let Some(conn) = self.conn(id) else { return };
+                // Misuse here means that the stream has given up waiting.
+                let _ = conn.connection.answer(ticket, answer);
+                self.advance(now, id, &[], actions);
+            }
+            (Some(Asker::Router(ticket)), Answer::Router(answer)) => {
+                let mut effects = mem::take(&mut self.effects);
+                self.router.answer(now, ticket, answer, &mut effects);
+                self.carry_out(now, effects, actions);
+                self.resume_stalled(now, actions);
+            }
+            _ => {}
+        }
+    }
+
+    /// When to call [`tick`](Server::tick).
+    #[must_use]
+    pub fn deadline(&self) -> Option<Deadline> {
+        let conns = self.deadlines.first().map(|(at, _)| Deadline { at: *at, reason: Reason::Idle });
+        match (conns, self.router.deadline()) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        }
+    }
+
+    /// Does what has become due.
+    pub fn tick(&mut self, now: Instant, actions: &mut Vec<Action>) {
+        while let Some(&(at, id)) = self.deadlines.first() {
+            if at > now {
+                break;
+            }
+            self.deadlines.pop_first();
+            let Some(conn) = self.conn(id) else { continue };
+            conn.deadline = None;
+            if conn.linger.is_some_and(|linger| now >= linger) {
+                self.forget(id);
+                actions.push(Action::Close(id));
+            } else {
+                self.advance(now, id, &[], actions);
+            }
+        }
+        if self.router.deadline().is_some_and(|deadline| now >= deadline.at) {
+            let mut effects = mem::take(&mut self.effects);
+            self.router.tick(now, &mut effects);
+            self.carry_out(now, effects, actions);
+            self.resume_stalled(now, actions);
+        }
+    }
+
+    /// Ends every stream with `system-shutdown` (RFC 6120 section 4.9.3.20). `Close` follows for each when its output is
+    /// written, or after [`Limits::closing`] if the peer does not read.
+    pub fn shutdown(&mut self, now: Instant, actions: &mut Vec<Action>) {
+        let ids: Vec<_> = self.conns.iter().map(|(_, conn)| conn.id).collect();
+        for id in ids {
+            self.abort(
+                now,
+                id,
+                StreamError::new(StreamCondition::SystemShutdown, "the server is shutting down"),
+                actions,
+            );
+        }
+    }
+
+    /// Ends the streams of an account that is no more.
+    pub fn remove_account(&mut self, now: Instant, account: &BareJid, actions: &mut Vec<Action>) {
+        let mut effects = mem::take(&mut self.effects);
+        self.router.remove_account(now, account, &mut effects);
+        self.carry_out(now, effects, actions);
+    }
+
+    /// How many connections there are.
+    #[must_use]
+    pub fn connections(&self) -> usize {
+        self.conns.len()
+    }
+
+    /// The router, to look at.
+    #[must_use]
+    pub fn router(&self) -> &Router {
+        &self.router
+    }
+
+    /// The configuration that new connections get from now on. Those that stand keep theirs; domains cannot change.
+    pub fn configure(&mut self, config: Config) {
+        self.streams = Streams::new(&config);
+        self.config = config;
+    }
+
+    /// The configuration.
+    #[must_use]
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    fn conn(&mut self, id: ConnectionId) -> Option<&mut Conn> {
+        let key = (id.0 & u64::from(u32::MAX)) as usize;
+        self.conns.get_mut(key).map(Box::as_mut).filter(|conn| conn.id == id)
+    }
+
+    /// Lets a connection take what it was left with before and then `fresh`, and does what comes of it.
+    fn advance(&mut self, now: Instant, id: ConnectionId, mut fresh: &[u8], actions: &mut Vec<Action>) {
+        loop {
+            let Some(conn) = self.conn(id) else { return };
+            if conn.ended {
+                break;
+            }
+            if conn.stalled.is_some() {
+                conn.input.extend_from_slice(fresh);
+                break;
+            }
+            let result = if conn.input.is_empty() {
+                conn.connection.advance(now, &mut fresh, &mut conn.out)
+            } else {
+                conn.input.extend_from_slice(mem::take(&mut fresh));
+                let mut input = conn.input.as_slice();
+                let result = conn.connection.advance(now, &mut input, &mut conn.out);
+                let taken = conn.input.len() - input.len();
+                conn.input.drain(..taken);
+                result
+            };
+            match result {
+                Ok(Progress::Event(event)) => self.event(now, id, event, actions),
+                Ok(Progress::NeedInput | Progress::Blocked(On::Answer | On::OutputFull | On::Tls)) => {
+                    if let Some(conn) = self.conn(id) {
+                        conn.input.extend_from_slice(fresh);
+                    }
+                    break;
+                }
+                Ok(Progress::Closed) => {
+                    self.end(now, id, Ended::Closed, actions);
+                    return;
+                }
+                Err(error) => {
+                    self.end(now, id, Ended::Failed(error), actions);
+                    return;
+                }
+            }
+        }
+        self.settle(now, id, actions);
+    }
+
+    fn event(&mut self, now: Instant, id: ConnectionId, event: Event, actions: &mut Vec<Action>) {
+        match event {
+            Event::Ask(ticket, balcony_stream::Ask::Bind { account, resource }) => {
+                let mut effects = mem::take(&mut self.effects);
+                let session = SessionId(id.0);
+                let bound = self.router.bind(now, session, &account, resource.as_deref(), &mut effects);
+                let accepted = bound.is_ok();
+                if let Some(conn) = self.conn(id) {
+                    conn.bound = accepted;
+                    // The ask was opened just now, and nobody else answers it.
+                    let _ = conn.connection.answer(ticket, balcony_stream::Answer::Bound(bound));
+                }
+                self.carry_out(now, effects, actions);
+            }
+            Event::Ask(ticket, ask) => {
+                let ticket = self.asks.open(Asker::Stream(id, ticket));
+                actions.push(Action::Ask(ticket, Ask::Stream(ask)));
+            }
+            Event::Stanza(stanza) => self.route(now, id, *stanza, actions),
+            Event::Authenticated { account, mechanism } => {
+                actions.push(Action::Notice(id, Notice::Authenticated { account, mechanism }));
+            }
+            Event::AuthenticationFailed { reason } => {
+                actions.push(Action::Notice(id, Notice::AuthenticationFailed { reason }));
+            }
+            Event::Bound(jid) => actions.push(Action::Notice(id, Notice::Bound(jid))),
+            _ => {}
+        }
+    }
+
+    fn route(&mut self, now: Instant, id: ConnectionId, stanza: Stanza, actions: &mut Vec<Action>) {
+        let mut effects = mem::take(&mut self.effects);
+        if let Err(busy) = self.router.route(now, SessionId(id.0), stanza, &mut effects) {
+            self.stalled.push(id);
+            if let Some(conn) = self.conn(id) {
+                conn.stalled = Some(busy.0);
+            }
+        }
+        self.carry_out(now, effects, actions);
+    }
+
+    /// The router may have room again.
+    fn resume_stalled(&mut self, now: Instant, actions: &mut Vec<Action>) {
+        for id in mem::take(&mut self.stalled) {
+            if let Some(stanza) = self.conn(id).and_then(|conn| conn.stalled.take()) {
+                self.route(now, id, stanza, actions);
+                self.advance(now, id, &[], actions);
+            }
+        }
+    }
+
+    /// Does what the router has decided. What it decides in turn comes behind, so that order is kept.
+    fn carry_out(&mut self, now: Instant, mut effects: Vec<Effect>, actions: &mut Vec<Action>) {
+        let mut next = 0;
+        while next < effects.len() {
+            let placeholder = Effect::Close { session: SessionId(u64::MAX), error: StreamCondition::Reset };
+            match mem::replace(&mut effects[next], placeholder) {
+                Effect::Deliver { session, stanza } => {
+                    self.deliver(now, session, &stanza, &mut effects, actions)
+                }
+                Effect::Close { session, error } => {
+                    let id = ConnectionId(session.0);
+                    if let Some(conn) = self.conn(id) {
+                        // The router has forgotten this session already.
+                        conn.bound = false;
+                        self.abort(now, id, error.into(), actions);
+                    }
+                }
+                Effect::Ask { ticket, ask } => {
+                    let ticket = self.asks.open(Asker::Router(ticket));
+                    actions.push(Action::Ask(ticket, Ask::Router(ask)));
+                }
+                Effect::Remote { stanza } => {
+                    self.router.undeliverable(&stanza, ErrorCondition::RemoteServerNotFound, &mut effects);
+                }
+            }
+            next += 1;
+        }
+        effects.clear();
+        self.effects = effects;
+    }
+
+    fn deliver(
+        &mut self,
+        now: Instant,
+        session: SessionId,
+        stanza: &Stanza,
+        effects: &mut Vec<Effect>,
+        actions: &mut Vec<Action>,
+    ) {
+        let id = ConnectionId(session.0);
+        let limit = self.streams.limits.output;
+        let Some(conn) = self.conn(id) else { return };
+        // The only misuse there is: the stream has been closed a moment ago, and the router is about to hear of it.
+        if conn.connection.send(stanza).is_err() {
+            return;
+        }
+        if conn.connection.pending() + conn.out.len() > limit {
+            // A peer that does not read must not cost memory (RFC 6120 section 4.9.3.17).
+            let error = StreamError::new(
+                StreamCondition::ResourceConstraint,
+                "too much output is waiting to be read",
+            );
+            conn.bound = false;
+            self.router.unbind(now, session, effects);
+            self.abort(now, id, error, actions);
+        } else if !conn.writing {
+            conn.writing = true;
+            actions.push(Action::Write(id));
+        }
+    }
+
+    fn abort(&mut self, now: Instant, id: ConnectionId, error: StreamError, actions: &mut Vec<Action>) {
+        let Some(conn) = self.conn(id) else { return };
+        if conn.ended {
+            return;
+        }
+        conn.connection.abort(error.clone());
+        // Advancing a connection that has ended encrypts its last words, closes TLS and returns the same error.
+        let mut nothing: &[u8] = &[];
+        let ended = match conn.connection.advance(now, &mut nothing, &mut conn.out) {
+            Err(error) => error,
+            Ok(_) => Error::Stream(balcony_stream::Error::Local(error)),
+        };
+        self.end(now, id, Ended::Failed(ended), actions);
+    }
+
+    /// The stream is over; what is left is to write the rest and close.
+    fn end(&mut self, now: Instant, id: ConnectionId, ended: Ended, actions: &mut Vec<Action>) {
+        let linger = now + self.streams.limits.closing;
+        let Some(conn) = self.conn(id) else { return };
+        if conn.ended {
+            return;
+        }
+        conn.ended = true;
+        conn.linger = Some(linger);
+        conn.input = Vec::new();
+        conn.stalled = None;
+        let bound = mem::take(&mut conn.bound);
+        actions.push(Action::Notice(id, Notice::Ended(ended)));
+        if bound {
+            let mut effects = Vec::new();
+            self.router.unbind(now, SessionId(id.0), &mut effects);
+            self.carry_out(now, effects, actions);
+        }
+        self.settle(now, id, actions);
+    }
+
+    /// Brings the owner and the heap of deadlines up to date about one connection.
+    fn settle(&mut self, now: Instant, id: ConnectionId, actions: &mut Vec<Action>) {
+        let _ = now;
+        let Some(conn) = self.conn(id) else { return };
+        if !conn.writing && (!conn.out.is_empty() || conn.connection.pending() > 0) {
+            conn.writing = true;
+            actions.push(Action::Write(id));
+        }
+        if conn.ended && !conn.writing {
+            self.forget(id);
+            actions.push(Action::Close(id));
+            return;
+        }
+        if conn.unread && !conn.ended && conn.input.is_empty() {
+            conn.unread = false;
+            // An idle connection keeps no buffer.
+            conn.input = Vec::new();
+            actions.push(Action::Read(id));
+        }
+        let due = match conn.linger {
+            Some(linger) => Some(linger),
+            None => conn.connection.deadline().map(|deadline| deadline.at),
+        };
+        let old = mem::replace(&mut conn.deadline, due);
+        if old != due {
+            if let Some(old) = old {
+                self.deadlines.remove(&(old, id));
+            }
+            if let Some(due) = due {
+                self.deadlines.insert((due, id));
+            }
+        }
+    }
+
+    fn forget(&mut self, id: ConnectionId) {
+        let Some(conn) = self.conn(id) else { return };
+        if let Some(at) = conn.deadline {
+            self.deadlines.remove(&(at, id));
+        }
+        self.conns.remove((id.0 & u64::from(u32::MAX)) as usize);
+    }
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Server").field("connections", &self.conns.len()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,77 @@
+use std::collections::BTreeMap;
+
+use balcony_jid::BareJid;
+use balcony_machine::Secret;
+use balcony_sasl::Credentials;
+use balcony_stream::{Answer, Ask};
+
+/// The accounts of a simulated server: a store that answers at once.
+#[derive(Clone, Debug, Default)]
+pub struct Accounts(BTreeMap<BareJid, Credentials>);
+
+/// The lowest count that a client accepts: hashing is what a simulated login costs most.
+const ITERATIONS: u32 = 4096;
+
+impl Accounts {
+    /// No accounts.
+    #[must_use]
+    pub fn new() -> Self {
+        Accounts::default()
+    }
+
+    /// With one more account.
+    ///
+    /// # Panics
+    ///
+    /// If the password is one that no account can have.
+    #[must_use]
+    pub fn with(mut self, account: &str, password: &str) -> Self {
+        let account = BareJid::parse(account).expect("a valid bare JID");
+        let credentials =
+            Credentials::derive(password, b"salt of the sims", ITERATIONS).expect("a valid password");
+        self.0.insert(account, credentials);
+        self
+    }
+
+    /// Answers what either end of a stream asks; a resource is bound as wanted.
+    #[must_use]
+    pub fn answer(&mut self, ask: Ask) -> Answer {
+        match ask {
+            Ask::Credentials { account, hash } => Answer::Credentials(
+                self.0.get(&account).and_then(|credentials| credentials.get(hash)).cloned(),
+            ),
+            Ask::Verify { account, password } => Answer::Verified(
+                self.0
+                    .get(&account)
+                    .is_some_and(|credentials| credentials.verify_password(password.expose())),
+            ),
+            Ask::Bind { account, resource } => Answer::Bound(
+                account
+                    .with_resource(resource.as_deref().unwrap_or("made-by-the-server"))
+                    .map_err(|_| balcony_stanza::ErrorCondition::BadRequest.into()),
+            ),
+            Ask::Register { account, password } => Answer::Registered(self.register(account, &password)),
+            Ask::SaltPassword { hash, password, salt, iterations } => {
+                match balcony_sasl::salt_password(hash, password.expose(), &salt, iterations) {
+                    Ok(salted) => Answer::Salted(salted),
+                    Err(_) => Answer::Unavailable,
+                }
+            }
+            _ => Answer::Unavailable,
+        }
+    }
+
+    fn register(
+        &mut self,
+        account: BareJid,
+        password: &Secret<String>,
+    ) -> Result<(), balcony_stanza::StanzaError> {
+        if self.0.contains_key(&account) {
+            return Err(balcony_stanza::ErrorCondition::Conflict.into());
+        }
+        let credentials = Credentials::derive(password.expose(), b"another salt", ITERATIONS)
+            .map_err(|_| balcony_stanza::ErrorCondition::NotAcceptable)?;
+        self.0.insert(account, credentials);
+        Ok(())
+    }
+}

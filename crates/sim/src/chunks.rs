@@ -1,0 +1,27 @@
+use balcony_machine::Random;
+
+/// How a wire cuts what it carries.
+#[derive(Debug)]
+pub enum Chunks {
+    /// Everything there is at once.
+    Whole,
+    /// One byte at a time.
+    Bytes,
+    /// Pieces of random length, mostly short.
+    Random(Random),
+}
+
+impl Chunks {
+    /// The length of the next piece of `available` bytes.
+    pub(crate) fn next(&mut self, available: usize) -> usize {
+        let wanted = match self {
+            Chunks::Whole => available,
+            Chunks::Bytes => 1,
+            Chunks::Random(random) => {
+                let longest = 1 << (random.next_u64() % 11);
+                usize::try_from(1 + random.next_u64() % longest).unwrap_or(1)
+            }
+        };
+        wanted.min(available)
+    }
+}

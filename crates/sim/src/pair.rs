@@ -1,0 +1,198 @@
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use balcony_machine::{Instant, Progress, Seed};
+use balcony_stanza::Stanza;
+use balcony_stream::{Error, Event, Initiating, Receiving, Security, Stream};
+
+use crate::{Accounts, Chunks};
+
+/// Which end of a [`Pair`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// The initiating entity.
+    Client,
+    /// The receiving entity.
+    Server,
+}
+
+/// Something that came out of one end, in words that two runs can be compared by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Happened {
+    /// An event; stanzas as they look on the wire.
+    Event(String),
+    /// The stream was closed in good order.
+    Closed,
+    /// The stream ended.
+    Failed(Error),
+}
+
+/// Both ends of one stream, the wires between them, and the accounts of the server.
+///
+/// TLS is simulated: both ends are told that it is up, with the same channel binding, and the bytes go through as they
+/// are.
+#[derive(Debug)]
+pub struct Pair {
+    /// The virtual time.
+    pub now: Instant,
+    /// The initiating end.
+    pub client: Stream,
+    /// The receiving end.
+    pub server: Stream,
+    /// Who can log in.
+    pub accounts: Accounts,
+    chunks: Chunks,
+    exporter: Option<[u8; 32]>,
+    to_server: VecDeque<u8>,
+    to_client: VecDeque<u8>,
+    sent: [Vec<u8>; 2],
+    happened: [Vec<Happened>; 2],
+}
+
+impl Pair {
+    /// A pair that has exchanged nothing yet. `exporter` is what a simulated TLS session says of itself.
+    #[must_use]
+    pub fn new(
+        client: Initiating,
+        server: Receiving,
+        accounts: Accounts,
+        exporter: Option<[u8; 32]>,
+        chunks: Chunks,
+        seed: u64,
+    ) -> Self {
+        let mut random = Seed::from_u64(seed).random();
+        let now = Instant::ZERO;
+        Pair {
+            now,
+            client: Stream::initiating(Arc::new(client), random.seed(), now),
+            server: Stream::receiving(Arc::new(server), random.seed(), now),
+            accounts,
+            chunks,
+            exporter,
+            to_server: VecDeque::new(),
+            to_client: VecDeque::new(),
+            sent: [Vec::new(), Vec::new()],
+            happened: [Vec::new(), Vec::new()],
+        }
+    }
+
+    /// Lets bytes go back and forth until neither end has anything to say. Every piece takes a millisecond.
+    pub fn run(&mut self) {
+        loop {
+            self.step(End::Client);
+            self.step(End::Server);
+            if self.to_server.is_empty() && self.to_client.is_empty() {
+                // Whoever spoke last may have been answered by nothing.
+                return;
+            }
+        }
+    }
+
+    /// Gives `end` the next piece of what has been sent to it.
+    fn step(&mut self, end: End) {
+        let wire = match end {
+            End::Client => &mut self.to_client,
+            End::Server => &mut self.to_server,
+        };
+        let length = self.chunks.next(wire.len());
+        let chunk: Vec<u8> = wire.drain(..length).collect();
+        self.now = self.now + Duration::from_millis(1);
+        let mut input = chunk.as_slice();
+        let mut out = Vec::new();
+        loop {
+            let stream = match end {
+                End::Client => &mut self.client,
+                End::Server => &mut self.server,
+            };
+            let progress = match stream.advance(self.now, &mut input, &mut out) {
+                Ok(progress) => progress,
+                Err(error) => {
+                    self.end(end, Happened::Failed(error));
+                    break;
+                }
+            };
+            match progress {
+                Progress::Event(Event::Ask(ticket, ask)) => {
+                    let answer = self.accounts.answer(ask);
+                    stream.answer(ticket, answer).expect("the ask has just been opened");
+                }
+                Progress::Event(Event::StartTls) => {
+                    self.happened[end as usize].push(Happened::Event("StartTls".into()));
+                    stream.secured(Security::new(self.exporter)).expect("the handshake is due");
+                }
+                Progress::Event(event) => self.happened[end as usize].push(Happened::Event(describe(&event))),
+                Progress::Closed => {
+                    self.end(end, Happened::Closed);
+                    break;
+                }
+                Progress::NeedInput | Progress::Blocked(_) => break,
+            }
+        }
+        self.send(end, &out);
+    }
+
+    /// Notes how an end came to its end, once.
+    fn end(&mut self, end: End, how: Happened) {
+        let list = &mut self.happened[end as usize];
+        if list.last() != Some(&how) {
+            list.push(how);
+        }
+    }
+
+    fn send(&mut self, end: End, bytes: &[u8]) {
+        self.sent[end as usize].extend_from_slice(bytes);
+        match end {
+            End::Client => self.to_server.extend(bytes),
+            End::Server => self.to_client.extend(bytes),
+        }
+    }
+
+    /// Sends a stanza from one end.
+    ///
+    /// # Panics
+    ///
+    /// Unless the stream is open there.
+    pub fn send_stanza(&mut self, end: End, stanza: &Stanza) {
+        let mut out = Vec::new();
+        let stream = match end {
+            End::Client => &mut self.client,
+            End::Server => &mut self.server,
+        };
+        stream.send(stanza, &mut out).expect("an open stream");
+        self.send(end, &out);
+    }
+
+    /// Closes the stream from one end.
+    pub fn close(&mut self, end: End) {
+        let mut out = Vec::new();
+        match end {
+            End::Client => self.client.close(self.now, &mut out),
+            End::Server => self.server.close(self.now, &mut out),
+        }
+        self.send(end, &out);
+    }
+
+    /// Everything that an end has sent.
+    #[must_use]
+    pub fn sent(&self, end: End) -> &[u8] {
+        &self.sent[end as usize]
+    }
+
+    /// Everything that came out of an end.
+    #[must_use]
+    pub fn happened(&self, end: End) -> &[Happened] {
+        &self.happened[end as usize]
+    }
+}
+
+fn describe(event: &Event) -> String {
+    match event {
+        Event::Stanza(stanza) => {
+            let mut wire = Vec::new();
+            stanza.write(&mut wire);
+            String::from_utf8_lossy(&wire).into_owned()
+        }
+        other => format!("{other:?}"),
+    }
+}

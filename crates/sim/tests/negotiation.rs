@@ -1,0 +1,160 @@
+//! A client and a server machine negotiate with each other, in every way of cutting the bytes.
+
+use balcony_machine::{Secret, Seed};
+use balcony_sasl::Mechanism;
+use balcony_sim::{Accounts, Chunks, End, Happened, Pair};
+use balcony_stanza::{MessageType, Payload, Stanza};
+use balcony_stream::{Error, Initiating, Receiving, TlsPolicy};
+use balcony_xml::{Element, Name};
+use proptest::prelude::*;
+
+fn accounts() -> Accounts {
+    Accounts::new().with("juliet@example.com", "pencil")
+}
+
+fn client(password: &str) -> Initiating {
+    let mut config =
+        Initiating::new("juliet@example.com".parse().unwrap(), Secret::new(String::from(password)));
+    config.resource = Some("balcony".into());
+    config
+}
+
+fn server() -> Receiving {
+    Receiving::new(vec!["example.com".parse().unwrap()], Secret::new([9; 32]))
+}
+
+const EXPORTER: Option<[u8; 32]> = Some([5; 32]);
+
+/// Everything that can be seen of a run.
+type Run = (Vec<u8>, Vec<u8>, Vec<Happened>, Vec<Happened>);
+
+fn negotiate(pair: &mut Pair) -> Run {
+    pair.run();
+    if pair.client.is_open() {
+        const BODY: Name = Name::from_static("body");
+        let hello = |text| {
+            Stanza::message(MessageType::Chat)
+                .to("romeo@example.com".parse().unwrap())
+                .id("hello")
+                .payload(Payload::from(Element::new(BODY, "jabber:client").text(text)))
+        };
+        pair.send_stanza(End::Client, &hello("O Romeo, Romeo! wherefore art thou Romeo? <3 & ☾"));
+        pair.run();
+        pair.send_stanza(End::Server, &hello("By a name I know not how to tell thee who I am"));
+        pair.run();
+        pair.close(End::Client);
+        pair.run();
+    }
+    (
+        pair.sent(End::Client).to_vec(),
+        pair.sent(End::Server).to_vec(),
+        pair.happened(End::Client).to_vec(),
+        pair.happened(End::Server).to_vec(),
+    )
+}
+
+fn chunks(kind: u8, seed: u64) -> Chunks {
+    match kind {
+        0 => Chunks::Whole,
+        1 => Chunks::Bytes,
+        _ => Chunks::Random(Seed::from_u64(seed).random()),
+    }
+}
+
+fn mechanisms() -> impl Strategy<Value = Mechanism> {
+    proptest::sample::select(Mechanism::all().to_vec())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(12))]
+
+    // habits.md invariants 1 and 6: byte by byte, in random chunks, or whole; the same seed gives the same bytes.
+    // RFC 6120 §15 stream-negotiation-restart, tls-restart, sasl-restart, bind-restart
+    #[test]
+    fn chunks_make_no_difference(seed: u64, mechanism in mechanisms(), tls in 0..4_u8, right: bool) {
+        let policy = [TlsPolicy::Required, TlsPolicy::Optional, TlsPolicy::Direct, TlsPolicy::None][usize::from(tls)];
+        let run = |kind| {
+            let mut client = client(if right { "pencil" } else { "crayon" });
+            client.mechanisms = vec![mechanism];
+            client.tls = policy;
+            let mut server = server();
+            server.tls = policy;
+            let mut pair = Pair::new(client, server, accounts(), EXPORTER, chunks(kind, seed), seed);
+            if policy == TlsPolicy::Direct {
+                let security = balcony_stream::Security::new(EXPORTER);
+                pair.client.secured(security.clone()).unwrap();
+                pair.server.secured(security).unwrap();
+            }
+            negotiate(&mut pair)
+        };
+        let whole = run(0);
+        prop_assert_eq!(&whole, &run(1));
+        prop_assert_eq!(&whole, &run(2));
+
+        // And the result is the right one: PLAIN and -PLUS need TLS, and the password must be right.
+        let usable = policy != TlsPolicy::None || !(mechanism == Mechanism::Plain || mechanism.is_plus());
+        let expected = match (usable, right) {
+            (true, true) => Happened::Closed,
+            (true, false) => Happened::Failed(Error::Authentication(
+                balcony_sasl::SaslCondition::NotAuthorized,
+                Some("The user name or the password is wrong.".into()),
+            )),
+            (false, _) => Happened::Failed(Error::NoMechanism),
+        };
+        prop_assert_eq!(whole.2.last(), Some(&expected));
+        let delivered = whole.3.iter().any(|event| matches!(event, Happened::Event(text) if text.contains("wherefore")));
+        prop_assert_eq!(delivered, usable && right);
+    }
+}
+
+// RFC 5802 §6 [SC11]: whoever hides the -PLUS mechanisms from a client that could use them is found out.
+#[test]
+fn a_hidden_plus_mechanism_is_a_downgrade() {
+    let mut server = server();
+    server.tls = TlsPolicy::Direct;
+    let mut pair = Pair::new(
+        {
+            let mut c = client("pencil");
+            c.tls = TlsPolicy::Direct;
+            c
+        },
+        server,
+        accounts(),
+        EXPORTER,
+        Chunks::Whole,
+        1,
+    );
+    // Somebody in the middle with a TLS session on each side: the exporters differ.
+    pair.client.secured(balcony_stream::Security::new(Some([1; 32]))).unwrap();
+    pair.server.secured(balcony_stream::Security::new(Some([2; 32]))).unwrap();
+    pair.run();
+    assert!(!pair.client.is_open() && !pair.server.is_open());
+    assert!(
+        matches!(pair.happened(End::Client).last(), Some(Happened::Failed(Error::Authentication(..)))),
+        "{:?}",
+        pair.happened(End::Client)
+    );
+}
+
+// RFC 6120 §15 bind-gen
+#[test]
+fn the_server_makes_a_resource_if_none_is_asked_for() {
+    let mut client = client("pencil");
+    client.resource = None;
+    let mut pair = Pair::new(client, server(), accounts(), EXPORTER, Chunks::Whole, 3);
+    pair.run();
+    assert_eq!(pair.client.jid().unwrap().as_str(), "juliet@example.com/made-by-the-server");
+    assert_eq!(pair.client.jid(), pair.server.jid());
+}
+
+// RFC 6120 §5.3.1: the client's policy demands TLS, and the server has none.
+#[test]
+fn without_tls_nothing_secret_is_sent() {
+    let mut server = server();
+    server.tls = TlsPolicy::None;
+    let mut pair = Pair::new(client("pencil"), server, accounts(), None, Chunks::Whole, 4);
+    pair.run();
+    assert_eq!(pair.happened(End::Client).last(), Some(&Happened::Failed(Error::NoTls)));
+    let sent = String::from_utf8(pair.sent(End::Client).to_vec()).unwrap();
+    assert!(!sent.contains("<auth") && !sent.contains("juliet"), "{sent}");
+}

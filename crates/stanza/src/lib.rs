@@ -1,0 +1,46 @@
+//! XMPP stanzas: message, presence and iq, and the errors that travel about them (RFC 6120 section 8).
+//!
+//! A [`Stanza`] is a typed [`Head`] and an opaque [`Payload`]. The head holds what servers route by: kind, type, `to`,
+//! `from`, `id`, `xml:lang`. The payload is the content of the stanza as XML bytes, shared and immutable; it is parsed
+//! into elements only by whoever wants to look inside. A server can so pass a message on to a hundred resources
+//! without ever looking into it.
+//!
+//! ```
+//! use balcony_stanza::{MessageType, Payload, Stanza};
+//! use balcony_xml::{Element, Name};
+//!
+//! const BODY: Name = Name::from_static("body");
+//!
+//! let stanza = Stanza::message(MessageType::Chat)
+//!     .to("juliet@example.com".parse()?)
+//!     .id("m1")
+//!     .payload(Payload::from(Element::new(BODY, "jabber:client").text("Art thou not Romeo?")));
+//!
+//! let mut wire = Vec::new();
+//! stanza.write(&mut wire);
+//! assert_eq!(
+//!     String::from_utf8(wire).unwrap(),
+//!     "<message to='juliet@example.com' type='chat' id='m1'><body>Art thou not Romeo?</body></message>"
+//! );
+//! # Ok::<(), balcony_jid::JidError>(())
+//! ```
+#![no_std]
+#![forbid(unsafe_code)]
+
+extern crate alloc;
+
+mod conditions;
+mod error;
+mod head;
+pub mod ns;
+mod parse;
+mod payload;
+mod stanza;
+mod stream_error;
+
+pub use error::{ErrorCondition, ErrorType, StanzaError};
+pub use head::{Head, IqType, Kind, MessageType, PresenceType};
+pub use parse::Invalid;
+pub use payload::Payload;
+pub use stanza::Stanza;
+pub use stream_error::{StreamCondition, StreamError};

@@ -1,0 +1,42 @@
+//! The namespaces of the core protocol.
+
+/// Stanzas between a client and a server (RFC 6120 section 4.8.3).
+pub const CLIENT: &str = "jabber:client";
+/// Stanzas between two servers (RFC 6120 section 4.8.3).
+pub const SERVER: &str = "jabber:server";
+/// The stream root, its features and its errors (RFC 6120 section 4.8.1).
+pub const STREAM: &str = "http://etherx.jabber.org/streams";
+/// Stream error conditions (RFC 6120 section 4.9.2).
+pub const STREAM_ERRORS: &str = "urn:ietf:params:xml:ns:xmpp-streams";
+/// Stanza error conditions (RFC 6120 section 8.3.2).
+pub const STANZA_ERRORS: &str = "urn:ietf:params:xml:ns:xmpp-stanzas";
+/// STARTTLS (RFC 6120 section 5).
+pub const TLS: &str = "urn:ietf:params:xml:ns:xmpp-tls";
+/// SASL (RFC 6120 section 6).
+pub const SASL: &str = "urn:ietf:params:xml:ns:xmpp-sasl";
+/// Resource binding (RFC 6120 section 7).
+pub const BIND: &str = "urn:ietf:params:xml:ns:xmpp-bind";
+/// Session establishment, a leftover of RFC 3921 that old clients still ask for.
+pub const SESSION: &str = "urn:ietf:params:xml:ns:xmpp-session";
+/// In-band registration (XEP-0077).
+pub const REGISTER: &str = "jabber:iq:register";
+/// The stream feature of in-band registration (XEP-0077).
+pub const REGISTER_FEATURE: &str = "http://jabber.org/features/iq-register";
+/// Ping (XEP-0199).
+pub const PING: &str = "urn:xmpp:ping";
+/// Service discovery of identities and features (XEP-0030).
+pub const DISCO_INFO: &str = "http://jabber.org/protocol/disco#info";
+/// Service discovery of items (XEP-0030).
+pub const DISCO_ITEMS: &str = "http://jabber.org/protocol/disco#items";
+/// Software version (XEP-0092).
+pub const VERSION: &str = "jabber:iq:version";
+/// The roster (RFC 6121 section 2).
+pub const ROSTER: &str = "jabber:iq:roster";
+/// Announced channel binding types (XEP-0440).
+pub const SASL_CHANNEL_BINDING: &str = "urn:xmpp:sasl-cb:0";
+
+/// Whether `namespace` is one that stanzas live in.
+#[must_use]
+pub fn is_content(namespace: &str) -> bool {
+    namespace == CLIENT || namespace == SERVER
+}

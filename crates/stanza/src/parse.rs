@@ -1,0 +1,115 @@
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+
+use balcony_jid::Jid;
+use balcony_xml::{ElementRef, Reader};
+
+use crate::{ErrorCondition, Head, IqType, Kind, MessageType, Payload, PresenceType, Stanza, StanzaError};
+
+/// An element with the name of a stanza that breaks the rules of stanzas.
+///
+/// The stream goes on: the sender gets `reply`, if the rules allow one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Invalid {
+    /// What is wrong.
+    pub error: StanzaError,
+    /// The stanza of type error for the sender, without `from`; `None` where an error must not be answered.
+    pub reply: Option<Stanza>,
+}
+
+impl Stanza {
+    /// Reads the stanza that `reader` has just completed; `None` if the element is not one.
+    ///
+    /// Unknown message types count as `normal` (RFC 6121 section 5.2.2).
+    ///
+    /// # Errors
+    ///
+    /// [`Invalid`] with `bad-request` for an iq without id, with an unknown type or, as a get or set, without exactly
+    /// one child (RFC 6120 section 8.2.3), and for an unknown presence type (RFC 6121 section 4.7.1); with
+    /// `jid-malformed` for an address that breaks RFC 7622.
+    #[must_use]
+    pub fn from_reader(reader: &Reader) -> Option<Result<Stanza, Box<Invalid>>> {
+        let element = reader.element();
+        if element.namespace() != reader.content_namespace() {
+            return None;
+        }
+        let name = element.name();
+        if !matches!(name, "message" | "presence" | "iq") {
+            return None;
+        }
+        Some(read_head(element).map(|head| Stanza { head, payload: Payload::from_reader(reader) }))
+    }
+}
+
+fn read_head(element: ElementRef<'_>) -> Result<Head, Box<Invalid>> {
+    let id = element.attr("id").map(Arc::from);
+    let fail = |condition, text, kind: Option<Kind>| {
+        let error = StanzaError::new(condition, text);
+        // Without a known kind there is still a sender who waits: an iq of unknown type is answered like a request.
+        let kind = kind.unwrap_or(match element.name() {
+            "message" => Kind::Message(MessageType::Normal),
+            "presence" => Kind::Presence(PresenceType::Available),
+            _ => Kind::Iq(IqType::Get),
+        });
+        let mut request = Stanza::new(kind);
+        request.head.id = element.attr("id").map(Arc::from);
+        Box::new(Invalid { reply: request.error(&error), error })
+    };
+    let kind = read_kind(element).map_err(|text| fail(ErrorCondition::BadRequest, text, None))?;
+    if let Kind::Iq(iq) = kind {
+        if id.is_none() {
+            return Err(fail(ErrorCondition::BadRequest, "an iq needs an id", Some(kind)));
+        }
+        let children = element.children().take(3).count();
+        if matches!(iq, IqType::Get | IqType::Set) && children != 1 {
+            return Err(fail(
+                ErrorCondition::BadRequest,
+                "an iq get or set has exactly one child",
+                Some(kind),
+            ));
+        }
+    }
+    let address = |name| match element.attr(name) {
+        None => Ok(None),
+        Some(text) => Jid::parse(text).map(Some).map_err(|_| {
+            let text = if name == "to" {
+                "the `to` address is not valid"
+            } else {
+                "the `from` address is not valid"
+            };
+            fail(ErrorCondition::JidMalformed, text, Some(kind))
+        }),
+    };
+    Ok(Head { kind, to: address("to")?, from: address("from")?, id, lang: element.language().map(Arc::from) })
+}
+
+fn read_kind(element: ElementRef<'_>) -> Result<Kind, &'static str> {
+    let type_name = element.attr("type");
+    Ok(match element.name() {
+        "message" => Kind::Message(match type_name {
+            Some("chat") => MessageType::Chat,
+            Some("groupchat") => MessageType::Groupchat,
+            Some("headline") => MessageType::Headline,
+            Some("error") => MessageType::Error,
+            _ => MessageType::Normal,
+        }),
+        "presence" => Kind::Presence(match type_name {
+            None => PresenceType::Available,
+            Some("error") => PresenceType::Error,
+            Some("probe") => PresenceType::Probe,
+            Some("subscribe") => PresenceType::Subscribe,
+            Some("subscribed") => PresenceType::Subscribed,
+            Some("unavailable") => PresenceType::Unavailable,
+            Some("unsubscribe") => PresenceType::Unsubscribe,
+            Some("unsubscribed") => PresenceType::Unsubscribed,
+            Some(_) => return Err("unknown presence type"),
+        }),
+        _ => Kind::Iq(match type_name {
+            Some("get") => IqType::Get,
+            Some("set") => IqType::Set,
+            Some("result") => IqType::Result,
+            Some("error") => IqType::Error,
+            _ => return Err("an iq has type get, set, result or error"),
+        }),
+    })
+}

@@ -1,0 +1,125 @@
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use balcony_jid::Jid;
+use balcony_xml::Element;
+
+use crate::{Head, IqType, Kind, MessageType, Payload, PresenceType, StanzaError};
+
+/// A message, presence or iq stanza (RFC 6120 section 8). Cloning it copies no text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stanza {
+    /// What it is routed by.
+    pub head: Head,
+    /// What it says.
+    pub payload: Payload,
+}
+
+impl Stanza {
+    /// A stanza without addresses, id and content.
+    #[must_use]
+    pub const fn new(kind: Kind) -> Self {
+        Stanza { head: Head { kind, to: None, from: None, id: None, lang: None }, payload: Payload::EMPTY }
+    }
+
+    /// An empty message.
+    #[must_use]
+    pub const fn message(kind: MessageType) -> Self {
+        Stanza::new(Kind::Message(kind))
+    }
+
+    /// An empty presence stanza.
+    #[must_use]
+    pub const fn presence(kind: PresenceType) -> Self {
+        Stanza::new(Kind::Presence(kind))
+    }
+
+    /// An empty iq. Give it an id, and a payload if it is a get or set.
+    #[must_use]
+    pub const fn iq(kind: IqType) -> Self {
+        Stanza::new(Kind::Iq(kind))
+    }
+
+    /// Sets the recipient.
+    #[must_use]
+    pub fn to(mut self, to: Jid) -> Self {
+        self.head.to = Some(to);
+        self
+    }
+
+    /// Sets the sender.
+    #[must_use]
+    pub fn from(mut self, from: Jid) -> Self {
+        self.head.from = Some(from);
+        self
+    }
+
+    /// Sets the id.
+    #[must_use]
+    pub fn id(mut self, id: &str) -> Self {
+        self.head.id = Some(Arc::from(id));
+        self
+    }
+
+    /// Sets the content.
+    #[must_use]
+    pub fn payload(mut self, payload: Payload) -> Self {
+        self.payload = payload;
+        self
+    }
+
+    /// Sets the content to one element.
+    #[must_use]
+    pub fn child(self, element: Element) -> Self {
+        self.payload(Payload::from(element))
+    }
+
+    /// The stanza that answers this one: the same kind and id, the addresses swapped, no content.
+    fn reply(&self, kind: Kind) -> Stanza {
+        Stanza {
+            head: Head {
+                kind,
+                to: self.head.from.clone(),
+                from: self.head.to.clone(),
+                id: self.head.id.clone(),
+                lang: None,
+            },
+            payload: Payload::EMPTY,
+        }
+    }
+
+    /// The iq result that answers this get or set; `None` if this is not one.
+    #[must_use]
+    pub fn result(&self) -> Option<Stanza> {
+        match self.head.kind {
+            Kind::Iq(IqType::Get | IqType::Set) => Some(self.reply(Kind::Iq(IqType::Result))),
+            _ => None,
+        }
+    }
+
+    /// The stanza that tells the sender about an error; `None` if this stanza must not be answered with one: it is an
+    /// error itself (RFC 6120 section 8.3.1) or the result of a request (section 8.2.3).
+    #[must_use]
+    pub fn error(&self, error: &StanzaError) -> Option<Stanza> {
+        if self.head.kind.is_error() || self.head.kind == Kind::Iq(IqType::Result) {
+            return None;
+        }
+        Some(self.reply(self.head.kind.as_error()).child(error.to_element()))
+    }
+
+    /// Appends the stanza as XML, for a stream whose default namespace is the content namespace.
+    pub fn write(&self, out: &mut Vec<u8>) {
+        let payload = self.payload.as_bytes();
+        out.reserve(payload.len() + 256);
+        self.head.write_open(out);
+        if payload.is_empty() {
+            out.extend_from_slice(b"/>");
+            return;
+        }
+        out.push(b'>');
+        out.extend_from_slice(payload);
+        out.extend_from_slice(b"</");
+        out.extend_from_slice(self.head.kind.name().as_bytes());
+        out.push(b'>');
+    }
+}

@@ -1,0 +1,173 @@
+//! What both roles have in common.
+
+use alloc::borrow::Cow;
+use alloc::string::ToString;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use balcony_machine::{Deadline, Instant, Limits, Random, Reason, Seed, Ticket};
+use balcony_stanza::{StreamCondition, StreamError};
+use balcony_xml::{ReadError, Reader};
+
+use crate::config::Security;
+use crate::error::Error;
+use crate::event::{Answer, Ask, Event};
+use crate::state::{Phase, Step};
+
+pub(crate) struct Common {
+    phase: Phase,
+    pub(crate) reader: Reader,
+    pub(crate) limits: Limits,
+    pub(crate) random: Random,
+    /// What TLS said of itself; `None` in the clear.
+    pub(crate) security: Option<Security>,
+    /// Whether our header stands at the start of the current stream.
+    pub(crate) header_sent: bool,
+    /// Whether the peer's header has been read.
+    pub(crate) header_read: bool,
+    /// The language of the peer's stanzas that name none (RFC 6120 section 4.7.4).
+    pub(crate) peer_lang: Option<Arc<str>>,
+    /// When negotiation, silence or our closing tag run out.
+    timer: Option<Deadline>,
+    /// The open ask and when it expires.
+    asked: Option<(Ticket, Instant)>,
+    next_ticket: u64,
+    answer: Option<Answer>,
+}
+
+impl Common {
+    pub(crate) fn new(phase: Phase, limits: Limits, seed: &Seed, now: Instant) -> Self {
+        Common {
+            phase,
+            reader: Reader::new(limits.before_auth),
+            random: seed.random(),
+            security: None,
+            header_sent: false,
+            header_read: false,
+            peer_lang: None,
+            timer: Some(Deadline { at: now + limits.negotiation, reason: Reason::Negotiation }),
+            asked: None,
+            next_ticket: 0,
+            answer: None,
+            limits,
+        }
+    }
+
+    pub(crate) fn phase(&self) -> Phase {
+        self.phase
+    }
+
+    /// Takes a step of the table. A step that is not in it is a fault of ours, and ends this stream only.
+    pub(crate) fn step(&mut self, step: Step) -> Result<(), Error> {
+        match self.phase.after(step) {
+            Some(phase) => {
+                self.phase = phase;
+                Ok(())
+            }
+            None => Err(StreamError::from(StreamCondition::InternalServerError).into()),
+        }
+    }
+
+    /// Forgets the stream so far (RFC 6120 section 4.3.3): a new header is due from both sides.
+    pub(crate) fn restart(&mut self, authenticated: bool) {
+        let limits = if authenticated { self.limits.after_auth } else { self.limits.before_auth };
+        self.reader = Reader::new(limits);
+        self.header_sent = false;
+        self.header_read = false;
+        self.peer_lang = None;
+    }
+
+    pub(crate) fn ask(&mut self, now: Instant, ask: Ask) -> Event {
+        let ticket = Ticket(self.next_ticket);
+        self.next_ticket += 1;
+        self.asked = Some((ticket, now + self.limits.answer));
+        Event::Ask(ticket, ask)
+    }
+
+    /// Whether input has to wait for an answer.
+    pub(crate) fn waits(&self) -> bool {
+        self.asked.is_some()
+    }
+
+    /// Accepts the answer to the open ask; whether there was one.
+    pub(crate) fn put_answer(&mut self, ticket: Ticket, answer: Answer) -> bool {
+        let open = self.asked.is_some_and(|(asked, _)| asked == ticket);
+        if open {
+            self.asked = None;
+            self.answer = Some(answer);
+        }
+        open
+    }
+
+    /// The answer to act on, if one has come or its time has run out.
+    pub(crate) fn take_answer(&mut self, now: Instant) -> Option<Answer> {
+        if self.asked.is_some_and(|(_, expires)| now >= expires) {
+            self.asked = None;
+            self.answer = Some(Answer::Unavailable);
+        }
+        self.answer.take()
+    }
+
+    pub(crate) fn set_timer(&mut self, at: Instant, reason: Reason) {
+        self.timer = Some(Deadline { at, reason });
+    }
+
+    pub(crate) fn stop_timer(&mut self) {
+        self.timer = None;
+    }
+
+    /// The timer, if it has run out.
+    pub(crate) fn due(&self, now: Instant) -> Option<Reason> {
+        self.timer.filter(|timer| now >= timer.at).map(|timer| timer.reason)
+    }
+
+    pub(crate) fn deadline(&self) -> Option<Deadline> {
+        let answer = self.asked.map(|(_, at)| Deadline { at, reason: Reason::Answer });
+        match (self.timer, answer) {
+            (Some(timer), Some(answer)) => Some(timer.min(answer)),
+            (timer, answer) => timer.or(answer),
+        }
+    }
+
+    /// Puts silence behind us: the peer has been heard.
+    pub(crate) fn heard(&mut self, now: Instant) {
+        if self.phase == Phase::Open {
+            match self.limits.idle {
+                Some(idle) => self.set_timer(now + idle, Reason::Idle),
+                None => self.stop_timer(),
+            }
+        }
+    }
+
+    /// Writes our closing tag; the peer's is due within a bounded time (RFC 6120 section 4.4).
+    pub(crate) fn close(&mut self, now: Instant, out: &mut Vec<u8>) -> Result<(), Error> {
+        self.step(Step::Close)?;
+        out.extend_from_slice(b"</stream:stream>");
+        self.asked = None;
+        self.answer = None;
+        self.set_timer(now + self.limits.closing, Reason::Closing);
+        Ok(())
+    }
+
+    /// Both closing tags are exchanged, or there will be none.
+    pub(crate) fn end(&mut self) {
+        self.phase = Phase::Closed;
+        self.timer = None;
+        self.asked = None;
+        self.answer = None;
+    }
+}
+
+/// The stream error that RFC 6120 names for what the reader refused (sections 4.9.3 and 11).
+pub(crate) fn read_error(error: &ReadError) -> StreamError {
+    let condition = match error {
+        ReadError::NotWellFormed(_) | ReadError::BadNamespace(_) => StreamCondition::NotWellFormed,
+        ReadError::Restricted(_) => StreamCondition::RestrictedXml,
+        ReadError::Encoding => StreamCondition::UnsupportedEncoding,
+        ReadError::StrayText => StreamCondition::BadFormat,
+        ReadError::TooLong | ReadError::TooDeep | ReadError::TooManyAttributes | ReadError::TooManyNodes => {
+            StreamCondition::PolicyViolation
+        }
+    };
+    StreamError { condition, text: Some(Cow::Owned(error.to_string())) }
+}

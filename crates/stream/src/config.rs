@@ -1,0 +1,113 @@
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use balcony_jid::BareJid;
+use balcony_machine::{Limits, Secret};
+use balcony_sasl::Mechanism;
+
+/// What TLS does for a stream.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum TlsPolicy {
+    /// STARTTLS, and nothing else before it (RFC 6120 section 5.3.1).
+    #[default]
+    Required,
+    /// TLS from the first byte (XEP-0368).
+    Direct,
+    /// STARTTLS is used if both sides can, and authentication goes on without it otherwise. For tests on loopback.
+    Optional,
+    /// No TLS at all. For tests on loopback, and where something else protects the bytes.
+    None,
+}
+
+/// How a receiving entity behaves: one value for all its streams.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Receiving {
+    /// The domains served, in normal form. The first one answers headers that name none.
+    pub domains: Vec<BareJid>,
+    /// What TLS does.
+    pub tls: TlsPolicy,
+    /// The mechanisms offered, in order of preference. Which of them fit a stream (TLS, channel binding) is seen to.
+    pub mechanisms: Vec<Mechanism>,
+    /// Whether accounts can be registered in-band (XEP-0077).
+    pub registration: bool,
+    /// From this the salts of accounts that don't exist are made, so that they look like those that do. Keep it for
+    /// the life of the server.
+    pub decoy: Secret<[u8; 32]>,
+    /// The iteration count of new accounts, which those that don't exist show as well.
+    pub iterations: u32,
+    /// The bounds.
+    pub limits: Limits,
+}
+
+impl Receiving {
+    /// A server for these domains with the defaults of a public one.
+    #[must_use]
+    pub fn new(domains: Vec<BareJid>, decoy: Secret<[u8; 32]>) -> Self {
+        Receiving {
+            domains,
+            tls: TlsPolicy::Required,
+            mechanisms: Mechanism::all().to_vec(),
+            registration: false,
+            decoy,
+            iterations: 10_000,
+            limits: Limits::default(),
+        }
+    }
+}
+
+/// How an initiating entity behaves.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Initiating {
+    /// The account to log in to.
+    pub account: BareJid,
+    /// Its password.
+    pub password: Secret<String>,
+    /// The resource to ask for; `None` lets the server choose.
+    pub resource: Option<String>,
+    /// What TLS does.
+    pub tls: TlsPolicy,
+    /// The mechanisms we may use, most wanted first. PLAIN is used under TLS only, whatever stands here.
+    pub mechanisms: Vec<Mechanism>,
+    /// Whether only mechanisms with channel binding will do.
+    pub require_channel_binding: bool,
+    /// The language of the texts that this client sends (RFC 5646).
+    pub lang: Arc<str>,
+    /// The bounds.
+    pub limits: Limits,
+}
+
+impl Initiating {
+    /// A client of this account with the defaults that suit an open network.
+    #[must_use]
+    pub fn new(account: BareJid, password: Secret<String>) -> Self {
+        Initiating {
+            account,
+            password,
+            resource: None,
+            tls: TlsPolicy::Required,
+            mechanisms: Mechanism::all().to_vec(),
+            require_channel_binding: false,
+            lang: Arc::from("en"),
+            limits: Limits::default(),
+        }
+    }
+}
+
+/// What the TLS layer below says about itself when its handshake is over.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Security {
+    /// The `tls-exporter` channel binding (RFC 9266): the same 32 bytes at both ends of one TLS connection.
+    pub exporter: Option<[u8; 32]>,
+}
+
+impl Security {
+    /// Security with this channel binding, if the layer can make one.
+    #[must_use]
+    pub const fn new(exporter: Option<[u8; 32]>) -> Self {
+        Security { exporter }
+    }
+}

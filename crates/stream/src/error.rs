@@ -1,0 +1,65 @@
+use alloc::borrow::Cow;
+use core::fmt;
+
+use balcony_sasl::SaslCondition;
+use balcony_stanza::{StanzaError, StreamError};
+
+/// Why a stream ended before its time. It sticks: every later call returns it again.
+///
+/// Whatever the protocol wants the peer to be told is already in the output buffer; write that, then close the
+/// transport.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Error {
+    /// The peer broke a rule, or we end the stream for a reason of our own; the peer was sent this stream error.
+    Local(StreamError),
+    /// The peer ended the stream with this error.
+    Remote(StreamError),
+    /// The receiving entity does not offer TLS, or refused to start it, and our policy demands it.
+    NoTls,
+    /// The receiving entity offers no SASL mechanism that we may use.
+    NoMechanism,
+    /// The receiving entity refused our credentials.
+    Authentication(SaslCondition, Option<Cow<'static, str>>),
+    /// The receiving entity did not prove that it knows our password (RFC 5802 section 5): it is not who it says.
+    ServerNotAuthentic,
+    /// The receiving entity refused to bind a resource.
+    Bind(StanzaError),
+    /// The transport ended without a closing tag.
+    Truncated,
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Error::Local(error) => write!(f, "stream ended by us: {error}"),
+            Error::Remote(error) => write!(f, "stream ended by the peer: {error}"),
+            Error::NoTls => f.write_str("the server does not offer TLS, and without it nothing is sent"),
+            Error::NoMechanism => {
+                f.write_str("the server offers no authentication mechanism that is safe to use here")
+            }
+            Error::Authentication(SaslCondition::NotAuthorized, _) => {
+                f.write_str("wrong password, or no such account (not-authorized)")
+            }
+            Error::Authentication(condition, Some(text)) => {
+                write!(f, "authentication failed: {} ({text})", condition.name())
+            }
+            Error::Authentication(condition, None) => {
+                write!(f, "authentication failed: {}", condition.name())
+            }
+            Error::ServerNotAuthentic => {
+                f.write_str("the server could not prove that it knows this account; do not trust it")
+            }
+            Error::Bind(error) => write!(f, "the server refused to bind a resource: {error}"),
+            Error::Truncated => f.write_str("the connection ended in the middle of the stream"),
+        }
+    }
+}
+
+impl core::error::Error for Error {}
+
+impl From<StreamError> for Error {
+    fn from(error: StreamError) -> Self {
+        Error::Local(error)
+    }
+}

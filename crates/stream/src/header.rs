@@ -1,0 +1,111 @@
+//! Stream headers: writing ours, checking the peer's (RFC 6120 section 4.7).
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use balcony_jid::{BareJid, Jid};
+use balcony_stanza::{StreamCondition, StreamError, ns};
+use balcony_xml::{Reader, escape_attr};
+
+/// The attributes of a header that we write.
+#[derive(Default)]
+pub(crate) struct Header<'a> {
+    pub(crate) from: Option<&'a str>,
+    pub(crate) to: Option<&'a str>,
+    pub(crate) id: Option<&'a str>,
+    /// Left out in answer to a peer that left it out (section 4.7.5).
+    pub(crate) version: bool,
+    pub(crate) lang: &'a str,
+}
+
+impl Header<'_> {
+    pub(crate) fn write(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"<?xml version='1.0'?><stream:stream");
+        let mut attribute = |name: &str, value: Option<&str>| {
+            if let Some(value) = value {
+                out.extend_from_slice(name.as_bytes());
+                escape_attr(value, out);
+                out.push(b'\'');
+            }
+        };
+        attribute(" from='", self.from);
+        attribute(" to='", self.to);
+        attribute(" id='", self.id);
+        attribute(" version='", self.version.then_some("1.0"));
+        attribute(" xml:lang='", Some(self.lang));
+        out.extend_from_slice(b" xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams'>");
+    }
+}
+
+/// What the peer's header says.
+pub(crate) struct PeerHeader {
+    pub(crate) from: Option<Result<Jid, ()>>,
+    pub(crate) to: Option<Result<Jid, ()>>,
+    pub(crate) version: Version,
+    pub(crate) lang: Option<Arc<str>>,
+}
+
+/// The version in a header; a missing one is 0.9 (section 4.7.5).
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Version {
+    pub(crate) major: u32,
+    pub(crate) minor: u32,
+}
+
+impl Version {
+    pub(crate) const OURS: Version = Version { major: 1, minor: 0 };
+    const NONE: Version = Version { major: 0, minor: 9 };
+
+    /// Numbers are compared as integers, leading zeros and all (section 4.7.5).
+    fn parse(text: &str) -> Option<Version> {
+        let number = |text: &str| {
+            let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+            digits.then(|| text.parse().unwrap_or(u32::MAX))
+        };
+        let (major, minor) = text.split_once('.')?;
+        Some(Version { major: number(major)?, minor: number(minor)? })
+    }
+}
+
+impl PeerHeader {
+    /// Reads the header that `reader` has just completed. The namespaces are checked by [`check_namespaces`].
+    pub(crate) fn read(reader: &Reader) -> Self {
+        let header = reader.header();
+        let address = |name| header.attr(name).map(|text| Jid::parse(text).map_err(|_| ()));
+        PeerHeader {
+            from: address("from"),
+            to: address("to"),
+            version: match header.attr("version") {
+                Some(text) => Version::parse(text).unwrap_or(Version { major: 0, minor: 0 }),
+                None => Version::NONE,
+            },
+            lang: header.language().map(Arc::from),
+        }
+    }
+
+    /// The bare JID of `from`, if it is there and valid.
+    pub(crate) fn claimed(&self) -> Option<BareJid> {
+        match &self.from {
+            Some(Ok(jid)) => Some(jid.to_bare()),
+            _ => None,
+        }
+    }
+}
+
+/// The root is `stream` in the stream namespace, the content namespace is `jabber:client` (section 4.8).
+pub(crate) fn check_namespaces(reader: &Reader) -> Result<(), StreamError> {
+    let header = reader.header();
+    if !header.is("stream", ns::STREAM) {
+        return Err(StreamError::new(
+            StreamCondition::InvalidNamespace,
+            "the stream must begin with <stream/> in the namespace http://etherx.jabber.org/streams",
+        ));
+    }
+    if reader.content_namespace() != ns::CLIENT {
+        return Err(StreamError::new(
+            StreamCondition::InvalidNamespace,
+            "the default namespace of this stream must be jabber:client",
+        ));
+    }
+    Ok(())
+}

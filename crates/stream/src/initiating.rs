@@ -1,0 +1,384 @@
+//! The initiating entity: a client on its stream to a server.
+
+use alloc::borrow::Cow;
+use alloc::boxed::Box;
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use balcony_jid::FullJid;
+use balcony_machine::Instant;
+use balcony_sasl::{Binding, BindingState, ClientExchange, ClientStep, Mechanism, SaslCondition, SaslError};
+use balcony_stanza::{IqType, Kind, Payload, Stanza, StanzaError, StreamCondition, StreamError, ns};
+use balcony_xml::{Element, ElementRef, Name};
+
+use crate::common::Common;
+use crate::config::{Initiating, TlsPolicy};
+use crate::error::Error;
+use crate::event::{Answer, Ask, Event};
+use crate::header::{Header, PeerHeader, Version, check_namespaces};
+use crate::sasl;
+use crate::state::{Phase, Step};
+
+/// The id of our bind request. Nothing else is under way then, so it need not be unique.
+const BIND_ID: &str = "bind";
+
+pub(crate) struct Initiator {
+    config: Arc<Initiating>,
+    exchange: Option<ClientExchange>,
+    /// Mechanisms that the server has refused on this stream.
+    refused: Vec<Mechanism>,
+    /// Why the last one was.
+    refusal: Option<(SaslCondition, Option<Cow<'static, str>>)>,
+    /// What the server offered, until it is used up.
+    offer: Offer,
+    authenticated: bool,
+    jid: Option<FullJid>,
+}
+
+/// The part of the server's features that authentication needs.
+#[derive(Default)]
+struct Offer {
+    mechanisms: Vec<Mechanism>,
+    /// Whether tls-exporter was announced (XEP-0440); `None` if nothing was announced at all.
+    exporter: Option<bool>,
+}
+
+impl Initiator {
+    pub(crate) fn new(config: Arc<Initiating>) -> Self {
+        Initiator {
+            config,
+            exchange: None,
+            refused: Vec::new(),
+            refusal: None,
+            offer: Offer::default(),
+            authenticated: false,
+            jid: None,
+        }
+    }
+
+    pub(crate) fn jid(&self) -> Option<&FullJid> {
+        self.jid.as_ref()
+    }
+
+    /// Writes our header if it is due.
+    pub(crate) fn open(&mut self, common: &mut Common, out: &mut Vec<u8>) {
+        if common.phase() != Phase::Header || common.header_sent {
+            return;
+        }
+        Header {
+            // Who we are is for protected eyes only (RFC 6120 section 4.7.1).
+            from: common.security.is_some().then(|| self.config.account.as_str()),
+            to: Some(self.config.account.domainpart()),
+            id: None,
+            version: true,
+            lang: &self.config.lang,
+        }
+        .write(out);
+        common.header_sent = true;
+    }
+
+    /// Checks the server's header. Its features follow as an element of their own.
+    pub(crate) fn header(&mut self, common: &mut Common) -> Result<(), Error> {
+        common.header_read = true;
+        check_namespaces(&common.reader)?;
+        let header = PeerHeader::read(&common.reader);
+        // Section 4.7.5: a server that is a whole version behind never sends features.
+        if header.version.major < Version::OURS.major {
+            return Err(StreamError::new(
+                StreamCondition::UnsupportedVersion,
+                "only version 1.0 is spoken here",
+            )
+            .into());
+        }
+        common.peer_lang = header.lang;
+        common.step(Step::Headers)
+    }
+
+    pub(crate) fn element(
+        &mut self,
+        common: &mut Common,
+        now: Instant,
+        out: &mut Vec<u8>,
+    ) -> Result<Option<Event>, Error> {
+        let element = common.reader.element();
+        match (common.phase(), element.namespace(), element.name()) {
+            (Phase::Open | Phase::Closing, ..) => Ok(self.stanza(common, out)),
+            (Phase::Negotiate, ns::STREAM, "features") => self.features(common, out).map(|()| None),
+            (Phase::Proceed, ns::TLS, "proceed") => {
+                common.step(Step::Proceed)?;
+                Ok(Some(Event::StartTls))
+            }
+            (Phase::Proceed, ns::TLS, "failure") => Err(Error::NoTls),
+            (Phase::Sasl, ns::SASL, "challenge") => self.challenge(common, now, out),
+            (Phase::Sasl, ns::SASL, "success") => self.success(common).map(Some),
+            (Phase::Sasl, ns::SASL, "failure") => self.failure(common, out).map(|()| None),
+            (Phase::Bind, ns::CLIENT, "iq") => self.bound(common, now),
+            // Stanzas have no business here yet; one that comes early is ignored, as it could be the server's greeting.
+            (_, ns::CLIENT, _) => Ok(None),
+            _ => {
+                Err(StreamError::new(StreamCondition::UnsupportedStanzaType, "not expected at this point")
+                    .into())
+            }
+        }
+    }
+
+    fn features(&mut self, common: &mut Common, out: &mut Vec<u8>) -> Result<(), Error> {
+        let features = common.reader.element();
+        if self.authenticated {
+            if features.child("bind", ns::BIND).is_none() {
+                return Err(unsupported_feature());
+            }
+            return self.request_bind(common, out);
+        }
+        let offers_tls = features.child("starttls", ns::TLS).is_some();
+        if common.security.is_none() {
+            match (self.config.tls, offers_tls) {
+                (TlsPolicy::Required | TlsPolicy::Optional, true) => {
+                    out.extend_from_slice(b"<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>");
+                    return common.step(Step::StartTls);
+                }
+                // An attacker may have taken the feature out (RFC 7590 section 3.1): we don't go on without it.
+                (TlsPolicy::Required | TlsPolicy::Direct, _) => return Err(Error::NoTls),
+                (TlsPolicy::Optional | TlsPolicy::None, _) => {}
+            }
+        }
+        self.offer = Offer::read(features);
+        self.authenticate(common, out)
+    }
+
+    /// Starts the best mechanism that both sides have and that has not been refused.
+    fn authenticate(&mut self, common: &mut Common, out: &mut Vec<u8>) -> Result<(), Error> {
+        let exporter = common.security.as_ref().and_then(|security| security.exporter);
+        // Without an announcement tls-exporter is what TLS 1.3 implies (RFC 9266); it is tried.
+        let can_bind = exporter.filter(|_| self.offer.exporter != Some(false));
+        let usable = |mechanism: &Mechanism| {
+            self.offer.mechanisms.contains(mechanism)
+                && !self.refused.contains(mechanism)
+                && match mechanism {
+                    Mechanism::Plain => common.security.is_some() && !self.config.require_channel_binding,
+                    plus if plus.is_plus() => can_bind.is_some(),
+                    _ => !self.config.require_channel_binding,
+                }
+        };
+        let Some(mechanism) = self.config.mechanisms.iter().copied().find(usable) else {
+            return Err(match self.refusal.take() {
+                Some((condition, text)) => Error::Authentication(condition, text),
+                None => Error::NoMechanism,
+            });
+        };
+        let binding = match can_bind {
+            Some(data) if mechanism.is_plus() => BindingState::Use(Binding::TlsExporter(data)),
+            // We could, and the server says that it can't: this is how a server finds out that somebody in between
+            // hid its -PLUS mechanisms (RFC 5802 section 6).
+            Some(_) if !self.offer.mechanisms.iter().any(|offered| offered.is_plus()) => {
+                BindingState::SupportedNotOffered
+            }
+            _ => BindingState::Unsupported,
+        };
+        let username = self.config.account.localpart().unwrap_or_default();
+        let nonce = common.random.token(24);
+        let mut exchange =
+            ClientExchange::new(mechanism, username, self.config.password.clone(), None, binding, nonce)
+                .map_err(|error| self.sasl_error(&error))?;
+        sasl::write_auth(mechanism.name(), exchange.initial().as_deref(), out);
+        self.exchange = Some(exchange);
+        common.step(Step::Auth)
+    }
+
+    fn challenge(
+        &mut self,
+        common: &mut Common,
+        now: Instant,
+        out: &mut Vec<u8>,
+    ) -> Result<Option<Event>, Error> {
+        let data = sasl::decode(common.reader.element())
+            .map_err(|condition| Error::Authentication(condition, None))?
+            .unwrap_or_default();
+        let Some(exchange) = &mut self.exchange else { return Err(unexpected()) };
+        let step = exchange.challenge(&data);
+        self.client_step(common, now, step, out)
+    }
+
+    fn client_step(
+        &mut self,
+        common: &mut Common,
+        now: Instant,
+        step: Result<ClientStep, SaslError>,
+        out: &mut Vec<u8>,
+    ) -> Result<Option<Event>, Error> {
+        match step {
+            Ok(ClientStep::Send(data)) => {
+                sasl::write("response", Some(&data), out);
+                Ok(None)
+            }
+            Ok(ClientStep::AskSalted { hash, password, salt, iterations }) => {
+                Ok(Some(common.ask(now, Ask::SaltPassword { hash, password, salt, iterations })))
+            }
+            Err(error) => {
+                sasl::write("abort", None, out);
+                Err(self.sasl_error(&error))
+            }
+        }
+    }
+
+    /// The answer to the ask that this stream waited for: a client asks for one thing only.
+    pub(crate) fn answered(
+        &mut self,
+        common: &mut Common,
+        now: Instant,
+        answer: Answer,
+        out: &mut Vec<u8>,
+    ) -> Result<Option<Event>, Error> {
+        match (answer, &mut self.exchange) {
+            (Answer::Salted(salted), Some(exchange)) => {
+                let step = exchange.salted(salted);
+                self.client_step(common, now, step, out)
+            }
+            _ => {
+                sasl::write("abort", None, out);
+                Err(Error::Authentication(
+                    SaslCondition::TemporaryAuthFailure,
+                    Some(Cow::Borrowed("our own password could not be prepared in time")),
+                ))
+            }
+        }
+    }
+
+    fn success(&mut self, common: &mut Common) -> Result<Event, Error> {
+        let data = sasl::decode(common.reader.element())
+            .map_err(|condition| Error::Authentication(condition, None))?;
+        let Some(mut exchange) = self.exchange.take() else { return Err(unexpected()) };
+        // A server that can't prove itself is not our server, whatever it says (RFC 5802 section 5).
+        exchange.success(data.as_deref()).map_err(|_| Error::ServerNotAuthentic)?;
+        common.step(Step::Authenticated)?;
+        common.restart(true);
+        self.authenticated = true;
+        Ok(Event::Authenticated { account: self.config.account.clone(), mechanism: exchange.mechanism() })
+    }
+
+    fn failure(&mut self, common: &mut Common, out: &mut Vec<u8>) -> Result<(), Error> {
+        let element = common.reader.element();
+        let condition = element
+            .children()
+            .find(|child| child.name() != "text")
+            .map_or(SaslCondition::NotAuthorized, |child| SaslCondition::from_name(child.name()));
+        let text = element.child("text", ns::SASL).map(|text| Cow::Owned(String::from(&*text.text())));
+        let Some(exchange) = self.exchange.take() else { return Err(unexpected()) };
+        let mechanism = exchange.mechanism();
+        common.step(Step::AuthFailed)?;
+        // One reason to try again: a server that offers -PLUS but announces no channel binding may not have ours.
+        // Every other refusal is about the password, and asking again would only lock the account.
+        let try_again =
+            mechanism.is_plus() && self.offer.exporter.is_none() && !self.config.require_channel_binding;
+        if !try_again {
+            return Err(Error::Authentication(condition, text));
+        }
+        self.refused.extend(Mechanism::all().iter().filter(|mechanism| mechanism.is_plus()));
+        self.refusal = Some((condition, text));
+        self.authenticate(common, out)
+    }
+
+    fn request_bind(&mut self, common: &mut Common, out: &mut Vec<u8>) -> Result<(), Error> {
+        const BIND: Name = Name::from_static("bind");
+        const RESOURCE: Name = Name::from_static("resource");
+        let mut bind = Element::new(BIND, ns::BIND);
+        if let Some(resource) = &self.config.resource {
+            bind = bind.child(Element::new(RESOURCE, ns::BIND).text(resource));
+        }
+        Stanza::iq(IqType::Set).id(BIND_ID).payload(Payload::from(bind)).write(out);
+        common.step(Step::Bind)
+    }
+
+    fn bound(&mut self, common: &mut Common, now: Instant) -> Result<Option<Event>, Error> {
+        let Some(Ok(stanza)) = Stanza::from_reader(&common.reader) else { return Ok(None) };
+        if stanza.head.id.as_deref() != Some(BIND_ID) {
+            return Ok(None);
+        }
+        match stanza.head.kind {
+            Kind::Iq(IqType::Result) => {
+                // The JID is what the server says it is (RFC 6120 section 4.3.6), not what we asked for.
+                let jid = common
+                    .reader
+                    .element()
+                    .child("bind", ns::BIND)
+                    .and_then(|bind| bind.child("jid", ns::BIND))
+                    .and_then(|jid| FullJid::parse(&jid.text()).ok())
+                    .ok_or_else(|| {
+                        StreamError::new(
+                            StreamCondition::UndefinedCondition,
+                            "the bound JID is missing or not valid",
+                        )
+                    })?;
+                common.step(Step::Bound)?;
+                common.heard(now);
+                self.jid = Some(jid.clone());
+                Ok(Some(Event::Bound(jid)))
+            }
+            Kind::Iq(IqType::Error) => {
+                let error = StanzaError::from_payload(common.reader.element());
+                Err(Error::Bind(
+                    error.unwrap_or_else(|| balcony_stanza::ErrorCondition::UndefinedCondition.into()),
+                ))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// A first-level element of the open stream. What is no valid stanza is answered or ignored; the stream goes on.
+    fn stanza(&mut self, common: &mut Common, out: &mut Vec<u8>) -> Option<Event> {
+        match Stanza::from_reader(&common.reader)? {
+            Ok(mut stanza) => {
+                if stanza.head.lang.is_none() {
+                    stanza.head.lang = common.peer_lang.clone();
+                }
+                Some(Event::Stanza(Box::new(stanza)))
+            }
+            Err(invalid) => {
+                if let (Some(reply), Phase::Open) = (invalid.reply, common.phase()) {
+                    reply.write(out);
+                }
+                None
+            }
+        }
+    }
+
+    fn sasl_error(&self, error: &SaslError) -> Error {
+        match error {
+            SaslError::NotProven => Error::ServerNotAuthentic,
+            SaslError::Password(_) => Error::Authentication(
+                SaslCondition::MalformedRequest,
+                Some(Cow::Borrowed("this password is empty or has characters that no password may have")),
+            ),
+            SaslError::Refused(_) => Error::Authentication(SaslCondition::NotAuthorized, None),
+            _ => Error::Authentication(
+                SaslCondition::MalformedRequest,
+                Some(Cow::Borrowed("the server's side of the exchange breaks the rules of the mechanism")),
+            ),
+        }
+    }
+}
+
+impl Offer {
+    fn read(features: ElementRef<'_>) -> Offer {
+        let mechanisms = features
+            .child("mechanisms", ns::SASL)
+            .into_iter()
+            .flat_map(|list| list.children())
+            .filter(|child| child.is("mechanism", ns::SASL))
+            .filter_map(|child| Mechanism::from_name(&child.text()))
+            .collect();
+        let exporter = features
+            .child("sasl-channel-binding", ns::SASL_CHANNEL_BINDING)
+            .map(|list| list.children().any(|binding| binding.attr("type") == Some("tls-exporter")));
+        Offer { mechanisms, exporter }
+    }
+}
+
+fn unsupported_feature() -> Error {
+    StreamError::new(StreamCondition::UnsupportedFeature, "resource binding was not offered").into()
+}
+
+fn unexpected() -> Error {
+    StreamError::new(StreamCondition::UndefinedCondition, "a SASL element outside an exchange").into()
+}

@@ -1,0 +1,111 @@
+//! In-band registration before authentication (XEP-0077 section 3.1).
+
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use balcony_jid::BareJid;
+use balcony_machine::Secret;
+use balcony_stanza::{ErrorCondition, IqType, Kind, Payload, Stanza, StanzaError, ns};
+use balcony_xml::{Element, ElementRef, Name};
+
+use crate::event::Ask;
+
+/// The registration that a stream may carry out: one account at most.
+#[derive(Default)]
+pub(crate) struct Registration {
+    /// The id of the request that waits for its answer.
+    pending: Option<Arc<str>>,
+    done: bool,
+}
+
+pub(crate) enum Outcome {
+    Answered,
+    Ask(Ask),
+}
+
+impl Registration {
+    pub(crate) fn is_pending(&self) -> bool {
+        self.pending.is_some()
+    }
+
+    pub(crate) fn request(
+        &mut self,
+        stanza: &Stanza,
+        query: ElementRef<'_>,
+        domain: &BareJid,
+        out: &mut Vec<u8>,
+    ) -> Outcome {
+        let result = match stanza.head.kind {
+            Kind::Iq(IqType::Get) => {
+                if let Some(reply) = stanza.result() {
+                    reply.payload(Payload::from(form())).write(out);
+                }
+                return Outcome::Answered;
+            }
+            Kind::Iq(IqType::Set) if self.done => Err(StanzaError::new(
+                ErrorCondition::NotAcceptable,
+                "one account has been registered on this stream already",
+            )),
+            Kind::Iq(IqType::Set) => read(query, domain),
+            _ => return Outcome::Answered,
+        };
+        match result {
+            Ok(ask) => {
+                self.pending = stanza.head.id.clone();
+                Outcome::Ask(ask)
+            }
+            Err(error) => {
+                if let Some(reply) = stanza.error(&error) {
+                    reply.write(out);
+                }
+                Outcome::Answered
+            }
+        }
+    }
+
+    pub(crate) fn finish(&mut self, result: Result<(), StanzaError>, out: &mut Vec<u8>) {
+        let mut request = Stanza::iq(IqType::Set);
+        request.head.id = self.pending.take();
+        let reply = match result {
+            Ok(()) => {
+                self.done = true;
+                request.result()
+            }
+            Err(error) => request.error(&error),
+        };
+        if let Some(reply) = reply {
+            reply.write(out);
+        }
+    }
+}
+
+fn read(query: ElementRef<'_>, domain: &BareJid) -> Result<Ask, StanzaError> {
+    let field = |name| {
+        query
+            .child(name, ns::REGISTER)
+            .map(|field| String::from(&*field.text()))
+            .filter(|text| !text.is_empty())
+    };
+    let (Some(username), Some(password)) = (field("username"), field("password")) else {
+        return Err(StanzaError::new(ErrorCondition::NotAcceptable, "a user name and a password are needed"));
+    };
+    let account = BareJid::from_parts(Some(&username), domain.domainpart()).map_err(|_| {
+        StanzaError::new(ErrorCondition::JidMalformed, "this user name has characters that are not allowed")
+    })?;
+    Ok(Ask::Register { account, password: Secret::new(password) })
+}
+
+fn form() -> Element {
+    const QUERY: Name = Name::from_static("query");
+    const INSTRUCTIONS: Name = Name::from_static("instructions");
+    const USERNAME: Name = Name::from_static("username");
+    const PASSWORD: Name = Name::from_static("password");
+    Element::new(QUERY, ns::REGISTER)
+        .child(
+            Element::new(INSTRUCTIONS, ns::REGISTER)
+                .text("Choose a user name and a password for this server."),
+        )
+        .child(Element::new(USERNAME, ns::REGISTER))
+        .child(Element::new(PASSWORD, ns::REGISTER))
+}

@@ -1,0 +1,325 @@
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::fmt;
+
+use balcony_jid::FullJid;
+use balcony_machine::{ApiMisuse, Deadline, Instant, On, Progress, Reason, Seed, Ticket};
+use balcony_stanza::{Stanza, StreamCondition, StreamError, ns};
+use balcony_xml::Token;
+
+use crate::common::{Common, read_error};
+use crate::config::{Initiating, Receiving, Security, TlsPolicy};
+use crate::error::Error;
+use crate::event::{Answer, Event};
+use crate::initiating::Initiator;
+use crate::receiving::Receiver;
+use crate::state::{Phase, Step};
+
+/// One stream, seen from one of its ends.
+///
+/// Call [`advance`](Stream::advance) until it wants input, whenever bytes have come, an ask has been answered, TLS has
+/// become ready or the [`deadline`](Stream::deadline) has passed; then write what stands in the buffer.
+pub struct Stream {
+    common: Common,
+    role: Role,
+    /// Set once, returned for ever.
+    failed: Option<Error>,
+    /// Whether the peer has been asked if it still lives.
+    pinged: bool,
+}
+
+enum Role {
+    Initiating(Box<Initiator>),
+    Receiving(Box<Receiver>),
+}
+
+impl Stream {
+    /// The end that opens the stream: a client.
+    #[must_use]
+    pub fn initiating(config: Arc<Initiating>, seed: Seed, now: Instant) -> Self {
+        let common = Common::new(first_phase(config.tls), config.limits.clone(), &seed, now);
+        Stream::new(common, Role::Initiating(Box::new(Initiator::new(config))))
+    }
+
+    /// The end that accepts the stream: a server.
+    #[must_use]
+    pub fn receiving(config: Arc<Receiving>, seed: Seed, now: Instant) -> Self {
+        let common = Common::new(first_phase(config.tls), config.limits.clone(), &seed, now);
+        Stream::new(common, Role::Receiving(Box::new(Receiver::new(config))))
+    }
+
+    fn new(common: Common, role: Role) -> Self {
+        Stream { common, role, failed: None, pinged: false }
+    }
+
+    /// Takes the peer's bytes up to the next event, and appends what is to be sent to `out`.
+    ///
+    /// # Errors
+    ///
+    /// The [`Error`] that ended the stream, again at every later call. What the peer is to be told is in `out`.
+    pub fn advance(
+        &mut self,
+        now: Instant,
+        input: &mut &[u8],
+        out: &mut Vec<u8>,
+    ) -> Result<Progress<Event>, Error> {
+        if let Some(error) = &self.failed {
+            return Err(error.clone());
+        }
+        self.run(now, input, out).map_err(|error| self.fail(error, out))
+    }
+
+    fn run(&mut self, now: Instant, input: &mut &[u8], out: &mut Vec<u8>) -> Result<Progress<Event>, Error> {
+        let start = input.len();
+        loop {
+            self.check_timer(now, out)?;
+            match self.common.phase() {
+                Phase::Closed => return Ok(Progress::Closed),
+                Phase::Tls => return Ok(Progress::Blocked(On::Tls)),
+                _ => {}
+            }
+            if let Some(answer) = self.common.take_answer(now) {
+                let event = match &mut self.role {
+                    Role::Initiating(role) => role.answered(&mut self.common, now, answer, out)?,
+                    Role::Receiving(role) => role.answered(&mut self.common, now, answer, out)?,
+                };
+                match event {
+                    Some(event) => return Ok(Progress::Event(event)),
+                    None => continue,
+                }
+            }
+            if self.common.waits() {
+                return Ok(Progress::Blocked(On::Answer));
+            }
+            if let Role::Initiating(role) = &mut self.role {
+                role.open(&mut self.common, out);
+            }
+            if out.len() >= self.common.limits.output {
+                return Ok(Progress::Blocked(On::OutputFull));
+            }
+            let token = self.common.reader.read(input).map_err(|error| read_error(&error))?;
+            if input.len() < start {
+                self.pinged = false;
+                self.common.heard(now);
+            }
+            let event = match token {
+                None => return Ok(Progress::NeedInput),
+                Some(Token::End) => {
+                    if self.common.phase() != Phase::Closing {
+                        self.write_close(out);
+                    }
+                    self.common.end();
+                    return Ok(Progress::Closed);
+                }
+                Some(Token::Header) => match &mut self.role {
+                    Role::Initiating(role) => role.header(&mut self.common).map(|()| None),
+                    Role::Receiving(role) => role.header(&mut self.common, out).map(|()| None),
+                }?,
+                Some(Token::Element) => self.element(now, out)?,
+            };
+            if let Some(event) = event {
+                return Ok(Progress::Event(event));
+            }
+        }
+    }
+
+    fn element(&mut self, now: Instant, out: &mut Vec<u8>) -> Result<Option<Event>, Error> {
+        if self.common.reader.element().is("error", ns::STREAM) {
+            return Err(Error::Remote(StreamError::from_element(self.common.reader.element())));
+        }
+        match &mut self.role {
+            Role::Initiating(role) => role.element(&mut self.common, now, out),
+            Role::Receiving(role) => role.element(&mut self.common, now, out),
+        }
+    }
+
+    /// The transport has ended: the peer sent its last byte.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Truncated`] if the stream had not been closed by then, or the error that ended it.
+    pub fn eof(&mut self, _now: Instant, out: &mut Vec<u8>) -> Result<Progress<Event>, Error> {
+        if let Some(error) = &self.failed {
+            return Err(error.clone());
+        }
+        match self.common.phase() {
+            Phase::Closing | Phase::Closed => {
+                self.common.end();
+                Ok(Progress::Closed)
+            }
+            _ => Err(self.fail(Error::Truncated, out)),
+        }
+    }
+
+    /// When to call [`advance`](Stream::advance) even if nothing has come.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Deadline> {
+        self.common.deadline()
+    }
+
+    /// The TLS handshake below is over: the stream goes on, or begins, protected.
+    ///
+    /// # Errors
+    ///
+    /// [`ApiMisuse`] if no handshake was due.
+    pub fn secured(&mut self, security: Security) -> Result<(), ApiMisuse> {
+        if self.common.phase() != Phase::Tls || self.common.step(Step::Secured).is_err() {
+            return Err(ApiMisuse("no TLS handshake is due on this stream"));
+        }
+        self.common.security = Some(security);
+        self.common.restart(false);
+        Ok(())
+    }
+
+    /// Answers an ask. The effect shows at the next [`advance`](Stream::advance).
+    ///
+    /// # Errors
+    ///
+    /// [`ApiMisuse`] if the ask is not open; it may have expired.
+    pub fn answer(&mut self, ticket: Ticket, answer: Answer) -> Result<(), ApiMisuse> {
+        match self.common.put_answer(ticket, answer) {
+            true => Ok(()),
+            false => Err(ApiMisuse("this ask is not open")),
+        }
+    }
+
+    /// Appends a stanza to `out`.
+    ///
+    /// # Errors
+    ///
+    /// [`ApiMisuse`] unless the stream [is open](Stream::is_open).
+    pub fn send(&mut self, stanza: &Stanza, out: &mut Vec<u8>) -> Result<(), ApiMisuse> {
+        if !self.is_open() {
+            return Err(ApiMisuse("stanzas can be sent from Event::Bound until the stream is closed"));
+        }
+        stanza.write(out);
+        Ok(())
+    }
+
+    /// Whether stanzas can be sent.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.common.phase() == Phase::Open
+    }
+
+    /// The bound JID, from [`Event::Bound`] on.
+    #[must_use]
+    pub fn jid(&self) -> Option<&FullJid> {
+        match &self.role {
+            Role::Initiating(role) => role.jid(),
+            Role::Receiving(role) => role.jid(),
+        }
+    }
+
+    /// Closes the stream in good order: writes `</stream:stream>` and waits, for a bounded time, for the peer's. What
+    /// the peer has still sent arrives as events. Closing twice does nothing.
+    pub fn close(&mut self, now: Instant, out: &mut Vec<u8>) {
+        match self.common.phase() {
+            Phase::Closing | Phase::Closed => {}
+            Phase::Tls => self.common.end(),
+            _ => {
+                self.open_header(out);
+                // Every phase that is left has this transition.
+                if self.common.close(now, out).is_err() {
+                    self.common.end();
+                }
+            }
+        }
+    }
+
+    /// Ends the stream at once with a stream error (RFC 6120 section 4.9). Does nothing if it has already ended.
+    pub fn abort(&mut self, error: StreamError, out: &mut Vec<u8>) {
+        if self.failed.is_none() && self.common.phase() != Phase::Closed {
+            self.fail(Error::Local(error), out);
+        }
+    }
+
+    /// Writes what the peer is to be told, and ends.
+    fn fail(&mut self, error: Error, out: &mut Vec<u8>) -> Error {
+        match (self.common.phase(), &error) {
+            // In the middle of a handshake nothing of ours may stand on the wire (RFC 6120 section 5.4.3.2).
+            (Phase::Tls | Phase::Closed, _) | (_, Error::Truncated) => {}
+            // After our closing tag nothing may follow.
+            (Phase::Closing, _) => {}
+            (_, Error::Local(stream_error)) => {
+                self.open_header(out);
+                stream_error.write(out);
+                self.write_close(out);
+            }
+            (_, _) => self.write_close(out),
+        }
+        self.common.end();
+        self.failed = Some(error.clone());
+        error
+    }
+
+    /// An error or a close before the headers still comes with our header (RFC 6120 section 4.9.1.2).
+    fn open_header(&mut self, out: &mut Vec<u8>) {
+        if !self.common.header_sent {
+            match &mut self.role {
+                Role::Initiating(role) => role.open(&mut self.common, out),
+                Role::Receiving(role) => role.write_header(&mut self.common, None, out),
+            }
+        }
+    }
+
+    fn write_close(&self, out: &mut Vec<u8>) {
+        if self.common.header_sent {
+            out.extend_from_slice(b"</stream:stream>");
+        }
+    }
+
+    fn check_timer(&mut self, now: Instant, out: &mut Vec<u8>) -> Result<(), Error> {
+        match self.common.due(now) {
+            None => Ok(()),
+            Some(Reason::Closing) => {
+                self.common.end();
+                Ok(())
+            }
+            // RFC 6120 section 4.6.1: first ask whether the peer lives, then give it up.
+            Some(Reason::Idle) if !self.pinged => {
+                self.pinged = true;
+                self.write_ping(out);
+                self.common.set_timer(now + self.common.limits.answer, Reason::Idle);
+                Ok(())
+            }
+            // `connection-timeout` is for a peer that did not answer (section 4.9.3.4); one that never spoke was asked
+            // nothing.
+            Some(Reason::Negotiation) if !self.common.header_sent && !self.common.header_read => {
+                Err(StreamError::new(StreamCondition::PolicyViolation, "nothing was sent for too long")
+                    .into())
+            }
+            Some(_) => {
+                Err(StreamError::new(StreamCondition::ConnectionTimeout, "no answer within the time allowed")
+                    .into())
+            }
+        }
+    }
+
+    /// A ping (XEP-0199) of the stream's own. Whatever comes back shows that the peer lives.
+    fn write_ping(&mut self, out: &mut Vec<u8>) {
+        use balcony_stanza::{IqType, Payload};
+        use balcony_xml::{Element, Name};
+        const PING: Name = Name::from_static("ping");
+        let id = self.common.random.token(8);
+        Stanza::iq(IqType::Get).id(&id).payload(Payload::from(Element::new(PING, ns::PING))).write(out);
+    }
+}
+
+fn first_phase(tls: TlsPolicy) -> Phase {
+    match tls {
+        TlsPolicy::Direct => Phase::Tls,
+        _ => Phase::Header,
+    }
+}
+
+impl fmt::Debug for Stream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Stream")
+            .field("phase", &self.common.phase())
+            .field("jid", &self.jid().map(FullJid::as_str))
+            .field("failed", &self.failed)
+            .finish_non_exhaustive()
+    }
+}
