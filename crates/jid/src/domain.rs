@@ -1,0 +1,106 @@
+//! Domainparts (RFC 7622 §3.2): what can be decided without Unicode tables.
+
+use alloc::borrow::Cow;
+use core::net::Ipv6Addr;
+
+use crate::part::lowercase;
+use crate::{Reason, unicode};
+
+/// What DNS holds, written without the dot of the root (RFC 1035 §2.3.4, of whose 255 octets two are not seen here).
+pub(crate) const MAX_NAME: usize = 253;
+/// What DNS holds in one label.
+pub(crate) const MAX_LABEL: usize = 63;
+
+pub(crate) fn enforce(text: &str) -> Result<Cow<'_, str>, Reason> {
+    if text.starts_with('[') {
+        return ip_literal(strip_root(text));
+    }
+    if !text.is_ascii() || text.split('.').any(is_a_label) {
+        return unicode::domainpart(text);
+    }
+    let name = strip_root(text);
+    if name.is_empty() {
+        return Err(Reason::Empty);
+    }
+    // An IPv4 address is made of labels too, so it needs no case of its own.
+    name.split('.').try_for_each(check_ldh)?;
+    if name.len() > MAX_NAME { Err(Reason::DnsLength) } else { Ok(lowercase(name)) }
+}
+
+/// Without the one dot at the end that says 'this name is complete'.
+pub(crate) fn strip_root(name: &str) -> &str {
+    name.strip_suffix('.').unwrap_or(name)
+}
+
+pub(crate) fn is_a_label(label: &str) -> bool {
+    label.get(..4).is_some_and(|prefix| prefix.eq_ignore_ascii_case("xn--"))
+}
+
+/// The rules for a label of letters, digits and hyphens (NR-LDH, RFC 5890 §2.3.1), in either case.
+pub(crate) fn check_ldh(label: &str) -> Result<(), Reason> {
+    if let Some(bad) = label.chars().find(|c| !c.is_ascii_alphanumeric() && *c != '-') {
+        return Err(Reason::Forbidden(bad));
+    }
+    if label.len() > MAX_LABEL {
+        return Err(Reason::DnsLength);
+    }
+    check_hyphens(label)
+}
+
+/// The rules for hyphens, which are the same in every label that is not an A-label (RFC 5891 §4.2.3.1).
+pub(crate) fn check_hyphens(label: &str) -> Result<(), Reason> {
+    if label.is_empty() {
+        Err(Reason::EmptyLabel)
+    } else if label.starts_with('-') || label.ends_with('-') || label.chars().skip(2).take(2).eq("--".chars())
+    {
+        Err(Reason::Hyphen)
+    } else {
+        Ok(())
+    }
+}
+
+/// `[` IPv6 address, zone `]`, or `[` address of a later version `]` (RFC 3986 §3.2.2, RFC 6874 §2).
+///
+/// The digits become lower case. They are not brought into one of the many ways to write the same address: the RFC maps case
+/// only. A zone names an interface of one machine, whose case may matter there, so it stays.
+fn ip_literal(text: &str) -> Result<Cow<'_, str>, Reason> {
+    let inner = text.strip_prefix('[').and_then(|t| t.strip_suffix(']')).ok_or(Reason::IpLiteral)?;
+    let (address, zone) = match inner.split_once("%25") {
+        Some((address, zone)) => (address, Some(zone)),
+        None => (inner, None),
+    };
+    let valid = match address.strip_prefix(['v', 'V']) {
+        Some(future) => zone.is_none() && is_ip_future(future),
+        None => address.parse::<Ipv6Addr>().is_ok() && zone.is_none_or(is_zone),
+    };
+    match (valid, zone) {
+        (false, _) => Err(Reason::IpLiteral),
+        (true, None) => Ok(lowercase(text)),
+        (true, Some(zone)) => Ok(match lowercase(address) {
+            Cow::Borrowed(_) => Cow::Borrowed(text),
+            Cow::Owned(address) => Cow::Owned(alloc::format!("[{address}%25{zone}]")),
+        }),
+    }
+}
+
+/// Hexadecimal version, dot, address.
+fn is_ip_future(text: &str) -> bool {
+    text.split_once('.').is_some_and(|(version, address)| {
+        !version.is_empty()
+            && version.bytes().all(|b| b.is_ascii_hexdigit())
+            && !address.is_empty()
+            && address.bytes().all(|b| is_unreserved(b) || b"!$&'()*+,;=:".contains(&b))
+    })
+}
+
+/// Unreserved characters, and others as `%` with two hexadecimal digits.
+fn is_zone(text: &str) -> bool {
+    let is_plain = |run: &str| run.bytes().all(is_unreserved);
+    let is_escape = |run: &str| run.len() >= 2 && run.bytes().take(2).all(|b| b.is_ascii_hexdigit());
+    let mut runs = text.split('%');
+    !text.is_empty() && runs.next().is_some_and(is_plain) && runs.all(|run| is_escape(run) && is_plain(run))
+}
+
+fn is_unreserved(b: u8) -> bool {
+    b.is_ascii_alphanumeric() || b"-._~".contains(&b)
+}
