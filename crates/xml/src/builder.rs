@@ -9,7 +9,6 @@ use crate::scope::Scope;
 use crate::tree::{AttrNode, Span, Tree, index};
 
 /// Builds the header first and then one top-level element after the other.
-#[derive(Debug)]
 pub(crate) struct Builder {
     tree: Tree,
     scope: Scope,
@@ -48,7 +47,8 @@ impl Builder {
 
     /// Hands out the header's tree. What comes next are top-level elements.
     pub(crate) fn finish_header(&mut self) -> Tree {
-        let header = core::mem::take(&mut self.tree);
+        let mut header = core::mem::take(&mut self.tree);
+        header.shrink();
         self.open.clear();
         self.base = 1;
         self.scope.new_tree();
@@ -195,9 +195,15 @@ impl Builder {
         (self.base + self.depth()).saturating_sub(1)
     }
 
-    /// Gives memory back, of what `clear` has emptied.
+    #[cfg(test)]
+    pub(crate) fn footprint(&self) -> usize {
+        self.tree.footprint() + self.scope.footprint() + self.open.capacity() * size_of::<u32>()
+    }
+
+    /// Gives memory back that nothing is in.
     pub(crate) fn shrink(&mut self) {
         self.tree.shrink();
+        self.scope.shrink();
         self.open.shrink_to(16);
     }
 }

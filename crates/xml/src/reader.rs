@@ -1,5 +1,6 @@
 use alloc::borrow::Cow;
 use alloc::vec::Vec;
+use core::fmt;
 
 use balcony_machine::XmlLimits;
 
@@ -37,7 +38,6 @@ const MAX_BYTES: usize = 1 << 30;
 ///
 /// assert_eq!(reader.read(&mut input), Err(ReadError::Restricted("a comment")));
 /// ```
-#[derive(Debug)]
 pub struct Reader {
     limits: XmlLimits,
     tokenizer: Tokenizer,
@@ -167,10 +167,16 @@ impl Reader {
             None => Ok(false),
             // A reference is text too, but it may be one that XMPP forbids.
             Some(b'<' | b'&') => Ok(true),
-            Some(_) if self.phase == Phase::Open => Err(ReadError::StrayText),
             // UTF-16 begins like this.
-            Some(0x00 | 0xfe | 0xff) => Err(ReadError::Encoding),
-            Some(_) => Err(ReadError::NotWellFormed("text before the stream header")),
+            Some(0x00 | 0xfe | 0xff) if self.phase == Phase::BeforeHeader => Err(ReadError::Encoding),
+            Some(_) => Err(self.stray_text()),
+        }
+    }
+
+    fn stray_text(&self) -> ReadError {
+        match self.phase {
+            Phase::BeforeHeader => ReadError::NotWellFormed("text before the stream header"),
+            _ => ReadError::StrayText,
         }
     }
 
@@ -180,7 +186,7 @@ impl Reader {
             Event::Declaration => self.raw.clear(),
             // An empty CDATA section leaves no other trace.
             Event::Open { .. } | Event::Close if top && self.raw.starts_with(b"<!") => {
-                return Err(ReadError::StrayText);
+                return Err(self.stray_text());
             }
             Event::Open { prefix, name } => {
                 let prefix = prefix.as_ref().map_or("", |prefix| prefix.as_str());
@@ -202,7 +208,7 @@ impl Reader {
                     self.content = self.raw.len();
                 }
             }
-            Event::Text(_) if top => return Err(ReadError::StrayText),
+            Event::Text(_) if top => return Err(self.stray_text()),
             Event::Text(text) => self.builder.text(text, &self.limits)?,
             Event::Close if top => {
                 self.phase = Phase::Ended;
@@ -307,3 +313,17 @@ impl Reader {
         core::mem::take(self.builder.tree_mut())
     }
 }
+
+impl fmt::Debug for Reader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Neither stanzas nor credentials belong into logs.
+        f.debug_struct("Reader")
+            .field("phase", &self.phase)
+            .field("bytes", &self.raw.len())
+            .field("error", &self.error)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests;

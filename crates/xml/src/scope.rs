@@ -7,13 +7,11 @@ use crate::tree::{Span, Tree, intern};
 use crate::{ReadError, XML_NS, XMLNS_NS};
 
 /// The declarations in scope, innermost last.
-#[derive(Debug)]
 pub(crate) struct Scope {
     pool: String,
     bindings: Vec<Binding>,
 }
 
-#[derive(Debug)]
 struct Binding {
     /// How many elements were open inside of which it was declared; 0 is the stream header.
     level: usize,
@@ -95,6 +93,17 @@ impl Scope {
         while let Some(binding) = self.bindings.pop_if(|binding| binding.level >= level) {
             self.pool.truncate(binding.mark);
         }
+    }
+
+    /// Gives memory back that nothing is in.
+    pub(crate) fn shrink(&mut self) {
+        self.pool.shrink_to(256);
+        self.bindings.shrink_to(4);
+    }
+
+    #[cfg(test)]
+    pub(crate) fn footprint(&self) -> usize {
+        self.pool.capacity() + self.bindings.capacity() * size_of::<Binding>()
     }
 
     /// From now on another tree is built.

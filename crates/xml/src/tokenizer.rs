@@ -18,7 +18,6 @@ const MAX_TOKEN: usize = 16_384;
 /// through the whole input again.
 const WINDOW: usize = 256;
 
-#[derive(Debug)]
 pub(crate) enum Event {
     /// `<?xml ...?>`
     Declaration,
@@ -34,7 +33,6 @@ pub(crate) enum Event {
     Close,
 }
 
-#[derive(Debug)]
 pub(crate) struct Tokenizer {
     parser: RawParser,
     /// A line feed that comes now belongs to a carriage return that has already been passed on as one.

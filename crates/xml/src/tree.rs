@@ -65,7 +65,7 @@ pub(crate) struct AttrNode {
     pub(crate) value: Span,
 }
 
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Tree {
     pub(crate) pool: String,
     pub(crate) nodes: Vec<Node>,
@@ -198,7 +198,14 @@ impl Tree {
         self.text_open = false;
     }
 
-    /// Gives memory back, of what `clear` has emptied.
+    #[cfg(test)]
+    pub(crate) fn footprint(&self) -> usize {
+        self.pool.capacity()
+            + self.nodes.capacity() * size_of::<Node>()
+            + self.attrs.capacity() * size_of::<AttrNode>()
+    }
+
+    /// Gives memory back that nothing is in.
     pub(crate) fn shrink(&mut self) {
         self.pool.shrink_to(1024);
         self.nodes.shrink_to(16);

@@ -1,9 +1,10 @@
 use alloc::vec::Vec;
+use core::fmt;
 
 use smallvec::SmallVec;
 
 use crate::write::write_attr;
-use crate::{Name, escape_text};
+use crate::{Name, XML_NS, XMLNS_NS, escape_text};
 
 /// Writes XML by hand, tag by tag: for nonzas, where building an [`Element`](crate::Element) would be a detour.
 ///
@@ -26,7 +27,6 @@ use crate::{Name, escape_text};
 ///     .close();
 /// assert_eq!(out, b"<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='SCRAM-SHA-256'>biws</auth>");
 /// ```
-#[derive(Debug)]
 pub struct Writer<'o> {
     out: &'o mut Vec<u8>,
     open: SmallVec<[Name; 4]>,
@@ -53,8 +53,12 @@ impl<'o> Writer<'o> {
         self
     }
 
-    /// Declares the default namespace of the element just opened and of those in it.
+    /// Declares the default namespace of the element just opened and of those in it. The two reserved namespaces, which
+    /// can't be it, are left out.
     pub fn xmlns(&mut self, ns: &str) -> &mut Self {
+        if matches!(ns, XML_NS | XMLNS_NS) {
+            return self;
+        }
         self.attribute(Name::unchecked(XMLNS), ns)
     }
 
@@ -112,5 +116,12 @@ impl Drop for Writer<'_> {
         while !self.open.is_empty() {
             self.close();
         }
+    }
+}
+
+impl fmt::Debug for Writer<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // What has been written may be a credential.
+        f.debug_struct("Writer").field("open", &self.open).finish_non_exhaustive()
     }
 }

@@ -1,0 +1,78 @@
+use alloc::string::String;
+use alloc::vec::Vec;
+use alloc::{format, vec};
+
+use balcony_machine::XmlLimits;
+use proptest::prelude::*;
+
+use super::{Reader, Token};
+use crate::tokenizer::Tokenizer;
+
+impl Reader {
+    /// Bytes that it holds, but for the two buffers of `rxml`, which never pass its longest token.
+    fn footprint(&self) -> usize {
+        size_of::<Reader>() + self.raw.capacity() + self.header.footprint() + self.builder.footprint()
+    }
+}
+
+const LIMITS: XmlLimits = XmlLimits { bytes: 20_000, depth: 64, attributes: 64, nodes: 4096 };
+
+/// What costs most for what it takes on the wire.
+fn expensive() -> impl Strategy<Value = String> {
+    prop_oneof![
+        Just(String::from("<a>")),
+        Just(String::from("<a/>")),
+        Just(String::from("<a")),
+        Just(String::from(" xmlns:p='u'")),
+        (0..100_u8).prop_map(|n| format!(" a{n}=''")),
+        Just(String::from(">")),
+        Just(String::from("x<a/>")),
+        Just(String::from("</a>")),
+        (0..5000_usize).prop_map(|n| " ".repeat(n)),
+        (0..5000_usize).prop_map(|n| "x".repeat(n)),
+        Just("<a xmlns=''/>".repeat(100)),
+        Just("<a b='' c='' d='' e='' f='' g='' h='' i='' j='' k=''/>".repeat(50)),
+        Just("<a>".repeat(60)),
+        Just("<a><b/>x</a>".repeat(400)),
+        Just("<a/>".repeat(1000)),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    // rfc6120.md [X11]: memory stays below a small multiple of the bound, whatever comes.
+    #[test]
+    fn memory_is_bounded(pieces in prop::collection::vec(expensive(), 1..40), chunk in 1..3000_usize) {
+        let mut reader = Reader::new(LIMITS);
+        let input = format!("<s xmlns='u'>{}", pieces.concat());
+        'input: for mut chunk in input.as_bytes().chunks(chunk) {
+            loop {
+                let result = reader.read(&mut chunk);
+                prop_assert!(reader.footprint() < 30 * LIMITS.bytes, "{}", reader.footprint());
+                match result {
+                    Ok(Some(_)) => {}
+                    Ok(None) => break,
+                    Err(_) => break 'input,
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn an_idle_reader_is_small() {
+    let mut reader = Reader::new(XmlLimits::STANZA);
+    let header =
+        b"<s:stream xmlns:s='http://etherx.jabber.org/streams' xmlns='jabber:client' from='a' id='b'>";
+    assert_eq!(reader.read(&mut &header[..]), Ok(Some(Token::Header)));
+    let element = format!("<a b='{}'>{}</a>", "x".repeat(10_000), "<a b='' c=''>x</a>".repeat(2000));
+    let mut input: Vec<u8> = element.into_bytes();
+    input.push(b' ');
+    let mut input = &input[..];
+    assert_eq!(reader.read(&mut input), Ok(Some(Token::Element)));
+    assert!(reader.footprint() > 50_000);
+    assert_eq!(reader.read(&mut input), Ok(None));
+    assert!(reader.footprint() < 8_000, "{}", reader.footprint());
+    assert!(size_of::<Tokenizer>() < 1_000);
+}

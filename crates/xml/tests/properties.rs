@@ -1,0 +1,162 @@
+//! What holds for every input.
+
+mod common;
+
+use balcony_machine::XmlLimits;
+use balcony_xml::{Element, Name, NodeRef, Reader, Token, Writer, escape_attr, escape_text};
+use common::{HEADER, canonical, document, reading, soup, stream};
+use proptest::prelude::*;
+
+const SMALL: XmlLimits = XmlLimits { bytes: 120, depth: 3, attributes: 2, nodes: 6 };
+
+/// Cuts `input` where `cuts` say.
+fn cut<'i>(input: &'i [u8], cuts: &[usize]) -> Vec<&'i [u8]> {
+    let mut cuts: Vec<usize> =
+        cuts.iter().map(|cut| cut % (input.len() + 1)).chain([0, input.len()]).collect();
+    cuts.sort_unstable();
+    cuts.windows(2).map(|pair| &input[pair[0]..pair[1]]).collect()
+}
+
+/// The first element of a stream.
+fn first(stream: &[u8]) -> Option<Reader> {
+    let mut reader = Reader::new(XmlLimits::STANZA);
+    let mut input = stream;
+    while let Ok(Some(token)) = reader.read(&mut input) {
+        if token == Token::Element {
+            return Some(reader);
+        }
+    }
+    None
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(256))]
+
+    // RFC 6120 §4.1: a stream is a stream, however the transport cuts it.
+    #[test]
+    fn any_split_reads_the_same(input in stream(), cuts in prop::collection::vec(any::<usize>(), 0..6)) {
+        for limits in [XmlLimits::STANZA, SMALL] {
+            let whole = reading([&input[..]], limits);
+            prop_assert_eq!(&reading(input.chunks(1), limits), &whole);
+            prop_assert_eq!(&reading(cut(&input, &cuts), limits), &whole);
+        }
+    }
+
+    // rfc6120.md [X3]: whatever comes, an answer.
+    #[test]
+    fn any_bytes_read_the_same_and_never_panic(
+        input in prop_oneof![soup(), prop::collection::vec(any::<u8>(), 0..64)],
+        headed in any::<bool>(),
+        cuts in prop::collection::vec(any::<usize>(), 0..4),
+    ) {
+        let input = if headed { [HEADER.as_bytes(), &input].concat() } else { input };
+        for limits in [XmlLimits::STANZA, SMALL] {
+            let whole = reading([&input[..]], limits);
+            prop_assert_eq!(&reading(input.chunks(1), limits), &whole);
+            prop_assert_eq!(&reading(cut(&input, &cuts), limits), &whole);
+        }
+    }
+
+    // RFC 6120 §11.4: the tokens and the white space between them are the whole input.
+    #[test]
+    fn raw_is_what_came(documents in prop::collection::vec(document(), 1..4)) {
+        let input = format!("{HEADER}{}", documents.concat());
+        let reading = reading([input.as_bytes()], XmlLimits::STANZA);
+        for ((token, _, raw, _), document) in reading.tokens.iter().skip(1).zip(&documents) {
+            prop_assert_eq!(*token, Token::Element);
+            prop_assert_eq!(raw, document.as_bytes());
+        }
+    }
+
+    #[test]
+    fn parse_write_parse_is_identity(document in document(), default_ns in "(|u|jabber:client)") {
+        let Some(reader) = first(format!("{HEADER}{document}").as_bytes()) else { return Ok(()) };
+        let element = reader.element();
+        let mut written = Vec::new();
+        element.write(&mut written, &default_ns);
+        let mut placed = Vec::new();
+        escape_attr(&default_ns, &mut placed);
+        let placed = [b"<x xmlns='", &placed[..], b"'>", &written, b"</x>"].concat();
+        let parsed = Element::parse(&placed, XmlLimits::STANZA).unwrap();
+        prop_assert_eq!(parsed.root().children().next().unwrap(), element);
+        // A second time it is the same bytes.
+        let mut again = Vec::new();
+        parsed.root().write_content(&mut again, &default_ns);
+        prop_assert_eq!(again, written);
+        prop_assert_eq!(canonical(element.to_owned().root()), canonical(element));
+    }
+
+    // RFC 6120 §8.1, §4.8.3: a server delivers the payload in a stanza of its own, on a stream of its own.
+    #[test]
+    fn the_payload_stands_on_its_own(document in document()) {
+        let Some(reader) = first(format!("{HEADER}{document}").as_bytes()) else { return Ok(()) };
+        let payload = reader.payload();
+        let stanza = [b"<t:stream xmlns:t='http://etherx.jabber.org/streams' xmlns='jabber:client'><x>", &payload[..], b"</x>"];
+        let delivered = first(&stanza.concat()).unwrap();
+        let nodes = |reader: &Reader| -> Vec<Vec<String>> {
+            reader.element().nodes().map(|node| match node {
+                NodeRef::Element(child) => canonical(child),
+                NodeRef::Text(text) => vec![text.to_owned()],
+            }).collect()
+        };
+        prop_assert_eq!(nodes(&delivered), nodes(&reader));
+        let framed = Element::parse_payload(&payload, "jabber:client", XmlLimits::STANZA).unwrap();
+        prop_assert!(framed.root().is("payload", "jabber:client"));
+        prop_assert!(framed.root().children().eq(reader.element().children()));
+    }
+
+    // rfc6120.md [X2]: what is written is XML, whatever was given.
+    #[test]
+    fn escaped_text_is_well_formed(text in any::<String>(), ns in any::<String>()) {
+        let mut out = b"<a b='".to_vec();
+        escape_attr(&text, &mut out);
+        out.extend_from_slice(b"'>");
+        escape_text(&text, &mut out);
+        out.extend_from_slice(b"</a>");
+        let carried: String = text
+            .chars()
+            .map(|c| match c {
+                '\t' | '\n' | '\r' | ' '..='\u{fffd}' | '\u{10000}'.. => c,
+                _ => '\u{fffd}',
+            })
+            .collect();
+        let parsed = Element::parse(&out, XmlLimits::STANZA).unwrap();
+        prop_assert_eq!(parsed.root().attr("b"), Some(&carried[..]));
+        prop_assert_eq!(parsed.root().text(), &carried[..]);
+
+        const A: Name = Name::from_static("a");
+        let built = Element::new(A, &ns).attr(A, &text).attr_ns(A, &ns, &text).text(&text).lang(&text);
+        let mut out = Vec::new();
+        built.root().write(&mut out, "");
+        let parsed = Element::parse(&out, XmlLimits::STANZA).unwrap();
+        prop_assert_eq!(parsed.root().language(), Some(&carried[..]));
+    }
+
+    // rfc6120.md [X2]
+    #[test]
+    fn a_writer_cannot_be_led_astray(calls in prop::collection::vec((0..6_u8, "[ab]", "(.{0,3}|http://www.w3.org/2000/xmlns/)"), 0..16)) {
+        let mut out = b"<x>".to_vec();
+        let mut writer = Writer::new(&mut out);
+        for (call, name, text) in calls {
+            let name = Name::new(&name).unwrap();
+            match call {
+                0 => writer.open(name),
+                1 => writer.attr(name, &text),
+                2 => writer.xmlns(&text),
+                3 => writer.lang(&text),
+                4 => writer.text(&text),
+                _ => writer.close(),
+            };
+        }
+        drop(writer);
+        out.extend_from_slice(b"</x>");
+        prop_assert!(Element::parse(&out, XmlLimits::STANZA).is_ok(), "{}", String::from_utf8_lossy(&out));
+    }
+
+    #[test]
+    fn names_are_what_the_reader_takes_for_one(name in prop_oneof!["[a-z_:.0-9-]{0,4}", "\\PC{0,3}", "xmlns"]) {
+        let read = Element::parse(format!("<{name}/>").as_bytes(), XmlLimits::STANZA);
+        let read = read.is_ok_and(|element| element.root().name() == name);
+        prop_assert_eq!(Name::new(&name).is_ok(), read && name != "xmlns");
+    }
+}
