@@ -1,0 +1,131 @@
+use alloc::string::String;
+use core::fmt;
+use std::path::{Path, PathBuf};
+
+use balcony_sasl::CredentialsError;
+
+/// Why the store could not do what it was asked. Each text is one line that says what to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// Another process has the store open.
+    Locked(PathBuf),
+    /// The folder cannot be made, read or written.
+    Folder {
+        /// The folder or file in question.
+        path: PathBuf,
+        /// What the operating system says.
+        reason: String,
+    },
+    /// The file is there, but it is not a database.
+    NotADatabase(PathBuf),
+    /// The database is damaged.
+    Corrupt(String),
+    /// A newer Balcony has written it.
+    NewerSchema {
+        /// The version of the data.
+        found: u32,
+        /// The highest version that this program knows.
+        supported: u32,
+    },
+    /// The disk failed or is full. Nothing of the change was kept.
+    Io(String),
+    /// The operating system gives no randomness.
+    Random(String),
+    /// The password cannot be one.
+    Password(CredentialsError),
+}
+
+impl StoreError {
+    /// What went wrong while `path` was opened.
+    pub(crate) fn opening(path: &Path, error: redb::DatabaseError) -> Self {
+        use redb::{DatabaseError, StorageError};
+        match error {
+            DatabaseError::DatabaseAlreadyOpen | DatabaseError::LockProtocolMismatch => {
+                StoreError::Locked(path.parent().unwrap_or(path).into())
+            }
+            DatabaseError::Storage(StorageError::Io(error))
+                if error.kind() == std::io::ErrorKind::InvalidData =>
+            {
+                StoreError::NotADatabase(path.into())
+            }
+            DatabaseError::Storage(StorageError::Io(error)) => StoreError::folder(path, &error),
+            other => StoreError::from(redb::Error::from(other)),
+        }
+    }
+
+    pub(crate) fn folder(path: &Path, error: &std::io::Error) -> Self {
+        StoreError::Folder { path: path.into(), reason: alloc::format!("{error}") }
+    }
+}
+
+impl fmt::Display for StoreError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            StoreError::Locked(folder) => {
+                write!(f, "is another balcony running on this data folder? {} is in use", folder.display())
+            }
+            StoreError::Folder { path, reason } => write!(
+                f,
+                "cannot use {}: {reason}; the data folder must belong to the user that runs this program",
+                path.display()
+            ),
+            StoreError::NotADatabase(path) => write!(
+                f,
+                "{} is not a database of this program: move it away, or name another data folder",
+                path.display()
+            ),
+            StoreError::Corrupt(reason) => {
+                write!(f, "the database is damaged ({reason}): restore the data folder from a backup")
+            }
+            StoreError::NewerSchema { found, supported } => write!(
+                f,
+                "the data folder was written by a newer balcony (version {found} of the data, this one knows \
+                 {supported}): install that one again"
+            ),
+            StoreError::Io(reason) => {
+                write!(f, "the database cannot be read or written: {reason}; is the disk full?")
+            }
+            StoreError::Random(reason) => write!(f, "the operating system gives no randomness: {reason}"),
+            StoreError::Password(error) => write!(f, "this password cannot be used: {error}"),
+        }
+    }
+}
+
+impl core::error::Error for StoreError {}
+
+impl From<redb::Error> for StoreError {
+    fn from(error: redb::Error) -> Self {
+        match error {
+            redb::Error::Io(_) | redb::Error::PreviousIo | redb::Error::Backend(_) => {
+                StoreError::Io(alloc::format!("{error}"))
+            }
+            other => StoreError::Corrupt(alloc::format!("{other}")),
+        }
+    }
+}
+
+/// redb has an error type for each kind of call; all of them mean the same here.
+macro_rules! from_redb {
+    ($($kind:ident),+) => { $(
+        impl From<redb::$kind> for StoreError {
+            fn from(error: redb::$kind) -> Self {
+                redb::Error::from(error).into()
+            }
+        }
+    )+ };
+}
+
+from_redb!(StorageError, TableError, TransactionError, CommitError);
+
+impl From<CredentialsError> for StoreError {
+    fn from(error: CredentialsError) -> Self {
+        StoreError::Password(error)
+    }
+}
+
+impl From<getrandom::Error> for StoreError {
+    fn from(error: getrandom::Error) -> Self {
+        StoreError::Random(alloc::format!("{error}"))
+    }
+}

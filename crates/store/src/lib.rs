@@ -1,0 +1,49 @@
+//! The accounts of a server, on disk: durable before acknowledged.
+//!
+//! A [`Store`] is one data folder with one embedded database (redb) in it. A change that has returned `Ok` survives the
+//! death of the process and of the machine. No password is ever stored, only what SCRAM needs to check one
+//! (RFC 5802 section 3).
+//!
+//! A [`Worker`] puts threads before a store, so that an endpoint that must not wait can ask it things: many changes
+//! share one write to the disk, and the slow hashing of passwords (PBKDF2) runs on all processors.
+//!
+//! This is an adapter: it has threads, files, the clock and the randomness of the operating system.
+//!
+//! ```
+//! use balcony_jid::BareJid;
+//! use balcony_store::{Reply, Request, Store, Worker};
+//!
+//! # fn main() -> Result<(), Box<dyn core::error::Error>> {
+//! # let folder = tempfile::tempdir()?;
+//! # let folder = folder.path();
+//! let store = Store::open(folder)?;
+//! let worker = Worker::start(store.clone());
+//! let juliet = BareJid::parse("juliet@example.com")?;
+//!
+//! let request = Request::Create {
+//!     account: juliet.clone(),
+//!     password: String::from("r0m30myr0m30").into(),
+//!     replace: false,
+//! };
+//! worker.submit(request, Box::new(|reply| assert!(matches!(reply, Reply::Changed(true)))))?;
+//! worker.shutdown();
+//!
+//! assert!(store.get(&juliet)?.is_some());
+//! # Ok(())
+//! # }
+//! ```
+#![forbid(unsafe_code)]
+
+extern crate alloc;
+
+mod error;
+mod open;
+mod record;
+mod request;
+mod store;
+mod worker;
+
+pub use error::StoreError;
+pub use request::{Busy, Reply, Request};
+pub use store::{Account, Change, Store};
+pub use worker::{ReplyTo, Worker, WorkerConfig};

@@ -1,0 +1,101 @@
+use std::fs::{DirBuilder, OpenOptions};
+use std::io;
+use std::path::Path;
+
+use balcony_machine::Secret;
+use redb::backends::FileBackend;
+use redb::{Database, ReadableTable as _, TableDefinition};
+
+use crate::StoreError;
+use crate::store::ACCOUNTS;
+
+/// The database within the data folder.
+const FILE: &str = "balcony.redb";
+
+/// Pages that redb keeps in memory. Accounts are small: this holds several hundred thousand of them.
+const CACHE: usize = 64 << 20;
+
+/// The layout of the tables. It grows when an older program could misread or lose something.
+pub(crate) const SCHEMA: u32 = 1;
+
+/// What holds for the whole store.
+pub(crate) const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
+
+/// Opens the database in `folder`, and makes both if they are missing.
+pub(crate) fn database(folder: &Path) -> Result<Database, StoreError> {
+    make_folder(folder).map_err(|error| StoreError::folder(folder, &error))?;
+    let path = folder.join(FILE);
+    let file = options().open(&path).map_err(|error| StoreError::folder(&path, &error))?;
+    let opening = |error| StoreError::opening(&path, error);
+    let database = Database::builder()
+        .set_cache_size(CACHE)
+        // A file that something else has damaged is to be reported when the server starts, not to stop it later.
+        .set_check_integrity_on_open(true)
+        .create_with_backend(FileBackend::new(file).map_err(opening)?)
+        .map_err(opening)?;
+    // A new file is durable when its name is, too.
+    sync_folder(folder).map_err(|error| StoreError::folder(folder, &error))?;
+    Ok(database)
+}
+
+/// Checks the schema, fills in what a new database needs, and returns the server's secret.
+pub(crate) fn prepare(database: &Database) -> Result<Secret<[u8; 32]>, StoreError> {
+    let transaction = database.begin_write()?;
+    let secret = {
+        let mut meta = transaction.open_table(META)?;
+        let found = meta.get("schema")?.map(|value| schema(value.value())).transpose()?;
+        match found {
+            Some(found) if found > SCHEMA => {
+                return Err(StoreError::NewerSchema { found, supported: SCHEMA });
+            }
+            Some(_) => {}
+            None => {
+                let mut secret = [0; 32];
+                getrandom::fill(&mut secret)?;
+                meta.insert("secret", &Secret::new(secret).expose()[..])?;
+                meta.insert("schema", &SCHEMA.to_le_bytes()[..])?;
+            }
+        }
+        let secret = meta.get("secret")?;
+        let secret = secret.and_then(|value| <[u8; 32]>::try_from(value.value()).ok());
+        Secret::new(secret.ok_or_else(|| StoreError::Corrupt("it has no secret".into()))?)
+    };
+    transaction.open_table(ACCOUNTS)?;
+    transaction.commit()?;
+    Ok(secret)
+}
+
+fn schema(bytes: &[u8]) -> Result<u32, StoreError> {
+    let bytes = bytes.try_into().map_err(|_| StoreError::Corrupt("it has no version".into()))?;
+    Ok(u32::from_le_bytes(bytes))
+}
+
+/// The folder and the file are for the server's user alone: keys in it are worth as much as passwords to an attacker.
+#[cfg(unix)]
+fn make_folder(folder: &Path) -> io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt as _;
+    DirBuilder::new().recursive(true).mode(0o700).create(folder)
+}
+
+#[cfg(not(unix))]
+fn make_folder(folder: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).create(folder)
+}
+
+fn options() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options
+}
+
+#[cfg(unix)]
+fn sync_folder(folder: &Path) -> io::Result<()> {
+    OpenOptions::new().read(true).open(folder)?.sync_all()
+}
+
+#[cfg(not(unix))]
+fn sync_folder(_: &Path) -> io::Result<()> {
+    Ok(())
+}

@@ -1,0 +1,92 @@
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt;
+
+use balcony_jid::BareJid;
+use balcony_machine::Secret;
+use balcony_sasl::Credentials;
+
+use crate::StoreError;
+
+/// What a [`Worker`](crate::Worker) can be asked.
+#[derive(Clone, Debug)]
+pub enum Request {
+    /// What the password of an account is checked against.
+    Credentials {
+        /// Its address.
+        account: BareJid,
+    },
+    /// Whether this is the password of an account. Takes as long for an account that doesn't exist.
+    Verify {
+        /// Its address.
+        account: BareJid,
+        /// The password, as the client sent it.
+        password: Secret<String>,
+    },
+    /// Make an account.
+    Create {
+        /// Its address.
+        account: BareJid,
+        /// Its password.
+        password: Secret<String>,
+        /// If the account exists: give it this password instead.
+        replace: bool,
+    },
+    /// Give an account another password.
+    SetPassword {
+        /// Its address.
+        account: BareJid,
+        /// The new password.
+        password: Secret<String>,
+    },
+    /// End an account.
+    Remove {
+        /// Its address.
+        account: BareJid,
+    },
+    /// Whether there is such an account.
+    Exists {
+        /// Its address.
+        account: BareJid,
+    },
+    /// A page of the accounts of a domain, as [`Store::list`](crate::Store::list) gives it.
+    List {
+        /// The domain.
+        domain: String,
+        /// The last account of the page before.
+        after: Option<BareJid>,
+        /// The size of the page.
+        limit: usize,
+    },
+}
+
+/// What a [`Worker`](crate::Worker) answers.
+#[derive(Clone, Debug)]
+pub enum Reply {
+    /// To `Credentials`: those of the account, if it exists.
+    Credentials(Option<Credentials>),
+    /// To `Verify`: whether the password is right.
+    Verified(bool),
+    /// To `Create`, `SetPassword` and `Remove`: whether it was done; it is on the disk then. `false` if the account
+    /// existed (`Create`) or didn't (the other two).
+    Changed(bool),
+    /// To `Exists`.
+    Exists(bool),
+    /// To `List`.
+    Accounts(Vec<BareJid>),
+    /// To anything: it could not be found out, or was not done.
+    Failed(StoreError),
+}
+
+/// The worker has too much to do already: the request was not taken, and there will be no reply. Try again later, or tell the
+/// client so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Busy;
+
+impl fmt::Display for Busy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the account store has too many requests waiting")
+    }
+}
+
+impl core::error::Error for Busy {}

@@ -1,0 +1,176 @@
+//! The accounts beside a plain map.
+#![allow(clippy::unwrap_used, reason = "these are tests")]
+
+extern crate alloc;
+
+mod common;
+
+use alloc::collections::BTreeMap;
+
+use balcony_jid::BareJid;
+use balcony_sasl::{Credentials, Hash};
+use balcony_store::{Change, Store};
+use common::{credentials, jid};
+use proptest::prelude::*;
+
+#[derive(Clone, Debug)]
+enum Step {
+    Create(BareJid, u8),
+    CreateMany(Vec<(BareJid, u8)>),
+    Set(BareJid, u8),
+    Remove(BareJid),
+    Commit(Vec<Change>, Vec<(BareJid, Meant)>),
+    Reopen,
+}
+
+/// What a change may do, create or replace, and the password; or a removal.
+type Meant = Option<(bool, bool, u8)>;
+
+fn addresses() -> impl Strategy<Value = BareJid> {
+    let domains = prop_oneof![Just("example.org"), Just("example.com"), Just("example.org.uk"), Just("ex")];
+    (prop::option::weighted(0.95, "[a-cé]{1,2}"), domains)
+        .prop_map(|(local, domain)| BareJid::from_parts(local.as_deref(), domain).unwrap())
+}
+
+/// A change, and what the model makes of it.
+fn changes() -> impl Strategy<Value = (Change, (BareJid, Meant))> {
+    (addresses(), 0..4_u8, any::<u8>()).prop_map(|(account, kind, password)| {
+        let credentials = credentials(&password.to_string());
+        let change = match kind {
+            0 | 1 => Change::Create { account: account.clone(), credentials, replace: kind == 1 },
+            2 => Change::SetCredentials { account: account.clone(), credentials },
+            _ => return (Change::Remove { account: account.clone() }, (account, None)),
+        };
+        (change, (account, Some((kind != 2, kind != 0, password))))
+    })
+}
+
+fn steps() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        4 => (addresses(), any::<u8>()).prop_map(|(a, p)| Step::Create(a, p)),
+        1 => prop::collection::vec((addresses(), any::<u8>()), 0..20).prop_map(Step::CreateMany),
+        2 => (addresses(), any::<u8>()).prop_map(|(a, p)| Step::Set(a, p)),
+        2 => addresses().prop_map(Step::Remove),
+        2 => prop::collection::vec(changes(), 0..12).prop_map(|changes| {
+            let (changes, meant) = changes.into_iter().unzip();
+            Step::Commit(changes, meant)
+        }),
+        1 => Just(Step::Reopen),
+    ]
+}
+
+type Model = BTreeMap<BareJid, u8>;
+
+/// What one change does to the model.
+fn apply(model: &mut Model, account: &BareJid, meant: Meant) -> bool {
+    let Some((may_create, may_replace, password)) = meant else { return model.remove(account).is_some() };
+    let allowed = if model.contains_key(account) { may_replace } else { may_create };
+    if allowed {
+        model.insert(account.clone(), password);
+    }
+    allowed
+}
+
+fn same(one: &Credentials, other: &Credentials) -> bool {
+    [Hash::Sha1, Hash::Sha256].into_iter().all(|hash| match (one.get(hash), other.get(hash)) {
+        (Some(one), Some(other)) => {
+            (one.iterations(), one.salt(), one.stored_key(), one.server_key())
+                == (other.iterations(), other.salt(), other.stored_key(), other.server_key())
+        }
+        (one, other) => one.is_none() && other.is_none(),
+    })
+}
+
+fn assert_same(store: &Store, model: &Model) {
+    assert_eq!(store.count().unwrap(), model.len() as u64);
+    for domain in ["example.org", "example.com", "example.org.uk", "ex", "example"] {
+        let mut expected: Vec<_> = model.keys().filter(|jid| jid.domainpart() == domain).cloned().collect();
+        expected.sort_by(|one, other| one.localpart().cmp(&other.localpart()));
+        assert_eq!(store.list(domain, None, usize::MAX).unwrap(), expected);
+        // The same in pages.
+        let mut found = Vec::new();
+        loop {
+            let page = store.list(domain, found.last(), 3).unwrap();
+            assert!(page.len() <= 3);
+            if page.is_empty() {
+                break;
+            }
+            found.extend(page);
+        }
+        assert_eq!(found, expected);
+    }
+    for (account, password) in model {
+        let found = store.get(account).unwrap().unwrap();
+        assert!(same(&found.credentials, &credentials(&password.to_string())), "{account}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(32))]
+
+    #[test]
+    fn histories_match_a_plain_map(steps in prop::collection::vec(steps(), 1..30)) {
+        let folder = tempfile::tempdir().unwrap();
+        let mut store = Store::open(folder.path()).unwrap();
+        let mut model = Model::new();
+        for step in steps {
+            let made = |password: u8| credentials(&password.to_string());
+            match step {
+                Step::Create(account, password) => prop_assert_eq!(
+                    store.create(&account, made(password)).unwrap(),
+                    apply(&mut model, &account, Some((true, false, password)))
+                ),
+                Step::CreateMany(accounts) => {
+                    let done =
+                        store.create_many(accounts.iter().map(|(a, p)| (a.clone(), made(*p)))).unwrap();
+                    let expected: Vec<bool> =
+                        accounts.iter().map(|(a, p)| apply(&mut model, a, Some((true, false, *p)))).collect();
+                    prop_assert_eq!(done, expected);
+                }
+                Step::Set(account, password) => prop_assert_eq!(
+                    store.set_credentials(&account, made(password)).unwrap(),
+                    apply(&mut model, &account, Some((false, true, password)))
+                ),
+                Step::Remove(account) => prop_assert_eq!(
+                    store.remove(&account).unwrap(),
+                    apply(&mut model, &account, None)
+                ),
+                Step::Commit(changes, meant) => {
+                    let expected: Vec<bool> = meant.iter().map(|(a, m)| apply(&mut model, a, *m)).collect();
+                    prop_assert_eq!(store.commit(&changes).unwrap(), expected);
+                }
+                Step::Reopen => {
+                    drop(store);
+                    store = Store::open(folder.path()).unwrap();
+                }
+            }
+        }
+        assert_same(&store, &model);
+        drop(store);
+        assert_same(&Store::open(folder.path()).unwrap(), &model);
+    }
+}
+
+#[test]
+fn the_time_of_creation_survives_a_new_password() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path()).unwrap();
+    let juliet = jid("juliet@example.org");
+    store.create(&juliet, credentials("old")).unwrap();
+    let created = store.get(&juliet).unwrap().unwrap().created;
+    assert!(created > 1_700_000_000, "seconds since 1970: {created}");
+    store.set_credentials(&juliet, credentials("new")).unwrap();
+    let after = store.get(&juliet).unwrap().unwrap();
+    assert_eq!(after.created, created);
+    assert!(same(&after.credentials, &credentials("new")));
+}
+
+#[test]
+fn an_account_may_have_one_hash_only() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path()).unwrap();
+    let juliet = jid("juliet@example.org");
+    let imported = Credentials { sha1: credentials("pw").sha1, sha256: None };
+    store.create(&juliet, imported.clone()).unwrap();
+    assert!(same(&store.get(&juliet).unwrap().unwrap().credentials, &imported));
+}

@@ -1,0 +1,144 @@
+//! What a data folder can be, and what is said of each.
+#![allow(clippy::unwrap_used, reason = "these are tests")]
+
+mod common;
+
+use std::fs;
+use std::path::Path;
+
+use balcony_store::{Store, StoreError};
+use common::{credentials, jid};
+use redb::{Database, TableDefinition};
+
+/// The error, and that its text is one line that holds `advice`.
+fn refused(folder: &Path, advice: &str) -> StoreError {
+    let error = Store::open(folder).unwrap_err();
+    let text = error.to_string();
+    assert!(text.contains(advice) && !text.contains('\n'), "{text}");
+    error
+}
+
+#[test]
+fn a_missing_folder_is_made() {
+    let parent = tempfile::tempdir().unwrap();
+    let folder = parent.path().join("var/balcony");
+    Store::open(&folder).unwrap();
+    assert!(folder.join("balcony.redb").is_file());
+}
+
+#[cfg(unix)]
+#[test]
+fn folder_and_file_are_for_the_owner_alone() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let parent = tempfile::tempdir().unwrap();
+    let folder = parent.path().join("data");
+    Store::open(&folder).unwrap();
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!((mode(&folder), mode(&folder.join("balcony.redb"))), (0o700, 0o600));
+}
+
+#[test]
+fn a_folder_in_use_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path()).unwrap();
+    let error = refused(folder.path(), "is another balcony running on this data folder?");
+    assert_eq!(error, StoreError::Locked(folder.path().into()));
+    drop(store);
+    Store::open(folder.path()).unwrap();
+}
+
+#[test]
+fn something_that_is_not_a_database_is_refused_and_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("balcony.redb");
+    for content in [&b"x"[..], b"my diary", &[0; 100_000]] {
+        fs::write(&path, content).unwrap();
+        assert_eq!(refused(folder.path(), "is not a database"), StoreError::NotADatabase(path.clone()));
+        assert_eq!(fs::read(&path).unwrap(), content);
+    }
+}
+
+#[test]
+fn an_empty_file_is_a_new_database() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("balcony.redb"), b"").unwrap();
+    assert_eq!(Store::open(folder.path()).unwrap().count(), Ok(0));
+}
+
+#[test]
+fn a_newer_schema_is_refused_and_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    drop(Store::open(folder.path()).unwrap());
+    let path = folder.path().join("balcony.redb");
+    let database = Database::open(&path).unwrap();
+    let transaction = database.begin_write().unwrap();
+    let meta = TableDefinition::<&str, &[u8]>::new("meta");
+    transaction.open_table(meta).unwrap().insert("schema", &7_u32.to_le_bytes()[..]).unwrap();
+    transaction.commit().unwrap();
+    drop(database);
+    for _ in 0..2 {
+        let error = refused(folder.path(), "newer balcony");
+        assert_eq!(error, StoreError::NewerSchema { found: 7, supported: 1 });
+    }
+}
+
+#[test]
+fn a_file_in_place_of_the_folder_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("data");
+    fs::write(&file, b"").unwrap();
+    assert!(matches!(refused(&file, "the data folder must"), StoreError::Folder { .. }));
+}
+
+#[cfg(unix)]
+#[test]
+fn a_folder_that_cannot_be_written_is_refused() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let folder = tempfile::tempdir().unwrap();
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o500)).unwrap();
+    if fs::write(folder.path().join("probe"), b"").is_ok() {
+        // Permissions mean nothing to this user.
+        return;
+    }
+    let error = refused(folder.path(), "must belong to the user");
+    assert!(matches!(error, StoreError::Folder { .. }));
+}
+
+#[test]
+fn damage_is_reported_and_never_believed() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("balcony.redb");
+    let store = Store::open(folder.path()).unwrap();
+    let accounts: Vec<_> =
+        (0..200).map(|i| (jid(&format!("user{i}@example.org")), credentials("pw"))).collect();
+    store.create_many(accounts).unwrap();
+    drop(store);
+    let sound = fs::read(&path).unwrap();
+    let mut reported = 0;
+    for start in (0..sound.len()).step_by(sound.len() / 60) {
+        let mut damaged = sound.clone();
+        let end = (start + 64).min(damaged.len());
+        damaged[start..end].iter_mut().for_each(|byte| *byte ^= 0x55);
+        fs::write(&path, &damaged).unwrap();
+        match Store::open(folder.path()) {
+            Ok(store) => assert_eq!(store.list("example.org", None, 1000).unwrap().len(), 200, "at {start}"),
+            Err(error) => {
+                assert!(!error.to_string().contains('\n'), "{error}");
+                reported += 1;
+            }
+        }
+    }
+    assert!(reported > 10, "{reported} of 60");
+    // A file that has lost its end.
+    fs::write(&path, &sound[..sound.len() / 2]).unwrap();
+    refused(folder.path(), "restore the data folder from a backup");
+}
+
+// RFC 6120 §6.5.10: what an unknown account is answered must not change from one start to the next
+#[test]
+fn the_secret_stays_and_is_each_folders_own() {
+    let (one, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let secret = |folder: &Path| *Store::open(folder).unwrap().secret().expose();
+    assert_eq!(secret(one.path()), secret(one.path()));
+    assert_ne!(secret(one.path()), secret(other.path()));
+}

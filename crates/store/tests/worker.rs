@@ -1,0 +1,285 @@
+//! The threads before a store.
+#![allow(clippy::unwrap_used, reason = "these are tests")]
+#![allow(clippy::disallowed_methods, reason = "a test of threads and their speed needs them")]
+
+extern crate alloc;
+
+mod common;
+
+use alloc::sync::Arc;
+use core::num::NonZeroUsize;
+use core::sync::atomic::{AtomicU64, Ordering};
+use core::time::Duration;
+use std::sync::mpsc;
+use std::time::Instant;
+
+use balcony_jid::BareJid;
+use balcony_sasl::{CredentialsError, Hash, MIN_ITERATIONS, SALT_LENGTH};
+use balcony_store::{Busy, Reply, Request, Store, StoreError, Worker, WorkerConfig};
+use common::{credentials, jid};
+
+const QUICK: WorkerConfig =
+    WorkerConfig { iterations: MIN_ITERATIONS, hashers: NonZeroUsize::MIN, queue: 1024 };
+
+fn store() -> (tempfile::TempDir, Store) {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path()).unwrap();
+    (folder, store)
+}
+
+/// Asks, and waits.
+fn ask(worker: &Worker, request: Request) -> Reply {
+    let (send, reply) = mpsc::channel();
+    worker.submit(request, Box::new(move |reply| send.send(reply).unwrap())).unwrap();
+    reply.recv_timeout(Duration::from_secs(60)).unwrap()
+}
+
+fn create(account: &BareJid, password: &str, replace: bool) -> Request {
+    Request::Create { account: account.clone(), password: String::from(password).into(), replace }
+}
+
+fn verify(account: &BareJid, password: &str) -> Request {
+    Request::Verify { account: account.clone(), password: String::from(password).into() }
+}
+
+#[test]
+fn the_life_of_an_account() {
+    let (_folder, store) = store();
+    let worker = Worker::start_with(store.clone(), QUICK);
+    let juliet = jid("juliet@example.org");
+    let changed = |reply| match reply {
+        Reply::Changed(done) => done,
+        other => panic!("{other:?}"),
+    };
+    let right = |password| match ask(&worker, verify(&juliet, password)) {
+        Reply::Verified(right) => right,
+        other => panic!("{other:?}"),
+    };
+    let set = |password: &str| Request::SetPassword {
+        account: juliet.clone(),
+        password: String::from(password).into(),
+    };
+    let exists = || matches!(ask(&worker, Request::Exists { account: juliet.clone() }), Reply::Exists(true));
+    let page = |limit| match ask(&worker, Request::List { domain: "example.org".into(), after: None, limit })
+    {
+        Reply::Accounts(accounts) => accounts,
+        other => panic!("{other:?}"),
+    };
+
+    assert!(!exists() && !right("pw") && page(9).is_empty());
+    assert!(!changed(ask(&worker, set("pw"))), "there is nobody to set it for");
+    assert!(changed(ask(&worker, create(&juliet, "one", false))));
+    assert!(exists() && right("one") && !right("two"));
+    assert!(!changed(ask(&worker, create(&juliet, "two", false))), "she is there already");
+    assert!(right("one"));
+    assert!(changed(ask(&worker, create(&juliet, "two", true))));
+    assert!(right("two") && !right("one"));
+    assert!(changed(ask(&worker, set("three"))));
+    assert!(right("three"));
+    assert_eq!((page(9), page(0)), (vec![juliet.clone()], Vec::new()));
+    assert!(changed(ask(&worker, Request::Remove { account: juliet.clone() })));
+    assert!(!exists() && !right("three"));
+    assert!(!changed(ask(&worker, Request::Remove { account: juliet.clone() })));
+}
+
+// rfc6120.md [SC1]: keys for both hashes, with a salt of the account's own
+#[test]
+fn new_credentials_have_both_hashes_and_a_salt_of_their_own() {
+    let (_folder, store) = store();
+    let worker = Worker::start(store);
+    let (romeo, juliet) = (jid("romeo@example.org"), jid("juliet@example.org"));
+    let keys = |account: &BareJid| {
+        ask(&worker, create(account, "the same", true));
+        let Reply::Credentials(Some(found)) = ask(&worker, Request::Credentials { account: account.clone() })
+        else {
+            panic!()
+        };
+        for hash in [Hash::Sha1, Hash::Sha256] {
+            let keys = found.get(hash).unwrap();
+            assert_eq!((keys.hash(), keys.iterations(), keys.salt().len()), (hash, 10_000, SALT_LENGTH));
+        }
+        found.sha256.unwrap().salt().to_vec()
+    };
+    assert_ne!(keys(&romeo), keys(&juliet));
+    assert_ne!(keys(&romeo), keys(&romeo), "and a new one for each password");
+    let nobody = Request::Credentials { account: jid("nobody@example.org") };
+    assert!(matches!(ask(&worker, nobody), Reply::Credentials(None)));
+}
+
+#[test]
+fn a_password_that_cannot_be_one_is_refused() {
+    let (_folder, store) = store();
+    let worker = Worker::start_with(store.clone(), QUICK);
+    let juliet = jid("juliet@example.org");
+    let reply = ask(&worker, create(&juliet, "", false));
+    assert!(
+        matches!(reply, Reply::Failed(StoreError::Password(CredentialsError::EmptyPassword))),
+        "{reply:?}"
+    );
+    assert!(store.get(&juliet).unwrap().is_none());
+}
+
+// RFC 6120 §6.5.10: neither answer nor time tells which accounts exist
+#[test]
+fn an_unknown_account_takes_as_long_as_a_wrong_password() {
+    let (_folder, store) = store();
+    let worker = Worker::start_with(store, WorkerConfig { iterations: 20_000, ..QUICK });
+    let (known, unknown) = (jid("juliet@example.org"), jid("nobody@example.org"));
+    ask(&worker, create(&known, "right", false));
+    let quickest = |account: &BareJid| {
+        let once = || {
+            let start = Instant::now();
+            assert!(matches!(ask(&worker, verify(account, "wrong")), Reply::Verified(false)));
+            start.elapsed()
+        };
+        (0..5).map(|_| once()).min().unwrap()
+    };
+    let (known, unknown) = (quickest(&known), quickest(&unknown));
+    assert!(unknown * 3 > known && known * 3 > unknown, "{known:?} and {unknown:?}");
+}
+
+#[test]
+fn changes_that_wait_are_written_together() {
+    let (_folder, store) = store();
+    let worker = Worker::start_with(store.clone(), QUICK);
+    let (send, replies) = mpsc::channel();
+    let before = store.commits();
+    for number in 0..1000 {
+        let account = jid(&format!("user{number}@example.org"));
+        submit(&worker, Request::Remove { account }, send.clone());
+    }
+    assert_eq!(
+        replies.iter().take(1000).filter(|reply| matches!(reply, Reply::Changed(false))).count(),
+        1000
+    );
+    let commits = store.commits() - before;
+    assert!(commits < 500, "{commits} writes for 1000 changes");
+}
+
+fn submit(worker: &Worker, request: Request, send: mpsc::Sender<Reply>) {
+    worker.submit(request, Box::new(move |reply| send.send(reply).unwrap())).unwrap();
+}
+
+#[test]
+fn changes_of_one_account_keep_their_order_within_a_write() {
+    let (_folder, store) = store();
+    let juliet = jid("juliet@example.org");
+    store.create(&juliet, credentials("pw")).unwrap();
+    let worker = Worker::start_with(store, QUICK);
+    let (send, replies) = mpsc::channel();
+    for _ in 0..50 {
+        submit(&worker, Request::Remove { account: juliet.clone() }, send.clone());
+    }
+    let done: Vec<_> = replies.iter().take(50).map(|reply| matches!(reply, Reply::Changed(true))).collect();
+    assert!(done[0] && !done[1..].contains(&true), "only the first finds her");
+}
+
+#[test]
+fn a_full_queue_is_busy_and_shutdown_answers_what_was_taken() {
+    let (_folder, store) = store();
+    let worker = Worker::start_with(store.clone(), WorkerConfig { queue: 4, iterations: 20_000, ..QUICK });
+    let answered = Arc::new(AtomicU64::new(0));
+    let (mut taken, mut refused) = (0, 0);
+    for number in 0..50 {
+        let counter = Arc::clone(&answered);
+        let reply = Box::new(move |reply| {
+            assert!(matches!(reply, Reply::Changed(true)), "{reply:?}");
+            counter.fetch_add(1, Ordering::SeqCst);
+        });
+        match worker.submit(create(&jid(&format!("user{number}@example.org")), "pw", false), reply) {
+            Ok(()) => taken += 1,
+            Err(Busy) => refused += 1,
+        }
+    }
+    assert!(taken >= 4 && refused > 0, "{taken} taken, {refused} refused");
+    // Another queue has room still.
+    assert!(matches!(ask(&worker, Request::Exists { account: jid("a@example.org") }), Reply::Exists(false)));
+    worker.shutdown();
+    assert_eq!(answered.load(Ordering::SeqCst), taken);
+    assert_eq!(store.count().unwrap(), taken);
+}
+
+#[test]
+fn a_reply_that_panics_hurts_nobody_else() {
+    let (_folder, store) = store();
+    let worker = Worker::start_with(store, QUICK);
+    let account = jid("juliet@example.org");
+    for request in [
+        Request::Exists { account: account.clone() },
+        verify(&account, "pw"),
+        Request::Remove { account: account.clone() },
+    ] {
+        worker.submit(request.clone(), Box::new(|_| panic!("on purpose"))).unwrap();
+        ask(&worker, request);
+    }
+}
+
+#[test]
+fn the_last_owner_may_be_a_reply() {
+    let (_folder, store) = store();
+    let worker = Arc::new(Worker::start_with(store, QUICK));
+    let (send, done) = mpsc::channel();
+    let (go, wait) = mpsc::channel::<()>();
+    let mine = Arc::clone(&worker);
+    let reply = Box::new(move |_| {
+        let _ = wait.recv();
+        drop(mine);
+        send.send(()).unwrap();
+    });
+    worker.submit(Request::Exists { account: jid("a@example.org") }, reply).unwrap();
+    drop(worker);
+    go.send(()).unwrap();
+    done.recv_timeout(Duration::from_secs(60)).unwrap();
+}
+
+/// `cargo test --release -p balcony-store -- --ignored --nocapture`
+#[test]
+#[ignore = "a measurement"]
+fn import_speed() {
+    const ACCOUNTS: u64 = 10_000;
+    let (folder, store) = store();
+    let worker = Worker::start(store.clone());
+    let start = Instant::now();
+    let (send, replies) = mpsc::channel();
+    for number in 0..ACCOUNTS {
+        submit(
+            &worker,
+            create(&jid(&format!("user{number}@example.org")), "r0m30myr0m30", false),
+            send.clone(),
+        );
+    }
+    drop(send);
+    assert_eq!(replies.iter().filter(|reply| matches!(reply, Reply::Changed(true))).count() as u64, ACCOUNTS);
+    let hashed = start.elapsed();
+    worker.shutdown();
+    let commits = store.commits();
+
+    let start = Instant::now();
+    let ready = (0..ACCOUNTS).map(|number| (jid(&format!("ready{number}@example.org")), credentials("pw")));
+    let ready: Vec<_> = ready.collect();
+    let deriving = start.elapsed();
+    let start = Instant::now();
+    store.create_many(ready).unwrap();
+    let written = start.elapsed();
+
+    let start = Instant::now();
+    for number in 0..ACCOUNTS {
+        store.get(&jid(&format!("user{number}@example.org"))).unwrap().unwrap();
+    }
+    let read = start.elapsed();
+    let start = Instant::now();
+    for number in 0..200 {
+        store.remove(&jid(&format!("ready{number}@example.org"))).unwrap();
+    }
+    let single = start.elapsed() / 200;
+    drop(store);
+    let start = Instant::now();
+    drop(Store::open(folder.path()).unwrap());
+    println!(
+        "{ACCOUNTS} accounts with hashing: {hashed:.1?} ({:.0}/s), {commits} writes; hashed before: {written:.1?} \
+         (making them {deriving:.1?}); reading all: {read:.1?}; one change alone: {single:.1?}; opening: {:.1?}; file: {} KiB",
+        ACCOUNTS as f64 / hashed.as_secs_f64(),
+        start.elapsed(),
+        std::fs::metadata(folder.path().join("balcony.redb")).unwrap().len() >> 10,
+    );
+}
