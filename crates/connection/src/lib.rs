@@ -33,6 +33,7 @@ pub struct Connection {
     #[cfg(feature = "tls")]
     layer: Layer,
     /// Decrypted input that the stream has not taken yet.
+    #[cfg(feature = "tls")]
     input: Vec<u8>,
     /// Output of the stream that [`flush`](Connection::flush) has not passed on yet.
     output: Vec<u8>,
@@ -85,6 +86,7 @@ impl Connection {
             stream,
             #[cfg(feature = "tls")]
             layer,
+            #[cfg(feature = "tls")]
             input: Vec::new(),
             output: Vec::new(),
             output_limit,
@@ -106,6 +108,7 @@ impl Connection {
             stream,
             #[cfg(feature = "tls")]
             layer: Layer::server(tls),
+            #[cfg(feature = "tls")]
             input: Vec::new(),
             output: Vec::new(),
             output_limit,

@@ -8,7 +8,7 @@ pub enum Chunks {
     /// One byte at a time.
     Bytes,
     /// Pieces of random length, mostly short.
-    Random(Random),
+    Random(Box<Random>),
 }
 
 impl Chunks {

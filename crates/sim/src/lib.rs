@@ -1,12 +1,14 @@
 //! A deterministic world for tests: machines, virtual time and wires, from one seed.
 //!
-//! A [`Pair`] joins the two ends of a stream. No socket, clock or thread is anywhere near, so that a run is repeated by
-//! its seed, and ten thousand of them take seconds.
+//! A [`Pair`] joins the two ends of a stream; a [`World`] is a whole server with its clients. No socket, clock or thread
+//! is anywhere near, so that a run is repeated by its seed, and ten thousand of them take seconds.
 
 mod accounts;
 mod chunks;
 mod pair;
+mod world;
 
 pub use accounts::Accounts;
 pub use chunks::Chunks;
 pub use pair::{End, Happened, Pair};
+pub use world::{Peer, World};

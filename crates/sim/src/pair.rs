@@ -1,6 +1,6 @@
+use core::time::Duration;
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::Duration;
 
 use balcony_machine::{Instant, Progress, Seed};
 use balcony_stanza::Stanza;

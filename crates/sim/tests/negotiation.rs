@@ -57,7 +57,7 @@ fn chunks(kind: u8, seed: u64) -> Chunks {
     match kind {
         0 => Chunks::Whole,
         1 => Chunks::Bytes,
-        _ => Chunks::Random(Seed::from_u64(seed).random()),
+        _ => Chunks::Random(Box::new(Seed::from_u64(seed).random())),
     }
 }
 

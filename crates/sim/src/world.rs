@@ -1,0 +1,357 @@
+use core::time::Duration;
+use std::collections::VecDeque;
+
+use balcony_client::{Client, Event, RequestKind, RequestOutcome};
+use balcony_jid::BareJid;
+use balcony_machine::{Instant, Progress, Random, Secret, Seed};
+use balcony_server::{Action, Answer, Ask, Config, ConnectionId, Ended, Notice, Server};
+use balcony_stanza::{Payload, PresenceType, Stanza};
+use balcony_stream::TlsPolicy;
+
+use crate::{Accounts, Chunks};
+
+/// A server and its clients in one thread, with virtual time.
+///
+/// Streams go in the clear; what happens when is decided by the seed.
+#[derive(Debug)]
+pub struct World {
+    /// The virtual time.
+    pub now: Instant,
+    /// The server.
+    pub server: Server,
+    /// Who can log in.
+    pub accounts: Accounts,
+    peers: Vec<Wires>,
+    random: Random,
+    chunks: Chunks,
+}
+
+/// Names one connection of a [`World`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Peer(usize);
+
+#[derive(Debug)]
+struct Wires {
+    id: ConnectionId,
+    client: Option<Client>,
+    to_server: VecDeque<u8>,
+    to_client: VecDeque<u8>,
+    /// The server waits for this connection's output to be written.
+    writing: bool,
+    /// The server is ready for more input.
+    reads: bool,
+    /// Whether the peer takes what the server sends.
+    stalled: bool,
+    /// The server has closed it.
+    closed: bool,
+    ended: Option<Ended>,
+    received: Vec<u8>,
+    stanzas: Vec<Stanza>,
+    outcomes: Vec<RequestOutcome>,
+    failed: Option<balcony_client::Error>,
+}
+
+impl World {
+    /// A world for `example.com` without TLS, with these accounts.
+    #[must_use]
+    pub fn new(accounts: Accounts, chunks: Chunks, seed: u64, change: impl FnOnce(&mut Config)) -> Self {
+        let mut random = Seed::from_u64(seed).random();
+        let domain = BareJid::parse("example.com").expect("a valid domain");
+        let mut config = Config::new(vec![domain], Secret::new([9; 32]));
+        config.tls = TlsPolicy::None;
+        change(&mut config);
+        let server = Server::new(config, random.seed());
+        World { now: Instant::ZERO, server, accounts, peers: Vec::new(), random, chunks }
+    }
+
+    /// Opens a connection that sends nothing by itself.
+    pub fn raw(&mut self) -> Peer {
+        let mut actions = Vec::new();
+        let id = self.server.accept(self.now, TlsPolicy::None, &mut actions);
+        self.peers.push(Wires {
+            id,
+            client: None,
+            to_server: VecDeque::new(),
+            to_client: VecDeque::new(),
+            writing: false,
+            reads: true,
+            stalled: false,
+            closed: false,
+            ended: None,
+            received: Vec::new(),
+            stanzas: Vec::new(),
+            outcomes: Vec::new(),
+            failed: None,
+        });
+        self.act(actions);
+        Peer(self.peers.len() - 1)
+    }
+
+    /// Logs a client in; `jid` has a resource. It sends no presence yet.
+    ///
+    /// # Panics
+    ///
+    /// If the JID has no resource.
+    pub fn client(&mut self, jid: &str, password: &str) -> Peer {
+        let jid = balcony_jid::FullJid::parse(jid).expect("a full JID");
+        let tls =
+            balcony_tls::ClientConfig::builder().dangerous_accept_any().build().expect("a TLS configuration");
+        let mut config = balcony_client::Config::new(jid.to_bare(), Secret::new(String::from(password)), tls);
+        config.stream.tls = TlsPolicy::None;
+        config.stream.resource = Some(String::from(jid.resourcepart()));
+        let client = Client::new(config, &self.random.seed(), self.now);
+        let peer = self.raw();
+        self.peers[peer.0].client = Some(client);
+        self.run();
+        peer
+    }
+
+    /// A client that has sent presence with this priority.
+    pub fn online(&mut self, jid: &str, password: &str, priority: i8) -> Peer {
+        let peer = self.client(jid, password);
+        self.available(peer, priority);
+        peer
+    }
+
+    /// Sends presence with this priority, and lets it arrive.
+    pub fn available(&mut self, peer: Peer, priority: i8) {
+        let xml = format!("<priority>{priority}</priority>");
+        let payload = parse(&xml);
+        self.send(peer, &Stanza::presence(PresenceType::Available).payload(payload));
+        self.run();
+    }
+
+    /// Sends a stanza from a client. It is on its way until [`run`](World::run).
+    ///
+    /// # Panics
+    ///
+    /// If the client is not online.
+    pub fn send(&mut self, peer: Peer, stanza: &Stanza) {
+        let mut out = Vec::new();
+        let wires = &mut self.peers[peer.0];
+        let client = wires.client.as_mut().expect("a client");
+        client
+            .send(stanza, &mut out)
+            .unwrap_or_else(|_| panic!("the client is not online: {:?}", wires.failed));
+        wires.to_server.extend(out);
+    }
+
+    /// Sends a request from a client.
+    ///
+    /// # Panics
+    ///
+    /// If the client is not online.
+    pub fn request(&mut self, peer: Peer, kind: RequestKind, to: Option<&str>, xml: &str) {
+        let mut out = Vec::new();
+        let wires = &mut self.peers[peer.0];
+        let client = wires.client.as_mut().expect("a client");
+        let to = to.map(|to| to.parse().expect("a JID"));
+        client
+            .request(self.now, kind, to, parse(xml), Duration::from_secs(30), &mut out)
+            .expect("the client is online");
+        wires.to_server.extend(out);
+    }
+
+    /// Puts bytes on the wire to the server.
+    pub fn write(&mut self, peer: Peer, bytes: &[u8]) {
+        self.peers[peer.0].to_server.extend(bytes);
+    }
+
+    /// From now on the peer takes nothing that the server sends, or again everything.
+    pub fn stall(&mut self, peer: Peer, stalled: bool) {
+        self.peers[peer.0].stalled = stalled;
+    }
+
+    /// Closes a client in good order.
+    ///
+    /// # Panics
+    ///
+    /// If it is no client.
+    pub fn close(&mut self, peer: Peer) {
+        let mut out = Vec::new();
+        let wires = &mut self.peers[peer.0];
+        wires.client.as_mut().expect("a client").close(self.now, &mut out);
+        wires.to_server.extend(out);
+    }
+
+    /// Cuts the connection, as a network does.
+    pub fn cut(&mut self, peer: Peer) {
+        let mut actions = Vec::new();
+        let id = self.peers[peer.0].id;
+        self.peers[peer.0].closed = true;
+        self.server.broken(self.now, id, &mut actions);
+        self.act(actions);
+    }
+
+    /// Ends the server's streams.
+    pub fn shutdown(&mut self) {
+        let mut actions = Vec::new();
+        self.server.shutdown(self.now, &mut actions);
+        self.act(actions);
+    }
+
+    /// Lets everything that is on its way arrive, in an order that the seed decides.
+    pub fn run(&mut self) {
+        loop {
+            let mut busy = false;
+            let first = usize::try_from(self.random.next_u64()).unwrap_or(0);
+            for turn in 0..self.peers.len() {
+                let peer = (first.wrapping_add(turn)) % self.peers.len();
+                busy |= self.step(peer);
+            }
+            if !busy {
+                return;
+            }
+        }
+    }
+
+    /// Lets time pass until the server has nothing more to do at a certain time, or `limit` is over.
+    pub fn wait(&mut self, limit: Duration) {
+        let end = self.now + limit;
+        self.run();
+        while let Some(deadline) = self.server.deadline().filter(|deadline| deadline.at <= end) {
+            self.now = self.now.max(deadline.at);
+            let mut actions = Vec::new();
+            self.server.tick(self.now, &mut actions);
+            self.act(actions);
+            self.run();
+        }
+        self.now = end;
+    }
+
+    /// Moves one piece in each direction of one connection; whether there was any.
+    fn step(&mut self, index: usize) -> bool {
+        self.now = self.now + Duration::from_micros(10);
+        let mut busy = false;
+        let mut actions = Vec::new();
+        let wires = &mut self.peers[index];
+        if wires.writing && !wires.stalled {
+            let mut bytes = Vec::new();
+            self.server.take_output(wires.id, &mut bytes);
+            wires.writing = false;
+            busy = true;
+            wires.to_client.extend(&bytes);
+            wires.received.extend(&bytes);
+            self.server.written(self.now, wires.id, &mut actions);
+        }
+        let wires = &mut self.peers[index];
+        if wires.reads && !wires.closed && !wires.to_server.is_empty() {
+            let length = self.chunks.next(wires.to_server.len());
+            let chunk: Vec<u8> = wires.to_server.drain(..length).collect();
+            wires.reads = false;
+            busy = true;
+            self.server.receive(self.now, wires.id, &chunk, &mut actions);
+        }
+        self.act(actions);
+        busy | self.step_client(index)
+    }
+
+    fn step_client(&mut self, index: usize) -> bool {
+        let wires = &mut self.peers[index];
+        let Some(client) = &mut wires.client else {
+            wires.to_client.clear();
+            return false;
+        };
+        if wires.failed.is_some() {
+            return false;
+        }
+        let length = self.chunks.next(wires.to_client.len());
+        let chunk: Vec<u8> = wires.to_client.drain(..length).collect();
+        let (mut input, mut out) = (chunk.as_slice(), Vec::new());
+        loop {
+            match client.advance(self.now, &mut input, &mut out) {
+                Ok(Progress::Event(Event::Ask(ticket, ask))) => {
+                    let answer = self.accounts.answer(ask);
+                    client.answer(ticket, answer).expect("the ask has just been opened");
+                }
+                Ok(Progress::Event(Event::Stanza(stanza))) => wires.stanzas.push(*stanza),
+                Ok(Progress::Event(Event::Response(_, outcome))) => wires.outcomes.push(outcome),
+                Ok(Progress::Event(_)) => {}
+                Ok(Progress::NeedInput | Progress::Blocked(_) | Progress::Closed) => break,
+                Err(error) => {
+                    wires.failed = Some(error);
+                    break;
+                }
+            }
+        }
+        wires.to_server.extend(&out);
+        length > 0 || !out.is_empty()
+    }
+
+    /// Does what the server wants done. The store answers at once.
+    fn act(&mut self, mut actions: Vec<Action>) {
+        while !actions.is_empty() {
+            let mut next = Vec::new();
+            for action in actions {
+                match action {
+                    Action::Ask(ticket, ask) => {
+                        let answer = match ask {
+                            Ask::Stream(ask) => Answer::Stream(self.accounts.answer(ask)),
+                            Ask::Router(_) => Answer::Router(balcony_router::Answer::Refused),
+                        };
+                        self.server.answer(self.now, ticket, answer, &mut next);
+                    }
+                    Action::Write(id) => self.with(id, |wires| wires.writing = true),
+                    Action::Read(id) => self.with(id, |wires| wires.reads = true),
+                    Action::Close(id) => self.with(id, |wires| wires.closed = true),
+                    Action::Notice(id, Notice::Ended(ended)) => {
+                        self.with(id, |wires| wires.ended = Some(ended))
+                    }
+                    Action::Notice(..) => {}
+                }
+            }
+            actions = next;
+        }
+    }
+
+    fn with(&mut self, id: ConnectionId, act: impl FnOnce(&mut Wires)) {
+        if let Some(wires) = self.peers.iter_mut().find(|wires| wires.id == id) {
+            act(wires);
+        }
+    }
+
+    /// The stanzas that a client has received since the last call.
+    pub fn take_stanzas(&mut self, peer: Peer) -> Vec<Stanza> {
+        core::mem::take(&mut self.peers[peer.0].stanzas)
+    }
+
+    /// The outcomes of a client's requests since the last call.
+    pub fn take_outcomes(&mut self, peer: Peer) -> Vec<RequestOutcome> {
+        core::mem::take(&mut self.peers[peer.0].outcomes)
+    }
+
+    /// Everything that the server has sent to a peer.
+    #[must_use]
+    pub fn received(&self, peer: Peer) -> &[u8] {
+        &self.peers[peer.0].received
+    }
+
+    /// Whether the server has closed the connection.
+    #[must_use]
+    pub fn is_closed(&self, peer: Peer) -> bool {
+        self.peers[peer.0].closed
+    }
+
+    /// How the server says that the connection ended.
+    #[must_use]
+    pub fn ended(&self, peer: Peer) -> Option<&Ended> {
+        self.peers[peer.0].ended.as_ref()
+    }
+
+    /// Why a client's connection failed, as the client sees it.
+    #[must_use]
+    pub fn failed(&self, peer: Peer) -> Option<&balcony_client::Error> {
+        self.peers[peer.0].failed.as_ref()
+    }
+}
+
+fn parse(xml: &str) -> Payload {
+    let element = balcony_xml::Element::parse_payload(
+        xml.as_bytes(),
+        "jabber:client",
+        balcony_machine::XmlLimits::STANZA,
+    )
+    .expect("well-formed XML");
+    let children: Vec<_> = element.root().children().map(|child| child.to_owned()).collect();
+    children.iter().collect()
+}
