@@ -1,0 +1,1 @@
+//! Criterion benches; each file beside this one is a bench.

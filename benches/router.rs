@@ -1,0 +1,84 @@
+//! Delivery of one message, with few and with many bound resources.
+#![allow(clippy::unwrap_used, missing_docs)]
+
+use core::hint::black_box;
+
+use balcony_jid::{BareJid, Jid};
+use balcony_machine::{Instant, Seed};
+use balcony_router::{Config, Router, SessionId};
+use balcony_stanza::{MessageType, PresenceType, Stanza};
+use balcony_xml::{Element, Name};
+use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
+
+const PER_ACCOUNT: usize = 10;
+/// Messages of one measurement; their recipients lie far apart.
+const BATCH: usize = 1_000;
+
+fn account(number: usize) -> BareJid {
+    format!("user{number}@example.com").parse().unwrap()
+}
+
+/// A router with this many resources, all available, of which one of each account has the highest priority.
+fn router(resources: usize) -> Router {
+    let priority = Element::new(Name::from_static("priority"), "jabber:client").text("5");
+    let (low, high) = (
+        Stanza::presence(PresenceType::Available),
+        Stanza::presence(PresenceType::Available).child(priority),
+    );
+    let mut router = Router::new(Config::new(vec!["example.com".parse().unwrap()]), &Seed::from_u64(1));
+    let mut effects = Vec::new();
+    for number in 0..resources {
+        let (session, name) = (SessionId(number as u64), format!("r{}", number % PER_ACCOUNT));
+        let own = account(number / PER_ACCOUNT);
+        router.bind(Instant::ZERO, session, &own, Some(&name), &mut effects).unwrap();
+        let presence = if number % PER_ACCOUNT == 3 { &high } else { &low };
+        router.route(Instant::ZERO, session, presence.clone(), &mut effects).unwrap();
+        effects.clear();
+    }
+    router
+}
+
+fn messages(resources: usize, full: bool) -> Vec<(SessionId, Stanza)> {
+    let accounts = resources / PER_ACCOUNT;
+    (0..BATCH)
+        .map(|i| {
+            let (from, to) = (i * 7919 % accounts, i * 104_729 % accounts);
+            let to: Jid = match full {
+                true => account(to).with_resource("r7").unwrap().into(),
+                false => account(to).into(),
+            };
+            let stanza = Stanza::message(MessageType::Chat)
+                .from(account(from).with_resource("r0").unwrap().into())
+                .to(to)
+                .id("m1");
+            (SessionId((from * PER_ACCOUNT) as u64), stanza)
+        })
+        .collect()
+}
+
+fn delivery(c: &mut Criterion) {
+    for (name, full) in [("bare", false), ("full", true)] {
+        let mut group = c.benchmark_group(format!("route a message to a {name} JID"));
+        group.throughput(Throughput::Elements(BATCH as u64));
+        for resources in [1_000, 100_000] {
+            let (mut router, messages) = (router(resources), messages(resources, full));
+            let mut effects = Vec::with_capacity(BATCH);
+            group.bench_function(format!("{resources} resources"), |b| {
+                b.iter_batched(
+                    || messages.clone(),
+                    |messages| {
+                        effects.clear();
+                        for (from, stanza) in messages {
+                            router.route(Instant::ZERO, from, stanza, &mut effects).unwrap();
+                        }
+                        assert_eq!(black_box(&effects).len(), BATCH);
+                    },
+                    BatchSize::LargeInput,
+                );
+            });
+        }
+    }
+}
+
+criterion_group!(benches, delivery);
+criterion_main!(benches);

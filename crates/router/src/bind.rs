@@ -1,0 +1,113 @@
+//! Sessions come and go: resource binding (RFC 6120 section 7) and its end.
+
+use alloc::vec::Vec;
+
+use balcony_jid::{BareJid, FullJid};
+use balcony_machine::Instant;
+use balcony_stanza::{ErrorCondition, StanzaError, StreamCondition};
+
+use crate::router::Router;
+use crate::{ConflictPolicy, Effect, SessionId};
+
+/// Characters of a resource that the server makes up: 80 random bits, so that it cannot be guessed.
+const GENERATED: usize = 16;
+
+impl Router {
+    /// Binds a resource of `account`, who has authenticated, to the session; without `resource` one is made up.
+    ///
+    /// The JID returned is in normal form and may differ from what was asked for. The session is *connected* now, and
+    /// reachable at that JID; it becomes *available* when it sends presence.
+    ///
+    /// # Errors
+    ///
+    /// - `not-allowed` if the account is not one of a local domain, or the session has bound a resource before.
+    /// - `bad-request` if the resource breaks RFC 7622.
+    /// - `conflict` if another session has the resource and the policy is [`ConflictPolicy::RefuseNew`].
+    /// - `resource-constraint` if the account has [`Limits::resources`](balcony_machine::Limits::resources) bound.
+    pub fn bind(
+        &mut self,
+        now: Instant,
+        session: SessionId,
+        account: &BareJid,
+        resource: Option<&str>,
+        effects: &mut Vec<Effect>,
+    ) -> Result<FullJid, StanzaError> {
+        if !self.is_local(account.domainpart()) || account.localpart().is_none() {
+            return Err(StanzaError::new(
+                ErrorCondition::NotAllowed,
+                "this is not an account of this server",
+            ));
+        }
+        if self.sessions.contains_key(&session) {
+            return Err(StanzaError::new(ErrorCondition::NotAllowed, "a stream binds one resource"));
+        }
+        let mut wanted = match resource {
+            Some(resource) => Some(account.with_resource(resource).map_err(|_| {
+                StanzaError::new(ErrorCondition::BadRequest, "this cannot be the resource of an address")
+            })?),
+            None => None,
+        };
+        let holder = wanted.as_ref().and_then(|jid| self.holder(jid));
+        if let Some(holder) = holder {
+            match self.config.conflict {
+                ConflictPolicy::ReplaceOld => {
+                    effects.push(Effect::Close { session: holder, error: StreamCondition::Conflict });
+                    self.unbind(now, holder, effects);
+                }
+                ConflictPolicy::RefuseNew => return Err(ErrorCondition::Conflict.into()),
+                ConflictPolicy::Rename => wanted = None,
+            }
+        }
+        if self.sessions(account).count() >= self.config.limits.resources {
+            return Err(StanzaError::new(
+                ErrorCondition::ResourceConstraint,
+                "too many resources are connected",
+            ));
+        }
+        let jid = match wanted {
+            Some(jid) => jid,
+            None => self.make_up(account)?,
+        };
+        self.accounts.entry(account.clone()).or_default().bind(session, jid.clone());
+        self.sessions.insert(session, jid.clone());
+        Ok(jid)
+    }
+
+    /// The session is over, for whatever reason. If its resource was available, those who know that learn of the end
+    /// (RFC 6121 section 4.5.2). A session that is not bound has no effects.
+    pub fn unbind(&mut self, _now: Instant, session: SessionId, effects: &mut Vec<Effect>) {
+        let Some(own) = self.sessions.remove(&session) else { return };
+        let Some(account) = self.accounts.get_mut(own.bare_str()) else { return };
+        let Some(resource) = account.unbind(session) else { return };
+        if account.resources().is_empty() {
+            self.accounts.remove(own.bare_str());
+        }
+        self.announce_lost(resource, effects);
+    }
+
+    /// The account is no more: its sessions are closed with `not-authorized` (XEP-0077 section 3.2), and those who have
+    /// received directed presence from it learn of the end.
+    pub fn remove_account(&mut self, _now: Instant, account: &BareJid, effects: &mut Vec<Effect>) {
+        // Taken out first: sessions that are closed need not hear of each other's end.
+        let Some(account) = self.accounts.remove(account) else { return };
+        for resource in account.into_resources() {
+            self.sessions.remove(&resource.session);
+            effects.push(Effect::Close { session: resource.session, error: StreamCondition::NotAuthorized });
+            self.announce_lost(resource, effects);
+        }
+    }
+
+    fn holder(&self, jid: &FullJid) -> Option<SessionId> {
+        Some(self.accounts.get(jid.bare_str())?.by_name(jid.resourcepart())?.session)
+    }
+
+    fn make_up(&mut self, account: &BareJid) -> Result<FullJid, StanzaError> {
+        loop {
+            let resource = self.random.token(GENERATED);
+            let jid = account.with_resource(&resource).map_err(|_| ErrorCondition::InternalServerError)?;
+            if self.holder(&jid).is_none() {
+                return Ok(jid);
+            }
+        }
+    }
+}

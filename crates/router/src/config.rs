@@ -1,0 +1,62 @@
+use alloc::borrow::Cow;
+use alloc::vec::Vec;
+
+use balcony_jid::BareJid;
+use balcony_machine::Limits;
+
+/// What a [`Router`](crate::Router) serves, and by which of the choices that the RFCs leave open.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The local domains. A localpart among them has no meaning.
+    pub domains: Vec<BareJid>,
+    /// Bounds; the router keeps `resources`, `directed`, `asks` and `answer`.
+    pub limits: Limits,
+    /// What happens when two sessions want the same resource.
+    pub conflict: ConflictPolicy,
+    /// Whether an iq get or set reaches a resource only if that resource shares presence with the sender (RFC 6121
+    /// section 8.5.3.1). Without it, strangers can find out which resources an account has.
+    pub iq_needs_presence: bool,
+    /// What the server says it is.
+    pub software: Software,
+}
+
+impl Config {
+    /// The defaults, for these domains.
+    #[must_use]
+    pub fn new(domains: Vec<BareJid>) -> Self {
+        Config {
+            domains,
+            limits: Limits::default(),
+            conflict: ConflictPolicy::default(),
+            iq_needs_presence: true,
+            software: Software::default(),
+        }
+    }
+}
+
+/// What happens when a session asks for a resource that another session of the account has (RFC 6120 section 7.7.2.2).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum ConflictPolicy {
+    /// The old session is closed with `conflict`: mostly it is a dead connection of the very same client.
+    #[default]
+    ReplaceOld,
+    /// The newcomer gets the error `conflict` and may try another resource.
+    RefuseNew,
+    /// The newcomer gets a resource that the server makes up.
+    Rename,
+}
+
+/// What the server says it is, in discovery (XEP-0030) and to version requests (XEP-0092).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Software {
+    /// The name, such as `Balcony`.
+    pub name: Cow<'static, str>,
+    /// The version, in any form.
+    pub version: Cow<'static, str>,
+}
+
+impl Default for Software {
+    fn default() -> Self {
+        Software { name: Cow::Borrowed("Balcony"), version: Cow::Borrowed(env!("CARGO_PKG_VERSION")) }
+    }
+}

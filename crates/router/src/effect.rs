@@ -1,0 +1,79 @@
+use alloc::sync::Arc;
+use core::fmt;
+
+use balcony_jid::BareJid;
+use balcony_machine::Ticket;
+use balcony_stanza::{Stanza, StreamCondition};
+
+/// Names one connection that binds a resource. The owner chooses the number, and uses it for one connection at a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SessionId(pub u64);
+
+/// What the owner has to do. Effects take place in the order in which they were appended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// Write the stanza to the session, as it is: `to` is not rewritten (RFC 6121 section 8.5.2.1.1).
+    Deliver {
+        /// Who gets it.
+        session: SessionId,
+        /// What; shared by all who get it.
+        stanza: Arc<Stanza>,
+    },
+    /// End the session's stream with this error. The router has forgotten the session already.
+    Close {
+        /// Whose stream.
+        session: SessionId,
+        /// Why.
+        error: StreamCondition,
+    },
+    /// Find something out or do something that may take long, then call [`Router::answer`](crate::Router::answer).
+    Ask {
+        /// Names the question.
+        ticket: Ticket,
+        /// The question.
+        ask: Ask,
+    },
+    /// Send the stanza to the server of its `to`; if that fails call [`Router::undeliverable`](crate::Router::undeliverable).
+    Remote {
+        /// What to send.
+        stanza: Stanza,
+    },
+}
+
+/// A question to the owner.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ask {
+    /// Keep a message until the account is available again (RFC 6121 section 8.5.2.2.1).
+    ///
+    /// The account may not exist: only the store knows. It then answers [`Answer::Refused`], after about the time that
+    /// storing takes.
+    PutOffline {
+        /// Whose message.
+        account: BareJid,
+        /// The message.
+        stanza: Arc<Stanza>,
+    },
+}
+
+/// The answer to an [`Ask`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Answer {
+    /// It is stored, durably.
+    Stored,
+    /// It is not stored and will not be: there is no such account, no such store, or no room.
+    Refused,
+}
+
+/// The sender's account has as many asks open as it may. Nothing has happened; here is the stanza again.
+///
+/// Read no more from the session until an ask has been answered or has expired, then route the stanza again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Busy(pub Stanza);
+
+impl fmt::Display for Busy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the account has too many asks open")
+    }
+}
+
+impl core::error::Error for Busy {}

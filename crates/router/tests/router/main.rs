@@ -1,0 +1,14 @@
+//! The router through its public face: the tables of RFC 6121 section 8.5, presence, binding, asks, and a reference
+//! model beside it.
+// A test has std, and fails by panicking.
+#![allow(clippy::unwrap_used, clippy::std_instead_of_alloc)]
+
+mod asks;
+mod binding;
+mod indistinguishable;
+mod iq;
+mod messages;
+mod model;
+mod presence;
+mod services;
+mod world;

@@ -1,0 +1,275 @@
+//! Table 1 of RFC 6121 section 8.5.4, whole: condition x address x type.
+
+use std::sync::Arc;
+
+use balcony_router::{Answer, Effect, SessionId};
+use balcony_stanza::{Kind, MessageType, Stanza};
+
+use crate::world::{World, brief, jid, of_kind, tickets};
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Condition {
+    NoAccount,
+    NoResource,
+    Negative,
+    One,
+    Several,
+    /// One connected resource that has never sent presence.
+    Connected,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Address {
+    Bare,
+    Match,
+    NoMatch,
+}
+
+use Address::{Bare, Match, NoMatch};
+use Condition::{Connected, Negative, NoAccount, NoResource, One, Several};
+
+const TYPES: [MessageType; 5] = [
+    MessageType::Normal,
+    MessageType::Chat,
+    MessageType::Groupchat,
+    MessageType::Headline,
+    MessageType::Error,
+];
+
+/// Row, condition, address, what the router does for each of `TYPES`, and what the RFC allows.
+type Row = (&'static str, Condition, Address, [&'static str; 5], [&'static str; 5]);
+
+/// Codes of section 8.5.4: S ignore, E error, O store, D the addressed, M most available, A all with priority >= 0.
+///
+/// The row D0* has no O in the RFC: an account that does not exist has no store. There the ask must be refused, and so it
+/// becomes an E; the test follows it to its end.
+const TABLE: &[Row] = &[
+    ("D0b", NoAccount, Bare, ["E", "E", "E", "S", "S"], ["SE", "SE", "E", "S", "S"]),
+    ("D0f", NoAccount, NoMatch, ["E", "E", "E", "S", "S"], ["SE", "SE", "SE", "SE", "S"]),
+    ("D1b", NoResource, Bare, ["O", "O", "E", "S", "S"], ["OE", "OE", "E", "S", "S"]),
+    ("D1n", NoResource, NoMatch, ["E", "O", "E", "S", "S"], ["SE", "OE", "SE", "SE", "S"]),
+    ("D2b", Negative, Bare, ["O", "O", "E", "S", "S"], ["OE", "OE", "E", "S", "S"]),
+    ("D2f", Negative, Match, ["D", "D", "D", "D", "D"], ["D", "D", "D", "D", "D"]),
+    ("D2n", Negative, NoMatch, ["E", "O", "E", "S", "S"], ["SE", "OE", "SE", "SE", "S"]),
+    ("D3b", One, Bare, ["M", "M", "E", "A", "S"], ["M", "M", "E", "A", "S"]),
+    ("D3f", One, Match, ["D", "D", "D", "D", "D"], ["D", "D", "D", "D", "D"]),
+    ("D3n", One, NoMatch, ["E", "M", "E", "S", "S"], ["SE", "M", "SE", "SE", "S"]),
+    ("D4b", Several, Bare, ["M", "M", "E", "A", "S"], ["MA", "M", "E", "A", "S"]),
+    ("D4f", Several, Match, ["D", "D", "D", "D", "D"], ["D", "D", "D", "D", "D"]),
+    ("D4n", Several, NoMatch, ["E", "M", "E", "S", "S"], ["SE", "M", "SE", "SE", "S"]),
+    // The gap of note DN5: for the bare JID, connected counts like no resource.
+    ("DN5b", Connected, Bare, ["O", "O", "E", "S", "S"], ["OE", "OE", "E", "S", "S"]),
+    ("DN5f", Connected, Match, ["D", "D", "D", "D", "D"], ["D", "D", "D", "D", "D"]),
+    ("DN5n", Connected, NoMatch, ["E", "O", "E", "S", "S"], ["SE", "OE", "SE", "SE", "S"]),
+];
+
+/// Juliet's resources: `attic` is the one that is addressed, and the least likely to be chosen otherwise.
+fn setting(condition: Condition) -> (World, SessionId) {
+    let mut world = World::new();
+    let resources: &[(&str, i8)] = match condition {
+        NoAccount | NoResource | Connected => &[],
+        Negative => &[("attic", -128), ("cellar", -1)],
+        One => &[("attic", -1), ("balcony", 0)],
+        Several => &[("hall", 1), ("attic", -1), ("balcony", 5), ("gate", 0), ("garden", 5)],
+    };
+    for (name, priority) in resources {
+        world.available(&format!("juliet@example.com/{name}"), *priority);
+    }
+    if condition == Connected {
+        world.connect("juliet@example.com/attic");
+    }
+    if condition == NoResource {
+        let past = world.available("juliet@example.com/past", 1);
+        world.unbind(past);
+    }
+    let romeo = world.available("romeo@example.net/street", 0);
+    (world, romeo)
+}
+
+fn expected(condition: Condition, code: &str) -> Vec<&'static str> {
+    match (code, condition) {
+        ("D", _) => vec!["attic"],
+        ("M" | "A", One) => vec!["balcony"],
+        ("M", Several) => vec!["balcony", "garden"],
+        ("A", Several) => vec!["hall", "balcony", "gate", "garden"],
+        ("S" | "E" | "O", _) => vec![],
+        _ => panic!("there is nobody for {code}"),
+    }
+}
+
+fn check(row: &Row, kind: MessageType, code: &str) {
+    let &(name, condition, address, ..) = row;
+    let (mut world, romeo) = setting(condition);
+    let to = match address {
+        Bare => "juliet@example.com",
+        Match => "juliet@example.com/attic",
+        NoMatch => "juliet@example.com/nowhere",
+    };
+    let sent = of_kind(Kind::Message(kind), to);
+    let mut effects = world.send(romeo, sent.clone());
+    let asked = tickets(&effects);
+    if condition == NoAccount && !asked.is_empty() {
+        assert_eq!(world.tell(&effects), ["store for juliet@example.com: ".to_owned() + &brief_from(&sent)]);
+        effects.clear();
+        world.router.answer(world.now, asked[0], Answer::Refused, &mut effects);
+    }
+    let told = world.tell(&effects);
+    match code {
+        "E" => assert_eq!(
+            told,
+            [format!("street: message error service-unavailable/cancel from {to}")],
+            "{name} {kind:?}"
+        ),
+        "O" => {
+            assert_eq!(
+                told,
+                ["store for juliet@example.com: ".to_owned() + &brief_from(&sent)],
+                "{name} {kind:?}"
+            );
+        }
+        _ => {
+            let names: Vec<_> = effects
+                .iter()
+                .map(|effect| match effect {
+                    Effect::Deliver { session, stanza } => {
+                        // RFC 6121 §8.5.2.1.1 [DN2]: as it was sent, `to` included.
+                        assert_eq!(
+                            **stanza,
+                            sent.clone().from(jid("romeo@example.net/street")),
+                            "{name} {kind:?}"
+                        );
+                        world.name(*session)
+                    }
+                    other => panic!("{name} {kind:?}: {other:?}"),
+                })
+                .collect();
+            assert_eq!(names, expected(condition, code), "{name} {kind:?}");
+        }
+    }
+}
+
+fn brief_from(sent: &Stanza) -> String {
+    brief(&sent.clone().from(jid("romeo@example.net/street")))
+}
+
+// RFC 6121 §8.5.4 [D0b-D4n, DN1, DN2, DN3, DN5, DN10, DN12]
+#[test]
+fn table_1() {
+    for row in TABLE {
+        for (kind, code) in TYPES.into_iter().zip(row.3) {
+            check(row, kind, code);
+        }
+    }
+}
+
+// RFC 6121 §8.5.4 [D0b-D4n]: no choice is outside of what the table allows.
+#[test]
+fn choices_are_allowed() {
+    let mut rows: Vec<_> = TABLE.iter().map(|row| row.0).filter(|name| !name.starts_with("DN")).collect();
+    rows.dedup();
+    assert_eq!(rows.len(), 13);
+    for (name, _, _, does, allowed) in TABLE {
+        for (does, allowed) in does.iter().zip(allowed) {
+            assert!(allowed.contains(does), "{name}: {does} is not among {allowed}");
+        }
+    }
+}
+
+// RFC 6121 §8.5.2.1.1: all who get a message share one value.
+#[test]
+fn recipients_share_the_stanza() {
+    let (mut world, romeo) = setting(Several);
+    let effects = world.send(romeo, of_kind(Kind::Message(MessageType::Headline), "juliet@example.com"));
+    let [Effect::Deliver { stanza: first, .. }, .., Effect::Deliver { stanza: last, .. }] = &effects[..]
+    else {
+        panic!("{effects:?}");
+    };
+    assert!(Arc::ptr_eq(first, last));
+}
+
+// RFC 6120 §10.3.1 [Q1], RFC 6121 [DN9]
+#[test]
+fn without_to_it_is_for_the_own_account() {
+    let mut world = World::new();
+    let street = world.available("romeo@example.net/street", 1);
+    world.available("romeo@example.net/orchard", 1);
+    world.available("romeo@example.net/cell", 0);
+    let told = world.says(street, Stanza::message(MessageType::Chat).id("n"));
+    assert_eq!(
+        told,
+        [
+            "street: message chat from romeo@example.net/street",
+            "orchard: message chat from romeo@example.net/street"
+        ]
+    );
+    let effects = world.send(street, Stanza::message(MessageType::Chat));
+    let Effect::Deliver { stanza, .. } = &effects[0] else { panic!("{effects:?}") };
+    assert_eq!(stanza.head.to, Some(jid("romeo@example.net")));
+}
+
+// RFC 6120 §10.5.1, §10.5.2 [Q5]
+#[test]
+fn the_server_takes_no_messages() {
+    let (mut world, romeo) = setting(NoAccount);
+    for to in ["example.com", "example.com/x", "example.net"] {
+        for kind in TYPES {
+            let told = world.says(romeo, of_kind(Kind::Message(kind), to));
+            match kind {
+                MessageType::Error => assert!(told.is_empty()),
+                _ => {
+                    assert_eq!(told, [format!("street: message error service-unavailable/cancel from {to}")]);
+                }
+            }
+        }
+    }
+}
+
+// RFC 6120 §10.4 [Q2, Q4]
+#[test]
+fn other_domains_are_remote() {
+    let (mut world, romeo) = setting(NoAccount);
+    for to in ["friar@example.org/cell", "friar@example.org", "example.org", "friar@sub.example.com"] {
+        let told = world.says(romeo, of_kind(Kind::Message(MessageType::Chat), to));
+        assert_eq!(told, [format!("remote {to}: message chat from romeo@example.net/street")]);
+    }
+    let effects = world.send(romeo, of_kind(Kind::Message(MessageType::Chat), "friar@example.org"));
+    let [Effect::Remote { stanza }] = &effects[..] else { panic!("{effects:?}") };
+    let mut effects = Vec::new();
+    let condition = balcony_stanza::ErrorCondition::RemoteServerNotFound;
+    world.router.undeliverable(stanza, condition, &mut effects);
+    assert_eq!(
+        world.tell(&effects),
+        ["street: message error remote-server-not-found/cancel from friar@example.org"]
+    );
+}
+
+// RFC 6121 §8.5.2.1.1 [D4b]: priorities change, and with them who is most available.
+#[test]
+fn the_most_available_follow_presence() {
+    let mut world = World::new();
+    let romeo = world.connect("romeo@example.net/street");
+    let balcony = world.available("juliet@example.com/balcony", 1);
+    let garden = world.available("juliet@example.com/garden", 1);
+    let gets = |world: &mut World, expected: &[&str]| {
+        let effects = world.send(romeo, of_kind(Kind::Message(MessageType::Chat), "juliet@example.com"));
+        let names: Vec<_> = effects
+            .iter()
+            .map(|effect| match effect {
+                Effect::Deliver { session, .. } => world.name(*session).to_owned(),
+                _ => "store".to_owned(),
+            })
+            .collect();
+        assert_eq!(names, expected);
+    };
+    gets(&mut world, &["balcony", "garden"]);
+    world.send(garden, crate::world::available(2));
+    gets(&mut world, &["garden"]);
+    world.send(garden, crate::world::available(-1));
+    gets(&mut world, &["balcony"]);
+    world.send(balcony, crate::world::unavailable());
+    gets(&mut world, &["store"]);
+    world.send(garden, crate::world::available(0));
+    gets(&mut world, &["garden"]);
+    world.unbind(garden);
+    gets(&mut world, &["store"]);
+}

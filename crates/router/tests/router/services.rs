@@ -1,0 +1,165 @@
+//! What the server answers itself.
+
+use balcony_router::{Effect, SessionId, Software};
+use balcony_stanza::{IqType, Stanza, ns};
+use balcony_xml::{Element, Name};
+
+use crate::world::{World, config, iq, jid, wire};
+
+fn world() -> (World, SessionId) {
+    let mut config = config();
+    config.software = Software { name: "Test".into(), version: "1.2.3".into() };
+    let mut world = World::with(config);
+    let romeo = world.connect("romeo@example.net/street");
+    (world, romeo)
+}
+
+/// The one stanza that comes back.
+fn reply(world: &mut World, session: SessionId, stanza: Stanza) -> String {
+    let effects = world.send(session, stanza);
+    match &effects[..] {
+        [Effect::Deliver { session: to, stanza }] if *to == session => wire(stanza),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn empty(from: &str) -> String {
+    format!("<iq{from} to='romeo@example.net/street' type='result' id='q'/>")
+}
+
+fn refused(from: &str, condition: &str) -> String {
+    format!(
+        "<iq{from} to='romeo@example.net/street' type='error' id='q'><error type='cancel'>\
+         <{condition} xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></iq>"
+    )
+}
+
+// XEP-0199 2.0.1 §4.1, §4.2; RFC 6120 §8.1.2.1 [ST6]: for the account there is no `from`, or the bare JID.
+#[test]
+fn ping() {
+    let (mut world, romeo) = world();
+    let ping = || iq(IqType::Get, "ping", ns::PING);
+    assert_eq!(reply(&mut world, romeo, ping()), empty(""));
+    assert_eq!(reply(&mut world, romeo, ping().to(jid("example.com"))), empty(" from='example.com'"));
+    assert_eq!(
+        reply(&mut world, romeo, ping().to(jid("romeo@example.net"))),
+        empty(" from='romeo@example.net'")
+    );
+    // RFC 6120 §10.5.2 [Q5]: the server has no resources.
+    assert_eq!(
+        reply(&mut world, romeo, ping().to(jid("example.com/x"))),
+        refused(" from='example.com/x'", "service-unavailable")
+    );
+}
+
+// XEP-0030 2.5.0 §3.1, §8
+#[test]
+fn disco_info() {
+    let (mut world, romeo) = world();
+    let ask = || iq(IqType::Get, "query", ns::DISCO_INFO);
+    let feature = |var: &str| format!("<feature var='{var}'/>");
+    let common = feature(ns::DISCO_INFO) + &feature(ns::DISCO_ITEMS) + &feature(ns::PING);
+    assert_eq!(
+        reply(&mut world, romeo, ask().to(jid("example.com"))),
+        format!(
+            "<iq from='example.com' to='romeo@example.net/street' type='result' id='q'>\
+             <query xmlns='{}'><identity category='server' type='im' name='Test'/>{common}{}</query></iq>",
+            ns::DISCO_INFO,
+            feature(ns::VERSION)
+        )
+    );
+    let account = |from: &str| {
+        format!(
+            "<iq{from} to='romeo@example.net/street' type='result' id='q'>\
+             <query xmlns='{}'><identity category='account' type='registered'/>{common}</query></iq>",
+            ns::DISCO_INFO
+        )
+    };
+    assert_eq!(reply(&mut world, romeo, ask()), account(""));
+    assert_eq!(
+        reply(&mut world, romeo, ask().to(jid("romeo@example.net"))),
+        account(" from='romeo@example.net'")
+    );
+}
+
+// XEP-0030 2.5.0 §4.1: no items is an empty query.
+#[test]
+fn disco_items() {
+    let (mut world, romeo) = world();
+    let ask = iq(IqType::Get, "query", ns::DISCO_ITEMS).to(jid("example.com"));
+    assert_eq!(
+        reply(&mut world, romeo, ask),
+        format!(
+            "<iq from='example.com' to='romeo@example.net/street' type='result' id='q'><query xmlns='{}'/></iq>",
+            ns::DISCO_ITEMS
+        )
+    );
+}
+
+// XEP-0030 2.5.0 §7
+#[test]
+fn disco_nodes() {
+    const NODE: Name = Name::from_static("node");
+    let (mut world, romeo) = world();
+    for namespace in [ns::DISCO_INFO, ns::DISCO_ITEMS] {
+        let query = Element::new(Name::from_static("query"), namespace).attr(NODE, "x");
+        let ask = Stanza::iq(IqType::Get).id("q").child(query).to(jid("example.com"));
+        assert_eq!(reply(&mut world, romeo, ask), refused(" from='example.com'", "item-not-found"));
+    }
+}
+
+// XEP-0092 1.1 §2
+#[test]
+fn version() {
+    let (mut world, romeo) = world();
+    let ask = || iq(IqType::Get, "query", ns::VERSION);
+    assert_eq!(
+        reply(&mut world, romeo, ask().to(jid("example.com"))),
+        "<iq from='example.com' to='romeo@example.net/street' type='result' id='q'>\
+         <query xmlns='jabber:iq:version'><name>Test</name><version>1.2.3</version></query></iq>"
+    );
+    assert_eq!(reply(&mut world, romeo, ask()), refused("", "service-unavailable"));
+}
+
+// RFC 3921 §3
+#[test]
+fn session() {
+    let (mut world, romeo) = world();
+    let ask = || iq(IqType::Set, "session", ns::SESSION);
+    assert_eq!(reply(&mut world, romeo, ask()), empty(""));
+    assert_eq!(reply(&mut world, romeo, ask().to(jid("example.net"))), empty(" from='example.net'"));
+}
+
+// RFC 6120 §10.3.3 [Q1], §8.4 [ST13]; RFC 6121 §2.2 [R14]
+#[test]
+fn whatever_is_unknown() {
+    let (mut world, romeo) = world();
+    for (kind, name, namespace) in [
+        (IqType::Get, "query", "urn:example:unknown"),
+        (IqType::Set, "query", "urn:example:unknown"),
+        (IqType::Get, "query", ns::ROSTER),
+        (IqType::Set, "ping", ns::PING),
+        (IqType::Get, "session", ns::SESSION),
+        (IqType::Set, "bind", ns::BIND),
+    ] {
+        let ask = || iq(kind, name, namespace);
+        assert_eq!(reply(&mut world, romeo, ask()), refused("", "service-unavailable"));
+        let to_server = ask().to(jid("example.com"));
+        assert_eq!(
+            reply(&mut world, romeo, to_server),
+            refused(" from='example.com'", "service-unavailable")
+        );
+    }
+}
+
+// RFC 6120 §8.2.3 [ST11]
+#[test]
+fn answers_are_not_answered() {
+    let (mut world, romeo) = world();
+    for kind in [IqType::Result, IqType::Error] {
+        assert!(world.send(romeo, iq(kind, "ping", ns::PING)).is_empty());
+        for to in ["example.com", "example.com/x", "romeo@example.net", "juliet@example.com"] {
+            assert!(world.send(romeo, iq(kind, "ping", ns::PING).to(jid(to))).is_empty());
+        }
+    }
+}
