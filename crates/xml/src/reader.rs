@@ -287,7 +287,7 @@ impl Reader {
     ///
     /// Those are the exact bytes, unless the content depends on a prefix or a default namespace that was declared outside
     /// of it, on the element's own start tag or the header; then it is written anew, without the declarations and
-    /// prefixes that nothing needs.
+    /// prefixes that no name needs. (A prefix inside of a value is not a name; XMPP's own namespaces have none.)
     #[must_use]
     pub fn payload(&self) -> Cow<'_, [u8]> {
         let raw = self.raw();

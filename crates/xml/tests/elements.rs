@@ -4,7 +4,9 @@
 use std::borrow::Cow;
 
 use balcony_machine::XmlLimits;
-use balcony_xml::{Attr, Element, ElementRef, InvalidName, Name, NodeRef, Reader, Token, Writer};
+use balcony_xml::{
+    Attr, Element, ElementRef, InvalidName, Name, NodeRef, Reader, Token, Writer, escape_attr, escape_text,
+};
 use proptest::prelude::*;
 
 const A: Name = Name::from_static("a");
@@ -206,6 +208,20 @@ fn writer_closes_what_is_open_and_ignores_nonsense() {
         String::from_utf8(out).unwrap(),
         "<a xmlns='u' b='&lt;&apos;&gt;'><b xml:lang='de'/>&amp;<b/></a>"
     );
+}
+
+// XML 1.0 §2.2, §2.4, §2.11, §3.3.3
+#[test]
+fn escapes() {
+    let given = "a&<>'\"\t\n\r\u{1}\u{1f}\u{7f}\u{fffd}\u{fffe}\u{ffff}\u{feff}\u{10000}";
+    let escaped = |escape: fn(&str, &mut Vec<u8>)| {
+        let mut out = b"kept ".to_vec();
+        escape(given, &mut out);
+        String::from_utf8(out).unwrap()
+    };
+    let end = "\u{fffd}\u{fffd}\u{7f}\u{fffd}\u{fffd}\u{fffd}\u{feff}\u{10000}";
+    assert_eq!(escaped(escape_text), format!("kept a&amp;&lt;&gt;'\"\t\n&#13;{end}"));
+    assert_eq!(escaped(escape_attr), format!("kept a&amp;&lt;&gt;&apos;&quot;&#9;&#10;&#13;{end}"));
 }
 
 // Namespaces in XML 1.0 §3
