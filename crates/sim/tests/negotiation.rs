@@ -1,5 +1,7 @@
 //! A client and a server machine negotiate with each other, in every way of cutting the bytes.
 
+#![allow(clippy::unwrap_used)]
+
 use balcony_machine::{Secret, Seed};
 use balcony_sasl::Mechanism;
 use balcony_sim::{Accounts, Chunks, End, Happened, Pair};

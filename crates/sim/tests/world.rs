@@ -1,5 +1,7 @@
 //! A whole server and its clients: who gets what, and what one bad peer can do to the others (nothing).
 
+#![allow(clippy::unwrap_used)]
+
 use core::time::Duration;
 
 use balcony_client::{RequestKind, RequestOutcome};

@@ -36,6 +36,7 @@
 
 extern crate alloc;
 
+mod desk;
 mod error;
 mod open;
 mod record;

@@ -21,21 +21,37 @@ pub(crate) const SCHEMA: u32 = 1;
 /// What holds for the whole store.
 pub(crate) const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
 
+/// A database that is being made. Whoever dies meanwhile leaves this, and no half of a database behind.
+const NEW: &str = "balcony.redb.new";
+
 /// Opens the database in `folder`, and makes both if they are missing.
 pub(crate) fn database(folder: &Path) -> Result<Database, StoreError> {
     make_folder(folder).map_err(|error| StoreError::folder(folder, &error))?;
     let path = folder.join(FILE);
-    let file = options().open(&path).map_err(|error| StoreError::folder(&path, &error))?;
-    let opening = |error| StoreError::opening(&path, error);
-    let database = Database::builder()
+    if !path.exists() {
+        let new = folder.join(NEW);
+        let failed = |error| StoreError::folder(&new, &error);
+        match std::fs::remove_file(&new) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
+            _ => {}
+        }
+        drop(open_file(&new)?);
+        std::fs::rename(&new, &path).map_err(failed)?;
+        // A new file is durable when its name is, too.
+        sync_folder(folder).map_err(|error| StoreError::folder(folder, &error))?;
+    }
+    open_file(&path)
+}
+
+fn open_file(path: &Path) -> Result<Database, StoreError> {
+    let file = options().open(path).map_err(|error| StoreError::folder(path, &error))?;
+    let opening = |error| StoreError::opening(path, error);
+    Database::builder()
         .set_cache_size(CACHE)
         // A file that something else has damaged is to be reported when the server starts, not to stop it later.
         .set_check_integrity_on_open(true)
         .create_with_backend(FileBackend::new(file).map_err(opening)?)
-        .map_err(opening)?;
-    // A new file is durable when its name is, too.
-    sync_folder(folder).map_err(|error| StoreError::folder(folder, &error))?;
-    Ok(database)
+        .map_err(opening)
 }
 
 /// Checks the schema, fills in what a new database needs, and returns the server's secret.
