@@ -45,7 +45,7 @@ impl Router {
 
     /// Initial presence, or an update of it (RFC 6121 sections 4.2 and 4.4).
     fn broadcast(&mut self, from: SessionId, stanza: Stanza, effects: &mut Vec<Effect>) {
-        let priority = match check(&stanza) {
+        let priority = match priority(&stanza) {
             Ok(priority) => priority,
             Err(text) => {
                 return self.refuse(&stanza, StanzaError::new(ErrorCondition::BadRequest, text), effects);
@@ -154,29 +154,21 @@ impl Router {
     }
 }
 
-/// The priority of a presence stanza, if its content keeps the rules of RFC 6121 section 4.7.2.
-fn check(stanza: &Stanza) -> Result<i8, &'static str> {
+/// The priority of a presence stanza (RFC 6121 section 4.7.2.3).
+///
+/// It is all that a server needs to understand. Faults in `<show/>` and `<status/>` are for those to judge who show them:
+/// refusing them would keep a client offline for a word.
+fn priority(stanza: &Stanza) -> Result<i8, &'static str> {
     if stanza.payload.is_empty() {
         return Ok(0);
     }
     let payload = stanza.payload.parse().map_err(|_| "the content is not well-formed")?;
-    let (mut show, mut priority, mut languages) = (None, None, BTreeSet::new());
-    for child in payload.root().children().filter(|child| ns::is_content(child.namespace())) {
-        match child.name() {
-            "show" if show.replace(()).is_some() => return Err("there is more than one show"),
-            "show" if !matches!(child.text().trim(), "away" | "chat" | "dnd" | "xa") => {
-                return Err("show is away, chat, dnd or xa");
-            }
-            "priority" if priority.is_some() => return Err("there is more than one priority"),
-            "priority" => {
-                let value = child.text().trim().parse::<i8>();
-                priority = Some(value.map_err(|_| "the priority is an integer from -128 to 127")?);
-            }
-            "status" if !languages.insert(child.language().or(stanza.head.lang.as_deref())) => {
-                return Err("two status elements have the same language");
-            }
-            _ => {}
-        }
+    let root = payload.root();
+    let mut priorities =
+        root.children().filter(|child| child.name() == "priority" && ns::is_content(child.namespace()));
+    let Some(priority) = priorities.next() else { return Ok(0) };
+    if priorities.next().is_some() {
+        return Err("there is more than one priority");
     }
-    Ok(priority.unwrap_or(0))
+    priority.text().trim().parse().map_err(|_| "the priority is an integer from -128 to 127")
 }
