@@ -4,7 +4,8 @@
 //! It keeps track of requests (an iq and its answer), answers the requests that every client must answer, and leaves
 //! the rest to its owner. `balcony-tokio` and `balcony-async-std` bring the sockets.
 //!
-//! Where to connect to is decided by [`srv`], when to try again by [`Backoff`]; both are pure as well.
+//! Where to connect to is decided by [`Endpoint`] and [`srv`], when to try again by [`Backoff`], and [`Pump`] puts buffers
+//! around a client so that an adapter has only to read, write and wait; all are pure as well.
 #![cfg_attr(not(feature = "tls"), no_std)]
 #![forbid(unsafe_code)]
 
@@ -13,6 +14,8 @@ extern crate alloc;
 mod backoff;
 mod client;
 mod config;
+mod endpoint;
+mod pump;
 mod requests;
 mod services;
 pub mod srv;
@@ -21,4 +24,6 @@ pub use backoff::Backoff;
 pub use balcony_connection::Error;
 pub use client::{Client, Event, RequestKind};
 pub use config::Config;
+pub use endpoint::{Attempt, ConnectError, Endpoint};
+pub use pump::{Pump, PumpError, Step, answer};
 pub use requests::{RequestId, RequestOutcome};

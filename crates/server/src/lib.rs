@@ -43,8 +43,12 @@ mod action;
 mod asks;
 mod config;
 mod conn;
+mod journal;
 mod server;
+mod shard;
 
 pub use action::{Action, Answer, Ask, ConnectionId, Ended, Notice, Reply};
 pub use config::Config;
+pub use journal::Level;
 pub use server::Server;
+pub use shard::{Input, Shard, Todo};

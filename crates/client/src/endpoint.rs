@@ -1,0 +1,221 @@
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt;
+use core::net::IpAddr;
+
+use balcony_jid::BareJid;
+
+use crate::srv::Target;
+use crate::{Config, Error};
+
+/// Where the server of an account is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Endpoint {
+    /// Where the DNS says that the account's domain is (RFC 6120 section 3.2).
+    #[default]
+    Domain,
+    /// At this address, whatever the DNS says.
+    Address {
+        /// A host name, or an IP address in text.
+        host: String,
+        /// The port.
+        port: u16,
+        /// Whether TLS begins with the first byte there.
+        direct_tls: bool,
+    },
+}
+
+impl Endpoint {
+    /// Reads `host`, `host:port`, `[v6 address]` or `[v6 address]:port`. Without a port it is 5222, or 5223 for direct
+    /// TLS. `None` if it is neither.
+    #[must_use]
+    pub fn parse(text: &str, direct_tls: bool) -> Option<Endpoint> {
+        let usual = if direct_tls { 5223 } else { 5222 };
+        let (host, port) = match text.rsplit_once(':') {
+            Some((host, port)) if !host.contains(':') || host.ends_with(']') => (host, port.parse().ok()?),
+            _ => (text, usual),
+        };
+        let host = unbracketed(host);
+        if host.is_empty() || host.contains(['[', ']', '/', ' ']) {
+            return None;
+        }
+        Some(Endpoint::Address { host: host.into(), port, direct_tls })
+    }
+
+    /// The places to try, where that is certain without the DNS: for an address, and for a domain that is an IP address
+    /// or this machine. `None`: look up the SRV records and ask [`targets`](crate::srv::targets).
+    #[must_use]
+    pub fn target(&self, account: &BareJid) -> Option<Target> {
+        match self {
+            Endpoint::Address { host, port, direct_tls } => {
+                Some(Target { host: host.clone(), port: *port, direct_tls: *direct_tls })
+            }
+            Endpoint::Domain => {
+                let host = unbracketed(account.domainpart());
+                let certain =
+                    host == "localhost" || host.ends_with(".localhost") || host.parse::<IpAddr>().is_ok();
+                certain.then(|| Target { host: host.into(), port: 5222, direct_tls: false })
+            }
+        }
+    }
+}
+
+fn unbracketed(host: &str) -> &str {
+    host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host)
+}
+
+impl Config {
+    /// The same configuration, for a server where TLS begins with the first byte (XEP-0368), or where it does not.
+    #[cfg(feature = "tls")]
+    #[must_use]
+    pub fn for_target(mut self, target: &Target) -> Self {
+        if target.direct_tls {
+            self.stream.tls = balcony_stream::TlsPolicy::Direct;
+        }
+        self.tls = self.tls.with_alpn(target.direct_tls);
+        self
+    }
+}
+
+/// Why no connection came about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ConnectError {
+    /// The operating system, or the DNS, could not say where this is.
+    Lookup {
+        /// The name.
+        name: String,
+        /// Why, in words.
+        reason: String,
+    },
+    /// The DNS says that this domain has decidedly no XMPP service for clients (RFC 6120 section 3.2.1).
+    NoService(String),
+    /// Nobody was there. One attempt at least.
+    Unreachable(Vec<Attempt>),
+    /// Somebody was there, but the stream came to nothing.
+    Stream(Error),
+    /// The connection broke down during negotiation, for this reason of the operating system.
+    Broken(String),
+}
+
+/// A place that was tried in vain.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attempt {
+    /// Where.
+    pub host: String,
+    /// The port there.
+    pub port: u16,
+    /// Why it failed, in words.
+    pub reason: String,
+}
+
+impl ConnectError {
+    /// Whether trying again is of no use, because somebody has to change something first: the password, the account, a
+    /// certificate, the security that is asked for.
+    #[must_use]
+    pub fn is_permanent(&self) -> bool {
+        use balcony_sasl::SaslCondition::TemporaryAuthFailure;
+        match self {
+            ConnectError::NoService(_) => true,
+            ConnectError::Stream(Error::Stream(error)) => match error {
+                balcony_stream::Error::Authentication(condition, _) => *condition != TemporaryAuthFailure,
+                balcony_stream::Error::NoTls
+                | balcony_stream::Error::NoMechanism
+                | balcony_stream::Error::ServerNotAuthentic => true,
+                balcony_stream::Error::Remote(error) => {
+                    error.condition == balcony_stanza::StreamCondition::HostUnknown
+                }
+                _ => false,
+            },
+            #[cfg(feature = "tls")]
+            ConnectError::Stream(Error::Tls(error)) => matches!(
+                error,
+                balcony_tls::Error::Certificate { .. }
+                    | balcony_tls::Error::Domain(_)
+                    | balcony_tls::Error::Config(_)
+            ),
+            _ => false,
+        }
+    }
+}
+
+impl fmt::Display for Attempt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Attempt { host, port, reason } = self;
+        if host.contains(':') {
+            write!(f, "[{host}]:{port}: {reason}")
+        } else {
+            write!(f, "{host}:{port}: {reason}")
+        }
+    }
+}
+
+impl fmt::Display for ConnectError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ConnectError::Lookup { name, reason } => write!(f, "could not look up {name}: {reason}"),
+            ConnectError::NoService(domain) => {
+                write!(f, "{domain} says in the DNS that it has no XMPP service for clients")
+            }
+            ConnectError::Unreachable(attempts) => {
+                f.write_str("could not connect to ")?;
+                for (index, attempt) in attempts.iter().enumerate() {
+                    if index > 0 {
+                        f.write_str("; nor to ")?;
+                    }
+                    attempt.fmt(f)?;
+                }
+                Ok(())
+            }
+            ConnectError::Stream(error) => error.fmt(f),
+            ConnectError::Broken(reason) => write!(f, "the connection broke down: {reason}"),
+        }
+    }
+}
+
+impl core::error::Error for ConnectError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn address(host: &str, port: u16, direct_tls: bool) -> Option<Endpoint> {
+        Some(Endpoint::Address { host: host.into(), port, direct_tls })
+    }
+
+    #[test]
+    fn addresses_are_read_with_and_without_port() {
+        assert_eq!(Endpoint::parse("localhost", false), address("localhost", 5222, false));
+        assert_eq!(Endpoint::parse("localhost", true), address("localhost", 5223, true));
+        assert_eq!(Endpoint::parse("127.0.0.1:15222", false), address("127.0.0.1", 15222, false));
+        assert_eq!(Endpoint::parse("[::1]:15222", false), address("::1", 15222, false));
+        assert_eq!(Endpoint::parse("[::1]", false), address("::1", 5222, false));
+        assert_eq!(Endpoint::parse("::1", false), address("::1", 5222, false));
+        for wrong in
+            ["", ":5222", "localhost:", "localhost:x", "localhost:65536", "a b:1", "[::1", "http://a"]
+        {
+            assert_eq!(Endpoint::parse(wrong, false), None, "{wrong}");
+        }
+    }
+
+    // RFC 6120 §3.2.1 [C1]: what is no DNS domain has no SRV records
+    #[test]
+    fn addresses_and_this_machine_are_not_looked_up() {
+        let target = |account: &str| Endpoint::Domain.target(&account.parse().unwrap());
+        let at = |host: &str| Some(Target { host: host.into(), port: 5222, direct_tls: false });
+        assert_eq!(target("a@example.com"), None);
+        assert_eq!(target("a@localhost"), at("localhost"));
+        assert_eq!(target("a@127.0.0.1"), at("127.0.0.1"));
+        assert_eq!(target("a@[::1]"), at("::1"));
+    }
+
+    #[test]
+    fn attempts_say_where_and_why() {
+        let refused = |host: &str| Attempt { host: host.into(), port: 5222, reason: "refused".into() };
+        let error = ConnectError::Unreachable(alloc::vec![refused("localhost"), refused("::1")]);
+        assert_eq!(
+            alloc::format!("{error}"),
+            "could not connect to localhost:5222: refused; nor to [::1]:5222: refused"
+        );
+    }
+}

@@ -1,0 +1,280 @@
+use alloc::boxed::Box;
+use alloc::collections::VecDeque;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt;
+use core::time::Duration;
+
+use balcony_jid::Jid;
+use balcony_machine::{ApiMisuse, Instant, On, Progress, Ticket};
+use balcony_stanza::{Payload, Stanza};
+use balcony_stream::{Answer, Ask};
+
+use crate::{Client, Error, Event, RequestId, RequestKind, RequestOutcome};
+
+/// Events that are kept for later while the owner waits for something else.
+const KEPT: usize = 1024;
+/// Received bytes that are kept while the client takes no more.
+const INPUT: usize = 65_536;
+
+/// A [`Client`] with its buffers: what an adapter of any runtime, or none, puts between a socket and its user.
+///
+/// The adapter calls [`step`](Pump::step) until it says [`Step::Wait`]. Then it does whichever comes first: writes some of
+/// [`output`](Pump::output) and says how much it [`wrote`](Pump::wrote); reads, if there is [`room`](Pump::room), and
+/// hands in what it [`received`](Pump::received); or waits until the [`deadline`](Pump::deadline). Each of these can be
+/// abandoned at any time and nothing is lost.
+#[derive(Debug)]
+pub struct Pump {
+    client: Client,
+    input: Vec<u8>,
+    /// How much of `input` the client has taken.
+    taken: usize,
+    eof: bool,
+    out: Vec<u8>,
+    /// How much of `out` has been written.
+    written: usize,
+    kept: VecDeque<Event>,
+}
+
+/// What one step of a [`Pump`] came to.
+#[derive(Debug)]
+pub enum Step {
+    /// Something happened. Step again.
+    Event(Event),
+    /// Nothing more without input, output or time.
+    Wait,
+    /// The stream has ended in good order. What is left of the output goes out, then the transport ends.
+    Closed,
+}
+
+/// Why a client cannot go on, or did not do what it was told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum PumpError {
+    /// The connection has ended.
+    Ended(Error),
+    /// The transport broke, for this reason of the operating system.
+    Broken(String),
+    /// This cannot be done now. Nothing has happened.
+    Misuse(ApiMisuse),
+    /// More than 1,024 stanzas came while a request waited for its answer; they have been kept.
+    Overrun,
+}
+
+impl Pump {
+    /// A client that has just got its transport.
+    #[must_use]
+    pub fn new(client: Client) -> Self {
+        Pump {
+            client,
+            input: Vec::new(),
+            taken: 0,
+            eof: false,
+            out: Vec::new(),
+            written: 0,
+            kept: VecDeque::new(),
+        }
+    }
+
+    /// Goes on to the next event: the oldest one kept, if there is one.
+    ///
+    /// # Errors
+    ///
+    /// [`PumpError::Ended`]. What the server is to be told is in the output.
+    pub fn step(&mut self, now: Instant) -> Result<Step, PumpError> {
+        match self.kept.pop_front() {
+            Some(event) => Ok(Step::Event(event)),
+            None => self.fresh(now),
+        }
+    }
+
+    /// Goes on until the outcome of `request` is there, and keeps what comes before it. `None`: wait as after
+    /// [`Step::Wait`].
+    ///
+    /// # Errors
+    ///
+    /// [`PumpError::Ended`], even if the server closed the stream in good order; [`PumpError::Overrun`].
+    pub fn outcome(&mut self, now: Instant, request: RequestId) -> Result<Option<RequestOutcome>, PumpError> {
+        let of_request = |event: &Event| matches!(event, Event::Response(id, _) if *id == request);
+        let kept = self.kept.iter().position(of_request).and_then(|at| self.kept.remove(at));
+        if let Some(Event::Response(_, outcome)) = kept {
+            return Ok(Some(outcome));
+        }
+        while self.kept.len() < KEPT {
+            match self.fresh(now)? {
+                Step::Event(Event::Response(id, outcome)) if id == request => return Ok(Some(outcome)),
+                Step::Event(event) => self.kept.push_back(event),
+                Step::Wait => return Ok(None),
+                Step::Closed => return Err(PumpError::Ended(balcony_stream::Error::Truncated.into())),
+            }
+        }
+        Err(PumpError::Overrun)
+    }
+
+    /// Does what is due and keeps what happens, for somebody who only wants to see the output leave.
+    ///
+    /// # Errors
+    ///
+    /// [`PumpError::Ended`].
+    pub fn absorb(&mut self, now: Instant) -> Result<(), PumpError> {
+        while self.kept.len() < KEPT {
+            match self.fresh(now)? {
+                Step::Event(event) => self.kept.push_back(event),
+                Step::Wait | Step::Closed => break,
+            }
+        }
+        Ok(())
+    }
+
+    fn fresh(&mut self, now: Instant) -> Result<Step, PumpError> {
+        let mut rest = self.input.get(self.taken..).unwrap_or_default();
+        let result = self.client.advance(now, &mut rest, &mut self.out);
+        self.taken = self.input.len() - rest.len();
+        if rest.is_empty() {
+            self.input.clear();
+            self.input.shrink_to(4096);
+            self.taken = 0;
+        }
+        let progress = match result {
+            Ok(Progress::NeedInput) if self.eof => self.client.eof(now, &mut self.out),
+            result => result,
+        };
+        match progress.map_err(PumpError::Ended)? {
+            Progress::Event(event) => Ok(Step::Event(event)),
+            Progress::NeedInput | Progress::Blocked(On::Tls | On::Answer | On::OutputFull) => Ok(Step::Wait),
+            Progress::Closed => Ok(Step::Closed),
+        }
+    }
+
+    /// How many bytes may be received now.
+    #[must_use]
+    pub fn room(&self) -> usize {
+        if self.eof { 0 } else { INPUT.saturating_sub(self.input.len() - self.taken) }
+    }
+
+    /// Takes in received bytes; no more than there is [`room`](Pump::room) for. Empty bytes are the end of the transport.
+    pub fn received(&mut self, bytes: &[u8]) {
+        self.eof |= bytes.is_empty();
+        self.input.drain(..core::mem::take(&mut self.taken));
+        self.input.extend_from_slice(bytes);
+    }
+
+    /// What is to be written.
+    #[must_use]
+    pub fn output(&self) -> &[u8] {
+        self.out.get(self.written..).unwrap_or_default()
+    }
+
+    /// So many bytes of the [`output`](Pump::output) have been written.
+    pub fn wrote(&mut self, count: usize) {
+        self.written = self.written.saturating_add(count);
+        if self.written >= self.out.len() {
+            self.out.clear();
+            self.out.shrink_to(4096);
+            self.written = 0;
+        }
+    }
+
+    /// When to go on even if nothing has come. `None`: nothing is due, or there is no room to keep what would happen.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Instant> {
+        if self.kept.len() < KEPT { self.client.deadline().map(|deadline| deadline.at) } else { None }
+    }
+
+    /// Queues a stanza.
+    ///
+    /// # Errors
+    ///
+    /// [`PumpError::Misuse`] unless the client is online.
+    pub fn send(&mut self, stanza: &Stanza) -> Result<(), PumpError> {
+        self.client.send(stanza, &mut self.out).map_err(PumpError::Misuse)
+    }
+
+    /// Queues a request; see [`Client::request`]. Its outcome comes as an event, or from [`outcome`](Pump::outcome).
+    ///
+    /// # Errors
+    ///
+    /// [`PumpError::Misuse`] unless the client is online.
+    pub fn request(
+        &mut self,
+        now: Instant,
+        kind: RequestKind,
+        to: Option<Jid>,
+        payload: Payload,
+        timeout: Duration,
+    ) -> Result<RequestId, PumpError> {
+        self.client.request(now, kind, to, payload, timeout, &mut self.out).map_err(PumpError::Misuse)
+    }
+
+    /// Brings the answer to an ask. One that has expired meanwhile needs none.
+    pub fn answer(&mut self, ticket: Ticket, answer: Answer) {
+        let _ = self.client.answer(ticket, answer);
+    }
+
+    /// Closes the stream in good order; see [`Client::close`]. Step until it says [`Step::Closed`].
+    pub fn close(&mut self, now: Instant) {
+        self.client.close(now, &mut self.out);
+    }
+
+    /// The client.
+    #[must_use]
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+}
+
+/// Answers what a client is asked. **Slow** (PBKDF2): call it where waiting does no harm.
+#[must_use]
+pub fn answer(ask: Ask) -> Answer {
+    match ask {
+        Ask::SaltPassword { hash, password, salt, iterations } => {
+            match balcony_sasl::salt_password(hash, password.expose(), &salt, iterations) {
+                Ok(salted) => Answer::Salted(salted),
+                Err(_) => Answer::Unavailable,
+            }
+        }
+        _ => Answer::Unavailable,
+    }
+}
+
+impl From<ApiMisuse> for PumpError {
+    fn from(misuse: ApiMisuse) -> Self {
+        PumpError::Misuse(misuse)
+    }
+}
+
+impl fmt::Display for PumpError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            PumpError::Ended(error) => error.fmt(f),
+            PumpError::Broken(reason) => write!(f, "the connection broke down: {reason}"),
+            PumpError::Misuse(misuse) => misuse.fmt(f),
+            PumpError::Overrun => f.write_str("too many stanzas came while a request waited for its answer"),
+        }
+    }
+}
+
+impl core::error::Error for PumpError {}
+
+impl From<PumpError> for crate::ConnectError {
+    fn from(error: PumpError) -> Self {
+        match error {
+            PumpError::Ended(error) => crate::ConnectError::Stream(error),
+            PumpError::Broken(reason) => crate::ConnectError::Broken(reason),
+            // Before a client is online nobody can misuse it, or wait for anything.
+            other => crate::ConnectError::Broken(alloc::format!("{other}")),
+        }
+    }
+}
+
+/// A stanza, where an event holds one.
+impl Event {
+    /// The stanza, if that is what happened.
+    #[must_use]
+    pub fn into_stanza(self) -> Option<Box<Stanza>> {
+        match self {
+            Event::Stanza(stanza) => Some(stanza),
+            _ => None,
+        }
+    }
+}

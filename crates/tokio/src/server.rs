@@ -1,0 +1,296 @@
+use core::fmt;
+use core::net::SocketAddr;
+use core::time::Duration;
+use std::io;
+use std::sync::Arc;
+
+use balcony_jid::BareJid;
+use balcony_machine::Instant;
+use balcony_server::{Ask, Config, Input, Level, Reply, Shard, Todo};
+use balcony_stream::TlsPolicy;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
+use tokio::sync::{oneshot, watch};
+use tokio::time;
+
+use crate::clock::{Clock, seed};
+use crate::socket::Socket;
+
+/// What is done in one go before the output leaves.
+const BATCH: usize = 1024;
+/// How long to wait when the operating system has no socket for the next connection.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// A server on tokio. One task owns the [`balcony_server::Server`]; each socket has a task that reads and one that writes.
+///
+/// What happens is logged through `tracing`, with the target `balcony`.
+#[derive(Debug)]
+pub struct Server {
+    _private: (),
+}
+
+impl Server {
+    /// Begins a server. `ask` is called with what the server has to know; it must not wait, but pass the question on, and
+    /// see to it that the reply is called. A reply that is dropped counts as one that never comes.
+    pub fn builder(config: Config, ask: impl Fn(Ask, Reply) + Send + Sync + 'static) -> ServerBuilder {
+        ServerBuilder { config, ask: Box::new(ask), listeners: Vec::new(), most: 10_000 }
+    }
+}
+
+type AskFn = Box<dyn Fn(Ask, Reply) + Send + Sync>;
+
+/// Collects what a server is made of.
+pub struct ServerBuilder {
+    config: Config,
+    ask: AskFn,
+    listeners: Vec<(TcpListener, TlsPolicy)>,
+    most: usize,
+}
+
+impl ServerBuilder {
+    /// Accepts connections from this listener too. With [`TlsPolicy::Direct`] they begin with TLS (XEP-0368), otherwise as
+    /// the configuration says.
+    #[must_use]
+    pub fn listen(mut self, listener: TcpListener, tls: TlsPolicy) -> Self {
+        self.listeners.push((listener, tls));
+        self
+    }
+
+    /// Connections above this number are closed at once. 10,000 unless said otherwise.
+    #[must_use]
+    pub fn max_connections(mut self, most: usize) -> Self {
+        self.most = most;
+        self
+    }
+
+    /// Starts the server.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a tokio runtime.
+    #[must_use]
+    pub fn start(self) -> ServerHandle {
+        let (mailbox, messages) = mpsc::unbounded_channel();
+        let (stop, stopped) = watch::channel(());
+        // Every task holds a part of this; when nobody does, all have ended.
+        let (alive, gone) = mpsc::channel(1);
+        let addrs = self.listeners.iter().filter_map(|(listener, _)| listener.local_addr().ok()).collect();
+        for (listener, tls) in self.listeners {
+            tokio::spawn(accept(listener, tls, mailbox.clone(), stopped.clone(), alive.clone()));
+        }
+        let main = Main {
+            shard: Shard::new(balcony_server::Server::new(self.config, seed())),
+            clock: Clock::start(),
+            ask: self.ask,
+            mailbox: mailbox.clone(),
+            most: self.most,
+            closing: None,
+        };
+        tokio::spawn(main.run(messages, stop, alive, gone));
+        ServerHandle { mailbox, addrs }
+    }
+}
+
+impl fmt::Debug for ServerBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ServerBuilder")
+            .field("listeners", &self.listeners)
+            .field("most", &self.most)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Talks to a running server. The server runs until it is [shut down](ServerHandle::shutdown) or its runtime ends, whether
+/// there is a handle or not. After that the methods return at once.
+#[derive(Clone, Debug)]
+pub struct ServerHandle {
+    mailbox: UnboundedSender<Message>,
+    addrs: Arc<[SocketAddr]>,
+}
+
+/// How busy a server is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Stats {
+    /// Sockets that are open.
+    pub connections: usize,
+    /// Resources that are bound.
+    pub sessions: usize,
+    /// Accounts that have a resource bound.
+    pub accounts: usize,
+}
+
+impl ServerHandle {
+    /// Accepts no more connections, ends every stream with `system-shutdown`, and waits until the last bytes are written;
+    /// a few seconds at most for peers that do not read.
+    pub async fn shutdown(&self) {
+        let (done, wait) = oneshot::channel();
+        let _ = self.mailbox.send(Message::Shutdown(done));
+        let _ = wait.await;
+    }
+
+    /// Ends the streams of an account that is no more.
+    pub async fn remove_account(&self, account: BareJid) {
+        let _ = self
+            .with(move |shard, now| {
+                shard.with(|server, actions| server.remove_account(now, &account, actions));
+            })
+            .await;
+    }
+
+    /// Gives another configuration to connections that come from now on. Domains cannot change.
+    pub async fn reload(&self, config: Config) {
+        let _ = self.with(move |shard, _| shard.with(|server, _| server.configure(config))).await;
+    }
+
+    /// How busy the server is; all zero after its end.
+    pub async fn stats(&self) -> Stats {
+        let stats = self.with(|shard, _| {
+            let counts = shard.with(|server, _| server.router().counts());
+            Stats { connections: shard.connections(), sessions: counts.sessions, accounts: counts.accounts }
+        });
+        stats.await.unwrap_or_default()
+    }
+
+    /// Where the server listens, in the order of the listeners.
+    #[must_use]
+    pub fn local_addrs(&self) -> &[SocketAddr] {
+        &self.addrs
+    }
+
+    /// Runs something on the task that owns the server; `None` if that has ended.
+    async fn with<R: Send + 'static>(
+        &self,
+        f: impl FnOnce(&mut Shard<Socket>, Instant) -> R + Send + 'static,
+    ) -> Option<R> {
+        let (done, wait) = oneshot::channel();
+        let call = Box::new(move |shard: &mut Shard<Socket>, now: Instant| drop(done.send(f(shard, now))));
+        self.mailbox.send(Message::Call(call)).ok()?;
+        wait.await.ok()
+    }
+}
+
+/// What arrives at the task that owns the server. A socket has two messages under way at most, and an ask one, so the
+/// mailbox is bounded by them.
+pub(crate) enum Message {
+    Input(Input),
+    Accepted(TcpStream, SocketAddr, TlsPolicy),
+    Call(Call),
+    Shutdown(oneshot::Sender<()>),
+}
+
+type Call = Box<dyn FnOnce(&mut Shard<Socket>, Instant) + Send>;
+
+struct Main {
+    shard: Shard<Socket>,
+    clock: Clock,
+    ask: AskFn,
+    mailbox: UnboundedSender<Message>,
+    most: usize,
+    /// Who waits for the end.
+    closing: Option<Vec<oneshot::Sender<()>>>,
+}
+
+impl Main {
+    async fn run(
+        mut self,
+        mut messages: UnboundedReceiver<Message>,
+        stop: watch::Sender<()>,
+        alive: mpsc::Sender<()>,
+        mut gone: mpsc::Receiver<()>,
+    ) {
+        while self.closing.is_none() || self.shard.connections() > 0 {
+            let first = match self.shard.deadline() {
+                Some(at) => time::timeout_at(self.clock.at(at), messages.recv()).await.unwrap_or_default(),
+                None => messages.recv().await,
+            };
+            let more = core::iter::from_fn(|| messages.try_recv().ok());
+            for message in first.into_iter().chain(more).take(BATCH) {
+                self.handle(message, &alive);
+            }
+            self.shard.tick(self.clock.now());
+            self.carry_out();
+            if self.closing.is_some() {
+                stop.send_replace(());
+            }
+        }
+        drop(alive);
+        let _: Option<()> = gone.recv().await;
+        tracing::info!(target: "balcony", "the server has shut down");
+        // Whoever waits in `closing` learns of it by the drop.
+    }
+
+    fn handle(&mut self, message: Message, alive: &mpsc::Sender<()>) {
+        let now = self.clock.now();
+        match message {
+            Message::Input(input) => self.shard.handle(now, input),
+            Message::Accepted(stream, from, tls) => {
+                if self.closing.is_some() {
+                    return;
+                }
+                if self.shard.connections() >= self.most {
+                    tracing::warn!(target: "balcony", "{from} is turned away: there are {} connections", self.most);
+                    return;
+                }
+                let (mailbox, alive) = (self.mailbox.clone(), alive.clone());
+                self.shard.accept(now, tls, from.to_string(), |id| Socket::start(stream, id, mailbox, alive));
+            }
+            Message::Call(call) => call(&mut self.shard, now),
+            Message::Shutdown(done) => {
+                if self.closing.is_none() {
+                    self.shard.with(|server, actions| server.shutdown(now, actions));
+                }
+                self.closing.get_or_insert_default().push(done);
+            }
+        }
+    }
+
+    fn carry_out(&mut self) {
+        while let Some(todo) = self.shard.next() {
+            match todo {
+                Todo::Write(socket, bytes) => socket.write(bytes),
+                Todo::Read(socket) => socket.read(),
+                Todo::Close(socket) => drop(socket),
+                Todo::Ask(ticket, ask) => {
+                    let mailbox = self.mailbox.clone();
+                    let reply: Reply = Box::new(move |answer| {
+                        let _ = mailbox.send(Message::Input(Input::Answer(ticket, answer)));
+                    });
+                    (self.ask)(ask, reply);
+                }
+                Todo::Log(Level::Debug, line) => tracing::debug!(target: "balcony", "{line}"),
+                Todo::Log(Level::Info, line) => tracing::info!(target: "balcony", "{line}"),
+                Todo::Log(Level::Warn, line) => tracing::warn!(target: "balcony", "{line}"),
+            }
+        }
+    }
+}
+
+/// Accepts connections until `stopped` says so or everybody has gone.
+async fn accept(
+    listener: TcpListener,
+    tls: TlsPolicy,
+    mailbox: UnboundedSender<Message>,
+    mut stopped: watch::Receiver<()>,
+    _alive: mpsc::Sender<()>,
+) {
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            _ = stopped.changed() => return,
+        };
+        match accepted {
+            Ok((stream, from)) => {
+                if mailbox.send(Message::Accepted(stream, from, tls)).is_err() {
+                    return;
+                }
+            }
+            // The peer has gone before it was accepted.
+            Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
+            Err(error) => {
+                tracing::warn!(target: "balcony", "a connection could not be accepted: {error}");
+                time::sleep(PAUSE).await;
+            }
+        }
+    }
+}

@@ -1,0 +1,35 @@
+//! Accounts in memory, in the place of a store.
+
+use std::collections::BTreeMap;
+
+use balcony_jid::BareJid;
+use balcony_sasl::{Credentials, MIN_ITERATIONS};
+use balcony_server::{Answer, Ask, Reply};
+
+/// All accounts have their localpart, doubled, as password.
+pub(crate) fn ask() -> impl Fn(Ask, Reply) + Send + Sync + 'static {
+    let accounts: BTreeMap<BareJid, Credentials> = ["romeo", "juliet", "mercutio"]
+        .map(|name| {
+            let credentials = Credentials::derive(&password(name), b"salt of sixteen!", MIN_ITERATIONS);
+            (BareJid::from_parts(Some(name), "localhost").unwrap(), credentials.unwrap())
+        })
+        .into();
+    move |ask, reply| {
+        use balcony_stream::{Answer as Stream, Ask as Asked};
+        reply(match ask {
+            Ask::Stream(Asked::Credentials { account, hash }) => Answer::Stream(Stream::Credentials(
+                accounts.get(&account).and_then(|account| account.get(hash)).cloned(),
+            )),
+            Ask::Stream(Asked::Verify { account, password }) => Answer::Stream(Stream::Verified(
+                accounts.get(&account).is_some_and(|account| account.verify_password(password.expose())),
+            )),
+            Ask::Stream(_) => Answer::Stream(Stream::Unavailable),
+            Ask::Router(_) => Answer::Router(balcony_router::Answer::Refused),
+        });
+    }
+}
+
+/// The password of an account.
+pub(crate) fn password(localpart: &str) -> String {
+    format!("{localpart}-{localpart}")
+}

@@ -1,0 +1,131 @@
+//! One set of tests for the adapters of all runtimes. Whoever includes it has a module `runtime` with the adapter and
+//! what else depends on the runtime.
+
+mod accounts;
+mod rough;
+mod talk;
+
+use core::time::Duration;
+
+pub(crate) use rough::*;
+pub(crate) use talk::*;
+
+use balcony_client::{Config as ClientConfig, ConnectError, Endpoint, Event};
+use balcony_jid::Jid;
+use balcony_machine::Secret;
+use balcony_server::Config;
+use balcony_stanza::{MessageType, Payload, PresenceType, Stanza, ns};
+use balcony_tls::{ClientConfig as Trust, ServerConfig as Certificate};
+use balcony_xml::{Element, Name};
+
+use crate::runtime::{self, Client, ServerHandle};
+
+const BODY: Name = Name::from_static("body");
+const PRIORITY: Name = Name::from_static("priority");
+
+/// Longer than anything here takes on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A server on loopback and what its clients need to know.
+struct World {
+    server: ServerHandle,
+    trust: Trust,
+    /// Ports for STARTTLS and for direct TLS.
+    ports: [u16; 2],
+}
+
+/// A new certificate, and a configuration of clients that trusts it and nothing else.
+fn certificate() -> (Certificate, Trust) {
+    let (certificate, key) = balcony_tls::self_signed(&["localhost"]).unwrap();
+    let trust = Trust::builder().roots_pem(certificate.as_bytes()).unwrap().build().unwrap();
+    (Certificate::from_pem(certificate.as_bytes(), key.expose().as_bytes()).unwrap(), trust)
+}
+
+fn config(certificate: Certificate) -> Config {
+    let mut config = Config::new(vec!["localhost".parse().unwrap()], Secret::new([7; 32]));
+    config.certificate = Some(certificate);
+    config
+}
+
+impl World {
+    async fn new() -> World {
+        World::with(|_| {}, 100).await
+    }
+
+    async fn with(change: impl FnOnce(&mut Config), most: usize) -> World {
+        let (certificate, trust) = certificate();
+        let mut config = config(certificate);
+        change(&mut config);
+        let server = runtime::serve(config, accounts::ask(), most).await;
+        let ports = [server.local_addrs()[0].port(), server.local_addrs()[1].port()];
+        World { server, trust, ports }
+    }
+
+    fn account(&self, jid: &str) -> ClientConfig {
+        let jid: Jid = jid.parse().unwrap();
+        let password = accounts::password(jid.localpart().unwrap());
+        let mut config = ClientConfig::new(jid.to_bare(), Secret::new(password), self.trust.clone());
+        config.stream.resource = jid.resourcepart().map(String::from);
+        // Nothing but a -PLUS mechanism is good enough.
+        config.stream.require_channel_binding = true;
+        config
+    }
+
+    fn endpoint(&self, direct_tls: bool) -> Endpoint {
+        Endpoint::Address { host: "localhost".into(), port: self.ports[usize::from(direct_tls)], direct_tls }
+    }
+
+    async fn connect(&self, config: ClientConfig, direct_tls: bool) -> Result<Client, ConnectError> {
+        soon(Client::connect(config, self.endpoint(direct_tls))).await
+    }
+
+    /// A client that is online, and available with this priority if one is given.
+    async fn online(&self, jid: &str, priority: impl Into<Option<i8>>) -> Client {
+        let mut client = self.connect(self.account(jid), false).await.unwrap();
+        if let Some(priority) = priority.into() {
+            let priority = Element::new(PRIORITY, ns::CLIENT).text(&priority.to_string());
+            soon(client.send(&Stanza::presence(PresenceType::Available).child(priority))).await.unwrap();
+            // The server shows it to ourselves, too (RFC 6121 section 4.2.2): then it has been processed.
+            let echo = receive(&mut client).await;
+            assert_eq!(echo.head.from.as_ref().map(Jid::as_str), Some(client.jid().as_str()));
+        }
+        client
+    }
+}
+
+async fn soon<T>(future: impl Future<Output = T>) -> T {
+    runtime::timeout(PATIENCE, future).await.expect("too slow")
+}
+
+fn chat(to: &str, body: &str) -> Stanza {
+    let body = Element::new(BODY, ns::CLIENT).text(body);
+    Stanza::message(MessageType::Chat).to(to.parse().unwrap()).child(body)
+}
+
+fn body(stanza: &Stanza) -> String {
+    let payload = stanza.payload.parse().unwrap();
+    payload.root().child("body", ns::CLIENT).map(|body| body.text().to_string()).unwrap_or_default()
+}
+
+fn ping() -> Payload {
+    const PING: Name = Name::from_static("ping");
+    Payload::from(Element::new(PING, ns::PING))
+}
+
+/// The next stanza.
+async fn receive(client: &mut Client) -> Stanza {
+    match soon(client.next()).await.unwrap() {
+        Some(Event::Stanza(stanza)) => *stanza,
+        other => panic!("expected a stanza, got {other:?}"),
+    }
+}
+
+/// The next message; presence of others goes unnoticed.
+async fn message(client: &mut Client) -> Stanza {
+    loop {
+        let stanza = receive(client).await;
+        if stanza.head.kind.name() == "message" {
+            return stanza;
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! Clients that behave.
+
+use balcony_client::{RequestKind, RequestOutcome};
+use balcony_stanza::ErrorCondition;
+
+use super::*;
+
+// RFC 6121 §8.5.2.1.1 [D4b]: the greatest priority gets it, through sockets, STARTTLS and SCRAM-SHA-256-PLUS
+pub(crate) async fn messages_reach_the_greatest_priority() {
+    let world = World::new().await;
+    let mut phone = world.online("juliet@localhost/phone", 5).await;
+    let mut laptop = world.online("juliet@localhost/laptop", 10).await;
+    let mut romeo = world.online("romeo@localhost/orchard", 0).await;
+    assert_eq!(romeo.machine().tls().unwrap().protocol, "TLSv1.3");
+
+    soon(romeo.send(&chat("juliet@localhost", "by yonder blessed moon"))).await.unwrap();
+    let heard = message(&mut laptop).await;
+    assert_eq!(body(&heard), "by yonder blessed moon");
+    assert_eq!(heard.head.from, Some(romeo.jid().to_jid()));
+    assert_eq!(heard.head.to.as_ref().map(Jid::as_str), Some("juliet@localhost"));
+
+    // Had the phone got the first message, it would come before this one.
+    soon(romeo.send(&chat("juliet@localhost/phone", "I swear"))).await.unwrap();
+    assert_eq!(body(&message(&mut phone).await), "I swear");
+
+    soon(laptop.send(&chat(romeo.jid().as_str(), "swear not by the moon"))).await.unwrap();
+    assert_eq!(body(&message(&mut romeo).await), "swear not by the moon");
+
+    let stats = soon(world.server.stats()).await;
+    assert_eq!((stats.connections, stats.sessions, stats.accounts), (3, 3, 2));
+    for client in [phone, laptop, romeo] {
+        soon(client.close()).await.unwrap();
+    }
+    soon(world.server.shutdown()).await;
+}
+
+// XEP-0368 §3: TLS from the first byte
+pub(crate) async fn direct_tls() {
+    let world = World::new().await;
+    let mut romeo = world.connect(world.account("romeo@localhost"), true).await.unwrap();
+    assert_eq!(romeo.machine().tls().unwrap().alpn.as_deref(), Some(&b"xmpp-client"[..]));
+    let to_myself = chat(romeo.jid().as_str(), "alone");
+    soon(romeo.send(&to_myself)).await.unwrap();
+    assert_eq!(body(&message(&mut romeo).await), "alone");
+    soon(romeo.close()).await.unwrap();
+}
+
+// RFC 6120 §8.2.3: a request has one answer, and what comes before it is not lost
+pub(crate) async fn requests_wait_and_keep_the_rest() {
+    let world = World::new().await;
+    let mut romeo = world.online("romeo@localhost/orchard", 0).await;
+    for number in 0..20 {
+        let to_myself = chat(romeo.jid().as_str(), &number.to_string());
+        soon(romeo.send(&to_myself)).await.unwrap();
+    }
+    let server: Jid = "localhost".parse().unwrap();
+    let outcome = romeo.request(RequestKind::Get, Some(server.clone()), ping(), PATIENCE);
+    assert!(matches!(soon(outcome).await, Ok(RequestOutcome::Result(_))));
+    let nobody: Jid = "juliet@localhost/nowhere".parse().unwrap();
+    let outcome = romeo.request(RequestKind::Get, Some(nobody), ping(), PATIENCE);
+    match soon(outcome).await.unwrap() {
+        RequestOutcome::Error(error) => assert_eq!(error.condition, ErrorCondition::ServiceUnavailable),
+        other => panic!("{other:?}"),
+    }
+    for number in 0..20 {
+        assert_eq!(body(&message(&mut romeo).await), number.to_string());
+    }
+
+    let started = soon(romeo.start_request(RequestKind::Get, Some(server), ping(), PATIENCE)).await.unwrap();
+    match soon(romeo.next()).await.unwrap() {
+        Some(Event::Response(request, RequestOutcome::Result(_))) => assert_eq!(request, started),
+        other => panic!("{other:?}"),
+    }
+}
+
+// What `next` promises.
+pub(crate) async fn next_can_be_cancelled() {
+    let world = World::new().await;
+    let mut romeo = world.online("romeo@localhost/orchard", 0).await;
+    let mut juliet = world.online("juliet@localhost/balcony", 0).await;
+    let (romeo_jid, filling) = (romeo.jid().to_string(), "O, ".repeat(700));
+    let mut heard = 0;
+    for number in 0..200 {
+        soon(juliet.send(&chat(&romeo_jid, &format!("{number} {filling}")))).await.unwrap();
+        // Gives up at once, or in the middle of something.
+        for wait in [0, 50] {
+            if let Some(event) = runtime::timeout(Duration::from_micros(wait), romeo.next()).await {
+                let stanza = event.unwrap().unwrap().into_stanza().unwrap();
+                assert!(body(&stanza).starts_with(&format!("{heard} O, ")));
+                heard += 1;
+            }
+        }
+    }
+    while heard < 200 {
+        assert!(body(&message(&mut romeo).await).starts_with(&format!("{heard} O, ")));
+        heard += 1;
+    }
+}
+
+// The configuration of connections that come later.
+pub(crate) async fn reload_changes_the_certificate() {
+    let mut world = World::new().await;
+    let mut old = world.online("romeo@localhost/old", 0).await;
+    let (certificate, trust) = certificate();
+    soon(world.server.reload(config(certificate))).await;
+    assert!(world.connect(world.account("romeo@localhost/new"), false).await.is_err());
+    world.trust = trust;
+    let mut new = world.online("romeo@localhost/new", 1).await;
+    soon(new.send(&chat("romeo@localhost/old", "still there?"))).await.unwrap();
+    assert_eq!(body(&message(&mut old).await), "still there?");
+}
