@@ -89,7 +89,7 @@ impl Server {
         let entry = self.conns.vacant_entry();
         let id = ConnectionId(u64::from(self.generation) << 32 | (entry.key() as u64 & u64::from(u32::MAX)));
         entry.insert(Box::new(Conn::new(id, connection)));
-        self.settle(now, id, actions);
+        self.settle(id, actions);
         id
     }
 
@@ -283,7 +283,7 @@ impl Server {
                 }
             }
         }
-        self.settle(now, id, actions);
+        self.settle(id, actions);
     }
 
     fn event(&mut self, now: Instant, id: ConnectionId, event: Event, actions: &mut Vec<Action>) {
@@ -431,12 +431,11 @@ impl Server {
             self.router.unbind(now, SessionId(id.0), &mut effects);
             self.carry_out(now, effects, actions);
         }
-        self.settle(now, id, actions);
+        self.settle(id, actions);
     }
 
     /// Brings the owner and the heap of deadlines up to date about one connection.
-    fn settle(&mut self, now: Instant, id: ConnectionId, actions: &mut Vec<Action>) {
-        let _ = now;
+    fn settle(&mut self, id: ConnectionId, actions: &mut Vec<Action>) {
         let Some(conn) = self.conn(id) else { return };
         if !conn.writing && (!conn.out.is_empty() || conn.connection.pending() > 0) {
             conn.writing = true;

@@ -14,7 +14,8 @@ fn page() -> String {
          `End` leads from every phase to `Closed`, and `Close` from every phase with a stream to `Closing`; they are left out here.\n\n\
          ```mermaid\nstateDiagram-v2\n    [*] --> Header\n    [*] --> Tls: direct TLS\n",
     );
-    for (from, step, to) in TRANSITIONS.iter().filter(|(_, step, _)| !matches!(step, Step::End | Step::Close)) {
+    for (from, step, to) in TRANSITIONS.iter().filter(|(_, step, _)| !matches!(step, Step::End | Step::Close))
+    {
         writeln!(page, "    {from:?} --> {to:?}: {step:?}").expect("writing to a string");
     }
     page.push_str("    Closed --> [*]\n```\n");

@@ -1,0 +1,324 @@
+//! How a client proves who it is: STARTTLS, SASL, and registration for those who have no account yet.
+
+use alloc::vec::Vec;
+
+use balcony_jid::BareJid;
+use balcony_machine::Instant;
+use balcony_sasl::{Binding, Failure, Mechanism, SaslCondition, ServerExchange, ServerStep, fake_keys};
+use balcony_stanza::{Stanza, StreamCondition, StreamError, ns};
+
+use super::Receiver;
+use crate::common::Common;
+use crate::config::TlsPolicy;
+use crate::error::Error;
+use crate::event::{Answer, Ask, Event};
+use crate::register;
+use crate::sasl;
+use crate::state::{Phase, Step};
+
+impl Receiver {
+    pub(super) fn write_mechanisms(&self, common: &Common, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"<mechanisms xmlns='urn:ietf:params:xml:ns:xmpp-sasl'>");
+        for mechanism in self.config.mechanisms.iter().filter(|mechanism| offers(common, **mechanism)) {
+            for part in ["<mechanism>", mechanism.name(), "</mechanism>"] {
+                out.extend_from_slice(part.as_bytes());
+            }
+        }
+        out.extend_from_slice(b"</mechanisms>");
+        if exporter(common).is_some() {
+            // XEP-0440: which channel bindings the -PLUS mechanisms can use here.
+            out.extend_from_slice(
+                b"<sasl-channel-binding xmlns='urn:xmpp:sasl-cb:0'><channel-binding type='tls-exporter'/></sasl-channel-binding>",
+            );
+        }
+    }
+
+    /// STARTTLS, SASL and registration: everything before the client is known.
+    pub(super) fn negotiate(
+        &mut self,
+        common: &mut Common,
+        now: Instant,
+        out: &mut Vec<u8>,
+    ) -> Result<Option<Event>, Error> {
+        let element = common.reader.element();
+        match (element.namespace(), element.name()) {
+            (ns::TLS, "starttls") => self.start_tls(common, out).map(Some),
+            (ns::SASL, "auth") => {
+                if !self.may_authenticate(common) {
+                    return self.sasl_failure(
+                        common,
+                        Failure::new(
+                            SaslCondition::EncryptionRequired,
+                            "authentication was tried before TLS",
+                        ),
+                        out,
+                    );
+                }
+                let mechanism = element.attr("mechanism").and_then(Mechanism::from_name);
+                let data = sasl::decode(element);
+                // A new attempt discards the one before (section 6.4.2).
+                common.step(Step::Auth)?;
+                self.exchange = None;
+                let offered = mechanism.filter(|m| self.config.mechanisms.contains(m) && offers(common, *m));
+                let Some(mechanism) = offered else {
+                    let failure =
+                        Failure::new(SaslCondition::InvalidMechanism, "a mechanism that was not offered");
+                    return self.sasl_failure(common, failure, out);
+                };
+                let plus = exporter(common).is_some() && self.config.mechanisms.iter().any(|m| m.is_plus());
+                let mut exchange =
+                    ServerExchange::new(mechanism, exporter(common), plus, common.random.token(24));
+                let step = match data {
+                    Ok(data) => exchange.initial(data.as_deref()),
+                    Err(condition) => Err(Failure::new(condition, "bad base64")),
+                };
+                self.exchange = Some(exchange);
+                self.sasl_step(common, now, step, out)
+            }
+            (ns::SASL, "response") if common.phase() == Phase::Sasl => {
+                let data = sasl::decode(element);
+                let step = match (&mut self.exchange, data) {
+                    (Some(exchange), Ok(data)) => exchange.response(&data.unwrap_or_default()),
+                    (_, Err(condition)) => Err(Failure::new(condition, "bad base64")),
+                    (None, _) => {
+                        Err(Failure::new(SaslCondition::MalformedRequest, "a response to no challenge"))
+                    }
+                };
+                self.sasl_step(common, now, step, out)
+            }
+            (ns::SASL, "abort") if common.phase() == Phase::Sasl => {
+                let failure = Failure::new(SaslCondition::Aborted, "aborted by the client");
+                self.sasl_failure(common, failure, out)
+            }
+            (ns::CLIENT, "iq") if self.config.registration && self.may_authenticate(common) => {
+                self.register(common, now, out)
+            }
+            // RFC 6120 section 4.9.3.12.
+            _ => Err(StreamError::new(StreamCondition::NotAuthorized, "authenticate first").into()),
+        }
+    }
+
+    fn start_tls(&mut self, common: &mut Common, out: &mut Vec<u8>) -> Result<Event, Error> {
+        let offered =
+            common.security.is_none() && matches!(self.config.tls, TlsPolicy::Required | TlsPolicy::Optional);
+        if !offered || common.phase() != Phase::Negotiate {
+            // Section 5.4.2.2: a failure, then the end of the stream. It is not a stream error.
+            out.extend_from_slice(b"<failure xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>");
+            return Err(Error::NoTls);
+        }
+        common.step(Step::StartTls)?;
+        common.step(Step::Proceed)?;
+        out.extend_from_slice(b"<proceed xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>");
+        // Whatever follows the `>` in the input is TLS's, never ours: text slipped in behind it dies in the handshake.
+        self.domain = None;
+        self.claimed = None;
+        Ok(Event::StartTls)
+    }
+
+    pub(super) fn sasl_step(
+        &mut self,
+        common: &mut Common,
+        now: Instant,
+        step: Result<ServerStep, Failure>,
+        out: &mut Vec<u8>,
+    ) -> Result<Option<Event>, Error> {
+        match step {
+            Ok(ServerStep::Challenge(data)) => {
+                sasl::write("challenge", Some(&data), out);
+                Ok(None)
+            }
+            Ok(ServerStep::AskCredentials { username, authzid }) => {
+                let Some(hash) = self.exchange.as_ref().and_then(|exchange| exchange.mechanism().hash())
+                else {
+                    return Err(StreamError::from(StreamCondition::InternalServerError).into());
+                };
+                match self.account_of(&username, authzid.as_deref()) {
+                    Err(failure) => self.sasl_failure(common, failure, out),
+                    Ok(Some(account)) => {
+                        self.candidate = Some(account.clone());
+                        Ok(Some(common.ask(now, Ask::Credentials { account, hash })))
+                    }
+                    // No account can have this name; it is treated like one that doesn't exist.
+                    Ok(None) => {
+                        let keys =
+                            fake_keys(self.config.decoy.expose(), &username, hash, self.config.iterations);
+                        let step = self.with_exchange(|exchange| exchange.credentials(keys));
+                        self.sasl_step(common, now, step, out)
+                    }
+                }
+            }
+            Ok(ServerStep::AskVerify { username, authzid, password }) => {
+                match self.account_of(&username, authzid.as_deref()) {
+                    Err(failure) => self.sasl_failure(common, failure, out),
+                    Ok(Some(account)) => {
+                        self.candidate = Some(account.clone());
+                        Ok(Some(common.ask(now, Ask::Verify { account, password })))
+                    }
+                    Ok(None) => {
+                        let step = self.with_exchange(|exchange| exchange.verified(false));
+                        self.sasl_step(common, now, step, out)
+                    }
+                }
+            }
+            Ok(ServerStep::Success { data, .. }) => self.authenticated(common, data, out).map(Some),
+            Err(failure) => self.sasl_failure(common, failure, out),
+        }
+    }
+
+    /// The answer to a question about the candidate.
+    pub(super) fn login_answered(
+        &mut self,
+        common: &mut Common,
+        now: Instant,
+        answer: Answer,
+        out: &mut Vec<u8>,
+    ) -> Result<Option<Event>, Error> {
+        let step = match answer {
+            Answer::Credentials(keys) => {
+                let hash = self.exchange.as_ref().and_then(|exchange| exchange.mechanism().hash());
+                let (Some(hash), Some(account)) = (hash, &self.candidate) else {
+                    return Err(StreamError::from(StreamCondition::InternalServerError).into());
+                };
+                let keys = keys.unwrap_or_else(|| {
+                    fake_keys(self.config.decoy.expose(), account.as_str(), hash, self.config.iterations)
+                });
+                self.with_exchange(|exchange| exchange.credentials(keys))
+            }
+            Answer::Verified(right) => self.with_exchange(|exchange| exchange.verified(right)),
+            _ => Err(Failure::new(SaslCondition::TemporaryAuthFailure, "the account store did not answer")),
+        };
+        self.sasl_step(common, now, step, out)
+    }
+
+    fn with_exchange(
+        &mut self,
+        act: impl FnOnce(&mut ServerExchange) -> Result<ServerStep, Failure>,
+    ) -> Result<ServerStep, Failure> {
+        match &mut self.exchange {
+            Some(exchange) => act(exchange),
+            None => Err(Failure::new(SaslCondition::MalformedRequest, "no exchange is going on")),
+        }
+    }
+
+    /// The account that a user name stands for; `None` if it can be nobody's.
+    ///
+    /// Acting for somebody else is not supported: an authzid is the account's own bare JID (section 6.3.8).
+    fn account_of(&self, username: &str, authzid: Option<&str>) -> Result<Option<BareJid>, Failure> {
+        let Some(domain) = &self.domain else { return Ok(None) };
+        let account = BareJid::from_parts(Some(username), domain.domainpart()).ok();
+        if let Some(authzid) = authzid {
+            let wanted = BareJid::parse(authzid).ok();
+            if wanted.is_none() || wanted != account {
+                return Err(Failure::new(
+                    SaslCondition::InvalidAuthzid,
+                    "an authzid other than the account itself",
+                ));
+            }
+        }
+        Ok(account)
+    }
+
+    pub(super) fn sasl_failure(
+        &mut self,
+        common: &mut Common,
+        failure: Failure,
+        out: &mut Vec<u8>,
+    ) -> Result<Option<Event>, Error> {
+        self.exchange = None;
+        self.candidate = None;
+        if common.phase() == Phase::Sasl {
+            common.step(Step::AuthFailed)?;
+        }
+        // The reason stays here: the same words for a wrong password and an unknown user (section 6.5.10).
+        sasl::write_failure(failure.condition, failure_text(failure.condition), out);
+        self.failures = self.failures.saturating_add(1);
+        if self.failures >= common.limits.sasl_attempts {
+            return Err(StreamError::new(
+                StreamCondition::PolicyViolation,
+                "too many failed authentications",
+            )
+            .into());
+        }
+        Ok(Some(Event::AuthenticationFailed { reason: failure.reason }))
+    }
+
+    fn authenticated(
+        &mut self,
+        common: &mut Common,
+        data: Option<Vec<u8>>,
+        out: &mut Vec<u8>,
+    ) -> Result<Event, Error> {
+        let (Some(account), Some(exchange)) = (self.candidate.take(), self.exchange.take()) else {
+            return Err(StreamError::from(StreamCondition::InternalServerError).into());
+        };
+        sasl::write("success", data.as_deref(), out);
+        common.step(Step::Authenticated)?;
+        // RFC 6120 section 6.4.6: the identity must be the one that the (protected) header claimed.
+        if common.security.is_some() && self.claimed.as_ref().is_some_and(|claimed| *claimed != account) {
+            return Err(StreamError::new(
+                StreamCondition::InvalidFrom,
+                "the `from` of the stream is not who logged in",
+            )
+            .into());
+        }
+        common.restart(true);
+        self.claimed = None;
+        self.bare = Some(account.to_jid());
+        self.account = Some(account.clone());
+        Ok(Event::Authenticated { account, mechanism: exchange.mechanism() })
+    }
+
+    fn register(
+        &mut self,
+        common: &mut Common,
+        now: Instant,
+        out: &mut Vec<u8>,
+    ) -> Result<Option<Event>, Error> {
+        let not_authorized =
+            || Error::from(StreamError::new(StreamCondition::NotAuthorized, "authenticate first"));
+        if common.phase() != Phase::Negotiate {
+            return Err(not_authorized());
+        }
+        let stanza = match Stanza::from_reader(&common.reader) {
+            Some(Ok(stanza)) => stanza,
+            Some(Err(invalid)) => {
+                if let Some(reply) = invalid.reply {
+                    reply.write(out);
+                }
+                return Ok(None);
+            }
+            None => return Err(not_authorized()),
+        };
+        let query = common.reader.element().child("query", ns::REGISTER).ok_or_else(not_authorized)?;
+        let domain = self.domain.as_ref().ok_or_else(not_authorized)?;
+        match self.registration.request(&stanza, query, domain, out) {
+            register::Outcome::Answered => Ok(None),
+            register::Outcome::Ask(ask) => Ok(Some(common.ask(now, ask))),
+        }
+    }
+}
+
+/// Whether a mechanism fits this stream: -PLUS needs a channel to bind to, PLAIN needs TLS.
+fn offers(common: &Common, mechanism: Mechanism) -> bool {
+    match mechanism {
+        Mechanism::Plain => common.security.is_some(),
+        mechanism if mechanism.is_plus() => exporter(common).is_some(),
+        _ => true,
+    }
+}
+
+fn exporter(common: &Common) -> Option<Binding> {
+    common.security.as_ref().and_then(|security| security.exporter).map(Binding::TlsExporter)
+}
+
+fn failure_text(condition: SaslCondition) -> Option<&'static str> {
+    match condition {
+        SaslCondition::NotAuthorized => Some("The user name or the password is wrong."),
+        SaslCondition::EncryptionRequired => Some("Start TLS first."),
+        SaslCondition::InvalidMechanism => Some("Use one of the mechanisms that were offered."),
+        SaslCondition::TemporaryAuthFailure => {
+            Some("Authentication is not possible right now. Try again later.")
+        }
+        _ => None,
+    }
+}

@@ -1,0 +1,211 @@
+//! The receiving entity: a server on a client's stream.
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use balcony_jid::{BareJid, FullJid, Jid};
+use balcony_machine::Instant;
+use balcony_sasl::ServerExchange;
+use balcony_stanza::{ErrorCondition, Stanza, StanzaError, StreamCondition, StreamError};
+
+use crate::common::Common;
+use crate::config::{Receiving, TlsPolicy};
+use crate::error::Error;
+use crate::event::{Answer, Event};
+use crate::header::{Header, PeerHeader, Version, check_namespaces};
+use crate::register::Registration;
+use crate::state::{Phase, Step};
+
+mod login;
+mod session;
+
+pub(crate) struct Receiver {
+    config: Arc<Receiving>,
+    /// The domain that the client asked for.
+    domain: Option<BareJid>,
+    /// Who the client says it is, in its header.
+    claimed: Option<BareJid>,
+    exchange: Option<ServerExchange>,
+    /// Who is logging in, while an ask about them is open.
+    candidate: Option<BareJid>,
+    failures: u8,
+    account: Option<BareJid>,
+    bare: Option<Jid>,
+    full: Option<Jid>,
+    jid: Option<FullJid>,
+    /// The id of the bind request that waits for its answer.
+    bind_id: Option<Arc<str>>,
+    bind_refusals: u8,
+    registration: Registration,
+}
+
+impl Receiver {
+    pub(crate) fn new(config: Arc<Receiving>) -> Self {
+        Receiver {
+            config,
+            domain: None,
+            claimed: None,
+            exchange: None,
+            candidate: None,
+            failures: 0,
+            account: None,
+            bare: None,
+            full: None,
+            jid: None,
+            bind_id: None,
+            bind_refusals: 0,
+            registration: Registration::default(),
+        }
+    }
+
+    pub(crate) fn jid(&self) -> Option<&FullJid> {
+        self.jid.as_ref()
+    }
+
+    /// Answers the client's header, and offers features (RFC 6120 sections 4.3.2 and 4.7).
+    pub(crate) fn header(&mut self, common: &mut Common, out: &mut Vec<u8>) -> Result<(), Error> {
+        common.header_read = true;
+        let header = PeerHeader::read(&common.reader);
+        self.claimed = header.claimed();
+        let served = match &header.to {
+            // Headers without `to` come from clients older than RFC 6120 (section 4.7.2).
+            None => self.config.domains.first(),
+            Some(Ok(to)) => self.config.domains.iter().find(|domain| domain.as_str() == to.as_str()),
+            Some(Err(())) => None,
+        };
+        // After authentication the account decides which domain this is.
+        let served = match &self.account {
+            Some(account) => served.filter(|domain| domain.domainpart() == account.domainpart()),
+            None => served,
+        }
+        .cloned();
+        let version_known = header.version >= Version { major: 1, minor: 0 };
+        self.domain = served.clone().or_else(|| self.domain.take());
+        self.write_header(common, Some(&header), out);
+        check_namespaces(&common.reader)?;
+        if served.is_none() {
+            return Err(StreamError::new(
+                StreamCondition::HostUnknown,
+                "this server does not serve that domain",
+            )
+            .into());
+        }
+        if matches!(header.from, Some(Err(()))) {
+            return Err(StreamError::new(
+                StreamCondition::InvalidFrom,
+                "the `from` of the stream is not a valid JID",
+            )
+            .into());
+        }
+        if !version_known {
+            return Err(StreamError::new(
+                StreamCondition::UnsupportedVersion,
+                "only version 1.0 is spoken here",
+            )
+            .into());
+        }
+        common.peer_lang = header.lang;
+        self.write_features(common, out);
+        common.step(Step::Headers)
+    }
+
+    /// Our header; in answer to `peer`'s, if one has been read.
+    pub(crate) fn write_header(&mut self, common: &mut Common, peer: Option<&PeerHeader>, out: &mut Vec<u8>) {
+        let domain = self.domain.as_ref().or(self.config.domains.first());
+        let id = common.random.token(26);
+        Header {
+            from: domain.map(BareJid::as_str),
+            // Only what the client itself said (section 4.7.2).
+            to: self.claimed.as_ref().map(BareJid::as_str),
+            id: Some(&id),
+            version: peer.is_none_or(|peer| peer.version >= Version { major: 1, minor: 0 }),
+            lang: "en",
+        }
+        .write(out);
+        common.header_sent = true;
+    }
+
+    /// What may follow now. Before authentication: TLS if it is needed, then SASL; after it: binding.
+    fn write_features(&self, common: &Common, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"<stream:features>");
+        if self.account.is_some() {
+            out.extend_from_slice(b"<bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/>");
+            // Session establishment is a no-op since RFC 6121, but old clients insist on seeing it.
+            out.extend_from_slice(
+                b"<session xmlns='urn:ietf:params:xml:ns:xmpp-session'><optional/></session>",
+            );
+        } else {
+            if common.security.is_none() {
+                match self.config.tls {
+                    TlsPolicy::Required => out.extend_from_slice(
+                        b"<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'><required/></starttls>",
+                    ),
+                    TlsPolicy::Optional => {
+                        out.extend_from_slice(b"<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>");
+                    }
+                    TlsPolicy::Direct | TlsPolicy::None => {}
+                }
+            }
+            if self.may_authenticate(common) {
+                self.write_mechanisms(common, out);
+                if self.config.registration {
+                    out.extend_from_slice(b"<register xmlns='http://jabber.org/features/iq-register'/>");
+                }
+            }
+        }
+        out.extend_from_slice(b"</stream:features>");
+    }
+
+    fn may_authenticate(&self, common: &Common) -> bool {
+        common.security.is_some() || matches!(self.config.tls, TlsPolicy::Optional | TlsPolicy::None)
+    }
+
+    pub(crate) fn element(
+        &mut self,
+        common: &mut Common,
+        now: Instant,
+        out: &mut Vec<u8>,
+    ) -> Result<Option<Event>, Error> {
+        match common.phase() {
+            Phase::Open => self.stanza(common, out),
+            // After our closing tag nothing is answered, but what was sent before it was read still counts.
+            Phase::Closing => Ok(self.jid.is_some().then(|| self.incoming(common)).transpose()?.flatten()),
+            _ if self.account.is_some() => self.bind(common, now, out),
+            _ => self.negotiate(common, now, out),
+        }
+    }
+
+    /// The answer to the ask that this stream waited for.
+    pub(crate) fn answered(
+        &mut self,
+        common: &mut Common,
+        now: Instant,
+        answer: Answer,
+        out: &mut Vec<u8>,
+    ) -> Result<Option<Event>, Error> {
+        if self.bind_id.is_some() {
+            return match answer {
+                Answer::Bound(result) => self.bound(common, now, result, out),
+                _ => self.bound(common, now, Err(ErrorCondition::InternalServerError.into()), out),
+            };
+        }
+        if self.registration.is_pending() {
+            let result = match answer {
+                Answer::Registered(result) => result,
+                _ => Err(StanzaError::new(
+                    ErrorCondition::ResourceConstraint,
+                    "registration is not possible right now",
+                )),
+            };
+            self.registration.finish(result, out);
+            return Ok(None);
+        }
+        self.login_answered(common, now, answer, out)
+    }
+}
+
+fn reply_error(request: &Stanza, error: &StanzaError, out: &mut Vec<u8>) {
+    if let Some(reply) = request.error(error) {
+        reply.write(out);
+    }
+}

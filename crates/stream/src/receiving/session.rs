@@ -1,0 +1,151 @@
+//! The authenticated client: it binds a resource (RFC 6120 section 7), and then its stanzas come.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use balcony_jid::FullJid;
+use balcony_machine::Instant;
+use balcony_stanza::{
+    ErrorCondition, IqType, Kind, Payload, Stanza, StanzaError, StreamCondition, StreamError, ns,
+};
+use balcony_xml::{Element, Name};
+
+use super::{Receiver, reply_error};
+use crate::common::Common;
+use crate::error::Error;
+use crate::event::{Ask, Event};
+use crate::state::Step;
+
+impl Receiver {
+    /// Before a resource is bound the only thing to do is to bind one (section 7.1).
+    pub(super) fn bind(
+        &mut self,
+        common: &mut Common,
+        now: Instant,
+        out: &mut Vec<u8>,
+    ) -> Result<Option<Event>, Error> {
+        let stanza = match Stanza::from_reader(&common.reader) {
+            Some(Ok(stanza)) if matches!(stanza.head.kind, Kind::Iq(IqType::Set | IqType::Get)) => stanza,
+            Some(Err(invalid)) => {
+                if let Some(reply) = invalid.reply {
+                    reply.write(out);
+                }
+                return Ok(None);
+            }
+            _ => return Err(StreamError::new(StreamCondition::NotAuthorized, "bind a resource first").into()),
+        };
+        let request = common.reader.element().child("bind", ns::BIND);
+        let (Some(request), Kind::Iq(IqType::Set), Some(account)) =
+            (request, stanza.head.kind, &self.account)
+        else {
+            reply_error(&stanza, &StanzaError::new(ErrorCondition::NotAllowed, "bind a resource first"), out);
+            return Ok(None);
+        };
+        let resource = request
+            .child("resource", ns::BIND)
+            .map(|resource| String::from(&*resource.text()))
+            .filter(|resource| !resource.is_empty());
+        self.bind_id = stanza.head.id.clone();
+        common.step(Step::Bind)?;
+        Ok(Some(common.ask(now, Ask::Bind { account: account.clone(), resource })))
+    }
+
+    pub(super) fn bound(
+        &mut self,
+        common: &mut Common,
+        now: Instant,
+        result: Result<FullJid, StanzaError>,
+        out: &mut Vec<u8>,
+    ) -> Result<Option<Event>, Error> {
+        const BIND: Name = Name::from_static("bind");
+        const JID: Name = Name::from_static("jid");
+        let mut request = Stanza::iq(IqType::Set);
+        request.head.id = self.bind_id.take();
+        match result {
+            Ok(jid) => {
+                let bind = Element::new(BIND, ns::BIND).child(Element::new(JID, ns::BIND).text(jid.as_str()));
+                if let Some(reply) = request.result() {
+                    reply.payload(Payload::from(bind)).write(out);
+                }
+                common.step(Step::Bound)?;
+                common.heard(now);
+                self.full = Some(jid.to_jid());
+                self.jid = Some(jid.clone());
+                Ok(Some(Event::Bound(jid)))
+            }
+            Err(error) => {
+                reply_error(&request, &error, out);
+                common.step(Step::BindRefused)?;
+                self.refused_bind(common)?;
+                Ok(None)
+            }
+        }
+    }
+
+    fn refused_bind(&mut self, common: &Common) -> Result<(), Error> {
+        self.bind_refusals = self.bind_refusals.saturating_add(1);
+        if self.bind_refusals >= common.limits.bind_attempts {
+            return Err(StreamError::new(
+                StreamCondition::PolicyViolation,
+                "too many refused attempts to bind",
+            )
+            .into());
+        }
+        Ok(())
+    }
+
+    /// A first-level element of the open stream.
+    pub(super) fn stanza(&mut self, common: &mut Common, out: &mut Vec<u8>) -> Result<Option<Event>, Error> {
+        match Stanza::from_reader(&common.reader) {
+            Some(Err(invalid)) => {
+                if let Some(reply) = invalid.reply {
+                    reply.write(out);
+                }
+                Ok(None)
+            }
+            // One stream, one resource.
+            Some(Ok(stanza)) if common.reader.element().child("bind", ns::BIND).is_some() => {
+                reply_error(
+                    &stanza,
+                    &StanzaError::new(
+                        ErrorCondition::NotAllowed,
+                        "a resource is already bound to this stream",
+                    ),
+                    out,
+                );
+                self.refused_bind(common).map(|()| None)
+            }
+            _ => self.incoming(common),
+        }
+    }
+
+    /// Makes an event of a stanza, its `from` stamped with what was authenticated (section 8.1.2.1).
+    pub(super) fn incoming(&mut self, common: &Common) -> Result<Option<Event>, Error> {
+        let mut stanza = match Stanza::from_reader(&common.reader) {
+            Some(Ok(stanza)) => stanza,
+            Some(Err(_)) => return Ok(None),
+            None => {
+                return Err(StreamError::new(
+                    StreamCondition::UnsupportedStanzaType,
+                    "only message, presence and iq are understood here",
+                )
+                .into());
+            }
+        };
+        let (Some(bare), Some(full)) = (&self.bare, &self.full) else { return Ok(None) };
+        if stanza.head.from.as_ref().is_some_and(|from| from != full && from != bare) {
+            return Err(StreamError::new(
+                StreamCondition::InvalidFrom,
+                "`from` is not the JID of this stream",
+            )
+            .into());
+        }
+        // Subscriptions belong to the account, all else to the resource.
+        let subscription = matches!(stanza.head.kind, Kind::Presence(presence) if presence.is_subscription());
+        stanza.head.from = Some(if subscription { bare.clone() } else { full.clone() });
+        if stanza.head.lang.is_none() {
+            stanza.head.lang = common.peer_lang.clone();
+        }
+        Ok(Some(Event::Stanza(stanza.into())))
+    }
+}
