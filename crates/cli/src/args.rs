@@ -1,0 +1,342 @@
+//! What can be typed. The texts here are the help.
+
+use core::net::SocketAddr;
+use core::str::FromStr;
+use std::path::PathBuf;
+
+use balcony_client::Endpoint;
+use balcony_jid::{BareJid, Jid};
+use clap::{Parser, Subcommand, ValueEnum};
+use serde::Deserialize;
+use tracing_subscriber::filter::LevelFilter;
+
+use crate::config::Settings;
+
+/// An XMPP server and two small clients.
+#[derive(Debug, Parser)]
+#[command(
+    name = "balcony",
+    version,
+    after_help = "\
+Begin like this:
+  balcony serve --demo
+and type what it says into two other terminals.
+
+Exit status: 0 done, 1 failed, 2 not understood."
+)]
+pub(crate) struct Args {
+    /// How much to log to stderr [default: info]
+    #[arg(long, global = true, value_name = "LEVEL", value_enum)]
+    pub(crate) log: Option<LogLevel>,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run a server
+    Serve(ServeArgs),
+    /// Manage the accounts of a server, running or stopped
+    User(UserArgs),
+    /// Send one message
+    Send(SendArgs),
+    /// Print messages as they come
+    Listen(ListenArgs),
+    /// Show a login as it goes over the wire, line by line
+    Trace,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  balcony serve --demo
+      a server for localhost with two accounts to try
+  balcony serve --domain example.org --listen 0.0.0.0:5222 --listen-tls 0.0.0.0:5223 \\
+      --cert /etc/balcony/cert.pem --key /etc/balcony/key.pem --data /var/lib/balcony
+      a server for a domain
+  balcony serve --config /etc/balcony.toml
+      the same from a file; docs/balcony.toml shows one
+
+Ctrl-C or SIGTERM ends every stream in good order; a second Ctrl-C exits at once. SIGHUP reads the certificate again.")]
+pub(crate) struct ServeArgs {
+    /// Read options from a TOML file; what is typed wins over it
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) settings: Settings,
+    /// Create the accounts romeo and juliet, with new passwords that are printed
+    #[arg(long)]
+    pub(crate) demo: bool,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  balcony user add romeo
+  balcony user add juliet@example.org --data /var/lib/balcony --password-file juliet.txt
+  balcony user list
+  balcony user import accounts.csv
+
+A localpart alone means an account of --domain. While a server runs on the data folder, it makes the changes; otherwise \
+this command does. A new password is asked for twice, or taken from --password-file or BALCONY_PASSWORD.")]
+pub(crate) struct UserArgs {
+    /// The domain of accounts that name none [default: the first that the server serves, or localhost]
+    #[arg(long, global = true, value_name = "DOMAIN")]
+    pub(crate) domain: Option<Domain>,
+    /// The data folder of the server [default: ./balcony-data]
+    #[arg(long, global = true, value_name = "DIR")]
+    pub(crate) data: Option<PathBuf>,
+    /// Read the domain and the data folder from the server's configuration
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    #[command(subcommand)]
+    pub(crate) command: UserCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum UserCommand {
+    /// Create an account
+    Add {
+        /// The account: romeo, or romeo@example.org
+        account: Account,
+        /// Take the password from the first line of this file; `-` is the standard input
+        #[arg(long, value_name = "FILE")]
+        password_file: Option<PathBuf>,
+    },
+    /// Give an account another password; it stays logged in where it is
+    Passwd {
+        /// The account
+        account: Account,
+        /// Take the password from the first line of this file; `-` is the standard input
+        #[arg(long, value_name = "FILE")]
+        password_file: Option<PathBuf>,
+    },
+    /// Remove an account for good, and close its streams
+    Remove {
+        /// The account
+        account: Account,
+    },
+    /// Print all accounts, one a line
+    List,
+    /// Create many accounts from lines of `localpart,password`
+    ///
+    /// The password is everything after the first comma. Empty lines are skipped. A line that cannot be used is reported
+    /// with its number, the others are done, and the exit status is 1.
+    Import {
+        /// The file; `-` is the standard input
+        file: PathBuf,
+        /// Give accounts that exist the password in the file, instead of reporting them
+        #[arg(long)]
+        replace: bool,
+    },
+}
+
+/// How a client gets to its server.
+#[derive(Debug, clap::Args)]
+pub(crate) struct ConnectArgs {
+    /// Take the password from the first line of this file; `-` is the standard input [default: BALCONY_PASSWORD, or a prompt]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) password_file: Option<PathBuf>,
+    /// Connect to this place instead of the one that DNS names
+    #[arg(long, value_name = "HOST:PORT")]
+    pub(crate) connect: Option<Place>,
+    /// Begin with TLS instead of negotiating it
+    #[arg(long)]
+    pub(crate) direct_tls: bool,
+    /// Trust the certificates in this PEM file and no others [default: those of the operating system; for localhost
+    /// also ./balcony-data/cert.pem]
+    #[arg(long, value_name = "FILE", conflicts_with = "insecure")]
+    pub(crate) ca: Option<PathBuf>,
+    /// Accept any certificate. Whoever sits between can then read and change everything
+    #[arg(long)]
+    pub(crate) insecure: bool,
+    /// Go on without TLS where the server has none
+    #[arg(long, conflicts_with = "direct_tls")]
+    pub(crate) allow_plaintext: bool,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  balcony send --as romeo@localhost juliet@localhost 'Art thou not Romeo?'
+  date | balcony send --as romeo@localhost --type headline juliet@localhost -
+
+It exits when the server has processed the message: with 0, or with 1 and the reason if it came back.")]
+pub(crate) struct SendArgs {
+    /// The account to send from, with or without resource
+    #[arg(long = "as", value_name = "JID")]
+    pub(crate) account: Jid,
+    /// The type of the message
+    #[arg(long = "type", value_name = "TYPE", value_enum, default_value_t)]
+    pub(crate) kind: MessageKind,
+    #[command(flatten)]
+    pub(crate) connect: ConnectArgs,
+    /// Who gets it
+    pub(crate) to: Jid,
+    /// What to say; `-` reads it from the standard input
+    pub(crate) text: String,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  balcony listen --as juliet@localhost/balcony
+  balcony listen --as juliet@localhost/bot --priority 10 --json --count 1
+
+Messages to a bare JID go to the resources with the highest priority; those with a negative one get none of them. \
+Times are UTC.")]
+pub(crate) struct ListenArgs {
+    /// The account, with the resource to bind if it is to be a certain one
+    #[arg(long = "as", value_name = "JID")]
+    pub(crate) account: Jid,
+    /// The priority, from -128 to 127
+    #[arg(long, value_name = "N", default_value_t = 0, allow_negative_numbers = true)]
+    pub(crate) priority: i8,
+    /// Exit after so many messages
+    #[arg(long, value_name = "N")]
+    pub(crate) count: Option<u64>,
+    /// Print a line of JSON for each message
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Make a lost connection again within so many seconds, at a random moment; within ever more while that fails
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    pub(crate) retry: u64,
+    #[command(flatten)]
+    pub(crate) connect: ConnectArgs,
+}
+
+/// How much to log.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum LogLevel {
+    Error,
+    Warn,
+    #[default]
+    Info,
+    Debug,
+}
+
+impl From<LogLevel> for LevelFilter {
+    fn from(level: LogLevel) -> Self {
+        match level {
+            LogLevel::Error => LevelFilter::ERROR,
+            LogLevel::Warn => LevelFilter::WARN,
+            LogLevel::Info => LevelFilter::INFO,
+            LogLevel::Debug => LevelFilter::DEBUG,
+        }
+    }
+}
+
+/// The types of message that a person sends (RFC 6121 section 5.2.2).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum MessageKind {
+    #[default]
+    Chat,
+    Normal,
+    Headline,
+    Groupchat,
+}
+
+/// A domain to serve.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Domain(pub(crate) BareJid);
+
+impl FromStr for Domain {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match BareJid::parse(text) {
+            Ok(jid) if jid.localpart().is_none() => Ok(Domain(jid)),
+            Ok(_) => Err("a domain such as example.org is wanted, without an account".into()),
+            Err(error) => Err(format!("not a domain: {error}")),
+        }
+    }
+}
+
+/// An account that may leave its domain to the context.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Account(String);
+
+impl Account {
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The address of the account, in `domain` if it names none.
+    pub(crate) fn within(&self, domain: &BareJid) -> Result<BareJid, balcony_jid::JidError> {
+        match self.0.contains('@') {
+            true => BareJid::parse(&self.0),
+            false => BareJid::from_parts(Some(&self.0), domain.domainpart()),
+        }
+    }
+}
+
+impl FromStr for Account {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let account = Account(text.into());
+        let anywhere = BareJid::parse("localhost").map_err(|error| error.to_string())?;
+        account.within(&anywhere).map_err(|error| format!("not an account: {error}"))?;
+        Ok(account)
+    }
+}
+
+/// An address to listen on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Address(pub(crate) SocketAddr);
+
+impl FromStr for Address {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        text.parse().map(Address).map_err(|_| {
+            "an IP address and a port is wanted, such as 127.0.0.1:5222, 0.0.0.0:5222 or [::]:5222".into()
+        })
+    }
+}
+
+/// A place to connect to: host and port, or a host alone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Place(String);
+
+impl Place {
+    pub(crate) fn endpoint(&self, direct_tls: bool) -> Option<Endpoint> {
+        Endpoint::parse(&self.0, direct_tls)
+    }
+}
+
+impl FromStr for Place {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let place = Place(text.into());
+        match place.endpoint(false) {
+            Some(_) => Ok(place),
+            None => Err("a host and a port is wanted, such as localhost:5222 or [::1]:5222"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_options_do_not_contradict_each_other() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn accounts_take_the_domain_that_they_lack() {
+        let domain = BareJid::parse("example.org").unwrap();
+        let address = |text: &str| text.parse::<Account>().unwrap().within(&domain).unwrap().to_string();
+        assert_eq!(address("romeo"), "romeo@example.org");
+        assert_eq!(address("romeo@localhost"), "romeo@localhost");
+        for text in ["", "@localhost", "romeo@", "romeo@localhost/garden", "ro meo"] {
+            assert!(text.parse::<Account>().is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! The server's certificate: the one that was named, or one for development in the data folder.
+
+use std::fs::OpenOptions;
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+
+use balcony_jid::BareJid;
+use balcony_machine::Secret;
+use balcony_tls::ServerConfig;
+
+use crate::config::Settings;
+use crate::failure::{Failure, io};
+
+/// Where the development certificate is, in the data folder.
+pub(crate) const CERTIFICATE: &str = "cert.pem";
+const KEY: &str = "key.pem";
+
+/// The certificate that a server uses.
+pub(crate) struct Certificate {
+    pub(crate) config: ServerConfig,
+    /// Where it was read.
+    pub(crate) path: PathBuf,
+    /// Whether it is the one that this program makes: no client trusts it unasked.
+    pub(crate) for_development: bool,
+    /// Whether it was made just now.
+    pub(crate) is_new: bool,
+}
+
+impl Certificate {
+    /// Reads the certificate, and makes one if none is named and the data folder has none.
+    pub(crate) fn of(settings: &Settings, domains: &[BareJid]) -> Result<Certificate, Failure> {
+        let folder = settings.folder();
+        let (path, key, for_development) = match (&settings.cert, &settings.key) {
+            (Some(path), Some(key)) => (path.clone(), key.clone(), false),
+            _ => (folder.join(CERTIFICATE), folder.join(KEY), true),
+        };
+        let is_new = for_development && !path.exists() && !key.exists();
+        if is_new {
+            make(domains, &path, &key)?;
+        }
+        let config = read(&path, &key)?;
+        Ok(Certificate { config, path, for_development, is_new })
+    }
+
+    /// The domains that clients will not find in it.
+    pub(crate) fn lacks<'a>(&self, domains: &'a [BareJid]) -> Vec<&'a str> {
+        domains.iter().map(BareJid::domainpart).filter(|domain| !self.config.covers(domain)).collect()
+    }
+}
+
+fn read(path: &Path, key: &Path) -> Result<ServerConfig, Failure> {
+    let bytes = |what: &str, path: &Path| {
+        std::fs::read(path).map_err(io(format!("cannot read the {what} {}", path.display())))
+    };
+    let certificate = bytes("certificate", path)?;
+    let key_pem = Secret::new(bytes("private key", key)?);
+    ServerConfig::from_pem(&certificate, key_pem.expose()).map_err(|error| {
+        Failure::new(format!("cannot use {} with {}: {error}", path.display(), key.display()))
+    })
+}
+
+fn make(domains: &[BareJid], path: &Path, key: &Path) -> Result<(), Failure> {
+    let names: Vec<&str> = domains.iter().map(BareJid::domainpart).collect();
+    let (certificate, private) = balcony_tls::self_signed(&names)?;
+    write(key, private.expose().as_bytes(), 0o600)?;
+    write(path, certificate.as_bytes(), 0o644)
+}
+
+/// Nobody ever sees half a file, nor may others read a key for the moment before its permissions are set.
+fn write(path: &Path, bytes: &[u8], mode: u32) -> Result<(), Failure> {
+    let new = path.with_extension("new");
+    let written = || {
+        match std::fs::remove_file(&new) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(&new)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        std::fs::rename(&new, path)
+    };
+    written().map_err(io(format!("cannot write {}", path.display())))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    #[test]
+    fn the_development_certificate_is_made_once_and_its_key_is_private() {
+        let folder = tempfile::tempdir().unwrap();
+        let settings = Settings { data: Some(folder.path().into()), ..Settings::default() };
+        let domains = [BareJid::parse("example.org").unwrap(), BareJid::parse("localhost").unwrap()];
+        let first = Certificate::of(&settings, &domains).unwrap();
+        assert!(first.is_new && first.for_development && first.lacks(&domains).is_empty());
+        let mode = std::fs::metadata(folder.path().join(KEY)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        let pem = std::fs::read(&first.path).unwrap();
+
+        let other = [BareJid::parse("example.net").unwrap()];
+        let second = Certificate::of(&settings, &other).unwrap();
+        assert!(!second.is_new);
+        assert_eq!(second.lacks(&other), ["example.net"]);
+        assert_eq!(std::fs::read(&second.path).unwrap(), pem);
+    }
+
+    #[test]
+    fn half_a_pair_is_not_overwritten() {
+        let folder = tempfile::tempdir().unwrap();
+        let settings = Settings { data: Some(folder.path().into()), ..Settings::default() };
+        std::fs::write(folder.path().join(KEY), "mine").unwrap();
+        let failure = Certificate::of(&settings, &[]).err().unwrap();
+        assert!(failure.message().starts_with("cannot read the certificate "), "{failure}");
+        assert_eq!(std::fs::read(folder.path().join(KEY)).unwrap(), b"mine");
+    }
+}

@@ -1,0 +1,211 @@
+//! What `serve` can be told, typed or in a file.
+
+use core::fmt::Display;
+use core::str::FromStr;
+use std::path::{Path, PathBuf};
+
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
+
+use crate::args::{Address, Domain, LogLevel};
+use crate::failure::{Failure, io};
+
+/// Where a server keeps its data unless it is told otherwise.
+pub(crate) const DATA: &str = "./balcony-data";
+
+/// The options that a file can hold, under the names that they have when typed.
+#[derive(Debug, Default, clap::Args, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub(crate) struct Settings {
+    /// A domain to serve; may be given several times [default: localhost]
+    #[arg(long, value_name = "DOMAIN")]
+    #[serde(deserialize_with = "one_or_more")]
+    pub(crate) domain: Vec<Domain>,
+    /// Listen here for streams that negotiate TLS; may be given several times [default: 127.0.0.1:5222, unless
+    /// --listen-tls is given]
+    #[arg(long, value_name = "ADDR:PORT")]
+    #[serde(deserialize_with = "one_or_more")]
+    pub(crate) listen: Vec<Address>,
+    /// Listen here for streams that begin with TLS; may be given several times [default: 127.0.0.1:5223, unless --listen is
+    /// given]
+    #[arg(long, value_name = "ADDR:PORT")]
+    #[serde(deserialize_with = "one_or_more")]
+    pub(crate) listen_tls: Vec<Address>,
+    /// The folder with the accounts [default: ./balcony-data]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: Option<PathBuf>,
+    /// The certificate in PEM, followed by those that signed it [default: cert.pem in the data folder, made when missing]
+    #[arg(long, value_name = "FILE", requires = "key")]
+    pub(crate) cert: Option<PathBuf>,
+    /// The private key of the certificate, in PEM
+    #[arg(long, value_name = "FILE", requires = "cert")]
+    pub(crate) key: Option<PathBuf>,
+    /// Let clients log in without TLS; only on loopback addresses
+    #[arg(long)]
+    pub(crate) allow_plaintext: bool,
+    /// Let everybody create accounts
+    #[arg(long)]
+    pub(crate) allow_registration: bool,
+    /// As typed: --log
+    #[arg(skip)]
+    pub(crate) log: Option<LogLevel>,
+}
+
+impl Settings {
+    /// Reads a file. Paths in it are relative to the folder in which it is.
+    pub(crate) fn read(path: &Path) -> Result<Settings, Failure> {
+        let text = std::fs::read_to_string(path).map_err(io(format!("cannot read {}", path.display())))?;
+        let mut settings: Settings = toml::from_str(&text).map_err(|error| {
+            let line = error.span().map_or(1, |span| text[..span.start].matches('\n').count() + 1);
+            Failure::new(format!("{}:{line}: {}", path.display(), error.message().replace('\n', " ")))
+        })?;
+        if settings.cert.is_some() != settings.key.is_some() {
+            return Err(Failure::new(format!("{}: `cert` and `key` need each other", path.display())));
+        }
+        let folder = path.parent().unwrap_or(Path::new(""));
+        for path in [&mut settings.data, &mut settings.cert, &mut settings.key].into_iter().flatten() {
+            *path = folder.join(&*path);
+        }
+        Ok(settings)
+    }
+
+    /// These settings, and those of `file` where these say nothing.
+    pub(crate) fn or(self, file: Settings) -> Settings {
+        let Settings {
+            domain,
+            listen,
+            listen_tls,
+            data,
+            cert,
+            key,
+            allow_plaintext,
+            allow_registration,
+            log,
+        } = self;
+        let listens = !listen.is_empty() || !listen_tls.is_empty();
+        Settings {
+            domain: if domain.is_empty() { file.domain } else { domain },
+            // Both are one decision: whoever types one of them does not want the other from elsewhere.
+            listen: if listens { listen } else { file.listen },
+            listen_tls: if listens { listen_tls } else { file.listen_tls },
+            data: data.or(file.data),
+            cert: cert.or(file.cert),
+            key: key.or(file.key),
+            allow_plaintext: allow_plaintext || file.allow_plaintext,
+            allow_registration: allow_registration || file.allow_registration,
+            log: log.or(file.log),
+        }
+    }
+
+    /// The data folder.
+    pub(crate) fn folder(&self) -> PathBuf {
+        self.data.clone().unwrap_or_else(|| DATA.into())
+    }
+}
+
+/// One value or a list of them, as text.
+fn one_or_more<'de, D, T>(deserializer: D) -> Result<Vec<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: FromStr<Err: Display>,
+{
+    #[derive(Deserialize)]
+    #[serde(untagged, expecting = "a text or a list of texts is wanted")]
+    enum OneOrMore {
+        One(String),
+        More(Vec<String>),
+    }
+    let texts = match OneOrMore::deserialize(deserializer)? {
+        OneOrMore::One(text) => vec![text],
+        OneOrMore::More(texts) => texts,
+    };
+    let parse = |text: String| text.parse().map_err(|error| D::Error::custom(format!("`{text}`: {error}")));
+    texts.into_iter().map(parse).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+    use crate::args::{Args, Command};
+
+    fn typed(options: &[&str]) -> Settings {
+        let args = Args::try_parse_from(["balcony", "serve"].iter().chain(options)).unwrap();
+        let Command::Serve(serve) = args.command else { panic!("{args:?}") };
+        serve.settings
+    }
+
+    fn read(text: &str) -> Result<Settings, String> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("balcony.toml");
+        std::fs::write(&path, text).unwrap();
+        let prefix = format!("{}/", folder.path().display());
+        let relative = |path: PathBuf| path.strip_prefix(folder.path()).map(PathBuf::from).unwrap_or(path);
+        match Settings::read(&path) {
+            Ok(settings) => Ok(Settings {
+                data: settings.data.map(relative),
+                cert: settings.cert.map(relative),
+                key: settings.key.map(relative),
+                ..settings
+            }),
+            Err(failure) => Err(failure.message().replace(&prefix, "")),
+        }
+    }
+
+    #[test]
+    fn the_example_says_what_holds_anyway() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/balcony.toml");
+        let text = std::fs::read_to_string(path).unwrap();
+        // All that is commented out in it is valid, too.
+        let all: String = text
+            .lines()
+            .map(|line| line.strip_prefix("#").filter(|rest| rest.contains(" = ")).unwrap_or(line))
+            .map(|line| format!("{line}\n"))
+            .collect();
+        let all = read(&all).unwrap();
+        assert!(!all.domain.is_empty() && !all.listen.is_empty() && !all.listen_tls.is_empty());
+        assert!(all.data.is_some() && all.cert.is_some() && all.key.is_some() && all.log.is_some());
+        let plain = read(&text).unwrap();
+        assert!(!plain.allow_plaintext && !plain.allow_registration && plain.cert.is_none());
+    }
+
+    #[test]
+    fn errors_name_the_line() {
+        let unknown = read("domain = \"a.example\"\nlissten = \"127.0.0.1:1\"\n").unwrap_err();
+        assert!(
+            unknown.starts_with("balcony.toml:2: unknown field `lissten`, expected one of `domain`"),
+            "{unknown}"
+        );
+        let address = read("\n\nlisten = [\"127.0.0.1:1\", \"everywhere\"]\n").unwrap_err();
+        assert!(address.starts_with("balcony.toml:3: `everywhere`: an IP address and a port"), "{address}");
+        let kind = read("domain = 7").unwrap_err();
+        assert!(kind.contains("a text or a list of texts is wanted"), "{kind}");
+        assert_eq!(read("cert = 'a.pem'").unwrap_err(), "balcony.toml: `cert` and `key` need each other");
+    }
+
+    #[test]
+    fn what_is_typed_wins() {
+        let file = || {
+            read(
+                "domain = 'a.example'\nlisten = '127.0.0.1:1'\nlisten-tls = '127.0.0.1:2'\ndata = 'd'\n\
+                 allow-registration = true\nlog = 'warn'",
+            )
+            .unwrap()
+        };
+        let nothing = typed(&[]).or(file());
+        assert_eq!(nothing.domain, ["a.example".parse().unwrap()]);
+        assert_eq!(nothing.listen_tls, ["127.0.0.1:2".parse().unwrap()]);
+        assert_eq!(nothing.folder(), Path::new("d"));
+        assert!(nothing.allow_registration && !nothing.allow_plaintext);
+        assert_eq!(nothing.log, Some(LogLevel::Warn));
+
+        let some = ["--domain", "b.example", "--domain", "c.example", "--listen", "[::1]:3", "--data", "e"];
+        let some = typed(&some).or(file());
+        assert_eq!(some.domain, ["b.example".parse().unwrap(), "c.example".parse().unwrap()]);
+        assert_eq!(some.listen, ["[::1]:3".parse().unwrap()]);
+        assert!(some.listen_tls.is_empty());
+        assert_eq!(some.folder(), Path::new("e"));
+        assert_eq!(Settings::default().folder(), Path::new(DATA));
+    }
+}

@@ -1,0 +1,117 @@
+//! What `send` and `listen` share: how a client gets online.
+
+use core::time::Duration;
+use std::path::Path;
+
+use balcony_client::{Config, ConnectError, Endpoint, Error, RequestKind, RequestOutcome};
+use balcony_jid::{BareJid, Jid};
+use balcony_stanza::{Payload, ns};
+use balcony_stream::TlsPolicy;
+use balcony_tls::{ClientConfig, ClientConfigBuilder};
+use balcony_tokio::Client;
+use balcony_xml::{Element, Name};
+use tokio::runtime::Runtime;
+
+use crate::args::ConnectArgs;
+use crate::certificate::CERTIFICATE;
+use crate::config::DATA;
+use crate::failure::{Failure, io};
+use crate::password;
+
+/// How long a server may take to answer a ping.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// One account and the way to its server.
+pub(crate) struct Connector {
+    config: Config,
+    endpoint: Endpoint,
+}
+
+impl Connector {
+    /// Reads certificates and asks for the password.
+    pub(crate) fn new(account: &Jid, args: &ConnectArgs) -> Result<Connector, Failure> {
+        let bare = account.to_bare();
+        if bare.localpart().is_none() {
+            return Err(Failure::usage(format!(
+                "--as: `{account}`: an account such as romeo@{bare} is wanted"
+            )));
+        }
+        let domain = Jid::from_parts(None, bare.domainpart(), None);
+        let place = match (&args.connect, args.direct_tls) {
+            (Some(place), direct) => place.endpoint(direct),
+            (None, true) => Endpoint::parse(bare.domainpart(), true),
+            (None, false) => Some(Endpoint::Domain),
+        };
+        let (Ok(_), Some(endpoint)) = (domain, place) else {
+            return Err(Failure::usage(format!("{} is no place to connect to", bare.domainpart())));
+        };
+        let tls = trust(&bare, args)?;
+        let password = password::known(args.password_file.as_deref(), bare.as_str())?;
+        let mut config = Config::new(bare, password, tls);
+        config.stream.resource = account.resourcepart().map(Into::into);
+        if args.allow_plaintext {
+            config.stream.tls = TlsPolicy::Optional;
+        }
+        Ok(Connector { config, endpoint })
+    }
+
+    /// Connects; the client is online then.
+    pub(crate) async fn connect(&self) -> Result<Client, ConnectError> {
+        Client::connect(self.config.clone(), self.endpoint.clone()).await
+    }
+}
+
+/// A runtime for one connection: everything on this thread but the hashing of the password.
+pub(crate) fn runtime() -> Result<Runtime, Failure> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(io("cannot start"))
+}
+
+/// Why no connection came about, with what to do about it here.
+pub(crate) fn explain(error: &ConnectError) -> Failure {
+    let hint = match error {
+        ConnectError::Stream(Error::Tls(balcony_tls::Error::Certificate { .. })) => " (--ca FILE trusts it)",
+        ConnectError::Unreachable(_) => "; is a server running there?",
+        _ => "",
+    };
+    Failure::new(format!("{error}{hint}"))
+}
+
+/// Waits until the server has answered a ping (XEP-0199), and so has processed all that was sent before
+/// (RFC 6120 section 10.1). Whether it knows pings makes no difference.
+pub(crate) async fn ping(client: &mut Client) -> Result<(), Failure> {
+    const PING: Name = Name::from_static("ping");
+    let ping = Payload::from(Element::new(PING, ns::PING));
+    let server = BareJid::from_parts(None, client.jid().domainpart()).ok().map(Jid::from);
+    match client.request(RequestKind::Get, server, ping, PATIENCE).await {
+        Ok(RequestOutcome::TimedOut) => Err(Failure::new("the server does not answer")),
+        Ok(_) => Ok(()),
+        Err(error) => Err(Failure::new(error.to_string())),
+    }
+}
+
+/// Whom to believe that they are the server of `account`.
+fn trust(account: &BareJid, args: &ConnectArgs) -> Result<ClientConfig, Failure> {
+    let builder = ClientConfig::builder();
+    if args.insecure {
+        eprintln!(
+            "balcony: warning: --insecure accepts every certificate; whoever sits between can read and change everything"
+        );
+        return Ok(builder.dangerous_accept_any().build()?);
+    }
+    if let Some(path) = &args.ca {
+        return Ok(given(builder, path)?.build()?);
+    }
+    let development = Path::new(DATA).join(CERTIFICATE);
+    if account.domainpart() == "localhost" && development.exists() {
+        let builder = given(builder, &development)?;
+        // A machine without certificate authorities is no obstacle to talking to itself.
+        let builder = builder.clone().native_roots().unwrap_or(builder);
+        return Ok(builder.build()?);
+    }
+    Ok(builder.native_roots()?.build()?)
+}
+
+fn given(builder: ClientConfigBuilder, path: &Path) -> Result<ClientConfigBuilder, Failure> {
+    let pem = std::fs::read(path).map_err(io(format!("cannot read {}", path.display())))?;
+    builder.roots_pem(&pem).map_err(|error| Failure::new(format!("cannot use {}: {error}", path.display())))
+}

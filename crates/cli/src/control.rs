@@ -1,0 +1,147 @@
+//! The words between `balcony user` and a server that runs on the same data folder, which alone may open the store.
+//!
+//! They go through a Unix socket in that folder, a line of JSON for each request and each response, in the same order.
+//! A client may send many requests before it reads the first response. Whoever may open the socket may do everything.
+
+use std::path::{Path, PathBuf};
+
+use balcony_jid::BareJid;
+use balcony_machine::Secret;
+use balcony_store::{Busy, Reply, Request as StoreRequest, Worker};
+use serde::{Deserialize, Serialize};
+use tokio::sync::oneshot;
+
+/// Requests that a client sends before it reads a response; the server holds as many responses.
+pub(crate) const WINDOW: usize = 256;
+
+/// Accounts in one response.
+const PAGE: usize = 1000;
+
+/// The socket in the data folder `data`.
+pub(crate) fn socket(data: &Path) -> PathBuf {
+    data.join("control.sock")
+}
+
+/// What can be asked for. Accounts and domains are addresses in text.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Request {
+    /// The domains that are served.
+    Domains,
+    /// Create an account, or, with `replace`, give one that exists another password.
+    Add {
+        account: String,
+        #[serde(with = "secret")]
+        password: Secret<String>,
+        replace: bool,
+    },
+    /// Give an account another password.
+    SetPassword {
+        account: String,
+        #[serde(with = "secret")]
+        password: Secret<String>,
+    },
+    /// Remove an account.
+    Remove { account: String },
+    /// Some accounts of a domain, those after the account `after`.
+    List { domain: String, after: Option<String> },
+}
+
+/// What comes back.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Response {
+    Domains(Vec<String>),
+    /// Whether it was done: `false` if the account existed already, or did not.
+    Done(bool),
+    /// A page of accounts; an empty one is the last.
+    Accounts(Vec<String>),
+    /// Why it could not be done.
+    Failed(String),
+}
+
+/// Has `worker` do what is asked for. Without `domains` an account may be of any.
+pub(crate) fn perform(worker: &Worker, domains: &[BareJid], request: Request) -> Pending {
+    let (sender, receiver) = oneshot::channel();
+    match translate(domains, request) {
+        Ok(request) => {
+            // A receiver that has gone away wants no response; and a sender that goes away is one, see `Pending`.
+            let _ = worker.submit(request, Box::new(|reply| drop(sender.send(Response::from(reply)))));
+        }
+        Err(response) => drop(sender.send(response)),
+    }
+    Pending(receiver)
+}
+
+/// A response that is under way.
+pub(crate) struct Pending(oneshot::Receiver<Response>);
+
+impl Pending {
+    pub(crate) async fn response(self) -> Response {
+        self.0.await.unwrap_or_else(|_| Response::Failed(Busy.to_string()))
+    }
+
+    /// The same, for threads that may wait.
+    pub(crate) fn wait(self) -> Response {
+        self.0.blocking_recv().unwrap_or_else(|_| Response::Failed(Busy.to_string()))
+    }
+}
+
+impl From<Reply> for Response {
+    fn from(reply: Reply) -> Self {
+        match reply {
+            Reply::Changed(done) => Response::Done(done),
+            Reply::Accounts(page) => Response::Accounts(page.iter().map(ToString::to_string).collect()),
+            Reply::Failed(error) => Response::Failed(error.to_string()),
+            _ => Response::Failed("the store has answered another question".into()),
+        }
+    }
+}
+
+/// The store's request, or the response where there is nothing to ask the store.
+fn translate(domains: &[BareJid], request: Request) -> Result<StoreRequest, Response> {
+    let account = |text: &str| {
+        let account = BareJid::parse(text).map_err(|error| Response::Failed(error.to_string()))?;
+        let domain = account.domainpart();
+        if domains.is_empty() || domains.iter().any(|served| served.domainpart() == domain) {
+            return Ok(account);
+        }
+        let served = domains.iter().map(BareJid::as_str).collect::<Vec<_>>().join(", ");
+        Err(Response::Failed(format!("{text}: the running server does not serve {domain}, but {served}")))
+    };
+    Ok(match request {
+        Request::Domains => {
+            return Err(Response::Domains(domains.iter().map(ToString::to_string).collect()));
+        }
+        Request::Add { account: text, password, replace } => {
+            StoreRequest::Create { account: account(&text)?, password, replace }
+        }
+        Request::SetPassword { account: text, password } => {
+            StoreRequest::SetPassword { account: account(&text)?, password }
+        }
+        Request::Remove { account: text } => StoreRequest::Remove { account: account(&text)? },
+        Request::List { domain, after } => {
+            let after = after.map(|after| account(&after)).transpose()?;
+            StoreRequest::List { domain, after, limit: PAGE }
+        }
+    })
+}
+
+/// Passwords stand in requests as they are, and are erased when both sides are done.
+mod secret {
+    use balcony_machine::Secret;
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(
+        secret: &Secret<String>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(secret.expose())
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Secret<String>, D::Error> {
+        String::deserialize(deserializer).map(Secret::new)
+    }
+}

@@ -1,0 +1,149 @@
+//! The server's end of [`control`].
+
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use balcony_jid::BareJid;
+use balcony_store::Worker;
+use balcony_tokio::ServerHandle;
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, BufWriter};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::mpsc;
+
+use crate::control::{self, Pending, Request, Response, WINDOW};
+
+/// The socket in the data folder; it disappears with this value.
+pub(crate) struct ControlSocket {
+    listener: UnixListener,
+    path: PathBuf,
+    /// The user who runs the server.
+    owner: u32,
+}
+
+/// What requests are about.
+#[derive(Clone)]
+pub(crate) struct Controlled {
+    pub(crate) worker: Arc<Worker>,
+    pub(crate) server: ServerHandle,
+    pub(crate) domains: Arc<[BareJid]>,
+}
+
+impl ControlSocket {
+    /// Opens the socket in `data`. The caller has the store open, so a socket that is there is left from a dead server.
+    pub(crate) fn open(data: &Path) -> std::io::Result<ControlSocket> {
+        let path = control::socket(data);
+        match std::fs::remove_file(&path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let listener = UnixListener::bind(&path)?;
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600))?;
+        let owner = std::fs::metadata(&path)?.uid();
+        Ok(ControlSocket { listener, path, owner })
+    }
+
+    /// Serves everybody who connects, for ever.
+    pub(crate) async fn serve(self, controlled: Controlled) {
+        loop {
+            match self.listener.accept().await {
+                Ok((stream, _)) if self.may_control(&stream) => {
+                    let controlled = controlled.clone();
+                    tokio::spawn(async move {
+                        if let Err(error) = converse(stream, controlled).await {
+                            tracing::debug!(target: "balcony", "a control connection broke: {error}");
+                        }
+                    });
+                }
+                Ok(_) => {
+                    tracing::warn!(target: "balcony", "another user of this machine was refused control")
+                }
+                Err(error) => {
+                    tracing::warn!(target: "balcony", "no control connection can be accepted: {error}");
+                    tokio::time::sleep(core::time::Duration::from_millis(100)).await;
+                }
+            }
+        }
+    }
+
+    /// Whether it is the user who runs the server, or root. The permissions of the socket say so already, but not in the
+    /// moment before they are set, nor on every system.
+    fn may_control(&self, stream: &UnixStream) -> bool {
+        stream.peer_cred().is_ok_and(|peer| peer.uid() == self.owner || peer.uid() == 0)
+    }
+}
+
+impl Drop for ControlSocket {
+    fn drop(&mut self) {
+        // The next server removes what is left.
+        let _ = std::fs::remove_file(&self.path);
+    }
+}
+
+/// Answers the requests of one client in their order, while more of them are being worked on.
+async fn converse(stream: UnixStream, controlled: Controlled) -> std::io::Result<()> {
+    let (requests, responses) = stream.into_split();
+    let (sender, receiver) = mpsc::channel(WINDOW);
+    let writing = tokio::spawn(write(BufWriter::new(responses), receiver, controlled.server.clone()));
+    let mut lines = BufReader::new(requests).lines();
+    while let Some(line) = lines.next_line().await? {
+        let request = match serde_json::from_str(&line) {
+            Ok(request) => begin(&controlled, request),
+            Err(error) => Begun::Known(Response::Failed(format!(
+                "the running server is of another version than this command: {error}"
+            ))),
+        };
+        if sender.send(request).await.is_err() {
+            break;
+        }
+    }
+    drop(sender);
+    writing.await?
+}
+
+/// A request that is being worked on.
+enum Begun {
+    Known(Response),
+    Pending(Pending),
+    /// The streams of the account end before the response goes out.
+    Removal(Pending, String),
+}
+
+fn begin(controlled: &Controlled, request: Request) -> Begun {
+    let removed = match &request {
+        Request::Remove { account } => Some(account.clone()),
+        _ => None,
+    };
+    let pending = control::perform(&controlled.worker, &controlled.domains, request);
+    match removed {
+        Some(account) => Begun::Removal(pending, account),
+        None => Begun::Pending(pending),
+    }
+}
+
+async fn write(
+    mut out: BufWriter<tokio::net::unix::OwnedWriteHalf>,
+    mut begun: mpsc::Receiver<Begun>,
+    server: ServerHandle,
+) -> std::io::Result<()> {
+    while let Some(next) = begun.recv().await {
+        let response = match next {
+            Begun::Known(response) => response,
+            Begun::Pending(pending) => pending.response().await,
+            Begun::Removal(pending, account) => {
+                let response = pending.response().await;
+                if let (Response::Done(true), Ok(account)) = (&response, BareJid::parse(&account)) {
+                    tracing::info!(target: "balcony", "{account} has been removed");
+                    server.remove_account(account).await;
+                }
+                response
+            }
+        };
+        let mut line = serde_json::to_vec(&response)?;
+        line.push(b'\n');
+        out.write_all(&line).await?;
+        // The client waits for a response, not for all of them.
+        out.flush().await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,64 @@
+use core::fmt;
+
+/// Why the command could not do its work: one line that says what to do about it, and the exit status.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    message: String,
+    status: u8,
+}
+
+impl Failure {
+    /// It was tried, and failed: exit status 1.
+    pub(crate) fn new(message: impl Into<String>) -> Self {
+        Failure { message: message.into(), status: 1 }
+    }
+
+    /// What was asked for makes no sense: exit status 2.
+    pub(crate) fn usage(message: impl Into<String>) -> Self {
+        Failure { message: message.into(), status: 2 }
+    }
+
+    /// The line; empty if everything has been said already.
+    pub(crate) fn message(&self) -> &str {
+        &self.message
+    }
+
+    pub(crate) fn status(&self) -> u8 {
+        self.status
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl From<balcony_store::StoreError> for Failure {
+    fn from(error: balcony_store::StoreError) -> Self {
+        Failure::new(error.to_string())
+    }
+}
+
+impl From<balcony_tls::Error> for Failure {
+    fn from(error: balcony_tls::Error) -> Self {
+        Failure::new(error.to_string())
+    }
+}
+
+/// Says what could not be done with a file or socket, and why, in the words of the operating system.
+pub(crate) fn io(what: impl fmt::Display) -> impl FnOnce(std::io::Error) -> Failure {
+    move |error| Failure::new(format!("{what}: {}", reason(&error)))
+}
+
+/// The reason alone, without the number of the error.
+pub(crate) fn reason(error: &std::io::Error) -> String {
+    match error.kind() {
+        std::io::ErrorKind::AddrInUse => "address in use".into(),
+        std::io::ErrorKind::AddrNotAvailable => "this machine has no such address".into(),
+        std::io::ErrorKind::PermissionDenied => "permission denied".into(),
+        std::io::ErrorKind::NotFound => "no such file or folder".into(),
+        std::io::ErrorKind::ConnectionRefused => "connection refused".into(),
+        _ => error.to_string(),
+    }
+}

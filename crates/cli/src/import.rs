@@ -1,0 +1,213 @@
+//! `balcony user import`: many accounts at once. Hashing their passwords is the work; all processors share it.
+
+use core::time::Duration;
+use std::collections::VecDeque;
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read as _};
+use std::path::Path;
+
+use balcony_jid::BareJid;
+use balcony_machine::Secret;
+use indicatif::{HumanCount, ProgressBar, ProgressStyle};
+
+use crate::accounts::Accounts;
+use crate::control::{Request, Response, WINDOW};
+use crate::failure::{Failure, io};
+use crate::output::say;
+use crate::user::unexpected;
+
+/// A line longer than this is no account.
+const LONGEST: usize = 8192;
+
+/// Creates the accounts in `file`.
+pub(crate) fn run(
+    accounts: &mut Accounts,
+    domain: &BareJid,
+    file: &Path,
+    replace: bool,
+) -> Result<(), Failure> {
+    let name = file.display();
+    let (source, length): (Box<dyn BufRead>, Option<u64>) = if file == Path::new("-") {
+        (Box::new(std::io::stdin().lock()), None)
+    } else {
+        let open = File::open(file).map_err(io(format!("cannot read {name}")))?;
+        let length = open.metadata().ok().filter(|data| data.is_file()).map(|data| data.len());
+        (Box::new(BufReader::new(open)), length)
+    };
+    let mut import = Import { progress: progress(length), open: VecDeque::new(), done: 0, bad: 0 };
+    let mut lines = Lines { source, number: 0 };
+    while let Some((number, size, line)) = lines.next().map_err(io(format!("cannot read {name}")))? {
+        let content = match request(&line, domain, replace) {
+            Ok(None) => Content::Empty,
+            Ok(Some((account, request))) => {
+                accounts.submit(request)?;
+                Content::Account(account)
+            }
+            Err(reason) => Content::Bad(reason),
+        };
+        import.open.push_back(Line { number, size, content });
+        if import.open.len() == WINDOW {
+            import.settle(accounts)?;
+        }
+    }
+    while !import.open.is_empty() {
+        import.settle(accounts)?;
+    }
+    import.progress.finish_and_clear();
+    let (done, bad) = (HumanCount(import.done), HumanCount(import.bad));
+    match import.bad {
+        0 => {
+            say(&format!("imported accounts: {done}\n"));
+            Ok(())
+        }
+        _ => Err(Failure::new(format!(
+            "imported accounts: {done}; lines that could not be used, see above: {bad}"
+        ))),
+    }
+}
+
+struct Import {
+    progress: ProgressBar,
+    /// In their order, so that they are reported in it.
+    open: VecDeque<Line>,
+    done: u64,
+    bad: u64,
+}
+
+struct Line {
+    number: u64,
+    /// Bytes in the file.
+    size: u64,
+    content: Content,
+}
+
+enum Content {
+    Empty,
+    /// Its response is still to come.
+    Account(String),
+    /// It stands for no account, for this reason.
+    Bad(String),
+}
+
+impl Import {
+    /// Sees what has become of one line.
+    fn settle(&mut self, accounts: &mut Accounts) -> Result<(), Failure> {
+        let Some(Line { number, size, content }) = self.open.pop_front() else { return Ok(()) };
+        self.progress.inc(size);
+        let account = match content {
+            Content::Empty => return Ok(()),
+            Content::Bad(reason) => {
+                self.complain(number, &reason);
+                return Ok(());
+            }
+            Content::Account(account) => account,
+        };
+        match accounts.receive()? {
+            Response::Done(true) => {
+                self.done += 1;
+                self.progress.set_message(HumanCount(self.done).to_string());
+            }
+            Response::Done(false) => self.complain(number, &format!("{account} exists already")),
+            Response::Failed(reason) => self.complain(number, &reason),
+            other => return Err(unexpected(other)),
+        }
+        Ok(())
+    }
+
+    fn complain(&mut self, number: u64, reason: &str) {
+        self.bad += 1;
+        self.progress.suspend(|| eprintln!("balcony: line {number}: {reason}"));
+    }
+}
+
+/// The request that a line stands for; `None` for an empty one.
+fn request(line: &[u8], domain: &BareJid, replace: bool) -> Result<Option<(String, Request)>, String> {
+    if line.len() > LONGEST {
+        return Err(format!("it has more than {LONGEST} bytes"));
+    }
+    let line = str::from_utf8(line).map_err(|_| "it is not UTF-8")?;
+    if line.is_empty() {
+        return Ok(None);
+    }
+    let (local, password) = line.split_once(',').ok_or("a localpart, a comma and a password are wanted")?;
+    let account = BareJid::from_parts(Some(local), domain.domainpart()).map_err(|error| error.to_string())?;
+    let account = account.to_string();
+    let password = Secret::new(password.to_owned());
+    Ok(Some((account.clone(), Request::Add { account, password, replace })))
+}
+
+/// The lines of a file, with their numbers and how many bytes they take there.
+struct Lines {
+    source: Box<dyn BufRead>,
+    number: u64,
+}
+
+impl Lines {
+    fn next(&mut self) -> std::io::Result<Option<(u64, u64, Vec<u8>)>> {
+        let mut line = Vec::new();
+        let most = LONGEST as u64 + 2;
+        let mut size = self.source.by_ref().take(most).read_until(b'\n', &mut line)? as u64;
+        if size == 0 {
+            return Ok(None);
+        }
+        if size == most && line.last() != Some(&b'\n') {
+            size += self.source.skip_until(b'\n')? as u64;
+        }
+        if line.last() == Some(&b'\n') {
+            line.pop();
+        }
+        if line.last() == Some(&b'\r') {
+            line.pop();
+        }
+        self.number += 1;
+        Ok(Some((self.number, size, line)))
+    }
+}
+
+/// It shows itself only where stderr is a terminal.
+fn progress(length: Option<u64>) -> ProgressBar {
+    let (bar, template) = match length {
+        Some(length) => (ProgressBar::new(length), "{bar:40} {percent}%  {msg} accounts  {eta} left"),
+        None => (ProgressBar::new_spinner(), "{spinner} {msg} accounts  {elapsed}"),
+    };
+    // The templates are constant and good.
+    bar.set_style(ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()));
+    bar.enable_steady_tick(Duration::from_millis(200));
+    bar
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_counted_whatever_is_in_them() {
+        let long = "x".repeat(3 * LONGEST);
+        let text = format!("a,1\r\n\n{long}\nb,2,3\nc");
+        let length = text.len() as u64;
+        let mut lines = Lines { source: Box::new(std::io::Cursor::new(text)), number: 0 };
+        let mut found = Vec::new();
+        let mut sizes = 0;
+        while let Some((number, size, line)) = lines.next().unwrap() {
+            sizes += size;
+            let is_long = line.len() > LONGEST;
+            found.push((number, if is_long { "long".into() } else { String::from_utf8(line).unwrap() }));
+        }
+        let expected = [(1, "a,1"), (2, ""), (3, "long"), (4, "b,2,3"), (5, "c")];
+        assert_eq!(found, expected.map(|(number, line)| (number, line.to_owned())));
+        assert_eq!(sizes, length);
+    }
+
+    #[test]
+    fn a_password_may_have_commas() {
+        let domain = BareJid::parse("localhost").unwrap();
+        let Ok(Some((account, Request::Add { password, .. }))) = request(b"romeo,a,b", &domain, false) else {
+            panic!("no account")
+        };
+        assert_eq!((account.as_str(), password.expose().as_str()), ("romeo@localhost", "a,b"));
+        assert!(request(b"", &domain, false).unwrap().is_none());
+        for bad in [&b"romeo"[..], b",x", b"ro meo,x", b"\xff,x"] {
+            assert!(request(bad, &domain, false).is_err());
+        }
+    }
+}

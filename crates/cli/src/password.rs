@@ -1,0 +1,86 @@
+//! Where passwords come from: a file, the environment, or whoever sits at the terminal.
+
+use std::io::{BufRead as _, BufReader, Read};
+use std::path::Path;
+
+use balcony_machine::Secret;
+
+use crate::failure::{Failure, io, reason};
+
+/// Takes the password from here when no file is named.
+const VARIABLE: &str = "BALCONY_PASSWORD";
+
+/// The password of `account`, which exists.
+pub(crate) fn known(file: Option<&Path>, account: &str) -> Result<Secret<String>, Failure> {
+    match given(file)? {
+        Some(password) => Ok(password),
+        None => prompt(&format!("Password of {account}: ")),
+    }
+}
+
+/// A new password for `account`; whoever types it does so twice.
+pub(crate) fn new(file: Option<&Path>, account: &str) -> Result<Secret<String>, Failure> {
+    if let Some(password) = given(file)? {
+        return Ok(password);
+    }
+    let first = prompt(&format!("New password of {account}: "))?;
+    let second = prompt("The same again: ")?;
+    if first.expose() != second.expose() {
+        return Err(Failure::new("the two passwords differ; nothing was changed"));
+    }
+    Ok(first)
+}
+
+fn given(file: Option<&Path>) -> Result<Option<Secret<String>>, Failure> {
+    let password = match file {
+        Some(path) if path == Path::new("-") => first_line(std::io::stdin(), "the standard input")?,
+        Some(path) => {
+            let name = path.display().to_string();
+            first_line(std::fs::File::open(path).map_err(io(format!("cannot read {name}")))?, &name)?
+        }
+        None => match std::env::var(VARIABLE) {
+            Ok(password) => Secret::new(password),
+            Err(std::env::VarError::NotPresent) => return Ok(None),
+            Err(std::env::VarError::NotUnicode(_)) => {
+                return Err(Failure::new(format!("{VARIABLE} is not UTF-8")));
+            }
+        },
+    };
+    if password.expose().is_empty() {
+        return Err(Failure::new("the password is empty"));
+    }
+    Ok(Some(password))
+}
+
+fn first_line(source: impl Read, name: &str) -> Result<Secret<String>, Failure> {
+    /// Longer than any password that a person keeps, shorter than a disk image given by mistake.
+    const MOST: u64 = 4096;
+    // As large as it can become, so that it leaves no copies behind by growing.
+    let mut line = String::with_capacity(MOST as usize + 1);
+    let read = BufReader::new(source.take(MOST)).read_line(&mut line);
+    let line = Secret::new(line);
+    read.map_err(io(format!("cannot read a password from {name}")))?;
+    Ok(Secret::new(line.expose().trim_end_matches(['\r', '\n']).to_owned()))
+}
+
+fn prompt(text: &str) -> Result<Secret<String>, Failure> {
+    rpassword::prompt_password(text).map(Secret::new).map_err(|error| {
+        Failure::new(format!(
+            "no password: there is no terminal to ask at ({}); give --password-file or {VARIABLE}",
+            reason(&error)
+        ))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_worth_its_first_line() {
+        for (content, password) in [("a b \r\nc", "a b "), ("x", "x"), ("\ny", ""), ("", "")] {
+            assert_eq!(first_line(content.as_bytes(), "test").unwrap().expose(), password);
+        }
+        assert!(first_line(&b"\xff\n"[..], "test").is_err());
+    }
+}

@@ -1,0 +1,246 @@
+//! `balcony serve`: a server until somebody ends it.
+
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::Path;
+use std::sync::Arc;
+
+use balcony_jid::BareJid;
+use balcony_store::{Store, Worker, WorkerConfig};
+use balcony_stream::TlsPolicy;
+use balcony_tokio::{Server, ServerConfig, ServerHandle};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::args::{Address, Domain, LogLevel, ServeArgs};
+use crate::certificate::{CERTIFICATE, Certificate};
+use crate::config::{DATA, Settings};
+use crate::control_socket::{ControlSocket, Controlled};
+use crate::demo::{self, Account};
+use crate::failure::{Failure, io, reason};
+use crate::output::say;
+
+pub(crate) fn run(args: ServeArgs, log: Option<LogLevel>) -> Result<(), Failure> {
+    let file = args.config.as_deref().map(Settings::read).transpose()?.unwrap_or_default();
+    let mut settings = args.settings.or(file);
+    crate::log_to_stderr(log.or(settings.log).unwrap_or_default());
+    if settings.listen.is_empty() && settings.listen_tls.is_empty() {
+        let local = |port| Address(SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
+        settings.listen = vec![local(5222)];
+        settings.listen_tls = vec![local(5223)];
+    }
+    if let Some(Address(open)) =
+        settings.listen.iter().find(|Address(to)| settings.allow_plaintext && !to.ip().is_loopback())
+    {
+        return Err(Failure::usage(format!(
+            "--allow-plaintext would let passwords and messages cross the network unprotected at {open}; leave it out, or \
+             listen on a loopback address such as 127.0.0.1:5222"
+        )));
+    }
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(io("cannot start"))?;
+    // With the runtime the last tasks end, then the threads of the store, then the store closes its file.
+    runtime.block_on(serve(&settings, args.demo))
+}
+
+async fn serve(settings: &Settings, demo: bool) -> Result<(), Failure> {
+    let domains = domains(settings)?;
+    let store = Store::open(&settings.folder())?;
+    let certificate = Certificate::of(settings, &domains)?;
+    let mut config = ServerConfig::new(domains.to_vec(), store.secret());
+    config.tls = if settings.allow_plaintext { TlsPolicy::Optional } else { TlsPolicy::Required };
+    config.certificate = Some(certificate.config.clone());
+    config.registration = settings.allow_registration;
+
+    let hashing = WorkerConfig { iterations: config.iterations, ..WorkerConfig::default() };
+    let worker = Arc::new(Worker::start_with(store, hashing));
+    let answers = Arc::clone(&worker);
+    let mut server = Server::builder(config.clone(), move |ask, reply| answers.handle(ask, reply));
+    for Address(to) in &settings.listen {
+        server = server.listen(bind(*to, "--listen").await?, config.tls);
+    }
+    for Address(to) in &settings.listen_tls {
+        server = server.listen(bind(*to, "--listen-tls").await?, TlsPolicy::Direct);
+    }
+    let accounts = if demo { demo::accounts(&worker, &domains).await? } else { Vec::new() };
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(io("cannot catch signals"))?;
+    let mut terminate = signal(SignalKind::terminate()).map_err(io("cannot catch signals"))?;
+    let mut hangup = signal(SignalKind::hangup()).map_err(io("cannot catch signals"))?;
+
+    let server = server.start();
+    let controlled = Controlled { worker, server: server.clone(), domains: domains.clone() };
+    let control = match ControlSocket::open(&settings.folder()) {
+        Ok(socket) => Some(tokio::spawn(socket.serve(controlled))),
+        Err(error) => {
+            tracing::warn!(target: "balcony", "`balcony user` cannot reach this server while it runs: {}", reason(&error));
+            None
+        }
+    };
+    let started =
+        Started { settings, domains: &domains, certificate: &certificate, addresses: server.local_addrs() };
+    say(&started.text(&accounts));
+    warn(settings, &domains, &certificate);
+
+    loop {
+        tokio::select! {
+            _ = interrupt.recv() => break,
+            _ = terminate.recv() => break,
+            _ = hangup.recv() => reload(settings, &domains, &mut config, &server).await,
+        }
+    }
+    tracing::info!(target: "balcony", "closing all streams; Ctrl-C again exits at once");
+    if let Some(control) = control {
+        control.abort();
+        // It is over when the socket is gone.
+        let _ = control.await;
+    }
+    tokio::select! {
+        () = server.shutdown() => Ok(()),
+        _ = interrupt.recv() => std::process::exit(130),
+    }
+}
+
+/// The domains, each of them once.
+fn domains(settings: &Settings) -> Result<Arc<[BareJid]>, Failure> {
+    let mut domains: Vec<BareJid> = Vec::new();
+    for Domain(domain) in &settings.domain {
+        if !domains.contains(domain) {
+            domains.push(domain.clone());
+        }
+    }
+    if domains.is_empty() {
+        let localhost = BareJid::parse("localhost").map_err(|error| Failure::new(error.to_string()))?;
+        domains.push(localhost);
+    }
+    Ok(domains.into())
+}
+
+async fn bind(to: SocketAddr, option: &str) -> Result<TcpListener, Failure> {
+    TcpListener::bind(to).await.map_err(|error| {
+        let advice = match error.kind() {
+            std::io::ErrorKind::AddrInUse => {
+                format!("Stop the other program or choose another address with {option}")
+            }
+            std::io::ErrorKind::PermissionDenied => {
+                format!("Ports below 1024 need privileges; choose another one with {option}")
+            }
+            _ => format!("Choose another address with {option}"),
+        };
+        Failure::new(format!("cannot listen on {to}: {}. {advice}", reason(&error)))
+    })
+}
+
+/// Reads the certificate again, as it is renewed every few months. If that fails the old one stays.
+async fn reload(settings: &Settings, domains: &[BareJid], config: &mut ServerConfig, server: &ServerHandle) {
+    match Certificate::of(settings, domains) {
+        Ok(certificate) => {
+            tracing::info!(target: "balcony", "read the certificate {} again", certificate.path.display());
+            warn(settings, domains, &certificate);
+            config.certificate = Some(certificate.config);
+            server.reload(config.clone()).await;
+        }
+        Err(failure) => tracing::error!(target: "balcony", "the certificate stays as it was: {failure}"),
+    }
+}
+
+fn warn(settings: &Settings, domains: &[BareJid], certificate: &Certificate) {
+    let lacking = certificate.lacks(domains);
+    if !lacking.is_empty() {
+        let advice = match certificate.for_development {
+            true => "remove it and key.pem beside it, and a new one is made",
+            false => "get one that is",
+        };
+        tracing::warn!(
+            target: "balcony",
+            "the certificate {} is not for {}, so clients will refuse it: {advice}",
+            certificate.path.display(),
+            lacking.join(", "),
+        );
+    }
+    if settings.allow_plaintext {
+        tracing::warn!(target: "balcony", "clients may log in without TLS: every program on this machine that can capture traffic reads along");
+    }
+}
+
+/// What a person is told when the server has started.
+struct Started<'a> {
+    settings: &'a Settings,
+    domains: &'a [BareJid],
+    certificate: &'a Certificate,
+    addresses: &'a [SocketAddr],
+}
+
+impl Started<'_> {
+    fn text(&self, accounts: &[Account]) -> String {
+        let names = self.domains.iter().map(BareJid::as_str).collect::<Vec<_>>().join(", ");
+        let mut lines = vec![format!("balcony {} serves {names}", env!("CARGO_PKG_VERSION"))];
+        for (index, address) in self.addresses.iter().enumerate() {
+            let how = match (index < self.settings.listen.len(), self.settings.allow_plaintext) {
+                (true, false) => "STARTTLS",
+                (true, true) => "STARTTLS, or no TLS at all",
+                (false, _) => "direct TLS",
+            };
+            lines.push(format!("  listening on {address} ({how})"));
+        }
+        lines.push(format!("  accounts in {}", self.settings.folder().display()));
+        if self.certificate.for_development {
+            let made = if self.certificate.is_new { ", made just now" } else { "" };
+            lines.push(format!("  development certificate {}{made}", self.certificate.path.display()));
+        }
+        for Account { address, password } in accounts {
+            lines.push(format!("  demo account {address} with password {}", password.expose()));
+        }
+        self.next(accounts, &mut lines);
+        lines.push(String::new());
+        lines.join("\n")
+    }
+
+    /// What to type next.
+    fn next(&self, accounts: &[Account], lines: &mut Vec<String>) {
+        let client = self.client_options();
+        if let [romeo, juliet] = accounts {
+            let (romeo, juliet) =
+                ((&romeo.address, romeo.password.expose()), (&juliet.address, juliet.password.expose()));
+            lines.push("Next, in two other terminals:".into());
+            lines.push(format!("  BALCONY_PASSWORD={} balcony listen --as {}{client}", juliet.1, juliet.0));
+            lines.push(format!(
+                "  BALCONY_PASSWORD={} balcony send --as {}{client} {} 'Art thou not Juliet?'",
+                romeo.1, romeo.0, juliet.0
+            ));
+        } else {
+            let data = match self.settings.folder() {
+                folder if folder == Path::new(DATA) => String::new(),
+                folder => format!(" --data {}", folder.display()),
+            };
+            lines.push("Next, in another terminal:".into());
+            lines.push(format!("  balcony user add romeo{data}"));
+            if let Some(domain) = self.domains.first() {
+                lines.push(format!("  balcony listen --as romeo@{domain}{client}"));
+            }
+        }
+    }
+
+    /// What a client on this machine needs to get here.
+    fn client_options(&self) -> String {
+        let mut options = String::new();
+        let is_localhost = self.domains.first().is_some_and(|domain| domain.domainpart() == "localhost");
+        if let Some(&address) = self.addresses.first() {
+            let direct = self.settings.listen.is_empty();
+            let reached = match address.ip() {
+                IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
+                IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
+                ip => ip,
+            };
+            if !is_localhost || !reached.is_loopback() || direct || address.port() != 5222 {
+                options.push_str(&format!(" --connect {}", SocketAddr::new(reached, address.port())));
+            }
+            if direct {
+                options.push_str(" --direct-tls");
+            }
+        }
+        let is_found = is_localhost && self.certificate.path == Path::new(DATA).join(CERTIFICATE);
+        if self.certificate.for_development && !is_found {
+            options.push_str(&format!(" --ca {}", self.certificate.path.display()));
+        }
+        options
+    }
+}

@@ -1,0 +1,124 @@
+//! `balcony user`: accounts from the command line.
+
+use std::io::{BufWriter, Write as _};
+
+use balcony_jid::BareJid;
+
+use crate::accounts::Accounts;
+use crate::args::{Account, Domain, UserArgs, UserCommand};
+use crate::config::Settings;
+use crate::control::{Request, Response};
+use crate::failure::{Failure, io};
+use crate::output::say;
+use crate::{import, password};
+
+pub(crate) fn run(args: UserArgs) -> Result<(), Failure> {
+    let file = args.config.as_deref().map(Settings::read).transpose()?.unwrap_or_default();
+    let data = args.data.unwrap_or_else(|| file.folder());
+    let typed = args.domain.map(|domain| vec![domain]);
+    let mut domains: Vec<BareJid> =
+        typed.unwrap_or(file.domain).into_iter().map(|Domain(domain)| domain).collect();
+    // A password is asked for before the store is opened, or the server would have to wait for whoever types it.
+    let new_password = match &args.command {
+        UserCommand::Add { account, password_file } | UserCommand::Passwd { account, password_file } => {
+            Some(password::new(password_file.as_deref(), account.as_str())?)
+        }
+        _ => None,
+    };
+    let mut accounts = Accounts::open(&data)?;
+    if domains.is_empty() {
+        domains = served(&mut accounts)?;
+    }
+    let Some(domain) = domains.first().cloned() else {
+        return Err(Failure::new("the server serves no domain"));
+    };
+    let address = |account: &Account| {
+        account
+            .within(&domain)
+            .map(|account| account.to_string())
+            .map_err(|error| Failure::usage(error.to_string()))
+    };
+    match (args.command, new_password) {
+        (UserCommand::Add { account, .. }, Some(password)) => {
+            let account = address(&account)?;
+            let request = Request::Add { account: account.clone(), password, replace: false };
+            let exists = "exists already; `balcony user passwd` gives it another password";
+            done(&mut accounts, request, &account, "has been created", exists)
+        }
+        (UserCommand::Passwd { account, .. }, Some(password)) => {
+            let account = address(&account)?;
+            let request = Request::SetPassword { account: account.clone(), password };
+            done(&mut accounts, request, &account, "has its new password", MISSING)
+        }
+        (UserCommand::Remove { account }, _) => {
+            let account = address(&account)?;
+            let request = Request::Remove { account: account.clone() };
+            done(&mut accounts, request, &account, "has been removed", MISSING)
+        }
+        (UserCommand::List, _) => list(&mut accounts, &domains),
+        (UserCommand::Import { file, replace }, _) => import::run(&mut accounts, &domain, &file, replace),
+        (UserCommand::Add { .. } | UserCommand::Passwd { .. }, None) => {
+            Err(Failure::new("no password was given"))
+        }
+    }
+}
+
+const MISSING: &str = "does not exist; `balcony user list` shows which do";
+
+/// The domains of the running server, or the one that a server has by default.
+fn served(accounts: &mut Accounts) -> Result<Vec<BareJid>, Failure> {
+    let names = match accounts.ask(Request::Domains)? {
+        Response::Domains(names) if !names.is_empty() => names,
+        _ => vec!["localhost".into()],
+    };
+    names
+        .iter()
+        .map(|name| BareJid::parse(name).map_err(|error| Failure::new(format!("{name}: {error}"))))
+        .collect()
+}
+
+fn done(
+    accounts: &mut Accounts,
+    request: Request,
+    account: &str,
+    yes: &str,
+    no: &str,
+) -> Result<(), Failure> {
+    match accounts.ask(request)? {
+        Response::Done(true) => {
+            say(&format!("{account} {yes}\n"));
+            Ok(())
+        }
+        Response::Done(false) => Err(Failure::new(format!("{account} {no}"))),
+        other => Err(unexpected(other)),
+    }
+}
+
+fn list(accounts: &mut Accounts, domains: &[BareJid]) -> Result<(), Failure> {
+    let mut out = BufWriter::new(std::io::stdout().lock());
+    for domain in domains {
+        let mut after = None;
+        loop {
+            let request = Request::List { domain: domain.to_string(), after: after.clone() };
+            let page = match accounts.ask(request)? {
+                Response::Accounts(page) => page,
+                other => return Err(unexpected(other)),
+            };
+            for account in &page {
+                writeln!(out, "{account}").map_err(io("cannot print the accounts"))?;
+            }
+            match page.last() {
+                Some(last) => after = Some(last.clone()),
+                None => break,
+            }
+        }
+    }
+    out.flush().map_err(io("cannot print the accounts"))
+}
+
+pub(crate) fn unexpected(response: Response) -> Failure {
+    match response {
+        Response::Failed(reason) => Failure::new(reason),
+        _ => Failure::new("the running server is of another version than this command"),
+    }
+}

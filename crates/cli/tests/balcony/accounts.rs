@@ -1,0 +1,128 @@
+use crate::world::{PASSWORD, World};
+
+fn list(world: &World) -> Vec<String> {
+    let list = world.run(&["user", "list"]);
+    list.succeeded();
+    list.stdout.lines().map(Into::into).collect()
+}
+
+/// What can be done with accounts, whoever has the store open.
+fn manage(world: &World) {
+    assert!(list(world).is_empty());
+    let added = world.run_as(PASSWORD, &["user", "add", "romeo"]);
+    assert_eq!(added.stdout, "romeo@localhost has been created\n");
+    let again = world.run_as("other", &["user", "add", "Romeo@localhost"]);
+    again.failed(1, &["romeo@localhost exists already; `balcony user passwd`"]);
+    let file = world.write("juliet.txt", "secret\nsomething else\n");
+    let added = world.run(&["user", "add", "juliet", "--password-file", file.to_str().unwrap()]);
+    added.succeeded();
+    assert_eq!(list(world), ["juliet@localhost", "romeo@localhost"]);
+
+    world.run_as("x", &["user", "passwd", "nobody"]).failed(1, &["nobody@localhost does not exist"]);
+    world.run(&["user", "remove", "nobody"]).failed(1, &["nobody@localhost does not exist"]);
+    let changed = world.run_as(PASSWORD, &["user", "passwd", "juliet"]);
+    assert_eq!(changed.stdout, "juliet@localhost has its new password\n");
+    let removed = world.run(&["user", "remove", "juliet"]);
+    assert_eq!(removed.stdout, "juliet@localhost has been removed\n");
+    assert_eq!(list(world), ["romeo@localhost"]);
+
+    world.run_as("", &["user", "add", "empty"]).failed(1, &["the password is empty"]);
+    world.run_as("x", &["user", "add", "ro meo"]).failed(2, &["not an account", "localpart"]);
+}
+
+#[test]
+fn of_a_stopped_server() {
+    let world = World::new();
+    manage(&world);
+    // The folder's first user made it; a server takes it over.
+    let server = world.serve(&[]);
+    assert_eq!(list(&world), ["romeo@localhost"]);
+    world.listen(&server, "romeo@localhost", &[]);
+}
+
+#[test]
+fn of_a_running_server() {
+    let world = World::new();
+    let server = world.serve(&[]);
+    manage(&world);
+    world.listen(&server, "romeo@localhost", &[]);
+
+    let other = world.run_as("x", &["user", "add", "romeo@example.org"]);
+    other.failed(1, &["the running server does not serve example.org, but localhost"]);
+    server.stop();
+    assert_eq!(list(&world), ["romeo@localhost"]);
+    assert!(!world.path("balcony-data/control.sock").exists());
+}
+
+#[test]
+fn accounts_belong_to_the_first_domain_unless_they_name_one() {
+    let world = World::new();
+    let server = world.serve(&["--domain", "a.example", "--domain", "b.example", "--domain", "a.example"]);
+    assert_eq!(server.greeting[0].split_once(" serves ").unwrap().1, "a.example, b.example");
+    for account in ["romeo", "juliet@b.example"] {
+        world.account(account);
+    }
+    assert_eq!(list(&world), ["romeo@a.example", "juliet@b.example"]);
+    server.stop();
+    let one = world.run(&["user", "list", "--domain", "b.example"]);
+    assert_eq!(one.stdout, "juliet@b.example\n");
+    let config = world.write("balcony.toml", "domain = ['a.example', 'b.example']");
+    let all = world.run(&["user", "list", "--config", config.to_str().unwrap()]);
+    assert_eq!(all.stdout, "romeo@a.example\njuliet@b.example\n");
+}
+
+#[test]
+fn a_new_password_holds_for_new_connections_only() {
+    let world = World::new();
+    let server = world.serve(&[]);
+    world.account("juliet");
+    let listener = world.listen(&server, "juliet@localhost/balcony", &[]);
+    world.run_as("new password", &["user", "passwd", "juliet"]).succeeded();
+    let args =
+        ["send", "--as", "juliet@localhost", "--connect", &server.address, "juliet@localhost", "still here?"];
+    world.run_as(PASSWORD, &args).failed(1, &["not-authorized"]);
+    world.run_as("new password", &args).succeeded();
+    assert!(listener.stdout().ends_with(": still here?"));
+}
+
+// XEP-0077 §3.2: the streams of an account that is removed are closed with `not-authorized`
+#[test]
+fn removing_an_account_ends_its_streams() {
+    let world = World::new();
+    let server = world.serve(&[]);
+    world.account("juliet");
+    world.account("romeo");
+    let juliet = world.listen(&server, "juliet@localhost/balcony", &[]);
+    let romeo = world.listen(&server, "romeo@localhost/garden", &[]);
+    world.run(&["user", "remove", "juliet"]).succeeded();
+    juliet.wait().failed(1, &["the account has been removed"]);
+    world.send(&server, "romeo@localhost", "romeo@localhost", "I am still here", &[]).succeeded();
+    assert!(romeo.stdout().ends_with("I am still here"));
+}
+
+#[test]
+fn a_demo_is_two_accounts_and_two_lines_to_type() {
+    let world = World::new();
+    for _ in 0..2 {
+        let server = world.serve(&["--demo"]);
+        let commands: Vec<_> =
+            server.greeting.iter().filter_map(|line| line.trim().strip_prefix("BALCONY_PASSWORD=")).collect();
+        let [listen, send] = commands[..] else { panic!("{:#?}", server.greeting) };
+        let listener = world.shell(&format!("BALCONY_PASSWORD={listen}"));
+        listener.stderr_with("listening as juliet@localhost/");
+        world.shell(&format!("BALCONY_PASSWORD={send}")).wait().succeeded();
+        let line = listener.stdout();
+        assert!(line.contains("] romeo@localhost/") && line.ends_with(": Art thou not Juliet?"), "{line}");
+        server.stop();
+    }
+    // Each start has its own passwords, and nothing keeps them.
+    let passwords = || {
+        let server = world.serve(&["--demo"]);
+        let lines: Vec<_> =
+            server.greeting.iter().filter(|line| line.contains("demo account")).cloned().collect();
+        assert_eq!(lines.len(), 2, "{lines:#?}");
+        server.stop();
+        lines
+    };
+    assert_ne!(passwords(), passwords());
+}

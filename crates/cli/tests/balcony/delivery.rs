@@ -1,0 +1,110 @@
+use crate::world::{Process, Server, World};
+
+/// Sends a mark to each listener by its full JID; nothing else may have come before it.
+fn nothing_else_came(world: &World, server: &Server, listeners: &[(&str, &Process)]) {
+    for (resource, listener) in listeners {
+        let to = format!("juliet@localhost/{resource}");
+        world.send(server, "romeo@localhost", &to, "mark", &[]).succeeded();
+        let line = listener.stdout();
+        assert!(line.ends_with(": mark"), "{resource}: {line}");
+        assert!(listener.is_silent());
+    }
+}
+
+#[test]
+fn messages_go_where_their_address_and_type_say() {
+    let world = World::new();
+    let server = world.serve(&[]);
+    world.account("romeo");
+    world.account("juliet");
+    let five = world.listen(&server, "juliet@localhost/five", &["--priority", "5"]);
+    let ten = world.listen(&server, "juliet@localhost/ten", &["--priority", "10"]);
+    let none = world.listen(&server, "juliet@localhost/none", &["--priority", "-1"]);
+    let all = [("five", &five), ("ten", &ten), ("none", &none)];
+
+    // RFC 6121 §8.5.2.1.1 [D4b]: the most available resource
+    for kind in ["chat", "normal"] {
+        world
+            .send(&server, "romeo@localhost/garden", "juliet@localhost", kind, &["--type", kind])
+            .succeeded();
+        let line = ten.stdout();
+        assert!(line.ends_with(&format!("] romeo@localhost/garden: {kind}")), "{line}");
+    }
+    nothing_else_came(&world, &server, &all);
+
+    // RFC 6121 §8.5.2.1.1: a headline goes to all whose priority is not negative
+    world.send(&server, "romeo@localhost", "juliet@localhost", "news", &["--type", "headline"]).succeeded();
+    assert!(five.stdout().ends_with(": news") && ten.stdout().ends_with(": news"));
+    nothing_else_came(&world, &server, &all);
+
+    // RFC 6121 §8.5.3.1: a full JID is exactly one resource, whatever its priority
+    world.send(&server, "romeo@localhost", "juliet@localhost/none", "you", &[]).succeeded();
+    assert!(none.stdout().ends_with(": you"));
+    nothing_else_came(&world, &server, &all);
+
+    // RFC 6121 §8.5.2.1.1: a groupchat message to an account is an error
+    let refused = world.send(&server, "romeo@localhost", "juliet@localhost", "all", &["--type", "groupchat"]);
+    refused.failed(1, &["the message to juliet@localhost came back: service-unavailable"]);
+    nothing_else_came(&world, &server, &all);
+
+    // When the most available resource goes, the next one takes its place.
+    ten.signal("INT");
+    ten.wait().succeeded();
+    world.send(&server, "romeo@localhost", "juliet@localhost", "and now?", &[]).succeeded();
+    assert!(five.stdout().ends_with(": and now?"));
+    nothing_else_came(&world, &server, &[("five", &five), ("none", &none)]);
+}
+
+// RFC 6121 §8.5.2.2.1
+#[test]
+fn what_cannot_be_delivered_comes_back() {
+    let world = World::new();
+    let server = world.serve(&[]);
+    world.account("romeo");
+    world.account("juliet");
+    for to in ["juliet@localhost", "nobody@localhost"] {
+        let sent = world.send(&server, "romeo@localhost", to, "hello?", &[]);
+        sent.failed(1, &[&format!("the message to {to} came back: service-unavailable")]);
+    }
+    let sent = world.send(&server, "romeo@localhost", "juliet@example.org", "hello?", &[]);
+    sent.failed(1, &["came back: remote-server-not-found"]);
+}
+
+#[test]
+fn text_is_kept_as_it_is_and_printed_on_one_line() {
+    let world = World::new();
+    let server = world.serve(&[]);
+    world.account("juliet");
+    let lines = world.listen(&server, "juliet@localhost/lines", &["--count", "1"]);
+    let json = world.listen(&server, "juliet@localhost/json", &["--count", "2", "--json"]);
+    let text = "<b>&amp;</b> 'ä' \u{1f339}\nnext";
+    for to in ["juliet@localhost/lines", "juliet@localhost/json"] {
+        let mut send = world.start(&[
+            "send",
+            "--as",
+            "juliet@localhost",
+            "--connect",
+            &server.address,
+            "--password-file",
+            "p",
+            to,
+            "-",
+        ]);
+        world.write("p", crate::world::PASSWORD);
+        send.input(&format!("{text}\n"));
+        send.wait().succeeded();
+    }
+    let line = lines.stdout();
+    let time = &line[..11];
+    assert!(time.starts_with('[') && time.ends_with("] ") && time.matches(':').count() == 2, "{line}");
+    assert!(line.ends_with(": <b>&amp;</b> 'ä' \u{1f339}\\nnext"), "{line}");
+    // One message was wanted.
+    lines.wait().succeeded();
+
+    let value: serde_json::Value = serde_json::from_str(&json.stdout()).unwrap();
+    assert_eq!(value["body"], text);
+    assert_eq!(value["type"], "chat");
+    assert!(value["from"].as_str().unwrap().starts_with("juliet@localhost/") && value["time"].is_u64());
+    world.send(&server, "juliet@localhost", "juliet@localhost/json", "last", &[]).succeeded();
+    json.wait().succeeded();
+}

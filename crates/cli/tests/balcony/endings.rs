@@ -1,0 +1,110 @@
+use crate::world::{Server, World};
+
+fn list(world: &World) -> String {
+    world.run(&["user", "list"]).stdout
+}
+
+// RFC 6120 §4.9.3.20
+#[test]
+fn a_server_that_is_told_to_end_closes_every_stream() {
+    for signal in ["TERM", "INT"] {
+        let world = World::new();
+        let server = world.serve(&[]);
+        world.account("romeo");
+        world.account("juliet");
+        let listeners =
+            ["romeo@localhost/a", "juliet@localhost/b"].map(|jid| world.listen(&server, jid, &[]));
+        server.process.signal(signal);
+        for listener in &listeners {
+            let line = listener.stderr_with("system-shutdown");
+            assert!(line.contains("connecting again in "), "{line}");
+            listener.signal("TERM");
+        }
+        let ended = server.process.wait();
+        ended.succeeded();
+        assert!(ended.stderr.contains("closing all streams"), "{ended:#?}");
+        for listener in listeners {
+            listener.wait().succeeded();
+        }
+        assert_eq!(list(&world), "juliet@localhost\nromeo@localhost\n");
+        assert!(!world.path("balcony-data/control.sock").exists());
+    }
+}
+
+#[test]
+fn what_was_done_outlives_a_kill() {
+    let world = World::new();
+    let server = world.serve(&[]);
+    world.account("romeo");
+    world.account("juliet");
+    world.run(&["user", "remove", "juliet"]).succeeded();
+    server.process.signal("KILL");
+    server.process.wait();
+    // The dead server's socket is still there.
+    assert!(world.path("balcony-data/control.sock").exists());
+    assert_eq!(list(&world), "romeo@localhost\n");
+
+    let server = world.serve(&[]);
+    assert_eq!(list(&world), "romeo@localhost\n");
+    let listener = world.listen(&server, "romeo@localhost/garden", &[]);
+    world.send(&server, "romeo@localhost", "romeo@localhost", "alive", &[]).succeeded();
+    assert!(listener.stdout().ends_with(": alive"));
+}
+
+// RFC 6120 §3.3 [C7]
+#[test]
+fn a_listener_comes_back_when_its_server_does() {
+    let world = World::new();
+    let server = world.serve(&[]);
+    world.account("romeo");
+    let listener = world.listen(&server, "romeo@localhost/garden", &["--retry", "1"]);
+    let address = server.address.clone();
+    server.stop();
+    let line = listener.stderr_with("connecting again");
+    assert!(line.ends_with("connecting again in 1 s"), "{line}");
+    let server = Server::start(world.start(&["serve", "--listen", &address]));
+    listener.stderr_with("listening as");
+    world.send(&server, "romeo@localhost", "romeo@localhost", "welcome back", &[]).succeeded();
+    assert!(listener.stdout().ends_with(": welcome back"));
+
+    // What no attempt can mend ends it.
+    server.process.signal("KILL");
+    listener.stderr_with("connecting again");
+    server.process.wait();
+    world.run_as("another", &["user", "passwd", "romeo"]).succeeded();
+    let _server = Server::start(world.start(&["serve", "--listen", &address]));
+    let ended = listener.wait();
+    assert_eq!(ended.status, Some(1), "{ended:?}");
+    assert!(
+        ended.stderr.ends_with("balcony: wrong password, or no such account (not-authorized)\n"),
+        "{ended:?}"
+    );
+}
+
+// RFC 6121 §4.5
+#[test]
+fn a_listener_that_is_told_to_end_says_so() {
+    let world = World::new();
+    let server = world.serve(&[]);
+    world.account("romeo");
+    for signal in ["INT", "TERM"] {
+        let listener = world.listen(&server, "romeo@localhost/garden", &[]);
+        listener.signal(signal);
+        listener.wait().succeeded();
+        let sent = world.send(&server, "romeo@localhost", "romeo@localhost", "anybody?", &[]);
+        sent.failed(1, &["came back: service-unavailable"]);
+    }
+}
+
+// RFC 6120 §7.7.2.2
+#[test]
+fn a_listener_whose_resource_is_taken_does_not_take_it_back() {
+    let world = World::new();
+    let server = world.serve(&[]);
+    world.account("romeo");
+    let first = world.listen(&server, "romeo@localhost/garden", &[]);
+    let second = world.listen(&server, "romeo@localhost/garden", &[]);
+    first.wait().failed(1, &["another client has taken this resource"]);
+    world.send(&server, "romeo@localhost", "romeo@localhost", "hello", &[]).succeeded();
+    assert!(second.stdout().ends_with(": hello"));
+}

@@ -1,0 +1,194 @@
+use std::io::{Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+
+use crate::world::{PASSWORD, World};
+
+#[test]
+fn a_busy_port() {
+    let world = World::new();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    for option in ["--listen", "--listen-tls"] {
+        let advice = format!(
+            "cannot listen on {address}: address in use. Stop the other program or choose another address with {option}"
+        );
+        world.run(&["serve", option, &address]).failed(1, &[&advice]);
+    }
+}
+
+#[test]
+fn an_address_that_is_none_or_elsewhere() {
+    let world = World::new();
+    for wrong in ["5222", "localhost:5222", "127.0.0.1:70000"] {
+        let failed = world.run(&["serve", "--listen", wrong]);
+        failed.failed(
+            2,
+            &[
+                "--listen",
+                &format!("`{wrong}`"),
+                "an IP address and a port is wanted, such as 127.0.0.1:5222",
+            ],
+        );
+    }
+    let failed = world.run(&["serve", "--listen", "192.0.2.1:5222"]);
+    failed.failed(1, &["cannot listen on 192.0.2.1:5222: this machine has no such address. Choose another"]);
+}
+
+#[test]
+fn a_certificate_that_is_none() {
+    let world = World::new();
+    world.write("bad.pem", "not a certificate");
+    let serve = |cert: &str, key: &str| {
+        world.run(&["serve", "--listen", "127.0.0.1:0", "--cert", cert, "--key", key])
+    };
+    serve("bad.pem", "bad.pem").failed(1, &["cannot use bad.pem with bad.pem: no certificate found: PEM"]);
+    serve("none.pem", "bad.pem").failed(1, &["cannot read the certificate none.pem: no such file or folder"]);
+    // The key of another certificate.
+    let other = World::new();
+    for world in [&world, &other] {
+        world.serve(&[]).stop();
+    }
+    let key = other.path("balcony-data/key.pem");
+    serve("balcony-data/cert.pem", key.to_str().unwrap())
+        .failed(1, &["does not belong to the first certificate"]);
+    let alone = world.run(&["serve", "--cert", "bad.pem"]);
+    assert_eq!(alone.status, Some(2), "{alone:?}");
+    assert!(alone.stderr.contains("--key <FILE>"), "{alone:?}");
+}
+
+#[test]
+fn a_data_folder_that_is_none() {
+    let world = World::new();
+    world.write("file", "");
+    for command in
+        [&["serve", "--listen", "127.0.0.1:0", "--data", "file"][..], &["user", "list", "--data", "file"]]
+    {
+        world.run(command).failed(1, &["cannot use file"]);
+    }
+    std::fs::create_dir(world.path("other")).unwrap();
+    world.write("other/balcony.redb", "this is something else, and long enough to be looked into");
+    let failed = world.run(&["serve", "--listen", "127.0.0.1:0", "--data", "other"]);
+    failed.failed(1, &["other/balcony.redb is not a database of this program"]);
+
+    let server = world.serve(&[]);
+    let second = world.run(&["serve", "--listen", "127.0.0.1:0"]);
+    second.failed(1, &["is another balcony running on this data folder?"]);
+    // The first one is not disturbed by the second.
+    world.account("romeo");
+    world.listen(&server, "romeo@localhost", &[]);
+}
+
+#[test]
+fn an_address_that_breaks_the_rules() {
+    let world = World::new();
+    // RFC 7622 §3.5 example 16
+    let failed = world.run_as("x", &["send", "--as", "foo bar@example.com", "romeo@localhost", "x"]);
+    failed.failed(2, &["--as", "`foo bar@example.com`", "localpart", "U+0020"]);
+    world
+        .run_as("x", &["listen", "--as", "localhost"])
+        .failed(2, &["an account such as romeo@localhost is wanted"]);
+    world
+        .run(&["serve", "--domain", "romeo@localhost"])
+        .failed(2, &["--domain", "a domain such as example.org"]);
+    world.run(&["serve", "--domain", "a..b"]).failed(2, &["--domain", "`a..b`: not a domain"]);
+}
+
+#[test]
+fn a_configuration_with_a_mistake() {
+    let world = World::new();
+    let serve = |text: &str| {
+        world.write("balcony.toml", text);
+        world.run(&["serve", "--config", "balcony.toml"])
+    };
+    serve("# a comment\nlissten = '127.0.0.1:0'\n")
+        .failed(1, &["balcony.toml:2: unknown field `lissten`, expected one of"]);
+    serve("listen = 5222").failed(1, &["balcony.toml:1: a text or a list of texts is wanted"]);
+    serve("data = 'd").failed(1, &["balcony.toml:1: "]);
+    world
+        .run(&["serve", "--config", "none.toml"])
+        .failed(1, &["cannot read none.toml: no such file or folder"]);
+}
+
+#[test]
+fn a_configuration_without_one() {
+    let world = World::new();
+    std::fs::create_dir(world.path("etc")).unwrap();
+    world.write("etc/balcony.toml", "domain = 'example.org'\nlisten = '127.0.0.1:1'\ndata = 'accounts'\nallow-registration = true\nlog = 'debug'");
+    let server = world.serve(&["--config", "etc/balcony.toml"]);
+    assert!(server.greeting[0].ends_with("serves example.org"), "{:#?}", server.greeting);
+    assert!(world.path("etc/accounts/cert.pem").exists() && !world.path("balcony-data").exists());
+    assert_ne!(server.address, "127.0.0.1:1");
+}
+
+#[test]
+fn a_wrong_password() {
+    let world = World::new();
+    let server = world.serve(&[]);
+    world.account("romeo");
+    let connect = ["--connect", &server.address];
+    for account in ["romeo@localhost", "nobody@localhost"] {
+        let send = [&["send", "--as", account, "romeo@localhost", "hello"], &connect[..]].concat();
+        world.run_as("wrong", &send).failed(1, &["wrong password, or no such account"]);
+        let listen = [&["listen", "--as", account], &connect[..]].concat();
+        world.run_as("wrong", &listen).failed(1, &["wrong password, or no such account"]);
+    }
+    let nowhere = ["send", "--as", "romeo@localhost", "--password-file", "none", "romeo@localhost", "x"];
+    world.run(&nowhere).failed(1, &["cannot read none: no such file or folder"]);
+}
+
+#[test]
+fn nobody_there() {
+    let world = World::new();
+    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    world.serve(&[]).stop();
+    let send = ["send", "--as", "romeo@localhost", "--connect", &free, "romeo@localhost", "hello"];
+    let failed = world.run_as(PASSWORD, &send);
+    failed.failed(1, &[&format!("could not connect to {free}"), "refused", "is a server running there?"]);
+    let wrong = world.run_as(PASSWORD, &["listen", "--as", "romeo@localhost", "--connect", "localhost:xmpp"]);
+    wrong.failed(2, &["--connect", "a host and a port is wanted"]);
+}
+
+/// What the server offers on a stream without TLS.
+fn features(address: &str) -> String {
+    let mut socket = TcpStream::connect(address).unwrap();
+    let header = "<stream:stream to='localhost' version='1.0' xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams'>";
+    socket.write_all(header.as_bytes()).unwrap();
+    let mut received = String::new();
+    let mut buffer = [0; 4096];
+    while !received.contains("</stream:features>") {
+        let read = socket.read(&mut buffer).unwrap();
+        assert_ne!(read, 0, "{received}");
+        received.push_str(str::from_utf8(&buffer[..read]).unwrap());
+    }
+    received
+}
+
+// RFC 6120 §5.3.1
+#[test]
+fn plaintext_is_for_this_machine_only() {
+    let world = World::new();
+    let failed = world.run(&["serve", "--listen", "0.0.0.0:0", "--allow-plaintext"]);
+    failed.failed(2, &["--allow-plaintext", "unprotected at 0.0.0.0:0", "loopback"]);
+
+    let server = world.serve(&[]);
+    let offered = features(&server.address);
+    assert!(offered.contains("<required/>") && !offered.contains("<mechanism"), "{offered}");
+    server.stop();
+    let server = world.serve(&["--allow-plaintext"]);
+    server.process.stderr_with("clients may log in without TLS");
+    let offered = features(&server.address);
+    assert!(offered.contains("<starttls") && offered.contains("SCRAM-SHA-256"), "{offered}");
+}
+
+// XEP-0077 §4
+#[test]
+fn registration_is_offered_if_it_is_allowed() {
+    let world = World::new();
+    for (options, allowed) in
+        [(&["--allow-plaintext"][..], false), (&["--allow-plaintext", "--allow-registration"], true)]
+    {
+        let server = world.serve(options);
+        assert_eq!(features(&server.address).contains("iq-register"), allowed);
+        server.stop();
+    }
+}

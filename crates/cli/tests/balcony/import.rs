@@ -1,0 +1,47 @@
+use crate::world::{PASSWORD, World};
+
+fn import(world: &World, server_runs: bool) {
+    use core::fmt::Write as _;
+    let mut file = String::from("romeo,r0m30myr0m30\n\nno comma\r\n,x\nro meo,x\n");
+    for number in 0..300 {
+        writeln!(file, "user{number},password {number}").unwrap();
+    }
+    file.push_str("romeo,again\nempty,\ncomma,a,b");
+    world.write("accounts.csv", &file);
+    let ended = world.run(&["user", "import", "accounts.csv"]);
+    assert_eq!(ended.status, Some(1), "{ended:#?}");
+    let lines: Vec<_> = ended.stderr.lines().collect();
+    let expected = [
+        "balcony: line 3: a localpart, a comma and a password are wanted",
+        "balcony: line 4: the localpart of the address is empty",
+        "balcony: line 5: the localpart of the address contains U+0020, which is not allowed there",
+        "balcony: line 306: romeo@localhost exists already",
+        "balcony: line 307: this password cannot be used: the password is empty",
+        "balcony: imported accounts: 302; lines that could not be used, see above: 5",
+    ];
+    assert_eq!(lines, expected, "server runs: {server_runs}");
+    assert_eq!(world.run(&["user", "list"]).stdout.lines().count(), 302);
+
+    let mut again = world.start(&["user", "import", "--replace", "-"]);
+    again.input("romeo,new one\n");
+    let again = again.wait();
+    again.succeeded();
+    assert_eq!(again.stdout, "imported accounts: 1\n");
+}
+
+#[test]
+fn good_lines_are_imported_and_bad_ones_reported() {
+    let stopped = World::new();
+    import(&stopped, false);
+    let running = World::new();
+    let server = running.serve(&[]);
+    import(&running, true);
+    for (account, password) in [("romeo", "new one"), ("user7", "password 7"), ("comma", "a,b")] {
+        let account = format!("{account}@localhost");
+        // A headline expects no reply, so that nobody has to be there.
+        let args =
+            ["send", "--as", &account, "--connect", &server.address, "--type", "headline", &account, "hello"];
+        running.run_as(password, &args).succeeded();
+        running.run_as(PASSWORD, &args).failed(1, &["wrong password, or no such account"]);
+    }
+}

@@ -1,0 +1,19 @@
+//! The real program, on real sockets: what a person types, and what they see.
+#![allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    clippy::std_instead_of_alloc,
+    clippy::std_instead_of_core,
+    clippy::unwrap_used,
+    unreachable_pub,
+    reason = "tests of a program"
+)]
+
+mod accounts;
+mod certificates;
+mod delivery;
+mod endings;
+mod failures;
+mod import;
+mod trace;
+mod world;
