@@ -6,7 +6,7 @@ use balcony_machine::{Secret, Seed};
 use balcony_sasl::Mechanism;
 use balcony_sim::{Accounts, Chunks, End, Happened, Pair};
 use balcony_stanza::{MessageType, Payload, Stanza};
-use balcony_stream::{Error, Initiating, Receiving, TlsPolicy};
+use balcony_stream::{Error, Framing, Initiating, Receiving, TlsPolicy};
 use balcony_xml::{Element, Name};
 use proptest::prelude::*;
 
@@ -68,19 +68,35 @@ fn mechanisms() -> impl Strategy<Value = Mechanism> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(12))]
+    #![proptest_config(ProptestConfig::with_cases(48))]
 
     // habits.md invariants 1 and 6: byte by byte, in random chunks, or whole; the same seed gives the same bytes.
     // RFC 6120 §15 stream-negotiation-restart, tls-restart, sasl-restart, bind-restart
+    // RFC 7395 §3: the same on a WebSocket. XEP-0388, XEP-0386: and with SASL2.
     #[test]
-    fn chunks_make_no_difference(seed: u64, mechanism in mechanisms(), tls in 0..4_u8, right: bool) {
+    fn chunks_make_no_difference(
+        seed: u64,
+        mechanism in mechanisms(),
+        tls in 0..4_u8,
+        right: bool,
+        messages: bool,
+        sasl2: bool,
+        resource: bool,
+    ) {
+        // On a WebSocket TLS is the transport's.
+        let tls = if messages { 2 + tls % 2 } else { tls };
+        let framing = if messages { Framing::Messages } else { Framing::Document };
         let policy = [TlsPolicy::Required, TlsPolicy::Optional, TlsPolicy::Direct, TlsPolicy::None][usize::from(tls)];
         let run = |kind| {
             let mut client = client(if right { "pencil" } else { "crayon" });
             client.mechanisms = vec![mechanism];
             client.tls = policy;
+            client.framing = framing;
+            client.sasl2 = sasl2;
+            client.resource = resource.then(|| "balcony".into());
             let mut server = server();
             server.tls = policy;
+            server.framing = framing;
             let mut pair = Pair::new(client, server, accounts(), EXPORTER, chunks(kind, seed), seed);
             if policy == TlsPolicy::Direct {
                 let security = balcony_stream::Security::new(EXPORTER);
@@ -106,6 +122,10 @@ proptest! {
         prop_assert_eq!(whole.2.last(), Some(&expected));
         let delivered = whole.3.iter().any(|event| matches!(event, Happened::Event(text) if text.contains("wherefore")));
         prop_assert_eq!(delivered, usable && right);
+        let sent = String::from_utf8(whole.0).unwrap();
+        let secured = policy != TlsPolicy::None;
+        prop_assert_eq!(sent.contains("<authenticate "), usable && sasl2 && secured);
+        prop_assert_eq!(sent.contains("urn:xmpp:bind:0"), usable && sasl2 && secured && !resource);
     }
 }
 
@@ -143,6 +163,14 @@ fn a_hidden_plus_mechanism_is_a_downgrade() {
 fn the_server_makes_a_resource_if_none_is_asked_for() {
     let mut client = client("pencil");
     client.resource = None;
+    let mut pair = Pair::new(client, server(), accounts(), EXPORTER, Chunks::Whole, 3);
+    pair.run();
+    // XEP-0386 §3.2.1: with the tag of the client, if there is SASL2.
+    assert!(pair.client.jid().unwrap().as_str().starts_with("juliet@example.com/balcony/"));
+    assert_eq!(pair.client.jid(), pair.server.jid());
+
+    let mut client = self::client("pencil");
+    (client.resource, client.sasl2) = (None, false);
     let mut pair = Pair::new(client, server(), accounts(), EXPORTER, Chunks::Whole, 3);
     pair.run();
     assert_eq!(pair.client.jid().unwrap().as_str(), "juliet@example.com/made-by-the-server");

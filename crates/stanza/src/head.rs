@@ -150,7 +150,7 @@ pub struct Head {
 
 impl Head {
     /// Writes the start tag without its closing `>`, so that the caller can close it as `>` or `/>`.
-    pub(crate) fn write_open(&self, out: &mut Vec<u8>) {
+    pub(crate) fn write_open(&self, namespace: Option<&str>, out: &mut Vec<u8>) {
         out.push(b'<');
         out.extend_from_slice(self.kind.name().as_bytes());
         let mut attribute = |name: &str, value: &str| {
@@ -158,6 +158,9 @@ impl Head {
             escape_attr(value, out);
             out.push(b'\'');
         };
+        if let Some(namespace) = namespace {
+            attribute(" xmlns='", namespace);
+        }
         if let Some(from) = &self.from {
             attribute(" from='", from.as_str());
         }

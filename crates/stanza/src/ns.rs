@@ -32,6 +32,12 @@ pub const DISCO_ITEMS: &str = "http://jabber.org/protocol/disco#items";
 pub const VERSION: &str = "jabber:iq:version";
 /// The roster (RFC 6121 section 2).
 pub const ROSTER: &str = "jabber:iq:roster";
+/// Framing of streams on WebSockets (RFC 7395 section 3.3.2).
+pub const FRAMING: &str = "urn:ietf:params:xml:ns:xmpp-framing";
+/// Extensible SASL profile (XEP-0388).
+pub const SASL2: &str = "urn:xmpp:sasl:2";
+/// Resource binding within SASL2 (XEP-0386).
+pub const BIND2: &str = "urn:xmpp:bind:0";
 /// Announced channel binding types (XEP-0440).
 pub const SASL_CHANNEL_BINDING: &str = "urn:xmpp:sasl-cb:0";
 

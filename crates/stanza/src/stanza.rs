@@ -109,9 +109,19 @@ impl Stanza {
 
     /// Appends the stanza as XML, for a stream whose default namespace is the content namespace.
     pub fn write(&self, out: &mut Vec<u8>) {
+        self.write_with(None, out);
+    }
+
+    /// Appends the stanza as XML that declares its own content namespace, for a transport where each stanza is a document
+    /// of its own (RFC 7395 section 3.3.3).
+    pub fn write_document(&self, namespace: &str, out: &mut Vec<u8>) {
+        self.write_with(Some(namespace), out);
+    }
+
+    fn write_with(&self, namespace: Option<&str>, out: &mut Vec<u8>) {
         let payload = self.payload.as_bytes();
         out.reserve(payload.len() + 256);
-        self.head.write_open(out);
+        self.head.write_open(namespace, out);
         if payload.is_empty() {
             out.extend_from_slice(b"/>");
             return;

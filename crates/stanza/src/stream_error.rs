@@ -92,9 +92,9 @@ impl StreamError {
         StreamError { condition, text }
     }
 
-    /// Writes `<stream:error>…</stream:error>`, with the prefix that the stream header bound.
-    pub fn write(&self, out: &mut Vec<u8>) {
-        out.extend_from_slice(b"<stream:error><");
+    /// Writes what is inside of `<stream:error>`: the condition and the text.
+    pub fn write_content(&self, out: &mut Vec<u8>) {
+        out.push(b'<');
         out.extend_from_slice(self.condition.name().as_bytes());
         out.extend_from_slice(b" xmlns='urn:ietf:params:xml:ns:xmpp-streams'/>");
         if let Some(text) = &self.text {
@@ -102,7 +102,6 @@ impl StreamError {
             escape_text(text, out);
             out.extend_from_slice(b"</text>");
         }
-        out.extend_from_slice(b"</stream:error>");
     }
 }
 

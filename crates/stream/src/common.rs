@@ -12,10 +12,13 @@ use balcony_xml::{ReadError, Reader};
 use crate::config::Security;
 use crate::error::Error;
 use crate::event::{Answer, Ask, Event};
+use crate::framing::Framing;
+use crate::header::PeerHeader;
 use crate::state::{Phase, Step};
 
 pub(crate) struct Common {
     phase: Phase,
+    pub(crate) framing: Framing,
     pub(crate) reader: Reader,
     pub(crate) limits: Limits,
     pub(crate) random: Random,
@@ -36,10 +39,11 @@ pub(crate) struct Common {
 }
 
 impl Common {
-    pub(crate) fn new(phase: Phase, limits: Limits, seed: &Seed, now: Instant) -> Self {
+    pub(crate) fn new(phase: Phase, framing: Framing, limits: Limits, seed: &Seed, now: Instant) -> Self {
         Common {
             phase,
-            reader: Reader::new(limits.before_auth),
+            framing,
+            reader: framing.reader(limits.before_auth),
             random: seed.random(),
             security: None,
             header_sent: false,
@@ -71,10 +75,23 @@ impl Common {
     /// Forgets the stream so far (RFC 6120 section 4.3.3): a new header is due from both sides.
     pub(crate) fn restart(&mut self, authenticated: bool) {
         let limits = if authenticated { self.limits.after_auth } else { self.limits.before_auth };
-        self.reader = Reader::new(limits);
+        match self.framing {
+            Framing::Document => self.reader = self.framing.reader(limits),
+            // The messages go on; there is no document to begin anew.
+            Framing::Messages => self.reader.set_limits(limits),
+        }
         self.header_sent = false;
         self.header_read = false;
         self.peer_lang = None;
+    }
+
+    /// What the peer's header says, just after it has come.
+    pub(crate) fn peer_header(&mut self) -> PeerHeader {
+        self.header_read = true;
+        PeerHeader::read(match self.framing {
+            Framing::Document => self.reader.header(),
+            Framing::Messages => self.reader.element(),
+        })
     }
 
     pub(crate) fn ask(&mut self, now: Instant, ask: Ask) -> Event {
@@ -142,7 +159,7 @@ impl Common {
     /// Writes our closing tag; the peer's is due within a bounded time (RFC 6120 section 4.4).
     pub(crate) fn close(&mut self, now: Instant, out: &mut Vec<u8>) -> Result<(), Error> {
         self.step(Step::Close)?;
-        out.extend_from_slice(b"</stream:stream>");
+        self.framing.close(out);
         self.asked = None;
         self.answer = None;
         self.set_timer(now + self.limits.closing, Reason::Closing);

@@ -6,6 +6,8 @@ use balcony_jid::BareJid;
 use balcony_machine::{Limits, Secret};
 use balcony_sasl::Mechanism;
 
+use crate::framing::Framing;
+
 /// What TLS does for a stream.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum TlsPolicy {
@@ -28,6 +30,8 @@ pub struct Receiving {
     pub domains: Vec<BareJid>,
     /// What TLS does.
     pub tls: TlsPolicy,
+    /// How the streams lie on their transport.
+    pub framing: Framing,
     /// The mechanisms offered, in order of preference. Which of them fit a stream (TLS, channel binding) is seen to.
     pub mechanisms: Vec<Mechanism>,
     /// Whether accounts can be registered in-band (XEP-0077).
@@ -48,6 +52,7 @@ impl Receiving {
         Receiving {
             domains,
             tls: TlsPolicy::Required,
+            framing: Framing::default(),
             mechanisms: Mechanism::all().to_vec(),
             registration: false,
             decoy,
@@ -69,8 +74,14 @@ pub struct Initiating {
     pub resource: Option<String>,
     /// What TLS does.
     pub tls: TlsPolicy,
+    /// How the stream lies on its transport.
+    pub framing: Framing,
     /// The mechanisms we may use, most wanted first. PLAIN is used under TLS only, whatever stands here.
     pub mechanisms: Vec<Mechanism>,
+    /// Whether SASL2 is used where it is offered (XEP-0388), which saves round trips. Otherwise the profile of RFC 6120 is.
+    pub sasl2: bool,
+    /// What the resource begins with if the server makes it up (XEP-0386); others can see it.
+    pub tag: String,
     /// Whether only mechanisms with channel binding will do.
     pub require_channel_binding: bool,
     /// The language of the texts that this client sends (RFC 5646).
@@ -88,7 +99,10 @@ impl Initiating {
             password,
             resource: None,
             tls: TlsPolicy::Required,
+            framing: Framing::default(),
             mechanisms: Mechanism::all().to_vec(),
+            sasl2: true,
+            tag: String::from("balcony"),
             require_channel_binding: false,
             lang: Arc::from("en"),
             limits: Limits::default(),

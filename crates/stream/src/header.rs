@@ -5,7 +5,9 @@ use alloc::vec::Vec;
 
 use balcony_jid::{BareJid, Jid};
 use balcony_stanza::{StreamCondition, StreamError, ns};
-use balcony_xml::{Reader, escape_attr};
+use balcony_xml::{ElementRef, Reader, escape_attr};
+
+use crate::framing::Framing;
 
 /// The attributes of a header that we write.
 #[derive(Default)]
@@ -19,8 +21,7 @@ pub(crate) struct Header<'a> {
 }
 
 impl Header<'_> {
-    pub(crate) fn write(&self, out: &mut Vec<u8>) {
-        out.extend_from_slice(b"<?xml version='1.0'?><stream:stream");
+    pub(crate) fn write_attributes(&self, out: &mut Vec<u8>) {
         let mut attribute = |name: &str, value: Option<&str>| {
             if let Some(value) = value {
                 out.extend_from_slice(name.as_bytes());
@@ -33,7 +34,6 @@ impl Header<'_> {
         attribute(" id='", self.id);
         attribute(" version='", self.version.then_some("1.0"));
         attribute(" xml:lang='", Some(self.lang));
-        out.extend_from_slice(b" xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams'>");
     }
 }
 
@@ -68,9 +68,8 @@ impl Version {
 }
 
 impl PeerHeader {
-    /// Reads the header that `reader` has just completed. The namespaces are checked by [`check_namespaces`].
-    pub(crate) fn read(reader: &Reader) -> Self {
-        let header = reader.header();
+    /// Reads a header. The namespaces are checked by [`check_namespaces`].
+    pub(crate) fn read(header: ElementRef<'_>) -> Self {
         let address = |name| header.attr(name).map(|text| Jid::parse(text).map_err(|_| ()));
         PeerHeader {
             from: address("from"),
@@ -92,20 +91,21 @@ impl PeerHeader {
     }
 }
 
-/// The root is `stream` in the stream namespace, the content namespace is `jabber:client` (section 4.8).
-pub(crate) fn check_namespaces(reader: &Reader) -> Result<(), StreamError> {
-    let header = reader.header();
-    if !header.is("stream", ns::STREAM) {
-        return Err(StreamError::new(
-            StreamCondition::InvalidNamespace,
-            "the stream must begin with <stream/> in the namespace http://etherx.jabber.org/streams",
-        ));
+/// The root is `stream` in the stream namespace, and the content namespace is `jabber:client` (section 4.8); on a WebSocket
+/// it is `open` (RFC 7395 section 3.4).
+pub(crate) fn check_namespaces(framing: Framing, reader: &Reader) -> Result<(), StreamError> {
+    let wrong = |text| Err(StreamError::new(StreamCondition::InvalidNamespace, text));
+    match framing {
+        Framing::Messages if !reader.element().is("open", ns::FRAMING) => {
+            wrong("the stream must begin with <open/> in the namespace urn:ietf:params:xml:ns:xmpp-framing")
+        }
+        Framing::Messages => Ok(()),
+        Framing::Document if !reader.header().is("stream", ns::STREAM) => {
+            wrong("the stream must begin with <stream/> in the namespace http://etherx.jabber.org/streams")
+        }
+        Framing::Document if reader.content_namespace() != ns::CLIENT => {
+            wrong("the default namespace of this stream must be jabber:client")
+        }
+        Framing::Document => Ok(()),
     }
-    if reader.content_namespace() != ns::CLIENT {
-        return Err(StreamError::new(
-            StreamCondition::InvalidNamespace,
-            "the default namespace of this stream must be jabber:client",
-        ));
-    }
-    Ok(())
 }

@@ -10,14 +10,14 @@ use balcony_jid::FullJid;
 use balcony_machine::Instant;
 use balcony_sasl::{Binding, BindingState, ClientExchange, ClientStep, Mechanism, SaslCondition, SaslError};
 use balcony_stanza::{IqType, Kind, Payload, Stanza, StanzaError, StreamCondition, StreamError, ns};
-use balcony_xml::{Element, ElementRef, Name};
+use balcony_xml::{Element, ElementRef, Name, escape_text};
 
 use crate::common::Common;
 use crate::config::{Initiating, TlsPolicy};
 use crate::error::Error;
 use crate::event::{Answer, Ask, Event};
-use crate::header::{Header, PeerHeader, Version, check_namespaces};
-use crate::sasl;
+use crate::header::{Header, Version, check_namespaces};
+use crate::sasl::{self, Profile};
 use crate::state::{Phase, Step};
 
 /// The id of our bind request. Nothing else is under way then, so it need not be unique.
@@ -32,7 +32,11 @@ pub(crate) struct Initiator {
     refusal: Option<(SaslCondition, Option<Cow<'static, str>>)>,
     /// What the server offered, until it is used up.
     offer: Offer,
+    /// The way in which the exchange is carried.
+    profile: Profile,
     authenticated: bool,
+    /// What SASL2 has bound on the way; told at the next call.
+    bound_inline: Option<FullJid>,
     jid: Option<FullJid>,
 }
 
@@ -42,6 +46,9 @@ struct Offer {
     mechanisms: Vec<Mechanism>,
     /// Whether tls-exporter was announced (XEP-0440); `None` if nothing was announced at all.
     exporter: Option<bool>,
+    /// Whether SASL2 is offered (XEP-0388), and Bind 2 with it (XEP-0386).
+    sasl2: bool,
+    bind2: bool,
 }
 
 impl Initiator {
@@ -52,7 +59,9 @@ impl Initiator {
             refused: Vec::new(),
             refusal: None,
             offer: Offer::default(),
+            profile: Profile::default(),
             authenticated: false,
+            bound_inline: None,
             jid: None,
         }
     }
@@ -66,23 +75,22 @@ impl Initiator {
         if common.phase() != Phase::Header || common.header_sent {
             return;
         }
-        Header {
+        let header = Header {
             // Who we are is for protected eyes only (RFC 6120 section 4.7.1).
             from: common.security.is_some().then(|| self.config.account.as_str()),
             to: Some(self.config.account.domainpart()),
             id: None,
             version: true,
             lang: &self.config.lang,
-        }
-        .write(out);
+        };
+        common.framing.open(&header, out);
         common.header_sent = true;
     }
 
     /// Checks the server's header. Its features follow as an element of their own.
     pub(crate) fn header(&mut self, common: &mut Common) -> Result<(), Error> {
-        common.header_read = true;
-        check_namespaces(&common.reader)?;
-        let header = PeerHeader::read(&common.reader);
+        let header = common.peer_header();
+        check_namespaces(common.framing, &common.reader)?;
         // Section 4.7.5: a server that is a whole version behind never sends features.
         if header.version.major < Version::OURS.major {
             return Err(StreamError::new(
@@ -93,6 +101,16 @@ impl Initiator {
         }
         common.peer_lang = header.lang;
         common.step(Step::Headers)
+    }
+
+    /// What this end does of itself, without waiting for the peer.
+    pub(crate) fn due(&mut self, common: &mut Common, now: Instant) -> Result<Option<Event>, Error> {
+        let Some(jid) = self.bound_inline.take() else { return Ok(None) };
+        common.step(Step::Bind)?;
+        common.step(Step::Bound)?;
+        common.heard(now);
+        self.jid = Some(jid.clone());
+        Ok(Some(Event::Bound(jid)))
     }
 
     pub(crate) fn element(
@@ -110,9 +128,12 @@ impl Initiator {
                 Ok(Some(Event::StartTls))
             }
             (Phase::Proceed, ns::TLS, "failure") => Err(Error::NoTls),
-            (Phase::Sasl, ns::SASL, "challenge") => self.challenge(common, now, out),
-            (Phase::Sasl, ns::SASL, "success") => self.success(common).map(Some),
-            (Phase::Sasl, ns::SASL, "failure") => self.failure(common, out).map(|()| None),
+            (Phase::Sasl, namespace, name) if namespace == self.profile.namespace() => match name {
+                "challenge" => self.challenge(common, now, out),
+                "success" => self.success(common).map(Some),
+                "failure" => self.failure(common, out).map(|()| None),
+                _ => Err(unexpected()),
+            },
             (Phase::Bind, ns::CLIENT, "iq") => self.bound(common, now),
             // Stanzas have no business here yet; one that comes early is ignored, as it could be the server's greeting.
             (_, ns::CLIENT, _) => Ok(None),
@@ -144,6 +165,8 @@ impl Initiator {
             }
         }
         self.offer = Offer::read(features);
+        let sasl2 = self.offer.sasl2 && self.config.sasl2 && common.security.is_some();
+        self.profile = if sasl2 { Profile::Extensible } else { Profile::Classic };
         self.authenticate(common, out)
     }
 
@@ -181,9 +204,41 @@ impl Initiator {
         let mut exchange =
             ClientExchange::new(mechanism, username, self.config.password.clone(), None, binding, nonce)
                 .map_err(|error| self.sasl_error(&error))?;
-        sasl::write_auth(mechanism.name(), exchange.initial().as_deref(), out);
+        let initial = exchange.initial();
+        match self.profile {
+            Profile::Classic => {
+                sasl::write_auth(common.framing, mechanism.name(), initial.as_deref(), out);
+            }
+            Profile::Extensible => self.write_authenticate(common, mechanism, initial.as_deref(), out),
+        }
         self.exchange = Some(exchange);
         common.step(Step::Auth)
+    }
+
+    /// Begins an exchange of SASL2. If the choice of the resource is the server's, it is bound on the way.
+    fn write_authenticate(
+        &self,
+        common: &Common,
+        mechanism: Mechanism,
+        initial: Option<&[u8]>,
+        out: &mut Vec<u8>,
+    ) {
+        common.framing.element(out, |out| {
+            for part in ["<authenticate xmlns='", ns::SASL2, "' mechanism='", mechanism.name(), "'>"] {
+                out.extend_from_slice(part.as_bytes());
+            }
+            if let Some(initial) = initial {
+                out.extend_from_slice(b"<initial-response>");
+                Profile::Extensible.encode(initial, out);
+                out.extend_from_slice(b"</initial-response>");
+            }
+            if self.offer.bind2 && self.config.resource.is_none() {
+                out.extend_from_slice(b"<bind xmlns='urn:xmpp:bind:0'><tag>");
+                escape_text(&self.config.tag, out);
+                out.extend_from_slice(b"</tag></bind>");
+            }
+            out.extend_from_slice(b"</authenticate>");
+        });
     }
 
     fn challenge(
@@ -192,7 +247,7 @@ impl Initiator {
         now: Instant,
         out: &mut Vec<u8>,
     ) -> Result<Option<Event>, Error> {
-        let data = sasl::decode(common.reader.element())
+        let data = (self.profile.decode(common.reader.element()))
             .map_err(|condition| Error::Authentication(condition, None))?
             .unwrap_or_default();
         let Some(exchange) = &mut self.exchange else { return Err(unexpected()) };
@@ -209,14 +264,14 @@ impl Initiator {
     ) -> Result<Option<Event>, Error> {
         match step {
             Ok(ClientStep::Send(data)) => {
-                sasl::write("response", Some(&data), out);
+                self.profile.write(common.framing, "response", Some(&data), out);
                 Ok(None)
             }
             Ok(ClientStep::AskSalted { hash, password, salt, iterations }) => {
                 Ok(Some(common.ask(now, Ask::SaltPassword { hash, password, salt, iterations })))
             }
             Err(error) => {
-                sasl::write("abort", None, out);
+                self.profile.write(common.framing, "abort", None, out);
                 Err(self.sasl_error(&error))
             }
         }
@@ -236,7 +291,7 @@ impl Initiator {
                 self.client_step(common, now, step, out)
             }
             _ => {
-                sasl::write("abort", None, out);
+                self.profile.write(common.framing, "abort", None, out);
                 Err(Error::Authentication(
                     SaslCondition::TemporaryAuthFailure,
                     Some(Cow::Borrowed("our own password could not be prepared in time")),
@@ -246,14 +301,30 @@ impl Initiator {
     }
 
     fn success(&mut self, common: &mut Common) -> Result<Event, Error> {
-        let data = sasl::decode(common.reader.element())
-            .map_err(|condition| Error::Authentication(condition, None))?;
+        let element = common.reader.element();
+        let data = match self.profile {
+            Profile::Classic => self.profile.decode(element),
+            Profile::Extensible => match element.child("additional-data", ns::SASL2) {
+                Some(data) => self.profile.decode(data),
+                None => Ok(None),
+            },
+        };
+        let data = data.map_err(|condition| Error::Authentication(condition, None))?;
         let Some(mut exchange) = self.exchange.take() else { return Err(unexpected()) };
         // A server that can't prove itself is not our server, whatever it says (RFC 5802 section 5).
         exchange.success(data.as_deref()).map_err(|_| Error::ServerNotAuthentic)?;
-        common.step(Step::Authenticated)?;
-        common.restart(true);
         self.authenticated = true;
+        match self.profile {
+            Profile::Classic => {
+                common.step(Step::Authenticated)?;
+                common.restart(true);
+            }
+            Profile::Extensible => {
+                self.bound_inline = read_bound(element)?;
+                common.step(Step::AuthenticatedInPlace)?;
+                common.reader.set_limits(common.limits.after_auth);
+            }
+        }
         Ok(Event::Authenticated { account: self.config.account.clone(), mechanism: exchange.mechanism() })
     }
 
@@ -263,7 +334,9 @@ impl Initiator {
             .children()
             .find(|child| child.name() != "text")
             .map_or(SaslCondition::NotAuthorized, |child| SaslCondition::from_name(child.name()));
-        let text = element.child("text", ns::SASL).map(|text| Cow::Owned(String::from(&*text.text())));
+        let text = element
+            .child("text", self.profile.namespace())
+            .map(|text| Cow::Owned(String::from(&*text.text())));
         let Some(exchange) = self.exchange.take() else { return Err(unexpected()) };
         let mechanism = exchange.mechanism();
         common.step(Step::AuthFailed)?;
@@ -286,7 +359,7 @@ impl Initiator {
         if let Some(resource) = &self.config.resource {
             bind = bind.child(Element::new(RESOURCE, ns::BIND).text(resource));
         }
-        Stanza::iq(IqType::Set).id(BIND_ID).payload(Payload::from(bind)).write(out);
+        common.framing.stanza(&Stanza::iq(IqType::Set).id(BIND_ID).payload(Payload::from(bind)), out);
         common.step(Step::Bind)
     }
 
@@ -304,12 +377,7 @@ impl Initiator {
                     .child("bind", ns::BIND)
                     .and_then(|bind| bind.child("jid", ns::BIND))
                     .and_then(|jid| FullJid::parse(&jid.text()).ok())
-                    .ok_or_else(|| {
-                        StreamError::new(
-                            StreamCondition::UndefinedCondition,
-                            "the bound JID is missing or not valid",
-                        )
-                    })?;
+                    .ok_or_else(no_bound_jid)?;
                 common.step(Step::Bound)?;
                 common.heard(now);
                 self.jid = Some(jid.clone());
@@ -336,7 +404,7 @@ impl Initiator {
             }
             Err(invalid) => {
                 if let (Some(reply), Phase::Open) = (invalid.reply, common.phase()) {
-                    reply.write(out);
+                    common.framing.stanza(&reply, out);
                 }
                 None
             }
@@ -361,18 +429,39 @@ impl Initiator {
 
 impl Offer {
     fn read(features: ElementRef<'_>) -> Offer {
-        let mechanisms = features
-            .child("mechanisms", ns::SASL)
-            .into_iter()
+        let sasl2 = features.child("authentication", ns::SASL2);
+        let lists = features.child("mechanisms", ns::SASL).into_iter().chain(sasl2);
+        let mechanisms = lists
             .flat_map(|list| list.children())
-            .filter(|child| child.is("mechanism", ns::SASL))
+            .filter(|child| child.name() == "mechanism")
             .filter_map(|child| Mechanism::from_name(&child.text()))
             .collect();
         let exporter = features
             .child("sasl-channel-binding", ns::SASL_CHANNEL_BINDING)
             .map(|list| list.children().any(|binding| binding.attr("type") == Some("tls-exporter")));
-        Offer { mechanisms, exporter }
+        let bind2 = sasl2
+            .and_then(|sasl2| sasl2.child("inline", ns::SASL2))
+            .is_some_and(|inline| inline.child("bind", ns::BIND2).is_some());
+        Offer { mechanisms, exporter, sasl2: sasl2.is_some(), bind2 }
     }
+}
+
+/// The full JID in a success that has bound a resource as well (XEP-0386).
+fn read_bound(success: ElementRef<'_>) -> Result<Option<FullJid>, Error> {
+    if success.child("bound", ns::BIND2).is_none() {
+        return Ok(None);
+    }
+    // The name of the element has changed between versions of the specification.
+    ["authorization-identifier", "authorization-identity"]
+        .into_iter()
+        .find_map(|name| success.child(name, ns::SASL2))
+        .and_then(|identity| FullJid::parse(&identity.text()).ok())
+        .map(Some)
+        .ok_or_else(no_bound_jid)
+}
+
+fn no_bound_jid() -> Error {
+    StreamError::new(StreamCondition::UndefinedCondition, "the bound JID is missing or not valid").into()
 }
 
 fn unsupported_feature() -> Error {

@@ -10,6 +10,7 @@ use balcony_stanza::{ErrorCondition, IqType, Kind, Payload, Stanza, StanzaError,
 use balcony_xml::{Element, ElementRef, Name};
 
 use crate::event::Ask;
+use crate::framing::Framing;
 
 /// The registration that a stream may carry out: one account at most.
 #[derive(Default)]
@@ -31,6 +32,7 @@ impl Registration {
 
     pub(crate) fn request(
         &mut self,
+        framing: Framing,
         stanza: &Stanza,
         query: ElementRef<'_>,
         domain: &BareJid,
@@ -39,7 +41,7 @@ impl Registration {
         let result = match stanza.head.kind {
             Kind::Iq(IqType::Get) => {
                 if let Some(reply) = stanza.result() {
-                    reply.payload(Payload::from(form())).write(out);
+                    framing.stanza(&reply.payload(Payload::from(form())), out);
                 }
                 return Outcome::Answered;
             }
@@ -57,14 +59,14 @@ impl Registration {
             }
             Err(error) => {
                 if let Some(reply) = stanza.error(&error) {
-                    reply.write(out);
+                    framing.stanza(&reply, out);
                 }
                 Outcome::Answered
             }
         }
     }
 
-    pub(crate) fn finish(&mut self, result: Result<(), StanzaError>, out: &mut Vec<u8>) {
+    pub(crate) fn finish(&mut self, framing: Framing, result: Result<(), StanzaError>, out: &mut Vec<u8>) {
         let mut request = Stanza::iq(IqType::Set);
         request.head.id = self.pending.take();
         let reply = match result {
@@ -75,7 +77,7 @@ impl Registration {
             Err(error) => request.error(&error),
         };
         if let Some(reply) = reply {
-            reply.write(out);
+            framing.stanza(&reply, out);
         }
     }
 }

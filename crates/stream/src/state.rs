@@ -45,6 +45,8 @@ pub enum Step {
     AuthFailed,
     /// The SASL exchange succeeded; the stream restarts (section 6.4.6).
     Authenticated,
+    /// The SASL exchange succeeded, and the stream goes on as it is (XEP-0388).
+    AuthenticatedInPlace,
     /// The initiating entity asked for a resource.
     Bind,
     /// The resource was refused; another one may be asked for.
@@ -76,6 +78,7 @@ pub const TRANSITIONS: &[(Phase, Step, Phase)] = &[
     (Phase::Sasl, Step::Auth, Phase::Sasl),
     (Phase::Sasl, Step::AuthFailed, Phase::Negotiate),
     (Phase::Sasl, Step::Authenticated, Phase::Header),
+    (Phase::Sasl, Step::AuthenticatedInPlace, Phase::Negotiate),
     (Phase::Sasl, Step::Close, Phase::Closing),
     (Phase::Sasl, Step::End, Phase::Closed),
     (Phase::Bind, Step::BindRefused, Phase::Negotiate),

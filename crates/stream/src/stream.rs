@@ -12,6 +12,7 @@ use crate::common::{Common, read_error};
 use crate::config::{Initiating, Receiving, Security, TlsPolicy};
 use crate::error::Error;
 use crate::event::{Answer, Event};
+use crate::framing::Framing;
 use crate::initiating::Initiator;
 use crate::receiving::Receiver;
 use crate::state::{Phase, Step};
@@ -38,14 +39,14 @@ impl Stream {
     /// The end that opens the stream: a client.
     #[must_use]
     pub fn initiating(config: Arc<Initiating>, seed: Seed, now: Instant) -> Self {
-        let common = Common::new(first_phase(config.tls), config.limits.clone(), &seed, now);
+        let common = Common::new(first_phase(config.tls), config.framing, config.limits.clone(), &seed, now);
         Stream::new(common, Role::Initiating(Box::new(Initiator::new(config))))
     }
 
     /// The end that accepts the stream: a server.
     #[must_use]
     pub fn receiving(config: Arc<Receiving>, seed: Seed, now: Instant) -> Self {
-        let common = Common::new(first_phase(config.tls), config.limits.clone(), &seed, now);
+        let common = Common::new(first_phase(config.tls), config.framing, config.limits.clone(), &seed, now);
         Stream::new(common, Role::Receiving(Box::new(Receiver::new(config))))
     }
 
@@ -92,6 +93,13 @@ impl Stream {
             if self.common.waits() {
                 return Ok(Progress::Blocked(On::Answer));
             }
+            let due = match &mut self.role {
+                Role::Initiating(role) => role.due(&mut self.common, now)?,
+                Role::Receiving(role) => role.due(&mut self.common, now)?,
+            };
+            if let Some(event) = due {
+                return Ok(Progress::Event(event));
+            }
             if let Role::Initiating(role) = &mut self.role {
                 role.open(&mut self.common, out);
             }
@@ -105,23 +113,40 @@ impl Stream {
             }
             let event = match token {
                 None => return Ok(Progress::NeedInput),
-                Some(Token::End) => {
-                    if self.common.phase() != Phase::Closing {
-                        self.write_close(out);
+                Some(Token::End) => return Ok(self.end(out)),
+                Some(Token::Header) => self.header(out)?,
+                Some(Token::Element) if self.common.framing == Framing::Messages => {
+                    let element = self.common.reader.element();
+                    if element.is("close", ns::FRAMING) {
+                        return Ok(self.end(out));
                     }
-                    self.common.end();
-                    return Ok(Progress::Closed);
+                    // Nothing else can open a stream, and it opens nothing else (RFC 7395 section 3.4).
+                    let opens = self.common.phase() == Phase::Header && !element.is("error", ns::STREAM);
+                    if opens { self.header(out)? } else { self.element(now, out)? }
                 }
-                Some(Token::Header) => match &mut self.role {
-                    Role::Initiating(role) => role.header(&mut self.common).map(|()| None),
-                    Role::Receiving(role) => role.header(&mut self.common, out).map(|()| None),
-                }?,
                 Some(Token::Element) => self.element(now, out)?,
             };
             if let Some(event) = event {
                 return Ok(Progress::Event(event));
             }
         }
+    }
+
+    fn header(&mut self, out: &mut Vec<u8>) -> Result<Option<Event>, Error> {
+        match &mut self.role {
+            Role::Initiating(role) => role.header(&mut self.common)?,
+            Role::Receiving(role) => role.header(&mut self.common, out)?,
+        }
+        Ok(None)
+    }
+
+    /// The peer has closed the stream.
+    fn end(&mut self, out: &mut Vec<u8>) -> Progress<Event> {
+        if self.common.phase() != Phase::Closing {
+            self.write_close(out);
+        }
+        self.common.end();
+        Progress::Closed
     }
 
     fn element(&mut self, now: Instant, out: &mut Vec<u8>) -> Result<Option<Event>, Error> {
@@ -193,7 +218,7 @@ impl Stream {
         if !self.is_open() {
             return Err(ApiMisuse("stanzas can be sent from Event::Bound until the stream is closed"));
         }
-        stanza.write(out);
+        self.common.framing.stanza(stanza, out);
         Ok(())
     }
 
@@ -244,7 +269,7 @@ impl Stream {
             (Phase::Closing, _) => {}
             (_, Error::Local(stream_error)) => {
                 self.open_header(out);
-                stream_error.write(out);
+                self.common.framing.error(stream_error, out);
                 self.write_close(out);
             }
             (_, _) => self.write_close(out),
@@ -266,7 +291,7 @@ impl Stream {
 
     fn write_close(&self, out: &mut Vec<u8>) {
         if self.common.header_sent {
-            out.extend_from_slice(b"</stream:stream>");
+            self.common.framing.close(out);
         }
     }
 
@@ -303,7 +328,8 @@ impl Stream {
         use balcony_xml::{Element, Name};
         const PING: Name = Name::from_static("ping");
         let id = self.common.random.token(8);
-        Stanza::iq(IqType::Get).id(&id).payload(Payload::from(Element::new(PING, ns::PING))).write(out);
+        let ping = Stanza::iq(IqType::Get).id(&id).payload(Payload::from(Element::new(PING, ns::PING)));
+        self.common.framing.stanza(&ping, out);
     }
 }
 

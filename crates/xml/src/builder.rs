@@ -34,6 +34,15 @@ impl Builder {
         }
     }
 
+    /// A builder of top-level elements in a stream without a header, whose content namespace is `content`.
+    pub(crate) fn within(content: &str) -> Self {
+        let mut builder = Builder::new();
+        // A namespace of ours is a valid one.
+        let _ = builder.scope.declare(0, "", content);
+        builder.base = 1;
+        builder
+    }
+
     /// Open elements of the tree.
     pub(crate) fn depth(&self) -> usize {
         self.open.len()

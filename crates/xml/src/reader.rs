@@ -49,6 +49,10 @@ pub struct Reader {
     /// Where in `raw` the start tag ends.
     content: usize,
     whitespace: u64,
+    /// Elements come in messages of their own (RFC 7395).
+    framed: bool,
+    /// Elements in the message that is being read.
+    in_message: u32,
     error: Option<ReadError>,
 }
 
@@ -88,8 +92,22 @@ impl Reader {
             raw: Vec::new(),
             content: 0,
             whitespace: 0,
+            framed: false,
+            in_message: 0,
             error: None,
         }
+    }
+
+    /// A reader of messages that hold one element each, as on a WebSocket (RFC 7395 section 3.3.3). Each message is
+    /// followed by a byte of zero, which can stand in no XML. There is no header and no end: every element is a
+    /// [`Token::Element`]. One that declares no default namespace is in `content`.
+    #[must_use]
+    pub fn framed(limits: XmlLimits, content: &str) -> Reader {
+        let mut reader = Reader::new(limits);
+        reader.framed = true;
+        reader.phase = Phase::Open;
+        reader.builder = Builder::within(content);
+        reader
     }
 
     /// Changes the limits, for what is read from now on.
@@ -132,6 +150,10 @@ impl Reader {
             Phase::BeforeHeader | Phase::Open => {}
         }
         loop {
+            while self.framed && self.raw.is_empty() && input.first() == Some(&0) {
+                *input = &input[1..];
+                self.end_message()?;
+            }
             if self.raw.is_empty() && !self.skip_whitespace(input)? {
                 self.release();
                 return Ok(None);
@@ -167,10 +189,22 @@ impl Reader {
             None => Ok(false),
             // A reference is text too, but it may be one that XMPP forbids.
             Some(b'<' | b'&') => Ok(true),
+            Some(0) if self.framed => {
+                Err(ReadError::NotWellFormed("white space around the element of a message"))
+            }
             // UTF-16 begins like this.
             Some(0x00 | 0xfe | 0xff) if self.phase == Phase::BeforeHeader => Err(ReadError::Encoding),
             Some(_) => Err(self.stray_text()),
         }
+    }
+
+    /// A message is over: it must have held one element. The next is a document of its own.
+    fn end_message(&mut self) -> Result<(), ReadError> {
+        if core::mem::take(&mut self.in_message) != 1 {
+            return Err(ReadError::NotWellFormed("a message holds exactly one element"));
+        }
+        self.tokenizer = Tokenizer::new();
+        Ok(())
     }
 
     fn stray_text(&self) -> ReadError {
@@ -218,6 +252,7 @@ impl Reader {
             Event::Close => {
                 self.builder.close();
                 if self.builder.depth() == 0 {
+                    self.in_message = self.in_message.saturating_add(1);
                     self.phase = Phase::Complete;
                     return Ok(Some(Token::Element));
                 }

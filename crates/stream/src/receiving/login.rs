@@ -7,30 +7,44 @@ use balcony_machine::Instant;
 use balcony_sasl::{Binding, Failure, Mechanism, SaslCondition, ServerExchange, ServerStep, fake_keys};
 use balcony_stanza::{Stanza, StreamCondition, StreamError, ns};
 
-use super::Receiver;
+use super::{InlineBind, Receiver};
 use crate::common::Common;
 use crate::config::TlsPolicy;
 use crate::error::Error;
 use crate::event::{Answer, Ask, Event};
 use crate::register;
-use crate::sasl;
+use crate::sasl::Profile;
 use crate::state::{Phase, Step};
 
 impl Receiver {
     pub(super) fn write_mechanisms(&self, common: &Common, out: &mut Vec<u8>) {
         out.extend_from_slice(b"<mechanisms xmlns='urn:ietf:params:xml:ns:xmpp-sasl'>");
-        for mechanism in self.config.mechanisms.iter().filter(|mechanism| offers(common, **mechanism)) {
-            for part in ["<mechanism>", mechanism.name(), "</mechanism>"] {
-                out.extend_from_slice(part.as_bytes());
-            }
-        }
+        self.write_mechanism_list(common, out);
         out.extend_from_slice(b"</mechanisms>");
+        if self.offers_sasl2(common) {
+            out.extend_from_slice(b"<authentication xmlns='urn:xmpp:sasl:2'>");
+            self.write_mechanism_list(common, out);
+            out.extend_from_slice(b"<inline><bind xmlns='urn:xmpp:bind:0'/></inline></authentication>");
+        }
         if exporter(common).is_some() {
             // XEP-0440: which channel bindings the -PLUS mechanisms can use here.
             out.extend_from_slice(
                 b"<sasl-channel-binding xmlns='urn:xmpp:sasl-cb:0'><channel-binding type='tls-exporter'/></sasl-channel-binding>",
             );
         }
+    }
+
+    fn write_mechanism_list(&self, common: &Common, out: &mut Vec<u8>) {
+        for mechanism in self.config.mechanisms.iter().filter(|mechanism| offers(common, **mechanism)) {
+            for part in ["<mechanism>", mechanism.name(), "</mechanism>"] {
+                out.extend_from_slice(part.as_bytes());
+            }
+        }
+    }
+
+    /// SASL2 is for protected streams only (XEP-0388 section 5), and there is some mechanism.
+    fn offers_sasl2(&self, common: &Common) -> bool {
+        common.security.is_some() && self.config.mechanisms.iter().any(|mechanism| offers(common, *mechanism))
     }
 
     /// STARTTLS, SASL and registration: everything before the client is known.
@@ -43,41 +57,12 @@ impl Receiver {
         let element = common.reader.element();
         match (element.namespace(), element.name()) {
             (ns::TLS, "starttls") => self.start_tls(common, out).map(Some),
-            (ns::SASL, "auth") => {
-                if !self.may_authenticate(common) {
-                    return self.sasl_failure(
-                        common,
-                        Failure::new(
-                            SaslCondition::EncryptionRequired,
-                            "authentication was tried before TLS",
-                        ),
-                        out,
-                    );
-                }
-                let mechanism = element.attr("mechanism").and_then(Mechanism::from_name);
-                let data = sasl::decode(element);
-                // A new attempt discards the one before (section 6.4.2).
-                common.step(Step::Auth)?;
-                self.exchange = None;
-                let offered = mechanism.filter(|m| self.config.mechanisms.contains(m) && offers(common, *m));
-                let Some(mechanism) = offered else {
-                    let failure =
-                        Failure::new(SaslCondition::InvalidMechanism, "a mechanism that was not offered");
-                    return self.sasl_failure(common, failure, out);
-                };
-                let plus = exporter(common).is_some() && self.config.mechanisms.iter().any(|m| m.is_plus());
-                let mut exchange =
-                    ServerExchange::new(mechanism, exporter(common), plus, common.random.token(24));
-                let step = match data {
-                    Ok(data) => exchange.initial(data.as_deref()),
-                    Err(condition) => Err(Failure::new(condition, "bad base64")),
-                };
-                self.exchange = Some(exchange);
-                self.sasl_step(common, now, step, out)
+            (ns::SASL, "auth") => self.begin(common, now, Profile::Classic, out),
+            (ns::SASL2, "authenticate") if self.offers_sasl2(common) => {
+                self.begin(common, now, Profile::Extensible, out)
             }
-            (ns::SASL, "response") if common.phase() == Phase::Sasl => {
-                let data = sasl::decode(element);
-                let step = match (&mut self.exchange, data) {
+            (namespace, "response") if self.is_under_way(common, namespace) => {
+                let step = match (&mut self.exchange, self.profile.decode(element)) {
                     (Some(exchange), Ok(data)) => exchange.response(&data.unwrap_or_default()),
                     (_, Err(condition)) => Err(Failure::new(condition, "bad base64")),
                     (None, _) => {
@@ -86,7 +71,7 @@ impl Receiver {
                 };
                 self.sasl_step(common, now, step, out)
             }
-            (ns::SASL, "abort") if common.phase() == Phase::Sasl => {
+            (namespace, "abort") if self.is_under_way(common, namespace) => {
                 let failure = Failure::new(SaslCondition::Aborted, "aborted by the client");
                 self.sasl_failure(common, failure, out)
             }
@@ -98,12 +83,60 @@ impl Receiver {
         }
     }
 
+    fn is_under_way(&self, common: &Common, namespace: &str) -> bool {
+        common.phase() == Phase::Sasl && self.profile.namespace() == namespace
+    }
+
+    /// Begins an exchange, in whichever profile.
+    fn begin(
+        &mut self,
+        common: &mut Common,
+        now: Instant,
+        profile: Profile,
+        out: &mut Vec<u8>,
+    ) -> Result<Option<Event>, Error> {
+        let element = common.reader.element();
+        if !self.may_authenticate(common) {
+            let failure =
+                Failure::new(SaslCondition::EncryptionRequired, "authentication was tried before TLS");
+            return self.sasl_failure(common, failure, out);
+        }
+        let mechanism = element.attr("mechanism").and_then(Mechanism::from_name);
+        let data = match profile {
+            Profile::Classic => profile.decode(element),
+            Profile::Extensible => match element.child("initial-response", ns::SASL2) {
+                Some(initial) => profile.decode(initial),
+                None => Ok(None),
+            },
+        };
+        // A new attempt discards the one before (section 6.4.2).
+        self.inline_bind = InlineBind::read(profile, element);
+        self.profile = profile;
+        self.exchange = None;
+        common.step(Step::Auth)?;
+        let offered = mechanism.filter(|m| self.config.mechanisms.contains(m) && offers(common, *m));
+        let Some(mechanism) = offered else {
+            let failure = Failure::new(SaslCondition::InvalidMechanism, "a mechanism that was not offered");
+            return self.sasl_failure(common, failure, out);
+        };
+        let plus = exporter(common).is_some() && self.config.mechanisms.iter().any(|m| m.is_plus());
+        let mut exchange = ServerExchange::new(mechanism, exporter(common), plus, common.random.token(24));
+        let step = match data {
+            Ok(data) => exchange.initial(data.as_deref()),
+            Err(condition) => Err(Failure::new(condition, "bad base64")),
+        };
+        self.exchange = Some(exchange);
+        self.sasl_step(common, now, step, out)
+    }
+
     fn start_tls(&mut self, common: &mut Common, out: &mut Vec<u8>) -> Result<Event, Error> {
         let offered =
             common.security.is_none() && matches!(self.config.tls, TlsPolicy::Required | TlsPolicy::Optional);
         if !offered || common.phase() != Phase::Negotiate {
             // Section 5.4.2.2: a failure, then the end of the stream. It is not a stream error.
-            out.extend_from_slice(b"<failure xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>");
+            common.framing.element(out, |out| {
+                out.extend_from_slice(b"<failure xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>");
+            });
             return Err(Error::NoTls);
         }
         common.step(Step::StartTls)?;
@@ -124,7 +157,7 @@ impl Receiver {
     ) -> Result<Option<Event>, Error> {
         match step {
             Ok(ServerStep::Challenge(data)) => {
-                sasl::write("challenge", Some(&data), out);
+                self.profile.write(common.framing, "challenge", Some(&data), out);
                 Ok(None)
             }
             Ok(ServerStep::AskCredentials { username, authzid }) => {
@@ -226,11 +259,12 @@ impl Receiver {
     ) -> Result<Option<Event>, Error> {
         self.exchange = None;
         self.candidate = None;
+        self.inline_bind = None;
         if common.phase() == Phase::Sasl {
             common.step(Step::AuthFailed)?;
         }
         // The reason stays here: the same words for a wrong password and an unknown user (section 6.5.10).
-        sasl::write_failure(failure.condition, failure_text(failure.condition), out);
+        self.profile.write_failure(common.framing, failure.condition, failure_text(failure.condition), out);
         self.failures = self.failures.saturating_add(1);
         if self.failures >= common.limits.sasl_attempts {
             return Err(StreamError::new(
@@ -251,8 +285,6 @@ impl Receiver {
         let (Some(account), Some(exchange)) = (self.candidate.take(), self.exchange.take()) else {
             return Err(StreamError::from(StreamCondition::InternalServerError).into());
         };
-        sasl::write("success", data.as_deref(), out);
-        common.step(Step::Authenticated)?;
         // RFC 6120 section 6.4.6: the identity must be the one that the (protected) header claimed.
         if common.security.is_some() && self.claimed.as_ref().is_some_and(|claimed| *claimed != account) {
             return Err(StreamError::new(
@@ -261,10 +293,21 @@ impl Receiver {
             )
             .into());
         }
-        common.restart(true);
-        self.claimed = None;
         self.bare = Some(account.to_jid());
         self.account = Some(account.clone());
+        match self.profile {
+            Profile::Classic => {
+                self.profile.write(common.framing, "success", data.as_deref(), out);
+                common.step(Step::Authenticated)?;
+                common.restart(true);
+                self.claimed = None;
+            }
+            Profile::Extensible => {
+                common.step(Step::AuthenticatedInPlace)?;
+                common.reader.set_limits(common.limits.after_auth);
+                self.succeed_in_place(common, data, out);
+            }
+        }
         Ok(Event::Authenticated { account, mechanism: exchange.mechanism() })
     }
 
@@ -283,7 +326,7 @@ impl Receiver {
             Some(Ok(stanza)) => stanza,
             Some(Err(invalid)) => {
                 if let Some(reply) = invalid.reply {
-                    reply.write(out);
+                    common.framing.stanza(&reply, out);
                 }
                 return Ok(None);
             }
@@ -291,7 +334,7 @@ impl Receiver {
         };
         let query = common.reader.element().child("query", ns::REGISTER).ok_or_else(not_authorized)?;
         let domain = self.domain.as_ref().ok_or_else(not_authorized)?;
-        match self.registration.request(&stanza, query, domain, out) {
+        match self.registration.request(common.framing, &stanza, query, domain, out) {
             register::Outcome::Answered => Ok(None),
             register::Outcome::Ask(ask) => Ok(Some(common.ask(now, ask))),
         }

@@ -14,10 +14,14 @@ use crate::error::Error;
 use crate::event::{Answer, Event};
 use crate::header::{Header, PeerHeader, Version, check_namespaces};
 use crate::register::Registration;
+use crate::sasl::Profile;
 use crate::state::{Phase, Step};
 
+mod inline;
 mod login;
 mod session;
+
+use inline::InlineBind;
 
 pub(crate) struct Receiver {
     config: Arc<Receiving>,
@@ -26,6 +30,10 @@ pub(crate) struct Receiver {
     /// Who the client says it is, in its header.
     claimed: Option<BareJid>,
     exchange: Option<ServerExchange>,
+    /// The way in which the exchange is carried.
+    profile: Profile,
+    /// What the client wants bound as soon as it is authenticated (XEP-0386).
+    inline_bind: Option<InlineBind>,
     /// Who is logging in, while an ask about them is open.
     candidate: Option<BareJid>,
     failures: u8,
@@ -46,6 +54,8 @@ impl Receiver {
             domain: None,
             claimed: None,
             exchange: None,
+            profile: Profile::default(),
+            inline_bind: None,
             candidate: None,
             failures: 0,
             account: None,
@@ -64,8 +74,7 @@ impl Receiver {
 
     /// Answers the client's header, and offers features (RFC 6120 sections 4.3.2 and 4.7).
     pub(crate) fn header(&mut self, common: &mut Common, out: &mut Vec<u8>) -> Result<(), Error> {
-        common.header_read = true;
-        let header = PeerHeader::read(&common.reader);
+        let header = common.peer_header();
         self.claimed = header.claimed();
         let served = match &header.to {
             // Headers without `to` come from clients older than RFC 6120 (section 4.7.2).
@@ -82,7 +91,7 @@ impl Receiver {
         let version_known = header.version >= Version { major: 1, minor: 0 };
         self.domain = served.clone().or_else(|| self.domain.take());
         self.write_header(common, Some(&header), out);
-        check_namespaces(&common.reader)?;
+        check_namespaces(common.framing, &common.reader)?;
         if served.is_none() {
             return Err(StreamError::new(
                 StreamCondition::HostUnknown,
@@ -113,22 +122,27 @@ impl Receiver {
     pub(crate) fn write_header(&mut self, common: &mut Common, peer: Option<&PeerHeader>, out: &mut Vec<u8>) {
         let domain = self.domain.as_ref().or(self.config.domains.first());
         let id = common.random.token(26);
-        Header {
+        let header = Header {
             from: domain.map(BareJid::as_str),
             // Only what the client itself said (section 4.7.2).
             to: self.claimed.as_ref().map(BareJid::as_str),
             id: Some(&id),
             version: peer.is_none_or(|peer| peer.version >= Version { major: 1, minor: 0 }),
             lang: "en",
-        }
-        .write(out);
+        };
+        common.framing.open(&header, out);
         common.header_sent = true;
     }
 
     /// What may follow now. Before authentication: TLS if it is needed, then SASL; after it: binding.
     fn write_features(&self, common: &Common, out: &mut Vec<u8>) {
-        out.extend_from_slice(b"<stream:features>");
-        if self.account.is_some() {
+        common.framing.features(out, |out| self.write_feature_list(common, out));
+    }
+
+    fn write_feature_list(&self, common: &Common, out: &mut Vec<u8>) {
+        if self.jid.is_some() {
+            // Nothing is left to negotiate (section 4.3.5).
+        } else if self.account.is_some() {
             out.extend_from_slice(b"<bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/>");
             // Session establishment is a no-op since RFC 6121, but old clients insist on seeing it.
             out.extend_from_slice(
@@ -153,11 +167,18 @@ impl Receiver {
                 }
             }
         }
-        out.extend_from_slice(b"</stream:features>");
     }
 
     fn may_authenticate(&self, common: &Common) -> bool {
         common.security.is_some() || matches!(self.config.tls, TlsPolicy::Optional | TlsPolicy::None)
+    }
+
+    /// What this end does of itself, without waiting for the peer.
+    pub(crate) fn due(&mut self, common: &mut Common, now: Instant) -> Result<Option<Event>, Error> {
+        match common.phase() {
+            Phase::Negotiate if self.account.is_some() => self.bind_inline(common, now),
+            _ => Ok(None),
+        }
     }
 
     pub(crate) fn element(
@@ -183,6 +204,9 @@ impl Receiver {
         answer: Answer,
         out: &mut Vec<u8>,
     ) -> Result<Option<Event>, Error> {
+        if self.inline_bind.is_some() && common.phase() == Phase::Bind {
+            return self.bound_inline(common, now, answer, out);
+        }
         if self.bind_id.is_some() {
             return match answer {
                 Answer::Bound(result) => self.bound(common, now, result, out),
@@ -197,15 +221,15 @@ impl Receiver {
                     "registration is not possible right now",
                 )),
             };
-            self.registration.finish(result, out);
+            self.registration.finish(common.framing, result, out);
             return Ok(None);
         }
         self.login_answered(common, now, answer, out)
     }
 }
 
-fn reply_error(request: &Stanza, error: &StanzaError, out: &mut Vec<u8>) {
+fn reply_error(common: &Common, request: &Stanza, error: &StanzaError, out: &mut Vec<u8>) {
     if let Some(reply) = request.error(error) {
-        reply.write(out);
+        common.framing.stanza(&reply, out);
     }
 }

@@ -14,6 +14,7 @@ use super::{Receiver, reply_error};
 use crate::common::Common;
 use crate::error::Error;
 use crate::event::{Ask, Event};
+use crate::sasl::Profile;
 use crate::state::Step;
 
 impl Receiver {
@@ -28,17 +29,23 @@ impl Receiver {
             Some(Ok(stanza)) if matches!(stanza.head.kind, Kind::Iq(IqType::Set | IqType::Get)) => stanza,
             Some(Err(invalid)) => {
                 if let Some(reply) = invalid.reply {
-                    reply.write(out);
+                    common.framing.stanza(&reply, out);
                 }
                 return Ok(None);
             }
+            None if Profile::of(common.reader.element()).is_some() => return Err(self.refuse_second_login()),
             _ => return Err(StreamError::new(StreamCondition::NotAuthorized, "bind a resource first").into()),
         };
         let request = common.reader.element().child("bind", ns::BIND);
         let (Some(request), Kind::Iq(IqType::Set), Some(account)) =
             (request, stanza.head.kind, &self.account)
         else {
-            reply_error(&stanza, &StanzaError::new(ErrorCondition::NotAllowed, "bind a resource first"), out);
+            reply_error(
+                common,
+                &stanza,
+                &StanzaError::new(ErrorCondition::NotAllowed, "bind a resource first"),
+                out,
+            );
             return Ok(None);
         };
         let resource = request
@@ -65,7 +72,7 @@ impl Receiver {
             Ok(jid) => {
                 let bind = Element::new(BIND, ns::BIND).child(Element::new(JID, ns::BIND).text(jid.as_str()));
                 if let Some(reply) = request.result() {
-                    reply.payload(Payload::from(bind)).write(out);
+                    common.framing.stanza(&reply.payload(Payload::from(bind)), out);
                 }
                 common.step(Step::Bound)?;
                 common.heard(now);
@@ -74,7 +81,7 @@ impl Receiver {
                 Ok(Some(Event::Bound(jid)))
             }
             Err(error) => {
-                reply_error(&request, &error, out);
+                reply_error(common, &request, &error, out);
                 common.step(Step::BindRefused)?;
                 self.refused_bind(common)?;
                 Ok(None)
@@ -99,13 +106,17 @@ impl Receiver {
         match Stanza::from_reader(&common.reader) {
             Some(Err(invalid)) => {
                 if let Some(reply) = invalid.reply {
-                    reply.write(out);
+                    common.framing.stanza(&reply, out);
                 }
                 Ok(None)
             }
             // One stream, one resource.
-            Some(Ok(stanza)) if common.reader.element().child("bind", ns::BIND).is_some() => {
+            Some(Ok(stanza))
+                if stanza.head.kind == Kind::Iq(IqType::Set)
+                    && common.reader.element().child("bind", ns::BIND).is_some() =>
+            {
                 reply_error(
+                    common,
                     &stanza,
                     &StanzaError::new(
                         ErrorCondition::NotAllowed,

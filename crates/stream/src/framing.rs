@@ -1,0 +1,101 @@
+//! How a stream lies on its transport: one long document (RFC 6120), or a message an element (RFC 7395).
+
+use alloc::vec::Vec;
+
+use balcony_machine::XmlLimits;
+use balcony_stanza::{Stanza, StreamError, ns};
+use balcony_xml::Reader;
+
+use crate::header::Header;
+
+/// How a stream lies on its transport.
+///
+/// It is the same machine either way; only headers, the end, and namespace declarations look different.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Framing {
+    /// One XML document over a byte stream (RFC 6120 section 4).
+    #[default]
+    Document,
+    /// One element a message, as on a WebSocket (RFC 7395). In the bytes that go in and out of the machine each message
+    /// is followed by a byte of zero, which stands in no XML; the adapter cuts there, and puts it in.
+    ///
+    /// TLS is the transport's (`wss`): [`TlsPolicy::Direct`](crate::TlsPolicy::Direct), or
+    /// [`None`](crate::TlsPolicy::None) for tests.
+    Messages,
+}
+
+impl Framing {
+    pub(crate) fn reader(self, limits: XmlLimits) -> Reader {
+        match self {
+            Framing::Document => Reader::new(limits),
+            Framing::Messages => Reader::framed(limits, ns::CLIENT),
+        }
+    }
+
+    pub(crate) fn open(self, header: &Header<'_>, out: &mut Vec<u8>) {
+        match self {
+            Framing::Document => {
+                out.extend_from_slice(b"<?xml version='1.0'?><stream:stream");
+                header.write_attributes(out);
+                out.extend_from_slice(
+                    b" xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams'>",
+                );
+            }
+            Framing::Messages => {
+                out.extend_from_slice(b"<open xmlns='urn:ietf:params:xml:ns:xmpp-framing'");
+                header.write_attributes(out);
+                out.extend_from_slice(b"/>\0");
+            }
+        }
+    }
+
+    pub(crate) fn close(self, out: &mut Vec<u8>) {
+        out.extend_from_slice(match self {
+            Framing::Document => b"</stream:stream>".as_slice(),
+            Framing::Messages => b"<close xmlns='urn:ietf:params:xml:ns:xmpp-framing'/>\0",
+        });
+    }
+
+    pub(crate) fn stanza(self, stanza: &Stanza, out: &mut Vec<u8>) {
+        match self {
+            Framing::Document => stanza.write(out),
+            Framing::Messages => {
+                stanza.write_document(ns::CLIENT, out);
+                out.push(0);
+            }
+        }
+    }
+
+    /// An element that declares its own namespace.
+    pub(crate) fn element(self, out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
+        write(out);
+        if self == Framing::Messages {
+            out.push(0);
+        }
+    }
+
+    /// An element of the stream namespace, whose prefix the header declares, if there is one.
+    fn stream_element(self, name: &str, out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
+        let declaration = match self {
+            Framing::Document => "",
+            Framing::Messages => " xmlns:stream='http://etherx.jabber.org/streams'",
+        };
+        self.element(out, |out| {
+            for part in ["<stream:", name, declaration, ">"] {
+                out.extend_from_slice(part.as_bytes());
+            }
+            write(out);
+            for part in ["</stream:", name, ">"] {
+                out.extend_from_slice(part.as_bytes());
+            }
+        });
+    }
+
+    pub(crate) fn features(self, out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
+        self.stream_element("features", out, write);
+    }
+
+    pub(crate) fn error(self, error: &StreamError, out: &mut Vec<u8>) {
+        self.stream_element("error", out, |out| error.write_content(out));
+    }
+}

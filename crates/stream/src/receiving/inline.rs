@@ -1,0 +1,108 @@
+//! SASL2 and Bind 2: authenticated and bound without a restart, in one round trip less (XEP-0388, XEP-0386).
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use balcony_machine::Instant;
+use balcony_sasl::{Failure, SaslCondition};
+use balcony_stanza::{StreamCondition, StreamError, ns};
+use balcony_xml::{ElementRef, escape_text};
+
+use super::Receiver;
+use crate::common::Common;
+use crate::error::Error;
+use crate::event::{Answer, Ask, Event};
+use crate::sasl::Profile;
+use crate::state::Step;
+
+/// What a client asked for inside of `<authenticate/>`.
+pub(super) struct InlineBind {
+    /// What the resource begins with.
+    tag: Option<String>,
+    /// The data of the success that waits for the resource.
+    success: Option<Vec<u8>>,
+}
+
+impl InlineBind {
+    pub(super) fn read(profile: Profile, authenticate: ElementRef<'_>) -> Option<Self> {
+        if profile != Profile::Extensible {
+            return None;
+        }
+        let bind = authenticate.child("bind", ns::BIND2)?;
+        let tag = bind.child("tag", ns::BIND2).map(|tag| String::from(&*tag.text()));
+        Some(InlineBind { tag: tag.filter(|tag| !tag.is_empty()), success: None })
+    }
+}
+
+impl Receiver {
+    /// The client is known. It is told so now, or, if it wants a resource as well, when that is bound.
+    pub(super) fn succeed_in_place(&mut self, common: &Common, data: Option<Vec<u8>>, out: &mut Vec<u8>) {
+        match &mut self.inline_bind {
+            Some(bind) => bind.success = data,
+            None => {
+                let account = self.account.as_ref().map(|account| account.as_str());
+                write_success(common, data.as_deref(), account.unwrap_or_default(), false, out);
+                self.write_features(common, out);
+            }
+        }
+    }
+
+    /// Asks for the resource that goes with the login.
+    pub(super) fn bind_inline(&mut self, common: &mut Common, now: Instant) -> Result<Option<Event>, Error> {
+        let (Some(bind), Some(account)) = (&self.inline_bind, &self.account) else { return Ok(None) };
+        // XEP-0386 section 3.2.1: the client's tag, and something of ours that makes it one of its kind.
+        let resource = bind.tag.as_ref().map(|tag| alloc::format!("{tag}/{}", common.random.token(12)));
+        let ask = Ask::Bind { account: account.clone(), resource };
+        common.step(Step::Bind)?;
+        Ok(Some(common.ask(now, ask)))
+    }
+
+    pub(super) fn bound_inline(
+        &mut self,
+        common: &mut Common,
+        now: Instant,
+        answer: Answer,
+        out: &mut Vec<u8>,
+    ) -> Result<Option<Event>, Error> {
+        let success = self.inline_bind.take().and_then(|bind| bind.success);
+        let Answer::Bound(Ok(jid)) = answer else {
+            // Neither specification says what a client gets that is known but can have no resource. It has no session, so
+            // it has not succeeded.
+            common.step(Step::BindRefused)?;
+            self.account = None;
+            self.bare = None;
+            let failure = Failure::new(SaslCondition::TemporaryAuthFailure, "no resource could be bound");
+            return self.sasl_failure(common, failure, out);
+        };
+        write_success(common, success.as_deref(), jid.as_str(), true, out);
+        common.step(Step::Bound)?;
+        common.heard(now);
+        self.full = Some(jid.to_jid());
+        self.jid = Some(jid.clone());
+        self.write_features(common, out);
+        Ok(Some(Event::Bound(jid)))
+    }
+
+    /// A second login on a stream that has one.
+    pub(super) fn refuse_second_login(&self) -> Error {
+        StreamError::new(StreamCondition::PolicyViolation, "this stream is authenticated already").into()
+    }
+}
+
+fn write_success(common: &Common, data: Option<&[u8]>, identity: &str, bound: bool, out: &mut Vec<u8>) {
+    common.framing.element(out, |out| {
+        out.extend_from_slice(b"<success xmlns='urn:xmpp:sasl:2'>");
+        if let Some(data) = data {
+            out.extend_from_slice(b"<additional-data>");
+            Profile::Extensible.encode(data, out);
+            out.extend_from_slice(b"</additional-data>");
+        }
+        out.extend_from_slice(b"<authorization-identifier>");
+        escape_text(identity, out);
+        out.extend_from_slice(b"</authorization-identifier>");
+        if bound {
+            out.extend_from_slice(b"<bound xmlns='urn:xmpp:bind:0'/>");
+        }
+        out.extend_from_slice(b"</success>");
+    });
+}
