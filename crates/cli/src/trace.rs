@@ -78,6 +78,8 @@ impl World {
         let now = Instant::ZERO;
         let mut initiating = Initiating::new(account, Secret::new(PASSWORD.into()));
         initiating.resource = Some(RESOURCE.into());
+        // The way of RFC 6120, step by step; with SASL2 (XEP-0388) a login has fewer.
+        initiating.sasl2 = false;
         let receiving = Receiving::new(vec![domain.clone()], Secret::new([0; 32]));
         Ok(World {
             now,
