@@ -51,4 +51,4 @@ pub use action::{Action, Answer, Ask, ConnectionId, Ended, Notice, Reply};
 pub use config::Config;
 pub use journal::Level;
 pub use server::Server;
-pub use shard::{Input, Shard, Todo};
+pub use shard::{Input, Shard, Stats, Todo};

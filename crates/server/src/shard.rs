@@ -1,13 +1,15 @@
 use alloc::collections::{BTreeMap, VecDeque};
+use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 
+use balcony_jid::BareJid;
 use balcony_machine::{Instant, Ticket};
 use balcony_stream::TlsPolicy;
 
 use crate::journal::{Journal, Level};
-use crate::{Action, Answer, Ask, ConnectionId, Server};
+use crate::{Action, Answer, Ask, Config, ConnectionId, Server};
 
 /// A [`Server`] with a table of its sockets: what an adapter of any runtime puts between them.
 ///
@@ -19,7 +21,24 @@ pub struct Shard<P> {
     peers: BTreeMap<ConnectionId, (P, Journal)>,
     actions: Vec<Action>,
     todo: VecDeque<Action>,
+    lines: VecDeque<(Level, String)>,
     now: Instant,
+    most: usize,
+    /// The log knows that connections are being turned away.
+    full: bool,
+    closing: bool,
+}
+
+/// How busy a server is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Stats {
+    /// Sockets that are open.
+    pub connections: usize,
+    /// Resources that are bound.
+    pub sessions: usize,
+    /// Accounts that have a resource bound.
+    pub accounts: usize,
 }
 
 /// What happened to a socket, or elsewhere outside.
@@ -53,19 +72,25 @@ pub enum Todo<'a, P> {
 }
 
 impl<P> Shard<P> {
-    /// A server without sockets.
+    /// A server without sockets, which will have this many at most.
     #[must_use]
-    pub fn new(server: Server) -> Self {
+    pub fn new(server: Server, most: usize) -> Self {
         Shard {
             server,
             peers: BTreeMap::new(),
             actions: Vec::new(),
             todo: VecDeque::new(),
+            lines: VecDeque::new(),
             now: Instant::ZERO,
+            most,
+            full: false,
+            closing: false,
         }
     }
 
     /// Takes in a socket that is connected to `from`, made known by `peer`. Read from it; that is not said again.
+    ///
+    /// If there are too many, or the server is shutting down, `peer` is not called: close the socket.
     pub fn accept(
         &mut self,
         now: Instant,
@@ -74,6 +99,16 @@ impl<P> Shard<P> {
         peer: impl FnOnce(ConnectionId) -> P,
     ) {
         self.now = now;
+        let full = self.peers.len() >= self.most;
+        if full && !self.full {
+            let line =
+                format!("{from} is turned away, and so are others: there are {} connections", self.most);
+            self.lines.push_back((Level::Warn, line));
+        }
+        self.full = full;
+        if full || self.closing {
+            return;
+        }
         let id = self.server.accept(now, tls, &mut self.actions);
         self.peers.insert(id, (peer(id), Journal::new(from)));
     }
@@ -108,14 +143,49 @@ impl<P> Shard<P> {
         self.server.deadline().map(|deadline| deadline.at)
     }
 
-    /// Does something else with the server.
-    pub fn with<R>(&mut self, f: impl FnOnce(&mut Server, &mut Vec<Action>) -> R) -> R {
-        f(&mut self.server, &mut self.actions)
+    /// Takes in no more sockets, and ends all streams; see [`Server::shutdown`].
+    pub fn shutdown(&mut self, now: Instant) {
+        self.now = now;
+        self.closing = true;
+        self.server.shutdown(now, &mut self.actions);
+    }
+
+    /// Whether the server is shutting down.
+    #[must_use]
+    pub fn is_closing(&self) -> bool {
+        self.closing
+    }
+
+    /// Whether the server has shut down, and all sockets are closed.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.closing && self.peers.is_empty()
+    }
+
+    /// Ends the streams of an account that is no more.
+    pub fn remove_account(&mut self, now: Instant, account: &BareJid) {
+        self.now = now;
+        self.server.remove_account(now, account, &mut self.actions);
+    }
+
+    /// Gives another configuration to connections that come from now on; see [`Server::configure`].
+    pub fn configure(&mut self, config: Config) {
+        self.server.configure(config);
+    }
+
+    /// How busy the server is.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        let counts = self.server.router().counts();
+        Stats { connections: self.peers.len(), sessions: counts.sessions, accounts: counts.accounts }
     }
 
     /// What to do next.
     #[expect(clippy::should_implement_trait, reason = "what it returns borrows from it")]
     pub fn next(&mut self) -> Option<Todo<'_, P>> {
+        if let Some((level, line)) = self.lines.pop_front() {
+            return Some(Todo::Log(level, line));
+        }
         loop {
             self.todo.extend(self.actions.drain(..));
             match self.todo.pop_front()? {
@@ -147,12 +217,6 @@ impl<P> Shard<P> {
                 Action::Read(_) => {}
             }
         }
-    }
-
-    /// How many sockets there are.
-    #[must_use]
-    pub fn connections(&self) -> usize {
-        self.peers.len()
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use balcony_jid::BareJid;
 use balcony_machine::Instant;
-use balcony_server::{Ask, Config, Input, Level, Reply, Shard, Todo};
+use balcony_server::{Ask, Config, Input, Level, Reply, Shard, Stats, Todo};
 use balcony_stream::TlsPolicy;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
@@ -79,12 +79,11 @@ impl ServerBuilder {
             tokio::spawn(accept(listener, tls, mailbox.clone(), stopped.clone(), alive.clone()));
         }
         let main = Main {
-            shard: Shard::new(balcony_server::Server::new(self.config, seed())),
+            shard: Shard::new(balcony_server::Server::new(self.config, seed()), self.most),
             clock: Clock::start(),
             ask: self.ask,
             mailbox: mailbox.clone(),
-            most: self.most,
-            closing: None,
+            waiting: Vec::new(),
         };
         tokio::spawn(main.run(messages, stop, alive, gone));
         ServerHandle { mailbox, addrs }
@@ -108,18 +107,6 @@ pub struct ServerHandle {
     addrs: Arc<[SocketAddr]>,
 }
 
-/// How busy a server is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Stats {
-    /// Sockets that are open.
-    pub connections: usize,
-    /// Resources that are bound.
-    pub sessions: usize,
-    /// Accounts that have a resource bound.
-    pub accounts: usize,
-}
-
 impl ServerHandle {
     /// Accepts no more connections, ends every stream with `system-shutdown`, and waits until the last bytes are written;
     /// a few seconds at most for peers that do not read.
@@ -131,25 +118,17 @@ impl ServerHandle {
 
     /// Ends the streams of an account that is no more.
     pub async fn remove_account(&self, account: BareJid) {
-        let _ = self
-            .with(move |shard, now| {
-                shard.with(|server, actions| server.remove_account(now, &account, actions));
-            })
-            .await;
+        let _ = self.with(move |shard, now| shard.remove_account(now, &account)).await;
     }
 
     /// Gives another configuration to connections that come from now on. Domains cannot change.
     pub async fn reload(&self, config: Config) {
-        let _ = self.with(move |shard, _| shard.with(|server, _| server.configure(config))).await;
+        let _ = self.with(move |shard, _| shard.configure(config)).await;
     }
 
     /// How busy the server is; all zero after its end.
     pub async fn stats(&self) -> Stats {
-        let stats = self.with(|shard, _| {
-            let counts = shard.with(|server, _| server.router().counts());
-            Stats { connections: shard.connections(), sessions: counts.sessions, accounts: counts.accounts }
-        });
-        stats.await.unwrap_or_default()
+        self.with(|shard, _| shard.stats()).await.unwrap_or_default()
     }
 
     /// Where the server listens, in the order of the listeners.
@@ -186,9 +165,8 @@ struct Main {
     clock: Clock,
     ask: AskFn,
     mailbox: UnboundedSender<Message>,
-    most: usize,
     /// Who waits for the end.
-    closing: Option<Vec<oneshot::Sender<()>>>,
+    waiting: Vec<oneshot::Sender<()>>,
 }
 
 impl Main {
@@ -199,7 +177,7 @@ impl Main {
         alive: mpsc::Sender<()>,
         mut gone: mpsc::Receiver<()>,
     ) {
-        while self.closing.is_none() || self.shard.connections() > 0 {
+        while !self.shard.is_closed() {
             let first = match self.shard.deadline() {
                 Some(at) => time::timeout_at(self.clock.at(at), messages.recv()).await.unwrap_or_default(),
                 None => messages.recv().await,
@@ -210,14 +188,14 @@ impl Main {
             }
             self.shard.tick(self.clock.now());
             self.carry_out();
-            if self.closing.is_some() {
+            if self.shard.is_closing() {
                 stop.send_replace(());
             }
         }
         drop(alive);
         let _: Option<()> = gone.recv().await;
         tracing::info!(target: "balcony", "the server has shut down");
-        // Whoever waits in `closing` learns of it by the drop.
+        // Whoever is `waiting` learns of it by the drop.
     }
 
     fn handle(&mut self, message: Message, alive: &mpsc::Sender<()>) {
@@ -225,22 +203,13 @@ impl Main {
         match message {
             Message::Input(input) => self.shard.handle(now, input),
             Message::Accepted(stream, from, tls) => {
-                if self.closing.is_some() {
-                    return;
-                }
-                if self.shard.connections() >= self.most {
-                    tracing::warn!(target: "balcony", "{from} is turned away: there are {} connections", self.most);
-                    return;
-                }
                 let (mailbox, alive) = (self.mailbox.clone(), alive.clone());
                 self.shard.accept(now, tls, from.to_string(), |id| Socket::start(stream, id, mailbox, alive));
             }
             Message::Call(call) => call(&mut self.shard, now),
             Message::Shutdown(done) => {
-                if self.closing.is_none() {
-                    self.shard.with(|server, actions| server.shutdown(now, actions));
-                }
-                self.closing.get_or_insert_default().push(done);
+                self.shard.shutdown(now);
+                self.waiting.push(done);
             }
         }
     }

@@ -7,24 +7,33 @@ mod runtime {
     use core::time::Duration;
 
     use balcony_server::{Ask, Config, Reply};
-    use balcony_tokio::{Server, TlsPolicy};
+    use balcony_tokio::{ConnectError, Endpoint, Server, TlsPolicy};
     use tokio::net::TcpListener;
 
     pub(crate) use balcony_tokio::{Client, ServerHandle};
     pub(crate) use tokio::time::sleep;
 
+    pub(crate) async fn connect(
+        config: balcony_client::Config,
+        endpoint: Endpoint,
+    ) -> Result<Client, ConnectError> {
+        Client::connect(config, endpoint).await
+    }
+
     pub(crate) async fn serve(
         config: Config,
         ask: impl Fn(Ask, Reply) + Send + Sync + 'static,
         most: usize,
-    ) -> ServerHandle {
+    ) -> (ServerHandle, [u16; 2]) {
         let (clear, direct) =
             (TcpListener::bind("127.0.0.1:0").await, TcpListener::bind("127.0.0.1:0").await);
-        Server::builder(config, ask)
+        let server = Server::builder(config, ask)
             .listen(clear.unwrap(), TlsPolicy::Required)
             .listen(direct.unwrap(), TlsPolicy::Direct)
             .max_connections(most)
-            .start()
+            .start();
+        let ports = [server.local_addrs()[0].port(), server.local_addrs()[1].port()];
+        (server, ports)
     }
 
     pub(crate) async fn timeout<T>(most: Duration, future: impl Future<Output = T>) -> Option<T> {
@@ -36,27 +45,9 @@ mod runtime {
     }
 }
 
-/// Runs tests of the world on this runtime.
-macro_rules! on_tokio {
-    ($($name:ident),+ $(,)?) => { $(
-        #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-        async fn $name() {
-            world::$name().await;
-        }
-    )+ };
+fn block_on(test: impl Future<Output = ()>) {
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    runtime.worker_threads(2).enable_all().build().unwrap().block_on(test);
 }
 
-on_tokio!(
-    messages_reach_the_greatest_priority,
-    direct_tls,
-    requests_wait_and_keep_the_rest,
-    next_can_be_cancelled,
-    reload_changes_the_certificate,
-    wrong_passwords_are_refused,
-    strange_certificates_are_refused,
-    shutdown_ends_all_streams,
-    slow_readers_stall_nobody,
-    removed_accounts_are_offline,
-    too_many_connections_are_turned_away,
-    garbage_gets_an_error_that_arrives,
-);
+world::all_on!(block_on);

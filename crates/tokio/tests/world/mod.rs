@@ -26,6 +26,34 @@ const PRIORITY: Name = Name::from_static("priority");
 /// Longer than anything here takes on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// Makes tests of all that is here, each run by `$block_on`.
+macro_rules! all_on {
+    ($block_on:path) => {
+        crate::world::all_on!($block_on:
+            messages_reach_the_greatest_priority,
+            direct_tls,
+            requests_wait_and_keep_the_rest,
+            next_can_be_cancelled,
+            reload_changes_the_certificate,
+            wrong_passwords_are_refused,
+            strange_certificates_are_refused,
+            shutdown_ends_all_streams,
+            slow_readers_stall_nobody,
+            removed_accounts_are_offline,
+            too_many_connections_are_turned_away,
+            garbage_gets_an_error_that_arrives,
+        );
+    };
+    ($block_on:path: $($name:ident),+ $(,)?) => { $(
+        #[test]
+        fn $name() {
+            // On the heap: some runtimes copy what they run from one stack frame to the next.
+            $block_on(Box::pin(crate::world::$name()));
+        }
+    )+ };
+}
+pub(crate) use all_on;
+
 /// A server on loopback and what its clients need to know.
 struct World {
     server: ServerHandle,
@@ -56,8 +84,7 @@ impl World {
         let (certificate, trust) = certificate();
         let mut config = config(certificate);
         change(&mut config);
-        let server = runtime::serve(config, accounts::ask(), most).await;
-        let ports = [server.local_addrs()[0].port(), server.local_addrs()[1].port()];
+        let (server, ports) = runtime::serve(config, accounts::ask(), most).await;
         World { server, trust, ports }
     }
 
@@ -76,7 +103,7 @@ impl World {
     }
 
     async fn connect(&self, config: ClientConfig, direct_tls: bool) -> Result<Client, ConnectError> {
-        soon(Client::connect(config, self.endpoint(direct_tls))).await
+        soon(runtime::connect(config, self.endpoint(direct_tls))).await
     }
 
     /// A client that is online, and available with this priority if one is given.
