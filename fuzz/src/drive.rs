@@ -1,0 +1,211 @@
+//! One end of a stream, fed until it ends, with the rules that hold whatever it is fed.
+
+use balcony_machine::{Instant, Progress, XmlLimits};
+use balcony_stanza::Stanza;
+use balcony_stream::{Error, Event, Security, Stream};
+use balcony_xml::{Reader, Token};
+
+use crate::answer;
+
+/// The channel binding of the TLS that both ends are told of.
+const EXPORTER: Option<[u8; 32]> = Some([5; 32]);
+/// Output for which no input is needed: a header, an error, a ping.
+const SPOKEN_FIRST: usize = 4096;
+/// Output for a byte of input, at most.
+const AMPLIFICATION: usize = 64;
+/// The longest input is far below.
+const UNBOUNDED: XmlLimits = XmlLimits { bytes: 1 << 24, depth: 4096, attributes: 4096, nodes: 1 << 20 };
+
+/// An event, so that two runs can be compared.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Seen {
+    /// A stanza, as it looks on the wire.
+    Stanza(String),
+    /// Anything else.
+    Event(String),
+}
+
+/// All that a run came to.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Outcome {
+    /// Everything that was sent.
+    pub output: Vec<u8>,
+    /// Where in it a new stream begins: after TLS and after SASL.
+    pub restarts: Vec<usize>,
+    /// Everything that happened.
+    pub seen: Vec<Seen>,
+    /// How the stream ended, if it did.
+    pub ended: Option<Result<(), Error>>,
+}
+
+/// Feeds a stream, answers what it asks, and checks it all the time.
+pub struct Driver {
+    stream: Stream,
+    now: Instant,
+    outcome: Outcome,
+    taken: usize,
+    sent: usize,
+    /// Closes the stream after so many stanzas.
+    patience: Option<usize>,
+}
+
+impl Driver {
+    /// Drives `stream`.
+    pub fn new(stream: Stream, patience: Option<usize>) -> Self {
+        let outcome = Outcome { output: Vec::new(), restarts: vec![0], seen: Vec::new(), ended: None };
+        Driver { stream, now: Instant::ZERO, outcome, taken: 0, sent: 0, patience }
+    }
+
+    /// The stream.
+    pub fn stream(&self) -> &Stream {
+        &self.stream
+    }
+
+    /// What has happened so far.
+    pub fn outcome(&self) -> &Outcome {
+        &self.outcome
+    }
+
+    /// What has been sent since the last call.
+    pub fn unsent(&mut self) -> Vec<u8> {
+        let bytes = self.outcome.output[self.sent..].to_vec();
+        self.sent = self.outcome.output.len();
+        bytes
+    }
+
+    /// Sends a stanza, if that can be done now.
+    pub fn send(&mut self, stanza: &Stanza) {
+        let mut out = Vec::new();
+        assert_eq!(self.stream.send(stanza, &mut out).is_ok(), self.stream.is_open());
+        self.outcome.output.append(&mut out);
+    }
+
+    /// Hands in bytes until the stream wants no more of them.
+    pub fn feed(&mut self, mut input: &[u8]) {
+        self.taken += input.len();
+        // Every event but the few of the negotiation takes input.
+        for _ in 0..input.len() + 32 {
+            if self.outcome.ended.is_some() {
+                return;
+            }
+            let mut out = Vec::new();
+            let result = self.stream.advance(self.now, &mut input, &mut out);
+            self.outcome.output.append(&mut out);
+            match result {
+                Ok(Progress::Event(event)) => self.event(event),
+                Ok(Progress::NeedInput) => {
+                    assert!(input.is_empty(), "input was left over");
+                    return;
+                }
+                Ok(Progress::Blocked(on)) => panic!("blocked on {on:?}, and nothing is missing"),
+                Ok(Progress::Closed) => self.outcome.ended = Some(Ok(())),
+                Err(error) => self.outcome.ended = Some(Err(error)),
+            }
+        }
+        assert!(self.outcome.ended.is_some(), "events without end");
+    }
+
+    fn event(&mut self, event: Event) {
+        let seen = match event {
+            Event::Ask(ticket, ask) => {
+                let seen = format!("{ask:?}");
+                self.stream.answer(ticket, answer(ask)).expect("an open ask");
+                Seen::Event(seen)
+            }
+            Event::StartTls => {
+                self.outcome.restarts.push(self.outcome.output.len());
+                self.stream.secured(Security::new(EXPORTER)).expect("a handshake that is due");
+                Seen::Event("StartTls".into())
+            }
+            Event::Stanza(stanza) => {
+                let mut wire = Vec::new();
+                stanza.write(&mut wire);
+                stanza.payload.parse().expect("a payload stands on its own");
+                if self.patience == Some(0) {
+                    self.close();
+                }
+                self.patience = self.patience.map(|left| left.saturating_sub(1));
+                Seen::Stanza(String::from_utf8(wire).expect("UTF-8"))
+            }
+            other => {
+                if matches!(other, Event::Authenticated { .. }) {
+                    self.outcome.restarts.push(self.outcome.output.len());
+                }
+                Seen::Event(format!("{other:?}"))
+            }
+        };
+        self.outcome.seen.push(seen);
+    }
+
+    /// Closes the stream from this end.
+    pub fn close(&mut self) {
+        let mut out = Vec::new();
+        self.stream.close(self.now, &mut out);
+        self.outcome.output.append(&mut out);
+    }
+
+    /// The peer is silent from now on, or closes its side: either way the stream ends, and stays ended.
+    pub fn finish(mut self, silence: bool) -> Outcome {
+        let mut out = Vec::new();
+        if silence {
+            // Idle, asked, given up; or one of them.
+            for _ in 0..4 {
+                if self.outcome.ended.is_none() {
+                    self.now = self.stream.deadline().expect("nobody waits for ever").at;
+                    self.feed(&[]);
+                }
+            }
+            assert!(self.outcome.ended.is_some(), "a silent peer is kept");
+        } else if self.outcome.ended.is_none() {
+            self.outcome.ended = Some(self.stream.eof(self.now, &mut out).map(|_| ()));
+        }
+        self.outcome.output.append(&mut out);
+        self.check_end();
+        self.check_output();
+        self.outcome
+    }
+
+    fn check_end(&mut self) {
+        let mut out = Vec::new();
+        let again = self.stream.advance(self.now, &mut &b"<more/>"[..], &mut out);
+        match &self.outcome.ended {
+            Some(Err(error)) => assert_eq!(again.err().as_ref(), Some(error), "errors stick"),
+            _ => assert!(matches!(again, Ok(Progress::Closed)), "the end is the end"),
+        }
+        assert!(out.is_empty(), "words after the end");
+        assert!(!self.stream.is_open());
+        assert_eq!(self.stream.deadline(), None, "nothing is due after the end");
+    }
+
+    /// Whatever the peer does, it is answered in well-formed XML, and not with more than it deserves.
+    fn check_output(&self) {
+        let output = &self.outcome.output;
+        assert!(
+            output.len() <= SPOKEN_FIRST + AMPLIFICATION * self.taken,
+            "{} bytes of output for {} of input",
+            output.len(),
+            self.taken
+        );
+        let mut end = output.len();
+        for &start in self.outcome.restarts.iter().rev() {
+            check_stream(&output[start..end]);
+            end = start;
+        }
+    }
+}
+
+/// One stream from its header on.
+fn check_stream(bytes: &[u8]) {
+    let (mut reader, mut rest) = (Reader::new(UNBOUNDED), bytes);
+    loop {
+        match reader.read(&mut rest) {
+            Ok(None) => return,
+            Ok(Some(Token::End)) => {
+                assert!(rest.is_empty(), "words after our closing tag: {}", String::from_utf8_lossy(rest));
+                return;
+            }
+            Ok(Some(Token::Header | Token::Element)) => {}
+            Err(error) => panic!("we sent bad XML: {error}: {}", String::from_utf8_lossy(bytes)),
+        }
+    }
+}

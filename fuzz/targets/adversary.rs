@@ -1,0 +1,153 @@
+//! A client and a server, and between them somebody who cuts, repeats, drops, bends and injects, but has no password.
+//!
+//! Three bytes of input are one act: what, to whom and how much, and a choice.
+#![no_main]
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use balcony_fuzz::{ACCOUNT, Dice, Driver, PASSWORD, Seen};
+use balcony_machine::{Instant, Secret, Seed};
+use balcony_sasl::Mechanism;
+use balcony_stanza::{MessageType, Stanza};
+use balcony_stream::{Initiating, Receiving, Stream, TlsPolicy};
+use libfuzzer_sys::fuzz_target;
+
+/// What the adversary has to say.
+const WORDS: &[&str] = &[
+    "<?xml version='1.0'?><stream:stream to='example.com' version='1.0' xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams'>",
+    "<stream:features><mechanisms xmlns='urn:ietf:params:xml:ns:xmpp-sasl'><mechanism>PLAIN</mechanism></mechanisms></stream:features>",
+    "<stream:features><mechanisms xmlns='urn:ietf:params:xml:ns:xmpp-sasl'><mechanism>SCRAM-SHA-1</mechanism></mechanisms></stream:features>",
+    "<stream:features><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/></stream:features>",
+    "<success xmlns='urn:ietf:params:xml:ns:xmpp-sasl'/>",
+    "<success xmlns='urn:ietf:params:xml:ns:xmpp-sasl'>dj0xMjM0NTY3ODkwMTIzNDU2Nzg5MDEyMzQ1Njc4OTA=</success>",
+    "<challenge xmlns='urn:ietf:params:xml:ns:xmpp-sasl'>=</challenge>",
+    "<failure xmlns='urn:ietf:params:xml:ns:xmpp-sasl'><not-authorized/></failure>",
+    "<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='PLAIN'>AGp1bGlldABjcmF5b24=</auth>",
+    "<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='SCRAM-SHA-256'>biwsbj1qdWxpZXQscj1h</auth>",
+    "<response xmlns='urn:ietf:params:xml:ns:xmpp-sasl'/>",
+    "<abort xmlns='urn:ietf:params:xml:ns:xmpp-sasl'/>",
+    "<iq type='set' id='b'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/></iq>",
+    "<iq type='result' id='bind'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'><jid>juliet@example.com/evil</jid></bind></iq>",
+    "<message to='romeo@example.com'><body>evil</body></message>",
+    "<stream:error><conflict xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error>",
+    "</stream:stream>",
+    " ",
+    "<",
+];
+
+fuzz_target!(|data: &[u8]| {
+    let mut world = World::new(data);
+    let mut honest = true;
+    for act in data.chunks_exact(3) {
+        honest &= world.act(act[0], act[1], usize::from(act[2]));
+    }
+    world.deliver_all();
+    let open = [0, 1].map(|end| world.ends[end].stream().is_open());
+    if honest {
+        assert_eq!(open, [true, true], "nobody came between them");
+    }
+    // RFC 5802 §5: a server is believed only if it has proven that it knows the password, and only ours can. It does
+    // so when the client has.
+    let [client, server] = [0, 1].map(|end| authenticated(&world.ends[end]));
+    assert!(!client || server, "the client believes somebody who is not its server");
+    assert!(!open[0] || client, "open without authentication");
+    assert!(!open[1] || server, "open without authentication");
+
+    for end in world.ends {
+        end.finish(data.len().is_multiple_of(2));
+    }
+});
+
+fn authenticated(end: &Driver) -> bool {
+    let told = |seen: &Seen| matches!(seen, Seen::Event(event) if event.starts_with("Authenticated"));
+    end.outcome().seen.iter().any(told)
+}
+
+/// The client, the server, and what is under way to each.
+struct World {
+    ends: [Driver; 2],
+    wires: [VecDeque<u8>; 2],
+}
+
+impl World {
+    fn new(data: &[u8]) -> Self {
+        let mut dice = Dice::new(data, 1);
+        let mut client =
+            Initiating::new(ACCOUNT.parse().expect("an address"), Secret::new(String::from(PASSWORD)));
+        client.tls = TlsPolicy::None;
+        client.mechanisms = match dice.roll(2) {
+            0 => Mechanism::all().to_vec(),
+            _ => vec![Mechanism::ScramSha1, Mechanism::Plain],
+        };
+        let mut server =
+            Receiving::new(vec!["example.com".parse().expect("an address")], Secret::new([9; 32]));
+        server.tls = TlsPolicy::None;
+        let (client, server) = (Arc::new(client), Arc::new(server));
+        let client = Driver::new(Stream::initiating(client, Seed::from_u64(1), Instant::ZERO), None);
+        let server = Driver::new(Stream::receiving(server, Seed::from_u64(2), Instant::ZERO), None);
+        let mut world = World { ends: [client, server], wires: [VecDeque::new(), VecDeque::new()] };
+        world.feed(0, &[]);
+        world
+    }
+
+    /// Hands bytes to one end, and puts what it says on the wire to the other.
+    fn feed(&mut self, end: usize, bytes: &[u8]) {
+        self.ends[end].feed(bytes);
+        let said = self.ends[end].unsent();
+        self.wires[1 - end].extend(said);
+    }
+
+    /// Does one thing; whether it was harmless.
+    fn act(&mut self, what: u8, amount: u8, choice: usize) -> bool {
+        let end = usize::from(amount & 1);
+        let length = usize::from(amount >> 1) * 4;
+        let wire = &mut self.wires[end];
+        let mut piece: Vec<u8> = wire.drain(..length.min(wire.len())).collect();
+        match what % 8 {
+            0 | 1 => self.feed(end, &piece),
+            2 => {
+                let all: Vec<u8> = piece.into_iter().chain(self.wires[end].drain(..)).collect();
+                self.feed(end, &all);
+            }
+            // Whoever can speak does.
+            3 => {
+                self.feed(end, &piece);
+                self.ends[end].send(&Stanza::message(MessageType::Chat));
+                self.feed(end, &[]);
+            }
+            4 => {
+                self.feed(end, &piece);
+                self.feed(end, &piece);
+                return piece.is_empty();
+            }
+            5 => return piece.is_empty(),
+            6 => {
+                let Some(length) = piece.len().checked_sub(1) else { return true };
+                piece[choice.min(length)] ^= 1 << (choice % 8);
+                self.feed(end, &piece);
+                return false;
+            }
+            _ => {
+                self.feed(end, &piece);
+                self.feed(end, WORDS[choice % WORDS.len()].as_bytes());
+                return false;
+            }
+        }
+        true
+    }
+
+    fn deliver_all(&mut self) {
+        // Each round trip of a negotiation is two of these; nothing goes on for ever.
+        for _ in 0..64 {
+            for end in [0, 1] {
+                let all: Vec<u8> = self.wires[end].drain(..).collect();
+                self.feed(end, &all);
+            }
+            if self.wires.iter().all(VecDeque::is_empty) {
+                return;
+            }
+        }
+        panic!("they never stop talking");
+    }
+}

@@ -1,0 +1,41 @@
+//! Any bytes into the initiating end of a stream: whole or in pieces the same, and the password stays here.
+#![no_main]
+
+use std::sync::Arc;
+
+use balcony_fuzz::{ACCOUNT, Cuts, Dice, Driver, Outcome, PASSWORD, Seen};
+use balcony_machine::{Instant, Secret, Seed};
+use balcony_stream::{Initiating, Stream, TlsPolicy};
+use libfuzzer_sys::fuzz_target;
+
+/// The password as PLAIN carries it.
+const PLAIN: &[u8] = b"AGp1bGlldABwZW5jaWw=";
+
+fuzz_target!(|data: &[u8]| {
+    let whole = run(data, Cuts::Whole);
+    assert_eq!(whole, run(data, Cuts::of(data)), "pieces");
+
+    let secured = whole.seen.contains(&Seen::Event("StartTls".into()));
+    let clear = if secured { &whole.output[..whole.restarts[1]] } else { &whole.output[..] };
+    for secret in [PLAIN, PASSWORD.as_bytes()] {
+        assert!(!clear.windows(secret.len()).any(|window| window == secret), "the password in the clear");
+    }
+});
+
+fn run(data: &[u8], cuts: Cuts) -> Outcome {
+    let mut dice = Dice::new(data, 2);
+    let mut config =
+        Initiating::new(ACCOUNT.parse().expect("an address"), Secret::new(String::from(PASSWORD)));
+    config.tls = [TlsPolicy::Optional, TlsPolicy::Required, TlsPolicy::None][dice.roll(3)];
+    config.resource = [None, Some("balcony".into())][dice.roll(2)].clone();
+    config.limits.before_auth.bytes = 2_000;
+    let stream = Stream::initiating(Arc::new(config), Seed::from_u64(1), Instant::ZERO);
+    let patience = [None, None, Some(1)][dice.roll(3)];
+    let silence = dice.roll(2) == 0;
+
+    let mut driver = Driver::new(stream, patience);
+    for piece in cuts.pieces(data) {
+        driver.feed(piece);
+    }
+    driver.finish(silence)
+}

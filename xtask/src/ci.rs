@@ -1,0 +1,75 @@
+//! `cargo xtask ci`: what CI runs, and what a person runs before they push.
+
+use crate::options::Options;
+use crate::run::{Result, Steps, cargo, run};
+use crate::{bare, fuzz, lint};
+
+pub(crate) const USAGE: &str = "[--keep-going] [--fuzz-seconds N] [STEP...]";
+pub(crate) const HELP: &str = "\
+Everything that CI checks, quick checks first, or only the steps named: format, lint, clippy, test, docs,
+features, bare, fuzz. It stops at the first step that fails.
+  --keep-going      does the other steps all the same
+  --fuzz-seconds N  fuzzes for N seconds, all targets together; 60 unless told otherwise, 0 for not at all";
+
+/// What is built in other ways than the workspace builds it.
+const FEATURES: &[&[&str]] = &[
+    &["-p", "balcony-xml", "--features", "minidom"],
+    &["-p", "balcony-jid", "--no-default-features"],
+    &["-p", "balcony-jid", "--features", "jid"],
+    &["-p", "balcony-sasl", "--no-default-features"],
+    &["-p", "balcony-connection", "--no-default-features"],
+    &["-p", "balcony-client", "--no-default-features"],
+    &["-p", "balcony-server", "--no-default-features"],
+    &["-p", "balcony-tokio", "--no-default-features"],
+];
+
+pub(crate) fn main(args: &[String]) -> Result {
+    let mut options = Options::new(args);
+    let keep_going = options.flag("--keep-going");
+    let fuzz_seconds = options.number("--fuzz-seconds")?.unwrap_or(60);
+    let wanted = options.rest()?;
+    const STEPS: [&str; 8] = ["format", "lint", "clippy", "test", "docs", "features", "bare", "fuzz"];
+    if let Some(unknown) = wanted.iter().find(|step| !STEPS.contains(&step.as_str())) {
+        return Err(format!("there is no step `{unknown}`; there are {}", STEPS.join(", ")));
+    }
+    let mut steps = Steps::new(keep_going, wanted);
+    steps.step("format", format);
+    steps.step("lint", || lint::main(&[]));
+    steps.step("clippy", clippy);
+    steps.step("test", || run(&mut cargo(&["test", "--workspace"])));
+    steps.step("docs", docs);
+    steps.step("features", features);
+    steps.step("bare", || bare::main(&[]));
+    if fuzz_seconds > 0 {
+        steps.step("fuzz", || fuzz::main(&["--total".into(), fuzz_seconds.to_string()]));
+    }
+    steps.finish()
+}
+
+/// All packages, those outside of the workspace too.
+fn format() -> Result {
+    run(&mut cargo(&["fmt", "--all", "--check"]))?;
+    for manifest in ["fuzz/Cargo.toml", "xtask/bare/Cargo.toml"] {
+        run(&mut cargo(&["fmt", "--manifest-path", manifest, "--check"]))?;
+    }
+    Ok(())
+}
+
+fn clippy() -> Result {
+    run(&mut cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]))?;
+    for (package, target) in [("xtask/bare", "target/bare"), ("fuzz", "target/fuzz")] {
+        bare::share_lock(package)?;
+        let manifest = format!("{package}/Cargo.toml");
+        let args = ["clippy", "--manifest-path", &manifest, "--target-dir", target, "--", "-D", "warnings"];
+        run(&mut cargo(&args))?;
+    }
+    Ok(())
+}
+
+fn docs() -> Result {
+    run(cargo(&["doc", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings"))
+}
+
+fn features() -> Result {
+    FEATURES.iter().try_for_each(|args| run(cargo(&["check", "--lib"]).args(*args)))
+}

@@ -1,0 +1,109 @@
+//! `cargo xtask interop`: Balcony beside what others have written.
+//!
+//! Every client goes through the same [scenario](matrix::CHECKS) at every server. Pairs without Balcony are the control: they
+//! show that the scenario itself is right, and where the others differ.
+
+#![allow(clippy::disallowed_types, reason = "the bans are for protocol crates; this has files and sockets")]
+
+mod balcony;
+mod clients;
+mod install;
+mod matrix;
+mod process;
+mod servers;
+
+use std::fs;
+use std::path::PathBuf;
+
+use crate::options::Options;
+use crate::run::{Result, cargo, root, run};
+use clients::Client;
+use matrix::{Outcome, Pair};
+use servers::Server;
+
+pub(crate) const USAGE: &str = "[--write] [NAME...]";
+pub(crate) const HELP: &str = "\
+Lets slixmpp, tokio-xmpp, xmpp.js and Balcony's own client log in, with three resources of different
+priorities, at Balcony, Prosody and ejabberd, and compares what each client gets with what RFC 6121 says.
+It installs them below target/interop or with apt-get; what cannot be had is skipped with the reason.
+With names, only the pairs with such a client or server. --write puts the result into docs/interop.md.";
+
+/// The domain that all servers serve.
+const DOMAIN: &str = "localhost";
+/// The password of romeo and juliet, on loopback addresses and for this run only.
+const PASSWORD: &str = "wherefore art thou";
+
+pub(crate) fn main(args: &[String]) -> Result {
+    let mut options = Options::new(args);
+    let write = options.flag("--write");
+    let names = options.rest()?;
+    let known =
+        |name: &String| clients::NAMES.contains(&name.as_str()) || servers::NAMES.contains(&name.as_str());
+    if let Some(unknown) = names.iter().find(|name| !known(name)) {
+        return Err(format!("nothing here is called `{unknown}`"));
+    }
+    if write && !names.is_empty() {
+        return Err("--write wants all pairs".into());
+    }
+    let wanted = |client: &str, server: &str| {
+        names.is_empty() || names.iter().any(|name| name == client || name == server)
+    };
+
+    run(&mut cargo(&["build", "--package", "balcony-cli"]))?;
+    let logs = folder("logs")?;
+    let pairs = || {
+        clients::NAMES.iter().flat_map(|client| servers::NAMES.iter().map(move |server| (*client, *server)))
+    };
+    let clients: Vec<(&str, Result<Client>)> = clients::NAMES
+        .into_iter()
+        .filter(|name| pairs().any(|(client, server)| client == *name && wanted(client, server)))
+        .map(|name| (name, Client::prepare(name)))
+        .collect();
+    // Balcony's comes first, and the others take its certificate.
+    let servers: Vec<(&str, Result<Server>)> =
+        servers::NAMES.into_iter().map(|name| (name, Server::start(name))).collect();
+
+    let mut results = Vec::new();
+    for (server_name, server) in &servers {
+        for (client_name, client) in &clients {
+            if !wanted(client_name, server_name) {
+                continue;
+            }
+            let outcome = match (client, server) {
+                (Ok(client), Ok(server)) => {
+                    println!("{client_name} at {server_name}");
+                    let log = logs.join(format!("{client_name}-{server_name}.log"));
+                    Outcome::Ran(client.scenario(server, &log))
+                }
+                (Err(reason), _) | (_, Err(reason)) => Outcome::Skipped(reason.clone()),
+            };
+            let version = |name: &str, version: Option<&str>| match version {
+                Some(version) => format!("{name} {version}"),
+                None => name.to_owned(),
+            };
+            results.push(Pair {
+                client: version(client_name, client.as_ref().ok().map(|client| client.version.as_str())),
+                server: version(server_name, server.as_ref().ok().map(|server| server.version.as_str())),
+                is_control: *client_name != "balcony" && *server_name != "balcony",
+                outcome,
+            });
+        }
+    }
+    drop(servers);
+
+    println!("\n{}", matrix::terminal(&results));
+    println!("What went over the wire is in {}", logs.display());
+    if write {
+        let path = root().join("docs/interop.md");
+        fs::write(&path, matrix::markdown(&results))
+            .map_err(|error| format!("{}: {error}", path.display()))?;
+    }
+    matrix::verdict(&results)
+}
+
+/// A folder below target/interop.
+fn folder(name: &str) -> Result<PathBuf> {
+    let path = root().join("target/interop").join(name);
+    fs::create_dir_all(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+    Ok(path)
+}

@@ -1,0 +1,130 @@
+//! Getting the others: below target/interop or, for Debian's servers, with apt-get.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use super::folder;
+use super::process::output;
+use crate::run::{Result, cargo, command, root, run};
+
+/// The interpreter that has slixmpp, and slixmpp's version.
+pub(crate) fn slixmpp() -> Result<(PathBuf, String)> {
+    let folder = folder("slixmpp")?;
+    let requirements = root().join("xtask/interop/slixmpp/requirements.txt");
+    let python = folder.join("bin/python");
+    let version = |python: &Path| {
+        output(Command::new(python).args([
+            "-W",
+            "ignore",
+            "-c",
+            "import slixmpp; print(slixmpp.__version__)",
+        ]))
+    };
+    let is_current = fs::read(folder.join("installed")).ok() == fs::read(&requirements).ok();
+    if !is_current || version(&python).is_err() {
+        let path = folder.to_string_lossy();
+        let venv = || run(&mut command("python3", &["-m", "venv", &path]));
+        venv().or_else(|_| apt(&["python3-venv"]).and_then(|()| venv()))?;
+        let install = ["-m", "pip", "install", "--quiet", "--requirement", &requirements.to_string_lossy()];
+        run(&mut command(&python.to_string_lossy(), &install))?;
+        copy(&requirements, &folder.join("installed"))?;
+    }
+    let version = version(&python)?;
+    Ok((python, version))
+}
+
+/// The scenario in tokio-xmpp, built.
+pub(crate) fn tokio_xmpp() -> Result<(PathBuf, String)> {
+    let manifest = "xtask/interop/tokio-xmpp/Cargo.toml";
+    let target = folder("tokio-xmpp")?;
+    let target = ["--target-dir", &target.to_string_lossy()];
+    run(cargo(&["build", "--locked", "--manifest-path", manifest]).args(target))?;
+    let lock = fs::read_to_string(root().join("xtask/interop/tokio-xmpp/Cargo.lock")).unwrap_or_default();
+    let version = lock
+        .split("name = \"tokio-xmpp\"\nversion = \"")
+        .nth(1)
+        .and_then(|rest| rest.split('"').next())
+        .unwrap_or("?");
+    Ok((folder("tokio-xmpp")?.join("debug/interop-tokio-xmpp"), version.to_owned()))
+}
+
+/// The folder with xmpp.js and the scenario, and its version. Modules are found beside the file that imports them.
+pub(crate) fn xmpp_js() -> Result<(PathBuf, String)> {
+    let folder = folder("xmpp.js")?;
+    let ours = root().join("xtask/interop/xmpp.js");
+    let lock = Path::new("package-lock.json");
+    let is_current = folder.join("node_modules").exists()
+        && fs::read(folder.join("installed")).ok() == fs::read(ours.join(lock)).ok();
+    for file in ["package.json", "package-lock.json", "scenario.js"] {
+        copy(&ours.join(file), &folder.join(file))?;
+    }
+    if !is_current {
+        output(Command::new("node").arg("--version"))?;
+        run(command("npm", &["ci", "--no-audit", "--no-fund", "--loglevel", "error"]).current_dir(&folder))?;
+        copy(&ours.join(lock), &folder.join("installed"))?;
+    }
+    let print = "console.log(JSON.parse(require('fs').readFileSync('node_modules/@xmpp/client/package.json')).version)";
+    let version = output(Command::new("node").args(["-e", print]).current_dir(&folder))?;
+    Ok((folder, version))
+}
+
+/// A Debian package, installed if it isn't, and its version.
+pub(crate) fn debian(package: &str) -> Result<String> {
+    let version = || output(Command::new("dpkg-query").args(["-W", "-f", "${Version}", package]));
+    let version = match version() {
+        Ok(version) if !version.is_empty() => version,
+        _ => {
+            apt(&[package])?;
+            version()?
+        }
+    };
+    // 0.12.3-1+deb12u1 is the 0.12.3 of its authors.
+    Ok(version.split('-').next().unwrap_or(&version).to_owned())
+}
+
+/// Installs Debian packages without starting the services in them.
+fn apt(packages: &[&str]) -> Result {
+    let by_hand = format!("install it with `apt-get install {}`", packages.join(" "));
+    if output(Command::new("id").arg("-u")).as_deref() != Ok("0") {
+        return Err(format!("not root; {by_hand}"));
+    }
+    let _policy = NoServices::hold()?;
+    let install = || {
+        let words = ["install", "--yes", "--quiet", "--no-install-recommends"];
+        run(command("apt-get", &words).args(packages).env("DEBIAN_FRONTEND", "noninteractive"))
+    };
+    install()
+        .or_else(|_| run(&mut command("apt-get", &["update", "--quiet"])).and_then(|()| install()))
+        .map_err(|error| format!("{error}; {by_hand}"))
+}
+
+/// While this is held, packages don't start their services when they are installed.
+struct NoServices {
+    is_ours: bool,
+}
+
+const POLICY: &str = "/usr/sbin/policy-rc.d";
+
+impl NoServices {
+    fn hold() -> Result<Self> {
+        let is_ours = !Path::new(POLICY).exists();
+        if is_ours {
+            fs::write(POLICY, "#!/bin/sh\nexit 101\n").map_err(|error| format!("{POLICY}: {error}"))?;
+            run(&mut command("chmod", &["755", POLICY]))?;
+        }
+        Ok(NoServices { is_ours })
+    }
+}
+
+impl Drop for NoServices {
+    fn drop(&mut self) {
+        if self.is_ours {
+            let _ = fs::remove_file(POLICY);
+        }
+    }
+}
+
+fn copy(from: &Path, to: &Path) -> Result {
+    fs::copy(from, to).map(drop).map_err(|error| format!("{} to {}: {error}", from.display(), to.display()))
+}

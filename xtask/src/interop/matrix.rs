@@ -1,0 +1,178 @@
+//! What was found: for people at a terminal, and as a page of the documentation.
+
+use core::fmt::Write as _;
+
+use crate::run::Result;
+
+/// The checks: what a scenario calls them, and what they show.
+pub(crate) const CHECKS: [(&str, &str); 15] = [
+    ("tls", "STARTTLS, certificate verified"),
+    ("scram", "SCRAM is chosen"),
+    ("bind", "three resources are bound"),
+    ("chat", "chat to the bare JID: priority 10 only"),
+    ("headline", "headline to the bare JID: all but -1"),
+    ("full", "chat to a full JID: that one only"),
+    ("negative", "the same with priority -1"),
+    ("ping", "ping (XEP-0199)"),
+    ("disco", "service discovery (XEP-0030)"),
+    ("version", "software version (XEP-0092)"),
+    ("unknown", "what is unknown is refused"),
+    ("direct", "direct TLS (XEP-0368)"),
+    ("refuse", "a wrong password is refused"),
+    ("register", "registration (XEP-0077)"),
+    ("close", "streams are closed from both sides"),
+];
+
+/// How one check went, and what there is to say about it.
+pub(crate) struct Found {
+    pub(crate) check: String,
+    pub(crate) verdict: Verdict,
+    pub(crate) detail: String,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    Ok,
+    Fail,
+    Skip,
+}
+
+impl Found {
+    pub(crate) fn new(check: &str, result: Result<String>) -> Self {
+        let (verdict, detail) = match result {
+            Ok(detail) => (Verdict::Ok, detail),
+            Err(error) => (Verdict::Fail, error),
+        };
+        Found { check: check.into(), verdict, detail }
+    }
+
+    pub(crate) fn skip(check: &str, reason: &str) -> Self {
+        Found { check: check.into(), verdict: Verdict::Skip, detail: reason.into() }
+    }
+
+    /// A line as the scenarios print it: result, name, detail, with tabs between them.
+    pub(crate) fn parse(line: &str) -> Option<Self> {
+        let mut parts = line.splitn(3, '\t');
+        let verdict = match parts.next()? {
+            "ok" => Verdict::Ok,
+            "FAIL" => Verdict::Fail,
+            "skip" => Verdict::Skip,
+            _ => return None,
+        };
+        Some(Found { check: parts.next()?.into(), verdict, detail: parts.next().unwrap_or_default().into() })
+    }
+
+    fn cell(&self, is_control: bool) -> String {
+        let word = match (self.verdict, is_control) {
+            (Verdict::Ok, _) if self.detail.is_empty() => "ok",
+            (Verdict::Ok, _) => return format!("ok: {}", self.detail),
+            (Verdict::Fail, false) => "FAIL",
+            (Verdict::Fail, true) => "differs",
+            (Verdict::Skip, _) => "SKIP",
+        };
+        format!("{word}: {}", self.detail).trim_end_matches(": ").to_owned()
+    }
+}
+
+/// One client at one server.
+pub(crate) struct Pair {
+    pub(crate) client: String,
+    pub(crate) server: String,
+    /// Neither is Balcony. What differs there is worth knowing, but not ours to mend.
+    pub(crate) is_control: bool,
+    pub(crate) outcome: Outcome,
+}
+
+pub(crate) enum Outcome {
+    Ran(Vec<Found>),
+    /// Not there, for this reason.
+    Skipped(String),
+}
+
+impl Pair {
+    /// What stands in the row of this check. A scenario ends early when nothing can follow.
+    fn cell(&self, check: &str) -> String {
+        match &self.outcome {
+            Outcome::Skipped(reason) => format!("SKIP: {reason}"),
+            Outcome::Ran(found) => found
+                .iter()
+                .find(|found| found.check == check)
+                .map_or_else(|| "not reached".into(), |found| found.cell(self.is_control)),
+        }
+    }
+
+    /// The checks that failed. Not to have got to the end is a failure, too.
+    fn failures(&self) -> Vec<String> {
+        let Outcome::Ran(found) = &self.outcome else { return Vec::new() };
+        let pair = format!("{} at {}", self.client, self.server);
+        let mut failures: Vec<String> = found
+            .iter()
+            .filter(|found| found.verdict == Verdict::Fail)
+            .map(|found| format!("{pair}: {}: {}", found.check, found.detail))
+            .collect();
+        let missing = CHECKS.iter().find(|(check, _)| found.iter().all(|found| found.check != *check));
+        if let (true, Some((check, _))) = (failures.is_empty(), missing) {
+            failures.push(format!("{pair}: {check}: not reached"));
+        }
+        failures
+    }
+}
+
+/// An error with everything that failed where Balcony took part.
+pub(crate) fn verdict(pairs: &[Pair]) -> Result {
+    let failures: Vec<String> =
+        pairs.iter().filter(|pair| !pair.is_control).flat_map(Pair::failures).collect();
+    if failures.is_empty() { Ok(()) } else { Err(failures.join("; ")) }
+}
+
+/// The pairs, those with the same server together.
+fn by_server(pairs: &[Pair]) -> impl Iterator<Item = &[Pair]> {
+    pairs.chunk_by(|one, other| one.server == other.server)
+}
+
+/// A table for each server, with a column for each client.
+pub(crate) fn terminal(pairs: &[Pair]) -> String {
+    const NAME: usize = 40;
+    const CELL: usize = 26;
+    let fit = |text: &str, width: usize| match text.char_indices().nth(width - 1) {
+        Some((end, _)) => format!("{}… ", &text[..end.saturating_sub(1)]),
+        None => format!("{text:width$}"),
+    };
+    let mut text = String::new();
+    for pairs in by_server(pairs) {
+        text.push_str(&fit(&format!("at {}", pairs[0].server), NAME));
+        pairs.iter().for_each(|pair| text.push_str(&fit(&pair.client, CELL)));
+        text.push('\n');
+        for (check, shows) in CHECKS {
+            text.push_str(&fit(shows, NAME));
+            pairs.iter().for_each(|pair| text.push_str(&fit(&pair.cell(check), CELL)));
+            text.push('\n');
+        }
+        text.push('\n');
+    }
+    for (pair, failure) in
+        pairs.iter().flat_map(|pair| pair.failures().into_iter().map(move |text| (pair, text)))
+    {
+        let _ = writeln!(text, "{} {failure}", if pair.is_control { "differs" } else { "FAIL   " });
+    }
+    text
+}
+
+/// The page docs/interop.md.
+pub(crate) fn markdown(pairs: &[Pair]) -> String {
+    let row = |cells: Vec<String>| format!("| {} |\n", cells.join(" | "));
+    let mut page = include_str!("../../interop/head.md").to_owned();
+    for pairs in by_server(pairs) {
+        let _ = write!(page, "\n## At {}\n\n", pairs[0].server);
+        let names = pairs.iter().map(|pair| pair.client.clone());
+        page.push_str(&row([String::new()].into_iter().chain(names).collect()));
+        page.push_str(&row(vec!["---".into(); pairs.len() + 1]));
+        for (check, shows) in CHECKS {
+            let cells = pairs.iter().map(|pair| pair.cell(check).replace('|', "\\|"));
+            page.push_str(&row([shows.to_owned()].into_iter().chain(cells).collect()));
+        }
+    }
+    page.push('\n');
+    page.push_str(include_str!("../../interop/notes.md"));
+    page
+}

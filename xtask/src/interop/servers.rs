@@ -1,0 +1,173 @@
+//! The servers, each on free loopback ports with its data below target/interop.
+
+use core::net::Ipv4Addr;
+use core::time::Duration;
+use std::fs;
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use super::process::{Process, output, read};
+use super::{DOMAIN, PASSWORD, folder, install};
+use crate::run::{Result, root};
+
+/// Balcony is first, because the others take its certificate.
+pub(crate) const NAMES: [&str; 3] = ["balcony", "prosody", "ejabberd"];
+
+const USERS: [&str; 2] = ["romeo", "juliet"];
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A server that runs until this is dropped.
+pub(crate) struct Server {
+    pub(crate) version: String,
+    /// Where streams begin with STARTTLS, `127.0.0.1:port`.
+    pub(crate) address: String,
+    /// Where they begin with TLS.
+    pub(crate) direct: String,
+    /// The certificate to trust.
+    pub(crate) ca: PathBuf,
+    log: PathBuf,
+    _process: Process,
+}
+
+/// What is being prepared.
+struct Site {
+    folder: PathBuf,
+    port: u16,
+    direct: u16,
+}
+
+impl Server {
+    pub(crate) fn start(name: &str) -> Result<Self> {
+        let site = Site::new(name)?;
+        match name {
+            "balcony" => site.balcony(),
+            "prosody" => site.prosody(install::debian(name)?),
+            _ => site.ejabberd(install::debian(name)?),
+        }
+    }
+
+    /// The mechanism of the last login that its log shows.
+    pub(crate) fn mechanism(&self) -> Option<String> {
+        let log = read(&self.log);
+        let name = &log[log.rfind("SCRAM-SHA-")?..];
+        let end = name.find(|next: char| !next.is_ascii_alphanumeric() && next != '-').unwrap_or(name.len());
+        Some(name[..end].to_owned())
+    }
+}
+
+/// The program under test.
+pub(crate) fn balcony() -> PathBuf {
+    root().join("target/debug/balcony")
+}
+
+impl Site {
+    fn new(name: &str) -> Result<Self> {
+        let folder = folder(name)?;
+        let _ = fs::remove_dir_all(&folder);
+        fs::create_dir_all(folder.join("data")).map_err(|error| format!("{}: {error}", folder.display()))?;
+        Ok(Site { folder, port: free_port()?, direct: free_port()? })
+    }
+
+    fn balcony(self) -> Result<Server> {
+        // Not the folder that is there already: it has to be its owner's alone.
+        let data = self.folder.join("store");
+        for user in USERS {
+            let words = ["user", "add", user, "--domain", DOMAIN, "--data"];
+            output(Command::new(balcony()).args(words).arg(&data).env("BALCONY_PASSWORD", PASSWORD))?;
+        }
+        let mut command = Command::new(balcony());
+        command
+            .args(["--log", "debug", "serve", "--domain", DOMAIN, "--allow-registration", "--data"])
+            .arg(&data);
+        command.args(["--listen", &address(self.port), "--listen-tls", &address(self.direct)]);
+        let version = output(Command::new(balcony()).arg("--version"))?;
+        let version = version.rsplit(' ').next().unwrap_or(&version).to_owned();
+        self.run(command, version, "errors.log", |_| true)
+    }
+
+    fn prosody(self, version: String) -> Result<Server> {
+        let config = self.write_config("prosody/prosody.cfg.lua")?;
+        for user in USERS {
+            let words = ["register", user, DOMAIN, PASSWORD];
+            output(Command::new("prosodyctl").arg("--config").arg(&config).args(words))?;
+        }
+        let mut command = Command::new("prosody");
+        command.args(["-F", "--config"]).arg(config);
+        self.run(command, version, "prosody.log", |_| true)
+    }
+
+    /// Without `ejabberdctl`: that would change the user, and start a daemon that outlives the server.
+    fn ejabberd(self, version: String) -> Result<Server> {
+        let config = self.write_config("ejabberd/ejabberd.yml")?;
+        let libraries = ["/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu"];
+        let accounts = format!(
+            "[ejabberd_auth:try_register(User, <<\"{DOMAIN}\">>, <<\"{PASSWORD}\">>) || User <- [<<\"{}\">>]], \
+             file:write_file(\"ready\", [])",
+            USERS.join("\">>, <<\"")
+        );
+        let mut command = Command::new("erl");
+        command.args(["-noinput", "+Bd", "-mnesia", "dir", "\"data\"", "-s", "ejabberd", "-eval", &accounts]);
+        command.env("ERL_LIBS", libraries.join(":")).env("EJABBERD_CONFIG_PATH", config);
+        command.env("EJABBERD_LOG_PATH", self.folder.join("ejabberd.log")).current_dir(&self.folder);
+        self.run(command, version, "ejabberd.log", |folder| folder.join("ready").exists())
+    }
+
+    /// Starts it and waits until it accepts connections.
+    fn run(
+        self,
+        command: Command,
+        version: String,
+        log: &str,
+        ready: impl Fn(&Path) -> bool,
+    ) -> Result<Server> {
+        let errors = self.folder.join("errors.log");
+        let mut process = Process::start(command, &self.folder.join("output.log"), &errors)?;
+        let accepts = |port| TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok();
+        process
+            .wait_until(PATIENCE, || ready(&self.folder) && accepts(self.port) && accepts(self.direct))
+            .map_err(|error| {
+                format!("{error}: {}", read(&errors).trim().lines().next_back().unwrap_or_default())
+            })?;
+        Ok(Server {
+            version,
+            address: address(self.port),
+            direct: address(self.direct),
+            ca: certificate()?.join("cert.pem"),
+            log: self.folder.join(log),
+            _process: process,
+        })
+    }
+
+    /// Fills in the blanks of a configuration.
+    fn write_config(&self, template: &str) -> Result<PathBuf> {
+        let template = root().join("xtask/interop").join(template);
+        let certificate = certificate()?;
+        let text = fs::read_to_string(&template)
+            .map_err(|error| format!("{}: {error}", template.display()))?
+            .replace("@DIR@", &self.folder.to_string_lossy())
+            .replace("@PORT@", &self.port.to_string())
+            .replace("@TLS_PORT@", &self.direct.to_string())
+            .replace("@CERT@", &certificate.join("cert.pem").to_string_lossy())
+            .replace("@KEY@", &certificate.join("key.pem").to_string_lossy());
+        let path = self.folder.join(template.file_name().unwrap_or_default());
+        fs::write(&path, text).map_err(|error| format!("{}: {error}", path.display()))?;
+        Ok(path)
+    }
+}
+
+/// The folder with the certificate that Balcony has made for itself, and its key.
+fn certificate() -> Result<PathBuf> {
+    Ok(folder("balcony")?.join("store"))
+}
+
+fn address(port: u16) -> String {
+    format!("127.0.0.1:{port}")
+}
+
+fn free_port() -> Result<u16> {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+        .and_then(|listener| listener.local_addr())
+        .map(|address| address.port())
+        .map_err(|error| format!("no free port: {error}"))
+}

@@ -1,0 +1,243 @@
+//! `cargo xtask lint`: what makes the protocol crates pure, where the compiler does not see to it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::run::{Result, root};
+use crate::source::{code, has_word};
+use crate::tiers::{CRATES, Crate, LAST_PURE_TIER, Std, find};
+
+pub(crate) const HELP: &str = "\
+Checks the tiers (docs/architecture.md). Tiers 0 to 3: no clock, socket, file, thread, environment or
+randomness outside of tests, #![no_std] and #![forbid(unsafe_code)]. All: the workspace's lints, and no
+dependency on a higher tier.";
+
+/// What a protocol crate must not name, and what it does instead.
+const FORBIDDEN: &[(&str, &str)] = &[
+    ("std::time", "time is an argument: `now: Instant`"),
+    ("SystemTime", "time is an argument: `now: Instant`"),
+    ("Instant::now", "time is an argument: `now: Instant`"),
+    ("std::net", "sockets belong to adapters"),
+    ("std::fs", "files belong to adapters"),
+    ("std::thread", "a machine has no threads: emit an ask"),
+    ("thread_local", "no state outside of the machine"),
+    ("static mut", "no state outside of the machine"),
+    ("std::env", "configuration is an argument"),
+    ("std::process", "processes belong to programs"),
+    ("thread_rng", "randomness is an argument: `Seed`"),
+    ("OsRng", "randomness is an argument: `Seed`"),
+    ("getrandom", "randomness is an argument: `Seed`"),
+    ("std::collections::HashMap", "its order is random: BTreeMap, or hashbrown without iterating"),
+    ("std::collections::HashSet", "its order is random: BTreeSet, or hashbrown without iterating"),
+];
+
+/// What a protocol crate that is `no_std` must not name either.
+const NO_STD: &[(&str, &str)] = &[("std::", "use core or alloc"), ("crate std", "use core or alloc")];
+
+/// Where one of those words stands with a reason.
+const EXCEPTIONS: &[(&str, &str)] =
+    // Certificates carry dates.
+    &[("crates/tls/src/self_signed.rs", "std::time"), ("crates/tls/src/self_signed.rs", "SystemTime")];
+
+/// Packages that bring a runtime, a clock, a disk or randomness: for tier 4 and up.
+const FOR_ADAPTERS: &[&str] =
+    &["tokio", "async-std", "smol", "mio", "futures-io", "async-channel", "redb", "getrandom", "rand"];
+
+pub(crate) fn main(args: &[String]) -> Result {
+    if let Some(arg) = args.first() {
+        return Err(format!("unknown argument `{arg}`"));
+    }
+    let mut findings = Vec::new();
+    folders(&mut findings)?;
+    let mut files = 0;
+    for known in CRATES {
+        let manifest = read(&root().join("crates").join(known.name).join("Cargo.toml"))?;
+        check_manifest(known, &manifest, &mut findings);
+        if known.tier <= LAST_PURE_TIER {
+            files += sources(known, &mut findings)?;
+        }
+    }
+    println!("lint: {} manifests and {files} source files of tiers 0 to {LAST_PURE_TIER}", CRATES.len());
+    for known in CRATES.iter().filter(|known| known.tier <= LAST_PURE_TIER && known.std == Std::Always) {
+        println!("lint: crates/{} may use std, by design; everything else holds for it too", known.name);
+    }
+    for finding in &findings {
+        eprintln!("{finding}");
+    }
+    if findings.is_empty() { Ok(()) } else { Err(format!("{} findings", findings.len())) }
+}
+
+/// Every folder has its row in the table, and the other way round.
+fn folders(findings: &mut Vec<String>) -> Result {
+    for folder in list(&root().join("crates"))? {
+        let name = folder.file_name().unwrap_or_default().to_string_lossy();
+        if folder.join("Cargo.toml").exists() && !CRATES.iter().any(|known| known.name == name) {
+            findings.push(format!("crates/{name}: which tier? Add it to the table in xtask/src/tiers.rs"));
+        }
+    }
+    Ok(())
+}
+
+fn check_manifest(known: &Crate, text: &str, findings: &mut Vec<String>) {
+    let path = format!("crates/{}/Cargo.toml", known.name);
+    let mut section = String::new();
+    let mut inherits_lints = false;
+    for (number, line) in text.lines().enumerate() {
+        let line = line.split('#').next().unwrap_or_default().trim();
+        if let Some(name) = line.strip_prefix('[').and_then(|line| line.strip_suffix(']')) {
+            section = name.to_owned();
+        }
+        inherits_lints |= section == "lints" && line.replace(' ', "") == "workspace=true";
+        // Tests may depend on anything.
+        let built = section.contains("dependencies") && !section.contains("dev-dependencies");
+        let place = format!("{path}:{}", number + 1);
+        for package in packages(line).filter(|_| built) {
+            if let Some(other) = find(package).filter(|other| other.tier > known.tier) {
+                findings.push(format!(
+                    "{place}: {} (tier {}) depends on {} (tier {}): imports only go down",
+                    known.name, known.tier, other.name, other.tier
+                ));
+            } else if known.tier <= LAST_PURE_TIER && FOR_ADAPTERS.contains(&package) {
+                findings.push(format!("{place}: {package} is for adapters, not for tier {}", known.tier));
+            }
+        }
+    }
+    if !inherits_lints {
+        findings.push(format!("{path}: the workspace's lints are missing: [lints] workspace = true"));
+    }
+}
+
+/// Everything on the line that could be the name of a package.
+fn packages(line: &str) -> impl Iterator<Item = &str> {
+    line.split(|c: char| !(c.is_alphanumeric() || matches!(c, '-' | '_'))).filter(|word| !word.is_empty())
+}
+
+/// Checks the source files, and returns how many there are.
+fn sources(known: &Crate, findings: &mut Vec<String>) -> Result<usize> {
+    let base = root();
+    let folder = base.join("crates").join(known.name).join("src");
+    check_root(known, &read(&folder.join("lib.rs"))?, findings);
+    let no_std = if known.std == Std::Always { &[][..] } else { NO_STD };
+    let mut files = 0;
+    let mut open = vec![folder];
+    while let Some(path) = open.pop() {
+        // Tests in files of their own.
+        if path.ends_with("tests") || path.ends_with("tests.rs") {
+            continue;
+        }
+        if path.is_dir() {
+            open.extend(list(&path)?);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            files += 1;
+            let shown = path.strip_prefix(&base).unwrap_or(&path).display().to_string();
+            check_source(&shown, &read(&path)?, no_std, findings);
+        }
+    }
+    Ok(files)
+}
+
+fn check_source(path: &str, source: &str, no_std: &[(&str, &str)], findings: &mut Vec<String>) {
+    for (number, line) in code(source).lines().enumerate() {
+        let found = |(word, _): &&(&str, &str)| has_word(line, word) && !EXCEPTIONS.contains(&(path, word));
+        if let Some((word, why)) = FORBIDDEN.iter().chain(no_std).find(found) {
+            findings.push(format!("{path}:{}: `{word}` in a protocol crate: {why}", number + 1));
+        }
+    }
+}
+
+fn check_root(known: &Crate, text: &str, findings: &mut Vec<String>) {
+    let no_std = match known.std {
+        Std::Never => "#![no_std]",
+        Std::WithTls => "#![cfg_attr(not(feature = \"tls\"), no_std)]",
+        Std::Always => "",
+    };
+    for wanted in [no_std, "#![forbid(unsafe_code)]"] {
+        if !wanted.is_empty() && !text.lines().any(|line| line.trim() == wanted) {
+            findings.push(format!("crates/{}/src/lib.rs: {wanted} is missing", known.name));
+        }
+    }
+    if known.std == Std::Always && !text.lines().any(|line| line.starts_with("//!") && line.contains("`std`"))
+    {
+        findings.push(format!(
+            "crates/{}/src/lib.rs: its documentation does not say that it needs `std`",
+            known.name
+        ));
+    }
+}
+
+fn list(folder: &Path) -> Result<Vec<PathBuf>> {
+    let entries = fs::read_dir(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+    let mut paths: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
+    paths.sort();
+    Ok(paths)
+}
+
+fn read(path: &Path) -> Result<String> {
+    fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{NO_STD, check_manifest, check_root, check_source};
+    use crate::tiers::find;
+
+    fn manifest(package: &str, dependencies: &str) -> Vec<String> {
+        let mut findings = Vec::new();
+        let text = format!("[lints]\nworkspace = true\n{dependencies}");
+        check_manifest(find(package).unwrap(), &text, &mut findings);
+        findings
+    }
+
+    // docs/architecture.md, 'Tiers: imports only go down'
+    #[test]
+    fn imports_only_go_down() {
+        assert!(manifest("balcony-stream", "[dependencies]\nbalcony-xml.workspace = true").is_empty());
+        assert!(
+            manifest("balcony-stream", "[dev-dependencies]\nbalcony-sim = { path = '../sim' }").is_empty()
+        );
+        for up in [
+            "[dependencies]\nbalcony-server.workspace = true",
+            "[dependencies.balcony-server]\nworkspace = true",
+            "[target.'cfg(unix)'.dependencies]\nother = { package = 'balcony-server' }",
+            "[build-dependencies]\nbalcony-server = { path = '../server' }",
+            "[dependencies]\ntokio.workspace = true",
+        ] {
+            assert_eq!(manifest("balcony-stream", up).len(), 1, "{up}");
+        }
+    }
+
+    #[test]
+    fn every_crate_inherits_the_lints() {
+        let mut findings = Vec::new();
+        check_manifest(find("balcony-jid").unwrap(), "[dependencies]", &mut findings);
+        assert_eq!(findings.len(), 1);
+    }
+
+    #[test]
+    fn protocol_crates_are_pure() {
+        let check = |source, no_std| {
+            let mut findings = Vec::new();
+            check_source("crates/x/src/lib.rs", source, no_std, &mut findings);
+            findings.len()
+        };
+        assert_eq!(check("use core::fmt;\n/// std::fs\n#[cfg(test)] mod tests { use std::fs; }", NO_STD), 0);
+        assert_eq!(check("use std::fs;\nlet a = std::time::Instant::now();", NO_STD), 2);
+        assert_eq!(check("use std::vec::Vec;", NO_STD), 1);
+        assert_eq!(check("use std::vec::Vec;", &[]), 0);
+        assert_eq!(check("use std::net::TcpStream;", &[]), 1);
+    }
+
+    #[test]
+    fn crate_roots_say_what_they_are() {
+        let check = |package, text| {
+            let mut findings = Vec::new();
+            check_root(find(package).unwrap(), text, &mut findings);
+            findings.len()
+        };
+        assert_eq!(check("balcony-jid", "#![no_std]\n#![forbid(unsafe_code)]"), 0);
+        assert_eq!(check("balcony-jid", ""), 2);
+        assert_eq!(check("balcony-client", "#![no_std]\n#![forbid(unsafe_code)]"), 1);
+        assert_eq!(check("balcony-tls", "//! Needs `std`.\n#![forbid(unsafe_code)]"), 0);
+        assert_eq!(check("balcony-tls", "#![forbid(unsafe_code)]"), 1);
+    }
+}

@@ -1,0 +1,113 @@
+//! Child processes and steps, with their times.
+
+use core::time::Duration;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::time::Instant;
+
+/// What can fail says why, in words for the person who has started it.
+pub(crate) type Result<T = ()> = core::result::Result<T, String>;
+
+/// The root of the checkout.
+pub(crate) fn root() -> PathBuf {
+    let mut root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    root.pop();
+    root
+}
+
+/// A command that runs in the root of the checkout.
+pub(crate) fn command(program: &str, args: &[&str]) -> Command {
+    let mut command = Command::new(program);
+    command.args(args).current_dir(root()).stdin(Stdio::null());
+    command
+}
+
+/// Cargo, as it was called itself.
+pub(crate) fn cargo(args: &[&str]) -> Command {
+    command(&std::env::var("CARGO").unwrap_or_else(|_| "cargo".into()), args)
+}
+
+/// Prints the command, runs it, and waits until it has ended well.
+pub(crate) fn run(command: &mut Command) -> Result {
+    let line = describe(command);
+    println!("$ {line}");
+    let status = command.status().map_err(|error| format!("cannot start `{line}`: {error}"))?;
+    if status.success() { Ok(()) } else { Err(format!("`{line}` ended with {status}")) }
+}
+
+/// The command as one would type it.
+pub(crate) fn describe(command: &Command) -> String {
+    let mut words: Vec<String> = command
+        .get_envs()
+        .filter_map(|(name, value)| Some(format!("{}={}", name.display(), quoted(&value?.to_string_lossy()))))
+        .collect();
+    let program = PathBuf::from(command.get_program());
+    words.push(program.file_name().unwrap_or(command.get_program()).to_string_lossy().into_owned());
+    words.extend(command.get_args().map(|arg| quoted(&arg.to_string_lossy())));
+    words.join(" ")
+}
+
+fn quoted(word: &str) -> String {
+    if word.contains(' ') { format!("'{word}'") } else { word.to_owned() }
+}
+
+/// A duration as people read it.
+pub(crate) fn seconds(duration: Duration) -> String {
+    match duration.as_secs() {
+        0..60 => format!("{:.1} s", duration.as_secs_f64()),
+        whole => format!("{} min {:02} s", whole / 60, whole % 60),
+    }
+}
+
+/// Steps in order, and a table of how they went.
+pub(crate) struct Steps {
+    keep_going: bool,
+    /// If there are any, only these are done.
+    wanted: Vec<String>,
+    rows: Vec<(&'static str, Option<Duration>, Result)>,
+}
+
+impl Steps {
+    /// Unless told to keep going, the steps after one that has failed are left out.
+    pub(crate) fn new(keep_going: bool, wanted: Vec<String>) -> Self {
+        Steps { keep_going, wanted, rows: Vec::new() }
+    }
+
+    /// Does one step.
+    pub(crate) fn step(&mut self, name: &'static str, action: impl FnOnce() -> Result) {
+        if !self.wanted.is_empty() && !self.wanted.iter().any(|wanted| wanted == name) {
+            return;
+        }
+        if !self.keep_going && self.rows.iter().any(|(_, _, result)| result.is_err()) {
+            self.rows.push((name, None, Ok(())));
+            return;
+        }
+        println!("\n=== {name}");
+        let start = Instant::now();
+        let result = action();
+        let took = start.elapsed();
+        match &result {
+            Ok(()) => println!("=== {name}: ok, {}", seconds(took)),
+            Err(error) => println!("=== {name}: FAILED after {}: {error}", seconds(took)),
+        }
+        self.rows.push((name, Some(took), result));
+    }
+
+    /// Prints the table.
+    pub(crate) fn finish(self) -> Result {
+        println!();
+        let mut failed = Vec::new();
+        for (name, took, result) in &self.rows {
+            let verdict = match (took, result) {
+                (None, _) => "not run",
+                (Some(_), Ok(())) => "ok",
+                (Some(_), Err(_)) => "FAILED",
+            };
+            println!("{name:<24} {verdict:<8} {:>12}", took.map(seconds).unwrap_or_default());
+            if let Err(error) = result {
+                failed.push(format!("{name}: {error}"));
+            }
+        }
+        if failed.is_empty() { Ok(()) } else { Err(failed.join("; ")) }
+    }
+}
