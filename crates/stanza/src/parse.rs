@@ -13,7 +13,8 @@ use crate::{ErrorCondition, Head, IqType, Kind, MessageType, Payload, PresenceTy
 pub struct Invalid {
     /// What is wrong.
     pub error: StanzaError,
-    /// The stanza of type error for the sender, without `from`; `None` where an error must not be answered.
+    /// The stanza of type error for the sender, the addresses swapped as far as they are valid; `None` where an error must
+    /// not be answered.
     pub reply: Option<Stanza>,
 }
 
@@ -53,6 +54,10 @@ fn read_head(element: ElementRef<'_>) -> Result<Head, Box<Invalid>> {
         });
         let mut request = Stanza::new(kind);
         request.head.id = element.attr("id").map(Arc::from);
+        // The reply swaps those addresses that are valid, as any other reply does (RFC 6120 section 8.3.1).
+        let address = |name| element.attr(name).and_then(|text| Jid::parse(text).ok());
+        request.head.to = address("to");
+        request.head.from = address("from");
         Box::new(Invalid { reply: request.error(&error), error })
     };
     let kind = read_kind(element).map_err(|text| fail(ErrorCondition::BadRequest, text, None))?;

@@ -1,0 +1,133 @@
+//! A payload stands on its own, whatever stood around it, and is shown to nobody.
+
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use balcony_stanza::{ErrorCondition, Payload, Stanza, StanzaError};
+use balcony_xml::{Element, ElementRef, Name};
+use common::{HEADER, read_under, valid, wire};
+
+/// A header that binds more than it should (RFC 6120 section 4.8.1 forbids it, but what if?).
+const BINDING: &str = "<stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams' \
+                       xmlns:x='urn:x' xmlns:y='urn:y'>";
+
+// RFC 6120 §4.8.5, §8.4 [ST14]
+#[test]
+fn borrowed_prefixes_are_declared_again() {
+    for content in [
+        "<x:a/>",
+        "<x:a y:b='1' c='2'><body>text</body></x:a>",
+        "<body y:b='1'>text</body>",
+        "<a xmlns='urn:a'><x:b><c/></x:b></a>",
+        "text <x:a>and</x:a> <stream:error/> more",
+        "<x:a xmlns:x='urn:other'/><x:a/>",
+        "<a xmlns='urn:a' xmlns:x='urn:x'><x:b y:c=''/></a>",
+        "<x:a xmlns=''><b xmlns=''/></x:a>",
+    ] {
+        let read = read_under(BINDING, &format!("<message>{content}</message>")).unwrap().unwrap();
+        // It means the same on a stream that knows none of these prefixes, and there it is already as it should be.
+        let again = read_under(HEADER, &wire(&read)).unwrap().unwrap();
+        assert_eq!(again, read, "{content}");
+        let declared = read_under(
+            HEADER,
+            &format!(
+                "<message xmlns:x='urn:x' xmlns:y='urn:y' xmlns:stream='http://etherx.jabber.org/streams'>{content}</message>"
+            ),
+        );
+        assert_eq!(declared.unwrap().unwrap(), read, "{content}");
+        assert_eq!(children(&read), children(&again));
+        assert!(!children(&read).is_empty(), "{content}");
+    }
+}
+
+// RFC 6120 §4.8.5: what stands on its own already is passed on byte for byte.
+#[test]
+fn payloads_that_borrow_nothing_are_left_as_they_are() {
+    for content in [
+        "<body>text</body>",
+        "<a  xmlns = \"urn:a\" b=\"it's\"><c></c></a >",
+        "<x:a xmlns:x='urn:a' x:b='&#65;'/>",
+        "<body><![CDATA[<&>]]></body>",
+        " <body/>\n<c xmlns='urn:c'/>\t",
+    ] {
+        let stanza = read_under(BINDING, &format!("<message>{content}</message>")).unwrap().unwrap();
+        assert_eq!(stanza.payload.as_bytes(), content.as_bytes());
+    }
+}
+
+// RFC 6120 §4.8.5: a stanza from a server's stream is one for a client's, without rewriting.
+#[test]
+fn the_content_namespace_follows_the_stream() {
+    let server = HEADER.replace("jabber:client", "jabber:server");
+    let content = "<body>text</body><a xmlns='urn:a'><b/></a>";
+    for (header, xml) in [
+        (HEADER, format!("<message>{content}</message>")),
+        (&server, format!("<message>{content}</message>")),
+        (HEADER, format!("<c:message xmlns:c='jabber:client'>{content}</c:message>")),
+        (
+            HEADER,
+            "<c:message xmlns:c='jabber:client'><c:body>text</c:body><a xmlns='urn:a'><b/></a></c:message>"
+                .into(),
+        ),
+        (
+            HEADER,
+            "<c:message xmlns:c='jabber:client' xmlns='urn:a'><c:body>text</c:body><a><b/></a></c:message>"
+                .into(),
+        ),
+    ] {
+        let stanza = read_under(header, &xml).unwrap().unwrap();
+        assert_eq!(wire(&stanza), format!("<message>{content}</message>"), "{xml}");
+        let payload = stanza.payload.parse().unwrap();
+        assert_eq!(payload.root().child("body", "jabber:client").unwrap().text(), "text");
+        assert!(payload.root().child("a", "urn:a").unwrap().child("b", "urn:a").is_some());
+    }
+}
+
+#[test]
+fn no_content_is_an_empty_tag() {
+    for xml in ["<presence/>", "<presence></presence>", "<presence ></presence >"] {
+        let stanza = valid(xml);
+        assert!(stanza.payload.is_empty());
+        assert_eq!(stanza.payload, Payload::EMPTY);
+        assert_eq!(wire(&stanza), "<presence/>");
+    }
+    assert_eq!([].iter().collect::<Payload>(), Payload::EMPTY);
+    assert_eq!(Payload::EMPTY.parse().unwrap().root().nodes().count(), 0);
+}
+
+#[test]
+fn several_elements_keep_their_order() {
+    const NAMES: [(Name, &str); 3] = [
+        (Name::from_static("a"), "urn:x"),
+        (Name::from_static("body"), "jabber:client"),
+        (Name::from_static("c"), "urn:x"),
+    ];
+    let elements = NAMES.map(|(name, namespace)| Element::new(name, namespace));
+    let payload: Payload = elements.iter().collect();
+    assert_eq!(payload.as_bytes(), b"<a xmlns='urn:x'/><body/><c xmlns='urn:x'/>");
+}
+
+/// What people write to each other is nobody else's business.
+#[test]
+fn debug_shows_no_content() {
+    let stanza = valid(
+        "<message to='juliet@example.com' id='7'><body>my secret</body><a xmlns='urn:a' b='my secret'>my secret</a></message>",
+    );
+    let mut error = StanzaError::from(ErrorCondition::NotAcceptable);
+    error.application = stanza.payload.parse().ok();
+    let refused =
+        read_under(HEADER, "<iq type='get' id='7'><a xmlns='urn:a'>my secret</a><b>my secret</b></iq>");
+    for shown in [
+        format!("{stanza:?} {:?} {:?}", stanza.payload, stanza.payload.parse()),
+        format!("{error:?} {:?}", stanza.error(&error)),
+        format!("{refused:?}"),
+    ] {
+        assert!(!shown.contains("secret"), "{shown}");
+    }
+    assert!(format!("{stanza:?}").contains("juliet@example.com"));
+}
+
+fn children(stanza: &Stanza) -> Vec<Element> {
+    stanza.payload.parse().unwrap().root().children().map(|child: ElementRef<'_>| child.to_owned()).collect()
+}
