@@ -46,6 +46,9 @@ pub(crate) struct Settings {
     /// Let everybody create accounts
     #[arg(long)]
     pub(crate) allow_registration: bool,
+    /// Close connections that have not logged in after so many seconds [default: 60]
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) negotiation_timeout: Option<u32>,
     /// As typed: --log
     #[arg(skip)]
     pub(crate) log: Option<LogLevel>,
@@ -80,6 +83,7 @@ impl Settings {
             key,
             allow_plaintext,
             allow_registration,
+            negotiation_timeout,
             log,
         } = self;
         let listens = !listen.is_empty() || !listen_tls.is_empty();
@@ -93,6 +97,7 @@ impl Settings {
             key: key.or(file.key),
             allow_plaintext: allow_plaintext || file.allow_plaintext,
             allow_registration: allow_registration || file.allow_registration,
+            negotiation_timeout: negotiation_timeout.or(file.negotiation_timeout),
             log: log.or(file.log),
         }
     }

@@ -1,6 +1,7 @@
 //! `balcony serve`: a server until somebody ends it.
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use core::time::Duration;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -50,6 +51,9 @@ async fn serve(settings: &Settings, demo: bool) -> Result<(), Failure> {
     config.tls = if settings.allow_plaintext { TlsPolicy::Optional } else { TlsPolicy::Required };
     config.certificate = Some(certificate.config.clone());
     config.registration = settings.allow_registration;
+    if let Some(seconds) = settings.negotiation_timeout {
+        config.limits.negotiation = Duration::from_secs(seconds.into());
+    }
 
     let hashing = WorkerConfig { iterations: config.iterations, ..WorkerConfig::default() };
     let worker = Arc::new(Worker::start_with(store, hashing));

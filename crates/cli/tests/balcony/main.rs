@@ -14,6 +14,7 @@ mod certificates;
 mod delivery;
 mod endings;
 mod failures;
+mod hostile;
 mod import;
 mod trace;
 mod world;

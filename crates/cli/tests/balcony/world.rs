@@ -177,6 +177,10 @@ impl Process {
         assert!(Command::new("kill").args(["-s", signal, &pid]).status().unwrap().success());
     }
 
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Waits for the end, and takes the output that nobody has looked at.
     pub fn wait(mut self) -> Ended {
         drop(self.child.stdin.take());
