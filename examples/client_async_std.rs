@@ -1,13 +1,12 @@
 //! The chat client of `client_tokio` on async-std.
 #![forbid(unsafe_code)]
 
-use core::error::Error;
 use std::io;
 
 use async_std::io::{BufReader, prelude::BufReadExt as _, stdin};
 use async_std::stream::StreamExt as _;
 use balcony_async_std::{Client, Event};
-use balcony_examples::{args, said, typed};
+use balcony_examples::{Failure, args, said, typed};
 use balcony_stanza::{PresenceType, Stanza};
 use futures_lite::future::or;
 
@@ -16,7 +15,7 @@ enum Either {
     Line(Option<io::Result<String>>),
 }
 
-fn main() -> Result<(), Box<dyn Error>> {
+fn main() -> Result<(), Failure> {
     let args = args("Chats in the terminal, on async-std. Type: juliet@example.com Good night!", &[]);
     async_std::task::block_on(async {
         let mut client = Client::connect(args.config, args.endpoint).await?;
@@ -26,7 +25,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         let mut lines = BufReader::new(stdin()).lines();
         loop {
             // Both can be cancelled without losing anything.
-            let event = async { Ok::<_, Box<dyn Error>>(Either::Event(client.next().await?)) };
+            let event = async { Ok::<_, Failure>(Either::Event(client.next().await?)) };
             let line = async { Ok(Either::Line(lines.next().await)) };
             match or(event, line).await? {
                 Either::Event(Some(Event::Stanza(stanza))) => {

@@ -14,13 +14,13 @@ use std::time::Instant as Clock;
 
 use balcony_client::srv::targets;
 use balcony_client::{Client, Event, Pump, RequestKind, Step, answer};
-use balcony_examples::{Args, args, chat, said};
+use balcony_examples::{Args, Failure, args, chat, said};
 use balcony_jid::Jid;
 use balcony_machine::{Instant, Seed};
 use balcony_stanza::{Payload, ns};
 use balcony_xml::Element;
 
-fn main() -> Result<(), Box<dyn Error>> {
+fn main() -> Result<(), Failure> {
     let Args { config, endpoint, rest } = args("Sends one message, without a runtime.", &["TO", "TEXT"]);
     let message = chat(rest[0].parse()?, &rest[1])?;
     let mut bytes = [0; 32];
@@ -47,7 +47,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
 
     wire.pump.send(&message)?;
-    // When the server answers this, it has dealt with the message.
+    // When the server answers this, it has taken the message as well.
     let ping = Payload::from(Element::try_from(&minidom::Element::bare("ping", ns::PING))?);
     let request =
         wire.pump.request(now(clock), RequestKind::Get, Some(server), ping, Duration::from_secs(30))?;

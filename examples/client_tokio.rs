@@ -1,15 +1,13 @@
 //! A chat client on tokio: prints what others say, and sends what is typed.
 #![forbid(unsafe_code)]
 
-use core::error::Error;
-
-use balcony_examples::{args, said, typed};
+use balcony_examples::{Failure, args, said, typed};
 use balcony_stanza::{PresenceType, Stanza};
 use balcony_tokio::{Client, Event};
 use tokio::io::{AsyncBufReadExt as _, BufReader, stdin};
 
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), Box<dyn Error>> {
+async fn main() -> Result<(), Failure> {
     let args = args("Chats in the terminal, on tokio. Type: juliet@example.com Good night!", &[]);
     let mut client = Client::connect(args.config, args.endpoint).await?;
     println!("You are {}", client.jid());

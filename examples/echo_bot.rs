@@ -3,19 +3,21 @@
 
 use core::error::Error;
 
-use balcony_examples::{Args, args, chat, said};
+use balcony_examples::{Args, Failure, args, chat, said};
 use balcony_machine::{Random, Seed};
 use balcony_stanza::{Kind, MessageType, PresenceType, Stanza};
 use balcony_tokio::{Backoff, Client, ConnectError, Event};
 
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), Box<dyn Error>> {
+async fn main() -> Result<(), Failure> {
     let args = args("Says what was said to it.", &[]);
     let (mut random, mut backoff) = (random()?, Backoff::default());
     loop {
         match serve(&args, &mut backoff).await {
             // Nobody can log in with this, now or later.
-            Err(error) if error.downcast_ref().is_some_and(ConnectError::is_permanent) => return Err(error),
+            Err(error) if error.downcast_ref().is_some_and(ConnectError::is_permanent) => {
+                return Err(error.into());
+            }
             Err(error) => eprintln!("{error}"),
             Ok(()) => eprintln!("the server has closed the stream"),
         }

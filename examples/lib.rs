@@ -3,6 +3,7 @@
 #![allow(clippy::disallowed_methods, reason = "programs read their environment")]
 
 use core::error::Error;
+use core::fmt;
 
 use balcony_client::{Config, Endpoint};
 use balcony_jid::Jid;
@@ -17,6 +18,21 @@ Options:
   --ca FILE            certificates to trust (PEM); otherwise those of the operating system
 
 The password is read from the environment variable BALCONY_PASSWORD.";
+
+/// Why a program ends, in words: `main` prints the `Debug` form of what it returns.
+pub struct Failure(Box<dyn Error>);
+
+impl<E: Into<Box<dyn Error>>> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Failure(error.into())
+    }
+}
+
+impl fmt::Debug for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
 
 /// What was on the command line.
 #[derive(Debug)]

@@ -290,17 +290,23 @@ async fn accept(
         None
     };
     let mut stop = core::pin::pin!(stop);
+    let mut failing = false;
     while let Some(accepted) = or(stop.as_mut(), source.next()).await {
         match accepted {
             Ok(accepted) => {
+                failing = false;
                 if mailbox.try_send(Message::Accepted(accepted, tls)).is_err() {
                     return;
                 }
             }
             // The peer has gone before it was accepted.
             Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
+            // Too few file descriptors, most likely: some become free again.
             Err(error) => {
-                tracing::warn!(target: "balcony", "a connection could not be accepted: {error}");
+                if !failing {
+                    tracing::warn!(target: "balcony", "connections cannot be accepted: {error}");
+                }
+                failing = true;
                 Timer::after(PAUSE).await;
             }
         }

@@ -8,7 +8,7 @@ use std::net::Shutdown;
 
 use async_std::net::{TcpStream, ToSocketAddrs as _};
 use balcony_client::srv::{self, Target};
-use balcony_client::{Attempt, ConnectError, Endpoint};
+use balcony_client::{Attempt, ConnectError, Endpoint, dns_name};
 use balcony_jid::BareJid;
 use futures_io::{AsyncRead, AsyncWrite};
 
@@ -53,7 +53,7 @@ impl AsyncWrite for Tcp {
 pub(crate) async fn connect(endpoint: &Endpoint, account: &BareJid) -> Result<(Tcp, Target), ConnectError> {
     let targets = match endpoint.target(account) {
         Some(target) => vec![target],
-        None => srv::targets(account.domainpart(), Vec::new(), &mut seed().random()),
+        None => srv::targets(&dns_name(account)?, Vec::new(), &mut seed().random()),
     };
     let mut attempts = Vec::new();
     for target in targets {

@@ -26,7 +26,7 @@ pub struct Client {
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Event {
-    /// The next byte is TLS's: run it, then call [`Client::secured`]. Only without the feature `tls`.
+    /// The next byte is TLS's: run it, then call `Client::secured`. Only without the feature `tls`.
     StartTls,
     /// Compute this and bring the [`answer`](Client::answer); it takes a while on purpose.
     Ask(Ticket, Ask),

@@ -60,6 +60,20 @@ impl Endpoint {
     }
 }
 
+/// The name under which the DNS knows the domain of an account: A-labels where it is internationalised.
+///
+/// # Errors
+///
+/// [`ConnectError::Lookup`] if it can be no name in the DNS.
+#[cfg(feature = "tls")]
+pub fn dns_name(account: &BareJid) -> Result<String, ConnectError> {
+    let domain = account.domainpart();
+    balcony_tls::domain_to_ascii(domain).map_err(|_| ConnectError::Lookup {
+        name: domain.into(),
+        reason: "the DNS cannot have such a name".into(),
+    })
+}
+
 fn unbracketed(host: &str) -> &str {
     host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host)
 }
@@ -207,6 +221,15 @@ mod tests {
         assert_eq!(target("a@localhost"), at("localhost"));
         assert_eq!(target("a@127.0.0.1"), at("127.0.0.1"));
         assert_eq!(target("a@[::1]"), at("::1"));
+    }
+
+    // RFC 7622 §3.2.1: the DNS has A-labels, addresses have U-labels
+    #[cfg(feature = "tls")]
+    #[test]
+    fn the_dns_has_its_own_spelling() {
+        let name = |account: &str| dns_name(&BareJid::parse(account).unwrap()).unwrap();
+        assert_eq!(name("a@example.com"), "example.com");
+        assert_eq!(name("a@fußball.example"), "xn--fuball-cta.example");
     }
 
     #[test]

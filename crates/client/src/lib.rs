@@ -24,6 +24,8 @@ pub use backoff::Backoff;
 pub use balcony_connection::Error;
 pub use client::{Client, Event, RequestKind};
 pub use config::Config;
+#[cfg(feature = "tls")]
+pub use endpoint::dns_name;
 pub use endpoint::{Attempt, ConnectError, Endpoint};
 pub use pump::{Pump, PumpError, Step, answer};
 pub use requests::{RequestId, RequestOutcome};

@@ -1,5 +1,5 @@
 use alloc::format;
-use alloc::string::{String, ToString as _};
+use alloc::string::String;
 
 use balcony_connection::Error;
 use balcony_jid::FullJid;
@@ -80,5 +80,53 @@ fn severity(error: &Error) -> Level {
 
 /// A peer chooses some of the words: they must not look like a line of their own.
 fn one_line(line: String) -> String {
-    if line.contains(char::is_control) { line.replace(char::is_control, " ").to_string() } else { line }
+    if line.contains(char::is_control) { line.replace(char::is_control, " ") } else { line }
+}
+
+#[cfg(test)]
+mod tests {
+    use balcony_stanza::StreamError;
+
+    use super::*;
+
+    fn journal() -> Journal {
+        Journal::new("127.0.0.1:5555".into())
+    }
+
+    #[test]
+    fn who_is_online_and_how() {
+        let mut journal = journal();
+        let jid: FullJid = "juliet@localhost/phone".parse().unwrap();
+        let account = jid.to_bare();
+        assert_eq!(
+            journal.line(Notice::Authenticated { account, mechanism: Mechanism::ScramSha256Plus }),
+            None
+        );
+        let online = "juliet@localhost/phone is online (SCRAM-SHA-256-PLUS) from 127.0.0.1:5555";
+        assert_eq!(journal.line(Notice::Bound(jid)), Some((Level::Info, online.into())));
+        let offline = "juliet@localhost/phone is offline";
+        assert_eq!(journal.line(Notice::Ended(Ended::Closed)), Some((Level::Info, offline.into())));
+    }
+
+    #[test]
+    fn strangers_fail_with_their_address() {
+        let line = journal().line(Notice::AuthenticationFailed { reason: "wrong password" });
+        let words = "127.0.0.1:5555 failed to authenticate: wrong password";
+        assert_eq!(line, Some((Level::Warn, words.into())));
+        // Whoever knocks at the wrong door is no reason to be woken up.
+        let truncated = Ended::Failed(balcony_stream::Error::Truncated.into());
+        assert!(matches!(journal().line(Notice::Ended(truncated)), Some((Level::Info, _))));
+        assert!(matches!(journal().line(Notice::Ended(Ended::Closed)), Some((Level::Debug, _))));
+    }
+
+    #[test]
+    fn a_peer_cannot_write_lines_of_its_own() {
+        let error = StreamError {
+            condition: StreamCondition::UndefinedCondition,
+            text: Some("so\nINFO romeo@localhost/x is online\u{1b}[2J\u{85}".into()),
+        };
+        let ended = Ended::Failed(balcony_stream::Error::Remote(error).into());
+        let (_, line) = journal().line(Notice::Ended(ended)).unwrap();
+        assert!(line.ends_with("so INFO romeo@localhost/x is online [2J "), "{line}");
+    }
 }

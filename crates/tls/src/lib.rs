@@ -53,6 +53,7 @@ mod verify;
 pub use client::{ClientConfig, ClientConfigBuilder};
 pub use error::{ConfigError, Error, Refusal};
 pub use established::Established;
+pub use name::ascii as domain_to_ascii;
 #[cfg(feature = "rcgen")]
 pub use self_signed::self_signed;
 pub use server::ServerConfig;

@@ -5,8 +5,12 @@ use rustls::pki_types::ServerName;
 use crate::Error;
 
 /// The form of an XMPP domain that certificates and SNI use: A-labels for an internationalised name, IPv6 addresses
-/// without brackets.
-pub(crate) fn ascii(domain: &str) -> Result<String, Error> {
+/// without brackets. The DNS uses the same.
+///
+/// # Errors
+///
+/// [`Error::Domain`]: it can be no DNS name.
+pub fn ascii(domain: &str) -> Result<String, Error> {
     let plain = domain.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(domain);
     if plain.is_ascii() {
         return Ok(plain.into());

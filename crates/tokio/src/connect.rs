@@ -4,7 +4,7 @@ use core::time::Duration;
 use std::io;
 
 use balcony_client::srv::Target;
-use balcony_client::{Attempt, ConnectError, Endpoint};
+use balcony_client::{Attempt, ConnectError, Endpoint, dns_name};
 use balcony_jid::BareJid;
 use tokio::net::{TcpStream, lookup_host};
 use tokio::time;
@@ -19,7 +19,7 @@ pub(crate) async fn connect(
 ) -> Result<(TcpStream, Target), ConnectError> {
     let targets = match endpoint.target(account) {
         Some(target) => vec![target],
-        None => targets(account.domainpart()).await?,
+        None => targets(&dns_name(account)?).await?,
     };
     let mut attempts = Vec::new();
     for target in targets {

@@ -243,6 +243,7 @@ async fn accept(
     mut stopped: watch::Receiver<()>,
     _alive: mpsc::Sender<()>,
 ) {
+    let mut failing = false;
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -250,14 +251,19 @@ async fn accept(
         };
         match accepted {
             Ok((stream, from)) => {
+                failing = false;
                 if mailbox.send(Message::Accepted(stream, from, tls)).is_err() {
                     return;
                 }
             }
             // The peer has gone before it was accepted.
             Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
+            // Too few file descriptors, most likely: some become free again.
             Err(error) => {
-                tracing::warn!(target: "balcony", "a connection could not be accepted: {error}");
+                if !failing {
+                    tracing::warn!(target: "balcony", "connections cannot be accepted: {error}");
+                }
+                failing = true;
                 time::sleep(PAUSE).await;
             }
         }

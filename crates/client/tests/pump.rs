@@ -1,0 +1,183 @@
+//! A client with its buffers, in front of a server's end of a stream.
+#![cfg(feature = "tls")]
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+use core::time::Duration;
+use std::sync::Arc;
+
+use balcony_client::{Client, Config, Event, Pump, PumpError, RequestKind, RequestOutcome, Step, answer};
+use balcony_machine::{Instant, Progress, Secret, Seed};
+use balcony_sasl::ScramKeys;
+use balcony_stanza::{Kind, MessageType, Payload, Stanza, ns};
+use balcony_stream::{Answer, Ask, Receiving, Stream, TlsPolicy};
+use balcony_xml::{Element, Name};
+
+const NOW: Instant = Instant::ZERO;
+const SOON: Duration = Duration::from_secs(5);
+
+/// A client that is online, and the other end of its stream.
+struct Pair {
+    pump: Pump,
+    server: Stream,
+}
+
+impl Pair {
+    fn online() -> Pair {
+        let trust = balcony_tls::ClientConfig::builder().dangerous_accept_any().build().unwrap();
+        let mut config =
+            Config::new("juliet@example.com".parse().unwrap(), Secret::new("pencil".into()), trust);
+        config.stream.tls = TlsPolicy::None;
+        let mut receiving = Receiving::new(vec!["example.com".parse().unwrap()], Secret::new([7; 32]));
+        receiving.tls = TlsPolicy::None;
+        let mut pair = Pair {
+            pump: Pump::new(Client::new(config, &Seed::from_u64(1), NOW)),
+            server: Stream::receiving(Arc::new(receiving), Seed::from_u64(2), NOW),
+        };
+        loop {
+            match pair.pump.step(NOW).unwrap() {
+                Step::Event(Event::Online(_)) => return pair,
+                Step::Event(Event::Ask(ticket, ask)) => pair.pump.answer(ticket, answer(ask)),
+                Step::Event(_) => {}
+                Step::Wait => pair.exchange(),
+                Step::Closed => panic!("closed"),
+            }
+        }
+    }
+
+    /// Everything that the client has written goes to the server, three bytes at a time, and back comes its answer.
+    /// Requests are answered.
+    fn exchange(&mut self) {
+        let mut out = Vec::new();
+        loop {
+            let written = self.pump.output().len().min(3);
+            let mut input = &self.pump.output()[..written].to_vec()[..];
+            while let Progress::Event(event) = self.server.advance(NOW, &mut input, &mut out).unwrap() {
+                match event {
+                    balcony_stream::Event::Ask(ticket, Ask::Credentials { hash, .. }) => {
+                        let keys = ScramKeys::derive(hash, "pencil", b"salt", 4096).unwrap();
+                        self.server.answer(ticket, Answer::Credentials(Some(keys))).unwrap();
+                    }
+                    balcony_stream::Event::Ask(ticket, Ask::Bind { account, .. }) => {
+                        let jid = account.with_resource("balcony").unwrap();
+                        self.server.answer(ticket, Answer::Bound(Ok(jid))).unwrap();
+                    }
+                    balcony_stream::Event::Stanza(stanza) => {
+                        if let Some(result) = stanza.result() {
+                            self.server.send(&result, &mut out).unwrap();
+                        }
+                    }
+                    _ => {}
+                }
+            }
+            self.pump.wrote(written);
+            if written == 0 {
+                break;
+            }
+        }
+        self.bring(&out);
+    }
+
+    /// Hands in bytes of the server as there is room.
+    fn bring(&mut self, mut bytes: &[u8]) {
+        while !bytes.is_empty() && self.pump.room() > 0 {
+            let (now, later) = bytes.split_at(bytes.len().min(self.pump.room()));
+            self.pump.received(now);
+            bytes = later;
+        }
+        assert!(bytes.is_empty(), "more than there is room for");
+    }
+
+    /// Messages of the server, numbered.
+    fn messages(&mut self, numbers: core::ops::Range<usize>) {
+        let mut out = Vec::new();
+        for number in numbers {
+            let message = Stanza::message(MessageType::Chat).id(&number.to_string());
+            self.server.send(&message, &mut out).unwrap();
+        }
+        self.bring(&out);
+    }
+
+    fn ping(&mut self) -> balcony_client::RequestId {
+        const PING: Name = Name::from_static("ping");
+        let ping = Payload::from(Element::new(PING, ns::PING));
+        self.pump.request(NOW, RequestKind::Get, None, ping, SOON).unwrap()
+    }
+
+    fn next_number(&mut self) -> Option<String> {
+        match self.pump.step(NOW).unwrap() {
+            Step::Event(Event::Stanza(stanza)) => {
+                assert!(matches!(stanza.head.kind, Kind::Message(_)));
+                stanza.head.id.map(|id| id.to_string())
+            }
+            _ => None,
+        }
+    }
+}
+
+// RFC 6120 §10.1: what comes while a request waits is kept in its order
+#[test]
+fn what_comes_before_an_outcome_is_kept() {
+    let mut pair = Pair::online();
+    let request = pair.ping();
+    pair.messages(0..100);
+    assert_eq!(pair.pump.outcome(NOW, request), Ok(None));
+    pair.exchange();
+    pair.messages(100..110);
+    assert!(matches!(pair.pump.outcome(NOW, request), Ok(Some(RequestOutcome::Result(_)))));
+    for number in 0..110 {
+        assert_eq!(pair.next_number(), Some(number.to_string()));
+    }
+    assert_eq!(pair.next_number(), None);
+}
+
+#[test]
+fn what_is_kept_has_a_bound() {
+    let mut pair = Pair::online();
+    let request = pair.ping();
+    pair.messages(0..1_000);
+    assert_eq!(pair.pump.outcome(NOW, request), Ok(None));
+    pair.messages(1_000..1_100);
+    assert_eq!(pair.pump.outcome(NOW, request), Err(PumpError::Overrun));
+    // Somebody who only writes waits for nothing, and loses nothing.
+    assert_eq!(pair.pump.absorb(NOW), Ok(()));
+    assert_eq!(pair.pump.deadline(), None);
+    for number in 0..1_100 {
+        assert_eq!(pair.next_number(), Some(number.to_string()));
+    }
+    assert!(pair.pump.deadline().is_some());
+    pair.exchange();
+    assert!(matches!(pair.pump.outcome(NOW, request), Ok(Some(RequestOutcome::Result(_)))));
+}
+
+#[test]
+fn a_request_expires_and_a_lost_connection_shows() {
+    let mut pair = Pair::online();
+    let request = pair.ping();
+    assert_eq!(pair.pump.deadline(), Some(NOW + SOON));
+    assert_eq!(pair.pump.outcome(NOW + SOON, request), Ok(Some(RequestOutcome::TimedOut)));
+    let request = pair.ping();
+    pair.messages(0..1);
+    pair.pump.received(&[]);
+    assert_eq!(pair.pump.room(), 0);
+    let lost = Err(PumpError::Ended(balcony_stream::Error::Truncated.into()));
+    assert_eq!(pair.pump.outcome(NOW, request), lost);
+    // What came before is still there.
+    assert_eq!(pair.next_number(), Some("0".into()));
+}
+
+// RFC 6120 §4.4
+#[test]
+fn a_close_from_either_side_is_in_good_order() {
+    let mut pair = Pair::online();
+    pair.pump.close(NOW);
+    pair.exchange();
+    assert!(matches!(pair.pump.step(NOW), Ok(Step::Closed)));
+    assert!(matches!(pair.pump.send(&Stanza::message(MessageType::Chat)), Err(PumpError::Misuse(_))));
+
+    let mut pair = Pair::online();
+    let mut out = Vec::new();
+    pair.server.close(NOW, &mut out);
+    pair.bring(&out);
+    assert!(matches!(pair.pump.step(NOW), Ok(Step::Closed)));
+    assert_eq!(pair.pump.output(), b"</stream:stream>");
+}
