@@ -12,6 +12,7 @@ mod lint;
 mod options;
 mod run;
 mod source;
+mod spec;
 mod tiers;
 
 use std::process::ExitCode;
@@ -26,6 +27,7 @@ const COMMANDS: &[Command] = &[
     ("lint", "", lint::HELP, lint::main),
     ("bare", "", bare::HELP, bare::main),
     ("interop", interop::USAGE, interop::HELP, interop::main),
+    ("spec", spec::USAGE, spec::HELP, spec::main),
     ("fuzz", fuzz::USAGE, fuzz::HELP, fuzz::main),
 ];
 

@@ -12,3 +12,8 @@ pub use accounts::Accounts;
 pub use chunks::Chunks;
 pub use pair::{End, Happened, Pair};
 pub use world::{Peer, World};
+
+/// The programs in the README are compiled and run.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;
