@@ -10,6 +10,7 @@ mod fuzz;
 mod interop;
 mod lint;
 mod options;
+mod parsers;
 mod run;
 mod source;
 mod spec;
@@ -27,6 +28,7 @@ const COMMANDS: &[Command] = &[
     ("lint", "", lint::HELP, lint::main),
     ("bare", "", bare::HELP, bare::main),
     ("interop", interop::USAGE, interop::HELP, interop::main),
+    ("parsers", "", parsers::HELP, parsers::main),
     ("spec", spec::USAGE, spec::HELP, spec::main),
     ("fuzz", fuzz::USAGE, fuzz::HELP, fuzz::main),
 ];

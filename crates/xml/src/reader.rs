@@ -150,13 +150,16 @@ impl Reader {
             Phase::BeforeHeader | Phase::Open => {}
         }
         loop {
-            while self.framed && self.raw.is_empty() && input.first() == Some(&0) {
-                *input = &input[1..];
-                self.end_message()?;
-            }
-            if self.raw.is_empty() && !self.skip_whitespace(input)? {
-                self.release();
-                return Ok(None);
+            if self.raw.is_empty() {
+                if !self.skip_whitespace(input)? {
+                    self.release();
+                    return Ok(None);
+                }
+                if let [0, rest @ ..] = *input {
+                    *input = rest;
+                    self.end_message()?;
+                    continue;
+                }
             }
             let room = self.limits.bytes.min(MAX_BYTES).saturating_sub(self.raw.len());
             let before = *input;
@@ -189,11 +192,12 @@ impl Reader {
             None => Ok(false),
             // A reference is text too, but it may be one that XMPP forbids.
             Some(b'<' | b'&') => Ok(true),
-            Some(0) if self.framed => {
-                Err(ReadError::NotWellFormed("white space around the element of a message"))
-            }
+            // The end of a message.
+            Some(0) if self.framed => Ok(true),
             // UTF-16 begins like this.
             Some(0x00 | 0xfe | 0xff) if self.phase == Phase::BeforeHeader => Err(ReadError::Encoding),
+            // It may not even be text.
+            Some(0x80..) if self.phase == Phase::Open => Ok(true),
             Some(_) => Err(self.stray_text()),
         }
     }

@@ -279,3 +279,15 @@ fn errors_stick() {
     assert!(reader.header().is("s", ""));
     assert!(reader.raw().is_empty());
 }
+
+// RFC 6120 §11.6 [X5]: what stands between elements need not even be text.
+#[test]
+fn broken_utf8_between_elements() {
+    let cases: [(&[u8], &str); 4] = [
+        (b"\xff", "encoding"),
+        (b"\xc0\xaf", "encoding"),
+        (b"\xed\xa0\x80", "encoding"),
+        ("ž<a/>".as_bytes(), "stray"),
+    ];
+    check("between elements", HEADER, &cases);
+}
