@@ -3,7 +3,7 @@
 //! `cargo xtask parsers` puts beside it what expat and libxml2 say. A document is a whole stream here: a header, what is
 //! in question, and the closing tag.
 
-use std::fmt::Write as _;
+use core::fmt::Write as _;
 
 use balcony_machine::XmlLimits;
 use balcony_xml::{Reader, Token};

@@ -284,9 +284,9 @@ fn errors_stick() {
 #[test]
 fn broken_utf8_between_elements() {
     let cases: [(&[u8], &str); 4] = [
-        (b"\xff", "encoding"),
-        (b"\xc0\xaf", "encoding"),
-        (b"\xed\xa0\x80", "encoding"),
+        (b"\xff<", "encoding"),
+        (b"\xc0\xaf<", "encoding"),
+        (b"\xed\xa0\x80<", "encoding"),
         ("ž<a/>".as_bytes(), "stray"),
     ];
     check("between elements", HEADER, &cases);
