@@ -46,8 +46,7 @@ struct Offer {
     mechanisms: Vec<Mechanism>,
     /// Whether tls-exporter was announced (XEP-0440); `None` if nothing was announced at all.
     exporter: Option<bool>,
-    /// Whether SASL2 is offered (XEP-0388), and Bind 2 with it (XEP-0386).
-    sasl2: bool,
+    /// Whether Bind 2 is offered with SASL2 (XEP-0386).
     bind2: bool,
 }
 
@@ -105,7 +104,9 @@ impl Initiator {
 
     /// What this end does of itself, without waiting for the peer.
     pub(crate) fn due(&mut self, common: &mut Common, now: Instant) -> Result<Option<Event>, Error> {
-        let Some(jid) = self.bound_inline.take() else { return Ok(None) };
+        let Some(jid) = self.bound_inline.take_if(|_| common.phase() == Phase::Negotiate) else {
+            return Ok(None);
+        };
         common.step(Step::Bind)?;
         common.step(Step::Bound)?;
         common.heard(now);
@@ -121,6 +122,8 @@ impl Initiator {
     ) -> Result<Option<Event>, Error> {
         let element = common.reader.element();
         match (common.phase(), element.namespace(), element.name()) {
+            // As long as no resource is bound nobody can mean us.
+            (Phase::Closing, ..) if self.jid.is_none() => Ok(None),
             (Phase::Open | Phase::Closing, ..) => Ok(self.stanza(common, out)),
             (Phase::Negotiate, ns::STREAM, "features") => self.features(common, out).map(|()| None),
             (Phase::Proceed, ns::TLS, "proceed") => {
@@ -164,9 +167,10 @@ impl Initiator {
                 (TlsPolicy::Optional | TlsPolicy::None, _) => {}
             }
         }
-        self.offer = Offer::read(features);
-        let sasl2 = self.offer.sasl2 && self.config.sasl2 && common.security.is_some();
-        self.profile = if sasl2 { Profile::Extensible } else { Profile::Classic };
+        let sasl2 = features.child("authentication", ns::SASL2);
+        let sasl2 = sasl2.filter(|_| self.config.sasl2 && common.security.is_some());
+        self.profile = if sasl2.is_some() { Profile::Extensible } else { Profile::Classic };
+        self.offer = Offer::read(features, sasl2);
         self.authenticate(common, out)
     }
 
@@ -190,10 +194,10 @@ impl Initiator {
                 None => Error::NoMechanism,
             });
         };
-        let binding = match can_bind {
+        let binding = match exporter {
             Some(data) if mechanism.is_plus() => BindingState::Use(Binding::TlsExporter(data)),
             // We could, and the server says that it can't: this is how a server finds out that somebody in between
-            // hid its -PLUS mechanisms (RFC 5802 section 6).
+            // hid its -PLUS mechanisms (RFC 5802 section 6), whatever was announced beside them.
             Some(_) if !self.offer.mechanisms.iter().any(|offered| offered.is_plus()) => {
                 BindingState::SupportedNotOffered
             }
@@ -428,10 +432,11 @@ impl Initiator {
 }
 
 impl Offer {
-    fn read(features: ElementRef<'_>) -> Offer {
-        let sasl2 = features.child("authentication", ns::SASL2);
-        let lists = features.child("mechanisms", ns::SASL).into_iter().chain(sasl2);
-        let mechanisms = lists
+    /// What is offered for SASL2, if that is to be used, or else for the classic profile: the lists may differ.
+    fn read(features: ElementRef<'_>, sasl2: Option<ElementRef<'_>>) -> Offer {
+        let mechanisms = sasl2
+            .or_else(|| features.child("mechanisms", ns::SASL))
+            .into_iter()
             .flat_map(|list| list.children())
             .filter(|child| child.name() == "mechanism")
             .filter_map(|child| Mechanism::from_name(&child.text()))
@@ -442,7 +447,7 @@ impl Offer {
         let bind2 = sasl2
             .and_then(|sasl2| sasl2.child("inline", ns::SASL2))
             .is_some_and(|inline| inline.child("bind", ns::BIND2).is_some());
-        Offer { mechanisms, exporter, sasl2: sasl2.is_some(), bind2 }
+        Offer { mechanisms, exporter, bind2 }
     }
 }
 

@@ -57,7 +57,11 @@ impl Profile {
     }
 
     /// Writes `<name xmlns='…'>data</name>`; without data an empty element.
+    ///
+    /// A challenge or response always has data: only in other elements is no data something else than data of no length
+    /// (RFC 6120 sections 6.4.2 and 6.4.6), and gets a `=` where it has to.
     pub(crate) fn write(self, framing: Framing, name: &str, data: Option<&[u8]>, out: &mut Vec<u8>) {
+        let data = data.filter(|data| !data.is_empty() || !matches!(name, "challenge" | "response"));
         framing.element(out, |out| {
             for part in ["<", name, " xmlns='", self.namespace(), "'"] {
                 out.extend_from_slice(part.as_bytes());

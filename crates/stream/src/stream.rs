@@ -134,6 +134,8 @@ impl Stream {
 
     fn header(&mut self, out: &mut Vec<u8>) -> Result<Option<Event>, Error> {
         match &mut self.role {
+            // We closed this stream before the peer had opened its half: nothing is left to negotiate.
+            _ if self.common.phase() == Phase::Closing => {}
             Role::Initiating(role) => role.header(&mut self.common)?,
             Role::Receiving(role) => role.header(&mut self.common, out)?,
         }

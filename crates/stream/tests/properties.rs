@@ -1,0 +1,465 @@
+//! The invariants of habits.md for both ends of a stream, whatever the peer sends and the owner does.
+
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use core::time::Duration;
+use std::sync::Arc;
+
+use balcony_machine::{Instant, On, Progress, Secret, Seed, Ticket};
+use balcony_sim::Accounts;
+use balcony_stanza::{MessageType, Stanza, StreamCondition};
+use balcony_stream::{Answer, Error, Event, Framing, Receiving, Security, Stream, TlsPolicy};
+use common::{BIND, BOUND, CLOSE, EXPORTER, HEADER, PROCEED, STARTTLS, SUCCESS};
+use proptest::prelude::*;
+use proptest::sample::{Index, select};
+
+/// Small, so that it is reached.
+const OUTPUT: usize = 2_000;
+/// The most that one element can make a stream write: a reply whose id is as long as an attribute may be, escaped.
+const REPLY: usize = 128 * 1024;
+
+const PLAIN: &str =
+    "<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='PLAIN'>AGp1bGlldABwZW5jaWw=</auth>";
+const SASL2: &str = "<authenticate xmlns='urn:xmpp:sasl:2' mechanism='PLAIN'><initial-response>AGp1bGlldABwZW5jaWw=\
+                     </initial-response><bind xmlns='urn:xmpp:bind:0'><tag>t</tag></bind></authenticate>";
+const BIND_REQUEST: &str =
+    "<iq type='set' id='b'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'><resource>r</resource></bind></iq>";
+const OFFER: &str = "<stream:features><mechanisms xmlns='urn:ietf:params:xml:ns:xmpp-sasl'>\
+                     <mechanism>PLAIN</mechanism></mechanisms></stream:features>";
+const OFFER_TLS: &str =
+    "<stream:features><starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/></stream:features>";
+const OFFER2: &str = "<stream:features><authentication xmlns='urn:xmpp:sasl:2'><mechanism>PLAIN</mechanism><inline>\
+                      <bind xmlns='urn:xmpp:bind:0'/></inline></authentication></stream:features>";
+const SUCCESS2: &str = "<success xmlns='urn:xmpp:sasl:2'><authorization-identifier>juliet@example.com/t/1\
+                        </authorization-identifier><bound xmlns='urn:xmpp:bind:0'/></success>";
+const CLIENT_HEADER: &str = "<stream:stream to='example.com' version='1.0' xmlns='jabber:client' \
+                             xmlns:stream='http://etherx.jabber.org/streams'>";
+
+/// What a server sends in a login, in two ways, and beside it.
+const SERVER: &[&str] = &[HEADER, OFFER_TLS, PROCEED, HEADER, OFFER, SUCCESS, HEADER, BIND, BOUND];
+const SERVER2: &[&str] = &[HEADER, OFFER_TLS, PROCEED, HEADER, OFFER2, SUCCESS2, "<stream:features/>"];
+const SERVER_OTHERS: &[&str] = &[
+    "<failure xmlns='urn:ietf:params:xml:ns:xmpp-sasl'><not-authorized/></failure>",
+    "<failure xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>",
+    "<challenge xmlns='urn:ietf:params:xml:ns:xmpp-sasl'>cj14</challenge>",
+    "<challenge xmlns='urn:xmpp:sasl:2'/>",
+    "<success xmlns='urn:ietf:params:xml:ns:xmpp-sasl'>=</success>",
+    "<iq type='error' id='bind'><error type='cancel'/></iq>",
+];
+/// What a client sends in a login, and beside it.
+const CLIENT: &[&str] = &[CLIENT_HEADER, STARTTLS, CLIENT_HEADER, PLAIN, CLIENT_HEADER, BIND_REQUEST];
+const CLIENT2: &[&str] = &[CLIENT_HEADER, STARTTLS, CLIENT_HEADER, SASL2];
+const CLIENT_OTHERS: &[&str] = &[
+    "<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='SCRAM-SHA-1'/>",
+    "<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='SCRAM-SHA-1'>bixuPWp1bGlldCxyPXg=</auth>",
+    "<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='X'>=</auth>",
+    "<response xmlns='urn:ietf:params:xml:ns:xmpp-sasl'>Yz1iaXdzLHI9eCxwPWI=</response>",
+    "<abort xmlns='urn:ietf:params:xml:ns:xmpp-sasl'/>",
+    "<authenticate xmlns='urn:xmpp:sasl:2' mechanism='SCRAM-SHA-256'><bind xmlns='urn:xmpp:bind:0'/></authenticate>",
+    "<iq type='set' id='r'><query xmlns='jabber:iq:register'><username>n</username><password>p</password></query></iq>",
+    "<message from='romeo@example.com'/>",
+];
+/// What either may send.
+const BOTH: &[&str] = &[
+    "<message to='romeo@example.com' id='1'><body>Hi</body></message>",
+    "<presence xml:lang='it'/>",
+    "<iq type='get' id='&lt;2&gt;'/>",
+    "<iq type='result' id='3'/>",
+    "<stream:error><reset xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error>",
+    "<stream:made-up/>",
+    "<order xmlns='urn:example'/>",
+    CLOSE,
+    " ",
+    "\r\n",
+    "<",
+    ">",
+    "'",
+    "text",
+    "<!-- -->",
+    "&amp;",
+    "<?xml version='1.0'?>",
+    "\0",
+];
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Role {
+    Client,
+    Server,
+}
+
+/// What happens to a stream.
+#[derive(Clone, Debug)]
+enum Op {
+    /// Bytes of the peer.
+    Feed(Vec<u8>),
+    /// The owner answers what is asked from now on, or does not.
+    Answer(bool),
+    Send,
+    Close,
+    Abort,
+    /// Time passes.
+    Wait(u64),
+    /// It passes until something is due.
+    Deadline,
+    Eof,
+}
+
+/// An element on a transport of this kind.
+fn framed(element: &str, framing: Framing) -> Vec<u8> {
+    if framing == Framing::Document {
+        return element.into();
+    }
+    let declared = match element {
+        HEADER => {
+            "<open xmlns='urn:ietf:params:xml:ns:xmpp-framing' from='example.com' id='1' version='1.0'/>"
+                .into()
+        }
+        CLIENT_HEADER => {
+            "<open xmlns='urn:ietf:params:xml:ns:xmpp-framing' to='example.com' version='1.0'/>".into()
+        }
+        CLOSE => "<close xmlns='urn:ietf:params:xml:ns:xmpp-framing'/>".into(),
+        other => {
+            let end = other.find(['/', '>', ' ']).unwrap_or(0);
+            match other.starts_with("<stream:") {
+                true => {
+                    let (name, rest) = other.split_at(end);
+                    format!("{name} xmlns:stream='http://etherx.jabber.org/streams'{rest}")
+                }
+                false => String::from(other),
+            }
+        }
+    };
+    [declared.as_bytes(), b"\0"].concat()
+}
+
+fn script(role: Role, sasl2: bool) -> &'static [&'static str] {
+    match (role, sasl2) {
+        (Role::Client, false) => SERVER,
+        (Role::Client, true) => SERVER2,
+        (Role::Server, false) => CLIENT,
+        (Role::Server, true) => CLIENT2,
+    }
+}
+
+fn bytes(role: Role, framing: Framing) -> impl Strategy<Value = Vec<u8>> {
+    let (own, others): (&[&[&str]], _) = match role {
+        Role::Client => (&[SERVER, SERVER2], SERVER_OTHERS),
+        Role::Server => (&[CLIENT, CLIENT2], CLIENT_OTHERS),
+    };
+    let known = own.concat().into_iter().chain(others.iter().copied()).chain(BOTH.iter().copied());
+    let whole = select(known.collect::<Vec<_>>()).prop_map(move |element| framed(element, framing));
+    let damaged = (whole.clone(), any::<Index>(), any::<u8>()).prop_map(|(mut bytes, at, byte)| {
+        let at = at.index(bytes.len());
+        bytes[at] = byte;
+        bytes
+    });
+    let cut = (whole.clone(), any::<Index>()).prop_map(|(mut bytes, at)| {
+        bytes.truncate(at.index(bytes.len()));
+        bytes
+    });
+    prop_oneof![12 => whole, 2 => damaged, 1 => cut, 1 => prop::collection::vec(any::<u8>(), 0..40)]
+}
+
+fn op(role: Role, framing: Framing) -> impl Strategy<Value = Op> {
+    let feed = prop::collection::vec(bytes(role, framing), 1..5).prop_map(|parts| Op::Feed(parts.concat()));
+    prop_oneof![
+        12 => feed,
+        2 => any::<bool>().prop_map(Op::Answer),
+        2 => Just(Op::Send),
+        1 => Just(Op::Close),
+        1 => Just(Op::Abort),
+        1 => (0..100_000_u64).prop_map(Op::Wait),
+        1 => Just(Op::Deadline),
+        1 => Just(Op::Eof),
+    ]
+}
+
+/// A stream at some point of its script, and what happens from there.
+#[derive(Clone, Debug)]
+struct Story {
+    role: Role,
+    framing: Framing,
+    sasl2: bool,
+    /// How many parts of the script come first.
+    begin: usize,
+    ops: Vec<Op>,
+    seed: u64,
+}
+
+fn story() -> impl Strategy<Value = Story> {
+    let role = select(vec![Role::Client, Role::Server]);
+    let framing = select(vec![Framing::Document, Framing::Document, Framing::Messages]);
+    (role, framing, any::<bool>(), any::<Index>(), any::<u64>()).prop_flat_map(
+        |(role, framing, sasl2, begin, seed)| {
+            let begin = begin.index(script(role, sasl2).len() + 1);
+            prop::collection::vec(op(role, framing), 1..8).prop_map(move |ops| Story {
+                role,
+                framing,
+                sasl2,
+                begin,
+                ops,
+                seed,
+            })
+        },
+    )
+}
+
+/// All that can be seen of a stream.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Seen {
+    sent: String,
+    events: Vec<String>,
+    stanzas: usize,
+    asked: Vec<u64>,
+    answered: Vec<u64>,
+    ended: Option<Result<(), Error>>,
+    /// Whether the machine takes input, at the end of each operation.
+    open: Vec<bool>,
+}
+
+/// A stream with an adapter around it that holds what the machine has not taken.
+struct Run {
+    stream: Stream,
+    now: Instant,
+    accounts: Accounts,
+    answers: bool,
+    asked: Option<(Ticket, balcony_stream::Ask)>,
+    pending: Vec<u8>,
+    seen: Seen,
+}
+
+impl Run {
+    fn new(story: &Story) -> Run {
+        // On a WebSocket TLS is there from the start (RFC 7395 section 3.9).
+        let tls = if story.framing == Framing::Messages { TlsPolicy::Direct } else { TlsPolicy::Required };
+        let seed = Seed::from_u64(story.seed);
+        let mut stream = match story.role {
+            Role::Client => {
+                let mut config = common::config();
+                (config.tls, config.framing, config.limits.output) = (tls, story.framing, OUTPUT);
+                config.sasl2 = story.sasl2;
+                config.resource = (!story.sasl2).then(|| "r".into());
+                Stream::initiating(Arc::new(config), seed, Instant::ZERO)
+            }
+            Role::Server => {
+                let domains = vec!["example.com".parse().unwrap()];
+                let mut config = Receiving::new(domains, Secret::new([9; 32]));
+                (config.tls, config.framing, config.limits.output) = (tls, story.framing, OUTPUT);
+                config.registration = true;
+                Stream::receiving(Arc::new(config), seed, Instant::ZERO)
+            }
+        };
+        if tls == TlsPolicy::Direct {
+            stream.secured(Security::new(Some(EXPORTER))).unwrap();
+        }
+        Run {
+            stream,
+            now: Instant::ZERO,
+            accounts: Accounts::new().with("juliet@example.com", "pencil"),
+            answers: true,
+            asked: None,
+            pending: Vec::new(),
+            seen: Seen::default(),
+        }
+    }
+
+    /// Does what can be done.
+    fn pump(&mut self) {
+        let mut out = Vec::new();
+        // Whatever the input, it ends: each turn takes input, or makes an event out of what was taken.
+        for _ in 0..10_000 {
+            if self.answers
+                && let Some((ticket, ask)) = self.asked.take()
+            {
+                let answer = self.accounts.answer(ask);
+                if self.stream.answer(ticket, answer).is_ok() {
+                    self.seen.answered.push(ticket.0);
+                }
+            }
+            let mut input = self.pending.as_slice();
+            let result = self.stream.advance(self.now, &mut input, &mut out);
+            let taken = self.pending.len() - input.len();
+            self.pending.drain(..taken);
+            assert!(out.len() < OUTPUT + REPLY, "{} bytes of output", out.len());
+            match result {
+                Ok(Progress::Event(event)) => self.event(event),
+                Ok(Progress::Blocked(On::OutputFull)) => {
+                    assert!(out.len() >= OUTPUT);
+                    self.sent(core::mem::take(&mut out));
+                }
+                Ok(Progress::Blocked(On::Answer)) if self.answers && self.asked.is_some() => {}
+                Ok(Progress::NeedInput) => {
+                    assert!(self.pending.is_empty());
+                    return self.sent(out);
+                }
+                Ok(Progress::Blocked(_)) => return self.sent(out),
+                Ok(Progress::Closed) => return self.end(out, Ok(())),
+                Err(error) => return self.end(out, Err(error)),
+            }
+        }
+        panic!("this never ends: {:?}", self.seen);
+    }
+
+    fn event(&mut self, event: Event) {
+        self.seen.events.push(format!("{event:?}"));
+        match event {
+            Event::StartTls => self.stream.secured(Security::new(Some(EXPORTER))).unwrap(),
+            Event::Ask(ticket, ask) => {
+                assert!(self.seen.asked.iter().all(|asked| *asked != ticket.0), "a ticket is used twice");
+                self.seen.asked.push(ticket.0);
+                self.asked = Some((ticket, ask));
+            }
+            Event::Stanza(stanza) => {
+                let mut wire = Vec::new();
+                stanza.write(&mut wire);
+                self.seen.events.push(String::from_utf8(wire).unwrap());
+                self.seen.stanzas += 1;
+                assert!(self.stream.jid().is_some(), "a stanza before a resource was bound");
+            }
+            Event::Bound(jid) => assert_eq!(self.stream.jid(), Some(&jid)),
+            _ => {}
+        }
+    }
+
+    fn sent(&mut self, out: Vec<u8>) {
+        self.seen.sent.push_str(&String::from_utf8(out).unwrap());
+    }
+
+    /// The end: from here on nothing changes any more, whatever is done.
+    fn end(&mut self, out: Vec<u8>, how: Result<(), Error>) {
+        self.sent(out);
+        if let Some(before) = &self.seen.ended {
+            assert_eq!(before, &how);
+        }
+        self.seen.ended = Some(how.clone());
+        // Whatever peers and owners do, it is no fault of ours.
+        let fault = StreamCondition::InternalServerError;
+        assert!(!matches!(&how, Err(Error::Local(error)) if error.condition == fault), "{:?}", self.seen);
+        let mut out = Vec::new();
+        for text in ["", "<message/>", HEADER, "\u{1}"] {
+            match (self.stream.advance(self.now, &mut text.as_bytes(), &mut out), &how) {
+                (Ok(Progress::Closed), Ok(())) => {}
+                (Err(again), Err(error)) => assert_eq!(again, *error),
+                other => panic!("{other:?}"),
+            }
+        }
+        self.stream.close(self.now, &mut out);
+        self.stream.abort(StreamCondition::Reset.into(), &mut out);
+        assert!(self.stream.send(&Stanza::message(MessageType::Chat), &mut out).is_err());
+        assert!(self.stream.secured(Security::default()).is_err());
+        for ticket in &self.seen.asked {
+            assert!(self.stream.answer(Ticket(*ticket), Answer::Unavailable).is_err());
+        }
+        assert_eq!(self.stream.eof(self.now, &mut out).err(), how.err());
+        assert_eq!((self.stream.deadline(), self.stream.is_open()), (None, false));
+        assert!(out.is_empty(), "{}", String::from_utf8_lossy(&out));
+    }
+
+    fn feed(&mut self, bytes: &[u8], cut: &mut impl FnMut() -> usize) {
+        let mut rest = bytes;
+        while !rest.is_empty() && self.seen.ended.is_none() {
+            let (now, later) = rest.split_at(cut().clamp(1, rest.len()));
+            self.pending.extend_from_slice(now);
+            rest = later;
+            self.pump();
+        }
+    }
+
+    fn apply(&mut self, op: &Op, cut: &mut impl FnMut() -> usize) {
+        let mut out = Vec::new();
+        match op {
+            Op::Feed(bytes) => self.feed(bytes, cut),
+            Op::Answer(answers) => self.answers = *answers,
+            Op::Send => {
+                let open = self.stream.is_open();
+                let sent = self.stream.send(&Stanza::message(MessageType::Chat), &mut out);
+                assert_eq!((sent.is_ok(), out.is_empty()), (open, !open));
+            }
+            Op::Close => self.stream.close(self.now, &mut out),
+            Op::Abort => self.stream.abort(StreamCondition::Reset.into(), &mut out),
+            Op::Wait(millis) => self.now = self.now + Duration::from_millis(*millis),
+            Op::Deadline => {
+                self.now = self.stream.deadline().map_or(self.now, |deadline| deadline.at.max(self.now))
+            }
+            Op::Eof => {
+                self.pump();
+                if self.seen.ended.is_none() {
+                    match self.stream.eof(self.now, &mut out) {
+                        Ok(Progress::Closed) => return self.end(out, Ok(())),
+                        Ok(other) => panic!("{other:?}"),
+                        Err(error) => return self.end(out, Err(error)),
+                    }
+                }
+            }
+        }
+        self.sent(out);
+        if self.seen.ended.is_none() {
+            self.pump();
+        }
+        self.seen.open.push(self.stream.is_open());
+    }
+}
+
+fn run(story: &Story, mut cut: impl FnMut() -> usize) -> Seen {
+    let mut run = Run::new(story);
+    run.pump();
+    // On a WebSocket there is neither STARTTLS nor what comes before it.
+    let skip = match (story.framing, story.role) {
+        (Framing::Document, _) => 0,
+        (Framing::Messages, Role::Client) => 3,
+        (Framing::Messages, Role::Server) => 2,
+    };
+    for element in script(story.role, story.sasl2)[..story.begin].iter().skip(skip) {
+        run.feed(&framed(element, story.framing), &mut cut);
+    }
+    for op in &story.ops {
+        run.apply(op, &mut cut);
+        if run.seen.ended.is_some() {
+            break;
+        }
+    }
+    // Nothing waits for ever: as long as there is a deadline it comes, and at last there is none but the peer's silence.
+    run.answers = false;
+    for _ in 0..4 {
+        if run.seen.ended.is_none() {
+            run.apply(&Op::Deadline, &mut cut);
+        }
+    }
+    assert!(run.seen.ended.is_some(), "{:?}", run.seen);
+    // RFC 6120 §4.4: after the closing tag nothing is sent.
+    let close = String::from_utf8(framed(CLOSE, story.framing)).unwrap();
+    assert!(run.seen.sent.split_once(&close).is_none_or(|(_, rest)| rest.is_empty()), "{:?}", run.seen);
+    run.seen
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(192))]
+
+    // habits.md invariants 1, 3, 5 and 6.
+    #[test]
+    fn a_stream_keeps_its_promises(story in story()) {
+        let whole = run(&story, || usize::MAX);
+        prop_assert_eq!(&whole, &run(&story, || 1));
+        let mut random = Seed::from_u64(story.seed).random();
+        prop_assert_eq!(&whole, &run(&story, || usize::try_from(random.next_u64() % 64).unwrap()));
+        prop_assert_eq!(&whole, &run(&story, || usize::MAX));
+    }
+}
+
+/// The scripts lead where they should, or the property would be about nothing.
+#[test]
+fn the_scripts_bind_a_resource() {
+    for role in [Role::Client, Role::Server] {
+        for framing in [Framing::Document, Framing::Messages] {
+            for sasl2 in [false, true] {
+                let mut story = Story { role, framing, sasl2, begin: 0, ops: Vec::new(), seed: 1 };
+                story.begin = script(role, sasl2).len();
+                let seen = run(&story, || usize::MAX);
+                let bound = seen.events.iter().filter(|event| event.starts_with("Bound(")).count();
+                assert_eq!(bound, 1, "{story:?}: {seen:?}");
+            }
+        }
+    }
+}
