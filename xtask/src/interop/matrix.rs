@@ -6,9 +6,9 @@ use crate::run::Result;
 
 /// The checks: what a scenario calls them, and what they show.
 pub(crate) const CHECKS: [(&str, &str); 15] = [
+    ("bind", "login, and three resources are bound"),
     ("tls", "STARTTLS, certificate verified"),
     ("scram", "SCRAM is chosen"),
-    ("bind", "three resources are bound"),
     ("chat", "chat to the bare JID: priority 10 only"),
     ("headline", "headline to the bare JID: all but -1"),
     ("full", "chat to a full JID: that one only"),
@@ -90,14 +90,15 @@ pub(crate) enum Outcome {
 }
 
 impl Pair {
-    /// What stands in the row of this check. A scenario ends early when nothing can follow.
+    /// What stands in the row of this check: nothing, if it was not reached.
     fn cell(&self, check: &str) -> String {
         match &self.outcome {
-            Outcome::Skipped(reason) => format!("SKIP: {reason}"),
+            Outcome::Skipped(reason) if check == CHECKS[0].0 => format!("SKIP: {reason}"),
+            Outcome::Skipped(_) => String::new(),
             Outcome::Ran(found) => found
                 .iter()
                 .find(|found| found.check == check)
-                .map_or_else(|| "not reached".into(), |found| found.cell(self.is_control)),
+                .map_or_else(String::new, |found| found.cell(self.is_control)),
         }
     }
 
@@ -175,4 +176,51 @@ pub(crate) fn markdown(pairs: &[Pair]) -> String {
     page.push('\n');
     page.push_str(include_str!("../../interop/notes.md"));
     page
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pair(is_control: bool, lines: &[&str]) -> Pair {
+        let found = lines.iter().map(|line| Found::parse(line).unwrap()).collect();
+        Pair { client: "one".into(), server: "other".into(), is_control, outcome: Outcome::Ran(found) }
+    }
+
+    fn all_ok() -> Vec<String> {
+        CHECKS.iter().map(|(check, _)| format!("ok\t{check}\tfine")).collect()
+    }
+
+    #[test]
+    fn a_line_has_result_name_and_detail() {
+        let found = Found::parse("ok\tscram\tSCRAM-SHA-1").unwrap();
+        assert_eq!((found.check.as_str(), found.detail.as_str()), ("scram", "SCRAM-SHA-1"));
+        assert!(Found::parse("FAIL\tping").unwrap().verdict == Verdict::Fail);
+        assert!(Found::parse("Traceback (most recent call last):").is_none());
+    }
+
+    #[test]
+    fn what_failed_or_was_not_reached_fails_the_run() {
+        let mut lines = all_ok();
+        let verdict_of = |lines: &[String], is_control| {
+            let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
+            verdict(&[pair(is_control, &lines)])
+        };
+        assert_eq!(verdict_of(&lines, false), Ok(()));
+        lines[1] = format!("skip\t{}\tnot there", CHECKS[1].0);
+        assert_eq!(verdict_of(&lines, false), Ok(()));
+        lines[0] = format!("FAIL\t{}\tbroken", CHECKS[0].0);
+        assert_eq!(verdict_of(&lines, false), Err("one at other: bind: broken".into()));
+        assert_eq!(verdict_of(&lines, true), Ok(()));
+        assert_eq!(verdict_of(&all_ok()[1..], false), Err("one at other: bind: not reached".into()));
+    }
+
+    #[test]
+    fn the_page_has_a_row_for_each_check() {
+        let lines = all_ok();
+        let page = markdown(&[pair(false, &lines.iter().map(String::as_str).collect::<Vec<_>>())]);
+        for (_, shows) in CHECKS {
+            assert!(page.contains(&format!("| {shows} | ok: fine |\n")), "{shows}");
+        }
+    }
 }

@@ -33,29 +33,26 @@ impl Process {
 
     /// Waits until something is true, for as long as the program runs.
     pub(crate) fn wait_until(&mut self, patience: Duration, mut ready: impl FnMut() -> bool) -> Result {
-        let end = Instant::now() + patience;
-        while !ready() {
-            if let Ok(Some(status)) = self.child.try_wait() {
-                return Err(format!("`{}` has ended with {status}", self.name));
-            }
-            if Instant::now() > end {
-                return Err(format!("`{}` is not ready after {} s", self.name, patience.as_secs()));
-            }
-            sleep(TICK);
+        let mut ended = None;
+        let is_over = eventually(patience, || {
+            ended = self.child.try_wait().ok().flatten();
+            ended.is_some() || ready()
+        });
+        match ended {
+            Some(status) => Err(format!("`{}` has ended with {status}", self.name)),
+            None if is_over => Ok(()),
+            None => Err(format!("`{}` is not ready after {} s", self.name, patience.as_secs())),
         }
-        Ok(())
     }
 
     /// Waits until it has ended by itself.
     pub(crate) fn ended(&mut self, patience: Duration) -> Option<ExitStatus> {
-        let end = Instant::now() + patience;
-        loop {
-            match self.child.try_wait() {
-                Ok(None) if Instant::now() < end => sleep(TICK),
-                Ok(status) => return status,
-                Err(_) => return None,
-            }
-        }
+        let mut ended = None;
+        eventually(patience, || {
+            ended = self.child.try_wait().ok().flatten();
+            ended.is_some()
+        });
+        ended
     }
 
     /// Asks it to end (SIGTERM), and makes it end if it doesn't. What it ended with, if it did so itself.
@@ -77,6 +74,18 @@ impl Drop for Process {
     fn drop(&mut self) {
         self.stop();
     }
+}
+
+/// Waits until something is true; whether it became so in time.
+pub(crate) fn eventually(patience: Duration, mut ready: impl FnMut() -> bool) -> bool {
+    let end = Instant::now() + patience;
+    while !ready() {
+        if Instant::now() > end {
+            return false;
+        }
+        sleep(TICK);
+    }
+    true
 }
 
 /// The same command, ended by the system if this program is killed.

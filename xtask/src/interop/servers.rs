@@ -7,7 +7,7 @@ use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::process::{Process, output, read};
+use super::process::{Process, eventually, output, read};
 use super::{DOMAIN, PASSWORD, folder, install};
 use crate::run::{Result, root};
 
@@ -26,8 +26,15 @@ pub(crate) struct Server {
     pub(crate) direct: String,
     /// The certificate to trust.
     pub(crate) ca: PathBuf,
-    log: PathBuf,
+    folder: PathBuf,
+    log: Log,
     _process: Process,
+}
+
+/// Where a server writes down who logs in, and what stands there before the name of the mechanism.
+struct Log {
+    name: &'static str,
+    before: &'static str,
 }
 
 /// What is being prepared.
@@ -47,12 +54,20 @@ impl Server {
         }
     }
 
-    /// The mechanism of the last login that its log shows.
-    pub(crate) fn mechanism(&self) -> Option<String> {
-        let log = read(&self.log);
-        let name = &log[log.rfind("SCRAM-SHA-")?..];
-        let end = name.find(|next: char| !next.is_ascii_alphanumeric() && next != '-').unwrap_or(name.len());
-        Some(name[..end].to_owned())
+    /// The mechanism of the last login, as the server tells it.
+    pub(crate) fn mechanism(&self) -> Result<String> {
+        let Log { name, before } = self.log;
+        let path = self.folder.join(name);
+        // ejabberd writes its log a little later.
+        eventually(Duration::from_secs(5), || read(&path).contains(before));
+        let log = read(&path);
+        let rest = log.rsplit(before).next().unwrap_or_default();
+        let end = rest.find(|next: char| !next.is_ascii_alphanumeric() && next != '-').unwrap_or(rest.len());
+        if rest.starts_with("SCRAM-SHA-") {
+            Ok(rest[..end].into())
+        } else {
+            Err(format!("{} was used", &rest[..end]))
+        }
     }
 }
 
@@ -83,7 +98,7 @@ impl Site {
         command.args(["--listen", &address(self.port), "--listen-tls", &address(self.direct)]);
         let version = output(Command::new(balcony()).arg("--version"))?;
         let version = version.rsplit(' ').next().unwrap_or(&version).to_owned();
-        self.run(command, version, "errors.log", |_| true)
+        self.run(command, version, Log { name: "errors.log", before: "is online (" }, |_| true)
     }
 
     fn prosody(self, version: String) -> Result<Server> {
@@ -94,7 +109,7 @@ impl Site {
         }
         let mut command = Command::new("prosody");
         command.args(["-F", "--config"]).arg(config);
-        self.run(command, version, "prosody.log", |_| true)
+        self.run(command, version, Log { name: "prosody.log", before: "mechanism='" }, |_| true)
     }
 
     /// Without `ejabberdctl`: that would change the user, and start a daemon that outlives the server.
@@ -110,7 +125,9 @@ impl Site {
         command.args(["-noinput", "+Bd", "-mnesia", "dir", "\"data\"", "-s", "ejabberd", "-eval", &accounts]);
         command.env("ERL_LIBS", libraries.join(":")).env("EJABBERD_CONFIG_PATH", config);
         command.env("EJABBERD_LOG_PATH", self.folder.join("ejabberd.log")).current_dir(&self.folder);
-        self.run(command, version, "ejabberd.log", |folder| folder.join("ready").exists())
+        self.run(command, version, Log { name: "ejabberd.log", before: "Accepted c2s " }, |folder| {
+            folder.join("ready").exists()
+        })
     }
 
     /// Starts it and waits until it accepts connections.
@@ -118,7 +135,7 @@ impl Site {
         self,
         command: Command,
         version: String,
-        log: &str,
+        log: Log,
         ready: impl Fn(&Path) -> bool,
     ) -> Result<Server> {
         let errors = self.folder.join("errors.log");
@@ -134,7 +151,8 @@ impl Site {
             address: address(self.port),
             direct: address(self.direct),
             ca: certificate()?.join("cert.pem"),
-            log: self.folder.join(log),
+            folder: self.folder,
+            log,
             _process: process,
         })
     }
