@@ -144,6 +144,7 @@ fn further_invalid_vectors() {
 }
 
 // rfc7622.md [a5] [a6]
+// RFC 7622 §8 address-domain-length address-localpart-length address-resource-length
 #[test]
 fn length_vectors() {
     let long = |octets: usize| "x".repeat(octets);

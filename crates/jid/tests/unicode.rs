@@ -108,6 +108,7 @@ fn contextual_characters() {
 }
 
 // RFC 7622 §3.5 [JL6] [JL7]; RFC 8265 §3.3.2
+// RFC 7622 §8 address-localpart-prep
 #[test]
 fn localparts_map() {
     for (text, normal) in [
@@ -165,6 +166,7 @@ fn bidi_rule() {
 }
 
 // RFC 7622 §3.4, RFC 8265 §4.2 [JR1] [JR2] [JR3]
+// RFC 7622 §8 address-resource-prep
 #[test]
 fn resourceparts() {
     for text in [
@@ -192,6 +194,7 @@ fn resourceparts() {
 }
 
 // RFC 7622 §3.2, RFC 5890 §2.3 [JD6]
+// RFC 7622 §8 address-domain-prep
 #[test]
 fn a_labels_become_u_labels() {
     assert_eq!(domainpart("xn--bcher-kva.example").unwrap(), "b\u{FC}cher.example");

@@ -254,3 +254,16 @@ fn requests_are_answered() {
     let RequestOutcome::Error(error) = unknown else { panic!("{unknown:?}") };
     assert_eq!(error.condition, balcony_stanza::ErrorCondition::ServiceUnavailable);
 }
+
+// RFC 7622 §4 [JE5]: what is in a payload is for the end points to judge. RFC 6120 §8.4 stanza-extension [ST14]
+#[test]
+fn payloads_are_passed_on_as_they_are() {
+    let mut world = world(7);
+    let juliet = world.online("juliet@example.com/balcony", "pencil", 1);
+    let romeo = world.client("romeo@example.com/garden", "crayon");
+    let payload = "<q:x xmlns:q='urn:example:unknown' jid='@no jid@' q:a='&lt;'> &amp; <q:y/></q:x>";
+    world.write(romeo, format!("<message to='juliet@example.com' type='chat'>{payload}</message>").as_bytes());
+    world.run();
+    let received = world.take_stanzas(juliet).pop().unwrap();
+    assert_eq!(String::from_utf8_lossy(received.payload.as_bytes()), payload);
+}

@@ -148,6 +148,7 @@ fn what_is_no_xmpp_gets_the_error_the_rfc_names() {
 }
 
 // RFC 6120 §4.7 [H3] [H4] [H13] [H14] [H15], §4.9.3.6, §4.9.3.9, §4.9.3.25
+// RFC 7622 §4 [JE1]: addresses of streams
 #[test]
 fn headers_that_cannot_be_served() {
     let cases = [
@@ -424,6 +425,7 @@ fn a_second_bind_is_refused_and_many_end_the_stream() {
 }
 
 // RFC 6120 §7.7.2.1 [B3] [B7]
+// RFC 7622 §4 [JE1]: resources to be bound
 #[test]
 fn unusable_resources_are_refused_a_few_times() {
     let mut server = Server::secured();
@@ -473,6 +475,7 @@ fn the_stream_language_is_added_to_stanzas_without_one() {
 }
 
 // RFC 6120 §8.3.1 stanza-error-reply, §8.2.3 stanza-iq-child stanza-iq-id stanza-iq-type, RFC 7622 §4 [JE2]
+// RFC 7622 §4 [JE1]: addresses of stanzas
 #[test]
 fn invalid_stanzas_get_an_error_and_the_stream_goes_on() {
     let cases = [
