@@ -81,7 +81,7 @@ fn a_data_folder_that_is_none() {
 #[test]
 fn an_address_that_breaks_the_rules() {
     let world = World::new();
-    // RFC 7622 §3.5 example 16
+    // RFC 7622 §3.5 example 17
     // RFC 7622 §4 [JE4]: a client prepares addresses before it sends them.
     let failed = world.run_as("x", &["send", "--as", "foo bar@example.com", "romeo@localhost", "x"]);
     failed.failed(2, &["--as", "`foo bar@example.com`", "localpart", "U+0020"]);
