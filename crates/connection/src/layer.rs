@@ -51,7 +51,7 @@ impl Layer {
         Ok(())
     }
 
-    /// Decrypts; once, when the handshake is over, says what it has agreed on.
+    /// Decrypts into the empty `plain`; once, when the handshake is over, says what it has agreed on.
     pub(crate) fn read(
         &mut self,
         input: &mut &[u8],
@@ -59,7 +59,12 @@ impl Layer {
         out: &mut Vec<u8>,
     ) -> Result<Option<Security>, Error> {
         let Some(session) = &mut self.session else { return Ok(None) };
-        let status = session.read(input, plain, out).map_err(Error::Tls)?;
+        let status = match session.read(input, plain, out) {
+            Ok(status) => status,
+            // What came before the fault counts, as it would in a piece of its own. The session fails again next time.
+            Err(_) if !plain.is_empty() => return Ok(None),
+            Err(error) => return Err(Error::Tls(error)),
+        };
         self.peer_closed = status == Status::PeerClosed;
         match session.established() {
             Some(established) if !self.established => {

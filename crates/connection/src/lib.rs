@@ -149,6 +149,7 @@ impl Connection {
             if out.len() >= self.output_limit {
                 return Ok(Progress::Blocked(On::OutputFull));
             }
+            let mut decrypted = false;
             let progress = if self.layer.is_plain() {
                 self.stream.advance(now, input, &mut self.output)?
             } else {
@@ -156,13 +157,18 @@ impl Connection {
                 if self.input.is_empty()
                     && let Some(security) = self.layer.read(input, &mut self.input, out)?
                 {
-                    // The stream asked for this handshake, or began with it.
-                    self.stream.secured(security).map_err(misuse)?;
+                    // The stream has asked for this handshake, or began with it; if it was closed meanwhile it does not
+                    // care any more.
+                    let _ = self.stream.secured(security);
                 }
+                decrypted = !self.input.is_empty();
                 let mut rest = self.input.as_slice();
                 let result = self.stream.advance(now, &mut rest, &mut self.output);
                 let taken = self.input.len() - rest.len();
                 self.input.drain(..taken);
+                if self.input.is_empty() {
+                    self.input.shrink_to(IDLE_CAPACITY);
+                }
                 result?
             };
             match progress {
@@ -174,8 +180,8 @@ impl Connection {
                 }
                 // TLS from the first byte (XEP-0368).
                 Progress::Blocked(On::Tls) if self.layer.is_plain() => self.layer.start()?,
-                // More may have been decrypted from what is left.
-                Progress::NeedInput | Progress::Blocked(On::Tls) if !input.is_empty() => {}
+                // More can be decrypted from what is left, or TLS has failed behind what was.
+                Progress::NeedInput | Progress::Blocked(On::Tls) if decrypted || !input.is_empty() => {}
                 Progress::NeedInput | Progress::Blocked(On::Tls) => {
                     return if self.layer.peer_closed() {
                         self.eof(now, out)
@@ -309,8 +315,3 @@ impl Connection {
 /// What an idle connection may keep of its buffers.
 #[cfg(feature = "tls")]
 const IDLE_CAPACITY: usize = 4096;
-
-#[cfg(feature = "tls")]
-fn misuse(_: ApiMisuse) -> Error {
-    Error::Stream(balcony_stream::Error::Local(balcony_stanza::StreamCondition::InternalServerError.into()))
-}
