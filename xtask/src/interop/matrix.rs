@@ -156,6 +156,11 @@ pub(crate) fn terminal(pairs: &[Pair]) -> String {
     {
         let _ = writeln!(text, "{} {failure}", if pair.is_control { "differs" } else { "FAIL   " });
     }
+    for pair in pairs {
+        if let Outcome::Skipped(reason) = &pair.outcome {
+            let _ = writeln!(text, "SKIP    {} at {}: {reason}", pair.client, pair.server);
+        }
+    }
     text
 }
 
