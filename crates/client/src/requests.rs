@@ -1,5 +1,5 @@
 use alloc::collections::BTreeMap;
-use alloc::string::String;
+use alloc::string::{String, ToString as _};
 use core::time::Duration;
 
 use balcony_jid::{FullJid, Jid};
@@ -57,7 +57,9 @@ impl Requests {
             return None;
         }
         let id = stanza.head.id.as_deref()?;
-        let number = id.strip_prefix(self.prefix.as_str())?.strip_prefix('-')?.parse().ok()?;
+        let digits = id.strip_prefix(self.prefix.as_str())?.strip_prefix('-')?;
+        // Byte for byte: `+7` and `07` are other ids.
+        let number = digits.parse().ok().filter(|number: &u64| number.to_string() == digits)?;
         let request = self.open.get(&number)?;
         if !answers(request.to.as_ref(), stanza.head.from.as_ref(), own) {
             return None;
