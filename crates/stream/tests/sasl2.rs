@@ -1,0 +1,151 @@
+//! The initiating end with SASL2 and Bind 2 (XEP-0388, XEP-0386).
+
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use balcony_machine::Progress;
+use balcony_sasl::{Mechanism, SaslCondition};
+use balcony_stanza::StreamCondition;
+use balcony_stream::{Error, Event, TlsPolicy};
+use common::{BIND, BOUND, CLOSE, Client, HEADER, Scram, data, features, mechanisms};
+
+const INLINE_BIND: &str = "<inline><bind xmlns='urn:xmpp:bind:0'/></inline>";
+const IDENTIFIER: &str = "<authorization-identifier>juliet@example.com/balcony.7</authorization-identifier>";
+const INLINE_BOUND: &str = "<bound xmlns='urn:xmpp:bind:0'/>";
+
+/// SASL2 with these mechanisms and whatever else.
+fn sasl2(names: &[&str], content: &str) -> String {
+    let names: String = names.iter().map(|name| format!("<mechanism>{name}</mechanism>")).collect();
+    format!("<authentication xmlns='urn:xmpp:sasl:2'>{names}{content}</authentication>")
+}
+
+fn success(content: &str) -> String {
+    format!("<success xmlns='urn:xmpp:sasl:2'>{content}</success>")
+}
+
+/// A client that leaves the resource to the server, and has been offered PLAIN.
+fn offered() -> Client {
+    let mut client = Client::secured(None, |config| config.resource = None);
+    client.feed(&[HEADER, &features(&sasl2(&["PLAIN"], INLINE_BIND))].concat());
+    client
+}
+
+// XEP-0388 1.0.4, XEP-0386 1.1.0
+#[test]
+fn login_and_resource_at_once() {
+    let mut client = offered();
+    assert!(client.output().ends_with(
+        "<authenticate xmlns='urn:xmpp:sasl:2' mechanism='PLAIN'><initial-response>AGp1bGlldABwZW5jaWw=</initial-response>\
+         <bind xmlns='urn:xmpp:bind:0'><tag>balcony</tag></bind></authenticate>"
+    ));
+    // No restart, and features that have nothing more to say.
+    assert_eq!(client.feed(&(success(&format!("{IDENTIFIER}{INLINE_BOUND}")) + &features(""))), "");
+    assert_eq!(client.stream.jid().unwrap().as_str(), "juliet@example.com/balcony.7");
+    assert!(client.stream.is_open() && client.events.len() == 2, "{:?}", client.events);
+    client.feed("<message/>");
+    assert_eq!(client.stanzas.len(), 1);
+}
+
+// XEP-0388 1.0.4: without Bind 2, or with a resource of our own choice, binding is as ever.
+#[test]
+fn login_and_then_a_resource() {
+    for (wish, content) in [(Some("balcony"), INLINE_BIND), (None, "")] {
+        let mut client = Client::secured(None, |config| config.resource = wish.map(String::from));
+        client.feed(&[HEADER, &features(&sasl2(&["PLAIN"], content))].concat());
+        assert!(!client.output().contains("urn:xmpp:bind:0"));
+        assert_eq!(
+            client.feed(&success("<authorization-identifier>juliet@example.com</authorization-identifier>")),
+            ""
+        );
+        assert!(client.feed(BIND).contains("<bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'"));
+        client.feed(BOUND);
+        assert!(client.stream.is_open());
+    }
+}
+
+// XEP-0388 1.0.4: its list is its own.
+#[test]
+fn the_mechanism_is_one_of_the_list_that_is_used() {
+    let offer = format!("{}{}", mechanisms(&["SCRAM-SHA-256", "PLAIN"]), sasl2(&["SCRAM-SHA-1"], ""));
+    let mut client = Client::at(&[HEADER]);
+    assert!(
+        client
+            .feed(&features(&offer))
+            .starts_with("<authenticate xmlns='urn:xmpp:sasl:2' mechanism='SCRAM-SHA-1'>")
+    );
+    let mut client = Client::secured(None, |config| config.sasl2 = false);
+    client.feed(HEADER);
+    assert!(
+        client
+            .feed(&features(&offer))
+            .contains("<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='SCRAM-SHA-256'>")
+    );
+}
+
+// XEP-0388 1.0.4: on protected streams only.
+#[test]
+fn never_without_tls() {
+    let mut client = Client::new(TlsPolicy::None);
+    client.feed(HEADER);
+    assert_eq!(client.feed(&features(&sasl2(&["SCRAM-SHA-256"], ""))), CLOSE);
+    assert_eq!(client.failure(), Error::NoMechanism);
+}
+
+// RFC 5802 §5 [SC9], in this profile too.
+#[test]
+fn the_server_proves_itself() {
+    for (proof, proven) in [("", false), ("<additional-data>dj0=</additional-data>", false), ("PROOF", true)]
+    {
+        let mut client = Client::secured(None, |config| config.resource = None);
+        client.feed(HEADER);
+        let authenticate = client.feed(&features(&sasl2(&["SCRAM-SHA-256"], INLINE_BIND)));
+        let mut scram = Scram::new(Mechanism::ScramSha256, None, false);
+        let challenge = scram.challenge(&data(&authenticate, "initial-response"));
+        let in_profile = |name: &str, data: &[u8]| {
+            common::sasl(name, data).replace("urn:ietf:params:xml:ns:xmpp-sasl", "urn:xmpp:sasl:2")
+        };
+        let response = client.feed(&in_profile("challenge", &challenge));
+        let data = in_profile("additional-data", &scram.success(&data(&response, "response")));
+        client.feed(&success(&format!("{}{IDENTIFIER}{INLINE_BOUND}", proof.replace("PROOF", &data))));
+        match proven {
+            true => assert!(client.stream.is_open()),
+            false => assert_eq!((client.failure(), client.events.len()), (Error::ServerNotAuthentic, 0)),
+        }
+    }
+}
+
+// XEP-0388 1.0.4
+#[test]
+fn failures() {
+    let mut client = offered();
+    client.feed(
+        "<failure xmlns='urn:xmpp:sasl:2'><account-disabled xmlns='urn:ietf:params:xml:ns:xmpp-sasl'/>\
+         <text>Ask the nurse</text></failure>",
+    );
+    assert_eq!(
+        client.failure(),
+        Error::Authentication(SaslCondition::AccountDisabled, Some("Ask the nurse".into()))
+    );
+    // A resource that nobody can have.
+    for identifier in ["", "<authorization-identifier>juliet@example.com</authorization-identifier>"] {
+        let mut client = offered();
+        client.feed(&success(&format!("{identifier}{INLINE_BOUND}")));
+        assert_eq!(client.error(), StreamCondition::UndefinedCondition);
+    }
+}
+
+/// Between the success and the resource that came with it the owner may change its mind.
+#[test]
+fn a_close_between_login_and_resource() {
+    let mut client = offered();
+    let bytes = success(&format!("{IDENTIFIER}{INLINE_BOUND}"));
+    let mut input = bytes.as_bytes();
+    let progress = client.stream.advance(client.now, &mut input, &mut client.out).unwrap();
+    assert!(matches!(progress, Progress::Event(Event::Authenticated { .. })), "{progress:?}");
+    client.stream.close(client.now, &mut client.out);
+    assert_eq!(client.feed("<message/>"), "");
+    assert_eq!((client.ended.clone(), client.stanzas.len()), (None, 0));
+    client.feed(CLOSE);
+    assert_eq!(client.ended, Some(Ok(())));
+}
