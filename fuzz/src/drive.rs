@@ -1,9 +1,9 @@
 //! One end of a stream, fed until it ends, with the rules that hold whatever it is fed.
 
-use balcony_machine::{Instant, Progress, XmlLimits};
+use balcony_machine::{Instant, On, Progress, XmlLimits};
 use balcony_stanza::Stanza;
 use balcony_stream::{Error, Event, Security, Stream};
-use balcony_xml::{Reader, Token};
+use balcony_xml::{Element, Reader, Token};
 
 use crate::answer;
 
@@ -30,8 +30,8 @@ pub enum Seen {
 pub struct Outcome {
     /// Everything that was sent.
     pub output: Vec<u8>,
-    /// Where in it a new stream begins: after TLS and after SASL.
-    pub restarts: Vec<usize>,
+    /// How much of it was sent before STARTTLS; all of it, if that never came.
+    pub clear: Option<usize>,
     /// Everything that happened.
     pub seen: Vec<Seen>,
     /// How the stream ended, if it did.
@@ -52,7 +52,7 @@ pub struct Driver {
 impl Driver {
     /// Drives `stream`.
     pub fn new(stream: Stream, patience: Option<usize>) -> Self {
-        let outcome = Outcome { output: Vec::new(), restarts: vec![0], seen: Vec::new(), ended: None };
+        let outcome = Outcome { output: Vec::new(), clear: None, seen: Vec::new(), ended: None };
         Driver { stream, now: Instant::ZERO, outcome, taken: 0, sent: 0, patience }
     }
 
@@ -97,6 +97,8 @@ impl Driver {
                     assert!(input.is_empty(), "input was left over");
                     return;
                 }
+                // Direct TLS begins with it.
+                Ok(Progress::Blocked(On::Tls)) if self.outcome.output.is_empty() => self.secure(),
                 Ok(Progress::Blocked(on)) => panic!("blocked on {on:?}, and nothing is missing"),
                 Ok(Progress::Closed) => self.outcome.ended = Some(Ok(())),
                 Err(error) => self.outcome.ended = Some(Err(error)),
@@ -113,8 +115,8 @@ impl Driver {
                 Seen::Event(seen)
             }
             Event::StartTls => {
-                self.outcome.restarts.push(self.outcome.output.len());
-                self.stream.secured(Security::new(EXPORTER)).expect("a handshake that is due");
+                self.outcome.clear = Some(self.outcome.output.len());
+                self.secure();
                 Seen::Event("StartTls".into())
             }
             Event::Stanza(stanza) => {
@@ -127,14 +129,13 @@ impl Driver {
                 self.patience = self.patience.map(|left| left.saturating_sub(1));
                 Seen::Stanza(String::from_utf8(wire).expect("UTF-8"))
             }
-            other => {
-                if matches!(other, Event::Authenticated { .. }) {
-                    self.outcome.restarts.push(self.outcome.output.len());
-                }
-                Seen::Event(format!("{other:?}"))
-            }
+            other => Seen::Event(format!("{other:?}")),
         };
         self.outcome.seen.push(seen);
+    }
+
+    fn secure(&mut self) {
+        self.stream.secured(Security::new(EXPORTER)).expect("a handshake that is due");
     }
 
     /// Closes the stream from this end.
@@ -186,11 +187,33 @@ impl Driver {
             output.len(),
             self.taken
         );
-        let mut end = output.len();
-        for &start in self.outcome.restarts.iter().rev() {
-            check_stream(&output[start..end]);
-            end = start;
+        if output.starts_with(b"<open") {
+            check_messages(output);
+        } else {
+            check_streams(output);
         }
+    }
+}
+
+/// One stream after the other: each begins with this, which can stand nowhere else.
+fn check_streams(output: &[u8]) {
+    const DECLARATION: &[u8] = b"<?xml version='1.0'?>";
+    let mut rest = output;
+    while !rest.is_empty() {
+        assert!(rest.starts_with(DECLARATION), "no header: {}", String::from_utf8_lossy(rest));
+        let next = rest.windows(DECLARATION.len()).skip(1).position(|window| window == DECLARATION);
+        let (stream, after) = rest.split_at(next.map_or(rest.len(), |at| at + 1));
+        check_stream(stream);
+        rest = after;
+    }
+}
+
+/// RFC 7395 section 3.3.3: each message is a document of its own.
+fn check_messages(output: &[u8]) {
+    for message in output.strip_suffix(b"\0").expect("whole messages").split(|byte| *byte == 0) {
+        let element = Element::parse(message, UNBOUNDED);
+        element
+            .unwrap_or_else(|error| panic!("we sent bad XML: {error}: {}", String::from_utf8_lossy(message)));
     }
 }
 

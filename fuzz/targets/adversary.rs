@@ -10,7 +10,7 @@ use balcony_fuzz::{ACCOUNT, Dice, Driver, PASSWORD, Seen};
 use balcony_machine::{Instant, Secret, Seed};
 use balcony_sasl::Mechanism;
 use balcony_stanza::{MessageType, Stanza};
-use balcony_stream::{Initiating, Receiving, Stream, TlsPolicy};
+use balcony_stream::{Framing, Initiating, Receiving, Stream, TlsPolicy};
 use libfuzzer_sys::fuzz_target;
 
 /// What the adversary has to say.
@@ -32,6 +32,12 @@ const WORDS: &[&str] = &[
     "<message to='romeo@example.com'><body>evil</body></message>",
     "<stream:error><conflict xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error>",
     "</stream:stream>",
+    "<stream:features><authentication xmlns='urn:xmpp:sasl:2'><mechanism>PLAIN</mechanism><inline><bind xmlns='urn:xmpp:bind:0'/></inline></authentication></stream:features>",
+    "<authenticate xmlns='urn:xmpp:sasl:2' mechanism='SCRAM-SHA-1'><initial-response>biwsbj1qdWxpZXQscj1h</initial-response><bind xmlns='urn:xmpp:bind:0'/></authenticate>",
+    "<success xmlns='urn:xmpp:sasl:2'><authorization-identifier>juliet@example.com/evil</authorization-identifier><bound xmlns='urn:xmpp:bind:0'/></success>",
+    "<failure xmlns='urn:xmpp:sasl:2'><not-authorized xmlns='urn:ietf:params:xml:ns:xmpp-sasl'/></failure>",
+    "<close xmlns='urn:ietf:params:xml:ns:xmpp-framing'/>\0",
+    "\0",
     " ",
     "<",
 ];
@@ -75,14 +81,20 @@ impl World {
         let mut dice = Dice::new(data, 1);
         let mut client =
             Initiating::new(ACCOUNT.parse().expect("an address"), Secret::new(String::from(PASSWORD)));
-        client.tls = TlsPolicy::None;
-        client.mechanisms = match dice.roll(2) {
-            0 => Mechanism::all().to_vec(),
-            _ => vec![Mechanism::ScramSha1, Mechanism::Plain],
+        client.tls = [TlsPolicy::None, TlsPolicy::Direct][dice.roll(2)];
+        // Nobody can come between them in TLS, but with SCRAM it would do them no good. PLAIN is never used without.
+        client.mechanisms = match (client.tls, dice.roll(2)) {
+            (TlsPolicy::None, 0) => Mechanism::all().to_vec(),
+            (TlsPolicy::None, _) => vec![Mechanism::ScramSha1, Mechanism::Plain],
+            (_, 0) => Mechanism::all().iter().copied().filter(|m| *m != Mechanism::Plain).collect(),
+            (_, _) => vec![Mechanism::ScramSha256],
         };
+        client.sasl2 = dice.roll(2) == 0;
+        client.resource = [None, Some("balcony".into())][dice.roll(2)].clone();
+        client.framing = [Framing::Document, Framing::Document, Framing::Messages][dice.roll(3)];
         let mut server =
             Receiving::new(vec!["example.com".parse().expect("an address")], Secret::new([9; 32]));
-        server.tls = TlsPolicy::None;
+        (server.tls, server.framing) = (client.tls, client.framing);
         let (client, server) = (Arc::new(client), Arc::new(server));
         let client = Driver::new(Stream::initiating(client, Seed::from_u64(1), Instant::ZERO), None);
         let server = Driver::new(Stream::receiving(server, Seed::from_u64(2), Instant::ZERO), None);

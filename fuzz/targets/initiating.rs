@@ -3,9 +3,9 @@
 
 use std::sync::Arc;
 
-use balcony_fuzz::{ACCOUNT, Cuts, Dice, Driver, Outcome, PASSWORD, Seen};
+use balcony_fuzz::{ACCOUNT, Cuts, Dice, Driver, Outcome, PASSWORD};
 use balcony_machine::{Instant, Secret, Seed};
-use balcony_stream::{Initiating, Stream, TlsPolicy};
+use balcony_stream::{Framing, Initiating, Stream, TlsPolicy};
 use libfuzzer_sys::fuzz_target;
 
 /// The password as PLAIN carries it.
@@ -15,8 +15,9 @@ fuzz_target!(|data: &[u8]| {
     let whole = run(data, Cuts::Whole);
     assert_eq!(whole, run(data, Cuts::of(data)), "pieces");
 
-    let secured = whole.seen.contains(&Seen::Event("StartTls".into()));
-    let clear = if secured { &whole.output[..whole.restarts[1]] } else { &whole.output[..] };
+    // On a WebSocket TLS is below, from the first byte.
+    let clear = if data.starts_with(b"<open") { 0 } else { whole.clear.unwrap_or(whole.output.len()) };
+    let clear = &whole.output[..clear];
     for secret in [PLAIN, PASSWORD.as_bytes()] {
         let has = |bytes: &[u8]| bytes.windows(secret.len()).any(|window| window == secret);
         // A peer that knows it may hear it again, as an id for example.
@@ -29,6 +30,9 @@ fn run(data: &[u8], cuts: Cuts) -> Outcome {
     let mut config =
         Initiating::new(ACCOUNT.parse().expect("an address"), Secret::new(String::from(PASSWORD)));
     config.tls = [TlsPolicy::None, TlsPolicy::Required, TlsPolicy::Optional][dice.roll(8).min(2)];
+    if data.starts_with(b"<open") {
+        (config.tls, config.framing) = (TlsPolicy::Direct, Framing::Messages);
+    }
     config.resource = [None, Some("balcony".into())][dice.roll(2)].clone();
     config.limits.before_auth.bytes = 2_000;
     let stream = Stream::initiating(Arc::new(config), Seed::from_u64(1), Instant::ZERO);

@@ -22,7 +22,12 @@ fuzz_target!(|data: &[u8]| {
 type Run = (Vec<(Token, Vec<u8>, Vec<u8>)>, u64, Option<ReadError>);
 
 fn read(data: &[u8], cuts: Cuts, limits: XmlLimits) -> Run {
-    let (mut reader, mut tokens) = (Reader::new(limits), Vec::new());
+    let mut tokens = Vec::new();
+    let mut reader = match data {
+        // RFC 7395: a message an element.
+        [b'<', b'o', b'p', b'e', b'n', ..] => Reader::framed(limits, "jabber:client"),
+        _ => Reader::new(limits),
+    };
     for mut piece in cuts.pieces(data) {
         loop {
             match reader.read(&mut piece) {

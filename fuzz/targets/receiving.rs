@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 
 use balcony_fuzz::{Cuts, Dice, Driver, Outcome, Seen};
 use balcony_machine::{Instant, Secret, Seed};
-use balcony_stream::{Receiving, Stream, TlsPolicy};
+use balcony_stream::{Framing, Receiving, Stream, TlsPolicy};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|data: &[u8]| {
@@ -17,7 +17,8 @@ fuzz_target!(|data: &[u8]| {
 fn run(data: &[u8], cuts: Cuts) -> Outcome {
     let mut dice = Dice::new(data, 2);
     // Mostly the one in which everything can happen.
-    let config = &configs()[dice.roll(8).min(2)];
+    let policy = dice.roll(8).min(2);
+    let config = &configs()[if data.starts_with(b"<open") { 3 } else { policy }];
     let stream = Stream::receiving(Arc::clone(config), Seed::from_u64(1), Instant::ZERO);
     let patience = [None, None, Some(1)][dice.roll(3)];
     let silence = dice.roll(2) == 0;
@@ -42,13 +43,19 @@ fn escaped(text: &str) -> String {
     String::from_utf8(out).expect("UTF-8")
 }
 
-fn configs() -> &'static [Arc<Receiving>; 3] {
-    static CONFIGS: OnceLock<[Arc<Receiving>; 3]> = OnceLock::new();
+fn configs() -> &'static [Arc<Receiving>; 4] {
+    static CONFIGS: OnceLock<[Arc<Receiving>; 4]> = OnceLock::new();
     CONFIGS.get_or_init(|| {
-        [TlsPolicy::None, TlsPolicy::Required, TlsPolicy::Optional].map(|tls| {
+        [
+            (TlsPolicy::None, Framing::Document),
+            (TlsPolicy::Required, Framing::Document),
+            (TlsPolicy::Optional, Framing::Document),
+            (TlsPolicy::Direct, Framing::Messages),
+        ]
+        .map(|(tls, framing)| {
             let domains = vec!["example.com".parse().expect("an address")];
             let mut config = Receiving::new(domains, Secret::new([9; 32]));
-            config.tls = tls;
+            (config.tls, config.framing) = (tls, framing);
             config.registration = true;
             // Low enough to be reached.
             config.limits.before_auth.bytes = 2_000;
