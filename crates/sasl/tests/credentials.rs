@@ -110,7 +110,7 @@ fn debug_hides_secrets() {
     }
 }
 
-// RFC 6120 §6.5, rfc6120.md [S15]
+// RFC 6120 §6.5, §6.5.*, rfc6120.md [S15]
 #[test]
 fn conditions() {
     let names: Vec<_> = SaslCondition::all().iter().map(|condition| condition.name()).collect();

@@ -109,6 +109,9 @@ pub struct StanzaError {
     pub kind: ErrorType,
     /// What happened, for machines.
     pub condition: ErrorCondition,
+    /// Where else to go, as a URI: what [`Gone`](ErrorCondition::Gone) and [`Redirect`](ErrorCondition::Redirect) say
+    /// inside of their condition (sections 8.3.3.5 and 8.3.3.14). Ask the user before following it.
+    pub address: Option<Cow<'static, str>>,
     /// What happened, for people; in English when it is ours.
     pub text: Option<Cow<'static, str>>,
     /// An application-specific condition (RFC 6120 section 8.3.4).
@@ -122,6 +125,7 @@ impl StanzaError {
         StanzaError {
             kind: condition.default_type(),
             condition,
+            address: None,
             text: Some(Cow::Borrowed(text)),
             application: None,
         }
@@ -145,14 +149,16 @@ impl StanzaError {
         let error =
             payload.children().find(|child| child.name() == "error" && ns::is_content(child.namespace()))?;
         let standard = |child: &ElementRef<'_>| child.namespace() == ns::STANZA_ERRORS;
-        let condition = error
+        let (condition, address) = error
             .children()
             .filter(standard)
-            .find_map(|child| ErrorCondition::from_name(child.name()))
-            .unwrap_or(ErrorCondition::UndefinedCondition);
+            .find_map(|child| Some((ErrorCondition::from_name(child.name())?, child.text())))
+            .unwrap_or((ErrorCondition::UndefinedCondition, Cow::Borrowed("")));
+        let moved = matches!(condition, ErrorCondition::Gone | ErrorCondition::Redirect);
         Some(StanzaError {
             kind: error.attr("type").and_then(ErrorType::from_name).unwrap_or(condition.default_type()),
             condition,
+            address: (moved && !address.is_empty()).then(|| Cow::Owned(address.into_owned())),
             text: error.child("text", ns::STANZA_ERRORS).map(|text| Cow::Owned(String::from(text.text()))),
             application: error.children().find(|child| !standard(child)).map(|child| child.to_owned()),
         })
@@ -164,9 +170,11 @@ impl StanzaError {
         const ERROR: Name = Name::from_static("error");
         const TYPE: Name = Name::from_static("type");
         const TEXT: Name = Name::from_static("text");
-        let mut error = Element::new(ERROR, ns::CLIENT)
-            .attr(TYPE, self.kind.name())
-            .child(Element::new(Name::from_static(self.condition.name()), ns::STANZA_ERRORS));
+        let mut condition = Element::new(Name::from_static(self.condition.name()), ns::STANZA_ERRORS);
+        if let Some(address) = &self.address {
+            condition = condition.text(address);
+        }
+        let mut error = Element::new(ERROR, ns::CLIENT).attr(TYPE, self.kind.name()).child(condition);
         if let Some(text) = &self.text {
             error = error.child(Element::new(TEXT, ns::STANZA_ERRORS).lang("en").text(text));
         }
@@ -179,7 +187,7 @@ impl StanzaError {
 
 impl From<ErrorCondition> for StanzaError {
     fn from(condition: ErrorCondition) -> Self {
-        StanzaError { kind: condition.default_type(), condition, text: None, application: None }
+        StanzaError { kind: condition.default_type(), condition, address: None, text: None, application: None }
     }
 }
 
