@@ -50,6 +50,9 @@ pub struct Limits {
     pub directed: usize,
     /// Asks that one account may have open.
     pub asks: usize,
+    /// Pairs of domains that one stream between servers may carry or be asked for; past it a request is refused with
+    /// `resource-constraint` (XEP-0220).
+    pub domain_pairs: usize,
 }
 
 impl Default for Limits {
@@ -67,6 +70,7 @@ impl Default for Limits {
             resources: 64,
             directed: 1_024,
             asks: 256,
+            domain_pairs: 64,
         }
     }
 }

@@ -41,8 +41,15 @@ pub const BIND2: &str = "urn:xmpp:bind:0";
 /// Announced channel binding types (XEP-0440).
 pub const SASL_CHANNEL_BINDING: &str = "urn:xmpp:sasl-cb:0";
 
+/// Stanzas between a component and its server (XEP-0114).
+pub const COMPONENT: &str = "jabber:component:accept";
+/// Server dialback (XEP-0220).
+pub const DIALBACK: &str = "jabber:server:dialback";
+/// The stream feature of server dialback (XEP-0220).
+pub const DIALBACK_FEATURE: &str = "urn:xmpp:features:dialback";
+
 /// Whether `namespace` is one that stanzas live in.
 #[must_use]
 pub fn is_content(namespace: &str) -> bool {
-    namespace == CLIENT || namespace == SERVER
+    namespace == CLIENT || namespace == SERVER || namespace == COMPONENT
 }

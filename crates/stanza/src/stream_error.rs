@@ -69,7 +69,8 @@ conditions! {
 pub struct StreamError {
     /// What happened, for machines.
     pub condition: StreamCondition,
-    /// What happened, for people; in English when it is ours.
+    /// What happened, for people; in English when it is ours. With `see-other-host` it is for machines as well: the
+    /// host, and the port after a colon, an IPv6 address in brackets (RFC 6120 section 4.9.3.19).
     pub text: Option<Cow<'static, str>>,
 }
 
@@ -88,7 +89,10 @@ impl StreamError {
             .filter(|child| child.namespace() == ns::STREAM_ERRORS)
             .find_map(|child| StreamCondition::from_name(child.name()))
             .unwrap_or(StreamCondition::UndefinedCondition);
-        let text = element.child("text", ns::STREAM_ERRORS).map(|text| Cow::Owned(String::from(text.text())));
+        // The one condition with a content of its own.
+        let name = if condition == StreamCondition::SeeOtherHost { condition.name() } else { "text" };
+        let text = element.child(name, ns::STREAM_ERRORS).map(|text| String::from(text.text()));
+        let text = text.filter(|text| name == "text" || !text.is_empty()).map(Cow::Owned);
         StreamError { condition, text }
     }
 
@@ -96,7 +100,14 @@ impl StreamError {
     pub fn write_content(&self, out: &mut Vec<u8>) {
         out.push(b'<');
         out.extend_from_slice(self.condition.name().as_bytes());
-        out.extend_from_slice(b" xmlns='urn:ietf:params:xml:ns:xmpp-streams'/>");
+        out.extend_from_slice(b" xmlns='urn:ietf:params:xml:ns:xmpp-streams'");
+        if let (StreamCondition::SeeOtherHost, Some(host)) = (self.condition, &self.text) {
+            out.push(b'>');
+            escape_text(host, out);
+            out.extend_from_slice(b"</see-other-host>");
+            return;
+        }
+        out.extend_from_slice(b"/>");
         if let Some(text) = &self.text {
             out.extend_from_slice(b"<text xmlns='urn:ietf:params:xml:ns:xmpp-streams' xml:lang='en'>");
             escape_text(text, out);

@@ -12,13 +12,14 @@ use balcony_xml::{ReadError, Reader};
 use crate::config::Security;
 use crate::error::Error;
 use crate::event::{Answer, Ask, Event};
-use crate::framing::Framing;
-use crate::header::PeerHeader;
+use crate::framing::{Content, Framing};
+use crate::header::{Header, PeerHeader};
 use crate::state::{Phase, Step};
 
 pub(crate) struct Common {
     phase: Phase,
     pub(crate) framing: Framing,
+    pub(crate) content: Content,
     pub(crate) reader: Reader,
     pub(crate) limits: Limits,
     pub(crate) random: Random,
@@ -39,11 +40,19 @@ pub(crate) struct Common {
 }
 
 impl Common {
-    pub(crate) fn new(phase: Phase, framing: Framing, limits: Limits, seed: &Seed, now: Instant) -> Self {
+    pub(crate) fn new(
+        phase: Phase,
+        framing: Framing,
+        content: Content,
+        limits: Limits,
+        seed: &Seed,
+        now: Instant,
+    ) -> Self {
         Common {
             phase,
             framing,
-            reader: framing.reader(limits.before_auth),
+            content,
+            reader: framing.reader(content, limits.before_auth),
             random: seed.random(),
             security: None,
             header_sent: false,
@@ -76,7 +85,7 @@ impl Common {
     pub(crate) fn restart(&mut self, authenticated: bool) {
         let limits = if authenticated { self.limits.after_auth } else { self.limits.before_auth };
         match self.framing {
-            Framing::Document => self.reader = self.framing.reader(limits),
+            Framing::Document => self.reader = self.framing.reader(self.content, limits),
             // The messages go on; there is no document to begin anew.
             Framing::Messages => self.reader.set_limits(limits),
         }
@@ -94,9 +103,21 @@ impl Common {
         })
     }
 
-    pub(crate) fn ask(&mut self, now: Instant, ask: Ask) -> Event {
-        let ticket = Ticket(self.next_ticket);
+    /// Writes our header.
+    pub(crate) fn open(&mut self, header: &Header<'_>, out: &mut Vec<u8>) {
+        self.framing.open(self.content, header, out);
+        self.header_sent = true;
+    }
+
+    /// The number of an ask.
+    pub(crate) fn ticket(&mut self) -> Ticket {
         self.next_ticket += 1;
+        Ticket(self.next_ticket - 1)
+    }
+
+    /// Asks something that input has to wait for.
+    pub(crate) fn ask(&mut self, now: Instant, ask: Ask) -> Event {
+        let ticket = self.ticket();
         self.asked = Some((ticket, now + self.limits.answer));
         Event::Ask(ticket, ask)
     }
@@ -106,14 +127,14 @@ impl Common {
         self.asked.is_some()
     }
 
-    /// Accepts the answer to the open ask; whether there was one.
-    pub(crate) fn put_answer(&mut self, ticket: Ticket, answer: Answer) -> bool {
-        let open = self.asked.is_some_and(|(asked, _)| asked == ticket);
-        if open {
-            self.asked = None;
-            self.answer = Some(answer);
+    /// Accepts the answer to the open ask, or gives it back if it answers something else.
+    pub(crate) fn put_answer(&mut self, ticket: Ticket, answer: Answer) -> Option<Answer> {
+        if self.asked.is_none_or(|(asked, _)| asked != ticket) {
+            return Some(answer);
         }
-        open
+        self.asked = None;
+        self.answer = Some(answer);
+        None
     }
 
     /// The answer to act on, if one has come or its time has run out.

@@ -28,6 +28,8 @@ pub enum TlsPolicy {
 pub struct Receiving {
     /// The domains served, in normal form. The first one answers headers that name none.
     pub domains: Vec<BareJid>,
+    /// Domains that were served once, in normal form. Who asks for one is told that it is gone for good.
+    pub gone: Vec<BareJid>,
     /// What TLS does.
     pub tls: TlsPolicy,
     /// How the streams lie on their transport.
@@ -51,6 +53,7 @@ impl Receiving {
     pub fn new(domains: Vec<BareJid>, decoy: Secret<[u8; 32]>) -> Self {
         Receiving {
             domains,
+            gone: Vec::new(),
             tls: TlsPolicy::Required,
             framing: Framing::default(),
             mechanisms: Mechanism::all().to_vec(),
@@ -116,12 +119,37 @@ impl Initiating {
 pub struct Security {
     /// The `tls-exporter` channel binding (RFC 9266): the same 32 bytes at both ends of one TLS connection.
     pub exporter: Option<[u8; 32]>,
+    /// The domain names that the peer's certificate proves, as they stand in it; a first label of `*` stands for any one
+    /// label. Empty unless the whole path of the certificate was checked (RFC 6120 section 13.7.2). Only streams between
+    /// servers look at it.
+    pub domains: Vec<String>,
 }
 
 impl Security {
-    /// Security with this channel binding, if the layer can make one.
+    /// Security with this channel binding, if the layer can make one, and a peer that has proved nothing.
     #[must_use]
     pub const fn new(exporter: Option<[u8; 32]>) -> Self {
-        Security { exporter }
+        Security { exporter, domains: Vec::new() }
+    }
+
+    /// The same with a peer whose certificate proves these domain names.
+    #[must_use]
+    pub fn with_domains(mut self, domains: Vec<String>) -> Self {
+        self.domains = domains;
+        self
+    }
+
+    /// Whether the peer's certificate proves that it is this domain (RFC 6120 section 13.7.1.2).
+    #[must_use]
+    pub fn proves(&self, domain: &BareJid) -> bool {
+        self.domains.iter().any(|name| {
+            let (name, domain) = match (name.strip_prefix("*."), domain.domainpart().split_once('.')) {
+                (Some(parent), Some((_, of_domain))) => (parent, of_domain),
+                (Some(_), None) => return false,
+                (None, _) => (name.as_str(), domain.domainpart()),
+            };
+            // Certificates have A-labels, addresses U-labels.
+            balcony_jid::domainpart(name).is_ok_and(|name| name == domain)
+        })
     }
 }

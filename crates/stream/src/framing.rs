@@ -24,22 +24,50 @@ pub enum Framing {
     Messages,
 }
 
+/// The namespace of a stream's stanzas, which comes with the role (RFC 6120 section 4.8.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Content {
+    /// Between a client and its server.
+    Client,
+    /// Between servers.
+    Server,
+    /// Between a component and its server (XEP-0114).
+    Component,
+}
+
+impl Content {
+    pub(crate) const fn namespace(self) -> &'static str {
+        match self {
+            Content::Client => ns::CLIENT,
+            Content::Server => ns::SERVER,
+            Content::Component => ns::COMPONENT,
+        }
+    }
+}
+
 impl Framing {
-    pub(crate) fn reader(self, limits: XmlLimits) -> Reader {
+    pub(crate) fn reader(self, content: Content, limits: XmlLimits) -> Reader {
         match self {
             Framing::Document => Reader::new(limits),
-            Framing::Messages => Reader::framed(limits, ns::CLIENT),
+            Framing::Messages => Reader::framed(limits, content.namespace()),
         }
     }
 
-    pub(crate) fn open(self, header: &Header<'_>, out: &mut Vec<u8>) {
+    pub(crate) fn open(self, content: Content, header: &Header<'_>, out: &mut Vec<u8>) {
         match self {
             Framing::Document => {
                 out.extend_from_slice(b"<?xml version='1.0'?><stream:stream");
                 header.write_attributes(out);
-                out.extend_from_slice(
-                    b" xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams'>",
-                );
+                let dialback = match content {
+                    // Old servers know dialback by its prefix, and that it is spoken by the declaration (XEP-0220 section 2).
+                    Content::Server => " xmlns:db='jabber:server:dialback'",
+                    Content::Client | Content::Component => "",
+                };
+                for part in
+                    [" xmlns='", content.namespace(), "' xmlns:stream='", ns::STREAM, "'", dialback, ">"]
+                {
+                    out.extend_from_slice(part.as_bytes());
+                }
             }
             Framing::Messages => {
                 out.extend_from_slice(b"<open xmlns='urn:ietf:params:xml:ns:xmpp-framing'");
@@ -59,6 +87,7 @@ impl Framing {
     pub(crate) fn stanza(self, stanza: &Stanza, out: &mut Vec<u8>) {
         match self {
             Framing::Document => stanza.write(out),
+            // RFC 7395 is for clients only.
             Framing::Messages => {
                 stanza.write_document(ns::CLIENT, out);
                 out.push(0);

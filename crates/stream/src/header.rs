@@ -5,9 +5,10 @@ use alloc::vec::Vec;
 
 use balcony_jid::{BareJid, Jid};
 use balcony_stanza::{StreamCondition, StreamError, ns};
-use balcony_xml::{ElementRef, Reader, escape_attr};
+use balcony_xml::{ElementRef, escape_attr};
 
-use crate::framing::Framing;
+use crate::common::Common;
+use crate::framing::{Content, Framing};
 
 /// The attributes of a header that we write.
 #[derive(Default)]
@@ -82,6 +83,21 @@ impl PeerHeader {
         }
     }
 
+    /// Whether this is version 1.0 or later, the one with features.
+    pub(crate) fn has_features(&self) -> bool {
+        self.version >= Version::OURS
+    }
+
+    /// Which of these domains `to` names. A header without `to` is from before RFC 6120, and means the first (section
+    /// 4.7.2).
+    pub(crate) fn served<'a>(&self, domains: &'a [BareJid]) -> Option<&'a BareJid> {
+        match &self.to {
+            None => domains.first(),
+            Some(Ok(to)) => domains.iter().find(|domain| domain.as_str() == to.as_str()),
+            Some(Err(())) => None,
+        }
+    }
+
     /// The bare JID of `from`, if it is there and valid.
     pub(crate) fn claimed(&self) -> Option<BareJid> {
         match &self.from {
@@ -91,11 +107,12 @@ impl PeerHeader {
     }
 }
 
-/// The root is `stream` in the stream namespace, and the content namespace is `jabber:client` (section 4.8); on a WebSocket
-/// it is `open` (RFC 7395 section 3.4).
-pub(crate) fn check_namespaces(framing: Framing, reader: &Reader) -> Result<(), StreamError> {
+/// The root is `stream` in the stream namespace, and the content namespace is that of the role (section 4.8); on a
+/// WebSocket it is `open` (RFC 7395 section 3.4).
+pub(crate) fn check_namespaces(common: &Common) -> Result<(), StreamError> {
+    let reader = &common.reader;
     let wrong = |text| Err(StreamError::new(StreamCondition::InvalidNamespace, text));
-    match framing {
+    match common.framing {
         Framing::Messages if !reader.element().is("open", ns::FRAMING) => {
             wrong("the stream must begin with <open/> in the namespace urn:ietf:params:xml:ns:xmpp-framing")
         }
@@ -103,9 +120,25 @@ pub(crate) fn check_namespaces(framing: Framing, reader: &Reader) -> Result<(), 
         Framing::Document if !reader.header().is("stream", ns::STREAM) => {
             wrong("the stream must begin with <stream/> in the namespace http://etherx.jabber.org/streams")
         }
-        Framing::Document if reader.content_namespace() != ns::CLIENT => {
-            wrong("the default namespace of this stream must be jabber:client")
+        Framing::Document if reader.content_namespace() != common.content.namespace() => {
+            wrong(match common.content {
+                Content::Client => "the default namespace of this stream must be jabber:client",
+                Content::Server => "the default namespace of this stream must be jabber:server",
+                Content::Component => "the default namespace of this stream must be jabber:component:accept",
+            })
         }
         Framing::Document => Ok(()),
+    }
+}
+
+/// The error for a header that names a domain which is not served: not any more, if it is one of `gone` (section
+/// 4.9.3.5).
+pub(crate) fn not_served(gone: &[BareJid], header: &PeerHeader) -> StreamError {
+    let is_gone = matches!(&header.to, Some(Ok(to)) if gone.iter().any(|gone| gone.as_str() == to.as_str()));
+    match is_gone {
+        true => {
+            StreamError::new(StreamCondition::HostGone, "this server does not serve that domain any more")
+        }
+        false => StreamError::new(StreamCondition::HostUnknown, "this server does not serve that domain"),
     }
 }

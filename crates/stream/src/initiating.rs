@@ -13,11 +13,13 @@ use balcony_stanza::{IqType, Kind, Payload, Stanza, StanzaError, StreamCondition
 use balcony_xml::{Element, ElementRef, Name, escape_text};
 
 use crate::common::Common;
-use crate::config::{Initiating, TlsPolicy};
+use crate::config::Initiating;
 use crate::error::Error;
 use crate::event::{Answer, Ask, Event};
 use crate::header::{Header, Version, check_namespaces};
 use crate::sasl::{self, Profile};
+use crate::side::Side;
+use crate::starttls;
 use crate::state::{Phase, Step};
 
 /// The id of our bind request. Nothing else is under way then, so it need not be unique.
@@ -64,13 +66,11 @@ impl Initiator {
             jid: None,
         }
     }
+}
 
-    pub(crate) fn jid(&self) -> Option<&FullJid> {
-        self.jid.as_ref()
-    }
-
+impl Side for Initiator {
     /// Writes our header if it is due.
-    pub(crate) fn open(&mut self, common: &mut Common, out: &mut Vec<u8>) {
+    fn open(&mut self, common: &mut Common, out: &mut Vec<u8>) {
         if common.phase() != Phase::Header || common.header_sent {
             return;
         }
@@ -82,14 +82,18 @@ impl Initiator {
             version: true,
             lang: &self.config.lang,
         };
-        common.framing.open(&header, out);
-        common.header_sent = true;
+        common.open(&header, out);
     }
 
     /// Checks the server's header. Its features follow as an element of their own.
-    pub(crate) fn header(&mut self, common: &mut Common) -> Result<(), Error> {
+    fn header(
+        &mut self,
+        common: &mut Common,
+        _now: Instant,
+        _out: &mut Vec<u8>,
+    ) -> Result<Option<Event>, Error> {
         let header = common.peer_header();
-        check_namespaces(common.framing, &common.reader)?;
+        check_namespaces(common)?;
         // Section 4.7.5: a server that is a whole version behind never sends features.
         if header.version.major < Version::OURS.major {
             return Err(StreamError::new(
@@ -99,11 +103,11 @@ impl Initiator {
             .into());
         }
         common.peer_lang = header.lang;
-        common.step(Step::Headers)
+        common.step(Step::Headers).map(|()| None)
     }
 
     /// What this end does of itself, without waiting for the peer.
-    pub(crate) fn due(&mut self, common: &mut Common, now: Instant) -> Result<Option<Event>, Error> {
+    fn due(&mut self, common: &mut Common, now: Instant, _out: &mut Vec<u8>) -> Result<Option<Event>, Error> {
         let Some(jid) = self.bound_inline.take_if(|_| common.phase() == Phase::Negotiate) else {
             return Ok(None);
         };
@@ -114,7 +118,7 @@ impl Initiator {
         Ok(Some(Event::Bound(jid)))
     }
 
-    pub(crate) fn element(
+    fn element(
         &mut self,
         common: &mut Common,
         now: Instant,
@@ -147,6 +151,35 @@ impl Initiator {
         }
     }
 
+    /// The answer to the ask that this stream waited for: a client asks for one thing only.
+    fn answered(
+        &mut self,
+        common: &mut Common,
+        now: Instant,
+        answer: Answer,
+        out: &mut Vec<u8>,
+    ) -> Result<Option<Event>, Error> {
+        match (answer, &mut self.exchange) {
+            (Answer::Salted(salted), Some(exchange)) => {
+                let step = exchange.salted(salted);
+                self.client_step(common, now, step, out)
+            }
+            _ => {
+                self.profile.write(common.framing, "abort", None, out);
+                Err(Error::Authentication(
+                    SaslCondition::TemporaryAuthFailure,
+                    Some(Cow::Borrowed("our own password could not be prepared in time")),
+                ))
+            }
+        }
+    }
+
+    fn jid(&self) -> Option<&FullJid> {
+        self.jid.as_ref()
+    }
+}
+
+impl Initiator {
     fn features(&mut self, common: &mut Common, out: &mut Vec<u8>) -> Result<(), Error> {
         let features = common.reader.element();
         if self.authenticated {
@@ -155,18 +188,11 @@ impl Initiator {
             }
             return self.request_bind(common, out);
         }
-        let offers_tls = features.child("starttls", ns::TLS).is_some();
-        if common.security.is_none() {
-            match (self.config.tls, offers_tls) {
-                (TlsPolicy::Required | TlsPolicy::Optional, true) => {
-                    out.extend_from_slice(b"<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>");
-                    return common.step(Step::StartTls);
-                }
-                // An attacker may have taken the feature out (RFC 7590 section 3.1): we don't go on without it.
-                (TlsPolicy::Required | TlsPolicy::Direct, _) => return Err(Error::NoTls),
-                (TlsPolicy::Optional | TlsPolicy::None, _) => {}
-            }
+        let offers_tls = starttls::is_offered(features);
+        if starttls::request(common, self.config.tls, offers_tls, out)? {
+            return Ok(());
         }
+        let features = common.reader.element();
         let sasl2 = features.child("authentication", ns::SASL2);
         let sasl2 = sasl2.filter(|_| self.config.sasl2 && common.security.is_some());
         self.profile = if sasl2.is_some() { Profile::Extensible } else { Profile::Classic };
@@ -277,29 +303,6 @@ impl Initiator {
             Err(error) => {
                 self.profile.write(common.framing, "abort", None, out);
                 Err(self.sasl_error(&error))
-            }
-        }
-    }
-
-    /// The answer to the ask that this stream waited for: a client asks for one thing only.
-    pub(crate) fn answered(
-        &mut self,
-        common: &mut Common,
-        now: Instant,
-        answer: Answer,
-        out: &mut Vec<u8>,
-    ) -> Result<Option<Event>, Error> {
-        match (answer, &mut self.exchange) {
-            (Answer::Salted(salted), Some(exchange)) => {
-                let step = exchange.salted(salted);
-                self.client_step(common, now, step, out)
-            }
-            _ => {
-                self.profile.write(common.framing, "abort", None, out);
-                Err(Error::Authentication(
-                    SaslCondition::TemporaryAuthFailure,
-                    Some(Cow::Borrowed("our own password could not be prepared in time")),
-                ))
             }
         }
     }

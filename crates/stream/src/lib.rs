@@ -37,16 +37,22 @@
 
 extern crate alloc;
 
+mod addressed;
 mod common;
+pub mod component;
 mod config;
 mod error;
 mod event;
+pub mod federation;
 mod framing;
 mod header;
+mod hex;
 mod initiating;
 mod receiving;
 mod register;
 mod sasl;
+mod side;
+mod starttls;
 pub mod state;
 mod stream;
 

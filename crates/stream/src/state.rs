@@ -1,7 +1,8 @@
-//! All transitions of a stream, for both roles, in one table.
+//! All transitions of a stream, for all roles, in one table.
 //!
-//! RFC 6120 sections 4.3, 5, 6 and 7 describe them from two sides; they are one machine. What differs between the
-//! roles is who writes what, and that stands in `initiating.rs` and `receiving.rs`.
+//! RFC 6120 sections 4.3, 5, 6 and 7 describe them from two sides; they are one machine. Servers among themselves and
+//! components leave out some phases of it. What differs between the roles is who writes what, and that stands in the
+//! modules of the roles.
 
 /// Where a stream stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -18,6 +19,8 @@ pub enum Phase {
     Sasl,
     /// A resource has been asked for (section 7).
     Bind,
+    /// A component has shown that it knows the secret, and waits to be let in (XEP-0114).
+    Handshake,
     /// Stanzas flow (section 8).
     Open,
     /// Our closing tag is out, the peer's is due (section 4.4).
@@ -53,6 +56,14 @@ pub enum Step {
     BindRefused,
     /// The resource is bound; there is no restart (section 7.3.2).
     Bound,
+    /// Between servers: nothing is left to negotiate (section 4.3.5).
+    Complete,
+    /// Between servers: the first pair of domains is authorised by dialback (XEP-0220). Others may follow.
+    Verified,
+    /// The component has sent its handshake (XEP-0114).
+    Handshake,
+    /// The server has accepted the component.
+    Accepted,
     /// We sent our closing tag first.
     Close,
     /// Both closing tags are exchanged, the transport has ended, or a stream error has ended the stream.
@@ -69,6 +80,9 @@ pub const TRANSITIONS: &[(Phase, Step, Phase)] = &[
     (Phase::Negotiate, Step::StartTls, Phase::Proceed),
     (Phase::Negotiate, Step::Auth, Phase::Sasl),
     (Phase::Negotiate, Step::Bind, Phase::Bind),
+    (Phase::Negotiate, Step::Complete, Phase::Open),
+    (Phase::Negotiate, Step::Verified, Phase::Open),
+    (Phase::Negotiate, Step::Handshake, Phase::Handshake),
     (Phase::Negotiate, Step::Close, Phase::Closing),
     (Phase::Negotiate, Step::End, Phase::Closed),
     (Phase::Proceed, Step::Proceed, Phase::Tls),
@@ -85,6 +99,9 @@ pub const TRANSITIONS: &[(Phase, Step, Phase)] = &[
     (Phase::Bind, Step::Bound, Phase::Open),
     (Phase::Bind, Step::Close, Phase::Closing),
     (Phase::Bind, Step::End, Phase::Closed),
+    (Phase::Handshake, Step::Accepted, Phase::Open),
+    (Phase::Handshake, Step::Close, Phase::Closing),
+    (Phase::Handshake, Step::End, Phase::Closed),
     (Phase::Open, Step::Close, Phase::Closing),
     (Phase::Open, Step::End, Phase::Closed),
     (Phase::Closing, Step::End, Phase::Closed),

@@ -3,18 +3,21 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
 
-use balcony_jid::FullJid;
+use balcony_jid::{BareJid, FullJid, Jid};
 use balcony_machine::{ApiMisuse, Deadline, Instant, On, Progress, Reason, Seed, Ticket};
 use balcony_stanza::{Stanza, StreamCondition, StreamError, ns};
 use balcony_xml::Token;
 
 use crate::common::{Common, read_error};
+use crate::component;
 use crate::config::{Initiating, Receiving, Security, TlsPolicy};
 use crate::error::Error;
 use crate::event::{Answer, Event};
-use crate::framing::Framing;
+use crate::federation::{self, Verification};
+use crate::framing::{Content, Framing};
 use crate::initiating::Initiator;
 use crate::receiving::Receiver;
+use crate::side::{Side, Silence};
 use crate::state::{Phase, Step};
 
 /// One stream, seen from one of its ends.
@@ -23,35 +26,64 @@ use crate::state::{Phase, Step};
 /// become ready or the [`deadline`](Stream::deadline) has passed; then write what stands in the buffer.
 pub struct Stream {
     common: Common,
-    role: Role,
+    side: Box<dyn Side>,
     /// Set once, returned for ever.
     failed: Option<Error>,
     /// Whether the peer has been asked if it still lives.
     pinged: bool,
 }
 
-enum Role {
-    Initiating(Box<Initiator>),
-    Receiving(Box<Receiver>),
-}
-
 impl Stream {
     /// The end that opens the stream: a client.
     #[must_use]
     pub fn initiating(config: Arc<Initiating>, seed: Seed, now: Instant) -> Self {
-        let common = Common::new(first_phase(config.tls), config.framing, config.limits.clone(), &seed, now);
-        Stream::new(common, Role::Initiating(Box::new(Initiator::new(config))))
+        let (phase, limits) = (first_phase(config.tls), config.limits.clone());
+        let common = Common::new(phase, config.framing, Content::Client, limits, &seed, now);
+        Stream::new(common, Box::new(Initiator::new(config)))
     }
 
-    /// The end that accepts the stream: a server.
+    /// The end that accepts the stream: a client's server.
     #[must_use]
     pub fn receiving(config: Arc<Receiving>, seed: Seed, now: Instant) -> Self {
-        let common = Common::new(first_phase(config.tls), config.framing, config.limits.clone(), &seed, now);
-        Stream::new(common, Role::Receiving(Box::new(Receiver::new(config))))
+        let (phase, limits) = (first_phase(config.tls), config.limits.clone());
+        let common = Common::new(phase, config.framing, Content::Client, limits, &seed, now);
+        Stream::new(common, Box::new(Receiver::new(config)))
     }
 
-    fn new(common: Common, role: Role) -> Self {
-        Stream { common, role, failed: None, pinged: false }
+    /// The end of a stream between servers that opens it, and sends stanzas.
+    #[must_use]
+    pub fn federation_initiating(config: Arc<federation::Initiating>, seed: Seed, now: Instant) -> Self {
+        let (phase, limits) = (first_phase(config.tls), config.limits.clone());
+        let common = Common::new(phase, Framing::Document, Content::Server, limits, &seed, now);
+        Stream::new(common, Box::new(federation::Initiator::new(config)))
+    }
+
+    /// The end of a stream between servers that accepts it, and only receives stanzas.
+    #[must_use]
+    pub fn federation_receiving(config: Arc<federation::Receiving>, seed: Seed, now: Instant) -> Self {
+        let (phase, limits) = (first_phase(config.tls), config.limits.clone());
+        let common = Common::new(phase, Framing::Document, Content::Server, limits, &seed, now);
+        Stream::new(common, Box::new(federation::Receiver::new(config)))
+    }
+
+    /// A component on its stream to a server (XEP-0114).
+    #[must_use]
+    pub fn component_initiating(config: Arc<component::Initiating>, seed: Seed, now: Instant) -> Self {
+        let (phase, limits) = (component_phase(config.direct_tls), config.limits.clone());
+        let common = Common::new(phase, Framing::Document, Content::Component, limits, &seed, now);
+        Stream::new(common, Box::new(component::Initiator::new(config)))
+    }
+
+    /// A server on the stream of a component (XEP-0114).
+    #[must_use]
+    pub fn component_receiving(config: Arc<component::Receiving>, seed: Seed, now: Instant) -> Self {
+        let (phase, limits) = (component_phase(config.direct_tls), config.limits.clone());
+        let common = Common::new(phase, Framing::Document, Content::Component, limits, &seed, now);
+        Stream::new(common, Box::new(component::Receiver::new(config)))
+    }
+
+    fn new(common: Common, side: Box<dyn Side>) -> Self {
+        Stream { common, side, failed: None, pinged: false }
     }
 
     /// Takes the peer's bytes up to the next event, and appends what is to be sent to `out`.
@@ -81,11 +113,7 @@ impl Stream {
                 _ => {}
             }
             if let Some(answer) = self.common.take_answer(now) {
-                let event = match &mut self.role {
-                    Role::Initiating(role) => role.answered(&mut self.common, now, answer, out)?,
-                    Role::Receiving(role) => role.answered(&mut self.common, now, answer, out)?,
-                };
-                match event {
+                match self.side.answered(&mut self.common, now, answer, out)? {
                     Some(event) => return Ok(Progress::Event(event)),
                     None => continue,
                 }
@@ -93,16 +121,10 @@ impl Stream {
             if self.common.waits() {
                 return Ok(Progress::Blocked(On::Answer));
             }
-            let due = match &mut self.role {
-                Role::Initiating(role) => role.due(&mut self.common, now)?,
-                Role::Receiving(role) => role.due(&mut self.common, now)?,
-            };
-            if let Some(event) = due {
+            if let Some(event) = self.side.due(&mut self.common, now, out)? {
                 return Ok(Progress::Event(event));
             }
-            if let Role::Initiating(role) = &mut self.role {
-                role.open(&mut self.common, out);
-            }
+            self.side.open(&mut self.common, out);
             if out.len() >= self.common.limits.output {
                 return Ok(Progress::Blocked(On::OutputFull));
             }
@@ -114,7 +136,7 @@ impl Stream {
             let event = match token {
                 None => return Ok(Progress::NeedInput),
                 Some(Token::End) => return Ok(self.end(out)),
-                Some(Token::Header) => self.header(out)?,
+                Some(Token::Header) => self.header(now, out)?,
                 Some(Token::Element) if self.common.framing == Framing::Messages => {
                     let element = self.common.reader.element();
                     if element.is("close", ns::FRAMING) {
@@ -122,7 +144,7 @@ impl Stream {
                     }
                     // Nothing else can open a stream, and it opens nothing else (RFC 7395 section 3.4).
                     let opens = self.common.phase() == Phase::Header && !element.is("error", ns::STREAM);
-                    if opens { self.header(out)? } else { self.element(now, out)? }
+                    if opens { self.header(now, out)? } else { self.element(now, out)? }
                 }
                 Some(Token::Element) => self.element(now, out)?,
             };
@@ -132,14 +154,12 @@ impl Stream {
         }
     }
 
-    fn header(&mut self, out: &mut Vec<u8>) -> Result<Option<Event>, Error> {
-        match &mut self.role {
+    fn header(&mut self, now: Instant, out: &mut Vec<u8>) -> Result<Option<Event>, Error> {
+        match self.common.phase() {
             // We closed this stream before the peer had opened its half: nothing is left to negotiate.
-            _ if self.common.phase() == Phase::Closing => {}
-            Role::Initiating(role) => role.header(&mut self.common)?,
-            Role::Receiving(role) => role.header(&mut self.common, out)?,
+            Phase::Closing => Ok(None),
+            _ => self.side.header(&mut self.common, now, out),
         }
-        Ok(None)
     }
 
     /// The peer has closed the stream.
@@ -152,13 +172,18 @@ impl Stream {
     }
 
     fn element(&mut self, now: Instant, out: &mut Vec<u8>) -> Result<Option<Event>, Error> {
-        if self.common.reader.element().is("error", ns::STREAM) {
-            return Err(Error::Remote(StreamError::from_element(self.common.reader.element())));
+        let element = self.common.reader.element();
+        if element.is("error", ns::STREAM) {
+            return Err(Error::Remote(StreamError::from_element(element)));
         }
-        match &mut self.role {
-            Role::Initiating(role) => role.element(&mut self.common, now, out),
-            Role::Receiving(role) => role.element(&mut self.common, now, out),
+        if element.namespace() == self.common.content.namespace() && !element.prefix().is_empty() {
+            return Err(StreamError::new(
+                StreamCondition::BadNamespacePrefix,
+                "the namespace of stanzas is the default namespace, and has no prefix",
+            )
+            .into());
         }
+        self.side.element(&mut self.common, now, out)
     }
 
     /// The transport has ended: the peer sent its last byte.
@@ -182,7 +207,14 @@ impl Stream {
     /// When to call [`advance`](Stream::advance) even if nothing has come.
     #[must_use]
     pub fn deadline(&self) -> Option<Deadline> {
-        self.common.deadline()
+        let aside = match self.common.phase() {
+            Phase::Closing | Phase::Closed => None,
+            _ => self.side.expires().map(|at| Deadline { at, reason: Reason::Answer }),
+        };
+        match (self.common.deadline(), aside) {
+            (Some(deadline), Some(aside)) => Some(deadline.min(aside)),
+            (deadline, aside) => deadline.or(aside),
+        }
     }
 
     /// The TLS handshake below is over: the stream goes on, or begins, protected.
@@ -205,26 +237,53 @@ impl Stream {
     ///
     /// [`ApiMisuse`] if the ask is not open; it may have expired.
     pub fn answer(&mut self, ticket: Ticket, answer: Answer) -> Result<(), ApiMisuse> {
-        match self.common.put_answer(ticket, answer) {
-            true => Ok(()),
-            false => Err(ApiMisuse("this ask is not open")),
+        let Some(answer) = self.common.put_answer(ticket, answer) else { return Ok(()) };
+        let ends = matches!(self.common.phase(), Phase::Closing | Phase::Closed);
+        if ends || !self.side.put_answer(ticket, answer) {
+            return Err(ApiMisuse("this ask is not open"));
         }
+        Ok(())
     }
 
     /// Appends a stanza to `out`.
     ///
     /// # Errors
     ///
-    /// [`ApiMisuse`] unless the stream [is open](Stream::is_open).
+    /// [`ApiMisuse`] unless the stream [is open](Stream::is_open); between servers, and on a component's stream, also if the
+    /// stanza's addresses are not what was authorised.
     pub fn send(&mut self, stanza: &Stanza, out: &mut Vec<u8>) -> Result<(), ApiMisuse> {
         if !self.is_open() {
             return Err(ApiMisuse("stanzas can be sent from Event::Bound until the stream is closed"));
         }
+        self.side.may_send(stanza)?;
         self.common.framing.stanza(stanza, out);
         Ok(())
     }
 
-    /// Whether stanzas can be sent.
+    /// Asks the other server to take stanzas of one more pair of domains on this stream, from one of ours to one of its
+    /// own (XEP-0220). The answer is [`Event::Authorized`] or [`Event::Refused`].
+    ///
+    /// # Errors
+    ///
+    /// [`ApiMisuse`] unless this is the initiating end of a stream between servers that speaks dialback; also if there are
+    /// [too many](balcony_machine::Limits::domain_pairs), or if `to` is another domain than the one that the stream was
+    /// opened to and the other server does not say that it can refuse it without harm (XEP-0220 section 2.6).
+    pub fn authorize(&mut self, from: BareJid, to: BareJid) -> Result<(), ApiMisuse> {
+        self.side.authorize(from, to)
+    }
+
+    /// Asks the other server whether a key is its own (XEP-0220), as soon as the stream is ready for it. The answer is
+    /// [`Event::KeyVerified`].
+    ///
+    /// # Errors
+    ///
+    /// [`ApiMisuse`] unless this is the initiating end of a stream between servers, and if
+    /// [too many](balcony_machine::Limits::domain_pairs) keys wait already.
+    pub fn verify(&mut self, now: Instant, verification: Verification) -> Result<(), ApiMisuse> {
+        self.side.verify(now, verification)
+    }
+
+    /// Whether stanzas can be sent. On the receiving end of a stream between servers: whether they can come.
     #[must_use]
     pub fn is_open(&self) -> bool {
         self.common.phase() == Phase::Open
@@ -233,10 +292,7 @@ impl Stream {
     /// The bound JID, from [`Event::Bound`] on.
     #[must_use]
     pub fn jid(&self) -> Option<&FullJid> {
-        match &self.role {
-            Role::Initiating(role) => role.jid(),
-            Role::Receiving(role) => role.jid(),
-        }
+        self.side.jid()
     }
 
     /// Closes the stream in good order: writes `</stream:stream>` and waits, for a bounded time, for the peer's. What
@@ -284,10 +340,7 @@ impl Stream {
     /// An error or a close before the headers still comes with our header (RFC 6120 section 4.9.1.2).
     fn open_header(&mut self, out: &mut Vec<u8>) {
         if !self.common.header_sent {
-            match &mut self.role {
-                Role::Initiating(role) => role.open(&mut self.common, out),
-                Role::Receiving(role) => role.write_header(&mut self.common, None, out),
-            }
+            self.side.force_header(&mut self.common, out);
         }
     }
 
@@ -306,8 +359,20 @@ impl Stream {
             }
             // RFC 6120 section 4.6.1: first ask whether the peer lives, then give it up.
             Some(Reason::Idle) if !self.pinged => {
+                let (from, to) = match self.side.silence() {
+                    Silence::Ping => (None, None),
+                    Silence::PingFrom(from, to) => (Some(from), Some(to)),
+                    Silence::Close => {
+                        self.close(now, out);
+                        return Ok(());
+                    }
+                    Silence::Keep => {
+                        self.common.stop_timer();
+                        return Ok(());
+                    }
+                };
                 self.pinged = true;
-                self.write_ping(out);
+                self.write_ping(from, to, out);
                 self.common.set_timer(now + self.common.limits.answer, Reason::Idle);
                 Ok(())
             }
@@ -325,14 +390,21 @@ impl Stream {
     }
 
     /// A ping (XEP-0199) of the stream's own. Whatever comes back shows that the peer lives.
-    fn write_ping(&mut self, out: &mut Vec<u8>) {
+    fn write_ping(&mut self, from: Option<BareJid>, to: Option<BareJid>, out: &mut Vec<u8>) {
         use balcony_stanza::{IqType, Payload};
         use balcony_xml::{Element, Name};
         const PING: Name = Name::from_static("ping");
         let id = self.common.random.token(8);
-        let ping = Stanza::iq(IqType::Get).id(&id).payload(Payload::from(Element::new(PING, ns::PING)));
+        let mut ping = Stanza::iq(IqType::Get).id(&id).payload(Payload::from(Element::new(PING, ns::PING)));
+        ping.head.from = from.map(Jid::from);
+        ping.head.to = to.map(Jid::from);
         self.common.framing.stanza(&ping, out);
     }
+}
+
+/// XEP-0114 knows no STARTTLS.
+fn component_phase(direct_tls: bool) -> Phase {
+    first_phase(if direct_tls { TlsPolicy::Direct } else { TlsPolicy::None })
 }
 
 fn first_phase(tls: TlsPolicy) -> Phase {

@@ -10,7 +10,8 @@ fn page() -> String {
     let mut page = String::from(
         "# The states of a stream\n\n\
          Drawn from the table in `crates/stream/src/state.rs`, by `cargo test -p balcony-stream --test diagram`; with\n\
-         `BALCONY_WRITE=1` in the environment that test writes this page anew. Both roles go through the same phases.\n\
+         `BALCONY_WRITE=1` in the environment that test writes this page anew. All roles go through the same phases,\n\
+         except that only clients bind, and only components shake hands.\n\
          `End` leads from every phase to `Closed`, and `Close` from every phase with a stream to `Closing`; they are left out here.\n\n\
          ```mermaid\nstateDiagram-v2\n    [*] --> Header\n    [*] --> Tls: direct TLS\n",
     );
@@ -35,8 +36,8 @@ fn the_diagram_shows_the_table() {
 /// What the page says of the transitions that it leaves out.
 #[test]
 fn every_phase_can_end_and_streams_can_be_closed() {
-    use Phase::{Bind, Closed, Closing, Header, Negotiate, Open, Proceed, Sasl, Tls};
-    for phase in [Tls, Header, Negotiate, Proceed, Sasl, Bind, Open, Closing] {
+    use Phase::{Bind, Closed, Closing, Handshake, Header, Negotiate, Open, Proceed, Sasl, Tls};
+    for phase in [Tls, Header, Negotiate, Proceed, Sasl, Bind, Handshake, Open, Closing] {
         assert_eq!(phase.after(Step::End), Some(Closed));
         let closes = !matches!(phase, Tls | Closing);
         assert_eq!(phase.after(Step::Close).is_some(), closes, "{phase:?}");

@@ -9,11 +9,11 @@ use balcony_stanza::{Stanza, StreamCondition, StreamError, ns};
 
 use super::{InlineBind, Receiver};
 use crate::common::Common;
-use crate::config::TlsPolicy;
 use crate::error::Error;
 use crate::event::{Answer, Ask, Event};
 use crate::register;
 use crate::sasl::Profile;
+use crate::starttls;
 use crate::state::{Phase, Step};
 
 impl Receiver {
@@ -130,22 +130,10 @@ impl Receiver {
     }
 
     fn start_tls(&mut self, common: &mut Common, out: &mut Vec<u8>) -> Result<Event, Error> {
-        let offered =
-            common.security.is_none() && matches!(self.config.tls, TlsPolicy::Required | TlsPolicy::Optional);
-        if !offered || common.phase() != Phase::Negotiate {
-            // Section 5.4.2.2: a failure, then the end of the stream. It is not a stream error.
-            common.framing.element(out, |out| {
-                out.extend_from_slice(b"<failure xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>");
-            });
-            return Err(Error::NoTls);
-        }
-        common.step(Step::StartTls)?;
-        common.step(Step::Proceed)?;
-        out.extend_from_slice(b"<proceed xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>");
-        // Whatever follows the `>` in the input is TLS's, never ours: text slipped in behind it dies in the handshake.
+        let event = starttls::grant(common, self.config.tls, out)?;
         self.domain = None;
         self.claimed = None;
-        Ok(Event::StartTls)
+        Ok(event)
     }
 
     pub(super) fn sasl_step(

@@ -9,12 +9,14 @@ use balcony_sasl::ServerExchange;
 use balcony_stanza::{ErrorCondition, Stanza, StanzaError, StreamCondition, StreamError};
 
 use crate::common::Common;
-use crate::config::{Receiving, TlsPolicy};
+use crate::config::Receiving;
 use crate::error::Error;
 use crate::event::{Answer, Event};
-use crate::header::{Header, PeerHeader, Version, check_namespaces};
+use crate::header::{Header, PeerHeader, check_namespaces, not_served};
 use crate::register::Registration;
 use crate::sasl::Profile;
+use crate::side::Side;
+use crate::starttls;
 use crate::state::{Phase, Step};
 
 mod inline;
@@ -67,37 +69,34 @@ impl Receiver {
             registration: Registration::default(),
         }
     }
+}
 
-    pub(crate) fn jid(&self) -> Option<&FullJid> {
-        self.jid.as_ref()
+impl Side for Receiver {
+    fn force_header(&mut self, common: &mut Common, out: &mut Vec<u8>) {
+        self.write_header(common, None, out);
     }
 
     /// Answers the client's header, and offers features (RFC 6120 sections 4.3.2 and 4.7).
-    pub(crate) fn header(&mut self, common: &mut Common, out: &mut Vec<u8>) -> Result<(), Error> {
+    fn header(
+        &mut self,
+        common: &mut Common,
+        _now: Instant,
+        out: &mut Vec<u8>,
+    ) -> Result<Option<Event>, Error> {
         let header = common.peer_header();
         self.claimed = header.claimed();
-        let served = match &header.to {
-            // Headers without `to` come from clients older than RFC 6120 (section 4.7.2).
-            None => self.config.domains.first(),
-            Some(Ok(to)) => self.config.domains.iter().find(|domain| domain.as_str() == to.as_str()),
-            Some(Err(())) => None,
-        };
+        let served = header.served(&self.config.domains);
         // After authentication the account decides which domain this is.
         let served = match &self.account {
             Some(account) => served.filter(|domain| domain.domainpart() == account.domainpart()),
             None => served,
         }
         .cloned();
-        let version_known = header.version >= Version { major: 1, minor: 0 };
         self.domain = served.clone().or_else(|| self.domain.take());
         self.write_header(common, Some(&header), out);
-        check_namespaces(common.framing, &common.reader)?;
+        check_namespaces(common)?;
         if served.is_none() {
-            return Err(StreamError::new(
-                StreamCondition::HostUnknown,
-                "this server does not serve that domain",
-            )
-            .into());
+            return Err(not_served(&self.config.gone, &header).into());
         }
         if matches!(header.from, Some(Err(()))) {
             return Err(StreamError::new(
@@ -106,7 +105,7 @@ impl Receiver {
             )
             .into());
         }
-        if !version_known {
+        if !header.has_features() {
             return Err(StreamError::new(
                 StreamCondition::UnsupportedVersion,
                 "only version 1.0 is spoken here",
@@ -115,73 +114,18 @@ impl Receiver {
         }
         common.peer_lang = header.lang;
         self.write_features(common, out);
-        common.step(Step::Headers)
-    }
-
-    /// Our header; in answer to `peer`'s, if one has been read.
-    pub(crate) fn write_header(&mut self, common: &mut Common, peer: Option<&PeerHeader>, out: &mut Vec<u8>) {
-        let domain = self.domain.as_ref().or(self.config.domains.first());
-        let id = common.random.token(26);
-        let header = Header {
-            from: domain.map(BareJid::as_str),
-            // Only what the client itself said (section 4.7.2).
-            to: self.claimed.as_ref().map(BareJid::as_str),
-            id: Some(&id),
-            version: peer.is_none_or(|peer| peer.version >= Version { major: 1, minor: 0 }),
-            lang: "en",
-        };
-        common.framing.open(&header, out);
-        common.header_sent = true;
-    }
-
-    /// What may follow now. Before authentication: TLS if it is needed, then SASL; after it: binding.
-    fn write_features(&self, common: &Common, out: &mut Vec<u8>) {
-        common.framing.features(out, |out| self.write_feature_list(common, out));
-    }
-
-    fn write_feature_list(&self, common: &Common, out: &mut Vec<u8>) {
-        if self.jid.is_some() {
-            // Nothing is left to negotiate (section 4.3.5).
-        } else if self.account.is_some() {
-            out.extend_from_slice(b"<bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/>");
-            // Session establishment is a no-op since RFC 6121, but old clients insist on seeing it.
-            out.extend_from_slice(
-                b"<session xmlns='urn:ietf:params:xml:ns:xmpp-session'><optional/></session>",
-            );
-        } else {
-            if common.security.is_none() {
-                match self.config.tls {
-                    TlsPolicy::Required => out.extend_from_slice(
-                        b"<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'><required/></starttls>",
-                    ),
-                    TlsPolicy::Optional => {
-                        out.extend_from_slice(b"<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>");
-                    }
-                    TlsPolicy::Direct | TlsPolicy::None => {}
-                }
-            }
-            if self.may_authenticate(common) {
-                self.write_mechanisms(common, out);
-                if self.config.registration {
-                    out.extend_from_slice(b"<register xmlns='http://jabber.org/features/iq-register'/>");
-                }
-            }
-        }
-    }
-
-    fn may_authenticate(&self, common: &Common) -> bool {
-        common.security.is_some() || matches!(self.config.tls, TlsPolicy::Optional | TlsPolicy::None)
+        common.step(Step::Headers).map(|()| None)
     }
 
     /// What this end does of itself, without waiting for the peer.
-    pub(crate) fn due(&mut self, common: &mut Common, now: Instant) -> Result<Option<Event>, Error> {
+    fn due(&mut self, common: &mut Common, now: Instant, _out: &mut Vec<u8>) -> Result<Option<Event>, Error> {
         match common.phase() {
             Phase::Negotiate if self.account.is_some() => self.bind_inline(common, now),
             _ => Ok(None),
         }
     }
 
-    pub(crate) fn element(
+    fn element(
         &mut self,
         common: &mut Common,
         now: Instant,
@@ -197,7 +141,7 @@ impl Receiver {
     }
 
     /// The answer to the ask that this stream waited for.
-    pub(crate) fn answered(
+    fn answered(
         &mut self,
         common: &mut Common,
         now: Instant,
@@ -225,6 +169,56 @@ impl Receiver {
             return Ok(None);
         }
         self.login_answered(common, now, answer, out)
+    }
+
+    fn jid(&self) -> Option<&FullJid> {
+        self.jid.as_ref()
+    }
+}
+
+impl Receiver {
+    /// Our header; in answer to `peer`'s, if one has been read.
+    fn write_header(&mut self, common: &mut Common, peer: Option<&PeerHeader>, out: &mut Vec<u8>) {
+        let domain = self.domain.as_ref().or(self.config.domains.first());
+        let id = common.random.token(26);
+        let header = Header {
+            from: domain.map(BareJid::as_str),
+            // Only what the client itself said (section 4.7.2).
+            to: self.claimed.as_ref().map(BareJid::as_str),
+            id: Some(&id),
+            version: peer.is_none_or(PeerHeader::has_features),
+            lang: "en",
+        };
+        common.open(&header, out);
+    }
+
+    /// What may follow now. Before authentication: TLS if it is needed, then SASL; after it: binding.
+    fn write_features(&self, common: &Common, out: &mut Vec<u8>) {
+        common.framing.features(out, |out| self.write_feature_list(common, out));
+    }
+
+    fn write_feature_list(&self, common: &Common, out: &mut Vec<u8>) {
+        if self.jid.is_some() {
+            // Nothing is left to negotiate (section 4.3.5).
+        } else if self.account.is_some() {
+            out.extend_from_slice(b"<bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/>");
+            // Session establishment is a no-op since RFC 6121, but old clients insist on seeing it.
+            out.extend_from_slice(
+                b"<session xmlns='urn:ietf:params:xml:ns:xmpp-session'><optional/></session>",
+            );
+        } else {
+            starttls::write_feature(common, self.config.tls, out);
+            if self.may_authenticate(common) {
+                self.write_mechanisms(common, out);
+                if self.config.registration {
+                    out.extend_from_slice(b"<register xmlns='http://jabber.org/features/iq-register'/>");
+                }
+            }
+        }
+    }
+
+    fn may_authenticate(&self, common: &Common) -> bool {
+        starttls::is_secure_enough(common, self.config.tls)
     }
 }
 

@@ -1,0 +1,73 @@
+//! STARTTLS, the same between clients and servers as between servers (RFC 6120 section 5).
+
+use alloc::vec::Vec;
+
+use balcony_stanza::ns;
+use balcony_xml::ElementRef;
+
+use crate::common::Common;
+use crate::config::TlsPolicy;
+use crate::error::Error;
+use crate::event::Event;
+use crate::state::{Phase, Step};
+
+/// Whether the policy lets authentication begin on this stream as it is.
+pub(crate) fn is_secure_enough(common: &Common, policy: TlsPolicy) -> bool {
+    common.security.is_some() || matches!(policy, TlsPolicy::Optional | TlsPolicy::None)
+}
+
+/// The receiving entity's offer, if there is one (section 5.4.1).
+pub(crate) fn write_feature(common: &Common, policy: TlsPolicy, out: &mut Vec<u8>) {
+    out.extend_from_slice(match policy {
+        TlsPolicy::Required if common.security.is_none() => {
+            b"<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'><required/></starttls>"
+        }
+        TlsPolicy::Optional if common.security.is_none() => {
+            b"<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>"
+        }
+        _ => b"",
+    });
+}
+
+/// Grants what was offered (section 5.4.2).
+pub(crate) fn grant(common: &mut Common, policy: TlsPolicy, out: &mut Vec<u8>) -> Result<Event, Error> {
+    let offered = common.security.is_none() && matches!(policy, TlsPolicy::Required | TlsPolicy::Optional);
+    if !offered || common.phase() != Phase::Negotiate {
+        // Section 5.4.2.2: a failure, then the end of the stream. It is not a stream error.
+        common.framing.element(out, |out| {
+            out.extend_from_slice(b"<failure xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>");
+        });
+        return Err(Error::NoTls);
+    }
+    common.step(Step::StartTls)?;
+    common.step(Step::Proceed)?;
+    // Whatever follows the `>` in the input is TLS's, never ours: text slipped in behind it dies in the handshake.
+    out.extend_from_slice(b"<proceed xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>");
+    Ok(Event::StartTls)
+}
+
+/// Asks for TLS if the policy wants it and these features have it; whether it was asked for.
+pub(crate) fn request(
+    common: &mut Common,
+    policy: TlsPolicy,
+    features: bool,
+    out: &mut Vec<u8>,
+) -> Result<bool, Error> {
+    if common.security.is_some() {
+        return Ok(false);
+    }
+    match (policy, features) {
+        (TlsPolicy::Required | TlsPolicy::Optional, true) => {
+            out.extend_from_slice(b"<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>");
+            common.step(Step::StartTls).map(|()| true)
+        }
+        // An attacker may have taken the feature out (RFC 7590 section 3.1): we don't go on without it.
+        (TlsPolicy::Required | TlsPolicy::Direct, _) => Err(Error::NoTls),
+        (TlsPolicy::Optional | TlsPolicy::None, _) => Ok(false),
+    }
+}
+
+/// Whether these features have STARTTLS.
+pub(crate) fn is_offered(features: ElementRef<'_>) -> bool {
+    features.child("starttls", ns::TLS).is_some()
+}
