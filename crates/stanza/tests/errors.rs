@@ -76,7 +76,7 @@ fn read_error(content: &str) -> Option<StanzaError> {
     StanzaError::from_payload(payload.root())
 }
 
-// RFC 6120 §8.3.3
+// RFC 6120 §8.3.3, §8.3.3.*
 #[test]
 fn stanza_error_conditions_are_those_of_the_rfc() {
     assert_eq!(ErrorCondition::ALL.len(), CONDITIONS.len());
@@ -127,7 +127,10 @@ fn stream_error_conditions_are_those_of_the_rfc() {
             let mut out = Vec::new();
             error.write_content(&mut out);
             let written = String::from_utf8(out).unwrap();
-            let expected = format!("<{name} xmlns='urn:ietf:params:xml:ns:xmpp-streams'/>");
+            // RFC 6120 §4.9.3.19: the one condition that has a content.
+            let empty = *condition != StreamCondition::SeeOtherHost || error.text.is_none();
+            let content = if empty { "/>" } else { ">a &lt; b &amp; c</see-other-host>" };
+            let expected = format!("<{name} xmlns='urn:ietf:params:xml:ns:xmpp-streams'{content}");
             assert!(written.starts_with(&expected), "{written}");
             assert_eq!(read_stream_error(&written), error);
         }
@@ -235,6 +238,25 @@ fn who_is_answered_and_how() {
             assert_eq!(result.head.id.as_deref(), Some("it's <1>"));
             assert_eq!((result.head.from, result.head.to), (stanza.head.to, stanza.head.from));
             assert!(result.payload.is_empty() && result.head.lang.is_none());
+        }
+    }
+}
+
+// RFC 6120 §8.3.3.5, §8.3.3.14: these two say where else to go.
+#[test]
+fn a_new_address_stands_in_the_condition() {
+    for condition in ErrorCondition::ALL {
+        let moved = matches!(condition, ErrorCondition::Gone | ErrorCondition::Redirect);
+        let name = condition.name();
+        let content = format!(
+            "<error type='cancel'><{name} xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'>xmpp:romeo@example.org</{name}></error>"
+        );
+        let error = read_error(&content).unwrap();
+        assert_eq!(error.address.as_deref(), moved.then_some("xmpp:romeo@example.org"), "{name}");
+        if moved {
+            let mut written = Vec::new();
+            error.to_element().root().write(&mut written, "jabber:client");
+            assert_eq!(String::from_utf8(written).unwrap(), content);
         }
     }
 }
