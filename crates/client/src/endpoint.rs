@@ -212,7 +212,7 @@ mod tests {
         }
     }
 
-    // RFC 6120 §3.2.1 [C1]: what is no DNS domain has no SRV records
+    // RFC 6120 §3.2.1 [C1], §3.2.3 [C6]: what is no DNS domain has no SRV records, and a named host replaces them
     #[test]
     fn addresses_and_this_machine_are_not_looked_up() {
         let target = |account: &str| Endpoint::Domain.target(&account.parse().unwrap());

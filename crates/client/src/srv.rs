@@ -83,13 +83,13 @@ mod tests {
         assert_eq!(targets, [Target { host: "example.com".into(), port: 5222, direct_tls: false }]);
     }
 
-    // RFC 6120 §3.2.1 [C2]
+    // RFC 6120 §3.2.1 [C2] [C4]: and there is no way around it
     #[test]
     fn a_dot_means_no_service() {
         assert!(targets("example.com", vec![record(0, 0, "")], &mut Seed::from_u64(1).random()).is_empty());
     }
 
-    // RFC 6120 §3.2.1 [C1]
+    // RFC 6120 §3.2.1 [C1] [C3] stream-fqdn-resolution: every target gets its turn
     #[test]
     fn priorities_in_order_weights_by_chance() {
         let mut random = Seed::from_u64(1).random();

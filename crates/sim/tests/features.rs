@@ -29,6 +29,20 @@ fn negotiated() -> Pair {
     pair
 }
 
+// RFC 6120 §6.3.7 [S10]: the user name is the localpart, and no white space is in an exchange (§6.4 [S14]).
+#[test]
+fn the_user_name_is_the_localpart() {
+    let mut pair = pair(TlsPolicy::Required, |client| client.mechanisms = vec![Mechanism::Plain]);
+    pair.run();
+    let sent = std::str::from_utf8(pair.sent(End::Client)).unwrap();
+    // NUL juliet NUL pencil
+    assert!(sent.contains(" mechanism='PLAIN'>AGp1bGlldABwZW5jaWw=</auth>"), "{sent}");
+    for end in [End::Client, End::Server] {
+        let sent = std::str::from_utf8(pair.sent(end)).unwrap();
+        assert!(!sent.contains("> <") && !sent.contains(">\n"), "{sent}");
+    }
+}
+
 /// What one end has sent: one list of elements for each stream, the header first.
 fn streams(pair: &Pair, end: End) -> Vec<Vec<Element>> {
     let bytes = pair.sent(end);

@@ -255,6 +255,31 @@ fn requests_are_answered() {
     assert_eq!(error.condition, balcony_stanza::ErrorCondition::ServiceUnavailable);
 }
 
+// RFC 6120 §10.5.4, §8.1.1.1 [Q6] [Q7] [Q8] [Q9] [ST2]; §13.10.1 [Q13]: who gets it, with `to` as it was written, and nothing
+// about where anybody is.
+#[test]
+fn addresses_stay_as_they_were_written() {
+    let mut world = world(8);
+    let juliet = world.online("juliet@example.com/balcony", "pencil", 1);
+    let romeo = world.online("romeo@example.com/garden", "crayon", 1);
+    let errors = |world: &mut World| {
+        let errors = world.take_stanzas(romeo);
+        errors.iter().filter(|stanza| stanza.head.kind == Kind::Message(MessageType::Error)).count()
+    };
+    for to in ["juliet@example.com", "juliet@example.com/balcony", "juliet@example.com/gone"] {
+        world.send(romeo, &message(MessageType::Chat, to, "hi"));
+        world.run();
+        let got = world.take_stanzas(juliet);
+        let got = got.iter().filter(|stanza| matches!(stanza.head.kind, Kind::Message(_)));
+        let to_of: Vec<_> = got.map(|stanza| stanza.head.to.as_ref().unwrap().as_str().to_owned()).collect();
+        assert_eq!(to_of, [to]);
+    }
+    world.take_stanzas(romeo);
+    world.send(romeo, &message(MessageType::Chat, "nobody@example.com", "hi"));
+    world.run();
+    assert_eq!(errors(&mut world), 1);
+}
+
 // RFC 7622 §4 [JE5]: what is in a payload is for the end points to judge. RFC 6120 §8.4 stanza-extension [ST14]
 #[test]
 fn payloads_are_passed_on_as_they_are() {

@@ -385,7 +385,7 @@ fn unknown_users_look_like_wrong_passwords() {
     assert_ne!(unknown.1, dialogue("anybody").1);
 }
 
-// RFC 6120 §6.4.6 sasl-correlate [S13]
+// RFC 6120 §6.4.6 sasl-correlate [S13]; without a client certificate that is all there is to correlate
 #[test]
 fn the_header_and_the_login_name_the_same_account() {
     let mut server = Server::secured();
@@ -500,6 +500,33 @@ fn invalid_stanzas_get_an_error_and_the_stream_goes_on() {
         server.feed("<message/>");
         assert!(server.ended.is_none() && server.stanzas.len() == 1, "{bytes}");
     }
+}
+
+// RFC 6120 §8 [X10]: a part of a stanza is nothing.
+#[test]
+fn a_stanza_counts_when_it_is_whole() {
+    let mut server = Server::bound();
+    let stanza = "<message to='romeo@example.com'><body>hi</body></message>";
+    for (at, byte) in stanza.char_indices() {
+        assert!(server.stanzas.is_empty(), "after {at} bytes");
+        server.feed(byte.encode_utf8(&mut [0; 4]));
+    }
+    assert_eq!((server.stanzas.len(), server.output().as_str()), (1, ""));
+    // What is cut off never was.
+    server.feed("<message to='romeo@example.com'><body>");
+    assert!(server.stream.eof(server.now, &mut server.out).is_err());
+    assert_eq!(server.stanzas.len(), 1);
+}
+
+// RFC 6120 §4.9.1, §4.9.3 stream-error-generate: the error, the closing tag, and then nothing.
+#[test]
+fn after_a_stream_error_nothing_follows() {
+    let mut server = Server::bound();
+    server.feed("<order xmlns='urn:example'/><message/>");
+    assert_eq!(server.error(), StreamCondition::UnsupportedStanzaType);
+    let said = server.output();
+    server.feed("<message/><iq type='get' id='1'/>");
+    assert_eq!((server.output(), server.stanzas.len()), (said, 0));
 }
 
 // RFC 6120 §4.9.3.24

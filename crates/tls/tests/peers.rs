@@ -224,3 +224,29 @@ fn the_operating_system_does_not_trust_a_stranger() {
     let mut pair = common::Pair::new(&builder.build().unwrap(), &SERVER, DOMAIN);
     assert!(matches!(pair.settle(&mut whole), Err(Error::Certificate { refusal: Refusal::Untrusted, .. })));
 }
+
+// RFC 6120 §13.7.1.2.1 [T1] [T2] [T3] [T8] tls-certs; RFC 7590 §3.4 [U3]: DNS names of the certificate are compared, and
+// nothing else: not the common name (RFC 9525 §2), and a wildcard for one whole label only.
+#[test]
+fn names_in_certificates() {
+    let names = |names: &[&str]| {
+        let mut params = rcgen::CertificateParams::new([]).unwrap();
+        params.distinguished_name.push(rcgen::DnType::CommonName, "example.com");
+        let dns = |name: &&str| rcgen::SanType::DnsName((*name).try_into().unwrap());
+        params.subject_alt_names = names.iter().map(dns).collect();
+        let key = rcgen::KeyPair::generate().unwrap();
+        (params.self_signed(&key).unwrap().pem(), key.serialize_pem())
+    };
+    let fits = |identity: &(String, String), domain| judged(identity, domain).is_ok();
+
+    let two = names(&["example.net", "xmpp.example.org"]);
+    assert!(fits(&two, "example.net") && fits(&two, "xmpp.example.org"));
+    assert!(!fits(&two, "example.com"), "the common name is no name");
+    assert!(!fits(&two, "example.org"));
+
+    let wild = names(&["*.example.net"]);
+    assert!(fits(&wild, "chat.example.net"));
+    assert!(!fits(&wild, "example.net") && !fits(&wild, "a.b.example.net"));
+    let part = names(&["ch*.example.net"]);
+    assert!(!fits(&part, "chat.example.net"));
+}

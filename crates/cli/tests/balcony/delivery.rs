@@ -11,6 +11,7 @@ fn nothing_else_came(world: &World, server: &Server, listeners: &[(&str, &Proces
     }
 }
 
+// RFC 6120 §3 stream-tcp-binding, §15 security-mti-both-scram
 #[test]
 fn messages_go_where_their_address_and_type_say() {
     let world = World::new();

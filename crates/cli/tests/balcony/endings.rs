@@ -51,7 +51,7 @@ fn what_was_done_outlives_a_kill() {
     assert!(listener.stdout().ends_with(": alive"));
 }
 
-// RFC 6120 §3.3 [C7]
+// RFC 6120 §3.3 [C7] stream-reconnect
 #[test]
 fn a_listener_comes_back_when_its_server_does() {
     let world = World::new();
