@@ -100,7 +100,7 @@ fn read(mut given: impl Iterator<Item = String>, words: &[&str]) -> Result<Optio
         None if direct_tls => return Err("--direct-tls needs --connect".into()),
         None => Endpoint::Domain,
     };
-    let mut config = Config::new(jid.to_bare(), Secret::new(password), trust.build()?);
+    let mut config = Config::new(jid.to_bare(), Secret::new(password)).with_tls(trust.build()?);
     config.stream.resource = jid.resourcepart().map(String::from);
     Ok(Some(Args { config, endpoint, rest }))
 }

@@ -20,6 +20,16 @@ const FEATURES: &[&[&str]] = &[
     &["-p", "balcony-connection", "--no-default-features"],
     &["-p", "balcony-client", "--no-default-features"],
     &["-p", "balcony-server", "--no-default-features"],
+    // One side with TLS, the other without.
+    &[
+        "--no-default-features",
+        "-p",
+        "balcony-server",
+        "-p",
+        "balcony-client",
+        "--features",
+        "balcony-client/tls",
+    ],
     &["-p", "balcony-tokio", "--no-default-features"],
 ];
 

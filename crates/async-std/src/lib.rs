@@ -14,7 +14,7 @@
 //! use balcony_stanza::{PresenceType, Stanza};
 //!
 //! # async fn example(trust: balcony_tls::ClientConfig) -> Result<(), Box<dyn std::error::Error>> {
-//! let config = ClientConfig::new("juliet@example.com".parse()?, Secret::new("r0m30".into()), trust);
+//! let config = ClientConfig::new("juliet@example.com".parse()?, Secret::new("r0m30".into())).with_tls(trust);
 //! let socket = smol::net::TcpStream::connect("xmpp.example.com:5222").await?;
 //! let mut client = Client::over(socket, config).await?;
 //! client.send(&Stanza::presence(PresenceType::Available)).await?;

@@ -47,7 +47,7 @@ impl Connector {
         };
         let tls = trust(&bare, args)?;
         let password = password::known(args.password_file.as_deref(), bare.as_str())?;
-        let mut config = Config::new(bare, password, tls);
+        let mut config = Config::new(bare, password).with_tls(tls);
         config.stream.resource = account.resourcepart().map(Into::into);
         if args.allow_plaintext {
             config.stream.tls = TlsPolicy::Optional;

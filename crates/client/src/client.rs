@@ -26,7 +26,7 @@ pub struct Client {
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Event {
-    /// The next byte is TLS's: run it, then call `Client::secured`. Only without the feature `tls`.
+    /// The next byte is TLS's: run it, then call `Client::secured`. Only if the configuration has no TLS of its own.
     StartTls,
     /// Compute this and bring the [`answer`](Client::answer); it takes a while on purpose.
     Ask(Ticket, Ask),
@@ -50,13 +50,12 @@ impl Client {
     #[must_use]
     pub fn new(config: Config, seed: &Seed, now: Instant) -> Self {
         let mut random = seed.random();
-        let connection = Connection::initiating(
-            Arc::new(config.stream.clone()),
-            #[cfg(feature = "tls")]
-            config.tls.clone(),
-            random.seed(),
-            now,
-        );
+        let connection = Connection::initiating(Arc::new(config.stream.clone()), random.seed(), now);
+        #[cfg(feature = "tls")]
+        let connection = match &config.tls {
+            Some(tls) => connection.with_client_tls(tls.clone(), config.stream.account.domainpart()),
+            None => connection,
+        };
         Client { connection, requests: Requests::new(random.token(8)), config }
     }
 
@@ -144,7 +143,6 @@ impl Client {
     /// # Errors
     ///
     /// [`ApiMisuse`] if no handshake was due.
-    #[cfg(not(feature = "tls"))]
     pub fn secured(&mut self, security: balcony_stream::Security) -> Result<(), ApiMisuse> {
         self.connection.secured(security)
     }

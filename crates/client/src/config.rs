@@ -11,9 +11,10 @@ use balcony_stream::Initiating;
 pub struct Config {
     /// The stream: account, password, resource, TLS, mechanisms, limits.
     pub stream: Initiating,
-    /// Whom to believe that they are the server.
+    /// Whom to believe that they are the server. `None`: TLS is the owner's
+    /// ([`Event::StartTls`](crate::Event::StartTls)).
     #[cfg(feature = "tls")]
-    pub tls: balcony_tls::ClientConfig,
+    pub tls: Option<balcony_tls::ClientConfig>,
     /// What the client says it is (XEP-0092, XEP-0030).
     pub software: (Cow<'static, str>, Cow<'static, str>),
     /// Whether requests that the machine doesn't know come to the owner as [`Event::Stanza`](crate::Event::Stanza), to
@@ -23,17 +24,21 @@ pub struct Config {
 }
 
 impl Config {
+    /// With TLS that trusts as this says.
+    #[cfg(feature = "tls")]
+    #[must_use]
+    pub fn with_tls(mut self, tls: balcony_tls::ClientConfig) -> Self {
+        self.tls = Some(tls);
+        self
+    }
+
     /// The defaults, for this account.
     #[must_use]
-    pub fn new(
-        account: BareJid,
-        password: Secret<String>,
-        #[cfg(feature = "tls")] tls: balcony_tls::ClientConfig,
-    ) -> Self {
+    pub fn new(account: BareJid, password: Secret<String>) -> Self {
         Config {
             stream: Initiating::new(account, password),
             #[cfg(feature = "tls")]
-            tls,
+            tls: None,
             software: (Cow::Borrowed("Balcony"), Cow::Borrowed(env!("CARGO_PKG_VERSION"))),
             take_requests: false,
         }

@@ -86,7 +86,7 @@ impl Config {
         if target.direct_tls {
             self.stream.tls = balcony_stream::TlsPolicy::Direct;
         }
-        self.tls = self.tls.with_alpn(target.direct_tls);
+        self.tls = self.tls.map(|tls| tls.with_alpn(target.direct_tls));
         self
     }
 }

@@ -33,7 +33,8 @@ struct Duo {
 
 fn client(seed: u64, change: impl FnOnce(&mut Config)) -> Client {
     let trust = balcony_tls::ClientConfig::builder().dangerous_accept_any().build().unwrap();
-    let mut config = Config::new("juliet@example.com".parse().unwrap(), Secret::new("pencil".into()), trust);
+    let mut config =
+        Config::new("juliet@example.com".parse().unwrap(), Secret::new("pencil".into())).with_tls(trust);
     config.stream.tls = TlsPolicy::None;
     change(&mut config);
     Client::new(config, &Seed::from_u64(seed), Instant::ZERO)

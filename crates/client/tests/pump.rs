@@ -25,7 +25,7 @@ impl Pair {
     fn online() -> Pair {
         let trust = balcony_tls::ClientConfig::builder().dangerous_accept_any().build().unwrap();
         let mut config =
-            Config::new("juliet@example.com".parse().unwrap(), Secret::new("pencil".into()), trust);
+            Config::new("juliet@example.com".parse().unwrap(), Secret::new("pencil".into())).with_tls(trust);
         config.stream.tls = TlsPolicy::None;
         let mut receiving = Receiving::new(vec!["example.com".parse().unwrap()], Secret::new([7; 32]));
         receiving.tls = TlsPolicy::None;

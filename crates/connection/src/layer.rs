@@ -19,21 +19,31 @@ pub(crate) struct Layer {
 }
 
 enum End {
+    /// TLS is somebody else's: whoever owns the connection.
+    Absent,
     Client(ClientConfig, String),
-    Server(Option<ServerConfig>),
+    Server(ServerConfig),
 }
 
 impl Layer {
+    pub(crate) fn absent() -> Self {
+        Layer::new(End::Absent)
+    }
+
     pub(crate) fn client(config: ClientConfig, domain: &str) -> Self {
         Layer::new(End::Client(config, String::from(domain)))
     }
 
-    pub(crate) fn server(config: Option<ServerConfig>) -> Self {
+    pub(crate) fn server(config: ServerConfig) -> Self {
         Layer::new(End::Server(config))
     }
 
     fn new(end: End) -> Self {
         Layer { end, session: None, established: false, peer_closed: false }
+    }
+
+    pub(crate) fn is_absent(&self) -> bool {
+        matches!(self.end, End::Absent)
     }
 
     pub(crate) fn is_plain(&self) -> bool {
@@ -44,8 +54,8 @@ impl Layer {
     pub(crate) fn start(&mut self) -> Result<(), Error> {
         let session = match &self.end {
             End::Client(config, domain) => Session::client(config, domain),
-            End::Server(Some(config)) => Session::server(config),
-            End::Server(None) => return Err(Error::Stream(balcony_stream::Error::NoTls)),
+            End::Server(config) => Session::server(config),
+            End::Absent => return Err(Error::Stream(balcony_stream::Error::NoTls)),
         };
         self.session = Some(Box::new(session.map_err(Error::Tls)?));
         Ok(())

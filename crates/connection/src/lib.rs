@@ -4,8 +4,8 @@
 //! section 5.4.3) is written down once: what was read before the handshake is forgotten, what follows `<proceed/>` goes
 //! to TLS and nowhere else, and `close_notify` comes after the closing tag.
 //!
-//! Without the feature `tls` (on by default) the crate is `no_std`, and [`Event::StartTls`] comes up to the caller, who
-//! runs TLS below and calls [`Connection::secured`].
+//! Without the feature `tls` (on by default) the crate is `no_std`. Without it, or without a configuration for TLS,
+//! [`Event::StartTls`] comes up to the caller, who runs TLS below and calls [`Connection::secured`].
 #![cfg_attr(not(feature = "tls"), no_std)]
 #![forbid(unsafe_code)]
 
@@ -72,20 +72,23 @@ impl From<balcony_stream::Error> for Error {
 impl Connection {
     /// A client's end.
     #[must_use]
-    pub fn initiating(
-        config: Arc<Initiating>,
-        #[cfg(feature = "tls")] tls: balcony_tls::ClientConfig,
-        seed: Seed,
-        now: Instant,
-    ) -> Self {
+    pub fn initiating(config: Arc<Initiating>, seed: Seed, now: Instant) -> Self {
         let output_limit = config.limits.output;
-        #[cfg(feature = "tls")]
-        let layer = Layer::client(tls, config.account.domainpart());
-        let stream = Stream::initiating(config, seed, now);
+        Connection::new(Stream::initiating(config, seed, now), output_limit)
+    }
+
+    /// A server's end.
+    #[must_use]
+    pub fn receiving(config: Arc<Receiving>, seed: Seed, now: Instant) -> Self {
+        let output_limit = config.limits.output;
+        Connection::new(Stream::receiving(config, seed, now), output_limit)
+    }
+
+    fn new(stream: Stream, output_limit: usize) -> Self {
         Connection {
             stream,
             #[cfg(feature = "tls")]
-            layer,
+            layer: Layer::absent(),
             #[cfg(feature = "tls")]
             input: Vec::new(),
             output: Vec::new(),
@@ -94,26 +97,21 @@ impl Connection {
         }
     }
 
-    /// A server's end. Without a `tls` configuration the policy in `config` must not want TLS.
+    /// With TLS at a client's end. The server must prove that it is `domain`, the domain of the account (RFC 6120 section
+    /// 13.7.2.1).
+    #[cfg(feature = "tls")]
     #[must_use]
-    pub fn receiving(
-        config: Arc<Receiving>,
-        #[cfg(feature = "tls")] tls: Option<balcony_tls::ServerConfig>,
-        seed: Seed,
-        now: Instant,
-    ) -> Self {
-        let output_limit = config.limits.output;
-        let stream = Stream::receiving(config, seed, now);
-        Connection {
-            stream,
-            #[cfg(feature = "tls")]
-            layer: Layer::server(tls),
-            #[cfg(feature = "tls")]
-            input: Vec::new(),
-            output: Vec::new(),
-            output_limit,
-            closed: false,
-        }
+    pub fn with_client_tls(mut self, tls: balcony_tls::ClientConfig, domain: &str) -> Self {
+        self.layer = Layer::client(tls, domain);
+        self
+    }
+
+    /// With TLS at a server's end.
+    #[cfg(feature = "tls")]
+    #[must_use]
+    pub fn with_server_tls(mut self, tls: balcony_tls::ServerConfig) -> Self {
+        self.layer = Layer::server(tls);
+        self
     }
 
     /// Takes the peer's bytes up to the next event, and appends what is to be sent to `out`.
@@ -172,6 +170,10 @@ impl Connection {
                 result?
             };
             match progress {
+                // TLS is the caller's.
+                Progress::Event(Event::StartTls) | Progress::Blocked(On::Tls) if self.layer.is_absent() => {
+                    return Ok(progress);
+                }
                 Progress::Event(Event::StartTls) => {
                     // `<proceed/>` or `<starttls/>` still goes out in the clear.
                     self.flush(out)?;

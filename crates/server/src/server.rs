@@ -78,13 +78,12 @@ impl Server {
             _ => &self.streams.clear,
         };
         let seed = self.random.seed();
-        let connection = Connection::receiving(
-            Arc::clone(config),
-            #[cfg(feature = "tls")]
-            self.config.certificate.clone(),
-            seed,
-            now,
-        );
+        let connection = Connection::receiving(Arc::clone(config), seed, now);
+        #[cfg(feature = "tls")]
+        let connection = match &self.config.certificate {
+            Some(certificate) => connection.with_server_tls(certificate.clone()),
+            None => connection,
+        };
         self.generation = self.generation.wrapping_add(1);
         let entry = self.conns.vacant_entry();
         let id = ConnectionId(u64::from(self.generation) << 32 | (entry.key() as u64 & u64::from(u32::MAX)));
@@ -310,6 +309,11 @@ impl Server {
             }
             Event::AuthenticationFailed { reason } => {
                 actions.push(Action::Notice(id, Notice::AuthenticationFailed { reason }));
+            }
+            // A server brings its own certificate, or must not offer TLS.
+            Event::StartTls => {
+                let error = Error::Stream(balcony_stream::Error::NoTls);
+                self.end(now, id, Ended::Failed(error), actions);
             }
             Event::Bound(jid) => actions.push(Action::Notice(id, Notice::Bound(jid))),
             _ => {}

@@ -94,9 +94,7 @@ impl World {
     /// If the JID has no resource.
     pub fn client(&mut self, jid: &str, password: &str) -> Peer {
         let jid = balcony_jid::FullJid::parse(jid).expect("a full JID");
-        let tls =
-            balcony_tls::ClientConfig::builder().dangerous_accept_any().build().expect("a TLS configuration");
-        let mut config = balcony_client::Config::new(jid.to_bare(), Secret::new(String::from(password)), tls);
+        let mut config = balcony_client::Config::new(jid.to_bare(), Secret::new(String::from(password)));
         config.stream.tls = TlsPolicy::None;
         config.stream.resource = Some(String::from(jid.resourcepart()));
         let client = Client::new(config, &self.random.seed(), self.now);

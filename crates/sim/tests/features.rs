@@ -34,11 +34,11 @@ fn negotiated() -> Pair {
 fn the_user_name_is_the_localpart() {
     let mut pair = pair(TlsPolicy::Required, |client| client.mechanisms = vec![Mechanism::Plain]);
     pair.run();
-    let sent = std::str::from_utf8(pair.sent(End::Client)).unwrap();
+    let sent = core::str::from_utf8(pair.sent(End::Client)).unwrap();
     // NUL juliet NUL pencil
     assert!(sent.contains(" mechanism='PLAIN'>AGp1bGlldABwZW5jaWw=</auth>"), "{sent}");
     for end in [End::Client, End::Server] {
-        let sent = std::str::from_utf8(pair.sent(end)).unwrap();
+        let sent = core::str::from_utf8(pair.sent(end)).unwrap();
         assert!(!sent.contains("> <") && !sent.contains(">\n"), "{sent}");
     }
 }
@@ -46,7 +46,7 @@ fn the_user_name_is_the_localpart() {
 /// What one end has sent: one list of elements for each stream, the header first.
 fn streams(pair: &Pair, end: End) -> Vec<Vec<Element>> {
     let bytes = pair.sent(end);
-    let text = std::str::from_utf8(bytes).unwrap();
+    let text = core::str::from_utf8(bytes).unwrap();
     let mut streams = Vec::new();
     for stream in text.split("<?xml version='1.0'?>").skip(1) {
         let mut reader = Reader::new(XmlLimits::STANZA);
@@ -173,7 +173,7 @@ fn mandatory_mechanisms() {
     let mut pair = pair(TlsPolicy::None, |_| {});
     pair.run();
     assert!(pair.client.is_open());
-    let sent = std::str::from_utf8(pair.sent(End::Server)).unwrap();
+    let sent = core::str::from_utf8(pair.sent(End::Server)).unwrap();
     assert!(sent.contains("<mechanism>SCRAM-SHA-1</mechanism>"));
     assert!(!sent.contains("PLAIN") && !sent.contains("-PLUS"), "{sent}");
 }

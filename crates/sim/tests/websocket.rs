@@ -7,7 +7,7 @@ use std::sync::Arc;
 use balcony_machine::{Instant, Progress, Secret, Seed, XmlLimits};
 use balcony_sim::{Accounts, Chunks, End, Pair};
 use balcony_stanza::{MessageType, Stanza, StreamCondition, StreamError, ns};
-use balcony_stream::{Error, Event, Framing, Initiating, Receiving, Security, Stream, TlsPolicy};
+use balcony_stream::{Error, Framing, Initiating, Receiving, Security, Stream, TlsPolicy};
 use balcony_xml::Element;
 
 fn server_config() -> Receiving {
@@ -32,7 +32,7 @@ fn negotiated() -> Pair {
 
 fn messages(bytes: &[u8]) -> Vec<&str> {
     assert!(bytes.ends_with(b"\0"), "every message ends");
-    std::str::from_utf8(&bytes[..bytes.len() - 1]).unwrap().split('\0').collect()
+    core::str::from_utf8(&bytes[..bytes.len() - 1]).unwrap().split('\0').collect()
 }
 
 // RFC 7395 §3.2 [V2], §3.3.3 [V3] [V4] [V5], §3.8 [V14]

@@ -1,4 +1,5 @@
 use alloc::borrow::Cow;
+use alloc::boxed::Box;
 use alloc::string::String;
 use core::fmt;
 
@@ -115,7 +116,7 @@ pub struct StanzaError {
     /// What happened, for people; in English when it is ours.
     pub text: Option<Cow<'static, str>>,
     /// An application-specific condition (RFC 6120 section 8.3.4).
-    pub application: Option<Element>,
+    pub application: Option<Box<Element>>,
 }
 
 impl StanzaError {
@@ -160,7 +161,10 @@ impl StanzaError {
             condition,
             address: (moved && !address.is_empty()).then(|| Cow::Owned(address.into_owned())),
             text: error.child("text", ns::STANZA_ERRORS).map(|text| Cow::Owned(String::from(text.text()))),
-            application: error.children().find(|child| !standard(child)).map(|child| child.to_owned()),
+            application: error
+                .children()
+                .find(|child| !standard(child))
+                .map(|child| Box::new(child.to_owned())),
         })
     }
 
@@ -179,7 +183,7 @@ impl StanzaError {
             error = error.child(Element::new(TEXT, ns::STANZA_ERRORS).lang("en").text(text));
         }
         if let Some(application) = &self.application {
-            error = error.child(application.clone());
+            error = error.child(Element::clone(application));
         }
         error
     }
@@ -187,7 +191,13 @@ impl StanzaError {
 
 impl From<ErrorCondition> for StanzaError {
     fn from(condition: ErrorCondition) -> Self {
-        StanzaError { kind: condition.default_type(), condition, address: None, text: None, application: None }
+        StanzaError {
+            kind: condition.default_type(),
+            condition,
+            address: None,
+            text: None,
+            application: None,
+        }
     }
 }
 

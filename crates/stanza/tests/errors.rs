@@ -205,7 +205,7 @@ fn errors_are_read_as_they_were_written() {
     for condition in ErrorCondition::ALL {
         for kind in ErrorType::ALL {
             let mut error = StanzaError::new(*condition, "<&> it's \"wrong\"").with_type(*kind);
-            error.application = Some(Element::new(TOO_LONG, "urn:example").text("140"));
+            error.application = Some(Box::new(Element::new(TOO_LONG, "urn:example").text("140")));
             let reply = valid(REQUEST).error(&error).unwrap();
             let payload = valid(&wire(&reply)).payload.parse().unwrap();
             assert_eq!(StanzaError::from_payload(payload.root()), Some(error));

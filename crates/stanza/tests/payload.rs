@@ -115,7 +115,7 @@ fn debug_shows_no_content() {
         "<message to='juliet@example.com' id='7'><body>my secret</body><a xmlns='urn:a' b='my secret'>my secret</a></message>",
     );
     let mut error = StanzaError::from(ErrorCondition::NotAcceptable);
-    error.application = stanza.payload.parse().ok();
+    error.application = stanza.payload.parse().ok().map(Box::new);
     let refused =
         read_under(HEADER, "<iq type='get' id='7'><a xmlns='urn:a'>my secret</a><b>my secret</b></iq>");
     for shown in [

@@ -9,7 +9,7 @@
 //! use balcony_tokio::{Client, ClientConfig, Endpoint, Event};
 //!
 //! # async fn example(trust: balcony_tls::ClientConfig) -> Result<(), Box<dyn std::error::Error>> {
-//! let config = ClientConfig::new("juliet@example.com".parse()?, Secret::new("r0m30".into()), trust);
+//! let config = ClientConfig::new("juliet@example.com".parse()?, Secret::new("r0m30".into())).with_tls(trust);
 //! let mut client = Client::connect(config, Endpoint::Domain).await?;
 //! client.send(&Stanza::presence(PresenceType::Available)).await?;
 //! while let Some(event) = client.next().await? {

@@ -74,7 +74,8 @@ impl End {
         let mut config =
             Initiating::new("juliet@example.com".parse().unwrap(), Secret::new(String::from("pencil")));
         config.tls = tls;
-        End::of(Connection::initiating(Arc::new(config), identity.clone(), Seed::from_u64(1), Instant::ZERO))
+        let connection = Connection::initiating(Arc::new(config), Seed::from_u64(1), Instant::ZERO);
+        End::of(connection.with_client_tls(identity.clone(), "example.com"))
     }
 
     pub fn server(tls: TlsPolicy) -> End {
@@ -85,8 +86,8 @@ impl End {
         let mut config = Receiving::new(vec!["example.com".parse().unwrap()], Secret::new([9; 32]));
         config.tls = tls;
         change(&mut config);
-        let (identity, seed) = (Some(identity.clone()), Seed::from_u64(2));
-        End::of(Connection::receiving(Arc::new(config), identity, seed, Instant::ZERO))
+        let connection = Connection::receiving(Arc::new(config), Seed::from_u64(2), Instant::ZERO);
+        End::of(connection.with_server_tls(identity.clone()))
     }
 
     fn of(connection: Connection) -> End {

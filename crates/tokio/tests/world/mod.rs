@@ -91,7 +91,7 @@ impl World {
     fn account(&self, jid: &str) -> ClientConfig {
         let jid: Jid = jid.parse().unwrap();
         let password = accounts::password(jid.localpart().unwrap());
-        let mut config = ClientConfig::new(jid.to_bare(), Secret::new(password), self.trust.clone());
+        let mut config = ClientConfig::new(jid.to_bare(), Secret::new(password)).with_tls(self.trust.clone());
         config.stream.resource = jid.resourcepart().map(String::from);
         // Nothing but a -PLUS mechanism is good enough.
         config.stream.require_channel_binding = true;
