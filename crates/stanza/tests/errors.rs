@@ -213,7 +213,7 @@ fn errors_are_read_as_they_were_written() {
     }
 }
 
-// RFC 6120 §8.3.1 [ST9] [ST15] stanza-error-id stanza-error-reply, §8.2.3 [ST11]
+// RFC 6120 §8.3.1 [ST9] [ST15] stanza-error stanza-error-child stanza-error-id stanza-error-reply, §8.2.3 [ST11]
 #[test]
 fn who_is_answered_and_how() {
     let romeo: Jid = "romeo@example.com/garden".parse().unwrap();
