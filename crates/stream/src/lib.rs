@@ -1,6 +1,9 @@
 //! One XMPP stream: negotiation and stanza exchange, for the initiating and the receiving entity (RFC 6120 sections 4
 //! to 8).
 //!
+//! There are streams between a client and its server ([`Initiating`], [`Receiving`]), between two servers
+//! ([`federation`]), and between a component and its server ([`component`]).
+//!
 //! A [`Stream`] takes the peer's bytes and the current time, appends what is to be sent to a buffer of the caller, and
 //! returns one [`Event`] at a time. It opens no socket, reads no clock, and looks nothing up: what may be slow it
 //! [asks](Ask).

@@ -20,6 +20,8 @@ use crate::receiving::Receiver;
 use crate::side::{Side, Silence};
 use crate::state::{Phase, Step};
 
+const ENDS: ApiMisuse = ApiMisuse("this stream has ended or is about to");
+
 /// One stream, seen from one of its ends.
 ///
 /// Call [`advance`](Stream::advance) until it wants input, whenever bytes have come, an ask has been answered, TLS has
@@ -208,7 +210,7 @@ impl Stream {
     #[must_use]
     pub fn deadline(&self) -> Option<Deadline> {
         let aside = match self.common.phase() {
-            Phase::Closing | Phase::Closed => None,
+            Phase::Tls | Phase::Closing | Phase::Closed => None,
             _ => self.side.expires().map(|at| Deadline { at, reason: Reason::Answer }),
         };
         match (self.common.deadline(), aside) {
@@ -238,8 +240,7 @@ impl Stream {
     /// [`ApiMisuse`] if the ask is not open; it may have expired.
     pub fn answer(&mut self, ticket: Ticket, answer: Answer) -> Result<(), ApiMisuse> {
         let Some(answer) = self.common.put_answer(ticket, answer) else { return Ok(()) };
-        let ends = matches!(self.common.phase(), Phase::Closing | Phase::Closed);
-        if ends || !self.side.put_answer(ticket, answer) {
+        if self.ends() || !self.side.put_answer(ticket, answer) {
             return Err(ApiMisuse("this ask is not open"));
         }
         Ok(())
@@ -269,17 +270,23 @@ impl Stream {
     /// [too many](balcony_machine::Limits::domain_pairs), or if `to` is another domain than the one that the stream was
     /// opened to and the other server does not say that it can refuse it without harm (XEP-0220 section 2.6).
     pub fn authorize(&mut self, from: BareJid, to: BareJid) -> Result<(), ApiMisuse> {
+        if self.ends() {
+            return Err(ENDS);
+        }
         self.side.authorize(from, to)
     }
 
     /// Asks the other server whether a key is its own (XEP-0220), as soon as the stream is ready for it. The answer is
-    /// [`Event::KeyVerified`].
+    /// [`Event::KeyVerified`], unless the stream ends first.
     ///
     /// # Errors
     ///
     /// [`ApiMisuse`] unless this is the initiating end of a stream between servers, and if
     /// [too many](balcony_machine::Limits::domain_pairs) keys wait already.
     pub fn verify(&mut self, now: Instant, verification: Verification) -> Result<(), ApiMisuse> {
+        if self.ends() {
+            return Err(ENDS);
+        }
         self.side.verify(now, verification)
     }
 
@@ -316,6 +323,11 @@ impl Stream {
         if self.failed.is_none() && self.common.phase() != Phase::Closed {
             self.fail(Error::Local(error), out);
         }
+    }
+
+    /// Whether nothing new can begin on this stream.
+    fn ends(&self) -> bool {
+        matches!(self.common.phase(), Phase::Closing | Phase::Closed)
     }
 
     /// Writes what the peer is to be told, and ends.

@@ -198,8 +198,10 @@ impl Side for Initiator {
         pairs.chain(self.verifications.iter().map(|asked| asked.expires)).min()
     }
 
+    /// The peer has next to nothing to say here, so its silence means nothing; it is the one to end what is idle. A stream for
+    /// keys only is ours to end.
     fn silence(&self) -> Silence {
-        Silence::Close
+        if self.config.authorize { Silence::Keep } else { Silence::Close }
     }
 
     fn may_send(&self, stanza: &Stanza) -> Result<(), ApiMisuse> {

@@ -14,6 +14,7 @@ use super::dialback::{self, Content, Proof, Received, Verdict, Verification, dia
 use super::external;
 use crate::addressed::{Incoming, domain};
 use crate::common::Common;
+use crate::config::TlsPolicy;
 use crate::error::Error;
 use crate::event::{Answer, Ask, Event};
 use crate::header::{Header, PeerHeader, check_namespaces, not_served};
@@ -199,8 +200,10 @@ impl Receiver {
     fn write_features(&self, common: &Common, out: &mut Vec<u8>) -> Result<(), Error> {
         let secure = starttls::is_secure_enough(common, self.config.tls);
         let (external, dialback) = (self.is_proven(common), self.config.dialback.is_some());
-        if common.security.is_some() && !external && !dialback {
-            // RFC 6120 section 6.4.5: without a certificate that fits there is nothing left to offer.
+        let tls_is_over = common.security.is_some() || self.config.tls == TlsPolicy::None;
+        if tls_is_over && !external && !dialback {
+            // RFC 6120 section 6.4.5: without a certificate that fits there is nothing left to offer. Features with
+            // nothing in them would mean that all is well (section 4.3.5).
             return Err(StreamError::new(
                 StreamCondition::PolicyViolation,
                 "a certificate that proves your domain is needed",
