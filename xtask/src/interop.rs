@@ -62,6 +62,9 @@ pub(crate) fn main(args: &[String]) -> Result {
         .filter(|server| *server == "balcony" || clients::NAMES.iter().any(|client| wanted(client, server)))
         .map(|name| (name, Server::start(name)))
         .collect();
+    if let Some(("balcony", Err(error))) = servers.first() {
+        return Err(format!("Balcony does not start: {error}"));
+    }
 
     let mut results = Vec::new();
     for (server_name, server) in &servers {

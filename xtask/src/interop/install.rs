@@ -71,14 +71,13 @@ pub(crate) fn xmpp_js() -> Result<(PathBuf, String)> {
 
 /// A Debian package, installed if it isn't, and its version.
 pub(crate) fn debian(package: &str) -> Result<String> {
-    let version = || output(Command::new("dpkg-query").args(["-W", "-f", "${Version}", package]));
-    let version = match version() {
-        Ok(version) if !version.is_empty() => version,
-        _ => {
-            apt(&[package])?;
-            version()?
-        }
+    // A package that was removed has a version, too.
+    let version = || {
+        let status =
+            output(Command::new("dpkg-query").args(["-W", "-f", "${db:Status-Status} ${Version}", package]))?;
+        status.strip_prefix("installed ").map(str::to_owned).ok_or_else(|| format!("{package} is {status}"))
     };
+    let version = version().or_else(|_| apt(&[package]).and_then(|()| version()))?;
     // 0.12.3-1+deb12u1 is the 0.12.3 of its authors.
     Ok(version.split('-').next().unwrap_or(&version).to_owned())
 }
