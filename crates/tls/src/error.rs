@@ -97,7 +97,10 @@ impl Refusal {
     fn from_rustls(reason: CertificateError) -> Self {
         use CertificateError as Reason;
         match reason {
-            Reason::UnknownIssuer | Reason::BadSignature => Refusal::Untrusted,
+            // A trusted authority that has the name of the issuer, but not its key, has not signed this.
+            Reason::UnknownIssuer
+            | Reason::BadSignature
+            | Reason::UnsupportedSignatureAlgorithmForPublicKeyContext { .. } => Refusal::Untrusted,
             Reason::NotValidForName => Refusal::WrongName(Vec::new()),
             Reason::NotValidForNameContext { presented, .. } => Refusal::WrongName(presented),
             Reason::Expired | Reason::ExpiredContext { .. } => Refusal::Expired,

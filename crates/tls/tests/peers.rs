@@ -250,3 +250,17 @@ fn names_in_certificates() {
     let part = names(&["ch*.example.net"]);
     assert!(!fits(&part, "chat.example.net"));
 }
+
+// An authority of the same name with a key of another kind is just another stranger.
+#[test]
+fn a_namesake_of_the_authority_vouches_for_nothing() {
+    let own = made(|_| {});
+    let params = rcgen::CertificateParams::new([DOMAIN.to_owned()]).unwrap();
+    let key = rcgen::KeyPair::generate_for(&rcgen::PKCS_ED25519).unwrap();
+    let namesake = params.self_signed(&key).unwrap().pem();
+
+    let server = ServerConfig::from_pem(own.0.as_bytes(), own.1.as_bytes()).unwrap();
+    let mut pair = common::Pair::new(&trusting(&namesake), &server, DOMAIN);
+    let refused = pair.settle(&mut whole).map(drop);
+    assert_eq!(refused, Err(Error::Certificate { domain: DOMAIN.into(), refusal: Refusal::Untrusted }));
+}
