@@ -1,0 +1,242 @@
+//! How a client proves who it is, and makes sure of its server: SASL, in either profile.
+
+use alloc::borrow::Cow;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use balcony_jid::FullJid;
+use balcony_machine::Instant;
+use balcony_sasl::{Binding, BindingState, ClientExchange, ClientStep, Mechanism, SaslCondition, SaslError};
+use balcony_stanza::{StreamCondition, StreamError, ns};
+use balcony_xml::{ElementRef, escape_text};
+
+use super::{Initiator, no_bound_jid};
+use crate::common::Common;
+use crate::error::Error;
+use crate::event::{Ask, Event};
+use crate::sasl::{self, Profile};
+use crate::state::Step;
+
+/// The part of the server's features that authentication needs.
+#[derive(Default)]
+pub(super) struct Offer {
+    mechanisms: Vec<Mechanism>,
+    /// Whether tls-exporter was announced (XEP-0440); `None` if nothing was announced at all.
+    exporter: Option<bool>,
+    /// Whether Bind 2 is offered with SASL2 (XEP-0386).
+    bind2: bool,
+}
+
+impl Initiator {
+    /// Starts the best mechanism that both sides have and that has not been refused.
+    pub(super) fn authenticate(&mut self, common: &mut Common, out: &mut Vec<u8>) -> Result<(), Error> {
+        let exporter = common.security.as_ref().and_then(|security| security.exporter);
+        // Without an announcement tls-exporter is what TLS 1.3 implies (RFC 9266); it is tried.
+        let can_bind = exporter.filter(|_| self.offer.exporter != Some(false));
+        let usable = |mechanism: &Mechanism| {
+            self.offer.mechanisms.contains(mechanism)
+                && !self.refused.contains(mechanism)
+                && match mechanism {
+                    Mechanism::Plain => common.security.is_some() && !self.config.require_channel_binding,
+                    plus if plus.is_plus() => can_bind.is_some(),
+                    _ => !self.config.require_channel_binding,
+                }
+        };
+        let Some(mechanism) = self.config.mechanisms.iter().copied().find(usable) else {
+            return Err(match self.refusal.take() {
+                Some((condition, text)) => Error::Authentication(condition, text),
+                None => Error::NoMechanism,
+            });
+        };
+        let binding = match exporter {
+            Some(data) if mechanism.is_plus() => BindingState::Use(Binding::TlsExporter(data)),
+            // We could, and the server says that it can't: this is how a server finds out that somebody in between
+            // hid its -PLUS mechanisms (RFC 5802 section 6), whatever was announced beside them.
+            Some(_) if !self.offer.mechanisms.iter().any(|offered| offered.is_plus()) => {
+                BindingState::SupportedNotOffered
+            }
+            _ => BindingState::Unsupported,
+        };
+        let username = self.config.account.localpart().unwrap_or_default();
+        let nonce = common.random.token(24);
+        let mut exchange =
+            ClientExchange::new(mechanism, username, self.config.password.clone(), None, binding, nonce)
+                .map_err(|error| self.sasl_error(&error))?;
+        let initial = exchange.initial();
+        match self.profile {
+            Profile::Classic => {
+                sasl::write_auth(common.framing, mechanism.name(), initial.as_deref(), out);
+            }
+            Profile::Extensible => self.write_authenticate(common, mechanism, initial.as_deref(), out),
+        }
+        self.exchange = Some(exchange);
+        common.step(Step::Auth)
+    }
+
+    /// Begins an exchange of SASL2. If the choice of the resource is the server's, it is bound on the way.
+    fn write_authenticate(
+        &self,
+        common: &Common,
+        mechanism: Mechanism,
+        initial: Option<&[u8]>,
+        out: &mut Vec<u8>,
+    ) {
+        common.framing.element(out, |out| {
+            for part in ["<authenticate xmlns='", ns::SASL2, "' mechanism='", mechanism.name(), "'>"] {
+                out.extend_from_slice(part.as_bytes());
+            }
+            if let Some(initial) = initial {
+                out.extend_from_slice(b"<initial-response>");
+                Profile::Extensible.encode(initial, out);
+                out.extend_from_slice(b"</initial-response>");
+            }
+            if self.offer.bind2 && self.config.resource.is_none() {
+                out.extend_from_slice(b"<bind xmlns='urn:xmpp:bind:0'><tag>");
+                escape_text(&self.config.tag, out);
+                out.extend_from_slice(b"</tag></bind>");
+            }
+            out.extend_from_slice(b"</authenticate>");
+        });
+    }
+
+    pub(super) fn challenge(
+        &mut self,
+        common: &mut Common,
+        now: Instant,
+        out: &mut Vec<u8>,
+    ) -> Result<Option<Event>, Error> {
+        let data = (self.profile.decode(common.reader.element()))
+            .map_err(|condition| Error::Authentication(condition, None))?
+            .unwrap_or_default();
+        let Some(exchange) = &mut self.exchange else { return Err(unexpected()) };
+        let step = exchange.challenge(&data);
+        self.client_step(common, now, step, out)
+    }
+
+    pub(super) fn client_step(
+        &mut self,
+        common: &mut Common,
+        now: Instant,
+        step: Result<ClientStep, SaslError>,
+        out: &mut Vec<u8>,
+    ) -> Result<Option<Event>, Error> {
+        match step {
+            Ok(ClientStep::Send(data)) => {
+                self.profile.write(common.framing, "response", Some(&data), out);
+                Ok(None)
+            }
+            Ok(ClientStep::AskSalted { hash, password, salt, iterations }) => {
+                Ok(Some(common.ask(now, Ask::SaltPassword { hash, password, salt, iterations })))
+            }
+            Err(error) => {
+                self.profile.write(common.framing, "abort", None, out);
+                Err(self.sasl_error(&error))
+            }
+        }
+    }
+
+    pub(super) fn success(&mut self, common: &mut Common) -> Result<Event, Error> {
+        let element = common.reader.element();
+        let data = match self.profile {
+            Profile::Classic => self.profile.decode(element),
+            Profile::Extensible => match element.child("additional-data", ns::SASL2) {
+                Some(data) => self.profile.decode(data),
+                None => Ok(None),
+            },
+        };
+        let data = data.map_err(|condition| Error::Authentication(condition, None))?;
+        let Some(mut exchange) = self.exchange.take() else { return Err(unexpected()) };
+        // A server that can't prove itself is not our server, whatever it says (RFC 5802 section 5).
+        exchange.success(data.as_deref()).map_err(|_| Error::ServerNotAuthentic)?;
+        self.authenticated = true;
+        match self.profile {
+            Profile::Classic => {
+                common.step(Step::Authenticated)?;
+                common.restart(true);
+            }
+            Profile::Extensible => {
+                self.bound_inline = read_bound(element)?;
+                common.step(Step::AuthenticatedInPlace)?;
+                common.reader.set_limits(common.limits.after_auth);
+            }
+        }
+        Ok(Event::Authenticated { account: self.config.account.clone(), mechanism: exchange.mechanism() })
+    }
+
+    pub(super) fn failure(&mut self, common: &mut Common, out: &mut Vec<u8>) -> Result<(), Error> {
+        let element = common.reader.element();
+        let condition = element
+            .children()
+            .find(|child| child.name() != "text")
+            .map_or(SaslCondition::NotAuthorized, |child| SaslCondition::from_name(child.name()));
+        let text = element
+            .child("text", self.profile.namespace())
+            .map(|text| Cow::Owned(String::from(&*text.text())));
+        let Some(exchange) = self.exchange.take() else { return Err(unexpected()) };
+        let mechanism = exchange.mechanism();
+        common.step(Step::AuthFailed)?;
+        // One reason to try again: a server that offers -PLUS but announces no channel binding may not have ours.
+        // Every other refusal is about the password, and asking again would only lock the account.
+        let try_again =
+            mechanism.is_plus() && self.offer.exporter.is_none() && !self.config.require_channel_binding;
+        if !try_again {
+            return Err(Error::Authentication(condition, text));
+        }
+        self.refused.extend(Mechanism::all().iter().filter(|mechanism| mechanism.is_plus()));
+        self.refusal = Some((condition, text));
+        self.authenticate(common, out)
+    }
+
+    fn sasl_error(&self, error: &SaslError) -> Error {
+        match error {
+            SaslError::NotProven => Error::ServerNotAuthentic,
+            SaslError::Password(_) => Error::Authentication(
+                SaslCondition::MalformedRequest,
+                Some(Cow::Borrowed("this password is empty or has characters that no password may have")),
+            ),
+            SaslError::Refused(_) => Error::Authentication(SaslCondition::NotAuthorized, None),
+            _ => Error::Authentication(
+                SaslCondition::MalformedRequest,
+                Some(Cow::Borrowed("the server's side of the exchange breaks the rules of the mechanism")),
+            ),
+        }
+    }
+}
+
+impl Offer {
+    /// What is offered for SASL2, if that is to be used, or else for the classic profile: the lists may differ.
+    pub(super) fn read(features: ElementRef<'_>, sasl2: Option<ElementRef<'_>>) -> Offer {
+        let mechanisms = sasl2
+            .or_else(|| features.child("mechanisms", ns::SASL))
+            .into_iter()
+            .flat_map(|list| list.children())
+            .filter(|child| child.name() == "mechanism")
+            .filter_map(|child| Mechanism::from_name(&child.text()))
+            .collect();
+        let exporter = features
+            .child("sasl-channel-binding", ns::SASL_CHANNEL_BINDING)
+            .map(|list| list.children().any(|binding| binding.attr("type") == Some("tls-exporter")));
+        let bind2 = sasl2
+            .and_then(|sasl2| sasl2.child("inline", ns::SASL2))
+            .is_some_and(|inline| inline.child("bind", ns::BIND2).is_some());
+        Offer { mechanisms, exporter, bind2 }
+    }
+}
+
+/// The full JID in a success that has bound a resource as well (XEP-0386).
+fn read_bound(success: ElementRef<'_>) -> Result<Option<FullJid>, Error> {
+    if success.child("bound", ns::BIND2).is_none() {
+        return Ok(None);
+    }
+    // The name of the element has changed between versions of the specification.
+    ["authorization-identifier", "authorization-identity"]
+        .into_iter()
+        .find_map(|name| success.child(name, ns::SASL2))
+        .and_then(|identity| FullJid::parse(&identity.text()).ok())
+        .map(Some)
+        .ok_or_else(no_bound_jid)
+}
+
+pub(super) fn unexpected() -> Error {
+    StreamError::new(StreamCondition::UndefinedCondition, "a SASL element outside an exchange").into()
+}

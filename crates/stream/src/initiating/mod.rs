@@ -1,0 +1,262 @@
+//! The initiating entity: a client on its stream to a server.
+
+use alloc::borrow::Cow;
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use balcony_jid::FullJid;
+use balcony_machine::Instant;
+use balcony_sasl::{ClientExchange, Mechanism, SaslCondition};
+use balcony_stanza::{IqType, Kind, Payload, Stanza, StanzaError, StreamCondition, StreamError, ns};
+use balcony_xml::{Element, Name};
+
+use crate::common::Common;
+use crate::config::Initiating;
+use crate::error::Error;
+use crate::event::{Answer, Event};
+use crate::header::{Header, Version, check_namespaces};
+use crate::sasl::Profile;
+use crate::side::Side;
+use crate::starttls;
+use crate::state::{Phase, Step};
+
+mod login;
+
+use login::{Offer, unexpected};
+
+/// The id of our bind request. Nothing else is under way then, so it need not be unique.
+const BIND_ID: &str = "bind";
+
+pub(crate) struct Initiator {
+    config: Arc<Initiating>,
+    exchange: Option<ClientExchange>,
+    /// Mechanisms that the server has refused on this stream.
+    refused: Vec<Mechanism>,
+    /// Why the last one was.
+    refusal: Option<(SaslCondition, Option<Cow<'static, str>>)>,
+    /// What the server offered, until it is used up.
+    offer: Offer,
+    /// The way in which the exchange is carried.
+    profile: Profile,
+    authenticated: bool,
+    /// What SASL2 has bound on the way; told at the next call.
+    bound_inline: Option<FullJid>,
+    jid: Option<FullJid>,
+}
+
+impl Initiator {
+    pub(crate) fn new(config: Arc<Initiating>) -> Self {
+        Initiator {
+            config,
+            exchange: None,
+            refused: Vec::new(),
+            refusal: None,
+            offer: Offer::default(),
+            profile: Profile::default(),
+            authenticated: false,
+            bound_inline: None,
+            jid: None,
+        }
+    }
+}
+
+impl Side for Initiator {
+    /// Writes our header if it is due.
+    fn open(&mut self, common: &mut Common, out: &mut Vec<u8>) {
+        if common.phase() != Phase::Header || common.header_sent {
+            return;
+        }
+        let header = Header {
+            // Who we are is for protected eyes only (RFC 6120 section 4.7.1).
+            from: common.security.is_some().then(|| self.config.account.as_str()),
+            to: Some(self.config.account.domainpart()),
+            id: None,
+            version: true,
+            lang: &self.config.lang,
+        };
+        common.open(&header, out);
+    }
+
+    /// Checks the server's header. Its features follow as an element of their own.
+    fn header(
+        &mut self,
+        common: &mut Common,
+        _now: Instant,
+        _out: &mut Vec<u8>,
+    ) -> Result<Option<Event>, Error> {
+        let header = common.peer_header();
+        check_namespaces(common)?;
+        // Section 4.7.5: a server that is a whole version behind never sends features.
+        if header.version.major < Version::OURS.major {
+            return Err(StreamError::new(
+                StreamCondition::UnsupportedVersion,
+                "only version 1.0 is spoken here",
+            )
+            .into());
+        }
+        common.peer_lang = header.lang;
+        common.step(Step::Headers).map(|()| None)
+    }
+
+    /// What this end does of itself, without waiting for the peer.
+    fn due(&mut self, common: &mut Common, now: Instant, _out: &mut Vec<u8>) -> Result<Option<Event>, Error> {
+        let Some(jid) = self.bound_inline.take_if(|_| common.phase() == Phase::Negotiate) else {
+            return Ok(None);
+        };
+        common.step(Step::Bind)?;
+        common.step(Step::Bound)?;
+        common.heard(now);
+        self.jid = Some(jid.clone());
+        Ok(Some(Event::Bound(jid)))
+    }
+
+    fn element(
+        &mut self,
+        common: &mut Common,
+        now: Instant,
+        out: &mut Vec<u8>,
+    ) -> Result<Option<Event>, Error> {
+        let element = common.reader.element();
+        match (common.phase(), element.namespace(), element.name()) {
+            // As long as no resource is bound nobody can mean us.
+            (Phase::Closing, ..) if self.jid.is_none() => Ok(None),
+            (Phase::Open | Phase::Closing, ..) => Ok(self.stanza(common, out)),
+            (Phase::Negotiate, ns::STREAM, "features") => self.features(common, out).map(|()| None),
+            (Phase::Proceed, ns::TLS, "proceed") => {
+                common.step(Step::Proceed)?;
+                Ok(Some(Event::StartTls))
+            }
+            (Phase::Proceed, ns::TLS, "failure") => Err(Error::NoTls),
+            (Phase::Sasl, namespace, name) if namespace == self.profile.namespace() => match name {
+                "challenge" => self.challenge(common, now, out),
+                "success" => self.success(common).map(Some),
+                "failure" => self.failure(common, out).map(|()| None),
+                _ => Err(unexpected()),
+            },
+            (Phase::Bind, ns::CLIENT, "iq") => self.bound(common, now),
+            // Stanzas have no business here yet; one that comes early is ignored, as it could be the server's greeting.
+            (_, ns::CLIENT, _) => Ok(None),
+            _ => {
+                Err(StreamError::new(StreamCondition::UnsupportedStanzaType, "not expected at this point")
+                    .into())
+            }
+        }
+    }
+
+    /// The answer to the ask that this stream waited for: a client asks for one thing only.
+    fn answered(
+        &mut self,
+        common: &mut Common,
+        now: Instant,
+        answer: Answer,
+        out: &mut Vec<u8>,
+    ) -> Result<Option<Event>, Error> {
+        match (answer, &mut self.exchange) {
+            (Answer::Salted(salted), Some(exchange)) => {
+                let step = exchange.salted(salted);
+                self.client_step(common, now, step, out)
+            }
+            _ => {
+                self.profile.write(common.framing, "abort", None, out);
+                Err(Error::Authentication(
+                    SaslCondition::TemporaryAuthFailure,
+                    Some(Cow::Borrowed("our own password could not be prepared in time")),
+                ))
+            }
+        }
+    }
+
+    fn jid(&self) -> Option<&FullJid> {
+        self.jid.as_ref()
+    }
+}
+
+impl Initiator {
+    fn features(&mut self, common: &mut Common, out: &mut Vec<u8>) -> Result<(), Error> {
+        let features = common.reader.element();
+        if self.authenticated {
+            if features.child("bind", ns::BIND).is_none() {
+                return Err(unsupported_feature());
+            }
+            return self.request_bind(common, out);
+        }
+        let offers_tls = starttls::is_offered(features);
+        if starttls::request(common, self.config.tls, offers_tls, out)? {
+            return Ok(());
+        }
+        let features = common.reader.element();
+        let sasl2 = features.child("authentication", ns::SASL2);
+        let sasl2 = sasl2.filter(|_| self.config.sasl2 && common.security.is_some());
+        self.profile = if sasl2.is_some() { Profile::Extensible } else { Profile::Classic };
+        self.offer = Offer::read(features, sasl2);
+        self.authenticate(common, out)
+    }
+
+    fn request_bind(&mut self, common: &mut Common, out: &mut Vec<u8>) -> Result<(), Error> {
+        const BIND: Name = Name::from_static("bind");
+        const RESOURCE: Name = Name::from_static("resource");
+        let mut bind = Element::new(BIND, ns::BIND);
+        if let Some(resource) = &self.config.resource {
+            bind = bind.child(Element::new(RESOURCE, ns::BIND).text(resource));
+        }
+        common.framing.stanza(&Stanza::iq(IqType::Set).id(BIND_ID).payload(Payload::from(bind)), out);
+        common.step(Step::Bind)
+    }
+
+    fn bound(&mut self, common: &mut Common, now: Instant) -> Result<Option<Event>, Error> {
+        let Some(Ok(stanza)) = Stanza::from_reader(&common.reader) else { return Ok(None) };
+        if stanza.head.id.as_deref() != Some(BIND_ID) {
+            return Ok(None);
+        }
+        match stanza.head.kind {
+            Kind::Iq(IqType::Result) => {
+                // The JID is what the server says it is (RFC 6120 section 4.3.6), not what we asked for.
+                let jid = common
+                    .reader
+                    .element()
+                    .child("bind", ns::BIND)
+                    .and_then(|bind| bind.child("jid", ns::BIND))
+                    .and_then(|jid| FullJid::parse(&jid.text()).ok())
+                    .ok_or_else(no_bound_jid)?;
+                common.step(Step::Bound)?;
+                common.heard(now);
+                self.jid = Some(jid.clone());
+                Ok(Some(Event::Bound(jid)))
+            }
+            Kind::Iq(IqType::Error) => {
+                let error = StanzaError::from_payload(common.reader.element());
+                Err(Error::Bind(
+                    error.unwrap_or_else(|| balcony_stanza::ErrorCondition::UndefinedCondition.into()),
+                ))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// A first-level element of the open stream. What is no valid stanza is answered or ignored; the stream goes on.
+    fn stanza(&mut self, common: &mut Common, out: &mut Vec<u8>) -> Option<Event> {
+        match Stanza::from_reader(&common.reader)? {
+            Ok(mut stanza) => {
+                if stanza.head.lang.is_none() {
+                    stanza.head.lang = common.peer_lang.clone();
+                }
+                Some(Event::Stanza(Box::new(stanza)))
+            }
+            Err(invalid) => {
+                if let (Some(reply), Phase::Open) = (invalid.reply, common.phase()) {
+                    common.framing.stanza(&reply, out);
+                }
+                None
+            }
+        }
+    }
+}
+
+fn no_bound_jid() -> Error {
+    StreamError::new(StreamCondition::UndefinedCondition, "the bound JID is missing or not valid").into()
+}
+
+fn unsupported_feature() -> Error {
+    StreamError::new(StreamCondition::UnsupportedFeature, "resource binding was not offered").into()
+}
