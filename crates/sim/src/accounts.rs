@@ -3,11 +3,16 @@ use std::collections::BTreeMap;
 use balcony_jid::BareJid;
 use balcony_machine::Secret;
 use balcony_sasl::Credentials;
+use balcony_stream::federation::{Verdict, dialback_key};
 use balcony_stream::{Answer, Ask};
 
-/// The accounts of a simulated server: a store that answers at once.
+/// The accounts of a simulated server: a store that answers at once. It answers for other servers as well.
 #[derive(Clone, Debug, Default)]
-pub struct Accounts(BTreeMap<BareJid, Credentials>);
+pub struct Accounts {
+    credentials: BTreeMap<BareJid, Credentials>,
+    /// The secret of the servers that are asked about dialback keys.
+    dialback: Option<Secret<String>>,
+}
 
 /// The lowest count that a client accepts: hashing is what a simulated login costs most.
 const ITERATIONS: u32 = 4096;
@@ -29,7 +34,14 @@ impl Accounts {
         let account = BareJid::parse(account).expect("a valid bare JID");
         let credentials =
             Credentials::derive(password, b"salt of the sims", ITERATIONS).expect("a valid password");
-        self.0.insert(account, credentials);
+        self.credentials.insert(account, credentials);
+        self
+    }
+
+    /// With authoritative servers that make their dialback keys from this secret (XEP-0220).
+    #[must_use]
+    pub fn with_dialback(mut self, secret: &str) -> Self {
+        self.dialback = Some(Secret::new(secret.into()));
         self
     }
 
@@ -38,10 +50,10 @@ impl Accounts {
     pub fn answer(&mut self, ask: Ask) -> Answer {
         match ask {
             Ask::Credentials { account, hash } => Answer::Credentials(
-                self.0.get(&account).and_then(|credentials| credentials.get(hash)).cloned(),
+                self.credentials.get(&account).and_then(|credentials| credentials.get(hash)).cloned(),
             ),
             Ask::Verify { account, password } => Answer::Verified(
-                self.0
+                self.credentials
                     .get(&account)
                     .is_some_and(|credentials| credentials.verify_password(password.expose())),
             ),
@@ -57,6 +69,15 @@ impl Accounts {
                     Err(_) => Answer::Unavailable,
                 }
             }
+            Ask::VerifyDialback(asked) => match &self.dialback {
+                Some(secret) => {
+                    let (to, from) = (asked.to.as_str(), asked.from.as_str());
+                    let right = dialback_key(secret.expose(), to, from, &asked.id) == asked.key;
+                    Answer::Verdict(if right { Verdict::Valid } else { Verdict::Invalid })
+                }
+                None => Answer::Unavailable,
+            },
+            Ask::Attach { .. } => Answer::Attached(true),
             _ => Answer::Unavailable,
         }
     }
@@ -66,12 +87,12 @@ impl Accounts {
         account: BareJid,
         password: &Secret<String>,
     ) -> Result<(), balcony_stanza::StanzaError> {
-        if self.0.contains_key(&account) {
+        if self.credentials.contains_key(&account) {
             return Err(balcony_stanza::ErrorCondition::Conflict.into());
         }
         let credentials = Credentials::derive(password.expose(), b"another salt", ITERATIONS)
             .map_err(|_| balcony_stanza::ErrorCondition::NotAcceptable)?;
-        self.0.insert(account, credentials);
+        self.credentials.insert(account, credentials);
         Ok(())
     }
 }

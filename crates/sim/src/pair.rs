@@ -30,8 +30,7 @@ pub enum Happened {
 
 /// Both ends of one stream, the wires between them, and the accounts of the server.
 ///
-/// TLS is simulated: both ends are told that it is up, with the same channel binding, and the bytes go through as they
-/// are.
+/// TLS is simulated: both ends are told that it is up, and what it says of itself, and the bytes go through as they are.
 #[derive(Debug)]
 pub struct Pair {
     /// The virtual time.
@@ -43,7 +42,8 @@ pub struct Pair {
     /// Who can log in.
     pub accounts: Accounts,
     chunks: Chunks,
-    exporter: Option<[u8; 32]>,
+    /// What TLS says of itself at either end.
+    security: [Security; 2],
     to_server: VecDeque<u8>,
     to_client: VecDeque<u8>,
     sent: [Vec<u8>; 2],
@@ -51,7 +51,7 @@ pub struct Pair {
 }
 
 impl Pair {
-    /// A pair that has exchanged nothing yet. `exporter` is what a simulated TLS session says of itself.
+    /// A client and a server that have exchanged nothing yet. `exporter` is what a simulated TLS session says of itself.
     #[must_use]
     pub fn new(
         client: Initiating,
@@ -63,13 +63,29 @@ impl Pair {
     ) -> Self {
         let mut random = Seed::from_u64(seed).random();
         let now = Instant::ZERO;
+        let client = Stream::initiating(Arc::new(client), random.seed(), now);
+        let server = Stream::receiving(Arc::new(server), random.seed(), now);
+        let security = Security::new(exporter);
+        Pair::between(client, server, accounts, [security.clone(), security], chunks)
+    }
+
+    /// Any two ends of a stream that have exchanged nothing yet; the initiating one stands for the client. `security` is
+    /// what a simulated TLS session says of itself to either.
+    #[must_use]
+    pub fn between(
+        client: Stream,
+        server: Stream,
+        accounts: Accounts,
+        security: [Security; 2],
+        chunks: Chunks,
+    ) -> Self {
         Pair {
-            now,
-            client: Stream::initiating(Arc::new(client), random.seed(), now),
-            server: Stream::receiving(Arc::new(server), random.seed(), now),
+            now: Instant::ZERO,
+            client,
+            server,
             accounts,
             chunks,
-            exporter,
+            security,
             to_server: VecDeque::new(),
             to_client: VecDeque::new(),
             sent: [Vec::new(), Vec::new()],
@@ -119,7 +135,7 @@ impl Pair {
                 }
                 Progress::Event(Event::StartTls) => {
                     self.happened[end as usize].push(Happened::Event("StartTls".into()));
-                    stream.secured(Security::new(self.exporter)).expect("the handshake is due");
+                    stream.secured(self.security[end as usize].clone()).expect("the handshake is due");
                 }
                 Progress::Event(event) => self.happened[end as usize].push(Happened::Event(describe(&event))),
                 Progress::Closed => {
