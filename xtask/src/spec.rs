@@ -125,6 +125,9 @@ fn cite(files: &mut BTreeMap<&str, Rules>, path: &str, text: &str) {
     let mut in_test = is_test;
     for (number, line) in text.lines().enumerate() {
         in_test |= line.contains("#[cfg(test)]");
+        if in_test {
+            name_rows(files, path, number + 1, line);
+        }
         let comment = line.find("//").or_else(|| line.find('#').filter(|_| path.ends_with(".py")));
         let Some(comment) = comment.filter(|_| in_test).map(|at| &line[at..]) else { continue };
         let place = format!("{path}:{}", number + 1);
@@ -140,6 +143,19 @@ fn cite(files: &mut BTreeMap<&str, Rules>, path: &str, text: &str) {
                     at.push(place.clone());
                 }
             }
+        }
+    }
+}
+
+/// A table of a test names its rows: `("D2b", …)`, or, in a file of such rows, the first word of a line. Such names are not
+/// words of any language.
+fn name_rows(files: &mut BTreeMap<&str, Rules>, path: &str, number: usize, line: &str) {
+    let quoted = line.split('"').skip(1).step_by(2);
+    let first = line.split_whitespace().next().filter(|_| path.ends_with(".txt"));
+    for id in quoted.chain(first).filter(|id| id.contains(|c: char| c.is_ascii_digit())) {
+        // Only that file's tables are gone through so.
+        if let Some(at) = files.get_mut("rfc6121.md").and_then(|rules| rules.get_mut(id)) {
+            at.push(format!("{path}:{number}"));
         }
     }
 }
@@ -252,7 +268,9 @@ fn walk(folder: &Path, visit: &mut impl FnMut(&str, &str)) {
             if path.file_name().is_none_or(|name| name != "target") {
                 walk(&path, visit);
             }
-        } else if path.extension().is_some_and(|kind| kind == "rs" || kind == "py" || kind == "mjs")
+        } else if path
+            .extension()
+            .is_some_and(|kind| matches!(kind.to_str(), Some("rs" | "py" | "js" | "txt")))
             && let (Some(name), Ok(text)) = (path.to_str(), fs::read_to_string(&path))
         {
             visit(name, &text);

@@ -111,7 +111,7 @@ fn bad_headers() {
     }
 }
 
-// RFC 6120 §6.3.4 [S3], §13.7.1.2 [T2] [T3] [T5] tls-correlate, §8.1.2.2; XEP-0178 1.2 §3
+// RFC 6120 §6.3.4 [S3], §13.7.1.2 [T2] [T3] [T5] tls-correlate, §13.8 security-mti-both-external, §8.1.2.2; XEP-0178 1.2 §3
 #[test]
 fn external_is_offered_to_whom_the_certificate_proves() {
     for (proven, from, offered) in [
@@ -491,7 +491,7 @@ fn starttls_begins_anew() {
     assert_eq!(answer, "<failure xmlns='urn:ietf:params:xml:ns:xmpp-tls'/></stream:stream>");
 }
 
-// RFC 6120 §8.1.1.2 stanza-attribute-to-validate, §8.1.2.2 stanza-attribute-from-validate [ST8] [Q3], §4.9.3.24
+// RFC 6120 §8.1.1.2 stanza-attribute-to-validate, §8.1.2.2 stanza-attribute-from-validate [ST8] [Q3], RFC 7622 §4 [JE6], RFC 6120, §4.9.3.24
 #[test]
 fn stanzas_that_end_the_stream() {
     use StreamCondition as C;

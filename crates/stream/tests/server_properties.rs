@@ -1,0 +1,267 @@
+//! The invariants of habits.md for streams between servers and of components, whatever the peer sends and the owner does.
+
+#![allow(clippy::unwrap_used)]
+
+mod scripted;
+
+use core::time::Duration;
+use std::sync::Arc;
+
+use balcony_machine::{Instant, Limits, Progress, Secret, Seed};
+use balcony_stanza::{MessageType, Stanza, StreamCondition};
+use balcony_stream::federation::{self, Verdict, Verification};
+use balcony_stream::{Answer, Event, Stream, TlsPolicy, component};
+use proptest::prelude::*;
+use proptest::sample::select;
+use scripted::{End, STREAM, proving};
+
+/// The most pairs of a stream: few, so that there are too many soon.
+const PAIRS: usize = 3;
+
+/// What peers send, with `{}` for the namespaces of the header.
+const PIECES: &[&str] = &[
+    "<stream:stream from='a.example' to='b.example' id='i' version='1.0' {}>",
+    "<stream:stream from='a.example' to='b.example' id='i' version='1.0' {}>",
+    "<stream:stream to='c.example' {}>",
+    "<stream:features/>",
+    "<stream:features><starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/></stream:features>",
+    "<stream:features><mechanisms xmlns='urn:ietf:params:xml:ns:xmpp-sasl'><mechanism>EXTERNAL</mechanism></mechanisms></stream:features>",
+    "<stream:features><dialback xmlns='urn:xmpp:features:dialback'><errors/></dialback></stream:features>",
+    "<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>",
+    "<proceed xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>",
+    "<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='EXTERNAL'>YS5leGFtcGxl</auth>",
+    "<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='EXTERNAL'/>",
+    "<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='EXTERNAL'>Yg==</auth>",
+    "<response xmlns='urn:ietf:params:xml:ns:xmpp-sasl'/>",
+    "<challenge xmlns='urn:ietf:params:xml:ns:xmpp-sasl'/>",
+    "<abort xmlns='urn:ietf:params:xml:ns:xmpp-sasl'/>",
+    "<success xmlns='urn:ietf:params:xml:ns:xmpp-sasl'/>",
+    "<failure xmlns='urn:ietf:params:xml:ns:xmpp-sasl'><not-authorized/></failure>",
+    "<db:result from='a.example' to='b.example'>k</db:result>",
+    "<db:result from='c.example' to='b.example'>k</db:result>",
+    "<db:result from='d.example' to='chat.b.example'>k</db:result>",
+    "<db:result from='e.example' to='x.example'>k</db:result>",
+    "<db:result from='b.example' to='a.example' type='valid'/>",
+    "<db:result from='b.example' to='a.example' type='invalid'/>",
+    "<db:result from='b.example' to='c.example' type='error'/>",
+    "<db:verify from='a.example' to='b.example' id='x'>k</db:verify>",
+    "<db:verify from='b.example' to='a.example' id='0' type='valid'/>",
+    "<db:verify from='b.example' to='a.example' id='1' type='error'/>",
+    "<db:result/>",
+    "<handshake/>",
+    "<handshake>0</handshake>",
+    "<message from='x@a.example/r' to='y@b.example'><body>Hi</body></message>",
+    "<message from='x@c.example' to='b.example'/>",
+    "<iq type='get' id='&lt;2&gt;' from='a.example' to='b.example'/>",
+    "<presence/>",
+    "<order xmlns='urn:example'/>",
+    "<stream:error><reset xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error>",
+    "</stream:stream>",
+    " ",
+    "text",
+    "<",
+];
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Role {
+    ToServer,
+    FromServer,
+    ToHost,
+    FromComponent,
+}
+
+/// What happens to a stream.
+#[derive(Clone, Debug)]
+enum Op {
+    Feed(&'static str),
+    /// A component that knows the secret.
+    Shake,
+    Answer(bool),
+    Authorize(u8),
+    Verify(u8),
+    Send,
+    Close,
+    Abort,
+    Wait(u64),
+    Deadline,
+}
+
+fn ops() -> impl Strategy<Value = Vec<Op>> {
+    let op = prop_oneof![
+        12 => select(PIECES).prop_map(Op::Feed),
+        1 => Just(Op::Shake),
+        3 => any::<bool>().prop_map(Op::Answer),
+        1 => (0..4_u8).prop_map(Op::Authorize),
+        1 => (0..4_u8).prop_map(Op::Verify),
+        1 => Just(Op::Send),
+        1 => (0..40_u64).prop_map(Op::Wait),
+    ];
+    let rare = prop_oneof![
+        30 => op,
+        1 => Just(Op::Close),
+        1 => Just(Op::Abort),
+        1 => Just(Op::Deadline),
+    ];
+    proptest::collection::vec(rare, 1..40)
+}
+
+fn end(role: Role, tls: TlsPolicy, proven: bool) -> End {
+    let domain = |text: &str| text.parse::<balcony_jid::BareJid>().unwrap();
+    let secret = || Secret::new(String::from("secret"));
+    let seed = Seed::from_u64(1);
+    let mut limits = Limits::default();
+    limits.domain_pairs = PAIRS;
+    let stream = match role {
+        Role::ToServer => {
+            let mut config = federation::Initiating::new(domain("a.example"), domain("b.example"));
+            (config.tls, config.dialback, config.limits) = (tls, Some(secret()), limits);
+            Stream::federation_initiating(Arc::new(config), seed, Instant::ZERO)
+        }
+        Role::FromServer => {
+            let mut config = federation::Receiving::new(vec![domain("b.example"), domain("chat.b.example")]);
+            (config.tls, config.dialback, config.limits) = (tls, Some(secret()), limits);
+            Stream::federation_receiving(Arc::new(config), seed, Instant::ZERO)
+        }
+        Role::ToHost => {
+            let config = component::Initiating::new(domain("b.example"), secret());
+            Stream::component_initiating(Arc::new(config), seed, Instant::ZERO)
+        }
+        Role::FromComponent => {
+            let config =
+                component::Receiving::new(domain("example.com"), vec![(domain("b.example"), secret())]);
+            Stream::component_receiving(Arc::new(config), seed, Instant::ZERO)
+        }
+    };
+    let mut end = End::new(stream);
+    end.security = proving(if proven { &["a.example"] } else { &[] });
+    end
+}
+
+fn namespaces(role: Role) -> String {
+    let content = match role {
+        Role::ToServer | Role::FromServer => "jabber:server' xmlns:db='jabber:server:dialback",
+        Role::ToHost | Role::FromComponent => "jabber:component:accept",
+    };
+    format!("xmlns:stream='{STREAM}' xmlns='{content}'")
+}
+
+/// Does it all, feeding pieces of `size` bytes, and checks at each step what must always hold.
+fn run(mut end: End, role: Role, ops: &[Op], size: usize) -> (Vec<u8>, String, usize) {
+    let feed = |end: &mut End, text: &str| {
+        for piece in text.as_bytes().chunks(size) {
+            // All texts of a peer here are ASCII.
+            end.feed(core::str::from_utf8(piece).unwrap());
+        }
+        end.feed("");
+    };
+    for op in ops {
+        let sent = end.out.len();
+        match op {
+            Op::Feed(text) => feed(&mut end, &text.replace("{}", &namespaces(role))),
+            Op::Shake => {
+                use sha1::{Digest as _, Sha1};
+                let output = end.output();
+                let id = output.rsplit_once(" id='").map_or("", |(_, id)| id.split('\'').next().unwrap());
+                let digest = Sha1::digest([id, "secret"].concat());
+                let digest: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+                feed(&mut end, &format!("<handshake>{digest}</handshake>"));
+            }
+            Op::Answer(good) => {
+                if let Some((ticket, ask)) = (!end.asks.is_empty()).then(|| end.asks.remove(0)) {
+                    let answer = match ask {
+                        balcony_stream::Ask::Attach { .. } => Answer::Attached(*good),
+                        _ => Answer::Verdict(if *good { Verdict::Valid } else { Verdict::Invalid }),
+                    };
+                    // It may have expired, or the stream has.
+                    let _ = end.stream.answer(ticket, answer);
+                    // Once at most.
+                    assert!(end.stream.answer(ticket, Answer::Attached(true)).is_err());
+                    feed(&mut end, "");
+                }
+            }
+            Op::Authorize(n) => {
+                let _ = end
+                    .stream
+                    .authorize(format!("{n}.example").parse().unwrap(), "b.example".parse().unwrap());
+                feed(&mut end, "");
+            }
+            Op::Verify(n) => {
+                let (from, to) = ("b.example".parse().unwrap(), "a.example".parse().unwrap());
+                let verification = Verification { from, to, id: n.to_string(), key: "k".into() };
+                let _ = end.stream.verify(end.now, verification);
+                feed(&mut end, "");
+            }
+            Op::Send => {
+                let stanza = Stanza::message(MessageType::Chat)
+                    .from("x@a.example".parse().unwrap())
+                    .to("y@b.example".parse().unwrap());
+                let is_open = end.stream.is_open();
+                let sent = end.stream.send(&stanza, &mut end.out).is_ok();
+                assert!(is_open || !sent);
+                assert!(!(sent && role == Role::FromServer), "stanzas go one way");
+            }
+            Op::Close => end.stream.close(end.now, &mut end.out),
+            Op::Abort => end.stream.abort(StreamCondition::Reset.into(), &mut end.out),
+            Op::Wait(seconds) => {
+                end.now = end.now + Duration::from_secs(*seconds);
+                feed(&mut end, "");
+            }
+            Op::Deadline => {
+                if let Some(deadline) = end.stream.deadline() {
+                    end.now = end.now.max(deadline.at);
+                    feed(&mut end, "");
+                    // What was due is done, or there is another thing to wait for.
+                    assert!(
+                        end.stream.deadline().is_none_or(|next| next.at > deadline.at || next.at > end.now)
+                    );
+                }
+            }
+        }
+        // Nothing follows our closing tag.
+        let before = &end.out[..sent];
+        if before.ends_with(b"</stream:stream>") {
+            assert_eq!(before.len(), end.out.len(), "{}", end.output());
+        }
+        // Between servers only what is authorised arrives.
+        let authorised = end.events.iter().any(|event| matches!(event, Event::Authorized { .. }));
+        let attached = end.events.iter().any(|event| matches!(event, Event::Attached(_)));
+        assert!(end.stanzas.is_empty() || authorised || attached, "{:?}", end.events);
+        assert!(end.stanzas.is_empty() || role != Role::ToServer);
+        if let Some(Err(error)) = &end.ended {
+            let again = end.stream.advance(end.now, &mut &b"<a/>"[..], &mut end.out);
+            assert_eq!(again.as_ref().err(), Some(error), "errors stick");
+            return (end.out, told(&end.stanzas, &end.events), end.asks.len());
+        }
+        if end.ended == Some(Ok(())) {
+            let again = end.stream.advance(end.now, &mut &b""[..], &mut end.out);
+            assert!(matches!(again, Ok(Progress::Closed)));
+        }
+        assert!(end.asks.len() <= PAIRS * ops.len());
+    }
+    (end.out, told(&end.stanzas, &end.events), end.asks.len())
+}
+
+fn told(stanzas: &[Stanza], events: &[Event]) -> String {
+    format!("{stanzas:?} {events:?}")
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(512))]
+
+    // habits.md invariants 1, 3, 5 and 6
+    #[test]
+    fn whatever_happens(
+        role in select(vec![Role::ToServer, Role::FromServer, Role::ToHost, Role::FromComponent]),
+        tls in select(vec![TlsPolicy::Required, TlsPolicy::Optional, TlsPolicy::None]),
+        proven: bool,
+        ops in ops(),
+        size in 2..50_usize,
+    ) {
+        // Most begin well.
+        let mut all = vec![Op::Feed(PIECES[0])];
+        all.extend(ops);
+        let whole = run(end(role, tls, proven), role, &all, usize::MAX);
+        prop_assert_eq!(&whole, &run(end(role, tls, proven), role, &all, 1));
+        prop_assert_eq!(&whole, &run(end(role, tls, proven), role, &all, size));
+    }
+}
