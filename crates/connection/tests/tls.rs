@@ -19,7 +19,7 @@ fn message(id: &str) -> Stanza {
     Stanza::message(MessageType::Chat).to("juliet@example.com".parse().unwrap()).id(id)
 }
 
-// RFC 6120 §15 tls-support tls-restart, XEP-0368; habits.md invariant 1
+// RFC 6120 §15 tls-support tls-restart security-mti-confidentiality, XEP-0368; habits.md invariant 1
 #[test]
 fn login_and_chat_however_the_bytes_are_cut() {
     for tls in [TlsPolicy::Required, TlsPolicy::Optional, TlsPolicy::Direct] {

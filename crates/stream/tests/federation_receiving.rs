@@ -111,7 +111,7 @@ fn bad_headers() {
     }
 }
 
-// RFC 6120 §6.3.4 [S3], §13.7.1.2 [T2] [T3] [T5] tls-correlate, §13.8 security-mti-both-external, §8.1.2.2; XEP-0178 1.2 §3
+// RFC 6120 §6.3.4 [S3], §13.7.1.2 [T2] [T3] [T5] tls-correlate, RFC 7590 §3.4 [U4], RFC 6120 §13.8 security-mti-both-external, §8.1.2.2; XEP-0178 1.2 §3
 #[test]
 fn external_is_offered_to_whom_the_certificate_proves() {
     for (proven, from, offered) in [
