@@ -4,7 +4,8 @@ use core::time::Duration;
 use std::io;
 
 use balcony_client::{
-    Config, ConnectError, Event, Pump, PumpError as Error, RequestId, RequestKind, RequestOutcome, Step,
+    Config, ConnectError, Event, Pump, PumpError as Error, REDIRECTS, RequestId, RequestKind, RequestOutcome,
+    Step,
 };
 use balcony_jid::{FullJid, Jid};
 use balcony_stanza::{Payload, Stanza};
@@ -37,8 +38,19 @@ impl Client<crate::Tcp> {
     ///
     /// [`ConnectError`], in words for a person; see [`ConnectError::is_permanent`] on whether to try again.
     pub async fn connect(config: Config, endpoint: balcony_client::Endpoint) -> Result<Self, ConnectError> {
-        let (stream, target) = crate::tcp::connect(&endpoint, &config.stream.account).await?;
-        Client::over(stream, config.for_target(&target)).await
+        let mut endpoint = endpoint;
+        for _ in 0..REDIRECTS {
+            match Client::try_connect(&config, &endpoint).await {
+                Err(error) if let Some(other) = error.redirect(&config) => endpoint = other,
+                result => return result,
+            }
+        }
+        Client::try_connect(&config, &endpoint).await
+    }
+
+    async fn try_connect(config: &Config, endpoint: &balcony_client::Endpoint) -> Result<Self, ConnectError> {
+        let (stream, target) = crate::tcp::connect(endpoint, &config.stream.account).await?;
+        Client::over(stream, config.clone().for_target(&target)).await
     }
 }
 

@@ -4,6 +4,7 @@ use core::fmt;
 use core::net::IpAddr;
 
 use balcony_jid::BareJid;
+use balcony_stream::TlsPolicy;
 
 use crate::srv::Target;
 use crate::{Config, Error};
@@ -150,6 +151,26 @@ impl ConnectError {
             ),
             _ => false,
         }
+    }
+}
+
+/// How often a client lets itself be sent elsewhere before it gives up (RFC 6120 section 4.9.3.19).
+pub const REDIRECTS: usize = 3;
+
+impl ConnectError {
+    /// Where the server wants the client to go instead (`see-other-host`), if `config` allows to follow.
+    ///
+    /// Everything else stays: the domain that is asked for, the certificate that must prove it, the security that is
+    /// demanded. Without TLS nothing would show that the new host is the right one, so nobody is followed then.
+    #[must_use]
+    pub fn redirect(&self, config: &Config) -> Option<Endpoint> {
+        let ConnectError::Stream(Error::Stream(balcony_stream::Error::Remote(error))) = self else {
+            return None;
+        };
+        let protected = matches!(config.stream.tls, TlsPolicy::Required | TlsPolicy::Direct);
+        let elsewhere = error.condition == balcony_stanza::StreamCondition::SeeOtherHost && protected;
+        let host = error.text.as_deref().filter(|_| elsewhere)?;
+        Endpoint::parse(host, config.stream.tls == TlsPolicy::Direct)
     }
 }
 

@@ -26,6 +26,6 @@ pub use client::{Client, Event, RequestKind};
 pub use config::Config;
 #[cfg(feature = "tls")]
 pub use endpoint::dns_name;
-pub use endpoint::{Attempt, ConnectError, Endpoint};
+pub use endpoint::{Attempt, ConnectError, Endpoint, REDIRECTS};
 pub use pump::{Pump, PumpError, Step, answer};
 pub use requests::{RequestId, RequestOutcome};

@@ -2,8 +2,8 @@ use core::time::Duration;
 use std::io;
 
 use balcony_client::{
-    Config, ConnectError, Endpoint, Event, Pump, PumpError as Error, RequestId, RequestKind, RequestOutcome,
-    Step,
+    Config, ConnectError, Endpoint, Event, Pump, PumpError as Error, REDIRECTS, RequestId, RequestKind,
+    RequestOutcome, Step,
 };
 use balcony_jid::{FullJid, Jid};
 use balcony_stanza::{Payload, Stanza};
@@ -37,9 +37,20 @@ impl Client {
     ///
     /// [`ConnectError`], in words for a person; see [`ConnectError::is_permanent`] on whether to try again.
     pub async fn connect(config: Config, endpoint: Endpoint) -> Result<Client, ConnectError> {
-        let (mut stream, target) = connect::connect(&endpoint, &config.stream.account).await?;
+        let mut endpoint = endpoint;
+        for _ in 0..REDIRECTS {
+            match Client::try_connect(&config, &endpoint).await {
+                Err(error) if let Some(other) = error.redirect(&config) => endpoint = other,
+                result => return result,
+            }
+        }
+        Client::try_connect(&config, &endpoint).await
+    }
+
+    async fn try_connect(config: &Config, endpoint: &Endpoint) -> Result<Client, ConnectError> {
+        let (mut stream, target) = connect::connect(endpoint, &config.stream.account).await?;
         let clock = Clock::start();
-        let machine = balcony_client::Client::new(config.for_target(&target), &seed(), clock.now());
+        let machine = balcony_client::Client::new(config.clone().for_target(&target), &seed(), clock.now());
         let mut pump = Pump::new(machine);
         let jid = negotiate(&mut pump, &mut stream, clock).await?;
         Ok(Client { pump, stream, clock, jid })
