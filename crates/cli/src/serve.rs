@@ -201,13 +201,15 @@ impl Started<'_> {
     /// What to type next.
     fn next(&self, accounts: &[Account], lines: &mut Vec<String>) {
         let client = self.client_options();
+        // As it was typed: it need not be on the search path.
+        let balcony = std::env::args().next().unwrap_or_else(|| "balcony".into());
         if let [romeo, juliet] = accounts {
             let (romeo, juliet) =
                 ((&romeo.address, romeo.password.expose()), (&juliet.address, juliet.password.expose()));
             lines.push("Next, in two other terminals:".into());
-            lines.push(format!("  BALCONY_PASSWORD={} balcony listen --as {}{client}", juliet.1, juliet.0));
+            lines.push(format!("  BALCONY_PASSWORD={} {balcony} listen --as {}{client}", juliet.1, juliet.0));
             lines.push(format!(
-                "  BALCONY_PASSWORD={} balcony send --as {}{client} {} 'Art thou not Juliet?'",
+                "  BALCONY_PASSWORD={} {balcony} send --as {}{client} {} 'Art thou not Juliet?'",
                 romeo.1, romeo.0, juliet.0
             ));
         } else {
@@ -216,9 +218,9 @@ impl Started<'_> {
                 folder => format!(" --data {}", folder.display()),
             };
             lines.push("Next, in another terminal:".into());
-            lines.push(format!("  balcony user add romeo{data}"));
+            lines.push(format!("  {balcony} user add romeo{data}"));
             if let Some(domain) = self.domains.first() {
-                lines.push(format!("  balcony listen --as romeo@{domain}{client}"));
+                lines.push(format!("  {balcony} listen --as romeo@{domain}{client}"));
             }
         }
     }
