@@ -56,7 +56,9 @@ mod presence;
 mod probe;
 mod router;
 mod services;
+mod store;
 
 pub use config::{Config, ConflictPolicy, Software};
-pub use effect::{Answer, Ask, Busy, Effect, SessionId};
+pub use effect::{Busy, Effect, SessionId};
 pub use router::{Counts, Router};
+pub use store::{Answer, Ask, Change, Kept, LastSeen, Offline};

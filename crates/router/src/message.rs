@@ -14,7 +14,7 @@ use balcony_stanza::{ErrorCondition, MessageType, Stanza};
 
 use crate::account::Account;
 use crate::router::{Router, Target, deliver};
-use crate::{Ask, Busy, Effect};
+use crate::{Ask, Busy, Change, Effect};
 
 impl Router {
     pub(crate) fn message(
@@ -75,7 +75,7 @@ impl Router {
         let sender = from.to_bare();
         let stanza = Arc::new(stanza);
         let ticket = self.asks.open(now, limits.answer, sender, Arc::clone(&stanza));
-        effects.push(Effect::Ask { ticket, ask: Ask::PutOffline { account: to.to_bare(), stanza } });
+        effects.push(Effect::Ask { ticket, ask: Ask::Save { account: to.to_bare(), changes: alloc::vec![Change::PutOffline(stanza)] } });
         Ok(())
     }
 }

@@ -96,12 +96,15 @@ impl Router {
     /// Takes the answer to an ask. One that comes too late, or for the second time, has no effects.
     pub fn answer(&mut self, _now: Instant, ticket: Ticket, answer: Answer, effects: &mut Vec<Effect>) {
         match (self.asks.close(ticket), answer) {
-            (None, _) | (Some(_), Answer::Stored) => {}
-            (Some(stanza), Answer::Refused) => {
+            (None, _) | (Some(_), Answer::Saved) => {}
+            (Some(stanza), _) => {
                 self.refuse(&stanza, ErrorCondition::ServiceUnavailable, effects)
             }
         }
     }
+
+    /// Everything that had been delivered to the session when [`Effect::Flush`] came is written.
+    pub fn flushed(&mut self, _now: Instant, _session: SessionId, _effects: &mut Vec<Effect>) {}
 
     /// When to call [`tick`](Router::tick): the next ask expires then.
     #[must_use]

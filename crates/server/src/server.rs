@@ -346,6 +346,7 @@ impl Server {
                 Effect::Deliver { session, stanza } => {
                     self.deliver(now, session, &stanza, &mut effects, actions)
                 }
+                Effect::Flush { .. } => {}
                 Effect::Close { session, error } => {
                     let id = ConnectionId(session.0);
                     if let Some(conn) = self.conn(id) {
