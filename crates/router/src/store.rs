@@ -20,10 +20,12 @@ pub enum Ask {
         /// Whose.
         account: BareJid,
     },
-    /// The messages that wait for the account: [`Answer::Offline`]. Asked only while nothing is being saved for it.
+    /// The oldest messages that wait for the account: [`Answer::Offline`]. Asked only while no message is being saved for it.
     Offline {
         /// Whose.
         account: BareJid,
+        /// As many as fit into so many bytes of XML, but at least one.
+        bytes: usize,
     },
     /// Make these changes, all of them or none, if the account exists: [`Answer::Saved`] once they are durable, or
     /// [`Answer::Refused`].
@@ -40,7 +42,7 @@ impl Ask {
     #[must_use]
     pub const fn account(&self) -> &BareJid {
         match self {
-            Ask::Load { account } | Ask::Offline { account } | Ask::Save { account, .. } => account,
+            Ask::Load { account } | Ask::Offline { account, .. } | Ask::Save { account, .. } => account,
         }
     }
 }
@@ -50,8 +52,13 @@ impl Ask {
 pub enum Answer {
     /// To [`Ask::Load`]: what is kept, or that there is no such account.
     Loaded(Option<Box<Kept>>),
-    /// To [`Ask::Offline`]: the messages, the oldest first. They stay where they are.
-    Offline(Vec<Offline>),
+    /// To [`Ask::Offline`]. The messages stay where they are.
+    Offline {
+        /// The messages, the oldest first.
+        messages: Vec<Offline>,
+        /// Whether there are later ones.
+        more: bool,
+    },
     /// To [`Ask::Save`]: it is done and durable.
     Saved,
     /// To anything: it could not be found out; or it was not done and will not be: there is no such account, no room, or trouble.
