@@ -211,6 +211,8 @@ impl Router {
             Purpose::Drop => {
                 account.asks -= 1;
                 account.backlog.delivering = None;
+                // What can't be deleted must not be delivered again and again.
+                account.backlog.may_wait &= saved;
             }
             Purpose::Note => account.asks -= 1,
         }

@@ -46,6 +46,8 @@ impl Router {
                 self.show(stanza, effects);
             }
             (P::Error | P::Probe, _) => {}
+            // The server itself has no presence.
+            (_, Some(to)) if to.localpart().is_none() && self.is_local(to.domainpart()) => {}
             (P::Subscribe | P::Subscribed | P::Unsubscribe | P::Unsubscribed, _) => {
                 self.subscription(from, stanza, effects);
             }

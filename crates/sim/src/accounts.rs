@@ -2,12 +2,17 @@ use std::collections::BTreeMap;
 
 use balcony_jid::BareJid;
 use balcony_machine::Secret;
+use balcony_router::Memory;
 use balcony_sasl::Credentials;
 use balcony_stream::{Answer, Ask};
 
 /// The accounts of a simulated server: a store that answers at once.
 #[derive(Clone, Debug, Default)]
-pub struct Accounts(BTreeMap<BareJid, Credentials>);
+pub struct Accounts {
+    credentials: BTreeMap<BareJid, Credentials>,
+    /// What a router keeps of them.
+    pub kept: Memory,
+}
 
 /// The lowest count that a client accepts: hashing is what a simulated login costs most.
 const ITERATIONS: u32 = 4096;
@@ -29,7 +34,7 @@ impl Accounts {
         let account = BareJid::parse(account).expect("a valid bare JID");
         let credentials =
             Credentials::derive(password, b"salt of the sims", ITERATIONS).expect("a valid password");
-        self.0.insert(account, credentials);
+        self.insert(account, credentials);
         self
     }
 
@@ -38,10 +43,10 @@ impl Accounts {
     pub fn answer(&mut self, ask: Ask) -> Answer {
         match ask {
             Ask::Credentials { account, hash } => Answer::Credentials(
-                self.0.get(&account).and_then(|credentials| credentials.get(hash)).cloned(),
+                self.credentials.get(&account).and_then(|credentials| credentials.get(hash)).cloned(),
             ),
             Ask::Verify { account, password } => Answer::Verified(
-                self.0
+                self.credentials
                     .get(&account)
                     .is_some_and(|credentials| credentials.verify_password(password.expose())),
             ),
@@ -61,17 +66,28 @@ impl Accounts {
         }
     }
 
+    /// With one account less; its sessions end by [`World::remove`](crate::World::remove) only.
+    pub fn remove(&mut self, account: &BareJid) {
+        self.credentials.remove(account);
+        self.kept.remove(account);
+    }
+
+    fn insert(&mut self, account: BareJid, credentials: Credentials) {
+        self.kept.create(account.clone());
+        self.credentials.insert(account, credentials);
+    }
+
     fn register(
         &mut self,
         account: BareJid,
         password: &Secret<String>,
     ) -> Result<(), balcony_stanza::StanzaError> {
-        if self.0.contains_key(&account) {
+        if self.credentials.contains_key(&account) {
             return Err(balcony_stanza::ErrorCondition::Conflict.into());
         }
         let credentials = Credentials::derive(password.expose(), b"another salt", ITERATIONS)
             .map_err(|_| balcony_stanza::ErrorCondition::NotAcceptable)?;
-        self.0.insert(account, credentials);
+        self.insert(account, credentials);
         Ok(())
     }
 }

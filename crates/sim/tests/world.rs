@@ -262,7 +262,8 @@ fn payloads_are_passed_on_as_they_are() {
     let juliet = world.online("juliet@example.com/balcony", "pencil", 1);
     let romeo = world.client("romeo@example.com/garden", "crayon");
     let payload = "<q:x xmlns:q='urn:example:unknown' jid='@no jid@' q:a='&lt;'> &amp; <q:y/></q:x>";
-    world.write(romeo, format!("<message to='juliet@example.com' type='chat'>{payload}</message>").as_bytes());
+    world
+        .write(romeo, format!("<message to='juliet@example.com' type='chat'>{payload}</message>").as_bytes());
     world.run();
     let received = world.take_stanzas(juliet).pop().unwrap();
     assert_eq!(String::from_utf8_lossy(received.payload.as_bytes()), payload);
