@@ -244,11 +244,21 @@ impl Router {
         }
     }
 
-    /// Asks those again who have not answered the user's requests (section 3.1.2): the last one may be lost.
+    /// Asks those again who have not answered the user's requests (section 3.1.2): the last one may be lost, to the network or,
+    /// between two rosters of this server, to its end.
     pub(crate) fn ask_again(&mut self, own: &FullJid, effects: &mut Vec<Effect>) {
-        let account = self.accounts.get(own.bare_str());
-        let Some(known) = account.and_then(|account| account.known.as_deref()) else { return };
-        let asked = known.roster.asked().filter(|contact| !known.blocks(&contact.to_jid()));
+        let Some(account) = self.accounts.get(own.bare_str()) else { return };
+        let Some(known) = account.known.as_deref() else { return };
+        // What is still on its way must not be crossed by a request that it answers.
+        let is_quiet = |contact: &BareJid| {
+            account.queue.is_empty()
+                && self.accounts.get(contact).is_none_or(|account| account.open().is_some())
+        };
+        let asked = known
+            .roster
+            .asked()
+            .filter(|contact| !known.blocks(&contact.to_jid()))
+            .filter(|contact| !self.is_local(contact.domainpart()) || is_quiet(contact));
         let asked: Vec<BareJid> = asked.take(self.config.limits.asks).cloned().collect();
         for contact in asked {
             let request = Stanza::presence(PresenceType::Subscribe).from(own.to_bare().into());

@@ -3,12 +3,18 @@
 // A test has std, and fails by panicking.
 #![allow(clippy::unwrap_used, clippy::std_instead_of_alloc)]
 
-// mod asks;
+mod asks;
 mod binding;
+mod blocking;
+mod carbons;
+mod contacts;
 mod indistinguishable;
 mod iq;
 mod messages;
+mod offline;
 // mod model;
 mod presence;
+mod rosters;
 mod services;
+mod subscriptions;
 mod world;

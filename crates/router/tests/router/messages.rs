@@ -320,7 +320,7 @@ fn the_most_available_follow_presence() {
         let names: Vec<_> = effects
             .iter()
             .map(|effect| match effect {
-                Effect::Deliver { session, .. } => world.name(*session).to_owned(),
+                Effect::Deliver { session, .. } => world.name(*session),
                 _ => "store".to_owned(),
             })
             .collect();

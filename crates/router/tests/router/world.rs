@@ -179,14 +179,14 @@ impl World {
         self.tell(&effects)
     }
 
-    pub(crate) fn name(&self, session: SessionId) -> &str {
-        &self.names[&session]
+    pub(crate) fn name(&self, session: SessionId) -> String {
+        self.names.get(&session).cloned().unwrap_or_else(|| session.0.to_string())
     }
 
     /// One line for each effect: `balcony: presence unavailable from romeo@example.com/garden`. What is asked of the store
     /// shows only if it is to store a message.
     pub(crate) fn tell(&self, effects: &[Effect]) -> Vec<String> {
-        effects.iter().filter_map(|effect| tell(effect, &|session| self.name(session).to_owned())).collect()
+        effects.iter().filter_map(|effect| tell(effect, &|session| self.name(session))).collect()
     }
 }
 
@@ -252,6 +252,44 @@ pub(crate) const PRESENCE: [PresenceType; 8] = [
 
 pub(crate) fn of_kind(kind: Kind, to: &str) -> Stanza {
     Stanza::new(kind).id("x").to(jid(to))
+}
+
+/// Presence of a client that manages a subscription.
+pub(crate) fn subscription(kind: PresenceType, to: &str) -> Stanza {
+    Stanza::presence(kind).to(jid(to))
+}
+
+/// A roster set with an item.
+pub(crate) fn roster_set(item: &str) -> Stanza {
+    request(IqType::Set, &format!("<query xmlns='jabber:iq:roster'>{item}</query>"))
+}
+
+/// A roster get, after which the resource is interested.
+pub(crate) fn roster_get() -> Stanza {
+    request(IqType::Get, "<query xmlns='jabber:iq:roster'/>")
+}
+
+/// An iq with this child.
+pub(crate) fn request(kind: IqType, child: &str) -> Stanza {
+    let mut stanza = content(child);
+    stanza.head.kind = Kind::Iq(kind);
+    stanza.id("q")
+}
+
+/// A message with this content.
+pub(crate) fn content(xml: &str) -> Stanza {
+    Stanza::parse(format!("<message>{xml}</message>").as_bytes()).unwrap()
+}
+
+/// What is delivered to this session, as XML.
+pub(crate) fn wires(effects: &[Effect], to: SessionId) -> Vec<String> {
+    effects
+        .iter()
+        .filter_map(|effect| match effect {
+            Effect::Deliver { session, stanza } if *session == to => Some(wire(stanza)),
+            _ => None,
+        })
+        .collect()
 }
 
 /// The asks among the effects.
