@@ -36,14 +36,12 @@ pub(crate) struct Delivering {
     up_to: u64,
     /// They have been written, and the store is deleting them.
     is_written: bool,
-    /// There are later ones.
-    more: bool,
 }
 
 impl Backlog {
-    /// Whether there are messages that have to be delivered before any other.
+    /// Whether there are messages that have to be delivered before any other, and can't be yet.
     pub(crate) fn goes_first(&self) -> bool {
-        self.delivering.as_ref().is_some_and(|now| now.more)
+        self.may_wait && self.delivering.is_some()
     }
 
     /// The session is over. What was not written to it waits for another.
@@ -102,8 +100,7 @@ impl Router {
         let Some(Answer::Offline { messages, more }) = answer else { return };
         let Some(last) = messages.last() else { return };
         account.backlog.may_wait = more;
-        account.backlog.delivering =
-            Some(Delivering { session, up_to: last.number, is_written: false, more });
+        account.backlog.delivering = Some(Delivering { session, up_to: last.number, is_written: false });
         let server = BareJid::from_parts(None, name.domainpart());
         for Offline { at, stanza, .. } in messages {
             if !account.blocks(&stanza) {
