@@ -98,7 +98,10 @@ impl fmt::Display for StoreError {
                 write!(f, "how to connect to the database server is not clear: {reason}")
             }
             StoreError::Unreachable(reason) => {
-                write!(f, "the database server cannot be reached: {reason}; is it running, and may this user connect?")
+                write!(
+                    f,
+                    "the database server cannot be reached: {reason}; is it running, and may this user connect?"
+                )
             }
             StoreError::Refused(reason) => write!(f, "the database server refuses: {reason}"),
             StoreError::InUse => {

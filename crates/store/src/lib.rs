@@ -41,8 +41,6 @@ mod change;
 mod desk;
 mod error;
 mod file;
-#[cfg(feature = "postgres")]
-mod postgresql;
 mod record;
 mod request;
 mod store;

@@ -54,7 +54,8 @@ pub(crate) fn encode_account(credentials: &Credentials, created: u64) -> Result<
 
 /// The account in `bytes`.
 pub(crate) fn decode_account(bytes: &[u8]) -> Result<Account, StoreError> {
-    let AccountRecord::V1(record) = postcard::from_bytes(bytes).map_err(damaged("the record of an account"))?;
+    let AccountRecord::V1(record) =
+        postcard::from_bytes(bytes).map_err(damaged("the record of an account"))?;
     let keys = |hash: Hash, keys: Option<KeysV1>| {
         keys.map(|keys| {
             ScramKeys::from_parts(hash, keys.iterations, keys.salt, &keys.stored_key, &keys.server_key)
@@ -112,7 +113,8 @@ pub(crate) fn decode_contact(
     contact: &str,
     bytes: &[u8],
 ) -> Result<(Option<Item>, Option<Arc<Stanza>>), StoreError> {
-    let ContactRecord::V1(record) = postcard::from_bytes(bytes).map_err(damaged("the record of a contact"))?;
+    let ContactRecord::V1(record) =
+        postcard::from_bytes(bytes).map_err(damaged("the record of a contact"))?;
     let item = record.item.map(|item| {
         Ok::<_, StoreError>(Item {
             jid: bare(contact)?,
@@ -136,9 +138,7 @@ pub(crate) const fn subscription(to: bool, from: bool) -> Subscription {
 }
 
 /// All contacts of a roster, with their items and requests.
-pub(crate) fn contacts(
-    roster: &Parts,
-) -> impl Iterator<Item = (BareJid, Option<&Item>, Option<&Stanza>)> {
+pub(crate) fn contacts(roster: &Parts) -> impl Iterator<Item = (BareJid, Option<&Item>, Option<&Stanza>)> {
     let mut contacts: BTreeMap<BareJid, (Option<&Item>, Option<&Stanza>)> = BTreeMap::new();
     for item in &roster.items {
         contacts.entry(item.jid.clone()).or_default().0 = Some(item);

@@ -48,22 +48,6 @@ impl Store {
         Ok(Store::new(File::open(folder, config)?))
     }
 
-    /// Connects to the PostgreSQL server that `parameters` name, such as `host=/run/postgresql user=balcony
-    /// dbname=balcony` or `postgresql://balcony@localhost/balcony`. The tables are made if they are missing. Until the store
-    /// is dropped no other one can use them.
-    ///
-    /// Connections are not encrypted: use a Unix socket or the same machine. A connection that is lost is made anew by the
-    /// next call. No call may be made from within a tokio runtime.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`] with a text for whoever runs the server: bad parameters, cannot connect, in use by another process, or
-    /// written by a newer version.
-    #[cfg(feature = "postgres")]
-    pub fn connect(parameters: &str, config: StoreConfig) -> Result<Store, StoreError> {
-        Ok(Store::new(crate::postgresql::PostgreSql::connect(parameters, config)?))
-    }
-
     /// A store that keeps accounts in any other way.
     #[must_use]
     pub fn new(backend: impl Backend + 'static) -> Store {
@@ -215,10 +199,6 @@ impl Store {
     #[must_use]
     pub fn commits(&self) -> u64 {
         self.0.commits.load(Ordering::Relaxed)
-    }
-
-    pub(crate) fn backend(&self) -> &dyn Backend {
-        &*self.0.backend
     }
 
     fn one(&self, change: Change) -> Result<bool, StoreError> {

@@ -15,9 +15,11 @@ const FILE: &str = "balcony.redb";
 /// Pages that redb keeps in memory. Accounts are small: this holds several hundred thousand of them.
 const CACHE: usize = 64 << 20;
 
+type Migration = fn(&WriteTransaction) -> Result<(), StoreError>;
+
 /// Each of them leads from one layout of the tables to the next, the first from nothing to version 1. There is a new one
 /// when an older program could misread or lose something.
-const MIGRATIONS: [fn(&WriteTransaction) -> Result<(), StoreError>; 2] = [accounts, messaging];
+const MIGRATIONS: [Migration; 2] = [accounts, messaging];
 
 /// The layout that this program knows.
 #[expect(clippy::cast_possible_truncation, reason = "there are a few")]

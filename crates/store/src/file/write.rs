@@ -37,7 +37,10 @@ impl<'t> Writing<'t> {
         let number = match meta.get("offline")? {
             None => 0,
             Some(value) => u64::from_le_bytes(
-                value.value().try_into().map_err(|_| StoreError::Corrupt("the number of a message".into()))?,
+                value
+                    .value()
+                    .try_into()
+                    .map_err(|_| StoreError::Corrupt("the number of a message".into()))?,
             ),
         };
         Ok(Writing {
