@@ -86,7 +86,10 @@ impl Router {
         effects: &mut Vec<Effect>,
     ) -> Option<Stanza> {
         if account.blocks(&stanza) {
-            self.refuse(&stanza, ErrorCondition::ServiceUnavailable, effects);
+            // Headlines get no answer from those who are away, so here none either.
+            if kind != MessageType::Headline {
+                self.refuse(&stanza, ErrorCondition::ServiceUnavailable, effects);
+            }
             return None;
         }
         let resource = stanza.head.to.as_ref().and_then(|to| to.resourcepart());

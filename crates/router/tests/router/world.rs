@@ -107,10 +107,7 @@ impl World {
         let session = SessionId(100 + self.names.len() as u64);
         let full = jid(full).to_full().unwrap();
         let account = full.to_bare();
-        self.store.create(account.clone());
-        let mut effects = Vec::new();
-        self.router.bind(self.now, session, &account, Some(full.resourcepart()), &mut effects).unwrap();
-        self.serve(&mut effects);
+        self.bind(session, account.as_str(), full.resourcepart());
         self.names.insert(session, full.resourcepart().to_owned());
         session
     }
@@ -150,10 +147,24 @@ impl World {
         self.tell(&effects)
     }
 
-    pub(crate) fn unbind(&mut self, session: SessionId) -> Vec<String> {
+    /// Binds a resource, whose session has this number, of an account that is made if need be.
+    pub(crate) fn bind(&mut self, session: SessionId, account: &str, resource: &str) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        self.store.create(bare(account));
+        self.router.bind(self.now, session, &bare(account), Some(resource), &mut effects).unwrap();
+        self.serve(&mut effects);
+        effects
+    }
+
+    pub(crate) fn unbound(&mut self, session: SessionId) -> Vec<Effect> {
         let mut effects = Vec::new();
         self.router.unbind(self.now, session, &mut effects);
         self.serve(&mut effects);
+        effects
+    }
+
+    pub(crate) fn unbind(&mut self, session: SessionId) -> Vec<String> {
+        let effects = self.unbound(session);
         self.tell(&effects)
     }
 
@@ -164,11 +175,17 @@ impl World {
         effects
     }
 
-    pub(crate) fn remove(&mut self, account: &str) -> Vec<String> {
+    /// The account goes from the store, and then from the router.
+    pub(crate) fn removed(&mut self, account: &str) -> Vec<Effect> {
         let mut effects = Vec::new();
         self.store.remove(&bare(account));
         self.router.remove_account(self.now, &bare(account), &mut effects);
         self.serve(&mut effects);
+        effects
+    }
+
+    pub(crate) fn remove(&mut self, account: &str) -> Vec<String> {
+        let effects = self.removed(account);
         self.tell(&effects)
     }
 
