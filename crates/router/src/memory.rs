@@ -128,8 +128,11 @@ impl Account {
                 }
             }
             Change::Block(jids) => {
-                kept.blocked.retain(|jid| !jids.contains(jid));
-                kept.blocked.extend(jids);
+                for jid in jids {
+                    if !kept.blocked.contains(&jid) {
+                        kept.blocked.push(jid);
+                    }
+                }
             }
             Change::Unblock(jids) => kept.blocked.retain(|jid| !jids.contains(jid)),
             Change::UnblockAll => kept.blocked.clear(),

@@ -563,8 +563,8 @@ fn world(grants: &Grants) -> World {
     config.limits.directed = MOST_DIRECTED;
     let mut world = World::with(config);
     world.store = Memory::new(MOST_STORED);
-    for account in 0..ACCOUNTS.len() {
-        world.store.create(bare(ACCOUNTS[account]));
+    for (account, &address) in ACCOUNTS.iter().enumerate() {
+        world.store.create(bare(address));
         for contact_index in 0..=ACCOUNTS.len() {
             let subscription = match (
                 grants.contains(&(account, contact_index)),
@@ -575,7 +575,7 @@ fn world(grants: &Grants) -> World {
                 (false, true) => Subscription::To,
                 (false, false) => continue,
             };
-            world.befriend(ACCOUNTS[account], contact(contact_index), subscription);
+            world.befriend(address, contact(contact_index), subscription);
         }
     }
     world
