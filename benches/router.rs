@@ -5,7 +5,7 @@ use core::hint::black_box;
 
 use balcony_jid::{BareJid, Jid};
 use balcony_machine::{Instant, Seed};
-use balcony_router::{Config, Router, SessionId};
+use balcony_router::{Config, Effect, Memory, Router, SessionId};
 use balcony_stanza::{MessageType, PresenceType, Stanza};
 use balcony_xml::{Element, Name};
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
@@ -26,11 +26,16 @@ fn router(resources: usize) -> Router {
         Stanza::presence(PresenceType::Available).child(priority),
     );
     let mut router = Router::new(Config::new(vec!["example.com".parse().unwrap()]), &Seed::from_u64(1));
-    let mut effects = Vec::new();
+    let (mut store, mut effects) = (Memory::default(), Vec::new());
     for number in 0..resources {
         let (session, name) = (SessionId(number as u64), format!("r{}", number % PER_ACCOUNT));
         let own = account(number / PER_ACCOUNT);
         router.bind(Instant::ZERO, session, &own, Some(&name), &mut effects).unwrap();
+        store.create(own);
+        if let Some(Effect::Ask { ticket, ask }) = effects.pop() {
+            let answer = store.answer(0, ask);
+            router.answer(Instant::ZERO, ticket, answer, &mut effects);
+        }
         let presence = if number % PER_ACCOUNT == 3 { &high } else { &low };
         router.route(Instant::ZERO, session, presence.clone(), &mut effects).unwrap();
         effects.clear();

@@ -180,7 +180,16 @@ impl World {
         account: &BareJid,
         resource: Option<&str>,
     ) -> Result<FullJid, balcony_stanza::StanzaError> {
-        self.router.bind(self.now, SESSION, account, resource, &mut Vec::new())
+        let mut effects = Vec::new();
+        let bound = self.router.bind(self.now, SESSION, account, resource, &mut effects);
+        // The account is an empty one.
+        for effect in effects {
+            if let Effect::Ask { ticket, .. } = effect {
+                let answer = balcony_router::Answer::Loaded(Some(Box::default()));
+                self.router.answer(self.now, ticket, answer, &mut Vec::new());
+            }
+        }
+        bound
     }
 
     fn route(&mut self, stanza: Stanza, out: &mut Vec<u8>) -> Result<(), Error> {

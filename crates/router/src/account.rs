@@ -1,4 +1,5 @@
-use alloc::collections::BTreeSet;
+use alloc::boxed::Box;
+use alloc::collections::{BTreeSet, VecDeque};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
@@ -7,14 +8,43 @@ use balcony_stanza::Stanza;
 use smallvec::SmallVec;
 
 use crate::SessionId;
+use crate::flow::{Saving, Waiting};
+use crate::known::Known;
+use crate::offline::Backlog;
 
-/// The bound resources of one account, in the order in which they bound.
-#[derive(Debug, Default)]
+/// An account that has bound resources, in the order in which they bound, or for which something waits.
+#[derive(Debug)]
 pub(crate) struct Account {
     resources: Vec<Resource>,
     /// Who gets a message to the bare JID: the available resources that share the highest priority, unless that is
     /// negative. It changes with presence, which is rare, and is read for each message.
     most_available: SmallVec<[SessionId; 2]>,
+    /// How many resources want copies of the others' messages (XEP-0280).
+    copied: usize,
+    pub(crate) phase: Phase,
+    /// There once it has been loaded.
+    pub(crate) known: Option<Box<Known>>,
+    /// What waits for the phase to be `Open`; otherwise it is empty.
+    pub(crate) queue: VecDeque<Waiting>,
+    pub(crate) backlog: Backlog,
+    /// Asks under way that the phase does not name.
+    pub(crate) asks: usize,
+}
+
+/// What an account waits for. Until then everything that concerns it waits, too, so that order is kept.
+#[derive(Debug)]
+pub(crate) enum Phase {
+    /// For what is kept of it.
+    Loading,
+    /// For nothing. The account is known.
+    Open,
+    /// For its own decisions to be carried out.
+    Acting,
+    /// For a change to be durable.
+    Saving(Box<Saving>),
+    /// For the messages that have come while nobody was there; if they have not been asked for, for the last of them to be
+    /// stored first.
+    Fetching { asked: bool },
 }
 
 /// A connected resource.
@@ -26,6 +56,12 @@ pub(crate) struct Resource {
     presence: Option<Presence>,
     /// Who has received directed presence and has not been told of its end (RFC 6121 section 4.6.3).
     pub(crate) directed: BTreeSet<Jid>,
+    /// Whether it has asked for the roster, and so gets pushes (RFC 6121 section 2.2).
+    pub(crate) interested: bool,
+    /// Whether it has asked for the list of the blocked, and so gets pushes (XEP-0191 section 3.2).
+    pub(crate) sees_blocks: bool,
+    /// Whether it wants copies of the others' messages. Only [`Account`] changes it.
+    carbons: bool,
 }
 
 /// What an available resource has last broadcast.
@@ -53,12 +89,54 @@ impl Resource {
 }
 
 impl Account {
+    pub(crate) fn loading() -> Self {
+        Account {
+            resources: Vec::new(),
+            most_available: SmallVec::new(),
+            copied: 0,
+            phase: Phase::Loading,
+            known: None,
+            queue: VecDeque::new(),
+            backlog: Backlog::default(),
+            asks: 0,
+        }
+    }
+
+    /// What is known of it, if nothing has to wait.
+    pub(crate) fn open(&self) -> Option<&Known> {
+        match self.phase {
+            Phase::Open if self.queue.is_empty() => self.known.as_deref(),
+            _ => None,
+        }
+    }
+
+    /// Whether the messages of its sessions need no look at it.
+    pub(crate) fn is_plain(&self) -> bool {
+        self.copied == 0 && self.open().is_some_and(|known| known.blocked.is_empty())
+    }
+
+    /// Whether the user has blocked the sender.
+    pub(crate) fn blocks(&self, stanza: &Stanza) -> bool {
+        let from = stanza.head.from.as_ref();
+        self.known.as_ref().is_some_and(|known| from.is_some_and(|from| known.blocks(from)))
+    }
+
+    /// Whether nothing would be lost if it were forgotten.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.resources.is_empty() && self.asks == 0 && self.open().is_some()
+    }
+
     pub(crate) fn resources(&self) -> &[Resource] {
         &self.resources
     }
 
-    pub(crate) fn into_resources(self) -> Vec<Resource> {
-        self.resources
+    /// All of them, to be changed.
+    pub(crate) fn all(&mut self) -> &mut [Resource] {
+        &mut self.resources
+    }
+
+    pub(crate) fn take_resources(&mut self) -> Vec<Resource> {
+        core::mem::take(&mut self.resources)
     }
 
     pub(crate) fn by_name(&self, resource: &str) -> Option<&Resource> {
@@ -84,6 +162,17 @@ impl Account {
         &self.most_available
     }
 
+    /// Those of them that get it now: none, if older ones have to be delivered first.
+    pub(crate) fn takers(&self) -> &[SessionId] {
+        if self.backlog.goes_first() { &[] } else { &self.most_available }
+    }
+
+    /// Those that get copies of messages.
+    pub(crate) fn copied(&self) -> impl Iterator<Item = &Resource> {
+        let all = if self.copied == 0 { &[] } else { &self.resources[..] };
+        all.iter().filter(|r| r.carbons)
+    }
+
     /// Those that get presence: the one of this name, or all that are available.
     pub(crate) fn observers(&mut self, resource: Option<&str>) -> impl Iterator<Item = &mut Resource> {
         self.resources.iter_mut().filter(move |r| match resource {
@@ -93,7 +182,15 @@ impl Account {
     }
 
     pub(crate) fn bind(&mut self, session: SessionId, jid: FullJid) {
-        self.resources.push(Resource { session, jid, presence: None, directed: BTreeSet::new() });
+        self.resources.push(Resource {
+            session,
+            jid,
+            presence: None,
+            directed: BTreeSet::new(),
+            interested: false,
+            sees_blocks: false,
+            carbons: false,
+        });
     }
 
     pub(crate) fn unbind(&mut self, session: SessionId) -> Option<Resource> {
@@ -115,12 +212,20 @@ impl Account {
         before
     }
 
+    pub(crate) fn set_carbons(&mut self, session: SessionId, carbons: bool) {
+        if let Some(resource) = self.by_session(session) {
+            resource.carbons = carbons;
+            self.rank();
+        }
+    }
+
     fn rank(&mut self) {
         self.most_available.clear();
         let receptive = || self.resources.iter().filter(|r| r.is_receptive());
         let priority = |r: &Resource| r.presence.as_ref().map(|presence| presence.priority);
         let top = receptive().map(priority).max();
         self.most_available.extend(receptive().filter(|r| Some(priority(r)) == top).map(|r| r.session));
+        self.copied = self.resources.iter().filter(|r| r.carbons).count();
     }
 }
 
@@ -134,7 +239,7 @@ mod tests {
         // RFC 6121 §8.5.2.1.1 [D4b]: the set that is kept is the set that counting anew gives.
         #[test]
         fn most_available_is_kept(steps in prop::collection::vec((0..6_u64, prop::option::of(-2..3_i8), any::<bool>()), 1..60)) {
-            let mut account = Account::default();
+            let mut account = Account::loading();
             for (number, priority, stays) in steps {
                 let session = SessionId(number);
                 if account.by_session(session).is_none() {

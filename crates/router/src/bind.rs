@@ -6,7 +6,7 @@ use balcony_jid::{BareJid, FullJid};
 use balcony_machine::Instant;
 use balcony_stanza::{ErrorCondition, StanzaError, StreamCondition};
 
-use crate::router::Router;
+use crate::router::{Router, Session};
 use crate::{ConflictPolicy, Effect, SessionId};
 
 /// Characters of a resource that the server makes up: 80 random bits, so that it cannot be guessed.
@@ -16,7 +16,8 @@ impl Router {
     /// Binds a resource of `account`, who has authenticated, to the session; without `resource` one is made up.
     ///
     /// The JID returned is in normal form and may differ from what was asked for. The session is *connected* now, and
-    /// reachable at that JID; it becomes *available* when it sends presence.
+    /// reachable at that JID; it becomes *available* when it sends presence. With the first of an account's sessions the account
+    /// is loaded, and what they send waits for that.
     ///
     /// # Errors
     ///
@@ -32,6 +33,7 @@ impl Router {
         resource: Option<&str>,
         effects: &mut Vec<Effect>,
     ) -> Result<FullJid, StanzaError> {
+        self.asks.clock(now);
         if !self.is_local(account.domainpart()) || account.localpart().is_none() {
             return Err(StanzaError::new(
                 ErrorCondition::NotAllowed,
@@ -68,33 +70,41 @@ impl Router {
             Some(jid) => jid,
             None => self.make_up(account)?,
         };
-        self.accounts.entry(account.clone()).or_default().bind(session, jid.clone());
-        self.sessions.insert(session, jid.clone());
+        let known = self.load(account, effects);
+        known.bind(session, jid.clone());
+        if known.resources().len() == 1 {
+            self.online += 1;
+        }
+        self.sessions.insert(session, Session { jid: jid.clone(), is_plain: false });
+        self.refresh(account);
         Ok(jid)
     }
 
     /// The session is over, for whatever reason. If its resource was available, those who know that learn of the end
-    /// (RFC 6121 section 4.5.2). A session that is not bound has no effects.
-    pub fn unbind(&mut self, _now: Instant, session: SessionId, effects: &mut Vec<Effect>) {
+    /// (RFC 6121 section 4.5.2). What it has sent still goes its way. A session that is not bound has no effects.
+    pub fn unbind(&mut self, now: Instant, session: SessionId, effects: &mut Vec<Effect>) {
+        self.asks.clock(now);
         let Some(own) = self.sessions.remove(&session) else { return };
-        let Some(account) = self.accounts.get_mut(own.bare_str()) else { return };
+        let name = own.jid.to_bare();
+        let Some(account) = self.accounts.get_mut(&name) else { return };
         let Some(resource) = account.unbind(session) else { return };
+        account.backlog.unbind(session);
         if account.resources().is_empty() {
-            self.accounts.remove(own.bare_str());
+            self.online -= 1;
         }
-        self.announce_lost(resource, effects);
+        let audience = self.audience(&name);
+        self.announce_lost(resource, audience, effects);
+        self.settle(&name, effects);
     }
 
-    /// The account is no more: its sessions are closed with `not-authorized` (XEP-0077 section 3.2), and those who have
-    /// received directed presence from it learn of the end.
-    pub fn remove_account(&mut self, _now: Instant, account: &BareJid, effects: &mut Vec<Effect>) {
-        // Taken out first: sessions that are closed need not hear of each other's end.
-        let Some(account) = self.accounts.remove(account) else { return };
-        for resource in account.into_resources() {
-            self.sessions.remove(&resource.session);
-            effects.push(Effect::Close { session: resource.session, error: StreamCondition::NotAuthorized });
-            self.announce_lost(resource, effects);
-        }
+    /// The account is no more: its sessions are closed with `not-authorized` (XEP-0077 section 3.2), those who have
+    /// received presence from it learn of the end, and subscriptions from and to it are ended.
+    ///
+    /// Tell so after the account has gone from the store. If nothing is known of it at the time, because it has no sessions, its
+    /// contacts learn of it when their servers ask for its presence.
+    pub fn remove_account(&mut self, now: Instant, account: &BareJid, effects: &mut Vec<Effect>) {
+        self.asks.clock(now);
+        self.end_account(account, StreamCondition::NotAuthorized, effects);
     }
 
     fn holder(&self, jid: &FullJid) -> Option<SessionId> {

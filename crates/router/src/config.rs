@@ -16,6 +16,13 @@ pub struct Config {
     /// Whether an iq get or set reaches a resource only if that resource shares presence with the sender (RFC 6121
     /// section 8.5.3.1). Without it, strangers can find out which resources an account has.
     pub iq_needs_presence: bool,
+    /// Whether strangers, too, are told that a message was not delivered. It shows them who has an account and who is there;
+    /// without it they are told nothing (RFC 6121 section 8.1).
+    pub tell_strangers: bool,
+    /// The bounds and choices of rosters.
+    pub roster: balcony_roster::Config,
+    /// How many addresses a user may block; past it blocking gets `resource-constraint`.
+    pub blocked: usize,
     /// What the server says it is.
     pub software: Software,
 }
@@ -29,6 +36,9 @@ impl Config {
             limits: Limits::default(),
             conflict: ConflictPolicy::default(),
             iq_needs_presence: true,
+            tell_strangers: false,
+            roster: balcony_roster::Config::default(),
+            blocked: 1_000,
             software: Software::default(),
         }
     }

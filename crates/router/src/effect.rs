@@ -1,9 +1,11 @@
-use alloc::sync::Arc;
 use core::fmt;
 
-use balcony_jid::BareJid;
+use alloc::sync::Arc;
+
 use balcony_machine::Ticket;
 use balcony_stanza::{Stanza, StreamCondition};
+
+use crate::Ask;
 
 /// Names one connection that binds a resource. The owner chooses the number, and uses it for one connection at a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -18,6 +20,12 @@ pub enum Effect {
         session: SessionId,
         /// What; shared by all who get it.
         stanza: Arc<Stanza>,
+    },
+    /// When everything that has been delivered to the session so far is written, call
+    /// [`Router::flushed`](crate::Router::flushed). If the session ends before, there is nothing to do.
+    Flush {
+        /// Whose output it is.
+        session: SessionId,
     },
     /// End the session's stream with this error. The router has forgotten the session already.
     Close {
@@ -40,31 +48,7 @@ pub enum Effect {
     },
 }
 
-/// A question to the owner.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Ask {
-    /// Keep a message until the account is available again (RFC 6121 section 8.5.2.2.1).
-    ///
-    /// The account may not exist: only the store knows. It then answers [`Answer::Refused`], after about the time that
-    /// storing takes.
-    PutOffline {
-        /// Whose message.
-        account: BareJid,
-        /// The message.
-        stanza: Arc<Stanza>,
-    },
-}
-
-/// The answer to an [`Ask`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Answer {
-    /// It is stored, durably.
-    Stored,
-    /// It is not stored and will not be: there is no such account, no such store, or no room.
-    Refused,
-}
-
-/// The sender's account has as many asks open as it may. Nothing has happened; here is the stanza again.
+/// The sender has as many stanzas waiting for asks as it may. Nothing has happened; here is the stanza again.
 ///
 /// Read no more from the session until an ask has been answered or has expired, then route the stanza again.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,7 +56,7 @@ pub struct Busy(pub Stanza);
 
 impl fmt::Display for Busy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the account has too many asks open")
+        f.write_str("too many stanzas of the sender wait for the store")
     }
 }
 

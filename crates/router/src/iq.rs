@@ -2,35 +2,82 @@
 
 use alloc::vec::Vec;
 
-use balcony_stanza::{ErrorCondition, IqType, Kind, Stanza};
+use balcony_stanza::{ErrorCondition, IqType, Kind, Payload, Stanza, ns};
 
-use crate::Effect;
-use crate::account::Resource;
-use crate::router::{Router, Target, deliver};
+use crate::account::{Account, Resource};
+use crate::known::Known;
+use crate::router::{Router, deliver};
 use crate::services::{self, Role};
+use crate::{Effect, SessionId};
 
 impl Router {
-    pub(crate) fn iq(&self, stanza: Stanza, effects: &mut Vec<Effect>) {
+    /// A session sends an iq.
+    pub(crate) fn iq(&mut self, from: SessionId, stanza: Stanza, effects: &mut Vec<Effect>) {
+        if self.is_blocked_by_sender(&stanza) {
+            return self.refuse_blocked(&stanza, effects);
+        }
+        let Some(to) = &stanza.head.to else { return self.own_request(from, stanza, effects) };
+        if !self.is_local(to.domainpart()) {
+            effects.push(Effect::Remote { stanza });
+        } else if to.localpart().is_none() {
+            self.serve(&stanza, effects);
+        } else if to.is_bare() && is_own(&stanza) {
+            self.own_request(from, stanza, effects);
+        } else {
+            drop(self.arrive(stanza, true, effects));
+        }
+    }
+
+    /// An iq has come for an account.
+    pub(crate) fn take_iq(&mut self, stanza: &Stanza, effects: &mut Vec<Effect>) {
+        let Some(to) = &stanza.head.to else { return };
         let is_request = matches!(stanza.head.kind, Kind::Iq(IqType::Get | IqType::Set));
-        let role = match &stanza.head.to {
-            None => Some(Role::Account),
-            Some(to) => match self.locate(to) {
-                Target::Remote => return effects.push(Effect::Remote { stanza }),
-                Target::Resource(_, resource) if !is_request || self.may_ask(&stanza, resource) => {
-                    return deliver([resource.session], stanza, effects);
-                }
-                Target::Server if to.is_bare() => Some(Role::Server),
-                // What the server does for an account it does for its owner only: an answer would tell others that
-                // the account exists.
-                Target::Account(_) if to.is_bare() && is_own(&stanza) => Some(Role::Account),
-                _ => None,
-            },
-        };
-        // An answer that nobody has asked for is dropped.
+        let account = self.accounts.get(to.bare_str()).filter(|account| !account.blocks(stanza));
+        let resource = account.zip(to.resourcepart()).and_then(|(a, name)| Some((a, a.by_name(name)?)));
+        match resource {
+            Some((account, resource)) if !is_request || self.may_ask(stanza, account, resource) => {
+                deliver([resource.session], stanza.clone(), effects);
+            }
+            // What the server does for an account it does for its owner only: an answer would tell others that the account
+            // exists. A result that nobody has asked for is dropped.
+            _ => self.refuse(stanza, ErrorCondition::ServiceUnavailable, effects),
+        }
+    }
+
+    /// An iq to one of the server's own addresses.
+    pub(crate) fn serve(&self, stanza: &Stanza, effects: &mut Vec<Effect>) {
         let Some(result) = stanza.result() else { return };
-        let answer = match role {
-            Some(role) => services::answer(role, &self.config.software, &stanza),
-            None => Err(ErrorCondition::ServiceUnavailable),
+        let is_server = stanza.head.to.as_ref().is_some_and(|to| to.is_bare());
+        let answer = match is_server {
+            true => services::answer(Role::Server, &self.config.software, stanza),
+            false => Err(ErrorCondition::ServiceUnavailable),
+        };
+        match answer {
+            Ok(payload) => self.reply(result.payload(payload), effects),
+            Err(condition) => self.refuse(stanza, condition, effects),
+        }
+    }
+
+    /// A client asks its own account for something.
+    fn own_request(&mut self, from: SessionId, stanza: Stanza, effects: &mut Vec<Effect>) {
+        let Some(result) = stanza.result() else { return };
+        let Ok(content) = stanza.payload.parse() else {
+            return self.refuse(&stanza, ErrorCondition::BadRequest, effects);
+        };
+        let is_set = stanza.head.kind == Kind::Iq(IqType::Set);
+        let child = content.root().children().next();
+        let answer = match child.map(|child| (child.name(), child.namespace(), child)) {
+            Some(("query", ns::ROSTER, query)) => return self.roster_request(from, stanza, query, effects),
+            Some((_, ns::BLOCKING, child)) => return self.blocking_request(from, stanza, child, effects),
+            Some((name @ ("enable" | "disable"), ns::CARBONS, _)) if is_set => {
+                if let Some(account) =
+                    stanza.head.from.as_ref().and_then(|own| self.accounts.get_mut(own.bare_str()))
+                {
+                    account.set_carbons(from, name == "enable");
+                }
+                Ok(Payload::EMPTY)
+            }
+            _ => services::answer(Role::Account, &self.config.software, &stanza),
         };
         match answer {
             Ok(payload) => self.reply(result.payload(payload), effects),
@@ -40,9 +87,14 @@ impl Router {
 
     /// Whether a request may reach the resource, and so show its sender that the resource is there (RFC 6121
     /// section 8.5.3.1).
-    fn may_ask(&self, request: &Stanza, resource: &Resource) -> bool {
+    fn may_ask(&self, request: &Stanza, account: &Account, resource: &Resource) -> bool {
+        let shares = |known: &Known| {
+            let from = request.head.from.as_ref();
+            from.is_some_and(|from| known.roster.is_subscriber(&from.to_bare()))
+        };
         !self.config.iq_needs_presence
             || is_own(request)
+            || account.known.as_deref().is_some_and(shares)
             || request.head.from.as_ref().is_some_and(|from| resource.has_directed_to(from))
     }
 }

@@ -2,32 +2,45 @@
 //!
 //! A [`Router`] serves one or more local domains. It is a decision machine: it is told that a session has bound a
 //! resource, sent a stanza or gone away, and it appends [`Effect`]s that say what has to happen. It never waits: what
-//! only the owner's store can know leaves as an [`Ask`] and comes back through [`Router::answer`].
+//! only the owner's store can know leaves as an [`Ask`] and comes back through [`Router::answer`]. An account is loaded when it
+//! is needed, and kept as long as it has sessions. What concerns it waits meanwhile, in order; other accounts go on.
 //!
 //! - Messages go by Table 1 of RFC 6121 section 8.5.4. To a bare JID they reach the resources that share the highest
 //!   priority, a set that is kept up to date when presence changes.
-//! - Presence is broadcast to the account's own available resources, or directed to one entity, which later
-//!   learns of the end as well (section 4.6).
+//!   If there are none, the message is stored and delivered later, in order (XEP-0160).
+//! - Presence is broadcast to those who are subscribed to it and to the account's own available resources, or directed to one
+//!   entity, which later learns of the end as well (section 4.6).
+//! - Rosters and subscriptions are those of [`balcony_roster`]; what a client is told of a change is durable.
+//! - Nothing passes between a user and those whom the user has blocked (XEP-0191). Other resources of the user get copies of
+//!   conversations if they want to (XEP-0280).
 //! - An iq reaches a resource only if that resource shares its presence with the sender; otherwise the server answers,
 //!   in its own name or for the account.
 //! - Nobody can tell an account that does not exist from one that is offline, nor a resource that does not exist
-//!   from one that hides: their errors are the same but for the addresses (RFC 6120 section 13.10.2).
-//!
-//! Rosters are not known here yet: stanzas that manage subscriptions are silently ignored, and 'shares presence'
-//! means the same account or directed presence.
+//!   from one that hides: strangers get the same errors, but for the addresses, or the same silence (RFC 6120
+//!   section 13.10.2, RFC 6121 section 8.1).
 //!
 //! ```
 //! use balcony_jid::BareJid;
 //! use balcony_machine::{Instant, Seed};
-//! use balcony_router::{Config, Effect, Router, SessionId};
+//! use balcony_router::{Config, Effect, Memory, Router, SessionId};
 //! use balcony_stanza::{MessageType, PresenceType, Stanza};
 //!
 //! let mut router = Router::new(Config::new(vec!["example.com".parse()?]), &Seed::from_u64(1));
-//! let (now, mut effects) = (Instant::ZERO, Vec::new());
+//! let (mut store, now, mut effects) = (Memory::default(), Instant::ZERO, Vec::new());
 //!
 //! let (romeo, juliet) = (SessionId(1), SessionId(2));
-//! router.bind(now, romeo, &"romeo@example.com".parse()?, Some("garden"), &mut effects)?;
-//! router.bind(now, juliet, &"juliet@example.com".parse()?, Some("balcony"), &mut effects)?;
+//! for (session, account, resource) in
+//!     [(romeo, "romeo@example.com", "garden"), (juliet, "juliet@example.com", "balcony")]
+//! {
+//!     store.create(account.parse()?);
+//!     router.bind(now, session, &account.parse()?, Some(resource), &mut effects)?;
+//! }
+//! // Both accounts are to be loaded.
+//! for effect in std::mem::take(&mut effects) {
+//!     let Effect::Ask { ticket, ask } = effect else { continue };
+//!     router.answer(now, ticket, store.answer(0, ask), &mut effects);
+//! }
+//!
 //! router.route(now, juliet, Stanza::presence(PresenceType::Available), &mut effects)?;
 //! effects.clear();
 //!
@@ -48,15 +61,27 @@ extern crate std;
 mod account;
 mod asks;
 mod bind;
+mod blocking;
+mod carbons;
 mod config;
+mod delay;
 mod effect;
+mod flow;
 mod iq;
+mod known;
+mod memory;
 mod message;
+mod offline;
 mod presence;
 mod probe;
 mod router;
 mod services;
+mod store;
+mod subscription;
 
+pub use balcony_roster::Config as RosterConfig;
 pub use config::{Config, ConflictPolicy, Software};
-pub use effect::{Answer, Ask, Busy, Effect, SessionId};
+pub use effect::{Busy, Effect, SessionId};
+pub use memory::Memory;
 pub use router::{Counts, Router};
+pub use store::{Answer, Ask, Change, Kept, LastSeen, Offline};

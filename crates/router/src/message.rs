@@ -1,81 +1,127 @@
 //! Messages: Table 1 of RFC 6121 section 8.5.4.
 //!
-//! Where the table leaves a choice: what cannot be delivered is answered with `service-unavailable`, so that nothing is
-//! lost in silence, but for headlines, which expect no reply. Section 8.1 would have strangers get no answer at all;
-//! telling strangers from contacts takes rosters. What may be stored is stored, or refused, by the owner, who alone knows
-//! whether the account exists; so an account that does not exist answers like one that is offline.
+//! Where the table leaves a choice: what nobody can take is stored, if it may be, and otherwise answered with
+//! `service-unavailable`, but for headlines, which expect no reply. Strangers get no such answer (section 8.1): it would
+//! tell them who has an account, and who is there.
 
-use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use balcony_jid::Jid;
-use balcony_machine::Instant;
 use balcony_stanza::{ErrorCondition, MessageType, Stanza};
 
 use crate::account::Account;
-use crate::router::{Router, Target, deliver};
-use crate::{Ask, Busy, Effect};
+use crate::router::{Router, deliver};
+use crate::{Busy, Effect, SessionId};
 
 impl Router {
+    /// A session sends a message, and its account may have something to do with it.
     pub(crate) fn message(
         &mut self,
-        now: Instant,
+        from: SessionId,
         kind: MessageType,
-        to: &Jid,
         stanza: Stanza,
+        admitted: bool,
         effects: &mut Vec<Effect>,
     ) -> Result<(), Busy> {
-        let account = match self.locate(to) {
-            Target::Resource(_, resource) => {
-                deliver([resource.session], stanza, effects);
-                return Ok(());
-            }
-            Target::Account(account) => account,
-            Target::Remote => {
-                effects.push(Effect::Remote { stanza });
-                return Ok(());
-            }
-            Target::Server => {
-                self.refuse(&stanza, ErrorCondition::ServiceUnavailable, effects);
-                return Ok(());
-            }
-        };
-        match (kind, to.is_full()) {
-            (MessageType::Error, _) | (MessageType::Headline, true) => {}
-            (MessageType::Groupchat, _) | (MessageType::Normal, true) => {
-                self.refuse(&stanza, ErrorCondition::ServiceUnavailable, effects);
-            }
-            (MessageType::Headline, false) => {
-                if let Some(account) = account {
-                    deliver(account.receptive(), stanza, effects);
-                }
-            }
-            (MessageType::Normal, false) | (MessageType::Chat, _) => {
-                match account.map(Account::most_available).unwrap_or_default() {
-                    [] => return self.put_offline(now, to, stanza, effects),
-                    sessions => deliver(sessions.iter().copied(), stanza, effects),
-                }
-            }
+        if self.is_blocked_by_sender(&stanza) {
+            self.refuse_blocked(&stanza, effects);
+            return Ok(());
         }
+        let account = stanza.head.from.as_ref().and_then(|from| self.accounts.get(from.bare_str()));
+        let to_itself =
+            stanza.head.from.as_ref().zip(stanza.head.to.as_ref()).is_some_and(|(a, b)| a.same_bare(b));
+        let mut copies = Vec::new();
+        // What stays in the account is copied where it arrives.
+        if let Some(account) = account.filter(|_| !to_itself) {
+            self.copy_sent(account, from, &stanza, &mut copies);
+        }
+        self.pass_message(kind, stanza, admitted, effects)?;
+        effects.append(&mut copies);
         Ok(())
     }
 
-    fn put_offline(
+    /// Takes a message on its way. This is what most stanzas come to.
+    pub(crate) fn pass_message(
         &mut self,
-        now: Instant,
-        to: &Jid,
+        kind: MessageType,
         stanza: Stanza,
+        admitted: bool,
         effects: &mut Vec<Effect>,
     ) -> Result<(), Busy> {
-        let limits = &self.config.limits;
-        let Some(from) = &stanza.head.from else { return Ok(()) };
-        if self.asks.of(from.bare_str()) >= limits.asks {
-            return Err(Busy(stanza));
+        let Some(to) = &stanza.head.to else { return Ok(()) };
+        if !self.is_local(to.domainpart()) {
+            effects.push(Effect::Remote { stanza });
+            return Ok(());
         }
-        let sender = from.to_bare();
-        let stanza = Arc::new(stanza);
-        let ticket = self.asks.open(now, limits.answer, sender, Arc::clone(&stanza));
-        effects.push(Effect::Ask { ticket, ask: Ask::PutOffline { account: to.to_bare(), stanza } });
+        if to.localpart().is_none() {
+            self.refuse(&stanza, ErrorCondition::ServiceUnavailable, effects);
+            return Ok(());
+        }
+        let account = self.accounts.get(to.bare_str()).filter(|account| account.open().is_some());
+        let Some(account) = account else { return self.arrive(stanza, admitted, effects) };
+        let Some(left) = self.place(account, kind, stanza, effects) else { return Ok(()) };
+        if let Some(from) = left.head.from.as_ref().filter(|_| !admitted)
+            && self.is_full(self.payer(from).as_str())
+        {
+            return Err(Busy(left));
+        }
+        self.store(left, effects);
         Ok(())
+    }
+
+    /// A message has come for an account.
+    pub(crate) fn take_message(&mut self, kind: MessageType, stanza: Stanza, effects: &mut Vec<Effect>) {
+        let account = stanza.head.to.as_ref().and_then(|to| self.accounts.get(to.bare_str()));
+        let Some(account) = account else { return };
+        if let Some(left) = self.place(account, kind, stanza, effects) {
+            self.store(left, effects);
+        }
+    }
+
+    /// Gives the message to those of the account who get it. It comes back if it is to be stored.
+    fn place(
+        &self,
+        account: &Account,
+        kind: MessageType,
+        stanza: Stanza,
+        effects: &mut Vec<Effect>,
+    ) -> Option<Stanza> {
+        if account.blocks(&stanza) {
+            // Headlines get no answer from those who are away, so here none either.
+            if kind != MessageType::Headline {
+                self.refuse(&stanza, ErrorCondition::ServiceUnavailable, effects);
+            }
+            return None;
+        }
+        let resource = stanza.head.to.as_ref().and_then(|to| to.resourcepart());
+        if let Some(addressed) = resource.and_then(|name| account.by_name(name)) {
+            self.give(account, &[addressed.session], stanza, effects);
+            return None;
+        }
+        match (kind, resource.is_some()) {
+            (MessageType::Error, _) | (MessageType::Headline, true) => {}
+            (MessageType::Groupchat, false) => {
+                self.refuse(&stanza, ErrorCondition::ServiceUnavailable, effects);
+            }
+            (MessageType::Groupchat | MessageType::Normal, true) => self.bounce(&stanza, effects),
+            (MessageType::Headline, false) => deliver(account.receptive(), stanza, effects),
+            (MessageType::Normal, false) | (MessageType::Chat, _) => match account.takers() {
+                [] => return Some(stanza),
+                sessions => self.give(account, sessions, stanza, effects),
+            },
+        }
+        None
+    }
+
+    fn give(&self, account: &Account, to: &[SessionId], stanza: Stanza, effects: &mut Vec<Effect>) {
+        let mut copies = Vec::new();
+        self.copy_received(account, to, &stanza, &mut copies);
+        deliver(to.iter().copied(), stanza, effects);
+        effects.append(&mut copies);
+    }
+
+    fn store(&mut self, stanza: Stanza, effects: &mut Vec<Effect>) {
+        if let Some(name) = stanza.head.to.as_ref().map(|to| to.to_bare()) {
+            self.put_offline(&name, stanza, effects);
+        }
     }
 }

@@ -4,12 +4,15 @@ use alloc::collections::BTreeSet;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use balcony_jid::{FullJid, Jid};
+use balcony_jid::{BareJid, FullJid, Jid};
 use balcony_stanza::{ErrorCondition, Kind, PresenceType, Stanza, StanzaError, ns};
 
-use crate::account::{Presence, Resource};
-use crate::router::{Router, Target};
-use crate::{Effect, SessionId};
+use crate::account::{Account, Presence, Resource};
+use crate::asks::Purpose;
+use crate::flow::Task;
+use crate::known::Known;
+use crate::router::Router;
+use crate::{Change, Effect, SessionId};
 
 /// What a resource leaves behind that goes offline.
 struct Ended {
@@ -17,6 +20,8 @@ struct Ended {
     directed: BTreeSet<Jid>,
     /// The session, if it is still there to hear of it.
     session: Option<SessionId>,
+    /// Who sees the user's presence.
+    audience: Vec<BareJid>,
 }
 
 impl Router {
@@ -28,18 +33,24 @@ impl Router {
         effects: &mut Vec<Effect>,
     ) {
         use PresenceType as P;
+        if self.is_blocked_by_sender(&stanza) {
+            return self.refuse_blocked(&self.as_sent(from, stanza), effects);
+        }
         match (kind, stanza.head.to.clone()) {
             (P::Available, None) => self.broadcast(from, stanza, effects),
             (P::Unavailable, None) => self.end(from, stanza, effects),
             (P::Available | P::Unavailable, Some(to)) => self.direct(from, kind, to, stanza, effects),
-            (P::Probe, Some(to)) => self.probe(from, &to, stanza, effects),
+            (P::Probe, Some(to)) => self.probe(&to, stanza, effects),
             // Errors concern one resource; to a bare JID they would reach those who have done nothing.
             (P::Error, Some(to)) if to.is_full() || !self.is_local(to.domainpart()) => {
-                self.show(&to, stanza, effects);
+                self.show(stanza, effects);
             }
             (P::Error | P::Probe, _) => {}
-            // Without rosters nothing can come of these. No answer says nothing about who exists.
-            (P::Subscribe | P::Subscribed | P::Unsubscribe | P::Unsubscribed, _) => {}
+            // The server itself has no presence.
+            (_, Some(to)) if to.localpart().is_none() && self.is_local(to.domainpart()) => {}
+            (P::Subscribe | P::Subscribed | P::Unsubscribe | P::Unsubscribed, _) => {
+                self.subscription(from, stanza, effects);
+            }
         }
     }
 
@@ -51,60 +62,96 @@ impl Router {
                 return self.refuse(&stanza, StanzaError::new(ErrorCondition::BadRequest, text), effects);
             }
         };
-        let Some(own) = self.sessions.get(&from) else { return };
+        let Some(own) = self.sessions.get(&from).map(|session| session.jid.clone()) else { return };
         let Some(account) = self.accounts.get_mut(own.bare_str()) else { return };
         let stanza = Arc::new(stanza.to(own.to_bare().into()));
+        if let Some(known) = account.known.as_deref_mut() {
+            known.last = None;
+        }
         let before = account.set_presence(from, Some(Presence { stanza: Arc::clone(&stanza), priority }));
         for resource in account.available() {
             effects.push(Effect::Deliver { session: resource.session, stanza: Arc::clone(&stanza) });
         }
         if before.is_none() {
-            let others = account.available().filter(|other| other.session != from);
-            for presence in others.filter_map(|other| other.presence()) {
-                effects.push(Effect::Deliver { session: from, stanza: Arc::clone(&presence.stanza) });
-            }
+            welcome(account, from, effects);
+        }
+        for contact in account.known.as_deref().map(Known::audience).unwrap_or_default() {
+            self.show(Stanza::clone(&stanza).to(contact.into()), effects);
+        }
+        if before.is_none() {
+            self.probe_contacts(&own, effects);
+            self.ask_again(&own, effects);
         }
     }
 
     /// The client says that it goes offline (section 4.5).
     fn end(&mut self, from: SessionId, stanza: Stanza, effects: &mut Vec<Effect>) {
-        let Some(own) = self.sessions.get(&from).cloned() else { return };
+        let Some(own) = self.sessions.get(&from).map(|session| session.jid.clone()) else { return };
         let Some(account) = self.accounts.get_mut(own.bare_str()) else { return };
         let was_available = account.set_presence(from, None).is_some();
         let directed = account.by_session(from).map(|own| core::mem::take(&mut own.directed));
-        let ended = Ended { was_available, directed: directed.unwrap_or_default(), session: Some(from) };
-        self.announce_end(&own, ended, stanza, effects);
+        let audience = account.known.as_deref().map(Known::audience).unwrap_or_default();
+        let ended =
+            Ended { was_available, directed: directed.unwrap_or_default(), session: Some(from), audience };
+        self.announce_end(&own, ended, &stanza, effects);
+        if was_available {
+            self.note_last(&own, stanza, effects);
+        }
     }
 
     /// Says for a resource what it can no longer say itself (section 4.5.2).
-    pub(crate) fn announce_lost(&mut self, resource: Resource, effects: &mut Vec<Effect>) {
+    pub(crate) fn announce_lost(
+        &mut self,
+        resource: Resource,
+        audience: Vec<BareJid>,
+        effects: &mut Vec<Effect>,
+    ) {
         let stanza = Stanza::presence(PresenceType::Unavailable).from(resource.jid.to_jid());
         let was_available = resource.presence().is_some();
-        let ended = Ended { was_available, directed: resource.directed, session: None };
-        self.announce_end(&resource.jid, ended, stanza, effects);
+        let ended = Ended { was_available, directed: resource.directed, session: None, audience };
+        self.announce_end(&resource.jid, ended, &stanza, effects);
+        if was_available {
+            self.note_last(&resource.jid, stanza, effects);
+        }
     }
 
     /// Tells exactly those who know that a resource was there that it is no longer (sections 4.5.2 and 4.6.3).
-    fn announce_end(&mut self, own: &FullJid, ended: Ended, stanza: Stanza, effects: &mut Vec<Effect>) {
+    fn announce_end(&mut self, own: &FullJid, ended: Ended, stanza: &Stanza, effects: &mut Vec<Effect>) {
         let from = own.to_jid();
-        if ended.was_available {
+        let Ended { was_available, directed, session, audience } = ended;
+        if was_available {
             let everybody = own.to_bare().to_jid();
-            self.show(&everybody, stanza.clone().to(everybody.clone()), effects);
-            if let Some(session) = ended.session {
+            self.observe(stanza.clone().to(everybody.clone()), effects);
+            if let Some(session) = session {
                 effects.push(Effect::Deliver { session, stanza: Arc::new(stanza.clone().to(everybody)) });
             }
-        }
-        for entity in ended.directed {
-            // The account's own resources have been told just now.
-            let told = ended.was_available
-                && entity.same_bare(&from)
-                && match self.locate(&entity) {
-                    Target::Resource(_, resource) => resource.presence().is_some() || entity == from,
-                    _ => true,
-                };
-            if !told {
-                self.show(&entity, stanza.clone().to(entity.clone()), effects);
+            for contact in &audience {
+                self.show(stanza.clone().to(contact.to_jid()), effects);
             }
+        }
+        for entity in directed {
+            let in_audience = entity.same_bare(&from)
+                || audience.iter().any(|contact| contact.as_str() == entity.bare_str());
+            let told = was_available && in_audience && (entity == from || self.sees_all(&entity));
+            if !told {
+                self.show(stanza.clone().to(entity), effects);
+            }
+        }
+    }
+
+    /// Whether presence to its bare JID reaches the entity.
+    pub(crate) fn sees_all(&self, entity: &Jid) -> bool {
+        let account = self.accounts.get(entity.bare_str());
+        let resource = account.zip(entity.resourcepart()).and_then(|(account, name)| account.by_name(name));
+        resource.is_none_or(|resource| resource.presence().is_some())
+    }
+
+    /// Keeps how the account's last resource has gone, for those who ask later.
+    fn note_last(&mut self, own: &FullJid, stanza: Stanza, effects: &mut Vec<Effect>) {
+        let name = own.to_bare();
+        if self.accounts.get(&name).is_some_and(|account| account.available().next().is_none()) {
+            let change = Change::LastSeen(Arc::new(stanza.from(own.to_jid())));
+            self.save_beside(&name, change, Purpose::Note, None, effects);
         }
     }
 
@@ -117,28 +164,55 @@ impl Router {
         stanza: Stanza,
         effects: &mut Vec<Effect>,
     ) {
+        // Who is gone by now can't show itself any more: nobody would say when it ends.
         let Some(own) = self.sessions.get(&from) else { return };
-        let Some(resource) = self.accounts.get_mut(own.bare_str()).and_then(|a| a.by_session(from)) else {
+        let Some(resource) = self.accounts.get_mut(own.jid.bare_str()).and_then(|a| a.by_session(from))
+        else {
             return;
         };
         let directed = &mut resource.directed;
         if kind == PresenceType::Unavailable {
             directed.remove(&to);
         } else if directed.contains(&to) || directed.len() < self.config.limits.directed {
-            directed.insert(to.clone());
+            directed.insert(to);
         } else {
             let error = StanzaError::new(ErrorCondition::ResourceConstraint, "directed presence to too many");
             return self.refuse(&stanza, error, effects);
         }
-        self.show(&to, stanza, effects);
+        self.show(stanza, effects);
     }
 
-    /// Delivers presence: to the resource with this full JID, or to all available ones (section 8.5).
-    fn show(&mut self, to: &Jid, stanza: Stanza, effects: &mut Vec<Effect>) {
+    /// Passes presence on to whom it is addressed to. If nobody is there it comes to nothing (section 8.5.2.2.2).
+    pub(crate) fn show(&mut self, stanza: Stanza, effects: &mut Vec<Effect>) {
+        let Some(to) = &stanza.head.to else { return };
         if !self.is_local(to.domainpart()) {
             return effects.push(Effect::Remote { stanza });
         }
+        let Some(account) = self.accounts.get(to.bare_str()) else { return };
+        if account.open().is_some() {
+            return self.observe(stanza, effects);
+        }
+        let name = to.to_bare();
+        // One stanza of a sender can go to all its contacts, but not the next one before there is room again.
+        drop(self.wait(&name, Task::Arrived, stanza, true, effects));
+    }
+
+    /// Presence has come for an account.
+    pub(crate) fn take_presence(&mut self, stanza: Stanza, effects: &mut Vec<Effect>) {
+        let is_bare = stanza.head.to.as_ref().is_some_and(Jid::is_bare);
+        if !(stanza.head.kind.is_error() && is_bare) {
+            self.observe(stanza, effects);
+        }
+    }
+
+    /// Delivers presence: to the resource with this full JID, or to all available ones (section 8.5).
+    fn observe(&mut self, stanza: Stanza, effects: &mut Vec<Effect>) {
+        let Some(to) = &stanza.head.to else { return };
         let Some(account) = self.accounts.get_mut(to.bare_str()) else { return };
+        if account.blocks(&stanza) {
+            return;
+        }
+        let to = to.clone();
         let stanza = Arc::new(stanza);
         let gone = stanza
             .head
@@ -152,6 +226,19 @@ impl Router {
             effects.push(Effect::Deliver { session: observer.session, stanza: Arc::clone(&stanza) });
         }
     }
+}
+
+/// What a resource gets that has become available: the presence of the others (section 4.2.2) and the subscription requests
+/// that wait for the user (section 3.1.3).
+fn welcome(account: &Account, session: SessionId, effects: &mut Vec<Effect>) {
+    let others = account.available().filter(|other| other.session != session);
+    let presence = others.filter_map(|other| other.presence()).map(|presence| &presence.stanza);
+    let known = account.known.as_deref();
+    let requests = known.into_iter().flat_map(|known| known.roster.requests());
+    let requests = requests.filter(|request| !account.blocks(request));
+    effects.extend(
+        presence.chain(requests).map(|stanza| Effect::Deliver { session, stanza: Arc::clone(stanza) }),
+    );
 }
 
 /// The priority of a presence stanza (RFC 6121 section 4.7.2.3).

@@ -1,55 +1,138 @@
-//! Probes: who may know gets the presence of an account, everybody else the same nothing (RFC 6121 section 4.3.2).
+//! Probes: who may know gets the presence of an account, everybody else the same nothing (RFC 6121 section 4.3).
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use balcony_jid::Jid;
-use balcony_stanza::{PresenceType, Stanza};
+use balcony_jid::{BareJid, FullJid, Jid};
+use balcony_stanza::{Payload, PresenceType, Stanza};
+use balcony_xml::Element;
 
-use crate::account::Account;
-use crate::router::{Router, Target};
-use crate::{Effect, SessionId};
+use crate::account::{Account, Resource};
+use crate::delay::delay;
+use crate::router::Router;
+use crate::{Effect, LastSeen};
 
 impl Router {
-    pub(crate) fn probe(&self, from: SessionId, to: &Jid, stanza: Stanza, effects: &mut Vec<Effect>) {
-        let account = match self.locate(to) {
-            Target::Remote => return effects.push(Effect::Remote { stanza }),
-            Target::Server => return,
-            Target::Resource(account, _) => Some(account),
-            Target::Account(account) => account,
-        };
-        let Some(prober) = &stanza.head.from else { return };
-        let mut answer = |kind, of: Jid| {
-            let mut answer = Stanza::presence(kind).from(of).to(prober.clone());
-            answer.head.id.clone_from(&stanza.head.id);
-            self.reply(answer, effects);
-        };
-        let mut probed = account
-            .map(Account::resources)
-            .unwrap_or_default()
-            .iter()
-            .filter(|resource| to.resourcepart().is_none_or(|name| name == resource.jid.resourcepart()));
-        if !prober.same_bare(to) {
-            // Directed presence shows one resource, and of it no more than that it is there.
-            let mut showing = probed.filter(|resource| resource.has_directed_to(prober)).peekable();
-            if showing.peek().is_none() {
-                answer(PresenceType::Unsubscribed, to.to_bare().into());
-            }
-            return showing.for_each(|resource| answer(PresenceType::Available, resource.jid.to_jid()));
+    /// A client sends a probe. It should not, but may.
+    pub(crate) fn probe(&mut self, to: &Jid, stanza: Stanza, effects: &mut Vec<Effect>) {
+        if !self.is_local(to.domainpart()) {
+            effects.push(Effect::Remote { stanza });
+        } else if to.localpart().is_some() {
+            drop(self.arrive(stanza, true, effects));
         }
-        if to.is_full() {
-            let there = probed.any(|resource| resource.presence().is_some());
-            return answer(
-                if there { PresenceType::Available } else { PresenceType::Unavailable },
-                to.clone(),
-            );
-        }
-        let mut available = probed.filter_map(|resource| resource.presence()).peekable();
-        if available.peek().is_none() {
-            return answer(PresenceType::Unavailable, to.clone());
-        }
-        effects.extend(
-            available.map(|presence| Effect::Deliver { session: from, stanza: Arc::clone(&presence.stanza) }),
-        );
     }
+
+    /// Asks for the presence of those whom the user is subscribed to (section 4.2.2). Contacts of this server who have no
+    /// resource have no presence either, so they are not asked.
+    pub(crate) fn probe_contacts(&mut self, own: &FullJid, effects: &mut Vec<Effect>) {
+        let known = self.accounts.get(own.bare_str()).and_then(|account| account.known.as_deref());
+        let Some(known) = known else { return };
+        let contacts: Vec<BareJid> = known
+            .roster
+            .probed()
+            .filter(|contact| !known.blocks(&contact.to_jid()))
+            .filter(|contact| !self.is_local(contact.domainpart()) || self.accounts.contains_key(*contact))
+            .cloned()
+            .collect();
+        for contact in contacts {
+            let is_local = self.is_local(contact.domainpart());
+            // Only this resource needs the answer of a contact of this server.
+            let from = if is_local { own.to_jid() } else { own.to_bare().into() };
+            let probe = Stanza::presence(PresenceType::Probe).from(from).to(contact.into());
+            if is_local {
+                drop(self.arrive(probe, true, effects));
+            } else {
+                effects.push(Effect::Remote { stanza: probe });
+            }
+        }
+    }
+
+    /// A probe has come for an account.
+    pub(crate) fn take_probe(&mut self, stanza: &Stanza, effects: &mut Vec<Effect>) {
+        let (Some(prober), Some(to)) = (&stanza.head.from, &stanza.head.to) else { return };
+        let Some(account) = self.accounts.get(to.bare_str()) else { return };
+        if account.blocks(stanza) {
+            return;
+        }
+        let known = account.known.as_deref();
+        if prober.same_bare(to) {
+            return self.show_own(account, stanza, effects);
+        }
+        let is_subscriber = known.is_some_and(|known| known.roster.is_subscriber(&prober.to_bare()));
+        let answers: Vec<Stanza> = match to.resourcepart() {
+            _ if !is_subscriber => {
+                // Directed presence shows one resource, and of it no more than that it is there.
+                let showing = account.resources().iter().filter(|resource| {
+                    to.resourcepart().is_none_or(|name| name == resource.jid.resourcepart())
+                        && resource.has_directed_to(prober)
+                });
+                showing
+                    .map(|resource| answer(PresenceType::Available, resource.jid.to_jid(), stanza))
+                    .collect()
+            }
+            Some(name) => {
+                let is_there = account.by_name(name).is_some_and(|resource| resource.presence().is_some());
+                let kind = if is_there { PresenceType::Available } else { PresenceType::Unavailable };
+                Vec::from([answer(kind, to.clone(), stanza)])
+            }
+            None => {
+                let available = account.available().filter_map(Resource::presence);
+                available.map(|presence| Stanza::clone(&presence.stanza).to(prober.clone())).collect()
+            }
+        };
+        match answers.is_empty() {
+            true if is_subscriber => {
+                let last = known.and_then(|known| known.last.as_ref());
+                self.reply(
+                    absent(last, answer(PresenceType::Unavailable, to.to_bare().into(), stanza)),
+                    effects,
+                );
+            }
+            true => self.deny_probe(stanza, effects),
+            false => answers.into_iter().for_each(|answer| self.reply(answer, effects)),
+        }
+    }
+
+    /// Whoever has no subscription hears so (section 4.3.2), and whether or not there is such an account.
+    pub(crate) fn deny_probe(&mut self, stanza: &Stanza, effects: &mut Vec<Effect>) {
+        if let Some(to) = &stanza.head.to {
+            let denial = answer(PresenceType::Unsubscribed, to.to_bare().into(), stanza);
+            self.pass_on(denial, effects);
+        }
+    }
+
+    /// The user asks about the own account.
+    fn show_own(&self, account: &Account, stanza: &Stanza, effects: &mut Vec<Effect>) {
+        let (Some(prober), Some(to)) = (&stanza.head.from, &stanza.head.to) else { return };
+        if let Some(name) = to.resourcepart() {
+            let is_there = account.by_name(name).is_some_and(|resource| resource.presence().is_some());
+            let kind = if is_there { PresenceType::Available } else { PresenceType::Unavailable };
+            return self.reply(answer(kind, to.clone(), stanza), effects);
+        }
+        if account.available().next().is_none() {
+            return self.reply(answer(PresenceType::Unavailable, to.clone(), stanza), effects);
+        }
+        let Some(prober) = prober.resourcepart().and_then(|name| account.by_name(name)) else { return };
+        effects.extend(account.available().filter_map(Resource::presence).map(|presence| Effect::Deliver {
+            session: prober.session,
+            stanza: Arc::clone(&presence.stanza),
+        }));
+    }
+}
+
+/// What is said of an address to who has probed it.
+fn answer(kind: PresenceType, of: Jid, probe: &Stanza) -> Stanza {
+    let mut answer = Stanza::presence(kind).from(of);
+    answer.head.to.clone_from(&probe.head.from);
+    answer.head.id.clone_from(&probe.head.id);
+    answer
+}
+
+/// The answer of an account that is not there, with how and when it went (section 4.3.2).
+fn absent(last: Option<&LastSeen>, answer: Stanza) -> Stanza {
+    let Some(last) = last else { return answer };
+    let Ok(content) = last.presence.payload.parse() else { return answer };
+    let mut children: Vec<Element> = content.root().children().map(|child| child.to_owned()).collect();
+    children.push(delay(answer.head.from.as_ref().map_or("", Jid::domainpart), last.at));
+    answer.payload(children.iter().collect::<Payload>())
 }

@@ -15,11 +15,20 @@ pub(crate) enum Role {
 }
 
 impl Role {
-    /// The namespaces that requests are answered in; what discovery announces.
+    /// What discovery announces: mostly the namespaces that requests are answered in.
     const fn features(self) -> &'static [&'static str] {
         match self {
-            Role::Server => &[ns::DISCO_INFO, ns::DISCO_ITEMS, ns::PING, ns::VERSION],
-            Role::Account => &[ns::DISCO_INFO, ns::DISCO_ITEMS, ns::PING],
+            Role::Server => &[
+                ns::DISCO_INFO,
+                ns::DISCO_ITEMS,
+                ns::PING,
+                ns::VERSION,
+                ns::BLOCKING,
+                ns::CARBONS,
+                // XEP-0160 section 5: the only one that is no namespace.
+                "msgoffline",
+            ],
+            Role::Account => &[ns::DISCO_INFO, ns::DISCO_ITEMS, ns::PING, ns::BLOCKING, ns::CARBONS],
         }
     }
 }

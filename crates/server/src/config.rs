@@ -26,6 +26,12 @@ pub struct Config {
     pub conflict: ConflictPolicy,
     /// Whether an iq reaches a resource only of somebody who shares presence with its sender (RFC 6121 section 8.5.3.1).
     pub iq_needs_presence: bool,
+    /// Whether strangers, too, are told that a message was not delivered (RFC 6121 section 8.1).
+    pub tell_strangers: bool,
+    /// The bounds and choices of rosters.
+    pub roster: balcony_router::RosterConfig,
+    /// How many addresses a user may block (XEP-0191).
+    pub blocked: usize,
     /// What the server says it is (XEP-0092).
     pub software: Software,
     /// From this the salts of accounts that don't exist are made; keep it for the life of the server.
@@ -51,6 +57,9 @@ impl Config {
             registration: stream.registration,
             conflict: router.conflict,
             iq_needs_presence: router.iq_needs_presence,
+            tell_strangers: router.tell_strangers,
+            roster: router.roster,
+            blocked: router.blocked,
             software: router.software,
             decoy: stream.decoy,
             iterations: stream.iterations,
@@ -75,6 +84,9 @@ impl Config {
         router.limits = self.limits.clone();
         router.conflict = self.conflict;
         router.iq_needs_presence = self.iq_needs_presence;
+        router.tell_strangers = self.tell_strangers;
+        router.roster = self.roster;
+        router.blocked = self.blocked;
         router.software = self.software.clone();
         router
     }

@@ -22,6 +22,8 @@ pub(crate) struct Conn {
     pub(crate) ended: bool,
     /// Whether the router knows it as a session.
     pub(crate) bound: bool,
+    /// Whether the router wants to know when what was delivered so far is written.
+    pub(crate) flush: Flush,
     /// A stanza that the router had no room for.
     pub(crate) stalled: Option<Stanza>,
     /// The entry in the heap of deadlines.
@@ -41,9 +43,32 @@ impl Conn {
             unread: false,
             ended: false,
             bound: false,
+            flush: Flush::None,
             stalled: None,
             deadline: None,
             linger: None,
         }
+    }
+}
+
+/// How far output has come that the router asks about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Flush {
+    /// It does not ask.
+    None,
+    /// It is still here.
+    Wanted,
+    /// The owner is writing it.
+    Taken,
+}
+
+impl Flush {
+    /// Whether the owner, who has written what it had, had all of it.
+    pub(crate) fn take_if_taken(&mut self) -> bool {
+        let is_taken = *self == Flush::Taken;
+        if is_taken {
+            *self = Flush::None;
+        }
+        is_taken
     }
 }

@@ -16,7 +16,7 @@ use slab::Slab;
 use crate::action::{Action, Answer, Ask, ConnectionId, Ended, Notice};
 use crate::asks::{Asker, Asks};
 use crate::config::Config;
-use crate::conn::Conn;
+use crate::conn::{Conn, Flush};
 
 /// Many connections and one router. See the [crate] for how to drive it.
 pub struct Server {
@@ -129,6 +129,9 @@ impl Server {
             // What gathered since `Action::Write` goes along. A TLS failure shows at the next advance.
             let _ = conn.connection.flush(&mut conn.out);
             mem::swap(buffer, &mut conn.out);
+            if conn.flush == Flush::Wanted {
+                conn.flush = Flush::Taken;
+            }
         }
     }
 
@@ -136,8 +139,14 @@ impl Server {
     pub fn written(&mut self, now: Instant, id: ConnectionId, actions: &mut Vec<Action>) {
         let Some(conn) = self.conn(id) else { return };
         conn.writing = false;
+        let is_flushed = conn.flush.take_if_taken();
         // The connection may have been waiting for room.
         self.advance(now, id, &[], actions);
+        if is_flushed {
+            let mut effects = mem::take(&mut self.effects);
+            self.router.flushed(now, SessionId(id.0), &mut effects);
+            self.carry_out(now, effects, actions);
+        }
     }
 
     /// An answer has come. One that comes too late changes nothing.
@@ -350,6 +359,10 @@ impl Server {
                 Effect::Deliver { session, stanza } => {
                     self.deliver(now, session, &stanza, &mut effects, actions)
                 }
+                Effect::Flush { session } => match self.conn(ConnectionId(session.0)) {
+                    Some(conn) if conn.writing => conn.flush = Flush::Wanted,
+                    _ => self.router.flushed(now, session, &mut effects),
+                },
                 Effect::Close { session, error } => {
                     let id = ConnectionId(session.0);
                     if let Some(conn) = self.conn(id) {

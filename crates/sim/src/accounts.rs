@@ -2,6 +2,7 @@ use std::collections::BTreeMap;
 
 use balcony_jid::BareJid;
 use balcony_machine::Secret;
+use balcony_router::Memory;
 use balcony_sasl::Credentials;
 use balcony_stream::federation::{Verdict, dialback_key};
 use balcony_stream::{Answer, Ask};
@@ -12,6 +13,8 @@ pub struct Accounts {
     credentials: BTreeMap<BareJid, Credentials>,
     /// The secret of the servers that are asked about dialback keys.
     dialback: Option<Secret<String>>,
+    /// What a router keeps of them.
+    pub kept: Memory,
 }
 
 /// The lowest count that a client accepts: hashing is what a simulated login costs most.
@@ -34,7 +37,7 @@ impl Accounts {
         let account = BareJid::parse(account).expect("a valid bare JID");
         let credentials =
             Credentials::derive(password, b"salt of the sims", ITERATIONS).expect("a valid password");
-        self.credentials.insert(account, credentials);
+        self.insert(account, credentials);
         self
     }
 
@@ -82,6 +85,17 @@ impl Accounts {
         }
     }
 
+    /// With one account less; its sessions end by [`World::remove`](crate::World::remove) only.
+    pub fn remove(&mut self, account: &BareJid) {
+        self.credentials.remove(account);
+        self.kept.remove(account);
+    }
+
+    fn insert(&mut self, account: BareJid, credentials: Credentials) {
+        self.kept.create(account.clone());
+        self.credentials.insert(account, credentials);
+    }
+
     fn register(
         &mut self,
         account: BareJid,
@@ -92,7 +106,7 @@ impl Accounts {
         }
         let credentials = Credentials::derive(password.expose(), b"another salt", ITERATIONS)
             .map_err(|_| balcony_stanza::ErrorCondition::NotAcceptable)?;
-        self.credentials.insert(account, credentials);
+        self.insert(account, credentials);
         Ok(())
     }
 }

@@ -172,6 +172,21 @@ impl World {
         wires.to_server.extend(out);
     }
 
+    /// Ends an account, and with it its sessions.
+    pub fn remove(&mut self, account: &str) {
+        let account = BareJid::parse(account).expect("a bare JID");
+        let mut actions = Vec::new();
+        self.accounts.remove(&account);
+        self.server.remove_account(self.now, &account, &mut actions);
+        self.act(actions);
+    }
+
+    /// The time that the store's clock shows, in milliseconds since 1970. The world begins on 2002-09-10T23:08:25Z.
+    #[must_use]
+    pub fn clock(&self) -> u64 {
+        1_031_699_305_000 + self.now.as_nanos() / 1_000_000
+    }
+
     /// Cuts the connection, as a network does.
     pub fn cut(&mut self, peer: Peer) {
         let mut actions = Vec::new();
@@ -285,7 +300,7 @@ impl World {
                     Action::Ask(ticket, ask) => {
                         let answer = match ask {
                             Ask::Stream(ask) => Answer::Stream(self.accounts.answer(ask)),
-                            Ask::Router(_) => Answer::Router(balcony_router::Answer::Refused),
+                            Ask::Router(ask) => Answer::Router(self.accounts.kept.answer(self.clock(), ask)),
                         };
                         self.server.answer(self.now, ticket, answer, &mut next);
                     }

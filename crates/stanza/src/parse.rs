@@ -2,9 +2,12 @@ use alloc::boxed::Box;
 use alloc::sync::Arc;
 
 use balcony_jid::Jid;
-use balcony_xml::{ElementRef, Reader};
+use balcony_xml::{ElementRef, Reader, Token};
 
-use crate::{ErrorCondition, Head, IqType, Kind, MessageType, Payload, PresenceType, Stanza, StanzaError};
+use crate::payload::UNBOUNDED;
+use crate::{
+    ErrorCondition, Head, IqType, Kind, MessageType, Payload, PresenceType, Stanza, StanzaError, ns,
+};
 
 /// An element with the name of a stanza that breaks the rules of stanzas.
 ///
@@ -39,6 +42,19 @@ impl Stanza {
             return None;
         }
         Some(read_head(element).map(|head| Stanza { head, payload: Payload::from_reader(reader) }))
+    }
+}
+
+impl Stanza {
+    /// Reads one stanza that stands alone, such as [`write`](Stanza::write) has written it; `None` if the bytes are anything
+    /// else. There are no limits: it is for what has passed those of a stream before.
+    #[must_use]
+    pub fn parse(mut xml: &[u8]) -> Option<Stanza> {
+        let mut reader = Reader::framed(UNBOUNDED, ns::CLIENT);
+        match reader.read(&mut xml) {
+            Ok(Some(Token::Element)) if xml.is_empty() => Stanza::from_reader(&reader)?.ok(),
+            _ => None,
+        }
     }
 }
 

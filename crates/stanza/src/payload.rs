@@ -7,6 +7,10 @@ use balcony_xml::{Element, ReadError, Reader};
 
 use crate::ns;
 
+/// For what has passed the limits of a stream before.
+pub(crate) const UNBOUNDED: XmlLimits =
+    XmlLimits { bytes: usize::MAX, depth: 1024, attributes: usize::MAX, nodes: usize::MAX };
+
 /// The content of a stanza: well-formed XML bytes that stand on their own, shared by everyone who delivers them.
 ///
 /// Standing on its own means: every prefix is declared inside, and only elements of the content namespace rely on the
@@ -44,8 +48,6 @@ impl Payload {
     ///
     /// None for a payload that came from a reader or from elements, as all of them do.
     pub fn parse(&self) -> Result<Element, ReadError> {
-        const UNBOUNDED: XmlLimits =
-            XmlLimits { bytes: usize::MAX, depth: 1024, attributes: usize::MAX, nodes: usize::MAX };
         Element::parse_payload(self.as_bytes(), ns::CLIENT, UNBOUNDED)
     }
 }

@@ -102,6 +102,10 @@ proptest! {
         let written = wire(&stanza);
         let read = read(&written).unwrap().unwrap();
         prop_assert_eq!(&read, &stanza, "{}", written);
+        prop_assert_eq!(Stanza::parse(written.as_bytes()), Some(stanza));
+        prop_assert_eq!(Stanza::parse(format!("{written}<iq/>").as_bytes()), None);
+        prop_assert_eq!(Stanza::parse(&written.as_bytes()[1..]), None);
+        prop_assert_eq!(Stanza::parse(&written.as_bytes()[..written.len() - 1]), None);
         prop_assert_eq!(wire(&read), written);
         let payload = read.payload.parse().unwrap();
         let children: Vec<Element> = payload.root().children().map(|child| child.to_owned()).collect();

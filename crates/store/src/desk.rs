@@ -8,7 +8,7 @@ use balcony_server::{Answer, Ask, Reply as AnswerTo};
 use balcony_stanza::{ErrorCondition, StanzaError};
 use balcony_stream::Answer as Stream;
 
-use crate::{Reply, Request, StoreError, Worker};
+use crate::{Messages, Reply, Request, StoreError, Worker};
 
 impl Worker {
     /// Finds the answer to what a server asks, and hands it to `reply` on a thread of the worker. Never waits: if the
@@ -16,8 +16,7 @@ impl Worker {
     pub fn handle(&self, ask: Ask, reply: AnswerTo) {
         match ask {
             Ask::Stream(ask) => self.answer_stream(ask, reply),
-            // Offline messages are not stored yet, so nothing is promised (RFC 6121 section 8.5.2.2.1 leaves the choice).
-            Ask::Router(_) => reply(Answer::Router(balcony_router::Answer::Refused)),
+            Ask::Router(ask) => self.answer_router(ask, reply),
         }
     }
 
@@ -25,47 +24,77 @@ impl Worker {
         use balcony_stream::Ask as Q;
         match ask {
             Q::Credentials { account, hash } => {
-                self.put(Request::Credentials { account }, reply, move |found| match found {
+                let translate = move |found| match found {
                     Reply::Credentials(credentials) => {
                         Stream::Credentials(credentials.and_then(|all| all.get(hash).cloned()))
                     }
                     _ => Stream::Unavailable,
-                });
+                };
+                self.put_stream(Request::Credentials { account }, reply, translate);
             }
             Q::Verify { account, password } => {
-                self.put(Request::Verify { account, password }, reply, |found| match found {
+                self.put_stream(Request::Verify { account, password }, reply, |found| match found {
                     Reply::Verified(right) => Stream::Verified(right),
                     _ => Stream::Unavailable,
                 });
             }
             Q::Register { account, password } => {
                 let request = Request::Create { account, password, replace: false };
-                self.put(request, reply, |found| Stream::Registered(registered(&found)));
+                self.put_stream(request, reply, |found| Stream::Registered(registered(&found)));
             }
             // Binding is the router's, and only clients salt passwords.
             _ => reply(Answer::Stream(Stream::Unavailable)),
         }
     }
 
-    fn put(
+    fn answer_router(&self, ask: balcony_router::Ask, reply: AnswerTo) {
+        use balcony_router::Answer as A;
+        let request = match ask {
+            balcony_router::Ask::Load { account } => Request::Kept { account },
+            balcony_router::Ask::Offline { account, bytes } => Request::Offline { account, bytes },
+            balcony_router::Ask::Save { account, changes } => Request::Save { account, changes },
+        };
+        let translate = |found| {
+            Answer::Router(match found {
+                Reply::Kept(kept) => A::Loaded(kept),
+                Reply::Offline(Messages { messages, more }) => A::Offline { messages, more },
+                Reply::Changed(true) => A::Saved,
+                _ => A::Refused,
+            })
+        };
+        self.put(request, reply, Answer::Router(A::Refused), translate);
+    }
+
+    fn put_stream(
         &self,
         request: Request,
         reply: AnswerTo,
         translate: impl FnOnce(Reply) -> Stream + Send + 'static,
+    ) {
+        let busy = Answer::Stream(Stream::Unavailable);
+        self.put(request, reply, busy, |found| Answer::Stream(translate(found)));
+    }
+
+    fn put(
+        &self,
+        request: Request,
+        reply: AnswerTo,
+        busy: Answer,
+        translate: impl FnOnce(Reply) -> Answer + Send + 'static,
     ) {
         // A request that is refused takes its reply with it; this one has to come back.
         let reply = Arc::new(Mutex::new(Some(reply)));
         let kept = Arc::clone(&reply);
         let taken = self.submit(request, Box::new(move |found| send(&kept, translate(found))));
         if taken.is_err() {
-            send(&reply, Stream::Unavailable);
+            send(&reply, busy);
         }
     }
 }
 
-fn send(reply: &Mutex<Option<AnswerTo>>, answer: Stream) {
+fn send(reply: &Mutex<Option<AnswerTo>>, answer: Answer) {
     if let Some(reply) = reply.lock().unwrap_or_else(PoisonError::into_inner).take() {
-        reply(Answer::Stream(answer));
+        reply(answer);
     }
 }
 

@@ -30,6 +30,14 @@ pub enum StoreError {
     },
     /// The disk failed or is full. Nothing of the change was kept.
     Io(String),
+    /// The parameters of the database server cannot be understood.
+    Parameters(String),
+    /// The database server cannot be reached, or was lost. Whether a change was made is then not known.
+    Unreachable(String),
+    /// The database server is there and has refused. Nothing of the change was kept.
+    Refused(String),
+    /// Another process uses the tables on the database server.
+    InUse,
     /// The operating system gives no randomness.
     Random(String),
     /// The password cannot be one.
@@ -85,6 +93,19 @@ impl fmt::Display for StoreError {
             ),
             StoreError::Io(reason) => {
                 write!(f, "the database cannot be read or written: {reason}; is the disk full?")
+            }
+            StoreError::Parameters(reason) => {
+                write!(f, "how to connect to the database server is not clear: {reason}")
+            }
+            StoreError::Unreachable(reason) => {
+                write!(
+                    f,
+                    "the database server cannot be reached: {reason}; is it running, and may this user connect?"
+                )
+            }
+            StoreError::Refused(reason) => write!(f, "the database server refuses: {reason}"),
+            StoreError::InUse => {
+                f.write_str("is another balcony running on this database? its tables are in use")
             }
             StoreError::Random(reason) => write!(f, "the operating system gives no randomness: {reason}"),
             StoreError::Password(error) => write!(f, "this password cannot be used: {error}"),

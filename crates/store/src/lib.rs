@@ -36,15 +36,19 @@
 
 extern crate alloc;
 
+mod backend;
+mod change;
 mod desk;
 mod error;
-mod open;
+mod file;
 mod record;
 mod request;
 mod store;
 mod worker;
 
+pub use backend::{Backend, Messages, StoreConfig};
+pub use change::{Account, Backup, Change};
 pub use error::StoreError;
 pub use request::{Busy, Reply, Request};
-pub use store::{Account, Change, Store};
+pub use store::Store;
 pub use worker::{ReplyTo, Worker, WorkerConfig};

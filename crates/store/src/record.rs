@@ -1,20 +1,28 @@
-use alloc::boxed::Box;
-use alloc::format;
-use alloc::vec::Vec;
+//! How things lie in a database: accounts and contacts in postcard, stanzas as XML.
 
+use alloc::boxed::Box;
+use alloc::collections::BTreeMap;
+use alloc::format;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::fmt;
+
+use balcony_jid::{BareJid, Jid};
+use balcony_roster::{Item, Parts, Subscription, Version};
 use balcony_sasl::{Credentials, Hash, ScramKeys};
+use balcony_stanza::Stanza;
 use serde::{Deserialize, Serialize};
 
 use crate::{Account, StoreError};
 
-/// An account as it lies on disk, in postcard. A new form gets a new variant at the end; none is ever changed.
+/// An account. A new form gets a new variant at the end; none is ever changed.
 #[derive(Serialize, Deserialize)]
-enum Record {
-    V1(RecordV1),
+enum AccountRecord {
+    V1(AccountV1),
 }
 
 #[derive(Serialize, Deserialize)]
-struct RecordV1 {
+struct AccountV1 {
     created: u64,
     sha1: Option<KeysV1>,
     sha256: Option<KeysV1>,
@@ -29,24 +37,25 @@ struct KeysV1 {
 }
 
 /// The bytes of an account.
-pub(crate) fn encode(credentials: &Credentials, created: u64) -> Result<Vec<u8>, StoreError> {
+pub(crate) fn encode_account(credentials: &Credentials, created: u64) -> Result<Vec<u8>, StoreError> {
     let keys = |keys: &ScramKeys| KeysV1 {
         iterations: keys.iterations(),
         salt: keys.salt().into(),
         stored_key: keys.stored_key().into(),
         server_key: keys.server_key().into(),
     };
-    let record = RecordV1 {
+    let record = AccountV1 {
         created,
         sha1: credentials.sha1.as_ref().map(keys),
         sha256: credentials.sha256.as_ref().map(keys),
     };
-    postcard::to_allocvec(&Record::V1(record)).map_err(damaged)
+    postcard::to_allocvec(&AccountRecord::V1(record)).map_err(damaged("the record of an account"))
 }
 
 /// The account in `bytes`.
-pub(crate) fn decode(bytes: &[u8]) -> Result<Account, StoreError> {
-    let Record::V1(record) = postcard::from_bytes(bytes).map_err(damaged)?;
+pub(crate) fn decode_account(bytes: &[u8]) -> Result<Account, StoreError> {
+    let AccountRecord::V1(record) =
+        postcard::from_bytes(bytes).map_err(damaged("the record of an account"))?;
     let keys = |hash: Hash, keys: Option<KeysV1>| {
         keys.map(|keys| {
             ScramKeys::from_parts(hash, keys.iterations, keys.salt, &keys.stored_key, &keys.server_key)
@@ -63,6 +72,125 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<Account, StoreError> {
     })
 }
 
-fn damaged(error: postcard::Error) -> StoreError {
-    StoreError::Corrupt(format!("the record of an account: {error}"))
+/// A contact. A new form gets a new variant at the end; none is ever changed.
+#[derive(Serialize, Deserialize)]
+enum ContactRecord {
+    V1(ContactV1),
+}
+
+#[derive(Serialize, Deserialize)]
+struct ContactV1 {
+    item: Option<ItemV1>,
+    request: Option<Vec<u8>>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct ItemV1 {
+    name: Option<Box<str>>,
+    groups: Vec<Box<str>>,
+    to: bool,
+    from: bool,
+    ask: bool,
+    approved: bool,
+}
+
+/// The bytes of what is kept of a contact.
+pub(crate) fn encode_contact(item: Option<&Item>, request: Option<&Stanza>) -> Result<Vec<u8>, StoreError> {
+    let item = item.map(|item| ItemV1 {
+        name: item.name.clone(),
+        groups: item.groups.clone(),
+        to: item.subscription.has_to(),
+        from: item.subscription.has_from(),
+        ask: item.ask,
+        approved: item.approved,
+    });
+    let record = ContactV1 { item, request: request.map(encode_stanza) };
+    postcard::to_allocvec(&ContactRecord::V1(record)).map_err(damaged("the record of a contact"))
+}
+
+/// What is kept of a contact: its item and its request.
+pub(crate) fn decode_contact(
+    contact: &str,
+    bytes: &[u8],
+) -> Result<(Option<Item>, Option<Arc<Stanza>>), StoreError> {
+    let ContactRecord::V1(record) =
+        postcard::from_bytes(bytes).map_err(damaged("the record of a contact"))?;
+    let item = record.item.map(|item| {
+        Ok::<_, StoreError>(Item {
+            jid: bare(contact)?,
+            name: item.name,
+            groups: item.groups,
+            subscription: subscription(item.to, item.from),
+            ask: item.ask,
+            approved: item.approved,
+        })
+    });
+    Ok((item.transpose()?, record.request.map(|request| decode_stanza(&request)).transpose()?))
+}
+
+pub(crate) const fn subscription(to: bool, from: bool) -> Subscription {
+    match (to, from) {
+        (false, false) => Subscription::None,
+        (true, false) => Subscription::To,
+        (false, true) => Subscription::From,
+        (true, true) => Subscription::Both,
+    }
+}
+
+/// All contacts of a roster, with their items and requests.
+pub(crate) fn contacts(roster: &Parts) -> impl Iterator<Item = (BareJid, Option<&Item>, Option<&Stanza>)> {
+    let mut contacts: BTreeMap<BareJid, (Option<&Item>, Option<&Stanza>)> = BTreeMap::new();
+    for item in &roster.items {
+        contacts.entry(item.jid.clone()).or_default().0 = Some(item);
+    }
+    for request in &roster.requests {
+        if let Some(from) = &request.head.from {
+            contacts.entry(from.to_bare()).or_default().1 = Some(request);
+        }
+    }
+    contacts.into_iter().map(|(contact, (item, request))| (contact, item, request))
+}
+
+/// Who was changed by the push with that version.
+pub(crate) fn changes(roster: &Parts) -> impl Iterator<Item = (Version, &BareJid)> {
+    let last = roster.version.0;
+    let back = (0..roster.changes.len() as u64).rev();
+    back.zip(&roster.changes).map(move |(back, contact)| (Version(last.wrapping_sub(back)), contact))
+}
+
+/// A stanza as XML.
+pub(crate) fn encode_stanza(stanza: &Stanza) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    stanza.write(&mut bytes);
+    bytes
+}
+
+/// The stanza in `bytes`.
+pub(crate) fn decode_stanza(bytes: &[u8]) -> Result<Arc<Stanza>, StoreError> {
+    let stanza = Stanza::parse(bytes).ok_or_else(|| StoreError::Corrupt("a stanza".into()))?;
+    Ok(Arc::new(stanza))
+}
+
+/// The bare JID in `text`.
+pub(crate) fn bare(text: &str) -> Result<BareJid, StoreError> {
+    BareJid::parse(text).map_err(damaged("an address"))
+}
+
+/// The JID in `text`.
+pub(crate) fn jid(text: &str) -> Result<Jid, StoreError> {
+    Jid::parse(text).map_err(damaged("an address"))
+}
+
+/// The account with this key.
+pub(crate) fn address(domain: &str, local: &str) -> Result<BareJid, StoreError> {
+    BareJid::from_parts(Some(local).filter(|local| !local.is_empty()), domain).map_err(damaged("an address"))
+}
+
+/// By what an account is found, and in what order accounts stand: those of one domain together.
+pub(crate) fn key(account: &BareJid) -> (&str, &str) {
+    (account.domainpart(), account.localpart().unwrap_or_default())
+}
+
+fn damaged<E: fmt::Display>(what: &'static str) -> impl FnOnce(E) -> StoreError {
+    move |error| StoreError::Corrupt(format!("{what}: {error}"))
 }

@@ -1,12 +1,14 @@
+use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 
 use balcony_jid::BareJid;
 use balcony_machine::Secret;
+use balcony_router::{Change, Kept};
 use balcony_sasl::Credentials;
 
-use crate::StoreError;
+use crate::{Messages, StoreError};
 
 /// What a [`Worker`](crate::Worker) can be asked.
 #[derive(Clone, Debug)]
@@ -49,6 +51,25 @@ pub enum Request {
         /// Its address.
         account: BareJid,
     },
+    /// What is kept of an account, but for its messages.
+    Kept {
+        /// Its address.
+        account: BareJid,
+    },
+    /// The oldest messages that wait for an account.
+    Offline {
+        /// Its address.
+        account: BareJid,
+        /// As many as fit into so many bytes of XML, but at least one.
+        bytes: usize,
+    },
+    /// Change what is kept of an account.
+    Save {
+        /// Its address.
+        account: BareJid,
+        /// What changes, in this order.
+        changes: Vec<Change>,
+    },
     /// A page of the accounts of a domain, as [`Store::list`](crate::Store::list) gives it.
     List {
         /// The domain.
@@ -67,11 +88,15 @@ pub enum Reply {
     Credentials(Option<Credentials>),
     /// To `Verify`: whether the password is right.
     Verified(bool),
-    /// To `Create`, `SetPassword` and `Remove`: whether it was done; it is on the disk then. `false` if the account
-    /// existed (`Create`) or didn't (the other two).
+    /// To `Create`, `SetPassword`, `Remove` and `Save`: whether it was done; it is on the disk then. `false` if the account
+    /// existed (`Create`) or didn't (the others), or if there is no room (`Save`).
     Changed(bool),
     /// To `Exists`.
     Exists(bool),
+    /// To `Kept`: it, if the account exists.
+    Kept(Option<Box<Kept>>),
+    /// To `Offline`: they; none if the account doesn't exist.
+    Offline(Messages),
     /// To `List`.
     Accounts(Vec<BareJid>),
     /// To anything: it could not be found out, or was not done.

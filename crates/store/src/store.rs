@@ -1,4 +1,4 @@
-use alloc::format;
+use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
@@ -8,17 +8,13 @@ use std::time::SystemTime;
 
 use balcony_jid::BareJid;
 use balcony_machine::Secret;
+use balcony_router::Kept;
 use balcony_sasl::Credentials;
-use redb::{
-    Database, ReadableDatabase as _, ReadableTable as _, ReadableTableMetadata as _, Table, TableDefinition,
-};
 
-use crate::{StoreError, open, record};
+use crate::file::File;
+use crate::{Account, Backend, Backup, Change, Messages, StoreConfig, StoreError};
 
-/// Accounts by domain and localpart, so that those of one domain stand together.
-pub(crate) const ACCOUNTS: TableDefinition<'_, (&str, &str), &[u8]> = TableDefinition::new("accounts");
-
-/// The accounts in one data folder. Clones are the same store.
+/// The accounts of a server, and what is kept for them. Clones are the same store.
 ///
 /// Every call reads or writes the disk and so may take long; see [`Worker`](crate::Worker). A change that returned `Ok`
 /// is on the disk.
@@ -26,45 +22,8 @@ pub(crate) const ACCOUNTS: TableDefinition<'_, (&str, &str), &[u8]> = TableDefin
 pub struct Store(Arc<Inner>);
 
 struct Inner {
-    database: Database,
-    secret: Secret<[u8; 32]>,
+    backend: Box<dyn Backend>,
     commits: AtomicU64,
-}
-
-/// What is known of an account.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct Account {
-    /// What its password is checked against.
-    pub credentials: Credentials,
-    /// When it was made, in seconds since the start of 1970 (UTC).
-    pub created: u64,
-}
-
-/// One change of the accounts.
-#[derive(Clone, Debug)]
-pub enum Change {
-    /// A new account. It is done unless the account exists.
-    Create {
-        /// Its address.
-        account: BareJid,
-        /// What its password will be checked against.
-        credentials: Credentials,
-        /// If the account exists: give it these credentials instead. It is done in any case then.
-        replace: bool,
-    },
-    /// Other credentials for an account. It is done if the account exists.
-    SetCredentials {
-        /// Its address.
-        account: BareJid,
-        /// What its password will be checked against.
-        credentials: Credentials,
-    },
-    /// The end of an account. It is done if the account exists.
-    Remove {
-        /// Its address.
-        account: BareJid,
-    },
 }
 
 impl Store {
@@ -77,16 +36,29 @@ impl Store {
     /// [`StoreError`] with a text for whoever runs the server: in use by another process, not writable, not a database,
     /// damaged, or written by a newer version.
     pub fn open(folder: &Path) -> Result<Store, StoreError> {
-        let database = open::database(folder)?;
-        let secret = open::prepare(&database)?;
-        Ok(Store(Arc::new(Inner { database, secret, commits: AtomicU64::new(0) })))
+        Store::open_with(folder, StoreConfig::default())
+    }
+
+    /// Opens the store in `folder` with other bounds than the usual ones.
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](Store::open).
+    pub fn open_with(folder: &Path, config: StoreConfig) -> Result<Store, StoreError> {
+        Ok(Store::new(File::open(folder, config)?))
+    }
+
+    /// A store that keeps accounts in any other way.
+    #[must_use]
+    pub fn new(backend: impl Backend + 'static) -> Store {
+        Store(Arc::new(Inner { backend: Box::new(backend), commits: AtomicU64::new(0) }))
     }
 
     /// Thirty-two random bytes that this store was born with, for
     /// [`fake_keys`](balcony_sasl::fake_keys) of accounts that don't exist.
     #[must_use]
     pub fn secret(&self) -> Secret<[u8; 32]> {
-        self.0.secret.clone()
+        self.0.backend.secret()
     }
 
     /// An account, if it exists.
@@ -95,8 +67,35 @@ impl Store {
     ///
     /// [`StoreError`] if the disk or the data on it fail. So it is with all calls below.
     pub fn get(&self, account: &BareJid) -> Result<Option<Account>, StoreError> {
-        let accounts = self.0.database.begin_read()?.open_table(ACCOUNTS)?;
-        accounts.get(key(account))?.map(|value| record::decode(value.value())).transpose()
+        self.0.backend.account(account)
+    }
+
+    /// What is kept of an account, if it exists, but for its messages.
+    ///
+    /// # Errors
+    ///
+    /// As [`get`](Store::get).
+    pub fn kept(&self, account: &BareJid) -> Result<Option<Kept>, StoreError> {
+        self.0.backend.kept(account)
+    }
+
+    /// The oldest messages that wait for an account: as many as fit into so many bytes of XML, but at least one, if there
+    /// is one. None, if the account doesn't exist.
+    ///
+    /// # Errors
+    ///
+    /// As [`get`](Store::get).
+    pub fn offline(&self, account: &BareJid, bytes: usize) -> Result<Messages, StoreError> {
+        self.0.backend.offline(account, bytes)
+    }
+
+    /// All about an account, as it was at one moment, if it exists.
+    ///
+    /// # Errors
+    ///
+    /// As [`get`](Store::get).
+    pub fn backup(&self, account: &BareJid) -> Result<Option<Backup>, StoreError> {
+        self.0.backend.backup(account)
     }
 
     /// Makes an account; `false`, and no change, if it exists.
@@ -132,13 +131,22 @@ impl Store {
         self.one(Change::SetCredentials { account: account.clone(), credentials })
     }
 
-    /// Ends an account; `false` if it doesn't exist.
+    /// Ends an account, and all that is kept for it; `false` if it doesn't exist.
     ///
     /// # Errors
     ///
     /// As [`get`](Store::get).
     pub fn remove(&self, account: &BareJid) -> Result<bool, StoreError> {
         self.one(Change::Remove { account: account.clone() })
+    }
+
+    /// Changes what is kept of an account; `false`, and no change, if it doesn't exist or there is no room.
+    ///
+    /// # Errors
+    ///
+    /// As [`get`](Store::get).
+    pub fn save(&self, account: &BareJid, changes: Vec<balcony_router::Change>) -> Result<bool, StoreError> {
+        self.one(Change::Save { account: account.clone(), changes })
     }
 
     /// Up to `limit` accounts of `domain` in the order of their localparts, those after `after` if it is given: the
@@ -153,29 +161,25 @@ impl Store {
         after: Option<&BareJid>,
         limit: usize,
     ) -> Result<Vec<BareJid>, StoreError> {
-        let accounts = self.0.database.begin_read()?.open_table(ACCOUNTS)?;
-        let start = after.map_or("", |after| key(after).1);
-        let mut found = Vec::new();
-        for entry in accounts.range((domain, start)..)? {
-            let entry = entry?.0;
-            let (its_domain, local) = entry.value();
-            if its_domain != domain || found.len() == limit {
-                break;
-            }
-            if after.is_none() || local != start {
-                found.push(address(local, domain)?);
-            }
-        }
-        Ok(found)
+        self.0.backend.list(Some(domain), after, limit)
     }
 
-    /// How many accounts there are, of all domains. Does not count them one by one.
+    /// The same for all domains, in the order of their names.
+    ///
+    /// # Errors
+    ///
+    /// As [`get`](Store::get).
+    pub fn list_all(&self, after: Option<&BareJid>, limit: usize) -> Result<Vec<BareJid>, StoreError> {
+        self.0.backend.list(None, after, limit)
+    }
+
+    /// How many accounts there are, of all domains.
     ///
     /// # Errors
     ///
     /// As [`get`](Store::get).
     pub fn count(&self) -> Result<u64, StoreError> {
-        Ok(self.0.database.begin_read()?.open_table(ACCOUNTS)?.len()?)
+        self.0.backend.count()
     }
 
     /// Makes many changes, in this order, with one write to the disk: all of them, or none if it fails. For each: whether it
@@ -185,16 +189,8 @@ impl Store {
     ///
     /// As [`get`](Store::get).
     pub fn commit<'a>(&self, changes: impl IntoIterator<Item = &'a Change>) -> Result<Vec<bool>, StoreError> {
-        let transaction = self.0.database.begin_write()?;
-        let done = {
-            let mut accounts = transaction.open_table(ACCOUNTS)?;
-            let now = now();
-            changes
-                .into_iter()
-                .map(|change| apply(&mut accounts, change, now))
-                .collect::<Result<Vec<_>, _>>()?
-        };
-        transaction.commit()?;
+        let changes: Vec<&Change> = changes.into_iter().collect();
+        let done = self.0.backend.commit(&changes, now())?;
         self.0.commits.fetch_add(1, Ordering::Relaxed);
         Ok(done)
     }
@@ -210,43 +206,12 @@ impl Store {
     }
 }
 
-fn apply(
-    accounts: &mut Table<'_, (&str, &str), &[u8]>,
-    change: &Change,
-    now: u64,
-) -> Result<bool, StoreError> {
-    let (account, credentials) = match change {
-        Change::Remove { account } => return Ok(accounts.remove(key(account))?.is_some()),
-        Change::Create { account, credentials, .. } | Change::SetCredentials { account, credentials } => {
-            (account, credentials)
-        }
-    };
-    let before = accounts.get(key(account))?.map(|value| record::decode(value.value())).transpose()?;
-    let created = match (change, before) {
-        (Change::Create { replace: false, .. }, Some(_)) | (Change::SetCredentials { .. }, None) => {
-            return Ok(false);
-        }
-        (_, Some(before)) => before.created,
-        (_, None) => now,
-    };
-    accounts.insert(key(account), &record::encode(credentials, created)?[..])?;
-    Ok(true)
-}
-
-fn key(account: &BareJid) -> (&str, &str) {
-    (account.domainpart(), account.localpart().unwrap_or_default())
-}
-
-fn address(local: &str, domain: &str) -> Result<BareJid, StoreError> {
-    let local = Some(local).filter(|local| !local.is_empty());
-    BareJid::from_parts(local, domain).map_err(|error| StoreError::Corrupt(format!("an address: {error}")))
-}
-
-/// Seconds since 1970.
+/// Milliseconds since 1970.
 fn now() -> u64 {
     #[expect(clippy::disallowed_methods, reason = "an adapter may ask for the time")]
     let now = SystemTime::now();
-    now.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |time| time.as_secs())
+    let since = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
 impl fmt::Debug for Store {

@@ -1,10 +1,10 @@
 //! The threads before a store.
 //!
 //! ```text
-//! submit ─┬─ Credentials, Exists, List ──▶ reader ──────────────▶ reply
-//!         ├─ Verify ─────────────────────▶ hashers ─────────────▶ reply
-//!         ├─ Create, SetPassword ────────▶ hashers ─▶ writer ───▶ reply
-//!         └─ Remove ────────────────────────────────▶ writer ───▶ reply
+//! submit ─┬─ Credentials, Exists, List, Kept, Offline ──▶ reader ──────────▶ reply
+//!         ├─ Verify ────────────────────────────────────▶ hashers ─────────▶ reply
+//!         ├─ Create, SetPassword ───────────────────────▶ hashers ─▶ writer ─▶ reply
+//!         └─ Remove, Save ──────────────────────────────────────────▶ writer ─▶ reply
 //! ```
 //!
 //! All three queues are bounded. Only hashers wait for room, in the queue of the writer, which waits for nobody.
@@ -86,6 +86,8 @@ enum Reading {
     Credentials(BareJid),
     Exists(BareJid),
     List { domain: String, after: Option<BareJid>, limit: usize },
+    Kept(BareJid),
+    Offline(BareJid, usize),
 }
 
 /// What a hasher does for an account with a password.
@@ -148,6 +150,10 @@ impl Worker {
             Request::List { domain, after, limit } => {
                 offer(&queues.read, Reading::List { domain, after, limit }, reply)
             }
+            Request::Kept { account } => offer(&queues.read, Reading::Kept(account), reply),
+            Request::Offline { account, bytes } => {
+                offer(&queues.read, Reading::Offline(account, bytes), reply)
+            }
             Request::Verify { account, password } => {
                 offer(&queues.hash, hash(account, password, Purpose::Verify), reply)
             }
@@ -158,6 +164,9 @@ impl Worker {
                 offer(&queues.hash, hash(account, password, Purpose::Set), reply)
             }
             Request::Remove { account } => offer(&queues.write, Change::Remove { account }, reply),
+            Request::Save { account, changes } => {
+                offer(&queues.write, Change::Save { account, changes }, reply)
+            }
         }
     }
 
@@ -213,6 +222,8 @@ fn read(store: &Store, task: &Reading) -> Result<Reply, StoreError> {
         Reading::List { domain, after, limit } => {
             Reply::Accounts(store.list(domain, after.as_ref(), *limit)?)
         }
+        Reading::Kept(account) => Reply::Kept(store.kept(account)?.map(Box::new)),
+        Reading::Offline(account, bytes) => Reply::Offline(store.offline(account, *bytes)?),
     })
 }
 
@@ -220,9 +231,23 @@ fn run_writer(store: &Store, jobs: &Receiver<Job<Change>>) {
     while let Ok(first) = jobs.recv() {
         // Whatever came while the disk was busy.
         let batch: Vec<Job<Change>> = core::iter::once(first).chain(jobs.try_iter()).take(BATCH).collect();
-        let result = store.commit(batch.iter().map(|job| &job.task));
-        for (index, Job { reply, .. }) in batch.into_iter().enumerate() {
-            send(reply, result.as_ref().map(|done| Reply::Changed(done[index])).map_err(StoreError::clone));
+        match store.commit(batch.iter().map(|job| &job.task)) {
+            Ok(done) => {
+                for (Job { reply, .. }, done) in batch.into_iter().zip(done) {
+                    send(reply, Ok(Reply::Changed(done)));
+                }
+            }
+            // Nothing was done. One of them has met something that fails it alone, and the others are not to suffer.
+            Err(StoreError::Corrupt(_) | StoreError::Refused(_)) if batch.len() > 1 => {
+                for Job { task, reply } in batch {
+                    send(reply, store.commit([&task]).map(|done| Reply::Changed(done.contains(&true))));
+                }
+            }
+            Err(error) => {
+                for Job { reply, .. } in batch {
+                    send(reply, Err(error.clone()));
+                }
+            }
         }
     }
 }

@@ -63,12 +63,37 @@ fn what_cannot_be_delivered_comes_back() {
     let server = world.serve(&[]);
     world.account("romeo");
     world.account("juliet");
-    for to in ["juliet@localhost", "nobody@localhost"] {
-        let sent = world.send(&server, "romeo@localhost", to, "hello?", &[]);
-        sent.failed(1, &[&format!("the message to {to} came back: service-unavailable")]);
-    }
+    // Like one that waits for somebody who is offline: nothing tells a stranger which accounts there are.
+    world.send(&server, "romeo@localhost", "nobody@localhost", "hello?", &[]).succeeded();
+    let sent = world.send(&server, "romeo@localhost", "juliet@localhost", "all?", &["--type", "groupchat"]);
+    sent.failed(1, &["the message to juliet@localhost came back: service-unavailable"]);
     let sent = world.send(&server, "romeo@localhost", "juliet@example.org", "hello?", &[]);
     sent.failed(1, &["came back: remote-server-not-found"]);
+}
+
+// XEP-0160 1.0.1 §2: what comes for an account that is offline waits for it, on the disk.
+#[test]
+fn messages_wait_for_those_who_are_offline() {
+    let world = World::new();
+    let server = world.serve(&[]);
+    world.account("romeo");
+    world.account("juliet");
+    for text in ["one", "two"] {
+        world.send(&server, "romeo@localhost", "juliet@localhost", text, &[]).succeeded();
+    }
+    server.process.signal("KILL");
+    server.process.wait();
+    let server = world.serve(&[]);
+    let listener = world.listen(&server, "juliet@localhost/balcony", &[]);
+    for text in ["one", "two"] {
+        let line = listener.stdout();
+        assert!(line.ends_with(text), "{line}");
+    }
+    listener.signal("TERM");
+    listener.wait().succeeded();
+    // Once only.
+    let listener = world.listen(&server, "juliet@localhost/balcony", &[]);
+    assert!(listener.is_silent());
 }
 
 #[test]

@@ -1,66 +1,92 @@
-//! Asks: each is answered once or expires, and there are only so many.
+//! Asks: each is answered once or expires, there are only so many, and what waits for them waits in order.
 
 use core::time::Duration;
 
 use balcony_machine::{Instant, Reason, Ticket};
-use balcony_router::{Answer, Busy, SessionId};
-use balcony_stanza::{Kind, MessageType, Stanza};
+use balcony_router::{Answer, Ask, Busy, Change, Effect, Kept, SessionId};
+use balcony_stanza::{IqType, Kind, MessageType, PresenceType};
 
-use crate::world::{World, config, jid, of_kind, tickets};
+use crate::world::{World, asks, available, bare, brief, config, iq, jid, of_kind, tickets};
 
-fn chat(to: &str) -> Stanza {
+fn chat(to: &str) -> balcony_stanza::Stanza {
     of_kind(Kind::Message(MessageType::Chat), to)
 }
 
+/// Romeo, to whom Juliet's server, if it is hers, may tell things; from now on the test answers.
 fn world(asks: usize) -> (World, SessionId) {
     let mut config = config();
     config.limits.asks = asks;
     config.limits.answer = Duration::from_secs(30);
+    config.tell_strangers = true;
     let mut world = World::with(config);
     let romeo = world.connect("romeo@example.net/street");
+    world.store.create(bare("juliet@example.com"));
+    world.at_once = false;
     (world, romeo)
 }
 
+fn loaded() -> Answer {
+    Answer::Loaded(Some(Box::new(Kept::default())))
+}
+
+/// Sends a message to Juliet, who is not there: the ticket under which it is stored.
+fn put(world: &mut World, from: SessionId) -> Ticket {
+    let mut effects = world.send(from, chat("juliet@example.com"));
+    if let [(ticket, Ask::Load { .. })] = asks(&effects)[..] {
+        effects = world.answer(ticket, loaded());
+    }
+    match &asks(&effects)[..] {
+        [(ticket, Ask::Save { account, changes })] => {
+            assert_eq!(account, &bare("juliet@example.com"));
+            assert!(matches!(&changes[..], [Change::PutOffline(_)]));
+            *ticket
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
 const REFUSED: &str = "street: message error service-unavailable/cancel from juliet@example.com";
+const LATE: &str = "street: message error resource-constraint/wait from juliet@example.com";
 
 // RFC 6121 §8.5.2.2.1 [D1b]
 #[test]
 fn stored_is_silent_and_refused_is_an_error() {
     let (mut world, romeo) = world(10);
-    let first = tickets(&world.send(romeo, chat("juliet@example.com")))[0];
-    let second = tickets(&world.send(romeo, chat("juliet@example.com")))[0];
+    let first = put(&mut world, romeo);
+    let second = put(&mut world, romeo);
     assert_ne!(first, second);
-    assert!(world.answer(first, Answer::Stored).is_empty());
-    assert_eq!(world.answer(second, Answer::Refused), [REFUSED]);
+    assert!(world.answer(first, Answer::Saved).is_empty());
+    let told = world.answer(second, Answer::Refused);
+    assert_eq!(world.tell(&told), [REFUSED]);
     // Answered once, each of them.
     assert!(world.answer(first, Answer::Refused).is_empty());
     assert!(world.answer(second, Answer::Refused).is_empty());
     assert!(world.answer(Ticket(999), Answer::Refused).is_empty());
     assert_eq!(world.router.counts().asks, 0);
     assert_eq!(world.router.deadline(), None);
+    // Nothing of Juliet was kept: she is loaded again.
+    put(&mut world, romeo);
 }
 
 // The architecture's rule 2: every ask is answered once or expires.
 #[test]
 fn expiry_tells_the_sender() {
     let (mut world, romeo) = world(10);
-    let first = tickets(&world.send(romeo, chat("juliet@example.com")))[0];
+    let stored = put(&mut world, romeo);
     world.now = Instant::from_millis(10_000);
-    world.send(romeo, chat("juliet@example.com/nowhere"));
+    let loading = tickets(&world.send(romeo, chat("nurse@example.com")))[0];
     let deadline = world.router.deadline().unwrap();
     assert_eq!((deadline.at, deadline.reason), (Instant::from_millis(30_000), Reason::Answer));
 
     world.now = Instant::from_millis(29_999);
     assert!(world.tick().is_empty());
     world.now = Instant::from_millis(30_000);
-    assert_eq!(world.tick(), ["street: message error resource-constraint/wait from juliet@example.com"]);
-    assert!(world.answer(first, Answer::Refused).is_empty());
+    assert_eq!(world.tick(), [LATE]);
+    assert!(world.answer(stored, Answer::Refused).is_empty());
     assert_eq!(world.router.deadline().unwrap().at, Instant::from_millis(40_000));
     world.now = Instant::from_millis(99_000);
-    assert_eq!(
-        world.tick(),
-        ["street: message error resource-constraint/wait from juliet@example.com/nowhere"]
-    );
+    assert_eq!(world.tick(), ["street: message error resource-constraint/wait from nurse@example.com"]);
+    assert!(world.answer(loading, loaded()).is_empty());
     assert_eq!(world.router.deadline(), None);
 }
 
@@ -69,10 +95,10 @@ fn expiry_tells_the_sender() {
 fn time_never_runs_backwards() {
     let (mut world, romeo) = world(10);
     world.now = Instant::from_millis(50_000);
-    let first = tickets(&world.send(romeo, chat("juliet@example.com")))[0];
+    let first = put(&mut world, romeo);
     world.now = Instant::ZERO;
     world.send(romeo, chat("nurse@example.com"));
-    world.answer(first, Answer::Stored);
+    world.answer(first, Answer::Saved);
     assert_eq!(world.router.deadline().unwrap().at, Instant::from_millis(80_000));
 }
 
@@ -80,37 +106,69 @@ fn time_never_runs_backwards() {
 #[test]
 fn too_many_asks_keep_the_sender_waiting() {
     let (mut world, romeo) = world(2);
+    world.at_once = true;
     let orchard = world.connect("romeo@example.net/orchard");
     let nurse = world.connect("nurse@example.com/kitchen");
-    let ticket = tickets(&world.send(romeo, chat("juliet@example.com")))[0];
+    world.at_once = false;
+    let ticket = put(&mut world, romeo);
     assert!(!world.router.is_busy(romeo));
-    world.send(orchard, chat("juliet@example.com"));
+    // One waits for the account to be loaded, or for its message to be stored: it counts the same.
+    world.send(orchard, chat("tybalt@example.com"));
     assert!(world.router.is_busy(romeo) && world.router.is_busy(orchard));
 
-    let stanza = chat("juliet@example.com").from(jid("romeo@example.net/street"));
-    let mut effects = Vec::new();
-    let refused = world.router.route(world.now, romeo, stanza.clone(), &mut effects);
-    assert_eq!(refused, Err(Busy(stanza)));
-    assert!(effects.is_empty());
+    for stanza in [
+        chat("juliet@example.com"),
+        chat("tybalt@example.com"),
+        chat("mercutio@example.com"),
+        of_kind(Kind::Presence(PresenceType::Subscribe), "juliet@example.com"),
+        iq(IqType::Set, "query", "jabber:iq:roster"),
+    ] {
+        let stanza = stanza.from(jid("romeo@example.net/street"));
+        let mut effects = Vec::new();
+        let refused = world.router.route(world.now, romeo, stanza.clone(), &mut effects);
+        assert_eq!(refused, Err(Busy(stanza)));
+        assert!(effects.is_empty());
+    }
     // What needs no ask still goes, and others ask as they like.
     assert_eq!(world.says(romeo, chat("nurse@example.com/kitchen")).len(), 1);
     assert_eq!(tickets(&world.send(nurse, chat("juliet@example.com"))).len(), 1);
 
-    world.answer(ticket, Answer::Stored);
+    world.answer(ticket, Answer::Saved);
     assert!(!world.router.is_busy(romeo));
     assert_eq!(tickets(&world.send(romeo, chat("juliet@example.com"))).len(), 1);
+}
+
+// The senders of another server share a bound, or each would make more of them.
+#[test]
+fn servers_are_bounded() {
+    let (mut world, _) = world(2);
+    let mut effects = Vec::new();
+    for (sender, busy) in
+        [("friar@example.org", false), ("monk@example.org", false), ("abbot@example.org", true)]
+    {
+        let stanza = chat("juliet@example.com").from(jid(sender));
+        let received = world.router.receive(world.now, stanza.clone(), &mut effects);
+        assert_eq!(received, if busy { Err(Busy(stanza)) } else { Ok(()) });
+    }
+    let stanza = chat("juliet@example.com").from(jid("friar@abbey.example.org"));
+    assert_eq!(world.router.receive(world.now, stanza, &mut effects), Ok(()));
+    // One ask for all of them.
+    assert_eq!(tickets(&effects).len(), 1);
 }
 
 // Whoever reconnects does not get a fresh allowance.
 #[test]
 fn the_bound_outlives_the_session() {
     let (mut world, romeo) = world(1);
-    let ticket = tickets(&world.send(romeo, chat("juliet@example.com")))[0];
+    let ticket = put(&mut world, romeo);
     world.unbind(romeo);
+    world.at_once = true;
     let again = world.connect("romeo@example.net/street");
+    world.at_once = false;
     assert!(world.router.is_busy(again));
     // The error goes to the address, and so to who has it now.
-    assert_eq!(world.answer(ticket, Answer::Refused), [REFUSED]);
+    let told = world.answer(ticket, Answer::Refused);
+    assert_eq!(world.tell(&told), [REFUSED]);
     assert!(!world.router.is_busy(again));
 }
 
@@ -118,7 +176,116 @@ fn the_bound_outlives_the_session() {
 #[test]
 fn errors_to_the_absent_are_dropped() {
     let (mut world, romeo) = world(1);
-    let ticket = tickets(&world.send(romeo, chat("juliet@example.com")))[0];
+    let ticket = put(&mut world, romeo);
     world.unbind(romeo);
     assert!(world.answer(ticket, Answer::Refused).is_empty());
+}
+
+/// Binds a resource whose account is being loaded.
+fn bind(world: &mut World, session: u64, account: &str) -> Ticket {
+    let mut effects = Vec::new();
+    world.router.bind(world.now, SessionId(session), &bare(account), Some("r"), &mut effects).unwrap();
+    match asks(&effects)[..] {
+        [(ticket, Ask::Load { .. })] => ticket,
+        _ => panic!("{effects:?}"),
+    }
+}
+
+// RFC 6120 §10.1 [Q10]: an account takes what concerns it in order, once it is known; nobody else waits.
+#[test]
+fn what_comes_before_the_account_is_known_waits() {
+    let (mut world, romeo) = world(10);
+    let ticket = bind(&mut world, 1, "juliet@example.com");
+    assert!(world.send(romeo, chat("juliet@example.com/r").id("1")).is_empty());
+    let mut effects = Vec::new();
+    let own = jid("juliet@example.com/r");
+    for stanza in [available(0).from(own.clone()), chat("romeo@example.net/street").from(own.clone())] {
+        world.router.route(world.now, SessionId(1), stanza, &mut effects).unwrap();
+    }
+    assert!(world.send(romeo, chat("juliet@example.com").id("2")).is_empty() && effects.is_empty());
+    assert_eq!(world.says(romeo, chat("romeo@example.net/street")).len(), 1);
+
+    let effects = world.answer(ticket, loaded());
+    let from: Vec<_> = effects
+        .iter()
+        .map(|effect| match effect {
+            Effect::Deliver { session, stanza } => (session.0, brief(stanza), stanza.head.id.clone()),
+            other => panic!("{other:?}"),
+        })
+        .map(|(session, stanza, id)| format!("{session} {stanza} {}", id.as_deref().unwrap_or_default()))
+        .collect();
+    assert_eq!(
+        from,
+        [
+            "1 message chat from romeo@example.net/street 1",
+            "1 presence from juliet@example.com/r ",
+            "100 message chat from juliet@example.com/r x",
+            "1 message chat from romeo@example.net/street 2",
+        ]
+    );
+}
+
+// What a client has sent before its connection broke still goes its way, but its presence is over.
+#[test]
+fn what_was_sent_outlives_the_session() {
+    let (mut world, _) = world(10);
+    let ticket = bind(&mut world, 1, "juliet@example.com");
+    let mut effects = Vec::new();
+    let own = jid("juliet@example.com/r");
+    let directed = of_kind(Kind::Presence(PresenceType::Available), "romeo@example.net/street");
+    for stanza in [available(0), directed, chat("romeo@example.net/street")] {
+        world.router.route(world.now, SessionId(1), stanza.from(own.clone()), &mut effects).unwrap();
+    }
+    world.router.unbind(world.now, SessionId(1), &mut effects);
+    assert!(effects.is_empty());
+    let effects = world.answer(ticket, loaded());
+    assert_eq!(world.tell(&effects), ["street: message chat from juliet@example.com/r"]);
+    assert_eq!(world.router.counts().accounts, 1);
+}
+
+// Who can't be known can't be served: a client whose account is gone, or whose account can't be loaded, is told so.
+#[test]
+fn accounts_that_cannot_be_loaded() {
+    for (answer, condition, reply) in [
+        (Some(Answer::Loaded(None)), "not-authorized", "service-unavailable/cancel"),
+        (Some(Answer::Refused), "internal-server-error", "resource-constraint/wait"),
+        (None, "internal-server-error", "resource-constraint/wait"),
+    ] {
+        let (mut world, romeo) = world(10);
+        let ticket = bind(&mut world, 1, "juliet@example.com");
+        world.send(romeo, chat("juliet@example.com/r"));
+        let mut effects = Vec::new();
+        let lost = chat("romeo@example.net/street").from(jid("juliet@example.com/r"));
+        world.router.route(world.now, SessionId(1), lost, &mut effects).unwrap();
+        match answer {
+            Some(answer) => effects.extend(world.answer(ticket, answer)),
+            None => world.router.tick(Instant::from_millis(30_000), &mut effects),
+        }
+        assert_eq!(
+            world.tell(&effects),
+            [
+                format!("1: closed with {condition}"),
+                format!("street: message error {reply} from juliet@example.com/r")
+            ]
+        );
+        let counts = world.router.counts();
+        assert_eq!((counts.accounts, counts.sessions, counts.asks), (1, 1, 0));
+        assert!(!world.router.is_busy(romeo));
+    }
+}
+
+// The answer to what an account has asked before it was removed, and made again, says nothing about it now.
+#[test]
+fn answers_for_an_account_that_is_gone() {
+    let (mut world, romeo) = world(10);
+    let ticket = put(&mut world, romeo);
+    let loading = bind(&mut world, 1, "nurse@example.com");
+    world.remove("juliet@example.com");
+    world.remove("nurse@example.com");
+    assert_eq!(world.router.counts().asks, 0);
+    let again = bind(&mut world, 2, "nurse@example.com");
+    assert!(world.answer(ticket, Answer::Refused).is_empty());
+    assert!(world.answer(loading, Answer::Loaded(None)).is_empty());
+    assert!(world.answer(again, loaded()).is_empty());
+    assert_eq!(world.router.counts().sessions, 2);
 }

@@ -70,10 +70,7 @@ fn presence() {
         same(&[NOBODY, OFFLINE, HIDDEN, NO_MATCH], &stanza);
         same(&["nobody@example.com", "tybalt@example.com", "juliet@example.com"], &stanza);
     }
-    assert_eq!(
-        seen(HIDDEN, &Stanza::presence(PresenceType::Probe).id("p")),
-        ["<presence from='BARE' to='romeo@example.net/street' type='unsubscribed' id='p'/>"]
-    );
+    assert!(seen(HIDDEN, &Stanza::presence(PresenceType::Probe).id("p")).is_empty());
 }
 
 // RFC 6121 §8.1, §8.5.1 [D0b, D0f, D1b, D1n]: no account, and one that is offline.

@@ -5,10 +5,16 @@
 
 mod asks;
 mod binding;
+mod blocking;
+mod carbons;
+mod contacts;
 mod indistinguishable;
 mod iq;
 mod messages;
 mod model;
+mod offline;
 mod presence;
+mod rosters;
 mod services;
+mod subscriptions;
 mod world;

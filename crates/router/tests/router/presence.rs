@@ -4,7 +4,7 @@ use balcony_router::{Effect, SessionId};
 use balcony_stanza::{ErrorCondition, Kind, PresenceType, Stanza};
 use balcony_xml::{Element, Name};
 
-use crate::world::{PRESENCE, World, available, config, jid, of_kind, tickets, unavailable, wire};
+use crate::world::{PRESENCE, World, available, bare, config, jid, of_kind, tickets, unavailable, wire};
 
 const PROBE: Kind = Kind::Presence(PresenceType::Probe);
 
@@ -24,6 +24,7 @@ fn with(children: &[Element]) -> Stanza {
 fn setting(juliet: bool) -> (World, SessionId) {
     let mut world = World::new();
     let romeo = world.available("romeo@example.net/street", 0);
+    world.store.create(bare("juliet@example.com"));
     if juliet {
         world.available("juliet@example.com/balcony", 5);
         world.available("juliet@example.com/attic", -1);
@@ -58,10 +59,11 @@ fn the_table() {
             let expected = match kind {
                 PresenceType::Available | PresenceType::Unavailable => all(plain),
                 PresenceType::Error => all(errors),
-                PresenceType::Probe => {
-                    vec![format!("street: presence unsubscribed from {}", jid(to).to_bare())]
-                }
-                // Without rosters nothing comes of them, and P0 and P3n want nothing anyway.
+                // [SB2]: a request is for the account in any case.
+                PresenceType::Subscribe if juliet && to.starts_with("juliet") => ["balcony", "attic"]
+                    .map(|to| format!("{to}: presence subscribe from romeo@example.net"))
+                    .to_vec(),
+                // The others change nothing between strangers. The answer to the probe is one of them.
                 _ => vec![],
             };
             assert_eq!(told, expected, "{row} {kind:?}");
@@ -408,10 +410,7 @@ fn probe_by_who_has_got_directed_presence() {
             "<presence from='juliet@example.com/balcony' to='romeo@example.net/street' id='x'/>"
         );
     }
-    assert_eq!(
-        world.says(romeo, of_kind(PROBE, "juliet@example.com/attic")),
-        ["street: presence unsubscribed from juliet@example.com"]
-    );
+    assert!(world.says(romeo, of_kind(PROBE, "juliet@example.com/attic")).is_empty());
 }
 
 // RFC 6121 §4.3 [PR8]: probes of clients are routed.
@@ -420,7 +419,11 @@ fn remote_presence() {
     let (mut world, romeo) = setting(false);
     for kind in PRESENCE {
         let told = world.says(romeo, of_kind(Kind::Presence(kind), "friar@example.org/cell"));
-        if kind.is_subscription() {
+        if let PresenceType::Subscribe | PresenceType::Unsubscribe = kind {
+            let name = Kind::Presence(kind).type_name().unwrap();
+            // RFC 6121 §3 [SB1, SB2]: from the bare to the bare JID.
+            assert_eq!(told, [format!("remote friar@example.org: presence {name} from romeo@example.net")]);
+        } else if kind.is_subscription() {
             assert!(told.is_empty());
         } else {
             assert_eq!(told.len(), 1, "{kind:?}");

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use balcony_jid::{BareJid, Jid};
 use balcony_machine::{Instant, Seed, Ticket};
-use balcony_router::{Answer, Ask, Config, Effect, Router, SessionId};
+use balcony_roster::{Item, Parts, Subscription, Version};
+use balcony_router::{Answer, Ask, Change, Config, Effect, Memory, Router, SessionId};
 use balcony_stanza::{IqType, Kind, PresenceType, Stanza, StanzaError};
 use balcony_xml::{Element, Name};
 
@@ -42,8 +43,15 @@ pub(crate) fn wire(stanza: &Stanza) -> String {
     String::from_utf8(out).unwrap()
 }
 
+/// Milliseconds since 1970 when a world begins: 2002-09-10T23:08:25Z.
+pub(crate) const START: u64 = 1_031_699_305_000;
+
+/// A router with its store. Whoever connects has an account.
 pub(crate) struct World {
     pub(crate) router: Router,
+    pub(crate) store: Memory,
+    /// Whether the store answers at once. Otherwise the test does.
+    pub(crate) at_once: bool,
     pub(crate) now: Instant,
     names: BTreeMap<SessionId, String>,
 }
@@ -54,15 +62,52 @@ impl World {
     }
 
     pub(crate) fn with(config: Config) -> Self {
-        World { router: Router::new(config, &Seed::from_u64(7)), now: Instant::ZERO, names: BTreeMap::new() }
+        World {
+            router: Router::new(config, &Seed::from_u64(7)),
+            store: Memory::default(),
+            at_once: true,
+            now: Instant::ZERO,
+            names: BTreeMap::new(),
+        }
     }
 
-    /// Binds the resource of a full JID. Effects, of a conflict, are dropped.
+    /// What the store says now.
+    pub(crate) fn ask(&mut self, ask: Ask) -> Answer {
+        self.store.answer(START + self.now.as_nanos() / 1_000_000, ask)
+    }
+
+    /// Answers what is asked among the effects, and in what comes of that.
+    fn serve(&mut self, effects: &mut Vec<Effect>) {
+        let mut next = 0;
+        while self.at_once && next < effects.len() {
+            match effects[next].clone() {
+                Effect::Ask { ticket, ask } => {
+                    let answer = self.ask(ask);
+                    self.router.answer(self.now, ticket, answer, effects);
+                }
+                Effect::Flush { session } => self.router.flushed(self.now, session, effects),
+                _ => {}
+            }
+            next += 1;
+        }
+    }
+
+    /// Makes the contact an item of the account's roster. The account must not be online.
+    pub(crate) fn befriend(&mut self, account: &str, contact: &str, subscription: Subscription) {
+        let mut kept = self.store.kept(&bare(account)).cloned().unwrap_or_default();
+        let empty = || Parts { version: Version(1), items: vec![], requests: vec![], changes: vec![] };
+        let mut item = Item::new(bare(contact));
+        item.subscription = subscription;
+        kept.roster.get_or_insert_with(empty).items.push(item);
+        self.store.keep(bare(account), kept);
+    }
+
+    /// Binds the resource of a full JID. What comes of it is dropped.
     pub(crate) fn connect(&mut self, full: &str) -> SessionId {
         let session = SessionId(100 + self.names.len() as u64);
         let full = jid(full).to_full().unwrap();
         let account = full.to_bare();
-        self.router.bind(self.now, session, &account, Some(full.resourcepart()), &mut Vec::new()).unwrap();
+        self.bind(session, account.as_str(), full.resourcepart());
         self.names.insert(session, full.resourcepart().to_owned());
         session
     }
@@ -77,10 +122,14 @@ impl World {
     pub(crate) fn send(&mut self, from: SessionId, stanza: Stanza) -> Vec<Effect> {
         let mut effects = Vec::new();
         let stanza = match self.router.jid(from) {
+            Some(own) if matches!(stanza.head.kind, Kind::Presence(kind) if kind.is_subscription()) => {
+                stanza.from(own.to_bare().into())
+            }
             Some(own) => stanza.from(own.to_jid()),
             None => stanza,
         };
         self.router.route(self.now, from, stanza, &mut effects).unwrap();
+        self.serve(&mut effects);
         effects
     }
 
@@ -90,44 +139,87 @@ impl World {
         self.tell(&effects)
     }
 
-    pub(crate) fn unbind(&mut self, session: SessionId) -> Vec<String> {
+    /// Another server sends this.
+    pub(crate) fn receives(&mut self, from: &str, stanza: Stanza) -> Vec<String> {
         let mut effects = Vec::new();
-        self.router.unbind(self.now, session, &mut effects);
+        self.router.receive(self.now, stanza.from(jid(from)), &mut effects).unwrap();
+        self.serve(&mut effects);
         self.tell(&effects)
     }
 
-    pub(crate) fn answer(&mut self, ticket: Ticket, answer: Answer) -> Vec<String> {
+    /// Binds a resource, whose session has this number, of an account that is made if need be.
+    pub(crate) fn bind(&mut self, session: SessionId, account: &str, resource: &str) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        self.store.create(bare(account));
+        self.router.bind(self.now, session, &bare(account), Some(resource), &mut effects).unwrap();
+        self.serve(&mut effects);
+        effects
+    }
+
+    pub(crate) fn unbound(&mut self, session: SessionId) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        self.router.unbind(self.now, session, &mut effects);
+        self.serve(&mut effects);
+        effects
+    }
+
+    pub(crate) fn unbind(&mut self, session: SessionId) -> Vec<String> {
+        let effects = self.unbound(session);
+        self.tell(&effects)
+    }
+
+    pub(crate) fn answer(&mut self, ticket: Ticket, answer: Answer) -> Vec<Effect> {
         let mut effects = Vec::new();
         self.router.answer(self.now, ticket, answer, &mut effects);
+        self.serve(&mut effects);
+        effects
+    }
+
+    /// The account goes from the store, and then from the router.
+    pub(crate) fn removed(&mut self, account: &str) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        self.store.remove(&bare(account));
+        self.router.remove_account(self.now, &bare(account), &mut effects);
+        self.serve(&mut effects);
+        effects
+    }
+
+    pub(crate) fn remove(&mut self, account: &str) -> Vec<String> {
+        let effects = self.removed(account);
         self.tell(&effects)
     }
 
     pub(crate) fn tick(&mut self) -> Vec<String> {
         let mut effects = Vec::new();
         self.router.tick(self.now, &mut effects);
+        self.serve(&mut effects);
         self.tell(&effects)
     }
 
-    pub(crate) fn name(&self, session: SessionId) -> &str {
-        &self.names[&session]
+    pub(crate) fn name(&self, session: SessionId) -> String {
+        self.names.get(&session).cloned().unwrap_or_else(|| session.0.to_string())
     }
 
-    /// One line for each effect: `balcony: presence unavailable from romeo@example.com/garden`.
+    /// One line for each effect: `balcony: presence unavailable from romeo@example.com/garden`. What is asked of the store
+    /// shows only if it is to store a message.
     pub(crate) fn tell(&self, effects: &[Effect]) -> Vec<String> {
-        effects
-            .iter()
-            .map(|effect| match effect {
-                Effect::Deliver { session, stanza } => format!("{}: {}", self.name(*session), brief(stanza)),
-                Effect::Close { session, error } => format!("{}: closed with {error}", self.name(*session)),
-                Effect::Ask { ask: Ask::PutOffline { account, stanza }, .. } => {
-                    format!("store for {account}: {}", brief(stanza))
-                }
-                Effect::Remote { stanza } => {
-                    format!("remote {}: {}", stanza.head.to.as_ref().unwrap(), brief(stanza))
-                }
-            })
-            .collect()
+        effects.iter().filter_map(|effect| tell(effect, &|session| self.name(session))).collect()
     }
+}
+
+pub(crate) fn tell(effect: &Effect, name: &dyn Fn(SessionId) -> String) -> Option<String> {
+    Some(match effect {
+        Effect::Deliver { session, stanza } => format!("{}: {}", name(*session), brief(stanza)),
+        Effect::Close { session, error } => format!("{}: closed with {error}", name(*session)),
+        Effect::Ask { ask: Ask::Save { account, changes }, .. } => match &changes[..] {
+            [Change::PutOffline(stanza)] => format!("store for {account}: {}", brief(stanza)),
+            _ => return None,
+        },
+        Effect::Remote { stanza } => {
+            format!("remote {}: {}", stanza.head.to.as_ref().unwrap(), brief(stanza))
+        }
+        Effect::Ask { .. } | Effect::Flush { .. } => return None,
+    })
 }
 
 /// `message chat from romeo@example.com/garden`, with the condition if it is an error.
@@ -177,4 +269,53 @@ pub(crate) const PRESENCE: [PresenceType; 8] = [
 
 pub(crate) fn of_kind(kind: Kind, to: &str) -> Stanza {
     Stanza::new(kind).id("x").to(jid(to))
+}
+
+/// Presence of a client that manages a subscription.
+pub(crate) fn subscription(kind: PresenceType, to: &str) -> Stanza {
+    Stanza::presence(kind).to(jid(to))
+}
+
+/// A roster set with an item.
+pub(crate) fn roster_set(item: &str) -> Stanza {
+    request(IqType::Set, &format!("<query xmlns='jabber:iq:roster'>{item}</query>"))
+}
+
+/// A roster get, after which the resource is interested.
+pub(crate) fn roster_get() -> Stanza {
+    request(IqType::Get, "<query xmlns='jabber:iq:roster'/>")
+}
+
+/// An iq with this child.
+pub(crate) fn request(kind: IqType, child: &str) -> Stanza {
+    let mut stanza = content(child);
+    stanza.head.kind = Kind::Iq(kind);
+    stanza.id("q")
+}
+
+/// A message with this content.
+pub(crate) fn content(xml: &str) -> Stanza {
+    Stanza::parse(format!("<message>{xml}</message>").as_bytes()).unwrap()
+}
+
+/// What is delivered to this session, as XML.
+pub(crate) fn wires(effects: &[Effect], to: SessionId) -> Vec<String> {
+    effects
+        .iter()
+        .filter_map(|effect| match effect {
+            Effect::Deliver { session, stanza } if *session == to => Some(wire(stanza)),
+            _ => None,
+        })
+        .collect()
+}
+
+/// The asks among the effects.
+pub(crate) fn asks(effects: &[Effect]) -> Vec<(Ticket, Ask)> {
+    effects
+        .iter()
+        .filter_map(|effect| match effect {
+            Effect::Ask { ticket, ask } => Some((*ticket, ask.clone())),
+            _ => None,
+        })
+        .collect()
 }

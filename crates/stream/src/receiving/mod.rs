@@ -206,6 +206,10 @@ impl Receiver {
             out.extend_from_slice(
                 b"<session xmlns='urn:ietf:params:xml:ns:xmpp-session'><optional/></session>",
             );
+            // RFC 6121 sections 2.6.1 and 3.4.1: rosters have versions, and requests can be approved before they come.
+            out.extend_from_slice(
+                b"<ver xmlns='urn:xmpp:features:rosterver'/><sub xmlns='urn:xmpp:features:pre-approval'/>",
+            );
         } else {
             starttls::write_feature(common, self.config.tls, out);
             if self.may_authenticate(common) {

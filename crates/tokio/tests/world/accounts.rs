@@ -1,8 +1,10 @@
 //! Accounts in memory, in the place of a store.
 
 use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
 
 use balcony_jid::BareJid;
+use balcony_router::Memory;
 use balcony_sasl::{Credentials, MIN_ITERATIONS};
 use balcony_server::{Answer, Ask, Reply};
 
@@ -14,6 +16,11 @@ pub(crate) fn ask() -> impl Fn(Ask, Reply) + Send + Sync + 'static {
             (BareJid::from_parts(Some(name), "localhost").unwrap(), credentials.unwrap())
         })
         .into();
+    let mut memory = Memory::default();
+    for account in accounts.keys() {
+        memory.create(account.clone());
+    }
+    let memory = Mutex::new(memory);
     move |ask, reply| {
         use balcony_stream::{Answer as Stream, Ask as Asked};
         reply(match ask {
@@ -24,7 +31,9 @@ pub(crate) fn ask() -> impl Fn(Ask, Reply) + Send + Sync + 'static {
                 accounts.get(&account).is_some_and(|account| account.verify_password(password.expose())),
             )),
             Ask::Stream(_) => Answer::Stream(Stream::Unavailable),
-            Ask::Router(_) => Answer::Router(balcony_router::Answer::Refused),
+            Ask::Router(ask) => {
+                Answer::Router(memory.lock().unwrap_or_else(PoisonError::into_inner).answer(0, ask))
+            }
         });
     }
 }

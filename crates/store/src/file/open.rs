@@ -4,10 +4,10 @@ use std::path::Path;
 
 use balcony_machine::Secret;
 use redb::backends::FileBackend;
-use redb::{Database, ReadableTable as _, TableDefinition};
+use redb::{Database, ReadableTable as _, WriteTransaction};
 
+use super::tables::{ACCOUNTS, BLOCKED, CHANGES, CONTACTS, LAST, META, OFFLINE, ROSTERS};
 use crate::StoreError;
-use crate::store::ACCOUNTS;
 
 /// The database within the data folder.
 const FILE: &str = "balcony.redb";
@@ -15,17 +15,21 @@ const FILE: &str = "balcony.redb";
 /// Pages that redb keeps in memory. Accounts are small: this holds several hundred thousand of them.
 const CACHE: usize = 64 << 20;
 
-/// The layout of the tables. It grows when an older program could misread or lose something.
-pub(crate) const SCHEMA: u32 = 1;
+type Migration = fn(&WriteTransaction) -> Result<(), StoreError>;
 
-/// What holds for the whole store.
-pub(crate) const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
+/// Each of them leads from one layout of the tables to the next, the first from nothing to version 1. There is a new one
+/// when an older program could misread or lose something.
+const MIGRATIONS: [Migration; 2] = [accounts, messaging];
+
+/// The layout that this program knows.
+#[expect(clippy::cast_possible_truncation, reason = "there are a few")]
+const SCHEMA: u32 = MIGRATIONS.len() as u32;
 
 /// A database that is being made. Whoever dies meanwhile leaves this, and no half of a database behind.
 const NEW: &str = "balcony.redb.new";
 
 /// Opens the database in `folder`, and makes both if they are missing.
-pub(crate) fn database(folder: &Path) -> Result<Database, StoreError> {
+pub(super) fn database(folder: &Path) -> Result<Database, StoreError> {
     make_folder(folder).map_err(|error| StoreError::folder(folder, &error))?;
     let path = folder.join(FILE);
     if !path.exists() {
@@ -54,36 +58,53 @@ fn open_file(path: &Path) -> Result<Database, StoreError> {
         .map_err(opening)
 }
 
-/// Checks the schema, fills in what a new database needs, and returns the server's secret.
-pub(crate) fn prepare(database: &Database) -> Result<Secret<[u8; 32]>, StoreError> {
+/// Checks the layout, brings an older one up to date, and returns the server's secret.
+pub(super) fn prepare(database: &Database) -> Result<Secret<[u8; 32]>, StoreError> {
     let transaction = database.begin_write()?;
+    let found = {
+        let meta = transaction.open_table(META)?;
+        meta.get("schema")?.map_or(Ok(0), |value| version(value.value()))?
+    };
+    if found > SCHEMA {
+        return Err(StoreError::NewerSchema { found, supported: SCHEMA });
+    }
+    for migrate in MIGRATIONS.iter().skip(found as usize) {
+        migrate(&transaction)?;
+    }
     let secret = {
         let mut meta = transaction.open_table(META)?;
-        let found = meta.get("schema")?.map(|value| schema(value.value())).transpose()?;
-        match found {
-            Some(found) if found > SCHEMA => {
-                return Err(StoreError::NewerSchema { found, supported: SCHEMA });
-            }
-            Some(_) => {}
-            None => {
-                let mut secret = [0; 32];
-                getrandom::fill(&mut secret)?;
-                meta.insert("secret", &Secret::new(secret).expose()[..])?;
-                meta.insert("schema", &SCHEMA.to_le_bytes()[..])?;
-            }
-        }
+        meta.insert("schema", &SCHEMA.to_le_bytes()[..])?;
         let secret = meta.get("secret")?;
         let secret = secret.and_then(|value| <[u8; 32]>::try_from(value.value()).ok());
         Secret::new(secret.ok_or_else(|| StoreError::Corrupt("it has no secret".into()))?)
     };
-    transaction.open_table(ACCOUNTS)?;
     transaction.commit()?;
     Ok(secret)
 }
 
-fn schema(bytes: &[u8]) -> Result<u32, StoreError> {
+fn version(bytes: &[u8]) -> Result<u32, StoreError> {
     let bytes = bytes.try_into().map_err(|_| StoreError::Corrupt("it has no version".into()))?;
     Ok(u32::from_le_bytes(bytes))
+}
+
+/// Version 1: accounts.
+fn accounts(transaction: &WriteTransaction) -> Result<(), StoreError> {
+    let mut secret = [0; 32];
+    getrandom::fill(&mut secret)?;
+    transaction.open_table(META)?.insert("secret", &Secret::new(secret).expose()[..])?;
+    transaction.open_table(ACCOUNTS)?;
+    Ok(())
+}
+
+/// Version 2: what is kept of accounts. Version 1 would remove an account without it.
+fn messaging(transaction: &WriteTransaction) -> Result<(), StoreError> {
+    transaction.open_table(ROSTERS)?;
+    transaction.open_table(CONTACTS)?;
+    transaction.open_table(CHANGES)?;
+    transaction.open_table(BLOCKED)?;
+    transaction.open_table(OFFLINE)?;
+    transaction.open_table(LAST)?;
+    Ok(())
 }
 
 /// The folder and the file are for the server's user alone: keys in it are worth as much as passwords to an attacker.

@@ -1,0 +1,350 @@
+//! What waits, and for what.
+//!
+//! An account takes what concerns it in order, be it sent by one of its sessions or addressed to it. While it waits for
+//! its owner's store, all of that waits, too; other accounts go on. Most of the time there is nothing to wait for, and a
+//! stanza goes straight through.
+
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use core::mem;
+
+use balcony_jid::BareJid;
+use balcony_roster::{Decision, Version};
+use balcony_stanza::{ErrorCondition, IqType, Kind, MessageType, PresenceType, Stanza, StreamCondition};
+
+use crate::account::{Account, Phase};
+use crate::asks::{Open, Purpose};
+use crate::known::Known;
+use crate::router::Router;
+use crate::{Answer, Ask, Busy, Change, Effect, SessionId};
+
+/// A stanza that an account has not taken yet.
+#[derive(Debug)]
+pub(crate) struct Waiting {
+    task: Task,
+    stanza: Stanza,
+    payer: BareJid,
+}
+
+/// What the account has to do with it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Task {
+    /// This session has sent it.
+    Sent(SessionId),
+    /// It is addressed to the account or to one of its resources.
+    Arrived,
+}
+
+/// A change on its way to the store.
+#[derive(Debug)]
+pub(crate) struct Saving {
+    /// Who hears of its failure.
+    pub(crate) request: Option<Stanza>,
+    pub(crate) then: Then,
+}
+
+/// What happens once it is durable.
+#[derive(Debug)]
+pub(crate) enum Then {
+    Roster(Vec<Decision>),
+    Blocking(Change),
+}
+
+impl Router {
+    /// Has an account take a stanza that is addressed to it, now or later.
+    pub(crate) fn arrive(
+        &mut self,
+        stanza: Stanza,
+        admitted: bool,
+        effects: &mut Vec<Effect>,
+    ) -> Result<(), Busy> {
+        let Some(to) = &stanza.head.to else { return Ok(()) };
+        match self.accounts.get(to.bare_str()) {
+            Some(account) if account.open().is_some() => {
+                let name = to.to_bare();
+                self.arrived(stanza, effects);
+                self.settle(&name, effects);
+                Ok(())
+            }
+            None if !needs_account(&stanza) => {
+                self.nobody(&stanza, effects);
+                Ok(())
+            }
+            _ => {
+                let name = to.to_bare();
+                self.wait(&name, Task::Arrived, stanza, admitted, effects)
+            }
+        }
+    }
+
+    /// The account, which is known and waits for nothing, takes what is addressed to it.
+    fn arrived(&mut self, stanza: Stanza, effects: &mut Vec<Effect>) {
+        match stanza.head.kind {
+            Kind::Message(kind) => self.take_message(kind, stanza, effects),
+            Kind::Iq(_) => self.take_iq(&stanza, effects),
+            Kind::Presence(PresenceType::Probe) => self.take_probe(&stanza, effects),
+            Kind::Presence(kind) if kind.is_subscription() => self.take_subscription(kind, stanza, effects),
+            Kind::Presence(_) => self.take_presence(stanza, effects),
+        }
+    }
+
+    /// The account, which is known and waits for nothing, does what its session wants.
+    pub(crate) fn sent(&mut self, from: SessionId, stanza: Stanza, effects: &mut Vec<Effect>) {
+        match stanza.head.kind {
+            // It has been admitted, so it is not turned away.
+            Kind::Message(kind) => drop(self.message(from, kind, stanza, true, effects)),
+            Kind::Presence(kind) => self.presence(from, kind, stanza, effects),
+            Kind::Iq(_) => self.iq(from, stanza, effects),
+        }
+    }
+
+    /// Leaves a stanza to an account until it can take it. What is not `admitted` must keep within the sender's bound.
+    pub(crate) fn wait(
+        &mut self,
+        name: &BareJid,
+        task: Task,
+        stanza: Stanza,
+        admitted: bool,
+        effects: &mut Vec<Effect>,
+    ) -> Result<(), Busy> {
+        let Some(from) = &stanza.head.from else { return Ok(()) };
+        let payer = self.payer(from);
+        if !admitted && self.is_full(payer.as_str()) {
+            return Err(Busy(stanza));
+        }
+        self.asks.charge(&payer);
+        self.load(name, effects).queue.push_back(Waiting { task, stanza, payer });
+        Ok(())
+    }
+
+    /// The account, which may have to be loaded first.
+    pub(crate) fn load(&mut self, name: &BareJid, effects: &mut Vec<Effect>) -> &mut Account {
+        if !self.accounts.contains_key(name) {
+            self.ask(Ask::Load { account: name.clone() }, Purpose::Load, None, effects);
+        }
+        self.accounts.entry(name.clone()).or_insert_with(Account::loading)
+    }
+
+    pub(crate) fn ask(
+        &mut self,
+        ask: Ask,
+        purpose: Purpose,
+        payer: Option<BareJid>,
+        effects: &mut Vec<Effect>,
+    ) {
+        let ticket = self.asks.open(self.config.limits.answer, ask.account().clone(), purpose, payer);
+        effects.push(Effect::Ask { ticket, ask });
+    }
+
+    /// Saves a change while the account waits.
+    pub(crate) fn save(
+        &mut self,
+        name: &BareJid,
+        change: Change,
+        payer: BareJid,
+        saving: Saving,
+        effects: &mut Vec<Effect>,
+    ) {
+        let ask = Ask::Save { account: name.clone(), changes: Vec::from([change]) };
+        self.ask(ask, Purpose::Save, Some(payer), effects);
+        self.enter(name, Phase::Saving(Box::new(saving)));
+    }
+
+    /// Saves a change while the account goes on.
+    pub(crate) fn save_beside(
+        &mut self,
+        name: &BareJid,
+        change: Change,
+        purpose: Purpose,
+        payer: Option<BareJid>,
+        effects: &mut Vec<Effect>,
+    ) {
+        let Some(account) = self.accounts.get_mut(name) else { return };
+        account.asks += 1;
+        let ask = Ask::Save { account: name.clone(), changes: Vec::from([change]) };
+        self.ask(ask, purpose, payer, effects);
+    }
+
+    pub(crate) fn enter(&mut self, name: &BareJid, phase: Phase) {
+        if let Some(account) = self.accounts.get_mut(name) {
+            account.phase = phase;
+            self.refresh(name);
+        }
+    }
+
+    /// An answer has come, or none in time.
+    pub(crate) fn resolve(&mut self, open: Open, answer: Option<Answer>, effects: &mut Vec<Effect>) {
+        let name = &open.account;
+        let Some(account) = self.accounts.get_mut(name) else { return };
+        let saved = answer == Some(Answer::Saved);
+        match open.purpose {
+            Purpose::Load => match answer {
+                Some(Answer::Loaded(Some(kept))) => {
+                    account.backlog.may_wait = kept.offline > 0;
+                    let fresh = Version(self.random.next_u64());
+                    account.known = Some(Known::new(name.clone(), *kept, self.config.roster, fresh));
+                    account.phase = Phase::Open;
+                }
+                Some(Answer::Loaded(None)) => {
+                    return self.end_account(name, StreamCondition::NotAuthorized, effects);
+                }
+                _ => return self.end_account(name, StreamCondition::InternalServerError, effects),
+            },
+            Purpose::Save => {
+                if let Phase::Saving(saving) = mem::replace(&mut account.phase, Phase::Acting) {
+                    self.saved(name, *saving, saved, effects);
+                }
+            }
+            Purpose::Fetch => {
+                account.phase = Phase::Open;
+                self.fetched(name, answer, effects);
+            }
+            Purpose::Put(stanza) => {
+                account.asks -= 1;
+                account.backlog.puts -= 1;
+                match answer {
+                    Some(_) if saved => {}
+                    Some(_) => self.bounce(&stanza, effects),
+                    None => self.refuse(&stanza, ErrorCondition::ResourceConstraint, effects),
+                }
+            }
+            Purpose::Drop => {
+                account.asks -= 1;
+                account.backlog.delivering = None;
+                // What can't be deleted must not be delivered again and again.
+                account.backlog.may_wait &= saved;
+            }
+            Purpose::Note => account.asks -= 1,
+        }
+        self.settle(name, effects);
+    }
+
+    /// A change is durable, or was not made.
+    fn saved(&mut self, name: &BareJid, saving: Saving, saved: bool, effects: &mut Vec<Effect>) {
+        match saving.then {
+            Then::Roster(decisions) if saved => {
+                self.carry_out(name, decisions, saving.request.as_ref(), effects);
+                self.enter(name, Phase::Open);
+            }
+            Then::Blocking(change) if saved => {
+                self.change_blocks(name, &change, saving.request.as_ref(), effects);
+                self.enter(name, Phase::Open);
+            }
+            Then::Roster(_) => {
+                self.apologise(saving.request.as_ref(), effects);
+                // The roster in memory has changed already, so it is not what the store has.
+                self.ask(Ask::Load { account: name.clone() }, Purpose::Load, None, effects);
+                self.enter(name, Phase::Loading);
+            }
+            Then::Blocking(_) => {
+                self.apologise(saving.request.as_ref(), effects);
+                self.enter(name, Phase::Open);
+            }
+        }
+    }
+
+    fn apologise(&self, request: Option<&Stanza>, effects: &mut Vec<Effect>) {
+        if let Some(request) = request {
+            self.refuse(request, ErrorCondition::InternalServerError, effects);
+        }
+    }
+
+    /// Lets an account take what waits for it, as far as it can, and forgets it when nothing more can come of it.
+    pub(crate) fn settle(&mut self, name: &BareJid, effects: &mut Vec<Effect>) {
+        loop {
+            self.fetch(name, effects);
+            let Some(account) = self.accounts.get_mut(name) else { return };
+            if !matches!(account.phase, Phase::Open) {
+                break;
+            }
+            let Some(Waiting { task, stanza, payer }) = account.queue.pop_front() else { break };
+            self.asks.release(&payer);
+            match task {
+                Task::Sent(session) => self.sent(session, stanza, effects),
+                Task::Arrived => self.arrived(stanza, effects),
+            }
+        }
+        if self.accounts.get(name).is_some_and(Account::is_idle) {
+            self.accounts.remove(name);
+        } else {
+            self.refresh(name);
+        }
+    }
+
+    /// The sessions know whether their messages have to look at the account.
+    pub(crate) fn refresh(&mut self, name: &BareJid) {
+        let Some(account) = self.accounts.get(name) else { return };
+        let is_plain = account.is_plain();
+        for resource in account.resources() {
+            if let Some(session) = self.sessions.get_mut(&resource.session) {
+                session.is_plain = is_plain;
+            }
+        }
+    }
+
+    /// There is no such account, or it can't be served: its sessions end, those who know that they were there hear of it,
+    /// and what waits has failed.
+    pub(crate) fn end_account(
+        &mut self,
+        name: &BareJid,
+        condition: StreamCondition,
+        effects: &mut Vec<Effect>,
+    ) {
+        // Taken out first: sessions that are closed need not hear of each other's end.
+        let Some(mut account) = self.accounts.remove(name) else { return };
+        self.asks.forget(name);
+        let resources = account.take_resources();
+        self.online -= usize::from(!resources.is_empty());
+        for resource in resources {
+            self.sessions.remove(&resource.session);
+            effects.push(Effect::Close { session: resource.session, error: condition });
+            let audience = account.known.as_deref().map(Known::audience).unwrap_or_default();
+            self.announce_lost(resource, audience, effects);
+        }
+        let is_gone = condition == StreamCondition::NotAuthorized;
+        if let Some(known) = account.known.filter(|_| is_gone) {
+            self.farewell(&known.roster, effects);
+        }
+        for Waiting { task, stanza, payer } in account.queue {
+            self.asks.release(&payer);
+            match task {
+                Task::Arrived if is_gone => self.nobody(&stanza, effects),
+                Task::Arrived => self.refuse(&stanza, ErrorCondition::ResourceConstraint, effects),
+                // Whoever has sent it is gone, too.
+                Task::Sent(_) => {}
+            }
+        }
+    }
+
+    /// What becomes of a stanza to an account that does not exist; or, if it [needs none](needs_account), is not there.
+    pub(crate) fn nobody(&mut self, stanza: &Stanza, effects: &mut Vec<Effect>) {
+        use MessageType as M;
+        let is_bare = stanza.head.to.as_ref().is_some_and(|to| to.is_bare());
+        match stanza.head.kind {
+            Kind::Message(M::Groupchat) if is_bare => {
+                self.refuse(stanza, ErrorCondition::ServiceUnavailable, effects);
+            }
+            Kind::Message(M::Normal | M::Chat | M::Groupchat) if self.config.tell_strangers => {
+                self.refuse(stanza, ErrorCondition::ServiceUnavailable, effects);
+            }
+            Kind::Iq(_) => self.refuse(stanza, ErrorCondition::ServiceUnavailable, effects),
+            Kind::Presence(PresenceType::Probe) => self.deny_probe(stanza, effects),
+            Kind::Message(_) | Kind::Presence(_) => {}
+        }
+    }
+}
+
+/// Whether an account that has nobody there has to be known to say what becomes of this stanza.
+fn needs_account(stanza: &Stanza) -> bool {
+    use {MessageType as M, PresenceType as P};
+    let is_bare = stanza.head.to.as_ref().is_some_and(|to| to.is_bare());
+    match stanza.head.kind {
+        Kind::Message(M::Normal | M::Chat) => true,
+        Kind::Message(M::Groupchat) => !is_bare,
+        Kind::Message(M::Headline | M::Error) => false,
+        Kind::Presence(P::Probe | P::Subscribe) => true,
+        // Without a match these are ignored (RFC 6121 section 8.5.3.2.2).
+        Kind::Presence(kind) => kind.is_subscription() && is_bare,
+        Kind::Iq(IqType::Get | IqType::Set | IqType::Result | IqType::Error) => false,
+    }
+}

@@ -1,0 +1,152 @@
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+
+use balcony_jid::BareJid;
+use balcony_roster::Parts;
+use balcony_stanza::Stanza;
+
+use crate::{Answer, Ask, Change, Kept, LastSeen, Offline};
+
+/// Accounts in memory: answers a router's [`Ask`]s at once.
+///
+/// It is for tests, and for servers whose accounts need not outlive them. It shows, too, what any other store has to do.
+#[derive(Clone, Debug)]
+pub struct Memory {
+    accounts: BTreeMap<BareJid, Account>,
+    most: usize,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Account {
+    kept: Kept,
+    offline: Vec<Offline>,
+    /// The number of the next message.
+    next: u64,
+}
+
+impl Default for Memory {
+    fn default() -> Self {
+        Memory::new(100)
+    }
+}
+
+impl Memory {
+    /// No accounts. Each will have this many messages waiting at most.
+    #[must_use]
+    pub const fn new(most: usize) -> Self {
+        Memory { accounts: BTreeMap::new(), most }
+    }
+
+    /// Makes an account, unless it exists.
+    pub fn create(&mut self, account: BareJid) {
+        self.accounts.entry(account).or_default();
+    }
+
+    /// Ends an account, with all that is kept of it.
+    pub fn remove(&mut self, account: &BareJid) {
+        self.accounts.remove(account);
+    }
+
+    /// What is kept of an account, if it exists.
+    #[must_use]
+    pub fn kept(&self, account: &BareJid) -> Option<&Kept> {
+        self.accounts.get(account).map(|account| &account.kept)
+    }
+
+    /// Keeps something else of an account, which is made if it doesn't exist.
+    pub fn keep(&mut self, account: BareJid, kept: Kept) {
+        self.accounts.entry(account).or_default().kept = kept;
+    }
+
+    /// The messages that wait for an account, the oldest first.
+    #[must_use]
+    pub fn offline(&self, account: &BareJid) -> &[Offline] {
+        self.accounts.get(account).map_or(&[], |account| &account.offline)
+    }
+
+    /// Answers. `now` is in milliseconds since the start of 1970 (UTC).
+    pub fn answer(&mut self, now: u64, ask: Ask) -> Answer {
+        let account = self.accounts.get_mut(ask.account());
+        match (ask, account) {
+            (Ask::Load { .. }, account) => Answer::Loaded(account.map(|account| {
+                account.kept.offline = account.offline.len();
+                account.kept.clone().into()
+            })),
+            (Ask::Offline { bytes, .. }, Some(account)) => {
+                let messages = account.oldest(bytes);
+                Answer::Offline { more: messages.len() < account.offline.len(), messages }
+            }
+            (Ask::Save { changes, .. }, Some(account)) => {
+                let mut changed = account.clone();
+                for change in changes {
+                    if !changed.apply(now, self.most, change) {
+                        return Answer::Refused;
+                    }
+                }
+                *account = changed;
+                Answer::Saved
+            }
+            (Ask::Offline { .. } | Ask::Save { .. }, None) => Answer::Refused,
+        }
+    }
+}
+
+impl Account {
+    /// The oldest messages that fit, or only one.
+    fn oldest(&self, mut bytes: usize) -> Vec<Offline> {
+        let mut out = Vec::new();
+        let fits = |(place, message): &(usize, &Offline)| {
+            out.clear();
+            message.stanza.write(&mut out);
+            let left = bytes.checked_sub(out.len());
+            bytes = left.unwrap_or(0);
+            *place == 0 || left.is_some()
+        };
+        self.offline.iter().enumerate().take_while(fits).map(|(_, message)| message.clone()).collect()
+    }
+
+    /// Makes a change; `false` if there is no room.
+    fn apply(&mut self, now: u64, most: usize, change: Change) -> bool {
+        let kept = &mut self.kept;
+        match change {
+            Change::Roster { contact, item, request, version, pushed } => {
+                let empty =
+                    || Parts { version, items: Vec::new(), requests: Vec::new(), changes: Vec::new() };
+                let roster = kept.roster.get_or_insert_with(empty);
+                let is_other = |stanza: &Stanza| {
+                    stanza.head.from.as_ref().is_none_or(|from| from.bare_str() != contact.as_str())
+                };
+                roster.version = version;
+                roster.items.retain(|item| item.jid != contact);
+                roster.items.extend(item);
+                roster.requests.retain(|request| is_other(request));
+                roster.requests.extend(request);
+                if pushed {
+                    roster.changes.push(contact);
+                    let excess = roster.changes.len().saturating_sub(MOST_CHANGES);
+                    roster.changes.drain(..excess);
+                }
+            }
+            Change::Block(jids) => {
+                for jid in jids {
+                    if !kept.blocked.contains(&jid) {
+                        kept.blocked.push(jid);
+                    }
+                }
+            }
+            Change::Unblock(jids) => kept.blocked.retain(|jid| !jids.contains(jid)),
+            Change::UnblockAll => kept.blocked.clear(),
+            Change::PutOffline(_) if self.offline.len() >= most => return false,
+            Change::PutOffline(stanza) => {
+                self.offline.push(Offline { number: self.next, at: now, stanza });
+                self.next += 1;
+            }
+            Change::DropOffline { up_to } => self.offline.retain(|message| message.number > up_to),
+            Change::LastSeen(presence) => kept.last = Some(LastSeen { at: now, presence }),
+        }
+        true
+    }
+}
+
+/// As many as the default of [`balcony_roster::Config::changes`].
+const MOST_CHANGES: usize = 256;

@@ -1,0 +1,175 @@
+//! Messages for accounts that are not there (XEP-0160): stored, and delivered to the first available resource that takes
+//! messages, in order.
+//!
+//! They are deleted only after they have been written to the client's connection. Whoever dies in between loses nothing: they
+//! are delivered again. If they are more than a connection takes at once they go in parts, and a message that comes before the
+//! last part is there is stored behind it, so that order is kept.
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use balcony_jid::BareJid;
+use balcony_stanza::{ErrorCondition, Payload, Stanza, ns};
+use balcony_xml::{Element, ElementRef};
+
+use crate::account::Phase;
+use crate::asks::Purpose;
+use crate::delay::delay;
+use crate::router::Router;
+use crate::{Answer, Ask, Change, Effect, Offline, SessionId};
+
+/// What is known of an account's stored messages.
+#[derive(Debug, Default)]
+pub(crate) struct Backlog {
+    /// There may be some that nobody has got.
+    pub(crate) may_wait: bool,
+    /// How many are on their way to the store.
+    pub(crate) puts: usize,
+    /// Those that somebody is getting.
+    pub(crate) delivering: Option<Delivering>,
+}
+
+/// Messages that have been delivered but not deleted.
+#[derive(Debug)]
+pub(crate) struct Delivering {
+    session: SessionId,
+    up_to: u64,
+    /// They have been written, and the store is deleting them.
+    is_written: bool,
+}
+
+impl Backlog {
+    /// Whether there are messages that have to be delivered before any other, and can't be yet.
+    pub(crate) fn goes_first(&self) -> bool {
+        self.may_wait && self.delivering.is_some()
+    }
+
+    /// The session is over. What was not written to it waits for another.
+    pub(crate) fn unbind(&mut self, session: SessionId) {
+        self.may_wait |= self.delivering.take_if(|now| now.session == session && !now.is_written).is_some();
+    }
+}
+
+impl Router {
+    /// Stores a message for an account where nobody takes it.
+    pub(crate) fn put_offline(&mut self, name: &BareJid, stanza: Stanza, effects: &mut Vec<Effect>) {
+        let Some(from) = &stanza.head.from else { return };
+        match is_kept(&stanza) {
+            Keep::Yes => {}
+            Keep::No => return self.bounce(&stanza, effects),
+            Keep::Needless => return,
+        }
+        let payer = self.payer(from);
+        if let Some(account) = self.accounts.get_mut(name) {
+            account.backlog.puts += 1;
+            account.backlog.may_wait = true;
+        }
+        let stanza = Arc::new(stanza);
+        let change = Change::PutOffline(Arc::clone(&stanza));
+        self.save_beside(name, change, Purpose::Put(stanza), Some(payer), effects);
+    }
+
+    /// If somebody takes messages again, gets those that wait. Until they are there everything else waits.
+    pub(crate) fn fetch(&mut self, name: &BareJid, effects: &mut Vec<Effect>) {
+        let Some(account) = self.accounts.get(name) else { return };
+        let backlog = &account.backlog;
+        let may_start =
+            backlog.may_wait && backlog.delivering.is_none() && !account.most_available().is_empty();
+        match account.phase {
+            Phase::Open if may_start => {}
+            Phase::Fetching { asked: false } => {}
+            _ => return,
+        }
+        if backlog.puts > 0 {
+            return self.enter(name, Phase::Fetching { asked: false });
+        }
+        self.ask(
+            Ask::Offline { account: name.clone(), bytes: self.config.limits.output / 4 },
+            Purpose::Fetch,
+            None,
+            effects,
+        );
+        self.enter(name, Phase::Fetching { asked: true });
+    }
+
+    /// The messages that wait are here. If they are not, they stay in the store until the next login.
+    pub(crate) fn fetched(&mut self, name: &BareJid, answer: Option<Answer>, effects: &mut Vec<Effect>) {
+        let Some(account) = self.accounts.get_mut(name) else { return };
+        let Some(&session) = account.most_available().first() else { return };
+        account.backlog.may_wait = false;
+        let Some(Answer::Offline { messages, more }) = answer else { return };
+        let Some(last) = messages.last() else { return };
+        account.backlog.may_wait = more;
+        account.backlog.delivering = Some(Delivering { session, up_to: last.number, is_written: false });
+        let server = BareJid::from_parts(None, name.domainpart());
+        for Offline { at, stanza, .. } in messages {
+            if !account.blocks(&stanza) {
+                let server = server.as_ref().map_or("", |server| server.as_str());
+                effects.push(Effect::Deliver { session, stanza: delayed(stanza, server, at) });
+            }
+        }
+        effects.push(Effect::Flush { session });
+    }
+
+    /// The stored messages have been written to the session, and can be deleted.
+    pub(crate) fn written(&mut self, session: SessionId, effects: &mut Vec<Effect>) {
+        let Some(own) = self.sessions.get(&session) else { return };
+        let name = own.jid.to_bare();
+        let Some(account) = self.accounts.get_mut(&name) else { return };
+        let Some(now) = &mut account.backlog.delivering else { return };
+        if now.session == session && !now.is_written {
+            now.is_written = true;
+            let change = Change::DropOffline { up_to: now.up_to };
+            self.save_beside(&name, change, Purpose::Drop, None, effects);
+        }
+    }
+
+    /// A message goes nowhere. Its sender hears of it, but not a stranger: an error would say who has an account, and who is
+    /// there (RFC 6121 section 8.1).
+    pub(crate) fn bounce(&self, stanza: &Stanza, effects: &mut Vec<Effect>) {
+        let (Some(from), Some(to)) = (&stanza.head.from, &stanza.head.to) else { return };
+        let account = self.accounts.get(to.bare_str());
+        let is_known = account.is_some_and(|account| {
+            let known = account.known.as_ref();
+            known.is_some_and(|known| known.roster.item(&from.to_bare()).is_some())
+                || account.resources().iter().any(|resource| resource.has_directed_to(from))
+        });
+        if is_known || from.same_bare(to) || self.config.tell_strangers {
+            self.refuse(stanza, ErrorCondition::ServiceUnavailable, effects);
+        }
+    }
+}
+
+enum Keep {
+    Yes,
+    /// The sender does not want it kept (XEP-0334 section 4.2).
+    No,
+    /// It says nothing that matters later: only what the sender is doing (XEP-0160 section 3, XEP-0085).
+    Needless,
+}
+
+fn is_kept(stanza: &Stanza) -> Keep {
+    let Ok(content) = stanza.payload.parse() else { return Keep::No };
+    let has = |test: &dyn Fn(ElementRef<'_>) -> bool| content.root().children().any(test);
+    let hint = |name| has(&|child| child.is(name, ns::HINTS));
+    if hint("no-store") || hint("no-permanent-store") {
+        return Keep::No;
+    }
+    // A chat state may come along with the thread that it is about.
+    let is_state = |child: ElementRef<'_>| child.namespace() == ns::CHAT_STATES;
+    let is_aside =
+        |child: ElementRef<'_>| child.name() == "thread" || child.namespace() == ns::HINTS || is_state(child);
+    let is_needless = has(&is_state) && !has(&|child| !is_aside(child)) && !hint("store");
+    if is_needless { Keep::Needless } else { Keep::Yes }
+}
+
+/// The message with the time at which it was stored (XEP-0203). If it claims a delay of this server already, that goes.
+fn delayed(stanza: Arc<Stanza>, server: &str, at: u64) -> Arc<Stanza> {
+    let Ok(content) = stanza.payload.parse() else { return stanza };
+    let is_ours = |child: &ElementRef<'_>| child.is("delay", ns::DELAY) && child.attr("from") == Some(server);
+    let mut children: Vec<Element> =
+        content.root().children().filter(|child| !is_ours(child)).map(|child| child.to_owned()).collect();
+    children.push(delay(server, at));
+    let payload: Payload = children.iter().collect();
+    Arc::new(Stanza { head: stanza.head.clone(), payload })
+}

@@ -1,0 +1,133 @@
+//! What a router asks of whoever keeps its accounts: the contract between the two.
+
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use balcony_jid::{BareJid, Jid};
+use balcony_roster::{Item, Parts, Version};
+use balcony_stanza::Stanza;
+
+/// A question to the owner of a [`Router`](crate::Router), about one account. Any account may not exist: only the owner
+/// knows.
+///
+/// The router asks about an account after the answers to what it asked about it before, but for [`Save`](Ask::Save):
+/// several may be under way. They take effect in the order in which they were asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ask {
+    /// What is kept of the account: [`Answer::Loaded`].
+    Load {
+        /// Whose.
+        account: BareJid,
+    },
+    /// The oldest messages that wait for the account: [`Answer::Offline`]. Asked only while no message is being saved for it.
+    Offline {
+        /// Whose.
+        account: BareJid,
+        /// As many as fit into so many bytes of XML, but at least one.
+        bytes: usize,
+    },
+    /// Make these changes, all of them or none, if the account exists: [`Answer::Saved`] once they are durable, or
+    /// [`Answer::Refused`].
+    Save {
+        /// Whose.
+        account: BareJid,
+        /// What changes, in this order; never empty.
+        changes: Vec<Change>,
+    },
+}
+
+impl Ask {
+    /// Whose account it is about.
+    #[must_use]
+    pub const fn account(&self) -> &BareJid {
+        match self {
+            Ask::Load { account } | Ask::Offline { account, .. } | Ask::Save { account, .. } => account,
+        }
+    }
+}
+
+/// The answer to an [`Ask`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// To [`Ask::Load`]: what is kept, or that there is no such account.
+    Loaded(Option<Box<Kept>>),
+    /// To [`Ask::Offline`]. The messages stay where they are.
+    Offline {
+        /// The messages, the oldest first.
+        messages: Vec<Offline>,
+        /// Whether there are later ones.
+        more: bool,
+    },
+    /// To [`Ask::Save`]: it is done and durable.
+    Saved,
+    /// To anything: it could not be found out; or it was not done and will not be: there is no such account, no room, or trouble.
+    Refused,
+}
+
+/// What is kept of an account, beside its messages.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Kept {
+    /// The roster, if it was ever changed.
+    pub roster: Option<Parts>,
+    /// Whom the user has blocked (XEP-0191), in any order.
+    pub blocked: Vec<Jid>,
+    /// How many messages wait ([`Change::PutOffline`]).
+    pub offline: usize,
+    /// The end of the latest presence.
+    pub last: Option<LastSeen>,
+}
+
+/// How and when the last of an account's resources became unavailable (RFC 6121 section 4.3.2).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LastSeen {
+    /// Milliseconds since the start of 1970 (UTC), by the clock of whoever keeps it.
+    pub at: u64,
+    /// The unavailable presence. Its `from` is the resource.
+    pub presence: Arc<Stanza>,
+}
+
+/// A message that waits for an account to become available (XEP-0160).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Offline {
+    /// Its place: later messages of the account have higher numbers, and no number is used twice.
+    pub number: u64,
+    /// When it was stored, in milliseconds since the start of 1970 (UTC), by the clock of whoever keeps it.
+    pub at: u64,
+    /// The message, as it came.
+    pub stanza: Arc<Stanza>,
+}
+
+/// One change of what is kept of an account.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// How the account stands with a contact now. The roster is made if there is none.
+    Roster {
+        /// The contact.
+        contact: BareJid,
+        /// Its item; `None` if it has none (any more).
+        item: Option<Item>,
+        /// Its subscription request that waits for the user, if there is one.
+        request: Option<Arc<Stanza>>,
+        /// The version of the roster now.
+        version: Version,
+        /// Whether clients see the change. If so, the contact is the latest of [`Parts::changes`], of which as many have to be
+        /// kept as [`balcony_roster::Config::changes`] says, and may be more.
+        pushed: bool,
+    },
+    /// These are blocked from now on; some of them may have been before.
+    Block(Vec<Jid>),
+    /// These are no longer blocked.
+    Unblock(Vec<Jid>),
+    /// Nobody is blocked any more.
+    UnblockAll,
+    /// One more message waits. If there is no room for it the whole save is refused.
+    PutOffline(Arc<Stanza>),
+    /// The messages up to this [number](Offline::number) have been delivered, and are not needed any more.
+    DropOffline {
+        /// The highest number that was delivered.
+        up_to: u64,
+    },
+    /// The account's last available resource has become unavailable just now, with this presence.
+    LastSeen(Arc<Stanza>),
+}

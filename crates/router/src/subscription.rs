@@ -1,0 +1,289 @@
+//! Rosters at work: what the decisions of a user's roster come to (RFC 6121 sections 2 and 3).
+//!
+//! What a client is told is on disk: whatever follows from a change waits until the change is durable.
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use balcony_jid::{BareJid, FullJid, Jid};
+use balcony_roster::{Answer, Audience, Decision, Push, Request, Roster};
+use balcony_stanza::{IqType, Payload, PresenceType, Stanza};
+use balcony_xml::ElementRef;
+
+use crate::account::Phase;
+use crate::flow::{Saving, Then};
+use crate::router::{Router, deliver};
+use crate::{Change, Effect, SessionId};
+
+impl Router {
+    /// A client asks for the roster, or changes it (section 2).
+    pub(crate) fn roster_request(
+        &mut self,
+        from: SessionId,
+        stanza: Stanza,
+        query: ElementRef<'_>,
+        effects: &mut Vec<Effect>,
+    ) {
+        let request = match Request::read(&stanza.head, query) {
+            Ok(request) => request,
+            Err(error) => return self.refuse(&stanza, error, effects),
+        };
+        let Some(name) = stanza.head.from.as_ref().map(Jid::to_bare) else { return };
+        let Some(account) = self.accounts.get_mut(&name) else { return };
+        let Some(known) = account.known.as_deref_mut() else { return };
+        let mut decisions = Vec::new();
+        let done = match request {
+            Request::Get { ver } => {
+                let answer = known.roster.get(ver.as_deref());
+                if let Some(resource) = account.by_session(from) {
+                    resource.interested = true;
+                }
+                return self.give_roster(&stanza, from, answer, effects);
+            }
+            Request::Set(set) => known.roster.set(set, &mut decisions),
+            Request::Remove(contact) => known.roster.remove(&contact, &mut decisions),
+        };
+        match done {
+            Ok(()) => self.decide(&name, decisions, Some(stanza), name.clone(), effects),
+            Err(error) => self.refuse(&stanza, error, effects),
+        }
+    }
+
+    fn give_roster(&mut self, stanza: &Stanza, to: SessionId, answer: Answer, effects: &mut Vec<Effect>) {
+        let Some(result) = stanza.result() else { return };
+        match answer {
+            Answer::Whole(query) => self.reply(result.child(query), effects),
+            Answer::Since(pushes) => {
+                self.reply(result, effects);
+                let Some(jid) = self.sessions.get(&to).map(|session| session.jid.to_jid()) else { return };
+                for push in pushes {
+                    self.push(to, jid.clone(), push.to_element().into(), effects);
+                }
+            }
+        }
+    }
+
+    /// A client sends presence that manages a subscription (section A.2).
+    pub(crate) fn subscription(&mut self, from: SessionId, stanza: Stanza, effects: &mut Vec<Effect>) {
+        let Some(name) = stanza.head.from.as_ref().map(Jid::to_bare) else { return };
+        let known = self.accounts.get_mut(&name).and_then(|account| account.known.as_deref_mut());
+        let Some(known) = known else { return };
+        let mut decisions = Vec::new();
+        let done = known.roster.outbound(stanza.clone(), &mut decisions);
+        let request = self.as_sent(from, stanza);
+        match done {
+            Ok(()) => self.decide(&name, decisions, Some(request), name.clone(), effects),
+            Err(error) => self.refuse(&request, error, effects),
+        }
+    }
+
+    /// A contact has sent presence that manages a subscription (section A.3).
+    pub(crate) fn take_subscription(
+        &mut self,
+        kind: PresenceType,
+        stanza: Stanza,
+        effects: &mut Vec<Effect>,
+    ) {
+        let (Some(from), Some(to)) = (&stanza.head.from, &stanza.head.to) else { return };
+        let (payer, name) = (self.payer(from), to.to_bare());
+        let Some(account) = self.accounts.get_mut(&name) else { return };
+        // Section 8.5.3.2.2. A request is for the account in any case (section 3.1.3).
+        let is_lost = to.resourcepart().is_some_and(|resource| account.by_name(resource).is_none())
+            && kind != PresenceType::Subscribe;
+        if is_lost || account.blocks(&stanza) {
+            return;
+        }
+        let Some(known) = account.known.as_deref_mut() else { return };
+        let mut decisions = Vec::new();
+        known.roster.inbound(stanza, &mut decisions);
+        self.decide(&name, decisions, None, payer, effects);
+    }
+
+    /// Carries out decisions, after the change that they begin with is durable. `request` is what a client has sent.
+    fn decide(
+        &mut self,
+        name: &BareJid,
+        mut decisions: Vec<Decision>,
+        request: Option<Stanza>,
+        payer: BareJid,
+        effects: &mut Vec<Effect>,
+    ) {
+        let Some(Decision::Save(contact)) = decisions.first() else {
+            self.enter(name, Phase::Acting);
+            self.carry_out(name, decisions, request.as_ref(), effects);
+            return self.enter(name, Phase::Open);
+        };
+        let known = self.accounts.get(name).and_then(|account| account.known.as_deref());
+        let Some(roster) = known.map(|known| &known.roster) else { return };
+        let change = Change::Roster {
+            contact: contact.clone(),
+            item: roster.item(contact).cloned(),
+            request: roster.request(contact).cloned(),
+            version: roster.version(),
+            pushed: decisions.iter().any(|decision| matches!(decision, Decision::Push(_))),
+        };
+        decisions.remove(0);
+        self.save(name, change, payer, Saving { request, then: Then::Roster(decisions) }, effects);
+    }
+
+    /// Does what the account's roster has decided. The account takes nothing else meanwhile.
+    pub(crate) fn carry_out(
+        &mut self,
+        name: &BareJid,
+        decisions: Vec<Decision>,
+        request: Option<&Stanza>,
+        effects: &mut Vec<Effect>,
+    ) {
+        for decision in decisions {
+            match decision {
+                // Each begins with its only one, if any.
+                Decision::Save(_) => {}
+                Decision::Result => {
+                    if let Some(result) = request.and_then(Stanza::result) {
+                        self.reply(result, effects);
+                    }
+                }
+                Decision::Push(push) => self.push_all(name, &push, effects),
+                Decision::Deliver { to, stanza } => self.deliver_to(name, to, &stanza, effects),
+                Decision::Send(stanza) => self.pass_on(stanza, effects),
+                Decision::Available(contact) => self.reveal(name, &contact, effects),
+                Decision::Unavailable(contact) => self.hide(name, &contact, effects),
+            }
+        }
+    }
+
+    fn push_all(&mut self, name: &BareJid, push: &Push, effects: &mut Vec<Effect>) {
+        let Some(account) = self.accounts.get(name) else { return };
+        let interested = account.resources().iter().filter(|resource| resource.interested);
+        let interested: Vec<_> =
+            interested.map(|resource| (resource.session, resource.jid.to_jid())).collect();
+        let payload = Payload::from(push.to_element());
+        for (session, jid) in interested {
+            self.push(session, jid, payload.clone(), effects);
+        }
+    }
+
+    /// Sends a client news of its account.
+    pub(crate) fn push(&mut self, session: SessionId, to: Jid, payload: Payload, effects: &mut Vec<Effect>) {
+        let id = self.random.token(10);
+        deliver([session], Stanza::iq(IqType::Set).to(to).id(&id).payload(payload), effects);
+    }
+
+    fn deliver_to(&self, name: &BareJid, to: Audience, stanza: &Arc<Stanza>, effects: &mut Vec<Effect>) {
+        let Some(account) = self.accounts.get(name) else { return };
+        let gets = account.resources().iter().filter(|resource| match to {
+            Audience::Available => resource.presence().is_some(),
+            Audience::Interested => resource.interested,
+        });
+        effects.extend(
+            gets.map(|resource| Effect::Deliver { session: resource.session, stanza: Arc::clone(stanza) }),
+        );
+    }
+
+    /// Sends presence to whom it is addressed to: through the roster of a contact of this server.
+    pub(crate) fn pass_on(&mut self, stanza: Stanza, effects: &mut Vec<Effect>) {
+        let Some(to) = &stanza.head.to else { return };
+        if !self.is_local(to.domainpart()) {
+            effects.push(Effect::Remote { stanza });
+        } else if to.localpart().is_some() {
+            drop(self.arrive(stanza, true, effects));
+        }
+    }
+
+    /// Sends the contact the presence of each available resource (section 3.1.5).
+    pub(crate) fn reveal(&mut self, name: &BareJid, contact: &BareJid, effects: &mut Vec<Effect>) {
+        let Some(account) = self.accounts.get(name) else { return };
+        if account.known.as_ref().is_some_and(|known| known.blocks(&contact.to_jid())) {
+            return;
+        }
+        let presence = account.available().filter_map(|resource| resource.presence());
+        let shown: Vec<Stanza> =
+            presence.map(|presence| Stanza::clone(&presence.stanza).to(contact.to_jid())).collect();
+        for stanza in shown {
+            self.show(stanza, effects);
+        }
+    }
+
+    /// Sends the contact the end of all presence that it has seen (section 3.2.2).
+    fn hide(&mut self, name: &BareJid, contact: &BareJid, effects: &mut Vec<Effect>) {
+        let known = self.accounts.get(name).and_then(|account| account.known.as_deref());
+        if known.is_some_and(|known| !known.blocks(&contact.to_jid())) {
+            let is_contact = |entity: &Jid| entity.bare_str() == contact.as_str();
+            self.withdraw(name, core::slice::from_ref(contact), &is_contact, effects);
+        }
+    }
+
+    /// Ends the presence of the account's resources for these subscribers, and for those who have seen some of it otherwise.
+    pub(crate) fn withdraw(
+        &mut self,
+        name: &BareJid,
+        subscribers: &[BareJid],
+        otherwise: &dyn Fn(&Jid) -> bool,
+        effects: &mut Vec<Effect>,
+    ) {
+        let Some(account) = self.accounts.get_mut(name) else { return };
+        let mut ends = Vec::new();
+        for resource in account.observers(None) {
+            ends.extend(subscribers.iter().map(|contact| (resource.jid.clone(), contact.to_jid())));
+        }
+        let mut directed = Vec::new();
+        for resource in account.all() {
+            let is_available = resource.presence().is_some();
+            let entities = resource.directed.extract_if(.., |entity| otherwise(entity));
+            directed.extend(entities.map(|entity| (resource.jid.clone(), entity, is_available)));
+        }
+        for (from, entity, is_available) in directed {
+            let is_subscriber = subscribers.iter().any(|contact| contact.as_str() == entity.bare_str());
+            if !(is_available && is_subscriber && self.sees_all(&entity)) {
+                ends.push((from, entity));
+            }
+        }
+        for (from, to) in ends {
+            let end = Stanza::presence(PresenceType::Unavailable).from(from.to_jid());
+            self.show(end.to(to), effects);
+        }
+    }
+
+    /// Asks those again who have not answered the user's requests (section 3.1.2): the last one may be lost, to the network or,
+    /// between two rosters of this server, to its end.
+    pub(crate) fn ask_again(&mut self, own: &FullJid, effects: &mut Vec<Effect>) {
+        let Some(account) = self.accounts.get(own.bare_str()) else { return };
+        let Some(known) = account.known.as_deref() else { return };
+        // What is still on its way must not be crossed by a request that it answers.
+        let is_quiet = |contact: &BareJid| {
+            account.queue.is_empty()
+                && self.accounts.get(contact).is_none_or(|account| account.open().is_some())
+        };
+        let asked = known
+            .roster
+            .asked()
+            .filter(|contact| !known.blocks(&contact.to_jid()))
+            .filter(|contact| !self.is_local(contact.domainpart()) || is_quiet(contact));
+        let asked: Vec<BareJid> = asked.take(self.config.limits.asks).cloned().collect();
+        for contact in asked {
+            let request = Stanza::presence(PresenceType::Subscribe).from(own.to_bare().into());
+            self.pass_on(request.to(contact.into()), effects);
+        }
+    }
+
+    /// Ends the subscriptions of an account that is no more.
+    pub(crate) fn farewell(&mut self, roster: &Roster, effects: &mut Vec<Effect>) {
+        let send = |kind, to: &BareJid| Stanza::presence(kind).from(roster.owner().to_jid()).to(to.to_jid());
+        for item in roster.items() {
+            if item.subscription.has_to() || item.ask {
+                self.pass_on(send(PresenceType::Unsubscribe, &item.jid), effects);
+            }
+            if item.subscription.has_from() || roster.request(&item.jid).is_some() {
+                self.pass_on(send(PresenceType::Unsubscribed, &item.jid), effects);
+            }
+        }
+    }
+
+    /// The stanza with the sender's full JID, so that an error about it finds the client.
+    pub(crate) fn as_sent(&self, from: SessionId, mut stanza: Stanza) -> Stanza {
+        if let Some(session) = self.sessions.get(&from) {
+            stanza.head.from = Some(session.jid.to_jid());
+        }
+        stanza
+    }
+}

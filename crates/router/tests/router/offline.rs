@@ -1,0 +1,444 @@
+//! Messages for accounts that are not there (XEP-0160, XEP-0203).
+
+use std::collections::BTreeMap;
+
+use balcony_machine::Instant;
+use balcony_roster::Subscription;
+use balcony_router::{Answer, Ask, Change, Effect, Memory, SessionId};
+use balcony_stanza::{Kind, MessageType, Stanza};
+use proptest::prelude::*;
+
+use crate::world::{
+    World, asks, available, bare, config, content, jid, request, tickets, unavailable, wires,
+};
+
+const JULIET: &str = "juliet@example.com";
+
+fn message(kind: MessageType, xml: &str) -> Stanza {
+    let mut stanza = content(xml).to(jid(JULIET));
+    stanza.head.kind = Kind::Message(kind);
+    stanza
+}
+
+fn chat(text: &str) -> Stanza {
+    message(MessageType::Chat, &format!("<body>{text}</body>"))
+}
+
+fn world() -> (World, SessionId) {
+    let mut world = World::new();
+    world.befriend(JULIET, "romeo@example.net", Subscription::None);
+    let romeo = world.connect("romeo@example.net/street");
+    (world, romeo)
+}
+
+/// The bodies of the messages among these.
+fn bodies(wires: &[String]) -> Vec<String> {
+    let body = |wire: &String| Some(wire.split_once("<body>")?.1.split_once("</body>")?.0.to_owned());
+    wires.iter().filter_map(body).collect()
+}
+
+// XEP-0160 1.0.1 §3, XEP-0203 2.0 §4: in order, as they were, with the time at which they were stored; once.
+#[test]
+fn messages_wait() {
+    let (mut world, romeo) = world();
+    world.send(romeo, chat("1").id("a"));
+    world.now = Instant::from_millis(1_500);
+    world.send(romeo, message(MessageType::Normal, "<body>2</body><x xmlns='urn:x'><y/></x>"));
+    let balcony = world.connect("juliet@example.com/balcony");
+    assert!(
+        wires(&world.send(balcony, available(-1)), balcony).iter().all(|wire| !wire.contains("<message"))
+    );
+    world.now = Instant::from_millis(60_000);
+    let effects = world.send(balcony, available(0));
+    assert_eq!(
+        wires(&effects, balcony)[1..],
+        [
+            "<message from='romeo@example.net/street' to='juliet@example.com' type='chat' id='a'><body>1</body>\
+             <delay xmlns='urn:xmpp:delay' from='example.com' stamp='2002-09-10T23:08:25.000Z'/></message>",
+            "<message from='romeo@example.net/street' to='juliet@example.com'><body>2</body><x xmlns='urn:x'><y/></x>\
+             <delay xmlns='urn:xmpp:delay' from='example.com' stamp='2002-09-10T23:08:26.500Z'/></message>",
+        ]
+    );
+    assert!(effects.contains(&Effect::Flush { session: balcony }));
+    assert!(world.store.offline(&bare(JULIET)).is_empty());
+    // Neither again nor for another.
+    assert!(bodies(&wires(&world.send(balcony, unavailable()), balcony)).is_empty());
+    assert!(bodies(&wires(&world.send(balcony, available(0)), balcony)).is_empty());
+    let attic = world.connect("juliet@example.com/attic");
+    assert!(bodies(&wires(&world.send(attic, available(9)), attic)).is_empty());
+}
+
+// RFC 6121 §8.5.2.2.1 [DN8], XEP-0160 1.0.1 §3, XEP-0334 1.0.0 §4: what is stored, and what is told of the rest to a contact.
+#[test]
+fn what_is_stored() {
+    const STATE: &str = "<composing xmlns='http://jabber.org/protocol/chatstates'/>";
+    const HINT: &str = "xmlns='urn:xmpp:hints'";
+    let (kept, refused, dropped) = ((1, 0), (0, 1), (0, 0));
+    for (kind, xml, expected) in [
+        (MessageType::Normal, "".to_owned(), kept),
+        (MessageType::Chat, "<body>x</body>".to_owned(), kept),
+        (MessageType::Chat, "<received xmlns='urn:xmpp:receipts' id='1'/>".to_owned(), kept),
+        (MessageType::Chat, format!("<body>x</body>{STATE}"), kept),
+        (MessageType::Chat, STATE.to_owned(), dropped),
+        (MessageType::Chat, format!("<thread>t</thread>{STATE}"), dropped),
+        (MessageType::Chat, format!("{STATE}<store {HINT}/>"), kept),
+        (MessageType::Chat, format!("{STATE}<no-copy {HINT}/>"), dropped),
+        (MessageType::Chat, format!("<body>x</body><no-store {HINT}/>"), refused),
+        (MessageType::Chat, format!("<body>x</body><no-permanent-store {HINT}/>"), refused),
+        (MessageType::Groupchat, "<body>x</body>".to_owned(), refused),
+        (MessageType::Headline, "<body>x</body>".to_owned(), dropped),
+        (MessageType::Error, "<body>x</body>".to_owned(), dropped),
+    ] {
+        let (mut world, romeo) = world();
+        let effects = world.send(romeo, message(kind, &xml));
+        let found = (world.store.offline(&bare(JULIET)).len(), wires(&effects, romeo).len());
+        assert_eq!(found, expected, "{kind:?} {xml}");
+    }
+}
+
+// XEP-0160 1.0.1 §3: no room. A stranger is not told: it would show that there is an account, and that nobody is there.
+#[test]
+fn too_many() {
+    let (mut world, romeo) = world();
+    world.store = Memory::new(2);
+    world.befriend(JULIET, "romeo@example.net", Subscription::None);
+    let stranger = world.connect("paris@example.net/hall");
+    for text in ["1", "2"] {
+        assert!(wires(&world.send(romeo, chat(text)), romeo).is_empty());
+    }
+    let told = wires(&world.send(romeo, chat("3")), romeo);
+    assert!(told.len() == 1 && told[0].contains("<service-unavailable"), "{told:?}");
+    assert!(wires(&world.send(stranger, chat("4")), stranger).is_empty());
+    let balcony = world.connect("juliet@example.com/balcony");
+    assert_eq!(bodies(&wires(&world.send(balcony, available(0)), balcony)), ["1", "2"]);
+}
+
+// XEP-0203 2.0 §5: nobody else speaks for the server.
+#[test]
+fn forged_delays() {
+    let (mut world, romeo) = world();
+    let delay =
+        |from: &str| format!("<delay xmlns='urn:xmpp:delay' from='{from}' stamp='1999-01-01T00:00:00Z'/>");
+    world.send(
+        romeo,
+        message(MessageType::Chat, &format!("{}{}", delay("example.com"), delay("example.org"))),
+    );
+    let balcony = world.connect("juliet@example.com/balcony");
+    let told = wires(&world.send(balcony, available(0)), balcony).remove(1);
+    assert!(
+        told.contains(&delay("example.org")) && told.matches("from='example.com'").count() == 1,
+        "{told}"
+    );
+}
+
+// A crash between delivery and deletion loses nothing: deleted is what has been written, and only that.
+#[test]
+fn deleted_after_it_is_written() {
+    let (mut world, romeo) = world();
+    world.send(romeo, chat("1"));
+    let balcony = world.connect("juliet@example.com/balcony");
+    world.at_once = false;
+    let effects = world.send(balcony, available(0));
+    let (ticket, ask) = asks(&effects).remove(0);
+    assert!(matches!(ask, Ask::Offline { .. }));
+    // What comes now goes behind.
+    assert!(world.send(romeo, chat("2")).is_empty());
+    let answer = world.ask(ask);
+    let effects = world.answer(ticket, answer);
+    assert_eq!(bodies(&wires(&effects, balcony)), ["1", "2"]);
+    assert!(tickets(&effects).is_empty() && effects.contains(&Effect::Flush { session: balcony }));
+    // Another resource does not get it, too.
+    let mut effects = Vec::new();
+    let attic = SessionId(1);
+    world.router.bind(world.now, attic, &bare(JULIET), Some("attic"), &mut effects).unwrap();
+    assert!(bodies(&wires(&world.send(attic, available(5)), attic)).is_empty());
+    effects.clear();
+    world.router.flushed(world.now, romeo, &mut effects);
+    world.router.flushed(world.now, attic, &mut effects);
+    assert!(effects.is_empty());
+    // The connection breaks before it is written: now the other gets it.
+    world.router.unbind(world.now, balcony, &mut effects);
+    let (ticket, ask) = asks(&effects).remove(0);
+    assert!(matches!(ask, Ask::Offline { .. }));
+    let answer = world.ask(ask);
+    assert_eq!(bodies(&wires(&world.answer(ticket, answer), attic)), ["1"]);
+    effects.clear();
+    world.router.flushed(world.now, attic, &mut effects);
+    let (ticket, ask) = asks(&effects).remove(0);
+    let Ask::Save { changes, .. } = &ask else { panic!("{ask:?}") };
+    assert!(matches!(changes[..], [Change::DropOffline { up_to: 0 }]));
+    // Once.
+    effects.clear();
+    world.router.flushed(world.now, attic, &mut effects);
+    assert!(effects.is_empty());
+    let answer = world.ask(ask);
+    assert!(world.answer(ticket, answer).is_empty());
+    assert!(world.store.offline(&bare(JULIET)).is_empty());
+}
+
+// A message on its way to the store is not overtaken by a login.
+#[test]
+fn a_login_while_a_message_is_being_stored() {
+    let (mut world, romeo) = world();
+    let balcony = world.connect("juliet@example.com/balcony");
+    world.at_once = false;
+    let (put, ask) = asks(&world.send(romeo, chat("1"))).remove(0);
+    let effects = world.send(balcony, available(0));
+    assert!(tickets(&effects).is_empty());
+    assert!(world.send(romeo, chat("2")).is_empty());
+    let answer = world.ask(ask);
+    let effects = world.answer(put, answer);
+    let (ticket, ask) = asks(&effects).remove(0);
+    let answer = world.ask(ask);
+    assert_eq!(bodies(&wires(&world.answer(ticket, answer), balcony)), ["1", "2"]);
+}
+
+// Messages that can't be got, or deleted, do not keep the client from anything else, nor are they got for ever.
+#[test]
+fn a_store_in_trouble() {
+    let (mut world, romeo) = world();
+    world.send(romeo, chat("1"));
+    let balcony = world.connect("juliet@example.com/balcony");
+    world.at_once = false;
+    let ticket = tickets(&world.send(balcony, available(0)))[0];
+    world.send(romeo, chat("2"));
+    let effects = world.answer(ticket, Answer::Refused);
+    assert_eq!((bodies(&wires(&effects, balcony)), tickets(&effects).len()), (vec!["2".to_owned()], 0));
+    assert_eq!(world.router.counts().asks, 0);
+    world.at_once = true;
+    world.unbind(balcony);
+    let balcony = world.connect("juliet@example.com/balcony");
+    world.at_once = false;
+    let effects = world.send(balcony, available(0));
+    let (ticket, ask) = asks(&effects).remove(0);
+    let answer = world.ask(ask);
+    assert_eq!(bodies(&wires(&world.answer(ticket, answer), balcony)), ["1"]);
+    let mut effects = Vec::new();
+    world.router.flushed(world.now, balcony, &mut effects);
+    assert!(world.answer(tickets(&effects)[0], Answer::Refused).is_empty());
+    assert_eq!(world.store.offline(&bare(JULIET)).len(), 1);
+}
+
+// The output of a connection is bounded: more than it takes goes in parts, and what comes meanwhile waits behind.
+#[test]
+fn large_backlogs_go_in_parts() {
+    let mut config = config();
+    config.limits.output = 8_000;
+    let mut world = World::with(config);
+    world.store.create(bare(JULIET));
+    let romeo = world.connect("romeo@example.net/street");
+    let text = |number: usize| format!("{number}{}", "x".repeat(700));
+    for number in 0..10 {
+        world.send(romeo, chat(&text(number)));
+    }
+    let balcony = world.connect("juliet@example.com/balcony");
+    world.at_once = false;
+    let mut effects = world.send(balcony, available(0));
+    let mut got: Vec<String> = Vec::new();
+    for part in 0.. {
+        let Some((ticket, ask)) = asks(&effects).pop() else { break };
+        assert!(matches!(ask, Ask::Offline { .. }));
+        let answer = world.ask(ask);
+        effects = world.answer(ticket, answer);
+        let told = wires(&effects, balcony);
+        assert!(told.iter().map(String::len).sum::<usize>() < 4_000);
+        got.extend(bodies(&told));
+        if part == 0 {
+            let puts = world.send(romeo, chat(&text(10)));
+            let (ticket, ask) = asks(&puts).remove(0);
+            let answer = world.ask(ask);
+            world.answer(ticket, answer);
+        }
+        effects.clear();
+        world.router.flushed(world.now, balcony, &mut effects);
+        let (ticket, ask) = asks(&effects).remove(0);
+        let answer = world.ask(ask);
+        effects = world.answer(ticket, answer);
+    }
+    assert_eq!(got, (0..=10).map(text).collect::<Vec<_>>());
+    assert!(world.store.offline(&bare(JULIET)).is_empty());
+    // Then all is as ever.
+    assert_eq!(bodies(&wires(&world.send(romeo, chat("live")), balcony)), ["live"]);
+}
+
+// RFC 6120 §10.1 [Q10]: a message that was stored while older ones were still being deleted is not overtaken either.
+#[test]
+fn messages_are_not_overtaken() {
+    let (mut world, romeo) = world();
+    world.send(romeo, chat("1"));
+    let balcony = world.connect("juliet@example.com/balcony");
+    let attic = world.connect("juliet@example.com/attic");
+    world.at_once = false;
+    let (ticket, ask) = asks(&world.send(balcony, available(0))).remove(0);
+    let answer = world.ask(ask);
+    world.answer(ticket, answer);
+    world.send(balcony, unavailable());
+    for text in ["2", "3"] {
+        let (ticket, ask) = asks(&world.send(romeo, chat(text))).remove(0);
+        let answer = world.ask(ask);
+        world.answer(ticket, answer);
+        // Somebody is there for the last one, but not before the one before it.
+        assert!(bodies(&wires(&world.send(attic, available(0)), attic)).is_empty());
+    }
+    let mut effects = Vec::new();
+    world.router.flushed(world.now, balcony, &mut effects);
+    world.at_once = true;
+    let (ticket, ask) = asks(&effects).remove(0);
+    let answer = world.ask(ask);
+    assert_eq!(bodies(&wires(&world.answer(ticket, answer), attic)), ["2", "3"]);
+}
+
+// XEP-0191 1.3 §3.1: blocking goes for what is stored, too.
+#[test]
+fn blocked_while_away() {
+    let (mut world, romeo) = world();
+    world.send(romeo, chat("1"));
+    let nurse = world.connect("nurse@example.com/kitchen");
+    world.send(nurse, chat("2"));
+    let balcony = world.connect("juliet@example.com/balcony");
+    world.send(
+        balcony,
+        request(
+            balcony_stanza::IqType::Set,
+            "<block xmlns='urn:xmpp:blocking'><item jid='romeo@example.net'/></block>",
+        ),
+    );
+    assert_eq!(bodies(&wires(&world.send(balcony, available(0)), balcony)), ["2"]);
+    assert!(world.store.offline(&bare(JULIET)).is_empty());
+}
+
+#[derive(Clone, Debug)]
+enum Op {
+    Message(usize),
+    Bind(usize),
+    Available(usize, i8),
+    Unavailable(usize),
+    Lose(usize),
+    /// What was written to the session is.
+    Flush(usize),
+    Answer,
+}
+
+fn op() -> impl Strategy<Value = Op> {
+    let session = || 0..2_usize;
+    prop_oneof![
+        6 => (0..2_usize).prop_map(Op::Message),
+        2 => session().prop_map(Op::Bind),
+        3 => (session(), -1..2_i8).prop_map(|(s, priority)| Op::Available(s, priority)),
+        1 => session().prop_map(Op::Unavailable),
+        1 => session().prop_map(Op::Lose),
+        3 => session().prop_map(Op::Flush),
+        8 => Just(Op::Answer),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+
+    // habits.md invariant 4: whatever happens when, every message arrives; of what one sends to one the order is kept; and only
+    // what was not written when a connection was lost comes twice.
+    #[test]
+    fn every_message_arrives(ops in prop::collection::vec(op(), 1..80), small: bool) {
+        let mut config = config();
+        config.limits.asks = 10_000;
+        config.limits.output = if small { 1_000 } else { 100_000 };
+        let mut world = World::with(config);
+        world.store = Memory::new(1_000);
+        world.store.create(bare(JULIET));
+        let senders = [world.connect("romeo@example.net/a"), world.connect("nurse@example.com/b")];
+        world.at_once = false;
+        let mut open = std::collections::VecDeque::new();
+        let mut sessions: [Option<u64>; 2] = [None; 2];
+        let (mut next_session, mut sent) = (1, 0);
+        // What each session has got: the sender, the number, and whether it was stored; and how many of these are written.
+        type Copy = (bool, usize, bool);
+        let mut got: BTreeMap<u64, (Vec<Copy>, usize)> = BTreeMap::new();
+        let is_steady = !ops.iter().any(|op| matches!(op, Op::Lose(_)));
+        let mut wants_flush: Vec<u64> = Vec::new();
+        let rest = [Op::Lose(0), Op::Lose(1), Op::Bind(0), Op::Available(0, 1)];
+        let settle = core::iter::repeat_n([Op::Answer, Op::Flush(0)], 300).flatten();
+        for op in ops.into_iter().chain(rest).chain(settle) {
+            let mut effects = Vec::new();
+            match op {
+                Op::Message(sender) => {
+                    effects = world.send(senders[sender], chat(&sent.to_string()));
+                    sent += 1;
+                }
+                Op::Bind(slot) if sessions[slot].is_none() => {
+                    let session = SessionId(next_session);
+                    sessions[slot] = Some(next_session);
+                    next_session += 1;
+                    let name = slot.to_string();
+                    world.router.bind(world.now, session, &bare(JULIET), Some(&name), &mut effects).unwrap();
+                }
+                Op::Available(slot, priority) => {
+                    if let Some(session) = sessions[slot] {
+                        effects = world.send(SessionId(session), available(priority));
+                    }
+                }
+                Op::Unavailable(slot) => {
+                    if let Some(session) = sessions[slot] {
+                        effects = world.send(SessionId(session), unavailable());
+                    }
+                }
+                Op::Lose(slot) => {
+                    if let Some(session) = sessions[slot].take() {
+                        world.router.unbind(world.now, SessionId(session), &mut effects);
+                    }
+                }
+                Op::Flush(slot) => {
+                    if let Some(session) = sessions[slot]
+                        && let Some((all, written)) = got.get_mut(&session)
+                    {
+                        *written = all.len();
+                        if wants_flush.contains(&session) {
+                            wants_flush.retain(|other| *other != session);
+                            world.router.flushed(world.now, SessionId(session), &mut effects);
+                        }
+                    }
+                }
+                Op::Answer => {
+                    if let Some((ticket, ask)) = open.pop_front() {
+                        let answer = world.ask(ask);
+                        effects = world.answer(ticket, answer);
+                    }
+                }
+                Op::Bind(_) => {}
+            }
+            for effect in effects {
+                match effect {
+                    Effect::Ask { ticket, ask } => open.push_back((ticket, ask)),
+                    Effect::Flush { session } => wants_flush.push(session.0),
+                    Effect::Deliver { session, stanza } => {
+                        let wire = crate::world::wire(&stanza);
+                        prop_assert!(!wire.contains("type='error'"), "{}", wire);
+                        let (from, stored) = (wire.contains("romeo"), wire.contains("<delay"));
+                        let all = &mut got.entry(session.0).or_default().0;
+                        all.extend(bodies(&[wire]).iter().map(|number| (from, number.parse().unwrap(), stored)));
+                    }
+                    _ => {}
+                }
+            }
+        }
+        prop_assert!(open.is_empty());
+        prop_assert!(world.store.offline(&bare(JULIET)).is_empty());
+        for number in 0..sent {
+            let copies: Vec<_> = got
+                .values()
+                .flat_map(|(all, written)| all.iter().enumerate().map(move |(at, copy)| (copy, at < *written)))
+                .filter(|(copy, _)| copy.1 == number)
+                .collect();
+            // It arrives somewhere, at once or from the store.
+            prop_assert!(!copies.is_empty(), "{}: {:?}", number, got);
+            prop_assert!(copies.iter().all(|(copy, _)| copy.2 == copies[0].0.2), "{}: {:?}", number, got);
+            // What was written to a connection is not stored for another.
+            prop_assert!(copies.iter().filter(|(copy, written)| copy.2 && *written).count() <= 1, "{}: {:?}", number, got);
+        }
+        for (all, _) in got.values().filter(|_| is_steady) {
+            for sender in [false, true] {
+                let numbers = all.iter().filter(|copy| copy.0 == sender).map(|copy| copy.1);
+                prop_assert!(numbers.clone().zip(numbers.skip(1)).all(|(a, b)| a < b), "{:?}", got);
+            }
+        }
+    }
+}

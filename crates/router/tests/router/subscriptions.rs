@@ -1,0 +1,420 @@
+//! Subscriptions through the router (RFC 6121 section 3): two rosters, and what their users see, in order.
+//!
+//! The tables of appendix A themselves are tested where they are, in `balcony-roster`.
+
+use std::collections::BTreeMap;
+
+use balcony_roster::{Roster, State, Subscription};
+use balcony_router::{Answer, Ask, Effect, Memory, SessionId};
+use balcony_stanza::{Kind, PresenceType, Stanza};
+use proptest::prelude::*;
+
+use crate::world::{
+    World, asks, available, bare, config, content, jid, of_kind, roster_get, roster_set, subscription,
+    tickets, wires,
+};
+use PresenceType::{Subscribe, Subscribed, Unsubscribe, Unsubscribed};
+
+const ROMEO: &str = "romeo@example.net";
+const JULIET: &str = "juliet@example.com";
+
+/// Both are available and interested.
+fn world() -> (World, SessionId, SessionId) {
+    let mut world = World::new();
+    let romeo = world.available("romeo@example.net/street", 0);
+    world.send(romeo, roster_get());
+    let juliet = world.available("juliet@example.com/balcony", 0);
+    world.send(juliet, roster_get());
+    (world, romeo, juliet)
+}
+
+/// How the store has them.
+fn state(store: &Memory, user: &str, contact: &str) -> State {
+    let parts = store.kept(&bare(user)).and_then(|kept| kept.roster.clone());
+    parts.map_or(State::None, |parts| {
+        Roster::from_parts(bare(user), parts, balcony_router::RosterConfig::default()).state(&bare(contact))
+    })
+}
+
+fn about(told: &[String], name: &str) -> Vec<String> {
+    told.iter().filter_map(|line| line.strip_prefix(&format!("{name}: "))).map(str::to_owned).collect()
+}
+
+// RFC 6121 §3.1 [SB1, SB10, SB11, SB15, A.2.1-1, A.3.1-1, A.2.3-3, A.3.3-2]
+#[test]
+fn a_request_and_its_approval() {
+    let (mut world, romeo, juliet) = world();
+    // The full JID counts as bare.
+    let told = world.says(romeo, subscription(Subscribe, "juliet@example.com/balcony"));
+    assert_eq!(told, ["street: iq set", "balcony: presence subscribe from romeo@example.net"]);
+    assert_eq!(state(&world.store, ROMEO, JULIET), State::NonePendingOut);
+    assert_eq!(state(&world.store, JULIET, ROMEO), State::NonePendingIn);
+
+    let told = world.says(juliet, subscription(Subscribed, ROMEO));
+    assert_eq!(about(&told, "balcony"), ["iq set"]);
+    // The approval, then the push, then her presence.
+    assert_eq!(
+        about(&told, "street"),
+        ["presence subscribed from juliet@example.com", "iq set", "presence from juliet@example.com/balcony"]
+    );
+    assert_eq!(state(&world.store, ROMEO, JULIET), State::To);
+    assert_eq!(state(&world.store, JULIET, ROMEO), State::From);
+    // From now on he sees her.
+    let told = world.says(juliet, available(3));
+    assert_eq!(about(&told, "street"), ["presence from juliet@example.com/balcony"]);
+    // And she does not see him.
+    assert!(about(&world.says(romeo, available(3)), "balcony").is_empty());
+}
+
+// RFC 6121 §3.2.2 [SB13, A.2.4-7, A.3.4-5]
+#[test]
+fn a_cancellation() {
+    let mut world = World::new();
+    world.befriend(JULIET, ROMEO, Subscription::From);
+    world.befriend(ROMEO, JULIET, Subscription::To);
+    let romeo = world.available("romeo@example.net/street", 0);
+    world.send(romeo, roster_get());
+    let juliet = world.available("juliet@example.com/balcony", 0);
+    world.available("juliet@example.com/attic", -1);
+    world.send(juliet, roster_get());
+    let told = world.says(juliet, subscription(Unsubscribed, ROMEO));
+    assert_eq!(
+        about(&told, "street"),
+        [
+            "presence unavailable from juliet@example.com/balcony",
+            "presence unavailable from juliet@example.com/attic",
+            "presence unsubscribed from juliet@example.com",
+            "iq set",
+        ]
+    );
+    assert_eq!(about(&told, "balcony"), ["iq set"]);
+    assert!(about(&world.says(juliet, available(3)), "street").is_empty());
+}
+
+// RFC 6121 §3.3 [A.2.2-9, A.3.2-9], §4.6.1 [PR26]: he leaves; directed presence goes with the subscription.
+#[test]
+fn an_unsubscription() {
+    let mut world = World::new();
+    world.befriend(JULIET, ROMEO, Subscription::Both);
+    world.befriend(ROMEO, JULIET, Subscription::Both);
+    let romeo = world.available("romeo@example.net/street", 0);
+    let silent = world.connect("romeo@example.net/silent");
+    let juliet = world.available("juliet@example.com/balcony", 0);
+    let attic = world.connect("juliet@example.com/attic");
+    world.send(juliet, roster_get());
+    for to in ["romeo@example.net/silent", "romeo@example.net/street", "romeo@example.net"] {
+        world.send(juliet, of_kind(Kind::Presence(PresenceType::Available), to));
+        world.send(attic, of_kind(Kind::Presence(PresenceType::Available), to));
+    }
+    let told = world.says(romeo, subscription(Unsubscribe, JULIET));
+    assert_eq!(about(&told, "balcony"), ["presence unsubscribe from romeo@example.net", "iq set"]);
+    let mut street = about(&told, "street");
+    street.sort();
+    assert_eq!(
+        street,
+        [
+            "presence unavailable from juliet@example.com/attic",
+            "presence unavailable from juliet@example.com/attic",
+            "presence unavailable from juliet@example.com/balcony",
+        ]
+    );
+    let mut unheard = about(&told, "silent");
+    unheard.sort();
+    assert_eq!(
+        unheard,
+        [
+            "presence unavailable from juliet@example.com/attic",
+            "presence unavailable from juliet@example.com/balcony",
+        ]
+    );
+    // They have been told, and are not told again.
+    assert!(about(&world.unbind(juliet), "silent").is_empty());
+    assert!(world.unbind(attic).is_empty());
+    let _ = silent;
+    assert_eq!(state(&world.store, JULIET, ROMEO), State::To);
+    assert_eq!(state(&world.store, ROMEO, JULIET), State::From);
+}
+
+// RFC 6121 §3.1.3 [SB8, A.3.1-3], §4.2.2 [PR6]: a request waits, whole, and comes with each new resource until it is answered.
+#[test]
+fn a_request_to_who_is_away() {
+    let mut world = World::new();
+    let romeo = world.available("romeo@example.net/street", 0);
+    world.store.create(bare(JULIET));
+    let mut request =
+        content("<status>It is my lady</status><nick xmlns='urn:example:nick'>R</nick>").id("1");
+    request.head.kind = Kind::Presence(Subscribe);
+    assert!(world.says(romeo, request.to(jid(JULIET))).is_empty());
+    let shown = "<presence from='romeo@example.net' to='juliet@example.com' type='subscribe' id='1'>\
+                 <status>It is my lady</status><nick xmlns='urn:example:nick'>R</nick></presence>";
+    let juliet = world.connect("juliet@example.com/balcony");
+    assert_eq!(wires(&world.send(juliet, available(-1)), juliet)[1..], [shown]);
+    assert_eq!(wires(&world.send(juliet, available(5)), juliet).len(), 1);
+    // One a requester.
+    world.send(romeo, subscription(Subscribe, JULIET));
+    let attic = world.connect("juliet@example.com/attic");
+    let welcome = wires(&world.send(attic, available(0)), attic);
+    assert_eq!(welcome.iter().filter(|wire| wire.contains("subscribe")).collect::<Vec<_>>(), [shown]);
+    // It is in nobody's roster.
+    assert!(!wires(&world.send(juliet, roster_get()), juliet)[0].contains("<item"));
+    world.send(juliet, subscription(Unsubscribed, ROMEO));
+    world.unbind(attic);
+    let attic = world.connect("juliet@example.com/attic");
+    assert!(!wires(&world.send(attic, available(0)), attic).iter().any(|wire| wire.contains("subscribe")));
+}
+
+// RFC 6121 §3.1.2 [SB6]: who has not answered is asked again by the next resource; it heals what was lost.
+#[test]
+fn unanswered_requests_are_sent_again() {
+    let mut world = World::new();
+    let romeo = world.available("romeo@example.net/street", 0);
+    for to in ["friar@example.org", JULIET] {
+        world.send(romeo, subscription(Subscribe, to));
+    }
+    // Her server did not have her then, and has her now.
+    world.store.create(bare(JULIET));
+    world.connect("romeo@example.net/orchard");
+    let orchard = world.available("romeo@example.net/cell", 0);
+    assert!(world.says(orchard, available(1)).iter().all(|line| !line.contains("subscribe")));
+    assert_eq!(state(&world.store, JULIET, ROMEO), State::NonePendingIn);
+    world.unbind(orchard);
+    let orchard = world.connect("romeo@example.net/cell");
+    let told = world.says(orchard, available(0));
+    assert!(told.contains(&"remote friar@example.org: presence subscribe from romeo@example.net".to_owned()));
+}
+
+// RFC 6121 §3.4 [PA5, PA6, PA7, PA8]
+#[test]
+fn pre_approval() {
+    let (mut world, romeo, juliet) = world();
+    assert_eq!(world.says(juliet, subscription(Subscribed, ROMEO)), ["balcony: iq set"]);
+    let told = world.says(romeo, subscription(Subscribe, JULIET));
+    assert_eq!(about(&told, "balcony"), ["iq set"]);
+    assert_eq!(
+        about(&told, "street"),
+        [
+            "iq set",
+            "presence subscribed from juliet@example.com",
+            "iq set",
+            "presence from juliet@example.com/balcony"
+        ]
+    );
+    assert_eq!(
+        (state(&world.store, ROMEO, JULIET), state(&world.store, JULIET, ROMEO)),
+        (State::To, State::From)
+    );
+}
+
+// RFC 6121 §8.5.1 [P0], §8.5.3.2.2 [P3n], §3.1.5 [SB16]
+#[test]
+fn what_comes_to_nothing() {
+    let (mut world, romeo, _) = world();
+    for kind in [Subscribed, Unsubscribe, Unsubscribed] {
+        // Even where the state would allow it.
+        world.receives("friar@example.org", of_kind(Kind::Presence(Subscribe), ROMEO));
+        let before = world.store.kept(&bare(ROMEO)).cloned();
+        assert!(
+            world
+                .receives("friar@example.org/cell", of_kind(Kind::Presence(kind), "romeo@example.net/gone"))
+                .is_empty()
+        );
+        assert_eq!(world.store.kept(&bare(ROMEO)).cloned(), before);
+        assert!(
+            world
+                .receives("friar@example.org", of_kind(Kind::Presence(kind), "nobody@example.net"))
+                .is_empty()
+        );
+    }
+    let own = world.says(romeo, subscription(Subscribe, ROMEO));
+    assert!(own.is_empty());
+    assert!(
+        world
+            .receives("friar@example.org", of_kind(Kind::Presence(Subscribe), "nobody@example.net"))
+            .is_empty()
+    );
+}
+
+// RFC 6121 §3.1.2 [SB5]: the user hears of a request that could not be sent.
+#[test]
+fn an_undeliverable_request() {
+    let (mut world, romeo, _) = world();
+    let effects = world.send(romeo, subscription(Subscribe, "friar@example.org"));
+    let remote = effects.iter().find_map(|effect| match effect {
+        Effect::Remote { stanza } => Some(stanza),
+        _ => None,
+    });
+    let mut effects = Vec::new();
+    let condition = balcony_stanza::ErrorCondition::RemoteServerNotFound;
+    world.router.undeliverable(remote.unwrap(), condition, &mut effects);
+    assert_eq!(
+        world.tell(&effects),
+        ["street: presence error remote-server-not-found/cancel from friar@example.org"]
+    );
+    // Probes are the server's own: nobody has asked for an error.
+    effects.clear();
+    let probe = Stanza::presence(PresenceType::Probe).from(jid(ROMEO)).to(jid("friar@example.org"));
+    world.router.undeliverable(&probe, condition, &mut effects);
+    assert!(effects.is_empty());
+}
+
+// A request is sent only when it is durable, and shown only when the contact's server has it.
+#[test]
+fn both_rosters_are_durable_first() {
+    let (mut world, romeo, juliet) = world();
+    world.at_once = false;
+    let effects = world.send(romeo, subscription(Subscribe, JULIET));
+    assert_eq!((effects.len(), asks(&effects).len()), (1, 1));
+    let effects = world.answer(tickets(&effects)[0], Answer::Saved);
+    // His push, and her save.
+    assert!(wires(&effects, juliet).is_empty() && wires(&effects, romeo).len() == 1);
+    assert_eq!(asks(&effects)[0].1.account(), &bare(JULIET));
+    // What follows the request waits with it.
+    assert!(world.send(romeo, of_kind(Kind::Message(balcony_stanza::MessageType::Chat), JULIET)).is_empty());
+    let effects = world.answer(tickets(&effects)[0], Answer::Saved);
+    assert_eq!(
+        world.tell(&effects),
+        [
+            "balcony: presence subscribe from romeo@example.net",
+            "balcony: message chat from romeo@example.net/street"
+        ]
+    );
+}
+
+// RFC 6121 §2.3.3 [RE8]: a request that can't be saved is not sent.
+#[test]
+fn a_request_that_fails() {
+    let (mut world, romeo, juliet) = world();
+    world.at_once = false;
+    let effects = world.send(romeo, subscription(Subscribe, JULIET));
+    let effects = world.answer(tickets(&effects)[0], Answer::Refused);
+    assert_eq!(
+        world.tell(&effects),
+        ["street: presence error internal-server-error/cancel from juliet@example.com"]
+    );
+    assert!(wires(&effects, juliet).is_empty());
+    assert!(matches!(asks(&effects)[..], [(_, Ask::Load { .. })]));
+}
+
+// XEP-0077 2.4 §3.2: who is no more has no subscriptions.
+#[test]
+fn a_removed_account_leaves_its_contacts() {
+    let mut world = World::new();
+    world.befriend(JULIET, ROMEO, Subscription::Both);
+    world.befriend(ROMEO, JULIET, Subscription::Both);
+    world.befriend(ROMEO, "friar@example.org", Subscription::From);
+    let juliet = world.available("juliet@example.com/balcony", 0);
+    world.send(juliet, roster_get());
+    world.available("romeo@example.net/street", 0);
+    let told = world.remove(ROMEO);
+    assert_eq!(
+        told,
+        [
+            "street: closed with not-authorized",
+            "remote friar@example.org: presence unavailable from romeo@example.net/street",
+            "balcony: presence unavailable from romeo@example.net/street",
+            "remote friar@example.org: presence unsubscribed from romeo@example.net",
+            "balcony: presence unsubscribe from romeo@example.net",
+            "balcony: iq set",
+            "balcony: presence unsubscribed from romeo@example.net",
+            "balcony: iq set",
+        ]
+        .map(str::to_owned)
+    );
+    assert_eq!(state(&world.store, JULIET, ROMEO), State::None);
+}
+
+const USERS: [&str; 3] = ["a@example.com", "b@example.com", "c@example.net"];
+
+#[derive(Clone, Debug)]
+enum Op {
+    Send(usize, PresenceType, usize),
+    Remove(usize, usize),
+    /// The store answers what it was asked this many asks ago, and was not yet.
+    Answer,
+    Reconnect(usize),
+}
+
+fn op() -> impl Strategy<Value = Op> {
+    let user = || 0..USERS.len();
+    let kind = prop_oneof![Just(Subscribe), Just(Subscribed), Just(Unsubscribe), Just(Unsubscribed)];
+    prop_oneof![
+        6 => (user(), kind, user()).prop_map(|(from, kind, to)| Op::Send(from, kind, to)),
+        1 => (user(), user()).prop_map(|(from, to)| Op::Remove(from, to)),
+        6 => Just(Op::Answer),
+        1 => user().prop_map(Op::Reconnect),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    // RFC 6121 §A.1: whatever the users of one server do, two rosters say the same of each other, unless stanzas cross each other
+    // on the way of a slow store; and however slow it is, the router knows what the store has.
+    #[test]
+    fn rosters_agree(slow: bool, ops in prop::collection::vec(op(), 1..60)) {
+        let mut config = config();
+        config.limits.asks = 10_000;
+        let mut world = World::with(config);
+        let mut sessions: Vec<SessionId> =
+            USERS.iter().map(|user| world.available(&format!("{user}/r"), 0)).collect();
+        world.at_once = false;
+        let mut open = std::collections::VecDeque::new();
+        for op in &ops {
+            while let Some((ticket, ask)) = if slow { None } else { open.pop_front() } {
+                let answer = world.ask(ask);
+                open.extend(asks(&world.answer(ticket, answer)));
+            }
+            let effects = match *op {
+                Op::Send(from, kind, to) => world.send(sessions[from], subscription(kind, USERS[to])),
+                Op::Remove(from, to) => {
+                    let item = format!("<item jid='{}' subscription='remove'/>", USERS[to]);
+                    world.send(sessions[from], roster_set(&item))
+                }
+                Op::Answer => match open.pop_front() {
+                    Some((ticket, ask)) => {
+                        let answer = world.ask(ask);
+                        world.answer(ticket, answer)
+                    }
+                    None => Vec::new(),
+                },
+                Op::Reconnect(user) => {
+                    let mut effects = Vec::new();
+                    world.router.unbind(world.now, sessions[user], &mut effects);
+                    sessions[user] = SessionId(1_000 + sessions[user].0);
+                    let account = bare(USERS[user]);
+                    world.router.bind(world.now, sessions[user], &account, Some("r"), &mut effects).unwrap();
+                    effects.extend(world.send(sessions[user], available(0)));
+                    effects
+                }
+            };
+            open.extend(asks(&effects));
+        }
+        while let Some((ticket, ask)) = open.pop_front() {
+            let answer = world.ask(ask);
+            open.extend(asks(&world.answer(ticket, answer)));
+        }
+        prop_assert_eq!(world.router.counts().asks, 0);
+        let states: BTreeMap<_, _> = USERS
+            .iter()
+            .flat_map(|user| USERS.iter().map(move |contact| (*user, *contact)))
+            .map(|(user, contact)| ((user, contact), state(&world.store, user, contact)))
+            .collect();
+        for (&(user, contact), state) in states.iter().filter(|_| !slow) {
+            let other = states[&(contact, user)];
+            prop_assert_eq!(state.subscription().has_to(), other.subscription().has_from(), "{} {}", user, contact);
+            prop_assert_eq!(state.is_pending_out(), other.is_pending_in(), "{} {}", user, contact);
+        }
+        // What is in memory is what is in the store.
+        world.at_once = true;
+        for (user, session) in USERS.iter().zip(&sessions) {
+            let told = wires(&world.send(*session, roster_get()), *session);
+            let parts = world.store.kept(&bare(user)).unwrap().roster.clone();
+            if let Some(parts) = parts {
+                let kept = Roster::from_parts(bare(user), parts, balcony_router::RosterConfig::default());
+                let mut xml = Vec::new();
+                kept.to_element().root().write(&mut xml, "jabber:client");
+                prop_assert!(told[0].contains(&String::from_utf8(xml).unwrap()), "{:?}", told);
+            }
+        }
+    }
+}

@@ -1,0 +1,133 @@
+use alloc::vec::Vec;
+
+use balcony_jid::BareJid;
+use balcony_machine::Secret;
+use balcony_router::{Kept, Offline};
+
+use crate::{Account, Backup, Change, StoreError};
+
+/// Where accounts are kept: an embedded database, or a database server. [`Store`](crate::Store) is how it is used.
+///
+/// Calls come from several threads, and may take as long as they have to. Each sees all changes whose
+/// [`commit`](Backend::commit) has returned, and none by halves.
+pub trait Backend: Send + Sync {
+    /// Thirty-two random bytes that were made with the store and stay the same.
+    fn secret(&self) -> Secret<[u8; 32]>;
+
+    /// An account, if it exists.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] if the database or the data in it fail. So it is with all calls below.
+    fn account(&self, account: &BareJid) -> Result<Option<Account>, StoreError>;
+
+    /// What is kept of an account, if it exists, but for its messages.
+    ///
+    /// # Errors
+    ///
+    /// As [`account`](Backend::account).
+    fn kept(&self, account: &BareJid) -> Result<Option<Kept>, StoreError>;
+
+    /// The oldest messages that wait for an account: as many as fit into so many bytes of XML, but at least one, if
+    /// there is one.
+    ///
+    /// # Errors
+    ///
+    /// As [`account`](Backend::account).
+    fn offline(&self, account: &BareJid, bytes: usize) -> Result<Messages, StoreError>;
+
+    /// All about an account, as it was at one moment, if it exists.
+    ///
+    /// # Errors
+    ///
+    /// As [`account`](Backend::account).
+    fn backup(&self, account: &BareJid) -> Result<Option<Backup>, StoreError>;
+
+    /// Up to `limit` accounts, by domain and then localpart, octet by octet; of one domain, or of all; those that come
+    /// after `after`, which need not exist, or from the first.
+    ///
+    /// # Errors
+    ///
+    /// As [`account`](Backend::account).
+    fn list(
+        &self,
+        domain: Option<&str>,
+        after: Option<&BareJid>,
+        limit: usize,
+    ) -> Result<Vec<BareJid>, StoreError>;
+
+    /// How many accounts there are.
+    ///
+    /// # Errors
+    ///
+    /// As [`account`](Backend::account).
+    fn count(&self) -> Result<u64, StoreError>;
+
+    /// Makes the changes, in their order and as [`Change`] says: all of them durably, or none if it fails. For each:
+    /// whether it was done. `now` is in milliseconds since the start of 1970 (UTC).
+    ///
+    /// # Errors
+    ///
+    /// As [`account`](Backend::account).
+    fn commit(&self, changes: &[&Change], now: u64) -> Result<Vec<bool>, StoreError>;
+
+    /// How many things are kept for accounts that don't exist; there should be none.
+    ///
+    /// # Errors
+    ///
+    /// As [`account`](Backend::account).
+    fn strays(&self) -> Result<u64, StoreError>;
+}
+
+/// Messages that wait for an account, or the first of them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Messages {
+    /// The messages, the oldest first.
+    pub messages: Vec<Offline>,
+    /// Whether there are later ones.
+    pub more: bool,
+}
+
+/// The bounds of a store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StoreConfig {
+    /// Messages that wait for one account. Past it no more are taken, and their senders are told.
+    pub offline: usize,
+    /// Changes of one roster that are remembered, for [`balcony_roster::Config::changes`].
+    pub roster_changes: usize,
+}
+
+impl Default for StoreConfig {
+    /// 100 messages, and as many changes as a roster has by default.
+    fn default() -> Self {
+        StoreConfig { offline: 100, roster_changes: balcony_roster::Config::default().changes }
+    }
+}
+
+impl StoreConfig {
+    /// Whether there is room for what `changes` put, among messages with the numbers `waiting`.
+    pub(crate) fn has_room(
+        &self,
+        changes: &[balcony_router::Change],
+        waiting: impl FnOnce() -> Result<Vec<u64>, StoreError>,
+    ) -> Result<bool, StoreError> {
+        use balcony_router::Change::{DropOffline, PutOffline};
+        if !changes.iter().any(|change| matches!(change, PutOffline(_))) {
+            return Ok(true);
+        }
+        let mut waiting = waiting()?;
+        let mut put = 0;
+        for change in changes {
+            match change {
+                // What is put has higher numbers than anybody knows yet.
+                DropOffline { up_to } => waiting.retain(|number| number > up_to),
+                PutOffline(_) => put += 1,
+                _ => {}
+            }
+            if put > 0 && waiting.len() + put > self.offline {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+}

@@ -1,0 +1,37 @@
+//! The tables. Those with a domain and a localpart in front keep what belongs to one account together.
+
+use alloc::format;
+use alloc::string::String;
+
+use redb::TableDefinition;
+
+/// What holds for the whole store: `schema`, `secret`, and `offline`, the highest number that a message has had.
+pub(super) const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
+
+/// An account: [`record::encode_account`](crate::record::encode_account).
+pub(super) const ACCOUNTS: TableDefinition<'_, (&str, &str), &[u8]> = TableDefinition::new("accounts");
+
+/// A roster's version, if the account has one.
+pub(super) const ROSTERS: TableDefinition<'_, (&str, &str), u64> = TableDefinition::new("rosters");
+
+/// A contact, by its address: [`record::encode_contact`](crate::record::encode_contact).
+pub(super) const CONTACTS: TableDefinition<'_, (&str, &str, &str), &[u8]> = TableDefinition::new("contacts");
+
+/// Who was changed by the push with that version.
+pub(super) const CHANGES: TableDefinition<'_, (&str, &str, u64), &str> =
+    TableDefinition::new("roster changes");
+
+/// Who is blocked.
+pub(super) const BLOCKED: TableDefinition<'_, (&str, &str, &str), ()> = TableDefinition::new("blocked");
+
+/// A message, by its number: when it was stored, and its XML.
+pub(super) const OFFLINE: TableDefinition<'_, (&str, &str, u64), (u64, &[u8])> =
+    TableDefinition::new("offline");
+
+/// The last presence: when it came, and its XML.
+pub(super) const LAST: TableDefinition<'_, (&str, &str), (u64, &[u8])> = TableDefinition::new("last");
+
+/// The localpart before which all keys of an account with `local` stand.
+pub(super) fn end(local: &str) -> String {
+    format!("{local}\0")
+}
