@@ -155,11 +155,14 @@ impl State {
 
     /// What the user's server itself answers if presence of this type arrives from the contact in this state (notes of
     /// section A.3; sections 3.1.3 and 3.3.3).
+    ///
+    /// Only subscribers get answers. Whoever takes back a request that the user has not approved gets none: it would show to
+    /// any stranger that there is such an account (section 8.5.1).
     #[must_use]
     pub const fn reply(self, kind: PresenceType) -> Option<PresenceType> {
         match kind {
             PresenceType::Subscribe if self.subscription().has_from() => Some(PresenceType::Subscribed),
-            PresenceType::Unsubscribe if self.inbound(kind).is_some() => Some(PresenceType::Unsubscribed),
+            PresenceType::Unsubscribe if self.subscription().has_from() => Some(PresenceType::Unsubscribed),
             _ => None,
         }
     }

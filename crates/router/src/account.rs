@@ -4,7 +4,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use balcony_jid::{FullJid, Jid};
-use balcony_stanza::Stanza;
+use balcony_stanza::{Kind, PresenceType, Stanza};
 use smallvec::SmallVec;
 
 use crate::SessionId;
@@ -119,6 +119,29 @@ impl Account {
     pub(crate) fn blocks(&self, stanza: &Stanza) -> bool {
         let from = stanza.head.from.as_ref();
         self.known.as_ref().is_some_and(|known| from.is_some_and(|from| known.blocks(from)))
+    }
+
+    /// Whether it is known, and the stanza is a probe of somebody who may see nothing of it. Those whom the user has blocked are
+    /// no different, or they would find that out; but who is subscribed is blocked silently, and stays subscribed.
+    pub(crate) fn is_probed_by_stranger(&self, stanza: &Stanza) -> bool {
+        let (Some(known), Some(from)) = (self.known.as_deref(), &stanza.head.from) else { return false };
+        stanza.head.kind == Kind::Presence(PresenceType::Probe)
+            && from.bare_str() != known.roster.owner().as_str()
+            && !known.roster.is_subscriber(&from.to_bare())
+            && (known.blocks(from) || self.shown_to(from, stanza).next().is_none())
+    }
+
+    /// The resources that show themselves to the sender of a stanza, among those that it is addressed to, by directed
+    /// presence.
+    pub(crate) fn shown_to<'a>(
+        &'a self,
+        entity: &'a Jid,
+        stanza: &'a Stanza,
+    ) -> impl Iterator<Item = &'a Resource> {
+        let name = stanza.head.to.as_ref().and_then(|to| to.resourcepart());
+        self.resources.iter().filter(move |resource| {
+            name.is_none_or(|name| name == resource.jid.resourcepart()) && resource.has_directed_to(entity)
+        })
     }
 
     /// Whether nothing would be lost if it were forgotten.

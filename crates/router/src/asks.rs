@@ -45,6 +45,8 @@ pub(crate) enum Purpose {
     Put(Arc<Stanza>),
     /// Messages that have been delivered are deleted.
     Drop,
+    /// This probe of a stranger is refused.
+    Deny(Stanza),
     /// Nobody waits for it.
     Note,
 }

@@ -5,6 +5,7 @@
 //! stanza goes straight through.
 
 use alloc::boxed::Box;
+use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::mem;
 
@@ -15,7 +16,7 @@ use balcony_stanza::{ErrorCondition, IqType, Kind, MessageType, PresenceType, St
 use crate::account::{Account, Phase};
 use crate::asks::{Open, Purpose};
 use crate::known::Known;
-use crate::router::Router;
+use crate::router::{Router, deliver};
 use crate::{Answer, Ask, Busy, Change, Effect, SessionId};
 
 /// A stanza that an account has not taken yet.
@@ -60,6 +61,17 @@ impl Router {
     ) -> Result<(), Busy> {
         let Some(to) = &stanza.head.to else { return Ok(()) };
         match self.accounts.get(to.bare_str()) {
+            // Whoever gets nothing is told so without regard to what the account waits for, or the wait would tell of it.
+            Some(account)
+                if matches!(stanza.head.kind, Kind::Iq(_)) && self.reached(account, &stanza).is_none() =>
+            {
+                self.refuse(&stanza, ErrorCondition::ServiceUnavailable, effects);
+                Ok(())
+            }
+            Some(account) if account.is_probed_by_stranger(&stanza) => {
+                self.deny_later(stanza, effects);
+                Ok(())
+            }
             Some(account) if account.open().is_some() => {
                 let name = to.to_bare();
                 self.arrived(stanza, effects);
@@ -183,7 +195,8 @@ impl Router {
                     account.backlog.may_wait = kept.offline > 0;
                     let fresh = Version(self.random.next_u64());
                     account.known = Some(Known::new(name.clone(), *kept, self.config.roster, fresh));
-                    account.phase = Phase::Open;
+                    self.deny_strangers(name, effects);
+                    self.enter(name, Phase::Open);
                 }
                 Some(Answer::Loaded(None)) => {
                     return self.end_account(name, StreamCondition::NotAuthorized, effects);
@@ -204,8 +217,8 @@ impl Router {
                 account.backlog.puts -= 1;
                 match answer {
                     Some(_) if saved => {}
-                    Some(_) => self.bounce(&stanza, effects),
-                    None => self.refuse(&stanza, ErrorCondition::ResourceConstraint, effects),
+                    Some(_) => self.bounce(&stanza, ErrorCondition::ServiceUnavailable, effects),
+                    None => self.bounce(&stanza, ErrorCondition::ResourceConstraint, effects),
                 }
             }
             Purpose::Drop => {
@@ -213,6 +226,10 @@ impl Router {
                 account.backlog.delivering = None;
                 // What can't be deleted must not be delivered again and again.
                 account.backlog.may_wait &= saved;
+            }
+            Purpose::Deny(probe) => {
+                account.asks -= 1;
+                self.deny_probe(&probe, effects);
             }
             Purpose::Note => account.asks -= 1,
         }
@@ -240,6 +257,23 @@ impl Router {
                 self.apologise(saving.request.as_ref(), effects);
                 self.enter(name, Phase::Open);
             }
+        }
+    }
+
+    /// The account is known now. The probes of strangers wait for nothing more.
+    fn deny_strangers(&mut self, name: &BareJid, effects: &mut Vec<Effect>) {
+        let Some(account) = self.accounts.get_mut(name) else { return };
+        let all = mem::take(&mut account.queue);
+        let (denied, mut others): (VecDeque<_>, VecDeque<_>) =
+            all.into_iter().partition(|waiting| account.is_probed_by_stranger(&waiting.stanza));
+        for Waiting { stanza, payer, .. } in denied {
+            self.asks.release(&payer);
+            self.deny_probe(&stanza, effects);
+        }
+        if let Some(account) = self.accounts.get_mut(name) {
+            // Behind them what has come of the denials.
+            others.append(&mut account.queue);
+            account.queue = others;
         }
     }
 
@@ -295,13 +329,21 @@ impl Router {
         self.asks.forget(name);
         let resources = account.take_resources();
         self.online -= usize::from(!resources.is_empty());
+        let is_gone = condition == StreamCondition::NotAuthorized;
+        // Clients whose requests wait hear that they have failed before their streams end (RFC 6121 section 2.2).
+        for Waiting { task, stanza, .. } in account.queue.iter().filter(|_| !is_gone) {
+            if let (Task::Sent(session), Some(reply)) =
+                (*task, stanza.error(&ErrorCondition::InternalServerError.into()))
+            {
+                deliver([session], reply, effects);
+            }
+        }
         for resource in resources {
             self.sessions.remove(&resource.session);
             effects.push(Effect::Close { session: resource.session, error: condition });
             let audience = account.known.as_deref().map(Known::audience).unwrap_or_default();
             self.announce_lost(resource, audience, effects);
         }
-        let is_gone = condition == StreamCondition::NotAuthorized;
         if let Some(known) = account.known.filter(|_| is_gone) {
             self.farewell(&known.roster, effects);
         }
@@ -319,11 +361,7 @@ impl Router {
     /// What becomes of a stanza to an account that does not exist; or, if it [needs none](needs_account), is not there.
     pub(crate) fn nobody(&mut self, stanza: &Stanza, effects: &mut Vec<Effect>) {
         use MessageType as M;
-        let is_bare = stanza.head.to.as_ref().is_some_and(|to| to.is_bare());
         match stanza.head.kind {
-            Kind::Message(M::Groupchat) if is_bare => {
-                self.refuse(stanza, ErrorCondition::ServiceUnavailable, effects);
-            }
             Kind::Message(M::Normal | M::Chat | M::Groupchat) if self.config.tell_strangers => {
                 self.refuse(stanza, ErrorCondition::ServiceUnavailable, effects);
             }
@@ -339,8 +377,7 @@ fn needs_account(stanza: &Stanza) -> bool {
     use {MessageType as M, PresenceType as P};
     let is_bare = stanza.head.to.as_ref().is_some_and(|to| to.is_bare());
     match stanza.head.kind {
-        Kind::Message(M::Normal | M::Chat) => true,
-        Kind::Message(M::Groupchat) => !is_bare,
+        Kind::Message(M::Normal | M::Chat | M::Groupchat) => true,
         Kind::Message(M::Headline | M::Error) => false,
         Kind::Presence(P::Probe | P::Subscribe) => true,
         // Without a match these are ignored (RFC 6121 section 8.5.3.2.2).

@@ -31,17 +31,20 @@ impl Router {
     /// An iq has come for an account.
     pub(crate) fn take_iq(&mut self, stanza: &Stanza, effects: &mut Vec<Effect>) {
         let Some(to) = &stanza.head.to else { return };
-        let is_request = matches!(stanza.head.kind, Kind::Iq(IqType::Get | IqType::Set));
-        let account = self.accounts.get(to.bare_str()).filter(|account| !account.blocks(stanza));
-        let resource = account.zip(to.resourcepart()).and_then(|(a, name)| Some((a, a.by_name(name)?)));
-        match resource {
-            Some((account, resource)) if !is_request || self.may_ask(stanza, account, resource) => {
-                deliver([resource.session], stanza.clone(), effects);
-            }
+        match self.accounts.get(to.bare_str()).and_then(|account| self.reached(account, stanza)) {
+            Some(resource) => deliver([resource.session], stanza.clone(), effects),
             // What the server does for an account it does for its owner only: an answer would tell others that the account
             // exists. A result that nobody has asked for is dropped.
-            _ => self.refuse(stanza, ErrorCondition::ServiceUnavailable, effects),
+            None => self.refuse(stanza, ErrorCondition::ServiceUnavailable, effects),
         }
+    }
+
+    /// The resource that an iq for the account goes to.
+    pub(crate) fn reached<'a>(&self, account: &'a Account, stanza: &Stanza) -> Option<&'a Resource> {
+        let name = stanza.head.to.as_ref()?.resourcepart()?;
+        let resource = account.by_name(name).filter(|_| !account.blocks(stanza))?;
+        let is_request = matches!(stanza.head.kind, Kind::Iq(IqType::Get | IqType::Set));
+        (!is_request || self.may_ask(stanza, account, resource)).then_some(resource)
     }
 
     /// An iq to one of the server's own addresses.

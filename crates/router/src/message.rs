@@ -52,7 +52,8 @@ impl Router {
             effects.push(Effect::Remote { stanza });
             return Ok(());
         }
-        if to.localpart().is_none() {
+        // Both are refused whether or not there is such an account, and so without a look.
+        if to.localpart().is_none() || kind == MessageType::Groupchat && to.is_bare() {
             self.refuse(&stanza, ErrorCondition::ServiceUnavailable, effects);
             return Ok(());
         }
@@ -88,7 +89,7 @@ impl Router {
         if account.blocks(&stanza) {
             // Headlines get no answer from those who are away, so here none either.
             if kind != MessageType::Headline {
-                self.refuse(&stanza, ErrorCondition::ServiceUnavailable, effects);
+                self.bounce(&stanza, ErrorCondition::ServiceUnavailable, effects);
             }
             return None;
         }
@@ -99,10 +100,9 @@ impl Router {
         }
         match (kind, resource.is_some()) {
             (MessageType::Error, _) | (MessageType::Headline, true) => {}
-            (MessageType::Groupchat, false) => {
-                self.refuse(&stanza, ErrorCondition::ServiceUnavailable, effects);
+            (MessageType::Groupchat, _) | (MessageType::Normal, true) => {
+                self.bounce(&stanza, ErrorCondition::ServiceUnavailable, effects);
             }
-            (MessageType::Groupchat | MessageType::Normal, true) => self.bounce(&stanza, effects),
             (MessageType::Headline, false) => deliver(account.receptive(), stanza, effects),
             (MessageType::Normal, false) | (MessageType::Chat, _) => match account.takers() {
                 [] => return Some(stanza),

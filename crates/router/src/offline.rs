@@ -56,7 +56,7 @@ impl Router {
         let Some(from) = &stanza.head.from else { return };
         match is_kept(&stanza) {
             Keep::Yes => {}
-            Keep::No => return self.bounce(&stanza, effects),
+            Keep::No => return self.bounce(&stanza, ErrorCondition::ServiceUnavailable, effects),
             Keep::Needless => return,
         }
         let payer = self.payer(from);
@@ -126,7 +126,7 @@ impl Router {
 
     /// A message goes nowhere. Its sender hears of it, but not a stranger: an error would say who has an account, and who is
     /// there (RFC 6121 section 8.1).
-    pub(crate) fn bounce(&self, stanza: &Stanza, effects: &mut Vec<Effect>) {
+    pub(crate) fn bounce(&self, stanza: &Stanza, condition: ErrorCondition, effects: &mut Vec<Effect>) {
         let (Some(from), Some(to)) = (&stanza.head.from, &stanza.head.to) else { return };
         let account = self.accounts.get(to.bare_str());
         let is_known = account.is_some_and(|account| {
@@ -135,7 +135,7 @@ impl Router {
                 || account.resources().iter().any(|resource| resource.has_directed_to(from))
         });
         if is_known || from.same_bare(to) || self.config.tell_strangers {
-            self.refuse(stanza, ErrorCondition::ServiceUnavailable, effects);
+            self.refuse(stanza, condition, effects);
         }
     }
 }

@@ -8,9 +8,10 @@ use balcony_stanza::{Payload, PresenceType, Stanza};
 use balcony_xml::Element;
 
 use crate::account::{Account, Resource};
+use crate::asks::Purpose;
 use crate::delay::delay;
 use crate::router::Router;
-use crate::{Effect, LastSeen};
+use crate::{Ask, Effect, LastSeen};
 
 impl Router {
     /// A client sends a probe. It should not, but may.
@@ -62,13 +63,8 @@ impl Router {
         let answers: Vec<Stanza> = match to.resourcepart() {
             _ if !is_subscriber => {
                 // Directed presence shows one resource, and of it no more than that it is there.
-                let showing = account.resources().iter().filter(|resource| {
-                    to.resourcepart().is_none_or(|name| name == resource.jid.resourcepart())
-                        && resource.has_directed_to(prober)
-                });
-                showing
-                    .map(|resource| answer(PresenceType::Available, resource.jid.to_jid(), stanza))
-                    .collect()
+                let shown = account.shown_to(prober, stanza);
+                shown.map(|resource| answer(PresenceType::Available, resource.jid.to_jid(), stanza)).collect()
             }
             Some(name) => {
                 let is_there = account.by_name(name).is_some_and(|resource| resource.presence().is_some());
@@ -83,14 +79,23 @@ impl Router {
         match answers.is_empty() {
             true if is_subscriber => {
                 let last = known.and_then(|known| known.last.as_ref());
-                self.reply(
-                    absent(last, answer(PresenceType::Unavailable, to.to_bare().into(), stanza)),
-                    effects,
-                );
+                let answer = answer(PresenceType::Unavailable, to.to_bare().into(), stanza);
+                self.reply(absent(last, answer), effects);
             }
+            // Not any more, or it would not have waited.
             true => self.deny_probe(stanza, effects),
             false => answers.into_iter().for_each(|answer| self.reply(answer, effects)),
         }
+    }
+
+    /// Denies a probe when the store has answered a question about the account, as one has to where the account is not loaded:
+    /// how soon the answer comes must not show who is online.
+    pub(crate) fn deny_later(&mut self, stanza: Stanza, effects: &mut Vec<Effect>) {
+        let (Some(from), Some(to)) = (&stanza.head.from, &stanza.head.to) else { return };
+        let (payer, name) = (self.payer(from), to.to_bare());
+        let Some(account) = self.accounts.get_mut(&name) else { return };
+        account.asks += 1;
+        self.ask(Ask::Load { account: name }, Purpose::Deny(stanza), Some(payer), effects);
     }
 
     /// Whoever has no subscription hears so (section 4.3.2), and whether or not there is such an account.

@@ -157,6 +157,14 @@ fn from_the_blocked() {
     let told = world.says(romeo, of_kind(Kind::Message(MessageType::Chat), "juliet@example.com"));
     assert_eq!(told, ["street: message error service-unavailable/cancel from juliet@example.com"]);
     assert!(world.store.offline(&bare("juliet@example.com")).is_empty());
+    // Strangers hear no more of it than of an account that does not exist.
+    let juliet = world.available("juliet@example.com/balcony", 0);
+    world.send(juliet, block(&["example.org"]));
+    for to in ["juliet@example.com", "juliet@example.com/balcony", "juliet@example.com/nowhere"] {
+        for kind in [MessageType::Normal, MessageType::Chat] {
+            assert!(world.receives("friar@example.org/cell", of_kind(Kind::Message(kind), to)).is_empty());
+        }
+    }
 }
 
 // XEP-0191 1.3 §3.5: what goes to the blocked is refused, and says why.

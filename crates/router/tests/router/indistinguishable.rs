@@ -1,9 +1,10 @@
 //! Nobody can tell who exists and who is there, but those who may (RFC 6120 section 13.10.2, RFC 6121 section 11).
 
-use balcony_router::{Answer, Effect};
+use balcony_router::{Answer, Effect, Kept, Memory, SessionId};
 use balcony_stanza::{IqType, Kind, MessageType, PresenceType, Stanza};
+use proptest::prelude::*;
 
-use crate::world::{PRESENCE, World, config, iq, jid, tickets, wire};
+use crate::world::{PRESENCE, World, asks, bare, config, iq, jid, tickets, wire};
 
 /// Everything that Romeo can see of `stanza` sent to `to`, with the address taken out.
 fn seen(to: &str, stanza: &Stanza) -> Vec<String> {
@@ -86,5 +87,132 @@ fn messages() {
         let stanza = Stanza::new(Kind::Message(kind)).id("m");
         same(&[NOBODY, OFFLINE], &stanza);
         same(&["nobody@example.com", "tybalt@example.com"], &stanza);
+    }
+}
+
+/// How it may be with Juliet, as far as strangers are concerned.
+#[derive(Clone, Copy, Debug)]
+enum Juliet {
+    /// There is no such account.
+    Nobody,
+    Offline,
+    /// As many messages wait for her as may.
+    Full,
+    Connected,
+    Available,
+    /// Available, and has blocked the strangers.
+    Blocking,
+    /// The same, but offline.
+    BlockingOffline,
+}
+
+/// One of the two strangers, or the time that the store takes to answer everything that it has been asked.
+#[derive(Clone, Debug)]
+enum Op {
+    Local(Stanza),
+    Remote(Stanza),
+    Round,
+}
+
+const JULIET: &str = "juliet@example.com";
+
+fn op() -> impl Strategy<Value = Op> {
+    let mut all: Vec<Stanza> = PRESENCE.map(Stanza::presence).into();
+    let messages = [MessageType::Normal, MessageType::Chat, MessageType::Groupchat];
+    all.extend(messages.map(Stanza::message));
+    all.extend([MessageType::Headline, MessageType::Error].map(Stanza::message));
+    all.extend(
+        [IqType::Get, IqType::Set, IqType::Result].map(|kind| iq(kind, "query", "urn:example:unknown")),
+    );
+    let to = prop::sample::select(vec![
+        "juliet@example.com",
+        "juliet@example.com/attic",
+        "juliet@example.com/none",
+    ]);
+    let stanza = (prop::sample::select(all), to).prop_map(|(stanza, to)| stanza.to(jid(to)));
+    prop_oneof![
+        2 => stanza.clone().prop_map(Op::Local),
+        2 => stanza.prop_map(Op::Remote),
+        1 => Just(Op::Round),
+    ]
+}
+
+/// What the strangers see after each step.
+fn watch(juliet: Juliet, ops: &[Op]) -> Vec<Vec<String>> {
+    let mut config = config();
+    config.limits.asks = 1_000;
+    let mut world = World::with(config);
+    let romeo = world.available("romeo@example.net/street", 0);
+    if !matches!(juliet, Juliet::Nobody) {
+        world.store.create(bare(JULIET));
+    }
+    if let Juliet::Blocking | Juliet::BlockingOffline = juliet {
+        let blocked = vec![jid("romeo@example.net"), jid("example.org")];
+        world.store.keep(bare(JULIET), Kept { blocked, ..Kept::default() });
+    }
+    match juliet {
+        Juliet::Available | Juliet::Blocking => drop(world.available("juliet@example.com/attic", 0)),
+        Juliet::Connected => drop(world.connect("juliet@example.com/attic")),
+        Juliet::Full => {
+            world.store = Memory::new(0);
+            world.store.create(bare(JULIET));
+            world.store.create(bare("romeo@example.net"));
+        }
+        _ => {}
+    }
+    world.at_once = false;
+    let (mut open, mut seen) = (Vec::new(), Vec::new());
+    for (number, op) in ops.iter().enumerate() {
+        let mut effects = Vec::new();
+        match op.clone() {
+            Op::Local(stanza) => effects = world.send(romeo, stanza.id(&number.to_string())),
+            Op::Remote(stanza) => {
+                let stanza = stanza.id(&number.to_string()).from(jid("friar@example.org/cell"));
+                world.router.receive(world.now, stanza, &mut effects).unwrap();
+            }
+            Op::Round => {
+                for (ticket, ask) in std::mem::take(&mut open) {
+                    let answer = world.ask(ask);
+                    world.router.answer(world.now, ticket, answer, &mut effects);
+                }
+            }
+        }
+        open.extend(asks(&effects));
+        let mut step: Vec<_> = effects.iter().filter_map(|effect| shown(effect, romeo)).collect();
+        // Neither sees the other's.
+        step.sort_by_key(|line| line.starts_with("remote"));
+        seen.push(step);
+    }
+    seen
+}
+
+fn shown(effect: &Effect, romeo: SessionId) -> Option<String> {
+    match effect {
+        Effect::Deliver { session, stanza } if *session == romeo => Some(wire(stanza)),
+        Effect::Remote { stanza } => Some(format!("remote: {}", wire(stanza))),
+        _ => None,
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(500))]
+
+    // RFC 6120 §13.10.2 [Q12], RFC 6121 §8.1, §11 [SC1, SC2, PR33]: whatever strangers send, in whatever order, and however
+    // slow the store is, they see the same at the same time.
+    #[test]
+    fn strangers_learn_nothing(ops in prop::collection::vec(op(), 1..12)) {
+        let mut ops = ops;
+        ops.extend(std::iter::repeat_n(Op::Round, 4));
+        let nobody = watch(Juliet::Nobody, &ops);
+        for juliet in [
+            Juliet::Offline,
+            Juliet::Full,
+            Juliet::Connected,
+            Juliet::Available,
+            Juliet::Blocking,
+            Juliet::BlockingOffline,
+        ] {
+            prop_assert_eq!(&watch(juliet, &ops), &nobody, "{:?}", juliet);
+        }
     }
 }
