@@ -39,6 +39,8 @@ impl Router {
         match (kind, stanza.head.to.clone()) {
             (P::Available, None) => self.broadcast(from, stanza, effects),
             (P::Unavailable, None) => self.end(from, stanza, effects),
+            // The server itself sees no presence.
+            (_, Some(to)) if to.localpart().is_none() && self.is_local(to.domainpart()) => {}
             (P::Available | P::Unavailable, Some(to)) => self.direct(from, kind, to, stanza, effects),
             (P::Probe, Some(to)) => self.probe(&to, stanza, effects),
             // Errors concern one resource; to a bare JID they would reach those who have done nothing.
@@ -46,8 +48,6 @@ impl Router {
                 self.show(stanza, effects);
             }
             (P::Error | P::Probe, _) => {}
-            // The server itself has no presence.
-            (_, Some(to)) if to.localpart().is_none() && self.is_local(to.domainpart()) => {}
             (P::Subscribe | P::Subscribed | P::Unsubscribe | P::Unsubscribed, _) => {
                 self.subscription(from, stanza, effects);
             }

@@ -18,7 +18,7 @@ impl Router {
     pub(crate) fn probe(&mut self, to: &Jid, stanza: Stanza, effects: &mut Vec<Effect>) {
         if !self.is_local(to.domainpart()) {
             effects.push(Effect::Remote { stanza });
-        } else if to.localpart().is_some() {
+        } else {
             drop(self.arrive(stanza, true, effects));
         }
     }

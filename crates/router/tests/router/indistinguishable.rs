@@ -171,7 +171,7 @@ fn watch(juliet: Juliet, ops: &[Op]) -> Vec<Vec<String>> {
                 world.router.receive(world.now, stanza, &mut effects).unwrap();
             }
             Op::Round => {
-                for (ticket, ask) in std::mem::take(&mut open) {
+                for (ticket, ask) in core::mem::take(&mut open) {
                     let answer = world.ask(ask);
                     world.router.answer(world.now, ticket, answer, &mut effects);
                 }
@@ -202,7 +202,7 @@ proptest! {
     #[test]
     fn strangers_learn_nothing(ops in prop::collection::vec(op(), 1..12)) {
         let mut ops = ops;
-        ops.extend(std::iter::repeat_n(Op::Round, 4));
+        ops.extend(core::iter::repeat_n(Op::Round, 4));
         let nobody = watch(Juliet::Nobody, &ops);
         for juliet in [
             Juliet::Offline,

@@ -140,10 +140,16 @@ impl World {
     }
 
     /// Another server sends this.
-    pub(crate) fn receives(&mut self, from: &str, stanza: Stanza) -> Vec<String> {
+    pub(crate) fn received(&mut self, from: &str, stanza: Stanza) -> Vec<Effect> {
         let mut effects = Vec::new();
         self.router.receive(self.now, stanza.from(jid(from)), &mut effects).unwrap();
         self.serve(&mut effects);
+        effects
+    }
+
+    /// The same, and what came of it.
+    pub(crate) fn receives(&mut self, from: &str, stanza: Stanza) -> Vec<String> {
+        let effects = self.received(from, stanza);
         self.tell(&effects)
     }
 

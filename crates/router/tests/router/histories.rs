@@ -1,0 +1,321 @@
+//! The model beside the real router, through random histories.
+//!
+//! Its store answers at once: what happens while a store is slow, other properties test.
+
+use std::collections::BTreeMap;
+
+use balcony_jid::Jid;
+use balcony_roster::Subscription;
+use balcony_router::{Config, Effect, Memory, SessionId};
+use balcony_stanza::{IqType, Kind, MessageType, PresenceType, Stanza};
+use proptest::prelude::*;
+
+use crate::model::{ACCOUNTS, MOST_DIRECTED, MOST_STORED, Model, REMOTE, bare_of};
+use crate::world::{World, available, bare, iq, jid, request, roster_get, roster_set, tell};
+
+const NAMES: [&str; 3] = ["1", "2", "3"];
+/// Besides the accounts and their resources.
+const ELSEWHERE: [&str; 6] =
+    ["nobody@x.example", "nobody@x.example/1", "x.example", "r@z.example/1", REMOTE, "z.example"];
+const ADDRESSES: usize = ACCOUNTS.len() * (NAMES.len() + 1) + ELSEWHERE.len();
+/// Of [`REMOTE`] among the addresses.
+const REMOTE_INDEX: usize = ADDRESSES - 2;
+
+fn address(index: usize) -> String {
+    let Some(account) = ACCOUNTS.get(index / (NAMES.len() + 1)) else {
+        return ELSEWHERE[index - ACCOUNTS.len() * (NAMES.len() + 1)].to_owned();
+    };
+    match index % (NAMES.len() + 1) {
+        0 => (*account).to_owned(),
+        name => format!("{account}/{}", NAMES[name - 1]),
+    }
+}
+
+/// Sessions are named by their place among those that are there, counted round and round.
+#[derive(Clone, Debug)]
+enum Op {
+    Bind(usize, usize),
+    Unbind(usize),
+    Available(usize, i8),
+    Unavailable(usize),
+    Direct(usize, bool, usize),
+    Message(usize, MessageType, usize),
+    Iq(usize, IqType, usize),
+    Probe(usize, usize),
+    Subscription(usize, PresenceType, usize),
+    /// Asks for the roster.
+    Roster(usize),
+    SetItem(usize, usize),
+    RemoveItem(usize, usize),
+    /// The remote contact sends presence.
+    Receive(PresenceType, usize),
+    Carbons(usize, bool),
+    Block(usize, usize),
+    Unblock(usize, usize),
+    Remove(usize),
+}
+
+fn op() -> impl Strategy<Value = Op> {
+    let session = || 0..12_usize;
+    let to = || 0..ADDRESSES;
+    // Mostly somebody who may be a contact.
+    let whom = || prop_oneof![5 => (0..ACCOUNTS.len()).prop_map(|a| a * (NAMES.len() + 1)), 2 => Just(REMOTE_INDEX), 1 => to()];
+    let message = prop_oneof![
+        1 => Just(MessageType::Normal),
+        3 => Just(MessageType::Chat),
+        1 => Just(MessageType::Groupchat),
+        2 => Just(MessageType::Headline),
+        1 => Just(MessageType::Error),
+    ];
+    let subscription = prop_oneof![
+        3 => Just(PresenceType::Subscribe),
+        3 => Just(PresenceType::Subscribed),
+        1 => Just(PresenceType::Unsubscribe),
+        1 => Just(PresenceType::Unsubscribed),
+    ];
+    prop_oneof![
+        5 => (0..ACCOUNTS.len(), 0..NAMES.len()).prop_map(|(account, name)| Op::Bind(account, name)),
+        1 => session().prop_map(Op::Unbind),
+        6 => (session(), -2..3_i8).prop_map(|(s, priority)| Op::Available(s, priority)),
+        2 => session().prop_map(Op::Unavailable),
+        4 => (session(), any::<bool>(), to()).prop_map(|(s, there, to)| Op::Direct(s, there, to)),
+        8 => (session(), message, to()).prop_map(|(s, kind, to)| Op::Message(s, kind, to)),
+        3 => (session(), prop_oneof![Just(IqType::Get), Just(IqType::Result)], to())
+            .prop_map(|(s, kind, to)| Op::Iq(s, kind, to)),
+        2 => (session(), to()).prop_map(|(s, to)| Op::Probe(s, to)),
+        8 => (session(), subscription.clone(), whom()).prop_map(|(s, kind, to)| Op::Subscription(s, kind, to)),
+        3 => session().prop_map(Op::Roster),
+        1 => (session(), whom()).prop_map(|(s, to)| Op::SetItem(s, to)),
+        3 => (session(), whom()).prop_map(|(s, to)| Op::RemoveItem(s, to)),
+        4 => (prop_oneof![4 => subscription, 1 => Just(PresenceType::Probe)], whom())
+            .prop_map(|(kind, to)| Op::Receive(kind, to)),
+        2 => (session(), any::<bool>()).prop_map(|(s, on)| Op::Carbons(s, on)),
+        2 => (session(), whom()).prop_map(|(s, to)| Op::Block(s, to)),
+        2 => (session(), whom()).prop_map(|(s, to)| Op::Unblock(s, to)),
+        1 => (0..ACCOUNTS.len()).prop_map(Op::Remove),
+    ]
+}
+
+/// Who sees whom at first, by who grants it; each is in the other's roster.
+type Grants = Vec<(usize, usize)>;
+
+/// Pairs of accounts (the last is the remote contact), the first of which lets the second see its presence.
+fn grants() -> impl Strategy<Value = Grants> {
+    let pair = (0..=ACCOUNTS.len(), 0..=ACCOUNTS.len());
+    let among = |pairs: Grants| {
+        pairs.into_iter().filter(|(a, b)| a != b && *a.min(b) < ACCOUNTS.len()).collect::<Grants>()
+    };
+    prop::collection::vec(pair, 0..6).prop_map(among)
+}
+
+fn contact(index: usize) -> &'static str {
+    ACCOUNTS.get(index).copied().unwrap_or(REMOTE)
+}
+
+fn world(grants: &Grants) -> World {
+    let mut config = Config::new(vec![bare("x.example"), bare("y.example")]);
+    config.limits.directed = MOST_DIRECTED;
+    let mut world = World::with(config);
+    world.store = Memory::new(MOST_STORED);
+    for (account, &address) in ACCOUNTS.iter().enumerate() {
+        world.store.create(bare(address));
+        for contact_index in 0..=ACCOUNTS.len() {
+            let subscription = match (
+                grants.contains(&(account, contact_index)),
+                grants.contains(&(contact_index, account)),
+            ) {
+                (true, true) => Subscription::Both,
+                (true, false) => Subscription::From,
+                (false, true) => Subscription::To,
+                (false, false) => continue,
+            };
+            world.befriend(address, contact(contact_index), subscription);
+        }
+    }
+    world
+}
+
+/// What the store has of the account's contacts, a line for each.
+fn roster(world: &World, account: &str) -> Vec<String> {
+    let parts = world.store.kept(&bare(account)).and_then(|kept| kept.roster.clone());
+    let Some(parts) = parts else { return vec![] };
+    let items = parts
+        .items
+        .iter()
+        .map(|item| format!("{} {} {} {}", item.jid, item.subscription.name(), item.ask, item.approved));
+    let requests =
+        parts.requests.iter().map(|request| format!("{} has asked", request.head.from.as_ref().unwrap()));
+    let mut lines: Vec<_> = items.chain(requests).collect();
+    lines.sort();
+    lines
+}
+
+/// One step of the real router.
+fn step(world: &mut World, sessions: &mut u64, number: usize, op: &Op) -> Vec<Effect> {
+    let blocking = |name: &str, to: usize| {
+        let jid = address(to);
+        request(IqType::Set, &format!("<{name} xmlns='urn:xmpp:blocking'><item jid='{jid}'/></{name}>"))
+    };
+    let live: Vec<_> = ACCOUNTS
+        .iter()
+        .flat_map(|account| world.router.sessions(&bare(account)).collect::<Vec<_>>())
+        .collect();
+    let session = |place: usize| live.get(place % live.len().max(1)).copied().unwrap_or(SessionId(u64::MAX));
+    let (place, stanza) = match *op {
+        Op::Bind(account, name) => {
+            let session = SessionId(*sessions);
+            *sessions += 1;
+            return world.bind(session, ACCOUNTS[account], NAMES[name]);
+        }
+        Op::Unbind(place) => return world.unbound(session(place)),
+        Op::Remove(account) => {
+            // Of an account that nobody uses nothing is known, so that its contacts learn of its end later.
+            let is_used = world.router.sessions(&bare(ACCOUNTS[account])).next().is_some();
+            return if is_used { world.removed(ACCOUNTS[account]) } else { Vec::new() };
+        }
+        Op::Available(session, priority) => (session, available(priority)),
+        Op::Unavailable(session) => (session, Stanza::presence(PresenceType::Unavailable)),
+        Op::Direct(session, there, to) => {
+            let kind = if there { PresenceType::Available } else { PresenceType::Unavailable };
+            (session, Stanza::presence(kind).to(jid(&address(to))))
+        }
+        Op::Message(session, kind, to) => (session, Stanza::message(kind).to(jid(&address(to)))),
+        Op::Iq(session, kind, to) => {
+            (session, iq(kind, "query", "urn:example:unknown").to(jid(&address(to))))
+        }
+        Op::Probe(session, to) => (session, Stanza::presence(PresenceType::Probe).to(jid(&address(to)))),
+        Op::Subscription(session, kind, to) => (session, Stanza::presence(kind).to(jid(&address(to)))),
+        Op::Roster(session) => (session, roster_get()),
+        Op::SetItem(session, to) => {
+            (session, roster_set(&format!("<item jid='{}'/>", bare_of(&address(to)))))
+        }
+        Op::RemoveItem(session, to) => {
+            (session, roster_set(&format!("<item jid='{}' subscription='remove'/>", bare_of(&address(to)))))
+        }
+        Op::Receive(kind, to) => {
+            return world.received(REMOTE, Stanza::presence(kind).to(jid(&address(to))));
+        }
+        Op::Carbons(session, on) => {
+            let name = if on { "enable" } else { "disable" };
+            (session, request(IqType::Set, &format!("<{name} xmlns='urn:xmpp:carbons:2'/>")))
+        }
+        Op::Block(session, to) => (session, blocking("block", to)),
+        Op::Unblock(session, to) => (session, blocking("unblock", to)),
+    };
+    world.send(session(place), stanza.id(&number.to_string()))
+}
+
+fn model_step(model: &mut Model, sessions: u64, op: &Op) -> Vec<String> {
+    let live: Vec<_> = ACCOUNTS.iter().flat_map(|account| model.of(account).cloned()).collect();
+    let at = |place: usize| live.get(place % live.len().max(1)).cloned();
+    let from = match *op {
+        Op::Bind(account, name) => return model.bind(sessions, ACCOUNTS[account], NAMES[name]),
+        Op::Unbind(place) => return at(place).map(|r| model.unbind(r.session)).unwrap_or_default(),
+        Op::Remove(account) => return model.remove(ACCOUNTS[account]),
+        Op::Receive(kind, to) => return model.receive(kind, &address(to)),
+        Op::Available(session, _)
+        | Op::Unavailable(session)
+        | Op::Direct(session, ..)
+        | Op::Message(session, ..)
+        | Op::Iq(session, ..)
+        | Op::Carbons(session, _)
+        | Op::Block(session, _)
+        | Op::Unblock(session, _)
+        | Op::Subscription(session, ..)
+        | Op::Roster(session)
+        | Op::SetItem(session, _)
+        | Op::RemoveItem(session, _)
+        | Op::Probe(session, _) => at(session),
+    };
+    // Whoever has not bound has no effects.
+    let Some(from) = from else { return vec![] };
+    match *op {
+        Op::Available(_, priority) => model.available(&from.jid, priority),
+        Op::Unavailable(_) => {
+            let own = model.here.iter_mut().find(|r| r.jid == from.jid).unwrap();
+            (own.priority, own.directed) = (None, vec![]);
+            model.end(&from)
+        }
+        Op::Direct(_, there, to) => model.direct(&from.jid, there, &address(to)),
+        Op::Message(_, kind, to) => model.message(&from.jid, kind, &address(to)),
+        Op::Iq(_, kind, to) => model.iq(&from.jid, kind, &address(to)),
+        Op::Probe(_, to) => model.probe(&from.jid, &address(to)),
+        Op::Carbons(_, on) => model.carbons(&from.jid, on),
+        Op::Block(_, to) => model.block(&from.jid, &address(to)),
+        Op::Unblock(_, to) => model.unblock(&from.jid, &address(to)),
+        Op::Subscription(_, kind, to) => model.subscription(&from.jid, kind, &address(to)),
+        Op::Roster(_) => model.roster(&from.jid),
+        Op::SetItem(_, to) => model.set_item(&from.jid, &bare_of(&address(to))),
+        Op::RemoveItem(_, to) => model.remove_item(&from.jid, &bare_of(&address(to))),
+        Op::Bind(..) | Op::Unbind(_) | Op::Remove(_) | Op::Receive(..) => unreachable!(),
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+
+    // RFC 6121 §4, §8.5, XEP-0160, XEP-0191, XEP-0280: the same decisions as the model, in any history. Order within one step is
+    // another property's.
+    #[test]
+    fn decides_like_the_model(grants in grants(), ops in prop::collection::vec(op(), 1..80)) {
+        let (mut world, mut model, mut sessions) = (world(&grants), Model::new(grants.iter().map(|&(from, to)| (contact(from), contact(to)))), 0);
+        for (number, op) in ops.iter().enumerate() {
+            model.number = number;
+            let mut expected = model_step(&mut model, sessions, op);
+            expected.sort();
+            let effects = step(&mut world, &mut sessions, number, op);
+            let mut decided: Vec<_> =
+                effects.iter().filter_map(|effect| tell(effect, &|session| session.0.to_string())).collect();
+            decided.sort();
+            prop_assert_eq!(decided, expected, "step {} {:?}", number, op);
+            for account in ACCOUNTS {
+                let here: Vec<_> = model.of(account).map(|r| SessionId(r.session)).collect();
+                prop_assert_eq!(world.router.sessions(&bare(account)).collect::<Vec<_>>(), here);
+                let stored = model.stored.iter().filter(|message| message.account == account);
+                let stored: Vec<_> = stored.map(|message| Some(message.number.to_string().into())).collect();
+                let kept = world.store.offline(&bare(account)).iter();
+                let kept: Vec<_> = kept.map(|message| message.stanza.head.id.clone()).collect();
+                prop_assert_eq!(kept, stored, "step {} {:?}", number, op);
+                prop_assert_eq!(roster(&world, account), model.shown_roster(account), "step {} {:?}", number, op);
+            }
+            let counts = world.router.counts();
+            prop_assert_eq!((counts.sessions, counts.asks), (model.here.len(), 0));
+        }
+    }
+
+    // RFC 6120 §10.1 [Q10]: what one sends to one arrives in order and once, at once or from the store.
+    #[test]
+    fn keeps_the_order(grants in grants(), ops in prop::collection::vec(op(), 1..120)) {
+        let (mut world, mut sessions) = (world(&grants), 0);
+        let mut last: BTreeMap<(SessionId, Jid, Jid, bool), usize> = BTreeMap::new();
+        for (number, op) in ops.iter().enumerate() {
+            for effect in step(&mut world, &mut sessions, number, op) {
+                let Effect::Deliver { session, stanza } = effect else { continue };
+                let is_talk = matches!(stanza.head.kind, Kind::Message(_) | Kind::Iq(IqType::Get | IqType::Result));
+                let Some(id) = stanza.head.id.as_ref().filter(|_| is_talk && !stanza.head.kind.is_error()) else { continue };
+                let (Some(from), Ok(id)) = (stanza.head.from.clone(), id.parse()) else { continue };
+                // Whoever addresses a resource that is connected but not available overtakes what is stored.
+                let to = stanza.head.to.clone().unwrap();
+                let overtaken = to.is_full() && String::from_utf8_lossy(stanza.payload.as_bytes()).contains("<delay");
+                if let Some(before) = last.insert((session, from, to, overtaken), id) {
+                    prop_assert!(before < id);
+                }
+            }
+        }
+    }
+
+    // The same seed and the same history give the same decisions, in the same order.
+    #[test]
+    fn is_deterministic(grants in grants(), ops in prop::collection::vec(op(), 1..120)) {
+        let (mut one, mut two) = ((world(&grants), 0), (world(&grants), 0));
+        for (number, op) in ops.iter().enumerate() {
+            let first = step(&mut one.0, &mut one.1, number, op);
+            prop_assert_eq!(first, step(&mut two.0, &mut two.1, number, op));
+        }
+        let bind = |world: &mut World| {
+            let account = bare(ACCOUNTS[0]);
+            world.router.bind(world.now, SessionId(999), &account, None, &mut Vec::new())
+        };
+        prop_assert_eq!(bind(&mut one.0), bind(&mut two.0));
+    }
+}
