@@ -67,6 +67,21 @@ proptest! {
             prop_assert_eq!(got, reached, "{:?} to {}", kind, to);
         }
 
+        // RFC 6121 §12 message-type-support: a client gets each type as what it is.
+        let types = [
+            MessageType::Normal,
+            MessageType::Chat,
+            MessageType::Groupchat,
+            MessageType::Headline,
+            MessageType::Error,
+        ];
+        for kind in types {
+            world.send(romeo, &message(kind, "juliet@example.com/desk", "Ay me"));
+        }
+        world.run();
+        let got: Vec<_> = world.take_stanzas(desk).iter().map(|stanza| stanza.head.kind).collect();
+        prop_assert_eq!(got, types.map(Kind::Message));
+
         // RFC 6121 §4.4.2 [PR15]: a change of priority changes who is reached.
         world.available(phone, 11);
         world.send(romeo, &message(MessageType::Chat, "juliet@example.com", "What light?"));

@@ -19,7 +19,7 @@ fn every_kind_is_read_and_written() {
     }
 }
 
-// RFC 6121 §5.2.2
+// RFC 6121 §5.2.2 [M4]
 #[test]
 fn an_unknown_message_type_is_normal() {
     for type_name in ["", "normal", "Chat", "chat ", "get", "unavailable", "made-up"] {
@@ -28,7 +28,7 @@ fn an_unknown_message_type_is_normal() {
     }
 }
 
-// RFC 6121 §4.7.1
+// RFC 6121 §4.7.1 [PR32]: `available` is one that nobody knows.
 #[test]
 fn an_unknown_presence_type_is_a_bad_request() {
     for type_name in ["", "available", "Probe", "chat", "get", "invisible"] {

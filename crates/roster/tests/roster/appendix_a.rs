@@ -120,7 +120,7 @@ fn check(row: &Row<'_>, mut roster: Roster) {
 }
 
 // RFC 6121 §A.2, §A.3 [A.2.1-1 to A.3.4-9]; §3.2.2 [SB13], §3.1.5 [SB10], §3.1.6 [SB11]: the order of what is done;
-// §3 [SB1], §3.1.2 [SB2]: addresses; §2.6.1 [RV11]: versions; §3.1.4 [SB4]: no answer of the server mirrors an id
+// RFC 6121 §3 [SB1], §3.1.2 [SB2]: addresses; §2.6.1 [RV11]: versions; §3.1.4 [SB4]: no answer of the server mirrors an id
 #[test]
 fn a_roster_follows_the_tables() {
     let config = Config { pre_approval: false, ..Config::default() };

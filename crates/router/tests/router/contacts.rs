@@ -95,7 +95,7 @@ fn the_end() {
     }
 }
 
-// RFC 6121 §4.2.2, §4.3 [PR4, PR7, PR12, PR14]: a new resource sees its contacts.
+// RFC 6121 §4.2.2, §4.3 [PR4, PR7, PR12, PR14], §12 presence-probe: a new resource sees its contacts.
 #[test]
 fn probes() {
     let mut world = friends(Subscription::To);

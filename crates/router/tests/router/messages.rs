@@ -214,7 +214,8 @@ fn brief_from(sent: &Stanza) -> String {
     brief(&sent.clone().from(jid("romeo@example.net/street")))
 }
 
-// RFC 6121 §8.5.4 [D0b-D4n, DN1, DN2, DN3, DN5, DN10, DN12]
+// RFC 6121 §8.5.4 [D0b-D4n, DN1, DN2, DN3, DN5, DN10, DN12], §12 message-type-deliver. Without an account the table counts, not the
+// prose of §8.5.1: RFC 6121 [DN4]. Without a match each type has a rule of its own, and is not treated as bare: RFC 6121 [DN6].
 #[test]
 fn table_1() {
     for row in TABLE {

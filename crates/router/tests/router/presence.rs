@@ -84,7 +84,7 @@ fn directed_presence_is_passed_on_as_it_is() {
     }
 }
 
-// RFC 6121 §4.2.2 [PR1, PR3, PR5]
+// RFC 6121 §4.2.2 [PR1, PR3, PR5], §12 presence-notype
 #[test]
 fn initial_presence() {
     let mut world = World::new();
@@ -127,7 +127,7 @@ fn subsequent_presence() {
     );
 }
 
-// RFC 6121 §4.5.2 [PR18, PR19]
+// RFC 6121 §4.5.2 [PR18, PR19], §12 presence-unavailable
 #[test]
 fn unavailable_presence() {
     let mut world = World::new();

@@ -27,7 +27,7 @@ fn version(wire: &str) -> u64 {
     wire.split_once("ver='").unwrap().1.split_once('\'').unwrap().0.parse().unwrap()
 }
 
-// RFC 6121 §2.1.4 [R12], §2.6 [RV4, RV8, RV10]
+// RFC 6121 §2.1.4 [R12], §2.6 [RV4, RV8, RV10], §12 roster-get
 #[test]
 fn an_empty_roster() {
     let (mut world, romeo) = world();
@@ -39,7 +39,7 @@ fn an_empty_roster() {
     assert!(wires(&world.send(romeo, own), romeo)[0].contains(&format!("ver='{}'/>", version(&answer))));
 }
 
-// RFC 6121 §2.2 [R16], §2.3.2 [R17], §2.1.6 [R18]: the result to who has asked, a push to all that are interested.
+// RFC 6121 §2.2 [R16], §2.3.2 [R17], §2.1.6 [R18], §12 roster-set, roster-push: the result to who has asked, a push to all that are interested.
 #[test]
 fn a_set() {
     let (mut world, romeo) = world();
@@ -61,9 +61,14 @@ fn a_set() {
     assert_eq!(pushes(&wires(&effects, romeo)), [push("street")]);
     assert_eq!(pushes(&wires(&effects, orchard)), [push("orchard")]);
     assert!(wires(&effects, silent).is_empty());
-    // [R21]: what clients answer is dropped.
-    assert!(world.send(romeo, Stanza::iq(IqType::Result).id("p")).is_empty());
-    assert!(world.send(romeo, Stanza::iq(IqType::Error).id("p")).is_empty());
+    // RFC 6121 §2.1.6 [R21]: what clients answer is dropped, and they are told of the next change all the same.
+    let error =
+        "<error type='cancel'><service-unavailable xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error>";
+    for answer in [Stanza::iq(IqType::Result).id("p"), request(IqType::Error, error)] {
+        assert!(world.send(romeo, answer.clone()).is_empty());
+        assert!(world.send(romeo, answer.to(jid("romeo@example.net"))).is_empty());
+    }
+    assert_eq!(pushes(&wires(&world.send(romeo, roster_set("<item jid='a@example.com'/>")), romeo)).len(), 1);
 }
 
 // What a client is told is on disk: neither result nor push before the answer.
@@ -117,6 +122,28 @@ fn a_set_that_fails() {
     }
 }
 
+// RFC 6121 §2.2 [R14]: a roster that can't be had.
+#[test]
+fn a_get_that_fails() {
+    for expires in [false, true] {
+        let mut world = World::new();
+        world.at_once = false;
+        let street = SessionId(1);
+        let mut effects = world.bind(street, "romeo@example.net", "street");
+        let ticket = asks(&effects)[0].0;
+        assert!(world.send(street, roster_get()).is_empty());
+        effects.clear();
+        if expires {
+            world.now = balcony_machine::Instant::from_millis(60_000);
+            world.router.tick(world.now, &mut effects);
+        } else {
+            effects = world.answer(ticket, Answer::Refused);
+        }
+        let told = ["1: iq error internal-server-error/cancel", "1: closed with internal-server-error"];
+        assert_eq!(world.tell(&effects), told);
+    }
+}
+
 // RFC 6121 §2.3.3, §2.1.5, §2.5.3 [RE2, RE3, RE4, RE5, RE7, RE10, RE11]: the roster's errors reach the client.
 #[test]
 fn errors() {
@@ -152,7 +179,7 @@ fn rosters_of_others() {
     }
 }
 
-// RFC 6121 §2.6 [RV4, RV6, RV7]: what a client has missed, across restarts of the server.
+// RFC 6121 §2.6 [RV4, RV6, RV7], §12 roster-version: what a client has missed, across restarts of the server.
 #[test]
 fn versions() {
     let (mut world, romeo) = world();

@@ -40,7 +40,8 @@ fn about(told: &[String], name: &str) -> Vec<String> {
     told.iter().filter_map(|line| line.strip_prefix(&format!("{name}: "))).map(str::to_owned).collect()
 }
 
-// RFC 6121 §3.1 [SB1, SB10, SB11, SB15, A.2.1-1, A.3.1-1, A.2.3-3, A.3.3-2]
+// RFC 6121 §3.1 [SB1, SB10, SB11, SB15, A.2.1-1, A.3.1-1, A.2.3-3, A.3.3-2], §12 presence-sub-request, presence-sub-approval;
+// RFC 6121 §3.1.3 [SB7]: nobody but she approves
 #[test]
 fn a_request_and_its_approval() {
     let (mut world, romeo, juliet) = world();
@@ -66,7 +67,7 @@ fn a_request_and_its_approval() {
     assert!(about(&world.says(romeo, available(3)), "balcony").is_empty());
 }
 
-// RFC 6121 §3.2.2 [SB13, A.2.4-7, A.3.4-5]
+// RFC 6121 §3.2.2 [SB13, A.2.4-7, A.3.4-5], §12 presence-sub-cancel
 #[test]
 fn a_cancellation() {
     let mut world = World::new();
@@ -91,7 +92,7 @@ fn a_cancellation() {
     assert!(about(&world.says(juliet, available(3)), "street").is_empty());
 }
 
-// RFC 6121 §3.3 [A.2.2-9, A.3.2-9], §4.6.1 [PR26]: he leaves; directed presence goes with the subscription.
+// RFC 6121 §3.3 [A.2.2-9, A.3.2-9], §4.6.1 [PR26], §12 presence-sub-unsubscribe: he leaves; directed presence goes with the subscription.
 #[test]
 fn an_unsubscription() {
     let mut world = World::new();
@@ -183,7 +184,7 @@ fn unanswered_requests_are_sent_again() {
     assert!(told.contains(&"remote friar@example.org: presence subscribe from romeo@example.net".to_owned()));
 }
 
-// RFC 6121 §3.4 [PA5, PA6, PA7, PA8]
+// RFC 6121 §3.4 [PA5, PA6, PA7, PA8], §12 presence-sub-preapproval
 #[test]
 fn pre_approval() {
     let (mut world, romeo, juliet) = world();
