@@ -28,6 +28,16 @@ use login::{Offer, unexpected};
 /// The id of our bind request. Nothing else is under way then, so it need not be unique.
 const BIND_ID: &str = "bind";
 
+/// What a server has announced that a client may use once it is online (RFC 6120 section 4.3.2).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ServerFeatures {
+    /// A roster get may carry a version (RFC 6121 section 2.6.1).
+    pub roster_versions: bool,
+    /// A subscription may be approved before it is asked for (RFC 6121 section 3.4.1).
+    pub pre_approval: bool,
+}
+
 pub(crate) struct Initiator {
     config: Arc<Initiating>,
     exchange: Option<ClientExchange>,
@@ -43,6 +53,7 @@ pub(crate) struct Initiator {
     /// What SASL2 has bound on the way; told at the next call.
     bound_inline: Option<FullJid>,
     jid: Option<FullJid>,
+    announced: ServerFeatures,
 }
 
 impl Initiator {
@@ -57,6 +68,7 @@ impl Initiator {
             authenticated: false,
             bound_inline: None,
             jid: None,
+            announced: ServerFeatures::default(),
         }
     }
 }
@@ -170,6 +182,10 @@ impl Side for Initiator {
     fn jid(&self) -> Option<&FullJid> {
         self.jid.as_ref()
     }
+
+    fn server_features(&self) -> ServerFeatures {
+        self.announced
+    }
 }
 
 impl Initiator {
@@ -179,6 +195,10 @@ impl Initiator {
             if features.child("bind", ns::BIND).is_none() {
                 return Err(unsupported_feature());
             }
+            self.announced = ServerFeatures {
+                roster_versions: features.child("ver", "urn:xmpp:features:rosterver").is_some(),
+                pre_approval: features.child("sub", "urn:xmpp:features:pre-approval").is_some(),
+            };
             return self.request_bind(common, out);
         }
         let offers_tls = starttls::is_offered(features);
