@@ -302,8 +302,7 @@ impl Stream {
         self.side.jid()
     }
 
-    /// What the server has announced beside what the stream itself negotiates; nothing on any stream but a client's, nor
-    /// where a resource was bound before the server said so (XEP-0386).
+    /// What the server has announced beside what the stream itself negotiates; nothing on any stream but a client's.
     #[must_use]
     pub fn features(&self) -> ServerFeatures {
         self.side.server_features()
