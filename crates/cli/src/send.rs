@@ -51,6 +51,7 @@ pub(crate) fn run(args: SendArgs) -> Result<(), Failure> {
             }
         })
         .await;
+        let closed = client.close().await.map_err(ended);
         if let Some(refusal) = refusal {
             return Err(refusal);
         }
@@ -58,7 +59,7 @@ pub(crate) fn run(args: SendArgs) -> Result<(), Failure> {
             true => Failure::new(format!("{failure}: the message may or may not have arrived")),
             false => failure,
         })?;
-        client.close().await.map_err(ended)
+        closed
     })
 }
 
