@@ -11,8 +11,9 @@ use serde::Deserialize;
 use tracing_subscriber::filter::LevelFilter;
 
 use crate::config::Settings;
+use crate::news::Availability;
 
-/// An XMPP server and two small clients.
+/// An XMPP server and small clients.
 #[derive(Debug, Parser)]
 #[command(
     name = "balcony",
@@ -40,8 +41,12 @@ pub(crate) enum Command {
     User(UserArgs),
     /// Send one message
     Send(SendArgs),
-    /// Print messages as they come
+    /// Stay online, and print messages and who else is online
     Listen(ListenArgs),
+    /// See and change whom an account knows, and who may see when it is online
+    Roster(RosterArgs),
+    /// Show which contacts are online
+    Presence(PresenceArgs),
     /// Show a login as it goes over the wire, line by line
     Trace,
 }
@@ -135,23 +140,23 @@ pub(crate) enum UserCommand {
 #[derive(Debug, clap::Args)]
 pub(crate) struct ConnectArgs {
     /// Take the password from the first line of this file; `-` is the standard input [default: BALCONY_PASSWORD, or a prompt]
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, global = true, value_name = "FILE")]
     pub(crate) password_file: Option<PathBuf>,
     /// Connect to this place instead of the one that DNS names
-    #[arg(long, value_name = "HOST:PORT")]
+    #[arg(long, global = true, value_name = "HOST:PORT")]
     pub(crate) connect: Option<Place>,
     /// Begin with TLS instead of negotiating it
-    #[arg(long)]
+    #[arg(long, global = true)]
     pub(crate) direct_tls: bool,
     /// Trust the certificates in this PEM file and no others [default: those of the operating system; for localhost
     /// also ./balcony-data/cert.pem]
-    #[arg(long, value_name = "FILE", conflicts_with = "insecure")]
+    #[arg(long, global = true, value_name = "FILE", conflicts_with = "insecure")]
     pub(crate) ca: Option<PathBuf>,
     /// Accept any certificate. Whoever sits between can then read and change everything
-    #[arg(long)]
+    #[arg(long, global = true)]
     pub(crate) insecure: bool,
     /// Go on without TLS where the server has none
-    #[arg(long, conflicts_with = "direct_tls")]
+    #[arg(long, global = true, conflicts_with = "direct_tls")]
     pub(crate) allow_plaintext: bool,
 }
 
@@ -181,10 +186,11 @@ pub(crate) struct SendArgs {
 #[command(after_help = "\
 Examples:
   balcony listen --as juliet@localhost/balcony
+  balcony listen --as juliet@localhost/phone --show away --status 'at lunch' --copies
   balcony listen --as juliet@localhost/bot --priority 10 --json --count 1
 
 Messages to a bare JID go to the resources with the highest priority; those with a negative one get none of them. \
-Times are UTC.")]
+Messages that came while nobody was online come first. Times are UTC.")]
 pub(crate) struct ListenArgs {
     /// The account, with the resource to bind if it is to be a certain one
     #[arg(long = "as", value_name = "JID")]
@@ -192,15 +198,124 @@ pub(crate) struct ListenArgs {
     /// The priority, from -128 to 127
     #[arg(long, value_name = "N", default_value_t = 0, allow_negative_numbers = true)]
     pub(crate) priority: i8,
+    /// How available you are; contacts see it
+    #[arg(long, value_name = "STATE", value_enum, default_value_t)]
+    pub(crate) show: Availability,
+    /// The same in your own words
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) status: Option<String>,
+    /// Print, too, what other clients of the account send and receive
+    #[arg(long)]
+    pub(crate) copies: bool,
     /// Exit after so many messages
     #[arg(long, value_name = "N")]
     pub(crate) count: Option<u64>,
-    /// Print a line of JSON for each message
+    /// Print a line of JSON for each message, and for each change of a contact
     #[arg(long)]
     pub(crate) json: bool,
     /// Make a lost connection again within so many seconds, at a random moment; within ever more while that fails
     #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=3600))]
     pub(crate) retry: u64,
+    #[command(flatten)]
+    pub(crate) connect: ConnectArgs,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  balcony roster --as juliet@localhost
+  balcony roster --as juliet@localhost add romeo@localhost --name Romeo --group Friends
+  balcony roster --as juliet@localhost deny paris@localhost
+  balcony roster --as juliet@localhost block tybalt@localhost
+
+When two people add each other they see when the other is online. The list shows requests that wait for an answer; for \
+that the command is online for a moment, and contacts see it.")]
+pub(crate) struct RosterArgs {
+    /// The account
+    #[arg(long = "as", global = true, value_name = "JID")]
+    pub(crate) account: Option<Jid>,
+    #[command(flatten)]
+    pub(crate) connect: ConnectArgs,
+    #[command(subcommand)]
+    pub(crate) command: Option<RosterCommand>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum RosterCommand {
+    /// Print all contacts and requests; the same as no command
+    List {
+        /// Print a line of JSON for each
+        #[arg(long)]
+        json: bool,
+    },
+    /// Make somebody a contact, or give one another name or other groups
+    ///
+    /// They are asked to let you see when they are online, and may see when you are.
+    Add {
+        /// Whom
+        #[arg(value_name = "JID")]
+        contact: Contact,
+        /// What you call them
+        #[arg(long)]
+        name: Option<String>,
+        /// A group to put them in, instead of those they are in; may be given several times
+        #[arg(long)]
+        group: Vec<String>,
+    },
+    /// Remove a contact; neither sees the other any more
+    Remove {
+        /// Whom
+        #[arg(value_name = "JID")]
+        contact: Contact,
+    },
+    /// Let somebody see when you are online
+    Approve {
+        /// Whom
+        #[arg(value_name = "JID")]
+        contact: Contact,
+    },
+    /// Do not let somebody see when you are online, or no longer
+    Deny {
+        /// Whom
+        #[arg(value_name = "JID")]
+        contact: Contact,
+    },
+    /// Have the server let nothing pass between you and an account, a device or a whole domain
+    Block {
+        /// Whom
+        #[arg(value_name = "JID")]
+        address: Jid,
+    },
+    /// Take that back
+    Unblock {
+        /// Whom
+        #[arg(value_name = "JID")]
+        address: Jid,
+    },
+    /// Print who is blocked, one a line
+    Blocked,
+}
+
+impl Default for RosterCommand {
+    fn default() -> Self {
+        RosterCommand::List { json: false }
+    }
+}
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Example:
+  balcony presence --as juliet@localhost
+
+To look means to be online for a moment, and contacts see it. What they see of you while you are online is an option of \
+`balcony listen`.")]
+pub(crate) struct PresenceArgs {
+    /// The account
+    #[arg(long = "as", value_name = "JID")]
+    pub(crate) account: Jid,
+    /// Print a line of JSON for each
+    #[arg(long)]
+    pub(crate) json: bool,
     #[command(flatten)]
     pub(crate) connect: ConnectArgs,
 }
@@ -279,6 +394,22 @@ impl FromStr for Account {
         let anywhere = BareJid::parse("localhost").map_err(|error| error.to_string())?;
         account.within(&anywhere).map_err(|error| format!("not an account: {error}"))?;
         Ok(account)
+    }
+}
+
+/// Somebody to know. A device stands for its account.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Contact(pub(crate) BareJid);
+
+impl FromStr for Contact {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match Jid::parse(text) {
+            Ok(jid) if jid.localpart().is_some() => Ok(Contact(jid.into_bare())),
+            Ok(_) => Err(format!("an address such as {text}@localhost is wanted")),
+            Err(error) => Err(error.to_string()),
+        }
     }
 }
 

@@ -1,15 +1,12 @@
-//! What `send` and `listen` share: how a client gets online.
+//! How a client gets online.
 
-use core::time::Duration;
 use std::path::Path;
 
-use balcony_client::{Config, ConnectError, Endpoint, Error, RequestKind, RequestOutcome};
+use balcony_client::{Config, ConnectError, Endpoint, Error};
 use balcony_jid::{BareJid, Jid};
-use balcony_stanza::{Payload, ns};
 use balcony_stream::TlsPolicy;
 use balcony_tls::{ClientConfig, ClientConfigBuilder};
 use balcony_tokio::Client;
-use balcony_xml::{Element, Name};
 use tokio::runtime::Runtime;
 
 use crate::args::ConnectArgs;
@@ -17,9 +14,6 @@ use crate::certificate::CERTIFICATE;
 use crate::config::DATA;
 use crate::failure::{Failure, io};
 use crate::password;
-
-/// How long a server may take to answer a ping.
-const PATIENCE: Duration = Duration::from_secs(30);
 
 /// One account and the way to its server.
 pub(crate) struct Connector {
@@ -74,19 +68,6 @@ pub(crate) fn explain(error: &ConnectError) -> Failure {
         _ => "",
     };
     Failure::new(format!("{error}{hint}"))
-}
-
-/// Waits until the server has answered a ping (XEP-0199), and so has processed all that was sent before
-/// (RFC 6120 section 10.1). Whether it knows pings makes no difference.
-pub(crate) async fn ping(client: &mut Client) -> Result<(), Failure> {
-    const PING: Name = Name::from_static("ping");
-    let ping = Payload::from(Element::new(PING, ns::PING));
-    let server = BareJid::from_parts(None, client.jid().domainpart()).ok().map(Jid::from);
-    match client.request(RequestKind::Get, server, ping, PATIENCE).await {
-        Ok(RequestOutcome::TimedOut) => Err(Failure::new("the server does not answer")),
-        Ok(_) => Ok(()),
-        Err(error) => Err(Failure::new(error.to_string())),
-    }
 }
 
 /// Whom to believe that they are the server of `account`.

@@ -5,17 +5,28 @@ use core::fmt;
 pub(crate) struct Failure {
     message: String,
     status: u8,
+    is_silence: bool,
 }
 
 impl Failure {
     /// It was tried, and failed: exit status 1.
     pub(crate) fn new(message: impl Into<String>) -> Self {
-        Failure { message: message.into(), status: 1 }
+        Failure { message: message.into(), status: 1, is_silence: false }
+    }
+
+    /// Somebody has not answered in time: exit status 1.
+    pub(crate) fn silence(message: impl Into<String>) -> Self {
+        Failure { is_silence: true, ..Failure::new(message) }
+    }
+
+    /// Whether all that has failed is that no answer came.
+    pub(crate) fn is_silence(&self) -> bool {
+        self.is_silence
     }
 
     /// What was asked for makes no sense: exit status 2.
     pub(crate) fn usage(message: impl Into<String>) -> Self {
-        Failure { message: message.into(), status: 2 }
+        Failure { message: message.into(), status: 2, is_silence: false }
     }
 
     /// The line; empty if everything has been said already.

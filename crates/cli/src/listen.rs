@@ -1,23 +1,36 @@
-//! `balcony listen`: messages as they come.
+//! `balcony listen`: messages, and who is online, as it happens.
 
 use core::time::Duration;
 use std::io::Write as _;
-use std::time::SystemTime;
 
-use balcony_client::{Backoff, Event};
-use balcony_stanza::{Payload, PresenceType, Stanza, StreamCondition, ns};
+use balcony_client::{Backoff, Carbon, Contacts, News, Presence};
+use balcony_stanza::{Stanza, StreamCondition};
 use balcony_tokio::{Client, Error};
+use serde::Serialize;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::args::ListenArgs;
-use crate::connect::{Connector, explain, ping, runtime};
+use crate::connect::{Connector, explain, runtime};
 use crate::failure::{Failure, io};
 use crate::message::Message;
+use crate::news::Notice;
+use crate::output::now;
 use crate::random::random;
+use crate::session::Session;
 
 pub(crate) fn run(args: ListenArgs) -> Result<(), Failure> {
     let connector = Connector::new(&args.account, &args.connect)?;
-    let mut listener = Listener { json: args.json, left: args.count, priority: args.priority };
+    let mut listener = Listener {
+        json: args.json,
+        left: args.count,
+        presence: Presence {
+            show: args.show.into(),
+            status: args.status.map(String::into_boxed_str),
+            priority: args.priority,
+        },
+        copies: args.copies,
+        contacts: Contacts::new(args.account.to_bare()),
+    };
     // RFC 6120 section 3.3 wants a minute; who knows that nobody else connects may be quicker.
     let backoff = Backoff::new(Duration::from_secs(args.retry), Duration::from_secs(3600));
     runtime()?.block_on(async { listener.listen(&connector, backoff, &mut Stop::new()?).await })
@@ -27,7 +40,10 @@ struct Listener {
     json: bool,
     /// How many messages are still wanted; `None` for all.
     left: Option<u64>,
-    priority: i8,
+    presence: Presence,
+    copies: bool,
+    /// What is known of the contacts; the roster outlives a connection.
+    contacts: Contacts,
 }
 
 /// How one connection ended.
@@ -55,11 +71,11 @@ impl Listener {
                 () = stop.asked() => return Ok(()),
             };
             let reason = match connected {
-                Ok(mut client) => {
+                Ok(client) => {
                     was_online = true;
                     backoff.succeeded();
-                    match self.session(&mut client, stop).await? {
-                        End::Done => return goodbye(client).await,
+                    match self.session(client, stop).await? {
+                        End::Done => return Ok(()),
                         End::Lost(reason) => reason,
                     }
                 }
@@ -75,23 +91,31 @@ impl Listener {
         }
     }
 
-    async fn session(&mut self, client: &mut Client, stop: &mut Stop) -> Result<End, Failure> {
-        if let Err(error) = client.send(&presence(self.priority)?).await {
-            return lost(error);
+    async fn session(&mut self, client: Client, stop: &mut Stop) -> Result<End, Failure> {
+        let mut session = match Session::new(client, self.contacts.clone()).await {
+            Ok(session) => session,
+            Err(failure) => return Ok(End::Lost(failure.to_string())),
+        };
+        let end = self.attend(&mut session, stop).await;
+        self.contacts = session.contacts.clone();
+        if let Ok(End::Done) = end {
+            session.close().await?;
         }
-        // Whoever waits for the line below may send at once: the server knows by then that we are available.
-        if let Err(failure) = ping(client).await {
+        end
+    }
+
+    async fn attend(&mut self, session: &mut Session, stop: &mut Stop) -> Result<End, Failure> {
+        if let Err(failure) = self.announce(session).await {
             return Ok(End::Lost(failure.to_string()));
         }
-        eprintln!("balcony: listening as {} with priority {}", client.jid(), self.priority);
+        eprintln!("balcony: listening as {} with priority {}", session.jid(), self.presence.priority);
         while self.left != Some(0) {
             let next = tokio::select! {
-                next = client.next() => next,
+                next = session.next() => next,
                 () = stop.asked() => return Ok(End::Done),
             };
             match next {
-                Ok(Some(Event::Stanza(stanza))) => self.print(&stanza)?,
-                Ok(Some(_)) => {}
+                Ok(Some((stanza, news))) => self.print(session, &stanza, news)?,
                 Ok(None) => return Ok(End::Lost("the server has closed the stream".into())),
                 Err(error) => return lost(error),
             }
@@ -99,25 +123,36 @@ impl Listener {
         Ok(End::Done)
     }
 
-    fn print(&mut self, stanza: &Stanza) -> Result<(), Failure> {
-        let time = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |time| time.as_secs());
-        let Some(message) = Message::read(stanza, time) else { return Ok(()) };
+    /// Becomes available. Whoever waits for the line that follows may send at once.
+    async fn announce(&mut self, session: &mut Session) -> Result<(), Failure> {
+        if self.copies {
+            session.set(Carbon::enable().into()).await?;
+        }
+        session.send(&self.presence.to_stanza()).await?;
+        session.ping().await
+    }
+
+    fn print(&mut self, session: &Session, stanza: &Stanza, news: Option<News>) -> Result<(), Failure> {
+        let time = now();
+        if let Some(message) = Message::read(stanza, session.jid(), time) {
+            self.left = self.left.map(|left| left.saturating_sub(1));
+            return self.put(&message, message.line());
+        }
+        let own = session.jid().to_bare();
+        match news.and_then(|news| Notice::of(&news, &session.contacts, &own, time)) {
+            Some(notice) => self.put(&notice, notice.line(&own)),
+            None => Ok(()),
+        }
+    }
+
+    fn put(&self, what: &impl Serialize, line: String) -> Result<(), Failure> {
         let line = match self.json {
-            true => serde_json::to_string(&message).map_err(std::io::Error::from),
-            false => Ok(message.line()),
+            true => serde_json::to_string(what).map_err(std::io::Error::from),
+            false => Ok(line),
         };
-        self.left = self.left.map(|left| left.saturating_sub(1));
         let mut out = std::io::stdout().lock();
         line.and_then(|line| writeln!(out, "{line}").and_then(|()| out.flush())).map_err(io("cannot print"))
     }
-}
-
-/// Initial presence (RFC 6121 section 4.2).
-fn presence(priority: i8) -> Result<Stanza, Failure> {
-    let priority = minidom::Element::builder("priority", ns::CLIENT).append(priority.to_string()).build();
-    let priority =
-        balcony_xml::Element::try_from(&priority).map_err(|error| Failure::new(error.to_string()))?;
-    Ok(Stanza::presence(PresenceType::Available).payload(Payload::from(priority)))
 }
 
 /// A connection has ended. Coming back would only take it away again from whoever has it now, or is of no use.
@@ -134,13 +169,6 @@ fn lost(error: Error) -> Result<End, Failure> {
         }
     }
     Ok(End::Lost(error.to_string()))
-}
-
-/// Says that nobody listens any more (RFC 6121 section 4.5), and closes the stream.
-async fn goodbye(mut client: Client) -> Result<(), Failure> {
-    let said = client.send(&Stanza::presence(PresenceType::Unavailable)).await;
-    let closed = client.close().await;
-    said.and(closed).map_err(|error| Failure::new(error.to_string()))
 }
 
 /// Ctrl-C, or a polite request of the system to end.

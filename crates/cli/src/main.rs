@@ -1,4 +1,4 @@
-//! The `balcony` command: a server, its accounts, and two small clients.
+//! The `balcony` command: a server, its accounts, and small clients.
 //!
 //! Everything that is protocol lives in the other crates. Here are options, files, prompts and what a person reads.
 #![forbid(unsafe_code)]
@@ -21,11 +21,15 @@ mod failure;
 mod import;
 mod listen;
 mod message;
+mod news;
 mod output;
 mod password;
+mod presence;
 mod random;
+mod roster;
 mod send;
 mod serve;
+mod session;
 mod trace;
 mod user;
 
@@ -67,6 +71,14 @@ fn run(args: Args) -> Result<(), Failure> {
         Command::Listen(listen) => {
             log_to_stderr(args.log.unwrap_or_default());
             listen::run(listen)
+        }
+        Command::Roster(roster) => {
+            log_to_stderr(args.log.unwrap_or_default());
+            roster::run(roster)
+        }
+        Command::Presence(presence) => {
+            log_to_stderr(args.log.unwrap_or_default());
+            presence::run(presence)
         }
         Command::Trace => trace::run(),
     }

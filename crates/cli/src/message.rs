@@ -1,17 +1,26 @@
 //! What people write to each other, in and out of stanzas (RFC 6121 section 5).
 
+use balcony_client::{Carbon, held_back};
+use balcony_jid::FullJid;
 use balcony_stanza::{Kind, MessageType, Payload, Stanza, StanzaError, ns};
 use balcony_xml::Element;
 use serde::Serialize;
 
 use crate::failure::Failure;
+use crate::output::{clock, harmless};
 
 /// A message as it is printed.
 #[derive(Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct Message {
     /// When it came, in seconds since the start of 1970 (UTC).
     pub(crate) time: u64,
+    /// When the server got it, if it has waited there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) sent: Option<u64>,
     pub(crate) from: Option<String>,
+    /// To whom, if it is a copy of a message that another client of the account has sent or received.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) to: Option<String>,
     #[serde(rename = "type")]
     pub(crate) kind: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -20,8 +29,10 @@ pub(crate) struct Message {
 }
 
 impl Message {
-    /// Reads a stanza; `None` if it is none that says something to a person.
-    pub(crate) fn read(stanza: &Stanza, time: u64) -> Option<Message> {
+    /// Reads a stanza that `own` has received; `None` if it is none that says something to a person.
+    pub(crate) fn read(stanza: &Stanza, own: &FullJid, time: u64) -> Option<Message> {
+        let copy = Carbon::read(stanza, own).map(|carbon| carbon.message);
+        let stanza = copy.as_ref().unwrap_or(stanza);
         let Kind::Message(kind) = stanza.head.kind else { return None };
         let payload = stanza.payload.parse().ok()?;
         let payload = minidom::Element::try_from(&payload).ok()?;
@@ -30,32 +41,35 @@ impl Message {
             MessageType::Error => format!("error: {}", error(stanza)?),
             _ => text("body")?,
         };
+        let to = copy.as_ref().and_then(|copy| copy.head.to.as_ref());
         Some(Message {
             time,
+            sent: held_back(stanza, own).map(|at| at / 1000),
             from: stanza.head.from.as_ref().map(ToString::to_string),
+            to: to.map(ToString::to_string),
             kind: stanza.head.kind.type_name().unwrap_or("normal"),
             subject: text("subject"),
             body,
         })
     }
 
-    /// One line for a terminal. Strangers write these texts: nothing in them may move the cursor or begin a new line.
+    /// One line for a terminal.
     pub(crate) fn line(&self) -> String {
-        let seconds = self.time % 86_400;
-        let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
         let from = self.from.as_deref().unwrap_or("(the server)");
+        let to = self.to.as_ref().map(|to| format!(" to {to}")).unwrap_or_default();
         let subject = self.subject.as_ref().map(|subject| format!("({subject}) ")).unwrap_or_default();
-        let text: String = format!("{from}: {subject}{}", self.body)
-            .chars()
-            .flat_map(|c| if is_harmful(c) { c.escape_default().collect() } else { vec![c] })
-            .collect();
-        format!("[{hours:02}:{minutes:02}:{seconds:02}] {text}")
+        let sent = self.sent.map(|at| ago(self.time.saturating_sub(at))).unwrap_or_default();
+        format!("{} {}{sent}", clock(self.time), harmless(&format!("{from}{to}: {subject}{}", self.body)))
     }
 }
 
-/// Control characters, and those that turn the direction of what follows.
-fn is_harmful(c: char) -> bool {
-    c.is_control() || matches!(c, '\u{2028}' | '\u{2029}' | '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}')
+fn ago(seconds: u64) -> String {
+    match seconds {
+        ..120 => format!(" (sent {seconds} s ago)"),
+        120..7_200 => format!(" (sent {} min ago)", seconds / 60),
+        7_200..172_800 => format!(" (sent {} h ago)", seconds / 3_600),
+        _ => format!(" (sent {} days ago)", seconds / 86_400),
+    }
 }
 
 /// The content of a message that says `text`.
@@ -79,11 +93,15 @@ mod tests {
         Stanza::message(kind).from("romeo@localhost/x".parse().unwrap()).payload(body(text).unwrap())
     }
 
+    fn own() -> FullJid {
+        "juliet@localhost/balcony".parse().unwrap()
+    }
+
     // RFC 6121 §5.2.3
     #[test]
     fn a_line_is_one_line_whatever_is_written() {
         let stanza = message(MessageType::Chat, "a\n\u{9b}2J<\u{202e}>");
-        let read = Message::read(&stanza, 86_400 + 3_723).unwrap();
+        let read = Message::read(&stanza, &own(), 86_400 + 3_723).unwrap();
         assert_eq!(read.line(), "[01:02:03] romeo@localhost/x: a\\n\\u{9b}2J<\\u{202e}>");
         let json = serde_json::to_string(&read).unwrap();
         assert!(
@@ -94,9 +112,9 @@ mod tests {
 
     #[test]
     fn what_says_nothing_is_not_printed() {
-        assert_eq!(Message::read(&Stanza::message(MessageType::Chat), 0), None);
+        assert_eq!(Message::read(&Stanza::message(MessageType::Chat), &own(), 0), None);
         let presence = Stanza::presence(balcony_stanza::PresenceType::Available);
-        assert_eq!(Message::read(&presence, 0), None);
+        assert_eq!(Message::read(&presence, &own(), 0), None);
     }
 
     // RFC 6120 §8.3.1
@@ -104,7 +122,30 @@ mod tests {
     fn an_error_says_which() {
         let sent = message(MessageType::Chat, "hello").to("juliet@localhost".parse().unwrap());
         let error = sent.error(&ErrorCondition::ServiceUnavailable.into()).unwrap();
-        let read = Message::read(&error, 0).unwrap();
+        let read = Message::read(&error, &own(), 0).unwrap();
         assert_eq!((read.kind, read.body.as_str()), ("error", "error: service-unavailable"));
+    }
+
+    // XEP-0203 2.0 §2, XEP-0280 1.0.1 §7
+    #[test]
+    fn what_came_another_way_shows_it() {
+        let stanza = |content: &str| {
+            let xml = format!("<message type='chat' from='juliet@localhost'>{content}</message>");
+            Message::read(&Stanza::parse(xml.as_bytes()).unwrap(), &own(), 7_200).unwrap().line()
+        };
+        let delay = "<delay xmlns='urn:xmpp:delay' from='localhost' stamp='1970-01-01T00:59:00Z'/>";
+        assert_eq!(
+            stanza(&format!("<body>hi</body>{delay}")),
+            "[02:00:00] juliet@localhost: hi (sent 61 min ago)"
+        );
+        let copy = "<sent xmlns='urn:xmpp:carbons:2'><forwarded xmlns='urn:xmpp:forward:0'>\
+                    <message xmlns='jabber:client' from='juliet@localhost/desk' to='romeo@localhost'><body>hi</body>\
+                    </message></forwarded></sent>";
+        assert_eq!(stanza(copy), "[02:00:00] juliet@localhost/desk to romeo@localhost: hi");
+        for (seconds, text) in
+            [(0, "0 s"), (119, "119 s"), (120, "2 min"), (7_200, "2 h"), (172_800, "2 days")]
+        {
+            assert_eq!(ago(seconds), format!(" (sent {text} ago)"));
+        }
     }
 }

@@ -4,19 +4,18 @@ use core::time::Duration;
 use std::io::Read as _;
 use std::path::Path;
 
-use balcony_client::Event;
+use balcony_jid::Jid;
 use balcony_stanza::{MessageType, Stanza};
-use balcony_tokio::Client;
 
 use crate::args::{MessageKind, SendArgs};
-use crate::connect::{Connector, explain, ping, runtime};
+use crate::connect::{Connector, explain, runtime};
 use crate::failure::{Failure, io};
 use crate::message::{body, error};
 use crate::random::random;
+use crate::session::{ended, fence};
 
-/// Whether a message can be stored is found out beside the stream, so a refusal may come a little after the answer to a
-/// ping that was sent later.
-const AFTERTHOUGHT: Duration = Duration::from_millis(200);
+/// How long the recipient's server may take to answer.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 pub(crate) fn run(args: SendArgs) -> Result<(), Failure> {
     if args.text == "-" && args.connect.password_file.as_deref() == Some(Path::new("-")) {
@@ -39,32 +38,34 @@ pub(crate) fn run(args: SendArgs) -> Result<(), Failure> {
         MessageKind::Groupchat => MessageType::Groupchat,
     };
     let id = random()?.token(16);
+    // The account answers for its devices, which may be asleep.
+    let whom = Jid::from(args.to.to_bare());
     let message = Stanza::message(kind).to(args.to).id(&id).payload(body(&text)?);
     runtime()?.block_on(async {
         let mut client = connector.connect().await.map_err(|error| explain(&error))?;
         client.send(&message).await.map_err(ended)?;
-        ping(&mut client).await?;
-        let refused = refusal(&mut client, &id).await?;
-        client.close().await.map_err(ended)?;
-        refused.map_or(Ok(()), Err)
+        let mut refusal = None;
+        let answered = fence(&mut client, Some(whom), PATIENCE, |stanza| {
+            if stanza.head.kind.is_error() && stanza.head.id.as_deref() == Some(&*id) {
+                refusal = Some(refused(&stanza));
+            }
+        })
+        .await;
+        let closed = client.close().await.map_err(ended);
+        if let Some(refusal) = refusal {
+            return Err(refusal);
+        }
+        answered.map_err(|failure| match failure.is_silence() {
+            true => Failure::new(format!("{failure}: the message may or may not have arrived")),
+            false => failure,
+        })?;
+        closed
     })
 }
 
-/// Why the message came back, if it did.
-async fn refusal(client: &mut Client, id: &str) -> Result<Option<Failure>, Failure> {
-    while let Ok(next) = tokio::time::timeout(AFTERTHOUGHT, client.next()).await {
-        let Some(event) = next.map_err(ended)? else { break };
-        let Event::Stanza(stanza) = event else { continue };
-        if stanza.head.kind.is_error() && stanza.head.id.as_deref() == Some(id) {
-            let reason =
-                error(&stanza).map_or_else(|| "for no reason given".into(), |error| error.to_string());
-            let from = stanza.head.from.as_ref().map(ToString::to_string).unwrap_or_default();
-            return Ok(Some(Failure::new(format!("the message to {from} came back: {reason}"))));
-        }
-    }
-    Ok(None)
-}
-
-fn ended(error: balcony_tokio::Error) -> Failure {
-    Failure::new(error.to_string())
+/// Why the message came back.
+fn refused(stanza: &Stanza) -> Failure {
+    let reason = error(stanza).map_or_else(|| "for no reason given".into(), |error| error.to_string());
+    let from = stanza.head.from.as_ref().map(ToString::to_string).unwrap_or_default();
+    Failure::new(format!("the message to {from} came back: {reason}"))
 }

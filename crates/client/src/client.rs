@@ -39,7 +39,8 @@ pub enum Event {
     },
     /// The resource is bound. Send initial presence (RFC 6121 section 4.2) to receive messages.
     Online(FullJid),
-    /// A stanza that answers no request of ours.
+    /// A stanza that answers no request of ours. What the server pushes to its account's clients, changes of the roster
+    /// and of the blocked, has been answered already.
     Stanza(Box<Stanza>),
     /// A request has been answered, or has expired.
     Response(RequestId, RequestOutcome),
@@ -98,11 +99,15 @@ impl Client {
                 {
                     return Ok(Some(Event::Response(request, outcome(*stanza))));
                 }
-                if let Some(answer) = services::answer(&stanza, &self.config) {
+                let own = self.connection.jid();
+                let is_push = own.is_some_and(|own| services::is_push(&stanza, own));
+                if let Some(answer) = services::answer(&stanza, is_push, &self.config) {
                     // While the stream is closing there is nobody left to answer to.
                     let _ = self.connection.send(&answer);
                     self.connection.flush(out)?;
-                    return Ok(None);
+                    if !is_push {
+                        return Ok(None);
+                    }
                 }
                 Event::Stanza(stanza)
             }
@@ -206,6 +211,12 @@ impl Client {
     #[must_use]
     pub fn jid(&self) -> Option<&FullJid> {
         self.connection.jid()
+    }
+
+    /// What the server has announced that the owner may use.
+    #[must_use]
+    pub fn features(&self) -> balcony_stream::ServerFeatures {
+        self.connection.features()
     }
 }
 

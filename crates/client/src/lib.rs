@@ -4,6 +4,9 @@
 //! It keeps track of requests (an iq and its answer), answers the requests that every client must answer, and leaves
 //! the rest to its owner. `balcony-tokio` and `balcony-async-std` bring the sockets.
 //!
+//! [`Contacts`] reads along and knows the roster, who is there and who asks to be let in; [`Carbon`] and [`held_back`] read
+//! messages that have come another way.
+//!
 //! Where to connect to is decided by [`Endpoint`] and [`srv`], when to try again by [`Backoff`], and [`Pump`] puts buffers
 //! around a client so that an adapter has only to read, write and wait; all are pure as well.
 #![cfg_attr(not(feature = "tls"), no_std)]
@@ -12,9 +15,13 @@
 extern crate alloc;
 
 mod backoff;
+mod carbon;
 mod client;
 mod config;
+mod contacts;
+mod delay;
 mod endpoint;
+mod presence;
 mod pump;
 mod requests;
 mod services;
@@ -22,10 +29,14 @@ pub mod srv;
 
 pub use backoff::Backoff;
 pub use balcony_connection::Error;
+pub use carbon::Carbon;
 pub use client::{Client, Event, RequestKind};
 pub use config::Config;
+pub use contacts::{Contacts, News};
+pub use delay::held_back;
 #[cfg(feature = "tls")]
 pub use endpoint::dns_name;
 pub use endpoint::{Attempt, ConnectError, Endpoint, REDIRECTS};
+pub use presence::{Presence, Show};
 pub use pump::{Pump, PumpError, Step, answer};
 pub use requests::{RequestId, RequestOutcome};

@@ -430,3 +430,41 @@ fn nothing_is_sent_before_the_client_is_online() {
     assert!(out.is_empty() && client.jid().is_none());
     assert_ne!(client.deadline().unwrap().reason, Reason::Request);
 }
+
+// RFC 6121 §2.1.6 [R19, R20] roster-push; XEP-0191 1.3 §3.3
+#[test]
+fn pushes_of_the_own_server_are_answered_and_come_up_and_others_are_refused() {
+    for content in [
+        "<query xmlns='jabber:iq:roster'><item jid='a@b'/></query>",
+        "<block xmlns='urn:xmpp:blocking'><item jid='a@b'/></block>",
+    ] {
+        for from in ["", "from='juliet@example.com'"] {
+            let mut duo = Duo::online(|_| {});
+            duo.deliver(&format!("<iq type='set' id='p' {from} to='{OWN}'>{content}</iq>"));
+            let reply = duo.reply();
+            assert_eq!((reply.head.kind, reply.head.id.as_deref()), (Kind::Iq(IqType::Result), Some("p")));
+            assert!(reply.payload.is_empty());
+            assert_eq!(duo.stanzas.len(), 1);
+        }
+        // Whether the owner takes requests or not: a push is none.
+        for take_requests in [false, true] {
+            for from in [ROMEO, "example.com", "juliet@example.com/other", "romeo@example.com"] {
+                let mut duo = Duo::online(|config| config.take_requests = take_requests);
+                duo.deliver(&format!("<iq type='set' id='p' from='{from}' to='{OWN}'>{content}</iq>"));
+                let reply = duo.reply();
+                assert_eq!(reply.head.kind, Kind::Iq(IqType::Error), "{from}");
+                assert!(text(&reply).contains("<service-unavailable "), "{from}");
+                assert!(duo.stanzas.is_empty(), "{from}");
+            }
+        }
+    }
+}
+
+// RFC 6121 §2.6.1 [RV1], §3.4.1 [PA1]
+#[test]
+fn what_the_server_announces_is_known() {
+    let duo = Duo::online(|_| {});
+    let features = duo.client.features();
+    assert!(features.roster_versions && features.pre_approval);
+    assert_eq!(client(1, |_| {}).features(), balcony_stream::ServerFeatures::default());
+}

@@ -295,6 +295,12 @@ impl Connection {
         self.stream.jid()
     }
 
+    /// What the server has announced; see [`Stream::features`](balcony_stream::Stream::features).
+    #[must_use]
+    pub fn features(&self) -> balcony_stream::ServerFeatures {
+        self.stream.features()
+    }
+
     /// What TLS has negotiated; `None` in the clear.
     #[cfg(feature = "tls")]
     #[must_use]

@@ -60,6 +60,7 @@
 
 extern crate alloc;
 
+mod client;
 mod config;
 mod decision;
 mod error;

@@ -10,7 +10,10 @@ use balcony_xml::{Element, ElementRef, Name};
 
 use crate::{Change, Config, Error, Item, Push, Roster, Set, Version};
 
-const VER: Name = Name::from_static("ver");
+pub(crate) const QUERY: Name = Name::from_static("query");
+pub(crate) const VER: Name = Name::from_static("ver");
+const ITEM: Name = Name::from_static("item");
+const JID: Name = Name::from_static("jid");
 
 /// What a client asks of its roster.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -85,23 +88,17 @@ impl Push {
 
 impl Item {
     fn to_element(&self) -> Element {
-        const NAME: Name = Name::from_static("name");
         const ASK: Name = Name::from_static("ask");
         const APPROVED: Name = Name::from_static("approved");
-        const GROUP: Name = Name::from_static("group");
         let mut item = element(&self.jid, self.subscription.name());
-        if let Some(name) = &self.name {
-            item.push_attr(NAME, name);
-        }
+        push_name(&mut item, self.name.as_deref());
         if self.ask {
             item.push_attr(ASK, "subscribe");
         }
         if self.approved {
             item.push_attr(APPROVED, "true");
         }
-        for group in &self.groups {
-            item.push_child(Element::new(GROUP, ns::ROSTER).text(group).root());
-        }
+        push_groups(&mut item, &self.groups);
         item
     }
 }
@@ -120,13 +117,32 @@ impl Config {
 }
 
 fn query(version: Version) -> Element {
-    const QUERY: Name = Name::from_static("query");
     Element::new(QUERY, ns::ROSTER).attr(VER, &version.to_string())
 }
 
-fn element(jid: &BareJid, subscription: &str) -> Element {
-    const ITEM: Name = Name::from_static("item");
-    const JID: Name = Name::from_static("jid");
+/// What a client may say of a contact: neither `ask` nor `approved` (RFC 6121 section 2.1.2).
+pub(crate) fn set(set: &Set) -> Element {
+    let mut item = Element::new(ITEM, ns::ROSTER).attr(JID, set.jid.as_str());
+    push_name(&mut item, set.name.as_deref());
+    push_groups(&mut item, &set.groups);
+    item
+}
+
+fn push_name(item: &mut Element, name: Option<&str>) {
+    const NAME: Name = Name::from_static("name");
+    if let Some(name) = name {
+        item.push_attr(NAME, name);
+    }
+}
+
+fn push_groups(item: &mut Element, groups: &[Box<str>]) {
+    const GROUP: Name = Name::from_static("group");
+    for group in groups {
+        item.push_child(Element::new(GROUP, ns::ROSTER).text(group).root());
+    }
+}
+
+pub(crate) fn element(jid: &BareJid, subscription: &str) -> Element {
     const SUBSCRIPTION: Name = Name::from_static("subscription");
     Element::new(ITEM, ns::ROSTER).attr(JID, jid.as_str()).attr(SUBSCRIPTION, subscription)
 }

@@ -24,7 +24,7 @@ pub(crate) struct Account {
     pub(crate) phase: Phase,
     /// There once it has been loaded.
     pub(crate) known: Option<Box<Known>>,
-    /// What waits for the phase to be `Open`; otherwise it is empty.
+    /// What waits for the phase to be `Open`, or behind messages that are being stored; otherwise it is empty.
     pub(crate) queue: VecDeque<Waiting>,
     pub(crate) backlog: Backlog,
     /// Asks under way that the phase does not name.

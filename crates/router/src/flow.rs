@@ -63,7 +63,9 @@ impl Router {
         match self.accounts.get(to.bare_str()) {
             // Whoever gets nothing is told so without regard to what the account waits for, or the wait would tell of it.
             Some(account)
-                if matches!(stanza.head.kind, Kind::Iq(_)) && self.reached(account, &stanza).is_none() =>
+                if matches!(stanza.head.kind, Kind::Iq(_))
+                    && self.reached(account, &stanza).is_none()
+                    && !self.holds_back(&to.to_bare(), &stanza) =>
             {
                 self.refuse(&stanza, ErrorCondition::ServiceUnavailable, effects);
                 Ok(())
@@ -72,7 +74,7 @@ impl Router {
                 self.deny_later(stanza, effects);
                 Ok(())
             }
-            Some(account) if account.open().is_some() => {
+            Some(account) if account.open().is_some() && !self.holds_back(&to.to_bare(), &stanza) => {
                 let name = to.to_bare();
                 self.arrived(stanza, effects);
                 self.settle(&name, effects);
@@ -287,11 +289,13 @@ impl Router {
     pub(crate) fn settle(&mut self, name: &BareJid, effects: &mut Vec<Effect>) {
         loop {
             self.fetch(name, effects);
-            let Some(account) = self.accounts.get_mut(name) else { return };
-            if !matches!(account.phase, Phase::Open) {
+            let Some(account) = self.accounts.get(name) else { return };
+            let waits = |next: &Waiting| self.holds_back(name, &next.stanza);
+            if !matches!(account.phase, Phase::Open) || account.queue.front().is_some_and(waits) {
                 break;
             }
-            let Some(Waiting { task, stanza, payer }) = account.queue.pop_front() else { break };
+            let next = self.accounts.get_mut(name).and_then(|account| account.queue.pop_front());
+            let Some(Waiting { task, stanza, payer }) = next else { break };
             self.asks.release(&payer);
             match task {
                 Task::Sent(session) => self.sent(session, stanza, effects),

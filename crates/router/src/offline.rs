@@ -8,8 +8,8 @@
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use balcony_jid::BareJid;
-use balcony_stanza::{ErrorCondition, Payload, Stanza, ns};
+use balcony_jid::{BareJid, Jid};
+use balcony_stanza::{ErrorCondition, Kind, Payload, Stanza, ns};
 use balcony_xml::{Element, ElementRef};
 
 use crate::account::Phase;
@@ -128,15 +128,29 @@ impl Router {
     /// there (RFC 6121 section 8.1).
     pub(crate) fn bounce(&self, stanza: &Stanza, condition: ErrorCondition, effects: &mut Vec<Effect>) {
         let (Some(from), Some(to)) = (&stanza.head.from, &stanza.head.to) else { return };
-        let account = self.accounts.get(to.bare_str());
-        let is_known = account.is_some_and(|account| {
+        if self.is_told(from, &to.to_bare()) {
+            self.refuse(stanza, condition, effects);
+        }
+    }
+
+    /// Whether the sender may hear of what becomes of messages to the account.
+    fn is_told(&self, from: &Jid, name: &BareJid) -> bool {
+        let is_known = self.accounts.get(name).is_some_and(|account| {
             let known = account.known.as_ref();
             known.is_some_and(|known| known.roster.item(&from.to_bare()).is_some())
                 || account.resources().iter().any(|resource| resource.has_directed_to(from))
         });
-        if is_known || from.same_bare(to) || self.config.tell_strangers {
-            self.refuse(stanza, condition, effects);
-        }
+        is_known || from.bare_str() == name.as_str() || self.config.tell_strangers
+    }
+
+    /// Whether this iq, of the account's own or to it, waits until the messages that were to be stored are, or are refused:
+    /// who hears of a refusal hears of it before the answer to what was sent later (RFC 6120 section 10.1). For others
+    /// nothing may depend on whether there is an account that stores messages, not even time.
+    pub(crate) fn holds_back(&self, name: &BareJid, stanza: &Stanza) -> bool {
+        let is_storing = |name| self.accounts.get(name).is_some_and(|account| account.backlog.puts > 0);
+        matches!(stanza.head.kind, Kind::Iq(_))
+            && is_storing(name)
+            && stanza.head.from.as_ref().is_some_and(|from| self.is_told(from, name))
     }
 }
 

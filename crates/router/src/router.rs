@@ -97,7 +97,8 @@ impl Router {
             }
         }
         let name = session.jid.to_bare();
-        if self.accounts.get(&name).is_none_or(|account| account.open().is_none()) {
+        let is_open = |account: &Account| account.open().is_some();
+        if !self.accounts.get(&name).is_some_and(is_open) || self.holds_back(&name, &stanza) {
             return self.wait(&name, Task::Sent(from), stanza, false, effects);
         }
         if let Kind::Message(kind) = stanza.head.kind {

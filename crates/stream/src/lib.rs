@@ -63,4 +63,5 @@ pub use config::{Initiating, Receiving, Security, TlsPolicy};
 pub use error::Error;
 pub use event::{Answer, Ask, Event};
 pub use framing::Framing;
+pub use initiating::ServerFeatures;
 pub use stream::Stream;

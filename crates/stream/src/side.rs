@@ -10,6 +10,7 @@ use crate::common::Common;
 use crate::error::Error;
 use crate::event::{Answer, Event};
 use crate::federation::Verification;
+use crate::initiating::ServerFeatures;
 
 /// One end of a stream in one role. [`Stream`](crate::Stream) drives it, and does itself what all of them have in common.
 pub(crate) trait Side: Send + Sync {
@@ -91,6 +92,11 @@ pub(crate) trait Side: Send + Sync {
     /// The bound JID.
     fn jid(&self) -> Option<&FullJid> {
         None
+    }
+
+    /// What the server has announced.
+    fn server_features(&self) -> ServerFeatures {
+        ServerFeatures::default()
     }
 }
 

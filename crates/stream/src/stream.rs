@@ -15,7 +15,7 @@ use crate::error::Error;
 use crate::event::{Answer, Event};
 use crate::federation::{self, Verification};
 use crate::framing::{Content, Framing};
-use crate::initiating::Initiator;
+use crate::initiating::{Initiator, ServerFeatures};
 use crate::receiving::Receiver;
 use crate::side::{Side, Silence};
 use crate::state::{Phase, Step};
@@ -300,6 +300,12 @@ impl Stream {
     #[must_use]
     pub fn jid(&self) -> Option<&FullJid> {
         self.side.jid()
+    }
+
+    /// What the server has announced beside what the stream itself negotiates; nothing on any stream but a client's.
+    #[must_use]
+    pub fn features(&self) -> ServerFeatures {
+        self.side.server_features()
     }
 
     /// Closes the stream in good order: writes `</stream:stream>` and waits, for a bounded time, for the peer's. What

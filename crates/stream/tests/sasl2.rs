@@ -109,7 +109,13 @@ fn the_server_proves_itself() {
         let data = in_profile("additional-data", &scram.success(&data(&response, "response")));
         client.feed(&success(&format!("{}{IDENTIFIER}{INLINE_BOUND}", proof.replace("PROOF", &data))));
         match proven {
-            true => assert!(client.stream.is_open()),
+            true => {
+                // XEP-0388 1.0.4: the features that follow belong to the negotiation.
+                assert!(!client.stream.is_open());
+                client.feed(&features("<ver xmlns='urn:xmpp:features:rosterver'/>"));
+                assert!(client.stream.is_open());
+                assert!(client.stream.features().roster_versions && !client.stream.features().pre_approval);
+            }
             false => assert_eq!((client.failure(), client.events.len()), (Error::ServerNotAuthentic, 0)),
         }
     }

@@ -160,3 +160,76 @@ proptest! {
         prop_assert_eq!(read(IqType::Set, None, &query), Ok(Request::Set(set)));
     }
 }
+
+fn item(xml: &str) -> Option<Change> {
+    let item = format!("<item xmlns='jabber:iq:roster' {xml}");
+    Change::read(Element::parse(item.as_bytes(), XmlLimits::STANZA).unwrap().root())
+}
+
+// RFC 6121 §2.1.2.5 [R7]: a client takes five subscriptions in a push, four in a result, and nothing else in neither
+#[test]
+fn a_client_reads_items() {
+    let subscription = |attr: &str| match item(&format!("jid='a@b' {attr}/>")) {
+        Some(Change::Item(item)) => Some(item.subscription),
+        _ => None,
+    };
+    assert_eq!(subscription(""), Some(Subscription::None));
+    for expected in [Subscription::None, Subscription::To, Subscription::From, Subscription::Both] {
+        assert_eq!(subscription(&format!("subscription='{}'", expected.name())), Some(expected));
+    }
+    for wrong in ["", "NONE", "pending"] {
+        assert_eq!(item(&format!("jid='a@b' subscription='{wrong}'/>")), None);
+    }
+    assert_eq!(item("jid='a@b' subscription='remove'/>"), Some(Change::Removed(bare("a@b"))));
+    let removal = Element::parse(
+        b"<item xmlns='jabber:iq:roster' jid='a@b' subscription='remove'/>",
+        XmlLimits::STANZA,
+    );
+    assert_eq!(Item::read(removal.unwrap().root()), None);
+    // RFC 6121 §2.1.2.3 [R6]
+    for wrong in ["/>", "jid='a@b/c'/>", "jid='@'/>"] {
+        assert_eq!(item(wrong), None, "{wrong}");
+    }
+}
+
+proptest! {
+    // RFC 6121 §2.1.6: what a server pushes is what its clients read
+    #[test]
+    fn pushes_are_read_as_they_were_written(
+        name in prop::option::of("[^\u{0}-\u{1f}\u{7f}-\u{9f}\u{fffe}\u{ffff}]{1,8}"),
+        groups in prop::collection::vec("[a-z&<' ]{1,8}", 0..3),
+        subscription in prop::sample::select(&[Subscription::None, Subscription::To, Subscription::From, Subscription::Both]),
+        ask: bool,
+        approved: bool,
+    ) {
+        let item = Item {
+            name: name.map(String::into_boxed_str),
+            groups: groups.into_iter().map(String::into_boxed_str).collect(),
+            subscription, ask, approved,
+            ..Item::new(bare("romeo@example.net"))
+        };
+        for change in [Change::Item(item), Change::Removed(bare("romeo@example.net"))] {
+            let query = Push { version: Version(7), change: change.clone() }.to_element();
+            prop_assert_eq!(query.root().children().next().and_then(Change::read), Some(change));
+        }
+    }
+
+    // RFC 6121 §2.1.3, §2.3.1, §2.5.1 [R3, R4, R11]: what a client asks for is what its server reads
+    #[test]
+    fn requests_are_read_as_they_were_written(
+        ver in prop::option::of("[a-z0-9']{0,8}"),
+        name in prop::option::of("[a-z&<' ]{0,8}"),
+        groups in prop::collection::vec("[a-z&<' ]{0,8}", 0..3),
+    ) {
+        let set = Set {
+            jid: bare("romeo@example.net"),
+            name: name.map(String::into_boxed_str),
+            groups: groups.into_iter().map(String::into_boxed_str).collect(),
+        };
+        let get = Request::Get { ver: ver.map(String::into_boxed_str) };
+        for request in [get, Request::Set(set), Request::Remove(bare("romeo@example.net"))] {
+            let kind = if matches!(request, Request::Get { .. }) { IqType::Get } else { IqType::Set };
+            prop_assert_eq!(read(kind, None, &text(&request.to_element())), Ok(request));
+        }
+    }
+}

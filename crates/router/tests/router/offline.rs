@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use balcony_machine::Instant;
 use balcony_roster::Subscription;
 use balcony_router::{Answer, Ask, Change, Effect, Memory, SessionId};
-use balcony_stanza::{Kind, MessageType, Stanza};
+use balcony_stanza::{IqType, Kind, MessageType, Stanza};
 use proptest::prelude::*;
 
 use crate::world::{
@@ -111,6 +111,42 @@ fn too_many() {
     assert!(wires(&world.send(stranger, chat("4")), stranger).is_empty());
     let balcony = world.connect("juliet@example.com/balcony");
     assert_eq!(bodies(&wires(&world.send(balcony, available(0)), balcony)), ["1", "2"]);
+}
+
+// RFC 6120 §10.1: who pings the recipient knows, when the answer comes, what has become of the messages before it. A stranger's
+// ping waits for nothing: how long it takes must not show that there is an account that stores messages.
+#[test]
+fn an_answer_comes_behind_the_errors_about_earlier_messages() {
+    let ping = |to: &str| request(IqType::Get, "<ping xmlns='urn:xmpp:ping'/>").to(jid(to));
+    let (mut world, romeo) = world();
+    let stranger = world.connect("paris@example.net/hall");
+    let nurse = world.connect("nurse@example.com/kitchen");
+    world.at_once = false;
+    let load = tickets(&world.send(romeo, chat("1")))[0];
+    assert_eq!(world.send(romeo, ping(JULIET)), []);
+    let answer = world.ask(Ask::Load { account: bare(JULIET) });
+    let put = tickets(&world.answer(load, answer))[0];
+    // Everything later waits, too, so that order is kept.
+    assert_eq!(world.send(stranger, ping(JULIET)), []);
+    let told = wires(&world.answer(put, Answer::Refused), romeo);
+    assert!(told.len() == 2 && told[0].starts_with("<message") && told[1].starts_with("<iq"), "{told:?}");
+
+    let load = tickets(&world.send(stranger, chat("2")))[0];
+    let answer = world.ask(Ask::Load { account: bare(JULIET) });
+    let put = tickets(&world.answer(load, answer))[0];
+    assert_eq!(wires(&world.send(stranger, ping(JULIET)), stranger).len(), 1);
+    assert_eq!(world.answer(put, Answer::Refused), []);
+
+    // A message to oneself, where nobody takes messages.
+    let put = tickets(&world.send(nurse, chat("3").to(jid("nurse@example.com"))))[0];
+    assert_eq!(world.send(nurse, ping("nurse@example.com")), []);
+    assert_eq!(world.send(nurse, ping("example.com")), []);
+    let told = wires(&world.answer(put, Answer::Refused), nurse);
+    assert!(
+        told.len() == 3 && told[0].starts_with("<message") && told[2].contains("type='result'"),
+        "{told:?}"
+    );
+    assert_eq!(wires(&world.send(nurse, ping("nurse@example.com")), nurse).len(), 1);
 }
 
 // XEP-0203 2.0 §5: nobody else speaks for the server.

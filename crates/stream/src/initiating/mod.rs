@@ -28,6 +28,16 @@ use login::{Offer, unexpected};
 /// The id of our bind request. Nothing else is under way then, so it need not be unique.
 const BIND_ID: &str = "bind";
 
+/// What a server has announced that a client may use once it is online (RFC 6120 section 4.3.2).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ServerFeatures {
+    /// A roster get may carry a version (RFC 6121 section 2.6.1).
+    pub roster_versions: bool,
+    /// A subscription may be approved before it is asked for (RFC 6121 section 3.4.1).
+    pub pre_approval: bool,
+}
+
 pub(crate) struct Initiator {
     config: Arc<Initiating>,
     exchange: Option<ClientExchange>,
@@ -40,9 +50,10 @@ pub(crate) struct Initiator {
     /// The way in which the exchange is carried.
     profile: Profile,
     authenticated: bool,
-    /// What SASL2 has bound on the way; told at the next call.
+    /// What SASL2 has bound on the way; told when the features that follow are here.
     bound_inline: Option<FullJid>,
     jid: Option<FullJid>,
+    announced: ServerFeatures,
 }
 
 impl Initiator {
@@ -57,6 +68,7 @@ impl Initiator {
             authenticated: false,
             bound_inline: None,
             jid: None,
+            announced: ServerFeatures::default(),
         }
     }
 }
@@ -99,18 +111,6 @@ impl Side for Initiator {
         common.step(Step::Headers).map(|()| None)
     }
 
-    /// What this end does of itself, without waiting for the peer.
-    fn due(&mut self, common: &mut Common, now: Instant, _out: &mut Vec<u8>) -> Result<Option<Event>, Error> {
-        let Some(jid) = self.bound_inline.take_if(|_| common.phase() == Phase::Negotiate) else {
-            return Ok(None);
-        };
-        common.step(Step::Bind)?;
-        common.step(Step::Bound)?;
-        common.heard(now);
-        self.jid = Some(jid.clone());
-        Ok(Some(Event::Bound(jid)))
-    }
-
     fn element(
         &mut self,
         common: &mut Common,
@@ -122,7 +122,7 @@ impl Side for Initiator {
             // As long as no resource is bound nobody can mean us.
             (Phase::Closing, ..) if self.jid.is_none() => Ok(None),
             (Phase::Open | Phase::Closing, ..) => Ok(self.stanza(common, out)),
-            (Phase::Negotiate, ns::STREAM, "features") => self.features(common, out).map(|()| None),
+            (Phase::Negotiate, ns::STREAM, "features") => self.features(common, now, out),
             (Phase::Proceed, ns::TLS, "proceed") => {
                 common.step(Step::Proceed)?;
                 Ok(Some(Event::StartTls))
@@ -170,27 +170,51 @@ impl Side for Initiator {
     fn jid(&self) -> Option<&FullJid> {
         self.jid.as_ref()
     }
+
+    fn server_features(&self) -> ServerFeatures {
+        self.announced
+    }
 }
 
 impl Initiator {
-    fn features(&mut self, common: &mut Common, out: &mut Vec<u8>) -> Result<(), Error> {
+    fn features(
+        &mut self,
+        common: &mut Common,
+        now: Instant,
+        out: &mut Vec<u8>,
+    ) -> Result<Option<Event>, Error> {
         let features = common.reader.element();
         if self.authenticated {
+            self.announced = ServerFeatures {
+                roster_versions: features.child("ver", "urn:xmpp:features:rosterver").is_some(),
+                pre_approval: features.child("sub", "urn:xmpp:features:pre-approval").is_some(),
+            };
+            if let Some(jid) = self.bound_inline.take() {
+                common.step(Step::Bind)?;
+                return self.open_with(jid, common, now).map(Some);
+            }
             if features.child("bind", ns::BIND).is_none() {
                 return Err(unsupported_feature());
             }
-            return self.request_bind(common, out);
+            return self.request_bind(common, out).map(|()| None);
         }
         let offers_tls = starttls::is_offered(features);
         if starttls::request(common, self.config.tls, offers_tls, out)? {
-            return Ok(());
+            return Ok(None);
         }
         let features = common.reader.element();
         let sasl2 = features.child("authentication", ns::SASL2);
         let sasl2 = sasl2.filter(|_| self.config.sasl2 && common.security.is_some());
         self.profile = if sasl2.is_some() { Profile::Extensible } else { Profile::Classic };
         self.offer = Offer::read(features, sasl2);
-        self.authenticate(common, out)
+        self.authenticate(common, out).map(|()| None)
+    }
+
+    fn open_with(&mut self, jid: FullJid, common: &mut Common, now: Instant) -> Result<Event, Error> {
+        common.step(Step::Bound)?;
+        common.heard(now);
+        self.jid = Some(jid.clone());
+        Ok(Event::Bound(jid))
     }
 
     fn request_bind(&mut self, common: &mut Common, out: &mut Vec<u8>) -> Result<(), Error> {
@@ -219,10 +243,7 @@ impl Initiator {
                     .and_then(|bind| bind.child("jid", ns::BIND))
                     .and_then(|jid| FullJid::parse(&jid.text()).ok())
                     .ok_or_else(no_bound_jid)?;
-                common.step(Step::Bound)?;
-                common.heard(now);
-                self.jid = Some(jid.clone());
-                Ok(Some(Event::Bound(jid)))
+                self.open_with(jid, common, now).map(Some)
             }
             Kind::Iq(IqType::Error) => {
                 let error = StanzaError::from_payload(common.reader.element());

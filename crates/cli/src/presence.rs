@@ -1,0 +1,72 @@
+//! `balcony presence`: who is online now.
+
+use balcony_client::Presence;
+use balcony_roster::Item;
+use serde::Serialize;
+
+use crate::args::PresenceArgs;
+use crate::connect::{Connector, runtime};
+use crate::failure::{Failure, io};
+use crate::news::state;
+use crate::output::{harmless, say};
+use crate::session::Session;
+
+/// A resource that is online.
+#[derive(Debug, Serialize)]
+struct Online<'a> {
+    jid: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    show: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    status: Option<&'a str>,
+    priority: i8,
+}
+
+/// Presence of a client that is there to look, and takes no messages away from others.
+pub(crate) fn onlooker() -> Presence {
+    Presence { priority: -1, ..Presence::default() }
+}
+
+pub(crate) fn run(args: PresenceArgs) -> Result<(), Failure> {
+    let connector = Connector::new(&args.account, &args.connect)?;
+    runtime()?.block_on(async {
+        let mut session = Session::open(&connector).await?;
+        session.send(&onlooker().to_stanza()).await?;
+        session.settle_everywhere().await?;
+        print(&session, args.json)?;
+        session.close().await
+    })
+}
+
+fn print(session: &Session, json: bool) -> Result<(), Failure> {
+    let own = session.jid().to_bare();
+    let mut online = Vec::new();
+    for item in session.contacts.items() {
+        online.extend(session.contacts.resources(&item.jid).map(|found| (Some(item), &item.jid, found)));
+    }
+    let others = session.contacts.resources(&own).filter(|(name, _)| *name != session.jid().resourcepart());
+    online.extend(others.map(|found| (None, &own, found)));
+    for (item, bare, (resource, presence)) in &online {
+        let jid = if resource.is_empty() { bare.to_string() } else { format!("{bare}/{resource}") };
+        let name = item.and_then(|item: &Item| item.name.as_deref());
+        let (show, status) = (presence.show.name(), presence.status.as_deref());
+        let line = if json {
+            let online = Online { jid, name, show, status, priority: presence.priority };
+            serde_json::to_string(&online).map_err(|error| io("cannot print")(error.into()))?
+        } else {
+            let who = match (item, name) {
+                (None, _) => " (you)".into(),
+                (_, Some(name)) => format!(" ({name})"),
+                (_, None) => String::new(),
+            };
+            harmless(&format!("{jid}{who} is {}", state(show, status)))
+        };
+        say(&format!("{line}\n"));
+    }
+    if online.is_empty() {
+        eprintln!("balcony: nobody is online whom {own} may see");
+    }
+    Ok(())
+}

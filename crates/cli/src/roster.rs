@@ -1,0 +1,260 @@
+//! `balcony roster`: whom an account knows, who sees whom, and who is blocked.
+
+use balcony_client::RequestKind;
+use balcony_jid::{BareJid, Jid};
+use balcony_roster::{Item, Request, Set, Subscription};
+use balcony_stanza::{ErrorCondition, Kind, PresenceType, Stanza, ns};
+use balcony_xml::{Element, Name};
+use serde::Serialize;
+
+use crate::args::{Contact, RosterArgs, RosterCommand};
+use crate::connect::{Connector, runtime};
+use crate::failure::{Failure, io};
+use crate::message;
+use crate::output::{harmless, say};
+use crate::presence::onlooker;
+use crate::random::random;
+use crate::session::Session;
+
+pub(crate) fn run(args: RosterArgs) -> Result<(), Failure> {
+    let Some(account) = args.account else {
+        return Err(Failure::usage("--as: whose roster? An account such as romeo@localhost is wanted"));
+    };
+    let connector = Connector::new(&account, &args.connect)?;
+    runtime()?.block_on(async {
+        let mut session = Session::open(&connector).await?;
+        let done = perform(&mut session, args.command.unwrap_or_default()).await;
+        let closed = session.close().await;
+        done.and(closed)
+    })
+}
+
+async fn perform(session: &mut Session, command: RosterCommand) -> Result<(), Failure> {
+    match command {
+        RosterCommand::List { json } => list(session, json).await,
+        RosterCommand::Add { contact: Contact(contact), name, group } => {
+            add(session, contact, name, group).await
+        }
+        RosterCommand::Remove { contact: Contact(contact) } => remove(session, contact).await,
+        RosterCommand::Approve { contact: Contact(contact) } => approve(session, contact).await,
+        RosterCommand::Deny { contact: Contact(contact) } => deny(session, contact).await,
+        RosterCommand::Block { address } => {
+            session.set(blocking("block", Some(&address)).into()).await?;
+            say(&format!("{address} is blocked: nothing passes between you\n"));
+            Ok(())
+        }
+        RosterCommand::Unblock { address } => {
+            session.set(blocking("unblock", Some(&address)).into()).await?;
+            say(&format!("{address} is not blocked\n"));
+            Ok(())
+        }
+        RosterCommand::Blocked => blocked(session).await,
+    }
+}
+
+/// Requests come to clients that are available only, so this one is for a moment.
+async fn list(session: &mut Session, json: bool) -> Result<(), Failure> {
+    session.send(&onlooker().to_stanza()).await?;
+    session.settle().await?;
+    let contacts = &session.contacts;
+    let strangers = contacts.requests().filter(|asking| contacts.item(asking).is_none());
+    let strangers: Vec<Item> = strangers.cloned().map(Item::new).collect();
+    let rows: Vec<Row<'_>> = contacts
+        .items()
+        .chain(&strangers)
+        .map(|item| Row::new(item, contacts.requests().any(|asking| *asking == item.jid)))
+        .collect();
+    let width = rows.iter().map(|row| row.jid.chars().count()).max().unwrap_or_default();
+    for row in &rows {
+        let line = match json {
+            true => serde_json::to_string(row).map_err(|error| io("cannot print")(error.into()))?,
+            false => harmless(&row.line(width)),
+        };
+        say(&format!("{line}\n"));
+    }
+    if rows.is_empty() {
+        eprintln!("balcony: there are no contacts yet; `balcony roster add` makes one");
+    }
+    Ok(())
+}
+
+/// A contact as it is printed.
+#[derive(Debug, Serialize)]
+struct Row<'a> {
+    jid: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<&'a str>,
+    groups: &'a [Box<str>],
+    subscription: &'static str,
+    /// You have asked to see them.
+    asked: bool,
+    /// They ask to see you.
+    asks: bool,
+    /// They will be let in when they ask.
+    approved: bool,
+}
+
+impl<'a> Row<'a> {
+    fn new(item: &'a Item, asks: bool) -> Self {
+        Row {
+            jid: item.jid.as_str(),
+            name: item.name.as_deref(),
+            groups: &item.groups,
+            subscription: item.subscription.name(),
+            asked: item.ask,
+            asks,
+            approved: item.approved,
+        }
+    }
+
+    fn line(&self, width: usize) -> String {
+        let mut facts = Vec::new();
+        match self.subscription {
+            "both" => facts.push("you see each other"),
+            "to" => facts.push("you see them"),
+            "from" => facts.push("they see you"),
+            _ => {}
+        }
+        if self.asked {
+            facts.push("you have asked to see them");
+        }
+        if self.asks {
+            facts.push("they ask to see you (approve or deny)");
+        }
+        if self.approved {
+            facts.push("they may see you when they ask");
+        }
+        if facts.is_empty() {
+            facts.push("neither sees the other");
+        }
+        let name = self.name.map(|name| format!("  {name}")).unwrap_or_default();
+        let groups =
+            if self.groups.is_empty() { String::new() } else { format!("  [{}]", self.groups.join(", ")) };
+        format!("{:width$}  {}{name}{groups}", self.jid, facts.join("; "))
+    }
+}
+
+/// Both ways: the contact is asked, and let in, now or when it asks. What is not said about a contact stays as it is.
+async fn add(
+    session: &mut Session,
+    contact: BareJid,
+    name: Option<String>,
+    groups: Vec<String>,
+) -> Result<(), Failure> {
+    if contact == session.jid().to_bare() {
+        return Err(Failure::new(format!("{contact} is this account itself")));
+    }
+    let known = session.contacts.item(&contact).cloned();
+    let is_changed = known.is_none() || name.is_some() || !groups.is_empty();
+    let known = known.unwrap_or_else(|| Item::new(contact.clone()));
+    if is_changed {
+        let groups =
+            if groups.is_empty() { known.groups } else { groups.into_iter().map(Box::from).collect() };
+        let name = name.map(Box::from).or(known.name);
+        let set = Request::Set(Set { jid: contact.clone(), name, groups });
+        session.set(set.to_element().into()).await?;
+    }
+    // RFC 6121 section 3.4.1: only where the server knows approvals in advance.
+    if session.client.machine().features().pre_approval {
+        tell(session, PresenceType::Subscribed, &contact).await?;
+    }
+    if !known.subscription.has_to() {
+        tell(session, PresenceType::Subscribe, &contact).await?;
+    }
+    refused(&session.settle().await?, &contact)?;
+    let words = match session.contacts.item(&contact).map(|item| item.subscription) {
+        Some(Subscription::Both) => "is a contact: you see each other",
+        Some(Subscription::To) => "is a contact: you see when they are online",
+        Some(Subscription::From) => {
+            "is a contact and sees when you are online; they have been asked to show theirs"
+        }
+        _ => "is a contact now, and has been asked",
+    };
+    say(&format!("{contact} {words}\n"));
+    Ok(())
+}
+
+async fn remove(session: &mut Session, contact: BareJid) -> Result<(), Failure> {
+    let request = Request::Remove(contact.clone()).to_element();
+    match session.request(RequestKind::Set, request.into()).await? {
+        Ok(_) => say(&format!("{contact} is no contact any more; neither sees the other\n")),
+        Err(error) if error.condition == ErrorCondition::ItemNotFound => {
+            return Err(Failure::new(format!("{contact} is no contact; `balcony roster` shows who is")));
+        }
+        Err(error) => return Err(Failure::new(error.to_string())),
+    }
+    Ok(())
+}
+
+async fn approve(session: &mut Session, contact: BareJid) -> Result<(), Failure> {
+    tell(session, PresenceType::Subscribed, &contact).await?;
+    refused(&session.settle().await?, &contact)?;
+    match session.contacts.item(&contact) {
+        Some(item) if item.subscription.has_from() => {
+            say(&format!("{contact} sees when you are online\n"));
+            Ok(())
+        }
+        Some(item) if item.approved => {
+            say(&format!("{contact} has not asked; once they do they see when you are online\n"));
+            Ok(())
+        }
+        _ => Err(Failure::new(format!("{contact} has not asked; `balcony roster add` asks them"))),
+    }
+}
+
+async fn deny(session: &mut Session, contact: BareJid) -> Result<(), Failure> {
+    tell(session, PresenceType::Unsubscribed, &contact).await?;
+    refused(&session.settle().await?, &contact)?;
+    say(&format!("{contact} does not see when you are online\n"));
+    Ok(())
+}
+
+async fn blocked(session: &mut Session) -> Result<(), Failure> {
+    let request = blocking("blocklist", None);
+    let result = match session.request(RequestKind::Get, request.into()).await? {
+        Ok(result) => result,
+        Err(error) => return Err(Failure::new(error.to_string())),
+    };
+    let Ok(content) = result.payload.parse() else { return Ok(()) };
+    let list = content.root().child("blocklist", ns::BLOCKING);
+    let mut jids: Vec<&str> =
+        list.iter().flat_map(|list| list.children()).filter_map(|item| item.attr("jid")).collect();
+    jids.sort_unstable();
+    for jid in &jids {
+        say(&format!("{}\n", harmless(jid)));
+    }
+    if jids.is_empty() {
+        eprintln!("balcony: nobody is blocked");
+    }
+    Ok(())
+}
+
+/// An element of XEP-0191.
+fn blocking(name: &'static str, address: Option<&Jid>) -> Element {
+    const ITEM: Name = Name::from_static("item");
+    const JID: Name = Name::from_static("jid");
+    let element = Element::new(Name::from_static(name), ns::BLOCKING);
+    match address {
+        Some(jid) => element.child(Element::new(ITEM, ns::BLOCKING).attr(JID, jid.as_str())),
+        None => element,
+    }
+}
+
+/// Sends presence that manages a subscription (RFC 6121 section 3).
+async fn tell(session: &mut Session, kind: PresenceType, contact: &BareJid) -> Result<(), Failure> {
+    let id = random()?.token(16);
+    session.send(&Stanza::presence(kind).to(contact.to_jid()).id(&id)).await
+}
+
+/// Whether one of these errors is about presence to the contact.
+fn refused(errors: &[Stanza], contact: &BareJid) -> Result<(), Failure> {
+    let is_about = |stanza: &&Stanza| {
+        let from = stanza.head.from.as_ref();
+        matches!(stanza.head.kind, Kind::Presence(_))
+            && from.is_some_and(|from| from.bare_str() == contact.as_str())
+    };
+    match errors.iter().find(is_about).and_then(message::error) {
+        Some(error) => Err(Failure::new(format!("{contact} cannot be reached: {error}"))),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,184 @@
+//! A client that knows its contacts: what `listen`, `presence` and `roster` have in common.
+
+use core::time::Duration;
+
+use balcony_client::{Contacts, Event, News, RequestKind, RequestOutcome};
+use balcony_jid::{BareJid, FullJid, Jid};
+use balcony_stanza::{Payload, PresenceType, Stanza, StanzaError, ns};
+use balcony_tokio::{Client, Error};
+use balcony_xml::{Element, Name};
+
+use crate::connect::Connector;
+use crate::failure::Failure;
+
+/// How long a server may take to answer a request.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// One account, from one login to the next.
+pub(crate) struct Session {
+    pub(crate) client: Client,
+    pub(crate) contacts: Contacts,
+}
+
+impl Session {
+    /// Takes over a client that has just come online, with what is known from an earlier session, and loads the roster
+    /// (RFC 6121 section 2.2).
+    pub(crate) async fn new(client: Client, mut contacts: Contacts) -> Result<Session, Failure> {
+        contacts.offline();
+        let get = contacts.get(client.machine().features());
+        let mut session = Session { client, contacts };
+        match session.client.request(RequestKind::Get, None, get, PATIENCE).await.map_err(ended)? {
+            RequestOutcome::Result(result) => session.contacts.load(&result),
+            // A server without rosters is of use for messages.
+            RequestOutcome::Error(error) => eprintln!("balcony: there is no roster: {error}"),
+            RequestOutcome::TimedOut => return Err(silent("the server")),
+        }
+        Ok(session)
+    }
+
+    /// Connects for one command.
+    pub(crate) async fn open(connector: &Connector) -> Result<Session, Failure> {
+        let client = connector.connect().await.map_err(|error| crate::connect::explain(&error))?;
+        let account = client.jid().to_bare();
+        Session::new(client, Contacts::new(account)).await
+    }
+
+    pub(crate) fn jid(&self) -> &FullJid {
+        self.client.jid()
+    }
+
+    /// Sends a stanza.
+    pub(crate) async fn send(&mut self, stanza: &Stanza) -> Result<(), Failure> {
+        self.client.send(stanza).await.map_err(ended)
+    }
+
+    /// Has the own account do something. What the server refuses is a failure.
+    pub(crate) async fn set(&mut self, payload: Payload) -> Result<(), Failure> {
+        self.request(RequestKind::Set, payload)
+            .await?
+            .map(|_| ())
+            .map_err(|error| Failure::new(error.to_string()))
+    }
+
+    /// Asks the own account.
+    pub(crate) async fn request(
+        &mut self,
+        kind: RequestKind,
+        payload: Payload,
+    ) -> Result<Result<Stanza, StanzaError>, Failure> {
+        match self.client.request(kind, None, payload, PATIENCE).await.map_err(ended)? {
+            RequestOutcome::Result(result) => Ok(Ok(result)),
+            RequestOutcome::Error(error) => Ok(Err(error)),
+            RequestOutcome::TimedOut => Err(silent("the server")),
+        }
+    }
+
+    /// Reads along until the server has processed all that was sent; returns the errors among what has come.
+    pub(crate) async fn settle(&mut self) -> Result<Vec<Stanza>, Failure> {
+        let server = self.server();
+        let (contacts, mut errors) = (&mut self.contacts, Vec::new());
+        fence(&mut self.client, server, PATIENCE, |stanza| {
+            contacts.take(&stanza);
+            if stanza.head.kind.is_error() {
+                errors.push(stanza);
+            }
+        })
+        .await?;
+        Ok(errors)
+    }
+
+    /// The same for the presence of contacts on other servers, as far as those answer soon.
+    pub(crate) async fn settle_everywhere(&mut self) -> Result<(), Failure> {
+        const SOON: Duration = Duration::from_secs(5);
+        self.settle().await?;
+        let mut domains: Vec<Jid> =
+            self.contacts.items().filter_map(|item| domain(item.jid.domainpart())).collect();
+        domains.sort_by(|a, b| a.as_str().cmp(b.as_str()));
+        domains.dedup();
+        let own = self.server();
+        for domain in domains.into_iter().filter(|domain| Some(domain) != own.as_ref()) {
+            let contacts = &mut self.contacts;
+            // Whoever does not answer is not there, for all that can be known.
+            match fence(&mut self.client, Some(domain), SOON, |stanza| drop(contacts.take(&stanza))).await {
+                Err(failure) if failure.is_silence() => {}
+                other => other?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits until the server has processed all that was sent. What comes meanwhile is kept for [`next`](Session::next).
+    pub(crate) async fn ping(&mut self) -> Result<(), Failure> {
+        let server = self.server();
+        match self.client.request(RequestKind::Get, server, ping(), PATIENCE).await.map_err(ended)? {
+            RequestOutcome::TimedOut => Err(silent("the server")),
+            _ => Ok(()),
+        }
+    }
+
+    fn server(&self) -> Option<Jid> {
+        domain(self.jid().domainpart())
+    }
+
+    /// The next stanza, with what it says about contacts. `None`: the server has closed the stream in good order.
+    pub(crate) async fn next(&mut self) -> Result<Option<(Stanza, Option<News>)>, Error> {
+        loop {
+            match self.client.next().await? {
+                Some(Event::Stanza(stanza)) => {
+                    let news = self.contacts.take(&stanza);
+                    return Ok(Some((*stanza, news)));
+                }
+                Some(_) => {}
+                None => return Ok(None),
+            }
+        }
+    }
+
+    /// Says that nobody is here any more (RFC 6121 section 4.5), and closes the stream.
+    pub(crate) async fn close(mut self) -> Result<(), Failure> {
+        let said = self.client.send(&Stanza::presence(PresenceType::Unavailable)).await;
+        let closed = self.client.close().await;
+        said.and(closed).map_err(ended)
+    }
+}
+
+fn domain(name: &str) -> Option<Jid> {
+    BareJid::from_parts(None, name).ok().map(Jid::from)
+}
+
+/// Waits until `whom` has answered a ping (XEP-0199), with whatever, and hands over all stanzas that come before. Stanzas
+/// from one to the other keep their order (RFC 6120 section 10.1), so what was sent to `whom` before has been processed then,
+/// and errors about it are among these stanzas.
+pub(crate) async fn fence(
+    client: &mut Client,
+    whom: Option<Jid>,
+    patience: Duration,
+    mut seen: impl FnMut(Stanza),
+) -> Result<(), Failure> {
+    let name = whom.as_ref().map_or_else(|| "the server".into(), ToString::to_string);
+    let request = client.start_request(RequestKind::Get, whom, ping(), patience).await.map_err(ended)?;
+    loop {
+        match client.next().await.map_err(ended)? {
+            Some(Event::Stanza(stanza)) => seen(*stanza),
+            Some(Event::Response(response, RequestOutcome::TimedOut)) if response == request => {
+                return Err(silent(&name));
+            }
+            Some(Event::Response(response, _)) if response == request => return Ok(()),
+            Some(_) => {}
+            None => return Err(Failure::new("the server has closed the stream")),
+        }
+    }
+}
+
+fn ping() -> Payload {
+    const PING: Name = Name::from_static("ping");
+    Element::new(PING, ns::PING).into()
+}
+
+fn silent(whom: &str) -> Failure {
+    Failure::silence(format!("{whom} does not answer"))
+}
+
+pub(crate) fn ended(error: Error) -> Failure {
+    Failure::new(error.to_string())
+}

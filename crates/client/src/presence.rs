@@ -1,0 +1,83 @@
+use alloc::boxed::Box;
+use alloc::string::ToString as _;
+use alloc::vec::Vec;
+
+use balcony_stanza::{Payload, PresenceType, Stanza, ns};
+use balcony_xml::{Element, Name};
+
+/// What an available resource says of itself (RFC 6121 section 4.7.2).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Presence {
+    /// How available somebody is there.
+    pub show: Show,
+    /// The same in words of the user's own.
+    pub status: Option<Box<str>>,
+    /// From -128 to 127; with a negative one the resource gets no messages that are addressed to its account.
+    pub priority: i8,
+}
+
+/// How available somebody is (RFC 6121 section 4.7.2.1).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Show {
+    /// There.
+    #[default]
+    Online,
+    /// Keen on a chat.
+    Chat,
+    /// Away for a short while.
+    Away,
+    /// Away for longer.
+    Xa,
+    /// Not to be disturbed.
+    Dnd,
+}
+
+impl Show {
+    /// The text of the element `<show/>`; [`Online`](Show::Online) has none.
+    #[must_use]
+    pub const fn name(self) -> Option<&'static str> {
+        match self {
+            Show::Online => None,
+            Show::Chat => Some("chat"),
+            Show::Away => Some("away"),
+            Show::Xa => Some("xa"),
+            Show::Dnd => Some("dnd"),
+        }
+    }
+
+    fn read(name: &str) -> Show {
+        let known = [Show::Chat, Show::Away, Show::Xa, Show::Dnd];
+        known.into_iter().find(|show| show.name() == Some(name)).unwrap_or_default()
+    }
+}
+
+impl Presence {
+    /// Reads the content of available presence. What breaks the rules counts as not said; of several texts in different
+    /// languages the first is taken.
+    #[must_use]
+    pub fn read(stanza: &Stanza) -> Presence {
+        let Ok(content) = stanza.payload.parse() else { return Presence::default() };
+        let text = |name| content.root().child(name, ns::CLIENT).map(|child| child.text());
+        Presence {
+            show: text("show").map(|show| Show::read(show.trim())).unwrap_or_default(),
+            status: text("status").filter(|status| !status.is_empty()).map(Box::from),
+            priority: text("priority").and_then(|text| text.trim().parse().ok()).unwrap_or_default(),
+        }
+    }
+
+    /// Presence for everybody who may see it: without `to` and `type` (RFC 6121 section 4.2.1).
+    #[must_use]
+    pub fn to_stanza(&self) -> Stanza {
+        const SHOW: Name = Name::from_static("show");
+        const STATUS: Name = Name::from_static("status");
+        const PRIORITY: Name = Name::from_static("priority");
+        let element = |name, text: &str| Element::new(name, ns::CLIENT).text(text);
+        let mut content = Vec::new();
+        content.extend(self.show.name().map(|show| element(SHOW, show)));
+        content.extend(self.status.as_deref().map(|status| element(STATUS, status)));
+        if self.priority != 0 {
+            content.push(element(PRIORITY, &self.priority.to_string()));
+        }
+        Stanza::presence(PresenceType::Available).payload(content.iter().collect::<Payload>())
+    }
+}
