@@ -41,9 +41,12 @@ mod change;
 mod desk;
 mod error;
 mod file;
+#[cfg(feature = "postgres")]
+mod postgresql;
 mod record;
 mod request;
 mod store;
+mod transfer;
 mod worker;
 
 pub use backend::{Backend, Messages, StoreConfig};
@@ -51,4 +54,5 @@ pub use change::{Account, Backup, Change};
 pub use error::StoreError;
 pub use request::{Busy, Reply, Request};
 pub use store::Store;
+pub use transfer::TransferError;
 pub use worker::{ReplyTo, Worker, WorkerConfig};
