@@ -34,8 +34,9 @@ impl Server {
         match Server::try_start() {
             Ok(server) => Some(server),
             Err(reason) => {
-                // Not by `eprintln!`, which is shown only if a test fails.
-                writeln!(io::stderr(), "SKIP tests with PostgreSQL: {reason}").unwrap();
+                // What is printed by `eprintln!` is shown only if a test fails.
+                let line = format!("SKIP tests with PostgreSQL: {reason}\n");
+                io::stderr().write_all(line.as_bytes()).unwrap();
                 None
             }
         }
