@@ -71,7 +71,11 @@ impl fmt::Display for StoreError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             StoreError::Locked(folder) => {
-                write!(f, "is another balcony running on this data folder? {} is in use", folder.display())
+                write!(
+                    f,
+                    "is another balcony running on this data folder? {} is in use: stop it first",
+                    folder.display()
+                )
             }
             StoreError::Folder { path, reason } => write!(
                 f,
@@ -105,9 +109,9 @@ impl fmt::Display for StoreError {
                 )
             }
             StoreError::Refused(reason) => write!(f, "the database server refuses: {reason}"),
-            StoreError::InUse => {
-                f.write_str("is another balcony running on this database? its tables are in use")
-            }
+            StoreError::InUse => f.write_str(
+                "is another balcony running on this database? its tables are in use: stop it first",
+            ),
             StoreError::Random(reason) => write!(f, "the operating system gives no randomness: {reason}"),
             StoreError::Password(error) => write!(f, "this password cannot be used: {error}"),
         }

@@ -49,6 +49,12 @@ impl Store {
         Ok(Store::new(File::open(folder, config)?))
     }
 
+    /// Whether there is a store in `folder`.
+    #[must_use]
+    pub fn exists(folder: &Path) -> bool {
+        File::exists(folder)
+    }
+
     /// Connects to the PostgreSQL server that `parameters` name, such as `host=/run/postgresql user=balcony
     /// dbname=balcony` or `postgresql://balcony@localhost/balcony`. The tables are made if they are missing. Until the store
     /// is dropped no other one can use them.

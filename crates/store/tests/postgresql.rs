@@ -14,8 +14,14 @@ use balcony_router::{Answer, Ask, Change};
 use balcony_server::{Answer as ServerAnswer, Ask as ServerAsk};
 use balcony_store::{Store, StoreConfig, StoreError, Worker};
 use common::history::{account, message};
-use common::postgresql::{Server, client};
+use common::postgresql::Server;
 use common::{Place, credentials};
+use postgres::{Client, NoTls};
+
+/// A connection besides those of the store.
+fn client(parameters: &str) -> Client {
+    Client::connect(parameters, NoTls).unwrap()
+}
 
 /// Tables, and what leads to them.
 fn tables() -> Option<(Place, String)> {

@@ -36,6 +36,10 @@ impl File {
         Ok(File { database, secret, config })
     }
 
+    pub(crate) fn exists(folder: &Path) -> bool {
+        folder.join(open::FILE).exists()
+    }
+
     fn read(&self) -> Result<Reading, StoreError> {
         Ok(Reading::new(self.database.begin_read()?))
     }

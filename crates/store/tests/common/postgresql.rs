@@ -10,8 +10,6 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 
-use postgres::{Client, NoTls};
-
 pub struct Server {
     folder: PathBuf,
     programs: PathBuf,
@@ -85,7 +83,9 @@ impl Server {
     /// How to connect so that one has tables of one's own.
     pub fn schema(&self) -> String {
         let schema = format!("s{}", self.schemas.fetch_add(1, Ordering::Relaxed));
-        client(&self.parameters()).batch_execute(&format!("CREATE SCHEMA {schema}")).unwrap();
+        let make = format!("CREATE SCHEMA {schema}");
+        let psql = self.programs.join("psql");
+        self.run(self.command(&psql).arg(self.parameters()).args(["-c", &make])).unwrap();
         format!("{} options='-c search_path={schema}'", self.parameters())
     }
 
@@ -123,17 +123,14 @@ impl Drop for Server {
     }
 }
 
-/// A connection besides those of the store.
-pub fn client(parameters: &str) -> Client {
-    Client::connect(parameters, NoTls).unwrap()
-}
-
 /// The folder with the programs of the newest server.
 fn programs() -> Option<PathBuf> {
     let versions =
         fs::read_dir("/usr/lib/postgresql").and_then(Iterator::collect::<io::Result<Vec<_>>>).ok()?;
     let folders = versions.iter().map(|version| version.path().join("bin"));
-    folders.filter(|bin| ["initdb", "pg_ctl", "postgres"].iter().all(|name| bin.join(name).exists())).max()
+    folders
+        .filter(|bin| ["initdb", "pg_ctl", "postgres", "psql"].iter().all(|name| bin.join(name).exists()))
+        .max()
 }
 
 /// User and group that it can run as.
