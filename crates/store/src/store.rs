@@ -214,7 +214,12 @@ impl Store {
     /// As [`get`](Store::get).
     pub fn commit<'a>(&self, changes: impl IntoIterator<Item = &'a Change>) -> Result<Vec<bool>, StoreError> {
         let changes: Vec<&Change> = changes.into_iter().collect();
-        let done = self.0.backend.commit(&changes, now())?;
+        let done = self.0.backend.commit(&changes, now()).inspect_err(|error| {
+            // That a server is away has been logged once.
+            if !matches!(error, StoreError::Unreachable(_)) {
+                tracing::error!("changes of accounts were not made: {error}");
+            }
+        })?;
         self.0.commits.fetch_add(1, Ordering::Relaxed);
         Ok(done)
     }

@@ -14,6 +14,10 @@
 
 mod client;
 mod ledger;
+#[cfg(feature = "postgres")]
+#[allow(dead_code, reason = "it does more for the tests of the store")]
+#[path = "../../../store/tests/common/postgresql.rs"]
+mod postgresql;
 #[allow(dead_code, reason = "it does more for the other tests")]
 #[path = "../balcony/world.rs"]
 mod world;
@@ -56,9 +60,22 @@ impl Load {
     }
 }
 
-// ADR 5 "What a client was told is on disk"; XEP-0160 §2; RFC 6121 §2.1.6 [R10]
+// RFC 6121 §2.1.6, XEP-0160 §2, and ADR 5: what a client was told is on disk
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_clients_were_told_outlives_kills() {
+async fn what_clients_were_told_is_in_the_file() {
+    outlives_kills(&[]).await;
+}
+
+#[cfg(feature = "postgres")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_clients_were_told_is_in_the_tables() {
+    if let Some(postgresql) = postgresql::shared() {
+        outlives_kills(&["--database", &postgresql.schema()]).await;
+    }
+}
+
+/// The whole run, on accounts that are where these options say.
+async fn outlives_kills(options: &[&str]) {
     let number = |name: &str| env::var(name).ok().map(|text| text.parse::<u64>().unwrap());
     let rounds = number("BALCONY_KILL_ROUNDS").unwrap_or(10);
     let seed = number("BALCONY_KILL_SEED").unwrap_or_else(|| u64::from(std::process::id()));
@@ -69,11 +86,11 @@ async fn what_clients_were_told_outlives_kills() {
     let line = |name: String| name.replace("@localhost", ",") + world::PASSWORD + "\n";
     let accounts: String = names.map(line).collect();
     world.write("accounts.csv", &accounts);
-    world.run(&["user", "import", "accounts.csv"]).succeeded();
+    world.run(&[&["user", "import", "accounts.csv"], options].concat()).succeeded();
 
     let mut ledger = Ledger::new();
     for round in 0..rounds {
-        let mut server = world.serve(&["--allow-plaintext"]);
+        let mut server = world.serve(&[&["--allow-plaintext"], options].concat());
         inspect(&server, &mut ledger).await;
         let load = Arc::new(Load {
             ledger: Mutex::new(ledger),
@@ -96,11 +113,11 @@ async fn what_clients_were_told_outlives_kills() {
             person.unwrap();
         }
         ledger = Arc::into_inner(load).unwrap().ledger.into_inner().unwrap();
-        let checked = world.run(&["store", "check"]);
+        let checked = world.run(&[&["store", "check"], options].concat());
         assert!(checked.status == Some(0), "round {round}: {checked:#?}");
         println!("round {round}: {}", ledger.summary());
     }
-    let server = world.serve(&["--allow-plaintext"]);
+    let server = world.serve(&[&["--allow-plaintext"], options].concat());
     inspect(&server, &mut ledger).await;
     assert!(rounds == 0 || ledger.delivered() > 0, "no message was ever sent");
     server.stop();
