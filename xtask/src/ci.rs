@@ -47,7 +47,7 @@ pub(crate) fn main(args: &[String]) -> Result {
     steps.step("lint", || lint::main(&[]));
     steps.step("spec", || spec::main(&[]));
     steps.step("clippy", clippy);
-    steps.step("test", || run(&mut cargo(&["test", "--workspace"])));
+    steps.step("test", test);
     steps.step("docs", docs);
     steps.step("features", features);
     steps.step("bare", || bare::main(&[]));
@@ -68,6 +68,8 @@ fn format() -> Result {
 
 fn clippy() -> Result {
     run(&mut cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]))?;
+    let program = ["clippy", "-p", "balcony-cli", "--features", "postgres", "--all-targets"];
+    run(cargo(&program).args(["-p", "balcony-store", "--", "-D", "warnings"]))?;
     for (package, target) in [("xtask/bare", "target/bare"), ("fuzz", "target/fuzz")] {
         bare::share_lock(package)?;
         let manifest = format!("{package}/Cargo.toml");
@@ -75,6 +77,15 @@ fn clippy() -> Result {
         run(&mut cargo(&args))?;
     }
     Ok(())
+}
+
+/// What needs PostgreSQL says so in a line, and is left out, where there is none.
+fn test() -> Result {
+    run(&mut cargo(&["test", "--workspace"]))?;
+    run(&mut cargo(&["test", "-p", "balcony-store", "--features", "postgres"]))?;
+    let program = ["test", "-p", "balcony-cli", "--features", "postgres", "--test"];
+    run(cargo(&program).args(["balcony", "store"]))?;
+    run(cargo(&program).args(["kill", "tables"]))
 }
 
 fn docs() -> Result {

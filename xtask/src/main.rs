@@ -8,6 +8,7 @@ mod bare;
 mod ci;
 mod fuzz;
 mod interop;
+mod kill;
 mod lint;
 mod options;
 mod parsers;
@@ -31,6 +32,7 @@ const COMMANDS: &[Command] = &[
     ("parsers", "", parsers::HELP, parsers::main),
     ("spec", spec::USAGE, spec::HELP, spec::main),
     ("fuzz", fuzz::USAGE, fuzz::HELP, fuzz::main),
+    ("kill", kill::USAGE, kill::HELP, kill::main),
 ];
 
 fn main() -> ExitCode {

@@ -3,9 +3,10 @@ use std::io::{BufRead as _, BufReader, BufWriter, ErrorKind, Write as _};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 
-use balcony_store::{Store, Worker};
+use balcony_store::Worker;
 
 use crate::control::{self, Pending, Request, Response};
+use crate::database::{self, Database};
 use crate::failure::{Failure, io};
 
 /// The accounts in a data folder, changed by the server that runs on it, or directly if none does.
@@ -17,7 +18,7 @@ pub(crate) enum Accounts {
 }
 
 impl Accounts {
-    pub(crate) fn open(data: &Path) -> Result<Accounts, Failure> {
+    pub(crate) fn open(data: &Path, database: Option<&Database>) -> Result<Accounts, Failure> {
         let path = control::socket(data);
         let gone = || format!("cannot reach the server that runs on {}", data.display());
         match UnixStream::connect(&path) {
@@ -35,7 +36,7 @@ impl Accounts {
                         | ErrorKind::InvalidInput
                 ) =>
             {
-                let worker = Worker::start(Store::open(data)?);
+                let worker = Worker::start(database::open(data, database)?);
                 Ok(Accounts::Stopped { worker, open: VecDeque::new() })
             }
             Err(error) => Err(io(gone())(error)),

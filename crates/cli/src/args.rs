@@ -11,6 +11,7 @@ use serde::Deserialize;
 use tracing_subscriber::filter::LevelFilter;
 
 use crate::config::Settings;
+use crate::database::Database;
 use crate::news::Availability;
 
 /// An XMPP server and small clients.
@@ -39,6 +40,8 @@ pub(crate) enum Command {
     Serve(ServeArgs),
     /// Manage the accounts of a server, running or stopped
     User(UserArgs),
+    /// Copy or check all that a stopped server keeps
+    Store(StoreArgs),
     /// Send one message
     Send(SendArgs),
     /// Stay online, and print messages and who else is online
@@ -91,7 +94,10 @@ pub(crate) struct UserArgs {
     /// The data folder of the server [default: ./balcony-data]
     #[arg(long, global = true, value_name = "DIR")]
     pub(crate) data: Option<PathBuf>,
-    /// Read the domain and the data folder from the server's configuration
+    /// The database of the server, if the accounts are not in the data folder
+    #[arg(long, global = true, value_name = "URL")]
+    pub(crate) database: Option<Database>,
+    /// Read the domain and where the accounts are from the server's configuration
     #[arg(long, global = true, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
     #[command(subcommand)]
@@ -134,6 +140,50 @@ pub(crate) enum UserCommand {
         #[arg(long)]
         replace: bool,
     },
+}
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  balcony store export backup.jsonl
+  balcony store import backup.jsonl --data /var/lib/balcony
+  balcony store check --config /etc/balcony.toml
+  balcony store export | balcony store import - --config /etc/with-postgresql.toml
+      from the data folder into a database
+
+All of this needs the data to itself, so the server has to be stopped. An export has what passwords are checked against, \
+rosters, blocked addresses and the messages that wait: keep it as safe as the data folder.")]
+pub(crate) struct StoreArgs {
+    /// The data folder [default: ./balcony-data]
+    #[arg(long, global = true, value_name = "DIR")]
+    pub(crate) data: Option<PathBuf>,
+    /// The database, if the accounts are not in the data folder
+    #[arg(long, global = true, value_name = "URL")]
+    pub(crate) database: Option<Database>,
+    /// Read where the accounts are from the server's configuration
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    #[command(subcommand)]
+    pub(crate) command: StoreCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum StoreCommand {
+    /// Write all accounts with everything that is kept for them, one a line, in JSON
+    Export {
+        /// The file, which only you will be able to read; `-` is the standard output
+        #[arg(default_value = "-")]
+        file: PathBuf,
+    },
+    /// Add the accounts in an export
+    ///
+    /// Accounts that exist already stay as they are; they are reported, the others are done, and the exit status is 1.
+    Import {
+        /// The file; `-` is the standard input
+        file: PathBuf,
+    },
+    /// Look at everything that is kept, and name what is broken
+    Check,
 }
 
 /// How a client gets to its server.

@@ -1,8 +1,6 @@
 //! The server's certificate: the one that was named, or one for development in the data folder.
 
-use std::fs::OpenOptions;
 use std::io::Write as _;
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use balcony_jid::BareJid;
@@ -11,6 +9,7 @@ use balcony_tls::ServerConfig;
 
 use crate::config::Settings;
 use crate::failure::{Failure, io};
+use crate::new_file;
 
 /// Where the development certificate is, in the data folder.
 pub(crate) const CERTIFICATE: &str = "cert.pem";
@@ -67,20 +66,9 @@ fn make(domains: &[BareJid], path: &Path, key: &Path) -> Result<(), Failure> {
     write(path, certificate.as_bytes(), 0o644)
 }
 
-/// Nobody ever sees half a file, nor may others read a key for the moment before its permissions are set.
 fn write(path: &Path, bytes: &[u8], mode: u32) -> Result<(), Failure> {
-    let new = path.with_extension("new");
-    let written = || {
-        match std::fs::remove_file(&new) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(&new)?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        std::fs::rename(&new, path)
-    };
-    written().map_err(io(format!("cannot write {}", path.display())))
+    new_file::write(path, mode, |file| file.write_all(bytes))
+        .map_err(io(format!("cannot write {}", path.display())))
 }
 
 #[cfg(test)]

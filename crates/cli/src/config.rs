@@ -8,6 +8,7 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 
 use crate::args::{Address, Domain, LogLevel};
+use crate::database::Database;
 use crate::failure::{Failure, io};
 
 /// Where a server keeps its data unless it is told otherwise.
@@ -34,6 +35,10 @@ pub(crate) struct Settings {
     /// The folder with the accounts [default: ./balcony-data]
     #[arg(long, value_name = "DIR")]
     pub(crate) data: Option<PathBuf>,
+    /// Keep the accounts in PostgreSQL instead: postgresql://USER@HOST/NAME, or host=/run/postgresql dbname=NAME. With a
+    /// password in it, better say it in the file, where others don't see it. Only if built with the feature `postgres`
+    #[arg(long, value_name = "URL")]
+    pub(crate) database: Option<Database>,
     /// The certificate in PEM, followed by those that signed it [default: cert.pem in the data folder, made when missing]
     #[arg(long, value_name = "FILE", requires = "key")]
     pub(crate) cert: Option<PathBuf>,
@@ -79,6 +84,7 @@ impl Settings {
             listen,
             listen_tls,
             data,
+            database,
             cert,
             key,
             allow_plaintext,
@@ -93,6 +99,7 @@ impl Settings {
             listen: if listens { listen } else { file.listen },
             listen_tls: if listens { listen_tls } else { file.listen_tls },
             data: data.or(file.data),
+            database: database.or(file.database),
             cert: cert.or(file.cert),
             key: key.or(file.key),
             allow_plaintext: allow_plaintext || file.allow_plaintext,
@@ -170,9 +177,20 @@ mod tests {
             .collect();
         let all = read(&all).unwrap();
         assert!(!all.domain.is_empty() && !all.listen.is_empty() && !all.listen_tls.is_empty());
-        assert!(all.data.is_some() && all.cert.is_some() && all.key.is_some() && all.log.is_some());
+        assert!(
+            all.data.is_some()
+                && all.database.is_some()
+                && all.cert.is_some()
+                && all.key.is_some()
+                && all.log.is_some()
+        );
         let plain = read(&text).unwrap();
-        assert!(!plain.allow_plaintext && !plain.allow_registration && plain.cert.is_none());
+        assert!(
+            !plain.allow_plaintext
+                && !plain.allow_registration
+                && plain.cert.is_none()
+                && plain.database.is_none()
+        );
     }
 
     #[test]

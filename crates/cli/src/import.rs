@@ -27,13 +27,7 @@ pub(crate) fn run(
     replace: bool,
 ) -> Result<(), Failure> {
     let name = file.display();
-    let (source, length): (Box<dyn BufRead>, Option<u64>) = if file == Path::new("-") {
-        (Box::new(std::io::stdin().lock()), None)
-    } else {
-        let open = File::open(file).map_err(io(format!("cannot read {name}")))?;
-        let length = open.metadata().ok().filter(|data| data.is_file()).map(|data| data.len());
-        (Box::new(BufReader::new(open)), length)
-    };
+    let (source, length) = open(file)?;
     let mut import = Import { progress: progress(length), open: VecDeque::new(), done: 0, bad: 0 };
     let mut lines = Lines { source, number: 0 };
     while let Some((number, size, line)) = lines.next().map_err(io(format!("cannot read {name}")))? {
@@ -64,6 +58,16 @@ pub(crate) fn run(
             "imported accounts: {done}; lines that could not be used, see above: {bad}"
         ))),
     }
+}
+
+/// What is in `file`, and how long it is if that is known.
+pub(crate) fn open(file: &Path) -> Result<(Box<dyn BufRead>, Option<u64>), Failure> {
+    if file == Path::new("-") {
+        return Ok((Box::new(std::io::stdin().lock()), None));
+    }
+    let open = File::open(file).map_err(io(format!("cannot read {}", file.display())))?;
+    let length = open.metadata().ok().filter(|data| data.is_file()).map(|data| data.len());
+    Ok((Box::new(BufReader::new(open)), length))
 }
 
 struct Import {
@@ -165,7 +169,7 @@ impl Lines {
 }
 
 /// It shows itself only where stderr is a terminal.
-fn progress(length: Option<u64>) -> ProgressBar {
+pub(crate) fn progress(length: Option<u64>) -> ProgressBar {
     let (bar, template) = match length {
         Some(length) => (ProgressBar::new(length), "{bar:40} {percent}%  {msg} accounts  {eta} left"),
         None => (ProgressBar::new_spinner(), "{spinner} {msg} accounts  {elapsed}"),

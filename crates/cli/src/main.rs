@@ -16,11 +16,13 @@ mod config;
 mod connect;
 mod control;
 mod control_socket;
+mod database;
 mod demo;
 mod failure;
 mod import;
 mod listen;
 mod message;
+mod new_file;
 mod news;
 mod output;
 mod password;
@@ -30,6 +32,7 @@ mod roster;
 mod send;
 mod serve;
 mod session;
+mod store;
 mod trace;
 mod user;
 
@@ -64,6 +67,7 @@ fn run(args: Args) -> Result<(), Failure> {
     match args.command {
         Command::Serve(serve) => serve::run(serve, args.log),
         Command::User(user) => user::run(user),
+        Command::Store(store) => store::run(store),
         Command::Send(send) => {
             log_to_stderr(args.log.unwrap_or_default());
             send::run(send)

@@ -16,6 +16,7 @@ use crate::args::{Address, Domain, LogLevel, ServeArgs};
 use crate::certificate::{CERTIFICATE, Certificate};
 use crate::config::{DATA, Settings};
 use crate::control_socket::{ControlSocket, Controlled};
+use crate::database;
 use crate::demo::{self, Account};
 use crate::failure::{Failure, io, reason};
 use crate::output::say;
@@ -37,15 +38,16 @@ pub(crate) fn run(args: ServeArgs, log: Option<LogLevel>) -> Result<(), Failure>
              listen on a loopback address such as 127.0.0.1:5222"
         )));
     }
+    // It is closed last, when the runtime is gone: a database client cannot be used from within one.
+    let store = database::open(&settings.folder(), settings.database.as_ref())?;
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(io("cannot start"))?;
     // With the runtime the last tasks end, then the threads of the store, then the store closes its file.
-    runtime.block_on(serve(&settings, args.demo))
+    runtime.block_on(serve(&settings, store.clone(), args.demo))
 }
 
-async fn serve(settings: &Settings, demo: bool) -> Result<(), Failure> {
+async fn serve(settings: &Settings, store: Store, demo: bool) -> Result<(), Failure> {
     let domains = domains(settings)?;
-    let store = Store::open(&settings.folder())?;
     let certificate = Certificate::of(settings, &domains)?;
     let mut config = ServerConfig::new(domains.to_vec(), store.secret());
     config.tls = if settings.allow_plaintext { TlsPolicy::Optional } else { TlsPolicy::Required };

@@ -25,7 +25,8 @@ pub(crate) fn run(args: UserArgs) -> Result<(), Failure> {
         }
         _ => None,
     };
-    let mut accounts = Accounts::open(&data)?;
+    let database = args.database.or(file.database);
+    let mut accounts = Accounts::open(&data, database.as_ref())?;
     if domains.is_empty() {
         domains = served(&mut accounts)?;
     }

@@ -1,3 +1,4 @@
+use alloc::string::String;
 use alloc::vec::Vec;
 
 use balcony_jid::BareJid;
@@ -71,12 +72,13 @@ pub trait Backend: Send + Sync {
     /// As [`account`](Backend::account).
     fn commit(&self, changes: &[&Change], now: u64) -> Result<Vec<bool>, StoreError>;
 
-    /// How many things are kept for accounts that don't exist; there should be none.
+    /// Looks at everything that is kept, and tells `problem`, in a line for each, what cannot be read and what belongs to
+    /// nobody. Returns how many accounts there are.
     ///
     /// # Errors
     ///
     /// As [`account`](Backend::account).
-    fn strays(&self) -> Result<u64, StoreError>;
+    fn check(&self, problem: &mut dyn FnMut(String)) -> Result<u64, StoreError>;
 }
 
 /// Messages that wait for an account, or the first of them.

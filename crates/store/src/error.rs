@@ -30,8 +30,8 @@ pub enum StoreError {
     },
     /// The disk failed or is full. Nothing of the change was kept.
     Io(String),
-    /// The parameters of the database server cannot be understood.
-    Parameters(String),
+    /// The parameters of the database server cannot be understood. They are not repeated, as there may be a password in them.
+    Parameters,
     /// The database server cannot be reached, or was lost. Whether a change was made is then not known.
     Unreachable(String),
     /// The database server is there and has refused. Nothing of the change was kept.
@@ -71,7 +71,11 @@ impl fmt::Display for StoreError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             StoreError::Locked(folder) => {
-                write!(f, "is another balcony running on this data folder? {} is in use", folder.display())
+                write!(
+                    f,
+                    "is another balcony running on this data folder? {} is in use: stop it first",
+                    folder.display()
+                )
             }
             StoreError::Folder { path, reason } => write!(
                 f,
@@ -94,9 +98,10 @@ impl fmt::Display for StoreError {
             StoreError::Io(reason) => {
                 write!(f, "the database cannot be read or written: {reason}; is the disk full?")
             }
-            StoreError::Parameters(reason) => {
-                write!(f, "how to connect to the database server is not clear: {reason}")
-            }
+            StoreError::Parameters => f.write_str(
+                "how to connect to the database server is not clear: something like \
+                 postgresql://user:password@host/database, or host=/run/postgresql dbname=balcony, is wanted",
+            ),
             StoreError::Unreachable(reason) => {
                 write!(
                     f,
@@ -104,9 +109,9 @@ impl fmt::Display for StoreError {
                 )
             }
             StoreError::Refused(reason) => write!(f, "the database server refuses: {reason}"),
-            StoreError::InUse => {
-                f.write_str("is another balcony running on this database? its tables are in use")
-            }
+            StoreError::InUse => f.write_str(
+                "is another balcony running on this database? its tables are in use: stop it first",
+            ),
             StoreError::Random(reason) => write!(f, "the operating system gives no randomness: {reason}"),
             StoreError::Password(error) => write!(f, "this password cannot be used: {error}"),
         }

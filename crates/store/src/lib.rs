@@ -1,8 +1,11 @@
 //! The accounts of a server, on disk: durable before acknowledged.
 //!
-//! A [`Store`] is one data folder with one embedded database (redb) in it. A change that has returned `Ok` survives the
-//! death of the process and of the machine. No password is ever stored, only what SCRAM needs to check one
-//! (RFC 5802 section 3).
+//! A [`Store`] is one data folder with one embedded database (redb) in it, or, with the feature `postgres`, a database of a
+//! PostgreSQL server (`Store::connect`). A change that has returned `Ok` survives the death of the process and of the
+//! machine. No password is ever stored, only what SCRAM needs to check one (RFC 5802 section 3).
+//!
+//! [`Store::export`] and [`Store::import`] carry accounts from one store to another as text, and [`Store::check`] looks for
+//! what is broken.
 //!
 //! A [`Worker`] puts threads before a store, so that an endpoint that must not wait can ask it things: many changes
 //! share one write to the disk, and the slow hashing of passwords (PBKDF2) runs on all processors.
@@ -41,9 +44,12 @@ mod change;
 mod desk;
 mod error;
 mod file;
+#[cfg(feature = "postgres")]
+mod postgresql;
 mod record;
 mod request;
 mod store;
+mod transfer;
 mod worker;
 
 pub use backend::{Backend, Messages, StoreConfig};
@@ -51,4 +57,5 @@ pub use change::{Account, Backup, Change};
 pub use error::StoreError;
 pub use request::{Busy, Reply, Request};
 pub use store::Store;
+pub use transfer::TransferError;
 pub use worker::{ReplyTo, Worker, WorkerConfig};

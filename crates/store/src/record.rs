@@ -3,6 +3,7 @@
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::format;
+use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
@@ -128,13 +129,19 @@ pub(crate) fn decode_contact(
     Ok((item.transpose()?, record.request.map(|request| decode_stanza(&request)).transpose()?))
 }
 
-pub(crate) const fn subscription(to: bool, from: bool) -> Subscription {
+const fn subscription(to: bool, from: bool) -> Subscription {
     match (to, from) {
         (false, false) => Subscription::None,
         (true, false) => Subscription::To,
         (false, true) => Subscription::From,
         (true, true) => Subscription::Both,
     }
+}
+
+/// The subscription that is called so.
+pub(crate) fn subscription_named(name: &str) -> Option<Subscription> {
+    use Subscription::{Both, From, None, To};
+    [None, To, From, Both].into_iter().find(|known| known.name() == name)
 }
 
 /// All contacts of a roster, with their items and requests.
@@ -189,6 +196,12 @@ pub(crate) fn address(domain: &str, local: &str) -> Result<BareJid, StoreError> 
 /// By what an account is found, and in what order accounts stand: those of one domain together.
 pub(crate) fn key(account: &BareJid) -> (&str, &str) {
     (account.domainpart(), account.localpart().unwrap_or_default())
+}
+
+/// How a person is told of the account with this key, which may be no address.
+pub(crate) fn name(domain: &str, local: &str) -> String {
+    let name = if local.is_empty() { domain.into() } else { format!("{local}@{domain}") };
+    name.escape_debug().collect()
 }
 
 fn damaged<E: fmt::Display>(what: &'static str) -> impl FnOnce(E) -> StoreError {

@@ -1,4 +1,5 @@
 use alloc::boxed::Box;
+use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
@@ -46,6 +47,29 @@ impl Store {
     /// As [`open`](Store::open).
     pub fn open_with(folder: &Path, config: StoreConfig) -> Result<Store, StoreError> {
         Ok(Store::new(File::open(folder, config)?))
+    }
+
+    /// Whether there is a store in `folder`.
+    #[must_use]
+    pub fn exists(folder: &Path) -> bool {
+        File::exists(folder)
+    }
+
+    /// Connects to the PostgreSQL server that `parameters` name, such as `host=/run/postgresql user=balcony
+    /// dbname=balcony` or `postgresql://balcony@localhost/balcony`. The tables are made if they are missing. Until the store
+    /// is dropped no other one can use them.
+    ///
+    /// Connections are not encrypted: use a Unix socket or the same machine. A connection that is lost is made anew by a later
+    /// call; while the server is away it is tried ever less often, but at least every five seconds, and what is called in
+    /// between fails at once. No call may be made from within a tokio runtime.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] with a text for whoever runs the server: bad parameters, cannot connect, in use by another process, or
+    /// written by a newer version.
+    #[cfg(feature = "postgres")]
+    pub fn connect(parameters: &str, config: StoreConfig) -> Result<Store, StoreError> {
+        Ok(Store::new(crate::postgresql::PostgreSql::connect(parameters, config)?))
     }
 
     /// A store that keeps accounts in any other way.
@@ -190,9 +214,24 @@ impl Store {
     /// As [`get`](Store::get).
     pub fn commit<'a>(&self, changes: impl IntoIterator<Item = &'a Change>) -> Result<Vec<bool>, StoreError> {
         let changes: Vec<&Change> = changes.into_iter().collect();
-        let done = self.0.backend.commit(&changes, now())?;
+        let done = self.0.backend.commit(&changes, now()).inspect_err(|error| {
+            // That a server is away has been logged once.
+            if !matches!(error, StoreError::Unreachable(_)) {
+                tracing::error!("changes of accounts were not made: {error}");
+            }
+        })?;
         self.0.commits.fetch_add(1, Ordering::Relaxed);
         Ok(done)
+    }
+
+    /// Looks at everything that is kept, and tells `problem`, in a line for each, what cannot be read and what belongs to
+    /// nobody. Returns how many accounts there are.
+    ///
+    /// # Errors
+    ///
+    /// As [`get`](Store::get).
+    pub fn check(&self, problem: &mut dyn FnMut(String)) -> Result<u64, StoreError> {
+        self.0.backend.check(problem)
     }
 
     /// How many times this store has written to the disk since it was opened.

@@ -3,14 +3,15 @@
 
 extern crate alloc;
 
+#[macro_use]
 mod common;
 
 use alloc::collections::BTreeMap;
 
 use balcony_jid::BareJid;
-use balcony_sasl::{Credentials, Hash};
+use balcony_sasl::Credentials;
 use balcony_store::{Change, Store};
-use common::{credentials, jid};
+use common::{Place, credentials, jid, same_credentials};
 use proptest::prelude::*;
 
 #[derive(Clone, Debug)]
@@ -71,18 +72,19 @@ fn apply(model: &mut Model, account: &BareJid, meant: Meant) -> bool {
     allowed
 }
 
-fn same(one: &Credentials, other: &Credentials) -> bool {
-    [Hash::Sha1, Hash::Sha256].into_iter().all(|hash| match (one.get(hash), other.get(hash)) {
-        (Some(one), Some(other)) => {
-            (one.iterations(), one.salt(), one.stored_key(), one.server_key())
-                == (other.iterations(), other.salt(), other.stored_key(), other.server_key())
-        }
-        (one, other) => one.is_none() && other.is_none(),
-    })
-}
-
 fn assert_same(store: &Store, model: &Model) {
     assert_eq!(store.count().unwrap(), model.len() as u64);
+    let mut all: Vec<_> = model.keys().cloned().collect();
+    all.sort_by(|one, other| {
+        (one.domainpart(), one.localpart()).cmp(&(other.domainpart(), other.localpart()))
+    });
+    let mut found = Vec::new();
+    while let page = store.list_all(found.last(), 4).unwrap()
+        && !page.is_empty()
+    {
+        found.extend(page);
+    }
+    assert_eq!(found, all);
     for domain in ["example.org", "example.com", "example.org.uk", "ex", "example"] {
         let mut expected: Vec<_> = model.keys().filter(|jid| jid.domainpart() == domain).cloned().collect();
         expected.sort_by(|one, other| one.localpart().cmp(&other.localpart()));
@@ -101,60 +103,70 @@ fn assert_same(store: &Store, model: &Model) {
     }
     for (account, password) in model {
         let found = store.get(account).unwrap().unwrap();
-        assert!(same(&found.credentials, &credentials(&password.to_string())), "{account}");
+        assert!(same_credentials(&found.credentials, &credentials(&password.to_string())), "{account}");
     }
+}
+
+fn histories_match_a_plain_map(place: &Place, steps: Vec<Step>) -> Result<(), TestCaseError> {
+    let mut store = place.open();
+    let mut model = Model::new();
+    for step in steps {
+        let made = |password: u8| credentials(&password.to_string());
+        match step {
+            Step::Create(account, password) => prop_assert_eq!(
+                store.create(&account, made(password)).unwrap(),
+                apply(&mut model, &account, Some((true, false, password)))
+            ),
+            Step::CreateMany(accounts) => {
+                let done = store.create_many(accounts.iter().map(|(a, p)| (a.clone(), made(*p)))).unwrap();
+                let expected: Vec<bool> =
+                    accounts.iter().map(|(a, p)| apply(&mut model, a, Some((true, false, *p)))).collect();
+                prop_assert_eq!(done, expected);
+            }
+            Step::Set(account, password) => prop_assert_eq!(
+                store.set_credentials(&account, made(password)).unwrap(),
+                apply(&mut model, &account, Some((false, true, password)))
+            ),
+            Step::Remove(account) => {
+                prop_assert_eq!(store.remove(&account).unwrap(), apply(&mut model, &account, None));
+            }
+            Step::Commit(changes, meant) => {
+                let expected: Vec<bool> = meant.iter().map(|(a, m)| apply(&mut model, a, *m)).collect();
+                prop_assert_eq!(store.commit(&changes).unwrap(), expected);
+            }
+            Step::Reopen => {
+                drop(store);
+                store = place.open();
+            }
+        }
+    }
+    assert_same(&store, &model);
+    drop(store);
+    assert_same(&place.open(), &model);
+    Ok(())
 }
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(32))]
 
     #[test]
-    fn histories_match_a_plain_map(steps in prop::collection::vec(steps(), 1..30)) {
-        let folder = tempfile::tempdir().unwrap();
-        let mut store = Store::open(folder.path()).unwrap();
-        let mut model = Model::new();
-        for step in steps {
-            let made = |password: u8| credentials(&password.to_string());
-            match step {
-                Step::Create(account, password) => prop_assert_eq!(
-                    store.create(&account, made(password)).unwrap(),
-                    apply(&mut model, &account, Some((true, false, password)))
-                ),
-                Step::CreateMany(accounts) => {
-                    let done =
-                        store.create_many(accounts.iter().map(|(a, p)| (a.clone(), made(*p)))).unwrap();
-                    let expected: Vec<bool> =
-                        accounts.iter().map(|(a, p)| apply(&mut model, a, Some((true, false, *p)))).collect();
-                    prop_assert_eq!(done, expected);
-                }
-                Step::Set(account, password) => prop_assert_eq!(
-                    store.set_credentials(&account, made(password)).unwrap(),
-                    apply(&mut model, &account, Some((false, true, password)))
-                ),
-                Step::Remove(account) => prop_assert_eq!(
-                    store.remove(&account).unwrap(),
-                    apply(&mut model, &account, None)
-                ),
-                Step::Commit(changes, meant) => {
-                    let expected: Vec<bool> = meant.iter().map(|(a, m)| apply(&mut model, a, *m)).collect();
-                    prop_assert_eq!(store.commit(&changes).unwrap(), expected);
-                }
-                Step::Reopen => {
-                    drop(store);
-                    store = Store::open(folder.path()).unwrap();
-                }
-            }
+    fn histories_in_a_file(steps in prop::collection::vec(steps(), 1..30)) {
+        histories_match_a_plain_map(&Place::file(), steps)?;
+    }
+
+    #[cfg(feature = "postgres")]
+    #[test]
+    fn histories_in_tables(steps in prop::collection::vec(steps(), 1..30)) {
+        if let Some(place) = Place::tables() {
+            histories_match_a_plain_map(&place, steps)?;
         }
-        assert_same(&store, &model);
-        drop(store);
-        assert_same(&Store::open(folder.path()).unwrap(), &model);
     }
 }
 
-#[test]
-fn the_time_of_creation_survives_a_new_password() {
-    let folder = tempfile::tempdir().unwrap();
-    let store = Store::open(folder.path()).unwrap();
+in_every_place!(the_time_of_creation_survives_a_new_password, an_account_may_have_one_hash_only);
+
+fn the_time_of_creation_survives_a_new_password(place: &Place) {
+    let store = place.open();
     let juliet = jid("juliet@example.org");
     store.create(&juliet, credentials("old")).unwrap();
     let created = store.get(&juliet).unwrap().unwrap().created;
@@ -162,15 +174,13 @@ fn the_time_of_creation_survives_a_new_password() {
     store.set_credentials(&juliet, credentials("new")).unwrap();
     let after = store.get(&juliet).unwrap().unwrap();
     assert_eq!(after.created, created);
-    assert!(same(&after.credentials, &credentials("new")));
+    assert!(same_credentials(&after.credentials, &credentials("new")));
 }
 
-#[test]
-fn an_account_may_have_one_hash_only() {
-    let folder = tempfile::tempdir().unwrap();
-    let store = Store::open(folder.path()).unwrap();
+fn an_account_may_have_one_hash_only(place: &Place) {
+    let store = place.open();
     let juliet = jid("juliet@example.org");
     let imported = Credentials { sha1: credentials("pw").sha1, sha256: None };
     store.create(&juliet, imported.clone()).unwrap();
-    assert!(same(&store.get(&juliet).unwrap().unwrap().credentials, &imported));
+    assert!(same_credentials(&store.get(&juliet).unwrap().unwrap().credentials, &imported));
 }

@@ -6,9 +6,11 @@ mod common;
 use std::fs;
 use std::path::Path;
 
+use balcony_router::Change;
 use balcony_store::{Store, StoreError};
-use common::{credentials, jid};
-use redb::{Database, TableDefinition};
+use common::history::{account, message};
+use common::{credentials, jid, same_credentials};
+use redb::{Database, TableDefinition, TableHandle as _, WriteTransaction};
 
 /// The error, and that its text is one line that holds `advice`.
 fn refused(folder: &Path, advice: &str) -> StoreError {
@@ -69,16 +71,108 @@ fn an_empty_file_is_a_new_database() {
 fn a_newer_schema_is_refused_and_left_alone() {
     let folder = tempfile::tempdir().unwrap();
     drop(Store::open(folder.path()).unwrap());
-    let path = folder.path().join("balcony.redb");
-    let database = Database::open(&path).unwrap();
-    let transaction = database.begin_write().unwrap();
-    let meta = TableDefinition::<&str, &[u8]>::new("meta");
-    transaction.open_table(meta).unwrap().insert("schema", &7_u32.to_le_bytes()[..]).unwrap();
-    transaction.commit().unwrap();
-    drop(database);
+    tamper(folder.path(), |transaction| {
+        transaction.open_table(META).unwrap().insert("schema", &7_u32.to_le_bytes()[..]).unwrap();
+    });
     for _ in 0..2 {
         let error = refused(folder.path(), "newer balcony");
         assert_eq!(error, StoreError::NewerSchema { found: 7, supported: 2 });
+    }
+}
+
+/// Makes a change that no store makes.
+fn tamper(folder: &Path, change: impl FnOnce(&WriteTransaction)) {
+    let database = Database::open(folder.join("balcony.redb")).unwrap();
+    let transaction = database.begin_write().unwrap();
+    change(&transaction);
+    transaction.commit().unwrap();
+}
+
+const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
+
+#[test]
+fn an_older_schema_is_brought_up_to_date() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path()).unwrap();
+    let juliet = jid("juliet@example.org");
+    store.create(&juliet, credentials("pw")).unwrap();
+    let secret = *store.secret().expose();
+    drop(store);
+    // As version 1 has left it: accounts, and nothing else.
+    tamper(folder.path(), |transaction| {
+        let tables: Vec<_> = transaction.list_tables().unwrap().collect();
+        for table in tables {
+            if !["meta", "accounts"].contains(&table.name()) {
+                transaction.delete_table(table).unwrap();
+            }
+        }
+        let mut meta = transaction.open_table(META).unwrap();
+        meta.insert("schema", &1_u32.to_le_bytes()[..]).unwrap();
+        meta.remove("offline").unwrap();
+    });
+    for _ in 0..2 {
+        let store = Store::open(folder.path()).unwrap();
+        assert_eq!(*store.secret().expose(), secret);
+        let found = store.get(&juliet).unwrap().unwrap();
+        assert!(same_credentials(&found.credentials, &credentials("pw")));
+        assert!(store.kept(&juliet).unwrap().is_some());
+        assert!(store.save(&juliet, vec![Change::PutOffline(message("hi"))]).unwrap());
+        store.check(&mut |problem| panic!("{problem}")).unwrap();
+    }
+    assert_eq!(Store::open(folder.path()).unwrap().kept(&juliet).unwrap().unwrap().offline, 2);
+}
+
+#[test]
+fn a_check_names_what_is_broken() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path()).unwrap();
+    for number in 0..2 {
+        store.create(&account(number), credentials("pw")).unwrap();
+        store.save(&account(number), vec![Change::PutOffline(message("hi"))]).unwrap();
+    }
+    store.check(&mut |problem| panic!("{problem}")).unwrap();
+    drop(store);
+    type Kept<'a> = (&'a str, &'a str);
+    type Part<'a> = (&'a str, &'a str, &'a str);
+    type Message<'a> = (&'a str, &'a str, u64);
+    const DOMAIN: &str = "example.com";
+    let bytes: &[u8] = b"\x07";
+    tamper(folder.path(), |transaction| {
+        let accounts = TableDefinition::<Kept<'_>, &[u8]>::new("accounts");
+        transaction.open_table(accounts).unwrap().insert((DOMAIN, "user0"), bytes).unwrap();
+        let contacts = TableDefinition::<Part<'_>, &[u8]>::new("contacts");
+        transaction.open_table(contacts).unwrap().insert((DOMAIN, "user0", "a@b"), bytes).unwrap();
+        let blocked = TableDefinition::<Part<'_>, ()>::new("blocked");
+        let mut blocked = transaction.open_table(blocked).unwrap();
+        blocked.insert((DOMAIN, "user1", "@"), ()).unwrap();
+        blocked.insert((DOMAIN, "user2", "a@b"), ()).unwrap();
+        blocked.insert((DOMAIN, "user2", "a@c"), ()).unwrap();
+        let changes = TableDefinition::<Message<'_>, &str>::new("roster changes");
+        transaction.open_table(changes).unwrap().insert((DOMAIN, "user1", 1), "@").unwrap();
+        let offline = TableDefinition::<Message<'_>, (u64, &[u8])>::new("offline");
+        let mut offline = transaction.open_table(offline).unwrap();
+        offline.insert((DOMAIN, "user1", 99), (0, bytes)).unwrap();
+        let last = TableDefinition::<Kept<'_>, (u64, &[u8])>::new("last");
+        transaction.open_table(last).unwrap().insert((DOMAIN, "user0"), (0, bytes)).unwrap();
+    });
+    let store = Store::open(folder.path()).unwrap();
+    let mut problems = Vec::new();
+    assert_eq!(store.check(&mut |problem| problems.push(problem)), Ok(2));
+    let expected = [
+        "user0@example.com: the record of an account",
+        "user0@example.com: contacts without a roster",
+        "user0@example.com: the record of a contact",
+        "user1@example.com: changes of contacts without a roster",
+        "user1@example.com: an address",
+        "user1@example.com: an address",
+        "user2@example.com: blocked addresses, but no such account",
+        "user1@example.com: a message with a number of the future",
+        "user1@example.com: a stanza",
+        "user0@example.com: a stanza",
+    ];
+    assert_eq!(problems.len(), expected.len(), "{problems:#?}");
+    for (problem, expected) in problems.iter().zip(expected) {
+        assert!(problem.starts_with(expected), "{problems:#?}");
     }
 }
 

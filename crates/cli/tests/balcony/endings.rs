@@ -34,12 +34,11 @@ fn a_server_that_is_told_to_end_closes_every_stream() {
 #[test]
 fn what_was_done_outlives_a_kill() {
     let world = World::new();
-    let server = world.serve(&[]);
+    let mut server = world.serve(&[]);
     world.account("romeo");
     world.account("juliet");
     world.run(&["user", "remove", "juliet"]).succeeded();
-    server.process.signal("KILL");
-    server.process.wait();
+    server.process.kill();
     // The dead server's socket is still there.
     assert!(world.path("balcony-data/control.sock").exists());
     assert_eq!(list(&world), "romeo@localhost\n");

@@ -16,5 +16,6 @@ mod endings;
 mod failures;
 mod hostile;
 mod import;
+mod store;
 mod trace;
 mod world;

@@ -177,6 +177,12 @@ impl Process {
         assert!(Command::new("kill").args(["-s", signal, &pid]).status().unwrap().success());
     }
 
+    /// Ends it at once, and leaves it no chance to do anything.
+    pub fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
     pub fn id(&self) -> u32 {
         self.child.id()
     }

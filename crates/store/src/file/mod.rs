@@ -1,10 +1,12 @@
 //! Accounts in one file, by the embedded database redb.
 
+mod check;
 mod open;
 mod read;
 mod tables;
 mod write;
 
+use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 use std::path::Path;
@@ -32,6 +34,10 @@ impl File {
         let database = open::database(folder)?;
         let secret = open::prepare(&database)?;
         Ok(File { database, secret, config })
+    }
+
+    pub(crate) fn exists(folder: &Path) -> bool {
+        folder.join(open::FILE).exists()
     }
 
     fn read(&self) -> Result<Reading, StoreError> {
@@ -90,8 +96,8 @@ impl Backend for File {
         Ok(done)
     }
 
-    fn strays(&self) -> Result<u64, StoreError> {
-        self.read()?.strays()
+    fn check(&self, problem: &mut dyn FnMut(String)) -> Result<u64, StoreError> {
+        check::check(&self.database.begin_read()?, problem)
     }
 }
 

@@ -10,7 +10,7 @@ use super::tables::{ACCOUNTS, BLOCKED, CHANGES, CONTACTS, LAST, META, OFFLINE, R
 use crate::StoreError;
 
 /// The database within the data folder.
-const FILE: &str = "balcony.redb";
+pub(super) const FILE: &str = "balcony.redb";
 
 /// Pages that redb keeps in memory. Accounts are small: this holds several hundred thousand of them.
 const CACHE: usize = 64 << 20;

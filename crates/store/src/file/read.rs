@@ -1,11 +1,10 @@
-use alloc::string::String;
 use alloc::vec::Vec;
 use core::ops::Bound;
 
 use balcony_jid::BareJid;
 use balcony_roster::{Parts, Version};
 use balcony_router::{Kept, LastSeen, Offline};
-use redb::{Key, ReadOnlyTable, ReadTransaction, Value};
+use redb::ReadTransaction;
 
 use super::tables::{ACCOUNTS, BLOCKED, CHANGES, CONTACTS, LAST, OFFLINE, ROSTERS, end};
 use crate::record::{self, address, key};
@@ -113,34 +112,4 @@ impl Reading {
             .map_while(Result::transpose)
             .collect()
     }
-
-    pub(super) fn strays(&self) -> Result<u64, StoreError> {
-        let accounts = self.0.open_table(ACCOUNTS)?;
-        let mut strays = 0;
-        let mut seen = (String::new(), String::new(), true);
-        let mut check = |domain: &str, local: &str| -> Result<(), StoreError> {
-            if (seen.0.as_str(), seen.1.as_str()) != (domain, local) {
-                seen = (domain.into(), local.into(), accounts.get((domain, local))?.is_some());
-            }
-            strays += u64::from(!seen.2);
-            Ok(())
-        };
-        each(&self.0.open_table(ROSTERS)?, |(domain, local)| check(domain, local))?;
-        each(&self.0.open_table(CONTACTS)?, |(domain, local, _)| check(domain, local))?;
-        each(&self.0.open_table(CHANGES)?, |(domain, local, _)| check(domain, local))?;
-        each(&self.0.open_table(BLOCKED)?, |(domain, local, _)| check(domain, local))?;
-        each(&self.0.open_table(OFFLINE)?, |(domain, local, _)| check(domain, local))?;
-        each(&self.0.open_table(LAST)?, |(domain, local)| check(domain, local))?;
-        Ok(strays)
-    }
-}
-
-fn each<K: Key + 'static, V: Value + 'static>(
-    table: &ReadOnlyTable<K, V>,
-    mut check: impl FnMut(K::SelfType<'_>) -> Result<(), StoreError>,
-) -> Result<(), StoreError> {
-    for entry in table.range::<K::SelfType<'_>>(..)? {
-        check(entry?.0.value())?;
-    }
-    Ok(())
 }

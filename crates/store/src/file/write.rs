@@ -4,7 +4,7 @@ use balcony_jid::BareJid;
 use balcony_roster::{Item, Version};
 use balcony_router::Change as Save;
 use balcony_stanza::Stanza;
-use redb::{ReadableTable as _, Table, WriteTransaction};
+use redb::{ReadableTable, Table, WriteTransaction};
 
 use super::tables::{ACCOUNTS, BLOCKED, CHANGES, CONTACTS, LAST, META, OFFLINE, ROSTERS, end};
 use crate::record::{self, encode_stanza, key};
@@ -34,15 +34,7 @@ impl<'t> Writing<'t> {
         now: u64,
     ) -> Result<Self, StoreError> {
         let meta = transaction.open_table(META)?;
-        let number = match meta.get("offline")? {
-            None => 0,
-            Some(value) => u64::from_le_bytes(
-                value
-                    .value()
-                    .try_into()
-                    .map_err(|_| StoreError::Corrupt("the number of a message".into()))?,
-            ),
-        };
+        let number = last_number(&meta)?;
         Ok(Writing {
             meta,
             accounts: transaction.open_table(ACCOUNTS)?,
@@ -216,4 +208,11 @@ impl<'t> Writing<'t> {
         let (domain, local) = key(account);
         Ok(self.offline.retain_in((domain, local, 0)..=(domain, local, up_to), |_, _| false)?)
     }
+}
+
+/// The highest number that a message has had.
+pub(super) fn last_number(meta: &impl ReadableTable<&'static str, &'static [u8]>) -> Result<u64, StoreError> {
+    let Some(value) = meta.get("offline")? else { return Ok(0) };
+    let number = value.value().try_into();
+    number.map(u64::from_le_bytes).map_err(|_| StoreError::Corrupt("the number of a message".into()))
 }

@@ -1,0 +1,26 @@
+//! Files that are there whole or not at all.
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
+
+/// Has `fill` write the file at `path`, with these permissions. Nobody ever sees half a file, nor may others read a secret
+/// for the moment before its permissions are set.
+pub(crate) fn write<T, E: From<io::Error>>(
+    path: &Path,
+    mode: u32,
+    fill: impl FnOnce(&mut File) -> Result<T, E>,
+) -> Result<T, E> {
+    let mut new = path.as_os_str().to_owned();
+    new.push(".new");
+    match std::fs::remove_file(&new) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
+        _ => {}
+    }
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(&new)?;
+    let filled = fill(&mut file)?;
+    file.sync_all()?;
+    std::fs::rename(&new, path)?;
+    Ok(filled)
+}

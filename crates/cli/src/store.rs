@@ -1,0 +1,115 @@
+//! `balcony store`: all that a server keeps, there and back, and whether it is whole.
+
+use std::io::{BufReader, BufWriter, Write as _};
+use std::path::Path;
+
+use balcony_store::{Store, TransferError};
+use indicatif::HumanCount;
+
+use crate::args::{StoreArgs, StoreCommand};
+use crate::config::Settings;
+use crate::database;
+use crate::failure::Failure;
+use crate::import::{open, progress};
+use crate::new_file;
+use crate::output::say;
+
+pub(crate) fn run(args: StoreArgs) -> Result<(), Failure> {
+    let file = args.config.as_deref().map(Settings::read).transpose()?.unwrap_or_default();
+    let data = args.data.unwrap_or_else(|| file.folder());
+    let database = args.database.or(file.database);
+    let is_import = matches!(args.command, StoreCommand::Import { .. });
+    if !is_import && database.is_none() && !Store::exists(&data) {
+        return Err(Failure::new(format!(
+            "there are no accounts in {}; name the data folder with --data",
+            data.display()
+        )));
+    }
+    let store = database::open(&data, database.as_ref())?;
+    match args.command {
+        StoreCommand::Export { file } => export(&store, &file),
+        StoreCommand::Import { file } => import(&store, &file),
+        StoreCommand::Check => check(&store),
+    }
+}
+
+fn export(store: &Store, file: &Path) -> Result<(), Failure> {
+    let progress = progress(Some(store.count()?));
+    let mut each = |count| {
+        progress.set_position(count);
+        progress.set_message(HumanCount(count).to_string());
+    };
+    let mut write = |out: &mut dyn std::io::Write| -> Result<u64, TransferError> {
+        let mut out = BufWriter::new(out);
+        let count = store.export(&mut out, &mut each)?;
+        out.flush()?;
+        Ok(count)
+    };
+    if file == Path::new("-") {
+        write(&mut std::io::stdout().lock())?;
+        return Ok(());
+    }
+    // It has keys, which are worth as much as passwords to an attacker.
+    let count = new_file::write(file, 0o600, |out| write(out)).map_err(|error| match error {
+        TransferError::Io(reason) => Failure::new(format!("cannot write {}: {reason}", file.display())),
+        other => other.into(),
+    })?;
+    progress.finish_and_clear();
+    say(&format!("exported accounts: {}\n", HumanCount(count)));
+    Ok(())
+}
+
+fn import(store: &Store, file: &Path) -> Result<(), Failure> {
+    let (source, length) = open(file)?;
+    let progress = progress(length);
+    let (mut done, mut existed) = (0, 0);
+    let result = store.import(&mut BufReader::new(progress.wrap_read(source)), &mut |account, made| {
+        if made {
+            done += 1;
+            progress.set_message(HumanCount(done).to_string());
+        } else {
+            existed += 1;
+            progress.suspend(|| eprintln!("balcony: {account} exists already"));
+        }
+    });
+    progress.finish_and_clear();
+    let done = HumanCount(done);
+    match (result, existed) {
+        (Ok(()), 0) => {
+            say(&format!("imported accounts: {done}\n"));
+            Ok(())
+        }
+        (Ok(()), existed) => Err(Failure::new(format!(
+            "imported accounts: {done}; accounts that stay as they were, see above: {}",
+            HumanCount(existed)
+        ))),
+        (Err(error), _) => Err(Failure::new(format!("{error}; imported accounts: {done}"))),
+    }
+}
+
+fn check(store: &Store) -> Result<(), Failure> {
+    let progress = progress(None);
+    let mut problems = 0;
+    let count = store.check(&mut |problem| {
+        problems += 1;
+        progress.suspend(|| eprintln!("balcony: {problem}"));
+    })?;
+    progress.finish_and_clear();
+    let count = HumanCount(count);
+    match problems {
+        0 => {
+            say(&format!("checked accounts: {count}; nothing is broken\n"));
+            Ok(())
+        }
+        _ => Err(Failure::new(format!(
+            "checked accounts: {count}; problems, see above: {}. Restore the data from a backup, or remove these accounts",
+            HumanCount(problems)
+        ))),
+    }
+}
+
+impl From<TransferError> for Failure {
+    fn from(error: TransferError) -> Self {
+        Failure::new(error.to_string())
+    }
+}

@@ -1,0 +1,166 @@
+use std::os::unix::fs::PermissionsExt as _;
+
+#[cfg(feature = "postgres")]
+#[allow(dead_code, reason = "it does more for the tests of the store")]
+#[path = "../../../store/tests/common/postgresql.rs"]
+mod postgresql;
+
+use crate::world::World;
+
+/// Romeo, with his block list empty, and juliet, for whom a message waits.
+fn lived(options: &[&str]) -> World {
+    let world = World::new();
+    let server = world.serve(options);
+    world.account("romeo");
+    world.account("juliet");
+    world.send(&server, "romeo@localhost", "juliet@localhost", "wherefore?", &[]).succeeded();
+    server.stop();
+    world
+}
+
+/// Whether juliet gets her message, with the password that she has always had.
+fn goes_on(world: &World, options: &[&str]) {
+    let server = world.serve(options);
+    let juliet = world.listen(&server, "juliet@localhost/balcony", &["--count", "1", "--insecure"]);
+    assert!(juliet.stdout().ends_with("wherefore?"));
+    juliet.wait().succeeded();
+    server.stop();
+}
+
+#[test]
+fn a_server_moves_into_another_folder() {
+    let world = lived(&[]);
+    let exported = world.run(&["store", "export", "backup.jsonl"]);
+    assert_eq!(
+        (exported.status, exported.stdout.as_str()),
+        (Some(0), "exported accounts: 2\n"),
+        "{exported:?}"
+    );
+    let file = world.path("backup.jsonl");
+    assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+    let to_stdout = world.run(&["store", "export"]);
+    to_stdout.succeeded();
+    assert_eq!(to_stdout.stdout, std::fs::read_to_string(&file).unwrap());
+
+    let imported = world.run(&["store", "import", "backup.jsonl", "--data", "new"]);
+    assert_eq!(imported.stdout, "imported accounts: 2\n", "{imported:?}");
+    let checked = world.run(&["store", "check", "--data", "new"]);
+    assert_eq!(checked.stdout, "checked accounts: 2; nothing is broken\n", "{checked:?}");
+    assert_eq!(world.run(&["store", "export", "--data", "new"]).stdout, to_stdout.stdout);
+    goes_on(&world, &["--data", "new"]);
+}
+
+#[test]
+fn what_is_there_stays() {
+    let world = lived(&[]);
+    world.run(&["store", "export", "backup.jsonl"]).succeeded();
+    world.run(&["user", "remove", "romeo"]).succeeded();
+    let imported = world.run(&["store", "import", "backup.jsonl"]);
+    assert_eq!(imported.status, Some(1));
+    let lines: Vec<_> = imported.stderr.lines().collect();
+    assert_eq!(
+        lines,
+        [
+            "balcony: juliet@localhost exists already",
+            "balcony: imported accounts: 1; accounts that stay as they were, see above: 1"
+        ]
+    );
+}
+
+#[test]
+fn a_running_server_has_its_data_to_itself() {
+    let world = World::new();
+    let server = world.serve(&[]);
+    world.account("romeo");
+    world.write("backup.jsonl", "");
+    for command in
+        [&["store", "export", "out.jsonl"][..], &["store", "import", "backup.jsonl"], &["store", "check"]]
+    {
+        world.run(command).failed(1, &["is another balcony running on this data folder?", "stop it first"]);
+    }
+    assert!(!world.path("out.jsonl").exists());
+    server.stop();
+}
+
+#[test]
+fn what_cannot_be_done_is_said() {
+    let world = World::new();
+    for command in [&["store", "check"][..], &["store", "export"]] {
+        world.run(command).failed(1, &["there are no accounts in ./balcony-data; name the data folder"]);
+    }
+    assert!(!world.path("balcony-data").exists());
+    world.run(&["store", "import", "none"]).failed(1, &["cannot read none: no such file"]);
+    world.write("list.csv", "romeo,pencil\n");
+    world
+        .run(&["store", "import", "list.csv"])
+        .failed(1, &["this is not a list of accounts that this version"]);
+    world.account("romeo");
+    world.run(&["store", "export", "none/backup"]).failed(1, &["cannot write none/backup: "]);
+    let exported = world.run(&["store", "export"]).stdout;
+    world.write("cut", exported.lines().next().unwrap());
+    world.run(&["store", "import", "cut"]).failed(1, &["is not complete", "imported accounts: 0"]);
+    world.write("balcony-data/balcony.redb", &"damaged".repeat(1000));
+    world.run(&["store", "check"]).failed(1, &["is not a database of this program"]);
+}
+
+#[cfg(not(feature = "postgres"))]
+#[test]
+fn a_program_without_postgresql_says_so() {
+    let world = World::new();
+    for command in ["serve", "user", "store"] {
+        let rest = match command {
+            "user" => &["list"][..],
+            "store" => &["check"],
+            _ => &[],
+        };
+        let args = [&[command, "--database", "postgresql://balcony:s3cret@localhost/x"], rest].concat();
+        let ended = world.run(&args);
+        ended.failed(2, &["built without PostgreSQL", "--features postgres"]);
+        assert!(!ended.stderr.contains("s3cret"));
+    }
+}
+
+#[cfg(feature = "postgres")]
+#[test]
+fn a_server_moves_into_postgresql_and_back() {
+    let Some(postgresql) = postgresql::shared() else { return };
+    let world = lived(&[]);
+    world.run(&["store", "export", "one.jsonl"]).succeeded();
+    let database = postgresql.schema();
+    world.write("balcony.toml", &format!("data = 'other'\ndatabase = {database:?}\n"));
+    let config = ["--config", "balcony.toml"];
+    let run = |args: &[&str]| world.run(&[args, &config[..]].concat());
+    run(&["store", "import", "one.jsonl"]).succeeded();
+    run(&["store", "check"]).succeeded();
+    run(&["store", "export", "two.jsonl"]).succeeded();
+    world.run(&["store", "import", "two.jsonl", "--data", "third"]).succeeded();
+    let texts = ["one.jsonl", "two.jsonl"].map(|file| std::fs::read_to_string(world.path(file)).unwrap());
+    assert_eq!(texts[0], texts[1]);
+    assert_eq!(world.run(&["store", "export", "--data", "third"]).stdout, texts[0]);
+
+    // A server on the database, and who manages it meanwhile.
+    let server = world.serve(&config);
+    run(&["store", "check"]).failed(1, &["is another balcony running on this database?", "stop it first"]);
+    world.run_as("pencil", &[&["user", "add", "nurse"][..], &config].concat()).succeeded();
+    server.stop();
+    assert_eq!(run(&["user", "list"]).stdout, "juliet@localhost\nnurse@localhost\nromeo@localhost\n");
+    goes_on(&world, &config);
+}
+
+#[cfg(feature = "postgres")]
+#[test]
+fn secrets_of_a_database_stay_secret() {
+    let world = World::new();
+    let busy = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let busy = busy.local_addr().unwrap().to_string();
+    for database in ["postgresql://balcony:s3cret@127.0.0.1:1/x", "host=/nowhere password=s3cret", "s3cret"] {
+        for log in ["info", "debug"] {
+            let ended = world.run(&["serve", "--database", database, "--log", log]);
+            assert!(ended.status == Some(1) && !ended.stderr.contains("s3cret"), "{ended:?}");
+        }
+    }
+    // What fails while the database is in use still ends in good order.
+    let Some(postgresql) = postgresql::shared() else { return };
+    let failed = world.run(&["serve", "--database", &postgresql.schema(), "--listen", &busy]);
+    failed.failed(1, &["cannot listen on"]);
+}

@@ -1,0 +1,180 @@
+use alloc::boxed::Box;
+use alloc::collections::BTreeMap;
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use balcony_jid::BareJid;
+use balcony_roster::{Item, Parts, Version};
+use balcony_router::{Kept, LastSeen, Offline};
+use balcony_stanza::Stanza;
+use postgres::Row;
+
+use super::link::Session;
+use crate::record::{self, address, key};
+use crate::{Account, Backup, Messages, StoreConfig, StoreError};
+
+pub(super) fn account(session: &mut Session<'_>, account: &BareJid) -> Result<Option<Account>, StoreError> {
+    let (domain, local) = key(account);
+    let row = session.query_opt(
+        "SELECT credentials, created FROM accounts WHERE domain = $1 AND local = $2",
+        &[&domain, &local],
+    )?;
+    row.map(|row| {
+        let credentials = record::decode_account(row.try_get(0)?)?.credentials;
+        Ok(Account { credentials, created: row.try_get::<_, i64>(1)?.cast_unsigned() })
+    })
+    .transpose()
+}
+
+pub(super) fn kept(
+    session: &mut Session<'_>,
+    account: &BareJid,
+    config: StoreConfig,
+) -> Result<Option<Kept>, StoreError> {
+    const ACCOUNT: &str = "\
+        SELECT id, roster_version, last_at, last_presence, (SELECT count(*) FROM offline WHERE account = id) \
+        FROM accounts WHERE domain = $1 AND local = $2";
+    let (domain, local) = key(account);
+    let Some(row) = session.query_opt(ACCOUNT, &[&domain, &local])? else { return Ok(None) };
+    let id: i64 = row.try_get(0)?;
+    let last = match (row.try_get::<_, Option<i64>>(2)?, row.try_get::<_, Option<&str>>(3)?) {
+        (Some(at), Some(presence)) => {
+            let presence = record::decode_stanza(presence.as_bytes())?;
+            Some(LastSeen { at: at.cast_unsigned(), presence })
+        }
+        _ => None,
+    };
+    let blocked = session.query("SELECT jid FROM blocked WHERE account = $1", &[&id])?;
+    let roster = match row.try_get::<_, Option<i64>>(1)? {
+        Some(version) => Some(roster(session, id, version.cast_unsigned(), config)?),
+        None => None,
+    };
+    Ok(Some(Kept {
+        roster,
+        blocked: blocked.iter().map(|row| record::jid(row.try_get(0)?)).collect::<Result<_, _>>()?,
+        offline: usize::try_from(row.try_get::<_, i64>(4)?).unwrap_or_default(),
+        last,
+    }))
+}
+
+fn roster(
+    session: &mut Session<'_>,
+    account: i64,
+    version: u64,
+    config: StoreConfig,
+) -> Result<Parts, StoreError> {
+    const CONTACTS: &str = "\
+        SELECT contact, subscription, name, groups, ask, approved, request FROM contacts WHERE account = $1";
+    let (mut items, mut requests) = (Vec::new(), Vec::new());
+    for row in session.query(CONTACTS, &[&account])? {
+        items.extend(item(&row)?);
+        requests.extend(request(&row)?);
+    }
+    let rows =
+        session.query("SELECT version, contact FROM roster_changes WHERE account = $1", &[&account])?;
+    let mut pushes = BTreeMap::new();
+    for row in &rows {
+        pushes.insert(row.try_get::<_, i64>(0)?.cast_unsigned(), row.try_get::<_, &str>(1)?);
+    }
+    let mut changes = Vec::new();
+    let mut number = version;
+    while changes.len() < config.roster_changes
+        && let Some(contact) = pushes.get(&number)
+    {
+        changes.push(record::bare(contact)?);
+        number = number.wrapping_sub(1);
+    }
+    changes.reverse();
+    Ok(Parts { version: Version(version), items, requests, changes })
+}
+
+fn item(row: &Row) -> Result<Option<Item>, StoreError> {
+    let Some(subscription) = row.try_get::<_, Option<&str>>(1)? else { return Ok(None) };
+    let subscription = record::subscription_named(subscription)
+        .ok_or_else(|| StoreError::Corrupt("a subscription".into()))?;
+    let groups: Vec<String> = row.try_get(3)?;
+    Ok(Some(Item {
+        jid: record::bare(row.try_get(0)?)?,
+        name: row.try_get::<_, Option<String>>(2)?.map(Box::from),
+        groups: groups.into_iter().map(Box::from).collect(),
+        subscription,
+        ask: row.try_get(4)?,
+        approved: row.try_get(5)?,
+    }))
+}
+
+fn request(row: &Row) -> Result<Option<Arc<Stanza>>, StoreError> {
+    let request: Option<&str> = row.try_get(6)?;
+    request.map(|request| record::decode_stanza(request.as_bytes())).transpose()
+}
+
+pub(super) fn offline(
+    session: &mut Session<'_>,
+    account: &BareJid,
+    bytes: usize,
+) -> Result<Messages, StoreError> {
+    // What doesn't fit is left out, and the first of it only says that there is more.
+    const MESSAGES: &str = "\
+        SELECT number, at, CASE WHEN place = 1 OR total <= $3 THEN stanza END FROM ( \
+            SELECT number, at, stanza, row_number() OVER w AS place, sum(octet_length(stanza)) OVER w AS total \
+            FROM offline JOIN accounts ON account = id WHERE domain = $1 AND local = $2 \
+            WINDOW w AS (ORDER BY number) \
+        ) AS waiting WHERE place <= 2 OR total - octet_length(stanza) <= $3 ORDER BY number";
+    let (domain, local) = key(account);
+    let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
+    let mut found = Messages::default();
+    for row in session.query(MESSAGES, &[&domain, &local, &bytes])? {
+        let Some(stanza) = row.try_get::<_, Option<&str>>(2)? else {
+            found.more = true;
+            break;
+        };
+        found.messages.push(Offline {
+            number: row.try_get::<_, i64>(0)?.cast_unsigned(),
+            at: row.try_get::<_, i64>(1)?.cast_unsigned(),
+            stanza: record::decode_stanza(stanza.as_bytes())?,
+        });
+    }
+    Ok(found)
+}
+
+pub(super) fn backup(
+    session: &mut Session<'_>,
+    address: &BareJid,
+    config: StoreConfig,
+) -> Result<Option<Backup>, StoreError> {
+    let Some((account, kept)) = account(session, address)?.zip(kept(session, address, config)?) else {
+        return Ok(None);
+    };
+    let offline = offline(session, address, usize::MAX)?.messages;
+    Ok(Some(Backup { address: address.clone(), account, kept, offline }))
+}
+
+pub(super) fn list(
+    session: &mut Session<'_>,
+    domain: Option<&str>,
+    after: Option<&BareJid>,
+    limit: usize,
+) -> Result<Vec<BareJid>, StoreError> {
+    const FROM: &str = "\
+        SELECT domain, local FROM accounts WHERE (domain, local) >= ($1, $2) AND domain <= $3 \
+        ORDER BY domain, local LIMIT $4";
+    const AFTER: &str = "\
+        SELECT domain, local FROM accounts WHERE (domain, local) > ($1, $2) AND domain <= $3 \
+        ORDER BY domain, local LIMIT $4";
+    let (sql, (start, local)) = match after.map(key) {
+        Some(after) if domain.is_none_or(|domain| after.0 >= domain) => (AFTER, after),
+        _ => (FROM, (domain.unwrap_or_default(), "")),
+    };
+    // Nothing comes after the highest character.
+    let end = domain.unwrap_or("\u{10ffff}");
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let rows = session.query(sql, &[&start, &local, &end, &limit])?;
+    rows.iter().map(|row| address(row.try_get(0)?, row.try_get(1)?)).collect()
+}
+
+pub(super) fn count(session: &mut Session<'_>) -> Result<u64, StoreError> {
+    let row = session.query_opt("SELECT count(*) FROM accounts", &[])?;
+    let count: Option<i64> = row.map(|row| row.try_get(0)).transpose()?;
+    Ok(count.unwrap_or_default().cast_unsigned())
+}

@@ -1,0 +1,205 @@
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use balcony_jid::{BareJid, Jid};
+use balcony_roster::{Item, Version};
+use balcony_router::Change as Save;
+use balcony_sasl::Credentials;
+use balcony_stanza::Stanza;
+
+use super::link::Session;
+use crate::record::{self, encode_account, encode_stanza, key};
+use crate::{Backup, Change, StoreConfig, StoreError};
+
+/// Makes a change, and tells whether it was done. If not, nothing has changed.
+pub(super) fn apply(
+    session: &mut Session<'_>,
+    change: &Change,
+    config: StoreConfig,
+    now: u64,
+) -> Result<bool, StoreError> {
+    const SET: &str = "UPDATE accounts SET credentials = $3 WHERE domain = $1 AND local = $2";
+    const REMOVE: &str = "DELETE FROM accounts WHERE domain = $1 AND local = $2";
+    let set = |session: &mut Session<'_>, account, credentials| {
+        let (domain, local) = key(account);
+        Ok(session.execute(SET, &[&domain, &local, &encode_account(credentials, now / 1000)?])? == 1)
+    };
+    match change {
+        Change::Create { account, credentials, replace } => {
+            let created = create(session, account, credentials, now / 1000)?.is_some();
+            Ok(created || *replace && set(session, account, credentials)?)
+        }
+        Change::SetCredentials { account, credentials } => set(session, account, credentials),
+        Change::Remove { account } => {
+            let (domain, local) = key(account);
+            Ok(session.execute(REMOVE, &[&domain, &local])? == 1)
+        }
+        Change::Save { account, changes } => save(session, account, changes, config, now),
+        Change::Restore(backup) => restore(session, backup, config),
+    }
+}
+
+/// The new account's id; `None` if it existed.
+fn create(
+    session: &mut Session<'_>,
+    account: &BareJid,
+    credentials: &Credentials,
+    created: u64,
+) -> Result<Option<i64>, StoreError> {
+    const CREATE: &str = "\
+        INSERT INTO accounts (domain, local, created, credentials) VALUES ($1, $2, $3, $4) \
+        ON CONFLICT DO NOTHING RETURNING id";
+    let (domain, local) = key(account);
+    let record = encode_account(credentials, created)?;
+    let row = session.query_opt(CREATE, &[&domain, &local, &created.cast_signed(), &record])?;
+    Ok(row.map(|row| row.try_get(0)).transpose()?)
+}
+
+fn save(
+    session: &mut Session<'_>,
+    account: &BareJid,
+    changes: &[Save],
+    config: StoreConfig,
+    now: u64,
+) -> Result<bool, StoreError> {
+    let (domain, local) = key(account);
+    let row = session.query_opt(
+        "SELECT id FROM accounts WHERE domain = $1 AND local = $2 FOR UPDATE",
+        &[&domain, &local],
+    )?;
+    let Some(id) = row.map(|row| row.try_get::<_, i64>(0)).transpose()? else { return Ok(false) };
+    if !config.has_room(changes, || waiting(session, id))? {
+        return Ok(false);
+    }
+    for change in changes {
+        match change {
+            Save::Roster { contact, item, request, version: at, pushed } => {
+                version(session, id, *at)?;
+                self::contact(session, id, contact, item.as_ref(), request.as_deref())?;
+                if *pushed {
+                    changed(session, id, *at, contact, config)?;
+                }
+            }
+            Save::Block(addresses) => block(session, id, addresses)?,
+            Save::Unblock(addresses) => {
+                let addresses: Vec<&str> = addresses.iter().map(Jid::as_str).collect();
+                session.execute(
+                    "DELETE FROM blocked WHERE account = $1 AND jid = ANY ($2)",
+                    &[&id, &addresses],
+                )?;
+            }
+            Save::UnblockAll => drop(session.execute("DELETE FROM blocked WHERE account = $1", &[&id])?),
+            Save::PutOffline(stanza) => put_offline(session, id, now, stanza)?,
+            Save::DropOffline { up_to } => {
+                let up_to = i64::try_from(*up_to).unwrap_or(i64::MAX);
+                session.execute("DELETE FROM offline WHERE account = $1 AND number <= $2", &[&id, &up_to])?;
+            }
+            Save::LastSeen(presence) => last_seen(session, id, now, presence)?,
+        }
+    }
+    Ok(true)
+}
+
+fn restore(session: &mut Session<'_>, backup: &Backup, config: StoreConfig) -> Result<bool, StoreError> {
+    let Backup { address, account, kept, offline } = backup;
+    let Some(id) = create(session, address, &account.credentials, account.created)? else { return Ok(false) };
+    if let Some(roster) = &kept.roster {
+        version(session, id, roster.version)?;
+        for (contact, item, request) in record::contacts(roster) {
+            self::contact(session, id, &contact, item, request)?;
+        }
+        for (version, contact) in record::changes(roster) {
+            changed(session, id, version, contact, config)?;
+        }
+    }
+    block(session, id, &kept.blocked)?;
+    for message in offline {
+        put_offline(session, id, message.at, &message.stanza)?;
+    }
+    if let Some(last) = &kept.last {
+        last_seen(session, id, last.at, &last.presence)?;
+    }
+    Ok(true)
+}
+
+fn version(session: &mut Session<'_>, account: i64, version: Version) -> Result<(), StoreError> {
+    const SET: &str = "UPDATE accounts SET roster_version = $2 WHERE id = $1";
+    session.execute(SET, &[&account, &version.0.cast_signed()])?;
+    Ok(())
+}
+
+fn contact(
+    session: &mut Session<'_>,
+    account: i64,
+    contact: &BareJid,
+    item: Option<&Item>,
+    request: Option<&Stanza>,
+) -> Result<(), StoreError> {
+    const REMOVE: &str = "DELETE FROM contacts WHERE account = $1 AND contact = $2";
+    const SET: &str = "\
+        INSERT INTO contacts (account, contact, subscription, name, groups, ask, approved, request) \
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8) \
+        ON CONFLICT (account, contact) DO UPDATE SET (subscription, name, groups, ask, approved, request) = \
+        (excluded.subscription, excluded.name, excluded.groups, excluded.ask, excluded.approved, excluded.request)";
+    let jid = contact.as_str();
+    if item.is_none() && request.is_none() {
+        session.execute(REMOVE, &[&account, &jid])?;
+        return Ok(());
+    }
+    let subscription = item.map(|item| item.subscription.name());
+    let name = item.and_then(|item| item.name.as_deref());
+    let groups: Vec<&str> = item.iter().flat_map(|item| &item.groups).map(AsRef::as_ref).collect();
+    let ask = item.is_some_and(|item| item.ask);
+    let approved = item.is_some_and(|item| item.approved);
+    let request = request.map(xml).transpose()?;
+    session.execute(SET, &[&account, &jid, &subscription, &name, &groups, &ask, &approved, &request])?;
+    Ok(())
+}
+
+/// Remembers a push, and forgets the one that is too long ago.
+fn changed(
+    session: &mut Session<'_>,
+    account: i64,
+    version: Version,
+    contact: &BareJid,
+    config: StoreConfig,
+) -> Result<(), StoreError> {
+    const FORGET: &str = "DELETE FROM roster_changes WHERE account = $1 AND version = $2";
+    const ADD: &str = "\
+        INSERT INTO roster_changes (account, version, contact) VALUES ($1, $2, $3) \
+        ON CONFLICT (account, version) DO UPDATE SET contact = excluded.contact";
+    let forgotten = version.0.wrapping_sub(config.roster_changes as u64);
+    session.execute(FORGET, &[&account, &forgotten.cast_signed()])?;
+    session.execute(ADD, &[&account, &version.0.cast_signed(), &contact.as_str()])?;
+    Ok(())
+}
+
+fn block(session: &mut Session<'_>, account: i64, addresses: &[Jid]) -> Result<(), StoreError> {
+    const BLOCK: &str = "\
+        INSERT INTO blocked (account, jid) SELECT $1, unnest($2::text[]) ON CONFLICT DO NOTHING";
+    let addresses: Vec<&str> = addresses.iter().map(Jid::as_str).collect();
+    session.execute(BLOCK, &[&account, &addresses])?;
+    Ok(())
+}
+
+/// The numbers of the messages that wait.
+fn waiting(session: &mut Session<'_>, account: i64) -> Result<Vec<u64>, StoreError> {
+    let rows = session.query("SELECT number FROM offline WHERE account = $1", &[&account])?;
+    rows.iter().map(|row| Ok(row.try_get::<_, i64>(0)?.cast_unsigned())).collect()
+}
+
+fn put_offline(session: &mut Session<'_>, account: i64, at: u64, stanza: &Stanza) -> Result<(), StoreError> {
+    const PUT: &str = "INSERT INTO offline (account, at, stanza) VALUES ($1, $2, $3)";
+    session.execute(PUT, &[&account, &at.cast_signed(), &xml(stanza)?])?;
+    Ok(())
+}
+
+fn last_seen(session: &mut Session<'_>, account: i64, at: u64, presence: &Stanza) -> Result<(), StoreError> {
+    const SET: &str = "UPDATE accounts SET last_at = $2, last_presence = $3 WHERE id = $1";
+    session.execute(SET, &[&account, &at.cast_signed(), &xml(presence)?])?;
+    Ok(())
+}
+
+fn xml(stanza: &Stanza) -> Result<String, StoreError> {
+    String::from_utf8(encode_stanza(stanza)).map_err(|_| StoreError::Corrupt("a stanza".into()))
+}
