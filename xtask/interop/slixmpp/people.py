@@ -210,22 +210,23 @@ class People:
             await self.romeo.gets(f"presence of {client.resource}", presence(f"{JULIET}/{client.resource}"))
 
     async def preapproval(self):
-        offered = "preapproval" in self.romeo.features
+        five, romeo = self.five, self.romeo
+        offered = "preapproval" in romeo.features
         if offered:
-            self.romeo.send_presence(pto=JULIET, ptype="subscribed")
-            await self.romeo.settle()
-        self.five.send_presence(pto=ROMEO, ptype="subscribe")
+            romeo.send_presence(pto=JULIET, ptype="subscribed")
+            await romeo.settle()
+        five.send_presence(pto=ROMEO, ptype="subscribe")
         if not offered:
-            await self.romeo.gets("request", presence(JULIET, "subscribe"))
-            self.romeo.send_presence(pto=JULIET, ptype="subscribed")
-        await self.five.gets("approval", presence(ROMEO, "subscribed"))
-        await self.five.gets("push", push(ROMEO, "both"))
-        await self.romeo.gets("push", push(JULIET, "both"))
-        await self.five.gets("presence", presence(f"{ROMEO}/balcony"))
+            await romeo.gets("request", presence(JULIET, "subscribe"))
+            romeo.send_presence(pto=JULIET, ptype="subscribed")
+        await five.gets("approval", presence(ROMEO, "subscribed"))
+        await five.gets("push", push(ROMEO, "both"))
+        await romeo.gets("push", push(JULIET, "both"))
+        await five.gets("presence", presence(f"{ROMEO}/balcony"))
         if not offered:
-            raise Skip("not offered; approved after the request")
-        await self.romeo.gets_no("request", presence(JULIET, "subscribe"))
-        await self.romeo.gets("push with approved", push(JULIET, "to", approved="true"))
+            raise Skip("not offered")
+        await romeo.gets_no("request", presence(JULIET, "subscribe"))
+        await romeo.gets("push with approved", push(JULIET, "to", approved="true"))
 
     async def presence(self):
         self.five.send_presence(pshow="away", pstatus="asleep", ppriority=5)

@@ -45,6 +45,10 @@ class Person {
     this.name = account === ROMEO ? "romeo" : resource;
     this.priority = priority;
     this.xmpp = open(account, resource);
+    // The last are those after authentication.
+    this.xmpp.on("element", (element) => {
+      if (element.is("features", "http://etherx.jabber.org/streams")) this.features = element;
+    });
     for (const [ns, name] of [
       [NS_ROSTER, "query"],
       [NS_BLOCKING, "block"],
@@ -206,16 +210,19 @@ const CHECKS = {
     }
   },
   async preapproval() {
-    await romeo.presence({ to: JULIET, type: "subscribed" });
+    const isOffered = romeo.features.getChild("sub", "urn:xmpp:features:pre-approval");
+    if (isOffered) await romeo.presence({ to: JULIET, type: "subscribed" });
     await five.presence({ to: ROMEO, type: "subscribe" });
-    await settle(romeo.xmpp);
-    const wasAsked = romeo.take(presence(JULIET, "subscribe"));
-    if (wasAsked) await romeo.presence({ to: JULIET, type: "subscribed" });
+    if (!isOffered) {
+      await romeo.gets("request", presence(JULIET, "subscribe"));
+      await romeo.presence({ to: JULIET, type: "subscribed" });
+    }
     await five.gets("approval", presence(ROMEO, "subscribed"));
     await five.gets("push", push(ROMEO, "both"));
     await romeo.gets("push", push(JULIET, "both"));
     await five.gets("presence", presence(romeo.jid));
-    if (wasAsked) throw new Skip("not offered; approved after the request");
+    if (!isOffered) throw new Skip("not offered");
+    await romeo.getsNo("request", presence(JULIET, "subscribe"));
     await romeo.gets("push with approved", push(JULIET, "to", { approved: "true" }));
   },
   async presence() {
