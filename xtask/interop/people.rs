@@ -211,9 +211,8 @@ impl<L: Link> Person<L> {
     }
 
     async fn message(&mut self, to: &str, kind: &str, body: &str, more: &str) -> Result<()> {
-        let message = format!(
-            "<message xmlns='{CLIENT}' to='{to}' type='{kind}'><body>{body}</body>{more}</message>"
-        );
+        let message =
+            format!("<message xmlns='{CLIENT}' to='{to}' type='{kind}'><body>{body}</body>{more}</message>");
         self.link.send(&message).await?;
         self.settle().await
     }
@@ -275,12 +274,16 @@ fn push(jid: &str, subscription: &str, more: &[(&str, Option<&str>)]) -> impl Fn
 }
 
 fn available(from: &str) -> impl Fn(&Element) -> bool {
-    move |stanza| stanza.is("presence", CLIENT) && stanza.attr("type").is_none() && stanza.attr("from") == Some(from)
+    move |stanza| {
+        stanza.is("presence", CLIENT) && stanza.attr("type").is_none() && stanza.attr("from") == Some(from)
+    }
 }
 
 fn presence(from: &str, kind: &str) -> impl Fn(&Element) -> bool {
     move |stanza| {
-        stanza.is("presence", CLIENT) && stanza.attr("type") == Some(kind) && stanza.attr("from") == Some(from)
+        stanza.is("presence", CLIENT)
+            && stanza.attr("type") == Some(kind)
+            && stanza.attr("from") == Some(from)
     }
 }
 
@@ -602,7 +605,10 @@ impl<L: Link> People<L> {
         romeo.message(&five.jid, "chat", "to five", "").await?;
         five.gets("message", message("to five")).await?;
         let received = ten.gets("copy", carbon(&names.juliet, "received", "to five")).await?;
-        must(copied(&received, "received").and_then(|copy| copy.attr("to")) == Some(&five.jid), "not to five")?;
+        must(
+            copied(&received, "received").and_then(|copy| copy.attr("to")) == Some(&five.jid),
+            "not to five",
+        )?;
         five.gets_no("copy", is_carbon).await?;
         Ok("sent, received".into())
     }

@@ -27,7 +27,8 @@ pub(crate) const USAGE: &str = "[--write] [NAME...]";
 pub(crate) const HELP: &str = "\
 Lets slixmpp, tokio-xmpp, xmpp.js and Balcony's own client log in at Balcony, Prosody and ejabberd, first
 with three resources of different priorities, then as two people with rosters, presence, offline messages,
-blocking and carbons, and compares what each client gets with what the RFCs and XEPs say.
+blocking and carbons, and compares what each client gets with what the RFCs and XEPs say. profanity and
+go-sendxmpp talk to `balcony` there.
 It installs them below target/interop or with apt-get; what cannot be had is skipped with the reason.
 With names, only the pairs with such a client or server. --write puts the result into docs/interop.md.";
 
@@ -73,7 +74,7 @@ pub(crate) fn main(args: &[String]) -> Result {
     let all = servers.iter().flat_map(|server| SCENARIOS.iter().map(move |scenario| (server, scenario)));
     for ((server_name, server), scenario) in all {
         for (client_name, client) in &clients {
-            if !wanted(client_name, server_name) {
+            if !scenario.clients.contains(client_name) || !wanted(client_name, server_name) {
                 continue;
             }
             let outcome = match (client, server) {

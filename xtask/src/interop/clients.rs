@@ -12,7 +12,8 @@ use super::servers::{self, Server};
 use super::{DOMAIN, PASSWORD, install};
 use crate::run::{Result, root};
 
-pub(crate) const NAMES: [&str; 4] = ["balcony", "slixmpp", "tokio-xmpp", "xmpp.js"];
+pub(crate) const NAMES: [&str; 6] =
+    ["balcony", "slixmpp", "tokio-xmpp", "xmpp.js", "go-sendxmpp", "profanity"];
 
 /// How long a scenario may take.
 const PATIENCE: Duration = Duration::from_secs(90);
@@ -49,6 +50,12 @@ impl Client {
                 let (program, version) = install::tokio_xmpp()?;
                 (version, Kind::Program { program, args: vec!["*".into()], trust: "SSL_CERT_FILE" })
             }
+            "go-sendxmpp" | "profanity" => {
+                let version = install::debian(name)?;
+                let script = root().join("xtask/interop/programs/*.py").to_string_lossy().into_owned();
+                let args = vec![script, name.to_owned()];
+                (version, Kind::Program { program: "python3".into(), args, trust: "INTEROP_CA" })
+            }
             _ => {
                 let (folder, version) = install::xmpp_js()?;
                 let args = vec![folder.join("*.js").to_string_lossy().into_owned()];
@@ -76,6 +83,7 @@ impl Client {
             .env("INTEROP_DOMAIN", DOMAIN)
             .env("INTEROP_PASSWORD", PASSWORD)
             .env("INTEROP_LOG", log)
+            .env("INTEROP_BALCONY", servers::balcony())
             .env(trust, &server.ca);
         let (out, errors) = (log.with_extension("out"), log.with_extension("err"));
         let status = match Process::start(command, &out, &errors) {

@@ -1,8 +1,9 @@
 //! The scenarios, with their checks.
 
-/// What every client goes through at every server.
+/// What clients go through at every server.
 pub(crate) struct Scenario {
     pub(crate) name: &'static str,
+    pub(crate) clients: &'static [&'static str],
     /// Who or what is looked at.
     pub(crate) title: &'static str,
     /// The checks: what the programs call them, and what they show. Without the first there are no others.
@@ -11,9 +12,12 @@ pub(crate) struct Scenario {
     pub(crate) known: &'static [(&'static str, &'static str)],
 }
 
-pub(crate) static SCENARIOS: [Scenario; 2] = [
+const LIBRARIES: [&str; 4] = ["balcony", "slixmpp", "tokio-xmpp", "xmpp.js"];
+
+pub(crate) static SCENARIOS: [Scenario; 3] = [
     Scenario {
         name: "resources",
+        clients: &LIBRARIES,
         title: "An account with three resources",
         checks: &[
             ("bind", "login, and three resources are bound"),
@@ -36,6 +40,7 @@ pub(crate) static SCENARIOS: [Scenario; 2] = [
     },
     Scenario {
         name: "people",
+        clients: &LIBRARIES,
         title: "Two people and what they see of each other",
         checks: &[
             ("login", "login with a new account"),
@@ -68,14 +73,28 @@ pub(crate) static SCENARIOS: [Scenario; 2] = [
             ("ejabberd", "block"),
         ],
     },
+    Scenario {
+        name: "programs",
+        clients: &["go-sendxmpp", "profanity"],
+        title: "Programs for people, and `balcony` at the other end",
+        checks: &[
+            ("start", "login over STARTTLS"),
+            ("send", "a message is sent, and comes once"),
+            ("receive", "the answer is shown"),
+            ("quit", "it says goodbye and ends well"),
+            ("wrong", "a wrong password is refused"),
+            ("untrusted", "a stranger's certificate is refused"),
+        ],
+        known: &[],
+    },
 ];
 
 impl Scenario {
-    /// romeo's and juliet's accounts. The second scenario changes them, so there each client has its own.
+    /// romeo's and juliet's accounts. Where they have contacts, each client has its own.
     pub(crate) fn accounts(&self, client: &str) -> [String; 2] {
         ["romeo", "juliet"].map(|user| match self.name {
-            "people" => format!("{user}-{client}"),
-            _ => user.to_owned(),
+            "resources" => user.to_owned(),
+            _ => format!("{user}-{client}"),
         })
     }
 }

@@ -10,7 +10,7 @@ use std::process::Command;
 
 use super::process::{Process, eventually, output, read};
 use super::scenario::SCENARIOS;
-use super::{DOMAIN, PASSWORD, clients, folder, install};
+use super::{DOMAIN, PASSWORD, folder, install};
 use crate::run::{Result, root};
 
 /// Balcony is first, because the others take its certificate.
@@ -177,8 +177,10 @@ impl Site {
 
 /// Everybody who has an account.
 fn users() -> BTreeSet<String> {
-    let pairs = SCENARIOS.iter().flat_map(|scenario| clients::NAMES.map(|client| scenario.accounts(client)));
-    pairs.flatten().collect()
+    let accounts = SCENARIOS
+        .iter()
+        .flat_map(|scenario| scenario.clients.iter().flat_map(|client| scenario.accounts(client)));
+    accounts.collect()
 }
 
 /// The folder with the certificate that Balcony has made for itself, and its key.
