@@ -341,7 +341,9 @@ struct People<L> {
     romeo: Option<Person<L>>,
 }
 
-/// Somebody who has not been able to come back.
+type All<'a, L> = (&'a Names, &'a mut Person<L>, &'a mut Person<L>, &'a mut Person<L>, &'a mut Person<L>);
+
+/// Somebody, if they have been able to come back.
 fn here<L>(person: &mut Option<Person<L>>) -> Result<&mut Person<L>> {
     person.as_mut().ok_or_else(|| "somebody is not there".into())
 }
@@ -358,7 +360,8 @@ impl<L: Link> People<L> {
         Ok(People { names, five: Some(five), ten: Some(ten), minus: Some(minus), romeo: Some(romeo) })
     }
 
-    fn all(&mut self) -> Result<(&Names, &mut Person<L>, &mut Person<L>, &mut Person<L>, &mut Person<L>)> {
+    /// The names, five, ten, minus and romeo.
+    fn all(&mut self) -> Result<All<'_, L>> {
         let People { names, five, ten, minus, romeo } = self;
         Ok((names, here(five)?, here(ten)?, here(minus)?, here(romeo)?))
     }
