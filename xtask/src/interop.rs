@@ -1,6 +1,6 @@
 //! `cargo xtask interop`: Balcony beside what others have written.
 //!
-//! Every client goes through the same [scenario](matrix::CHECKS) at every server. Pairs without Balcony are the control: they
+//! Every client goes through the same [scenarios](scenario::SCENARIOS) at every server. Pairs without Balcony are the control: they
 //! show that the scenario itself is right, and where the others differ.
 
 #![allow(clippy::disallowed_types, reason = "the bans are for protocol crates; this has files and sockets")]
@@ -10,6 +10,7 @@ mod clients;
 mod install;
 mod matrix;
 mod process;
+mod scenario;
 mod servers;
 
 use std::fs;
@@ -19,12 +20,15 @@ use crate::options::Options;
 use crate::run::{Result, cargo, root, run};
 use clients::Client;
 use matrix::{Outcome, Pair};
+use scenario::SCENARIOS;
 use servers::Server;
 
 pub(crate) const USAGE: &str = "[--write] [NAME...]";
 pub(crate) const HELP: &str = "\
-Lets slixmpp, tokio-xmpp, xmpp.js and Balcony's own client log in, with three resources of different
-priorities, at Balcony, Prosody and ejabberd, and compares what each client gets with what RFC 6121 says.
+Lets slixmpp, tokio-xmpp, xmpp.js and Balcony's own client log in at Balcony, Prosody and ejabberd, first
+with three resources of different priorities, then as two people with rosters, presence, offline messages,
+blocking and carbons, and compares what each client gets with what the RFCs and XEPs say. profanity and
+go-sendxmpp talk to `balcony` there.
 It installs them below target/interop or with apt-get; what cannot be had is skipped with the reason.
 With names, only the pairs with such a client or server. --write puts the result into docs/interop.md.";
 
@@ -67,16 +71,17 @@ pub(crate) fn main(args: &[String]) -> Result {
     }
 
     let mut results = Vec::new();
-    for (server_name, server) in &servers {
+    let all = servers.iter().flat_map(|server| SCENARIOS.iter().map(move |scenario| (server, scenario)));
+    for ((server_name, server), scenario) in all {
         for (client_name, client) in &clients {
-            if !wanted(client_name, server_name) {
+            if !scenario.clients.contains(client_name) || !wanted(client_name, server_name) {
                 continue;
             }
             let outcome = match (client, server) {
                 (Ok(client), Ok(server)) => {
-                    println!("{client_name} at {server_name}");
-                    let log = logs.join(format!("{client_name}-{server_name}.log"));
-                    Outcome::Ran(client.scenario(server, &log))
+                    println!("{}: {client_name} at {server_name}", scenario.name);
+                    let log = logs.join(format!("{}-{client_name}-{server_name}.log", scenario.name));
+                    Outcome::Ran(client.run(scenario, server, &log))
                 }
                 (Err(reason), _) | (_, Err(reason)) => Outcome::Skipped(reason.clone()),
             };
@@ -85,6 +90,7 @@ pub(crate) fn main(args: &[String]) -> Result {
                 None => name.to_owned(),
             };
             results.push(Pair {
+                scenario,
                 client: version(client_name, client.as_ref().ok().map(|client| client.version.as_str())),
                 server: version(server_name, server.as_ref().ok().map(|server| server.version.as_str())),
                 is_control: *client_name != "balcony" && *server_name != "balcony",

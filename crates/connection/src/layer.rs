@@ -14,6 +14,8 @@ use crate::Error;
 pub(crate) struct Layer {
     end: End,
     session: Option<Box<Session>>,
+    /// White space may still come before the first byte of TLS.
+    spaced: bool,
     established: bool,
     peer_closed: bool,
 }
@@ -39,7 +41,7 @@ impl Layer {
     }
 
     fn new(end: End) -> Self {
-        Layer { end, session: None, established: false, peer_closed: false }
+        Layer { end, session: None, spaced: false, established: false, peer_closed: false }
     }
 
     pub(crate) fn is_absent(&self) -> bool {
@@ -48,6 +50,15 @@ impl Layer {
 
     pub(crate) fn is_plain(&self) -> bool {
         self.session.is_none()
+    }
+
+    /// Puts TLS in, where the stream has negotiated it.
+    ///
+    /// There must be no white space behind `<starttls/>` (RFC 6120 section 5.3.3), but some clients end each element with a
+    /// line feed. TLS does not begin with one, so a server can pass over it.
+    pub(crate) fn upgrade(&mut self) -> Result<(), Error> {
+        self.spaced = matches!(self.end, End::Server(_));
+        self.start()
     }
 
     /// Puts TLS in.
@@ -69,6 +80,12 @@ impl Layer {
         out: &mut Vec<u8>,
     ) -> Result<Option<Security>, Error> {
         let Some(session) = &mut self.session else { return Ok(None) };
+        if self.spaced {
+            while let [b' ' | b'\t' | b'\r' | b'\n', rest @ ..] = *input {
+                *input = rest;
+            }
+            self.spaced = input.is_empty();
+        }
         let status = match session.read(input, plain, out) {
             Ok(status) => status,
             // What came before the fault counts, as it would in a piece of its own. The session fails again next time.

@@ -177,7 +177,7 @@ impl Connection {
                 Progress::Event(Event::StartTls) => {
                     // `<proceed/>` or `<starttls/>` still goes out in the clear.
                     self.flush(out)?;
-                    self.layer.start()?;
+                    self.layer.upgrade()?;
                     self.input.clear();
                 }
                 // TLS from the first byte (XEP-0368).

@@ -67,17 +67,39 @@ fn login_and_chat_however_the_bytes_are_cut() {
     }
 }
 
+/// The first words of a client in TLS.
+fn hello() -> Vec<u8> {
+    let mut session = Session::client(&IDENTITY.client, "example.com").unwrap();
+    let (mut out, mut plain) = (Vec::new(), Vec::new());
+    session.read(&mut &[][..], &mut plain, &mut out).unwrap();
+    out
+}
+
+// RFC 6120 §5.3.3 [N9]: go-sendxmpp 0.5 sends a line feed behind every element, this one included.
+#[test]
+fn white_space_behind_starttls_is_passed_over() {
+    for space in ["", "\n", " \t\r\n"] {
+        for mut cut in Cut::all() {
+            let mut server = End::server(TlsPolicy::Required);
+            let bytes = [HEADER.as_bytes(), STARTTLS.as_bytes(), space.as_bytes(), &hello()].concat();
+            let sent = server.receive(&bytes, &mut cut);
+            assert_eq!(server.ended, None, "{space:?}");
+            let proceed = sent.windows(PROCEED.len()).position(|window| window == PROCEED.as_bytes());
+            // A handshake record of TLS answers.
+            assert_eq!(sent[proceed.unwrap() + PROCEED.len()..][..2], [22, 3], "{space:?}");
+        }
+    }
+    // Where TLS comes first, there is nothing that it could be behind.
+    let mut server = End::server(TlsPolicy::Direct);
+    server.receive(&[b"\n", &*hello()].concat(), &mut Cut::Whole);
+    assert_eq!(server.ended, Some(Err(Error::Tls(TlsError::NotTls))));
+}
+
 // RFC 6120 §5.4.3.3 [N13]: buffer injection, at the server. Who can write into the clear part can say nothing in the
 // protected one.
 #[test]
 fn text_behind_starttls_never_reaches_the_stream() {
-    let hello = || {
-        let mut session = Session::client(&IDENTITY.client, "example.com").unwrap();
-        let (mut out, mut plain) = (Vec::new(), Vec::new());
-        session.read(&mut &[][..], &mut plain, &mut out).unwrap();
-        out
-    };
-    for injected in [PLAIN, HEADER, "<auth", "<message to='romeo@example.com'/>", "\n"] {
+    for injected in [PLAIN, HEADER, "<auth", "<message to='romeo@example.com'/>", "\n<", "\0"] {
         for mut cut in Cut::all() {
             // A handshake behind it does not help.
             for rest in [Vec::new(), hello()] {

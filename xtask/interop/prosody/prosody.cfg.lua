@@ -8,7 +8,7 @@ log = { debug = "@DIR@/prosody.log" }
 interfaces = { "127.0.0.1" }
 c2s_ports = { @PORT@ }
 c2s_direct_tls_ports = { @TLS_PORT@ }
-modules_enabled = { "saslauth", "tls", "roster", "disco", "ping", "version", "register_ibr", "user_account_management", "offline" }
+modules_enabled = { "saslauth", "tls", "roster", "disco", "ping", "version", "register_ibr", "user_account_management", "offline", "blocklist", "carbons" }
 modules_disabled = { "s2s" }
 
 c2s_require_encryption = true

@@ -7,26 +7,29 @@ use std::process::Command;
 use super::balcony;
 use super::matrix::{Found, Verdict};
 use super::process::{Process, output, read};
+use super::scenario::Scenario;
 use super::servers::{self, Server};
 use super::{DOMAIN, PASSWORD, install};
 use crate::run::{Result, root};
 
-pub(crate) const NAMES: [&str; 4] = ["balcony", "slixmpp", "tokio-xmpp", "xmpp.js"];
+pub(crate) const NAMES: [&str; 6] =
+    ["balcony", "slixmpp", "tokio-xmpp", "xmpp.js", "go-sendxmpp", "profanity"];
 
 /// How long a scenario may take.
 const PATIENCE: Duration = Duration::from_secs(90);
 
 /// A client that is ready to run.
 pub(crate) struct Client {
+    name: String,
     pub(crate) version: String,
     kind: Kind,
 }
 
 enum Kind {
-    /// `balcony send` and `balcony listen`.
-    Balcony,
-    /// A program, what follows it, and the variable by which it is told whom to trust.
-    Program { program: PathBuf, args: Vec<PathBuf>, trust: &'static str },
+    /// `balcony send` and `balcony listen`, and for what they don't do a program with the client crate.
+    Balcony { people: PathBuf },
+    /// A program, what follows it (`*` is the name of the scenario), and the variable by which it is told whom to trust.
+    Program { program: PathBuf, args: Vec<String>, trust: &'static str },
 }
 
 impl Client {
@@ -34,45 +37,58 @@ impl Client {
         let (version, kind) = match name {
             "balcony" => {
                 let version = output(Command::new(servers::balcony()).arg("--version"))?;
-                (version.rsplit(' ').next().unwrap_or(&version).to_owned(), Kind::Balcony)
+                let people = install::balcony()?;
+                (version.rsplit(' ').next().unwrap_or(&version).to_owned(), Kind::Balcony { people })
             }
             "slixmpp" => {
                 let (program, version) = install::slixmpp()?;
-                let args =
-                    vec!["-W".into(), "ignore".into(), root().join("xtask/interop/slixmpp/scenario.py")];
+                let script = root().join("xtask/interop/slixmpp/*.py").to_string_lossy().into_owned();
+                let args = vec!["-W".into(), "ignore".into(), script];
                 (version, Kind::Program { program, args, trust: "INTEROP_CA" })
             }
             "tokio-xmpp" => {
                 let (program, version) = install::tokio_xmpp()?;
-                (version, Kind::Program { program, args: Vec::new(), trust: "SSL_CERT_FILE" })
+                (version, Kind::Program { program, args: vec!["*".into()], trust: "SSL_CERT_FILE" })
+            }
+            "go-sendxmpp" | "profanity" => {
+                let version = install::debian(name)?;
+                let script = root().join("xtask/interop/programs/*.py").to_string_lossy().into_owned();
+                let args = vec![script, name.to_owned()];
+                (version, Kind::Program { program: "python3".into(), args, trust: "INTEROP_CA" })
             }
             _ => {
                 let (folder, version) = install::xmpp_js()?;
-                let args = vec![folder.join("scenario.js")];
+                let args = vec![folder.join("*.js").to_string_lossy().into_owned()];
                 (version, Kind::Program { program: "node".into(), args, trust: "NODE_EXTRA_CA_CERTS" })
             }
         };
-        Ok(Client { version, kind })
+        Ok(Client { name: name.to_owned(), version, kind })
     }
 
     /// Goes through all checks. What goes over the wire, as far as the client tells, is in the log.
-    pub(crate) fn scenario(&self, server: &Server, log: &Path) -> Vec<Found> {
-        let Kind::Program { program, args, trust } = &self.kind else {
-            return balcony::scenario(server, log);
+    pub(crate) fn run(&self, scenario: &Scenario, server: &Server, log: &Path) -> Vec<Found> {
+        let (program, args, trust) = match &self.kind {
+            Kind::Balcony { .. } if scenario.name == "resources" => return balcony::scenario(server, log),
+            Kind::Balcony { people } => (people, &Vec::new(), &"SSL_CERT_FILE"),
+            Kind::Program { program, args, trust } => (program, args, trust),
         };
         let mut command = Command::new(program);
+        let [romeo, juliet] = scenario.accounts(&self.name).map(|user| format!("{user}@{DOMAIN}"));
         command
-            .args(args)
+            .args(args.iter().map(|arg| arg.replace('*', scenario.name)))
+            .env("INTEROP_ROMEO", romeo)
+            .env("INTEROP_JULIET", juliet)
             .env("INTEROP_ADDRESS", &server.address)
             .env("INTEROP_DIRECT", &server.direct)
             .env("INTEROP_DOMAIN", DOMAIN)
             .env("INTEROP_PASSWORD", PASSWORD)
             .env("INTEROP_LOG", log)
+            .env("INTEROP_BALCONY", servers::balcony())
             .env(trust, &server.ca);
         let (out, errors) = (log.with_extension("out"), log.with_extension("err"));
         let status = match Process::start(command, &out, &errors) {
             Ok(mut process) => process.ended(PATIENCE),
-            Err(error) => return vec![Found::new("bind", Err(error))],
+            Err(error) => return vec![Found::new(scenario.checks[0].0, Err(error))],
         };
         let mut found: Vec<Found> = read(&out).lines().filter_map(Found::parse).collect();
         let has_failed = found.iter().any(|found| found.verdict == Verdict::Fail);
@@ -80,7 +96,8 @@ impl Client {
             let how = status.map_or("has not ended in time".into(), |status| format!("ended with {status}"));
             let errors = read(&errors);
             let complaint = errors.trim().lines().next_back().unwrap_or_default();
-            found.push(Found::new("close", Err(format!("the scenario {how}: {complaint}"))));
+            let last = scenario.checks.last().map_or("", |(check, _)| check);
+            found.push(Found::new(last, Err(format!("the scenario {how}: {complaint}"))));
         }
         found
     }

@@ -34,7 +34,13 @@ pub(crate) fn slixmpp() -> Result<(PathBuf, String)> {
     Ok((python, version))
 }
 
-/// The scenario in tokio-xmpp, built.
+/// The scenario "people" in Balcony's own client, built.
+pub(crate) fn balcony() -> Result<PathBuf> {
+    run(&mut cargo(&["build", "--package", "interop-balcony"]))?;
+    Ok(root().join("target/debug/interop-balcony"))
+}
+
+/// The scenarios in tokio-xmpp, built.
 pub(crate) fn tokio_xmpp() -> Result<(PathBuf, String)> {
     let manifest = "xtask/interop/tokio-xmpp/Cargo.toml";
     let target = folder("tokio-xmpp")?;
@@ -49,14 +55,14 @@ pub(crate) fn tokio_xmpp() -> Result<(PathBuf, String)> {
     Ok((folder("tokio-xmpp")?.join("debug/interop-tokio-xmpp"), version.to_owned()))
 }
 
-/// The folder with xmpp.js and the scenario, and its version. Modules are found beside the file that imports them.
+/// The folder with xmpp.js and the scenarios, and its version. Modules are found beside the file that imports them.
 pub(crate) fn xmpp_js() -> Result<(PathBuf, String)> {
     let folder = folder("xmpp.js")?;
     let ours = root().join("xtask/interop/xmpp.js");
     let lock = Path::new("package-lock.json");
     let is_current = folder.join("node_modules").exists()
         && fs::read(folder.join("installed")).ok() == fs::read(ours.join(lock)).ok();
-    for file in ["package.json", "package-lock.json", "scenario.js"] {
+    for file in ["package.json", "package-lock.json", "common.js", "people.js", "resources.js"] {
         copy(&ours.join(file), &folder.join(file))?;
     }
     if !is_current {

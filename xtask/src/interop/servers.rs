@@ -2,19 +2,20 @@
 
 use core::net::Ipv4Addr;
 use core::time::Duration;
+use std::collections::BTreeSet;
 use std::fs;
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::process::{Process, eventually, output, read};
+use super::scenario::SCENARIOS;
 use super::{DOMAIN, PASSWORD, folder, install};
 use crate::run::{Result, root};
 
 /// Balcony is first, because the others take its certificate.
 pub(crate) const NAMES: [&str; 3] = ["balcony", "prosody", "ejabberd"];
 
-const USERS: [&str; 2] = ["romeo", "juliet"];
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A server that runs until this is dropped.
@@ -87,7 +88,7 @@ impl Site {
     fn balcony(self) -> Result<Server> {
         // Not the folder that is there already: it has to be its owner's alone.
         let data = self.folder.join("store");
-        for user in USERS {
+        for user in &users() {
             let words = ["user", "add", user, "--domain", DOMAIN, "--data"];
             output(Command::new(balcony()).args(words).arg(&data).env("BALCONY_PASSWORD", PASSWORD))?;
         }
@@ -103,7 +104,7 @@ impl Site {
 
     fn prosody(self, version: String) -> Result<Server> {
         let config = self.write_config("prosody/prosody.cfg.lua")?;
-        for user in USERS {
+        for user in &users() {
             let words = ["register", user, DOMAIN, PASSWORD];
             output(Command::new("prosodyctl").arg("--config").arg(&config).args(words))?;
         }
@@ -119,7 +120,7 @@ impl Site {
         let accounts = format!(
             "[ejabberd_auth:try_register(User, <<\"{DOMAIN}\">>, <<\"{PASSWORD}\">>) || User <- [<<\"{}\">>]], \
              file:write_file(\"ready\", [])",
-            USERS.join("\">>, <<\"")
+            users().into_iter().collect::<Vec<_>>().join("\">>, <<\"")
         );
         let mut command = Command::new("erl");
         command.args(["-noinput", "+Bd", "-mnesia", "dir", "\"data\"", "-s", "ejabberd", "-eval", &accounts]);
@@ -172,6 +173,14 @@ impl Site {
         fs::write(&path, text).map_err(|error| format!("{}: {error}", path.display()))?;
         Ok(path)
     }
+}
+
+/// Everybody who has an account.
+fn users() -> BTreeSet<String> {
+    let accounts = SCENARIOS
+        .iter()
+        .flat_map(|scenario| scenario.clients.iter().flat_map(|client| scenario.accounts(client)));
+    accounts.collect()
 }
 
 /// The folder with the certificate that Balcony has made for itself, and its key.

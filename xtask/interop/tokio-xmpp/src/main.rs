@@ -1,12 +1,15 @@
-//! The scenario of `cargo xtask interop`, spoken by tokio-xmpp.
+//! The scenarios of `cargo xtask interop`, spoken by tokio-xmpp; the name of one is the argument.
 //!
 //! Started with INTEROP_ADDRESS, _DIRECT, _DOMAIN, _LOG and _PASSWORD in the environment, and with SSL_CERT_FILE, which
-//! rustls-native-certs obeys. juliet logs in with three resources of different priorities, romeo writes to her. Each check
-//! is one line on standard output: result, name, detail, with tabs between them.
+//! rustls-native-certs obeys. In "resources" juliet logs in with three resources of different priorities, romeo writes to her.
+//! Each check is one line on standard output: result, name, detail, with tabs between them.
 
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "the bans are for protocol crates")]
 
 mod client;
+mod link;
+#[path = "../../people.rs"]
+mod people;
 mod wire;
 
 use std::fmt::Debug;
@@ -26,8 +29,15 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<()> {
-    let settings = Settings::from_environment()?;
     wire::record(&std::env::var("INTEROP_LOG")?)?;
+    match std::env::args().nth(1).as_deref() {
+        Some("people") => people::run::<link::Link>().await,
+        _ => resources().await,
+    }
+}
+
+async fn resources() -> Result<()> {
+    let settings = Settings::from_environment()?;
     let (mut juliet, mut detail) = (Vec::new(), Vec::new());
     let bound = check("bind", async {
         client::log_in(settings.connector(), &settings, "juliet").await?;

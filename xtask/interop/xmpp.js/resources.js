@@ -1,68 +1,22 @@
-// The scenario of `cargo xtask interop`, spoken by xmpp.js.
-//
-// Started with INTEROP_ADDRESS, _DIRECT, _DOMAIN, _LOG and _PASSWORD in the environment, and with NODE_EXTRA_CA_CERTS. juliet
-// logs in with three resources of different priorities, romeo writes to her. Each check is one line on standard output: result,
-// name, detail, with tabs between them.
+// The scenario "resources" of `cargo xtask interop`, spoken by xmpp.js: juliet logs in with three resources of different
+// priorities, romeo writes to her.
 
-import { client, xml } from "@xmpp/client";
-import { createWriteStream } from "node:fs";
+import { xml } from "@xmpp/client";
+import {
+  INTEROP_DIRECT,
+  INTEROP_PASSWORD,
+  JULIET,
+  ROMEO,
+  Skip,
+  check,
+  domain,
+  get,
+  must,
+  open,
+  settle,
+} from "./common.js";
 
-const { INTEROP_ADDRESS, INTEROP_DIRECT, INTEROP_DOMAIN: domain, INTEROP_LOG, INTEROP_PASSWORD } = process.env;
 const PRIORITIES = { five: 5, ten: 10, minus: -1 };
-const wire = createWriteStream(INTEROP_LOG);
-
-class Skip extends Error {}
-
-function report(result, name, detail = "") {
-  console.log([result, name, String(detail).replace(/\s+/g, " ")].join("\t"));
-}
-
-// Runs one check and reports how it went.
-async function check(name, action) {
-  try {
-    report("ok", name, (await action()) ?? "");
-    return true;
-  } catch (error) {
-    report(error instanceof Skip ? "skip" : "FAIL", name, error.message || error);
-    return false;
-  }
-}
-
-function must(condition, message) {
-  if (!condition) throw new Error(message);
-}
-
-function open(username, resource, { password = INTEROP_PASSWORD, service = `xmpp://${INTEROP_ADDRESS}` } = {}) {
-  const xmpp = client({
-    service,
-    domain,
-    resource,
-    credentials: async (authenticate, mechanisms) => {
-      xmpp.mechanism = mechanisms[0];
-      const agent = xml("user-agent", { id: crypto.randomUUID() });
-      await authenticate({ username, password }, mechanisms[0], agent);
-    },
-  });
-  xmpp.timeout = 5_000;
-  // Its own method waits until the socket has written, and the caller listens too late for an answer that comes at once.
-  xmpp.write = async (text) => void xmpp.socket.write(text);
-  xmpp.reconnect.stop();
-  xmpp.bodies = [];
-  xmpp.name = resource;
-  const log = (direction) => (element) => wire.write(`${username}/${resource} ${direction}: ${element}\n`);
-  xmpp.on("element", log("S"));
-  xmpp.on("send", log("C"));
-  xmpp.on("error", log("error"));
-  xmpp.on("stanza", (stanza) => {
-    if (stanza.is("message")) xmpp.bodies.push(stanza.getChildText("body"));
-  });
-  return xmpp;
-}
-
-const get = (xmpp, name, xmlns) => xmpp.iqCaller.get(xml(name, { xmlns }), domain);
-
-// Waits until the server has done what this client has asked for, and this client has what was on its way.
-const settle = (xmpp) => get(xmpp, "ping", "urn:xmpp:ping");
 
 // One message; exactly the expected resources get it, once.
 async function delivery(sender, receivers, to, type, expected) {
@@ -70,14 +24,16 @@ async function delivery(sender, receivers, to, type, expected) {
   await sender.send(xml("message", { to, type }, xml("body", {}, body)));
   await settle(sender);
   await Promise.all(receivers.map(settle));
-  const got = receivers.flatMap(({ name, bodies }) => bodies.filter((each) => each === body).map(() => name));
+  const got = receivers.flatMap(({ name, stanzas }) =>
+    stanzas.filter((stanza) => stanza.is("message") && stanza.getChildText("body") === body).map(() => name),
+  );
   must(String(got) === String(expected), `expected ${expected}, delivered to ${got}`);
   return got.join(", ");
 }
 
 async function main() {
-  const receivers = Object.keys(PRIORITIES).map((resource) => open("juliet", resource));
-  const romeo = open("romeo", "balcony");
+  const receivers = Object.keys(PRIORITIES).map((resource) => open(JULIET, resource));
+  const romeo = open(ROMEO, "balcony");
   const all = [...receivers, romeo];
   const bound = await check("bind", async () => {
     await Promise.all(all.map((xmpp) => xmpp.start()));
@@ -100,9 +56,8 @@ async function main() {
     await xmpp.send(xml("presence", {}, xml("priority", {}, String(PRIORITIES[xmpp.name]))));
     await settle(xmpp);
   }
-  const bare = `juliet@${domain}`;
-  await check("chat", () => delivery(romeo, receivers, bare, "chat", ["ten"]));
-  await check("headline", () => delivery(romeo, receivers, bare, "headline", ["five", "ten"]));
+  await check("chat", () => delivery(romeo, receivers, JULIET, "chat", ["ten"]));
+  await check("headline", () => delivery(romeo, receivers, JULIET, "headline", ["five", "ten"]));
   await check("full", () => delivery(romeo, receivers, five.jid.toString(), "chat", ["five"]));
   await check("negative", () => delivery(romeo, receivers, minus.jid.toString(), "chat", ["minus"]));
   await check("ping", async () => void (await settle(five)));
@@ -126,7 +81,7 @@ async function main() {
   await check("direct", async () => {
     // It looks for the name of the service in the certificate.
     const port = INTEROP_DIRECT.split(":").pop();
-    const xmpp = open("romeo", "direct", { service: `xmpps://${domain}:${port}` });
+    const xmpp = open(ROMEO, "direct", { service: `xmpps://${domain}:${port}` });
     await xmpp.start();
     await settle(xmpp);
     const protocol = xmpp.socket.socket.getProtocol();
@@ -134,7 +89,7 @@ async function main() {
     return protocol;
   });
   await check("refuse", async () => {
-    const xmpp = open("juliet", "wrong", { password: `not ${INTEROP_PASSWORD}` });
+    const xmpp = open(JULIET, "wrong", { password: `not ${INTEROP_PASSWORD}` });
     const error = await xmpp.start().then(
       () => new Error("the wrong password was good enough"),
       (error) => error,

@@ -1,79 +1,16 @@
-"""The scenario of `cargo xtask interop`, spoken by slixmpp.
-
-Started with INTEROP_ADDRESS, _DIRECT, _DOMAIN, _CA, _LOG and _PASSWORD in the environment. juliet logs in with three resources of
-different priorities, romeo writes to her. Each check is one line on standard output: result, name, detail, with tabs
-between them.
+"""The scenario "resources" of `cargo xtask interop`, spoken by slixmpp: juliet logs in with three resources of different priorities,
+romeo writes to her.
 """
 
 import asyncio
-import logging
 import os
-import sys
 
-from slixmpp import ClientXMPP
 from slixmpp.exceptions import IqError
 from slixmpp.xmlstream import ET
 
-ADDRESS = os.environ["INTEROP_ADDRESS"]
-DIRECT = os.environ["INTEROP_DIRECT"]
-DOMAIN = os.environ["INTEROP_DOMAIN"]
-PASSWORD = os.environ["INTEROP_PASSWORD"]
+from common import DOMAIN, JULIET, PASSWORD, PATIENCE, ROMEO, Client, Skip, check, run
+
 PRIORITIES = {"five": 5, "ten": 10, "minus": -1}
-PATIENCE = 15
-
-
-class Skip(Exception):
-    """The server does not offer what the check is about."""
-
-
-class Client(ClientXMPP):
-    """A client that keeps the bodies of the messages that it gets."""
-
-    def __init__(self, jid, password=PASSWORD, direct=False):
-        super().__init__(jid, password)
-        self.enable_direct_tls = direct
-        self.enable_starttls = not direct
-        self.host, self.port = (DIRECT if direct else ADDRESS).rsplit(":", 1)
-        self.ca_certs = os.environ["INTEROP_CA"]
-        self.bodies = []
-        self.refusals = []
-        for plugin in ("xep_0030", "xep_0077", "xep_0092", "xep_0199"):
-            self.register_plugin(plugin)
-        self.plugin["xep_0077"].create_account = False
-        self.add_event_handler("message", lambda message: self.bodies.append(message["body"]))
-        self.add_event_handler("failed_auth", lambda failure: self.refusals.append(failure["condition"]))
-
-    async def open(self):
-        """Logs in and binds the resource."""
-        started = asyncio.ensure_future(self.wait_until("session_start", PATIENCE))
-        self.connect(self.host, int(self.port))
-        await started
-
-    async def settle(self):
-        """Waits until the server has done what this client has asked for, and this client has what was on its way."""
-        await self.plugin["xep_0199"].ping(DOMAIN, timeout=PATIENCE)
-
-    async def leave(self):
-        """Closes the stream; whether the server has closed its own in answer."""
-        await self.disconnect(wait=5)
-        return self.disconnect_reason == "End of stream"
-
-
-def report(result, name, detail=""):
-    print(result, name, " ".join(str(detail).split()), sep="\t", flush=True)
-
-
-async def check(name, coroutine):
-    """Runs one check and reports how it went. Gives what the check found, or nothing."""
-    try:
-        found = await asyncio.wait_for(coroutine, PATIENCE * 2)
-        report("ok", name, found if isinstance(found, str) else "")
-        return found
-    except Skip as reason:
-        report("skip", name, reason)
-    except Exception as error:  # pylint: disable=broad-except
-        report("FAIL", name, f"{type(error).__name__}: {error}")
-    return None
 
 
 async def log_in(clients):
@@ -95,7 +32,7 @@ async def mechanism(client):
 
 
 async def wrong_password():
-    client = Client(f"juliet@{DOMAIN}/wrong", "not " + PASSWORD)
+    client = Client(f"{JULIET}/wrong", "not " + PASSWORD)
     over = asyncio.ensure_future(client.wait_until("failed_all_auth", PATIENCE))
     started = []
     client.add_event_handler("session_start", started.append)
@@ -192,7 +129,7 @@ async def remove(client):
 
 
 async def direct():
-    client = Client(f"romeo@{DOMAIN}/direct", direct=True)
+    client = Client(f"{ROMEO}/direct", direct=True)
     await client.open()
     await client.settle()
     detail = await encrypted(client)
@@ -201,9 +138,8 @@ async def direct():
 
 
 async def main():
-    bare = f"juliet@{DOMAIN}"
-    receivers = [Client(f"{bare}/{resource}") for resource in PRIORITIES]
-    romeo = Client(f"romeo@{DOMAIN}/balcony")
+    receivers = [Client(f"{JULIET}/{resource}") for resource in PRIORITIES]
+    romeo = Client(f"{ROMEO}/balcony")
     five, _, _ = receivers
     if await check("bind", log_in([*receivers, romeo])) is None:
         return
@@ -212,10 +148,10 @@ async def main():
     for receiver in receivers:
         receiver.send_presence(ppriority=PRIORITIES[receiver.boundjid.resource])
         await receiver.settle()
-    await check("chat", delivery(romeo, receivers, bare, "chat", ["ten"]))
-    await check("headline", delivery(romeo, receivers, bare, "headline", ["five", "ten"]))
-    await check("full", delivery(romeo, receivers, f"{bare}/five", "chat", ["five"]))
-    await check("negative", delivery(romeo, receivers, f"{bare}/minus", "chat", ["minus"]))
+    await check("chat", delivery(romeo, receivers, JULIET, "chat", ["ten"]))
+    await check("headline", delivery(romeo, receivers, JULIET, "headline", ["five", "ten"]))
+    await check("full", delivery(romeo, receivers, f"{JULIET}/five", "chat", ["five"]))
+    await check("negative", delivery(romeo, receivers, f"{JULIET}/minus", "chat", ["minus"]))
     await check("ping", five.plugin["xep_0199"].ping(DOMAIN, timeout=PATIENCE))
     await check("disco", disco(five))
     await check("version", version(five))
@@ -232,10 +168,4 @@ async def main():
 
 
 if __name__ == "__main__":
-    logging.basicConfig(
-        filename=os.environ["INTEROP_LOG"],
-        filemode="w",
-        level=logging.DEBUG,
-        format="%(asctime)s %(name)s %(message)s",
-    )
-    sys.exit(asyncio.run(main()))
+    run(main)

@@ -1,0 +1,101 @@
+//! The scenario "people" of `cargo xtask interop`, spoken by Balcony's own client on tokio.
+//!
+//! Started with INTEROP_ADDRESS and _PASSWORD in the environment, and with SSL_CERT_FILE.
+#![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "the bans are for protocol crates")]
+#![allow(clippy::std_instead_of_core, reason = "the scenario is compiled with tokio-xmpp, too")]
+
+#[path = "../../people.rs"]
+mod people;
+
+use core::time::Duration;
+use std::env;
+
+use balcony_jid::Jid;
+use balcony_machine::Secret;
+use balcony_stanza::{Payload, Stanza, ns};
+use balcony_tls::ClientConfig as Trust;
+use balcony_tokio::{Client, ClientConfig, Endpoint, Event, RequestKind, RequestOutcome};
+use minidom::Element;
+use people::{Link, Request, Result, pushed};
+
+const PATIENCE: Duration = Duration::from_secs(5);
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<()> {
+    people::run::<Client>().await
+}
+
+impl Link for Client {
+    async fn open(account: &str, resource: &str) -> Result<Self> {
+        let roots = std::fs::read(env::var("SSL_CERT_FILE")?)?;
+        let trust = Trust::builder().roots_pem(&roots)?.build()?;
+        let password = Secret::new(env::var("INTEROP_PASSWORD")?);
+        let mut config = ClientConfig::new(account.parse()?, password).with_tls(trust);
+        config.stream.resource = Some(resource.into());
+        config.take_requests = true;
+        let address = env::var("INTEROP_ADDRESS")?;
+        let endpoint = Endpoint::parse(&address, false).ok_or("INTEROP_ADDRESS is no address")?;
+        Ok(Client::connect(config, endpoint).await?)
+    }
+
+    async fn send(&mut self, stanza: &str) -> Result<()> {
+        Ok(Client::send(self, &parse(stanza)?).await?)
+    }
+
+    fn offers_preapproval(&self) -> Option<bool> {
+        None
+    }
+
+    async fn next(&mut self) -> Result<Element> {
+        loop {
+            match Client::next(self).await? {
+                Some(Event::Stanza(stanza)) => {
+                    let stanza = element(&stanza)?;
+                    if let Some(answer) = pushed(&stanza) {
+                        Link::send(self, &answer).await?;
+                    }
+                    return Ok(stanza);
+                }
+                Some(_) => {}
+                None => return Err("the server has closed the stream".into()),
+            }
+        }
+    }
+
+    async fn request(
+        &mut self,
+        kind: Request,
+        to: Option<&str>,
+        payload: &str,
+    ) -> Result<core::result::Result<Element, String>> {
+        let kind = match kind {
+            Request::Get => RequestKind::Get,
+            Request::Set => RequestKind::Set,
+        };
+        let to = to.map(str::parse::<Jid>).transpose()?;
+        let payload: Payload = parse(&format!("<message>{payload}</message>"))?.payload;
+        match Client::request(self, kind, to, payload, PATIENCE).await? {
+            RequestOutcome::Result(stanza) => Ok(Ok(element(&stanza)?)),
+            RequestOutcome::Error(error) => Ok(Err(error.condition.to_string())),
+            RequestOutcome::TimedOut => Err("a request was not answered".into()),
+        }
+    }
+
+    async fn close(self) -> Result<()> {
+        Ok(Client::close(self).await?)
+    }
+
+    async fn lose(self) -> Result<bool> {
+        Ok(true)
+    }
+}
+
+fn parse(stanza: &str) -> Result<Stanza> {
+    Stanza::parse(stanza.as_bytes()).ok_or_else(|| format!("not a stanza: {stanza}").into())
+}
+
+fn element(stanza: &Stanza) -> Result<Element> {
+    let mut xml = Vec::new();
+    stanza.write_document(ns::CLIENT, &mut xml);
+    Ok(Element::from_reader(&*xml)?)
+}

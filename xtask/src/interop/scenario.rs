@@ -1,0 +1,100 @@
+//! The scenarios, with their checks.
+
+/// What clients go through at every server.
+pub(crate) struct Scenario {
+    pub(crate) name: &'static str,
+    pub(crate) clients: &'static [&'static str],
+    /// Who or what is looked at.
+    pub(crate) title: &'static str,
+    /// The checks: what the programs call them, and what they show. Without the first there are no others.
+    pub(crate) checks: &'static [(&'static str, &'static str)],
+    /// Where other servers are known to differ, whatever the client: the server and the check. `notes.md` says how.
+    pub(crate) known: &'static [(&'static str, &'static str)],
+}
+
+const LIBRARIES: [&str; 4] = ["balcony", "slixmpp", "tokio-xmpp", "xmpp.js"];
+
+pub(crate) static SCENARIOS: [Scenario; 3] = [
+    Scenario {
+        name: "resources",
+        clients: &LIBRARIES,
+        title: "An account with three resources",
+        checks: &[
+            ("bind", "login, and three resources are bound"),
+            ("tls", "STARTTLS, certificate verified"),
+            ("scram", "SCRAM is chosen"),
+            ("chat", "chat to the bare JID: priority 10 only"),
+            ("headline", "headline to the bare JID: all but -1"),
+            ("full", "chat to a full JID: that one only"),
+            ("negative", "the same with priority -1"),
+            ("ping", "ping (XEP-0199)"),
+            ("disco", "service discovery (XEP-0030)"),
+            ("version", "software version (XEP-0092)"),
+            ("unknown", "what is unknown is refused"),
+            ("direct", "direct TLS (XEP-0368)"),
+            ("refuse", "a wrong password is refused"),
+            ("register", "registration (XEP-0077)"),
+            ("close", "streams are closed from both sides"),
+        ],
+        known: &[],
+    },
+    Scenario {
+        name: "people",
+        clients: &LIBRARIES,
+        title: "Two people and what they see of each other",
+        checks: &[
+            ("login", "login with a new account"),
+            ("directed", "directed presence, taken back at the end"),
+            ("roster", "roster item added, pushed to those who asked"),
+            ("versions", "roster versions"),
+            ("removal", "roster item removed, and again"),
+            ("ask", "subscription request"),
+            ("approval", "approval: pushes, presence"),
+            ("preapproval", "approval before the request"),
+            ("presence", "presence is broadcast"),
+            ("probe", "presence of the others at login"),
+            ("lost", "unavailable when the connection is lost"),
+            ("offline", "offline messages (XEP-0160, XEP-0203)"),
+            ("block", "blocking (XEP-0191)"),
+            ("blocked", "what the blocked one gets"),
+            ("unblock", "unblocking"),
+            ("carbons", "carbons (XEP-0280)"),
+            ("private", "none of private messages"),
+            ("disable", "none when they are disabled"),
+            ("cancel", "a subscription is cancelled"),
+            ("forget", "a contact is removed"),
+            ("end", "streams are closed from both sides"),
+        ],
+        known: &[
+            ("prosody", "preapproval"),
+            ("prosody", "forget"),
+            ("ejabberd", "roster"),
+            ("ejabberd", "removal"),
+            ("ejabberd", "block"),
+        ],
+    },
+    Scenario {
+        name: "programs",
+        clients: &["go-sendxmpp", "profanity"],
+        title: "Programs for people, and `balcony` at the other end",
+        checks: &[
+            ("start", "login over STARTTLS"),
+            ("send", "a message is sent, and comes once"),
+            ("receive", "the answer is shown"),
+            ("quit", "it says goodbye and ends well"),
+            ("wrong", "a wrong password is refused"),
+            ("untrusted", "a stranger's certificate is refused"),
+        ],
+        known: &[],
+    },
+];
+
+impl Scenario {
+    /// romeo's and juliet's accounts. Where they have contacts, each client has its own.
+    pub(crate) fn accounts(&self, client: &str) -> [String; 2] {
+        ["romeo", "juliet"].map(|user| match self.name {
+            "resources" => user.to_owned(),
+            _ => format!("{user}-{client}"),
+        })
+    }
+}
