@@ -45,18 +45,24 @@ fn export(store: &Store, file: &Path) -> Result<(), Failure> {
         out.flush()?;
         Ok(count)
     };
-    if file == Path::new("-") {
-        write(&mut std::io::stdout().lock())?;
-        return Ok(());
-    }
-    // It has keys, which are worth as much as passwords to an attacker.
-    let count = new_file::write(file, 0o600, |out| write(out)).map_err(|error| match error {
-        TransferError::Io(reason) => Failure::new(format!("cannot write {}: {reason}", file.display())),
-        other => other.into(),
-    })?;
+    let is_stdout = file == Path::new("-");
+    let result = match is_stdout {
+        true => write(&mut std::io::stdout().lock()),
+        // It has keys, which are worth as much as passwords to an attacker.
+        false => new_file::write(file, 0o600, |out| write(out)),
+    };
     progress.finish_and_clear();
-    say(&format!("exported accounts: {}\n", HumanCount(count)));
-    Ok(())
+    match result {
+        Ok(_) if is_stdout => Ok(()),
+        Ok(count) => {
+            say(&format!("exported accounts: {}\n", HumanCount(count)));
+            Ok(())
+        }
+        Err(TransferError::Io(reason)) => {
+            Err(Failure::new(format!("cannot write {}: {reason}", file.display())))
+        }
+        Err(error) => Err(error.into()),
+    }
 }
 
 fn import(store: &Store, file: &Path) -> Result<(), Failure> {

@@ -3,11 +3,20 @@
 #![allow(clippy::unwrap_used, reason = "these are tests")]
 #![allow(clippy::disallowed_methods, reason = "a test that waits for a server has a clock")]
 
+extern crate alloc;
+
 #[macro_use]
 mod common;
 
+use alloc::sync::Arc;
+use core::sync::atomic::{AtomicBool, Ordering};
 use core::time::Duration;
+use std::io::{self, Read as _, Write as _};
+use std::net::Shutdown;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::Path;
 use std::sync::mpsc;
+use std::thread;
 use std::time::Instant;
 
 use balcony_router::{Answer, Ask, Change};
@@ -17,6 +26,7 @@ use common::history::{account, message};
 use common::postgresql::Server;
 use common::{Place, credentials};
 use postgres::{Client, NoTls};
+use tempfile::TempDir;
 
 /// A connection besides those of the store.
 fn client(parameters: &str) -> Client {
@@ -120,10 +130,9 @@ fn a_connection_that_was_lost_is_made_anew() {
     store.create(&account(0), credentials("pw")).unwrap();
     let worker = Worker::start(store.clone());
     assert_eq!(put(&worker), Answer::Saved);
-    let kill = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
-                WHERE application_name = 'balcony' AND query <> '' AND pid IN ( \
-                    SELECT pid FROM pg_locks WHERE locktype = 'advisory' \
-                )";
+    // Whoever has the lock of these tables, and nobody else.
+    let kill = "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' \
+                AND objid::bigint = hashtext(current_schema())::bigint & 4294967295";
     client(&parameters).batch_execute(kill).unwrap();
     // The loss is noticed before anything is sent, so nobody is refused.
     assert_eq!(put(&worker), Answer::Saved);
@@ -156,4 +165,88 @@ fn while_the_server_is_away_everything_is_refused_at_once() {
         }
     };
     assert_eq!(kept, 2);
+}
+
+/// Stands between a store and its server. When `armed`, it takes the word that ends the next change out of its connection,
+/// which it cuts on the store's side alone.
+struct Between {
+    folder: TempDir,
+    armed: Arc<AtomicBool>,
+    /// The server's side of what was cut, and what it has not got yet.
+    cut: mpsc::Receiver<(UnixStream, Vec<u8>)>,
+}
+
+impl Between {
+    fn start(server: &Path) -> Between {
+        const SOCKET: &str = ".s.PGSQL.5432";
+        let folder = tempfile::tempdir().unwrap();
+        let listener = UnixListener::bind(folder.path().join(SOCKET)).unwrap();
+        let (server, armed) = (server.join(SOCKET), Arc::new(AtomicBool::new(false)));
+        let (send, cut) = mpsc::channel();
+        let is_armed = Arc::clone(&armed);
+        thread::spawn(move || {
+            for store in listener.incoming() {
+                let (store, server) = (store.unwrap(), UnixStream::connect(&server).unwrap());
+                let (mut from, mut to) = (server.try_clone().unwrap(), store.try_clone().unwrap());
+                thread::spawn(move || {
+                    let _ = io::copy(&mut from, &mut to);
+                    let _ = to.shutdown(Shutdown::Both);
+                });
+                let (send, is_armed) = (send.clone(), Arc::clone(&is_armed));
+                thread::spawn(move || forward(store, server, &is_armed, &send));
+            }
+        });
+        Between { folder, armed, cut }
+    }
+}
+
+fn forward(
+    mut store: UnixStream,
+    mut server: UnixStream,
+    is_armed: &AtomicBool,
+    cut: &mpsc::Sender<(UnixStream, Vec<u8>)>,
+) {
+    let mut buffer = [0; 4096];
+    while let Ok(length @ 1..) = store.read(&mut buffer) {
+        let bytes = &buffer[..length];
+        let is_end = bytes.windows(7).any(|word| word == b"COMMIT\0");
+        if is_end && is_armed.swap(false, Ordering::SeqCst) {
+            store.shutdown(Shutdown::Both).unwrap();
+            return cut.send((server, bytes.to_vec())).unwrap();
+        }
+        if server.write_all(bytes).is_err() {
+            break;
+        }
+    }
+    let _ = server.shutdown(Shutdown::Both);
+}
+
+// ADR 6: what a router loads after a change has failed is not overtaken by that change.
+#[test]
+fn a_change_in_doubt_is_over_before_anything_is_read() {
+    let Some((_place, parameters)) = tables() else { return };
+    let host = parameters.split([' ', '=']).nth(1).unwrap();
+    let between = Between::start(Path::new(host));
+    let parameters = parameters.replace(host, between.folder.path().to_str().unwrap());
+    let store = Store::connect(&parameters, StoreConfig::default()).unwrap();
+    store.create(&account(0), credentials("pw")).unwrap();
+    assert_eq!(store.kept(&account(0)).unwrap().unwrap().offline, 0);
+    let worker = Worker::start(store.clone());
+    between.armed.store(true, Ordering::SeqCst);
+    assert_eq!(put(&worker), Answer::Refused);
+    // The server has not done it yet, and still may.
+    let error = store.kept(&account(0)).unwrap_err();
+    assert_eq!(error, StoreError::InUse);
+    let (mut server, end) = between.cut.recv().unwrap();
+    server.write_all(&end).unwrap();
+    server.shutdown(Shutdown::Write).unwrap();
+    let start = Instant::now();
+    let kept = loop {
+        match store.kept(&account(0)) {
+            Ok(kept) => break kept.unwrap(),
+            Err(error) => assert!(start.elapsed() < Duration::from_secs(60), "{error}"),
+        }
+    };
+    assert_eq!(kept.offline, 1);
+    assert_eq!(put(&worker), Answer::Saved);
 }

@@ -9,6 +9,7 @@ mod write;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
+use core::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use balcony_jid::BareJid;
@@ -16,7 +17,7 @@ use balcony_machine::Secret;
 use balcony_router::Kept;
 use postgres::Config;
 
-use self::link::{Link, Mode};
+use self::link::{Link, Mode, Session};
 use crate::{Account, Backend, Backup, Change, Messages, StoreConfig, StoreError};
 
 /// The accounts in the tables of a database.
@@ -24,6 +25,8 @@ pub(crate) struct PostgreSql {
     reader: Mutex<Link>,
     /// Its connection holds the lock that keeps other processes out.
     writer: Mutex<Link>,
+    /// Whether a change is there or not, or is still to come, is not known since the writer's connection was lost.
+    in_doubt: AtomicBool,
     secret: Secret<[u8; 32]>,
     config: StoreConfig,
 }
@@ -35,11 +38,18 @@ impl PostgreSql {
         let mut writer = Link::new(parameters.clone(), Mode::Write);
         let secret = writer.run(schema::prepare)?;
         let reader = Link::new(parameters, Mode::Read);
-        Ok(PostgreSql { reader: Mutex::new(reader), writer: Mutex::new(writer), secret, config })
+        let (reader, writer) = (Mutex::new(reader), Mutex::new(writer));
+        Ok(PostgreSql { reader, writer, in_doubt: AtomicBool::new(false), secret, config })
     }
 
-    fn reader(&self) -> MutexGuard<'_, Link> {
-        self.reader.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Reads what nothing but a later commit will change.
+    fn read<T>(&self, work: impl FnOnce(&mut Session<'_>) -> Result<T, StoreError>) -> Result<T, StoreError> {
+        if self.in_doubt.load(Ordering::SeqCst) {
+            // The server may still be at the change. When somebody else has the lock, it is not.
+            locked(&self.writer).run(|_| Ok(()))?;
+            self.in_doubt.store(false, Ordering::SeqCst);
+        }
+        locked(&self.reader).run(work)
     }
 }
 
@@ -49,19 +59,19 @@ impl Backend for PostgreSql {
     }
 
     fn account(&self, account: &BareJid) -> Result<Option<Account>, StoreError> {
-        self.reader().run(|session| read::account(session, account))
+        self.read(|session| read::account(session, account))
     }
 
     fn kept(&self, account: &BareJid) -> Result<Option<Kept>, StoreError> {
-        self.reader().run(|session| read::kept(session, account, self.config))
+        self.read(|session| read::kept(session, account, self.config))
     }
 
     fn offline(&self, account: &BareJid, bytes: usize) -> Result<Messages, StoreError> {
-        self.reader().run(|session| read::offline(session, account, bytes))
+        self.read(|session| read::offline(session, account, bytes))
     }
 
     fn backup(&self, account: &BareJid) -> Result<Option<Backup>, StoreError> {
-        self.reader().run(|session| read::backup(session, account, self.config))
+        self.read(|session| read::backup(session, account, self.config))
     }
 
     fn list(
@@ -70,23 +80,31 @@ impl Backend for PostgreSql {
         after: Option<&BareJid>,
         limit: usize,
     ) -> Result<Vec<BareJid>, StoreError> {
-        self.reader().run(|session| read::list(session, domain, after, limit))
+        self.read(|session| read::list(session, domain, after, limit))
     }
 
     fn count(&self) -> Result<u64, StoreError> {
-        self.reader().run(read::count)
+        self.read(read::count)
     }
 
     fn commit(&self, changes: &[&Change], now: u64) -> Result<Vec<bool>, StoreError> {
-        let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
-        writer.run(|session| {
+        let mut writer = locked(&self.writer);
+        let result = writer.run(|session| {
             changes.iter().map(|change| write::apply(session, change, self.config, now)).collect()
-        })
+        });
+        if matches!(result, Err(StoreError::Unreachable(_))) {
+            self.in_doubt.store(true, Ordering::SeqCst);
+        }
+        result
     }
 
     fn check(&self, problem: &mut dyn FnMut(String)) -> Result<u64, StoreError> {
-        self.reader().run(|session| check::check(session, self.config, problem))
+        self.read(|session| check::check(session, self.config, problem))
     }
+}
+
+fn locked(link: &Mutex<Link>) -> MutexGuard<'_, Link> {
+    link.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl fmt::Debug for PostgreSql {
