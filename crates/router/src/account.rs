@@ -146,7 +146,10 @@ impl Account {
 
     /// Whether nothing would be lost if it were forgotten.
     pub(crate) fn is_idle(&self) -> bool {
-        self.resources.is_empty() && self.asks == 0 && self.open().is_some()
+        self.resources.is_empty()
+            && self.asks == 0
+            && self.backlog.delivering.is_none()
+            && self.open().is_some()
     }
 
     pub(crate) fn resources(&self) -> &[Resource] {

@@ -88,7 +88,9 @@ impl Router {
         let name = own.jid.to_bare();
         let Some(account) = self.accounts.get_mut(&name) else { return };
         let Some(resource) = account.unbind(session) else { return };
-        account.backlog.unbind(session);
+        if account.backlog.unbind(session) {
+            self.leaving.insert(session, name.clone());
+        }
         if account.resources().is_empty() {
             self.online -= 1;
         }

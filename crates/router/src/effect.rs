@@ -22,7 +22,8 @@ pub enum Effect {
         stanza: Arc<Stanza>,
     },
     /// When everything that has been delivered to the session so far is written, call
-    /// [`Router::flushed`](crate::Router::flushed). If the session ends before, there is nothing to do.
+    /// [`Router::flushed`](crate::Router::flushed), or [`Router::lost`](crate::Router::lost) if that can't be done any more; one
+    /// of them also if the session has been unbound meanwhile.
     Flush {
         /// Whose output it is.
         session: SessionId,

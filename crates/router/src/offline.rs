@@ -44,9 +44,17 @@ impl Backlog {
         self.may_wait && self.delivering.is_some()
     }
 
-    /// The session is over. What was not written to it waits for another.
-    pub(crate) fn unbind(&mut self, session: SessionId) {
-        self.may_wait |= self.delivering.take_if(|now| now.session == session && !now.is_written).is_some();
+    /// The session is over. Whether what it was getting may still be written; until that is known everything later goes
+    /// behind it.
+    pub(crate) fn unbind(&mut self, session: SessionId) -> bool {
+        let is_open = self.is_open(session);
+        self.may_wait |= is_open;
+        is_open
+    }
+
+    /// Whether the session is getting messages that have not been written.
+    fn is_open(&self, session: SessionId) -> bool {
+        self.delivering.as_ref().is_some_and(|now| now.session == session && !now.is_written)
     }
 }
 
@@ -113,15 +121,31 @@ impl Router {
 
     /// The stored messages have been written to the session, and can be deleted.
     pub(crate) fn written(&mut self, session: SessionId, effects: &mut Vec<Effect>) {
-        let Some(own) = self.sessions.get(&session) else { return };
-        let name = own.jid.to_bare();
-        let Some(account) = self.accounts.get_mut(&name) else { return };
-        let Some(now) = &mut account.backlog.delivering else { return };
-        if now.session == session && !now.is_written {
+        let Some(name) = self.recipient(session) else { return };
+        let backlog = self.accounts.get_mut(&name).map(|account| &mut account.backlog);
+        let Some(now) = backlog.filter(|backlog| backlog.is_open(session)) else { return };
+        if let Some(now) = &mut now.delivering {
             now.is_written = true;
             let change = Change::DropOffline { up_to: now.up_to };
             self.save_beside(&name, change, Purpose::Drop, None, effects);
         }
+    }
+
+    /// The stored messages will not be written to the session. They wait for another.
+    pub(crate) fn unwritten(&mut self, session: SessionId, effects: &mut Vec<Effect>) {
+        let Some(name) = self.recipient(session) else { return };
+        let Some(account) = self.accounts.get_mut(&name) else { return };
+        if account.backlog.is_open(session) {
+            account.backlog.delivering = None;
+            account.backlog.may_wait = true;
+            self.settle(&name, effects);
+        }
+    }
+
+    /// Whose session it is, or was when messages were delivered to it.
+    fn recipient(&mut self, session: SessionId) -> Option<BareJid> {
+        let left = self.leaving.remove(&session);
+        left.or_else(|| self.sessions.get(&session).map(|own| own.jid.to_bare()))
     }
 
     /// A message goes nowhere. Its sender hears of it, but not a stranger: an error would say who has an account, and who is

@@ -20,6 +20,8 @@ pub struct Router {
     /// Accounts with bound resources, and those for which something waits. Never iterated.
     pub(crate) accounts: HashMap<BareJid, Account>,
     pub(crate) sessions: HashMap<SessionId, Session>,
+    /// Sessions that are over, while stored messages are still being written to them.
+    pub(crate) leaving: HashMap<SessionId, BareJid>,
     pub(crate) asks: Asks,
     /// How many accounts have bound resources.
     pub(crate) online: usize,
@@ -66,6 +68,7 @@ impl Router {
             random: seed.random(),
             accounts: HashMap::new(),
             sessions: HashMap::new(),
+            leaving: HashMap::new(),
             asks: Asks::new(),
             online: 0,
         }
@@ -155,6 +158,12 @@ impl Router {
     pub fn flushed(&mut self, now: Instant, session: SessionId, effects: &mut Vec<Effect>) {
         self.asks.clock(now);
         self.written(session, effects);
+    }
+
+    /// What had been delivered to the session when [`Effect::Flush`] came can't be written any more.
+    pub fn lost(&mut self, now: Instant, session: SessionId, effects: &mut Vec<Effect>) {
+        self.asks.clock(now);
+        self.unwritten(session, effects);
     }
 
     /// When to call [`tick`](Router::tick): the next ask expires then.

@@ -24,6 +24,8 @@ pub(crate) struct Conn {
     pub(crate) bound: bool,
     /// Whether the router wants to know when what was delivered so far is written.
     pub(crate) flush: Flush,
+    /// Something that was delivered did not get into its output, because the stream was over.
+    pub(crate) missed: bool,
     /// A stanza that the router had no room for.
     pub(crate) stalled: Option<Stanza>,
     /// The entry in the heap of deadlines.
@@ -44,10 +46,21 @@ impl Conn {
             ended: false,
             bound: false,
             flush: Flush::None,
+            missed: false,
             stalled: None,
             deadline: None,
             linger: None,
         }
+    }
+
+    /// Whether the owner, who has written what it had, had all that the router asks about.
+    pub(crate) fn take_flushed(&mut self) -> bool {
+        let is_empty = self.out.is_empty() && self.connection.pending() == 0;
+        let is_flushed = self.flush == Flush::Taken || self.flush == Flush::Wanted && is_empty;
+        if is_flushed {
+            self.flush = Flush::None;
+        }
+        is_flushed
     }
 }
 
@@ -60,15 +73,4 @@ pub(crate) enum Flush {
     Wanted,
     /// The owner is writing it.
     Taken,
-}
-
-impl Flush {
-    /// Whether the owner, who has written what it had, had all of it.
-    pub(crate) fn take_if_taken(&mut self) -> bool {
-        let is_taken = *self == Flush::Taken;
-        if is_taken {
-            *self = Flush::None;
-        }
-        is_taken
-    }
 }

@@ -120,7 +120,7 @@ impl Server {
     /// The transport is broken: nothing can be written any more. The connection is forgotten without `Close`.
     pub fn broken(&mut self, now: Instant, id: ConnectionId, actions: &mut Vec<Action>) {
         self.eof(now, id, actions);
-        self.forget(id);
+        self.give_up(now, id, actions);
     }
 
     /// Swaps the bytes to be written into `buffer`, which must be empty.
@@ -139,14 +139,13 @@ impl Server {
     pub fn written(&mut self, now: Instant, id: ConnectionId, actions: &mut Vec<Action>) {
         let Some(conn) = self.conn(id) else { return };
         conn.writing = false;
-        let is_flushed = conn.flush.take_if_taken();
-        // The connection may have been waiting for room.
-        self.advance(now, id, &[], actions);
-        if is_flushed {
+        if conn.take_flushed() {
             let mut effects = mem::take(&mut self.effects);
             self.router.flushed(now, SessionId(id.0), &mut effects);
             self.carry_out(now, effects, actions);
         }
+        // The connection may have been waiting for room.
+        self.advance(now, id, &[], actions);
     }
 
     /// An answer has come. One that comes too late changes nothing.
@@ -188,7 +187,7 @@ impl Server {
             let Some(conn) = self.conn(id) else { continue };
             conn.deadline = None;
             if conn.linger.is_some_and(|linger| now >= linger) {
-                self.forget(id);
+                self.give_up(now, id, actions);
                 actions.push(Action::Close(id));
             } else {
                 self.advance(now, id, &[], actions);
@@ -360,8 +359,10 @@ impl Server {
                     self.deliver(now, session, &stanza, &mut effects, actions)
                 }
                 Effect::Flush { session } => match self.conn(ConnectionId(session.0)) {
+                    Some(conn) if conn.missed => self.router.lost(now, session, &mut effects),
                     Some(conn) if conn.writing => conn.flush = Flush::Wanted,
-                    _ => self.router.flushed(now, session, &mut effects),
+                    Some(_) => self.router.flushed(now, session, &mut effects),
+                    None => self.router.lost(now, session, &mut effects),
                 },
                 Effect::Close { session, error } => {
                     let id = ConnectionId(session.0);
@@ -398,6 +399,7 @@ impl Server {
         let Some(conn) = self.conn(id) else { return };
         // The only misuse there is: the stream has been closed a moment ago, and the router is about to hear of it.
         if conn.connection.send(stanza).is_err() {
+            conn.missed = true;
             return;
         }
         if conn.connection.pending() + conn.out.len() > limit {
@@ -481,6 +483,17 @@ impl Server {
             if let Some(due) = due {
                 self.deadlines.insert((due, id));
             }
+        }
+    }
+
+    /// Forgets a connection whose output can't be written.
+    fn give_up(&mut self, now: Instant, id: ConnectionId, actions: &mut Vec<Action>) {
+        let is_lost = self.conn(id).is_some_and(|conn| conn.flush != Flush::None);
+        self.forget(id);
+        if is_lost {
+            let mut effects = mem::take(&mut self.effects);
+            self.router.lost(now, SessionId(id.0), &mut effects);
+            self.carry_out(now, effects, actions);
         }
     }
 

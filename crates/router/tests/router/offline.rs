@@ -192,8 +192,11 @@ fn deleted_after_it_is_written() {
     world.router.flushed(world.now, romeo, &mut effects);
     world.router.flushed(world.now, attic, &mut effects);
     assert!(effects.is_empty());
-    // The connection breaks before it is written: now the other gets it.
+    // The stream ends, and what was on its way may still be written.
     world.router.unbind(world.now, balcony, &mut effects);
+    assert!(tickets(&effects).is_empty());
+    // The connection breaks instead: now the other gets it.
+    world.router.lost(world.now, balcony, &mut effects);
     let (ticket, ask) = asks(&effects).remove(0);
     assert!(matches!(ask, Ask::Offline { .. }));
     let answer = world.ask(ask);
@@ -209,6 +212,29 @@ fn deleted_after_it_is_written() {
     assert!(effects.is_empty());
     let answer = world.ask(ask);
     assert!(world.answer(ticket, answer).is_empty());
+    assert!(world.store.offline(&bare(JULIET)).is_empty());
+}
+
+// Whoever has got the messages and leaves at once does not get them again (XEP-0160 §2), and what comes later is not lost.
+#[test]
+fn written_after_the_end_of_the_stream() {
+    let (mut world, romeo) = world();
+    world.send(romeo, chat("1"));
+    let balcony = world.connect("juliet@example.com/balcony");
+    world.at_once = false;
+    let (ticket, ask) = asks(&world.send(balcony, available(0))).remove(0);
+    let answer = world.ask(ask);
+    assert_eq!(bodies(&wires(&world.answer(ticket, answer), balcony)), ["1"]);
+    let mut effects = Vec::new();
+    world.router.unbind(world.now, balcony, &mut effects);
+    world.at_once = true;
+    world.serve(&mut effects);
+    world.send(romeo, chat("2"));
+    effects.clear();
+    world.router.flushed(world.now, balcony, &mut effects);
+    world.serve(&mut effects);
+    let attic = world.connect("juliet@example.com/attic");
+    assert_eq!(bodies(&wires(&world.send(attic, available(0)), attic)), ["2"]);
     assert!(world.store.offline(&bare(JULIET)).is_empty());
 }
 
@@ -349,7 +375,10 @@ enum Op {
     Bind(usize),
     Available(usize, i8),
     Unavailable(usize),
+    /// The stream ends.
     Lose(usize),
+    /// What the session of a stream that has ended was getting is written; or is not.
+    Fate(bool),
     /// What was written to the session is.
     Flush(usize),
     Answer,
@@ -363,6 +392,7 @@ fn op() -> impl Strategy<Value = Op> {
         3 => (session(), -1..2_i8).prop_map(|(s, priority)| Op::Available(s, priority)),
         1 => session().prop_map(Op::Unavailable),
         1 => session().prop_map(Op::Lose),
+        1 => any::<bool>().prop_map(Op::Fate),
         3 => session().prop_map(Op::Flush),
         8 => Just(Op::Answer),
     ]
@@ -391,7 +421,8 @@ proptest! {
         let mut got: BTreeMap<u64, (Vec<Copy>, usize)> = BTreeMap::new();
         let is_steady = !ops.iter().any(|op| matches!(op, Op::Lose(_)));
         let mut wants_flush: Vec<u64> = Vec::new();
-        let rest = [Op::Lose(0), Op::Lose(1), Op::Bind(0), Op::Available(0, 1)];
+        let mut ended: Vec<u64> = Vec::new();
+        let rest = [Op::Lose(0), Op::Fate(false), Op::Lose(1), Op::Fate(false), Op::Bind(0), Op::Available(0, 1)];
         let settle = core::iter::repeat_n([Op::Answer, Op::Flush(0)], 300).flatten();
         for op in ops.into_iter().chain(rest).chain(settle) {
             let mut effects = Vec::new();
@@ -420,6 +451,19 @@ proptest! {
                 Op::Lose(slot) => {
                     if let Some(session) = sessions[slot].take() {
                         world.router.unbind(world.now, SessionId(session), &mut effects);
+                        ended.extend(wants_flush.contains(&session).then_some(session));
+                    }
+                }
+                Op::Fate(is_written) => {
+                    if let Some(session) = ended.pop() {
+                        wants_flush.retain(|other| *other != session);
+                        if is_written {
+                            let (all, written) = got.get_mut(&session).unwrap();
+                            *written = all.len();
+                            world.router.flushed(world.now, SessionId(session), &mut effects);
+                        } else {
+                            world.router.lost(world.now, SessionId(session), &mut effects);
+                        }
                     }
                 }
                 Op::Flush(slot) => {

@@ -77,7 +77,7 @@ impl World {
     }
 
     /// Answers what is asked among the effects, and in what comes of that.
-    fn serve(&mut self, effects: &mut Vec<Effect>) {
+    pub(crate) fn serve(&mut self, effects: &mut Vec<Effect>) {
         let mut next = 0;
         while self.at_once && next < effects.len() {
             match effects[next].clone() {
