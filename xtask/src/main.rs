@@ -12,6 +12,7 @@ mod lint;
 mod options;
 mod parsers;
 mod run;
+mod simulate;
 mod source;
 mod spec;
 mod tiers;
@@ -31,6 +32,7 @@ const COMMANDS: &[Command] = &[
     ("parsers", "", parsers::HELP, parsers::main),
     ("spec", spec::USAGE, spec::HELP, spec::main),
     ("fuzz", fuzz::USAGE, fuzz::HELP, fuzz::main),
+    ("simulate", simulate::USAGE, simulate::HELP, simulate::main),
 ];
 
 fn main() -> ExitCode {
