@@ -11,6 +11,7 @@ use balcony_client::{RequestKind, RequestOutcome};
 use balcony_jid::BareJid;
 use balcony_machine::{Random, Seed};
 use balcony_roster::{Parts, Roster, State};
+use balcony_router::Memory;
 use balcony_sim::{Accounts, Chunks, Peer, World};
 use balcony_stanza::{Kind, MessageType, PresenceType, Stanza, ns};
 use balcony_xml::ElementRef;
@@ -67,7 +68,10 @@ struct Life {
 impl Life {
     fn new(seed: u64, steady: bool) -> Self {
         let mut random = Seed::from_u64(seed).random();
-        let accounts = ACCOUNTS.iter().fold(Accounts::new(), |all, account| all.with(account, PASSWORD));
+        // There is always room, so that a message which is lost is a fault.
+        let mut accounts = Accounts::new();
+        accounts.kept = Memory::new(usize::MAX);
+        let accounts = ACCOUNTS.iter().fold(accounts, |all, account| all.with(account, PASSWORD));
         let chunks = Chunks::Random(Box::new(random.seed().random()));
         let small = random.next_u64().is_multiple_of(2);
         let mut world = World::new(accounts, chunks, random.next_u64(), |config| {
