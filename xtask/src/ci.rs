@@ -2,12 +2,12 @@
 
 use crate::options::Options;
 use crate::run::{Result, Steps, cargo, run};
-use crate::{bare, fuzz, lint, spec};
+use crate::{bare, fuzz, lint, simulate, spec};
 
 pub(crate) const USAGE: &str = "[--keep-going] [--fuzz-seconds N] [STEP...]";
 pub(crate) const HELP: &str = "\
 Everything that CI checks, quick checks first, or only the steps named: format, lint, spec, clippy, test,
-docs, features, bare, fuzz. It stops at the first step that fails.
+docs, features, bare, simulate, fuzz. It stops at the first step that fails.
   --keep-going      does the other steps all the same
   --fuzz-seconds N  fuzzes for N seconds, all targets together; 60 unless told otherwise, 0 for not at all";
 
@@ -38,7 +38,8 @@ pub(crate) fn main(args: &[String]) -> Result {
     let keep_going = options.flag("--keep-going");
     let fuzz_seconds = options.number("--fuzz-seconds")?.unwrap_or(60);
     let wanted = options.rest()?;
-    const STEPS: [&str; 9] = ["format", "lint", "spec", "clippy", "test", "docs", "features", "bare", "fuzz"];
+    const STEPS: [&str; 10] =
+        ["format", "lint", "spec", "clippy", "test", "docs", "features", "bare", "simulate", "fuzz"];
     if let Some(unknown) = wanted.iter().find(|step| !STEPS.contains(&step.as_str())) {
         return Err(format!("there is no step `{unknown}`; there are {}", STEPS.join(", ")));
     }
@@ -51,6 +52,7 @@ pub(crate) fn main(args: &[String]) -> Result {
     steps.step("docs", docs);
     steps.step("features", features);
     steps.step("bare", || bare::main(&[]));
+    steps.step("simulate", || simulate::main(&["--seconds".into(), "20".into()]));
     if fuzz_seconds > 0 {
         steps.step("fuzz", || fuzz::main(&["--total".into(), fuzz_seconds.to_string()]));
     }

@@ -13,6 +13,7 @@ mod lint;
 mod options;
 mod parsers;
 mod run;
+mod simulate;
 mod source;
 mod spec;
 mod tiers;
@@ -33,6 +34,7 @@ const COMMANDS: &[Command] = &[
     ("spec", spec::USAGE, spec::HELP, spec::main),
     ("fuzz", fuzz::USAGE, fuzz::HELP, fuzz::main),
     ("kill", kill::USAGE, kill::HELP, kill::main),
+    ("simulate", simulate::USAGE, simulate::HELP, simulate::main),
 ];
 
 fn main() -> ExitCode {

@@ -1,4 +1,8 @@
 //! Blocking: nothing passes between a user and those whom the user has blocked (XEP-0191).
+//!
+//! Strangers who are blocked get what all strangers get: the answers, or the silence, of an account that does not exist. So the
+//! probes of those who are no subscribers are denied even if they are blocked, where section 3.1 would have silence: that silence
+//! would show the block, and the account.
 
 use alloc::vec::Vec;
 

@@ -3,6 +3,9 @@
 //! An account takes what concerns it in order, be it sent by one of its sessions or addressed to it. While it waits for
 //! its owner's store, all of that waits, too; other accounts go on. Most of the time there is nothing to wait for, and a
 //! stanza goes straight through.
+//!
+//! What strangers are refused does not wait for what the account does: how long that takes would tell them that there is such
+//! an account, or that somebody is there.
 
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
@@ -231,7 +234,9 @@ impl Router {
             }
             Purpose::Deny(probe) => {
                 account.asks -= 1;
-                self.deny_probe(&probe, effects);
+                if let Some(Answer::Loaded(_)) = answer {
+                    self.deny_probe(&probe, effects);
+                }
             }
             Purpose::Note => account.asks -= 1,
         }
@@ -355,7 +360,7 @@ impl Router {
             self.asks.release(&payer);
             match task {
                 Task::Arrived if is_gone => self.nobody(&stanza, effects),
-                Task::Arrived => self.refuse(&stanza, ErrorCondition::ResourceConstraint, effects),
+                Task::Arrived => self.undeliverable(&stanza, ErrorCondition::ResourceConstraint, effects),
                 // Whoever has sent it is gone, too.
                 Task::Sent(_) => {}
             }

@@ -138,7 +138,7 @@ impl Router {
     }
 
     /// Tells the sender of a stanza that it could not be sent to its remote domain: `remote-server-not-found` if there
-    /// is none, `remote-server-timeout` if no stream came about (RFC 6120 section 10.4).
+    /// is none, `remote-server-timeout` if no stream came about (RFC 6120 section 10.4). Probes get no error.
     pub fn undeliverable(&mut self, stanza: &Stanza, condition: ErrorCondition, effects: &mut Vec<Effect>) {
         // Probes are the server's own.
         if stanza.head.kind != Kind::Presence(PresenceType::Probe) {

@@ -12,7 +12,8 @@ use balcony_stanza::Stanza;
 /// knows.
 ///
 /// The router asks about an account after the answers to what it asked about it before, but for [`Save`](Ask::Save):
-/// several may be under way. They take effect in the order in which they were asked.
+/// several may be under way. They take effect in the order in which they were asked. A [`Load`](Ask::Load) may come at any
+/// time: of some the router wants to know only when they are answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ask {
     /// What is kept of the account: [`Answer::Loaded`].

@@ -1,7 +1,8 @@
 //! A deterministic world for tests: machines, virtual time and wires, from one seed.
 //!
-//! A [`Pair`] joins the two ends of a stream; a [`World`] is a whole server with its clients. No socket, clock or thread
-//! is anywhere near, so that a run is repeated by its seed, and ten thousand of them take seconds.
+//! A [`Pair`] joins the two ends of a stream; a [`World`] is a whole server with its clients, whose store may be slow, and
+//! which may crash. No socket, clock or thread is anywhere near, so that a run is repeated by its seed, and ten thousand of
+//! them take seconds.
 
 mod accounts;
 mod chunks;

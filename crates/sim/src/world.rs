@@ -3,7 +3,7 @@ use std::collections::VecDeque;
 
 use balcony_client::{Client, Event, RequestKind, RequestOutcome};
 use balcony_jid::BareJid;
-use balcony_machine::{Instant, Progress, Random, Secret, Seed};
+use balcony_machine::{Instant, Progress, Random, Secret, Seed, Ticket};
 use balcony_server::{Action, Answer, Ask, Config, ConnectionId, Ended, Notice, Server};
 use balcony_stanza::{Payload, PresenceType, Stanza};
 use balcony_stream::TlsPolicy;
@@ -21,18 +21,26 @@ pub struct World {
     pub server: Server,
     /// Who can log in.
     pub accounts: Accounts,
+    /// Whether what the router asks of the store takes a while. Otherwise it is answered at once.
+    pub slow_store: bool,
+    /// Whether clients leave requests that they do not know to [`take_stanzas`](World::take_stanzas), or refuse them.
+    pub take_requests: bool,
+    config: Config,
+    /// What the store has not done yet.
+    asks: Vec<(Ticket, balcony_router::Ask)>,
     peers: Vec<Wires>,
     random: Random,
     chunks: Chunks,
 }
 
 /// Names one connection of a [`World`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Peer(usize);
 
 #[derive(Debug)]
 struct Wires {
-    id: ConnectionId,
+    /// Unless the server that had it has crashed.
+    id: Option<ConnectionId>,
     client: Option<Client>,
     to_server: VecDeque<u8>,
     to_client: VecDeque<u8>,
@@ -60,8 +68,18 @@ impl World {
         let mut config = Config::new(vec![domain], Secret::new([9; 32]));
         config.tls = TlsPolicy::None;
         change(&mut config);
-        let server = Server::new(config, random.seed());
-        World { now: Instant::ZERO, server, accounts, peers: Vec::new(), random, chunks }
+        World {
+            now: Instant::ZERO,
+            server: Server::new(config.clone(), random.seed()),
+            accounts,
+            slow_store: false,
+            take_requests: false,
+            config,
+            asks: Vec::new(),
+            peers: Vec::new(),
+            random,
+            chunks,
+        }
     }
 
     /// Opens a connection that sends nothing by itself.
@@ -69,7 +87,7 @@ impl World {
         let mut actions = Vec::new();
         let id = self.server.accept(self.now, TlsPolicy::None, &mut actions);
         self.peers.push(Wires {
-            id,
+            id: Some(id),
             client: None,
             to_server: VecDeque::new(),
             to_client: VecDeque::new(),
@@ -93,14 +111,25 @@ impl World {
     ///
     /// If the JID has no resource.
     pub fn client(&mut self, jid: &str, password: &str) -> Peer {
+        let peer = self.connect(jid, password);
+        self.run();
+        peer
+    }
+
+    /// Has a client begin to log in; nothing else happens yet.
+    ///
+    /// # Panics
+    ///
+    /// If the JID has no resource.
+    pub fn connect(&mut self, jid: &str, password: &str) -> Peer {
         let jid = balcony_jid::FullJid::parse(jid).expect("a full JID");
         let mut config = balcony_client::Config::new(jid.to_bare(), Secret::new(String::from(password)));
         config.stream.tls = TlsPolicy::None;
         config.stream.resource = Some(String::from(jid.resourcepart()));
+        config.take_requests = self.take_requests;
         let client = Client::new(config, &self.random.seed(), self.now);
         let peer = self.raw();
         self.peers[peer.0].client = Some(client);
-        self.run();
         peer
     }
 
@@ -187,13 +216,28 @@ impl World {
         1_031_699_305_000 + self.now.as_nanos() / 1_000_000
     }
 
-    /// Cuts the connection, as a network does.
+    /// Cuts the connection, as a network does. What the server had written before still arrives.
     pub fn cut(&mut self, peer: Peer) {
         let mut actions = Vec::new();
-        let id = self.peers[peer.0].id;
         self.peers[peer.0].closed = true;
-        self.server.broken(self.now, id, &mut actions);
+        if let Some(id) = self.peers[peer.0].id {
+            self.server.broken(self.now, id, &mut actions);
+        }
         self.act(actions);
+    }
+
+    /// The server dies, and with it all connections; another one begins with what the store has. Of what the store was to
+    /// change a part has become durable.
+    pub fn crash(&mut self) {
+        let done = self.below(self.asks.len() + 1);
+        let clock = self.clock();
+        for (_, ask) in self.asks.drain(..).take(done) {
+            self.accounts.kept.answer(clock, ask);
+        }
+        for wires in &mut self.peers {
+            (wires.id, wires.closed, wires.writing) = (None, true, false);
+        }
+        self.server = Server::new(self.config.clone(), self.random.seed());
     }
 
     /// Ends the server's streams.
@@ -212,8 +256,21 @@ impl World {
                 let peer = (first.wrapping_add(turn)) % self.peers.len();
                 busy |= self.step(peer);
             }
+            busy |= self.step_store();
             if !busy {
                 return;
+            }
+        }
+    }
+
+    /// Lets so many pieces of what is on its way arrive, or so many asks be answered.
+    pub fn run_some(&mut self, steps: usize) {
+        for _ in 0..steps {
+            let one = self.below(self.peers.len() + 1);
+            if one < self.peers.len() {
+                self.step(one);
+            } else {
+                self.step_store();
             }
         }
     }
@@ -232,20 +289,42 @@ impl World {
         self.now = end;
     }
 
+    /// A number below `end`, by the seed.
+    fn below(&mut self, end: usize) -> usize {
+        usize::try_from(self.random.next_u64() % end as u64).unwrap_or(0)
+    }
+
+    /// The store does one thing, if there is any. It keeps the order within an account.
+    fn step_store(&mut self) -> bool {
+        if self.asks.is_empty() {
+            return false;
+        }
+        let any = self.below(self.asks.len());
+        let account = self.asks[any].1.account();
+        let first = self.asks.iter().position(|(_, ask)| ask.account() == account).unwrap_or(any);
+        let (ticket, ask) = self.asks.remove(first);
+        let mut actions = Vec::new();
+        let answer = Answer::Router(self.accounts.kept.answer(self.clock(), ask));
+        self.server.answer(self.now, ticket, answer, &mut actions);
+        self.act(actions);
+        true
+    }
+
     /// Moves one piece in each direction of one connection; whether there was any.
     fn step(&mut self, index: usize) -> bool {
         self.now = self.now + Duration::from_micros(10);
         let mut busy = false;
         let mut actions = Vec::new();
         let wires = &mut self.peers[index];
+        let Some(id) = wires.id else { return self.step_client(index) };
         if wires.writing && !wires.stalled {
             let mut bytes = Vec::new();
-            self.server.take_output(wires.id, &mut bytes);
+            self.server.take_output(id, &mut bytes);
             wires.writing = false;
             busy = true;
             wires.to_client.extend(&bytes);
             wires.received.extend(&bytes);
-            self.server.written(self.now, wires.id, &mut actions);
+            self.server.written(self.now, id, &mut actions);
         }
         let wires = &mut self.peers[index];
         if wires.reads && !wires.closed && !wires.to_server.is_empty() {
@@ -253,7 +332,7 @@ impl World {
             let chunk: Vec<u8> = wires.to_server.drain(..length).collect();
             wires.reads = false;
             busy = true;
-            self.server.receive(self.now, wires.id, &chunk, &mut actions);
+            self.server.receive(self.now, id, &chunk, &mut actions);
         }
         self.act(actions);
         busy | self.step_client(index)
@@ -291,12 +370,13 @@ impl World {
         length > 0 || !out.is_empty()
     }
 
-    /// Does what the server wants done. The store answers at once.
+    /// Does what the server wants done.
     fn act(&mut self, mut actions: Vec<Action>) {
         while !actions.is_empty() {
             let mut next = Vec::new();
             for action in actions {
                 match action {
+                    Action::Ask(ticket, Ask::Router(ask)) if self.slow_store => self.asks.push((ticket, ask)),
                     Action::Ask(ticket, ask) => {
                         let answer = match ask {
                             Ask::Stream(ask) => Answer::Stream(self.accounts.answer(ask)),
@@ -318,9 +398,21 @@ impl World {
     }
 
     fn with(&mut self, id: ConnectionId, act: impl FnOnce(&mut Wires)) {
-        if let Some(wires) = self.peers.iter_mut().find(|wires| wires.id == id) {
+        if let Some(wires) = self.peers.iter_mut().find(|wires| wires.id == Some(id)) {
             act(wires);
         }
+    }
+
+    /// Has a client take everything that has been written to it.
+    pub fn drain(&mut self, peer: Peer) {
+        while self.step_client(peer.0) {}
+    }
+
+    /// The JID that the client has bound, while it is online.
+    #[must_use]
+    pub fn jid(&self, peer: Peer) -> Option<&balcony_jid::FullJid> {
+        let wires = &self.peers[peer.0];
+        wires.client.as_ref().filter(|_| wires.failed.is_none() && !wires.closed)?.jid()
     }
 
     /// The stanzas that a client has received since the last call.

@@ -1,7 +1,7 @@
 //! Presence and contacts (RFC 6121 section 4): who sees it, who is asked for it, who hears of its end.
 
 use balcony_roster::Subscription;
-use balcony_router::{Change, Effect, SessionId};
+use balcony_router::{Answer, Ask, Change, Effect, SessionId};
 use balcony_stanza::{IqType, Kind, MessageType, PresenceType, Stanza};
 
 use crate::world::{World, asks, available, bare, config, content, iq, jid, of_kind, unavailable, wires};
@@ -190,6 +190,23 @@ fn answers_to_probes_of_servers() {
             answer(&mut world, "friar@example.org", &format!("juliet@example.com/{resource}")),
             [format!("<presence from='juliet@example.com/{resource}' to='friar@example.org'{kind} id='x'/>")]
         );
+    }
+}
+
+// RFC 6121 §4.3 [PR8], §11 [SC2]: a store in trouble says as little of who is online.
+#[test]
+fn probes_while_the_store_is_in_trouble() {
+    for is_online in [false, true] {
+        let mut world = World::new();
+        if is_online {
+            world.available("juliet@example.com/balcony", 0);
+        }
+        world.at_once = false;
+        let mut effects = Vec::new();
+        let probe = Stanza::presence(PresenceType::Probe).to(jid("juliet@example.com"));
+        world.router.receive(world.now, probe.from(jid("friar@example.org")), &mut effects).unwrap();
+        let [(ticket, Ask::Load { .. })] = asks(&effects)[..] else { panic!("{effects:?}") };
+        assert!(world.answer(ticket, Answer::Refused).is_empty());
     }
 }
 
