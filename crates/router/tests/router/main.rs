@@ -14,6 +14,7 @@ mod messages;
 mod model;
 mod offline;
 mod presence;
+mod registration;
 mod rosters;
 mod services;
 mod subscriptions;
