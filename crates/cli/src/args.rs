@@ -123,7 +123,7 @@ pub(crate) enum UserCommand {
         /// The account
         account: Account,
     },
-    /// Print all accounts, one a line
+    /// Print all accounts, one a line; with --domain those of that domain
     List,
     /// Create many accounts from lines of `localpart,password`
     ///
