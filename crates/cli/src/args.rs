@@ -65,7 +65,9 @@ Examples:
   balcony serve --config /etc/balcony.toml
       the same from a file; docs/balcony.toml shows one
 
-Ctrl-C or SIGTERM ends every stream in good order; a second Ctrl-C exits at once. SIGHUP reads the certificate again.")]
+Ctrl-C or SIGTERM ends every stream in good order; a second Ctrl-C exits at once. SIGHUP reads the \
+configuration file and the certificate again without closing any connection; only domains, addresses to listen on, the \
+data folder and allow-plaintext need a restart.")]
 pub(crate) struct ServeArgs {
     /// Read options from a TOML file; what is typed wins over it
     #[arg(long, value_name = "FILE")]
@@ -127,7 +129,7 @@ pub(crate) enum UserCommand {
         /// The account
         account: Account,
     },
-    /// Print all accounts, one a line
+    /// Print all accounts, one a line; with --domain those of that domain
     List,
     /// Create many accounts from lines of `localpart,password`
     ///

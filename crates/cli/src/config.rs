@@ -15,7 +15,7 @@ use crate::failure::{Failure, io};
 pub(crate) const DATA: &str = "./balcony-data";
 
 /// The options that a file can hold, under the names that they have when typed.
-#[derive(Debug, Default, clap::Args, Deserialize)]
+#[derive(Clone, Debug, Default, clap::Args, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub(crate) struct Settings {
     /// A domain to serve; may be given several times [default: localhost]
@@ -75,6 +75,29 @@ impl Settings {
             *path = folder.join(&*path);
         }
         Ok(settings)
+    }
+
+    /// These settings, but for those that cannot change while a server runs, which are taken from `running`; and the names of
+    /// those that differ there.
+    pub(crate) fn with_fixed_of(self, running: &Settings) -> (Settings, Vec<&'static str>) {
+        let changes = [
+            ("domain", self.domain != running.domain),
+            ("listen", self.listen != running.listen),
+            ("listen-tls", self.listen_tls != running.listen_tls),
+            ("data", self.folder() != running.folder()),
+            ("allow-plaintext", self.allow_plaintext != running.allow_plaintext),
+        ];
+        let changed =
+            changes.into_iter().filter(|(_, is_changed)| *is_changed).map(|(name, _)| name).collect();
+        let settings = Settings {
+            domain: running.domain.clone(),
+            listen: running.listen.clone(),
+            listen_tls: running.listen_tls.clone(),
+            data: running.data.clone(),
+            allow_plaintext: running.allow_plaintext,
+            ..self
+        };
+        (settings, changed)
     }
 
     /// These settings, and those of `file` where these say nothing.

@@ -43,8 +43,8 @@ pub(crate) enum Request {
     },
     /// Remove an account.
     Remove { account: String },
-    /// Some accounts of a domain, those after the account `after`.
-    List { domain: String, after: Option<String> },
+    /// Some accounts of a domain, or of all, those after the account `after`.
+    List { domain: Option<String>, after: Option<String> },
 }
 
 /// What comes back.
@@ -121,7 +121,8 @@ fn translate(domains: &[BareJid], request: Request) -> Result<StoreRequest, Resp
         }
         Request::Remove { account: text } => StoreRequest::Remove { account: account(&text)? },
         Request::List { domain, after } => {
-            let after = after.map(|after| account(&after)).transpose()?;
+            let after = after.map(|after| BareJid::parse(&after)).transpose();
+            let after = after.map_err(|error| Response::Failed(error.to_string()))?;
             StoreRequest::List { domain, after, limit: PAGE }
         }
     })

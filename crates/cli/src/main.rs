@@ -43,6 +43,7 @@ use clap::Parser as _;
 use clap::error::{ContextKind, ErrorKind};
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::prelude::*;
+use tracing_subscriber::reload;
 
 use crate::args::{Args, Command, LogLevel};
 use crate::failure::Failure;
@@ -68,22 +69,10 @@ fn run(args: Args) -> Result<(), Failure> {
         Command::Serve(serve) => serve::run(serve, args.log),
         Command::User(user) => user::run(user),
         Command::Store(store) => store::run(store),
-        Command::Send(send) => {
-            log_to_stderr(args.log.unwrap_or_default());
-            send::run(send)
-        }
-        Command::Listen(listen) => {
-            log_to_stderr(args.log.unwrap_or_default());
-            listen::run(listen)
-        }
-        Command::Roster(roster) => {
-            log_to_stderr(args.log.unwrap_or_default());
-            roster::run(roster)
-        }
-        Command::Presence(presence) => {
-            log_to_stderr(args.log.unwrap_or_default());
-            presence::run(presence)
-        }
+        Command::Send(send) => client(args.log, || send::run(send)),
+        Command::Listen(listen) => client(args.log, || listen::run(listen)),
+        Command::Roster(roster) => client(args.log, || roster::run(roster)),
+        Command::Presence(presence) => client(args.log, || presence::run(presence)),
         Command::Trace => trace::run(),
     }
 }
@@ -107,13 +96,28 @@ fn usage(error: &clap::Error) -> Result<(), Failure> {
     }
 }
 
-/// What libraries have to say below a warning is for their authors.
-fn log_to_stderr(level: LogLevel) {
-    let ours: LevelFilter = level.into();
-    let targets = Targets::new().with_default(ours.min(LevelFilter::WARN)).with_target("balcony", ours);
+/// A client logs, too, and its level stays.
+fn client(log: Option<LogLevel>, run: impl FnOnce() -> Result<(), Failure>) -> Result<(), Failure> {
+    drop(log_to_stderr(log.unwrap_or_default()));
+    run()
+}
+
+/// Changes how much is logged.
+type SetLogLevel = Box<dyn Fn(LogLevel) + Send>;
+
+fn log_to_stderr(level: LogLevel) -> SetLogLevel {
+    let (targets, handle) = reload::Layer::new(targets(level));
     let format = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())
         .with_target(false);
     tracing_subscriber::registry().with(format).with(targets).init();
+    // It fails only when there is no log any more.
+    Box::new(move |level| drop(handle.reload(crate::targets(level))))
+}
+
+/// What libraries have to say below a warning is for their authors.
+fn targets(level: LogLevel) -> Targets {
+    let ours: LevelFilter = level.into();
+    Targets::new().with_default(ours.min(LevelFilter::WARN)).with_target("balcony", ours)
 }

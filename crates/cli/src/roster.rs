@@ -161,7 +161,7 @@ async fn add(
     if !known.subscription.has_to() {
         tell(session, PresenceType::Subscribe, &contact).await?;
     }
-    refused(&session.settle().await?, &contact)?;
+    refused(&session.settle_with(&contact).await?, &contact)?;
     let words = match session.contacts.item(&contact).map(|item| item.subscription) {
         Some(Subscription::Both) => "is a contact: you see each other",
         Some(Subscription::To) => "is a contact: you see when they are online",

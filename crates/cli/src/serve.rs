@@ -2,16 +2,18 @@
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use core::time::Duration;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use balcony_jid::BareJid;
+use balcony_machine::Limits;
 use balcony_store::{Store, Worker, WorkerConfig};
 use balcony_stream::TlsPolicy;
-use balcony_tokio::{Server, ServerConfig, ServerHandle};
+use balcony_tokio::{Server, ServerConfig};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
+use crate::SetLogLevel;
 use crate::args::{Address, Domain, LogLevel, ServeArgs};
 use crate::certificate::{CERTIFICATE, Certificate};
 use crate::config::{DATA, Settings};
@@ -22,14 +24,9 @@ use crate::failure::{Failure, io, reason};
 use crate::output::say;
 
 pub(crate) fn run(args: ServeArgs, log: Option<LogLevel>) -> Result<(), Failure> {
-    let file = args.config.as_deref().map(Settings::read).transpose()?.unwrap_or_default();
-    let mut settings = args.settings.or(file);
-    crate::log_to_stderr(log.or(settings.log).unwrap_or_default());
-    if settings.listen.is_empty() && settings.listen_tls.is_empty() {
-        let local = |port| Address(SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
-        settings.listen = vec![local(5222)];
-        settings.listen_tls = vec![local(5223)];
-    }
+    let options = Options { typed: args.settings, config: args.config, log };
+    let settings = options.read()?;
+    let log = crate::log_to_stderr(settings.log.unwrap_or_default());
     if let Some(Address(open)) =
         settings.listen.iter().find(|Address(to)| settings.allow_plaintext && !to.ip().is_loopback())
     {
@@ -43,19 +40,21 @@ pub(crate) fn run(args: ServeArgs, log: Option<LogLevel>) -> Result<(), Failure>
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(io("cannot start"))?;
     // With the runtime the last tasks end, then the threads of the store, then the store closes its file.
-    runtime.block_on(serve(&settings, store.clone(), args.demo))
+    runtime.block_on(serve(&options, settings, store.clone(), args.demo, &log))
 }
 
-async fn serve(settings: &Settings, store: Store, demo: bool) -> Result<(), Failure> {
-    let domains = domains(settings)?;
-    let certificate = Certificate::of(settings, &domains)?;
+async fn serve(
+    options: &Options,
+    mut settings: Settings,
+    store: Store,
+    demo: bool,
+    log: &SetLogLevel,
+) -> Result<(), Failure> {
+    let domains = domains(&settings)?;
+    let certificate = Certificate::of(&settings, &domains)?;
     let mut config = ServerConfig::new(domains.to_vec(), store.secret());
     config.tls = if settings.allow_plaintext { TlsPolicy::Optional } else { TlsPolicy::Required };
-    config.certificate = Some(certificate.config.clone());
-    config.registration = settings.allow_registration;
-    if let Some(seconds) = settings.negotiation_timeout {
-        config.limits.negotiation = Duration::from_secs(seconds.into());
-    }
+    configure(&mut config, &settings, &certificate);
 
     let hashing = WorkerConfig { iterations: config.iterations, ..WorkerConfig::default() };
     let worker = Arc::new(Worker::start_with(store, hashing));
@@ -81,16 +80,30 @@ async fn serve(settings: &Settings, store: Store, demo: bool) -> Result<(), Fail
             None
         }
     };
-    let started =
-        Started { settings, domains: &domains, certificate: &certificate, addresses: server.local_addrs() };
+    let started = Started {
+        settings: &settings,
+        domains: &domains,
+        certificate: &certificate,
+        addresses: server.local_addrs(),
+    };
     say(&started.text(&accounts));
-    warn(settings, &domains, &certificate);
+    warn(&settings, &domains, &certificate);
 
     loop {
         tokio::select! {
             _ = interrupt.recv() => break,
             _ = terminate.recv() => break,
-            _ = hangup.recv() => reload(settings, &domains, &mut config, &server).await,
+            _ = hangup.recv() => match options.read_again(&settings, &domains) {
+                Ok((new, certificate)) => {
+                    settings = new;
+                    log(settings.log.unwrap_or_default());
+                    configure(&mut config, &settings, &certificate);
+                    server.reload(config.clone()).await;
+                    tracing::info!(target: "balcony", "read {}the certificate {} again", options.source(), certificate.path.display());
+                    warn(&settings, &domains, &certificate);
+                }
+                Err(failure) => tracing::error!(target: "balcony", "everything stays as it was: {failure}"),
+            },
         }
     }
     tracing::info!(target: "balcony", "closing all streams; Ctrl-C again exits at once");
@@ -135,16 +148,52 @@ async fn bind(to: SocketAddr, option: &str) -> Result<TcpListener, Failure> {
     })
 }
 
-/// Reads the certificate again, as it is renewed every few months. If that fails the old one stays.
-async fn reload(settings: &Settings, domains: &[BareJid], config: &mut ServerConfig, server: &ServerHandle) {
-    match Certificate::of(settings, domains) {
-        Ok(certificate) => {
-            tracing::info!(target: "balcony", "read the certificate {} again", certificate.path.display());
-            warn(settings, domains, &certificate);
-            config.certificate = Some(certificate.config);
-            server.reload(config.clone()).await;
+/// What connections get that come from now on.
+fn configure(config: &mut ServerConfig, settings: &Settings, certificate: &Certificate) {
+    config.certificate = Some(certificate.config.clone());
+    config.registration = settings.allow_registration;
+    config.limits.negotiation = match settings.negotiation_timeout {
+        Some(seconds) => Duration::from_secs(seconds.into()),
+        None => Limits::default().negotiation,
+    };
+}
+
+/// Where the settings come from, to read them again.
+struct Options {
+    typed: Settings,
+    config: Option<PathBuf>,
+    log: Option<LogLevel>,
+}
+
+impl Options {
+    /// What is typed wins over the file.
+    fn read(&self) -> Result<Settings, Failure> {
+        let file = self.config.as_deref().map(Settings::read).transpose()?.unwrap_or_default();
+        let mut settings = self.typed.clone().or(file);
+        settings.log = self.log.or(settings.log);
+        if settings.listen.is_empty() && settings.listen_tls.is_empty() {
+            let local = |port| Address(SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
+            settings.listen = vec![local(5222)];
+            settings.listen_tls = vec![local(5223)];
         }
-        Err(failure) => tracing::error!(target: "balcony", "the certificate stays as it was: {failure}"),
+        Ok(settings)
+    }
+
+    /// Reads the settings and the certificate again, as that is renewed every few months. What cannot change while the
+    /// server runs stays, and is named.
+    fn read_again(&self, before: &Settings, domains: &[BareJid]) -> Result<(Settings, Certificate), Failure> {
+        let (settings, fixed) = self.read()?.with_fixed_of(before);
+        let certificate = Certificate::of(&settings, domains)?;
+        if !fixed.is_empty() {
+            let fixed = fixed.join(", ");
+            tracing::warn!(target: "balcony", "a change of {fixed} needs a restart: that stays as it was");
+        }
+        Ok((settings, certificate))
+    }
+
+    /// The file, in words.
+    fn source(&self) -> String {
+        self.config.as_ref().map(|path| format!("{} and ", path.display())).unwrap_or_default()
     }
 }
 

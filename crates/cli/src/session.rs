@@ -14,6 +14,9 @@ use crate::failure::Failure;
 /// How long a server may take to answer a request.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// How long one may wait for those whose answer is not needed.
+const SOON: Duration = Duration::from_secs(5);
+
 /// One account, from one login to the next.
 pub(crate) struct Session {
     pub(crate) client: Client,
@@ -75,21 +78,21 @@ impl Session {
 
     /// Reads along until the server has processed all that was sent; returns the errors among what has come.
     pub(crate) async fn settle(&mut self) -> Result<Vec<Stanza>, Failure> {
-        let server = self.server();
-        let (contacts, mut errors) = (&mut self.contacts, Vec::new());
-        fence(&mut self.client, server, PATIENCE, |stanza| {
-            contacts.take(&stanza);
-            if stanza.head.kind.is_error() {
-                errors.push(stanza);
-            }
-        })
-        .await?;
+        self.read_until(self.server(), PATIENCE).await
+    }
+
+    /// The same, after the server of a contact has processed what it has got, if it answers soon.
+    pub(crate) async fn settle_with(&mut self, contact: &BareJid) -> Result<Vec<Stanza>, Failure> {
+        let mut errors = match self.read_until(Some(contact.to_jid()), SOON).await {
+            Err(failure) if failure.is_silence() => Vec::new(),
+            other => other?,
+        };
+        errors.extend(self.settle().await?);
         Ok(errors)
     }
 
     /// The same for the presence of contacts on other servers, as far as those answer soon.
     pub(crate) async fn settle_everywhere(&mut self) -> Result<(), Failure> {
-        const SOON: Duration = Duration::from_secs(5);
         self.settle().await?;
         let mut domains: Vec<Jid> =
             self.contacts.items().filter_map(|item| domain(item.jid.domainpart())).collect();
@@ -97,14 +100,25 @@ impl Session {
         domains.dedup();
         let own = self.server();
         for domain in domains.into_iter().filter(|domain| Some(domain) != own.as_ref()) {
-            let contacts = &mut self.contacts;
             // Whoever does not answer is not there, for all that can be known.
-            match fence(&mut self.client, Some(domain), SOON, |stanza| drop(contacts.take(&stanza))).await {
+            match self.read_until(Some(domain), SOON).await {
                 Err(failure) if failure.is_silence() => {}
-                other => other?,
+                other => drop(other?),
             }
         }
         Ok(())
+    }
+
+    async fn read_until(&mut self, whom: Option<Jid>, patience: Duration) -> Result<Vec<Stanza>, Failure> {
+        let (contacts, mut errors) = (&mut self.contacts, Vec::new());
+        fence(&mut self.client, whom, patience, |stanza| {
+            contacts.take(&stanza);
+            if stanza.head.kind.is_error() {
+                errors.push(stanza);
+            }
+        })
+        .await?;
+        Ok(errors)
     }
 
     /// Waits until the server has processed all that was sent. What comes meanwhile is kept for [`next`](Session::next).

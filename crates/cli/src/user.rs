@@ -15,6 +15,7 @@ use crate::{import, password};
 pub(crate) fn run(args: UserArgs) -> Result<(), Failure> {
     let file = args.config.as_deref().map(Settings::read).transpose()?.unwrap_or_default();
     let data = args.data.unwrap_or_else(|| file.folder());
+    let wanted = args.domain.as_ref().map(|Domain(domain)| domain.clone());
     let typed = args.domain.map(|domain| vec![domain]);
     let mut domains: Vec<BareJid> =
         typed.unwrap_or(file.domain).into_iter().map(|Domain(domain)| domain).collect();
@@ -56,7 +57,7 @@ pub(crate) fn run(args: UserArgs) -> Result<(), Failure> {
             let request = Request::Remove { account: account.clone() };
             done(&mut accounts, request, &account, "has been removed", MISSING)
         }
-        (UserCommand::List, _) => list(&mut accounts, &domains),
+        (UserCommand::List, _) => list(&mut accounts, wanted.as_ref()),
         (UserCommand::Import { file, replace }, _) => import::run(&mut accounts, &domain, &file, replace),
         (UserCommand::Add { .. } | UserCommand::Passwd { .. }, None) => {
             Err(Failure::new("no password was given"))
@@ -95,23 +96,22 @@ fn done(
     }
 }
 
-fn list(accounts: &mut Accounts, domains: &[BareJid]) -> Result<(), Failure> {
+/// The accounts of a domain, or of all, also of those that are not served at present.
+fn list(accounts: &mut Accounts, domain: Option<&BareJid>) -> Result<(), Failure> {
     let mut out = BufWriter::new(std::io::stdout().lock());
-    for domain in domains {
-        let mut after = None;
-        loop {
-            let request = Request::List { domain: domain.to_string(), after: after.clone() };
-            let page = match accounts.ask(request)? {
-                Response::Accounts(page) => page,
-                other => return Err(unexpected(other)),
-            };
-            for account in &page {
-                writeln!(out, "{account}").map_err(io("cannot print the accounts"))?;
-            }
-            match page.last() {
-                Some(last) => after = Some(last.clone()),
-                None => break,
-            }
+    let mut after = None;
+    loop {
+        let request = Request::List { domain: domain.map(ToString::to_string), after };
+        let page = match accounts.ask(request)? {
+            Response::Accounts(page) => page,
+            other => return Err(unexpected(other)),
+        };
+        for account in &page {
+            writeln!(out, "{account}").map_err(io("cannot print the accounts"))?;
+        }
+        match page.last() {
+            Some(last) => after = Some(last.clone()),
+            None => break,
         }
     }
     out.flush().map_err(io("cannot print the accounts"))

@@ -1,3 +1,4 @@
+use alloc::string::String;
 use core::fmt;
 
 use zeroize::Zeroize;
@@ -31,6 +32,17 @@ impl<T: Zeroize> Drop for Secret<T> {
         self.0.zeroize();
     }
 }
+
+/// How long it takes does not depend on where texts of the same length differ.
+impl PartialEq for Secret<String> {
+    fn eq(&self, other: &Self) -> bool {
+        let (a, b) = (self.0.as_bytes(), other.0.as_bytes());
+        let differing = a.iter().zip(b).fold(0, |differing, (a, b)| differing | (a ^ b));
+        a.len() == b.len() && core::hint::black_box(differing) == 0
+    }
+}
+
+impl Eq for Secret<String> {}
 
 impl<T: Zeroize> fmt::Debug for Secret<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -14,7 +14,9 @@ use core::mem;
 
 use balcony_jid::BareJid;
 use balcony_roster::{Decision, Version};
-use balcony_stanza::{ErrorCondition, IqType, Kind, MessageType, PresenceType, Stanza, StreamCondition};
+use balcony_stanza::{
+    ErrorCondition, IqType, Kind, MessageType, PresenceType, Stanza, StanzaError, StreamCondition,
+};
 
 use crate::account::{Account, Phase};
 use crate::asks::{Open, Purpose};
@@ -52,6 +54,8 @@ pub(crate) struct Saving {
 pub(crate) enum Then {
     Roster(Vec<Decision>),
     Blocking(Change),
+    Password,
+    Removal,
 }
 
 impl Router {
@@ -162,9 +166,19 @@ impl Router {
         saving: Saving,
         effects: &mut Vec<Effect>,
     ) {
-        let ask = Ask::Save { account: name.clone(), changes: Vec::from([change]) };
+        self.change(
+            Ask::Save { account: name.clone(), changes: Vec::from([change]) },
+            payer,
+            saving,
+            effects,
+        );
+    }
+
+    /// Has something changed while the account waits.
+    pub(crate) fn change(&mut self, ask: Ask, payer: BareJid, saving: Saving, effects: &mut Vec<Effect>) {
+        let name = ask.account().clone();
         self.ask(ask, Purpose::Save, Some(payer), effects);
-        self.enter(name, Phase::Saving(Box::new(saving)));
+        self.enter(&name, Phase::Saving(Box::new(saving)));
     }
 
     /// Saves a change while the account goes on.
@@ -210,7 +224,7 @@ impl Router {
             },
             Purpose::Save => {
                 if let Phase::Saving(saving) = mem::replace(&mut account.phase, Phase::Acting) {
-                    self.saved(name, *saving, saved, effects);
+                    self.saved(name, *saving, answer, effects);
                 }
             }
             Purpose::Fetch => {
@@ -244,26 +258,38 @@ impl Router {
     }
 
     /// A change is durable, or was not made.
-    fn saved(&mut self, name: &BareJid, saving: Saving, saved: bool, effects: &mut Vec<Effect>) {
+    fn saved(&mut self, name: &BareJid, saving: Saving, answer: Option<Answer>, effects: &mut Vec<Effect>) {
+        let request = saving.request.as_ref();
+        let saved = answer == Some(Answer::Saved);
         match saving.then {
-            Then::Roster(decisions) if saved => {
-                self.carry_out(name, decisions, saving.request.as_ref(), effects);
-                self.enter(name, Phase::Open);
+            Then::Roster(decisions) if saved => self.carry_out(name, decisions, request, effects),
+            Then::Blocking(change) if saved => self.change_blocks(name, &change, request, effects),
+            Then::Password if saved => self.confirm(request, effects),
+            Then::Removal if saved => {
+                self.confirm(request, effects);
+                return self.end_account(name, StreamCondition::NotAuthorized, effects);
             }
-            Then::Blocking(change) if saved => {
-                self.change_blocks(name, &change, saving.request.as_ref(), effects);
-                self.enter(name, Phase::Open);
+            Then::Password if answer == Some(Answer::Unacceptable) => {
+                if let Some(request) = request {
+                    let error =
+                        StanzaError::new(ErrorCondition::NotAcceptable, "this password cannot be used");
+                    self.refuse(request, error, effects);
+                }
             }
             Then::Roster(_) => {
-                self.apologise(saving.request.as_ref(), effects);
+                self.apologise(request, effects);
                 // The roster in memory has changed already, so it is not what the store has.
                 self.ask(Ask::Load { account: name.clone() }, Purpose::Load, None, effects);
-                self.enter(name, Phase::Loading);
+                return self.enter(name, Phase::Loading);
             }
-            Then::Blocking(_) => {
-                self.apologise(saving.request.as_ref(), effects);
-                self.enter(name, Phase::Open);
-            }
+            Then::Blocking(_) | Then::Password | Then::Removal => self.apologise(request, effects),
+        }
+        self.enter(name, Phase::Open);
+    }
+
+    fn confirm(&self, request: Option<&Stanza>, effects: &mut Vec<Effect>) {
+        if let Some(result) = request.and_then(Stanza::result) {
+            self.reply(result, effects);
         }
     }
 

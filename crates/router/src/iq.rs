@@ -6,6 +6,7 @@ use balcony_stanza::{ErrorCondition, IqType, Kind, Payload, Stanza, ns};
 
 use crate::account::{Account, Resource};
 use crate::known::Known;
+use crate::registration;
 use crate::router::{Router, deliver};
 use crate::services::{self, Role};
 use crate::{Effect, SessionId};
@@ -19,9 +20,9 @@ impl Router {
         let Some(to) = &stanza.head.to else { return self.own_request(from, stanza, effects) };
         if !self.is_local(to.domainpart()) {
             effects.push(Effect::Remote { stanza });
-        } else if to.localpart().is_none() {
+        } else if to.localpart().is_none() && !registration::is_for_own_server(&stanza) {
             self.serve(&stanza, effects);
-        } else if to.is_bare() && is_own(&stanza) {
+        } else if to.localpart().is_none() || to.is_bare() && is_own(&stanza) {
             self.own_request(from, stanza, effects);
         } else {
             drop(self.arrive(stanza, true, effects));
@@ -71,6 +72,9 @@ impl Router {
         let child = content.root().children().next();
         let answer = match child.map(|child| (child.name(), child.namespace(), child)) {
             Some(("query", ns::ROSTER, query)) => return self.roster_request(from, stanza, query, effects),
+            Some(("query", ns::REGISTER, query)) => {
+                return self.registration_request(stanza, query, effects);
+            }
             Some((_, ns::BLOCKING, child)) => return self.blocking_request(from, stanza, child, effects),
             Some((name @ ("enable" | "disable"), ns::CARBONS, _)) if is_set => {
                 if let Some(account) =

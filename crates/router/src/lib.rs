@@ -13,6 +13,7 @@
 //! - Rosters and subscriptions are those of [`balcony_roster`]; what a client is told of a change is durable.
 //! - Nothing passes between a user and those whom the user has blocked (XEP-0191). Other resources of the user get copies of
 //!   conversations if they want to (XEP-0280).
+//! - A user can change the password and end the account over an authenticated stream (XEP-0077).
 //! - An iq reaches a resource only if that resource shares its presence with the sender; otherwise the server answers,
 //!   in its own name or for the account.
 //! - Nobody can tell an account that does not exist from one that is offline, nor a resource that does not exist
@@ -74,6 +75,7 @@ mod message;
 mod offline;
 mod presence;
 mod probe;
+mod registration;
 mod router;
 mod services;
 mod store;

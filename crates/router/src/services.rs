@@ -25,6 +25,7 @@ impl Role {
                 ns::VERSION,
                 ns::BLOCKING,
                 ns::CARBONS,
+                ns::REGISTER,
                 // XEP-0160 section 5: the only one that is no namespace.
                 "msgoffline",
             ],

@@ -1,10 +1,12 @@
 //! What a router asks of whoever keeps its accounts: the contract between the two.
 
 use alloc::boxed::Box;
+use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use balcony_jid::{BareJid, Jid};
+use balcony_machine::Secret;
 use balcony_roster::{Item, Parts, Version};
 use balcony_stanza::Stanza;
 
@@ -36,6 +38,19 @@ pub enum Ask {
         /// What changes, in this order; never empty.
         changes: Vec<Change>,
     },
+    /// Give the account this password instead of its own: [`Answer::Saved`] once that is durable, [`Answer::Unacceptable`] or
+    /// [`Answer::Refused`].
+    SetPassword {
+        /// Whose.
+        account: BareJid,
+        /// The new password, as the user has written it.
+        password: Secret<String>,
+    },
+    /// End the account, and forget all that is kept of it: [`Answer::Saved`] once that is durable, or [`Answer::Refused`].
+    Remove {
+        /// Whose.
+        account: BareJid,
+    },
 }
 
 impl Ask {
@@ -43,7 +58,11 @@ impl Ask {
     #[must_use]
     pub const fn account(&self) -> &BareJid {
         match self {
-            Ask::Load { account } | Ask::Offline { account, .. } | Ask::Save { account, .. } => account,
+            Ask::Load { account }
+            | Ask::Offline { account, .. }
+            | Ask::Save { account, .. }
+            | Ask::SetPassword { account, .. }
+            | Ask::Remove { account } => account,
         }
     }
 }
@@ -60,8 +79,10 @@ pub enum Answer {
         /// Whether there are later ones.
         more: bool,
     },
-    /// To [`Ask::Save`]: it is done and durable.
+    /// To [`Ask::Save`], [`Ask::SetPassword`] and [`Ask::Remove`]: it is done and durable.
     Saved,
+    /// To [`Ask::SetPassword`]: nobody can have this password, so it was not done.
+    Unacceptable,
     /// To anything: it could not be found out; or it was not done and will not be: there is no such account, no room, or trouble.
     Refused,
 }

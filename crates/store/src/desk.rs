@@ -53,12 +53,17 @@ impl Worker {
             balcony_router::Ask::Load { account } => Request::Kept { account },
             balcony_router::Ask::Offline { account, bytes } => Request::Offline { account, bytes },
             balcony_router::Ask::Save { account, changes } => Request::Save { account, changes },
+            balcony_router::Ask::SetPassword { account, password } => {
+                Request::SetPassword { account, password }
+            }
+            balcony_router::Ask::Remove { account } => Request::Remove { account },
         };
         let translate = |found| {
             Answer::Router(match found {
                 Reply::Kept(kept) => A::Loaded(kept),
                 Reply::Offline(Messages { messages, more }) => A::Offline { messages, more },
                 Reply::Changed(true) => A::Saved,
+                Reply::Failed(StoreError::Password(_)) => A::Unacceptable,
                 _ => A::Refused,
             })
         };

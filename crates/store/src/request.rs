@@ -70,10 +70,10 @@ pub enum Request {
         /// What changes, in this order.
         changes: Vec<Change>,
     },
-    /// A page of the accounts of a domain, as [`Store::list`](crate::Store::list) gives it.
+    /// A page of the accounts of a domain, as [`Store::list`](crate::Store::list) gives it, or of all domains.
     List {
-        /// The domain.
-        domain: String,
+        /// The domain; `None` for all.
+        domain: Option<String>,
         /// The last account of the page before.
         after: Option<BareJid>,
         /// The size of the page.

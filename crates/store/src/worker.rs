@@ -85,7 +85,7 @@ struct Job<T> {
 enum Reading {
     Credentials(BareJid),
     Exists(BareJid),
-    List { domain: String, after: Option<BareJid>, limit: usize },
+    List { domain: Option<String>, after: Option<BareJid>, limit: usize },
     Kept(BareJid),
     Offline(BareJid, usize),
 }
@@ -220,7 +220,11 @@ fn read(store: &Store, task: &Reading) -> Result<Reply, StoreError> {
         }
         Reading::Exists(account) => Reply::Exists(store.get(account)?.is_some()),
         Reading::List { domain, after, limit } => {
-            Reply::Accounts(store.list(domain, after.as_ref(), *limit)?)
+            let after = after.as_ref();
+            Reply::Accounts(match domain {
+                Some(domain) => store.list(domain, after, *limit)?,
+                None => store.list_all(after, *limit)?,
+            })
         }
         Reading::Kept(account) => Reply::Kept(store.kept(account)?.map(Box::new)),
         Reading::Offline(account, bytes) => Reply::Offline(store.offline(account, *bytes)?),

@@ -60,8 +60,10 @@ fn the_life_of_an_account() {
         password: String::from(password).into(),
     };
     let exists = || matches!(ask(&worker, Request::Exists { account: juliet.clone() }), Reply::Exists(true));
-    let page = |limit| match ask(&worker, Request::List { domain: "example.org".into(), after: None, limit })
-    {
+    let page = |limit| match ask(
+        &worker,
+        Request::List { domain: Some("example.org".into()), after: None, limit },
+    ) {
         Reply::Accounts(accounts) => accounts,
         other => panic!("{other:?}"),
     };

@@ -73,7 +73,7 @@ fn hangup_reads_the_certificate_again() {
     // What cannot be read changes nothing.
     std::fs::rename(world.path("balcony-data/key.pem"), world.path("key.pem")).unwrap();
     server.process.signal("HUP");
-    server.process.stderr_with("the certificate stays as it was: cannot read the private key");
+    server.process.stderr_with("everything stays as it was: cannot read the private key");
     send(&world, &there).succeeded();
 
     std::fs::remove_file(&certificate).unwrap();

@@ -7,23 +7,23 @@ use std::time::{Duration, Instant};
 
 use crate::world::{Process, Server, World};
 
-const HEADER: &str = "<?xml version='1.0'?><stream:stream to='localhost' version='1.0' xmlns='jabber:client' \
+pub const HEADER: &str = "<?xml version='1.0'?><stream:stream to='localhost' version='1.0' xmlns='jabber:client' \
                       xmlns:stream='http://etherx.jabber.org/streams'>";
 
 /// What a server may take more for all the bad peers together, in KiB: far less than one of them sends.
 const MEMORY: u64 = 16 << 10;
 
-struct Raw(TcpStream);
+pub struct Raw(TcpStream);
 
 impl Raw {
-    fn connect(server: &Server) -> Raw {
+    pub fn connect(server: &Server) -> Raw {
         let stream = TcpStream::connect(&server.address).unwrap();
         stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
         Raw(stream)
     }
 
     /// Writes as much as the server takes.
-    fn write(&mut self, bytes: &[u8]) {
+    pub fn write(&mut self, bytes: &[u8]) {
         match self.0.write_all(bytes) {
             Err(error) if [ErrorKind::BrokenPipe, ErrorKind::ConnectionReset].contains(&error.kind()) => {}
             result => result.unwrap(),
@@ -31,7 +31,7 @@ impl Raw {
     }
 
     /// Everything until the server closes the connection.
-    fn rest(mut self) -> String {
+    pub fn rest(mut self) -> String {
         let mut bytes = Vec::new();
         match self.0.read_to_end(&mut bytes) {
             // It was closed while we still wrote.
@@ -42,7 +42,7 @@ impl Raw {
     }
 
     /// Everything up to `text`.
-    fn until(&mut self, text: &str) -> String {
+    pub fn until(&mut self, text: &str) -> String {
         let (mut bytes, mut byte) = (Vec::new(), [0]);
         while !bytes.ends_with(text.as_bytes()) {
             assert_eq!(

@@ -16,6 +16,7 @@ mod model;
 mod model_contacts;
 mod offline;
 mod presence;
+mod registration;
 mod rosters;
 mod services;
 mod subscriptions;

@@ -68,7 +68,7 @@ fn disco_info() {
              <query xmlns='{}'><identity category='server' type='im' name='Test'/>{common}{}{people}{}</query></iq>",
             ns::DISCO_INFO,
             feature(ns::VERSION),
-            feature("msgoffline")
+            feature("jabber:iq:register") + &feature("msgoffline")
         )
     );
     let account = |from: &str| {

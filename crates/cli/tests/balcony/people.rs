@@ -1,0 +1,187 @@
+//! People who know each other: `roster`, `presence`, and what `listen` says about contacts.
+
+use serde_json::Value;
+
+use crate::world::{Ended, PASSWORD, Process, Server, World};
+
+struct People {
+    world: World,
+    server: Server,
+}
+
+impl People {
+    fn new(accounts: &[&str]) -> People {
+        let world = World::new();
+        let server = world.serve(&[]);
+        for account in accounts {
+            world.account(account);
+        }
+        People { world, server }
+    }
+
+    fn run(&self, command: &str, who: &str, args: &[&str]) -> Ended {
+        let account = format!("{who}@localhost");
+        let there = [command, "--as", &account, "--connect", &self.server.address];
+        self.world.run_as(PASSWORD, &[&there, args].concat())
+    }
+
+    fn roster(&self, who: &str, args: &[&str]) -> String {
+        let ended = self.run("roster", who, args);
+        ended.succeeded();
+        ended.stdout
+    }
+
+    fn listen(&self, jid: &str, options: &[&str]) -> Process {
+        self.world.listen(&self.server, jid, options)
+    }
+
+    /// What a listener prints next that is not about those who only look.
+    fn next(&self, listener: &Process) -> String {
+        loop {
+            let line = listener.stdout();
+            let (_, line) = line.split_once("] ").unwrap();
+            if !line.contains("/balcony/") {
+                return line.to_owned();
+            }
+        }
+    }
+}
+
+// RFC 6121 §3.1, §3.4, §4.2: two people who add each other see each other
+#[test]
+fn two_people_add_each_other() {
+    let people = People::new(&["romeo", "juliet"]);
+    let phone = people.listen("juliet@localhost/phone", &[]);
+    let added =
+        people.roster("romeo", &["add", "juliet@localhost", "--name", "Juliet", "--group", "Capulet"]);
+    assert_eq!(added, "juliet@localhost is a contact now, and has been asked\n");
+    let asked = people.next(&phone);
+    assert!(asked.starts_with(
+        "romeo@localhost asks to see when you are online: `balcony roster --as juliet@localhost approve"
+    ));
+    assert_eq!(people.roster("juliet", &[]), "romeo@localhost  they ask to see you (approve or deny)\n");
+    let row =
+        "juliet@localhost  you have asked to see them; they may see you when they ask  Juliet  [Capulet]\n";
+    assert_eq!(people.roster("romeo", &["list"]), row);
+
+    let garden =
+        people.listen("romeo@localhost/garden", &["--show", "away", "--status", "under\nthe balcony"]);
+    assert_eq!(
+        people.roster("juliet", &["add", "romeo@localhost"]),
+        "romeo@localhost is a contact: you see each other\n"
+    );
+    assert_eq!(people.next(&garden), "juliet@localhost lets you see when they are online");
+    assert_eq!(people.next(&garden), "juliet@localhost/phone is online");
+    assert_eq!(people.next(&phone), "romeo@localhost lets you see when they are online");
+    assert_eq!(people.next(&phone), "romeo@localhost/garden is away: under\\nthe balcony");
+    assert_eq!(people.roster("romeo", &[]), "juliet@localhost  you see each other  Juliet  [Capulet]\n");
+    // What is not said again stays.
+    people.roster("romeo", &["add", "juliet@localhost", "--name", "Love"]);
+    assert_eq!(people.roster("romeo", &[]), "juliet@localhost  you see each other  Love  [Capulet]\n");
+
+    // RFC 6121 §4.2.3, §4.5: who is there, and who has gone
+    let online = people.run("presence", "juliet", &[]);
+    online.succeeded();
+    let expected =
+        "romeo@localhost/garden is away: under\\nthe balcony\njuliet@localhost/phone (you) is online\n";
+    assert_eq!(online.stdout, expected);
+    let json = people.run("presence", "romeo", &["--json"]).stdout;
+    let json: Value = serde_json::from_str(json.lines().next().unwrap()).unwrap();
+    assert_eq!(
+        (&json["jid"], &json["name"], &json["priority"]),
+        (&"juliet@localhost/phone".into(), &"Love".into(), &0.into())
+    );
+    phone.signal("KILL");
+    assert_eq!(people.next(&garden), "juliet@localhost/phone is offline");
+
+    // RFC 6121 §2.5
+    people.roster("juliet", &["remove", "romeo@localhost"]);
+    people
+        .run("roster", "juliet", &["remove", "romeo@localhost"])
+        .failed(1, &["romeo@localhost is no contact"]);
+    assert_eq!(people.next(&garden), "juliet@localhost no longer wants to see when you are online");
+    assert_eq!(people.next(&garden), "juliet@localhost does not let you see when they are online");
+    assert_eq!(people.roster("romeo", &[]), "juliet@localhost  neither sees the other  Love  [Capulet]\n");
+}
+
+// RFC 6121 §3.1.4, §3.2 [SB14]
+#[test]
+fn requests_are_answered() {
+    let people = People::new(&["juliet", "romeo", "paris"]);
+    for suitor in ["romeo", "paris"] {
+        people.roster(suitor, &["add", "juliet@localhost"]);
+    }
+    let rows = people.roster("juliet", &["list", "--json"]);
+    let rows: Vec<Value> = rows.lines().map(|row| serde_json::from_str(row).unwrap()).collect();
+    assert_eq!(rows.len(), 2);
+    assert!(rows.iter().all(|row| row["asks"] == true && row["subscription"] == "none"));
+    assert_eq!(
+        people.roster("juliet", &["deny", "paris@localhost"]),
+        "paris@localhost does not see when you are online\n"
+    );
+    assert_eq!(
+        people.roster("juliet", &["approve", "romeo@localhost/x"]),
+        "romeo@localhost sees when you are online\n"
+    );
+    assert_eq!(people.roster("juliet", &[]), "romeo@localhost  they see you\n");
+    assert_eq!(
+        people.roster("romeo", &[]),
+        "juliet@localhost  you see them; they may see you when they ask\n"
+    );
+    assert!(people.roster("juliet", &["approve", "nurse@localhost"]).contains("has not asked; once they do"));
+    people.roster("juliet", &["deny", "romeo@localhost"]);
+    assert!(people.roster("juliet", &[]).contains("romeo@localhost  neither sees the other\n"));
+    // Options may stand before and behind.
+    let empty = people.world.run_as(
+        PASSWORD,
+        &["roster", "list", "--connect", &people.server.address, "--as", "nurse@localhost"],
+    );
+    empty.failed(1, &["wrong password, or no such account"]);
+    people.run("roster", "juliet", &["add", "juliet@localhost"]).failed(1, &["is this account itself"]);
+    people
+        .run("roster", "juliet", &["add", "romeo"])
+        .failed(2, &["an address such as romeo@localhost is wanted"]);
+    people.world.run(&["roster"]).failed(2, &["--as: whose roster?"]);
+}
+
+// XEP-0191 1.3
+#[test]
+fn nothing_comes_from_the_blocked() {
+    let people = People::new(&["juliet", "tybalt"]);
+    let phone = people.listen("juliet@localhost/phone", &[]);
+    let send = |from: &str, to: &str, text: &str| people.world.send(&people.server, from, to, text, &[]);
+    assert!(people.run("roster", "juliet", &["blocked"]).stderr.contains("nobody is blocked"));
+    people.roster("juliet", &["block", "tybalt@localhost"]);
+    assert_eq!(people.roster("juliet", &["blocked"]), "tybalt@localhost\n");
+    send("juliet@localhost", "tybalt@localhost", "hi").failed(1, &["came back: not-acceptable"]);
+    let _ = send("tybalt@localhost", "juliet@localhost", "thou art a villain");
+    people.roster("juliet", &["unblock", "tybalt@localhost"]);
+    send("tybalt@localhost", "juliet@localhost", "peace").succeeded();
+    assert!(phone.stdout().ends_with(": peace"));
+}
+
+// XEP-0280 1.0.1 §7, §8; XEP-0160 1.0.1 §3
+#[test]
+fn several_devices_follow_one_conversation() {
+    let people = People::new(&["juliet", "romeo"]);
+    let phone = people.listen("juliet@localhost/phone", &["--priority", "5"]);
+    let desk = people.listen("juliet@localhost/desk", &["--copies"]);
+    let json =
+        people.listen("juliet@localhost/log", &["--copies", "--json", "--priority", "-1", "--count", "2"]);
+    let send =
+        |from: &str, to: &str, text: &str| people.world.send(&people.server, from, to, text, &[]).succeeded();
+    send("romeo@localhost/garden", "juliet@localhost", "speak again");
+    assert_eq!(people.next(&phone), "romeo@localhost/garden: speak again");
+    assert_eq!(people.next(&desk), "romeo@localhost/garden to juliet@localhost: speak again");
+    send("juliet@localhost/tablet", "romeo@localhost", "wherefore art thou");
+    assert_eq!(people.next(&desk), "juliet@localhost/tablet to romeo@localhost: wherefore art thou");
+    assert!(phone.is_silent());
+    let copies = [json.stdout(), json.stdout()].map(|line| serde_json::from_str::<Value>(&line).unwrap());
+    assert_eq!(copies[1]["from"], "juliet@localhost/tablet");
+    assert_eq!(copies[1]["to"], "romeo@localhost");
+    json.wait().succeeded();
+    let late = people.listen("romeo@localhost/garden", &["--json"]);
+    let late: Value = serde_json::from_str(&late.stdout()).unwrap();
+    assert_eq!(late["body"], "wherefore art thou");
+    assert!(late["sent"].as_u64() <= late["time"].as_u64() && late["sent"].is_u64());
+}

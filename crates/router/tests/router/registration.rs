@@ -1,0 +1,131 @@
+//! A user's own account: its password and its end (XEP-0077).
+
+use balcony_roster::Subscription;
+use balcony_router::{Answer, Ask, Effect};
+use balcony_stanza::{IqType, PresenceType, Stanza};
+
+use crate::world::{World, asks, bare, condition, jid, request, subscription, wires};
+
+const JULIET: &str = "juliet@example.com";
+
+fn query(kind: IqType, content: &str) -> Stanza {
+    request(kind, &format!("<query xmlns='jabber:iq:register'>{content}</query>"))
+}
+
+fn set(content: &str) -> Stanza {
+    query(IqType::Set, content)
+}
+
+/// What the only stanza to this session says is wrong.
+fn refused(effects: &[Effect]) -> String {
+    let [Effect::Deliver { stanza, .. }] = effects else { panic!("{effects:?}") };
+    condition(stanza).unwrap()
+}
+
+// XEP-0077 2.4 §3.1
+#[test]
+fn the_server_says_what_is_registered_but_no_password() {
+    let mut world = World::new();
+    let balcony = world.connect("juliet@example.com/balcony");
+    for to in [None, Some("example.com"), Some(JULIET)] {
+        let mut get = query(IqType::Get, "");
+        get.head.to = to.map(jid);
+        let told = wires(&world.send(balcony, get), balcony);
+        let expected = "<query xmlns='jabber:iq:register'><registered/><username>juliet</username><password/></query></iq>";
+        assert!(told.len() == 1 && told[0].ends_with(expected), "{told:?}");
+    }
+    let other = world.send(balcony, query(IqType::Get, "").to(jid("example.net")));
+    assert_eq!(refused(&other), "service-unavailable/cancel");
+}
+
+// XEP-0077 2.4 §3.3
+#[test]
+fn a_password_is_changed_when_that_is_durable() {
+    let mut world = World::new();
+    let balcony = world.connect("juliet@example.com/balcony");
+    let attic = world.connect("juliet@example.com/attic");
+    world.at_once = false;
+    for (answer, expected) in [
+        (Answer::Saved, "type='result'"),
+        (Answer::Unacceptable, "<not-acceptable"),
+        (Answer::Refused, "<internal-server-error"),
+    ] {
+        // User names are compared as addresses are.
+        let change = set("<username>JULIET</username><password> r&amp;j </password>").to(jid("example.com"));
+        let effects = world.send(balcony, change);
+        let [(ticket, Ask::SetPassword { account, password })] = &asks(&effects)[..] else {
+            panic!("{effects:?}")
+        };
+        assert_eq!((account.as_str(), password.expose().as_str()), (JULIET, " r&j "));
+        assert!(!format!("{effects:?}").contains("r&j"));
+        assert!(wires(&effects, balcony).is_empty());
+        let effects = world.answer(*ticket, answer);
+        let told = wires(&effects, balcony);
+        assert!(told.len() == 1 && told[0].contains(expected), "{told:?}");
+        assert_eq!(effects.len(), 1, "nobody is logged out: {effects:?}");
+    }
+    assert!(wires(&world.send(attic, query(IqType::Get, "")), attic).len() == 1);
+}
+
+#[test]
+fn what_is_no_change_of_the_own_password_is_refused() {
+    let mut world = World::new();
+    let balcony = world.connect("juliet@example.com/balcony");
+    for (content, expected) in [
+        ("", "bad-request/modify"),
+        ("<password>x</password>", "bad-request/modify"),
+        ("<username>juliet</username>", "bad-request/modify"),
+        ("<username>romeo</username><password>x</password>", "bad-request/modify"),
+        ("<username>juliet@example.com</username><password>x</password>", "bad-request/modify"),
+        ("<username>juliet</username><password/>", "not-acceptable/modify"),
+        ("<remove/><username>juliet</username>", "bad-request/modify"),
+    ] {
+        assert_eq!(refused(&world.send(balcony, set(content))), expected, "{content}");
+    }
+    // Nobody else's account, nor another domain's.
+    world.connect("romeo@example.com/garden");
+    for to in ["romeo@example.com", "romeo@example.com/garden", "example.net", "example.com/x"] {
+        let effects = world.send(balcony, set("<remove/>").to(jid(to)));
+        assert_eq!(refused(&effects), "service-unavailable/cancel", "{to}");
+    }
+    assert!(
+        world.store.kept(&bare("romeo@example.com")).is_some() && world.store.kept(&bare(JULIET)).is_some()
+    );
+}
+
+// XEP-0077 2.4 §3.2: the account is gone first, then its client hears of it, then all its streams end, and its subscriptions
+#[test]
+fn an_account_is_ended_by_its_user() {
+    let mut world = World::new();
+    world.befriend(JULIET, "romeo@example.com", Subscription::Both);
+    world.befriend("romeo@example.com", JULIET, Subscription::Both);
+    let garden = world.available("romeo@example.com/garden", 0);
+    world.send(garden, crate::world::roster_get());
+    let balcony = world.available("juliet@example.com/balcony", 0);
+    world.connect("juliet@example.com/attic");
+    let told = world.says(balcony, set("<remove/>"));
+    assert!(world.store.kept(&bare(JULIET)).is_none());
+    assert_eq!(told[..2], ["balcony: iq result", "balcony: closed with not-authorized"], "{told:?}");
+    let closed = told.iter().position(|line| line == "attic: closed with not-authorized");
+    let gone =
+        told.iter().position(|line| line == "garden: presence unavailable from juliet@example.com/balcony");
+    assert!(closed.is_some() && gone.is_some(), "{told:?}");
+    for end in ["unsubscribe", "unsubscribed"] {
+        assert!(told.contains(&format!("garden: presence {end} from {JULIET}")), "{told:?}");
+    }
+    assert_eq!(world.router.counts().accounts, 1);
+    // Whatever comes too late has no effect.
+    assert!(world.says(balcony, subscription(PresenceType::Subscribe, "romeo@example.com")).is_empty());
+}
+
+#[test]
+fn an_account_that_cannot_be_ended_stays() {
+    let mut world = World::new();
+    let balcony = world.connect("juliet@example.com/balcony");
+    world.at_once = false;
+    let effects = world.send(balcony, set("<remove/>"));
+    let [(ticket, Ask::Remove { account })] = &asks(&effects)[..] else { panic!("{effects:?}") };
+    assert_eq!(account.as_str(), JULIET);
+    assert_eq!(refused(&world.answer(*ticket, Answer::Refused)), "internal-server-error/cancel");
+    assert!(wires(&world.send(balcony, query(IqType::Get, "")), balcony).len() == 1);
+}
