@@ -198,14 +198,15 @@ impl Receiver {
     }
 
     fn write_feature_list(&self, common: &Common, out: &mut Vec<u8>) {
-        if self.jid.is_some() {
-            // Nothing is left to negotiate (section 4.3.5).
-        } else if self.account.is_some() {
-            out.extend_from_slice(b"<bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/>");
-            // Session establishment is a no-op since RFC 6121, but old clients insist on seeing it.
-            out.extend_from_slice(
-                b"<session xmlns='urn:ietf:params:xml:ns:xmpp-session'><optional/></session>",
-            );
+        if self.account.is_some() {
+            // A client that has come with its resource (XEP-0386) has nothing left to negotiate.
+            if self.jid.is_none() {
+                out.extend_from_slice(b"<bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/>");
+                // Session establishment is a no-op since RFC 6121, but old clients insist on seeing it.
+                out.extend_from_slice(
+                    b"<session xmlns='urn:ietf:params:xml:ns:xmpp-session'><optional/></session>",
+                );
+            }
             // RFC 6121 sections 2.6.1 and 3.4.1: rosters have versions, and requests can be approved before they come.
             out.extend_from_slice(
                 b"<ver xmlns='urn:xmpp:features:rosterver'/><sub xmlns='urn:xmpp:features:pre-approval'/>",
