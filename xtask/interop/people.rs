@@ -177,6 +177,13 @@ impl<L: Link> Person<L> {
         Ok(())
     }
 
+    /// Forgets what has come so far.
+    async fn clear(&mut self) -> Result<()> {
+        self.settle().await?;
+        self.inbox.clear();
+        Ok(())
+    }
+
     /// Takes a stanza that has come, if there is one.
     fn take(&mut self, test: impl Fn(&Element) -> bool) -> Option<Element> {
         let at = self.inbox.iter().position(test)?;
@@ -552,7 +559,7 @@ impl<L: Link> People<L> {
         let (names, five, ten, _, romeo) = self.all()?;
         must(five.blocklist().await?.is_empty(), "somebody is blocked")?;
         must(ten.blocklist().await?.is_empty(), "somebody is blocked")?;
-        romeo.inbox.clear();
+        romeo.clear().await?;
         five.set(&block_xml("block", &names.romeo)).await?;
         for person in [&mut *five, &mut *ten] {
             person.gets("push", blocking("block", &names.romeo)).await?;
@@ -637,7 +644,7 @@ impl<L: Link> People<L> {
 
     async fn cancel(&mut self) -> Result {
         let (names, five, ten, _, romeo) = self.all()?;
-        romeo.inbox.clear();
+        romeo.clear().await?;
         five.presence(&format!("to='{}' type='unsubscribed'", names.romeo), "").await?;
         romeo.gets("cancellation", presence(&names.juliet, "unsubscribed")).await?;
         romeo.gets("push", push(&names.juliet, "from", &[])).await?;

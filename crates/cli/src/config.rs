@@ -85,6 +85,7 @@ impl Settings {
             ("listen", self.listen != running.listen),
             ("listen-tls", self.listen_tls != running.listen_tls),
             ("data", self.folder() != running.folder()),
+            ("database", self.database != running.database),
             ("allow-plaintext", self.allow_plaintext != running.allow_plaintext),
         ];
         let changed =
@@ -94,6 +95,7 @@ impl Settings {
             listen: running.listen.clone(),
             listen_tls: running.listen_tls.clone(),
             data: running.data.clone(),
+            database: running.database.clone(),
             allow_plaintext: running.allow_plaintext,
             ..self
         };

@@ -14,6 +14,8 @@ const HEADER: &str = "<?xml version='1.0'?><stream:stream to='example.com' versi
                       xmlns:stream='http://etherx.jabber.org/streams'>";
 const PLAIN: &str =
     "<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='PLAIN'>AGp1bGlldABwZW5jaWw=</auth>";
+const PLAIN_AND_BIND: &str = "<authenticate xmlns='urn:xmpp:sasl:2' mechanism='PLAIN'>\
+     <initial-response>AGp1bGlldABwZW5jaWw=</initial-response><bind xmlns='urn:xmpp:bind:0'/></authenticate>";
 const WRONG: &str =
     "<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='PLAIN'>AGp1bGlldABjcmF5b24=</auth>";
 const BIND: &str = "<iq type='set' id='b'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'>\
@@ -409,6 +411,22 @@ fn binding() {
         "<iq type='result' id='b'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'>\
          <jid>juliet@example.com/made-by-the-server</jid></bind></iq>"
     );
+}
+
+// RFC 6121 §2.6.1, §3.4.1 [PA1], XEP-0388 1.0.4: whichever way a client logs in, it learns what rosters can do here.
+#[test]
+fn rosters_are_announced() {
+    const ROSTERS: &str = "<ver xmlns='urn:xmpp:features:rosterver'/><sub xmlns='urn:xmpp:features:pre-approval'/></stream:features>";
+    let mut server = Server::secured();
+    let before = server.feed(HEADER);
+    assert!(!before.contains("urn:xmpp:features:"), "{before}");
+    let after = [server.feed(PLAIN), server.feed(HEADER)].concat();
+    assert!(after.contains("<bind ") && after.ends_with(ROSTERS), "{after}");
+
+    let mut server = Server::secured();
+    let after = server.feed(&[HEADER, PLAIN_AND_BIND].concat());
+    assert!(server.stream.is_open(), "{after}");
+    assert!(after.ends_with(&format!("</success><stream:features>{ROSTERS}")), "{after}");
 }
 
 // RFC 6120 §7.7.2.2 [B5] [B7]

@@ -97,6 +97,7 @@ class Profanity:
         return self.terminal
 
     def start(self):
+        LOG.unlink(missing_ok=True)
         self.open().shows("logged in successfully")
         mechanism = re.search(r"SENT: <auth [^>]*mechanism=\"([^\"]+)", LOG.read_text(errors="replace"))
         return mechanism.group(1) if mechanism else ""

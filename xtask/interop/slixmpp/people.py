@@ -66,6 +66,11 @@ class Client(common.Client):
         await self.settle()
         assert not any(map(test, self.inbox)), f"{self.name} got a {what}"
 
+    async def clear(self):
+        """Forgets what has come so far."""
+        await self.settle()
+        self.inbox.clear()
+
     async def message(self, to, body, *payload, kind="chat"):
         message = self.make_message(mto=to, mbody=body, mtype=kind)
         for element in payload:
@@ -279,7 +284,7 @@ class People:
         five, ten, romeo = self.five, self.ten, self.romeo
         for client in (five, ten):
             assert not await client.plugin["xep_0191"].get_blocked_jids(), "somebody is blocked"
-        romeo.inbox.clear()
+        await romeo.clear()
         await five.plugin["xep_0191"].block(JID(ROMEO))
         for client in (five, ten):
             await client.gets("push", blocking("block"))
@@ -347,7 +352,7 @@ class People:
         await ten.gets_no("copy", any_carbon)
 
     async def cancel(self):
-        self.romeo.inbox.clear()
+        await self.romeo.clear()
         self.five.send_presence(pto=ROMEO, ptype="unsubscribed")
         await self.romeo.gets("cancellation", presence(JULIET, "unsubscribed"))
         await self.romeo.gets("push", push(JULIET, "from"))

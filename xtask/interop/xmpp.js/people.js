@@ -106,6 +106,12 @@ class Person {
     return String(list.getChildren("item").map((item) => item.attrs.jid));
   }
 
+  // Forgets what has come so far.
+  async clear() {
+    await settle(this.xmpp);
+    this.xmpp.stanzas.length = 0;
+  }
+
   // Takes a stanza that has come, if there is one.
   take(test) {
     const at = this.xmpp.stanzas.findIndex(test);
@@ -282,7 +288,7 @@ const CHECKS = {
   },
   async block() {
     for (const person of [five, ten]) must((await person.blocked()) === "", "somebody is blocked");
-    romeo.xmpp.stanzas.length = 0;
+    await romeo.clear();
     await five.block("block");
     for (const person of [five, ten]) {
       await person.gets("push", blocking("block"));
@@ -346,7 +352,7 @@ const CHECKS = {
     await ten.getsNo("copy", isCarbon);
   },
   async cancel() {
-    romeo.xmpp.stanzas.length = 0;
+    await romeo.clear();
     await five.presence({ to: ROMEO, type: "unsubscribed" });
     await romeo.gets("cancellation", presence(JULIET, "unsubscribed"));
     await romeo.gets("push", push(JULIET, "from"));

@@ -85,7 +85,7 @@ pub(crate) fn debian(package: &str) -> Result<String> {
     };
     let version = version().or_else(|_| apt(&[package]).and_then(|()| version()))?;
     // 0.12.3-1+deb12u1 is the 0.12.3 of its authors.
-    Ok(version.split('-').next().unwrap_or(&version).to_owned())
+    Ok(version.split(['-', '+']).next().unwrap_or(&version).to_owned())
 }
 
 /// Installs Debian packages without starting the services in them.

@@ -226,6 +226,25 @@ mod tests {
     }
 
     #[test]
+    fn a_known_difference_is_no_failure_elsewhere_it_is() {
+        let scenario = SCENARIOS.iter().find(|scenario| !scenario.known.is_empty()).unwrap();
+        let (server, check) = scenario.known[0];
+        let verdict_at = |server: &str| {
+            let found = |&(name, _): &(&str, &str)| {
+                let result = if name == check { Err("broken".into()) } else { Ok("fine".into()) };
+                Found::new(name, result)
+            };
+            let outcome = Outcome::Ran(scenario.checks.iter().map(found).collect());
+            let (client, server) = ("one".into(), format!("{server} 1.0"));
+            let pair = Pair { scenario, client, server, is_control: false, outcome };
+            (verdict(core::slice::from_ref(&pair)), pair.cell(check))
+        };
+        assert_eq!(verdict_at(server), (Ok(()), "differs: broken".into()));
+        let failure = format!("one at balcony 1.0: {check}: broken");
+        assert_eq!(verdict_at("balcony"), (Err(failure), "FAIL: broken".into()));
+    }
+
+    #[test]
     fn the_page_has_a_row_for_each_check() {
         let lines = all_ok();
         let page = markdown(&[pair(false, &lines.iter().map(String::as_str).collect::<Vec<_>>())]);

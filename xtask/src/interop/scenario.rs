@@ -71,6 +71,7 @@ pub(crate) static SCENARIOS: [Scenario; 3] = [
             ("ejabberd", "roster"),
             ("ejabberd", "removal"),
             ("ejabberd", "block"),
+            ("ejabberd", "unblock"),
         ],
     },
     Scenario {

@@ -1,6 +1,7 @@
 //! The scenario "people" of `cargo xtask interop`, spoken by Balcony's own client on tokio.
 //!
-//! Started with INTEROP_ADDRESS and _PASSWORD in the environment, and with SSL_CERT_FILE.
+//! Started with INTEROP_ADDRESS and _PASSWORD in the environment, and with SSL_CERT_FILE. What it sends and gets goes to the
+//! standard error.
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "the bans are for protocol crates")]
 #![allow(clippy::std_instead_of_core, reason = "the scenario is compiled with tokio-xmpp, too")]
 
@@ -91,11 +92,13 @@ impl Link for Client {
 }
 
 fn parse(stanza: &str) -> Result<Stanza> {
+    eprintln!("C: {stanza}");
     Stanza::parse(stanza.as_bytes()).ok_or_else(|| format!("not a stanza: {stanza}").into())
 }
 
 fn element(stanza: &Stanza) -> Result<Element> {
     let mut xml = Vec::new();
     stanza.write_document(ns::CLIENT, &mut xml);
+    eprintln!("S: {}", String::from_utf8_lossy(&xml));
     Ok(Element::from_reader(&*xml)?)
 }
