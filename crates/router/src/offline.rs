@@ -144,13 +144,18 @@ impl Router {
     }
 
     /// Whether this iq, of the account's own or to it, waits until the messages that were to be stored are, or are refused:
-    /// who hears of a refusal hears of it before the answer to what was sent later (RFC 6120 section 10.1). For others
-    /// nothing may depend on whether there is an account that stores messages, not even time.
+    /// the answer then says that what was sent before is done, and comes behind the errors about it (RFC 6120
+    /// section 10.1). A stranger on another server waits for nothing: not even time shows there that an account stores
+    /// messages.
     pub(crate) fn holds_back(&self, name: &BareJid, stanza: &Stanza) -> bool {
         let is_storing = |name| self.accounts.get(name).is_some_and(|account| account.backlog.puts > 0);
         matches!(stanza.head.kind, Kind::Iq(_))
             && is_storing(name)
-            && stanza.head.from.as_ref().is_some_and(|from| self.is_told(from, name))
+            && stanza
+                .head
+                .from
+                .as_ref()
+                .is_some_and(|from| self.is_local(from.domainpart()) || self.is_told(from, name))
     }
 }
 
