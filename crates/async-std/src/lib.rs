@@ -38,8 +38,8 @@ mod socket;
 mod tcp;
 
 pub use balcony_client::{
-    Attempt, Backoff, Config as ClientConfig, ConnectError, Endpoint, Event, PumpError as Error, RequestId,
-    RequestKind, RequestOutcome,
+    Attempt, Backoff, Carbon, Config as ClientConfig, ConnectError, Contacts, Endpoint, Event, News,
+    Presence, PumpError as Error, RequestId, RequestKind, RequestOutcome, Show,
 };
 pub use balcony_server::{Answer, Ask, Config as ServerConfig, Reply, Stats};
 pub use balcony_stream::TlsPolicy;

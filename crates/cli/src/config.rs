@@ -48,7 +48,7 @@ pub(crate) struct Settings {
     /// Let clients log in without TLS; only on loopback addresses
     #[arg(long)]
     pub(crate) allow_plaintext: bool,
-    /// Let everybody create accounts
+    /// Let everybody create accounts from a client
     #[arg(long)]
     pub(crate) allow_registration: bool,
     /// Close connections that have not logged in after so many seconds [default: 60]

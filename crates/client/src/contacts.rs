@@ -25,6 +25,26 @@ const REQUESTS: usize = 1_000;
 ///
 /// Approving a request, or asking somebody, is presence of the types `subscribed`, `unsubscribed`, `subscribe` and
 /// `unsubscribe` to a bare address; what comes of it arrives here as a push of the roster. Nothing is approved unasked.
+///
+/// ```
+/// use balcony_client::{Contacts, News};
+/// use balcony_stanza::Stanza;
+///
+/// let mut contacts = Contacts::new("juliet@example.com".parse()?);
+/// let stanza = |xml: &str| Stanza::parse(xml.as_bytes()).unwrap();
+/// contacts.load(&stanza(
+///     "<iq type='result' id='1'><query xmlns='jabber:iq:roster' ver='1'>\
+///      <item jid='romeo@example.net' subscription='both'/></query></iq>",
+/// ));
+///
+/// let news = contacts.take(&stanza("<presence from='romeo@example.net/garden'><show>away</show></presence>"));
+/// assert_eq!(news, Some(News::Available("romeo@example.net/garden".parse()?)));
+///
+/// // Whoever asks to be let in waits until the user says so.
+/// let news = contacts.take(&stanza("<presence type='subscribe' from='paris@example.com'/>"));
+/// assert_eq!(news, Some(News::Request("paris@example.com".parse()?)));
+/// # Ok::<(), balcony_jid::JidError>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Contacts {
     account: BareJid,

@@ -55,7 +55,7 @@ fn bytes(contacts: &Contacts, versions: bool) -> String {
     String::from_utf8(contacts.get(features).as_bytes().into()).unwrap()
 }
 
-// RFC 6121 §2.1.3 [R11], §2.6.2 [RV2, RV3, R2]
+// RFC 6121 §2.1.3 [R11] roster-get, §2.6.2 [RV2, RV3, R2] roster-version
 #[test]
 fn the_version_is_sent_as_it_came_and_only_to_servers_that_want_it() {
     let new = Contacts::new(bare(OWN));
@@ -163,8 +163,8 @@ fn the_end_of_a_bare_address_is_the_end_of_all_its_resources() {
     assert_eq!(gone(&mut contacts, "nurse@example.com"), None);
 }
 
-// RFC 6121 §3.1.3, §3.1.6, §3.2.3, §3.3.3 presence-sub-request, presence-sub-approval, presence-sub-cancel,
-// presence-sub-unsubscribe
+// RFC 6121 §3.1.3, §3.1.6 presence-sub-request, presence-sub-approval
+// RFC 6121 §3.2.3, §3.3.3 presence-sub-cancel, presence-sub-unsubscribe
 #[test]
 fn requests_wait_until_they_are_answered() {
     let send =

@@ -55,3 +55,18 @@ impl<T: Zeroize> From<T> for Secret<T> {
         Secret(value)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_are_equal_if_they_say_the_same() {
+        let secret = |text: &str| Secret::new(String::from(text));
+        for text in ["", "a", "b", "ab", "aa", "ba"] {
+            for other in ["", "a", "b", "ab", "aa", "ba"] {
+                assert_eq!(secret(text) == secret(other), text == other, "{text} {other}");
+            }
+        }
+    }
+}

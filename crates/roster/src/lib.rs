@@ -13,6 +13,8 @@
 //! | presence is broadcast, probed, or shown to somebody | [`subscribers`](Roster::subscribers), [`probed`](Roster::probed), [`is_subscriber`](Roster::is_subscriber) |
 //! | a resource becomes available | [`requests`](Roster::requests) |
 //!
+//! A client writes a [`Request`] and reads [`Item`]s and [`Change`]s; it needs no `Roster` of its own.
+//!
 //! If a contact is local too, what one roster [sends](Decision::Send) is inbound to the other.
 //!
 //! The nine subscription states and the eight tables between them are [`State`]. Their stanzas go by the RFC's appendix where it

@@ -158,7 +158,7 @@ impl Router {
     }
 
     /// Whether the sender may hear of what becomes of messages to the account.
-    fn is_told(&self, from: &Jid, name: &BareJid) -> bool {
+    pub(crate) fn is_told(&self, from: &Jid, name: &BareJid) -> bool {
         let is_known = self.accounts.get(name).is_some_and(|account| {
             let known = account.known.as_ref();
             known.is_some_and(|known| known.roster.item(&from.to_bare()).is_some())
@@ -168,8 +168,8 @@ impl Router {
     }
 
     /// Whether this iq, of the account's own or to it, waits until the messages that were to be stored are, or are refused:
-    /// who hears of a refusal hears of it before the answer to what was sent later (RFC 6120 section 10.1). For others
-    /// nothing may depend on whether there is an account that stores messages, not even time.
+    /// the answer then says that what was sent before is done, and comes behind the errors about it (RFC 6120
+    /// section 10.1). A stranger waits for nothing: not even time shows that an account stores messages.
     pub(crate) fn holds_back(&self, name: &BareJid, stanza: &Stanza) -> bool {
         let is_storing = |name| self.accounts.get(name).is_some_and(|account| account.backlog.puts > 0);
         matches!(stanza.head.kind, Kind::Iq(_))

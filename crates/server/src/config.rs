@@ -20,7 +20,7 @@ pub struct Config {
     pub certificate: Option<balcony_tls::ServerConfig>,
     /// The SASL mechanisms, in order of preference.
     pub mechanisms: Vec<Mechanism>,
-    /// Whether accounts can be registered in-band (XEP-0077).
+    /// Whether accounts can be registered in-band (XEP-0077). Their users can change the password and end them in any case.
     pub registration: bool,
     /// What happens when two clients want one resource.
     pub conflict: ConflictPolicy,

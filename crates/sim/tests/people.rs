@@ -91,9 +91,13 @@ proptest! {
         prop_assert_eq!(
             seen(&mut world, romeo),
             [
+                // The pushes are those of the request, of its approval, and of the approval of hers.
+                "iq set",
                 "presence subscribed from juliet@example.com",
+                "iq set",
                 "presence from juliet@example.com/balcony",
                 "presence subscribe from juliet@example.com",
+                "iq set",
             ]
         );
         let item = "<item jid='juliet@example.com' subscription='both'/>";

@@ -33,8 +33,8 @@ mod server;
 mod socket;
 
 pub use balcony_client::{
-    Attempt, Backoff, Config as ClientConfig, ConnectError, Endpoint, Event, PumpError as Error, RequestId,
-    RequestKind, RequestOutcome,
+    Attempt, Backoff, Carbon, Config as ClientConfig, ConnectError, Contacts, Endpoint, Event, News,
+    Presence, PumpError as Error, RequestId, RequestKind, RequestOutcome, Show,
 };
 pub use balcony_server::{Answer, Ask, Config as ServerConfig, Reply, Stats};
 pub use balcony_stream::TlsPolicy;

@@ -185,3 +185,30 @@ fn several_devices_follow_one_conversation() {
     assert_eq!(late["body"], "wherefore art thou");
     assert!(late["sent"].as_u64() <= late["time"].as_u64() && late["sent"].is_u64());
 }
+
+// RFC 6121 §4.5.2, §8.5.2.1.1 [D4b], XEP-0160 1.0.1 §3: the walk of the README. Nothing is lost while a phone is in a tunnel.
+#[test]
+fn a_phone_loses_its_network() {
+    let people = People::new(&["juliet", "romeo"]);
+    let phone = people.listen("juliet@localhost/phone", &["--priority", "5"]);
+    let laptop = people.listen("juliet@localhost/laptop", &[]);
+    people.roster("romeo", &["add", "juliet@localhost"]);
+    people.roster("juliet", &["add", "romeo@localhost"]);
+    let garden = people.listen("romeo@localhost/garden", &[]);
+    for device in ["phone", "laptop"] {
+        assert_eq!(people.next(&garden), format!("juliet@localhost/{device} is online"));
+    }
+    let send =
+        |text| people.world.send(&people.server, "romeo@localhost/quill", "juliet@localhost", text, &[]);
+    phone.signal("KILL");
+    assert_eq!(people.next(&garden), "juliet@localhost/phone is offline");
+    send("one").succeeded();
+    while people.next(&laptop) != "romeo@localhost/quill: one" {}
+    laptop.signal("INT");
+    laptop.wait().succeeded();
+    assert_eq!(people.next(&garden), "juliet@localhost/laptop is offline");
+    send("two").succeeded();
+    let phone = people.listen("juliet@localhost/phone", &[]);
+    while !people.next(&phone).starts_with("romeo@localhost/quill: two (sent ") {}
+    assert_eq!(people.next(&garden), "juliet@localhost/phone is online");
+}

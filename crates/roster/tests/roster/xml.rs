@@ -214,7 +214,7 @@ proptest! {
         }
     }
 
-    // RFC 6121 §2.1.3, §2.3.1, §2.5.1 [R3, R4, R11]: what a client asks for is what its server reads
+    // RFC 6121 §2.1.3, §2.3.1, §2.5.1 [R3, R4, R11] roster-get, roster-set: what a client asks for is what its server reads
     #[test]
     fn requests_are_read_as_they_were_written(
         ver in prop::option::of("[a-z0-9']{0,8}"),
