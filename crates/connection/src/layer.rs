@@ -5,6 +5,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 
+use balcony_machine::Instant;
 use balcony_stream::Security;
 use balcony_tls::{ClientConfig, Established, ServerConfig, Session, Status};
 
@@ -64,6 +65,7 @@ impl Layer {
     /// Decrypts into the empty `plain`; once, when the handshake is over, says what it has agreed on.
     pub(crate) fn read(
         &mut self,
+        now: Instant,
         input: &mut &[u8],
         plain: &mut Vec<u8>,
         out: &mut Vec<u8>,
@@ -79,7 +81,7 @@ impl Layer {
         match session.established() {
             Some(established) if !self.established => {
                 self.established = true;
-                Ok(Some(Security::new(established.exporter)))
+                Ok(Some(security(now, established)))
             }
             _ => Ok(None),
         }
@@ -105,6 +107,14 @@ impl Layer {
     pub(crate) fn established(&self) -> Option<&Established> {
         self.session.as_deref().and_then(Session::established)
     }
+}
+
+/// What the stream has to know of a session.
+fn security(now: Instant, established: &Established) -> Security {
+    Security::new(established.exporter)
+        .with_end_point(established.server_end_point.clone())
+        .with_domains(established.peer_domains.clone())
+        .with_expiry(established.peer_valid_for.map(|valid_for| now + valid_for))
 }
 
 impl fmt::Debug for Layer {

@@ -18,10 +18,11 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
 
-use balcony_jid::FullJid;
+use balcony_jid::{BareJid, FullJid};
 use balcony_machine::{ApiMisuse, Deadline, Instant, On, Progress, Seed, Ticket};
 use balcony_stanza::{Stanza, StreamError};
-use balcony_stream::{Answer, Event, Initiating, Receiving, Security, Stream};
+use balcony_stream::federation::{self, Verification};
+use balcony_stream::{Answer, Event, Initiating, Receiving, Security, Stream, component};
 
 #[cfg(feature = "tls")]
 use layer::Layer;
@@ -82,6 +83,41 @@ impl Connection {
     pub fn receiving(config: Arc<Receiving>, seed: Seed, now: Instant) -> Self {
         let output_limit = config.limits.output;
         Connection::new(Stream::receiving(config, seed, now), output_limit)
+    }
+
+    /// A server on a stream that it opens to another server, to send stanzas.
+    ///
+    /// Its TLS ([`with_client_tls`](Connection::with_client_tls)) is one that is made for
+    /// [federation](balcony_tls::ClientConfigBuilder::federation), with [`Initiating::to`](federation::Initiating::to) for
+    /// the domain.
+    #[must_use]
+    pub fn federation_initiating(config: Arc<federation::Initiating>, seed: Seed, now: Instant) -> Self {
+        let output_limit = config.limits.output;
+        Connection::new(Stream::federation_initiating(config, seed, now), output_limit)
+    }
+
+    /// A server on a stream that another server has opened, and sends stanzas on.
+    ///
+    /// Its TLS ([`with_server_tls`](Connection::with_server_tls)) is one that is made for
+    /// [federation](balcony_tls::ServerConfig::federation): what the peer's certificate proves comes from there.
+    #[must_use]
+    pub fn federation_receiving(config: Arc<federation::Receiving>, seed: Seed, now: Instant) -> Self {
+        let output_limit = config.limits.output;
+        Connection::new(Stream::federation_receiving(config, seed, now), output_limit)
+    }
+
+    /// A component on its stream to a server (XEP-0114).
+    #[must_use]
+    pub fn component_initiating(config: Arc<component::Initiating>, seed: Seed, now: Instant) -> Self {
+        let output_limit = config.limits.output;
+        Connection::new(Stream::component_initiating(config, seed, now), output_limit)
+    }
+
+    /// A server on the stream of a component (XEP-0114).
+    #[must_use]
+    pub fn component_receiving(config: Arc<component::Receiving>, seed: Seed, now: Instant) -> Self {
+        let output_limit = config.limits.output;
+        Connection::new(Stream::component_receiving(config, seed, now), output_limit)
     }
 
     fn new(stream: Stream, output_limit: usize) -> Self {
@@ -153,7 +189,7 @@ impl Connection {
             } else {
                 // Decrypt only when the stream has used up what it had, so that a blocked stream blocks its peer.
                 if self.input.is_empty()
-                    && let Some(security) = self.layer.read(input, &mut self.input, out)?
+                    && let Some(security) = self.layer.read(now, input, &mut self.input, out)?
                 {
                     // The stream has asked for this handshake, or began with it; if it was closed meanwhile it does not
                     // care any more.
@@ -262,6 +298,24 @@ impl Connection {
     /// [`ApiMisuse`] if the ask is not open.
     pub fn answer(&mut self, ticket: Ticket, answer: Answer) -> Result<(), ApiMisuse> {
         self.stream.answer(ticket, answer)
+    }
+
+    /// Asks for one more pair of domains; see [`Stream::authorize`].
+    ///
+    /// # Errors
+    ///
+    /// As for [`Stream::authorize`].
+    pub fn authorize(&mut self, from: BareJid, to: BareJid) -> Result<(), ApiMisuse> {
+        self.stream.authorize(from, to)
+    }
+
+    /// Asks about a key; see [`Stream::verify`].
+    ///
+    /// # Errors
+    ///
+    /// As for [`Stream::verify`].
+    pub fn verify(&mut self, now: Instant, verification: Verification) -> Result<(), ApiMisuse> {
+        self.stream.verify(now, verification)
     }
 
     /// Queues a stanza for [`flush`](Connection::flush).

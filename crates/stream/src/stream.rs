@@ -363,6 +363,10 @@ impl Stream {
     }
 
     fn check_timer(&mut self, now: Instant, out: &mut Vec<u8>) -> Result<(), Error> {
+        if self.common.has_expired(now) {
+            // RFC 6120 section 13.7.2.3.
+            return Err(StreamError::new(StreamCondition::Reset, "your certificate has expired").into());
+        }
         match self.common.due(now) {
             None => Ok(()),
             Some(Reason::Closing) => {

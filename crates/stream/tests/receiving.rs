@@ -8,7 +8,7 @@ use std::sync::Arc;
 use balcony_machine::{Instant, On, Progress, Secret, Seed};
 use balcony_sim::Accounts;
 use balcony_stanza::{Stanza, StreamCondition};
-use balcony_stream::{Error, Event, Receiving, Security, Stream, TlsPolicy};
+use balcony_stream::{Error, Event, Initiating, Receiving, Security, Stream, TlsPolicy};
 
 const HEADER: &str = "<?xml version='1.0'?><stream:stream to='example.com' version='1.0' xmlns='jabber:client' \
                       xmlns:stream='http://etherx.jabber.org/streams'>";
@@ -679,4 +679,63 @@ fn registration_before_login() {
     assert!(!server.feed(HEADER).contains("iq-register"));
     server.feed(&set("nurse", "susan"));
     assert_eq!(server.error(), StreamCondition::NotAuthorized);
+}
+
+// XEP-0440 1.0.0, rfc6120.md [SC15]: every server has tls-server-end-point, announces what it has, and takes either
+#[test]
+fn the_types_of_channel_binding() {
+    const LIST: &str = "<sasl-channel-binding xmlns='urn:xmpp:sasl-cb:0'>";
+    let (exporter, end_point) = (Some([1; 32]), Some(vec![2; 32]));
+    for (security, types) in [
+        (
+            Security::new(exporter).with_end_point(end_point.clone()),
+            &["tls-exporter", "tls-server-end-point"][..],
+        ),
+        (Security::new(None).with_end_point(end_point.clone()), &["tls-server-end-point"]),
+        (Security::new(exporter), &["tls-exporter"]),
+        (Security::default(), &[]),
+    ] {
+        let mut server = Server::new(TlsPolicy::Direct);
+        server.stream.secured(security).unwrap();
+        let features = server.feed(HEADER);
+        let types: String = types.iter().map(|name| format!("<channel-binding type='{name}'/>")).collect();
+        assert_eq!(features.contains(&format!("{LIST}{types}</sasl-channel-binding>")), !types.is_empty());
+        assert_eq!(features.contains("-PLUS"), !types.is_empty());
+    }
+    // Types without mechanisms that use them would look like an attack.
+    let mut server = Server::with(|config| {
+        config.tls = TlsPolicy::Direct;
+        config.mechanisms.retain(|mechanism| !mechanism.is_plus());
+    });
+    server.stream.secured(Security::new(exporter).with_end_point(end_point.clone())).unwrap();
+    assert!(!server.feed(HEADER).contains(LIST));
+
+    for (theirs, works) in [(vec![2; 32], true), (vec![3; 32], false)] {
+        let mut server = Server::new(TlsPolicy::Direct);
+        server.stream.secured(Security::new(exporter).with_end_point(end_point.clone())).unwrap();
+        let mut config = Initiating::new("juliet@example.com".parse().unwrap(), Secret::new("pencil".into()));
+        config.tls = TlsPolicy::Direct;
+        let mut client = Stream::initiating(Arc::new(config), Seed::from_u64(2), Instant::ZERO);
+        client.secured(Security::new(None).with_end_point(Some(theirs))).unwrap();
+        let (mut input, mut bound) = (String::new(), false);
+        loop {
+            let (mut rest, mut out) = (input.as_bytes(), Vec::new());
+            let ended = loop {
+                match client.advance(Instant::ZERO, &mut rest, &mut out) {
+                    Ok(Progress::Event(Event::Ask(ticket, ask))) => {
+                        client.answer(ticket, server.accounts.answer(ask)).unwrap();
+                    }
+                    Ok(Progress::Event(Event::Bound(_))) => bound = true,
+                    Ok(Progress::Event(_)) => {}
+                    Ok(_) => break false,
+                    Err(_) => break true,
+                }
+            };
+            if out.is_empty() || ended {
+                break;
+            }
+            input = server.feed(core::str::from_utf8(&out).unwrap());
+        }
+        assert_eq!(bound, works, "{}", server.output());
+    }
 }
