@@ -8,7 +8,7 @@ use balcony_client::{Client, Event};
 use balcony_jid::{BareJid, Jid};
 use balcony_machine::{Instant, Progress, Secret, Seed};
 use balcony_roster as _;
-use balcony_router as _;
+use balcony_router::Memory;
 use balcony_sasl::{Credentials, Mechanism, salt_password};
 use balcony_server::{Action, Answer, Ask, ConnectionId, Server};
 use balcony_stanza::{MessageType, PresenceType, Stanza};
@@ -38,6 +38,7 @@ struct World {
     server: Server,
     actions: Vec<Action>,
     credentials: Credentials,
+    kept: Memory,
     clients: Vec<(ConnectionId, Client)>,
     messages: usize,
 }
@@ -51,6 +52,7 @@ impl World {
             server: Server::new(config, Seed::from_u64(0)),
             actions: Vec::new(),
             credentials: Credentials::derive("pencil", b"sixteen bytes ok", 4096).expect("a password"),
+            kept: Memory::default(),
             clients: Vec::new(),
             messages: 0,
         }
@@ -58,6 +60,7 @@ impl World {
 
     fn connect(&mut self, account: &str, seed: u64) -> usize {
         let account = BareJid::parse(account).expect("an address");
+        self.kept.create(account.clone());
         let mut config = balcony_client::Config::new(account, Secret::new(String::from("pencil")));
         config.stream.tls = TlsPolicy::None;
         config.stream.mechanisms = vec![Mechanism::ScramSha256];
@@ -115,6 +118,10 @@ impl World {
                     Action::Ask(ticket, Ask::Stream(balcony_stream::Ask::Credentials { hash, .. })) => {
                         let keys = self.credentials.get(hash).cloned();
                         let answer = Answer::Stream(balcony_stream::Answer::Credentials(keys));
+                        self.server.answer(NOW, ticket, answer, &mut self.actions);
+                    }
+                    Action::Ask(ticket, Ask::Router(ask)) => {
+                        let answer = Answer::Router(self.kept.answer(0, ask));
                         self.server.answer(NOW, ticket, answer, &mut self.actions);
                     }
                     _ => {}
