@@ -22,15 +22,24 @@ pub(crate) struct Settings {
     #[serde(deserialize_with = "one_or_more")]
     pub(crate) domain: Vec<Domain>,
     /// Listen here for streams that negotiate TLS; may be given several times [default: 127.0.0.1:5222, unless
-    /// --listen-tls is given]
+    /// another --listen-... is given]
     #[arg(long, value_name = "ADDR:PORT")]
     #[serde(deserialize_with = "one_or_more")]
     pub(crate) listen: Vec<Address>,
-    /// Listen here for streams that begin with TLS; may be given several times [default: 127.0.0.1:5223, unless --listen is
-    /// given]
+    /// Listen here for streams that begin with TLS; may be given several times [default: 127.0.0.1:5223, unless
+    /// another --listen-... is given]
     #[arg(long, value_name = "ADDR:PORT")]
     #[serde(deserialize_with = "one_or_more")]
     pub(crate) listen_tls: Vec<Address>,
+    /// Listen here for WebSockets on TLS, at wss://ADDR:PORT/xmpp-websocket; may be given several times
+    #[arg(long, value_name = "ADDR:PORT")]
+    #[serde(deserialize_with = "one_or_more")]
+    pub(crate) listen_wss: Vec<Address>,
+    /// Listen here for WebSockets without TLS, at ws://ADDR:PORT/xmpp-websocket, for a proxy on this machine that adds it;
+    /// only on loopback addresses; may be given several times
+    #[arg(long, value_name = "ADDR:PORT")]
+    #[serde(deserialize_with = "one_or_more")]
+    pub(crate) listen_ws: Vec<Address>,
     /// The folder with the accounts [default: ./balcony-data]
     #[arg(long, value_name = "DIR")]
     pub(crate) data: Option<PathBuf>,
@@ -78,6 +87,8 @@ impl Settings {
             domain,
             listen,
             listen_tls,
+            listen_wss,
+            listen_ws,
             data,
             cert,
             key,
@@ -86,12 +97,14 @@ impl Settings {
             negotiation_timeout,
             log,
         } = self;
-        let listens = !listen.is_empty() || !listen_tls.is_empty();
+        let listens = [&listen, &listen_tls, &listen_wss, &listen_ws].iter().any(|list| !list.is_empty());
         Settings {
             domain: if domain.is_empty() { file.domain } else { domain },
-            // Both are one decision: whoever types one of them does not want the other from elsewhere.
+            // All are one decision: whoever types one of them does not want another from elsewhere.
             listen: if listens { listen } else { file.listen },
             listen_tls: if listens { listen_tls } else { file.listen_tls },
+            listen_wss: if listens { listen_wss } else { file.listen_wss },
+            listen_ws: if listens { listen_ws } else { file.listen_ws },
             data: data.or(file.data),
             cert: cert.or(file.cert),
             key: key.or(file.key),

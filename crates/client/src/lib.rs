@@ -4,7 +4,7 @@
 //! It keeps track of requests (an iq and its answer), answers the requests that every client must answer, and leaves
 //! the rest to its owner. `balcony-tokio` and `balcony-async-std` bring the sockets.
 //!
-//! Where to connect to is decided by [`Endpoint`] and [`srv`], when to try again by [`Backoff`], and [`Pump`] puts buffers
+//! Where to connect to is decided by [`Endpoint`] and [`srv`] (for WebSockets [`host_meta`]), when to try again by [`Backoff`], and [`Pump`] puts buffers
 //! around a client so that an adapter has only to read, write and wait; all are pure as well.
 #![cfg_attr(not(feature = "tls"), no_std)]
 #![forbid(unsafe_code)]
@@ -15,6 +15,7 @@ mod backoff;
 mod client;
 mod config;
 mod endpoint;
+pub mod host_meta;
 mod pump;
 mod requests;
 mod services;

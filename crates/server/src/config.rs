@@ -5,7 +5,7 @@ use balcony_jid::BareJid;
 use balcony_machine::{Limits, Secret};
 use balcony_router::{ConflictPolicy, Software};
 use balcony_sasl::Mechanism;
-use balcony_stream::{Receiving, TlsPolicy};
+use balcony_stream::{Framing, Receiving, TlsPolicy};
 
 /// What a [`Server`](crate::Server) serves, and how.
 #[derive(Clone, Debug)]
@@ -68,9 +68,10 @@ impl Config {
     }
 
     /// The streams' part, for connections that begin like this.
-    pub(crate) fn receiving(&self, tls: TlsPolicy) -> Arc<Receiving> {
+    pub(crate) fn receiving(&self, tls: TlsPolicy, framing: Framing) -> Arc<Receiving> {
         let mut stream = Receiving::new(self.domains.clone(), self.decoy.clone());
         stream.tls = tls;
+        stream.framing = framing;
         stream.mechanisms = self.mechanisms.clone();
         stream.registration = self.registration;
         stream.iterations = self.iterations;

@@ -46,9 +46,11 @@ mod conn;
 mod journal;
 mod server;
 mod shard;
+mod transport;
 
 pub use action::{Action, Answer, Ask, ConnectionId, Ended, Notice, Reply};
 pub use config::Config;
 pub use journal::Level;
 pub use server::Server;
 pub use shard::{Input, Shard, Stats, Todo};
+pub use transport::Transport;

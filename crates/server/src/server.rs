@@ -1,22 +1,22 @@
 use alloc::boxed::Box;
 use alloc::collections::BTreeSet;
-use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
 use core::mem;
 
-use balcony_connection::{Connection, Error};
+use balcony_connection::Error;
 use balcony_jid::BareJid;
-use balcony_machine::{Deadline, Instant, Limits, On, Progress, Random, Reason, Seed, Ticket};
+use balcony_machine::{Deadline, Instant, On, Progress, Random, Reason, Seed, Ticket};
 use balcony_router::{Effect, Router, SessionId};
 use balcony_stanza::{ErrorCondition, Stanza, StreamCondition, StreamError};
-use balcony_stream::{Event, Receiving, TlsPolicy};
+use balcony_stream::Event;
 use slab::Slab;
 
 use crate::action::{Action, Answer, Ask, ConnectionId, Ended, Notice};
 use crate::asks::{Asker, Asks};
 use crate::config::Config;
 use crate::conn::{Conn, Flush};
+use crate::transport::{Streams, Transport};
 
 /// Many connections and one router. See the [crate] for how to drive it.
 pub struct Server {
@@ -33,23 +33,6 @@ pub struct Server {
     effects: Vec<Effect>,
     /// Connections with a stanza that the router had no room for.
     stalled: Vec<ConnectionId>,
-}
-
-/// The configurations of streams, one for each way in which they can begin.
-struct Streams {
-    clear: Arc<Receiving>,
-    direct: Arc<Receiving>,
-    limits: Limits,
-}
-
-impl Streams {
-    fn new(config: &Config) -> Self {
-        Streams {
-            clear: config.receiving(config.tls),
-            direct: config.receiving(TlsPolicy::Direct),
-            limits: config.limits.clone(),
-        }
-    }
 }
 
 impl Server {
@@ -71,19 +54,14 @@ impl Server {
         }
     }
 
-    /// Takes in a new connection. With [`TlsPolicy::Direct`] it begins with TLS (XEP-0368), otherwise as configured.
-    pub fn accept(&mut self, now: Instant, tls: TlsPolicy, actions: &mut Vec<Action>) -> ConnectionId {
-        let config = match tls {
-            TlsPolicy::Direct => &self.streams.direct,
-            _ => &self.streams.clear,
-        };
-        let seed = self.random.seed();
-        let connection = Connection::receiving(Arc::clone(config), seed, now);
-        #[cfg(feature = "tls")]
-        let connection = match &self.config.certificate {
-            Some(certificate) => connection.with_server_tls(certificate.clone()),
-            None => connection,
-        };
+    /// Takes in a new connection, which begins in this way.
+    pub fn accept(
+        &mut self,
+        now: Instant,
+        transport: impl Into<Transport>,
+        actions: &mut Vec<Action>,
+    ) -> ConnectionId {
+        let connection = self.streams.connection(transport.into(), self.random.seed(), now);
         self.generation = self.generation.wrapping_add(1);
         let entry = self.conns.vacant_entry();
         let id = ConnectionId(u64::from(self.generation) << 32 | (entry.key() as u64 & u64::from(u32::MAX)));
@@ -394,7 +372,7 @@ impl Server {
         actions: &mut Vec<Action>,
     ) {
         let id = ConnectionId(session.0);
-        let limit = self.streams.limits.output;
+        let limit = self.config.limits.output;
         let Some(conn) = self.conn(id) else { return };
         // The only misuse there is: the stream has been closed a moment ago, and the router is about to hear of it.
         if conn.connection.send(stanza).is_err() {
@@ -432,7 +410,7 @@ impl Server {
 
     /// The stream is over; what is left is to write the rest and close.
     fn end(&mut self, now: Instant, id: ConnectionId, ended: Ended, actions: &mut Vec<Action>) {
-        let linger = now + self.streams.limits.closing;
+        let linger = now + self.config.limits.closing;
         let Some(conn) = self.conn(id) else { return };
         if conn.ended {
             return;

@@ -6,10 +6,9 @@ use core::fmt;
 
 use balcony_jid::BareJid;
 use balcony_machine::{Instant, Ticket};
-use balcony_stream::TlsPolicy;
 
 use crate::journal::{Journal, Level};
-use crate::{Action, Answer, Ask, Config, ConnectionId, Server};
+use crate::{Action, Answer, Ask, Config, ConnectionId, Server, Transport};
 
 /// A [`Server`] with a table of its sockets: what an adapter of any runtime puts between them.
 ///
@@ -94,7 +93,7 @@ impl<P> Shard<P> {
     pub fn accept(
         &mut self,
         now: Instant,
-        tls: TlsPolicy,
+        transport: impl Into<Transport>,
         from: String,
         peer: impl FnOnce(ConnectionId) -> P,
     ) {
@@ -109,7 +108,7 @@ impl<P> Shard<P> {
         if full || self.closing {
             return;
         }
-        let id = self.server.accept(now, tls, &mut self.actions);
+        let id = self.server.accept(now, transport, &mut self.actions);
         self.peers.insert(id, (peer(id), Journal::new(from)));
     }
 

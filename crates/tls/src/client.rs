@@ -53,11 +53,12 @@ impl fmt::Debug for ClientConfig {
 }
 
 /// Collects what a [`ClientConfig`] is made of.
+#[derive(Clone)]
 pub struct ClientConfigBuilder {
     roots: RootCertStore,
     given: Vec<CertificateDer<'static>>,
     /// The certificates and the key of a server.
-    own: Option<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>)>,
+    own: Option<(Vec<CertificateDer<'static>>, Arc<PrivateKeyDer<'static>>)>,
     accept_any: bool,
     accept_unproven: bool,
     alpn: bool,
@@ -118,7 +119,7 @@ impl ClientConfigBuilder {
     ///
     /// [`Error::Config`] with a text that says what is missing.
     pub fn federation(mut self, cert_chain_pem: &[u8], key_pem: &[u8]) -> Result<Self, Error> {
-        self.own = Some((pem::certificates(cert_chain_pem)?, pem::private_key(key_pem)?));
+        self.own = Some((pem::certificates(cert_chain_pem)?, Arc::new(pem::private_key(key_pem)?)));
         Ok(self)
     }
 
@@ -162,7 +163,7 @@ impl ClientConfigBuilder {
             .dangerous()
             .with_custom_certificate_verifier(verifier);
         let mut tls = match self.own {
-            Some((chain, key)) => builder.with_client_auth_cert(chain, key).map_err(unusable)?,
+            Some((chain, key)) => builder.with_client_auth_cert(chain, key.clone_key()).map_err(unusable)?,
             None => builder.with_no_client_auth(),
         };
         tls.require_ems = true;

@@ -72,6 +72,14 @@ impl ServerConfig {
         })
     }
 
+    /// The same server to browsers, which know no protocol but HTTP, for WebSockets (RFC 7395).
+    #[must_use]
+    pub fn web(&self) -> ServerConfig {
+        let mut tls = (*self.tls).clone();
+        tls.alpn_protocols = [b"http/1.1"[..].into()].into();
+        ServerConfig { tls: Arc::new(tls), ..self.clone() }
+    }
+
     /// Whether clients will find `domain` among the names of the certificate. Ask it for each domain when the server
     /// starts: otherwise the first to notice is a user.
     #[must_use]

@@ -36,7 +36,7 @@ pub use balcony_client::{
     Attempt, Backoff, Config as ClientConfig, ConnectError, Endpoint, Event, PumpError as Error, RequestId,
     RequestKind, RequestOutcome,
 };
-pub use balcony_server::{Answer, Ask, Config as ServerConfig, Reply, Stats};
+pub use balcony_server::{Answer, Ask, Config as ServerConfig, Reply, Stats, Transport};
 pub use balcony_stream::TlsPolicy;
 pub use client::Client;
 pub use server::{Server, ServerBuilder, ServerHandle};
