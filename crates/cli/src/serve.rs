@@ -1,7 +1,6 @@
 //! `balcony serve`: a server until somebody ends it.
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use core::time::Duration;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -58,14 +57,15 @@ async fn serve(settings: &Settings, demo: bool) -> Result<(), Failure> {
     config.tls = if settings.allow_plaintext { TlsPolicy::Optional } else { TlsPolicy::Required };
     config.certificate = Some(certificate.config.clone());
     config.registration = settings.allow_registration;
-    if let Some(seconds) = settings.negotiation_timeout {
-        config.limits.negotiation = Duration::from_secs(seconds.into());
-    }
+    settings.bound(&mut config);
 
     let hashing = WorkerConfig { iterations: config.iterations, ..WorkerConfig::default() };
     let worker = Arc::new(Worker::start_with(store, hashing));
     let answers = Arc::clone(&worker);
     let mut server = Server::builder(config.clone(), move |ask, reply| answers.handle(ask, reply));
+    if let Some(most) = settings.max_connections {
+        server = server.max_connections(most as usize);
+    }
     for Address(to) in &settings.listen {
         server = server.listen(bind(*to, "--listen").await?, config.tls);
     }

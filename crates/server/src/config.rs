@@ -38,6 +38,11 @@ pub struct Config {
     pub decoy: Secret<[u8; 32]>,
     /// The iteration count of new accounts.
     pub iterations: u32,
+    /// How many connections there may be from one address; see [`Shard::accept`](crate::Shard::accept). `None`: any number.
+    pub connections_per_ip: Option<usize>,
+    /// How many bytes a client may send in a second on average, with what it saves in a second to spare; above that it is
+    /// read from more slowly. `None`: as fast as they come.
+    pub bytes_per_second: Option<u32>,
     /// The bounds.
     pub limits: Limits,
 }
@@ -63,6 +68,8 @@ impl Config {
             software: router.software,
             decoy: stream.decoy,
             iterations: stream.iterations,
+            connections_per_ip: None,
+            bytes_per_second: None,
             limits: stream.limits,
         }
     }

@@ -66,14 +66,18 @@ impl Server {
         let entry = self.conns.vacant_entry();
         let id = ConnectionId(u64::from(self.generation) << 32 | (entry.key() as u64 & u64::from(u32::MAX)));
         entry.insert(Box::new(Conn::new(id, connection)));
-        self.settle(id, actions);
+        self.settle(now, id, actions);
         id
     }
 
     /// Bytes have come. Hand in no more before [`Action::Read`]; it comes at once unless the connection is blocked.
     pub fn receive(&mut self, now: Instant, id: ConnectionId, bytes: &[u8], actions: &mut Vec<Action>) {
+        let rate = self.config.bytes_per_second;
         let Some(conn) = self.conn(id) else { return };
         conn.unread = true;
+        if let Some(rate) = rate {
+            conn.pace.pay(now, bytes.len(), rate);
+        }
         if conn.input.is_empty() {
             self.advance(now, id, bytes, actions);
         } else {
@@ -269,7 +273,7 @@ impl Server {
                 }
             }
         }
-        self.settle(id, actions);
+        self.settle(now, id, actions);
     }
 
     fn event(&mut self, now: Instant, id: ConnectionId, event: Event, actions: &mut Vec<Action>) {
@@ -426,11 +430,11 @@ impl Server {
             self.router.unbind(now, SessionId(id.0), &mut effects);
             self.carry_out(now, effects, actions);
         }
-        self.settle(id, actions);
+        self.settle(now, id, actions);
     }
 
     /// Brings the owner and the heap of deadlines up to date about one connection.
-    fn settle(&mut self, id: ConnectionId, actions: &mut Vec<Action>) {
+    fn settle(&mut self, now: Instant, id: ConnectionId, actions: &mut Vec<Action>) {
         let Some(conn) = self.conn(id) else { return };
         if !conn.writing && (!conn.out.is_empty() || conn.connection.pending() > 0) {
             conn.writing = true;
@@ -441,7 +445,9 @@ impl Server {
             actions.push(Action::Close(id));
             return;
         }
-        if conn.unread && !conn.ended && conn.input.is_empty() {
+        // Who sends too fast waits, and everything that it has sent is dealt with meanwhile (RFC 6120 section 13.12).
+        let pause = conn.pace.wait(now).filter(|_| conn.unread && !conn.ended);
+        if conn.unread && !conn.ended && conn.input.is_empty() && pause.is_none() {
             conn.unread = false;
             // An idle connection keeps no buffer.
             conn.input = Vec::new();
@@ -449,7 +455,7 @@ impl Server {
         }
         let due = match conn.linger {
             Some(linger) => Some(linger),
-            None => conn.connection.deadline().map(|deadline| deadline.at),
+            None => conn.connection.deadline().map(|deadline| deadline.at).into_iter().chain(pause).min(),
         };
         let old = mem::replace(&mut conn.deadline, due);
         if old != due {
