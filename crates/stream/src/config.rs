@@ -85,6 +85,9 @@ pub struct Initiating {
     pub sasl2: bool,
     /// What the resource begins with if the server makes it up (XEP-0386); others can see it.
     pub tag: String,
+    /// What this installation of the client calls itself with SASL2: a UUID of version 4 that it keeps (XEP-0388). The server may
+    /// then give it the same resource each time, in place of an old session of its own. Others are not shown it.
+    pub agent: Option<String>,
     /// Whether only mechanisms with channel binding will do.
     pub require_channel_binding: bool,
     /// The language of the texts that this client sends (RFC 5646).
@@ -106,6 +109,7 @@ impl Initiating {
             mechanisms: Mechanism::all().to_vec(),
             sasl2: true,
             tag: String::from("balcony"),
+            agent: None,
             require_channel_binding: false,
             lang: Arc::from("en"),
             limits: Limits::default(),

@@ -739,3 +739,33 @@ fn the_types_of_channel_binding() {
         assert_eq!(bound, works, "{}", server.output());
     }
 }
+
+// XEP-0386 1.1.0 §3.2.1, XEP-0388 1.0.4 §4.2: an installation keeps its resource, and nobody learns what it calls itself
+#[test]
+fn the_resource_of_an_installation() {
+    let resource = |agent: &str, tag: &str, decoy: u8| {
+        let mut config = Receiving::new(vec!["example.com".parse().unwrap()], Secret::new([decoy; 32]));
+        config.tls = TlsPolicy::Direct;
+        let mut server = Server::new(TlsPolicy::Direct);
+        server.stream = Stream::receiving(Arc::new(config), Seed::from_u64(u64::from(decoy)), Instant::ZERO);
+        server.stream.secured(Security::default()).unwrap();
+        let agent = if agent.is_empty() { String::new() } else { format!("<user-agent id='{agent}'/>") };
+        let tag = if tag.is_empty() { String::new() } else { format!("<tag>{tag}</tag>") };
+        let login = format!(
+            "<authenticate xmlns='urn:xmpp:sasl:2' mechanism='PLAIN'><initial-response>AGp1bGlldABwZW5jaWw=\
+             </initial-response>{agent}<bind xmlns='urn:xmpp:bind:0'>{tag}</bind></authenticate>"
+        );
+        server.feed(&format!("{HEADER}{login}"));
+        server.stream.jid().unwrap().resourcepart().to_owned()
+    };
+    let phone = resource("4f5a", "phone", 1);
+    assert!(phone.starts_with("phone/") && phone.len() >= 16 && !phone.contains("4f5a"), "{phone}");
+    assert_eq!(phone, resource("4f5a", "phone", 1), "whenever it comes back");
+    assert_ne!(phone, resource("4f5b", "phone", 1), "another installation");
+    assert_ne!(phone, resource("4f5a", "phone", 2), "another server has another name for it");
+    let untagged = resource("4f5a", "", 1);
+    assert!(!untagged.contains('/') && untagged == resource("4f5a", "", 1));
+    assert!(resource("", "phone", 1).starts_with("phone/"));
+    // However long it is.
+    assert_eq!(resource(&"x".repeat(5000), "phone", 1).len(), phone.len());
+}

@@ -8,7 +8,7 @@ use balcony_jid::FullJid;
 use balcony_machine::Instant;
 use balcony_sasl::{Binding, BindingState, ClientExchange, ClientStep, Mechanism, SaslCondition, SaslError};
 use balcony_stanza::{StreamCondition, StreamError, ns};
-use balcony_xml::{ElementRef, escape_text};
+use balcony_xml::{ElementRef, escape_attr, escape_text};
 
 use super::{Initiator, no_bound_jid};
 use crate::common::Common;
@@ -120,6 +120,11 @@ impl Initiator {
                 out.extend_from_slice(b"<initial-response>");
                 Profile::Extensible.encode(initial, out);
                 out.extend_from_slice(b"</initial-response>");
+            }
+            if let Some(agent) = &self.config.agent {
+                out.extend_from_slice(b"<user-agent id='");
+                escape_attr(agent, out);
+                out.extend_from_slice(b"'/>");
             }
             if self.offer.bind2 && self.config.resource.is_none() {
                 out.extend_from_slice(b"<bind xmlns='urn:xmpp:bind:0'><tag>");
