@@ -63,8 +63,6 @@ impl World {
             world.sessions.push(session);
             world.settle(index);
         }
-        let dice = Dice::new(data, 3);
-        let mut pieces = Cuts::Random(dice);
         for line in data.split(|byte| *byte == b'\n').take(LINES) {
             let Some((&first, rest)) = line.split_first() else { continue };
             let index = match first {
@@ -84,13 +82,17 @@ impl World {
                     world.sessions[index].output = output;
                     world.settle(index);
                 }
-                b"/" => world.send(index, b"</stream:stream>"),
-                bytes if cut => {
-                    for piece in core::mem::replace(&mut pieces, Cuts::Bytes).pieces(bytes) {
+                b"/" => {
+                    world.send(index, b"</stream:stream>");
+                    world.settle(index);
+                }
+                bytes => {
+                    let cuts = if cut { Cuts::Random(Dice::new(bytes, 3)) } else { Cuts::Whole };
+                    for piece in cuts.pieces(bytes) {
                         world.send(index, piece);
                     }
+                    world.settle(index);
                 }
-                bytes => world.send(index, bytes),
             }
         }
         world.end();
@@ -118,7 +120,6 @@ impl World {
         let (id, mut actions) = (self.sessions[index].id, Vec::new());
         self.server.receive(self.now, id, bytes, &mut actions);
         self.act(actions);
-        self.settle(index);
     }
 
     fn cut(&mut self, index: usize) {

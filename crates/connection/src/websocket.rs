@@ -1,6 +1,7 @@
 //! A WebSocket between the stream and what lies below, of either side (RFC 7395, on RFC 6455).
 //!
 //! Frames are tungstenite's. What XMPP wants of them stands here: the subprotocol, one element a text message, and the end.
+//! A client's masks, which RFC 6455 wants unpredictable, tungstenite draws from the system; nothing else here depends on chance.
 
 use alloc::format;
 use alloc::string::String;
