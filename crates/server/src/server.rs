@@ -185,7 +185,7 @@ impl Server {
     }
 
     /// Ends every stream with `system-shutdown` (RFC 6120 section 4.9.3.20). `Close` follows for each when its output is
-    /// written, or after [`Limits::closing`] if the peer does not read.
+    /// written, or after [`Limits::closing`](balcony_machine::Limits::closing) if the peer does not read.
     pub fn shutdown(&mut self, now: Instant, actions: &mut Vec<Action>) {
         let ids: Vec<_> = self.conns.iter().map(|(_, conn)| conn.id).collect();
         for id in ids {
