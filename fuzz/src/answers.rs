@@ -5,6 +5,7 @@ use std::sync::OnceLock;
 use balcony_jid::BareJid;
 use balcony_sasl::{Credentials, Hash, SaltedPassword, salt_password};
 use balcony_stanza::ErrorCondition;
+use balcony_stream::federation::Verdict;
 use balcony_stream::{Answer, Ask};
 
 /// Who exists.
@@ -39,6 +40,13 @@ pub fn answer(ask: Ask) -> Answer {
             Answer::Registered(Err(ErrorCondition::Conflict.into()))
         }
         Ask::Register { .. } => Answer::Registered(Ok(())),
+        // The server that is asked knows the keys that look right.
+        Ask::VerifyDialback(verification) => Answer::Verdict(match verification.key.get(..4) {
+            Some("good") => Verdict::Valid,
+            Some("evil") => Verdict::Invalid,
+            _ => Verdict::Error(ErrorCondition::RemoteServerNotFound),
+        }),
+        Ask::Attach { component } => Answer::Attached(component.as_str() != "taken.example.com"),
         // Right for the salt of our own server, and wrong for all others, as if the password were another one.
         Ask::SaltPassword { hash, .. } => Answer::Salted(salted(hash).clone()),
         _ => Answer::Unavailable,

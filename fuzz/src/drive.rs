@@ -9,6 +9,8 @@ use crate::answer;
 
 /// The channel binding of the TLS that both ends are told of.
 const EXPORTER: Option<[u8; 32]> = Some([5; 32]);
+/// The domain of the certificate that the peer shows, between servers.
+pub const PROVEN: &str = "example.net";
 /// Output for which no input is needed: a header, an error, a ping.
 const SPOKEN_FIRST: usize = 4096;
 /// Output for a byte of input, at most.
@@ -47,13 +49,21 @@ pub struct Driver {
     sent: usize,
     /// Closes the stream after so many stanzas.
     patience: Option<usize>,
+    /// Whether a silent peer may be kept for ever.
+    keeps: bool,
 }
 
 impl Driver {
     /// Drives `stream`.
     pub fn new(stream: Stream, patience: Option<usize>) -> Self {
         let outcome = Outcome { output: Vec::new(), clear: None, seen: Vec::new(), ended: None };
-        Driver { stream, now: Instant::ZERO, outcome, taken: 0, sent: 0, patience }
+        Driver { stream, now: Instant::ZERO, outcome, taken: 0, sent: 0, patience, keeps: false }
+    }
+
+    /// The same for an end that has nothing to hear on an open stream, so that silence means nothing.
+    pub fn keeping(mut self) -> Self {
+        self.keeps = true;
+        self
     }
 
     /// The stream.
@@ -135,7 +145,8 @@ impl Driver {
     }
 
     fn secure(&mut self) {
-        self.stream.secured(Security::new(EXPORTER)).expect("a handshake that is due");
+        let security = Security::new(EXPORTER).with_domains(vec![PROVEN.into()]);
+        self.stream.secured(security).expect("a handshake that is due");
     }
 
     /// Closes the stream from this end.
@@ -152,6 +163,9 @@ impl Driver {
             // Idle, asked, given up; or one of them.
             for _ in 0..4 {
                 if self.outcome.ended.is_none() {
+                    if self.keeps && self.stream.is_open() && self.stream.deadline().is_none() {
+                        self.close();
+                    }
                     self.now = self.stream.deadline().expect("nobody waits for ever").at;
                     self.feed(&[]);
                 }

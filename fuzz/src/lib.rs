@@ -10,5 +10,5 @@ mod tree;
 
 pub use answers::{ACCOUNT, PASSWORD, answer, credentials};
 pub use cuts::{Cuts, Dice};
-pub use drive::{Driver, Outcome, Seen};
+pub use drive::{Driver, Outcome, PROVEN, Seen};
 pub use tree::{Size, size};

@@ -20,6 +20,7 @@ const FEATURES: &[&[&str]] = &[
     &["-p", "balcony-connection", "--no-default-features"],
     &["-p", "balcony-client", "--no-default-features"],
     &["-p", "balcony-server", "--no-default-features"],
+    &["-p", "balcony-server", "--features", "websocket"],
     // One side with TLS, the other without.
     &[
         "--no-default-features",

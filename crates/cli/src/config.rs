@@ -2,8 +2,11 @@
 
 use core::fmt::Display;
 use core::str::FromStr;
+use core::time::Duration;
 use std::path::{Path, PathBuf};
 
+use balcony_machine::Limits;
+use balcony_tokio::ServerConfig;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 
@@ -23,15 +26,24 @@ pub(crate) struct Settings {
     #[serde(deserialize_with = "one_or_more")]
     pub(crate) domain: Vec<Domain>,
     /// Listen here for streams that negotiate TLS; may be given several times [default: 127.0.0.1:5222, unless
-    /// --listen-tls is given]
+    /// another --listen-... is given]
     #[arg(long, value_name = "ADDR:PORT")]
     #[serde(deserialize_with = "one_or_more")]
     pub(crate) listen: Vec<Address>,
-    /// Listen here for streams that begin with TLS; may be given several times [default: 127.0.0.1:5223, unless --listen is
-    /// given]
+    /// Listen here for streams that begin with TLS; may be given several times [default: 127.0.0.1:5223, unless
+    /// another --listen-... is given]
     #[arg(long, value_name = "ADDR:PORT")]
     #[serde(deserialize_with = "one_or_more")]
     pub(crate) listen_tls: Vec<Address>,
+    /// Listen here for WebSockets on TLS, at wss://ADDR:PORT/xmpp-websocket; may be given several times
+    #[arg(long, value_name = "ADDR:PORT")]
+    #[serde(deserialize_with = "one_or_more")]
+    pub(crate) listen_wss: Vec<Address>,
+    /// Listen here for WebSockets without TLS, at ws://ADDR:PORT/xmpp-websocket, for a proxy on this machine that adds it;
+    /// only on loopback addresses; may be given several times
+    #[arg(long, value_name = "ADDR:PORT")]
+    #[serde(deserialize_with = "one_or_more")]
+    pub(crate) listen_ws: Vec<Address>,
     /// The folder with the accounts [default: ./balcony-data]
     #[arg(long, value_name = "DIR")]
     pub(crate) data: Option<PathBuf>,
@@ -54,6 +66,25 @@ pub(crate) struct Settings {
     /// Close connections that have not logged in after so many seconds [default: 60]
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) negotiation_timeout: Option<u32>,
+    /// Take so many connections at most [default: 10000]
+    #[arg(long, value_name = "N", help_heading = "Limits", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) max_connections: Option<u32>,
+    /// Take so many connections from one IP address at most, of IPv6 from 64 bits of it; those from this machine are not
+    /// counted [default: any number]
+    #[arg(long, value_name = "N", help_heading = "Limits", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) max_connections_per_ip: Option<u32>,
+    /// Read so many bytes a second from one client on average at most [default: any number]
+    #[arg(long, value_name = "BYTES", help_heading = "Limits", value_parser = clap::value_parser!(u32).range(1000..))]
+    pub(crate) max_bytes_per_second: Option<u32>,
+    /// Take stanzas of so many bytes at most [default: 262144]
+    #[arg(long, value_name = "BYTES", help_heading = "Limits", value_parser = clap::value_parser!(u32).range(10_000..))]
+    pub(crate) max_stanza_bytes: Option<u32>,
+    /// Let an account have so many resources online at most [default: 64]
+    #[arg(long, value_name = "N", help_heading = "Limits", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) max_resources: Option<u32>,
+    /// End connections after so many failed logins [default: 5]
+    #[arg(long, value_name = "N", help_heading = "Limits", value_parser = clap::value_parser!(u8).range(1..))]
+    pub(crate) max_login_attempts: Option<u8>,
     /// As typed: --log
     #[arg(skip)]
     pub(crate) log: Option<LogLevel>,
@@ -70,6 +101,20 @@ impl Settings {
         if settings.cert.is_some() != settings.key.is_some() {
             return Err(Failure::new(format!("{}: `cert` and `key` need each other", path.display())));
         }
+        // As typed, but without the help of clap.
+        for (name, value, least) in [
+            ("negotiation-timeout", settings.negotiation_timeout, 1),
+            ("max-connections", settings.max_connections, 1),
+            ("max-connections-per-ip", settings.max_connections_per_ip, 1),
+            ("max-bytes-per-second", settings.max_bytes_per_second, 1000),
+            ("max-stanza-bytes", settings.max_stanza_bytes, 10_000),
+            ("max-resources", settings.max_resources, 1),
+            ("max-login-attempts", settings.max_login_attempts.map(u32::from), 1),
+        ] {
+            if value.is_some_and(|value| value < least) {
+                return Err(Failure::new(format!("{}: `{name}` has to be {least} or more", path.display())));
+            }
+        }
         let folder = path.parent().unwrap_or(Path::new(""));
         for path in [&mut settings.data, &mut settings.cert, &mut settings.key].into_iter().flatten() {
             *path = folder.join(&*path);
@@ -84,9 +129,13 @@ impl Settings {
             ("domain", self.domain != running.domain),
             ("listen", self.listen != running.listen),
             ("listen-tls", self.listen_tls != running.listen_tls),
+            ("listen-wss", self.listen_wss != running.listen_wss),
+            ("listen-ws", self.listen_ws != running.listen_ws),
             ("data", self.folder() != running.folder()),
             ("database", self.database != running.database),
             ("allow-plaintext", self.allow_plaintext != running.allow_plaintext),
+            ("max-connections", self.max_connections != running.max_connections),
+            ("max-resources", self.max_resources != running.max_resources),
         ];
         let changed =
             changes.into_iter().filter(|(_, is_changed)| *is_changed).map(|(name, _)| name).collect();
@@ -94,9 +143,13 @@ impl Settings {
             domain: running.domain.clone(),
             listen: running.listen.clone(),
             listen_tls: running.listen_tls.clone(),
+            listen_wss: running.listen_wss.clone(),
+            listen_ws: running.listen_ws.clone(),
             data: running.data.clone(),
             database: running.database.clone(),
             allow_plaintext: running.allow_plaintext,
+            max_connections: running.max_connections,
+            max_resources: running.max_resources,
             ..self
         };
         (settings, changed)
@@ -108,6 +161,8 @@ impl Settings {
             domain,
             listen,
             listen_tls,
+            listen_wss,
+            listen_ws,
             data,
             database,
             cert,
@@ -115,14 +170,22 @@ impl Settings {
             allow_plaintext,
             allow_registration,
             negotiation_timeout,
+            max_connections,
+            max_connections_per_ip,
+            max_bytes_per_second,
+            max_stanza_bytes,
+            max_resources,
+            max_login_attempts,
             log,
         } = self;
-        let listens = !listen.is_empty() || !listen_tls.is_empty();
+        let listens = [&listen, &listen_tls, &listen_wss, &listen_ws].iter().any(|list| !list.is_empty());
         Settings {
             domain: if domain.is_empty() { file.domain } else { domain },
-            // Both are one decision: whoever types one of them does not want the other from elsewhere.
+            // All are one decision: whoever types one of them does not want another from elsewhere.
             listen: if listens { listen } else { file.listen },
             listen_tls: if listens { listen_tls } else { file.listen_tls },
+            listen_wss: if listens { listen_wss } else { file.listen_wss },
+            listen_ws: if listens { listen_ws } else { file.listen_ws },
             data: data.or(file.data),
             database: database.or(file.database),
             cert: cert.or(file.cert),
@@ -130,7 +193,33 @@ impl Settings {
             allow_plaintext: allow_plaintext || file.allow_plaintext,
             allow_registration: allow_registration || file.allow_registration,
             negotiation_timeout: negotiation_timeout.or(file.negotiation_timeout),
+            max_connections: max_connections.or(file.max_connections),
+            max_connections_per_ip: max_connections_per_ip.or(file.max_connections_per_ip),
+            max_bytes_per_second: max_bytes_per_second.or(file.max_bytes_per_second),
+            max_stanza_bytes: max_stanza_bytes.or(file.max_stanza_bytes),
+            max_resources: max_resources.or(file.max_resources),
+            max_login_attempts: max_login_attempts.or(file.max_login_attempts),
             log: log.or(file.log),
+        }
+    }
+
+    /// Sets the bounds in the configuration of a server (RFC 6120 section 13.12).
+    pub(crate) fn bound(&self, config: &mut ServerConfig) {
+        let set = |bound: &mut usize, wanted: Option<u32>| {
+            if let Some(wanted) = wanted {
+                *bound = wanted as usize;
+            }
+        };
+        config.limits = Limits::default();
+        if let Some(seconds) = self.negotiation_timeout {
+            config.limits.negotiation = Duration::from_secs(seconds.into());
+        }
+        config.connections_per_ip = self.max_connections_per_ip.map(|most| most as usize);
+        config.bytes_per_second = self.max_bytes_per_second;
+        set(&mut config.limits.after_auth.bytes, self.max_stanza_bytes);
+        set(&mut config.limits.resources, self.max_resources);
+        if let Some(most) = self.max_login_attempts {
+            config.limits.sasl_attempts = most;
         }
     }
 
@@ -227,6 +316,8 @@ mod tests {
         );
         let address = read("\n\nlisten = [\"127.0.0.1:1\", \"everywhere\"]\n").unwrap_err();
         assert!(address.starts_with("balcony.toml:3: `everywhere`: an IP address and a port"), "{address}");
+        let small = read("max-stanza-bytes = 9999").unwrap_err();
+        assert_eq!(small, "balcony.toml: `max-stanza-bytes` has to be 10000 or more");
         let kind = read("domain = 7").unwrap_err();
         assert!(kind.contains("a text or a list of texts is wanted"), "{kind}");
         assert_eq!(read("cert = 'a.pem'").unwrap_err(), "balcony.toml: `cert` and `key` need each other");
@@ -255,5 +346,26 @@ mod tests {
         assert!(some.listen_tls.is_empty());
         assert_eq!(some.folder(), Path::new("e"));
         assert_eq!(Settings::default().folder(), Path::new(DATA));
+    }
+
+    // RFC 6120 §13.12 [Q14]
+    #[test]
+    fn limits_reach_the_server() {
+        let file = read(
+            "max-connections = 7\nmax-connections-per-ip = 3\nmax-bytes-per-second = 5000\nmax-stanza-bytes = 20000\n\
+             max-resources = 2\nmax-login-attempts = 1\nnegotiation-timeout = 9",
+        )
+        .unwrap();
+        let settings = typed(&["--max-resources", "4"]).or(file);
+        let config = || ServerConfig::new(Vec::new(), balcony_machine::Secret::new([0; 32]));
+        let mut bounded = config();
+        settings.bound(&mut bounded);
+        assert_eq!((bounded.connections_per_ip, bounded.bytes_per_second), (Some(3), Some(5000)));
+        assert_eq!((bounded.limits.after_auth.bytes, bounded.limits.resources), (20_000, 4));
+        assert_eq!((bounded.limits.sasl_attempts, bounded.limits.negotiation), (1, Duration::from_secs(9)));
+        assert_eq!(settings.max_connections, Some(7));
+        let mut free = config();
+        Settings::default().bound(&mut free);
+        assert_eq!((free.limits, free.connections_per_ip), (config().limits, None));
     }
 }

@@ -1,15 +1,13 @@
 //! `balcony serve`: a server until somebody ends it.
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use core::time::Duration;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use balcony_jid::BareJid;
-use balcony_machine::Limits;
 use balcony_store::{Store, Worker, WorkerConfig};
 use balcony_stream::TlsPolicy;
-use balcony_tokio::{Server, ServerConfig};
+use balcony_tokio::{Server, ServerConfig, Transport};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -33,6 +31,12 @@ pub(crate) fn run(args: ServeArgs, log: Option<LogLevel>) -> Result<(), Failure>
         return Err(Failure::usage(format!(
             "--allow-plaintext would let passwords and messages cross the network unprotected at {open}; leave it out, or \
              listen on a loopback address such as 127.0.0.1:5222"
+        )));
+    }
+    if let Some(Address(open)) = settings.listen_ws.iter().find(|Address(to)| !to.ip().is_loopback()) {
+        return Err(Failure::usage(format!(
+            "--listen-ws would let messages cross the network unprotected at {open}; use --listen-wss, or listen on a \
+             loopback address such as 127.0.0.1:5280 behind a proxy that adds TLS"
         )));
     }
     // It is closed last, when the runtime is gone: a database client cannot be used from within one.
@@ -60,11 +64,20 @@ async fn serve(
     let worker = Arc::new(Worker::start_with(store, hashing));
     let answers = Arc::clone(&worker);
     let mut server = Server::builder(config.clone(), move |ask, reply| answers.handle(ask, reply));
+    if let Some(most) = settings.max_connections {
+        server = server.max_connections(most as usize);
+    }
     for Address(to) in &settings.listen {
         server = server.listen(bind(*to, "--listen").await?, config.tls);
     }
     for Address(to) in &settings.listen_tls {
         server = server.listen(bind(*to, "--listen-tls").await?, TlsPolicy::Direct);
+    }
+    for Address(to) in &settings.listen_wss {
+        server = server.listen(bind(*to, "--listen-wss").await?, Transport::SecureWebSocket);
+    }
+    for Address(to) in &settings.listen_ws {
+        server = server.listen(bind(*to, "--listen-ws").await?, Transport::WebSocket);
     }
     let accounts = if demo { demo::accounts(&worker, &domains).await? } else { Vec::new() };
     let mut interrupt = signal(SignalKind::interrupt()).map_err(io("cannot catch signals"))?;
@@ -152,10 +165,7 @@ async fn bind(to: SocketAddr, option: &str) -> Result<TcpListener, Failure> {
 fn configure(config: &mut ServerConfig, settings: &Settings, certificate: &Certificate) {
     config.certificate = Some(certificate.config.clone());
     config.registration = settings.allow_registration;
-    config.limits.negotiation = match settings.negotiation_timeout {
-        Some(seconds) => Duration::from_secs(seconds.into()),
-        None => Limits::default().negotiation,
-    };
+    settings.bound(config);
 }
 
 /// Where the settings come from, to read them again.
@@ -171,7 +181,8 @@ impl Options {
         let file = self.config.as_deref().map(Settings::read).transpose()?.unwrap_or_default();
         let mut settings = self.typed.clone().or(file);
         settings.log = self.log.or(settings.log);
-        if settings.listen.is_empty() && settings.listen_tls.is_empty() {
+        let lists = [&settings.listen, &settings.listen_tls, &settings.listen_wss, &settings.listen_ws];
+        if lists.iter().all(|list| list.is_empty()) {
             let local = |port| Address(SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
             settings.listen = vec![local(5222)];
             settings.listen_tls = vec![local(5223)];
@@ -228,12 +239,20 @@ impl Started<'_> {
     fn text(&self, accounts: &[Account]) -> String {
         let names = self.domains.iter().map(BareJid::as_str).collect::<Vec<_>>().join(", ");
         let mut lines = vec![format!("balcony {} serves {names}", env!("CARGO_PKG_VERSION"))];
-        for (index, address) in self.addresses.iter().enumerate() {
-            let how = match (index < self.settings.listen.len(), self.settings.allow_plaintext) {
-                (true, false) => "STARTTLS",
-                (true, true) => "STARTTLS, or no TLS at all",
-                (false, _) => "direct TLS",
-            };
+        let starttls = match self.settings.allow_plaintext {
+            false => "STARTTLS",
+            true => "STARTTLS, or no TLS at all",
+        };
+        // In the order in which the server was told to listen.
+        let Settings { listen, listen_tls, listen_wss, listen_ws, .. } = self.settings;
+        let lists = [
+            (listen, starttls),
+            (listen_tls, "direct TLS"),
+            (listen_wss, "WebSocket on TLS, at /xmpp-websocket"),
+            (listen_ws, "WebSocket without TLS, at /xmpp-websocket"),
+        ];
+        let how = lists.iter().flat_map(|(list, how)| core::iter::repeat_n(how, list.len()));
+        for (address, how) in self.addresses.iter().zip(how) {
             lines.push(format!("  listening on {address} ({how})"));
         }
         lines.push(format!("  accounts in {}", self.settings.folder().display()));
@@ -280,7 +299,8 @@ impl Started<'_> {
     fn client_options(&self) -> String {
         let mut options = String::new();
         let is_localhost = self.domains.first().is_some_and(|domain| domain.domainpart() == "localhost");
-        if let Some(&address) = self.addresses.first() {
+        let streams = self.settings.listen.len() + self.settings.listen_tls.len();
+        if let Some(&address) = self.addresses.first().filter(|_| streams > 0) {
             let direct = self.settings.listen.is_empty();
             let reached = match address.ip() {
                 IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),

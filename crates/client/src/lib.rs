@@ -7,7 +7,7 @@
 //! [`Contacts`] reads along and knows the roster, who is there and who asks to be let in; [`Carbon`] and [`held_back`] read
 //! messages that have come another way.
 //!
-//! Where to connect to is decided by [`Endpoint`] and [`srv`], when to try again by [`Backoff`], and [`Pump`] puts buffers
+//! Where to connect to is decided by [`Endpoint`] and [`srv`] (for WebSockets [`host_meta`]), when to try again by [`Backoff`], and [`Pump`] puts buffers
 //! around a client so that an adapter has only to read, write and wait; all are pure as well.
 #![cfg_attr(not(feature = "tls"), no_std)]
 #![forbid(unsafe_code)]
@@ -21,6 +21,7 @@ mod config;
 mod contacts;
 mod delay;
 mod endpoint;
+pub mod host_meta;
 mod presence;
 mod pump;
 mod requests;

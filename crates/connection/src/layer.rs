@@ -1,14 +1,17 @@
-//! What lies between the stream and the transport: nothing, or TLS.
+//! What lies between the stream and the transport: nothing, TLS, a WebSocket, or a WebSocket on TLS.
 
 use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 
+use balcony_machine::Instant;
 use balcony_stream::Security;
 use balcony_tls::{ClientConfig, Established, ServerConfig, Session, Status};
 
 use crate::Error;
+#[cfg(feature = "websocket")]
+use crate::websocket::{Fault, WebSocket};
 
 /// The layer, and what is needed to put TLS in.
 pub(crate) struct Layer {
@@ -17,6 +20,8 @@ pub(crate) struct Layer {
     /// White space may still come before the first byte of TLS.
     spaced: bool,
     established: bool,
+    #[cfg(feature = "websocket")]
+    websocket: Option<Box<WebSocket>>,
     peer_closed: bool,
 }
 
@@ -41,15 +46,37 @@ impl Layer {
     }
 
     fn new(end: End) -> Self {
-        Layer { end, session: None, spaced: false, established: false, peer_closed: false }
+        Layer {
+            end,
+            session: None,
+            spaced: false,
+            established: false,
+            #[cfg(feature = "websocket")]
+            websocket: None,
+            peer_closed: false,
+        }
     }
 
     pub(crate) fn is_absent(&self) -> bool {
         matches!(self.end, End::Absent)
     }
 
+    /// With a WebSocket on what there is. TLS, if there is any, begins with the first byte.
+    #[cfg(feature = "websocket")]
+    pub(crate) fn set_websocket(&mut self, websocket: WebSocket) {
+        self.websocket = Some(Box::new(websocket));
+    }
+
+    /// Whether the stream's bytes are the transport's.
     pub(crate) fn is_plain(&self) -> bool {
-        self.session.is_none()
+        self.session.is_none() && !self.has_websocket()
+    }
+
+    fn has_websocket(&self) -> bool {
+        #[cfg(feature = "websocket")]
+        return self.websocket.is_some();
+        #[cfg(not(feature = "websocket"))]
+        false
     }
 
     /// Puts TLS in, where the stream has negotiated it.
@@ -75,6 +102,53 @@ impl Layer {
     /// Decrypts into the empty `plain`; once, when the handshake is over, says what it has agreed on.
     pub(crate) fn read(
         &mut self,
+        now: Instant,
+        input: &mut &[u8],
+        plain: &mut Vec<u8>,
+        out: &mut Vec<u8>,
+    ) -> Result<Option<Security>, Error> {
+        if self.session.is_none() && self.has_websocket() && !self.is_absent() {
+            self.start()?;
+        }
+        #[cfg(feature = "websocket")]
+        if let Some(mut websocket) = self.websocket.take() {
+            let security = self.read_websocket(now, input, plain, out, &mut websocket);
+            self.websocket = Some(websocket);
+            return security;
+        }
+        self.read_session(now, input, plain, out)
+    }
+
+    #[cfg(feature = "websocket")]
+    fn read_websocket(
+        &mut self,
+        now: Instant,
+        input: &mut &[u8],
+        plain: &mut Vec<u8>,
+        out: &mut Vec<u8>,
+        websocket: &mut WebSocket,
+    ) -> Result<Option<Security>, Error> {
+        let mut below = Vec::new();
+        let security = match self.session {
+            Some(_) => self.read_session(now, input, &mut below, out)?,
+            None => {
+                below.extend_from_slice(core::mem::take(input));
+                None
+            }
+        };
+        let result = websocket.read(&below, plain);
+        self.send_below(websocket, out)?;
+        self.peer_closed |= websocket.peer_closed();
+        match result {
+            Ok(()) => Ok(security),
+            Err(Fault::Stream(error)) => Err(Error::Stream(balcony_stream::Error::Local(error))),
+            Err(Fault::WebSocket(reason)) => Err(Error::WebSocket(reason)),
+        }
+    }
+
+    fn read_session(
+        &mut self,
+        now: Instant,
         input: &mut &[u8],
         plain: &mut Vec<u8>,
         out: &mut Vec<u8>,
@@ -96,20 +170,52 @@ impl Layer {
         match session.established() {
             Some(established) if !self.established => {
                 self.established = true;
-                Ok(Some(Security::new(established.exporter)))
+                Ok(Some(security(now, established)))
             }
             _ => Ok(None),
         }
     }
 
     pub(crate) fn write(&mut self, plain: &[u8], out: &mut Vec<u8>) -> Result<(), Error> {
+        #[cfg(feature = "websocket")]
+        if let Some(mut websocket) = self.websocket.take() {
+            websocket.write(plain);
+            let result = self.send_below(&mut websocket, out);
+            self.websocket = Some(websocket);
+            return result;
+        }
+        self.send(plain, out)
+    }
+
+    /// Passes on what the WebSocket has to say, as soon as TLS can take it.
+    #[cfg(feature = "websocket")]
+    fn send_below(&mut self, websocket: &mut WebSocket, out: &mut Vec<u8>) -> Result<(), Error> {
+        match self.session.is_none() || self.established {
+            true => self.send(&websocket.take_output(), out),
+            false => Ok(()),
+        }
+    }
+
+    /// Passes bytes to TLS, or to the transport.
+    fn send(&mut self, bytes: &[u8], out: &mut Vec<u8>) -> Result<(), Error> {
         match &mut self.session {
-            Some(session) => session.write(plain, out).map_err(Error::Tls),
-            None => Ok(()),
+            _ if bytes.is_empty() => Ok(()),
+            Some(session) => session.write(bytes, out).map_err(Error::Tls),
+            None => {
+                out.extend_from_slice(bytes);
+                Ok(())
+            }
         }
     }
 
     pub(crate) fn close(&mut self, out: &mut Vec<u8>) {
+        #[cfg(feature = "websocket")]
+        if let Some(mut websocket) = self.websocket.take() {
+            websocket.close();
+            // Where TLS has failed there is nobody left to tell.
+            let _ = self.send_below(&mut websocket, out);
+            self.websocket = Some(websocket);
+        }
         if let Some(session) = &mut self.session {
             session.close(out);
         }
@@ -122,6 +228,14 @@ impl Layer {
     pub(crate) fn established(&self) -> Option<&Established> {
         self.session.as_deref().and_then(Session::established)
     }
+}
+
+/// What the stream has to know of a session.
+fn security(now: Instant, established: &Established) -> Security {
+    Security::new(established.exporter)
+        .with_end_point(established.server_end_point.clone())
+        .with_domains(established.peer_domains.clone())
+        .with_expiry(established.peer_valid_for.map(|valid_for| now + valid_for))
 }
 
 impl fmt::Debug for Layer {

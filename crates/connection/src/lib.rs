@@ -13,18 +13,25 @@ extern crate alloc;
 
 #[cfg(feature = "tls")]
 mod layer;
+#[cfg(feature = "websocket")]
+mod websocket;
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
 
-use balcony_jid::FullJid;
+use balcony_jid::{BareJid, FullJid};
 use balcony_machine::{ApiMisuse, Deadline, Instant, On, Progress, Seed, Ticket};
 use balcony_stanza::{Stanza, StreamError};
-use balcony_stream::{Answer, Event, Initiating, Receiving, Security, Stream};
+use balcony_stream::federation::{self, Verification};
+use balcony_stream::{Answer, Event, Initiating, Receiving, Security, Stream, component};
 
 #[cfg(feature = "tls")]
 use layer::Layer;
+#[cfg(feature = "websocket")]
+pub use websocket::WEBSOCKET_PATH;
+#[cfg(feature = "websocket")]
+use websocket::WebSocket;
 
 /// A stream and, where there is one, the TLS session that carries it.
 #[derive(Debug)]
@@ -49,6 +56,9 @@ pub enum Error {
     /// TLS failed; the transport ends without a closing tag (RFC 6120 section 5.4.3.2).
     #[cfg(feature = "tls")]
     Tls(balcony_tls::Error),
+    /// There is no WebSocket, or none any more (RFC 7395). What the peer is to be told in HTTP is in the output.
+    #[cfg(feature = "websocket")]
+    WebSocket(alloc::string::String),
 }
 
 impl fmt::Display for Error {
@@ -57,6 +67,8 @@ impl fmt::Display for Error {
             Error::Stream(error) => error.fmt(f),
             #[cfg(feature = "tls")]
             Error::Tls(error) => error.fmt(f),
+            #[cfg(feature = "websocket")]
+            Error::WebSocket(reason) => write!(f, "no WebSocket: {reason}"),
         }
     }
 }
@@ -82,6 +94,41 @@ impl Connection {
     pub fn receiving(config: Arc<Receiving>, seed: Seed, now: Instant) -> Self {
         let output_limit = config.limits.output;
         Connection::new(Stream::receiving(config, seed, now), output_limit)
+    }
+
+    /// A server on a stream that it opens to another server, to send stanzas.
+    ///
+    /// Its TLS ([`with_client_tls`](Connection::with_client_tls)) is one that is made for
+    /// [federation](balcony_tls::ClientConfigBuilder::federation), with [`Initiating::to`](federation::Initiating::to) for
+    /// the domain.
+    #[must_use]
+    pub fn federation_initiating(config: Arc<federation::Initiating>, seed: Seed, now: Instant) -> Self {
+        let output_limit = config.limits.output;
+        Connection::new(Stream::federation_initiating(config, seed, now), output_limit)
+    }
+
+    /// A server on a stream that another server has opened, and sends stanzas on.
+    ///
+    /// Its TLS ([`with_server_tls`](Connection::with_server_tls)) is one that is made for
+    /// [federation](balcony_tls::ServerConfig::federation): what the peer's certificate proves comes from there.
+    #[must_use]
+    pub fn federation_receiving(config: Arc<federation::Receiving>, seed: Seed, now: Instant) -> Self {
+        let output_limit = config.limits.output;
+        Connection::new(Stream::federation_receiving(config, seed, now), output_limit)
+    }
+
+    /// A component on its stream to a server (XEP-0114).
+    #[must_use]
+    pub fn component_initiating(config: Arc<component::Initiating>, seed: Seed, now: Instant) -> Self {
+        let output_limit = config.limits.output;
+        Connection::new(Stream::component_initiating(config, seed, now), output_limit)
+    }
+
+    /// A server on the stream of a component (XEP-0114).
+    #[must_use]
+    pub fn component_receiving(config: Arc<component::Receiving>, seed: Seed, now: Instant) -> Self {
+        let output_limit = config.limits.output;
+        Connection::new(Stream::component_receiving(config, seed, now), output_limit)
     }
 
     fn new(stream: Stream, output_limit: usize) -> Self {
@@ -112,6 +159,39 @@ impl Connection {
     pub fn with_server_tls(mut self, tls: balcony_tls::ServerConfig) -> Self {
         self.layer = Layer::server(tls);
         self
+    }
+
+    /// On a WebSocket, at a server's end (RFC 7395), at [`WEBSOCKET_PATH`]. The framing of the stream has to be
+    /// [`Messages`](balcony_stream::Framing::Messages). With TLS, which is set before, it is `wss`. A message of more than
+    /// `2 * stanza` bytes ends the stream.
+    #[cfg(feature = "websocket")]
+    #[must_use]
+    pub fn with_websocket(mut self, stanza: usize) -> Self {
+        self.layer.set_websocket(WebSocket::server(stanza));
+        self
+    }
+
+    /// The same at a client's end, which asks `host` for `path`; both have to be as they stand in a URL, in ASCII and
+    /// without white space.
+    ///
+    /// # Errors
+    ///
+    /// [`ApiMisuse`] if they aren't.
+    #[cfg(feature = "websocket")]
+    pub fn with_client_websocket(
+        mut self,
+        host: &str,
+        path: &str,
+        seed: &Seed,
+        stanza: usize,
+    ) -> Result<Self, ApiMisuse> {
+        if !path.starts_with('/')
+            || ![host, path].iter().all(|part| part.bytes().all(|b| b.is_ascii_graphic()))
+        {
+            return Err(ApiMisuse("host and path must be those of a URL"));
+        }
+        self.layer.set_websocket(WebSocket::client(host, path, &mut seed.random(), stanza));
+        Ok(self)
     }
 
     /// Takes the peer's bytes up to the next event, and appends what is to be sent to `out`.
@@ -153,7 +233,7 @@ impl Connection {
             } else {
                 // Decrypt only when the stream has used up what it had, so that a blocked stream blocks its peer.
                 if self.input.is_empty()
-                    && let Some(security) = self.layer.read(input, &mut self.input, out)?
+                    && let Some(security) = self.read_layer(now, input, out)?
                 {
                     // The stream has asked for this handshake, or began with it; if it was closed meanwhile it does not
                     // care any more.
@@ -198,6 +278,20 @@ impl Connection {
                 *input = &[];
             }
         }
+    }
+
+    #[cfg(feature = "tls")]
+    fn read_layer(
+        &mut self,
+        now: Instant,
+        input: &mut &[u8],
+        out: &mut Vec<u8>,
+    ) -> Result<Option<Security>, Error> {
+        let result = self.layer.read(now, input, &mut self.input, out);
+        if let Err(Error::Stream(balcony_stream::Error::Local(error))) = &result {
+            self.stream.abort(error.clone(), &mut self.output);
+        }
+        result
     }
 
     /// The transport has ended.
@@ -264,6 +358,24 @@ impl Connection {
         self.stream.answer(ticket, answer)
     }
 
+    /// Asks for one more pair of domains; see [`Stream::authorize`].
+    ///
+    /// # Errors
+    ///
+    /// As for [`Stream::authorize`].
+    pub fn authorize(&mut self, from: BareJid, to: BareJid) -> Result<(), ApiMisuse> {
+        self.stream.authorize(from, to)
+    }
+
+    /// Asks about a key; see [`Stream::verify`].
+    ///
+    /// # Errors
+    ///
+    /// As for [`Stream::verify`].
+    pub fn verify(&mut self, now: Instant, verification: Verification) -> Result<(), ApiMisuse> {
+        self.stream.verify(now, verification)
+    }
+
     /// Queues a stanza for [`flush`](Connection::flush).
     ///
     /// # Errors
@@ -299,6 +411,12 @@ impl Connection {
     #[must_use]
     pub fn features(&self) -> balcony_stream::ServerFeatures {
         self.stream.features()
+    }
+
+    /// Where the peer has sent us when it closed the stream; see [`Stream::redirect`].
+    #[must_use]
+    pub fn redirect(&self) -> Option<&str> {
+        self.stream.redirect()
     }
 
     /// What TLS has negotiated; `None` in the clear.

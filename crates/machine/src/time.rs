@@ -90,4 +90,6 @@ pub enum Reason {
     Answer,
     /// A request to the peer must have been answered by then.
     Request,
+    /// The peer's certificate expires then (RFC 6120 section 13.7.2.3).
+    Certificate,
 }

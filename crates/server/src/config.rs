@@ -5,7 +5,7 @@ use balcony_jid::BareJid;
 use balcony_machine::{Limits, Secret};
 use balcony_router::{ConflictPolicy, Software};
 use balcony_sasl::Mechanism;
-use balcony_stream::{Receiving, TlsPolicy};
+use balcony_stream::{Framing, Receiving, TlsPolicy};
 
 /// What a [`Server`](crate::Server) serves, and how.
 #[derive(Clone, Debug)]
@@ -38,6 +38,11 @@ pub struct Config {
     pub decoy: Secret<[u8; 32]>,
     /// The iteration count of new accounts.
     pub iterations: u32,
+    /// How many connections there may be from one address; see [`Shard::accept`](crate::Shard::accept). `None`: any number.
+    pub connections_per_ip: Option<usize>,
+    /// How many bytes a client may send in a second on average, with what it saves in a second to spare; above that it is
+    /// read from more slowly. `None`: as fast as they come.
+    pub bytes_per_second: Option<u32>,
     /// The bounds.
     pub limits: Limits,
 }
@@ -63,14 +68,17 @@ impl Config {
             software: router.software,
             decoy: stream.decoy,
             iterations: stream.iterations,
+            connections_per_ip: None,
+            bytes_per_second: None,
             limits: stream.limits,
         }
     }
 
     /// The streams' part, for connections that begin like this.
-    pub(crate) fn receiving(&self, tls: TlsPolicy) -> Arc<Receiving> {
+    pub(crate) fn receiving(&self, tls: TlsPolicy, framing: Framing) -> Arc<Receiving> {
         let mut stream = Receiving::new(self.domains.clone(), self.decoy.clone());
         stream.tls = tls;
+        stream.framing = framing;
         stream.mechanisms = self.mechanisms.clone();
         stream.registration = self.registration;
         stream.iterations = self.iterations;

@@ -5,6 +5,7 @@ use balcony_machine::Instant;
 use balcony_stanza::Stanza;
 
 use crate::ConnectionId;
+use crate::pace::Pace;
 
 /// One connection, with what the server keeps beside it.
 pub(crate) struct Conn {
@@ -28,6 +29,8 @@ pub(crate) struct Conn {
     pub(crate) missed: bool,
     /// A stanza that the router had no room for.
     pub(crate) stalled: Option<Stanza>,
+    /// How fast its peer sends.
+    pub(crate) pace: Pace,
     /// The entry in the heap of deadlines.
     pub(crate) deadline: Option<Instant>,
     /// When a connection that has ended is closed even if its peer does not read.
@@ -48,6 +51,7 @@ impl Conn {
             flush: Flush::None,
             missed: false,
             stalled: None,
+            pace: Pace::NEW,
             deadline: None,
             linger: None,
         }

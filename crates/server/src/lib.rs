@@ -44,11 +44,17 @@ mod asks;
 mod config;
 mod conn;
 mod journal;
+mod origins;
+mod outgoing;
+mod pace;
 mod server;
 mod shard;
+mod transport;
 
 pub use action::{Action, Answer, Ask, ConnectionId, Ended, Notice, Reply};
 pub use config::Config;
 pub use journal::Level;
+pub use outgoing::{Dispatch, Outgoing};
 pub use server::Server;
 pub use shard::{Input, Shard, Stats, Todo};
+pub use transport::Transport;

@@ -1,22 +1,22 @@
 use alloc::boxed::Box;
 use alloc::collections::BTreeSet;
-use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
 use core::mem;
 
-use balcony_connection::{Connection, Error};
+use balcony_connection::Error;
 use balcony_jid::BareJid;
-use balcony_machine::{Deadline, Instant, Limits, On, Progress, Random, Reason, Seed, Ticket};
+use balcony_machine::{Deadline, Instant, On, Progress, Random, Reason, Seed, Ticket};
 use balcony_router::{Effect, Router, SessionId};
 use balcony_stanza::{ErrorCondition, Stanza, StreamCondition, StreamError};
-use balcony_stream::{Event, Receiving, TlsPolicy};
+use balcony_stream::Event;
 use slab::Slab;
 
 use crate::action::{Action, Answer, Ask, ConnectionId, Ended, Notice};
 use crate::asks::{Asker, Asks};
 use crate::config::Config;
 use crate::conn::{Conn, Flush};
+use crate::transport::{Streams, Transport};
 
 /// Many connections and one router. See the [crate] for how to drive it.
 pub struct Server {
@@ -33,23 +33,6 @@ pub struct Server {
     effects: Vec<Effect>,
     /// Connections with a stanza that the router had no room for.
     stalled: Vec<ConnectionId>,
-}
-
-/// The configurations of streams, one for each way in which they can begin.
-struct Streams {
-    clear: Arc<Receiving>,
-    direct: Arc<Receiving>,
-    limits: Limits,
-}
-
-impl Streams {
-    fn new(config: &Config) -> Self {
-        Streams {
-            clear: config.receiving(config.tls),
-            direct: config.receiving(TlsPolicy::Direct),
-            limits: config.limits.clone(),
-        }
-    }
 }
 
 impl Server {
@@ -71,31 +54,30 @@ impl Server {
         }
     }
 
-    /// Takes in a new connection. With [`TlsPolicy::Direct`] it begins with TLS (XEP-0368), otherwise as configured.
-    pub fn accept(&mut self, now: Instant, tls: TlsPolicy, actions: &mut Vec<Action>) -> ConnectionId {
-        let config = match tls {
-            TlsPolicy::Direct => &self.streams.direct,
-            _ => &self.streams.clear,
-        };
-        let seed = self.random.seed();
-        let connection = Connection::receiving(Arc::clone(config), seed, now);
-        #[cfg(feature = "tls")]
-        let connection = match &self.config.certificate {
-            Some(certificate) => connection.with_server_tls(certificate.clone()),
-            None => connection,
-        };
+    /// Takes in a new connection, which begins in this way.
+    pub fn accept(
+        &mut self,
+        now: Instant,
+        transport: impl Into<Transport>,
+        actions: &mut Vec<Action>,
+    ) -> ConnectionId {
+        let connection = self.streams.connection(transport.into(), self.random.seed(), now);
         self.generation = self.generation.wrapping_add(1);
         let entry = self.conns.vacant_entry();
         let id = ConnectionId(u64::from(self.generation) << 32 | (entry.key() as u64 & u64::from(u32::MAX)));
         entry.insert(Box::new(Conn::new(id, connection)));
-        self.settle(id, actions);
+        self.settle(now, id, actions);
         id
     }
 
     /// Bytes have come. Hand in no more before [`Action::Read`]; it comes at once unless the connection is blocked.
     pub fn receive(&mut self, now: Instant, id: ConnectionId, bytes: &[u8], actions: &mut Vec<Action>) {
+        let rate = self.config.bytes_per_second;
         let Some(conn) = self.conn(id) else { return };
         conn.unread = true;
+        if let Some(rate) = rate {
+            conn.pace.pay(now, bytes.len(), rate);
+        }
         if conn.input.is_empty() {
             self.advance(now, id, bytes, actions);
         } else {
@@ -202,7 +184,7 @@ impl Server {
     }
 
     /// Ends every stream with `system-shutdown` (RFC 6120 section 4.9.3.20). `Close` follows for each when its output is
-    /// written, or after [`Limits::closing`] if the peer does not read.
+    /// written, or after [`Limits::closing`](balcony_machine::Limits::closing) if the peer does not read.
     pub fn shutdown(&mut self, now: Instant, actions: &mut Vec<Action>) {
         let ids: Vec<_> = self.conns.iter().map(|(_, conn)| conn.id).collect();
         for id in ids {
@@ -290,7 +272,7 @@ impl Server {
                 }
             }
         }
-        self.settle(id, actions);
+        self.settle(now, id, actions);
     }
 
     fn event(&mut self, now: Instant, id: ConnectionId, event: Event, actions: &mut Vec<Action>) {
@@ -395,7 +377,7 @@ impl Server {
         actions: &mut Vec<Action>,
     ) {
         let id = ConnectionId(session.0);
-        let limit = self.streams.limits.output;
+        let limit = self.config.limits.output;
         let Some(conn) = self.conn(id) else { return };
         // The only misuse there is: the stream has been closed a moment ago, and the router is about to hear of it.
         if conn.connection.send(stanza).is_err() {
@@ -434,7 +416,7 @@ impl Server {
 
     /// The stream is over; what is left is to write the rest and close.
     fn end(&mut self, now: Instant, id: ConnectionId, ended: Ended, actions: &mut Vec<Action>) {
-        let linger = now + self.streams.limits.closing;
+        let linger = now + self.config.limits.closing;
         let Some(conn) = self.conn(id) else { return };
         if conn.ended {
             return;
@@ -450,11 +432,11 @@ impl Server {
             self.router.unbind(now, SessionId(id.0), &mut effects);
             self.carry_out(now, effects, actions);
         }
-        self.settle(id, actions);
+        self.settle(now, id, actions);
     }
 
     /// Brings the owner and the heap of deadlines up to date about one connection.
-    fn settle(&mut self, id: ConnectionId, actions: &mut Vec<Action>) {
+    fn settle(&mut self, now: Instant, id: ConnectionId, actions: &mut Vec<Action>) {
         let Some(conn) = self.conn(id) else { return };
         if !conn.writing && (!conn.out.is_empty() || conn.connection.pending() > 0) {
             conn.writing = true;
@@ -465,7 +447,9 @@ impl Server {
             actions.push(Action::Close(id));
             return;
         }
-        if conn.unread && !conn.ended && conn.input.is_empty() {
+        // Who sends too fast waits, and everything that it has sent is dealt with meanwhile (RFC 6120 section 13.12).
+        let pause = conn.pace.wait(now).filter(|_| conn.unread && !conn.ended);
+        if conn.unread && !conn.ended && conn.input.is_empty() && pause.is_none() {
             conn.unread = false;
             // An idle connection keeps no buffer.
             conn.input = Vec::new();
@@ -473,7 +457,7 @@ impl Server {
         }
         let due = match conn.linger {
             Some(linger) => Some(linger),
-            None => conn.connection.deadline().map(|deadline| deadline.at),
+            None => conn.connection.deadline().map(|deadline| deadline.at).into_iter().chain(pause).min(),
         };
         let old = mem::replace(&mut conn.deadline, due);
         if old != due {

@@ -3,13 +3,14 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
+use core::net::IpAddr;
 
 use balcony_jid::BareJid;
 use balcony_machine::{Instant, Ticket};
-use balcony_stream::TlsPolicy;
 
 use crate::journal::{Journal, Level};
-use crate::{Action, Answer, Ask, Config, ConnectionId, Server};
+use crate::origins::{Origins, origin};
+use crate::{Action, Answer, Ask, Config, ConnectionId, Server, Transport};
 
 /// A [`Server`] with a table of its sockets: what an adapter of any runtime puts between them.
 ///
@@ -18,7 +19,8 @@ use crate::{Action, Answer, Ask, Config, ConnectionId, Server};
 /// [`next`](Shard::next) says. That order makes one write of many deliveries.
 pub struct Shard<P> {
     server: Server,
-    peers: BTreeMap<ConnectionId, (P, Journal)>,
+    peers: BTreeMap<ConnectionId, (P, Journal, Option<IpAddr>)>,
+    origins: Origins,
     actions: Vec<Action>,
     todo: VecDeque<Action>,
     lines: VecDeque<(Level, String)>,
@@ -78,6 +80,7 @@ impl<P> Shard<P> {
         Shard {
             server,
             peers: BTreeMap::new(),
+            origins: Origins::default(),
             actions: Vec::new(),
             todo: VecDeque::new(),
             lines: VecDeque::new(),
@@ -90,11 +93,15 @@ impl<P> Shard<P> {
 
     /// Takes in a socket that is connected to `from`, made known by `peer`. Read from it; that is not said again.
     ///
+    /// `from` is the address of the socket, such as `192.0.2.1:40000`. Of those from one IP address (of IPv6 the first 64 bits)
+    /// there may be no more than the [configuration](Config::connections_per_ip) says; what is no address, and addresses of
+    /// this machine, where proxies are, are not counted.
+    ///
     /// If there are too many, or the server is shutting down, `peer` is not called: close the socket.
     pub fn accept(
         &mut self,
         now: Instant,
-        tls: TlsPolicy,
+        transport: impl Into<Transport>,
         from: String,
         peer: impl FnOnce(ConnectionId) -> P,
     ) {
@@ -109,8 +116,14 @@ impl<P> Shard<P> {
         if full || self.closing {
             return;
         }
-        let id = self.server.accept(now, tls, &mut self.actions);
-        self.peers.insert(id, (peer(id), Journal::new(from)));
+        let origin = origin(&from);
+        if !self.origins.enter(origin, self.server.config().connections_per_ip) {
+            let line = format!("{from} is turned away: there are too many connections from that address");
+            self.lines.push_back((Level::Debug, line));
+            return;
+        }
+        let id = self.server.accept(now, transport, &mut self.actions);
+        self.peers.insert(id, (peer(id), Journal::new(from), origin));
     }
 
     /// Takes in what happened.
@@ -195,21 +208,22 @@ impl<P> Shard<P> {
                     if bytes.is_empty() || !self.peers.contains_key(&id) {
                         self.server.written(self.now, id, &mut self.actions);
                     } else {
-                        return self.peers.get_mut(&id).map(|(peer, _)| Todo::Write(peer, bytes));
+                        return self.peers.get_mut(&id).map(|(peer, ..)| Todo::Write(peer, bytes));
                     }
                 }
                 Action::Read(id) if self.peers.contains_key(&id) => {
-                    return self.peers.get_mut(&id).map(|(peer, _)| Todo::Read(peer));
+                    return self.peers.get_mut(&id).map(|(peer, ..)| Todo::Read(peer));
                 }
                 Action::Close(id) => {
-                    if let Some((peer, _)) = self.peers.remove(&id) {
+                    if let Some((peer, _, origin)) = self.peers.remove(&id) {
+                        self.origins.leave(origin);
                         return Some(Todo::Close(peer));
                     }
                 }
                 Action::Ask(ticket, ask) => return Some(Todo::Ask(ticket, ask)),
                 Action::Notice(id, notice) => {
                     if let Some((level, line)) =
-                        self.peers.get_mut(&id).and_then(|(_, journal)| journal.line(notice))
+                        self.peers.get_mut(&id).and_then(|(_, journal, _)| journal.line(notice))
                     {
                         return Some(Todo::Log(level, line));
                     }

@@ -153,3 +153,42 @@ fn the_end_of_the_websocket() {
     let mut pair = negotiated();
     assert_eq!(pair.server.eof(pair.now, &mut Vec::new()).err(), Some(Error::Truncated));
 }
+
+// RFC 7395 §3.6.1 [V12]: to another place, but never to a less protected one
+#[test]
+fn a_server_that_sends_us_elsewhere() {
+    for (uri, secure, followed) in [
+        ("wss://other.example/xmpp-websocket", true, true),
+        ("WSS://other.example/", true, true),
+        ("https://other.example/bosh", true, true),
+        ("ws://other.example/", true, false),
+        ("http://other.example/", true, false),
+        ("xmpp:other.example", true, false),
+        ("wss:other.example", true, false),
+        ("", true, false),
+        ("ws://other.example/", false, true),
+        ("wss://other.example/", false, true),
+    ] {
+        let mut config = Initiating::new("juliet@example.com".parse().unwrap(), Secret::new(String::new()));
+        config.tls = if secure { TlsPolicy::Direct } else { TlsPolicy::None };
+        config.framing = Framing::Messages;
+        let mut client = Stream::initiating(Arc::new(config), Seed::from_u64(1), Instant::ZERO);
+        if secure {
+            client.secured(Security::default()).unwrap();
+        }
+        let close = format!("<close xmlns='urn:ietf:params:xml:ns:xmpp-framing' see-other-uri='{uri}'/>\0");
+        // In answer to <open/>, or on the open stream.
+        for input in [close.clone(), format!("{}{close}", OPEN.replace("to=", "id='1' from="))] {
+            let (mut input, mut out) = (input.as_bytes(), Vec::new());
+            if matches!(client.advance(Instant::ZERO, &mut input, &mut out), Ok(Progress::Closed)) {
+                break;
+            }
+        }
+        assert_eq!(client.redirect(), followed.then_some(uri), "{secure}");
+    }
+    // Others are closed without more ado.
+    let mut pair = negotiated();
+    pair.close(End::Server);
+    pair.run();
+    assert_eq!(pair.client.redirect(), None);
+}

@@ -159,12 +159,24 @@ impl Common {
         self.timer.filter(|timer| now >= timer.at).map(|timer| timer.reason)
     }
 
+    /// When the certificate expires on which this stream stands.
+    fn expires(&self) -> Option<Instant> {
+        self.security.as_ref().and_then(|security| security.expires)
+    }
+
+    /// Whether it has.
+    pub(crate) fn has_expired(&self, now: Instant) -> bool {
+        !matches!(self.phase, Phase::Tls | Phase::Closing | Phase::Closed)
+            && self.expires().is_some_and(|expires| now >= expires)
+    }
+
     pub(crate) fn deadline(&self) -> Option<Deadline> {
         let answer = self.asked.map(|(_, at)| Deadline { at, reason: Reason::Answer });
-        match (self.timer, answer) {
-            (Some(timer), Some(answer)) => Some(timer.min(answer)),
-            (timer, answer) => timer.or(answer),
-        }
+        let certificate = match self.phase {
+            Phase::Tls | Phase::Closing | Phase::Closed => None,
+            _ => self.expires().map(|at| Deadline { at, reason: Reason::Certificate }),
+        };
+        self.timer.into_iter().chain(answer).chain(certificate).min()
     }
 
     /// Puts silence behind us: the peer has been heard.

@@ -3,7 +3,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use balcony_jid::BareJid;
-use balcony_machine::{Limits, Secret};
+use balcony_machine::{Instant, Limits, Secret};
 use balcony_sasl::Mechanism;
 
 use crate::framing::Framing;
@@ -85,6 +85,9 @@ pub struct Initiating {
     pub sasl2: bool,
     /// What the resource begins with if the server makes it up (XEP-0386); others can see it.
     pub tag: String,
+    /// What this installation of the client calls itself with SASL2: a UUID of version 4 that it keeps (XEP-0388). The server may
+    /// then give it the same resource each time, in place of an old session of its own. Others are not shown it.
+    pub agent: Option<String>,
     /// Whether only mechanisms with channel binding will do.
     pub require_channel_binding: bool,
     /// The language of the texts that this client sends (RFC 5646).
@@ -106,6 +109,7 @@ impl Initiating {
             mechanisms: Mechanism::all().to_vec(),
             sasl2: true,
             tag: String::from("balcony"),
+            agent: None,
             require_channel_binding: false,
             lang: Arc::from("en"),
             limits: Limits::default(),
@@ -119,17 +123,36 @@ impl Initiating {
 pub struct Security {
     /// The `tls-exporter` channel binding (RFC 9266): the same 32 bytes at both ends of one TLS connection.
     pub exporter: Option<[u8; 32]>,
+    /// The `tls-server-end-point` channel binding (RFC 5929): a digest of the certificate of the server, of 32 to 64 bytes.
+    pub end_point: Option<Vec<u8>>,
     /// The domain names that the peer's certificate proves, as they stand in it; a first label of `*` stands for any one
     /// label. Empty unless the whole path of the certificate was checked (RFC 6120 section 13.7.2). Only streams between
     /// servers look at it.
     pub domains: Vec<String>,
+    /// When the certificate expires with which the peer has proven who it is: the stream ends then, so that it has to prove it
+    /// again.
+    pub expires: Option<Instant>,
 }
 
 impl Security {
     /// Security with this channel binding, if the layer can make one, and a peer that has proved nothing.
     #[must_use]
     pub const fn new(exporter: Option<[u8; 32]>) -> Self {
-        Security { exporter, domains: Vec::new() }
+        Security { exporter, end_point: None, domains: Vec::new(), expires: None }
+    }
+
+    /// The same with the other channel binding as well.
+    #[must_use]
+    pub fn with_end_point(mut self, end_point: Option<Vec<u8>>) -> Self {
+        self.end_point = end_point;
+        self
+    }
+
+    /// The same with a peer whose certificate expires then.
+    #[must_use]
+    pub fn with_expiry(mut self, expires: Option<Instant>) -> Self {
+        self.expires = expires;
+        self
     }
 
     /// The same with a peer whose certificate proves these domain names.

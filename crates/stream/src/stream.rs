@@ -1,4 +1,5 @@
 use alloc::boxed::Box;
+use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
@@ -33,6 +34,8 @@ pub struct Stream {
     failed: Option<Error>,
     /// Whether the peer has been asked if it still lives.
     pinged: bool,
+    /// Where the peer has sent us.
+    redirect: Option<String>,
 }
 
 impl Stream {
@@ -85,7 +88,7 @@ impl Stream {
     }
 
     fn new(common: Common, side: Box<dyn Side>) -> Self {
-        Stream { common, side, failed: None, pinged: false }
+        Stream { common, side, failed: None, pinged: false, redirect: None }
     }
 
     /// Takes the peer's bytes up to the next event, and appends what is to be sent to `out`.
@@ -142,6 +145,9 @@ impl Stream {
                 Some(Token::Element) if self.common.framing == Framing::Messages => {
                     let element = self.common.reader.element();
                     if element.is("close", ns::FRAMING) {
+                        let secure = self.common.security.is_some();
+                        let uri = element.attr("see-other-uri").filter(|uri| may_follow(secure, uri));
+                        self.redirect = uri.map(String::from);
                         return Ok(self.end(out));
                     }
                     // Nothing else can open a stream, and it opens nothing else (RFC 7395 section 3.4).
@@ -308,6 +314,14 @@ impl Stream {
         self.side.server_features()
     }
 
+    /// The URI that the peer has closed the stream for, to be used instead (RFC 7395 section 3.6.1). One that would be less
+    /// protected than this stream is left out, so what is here may be followed; the server there has to be checked as this
+    /// one was.
+    #[must_use]
+    pub fn redirect(&self) -> Option<&str> {
+        self.redirect.as_deref()
+    }
+
     /// Closes the stream in good order: writes `</stream:stream>` and waits, for a bounded time, for the peer's. What
     /// the peer has still sent arrives as events. Closing twice does nothing.
     pub fn close(&mut self, now: Instant, out: &mut Vec<u8>) {
@@ -369,6 +383,10 @@ impl Stream {
     }
 
     fn check_timer(&mut self, now: Instant, out: &mut Vec<u8>) -> Result<(), Error> {
+        if self.common.has_expired(now) {
+            // RFC 6120 section 13.7.2.3.
+            return Err(StreamError::new(StreamCondition::Reset, "your certificate has expired").into());
+        }
         match self.common.due(now) {
             None => Ok(()),
             Some(Reason::Closing) => {
@@ -418,6 +436,13 @@ impl Stream {
         ping.head.to = to.map(Jid::from);
         self.common.framing.stanza(&ping, out);
     }
+}
+
+/// Whether this is the URI of a WebSocket or of BOSH, and not less protected than what is left for it.
+fn may_follow(secure: bool, uri: &str) -> bool {
+    let scheme = uri.split_once("://").map(|(scheme, _)| scheme).unwrap_or_default();
+    let is = |name: &str| scheme.eq_ignore_ascii_case(name);
+    is("wss") || is("https") || (!secure && (is("ws") || is("http")))
 }
 
 /// XEP-0114 knows no STARTTLS.

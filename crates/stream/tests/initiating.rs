@@ -18,6 +18,7 @@ use common::{
 const STARTTLS_REQUIRED: &str = "<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'><required/></starttls>";
 const CHANNEL_BINDING: &str = "<sasl-channel-binding xmlns='urn:xmpp:sasl-cb:0'><channel-binding type='tls-exporter'/></sasl-channel-binding>";
 const OTHER_BINDING: &str = "<sasl-channel-binding xmlns='urn:xmpp:sasl-cb:0'><channel-binding type='tls-server-end-point'/></sasl-channel-binding>";
+const UNKNOWN_BINDING: &str = "<sasl-channel-binding xmlns='urn:xmpp:sasl-cb:0'><channel-binding type='tls-unique'/></sasl-channel-binding>";
 const FAILURE: &str = "<failure xmlns='urn:ietf:params:xml:ns:xmpp-sasl'><not-authorized/></failure>";
 const ALL: [&str; 5] = ["SCRAM-SHA-256-PLUS", "SCRAM-SHA-1-PLUS", "SCRAM-SHA-256", "SCRAM-SHA-1", "PLAIN"];
 
@@ -240,6 +241,10 @@ fn features_that_cannot_be_negotiated() {
     }
     let mut client = Client::at(&[HEADER]);
     client.feed(&features(unknown));
+    assert_eq!(client.error(), StreamCondition::UnsupportedFeature);
+    // What need not be negotiated does no harm, and no good.
+    let mut client = Client::at(&[HEADER]);
+    client.feed(&features("<voluntary xmlns='urn:example'/>"));
     assert_eq!(client.failure(), Error::NoMechanism);
     // Others may stand beside the one that we want, in whatever order [N6].
     let bind = "<bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/>";
@@ -273,13 +278,69 @@ fn channel_binding_is_used_where_both_can_and_never_hidden() {
         (Some(EXPORTER), with(&plus, OTHER_BINDING), "n", "SCRAM-SHA-256"),
         // Nobody can hide the -PLUS mechanisms, even if the announcement is changed to match.
         (Some(EXPORTER), with(&no_plus, ""), "y", "SCRAM-SHA-256"),
-        (Some(EXPORTER), with(&no_plus, CHANNEL_BINDING), "y", "SCRAM-SHA-256"),
-        (Some(EXPORTER), with(&no_plus, OTHER_BINDING), "y", "SCRAM-SHA-256"),
         (None, with(&plus, CHANNEL_BINDING), "n", "SCRAM-SHA-256"),
         (None, with(&no_plus, ""), "n", "SCRAM-SHA-256"),
     ] {
         let mut client = Client::secured(exporter, |_| {});
         assert_eq!(binding_flag(&mut client, &offer), (flag.into(), mechanism.into()), "{offer}");
+    }
+}
+
+// XEP-0440 1.0.0: the better one that both ends have, and each of them alone
+#[test]
+fn the_best_channel_binding_of_both_ends() {
+    const END: &[u8] = &[7; 32];
+    let both = CHANNEL_BINDING.replace("/></sasl", "/><channel-binding type='tls-server-end-point'/></sasl");
+    for (exporter, end_point, announced, flag) in [
+        (true, true, both.as_str(), "p=tls-exporter"),
+        (false, true, &both, "p=tls-server-end-point"),
+        (true, false, &both, "p=tls-exporter"),
+        (true, true, OTHER_BINDING, "p=tls-server-end-point"),
+        (true, true, CHANNEL_BINDING, "p=tls-exporter"),
+        (false, false, &both, "n"),
+    ] {
+        let mut client = Client::with(|config| config.tls = TlsPolicy::Direct);
+        let security = Security::new(exporter.then_some(EXPORTER));
+        client.stream.secured(security.with_end_point(end_point.then(|| END.to_vec()))).unwrap();
+        let offer = format!("{}{announced}", mechanisms(&ALL));
+        assert_eq!(binding_flag(&mut client, &offer).0, flag, "{exporter} {end_point} {announced}");
+    }
+}
+
+// XEP-0440 1.0.0: what no honest server offers, nobody answers
+#[test]
+fn an_offer_that_was_tampered_with_ends_the_stream() {
+    let no_plus = &["SCRAM-SHA-256", "SCRAM-SHA-1", "PLAIN"][..];
+    let sasl2 = |names: &[&str]| {
+        mechanisms(names)
+            .replace("mechanisms", "authentication")
+            .replace("urn:ietf:params:xml:ns:xmpp-sasl", "urn:xmpp:sasl:2")
+    };
+    for (offer, aborts) in [
+        // The -PLUS mechanisms are gone, or the types that they had.
+        (format!("{}{CHANNEL_BINDING}", mechanisms(no_plus)), true),
+        (format!("{}{UNKNOWN_BINDING}", mechanisms(no_plus)), true),
+        (format!("{}{CHANNEL_BINDING}", sasl2(no_plus)), true),
+        (sasl2(&ALL), true),
+        // The type that every server has is gone.
+        (format!("{}{UNKNOWN_BINDING}", mechanisms(&ALL)), true),
+        (format!("{}{UNKNOWN_BINDING}", sasl2(&ALL)), true),
+        (format!("{}{CHANNEL_BINDING}", sasl2(&ALL)), false),
+        (sasl2(no_plus), false),
+        // A mechanism that we lack is no less a -PLUS mechanism.
+        (format!("{}{CHANNEL_BINDING}", mechanisms(&["SCRAM-SHA3-512-PLUS", "SCRAM-SHA-256"])), false),
+    ] {
+        let mut client = Client::secured(Some(EXPORTER), |_| {});
+        client.feed(HEADER);
+        let sent = client.feed(&features(&offer));
+        assert_eq!(sent == CLOSE, aborts, "{offer} {sent}");
+        if aborts {
+            assert_eq!(client.failure(), Error::NoMechanism);
+        }
+        // Who can't bind anyway, has nothing to lose.
+        let mut client = Client::secured(None, |_| {});
+        client.feed(HEADER);
+        assert_ne!(client.feed(&features(&offer)), CLOSE);
     }
 }
 

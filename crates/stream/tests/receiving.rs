@@ -8,7 +8,7 @@ use std::sync::Arc;
 use balcony_machine::{Instant, On, Progress, Secret, Seed};
 use balcony_sim::Accounts;
 use balcony_stanza::{Stanza, StreamCondition};
-use balcony_stream::{Error, Event, Receiving, Security, Stream, TlsPolicy};
+use balcony_stream::{Error, Event, Initiating, Receiving, Security, Stream, TlsPolicy};
 
 const HEADER: &str = "<?xml version='1.0'?><stream:stream to='example.com' version='1.0' xmlns='jabber:client' \
                       xmlns:stream='http://etherx.jabber.org/streams'>";
@@ -697,4 +697,93 @@ fn registration_before_login() {
     assert!(!server.feed(HEADER).contains("iq-register"));
     server.feed(&set("nurse", "susan"));
     assert_eq!(server.error(), StreamCondition::NotAuthorized);
+}
+
+// XEP-0440 1.0.0, rfc6120.md [SC15]: every server has tls-server-end-point, announces what it has, and takes either
+#[test]
+fn the_types_of_channel_binding() {
+    const LIST: &str = "<sasl-channel-binding xmlns='urn:xmpp:sasl-cb:0'>";
+    let (exporter, end_point) = (Some([1; 32]), Some(vec![2; 32]));
+    for (security, types) in [
+        (
+            Security::new(exporter).with_end_point(end_point.clone()),
+            &["tls-exporter", "tls-server-end-point"][..],
+        ),
+        (Security::new(None).with_end_point(end_point.clone()), &["tls-server-end-point"]),
+        (Security::new(exporter), &["tls-exporter"]),
+        (Security::default(), &[]),
+    ] {
+        let mut server = Server::new(TlsPolicy::Direct);
+        server.stream.secured(security).unwrap();
+        let features = server.feed(HEADER);
+        let types: String = types.iter().map(|name| format!("<channel-binding type='{name}'/>")).collect();
+        assert_eq!(features.contains(&format!("{LIST}{types}</sasl-channel-binding>")), !types.is_empty());
+        assert_eq!(features.contains("-PLUS"), !types.is_empty());
+    }
+    // Types without mechanisms that use them would look like an attack.
+    let mut server = Server::with(|config| {
+        config.tls = TlsPolicy::Direct;
+        config.mechanisms.retain(|mechanism| !mechanism.is_plus());
+    });
+    server.stream.secured(Security::new(exporter).with_end_point(end_point.clone())).unwrap();
+    assert!(!server.feed(HEADER).contains(LIST));
+
+    for (theirs, works) in [(vec![2; 32], true), (vec![3; 32], false)] {
+        let mut server = Server::new(TlsPolicy::Direct);
+        server.stream.secured(Security::new(exporter).with_end_point(end_point.clone())).unwrap();
+        let mut config = Initiating::new("juliet@example.com".parse().unwrap(), Secret::new("pencil".into()));
+        config.tls = TlsPolicy::Direct;
+        let mut client = Stream::initiating(Arc::new(config), Seed::from_u64(2), Instant::ZERO);
+        client.secured(Security::new(None).with_end_point(Some(theirs))).unwrap();
+        let (mut input, mut bound) = (String::new(), false);
+        loop {
+            let (mut rest, mut out) = (input.as_bytes(), Vec::new());
+            let ended = loop {
+                match client.advance(Instant::ZERO, &mut rest, &mut out) {
+                    Ok(Progress::Event(Event::Ask(ticket, ask))) => {
+                        client.answer(ticket, server.accounts.answer(ask)).unwrap();
+                    }
+                    Ok(Progress::Event(Event::Bound(_))) => bound = true,
+                    Ok(Progress::Event(_)) => {}
+                    Ok(_) => break false,
+                    Err(_) => break true,
+                }
+            };
+            if out.is_empty() || ended {
+                break;
+            }
+            input = server.feed(core::str::from_utf8(&out).unwrap());
+        }
+        assert_eq!(bound, works, "{}", server.output());
+    }
+}
+
+// XEP-0386 1.1.0 §3.2.1, XEP-0388 1.0.4 §4.2: an installation keeps its resource, and nobody learns what it calls itself
+#[test]
+fn the_resource_of_an_installation() {
+    let resource = |agent: &str, tag: &str, decoy: u8| {
+        let mut config = Receiving::new(vec!["example.com".parse().unwrap()], Secret::new([decoy; 32]));
+        config.tls = TlsPolicy::Direct;
+        let mut server = Server::new(TlsPolicy::Direct);
+        server.stream = Stream::receiving(Arc::new(config), Seed::from_u64(u64::from(decoy)), Instant::ZERO);
+        server.stream.secured(Security::default()).unwrap();
+        let agent = if agent.is_empty() { String::new() } else { format!("<user-agent id='{agent}'/>") };
+        let tag = if tag.is_empty() { String::new() } else { format!("<tag>{tag}</tag>") };
+        let login = format!(
+            "<authenticate xmlns='urn:xmpp:sasl:2' mechanism='PLAIN'><initial-response>AGp1bGlldABwZW5jaWw=\
+             </initial-response>{agent}<bind xmlns='urn:xmpp:bind:0'>{tag}</bind></authenticate>"
+        );
+        server.feed(&format!("{HEADER}{login}"));
+        server.stream.jid().unwrap().resourcepart().to_owned()
+    };
+    let phone = resource("4f5a", "phone", 1);
+    assert!(phone.starts_with("phone/") && phone.len() >= 16 && !phone.contains("4f5a"), "{phone}");
+    assert_eq!(phone, resource("4f5a", "phone", 1), "whenever it comes back");
+    assert_ne!(phone, resource("4f5b", "phone", 1), "another installation");
+    assert_ne!(phone, resource("4f5a", "phone", 2), "another server has another name for it");
+    let untagged = resource("4f5a", "", 1);
+    assert!(!untagged.contains('/') && untagged == resource("4f5a", "", 1));
+    assert!(resource("", "phone", 1).starts_with("phone/"));
+    // However long it is.
+    assert_eq!(resource(&"x".repeat(5000), "phone", 1).len(), phone.len());
 }

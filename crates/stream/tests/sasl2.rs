@@ -47,6 +47,19 @@ fn login_and_resource_at_once() {
     assert_eq!(client.stanzas.len(), 1);
 }
 
+// XEP-0388 1.0.4 §4.2
+#[test]
+fn the_installation_names_itself() {
+    let mut client = Client::secured(None, |config| config.agent = Some("d4565fa7'".into()));
+    client.feed(&[HEADER, &features(&sasl2(&["PLAIN"], INLINE_BIND))].concat());
+    assert!(
+        client.output().contains("</initial-response><user-agent id='d4565fa7&apos;'/>"),
+        "{}",
+        client.output()
+    );
+    assert!(!offered().output().contains("user-agent"));
+}
+
 // XEP-0388 1.0.4: without Bind 2, or with a resource of our own choice, binding is as ever.
 #[test]
 fn login_and_then_a_resource() {

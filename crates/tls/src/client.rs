@@ -3,19 +3,25 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use rustls::RootCertStore;
-use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::ServerCertVerifier;
 use rustls::crypto::ring;
-use rustls::pki_types::CertificateDer;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
-use crate::verify::{Anyone, Trusted};
+use crate::identity::Service;
+use crate::server::unusable;
+use crate::verify::{Anyone, Trust, Trusted};
 use crate::{ConfigError, Error, pem};
 
 /// What all TLS sessions of a client share: whom it trusts. Cloning is cheap.
+///
+/// A server is a client of other servers: see [`ClientConfigBuilder::federation`].
 #[derive(Clone)]
 pub struct ClientConfig {
     pub(crate) tls: Arc<rustls::ClientConfig>,
     pub(crate) alpn: bool,
+    pub(crate) service: Service,
+    /// `None` if everybody is accepted, and so nothing is proven.
+    pub(crate) trust: Option<Arc<Trust>>,
 }
 
 impl ClientConfig {
@@ -25,7 +31,9 @@ impl ClientConfig {
         ClientConfigBuilder {
             roots: RootCertStore::empty(),
             given: Vec::new(),
+            own: None,
             accept_any: false,
+            accept_unproven: false,
             alpn: false,
         }
     }
@@ -45,11 +53,14 @@ impl fmt::Debug for ClientConfig {
 }
 
 /// Collects what a [`ClientConfig`] is made of.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct ClientConfigBuilder {
     roots: RootCertStore,
     given: Vec<CertificateDer<'static>>,
+    /// The certificates and the key of a server.
+    own: Option<(Vec<CertificateDer<'static>>, Arc<PrivateKeyDer<'static>>)>,
     accept_any: bool,
+    accept_unproven: bool,
     alpn: bool,
 }
 
@@ -100,7 +111,28 @@ impl ClientConfigBuilder {
         self
     }
 
-    /// Whether to offer `xmpp-client` in ALPN, as direct TLS wants (XEP-0368). Off unless asked for.
+    /// For streams to other servers: shows them this certificate, followed by the authorities that signed it, with its
+    /// private key, all in PEM, so that SASL EXTERNAL can prove our domain (XEP-0178). Names in certificates, and ALPN, are
+    /// then those of `xmpp-server`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Config`] with a text that says what is missing.
+    pub fn federation(mut self, cert_chain_pem: &[u8], key_pem: &[u8]) -> Result<Self, Error> {
+        self.own = Some((pem::certificates(cert_chain_pem)?, Arc::new(pem::private_key(key_pem)?)));
+        Ok(self)
+    }
+
+    /// Goes on with a server whose certificate does not prove that it is who is wanted. TLS then keeps out listeners, and
+    /// nobody else; [`Established::peer_domains`](crate::Established::peer_domains) is empty. That is better than nothing
+    /// between servers that go on with dialback (RFC 7590 section 3.4), and nowhere else.
+    #[must_use]
+    pub fn accept_unproven(mut self) -> Self {
+        self.accept_unproven = true;
+        self
+    }
+
+    /// Whether to offer our protocol in ALPN, as direct TLS wants (XEP-0368). Off unless asked for.
     #[must_use]
     pub fn alpn(mut self, on: bool) -> Self {
         self.alpn = on;
@@ -114,21 +146,39 @@ impl ClientConfigBuilder {
     /// [`Error::Config`]: nobody is trusted.
     pub fn build(self) -> Result<ClientConfig, Error> {
         let provider = Arc::new(ring::default_provider());
-        let verifier: Arc<dyn ServerCertVerifier> = if self.accept_any {
-            Arc::new(Anyone(provider.signature_verification_algorithms))
-        } else {
-            let chains = WebPkiServerVerifier::builder_with_provider(Arc::new(self.roots), provider.clone())
-                .build()
-                .map_err(|_| ConfigError::NoRoots)?;
-            Arc::new(Trusted { chains, given: self.given })
+        let service = if self.own.is_some() { Service::Server } else { Service::Client };
+        let trust = match self.accept_any {
+            true => None,
+            false => {
+                Some(Arc::new(Trust::new(self.roots, self.given, &provider).ok_or(ConfigError::NoRoots)?))
+            }
         };
-        let mut tls = rustls::ClientConfig::builder_with_provider(provider)
+        let verifier: Arc<dyn ServerCertVerifier> = match &trust {
+            Some(trust) if !self.accept_unproven => Arc::new(Trusted { trust: Arc::clone(trust), service }),
+            _ => Arc::new(Anyone(provider.signature_verification_algorithms)),
+        };
+        let builder = rustls::ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .map_err(|error| Error::from_rustls(error, None))?
             .dangerous()
-            .with_custom_certificate_verifier(verifier)
-            .with_no_client_auth();
+            .with_custom_certificate_verifier(verifier);
+        let mut tls = match self.own {
+            Some((chain, key)) => builder.with_client_auth_cert(chain, key.clone_key()).map_err(unusable)?,
+            None => builder.with_no_client_auth(),
+        };
         tls.require_ems = true;
-        Ok(ClientConfig { tls: Arc::new(tls), alpn: self.alpn })
+        Ok(ClientConfig { tls: Arc::new(tls), alpn: self.alpn, service, trust })
+    }
+}
+
+impl fmt::Debug for ClientConfigBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ClientConfigBuilder")
+            .field("roots", &self.roots.len())
+            .field("federation", &self.own.is_some())
+            .field("accept_any", &self.accept_any)
+            .field("accept_unproven", &self.accept_unproven)
+            .field("alpn", &self.alpn)
+            .finish_non_exhaustive()
     }
 }

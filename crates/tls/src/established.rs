@@ -1,8 +1,14 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
+use core::time::Duration;
 
+use rustls::pki_types::UnixTime;
 use rustls::{Connection, ProtocolVersion};
+
+use crate::end_point::server_end_point;
+use crate::session::Ours;
+use crate::verify::Proven;
 
 /// What the two sides agreed on in the handshake: what SASL needs, and what a user may be shown (RFC 7590 section 3.6).
 #[derive(Clone, PartialEq, Eq)]
@@ -14,21 +20,35 @@ pub struct Established {
     pub cipher_suite: String,
     /// The channel binding `tls-exporter` (RFC 9266), the same on both sides and in no other session.
     pub exporter: Option<[u8; 32]>,
+    /// The channel binding `tls-server-end-point` (RFC 5929): the same in all sessions with this server, and weaker for it.
+    /// `None` if the signature of the certificate has no hash of its own.
+    pub server_end_point: Option<Vec<u8>>,
     /// The protocol agreed on with ALPN, if both sides offered one.
     pub alpn: Option<Vec<u8>>,
-    /// The certificates that the peer presented, in DER, its own first. Empty on a server.
+    /// The certificates that the peer presented, in DER, its own first. On a server empty, unless it is one among servers.
     pub peer_certificates: Vec<Vec<u8>>,
+    /// The domains that the peer's certificate proves it to be, as they stand in it, after the check of its whole path: DNS
+    /// names, where a first label of `*` stands for any one label, SRV names of the service, and XMPP addresses that are
+    /// domains (RFC 6120 section 13.7.1.2). Empty if there is nothing to be believed.
+    pub peer_domains: Vec<String>,
+    /// How much longer the peer's certificate is valid, from the end of the handshake; `None` if it proves nothing.
+    pub peer_valid_for: Option<Duration>,
     /// On a server: the domain that the client asked for (SNI), in ASCII form.
     pub server_name: Option<String>,
 }
 
 impl Established {
     /// What `connection`, whose handshake is over, has agreed on.
-    pub(crate) fn of(connection: &Connection) -> Self {
+    pub(crate) fn of(connection: &Connection, ours: &Ours) -> Self {
         let suite = connection.negotiated_cipher_suite().and_then(|suite| suite.suite().as_str());
         let server_name = match connection {
             Connection::Server(server) => server.server_name().map(String::from),
             Connection::Client(_) => None,
+        };
+        let chain = connection.peer_certificates().unwrap_or_default();
+        let proven = match &ours.trust {
+            Some(trust) => trust.proven(chain, ours.service, UnixTime::now()),
+            None => Proven::default(),
         };
         Established {
             protocol: match connection.protocol_version() {
@@ -42,10 +62,10 @@ impl Established {
             // require that, so a session of 1.2 that gets here has it.
             exporter: connection.export_keying_material([0; 32], b"EXPORTER-Channel-Binding", Some(b"")).ok(),
             alpn: connection.alpn_protocol().map(Vec::from),
-            peer_certificates: connection
-                .peer_certificates()
-                .map(|chain| chain.iter().map(|certificate| certificate.to_vec()).collect())
-                .unwrap_or_default(),
+            server_end_point: ours.certificate.as_ref().or(chain.first()).and_then(server_end_point),
+            peer_certificates: chain.iter().map(|certificate| certificate.to_vec()).collect(),
+            peer_domains: proven.domains,
+            peer_valid_for: proven.valid_for,
             server_name,
         }
     }
@@ -59,6 +79,7 @@ impl fmt::Debug for Established {
             .field("cipher_suite", &self.cipher_suite)
             .field("alpn", &self.alpn.as_deref().map(String::from_utf8_lossy))
             .field("peer_certificates", &self.peer_certificates.len())
+            .field("peer_domains", &self.peer_domains)
             .field("server_name", &self.server_name)
             .finish_non_exhaustive()
     }

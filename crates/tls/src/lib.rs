@@ -40,8 +40,10 @@
 extern crate alloc;
 
 mod client;
+mod end_point;
 mod error;
 mod established;
+mod identity;
 mod name;
 mod pem;
 #[cfg(feature = "rcgen")]
@@ -61,3 +63,6 @@ pub use session::{Session, Status};
 
 /// What clients and servers call the protocol of a client-to-server stream in ALPN (XEP-0368).
 pub const ALPN_CLIENT: &[u8] = b"xmpp-client";
+
+/// What servers call the protocol of a stream among them in ALPN (XEP-0368).
+pub const ALPN_SERVER: &[u8] = b"xmpp-server";

@@ -6,7 +6,8 @@ use rustls::crypto::ring;
 use rustls::pki_types::CertificateDer;
 use rustls::server::ParsedCertificate;
 
-use crate::{ALPN_CLIENT, ConfigError, Error, name, pem};
+use crate::verify::{Anyone, Trust};
+use crate::{ALPN_CLIENT, ALPN_SERVER, ClientConfig, ConfigError, Error, name, pem};
 
 /// What all TLS sessions of a server share: its certificate and key. Cloning is cheap.
 ///
@@ -15,7 +16,9 @@ use crate::{ALPN_CLIENT, ConfigError, Error, name, pem};
 #[derive(Clone)]
 pub struct ServerConfig {
     pub(crate) tls: Arc<rustls::ServerConfig>,
-    certificate: CertificateDer<'static>,
+    pub(crate) certificate: CertificateDer<'static>,
+    /// Whom to believe about other servers.
+    pub(crate) peers: Option<Arc<Trust>>,
 }
 
 impl ServerConfig {
@@ -39,7 +42,42 @@ impl ServerConfig {
         tls.alpn_protocols = [ALPN_CLIENT.into()].into();
         tls.ticketer = ring::Ticketer::new().map_err(|error| Error::from_rustls(error, None))?;
         tls.require_ems = true;
-        Ok(ServerConfig { tls: Arc::new(tls), certificate })
+        Ok(ServerConfig { tls: Arc::new(tls), certificate, peers: None })
+    }
+
+    /// The same server to other servers: it asks them for their certificates. `trust` is what we are to them in turn
+    /// ([`federation`](crate::ClientConfigBuilder::federation)); whom that trusts, this trusts.
+    ///
+    /// A certificate that proves nothing, or none at all, does no harm to the handshake, because there is still dialback:
+    /// look at [`Established::peer_domains`](crate::Established::peer_domains).
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Protocol`] if the operating system gives no randomness.
+    pub fn federation(&self, trust: &ClientConfig) -> Result<ServerConfig, Error> {
+        let provider = Arc::new(ring::default_provider());
+        let verifier = Arc::new(Anyone(provider.signature_verification_algorithms));
+        let mut tls = rustls::ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .map_err(|error| Error::from_rustls(error, None))?
+            .with_client_cert_verifier(verifier)
+            .with_cert_resolver(Arc::clone(&self.tls.cert_resolver));
+        tls.alpn_protocols = [ALPN_SERVER.into()].into();
+        tls.ticketer = ring::Ticketer::new().map_err(|error| Error::from_rustls(error, None))?;
+        tls.require_ems = true;
+        Ok(ServerConfig {
+            tls: Arc::new(tls),
+            certificate: self.certificate.clone(),
+            peers: trust.trust.clone(),
+        })
+    }
+
+    /// The same server to browsers, which know no protocol but HTTP, for WebSockets (RFC 7395).
+    #[must_use]
+    pub fn web(&self) -> ServerConfig {
+        let mut tls = (*self.tls).clone();
+        tls.alpn_protocols = [b"http/1.1"[..].into()].into();
+        ServerConfig { tls: Arc::new(tls), ..self.clone() }
     }
 
     /// Whether clients will find `domain` among the names of the certificate. Ask it for each domain when the server
@@ -52,7 +90,7 @@ impl ServerConfig {
     }
 }
 
-fn unusable(error: rustls::Error) -> ConfigError {
+pub(crate) fn unusable(error: rustls::Error) -> ConfigError {
     match error {
         rustls::Error::InconsistentKeys(_) => ConfigError::KeyMismatch,
         rustls::Error::InvalidCertificate(reason) => ConfigError::BadCertificate(alloc::format!("{reason}")),

@@ -5,9 +5,12 @@ use core::fmt;
 use std::io::{BufRead as _, Write as _};
 
 use balcony_machine::ApiMisuse;
+use rustls::pki_types::CertificateDer;
 use rustls::{ClientConnection, Connection, ServerConnection};
 
-use crate::{ALPN_CLIENT, ClientConfig, Error, Established, ServerConfig, name};
+use crate::identity::Service;
+use crate::verify::Trust;
+use crate::{ClientConfig, Error, Established, ServerConfig, name};
 
 /// One TLS connection, of either side.
 ///
@@ -24,10 +27,20 @@ pub struct Session {
     connection: Box<Connection>,
     /// The reference identity, on a client.
     domain: Option<Box<str>>,
+    ours: Ours,
     established: Option<Box<Established>>,
     peer_closed: bool,
     closed: bool,
     error: Option<Error>,
+}
+
+/// What the handshake is judged by.
+pub(crate) struct Ours {
+    /// Whom to believe about the peer.
+    pub(crate) trust: Option<Arc<Trust>>,
+    pub(crate) service: Service,
+    /// A server's own certificate.
+    pub(crate) certificate: Option<CertificateDer<'static>>,
 }
 
 /// Where a [`Session`] stands.
@@ -52,10 +65,11 @@ impl Session {
     /// [`Error::Domain`] if no certificate can be for `domain`.
     pub fn client(config: &ClientConfig, domain: &str) -> Result<Session, Error> {
         let reference = name::reference(domain)?;
-        let alpn = if config.alpn { [ALPN_CLIENT.into()].into() } else { Vec::new() };
+        let alpn = if config.alpn { [config.service.alpn().into()].into() } else { Vec::new() };
         let connection = ClientConnection::new_with_alpn(Arc::clone(&config.tls), reference, alpn)
             .map_err(|error| Error::from_rustls(error, Some(domain)))?;
-        Ok(Session::new(connection.into(), Some(domain.into())))
+        let ours = Ours { trust: config.trust.clone(), service: config.service, certificate: None };
+        Ok(Session::new(connection.into(), Some(domain.into()), ours))
     }
 
     /// The server's side of a session.
@@ -66,13 +80,19 @@ impl Session {
     pub fn server(config: &ServerConfig) -> Result<Session, Error> {
         let connection = ServerConnection::new(Arc::clone(&config.tls))
             .map_err(|error| Error::from_rustls(error, None))?;
-        Ok(Session::new(connection.into(), None))
+        let ours = Ours {
+            trust: config.peers.clone(),
+            service: Service::Server,
+            certificate: Some(config.certificate.clone()),
+        };
+        Ok(Session::new(connection.into(), None, ours))
     }
 
-    fn new(connection: Connection, domain: Option<Box<str>>) -> Session {
+    fn new(connection: Connection, domain: Option<Box<str>>, ours: Ours) -> Session {
         Session {
             connection: Box::new(connection),
             domain,
+            ours,
             established: None,
             peer_closed: false,
             closed: false,
@@ -120,7 +140,7 @@ impl Session {
         }
         self.flush(out);
         if self.established.is_none() && !self.connection.is_handshaking() {
-            self.established = Some(Box::new(Established::of(&self.connection)));
+            self.established = Some(Box::new(Established::of(&self.connection, &self.ours)));
         }
         Ok(self.status())
     }

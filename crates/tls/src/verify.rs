@@ -1,21 +1,110 @@
+use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::time::Duration;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::client::{WebPkiServerVerifier, verify_server_name};
+use rustls::client::{verify_server_cert_signed_by_trust_anchor, verify_server_name};
 use rustls::crypto::{WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::server::ParsedCertificate;
-use rustls::{CertificateError, DigitallySignedStruct, Error, SignatureScheme};
+use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use rustls::server::{ParsedCertificate, WebPkiClientVerifier};
+use rustls::{
+    CertificateError, DigitallySignedStruct, DistinguishedName, Error, RootCertStore, SignatureScheme,
+};
 
-/// Checks chains up to the trusted roots, and also takes a server's own certificate if it was given as a root.
-///
-/// The second needs help for what `openssl req -x509` makes by default: it is marked as an authority, and webpki
-/// refuses an authority as a server.
+use crate::identity::{Identity, Service, is_constrained};
+use crate::name;
+
+/// Whose word counts about who is who.
+#[derive(Debug)]
+pub(crate) struct Trust {
+    pub(crate) roots: RootCertStore,
+    /// Certificates that were given by hand.
+    pub(crate) given: Vec<CertificateDer<'static>>,
+    /// The same roots, for certificates that are for clients only.
+    pub(crate) clients: Arc<dyn ClientCertVerifier>,
+    pub(crate) algorithms: WebPkiSupportedAlgorithms,
+}
+
+/// What the peer has proven with its certificate.
+#[derive(Default)]
+pub(crate) struct Proven {
+    pub(crate) domains: Vec<String>,
+    pub(crate) valid_for: Option<Duration>,
+}
+
+impl Trust {
+    pub(crate) fn new(
+        roots: RootCertStore,
+        given: Vec<CertificateDer<'static>>,
+        provider: &Arc<rustls::crypto::CryptoProvider>,
+    ) -> Option<Trust> {
+        let shared = Arc::new(roots.clone());
+        let clients =
+            WebPkiClientVerifier::builder_with_provider(shared, Arc::clone(provider)).build().ok()?;
+        Some(Trust { roots, given, clients, algorithms: provider.signature_verification_algorithms })
+    }
+
+    /// Checks the chain of a server up to the trusted roots, and also takes a server's own certificate if it was given as
+    /// a root.
+    ///
+    /// The second needs help for what `openssl req -x509` makes by default: it is marked as an authority, and webpki
+    /// refuses an authority as a server.
+    fn check(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<(), Error> {
+        let parsed = ParsedCertificate::try_from(end_entity)?;
+        let algorithms = self.algorithms.all;
+        match verify_server_cert_signed_by_trust_anchor(&parsed, &self.roots, intermediates, now, algorithms)
+        {
+            // webpki checks the time first, so a certificate that gets here is valid today.
+            Err(Error::InvalidCertificate(CertificateError::Other(_))) if self.given.contains(end_entity) => {
+                Ok(())
+            }
+            result => result,
+        }
+    }
+
+    /// The domains in SRV names and XMPP addresses. webpki holds DNS names to the constraints of those who signed, but not
+    /// these; who is constrained can't vouch for them.
+    fn others(
+        &self,
+        identity: &Identity,
+        intermediates: &[CertificateDer<'_>],
+    ) -> impl Iterator<Item = String> {
+        let constrained = self.roots.roots.iter().any(|root| root.name_constraints.is_some())
+            || intermediates.iter().any(is_constrained);
+        let others = if constrained { Vec::new() } else { identity.others.clone() };
+        others.into_iter()
+    }
+
+    /// What a peer that has shown these certificates, and holds the key of the first, has proven. Nothing is proven by
+    /// halves.
+    pub(crate) fn proven(&self, chain: &[CertificateDer<'_>], service: Service, now: UnixTime) -> Proven {
+        let Some((end_entity, intermediates)) = chain.split_first() else { return Proven::default() };
+        let trusted = self.check(end_entity, intermediates, now).is_ok()
+            // At the other end of a stream between servers the peer is a client to TLS, with a certificate for either use.
+            || (service == Service::Server
+                && self.clients.verify_client_cert(end_entity, intermediates, now).is_ok());
+        match Identity::read(end_entity, service).filter(|_| trusted) {
+            Some(identity) => Proven {
+                domains: identity.dns.iter().cloned().chain(self.others(&identity, intermediates)).collect(),
+                valid_for: Some(Duration::from_secs(identity.expires.saturating_sub(now.as_secs()))),
+            },
+            None => Proven::default(),
+        }
+    }
+}
+
+/// Accepts servers that prove to be who is wanted.
 #[derive(Debug)]
 pub(crate) struct Trusted {
-    pub(crate) chains: Arc<WebPkiServerVerifier>,
-    pub(crate) given: Vec<CertificateDer<'static>>,
+    pub(crate) trust: Arc<Trust>,
+    pub(crate) service: Service,
 }
 
 impl ServerCertVerifier for Trusted {
@@ -24,16 +113,23 @@ impl ServerCertVerifier for Trusted {
         end_entity: &CertificateDer<'_>,
         intermediates: &[CertificateDer<'_>],
         server_name: &ServerName<'_>,
-        ocsp_response: &[u8],
+        _ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        match self.chains.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now) {
-            // webpki checks the time first, so a certificate that gets here is valid today. The name it checks last.
-            Err(Error::InvalidCertificate(CertificateError::Other(_))) if self.given.contains(end_entity) => {
-                verify_server_name(&ParsedCertificate::try_from(end_entity)?, server_name)?;
-                Ok(ServerCertVerified::assertion())
-            }
-            result => result,
+        self.trust.check(end_entity, intermediates, now)?;
+        let named = verify_server_name(&ParsedCertificate::try_from(end_entity)?, server_name);
+        // DNS names are the rule (RFC 9525); SRV names and XMPP addresses serve as well (RFC 6120 section 13.7.1.2.1).
+        let is_wanted = |domain: String| match (name::ascii(&domain), server_name) {
+            (Ok(domain), ServerName::DnsName(wanted)) => domain.eq_ignore_ascii_case(wanted.as_ref()),
+            _ => false,
+        };
+        let otherwise = || {
+            Identity::read(end_entity, self.service)
+                .is_some_and(|identity| self.trust.others(&identity, intermediates).any(is_wanted))
+        };
+        match named {
+            Err(error) if !otherwise() => Err(error),
+            _ => Ok(ServerCertVerified::assertion()),
         }
     }
 
@@ -43,7 +139,7 @@ impl ServerCertVerifier for Trusted {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.chains.verify_tls12_signature(message, certificate, signature)
+        verify_tls12_signature(message, certificate, signature, &self.trust.algorithms)
     }
 
     fn verify_tls13_signature(
@@ -52,15 +148,15 @@ impl ServerCertVerifier for Trusted {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.chains.verify_tls13_signature(message, certificate, signature)
+        verify_tls13_signature(message, certificate, signature, &self.trust.algorithms)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.chains.supported_verify_schemes()
+        self.trust.algorithms.supported_schemes()
     }
 }
 
-/// Takes every certificate. The server must still hold the key of the one it shows.
+/// Takes every certificate, and none. The peer must still hold the key of the one it shows.
 #[derive(Debug)]
 pub(crate) struct Anyone(pub(crate) WebPkiSupportedAlgorithms);
 
@@ -74,6 +170,50 @@ impl ServerCertVerifier for Anyone {
         _now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
         Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls12_signature(message, certificate, signature, &self.0)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls13_signature(message, certificate, signature, &self.0)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.supported_schemes()
+    }
+}
+
+/// What a server asks of other servers: a certificate that proves nothing does not end the handshake, since there is still
+/// dialback (XEP-0220). What it proves is found out after the handshake.
+impl ClientCertVerifier for Anyone {
+    fn client_auth_mandatory(&self) -> bool {
+        false
+    }
+
+    /// Without hints, so that the peer does not hold back a certificate that it thinks unknown here.
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        &[]
+    }
+
+    fn verify_client_cert(
+        &self,
+        _end_entity: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _now: UnixTime,
+    ) -> Result<ClientCertVerified, Error> {
+        Ok(ClientCertVerified::assertion())
     }
 
     fn verify_tls12_signature(

@@ -6,8 +6,7 @@ use std::sync::Arc;
 
 use balcony_jid::BareJid;
 use balcony_machine::Instant;
-use balcony_server::{Ask, Config, Input, Level, Reply, Shard, Stats, Todo};
-use balcony_stream::TlsPolicy;
+use balcony_server::{Ask, Config, Input, Level, Reply, Shard, Stats, Todo, Transport};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 use tokio::sync::{oneshot, watch};
@@ -43,16 +42,15 @@ type AskFn = Box<dyn Fn(Ask, Reply) + Send + Sync>;
 pub struct ServerBuilder {
     config: Config,
     ask: AskFn,
-    listeners: Vec<(TcpListener, TlsPolicy)>,
+    listeners: Vec<(TcpListener, Transport)>,
     most: usize,
 }
 
 impl ServerBuilder {
-    /// Accepts connections from this listener too. With [`TlsPolicy::Direct`] they begin with TLS (XEP-0368), otherwise as
-    /// the configuration says.
+    /// Accepts connections from this listener too, which begin in this way.
     #[must_use]
-    pub fn listen(mut self, listener: TcpListener, tls: TlsPolicy) -> Self {
-        self.listeners.push((listener, tls));
+    pub fn listen(mut self, listener: TcpListener, transport: impl Into<Transport>) -> Self {
+        self.listeners.push((listener, transport.into()));
         self
     }
 
@@ -75,8 +73,8 @@ impl ServerBuilder {
         // Every task holds a part of this; when nobody does, all have ended.
         let (alive, gone) = mpsc::channel(1);
         let addrs = self.listeners.iter().filter_map(|(listener, _)| listener.local_addr().ok()).collect();
-        for (listener, tls) in self.listeners {
-            tokio::spawn(accept(listener, tls, mailbox.clone(), stopped.clone(), alive.clone()));
+        for (listener, transport) in self.listeners {
+            tokio::spawn(accept(listener, transport, mailbox.clone(), stopped.clone(), alive.clone()));
         }
         let main = Main {
             shard: Shard::new(balcony_server::Server::new(self.config, seed()), self.most),
@@ -153,7 +151,7 @@ impl ServerHandle {
 /// mailbox is bounded by them.
 pub(crate) enum Message {
     Input(Input),
-    Accepted(TcpStream, SocketAddr, TlsPolicy),
+    Accepted(TcpStream, SocketAddr, Transport),
     Call(Call),
     Shutdown(oneshot::Sender<()>),
 }
@@ -202,9 +200,10 @@ impl Main {
         let now = self.clock.now();
         match message {
             Message::Input(input) => self.shard.handle(now, input),
-            Message::Accepted(stream, from, tls) => {
+            Message::Accepted(stream, from, transport) => {
                 let (mailbox, alive) = (self.mailbox.clone(), alive.clone());
-                self.shard.accept(now, tls, from.to_string(), |id| Socket::start(stream, id, mailbox, alive));
+                self.shard
+                    .accept(now, transport, from.to_string(), |id| Socket::start(stream, id, mailbox, alive));
             }
             Message::Call(call) => call(&mut self.shard, now),
             Message::Shutdown(done) => {
@@ -238,7 +237,7 @@ impl Main {
 /// Accepts connections until `stopped` says so or everybody has gone.
 async fn accept(
     listener: TcpListener,
-    tls: TlsPolicy,
+    transport: Transport,
     mailbox: UnboundedSender<Message>,
     mut stopped: watch::Receiver<()>,
     _alive: mpsc::Sender<()>,
@@ -252,7 +251,7 @@ async fn accept(
         match accepted {
             Ok((stream, from)) => {
                 failing = false;
-                if mailbox.send(Message::Accepted(stream, from, tls)).is_err() {
+                if mailbox.send(Message::Accepted(stream, from, transport)).is_err() {
                     return;
                 }
             }

@@ -8,7 +8,7 @@ fn a_busy_port() {
     let world = World::new();
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
-    for option in ["--listen", "--listen-tls"] {
+    for option in ["--listen", "--listen-tls", "--listen-wss", "--listen-ws"] {
         let advice = format!(
             "cannot listen on {address}: address in use. Stop the other program or choose another address with {option}"
         );
@@ -32,6 +32,14 @@ fn an_address_that_is_none_or_elsewhere() {
     }
     let failed = world.run(&["serve", "--listen", "192.0.2.1:5222"]);
     failed.failed(1, &["cannot listen on 192.0.2.1:5222: this machine has no such address. Choose another"]);
+}
+
+// RFC 7395 §3.9: protection comes from wss only
+#[test]
+fn websockets_without_tls_stay_on_this_machine() {
+    let world = World::new();
+    let failed = world.run(&["serve", "--listen-ws", "0.0.0.0:5280"]);
+    failed.failed(2, &["--listen-ws", "unprotected at 0.0.0.0:5280", "--listen-wss", "127.0.0.1:5280"]);
 }
 
 #[test]

@@ -90,7 +90,7 @@ impl End {
         End::of(connection.with_server_tls(identity.clone()))
     }
 
-    fn of(connection: Connection) -> End {
+    pub fn of(connection: Connection) -> End {
         End {
             connection,
             now: Instant::ZERO,

@@ -241,7 +241,7 @@ fn the_own_resources() {
     assert_eq!(world.says(juliet, iq(IqType::Get, "ping", "urn:xmpp:ping")), ["balcony: iq result"]);
 }
 
-// What a client is told is on disk: the block holds from its result on, and a failure changes nothing.
+// rfc6120.md [Q11]: what a client is told is on disk: the block holds from its result on, and a failure changes nothing.
 #[test]
 fn durable_first() {
     let (mut world, juliet, romeo) = world();
@@ -271,4 +271,32 @@ fn durable_first() {
     );
     let Effect::Deliver { stanza, .. } = &effects[0] else { panic!() };
     assert!(wire(stanza).contains("type='result'"));
+}
+
+// rfc6120.md [Q11]: what a client sends behind a request is judged by what the request has changed, not by what was before
+#[test]
+fn what_follows_a_request_waits_for_it() {
+    for (answer, told) in [
+        (
+            Answer::Saved,
+            vec!["balcony: iq result", "balcony: message error not-acceptable/cancel from romeo@example.net"],
+        ),
+        (
+            Answer::Refused,
+            vec![
+                "balcony: iq error internal-server-error/cancel",
+                "street: message chat from juliet@example.com/balcony",
+            ],
+        ),
+    ] {
+        let (mut world, juliet, _) = world();
+        world.at_once = false;
+        let effects = world.send(juliet, block(&[ROMEO]));
+        assert_eq!(effects.len(), 1, "the question to the store");
+        assert!(world.send(juliet, of_kind(Kind::Message(MessageType::Chat), ROMEO)).is_empty());
+        let effects = world.answer(tickets(&effects)[0], answer);
+        let mut heard = world.tell(&effects);
+        heard.retain(|line| !line.contains("presence"));
+        assert_eq!(heard, told);
+    }
 }

@@ -8,7 +8,7 @@ use balcony_jid::FullJid;
 use balcony_machine::Instant;
 use balcony_sasl::{Binding, BindingState, ClientExchange, ClientStep, Mechanism, SaslCondition, SaslError};
 use balcony_stanza::{StreamCondition, StreamError, ns};
-use balcony_xml::{ElementRef, escape_text};
+use balcony_xml::{ElementRef, escape_attr, escape_text};
 
 use super::{Initiator, no_bound_jid};
 use crate::common::Common;
@@ -21,24 +21,31 @@ use crate::state::Step;
 #[derive(Default)]
 pub(super) struct Offer {
     mechanisms: Vec<Mechanism>,
-    /// Whether tls-exporter was announced (XEP-0440); `None` if nothing was announced at all.
-    exporter: Option<bool>,
+    /// Whether there is any -PLUS mechanism, known here or not.
+    plus: bool,
+    /// The types of channel binding (XEP-0440), if the server says which it has.
+    announced: Option<Announced>,
     /// Whether Bind 2 is offered with SASL2 (XEP-0386).
     bind2: bool,
+}
+
+/// Which of the types of channel binding that are known here a server has.
+#[derive(Clone, Copy)]
+struct Announced {
+    exporter: bool,
+    end_point: bool,
 }
 
 impl Initiator {
     /// Starts the best mechanism that both sides have and that has not been refused.
     pub(super) fn authenticate(&mut self, common: &mut Common, out: &mut Vec<u8>) -> Result<(), Error> {
-        let exporter = common.security.as_ref().and_then(|security| security.exporter);
-        // Without an announcement tls-exporter is what TLS 1.3 implies (RFC 9266); it is tried.
-        let can_bind = exporter.filter(|_| self.offer.exporter != Some(false));
+        let channel = self.channel(common)?;
         let usable = |mechanism: &Mechanism| {
             self.offer.mechanisms.contains(mechanism)
                 && !self.refused.contains(mechanism)
                 && match mechanism {
                     Mechanism::Plain => common.security.is_some() && !self.config.require_channel_binding,
-                    plus if plus.is_plus() => can_bind.is_some(),
+                    plus if plus.is_plus() => channel.is_some(),
                     _ => !self.config.require_channel_binding,
                 }
         };
@@ -48,13 +55,11 @@ impl Initiator {
                 None => Error::NoMechanism,
             });
         };
-        let binding = match exporter {
-            Some(data) if mechanism.is_plus() => BindingState::Use(Binding::TlsExporter(data)),
+        let binding = match channel {
+            Some(channel) if mechanism.is_plus() => BindingState::Use(channel),
             // We could, and the server says that it can't: this is how a server finds out that somebody in between
-            // hid its -PLUS mechanisms (RFC 5802 section 6), whatever was announced beside them.
-            Some(_) if !self.offer.mechanisms.iter().any(|offered| offered.is_plus()) => {
-                BindingState::SupportedNotOffered
-            }
+            // hid its -PLUS mechanisms (RFC 5802 section 6).
+            Some(_) if !self.offer.plus => BindingState::SupportedNotOffered,
             _ => BindingState::Unsupported,
         };
         let username = self.config.account.localpart().unwrap_or_default();
@@ -73,6 +78,32 @@ impl Initiator {
         common.step(Step::Auth)
     }
 
+    /// What a -PLUS mechanism binds to: the best that both ends have. An offer that no honest server makes ends the stream
+    /// (XEP-0440), for somebody may have changed it.
+    fn channel(&self, common: &Common) -> Result<Option<Binding>, Error> {
+        let Some(security) = &common.security else { return Ok(None) };
+        let exporter = security.exporter.map(Binding::TlsExporter);
+        let end_point = security.end_point.as_deref().map(|digest| Binding::TlsServerEndPoint(digest.into()));
+        if exporter.is_none() && end_point.is_none() {
+            return Ok(None);
+        }
+        match self.offer.announced {
+            None if self.offer.plus && self.profile == Profile::Extensible => Err(Error::NoMechanism),
+            // Without an announcement tls-exporter is what TLS 1.3 implies (RFC 9266); it is tried.
+            None => Ok(exporter.or(end_point.filter(|_| !self.offer.plus))),
+            Some(_) if !self.offer.plus => Err(Error::NoMechanism),
+            Some(announced) => {
+                let best = exporter.filter(|_| announced.exporter);
+                let best = best.or(end_point.filter(|_| announced.end_point));
+                match best {
+                    // Every server has to have tls-server-end-point.
+                    None if !announced.end_point => Err(Error::NoMechanism),
+                    best => Ok(best),
+                }
+            }
+        }
+    }
+
     /// Begins an exchange of SASL2. If the choice of the resource is the server's, it is bound on the way.
     fn write_authenticate(
         &self,
@@ -89,6 +120,11 @@ impl Initiator {
                 out.extend_from_slice(b"<initial-response>");
                 Profile::Extensible.encode(initial, out);
                 out.extend_from_slice(b"</initial-response>");
+            }
+            if let Some(agent) = &self.config.agent {
+                out.extend_from_slice(b"<user-agent id='");
+                escape_attr(agent, out);
+                out.extend_from_slice(b"'/>");
             }
             if self.offer.bind2 && self.config.resource.is_none() {
                 out.extend_from_slice(b"<bind xmlns='urn:xmpp:bind:0'><tag>");
@@ -178,7 +214,7 @@ impl Initiator {
         // One reason to try again: a server that offers -PLUS but announces no channel binding may not have ours.
         // Every other refusal is about the password, and asking again would only lock the account.
         let try_again =
-            mechanism.is_plus() && self.offer.exporter.is_none() && !self.config.require_channel_binding;
+            mechanism.is_plus() && self.offer.announced.is_none() && !self.config.require_channel_binding;
         if !try_again {
             return Err(Error::Authentication(condition, text));
         }
@@ -206,20 +242,21 @@ impl Initiator {
 impl Offer {
     /// What is offered for SASL2, if that is to be used, or else for the classic profile: the lists may differ.
     pub(super) fn read(features: ElementRef<'_>, sasl2: Option<ElementRef<'_>>) -> Offer {
-        let mechanisms = sasl2
-            .or_else(|| features.child("mechanisms", ns::SASL))
-            .into_iter()
-            .flat_map(|list| list.children())
-            .filter(|child| child.name() == "mechanism")
-            .filter_map(|child| Mechanism::from_name(&child.text()))
-            .collect();
-        let exporter = features
-            .child("sasl-channel-binding", ns::SASL_CHANNEL_BINDING)
-            .map(|list| list.children().any(|binding| binding.attr("type") == Some("tls-exporter")));
+        let list = sasl2.or_else(|| features.child("mechanisms", ns::SASL));
+        let names = || {
+            let children = list.into_iter().flat_map(|list| list.children());
+            children.filter(|child| child.name() == "mechanism").map(|child| child.text())
+        };
+        let mechanisms = names().filter_map(|name| Mechanism::from_name(&name)).collect();
+        let plus = names().any(|name| name.ends_with("-PLUS"));
+        let announced = features.child("sasl-channel-binding", ns::SASL_CHANNEL_BINDING).map(|list| {
+            let has = |kind| list.children().any(|binding| binding.attr("type") == Some(kind));
+            Announced { exporter: has("tls-exporter"), end_point: has("tls-server-end-point") }
+        });
         let bind2 = sasl2
             .and_then(|sasl2| sasl2.child("inline", ns::SASL2))
             .is_some_and(|inline| inline.child("bind", ns::BIND2).is_some());
-        Offer { mechanisms, exporter, bind2 }
+        Offer { mechanisms, plus, announced, bind2 }
     }
 }
 

@@ -9,7 +9,7 @@ use balcony_jid::FullJid;
 use balcony_machine::Instant;
 use balcony_sasl::{ClientExchange, Mechanism, SaslCondition};
 use balcony_stanza::{IqType, Kind, Payload, Stanza, StanzaError, StreamCondition, StreamError, ns};
-use balcony_xml::{Element, Name};
+use balcony_xml::{Element, ElementRef, Name};
 
 use crate::common::Common;
 use crate::config::Initiating;
@@ -207,6 +207,14 @@ impl Initiator {
         let sasl2 = sasl2.filter(|_| self.config.sasl2 && common.security.is_some());
         self.profile = if sasl2.is_some() { Profile::Extensible } else { Profile::Classic };
         self.offer = Offer::read(features, sasl2);
+        // RFC 6120 section 4.9.3.23: nothing to authenticate with, and something else that must be done.
+        let has_sasl = sasl2.is_some() || features.child("mechanisms", ns::SASL).is_some();
+        let is_required = |feature: ElementRef<'_>| {
+            feature.namespace() != ns::TLS && feature.children().any(|child| child.name() == "required")
+        };
+        if !has_sasl && features.children().any(is_required) {
+            return Err(unsupported_feature());
+        }
         self.authenticate(common, out).map(|()| None)
     }
 

@@ -3,15 +3,19 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
+use balcony_jid::BareJid;
 use balcony_machine::Instant;
 use balcony_sasl::{Failure, SaslCondition};
 use balcony_stanza::{StreamCondition, StreamError, ns};
 use balcony_xml::{ElementRef, escape_text};
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use sha2::Sha256;
 
 use super::Receiver;
 use crate::common::Common;
 use crate::error::Error;
 use crate::event::{Answer, Ask, Event};
+use crate::hex::hex;
 use crate::sasl::Profile;
 use crate::state::Step;
 
@@ -19,6 +23,8 @@ use crate::state::Step;
 pub(super) struct InlineBind {
     /// What the resource begins with.
     tag: Option<String>,
+    /// What the client calls its installation (XEP-0388 section 4.2); nobody else is told.
+    agent: Option<String>,
     /// The data of the success that waits for the resource.
     success: Option<Vec<u8>>,
 }
@@ -30,7 +36,9 @@ impl InlineBind {
         }
         let bind = authenticate.child("bind", ns::BIND2)?;
         let tag = bind.child("tag", ns::BIND2).map(|tag| String::from(&*tag.text()));
-        Some(InlineBind { tag: tag.filter(|tag| !tag.is_empty()), success: None })
+        let agent = authenticate.child("user-agent", ns::SASL2).and_then(|agent| agent.attr("id"));
+        let agent = agent.filter(|id| !id.is_empty()).map(String::from);
+        Some(InlineBind { tag: tag.filter(|tag| !tag.is_empty()), agent, success: None })
     }
 }
 
@@ -50,8 +58,17 @@ impl Receiver {
     /// Asks for the resource that goes with the login.
     pub(super) fn bind_inline(&mut self, common: &mut Common, now: Instant) -> Result<Option<Event>, Error> {
         let (Some(bind), Some(account)) = (&self.inline_bind, &self.account) else { return Ok(None) };
-        // XEP-0386 section 3.2.1: the client's tag, and something of ours that makes it one of its kind.
-        let resource = bind.tag.as_ref().map(|tag| alloc::format!("{tag}/{}", common.random.token(12)));
+        // XEP-0386 section 3.2.1: the client's tag, and something of ours that makes it one of its kind. An installation that
+        // comes back gets the resource that it had, and so takes the place of its old session, which is dead most likely.
+        let own = match &bind.agent {
+            Some(agent) => Some(self.installation(account, agent)),
+            None if bind.tag.is_some() => Some(common.random.token(12)),
+            None => None,
+        };
+        let resource = match (&bind.tag, own) {
+            (Some(tag), Some(own)) => Some(alloc::format!("{tag}/{own}")),
+            (_, own) => own,
+        };
         let ask = Ask::Bind { account: account.clone(), resource };
         common.step(Step::Bind)?;
         Ok(Some(common.ask(now, ask)))
@@ -82,6 +99,18 @@ impl Receiver {
         self.jid = Some(jid.clone());
         self.write_features(common, out);
         Ok(Some(Event::Bound(jid)))
+    }
+
+    /// The installation of a client, in letters and digits that tell nobody what it calls itself.
+    fn installation(&self, account: &BareJid, agent: &str) -> String {
+        // HMAC takes keys of any length: the error exists for other MACs.
+        let Ok(mac) = <Hmac<Sha256>>::new_from_slice(self.config.decoy.expose()) else {
+            return String::new();
+        };
+        // No address has a zero in it, so the parts stay apart; nor has anything else that is made from this secret.
+        let digest =
+            mac.chain_update(account.as_str()).chain_update("\0agent\0").chain_update(agent).finalize();
+        hex(&digest.into_bytes()[..10])
     }
 
     /// A second login on a stream that has one.

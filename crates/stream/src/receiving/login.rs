@@ -26,11 +26,15 @@ impl Receiver {
             self.write_mechanism_list(common, out);
             out.extend_from_slice(b"<inline><bind xmlns='urn:xmpp:bind:0'/></inline></authentication>");
         }
-        if exporter(common).is_some() {
+        if self.offers_plus(common) {
             // XEP-0440: which channel bindings the -PLUS mechanisms can use here.
-            out.extend_from_slice(
-                b"<sasl-channel-binding xmlns='urn:xmpp:sasl-cb:0'><channel-binding type='tls-exporter'/></sasl-channel-binding>",
-            );
+            out.extend_from_slice(b"<sasl-channel-binding xmlns='urn:xmpp:sasl-cb:0'>");
+            for binding in bindings(common) {
+                for part in ["<channel-binding type='", binding.name(), "'/>"] {
+                    out.extend_from_slice(part.as_bytes());
+                }
+            }
+            out.extend_from_slice(b"</sasl-channel-binding>");
         }
     }
 
@@ -40,6 +44,10 @@ impl Receiver {
                 out.extend_from_slice(part.as_bytes());
             }
         }
+    }
+
+    fn offers_plus(&self, common: &Common) -> bool {
+        self.config.mechanisms.iter().any(|mechanism| mechanism.is_plus() && offers(common, *mechanism))
     }
 
     /// SASL2 is for protected streams only (XEP-0388 section 5), and there is some mechanism.
@@ -119,8 +127,11 @@ impl Receiver {
             let failure = Failure::new(SaslCondition::InvalidMechanism, "a mechanism that was not offered");
             return self.sasl_failure(common, failure, out);
         };
-        let plus = exporter(common).is_some() && self.config.mechanisms.iter().any(|m| m.is_plus());
-        let mut exchange = ServerExchange::new(mechanism, exporter(common), plus, common.random.token(24));
+        let nonce = common.random.token(24);
+        let mut exchange = ServerExchange::new(mechanism, None, self.offers_plus(common), nonce);
+        for binding in bindings(common) {
+            exchange = exchange.with_binding(binding);
+        }
         let step = match data {
             Ok(data) => exchange.initial(data.as_deref()),
             Err(condition) => Err(Failure::new(condition, "bad base64")),
@@ -333,13 +344,17 @@ impl Receiver {
 fn offers(common: &Common, mechanism: Mechanism) -> bool {
     match mechanism {
         Mechanism::Plain => common.security.is_some(),
-        mechanism if mechanism.is_plus() => exporter(common).is_some(),
+        mechanism if mechanism.is_plus() => bindings(common).next().is_some(),
         _ => true,
     }
 }
 
-fn exporter(common: &Common) -> Option<Binding> {
-    common.security.as_ref().and_then(|security| security.exporter).map(Binding::TlsExporter)
+/// What -PLUS mechanisms can bind to, best first.
+fn bindings(common: &Common) -> impl Iterator<Item = Binding> {
+    let security = common.security.as_ref();
+    let exporter = security.and_then(|security| security.exporter).map(Binding::TlsExporter);
+    let end_point = security.and_then(|security| security.end_point.as_deref());
+    exporter.into_iter().chain(end_point.map(|digest| Binding::TlsServerEndPoint(digest.into())))
 }
 
 fn failure_text(condition: SaslCondition) -> Option<&'static str> {

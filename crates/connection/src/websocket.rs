@@ -1,0 +1,291 @@
+//! A WebSocket between the stream and what lies below, of either side (RFC 7395, on RFC 6455).
+//!
+//! Frames are tungstenite's. What XMPP wants of them stands here: the subprotocol, one element a text message, and the end.
+//! A client's masks, which RFC 6455 wants unpredictable, tungstenite draws from the system; nothing else here depends on chance.
+
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+use std::io;
+
+use balcony_machine::Random;
+use balcony_stanza::{StreamCondition, StreamError};
+use tungstenite::handshake::client::Response;
+use tungstenite::handshake::derive_accept_key;
+use tungstenite::handshake::machine::TryParse as _;
+use tungstenite::handshake::server::{Request, create_response, write_response};
+use tungstenite::http::{HeaderMap, HeaderValue, StatusCode};
+use tungstenite::protocol::{Role, WebSocketConfig, WebSocketContext};
+use tungstenite::{Error, Message};
+
+/// Where the server's end is, as everywhere.
+pub const WEBSOCKET_PATH: &str = "/xmpp-websocket";
+
+const PROTOCOL: &str = "xmpp";
+const PROTOCOL_HEADER: &str = "Sec-WebSocket-Protocol";
+/// Bytes of a request or a response.
+const HANDSHAKE: usize = 8192;
+const READ_BUFFER: usize = 4096;
+
+pub(crate) struct WebSocket {
+    state: State,
+    wire: Wire,
+    /// What the stream has written before the handshake was over.
+    early: Vec<u8>,
+    /// Bytes of a message. The stream has a limit of its own and an error for it; this is above that.
+    limit: usize,
+    peer_closed: bool,
+    /// Sticks. What came before it counts.
+    fault: Option<Fault>,
+}
+
+enum State {
+    /// The client's request is due.
+    Request,
+    /// The server's response is due, to a request with this key.
+    Response(String),
+    Open(Box<WebSocketContext>),
+    /// The handshake has failed.
+    Failed,
+}
+
+/// Why it can't go on.
+#[derive(Clone, Debug)]
+pub(crate) enum Fault {
+    /// The peer has broken a rule of XMPP, and is to be told this.
+    Stream(StreamError),
+    /// There is no WebSocket, or none any more.
+    WebSocket(String),
+}
+
+/// The two ends of memory between tungstenite and the layer below.
+#[derive(Default)]
+struct Wire {
+    input: Vec<u8>,
+    taken: usize,
+    output: Vec<u8>,
+}
+
+impl io::Read for Wire {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let rest = &self.input[self.taken..];
+        if rest.is_empty() {
+            // An empty read would be the end.
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        let length = rest.len().min(buffer.len());
+        buffer[..length].copy_from_slice(&rest[..length]);
+        self.taken += length;
+        Ok(length)
+    }
+}
+
+impl io::Write for Wire {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.output.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl WebSocket {
+    /// The end that waits for a client. A stanza may have so many bytes.
+    pub(crate) fn server(stanza: usize) -> WebSocket {
+        WebSocket::new(State::Request, stanza)
+    }
+
+    /// A client's end, which asks `host` for `path`.
+    pub(crate) fn client(host: &str, path: &str, random: &mut Random, stanza: usize) -> WebSocket {
+        // RFC 6455 section 4.1: 16 bytes in base64; these are random in every digit but the last.
+        let key = format!("{}A==", random.token(21));
+        let mut websocket = WebSocket::new(State::Response(key.clone()), stanza);
+        websocket.wire.output = format!(
+            "GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+             Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {key}\r\n{PROTOCOL_HEADER}: {PROTOCOL}\r\n\r\n"
+        )
+        .into();
+        websocket
+    }
+
+    fn new(state: State, stanza: usize) -> WebSocket {
+        let limit = stanza.saturating_mul(2);
+        WebSocket { state, wire: Wire::default(), early: Vec::new(), limit, peer_closed: false, fault: None }
+    }
+
+    /// Takes what has come from below, and appends the messages in it, each with its byte of zero, to the empty `plain`.
+    pub(crate) fn read(&mut self, input: &[u8], plain: &mut Vec<u8>) -> Result<(), Fault> {
+        if let Some(fault) = &self.fault {
+            return Err(fault.clone());
+        }
+        self.wire.input.extend_from_slice(input);
+        let result = self.shake_hands().and_then(|()| self.messages(plain));
+        let taken = core::mem::take(&mut self.wire.taken);
+        self.wire.input.drain(..taken);
+        if self.wire.input.is_empty() {
+            self.wire.input = Vec::new();
+        }
+        self.fault = result.as_ref().err().cloned();
+        if plain.is_empty() { result } else { Ok(()) }
+    }
+
+    /// Sends messages, each with its byte of zero.
+    pub(crate) fn write(&mut self, plain: &[u8]) {
+        let State::Open(context) = &mut self.state else {
+            self.early.extend_from_slice(plain);
+            return;
+        };
+        for message in plain.split(|byte| *byte == 0).filter(|message| !message.is_empty()) {
+            let Ok(text) = core::str::from_utf8(message) else { continue };
+            // It fails only when the peer has closed, and reads no more.
+            let _ = context.write(&mut self.wire, Message::text(text));
+        }
+        let _ = context.flush(&mut self.wire);
+    }
+
+    /// Ends the WebSocket, after the stream (RFC 7395 section 3.6).
+    pub(crate) fn close(&mut self) {
+        if let State::Open(context) = &mut self.state {
+            let _ = context.close(&mut self.wire, None);
+        }
+    }
+
+    /// What is to go to the layer below.
+    pub(crate) fn take_output(&mut self) -> Vec<u8> {
+        core::mem::take(&mut self.wire.output)
+    }
+
+    pub(crate) fn peer_closed(&self) -> bool {
+        self.peer_closed
+    }
+
+    fn shake_hands(&mut self) -> Result<(), Fault> {
+        let (used, role) = match &self.state {
+            State::Open(_) => return Ok(()),
+            State::Failed => return Err(Fault::WebSocket("the handshake has failed".into())),
+            State::Request => match Request::try_parse(&self.wire.input) {
+                Ok(Some((used, request))) => match respond(&request, &mut self.wire.output) {
+                    Ok(()) => (used, Role::Server),
+                    Err(reason) => return Err(self.fail(reason)),
+                },
+                Ok(None) if self.wire.input.len() <= HANDSHAKE => return Ok(()),
+                _ => {
+                    refuse(StatusCode::BAD_REQUEST, &mut self.wire.output);
+                    return Err(self.fail("what came is no request for a WebSocket"));
+                }
+            },
+            State::Response(key) => match Response::try_parse(&self.wire.input) {
+                Ok(Some((used, response))) => match accept(&response, key) {
+                    Ok(()) => (used, Role::Client),
+                    Err(reason) => return Err(self.fail(reason)),
+                },
+                Ok(None) if self.wire.input.len() <= HANDSHAKE => return Ok(()),
+                _ => return Err(self.fail("what came is no answer to a request for a WebSocket")),
+            },
+        };
+        self.wire.taken = used;
+        let config = WebSocketConfig::default()
+            .read_buffer_size(READ_BUFFER)
+            .write_buffer_size(0)
+            .max_message_size(Some(self.limit))
+            .max_frame_size(Some(self.limit));
+        self.state = State::Open(Box::new(WebSocketContext::new(role, Some(config))));
+        let early = core::mem::take(&mut self.early);
+        self.write(&early);
+        Ok(())
+    }
+
+    fn fail(&mut self, reason: &str) -> Fault {
+        self.state = State::Failed;
+        self.early = Vec::new();
+        Fault::WebSocket(reason.into())
+    }
+
+    fn messages(&mut self, plain: &mut Vec<u8>) -> Result<(), Fault> {
+        let State::Open(context) = &mut self.state else { return Ok(()) };
+        while !self.peer_closed {
+            match context.read(&mut self.wire) {
+                Ok(Message::Text(text)) if text.as_bytes().contains(&0) => {
+                    return Err(stream(StreamCondition::NotWellFormed, "U+0000 stands in no XML"));
+                }
+                Ok(Message::Text(text)) => {
+                    plain.extend_from_slice(text.as_bytes());
+                    plain.push(0);
+                }
+                // RFC 7395 section 3.2.
+                Ok(Message::Binary(_)) => {
+                    return Err(stream(StreamCondition::BadFormat, "only text messages are understood here"));
+                }
+                // A ping has been answered.
+                Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_)) => {}
+                Ok(Message::Close(_)) | Err(Error::ConnectionClosed | Error::AlreadyClosed) => {
+                    self.peer_closed = true;
+                    // The answer.
+                    let _ = context.flush(&mut self.wire);
+                }
+                Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+                Err(Error::Capacity(_)) => {
+                    return Err(stream(StreamCondition::PolicyViolation, "the message is too long"));
+                }
+                Err(error) => return Err(Fault::WebSocket(format!("{error}"))),
+            }
+        }
+        Ok(())
+    }
+}
+
+fn stream(condition: StreamCondition, text: &'static str) -> Fault {
+    Fault::Stream(StreamError::new(condition, text))
+}
+
+/// Whether `xmpp` is in the list of subprotocols.
+fn has_protocol(headers: &HeaderMap) -> bool {
+    let values = headers.get_all(PROTOCOL_HEADER).into_iter().filter_map(|value| value.to_str().ok());
+    values.flat_map(|value| value.split(',')).any(|protocol| protocol.trim() == PROTOCOL)
+}
+
+/// Answers a client (RFC 7395 section 3.1).
+fn respond(request: &Request, out: &mut Vec<u8>) -> Result<(), &'static str> {
+    if request.uri().path() != WEBSOCKET_PATH {
+        refuse(StatusCode::NOT_FOUND, out);
+        return Err("the client asked for something else than the WebSocket");
+    }
+    let Ok(mut response) = create_response(request) else {
+        refuse(StatusCode::UPGRADE_REQUIRED, out);
+        return Err("the client asked for no WebSocket");
+    };
+    if !has_protocol(request.headers()) {
+        refuse(StatusCode::BAD_REQUEST, out);
+        return Err("the client did not offer the subprotocol xmpp");
+    }
+    response.headers_mut().insert(PROTOCOL_HEADER, HeaderValue::from_static(PROTOCOL));
+    write_response(&mut *out, &response).map_err(|_| "the response could not be written")
+}
+
+fn refuse(status: StatusCode, out: &mut Vec<u8>) {
+    let upgrade = match status {
+        StatusCode::UPGRADE_REQUIRED => "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n",
+        _ => "",
+    };
+    out.extend_from_slice(
+        format!("HTTP/1.1 {status}\r\n{upgrade}Connection: close\r\nContent-Length: 0\r\n\r\n").as_bytes(),
+    );
+}
+
+/// Checks what the server answered (RFC 7395 section 3.1, RFC 6455 section 4.1).
+fn accept(response: &Response, key: &str) -> Result<(), &'static str> {
+    let header =
+        |name| response.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    if response.status() != StatusCode::SWITCHING_PROTOCOLS
+        || !header("Upgrade").eq_ignore_ascii_case("websocket")
+        || header("Sec-WebSocket-Accept") != derive_accept_key(key.as_bytes())
+    {
+        return Err("the server has no WebSocket there");
+    }
+    match header(PROTOCOL_HEADER) {
+        PROTOCOL => Ok(()),
+        _ => Err("the WebSocket of the server does not speak XMPP"),
+    }
+}

@@ -1,0 +1,223 @@
+//! Streams on WebSockets, with and without TLS: what the HTTP around them has to say (RFC 7395).
+
+#![cfg(feature = "websocket")]
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use std::sync::Arc;
+
+use balcony_connection::{Connection, Error, WEBSOCKET_PATH};
+use balcony_machine::{Instant, Progress, Secret, Seed, XmlLimits};
+use balcony_stanza::{MessageType, Stanza, StreamCondition};
+use balcony_stream::{Framing, Initiating, Receiving, TlsPolicy};
+use common::{Cut, End, IDENTITY, contains, settle};
+
+const LIMIT: usize = 4096;
+
+fn tls(secure: bool) -> TlsPolicy {
+    if secure { TlsPolicy::Direct } else { TlsPolicy::None }
+}
+
+fn client(secure: bool) -> End {
+    let mut config = Initiating::new("juliet@example.com".parse().unwrap(), Secret::new("pencil".into()));
+    (config.tls, config.framing) = (tls(secure), Framing::Messages);
+    let mut connection = Connection::initiating(Arc::new(config), Seed::from_u64(1), Instant::ZERO);
+    if secure {
+        connection = connection.with_client_tls(IDENTITY.client.clone(), "example.com");
+    }
+    let seed = Seed::from_u64(3);
+    End::of(connection.with_client_websocket("example.com", WEBSOCKET_PATH, &seed, LIMIT).unwrap())
+}
+
+fn server(secure: bool) -> End {
+    let mut config = Receiving::new(vec!["example.com".parse().unwrap()], Secret::new([9; 32]));
+    (config.tls, config.framing) = (tls(secure), Framing::Messages);
+    config.limits.after_auth = XmlLimits { bytes: LIMIT, ..XmlLimits::STANZA };
+    let mut connection = Connection::receiving(Arc::new(config), Seed::from_u64(2), Instant::ZERO);
+    if secure {
+        connection = connection.with_server_tls(IDENTITY.server.web());
+    }
+    End::of(connection.with_websocket(LIMIT))
+}
+
+fn message(id: &str) -> Stanza {
+    Stanza::message(MessageType::Chat).to("juliet@example.com".parse().unwrap()).id(id)
+}
+
+// RFC 7395 §3.1 [V1], §3.6 [V10], §3.9 [V15]; habits.md invariant 1
+#[test]
+fn login_chat_and_close_however_the_bytes_are_cut() {
+    for secure in [false, true] {
+        for mut cut in Cut::all() {
+            let (mut client, mut server) = (client(secure), server(secure));
+            let sent = settle(&mut client, &mut server, &mut cut);
+            assert!(
+                client.connection.is_open() && server.connection.is_open(),
+                "{:?} {:?}",
+                client.ended,
+                server.ended
+            );
+            let request = "Sec-WebSocket-Protocol: xmpp\r\n";
+            assert_eq!(contains(&sent[0], request), !secure, "nothing goes in the clear but what may");
+            assert!(
+                secure || String::from_utf8_lossy(&sent[1]).to_lowercase().contains(&request.to_lowercase())
+            );
+            for id in ["1", "2", "3"] {
+                client.act(|connection| connection.send(&message(id)).unwrap());
+                server.act(|connection| connection.send(&message(id)).unwrap());
+            }
+            settle(&mut client, &mut server, &mut cut);
+            assert_eq!(
+                (client.stanza_ids(), server.stanza_ids()),
+                (vec!["1", "2", "3"], vec!["1", "2", "3"])
+            );
+            let now = client.now;
+            client.act(|connection| connection.close(now));
+            settle(&mut client, &mut server, &mut cut);
+            assert_eq!((client.ended, server.ended), (Some(Ok(())), Some(Ok(()))));
+        }
+    }
+}
+
+fn request(path: &str, protocol: &str) -> String {
+    format!(
+        "GET {path} HTTP/1.1\r\nHost: example.com\r\nConnection: keep-alive, Upgrade\r\nUpgrade: websocket\r\n\
+         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n{protocol}\r\n"
+    )
+}
+
+/// What the server answers to these bytes, and how it ended.
+fn answer(bytes: &[u8]) -> (String, Option<Result<(), Error>>) {
+    let mut server = server(false);
+    let out = server.receive(bytes, &mut Cut::Whole);
+    (String::from_utf8_lossy(&out).into_owned(), server.ended)
+}
+
+// RFC 7395 §3.1 [V1]: the server echoes the subprotocol if the client offers it, and else there is no WebSocket
+#[test]
+fn what_the_server_answers() {
+    for protocol in ["xmpp", "chat, xmpp", "xmpp,chat", "chat\r\nSec-WebSocket-Protocol: xmpp"] {
+        let (out, ended) =
+            answer(request(WEBSOCKET_PATH, &format!("Sec-WebSocket-Protocol: {protocol}\r\n")).as_bytes());
+        assert!(out.starts_with("HTTP/1.1 101 ") && ended.is_none(), "{out}");
+        // RFC 6455 §1.3 has this key with its answer.
+        assert!(out.to_lowercase().contains("sec-websocket-protocol: xmpp\r\n"), "{out}");
+        assert!(out.contains("s3pPLMBiTxaQ9kYGzzhZRbK+xOo="), "{out}");
+    }
+    let plain = "Sec-WebSocket-Protocol: xmpp\r\n";
+    for (bytes, status) in [
+        (request(WEBSOCKET_PATH, ""), "400"),
+        (request(WEBSOCKET_PATH, "Sec-WebSocket-Protocol: xmpps, soap\r\n"), "400"),
+        (request("/", plain), "404"),
+        (request(WEBSOCKET_PATH, plain).replace("Upgrade: websocket\r\n", ""), "426"),
+        (request(WEBSOCKET_PATH, plain).replace("Version: 13", "Version: 8"), "426"),
+        (request(WEBSOCKET_PATH, plain).replace("GET", "POST"), "400"),
+        ("<open xmlns='urn:ietf:params:xml:ns:xmpp-framing'/>\0".into(), "400"),
+        (format!("GET / HTTP/1.1\r\nCookie: {}", "x".repeat(9000)), "400"),
+    ] {
+        let (out, ended) = answer(bytes.as_bytes());
+        assert!(out.starts_with(&format!("HTTP/1.1 {status} ")), "{bytes} {out}");
+        assert!(matches!(ended, Some(Err(Error::WebSocket(_)))), "{ended:?}");
+    }
+}
+
+// RFC 7395 §3.1 [V1]: a server that does not echo the subprotocol speaks something else, and the client leaves
+#[test]
+fn what_the_client_takes() {
+    // With the seed of `client`, the key is always the same.
+    let mut probe = client(false);
+    let request = String::from_utf8(probe.receive(&[], &mut Cut::Whole)).unwrap();
+    let response = String::from_utf8(server(false).receive(request.as_bytes(), &mut Cut::Whole)).unwrap();
+    assert!(response.contains("sec-websocket-protocol: xmpp\r\n"), "{response}");
+    for (response, works) in [
+        (response.clone(), true),
+        (response.replace("sec-websocket-protocol: xmpp\r\n", ""), false),
+        (response.replace("protocol: xmpp", "protocol: soap"), false),
+        (response.replace("101 Switching Protocols", "200 OK"), false),
+        (response.replace("sec-websocket-accept: ", "sec-websocket-accept: A"), false),
+        ("HTTP/1.1 404 Not Found\r\n\r\n".into(), false),
+        ("x".repeat(9000), false),
+    ] {
+        let mut client = client(false);
+        client.receive(&[], &mut Cut::Whole);
+        let out = client.receive(response.as_bytes(), &mut Cut::Bytes);
+        assert_eq!(client.ended.is_none(), works, "{response}");
+        // The first frame is the header of the stream; who leaves says nothing.
+        assert_eq!(!out.is_empty(), works);
+        if !works {
+            assert!(matches!(client.ended, Some(Err(Error::WebSocket(_)))), "{:?}", client.ended);
+        }
+    }
+    // Nothing can be smuggled into the request.
+    for (host, path) in [("example.com\r\nX: y", "/"), ("example.com", "/a b"), ("example.com", "x")] {
+        let config = Initiating::new("juliet@example.com".parse().unwrap(), Secret::new("pencil".into()));
+        let connection = Connection::initiating(Arc::new(config), Seed::from_u64(1), Instant::ZERO);
+        assert!(connection.with_client_websocket(host, path, &Seed::from_u64(3), LIMIT).is_err());
+    }
+}
+
+/// A frame of a client, with a mask of zeros.
+fn frame(kind: u8, content: &[u8]) -> Vec<u8> {
+    let mut out = vec![0x80 | kind];
+    match u8::try_from(content.len()) {
+        Ok(short) if short < 126 => out.push(0x80 | short),
+        _ => {
+            out.push(0x80 | 126);
+            out.extend(u16::try_from(content.len()).unwrap().to_be_bytes());
+        }
+    }
+    out.extend([0; 4]);
+    out.extend(content);
+    out
+}
+
+// RFC 7395 §3.2 [V2], §3.8 [V14]; RFC 6120 §4.9.3: the error that the RFC names, as text, then the end of both
+#[test]
+fn frames_that_are_no_messages() {
+    const OPEN: &[u8] = b"<open xmlns='urn:ietf:params:xml:ns:xmpp-framing' to='example.com' version='1.0'/>";
+    let handshake = request(WEBSOCKET_PATH, "Sec-WebSocket-Protocol: xmpp\r\n").into_bytes();
+    let serve = |frames: &[Vec<u8>], cut: &mut Cut| {
+        let mut server = server(false);
+        let out = server.receive(&[handshake.clone(), frames.concat()].concat(), cut);
+        (String::from_utf8_lossy(&out).into_owned(), server.ended)
+    };
+    for mut cut in [Cut::Whole, Cut::Bytes] {
+        for (bad, condition) in [
+            (frame(2, OPEN), StreamCondition::BadFormat),
+            (frame(1, b"<a/>\0<b/>"), StreamCondition::NotWellFormed),
+            (frame(1, &[b'<'; 3 * LIMIT]), StreamCondition::PolicyViolation),
+        ] {
+            let (out, ended) = serve(&[frame(1, OPEN), bad], &mut cut);
+            let Some(Err(Error::Stream(balcony_stream::Error::Local(error)))) = ended else {
+                panic!("{ended:?} {out}")
+            };
+            assert_eq!(error.condition, condition);
+            // What came before it has been answered.
+            assert!(out.contains("<stream:features") && out.contains(condition.name()), "{out}");
+            assert!(out.contains("<close xmlns='urn:ietf:params:xml:ns:xmpp-framing'/>"));
+        }
+        // A ping is the WebSocket's own business.
+        let (out, ended) = serve(&[frame(9, b"still there?")], &mut cut);
+        assert!(out.ends_with("still there?") && ended.is_none(), "{out}");
+        // RFC 7395 §3.6 [V11]: a WebSocket that ends before its stream has ended the session.
+        let (_, ended) = serve(&[frame(1, OPEN), frame(8, &[])], &mut cut);
+        assert_eq!(ended, Some(Err(Error::Stream(balcony_stream::Error::Truncated))));
+        // RFC 6455 §5.1: a client masks.
+        let mut naked = frame(1, OPEN);
+        naked[1] &= 0x7f;
+        assert!(matches!(serve(&[naked], &mut cut).1, Some(Err(Error::WebSocket(_)))));
+    }
+}
+
+#[test]
+fn a_handshake_that_never_ends_is_given_up() {
+    let mut server = server(false);
+    server.receive(b"GET /xmpp-websocket HTTP/1.1\r\n", &mut Cut::Whole);
+    server.now = server.connection.deadline().unwrap().at;
+    let mut out = Vec::new();
+    assert!(!matches!(
+        server.connection.advance(server.now, &mut &[][..], &mut out),
+        Ok(Progress::NeedInput)
+    ));
+}

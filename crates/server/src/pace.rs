@@ -1,0 +1,33 @@
+use core::time::Duration;
+
+use balcony_machine::Instant;
+
+/// How much may come at once after a rest, in time.
+const BURST: Duration = Duration::from_secs(1);
+const SECOND: u128 = 1_000_000_000;
+
+/// A token bucket: how fast a peer may send (RFC 6120 section 13.12).
+///
+/// Bytes that have come are paid for with time. Who is in debt by more than [`BURST`] is not read from until it is less.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Pace {
+    /// When all bytes are paid for.
+    paid: Instant,
+}
+
+impl Pace {
+    pub(crate) const NEW: Pace = Pace { paid: Instant::ZERO };
+
+    /// These bytes have come.
+    pub(crate) fn pay(&mut self, now: Instant, bytes: usize, per_second: u32) {
+        let nanos = bytes as u128 * SECOND / u128::from(per_second.max(1));
+        self.paid = self.paid.max(now) + Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX));
+    }
+
+    /// When more may come, if not now.
+    pub(crate) fn wait(&self, now: Instant) -> Option<Instant> {
+        let burst = u64::try_from(BURST.as_nanos()).unwrap_or(u64::MAX);
+        let at = Instant::from_nanos(self.paid.as_nanos().saturating_sub(burst));
+        (at > now).then_some(at)
+    }
+}

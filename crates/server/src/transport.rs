@@ -1,0 +1,92 @@
+use alloc::sync::Arc;
+
+use balcony_connection::Connection;
+use balcony_machine::{Instant, Seed};
+use balcony_stream::{Framing, Receiving, TlsPolicy};
+
+use crate::config::Config;
+
+/// How a connection begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Transport {
+    /// With a stream of XML. With [`TlsPolicy::Direct`] TLS is first (XEP-0368), otherwise it is as configured.
+    Stream(TlsPolicy),
+    /// With a request for a WebSocket in the clear (RFC 7395), for a proxy on the same machine that adds TLS.
+    #[cfg(feature = "websocket")]
+    WebSocket,
+    /// With a request for a WebSocket on TLS (`wss`).
+    #[cfg(feature = "websocket")]
+    SecureWebSocket,
+}
+
+impl From<TlsPolicy> for Transport {
+    fn from(tls: TlsPolicy) -> Self {
+        Transport::Stream(tls)
+    }
+}
+
+/// What connections are made of, one configuration for each way in which they can begin.
+pub(crate) struct Streams {
+    clear: Arc<Receiving>,
+    direct: Arc<Receiving>,
+    #[cfg(feature = "tls")]
+    certificate: Option<balcony_tls::ServerConfig>,
+    #[cfg(feature = "websocket")]
+    web: Web,
+}
+
+#[cfg(feature = "websocket")]
+struct Web {
+    clear: Arc<Receiving>,
+    secure: Arc<Receiving>,
+    certificate: Option<balcony_tls::ServerConfig>,
+}
+
+impl Streams {
+    pub(crate) fn new(config: &Config) -> Self {
+        Streams {
+            clear: config.receiving(config.tls, Framing::Document),
+            direct: config.receiving(TlsPolicy::Direct, Framing::Document),
+            #[cfg(feature = "tls")]
+            certificate: config.certificate.clone(),
+            #[cfg(feature = "websocket")]
+            web: Web {
+                clear: config.receiving(TlsPolicy::None, Framing::Messages),
+                secure: config.receiving(TlsPolicy::Direct, Framing::Messages),
+                certificate: config.certificate.as_ref().map(balcony_tls::ServerConfig::web),
+            },
+        }
+    }
+
+    pub(crate) fn connection(&self, transport: Transport, seed: Seed, now: Instant) -> Connection {
+        let connection = |config: &Arc<Receiving>| Connection::receiving(Arc::clone(config), seed, now);
+        match transport {
+            Transport::Stream(tls) => {
+                let connection =
+                    connection(if tls == TlsPolicy::Direct { &self.direct } else { &self.clear });
+                #[cfg(feature = "tls")]
+                return with_tls(connection, self.certificate.as_ref());
+                #[cfg(not(feature = "tls"))]
+                connection
+            }
+            #[cfg(feature = "websocket")]
+            Transport::WebSocket => {
+                connection(&self.web.clear).with_websocket(self.clear.limits.after_auth.bytes)
+            }
+            #[cfg(feature = "websocket")]
+            Transport::SecureWebSocket => {
+                with_tls(connection(&self.web.secure), self.web.certificate.as_ref())
+                    .with_websocket(self.clear.limits.after_auth.bytes)
+            }
+        }
+    }
+}
+
+#[cfg(feature = "tls")]
+fn with_tls(connection: Connection, certificate: Option<&balcony_tls::ServerConfig>) -> Connection {
+    match certificate {
+        Some(certificate) => connection.with_server_tls(certificate.clone()),
+        None => connection,
+    }
+}

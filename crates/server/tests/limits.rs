@@ -1,0 +1,103 @@
+//! What an administrator can bound (RFC 6120 section 13.12).
+#![allow(clippy::unwrap_used)]
+
+use core::time::Duration;
+
+use balcony_machine::{Instant, Secret, Seed};
+use balcony_server::{Action, Config, ConnectionId, Input, Server, Shard};
+use balcony_stream::TlsPolicy;
+
+const HEADER: &[u8] = b"<stream:stream to='example.com' version='1.0' xmlns='jabber:client' \
+                        xmlns:stream='http://etherx.jabber.org/streams'>";
+
+fn config() -> Config {
+    let mut config = Config::new(vec!["example.com".parse().unwrap()], Secret::new([7; 32]));
+    config.tls = TlsPolicy::None;
+    config
+}
+
+/// The connection, unless it is turned away.
+fn accept(shard: &mut Shard<ConnectionId>, from: &str) -> Option<ConnectionId> {
+    let mut accepted = None;
+    shard.accept(Instant::ZERO, TlsPolicy::None, from.to_owned(), |id| {
+        accepted = Some(id);
+        id
+    });
+    while shard.next().is_some() {}
+    accepted
+}
+
+// RFC 6120 §13.12 [Q14]: connections from one address, where all addresses of one customer are one
+#[test]
+fn connections_from_one_address() {
+    let mut limited = config();
+    limited.connections_per_ip = Some(2);
+    for (addresses, others) in [
+        (["192.0.2.1:1", "192.0.2.1:2", "[::ffff:192.0.2.1]:3"], "192.0.2.2:1"),
+        (["[2001:db8:0:1::1]:1", "[2001:db8:0:1::2]:1", "[2001:db8:0:1:ffff::]:1"], "[2001:db8:0:2::1]:1"),
+    ] {
+        let mut shard = Shard::new(Server::new(limited.clone(), Seed::from_u64(1)), 100);
+        let [first, second, third] = addresses;
+        let one = accept(&mut shard, first).unwrap();
+        assert!(accept(&mut shard, second).is_some());
+        assert_eq!(accept(&mut shard, third), None);
+        assert!(accept(&mut shard, others).is_some(), "others go on");
+        // When one has gone, there is room for one.
+        shard.handle(Instant::ZERO, Input::Broken(one));
+        while shard.next().is_some() {}
+        assert!(accept(&mut shard, third).is_some());
+        assert_eq!(accept(&mut shard, first), None);
+    }
+    // A proxy on this machine, and what is no address, stand for many; and without a bound there is none.
+    for (config, from) in
+        [(&limited, "127.0.0.1:1"), (&limited, "[::1]:1"), (&limited, "a pipe"), (&config(), "192.0.2.1:1")]
+    {
+        let mut shard = Shard::new(Server::new(config.clone(), Seed::from_u64(1)), 100);
+        assert!((0..10).all(|_| accept(&mut shard, from).is_some()), "{from}");
+    }
+}
+
+/// How many bytes a peer that sends as much as it can gets rid of, and when, with chunks of this size.
+fn pour(rate: Option<u32>, chunk: usize, seconds: u64) -> usize {
+    let mut config = config();
+    config.bytes_per_second = rate;
+    config.limits.negotiation = Duration::from_secs(3600);
+    let mut server = Server::new(config, Seed::from_u64(1));
+    let (mut now, mut actions) = (Instant::ZERO, Vec::new());
+    let id = server.accept(now, TlsPolicy::None, &mut actions);
+    let mut poured = 0;
+    let mut next = HEADER.to_vec();
+    while now < Instant::from_millis(seconds * 1000) && poured < 1_000_000 {
+        poured += next.len();
+        server.receive(now, id, &next, &mut actions);
+        let mut out = Vec::new();
+        server.take_output(id, &mut out);
+        if !out.is_empty() {
+            // What has come is dealt with at once.
+            assert!(String::from_utf8_lossy(&out).contains("<stream:features>"));
+            server.written(now, id, &mut actions);
+        }
+        next = vec![b' '; chunk];
+        while !actions.contains(&Action::Read(id)) {
+            let at = server.deadline().unwrap().at;
+            assert!(at > now, "no busy waiting");
+            now = at;
+            server.tick(now, &mut actions);
+        }
+        actions.retain(|action| *action != Action::Read(id));
+        assert!(!actions.iter().any(|action| matches!(action, Action::Close(_))));
+    }
+    poured
+}
+
+// RFC 6120 §13.12 [Q14]: bandwidth
+#[test]
+fn a_client_that_sends_too_fast_is_read_from_more_slowly() {
+    for (rate, chunk) in [(1000_u32, 100), (1000, 16_384), (50_000, 1000)] {
+        let poured = pour(Some(rate), chunk, 100);
+        let allowed = rate as usize * 101;
+        assert!(poured <= allowed + chunk + HEADER.len(), "{rate} {chunk}: {poured}");
+        assert!(poured >= allowed.min(1_000_000) - chunk - HEADER.len(), "{rate} {chunk}: {poured}");
+    }
+    assert!(pour(None, 1000, 1) >= 1_000_000);
+}
