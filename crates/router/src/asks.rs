@@ -45,7 +45,7 @@ pub(crate) enum Purpose {
     Put(Arc<Stanza>),
     /// Messages that have been delivered are deleted.
     Drop,
-    /// This question of a stranger, a probe or an iq, is refused.
+    /// This probe of a stranger is refused.
     Deny(Stanza),
     /// Nobody waits for it.
     Note,

@@ -68,8 +68,16 @@ impl Router {
     ) -> Result<(), Busy> {
         let Some(to) = &stanza.head.to else { return Ok(()) };
         match self.accounts.get(to.bare_str()) {
-            // Strangers hear nothing of what the account waits for.
-            Some(account) if self.is_denied(account, &stanza) => {
+            // A stranger who gets nothing is told so without regard to what the account waits for, or the wait would tell of it.
+            Some(account)
+                if matches!(stanza.head.kind, Kind::Iq(_))
+                    && self.reached(account, &stanza).is_none()
+                    && !self.sees_recipient(&stanza) =>
+            {
+                self.refuse(&stanza, ErrorCondition::ServiceUnavailable, effects);
+                Ok(())
+            }
+            Some(account) if account.is_probed_by_stranger(&stanza) => {
                 self.deny_later(stanza, effects);
                 Ok(())
             }
@@ -240,9 +248,8 @@ impl Router {
             }
             Purpose::Deny(stanza) => {
                 account.asks -= 1;
-                match answer {
-                    Some(Answer::Loaded(_)) => self.nobody(&stanza, effects),
-                    _ => self.undeliverable(&stanza, ErrorCondition::ResourceConstraint, effects),
+                if let Some(Answer::Loaded(_)) = answer {
+                    self.deny_probe(&stanza, effects);
                 }
             }
             Purpose::Note => account.asks -= 1,
@@ -286,28 +293,15 @@ impl Router {
         }
     }
 
-    /// Whether the account is known, and the stanza is a question of somebody who gets no answer from it.
-    fn is_denied(&self, account: &Account, stanza: &Stanza) -> bool {
-        let (Some(known), Some(from)) = (&account.known, &stanza.head.from) else { return false };
-        match stanza.head.kind {
-            Kind::Presence(PresenceType::Probe) => account.is_probed_by_stranger(stanza),
-            Kind::Iq(IqType::Get | IqType::Set) => {
-                self.reached(account, stanza).is_none() && !self.is_told(from, known.roster.owner())
-            }
-            _ => false,
-        }
-    }
-
-    /// The account is known now. The questions of strangers wait for nothing more.
+    /// The account is known now. The probes of strangers wait for nothing more.
     fn deny_strangers(&mut self, name: &BareJid, effects: &mut Vec<Effect>) {
         let Some(account) = self.accounts.get_mut(name) else { return };
         let all = mem::take(&mut account.queue);
-        let Some(account) = self.accounts.get(name) else { return };
         let (denied, mut others): (VecDeque<_>, VecDeque<_>) =
-            all.into_iter().partition(|waiting| self.is_denied(account, &waiting.stanza));
+            all.into_iter().partition(|waiting| account.is_probed_by_stranger(&waiting.stanza));
         for Waiting { stanza, payer, .. } in denied {
             self.asks.release(&payer);
-            self.nobody(&stanza, effects);
+            self.deny_probe(&stanza, effects);
         }
         if let Some(account) = self.accounts.get_mut(name) {
             // Behind them what has come of the denials.
@@ -423,7 +417,6 @@ fn needs_account(stanza: &Stanza) -> bool {
         Kind::Presence(P::Probe | P::Subscribe) => true,
         // Without a match these are ignored (RFC 6121 section 8.5.3.2.2).
         Kind::Presence(kind) => kind.is_subscription() && is_bare,
-        Kind::Iq(IqType::Get | IqType::Set) => true,
-        Kind::Iq(IqType::Result | IqType::Error) => false,
+        Kind::Iq(IqType::Get | IqType::Set | IqType::Result | IqType::Error) => false,
     }
 }

@@ -9,6 +9,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use balcony_jid::{BareJid, Jid};
+use balcony_roster::Subscription;
 use balcony_stanza::{ErrorCondition, Kind, Payload, Stanza, ns};
 use balcony_xml::{Element, ElementRef};
 
@@ -158,7 +159,7 @@ impl Router {
     }
 
     /// Whether the sender may hear of what becomes of messages to the account.
-    pub(crate) fn is_told(&self, from: &Jid, name: &BareJid) -> bool {
+    fn is_told(&self, from: &Jid, name: &BareJid) -> bool {
         let is_known = self.accounts.get(name).is_some_and(|account| {
             let known = account.known.as_ref();
             known.is_some_and(|known| known.roster.item(&from.to_bare()).is_some())
@@ -169,12 +170,20 @@ impl Router {
 
     /// Whether this iq, of the account's own or to it, waits until the messages that were to be stored are, or are refused:
     /// the answer then says that what was sent before is done, and comes behind the errors about it (RFC 6120
-    /// section 10.1). A stranger waits for nothing: not even time shows that an account stores messages.
+    /// section 10.1). A stranger waits for nothing: time would show who is away.
     pub(crate) fn holds_back(&self, name: &BareJid, stanza: &Stanza) -> bool {
-        let is_storing = |name| self.accounts.get(name).is_some_and(|account| account.backlog.puts > 0);
+        let is_own = || stanza.head.from.as_ref().is_some_and(|from| from.bare_str() == name.as_str());
         matches!(stanza.head.kind, Kind::Iq(_))
-            && is_storing(name)
-            && stanza.head.from.as_ref().is_some_and(|from| self.is_told(from, name))
+            && self.accounts.get(name).is_some_and(|account| account.backlog.puts > 0)
+            && (is_own() || self.sees_recipient(stanza))
+    }
+
+    /// Whether a user of ours sends this to somebody whose presence it sees, so that there is nothing to hide.
+    pub(crate) fn sees_recipient(&self, stanza: &Stanza) -> bool {
+        let (Some(from), Some(to)) = (&stanza.head.from, &stanza.head.to) else { return false };
+        let known = self.accounts.get(from.bare_str()).and_then(|account| account.known.as_deref());
+        let item = known.and_then(|known| known.roster.item(&to.to_bare()));
+        item.is_some_and(|item| matches!(item.subscription, Subscription::To | Subscription::Both))
     }
 }
 

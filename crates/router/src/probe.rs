@@ -88,8 +88,8 @@ impl Router {
         }
     }
 
-    /// Denies a question when the store has answered one about the account, as it has to where the account is not loaded: how
-    /// soon the denial comes must not show who is online.
+    /// Denies a probe when the store has answered a question about the account, as one has to where the account is not loaded:
+    /// how soon the answer comes must not show who is online.
     pub(crate) fn deny_later(&mut self, stanza: Stanza, effects: &mut Vec<Effect>) {
         let (Some(from), Some(to)) = (&stanza.head.from, &stanza.head.to) else { return };
         let (payer, name) = (self.payer(from), to.to_bare());

@@ -169,10 +169,10 @@ impl<P> Shard<P> {
         self.closing
     }
 
-    /// Whether the server has shut down, and all sockets are closed.
+    /// Whether the server has shut down: all sockets are closed, and what had to be stored is, or will not be.
     #[must_use]
     pub fn is_closed(&self) -> bool {
-        self.closing && self.peers.is_empty()
+        self.closing && self.peers.is_empty() && self.server.router().counts().asks == 0
     }
 
     /// Ends the streams of an account that is no more.
