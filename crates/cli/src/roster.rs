@@ -1,6 +1,6 @@
 //! `balcony roster`: whom an account knows, who sees whom, and who is blocked.
 
-use balcony_client::RequestKind;
+use balcony_client::{Contacts, RequestKind};
 use balcony_jid::{BareJid, Jid};
 use balcony_roster::{Item, Request, Set, Subscription};
 use balcony_stanza::{ErrorCondition, Kind, PresenceType, Stanza, ns};
@@ -162,13 +162,19 @@ async fn add(
         tell(session, PresenceType::Subscribe, &contact).await?;
     }
     refused(&session.settle_with(&contact).await?, &contact)?;
-    let words = match session.contacts.item(&contact).map(|item| item.subscription) {
-        Some(Subscription::Both) => "is a contact: you see each other",
-        Some(Subscription::To) => "is a contact: you see when they are online",
-        Some(Subscription::From) => {
+    let subscription =
+        |contacts: &Contacts| contacts.item(&contact).map(|item| item.subscription).unwrap_or_default();
+    if subscription(&session.contacts) == Subscription::From {
+        // Whoever is seen has often approved in advance.
+        session.watch(|contacts| subscription(contacts) == Subscription::Both).await?;
+    }
+    let words = match subscription(&session.contacts) {
+        Subscription::Both => "is a contact: you see each other",
+        Subscription::To => "is a contact: you see when they are online",
+        Subscription::From => {
             "is a contact and sees when you are online; they have been asked to show theirs"
         }
-        _ => "is a contact now, and has been asked",
+        Subscription::None => "is a contact now, and has been asked",
     };
     say(&format!("{contact} {words}\n"));
     Ok(())

@@ -17,6 +17,9 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// How long one may wait for those whose answer is not needed.
 const SOON: Duration = Duration::from_secs(5);
 
+/// How long an answer may take that comes without anybody's doing.
+const AT_ONCE: Duration = Duration::from_secs(1);
+
 /// One account, from one login to the next.
 pub(crate) struct Session {
     pub(crate) client: Client,
@@ -119,6 +122,15 @@ impl Session {
         })
         .await?;
         Ok(errors)
+    }
+
+    /// Reads along until the contacts are as wanted, but not for long.
+    pub(crate) async fn watch(&mut self, is_done: impl Fn(&Contacts) -> bool) -> Result<(), Failure> {
+        let done = async {
+            while !is_done(&self.contacts) && self.next().await?.is_some() {}
+            Ok(())
+        };
+        tokio::time::timeout(AT_ONCE, done).await.unwrap_or(Ok(())).map_err(ended)
     }
 
     /// Waits until the server has processed all that was sent. What comes meanwhile is kept for [`next`](Session::next).

@@ -1,4 +1,4 @@
-use crate::world::{Process, Server, World};
+use crate::world::{PASSWORD, Process, Server, World};
 
 /// Sends a mark to each listener by its full JID; nothing else may have come before it.
 fn nothing_else_came(world: &World, server: &Server, listeners: &[(&str, &Process)]) {
@@ -78,6 +78,11 @@ fn messages_wait_for_those_who_are_offline() {
     let server = world.serve(&[]);
     world.account("romeo");
     world.account("juliet");
+    // Who sees the other's presence hears when a message is stored, and is told so by the end of `send`.
+    for (who, whom) in [("romeo@localhost", "juliet@localhost"), ("juliet@localhost", "romeo@localhost")] {
+        let add = ["roster", "--as", who, "--connect", &server.address, "add", whom];
+        world.run_as(PASSWORD, &add).succeeded();
+    }
     for text in ["one", "two"] {
         world.send(&server, "romeo@localhost", "juliet@localhost", text, &[]).succeeded();
     }

@@ -80,13 +80,39 @@ impl Person {
         client.map(Person).map_err(|error| Ended::Refused(error.to_string()))
     }
 
-    /// The roster; changes of it are pushed from now on (RFC 6121 §2.2).
+    /// The roster, but for friends; changes of it are pushed from now on (RFC 6121 §2.2).
     pub async fn roster(&mut self) -> Result<Roster> {
+        Ok(self.contacts().await?.0)
+    }
+
+    /// Those who answer no requests, and how many friends there are beside them.
+    async fn contacts(&mut self) -> Result<(Roster, usize)> {
         let query = Element::new(QUERY, ns::ROSTER);
         let result = self.request(RequestKind::Get, None, query).await?;
         let content = result.payload.parse().unwrap();
         let query = content.root().children().next().unwrap();
-        Ok(query.children().map(|item| (item.attr("jid").unwrap().to_owned(), read(item).unwrap())).collect())
+        let (friends, contacts): (Vec<_>, Vec<_>) = query.children().partition(|item| is_friend(*item));
+        let contact = |item: ElementRef<'_>| (item.attr("jid").unwrap().to_owned(), read(item).unwrap());
+        Ok((contacts.into_iter().map(contact).collect(), friends.len()))
+    }
+
+    /// Lets these see this person's presence when they ask (RFC 6121 §3.4).
+    pub async fn approve(&mut self, others: &[String]) -> Result<()> {
+        for other in others {
+            self.send(&Stanza::presence(PresenceType::Subscribed).to(jid(other))).await?;
+        }
+        self.roster().await.map(drop)
+    }
+
+    /// Asks these, who have approved, and waits until they are friends.
+    pub async fn befriend(&mut self, others: &[String]) -> Result<()> {
+        for other in others {
+            self.send(&Stanza::presence(PresenceType::Subscribe).to(jid(other))).await?;
+        }
+        while self.contacts().await?.1 < others.len() {
+            tokio::task::yield_now().await;
+        }
+        Ok(())
     }
 
     /// The messages that wait. They come first, so the first that one sends to oneself shows that there are no more.
@@ -125,7 +151,7 @@ impl Person {
         self.0.close().await.map_err(|_| Ended::Connection)
     }
 
-    /// Asks an account something that it always refuses.
+    /// Asks a friend's account something that it always refuses.
     pub async fn ask_account(&mut self, account: &str) -> Result<()> {
         const PING: Name = Name::from_static("ping");
         let ping = Payload::from(Element::new(PING, ns::PING));
@@ -164,7 +190,7 @@ impl Person {
             let content = stanza.payload.parse().unwrap();
             let query = content.root().children().next().unwrap();
             let item = query.children().next().unwrap();
-            if item.attr("jid") == Some(contact) && read(item).as_ref() == after {
+            if !is_friend(item) && item.attr("jid") == Some(contact) && read(item).as_ref() == after {
                 return Ok(());
             }
         }
@@ -192,6 +218,11 @@ impl Person {
             }
         }
     }
+}
+
+/// Whether one of the two sees the other's presence.
+fn is_friend(item: ElementRef<'_>) -> bool {
+    matches!(item.attr("subscription"), Some("to" | "from"))
 }
 
 /// An item as it stands in a roster or a push; `None` if it says that the contact is gone.

@@ -39,6 +39,8 @@ use world::{Server, World};
 const BUSY: usize = 4;
 /// People who are away while messages come for them.
 const AWAY: usize = 6;
+/// People who are never there, and whom the former add to their rosters and remove again.
+const CONTACTS: usize = 6;
 /// Messages that one of the former sends to one of the latter in a round: all of them fit into the queue of 100.
 const MESSAGES: usize = 20;
 
@@ -82,11 +84,14 @@ async fn outlives_kills(options: &[&str]) {
     println!("BALCONY_KILL_SEED={seed}");
     let mut random = Seed::from_u64(seed).random();
     let world = World::new();
-    let names = (0..BUSY).map(busy).chain((0..AWAY).map(away));
+    let names = (0..BUSY).map(busy).chain((0..AWAY).map(away)).chain((0..CONTACTS).map(contact));
     let line = |name: String| name.replace("@localhost", ",") + world::PASSWORD + "\n";
     let accounts: String = names.map(line).collect();
     world.write("accounts.csv", &accounts);
     world.run(&[&["user", "import", "accounts.csv"], options].concat()).succeeded();
+    let server = world.serve(&[&["--allow-plaintext"], options].concat());
+    befriend(&server).await;
+    server.stop();
 
     let mut ledger = Ledger::new();
     for round in 0..rounds {
@@ -121,6 +126,22 @@ async fn outlives_kills(options: &[&str]) {
     inspect(&server, &mut ledger).await;
     assert!(rounds == 0 || ledger.delivered() > 0, "no message was ever sent");
     server.stop();
+}
+
+/// Those who do things see who is away, so that they may hear of what becomes of their messages.
+async fn befriend(server: &Server) {
+    let busy_ones: Vec<String> = (0..BUSY).map(busy).collect();
+    let away_ones: Vec<String> = (0..AWAY).map(away).collect();
+    for account in &away_ones {
+        let mut me = Person::connect(&server.address, account).await.unwrap();
+        me.approve(&busy_ones).await.unwrap();
+        me.close().await.unwrap();
+    }
+    for account in &busy_ones {
+        let mut me = Person::connect(&server.address, account).await.unwrap();
+        me.befriend(&away_ones).await.unwrap();
+        me.close().await.unwrap();
+    }
 }
 
 /// Looks at everything as clients see it.
@@ -163,7 +184,7 @@ async fn work(mut me: Person, person: usize, round: u64, load: Arc<Load>, mut ra
                 // store keeps things in order, so what it keeps later shows that the message is kept.
                 me.ask_account(&away(to)).await?;
             }
-            let contact = away(below(&mut random, AWAY as u64) as usize);
+            let contact = contact(below(&mut random, CONTACTS as u64) as usize);
             let before = load.ledger.lock().unwrap().item(person, &contact);
             let name = format!("{round}.{step}");
             step += 1;
@@ -190,6 +211,10 @@ fn busy(number: usize) -> String {
 
 fn away(number: usize) -> String {
     format!("away{number}@localhost")
+}
+
+fn contact(number: usize) -> String {
+    format!("contact{number}@localhost")
 }
 
 fn below(random: &mut Random, end: u64) -> u64 {
