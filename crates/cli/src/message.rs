@@ -2,11 +2,9 @@
 
 use balcony_client::{Carbon, held_back};
 use balcony_jid::FullJid;
-use balcony_stanza::{Kind, MessageType, Payload, Stanza, StanzaError, ns};
-use balcony_xml::Element;
+use balcony_stanza::{Content, Kind, MessageType, Payload, Stanza, StanzaError};
 use serde::Serialize;
 
-use crate::failure::Failure;
 use crate::output::{clock, harmless};
 
 /// A message as it is printed.
@@ -34,12 +32,11 @@ impl Message {
         let copy = Carbon::read(stanza, own).map(|carbon| carbon.message);
         let stanza = copy.as_ref().unwrap_or(stanza);
         let Kind::Message(kind) = stanza.head.kind else { return None };
-        let payload = stanza.payload.parse().ok()?;
-        let payload = minidom::Element::try_from(&payload).ok()?;
-        let text = |name| payload.get_child(name, ns::CLIENT).map(minidom::Element::text);
+        let content = Content::read(stanza);
+        let lang = stanza.head.lang.as_deref().unwrap_or_default();
         let body = match kind {
             MessageType::Error => format!("error: {}", error(stanza)?),
-            _ => text("body")?,
+            _ => content.bodies.best(lang)?.to_owned(),
         };
         let to = copy.as_ref().and_then(|copy| copy.head.to.as_ref());
         Some(Message {
@@ -48,7 +45,7 @@ impl Message {
             from: stanza.head.from.as_ref().map(ToString::to_string),
             to: to.map(ToString::to_string),
             kind: stanza.head.kind.type_name().unwrap_or("normal"),
-            subject: text("subject"),
+            subject: content.subjects.best(lang).map(str::to_owned),
             body,
         })
     }
@@ -73,9 +70,8 @@ fn ago(seconds: u64) -> String {
 }
 
 /// The content of a message that says `text`.
-pub(crate) fn body(text: &str) -> Result<Payload, Failure> {
-    let body = minidom::Element::builder("body", ns::CLIENT).append(text).build();
-    Element::try_from(&body).map(Payload::from).map_err(|error| Failure::new(error.to_string()))
+pub(crate) fn body(text: &str) -> Payload {
+    Content::body(text).to_payload()
 }
 
 /// The error in a stanza of that type.
@@ -90,7 +86,7 @@ mod tests {
     use super::*;
 
     fn message(kind: MessageType, text: &str) -> Stanza {
-        Stanza::message(kind).from("romeo@localhost/x".parse().unwrap()).payload(body(text).unwrap())
+        Stanza::message(kind).from("romeo@localhost/x".parse().unwrap()).payload(body(text))
     }
 
     fn own() -> FullJid {
@@ -110,6 +106,15 @@ mod tests {
         );
     }
 
+    // RFC 6121 §5.2.3 message-body, §5.2.4 message-subject
+    #[test]
+    fn of_several_languages_that_of_the_stanza_is_printed() {
+        let xml = "<message from='romeo@localhost/x' xml:lang='en'><subject xml:lang='de'>b</subject><subject>a</subject>\
+                   <body xml:lang='de'>d</body><body>c</body></message>";
+        let read = Message::read(&Stanza::parse(xml.as_bytes()).unwrap(), &own(), 0).unwrap();
+        assert_eq!(read.line(), "[00:00:00] romeo@localhost/x: (a) c");
+    }
+
     #[test]
     fn what_says_nothing_is_not_printed() {
         assert_eq!(Message::read(&Stanza::message(MessageType::Chat), &own(), 0), None);
@@ -117,13 +122,14 @@ mod tests {
         assert_eq!(Message::read(&presence, &own(), 0), None);
     }
 
-    // RFC 6120 §8.3.1
+    // RFC 6120 §8.3.1, RFC 6121 §5.2.2 [M7]
     #[test]
     fn an_error_says_which() {
         let sent = message(MessageType::Chat, "hello").to("juliet@localhost".parse().unwrap());
         let error = sent.error(&ErrorCondition::ServiceUnavailable.into()).unwrap();
         let read = Message::read(&error, &own(), 0).unwrap();
         assert_eq!((read.kind, read.body.as_str()), ("error", "error: service-unavailable"));
+        assert_eq!(read.line(), "[00:00:00] juliet@localhost: error: service-unavailable");
     }
 
     // XEP-0203 2.0 §2, XEP-0280 1.0.1 §7

@@ -1,6 +1,6 @@
 //! `balcony roster`: whom an account knows, who sees whom, and who is blocked.
 
-use balcony_client::{Contacts, RequestKind};
+use balcony_client::{Contacts, Presence, RequestKind};
 use balcony_jid::{BareJid, Jid};
 use balcony_roster::{Item, Request, Set, Subscription};
 use balcony_stanza::{ErrorCondition, Kind, PresenceType, Stanza, ns};
@@ -248,8 +248,7 @@ fn blocking(name: &'static str, address: Option<&Jid>) -> Element {
 
 /// Sends presence that manages a subscription (RFC 6121 section 3).
 async fn tell(session: &mut Session, kind: PresenceType, contact: &BareJid) -> Result<(), Failure> {
-    let id = random()?.token(16);
-    session.send(&Stanza::presence(kind).to(contact.to_jid()).id(&id)).await
+    session.send(&Presence::subscription(kind, contact, &mut random()?)).await
 }
 
 /// Whether one of these errors is about presence to the contact.

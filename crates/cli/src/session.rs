@@ -2,9 +2,9 @@
 
 use core::time::Duration;
 
-use balcony_client::{Contacts, Event, News, RequestKind, RequestOutcome};
+use balcony_client::{Contacts, Event, News, Presence, RequestKind, RequestOutcome};
 use balcony_jid::{BareJid, FullJid, Jid};
-use balcony_stanza::{Payload, PresenceType, Stanza, StanzaError, ns};
+use balcony_stanza::{Payload, Stanza, StanzaError, ns};
 use balcony_tokio::{Client, Error};
 use balcony_xml::{Element, Name};
 
@@ -162,7 +162,7 @@ impl Session {
 
     /// Says that nobody is here any more (RFC 6121 section 4.5), and closes the stream.
     pub(crate) async fn close(mut self) -> Result<(), Failure> {
-        let said = self.client.send(&Stanza::presence(PresenceType::Unavailable)).await;
+        let said = self.client.send(&Presence::unavailable(None)).await;
         let closed = self.client.close().await;
         said.and(closed).map_err(ended)
     }

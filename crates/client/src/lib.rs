@@ -5,7 +5,8 @@
 //! the rest to its owner. `balcony-tokio` and `balcony-async-std` bring the sockets.
 //!
 //! [`Contacts`] reads along and knows the roster, who is there and who asks to be let in; [`Carbon`] and [`held_back`] read
-//! messages that have come another way.
+//! messages that have come another
+//! way. A [`Chat`] knows where the next message of a conversation goes.
 //!
 //! Where to connect to is decided by [`Endpoint`] and [`srv`] (for WebSockets [`host_meta`]), when to try again by [`Backoff`], and [`Pump`] puts buffers
 //! around a client so that an adapter has only to read, write and wait; all are pure as well.
@@ -16,6 +17,7 @@ extern crate alloc;
 
 mod backoff;
 mod carbon;
+mod chat;
 mod client;
 mod config;
 mod contacts;
@@ -31,6 +33,7 @@ pub mod srv;
 pub use backoff::Backoff;
 pub use balcony_connection::Error;
 pub use carbon::Carbon;
+pub use chat::Chat;
 pub use client::{Client, Event, RequestKind};
 pub use config::Config;
 pub use contacts::{Contacts, News};

@@ -2,6 +2,8 @@ use alloc::boxed::Box;
 use alloc::string::ToString as _;
 use alloc::vec::Vec;
 
+use balcony_jid::BareJid;
+use balcony_machine::Random;
 use balcony_stanza::{Payload, PresenceType, Stanza, ns};
 use balcony_xml::{Element, Name};
 
@@ -79,5 +81,19 @@ impl Presence {
             content.push(element(PRIORITY, &self.priority.to_string()));
         }
         Stanza::presence(PresenceType::Available).payload(content.iter().collect::<Payload>())
+    }
+    /// That nobody is here any more, to be sent before the stream is closed (RFC 6121 section 4.5.1). It has neither
+    /// `<show/>` nor `<priority/>`.
+    #[must_use]
+    pub fn unavailable(status: Option<&str>) -> Stanza {
+        let gone = Presence { status: status.map(Box::from), ..Presence::default() };
+        Stanza::presence(PresenceType::Unavailable).payload(gone.to_stanza().payload)
+    }
+
+    /// Asks a contact, or answers it (RFC 6121 section 3): presence of one of the four types that manage subscriptions. They
+    /// are between accounts, not resources. The id is new each time, that of an answer too.
+    #[must_use]
+    pub fn subscription(kind: PresenceType, contact: &BareJid, random: &mut Random) -> Stanza {
+        Stanza::presence(kind).to(contact.to_jid()).id(&random.token(16))
     }
 }

@@ -323,3 +323,45 @@ proptest! {
         }
     }
 }
+
+// RFC 6121 §3.1.1 [SB3], §3.1.4 [SB4]: to an account, under an id that nothing else has had
+#[test]
+fn requests_go_to_accounts_and_have_ids() {
+    let mut random = balcony_machine::Seed::from_u64(1).random();
+    let mut ids = BTreeSet::new();
+    for kind in [
+        PresenceType::Subscribe,
+        PresenceType::Subscribed,
+        PresenceType::Unsubscribe,
+        PresenceType::Unsubscribed,
+    ] {
+        let romeo = jid("romeo@example.net/garden").to_bare();
+        let sent = Presence::subscription(kind, &romeo, &mut random);
+        assert_eq!(sent.head.kind, balcony_stanza::Kind::Presence(kind));
+        assert_eq!(sent.head.to, Some(jid("romeo@example.net")));
+        assert!(ids.insert(sent.head.id.unwrap()));
+    }
+}
+
+// RFC 6121 §11 [SC4]: what strangers put into their requests is shown to nobody.
+#[test]
+fn requests_carry_no_text_to_the_user() {
+    let request = |content: &str| {
+        let mut contacts = contacts();
+        let xml = format!("<presence type='subscribe' from='paris@example.com'>{content}</presence>");
+        let news = contacts.take(&stanza(&xml));
+        assert_eq!(contacts.presence_of(&jid("paris@example.com")), None);
+        format!("{news:?} {contacts:?}")
+    };
+    assert_eq!(request("<status>cheap watches</status>"), request(""));
+}
+
+// RFC 6121 §4.5.1 [PR17]
+#[test]
+fn whoever_goes_says_no_more_than_why() {
+    for (status, content) in [(None, ""), (Some("asleep"), "<status>asleep</status>")] {
+        let gone = Presence::unavailable(status);
+        assert_eq!(gone.head, Stanza::presence(PresenceType::Unavailable).head);
+        assert_eq!(gone.payload.as_bytes(), content.as_bytes());
+    }
+}

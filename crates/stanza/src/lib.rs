@@ -30,6 +30,7 @@
 extern crate alloc;
 
 mod conditions;
+mod content;
 mod error;
 mod head;
 pub mod ns;
@@ -38,6 +39,7 @@ mod payload;
 mod stanza;
 mod stream_error;
 
+pub use content::{Content, Texts, Thread};
 pub use error::{ErrorCondition, ErrorType, StanzaError};
 pub use head::{Head, IqType, Kind, MessageType, PresenceType};
 pub use parse::Invalid;

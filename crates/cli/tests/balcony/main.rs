@@ -17,6 +17,7 @@ mod failures;
 mod hostile;
 mod import;
 mod login;
+mod order;
 mod people;
 mod registration;
 mod reload;
