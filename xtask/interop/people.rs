@@ -46,12 +46,6 @@ pub(crate) trait Link: Sized {
     async fn lose(self) -> Result<bool>;
 }
 
-/// The result that answers a push; nothing if it is none.
-pub(crate) fn pushed(stanza: &Element) -> Option<String> {
-    let id = stanza.attr("id").filter(|_| stanza.is("iq", CLIENT) && stanza.attr("type") == Some("set"))?;
-    Some(format!("<iq xmlns='{CLIENT}' type='result' id='{id}'/>"))
-}
-
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Request {
     Get,

@@ -12,6 +12,7 @@ use tracing_subscriber::filter::LevelFilter;
 
 use crate::config::Settings;
 use crate::database::Database;
+use crate::failure::Failure;
 use crate::news::Availability;
 
 /// An XMPP server and small clients.
@@ -93,17 +94,32 @@ pub(crate) struct UserArgs {
     /// The domain of accounts that name none [default: the first that the server serves, or localhost]
     #[arg(long, global = true, value_name = "DOMAIN")]
     pub(crate) domain: Option<Domain>,
+    #[command(flatten)]
+    pub(crate) data: Data,
+    #[command(subcommand)]
+    pub(crate) command: UserCommand,
+}
+
+/// Where a server's accounts are.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Data {
     /// The data folder of the server [default: ./balcony-data]
     #[arg(long, global = true, value_name = "DIR")]
     pub(crate) data: Option<PathBuf>,
     /// The database of the server, if the accounts are not in the data folder
     #[arg(long, global = true, value_name = "URL")]
     pub(crate) database: Option<Database>,
-    /// Read the domain and where the accounts are from the server's configuration
+    /// Read where the accounts are, and the domain, from the server's configuration
     #[arg(long, global = true, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
-    #[command(subcommand)]
-    pub(crate) command: UserCommand,
+}
+
+impl Data {
+    /// The server's settings, as far as they are known.
+    pub(crate) fn settings(self) -> Result<Settings, Failure> {
+        let file = self.config.as_deref().map(Settings::read).transpose()?.unwrap_or_default();
+        Ok(Settings { data: self.data, database: self.database, ..Settings::default() }.or(file))
+    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -156,15 +172,8 @@ Examples:
 All of this needs the data to itself, so the server has to be stopped. An export has what passwords are checked against, \
 rosters, blocked addresses and the messages that wait: keep it as safe as the data folder.")]
 pub(crate) struct StoreArgs {
-    /// The data folder [default: ./balcony-data]
-    #[arg(long, global = true, value_name = "DIR")]
-    pub(crate) data: Option<PathBuf>,
-    /// The database, if the accounts are not in the data folder
-    #[arg(long, global = true, value_name = "URL")]
-    pub(crate) database: Option<Database>,
-    /// Read where the accounts are from the server's configuration
-    #[arg(long, global = true, value_name = "FILE")]
-    pub(crate) config: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) data: Data,
     #[command(subcommand)]
     pub(crate) command: StoreCommand,
 }

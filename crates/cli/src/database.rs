@@ -11,14 +11,8 @@ use serde::{Deserialize, Deserializer};
 use crate::failure::Failure;
 
 /// How to connect to PostgreSQL. There may be a password in it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Database(Secret<String>);
-
-impl PartialEq for Database {
-    fn eq(&self, other: &Self) -> bool {
-        self.0.expose() == other.0.expose()
-    }
-}
 
 impl FromStr for Database {
     /// What is wrong with it shows when it is used: a complaint now would repeat the password.

@@ -24,6 +24,7 @@ mod listen;
 mod message;
 mod new_file;
 mod news;
+mod open_files;
 mod output;
 mod password;
 mod presence;

@@ -19,7 +19,11 @@ use crate::control_socket::{ControlSocket, Controlled};
 use crate::database;
 use crate::demo::{self, Account};
 use crate::failure::{Failure, io, reason};
+use crate::open_files;
 use crate::output::say;
+
+/// Connections at most, unless it is said otherwise.
+const MOST_CONNECTIONS: u32 = 10_000;
 
 pub(crate) fn run(args: ServeArgs, log: Option<LogLevel>) -> Result<(), Failure> {
     let options = Options { typed: args.settings, config: args.config, log };
@@ -64,9 +68,9 @@ async fn serve(
     let worker = Arc::new(Worker::start_with(store, hashing));
     let answers = Arc::clone(&worker);
     let mut server = Server::builder(config.clone(), move |ask, reply| answers.handle(ask, reply));
-    if let Some(most) = settings.max_connections {
-        server = server.max_connections(most as usize);
-    }
+    let most = settings.max_connections.unwrap_or(MOST_CONNECTIONS);
+    open_files::make_room(most.into());
+    server = server.max_connections(most as usize);
     for Address(to) in &settings.listen {
         server = server.listen(bind(*to, "--listen").await?, config.tls);
     }

@@ -7,7 +7,6 @@ use balcony_store::{Store, TransferError};
 use indicatif::HumanCount;
 
 use crate::args::{StoreArgs, StoreCommand};
-use crate::config::Settings;
 use crate::database;
 use crate::failure::Failure;
 use crate::import::{open, progress};
@@ -15,9 +14,8 @@ use crate::new_file;
 use crate::output::say;
 
 pub(crate) fn run(args: StoreArgs) -> Result<(), Failure> {
-    let file = args.config.as_deref().map(Settings::read).transpose()?.unwrap_or_default();
-    let data = args.data.unwrap_or_else(|| file.folder());
-    let database = args.database.or(file.database);
+    let settings = args.data.settings()?;
+    let (data, database) = (settings.folder(), settings.database);
     let is_import = matches!(args.command, StoreCommand::Import { .. });
     if !is_import && database.is_none() && !Store::exists(&data) {
         return Err(Failure::new(format!(

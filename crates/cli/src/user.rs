@@ -6,19 +6,17 @@ use balcony_jid::BareJid;
 
 use crate::accounts::Accounts;
 use crate::args::{Account, Domain, UserArgs, UserCommand};
-use crate::config::Settings;
 use crate::control::{Request, Response};
 use crate::failure::{Failure, io};
 use crate::output::say;
 use crate::{import, password};
 
 pub(crate) fn run(args: UserArgs) -> Result<(), Failure> {
-    let file = args.config.as_deref().map(Settings::read).transpose()?.unwrap_or_default();
-    let data = args.data.unwrap_or_else(|| file.folder());
+    let settings = args.data.settings()?;
     let wanted = args.domain.as_ref().map(|Domain(domain)| domain.clone());
     let typed = args.domain.map(|domain| vec![domain]);
     let mut domains: Vec<BareJid> =
-        typed.unwrap_or(file.domain).into_iter().map(|Domain(domain)| domain).collect();
+        typed.unwrap_or_else(|| settings.domain.clone()).into_iter().map(|Domain(domain)| domain).collect();
     // A password is asked for before the store is opened, or the server would have to wait for whoever types it.
     let new_password = match &args.command {
         UserCommand::Add { account, password_file } | UserCommand::Passwd { account, password_file } => {
@@ -26,8 +24,7 @@ pub(crate) fn run(args: UserArgs) -> Result<(), Failure> {
         }
         _ => None,
     };
-    let database = args.database.or(file.database);
-    let mut accounts = Accounts::open(&data, database.as_ref())?;
+    let mut accounts = Accounts::open(&settings.folder(), settings.database.as_ref())?;
     if domains.is_empty() {
         domains = served(&mut accounts)?;
     }

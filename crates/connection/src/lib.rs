@@ -214,7 +214,7 @@ impl Connection {
     }
 
     #[cfg(not(feature = "tls"))]
-    fn run(&mut self, now: Instant, input: &mut &[u8], out: &mut Vec<u8>) -> Result<Progress<Event>, Error> {
+    fn run(&mut self, now: Instant, input: &mut &[u8], out: &[u8]) -> Result<Progress<Event>, Error> {
         if out.len() >= self.output_limit {
             return Ok(Progress::Blocked(On::OutputFull));
         }

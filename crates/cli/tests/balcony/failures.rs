@@ -1,7 +1,7 @@
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 
-use crate::world::{PASSWORD, World};
+use crate::world::{PASSWORD, Server, World};
 
 #[test]
 fn a_busy_port() {
@@ -200,4 +200,27 @@ fn registration_is_offered_if_it_is_allowed() {
         assert_eq!(features(&server.address).contains("iq-register"), allowed);
         server.stop();
     }
+}
+
+// RFC 6120 §13.12: as many connections as it promises; systems start programs with room for few
+#[test]
+fn it_makes_room_for_connections_as_far_as_it_may() {
+    let world = World::new();
+    let line = |limits: &str| {
+        format!(
+            "sh -c '{limits}; exec balcony serve --listen 127.0.0.1:0 --listen-tls 127.0.0.1:0 --max-connections 500'"
+        )
+    };
+    let limited = |limits: &str| Server::start(world.shell(&line(limits)));
+    let open_files = |server: &Server| {
+        let limits = std::fs::read_to_string(format!("/proc/{}/limits", server.process.id())).unwrap();
+        let line = limits.lines().find(|line| line.starts_with("Max open files")).unwrap();
+        line.split_whitespace().nth(3).unwrap().to_owned()
+    };
+    let server = limited("ulimit -S -n 256");
+    assert_eq!(open_files(&server), "600");
+    assert!(!server.stop().stderr.contains("the system lets"));
+    let server = limited("ulimit -n 256");
+    assert_eq!(open_files(&server), "256");
+    assert!(server.stop().stderr.contains("fewer than 500 connections fit: raise the limit"));
 }

@@ -17,7 +17,7 @@ use balcony_stanza::{Payload, Stanza, ns};
 use balcony_tls::ClientConfig as Trust;
 use balcony_tokio::{Client, ClientConfig, Endpoint, Event, RequestKind, RequestOutcome};
 use minidom::Element;
-use people::{Link, Request, Result, pushed};
+use people::{Link, Request, Result};
 
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -44,19 +44,13 @@ impl Link for Client {
     }
 
     fn offers_preapproval(&self) -> Option<bool> {
-        None
+        Some(self.machine().features().pre_approval)
     }
 
     async fn next(&mut self) -> Result<Element> {
         loop {
             match Client::next(self).await? {
-                Some(Event::Stanza(stanza)) => {
-                    let stanza = element(&stanza)?;
-                    if let Some(answer) = pushed(&stanza) {
-                        Link::send(self, &answer).await?;
-                    }
-                    return Ok(stanza);
-                }
+                Some(Event::Stanza(stanza)) => return element(&stanza),
                 Some(_) => {}
                 None => return Err("the server has closed the stream".into()),
             }

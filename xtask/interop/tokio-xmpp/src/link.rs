@@ -10,7 +10,9 @@ use tokio_xmpp::stanzastream::{Event, StanzaStream, StreamEvent};
 use tokio_xmpp::xmlstream::Timeouts;
 
 use crate::client::{Settings, log_in};
-use crate::people::{self, Request, Result, condition, pushed};
+use crate::people::{self, Request, Result, condition};
+
+const CLIENT: &str = "jabber:client";
 
 pub struct Link {
     stream: StanzaStream,
@@ -96,4 +98,10 @@ impl Link {
             other => Err(format!("instead of a stanza: {other:?}").into()),
         }
     }
+}
+
+/// The result that answers a push; nothing if it is none.
+fn pushed(stanza: &Element) -> Option<String> {
+    let id = stanza.attr("id").filter(|_| stanza.is("iq", CLIENT) && stanza.attr("type") == Some("set"))?;
+    Some(format!("<iq xmlns='{CLIENT}' type='result' id='{id}'/>"))
 }
