@@ -2,10 +2,15 @@
 
 use balcony_client::{Carbon, held_back};
 use balcony_jid::FullJid;
-use balcony_stanza::{Content, Kind, MessageType, Payload, Stanza, StanzaError};
+use balcony_stanza::{Kind, MessageType, Payload, Stanza, StanzaError, ns};
+use balcony_xml::Element;
 use serde::Serialize;
 
+use crate::failure::Failure;
 use crate::output::{clock, harmless};
+
+/// Of `xml:lang`.
+const XML: &str = "http://www.w3.org/XML/1998/namespace";
 
 /// A message as it is printed.
 #[derive(Debug, PartialEq, Eq, Serialize)]
@@ -32,11 +37,19 @@ impl Message {
         let copy = Carbon::read(stanza, own).map(|carbon| carbon.message);
         let stanza = copy.as_ref().unwrap_or(stanza);
         let Kind::Message(kind) = stanza.head.kind else { return None };
-        let content = Content::read(stanza);
-        let lang = stanza.head.lang.as_deref().unwrap_or_default();
+        let payload = stanza.payload.parse().ok()?;
+        let payload = minidom::Element::try_from(&payload).ok()?;
+        // Of several languages that of the stanza.
+        let is_own = |child: &&minidom::Element| {
+            child.attr_ns(XML, "lang").is_none_or(|lang| Some(lang) == stanza.head.lang.as_deref())
+        };
+        let text = |name| {
+            let all = || payload.children().filter(|child| child.is(name, ns::CLIENT));
+            all().find(is_own).or_else(|| all().next()).map(minidom::Element::text)
+        };
         let body = match kind {
             MessageType::Error => format!("error: {}", error(stanza)?),
-            _ => content.bodies.best(lang)?.to_owned(),
+            _ => text("body")?,
         };
         let to = copy.as_ref().and_then(|copy| copy.head.to.as_ref());
         Some(Message {
@@ -45,7 +58,7 @@ impl Message {
             from: stanza.head.from.as_ref().map(ToString::to_string),
             to: to.map(ToString::to_string),
             kind: stanza.head.kind.type_name().unwrap_or("normal"),
-            subject: content.subjects.best(lang).map(str::to_owned),
+            subject: text("subject"),
             body,
         })
     }
@@ -70,8 +83,9 @@ fn ago(seconds: u64) -> String {
 }
 
 /// The content of a message that says `text`.
-pub(crate) fn body(text: &str) -> Payload {
-    Content::body(text).to_payload()
+pub(crate) fn body(text: &str) -> Result<Payload, Failure> {
+    let body = minidom::Element::builder("body", ns::CLIENT).append(text).build();
+    Element::try_from(&body).map(Payload::from).map_err(|error| Failure::new(error.to_string()))
 }
 
 /// The error in a stanza of that type.
@@ -86,7 +100,7 @@ mod tests {
     use super::*;
 
     fn message(kind: MessageType, text: &str) -> Stanza {
-        Stanza::message(kind).from("romeo@localhost/x".parse().unwrap()).payload(body(text))
+        Stanza::message(kind).from("romeo@localhost/x".parse().unwrap()).payload(body(text).unwrap())
     }
 
     fn own() -> FullJid {

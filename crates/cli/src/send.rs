@@ -40,7 +40,7 @@ pub(crate) fn run(args: SendArgs) -> Result<(), Failure> {
     let id = random()?.token(16);
     // The account answers for its devices, which may be asleep.
     let whom = Jid::from(args.to.to_bare());
-    let message = Stanza::message(kind).to(args.to).id(&id).payload(body(&text));
+    let message = Stanza::message(kind).to(args.to).id(&id).payload(body(&text)?);
     runtime()?.block_on(async {
         let mut client = connector.connect().await.map_err(|error| explain(&error))?;
         client.send(&message).await.map_err(ended)?;

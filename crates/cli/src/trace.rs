@@ -45,7 +45,7 @@ fn record() -> Result<String, Error> {
     world.run()?;
     world.send(&Stanza::presence(PresenceType::Available))?;
     let note = Stanza::message(MessageType::Chat).to(Jid::parse(ACCOUNT)?).id("note1");
-    world.send(&note.payload(body("Wherefore art thou Romeo?")))?;
+    world.send(&note.payload(body("Wherefore art thou Romeo?").map_err(|failure| failure.to_string())?))?;
     let ping = Element::new(Name::from_static("ping"), ns::PING);
     world.send(&Stanza::iq(IqType::Get).to(Jid::parse(DOMAIN)?).id("ping1").payload(Payload::from(ping)))?;
     world.close()?;
