@@ -159,12 +159,18 @@ impl Credentials {
         }
     }
 
+    /// The keys for the strongest hash there is. To verify a password, ask those or else [`fake_keys`], so that the time
+    /// doesn't tell which users exist.
+    #[must_use]
+    pub fn strongest(&self) -> Option<&ScramKeys> {
+        self.sha256.as_ref().or(self.sha1.as_ref())
+    }
+
     /// Whether `password` is the account's, by the strongest hash there is. **Slow** (PBKDF2). Without any keys it is
-    /// false at once; verify with [`fake_keys`] instead, so that the time doesn't tell.
+    /// false at once: see [`strongest`](Credentials::strongest).
     #[must_use]
     pub fn verify_password(&self, password: &str) -> bool {
-        let keys = self.sha256.as_ref().or(self.sha1.as_ref());
-        keys.is_some_and(|keys| keys.verify_password(password))
+        self.strongest().is_some_and(|keys| keys.verify_password(password))
     }
 }
 

@@ -23,9 +23,9 @@ use std::thread::{self, JoinHandle};
 
 use balcony_jid::BareJid;
 use balcony_machine::Secret;
-use balcony_sasl::{Credentials, Hash, SALT_LENGTH, fake_keys};
+use balcony_sasl::{Credentials, Hash, SALT_LENGTH, ScramKeys, fake_keys};
 
-use crate::{Busy, Change, Reply, Request, Store, StoreError};
+use crate::{Account, Busy, Change, Reply, Request, Store, StoreError};
 
 /// Changes that share one write to the disk at most.
 const BATCH: usize = 1024;
@@ -288,12 +288,9 @@ fn hash(store: &Store, iterations: u32, task: Hashing) -> Result<Hashed, StoreEr
         Credentials::derive(password.expose(), &salt, iterations).map_err(StoreError::from)
     };
     Ok(match (purpose, known) {
-        (Purpose::Verify, Some(known)) => {
-            Hashed::Answer(Reply::Verified(known.credentials.verify_password(password.expose())))
-        }
-        (Purpose::Verify, None) => {
-            let fake = fake_keys(store.secret().expose(), account.as_str(), Hash::Sha256, iterations);
-            Hashed::Answer(Reply::Verified(fake.verify_password(password.expose())))
+        (Purpose::Verify, known) => {
+            let keys = keys_to_verify(store, iterations, &account, known);
+            Hashed::Answer(Reply::Verified(keys.verify_password(password.expose())))
         }
         // Not worth the work; what is, the writer decides again.
         (Purpose::Create { replace: false }, Some(_)) | (Purpose::Set, None) => {
@@ -304,4 +301,43 @@ fn hash(store: &Store, iterations: u32, task: Hashing) -> Result<Hashed, StoreEr
         }
         (Purpose::Set, Some(_)) => Hashed::Change(Change::SetCredentials { account, credentials: derive()? }),
     })
+}
+
+/// The keys of an account, or such as it would have if it existed: either way there is the same to compute, and the time
+/// doesn't tell (RFC 6120 section 6.5.10).
+fn keys_to_verify(store: &Store, iterations: u32, account: &BareJid, known: Option<Account>) -> ScramKeys {
+    known
+        .and_then(|known| known.credentials.strongest().cloned())
+        .unwrap_or_else(|| fake_keys(store.secret().expose(), account.as_str(), Hash::Sha256, iterations))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // RFC 6120 §6.5.10
+    #[test]
+    fn an_unknown_account_takes_the_same_work_as_a_wrong_password() {
+        const ITERATIONS: u32 = 5_000;
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).unwrap();
+        let keys_of = |account: &BareJid| {
+            let known = store.get(account).unwrap();
+            keys_to_verify(&store, ITERATIONS, account, known)
+        };
+        let work = |keys: &ScramKeys| (keys.hash(), keys.iterations(), keys.salt().len());
+        let [known, keyless, unknown] =
+            ["juliet@example.org", "nurse@example.org", "nobody@example.org"].map(|jid| jid.parse().unwrap());
+        let credentials = Credentials::derive("right", &[7; SALT_LENGTH], ITERATIONS).unwrap();
+        store.create(&known, credentials.clone()).unwrap();
+        store.create(&keyless, Credentials::default()).unwrap();
+
+        let right = keys_of(&known);
+        assert_eq!(right.stored_key(), credentials.strongest().unwrap().stored_key());
+        for other in [&keyless, &unknown] {
+            let keys = keys_of(other);
+            assert_eq!(work(&keys), work(&right), "{other}");
+            assert!(!keys.verify_password("right"), "{other}");
+        }
+    }
 }
