@@ -20,8 +20,8 @@ pub(crate) fn main(args: &[String]) -> Result {
         return Err(format!("what is `{unknown}`? See --help"));
     }
     let mut command = cargo(&["test", "-p", "balcony-cli", "--test", "kill"]);
-    if postgres {
-        command.args(["--features", "postgres"]);
+    if !postgres {
+        command.arg("in_the_file");
     }
     command.args(["--", "--nocapture"]).env("BALCONY_KILL_ROUNDS", rounds.to_string());
     if let Some(seed) = seed {

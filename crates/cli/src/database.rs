@@ -49,6 +49,6 @@ fn connect(folder: &Path, database: &Database) -> Result<Store, Failure> {
 #[cfg(not(feature = "postgres"))]
 fn connect(_: &Path, _: &Database) -> Result<Store, Failure> {
     Err(Failure::usage(
-        "--database: this balcony was built without PostgreSQL; build it with `cargo build --release --features postgres`",
+        "--database: this balcony was built without PostgreSQL; its feature `postgres` is on unless it is turned off",
     ))
 }

@@ -115,7 +115,7 @@ fn a_program_without_postgresql_says_so() {
         };
         let args = [&[command, "--database", "postgresql://balcony:s3cret@localhost/x"], rest].concat();
         let ended = world.run(&args);
-        ended.failed(2, &["built without PostgreSQL", "--features postgres"]);
+        ended.failed(2, &["built without PostgreSQL", "feature `postgres`"]);
         assert!(!ended.stderr.contains("s3cret"));
     }
 }
