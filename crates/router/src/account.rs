@@ -131,6 +131,13 @@ impl Account {
             && (known.blocks(from) || self.shown_to(from, stanza).next().is_none())
     }
 
+    /// Whether it is not known yet, and the stanza a probe of somebody else.
+    pub(crate) fn may_deny(&self, stanza: &Stanza) -> bool {
+        let from_itself =
+            || stanza.head.from.as_ref().zip(stanza.head.to.as_ref()).is_some_and(|(a, b)| a.same_bare(b));
+        self.known.is_none() && stanza.head.kind == Kind::Presence(PresenceType::Probe) && !from_itself()
+    }
+
     /// The resources that show themselves to the sender of a stanza, among those that it is addressed to, by directed
     /// presence.
     pub(crate) fn shown_to<'a>(

@@ -45,8 +45,8 @@ pub(crate) enum Purpose {
     Put(Arc<Stanza>),
     /// Messages that have been delivered are deleted.
     Drop,
-    /// This probe of a stranger is refused.
-    Deny(Stanza),
+    /// This probe waits for nothing else.
+    Probe(Stanza),
     /// Nobody waits for it.
     Note,
 }
@@ -110,10 +110,11 @@ impl Asks {
         Some(open)
     }
 
-    /// Ends all waits for an account that is no more.
+    /// Ends all waits of an account that is no more. Probes are others'.
     pub(crate) fn forget(&mut self, account: &BareJid) {
-        let tickets: Vec<Ticket> =
-            self.open.values().filter(|open| open.account == *account).map(|open| open.ticket).collect();
+        let is_its_own =
+            |open: &&Open| open.account == *account && !matches!(open.purpose, Purpose::Probe(_));
+        let tickets: Vec<Ticket> = self.open.values().filter(is_its_own).map(|open| open.ticket).collect();
         for ticket in tickets {
             self.close(ticket);
         }

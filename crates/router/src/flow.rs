@@ -77,9 +77,8 @@ impl Router {
                 self.refuse(&stanza, ErrorCondition::ServiceUnavailable, effects);
                 Ok(())
             }
-            Some(account) if account.is_probed_by_stranger(&stanza) => {
-                self.deny_later(stanza, effects);
-                Ok(())
+            Some(account) if account.is_probed_by_stranger(&stanza) || account.may_deny(&stanza) => {
+                self.probe_later(stanza, admitted, effects)
             }
             Some(account) if account.open().is_some() && !self.holds_back(&to.to_bare(), &stanza) => {
                 let name = to.to_bare();
@@ -206,6 +205,9 @@ impl Router {
     /// An answer has come, or none in time.
     pub(crate) fn resolve(&mut self, open: Open, answer: Option<Answer>, effects: &mut Vec<Effect>) {
         let name = &open.account;
+        if let Purpose::Probe(stanza) = open.purpose {
+            return self.probed(stanza, answer, effects);
+        }
         let Some(account) = self.accounts.get_mut(name) else { return };
         let saved = answer == Some(Answer::Saved);
         match open.purpose {
@@ -246,13 +248,8 @@ impl Router {
                 // What can't be deleted must not be delivered again and again.
                 account.backlog.may_wait &= saved;
             }
-            Purpose::Deny(stanza) => {
-                account.asks -= 1;
-                if let Some(Answer::Loaded(_)) = answer {
-                    self.deny_probe(&stanza, effects);
-                }
-            }
             Purpose::Note => account.asks -= 1,
+            Purpose::Probe(_) => {}
         }
         self.settle(name, effects);
     }

@@ -4,14 +4,16 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use balcony_jid::{BareJid, FullJid, Jid};
-use balcony_stanza::{Payload, PresenceType, Stanza};
-use balcony_xml::Element;
+use balcony_roster::Version;
+use balcony_stanza::{PresenceType, Stanza};
 
 use crate::account::{Account, Resource};
 use crate::asks::Purpose;
 use crate::delay::delay;
+use crate::flow::Task;
+use crate::known::Known;
 use crate::router::Router;
-use crate::{Ask, Effect, LastSeen};
+use crate::{Answer, Ask, Busy, Effect, LastSeen};
 
 impl Router {
     /// A client sends a probe. It should not, but may.
@@ -88,14 +90,41 @@ impl Router {
         }
     }
 
-    /// Denies a probe when the store has answered a question about the account, as one has to where the account is not loaded:
-    /// how soon the answer comes must not show who is online.
-    pub(crate) fn deny_later(&mut self, stanza: Stanza, effects: &mut Vec<Effect>) {
-        let (Some(from), Some(to)) = (&stanza.head.from, &stanza.head.to) else { return };
-        let (payer, name) = (self.payer(from), to.to_bare());
-        let Some(account) = self.accounts.get_mut(&name) else { return };
-        account.asks += 1;
-        self.ask(Ask::Load { account: name }, Purpose::Deny(stanza), Some(payer), effects);
+    /// Answers a probe when the store has answered a question of its own about the account, as it has to where the account
+    /// is not known: how soon the answer comes must not show who is online, nor what others want of them.
+    pub(crate) fn probe_later(
+        &mut self,
+        stanza: Stanza,
+        admitted: bool,
+        effects: &mut Vec<Effect>,
+    ) -> Result<(), Busy> {
+        let (Some(from), Some(to)) = (&stanza.head.from, &stanza.head.to) else { return Ok(()) };
+        let (payer, account) = (self.payer(from), to.to_bare());
+        if !admitted && self.is_full(payer.as_str()) {
+            return Err(Busy(stanza));
+        }
+        self.ask(Ask::Load { account }, Purpose::Probe(stanza), Some(payer), effects);
+        Ok(())
+    }
+
+    /// The store has answered. In the meantime the account may have become known, or forgotten.
+    pub(crate) fn probed(&mut self, stanza: Stanza, answer: Option<Answer>, effects: &mut Vec<Effect>) {
+        let (Some(Answer::Loaded(kept)), Some(to)) = (answer, &stanza.head.to) else { return };
+        let name = to.to_bare();
+        let as_kept = kept.map(|kept| {
+            let mut account = Account::loading();
+            account.known = Some(Known::new(name.clone(), *kept, self.config.roster, Version(0)));
+            account
+        });
+        let known = self.accounts.get(&name).filter(|account| account.known.is_some()).or(as_kept.as_ref());
+        match known {
+            Some(account) if !account.is_probed_by_stranger(&stanza) => {
+                // It has been admitted, so it is not turned away.
+                drop(self.wait(&name, Task::Arrived, stanza, true, effects));
+            }
+            _ => self.deny_probe(&stanza, effects),
+        }
+        self.settle(&name, effects);
     }
 
     /// Whoever has no subscription hears so (section 4.3.2), and whether or not there is such an account.
@@ -136,8 +165,6 @@ fn answer(kind: PresenceType, of: Jid, probe: &Stanza) -> Stanza {
 /// The answer of an account that is not there, with how and when it went (section 4.3.2).
 fn absent(last: Option<&LastSeen>, answer: Stanza) -> Stanza {
     let Some(last) = last else { return answer };
-    let Ok(content) = last.presence.payload.parse() else { return answer };
-    let mut children: Vec<Element> = content.root().children().map(|child| child.to_owned()).collect();
-    children.push(delay(answer.head.from.as_ref().map_or("", Jid::domainpart), last.at));
-    answer.payload(children.iter().collect::<Payload>())
+    let delay = delay(answer.head.from.as_ref().map_or("", Jid::domainpart), last.at);
+    answer.payload(last.presence.payload.with(&delay))
 }
