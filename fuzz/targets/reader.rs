@@ -35,7 +35,7 @@ fn read(data: &[u8], cuts: Cuts, limits: XmlLimits) -> Run {
                     if token == Token::Element {
                         check(&reader, limits);
                     }
-                    tokens.push((token, reader.raw().to_vec(), reader.payload().into_owned()));
+                    tokens.push((token, reader.raw().to_vec(), reader.payload().to_vec()));
                 }
                 Ok(None) => break,
                 Err(error) => {
@@ -61,7 +61,7 @@ fn check(reader: &Reader, limits: XmlLimits) {
     let again = Element::parse(&written, WIDE).expect("what we write can be read");
     assert_eq!(again.root(), element, "{}", String::from_utf8_lossy(&written));
 
-    let payload = Element::parse_payload(&reader.payload(), reader.content_namespace(), WIDE);
+    let payload = Element::parse_payload(reader.payload(), reader.content_namespace(), WIDE);
     let payload = payload.expect("a payload stands on its own");
     assert!(payload.root().nodes().eq(element.nodes()), "the payload is the content");
 }

@@ -1,4 +1,5 @@
 use balcony_jid::FullJid;
+use balcony_machine::XmlLimits;
 use balcony_stanza::{Kind, Stanza, ns};
 use balcony_xml::ElementRef;
 
@@ -43,6 +44,6 @@ impl Carbon {
 
 fn read(message: ElementRef<'_>) -> Option<Stanza> {
     let mut bytes = Vec::new();
-    message.write(&mut bytes, ns::CLIENT);
-    Stanza::parse(&bytes)
+    let is_whole = message.write_within(XmlLimits::DELIVERED.bytes, &mut bytes, ns::CLIENT);
+    is_whole.then(|| Stanza::parse(&bytes)).flatten()
 }

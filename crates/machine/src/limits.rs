@@ -18,11 +18,21 @@ pub struct XmlLimits {
 impl XmlLimits {
     /// What a peer may send before it has authenticated: enough for every negotiation, too little to hurt.
     pub const UNAUTHENTICATED: XmlLimits = XmlLimits { bytes: 10_000, depth: 8, attributes: 32, nodes: 64 };
-    /// What an authenticated peer may send.
+    /// What an authenticated client may send to its server.
     pub const STANZA: XmlLimits = XmlLimits { bytes: 262_144, depth: 64, attributes: 64, nodes: 4_096 };
+    /// What another server may send: stanzas of its clients, and what it has written on them. Twice of what a client may send,
+    /// since the other's clients may be allowed more than ours.
+    pub const FEDERATED: XmlLimits = XmlLimits { bytes: 524_288, depth: 128, attributes: 64, nodes: 8_192 };
+    /// What its server may send to a client or a component before it has authenticated: every feature there is.
+    pub const FEATURES: XmlLimits = XmlLimits { bytes: 65_536, depth: 16, attributes: 64, nodes: 2_048 };
+    /// What its server may send to a client or a component: stanzas of others, with what servers have written on them and
+    /// wrapped around them, so it must be more than any server takes from those; and whole rosters.
+    pub const DELIVERED: XmlLimits =
+        XmlLimits { bytes: 16 << 20, depth: 256, attributes: 128, nodes: 1 << 18 };
 }
 
-/// The bounds of a machine. Each has a default that suits a public server; lower them for a device.
+/// The bounds of a machine. The [default](Limits::default) suits a public server towards its clients; the other ends have
+/// [others](Limits::initiating). Lower them for a device.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Limits {
@@ -42,7 +52,8 @@ pub struct Limits {
     pub sasl_attempts: u8,
     /// Refused binds on one stream; the last one ends it with `policy-violation` (RFC 6120 section 7.7.2.3).
     pub bind_attempts: u8,
-    /// Bytes waiting to be written to one peer; past it the peer is dropped with `resource-constraint`.
+    /// Bytes waiting to be written to one peer; who is sent a stanza while there are more is dropped with
+    /// `resource-constraint`. One stanza always has room.
     pub output: usize,
     /// Resources bound by one account at a time; past it binding gets `resource-constraint`.
     pub resources: usize,
@@ -72,5 +83,20 @@ impl Default for Limits {
             asks: 256,
             domain_pairs: 64,
         }
+    }
+}
+
+impl Limits {
+    /// Those of a client or a component: it takes more from its server than a server takes from it, or what others are
+    /// allowed to send would end its stream.
+    #[must_use]
+    pub fn initiating() -> Self {
+        Limits { before_auth: XmlLimits::FEATURES, after_auth: XmlLimits::DELIVERED, ..Limits::default() }
+    }
+
+    /// Those of a server towards other servers.
+    #[must_use]
+    pub fn federated() -> Self {
+        Limits { after_auth: XmlLimits::FEDERATED, ..Limits::default() }
     }
 }

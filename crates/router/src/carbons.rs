@@ -3,9 +3,8 @@
 use alloc::vec::Vec;
 
 use balcony_jid::Jid;
-use balcony_machine::XmlLimits;
 use balcony_stanza::{Kind, MessageType, Payload, Stanza, ns};
-use balcony_xml::{Element, ElementRef, Name};
+use balcony_xml::{ElementRef, Name};
 
 use crate::account::{Account, Resource};
 use crate::router::{Router, deliver};
@@ -58,7 +57,7 @@ fn copy<'a>(
     if others.peek().is_none() || !is_eligible(stanza, way) {
         return;
     }
-    let Some(payload) = wrap(stanza, way) else { return };
+    let payload = wrap(stanza, way);
     for other in others {
         let copy = Stanza::new(stanza.head.kind).from(other.jid.to_bare().into()).to(other.jid.to_jid());
         deliver([other.session], copy.payload(payload.clone()), effects);
@@ -66,17 +65,12 @@ fn copy<'a>(
 }
 
 /// What a copy says; the same for all resources.
-fn wrap(stanza: &Stanza, way: Way) -> Option<Payload> {
+fn wrap(stanza: &Stanza, way: Way) -> Payload {
     const RECEIVED: Name = Name::from_static("received");
     const SENT: Name = Name::from_static("sent");
     const FORWARDED: Name = Name::from_static("forwarded");
-    const LIMITS: XmlLimits =
-        XmlLimits { bytes: usize::MAX, depth: 1024, attributes: usize::MAX, nodes: usize::MAX };
-    let mut document = Vec::new();
-    stanza.write_document(ns::CLIENT, &mut document);
-    let message = Element::parse(&document, LIMITS).ok()?;
     let way = if way == Way::Received { RECEIVED } else { SENT };
-    Some(Element::new(way, ns::CARBONS).child(Element::new(FORWARDED, ns::FORWARD).child(message)).into())
+    Payload::forward(stanza, &[(way, ns::CARBONS), (FORWARDED, ns::FORWARD)])
 }
 
 /// Whether a message is part of a conversation of two (section 6.1), and its sender does not mind (section 9).

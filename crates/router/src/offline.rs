@@ -10,8 +10,8 @@ use alloc::vec::Vec;
 
 use balcony_jid::{BareJid, Jid};
 use balcony_roster::Subscription;
-use balcony_stanza::{ErrorCondition, Kind, Payload, Stanza, ns};
-use balcony_xml::{Element, ElementRef};
+use balcony_stanza::{ErrorCondition, Kind, Stanza, ns};
+use balcony_xml::ElementRef;
 
 use crate::account::Phase;
 use crate::asks::Purpose;
@@ -114,7 +114,7 @@ impl Router {
         for Offline { at, stanza, .. } in messages {
             if !account.blocks(&stanza) {
                 let server = server.as_ref().map_or("", |server| server.as_str());
-                effects.push(Effect::Deliver { session, stanza: delayed(stanza, server, at) });
+                effects.push(Effect::Deliver { session, stanza: delayed(&stanza, server, at) });
             }
         }
         effects.push(Effect::Flush { session });
@@ -211,12 +211,8 @@ fn is_kept(stanza: &Stanza) -> Keep {
 }
 
 /// The message with the time at which it was stored (XEP-0203). If it claims a delay of this server already, that goes.
-fn delayed(stanza: Arc<Stanza>, server: &str, at: u64) -> Arc<Stanza> {
-    let Ok(content) = stanza.payload.parse() else { return stanza };
-    let is_ours = |child: &ElementRef<'_>| child.is("delay", ns::DELAY) && child.attr("from") == Some(server);
-    let mut children: Vec<Element> =
-        content.root().children().filter(|child| !is_ours(child)).map(|child| child.to_owned()).collect();
-    children.push(delay(server, at));
-    let payload: Payload = children.iter().collect();
+fn delayed(stanza: &Stanza, server: &str, at: u64) -> Arc<Stanza> {
+    let is_ours = |child: ElementRef<'_>| child.is("delay", ns::DELAY) && child.attr("from") == Some(server);
+    let payload = stanza.payload.without(is_ours).with(&delay(server, at));
     Arc::new(Stanza { head: stanza.head.clone(), payload })
 }

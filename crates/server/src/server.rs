@@ -379,13 +379,9 @@ impl Server {
         let id = ConnectionId(session.0);
         let limit = self.config.limits.output;
         let Some(conn) = self.conn(id) else { return };
-        // The only misuse there is: the stream has been closed a moment ago, and the router is about to hear of it.
-        if conn.connection.send(stanza).is_err() {
-            conn.missed = true;
-            return;
-        }
         if conn.connection.pending() + conn.out.len() > limit {
             // A peer that does not read must not cost memory (RFC 6120 section 4.9.3.17).
+            conn.missed = true;
             let error = StreamError::new(
                 StreamCondition::ResourceConstraint,
                 "too much output is waiting to be read",
@@ -393,6 +389,11 @@ impl Server {
             conn.bound = false;
             self.router.unbind(now, session, effects);
             self.abort(now, id, error, actions);
+            return;
+        }
+        // The only misuse there is: the stream has been closed a moment ago, and the router is about to hear of it.
+        if conn.connection.send(stanza).is_err() {
+            conn.missed = true;
         } else if !conn.writing {
             conn.writing = true;
             actions.push(Action::Write(id));

@@ -3,9 +3,9 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use balcony_machine::XmlLimits;
-use balcony_xml::{Element, ReadError, Reader};
+use balcony_xml::{Element, ElementRef, Name, ReadError, Reader, escape_attr, remove_elements};
 
-use crate::ns;
+use crate::{Stanza, ns};
 
 /// For what has passed the limits of a stream before.
 pub(crate) const UNBOUNDED: XmlLimits =
@@ -26,8 +26,50 @@ impl Payload {
     /// The content of the element that `reader` has just completed.
     #[must_use]
     pub fn from_reader(reader: &Reader) -> Self {
-        let bytes = reader.payload();
-        if bytes.is_empty() { Payload::EMPTY } else { Payload(Some(Arc::from(&*bytes))) }
+        Payload::of(reader.payload())
+    }
+
+    fn of(bytes: &[u8]) -> Self {
+        if bytes.is_empty() { Payload::EMPTY } else { Payload(Some(Arc::from(bytes))) }
+    }
+
+    /// A whole stanza inside of elements, the outermost first (XEP-0297). Its own content stays byte for byte.
+    #[must_use]
+    pub fn forward(stanza: &Stanza, within: &[(Name, &str)]) -> Self {
+        let mut bytes = Vec::new();
+        for (name, namespace) in within {
+            bytes.extend_from_slice(b"<");
+            bytes.extend_from_slice(name.as_str().as_bytes());
+            bytes.extend_from_slice(b" xmlns='");
+            escape_attr(namespace, &mut bytes);
+            bytes.extend_from_slice(b"'>");
+        }
+        stanza.write_document(ns::CLIENT, &mut bytes);
+        for (name, _) in within.iter().rev() {
+            bytes.extend_from_slice(b"</");
+            bytes.extend_from_slice(name.as_str().as_bytes());
+            bytes.extend_from_slice(b">");
+        }
+        Payload::of(&bytes)
+    }
+
+    /// This content, byte for byte, and one more element behind it.
+    #[must_use]
+    pub fn with(&self, element: &Element) -> Self {
+        let mut bytes = self.as_bytes().to_vec();
+        element.root().write(&mut bytes, ns::CLIENT);
+        Payload::of(&bytes)
+    }
+
+    /// This content without those of its elements that are `unwanted`. The rest stays byte for byte.
+    #[must_use]
+    pub fn without(&self, unwanted: impl FnMut(ElementRef<'_>) -> bool) -> Self {
+        let mut bytes = Vec::new();
+        // Content that can't be parsed has no elements; and there is none, see `parse`.
+        match remove_elements(self.as_bytes(), ns::CLIENT, UNBOUNDED, unwanted, &mut bytes) {
+            Ok(()) => Payload::of(&bytes),
+            Err(_) => self.clone(),
+        }
     }
 
     /// The XML bytes.
@@ -66,7 +108,7 @@ impl<'a> FromIterator<&'a Element> for Payload {
         for element in elements {
             element.root().write(&mut bytes, ns::CLIENT);
         }
-        if bytes.is_empty() { Payload::EMPTY } else { Payload(Some(Arc::from(bytes))) }
+        Payload::of(&bytes)
     }
 }
 

@@ -131,3 +131,32 @@ fn debug_shows_no_content() {
 fn children(stanza: &Stanza) -> Vec<Element> {
     stanza.payload.parse().unwrap().root().children().map(|child: ElementRef<'_>| child.to_owned()).collect()
 }
+
+// XEP-0297 §3, XEP-0203 §2: what is put around it or beside it leaves it byte for byte.
+#[test]
+fn contents_are_kept_byte_for_byte() {
+    const SENT: Name = Name::from_static("sent");
+    const FORWARDED: Name = Name::from_static("forwarded");
+    let content = " <body><![CDATA[<a/>]]></body >text<x:a xmlns:x=\"u\"><x:b/></x:a>&lt;<a/>";
+    let stanza = valid(&format!("<message to='a@b' type='chat'>{content}</message>"));
+
+    let forward = Payload::forward(&stanza, &[(SENT, "urn:'s'"), (FORWARDED, "urn:f")]);
+    let expected = format!(
+        "<sent xmlns='urn:&apos;s&apos;'><forwarded xmlns='urn:f'>\
+         <message xmlns='jabber:client' to='a@b' type='chat'>{content}</message></forwarded></sent>"
+    );
+    assert_eq!(String::from_utf8_lossy(forward.as_bytes()), expected);
+    let parsed = forward.parse().unwrap();
+    let message = parsed.root().child("sent", "urn:'s'").unwrap().child("forwarded", "urn:f").unwrap();
+    let body = message.child("message", "jabber:client").unwrap().child("body", "jabber:client").unwrap();
+    assert_eq!(body.text(), "<a/>");
+
+    let delay = Element::new(Name::from_static("delay"), "urn:d");
+    let with = stanza.payload.with(&delay);
+    assert_eq!(String::from_utf8_lossy(with.as_bytes()), format!("{content}<delay xmlns='urn:d'/>"));
+
+    assert_eq!(stanza.payload.without(|_| false), stanza.payload);
+    let without = stanza.payload.without(|child| child.name() == "a");
+    assert_eq!(String::from_utf8_lossy(without.as_bytes()), " <body><![CDATA[<a/>]]></body >text&lt;");
+    assert_eq!(Payload::EMPTY.with(&delay).without(|_| true), Payload::EMPTY);
+}

@@ -112,7 +112,7 @@ impl Initiating {
             agent: None,
             require_channel_binding: false,
             lang: Arc::from("en"),
-            limits: Limits::default(),
+            limits: Limits::initiating(),
         }
     }
 }

@@ -68,6 +68,15 @@ impl Version {
     }
 }
 
+/// Whether this has the shape of a language tag (RFC 5646 section 2.1). What a header says goes onto every stanza that says
+/// nothing, so it is to be no longer than any tag in use.
+fn is_language(tag: &str) -> bool {
+    let is_subtag = |subtag: &str| {
+        (1..=8).contains(&subtag.len()) && subtag.bytes().all(|byte| byte.is_ascii_alphanumeric())
+    };
+    tag.len() <= 64 && tag.split('-').all(is_subtag)
+}
+
 impl PeerHeader {
     /// Reads a header. The namespaces are checked by [`check_namespaces`].
     pub(crate) fn read(header: ElementRef<'_>) -> Self {
@@ -79,7 +88,7 @@ impl PeerHeader {
                 Some(text) => Version::parse(text).unwrap_or(Version { major: 0, minor: 0 }),
                 None => Version::NONE,
             },
-            lang: header.language().map(Arc::from),
+            lang: header.language().filter(|lang| is_language(lang)).map(Arc::from),
         }
     }
 

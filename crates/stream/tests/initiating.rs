@@ -210,6 +210,16 @@ fn the_best_mechanism_is_chosen() {
     }
 }
 
+// RFC 6120 §13.12: what a server bounds for strangers, a client need not bound for its server.
+#[test]
+fn a_server_may_have_many_features() {
+    let others: String = (0..500).map(|n| format!("<feature xmlns='urn:xmpp:{n}'><a/></feature>")).collect();
+    let mut client = Client::secured(None, |_| {});
+    client.feed(HEADER);
+    let out = client.feed(&features(&format!("{others}{}", mechanisms(&["SCRAM-SHA-256"]))));
+    assert!(out.contains("mechanism='SCRAM-SHA-256'"), "{out}");
+}
+
 // RFC 6120 §13.8.3 [S2] [PL1]: the password goes over TLS or not at all.
 #[test]
 fn plain_never_without_tls() {

@@ -492,6 +492,29 @@ fn the_stream_language_is_added_to_stanzas_without_one() {
     assert_eq!(langs, ["it", "de"]);
 }
 
+// RFC 5646 §2.1: it is to be added to every stanza, so it has to be a language.
+#[test]
+fn a_header_without_a_language_tag_names_no_language() {
+    let long = ["en"; 30].join("-");
+    let quotes = "\"".repeat(4_000);
+    let cases = [
+        ("de-Latn-DE-1996", true),
+        ("x", true),
+        ("", false),
+        ("en_GB", false),
+        ("a-b-", false),
+        ("123456789", false),
+    ];
+    for (lang, is_one) in cases.into_iter().chain([(&*long, false), (&*quotes, false)]) {
+        let mut server = Server::secured();
+        let header =
+            header(&format!("to='example.com' version='1.0' xml:lang='{lang}' xmlns='jabber:client'"));
+        server.feed(&[&header, PLAIN, &header, BIND, "<message/>"].concat());
+        let [message] = &server.stanzas[..] else { panic!("{lang}") };
+        assert_eq!(message.head.lang.as_deref(), is_one.then_some(lang));
+    }
+}
+
 // RFC 6120 §8.3.1 stanza-error-reply, §8.2.3 stanza-iq-child stanza-iq-id stanza-iq-type, RFC 7622 §4 [JE2]
 // RFC 7622 §4 [JE1]: addresses of stanzas
 #[test]

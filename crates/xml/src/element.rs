@@ -1,3 +1,4 @@
+use alloc::vec::Vec;
 use core::fmt;
 
 use balcony_machine::XmlLimits;
@@ -163,22 +164,50 @@ impl Element {
     /// # Errors
     ///
     /// As [`Reader::read`], and [`ReadError::NotWellFormed`] if an element is not complete.
-    pub fn parse_payload(mut payload: &[u8], ns: &str, limits: XmlLimits) -> Result<Element, ReadError> {
-        let mut open = b"<payload xmlns='".to_vec();
-        escape_attr(ns, &mut open);
-        open.extend_from_slice(b"'>");
-        let mut close = &b"</payload>"[..];
-        let mut reader = framed(XmlLimits {
-            bytes: limits.bytes.saturating_add(open.len() + close.len()),
-            depth: limits.depth.saturating_add(1),
-            attributes: limits.attributes.max(1),
-            nodes: limits.nodes.saturating_add(1),
-        })?;
-        let complete = reader.read(&mut &open[..])?.is_none()
-            && reader.read(&mut payload)?.is_none()
-            && reader.read(&mut close)? == Some(Token::Element);
-        if complete { Ok(Element(reader.take_tree())) } else { Err(INCOMPLETE) }
+    pub fn parse_payload(payload: &[u8], ns: &str, limits: XmlLimits) -> Result<Element, ReadError> {
+        Ok(Element(read_payload(payload, ns, limits)?.take_tree()))
     }
+}
+
+/// Appends a fragment without those of its elements that are `unwanted`. All else stays byte for byte.
+///
+/// # Errors
+///
+/// Those of [`Element::parse_payload`]; then nothing was appended.
+pub fn remove_elements(
+    payload: &[u8],
+    ns: &str,
+    limits: XmlLimits,
+    mut unwanted: impl FnMut(ElementRef<'_>) -> bool,
+    out: &mut Vec<u8>,
+) -> Result<(), ReadError> {
+    let reader = read_payload(payload, ns, limits)?;
+    let before = reader.content_start();
+    let mut kept = 0;
+    for (_, place) in reader.children().filter(|(child, _)| unwanted(*child)) {
+        out.extend_from_slice(payload.get(kept..place.start - before).unwrap_or_default());
+        kept = place.end - before;
+    }
+    out.extend_from_slice(payload.get(kept..).unwrap_or_default());
+    Ok(())
+}
+
+/// A reader that has read a fragment in a frame.
+fn read_payload(mut payload: &[u8], ns: &str, limits: XmlLimits) -> Result<Reader, ReadError> {
+    let mut open = b"<payload xmlns='".to_vec();
+    escape_attr(ns, &mut open);
+    open.extend_from_slice(b"'>");
+    let mut close = &b"</payload>"[..];
+    let mut reader = framed(XmlLimits {
+        bytes: limits.bytes.saturating_add(open.len() + close.len()),
+        depth: limits.depth.saturating_add(1),
+        attributes: limits.attributes.max(1),
+        nodes: limits.nodes.saturating_add(1),
+    })?;
+    let complete = reader.read(&mut &open[..])?.is_none()
+        && reader.read(&mut payload)?.is_none()
+        && reader.read(&mut close)? == Some(Token::Element);
+    if complete { Ok(reader) } else { Err(INCOMPLETE) }
 }
 
 const INCOMPLETE: ReadError = ReadError::NotWellFormed("the element is not complete");
@@ -189,6 +218,7 @@ fn framed(limits: XmlLimits) -> Result<Reader, ReadError> {
     let mut reader = Reader::new(FRAME);
     reader.read(&mut &b"<s>"[..])?;
     reader.set_limits(limits);
+    reader.no_payload();
     Ok(reader)
 }
 

@@ -158,13 +158,27 @@ impl<'a> ElementRef<'a> {
 
     /// Appends the element as XML for a place where the default namespace is `default_ns`, and where nothing is known
     /// about prefixes.
+    ///
+    /// A namespace that was read once, with a prefix, is written with each element that it is not the default for, so this may
+    /// be far more than what was read; see [`write_within`](ElementRef::write_within).
     pub fn write(&self, out: &mut Vec<u8>, default_ns: &str) {
-        write_nodes(self.tree, self.node..self.tree.head(self.node).end, out, default_ns);
+        write_nodes(self.tree, self.node..self.tree.head(self.node).end, out, default_ns, usize::MAX);
+    }
+
+    /// As [`write`](ElementRef::write), but no more than about so many bytes: whether that was enough. Otherwise what was
+    /// appended is not whole.
+    #[must_use]
+    pub fn write_within(&self, bytes: usize, out: &mut Vec<u8>, default_ns: &str) -> bool {
+        write_nodes(self.tree, self.node..self.tree.head(self.node).end, out, default_ns, bytes)
     }
 
     /// Appends the children and text only, for a place as [`write`](ElementRef::write) wants it.
     pub fn write_content(&self, out: &mut Vec<u8>, default_ns: &str) {
-        write_nodes(self.tree, self.node + 1..self.tree.head(self.node).end, out, default_ns);
+        let _ = self.write_content_within(usize::MAX, out, default_ns);
+    }
+
+    pub(crate) fn write_content_within(&self, bytes: usize, out: &mut Vec<u8>, default_ns: &str) -> bool {
+        write_nodes(self.tree, self.node + 1..self.tree.head(self.node).end, out, default_ns, bytes)
     }
 
     fn same_attrs(self, other: ElementRef<'_>) -> bool {

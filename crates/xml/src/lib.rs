@@ -35,7 +35,7 @@ mod writer;
 
 #[cfg(feature = "minidom")]
 pub use crate::minidom::MinidomError;
-pub use element::Element;
+pub use element::{Element, remove_elements};
 pub use element_ref::{Attr, ElementRef, NodeRef};
 pub use error::ReadError;
 pub use escape::{escape_attr, escape_text};

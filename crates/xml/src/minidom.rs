@@ -12,12 +12,17 @@ use crate::{Element, ElementRef, XMLNS_NS};
 
 /// `minidom` drops its trees recursively: a deep one overflows the stack.
 const MAX_DEPTH: usize = 64;
+/// Each of its elements has a namespace to itself: those of one element together, in bytes. A small element that uses a long
+/// one a thousand times would be a large tree.
+const MAX_NAMESPACES: usize = 1 << 20;
 
 /// An element has no counterpart on the other side of a conversion from or to `minidom`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MinidomError {
     /// More than 64 levels of elements.
     TooDeep,
+    /// More than a mebibyte of namespaces, counted for each element that has them.
+    TooLarge,
     /// A name that is none, as `minidom` doesn't check those of elements.
     InvalidName,
 }
@@ -26,6 +31,7 @@ impl fmt::Display for MinidomError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             MinidomError::TooDeep => "the element is nested too deeply",
+            MinidomError::TooLarge => "the element uses long namespaces too often",
             MinidomError::InvalidName => "not an XML name without prefix",
         })
     }
@@ -46,6 +52,11 @@ impl TryFrom<ElementRef<'_>> for minidom::Element {
 
     fn try_from(element: ElementRef<'_>) -> Result<Self, MinidomError> {
         let ElementRef { tree, node } = element;
+        let mut room = MAX_NAMESPACES;
+        let mut shallow = |element| {
+            room = room.checked_sub(namespaces(element)).ok_or(MinidomError::TooLarge)?;
+            shallow(element)
+        };
         let mut root = shallow(element)?;
         // Open elements below the root, each with where it ends.
         let mut open: Vec<(u32, minidom::Element)> = Vec::new();
@@ -67,6 +78,11 @@ impl TryFrom<ElementRef<'_>> for minidom::Element {
         }
         Ok(root)
     }
+}
+
+/// The bytes of the namespaces of the element and its attributes.
+fn namespaces(element: ElementRef<'_>) -> usize {
+    element.namespace().len() + element.attrs().map(|attr| attr.namespace.len()).sum::<usize>()
 }
 
 /// The element without its content.

@@ -1,12 +1,12 @@
-use alloc::borrow::Cow;
 use alloc::vec::Vec;
 use core::fmt;
+use core::ops::Range;
 
 use balcony_machine::XmlLimits;
 
 use crate::builder::Builder;
 use crate::tokenizer::{Event, Tokenizer};
-use crate::tree::Tree;
+use crate::tree::{Tree, index};
 use crate::{ElementRef, ReadError};
 
 /// However generous the limits, positions in an element fit into 32 bits.
@@ -34,7 +34,7 @@ const MAX_BYTES: usize = 1 << 30;
 ///
 /// assert_eq!(reader.read(&mut input), Ok(Some(Token::Element)));
 /// assert_eq!(reader.element().attr("to"), Some("juliet@capulet.example"));
-/// assert_eq!(*reader.payload(), *b"<body>Art thou</body>");
+/// assert_eq!(reader.payload(), b"<body>Art thou</body>");
 ///
 /// assert_eq!(reader.read(&mut input), Err(ReadError::Restricted("a comment")));
 /// ```
@@ -48,6 +48,12 @@ pub struct Reader {
     raw: Vec<u8>,
     /// Where in `raw` the start tag ends.
     content: usize,
+    /// Where in `raw` its child elements stand.
+    children: Vec<Range<u32>>,
+    /// The content written anew, if it borrows.
+    rewritten: Vec<u8>,
+    /// Whether somebody wants that.
+    makes_payload: bool,
     whitespace: u64,
     /// Elements come in messages of their own (RFC 7395).
     framed: bool,
@@ -91,6 +97,9 @@ impl Reader {
             header: Tree::default(),
             raw: Vec::new(),
             content: 0,
+            children: Vec::new(),
+            rewritten: Vec::new(),
+            makes_payload: true,
             whitespace: 0,
             framed: false,
             in_message: 0,
@@ -113,6 +122,11 @@ impl Reader {
     /// Changes the limits, for what is read from now on.
     pub fn set_limits(&mut self, limits: XmlLimits) {
         self.limits = limits;
+    }
+
+    /// Only the elements themselves are wanted.
+    pub(crate) fn no_payload(&mut self) {
+        self.makes_payload = false;
     }
 
     /// Takes input until one token is complete, and not a byte after its closing `>`: what follows belongs to the next
@@ -229,6 +243,10 @@ impl Reader {
             Event::Open { prefix, name } => {
                 let prefix = prefix.as_ref().map_or("", |prefix| prefix.as_str());
                 self.builder.open(prefix, name, &self.limits)?;
+                if self.builder.depth() == 2 {
+                    let start = index(memchr::memrchr(b'<', &self.raw).unwrap_or_default());
+                    self.children.push(start..start);
+                }
             }
             Event::Attribute { prefix, name, value } => {
                 let prefix = prefix.as_ref().map_or("", |prefix| prefix.as_str());
@@ -255,14 +273,33 @@ impl Reader {
             }
             Event::Close => {
                 self.builder.close();
-                if self.builder.depth() == 0 {
-                    self.in_message = self.in_message.saturating_add(1);
-                    self.phase = Phase::Complete;
-                    return Ok(Some(Token::Element));
+                match self.builder.depth() {
+                    0 => return self.complete().map(Some),
+                    1 => {
+                        if let Some(child) = self.children.last_mut() {
+                            child.end = index(self.raw.len());
+                        }
+                    }
+                    _ => {}
                 }
             }
         }
         Ok(None)
+    }
+
+    fn complete(&mut self) -> Result<Token, ReadError> {
+        self.in_message = self.in_message.saturating_add(1);
+        self.phase = Phase::Complete;
+        if self.builder.borrows() && self.makes_payload {
+            let mut written = core::mem::take(&mut self.rewritten);
+            let room = self.limits.bytes;
+            let is_whole = self.element().write_content_within(room, &mut written, self.content_namespace());
+            self.rewritten = written;
+            if !is_whole {
+                return Err(ReadError::TooLong);
+            }
+        }
+        Ok(Token::Element)
     }
 
     /// The tokenizer doesn't tell everything apart.
@@ -286,6 +323,8 @@ impl Reader {
     fn forget(&mut self) {
         self.raw.clear();
         self.content = 0;
+        self.children.clear();
+        self.rewritten.clear();
         self.builder.clear();
     }
 
@@ -294,6 +333,8 @@ impl Reader {
         self.tokenizer.release();
         self.builder.shrink();
         self.raw.shrink_to(1024);
+        self.children.shrink_to(16);
+        self.rewritten = Vec::new();
     }
 
     /// The stream header, after [`Token::Header`] and for the reader's whole life: name, namespace and attributes.
@@ -326,18 +367,28 @@ impl Reader {
     ///
     /// Those are the exact bytes, unless the content depends on a prefix or a default namespace that was declared outside
     /// of it, on the element's own start tag or the header; then it is written anew, without the declarations and
-    /// prefixes that no name needs. (A prefix inside of a value is not a name; XMPP's own namespaces have none.)
+    /// prefixes that no name needs. (A prefix inside of a value is not a name; XMPP's own namespaces have none.) An element
+    /// whose content would then be longer than [`XmlLimits::bytes`] is refused as too long.
     #[must_use]
-    pub fn payload(&self) -> Cow<'_, [u8]> {
+    pub fn payload(&self) -> &[u8] {
         let raw = self.raw();
         if self.builder.borrows() {
-            let mut written = Vec::with_capacity(raw.len());
-            self.element().write_content(&mut written, self.content_namespace());
-            return Cow::Owned(written);
+            return &self.rewritten;
         }
         // No `<` can stand inside of an end tag, and an empty tag ends behind any other.
         let end = memchr::memrchr(b'<', raw).unwrap_or_default();
-        Cow::Borrowed(raw.get(self.content..end).unwrap_or_default())
+        raw.get(self.content..end).unwrap_or_default()
+    }
+
+    /// Its child elements, each with its place in the exact bytes.
+    pub(crate) fn children(&self) -> impl Iterator<Item = (ElementRef<'_>, Range<usize>)> {
+        let places = self.children.iter().map(|child| child.start as usize..child.end as usize);
+        self.element().children().zip(places)
+    }
+
+    /// Where in the exact bytes its content begins.
+    pub(crate) fn content_start(&self) -> usize {
+        self.content
     }
 
     /// Bytes of white space skipped so far outside of top-level elements. Some peers send it to keep a connection alive

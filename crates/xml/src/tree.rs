@@ -1,10 +1,11 @@
 //! The flat form of an element: nodes in document order, strings in one pool.
 
+use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
 
 /// A piece of the pool.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Span {
     start: u32,
     len: u32,
@@ -156,14 +157,10 @@ impl Tree {
     /// Appends a copy of the element `node` of `from`, with its content.
     pub(crate) fn push_copy(&mut self, from: &Tree, node: u32) {
         let base = index(self.nodes.len());
-        // Neighbours mostly share a namespace: keep one copy.
-        let mut last = (Span::EMPTY, Span::EMPTY);
-        let mut namespace = |tree: &mut Tree, span: Span| {
-            if span != last.0 {
-                last = (span, tree.intern(from.get(span)));
-            }
-            if span.is_empty() { Span::EMPTY } else { last.1 }
-        };
+        // Those that share a namespace go on sharing it.
+        let mut copied = BTreeMap::new();
+        let mut namespace =
+            |tree: &mut Tree, span: Span| *copied.entry(span).or_insert_with(|| tree.intern(from.get(span)));
         for source in node..from.head(node).end {
             let Some(Node::Element(head)) = from.nodes.get(source as usize) else {
                 if let Some(Node::Text(span)) = from.nodes.get(source as usize) {

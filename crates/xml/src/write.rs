@@ -10,8 +10,17 @@ use smallvec::SmallVec;
 use crate::tree::{Node, Tree};
 use crate::{XML_NS, escape_attr, escape_text};
 
-/// Elements never get a prefix of their own: each says `xmlns` where its namespace is not that of the element around it.
-pub(crate) fn write_nodes<'a>(tree: &'a Tree, range: Range<u32>, out: &mut Vec<u8>, default_ns: &'a str) {
+/// Elements never get a prefix of their own: each says `xmlns` where its namespace is not that of the element around it. So
+/// a namespace that was read once, with a prefix, may be written a thousand times: `room` is for how many bytes there is
+/// any. It stops at the first element past that, and says whether all is there.
+pub(crate) fn write_nodes<'a>(
+    tree: &'a Tree,
+    range: Range<u32>,
+    out: &mut Vec<u8>,
+    default_ns: &'a str,
+    room: usize,
+) -> bool {
+    let end = out.len().saturating_add(room);
     let mut default = default_ns;
     // Open elements, each with the default namespace around it.
     let mut open: SmallVec<[(u32, &str); 16]> = SmallVec::new();
@@ -25,8 +34,11 @@ pub(crate) fn write_nodes<'a>(tree: &'a Tree, range: Range<u32>, out: &mut Vec<u
             default = outer;
             open.pop();
         }
+        if out.len() > end {
+            return false;
+        }
         if at == range.end {
-            return;
+            break;
         }
         match tree.nodes.get(at as usize) {
             Some(Node::Text(text)) => escape_text(tree.get(*text), out),
@@ -51,6 +63,7 @@ pub(crate) fn write_nodes<'a>(tree: &'a Tree, range: Range<u32>, out: &mut Vec<u
             None => {}
         }
     }
+    true
 }
 
 fn write_name(tree: &Tree, node: u32, out: &mut Vec<u8>) {

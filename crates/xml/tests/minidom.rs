@@ -61,3 +61,13 @@ fn names_are_checked() {
         assert_eq!(Element::try_from(&element), Err(MinidomError::InvalidName));
     }
 }
+
+#[test]
+fn long_namespaces_have_a_bound() {
+    let used = |times: usize| {
+        let xml = format!("<a xmlns:x='{}'>{}</a>", "u".repeat(1 << 14), "<x:b/>".repeat(times));
+        minidom::Element::try_from(&Element::parse(xml.as_bytes(), XmlLimits::STANZA).unwrap()).map(drop)
+    };
+    assert_eq!(used(64), Ok(()));
+    assert_eq!(used(65), Err(MinidomError::TooLarge));
+}

@@ -3,7 +3,9 @@
 mod common;
 
 use balcony_machine::XmlLimits;
-use balcony_xml::{Element, Name, NodeRef, Reader, Token, Writer, escape_attr, escape_text};
+use balcony_xml::{
+    Element, ElementRef, Name, NodeRef, Reader, Token, Writer, escape_attr, escape_text, remove_elements,
+};
 use common::{HEADER, canonical, document, reading, soup, stream};
 use proptest::prelude::*;
 
@@ -91,7 +93,7 @@ proptest! {
     fn the_payload_stands_on_its_own(document in document()) {
         let Some(reader) = first(format!("{HEADER}{document}").as_bytes()) else { return Ok(()) };
         let payload = reader.payload();
-        let stanza = [b"<t:stream xmlns:t='http://etherx.jabber.org/streams' xmlns='jabber:client'><x>", &payload[..], b"</x>"];
+        let stanza = [b"<t:stream xmlns:t='http://etherx.jabber.org/streams' xmlns='jabber:client'><x>", payload, b"</x>"];
         let delivered = first(&stanza.concat()).unwrap();
         let nodes = |reader: &Reader| -> Vec<Vec<String>> {
             reader.element().nodes().map(|node| match node {
@@ -100,9 +102,50 @@ proptest! {
             }).collect()
         };
         prop_assert_eq!(nodes(&delivered), nodes(&reader));
-        let framed = Element::parse_payload(&payload, "jabber:client", XmlLimits::STANZA).unwrap();
+        let framed = Element::parse_payload(payload, "jabber:client", XmlLimits::STANZA).unwrap();
         prop_assert!(framed.root().is("payload", "jabber:client"));
         prop_assert!(framed.root().children().eq(reader.element().children()));
+    }
+
+    // What is left is what was there, but for what was taken out.
+    #[test]
+    fn elements_are_removed_and_nothing_else(document in document(), mask: u8) {
+        let Some(reader) = first(format!("{HEADER}{document}").as_bytes()) else { return Ok(()) };
+        let payload = reader.payload();
+        let without = |mask: u8| {
+            let (mut at, mut left) = (0, Vec::new());
+            let unwanted = |_: ElementRef<'_>| {
+                at += 1;
+                mask.rotate_left(at) & 1 == 1
+            };
+            remove_elements(payload, "jabber:client", XmlLimits::STANZA, unwanted, &mut left).unwrap();
+            left
+        };
+        prop_assert_eq!(&without(0), payload);
+        let parsed = Element::parse_payload(payload, "jabber:client", XmlLimits::STANZA).unwrap();
+        let mut expected = Vec::from([String::new()]);
+        let mut at = 0;
+        for node in parsed.root().nodes() {
+            match node {
+                NodeRef::Element(child) => {
+                    at += 1;
+                    if mask.rotate_left(at) & 1 == 0 {
+                        expected.extend(canonical(child));
+                        expected.push(String::new());
+                    }
+                }
+                NodeRef::Text(text) => expected.last_mut().unwrap().push_str(text),
+            }
+        }
+        let left = Element::parse_payload(&without(mask), "jabber:client", XmlLimits::STANZA).unwrap();
+        let mut found = Vec::from([String::new()]);
+        for node in left.root().nodes() {
+            match node {
+                NodeRef::Element(child) => found.extend(canonical(child).into_iter().chain([String::new()])),
+                NodeRef::Text(text) => found.last_mut().unwrap().push_str(text),
+            }
+        }
+        prop_assert_eq!(found, expected);
     }
 
     // rfc6120.md [X2]: what is written is XML, whatever was given.

@@ -40,7 +40,7 @@ impl Initiating {
     /// A component of this domain.
     #[must_use]
     pub fn new(domain: BareJid, secret: Secret<String>) -> Self {
-        Initiating { domain, secret, direct_tls: false, lang: Arc::from("en"), limits: Limits::default() }
+        Initiating { domain, secret, direct_tls: false, lang: Arc::from("en"), limits: Limits::initiating() }
     }
 }
 
@@ -62,7 +62,7 @@ impl Receiving {
     /// A server of this domain with these components.
     #[must_use]
     pub fn new(domain: BareJid, components: Vec<(BareJid, Secret<String>)>) -> Self {
-        Receiving { domain, components, direct_tls: false, limits: Limits::default() }
+        Receiving { domain, components, direct_tls: false, limits: Limits::federated() }
     }
 }
 

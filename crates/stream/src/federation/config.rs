@@ -3,7 +3,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use balcony_jid::BareJid;
-use balcony_machine::{Limits, Secret};
+use balcony_machine::{Limits, Secret, XmlLimits};
 
 use crate::config::TlsPolicy;
 
@@ -34,6 +34,8 @@ impl Initiating {
     /// A stream for stanzas between these domains, which proves who we are by certificate only.
     #[must_use]
     pub fn new(from: BareJid, to: BareJid) -> Self {
+        let mut limits = Limits::federated();
+        limits.before_auth = XmlLimits::FEATURES;
         Initiating {
             from,
             to,
@@ -41,7 +43,7 @@ impl Initiating {
             tls: TlsPolicy::Required,
             dialback: None,
             lang: Arc::from("en"),
-            limits: Limits::default(),
+            limits,
         }
     }
 }
@@ -72,7 +74,7 @@ impl Receiving {
             gone: Vec::new(),
             tls: TlsPolicy::Required,
             dialback: None,
-            limits: Limits::default(),
+            limits: Limits::federated(),
         }
     }
 }

@@ -134,7 +134,7 @@ impl Side for Receiver {
         match common.phase() {
             Phase::Open => self.stanza(common, out),
             // After our closing tag nothing is answered, but what was sent before it was read still counts.
-            Phase::Closing => Ok(self.jid.is_some().then(|| self.incoming(common)).transpose()?.flatten()),
+            Phase::Closing => Ok(self.jid.is_some().then(|| self.late(common)).transpose()?.flatten()),
             _ if self.account.is_some() => self.bind(common, now, out),
             _ => self.negotiate(common, now, out),
         }

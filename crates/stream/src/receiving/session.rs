@@ -126,23 +126,22 @@ impl Receiver {
                 );
                 self.refused_bind(common).map(|()| None)
             }
-            _ => self.incoming(common),
+            Some(Ok(stanza)) => self.stamp(common, stanza),
+            None => Err(unsupported()),
+        }
+    }
+
+    /// A first-level element after our closing tag: what it says still counts, and nothing is answered any more (section 4.4).
+    pub(super) fn late(&self, common: &Common) -> Result<Option<Event>, Error> {
+        match Stanza::from_reader(&common.reader) {
+            Some(Ok(stanza)) => self.stamp(common, stanza),
+            Some(Err(_)) => Ok(None),
+            None => Err(unsupported()),
         }
     }
 
     /// Makes an event of a stanza, its `from` stamped with what was authenticated (section 8.1.2.1).
-    pub(super) fn incoming(&mut self, common: &Common) -> Result<Option<Event>, Error> {
-        let mut stanza = match Stanza::from_reader(&common.reader) {
-            Some(Ok(stanza)) => stanza,
-            Some(Err(_)) => return Ok(None),
-            None => {
-                return Err(StreamError::new(
-                    StreamCondition::UnsupportedStanzaType,
-                    "only message, presence and iq are understood here",
-                )
-                .into());
-            }
-        };
+    fn stamp(&self, common: &Common, mut stanza: Stanza) -> Result<Option<Event>, Error> {
         let (Some(bare), Some(full)) = (&self.bare, &self.full) else { return Ok(None) };
         if stanza.head.from.as_ref().is_some_and(|from| from != full && from != bare) {
             return Err(StreamError::new(
@@ -159,4 +158,12 @@ impl Receiver {
         }
         Ok(Some(Event::Stanza(stanza.into())))
     }
+}
+
+fn unsupported() -> Error {
+    StreamError::new(
+        StreamCondition::UnsupportedStanzaType,
+        "only message, presence and iq are understood here",
+    )
+    .into()
 }

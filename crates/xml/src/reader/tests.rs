@@ -1,17 +1,24 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 use alloc::{format, vec};
+use core::ops::Range;
 
 use balcony_machine::XmlLimits;
 use proptest::prelude::*;
 
 use super::{Reader, Token};
+use crate::Element;
 use crate::tokenizer::Tokenizer;
 
 impl Reader {
     /// Bytes that it holds, but for the two buffers of `rxml`, which never pass its longest token.
     fn footprint(&self) -> usize {
-        size_of::<Reader>() + self.raw.capacity() + self.header.footprint() + self.builder.footprint()
+        size_of::<Reader>()
+            + self.raw.capacity()
+            + self.children.capacity() * size_of::<Range<u32>>()
+            + self.rewritten.capacity()
+            + self.header.footprint()
+            + self.builder.footprint()
     }
 }
 
@@ -24,6 +31,8 @@ fn expensive() -> impl Strategy<Value = String> {
         Just(String::from("<a/>")),
         Just(String::from("<a")),
         Just(String::from(" xmlns:p='u'")),
+        (0..5000_usize).prop_map(|n| format!("<a xmlns:q='{}'>", "\"".repeat(n))),
+        Just("<q:a/>".repeat(1000)),
         (0..100_u8).prop_map(|n| format!(" a{n}=''")),
         Just(String::from(">")),
         Just(String::from("x<a/>")),
@@ -75,4 +84,14 @@ fn an_idle_reader_is_small() {
     assert_eq!(reader.read(&mut input), Ok(None));
     assert!(reader.footprint() < 8_000, "{}", reader.footprint());
     assert!(size_of::<Tokenizer>() < 1_000);
+}
+
+#[test]
+fn a_copy_shares_what_was_shared() {
+    let xml =
+        format!("<w xmlns:x='{0}1' xmlns:y='{0}2'>{1}</w>", "u".repeat(1_000), "<x:a/><y:a/>".repeat(500));
+    let element = Element::parse(xml.as_bytes(), XmlLimits::STANZA).unwrap();
+    let copy = element.root().to_owned();
+    assert_eq!(copy, element);
+    assert!(copy.root().tree.footprint() < 100_000, "{}", copy.root().tree.footprint());
 }

@@ -141,7 +141,7 @@ pub fn reading<'i>(chunks: impl IntoIterator<Item = &'i [u8]>, limits: XmlLimits
             match reader.read(&mut chunk) {
                 Ok(Some(token)) => {
                     let seen = if token == Token::Element { reader.element() } else { reader.header() };
-                    let payload = reader.payload().into_owned();
+                    let payload = reader.payload().to_vec();
                     reading.tokens.push((token, canonical(seen), reader.raw().to_vec(), payload));
                 }
                 Ok(None) => break,
