@@ -52,6 +52,7 @@ fn read(data: &[u8], cuts: Cuts, limits: XmlLimits) -> Run {
 fn check(reader: &Reader, limits: XmlLimits) {
     let (element, size) = (reader.element(), size(reader.element()));
     assert!(reader.raw().len() <= limits.bytes, "{} bytes", reader.raw().len());
+    assert!(reader.payload().len() <= limits.bytes, "{} bytes", reader.payload().len());
     assert!(size.depth <= limits.depth && size.nodes <= limits.nodes, "{size:?}");
     assert!(size.attributes <= limits.attributes, "{size:?}");
 

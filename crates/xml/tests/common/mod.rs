@@ -142,6 +142,7 @@ pub fn reading<'i>(chunks: impl IntoIterator<Item = &'i [u8]>, limits: XmlLimits
                 Ok(Some(token)) => {
                     let seen = if token == Token::Element { reader.element() } else { reader.header() };
                     let payload = reader.payload().to_vec();
+                    assert!(payload.len() <= limits.bytes);
                     reading.tokens.push((token, canonical(seen), reader.raw().to_vec(), payload));
                 }
                 Ok(None) => break,
