@@ -34,7 +34,8 @@ pub enum Event {
     Authenticated {
         /// The account.
         account: BareJid,
-        /// How.
+        /// How. Whoever has seen more than PLAIN can keep to that
+        /// ([`Initiating::mechanisms`](balcony_stream::Initiating::mechanisms)).
         mechanism: Mechanism,
     },
     /// The resource is bound. Send initial presence (RFC 6121 section 4.2) to receive messages.

@@ -452,6 +452,16 @@ fn a_refusal_in_the_name_of_the_server_is_found_out() {
     }
 }
 
+// RFC 6120 §13.8.3 [PL1]: whoever refuses what was bound is not sent the password instead.
+#[test]
+fn no_refusal_leads_to_plain() {
+    let mut client = with_both(ChannelBinding::Preferred);
+    binding_flag(&mut client, &mechanisms(&["SCRAM-SHA-256-PLUS", "PLAIN"]));
+    assert_eq!(flag_of(&client.feed(FAILURE)).1, "SCRAM-SHA-256-PLUS");
+    assert_eq!(client.feed(FAILURE), CLOSE);
+    assert_eq!(client.failure(), Error::ChannelBinding);
+}
+
 // XEP-0440, RFC 6120 §6.4.5: all other refusals are final.
 #[test]
 fn no_second_try_after_other_refusals() {

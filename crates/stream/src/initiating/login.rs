@@ -38,7 +38,8 @@ impl Initiator {
         let usable = |mechanism: &Mechanism| {
             self.offer.mechanisms.contains(mechanism)
                 && match mechanism {
-                    Mechanism::Plain => common.security.is_some() && !required,
+                    // A refusal, which may be anybody's, never brings out the password itself.
+                    Mechanism::Plain => common.security.is_some() && !required && !self.channel.is_refused(),
                     plus if plus.is_plus() => self.channel.is_left(),
                     _ => !required,
                 }
