@@ -4,6 +4,7 @@
 
 mod scripted;
 
+use core::time::Duration;
 use std::sync::Arc;
 
 use balcony_machine::{Instant, Secret, Seed};
@@ -596,6 +597,32 @@ fn the_end() {
     assert!(end.stream.answer(ticket, Answer::Verdict(Verdict::Valid)).is_err());
     end.feed(MESSAGE);
     assert!(end.stanzas.is_empty() && end.output().ends_with("</stream:stream>"));
+}
+
+// XEP-0220 1.1.1 §2.1.2: a stream for keys only goes on as long as it is used, but not for ever.
+#[test]
+fn a_stream_for_keys_only_has_an_end() {
+    let verify = "<db:verify from='c.example' to='b.example' id='x'>k</db:verify>";
+    let mut end = server(&[], |_| {});
+    end.feed(&hello());
+    let mut lasted = Duration::ZERO;
+    while end.feed(verify).contains("type='invalid'") {
+        lasted += Duration::from_secs(59);
+        end.now = end.now + Duration::from_secs(59);
+        assert!(lasted < Duration::from_secs(3600), "it lasts for ever");
+    }
+    assert!(lasted > Duration::from_secs(599), "{lasted:?}");
+    assert!(end.output().ends_with("</stream:stream>") && !end.output().contains("stream:error"));
+    end.wait();
+    assert_eq!(end.ended, Some(Ok(())));
+    // Whoever shows who they are in time stays.
+    let mut end = server(&[], |_| {});
+    end.feed(&[&hello(), verify, &result("a.example", "b.example")].concat());
+    end.answer(Answer::Verdict(Verdict::Valid));
+    end.now = end.now + Duration::from_secs(599);
+    end.feed(&[verify, MESSAGE].concat());
+    end.now = end.now + Duration::from_secs(599);
+    assert!(end.feed(verify).contains("type='invalid'") && end.stream.is_open());
 }
 
 // XEP-0185 1.0 §3, XEP-0220 1.1.1 §2.1.1 and §2.1.2

@@ -24,6 +24,9 @@ use crate::side::{Side, Silence};
 use crate::starttls;
 use crate::state::{Phase, Step};
 
+/// How many times the time for negotiation a stream may last that is for keys only: whoever has more of them opens another.
+const KEYS_ONLY: u32 = 10;
+
 pub(crate) struct Receiver {
     config: Arc<Receiving>,
     /// The domain of ours that the peer named in its header.
@@ -35,6 +38,8 @@ pub(crate) struct Receiver {
     /// The domain that SASL has confirmed.
     authenticated: Option<BareJid>,
     failures: u8,
+    /// When the stream ends if it is for keys only.
+    end: Option<Instant>,
     /// What stanzas may come from and go to, and what is about to be found out; bounded.
     pairs: Vec<Pair>,
 }
@@ -62,6 +67,7 @@ impl Receiver {
             id: String::new(),
             authenticated: None,
             failures: 0,
+            end: None,
             pairs: Vec::new(),
         }
     }
@@ -338,8 +344,10 @@ impl Receiver {
             Some(id) => {
                 self.judge(&from, &to, &id, &key, out);
                 if common.phase() == Phase::Negotiate {
-                    // A stream for keys only is in order without ever being opened.
-                    common.set_timer(now + common.limits.negotiation, Reason::Idle);
+                    // A stream for keys only is in order without ever being opened, but nobody has shown who they are.
+                    let negotiation = common.limits.negotiation;
+                    let end = *self.end.get_or_insert(now + negotiation.saturating_mul(KEYS_ONLY));
+                    common.set_timer(end.min(now + negotiation), Reason::Idle);
                 }
                 Ok(None)
             }
