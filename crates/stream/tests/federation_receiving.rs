@@ -377,6 +377,45 @@ fn pairs_are_bounded_and_asked_for_once() {
     assert_eq!(end.feed(&result("3.example", "b.example")), "");
 }
 
+// RFC 6120 §6.4.4 [S11], XEP-0220 1.1.1 §2.4.2: each request makes us connect to somebody, so who has proven nothing has five.
+#[test]
+fn who_has_proven_nothing_has_few_requests() {
+    let requests: String = (0..20).map(|n| result(&format!("{n}.example"), "b.example")).collect();
+    let mut end = server(&[], |_| {});
+    assert!(!end.feed(&[hello(), requests.clone()].concat()).contains("<db:"));
+    for n in 0..5 {
+        assert_eq!(end.asks.len(), 5 - n);
+        assert!(end.ended.is_none());
+        end.answer(Answer::Verdict(Verdict::Error(ErrorCondition::RemoteServerNotFound)));
+    }
+    assert!(end.asks.is_empty());
+    assert_eq!(end.error(), StreamCondition::PolicyViolation);
+
+    // One after the other they are no more.
+    let mut end = server(&[], |_| {});
+    end.feed(&hello());
+    for n in 0..5 {
+        assert!(end.ended.is_none());
+        end.feed(&result(&format!("{n}.example"), "b.example"));
+        end.answer(Answer::Unavailable);
+    }
+    assert_eq!(end.error(), StreamCondition::PolicyViolation);
+
+    // Nor if they are given up in between.
+    for give_up in [AUTH, "<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>"] {
+        let mut end = server(&[], |config| config.tls = TlsPolicy::Optional);
+        end.feed(&[&hello(), &requests, give_up, &hello(), &requests].concat());
+        assert!(end.ended.is_some() && end.asks.len() == 5, "{give_up}");
+    }
+
+    // The others wait, and are asked about when the first of them is proven.
+    let mut end = server(&[], |_| {});
+    end.feed(&[hello(), requests].concat());
+    end.answer(Answer::Unavailable);
+    end.answer(Answer::Verdict(Verdict::Valid));
+    assert!(end.stream.is_open() && end.asks.len() == 18, "{}", end.asks.len());
+}
+
 // XEP-0220 1.1.1 §2.2.2, XEP-0185 1.0 §3: our own keys are judged without asking anybody.
 #[test]
 fn keys_of_our_own() {
