@@ -98,9 +98,9 @@ pub struct Initiating {
     pub tls: TlsPolicy,
     /// How the stream lies on its transport.
     pub framing: Framing,
-    /// The mechanisms we may use, most wanted first; those with channel binding come before all others. PLAIN is used under
-    /// TLS only, whatever stands here, but a server that offers nothing else is sent the password, and so is whoever has its
-    /// certificate. Take PLAIN out where SCRAM is known to work, as after an
+    /// The mechanisms we may use, most wanted first; those with channel binding come before all others, and without them the
+    /// client can't bind. PLAIN is used under TLS only, whatever stands here, but a server that offers nothing else is sent
+    /// the password, and so is whoever has a certificate for it. Take PLAIN out where SCRAM is known to work, as after an
     /// [`Authenticated`](crate::Event::Authenticated) that says so.
     pub mechanisms: Vec<Mechanism>,
     /// Whether SASL2 is used where it is offered (XEP-0388), which saves round trips. Otherwise the profile of RFC 6120 is.
