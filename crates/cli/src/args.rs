@@ -219,6 +219,9 @@ pub(crate) struct ConnectArgs {
     /// Go on without TLS where the server has none
     #[arg(long, global = true, conflicts_with = "direct_tls")]
     pub(crate) allow_plaintext: bool,
+    /// How much to insist that the login is bound to this connection, so that nobody in between can use it
+    #[arg(long, global = true, value_name = "HOW", value_enum, default_value_t)]
+    pub(crate) channel_binding: ChannelBinding,
 }
 
 #[derive(Debug, clap::Args)]
@@ -411,6 +414,28 @@ pub(crate) enum MessageKind {
     Normal,
     Headline,
     Groupchat,
+}
+
+/// How much channel binding matters (RFC 5802 section 6).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ChannelBinding {
+    /// Only servers that can
+    Required,
+    /// Where the server can
+    #[default]
+    Preferred,
+    /// Not at all: for servers that have other types of it
+    Off,
+}
+
+impl From<ChannelBinding> for balcony_stream::ChannelBinding {
+    fn from(how: ChannelBinding) -> Self {
+        match how {
+            ChannelBinding::Required => balcony_stream::ChannelBinding::Required,
+            ChannelBinding::Preferred => balcony_stream::ChannelBinding::Preferred,
+            ChannelBinding::Off => balcony_stream::ChannelBinding::Off,
+        }
+    }
 }
 
 /// A domain to serve.

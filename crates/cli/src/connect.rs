@@ -43,6 +43,7 @@ impl Connector {
         let password = password::known(args.password_file.as_deref(), bare.as_str())?;
         let mut config = Config::new(bare, password).with_tls(tls);
         config.stream.resource = account.resourcepart().map(Into::into);
+        config.stream.channel_binding = args.channel_binding.into();
         if args.allow_plaintext {
             config.stream.tls = TlsPolicy::Optional;
         }
@@ -64,6 +65,9 @@ pub(crate) fn runtime() -> Result<Runtime, Failure> {
 pub(crate) fn explain(error: &ConnectError) -> Failure {
     let hint = match error {
         ConnectError::Stream(Error::Tls(balcony_tls::Error::Certificate { .. })) => " (--ca FILE trusts it)",
+        ConnectError::Stream(Error::Stream(balcony_stream::Error::ChannelBinding)) => {
+            " (--channel-binding off)"
+        }
         ConnectError::Unreachable(_) => "; is a server running there?",
         _ => "",
     };

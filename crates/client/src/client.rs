@@ -20,6 +20,7 @@ pub struct Client {
     config: Config,
     connection: Connection,
     requests: Requests,
+    mechanism: Option<Mechanism>,
 }
 
 /// What a [`Client`] tells its owner.
@@ -34,7 +35,8 @@ pub enum Event {
     Authenticated {
         /// The account.
         account: BareJid,
-        /// How.
+        /// How. Whoever has seen more than PLAIN can keep to that
+        /// ([`Initiating::mechanisms`](balcony_stream::Initiating::mechanisms)).
         mechanism: Mechanism,
     },
     /// The resource is bound. Send initial presence (RFC 6121 section 4.2) to receive messages.
@@ -57,7 +59,7 @@ impl Client {
             Some(tls) => connection.with_client_tls(tls.clone(), config.stream.account.domainpart()),
             None => connection,
         };
-        Client { connection, requests: Requests::new(random.token(8)), config }
+        Client { connection, requests: Requests::new(random.token(8)), mechanism: None, config }
     }
 
     /// Takes the server's bytes up to the next event, and appends what is to be sent to `out`. Call it once without
@@ -91,6 +93,7 @@ impl Client {
             balcony_stream::Event::StartTls => Event::StartTls,
             balcony_stream::Event::Ask(ticket, ask) => Event::Ask(ticket, ask),
             balcony_stream::Event::Authenticated { account, mechanism } => {
+                self.mechanism = Some(mechanism);
                 Event::Authenticated { account, mechanism }
             }
             balcony_stream::Event::Bound(jid) => Event::Online(jid),
@@ -211,6 +214,12 @@ impl Client {
     #[must_use]
     pub fn jid(&self) -> Option<&FullJid> {
         self.connection.jid()
+    }
+
+    /// How the login went, from [`Event::Authenticated`] on.
+    #[must_use]
+    pub fn mechanism(&self) -> Option<Mechanism> {
+        self.mechanism
     }
 
     /// What the server has announced that the owner may use.

@@ -136,6 +136,7 @@ impl ConnectError {
                 balcony_stream::Error::Authentication(condition, _) => *condition != TemporaryAuthFailure,
                 balcony_stream::Error::NoTls
                 | balcony_stream::Error::NoMechanism
+                | balcony_stream::Error::ChannelBinding
                 | balcony_stream::Error::ServerNotAuthentic => true,
                 balcony_stream::Error::Remote(error) => {
                     error.condition == balcony_stanza::StreamCondition::HostUnknown

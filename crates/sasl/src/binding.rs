@@ -46,7 +46,7 @@ impl fmt::Debug for Binding {
 pub enum BindingState {
     /// This client can't bind on this connection: flag `n`.
     Unsupported,
-    /// It could, but the server offered no `-PLUS` mechanism: flag `y`.
+    /// It could, but the server offered no `-PLUS` mechanism that it can use: flag `y`.
     SupportedNotOffered,
     /// It does, by a `-PLUS` mechanism: flag `p`.
     Use(Binding),

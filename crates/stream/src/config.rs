@@ -22,6 +22,25 @@ pub enum TlsPolicy {
     None,
 }
 
+/// How much a client insists on channel binding (RFC 5802 section 6), by which a login fails if somebody with a certificate
+/// that the client trusts stands between it and its server.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ChannelBinding {
+    /// Only mechanisms with channel binding are used; PLAIN never is. Whoever stands in between gets nothing. It costs the
+    /// servers that can't bind, or not to what TLS has here: Prosody 0.12 and ejabberd 23.01, for two, are out of reach.
+    Required,
+    /// Channel binding is used where the server offers it. Where it does not, or refuses at once each type that it has not
+    /// announced (XEP-0440), the client says that it could bind (the flag `y`), which a server that can bind has to refuse. It
+    /// costs what servers get wrong: some that can bind take `y` all the same (ejabberd did until 2026), and their users are
+    /// not protected from somebody who hides it.
+    #[default]
+    Preferred,
+    /// Nothing is bound, and the server is told that this client can't (the flag `n`). For servers that offer channel binding,
+    /// but of no type that TLS has here, and refuse `y`, as Prosody 0.12 does on TLS 1.2. It costs all protection: somebody
+    /// in between with a certificate that the client trusts is not noticed, and reads and changes all but a SCRAM password.
+    Off,
+}
+
 /// How a receiving entity behaves: one value for all its streams.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -79,7 +98,10 @@ pub struct Initiating {
     pub tls: TlsPolicy,
     /// How the stream lies on its transport.
     pub framing: Framing,
-    /// The mechanisms we may use, most wanted first. PLAIN is used under TLS only, whatever stands here.
+    /// The mechanisms we may use, most wanted first; those with channel binding come before all others, and without them the
+    /// client can't bind. PLAIN is used under TLS only, whatever stands here, but a server that offers nothing else is sent
+    /// the password, and so is whoever has a certificate for it. Take PLAIN out where SCRAM is known to work, as after an
+    /// [`Authenticated`](crate::Event::Authenticated) that says so.
     pub mechanisms: Vec<Mechanism>,
     /// Whether SASL2 is used where it is offered (XEP-0388), which saves round trips. Otherwise the profile of RFC 6120 is.
     pub sasl2: bool,
@@ -88,8 +110,8 @@ pub struct Initiating {
     /// What this installation of the client calls itself with SASL2: a UUID of version 4 that it keeps (XEP-0388). The server may
     /// then give it the same resource each time, in place of an old session of its own. Others are not shown it.
     pub agent: Option<String>,
-    /// Whether only mechanisms with channel binding will do.
-    pub require_channel_binding: bool,
+    /// How much channel binding matters.
+    pub channel_binding: ChannelBinding,
     /// The language of the texts that this client sends (RFC 5646).
     pub lang: Arc<str>,
     /// The bounds.
@@ -110,7 +132,7 @@ impl Initiating {
             sasl2: true,
             tag: String::from("balcony"),
             agent: None,
-            require_channel_binding: false,
+            channel_binding: ChannelBinding::default(),
             lang: Arc::from("en"),
             limits: Limits::initiating(),
         }

@@ -19,6 +19,9 @@ pub enum Error {
     NoTls,
     /// The receiving entity offers no SASL mechanism that we may use.
     NoMechanism,
+    /// The receiving entity takes no channel binding that this connection has, or somebody in between hides the one that it
+    /// takes. Who is sure that nobody does can [do without](crate::ChannelBinding).
+    ChannelBinding,
     /// The receiving entity refused our credentials.
     Authentication(SaslCondition, Option<Cow<'static, str>>),
     /// The receiving entity did not prove that it knows our password (RFC 5802 section 5): it is not who it says.
@@ -38,6 +41,10 @@ impl fmt::Display for Error {
             Error::NoMechanism => {
                 f.write_str("the server offers no authentication mechanism that is safe to use here")
             }
+            Error::ChannelBinding => f.write_str(
+                "the server takes no channel binding of this connection: it has no such account, it has other types, or \
+                 somebody stands in between; if you are sure of the connection, turn channel binding off",
+            ),
             Error::Authentication(SaslCondition::NotAuthorized, _) => {
                 f.write_str("wrong password, or no such account (not-authorized)")
             }

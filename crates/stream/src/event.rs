@@ -21,7 +21,8 @@ pub enum Event {
     Authenticated {
         /// The account.
         account: BareJid,
-        /// How it was proven.
+        /// How it was proven. A client that has seen more than PLAIN can keep to that
+        /// ([`Initiating::mechanisms`](crate::Initiating::mechanisms)).
         mechanism: Mechanism,
     },
     /// An attempt to authenticate failed (receiving entity only; for the log).

@@ -59,7 +59,7 @@ mod starttls;
 pub mod state;
 mod stream;
 
-pub use config::{Initiating, Receiving, Security, TlsPolicy};
+pub use config::{ChannelBinding, Initiating, Receiving, Security, TlsPolicy};
 pub use error::Error;
 pub use event::{Answer, Ask, Event};
 pub use framing::Framing;

@@ -69,6 +69,11 @@ pub(crate) trait Side: Send + Sync {
         None
     }
 
+    /// Something has come from the peer: it is not silent.
+    fn heard(&self, common: &mut Common, now: Instant) {
+        common.heard(now);
+    }
+
     /// What is done about a peer that has been silent.
     fn silence(&self) -> Silence {
         Silence::Ping

@@ -136,7 +136,7 @@ impl Stream {
             let token = self.common.reader.read(input).map_err(|error| read_error(&error))?;
             if input.len() < start {
                 self.pinged = false;
-                self.common.heard(now);
+                self.side.heard(&mut self.common, now);
             }
             let event = match token {
                 None => return Ok(Progress::NeedInput),

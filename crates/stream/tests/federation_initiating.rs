@@ -4,6 +4,7 @@
 
 mod scripted;
 
+use core::time::Duration;
 use std::sync::Arc;
 
 use balcony_machine::{Instant, Secret, Seed};
@@ -297,6 +298,28 @@ fn keys_of_others_are_verified() {
     end.stream.verify(end.now, verification("1")).unwrap();
     end.wait();
     assert!(end.told().contains("RemoteServerTimeout"));
+}
+
+// XEP-0220 1.1.1 §2.1.2: whoever wants a key verified has such a stream opened to them, and can't keep it open.
+#[test]
+fn a_stream_for_keys_only_is_ours_to_end() {
+    let mut end = server(|config| config.authorize = false);
+    end.feed(&[&hello(), FEATURES].concat());
+    let minutes = |end: &mut End, minutes: u64| {
+        for _ in 0..minutes {
+            end.now = end.now + Duration::from_secs(60);
+            end.feed("\n<db:verify from='b.example' to='a.example' id='x' type='valid'/>");
+        }
+    };
+    minutes(&mut end, 9);
+    assert!(end.stream.is_open());
+    // What we ask keeps it open.
+    end.stream.verify(end.now, verification("1")).unwrap();
+    end.feed("");
+    minutes(&mut end, 9);
+    assert!(end.stream.is_open());
+    minutes(&mut end, 1);
+    assert!(!end.stream.is_open() && end.output().ends_with(CLOSE));
 }
 
 // XEP-0220 1.1.1 §2.5, habits.md: every list has a bound.

@@ -4,6 +4,7 @@
 
 mod scripted;
 
+use core::time::Duration;
 use std::sync::Arc;
 
 use balcony_machine::{Instant, Secret, Seed};
@@ -376,6 +377,45 @@ fn pairs_are_bounded_and_asked_for_once() {
     assert_eq!(end.feed(&result("3.example", "b.example")), "");
 }
 
+// RFC 6120 §6.4.4 [S11], XEP-0220 1.1.1 §2.4.2: each request makes us connect to somebody, so who has proven nothing has five.
+#[test]
+fn who_has_proven_nothing_has_few_requests() {
+    let requests: String = (0..20).map(|n| result(&format!("{n}.example"), "b.example")).collect();
+    let mut end = server(&[], |_| {});
+    assert!(!end.feed(&[hello(), requests.clone()].concat()).contains("<db:"));
+    for n in 0..5 {
+        assert_eq!(end.asks.len(), 5 - n);
+        assert!(end.ended.is_none());
+        end.answer(Answer::Verdict(Verdict::Error(ErrorCondition::RemoteServerNotFound)));
+    }
+    assert!(end.asks.is_empty());
+    assert_eq!(end.error(), StreamCondition::PolicyViolation);
+
+    // One after the other they are no more.
+    let mut end = server(&[], |_| {});
+    end.feed(&hello());
+    for n in 0..5 {
+        assert!(end.ended.is_none());
+        end.feed(&result(&format!("{n}.example"), "b.example"));
+        end.answer(Answer::Unavailable);
+    }
+    assert_eq!(end.error(), StreamCondition::PolicyViolation);
+
+    // Nor if they are given up in between.
+    for give_up in [AUTH, "<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>"] {
+        let mut end = server(&[], |config| config.tls = TlsPolicy::Optional);
+        end.feed(&[&hello(), &requests, give_up, &hello(), &requests].concat());
+        assert!(end.ended.is_some() && end.asks.len() == 5, "{give_up}");
+    }
+
+    // The others wait, and are asked about when the first of them is proven.
+    let mut end = server(&[], |_| {});
+    end.feed(&[hello(), requests].concat());
+    end.answer(Answer::Unavailable);
+    end.answer(Answer::Verdict(Verdict::Valid));
+    assert!(end.stream.is_open() && end.asks.len() == 18, "{}", end.asks.len());
+}
+
 // XEP-0220 1.1.1 §2.2.2, XEP-0185 1.0 §3: our own keys are judged without asking anybody.
 #[test]
 fn keys_of_our_own() {
@@ -596,6 +636,32 @@ fn the_end() {
     assert!(end.stream.answer(ticket, Answer::Verdict(Verdict::Valid)).is_err());
     end.feed(MESSAGE);
     assert!(end.stanzas.is_empty() && end.output().ends_with("</stream:stream>"));
+}
+
+// XEP-0220 1.1.1 §2.1.2: a stream for keys only goes on as long as it is used, but not for ever.
+#[test]
+fn a_stream_for_keys_only_has_an_end() {
+    let verify = "<db:verify from='c.example' to='b.example' id='x'>k</db:verify>";
+    let mut end = server(&[], |_| {});
+    end.feed(&hello());
+    let mut lasted = Duration::ZERO;
+    while end.feed(verify).contains("type='invalid'") {
+        lasted += Duration::from_secs(59);
+        end.now = end.now + Duration::from_secs(59);
+        assert!(lasted < Duration::from_secs(3600), "it lasts for ever");
+    }
+    assert!(lasted > Duration::from_secs(599), "{lasted:?}");
+    assert!(end.output().ends_with("</stream:stream>") && !end.output().contains("stream:error"));
+    end.wait();
+    assert_eq!(end.ended, Some(Ok(())));
+    // Whoever shows who they are in time stays.
+    let mut end = server(&[], |_| {});
+    end.feed(&[&hello(), verify, &result("a.example", "b.example")].concat());
+    end.answer(Answer::Verdict(Verdict::Valid));
+    end.now = end.now + Duration::from_secs(599);
+    end.feed(&[verify, MESSAGE].concat());
+    end.now = end.now + Duration::from_secs(599);
+    assert!(end.feed(verify).contains("type='invalid'") && end.stream.is_open());
 }
 
 // XEP-0185 1.0 §3, XEP-0220 1.1.1 §2.1.1 and §2.1.2

@@ -7,9 +7,9 @@ mod common;
 use core::time::Duration;
 
 use balcony_machine::{Progress, Reason};
-use balcony_sasl::{Mechanism, SaslCondition};
+use balcony_sasl::{Mechanism, SaslCondition, ServerExchange};
 use balcony_stanza::{ErrorCondition, MessageType, Stanza, StreamCondition};
-use balcony_stream::{Answer, Error, Event, Security, TlsPolicy};
+use balcony_stream::{Answer, ChannelBinding, Error, Event, Security, TlsPolicy};
 use common::{
     BIND, BOUND, CLOSE, Client, EXPORTER, HEADER, PROCEED, STARTTLS, SUCCESS, Scram, data, features,
     mechanisms, sasl,
@@ -284,8 +284,13 @@ fn channel_binding_is_used_where_both_can_and_never_hidden() {
     for (exporter, offer, flag, mechanism) in [
         (Some(EXPORTER), with(&plus, CHANNEL_BINDING), "p=tls-exporter", "SCRAM-SHA-256-PLUS"),
         (Some(EXPORTER), with(&plus, ""), "p=tls-exporter", "SCRAM-SHA-256-PLUS"),
-        // Others are all that the server can bind to: it is no downgrade, and `y` would look like one.
-        (Some(EXPORTER), with(&plus, OTHER_BINDING), "n", "SCRAM-SHA-256"),
+        // Nobody can put others in the place of the -PLUS mechanisms, either.
+        (
+            Some(EXPORTER),
+            with(&mechanisms(&["SCRAM-SHA3-512-PLUS", "SCRAM-SHA-256"]), CHANNEL_BINDING),
+            "y",
+            "SCRAM-SHA-256",
+        ),
         // Nobody can hide the -PLUS mechanisms, even if the announcement is changed to match.
         (Some(EXPORTER), with(&no_plus, ""), "y", "SCRAM-SHA-256"),
         (None, with(&plus, CHANNEL_BINDING), "n", "SCRAM-SHA-256"),
@@ -307,6 +312,8 @@ fn the_best_channel_binding_of_both_ends() {
         (true, false, &both, "p=tls-exporter"),
         (true, true, OTHER_BINDING, "p=tls-server-end-point"),
         (true, true, CHANNEL_BINDING, "p=tls-exporter"),
+        (true, true, "", "p=tls-exporter"),
+        (false, true, "", "p=tls-server-end-point"),
         (false, false, &both, "n"),
     ] {
         let mut client = Client::with(|config| config.tls = TlsPolicy::Direct);
@@ -335,6 +342,9 @@ fn an_offer_that_was_tampered_with_ends_the_stream() {
         // The type that every server has is gone.
         (format!("{}{UNKNOWN_BINDING}", mechanisms(&ALL)), true),
         (format!("{}{UNKNOWN_BINDING}", sasl2(&ALL)), true),
+        // It is all that there is, and the certificate is one that has none.
+        (format!("{}{OTHER_BINDING}", mechanisms(&ALL)), true),
+        (format!("{}{OTHER_BINDING}", sasl2(&ALL)), true),
         (format!("{}{CHANNEL_BINDING}", sasl2(&ALL)), false),
         (sasl2(no_plus), false),
         // A mechanism that we lack is no less a -PLUS mechanism.
@@ -345,12 +355,14 @@ fn an_offer_that_was_tampered_with_ends_the_stream() {
         let sent = client.feed(&features(&offer));
         assert_eq!(sent == CLOSE, aborts, "{offer} {sent}");
         if aborts {
-            assert_eq!(client.failure(), Error::NoMechanism);
+            assert_eq!(client.failure(), Error::ChannelBinding);
         }
-        // Who can't bind anyway, has nothing to lose.
-        let mut client = Client::secured(None, |_| {});
-        client.feed(HEADER);
-        assert_ne!(client.feed(&features(&offer)), CLOSE);
+        // Who can't bind anyway, has nothing to lose; nor has who does not want to.
+        for (exporter, policy) in [(None, ChannelBinding::Preferred), (Some(EXPORTER), ChannelBinding::Off)] {
+            let mut client = Client::secured(exporter, |config| config.channel_binding = policy);
+            client.feed(HEADER);
+            assert_ne!(client.feed(&features(&offer)), CLOSE);
+        }
     }
 }
 
@@ -359,54 +371,131 @@ fn channel_binding_can_be_demanded() {
     for (exporter, offer) in [
         (None, mechanisms(&ALL)),
         (Some(EXPORTER), mechanisms(&["SCRAM-SHA-256", "PLAIN"])),
+        (Some(EXPORTER), plain()),
         (Some(EXPORTER), format!("{}{OTHER_BINDING}", mechanisms(&ALL))),
     ] {
-        let mut client = Client::secured(exporter, |config| config.require_channel_binding = true);
+        let mut client =
+            Client::secured(exporter, |config| config.channel_binding = ChannelBinding::Required);
         client.feed(HEADER);
         assert_eq!(client.feed(&features(&offer)), CLOSE);
-        assert_eq!(client.failure(), Error::NoMechanism);
+        assert_eq!(client.failure(), Error::ChannelBinding);
     }
 }
 
-// XEP-0440: a server that offers -PLUS and announces nothing may be unable to bind to what we have.
+// RFC 5802 §6: who does not want to bind says the same as who can't, whatever is offered.
 #[test]
-fn the_fallback_from_unannounced_channel_binding() {
-    let mut client = Client::secured(Some(EXPORTER), |_| {});
-    assert_eq!(binding_flag(&mut client, &mechanisms(&ALL)).1, "SCRAM-SHA-256-PLUS");
-    // Once, with all -PLUS mechanisms given up; `y` would be taken for a downgrade [SC11].
-    let second = client.feed(FAILURE);
-    assert_eq!(flag_of(&second), ("n".into(), "SCRAM-SHA-256".into()));
-    assert_eq!(client.feed(FAILURE), CLOSE);
-    assert_eq!(client.failure(), Error::Authentication(SaslCondition::NotAuthorized, None));
-
-    // There may be nothing to fall back to: then the refusal was the answer.
-    let mut client = Client::secured(Some(EXPORTER), |_| {});
-    binding_flag(&mut client, &mechanisms(&["SCRAM-SHA-256-PLUS", "SCRAM-SHA-1-PLUS"]));
-    assert_eq!(client.feed(FAILURE), CLOSE);
-    assert_eq!(client.failure(), Error::Authentication(SaslCondition::NotAuthorized, None));
-
-    // And the second try can succeed.
-    let mut client = Client::secured(Some(EXPORTER), |_| {});
-    client.feed(&[HEADER, &features(&mechanisms(&ALL)), FAILURE].concat());
-    let mut scram = Scram::new(Mechanism::ScramSha256, None, true);
-    let challenge = scram.challenge(&data(&client.output(), "auth"));
-    let response = client.feed(&sasl("challenge", &challenge));
-    client.feed(&sasl("success", &scram.success(&data(&response, "response"))));
-    assert_eq!(client.events.len(), 1);
-    assert!(client.events[0].contains("ScramSha256"), "{:?}", client.events);
+fn channel_binding_can_be_turned_off() {
+    for offer in [mechanisms(&ALL), format!("{}{CHANNEL_BINDING}", mechanisms(&ALL)), mechanisms(&ALL[2..])] {
+        let mut client =
+            Client::secured(Some(EXPORTER), |config| config.channel_binding = ChannelBinding::Off);
+        assert_eq!(binding_flag(&mut client, &offer), ("n".into(), "SCRAM-SHA-256".into()));
+        // So does who leaves out all mechanisms for it.
+        let mut client =
+            Client::secured(Some(EXPORTER), |config| config.mechanisms = vec![Mechanism::ScramSha256]);
+        assert_eq!(binding_flag(&mut client, &offer).0, "n");
+    }
+    // But to have others stand before them is no way to lose them.
+    let mut client = Client::secured(Some(EXPORTER), |config| {
+        config.mechanisms = vec![Mechanism::Plain, Mechanism::ScramSha256, Mechanism::ScramSha1Plus];
+    });
+    assert_eq!(binding_flag(&mut client, &mechanisms(&ALL)).1, "SCRAM-SHA-1-PLUS");
 }
 
-// RFC 5802 §6: a fallback that anybody could bring about would be worth nothing.
+/// A client whose TLS has both types of channel binding.
+fn with_both(policy: ChannelBinding) -> Client {
+    let mut client =
+        Client::with(|config| (config.tls, config.channel_binding) = (TlsPolicy::Direct, policy));
+    let security = Security::new(Some(EXPORTER)).with_end_point(Some(vec![7; 32]));
+    client.stream.secured(security).unwrap();
+    client
+}
+
+// RFC 5802 §6 [SC12], XEP-0440: a server that offers -PLUS and announces nothing may be unable to bind to what we have.
 #[test]
-fn no_fallback_where_channel_binding_was_announced_or_demanded() {
-    let announced = format!("{}{CHANNEL_BINDING}", mechanisms(&ALL));
-    for (demanded, offer) in [(false, announced.clone()), (true, announced), (true, mechanisms(&ALL))] {
-        let mut client = Client::secured(Some(EXPORTER), |config| config.require_channel_binding = demanded);
-        binding_flag(&mut client, &offer);
+fn unannounced_channel_bindings_are_tried() {
+    let refused = [FAILURE, &FAILURE.replace("not-authorized", "malformed-request")];
+    for failure in refused {
+        let mut client = with_both(ChannelBinding::Preferred);
+        assert_eq!(binding_flag(&mut client, &mechanisms(&ALL)).0, "p=tls-exporter");
+        let second = flag_of(&client.feed(failure));
+        assert_eq!(second, ("p=tls-server-end-point".into(), "SCRAM-SHA-256-PLUS".into()));
+        let third = flag_of(&client.feed(failure));
+        assert_eq!(third, ("y".into(), "SCRAM-SHA-256".into()));
+        assert_eq!(client.feed(failure), CLOSE);
+        assert_eq!(client.failure(), Error::ChannelBinding);
+    }
+    // There may be nothing else, or nothing else that will do.
+    for (policy, offer) in [(ChannelBinding::Preferred, &ALL[..2]), (ChannelBinding::Required, &ALL)] {
+        let mut client = with_both(policy);
+        binding_flag(&mut client, &mechanisms(offer));
+        assert_eq!(flag_of(&client.feed(FAILURE)).0, "p=tls-server-end-point");
+        assert_eq!(client.feed(FAILURE), CLOSE);
+        assert_eq!(client.failure(), Error::ChannelBinding);
+    }
+}
+
+// RFC 5802 §6 [SC11]: what the client falls back to is worth nothing to whoever brings it about.
+#[test]
+fn a_refusal_in_the_name_of_the_server_is_found_out() {
+    let second = || {
+        let mut client = Client::secured(Some(EXPORTER), |_| {});
+        client.feed(&[HEADER, &features(&mechanisms(&ALL)), FAILURE].concat());
+        client
+    };
+    let initial = data(&second().output(), "auth");
+    let mut server = ServerExchange::new(Mechanism::ScramSha256, None, true, "servers-nonce");
+    assert!(server.initial(Some(&initial)).is_err());
+
+    // A server that can't bind after all takes it, and a wrong password is told as such.
+    for right in [true, false] {
+        let mut client = second();
+        let mut scram = Scram::new(Mechanism::ScramSha256, None, false);
+        let challenge = scram.challenge(&data(&client.output(), "auth"));
+        let response = client.feed(&sasl("challenge", &challenge));
+        if right {
+            client.feed(&sasl("success", &scram.success(&data(&response, "response"))));
+            assert!(client.events.len() == 1 && client.events[0].contains("ScramSha256"));
+        } else {
+            assert_eq!(client.feed(FAILURE), CLOSE);
+            assert_eq!(client.failure(), Error::Authentication(SaslCondition::NotAuthorized, None));
+        }
+    }
+}
+
+// RFC 6120 §13.8.3 [PL1]: whoever refuses what was bound is not sent the password instead.
+#[test]
+fn no_refusal_leads_to_plain() {
+    let mut client = with_both(ChannelBinding::Preferred);
+    binding_flag(&mut client, &mechanisms(&["SCRAM-SHA-256-PLUS", "PLAIN"]));
+    assert_eq!(flag_of(&client.feed(FAILURE)).1, "SCRAM-SHA-256-PLUS");
+    assert_eq!(client.feed(FAILURE), CLOSE);
+    assert_eq!(client.failure(), Error::ChannelBinding);
+}
+
+// XEP-0440, RFC 6120 §6.4.5: all other refusals are final.
+#[test]
+fn no_second_try_after_other_refusals() {
+    // The type was announced.
+    for policy in [ChannelBinding::Preferred, ChannelBinding::Required] {
+        let mut client = with_both(policy);
+        binding_flag(&mut client, &format!("{}{CHANNEL_BINDING}", mechanisms(&ALL)));
         assert_eq!(client.feed(FAILURE), CLOSE);
         assert_eq!(client.failure(), Error::Authentication(SaslCondition::NotAuthorized, None));
     }
-    // Nor from other mechanisms: asking again would only lock the account.
+    // It was taken, and the password is wrong.
+    let mut client = with_both(ChannelBinding::Preferred);
+    binding_flag(&mut client, &mechanisms(&ALL));
+    let mut scram = Scram::new(Mechanism::ScramSha256Plus, Some(EXPORTER), true);
+    let challenge = scram.challenge(&data(&client.output(), "auth"));
+    client.feed(&sasl("challenge", &challenge));
+    assert_eq!(client.feed(FAILURE), CLOSE);
+    assert_eq!(client.failure(), Error::Authentication(SaslCondition::NotAuthorized, None));
+    // It is no matter of the type.
+    let mut client = with_both(ChannelBinding::Preferred);
+    binding_flag(&mut client, &mechanisms(&ALL));
+    assert_eq!(client.feed(&FAILURE.replace("not-authorized", "temporary-auth-failure")), CLOSE);
+    assert_eq!(client.failure(), Error::Authentication(SaslCondition::TemporaryAuthFailure, None));
+    // There was none.
     let mut client = Client::at(&[HEADER, &features(&mechanisms(&ALL))]);
     assert_eq!(client.feed(FAILURE), CLOSE);
 }

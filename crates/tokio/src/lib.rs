@@ -37,6 +37,6 @@ pub use balcony_client::{
     Presence, PumpError as Error, RequestId, RequestKind, RequestOutcome, Show,
 };
 pub use balcony_server::{Answer, Ask, Config as ServerConfig, Reply, Stats, Transport};
-pub use balcony_stream::TlsPolicy;
+pub use balcony_stream::{ChannelBinding, TlsPolicy};
 pub use client::Client;
 pub use server::{Server, ServerBuilder, ServerHandle};

@@ -51,6 +51,22 @@ fn the_first_start_makes_a_certificate_that_clients_find() {
 }
 
 #[test]
+fn channel_binding_is_a_choice() {
+    let world = World::new();
+    let server = world.serve(&[]);
+    world.account("romeo");
+    for (options, mechanism) in [
+        (&[][..], "(SCRAM-SHA-256-PLUS)"),
+        (&["--channel-binding", "off"], "(SCRAM-SHA-256)"),
+        (&["--channel-binding", "required"], "(SCRAM-SHA-256-PLUS)"),
+    ] {
+        send(&world, &[&["--connect", &server.address], options].concat()).succeeded();
+        let line = server.process.stderr_with("is online");
+        assert!(line.contains(mechanism), "{options:?}: {line}");
+    }
+}
+
+#[test]
 fn a_certificate_for_other_names_is_warned_about() {
     let world = World::new();
     world.serve(&[]).stop();

@@ -186,6 +186,7 @@ impl Side for Initiator {
             let Verification { from, to, id, key } = &*asked.verification;
             dialback::write_key(to, from, Some(id), key, out);
             asked.sent = true;
+            common.heard(now);
         }
         Ok(None)
     }
@@ -196,6 +197,14 @@ impl Side for Initiator {
             State::Wanted | State::Valid => None,
         });
         pairs.chain(self.verifications.iter().map(|asked| asked.expires)).min()
+    }
+
+    /// A stream for keys only is idle when we have no more of them, whatever the peer says: it may be anybody, and have had it
+    /// opened.
+    fn heard(&self, common: &mut Common, now: Instant) {
+        if self.config.authorize || !self.pairs.is_empty() {
+            common.heard(now);
+        }
     }
 
     /// The peer has next to nothing to say here, so its silence means nothing; it is the one to end what is idle. A stream for

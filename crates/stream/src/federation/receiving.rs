@@ -24,6 +24,9 @@ use crate::side::{Side, Silence};
 use crate::starttls;
 use crate::state::{Phase, Step};
 
+/// How many times the time for negotiation a stream may last that is for keys only: whoever has more of them opens another.
+const KEYS_ONLY: u32 = 10;
+
 pub(crate) struct Receiver {
     config: Arc<Receiving>,
     /// The domain of ours that the peer named in its header.
@@ -34,7 +37,9 @@ pub(crate) struct Receiver {
     id: String,
     /// The domain that SASL has confirmed.
     authenticated: Option<BareJid>,
-    failures: u8,
+    failures: usize,
+    /// When the stream ends if it is for keys only.
+    end: Option<Instant>,
     /// What stanzas may come from and go to, and what is about to be found out; bounded.
     pairs: Vec<Pair>,
 }
@@ -46,6 +51,8 @@ struct Pair {
 }
 
 enum State {
+    /// The peer has sent this key. It is its turn when few enough are being asked about.
+    Wanted(String),
     /// Somebody asks the authoritative server.
     Asked(Ticket, Instant),
     /// The peer is to be told.
@@ -62,6 +69,7 @@ impl Receiver {
             id: String::new(),
             authenticated: None,
             failures: 0,
+            end: None,
             pairs: Vec::new(),
         }
     }
@@ -121,13 +129,13 @@ impl Side for Receiver {
             (Phase::Closing, ns::DIALBACK, _) => Ok(None),
             (Phase::Closing, ..) if self.pairs.is_empty() => Ok(None),
             (Phase::Negotiate | Phase::Open, ns::DIALBACK, _) if self.config.dialback.is_some() => {
-                self.dialback(common, now, out)
+                self.dialback(common, now, out).map(|()| None)
             }
             (Phase::Open | Phase::Closing, ..) => self.stanza(common),
             (_, ns::TLS, "starttls") => {
+                self.forget(common)?;
                 let event = starttls::grant(common, self.config.tls, out)?;
                 (self.domain, self.claimed) = (None, None);
-                self.pairs.clear();
                 Ok(Some(event))
             }
             (_, ns::SASL, "auth") => self.authenticate(common, out),
@@ -140,7 +148,7 @@ impl Side for Receiver {
         }
     }
 
-    /// Tells the peer what has been found out.
+    /// Tells the peer what has been found out, and finds out more.
     fn due(&mut self, common: &mut Common, now: Instant, out: &mut Vec<u8>) -> Result<Option<Event>, Error> {
         if !matches!(common.phase(), Phase::Negotiate | Phase::Open) {
             return Ok(None);
@@ -152,7 +160,10 @@ impl Side for Receiver {
             }
             _ => None,
         });
-        found.map(|(index, verdict)| self.settle(common, now, index, verdict, out)).transpose()
+        match found {
+            Some((index, verdict)) => self.settle(common, now, index, verdict, out).map(Some),
+            None => Ok(self.ask(common, now)),
+        }
     }
 
     fn put_answer(&mut self, ticket: Ticket, answer: Answer) -> bool {
@@ -253,7 +264,7 @@ impl Receiver {
         }
         common.step(Step::Auth)?;
         // Who tries another way has given up this one; nothing of it may stand between the messages of the exchange.
-        self.pairs.clear();
+        self.forget(common)?;
         if common.reader.element().attr("mechanism") != Some(external::NAME) {
             let reason = "a mechanism that was not offered";
             return self.sasl_failure(common, SaslCondition::InvalidMechanism, reason, out);
@@ -301,27 +312,36 @@ impl Receiver {
             common.step(Step::AuthFailed)?;
         }
         Profile::Classic.write_failure(common.framing, condition, None, out);
-        self.failures = self.failures.saturating_add(1);
-        if self.failures >= common.limits.sasl_attempts {
-            return Err(StreamError::new(
-                StreamCondition::PolicyViolation,
-                "too many failed authentications",
-            )
-            .into());
-        }
+        self.failed(common, 1)?;
         Ok(Some(Event::AuthenticationFailed { reason }))
     }
 
+    /// Counts what has failed. A peer that has proven nothing has only so many attempts, by SASL and dialback together (RFC 6120
+    /// section 6.4.4): with each dialback it makes us connect to whom it likes.
+    fn failed(&mut self, common: &Common, times: usize) -> Result<(), StreamError> {
+        if common.phase() == Phase::Open {
+            return Ok(());
+        }
+        self.failures += times;
+        match times > 0 && self.failures >= common.limits.sasl_attempts.into() {
+            true => {
+                Err(StreamError::new(StreamCondition::PolicyViolation, "too many failed authentications"))
+            }
+            false => Ok(()),
+        }
+    }
+
+    /// Forgets all requests. What is being asked about has been an attempt all the same.
+    fn forget(&mut self, common: &Common) -> Result<(), StreamError> {
+        let asked = self.pairs.drain(..).filter(|pair| matches!(pair.state, State::Asked(..))).count();
+        self.failed(common, asked)
+    }
+
     /// A request of dialback (XEP-0220 section 2.2).
-    fn dialback(
-        &mut self,
-        common: &mut Common,
-        now: Instant,
-        out: &mut Vec<u8>,
-    ) -> Result<Option<Event>, Error> {
+    fn dialback(&mut self, common: &mut Common, now: Instant, out: &mut Vec<u8>) -> Result<(), Error> {
         let Received { verify, from, to, content } = Received::read(common.reader.element())?;
         // Answers belong on streams that we have opened. Whoever takes one from here can be told anything.
-        let Content::Key(key) = content else { return Ok(None) };
+        let Content::Key(key) = content else { return Ok(()) };
         let id = verify.as_deref();
         let error = if !starttls::is_secure_enough(common, self.config.tls) {
             Some(ErrorCondition::PolicyViolation)
@@ -332,19 +352,21 @@ impl Receiver {
         };
         if let Some(condition) = error {
             dialback::write_verdict(&to, &from, id, Verdict::Error(condition), out);
-            return Ok(None);
+            return Ok(());
         }
         match verify {
             Some(id) => {
                 self.judge(&from, &to, &id, &key, out);
                 if common.phase() == Phase::Negotiate {
-                    // A stream for keys only is in order without ever being opened.
-                    common.set_timer(now + common.limits.negotiation, Reason::Idle);
+                    // A stream for keys only is in order without ever being opened, but nobody has shown who they are.
+                    let negotiation = common.limits.negotiation;
+                    let end = *self.end.get_or_insert(now + negotiation.saturating_mul(KEYS_ONLY));
+                    common.set_timer(end.min(now + negotiation), Reason::Idle);
                 }
-                Ok(None)
             }
-            None => self.authorize(common, now, from, to, key, out),
+            None => self.authorize(common, from, to, key, out),
         }
+        Ok(())
     }
 
     /// Tells whether a key is one of ours. It needs nothing but the secret.
@@ -356,32 +378,36 @@ impl Receiver {
     }
 
     /// The peer wants to send stanzas of this pair.
-    fn authorize(
-        &mut self,
-        common: &mut Common,
-        now: Instant,
-        from: BareJid,
-        to: BareJid,
-        key: String,
-        out: &mut Vec<u8>,
-    ) -> Result<Option<Event>, Error> {
+    fn authorize(&mut self, common: &Common, from: BareJid, to: BareJid, key: String, out: &mut Vec<u8>) {
         if let Some(pair) = self.pairs.iter().find(|pair| pair.from == from && pair.to == to) {
             // One request at a time; the answer to the first is the answer.
             if matches!(pair.state, State::Valid) {
                 dialback::write_verdict(&to, &from, None, Verdict::Valid, out);
             }
-            return Ok(None);
-        }
-        if self.pairs.len() >= common.limits.domain_pairs {
+        } else if self.pairs.len() >= common.limits.domain_pairs {
             let verdict = Verdict::Error(ErrorCondition::ResourceConstraint);
             dialback::write_verdict(&to, &from, None, verdict, out);
-            return Ok(None);
+        } else {
+            self.pairs.push(Pair { from, to, state: State::Wanted(key) });
         }
-        let ticket = common.ticket();
-        let state = State::Asked(ticket, now + common.limits.answer);
-        self.pairs.push(Pair { from: from.clone(), to: to.clone(), state });
-        let verification = Verification { from, to, id: self.id.clone(), key };
-        Ok(Some(Event::Ask(ticket, Ask::VerifyDialback(verification))))
+    }
+
+    /// Begins to find out about the next pair. A peer that has proven nothing has no more of them under way than it has attempts
+    /// left.
+    fn ask(&mut self, common: &mut Common, now: Instant) -> Option<Event> {
+        let asked = self.pairs.iter().filter(|pair| matches!(pair.state, State::Asked(..))).count();
+        let attempts = usize::from(common.limits.sasl_attempts).max(1);
+        if common.phase() != Phase::Open && self.failures + asked >= attempts {
+            return None;
+        }
+        self.pairs.iter_mut().find_map(|pair| {
+            let State::Wanted(key) = &mut pair.state else { return None };
+            let (from, to, key) = (pair.from.clone(), pair.to.clone(), core::mem::take(key));
+            let ticket = common.ticket();
+            pair.state = State::Asked(ticket, now + common.limits.answer);
+            let verification = Verification { from, to, id: self.id.clone(), key };
+            Some(Event::Ask(ticket, Ask::VerifyDialback(verification)))
+        })
     }
 
     /// The peer is told, and may send stanzas or not.
@@ -418,9 +444,12 @@ impl Receiver {
                 }
                 Ok(Event::AuthenticationFailed { reason: "the server of the domain does not know this key" })
             }
-            Verdict::Error(_) => Ok(Event::AuthenticationFailed {
-                reason: "the server of the domain could not be asked about the key",
-            }),
+            Verdict::Error(_) => {
+                self.failed(common, 1)?;
+                Ok(Event::AuthenticationFailed {
+                    reason: "the server of the domain could not be asked about the key",
+                })
+            }
         }
     }
 

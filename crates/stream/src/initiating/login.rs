@@ -6,12 +6,14 @@ use alloc::vec::Vec;
 
 use balcony_jid::FullJid;
 use balcony_machine::Instant;
-use balcony_sasl::{Binding, BindingState, ClientExchange, ClientStep, Mechanism, SaslCondition, SaslError};
+use balcony_sasl::{ClientExchange, ClientStep, Mechanism, SaslCondition, SaslError};
 use balcony_stanza::{StreamCondition, StreamError, ns};
 use balcony_xml::{ElementRef, escape_attr, escape_text};
 
+use super::binding::Announced;
 use super::{Initiator, no_bound_jid};
 use crate::common::Common;
+use crate::config::ChannelBinding;
 use crate::error::Error;
 use crate::event::{Ask, Event};
 use crate::sasl::{self, Profile};
@@ -22,46 +24,34 @@ use crate::state::Step;
 pub(super) struct Offer {
     mechanisms: Vec<Mechanism>,
     /// Whether there is any -PLUS mechanism, known here or not.
-    plus: bool,
+    pub(super) plus: bool,
     /// The types of channel binding (XEP-0440), if the server says which it has.
-    announced: Option<Announced>,
+    pub(super) announced: Option<Announced>,
     /// Whether Bind 2 is offered with SASL2 (XEP-0386).
     bind2: bool,
 }
 
-/// Which of the types of channel binding that are known here a server has.
-#[derive(Clone, Copy)]
-struct Announced {
-    exporter: bool,
-    end_point: bool,
-}
-
 impl Initiator {
-    /// Starts the best mechanism that both sides have and that has not been refused.
+    /// Starts the best mechanism that both sides have, with channel binding before all others.
     pub(super) fn authenticate(&mut self, common: &mut Common, out: &mut Vec<u8>) -> Result<(), Error> {
-        let channel = self.channel(common)?;
+        let required = self.config.channel_binding == ChannelBinding::Required;
         let usable = |mechanism: &Mechanism| {
             self.offer.mechanisms.contains(mechanism)
-                && !self.refused.contains(mechanism)
                 && match mechanism {
-                    Mechanism::Plain => common.security.is_some() && !self.config.require_channel_binding,
-                    plus if plus.is_plus() => channel.is_some(),
-                    _ => !self.config.require_channel_binding,
+                    // A refusal, which may be anybody's, never brings out the password itself.
+                    Mechanism::Plain => common.security.is_some() && !required && !self.channel.is_refused(),
+                    plus if plus.is_plus() => self.channel.is_left(),
+                    _ => !required,
                 }
         };
-        let Some(mechanism) = self.config.mechanisms.iter().copied().find(usable) else {
-            return Err(match self.refusal.take() {
-                Some((condition, text)) => Error::Authentication(condition, text),
-                None => Error::NoMechanism,
+        let ours = || self.config.mechanisms.iter().copied().filter(usable);
+        let Some(mechanism) = ours().find(|mechanism| mechanism.is_plus()).or_else(|| ours().next()) else {
+            return Err(match required || self.channel.is_refused() {
+                true => Error::ChannelBinding,
+                false => Error::NoMechanism,
             });
         };
-        let binding = match channel {
-            Some(channel) if mechanism.is_plus() => BindingState::Use(channel),
-            // We could, and the server says that it can't: this is how a server finds out that somebody in between
-            // hid its -PLUS mechanisms (RFC 5802 section 6).
-            Some(_) if !self.offer.plus => BindingState::SupportedNotOffered,
-            _ => BindingState::Unsupported,
-        };
+        let binding = self.channel.state(mechanism);
         let username = self.config.account.localpart().unwrap_or_default();
         let nonce = common.random.token(24);
         let mut exchange =
@@ -75,33 +65,8 @@ impl Initiator {
             Profile::Extensible => self.write_authenticate(common, mechanism, initial.as_deref(), out),
         }
         self.exchange = Some(exchange);
+        self.challenged = false;
         common.step(Step::Auth)
-    }
-
-    /// What a -PLUS mechanism binds to: the best that both ends have. An offer that no honest server makes ends the stream
-    /// (XEP-0440), for somebody may have changed it.
-    fn channel(&self, common: &Common) -> Result<Option<Binding>, Error> {
-        let Some(security) = &common.security else { return Ok(None) };
-        let exporter = security.exporter.map(Binding::TlsExporter);
-        let end_point = security.end_point.as_deref().map(|digest| Binding::TlsServerEndPoint(digest.into()));
-        if exporter.is_none() && end_point.is_none() {
-            return Ok(None);
-        }
-        match self.offer.announced {
-            None if self.offer.plus && self.profile == Profile::Extensible => Err(Error::NoMechanism),
-            // Without an announcement tls-exporter is what TLS 1.3 implies (RFC 9266); it is tried.
-            None => Ok(exporter.or(end_point.filter(|_| !self.offer.plus))),
-            Some(_) if !self.offer.plus => Err(Error::NoMechanism),
-            Some(announced) => {
-                let best = exporter.filter(|_| announced.exporter);
-                let best = best.or(end_point.filter(|_| announced.end_point));
-                match best {
-                    // Every server has to have tls-server-end-point.
-                    None if !announced.end_point => Err(Error::NoMechanism),
-                    best => Ok(best),
-                }
-            }
-        }
     }
 
     /// Begins an exchange of SASL2. If the choice of the resource is the server's, it is bound on the way.
@@ -145,6 +110,7 @@ impl Initiator {
             .map_err(|condition| Error::Authentication(condition, None))?
             .unwrap_or_default();
         let Some(exchange) = &mut self.exchange else { return Err(unexpected()) };
+        self.challenged = true;
         let step = exchange.challenge(&data);
         self.client_step(common, now, step, out)
     }
@@ -209,18 +175,19 @@ impl Initiator {
             .child("text", self.profile.namespace())
             .map(|text| Cow::Owned(String::from(&*text.text())));
         let Some(exchange) = self.exchange.take() else { return Err(unexpected()) };
-        let mechanism = exchange.mechanism();
         common.step(Step::AuthFailed)?;
-        // One reason to try again: a server that offers -PLUS but announces no channel binding may not have ours.
-        // Every other refusal is about the password, and asking again would only lock the account.
-        let try_again =
-            mechanism.is_plus() && self.offer.announced.is_none() && !self.config.require_channel_binding;
-        if !try_again {
-            return Err(Error::Authentication(condition, text));
+        // One reason to try again: a server that announces no channel binding may not have ours, and says so at once.
+        // Every later refusal is about the password, and asking again would only lock the account.
+        let at_once = !self.challenged
+            && matches!(condition, SaslCondition::NotAuthorized | SaslCondition::MalformedRequest);
+        if at_once && exchange.mechanism().is_plus() && self.offer.announced.is_none() {
+            self.channel.refuse();
+            return self.authenticate(common, out);
         }
-        self.refused.extend(Mechanism::all().iter().filter(|mechanism| mechanism.is_plus()));
-        self.refusal = Some((condition, text));
-        self.authenticate(common, out)
+        Err(match at_once && self.channel.is_refused() {
+            true => Error::ChannelBinding,
+            false => Error::Authentication(condition, text),
+        })
     }
 
     fn sasl_error(&self, error: &SaslError) -> Error {

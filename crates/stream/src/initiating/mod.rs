@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 
 use balcony_jid::FullJid;
 use balcony_machine::Instant;
-use balcony_sasl::{ClientExchange, Mechanism, SaslCondition};
+use balcony_sasl::{ClientExchange, SaslCondition};
 use balcony_stanza::{IqType, Kind, Payload, Stanza, StanzaError, StreamCondition, StreamError, ns};
 use balcony_xml::{Element, ElementRef, Name};
 
@@ -21,8 +21,10 @@ use crate::side::Side;
 use crate::starttls;
 use crate::state::{Phase, Step};
 
+mod binding;
 mod login;
 
+use binding::Channel;
 use login::{Offer, unexpected};
 
 /// The id of our bind request. Nothing else is under way then, so it need not be unique.
@@ -41,12 +43,12 @@ pub struct ServerFeatures {
 pub(crate) struct Initiator {
     config: Arc<Initiating>,
     exchange: Option<ClientExchange>,
-    /// Mechanisms that the server has refused on this stream.
-    refused: Vec<Mechanism>,
-    /// Why the last one was.
-    refusal: Option<(SaslCondition, Option<Cow<'static, str>>)>,
+    /// Whether the server has sent a challenge in it.
+    challenged: bool,
     /// What the server offered, until it is used up.
     offer: Offer,
+    /// What the login can be bound to.
+    channel: Channel,
     /// The way in which the exchange is carried.
     profile: Profile,
     authenticated: bool,
@@ -61,9 +63,9 @@ impl Initiator {
         Initiator {
             config,
             exchange: None,
-            refused: Vec::new(),
-            refusal: None,
+            challenged: false,
             offer: Offer::default(),
+            channel: Channel::default(),
             profile: Profile::default(),
             authenticated: false,
             bound_inline: None,
@@ -215,6 +217,7 @@ impl Initiator {
         if !has_sasl && features.children().any(is_required) {
             return Err(unsupported_feature());
         }
+        self.channel = Channel::new(&self.config, common.security.as_ref(), &self.offer, self.profile)?;
         self.authenticate(common, out).map(|()| None)
     }
 

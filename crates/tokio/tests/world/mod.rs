@@ -94,7 +94,7 @@ impl World {
         let mut config = ClientConfig::new(jid.to_bare(), Secret::new(password)).with_tls(self.trust.clone());
         config.stream.resource = jid.resourcepart().map(String::from);
         // Nothing but a -PLUS mechanism is good enough.
-        config.stream.require_channel_binding = true;
+        config.stream.channel_binding = balcony_stream::ChannelBinding::Required;
         config
     }
 

@@ -1,6 +1,7 @@
 //! Clients that behave.
 
 use balcony_client::{RequestKind, RequestOutcome};
+use balcony_sasl::Mechanism;
 use balcony_stanza::ErrorCondition;
 
 use super::*;
@@ -39,6 +40,7 @@ pub(crate) async fn direct_tls() {
     let world = World::new().await;
     let mut romeo = world.connect(world.account("romeo@localhost"), true).await.unwrap();
     assert_eq!(romeo.machine().tls().unwrap().alpn.as_deref(), Some(&b"xmpp-client"[..]));
+    assert_eq!(romeo.machine().mechanism(), Some(Mechanism::ScramSha256Plus));
     let to_myself = chat(romeo.jid().as_str(), "alone");
     soon(romeo.send(&to_myself)).await.unwrap();
     assert_eq!(body(&message(&mut romeo).await), "alone");
