@@ -65,7 +65,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
         let clock = Clock::start();
         let machine = balcony_client::Client::new(config, &seed(), clock.now());
         let mut wire = Wire { pump: Pump::new(machine), transport, clock };
-        let jid = wire.negotiate().await?;
+        let online = wire.negotiate().await;
+        let jid = online.map_err(|error| wire.pump.connect_error(error))?;
         Ok(Client { wire, jid })
     }
 
@@ -168,7 +169,7 @@ struct Wire<S> {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
-    async fn negotiate(&mut self) -> Result<FullJid, ConnectError> {
+    async fn negotiate(&mut self) -> Result<FullJid, Error> {
         loop {
             match self.next().await? {
                 Some(Event::Online(jid)) => return Ok(jid),
@@ -177,7 +178,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
                     self.pump.answer(ticket, answer);
                 }
                 Some(_) => {}
-                None => return Err(Error::Ended(balcony_stream::Error::Truncated.into()).into()),
+                None => return Err(Error::Ended(balcony_stream::Error::Truncated.into())),
             }
         }
     }

@@ -63,7 +63,9 @@ pub(crate) fn runtime() -> Result<Runtime, Failure> {
 /// Why no connection came about, with what to do about it here.
 pub(crate) fn explain(error: &ConnectError) -> Failure {
     let hint = match error {
-        ConnectError::Stream(Error::Tls(balcony_tls::Error::Certificate { .. })) => " (--ca FILE trusts it)",
+        ConnectError::Stream { error: Error::Tls(balcony_tls::Error::Certificate { .. }), .. } => {
+            " (--ca FILE trusts it)"
+        }
         ConnectError::Unreachable(_) => "; is a server running there?",
         _ => "",
     };

@@ -56,7 +56,7 @@ enum End {
 
 impl Listener {
     /// Keeps a connection up (RFC 6120 section 3.3). What fails at the first attempt is reported: somebody is there to
-    /// mend it.
+    /// mend it. Later only the server itself can end this; a network that has gone bad gets good again.
     async fn listen(
         &mut self,
         connector: &Connector,
@@ -117,7 +117,7 @@ impl Listener {
             match next {
                 Ok(Some((stanza, news))) => self.print(session, &stanza, news)?,
                 Ok(None) => return Ok(End::Lost("the server has closed the stream".into())),
-                Err(error) => return lost(error),
+                Err(error) => return lost(error, session.client.machine().is_server_proven()),
             }
         }
         Ok(End::Done)
@@ -156,15 +156,18 @@ impl Listener {
 }
 
 /// A connection has ended. Coming back would only take it away again from whoever has it now, or is of no use.
-fn lost(error: Error) -> Result<End, Failure> {
+fn lost(error: Error, is_server_proven: bool) -> Result<End, Failure> {
     if let Error::Ended(balcony_client::Error::Stream(balcony_stream::Error::Remote(error))) = &error {
         match error.condition {
+            // RFC 6120 section 4.9.3.3 forbids to come back with this resource, whoever has said it.
             StreamCondition::Conflict => {
                 return Err(Failure::new(
                     "another client has taken this resource; choose another one with --as",
                 ));
             }
-            StreamCondition::NotAuthorized => return Err(Failure::new("the account has been removed")),
+            StreamCondition::NotAuthorized if is_server_proven => {
+                return Err(Failure::new("the account has been removed"));
+            }
             _ => {}
         }
     }

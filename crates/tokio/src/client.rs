@@ -52,7 +52,8 @@ impl Client {
         let clock = Clock::start();
         let machine = balcony_client::Client::new(config.clone().for_target(&target), &seed(), clock.now());
         let mut pump = Pump::new(machine);
-        let jid = negotiate(&mut pump, &mut stream, clock).await?;
+        let online = negotiate(&mut pump, &mut stream, clock).await;
+        let jid = online.map_err(|error| pump.connect_error(error))?;
         Ok(Client { pump, stream, clock, jid })
     }
 
@@ -156,7 +157,7 @@ impl Client {
     }
 }
 
-async fn negotiate(pump: &mut Pump, stream: &mut TcpStream, clock: Clock) -> Result<FullJid, ConnectError> {
+async fn negotiate(pump: &mut Pump, stream: &mut TcpStream, clock: Clock) -> Result<FullJid, Error> {
     loop {
         match next(pump, stream, clock).await? {
             Some(Event::Online(jid)) => return Ok(jid),
@@ -166,7 +167,7 @@ async fn negotiate(pump: &mut Pump, stream: &mut TcpStream, clock: Clock) -> Res
                 pump.answer(ticket, answer.unwrap_or(balcony_stream::Answer::Unavailable));
             }
             Some(_) => {}
-            None => return Err(Error::Ended(balcony_stream::Error::Truncated.into()).into()),
+            None => return Err(Error::Ended(balcony_stream::Error::Truncated.into())),
         }
     }
 }

@@ -17,6 +17,7 @@ mod failures;
 mod hostile;
 mod import;
 mod login;
+mod network;
 mod order;
 mod people;
 mod registration;

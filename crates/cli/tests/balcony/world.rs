@@ -77,8 +77,13 @@ impl World {
 
     /// A listener that is online.
     pub fn listen(&self, server: &Server, jid: &str, options: &[&str]) -> Process {
+        self.listen_at(&server.address, jid, options)
+    }
+
+    /// The same, by way of another address.
+    pub fn listen_at(&self, address: &str, jid: &str, options: &[&str]) -> Process {
         let mut command = Command::new(PROGRAM);
-        command.args(["listen", "--as", jid, "--connect", &server.address]).args(options);
+        command.args(["listen", "--as", jid, "--connect", address]).args(options);
         let listener = Process::start(command.env("BALCONY_PASSWORD", PASSWORD), self.folder.path());
         listener.stderr_with("listening as");
         listener
