@@ -13,6 +13,7 @@ use crate::args::ConnectArgs;
 use crate::certificate::CERTIFICATE;
 use crate::config::DATA;
 use crate::failure::{Failure, io};
+use crate::output::note;
 use crate::password;
 
 /// One account and the way to its server.
@@ -76,8 +77,8 @@ pub(crate) fn explain(error: &ConnectError) -> Failure {
 fn trust(account: &BareJid, args: &ConnectArgs) -> Result<ClientConfig, Failure> {
     let builder = ClientConfig::builder();
     if args.insecure {
-        eprintln!(
-            "balcony: warning: --insecure accepts every certificate; whoever sits between can read and change everything"
+        note(
+            "warning: --insecure accepts every certificate; whoever sits between can read and change everything",
         );
         return Ok(builder.dangerous_accept_any().build()?);
     }

@@ -1,7 +1,6 @@
 //! `balcony listen`: messages, and who is online, as it happens.
 
 use core::time::Duration;
-use std::io::Write as _;
 
 use balcony_client::{Backoff, Carbon, Contacts, News, Presence};
 use balcony_stanza::{Stanza, StreamCondition};
@@ -14,7 +13,7 @@ use crate::connect::{Connector, explain, runtime};
 use crate::failure::{Failure, io};
 use crate::message::Message;
 use crate::news::Notice;
-use crate::output::now;
+use crate::output::{self, note, now};
 use crate::random::random;
 use crate::session::Session;
 
@@ -83,7 +82,7 @@ impl Listener {
                 Err(error) => error.to_string(),
             };
             let wait = backoff.failed(&mut random);
-            eprintln!("balcony: {reason}; connecting again in {} s", wait.as_secs() + 1);
+            note(&format!("{reason}; connecting again in {} s", wait.as_secs() + 1));
             tokio::select! {
                 () = tokio::time::sleep(wait) => {}
                 () = stop.asked() => return Ok(()),
@@ -108,7 +107,7 @@ impl Listener {
         if let Err(failure) = self.announce(session).await {
             return Ok(End::Lost(failure.to_string()));
         }
-        eprintln!("balcony: listening as {} with priority {}", session.jid(), self.presence.priority);
+        note(&format!("listening as {} with priority {}", session.jid(), self.presence.priority));
         while self.left != Some(0) {
             let next = tokio::select! {
                 next = session.next() => next,
@@ -146,12 +145,7 @@ impl Listener {
     }
 
     fn put(&self, what: &impl Serialize, line: String) -> Result<(), Failure> {
-        let line = match self.json {
-            true => serde_json::to_string(what).map_err(std::io::Error::from),
-            false => Ok(line),
-        };
-        let mut out = std::io::stdout().lock();
-        line.and_then(|line| writeln!(out, "{line}").and_then(|()| out.flush())).map_err(io("cannot print"))
+        output::print(&if self.json { output::json(what)? } else { line })
     }
 }
 

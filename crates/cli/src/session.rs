@@ -10,6 +10,7 @@ use balcony_xml::{Element, Name};
 
 use crate::connect::Connector;
 use crate::failure::Failure;
+use crate::output::note;
 
 /// How long a server may take to answer a request.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -36,7 +37,7 @@ impl Session {
         match session.client.request(RequestKind::Get, None, get, PATIENCE).await.map_err(ended)? {
             RequestOutcome::Result(result) => session.contacts.load(&result),
             // A server without rosters is of use for messages.
-            RequestOutcome::Error(error) => eprintln!("balcony: there is no roster: {error}"),
+            RequestOutcome::Error(error) => note(&format!("there is no roster: {error}")),
             RequestOutcome::TimedOut => return Err(silent("the server")),
         }
         Ok(session)

@@ -24,4 +24,5 @@ mod registration;
 mod reload;
 mod store;
 mod trace;
+mod witness;
 mod world;

@@ -8,17 +8,17 @@ use crate::world::{Server, World};
 
 /// What a network does to a connection.
 #[derive(Clone, Debug)]
-enum Way {
+pub enum Way {
     /// Brings it to this address, and cuts it when the other end does.
     To(String),
     /// Takes STARTTLS out of what the server offers.
     WithoutTls(String),
     /// Says this in the server's place, in the clear.
-    Says(&'static str),
+    Says(String),
 }
 
 /// Where a client connects to. Its connections go these ways, one after the other, and the last one from then on.
-fn network(ways: Vec<Way>) -> String {
+pub fn network(ways: Vec<Way>) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();
     let last = ways.last().cloned();
@@ -58,9 +58,15 @@ fn go(mut client: TcpStream, way: Way) {
     let _ = client.shutdown(Shutdown::Both);
 }
 
-const HOST_UNKNOWN: &str = "<stream:stream from='localhost' id='1' version='1.0' xmlns='jabber:client' \
-     xmlns:stream='http://etherx.jabber.org/streams'><stream:error>\
-     <host-unknown xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error></stream:stream>";
+/// What a server that ends the stream with this error says.
+pub fn stream_error(condition: &str, text: &str) -> String {
+    const NS: &str = "urn:ietf:params:xml:ns:xmpp-streams";
+    format!(
+        "<stream:stream from='localhost' id='1' version='1.0' xmlns='jabber:client' \
+         xmlns:stream='http://etherx.jabber.org/streams'><stream:error><{condition} xmlns='{NS}'/>\
+         <text xmlns='{NS}'>{text}</text></stream:error></stream:stream>"
+    )
+}
 
 // RFC 6120 §3.3 [C7], §13.7.2: a captive portal, and an attacker who has but a minute
 #[test]
@@ -75,7 +81,7 @@ fn a_listener_outlasts_networks_that_lie() {
         Way::To(server.address.clone()),
         Way::To(portal.address.clone()),
         Way::WithoutTls(portal.address.clone()),
-        Way::Says(HOST_UNKNOWN),
+        Way::Says(stream_error("host-unknown", "")),
         Way::To(server.address.clone()),
     ]);
     let listener = world.listen_at(&address, "romeo@localhost/garden", &["--retry", "1"]);
