@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use balcony_client::{Backoff, Carbon, Contacts, News, Presence};
+use balcony_client::{Backoff, Carbon, Contacts, Event, News, Presence, RequestId, RequestOutcome};
 use balcony_stanza::{Stanza, StreamCondition};
 use balcony_tokio::{Client, Error};
 use serde::Serialize;
@@ -91,39 +91,65 @@ impl Listener {
     }
 
     async fn session(&mut self, client: Client, stop: &mut Stop) -> Result<End, Failure> {
-        let mut session = match Session::new(client, self.contacts.clone()).await {
-            Ok(session) => session,
-            Err(failure) => return Ok(End::Lost(failure.to_string())),
-        };
+        let mut session = Session::new(client, self.contacts.clone());
         let end = self.attend(&mut session, stop).await;
-        self.contacts = session.contacts.clone();
-        if let Ok(End::Done) = end {
-            session.close().await?;
-        }
+        self.contacts = session.contacts;
         end
     }
 
+    /// Prints what comes, up to the end of the stream, whatever has brought that about: the server keeps nothing that it
+    /// has sent.
     async fn attend(&mut self, session: &mut Session, stop: &mut Stop) -> Result<End, Failure> {
-        if let Err(failure) = self.announce(session).await {
-            return Ok(End::Lost(failure.to_string()));
+        // The answer that shows that we are available, and why we leave once we do.
+        let (mut ready, mut end) = (None, None);
+        match self.announce(session).await {
+            Ok(ping) => ready = Some(ping),
+            Err(failure) => end = Some(End::Lost(failure.to_string())),
         }
-        note(&format!("listening as {} with priority {}", session.jid(), self.presence.priority));
-        while self.left != Some(0) {
+        let mut is_leaving = false;
+        loop {
+            if self.left == Some(0) {
+                end = Some(End::Done);
+            }
+            if end.is_some() && !is_leaving {
+                session.leave().await;
+                is_leaving = true;
+            }
             let next = tokio::select! {
                 next = session.next() => next,
-                () = stop.asked() => return Ok(End::Done),
+                () = stop.asked(), if !is_leaving => {
+                    end = Some(End::Done);
+                    continue;
+                }
             };
             match next {
-                Ok(Some((stanza, news))) => self.print(session, &stanza, news)?,
-                Ok(None) => return Ok(End::Lost("the server has closed the stream".into())),
-                Err(error) => return lost(error, session.client.machine().is_server_proven()),
+                Ok(Some((Event::Stanza(stanza), news))) if self.left != Some(0) => {
+                    self.print(session, &stanza, news)?;
+                }
+                Ok(Some((Event::Response(answered, outcome), _))) if ready == Some(answered) => {
+                    if outcome == RequestOutcome::TimedOut {
+                        end.get_or_insert(End::Lost("the server does not answer".into()));
+                    } else {
+                        let (jid, priority) = (session.jid(), self.presence.priority);
+                        note(&format!("listening as {jid} with priority {priority}"));
+                    }
+                }
+                Ok(Some(_)) => {}
+                Ok(None) => {
+                    return Ok(end.unwrap_or(End::Lost("the server has closed the stream".into())));
+                }
+                Err(error) => {
+                    let lost = lost(error, session.client.machine().is_server_proven())?;
+                    return Ok(end.unwrap_or(lost));
+                }
             }
         }
-        Ok(End::Done)
     }
 
-    /// Becomes available. Whoever waits for the line that follows may send at once.
-    async fn announce(&mut self, session: &mut Session) -> Result<(), Failure> {
+    /// Becomes available. The answer to the ping that is returned comes when the server knows; whoever waits for the line
+    /// that follows may send at once.
+    async fn announce(&mut self, session: &mut Session) -> Result<RequestId, Failure> {
+        session.load().await?;
         if self.copies {
             session.set(Carbon::enable().into()).await?;
         }

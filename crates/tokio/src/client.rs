@@ -94,7 +94,7 @@ impl Client {
     }
 
     /// Sends a request (RFC 6120 section 8.2.3) and waits for its outcome. Stanzas that come meanwhile are kept for
-    /// [`next`](Client::next). `to` is `None` for one's own account.
+    /// [`next`](Client::next), which brings them even if the connection has ended. `to` is `None` for one's own account.
     ///
     /// If it is cancelled, the outcome comes from `next`.
     ///
@@ -134,14 +134,20 @@ impl Client {
         Ok(request)
     }
 
-    /// Closes the stream in good order, and waits, for a bounded time, until the server has closed its side. Send
+    /// Begins to close the stream in good order: [`next`](Client::next) brings what still comes, and in the end `None`. Send
     /// unavailable presence first (RFC 6121 section 4.5).
+    pub fn start_close(&mut self) {
+        self.pump.close(self.clock.now());
+    }
+
+    /// Closes the stream in good order, and waits, for a bounded time, until the server has closed its side. What still
+    /// comes is dropped; [`start_close`](Client::start_close) drops nothing.
     ///
     /// # Errors
     ///
     /// Why it did not end in good order.
     pub async fn close(mut self) -> Result<(), Error> {
-        self.pump.close(self.clock.now());
+        self.start_close();
         while self.next().await?.is_some() {}
         Ok(())
     }

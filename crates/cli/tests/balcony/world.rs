@@ -82,11 +82,16 @@ impl World {
 
     /// The same, by way of another address.
     pub fn listen_at(&self, address: &str, jid: &str, options: &[&str]) -> Process {
-        let mut command = Command::new(PROGRAM);
-        command.args(["listen", "--as", jid, "--connect", address]).args(options);
-        let listener = Process::start(command.env("BALCONY_PASSWORD", PASSWORD), self.folder.path());
+        let listener = self.listener(address, jid, options);
         listener.stderr_with("listening as");
         listener
+    }
+
+    /// A listener that may never come online.
+    pub fn listener(&self, address: &str, jid: &str, options: &[&str]) -> Process {
+        let mut command = Command::new(PROGRAM);
+        command.args(["listen", "--as", jid, "--connect", address]).args(options);
+        Process::start(command.env("BALCONY_PASSWORD", PASSWORD), self.folder.path())
     }
 
     pub fn send(&self, server: &Server, from: &str, to: &str, text: &str, options: &[&str]) -> Ended {
