@@ -87,16 +87,19 @@ impl Session {
 
     /// Reads along until the server has processed all that was sent; returns the errors among what has come.
     pub(crate) async fn settle(&mut self) -> Result<Vec<Stanza>, Failure> {
-        self.read_until(self.server(), PATIENCE).await
+        let mut errors = Vec::new();
+        self.read_until(self.server(), PATIENCE, &mut errors).await?;
+        Ok(errors)
     }
 
     /// The same, after the server of a contact has processed what it has got, if it answers soon.
     pub(crate) async fn settle_with(&mut self, contact: &BareJid) -> Result<Vec<Stanza>, Failure> {
-        let mut errors = match self.read_until(Some(contact.to_jid()), SOON).await {
-            Err(failure) if failure.is_silence() => Vec::new(),
+        let mut errors = Vec::new();
+        match self.read_until(Some(contact.to_jid()), SOON, &mut errors).await {
+            Err(failure) if failure.is_silence() => {}
             other => other?,
-        };
-        errors.extend(self.settle().await?);
+        }
+        self.read_until(self.server(), PATIENCE, &mut errors).await?;
         Ok(errors)
     }
 
@@ -110,24 +113,29 @@ impl Session {
         let own = self.server();
         for domain in domains.into_iter().filter(|domain| Some(domain) != own.as_ref()) {
             // Whoever does not answer is not there, for all that can be known.
-            match self.read_until(Some(domain), SOON).await {
+            match self.read_until(Some(domain), SOON, &mut Vec::new()).await {
                 Err(failure) if failure.is_silence() => {}
-                other => drop(other?),
+                other => other?,
             }
         }
         Ok(())
     }
 
-    async fn read_until(&mut self, whom: Option<Jid>, patience: Duration) -> Result<Vec<Stanza>, Failure> {
-        let (contacts, mut errors) = (&mut self.contacts, Vec::new());
+    /// Reads along until `whom` answers, and collects the errors that come before, even if no answer does.
+    async fn read_until(
+        &mut self,
+        whom: Option<Jid>,
+        patience: Duration,
+        errors: &mut Vec<Stanza>,
+    ) -> Result<(), Failure> {
+        let contacts = &mut self.contacts;
         fence(&mut self.client, whom, patience, |stanza| {
             contacts.take(&stanza);
             if stanza.head.kind.is_error() {
                 errors.push(stanza);
             }
         })
-        .await?;
-        Ok(errors)
+        .await
     }
 
     /// Reads along until the contacts are as wanted, but not for long.

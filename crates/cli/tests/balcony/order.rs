@@ -1,6 +1,8 @@
 //! What the program says to a server, and in which order.
 
-use balcony_stanza::{IqType, Kind, PresenceType, Stanza};
+use std::ops::ControlFlow::Continue;
+
+use balcony_stanza::{ErrorCondition, IqType, Kind, PresenceType, Stanza};
 
 use crate::witness::{polite, witness};
 use crate::world::{PASSWORD, World};
@@ -42,4 +44,23 @@ fn requests_are_addressed_to_accounts() {
     let asked = &said[place(&said, |stanza| stanza.head.kind == Kind::Presence(PresenceType::Subscribe))];
     assert_eq!(asked.head.to, Some("juliet@localhost".parse().unwrap()));
     assert!(asked.head.id.is_some());
+}
+
+// RFC 6121 §3.1.3: a refusal counts, even if whoever sent it answers nothing else
+#[test]
+fn a_refused_request_is_a_failure() {
+    let (address, _server) = witness(|stanza, out| match stanza.head.kind {
+        Kind::Presence(PresenceType::Subscribe) => {
+            let refusal = stanza.error(&ErrorCondition::RemoteServerTimeout.into());
+            refusal.iter().for_each(|refusal| refusal.write(out));
+            Continue(())
+        }
+        // The ping to the contact.
+        _ if stanza.head.to.as_ref().is_some_and(|to| to.as_str() == "juliet@example.org") => Continue(()),
+        _ => polite(stanza, out),
+    });
+    let add = ["roster", "--as", "romeo@localhost", "--connect", &address, "--allow-plaintext", "add"];
+    World::new()
+        .run_as(PASSWORD, &[&add[..], &["juliet@example.org"]].concat())
+        .failed(1, &["juliet@example.org cannot be reached: remote-server-timeout"]);
 }
