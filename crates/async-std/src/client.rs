@@ -65,7 +65,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
         let clock = Clock::start();
         let machine = balcony_client::Client::new(config, &seed(), clock.now());
         let mut wire = Wire { pump: Pump::new(machine), transport, clock };
-        let jid = wire.negotiate().await?;
+        let online = wire.negotiate().await;
+        let jid = online.map_err(|error| wire.pump.connect_error(error))?;
         Ok(Client { wire, jid })
     }
 
@@ -106,7 +107,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
     }
 
     /// Sends a request (RFC 6120 section 8.2.3) and waits for its outcome. Stanzas that come meanwhile are kept for
-    /// [`next`](Client::next). `to` is `None` for one's own account.
+    /// [`next`](Client::next), which brings them even if the connection has ended. `to` is `None` for one's own account.
     ///
     /// If it is cancelled, the outcome comes from `next`.
     ///
@@ -147,14 +148,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
         Ok(request)
     }
 
-    /// Closes the stream in good order, and waits, for a bounded time, until the server has closed its side. Send
+    /// Begins to close the stream in good order: [`next`](Client::next) brings what still comes, and in the end `None`. Send
     /// unavailable presence first (RFC 6121 section 4.5).
+    pub fn start_close(&mut self) {
+        self.wire.pump.close(self.wire.clock.now());
+    }
+
+    /// Closes the stream in good order, and waits, for a bounded time, until the server has closed its side. What still
+    /// comes is dropped; [`start_close`](Client::start_close) drops nothing.
     ///
     /// # Errors
     ///
     /// Why it did not end in good order.
     pub async fn close(mut self) -> Result<(), Error> {
-        self.wire.pump.close(self.wire.clock.now());
+        self.start_close();
         while self.next().await?.is_some() {}
         Ok(())
     }
@@ -168,7 +175,7 @@ struct Wire<S> {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
-    async fn negotiate(&mut self) -> Result<FullJid, ConnectError> {
+    async fn negotiate(&mut self) -> Result<FullJid, Error> {
         loop {
             match self.next().await? {
                 Some(Event::Online(jid)) => return Ok(jid),
@@ -177,7 +184,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
                     self.pump.answer(ticket, answer);
                 }
                 Some(_) => {}
-                None => return Err(Error::Ended(balcony_stream::Error::Truncated.into()).into()),
+                None => return Err(Error::Ended(balcony_stream::Error::Truncated.into())),
             }
         }
     }

@@ -13,6 +13,7 @@ use crate::args::ConnectArgs;
 use crate::certificate::CERTIFICATE;
 use crate::config::DATA;
 use crate::failure::{Failure, io};
+use crate::output::note;
 use crate::password;
 
 /// One account and the way to its server.
@@ -64,8 +65,10 @@ pub(crate) fn runtime() -> Result<Runtime, Failure> {
 /// Why no connection came about, with what to do about it here.
 pub(crate) fn explain(error: &ConnectError) -> Failure {
     let hint = match error {
-        ConnectError::Stream(Error::Tls(balcony_tls::Error::Certificate { .. })) => " (--ca FILE trusts it)",
-        ConnectError::Stream(Error::Stream(balcony_stream::Error::ChannelBinding)) => {
+        ConnectError::Stream { error: Error::Tls(balcony_tls::Error::Certificate { .. }), .. } => {
+            " (--ca FILE trusts it)"
+        }
+        ConnectError::Stream { error: Error::Stream(balcony_stream::Error::ChannelBinding), .. } => {
             " (--channel-binding off)"
         }
         ConnectError::Unreachable(_) => "; is a server running there?",
@@ -78,8 +81,8 @@ pub(crate) fn explain(error: &ConnectError) -> Failure {
 fn trust(account: &BareJid, args: &ConnectArgs) -> Result<ClientConfig, Failure> {
     let builder = ClientConfig::builder();
     if args.insecure {
-        eprintln!(
-            "balcony: warning: --insecure accepts every certificate; whoever sits between can read and change everything"
+        note(
+            "warning: --insecure accepts every certificate; whoever sits between can read and change everything",
         );
         return Ok(builder.dangerous_accept_any().build()?);
     }

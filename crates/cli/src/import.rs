@@ -13,7 +13,7 @@ use indicatif::{HumanCount, ProgressBar, ProgressStyle};
 use crate::accounts::Accounts;
 use crate::control::{Request, Response, WINDOW};
 use crate::failure::{Failure, io};
-use crate::output::say;
+use crate::output::{note, say};
 use crate::user::unexpected;
 
 /// A line longer than this is no account.
@@ -51,7 +51,7 @@ pub(crate) fn run(
     let (done, bad) = (HumanCount(import.done), HumanCount(import.bad));
     match import.bad {
         0 => {
-            say(&format!("imported accounts: {done}\n"));
+            say(&format!("imported accounts: {done}"));
             Ok(())
         }
         _ => Err(Failure::new(format!(
@@ -120,7 +120,7 @@ impl Import {
 
     fn complain(&mut self, number: u64, reason: &str) {
         self.bad += 1;
-        self.progress.suspend(|| eprintln!("balcony: line {number}: {reason}"));
+        self.progress.suspend(|| note(&format!("line {number}: {reason}")));
     }
 }
 

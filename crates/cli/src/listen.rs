@@ -1,9 +1,8 @@
 //! `balcony listen`: messages, and who is online, as it happens.
 
 use core::time::Duration;
-use std::io::Write as _;
 
-use balcony_client::{Backoff, Carbon, Contacts, News, Presence};
+use balcony_client::{Backoff, Carbon, Contacts, Event, News, Presence, RequestId, RequestOutcome};
 use balcony_stanza::{Stanza, StreamCondition};
 use balcony_tokio::{Client, Error};
 use serde::Serialize;
@@ -14,7 +13,7 @@ use crate::connect::{Connector, explain, runtime};
 use crate::failure::{Failure, io};
 use crate::message::Message;
 use crate::news::Notice;
-use crate::output::now;
+use crate::output::{self, note, now};
 use crate::random::random;
 use crate::session::Session;
 
@@ -56,7 +55,7 @@ enum End {
 
 impl Listener {
     /// Keeps a connection up (RFC 6120 section 3.3). What fails at the first attempt is reported: somebody is there to
-    /// mend it.
+    /// mend it. Later only the server itself can end this; a network that has gone bad gets good again.
     async fn listen(
         &mut self,
         connector: &Connector,
@@ -83,7 +82,7 @@ impl Listener {
                 Err(error) => error.to_string(),
             };
             let wait = backoff.failed(&mut random);
-            eprintln!("balcony: {reason}; connecting again in {} s", wait.as_secs() + 1);
+            note(&format!("{reason}; connecting again in {} s", wait.as_secs() + 1));
             tokio::select! {
                 () = tokio::time::sleep(wait) => {}
                 () = stop.asked() => return Ok(()),
@@ -92,39 +91,65 @@ impl Listener {
     }
 
     async fn session(&mut self, client: Client, stop: &mut Stop) -> Result<End, Failure> {
-        let mut session = match Session::new(client, self.contacts.clone()).await {
-            Ok(session) => session,
-            Err(failure) => return Ok(End::Lost(failure.to_string())),
-        };
+        let mut session = Session::new(client, self.contacts.clone());
         let end = self.attend(&mut session, stop).await;
-        self.contacts = session.contacts.clone();
-        if let Ok(End::Done) = end {
-            session.close().await?;
-        }
+        self.contacts = session.contacts;
         end
     }
 
+    /// Prints what comes, up to the end of the stream, whatever has brought that about: the server keeps nothing that it
+    /// has sent.
     async fn attend(&mut self, session: &mut Session, stop: &mut Stop) -> Result<End, Failure> {
-        if let Err(failure) = self.announce(session).await {
-            return Ok(End::Lost(failure.to_string()));
+        // The answer that shows that we are available, and why we leave once we do.
+        let (mut ready, mut end) = (None, None);
+        match self.announce(session).await {
+            Ok(ping) => ready = Some(ping),
+            Err(failure) => end = Some(End::Lost(failure.to_string())),
         }
-        eprintln!("balcony: listening as {} with priority {}", session.jid(), self.presence.priority);
-        while self.left != Some(0) {
+        let mut is_leaving = false;
+        loop {
+            if self.left == Some(0) {
+                end = Some(End::Done);
+            }
+            if end.is_some() && !is_leaving {
+                session.leave().await;
+                is_leaving = true;
+            }
             let next = tokio::select! {
                 next = session.next() => next,
-                () = stop.asked() => return Ok(End::Done),
+                () = stop.asked(), if !is_leaving => {
+                    end = Some(End::Done);
+                    continue;
+                }
             };
             match next {
-                Ok(Some((stanza, news))) => self.print(session, &stanza, news)?,
-                Ok(None) => return Ok(End::Lost("the server has closed the stream".into())),
-                Err(error) => return lost(error),
+                Ok(Some((Event::Stanza(stanza), news))) if self.left != Some(0) => {
+                    self.print(session, &stanza, news)?;
+                }
+                Ok(Some((Event::Response(answered, outcome), _))) if ready == Some(answered) => {
+                    if outcome == RequestOutcome::TimedOut {
+                        end.get_or_insert(End::Lost("the server does not answer".into()));
+                    } else {
+                        let (jid, priority) = (session.jid(), self.presence.priority);
+                        note(&format!("listening as {jid} with priority {priority}"));
+                    }
+                }
+                Ok(Some(_)) => {}
+                Ok(None) => {
+                    return Ok(end.unwrap_or(End::Lost("the server has closed the stream".into())));
+                }
+                Err(error) => {
+                    let lost = lost(error, session.client.machine().is_server_proven())?;
+                    return Ok(end.unwrap_or(lost));
+                }
             }
         }
-        Ok(End::Done)
     }
 
-    /// Becomes available. Whoever waits for the line that follows may send at once.
-    async fn announce(&mut self, session: &mut Session) -> Result<(), Failure> {
+    /// Becomes available. The answer to the ping that is returned comes when the server knows; whoever waits for the line
+    /// that follows may send at once.
+    async fn announce(&mut self, session: &mut Session) -> Result<RequestId, Failure> {
+        session.load().await?;
         if self.copies {
             session.set(Carbon::enable().into()).await?;
         }
@@ -146,25 +171,23 @@ impl Listener {
     }
 
     fn put(&self, what: &impl Serialize, line: String) -> Result<(), Failure> {
-        let line = match self.json {
-            true => serde_json::to_string(what).map_err(std::io::Error::from),
-            false => Ok(line),
-        };
-        let mut out = std::io::stdout().lock();
-        line.and_then(|line| writeln!(out, "{line}").and_then(|()| out.flush())).map_err(io("cannot print"))
+        output::print(&if self.json { output::json(what)? } else { line })
     }
 }
 
 /// A connection has ended. Coming back would only take it away again from whoever has it now, or is of no use.
-fn lost(error: Error) -> Result<End, Failure> {
+fn lost(error: Error, is_server_proven: bool) -> Result<End, Failure> {
     if let Error::Ended(balcony_client::Error::Stream(balcony_stream::Error::Remote(error))) = &error {
         match error.condition {
+            // RFC 6120 section 4.9.3.3 forbids to come back with this resource, whoever has said it.
             StreamCondition::Conflict => {
                 return Err(Failure::new(
                     "another client has taken this resource; choose another one with --as",
                 ));
             }
-            StreamCondition::NotAuthorized => return Err(Failure::new("the account has been removed")),
+            StreamCondition::NotAuthorized if is_server_proven => {
+                return Err(Failure::new("the account has been removed"));
+            }
             _ => {}
         }
     }

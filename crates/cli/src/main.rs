@@ -2,6 +2,7 @@
 //!
 //! Everything that is protocol lives in the other crates. Here are options, files, prompts and what a person reads.
 #![forbid(unsafe_code)]
+#![deny(clippy::print_stdout, clippy::print_stderr, reason = "`output` makes harmless what it prints")]
 #![allow(
     clippy::disallowed_methods,
     clippy::disallowed_types,
@@ -58,7 +59,7 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             if !failure.message().is_empty() {
-                eprintln!("balcony: {failure}");
+                output::note(failure.message());
             }
             ExitCode::from(failure.status())
         }

@@ -5,7 +5,7 @@ use balcony_jid::{BareJid, Jid};
 use balcony_roster::Change;
 use serde::Serialize;
 
-use crate::output::{clock, harmless};
+use crate::output::clock;
 
 /// Something that `listen` prints about a contact.
 #[derive(Debug, PartialEq, Eq, Serialize)]
@@ -61,7 +61,7 @@ impl Notice {
             "unsubscribed" => " does not let you see when they are online".into(),
             _ => " no longer wants to see when you are online".into(),
         };
-        format!("{} {}", clock(self.time), harmless(&format!("{}{what}", self.from)))
+        format!("{} {}{what}", clock(self.time), self.from)
     }
 }
 

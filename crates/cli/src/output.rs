@@ -1,10 +1,30 @@
-use std::io::Write as _;
+//! What a person reads. Much of it was written by strangers: whatever is printed here is harmless.
+
+use std::io::Write;
 use std::time::SystemTime;
 
-/// Prints to stdout. Whoever reads it may have gone away; that must end neither a server nor work that has been done.
+use serde::Serialize;
+
+use crate::failure::{Failure, io};
+
+/// Prints a line to stdout. Whoever reads it may have gone away; that must end neither a server nor work that has been done.
 pub(crate) fn say(text: &str) {
-    let mut out = std::io::stdout().lock();
-    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    let _ = line(std::io::stdout().lock(), text);
+}
+
+/// The same for those who have nothing else to do: without a reader they fail.
+pub(crate) fn print(text: &str) -> Result<(), Failure> {
+    line(std::io::stdout().lock(), text).map_err(io("cannot print"))
+}
+
+/// Prints a line to stderr: what went wrong, and what else is no result.
+pub(crate) fn note(text: &str) {
+    let _ = line(std::io::stderr().lock(), &format!("balcony: {text}"));
+}
+
+fn line(mut out: impl Write, text: &str) -> std::io::Result<()> {
+    writeln!(out, "{}", harmless(text))?;
+    out.flush()
 }
 
 /// The time in seconds since the start of 1970 (UTC).
@@ -18,12 +38,51 @@ pub(crate) fn clock(time: u64) -> String {
     format!("[{:02}:{:02}:{:02}]", seconds / 3600, seconds / 60 % 60, seconds % 60)
 }
 
+/// A line of JSON. It may be read on a terminal, too, and to a program an escaped character is the same one.
+pub(crate) fn json(value: &impl Serialize) -> Result<String, Failure> {
+    let json = serde_json::to_string(value).map_err(std::io::Error::from).map_err(io("cannot print"))?;
+    Ok(escape(&json, |c| format!("\\u{:04x}", u32::from(c))))
+}
+
 /// One line of a text that strangers may have written: nothing in it moves the cursor or begins a new line.
-pub(crate) fn harmless(text: &str) -> String {
-    text.chars().flat_map(|c| if is_harmful(c) { c.escape_default().collect() } else { vec![c] }).collect()
+fn harmless(text: &str) -> String {
+    escape(text, |c| c.escape_default().to_string())
+}
+
+fn escape(text: &str, how: impl Fn(char) -> String) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for c in text.chars() {
+        match is_harmful(c) {
+            true => escaped.push_str(&how(c)),
+            false => escaped.push(c),
+        }
+    }
+    escaped
 }
 
 /// Control characters, and those that turn the direction of what follows.
 fn is_harmful(c: char) -> bool {
     c.is_control() || matches!(c, '\u{2028}' | '\u{2029}' | '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BAD: &str = "ä\n\u{9b}2J\u{7f}<\u{202e}>";
+
+    #[test]
+    fn a_line_is_one_line_whatever_is_written() {
+        let mut out = Vec::new();
+        line(&mut out, BAD).unwrap();
+        assert_eq!(String::from_utf8(out).unwrap(), "ä\\n\\u{9b}2J\\u{7f}<\\u{202e}>\n");
+    }
+
+    #[test]
+    fn json_is_harmless_and_says_the_same() {
+        let json = json(&BAD).unwrap();
+        assert_eq!(json, r#""ä\n\u009b2J\u007f<\u202e>""#);
+        assert_eq!(harmless(&json), json);
+        assert_eq!(serde_json::from_str::<String>(&json).unwrap(), BAD);
+    }
 }

@@ -6,9 +6,9 @@ use serde::Serialize;
 
 use crate::args::PresenceArgs;
 use crate::connect::{Connector, runtime};
-use crate::failure::{Failure, io};
+use crate::failure::Failure;
 use crate::news::state;
-use crate::output::{harmless, say};
+use crate::output::{self, note, say};
 use crate::session::Session;
 
 /// A resource that is online.
@@ -54,19 +54,19 @@ fn print(session: &Session, json: bool) -> Result<(), Failure> {
         let (show, status) = (presence.show.name(), presence.status.as_deref());
         let line = if json {
             let online = Online { jid, name, show, status, priority: presence.priority };
-            serde_json::to_string(&online).map_err(|error| io("cannot print")(error.into()))?
+            output::json(&online)?
         } else {
             let who = match (item, name) {
                 (None, _) => " (you)".into(),
                 (_, Some(name)) => format!(" ({name})"),
                 (_, None) => String::new(),
             };
-            harmless(&format!("{jid}{who} is {}", state(show, status)))
+            format!("{jid}{who} is {}", state(show, status))
         };
-        say(&format!("{line}\n"));
+        say(&line);
     }
     if online.is_empty() {
-        eprintln!("balcony: nobody is online whom {own} may see");
+        note(&format!("nobody is online whom {own} may see"));
     }
     Ok(())
 }

@@ -9,9 +9,9 @@ use serde::Serialize;
 
 use crate::args::{Contact, RosterArgs, RosterCommand};
 use crate::connect::{Connector, runtime};
-use crate::failure::{Failure, io};
+use crate::failure::Failure;
 use crate::message;
-use crate::output::{harmless, say};
+use crate::output::{self, note, say};
 use crate::presence::onlooker;
 use crate::random::random;
 use crate::session::Session;
@@ -40,12 +40,12 @@ async fn perform(session: &mut Session, command: RosterCommand) -> Result<(), Fa
         RosterCommand::Deny { contact: Contact(contact) } => deny(session, contact).await,
         RosterCommand::Block { address } => {
             session.set(blocking("block", Some(&address)).into()).await?;
-            say(&format!("{address} is blocked: nothing passes between you\n"));
+            say(&format!("{address} is blocked: nothing passes between you"));
             Ok(())
         }
         RosterCommand::Unblock { address } => {
             session.set(blocking("unblock", Some(&address)).into()).await?;
-            say(&format!("{address} is not blocked\n"));
+            say(&format!("{address} is not blocked"));
             Ok(())
         }
         RosterCommand::Blocked => blocked(session).await,
@@ -67,13 +67,13 @@ async fn list(session: &mut Session, json: bool) -> Result<(), Failure> {
     let width = rows.iter().map(|row| row.jid.chars().count()).max().unwrap_or_default();
     for row in &rows {
         let line = match json {
-            true => serde_json::to_string(row).map_err(|error| io("cannot print")(error.into()))?,
-            false => harmless(&row.line(width)),
+            true => output::json(row)?,
+            false => row.line(width),
         };
-        say(&format!("{line}\n"));
+        say(&line);
     }
     if rows.is_empty() {
-        eprintln!("balcony: there are no contacts yet; `balcony roster add` makes one");
+        note("there are no contacts yet; `balcony roster add` makes one");
     }
     Ok(())
 }
@@ -176,14 +176,14 @@ async fn add(
         }
         Subscription::None => "is a contact now, and has been asked",
     };
-    say(&format!("{contact} {words}\n"));
+    say(&format!("{contact} {words}"));
     Ok(())
 }
 
 async fn remove(session: &mut Session, contact: BareJid) -> Result<(), Failure> {
     let request = Request::Remove(contact.clone()).to_element();
     match session.request(RequestKind::Set, request.into()).await? {
-        Ok(_) => say(&format!("{contact} is no contact any more; neither sees the other\n")),
+        Ok(_) => say(&format!("{contact} is no contact any more; neither sees the other")),
         Err(error) if error.condition == ErrorCondition::ItemNotFound => {
             return Err(Failure::new(format!("{contact} is no contact; `balcony roster` shows who is")));
         }
@@ -197,11 +197,11 @@ async fn approve(session: &mut Session, contact: BareJid) -> Result<(), Failure>
     refused(&session.settle().await?, &contact)?;
     match session.contacts.item(&contact) {
         Some(item) if item.subscription.has_from() => {
-            say(&format!("{contact} sees when you are online\n"));
+            say(&format!("{contact} sees when you are online"));
             Ok(())
         }
         Some(item) if item.approved => {
-            say(&format!("{contact} has not asked; once they do they see when you are online\n"));
+            say(&format!("{contact} has not asked; once they do they see when you are online"));
             Ok(())
         }
         _ => Err(Failure::new(format!("{contact} has not asked; `balcony roster add` asks them"))),
@@ -211,7 +211,7 @@ async fn approve(session: &mut Session, contact: BareJid) -> Result<(), Failure>
 async fn deny(session: &mut Session, contact: BareJid) -> Result<(), Failure> {
     tell(session, PresenceType::Unsubscribed, &contact).await?;
     refused(&session.settle().await?, &contact)?;
-    say(&format!("{contact} does not see when you are online\n"));
+    say(&format!("{contact} does not see when you are online"));
     Ok(())
 }
 
@@ -227,10 +227,10 @@ async fn blocked(session: &mut Session) -> Result<(), Failure> {
         list.iter().flat_map(|list| list.children()).filter_map(|item| item.attr("jid")).collect();
     jids.sort_unstable();
     for jid in &jids {
-        say(&format!("{}\n", harmless(jid)));
+        say(jid);
     }
     if jids.is_empty() {
-        eprintln!("balcony: nobody is blocked");
+        note("nobody is blocked");
     }
     Ok(())
 }

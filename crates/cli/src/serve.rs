@@ -103,7 +103,7 @@ async fn serve(
         certificate: &certificate,
         addresses: server.local_addrs(),
     };
-    say(&started.text(&accounts));
+    started.lines(&accounts).iter().for_each(|line| say(line));
     warn(&settings, &domains, &certificate);
 
     loop {
@@ -240,7 +240,7 @@ struct Started<'a> {
 }
 
 impl Started<'_> {
-    fn text(&self, accounts: &[Account]) -> String {
+    fn lines(&self, accounts: &[Account]) -> Vec<String> {
         let names = self.domains.iter().map(BareJid::as_str).collect::<Vec<_>>().join(", ");
         let mut lines = vec![format!("balcony {} serves {names}", env!("CARGO_PKG_VERSION"))];
         let starttls = match self.settings.allow_plaintext {
@@ -268,8 +268,7 @@ impl Started<'_> {
             lines.push(format!("  demo account {address} with password {}", password.expose()));
         }
         self.next(accounts, &mut lines);
-        lines.push(String::new());
-        lines.join("\n")
+        lines
     }
 
     /// What to type next.

@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use balcony_client::{Contacts, Event, News, Presence, RequestKind, RequestOutcome};
+use balcony_client::{Contacts, Event, News, Presence, RequestId, RequestKind, RequestOutcome};
 use balcony_jid::{BareJid, FullJid, Jid};
 use balcony_stanza::{Payload, Stanza, StanzaError, ns};
 use balcony_tokio::{Client, Error};
@@ -10,6 +10,7 @@ use balcony_xml::{Element, Name};
 
 use crate::connect::Connector;
 use crate::failure::Failure;
+use crate::output::note;
 
 /// How long a server may take to answer a request.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -27,26 +28,31 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    /// Takes over a client that has just come online, with what is known from an earlier session, and loads the roster
-    /// (RFC 6121 section 2.2).
-    pub(crate) async fn new(client: Client, mut contacts: Contacts) -> Result<Session, Failure> {
+    /// Takes over a client that has just come online, with what is known from an earlier session.
+    pub(crate) fn new(client: Client, mut contacts: Contacts) -> Session {
         contacts.offline();
-        let get = contacts.get(client.machine().features());
-        let mut session = Session { client, contacts };
-        match session.client.request(RequestKind::Get, None, get, PATIENCE).await.map_err(ended)? {
-            RequestOutcome::Result(result) => session.contacts.load(&result),
+        Session { client, contacts }
+    }
+
+    /// Loads the roster (RFC 6121 section 2.2).
+    pub(crate) async fn load(&mut self) -> Result<(), Failure> {
+        let get = self.contacts.get(self.client.machine().features());
+        match self.client.request(RequestKind::Get, None, get, PATIENCE).await.map_err(ended)? {
+            RequestOutcome::Result(result) => self.contacts.load(&result),
             // A server without rosters is of use for messages.
-            RequestOutcome::Error(error) => eprintln!("balcony: there is no roster: {error}"),
+            RequestOutcome::Error(error) => note(&format!("there is no roster: {error}")),
             RequestOutcome::TimedOut => return Err(silent("the server")),
         }
-        Ok(session)
+        Ok(())
     }
 
     /// Connects for one command.
     pub(crate) async fn open(connector: &Connector) -> Result<Session, Failure> {
         let client = connector.connect().await.map_err(|error| crate::connect::explain(&error))?;
         let account = client.jid().to_bare();
-        Session::new(client, Contacts::new(account)).await
+        let mut session = Session::new(client, Contacts::new(account));
+        session.load().await?;
+        Ok(session)
     }
 
     pub(crate) fn jid(&self) -> &FullJid {
@@ -81,16 +87,19 @@ impl Session {
 
     /// Reads along until the server has processed all that was sent; returns the errors among what has come.
     pub(crate) async fn settle(&mut self) -> Result<Vec<Stanza>, Failure> {
-        self.read_until(self.server(), PATIENCE).await
+        let mut errors = Vec::new();
+        self.read_until(self.server(), PATIENCE, &mut errors).await?;
+        Ok(errors)
     }
 
     /// The same, after the server of a contact has processed what it has got, if it answers soon.
     pub(crate) async fn settle_with(&mut self, contact: &BareJid) -> Result<Vec<Stanza>, Failure> {
-        let mut errors = match self.read_until(Some(contact.to_jid()), SOON).await {
-            Err(failure) if failure.is_silence() => Vec::new(),
+        let mut errors = Vec::new();
+        match self.read_until(Some(contact.to_jid()), SOON, &mut errors).await {
+            Err(failure) if failure.is_silence() => {}
             other => other?,
-        };
-        errors.extend(self.settle().await?);
+        }
+        self.read_until(self.server(), PATIENCE, &mut errors).await?;
         Ok(errors)
     }
 
@@ -104,24 +113,29 @@ impl Session {
         let own = self.server();
         for domain in domains.into_iter().filter(|domain| Some(domain) != own.as_ref()) {
             // Whoever does not answer is not there, for all that can be known.
-            match self.read_until(Some(domain), SOON).await {
+            match self.read_until(Some(domain), SOON, &mut Vec::new()).await {
                 Err(failure) if failure.is_silence() => {}
-                other => drop(other?),
+                other => other?,
             }
         }
         Ok(())
     }
 
-    async fn read_until(&mut self, whom: Option<Jid>, patience: Duration) -> Result<Vec<Stanza>, Failure> {
-        let (contacts, mut errors) = (&mut self.contacts, Vec::new());
+    /// Reads along until `whom` answers, and collects the errors that come before, even if no answer does.
+    async fn read_until(
+        &mut self,
+        whom: Option<Jid>,
+        patience: Duration,
+        errors: &mut Vec<Stanza>,
+    ) -> Result<(), Failure> {
+        let contacts = &mut self.contacts;
         fence(&mut self.client, whom, patience, |stanza| {
             contacts.take(&stanza);
             if stanza.head.kind.is_error() {
                 errors.push(stanza);
             }
         })
-        .await?;
-        Ok(errors)
+        .await
     }
 
     /// Reads along until the contacts are as wanted, but not for long.
@@ -133,38 +147,40 @@ impl Session {
         tokio::time::timeout(AT_ONCE, done).await.unwrap_or(Ok(())).map_err(ended)
     }
 
-    /// Waits until the server has processed all that was sent. What comes meanwhile is kept for [`next`](Session::next).
-    pub(crate) async fn ping(&mut self) -> Result<(), Failure> {
+    /// Asks the server to say when it has processed all that was sent; [`next`](Session::next) brings the answer.
+    pub(crate) async fn ping(&mut self) -> Result<RequestId, Failure> {
         let server = self.server();
-        match self.client.request(RequestKind::Get, server, ping(), PATIENCE).await.map_err(ended)? {
-            RequestOutcome::TimedOut => Err(silent("the server")),
-            _ => Ok(()),
-        }
+        self.client.start_request(RequestKind::Get, server, ping(), PATIENCE).await.map_err(ended)
     }
 
     fn server(&self) -> Option<Jid> {
         domain(self.jid().domainpart())
     }
 
-    /// The next stanza, with what it says about contacts. `None`: the server has closed the stream in good order.
-    pub(crate) async fn next(&mut self) -> Result<Option<(Stanza, Option<News>)>, Error> {
-        loop {
-            match self.client.next().await? {
-                Some(Event::Stanza(stanza)) => {
-                    let news = self.contacts.take(&stanza);
-                    return Ok(Some((*stanza, news)));
-                }
-                Some(_) => {}
-                None => return Ok(None),
-            }
-        }
+    /// The next event, with what it says about contacts. `None`: the stream has been closed in good order.
+    pub(crate) async fn next(&mut self) -> Result<Option<(Event, Option<News>)>, Error> {
+        let event = self.client.next().await?;
+        Ok(event.map(|event| {
+            let news = match &event {
+                Event::Stanza(stanza) => self.contacts.take(stanza),
+                _ => None,
+            };
+            (event, news)
+        }))
     }
 
-    /// Says that nobody is here any more (RFC 6121 section 4.5), and closes the stream.
+    /// Says that nobody is here any more (RFC 6121 section 4.5), and begins to close the stream.
+    pub(crate) async fn leave(&mut self) {
+        // If it cannot be said there is nobody to say it to, as `next` will show.
+        let _ = self.client.send(&Presence::unavailable(None)).await;
+        self.client.start_close();
+    }
+
+    /// Leaves, and waits until the stream has been closed.
     pub(crate) async fn close(mut self) -> Result<(), Failure> {
-        let said = self.client.send(&Presence::unavailable(None)).await;
-        let closed = self.client.close().await;
-        said.and(closed).map_err(ended)
+        self.leave().await;
+        while self.next().await.map_err(ended)?.is_some() {}
+        Ok(())
     }
 }
 

@@ -11,7 +11,7 @@ use crate::database;
 use crate::failure::Failure;
 use crate::import::{open, progress};
 use crate::new_file;
-use crate::output::say;
+use crate::output::{note, say};
 
 pub(crate) fn run(args: StoreArgs) -> Result<(), Failure> {
     let settings = args.data.settings()?;
@@ -53,7 +53,7 @@ fn export(store: &Store, file: &Path) -> Result<(), Failure> {
     match result {
         Ok(_) if is_stdout => Ok(()),
         Ok(count) => {
-            say(&format!("exported accounts: {}\n", HumanCount(count)));
+            say(&format!("exported accounts: {}", HumanCount(count)));
             Ok(())
         }
         Err(TransferError::Io(reason)) => {
@@ -73,14 +73,14 @@ fn import(store: &Store, file: &Path) -> Result<(), Failure> {
             progress.set_message(HumanCount(done).to_string());
         } else {
             existed += 1;
-            progress.suspend(|| eprintln!("balcony: {account} exists already"));
+            progress.suspend(|| note(&format!("{account} exists already")));
         }
     });
     progress.finish_and_clear();
     let done = HumanCount(done);
     match (result, existed) {
         (Ok(()), 0) => {
-            say(&format!("imported accounts: {done}\n"));
+            say(&format!("imported accounts: {done}"));
             Ok(())
         }
         (Ok(()), existed) => Err(Failure::new(format!(
@@ -96,13 +96,13 @@ fn check(store: &Store) -> Result<(), Failure> {
     let mut problems = 0;
     let count = store.check(&mut |problem| {
         problems += 1;
-        progress.suspend(|| eprintln!("balcony: {problem}"));
+        progress.suspend(|| note(&problem));
     })?;
     progress.finish_and_clear();
     let count = HumanCount(count);
     match problems {
         0 => {
-            say(&format!("checked accounts: {count}; nothing is broken\n"));
+            say(&format!("checked accounts: {count}; nothing is broken"));
             Ok(())
         }
         _ => Err(Failure::new(format!(

@@ -34,7 +34,7 @@ const SESSION: SessionId = SessionId(1);
 /// Prints the trace.
 pub(crate) fn run() -> Result<(), Failure> {
     let trace = record().map_err(|error| Failure::new(format!("the trace went wrong: {error}")))?;
-    say(&trace);
+    trace.lines().for_each(say);
     Ok(())
 }
 

@@ -85,7 +85,7 @@ fn done(
 ) -> Result<(), Failure> {
     match accounts.ask(request)? {
         Response::Done(true) => {
-            say(&format!("{account} {yes}\n"));
+            say(&format!("{account} {yes}"));
             Ok(())
         }
         Response::Done(false) => Err(Failure::new(format!("{account} {no}"))),

@@ -162,6 +162,16 @@ impl Client {
         self.connection.tls()
     }
 
+    /// Whether the server has proven who it is: TLS is up, and its certificate was checked and is for the account's
+    /// domain. Never where TLS is the owner's.
+    #[must_use]
+    pub fn is_server_proven(&self) -> bool {
+        #[cfg(feature = "tls")]
+        return self.tls().is_some_and(|tls| tls.peer_valid_for.is_some());
+        #[cfg(not(feature = "tls"))]
+        false
+    }
+
     /// Appends a stanza to `out`. Give an iq get or set an id of your own only if you watch for its answer yourself;
     /// otherwise use [`request`](Client::request).
     ///

@@ -108,7 +108,13 @@ pub enum ConnectError {
     /// Nobody was there. One attempt at least.
     Unreachable(Vec<Attempt>),
     /// Somebody was there, but the stream came to nothing.
-    Stream(Error),
+    Stream {
+        /// Why.
+        error: Error,
+        /// Whether that somebody [had proven](crate::Client::is_server_proven) to be the server. If not, anybody on the
+        /// way there may have been it.
+        proven: bool,
+    },
     /// The connection broke down during negotiation, for this reason of the operating system.
     Broken(String),
 }
@@ -125,17 +131,26 @@ pub struct Attempt {
 }
 
 impl ConnectError {
-    /// Whether trying again is of no use, because somebody has to change something first: the password, the account, a
-    /// certificate, the security that is asked for.
+    /// Whether trying again is of no use, because somebody has to change something first: the password, the account,
+    /// what is asked for here.
+    ///
+    /// Of what comes from the network only the server itself can say so, after its certificate has proven who it is. No
+    /// service in the DNS, no TLS, a wrong certificate, an error in the clear: a captive portal or an attacker on the
+    /// way can bring these about for a while, to a client that has been online with the same configuration a minute
+    /// ago. At a first attempt they may well need a person, so show that person whatever it is. Without TLS, or with
+    /// certificates that are not checked, nobody proves anything.
     #[must_use]
     pub fn is_permanent(&self) -> bool {
         use balcony_sasl::SaslCondition::TemporaryAuthFailure;
         match self {
-            ConnectError::NoService(_) => true,
-            ConnectError::Stream(Error::Stream(error)) => match error {
+            // These are found here, before anybody is asked.
+            #[cfg(feature = "tls")]
+            ConnectError::Stream { error: Error::Tls(error), .. } => {
+                matches!(error, balcony_tls::Error::Domain(_) | balcony_tls::Error::Config(_))
+            }
+            ConnectError::Stream { error: Error::Stream(error), proven: true } => match error {
                 balcony_stream::Error::Authentication(condition, _) => *condition != TemporaryAuthFailure,
-                balcony_stream::Error::NoTls
-                | balcony_stream::Error::NoMechanism
+                balcony_stream::Error::NoMechanism
                 | balcony_stream::Error::ChannelBinding
                 | balcony_stream::Error::ServerNotAuthentic => true,
                 balcony_stream::Error::Remote(error) => {
@@ -143,13 +158,6 @@ impl ConnectError {
                 }
                 _ => false,
             },
-            #[cfg(feature = "tls")]
-            ConnectError::Stream(Error::Tls(error)) => matches!(
-                error,
-                balcony_tls::Error::Certificate { .. }
-                    | balcony_tls::Error::Domain(_)
-                    | balcony_tls::Error::Config(_)
-            ),
             _ => false,
         }
     }
@@ -165,7 +173,8 @@ impl ConnectError {
     /// demanded. Without TLS nothing would show that the new host is the right one, so nobody is followed then.
     #[must_use]
     pub fn redirect(&self, config: &Config) -> Option<Endpoint> {
-        let ConnectError::Stream(Error::Stream(balcony_stream::Error::Remote(error))) = self else {
+        let ConnectError::Stream { error: Error::Stream(balcony_stream::Error::Remote(error)), .. } = self
+        else {
             return None;
         };
         let protected = matches!(config.stream.tls, TlsPolicy::Required | TlsPolicy::Direct);
@@ -203,7 +212,7 @@ impl fmt::Display for ConnectError {
                 }
                 Ok(())
             }
-            ConnectError::Stream(error) => error.fmt(f),
+            ConnectError::Stream { error, .. } => error.fmt(f),
             ConnectError::Broken(reason) => write!(f, "the connection broke down: {reason}"),
         }
     }
@@ -252,6 +261,42 @@ mod tests {
         let name = |account: &str| dns_name(&BareJid::parse(account).unwrap()).unwrap();
         assert_eq!(name("a@example.com"), "example.com");
         assert_eq!(name("a@fußball.example"), "xn--fuball-cta.example");
+    }
+
+    // RFC 6120 §13.7.2: nobody is the server before the certificate has shown it
+    #[test]
+    fn only_the_server_itself_can_turn_a_client_away_for_good() {
+        use balcony_sasl::SaslCondition;
+        use balcony_stanza::{StreamCondition, StreamError};
+        use balcony_stream::Error as Ended;
+        let is_permanent = |error: &Ended, proven| {
+            ConnectError::Stream { error: error.clone().into(), proven }.is_permanent()
+        };
+        let remote = |condition| Ended::Remote(StreamError { condition, text: None });
+        let wrong_password = Ended::Authentication(SaslCondition::NotAuthorized, None);
+        let host_unknown = remote(StreamCondition::HostUnknown);
+        for error in [wrong_password, Ended::NoMechanism, Ended::ServerNotAuthentic, host_unknown] {
+            assert!(is_permanent(&error, true) && !is_permanent(&error, false), "{error}");
+        }
+        let later = Ended::Authentication(SaslCondition::TemporaryAuthFailure, None);
+        for error in [later, remote(StreamCondition::SystemShutdown), Ended::NoTls, Ended::Truncated] {
+            assert!(!is_permanent(&error, true) && !is_permanent(&error, false), "{error}");
+        }
+        assert!(!ConnectError::NoService("example.com".into()).is_permanent());
+    }
+
+    // What is wrong with the configuration stays so; a certificate is as foreign as the network is.
+    #[cfg(feature = "tls")]
+    #[test]
+    fn a_foreign_certificate_may_be_gone_tomorrow() {
+        use balcony_tls::{ConfigError, Error as Tls, Refusal};
+        let is_permanent =
+            |error| ConnectError::Stream { error: Error::Tls(error), proven: false }.is_permanent();
+        assert!(is_permanent(Tls::Domain("a b".into())) && is_permanent(ConfigError::NoRoots.into()));
+        for refusal in [Refusal::Untrusted, Refusal::Expired] {
+            assert!(!is_permanent(Tls::Certificate { domain: "example.com".into(), refusal }));
+        }
+        assert!(!is_permanent(Tls::NotTls));
     }
 
     #[test]

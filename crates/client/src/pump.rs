@@ -10,7 +10,7 @@ use balcony_machine::{ApiMisuse, Instant, On, Progress, Ticket};
 use balcony_stanza::{Payload, Stanza};
 use balcony_stream::{Answer, Ask};
 
-use crate::{Client, Error, Event, RequestId, RequestKind, RequestOutcome};
+use crate::{Client, ConnectError, Error, Event, RequestId, RequestKind, RequestOutcome};
 
 /// Events that are kept for later while the owner waits for something else.
 const KEPT: usize = 1024;
@@ -216,6 +216,17 @@ impl Pump {
         self.client.close(now, &mut self.out);
     }
 
+    /// What `error` means for a client that was to come online.
+    #[must_use]
+    pub fn connect_error(&self, error: PumpError) -> ConnectError {
+        match error {
+            PumpError::Ended(error) => ConnectError::Stream { error, proven: self.client.is_server_proven() },
+            PumpError::Broken(reason) => ConnectError::Broken(reason),
+            // Before a client is online nobody can misuse it, or wait for anything.
+            other => ConnectError::Broken(alloc::format!("{other}")),
+        }
+    }
+
     /// The client.
     #[must_use]
     pub fn client(&self) -> &Client {
@@ -255,17 +266,6 @@ impl fmt::Display for PumpError {
 }
 
 impl core::error::Error for PumpError {}
-
-impl From<PumpError> for crate::ConnectError {
-    fn from(error: PumpError) -> Self {
-        match error {
-            PumpError::Ended(error) => crate::ConnectError::Stream(error),
-            PumpError::Broken(reason) => crate::ConnectError::Broken(reason),
-            // Before a client is online nobody can misuse it, or wait for anything.
-            other => crate::ConnectError::Broken(alloc::format!("{other}")),
-        }
-    }
-}
 
 /// A stanza, where an event holds one.
 impl Event {

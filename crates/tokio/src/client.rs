@@ -52,7 +52,8 @@ impl Client {
         let clock = Clock::start();
         let machine = balcony_client::Client::new(config.clone().for_target(&target), &seed(), clock.now());
         let mut pump = Pump::new(machine);
-        let jid = negotiate(&mut pump, &mut stream, clock).await?;
+        let online = negotiate(&mut pump, &mut stream, clock).await;
+        let jid = online.map_err(|error| pump.connect_error(error))?;
         Ok(Client { pump, stream, clock, jid })
     }
 
@@ -93,7 +94,7 @@ impl Client {
     }
 
     /// Sends a request (RFC 6120 section 8.2.3) and waits for its outcome. Stanzas that come meanwhile are kept for
-    /// [`next`](Client::next). `to` is `None` for one's own account.
+    /// [`next`](Client::next), which brings them even if the connection has ended. `to` is `None` for one's own account.
     ///
     /// If it is cancelled, the outcome comes from `next`.
     ///
@@ -133,14 +134,20 @@ impl Client {
         Ok(request)
     }
 
-    /// Closes the stream in good order, and waits, for a bounded time, until the server has closed its side. Send
+    /// Begins to close the stream in good order: [`next`](Client::next) brings what still comes, and in the end `None`. Send
     /// unavailable presence first (RFC 6121 section 4.5).
+    pub fn start_close(&mut self) {
+        self.pump.close(self.clock.now());
+    }
+
+    /// Closes the stream in good order, and waits, for a bounded time, until the server has closed its side. What still
+    /// comes is dropped; [`start_close`](Client::start_close) drops nothing.
     ///
     /// # Errors
     ///
     /// Why it did not end in good order.
     pub async fn close(mut self) -> Result<(), Error> {
-        self.pump.close(self.clock.now());
+        self.start_close();
         while self.next().await?.is_some() {}
         Ok(())
     }
@@ -156,7 +163,7 @@ impl Client {
     }
 }
 
-async fn negotiate(pump: &mut Pump, stream: &mut TcpStream, clock: Clock) -> Result<FullJid, ConnectError> {
+async fn negotiate(pump: &mut Pump, stream: &mut TcpStream, clock: Clock) -> Result<FullJid, Error> {
     loop {
         match next(pump, stream, clock).await? {
             Some(Event::Online(jid)) => return Ok(jid),
@@ -166,7 +173,7 @@ async fn negotiate(pump: &mut Pump, stream: &mut TcpStream, clock: Clock) -> Res
                 pump.answer(ticket, answer.unwrap_or(balcony_stream::Answer::Unavailable));
             }
             Some(_) => {}
-            None => return Err(Error::Ended(balcony_stream::Error::Truncated.into()).into()),
+            None => return Err(Error::Ended(balcony_stream::Error::Truncated.into())),
         }
     }
 }

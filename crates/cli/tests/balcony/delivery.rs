@@ -1,3 +1,9 @@
+use std::ops::ControlFlow;
+
+use balcony_stanza::{ErrorCondition, Stanza, StanzaError};
+
+use crate::network::{Way, network, stream_error};
+use crate::witness::witness;
 use crate::world::{PASSWORD, Process, Server, World};
 
 /// Sends a mark to each listener by its full JID; nothing else may have come before it.
@@ -69,6 +75,27 @@ fn what_cannot_be_delivered_comes_back() {
     sent.failed(1, &["the message to juliet@localhost came back: service-unavailable"]);
     let sent = world.send(&server, "romeo@localhost", "juliet@example.org", "hello?", &[]);
     sent.failed(1, &["came back: remote-server-not-found"]);
+}
+
+// RFC 6120 §8.3.2: the text of an error is somebody's, and so is that of a server that nobody knows yet
+#[test]
+fn a_refusal_is_printed_on_one_line() {
+    let refuse = |stanza: &Stanza, out: &mut Vec<u8>| {
+        let refusal = StanzaError::from(ErrorCondition::Gone);
+        let text = "in\nvain\u{9b}2J\u{202e}".into();
+        stanza.error(&StanzaError { text: Some(text), ..refusal }).unwrap().write(out);
+        ControlFlow::Continue(())
+    };
+    let send = |address: &str| {
+        let world = World::new();
+        let send = ["send", "--as", "romeo@localhost", "--connect", address, "--allow-plaintext"];
+        world.run_as(PASSWORD, &[&send[..], &["juliet@localhost", "hello"]].concat())
+    };
+    let (address, _server) = witness(refuse);
+    send(&address).failed(1, &["came back: gone: in\\nvain\\u{9b}2J\\u{202e}"]);
+
+    let error = stream_error("reset", "again\u{9b}2J");
+    send(&network(vec![Way::Says(error)])).failed(1, &["reset: again\\u{9b}2J"]);
 }
 
 // XEP-0160 1.0.1 §2: what comes for an account that is offline waits for it, on the disk.

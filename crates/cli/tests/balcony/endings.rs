@@ -1,4 +1,9 @@
-use crate::world::{Server, World};
+use std::ops::ControlFlow::{self, Break};
+
+use balcony_stanza::{Kind, PresenceType, Stanza};
+
+use crate::witness::{hello, polite, witness};
+use crate::world::{Process, Server, World};
 
 fn list(world: &World) -> String {
     world.run(&["user", "list"]).stdout
@@ -108,4 +113,72 @@ fn a_listener_whose_resource_is_taken_does_not_take_it_back() {
     first.wait().failed(1, &["another client has taken this resource"]);
     world.send(&server, "romeo@localhost", "romeo@localhost", "hello", &[]).succeeded();
     assert!(second.stdout().ends_with(": hello"));
+}
+
+/// A listener at a server that `answer`s.
+fn listener_at<F>(world: &World, answer: F) -> Process
+where
+    F: FnMut(&Stanza, &mut Vec<u8>) -> ControlFlow<()> + Send + 'static,
+{
+    let (address, _server) = witness(answer);
+    world.listener(&address, "romeo@localhost/garden", &["--allow-plaintext"])
+}
+
+/// Whether this is the ping behind the initial presence.
+fn is_ping(stanza: &Stanza) -> bool {
+    String::from_utf8_lossy(stanza.payload.as_bytes()).contains("urn:xmpp:ping")
+}
+
+/// Says so much to whoever comes.
+fn talkative(stanza: &Stanza, count: usize, out: &mut Vec<u8>) {
+    if stanza.head.kind == Kind::Presence(PresenceType::Available) {
+        (0..count).for_each(|number| hello(&number.to_string()).write(out));
+    }
+}
+
+// XEP-0160 1.0.1 §2: a server keeps nothing that it has delivered
+#[test]
+fn what_has_come_is_printed_before_a_listener_ends() {
+    let world = World::new();
+    // The server dies before it answers.
+    let listener = listener_at(&world, |stanza, out| {
+        talkative(stanza, 3, out);
+        if is_ping(stanza) { Break(()) } else { polite(stanza, out) }
+    });
+    for number in ["0", "1", "2", "hello"] {
+        assert!(listener.stdout().ends_with(&format!(": {number}")));
+    }
+    listener.stderr_with("connecting again");
+
+    // It dies of a request that comes before presence.
+    let listener = listener_at(&world, |stanza, out| {
+        hello("early").write(out);
+        let is_roster = stanza.payload.as_bytes().starts_with(b"<query xmlns='jabber:iq:roster'");
+        if is_roster { Break(()) } else { polite(stanza, out) }
+    });
+    assert!(listener.stdout().ends_with(": early"));
+    listener.stderr_with("connecting again");
+
+    // There is more than anybody keeps.
+    let listener = listener_at(&world, |stanza, out| {
+        talkative(stanza, 2_000, out);
+        polite(stanza, out)
+    });
+    for number in 0..2_000 {
+        assert!(listener.stdout().ends_with(&format!(": {number}")));
+    }
+    listener.stderr_with("listening as");
+
+    // Something crosses the goodbye.
+    let listener = listener_at(&world, |stanza, out| {
+        if stanza.head.kind == Kind::Presence(PresenceType::Unavailable) {
+            hello("late").write(out);
+        }
+        polite(stanza, out)
+    });
+    listener.stderr_with("listening as");
+    listener.signal("TERM");
+    let ended = listener.wait();
+    ended.succeeded();
+    assert!(ended.stdout.ends_with(": late\n"), "{ended:?}");
 }

@@ -1,69 +1,15 @@
-//! What the program says to a server, and in which order: here the server is a test, and writes it down.
+//! What the program says to a server, and in which order.
 
-use std::io::{Read as _, Write as _};
-use std::net::{TcpListener, TcpStream};
-use std::sync::Arc;
-use std::thread::{JoinHandle, spawn};
+use std::ops::ControlFlow::Continue;
 
-use balcony_machine::{Instant, Progress, Secret, Seed};
-use balcony_sasl::ScramKeys;
-use balcony_stanza::{IqType, Kind, MessageType, PresenceType, Stanza};
-use balcony_stream::{Answer, Ask, Event, Receiving, Stream, TlsPolicy};
+use balcony_stanza::{ErrorCondition, IqType, Kind, PresenceType, Stanza};
 
+use crate::witness::{polite, witness};
 use crate::world::{PASSWORD, World};
-
-/// Serves one client; returns what it has sent.
-fn witness() -> (String, JoinHandle<Vec<Stanza>>) {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap().to_string();
-    (address, spawn(move || attend(listener.accept().unwrap().0)))
-}
-
-fn attend(mut socket: TcpStream) -> Vec<Stanza> {
-    let mut receiving = Receiving::new(vec!["localhost".parse().unwrap()], Secret::new([7; 32]));
-    receiving.tls = TlsPolicy::None;
-    let mut stream = Stream::receiving(Arc::new(receiving), Seed::from_u64(1), Instant::ZERO);
-    let (mut seen, mut buffer) = (Vec::new(), [0; 4096]);
-    loop {
-        let length = socket.read(&mut buffer).unwrap();
-        let (mut input, mut out, mut closed) = (&buffer[..length], Vec::new(), length == 0);
-        loop {
-            match stream.advance(Instant::ZERO, &mut input, &mut out).unwrap() {
-                Progress::Event(Event::Ask(ticket, Ask::Credentials { hash, .. })) => {
-                    let keys = ScramKeys::derive(hash, PASSWORD, b"salt", 4096).unwrap();
-                    stream.answer(ticket, Answer::Credentials(Some(keys))).unwrap();
-                }
-                Progress::Event(Event::Ask(ticket, Ask::Bind { account, .. })) => {
-                    let jid = account.with_resource("here").unwrap();
-                    stream.answer(ticket, Answer::Bound(Ok(jid))).unwrap();
-                }
-                Progress::Event(Event::Stanza(stanza)) => {
-                    // Whatever is asked is done, and whoever is there gets a message.
-                    stanza.result().iter().for_each(|result| result.write(&mut out));
-                    if stanza.head.kind == Kind::Presence(PresenceType::Available) {
-                        let hello = Stanza::message(MessageType::Chat);
-                        hello.payload(balcony_stanza::Content::body("hello").to_payload()).write(&mut out);
-                    }
-                    seen.push(*stanza);
-                }
-                Progress::Event(_) => {}
-                Progress::Closed => {
-                    closed = true;
-                    break;
-                }
-                Progress::NeedInput | Progress::Blocked(_) => break,
-            }
-        }
-        socket.write_all(&out).unwrap();
-        if closed {
-            return seen;
-        }
-    }
-}
 
 /// What the program with these arguments says.
 fn said(args: &[&str]) -> Vec<Stanza> {
-    let (address, server) = witness();
+    let (address, server) = witness(polite);
     let there = ["--connect", &address, "--allow-plaintext"];
     World::new().run_as(PASSWORD, &[args, &there].concat()).succeeded();
     server.join().unwrap()
@@ -98,4 +44,23 @@ fn requests_are_addressed_to_accounts() {
     let asked = &said[place(&said, |stanza| stanza.head.kind == Kind::Presence(PresenceType::Subscribe))];
     assert_eq!(asked.head.to, Some("juliet@localhost".parse().unwrap()));
     assert!(asked.head.id.is_some());
+}
+
+// RFC 6121 §3.1.3: a refusal counts, even if whoever sent it answers nothing else
+#[test]
+fn a_refused_request_is_a_failure() {
+    let (address, _server) = witness(|stanza, out| match stanza.head.kind {
+        Kind::Presence(PresenceType::Subscribe) => {
+            let refusal = stanza.error(&ErrorCondition::RemoteServerTimeout.into());
+            refusal.iter().for_each(|refusal| refusal.write(out));
+            Continue(())
+        }
+        // The ping to the contact.
+        _ if stanza.head.to.as_ref().is_some_and(|to| to.as_str() == "juliet@example.org") => Continue(()),
+        _ => polite(stanza, out),
+    });
+    let add = ["roster", "--as", "romeo@localhost", "--connect", &address, "--allow-plaintext", "add"];
+    World::new()
+        .run_as(PASSWORD, &[&add[..], &["juliet@example.org"]].concat())
+        .failed(1, &["juliet@example.org cannot be reached: remote-server-timeout"]);
 }

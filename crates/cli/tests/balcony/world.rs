@@ -77,11 +77,21 @@ impl World {
 
     /// A listener that is online.
     pub fn listen(&self, server: &Server, jid: &str, options: &[&str]) -> Process {
-        let mut command = Command::new(PROGRAM);
-        command.args(["listen", "--as", jid, "--connect", &server.address]).args(options);
-        let listener = Process::start(command.env("BALCONY_PASSWORD", PASSWORD), self.folder.path());
+        self.listen_at(&server.address, jid, options)
+    }
+
+    /// The same, by way of another address.
+    pub fn listen_at(&self, address: &str, jid: &str, options: &[&str]) -> Process {
+        let listener = self.listener(address, jid, options);
         listener.stderr_with("listening as");
         listener
+    }
+
+    /// A listener that may never come online.
+    pub fn listener(&self, address: &str, jid: &str, options: &[&str]) -> Process {
+        let mut command = Command::new(PROGRAM);
+        command.args(["listen", "--as", jid, "--connect", address]).args(options);
+        Process::start(command.env("BALCONY_PASSWORD", PASSWORD), self.folder.path())
     }
 
     pub fn send(&self, server: &Server, from: &str, to: &str, text: &str, options: &[&str]) -> Ended {

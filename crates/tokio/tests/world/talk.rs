@@ -73,6 +73,14 @@ pub(crate) async fn requests_wait_and_keep_the_rest() {
         Some(Event::Response(request, RequestOutcome::Result(_))) => assert_eq!(request, started),
         other => panic!("{other:?}"),
     }
+
+    // RFC 6120 §4.4: what has come is still there while the stream closes.
+    soon(romeo.send(&chat(romeo.jid().as_str(), "last"))).await.unwrap();
+    let outcome = romeo.request(RequestKind::Get, Some("localhost".parse().unwrap()), ping(), PATIENCE);
+    assert!(matches!(soon(outcome).await, Ok(RequestOutcome::Result(_))));
+    romeo.start_close();
+    assert_eq!(body(&message(&mut romeo).await), "last");
+    assert!(soon(romeo.next()).await.unwrap().is_none());
 }
 
 // What `next` promises.

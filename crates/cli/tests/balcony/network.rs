@@ -1,0 +1,96 @@
+//! Networks between a client and its server that lie.
+
+use std::io::{Read as _, Write as _};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::thread::spawn;
+
+use crate::world::{Server, World};
+
+/// What a network does to a connection.
+#[derive(Clone, Debug)]
+pub enum Way {
+    /// Brings it to this address, and cuts it when the other end does.
+    To(String),
+    /// Takes STARTTLS out of what the server offers.
+    WithoutTls(String),
+    /// Says this in the server's place, in the clear.
+    Says(String),
+}
+
+/// Where a client connects to. Its connections go these ways, one after the other, and the last one from then on.
+pub fn network(ways: Vec<Way>) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let last = ways.last().cloned();
+    let ways = ways.into_iter().chain(std::iter::repeat_with(move || last.clone().unwrap()));
+    spawn(move || ways.for_each(|way| go(listener.accept().unwrap().0, way)));
+    address
+}
+
+fn go(mut client: TcpStream, way: Way) {
+    let (server, strip) = match way {
+        Way::To(server) => (server, false),
+        Way::WithoutTls(server) => (server, true),
+        Way::Says(text) => {
+            let _ = client.read(&mut [0; 4096]);
+            return client.write_all(text.as_bytes()).unwrap();
+        }
+    };
+    let Ok(mut server) = TcpStream::connect(server) else { return };
+    let (mut from_client, mut to_server) = (client.try_clone().unwrap(), server.try_clone().unwrap());
+    spawn(move || {
+        let _ = std::io::copy(&mut from_client, &mut to_server);
+        let _ = to_server.shutdown(Shutdown::Both);
+    });
+    if strip {
+        let mut features = Vec::new();
+        while !features.ends_with(b"</stream:features>") {
+            let mut byte = [0];
+            server.read_exact(&mut byte).unwrap();
+            features.push(byte[0]);
+        }
+        let features = String::from_utf8(features).unwrap();
+        let (before, rest) = features.split_once("<starttls").unwrap();
+        let (_, after) = rest.split_once("</starttls>").unwrap();
+        client.write_all(format!("{before}{after}").as_bytes()).unwrap();
+    }
+    let _ = std::io::copy(&mut server, &mut client);
+    let _ = client.shutdown(Shutdown::Both);
+}
+
+/// What a server that ends the stream with this error says.
+pub fn stream_error(condition: &str, text: &str) -> String {
+    const NS: &str = "urn:ietf:params:xml:ns:xmpp-streams";
+    format!(
+        "<stream:stream from='localhost' id='1' version='1.0' xmlns='jabber:client' \
+         xmlns:stream='http://etherx.jabber.org/streams'><stream:error><{condition} xmlns='{NS}'/>\
+         <text xmlns='{NS}'>{text}</text></stream:error></stream:stream>"
+    )
+}
+
+// RFC 6120 §3.3 [C7], §13.7.2: a captive portal, and an attacker who has but a minute
+#[test]
+fn a_listener_outlasts_networks_that_lie() {
+    let world = World::new();
+    let server = world.serve(&[]);
+    world.account("romeo");
+    // It has a certificate of its own.
+    let elsewhere = World::new();
+    let portal = elsewhere.serve(&[]);
+    let address = network(vec![
+        Way::To(server.address.clone()),
+        Way::To(portal.address.clone()),
+        Way::WithoutTls(portal.address.clone()),
+        Way::Says(stream_error("host-unknown", "")),
+        Way::To(server.address.clone()),
+    ]);
+    let listener = world.listen_at(&address, "romeo@localhost/garden", &["--retry", "1"]);
+    let address = server.address.clone();
+    server.stop();
+    let _server = Server::start(world.start(&["serve", "--listen", &address]));
+    for reason in ["system-shutdown", "certificate of localhost", "does not offer TLS", "host-unknown"] {
+        let line = listener.stderr_with("connecting again in ");
+        assert!(line.contains(reason), "{reason}: {line}");
+    }
+    listener.stderr_with("listening as");
+}
