@@ -45,6 +45,24 @@ fn messages(world: &mut World, peer: Peer) -> usize {
     world.take_stanzas(peer).iter().filter(|stanza| is_message(stanza.head.kind)).count()
 }
 
+/// Has romeo send a message that juliet gets on each of the three ways: as it is, as a copy on her phone, and, when both have
+/// gone, from the store. Those that got it.
+fn reaches_juliet(world: &mut World, romeo: Peer, message: &str) -> [Peer; 3] {
+    let (juliet, phone) = (juliet(world), phone(world));
+    world.write(romeo, message.as_bytes());
+    world.run();
+    for peer in [juliet, phone] {
+        assert_eq!(messages(world, peer), 1);
+        world.close(peer);
+    }
+    world.run();
+    world.write(romeo, message.as_bytes());
+    world.run();
+    let attic = world.online("juliet@example.com/attic", "pencil", 1);
+    assert_eq!(messages(world, attic), 1);
+    [juliet, phone, attic]
+}
+
 // RFC 6120 §13.12, §8.1.2.1, XEP-0280 §7, XEP-0160 §2: the server writes on it, wraps it, and delays it.
 #[test]
 fn what_one_may_send_others_can_take() {
@@ -53,21 +71,10 @@ fn what_one_may_send_others_can_take() {
     let attributes: String = (0..64).map(|n| format!(" a{n}='&#x9;'")).collect();
     for content in [String::new(), depth, nodes, format!("<x{attributes}/>")] {
         let mut world = world(|_| {});
-        let (juliet, phone, romeo) = (juliet(&mut world), phone(&mut world), romeo(&mut world));
         let message = filled(&content);
         assert_eq!(message.len(), LIMIT);
-        world.write(romeo, message.as_bytes());
-        world.run();
-        assert_eq!([juliet, phone].map(|peer| messages(&mut world, peer)), [1, 1]);
-
-        for peer in [juliet, phone] {
-            world.close(peer);
-        }
-        world.run();
-        world.write(romeo, message.as_bytes());
-        world.run();
-        let attic = world.online("juliet@example.com/attic", "pencil", 1);
-        assert_eq!(messages(&mut world, attic), 1);
+        let romeo = romeo(&mut world);
+        let [.., attic] = reaches_juliet(&mut world, romeo, &message);
         for peer in [attic, romeo] {
             assert_eq!(world.failed(peer), None);
         }
@@ -95,24 +102,13 @@ fn a_borrowed_namespace_does_not_grow() {
 #[test]
 fn a_namespace_inside_does_not_grow() {
     let mut world = world(|_| {});
-    let (juliet, phone, romeo) = (juliet(&mut world), phone(&mut world), romeo(&mut world));
+    let romeo = romeo(&mut world);
     let (long, uses) = ("\"".repeat(16_000), "<x:a/>".repeat(4_000));
     let forged = "<delay xmlns='urn:xmpp:delay' from='example.com' stamp='1999-01-01T00:00:00Z'/>";
     let message = format!(
         "<message to='juliet@example.com' type='chat'><body>x</body>{forged}<w xmlns='u' xmlns:x='{long}'>{uses}</w></message>"
     );
-    world.write(romeo, message.as_bytes());
-    world.run();
-    assert_eq!([juliet, phone].map(|peer| messages(&mut world, peer)), [1, 1]);
-    for peer in [juliet, phone] {
-        world.close(peer);
-    }
-    world.run();
-    world.write(romeo, message.as_bytes());
-    world.run();
-    let attic = world.online("juliet@example.com/attic", "pencil", 1);
-    assert_eq!(messages(&mut world, attic), 1);
-    for peer in [juliet, phone, attic] {
+    for peer in reaches_juliet(&mut world, romeo, &message) {
         assert!(world.received(peer).len() < message.len() + 10_000, "{}", world.received(peer).len());
     }
 }
