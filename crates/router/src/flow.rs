@@ -74,7 +74,7 @@ impl Router {
                     && self.reached(account, &stanza).is_none()
                     && !self.sees_recipient(&stanza) =>
             {
-                self.refuse(&stanza, ErrorCondition::ServiceUnavailable, effects);
+                self.refuse_iq(&stanza, effects);
                 Ok(())
             }
             Some(account) if account.is_probed_by_stranger(&stanza) || account.may_deny(&stanza) => {
@@ -397,7 +397,7 @@ impl Router {
             Kind::Message(M::Normal | M::Chat | M::Groupchat) if self.config.tell_strangers => {
                 self.refuse(stanza, ErrorCondition::ServiceUnavailable, effects);
             }
-            Kind::Iq(_) => self.refuse(stanza, ErrorCondition::ServiceUnavailable, effects),
+            Kind::Iq(_) => self.refuse_iq(stanza, effects),
             Kind::Presence(PresenceType::Probe) => self.deny_probe(stanza, effects),
             Kind::Message(_) | Kind::Presence(_) => {}
         }

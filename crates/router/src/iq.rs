@@ -34,10 +34,24 @@ impl Router {
         let Some(to) = &stanza.head.to else { return };
         match self.accounts.get(to.bare_str()).and_then(|account| self.reached(account, stanza)) {
             Some(resource) => deliver([resource.session], stanza.clone(), effects),
-            // What the server does for an account it does for its owner only: an answer would tell others that the account
-            // exists. A result that nobody has asked for is dropped.
-            None => self.refuse(stanza, ErrorCondition::ServiceUnavailable, effects),
+            None => self.refuse_iq(stanza, effects),
         }
+    }
+
+    /// Refuses an iq to an account. What the server does for an account it does for its owner only: another answer would tell
+    /// others that the account exists. A result that nobody has asked for is dropped.
+    pub(crate) fn refuse_iq(&self, stanza: &Stanza, effects: &mut Vec<Effect>) {
+        let is_for_account = stanza.head.to.as_ref().is_some_and(|to| to.is_bare());
+        // A roster is for its owner's eyes, be there one or not (RFC 6121 section 2.1.5).
+        let wants_roster = || {
+            let content = stanza.payload.parse();
+            content.is_ok_and(|content| content.root().child("query", ns::ROSTER).is_some())
+        };
+        let condition = match is_for_account && wants_roster() {
+            true => ErrorCondition::Forbidden,
+            false => ErrorCondition::ServiceUnavailable,
+        };
+        self.refuse(stanza, condition, effects);
     }
 
     /// The resource that an iq for the account goes to.

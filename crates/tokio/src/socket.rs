@@ -17,6 +17,10 @@ const CHUNK: usize = 16_384;
 /// How long what a peer still sends is thrown away after the end. Closing a socket with unread input resets the
 /// connection, and the peer may lose the last words that were sent to it.
 const LINGER: Duration = Duration::from_secs(1);
+/// How long a peer's network may leave what was sent to it unacknowledged. After that the connection is broken: its user is no
+/// longer there, and what is sent next goes elsewhere (RFC 6120 section 4.6).
+#[cfg(any(target_os = "linux", target_os = "android"))]
+const UNACKNOWLEDGED: Duration = Duration::from_secs(60);
 
 /// Tells the tasks of a socket what to do. When it is dropped they close it.
 #[derive(Debug)]
@@ -35,6 +39,7 @@ impl Socket {
     ) -> Self {
         // What is written together leaves together; there is nothing for Nagle's algorithm to wait for.
         let _ = stream.set_nodelay(true);
+        notice_silence(&stream);
         let (input, output) = stream.into_split();
         let (reads, read) = mpsc::channel(1);
         let (writes, write) = mpsc::channel(1);
@@ -55,6 +60,16 @@ impl Socket {
         // There is room: the server waits for the word that the last bytes are written.
         let _ = self.writes.try_send(bytes);
     }
+}
+
+/// Has the system break the connection when the peer's network is gone; otherwise it would try for a quarter of an hour.
+fn notice_silence(stream: &TcpStream) {
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    if let Err(error) = socket2::SockRef::from(stream).set_tcp_user_timeout(Some(UNACKNOWLEDGED)) {
+        tracing::debug!("no time-out for what a peer does not acknowledge: {error}");
+    }
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    let _ = stream;
 }
 
 #[derive(Clone)]

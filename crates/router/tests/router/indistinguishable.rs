@@ -56,7 +56,12 @@ fn requests() {
             ("query", "jabber:iq:roster"),
         ] {
             let stanza = iq(kind, name, namespace);
-            assert_eq!(seen(NOBODY, &stanza).len(), 1);
+            let [answer] = &seen("nobody@example.com", &stanza)[..] else { panic!("no answer") };
+            // RFC 6121 §2.1.5, §2.3.3 [RE1]
+            let condition =
+                if namespace == "jabber:iq:roster" { "<forbidden " } else { "<service-unavailable " };
+            assert!(answer.contains(condition), "{answer}");
+            assert!(seen(NOBODY, &stanza)[0].contains("<service-unavailable "));
             same(&[NOBODY, OFFLINE, HIDDEN, NO_MATCH], &stanza);
             same(&["nobody@example.com", "tybalt@example.com", "juliet@example.com"], &stanza);
         }

@@ -166,7 +166,7 @@ fn errors() {
     }
 }
 
-// RFC 6121 §2 [R1], RFC 6120 §13.10.2 [Q12]: the rosters of others look as if they did not exist.
+// RFC 6121 §2 [R1], §2.3.3 [RE1], RFC 6120 §13.10.2 [Q12]: the rosters of others are forbidden, whether they exist or not.
 #[test]
 fn rosters_of_others() {
     let (mut world, romeo) = world();
@@ -174,7 +174,7 @@ fn rosters_of_others() {
     for account in ["juliet@example.com", "nobody@example.com"] {
         for stanza in [roster_get(), roster_set("<item jid='a@example.com'/>")] {
             let told = world.says(romeo, stanza.to(jid(account)));
-            assert_eq!(told, [format!("street: iq error service-unavailable/cancel from {account}")]);
+            assert_eq!(told, [format!("street: iq error forbidden/auth from {account}")]);
         }
     }
 }
