@@ -52,6 +52,7 @@ impl Tokenizer {
                 && let [b'\n', rest @ ..] = *input
             {
                 *input = rest;
+                self.after_cr = false;
             }
             let window = &input[..input.len().min(WINDOW)];
             let cr = memchr::memchr(b'\r', window);

@@ -291,3 +291,19 @@ fn broken_utf8_between_elements() {
     ];
     check("between elements", HEADER, &cases);
 }
+
+// RFC 6120 §11.4, XML §2.11: a line end is one line feed, and where it is cut makes no difference.
+#[test]
+fn line_ends_anywhere() {
+    for (text, normal) in [("\r\n\n", "\n\n"), ("\r\r\n\n", "\n\n\n"), ("a\r\n\n\nb\r", "a\n\n\nb\n")] {
+        let element = format!("<a b='{text}'>{text}<![CDATA[{text}]]>{text}</a>");
+        for size in 1..element.len() {
+            let mut reader = Reader::new(XmlLimits::STANZA);
+            reader.read(&mut &b"<s>"[..]).unwrap();
+            let tokens = element.as_bytes().chunks(size).map(|mut chunk| reader.read(&mut chunk));
+            assert_eq!(tokens.last(), Some(Ok(Some(Token::Element))));
+            assert_eq!(reader.element().text(), normal.repeat(3));
+            assert_eq!(reader.element().attr("b"), Some(&*normal.replace('\n', " ")));
+        }
+    }
+}

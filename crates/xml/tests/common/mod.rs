@@ -23,6 +23,7 @@ const TEXTS: &[&str] = &[
     "<![CDATA[<b>&]]>",
     "<![CDATA[]]>",
     "\r\n",
+    "\n",
     "\r",
     "]",
     "&gt;",
