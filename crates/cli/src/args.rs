@@ -271,7 +271,7 @@ pub(crate) struct ListenArgs {
     /// Print, too, what other clients of the account send and receive
     #[arg(long)]
     pub(crate) copies: bool,
-    /// Exit after so many messages; what else has come by then is not printed
+    /// Exit after so many messages, and whatever else has come by then
     #[arg(long, value_name = "N")]
     pub(crate) count: Option<u64>,
     /// Print a line of JSON for each message, and for each change of a contact

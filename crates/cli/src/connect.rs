@@ -71,7 +71,6 @@ pub(crate) fn explain(error: &ConnectError) -> Failure {
         ConnectError::Stream { error: Error::Stream(balcony_stream::Error::ChannelBinding), .. } => {
             " (--channel-binding off)"
         }
-        ConnectError::Unreachable(_) => "; is a server running there?",
         _ => "",
     };
     Failure::new(format!("{error}{hint}"))

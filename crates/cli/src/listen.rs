@@ -123,7 +123,7 @@ impl Listener {
                 }
             };
             match next {
-                Ok(Some((Event::Stanza(stanza), news))) if self.left != Some(0) => {
+                Ok(Some((Event::Stanza(stanza), news))) => {
                     self.print(session, &stanza, news)?;
                 }
                 Ok(Some((Event::Response(answered, outcome), _))) if ready == Some(answered) => {

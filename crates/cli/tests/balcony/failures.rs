@@ -153,6 +153,7 @@ fn nobody_there() {
     let send = ["send", "--as", "romeo@localhost", "--connect", &free, "romeo@localhost", "hello"];
     let failed = world.run_as(PASSWORD, &send);
     failed.failed(1, &[&format!("could not connect to {free}"), "refused", "is a server running there?"]);
+    assert_eq!(failed.stderr.matches("is a server running there?").count(), 1, "{failed:?}");
     let wrong = world.run_as(PASSWORD, &["listen", "--as", "romeo@localhost", "--connect", "localhost:xmpp"]);
     wrong.failed(2, &["--connect", "a host and a port is wanted"]);
 }
