@@ -32,7 +32,8 @@ pub(crate) fn write_feature(common: &Common, policy: TlsPolicy, out: &mut Vec<u8
 /// Grants what was offered (section 5.4.2).
 pub(crate) fn grant(common: &mut Common, policy: TlsPolicy, out: &mut Vec<u8>) -> Result<Event, Error> {
     let offered = common.security.is_none() && matches!(policy, TlsPolicy::Required | TlsPolicy::Optional);
-    if !offered || common.phase() != Phase::Negotiate {
+    let is_empty = common.reader.element().nodes().next().is_none();
+    if !offered || !is_empty || common.phase() != Phase::Negotiate {
         // Section 5.4.2.2: a failure, then the end of the stream. It is not a stream error.
         common.framing.element(out, |out| {
             out.extend_from_slice(b"<failure xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>");

@@ -298,14 +298,21 @@ fn plaintext_behind_starttls_is_not_ours() {
     assert!(answer.contains("<mechanism>PLAIN</mechanism>") && !answer.contains("starttls"), "{answer}");
 }
 
-// RFC 6120 §5.4.2.2 [N10]
+// RFC 6120 §5.4.2.2 [N10]: what was not offered, and what is no such command
 #[test]
-fn starttls_that_was_not_offered() {
-    let mut server = Server::secured();
-    server.feed(HEADER);
-    let answer = server.feed("<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>");
-    assert_eq!(answer, "<failure xmlns='urn:ietf:params:xml:ns:xmpp-tls'/></stream:stream>");
-    assert_eq!(server.ended, Some(Err(Error::NoTls)));
+fn starttls_that_was_not_offered_or_is_malformed() {
+    const EMPTY: &str = "<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>";
+    for (tls, command) in [
+        (TlsPolicy::Direct, EMPTY),
+        (TlsPolicy::Required, "<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'><required/></starttls>"),
+        (TlsPolicy::Required, "<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'>now</starttls>"),
+    ] {
+        let mut server = if tls == TlsPolicy::Direct { Server::secured() } else { Server::new(tls) };
+        server.feed(HEADER);
+        let answer = server.feed(command);
+        assert_eq!(answer, "<failure xmlns='urn:ietf:params:xml:ns:xmpp-tls'/></stream:stream>", "{command}");
+        assert_eq!(server.ended, Some(Err(Error::NoTls)));
+    }
 }
 
 // RFC 6120 §6.5 sasl-errors [S4] [S7] [S8]
