@@ -83,6 +83,28 @@ fn a_running_server_has_its_data_to_itself() {
 }
 
 #[test]
+fn an_export_goes_where_its_name_leads() {
+    let world = World::new();
+    world.account("romeo");
+    let exported = world.run(&["store", "export"]).stdout;
+    world.write("file", "old");
+    std::os::unix::fs::symlink("file", world.path("link")).unwrap();
+    world.run(&["store", "export", "link"]).succeeded();
+    assert!(std::fs::symlink_metadata(world.path("link")).unwrap().is_symlink());
+    assert_eq!(std::fs::read_to_string(world.path("file")).unwrap(), exported);
+
+    let pipe = world.path("pipe");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let reader = std::thread::spawn({
+        let pipe = pipe.clone();
+        move || std::fs::read_to_string(pipe).unwrap()
+    });
+    world.run(&["store", "export", "pipe"]).succeeded();
+    assert!(!std::fs::metadata(&pipe).unwrap().is_file());
+    assert_eq!(reader.join().unwrap(), exported);
+}
+
+#[test]
 fn what_cannot_be_done_is_said() {
     let world = World::new();
     for command in [&["store", "check"][..], &["store", "export"]] {
