@@ -109,6 +109,9 @@ fn sort(error: Error) -> ReadError {
         Error::RestrictedXml("processing instructions") => Restricted("a processing instruction"),
         Error::RestrictedXml("only XML version 1.0 is allowed") => Restricted("another XML version than 1.0"),
         Error::RestrictedXml(_) => Restricted("this XML feature"),
+        Error::InvalidSyntax("'version' attribute must be followed by '?>' or 'encoding' attribute") => {
+            Restricted("standalone in an XML declaration without encoding")
+        }
         Error::UndeclaredEntity => Restricted("an entity other than the five predefined ones"),
         Error::MultiColonName(_) | Error::EmptyNamePart(_) | Error::InvalidLocalName(_) => {
             BadNamespace("a colon out of place in a name")

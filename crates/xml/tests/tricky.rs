@@ -88,7 +88,7 @@ fn before_and_at_the_header() {
             (b"\0<\0s\0>", "encoding"),
             (b"\xef\xbb\xbf<s>", "not-well-formed"),
             (b"<?xml?><s>", "not-well-formed"),
-            (b"<?xml version='1.0' standalone='yes'?><s>", "not-well-formed"),
+            (b"<?xml version='1.0' standalone='yes'?><s>", "restricted"),
             (b"<?xml encoding='UTF-8'?><s>", "not-well-formed"),
             (b"<?xml version='1.0'?><?xml version='1.0'?><s>", "restricted"),
             (b"<?php echo ?><s>", "restricted"),
