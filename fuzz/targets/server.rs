@@ -192,7 +192,7 @@ impl World {
                         assert!(!self.closed.contains(&id), "closed twice");
                         self.closed.push(id);
                     }
-                    Action::Write(_) | Action::Read(_) | Action::Notice(..) => {}
+                    Action::Write(_) | Action::Read(_) | Action::Notice(..) | Action::Removed(..) => {}
                 }
             }
             actions = next;

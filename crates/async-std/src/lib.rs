@@ -41,7 +41,7 @@ pub use balcony_client::{
     Attempt, Backoff, Carbon, Config as ClientConfig, ConnectError, Contacts, Endpoint, Event, News,
     Presence, PumpError as Error, RequestId, RequestKind, RequestOutcome, Show,
 };
-pub use balcony_server::{Answer, Ask, Config as ServerConfig, Reply, Stats};
+pub use balcony_server::{Answer, Ask, Config as ServerConfig, Removal, Reply, Stats};
 pub use balcony_stream::TlsPolicy;
 pub use client::Client;
 pub use server::{Server, ServerBuilder, ServerHandle, Task};

@@ -9,7 +9,7 @@ use async_channel::{Receiver, Sender, bounded, unbounded};
 use async_io::Timer;
 use balcony_jid::BareJid;
 use balcony_machine::Instant;
-use balcony_server::{Ask, Config, Input, Level, Reply, Shard, Stats, Todo};
+use balcony_server::{Ask, Config, Input, Level, Removal, Reply, Shard, Stats, Todo};
 use balcony_stream::TlsPolicy;
 use futures_lite::future::or;
 use futures_lite::{Stream, StreamExt as _};
@@ -148,9 +148,16 @@ impl ServerHandle {
         let _ = wait.recv().await;
     }
 
-    /// Ends the streams of an account that is no more.
-    pub async fn remove_account(&self, account: BareJid) {
-        let _ = self.with(move |shard, now| shard.remove_account(now, &account)).await;
+    /// Removes an account from the store, ends its streams, and its subscriptions with others. Returns when the account is no
+    /// more, or cannot be removed; a server that has ended can't remove any.
+    pub async fn remove_account(&self, account: BareJid) -> Removal {
+        let (done, wait) = bounded(1);
+        let tell = move |removal| {
+            // Whoever waited may have gone.
+            let _ = done.try_send(removal);
+        };
+        let _ = self.with(move |shard, now| shard.remove_account(now, account, tell)).await;
+        wait.recv().await.unwrap_or(Removal::Failed)
     }
 
     /// Gives another configuration to connections that come from now on. Domains cannot change.

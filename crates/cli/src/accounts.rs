@@ -2,10 +2,13 @@ use std::collections::VecDeque;
 use std::io::{BufRead as _, BufReader, BufWriter, ErrorKind, Write as _};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
+use std::sync::Arc;
 
-use balcony_store::Worker;
+use balcony_jid::{BareJid, Jid};
+use balcony_store::{Store, StoreError, Worker};
+use balcony_tokio::{Removal, Server, ServerConfig};
 
-use crate::control::{self, Pending, Request, Response};
+use crate::control::{self, Pending, Request, Respond, Response};
 use crate::database::{self, Database};
 use crate::failure::{Failure, io};
 
@@ -14,7 +17,7 @@ use crate::failure::{Failure, io};
 /// Responses come in the order of the requests. No more than [`WINDOW`](control::WINDOW) may be open.
 pub(crate) enum Accounts {
     Running { requests: BufWriter<UnixStream>, responses: BufReader<UnixStream> },
-    Stopped { worker: Worker, open: VecDeque<Pending> },
+    Stopped { store: Store, worker: Arc<Worker>, open: VecDeque<Pending> },
 }
 
 impl Accounts {
@@ -36,8 +39,9 @@ impl Accounts {
                         | ErrorKind::InvalidInput
                 ) =>
             {
-                let worker = Worker::start(database::open(data, database)?);
-                Ok(Accounts::Stopped { worker, open: VecDeque::new() })
+                let store = database::open(data, database)?;
+                let worker = Arc::new(Worker::start(store.clone()));
+                Ok(Accounts::Stopped { store, worker, open: VecDeque::new() })
             }
             Err(error) => Err(io(gone())(error)),
         }
@@ -52,8 +56,9 @@ impl Accounts {
                 line.push(b'\n');
                 requests.write_all(&line).map_err(io(LOST))
             }
-            Accounts::Stopped { worker, open } => {
-                open.push_back(control::perform(worker, &[], request));
+            Accounts::Stopped { store, worker, open } => {
+                let remove = |account, respond: Respond| drop(respond.send(remove(store, worker, account)));
+                open.push_back(control::perform(worker, &[], request, remove));
                 Ok(())
             }
         }
@@ -85,6 +90,38 @@ impl Accounts {
         self.submit(request)?;
         self.receive()
     }
+}
+
+/// Removes an account as a running server does: others' rosters have to change, too. For that there is a server for a moment,
+/// to which nobody can connect.
+fn remove(store: &Store, worker: &Arc<Worker>, account: BareJid) -> Response {
+    let removal = || -> Result<Removal, Failure> {
+        let domains = domains_around(store, &account)?;
+        let runtime =
+            tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(io("cannot start"))?;
+        let answers = Arc::clone(worker);
+        Ok(runtime.block_on(async {
+            let config = ServerConfig::new(domains, store.secret());
+            let server = Server::builder(config, move |ask, reply| answers.handle(ask, reply)).start();
+            let removal = server.remove_account(account).await;
+            // It waits for all that it has asked of the store.
+            server.shutdown().await;
+            removal
+        }))
+    };
+    removal().map_or_else(|failure| Response::Failed(failure.message().to_owned()), Response::from)
+}
+
+/// The domains of an account and of its contacts. Those that are others' have no account here, so nothing comes of them.
+fn domains_around(store: &Store, account: &BareJid) -> Result<Vec<BareJid>, StoreError> {
+    let roster = store.kept(account)?.and_then(|kept| kept.roster);
+    let (items, requests) = roster.map(|roster| (roster.items, roster.requests)).unwrap_or_default();
+    let asking = requests.iter().filter_map(|request| request.head.from.as_ref()).map(Jid::domainpart);
+    let mut domains: Vec<&str> = items.iter().map(|item| item.jid.domainpart()).chain(asking).collect();
+    domains.push(account.domainpart());
+    domains.sort_unstable();
+    domains.dedup();
+    Ok(domains.into_iter().filter_map(|domain| BareJid::parse(domain).ok()).collect())
 }
 
 const LOST: &str = "lost the running server; what was not reported may or may not be done";

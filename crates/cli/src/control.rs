@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use balcony_jid::BareJid;
 use balcony_machine::Secret;
 use balcony_store::{Busy, Reply, Request as StoreRequest, Worker};
+use balcony_tokio::Removal;
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
@@ -60,23 +61,45 @@ pub(crate) enum Response {
     Failed(String),
 }
 
-/// Has `worker` do what is asked for. Without `domains` an account may be of any.
-pub(crate) fn perform(worker: &Worker, domains: &[BareJid], request: Request) -> Pending {
-    let (sender, receiver) = oneshot::channel();
+/// Does what is asked for. Without `domains` an account may be of any. The store does most of it; `remove` ends an account with
+/// all that others have of it.
+pub(crate) fn perform(
+    worker: &Worker,
+    domains: &[BareJid],
+    request: Request,
+    remove: impl FnOnce(BareJid, Respond),
+) -> Pending {
+    let (respond, receiver) = oneshot::channel();
     match translate(domains, request) {
-        Ok(request) => {
+        Ok(Task::Store(request)) => {
             // A receiver that has gone away wants no response; and a sender that goes away is one, see `Pending`.
-            let _ = worker.submit(request, Box::new(|reply| drop(sender.send(Response::from(reply)))));
+            let _ = worker.submit(request, Box::new(|reply| drop(respond.send(Response::from(reply)))));
         }
-        Err(response) => drop(sender.send(response)),
+        Ok(Task::Remove(account)) => remove(account, respond),
+        Err(response) => drop(respond.send(response)),
     }
     Pending(receiver)
+}
+
+/// Where a response goes.
+pub(crate) type Respond = oneshot::Sender<Response>;
+
+/// Who does it.
+enum Task {
+    Store(StoreRequest),
+    Remove(BareJid),
 }
 
 /// A response that is under way.
 pub(crate) struct Pending(oneshot::Receiver<Response>);
 
 impl Pending {
+    pub(crate) fn known(response: Response) -> Pending {
+        let (respond, receiver) = oneshot::channel();
+        let _ = respond.send(response);
+        Pending(receiver)
+    }
+
     pub(crate) async fn response(self) -> Response {
         self.0.await.unwrap_or_else(|_| Response::Failed(Busy.to_string()))
     }
@@ -98,8 +121,18 @@ impl From<Reply> for Response {
     }
 }
 
-/// The store's request, or the response where there is nothing to ask the store.
-fn translate(domains: &[BareJid], request: Request) -> Result<StoreRequest, Response> {
+impl From<Removal> for Response {
+    fn from(removal: Removal) -> Self {
+        match removal {
+            Removal::Removed => Response::Done(true),
+            Removal::Missing => Response::Done(false),
+            Removal::Failed => Response::Failed("the account could not be removed; try again".into()),
+        }
+    }
+}
+
+/// What there is to do, or the response where that is nothing.
+fn translate(domains: &[BareJid], request: Request) -> Result<Task, Response> {
     let account = |text: &str| {
         let account = BareJid::parse(text).map_err(|error| Response::Failed(error.to_string()))?;
         let domain = account.domainpart();
@@ -109,7 +142,7 @@ fn translate(domains: &[BareJid], request: Request) -> Result<StoreRequest, Resp
         let served = domains.iter().map(BareJid::as_str).collect::<Vec<_>>().join(", ");
         Err(Response::Failed(format!("{text}: the running server does not serve {domain}, but {served}")))
     };
-    Ok(match request {
+    Ok(Task::Store(match request {
         Request::Domains => {
             return Err(Response::Domains(domains.iter().map(ToString::to_string).collect()));
         }
@@ -119,13 +152,13 @@ fn translate(domains: &[BareJid], request: Request) -> Result<StoreRequest, Resp
         Request::SetPassword { account: text, password } => {
             StoreRequest::SetPassword { account: account(&text)?, password }
         }
-        Request::Remove { account: text } => StoreRequest::Remove { account: account(&text)? },
+        Request::Remove { account: text } => return Ok(Task::Remove(account(&text)?)),
         Request::List { domain, after } => {
             let after = after.map(|after| BareJid::parse(&after)).transpose();
             let after = after.map_err(|error| Response::Failed(error.to_string()))?;
             StoreRequest::List { domain, after, limit: PAGE }
         }
-    })
+    }))
 }
 
 /// Passwords stand in requests as they are, and are erased when both sides are done.

@@ -84,16 +84,16 @@ impl Drop for ControlSocket {
 async fn converse(stream: UnixStream, controlled: Controlled) -> std::io::Result<()> {
     let (requests, responses) = stream.into_split();
     let (sender, receiver) = mpsc::channel(WINDOW);
-    let writing = tokio::spawn(write(BufWriter::new(responses), receiver, controlled.server.clone()));
+    let writing = tokio::spawn(write(BufWriter::new(responses), receiver));
     let mut lines = BufReader::new(requests).lines();
     while let Some(line) = lines.next_line().await? {
-        let request = match serde_json::from_str(&line) {
+        let response = match serde_json::from_str(&line) {
             Ok(request) => begin(&controlled, request),
-            Err(error) => Begun::Known(Response::Failed(format!(
+            Err(error) => Pending::known(Response::Failed(format!(
                 "the running server is of another version than this command: {error}"
             ))),
         };
-        if sender.send(request).await.is_err() {
+        if sender.send(response).await.is_err() {
             break;
         }
     }
@@ -101,45 +101,19 @@ async fn converse(stream: UnixStream, controlled: Controlled) -> std::io::Result
     writing.await?
 }
 
-/// A request that is being worked on.
-enum Begun {
-    Known(Response),
-    Pending(Pending),
-    /// The streams of the account end before the response goes out.
-    Removal(Pending, String),
-}
-
-fn begin(controlled: &Controlled, request: Request) -> Begun {
-    let removed = match &request {
-        Request::Remove { account } => Some(account.clone()),
-        _ => None,
-    };
-    let pending = control::perform(&controlled.worker, &controlled.domains, request);
-    match removed {
-        Some(account) => Begun::Removal(pending, account),
-        None => Begun::Pending(pending),
-    }
+fn begin(controlled: &Controlled, request: Request) -> Pending {
+    control::perform(&controlled.worker, &controlled.domains, request, |account, respond| {
+        let server = controlled.server.clone();
+        tokio::spawn(async move { drop(respond.send(server.remove_account(account).await.into())) });
+    })
 }
 
 async fn write(
     mut out: BufWriter<tokio::net::unix::OwnedWriteHalf>,
-    mut begun: mpsc::Receiver<Begun>,
-    server: ServerHandle,
+    mut responses: mpsc::Receiver<Pending>,
 ) -> std::io::Result<()> {
-    while let Some(next) = begun.recv().await {
-        let response = match next {
-            Begun::Known(response) => response,
-            Begun::Pending(pending) => pending.response().await,
-            Begun::Removal(pending, account) => {
-                let response = pending.response().await;
-                if let (Response::Done(true), Ok(account)) = (&response, BareJid::parse(&account)) {
-                    tracing::info!(target: "balcony", "{account} has been removed");
-                    server.remove_account(account).await;
-                }
-                response
-            }
-        };
-        let mut line = serde_json::to_vec(&response)?;
+    while let Some(pending) = responses.recv().await {
+        let mut line = serde_json::to_vec(&pending.response().await)?;
         line.push(b'\n');
         out.write_all(&line).await?;
         // The client waits for a response, not for all of them.

@@ -31,7 +31,7 @@ pub(crate) async fn accounts(worker: &Worker, domains: &[BareJid]) -> Result<Vec
             password: account.password.clone(),
             replace: true,
         };
-        match perform(worker, domains, request).response().await {
+        match perform(worker, domains, request, |_, _| {}).response().await {
             Response::Done(_) => accounts.push(account),
             other => return Err(crate::user::unexpected(other)),
         }

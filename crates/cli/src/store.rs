@@ -98,13 +98,22 @@ fn check(store: &Store) -> Result<(), Failure> {
         problems += 1;
         progress.suspend(|| note(&problem));
     })?;
+    let mut subscriptions = 0;
+    store.check_subscriptions(&mut |problem| {
+        subscriptions += 1;
+        progress.suspend(|| note(&problem));
+    })?;
     progress.finish_and_clear();
     let count = HumanCount(count);
-    match problems {
-        0 => {
+    match (problems, subscriptions) {
+        (0, 0) => {
             say(&format!("checked accounts: {count}; nothing is broken"));
             Ok(())
         }
+        (0, _) => Err(Failure::new(format!(
+            "checked accounts: {count}; nothing is broken, but there are subscriptions that only one side knows, see above: {}",
+            HumanCount(subscriptions)
+        ))),
         _ => Err(Failure::new(format!(
             "checked accounts: {count}; problems, see above: {}. Restore the data from a backup, or remove these accounts",
             HumanCount(problems)

@@ -29,6 +29,8 @@ pub(crate) struct Account {
     pub(crate) backlog: Backlog,
     /// Asks under way that the phase does not name.
     pub(crate) asks: usize,
+    /// The owner wants it to be removed, before it takes anything else.
+    pub(crate) removing: bool,
 }
 
 /// What an account waits for. Until then everything that concerns it waits, too, so that order is kept.
@@ -99,6 +101,7 @@ impl Account {
             queue: VecDeque::new(),
             backlog: Backlog::default(),
             asks: 0,
+            removing: false,
         }
     }
 

@@ -7,7 +7,7 @@ use balcony_machine::Instant;
 use balcony_stanza::{ErrorCondition, StanzaError, StreamCondition};
 
 use crate::router::{Router, Session};
-use crate::{ConflictPolicy, Effect, SessionId};
+use crate::{ConflictPolicy, Effect, Removal, SessionId};
 
 /// Characters of a resource that the server makes up: 80 random bits, so that it cannot be guessed.
 const GENERATED: usize = 16;
@@ -99,14 +99,19 @@ impl Router {
         self.settle(&name, effects);
     }
 
-    /// The account is no more: its sessions are closed with `not-authorized` (XEP-0077 section 3.2), those who have
-    /// received presence from it learn of the end, and subscriptions from and to it are ended.
+    /// Removes an account: from the store, as [`Ask::Remove`](crate::Ask::Remove) says; then its sessions are closed with
+    /// `not-authorized` (XEP-0077 section 3.2), those who have received presence from it learn of the end, and subscriptions
+    /// from and to it are ended, whether or not it has sessions.
     ///
-    /// Tell so after the account has gone from the store. If nothing is known of it at the time, because it has no sessions, its
-    /// contacts learn of it when their servers ask for its presence.
+    /// [`Effect::Removed`] says when that is so. Contacts on this server are told at the same time, and what changes in their
+    /// rosters is saved behind it.
     pub fn remove_account(&mut self, now: Instant, account: &BareJid, effects: &mut Vec<Effect>) {
         self.asks.clock(now);
-        self.end_account(account, StreamCondition::NotAuthorized, effects);
+        if !self.is_local(account.domainpart()) || account.localpart().is_none() {
+            return effects.push(Effect::Removed { account: account.clone(), removal: Removal::Missing });
+        }
+        self.load(account, effects).removing = true;
+        self.settle(account, effects);
     }
 
     fn holder(&self, jid: &FullJid) -> Option<SessionId> {

@@ -2,6 +2,7 @@ use core::fmt;
 
 use alloc::sync::Arc;
 
+use balcony_jid::BareJid;
 use balcony_machine::Ticket;
 use balcony_stanza::{Stanza, StreamCondition};
 
@@ -47,6 +48,25 @@ pub enum Effect {
         /// What to send.
         stanza: Stanza,
     },
+    /// An account has been removed, by its user (XEP-0077 section 3.2) or by the owner; or what
+    /// [`Router::remove_account`](crate::Router::remove_account) has come to, once however often it was called meanwhile.
+    Removed {
+        /// The account.
+        account: BareJid,
+        /// What has become of it.
+        removal: Removal,
+    },
+}
+
+/// What has become of an account that was to be removed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Removal {
+    /// It is no more, and that is durable.
+    Removed,
+    /// There is no such account.
+    Missing,
+    /// The store could not do it, or not say so in time.
+    Failed,
 }
 
 /// The sender has as many stanzas waiting for asks as it may. Nothing has happened; here is the stanza again.

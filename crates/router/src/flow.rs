@@ -22,7 +22,7 @@ use crate::account::{Account, Phase};
 use crate::asks::{Open, Purpose};
 use crate::known::Known;
 use crate::router::{Router, deliver};
-use crate::{Answer, Ask, Busy, Change, Effect, SessionId};
+use crate::{Answer, Ask, Busy, Change, Effect, Removal, SessionId};
 
 /// A stanza that an account has not taken yet.
 #[derive(Debug)]
@@ -220,9 +220,9 @@ impl Router {
                     self.enter(name, Phase::Open);
                 }
                 Some(Answer::Loaded(None)) => {
-                    return self.end_account(name, StreamCondition::NotAuthorized, effects);
+                    return self.end_account(name, Removal::Missing, effects);
                 }
-                _ => return self.end_account(name, StreamCondition::InternalServerError, effects),
+                _ => return self.end_account(name, Removal::Failed, effects),
             },
             Purpose::Save => {
                 if let Phase::Saving(saving) = mem::replace(&mut account.phase, Phase::Acting) {
@@ -264,7 +264,7 @@ impl Router {
             Then::Password if saved => self.confirm(request, effects),
             Then::Removal if saved => {
                 self.confirm(request, effects);
-                return self.end_account(name, StreamCondition::NotAuthorized, effects);
+                return self.end_account(name, Removal::Removed, effects);
             }
             Then::Password if answer == Some(Answer::Unacceptable) => {
                 if let Some(request) = request {
@@ -279,7 +279,14 @@ impl Router {
                 self.ask(Ask::Load { account: name.clone() }, Purpose::Load, None, effects);
                 return self.enter(name, Phase::Loading);
             }
-            Then::Blocking(_) | Then::Password | Then::Removal => self.apologise(request, effects),
+            Then::Removal => {
+                self.apologise(request, effects);
+                if let Some(account) = self.accounts.get_mut(name).filter(|account| account.removing) {
+                    account.removing = false;
+                    effects.push(Effect::Removed { account: name.clone(), removal: Removal::Failed });
+                }
+            }
+            Then::Blocking(_) | Then::Password => self.apologise(request, effects),
         }
         self.enter(name, Phase::Open);
     }
@@ -316,6 +323,7 @@ impl Router {
     /// Lets an account take what waits for it, as far as it can, and forgets it when nothing more can come of it.
     pub(crate) fn settle(&mut self, name: &BareJid, effects: &mut Vec<Effect>) {
         loop {
+            self.remove(name, effects);
             self.fetch(name, effects);
             let Some(account) = self.accounts.get(name) else { return };
             let waits = |next: &Waiting| self.holds_back(name, &next.stanza);
@@ -337,6 +345,15 @@ impl Router {
         }
     }
 
+    /// If the account is to be removed, and open, that comes before everything that waits.
+    fn remove(&mut self, name: &BareJid, effects: &mut Vec<Effect>) {
+        let is_next = |account: &Account| account.removing && matches!(account.phase, Phase::Open);
+        if self.accounts.get(name).is_some_and(is_next) {
+            let saving = Saving { request: None, then: Then::Removal };
+            self.change(Ask::Remove { account: name.clone() }, name.clone(), saving, effects);
+        }
+    }
+
     /// The sessions know whether their messages have to look at the account.
     pub(crate) fn refresh(&mut self, name: &BareJid) {
         let Some(account) = self.accounts.get(name) else { return };
@@ -350,18 +367,15 @@ impl Router {
 
     /// There is no such account, or it can't be served: its sessions end, those who know that they were there hear of it,
     /// and what waits has failed.
-    pub(crate) fn end_account(
-        &mut self,
-        name: &BareJid,
-        condition: StreamCondition,
-        effects: &mut Vec<Effect>,
-    ) {
+    pub(crate) fn end_account(&mut self, name: &BareJid, removal: Removal, effects: &mut Vec<Effect>) {
         // Taken out first: sessions that are closed need not hear of each other's end.
         let Some(mut account) = self.accounts.remove(name) else { return };
         self.asks.forget(name);
         let resources = account.take_resources();
         self.online -= usize::from(!resources.is_empty());
-        let is_gone = condition == StreamCondition::NotAuthorized;
+        let is_gone = removal != Removal::Failed;
+        let condition =
+            if is_gone { StreamCondition::NotAuthorized } else { StreamCondition::InternalServerError };
         // Clients whose requests wait hear that they have failed before their streams end (RFC 6121 section 2.2).
         for Waiting { task, stanza, .. } in account.queue.iter().filter(|_| !is_gone) {
             if let (Task::Sent(session), Some(reply)) =
@@ -387,6 +401,9 @@ impl Router {
                 // Whoever has sent it is gone, too.
                 Task::Sent(_) => {}
             }
+        }
+        if account.removing || removal == Removal::Removed {
+            effects.push(Effect::Removed { account: name.clone(), removal });
         }
     }
 

@@ -83,7 +83,7 @@ mod subscription;
 
 pub use balcony_roster::Config as RosterConfig;
 pub use config::{Config, ConflictPolicy, Software};
-pub use effect::{Busy, Effect, SessionId};
+pub use effect::{Busy, Effect, Removal, SessionId};
 pub use memory::Memory;
 pub use router::{Counts, Router};
 pub use store::{Answer, Ask, Change, Kept, LastSeen, Offline};

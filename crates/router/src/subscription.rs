@@ -273,9 +273,12 @@ impl Router {
             if item.subscription.has_to() || item.ask {
                 self.pass_on(send(PresenceType::Unsubscribe, &item.jid), effects);
             }
-            if item.subscription.has_from() || roster.request(&item.jid).is_some() {
+            if item.subscription.has_from() {
                 self.pass_on(send(PresenceType::Unsubscribed, &item.jid), effects);
             }
+        }
+        for contact in roster.requests().filter_map(|request| request.head.from.as_ref()) {
+            self.pass_on(send(PresenceType::Unsubscribed, &contact.to_bare()), effects);
         }
     }
 

@@ -1,5 +1,6 @@
 use balcony_jid::{BareJid, FullJid};
 use balcony_machine::Ticket;
+use balcony_router::Removal;
 use balcony_sasl::Mechanism;
 
 /// Names one connection of a [`Server`](crate::Server). A name is not used again for a long time after its connection
@@ -28,6 +29,8 @@ pub enum Action {
     Ask(Ticket, Ask),
     /// Something that a log or a metric may want to know.
     Notice(ConnectionId, Notice),
+    /// What [`Server::remove_account`](crate::Server::remove_account) has come to.
+    Removed(BareJid, Removal),
 }
 
 /// Two actions are equal if they say the same of the same connection, or ask under the same ticket.
@@ -39,6 +42,7 @@ impl PartialEq for Action {
             | (Action::Close(a), Action::Close(b)) => a == b,
             (Action::Ask(a, _), Action::Ask(b, _)) => a == b,
             (Action::Notice(a, what), Action::Notice(b, other)) => a == b && what == other,
+            (Action::Removed(a, what), Action::Removed(b, other)) => a == b && what == other,
             _ => false,
         }
     }

@@ -52,6 +52,7 @@ mod shard;
 mod transport;
 
 pub use action::{Action, Answer, Ask, ConnectionId, Ended, Notice, Reply};
+pub use balcony_router::Removal;
 pub use config::Config;
 pub use journal::Level;
 pub use outgoing::{Dispatch, Outgoing};

@@ -197,7 +197,8 @@ impl Server {
         }
     }
 
-    /// Ends the streams of an account that is no more.
+    /// Removes an account, ends its streams, and tells its contacts, if any; see [`Router::remove_account`].
+    /// [`Action::Removed`] follows.
     pub fn remove_account(&mut self, now: Instant, account: &BareJid, actions: &mut Vec<Action>) {
         let mut effects = mem::take(&mut self.effects);
         self.router.remove_account(now, account, &mut effects);
@@ -358,6 +359,7 @@ impl Server {
                     let ticket = self.asks.open(Asker::Router(ticket));
                     actions.push(Action::Ask(ticket, Ask::Router(ask)));
                 }
+                Effect::Removed { account, removal } => actions.push(Action::Removed(account, removal)),
                 Effect::Remote { stanza } => {
                     self.router.undeliverable(&stanza, ErrorCondition::RemoteServerNotFound, &mut effects);
                 }

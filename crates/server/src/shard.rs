@@ -1,3 +1,4 @@
+use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::format;
 use alloc::string::String;
@@ -7,6 +8,7 @@ use core::net::IpAddr;
 
 use balcony_jid::BareJid;
 use balcony_machine::{Instant, Ticket};
+use balcony_router::Removal;
 
 use crate::journal::{Journal, Level};
 use crate::origins::{Origins, origin};
@@ -24,12 +26,16 @@ pub struct Shard<P> {
     actions: Vec<Action>,
     todo: VecDeque<Action>,
     lines: VecDeque<(Level, String)>,
+    /// Who wants to hear of the end of an account.
+    removals: BTreeMap<BareJid, Vec<Done>>,
     now: Instant,
     most: usize,
     /// The log knows that connections are being turned away.
     full: bool,
     closing: bool,
 }
+
+type Done = Box<dyn FnOnce(Removal) + Send>;
 
 /// How busy a server is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -84,6 +90,7 @@ impl<P> Shard<P> {
             actions: Vec::new(),
             todo: VecDeque::new(),
             lines: VecDeque::new(),
+            removals: BTreeMap::new(),
             now: Instant::ZERO,
             most,
             full: false,
@@ -175,10 +182,17 @@ impl<P> Shard<P> {
         self.closing && self.peers.is_empty() && self.server.router().counts().asks == 0
     }
 
-    /// Ends the streams of an account that is no more.
-    pub fn remove_account(&mut self, now: Instant, account: &BareJid) {
+    /// Removes an account; see [`Server::remove_account`]. Then `done` is called from [`next`](Shard::next); if the server ends
+    /// before, it is dropped.
+    pub fn remove_account(
+        &mut self,
+        now: Instant,
+        account: BareJid,
+        done: impl FnOnce(Removal) + Send + 'static,
+    ) {
         self.now = now;
-        self.server.remove_account(now, account, &mut self.actions);
+        self.server.remove_account(now, &account, &mut self.actions);
+        self.removals.entry(account).or_default().push(Box::new(done));
     }
 
     /// Gives another configuration to connections that come from now on; see [`Server::configure`].
@@ -221,6 +235,13 @@ impl<P> Shard<P> {
                     }
                 }
                 Action::Ask(ticket, ask) => return Some(Todo::Ask(ticket, ask)),
+                Action::Removed(account, removal) => {
+                    let waiting = self.removals.remove(&account).unwrap_or_default();
+                    waiting.into_iter().for_each(|done| done(removal));
+                    if removal == Removal::Removed {
+                        return Some(Todo::Log(Level::Info, format!("{account} has been removed")));
+                    }
+                }
                 Action::Notice(id, notice) => {
                     if let Some((level, line)) =
                         self.peers.get_mut(&id).and_then(|(_, journal, _)| journal.line(notice))

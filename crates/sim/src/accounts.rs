@@ -85,7 +85,7 @@ impl Accounts {
         }
     }
 
-    /// With one account less; its sessions end by [`World::remove`](crate::World::remove) only.
+    /// With one account less. Those of a [`World`](crate::World) are removed by its server.
     pub fn remove(&mut self, account: &BareJid) {
         self.credentials.remove(account);
         self.kept.remove(account);

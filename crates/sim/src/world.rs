@@ -205,7 +205,6 @@ impl World {
     pub fn remove(&mut self, account: &str) {
         let account = BareJid::parse(account).expect("a bare JID");
         let mut actions = Vec::new();
-        self.accounts.remove(&account);
         self.server.remove_account(self.now, &account, &mut actions);
         self.act(actions);
     }
@@ -390,6 +389,7 @@ impl World {
                     Action::Notice(id, Notice::Ended(ended)) => {
                         self.with(id, |wires| wires.ended = Some(ended))
                     }
+                    Action::Removed(account, _) => self.accounts.remove(&account),
                     Action::Notice(..) => {}
                 }
             }

@@ -49,6 +49,7 @@ mod postgresql;
 mod record;
 mod request;
 mod store;
+mod subscriptions;
 mod transfer;
 mod worker;
 

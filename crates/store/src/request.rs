@@ -41,7 +41,7 @@ pub enum Request {
         /// The new password.
         password: Secret<String>,
     },
-    /// End an account.
+    /// End an account, as [`Store::remove`](crate::Store::remove) does.
     Remove {
         /// Its address.
         account: BareJid,

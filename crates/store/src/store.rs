@@ -155,7 +155,8 @@ impl Store {
         self.one(Change::SetCredentials { account: account.clone(), credentials })
     }
 
-    /// Ends an account, and all that is kept for it; `false` if it doesn't exist.
+    /// Ends an account, and all that is kept for it; `false` if it doesn't exist. Others' rosters stay as they are: a
+    /// [router](balcony_router::Router::remove_account) tells its contacts.
     ///
     /// # Errors
     ///

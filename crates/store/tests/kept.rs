@@ -6,6 +6,8 @@ mod common;
 
 use std::sync::Arc;
 
+use balcony_jid::BareJid;
+use balcony_roster::{Item, Version};
 use balcony_router::{Answer, Ask, Change, Kept, Memory, Offline};
 use balcony_stanza::Stanza;
 use balcony_store::{Messages, StoreConfig};
@@ -98,6 +100,7 @@ proptest! {
 }
 
 in_every_place!(
+    one_sided_subscriptions_are_told,
     a_full_queue_refuses_the_next_message,
     changes_that_are_long_ago_are_forgotten,
     messages_come_in_pieces
@@ -162,4 +165,45 @@ fn changes_that_are_long_ago_are_forgotten(place: &Place) {
     let roster = place.open_with(config).kept(&who).unwrap().unwrap().roster.unwrap();
     assert_eq!(roster.version.0, last.wrapping_add(4));
     assert_eq!(roster.changes, [contact(2), contact(3), contact(4)]);
+}
+
+// RFC 6121 §3 between two accounts of one store: what only one of them knows is told where it does harm.
+fn one_sided_subscriptions_are_told(place: &Place) {
+    use balcony_roster::Subscription::{Both, From, None, To};
+    let store = place.open();
+    let names =
+        ["a@example.org", "b@example.org", "c@example.net"].map(|name| name.parse::<BareJid>().unwrap());
+    for account in &names {
+        store.create(account, credentials("pencil")).unwrap();
+    }
+    let [a, b, c] = &names;
+    let stand = |account: &BareJid, contact: &str, subscription, ask| {
+        let contact: BareJid = contact.parse().unwrap();
+        let mut item = Item::new(contact.clone());
+        (item.subscription, item.ask) = (subscription, ask);
+        let version = Version(1);
+        let change =
+            Change::Roster { contact, item: Some(item), request: Option::None, version, pushed: false };
+        assert!(store.save(account, vec![change]).unwrap());
+    };
+    let told = || {
+        let mut told = Vec::new();
+        store.check_subscriptions(&mut |problem| told.push(problem)).unwrap();
+        told.iter().map(|line| line.split_once(" when").unwrap().0.to_owned()).collect::<Vec<_>>()
+    };
+    stand(a, b.as_str(), Both, false);
+    stand(b, a.as_str(), Both, false);
+    // On its way: the request that was granted is still open, and will be made again.
+    stand(a, c.as_str(), From, false);
+    stand(c, a.as_str(), None, true);
+    // Others' affair.
+    stand(a, "friar@example.com", Both, false);
+    assert!(told().is_empty());
+
+    stand(c, a.as_str(), None, false);
+    stand(c, b.as_str(), To, false);
+    stand(b, "nobody@example.net", From, false);
+    assert_eq!(told(), ["a@example.org shows c@example.net", "b@example.org shows nobody@example.net"]);
+    assert!(store.remove(b).unwrap());
+    assert_eq!(told()[..1], ["a@example.org shows b@example.org"]);
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use balcony_jid::BareJid;
 use balcony_machine::Instant;
-use balcony_server::{Ask, Config, Input, Level, Reply, Shard, Stats, Todo, Transport};
+use balcony_server::{Ask, Config, Input, Level, Removal, Reply, Shard, Stats, Todo, Transport};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 use tokio::sync::{oneshot, watch};
@@ -114,9 +114,16 @@ impl ServerHandle {
         let _ = wait.await;
     }
 
-    /// Ends the streams of an account that is no more.
-    pub async fn remove_account(&self, account: BareJid) {
-        let _ = self.with(move |shard, now| shard.remove_account(now, &account)).await;
+    /// Removes an account from the store, ends its streams, and its subscriptions with others. Returns when the account is no
+    /// more, or cannot be removed; a server that has ended can't remove any.
+    pub async fn remove_account(&self, account: BareJid) -> Removal {
+        let (done, wait) = oneshot::channel();
+        let tell = move |removal| {
+            // Whoever waited may have gone.
+            let _ = done.send(removal);
+        };
+        let _ = self.with(move |shard, now| shard.remove_account(now, account, tell)).await;
+        wait.await.unwrap_or(Removal::Failed)
     }
 
     /// Gives another configuration to connections that come from now on. Domains cannot change.

@@ -1,4 +1,4 @@
-use crate::world::{PASSWORD, World};
+use crate::world::{PASSWORD, Server, World};
 
 fn list(world: &World) -> Vec<String> {
     let list = world.run(&["user", "list"]);
@@ -100,6 +100,54 @@ fn removing_an_account_ends_its_streams() {
     juliet.wait().failed(1, &["the account has been removed"]);
     world.send(&server, "romeo@localhost", "romeo@localhost", "I am still here", &[]).succeeded();
     assert!(romeo.stdout().ends_with("I am still here"));
+}
+
+/// What juliet's roster shows.
+fn contacts(world: &World, server: &Server) -> String {
+    let list = ["roster", "--as", "juliet@localhost", "--connect", &server.address];
+    let list = world.run_as(PASSWORD, &list);
+    list.succeeded();
+    list.stdout
+}
+
+// XEP-0077 §3.2: whoever gets the name of an account that was removed, while nobody was there, gets none of its contacts
+#[test]
+fn the_next_user_of_a_name_is_nobody_to_its_contacts() {
+    for is_running in [true, false] {
+        let world = World::new();
+        let server = world.serve(&[]);
+        for (who, whom) in [("juliet", "romeo"), ("romeo", "juliet")] {
+            world.account(who);
+            let (who, whom) = (format!("{who}@localhost"), format!("{whom}@localhost"));
+            let add = ["roster", "add", "--as", &who, "--connect", &server.address, &whom];
+            world.run_as(PASSWORD, &add).succeeded();
+        }
+        let approve = [
+            "roster",
+            "approve",
+            "--as",
+            "juliet@localhost",
+            "--connect",
+            &server.address,
+            "romeo@localhost",
+        ];
+        world.run_as(PASSWORD, &approve).succeeded();
+        assert_eq!(contacts(&world, &server), "romeo@localhost  they see you; you have asked to see them\n");
+        let running = is_running.then_some(server);
+        world.run(&["user", "remove", "romeo"]).succeeded();
+        world.run(&["user", "remove", "romeo"]).failed(1, &["romeo@localhost does not exist"]);
+        drop(running.map(Server::stop));
+        let checked = world.run(&["store", "check"]);
+        assert_eq!(checked.stdout, "checked accounts: 1; nothing is broken\n", "{checked:?}");
+        let server = world.serve(&[]);
+        assert_eq!(contacts(&world, &server), "romeo@localhost  neither sees the other\n");
+        let juliet = world.listen(&server, "juliet@localhost/balcony", &[]);
+        world.account("romeo");
+        let romeo = world.listen(&server, "romeo@localhost/garden", &[]);
+        world.send(&server, "juliet@localhost", "juliet@localhost", "nobody there", &[]).succeeded();
+        while !juliet.stdout().ends_with("nobody there") {}
+        assert!(romeo.is_silent());
+    }
 }
 
 #[test]

@@ -281,8 +281,16 @@ fn answers_for_an_account_that_is_gone() {
     let (mut world, romeo) = world(10);
     let ticket = put(&mut world, romeo);
     let loading = bind(&mut world, 1, "nurse@example.com");
-    world.remove("juliet@example.com");
-    world.remove("nurse@example.com");
+    for removed in [ticket, loading] {
+        let account = if removed == ticket { "juliet@example.com" } else { "nurse@example.com" };
+        let mut effects = world.removed(account);
+        if removed == loading {
+            effects = world.answer(loading, loaded());
+        }
+        let [(removal, Ask::Remove { .. })] = asks(&effects)[..] else { panic!("{effects:?}") };
+        let ended = world.answer(removal, Answer::Saved);
+        assert!(world.tell(&ended).contains(&format!("{account}: Removed")));
+    }
     assert_eq!(world.router.counts().asks, 0);
     let again = bind(&mut world, 2, "nurse@example.com");
     assert!(world.answer(ticket, Answer::Refused).is_empty());

@@ -169,22 +169,21 @@ fn a_removed_account_is_gone() {
     world.available("romeo@example.net/orchard", 0);
     let balcony = world.available("juliet@example.com/balcony", 0);
     world.send(street, of_kind(Kind::Presence(PresenceType::Available), "juliet@example.com"));
-    let mut effects = Vec::new();
-    world.router.remove_account(NOW, &bare("romeo@example.net"), &mut effects);
     assert_eq!(
-        world.tell(&effects),
+        world.remove("romeo@example.net"),
         [
             "street: closed with not-authorized",
             "balcony: presence unavailable from romeo@example.net/street",
-            "orchard: closed with not-authorized"
+            "orchard: closed with not-authorized",
+            "romeo@example.net: Removed"
         ]
     );
     assert_eq!((world.router.counts().accounts, world.router.counts().sessions), (1, 1));
     let told = world.says(balcony, of_kind(Kind::Message(MessageType::Chat), "romeo@example.net/street"));
-    assert_eq!(told, ["store for romeo@example.net: message chat from juliet@example.com/balcony"]);
-    effects.clear();
-    world.router.remove_account(NOW, &bare("romeo@example.net"), &mut effects);
-    assert!(effects.is_empty());
+    assert!(told.is_empty());
+    for missing in ["romeo@example.net", "romeo@example.org", "example.net"] {
+        assert_eq!(world.remove(missing), [format!("{missing}: Missing")]);
+    }
 }
 
 // A session that has not bound has no effects.

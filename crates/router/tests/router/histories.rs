@@ -168,11 +168,7 @@ fn step(world: &mut World, sessions: &mut u64, number: usize, op: &Op) -> Vec<Ef
             return world.bind(session, ACCOUNTS[account], NAMES[name]);
         }
         Op::Unbind(place) => return world.unbound(session(place)),
-        Op::Remove(account) => {
-            // Of an account that nobody uses nothing is known, so that its contacts learn of its end later.
-            let is_used = world.router.sessions(&bare(ACCOUNTS[account])).next().is_some();
-            return if is_used { world.removed(ACCOUNTS[account]) } else { Vec::new() };
-        }
+        Op::Remove(account) => return world.removed(ACCOUNTS[account]),
         Op::Available(session, priority) => (session, available(priority)),
         Op::Unavailable(session) => (session, Stanza::presence(PresenceType::Unavailable)),
         Op::Direct(session, there, to) => {

@@ -394,8 +394,8 @@ impl Model {
     }
 
     pub(crate) fn remove(&mut self, account: &str) -> Vec<String> {
-        if self.of(account).next().is_none() {
-            return vec![];
+        if !self.accounts.iter().any(|a| a == account) {
+            return vec![format!("{account}: Missing")];
         }
         let (gone, here) = self.here.drain(..).partition(|r| split(&r.jid).0 == account);
         self.here = here;
@@ -423,7 +423,7 @@ impl Model {
             core::mem::take(&mut self.contacts).into_iter().partition(|((who, _), _)| who == account);
         self.contacts = others;
         let gone: BTreeMap<(String, String), Contact> = gone;
-        for ((_, contact), was) in gone.into_iter().filter(|(_, was)| was.listed) {
+        for ((_, contact), was) in gone {
             if was.to || was.asked {
                 lines.extend(self.route(account, PresenceType::Unsubscribe, &contact));
             }
@@ -431,6 +431,7 @@ impl Model {
                 lines.extend(self.route(account, PresenceType::Unsubscribed, &contact));
             }
         }
+        lines.push(format!("{account}: Removed"));
         lines
     }
 

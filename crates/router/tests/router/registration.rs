@@ -129,3 +129,49 @@ fn an_account_that_cannot_be_ended_stays() {
     assert_eq!(refused(&world.answer(*ticket, Answer::Refused)), "internal-server-error/cancel");
     assert!(wires(&world.send(balcony, query(IqType::Get, "")), balcony).len() == 1);
 }
+
+// The owner removes an account: what the store can't do is not done, and said.
+#[test]
+fn an_account_that_cannot_be_removed_stays() {
+    for is_there in [false, true] {
+        for (load, remove) in [(false, Some(Answer::Refused)), (true, Some(Answer::Refused)), (true, None)] {
+            let mut world = World::new();
+            world.store.create(bare(JULIET));
+            let balcony = is_there.then(|| world.connect("juliet@example.com/balcony"));
+            world.at_once = false;
+            let mut told = Vec::new();
+            let mut effects = world.removed(JULIET);
+            // However often it is said.
+            assert!(world.removed(JULIET).is_empty());
+            if !is_there {
+                let [(loading, Ask::Load { .. })] = asks(&effects)[..] else { panic!("{effects:?}") };
+                let kept = if load { Answer::Loaded(Some(Box::default())) } else { Answer::Refused };
+                effects = world.answer(loading, kept);
+                told.extend(world.tell(&effects));
+            }
+            if is_there || load {
+                let [(removal, Ask::Remove { .. })] = asks(&effects)[..] else { panic!("{effects:?}") };
+                match remove {
+                    Some(answer) => {
+                        let effects = world.answer(removal, answer);
+                        told.extend(world.tell(&effects));
+                    }
+                    None => {
+                        world.now = balcony_machine::Instant::from_millis(3_600_000);
+                        told.extend(world.tick());
+                    }
+                }
+            }
+            assert_eq!(told, ["juliet@example.com: Failed"]);
+            let counts = world.router.counts();
+            assert_eq!((counts.sessions, counts.asks), (usize::from(is_there), 0));
+            // It goes on, and can be removed later.
+            if let Some(balcony) = balcony {
+                assert_eq!(wires(&world.send(balcony, query(IqType::Get, "")), balcony).len(), 1);
+            }
+            world.at_once = true;
+            assert!(world.remove(JULIET).contains(&"juliet@example.com: Removed".to_owned()));
+            assert!(world.store.kept(&bare(JULIET)).is_none());
+        }
+    }
+}

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 
+use balcony_machine::Ticket;
 use balcony_roster::{Roster, State, Subscription};
 use balcony_router::{Answer, Ask, Effect, Memory, SessionId};
 use balcony_stanza::{Kind, PresenceType, Stanza};
@@ -314,6 +315,7 @@ fn a_removed_account_leaves_its_contacts() {
             "remote friar@example.org: presence unavailable from romeo@example.net/street",
             "balcony: presence unavailable from romeo@example.net/street",
             "remote friar@example.org: presence unsubscribed from romeo@example.net",
+            "romeo@example.net: Removed",
             "balcony: presence unsubscribe from romeo@example.net",
             "balcony: iq set",
             "balcony: presence unsubscribed from romeo@example.net",
@@ -322,6 +324,42 @@ fn a_removed_account_leaves_its_contacts() {
         .map(str::to_owned)
     );
     assert_eq!(state(&world.store, JULIET, ROMEO), State::None);
+}
+
+// XEP-0077 2.4 §3.2: it makes no difference whether anybody is there. Whoever gets the name next is nobody to the contacts.
+#[test]
+fn an_account_that_is_removed_while_it_is_away_leaves_its_contacts() {
+    const NURSE: &str = "nurse@example.com";
+    for is_there in [false, true] {
+        let mut world = World::new();
+        world.befriend(JULIET, ROMEO, Subscription::Both);
+        world.befriend(ROMEO, JULIET, Subscription::Both);
+        // The nurse has asked, and has no answer yet.
+        world.store.create(bare(ROMEO));
+        let nurse = world.available("nurse@example.com/kitchen", 0);
+        world.send(nurse, subscription(Subscribe, ROMEO));
+        assert!(state(&world.store, NURSE, ROMEO).is_pending_out());
+        world.unbind(nurse);
+        if is_there {
+            let juliet = world.available("juliet@example.com/balcony", 0);
+            world.send(juliet, roster_get());
+        }
+        let told = world.remove(ROMEO);
+        assert_eq!(told.first().map(String::as_str), Some("romeo@example.net: Removed"));
+        let ends = ["presence unsubscribe", "iq set", "presence unsubscribed", "iq set"];
+        let ends: Vec<_> = ends
+            .iter()
+            .map(|end| if end.starts_with("iq") { (*end).to_owned() } else { format!("{end} from {ROMEO}") })
+            .collect();
+        assert_eq!(about(&told, "balcony"), if is_there { ends } else { Vec::new() });
+        assert_eq!(state(&world.store, JULIET, ROMEO), State::None);
+        assert_eq!(state(&world.store, NURSE, ROMEO), State::None);
+
+        let impostor = world.available("romeo@example.net/street", 0);
+        let juliet = world.available("juliet@example.com/balcony", 0);
+        assert!(world.says(impostor, available(1)).iter().all(|line| !line.starts_with("balcony")));
+        assert!(world.says(juliet, available(1)).iter().all(|line| !line.starts_with("street")));
+    }
 }
 
 const USERS: [&str; 3] = ["a@example.com", "b@example.com", "c@example.net"];
@@ -333,6 +371,8 @@ enum Op {
     /// The store answers what it was asked this many asks ago, and was not yet.
     Answer,
     Reconnect(usize),
+    /// The account is removed, and made anew at once.
+    End(usize),
 }
 
 fn op() -> impl Strategy<Value = Op> {
@@ -342,8 +382,17 @@ fn op() -> impl Strategy<Value = Op> {
         6 => (user(), kind, user()).prop_map(|(from, kind, to)| Op::Send(from, kind, to)),
         1 => (user(), user()).prop_map(|(from, to)| Op::Remove(from, to)),
         6 => Just(Op::Answer),
-        1 => user().prop_map(Op::Reconnect),
+        2 => user().prop_map(Op::Reconnect),
+        1 => user().prop_map(Op::End),
     ]
+}
+
+/// The store's answer, and what is asked in turn.
+fn answer(world: &mut World, (ticket, ask): (Ticket, Ask)) -> Vec<Effect> {
+    let again = matches!(ask, Ask::Remove { .. }).then(|| ask.account().clone());
+    let answer = world.ask(ask);
+    again.into_iter().for_each(|account| world.store.create(account));
+    world.answer(ticket, answer)
 }
 
 proptest! {
@@ -361,9 +410,8 @@ proptest! {
         world.at_once = false;
         let mut open = std::collections::VecDeque::new();
         for op in &ops {
-            while let Some((ticket, ask)) = if slow { None } else { open.pop_front() } {
-                let answer = world.ask(ask);
-                open.extend(asks(&world.answer(ticket, answer)));
+            while let Some(next) = if slow { None } else { open.pop_front() } {
+                open.extend(asks(&answer(&mut world, next)));
             }
             let effects = match *op {
                 Op::Send(from, kind, to) => world.send(sessions[from], subscription(kind, USERS[to])),
@@ -371,13 +419,8 @@ proptest! {
                     let item = format!("<item jid='{}' subscription='remove'/>", USERS[to]);
                     world.send(sessions[from], roster_set(&item))
                 }
-                Op::Answer => match open.pop_front() {
-                    Some((ticket, ask)) => {
-                        let answer = world.ask(ask);
-                        world.answer(ticket, answer)
-                    }
-                    None => Vec::new(),
-                },
+                Op::Answer => open.pop_front().map(|next| answer(&mut world, next)).unwrap_or_default(),
+                Op::End(user) => world.removed(USERS[user]),
                 Op::Reconnect(user) => {
                     let mut effects = Vec::new();
                     world.router.unbind(world.now, sessions[user], &mut effects);
@@ -390,9 +433,8 @@ proptest! {
             };
             open.extend(asks(&effects));
         }
-        while let Some((ticket, ask)) = open.pop_front() {
-            let answer = world.ask(ask);
-            open.extend(asks(&world.answer(ticket, answer)));
+        while let Some(next) = open.pop_front() {
+            open.extend(asks(&answer(&mut world, next)));
         }
         prop_assert_eq!(world.router.counts().asks, 0);
         let states: BTreeMap<_, _> = USERS
@@ -410,11 +452,12 @@ proptest! {
         for (user, session) in USERS.iter().zip(&sessions) {
             let told = wires(&world.send(*session, roster_get()), *session);
             let parts = world.store.kept(&bare(user)).unwrap().roster.clone();
-            if let Some(parts) = parts {
+            // Whose account has ended is not there.
+            if let (Some(parts), Some(told)) = (parts, told.first()) {
                 let kept = Roster::from_parts(bare(user), parts, balcony_router::RosterConfig::default());
                 let mut xml = Vec::new();
                 kept.to_element().root().write(&mut xml, "jabber:client");
-                prop_assert!(told[0].contains(&String::from_utf8(xml).unwrap()), "{:?}", told);
+                prop_assert!(told.contains(&String::from_utf8(xml).unwrap()), "{:?}", told);
             }
         }
     }

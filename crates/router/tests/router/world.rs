@@ -181,10 +181,8 @@ impl World {
         effects
     }
 
-    /// The account goes from the store, and then from the router.
     pub(crate) fn removed(&mut self, account: &str) -> Vec<Effect> {
         let mut effects = Vec::new();
-        self.store.remove(&bare(account));
         self.router.remove_account(self.now, &bare(account), &mut effects);
         self.serve(&mut effects);
         effects
@@ -224,6 +222,7 @@ pub(crate) fn tell(effect: &Effect, name: &dyn Fn(SessionId) -> String) -> Optio
         Effect::Remote { stanza } => {
             format!("remote {}: {}", stanza.head.to.as_ref().unwrap(), brief(stanza))
         }
+        Effect::Removed { account, removal } => format!("{account}: {removal:?}"),
         Effect::Ask { .. } | Effect::Flush { .. } => return None,
     })
 }

@@ -5,6 +5,7 @@ use std::net::TcpStream;
 
 use balcony_client::{Error as Ended, PumpError, RequestKind, RequestOutcome};
 use balcony_sasl::SaslCondition;
+use balcony_server::Removal;
 use balcony_stanza::StreamCondition;
 use balcony_stream::Error as StreamEnded;
 
@@ -134,7 +135,9 @@ pub(crate) async fn removed_accounts_are_offline() {
     let world = World::new().await;
     let mut romeo = world.online("romeo@localhost/orchard", 0).await;
     let mut juliet = world.online("juliet@localhost/balcony", 0).await;
-    soon(world.server.remove_account("romeo@localhost".parse().unwrap())).await;
+    let remove = || soon(world.server.remove_account("romeo@localhost".parse().unwrap()));
+    assert_eq!(remove().await, Removal::Removed);
+    assert_eq!(remove().await, Removal::Missing);
     let condition = ended(&mut romeo).await;
     assert_eq!(condition, StreamCondition::NotAuthorized);
     let outcome = juliet.request(RequestKind::Get, Some("localhost".parse().unwrap()), ping(), PATIENCE);
