@@ -113,6 +113,14 @@ impl Account {
         }
     }
 
+    /// What is known of it, if a stanza that is addressed to it has its turn. What it sends to itself has waited before.
+    pub(crate) fn taking(&self, stanza: &Stanza) -> Option<&Known> {
+        match self.phase {
+            Phase::Open if self.queue.is_empty() || is_to_itself(stanza) => self.known.as_deref(),
+            _ => None,
+        }
+    }
+
     /// Whether the messages of its sessions need no look at it.
     pub(crate) fn is_plain(&self) -> bool {
         self.copied == 0 && self.open().is_some_and(|known| known.blocked.is_empty())
@@ -136,9 +144,9 @@ impl Account {
 
     /// Whether it is not known yet, and the stanza a probe of somebody else.
     pub(crate) fn may_deny(&self, stanza: &Stanza) -> bool {
-        let from_itself =
-            || stanza.head.from.as_ref().zip(stanza.head.to.as_ref()).is_some_and(|(a, b)| a.same_bare(b));
-        self.known.is_none() && stanza.head.kind == Kind::Presence(PresenceType::Probe) && !from_itself()
+        self.known.is_none()
+            && stanza.head.kind == Kind::Presence(PresenceType::Probe)
+            && !is_to_itself(stanza)
     }
 
     /// The resources that show themselves to the sender of a stanza, among those that it is addressed to, by directed
@@ -263,6 +271,11 @@ impl Account {
         self.most_available.extend(receptive().filter(|r| Some(priority(r)) == top).map(|r| r.session));
         self.copied = self.resources.iter().filter(|r| r.carbons).count();
     }
+}
+
+/// Whether an account sends it to itself.
+pub(crate) fn is_to_itself(stanza: &Stanza) -> bool {
+    stanza.head.from.as_ref().zip(stanza.head.to.as_ref()).is_some_and(|(from, to)| from.same_bare(to))
 }
 
 #[cfg(test)]

@@ -80,7 +80,9 @@ impl Router {
             Some(account) if account.is_probed_by_stranger(&stanza) || account.may_deny(&stanza) => {
                 self.probe_later(stanza, admitted, effects)
             }
-            Some(account) if account.open().is_some() && !self.holds_back(&to.to_bare(), &stanza) => {
+            Some(account)
+                if account.taking(&stanza).is_some() && !self.holds_back(&to.to_bare(), &stanza) =>
+            {
                 let name = to.to_bare();
                 self.arrived(stanza, effects);
                 self.settle(&name, effects);

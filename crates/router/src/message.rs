@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 
 use balcony_stanza::{ErrorCondition, MessageType, Stanza};
 
-use crate::account::Account;
+use crate::account::{Account, is_to_itself};
 use crate::router::{Router, deliver};
 use crate::{Busy, Effect, SessionId};
 
@@ -27,11 +27,9 @@ impl Router {
             return Ok(());
         }
         let account = stanza.head.from.as_ref().and_then(|from| self.accounts.get(from.bare_str()));
-        let to_itself =
-            stanza.head.from.as_ref().zip(stanza.head.to.as_ref()).is_some_and(|(a, b)| a.same_bare(b));
         let mut copies = Vec::new();
         // What stays in the account is copied where it arrives.
-        if let Some(account) = account.filter(|_| !to_itself) {
+        if let Some(account) = account.filter(|_| !is_to_itself(&stanza)) {
             self.copy_sent(account, from, &stanza, &mut copies);
         }
         self.pass_message(kind, stanza, admitted, effects)?;
@@ -57,7 +55,7 @@ impl Router {
             self.refuse(&stanza, ErrorCondition::ServiceUnavailable, effects);
             return Ok(());
         }
-        let account = self.accounts.get(to.bare_str()).filter(|account| account.open().is_some());
+        let account = self.accounts.get(to.bare_str()).filter(|account| account.taking(&stanza).is_some());
         let Some(account) = account else { return self.arrive(stanza, admitted, effects) };
         let Some(left) = self.place(account, kind, stanza, effects) else { return Ok(()) };
         if let Some(from) = left.head.from.as_ref().filter(|_| !admitted)

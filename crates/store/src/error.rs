@@ -28,7 +28,8 @@ pub enum StoreError {
         /// The highest version that this program knows.
         supported: u32,
     },
-    /// The disk failed or is full. Nothing of the change was kept.
+    /// The disk failed or is full. The database is opened again, and what comes later may work. Most likely nothing of the change
+    /// was kept; but if it failed at the very end, that is not known.
     Io(String),
     /// The parameters of the database server cannot be understood. They are not repeated, as there may be a password in them.
     Parameters,

@@ -216,8 +216,8 @@ impl Store {
     pub fn commit<'a>(&self, changes: impl IntoIterator<Item = &'a Change>) -> Result<Vec<bool>, StoreError> {
         let changes: Vec<&Change> = changes.into_iter().collect();
         let done = self.0.backend.commit(&changes, now()).inspect_err(|error| {
-            // That a server is away has been logged once.
-            if !matches!(error, StoreError::Unreachable(_)) {
+            // That a server is away, or a disk full, has been logged once.
+            if !matches!(error, StoreError::Unreachable(_) | StoreError::Io(_)) {
                 tracing::error!("changes of accounts were not made: {error}");
             }
         })?;

@@ -12,6 +12,8 @@
 mod accounts;
 mod certificates;
 mod delivery;
+#[cfg(target_os = "linux")]
+mod disk;
 mod endings;
 mod failures;
 mod hostile;

@@ -298,3 +298,31 @@ fn answers_for_an_account_that_is_gone() {
     assert!(world.answer(again, loaded()).is_empty());
     assert_eq!(world.router.counts().sessions, 2);
 }
+
+// RFC 6120 §10.1 [Q10]: what a client sends to its own account is in order, too, if the account is not known at first.
+#[test]
+fn what_is_sent_to_oneself_keeps_its_order() {
+    let (mut world, _) = world(10);
+    let ticket = bind(&mut world, 1, "juliet@example.com");
+    let mut effects = Vec::new();
+    let ping = iq(IqType::Get, "ping", "urn:xmpp:ping").to(jid("juliet@example.com")).id("p");
+    for stanza in [chat("juliet@example.com"), ping] {
+        let stanza = stanza.from(jid("juliet@example.com/r"));
+        world.router.route(world.now, SessionId(1), stanza, &mut effects).unwrap();
+    }
+    let effects = world.answer(ticket, loaded());
+    let [(put, Ask::Save { .. })] = asks(&effects)[..] else { panic!("{effects:?}") };
+    assert_eq!(
+        world.tell(&effects),
+        ["store for juliet@example.com: message chat from juliet@example.com/r"]
+    );
+    // The answer says that the message before it is stored, or comes behind the error.
+    let told = world.answer(put, Answer::Refused);
+    assert_eq!(
+        world.tell(&told),
+        [
+            "1: message error service-unavailable/cancel from juliet@example.com",
+            "1: iq result from juliet@example.com"
+        ]
+    );
+}

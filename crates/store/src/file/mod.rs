@@ -2,6 +2,7 @@
 
 mod check;
 mod open;
+mod opened;
 mod read;
 mod tables;
 mod write;
@@ -14,8 +15,9 @@ use std::path::Path;
 use balcony_jid::BareJid;
 use balcony_machine::Secret;
 use balcony_router::Kept;
-use redb::{Database, ReadableDatabase as _, ReadableTableMetadata as _};
+use redb::{ReadableDatabase as _, ReadableTableMetadata as _};
 
+use self::opened::Opened;
 use self::read::Reading;
 use self::tables::ACCOUNTS;
 use self::write::Writing;
@@ -23,7 +25,7 @@ use crate::{Account, Backend, Backup, Change, Messages, StoreConfig, StoreError}
 
 /// The accounts in a data folder.
 pub(crate) struct File {
-    database: Database,
+    database: Opened,
     secret: Secret<[u8; 32]>,
     config: StoreConfig,
 }
@@ -33,15 +35,15 @@ impl File {
     pub(crate) fn open(folder: &Path, config: StoreConfig) -> Result<File, StoreError> {
         let database = open::database(folder)?;
         let secret = open::prepare(&database)?;
-        Ok(File { database, secret, config })
+        Ok(File { database: Opened::new(folder, database), secret, config })
     }
 
     pub(crate) fn exists(folder: &Path) -> bool {
         folder.join(open::FILE).exists()
     }
 
-    fn read(&self) -> Result<Reading, StoreError> {
-        Ok(Reading::new(self.database.begin_read()?))
+    fn read<T>(&self, read: impl Fn(Reading) -> Result<T, StoreError>) -> Result<T, StoreError> {
+        self.database.read(|database| read(Reading::new(database.begin_read()?)))
     }
 }
 
@@ -51,24 +53,24 @@ impl Backend for File {
     }
 
     fn account(&self, account: &BareJid) -> Result<Option<Account>, StoreError> {
-        self.read()?.account(account)
+        self.read(|reading| reading.account(account))
     }
 
     fn kept(&self, account: &BareJid) -> Result<Option<Kept>, StoreError> {
-        self.read()?.kept(account, self.config)
+        self.read(|reading| reading.kept(account, self.config))
     }
 
     fn offline(&self, account: &BareJid, bytes: usize) -> Result<Messages, StoreError> {
-        self.read()?.offline(account, bytes)
+        self.read(|reading| reading.offline(account, bytes))
     }
 
     fn backup(&self, account: &BareJid) -> Result<Option<Backup>, StoreError> {
-        let reading = self.read()?;
-        let Some((found, kept)) = reading.account(account)?.zip(reading.kept(account, self.config)?) else {
-            return Ok(None);
-        };
-        let offline = reading.offline(account, usize::MAX)?.messages;
-        Ok(Some(Backup { address: account.clone(), account: found, kept, offline }))
+        self.read(|reading| {
+            let found = reading.account(account)?.zip(reading.kept(account, self.config)?);
+            let Some((found, kept)) = found else { return Ok(None) };
+            let offline = reading.offline(account, usize::MAX)?.messages;
+            Ok(Some(Backup { address: account.clone(), account: found, kept, offline }))
+        })
     }
 
     fn list(
@@ -77,27 +79,31 @@ impl Backend for File {
         after: Option<&BareJid>,
         limit: usize,
     ) -> Result<Vec<BareJid>, StoreError> {
-        self.read()?.list(domain, after, limit)
+        self.read(|reading| reading.list(domain, after, limit))
     }
 
     fn count(&self) -> Result<u64, StoreError> {
-        Ok(self.database.begin_read()?.open_table(ACCOUNTS)?.len()?)
+        self.database.read(|database| Ok(database.begin_read()?.open_table(ACCOUNTS)?.len()?))
     }
 
     fn commit(&self, changes: &[&Change], now: u64) -> Result<Vec<bool>, StoreError> {
-        let transaction = self.database.begin_write()?;
-        let done = {
-            let mut writing = Writing::new(&transaction, self.config, now)?;
-            let done = changes.iter().map(|change| writing.apply(change)).collect::<Result<Vec<_>, _>>()?;
-            writing.finish()?;
-            done
-        };
-        transaction.commit()?;
-        Ok(done)
+        self.database.write(|database| {
+            let transaction = database.begin_write()?;
+            let done = {
+                let mut writing = Writing::new(&transaction, self.config, now)?;
+                let done =
+                    changes.iter().map(|change| writing.apply(change)).collect::<Result<Vec<_>, _>>()?;
+                writing.finish()?;
+                done
+            };
+            transaction.commit()?;
+            Ok(done)
+        })
     }
 
     fn check(&self, problem: &mut dyn FnMut(String)) -> Result<u64, StoreError> {
-        check::check(&self.database.begin_read()?, problem)
+        // Told once: what has been told cannot be taken back if it is read again.
+        self.database.once(|database| check::check(&database.begin_read()?, problem))
     }
 }
 

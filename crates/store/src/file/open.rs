@@ -39,16 +39,21 @@ pub(super) fn database(folder: &Path) -> Result<Database, StoreError> {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
             _ => {}
         }
-        drop(open_file(&new)?);
+        drop(open_file(&new, true)?);
         std::fs::rename(&new, &path).map_err(failed)?;
         // A new file is durable when its name is, too.
         sync_folder(folder).map_err(|error| StoreError::folder(folder, &error))?;
     }
-    open_file(&path)
+    open_file(&path, true)
 }
 
-fn open_file(path: &Path) -> Result<Database, StoreError> {
-    let file = options().open(path).map_err(|error| StoreError::folder(path, &error))?;
+/// Opens the database in `folder` again, which has been open before and so is there.
+pub(super) fn again(folder: &Path) -> Result<Database, StoreError> {
+    open_file(&folder.join(FILE), false)
+}
+
+fn open_file(path: &Path, create: bool) -> Result<Database, StoreError> {
+    let file = options().create(create).open(path).map_err(|error| StoreError::folder(path, &error))?;
     let opening = |error| StoreError::opening(path, error);
     Database::builder()
         .set_cache_size(CACHE)
@@ -121,7 +126,7 @@ fn make_folder(folder: &Path) -> io::Result<()> {
 
 fn options() -> OpenOptions {
     let mut options = OpenOptions::new();
-    options.read(true).write(true).create(true).truncate(false);
+    options.read(true).write(true).truncate(false);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     options

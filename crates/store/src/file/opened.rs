@@ -1,0 +1,130 @@
+//! A database that is closed and opened again after the disk has failed or was full: until then redb refuses everything, for
+//! what it knows of the file may not be what the disk has.
+
+use core::time::Duration;
+use std::path::{Path, PathBuf};
+use std::sync::{PoisonError, RwLock, RwLockReadGuard};
+use std::time::Instant;
+
+use redb::Database;
+
+use super::open;
+use crate::StoreError;
+
+/// After a failure it takes this long until something is written again. That is how often the file is opened again at most,
+/// which reads all of it.
+const PAUSE: Duration = Duration::from_secs(5);
+
+pub(super) struct Opened {
+    folder: PathBuf,
+    state: RwLock<State>,
+}
+
+struct State {
+    /// `None` if it could not be opened again.
+    database: Option<Database>,
+    /// How many times it has been opened again.
+    again: u64,
+    outage: Option<Outage>,
+}
+
+/// The disk has failed, and has not been seen to work since.
+struct Outage {
+    reason: StoreError,
+    until: Instant,
+}
+
+impl Opened {
+    pub(super) fn new(folder: &Path, database: Database) -> Opened {
+        let state = State { database: Some(database), again: 0, outage: None };
+        Opened { folder: folder.into(), state: RwLock::new(state) }
+    }
+
+    /// Reads, and once more if the disk fails and the database can be opened again.
+    pub(super) fn read<T>(&self, read: impl Fn(&Database) -> Result<T, StoreError>) -> Result<T, StoreError> {
+        match self.once(&read) {
+            Err(StoreError::Io(_)) => self.once(&read),
+            other => other,
+        }
+    }
+
+    /// Does something that is not done again if the disk fails; but what comes later may work.
+    pub(super) fn once<T>(
+        &self,
+        work: impl FnOnce(&Database) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        self.open_if_closed();
+        let (result, again) = {
+            let state = self.state();
+            let result = match (&state.database, &state.outage) {
+                (Some(database), _) => work(database),
+                (None, Some(outage)) => Err(outage.reason.clone()),
+                (None, None) => Err(StoreError::Io("it is closed".into())),
+            };
+            (result, state.again)
+        };
+        if let Err(reason @ StoreError::Io(_)) = &result {
+            self.open_again(again, reason);
+        }
+        result
+    }
+
+    /// Writes, unless that has failed just now.
+    pub(super) fn write<T>(
+        &self,
+        write: impl FnOnce(&Database) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let (has_failed, is_paused) = match &self.state().outage {
+            Some(outage) if now() < outage.until => (true, Some(outage.reason.clone())),
+            outage => (outage.is_some(), None),
+        };
+        if let Some(reason) = is_paused {
+            return Err(reason);
+        }
+        let result = self.once(write);
+        if has_failed && result.is_ok() {
+            self.state.write().unwrap_or_else(PoisonError::into_inner).outage = None;
+            tracing::warn!("the database can be written again");
+        }
+        result
+    }
+
+    fn state(&self) -> RwLockReadGuard<'_, State> {
+        self.state.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn open_if_closed(&self) {
+        let closed = {
+            let state = self.state();
+            let reason = state.outage.as_ref().map(|outage| outage.reason.clone());
+            reason.filter(|_| state.database.is_none()).map(|reason| (state.again, reason))
+        };
+        if let Some((again, reason)) = closed {
+            self.open_again(again, &reason);
+        }
+    }
+
+    /// Nobody uses the database meanwhile. `again` says which one has failed: another thread may have been here before.
+    fn open_again(&self, again: u64, reason: &StoreError) {
+        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+        let is_recent = state.outage.as_ref().is_some_and(|outage| now() < outage.until);
+        if state.again != again || is_recent {
+            return;
+        }
+        if state.outage.is_none() {
+            tracing::error!("{reason}");
+        }
+        // The file is locked until it is closed.
+        state.database = None;
+        let opened = open::again(&self.folder);
+        let reason = opened.as_ref().err().unwrap_or(reason).clone();
+        state.database = opened.ok();
+        state.again += 1;
+        state.outage = Some(Outage { reason, until: now() + PAUSE });
+    }
+}
+
+fn now() -> Instant {
+    #[expect(clippy::disallowed_methods, reason = "an adapter may ask for the time")]
+    Instant::now()
+}
