@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use balcony_jid::{BareJid, Jid};
-use balcony_store::{Store, StoreError, Worker};
+use balcony_store::{Store, StoreConfig, StoreError, Worker};
 use balcony_tokio::{Removal, Server, ServerConfig};
 
 use crate::control::{self, Pending, Request, Respond, Response};
@@ -39,7 +39,7 @@ impl Accounts {
                         | ErrorKind::InvalidInput
                 ) =>
             {
-                let store = database::open(data, database)?;
+                let store = database::open(data, database, StoreConfig::default())?;
                 let worker = Arc::new(Worker::start(store.clone()));
                 Ok(Accounts::Stopped { store, worker, open: VecDeque::new() })
             }

@@ -68,7 +68,7 @@ Examples:
 
 Ctrl-C or SIGTERM ends every stream in good order; a second Ctrl-C exits at once. SIGHUP reads the \
 configuration file and the certificate again without closing any connection; only domains, addresses to listen on, the \
-data folder, the database, allow-plaintext, max-connections and max-resources need a restart.")]
+data folder, the database, allow-plaintext, max-connections, max-resources, max-contacts and max-offline-messages need a restart.")]
 pub(crate) struct ServeArgs {
     /// Read options from a TOML file; what is typed wins over it
     #[arg(long, value_name = "FILE")]
@@ -230,7 +230,9 @@ Examples:
   balcony send --as romeo@localhost juliet@localhost 'Art thou not Romeo?'
   date | balcony send --as romeo@localhost --type headline juliet@localhost -
 
-It exits when the server has processed the message: with 0, or with 1 and the reason if it came back.")]
+It exits when the server has processed the message: with 0, or with 1 and the reason if it came back. From somebody whose \
+contact you are not, messages that cannot be delivered or kept need not come back: that would show strangers who has an \
+account, and who is online.")]
 pub(crate) struct SendArgs {
     /// The account to send from, with or without resource
     #[arg(long = "as", value_name = "JID")]

@@ -6,6 +6,7 @@ use core::time::Duration;
 use std::path::{Path, PathBuf};
 
 use balcony_machine::Limits;
+use balcony_store::StoreConfig;
 use balcony_tokio::ServerConfig;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
@@ -82,6 +83,13 @@ pub(crate) struct Settings {
     /// Let an account have so many resources online at most [default: 64]
     #[arg(long, value_name = "N", help_heading = "Limits", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) max_resources: Option<u32>,
+    /// Keep so many messages for an account while it is away at most; past it they come back to contacts, and are dropped if they
+    /// are from others [default: 100]
+    #[arg(long, value_name = "N", help_heading = "Limits", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) max_offline_messages: Option<u32>,
+    /// Let a roster have so many contacts at most [default: 1000]
+    #[arg(long, value_name = "N", help_heading = "Limits", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) max_contacts: Option<u32>,
     /// End connections after so many failed logins [default: 5]
     #[arg(long, value_name = "N", help_heading = "Limits", value_parser = clap::value_parser!(u8).range(1..))]
     pub(crate) max_login_attempts: Option<u8>,
@@ -109,6 +117,8 @@ impl Settings {
             ("max-bytes-per-second", settings.max_bytes_per_second, 1000),
             ("max-stanza-bytes", settings.max_stanza_bytes, 10_000),
             ("max-resources", settings.max_resources, 1),
+            ("max-offline-messages", settings.max_offline_messages, 1),
+            ("max-contacts", settings.max_contacts, 1),
             ("max-login-attempts", settings.max_login_attempts.map(u32::from), 1),
         ] {
             if value.is_some_and(|value| value < least) {
@@ -136,6 +146,8 @@ impl Settings {
             ("allow-plaintext", self.allow_plaintext != running.allow_plaintext),
             ("max-connections", self.max_connections != running.max_connections),
             ("max-resources", self.max_resources != running.max_resources),
+            ("max-offline-messages", self.max_offline_messages != running.max_offline_messages),
+            ("max-contacts", self.max_contacts != running.max_contacts),
         ];
         let changed =
             changes.into_iter().filter(|(_, is_changed)| *is_changed).map(|(name, _)| name).collect();
@@ -150,6 +162,8 @@ impl Settings {
             allow_plaintext: running.allow_plaintext,
             max_connections: running.max_connections,
             max_resources: running.max_resources,
+            max_offline_messages: running.max_offline_messages,
+            max_contacts: running.max_contacts,
             ..self
         };
         (settings, changed)
@@ -175,6 +189,8 @@ impl Settings {
             max_bytes_per_second,
             max_stanza_bytes,
             max_resources,
+            max_offline_messages,
+            max_contacts,
             max_login_attempts,
             log,
         } = self;
@@ -198,6 +214,8 @@ impl Settings {
             max_bytes_per_second: max_bytes_per_second.or(file.max_bytes_per_second),
             max_stanza_bytes: max_stanza_bytes.or(file.max_stanza_bytes),
             max_resources: max_resources.or(file.max_resources),
+            max_offline_messages: max_offline_messages.or(file.max_offline_messages),
+            max_contacts: max_contacts.or(file.max_contacts),
             max_login_attempts: max_login_attempts.or(file.max_login_attempts),
             log: log.or(file.log),
         }
@@ -218,9 +236,19 @@ impl Settings {
         config.bytes_per_second = self.max_bytes_per_second;
         set(&mut config.limits.after_auth.bytes, self.max_stanza_bytes);
         set(&mut config.limits.resources, self.max_resources);
+        set(&mut config.roster.items, self.max_contacts);
         if let Some(most) = self.max_login_attempts {
             config.limits.sasl_attempts = most;
         }
+    }
+
+    /// The bounds of the store.
+    pub(crate) fn store(&self) -> StoreConfig {
+        let mut config = StoreConfig::default();
+        if let Some(most) = self.max_offline_messages {
+            config.offline = most as usize;
+        }
+        config
     }
 
     /// The data folder.
@@ -353,7 +381,7 @@ mod tests {
     fn limits_reach_the_server() {
         let file = read(
             "max-connections = 7\nmax-connections-per-ip = 3\nmax-bytes-per-second = 5000\nmax-stanza-bytes = 20000\n\
-             max-resources = 2\nmax-login-attempts = 1\nnegotiation-timeout = 9",
+             max-resources = 2\nmax-login-attempts = 1\nnegotiation-timeout = 9\nmax-offline-messages = 6\nmax-contacts = 8",
         )
         .unwrap();
         let settings = typed(&["--max-resources", "4"]).or(file);
@@ -364,8 +392,10 @@ mod tests {
         assert_eq!((bounded.limits.after_auth.bytes, bounded.limits.resources), (20_000, 4));
         assert_eq!((bounded.limits.sasl_attempts, bounded.limits.negotiation), (1, Duration::from_secs(9)));
         assert_eq!(settings.max_connections, Some(7));
+        assert_eq!((settings.store().offline, bounded.roster.items), (6, 8));
         let mut free = config();
         Settings::default().bound(&mut free);
         assert_eq!((free.limits, free.connections_per_ip), (config().limits, None));
+        assert_eq!((free.roster, Settings::default().store()), (config().roster, StoreConfig::default()));
     }
 }

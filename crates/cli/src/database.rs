@@ -5,7 +5,7 @@ use core::str::FromStr;
 use std::path::Path;
 
 use balcony_machine::Secret;
-use balcony_store::Store;
+use balcony_store::{Store, StoreConfig};
 use serde::{Deserialize, Deserializer};
 
 use crate::failure::Failure;
@@ -30,24 +30,28 @@ impl<'de> Deserialize<'de> for Database {
 }
 
 /// Opens the accounts. Not from within a runtime.
-pub(crate) fn open(folder: &Path, database: Option<&Database>) -> Result<Store, Failure> {
+pub(crate) fn open(
+    folder: &Path,
+    database: Option<&Database>,
+    bounds: StoreConfig,
+) -> Result<Store, Failure> {
     match database {
-        None => Ok(Store::open(folder)?),
-        Some(database) => connect(folder, database),
+        None => Ok(Store::open_with(folder, bounds)?),
+        Some(database) => connect(folder, database, bounds),
     }
 }
 
 #[cfg(feature = "postgres")]
-fn connect(folder: &Path, database: &Database) -> Result<Store, Failure> {
+fn connect(folder: &Path, database: &Database, bounds: StoreConfig) -> Result<Store, Failure> {
     use std::os::unix::fs::DirBuilderExt as _;
     // The certificate and the control socket are still there.
     let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder);
     made.map_err(crate::failure::io(format!("cannot use {}", folder.display())))?;
-    Ok(Store::connect(database.0.expose(), balcony_store::StoreConfig::default())?)
+    Ok(Store::connect(database.0.expose(), bounds)?)
 }
 
 #[cfg(not(feature = "postgres"))]
-fn connect(_: &Path, _: &Database) -> Result<Store, Failure> {
+fn connect(_: &Path, _: &Database, _: StoreConfig) -> Result<Store, Failure> {
     Err(Failure::usage(
         "--database: this balcony was built without PostgreSQL; its feature `postgres` is on unless it is turned off",
     ))

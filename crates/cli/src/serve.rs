@@ -44,7 +44,7 @@ pub(crate) fn run(args: ServeArgs, log: Option<LogLevel>) -> Result<(), Failure>
         )));
     }
     // It is closed last, when the runtime is gone: a database client cannot be used from within one.
-    let store = database::open(&settings.folder(), settings.database.as_ref())?;
+    let store = database::open(&settings.folder(), settings.database.as_ref(), settings.store())?;
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(io("cannot start"))?;
     // With the runtime the last tasks end, then the threads of the store, then the store closes its file.

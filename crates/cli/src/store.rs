@@ -3,7 +3,7 @@
 use std::io::{BufReader, BufWriter, Write as _};
 use std::path::Path;
 
-use balcony_store::{Store, TransferError};
+use balcony_store::{Store, StoreConfig, TransferError};
 use indicatif::HumanCount;
 
 use crate::args::{StoreArgs, StoreCommand};
@@ -23,7 +23,7 @@ pub(crate) fn run(args: StoreArgs) -> Result<(), Failure> {
             data.display()
         )));
     }
-    let store = database::open(&data, database.as_ref())?;
+    let store = database::open(&data, database.as_ref(), StoreConfig::default())?;
     match args.command {
         StoreCommand::Export { file } => export(&store, &file),
         StoreCommand::Import { file } => import(&store, &file),

@@ -186,3 +186,26 @@ fn text_is_kept_as_it_is_and_printed_on_one_line() {
     world.send(&server, "juliet@localhost", "juliet@localhost/json", "last", &[]).succeeded();
     json.wait().succeeded();
 }
+
+// XEP-0160 §3; RFC 6121 §2.3.3: as many as the server was told
+#[test]
+fn so_much_is_kept_and_no_more() {
+    let world = World::new();
+    let server = world.serve(&["--max-offline-messages", "2", "--max-contacts", "1"]);
+    world.account("juliet");
+    let send = |text: &str| world.send(&server, "juliet@localhost", "juliet@localhost", text, &[]);
+    send("one").succeeded();
+    send("two").succeeded();
+    send("three").failed(1, &["the message to juliet@localhost came back: service-unavailable"]);
+    let listener = world.listen(&server, "juliet@localhost/balcony", &["--count", "2"]);
+    assert!(listener.stdout().contains(": one (sent ") && listener.stdout().contains(": two (sent "));
+    listener.wait().succeeded();
+    send("four").succeeded();
+
+    let add = |whom: &str| {
+        let args = ["roster", "add", "--as", "juliet@localhost", "--connect", &server.address, whom];
+        world.run_as(PASSWORD, &args)
+    };
+    add("romeo@localhost").succeeded();
+    add("nurse@localhost").failed(1, &["resource-constraint"]);
+}
