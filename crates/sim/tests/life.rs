@@ -17,6 +17,8 @@ use balcony_stanza::{Kind, MessageType, PresenceType, Stanza, ns};
 use balcony_xml::ElementRef;
 
 const ACCOUNTS: [&str; 3] = ["juliet@example.com", "romeo@example.com", "nurse@example.com"];
+/// Whose account is removed now and then, and made anew for somebody else.
+const GUEST: &str = "paris@example.com";
 const DEVICES: usize = 2 * ACCOUNTS.len();
 const PASSWORD: &str = "pencil";
 const STEPS: usize = 200;
@@ -63,6 +65,8 @@ struct Life {
     blocks: usize,
     /// Who has come just now.
     newcomer: Option<Peer>,
+    /// The guest has been here, and has asked everybody.
+    guest: Option<Peer>,
 }
 
 impl Life {
@@ -71,7 +75,8 @@ impl Life {
         // There is always room, so that a message which is lost is a fault.
         let mut accounts = Accounts::new();
         accounts.kept = Memory::new(usize::MAX);
-        let accounts = ACCOUNTS.iter().fold(accounts, |all, account| all.with(account, PASSWORD));
+        let accounts =
+            ACCOUNTS.iter().chain([&GUEST]).fold(accounts, |all, account| all.with(account, PASSWORD));
         let chunks = Chunks::Random(Box::new(random.seed().random()));
         let small = random.next_u64().is_multiple_of(2);
         let mut world = World::new(accounts, chunks, random.next_u64(), |config| {
@@ -91,6 +96,7 @@ impl Life {
             breaks: 0,
             blocks: 0,
             newcomer: None,
+            guest: None,
         }
     }
 
@@ -123,7 +129,11 @@ impl Life {
         let away: Vec<_> = (0..DEVICES).filter(|&number| self.devices[number].peer.is_none()).collect();
         let whom = self.below(ACCOUNTS.len());
         let to = ACCOUNTS[whom];
-        let what = self.below(100);
+        let what = self.below(110);
+        if what >= 105 {
+            self.host(what == 105);
+            return self.pass();
+        }
         if let (0..12, Some(&device)) = (what, pick(&away, &mut self.random)) {
             self.connect(device);
         }
@@ -171,6 +181,10 @@ impl Life {
                 self.devices[device].stage = Stage::Leaving;
                 self.world.close(peer);
             }
+            100..105 => {
+                let kind = [PresenceType::Subscribed, PresenceType::Unsubscribed][self.below(2)];
+                self.world.send(peer, &Stanza::presence(kind).to(GUEST.parse().unwrap()));
+            }
             96..100 if !steady => {
                 self.breaks += 1;
                 self.world.crash();
@@ -178,6 +192,30 @@ impl Life {
             _ => {}
         }
         self.pass();
+    }
+
+    /// The guest comes, once, and asks everybody; and is removed some day, there or not. Then somebody else has that name.
+    fn host(&mut self, removed: bool) {
+        let exists = self.world.accounts.kept.kept(&GUEST.parse().unwrap()).is_some();
+        if !exists {
+            let accounts = core::mem::take(&mut self.world.accounts);
+            self.world.accounts = accounts.with(GUEST, PASSWORD);
+            self.guest = None;
+        } else if removed {
+            self.world.remove(GUEST);
+        } else if self.guest.is_none() {
+            let guest = self.world.connect(&format!("{GUEST}/hall"), PASSWORD);
+            self.guest = Some(guest);
+            self.world.run();
+            if self.world.jid(guest).is_some() {
+                for account in ACCOUNTS {
+                    let request = Stanza::presence(PresenceType::Subscribe).to(account.parse().unwrap());
+                    self.world.send(guest, &request);
+                }
+            }
+        } else if let (Some(guest), 0) = (self.guest, self.below(4)) {
+            self.world.cut(guest);
+        }
     }
 
     /// Something of what is on its way arrives.
@@ -344,6 +382,19 @@ impl Life {
             assert!(self.world.accounts.kept.offline(&account.parse().unwrap()).is_empty());
         }
         self.check_subscriptions();
+        self.check_guest();
+    }
+
+    /// Nobody shows presence to somebody who has not asked for it, but only has the name of somebody who did.
+    fn check_guest(&self) {
+        let exists = self.world.accounts.kept.kept(&GUEST.parse().unwrap()).is_some();
+        for account in ACCOUNTS.iter().filter(|_| self.steady) {
+            let sees = exists && self.state(GUEST, account).subscription().has_to();
+            assert!(
+                sees || !self.state(account, GUEST).subscription().has_from(),
+                "{account} is seen by a stranger"
+            );
+        }
     }
 
     /// Whatever was lost between two rosters: who believes to see somebody does, and who has asked somebody has.
