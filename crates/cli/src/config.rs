@@ -83,8 +83,8 @@ pub(crate) struct Settings {
     /// Let an account have so many resources online at most [default: 64]
     #[arg(long, value_name = "N", help_heading = "Limits", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) max_resources: Option<u32>,
-    /// Keep so many messages for an account while it is away at most; past it they come back to contacts, and are dropped if they
-    /// are from others [default: 100]
+    /// Keep so many messages for an account while it is away at most. Past it they come back to contacts. Those of others are
+    /// taken only while less than half of it waits, and are dropped past that [default: 200]
     #[arg(long, value_name = "N", help_heading = "Limits", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) max_offline_messages: Option<u32>,
     /// Let a roster have so many contacts at most [default: 1000]

@@ -26,12 +26,12 @@ struct Account {
 
 impl Default for Memory {
     fn default() -> Self {
-        Memory::new(100)
+        Memory::new(200)
     }
 }
 
 impl Memory {
-    /// No accounts. Each will have this many messages waiting at most.
+    /// No accounts. Each will have this many messages waiting at most; see [`Change::PutOffline`].
     #[must_use]
     pub const fn new(most: usize) -> Self {
         Memory { accounts: BTreeMap::new(), most }
@@ -141,9 +141,11 @@ impl Account {
             }
             Change::Unblock(jids) => kept.blocked.retain(|jid| !jids.contains(jid)),
             Change::UnblockAll => kept.blocked.clear(),
-            Change::PutOffline(_) if self.offline.len() >= most => return false,
-            Change::PutOffline(stanza) => {
-                self.offline.push(Offline { number: self.next, at: now, stanza });
+            Change::PutOffline { from_contact, .. } if self.offline.len() >= room(most, from_contact) => {
+                return false;
+            }
+            Change::PutOffline { message, .. } => {
+                self.offline.push(Offline { number: self.next, at: now, stanza: message });
                 self.next += 1;
             }
             Change::DropOffline { up_to } => self.offline.retain(|message| message.number > up_to),
@@ -151,6 +153,11 @@ impl Account {
         }
         true
     }
+}
+
+/// Of so many messages that may wait, how many may when this one has come.
+const fn room(most: usize, from_contact: bool) -> usize {
+    if from_contact { most } else { most.div_ceil(2) }
 }
 
 /// As many as the default of [`balcony_roster::Config::changes`].

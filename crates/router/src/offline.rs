@@ -69,12 +69,15 @@ impl Router {
             Keep::Needless => return,
         }
         let payer = self.payer(from);
+        let mut from_contact = from.bare_str() == name.as_str();
         if let Some(account) = self.accounts.get_mut(name) {
+            let known = account.known.as_deref();
+            from_contact |= known.is_some_and(|known| known.roster.item(&from.to_bare()).is_some());
             account.backlog.puts += 1;
             account.backlog.may_wait = true;
         }
         let stanza = Arc::new(stanza);
-        let change = Change::PutOffline(Arc::clone(&stanza));
+        let change = Change::PutOffline { message: Arc::clone(&stanza), from_contact };
         self.save_beside(name, change, Purpose::Put(stanza), Some(payer), effects);
     }
 

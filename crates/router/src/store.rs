@@ -144,7 +144,13 @@ pub enum Change {
     /// Nobody is blocked any more.
     UnblockAll,
     /// One more message waits. If there is no room for it the whole save is refused.
-    PutOffline(Arc<Stanza>),
+    PutOffline {
+        /// The message, as it came.
+        message: Arc<Stanza>,
+        /// Whether it is from a contact, or from the user. For those of others there is room only while less than half of what may
+        /// wait does, so that no stranger keeps contacts out.
+        from_contact: bool,
+    },
     /// The messages up to this [number](Offline::number) have been delivered, and are not needed any more.
     DropOffline {
         /// The highest number that was delivered.

@@ -93,16 +93,17 @@ pub struct Messages {
 /// The bounds of a store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StoreConfig {
-    /// Messages that wait for one account. Past it no more are taken, and their senders are told.
+    /// Messages that wait for one account. Past it no more are taken, and contacts are told. Messages of others are taken only
+    /// while less than half of it waits ([`PutOffline`](balcony_router::Change::PutOffline)).
     pub offline: usize,
     /// Changes of one roster that are remembered, for [`balcony_roster::Config::changes`].
     pub roster_changes: usize,
 }
 
 impl Default for StoreConfig {
-    /// 100 messages, and as many changes as a roster has by default.
+    /// 200 messages, and as many changes as a roster has by default.
     fn default() -> Self {
-        StoreConfig { offline: 100, roster_changes: balcony_roster::Config::default().changes }
+        StoreConfig { offline: 200, roster_changes: balcony_roster::Config::default().changes }
     }
 }
 
@@ -114,19 +115,24 @@ impl StoreConfig {
         waiting: impl FnOnce() -> Result<Vec<u64>, StoreError>,
     ) -> Result<bool, StoreError> {
         use balcony_router::Change::{DropOffline, PutOffline};
-        if !changes.iter().any(|change| matches!(change, PutOffline(_))) {
+        if !changes.iter().any(|change| matches!(change, PutOffline { .. })) {
             return Ok(true);
         }
         let mut waiting = waiting()?;
         let mut put = 0;
         for change in changes {
-            match change {
+            let room = match change {
                 // What is put has higher numbers than anybody knows yet.
-                DropOffline { up_to } => waiting.retain(|number| number > up_to),
-                PutOffline(_) => put += 1,
-                _ => {}
-            }
-            if put > 0 && waiting.len() + put > self.offline {
+                DropOffline { up_to } => {
+                    waiting.retain(|number| number > up_to);
+                    continue;
+                }
+                PutOffline { from_contact: true, .. } => self.offline,
+                PutOffline { from_contact: false, .. } => self.offline.div_ceil(2),
+                _ => continue,
+            };
+            put += 1;
+            if waiting.len() + put > room {
                 return Ok(false);
             }
         }

@@ -11,7 +11,7 @@ use balcony_roster::{Item, Version};
 use balcony_router::{Answer, Ask, Change, Kept, Memory, Offline};
 use balcony_stanza::Stanza;
 use balcony_store::{Messages, StoreConfig};
-use common::history::{account, change, comparable, contact, message, number};
+use common::history::{account, change, comparable, contact, message, number, put};
 use common::{Place, credentials};
 use proptest::prelude::*;
 
@@ -37,8 +37,9 @@ fn drop_oldest(messages: &[Offline], count: usize) -> Option<Change> {
 // RFC 6121 §2 and XEP-0160, XEP-0191 on disk: after any history, and after the store has been opened again, it holds what
 // the model holds.
 fn the_store_keeps_what_the_model_keeps(place: &Place, steps: Vec<Step>) -> Result<(), TestCaseError> {
-    let mut store = place.open();
-    let mut model = Memory::default();
+    let few = StoreConfig { offline: 5, ..StoreConfig::default() };
+    let mut store = place.open_with(few);
+    let mut model = Memory::new(5);
     // The third account never exists.
     for number in 0..2 {
         prop_assert!(store.create(&account(number), credentials("pencil")).unwrap());
@@ -46,17 +47,21 @@ fn the_store_keeps_what_the_model_keeps(place: &Place, steps: Vec<Step>) -> Resu
     }
     let mut versions = [0; 3];
     for (who, mut changes, dropped, reopen) in steps {
-        number(&mut changes, &mut versions[usize::from(who)]);
-        let who = account(who);
+        let mut version = versions[usize::from(who)];
+        number(&mut changes, &mut version);
+        let (index, who) = (usize::from(who), account(who));
         let (mut ours, mut theirs) = (changes.clone(), changes);
         ours.extend(drop_oldest(&store.offline(&who, usize::MAX).unwrap().messages, dropped));
         theirs.extend(drop_oldest(model.offline(&who), dropped));
         let saved = store.save(&who, ours).unwrap();
         let expected = model.answer(0, Ask::Save { account: who, changes: theirs });
         prop_assert_eq!(saved, expected == Answer::Saved);
+        if saved {
+            versions[index] = version;
+        }
         if reopen == 0 {
             drop(store);
-            store = place.open();
+            store = place.open_with(few);
         }
     }
     for number in 0..3 {
@@ -103,7 +108,8 @@ in_every_place!(
     one_sided_subscriptions_are_told,
     a_full_queue_refuses_the_next_message,
     changes_that_are_long_ago_are_forgotten,
-    messages_come_in_pieces
+    messages_come_in_pieces,
+    strangers_leave_room
 );
 
 // XEP-0160 §2: bounded, and what is refused is refused whole.
@@ -111,7 +117,7 @@ fn a_full_queue_refuses_the_next_message(place: &Place) {
     let store = place.open_with(StoreConfig { offline: 3, ..StoreConfig::default() });
     let who = account(0);
     store.create(&who, credentials("pencil")).unwrap();
-    let put = || Change::PutOffline(message("hi"));
+    let put = || put(message("hi"));
     for _ in 0..3 {
         assert!(store.save(&who, vec![put()]).unwrap());
     }
@@ -124,12 +130,25 @@ fn a_full_queue_refuses_the_next_message(place: &Place) {
     assert!(!store.save(&who, vec![put()]).unwrap());
 }
 
+// XEP-0160 §2: whatever strangers send, there is room for what contacts do.
+fn strangers_leave_room(place: &Place) {
+    let store = place.open_with(StoreConfig { offline: 5, ..StoreConfig::default() });
+    let who = account(0);
+    store.create(&who, credentials("pencil")).unwrap();
+    let mut put = |from_contact| {
+        store.save(&who, vec![Change::PutOffline { message: message("hi"), from_contact }]).unwrap()
+    };
+    let taken: Vec<bool> = [false, false, true, false, true, false, true].map(&mut put).into();
+    assert_eq!(taken, [true, true, true, false, true, false, true]);
+    assert!(!put(true));
+}
+
 fn messages_come_in_pieces(place: &Place) {
     let store = place.open();
     let who = account(0);
     store.create(&who, credentials("pencil")).unwrap();
     let all = [message("one"), message("two"), message("six")];
-    store.save(&who, all.iter().cloned().map(Change::PutOffline).collect()).unwrap();
+    store.save(&who, all.iter().cloned().map(put).collect()).unwrap();
     let mut size = Vec::new();
     all[0].write(&mut size);
     let size = size.len();

@@ -6,9 +6,8 @@ mod common;
 use std::fs;
 use std::path::Path;
 
-use balcony_router::Change;
 use balcony_store::{Store, StoreError};
-use common::history::{account, message};
+use common::history::{account, message, put};
 use common::{credentials, jid, same_credentials};
 use redb::{Database, TableDefinition, TableHandle as _, WriteTransaction};
 
@@ -116,7 +115,7 @@ fn an_older_schema_is_brought_up_to_date() {
         let found = store.get(&juliet).unwrap().unwrap();
         assert!(same_credentials(&found.credentials, &credentials("pw")));
         assert!(store.kept(&juliet).unwrap().is_some());
-        assert!(store.save(&juliet, vec![Change::PutOffline(message("hi"))]).unwrap());
+        assert!(store.save(&juliet, vec![put(message("hi"))]).unwrap());
         store.check(&mut |problem| panic!("{problem}")).unwrap();
     }
     assert_eq!(Store::open(folder.path()).unwrap().kept(&juliet).unwrap().unwrap().offline, 2);
@@ -128,7 +127,7 @@ fn a_check_names_what_is_broken() {
     let store = Store::open(folder.path()).unwrap();
     for number in 0..2 {
         store.create(&account(number), credentials("pw")).unwrap();
-        store.save(&account(number), vec![Change::PutOffline(message("hi"))]).unwrap();
+        store.save(&account(number), vec![put(message("hi"))]).unwrap();
     }
     store.check(&mut |problem| panic!("{problem}")).unwrap();
     drop(store);

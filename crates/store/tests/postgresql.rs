@@ -19,10 +19,10 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Instant;
 
-use balcony_router::{Answer, Ask, Change};
+use balcony_router::{Answer, Ask};
 use balcony_server::{Answer as ServerAnswer, Ask as ServerAsk};
 use balcony_store::{Store, StoreConfig, StoreError, Worker};
-use common::history::{account, message};
+use common::history::{account, message, put};
 use common::postgresql::Server;
 use common::{Place, credentials};
 use postgres::{Client, NoTls};
@@ -92,7 +92,7 @@ fn damage_is_found_and_named() {
     let store = place.open();
     for number in 0..3 {
         store.create(&account(number), credentials("pw")).unwrap();
-        store.save(&account(number), vec![Change::PutOffline(message("hi"))]).unwrap();
+        store.save(&account(number), vec![put(message("hi"))]).unwrap();
     }
     let mut other = client(&parameters);
     other.batch_execute("UPDATE offline SET stanza = '<x' WHERE number = 2").unwrap();
@@ -112,9 +112,9 @@ fn the_secret_stays() {
 }
 
 /// What a router is answered that puts one message.
-fn put(worker: &Worker) -> Answer {
+fn put_by(worker: &Worker) -> Answer {
     let (send, reply) = mpsc::channel();
-    let changes = vec![Change::PutOffline(message("hi"))];
+    let changes = vec![put(message("hi"))];
     let ask = ServerAsk::Router(Ask::Save { account: account(0), changes });
     worker.handle(ask, Box::new(move |answer| send.send(answer).unwrap()));
     match reply.recv_timeout(Duration::from_secs(60)).unwrap() {
@@ -129,13 +129,13 @@ fn a_connection_that_was_lost_is_made_anew() {
     let store = place.open();
     store.create(&account(0), credentials("pw")).unwrap();
     let worker = Worker::start(store.clone());
-    assert_eq!(put(&worker), Answer::Saved);
+    assert_eq!(put_by(&worker), Answer::Saved);
     // Whoever has the lock of these tables, and nobody else.
     let kill = "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' \
                 AND objid::bigint = hashtext(current_schema())::bigint & 4294967295";
     client(&parameters).batch_execute(kill).unwrap();
     // The loss is noticed before anything is sent, so nobody is refused.
-    assert_eq!(put(&worker), Answer::Saved);
+    assert_eq!(put_by(&worker), Answer::Saved);
     assert_eq!(store.offline(&account(0), usize::MAX).unwrap().messages.len(), 2);
 }
 
@@ -145,17 +145,17 @@ fn while_the_server_is_away_everything_is_refused_at_once() {
     let store = Store::connect(&server.schema(), StoreConfig::default()).unwrap();
     store.create(&account(0), credentials("pw")).unwrap();
     let worker = Worker::start(store.clone());
-    assert_eq!(put(&worker), Answer::Saved);
+    assert_eq!(put_by(&worker), Answer::Saved);
 
     server.stop().unwrap();
-    assert_eq!(put(&worker), Answer::Refused);
+    assert_eq!(put_by(&worker), Answer::Refused);
     let error = store.get(&account(0)).unwrap_err();
     assert!(matches!(error, StoreError::Unreachable(_)), "{error}");
 
     server.resume().unwrap();
     // It is tried again within some seconds; nothing that is refused meanwhile is kept.
     let start = Instant::now();
-    while put(&worker) != Answer::Saved {
+    while put_by(&worker) != Answer::Saved {
         assert!(start.elapsed() < Duration::from_secs(60), "it does not come back");
     }
     let kept = loop {
@@ -233,7 +233,7 @@ fn a_change_in_doubt_is_over_before_anything_is_read() {
     assert_eq!(store.kept(&account(0)).unwrap().unwrap().offline, 0);
     let worker = Worker::start(store.clone());
     between.armed.store(true, Ordering::SeqCst);
-    assert_eq!(put(&worker), Answer::Refused);
+    assert_eq!(put_by(&worker), Answer::Refused);
     // The server has not done it yet, and still may.
     let error = store.kept(&account(0)).unwrap_err();
     assert_eq!(error, StoreError::InUse);
@@ -248,5 +248,5 @@ fn a_change_in_doubt_is_over_before_anything_is_read() {
         }
     };
     assert_eq!(kept.offline, 1);
-    assert_eq!(put(&worker), Answer::Saved);
+    assert_eq!(put_by(&worker), Answer::Saved);
 }

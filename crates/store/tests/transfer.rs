@@ -7,7 +7,7 @@ mod common;
 use balcony_jid::BareJid;
 use balcony_router::Change;
 use balcony_store::{Store, StoreConfig, StoreError, TransferError};
-use common::history::{account, change, contact, message, number};
+use common::history::{account, change, contact, message, number, put};
 use common::{Place, credentials, jid};
 use proptest::prelude::*;
 
@@ -83,7 +83,7 @@ in_every_place!(
 );
 
 fn two_accounts() -> String {
-    let changes = vec![Change::PutOffline(message("hi")), Change::Block(vec![contact(1).to_jid()])];
+    let changes = vec![put(message("hi")), Change::Block(vec![contact(1).to_jid()])];
     export(&lived(&Place::file(), vec![changes.clone(), changes]))
 }
 
@@ -97,7 +97,7 @@ fn accounts_that_exist_stay_as_they_are(place: &Place) {
 }
 
 fn bounds_do_not_hold_for_what_is_imported(place: &Place) {
-    let text = export(&lived(&Place::file(), vec![vec![Change::PutOffline(message("hi")); 9]]));
+    let text = export(&lived(&Place::file(), vec![vec![put(message("hi")); 9]]));
     let store = place.open_with(StoreConfig { offline: 3, ..StoreConfig::default() });
     import(&store, &text).unwrap();
     assert_eq!(store.kept(&account(0)).unwrap().unwrap().offline, 9);
@@ -143,7 +143,7 @@ fn a_bad_line_is_named(place: &Place) {
 fn an_imported_account_goes_on(place: &Place) {
     let store = place.open();
     import(&store, &two_accounts()).unwrap();
-    store.save(&account(0), vec![Change::PutOffline(message("later"))]).unwrap();
+    store.save(&account(0), vec![put(message("later"))]).unwrap();
     let messages = store.offline(&account(0), usize::MAX).unwrap().messages;
     assert_eq!(messages[1].stanza, message("later"));
     assert!(messages[0].number < messages[1].number);

@@ -38,7 +38,7 @@ fn put(world: &mut World, from: SessionId) -> Ticket {
     match &asks(&effects)[..] {
         [(ticket, Ask::Save { account, changes })] => {
             assert_eq!(account, &bare("juliet@example.com"));
-            assert!(matches!(&changes[..], [Change::PutOffline(_)]));
+            assert!(matches!(&changes[..], [Change::PutOffline { .. }]));
             *ticket
         }
         other => panic!("{other:?}"),

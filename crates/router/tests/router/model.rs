@@ -220,7 +220,9 @@ impl Model {
             (Chat, _) | (Normal, None) if !top.is_empty() => given(self, top),
             (Chat, _) | (Normal, None) => {
                 let mut lines = vec![format!("store for {account}: {what}")];
-                if self.stored.iter().filter(|message| message.account == account).count() < MOST_STORED {
+                let is_known = account == split(sender).0 || self.contact(account, sender).listed;
+                let room = if is_known { MOST_STORED } else { MOST_STORED.div_ceil(2) };
+                if self.stored.iter().filter(|message| message.account == account).count() < room {
                     let (account, sender, number) = (account.to_owned(), sender.to_owned(), self.number);
                     self.stored.push(Stored { account, sender, what, number });
                 } else {

@@ -100,17 +100,20 @@ fn what_is_stored() {
 #[test]
 fn too_many() {
     let (mut world, romeo) = world();
-    world.store = Memory::new(2);
+    world.store = Memory::new(3);
     world.befriend(JULIET, "romeo@example.net", Subscription::None);
     let stranger = world.connect("paris@example.net/hall");
     for text in ["1", "2"] {
         assert!(wires(&world.send(romeo, chat(text)), romeo).is_empty());
     }
+    // There is no room for more of strangers, but for one more of a contact.
+    assert!(wires(&world.send(stranger, chat("0")), stranger).is_empty());
+    assert!(wires(&world.send(romeo, chat("2b")), romeo).is_empty());
     let told = wires(&world.send(romeo, chat("3")), romeo);
     assert!(told.len() == 1 && told[0].contains("<service-unavailable"), "{told:?}");
     assert!(wires(&world.send(stranger, chat("4")), stranger).is_empty());
     let balcony = world.connect("juliet@example.com/balcony");
-    assert_eq!(bodies(&wires(&world.send(balcony, available(0)), balcony)), ["1", "2"]);
+    assert_eq!(bodies(&wires(&world.send(balcony, available(0)), balcony)), ["1", "2", "2b"]);
 }
 
 // RFC 6120 §10.1: who pings a contact whose presence it sees knows, when the answer comes, that the messages before it are

@@ -216,7 +216,7 @@ pub(crate) fn tell(effect: &Effect, name: &dyn Fn(SessionId) -> String) -> Optio
         Effect::Deliver { session, stanza } => format!("{}: {}", name(*session), brief(stanza)),
         Effect::Close { session, error } => format!("{}: closed with {error}", name(*session)),
         Effect::Ask { ask: Ask::Save { account, changes }, .. } => match &changes[..] {
-            [Change::PutOffline(stanza)] => format!("store for {account}: {}", brief(stanza)),
+            [Change::PutOffline { message, .. }] => format!("store for {account}: {}", brief(message)),
             _ => return None,
         },
         Effect::Remote { stanza } => {

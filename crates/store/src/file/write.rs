@@ -122,7 +122,7 @@ impl<'t> Writing<'t> {
                     }
                 }
                 Save::UnblockAll => self.unblock_all(account)?,
-                Save::PutOffline(stanza) => self.put_offline(account, self.now, stanza)?,
+                Save::PutOffline { message, .. } => self.put_offline(account, self.now, message)?,
                 Save::DropOffline { up_to } => self.drop_offline(account, *up_to)?,
                 Save::LastSeen(presence) => {
                     self.last.insert((domain, local), (self.now, &encode_stanza(presence)[..]))?;

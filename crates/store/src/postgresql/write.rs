@@ -89,7 +89,7 @@ fn save(
                 )?;
             }
             Save::UnblockAll => drop(session.execute("DELETE FROM blocked WHERE account = $1", &[&id])?),
-            Save::PutOffline(stanza) => put_offline(session, id, now, stanza)?,
+            Save::PutOffline { message, .. } => put_offline(session, id, now, message)?,
             Save::DropOffline { up_to } => {
                 let up_to = i64::try_from(*up_to).unwrap_or(i64::MAX);
                 session.execute("DELETE FROM offline WHERE account = $1 AND number <= $2", &[&id, &up_to])?;

@@ -23,6 +23,11 @@ pub fn message(text: &str) -> Arc<Stanza> {
     Arc::new(Stanza::message(MessageType::Chat).from(from).child(Element::new(BODY, ns::CLIENT).text(text)))
 }
 
+/// A message comes for an account from a contact.
+pub fn put(message: Arc<Stanza>) -> Change {
+    Change::PutOffline { message, from_contact: true }
+}
+
 pub fn change() -> impl Strategy<Value = Change> {
     let roster = (0..6_u8, any::<Option<(bool, u8, bool)>>(), any::<bool>(), any::<bool>()).prop_map(
         |(number, item, request, pushed)| Change::Roster {
@@ -50,7 +55,9 @@ pub fn change() -> impl Strategy<Value = Change> {
         1 => jids.clone().prop_map(Change::Block),
         1 => jids.prop_map(Change::Unblock),
         1 => Just(Change::UnblockAll),
-        4 => "[a-z<&>]{0,9}".prop_map(|text| Change::PutOffline(message(&text))),
+        4 => ("[a-z<&>]{0,9}", any::<bool>()).prop_map(|(text, from_contact)| {
+            Change::PutOffline { message: message(&text), from_contact }
+        }),
         1 => Just(Change::LastSeen(Arc::new(Stanza::presence(PresenceType::Unavailable)))),
     ]
 }
