@@ -265,7 +265,15 @@ impl Started<'_> {
             lines.push(format!("  development certificate {}{made}", self.certificate.path.display()));
         }
         for Account { address, password } in accounts {
-            lines.push(format!("  demo account {address} with password {}", password.expose()));
+            lines.push(match password {
+                Some(password) => format!("  demo account {address} with password {}", password.expose()),
+                None => format!(
+                    "  demo account {address} exists already, and keeps its password (`{} user passwd {address}{}` gives it \
+                     another)",
+                    program(),
+                    self.data_option()
+                ),
+            });
         }
         self.next(accounts, &mut lines);
         lines
@@ -274,27 +282,35 @@ impl Started<'_> {
     /// What to type next.
     fn next(&self, accounts: &[Account], lines: &mut Vec<String>) {
         let client = self.client_options();
-        // As it was typed: it need not be on the search path.
-        let balcony = std::env::args().next().unwrap_or_else(|| "balcony".into());
+        let balcony = program();
         if let [romeo, juliet] = accounts {
-            let (romeo, juliet) =
-                ((&romeo.address, romeo.password.expose()), (&juliet.address, juliet.password.expose()));
+            // Without it the command asks.
+            let password = |account: &Account| match &account.password {
+                Some(password) => format!("BALCONY_PASSWORD={} ", password.expose()),
+                None => String::new(),
+            };
             lines.push("Next, in two other terminals:".into());
-            lines.push(format!("  BALCONY_PASSWORD={} {balcony} listen --as {}{client}", juliet.1, juliet.0));
+            lines.push(format!("  {}{balcony} listen --as {}{client}", password(juliet), juliet.address));
             lines.push(format!(
-                "  BALCONY_PASSWORD={} {balcony} send --as {}{client} {} 'Art thou not Juliet?'",
-                romeo.1, romeo.0, juliet.0
+                "  {}{balcony} send --as {}{client} {} 'Art thou not Juliet?'",
+                password(romeo),
+                romeo.address,
+                juliet.address
             ));
         } else {
-            let data = match self.settings.folder() {
-                folder if folder == Path::new(DATA) => String::new(),
-                folder => format!(" --data {}", folder.display()),
-            };
             lines.push("Next, in another terminal:".into());
-            lines.push(format!("  {balcony} user add romeo{data}"));
+            lines.push(format!("  {balcony} user add romeo{}", self.data_option()));
             if let Some(domain) = self.domains.first() {
                 lines.push(format!("  {balcony} listen --as romeo@{domain}{client}"));
             }
+        }
+    }
+
+    /// What `balcony user` needs to get here.
+    fn data_option(&self) -> String {
+        match self.settings.folder() {
+            folder if folder == Path::new(DATA) => String::new(),
+            folder => format!(" --data {}", folder.display()),
         }
     }
 
@@ -323,4 +339,9 @@ impl Started<'_> {
         }
         options
     }
+}
+
+/// This program, as it was typed: it need not be on the search path.
+fn program() -> String {
+    std::env::args().next().unwrap_or_else(|| "balcony".into())
 }
