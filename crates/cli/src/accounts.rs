@@ -3,10 +3,10 @@ use std::io::{BufRead as _, BufReader, BufWriter, ErrorKind, Write as _};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 
-use balcony_store::Worker;
+use balcony_store::{Store, Worker};
 
 use crate::control::{self, Pending, Request, Response};
-use crate::database::{self, Database};
+use crate::database::Database;
 use crate::failure::{Failure, io};
 
 /// The accounts in a data folder, changed by the server that runs on it, or directly if none does.
@@ -18,7 +18,12 @@ pub(crate) enum Accounts {
 }
 
 impl Accounts {
-    pub(crate) fn open(data: &Path, database: Option<&Database>) -> Result<Accounts, Failure> {
+    /// `open` opens them if no server runs.
+    pub(crate) fn open(
+        data: &Path,
+        database: Option<&Database>,
+        open: fn(&Path, Option<&Database>) -> Result<Store, Failure>,
+    ) -> Result<Accounts, Failure> {
         let path = control::socket(data);
         let gone = || format!("cannot reach the server that runs on {}", data.display());
         match UnixStream::connect(&path) {
@@ -36,7 +41,7 @@ impl Accounts {
                         | ErrorKind::InvalidInput
                 ) =>
             {
-                let worker = Worker::start(database::open(data, database)?);
+                let worker = Worker::start(open(data, database)?);
                 Ok(Accounts::Stopped { worker, open: VecDeque::new() })
             }
             Err(error) => Err(io(gone())(error)),

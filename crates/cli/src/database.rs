@@ -8,7 +8,7 @@ use balcony_machine::Secret;
 use balcony_store::Store;
 use serde::{Deserialize, Deserializer};
 
-use crate::failure::Failure;
+use crate::failure::{Failure, io};
 
 /// How to connect to PostgreSQL. There may be a password in it.
 #[derive(Clone, Debug, PartialEq)]
@@ -29,25 +29,39 @@ impl<'de> Deserialize<'de> for Database {
     }
 }
 
-/// Opens the accounts. Not from within a runtime.
+/// Opens the accounts, and makes what is missing. Not from within a runtime.
 pub(crate) fn open(folder: &Path, database: Option<&Database>) -> Result<Store, Failure> {
     match database {
         None => Ok(Store::open(folder)?),
-        Some(database) => connect(folder, database),
+        Some(database) => connect(database),
     }
 }
 
-#[cfg(feature = "postgres")]
-fn connect(folder: &Path, database: &Database) -> Result<Store, Failure> {
+/// The same, but where there are no accounts it makes nothing: the folder may be another one than was meant.
+pub(crate) fn existing(folder: &Path, database: Option<&Database>) -> Result<Store, Failure> {
+    if database.is_none() && !Store::exists(folder) {
+        let folder = folder.display();
+        return Err(Failure::new(format!(
+            "there are no accounts in {folder}; name the data folder with --data"
+        )));
+    }
+    open(folder, database)
+}
+
+/// Makes the data folder of a server whose accounts are elsewhere: the certificate and the control socket are still there.
+pub(crate) fn make_folder(folder: &Path) -> Result<(), Failure> {
     use std::os::unix::fs::DirBuilderExt as _;
-    // The certificate and the control socket are still there.
     let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder);
-    made.map_err(crate::failure::io(format!("cannot use {}", folder.display())))?;
+    made.map_err(io(format!("cannot use {}", folder.display())))
+}
+
+#[cfg(feature = "postgres")]
+fn connect(database: &Database) -> Result<Store, Failure> {
     Ok(Store::connect(database.0.expose(), balcony_store::StoreConfig::default())?)
 }
 
 #[cfg(not(feature = "postgres"))]
-fn connect(_: &Path, _: &Database) -> Result<Store, Failure> {
+fn connect(_: &Database) -> Result<Store, Failure> {
     Err(Failure::usage(
         "--database: this balcony was built without PostgreSQL; its feature `postgres` is on unless it is turned off",
     ))

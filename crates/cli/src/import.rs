@@ -19,15 +19,18 @@ use crate::user::unexpected;
 /// A line longer than this is no account.
 const LONGEST: usize = 8192;
 
-/// Creates the accounts in `file`.
+/// What is in a file, and how long it is if that is known.
+pub(crate) type Source = (Box<dyn BufRead>, Option<u64>);
+
+/// Creates the accounts in `file`, which is open.
 pub(crate) fn run(
     accounts: &mut Accounts,
     domain: &BareJid,
     file: &Path,
+    (source, length): Source,
     replace: bool,
 ) -> Result<(), Failure> {
     let name = file.display();
-    let (source, length) = open(file)?;
     let mut import = Import { progress: progress(length), open: VecDeque::new(), done: 0, bad: 0 };
     let mut lines = Lines { source, number: 0 };
     while let Some((number, size, line)) = lines.next().map_err(io(format!("cannot read {name}")))? {
@@ -60,14 +63,17 @@ pub(crate) fn run(
     }
 }
 
-/// What is in `file`, and how long it is if that is known.
-pub(crate) fn open(file: &Path) -> Result<(Box<dyn BufRead>, Option<u64>), Failure> {
+/// Opens `file`, and makes sure that it can be read before anything is done because of it.
+pub(crate) fn open(file: &Path) -> Result<Source, Failure> {
     if file == Path::new("-") {
         return Ok((Box::new(std::io::stdin().lock()), None));
     }
-    let open = File::open(file).map_err(io(format!("cannot read {}", file.display())))?;
+    let failed = || io(format!("cannot read {}", file.display()));
+    let open = File::open(file).map_err(failed())?;
     let length = open.metadata().ok().filter(|data| data.is_file()).map(|data| data.len());
-    Ok((Box::new(BufReader::new(open)), length))
+    let mut reader = BufReader::new(open);
+    reader.fill_buf().map_err(failed())?;
+    Ok((Box::new(reader), length))
 }
 
 struct Import {

@@ -45,6 +45,9 @@ pub(crate) fn run(args: ServeArgs, log: Option<LogLevel>) -> Result<(), Failure>
     }
     // It is closed last, when the runtime is gone: a database client cannot be used from within one.
     let store = database::open(&settings.folder(), settings.database.as_ref())?;
+    if settings.database.is_some() {
+        database::make_folder(&settings.folder())?;
+    }
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(io("cannot start"))?;
     // With the runtime the last tasks end, then the threads of the store, then the store closes its file.

@@ -8,7 +8,6 @@ fn list(world: &World) -> Vec<String> {
 
 /// What can be done with accounts, whoever has the store open.
 fn manage(world: &World) {
-    assert!(list(world).is_empty());
     let added = world.run_as(PASSWORD, &["user", "add", "romeo"]);
     assert_eq!(added.stdout, "romeo@localhost has been created\n");
     let again = world.run_as("other", &["user", "add", "Romeo@localhost"]);
@@ -33,6 +32,13 @@ fn manage(world: &World) {
 #[test]
 fn of_a_stopped_server() {
     let world = World::new();
+    for command in [&["user", "list"][..], &["user", "passwd", "romeo"], &["user", "remove", "romeo"]] {
+        let failed = world.run_as(PASSWORD, command);
+        failed.failed(1, &["there are no accounts in ./balcony-data; name the data folder with --data"]);
+    }
+    world.run(&["user", "import", "none"]).failed(1, &["cannot read none: no such file"]);
+    world.run(&["user", "import", "."]).failed(1, &["cannot read .: it is a folder"]);
+    assert!(!world.path("balcony-data").exists());
     manage(&world);
     // The folder's first user made it; a server takes it over.
     let server = world.serve(&[]);
@@ -44,6 +50,7 @@ fn of_a_stopped_server() {
 fn of_a_running_server() {
     let world = World::new();
     let server = world.serve(&[]);
+    assert!(list(&world).is_empty());
     manage(&world);
     world.listen(&server, "romeo@localhost", &[]);
 

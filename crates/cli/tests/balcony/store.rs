@@ -110,8 +110,8 @@ fn what_cannot_be_done_is_said() {
     for command in [&["store", "check"][..], &["store", "export"]] {
         world.run(command).failed(1, &["there are no accounts in ./balcony-data; name the data folder"]);
     }
-    assert!(!world.path("balcony-data").exists());
     world.run(&["store", "import", "none"]).failed(1, &["cannot read none: no such file"]);
+    assert!(!world.path("balcony-data").exists());
     world.write("list.csv", "romeo,pencil\n");
     world
         .run(&["store", "import", "list.csv"])
