@@ -1,21 +1,33 @@
+use core::time::Duration;
 use std::collections::VecDeque;
 use std::io::{BufRead as _, BufReader, BufWriter, ErrorKind, Write as _};
+use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use balcony_store::{Store, Worker};
 
 use crate::control::{self, Pending, Request, Response};
 use crate::database::Database;
-use crate::failure::{Failure, io};
+use crate::failure::{Failure, io, reason};
 
 /// The accounts in a data folder, changed by the server that runs on it, or directly if none does.
 ///
 /// Responses come in the order of the requests. No more than [`WINDOW`](control::WINDOW) may be open.
 pub(crate) enum Accounts {
-    Running { requests: BufWriter<UnixStream>, responses: BufReader<UnixStream> },
+    Running(Running),
     Stopped { worker: Worker, open: VecDeque<Pending> },
 }
+
+/// The way to the server that runs on a data folder.
+pub(crate) struct Running {
+    data: PathBuf,
+    requests: BufWriter<UnixStream>,
+    responses: BufReader<UnixStream>,
+}
+
+/// How long a running server may take to answer.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 impl Accounts {
     /// `open` opens them if no server runs.
@@ -27,10 +39,7 @@ impl Accounts {
         let path = control::socket(data);
         let gone = || format!("cannot reach the server that runs on {}", data.display());
         match UnixStream::connect(&path) {
-            Ok(stream) => {
-                let responses = BufReader::new(stream.try_clone().map_err(io(gone()))?);
-                Ok(Accounts::Running { requests: BufWriter::new(stream), responses })
-            }
+            Ok(stream) => Ok(Accounts::Running(Running::new(data, stream, PATIENCE).map_err(io(gone()))?)),
             // A server that was killed leaves its socket behind. A path that is too long for a socket has none.
             Err(error)
                 if matches!(
@@ -51,12 +60,7 @@ impl Accounts {
     /// Hands over a request.
     pub(crate) fn submit(&mut self, request: Request) -> Result<(), Failure> {
         match self {
-            Accounts::Running { requests, .. } => {
-                let mut line =
-                    serde_json::to_vec(&request).map_err(std::io::Error::from).map_err(io(LOST))?;
-                line.push(b'\n');
-                requests.write_all(&line).map_err(io(LOST))
-            }
+            Accounts::Running(server) => server.submit(&request).map_err(|error| server.lost(&error)),
             Accounts::Stopped { worker, open } => {
                 open.push_back(control::perform(worker, &[], request));
                 Ok(())
@@ -67,12 +71,8 @@ impl Accounts {
     /// Waits for the response to the oldest request that has none yet.
     pub(crate) fn receive(&mut self) -> Result<Response, Failure> {
         match self {
-            Accounts::Running { requests, responses } => {
-                requests.flush().map_err(io(LOST))?;
-                let mut line = String::new();
-                if responses.read_line(&mut line).map_err(io(LOST))? == 0 {
-                    return Err(Failure::new(format!("{LOST}: it has closed the connection")));
-                }
+            Accounts::Running(server) => {
+                let line = server.receive().map_err(|error| server.lost(&error))?;
                 serde_json::from_str(&line).map_err(|error| {
                     Failure::new(format!(
                         "the running server is of another version than this command: {error}"
@@ -92,4 +92,69 @@ impl Accounts {
     }
 }
 
-const LOST: &str = "lost the running server; what was not reported may or may not be done";
+impl Running {
+    /// A server that says nothing for so long is given up.
+    fn new(data: &Path, stream: UnixStream, patience: Duration) -> std::io::Result<Running> {
+        stream.set_read_timeout(Some(patience))?;
+        stream.set_write_timeout(Some(patience))?;
+        let responses = BufReader::new(stream.try_clone()?);
+        Ok(Running { data: data.into(), requests: BufWriter::new(stream), responses })
+    }
+
+    fn submit(&mut self, request: &Request) -> std::io::Result<()> {
+        let mut line = serde_json::to_vec(request)?;
+        line.push(b'\n');
+        self.requests.write_all(&line)
+    }
+
+    fn receive(&mut self) -> std::io::Result<String> {
+        self.requests.flush()?;
+        let mut line = String::new();
+        match self.responses.read_line(&mut line)? {
+            0 => Err(std::io::Error::other("it has closed the connection")),
+            _ => Ok(line),
+        }
+    }
+
+    fn lost(&self, error: &std::io::Error) -> Failure {
+        // Or what is still to be written would be waited for once more.
+        let _ = self.requests.get_ref().shutdown(Shutdown::Both);
+        let data = self.data.display();
+        let unknown = "what was not reported may or may not be done";
+        Failure::new(match error.kind() {
+            ErrorKind::WouldBlock | ErrorKind::TimedOut => format!(
+                "the server that runs on {data} does not answer; {unknown}. If it stays like this, end that server and \
+                 start it again"
+            ),
+            _ => format!("lost the server that runs on {data}; {unknown}: {}", reason(error)),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn accounts() -> (Accounts, UnixStream) {
+        let (stream, server) = UnixStream::pair().unwrap();
+        let running = Running::new(Path::new("var/balcony"), stream, Duration::from_millis(10)).unwrap();
+        (Accounts::Running(running), server)
+    }
+
+    #[test]
+    fn a_server_that_does_not_answer_is_named() {
+        let (mut accounts, server) = accounts();
+        let silent = accounts.ask(Request::Domains).unwrap_err();
+        assert!(silent.message().contains("the server that runs on var/balcony does not answer"), "{silent}");
+        drop(server);
+        let gone = accounts.receive().unwrap_err();
+        assert!(gone.message().starts_with("lost the server that runs on var/balcony; what was"), "{gone}");
+    }
+
+    #[test]
+    fn nor_does_one_hang_that_reads_nothing() {
+        let (mut accounts, _server) = accounts();
+        let full = (0..100_000).find_map(|_| accounts.submit(Request::Domains).err()).unwrap();
+        assert!(full.message().contains("the server that runs on var/balcony does not answer"), "{full}");
+    }
+}
