@@ -40,12 +40,19 @@ pub(crate) fn open(folder: &Path, database: Option<&Database>) -> Result<Store, 
 /// The same, but where there are no accounts it makes nothing: the folder may be another one than was meant.
 pub(crate) fn existing(folder: &Path, database: Option<&Database>) -> Result<Store, Failure> {
     if database.is_none() && !Store::exists(folder) {
-        let folder = folder.display();
-        return Err(Failure::new(format!(
-            "there are no accounts in {folder}; name the data folder with --data"
-        )));
+        return Err(missing(folder));
     }
     open(folder, database)
+}
+
+/// Why there are no accounts in a folder.
+fn missing(folder: &Path) -> Failure {
+    let name = folder.display();
+    let is_file = std::fs::metadata(folder).is_ok_and(|found| !found.is_dir());
+    Failure::new(match is_file {
+        true => format!("{name} is no folder; name the data folder with --data"),
+        false => format!("there are no accounts in {name}; name the data folder with --data"),
+    })
 }
 
 /// Makes the data folder of a server whose accounts are elsewhere: the certificate and the control socket are still there.

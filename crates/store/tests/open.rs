@@ -181,7 +181,21 @@ fn a_file_in_place_of_the_folder_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("data");
     fs::write(&file, b"").unwrap();
-    assert!(matches!(refused(&file, "the data folder must"), StoreError::Folder { .. }));
+    assert!(matches!(
+        refused(&file, "data: it is a file, and a folder is wanted"),
+        StoreError::Folder { .. }
+    ));
+    let below = refused(&file.join("below"), "there is something in the way that is no folder");
+    assert!(matches!(below, StoreError::Folder { .. }));
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_folder_that_cannot_be_made_is_refused() {
+    assert!(matches!(
+        refused(Path::new("/proc/balcony"), "/proc/balcony: no folder"),
+        StoreError::Folder { .. }
+    ));
 }
 
 #[cfg(unix)]
@@ -194,7 +208,7 @@ fn a_folder_that_cannot_be_written_is_refused() {
         // Permissions mean nothing to this user.
         return;
     }
-    let error = refused(folder.path(), "must belong to the user");
+    let error = refused(folder.path(), "this user may not read and write it; the data folder must belong to");
     assert!(matches!(error, StoreError::Folder { .. }));
 }
 

@@ -68,10 +68,11 @@ fn a_certificate_that_is_none() {
 fn a_data_folder_that_is_none() {
     let world = World::new();
     world.write("file", "");
-    for command in
-        [&["serve", "--listen", "127.0.0.1:0", "--data", "file"][..], &["user", "list", "--data", "file"]]
-    {
-        world.run(command).failed(1, &["cannot use file"]);
+    let serve = world.run(&["serve", "--listen", "127.0.0.1:0", "--data", "file"]);
+    serve.failed(1, &["cannot use file: it is a file, and a folder is wanted"]);
+    for command in [["user", "list"], ["store", "check"]] {
+        let failed = world.run(&[&command[..], &["--data", "file"]].concat());
+        failed.failed(1, &["file is no folder; name the data folder with --data"]);
     }
     std::fs::create_dir(world.path("other")).unwrap();
     world.write("other/balcony.redb", "this is something else, and long enough to be looked into");
