@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use balcony_store::{Store, Worker};
 
 use crate::control::{self, Pending, Request, Response};
-use crate::database::Database;
+use crate::database::{self, Database};
 use crate::failure::{Failure, io, reason};
 
 /// The accounts in a data folder, changed by the server that runs on it, or directly if none does.
@@ -53,6 +53,13 @@ impl Accounts {
                 let worker = Worker::start(open(data, database)?);
                 Ok(Accounts::Stopped { worker, open: VecDeque::new() })
             }
+            Err(error) if error.kind() == ErrorKind::PermissionDenied => Err(database::hidden(data)
+                .unwrap_or_else(|| {
+                    Failure::new(format!(
+                        "only the user that runs the server on {}, and root, may manage its accounts",
+                        data.display()
+                    ))
+                })),
             Err(error) => Err(io(gone())(error)),
         }
     }

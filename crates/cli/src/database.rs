@@ -2,12 +2,14 @@
 
 use core::convert::Infallible;
 use core::str::FromStr;
+use std::io::ErrorKind;
 use std::path::Path;
 
 use balcony_machine::Secret;
 use balcony_store::Store;
 use serde::{Deserialize, Deserializer};
 
+use crate::control;
 use crate::failure::{Failure, io};
 
 /// How to connect to PostgreSQL. There may be a password in it.
@@ -48,10 +50,24 @@ pub(crate) fn existing(folder: &Path, database: Option<&Database>) -> Result<Sto
 /// Why there are no accounts in a folder.
 fn missing(folder: &Path) -> Failure {
     let name = folder.display();
+    if let Some(failure) = hidden(folder) {
+        return failure;
+    }
     let is_file = std::fs::metadata(folder).is_ok_and(|found| !found.is_dir());
     Failure::new(match is_file {
         true => format!("{name} is no folder; name the data folder with --data"),
         false => format!("there are no accounts in {name}; name the data folder with --data"),
+    })
+}
+
+/// The failure of whoever may not even see what is in a folder.
+pub(crate) fn hidden(folder: &Path) -> Option<Failure> {
+    let is_there = control::socket(folder).try_exists();
+    is_there.err().filter(|error| error.kind() == ErrorKind::PermissionDenied).map(|_| {
+        Failure::new(format!(
+            "this user may not read {}; run this as the user whom the folder belongs to, or as root",
+            folder.display()
+        ))
     })
 }
 

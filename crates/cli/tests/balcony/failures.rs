@@ -1,5 +1,7 @@
+use std::fs::Permissions;
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
+use std::os::unix::fs::PermissionsExt as _;
 
 use crate::world::{PASSWORD, Server, World};
 
@@ -85,6 +87,24 @@ fn a_data_folder_that_is_none() {
     // The first one is not disturbed by the second.
     world.account("romeo");
     world.listen(&server, "romeo@localhost", &[]);
+}
+
+#[test]
+fn a_data_folder_of_somebody_else() {
+    let world = World::new();
+    world.account("romeo");
+    let folder = world.path("balcony-data");
+    let permit = |mode| std::fs::set_permissions(&folder, Permissions::from_mode(mode)).unwrap();
+    permit(0);
+    // Permissions mean nothing to root.
+    if std::fs::read_dir(&folder).is_err() {
+        for command in [["user", "list"], ["store", "check"]] {
+            world
+                .run(&command)
+                .failed(1, &["this user may not read ./balcony-data; run this as the user whom"]);
+        }
+    }
+    permit(0o700);
 }
 
 #[test]
