@@ -41,10 +41,10 @@ pub(crate) fn open(folder: &Path, database: Option<&Database>) -> Result<Store, 
 
 /// The same, but where there are no accounts it makes nothing: the folder may be another one than was meant.
 pub(crate) fn existing(folder: &Path, database: Option<&Database>) -> Result<Store, Failure> {
-    if database.is_none() && !Store::exists(folder) {
-        return Err(missing(folder));
+    match database {
+        None => Store::open_existing(folder)?.ok_or_else(|| missing(folder)),
+        Some(database) => connect(database),
     }
-    open(folder, database)
 }
 
 /// Why there are no accounts in a folder.

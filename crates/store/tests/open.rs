@@ -63,8 +63,22 @@ fn something_that_is_not_a_database_is_refused_and_left_alone() {
 #[test]
 fn an_empty_file_is_a_new_database() {
     let folder = tempfile::tempdir().unwrap();
-    fs::write(folder.path().join("balcony.redb"), b"").unwrap();
+    let path = folder.path().join("balcony.redb");
+    fs::write(&path, b"").unwrap();
+    // But not to those who want the one that was there.
+    let error = Store::open_existing(folder.path()).unwrap_err();
+    assert!(error.to_string().contains("balcony.redb is empty): restore the data folder"), "{error}");
+    assert_eq!(fs::read(&path).unwrap(), b"");
     assert_eq!(Store::open(folder.path()).unwrap().count(), Ok(0));
+    assert_eq!(Store::open_existing(folder.path()).unwrap().unwrap().count(), Ok(0));
+}
+
+#[test]
+fn where_there_is_no_store_none_is_made() {
+    let folder = tempfile::tempdir().unwrap();
+    assert!(Store::open_existing(&folder.path().join("data")).unwrap().is_none());
+    assert!(Store::open_existing(folder.path()).unwrap().is_none());
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
 }
 
 #[test]

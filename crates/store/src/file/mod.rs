@@ -31,13 +31,17 @@ pub(crate) struct File {
 impl File {
     /// Opens the database in `folder`, and makes both if they are missing.
     pub(crate) fn open(folder: &Path, config: StoreConfig) -> Result<File, StoreError> {
-        let database = open::database(folder)?;
-        let secret = open::prepare(&database)?;
-        Ok(File { database, secret, config })
+        File::of(open::database(folder)?, config)
     }
 
-    pub(crate) fn exists(folder: &Path) -> bool {
-        folder.join(open::FILE).exists()
+    /// Opens the database in `folder`, if there is one.
+    pub(crate) fn open_existing(folder: &Path, config: StoreConfig) -> Result<Option<File>, StoreError> {
+        open::existing(folder)?.map(|database| File::of(database, config)).transpose()
+    }
+
+    fn of(database: Database, config: StoreConfig) -> Result<File, StoreError> {
+        let secret = open::prepare(&database)?;
+        Ok(File { database, secret, config })
     }
 
     fn read(&self) -> Result<Reading, StoreError> {

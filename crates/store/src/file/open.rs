@@ -10,7 +10,7 @@ use super::tables::{ACCOUNTS, BLOCKED, CHANGES, CONTACTS, LAST, META, OFFLINE, R
 use crate::StoreError;
 
 /// The database within the data folder.
-pub(super) const FILE: &str = "balcony.redb";
+const FILE: &str = "balcony.redb";
 
 /// Pages that redb keeps in memory. Accounts are small: this holds several hundred thousand of them.
 const CACHE: usize = 64 << 20;
@@ -45,6 +45,19 @@ pub(super) fn database(folder: &Path) -> Result<Database, StoreError> {
         sync_folder(folder).map_err(|error| StoreError::folder(folder, &error))?;
     }
     open_file(&path)
+}
+
+/// Opens the database in `folder`, if there is one.
+pub(super) fn existing(folder: &Path) -> Result<Option<Database>, StoreError> {
+    let path = folder.join(FILE);
+    match std::fs::metadata(&path) {
+        Err(_) => Ok(None),
+        // Whatever was in it is lost. To make a new database of it would hide that.
+        Ok(found) if found.len() == 0 => {
+            Err(StoreError::Corrupt(alloc::format!("{} is empty", path.display())))
+        }
+        Ok(_) => open_file(&path).map(Some),
+    }
 }
 
 fn open_file(path: &Path) -> Result<Database, StoreError> {
