@@ -14,6 +14,7 @@ use crate::accounts::Accounts;
 use crate::control::{Request, Response, WINDOW};
 use crate::failure::{Failure, io};
 use crate::output::{note, say};
+use crate::password::MARK;
 use crate::user::unexpected;
 
 /// A line longer than this is no account.
@@ -169,6 +170,9 @@ impl Lines {
         if line.last() == Some(&b'\r') {
             line.pop();
         }
+        if self.number == 0 && line.starts_with(MARK.as_bytes()) {
+            line.drain(..MARK.len());
+        }
         self.number += 1;
         Ok(Some((self.number, size, line)))
     }
@@ -193,7 +197,7 @@ mod tests {
     #[test]
     fn lines_are_counted_whatever_is_in_them() {
         let long = "x".repeat(3 * LONGEST);
-        let text = format!("a,1\r\n\n{long}\nb,2,3\nc");
+        let text = format!("{MARK}a,1\r\n\n{long}\nb,2,3\nc");
         let length = text.len() as u64;
         let mut lines = Lines { source: Box::new(std::io::Cursor::new(text)), number: 0 };
         let mut found = Vec::new();
