@@ -113,7 +113,7 @@ async fn serve(
         tokio::select! {
             _ = interrupt.recv() => break,
             _ = terminate.recv() => break,
-            _ = hangup.recv() => match options.read_again(&settings, &domains) {
+            _ = hangup.recv() => match options.read_again(&settings) {
                 Ok((new, certificate)) => {
                     settings = new;
                     log(settings.log.unwrap_or_default());
@@ -199,9 +199,9 @@ impl Options {
 
     /// Reads the settings and the certificate again, as that is renewed every few months. What cannot change while the
     /// server runs stays, and is named.
-    fn read_again(&self, before: &Settings, domains: &[BareJid]) -> Result<(Settings, Certificate), Failure> {
+    fn read_again(&self, before: &Settings) -> Result<(Settings, Certificate), Failure> {
         let (settings, fixed) = self.read()?.with_fixed_of(before);
-        let certificate = Certificate::of(&settings, domains)?;
+        let certificate = Certificate::existing(&settings)?;
         if !fixed.is_empty() {
             let fixed = fixed.join(", ");
             tracing::warn!(target: "balcony", "a change of {fixed} needs a restart: that stays as it was");
@@ -219,7 +219,7 @@ fn warn(settings: &Settings, domains: &[BareJid], certificate: &Certificate) {
     let lacking = certificate.lacks(domains);
     if !lacking.is_empty() {
         let advice = match certificate.for_development {
-            true => "remove it and key.pem beside it, and a new one is made",
+            true => "remove it and key.pem beside it, and the next start makes a new one",
             false => "get one that is",
         };
         tracing::warn!(
