@@ -179,6 +179,26 @@ fn nobody_there() {
     wrong.failed(2, &["--connect", "a host and a port is wanted"]);
 }
 
+#[test]
+fn the_port_of_another_protocol() {
+    let world = World::new();
+    let server = world.serve(&[]);
+    let send = |address: &str, options: &[&str]| {
+        let args = ["send", "--as", "romeo@localhost", "--connect", address, "romeo@localhost", "hello"];
+        world.run_as(PASSWORD, &[&args, options].concat())
+    };
+    let starttls = "(if that port is not for direct TLS, leave --direct-tls out)";
+    send(&server.address, &["--direct-tls"]).failed(1, &["not TLS", starttls]);
+    let direct = "(if that port is for direct TLS, add --direct-tls)";
+    send(&server.address_tls, &[]).failed(1, &["not-well-formed", direct]);
+    // Somebody who hangs up without a word.
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = silent.local_addr().unwrap().to_string();
+    let hang_up = std::thread::spawn(move || drop(silent.accept().unwrap().0));
+    send(&address, &[]).failed(1, &["the connection ", direct]);
+    hang_up.join().unwrap();
+}
+
 /// What the server offers on a stream without TLS.
 fn features(address: &str) -> String {
     let mut socket = TcpStream::connect(address).unwrap();
