@@ -1,34 +1,47 @@
+use core::time::Duration;
 use std::collections::VecDeque;
 use std::io::{BufRead as _, BufReader, BufWriter, ErrorKind, Write as _};
+use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use balcony_jid::{BareJid, Jid};
-use balcony_store::{Store, StoreConfig, StoreError, Worker};
-use balcony_tokio::{Removal, Server, ServerConfig};
+use balcony_store::{Store, Worker};
 
 use crate::control::{self, Pending, Request, Respond, Response};
 use crate::database::{self, Database};
-use crate::failure::{Failure, io};
+use crate::failure::{Failure, io, reason};
+use crate::removal;
 
 /// The accounts in a data folder, changed by the server that runs on it, or directly if none does.
 ///
 /// Responses come in the order of the requests. No more than [`WINDOW`](control::WINDOW) may be open.
 pub(crate) enum Accounts {
-    Running { requests: BufWriter<UnixStream>, responses: BufReader<UnixStream> },
+    Running(Running),
     Stopped { store: Store, worker: Arc<Worker>, open: VecDeque<Pending> },
 }
 
+/// The way to the server that runs on a data folder.
+pub(crate) struct Running {
+    data: PathBuf,
+    requests: BufWriter<UnixStream>,
+    responses: BufReader<UnixStream>,
+}
+
+/// How long a running server may take to answer.
+const PATIENCE: Duration = Duration::from_secs(30);
+
 impl Accounts {
-    pub(crate) fn open(data: &Path, database: Option<&Database>) -> Result<Accounts, Failure> {
+    /// `open` opens them if no server runs.
+    pub(crate) fn open(
+        data: &Path,
+        database: Option<&Database>,
+        open: fn(&Path, Option<&Database>) -> Result<Store, Failure>,
+    ) -> Result<Accounts, Failure> {
         let path = control::socket(data);
         let gone = || format!("cannot reach the server that runs on {}", data.display());
         match UnixStream::connect(&path) {
-            Ok(stream) => {
-                let responses = BufReader::new(stream.try_clone().map_err(io(gone()))?);
-                Ok(Accounts::Running { requests: BufWriter::new(stream), responses })
-            }
+            Ok(stream) => Ok(Accounts::Running(Running::new(data, stream, PATIENCE).map_err(io(gone()))?)),
             // A server that was killed leaves its socket behind. A path that is too long for a socket has none.
             Err(error)
                 if matches!(
@@ -39,10 +52,17 @@ impl Accounts {
                         | ErrorKind::InvalidInput
                 ) =>
             {
-                let store = database::open(data, database, StoreConfig::default())?;
+                let store = open(data, database)?;
                 let worker = Arc::new(Worker::start(store.clone()));
                 Ok(Accounts::Stopped { store, worker, open: VecDeque::new() })
             }
+            Err(error) if error.kind() == ErrorKind::PermissionDenied => Err(database::hidden(data)
+                .unwrap_or_else(|| {
+                    Failure::new(format!(
+                        "only the user that runs the server on {}, and root, may manage its accounts",
+                        data.display()
+                    ))
+                })),
             Err(error) => Err(io(gone())(error)),
         }
     }
@@ -50,14 +70,10 @@ impl Accounts {
     /// Hands over a request.
     pub(crate) fn submit(&mut self, request: Request) -> Result<(), Failure> {
         match self {
-            Accounts::Running { requests, .. } => {
-                let mut line =
-                    serde_json::to_vec(&request).map_err(std::io::Error::from).map_err(io(LOST))?;
-                line.push(b'\n');
-                requests.write_all(&line).map_err(io(LOST))
-            }
+            Accounts::Running(server) => server.submit(&request).map_err(|error| server.lost(&error)),
             Accounts::Stopped { store, worker, open } => {
-                let remove = |account, respond: Respond| drop(respond.send(remove(store, worker, account)));
+                let remove =
+                    |account, respond: Respond| drop(respond.send(removal::remove(store, worker, account)));
                 open.push_back(control::perform(worker, &[], request, remove));
                 Ok(())
             }
@@ -67,12 +83,8 @@ impl Accounts {
     /// Waits for the response to the oldest request that has none yet.
     pub(crate) fn receive(&mut self) -> Result<Response, Failure> {
         match self {
-            Accounts::Running { requests, responses } => {
-                requests.flush().map_err(io(LOST))?;
-                let mut line = String::new();
-                if responses.read_line(&mut line).map_err(io(LOST))? == 0 {
-                    return Err(Failure::new(format!("{LOST}: it has closed the connection")));
-                }
+            Accounts::Running(server) => {
+                let line = server.receive().map_err(|error| server.lost(&error))?;
                 serde_json::from_str(&line).map_err(|error| {
                     Failure::new(format!(
                         "the running server is of another version than this command: {error}"
@@ -92,36 +104,69 @@ impl Accounts {
     }
 }
 
-/// Removes an account as a running server does: others' rosters have to change, too. For that there is a server for a moment,
-/// to which nobody can connect.
-fn remove(store: &Store, worker: &Arc<Worker>, account: BareJid) -> Response {
-    let removal = || -> Result<Removal, Failure> {
-        let domains = domains_around(store, &account)?;
-        let runtime =
-            tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(io("cannot start"))?;
-        let answers = Arc::clone(worker);
-        Ok(runtime.block_on(async {
-            let config = ServerConfig::new(domains, store.secret());
-            let server = Server::builder(config, move |ask, reply| answers.handle(ask, reply)).start();
-            let removal = server.remove_account(account).await;
-            // It waits for all that it has asked of the store.
-            server.shutdown().await;
-            removal
-        }))
-    };
-    removal().map_or_else(|failure| Response::Failed(failure.message().to_owned()), Response::from)
+impl Running {
+    /// A server that says nothing for so long is given up.
+    fn new(data: &Path, stream: UnixStream, patience: Duration) -> std::io::Result<Running> {
+        stream.set_read_timeout(Some(patience))?;
+        stream.set_write_timeout(Some(patience))?;
+        let responses = BufReader::new(stream.try_clone()?);
+        Ok(Running { data: data.into(), requests: BufWriter::new(stream), responses })
+    }
+
+    fn submit(&mut self, request: &Request) -> std::io::Result<()> {
+        let mut line = serde_json::to_vec(request)?;
+        line.push(b'\n');
+        self.requests.write_all(&line)
+    }
+
+    fn receive(&mut self) -> std::io::Result<String> {
+        self.requests.flush()?;
+        let mut line = String::new();
+        match self.responses.read_line(&mut line)? {
+            0 => Err(std::io::Error::other("it has closed the connection")),
+            _ => Ok(line),
+        }
+    }
+
+    fn lost(&self, error: &std::io::Error) -> Failure {
+        // Or what is still to be written would be waited for once more.
+        let _ = self.requests.get_ref().shutdown(Shutdown::Both);
+        let data = self.data.display();
+        let unknown = "what was not reported may or may not be done";
+        Failure::new(match error.kind() {
+            ErrorKind::WouldBlock | ErrorKind::TimedOut => format!(
+                "the server that runs on {data} does not answer; {unknown}. If it stays like this, end that server and \
+                 start it again"
+            ),
+            _ => format!("lost the server that runs on {data}; {unknown}: {}", reason(error)),
+        })
+    }
 }
 
-/// The domains of an account and of its contacts. Those that are others' have no account here, so nothing comes of them.
-fn domains_around(store: &Store, account: &BareJid) -> Result<Vec<BareJid>, StoreError> {
-    let roster = store.kept(account)?.and_then(|kept| kept.roster);
-    let (items, requests) = roster.map(|roster| (roster.items, roster.requests)).unwrap_or_default();
-    let asking = requests.iter().filter_map(|request| request.head.from.as_ref()).map(Jid::domainpart);
-    let mut domains: Vec<&str> = items.iter().map(|item| item.jid.domainpart()).chain(asking).collect();
-    domains.push(account.domainpart());
-    domains.sort_unstable();
-    domains.dedup();
-    Ok(domains.into_iter().filter_map(|domain| BareJid::parse(domain).ok()).collect())
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-const LOST: &str = "lost the running server; what was not reported may or may not be done";
+    fn accounts() -> (Accounts, UnixStream) {
+        let (stream, server) = UnixStream::pair().unwrap();
+        let running = Running::new(Path::new("var/balcony"), stream, Duration::from_millis(10)).unwrap();
+        (Accounts::Running(running), server)
+    }
+
+    #[test]
+    fn a_server_that_does_not_answer_is_named() {
+        let (mut accounts, server) = accounts();
+        let silent = accounts.ask(Request::Domains).unwrap_err();
+        assert!(silent.message().contains("the server that runs on var/balcony does not answer"), "{silent}");
+        drop(server);
+        let gone = accounts.receive().unwrap_err();
+        assert!(gone.message().starts_with("lost the server that runs on var/balcony; what was"), "{gone}");
+    }
+
+    #[test]
+    fn nor_does_one_hang_that_reads_nothing() {
+        let (mut accounts, _server) = accounts();
+        let full = (0..100_000).find_map(|_| accounts.submit(Request::Domains).err()).unwrap();
+        assert!(full.message().contains("the server that runs on var/balcony does not answer"), "{full}");
+    }
+}

@@ -75,7 +75,7 @@ pub(crate) struct ServeArgs {
     pub(crate) config: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) settings: Settings,
-    /// Create the accounts romeo and juliet, with new passwords that are printed
+    /// Create the accounts romeo and juliet where they are missing, with passwords that are printed
     #[arg(long)]
     pub(crate) demo: bool,
 }

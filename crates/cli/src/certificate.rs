@@ -29,23 +29,51 @@ pub(crate) struct Certificate {
 impl Certificate {
     /// Reads the certificate, and makes one if none is named and the data folder has none.
     pub(crate) fn of(settings: &Settings, domains: &[BareJid]) -> Result<Certificate, Failure> {
-        let folder = settings.folder();
-        let (path, key, for_development) = match (&settings.cert, &settings.key) {
-            (Some(path), Some(key)) => (path.clone(), key.clone(), false),
-            _ => (folder.join(CERTIFICATE), folder.join(KEY), true),
-        };
+        let (path, key, for_development) = place(settings);
         let is_new = for_development && !path.exists() && !key.exists();
         if is_new {
             make(domains, &path, &key)?;
         }
+        Ok(Certificate { is_new, ..Certificate::existing(settings)? })
+    }
+
+    /// Reads the certificate of a server that has one already: if it is gone, that is a mistake.
+    pub(crate) fn existing(settings: &Settings) -> Result<Certificate, Failure> {
+        let (path, key, for_development) = place(settings);
+        if for_development {
+            is_whole(&path, &key)?;
+        }
         let config = read(&path, &key)?;
-        Ok(Certificate { config, path, for_development, is_new })
+        Ok(Certificate { config, path, for_development, is_new: false })
     }
 
     /// The domains that clients will not find in it.
     pub(crate) fn lacks<'a>(&self, domains: &'a [BareJid]) -> Vec<&'a str> {
         domains.iter().map(BareJid::domainpart).filter(|domain| !self.config.covers(domain)).collect()
     }
+}
+
+/// Where the certificate and its key are, and whether they are those that this program makes.
+fn place(settings: &Settings) -> (PathBuf, PathBuf, bool) {
+    let folder = settings.folder();
+    match (&settings.cert, &settings.key) {
+        (Some(path), Some(key)) => (path.clone(), key.clone(), false),
+        _ => (folder.join(CERTIFICATE), folder.join(KEY), true),
+    }
+}
+
+/// Half of a pair is of no use, but nobody knows whose it is.
+fn is_whole(path: &Path, key: &Path) -> Result<(), Failure> {
+    let (what, missing, other) = match (path.exists(), key.exists()) {
+        (true, false) => ("private key", key, path),
+        (false, true) => ("certificate", path, key),
+        _ => return Ok(()),
+    };
+    Err(Failure::new(format!(
+        "cannot read the {what} {}: it is missing; put it back, or move {} away, too, and the next start makes a new pair",
+        missing.display(),
+        other.display(),
+    )))
 }
 
 fn read(path: &Path, key: &Path) -> Result<ServerConfig, Failure> {
@@ -102,6 +130,10 @@ mod tests {
         std::fs::write(folder.path().join(KEY), "mine").unwrap();
         let failure = Certificate::of(&settings, &[]).err().unwrap();
         assert!(failure.message().starts_with("cannot read the certificate "), "{failure}");
+        assert!(
+            failure.message().contains("key.pem away, too, and the next start makes a new pair"),
+            "{failure}"
+        );
         assert_eq!(std::fs::read(folder.path().join(KEY)).unwrap(), b"mine");
     }
 }

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use balcony_client::{Config, ConnectError, Endpoint, Error};
 use balcony_jid::{BareJid, Jid};
+use balcony_stanza::StreamCondition;
 use balcony_stream::TlsPolicy;
 use balcony_tls::{ClientConfig, ClientConfigBuilder};
 use balcony_tokio::Client;
@@ -55,25 +56,51 @@ impl Connector {
     pub(crate) async fn connect(&self) -> Result<Client, ConnectError> {
         Client::connect(self.config.clone(), self.endpoint.clone()).await
     }
+
+    /// Why no connection came about, with what to do about it here.
+    pub(crate) fn explain(&self, error: &ConnectError) -> Failure {
+        let direct = match self.endpoint {
+            Endpoint::Address { direct_tls, .. } => Some(direct_tls),
+            _ => None,
+        };
+        let hint = match error {
+            ConnectError::Stream { error: Error::Tls(balcony_tls::Error::Certificate { .. }), .. } => {
+                " (--ca FILE trusts it)"
+            }
+            ConnectError::Stream { error: Error::Stream(balcony_stream::Error::ChannelBinding), .. } => {
+                " (--channel-binding off)"
+            }
+            ConnectError::Stream { error: Error::Tls(balcony_tls::Error::NotTls), .. }
+                if direct == Some(true) =>
+            {
+                " (if that port is not for direct TLS, leave --direct-tls out)"
+            }
+            error if direct == Some(false) && is_no_stream(error) => {
+                " (if that port is for direct TLS, add --direct-tls)"
+            }
+            _ => "",
+        };
+        Failure::new(format!("{error}{hint}"))
+    }
+}
+
+/// Whether somebody was there who may well speak something else than XMPP.
+fn is_no_stream(error: &ConnectError) -> bool {
+    let ConnectError::Stream { error: Error::Stream(error), proven: false } = error else {
+        return matches!(error, ConnectError::Broken(_));
+    };
+    match error {
+        balcony_stream::Error::Local(error) => {
+            matches!(error.condition, StreamCondition::NotWellFormed | StreamCondition::UnsupportedEncoding)
+        }
+        balcony_stream::Error::Truncated => true,
+        _ => false,
+    }
 }
 
 /// A runtime for one connection: everything on this thread but the hashing of the password.
 pub(crate) fn runtime() -> Result<Runtime, Failure> {
     tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(io("cannot start"))
-}
-
-/// Why no connection came about, with what to do about it here.
-pub(crate) fn explain(error: &ConnectError) -> Failure {
-    let hint = match error {
-        ConnectError::Stream { error: Error::Tls(balcony_tls::Error::Certificate { .. }), .. } => {
-            " (--ca FILE trusts it)"
-        }
-        ConnectError::Stream { error: Error::Stream(balcony_stream::Error::ChannelBinding), .. } => {
-            " (--channel-binding off)"
-        }
-        _ => "",
-    };
-    Failure::new(format!("{error}{hint}"))
 }
 
 /// Whom to believe that they are the server of `account`.

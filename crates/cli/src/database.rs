@@ -2,13 +2,15 @@
 
 use core::convert::Infallible;
 use core::str::FromStr;
+use std::io::ErrorKind;
 use std::path::Path;
 
 use balcony_machine::Secret;
 use balcony_store::{Store, StoreConfig};
 use serde::{Deserialize, Deserializer};
 
-use crate::failure::Failure;
+use crate::control;
+use crate::failure::{Failure, io};
 
 /// How to connect to PostgreSQL. There may be a password in it.
 #[derive(Clone, Debug, PartialEq)]
@@ -29,29 +31,69 @@ impl<'de> Deserialize<'de> for Database {
     }
 }
 
-/// Opens the accounts. Not from within a runtime.
-pub(crate) fn open(
+/// Opens the accounts, and makes what is missing. Not from within a runtime.
+pub(crate) fn open(folder: &Path, database: Option<&Database>) -> Result<Store, Failure> {
+    open_with(folder, database, StoreConfig::default())
+}
+
+/// The same with these bounds.
+pub(crate) fn open_with(
     folder: &Path,
     database: Option<&Database>,
     bounds: StoreConfig,
 ) -> Result<Store, Failure> {
     match database {
         None => Ok(Store::open_with(folder, bounds)?),
-        Some(database) => connect(folder, database, bounds),
+        Some(database) => connect(database, bounds),
     }
 }
 
-#[cfg(feature = "postgres")]
-fn connect(folder: &Path, database: &Database, bounds: StoreConfig) -> Result<Store, Failure> {
+/// The same, but where there are no accounts it makes nothing: the folder may be another one than was meant.
+pub(crate) fn existing(folder: &Path, database: Option<&Database>) -> Result<Store, Failure> {
+    match database {
+        None => Store::open_existing(folder)?.ok_or_else(|| missing(folder)),
+        Some(database) => connect(database, StoreConfig::default()),
+    }
+}
+
+/// Why there are no accounts in a folder.
+fn missing(folder: &Path) -> Failure {
+    let name = folder.display();
+    if let Some(failure) = hidden(folder) {
+        return failure;
+    }
+    let is_file = std::fs::metadata(folder).is_ok_and(|found| !found.is_dir());
+    Failure::new(match is_file {
+        true => format!("{name} is no folder; name the data folder with --data"),
+        false => format!("there are no accounts in {name}; name the data folder with --data"),
+    })
+}
+
+/// The failure of whoever may not even see what is in a folder.
+pub(crate) fn hidden(folder: &Path) -> Option<Failure> {
+    let is_there = control::socket(folder).try_exists();
+    is_there.err().filter(|error| error.kind() == ErrorKind::PermissionDenied).map(|_| {
+        Failure::new(format!(
+            "this user may not read {}; run this as the user whom the folder belongs to, or as root",
+            folder.display()
+        ))
+    })
+}
+
+/// Makes the data folder of a server whose accounts are elsewhere: the certificate and the control socket are still there.
+pub(crate) fn make_folder(folder: &Path) -> Result<(), Failure> {
     use std::os::unix::fs::DirBuilderExt as _;
-    // The certificate and the control socket are still there.
     let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder);
-    made.map_err(crate::failure::io(format!("cannot use {}", folder.display())))?;
+    made.map_err(io(format!("cannot use {}", folder.display())))
+}
+
+#[cfg(feature = "postgres")]
+fn connect(database: &Database, bounds: StoreConfig) -> Result<Store, Failure> {
     Ok(Store::connect(database.0.expose(), bounds)?)
 }
 
 #[cfg(not(feature = "postgres"))]
-fn connect(_: &Path, _: &Database, _: StoreConfig) -> Result<Store, Failure> {
+fn connect(_: &Database, _: StoreConfig) -> Result<Store, Failure> {
     Err(Failure::usage(
         "--database: this balcony was built without PostgreSQL; its feature `postgres` is on unless it is turned off",
     ))

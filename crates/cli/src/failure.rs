@@ -69,6 +69,9 @@ pub(crate) fn reason(error: &std::io::Error) -> String {
         std::io::ErrorKind::AddrNotAvailable => "this machine has no such address".into(),
         std::io::ErrorKind::PermissionDenied => "permission denied".into(),
         std::io::ErrorKind::NotFound => "no such file or folder".into(),
+        std::io::ErrorKind::AlreadyExists => "something else is there".into(),
+        std::io::ErrorKind::NotADirectory => "there is a file where a folder is wanted".into(),
+        std::io::ErrorKind::IsADirectory => "it is a folder".into(),
         std::io::ErrorKind::ConnectionRefused => "connection refused".into(),
         _ => error.to_string(),
     }

@@ -14,20 +14,24 @@ use crate::accounts::Accounts;
 use crate::control::{Request, Response, WINDOW};
 use crate::failure::{Failure, io};
 use crate::output::{note, say};
+use crate::password::MARK;
 use crate::user::unexpected;
 
 /// A line longer than this is no account.
 const LONGEST: usize = 8192;
 
-/// Creates the accounts in `file`.
+/// What is in a file, and how long it is if that is known.
+pub(crate) type Source = (Box<dyn BufRead>, Option<u64>);
+
+/// Creates the accounts in `file`, which is open.
 pub(crate) fn run(
     accounts: &mut Accounts,
     domain: &BareJid,
     file: &Path,
+    (source, length): Source,
     replace: bool,
 ) -> Result<(), Failure> {
     let name = file.display();
-    let (source, length) = open(file)?;
     let mut import = Import { progress: progress(length), open: VecDeque::new(), done: 0, bad: 0 };
     let mut lines = Lines { source, number: 0 };
     while let Some((number, size, line)) = lines.next().map_err(io(format!("cannot read {name}")))? {
@@ -60,14 +64,17 @@ pub(crate) fn run(
     }
 }
 
-/// What is in `file`, and how long it is if that is known.
-pub(crate) fn open(file: &Path) -> Result<(Box<dyn BufRead>, Option<u64>), Failure> {
+/// Opens `file`, and makes sure that it can be read before anything is done because of it.
+pub(crate) fn open(file: &Path) -> Result<Source, Failure> {
     if file == Path::new("-") {
         return Ok((Box::new(std::io::stdin().lock()), None));
     }
-    let open = File::open(file).map_err(io(format!("cannot read {}", file.display())))?;
+    let failed = || io(format!("cannot read {}", file.display()));
+    let open = File::open(file).map_err(failed())?;
     let length = open.metadata().ok().filter(|data| data.is_file()).map(|data| data.len());
-    Ok((Box::new(BufReader::new(open)), length))
+    let mut reader = BufReader::new(open);
+    reader.fill_buf().map_err(failed())?;
+    Ok((Box::new(reader), length))
 }
 
 struct Import {
@@ -163,6 +170,9 @@ impl Lines {
         if line.last() == Some(&b'\r') {
             line.pop();
         }
+        if self.number == 0 && line.starts_with(MARK.as_bytes()) {
+            line.drain(..MARK.len());
+        }
         self.number += 1;
         Ok(Some((self.number, size, line)))
     }
@@ -187,7 +197,7 @@ mod tests {
     #[test]
     fn lines_are_counted_whatever_is_in_them() {
         let long = "x".repeat(3 * LONGEST);
-        let text = format!("a,1\r\n\n{long}\nb,2,3\nc");
+        let text = format!("{MARK}a,1\r\n\n{long}\nb,2,3\nc");
         let length = text.len() as u64;
         let mut lines = Lines { source: Box::new(std::io::Cursor::new(text)), number: 0 };
         let mut found = Vec::new();

@@ -9,7 +9,7 @@ use serde::Serialize;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::args::ListenArgs;
-use crate::connect::{Connector, explain, runtime};
+use crate::connect::{Connector, runtime};
 use crate::failure::{Failure, io};
 use crate::message::Message;
 use crate::news::Notice;
@@ -78,7 +78,7 @@ impl Listener {
                         End::Lost(reason) => reason,
                     }
                 }
-                Err(error) if !was_online || error.is_permanent() => return Err(explain(&error)),
+                Err(error) if !was_online || error.is_permanent() => return Err(connector.explain(&error)),
                 Err(error) => error.to_string(),
             };
             let wait = backoff.failed(&mut random);

@@ -30,6 +30,7 @@ mod output;
 mod password;
 mod presence;
 mod random;
+mod removal;
 mod roster;
 mod send;
 mod serve;

@@ -10,6 +10,9 @@ use crate::failure::{Failure, io, reason};
 /// Takes the password from here when no file is named.
 const VARIABLE: &str = "BALCONY_PASSWORD";
 
+/// The byte order mark, which some editors put at the beginning of a file. It is no part of what a person has written.
+pub(crate) const MARK: &str = "\u{feff}";
+
 /// The password of `account`, which exists.
 pub(crate) fn known(file: Option<&Path>, account: &str) -> Result<Secret<String>, Failure> {
     match given(file)? {
@@ -60,7 +63,8 @@ fn first_line(source: impl Read, name: &str) -> Result<Secret<String>, Failure> 
     let read = BufReader::new(source.take(MOST)).read_line(&mut line);
     let line = Secret::new(line);
     read.map_err(io(format!("cannot read a password from {name}")))?;
-    Ok(Secret::new(line.expose().trim_end_matches(['\r', '\n']).to_owned()))
+    let text = line.expose().strip_prefix(MARK).unwrap_or(line.expose());
+    Ok(Secret::new(text.trim_end_matches(['\r', '\n']).to_owned()))
 }
 
 fn prompt(text: &str) -> Result<Secret<String>, Failure> {
@@ -78,7 +82,9 @@ mod tests {
 
     #[test]
     fn a_file_is_worth_its_first_line() {
-        for (content, password) in [("a b \r\nc", "a b "), ("x", "x"), ("\ny", ""), ("", "")] {
+        for (content, password) in
+            [("a b \r\nc", "a b "), ("x", "x"), ("\ny", ""), ("", ""), ("\u{feff}x\n", "x")]
+        {
             assert_eq!(first_line(content.as_bytes(), "test").unwrap().expose(), password);
         }
         assert!(first_line(&b"\xff\n"[..], "test").is_err());

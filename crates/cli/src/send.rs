@@ -8,7 +8,7 @@ use balcony_jid::Jid;
 use balcony_stanza::{MessageType, Stanza};
 
 use crate::args::{MessageKind, SendArgs};
-use crate::connect::{Connector, explain, runtime};
+use crate::connect::{Connector, runtime};
 use crate::failure::{Failure, io};
 use crate::message::{body, error};
 use crate::random::random;
@@ -42,7 +42,7 @@ pub(crate) fn run(args: SendArgs) -> Result<(), Failure> {
     let whom = Jid::from(args.to.to_bare());
     let message = Stanza::message(kind).to(args.to).id(&id).payload(body(&text)?);
     runtime()?.block_on(async {
-        let mut client = connector.connect().await.map_err(|error| explain(&error))?;
+        let mut client = connector.connect().await.map_err(|error| connector.explain(&error))?;
         client.send(&message).await.map_err(ended)?;
         let mut refusal = None;
         let answered = fence(&mut client, Some(whom), PATIENCE, |stanza| {

@@ -44,7 +44,10 @@ pub(crate) fn run(args: ServeArgs, log: Option<LogLevel>) -> Result<(), Failure>
         )));
     }
     // It is closed last, when the runtime is gone: a database client cannot be used from within one.
-    let store = database::open(&settings.folder(), settings.database.as_ref(), settings.store())?;
+    let store = database::open_with(&settings.folder(), settings.database.as_ref(), settings.store())?;
+    if settings.database.is_some() {
+        database::make_folder(&settings.folder())?;
+    }
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(io("cannot start"))?;
     // With the runtime the last tasks end, then the threads of the store, then the store closes its file.
@@ -110,7 +113,7 @@ async fn serve(
         tokio::select! {
             _ = interrupt.recv() => break,
             _ = terminate.recv() => break,
-            _ = hangup.recv() => match options.read_again(&settings, &domains) {
+            _ = hangup.recv() => match options.read_again(&settings) {
                 Ok((new, certificate)) => {
                     settings = new;
                     log(settings.log.unwrap_or_default());
@@ -196,9 +199,9 @@ impl Options {
 
     /// Reads the settings and the certificate again, as that is renewed every few months. What cannot change while the
     /// server runs stays, and is named.
-    fn read_again(&self, before: &Settings, domains: &[BareJid]) -> Result<(Settings, Certificate), Failure> {
+    fn read_again(&self, before: &Settings) -> Result<(Settings, Certificate), Failure> {
         let (settings, fixed) = self.read()?.with_fixed_of(before);
-        let certificate = Certificate::of(&settings, domains)?;
+        let certificate = Certificate::existing(&settings)?;
         if !fixed.is_empty() {
             let fixed = fixed.join(", ");
             tracing::warn!(target: "balcony", "a change of {fixed} needs a restart: that stays as it was");
@@ -216,7 +219,7 @@ fn warn(settings: &Settings, domains: &[BareJid], certificate: &Certificate) {
     let lacking = certificate.lacks(domains);
     if !lacking.is_empty() {
         let advice = match certificate.for_development {
-            true => "remove it and key.pem beside it, and a new one is made",
+            true => "remove it and key.pem beside it, and the next start makes a new one",
             false => "get one that is",
         };
         tracing::warn!(
@@ -265,7 +268,15 @@ impl Started<'_> {
             lines.push(format!("  development certificate {}{made}", self.certificate.path.display()));
         }
         for Account { address, password } in accounts {
-            lines.push(format!("  demo account {address} with password {}", password.expose()));
+            lines.push(match password {
+                Some(password) => format!("  demo account {address} with password {}", password.expose()),
+                None => format!(
+                    "  demo account {address} exists already, and keeps its password (`{} user passwd {address}{}` gives it \
+                     another)",
+                    program(),
+                    self.data_option()
+                ),
+            });
         }
         self.next(accounts, &mut lines);
         lines
@@ -274,27 +285,35 @@ impl Started<'_> {
     /// What to type next.
     fn next(&self, accounts: &[Account], lines: &mut Vec<String>) {
         let client = self.client_options();
-        // As it was typed: it need not be on the search path.
-        let balcony = std::env::args().next().unwrap_or_else(|| "balcony".into());
+        let balcony = program();
         if let [romeo, juliet] = accounts {
-            let (romeo, juliet) =
-                ((&romeo.address, romeo.password.expose()), (&juliet.address, juliet.password.expose()));
+            // Without it the command asks.
+            let password = |account: &Account| match &account.password {
+                Some(password) => format!("BALCONY_PASSWORD={} ", password.expose()),
+                None => String::new(),
+            };
             lines.push("Next, in two other terminals:".into());
-            lines.push(format!("  BALCONY_PASSWORD={} {balcony} listen --as {}{client}", juliet.1, juliet.0));
+            lines.push(format!("  {}{balcony} listen --as {}{client}", password(juliet), juliet.address));
             lines.push(format!(
-                "  BALCONY_PASSWORD={} {balcony} send --as {}{client} {} 'Art thou not Juliet?'",
-                romeo.1, romeo.0, juliet.0
+                "  {}{balcony} send --as {}{client} {} 'Art thou not Juliet?'",
+                password(romeo),
+                romeo.address,
+                juliet.address
             ));
         } else {
-            let data = match self.settings.folder() {
-                folder if folder == Path::new(DATA) => String::new(),
-                folder => format!(" --data {}", folder.display()),
-            };
             lines.push("Next, in another terminal:".into());
-            lines.push(format!("  {balcony} user add romeo{data}"));
+            lines.push(format!("  {balcony} user add romeo{}", self.data_option()));
             if let Some(domain) = self.domains.first() {
                 lines.push(format!("  {balcony} listen --as romeo@{domain}{client}"));
             }
+        }
+    }
+
+    /// What `balcony user` needs to get here.
+    fn data_option(&self) -> String {
+        match self.settings.folder() {
+            folder if folder == Path::new(DATA) => String::new(),
+            folder => format!(" --data {}", folder.display()),
         }
     }
 
@@ -323,4 +342,9 @@ impl Started<'_> {
         }
         options
     }
+}
+
+/// This program, as it was typed: it need not be on the search path.
+fn program() -> String {
+    std::env::args().next().unwrap_or_else(|| "balcony".into())
 }

@@ -48,7 +48,7 @@ impl Session {
 
     /// Connects for one command.
     pub(crate) async fn open(connector: &Connector) -> Result<Session, Failure> {
-        let client = connector.connect().await.map_err(|error| crate::connect::explain(&error))?;
+        let client = connector.connect().await.map_err(|error| connector.explain(&error))?;
         let account = client.jid().to_bare();
         let mut session = Session::new(client, Contacts::new(account));
         session.load().await?;

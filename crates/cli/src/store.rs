@@ -3,31 +3,27 @@
 use std::io::{BufReader, BufWriter, Write as _};
 use std::path::Path;
 
-use balcony_store::{Store, StoreConfig, TransferError};
+use balcony_store::{Store, TransferError};
 use indicatif::HumanCount;
 
 use crate::args::{StoreArgs, StoreCommand};
 use crate::database;
 use crate::failure::Failure;
-use crate::import::{open, progress};
+use crate::import::{Source, open, progress};
 use crate::new_file;
 use crate::output::{note, say};
 
 pub(crate) fn run(args: StoreArgs) -> Result<(), Failure> {
     let settings = args.data.settings()?;
     let (data, database) = (settings.folder(), settings.database);
-    let is_import = matches!(args.command, StoreCommand::Import { .. });
-    if !is_import && database.is_none() && !Store::exists(&data) {
-        return Err(Failure::new(format!(
-            "there are no accounts in {}; name the data folder with --data",
-            data.display()
-        )));
-    }
-    let store = database::open(&data, database.as_ref(), StoreConfig::default())?;
+    let existing = || database::existing(&data, database.as_ref());
     match args.command {
-        StoreCommand::Export { file } => export(&store, &file),
-        StoreCommand::Import { file } => import(&store, &file),
-        StoreCommand::Check => check(&store),
+        StoreCommand::Export { file } => export(&existing()?, &file),
+        StoreCommand::Import { file } => {
+            let source = open(&file)?;
+            import(&database::open(&data, database.as_ref())?, source)
+        }
+        StoreCommand::Check => check(&existing()?),
     }
 }
 
@@ -63,8 +59,7 @@ fn export(store: &Store, file: &Path) -> Result<(), Failure> {
     }
 }
 
-fn import(store: &Store, file: &Path) -> Result<(), Failure> {
-    let (source, length) = open(file)?;
+fn import(store: &Store, (source, length): Source) -> Result<(), Failure> {
     let progress = progress(length);
     let (mut done, mut existed) = (0, 0);
     let result = store.import(&mut BufReader::new(progress.wrap_read(source)), &mut |account, made| {

@@ -3,13 +3,14 @@
 use std::io::{BufWriter, Write as _};
 
 use balcony_jid::BareJid;
+use balcony_machine::Secret;
 
 use crate::accounts::Accounts;
 use crate::args::{Account, Domain, UserArgs, UserCommand};
 use crate::control::{Request, Response};
 use crate::failure::{Failure, io};
 use crate::output::say;
-use crate::{import, password};
+use crate::{database, import, password};
 
 pub(crate) fn run(args: UserArgs) -> Result<(), Failure> {
     let settings = args.data.settings()?;
@@ -17,14 +18,12 @@ pub(crate) fn run(args: UserArgs) -> Result<(), Failure> {
     let typed = args.domain.map(|domain| vec![domain]);
     let mut domains: Vec<BareJid> =
         typed.unwrap_or_else(|| settings.domain.clone()).into_iter().map(|Domain(domain)| domain).collect();
-    // A password is asked for before the store is opened, or the server would have to wait for whoever types it.
-    let new_password = match &args.command {
-        UserCommand::Add { account, password_file } | UserCommand::Passwd { account, password_file } => {
-            Some(password::new(password_file.as_deref(), account.as_str())?)
-        }
-        _ => None,
+    let input = Input::of(&args.command)?;
+    let open = match args.command {
+        UserCommand::Add { .. } | UserCommand::Import { .. } => database::open,
+        _ => database::existing,
     };
-    let mut accounts = Accounts::open(&settings.folder(), settings.database.as_ref())?;
+    let mut accounts = Accounts::open(&settings.folder(), settings.database.as_ref(), open)?;
     if domains.is_empty() {
         domains = served(&mut accounts)?;
     }
@@ -37,14 +36,14 @@ pub(crate) fn run(args: UserArgs) -> Result<(), Failure> {
             .map(|account| account.to_string())
             .map_err(|error| Failure::usage(error.to_string()))
     };
-    match (args.command, new_password) {
-        (UserCommand::Add { account, .. }, Some(password)) => {
+    match (args.command, input) {
+        (UserCommand::Add { account, .. }, Input::Password(password)) => {
             let account = address(&account)?;
             let request = Request::Add { account: account.clone(), password, replace: false };
             let exists = "exists already; `balcony user passwd` gives it another password";
             done(&mut accounts, request, &account, "has been created", exists)
         }
-        (UserCommand::Passwd { account, .. }, Some(password)) => {
+        (UserCommand::Passwd { account, .. }, Input::Password(password)) => {
             let account = address(&account)?;
             let request = Request::SetPassword { account: account.clone(), password };
             done(&mut accounts, request, &account, "has its new password", MISSING)
@@ -55,10 +54,32 @@ pub(crate) fn run(args: UserArgs) -> Result<(), Failure> {
             done(&mut accounts, request, &account, "has been removed", MISSING)
         }
         (UserCommand::List, _) => list(&mut accounts, wanted.as_ref()),
-        (UserCommand::Import { file, replace }, _) => import::run(&mut accounts, &domain, &file, replace),
-        (UserCommand::Add { .. } | UserCommand::Passwd { .. }, None) => {
-            Err(Failure::new("no password was given"))
+        (UserCommand::Import { file, replace }, Input::File(source)) => {
+            import::run(&mut accounts, &domain, &file, source, replace)
         }
+        (UserCommand::Add { .. } | UserCommand::Passwd { .. } | UserCommand::Import { .. }, _) => {
+            Err(Failure::new("nothing was given"))
+        }
+    }
+}
+
+/// What a command is given. It is there before the store is opened: a server would have to wait for whoever types a password,
+/// and without it nothing is to be made.
+enum Input {
+    None,
+    Password(Secret<String>),
+    File(import::Source),
+}
+
+impl Input {
+    fn of(command: &UserCommand) -> Result<Input, Failure> {
+        Ok(match command {
+            UserCommand::Add { account, password_file } | UserCommand::Passwd { account, password_file } => {
+                Input::Password(password::new(password_file.as_deref(), account.as_str())?)
+            }
+            UserCommand::Import { file, .. } => Input::File(import::open(file)?),
+            UserCommand::Remove { .. } | UserCommand::List => Input::None,
+        })
     }
 }
 

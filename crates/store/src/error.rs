@@ -1,5 +1,6 @@
 use alloc::string::String;
 use core::fmt;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use balcony_sasl::CredentialsError;
@@ -14,7 +15,7 @@ pub enum StoreError {
     Folder {
         /// The folder or file in question.
         path: PathBuf,
-        /// What the operating system says.
+        /// What is the matter with it.
         reason: String,
     },
     /// The file is there, but it is not a database.
@@ -63,8 +64,24 @@ impl StoreError {
         }
     }
 
+    /// What is the matter with `path`, which is the data folder or in it.
     pub(crate) fn folder(path: &Path, error: &std::io::Error) -> Self {
-        StoreError::Folder { path: path.into(), reason: alloc::format!("{error}") }
+        let reason = match error.kind() {
+            ErrorKind::AlreadyExists | ErrorKind::NotADirectory if path.is_file() => {
+                "it is a file, and a folder is wanted".into()
+            }
+            ErrorKind::AlreadyExists | ErrorKind::NotADirectory => {
+                "there is something in the way that is no folder".into()
+            }
+            ErrorKind::PermissionDenied => {
+                "this user may not read and write it; the data folder must belong to the user that runs this program".into()
+            }
+            ErrorKind::NotFound => "no folder can be made there".into(),
+            ErrorKind::ReadOnlyFilesystem => "it is on a file system that is read-only".into(),
+            ErrorKind::StorageFull => "the disk is full".into(),
+            _ => alloc::format!("{error}"),
+        };
+        StoreError::Folder { path: path.into(), reason }
     }
 }
 
@@ -78,11 +95,7 @@ impl fmt::Display for StoreError {
                     folder.display()
                 )
             }
-            StoreError::Folder { path, reason } => write!(
-                f,
-                "cannot use {}: {reason}; the data folder must belong to the user that runs this program",
-                path.display()
-            ),
+            StoreError::Folder { path, reason } => write!(f, "cannot use {}: {reason}", path.display()),
             StoreError::NotADatabase(path) => write!(
                 f,
                 "{} is not a database of this program: move it away, or name another data folder",

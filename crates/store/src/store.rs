@@ -49,10 +49,13 @@ impl Store {
         Ok(Store::new(File::open(folder, config)?))
     }
 
-    /// Whether there is a store in `folder`.
-    #[must_use]
-    pub fn exists(folder: &Path) -> bool {
-        File::exists(folder)
+    /// Opens the store in `folder` if there is one, and makes none.
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](Store::open). An empty file is damaged: the store that was in it is lost.
+    pub fn open_existing(folder: &Path) -> Result<Option<Store>, StoreError> {
+        Ok(File::open_existing(folder, StoreConfig::default())?.map(Store::new))
     }
 
     /// Connects to the PostgreSQL server that `parameters` name, such as `host=/run/postgresql user=balcony

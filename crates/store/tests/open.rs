@@ -62,8 +62,22 @@ fn something_that_is_not_a_database_is_refused_and_left_alone() {
 #[test]
 fn an_empty_file_is_a_new_database() {
     let folder = tempfile::tempdir().unwrap();
-    fs::write(folder.path().join("balcony.redb"), b"").unwrap();
+    let path = folder.path().join("balcony.redb");
+    fs::write(&path, b"").unwrap();
+    // But not to those who want the one that was there.
+    let error = Store::open_existing(folder.path()).unwrap_err();
+    assert!(error.to_string().contains("balcony.redb is empty): restore the data folder"), "{error}");
+    assert_eq!(fs::read(&path).unwrap(), b"");
     assert_eq!(Store::open(folder.path()).unwrap().count(), Ok(0));
+    assert_eq!(Store::open_existing(folder.path()).unwrap().unwrap().count(), Ok(0));
+}
+
+#[test]
+fn where_there_is_no_store_none_is_made() {
+    let folder = tempfile::tempdir().unwrap();
+    assert!(Store::open_existing(&folder.path().join("data")).unwrap().is_none());
+    assert!(Store::open_existing(folder.path()).unwrap().is_none());
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
 }
 
 #[test]
@@ -180,7 +194,21 @@ fn a_file_in_place_of_the_folder_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("data");
     fs::write(&file, b"").unwrap();
-    assert!(matches!(refused(&file, "the data folder must"), StoreError::Folder { .. }));
+    assert!(matches!(
+        refused(&file, "data: it is a file, and a folder is wanted"),
+        StoreError::Folder { .. }
+    ));
+    let below = refused(&file.join("below"), "there is something in the way that is no folder");
+    assert!(matches!(below, StoreError::Folder { .. }));
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_folder_that_cannot_be_made_is_refused() {
+    assert!(matches!(
+        refused(Path::new("/proc/balcony"), "/proc/balcony: no folder"),
+        StoreError::Folder { .. }
+    ));
 }
 
 #[cfg(unix)]
@@ -193,7 +221,7 @@ fn a_folder_that_cannot_be_written_is_refused() {
         // Permissions mean nothing to this user.
         return;
     }
-    let error = refused(folder.path(), "must belong to the user");
+    let error = refused(folder.path(), "this user may not read and write it; the data folder must belong to");
     assert!(matches!(error, StoreError::Folder { .. }));
 }
 

@@ -8,7 +8,6 @@ fn list(world: &World) -> Vec<String> {
 
 /// What can be done with accounts, whoever has the store open.
 fn manage(world: &World) {
-    assert!(list(world).is_empty());
     let added = world.run_as(PASSWORD, &["user", "add", "romeo"]);
     assert_eq!(added.stdout, "romeo@localhost has been created\n");
     let again = world.run_as("other", &["user", "add", "Romeo@localhost"]);
@@ -33,6 +32,13 @@ fn manage(world: &World) {
 #[test]
 fn of_a_stopped_server() {
     let world = World::new();
+    for command in [&["user", "list"][..], &["user", "passwd", "romeo"], &["user", "remove", "romeo"]] {
+        let failed = world.run_as(PASSWORD, command);
+        failed.failed(1, &["there are no accounts in ./balcony-data; name the data folder with --data"]);
+    }
+    world.run(&["user", "import", "none"]).failed(1, &["cannot read none: no such file"]);
+    world.run(&["user", "import", "."]).failed(1, &["cannot read .: it is a folder"]);
+    assert!(!world.path("balcony-data").exists());
     manage(&world);
     // The folder's first user made it; a server takes it over.
     let server = world.serve(&[]);
@@ -44,6 +50,7 @@ fn of_a_stopped_server() {
 fn of_a_running_server() {
     let world = World::new();
     let server = world.serve(&[]);
+    assert!(list(&world).is_empty());
     manage(&world);
     world.listen(&server, "romeo@localhost", &[]);
 
@@ -150,29 +157,49 @@ fn the_next_user_of_a_name_is_nobody_to_its_contacts() {
     }
 }
 
+/// The lines of a demo that `what` is in.
+fn said(server: &Server, what: &str) -> Vec<String> {
+    server.greeting.iter().map(|line| line.trim().to_owned()).filter(|line| line.contains(what)).collect()
+}
+
 #[test]
 fn a_demo_is_two_accounts_and_two_lines_to_type() {
     let world = World::new();
-    for _ in 0..2 {
-        let server = world.serve(&["--demo"]);
-        let commands: Vec<_> =
-            server.greeting.iter().filter_map(|line| line.trim().strip_prefix("BALCONY_PASSWORD=")).collect();
-        let [listen, send] = commands[..] else { panic!("{:#?}", server.greeting) };
-        let listener = world.shell(&format!("BALCONY_PASSWORD={listen}"));
-        listener.stderr_with("listening as juliet@localhost/");
-        world.shell(&format!("BALCONY_PASSWORD={send}")).wait().succeeded();
-        let line = listener.stdout();
-        assert!(line.contains("] romeo@localhost/") && line.ends_with(": Art thou not Juliet?"), "{line}");
-        server.stop();
-    }
-    // Each start has its own passwords, and nothing keeps them.
-    let passwords = || {
-        let server = world.serve(&["--demo"]);
-        let lines: Vec<_> =
-            server.greeting.iter().filter(|line| line.contains("demo account")).cloned().collect();
-        assert_eq!(lines.len(), 2, "{lines:#?}");
-        server.stop();
-        lines
-    };
-    assert_ne!(passwords(), passwords());
+    let server = world.serve(&["--demo"]);
+    let commands = said(&server, "BALCONY_PASSWORD=");
+    let [listen, send] = &commands[..] else { panic!("{:#?}", server.greeting) };
+    let listener = world.shell(listen);
+    listener.stderr_with("listening as juliet@localhost/");
+    world.shell(send).wait().succeeded();
+    let line = listener.stdout();
+    assert!(line.contains("] romeo@localhost/") && line.ends_with(": Art thou not Juliet?"), "{line}");
+    // Another server has other passwords.
+    let accounts = said(&server, "demo account");
+    assert_eq!(accounts.len(), 2, "{accounts:#?}");
+    assert_ne!(said(&World::new().serve(&["--demo"]), "demo account"), accounts);
+}
+
+#[test]
+fn a_demo_changes_no_account_that_exists() {
+    let world = World::new();
+    world.account("romeo");
+    let server = world.serve(&["--demo"]);
+    let accounts = said(&server, "demo account");
+    let [romeo, juliet] = &accounts[..] else { panic!("{:#?}", server.greeting) };
+    assert!(
+        romeo.starts_with("demo account romeo@localhost exists already, and keeps its password"),
+        "{romeo}"
+    );
+    assert!(romeo.contains(" user passwd romeo@localhost` gives it another"), "{romeo}");
+    assert!(juliet.starts_with("demo account juliet@localhost with password "), "{juliet}");
+    assert!(said(&server, " listen --as")[0].starts_with("BALCONY_PASSWORD="));
+    let send = &said(&server, " send --as")[0];
+    assert!(!send.contains("BALCONY_PASSWORD"), "{send}");
+    world.shell(&format!("BALCONY_PASSWORD={PASSWORD} {send}")).wait().succeeded();
+    server.stop();
+
+    // The same accounts, hours later.
+    let server = world.serve(&["--demo"]);
+    assert_eq!(said(&server, "exists already, and keeps its password").len(), 2, "{:#?}", server.greeting);
+    assert!(said(&server, "BALCONY_PASSWORD").is_empty(), "{:#?}", server.greeting);
 }

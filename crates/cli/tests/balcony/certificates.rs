@@ -87,12 +87,19 @@ fn hangup_reads_the_certificate_again() {
     send(&world, &there).succeeded();
 
     // What cannot be read changes nothing.
+    let hang_up = |expected: &str| {
+        server.process.signal("HUP");
+        let line = server.process.stderr_with("everything stays as it was: ");
+        assert!(line.contains(expected), "{line}");
+        send(&world, &there).succeeded();
+    };
     std::fs::rename(world.path("balcony-data/key.pem"), world.path("key.pem")).unwrap();
-    server.process.signal("HUP");
-    server.process.stderr_with("everything stays as it was: cannot read the private key");
-    send(&world, &there).succeeded();
-
+    hang_up("cannot read the private key ./balcony-data/key.pem: it is missing; put it back, or move ");
     std::fs::remove_file(&certificate).unwrap();
+    hang_up("cannot read the certificate ./balcony-data/cert.pem: no such file");
+    assert!(!certificate.exists());
+
+    world.renew_certificate();
     server.process.signal("HUP");
     server.process.stderr_with("read the certificate");
     send(&world, &there).failed(1, &["not signed by a trusted authority"]);

@@ -1,5 +1,7 @@
+use std::fs::Permissions;
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
+use std::os::unix::fs::PermissionsExt as _;
 
 use crate::world::{PASSWORD, Server, World};
 
@@ -68,10 +70,11 @@ fn a_certificate_that_is_none() {
 fn a_data_folder_that_is_none() {
     let world = World::new();
     world.write("file", "");
-    for command in
-        [&["serve", "--listen", "127.0.0.1:0", "--data", "file"][..], &["user", "list", "--data", "file"]]
-    {
-        world.run(command).failed(1, &["cannot use file"]);
+    let serve = world.run(&["serve", "--listen", "127.0.0.1:0", "--data", "file"]);
+    serve.failed(1, &["cannot use file: it is a file, and a folder is wanted"]);
+    for command in [["user", "list"], ["store", "check"]] {
+        let failed = world.run(&[&command[..], &["--data", "file"]].concat());
+        failed.failed(1, &["file is no folder; name the data folder with --data"]);
     }
     std::fs::create_dir(world.path("other")).unwrap();
     world.write("other/balcony.redb", "this is something else, and long enough to be looked into");
@@ -84,6 +87,24 @@ fn a_data_folder_that_is_none() {
     // The first one is not disturbed by the second.
     world.account("romeo");
     world.listen(&server, "romeo@localhost", &[]);
+}
+
+#[test]
+fn a_data_folder_of_somebody_else() {
+    let world = World::new();
+    world.account("romeo");
+    let folder = world.path("balcony-data");
+    let permit = |mode| std::fs::set_permissions(&folder, Permissions::from_mode(mode)).unwrap();
+    permit(0);
+    // Permissions mean nothing to root.
+    if std::fs::read_dir(&folder).is_err() {
+        for command in [["user", "list"], ["store", "check"]] {
+            world
+                .run(&command)
+                .failed(1, &["this user may not read ./balcony-data; run this as the user whom"]);
+        }
+    }
+    permit(0o700);
 }
 
 #[test]
@@ -156,6 +177,26 @@ fn nobody_there() {
     assert_eq!(failed.stderr.matches("is a server running there?").count(), 1, "{failed:?}");
     let wrong = world.run_as(PASSWORD, &["listen", "--as", "romeo@localhost", "--connect", "localhost:xmpp"]);
     wrong.failed(2, &["--connect", "a host and a port is wanted"]);
+}
+
+#[test]
+fn the_port_of_another_protocol() {
+    let world = World::new();
+    let server = world.serve(&[]);
+    let send = |address: &str, options: &[&str]| {
+        let args = ["send", "--as", "romeo@localhost", "--connect", address, "romeo@localhost", "hello"];
+        world.run_as(PASSWORD, &[&args, options].concat())
+    };
+    let starttls = "(if that port is not for direct TLS, leave --direct-tls out)";
+    send(&server.address, &["--direct-tls"]).failed(1, &["not TLS", starttls]);
+    let direct = "(if that port is for direct TLS, add --direct-tls)";
+    send(&server.address_tls, &[]).failed(1, &["not-well-formed", direct]);
+    // Somebody who hangs up without a word.
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = silent.local_addr().unwrap().to_string();
+    let hang_up = std::thread::spawn(move || drop(silent.accept().unwrap().0));
+    send(&address, &[]).failed(1, &["the connection ", direct]);
+    hang_up.join().unwrap();
 }
 
 /// What the server offers on a stream without TLS.

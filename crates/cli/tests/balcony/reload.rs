@@ -33,8 +33,7 @@ fn what_can_change_does_and_connections_stay() {
     assert!(!offers_registration(&server));
 
     // A new certificate, registration, and a log that says less.
-    std::fs::remove_file(&certificate).unwrap();
-    std::fs::remove_file(world.path("balcony-data/key.pem")).unwrap();
+    world.renew_certificate();
     let config = format!("{FIXED}allow-registration = true\nlog = 'warn'\n");
     reload(
         &world,

@@ -110,8 +110,8 @@ fn what_cannot_be_done_is_said() {
     for command in [&["store", "check"][..], &["store", "export"]] {
         world.run(command).failed(1, &["there are no accounts in ./balcony-data; name the data folder"]);
     }
-    assert!(!world.path("balcony-data").exists());
     world.run(&["store", "import", "none"]).failed(1, &["cannot read none: no such file"]);
+    assert!(!world.path("balcony-data").exists());
     world.write("list.csv", "romeo,pencil\n");
     world
         .run(&["store", "import", "list.csv"])
@@ -123,6 +123,10 @@ fn what_cannot_be_done_is_said() {
     world.run(&["store", "import", "cut"]).failed(1, &["is not complete", "imported accounts: 0"]);
     world.write("balcony-data/balcony.redb", &"damaged".repeat(1000));
     world.run(&["store", "check"]).failed(1, &["is not a database of this program"]);
+    world.write("balcony-data/balcony.redb", "");
+    for command in [["store", "check"], ["store", "export"], ["user", "list"]] {
+        world.run(&command).failed(1, &["the database is damaged (./balcony-data/balcony.redb is empty)"]);
+    }
 }
 
 #[cfg(not(feature = "postgres"))]

@@ -69,6 +69,15 @@ impl World {
         Server::start(self.start(&args))
     }
 
+    /// Replaces the certificate in `./balcony-data` with a new one.
+    pub fn renew_certificate(&self) {
+        let other = World::new();
+        other.serve(&[]).stop();
+        for file in ["balcony-data/cert.pem", "balcony-data/key.pem"] {
+            std::fs::copy(other.path(file), self.path(file)).unwrap();
+        }
+    }
+
     /// An account with the usual password.
     pub fn account(&self, name: &str) {
         let added = self.run_as(PASSWORD, &["user", "add", name]);

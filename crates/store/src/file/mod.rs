@@ -15,7 +15,7 @@ use std::path::Path;
 use balcony_jid::BareJid;
 use balcony_machine::Secret;
 use balcony_router::Kept;
-use redb::{ReadableDatabase as _, ReadableTableMetadata as _};
+use redb::{Database, ReadableDatabase as _, ReadableTableMetadata as _};
 
 use self::opened::Opened;
 use self::read::Reading;
@@ -33,13 +33,17 @@ pub(crate) struct File {
 impl File {
     /// Opens the database in `folder`, and makes both if they are missing.
     pub(crate) fn open(folder: &Path, config: StoreConfig) -> Result<File, StoreError> {
-        let database = open::database(folder)?;
-        let secret = open::prepare(&database)?;
-        Ok(File { database: Opened::new(folder, database), secret, config })
+        File::of(folder, open::database(folder)?, config)
     }
 
-    pub(crate) fn exists(folder: &Path) -> bool {
-        folder.join(open::FILE).exists()
+    /// Opens the database in `folder`, if there is one.
+    pub(crate) fn open_existing(folder: &Path, config: StoreConfig) -> Result<Option<File>, StoreError> {
+        open::existing(folder)?.map(|database| File::of(folder, database, config)).transpose()
+    }
+
+    fn of(folder: &Path, database: Database, config: StoreConfig) -> Result<File, StoreError> {
+        let secret = open::prepare(&database)?;
+        Ok(File { database: Opened::new(folder, database), secret, config })
     }
 
     fn read<T>(&self, read: impl Fn(Reading) -> Result<T, StoreError>) -> Result<T, StoreError> {

@@ -10,7 +10,7 @@ use super::tables::{ACCOUNTS, BLOCKED, CHANGES, CONTACTS, LAST, META, OFFLINE, R
 use crate::StoreError;
 
 /// The database within the data folder.
-pub(super) const FILE: &str = "balcony.redb";
+const FILE: &str = "balcony.redb";
 
 /// Pages that redb keeps in memory. Accounts are small: this holds several hundred thousand of them.
 const CACHE: usize = 64 << 20;
@@ -39,21 +39,35 @@ pub(super) fn database(folder: &Path) -> Result<Database, StoreError> {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
             _ => {}
         }
-        drop(open_file(&new, true)?);
+        drop(open_file(&new)?);
         std::fs::rename(&new, &path).map_err(failed)?;
         // A new file is durable when its name is, too.
         sync_folder(folder).map_err(|error| StoreError::folder(folder, &error))?;
     }
-    open_file(&path, true)
+    open_file(&path)
 }
 
-/// Opens the database in `folder` again, which has been open before and so is there.
+/// Opens the database in `folder` again, which has been open before.
 pub(super) fn again(folder: &Path) -> Result<Database, StoreError> {
-    open_file(&folder.join(FILE), false)
+    existing(folder)?
+        .ok_or_else(|| StoreError::Io(alloc::format!("{} has gone", folder.join(FILE).display())))
 }
 
-fn open_file(path: &Path, create: bool) -> Result<Database, StoreError> {
-    let file = options().create(create).open(path).map_err(|error| StoreError::folder(path, &error))?;
+/// Opens the database in `folder`, if there is one.
+pub(super) fn existing(folder: &Path) -> Result<Option<Database>, StoreError> {
+    let path = folder.join(FILE);
+    match std::fs::metadata(&path) {
+        Err(_) => Ok(None),
+        // Whatever was in it is lost. To make a new database of it would hide that.
+        Ok(found) if found.len() == 0 => {
+            Err(StoreError::Corrupt(alloc::format!("{} is empty", path.display())))
+        }
+        Ok(_) => open_file(&path).map(Some),
+    }
+}
+
+fn open_file(path: &Path) -> Result<Database, StoreError> {
+    let file = options().open(path).map_err(|error| StoreError::folder(path, &error))?;
     let opening = |error| StoreError::opening(path, error);
     Database::builder()
         .set_cache_size(CACHE)
@@ -126,7 +140,7 @@ fn make_folder(folder: &Path) -> io::Result<()> {
 
 fn options() -> OpenOptions {
     let mut options = OpenOptions::new();
-    options.read(true).write(true).truncate(false);
+    options.read(true).write(true).create(true).truncate(false);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     options
