@@ -170,6 +170,8 @@ fn a_server_moves_into_postgresql_and_back() {
     world.run_as("pencil", &[&["user", "add", "nurse"][..], &config].concat()).succeeded();
     server.stop();
     assert_eq!(run(&["user", "list"]).stdout, "juliet@localhost\nnurse@localhost\nromeo@localhost\n");
+    assert_eq!(run(&["user", "remove", "nurse"]).stdout, "nurse@localhost has been removed\n");
+    assert_eq!(run(&["user", "list"]).stdout, "juliet@localhost\nromeo@localhost\n");
     goes_on(&world, &config);
 }
 
