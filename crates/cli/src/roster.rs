@@ -43,11 +43,7 @@ async fn perform(session: &mut Session, command: RosterCommand) -> Result<(), Fa
             say(&format!("{address} is blocked: nothing passes between you"));
             Ok(())
         }
-        RosterCommand::Unblock { address } => {
-            session.set(blocking("unblock", Some(&address)).into()).await?;
-            say(&format!("{address} is not blocked"));
-            Ok(())
-        }
+        RosterCommand::Unblock { address } => unblock(session, address).await,
         RosterCommand::Blocked => blocked(session).await,
     }
 }
@@ -215,17 +211,19 @@ async fn deny(session: &mut Session, contact: BareJid) -> Result<(), Failure> {
     Ok(())
 }
 
+/// A server says the same whether anything has changed or not.
+async fn unblock(session: &mut Session, address: Jid) -> Result<(), Failure> {
+    let blocked = block_list(session).await?;
+    if !blocked.iter().any(|jid| Jid::parse(jid).is_ok_and(|jid| jid == address)) {
+        return Err(Failure::new(format!("{address} is not blocked; `balcony roster blocked` shows who is")));
+    }
+    session.set(blocking("unblock", Some(&address)).into()).await?;
+    say(&format!("{address} is not blocked any more"));
+    Ok(())
+}
+
 async fn blocked(session: &mut Session) -> Result<(), Failure> {
-    let request = blocking("blocklist", None);
-    let result = match session.request(RequestKind::Get, request.into()).await? {
-        Ok(result) => result,
-        Err(error) => return Err(Failure::new(error.to_string())),
-    };
-    let Ok(content) = result.payload.parse() else { return Ok(()) };
-    let list = content.root().child("blocklist", ns::BLOCKING);
-    let mut jids: Vec<&str> =
-        list.iter().flat_map(|list| list.children()).filter_map(|item| item.attr("jid")).collect();
-    jids.sort_unstable();
+    let jids = block_list(session).await?;
     for jid in &jids {
         say(jid);
     }
@@ -233,6 +231,21 @@ async fn blocked(session: &mut Session) -> Result<(), Failure> {
         note("nobody is blocked");
     }
     Ok(())
+}
+
+/// Who is blocked, in order.
+async fn block_list(session: &mut Session) -> Result<Vec<String>, Failure> {
+    let request = blocking("blocklist", None);
+    let result = match session.request(RequestKind::Get, request.into()).await? {
+        Ok(result) => result,
+        Err(error) => return Err(Failure::new(error.to_string())),
+    };
+    let Ok(content) = result.payload.parse() else { return Ok(Vec::new()) };
+    let list = content.root().child("blocklist", ns::BLOCKING);
+    let jids = list.iter().flat_map(|list| list.children()).filter_map(|item| item.attr("jid"));
+    let mut jids: Vec<String> = jids.map(Into::into).collect();
+    jids.sort_unstable();
+    Ok(jids)
 }
 
 /// An element of XEP-0191.

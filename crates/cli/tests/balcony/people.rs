@@ -155,7 +155,12 @@ fn nothing_comes_from_the_blocked() {
     assert_eq!(people.roster("juliet", &["blocked"]), "tybalt@localhost\n");
     send("juliet@localhost", "tybalt@localhost", "hi").failed(1, &["came back: not-acceptable"]);
     let _ = send("tybalt@localhost", "juliet@localhost", "thou art a villain");
-    people.roster("juliet", &["unblock", "tybalt@localhost"]);
+    let unblock = |address: &str| people.run("roster", "juliet", &["unblock", address]);
+    unblock("tybalt@localhost/hall")
+        .failed(1, &["tybalt@localhost/hall is not blocked; `balcony roster blocked`"]);
+    let unblocked = unblock("Tybalt@localhost");
+    assert_eq!(unblocked.stdout, "tybalt@localhost is not blocked any more\n", "{unblocked:?}");
+    unblock("tybalt@localhost").failed(1, &["tybalt@localhost is not blocked; `balcony roster blocked`"]);
     send("tybalt@localhost", "juliet@localhost", "peace").succeeded();
     assert!(phone.stdout().ends_with(": peace"));
 }
