@@ -3,7 +3,7 @@
 use balcony_client::{Contacts, Presence, RequestKind};
 use balcony_jid::{BareJid, Jid};
 use balcony_roster::{Item, Request, Set, Subscription};
-use balcony_stanza::{ErrorCondition, Kind, PresenceType, Stanza, ns};
+use balcony_stanza::{ErrorCondition, Kind, PresenceType, Stanza, StanzaError, ns};
 use balcony_xml::{Element, Name};
 use serde::Serialize;
 
@@ -154,10 +154,16 @@ async fn add(
     if session.client.machine().features().pre_approval {
         tell(session, PresenceType::Subscribed, &contact).await?;
     }
-    if !known.subscription.has_to() {
+    let asks = !known.subscription.has_to();
+    if asks {
         tell(session, PresenceType::Subscribe, &contact).await?;
     }
-    refused(&session.settle_with(&contact).await?, &contact)?;
+    let (errors, unreachable) = session.settle_with(&contact).await?;
+    refused(&errors, &contact)?;
+    // A server need not say so of the request itself: this client is not available.
+    if let Some(error) = unreachable.filter(|_| asks) {
+        return Err(cannot_be_reached(&contact, &error));
+    }
     let subscription =
         |contacts: &Contacts| contacts.item(&contact).map(|item| item.subscription).unwrap_or_default();
     if subscription(&session.contacts) == Subscription::From {
@@ -272,7 +278,11 @@ fn refused(errors: &[Stanza], contact: &BareJid) -> Result<(), Failure> {
             && from.is_some_and(|from| from.bare_str() == contact.as_str())
     };
     match errors.iter().find(is_about).and_then(message::error) {
-        Some(error) => Err(Failure::new(format!("{contact} cannot be reached: {error}"))),
+        Some(error) => Err(cannot_be_reached(contact, &error)),
         None => Ok(()),
     }
+}
+
+fn cannot_be_reached(contact: &BareJid, error: &StanzaError) -> Failure {
+    Failure::new(format!("{contact} cannot be reached: {error}"))
 }

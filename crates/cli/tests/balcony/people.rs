@@ -144,6 +144,18 @@ fn requests_are_answered() {
     people.world.run(&["roster"]).failed(2, &["--as: whose roster?"]);
 }
 
+// The error about the request itself goes to clients that are available, and this one is not.
+#[test]
+fn who_cannot_be_reached_has_not_been_asked() {
+    let people = People::new(&["juliet"]);
+    let add = ["add", "romeo@nowhere.example", "--name", "Romeo"];
+    for _ in 0..2 {
+        people
+            .run("roster", "juliet", &add)
+            .failed(1, &["romeo@nowhere.example cannot be reached: remote-server-not-found"]);
+    }
+}
+
 // XEP-0191 1.3
 #[test]
 fn nothing_comes_from_the_blocked() {
