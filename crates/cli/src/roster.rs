@@ -3,7 +3,7 @@
 use balcony_client::{Contacts, Presence, RequestKind};
 use balcony_jid::{BareJid, Jid};
 use balcony_roster::{Item, Request, Set, Subscription};
-use balcony_stanza::{ErrorCondition, Kind, PresenceType, Stanza, ns};
+use balcony_stanza::{ErrorCondition, Kind, PresenceType, Stanza, StanzaError, ns};
 use balcony_xml::{Element, Name};
 use serde::Serialize;
 
@@ -43,11 +43,7 @@ async fn perform(session: &mut Session, command: RosterCommand) -> Result<(), Fa
             say(&format!("{address} is blocked: nothing passes between you"));
             Ok(())
         }
-        RosterCommand::Unblock { address } => {
-            session.set(blocking("unblock", Some(&address)).into()).await?;
-            say(&format!("{address} is not blocked"));
-            Ok(())
-        }
+        RosterCommand::Unblock { address } => unblock(session, address).await,
         RosterCommand::Blocked => blocked(session).await,
     }
 }
@@ -158,10 +154,16 @@ async fn add(
     if session.client.machine().features().pre_approval {
         tell(session, PresenceType::Subscribed, &contact).await?;
     }
-    if !known.subscription.has_to() {
+    let asks = !known.subscription.has_to();
+    if asks {
         tell(session, PresenceType::Subscribe, &contact).await?;
     }
-    refused(&session.settle_with(&contact).await?, &contact)?;
+    let (errors, unreachable) = session.settle_with(&contact).await?;
+    refused(&errors, &contact)?;
+    // A server need not say so of the request itself: this client is not available.
+    if let Some(error) = unreachable.filter(|_| asks) {
+        return Err(cannot_be_reached(&contact, &error));
+    }
     let subscription =
         |contacts: &Contacts| contacts.item(&contact).map(|item| item.subscription).unwrap_or_default();
     if subscription(&session.contacts) == Subscription::From {
@@ -215,17 +217,19 @@ async fn deny(session: &mut Session, contact: BareJid) -> Result<(), Failure> {
     Ok(())
 }
 
+/// A server says the same whether anything has changed or not.
+async fn unblock(session: &mut Session, address: Jid) -> Result<(), Failure> {
+    let blocked = block_list(session).await?;
+    if !blocked.iter().any(|jid| Jid::parse(jid).is_ok_and(|jid| jid == address)) {
+        return Err(Failure::new(format!("{address} is not blocked; `balcony roster blocked` shows who is")));
+    }
+    session.set(blocking("unblock", Some(&address)).into()).await?;
+    say(&format!("{address} is not blocked any more"));
+    Ok(())
+}
+
 async fn blocked(session: &mut Session) -> Result<(), Failure> {
-    let request = blocking("blocklist", None);
-    let result = match session.request(RequestKind::Get, request.into()).await? {
-        Ok(result) => result,
-        Err(error) => return Err(Failure::new(error.to_string())),
-    };
-    let Ok(content) = result.payload.parse() else { return Ok(()) };
-    let list = content.root().child("blocklist", ns::BLOCKING);
-    let mut jids: Vec<&str> =
-        list.iter().flat_map(|list| list.children()).filter_map(|item| item.attr("jid")).collect();
-    jids.sort_unstable();
+    let jids = block_list(session).await?;
     for jid in &jids {
         say(jid);
     }
@@ -233,6 +237,21 @@ async fn blocked(session: &mut Session) -> Result<(), Failure> {
         note("nobody is blocked");
     }
     Ok(())
+}
+
+/// Who is blocked, in order.
+async fn block_list(session: &mut Session) -> Result<Vec<String>, Failure> {
+    let request = blocking("blocklist", None);
+    let result = match session.request(RequestKind::Get, request.into()).await? {
+        Ok(result) => result,
+        Err(error) => return Err(Failure::new(error.to_string())),
+    };
+    let Ok(content) = result.payload.parse() else { return Ok(Vec::new()) };
+    let list = content.root().child("blocklist", ns::BLOCKING);
+    let jids = list.iter().flat_map(|list| list.children()).filter_map(|item| item.attr("jid"));
+    let mut jids: Vec<String> = jids.map(Into::into).collect();
+    jids.sort_unstable();
+    Ok(jids)
 }
 
 /// An element of XEP-0191.
@@ -259,7 +278,11 @@ fn refused(errors: &[Stanza], contact: &BareJid) -> Result<(), Failure> {
             && from.is_some_and(|from| from.bare_str() == contact.as_str())
     };
     match errors.iter().find(is_about).and_then(message::error) {
-        Some(error) => Err(Failure::new(format!("{contact} cannot be reached: {error}"))),
+        Some(error) => Err(cannot_be_reached(contact, &error)),
         None => Ok(()),
     }
+}
+
+fn cannot_be_reached(contact: &BareJid, error: &StanzaError) -> Failure {
+    Failure::new(format!("{contact} cannot be reached: {error}"))
 }

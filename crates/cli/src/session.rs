@@ -4,7 +4,7 @@ use core::time::Duration;
 
 use balcony_client::{Contacts, Event, News, Presence, RequestId, RequestKind, RequestOutcome};
 use balcony_jid::{BareJid, FullJid, Jid};
-use balcony_stanza::{Payload, Stanza, StanzaError, ns};
+use balcony_stanza::{ErrorCondition, Payload, Stanza, StanzaError, ns};
 use balcony_tokio::{Client, Error};
 use balcony_xml::{Element, Name};
 
@@ -92,15 +92,21 @@ impl Session {
         Ok(errors)
     }
 
-    /// The same, after the server of a contact has processed what it has got, if it answers soon.
-    pub(crate) async fn settle_with(&mut self, contact: &BareJid) -> Result<Vec<Stanza>, Failure> {
+    /// The same, after the server of a contact has processed what it has got, if it answers soon; with the reason why it
+    /// cannot be reached, if the own server says so.
+    pub(crate) async fn settle_with(
+        &mut self,
+        contact: &BareJid,
+    ) -> Result<(Vec<Stanza>, Option<StanzaError>), Failure> {
         let mut errors = Vec::new();
-        match self.read_until(Some(contact.to_jid()), SOON, &mut errors).await {
-            Err(failure) if failure.is_silence() => {}
+        let answer = match self.read_until(Some(contact.to_jid()), SOON, &mut errors).await {
+            Err(failure) if failure.is_silence() => None,
             other => other?,
-        }
+        };
         self.read_until(self.server(), PATIENCE, &mut errors).await?;
-        Ok(errors)
+        // All other errors are answers of the contact's server, which need not know a ping.
+        let unreachable = [ErrorCondition::RemoteServerNotFound, ErrorCondition::RemoteServerTimeout];
+        Ok((errors, answer.filter(|error| unreachable.contains(&error.condition))))
     }
 
     /// The same for the presence of contacts on other servers, as far as those answer soon.
@@ -115,7 +121,7 @@ impl Session {
             // Whoever does not answer is not there, for all that can be known.
             match self.read_until(Some(domain), SOON, &mut Vec::new()).await {
                 Err(failure) if failure.is_silence() => {}
-                other => other?,
+                other => drop(other?),
             }
         }
         Ok(())
@@ -127,7 +133,7 @@ impl Session {
         whom: Option<Jid>,
         patience: Duration,
         errors: &mut Vec<Stanza>,
-    ) -> Result<(), Failure> {
+    ) -> Result<Option<StanzaError>, Failure> {
         let contacts = &mut self.contacts;
         fence(&mut self.client, whom, patience, |stanza| {
             contacts.take(&stanza);
@@ -190,13 +196,13 @@ fn domain(name: &str) -> Option<Jid> {
 
 /// Waits until `whom` has answered a ping (XEP-0199), with whatever, and hands over all stanzas that come before. Stanzas
 /// from one to the other keep their order (RFC 6120 section 10.1), so what was sent to `whom` before has been processed then,
-/// and errors about it are among these stanzas.
+/// and errors about it are among these stanzas. Returns the error, if that is the answer.
 pub(crate) async fn fence(
     client: &mut Client,
     whom: Option<Jid>,
     patience: Duration,
     mut seen: impl FnMut(Stanza),
-) -> Result<(), Failure> {
+) -> Result<Option<StanzaError>, Failure> {
     let name = whom.as_ref().map_or_else(|| "the server".into(), ToString::to_string);
     let request = client.start_request(RequestKind::Get, whom, ping(), patience).await.map_err(ended)?;
     loop {
@@ -205,7 +211,12 @@ pub(crate) async fn fence(
             Some(Event::Response(response, RequestOutcome::TimedOut)) if response == request => {
                 return Err(silent(&name));
             }
-            Some(Event::Response(response, _)) if response == request => return Ok(()),
+            Some(Event::Response(response, outcome)) if response == request => {
+                return Ok(match outcome {
+                    RequestOutcome::Error(error) => Some(error),
+                    _ => None,
+                });
+            }
             Some(_) => {}
             None => return Err(Failure::new("the server has closed the stream")),
         }

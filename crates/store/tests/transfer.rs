@@ -134,7 +134,8 @@ fn a_bad_line_is_named(place: &Place) {
         let text = [lines[0], lines[1], &lines[2].replace(good, bad), lines[3]].concat();
         let error = import(&store, &text).unwrap_err();
         assert!(matches!(error, TransferError::Line { number: 3, .. }), "{bad}: {error}");
-        assert!(!error.to_string().contains('\n'));
+        let text = error.to_string();
+        assert!(text.starts_with("line 3: ") && !text.contains('\n') && !text.contains("at line"), "{text}");
         assert!(store.remove(&account(0)).unwrap(), "what came before it is done");
     }
 }

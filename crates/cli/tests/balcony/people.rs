@@ -144,6 +144,18 @@ fn requests_are_answered() {
     people.world.run(&["roster"]).failed(2, &["--as: whose roster?"]);
 }
 
+// The error about the request itself goes to clients that are available, and this one is not.
+#[test]
+fn who_cannot_be_reached_has_not_been_asked() {
+    let people = People::new(&["juliet"]);
+    let add = ["add", "romeo@nowhere.example", "--name", "Romeo"];
+    for _ in 0..2 {
+        people
+            .run("roster", "juliet", &add)
+            .failed(1, &["romeo@nowhere.example cannot be reached: remote-server-not-found"]);
+    }
+}
+
 // XEP-0191 1.3
 #[test]
 fn nothing_comes_from_the_blocked() {
@@ -155,7 +167,12 @@ fn nothing_comes_from_the_blocked() {
     assert_eq!(people.roster("juliet", &["blocked"]), "tybalt@localhost\n");
     send("juliet@localhost", "tybalt@localhost", "hi").failed(1, &["came back: not-acceptable"]);
     let _ = send("tybalt@localhost", "juliet@localhost", "thou art a villain");
-    people.roster("juliet", &["unblock", "tybalt@localhost"]);
+    let unblock = |address: &str| people.run("roster", "juliet", &["unblock", address]);
+    unblock("tybalt@localhost/hall")
+        .failed(1, &["tybalt@localhost/hall is not blocked; `balcony roster blocked`"]);
+    let unblocked = unblock("Tybalt@localhost");
+    assert_eq!(unblocked.stdout, "tybalt@localhost is not blocked any more\n", "{unblocked:?}");
+    unblock("tybalt@localhost").failed(1, &["tybalt@localhost is not blocked; `balcony roster blocked`"]);
     send("tybalt@localhost", "juliet@localhost", "peace").succeeded();
     assert!(phone.stdout().ends_with(": peace"));
 }

@@ -129,7 +129,7 @@ impl From<&Parts> for RosterText {
 impl Line {
     /// The account in `line`, or what is wrong with it.
     pub(super) fn read(line: &[u8]) -> Result<Backup, String> {
-        let line: Line = serde_json::from_slice(line).map_err(|error| error.to_string())?;
+        let line: Line = serde_json::from_slice(line).map_err(|error| not_json(&error))?;
         let credentials = Credentials {
             sha1: line.scram_sha_1.map(|keys| keys.read(Hash::Sha1)).transpose()?,
             sha256: line.scram_sha_256.map(|keys| keys.read(Hash::Sha256)).transpose()?,
@@ -155,6 +155,15 @@ impl Line {
             kept,
             offline: line.offline.into_iter().map(message).collect::<Result<_, _>>()?,
         })
+    }
+}
+
+/// Its column, but not its line, which is always the first: the text has another number for it.
+fn not_json(error: &serde_json::Error) -> String {
+    let (text, column) = (error.to_string(), error.column());
+    match text.strip_suffix(&alloc::format!(" at line {} column {column}", error.line())) {
+        Some(reason) => alloc::format!("{reason} (at byte {column})"),
+        None => text,
     }
 }
 
