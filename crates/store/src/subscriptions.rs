@@ -1,9 +1,11 @@
-use alloc::collections::BTreeMap;
+use alloc::collections::BTreeSet;
 use alloc::format;
-use alloc::string::{String, ToString as _};
+use alloc::string::String;
+use core::hash::BuildHasher as _;
+use std::hash::RandomState;
 
 use balcony_jid::BareJid;
-use balcony_router::Kept;
+use balcony_roster::Item;
 
 use crate::{Store, StoreError};
 
@@ -17,27 +19,45 @@ impl Store {
     ///
     /// A subscription of which only the subscriber knows ends by itself when that user asks for the presence.
     ///
+    /// It remembers about 16 bytes for each subscription.
+    ///
     /// # Errors
     ///
     /// As [`get`](Store::get); but what cannot be read is passed over, since [`check`](Store::check) tells of it.
     pub fn check_subscriptions(&self, problem: &mut dyn FnMut(String)) -> Result<(), StoreError> {
-        let mut is_local = BTreeMap::new();
+        let pairs = RandomState::new();
+        let (mut wanted, mut domains) = (BTreeSet::new(), BTreeSet::new());
+        self.each_roster(&mut |account, items| {
+            let wants = items.iter().filter(|item| item.subscription.has_to() || item.ask);
+            wanted.extend(wants.map(|item| pairs.hash_one((account, &item.jid))));
+            if !domains.contains(account.domainpart()) {
+                domains.insert(String::from(account.domainpart()));
+            }
+        })?;
+        self.each_roster(&mut |account, items| {
+            for Item { jid, .. } in items.iter().filter(|item| item.subscription.has_from()) {
+                if domains.contains(jid.domainpart()) && !wanted.contains(&pairs.hash_one((jid, account))) {
+                    problem(format!(
+                        "{account} shows {jid} when it is online, who is not subscribed; its user ends that with `balcony \
+                         roster deny {jid}`"
+                    ));
+                }
+            }
+        })
+    }
+
+    /// All accounts, each with its contacts.
+    fn each_roster(&self, each: &mut dyn FnMut(&BareJid, &[Item])) -> Result<(), StoreError> {
         let mut after = None;
         loop {
             let accounts = self.list_all(after.as_ref(), PAGE)?;
             for account in &accounts {
-                for subscriber in subscribers(readable(self.kept(account))?) {
-                    let domain = subscriber.domainpart();
-                    if !is_local.contains_key(domain) {
-                        is_local.insert(domain.to_string(), !self.list(domain, None, 1)?.is_empty());
-                    }
-                    if is_local[domain] && !wants(readable(self.kept(&subscriber))?, account) {
-                        problem(format!(
-                            "{account} shows {subscriber} when it is online, who is not subscribed; its user ends that with \
-                             `balcony roster deny {subscriber}`"
-                        ));
-                    }
-                }
+                let kept = match self.kept(account) {
+                    Err(StoreError::Corrupt(_)) => None,
+                    other => other?,
+                };
+                let items = kept.and_then(|kept| kept.roster).map(|roster| roster.items);
+                each(account, items.as_deref().unwrap_or_default());
             }
             match accounts.last() {
                 Some(last) => after = Some(last.clone()),
@@ -45,23 +65,4 @@ impl Store {
             }
         }
     }
-}
-
-fn readable(kept: Result<Option<Kept>, StoreError>) -> Result<Option<Kept>, StoreError> {
-    match kept {
-        Err(StoreError::Corrupt(_)) => Ok(None),
-        other => other,
-    }
-}
-
-/// Those who see the presence of an account.
-fn subscribers(kept: Option<Kept>) -> impl Iterator<Item = BareJid> {
-    let items = kept.and_then(|kept| kept.roster).map(|roster| roster.items).unwrap_or_default();
-    items.into_iter().filter(|item| item.subscription.has_from()).map(|item| item.jid)
-}
-
-/// Whether an account is subscribed to the presence of another one, or has asked for it and waits for the answer.
-fn wants(kept: Option<Kept>, other: &BareJid) -> bool {
-    let items = kept.and_then(|kept| kept.roster).map(|roster| roster.items).unwrap_or_default();
-    items.iter().any(|item| item.jid == *other && (item.subscription.has_to() || item.ask))
 }

@@ -225,4 +225,7 @@ fn one_sided_subscriptions_are_told(place: &Place) {
     assert_eq!(told(), ["a@example.org shows c@example.net", "b@example.org shows nobody@example.net"]);
     assert!(store.remove(b).unwrap());
     assert_eq!(told()[..1], ["a@example.org shows b@example.org"]);
+    // Who has the name next, and no roster, is somebody else.
+    assert!(store.remove(c).unwrap() && store.create(c, credentials("pencil")).unwrap());
+    assert_eq!(told()[1..], ["a@example.org shows c@example.net"]);
 }
