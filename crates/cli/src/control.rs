@@ -126,7 +126,9 @@ impl From<Removal> for Response {
         match removal {
             Removal::Removed => Response::Done(true),
             Removal::Missing => Response::Done(false),
-            Removal::Failed => Response::Failed("the account could not be removed; try again".into()),
+            Removal::Failed => Response::Failed(
+                "the account could not be removed: the database cannot be read or written now".into(),
+            ),
         }
     }
 }
