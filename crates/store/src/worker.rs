@@ -207,9 +207,15 @@ fn send(reply: ReplyTo, answer: Result<Reply, StoreError>) {
     let _ = catch_unwind(AssertUnwindSafe(|| reply(answer.unwrap_or_else(Reply::Failed))));
 }
 
+/// A panic in a backend fails what it was about, and must not end the thread that serves everybody either.
+fn attempt<T>(work: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreError> {
+    catch_unwind(AssertUnwindSafe(work))
+        .unwrap_or_else(|_| Err(StoreError::Corrupt("using it has led to a panic".into())))
+}
+
 fn run_reader(store: &Store, jobs: &Receiver<Job<Reading>>) {
     for Job { task, reply } in jobs {
-        send(reply, read(store, &task));
+        send(reply, attempt(|| read(store, &task)));
     }
 }
 
@@ -235,7 +241,7 @@ fn run_writer(store: &Store, jobs: &Receiver<Job<Change>>) {
     while let Ok(first) = jobs.recv() {
         // Whatever came while the disk was busy.
         let batch: Vec<Job<Change>> = core::iter::once(first).chain(jobs.try_iter()).take(BATCH).collect();
-        match store.commit(batch.iter().map(|job| &job.task)) {
+        match attempt(|| store.commit(batch.iter().map(|job| &job.task))) {
             Ok(done) => {
                 for (Job { reply, .. }, done) in batch.into_iter().zip(done) {
                     send(reply, Ok(Reply::Changed(done)));
@@ -244,7 +250,8 @@ fn run_writer(store: &Store, jobs: &Receiver<Job<Change>>) {
             // Nothing was done. One of them has met something that fails it alone, and the others are not to suffer.
             Err(StoreError::Corrupt(_) | StoreError::Refused(_)) if batch.len() > 1 => {
                 for Job { task, reply } in batch {
-                    send(reply, store.commit([&task]).map(|done| Reply::Changed(done.contains(&true))));
+                    let done = attempt(|| store.commit([&task]));
+                    send(reply, done.map(|done| Reply::Changed(done.contains(&true))));
                 }
             }
             Err(error) => {
@@ -264,7 +271,7 @@ fn run_hasher(
 ) {
     let next = || jobs.lock().unwrap_or_else(PoisonError::into_inner).recv();
     while let Ok(Job { task, reply }) = next() {
-        match hash(store, iterations, task) {
+        match attempt(|| hash(store, iterations, task)) {
             Ok(Hashed::Answer(answer)) => send(reply, Ok(answer)),
             // The writer ends after the hashers, so it takes it.
             Ok(Hashed::Change(change)) => drop(write.send(Job { task: change, reply })),

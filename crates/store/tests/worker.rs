@@ -13,8 +13,12 @@ use core::time::Duration;
 use std::sync::mpsc;
 
 use balcony_jid::BareJid;
+use balcony_machine::Secret;
+use balcony_router::Kept;
 use balcony_sasl::{CredentialsError, Hash, MIN_ITERATIONS, SALT_LENGTH};
-use balcony_store::{Busy, Reply, Request, Store, StoreError, Worker, WorkerConfig};
+use balcony_store::{
+    Account, Backend, Backup, Busy, Change, Messages, Reply, Request, Store, StoreError, Worker, WorkerConfig,
+};
 use common::{credentials, jid};
 
 const QUICK: WorkerConfig =
@@ -212,4 +216,90 @@ fn the_last_owner_may_be_a_reply() {
     drop(worker);
     go.send(()).unwrap();
     done.recv_timeout(Duration::from_secs(60)).unwrap();
+}
+
+/// A backend with a fault: everything about one account makes it panic.
+struct Faulty {
+    store: Store,
+    fatal: BareJid,
+}
+
+impl Faulty {
+    fn not_fatal(&self, account: &BareJid) {
+        assert_ne!(*account, self.fatal, "this panic is part of the test");
+    }
+}
+
+impl Backend for Faulty {
+    fn secret(&self) -> Secret<[u8; 32]> {
+        self.store.secret()
+    }
+
+    fn account(&self, account: &BareJid) -> Result<Option<Account>, StoreError> {
+        self.not_fatal(account);
+        self.store.get(account)
+    }
+
+    fn kept(&self, account: &BareJid) -> Result<Option<Kept>, StoreError> {
+        self.not_fatal(account);
+        self.store.kept(account)
+    }
+
+    fn offline(&self, account: &BareJid, bytes: usize) -> Result<Messages, StoreError> {
+        self.store.offline(account, bytes)
+    }
+
+    fn backup(&self, account: &BareJid) -> Result<Option<Backup>, StoreError> {
+        self.store.backup(account)
+    }
+
+    fn list(
+        &self,
+        _: Option<&str>,
+        after: Option<&BareJid>,
+        most: usize,
+    ) -> Result<Vec<BareJid>, StoreError> {
+        self.store.list_all(after, most)
+    }
+
+    fn count(&self) -> Result<u64, StoreError> {
+        self.store.count()
+    }
+
+    fn commit(&self, changes: &[&Change], _: u64) -> Result<Vec<bool>, StoreError> {
+        for change in changes {
+            if let Change::Remove { account } = change {
+                self.not_fatal(account);
+            }
+        }
+        self.store.commit(changes.iter().copied())
+    }
+
+    fn check(&self, problem: &mut dyn FnMut(String)) -> Result<u64, StoreError> {
+        self.store.check(problem)
+    }
+}
+
+#[test]
+fn a_backend_that_panics_fails_one_request() {
+    let (_folder, store) = store();
+    let (fatal, juliet) = (jid("mercutio@example.org"), jid("juliet@example.org"));
+    let worker = Worker::start_with(Store::new(Faulty { store, fatal: fatal.clone() }), QUICK);
+    let requests = |account: &BareJid| {
+        let account = || account.clone();
+        [
+            create(&account(), "pencil", false),
+            verify(&account(), "pencil"),
+            Request::Kept { account: account() },
+            Request::Remove { account: account() },
+        ]
+    };
+    for _ in 0..3 {
+        for request in requests(&fatal) {
+            assert!(matches!(ask(&worker, request), Reply::Failed(StoreError::Corrupt(_))));
+        }
+        for request in requests(&juliet) {
+            assert!(!matches!(ask(&worker, request), Reply::Failed(_)));
+        }
+    }
 }
