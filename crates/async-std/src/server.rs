@@ -148,6 +148,11 @@ impl ServerHandle {
         let _ = wait.recv().await;
     }
 
+    /// Waits until the server has ended: shut down, or by a panic in it.
+    pub async fn ended(&self) {
+        self.mailbox.closed().await;
+    }
+
     /// Removes an account from the store, ends its streams, and its subscriptions with others. Returns when the account is no
     /// more, or cannot be removed; a server that has ended can't remove any.
     pub async fn remove_account(&self, account: BareJid) -> Removal {

@@ -113,6 +113,9 @@ async fn serve(
         tokio::select! {
             _ = interrupt.recv() => break,
             _ = terminate.recv() => break,
+            () = server.ended() => {
+                return Err(Failure::new("the server has ended by a fault of this program, see above; start it again"));
+            }
             _ = hangup.recv() => match options.read_again(&settings) {
                 Ok((new, certificate)) => {
                     settings = new;

@@ -51,3 +51,8 @@ fn block_on(test: impl Future<Output = ()>) {
 }
 
 world::all_on!(block_on);
+
+#[test]
+fn a_panic_ends_the_server() {
+    block_on(world::a_panic_ends_the_server());
+}

@@ -120,6 +120,17 @@ impl World {
     }
 }
 
+/// Whoever owns it learns of that, and can start another one.
+#[allow(dead_code, reason = "not every runtime survives a panic")]
+pub(crate) async fn a_panic_ends_the_server() {
+    let (certificate, trust) = certificate();
+    let ask = |_, _| panic!("this panic is part of the test");
+    let (server, ports) = runtime::serve(config(certificate), ask, 100).await;
+    let world = World { server, trust, ports };
+    assert!(world.connect(world.account("juliet@localhost"), false).await.is_err());
+    soon(world.server.ended()).await;
+}
+
 async fn soon<T>(future: impl Future<Output = T>) -> T {
     runtime::timeout(PATIENCE, future).await.expect("too slow")
 }

@@ -99,6 +99,7 @@ pub(crate) async fn shutdown_ends_all_streams() {
     // Late calls come to nothing, but they come back.
     assert_eq!(soon(world.server.stats()).await.connections, 0);
     soon(world.server.shutdown()).await;
+    soon(world.server.ended()).await;
 }
 
 // RFC 6120 §4.9.3.17: a peer that does not read loses its stream, and nobody else notices
