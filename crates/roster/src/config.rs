@@ -3,6 +3,9 @@
 pub struct Config {
     /// Items; past it a new one is refused with `resource-constraint`.
     pub items: usize,
+    /// The lengths of all addresses, names and groups together; past it what would add to them is refused with
+    /// `resource-constraint`.
+    pub bytes: usize,
     /// The length of an item's name; past it the set is refused with `not-acceptable`.
     pub name: usize,
     /// Groups of one item; past it the set is refused with `not-acceptable`.
@@ -23,6 +26,7 @@ impl Default for Config {
     fn default() -> Self {
         Config {
             items: 1_000,
+            bytes: 1 << 20,
             name: 256,
             groups: 32,
             group: 256,

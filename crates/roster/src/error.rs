@@ -31,8 +31,9 @@ pub enum Error {
     TooManyGroups,
     /// The item to be removed is not there: `item-not-found`.
     NotFound,
-    /// The roster has [`Config::items`](crate::Config::items) already: `resource-constraint`.
-    TooManyItems,
+    /// The roster has [`Config::items`](crate::Config::items) or [`Config::bytes`](crate::Config::bytes) already:
+    /// `resource-constraint`.
+    Full,
 }
 
 impl Error {
@@ -48,7 +49,7 @@ impl Error {
                 ErrorCondition::NotAcceptable
             }
             Error::NotFound => ErrorCondition::ItemNotFound,
-            Error::TooManyItems => ErrorCondition::ResourceConstraint,
+            Error::Full => ErrorCondition::ResourceConstraint,
         }
     }
 
@@ -65,7 +66,7 @@ impl Error {
             Error::GroupTooLong => "the name of a group is too long",
             Error::TooManyGroups => "the item is in too many groups",
             Error::NotFound => "there is no such item in the roster",
-            Error::TooManyItems => "the roster is full",
+            Error::Full => "the roster is full",
         }
     }
 }

@@ -36,6 +36,16 @@ impl Item {
             approved: false,
         }
     }
+
+    /// What counts for [`Config::bytes`].
+    pub(crate) fn size(&self) -> usize {
+        size(&self.jid, self.name.as_deref(), &self.groups)
+    }
+}
+
+fn size(jid: &BareJid, name: Option<&str>, groups: &[Box<str>]) -> usize {
+    let groups: usize = groups.iter().map(|group| group.len()).sum();
+    jid.as_str().len() + name.map_or(0, str::len) + groups
 }
 
 /// What a client may say about a contact in a roster set (RFC 6121 section 2.3). It replaces all that it has said before.
@@ -50,6 +60,10 @@ pub struct Set {
 }
 
 impl Set {
+    pub(crate) fn size(&self) -> usize {
+        size(&self.jid, self.name.as_deref(), &self.groups)
+    }
+
     /// Section 2.3.3. What the roster itself has to say comes later.
     pub(crate) fn check(&self, config: &Config) -> Result<(), Error> {
         if self.name.as_ref().is_some_and(|name| name.len() > config.name) {

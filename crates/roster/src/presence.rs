@@ -16,7 +16,7 @@ impl Roster {
     ///
     /// # Errors
     ///
-    /// [`Error::TooManyItems`], and nothing has changed, if the contact would need an item and the roster is full.
+    /// [`Error::Full`], and nothing has changed, if the contact would need an item and the roster is full.
     pub fn outbound(&mut self, mut stanza: Stanza, decisions: &mut Vec<Decision>) -> Result<(), Error> {
         let (Kind::Presence(kind), Some(to)) = (stanza.head.kind, stanza.head.to.take()) else {
             return Ok(());

@@ -189,6 +189,9 @@ impl Roster {
         if set.jid == self.owner {
             return Err(Error::OwnJid);
         }
+        if !self.has_room(&set.jid, set.size()) {
+            return Err(Error::Full);
+        }
         let item = self.item_mut(&set.jid)?;
         item.name = set.name.filter(|name| !name.is_empty());
         item.groups = set.groups;
@@ -222,10 +225,18 @@ impl Roster {
 
     /// The item, made if need be.
     pub(crate) fn item_mut(&mut self, contact: &BareJid) -> Result<&mut Item, Error> {
-        if self.items.len() >= self.config.items && !self.items.contains_key(contact) {
-            return Err(Error::TooManyItems);
+        if !self.items.contains_key(contact)
+            && (self.items.len() >= self.config.items || !self.has_room(contact, contact.as_str().len()))
+        {
+            return Err(Error::Full);
         }
         Ok(self.items.entry(contact.clone()).or_insert_with(|| Item::new(contact.clone())))
+    }
+
+    /// Whether the item may be of this size. What becomes smaller always may.
+    fn has_room(&self, contact: &BareJid, size: usize) -> bool {
+        let now = self.item(contact).map_or(0, Item::size);
+        size <= now || self.items.values().map(Item::size).sum::<usize>() - now + size <= self.config.bytes
     }
 
     /// The item has changed, in a way that clients see.

@@ -100,20 +100,45 @@ fn a_roster_is_bounded() {
     let mut decisions = Vec::new();
     roster.set(Set { jid: bare("nurse@example.com"), name: None, groups: vec![] }, &mut decisions).unwrap();
     roster.inbound(incoming(P::Subscribe, CONTACT), &mut decisions);
-    refuse(&mut roster, set(None, &[]), Error::TooManyItems);
+    refuse(&mut roster, set(None, &[]), Error::Full);
     for kind in [P::Subscribe, P::Subscribed] {
         let (before, mut decisions) = (roster.clone(), Vec::new());
-        assert_eq!(roster.outbound(outgoing(kind, CONTACT), &mut decisions), Err(Error::TooManyItems));
-        assert_eq!(
-            roster.outbound(outgoing(kind, "tybalt@example.com"), &mut decisions),
-            Err(Error::TooManyItems)
-        );
+        assert_eq!(roster.outbound(outgoing(kind, CONTACT), &mut decisions), Err(Error::Full));
+        assert_eq!(roster.outbound(outgoing(kind, "tybalt@example.com"), &mut decisions), Err(Error::Full));
         assert_eq!((&roster, decisions), (&before, vec![]));
     }
     // What needs no new item goes on: changing one, denying a request.
     roster.set(Set { jid: bare("nurse@example.com"), name: None, groups: vec![] }, &mut decisions).unwrap();
     roster.outbound(outgoing(P::Unsubscribed, CONTACT), &mut decisions).unwrap();
     assert_eq!(roster.state(&contact()), State::None);
+}
+
+// RFC 6120 §8.3.3.18: and so are all its texts together
+#[test]
+fn the_texts_of_a_roster_are_bounded() {
+    // The addresses have 17 and 13 octets, so that 10 are left.
+    let mut roster = empty(Config { bytes: 40, ..Config::default() });
+    let mut decisions = Vec::new();
+    let named = |jid: &str, name: &str, group: &str| Set {
+        jid: bare(jid),
+        name: Some(name.into()),
+        groups: vec![group.into()],
+    };
+    roster.set(named("nurse@example.com", "Angelica", "x"), &mut decisions).unwrap();
+    refuse(&mut roster, named("a@example.net", "ab", "c"), Error::Full);
+    roster.set(named("a@example.net", "a", "c"), &mut decisions).unwrap_err();
+    roster.set(named("nurse@example.com", "Angel", "x"), &mut decisions).unwrap();
+    roster.set(named("a@example.net", "ab", "cd"), &mut decisions).unwrap();
+    refuse(&mut roster, named("nurse@example.com", "Angelica", ""), Error::EmptyGroup);
+    refuse(&mut roster, named("nurse@example.com", "Angelica", "x"), Error::Full);
+    for kind in [P::Subscribe, P::Subscribed] {
+        assert_eq!(roster.outbound(outgoing(kind, "b@example.net"), &mut decisions), Err(Error::Full));
+    }
+    // One that is over its bound already may be put in order step by step.
+    let less = Config { bytes: 10, ..Config::default() };
+    let mut roster = balcony_roster::Roster::from_parts(bare(USER), roster.to_parts(), less);
+    roster.set(named("nurse@example.com", "Ange", "x"), &mut decisions).unwrap();
+    refuse(&mut roster, named("nurse@example.com", "Angel", "x"), Error::Full);
 }
 
 // RFC 6121 §2.3.3, §2.5.3 [RE1 to RE7, RE10], RFC 7622 §4 [RE11]: condition and type
@@ -132,7 +157,7 @@ fn what_the_user_is_told() {
         (Error::GroupTooLong, C::NotAcceptable, T::Modify),
         (Error::TooManyGroups, C::NotAcceptable, T::Modify),
         (Error::NotFound, C::ItemNotFound, T::Modify),
-        (Error::TooManyItems, C::ResourceConstraint, T::Wait),
+        (Error::Full, C::ResourceConstraint, T::Wait),
     ];
     for (error, condition, kind) in rows {
         let told = StanzaError::from(error);
