@@ -61,6 +61,11 @@ impl Asks {
         self.latest = self.latest.max(now);
     }
 
+    /// The latest time that was told.
+    pub(crate) const fn now(&self) -> Instant {
+        self.latest
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.open.len()
     }

@@ -246,9 +246,10 @@ impl Router {
             }
             Purpose::Drop => {
                 account.asks -= 1;
-                account.backlog.delivering = None;
-                // What can't be deleted must not be delivered again and again.
-                account.backlog.may_wait &= saved;
+                account.backlog.deleted(saved);
+                if !saved {
+                    self.try_later(name);
+                }
             }
             Purpose::Note => account.asks -= 1,
             Purpose::Probe(_) => {}

@@ -4,6 +4,8 @@
 //! They are deleted only after they have been written to the client's connection. Whoever dies in between loses nothing: they
 //! are delivered again. If they are more than a connection takes at once they go in parts, and a message that comes before the
 //! last part is there is stored behind it, so that order is kept.
+//!
+//! A store in trouble keeps nobody from what comes later: then the rest waits for a while, and is tried again.
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -28,6 +30,10 @@ pub(crate) struct Backlog {
     pub(crate) puts: usize,
     /// Those that somebody is getting.
     pub(crate) delivering: Option<Delivering>,
+    /// The store was in trouble. There may be more, but not now.
+    given_up: bool,
+    /// Those that somebody has got, but that could not be deleted.
+    undeleted: Option<Delivering>,
 }
 
 /// Messages that have been delivered but not deleted.
@@ -43,6 +49,17 @@ impl Backlog {
     /// Whether there are messages that have to be delivered before any other, and can't be yet.
     pub(crate) fn goes_first(&self) -> bool {
         self.may_wait && self.delivering.is_some()
+    }
+
+    /// What was delivered is deleted, or could not be.
+    pub(crate) fn deleted(&mut self, saved: bool) {
+        let delivered = self.delivering.take();
+        if saved {
+            self.may_wait |= core::mem::take(&mut self.given_up);
+        } else {
+            // It must not be delivered again and again.
+            (self.undeleted, self.given_up, self.may_wait) = (delivered, true, false);
+        }
     }
 
     /// The session is over. Whether what it was getting may still be written; until that is known everything later goes
@@ -95,6 +112,10 @@ impl Router {
         if backlog.puts > 0 {
             return self.enter(name, Phase::Fetching { asked: false });
         }
+        if backlog.undeleted.is_some() {
+            self.enter(name, Phase::Open);
+            return self.delete_again(name, effects);
+        }
         self.ask(
             Ask::Offline { account: name.clone(), bytes: self.config.limits.output / 4 },
             Purpose::Fetch,
@@ -104,12 +125,15 @@ impl Router {
         self.enter(name, Phase::Fetching { asked: true });
     }
 
-    /// The messages that wait are here. If they are not, they stay in the store until the next login.
+    /// The messages that wait are here. If they are not, they stay in the store until later.
     pub(crate) fn fetched(&mut self, name: &BareJid, answer: Option<Answer>, effects: &mut Vec<Effect>) {
         let Some(account) = self.accounts.get_mut(name) else { return };
         let Some(&session) = account.most_available().first() else { return };
         account.backlog.may_wait = false;
-        let Some(Answer::Offline { messages, more }) = answer else { return };
+        let Some(Answer::Offline { messages, more }) = answer else {
+            account.backlog.given_up = true;
+            return self.try_later(name);
+        };
         let Some(last) = messages.last() else { return };
         account.backlog.may_wait = more;
         account.backlog.delivering = Some(Delivering { session, up_to: last.number, is_written: false });
@@ -144,6 +168,34 @@ impl Router {
             account.backlog.may_wait = true;
             self.settle(&name, effects);
         }
+    }
+
+    /// After a while it is seen whether the store is still in trouble.
+    pub(crate) fn try_later(&mut self, name: &BareJid) {
+        let at = self.asks.now() + self.config.limits.answer;
+        self.retries.push_back((at, name.clone()));
+    }
+
+    /// It is time to see that.
+    pub(crate) fn try_again(&mut self, name: &BareJid, effects: &mut Vec<Effect>) {
+        let Some(account) = self.accounts.get_mut(name) else { return };
+        let backlog = &mut account.backlog;
+        match (&backlog.undeleted, &backlog.delivering) {
+            (Some(_), None) => self.delete_again(name, effects),
+            // Whoever gets messages now gets the others, too.
+            (_, Some(_)) => {}
+            (None, None) => backlog.may_wait |= core::mem::take(&mut backlog.given_up),
+        }
+        self.settle(name, effects);
+    }
+
+    /// Deletes what was delivered earlier. What comes meanwhile need not wait for that.
+    fn delete_again(&mut self, name: &BareJid, effects: &mut Vec<Effect>) {
+        let Some(account) = self.accounts.get_mut(name) else { return };
+        let Some(undeleted) = account.backlog.undeleted.take() else { return };
+        let change = Change::DropOffline { up_to: undeleted.up_to };
+        account.backlog.delivering = Some(undeleted);
+        self.save_beside(name, change, Purpose::Drop, None, effects);
     }
 
     /// Whose session it is, or was when messages were delivered to it.

@@ -1,3 +1,4 @@
+use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
@@ -23,6 +24,8 @@ pub struct Router {
     /// Sessions that are over, while stored messages are still being written to them.
     pub(crate) leaving: HashMap<SessionId, BareJid>,
     pub(crate) asks: Asks,
+    /// Whose stored messages are to be looked at again, and when, the next one first: all wait equally long.
+    pub(crate) retries: VecDeque<(Instant, BareJid)>,
     /// How many accounts have bound resources.
     pub(crate) online: usize,
 }
@@ -70,6 +73,7 @@ impl Router {
             sessions: HashMap::new(),
             leaving: HashMap::new(),
             asks: Asks::new(),
+            retries: VecDeque::new(),
             online: 0,
         }
     }
@@ -166,17 +170,24 @@ impl Router {
         self.unwritten(session, effects);
     }
 
-    /// When to call [`tick`](Router::tick): the next ask expires then.
+    /// When to call [`tick`](Router::tick): the next ask expires then, or one that has failed is made again.
     #[must_use]
     pub fn deadline(&self) -> Option<Deadline> {
-        self.asks.deadline().map(|at| Deadline { at, reason: Reason::Answer })
+        let retry = self.retries.front().map(|(at, _)| *at);
+        let at = self.asks.deadline().into_iter().chain(retry).min()?;
+        Some(Deadline { at, reason: Reason::Answer })
     }
 
-    /// Expires the asks whose time is over. Their senders are told to try again later.
+    /// Expires the asks whose time is over. Their senders are told to try again later. Stored messages that could not be got or
+    /// deleted are tried again.
     pub fn tick(&mut self, now: Instant, effects: &mut Vec<Effect>) {
         self.asks.clock(now);
         while let Some(open) = self.asks.expire() {
             self.resolve(open, None, effects);
+        }
+        let now = self.asks.now();
+        while let Some((_, account)) = self.retries.pop_front_if(|(at, _)| *at <= now) {
+            self.try_again(&account, effects);
         }
     }
 
