@@ -60,14 +60,16 @@ fn something_that_is_not_a_database_is_refused_and_left_alone() {
 }
 
 #[test]
-fn an_empty_file_is_a_new_database() {
+fn an_empty_file_is_no_database() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("balcony.redb");
     fs::write(&path, b"").unwrap();
-    // But not to those who want the one that was there.
-    let error = Store::open_existing(folder.path()).unwrap_err();
-    assert!(error.to_string().contains("balcony.redb is empty): restore the data folder"), "{error}");
+    // Whatever was in it is gone, and nobody is to find that out from a server without accounts.
+    for error in [Store::open_existing(folder.path()).unwrap_err(), Store::open(folder.path()).unwrap_err()] {
+        assert!(error.to_string().contains("balcony.redb is empty): restore the data folder"), "{error}");
+    }
     assert_eq!(fs::read(&path).unwrap(), b"");
+    fs::remove_file(&path).unwrap();
     assert_eq!(Store::open(folder.path()).unwrap().count(), Ok(0));
     assert_eq!(Store::open_existing(folder.path()).unwrap().unwrap().count(), Ok(0));
 }

@@ -124,8 +124,8 @@ fn what_cannot_be_done_is_said() {
     world.write("balcony-data/balcony.redb", &"damaged".repeat(1000));
     world.run(&["store", "check"]).failed(1, &["is not a database of this program"]);
     world.write("balcony-data/balcony.redb", "");
-    for command in [["store", "check"], ["store", "export"], ["user", "list"]] {
-        world.run(&command).failed(1, &["the database is damaged (./balcony-data/balcony.redb is empty)"]);
+    for command in [&["store", "check"][..], &["store", "export"], &["user", "list"], &["serve"]] {
+        world.run(command).failed(1, &["the database is damaged (./balcony-data/balcony.redb is empty)"]);
     }
 }
 

@@ -31,19 +31,19 @@ const NEW: &str = "balcony.redb.new";
 /// Opens the database in `folder`, and makes both if they are missing.
 pub(super) fn database(folder: &Path) -> Result<Database, StoreError> {
     make_folder(folder).map_err(|error| StoreError::folder(folder, &error))?;
-    let path = folder.join(FILE);
-    if !path.exists() {
-        let new = folder.join(NEW);
-        let failed = |error| StoreError::folder(&new, &error);
-        match std::fs::remove_file(&new) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
-            _ => {}
-        }
-        drop(open_file(&new)?);
-        std::fs::rename(&new, &path).map_err(failed)?;
-        // A new file is durable when its name is, too.
-        sync_folder(folder).map_err(|error| StoreError::folder(folder, &error))?;
+    if let Some(database) = existing(folder)? {
+        return Ok(database);
     }
+    let (path, new) = (folder.join(FILE), folder.join(NEW));
+    let failed = |error| StoreError::folder(&new, &error);
+    match std::fs::remove_file(&new) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
+        _ => {}
+    }
+    drop(open_file(&new)?);
+    std::fs::rename(&new, &path).map_err(failed)?;
+    // A new file is durable when its name is, too.
+    sync_folder(folder).map_err(|error| StoreError::folder(folder, &error))?;
     open_file(&path)
 }
 
