@@ -59,7 +59,19 @@ pub struct Limits {
     pub resources: usize,
     /// Entities that one resource may have sent directed presence to (RFC 6121 section 4.6).
     pub directed: usize,
-    /// Asks that one account may have open.
+    /// Bytes of presence that the resources of one account may show together: the content of what each has broadcast, and the
+    /// addresses that they have sent directed presence to. Past it presence gets `resource-constraint`.
+    pub presence_bytes: usize,
+    /// Stanzas of one account that may wait for the store, or for an account that is being loaded. Past it a stanza that would have to
+    /// wait gets `resource-constraint`, or is dropped if its sender may not know that it would.
+    pub waiting: usize,
+    /// The bytes of these. One stanza always has room.
+    pub waiting_bytes: usize,
+    /// Stanzas of one session that may be unhandled; a server reads no more of it until some are.
+    pub window: usize,
+    /// The bytes of these.
+    pub window_bytes: usize,
+    /// Stanzas that may wait for a stream to another domain, and asks that one machine may have open for somebody.
     pub asks: usize,
     /// Pairs of domains that one stream between servers may carry or be asked for; past it a request is refused with
     /// `resource-constraint` (XEP-0220).
@@ -80,6 +92,11 @@ impl Default for Limits {
             output: 1 << 20,
             resources: 64,
             directed: 1_024,
+            presence_bytes: 4 << 20,
+            waiting: 1_024,
+            waiting_bytes: 4 << 20,
+            window: 64,
+            window_bytes: 64 << 10,
             asks: 256,
             domain_pairs: 64,
         }

@@ -196,7 +196,7 @@ impl Roster {
         item.name = set.name.filter(|name| !name.is_empty());
         item.groups = set.groups;
         let push = self.push(&set.jid);
-        decisions.extend([Decision::Save(set.jid), Decision::Result, push]);
+        decisions.extend([Decision::Save(set.jid), push, Decision::Result]);
         Ok(())
     }
 
@@ -209,7 +209,7 @@ impl Roster {
         let state = self.state(contact);
         self.items.remove(contact).ok_or(Error::NotFound)?;
         self.requests.remove(contact);
-        decisions.extend([Decision::Save(contact.clone()), Decision::Result, self.push(contact)]);
+        decisions.extend([Decision::Save(contact.clone()), self.push(contact)]);
         // The RFC names the subscriptions only. Requests end the same way, or the contact's server would keep them.
         if state.subscription().has_to() || state.is_pending_out() {
             decisions.push(self.send(PresenceType::Unsubscribe, contact));
@@ -220,6 +220,7 @@ impl Roster {
         if state.subscription().has_from() || state.is_pending_in() {
             decisions.push(self.send(PresenceType::Unsubscribed, contact));
         }
+        decisions.push(Decision::Result);
         Ok(())
     }
 

@@ -1,16 +1,19 @@
+//! One account: its resources, and what waits for it.
+
 use alloc::boxed::Box;
-use alloc::collections::{BTreeSet, VecDeque};
+use alloc::collections::{BTreeMap, VecDeque};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use balcony_jid::{FullJid, Jid};
+use balcony_jid::{BareJid, FullJid, Jid};
 use balcony_stanza::{Kind, PresenceType, Stanza};
 use smallvec::SmallVec;
 
-use crate::SessionId;
-use crate::flow::{Saving, Waiting};
+use crate::directed::Directed;
 use crate::known::Known;
+use crate::line::{Line, Task, Waiting};
 use crate::offline::Backlog;
+use crate::{Change, SessionId};
 
 /// An account that has bound resources, in the order in which they bound, or for which something waits.
 #[derive(Debug)]
@@ -21,20 +24,31 @@ pub(crate) struct Account {
     most_available: SmallVec<[SessionId; 2]>,
     /// How many resources want copies of the others' messages (XEP-0280).
     copied: usize,
+    /// Distinguishes the accounts that have had the same name.
+    pub(crate) incarnation: u64,
     pub(crate) phase: Phase,
     /// There once it has been loaded.
     pub(crate) known: Option<Box<Known>>,
-    /// What waits for the phase to be `Open`, or behind messages that are being stored; otherwise it is empty.
+    /// What waits for the phase to be `Open`; otherwise it is empty.
     pub(crate) queue: VecDeque<Waiting>,
+    /// What waits in an account that is open: for each entity, whatever passes between it and the account, in order. What the
+    /// account asks of itself and of its server is in its own line. Entities between whom and the account nothing waits have none.
+    lines: BTreeMap<BareJid, Line>,
+    /// Changes on their way to the store that become visible when they are durable.
+    pub(crate) commits: usize,
+    /// Those of them that everything waits for that the account sends.
+    pub(crate) gates: usize,
     pub(crate) backlog: Backlog,
-    /// Asks under way that the phase does not name.
+    /// Asks under way that are neither commits nor named by the phase.
     pub(crate) asks: usize,
+    /// The end of its latest presence.
+    pub(crate) note: Note,
     /// The owner wants it to be removed, before it takes anything else.
     pub(crate) removing: bool,
 }
 
 /// What an account waits for. Until then everything that concerns it waits, too, so that order is kept.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Phase {
     /// For what is kept of it.
     Loading,
@@ -42,11 +56,19 @@ pub(crate) enum Phase {
     Open,
     /// For its own decisions to be carried out.
     Acting,
-    /// For a change to be durable.
-    Saving(Box<Saving>),
-    /// For the messages that have come while nobody was there; if they have not been asked for, for the last of them to be
-    /// stored first.
-    Fetching { asked: bool },
+    /// For its end.
+    Removing,
+}
+
+/// What is being noted of an account, without anybody waiting for it: one thing at a time, and then only the latest.
+#[derive(Debug, Default)]
+pub(crate) enum Note {
+    #[default]
+    Nothing,
+    /// It is on its way to the store.
+    Saving,
+    /// And this is to follow.
+    Next(Change),
 }
 
 /// A connected resource.
@@ -57,7 +79,7 @@ pub(crate) struct Resource {
     /// There if the resource is available. Only [`Account`] changes it.
     presence: Option<Presence>,
     /// Who has received directed presence and has not been told of its end (RFC 6121 section 4.6.3).
-    pub(crate) directed: BTreeSet<Jid>,
+    pub(crate) directed: Directed,
     /// Whether it has asked for the roster, and so gets pushes (RFC 6121 section 2.2).
     pub(crate) interested: bool,
     /// Whether it has asked for the list of the blocked, and so gets pushes (XEP-0191 section 3.2).
@@ -91,16 +113,21 @@ impl Resource {
 }
 
 impl Account {
-    pub(crate) fn loading() -> Self {
+    pub(crate) fn loading(incarnation: u64) -> Self {
         Account {
+            incarnation,
             resources: Vec::new(),
             most_available: SmallVec::new(),
             copied: 0,
             phase: Phase::Loading,
             known: None,
             queue: VecDeque::new(),
+            lines: BTreeMap::new(),
+            commits: 0,
+            gates: 0,
             backlog: Backlog::default(),
             asks: 0,
+            note: Note::Nothing,
             removing: false,
         }
     }
@@ -113,17 +140,101 @@ impl Account {
         }
     }
 
-    /// What is known of it, if a stanza that is addressed to it has its turn. What it sends to itself has waited before.
-    pub(crate) fn taking(&self, stanza: &Stanza) -> Option<&Known> {
-        match self.phase {
-            Phase::Open if self.queue.is_empty() || is_to_itself(stanza) => self.known.as_deref(),
-            _ => None,
+    /// Whether a stanza that is addressed to it has its turn, as far as the whole account is concerned. What it sends to itself has
+    /// waited before.
+    pub(crate) fn takes(&self, stanza: &Stanza) -> bool {
+        self.phase == Phase::Open && (self.queue.is_empty() || is_to_itself(stanza))
+    }
+
+    /// Whether a message that is addressed to it has its turn.
+    pub(crate) fn takes_message(&self, stanza: &Stanza) -> bool {
+        self.takes(stanza)
+            && (self.has_no_lines() && !self.backlog.is_wanted() || !self.is_held(stanza, false))
+    }
+
+    /// Whether a stanza that is addressed to it has to wait for what passes between its sender and the account: for changes that
+    /// concern the sender, for what has come before it, and, if it `sees` whether somebody is there, a request for the sender's
+    /// messages to be stored, so that its answer comes behind the errors about them (RFC 6120 section 10.1). What the account sends
+    /// to itself has waited behind what it has sent before.
+    pub(crate) fn is_held(&self, stanza: &Stanza, sees: bool) -> bool {
+        let fetching = self.backlog.is_wanted() && matches!(stanza.head.kind, Kind::Message(_));
+        let line = stanza.head.from.as_ref().and_then(|from| self.lines.get(from.bare_str()));
+        fetching
+            || line.is_some_and(|line| {
+                let is_first = is_to_itself(stanza) || line.queue.is_empty();
+                let waits = sees && line.puts > 0 && matches!(stanza.head.kind, Kind::Iq(_));
+                line.commits > 0 || !is_first || waits
+            })
+    }
+
+    /// Whether the first stanza of a line still has to wait; `is_own` if it is the account's own line, and `undecided` as for
+    /// [`holds_sent`](Account::holds_sent).
+    pub(crate) fn is_first_held(&self, line: &Line, is_own: bool, undecided: usize) -> bool {
+        let Some(first) = line.queue.front() else { return true };
+        line.commits > 0
+            || match (first.task, first.stanza.head.kind) {
+                (Task::Arrived, Kind::Message(_)) => self.backlog.is_wanted(),
+                (Task::Arrived, Kind::Iq(_)) => line.puts > 0,
+                (Task::Sent(_), Kind::Iq(_)) if is_own => self.commits > 0 || undecided > 0,
+                (Task::Sent(_), _) => self.gates > 0,
+                _ => false,
+            }
+    }
+
+    /// Whether what a session sends to this peer, or to its own account or server, waits: for changes that concern the peer, and
+    /// for what has been sent before; and a request to its own account or server for changes that the answer would tell of before
+    /// they are durable, and for the fate of what the account has sent to those whom it sees (so many are `undecided`), so that the
+    /// answer says that this is known.
+    pub(crate) fn holds_sent(&self, peer: &BareJid, stanza: &Stanza, is_own: bool, undecided: usize) -> bool {
+        let is_request = is_own && matches!(stanza.head.kind, Kind::Iq(_));
+        self.lines.get(peer).is_some_and(|line| line.commits > 0 || !line.queue.is_empty())
+            || self.gates > 0
+            || is_request && (self.commits > 0 || undecided > 0)
+    }
+
+    /// The line of an entity, if anything is in it or holds it up.
+    pub(crate) fn line(&self, peer: &str) -> Option<&Line> {
+        self.lines.get(peer)
+    }
+
+    /// The line of an entity, to be changed. Afterwards call [`tidy`](Account::tidy), unless something is in it.
+    pub(crate) fn line_mut(&mut self, peer: &BareJid) -> &mut Line {
+        self.lines.entry(peer.clone()).or_default()
+    }
+
+    /// Forgets a line in which nothing is, and that nothing holds up.
+    pub(crate) fn tidy(&mut self, peer: &BareJid) {
+        if self.lines.get(peer).is_some_and(Line::is_idle) {
+            self.lines.remove(peer);
         }
+    }
+
+    pub(crate) fn has_no_lines(&self) -> bool {
+        self.lines.is_empty()
+    }
+
+    pub(crate) fn lines(&self) -> impl Iterator<Item = &BareJid> {
+        self.lines.keys()
+    }
+
+    /// Everything that waits, to be disposed of.
+    pub(crate) fn take_waiting(&mut self) -> impl Iterator<Item = Waiting> {
+        let lines = core::mem::take(&mut self.lines).into_values().flat_map(|line| line.queue);
+        core::mem::take(&mut self.queue).into_iter().chain(lines)
     }
 
     /// Whether the messages of its sessions need no look at it.
     pub(crate) fn is_plain(&self) -> bool {
-        self.copied == 0 && self.open().is_some_and(|known| known.blocked.is_empty())
+        self.copied == 0
+            && self.gates == 0
+            && self.lines.is_empty()
+            && self.open().is_some_and(|known| known.blocked.is_empty())
+    }
+
+    /// What its resources have sent directed presence to, and what they show, in bytes.
+    pub(crate) fn presence_bytes(&self) -> usize {
+        let presence = |r: &Resource| r.presence.as_ref().map_or(0, |p| p.stanza.payload.as_bytes().len());
+        self.resources.iter().map(|resource| resource.directed.bytes() + presence(resource)).sum()
     }
 
     /// Whether the user has blocked the sender.
@@ -166,6 +277,8 @@ impl Account {
     pub(crate) fn is_idle(&self) -> bool {
         self.resources.is_empty()
             && self.asks == 0
+            && self.commits == 0
+            && self.lines.is_empty()
             && self.backlog.delivering.is_none()
             && self.open().is_some()
     }
@@ -230,7 +343,7 @@ impl Account {
             session,
             jid,
             presence: None,
-            directed: BTreeSet::new(),
+            directed: Directed::default(),
             interested: false,
             sees_blocks: false,
             carbons: false,
@@ -288,7 +401,7 @@ mod tests {
         // RFC 6121 §8.5.2.1.1 [D4b]: the set that is kept is the set that counting anew gives.
         #[test]
         fn most_available_is_kept(steps in prop::collection::vec((0..6_u64, prop::option::of(-2..3_i8), any::<bool>()), 1..60)) {
-            let mut account = Account::loading();
+            let mut account = Account::loading(0);
             for (number, priority, stays) in steps {
                 let session = SessionId(number);
                 if account.by_session(session).is_none() {

@@ -1,6 +1,8 @@
+//! What waits for an answer, and who answers for it.
+
+use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
-use alloc::vec::Vec;
 use core::time::Duration;
 
 use balcony_jid::{BareJid, Jid};
@@ -8,27 +10,55 @@ use balcony_machine::{Instant, Ticket};
 use balcony_stanza::Stanza;
 use hashbrown::HashMap;
 
-/// The asks that wait for an answer of the owner, and how many stanzas of each sender wait for some answer.
+use crate::SessionId;
+use crate::commit::Commit;
+
+/// The asks that wait for an answer of the owner, and how much of each sender waits for some answer.
 ///
-/// All wait equally long and the clock never runs backwards, so the lowest ticket is always the first to expire.
+/// All wait equally long and the clock never runs backwards, so the lowest ticket is always the first to expire. What one ask
+/// costs does not depend on how many others are open.
 #[derive(Debug)]
 pub(crate) struct Asks {
     open: BTreeMap<Ticket, Open>,
-    /// How many stanzas of each sender wait; never zero. It outlives the sender's sessions, or whoever reconnects
-    /// would get past the bound.
-    waiting: HashMap<BareJid, usize>,
+    /// Never iterated; nobody is in it of whom nothing waits. It outlives the sender's sessions, or whoever reconnects would get
+    /// past the bound.
+    waiting: HashMap<BareJid, Waits>,
     next: u64,
     latest: Instant,
+}
+
+/// How much of one sender waits.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Waits {
+    /// Stanzas.
+    pub(crate) stanzas: usize,
+    /// What they cost, as [`cost`] says.
+    pub(crate) bytes: usize,
+    /// Of these, the stanzas to others whose fate the sender's next request to its own server waits for.
+    pub(crate) undecided: usize,
+}
+
+/// What a stanza that waits costs its sender. It is given back once, by [`Router::release`](crate::Router::release).
+#[derive(Debug)]
+#[must_use]
+pub(crate) struct Charge {
+    payer: BareJid,
+    bytes: usize,
+    /// Who hears when it is handled; nobody if it was handled when it began to wait.
+    pub(crate) session: Option<SessionId>,
+    /// It counts among [`Waits::undecided`].
+    undecided: bool,
 }
 
 /// An ask under way.
 #[derive(Debug)]
 pub(crate) struct Open {
-    pub(crate) ticket: Ticket,
     pub(crate) account: BareJid,
+    /// Which of the accounts that have had this name: an answer is for no other.
+    pub(crate) incarnation: u64,
     pub(crate) purpose: Purpose,
-    /// Whose stanza waits for it, if it is one.
-    payer: Option<BareJid>,
+    /// For the stanza that waits for it, if one does.
+    pub(crate) charge: Option<Charge>,
     expires: Instant,
 }
 
@@ -37,17 +67,17 @@ pub(crate) struct Open {
 pub(crate) enum Purpose {
     /// The account's phase is `Loading`.
     Load,
-    /// The account's phase is `Fetching`.
+    /// The account's stored messages are wanted.
     Fetch,
-    /// The account's phase is `Saving`.
-    Save,
+    /// What was decided becomes visible.
+    Commit(Box<Commit>),
     /// The sender of this message hears if it was not stored.
     Put(Arc<Stanza>),
     /// Messages that have been delivered are deleted.
     Drop,
     /// This probe waits for nothing else.
     Probe(Stanza),
-    /// Nobody waits for it.
+    /// Nobody waits for it; the account has one at a time.
     Note,
 }
 
@@ -70,59 +100,60 @@ impl Asks {
         self.open.len()
     }
 
-    /// How many of this sender's stanzas wait.
-    pub(crate) fn of(&self, payer: &str) -> usize {
+    /// How much of this sender waits.
+    pub(crate) fn of(&self, payer: &str) -> Waits {
         self.waiting.get(payer).copied().unwrap_or_default()
     }
 
     /// One more of the sender's stanzas waits.
-    pub(crate) fn charge(&mut self, payer: &BareJid) {
-        *self.waiting.entry(payer.clone()).or_default() += 1;
+    pub(crate) fn charge(&mut self, payer: BareJid, bytes: usize, session: Option<SessionId>) -> Charge {
+        let waits = self.waiting.entry(payer.clone()).or_default();
+        waits.stanzas += 1;
+        waits.bytes += bytes;
+        Charge { payer, bytes, session, undecided: false }
     }
 
-    /// One of them does no longer.
-    pub(crate) fn release(&mut self, payer: &BareJid) {
-        if let Some(count) = self.waiting.get_mut(payer) {
-            *count -= 1;
-            if *count == 0 {
-                self.waiting.remove(payer);
-            }
+    /// The sender's next request to its own server waits for the fate of this stanza.
+    pub(crate) fn await_fate(&mut self, charge: &mut Charge) {
+        if !core::mem::replace(&mut charge.undecided, true)
+            && let Some(waits) = self.waiting.get_mut(&charge.payer)
+        {
+            waits.undecided += 1;
         }
+    }
+
+    /// It waits no longer. The sender comes back if its requests have nothing more to wait for.
+    pub(crate) fn release(&mut self, charge: Charge) -> Option<BareJid> {
+        let Charge { payer, bytes, undecided, .. } = charge;
+        let waits = self.waiting.get_mut(&payer)?;
+        waits.stanzas -= 1;
+        waits.bytes -= bytes;
+        waits.undecided -= usize::from(undecided);
+        let is_decided = undecided && waits.undecided == 0;
+        if waits.stanzas == 0 {
+            self.waiting.remove(&payer);
+        }
+        is_decided.then_some(payer)
     }
 
     pub(crate) fn open(
         &mut self,
         wait: Duration,
         account: BareJid,
+        incarnation: u64,
         purpose: Purpose,
-        payer: Option<BareJid>,
+        charge: Option<Charge>,
     ) -> Ticket {
         let ticket = Ticket(self.next);
         self.next += 1;
-        if let Some(payer) = &payer {
-            self.charge(payer);
-        }
-        self.open.insert(ticket, Open { ticket, account, purpose, payer, expires: self.latest + wait });
+        let expires = self.latest + wait;
+        self.open.insert(ticket, Open { account, incarnation, purpose, charge, expires });
         ticket
     }
 
     /// Ends the wait; `None` if it has ended before.
     pub(crate) fn close(&mut self, ticket: Ticket) -> Option<Open> {
-        let open = self.open.remove(&ticket)?;
-        if let Some(payer) = &open.payer {
-            self.release(payer);
-        }
-        Some(open)
-    }
-
-    /// Ends all waits of an account that is no more. Probes are others'.
-    pub(crate) fn forget(&mut self, account: &BareJid) {
-        let is_its_own =
-            |open: &&Open| open.account == *account && !matches!(open.purpose, Purpose::Probe(_));
-        let tickets: Vec<Ticket> = self.open.values().filter(is_its_own).map(|open| open.ticket).collect();
-        for ticket in tickets {
-            self.close(ticket);
-        }
+        self.open.remove(&ticket)
     }
 
     pub(crate) fn deadline(&self) -> Option<Instant> {
@@ -134,6 +165,20 @@ impl Asks {
         let (&ticket, oldest) = self.open.first_key_value()?;
         if oldest.expires > self.latest { None } else { self.close(ticket) }
     }
+}
+
+impl Charge {
+    /// What was charged, in bytes.
+    pub(crate) const fn bytes(&self) -> usize {
+        self.bytes
+    }
+}
+
+/// What a stanza costs while it waits, in bytes: its content, its addresses and what it takes to keep track of it.
+pub fn cost(stanza: &Stanza) -> usize {
+    const ENTRY: usize = 256;
+    let address = |jid: &Option<Jid>| jid.as_ref().map_or(0, |jid| jid.as_str().len());
+    stanza.payload.as_bytes().len() + address(&stanza.head.from) + address(&stanza.head.to) + ENTRY
 }
 
 /// Who answers for a stanza that waits: the account of a user of ours, or the domain of others.
@@ -153,12 +198,26 @@ mod tests {
     fn nothing_is_left_behind() {
         let mut asks = Asks::new();
         let sender = BareJid::parse("romeo@example.net").unwrap();
-        let mut open = || asks.open(Duration::ZERO, sender.clone(), Purpose::Note, Some(sender.clone()));
-        let (first, second) = (open(), open());
-        open();
-        assert_eq!(asks.of("romeo@example.net"), 3);
-        assert!(asks.close(second).is_some() && asks.expire().is_some_and(|o| o.ticket == first));
-        asks.forget(&sender);
+        let mut charges: std::vec::Vec<_> =
+            (1..4).map(|bytes| asks.charge(sender.clone(), bytes, None)).collect();
+        asks.await_fate(&mut charges[1]);
+        asks.await_fate(&mut charges[1]);
+        let waits = asks.of("romeo@example.net");
+        assert_eq!((waits.stanzas, waits.bytes, waits.undecided), (3, 6, 1));
+        let mut tickets = charges
+            .into_iter()
+            .map(|charge| asks.open(Duration::ZERO, sender.clone(), 0, Purpose::Note, Some(charge)));
+        let (first, second) = (tickets.next().unwrap(), tickets.next().unwrap());
+        assert!(tickets.next().is_some());
+        let mut decided = 0;
+        // The second is the one whose fate is awaited.
+        for (open, bytes) in [(asks.close(second), 2), (asks.expire(), 1), (asks.expire(), 3)] {
+            let charge = open.unwrap().charge.unwrap();
+            assert_eq!(charge.bytes(), bytes);
+            decided += usize::from(asks.release(charge).is_some());
+        }
+        assert_eq!(decided, 1);
+        assert!(asks.close(first).is_none());
         assert!(asks.open.is_empty() && asks.waiting.is_empty());
     }
 }

@@ -97,6 +97,7 @@ impl Router {
         let audience = self.audience(&name);
         self.announce_lost(resource, audience, effects);
         self.settle(&name, effects);
+        self.go_on(effects);
     }
 
     /// Removes an account: from the store, as [`Ask::Remove`](crate::Ask::Remove) says; then its sessions are closed with
@@ -112,6 +113,7 @@ impl Router {
         }
         self.load(account, effects).removing = true;
         self.settle(account, effects);
+        self.go_on(effects);
     }
 
     fn holder(&self, jid: &FullJid) -> Option<SessionId> {

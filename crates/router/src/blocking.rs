@@ -10,10 +10,11 @@ use balcony_jid::{BareJid, Jid};
 use balcony_stanza::{ErrorCondition, IqType, Kind, Payload, Stanza, StanzaError, ns};
 use balcony_xml::{Element, ElementRef, Name};
 
-use crate::flow::{Saving, Then};
+use crate::commit::{Commit, Scope, Then};
 use crate::known::Blocked;
+use crate::line::Origin;
 use crate::router::Router;
-use crate::{Change, Effect, SessionId};
+use crate::{Ask, Change, Effect, SessionId};
 
 impl Router {
     /// A client asks who is blocked, or changes it.
@@ -22,6 +23,7 @@ impl Router {
         from: SessionId,
         stanza: Stanza,
         child: ElementRef<'_>,
+        origin: &mut Origin,
         effects: &mut Vec<Effect>,
     ) {
         let change = match (child.name(), stanza.head.kind) {
@@ -45,8 +47,11 @@ impl Router {
         });
         match change {
             Ok(change) => {
-                let saving = Saving { request: Some(stanza), then: Then::Blocking(change.clone()) };
-                self.save(&name, change, name.clone(), saving, effects);
+                let Some(charge) = self.charge_own(&stanza, origin, effects) else { return };
+                let ask = Ask::Save { account: name, changes: Vec::from([change.clone()]) };
+                let commit =
+                    Commit { request: Some(stanza), scope: Scope::Sent, then: Then::Blocking(change) };
+                self.commit(ask, commit, Some(charge), effects);
             }
             Err(error) => self.refuse(&stanza, error, effects),
         }
@@ -74,9 +79,6 @@ impl Router {
     ) {
         const BLOCK: Name = Name::from_static("block");
         const UNBLOCK: Name = Name::from_static("unblock");
-        if let Some(result) = request.and_then(Stanza::result) {
-            self.reply(result, effects);
-        }
         let push = match change {
             Change::Block(jids) => element(BLOCK, jids.iter().map(Jid::as_str)),
             Change::Unblock(jids) => element(UNBLOCK, jids.iter().map(Jid::as_str)),
@@ -107,6 +109,7 @@ impl Router {
                 self.reveal(name, &contact, effects);
             }
         }
+        self.confirm(request, effects);
     }
 
     fn push_blocks(&mut self, name: &BareJid, payload: &Payload, effects: &mut Vec<Effect>) {

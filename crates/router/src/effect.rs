@@ -1,4 +1,4 @@
-use core::fmt;
+//! What a router decides.
 
 use alloc::sync::Arc;
 
@@ -47,6 +47,16 @@ pub enum Effect {
     Remote {
         /// What to send.
         stanza: Stanza,
+        /// Whether its sender is to hear if that fails; not of what the server says in a client's name, such as presence to all
+        /// contacts.
+        is_told: bool,
+    },
+    /// A stanza of the session, which waited, is handled: see [`Router::route`](crate::Router::route). The session may have ended.
+    Handled {
+        /// Whose stanza it was.
+        session: SessionId,
+        /// What it had [cost](crate::cost), in bytes.
+        bytes: usize,
     },
     /// An account has been removed, by its user (XEP-0077 section 3.2) or by the owner; or what
     /// [`Router::remove_account`](crate::Router::remove_account) has come to, once however often it was called meanwhile.
@@ -68,17 +78,3 @@ pub enum Removal {
     /// The store could not do it, or not say so in time.
     Failed,
 }
-
-/// The sender has as many stanzas waiting for asks as it may. Nothing has happened; here is the stanza again.
-///
-/// Read no more from the session until an ask has been answered or has expired, then route the stanza again.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Busy(pub Stanza);
-
-impl fmt::Display for Busy {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("too many stanzas of the sender wait for the store")
-    }
-}
-
-impl core::error::Error for Busy {}

@@ -1,72 +1,106 @@
-//! What waits, and for what.
+//! The way of a stanza: from its sender's account to its recipient's, and where it waits.
 //!
-//! An account takes what concerns it in order, be it sent by one of its sessions or addressed to it. While it waits for
-//! its owner's store, all of that waits, too; other accounts go on. Most of the time there is nothing to wait for, and a
-//! stanza goes straight through.
+//! Most of the time there is nothing to wait for, and a stanza goes straight through. What has to wait does so in the line of
+//! one pair: an account, and whoever it exchanges stanzas with. Other pairs go on. Only an account that is not known yet has
+//! everything wait that concerns it.
 //!
 //! What strangers are refused does not wait for what the account does: how long that takes would tell them that there is such
-//! an account, or that somebody is there.
+//! an account, or that somebody is there. For the same reason what a stranger has sent counts as handled as soon as it waits in
+//! somebody else's account, and is dropped, as silently as it would be elsewhere, if too much of the stranger waits.
 
-use alloc::boxed::Box;
-use alloc::collections::VecDeque;
-use alloc::vec::Vec;
 use core::mem;
 
+use alloc::vec::Vec;
+
 use balcony_jid::BareJid;
-use balcony_roster::{Decision, Version};
-use balcony_stanza::{
-    ErrorCondition, IqType, Kind, MessageType, PresenceType, Stanza, StanzaError, StreamCondition,
-};
+use balcony_roster::Subscription;
+use balcony_stanza::{ErrorCondition, IqType, Kind, MessageType, PresenceType, Stanza, StanzaError};
 
-use crate::account::{Account, Phase};
-use crate::asks::{Open, Purpose};
-use crate::known::Known;
-use crate::router::{Router, deliver};
-use crate::{Answer, Ask, Busy, Change, Effect, Removal, SessionId};
-
-/// A stanza that an account has not taken yet.
-#[derive(Debug)]
-pub(crate) struct Waiting {
-    task: Task,
-    stanza: Stanza,
-    payer: BareJid,
-}
-
-/// What the account has to do with it.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Task {
-    /// This session has sent it.
-    Sent(SessionId),
-    /// It is addressed to the account or to one of its resources.
-    Arrived,
-}
-
-/// A change on its way to the store.
-#[derive(Debug)]
-pub(crate) struct Saving {
-    /// Who hears of its failure.
-    pub(crate) request: Option<Stanza>,
-    pub(crate) then: Then,
-}
-
-/// What happens once it is durable.
-#[derive(Debug)]
-pub(crate) enum Then {
-    Roster(Vec<Decision>),
-    Blocking(Change),
-    Password,
-    Removal,
-}
+use crate::account::{Account, Phase, is_to_itself};
+use crate::asks::{Charge, Purpose, cost};
+use crate::commit::{Commit, Scope, Then};
+use crate::line::{Origin, Task, Waiting};
+use crate::router::Router;
+use crate::{Ask, Change, Effect, SessionId};
 
 impl Router {
-    /// Has an account take a stanza that is addressed to it, now or later.
-    pub(crate) fn arrive(
+    /// Has a session's account do what the session wants, now or later.
+    pub(crate) fn depart(
         &mut self,
+        from: SessionId,
         stanza: Stanza,
-        admitted: bool,
+        origin: &mut Origin,
         effects: &mut Vec<Effect>,
-    ) -> Result<(), Busy> {
-        let Some(to) = &stanza.head.to else { return Ok(()) };
+    ) {
+        let Some(session) = self.sessions.get(&from) else { return };
+        let name = session.jid.to_bare();
+        if !self.accounts.get(&name).is_some_and(|account| account.open().is_some()) {
+            let Some(charge) = self.charge_own(&stanza, origin, effects) else { return };
+            let waiting = Waiting { task: Task::Sent(from), stanza, charge };
+            return self.load(&name, effects).queue.push_back(waiting);
+        }
+        self.depart_open(&name, from, stanza, origin, effects);
+    }
+
+    /// The account is known, and has nothing else to do before.
+    fn depart_open(
+        &mut self,
+        name: &BareJid,
+        from: SessionId,
+        stanza: Stanza,
+        origin: &mut Origin,
+        effects: &mut Vec<Effect>,
+    ) {
+        let peer = self.peer(name, &stanza);
+        let undecided = self.asks.of(name.as_str()).undecided;
+        let account = self.accounts.get(name);
+        if !account.is_some_and(|account| account.holds_sent(&peer, &stanza, peer == *name, undecided)) {
+            return self.sent(from, stanza, origin, effects);
+        }
+        let Some(charge) = self.charge_own(&stanza, origin, effects) else { return };
+        self.line_up(name, &peer, Waiting { task: Task::Sent(from), stanza, charge });
+    }
+
+    /// Between whom and the account a stanza of one of its sessions passes. What concerns the account itself or its server is the
+    /// account's own.
+    fn peer(&self, name: &BareJid, stanza: &Stanza) -> BareJid {
+        match &stanza.head.to {
+            Some(to) if to.localpart().is_some() || !self.is_local(to.domainpart()) => to.to_bare(),
+            _ => name.clone(),
+        }
+    }
+
+    fn line_up(&mut self, name: &BareJid, peer: &BareJid, waiting: Waiting) {
+        let Some(account) = self.accounts.get_mut(name) else { return };
+        account.line_mut(peer).queue.push_back(waiting);
+        self.refresh(name);
+    }
+
+    /// The account, which is known and waits for nothing, does what its session wants.
+    fn sent(&mut self, from: SessionId, stanza: Stanza, origin: &mut Origin, effects: &mut Vec<Effect>) {
+        match stanza.head.kind {
+            Kind::Message(kind) => self.message(from, kind, stanza, origin, effects),
+            Kind::Presence(kind) => self.presence(from, kind, stanza, origin, effects),
+            Kind::Iq(_) => self.iq(from, stanza, origin, effects),
+        }
+    }
+
+    /// The server sends a stanza in an account's name: behind what passes between the account and the recipient already.
+    pub(crate) fn leave(&mut self, name: &BareJid, stanza: Stanza, effects: &mut Vec<Effect>) {
+        let Some(to) = &stanza.head.to else { return };
+        let account = self.accounts.get(name).filter(|account| !account.has_no_lines());
+        let line = account.and_then(|account| account.line(to.bare_str()));
+        if line.is_some_and(|line| line.commits > 0 || !line.queue.is_empty()) {
+            let peer = to.to_bare();
+            let charge = self.asks.charge(name.clone(), cost(&stanza), None);
+            return self.line_up(name, &peer, Waiting { task: Task::Leaving, stanza, charge });
+        }
+        self.show(stanza, &mut Origin::Server, effects);
+    }
+
+    /// Has an account take a stanza that is addressed to it, now or later.
+    pub(crate) fn arrive(&mut self, stanza: Stanza, origin: &mut Origin, effects: &mut Vec<Effect>) {
+        let Some(to) = &stanza.head.to else { return };
         match self.accounts.get(to.bare_str()) {
             // A stranger who gets nothing is told so without regard to what the account waits for, or the wait would tell of it.
             Some(account)
@@ -75,126 +109,194 @@ impl Router {
                     && !self.sees_recipient(&stanza) =>
             {
                 self.refuse_iq(&stanza, effects);
-                Ok(())
             }
             Some(account) if account.is_probed_by_stranger(&stanza) || account.may_deny(&stanza) => {
-                self.probe_later(stanza, admitted, effects)
+                self.probe_later(stanza, origin, effects);
             }
-            Some(account)
-                if account.taking(&stanza).is_some() && !self.holds_back(&to.to_bare(), &stanza) =>
-            {
+            Some(account) if account.takes(&stanza) => {
                 let name = to.to_bare();
-                self.arrived(stanza, effects);
+                self.arrive_open(&name, stanza, origin, effects);
                 self.settle(&name, effects);
-                Ok(())
             }
-            None if !needs_account(&stanza) => {
-                self.nobody(&stanza, effects);
-                Ok(())
-            }
-            _ => {
-                let name = to.to_bare();
-                self.wait(&name, Task::Arrived, stanza, admitted, effects)
-            }
+            None if !needs_account(&stanza) => self.nobody(&stanza, effects),
+            _ => self.wait(stanza, origin, effects),
         }
     }
 
+    /// The account is known, and has nothing else to do before.
+    fn arrive_open(
+        &mut self,
+        name: &BareJid,
+        stanza: Stanza,
+        origin: &mut Origin,
+        effects: &mut Vec<Effect>,
+    ) {
+        let Some(account) = self.accounts.get(name) else { return };
+        let sees = self.sees_recipient(&stanza);
+        if !account.is_held(&stanza, sees) {
+            return self.arrived(stanza, origin, effects);
+        }
+        let Some(from) = &stanza.head.from else { return };
+        let (peer, is_first) = (from.to_bare(), is_to_itself(&stanza));
+        let Some(charge) = self.charge(&stanza, origin, effects) else { return };
+        let Some(account) = self.accounts.get_mut(name) else { return };
+        let line = &mut account.line_mut(&peer).queue;
+        let waiting = Waiting { task: Task::Arrived, stanza, charge };
+        // What the account sends to itself is in the same line, and was the first there.
+        if is_first {
+            line.push_front(waiting)
+        } else {
+            line.push_back(waiting)
+        }
+        self.refresh(name);
+    }
+
     /// The account, which is known and waits for nothing, takes what is addressed to it.
-    fn arrived(&mut self, stanza: Stanza, effects: &mut Vec<Effect>) {
+    fn arrived(&mut self, stanza: Stanza, origin: &mut Origin, effects: &mut Vec<Effect>) {
         match stanza.head.kind {
-            Kind::Message(kind) => self.take_message(kind, stanza, effects),
+            Kind::Message(kind) => self.take_message(kind, stanza, origin, effects),
             Kind::Iq(_) => self.take_iq(&stanza, effects),
             Kind::Presence(PresenceType::Probe) => self.take_probe(&stanza, effects),
-            Kind::Presence(kind) if kind.is_subscription() => self.take_subscription(kind, stanza, effects),
+            Kind::Presence(kind) if kind.is_subscription() => {
+                self.take_subscription(kind, stanza, origin, effects);
+            }
             Kind::Presence(_) => self.take_presence(stanza, effects),
         }
     }
 
-    /// The account, which is known and waits for nothing, does what its session wants.
-    pub(crate) fn sent(&mut self, from: SessionId, stanza: Stanza, effects: &mut Vec<Effect>) {
-        match stanza.head.kind {
-            // It has been admitted, so it is not turned away.
-            Kind::Message(kind) => drop(self.message(from, kind, stanza, true, effects)),
-            Kind::Presence(kind) => self.presence(from, kind, stanza, effects),
-            Kind::Iq(_) => self.iq(from, stanza, effects),
+    /// Leaves a stanza to the account that it is addressed to until that takes it, and loads the account if need be.
+    pub(crate) fn wait(&mut self, stanza: Stanza, origin: &mut Origin, effects: &mut Vec<Effect>) {
+        let Some(to) = &stanza.head.to else { return };
+        let name = to.to_bare();
+        let Some(charge) = self.charge(&stanza, origin, effects) else { return };
+        self.load(&name, effects).queue.push_back(Waiting { task: Task::Arrived, stanza, charge });
+    }
+
+    /// Charges its sender for a stanza that waits in the sender's own account. `None` if too much of the sender waits: it has been
+    /// refused.
+    pub(crate) fn charge_own(
+        &mut self,
+        stanza: &Stanza,
+        origin: &mut Origin,
+        effects: &mut Vec<Effect>,
+    ) -> Option<Charge> {
+        let from = stanza.head.from.as_ref()?;
+        let session = match mem::replace(origin, Origin::Taken) {
+            Origin::Waited(charge) => return Some(charge),
+            Origin::Session(session) => Some(session),
+            Origin::Remote | Origin::Server | Origin::Taken => None,
+        };
+        if let Some(session) = session.filter(|_| self.is_full(from.bare_str())) {
+            *origin = Origin::Session(session);
+            self.refuse_busy(stanza, effects);
+            return None;
+        }
+        Some(self.asks.charge(self.payer(from), cost(stanza), session))
+    }
+
+    /// Charges its sender for a stanza that waits in the account of somebody else, or for that account's store. `None` if too much
+    /// of the sender waits: it has been refused, or, if the sender may not know what becomes of it, dropped.
+    pub(crate) fn charge(
+        &mut self,
+        stanza: &Stanza,
+        origin: &mut Origin,
+        effects: &mut Vec<Effect>,
+    ) -> Option<Charge> {
+        let from = stanza.head.from.as_ref()?;
+        let sees = is_to_itself(stanza) || self.sees_recipient(stanza);
+        let mut charge = match mem::replace(origin, Origin::Taken) {
+            Origin::Waited(charge) => charge,
+            fresh @ (Origin::Session(_) | Origin::Remote) if self.is_full(self.payer(from).as_str()) => {
+                *origin = fresh;
+                if sees {
+                    self.refuse_busy(stanza, effects);
+                }
+                return None;
+            }
+            Origin::Session(session) => self.asks.charge(self.payer(from), cost(stanza), Some(session)),
+            Origin::Remote | Origin::Server | Origin::Taken => {
+                self.asks.charge(self.payer(from), cost(stanza), None)
+            }
+        };
+        if !sees {
+            self.handled(&mut charge, effects);
+        } else if charge.session.is_some() {
+            self.asks.await_fate(&mut charge);
+        }
+        Some(charge)
+    }
+
+    /// The sender may send more instead of this stanza.
+    fn handled(&self, charge: &mut Charge, effects: &mut Vec<Effect>) {
+        if let Some(session) = charge.session.take() {
+            effects.push(Effect::Handled { session, bytes: charge.bytes() });
         }
     }
 
-    /// Leaves a stanza to an account until it can take it. What is not `admitted` must keep within the sender's bound.
-    pub(crate) fn wait(
-        &mut self,
-        name: &BareJid,
-        task: Task,
-        stanza: Stanza,
-        admitted: bool,
-        effects: &mut Vec<Effect>,
-    ) -> Result<(), Busy> {
-        let Some(from) = &stanza.head.from else { return Ok(()) };
-        let payer = self.payer(from);
-        if !admitted && self.is_full(payer.as_str()) {
-            return Err(Busy(stanza));
+    /// A stanza waits no longer, and its fate is known.
+    pub(crate) fn release(&mut self, mut charge: Charge, effects: &mut Vec<Effect>) {
+        self.handled(&mut charge, effects);
+        if let Some(decided) = self.asks.release(charge) {
+            self.decided.push(decided);
         }
-        self.asks.charge(&payer);
-        self.load(name, effects).queue.push_back(Waiting { task, stanza, payer });
-        Ok(())
+    }
+
+    /// Whoever had it waiting has done with it, unless it waits again.
+    fn finish(&mut self, origin: Origin, effects: &mut Vec<Effect>) {
+        if let Origin::Waited(charge) = origin {
+            self.release(charge, effects);
+        }
+    }
+
+    fn refuse_busy(&self, stanza: &Stanza, effects: &mut Vec<Effect>) {
+        let error = StanzaError::new(ErrorCondition::ResourceConstraint, "too much that you have sent waits");
+        self.refuse(stanza, error, effects);
+    }
+
+    /// Lets those go on whose requests had to wait for the fate of what they had sent.
+    pub(crate) fn go_on(&mut self, effects: &mut Vec<Effect>) {
+        while let Some(name) = self.decided.pop() {
+            self.drain(&name, &name, effects);
+            self.settle(&name, effects);
+        }
     }
 
     /// The account, which may have to be loaded first.
     pub(crate) fn load(&mut self, name: &BareJid, effects: &mut Vec<Effect>) -> &mut Account {
         if !self.accounts.contains_key(name) {
+            self.incarnations += 1;
+            self.accounts.insert(name.clone(), Account::loading(self.incarnations));
             self.ask(Ask::Load { account: name.clone() }, Purpose::Load, None, effects);
         }
-        self.accounts.entry(name.clone()).or_insert_with(Account::loading)
+        self.accounts.entry(name.clone()).or_insert_with(|| Account::loading(0))
     }
 
     pub(crate) fn ask(
         &mut self,
         ask: Ask,
         purpose: Purpose,
-        payer: Option<BareJid>,
+        charge: Option<Charge>,
         effects: &mut Vec<Effect>,
     ) {
-        let ticket = self.asks.open(self.config.limits.answer, ask.account().clone(), purpose, payer);
+        let name = ask.account();
+        let incarnation = self.accounts.get(name).map_or(0, |account| account.incarnation);
+        let ticket = self.asks.open(self.config.limits.answer, name.clone(), incarnation, purpose, charge);
         effects.push(Effect::Ask { ticket, ask });
     }
 
-    /// Saves a change while the account waits.
-    pub(crate) fn save(
-        &mut self,
-        name: &BareJid,
-        change: Change,
-        payer: BareJid,
-        saving: Saving,
-        effects: &mut Vec<Effect>,
-    ) {
-        self.change(
-            Ask::Save { account: name.clone(), changes: Vec::from([change]) },
-            payer,
-            saving,
-            effects,
-        );
-    }
-
-    /// Has something changed while the account waits.
-    pub(crate) fn change(&mut self, ask: Ask, payer: BareJid, saving: Saving, effects: &mut Vec<Effect>) {
-        let name = ask.account().clone();
-        self.ask(ask, Purpose::Save, Some(payer), effects);
-        self.enter(&name, Phase::Saving(Box::new(saving)));
-    }
-
-    /// Saves a change while the account goes on.
+    /// Saves a change that nothing waits for but what its purpose says.
     pub(crate) fn save_beside(
         &mut self,
         name: &BareJid,
         change: Change,
         purpose: Purpose,
-        payer: Option<BareJid>,
+        charge: Option<Charge>,
         effects: &mut Vec<Effect>,
     ) {
         let Some(account) = self.accounts.get_mut(name) else { return };
         account.asks += 1;
         let ask = Ask::Save { account: name.clone(), changes: Vec::from([change]) };
-        self.ask(ask, purpose, payer, effects);
+        self.ask(ask, purpose, charge, effects);
     }
 
     pub(crate) fn enter(&mut self, name: &BareJid, phase: Phase) {
@@ -204,142 +306,14 @@ impl Router {
         }
     }
 
-    /// An answer has come, or none in time.
-    pub(crate) fn resolve(&mut self, open: Open, answer: Option<Answer>, effects: &mut Vec<Effect>) {
-        let name = &open.account;
-        if let Purpose::Probe(stanza) = open.purpose {
-            return self.probed(stanza, answer, effects);
-        }
-        let Some(account) = self.accounts.get_mut(name) else { return };
-        let saved = answer == Some(Answer::Saved);
-        match open.purpose {
-            Purpose::Load => match answer {
-                Some(Answer::Loaded(Some(kept))) => {
-                    account.backlog.may_wait = kept.offline > 0;
-                    let fresh = Version(self.random.next_u64());
-                    account.known = Some(Known::new(name.clone(), *kept, self.config.roster, fresh));
-                    self.deny_strangers(name, effects);
-                    self.enter(name, Phase::Open);
-                }
-                Some(Answer::Loaded(None)) => {
-                    return self.end_account(name, Removal::Missing, effects);
-                }
-                _ => return self.end_account(name, Removal::Failed, effects),
-            },
-            Purpose::Save => {
-                if let Phase::Saving(saving) = mem::replace(&mut account.phase, Phase::Acting) {
-                    self.saved(name, *saving, answer, effects);
-                }
-            }
-            Purpose::Fetch => {
-                account.phase = Phase::Open;
-                self.fetched(name, answer, effects);
-            }
-            Purpose::Put(stanza) => {
-                account.asks -= 1;
-                account.backlog.puts -= 1;
-                match answer {
-                    Some(_) if saved => {}
-                    Some(_) => self.bounce(&stanza, ErrorCondition::ServiceUnavailable, effects),
-                    None => self.bounce(&stanza, ErrorCondition::ResourceConstraint, effects),
-                }
-            }
-            Purpose::Drop => {
-                account.asks -= 1;
-                account.backlog.deleted(saved);
-                if !saved {
-                    self.try_later(name);
-                }
-            }
-            Purpose::Note => account.asks -= 1,
-            Purpose::Probe(_) => {}
-        }
-        self.settle(name, effects);
-    }
-
-    /// A change is durable, or was not made.
-    fn saved(&mut self, name: &BareJid, saving: Saving, answer: Option<Answer>, effects: &mut Vec<Effect>) {
-        let request = saving.request.as_ref();
-        let saved = answer == Some(Answer::Saved);
-        match saving.then {
-            Then::Roster(decisions) if saved => self.carry_out(name, decisions, request, effects),
-            Then::Blocking(change) if saved => self.change_blocks(name, &change, request, effects),
-            Then::Password if saved => self.confirm(request, effects),
-            Then::Removal if saved => {
-                self.confirm(request, effects);
-                return self.end_account(name, Removal::Removed, effects);
-            }
-            Then::Password if answer == Some(Answer::Unacceptable) => {
-                if let Some(request) = request {
-                    let error =
-                        StanzaError::new(ErrorCondition::NotAcceptable, "this password cannot be used");
-                    self.refuse(request, error, effects);
-                }
-            }
-            Then::Roster(_) => {
-                self.apologise(request, effects);
-                // The roster in memory has changed already, so it is not what the store has.
-                self.ask(Ask::Load { account: name.clone() }, Purpose::Load, None, effects);
-                return self.enter(name, Phase::Loading);
-            }
-            Then::Removal => {
-                self.apologise(request, effects);
-                if let Some(account) = self.accounts.get_mut(name).filter(|account| account.removing) {
-                    account.removing = false;
-                    effects.push(Effect::Removed { account: name.clone(), removal: Removal::Failed });
-                }
-            }
-            Then::Blocking(_) | Then::Password => self.apologise(request, effects),
-        }
-        self.enter(name, Phase::Open);
-    }
-
-    fn confirm(&self, request: Option<&Stanza>, effects: &mut Vec<Effect>) {
-        if let Some(result) = request.and_then(Stanza::result) {
-            self.reply(result, effects);
-        }
-    }
-
-    /// The account is known now. The probes of strangers wait for nothing more.
-    fn deny_strangers(&mut self, name: &BareJid, effects: &mut Vec<Effect>) {
-        let Some(account) = self.accounts.get_mut(name) else { return };
-        let all = mem::take(&mut account.queue);
-        let (denied, mut others): (VecDeque<_>, VecDeque<_>) =
-            all.into_iter().partition(|waiting| account.is_probed_by_stranger(&waiting.stanza));
-        for Waiting { stanza, payer, .. } in denied {
-            self.asks.release(&payer);
-            self.deny_probe(&stanza, effects);
-        }
-        if let Some(account) = self.accounts.get_mut(name) {
-            // Behind them what has come of the denials.
-            others.append(&mut account.queue);
-            account.queue = others;
-        }
-    }
-
-    fn apologise(&self, request: Option<&Stanza>, effects: &mut Vec<Effect>) {
-        if let Some(request) = request {
-            self.refuse(request, ErrorCondition::InternalServerError, effects);
-        }
-    }
-
     /// Lets an account take what waits for it, as far as it can, and forgets it when nothing more can come of it.
     pub(crate) fn settle(&mut self, name: &BareJid, effects: &mut Vec<Effect>) {
         loop {
             self.remove(name, effects);
             self.fetch(name, effects);
-            let Some(account) = self.accounts.get(name) else { return };
-            let waits = |next: &Waiting| self.holds_back(name, &next.stanza);
-            if !matches!(account.phase, Phase::Open) || account.queue.front().is_some_and(waits) {
-                break;
-            }
-            let next = self.accounts.get_mut(name).and_then(|account| account.queue.pop_front());
-            let Some(Waiting { task, stanza, payer }) = next else { break };
-            self.asks.release(&payer);
-            match task {
-                Task::Sent(session) => self.sent(session, stanza, effects),
-                Task::Arrived => self.arrived(stanza, effects),
-            }
+            let account = self.accounts.get_mut(name).filter(|account| account.phase == Phase::Open);
+            let Some(waiting) = account.and_then(|account| account.queue.pop_front()) else { break };
+            self.resume(name, waiting, effects);
         }
         if self.accounts.get(name).is_some_and(Account::is_idle) {
             self.accounts.remove(name);
@@ -348,12 +322,57 @@ impl Router {
         }
     }
 
+    /// Takes a stanza up again that has waited for the account to be open.
+    fn resume(&mut self, name: &BareJid, waiting: Waiting, effects: &mut Vec<Effect>) {
+        let Waiting { task, stanza, charge } = waiting;
+        let mut origin = Origin::Waited(charge);
+        match task {
+            Task::Sent(session) => self.depart_open(name, session, stanza, &mut origin, effects),
+            Task::Arrived => self.arrive_open(name, stanza, &mut origin, effects),
+            Task::Leaving => self.show(stanza, &mut origin, effects),
+        }
+        self.finish(origin, effects);
+    }
+
+    /// Lets what waits between the account and the peer go on, as far as it can.
+    pub(crate) fn drain(&mut self, name: &BareJid, peer: &BareJid, effects: &mut Vec<Effect>) {
+        loop {
+            let undecided = self.asks.of(name.as_str()).undecided;
+            let Some(account) = self.accounts.get_mut(name) else { return };
+            let can_go = account.phase == Phase::Open
+                && account
+                    .line(peer.as_str())
+                    .is_some_and(|line| !account.is_first_held(line, name == peer, undecided));
+            let next = can_go.then(|| account.line_mut(peer).queue.pop_front()).flatten();
+            let Some(Waiting { task, stanza, charge }) = next else { break };
+            let mut origin = Origin::Waited(charge);
+            match task {
+                Task::Sent(session) => self.sent(session, stanza, &mut origin, effects),
+                Task::Arrived => self.arrived(stanza, &mut origin, effects),
+                Task::Leaving => self.show(stanza, &mut origin, effects),
+            }
+            self.finish(origin, effects);
+        }
+        if let Some(account) = self.accounts.get_mut(name) {
+            account.tidy(peer);
+        }
+    }
+
+    /// The same for everybody.
+    pub(crate) fn drain_all(&mut self, name: &BareJid, effects: &mut Vec<Effect>) {
+        let Some(account) = self.accounts.get(name) else { return };
+        let peers: Vec<BareJid> = account.lines().cloned().collect();
+        for peer in peers {
+            self.drain(name, &peer, effects);
+        }
+    }
+
     /// If the account is to be removed, and open, that comes before everything that waits.
     fn remove(&mut self, name: &BareJid, effects: &mut Vec<Effect>) {
-        let is_next = |account: &Account| account.removing && matches!(account.phase, Phase::Open);
+        let is_next = |account: &Account| account.removing && account.phase == Phase::Open;
         if self.accounts.get(name).is_some_and(is_next) {
-            let saving = Saving { request: None, then: Then::Removal };
-            self.change(Ask::Remove { account: name.clone() }, name.clone(), saving, effects);
+            let commit = Commit { request: None, scope: Scope::Own, then: Then::Removal };
+            self.commit(Ask::Remove { account: name.clone() }, commit, None, effects);
         }
     }
 
@@ -368,48 +387,6 @@ impl Router {
         }
     }
 
-    /// There is no such account, or it can't be served: its sessions end, those who know that they were there hear of it,
-    /// and what waits has failed.
-    pub(crate) fn end_account(&mut self, name: &BareJid, removal: Removal, effects: &mut Vec<Effect>) {
-        // Taken out first: sessions that are closed need not hear of each other's end.
-        let Some(mut account) = self.accounts.remove(name) else { return };
-        self.asks.forget(name);
-        let resources = account.take_resources();
-        self.online -= usize::from(!resources.is_empty());
-        let is_gone = removal != Removal::Failed;
-        let condition =
-            if is_gone { StreamCondition::NotAuthorized } else { StreamCondition::InternalServerError };
-        // Clients whose requests wait hear that they have failed before their streams end (RFC 6121 section 2.2).
-        for Waiting { task, stanza, .. } in account.queue.iter().filter(|_| !is_gone) {
-            if let (Task::Sent(session), Some(reply)) =
-                (*task, stanza.error(&ErrorCondition::InternalServerError.into()))
-            {
-                deliver([session], reply, effects);
-            }
-        }
-        for resource in resources {
-            self.sessions.remove(&resource.session);
-            effects.push(Effect::Close { session: resource.session, error: condition });
-            let audience = account.known.as_deref().map(Known::audience).unwrap_or_default();
-            self.announce_lost(resource, audience, effects);
-        }
-        if let Some(known) = account.known.filter(|_| is_gone) {
-            self.farewell(&known.roster, effects);
-        }
-        for Waiting { task, stanza, payer } in account.queue {
-            self.asks.release(&payer);
-            match task {
-                Task::Arrived if is_gone => self.nobody(&stanza, effects),
-                Task::Arrived => self.undeliverable(&stanza, ErrorCondition::ResourceConstraint, effects),
-                // Whoever has sent it is gone, too.
-                Task::Sent(_) => {}
-            }
-        }
-        if account.removing || removal == Removal::Removed {
-            effects.push(Effect::Removed { account: name.clone(), removal });
-        }
-    }
-
     /// What becomes of a stanza to an account that does not exist; or, if it [needs none](needs_account), is not there.
     pub(crate) fn nobody(&mut self, stanza: &Stanza, effects: &mut Vec<Effect>) {
         use MessageType as M;
@@ -421,6 +398,14 @@ impl Router {
             Kind::Presence(PresenceType::Probe) => self.deny_probe(stanza, effects),
             Kind::Message(_) | Kind::Presence(_) => {}
         }
+    }
+
+    /// Whether a user of ours sends this to somebody whose presence it sees, so that there is nothing to hide.
+    pub(crate) fn sees_recipient(&self, stanza: &Stanza) -> bool {
+        let (Some(from), Some(to)) = (&stanza.head.from, &stanza.head.to) else { return false };
+        let known = self.accounts.get(from.bare_str()).and_then(|account| account.known.as_deref());
+        let item = known.and_then(|known| known.roster.item(&to.to_bare()));
+        item.is_some_and(|item| matches!(item.subscription, Subscription::To | Subscription::Both))
     }
 }
 

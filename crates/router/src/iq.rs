@@ -6,6 +6,7 @@ use balcony_stanza::{ErrorCondition, IqType, Kind, Payload, Stanza, ns};
 
 use crate::account::{Account, Resource};
 use crate::known::Known;
+use crate::line::Origin;
 use crate::registration;
 use crate::router::{Router, deliver};
 use crate::services::{self, Role};
@@ -13,19 +14,25 @@ use crate::{Effect, SessionId};
 
 impl Router {
     /// A session sends an iq.
-    pub(crate) fn iq(&mut self, from: SessionId, stanza: Stanza, effects: &mut Vec<Effect>) {
+    pub(crate) fn iq(
+        &mut self,
+        from: SessionId,
+        stanza: Stanza,
+        origin: &mut Origin,
+        effects: &mut Vec<Effect>,
+    ) {
         if self.is_blocked_by_sender(&stanza) {
             return self.refuse_blocked(&stanza, effects);
         }
-        let Some(to) = &stanza.head.to else { return self.own_request(from, stanza, effects) };
+        let Some(to) = &stanza.head.to else { return self.own_request(from, stanza, origin, effects) };
         if !self.is_local(to.domainpart()) {
-            effects.push(Effect::Remote { stanza });
+            effects.push(Effect::Remote { stanza, is_told: true });
         } else if to.localpart().is_none() && !registration::is_for_own_server(&stanza) {
             self.serve(&stanza, effects);
         } else if to.localpart().is_none() || to.is_bare() && is_own(&stanza) {
-            self.own_request(from, stanza, effects);
+            self.own_request(from, stanza, origin, effects);
         } else {
-            drop(self.arrive(stanza, true, effects));
+            self.arrive(stanza, origin, effects);
         }
     }
 
@@ -77,7 +84,13 @@ impl Router {
     }
 
     /// A client asks its own account for something.
-    fn own_request(&mut self, from: SessionId, stanza: Stanza, effects: &mut Vec<Effect>) {
+    fn own_request(
+        &mut self,
+        from: SessionId,
+        stanza: Stanza,
+        origin: &mut Origin,
+        effects: &mut Vec<Effect>,
+    ) {
         let Some(result) = stanza.result() else { return };
         let Ok(content) = stanza.payload.parse() else {
             return self.refuse(&stanza, ErrorCondition::BadRequest, effects);
@@ -85,11 +98,15 @@ impl Router {
         let is_set = stanza.head.kind == Kind::Iq(IqType::Set);
         let child = content.root().children().next();
         let answer = match child.map(|child| (child.name(), child.namespace(), child)) {
-            Some(("query", ns::ROSTER, query)) => return self.roster_request(from, stanza, query, effects),
-            Some(("query", ns::REGISTER, query)) => {
-                return self.registration_request(stanza, query, effects);
+            Some(("query", ns::ROSTER, query)) => {
+                return self.roster_request(from, stanza, query, origin, effects);
             }
-            Some((_, ns::BLOCKING, child)) => return self.blocking_request(from, stanza, child, effects),
+            Some(("query", ns::REGISTER, query)) => {
+                return self.registration_request(stanza, query, origin, effects);
+            }
+            Some((_, ns::BLOCKING, child)) => {
+                return self.blocking_request(from, stanza, child, origin, effects);
+            }
             Some((name @ ("enable" | "disable"), ns::CARBONS, _)) if is_set => {
                 if let Some(account) =
                     stanza.head.from.as_ref().and_then(|own| self.accounts.get_mut(own.bare_str()))

@@ -42,13 +42,13 @@
 //!     router.answer(now, ticket, store.answer(0, ask), &mut effects);
 //! }
 //!
-//! router.route(now, juliet, Stanza::presence(PresenceType::Available), &mut effects)?;
+//! router.route(now, juliet, Stanza::presence(PresenceType::Available), &mut effects);
 //! effects.clear();
 //!
 //! let message = Stanza::message(MessageType::Chat)
 //!     .from("romeo@example.com/garden".parse()?)
 //!     .to("juliet@example.com".parse()?);
-//! router.route(now, romeo, message, &mut effects)?;
+//! router.route(now, romeo, message, &mut effects);
 //! assert!(matches!(effects[..], [Effect::Deliver { session, .. }] if session == juliet));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
@@ -60,16 +60,20 @@ extern crate alloc;
 extern crate std;
 
 mod account;
+mod answers;
 mod asks;
 mod bind;
 mod blocking;
 mod carbons;
+mod commit;
 mod config;
 mod delay;
+mod directed;
 mod effect;
 mod flow;
 mod iq;
 mod known;
+mod line;
 mod memory;
 mod message;
 mod offline;
@@ -81,9 +85,10 @@ mod services;
 mod store;
 mod subscription;
 
+pub use asks::cost;
 pub use balcony_roster::Config as RosterConfig;
 pub use config::{Config, ConflictPolicy, Software};
-pub use effect::{Busy, Effect, Removal, SessionId};
+pub use effect::{Effect, Removal, SessionId};
 pub use memory::Memory;
 pub use router::{Counts, Router};
 pub use store::{Answer, Ask, Change, Kept, LastSeen, Offline};

@@ -9,8 +9,9 @@ use alloc::vec::Vec;
 use balcony_stanza::{ErrorCondition, MessageType, Stanza};
 
 use crate::account::{Account, is_to_itself};
+use crate::line::Origin;
 use crate::router::{Router, deliver};
-use crate::{Busy, Effect, SessionId};
+use crate::{Effect, SessionId};
 
 impl Router {
     /// A session sends a message, and its account may have something to do with it.
@@ -19,12 +20,11 @@ impl Router {
         from: SessionId,
         kind: MessageType,
         stanza: Stanza,
-        admitted: bool,
+        origin: &mut Origin,
         effects: &mut Vec<Effect>,
-    ) -> Result<(), Busy> {
+    ) {
         if self.is_blocked_by_sender(&stanza) {
-            self.refuse_blocked(&stanza, effects);
-            return Ok(());
+            return self.refuse_blocked(&stanza, effects);
         }
         let account = stanza.head.from.as_ref().and_then(|from| self.accounts.get(from.bare_str()));
         let mut copies = Vec::new();
@@ -32,9 +32,8 @@ impl Router {
         if let Some(account) = account.filter(|_| !is_to_itself(&stanza)) {
             self.copy_sent(account, from, &stanza, &mut copies);
         }
-        self.pass_message(kind, stanza, admitted, effects)?;
+        self.pass_message(kind, stanza, origin, effects);
         effects.append(&mut copies);
-        Ok(())
     }
 
     /// Takes a message on its way. This is what most stanzas come to.
@@ -42,37 +41,36 @@ impl Router {
         &mut self,
         kind: MessageType,
         stanza: Stanza,
-        admitted: bool,
+        origin: &mut Origin,
         effects: &mut Vec<Effect>,
-    ) -> Result<(), Busy> {
-        let Some(to) = &stanza.head.to else { return Ok(()) };
+    ) {
+        let Some(to) = &stanza.head.to else { return };
         if !self.is_local(to.domainpart()) {
-            effects.push(Effect::Remote { stanza });
-            return Ok(());
+            return effects.push(Effect::Remote { stanza, is_told: true });
         }
         // Both are refused whether or not there is such an account, and so without a look.
         if to.localpart().is_none() || kind == MessageType::Groupchat && to.is_bare() {
-            self.refuse(&stanza, ErrorCondition::ServiceUnavailable, effects);
-            return Ok(());
+            return self.refuse(&stanza, ErrorCondition::ServiceUnavailable, effects);
         }
-        let account = self.accounts.get(to.bare_str()).filter(|account| account.taking(&stanza).is_some());
-        let Some(account) = account else { return self.arrive(stanza, admitted, effects) };
-        let Some(left) = self.place(account, kind, stanza, effects) else { return Ok(()) };
-        if let Some(from) = left.head.from.as_ref().filter(|_| !admitted)
-            && self.is_full(self.payer(from).as_str())
-        {
-            return Err(Busy(left));
+        let account = self.accounts.get(to.bare_str()).filter(|account| account.takes_message(&stanza));
+        let Some(account) = account else { return self.arrive(stanza, origin, effects) };
+        if let Some(left) = self.place(account, kind, stanza, effects) {
+            self.store(left, origin, effects);
         }
-        self.store(left, effects);
-        Ok(())
     }
 
     /// A message has come for an account.
-    pub(crate) fn take_message(&mut self, kind: MessageType, stanza: Stanza, effects: &mut Vec<Effect>) {
+    pub(crate) fn take_message(
+        &mut self,
+        kind: MessageType,
+        stanza: Stanza,
+        origin: &mut Origin,
+        effects: &mut Vec<Effect>,
+    ) {
         let account = stanza.head.to.as_ref().and_then(|to| self.accounts.get(to.bare_str()));
         let Some(account) = account else { return };
         if let Some(left) = self.place(account, kind, stanza, effects) {
-            self.store(left, effects);
+            self.store(left, origin, effects);
         }
     }
 
@@ -117,9 +115,9 @@ impl Router {
         effects.append(&mut copies);
     }
 
-    fn store(&mut self, stanza: Stanza, effects: &mut Vec<Effect>) {
+    fn store(&mut self, stanza: Stanza, origin: &mut Origin, effects: &mut Vec<Effect>) {
         if let Some(name) = stanza.head.to.as_ref().map(|to| to.to_bare()) {
-            self.put_offline(&name, stanza, effects);
+            self.put_offline(&name, stanza, origin, effects);
         }
     }
 }

@@ -11,13 +11,13 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use balcony_jid::{BareJid, Jid};
-use balcony_roster::Subscription;
-use balcony_stanza::{ErrorCondition, Kind, Stanza, ns};
+use balcony_stanza::{ErrorCondition, Stanza, ns};
 use balcony_xml::ElementRef;
 
 use crate::account::Phase;
 use crate::asks::Purpose;
 use crate::delay::delay;
+use crate::line::Origin;
 use crate::router::Router;
 use crate::{Answer, Ask, Change, Effect, Offline, SessionId};
 
@@ -28,12 +28,25 @@ pub(crate) struct Backlog {
     pub(crate) may_wait: bool,
     /// How many are on their way to the store.
     pub(crate) puts: usize,
+    /// They are wanted. Other messages wait until they are here.
+    wanted: Wanted,
     /// Those that somebody is getting.
     pub(crate) delivering: Option<Delivering>,
     /// The store was in trouble. There may be more, but not now.
     given_up: bool,
     /// Those that somebody has got, but that could not be deleted.
     undeleted: Option<Delivering>,
+}
+
+/// How far the stored messages are on their way here.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Wanted {
+    #[default]
+    No,
+    /// The last of them are to be stored first.
+    Stored,
+    /// The store has been asked.
+    Asked,
 }
 
 /// Messages that have been delivered but not deleted.
@@ -49,6 +62,11 @@ impl Backlog {
     /// Whether there are messages that have to be delivered before any other, and can't be yet.
     pub(crate) fn goes_first(&self) -> bool {
         self.may_wait && self.delivering.is_some()
+    }
+
+    /// Whether stored messages are on their way here, so that others have to wait.
+    pub(crate) fn is_wanted(&self) -> bool {
+        self.wanted != Wanted::No
     }
 
     /// What was delivered is deleted, or could not be.
@@ -78,56 +96,68 @@ impl Backlog {
 
 impl Router {
     /// Stores a message for an account where nobody takes it.
-    pub(crate) fn put_offline(&mut self, name: &BareJid, stanza: Stanza, effects: &mut Vec<Effect>) {
+    pub(crate) fn put_offline(
+        &mut self,
+        name: &BareJid,
+        stanza: Stanza,
+        origin: &mut Origin,
+        effects: &mut Vec<Effect>,
+    ) {
         let Some(from) = &stanza.head.from else { return };
         match is_kept(&stanza) {
             Keep::Yes => {}
             Keep::No => return self.bounce(&stanza, ErrorCondition::ServiceUnavailable, effects),
             Keep::Needless => return,
         }
-        let payer = self.payer(from);
+        let Some(charge) = self.charge(&stanza, origin, effects) else { return };
         let mut from_contact = from.bare_str() == name.as_str();
         if let Some(account) = self.accounts.get_mut(name) {
             let known = account.known.as_deref();
             from_contact |= known.is_some_and(|known| known.roster.item(&from.to_bare()).is_some());
             account.backlog.puts += 1;
             account.backlog.may_wait = true;
+            account.line_mut(&from.to_bare()).puts += 1;
         }
+        self.refresh(name);
         let stanza = Arc::new(stanza);
         let change = Change::PutOffline { message: Arc::clone(&stanza), from_contact };
-        self.save_beside(name, change, Purpose::Put(stanza), Some(payer), effects);
+        self.save_beside(name, change, Purpose::Put(stanza), Some(charge), effects);
     }
 
-    /// If somebody takes messages again, gets those that wait. Until they are there everything else waits.
+    /// If somebody takes messages again, gets those that wait. Until they are there later messages wait.
     pub(crate) fn fetch(&mut self, name: &BareJid, effects: &mut Vec<Effect>) {
-        let Some(account) = self.accounts.get(name) else { return };
-        let backlog = &account.backlog;
-        let may_start =
-            backlog.may_wait && backlog.delivering.is_none() && !account.most_available().is_empty();
-        match account.phase {
-            Phase::Open if may_start => {}
-            Phase::Fetching { asked: false } => {}
-            _ => return,
+        let Some(account) = self.accounts.get_mut(name) else { return };
+        let is_taken = !account.most_available().is_empty();
+        let backlog = &mut account.backlog;
+        if account.phase != Phase::Open
+            || !(backlog.may_wait && backlog.delivering.is_none() && is_taken
+                || backlog.wanted == Wanted::Stored)
+            || backlog.wanted == Wanted::Asked
+        {
+            return;
         }
         if backlog.puts > 0 {
-            return self.enter(name, Phase::Fetching { asked: false });
+            backlog.wanted = Wanted::Stored;
+            return;
         }
         if backlog.undeleted.is_some() {
-            self.enter(name, Phase::Open);
-            return self.delete_again(name, effects);
+            backlog.wanted = Wanted::No;
+            self.delete_again(name, effects);
+            return self.drain_all(name, effects);
         }
+        backlog.wanted = Wanted::Asked;
         self.ask(
             Ask::Offline { account: name.clone(), bytes: self.config.limits.output / 4 },
             Purpose::Fetch,
             None,
             effects,
         );
-        self.enter(name, Phase::Fetching { asked: true });
     }
 
     /// The messages that wait are here. If they are not, they stay in the store until later.
     pub(crate) fn fetched(&mut self, name: &BareJid, answer: Option<Answer>, effects: &mut Vec<Effect>) {
         let Some(account) = self.accounts.get_mut(name) else { return };
+        account.backlog.wanted = Wanted::No;
         let Some(&session) = account.most_available().first() else { return };
         account.backlog.may_wait = false;
         let Some(Answer::Offline { messages, more }) = answer else {
@@ -221,24 +251,6 @@ impl Router {
                 || account.resources().iter().any(|resource| resource.has_directed_to(from))
         });
         is_known || from.bare_str() == name.as_str() || self.config.tell_strangers
-    }
-
-    /// Whether this iq, of the account's own or to it, waits until the messages that were to be stored are, or are refused:
-    /// the answer then says that what was sent before is done, and comes behind the errors about it (RFC 6120
-    /// section 10.1). A stranger waits for nothing: time would show who is away.
-    pub(crate) fn holds_back(&self, name: &BareJid, stanza: &Stanza) -> bool {
-        let is_own = || stanza.head.from.as_ref().is_some_and(|from| from.bare_str() == name.as_str());
-        matches!(stanza.head.kind, Kind::Iq(_))
-            && self.accounts.get(name).is_some_and(|account| account.backlog.puts > 0)
-            && (is_own() || self.sees_recipient(stanza))
-    }
-
-    /// Whether a user of ours sends this to somebody whose presence it sees, so that there is nothing to hide.
-    pub(crate) fn sees_recipient(&self, stanza: &Stanza) -> bool {
-        let (Some(from), Some(to)) = (&stanza.head.from, &stanza.head.to) else { return false };
-        let known = self.accounts.get(from.bare_str()).and_then(|account| account.known.as_deref());
-        let item = known.and_then(|known| known.roster.item(&to.to_bare()));
-        item.is_some_and(|item| matches!(item.subscription, Subscription::To | Subscription::Both))
     }
 }
 

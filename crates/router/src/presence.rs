@@ -1,23 +1,23 @@
 //! Presence that clients send: broadcast, directed, and the end of both (RFC 6121 section 4).
 
-use alloc::collections::BTreeSet;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use balcony_jid::{BareJid, FullJid, Jid};
 use balcony_stanza::{ErrorCondition, Kind, PresenceType, Stanza, StanzaError, ns};
 
-use crate::account::{Account, Presence, Resource};
+use crate::account::{Account, Note, Presence, Resource};
 use crate::asks::Purpose;
-use crate::flow::Task;
+use crate::directed::Directed;
 use crate::known::Known;
+use crate::line::Origin;
 use crate::router::Router;
 use crate::{Change, Effect, SessionId};
 
 /// What a resource leaves behind that goes offline.
 struct Ended {
     was_available: bool,
-    directed: BTreeSet<Jid>,
+    directed: Directed,
     /// The session, if it is still there to hear of it.
     session: Option<SessionId>,
     /// Who sees the user's presence.
@@ -30,6 +30,7 @@ impl Router {
         from: SessionId,
         kind: PresenceType,
         stanza: Stanza,
+        origin: &mut Origin,
         effects: &mut Vec<Effect>,
     ) {
         use PresenceType as P;
@@ -41,15 +42,15 @@ impl Router {
             (P::Unavailable, None) => self.end(from, stanza, effects),
             // The server itself sees no presence.
             (_, Some(to)) if to.localpart().is_none() && self.is_local(to.domainpart()) => {}
-            (P::Available | P::Unavailable, Some(to)) => self.direct(from, kind, to, stanza, effects),
-            (P::Probe, Some(to)) => self.probe(&to, stanza, effects),
+            (P::Available | P::Unavailable, Some(to)) => self.direct(from, to, stanza, origin, effects),
+            (P::Probe, Some(to)) => self.probe(&to, stanza, origin, effects),
             // Errors concern one resource; to a bare JID they would reach those who have done nothing.
             (P::Error, Some(to)) if to.is_full() || !self.is_local(to.domainpart()) => {
-                self.show(stanza, effects);
+                self.show(stanza, origin, effects);
             }
             (P::Error | P::Probe, _) => {}
             (P::Subscribe | P::Subscribed | P::Unsubscribe | P::Unsubscribed, _) => {
-                self.subscription(from, stanza, effects);
+                self.subscription(from, stanza, origin, effects);
             }
         }
     }
@@ -63,7 +64,15 @@ impl Router {
             }
         };
         let Some(own) = self.sessions.get(&from).map(|session| session.jid.clone()) else { return };
+        let limit = self.config.limits.presence_bytes;
         let Some(account) = self.accounts.get_mut(own.bare_str()) else { return };
+        let shown = account.by_session(from).and_then(|resource| resource.presence());
+        let before = shown.map_or(0, |presence| presence.stanza.payload.as_bytes().len());
+        if account.presence_bytes() - before + stanza.payload.as_bytes().len() > limit {
+            let error =
+                StanzaError::new(ErrorCondition::ResourceConstraint, "the account shows too much presence");
+            return self.refuse(&stanza, error, effects);
+        }
         let stanza = Arc::new(stanza.to(own.to_bare().into()));
         if let Some(known) = account.known.as_deref_mut() {
             known.last = None;
@@ -76,7 +85,7 @@ impl Router {
             welcome(account, from, effects);
         }
         for contact in account.known.as_deref().map(Known::audience).unwrap_or_default() {
-            self.show(Stanza::clone(&stanza).to(contact.into()), effects);
+            self.leave(&own.to_bare(), Stanza::clone(&stanza).to(contact.into()), effects);
         }
         if before.is_none() {
             self.probe_contacts(&own, effects);
@@ -126,7 +135,7 @@ impl Router {
                 effects.push(Effect::Deliver { session, stanza: Arc::new(stanza.clone().to(everybody)) });
             }
             for contact in &audience {
-                self.show(stanza.clone().to(contact.to_jid()), effects);
+                self.leave(&own.to_bare(), stanza.clone().to(contact.to_jid()), effects);
             }
         }
         for entity in directed {
@@ -134,8 +143,19 @@ impl Router {
                 || audience.iter().any(|contact| contact.as_str() == entity.bare_str());
             let told = was_available && in_audience && (entity == from || self.sees_all(&entity));
             if !told {
-                self.show(stanza.clone().to(entity), effects);
+                self.leave(&own.to_bare(), stanza.clone().to(entity), effects);
             }
+        }
+    }
+
+    /// Directed presence of a resource has not reached the entity.
+    pub(crate) fn forget_directed(&mut self, own: &Jid, entity: &Jid) {
+        let account = self.accounts.get_mut(own.bare_str());
+        let name = own.resourcepart();
+        let resource =
+            account.and_then(|account| account.all().iter_mut().find(|r| Some(r.jid.resourcepart()) == name));
+        if let Some(resource) = resource {
+            resource.directed.remove(entity);
         }
     }
 
@@ -151,7 +171,13 @@ impl Router {
         let name = own.to_bare();
         if self.accounts.get(&name).is_some_and(|account| account.available().next().is_none()) {
             let change = Change::LastSeen(Arc::new(stanza.from(own.to_jid())));
-            self.save_beside(&name, change, Purpose::Note, None, effects);
+            let Some(account) = self.accounts.get_mut(&name) else { return };
+            if let Note::Nothing = account.note {
+                account.note = Note::Saving;
+                self.save_beside(&name, change, Purpose::Note, None, effects);
+            } else {
+                account.note = Note::Next(change);
+            }
         }
     }
 
@@ -159,42 +185,43 @@ impl Router {
     fn direct(
         &mut self,
         from: SessionId,
-        kind: PresenceType,
         to: Jid,
         stanza: Stanza,
+        origin: &mut Origin,
         effects: &mut Vec<Effect>,
     ) {
         // Who is gone by now can't show itself any more: nobody would say when it ends.
         let Some(own) = self.sessions.get(&from) else { return };
-        let Some(resource) = self.accounts.get_mut(own.jid.bare_str()).and_then(|a| a.by_session(from))
-        else {
-            return;
-        };
+        let Some(account) = self.accounts.get_mut(own.jid.bare_str()) else { return };
+        let room = self.config.limits.presence_bytes.saturating_sub(account.presence_bytes());
+        let Some(resource) = account.by_session(from) else { return };
         let directed = &mut resource.directed;
-        if kind == PresenceType::Unavailable {
+        if stanza.head.kind == Kind::Presence(PresenceType::Unavailable) {
             directed.remove(&to);
-        } else if directed.contains(&to) || directed.len() < self.config.limits.directed {
+        } else if directed.contains(&to)
+            || directed.len() < self.config.limits.directed && Directed::cost(&to) <= room
+        {
             directed.insert(to);
         } else {
             let error = StanzaError::new(ErrorCondition::ResourceConstraint, "directed presence to too many");
             return self.refuse(&stanza, error, effects);
         }
-        self.show(stanza, effects);
+        self.show(stanza, origin, effects);
     }
 
     /// Passes presence on to whom it is addressed to. If nobody is there it comes to nothing (section 8.5.2.2.2).
-    pub(crate) fn show(&mut self, stanza: Stanza, effects: &mut Vec<Effect>) {
+    pub(crate) fn show(&mut self, stanza: Stanza, origin: &mut Origin, effects: &mut Vec<Effect>) {
         let Some(to) = &stanza.head.to else { return };
         if !self.is_local(to.domainpart()) {
-            return effects.push(Effect::Remote { stanza });
+            // What the server says in a client's name the client has not asked for.
+            let is_told = !matches!(origin, Origin::Server);
+            return effects.push(Effect::Remote { stanza, is_told });
         }
         let Some(account) = self.accounts.get(to.bare_str()) else { return };
-        if account.open().is_some() {
+        if account.open().is_some() && !account.is_held(&stanza, false) {
             return self.observe(stanza, effects);
         }
-        let name = to.to_bare();
-        // One stanza of a sender can go to all its contacts, but not the next one before there is room again.
-        drop(self.wait(&name, Task::Arrived, stanza, true, effects));
+        self.arrive(stanza, origin, effects);
     }
 
     /// Presence has come for an account.
@@ -214,11 +241,10 @@ impl Router {
         }
         let to = to.clone();
         let stanza = Arc::new(stanza);
-        let gone = stanza
-            .head
-            .from
-            .as_ref()
-            .filter(|_| stanza.head.kind == Kind::Presence(PresenceType::Unavailable));
+        // Who is gone, or was not reached, has not to be told of the end.
+        let is_end =
+            matches!(stanza.head.kind, Kind::Presence(PresenceType::Unavailable | PresenceType::Error));
+        let gone = stanza.head.from.as_ref().filter(|_| is_end);
         for observer in account.observers(to.resourcepart()) {
             if let Some(gone) = gone {
                 observer.directed.remove(gone);

@@ -10,18 +10,18 @@ use balcony_stanza::{PresenceType, Stanza};
 use crate::account::{Account, Resource};
 use crate::asks::Purpose;
 use crate::delay::delay;
-use crate::flow::Task;
 use crate::known::Known;
+use crate::line::Origin;
 use crate::router::Router;
-use crate::{Answer, Ask, Busy, Effect, LastSeen};
+use crate::{Answer, Ask, Effect, LastSeen};
 
 impl Router {
     /// A client sends a probe. It should not, but may.
-    pub(crate) fn probe(&mut self, to: &Jid, stanza: Stanza, effects: &mut Vec<Effect>) {
+    pub(crate) fn probe(&mut self, to: &Jid, stanza: Stanza, origin: &mut Origin, effects: &mut Vec<Effect>) {
         if !self.is_local(to.domainpart()) {
-            effects.push(Effect::Remote { stanza });
+            effects.push(Effect::Remote { stanza, is_told: true });
         } else {
-            drop(self.arrive(stanza, true, effects));
+            self.arrive(stanza, origin, effects);
         }
     }
 
@@ -43,9 +43,9 @@ impl Router {
             let from = if is_local { own.to_jid() } else { own.to_bare().into() };
             let probe = Stanza::presence(PresenceType::Probe).from(from).to(contact.into());
             if is_local {
-                drop(self.arrive(probe, true, effects));
+                self.arrive(probe, &mut Origin::Server, effects);
             } else {
-                effects.push(Effect::Remote { stanza: probe });
+                effects.push(Effect::Remote { stanza: probe, is_told: false });
             }
         }
     }
@@ -92,19 +92,10 @@ impl Router {
 
     /// Answers a probe when the store has answered a question of its own about the account, as it has to where the account
     /// is not known: how soon the answer comes must not show who is online, nor what others want of them.
-    pub(crate) fn probe_later(
-        &mut self,
-        stanza: Stanza,
-        admitted: bool,
-        effects: &mut Vec<Effect>,
-    ) -> Result<(), Busy> {
-        let (Some(from), Some(to)) = (&stanza.head.from, &stanza.head.to) else { return Ok(()) };
-        let (payer, account) = (self.payer(from), to.to_bare());
-        if !admitted && self.is_full(payer.as_str()) {
-            return Err(Busy(stanza));
-        }
-        self.ask(Ask::Load { account }, Purpose::Probe(stanza), Some(payer), effects);
-        Ok(())
+    pub(crate) fn probe_later(&mut self, stanza: Stanza, origin: &mut Origin, effects: &mut Vec<Effect>) {
+        let Some(account) = stanza.head.to.as_ref().map(Jid::to_bare) else { return };
+        let Some(charge) = self.charge(&stanza, origin, effects) else { return };
+        self.ask(Ask::Load { account }, Purpose::Probe(stanza), Some(charge), effects);
     }
 
     /// The store has answered. In the meantime the account may have become known, or forgotten.
@@ -112,7 +103,7 @@ impl Router {
         let (Some(Answer::Loaded(kept)), Some(to)) = (answer, &stanza.head.to) else { return };
         let name = to.to_bare();
         let as_kept = kept.map(|kept| {
-            let mut account = Account::loading();
+            let mut account = Account::loading(0);
             account.known = Some(Known::new(name.clone(), *kept, self.config.roster, Version(0)));
             account
         });
@@ -120,7 +111,7 @@ impl Router {
         match known {
             Some(account) if !account.is_probed_by_stranger(&stanza) => {
                 // It has been admitted, so it is not turned away.
-                drop(self.wait(&name, Task::Arrived, stanza, true, effects));
+                self.wait(stanza, &mut Origin::Server, effects);
             }
             _ => self.deny_probe(&stanza, effects),
         }

@@ -11,7 +11,8 @@ use balcony_machine::Secret;
 use balcony_stanza::{ErrorCondition, IqType, Kind, Stanza, StanzaError, ns};
 use balcony_xml::{Element, ElementRef, Name};
 
-use crate::flow::{Saving, Then};
+use crate::commit::{Commit, Scope, Then};
+use crate::line::Origin;
 use crate::router::Router;
 use crate::{Ask, Effect};
 
@@ -29,6 +30,7 @@ impl Router {
         &mut self,
         stanza: Stanza,
         query: ElementRef<'_>,
+        origin: &mut Origin,
         effects: &mut Vec<Effect>,
     ) {
         let Some(name) = stanza.head.from.as_ref().map(Jid::to_bare) else { return };
@@ -41,7 +43,9 @@ impl Router {
         match read(&name, query) {
             Ok(ask) => {
                 let then = if matches!(ask, Ask::Remove { .. }) { Then::Removal } else { Then::Password };
-                self.change(ask, name, Saving { request: Some(stanza), then }, effects);
+                let Some(charge) = self.charge_own(&stanza, origin, effects) else { return };
+                let commit = Commit { request: Some(stanza), scope: Scope::Own, then };
+                self.commit(ask, commit, Some(charge), effects);
             }
             Err(error) => self.refuse(&stanza, error, effects),
         }

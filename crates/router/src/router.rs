@@ -1,3 +1,5 @@
+//! The router itself: its parts, and everything that can be said to it.
+
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -9,9 +11,9 @@ use hashbrown::HashMap;
 
 use crate::account::{Account, Resource};
 use crate::asks::{Asks, payer};
-use crate::flow::Task;
 use crate::known::Known;
-use crate::{Answer, Busy, Config, Effect, SessionId};
+use crate::line::Origin;
+use crate::{Answer, Config, Effect, SessionId};
 
 /// The router of one or more local domains: see the [crate documentation](crate).
 #[derive(Debug)]
@@ -28,6 +30,10 @@ pub struct Router {
     pub(crate) retries: VecDeque<(Instant, BareJid)>,
     /// How many accounts have bound resources.
     pub(crate) online: usize,
+    /// How many accounts have been loaded so far.
+    pub(crate) incarnations: u64,
+    /// Accounts that have nothing undecided any more. Empty between calls.
+    pub(crate) decided: Vec<BareJid>,
 }
 
 /// A bound resource, as seen from its connection.
@@ -75,77 +81,89 @@ impl Router {
             asks: Asks::new(),
             retries: VecDeque::new(),
             online: 0,
+            incarnations: 0,
+            decided: Vec::new(),
         }
     }
 
     /// Takes a stanza that a session has sent. Its `from` is the session's full JID, as the stream has stamped it;
     /// for presence that manages subscriptions it is the bare JID (RFC 6120 section 8.1.2.1).
     ///
-    /// Whatever is wrong with the stanza, its sender is told by an effect. A session that is not bound has no effects.
+    /// Returns whether the stanza is handled: what becomes of it is decided, or the sender may not know when it is. Otherwise
+    /// [`Effect::Handled`] follows, once, with the same [`cost`](crate::cost). Read no more from a session whose stanzas that are
+    /// not handled cost more than its window.
     ///
-    /// # Errors
-    ///
-    /// [`Busy`], with the stanza, if [`Limits::asks`](balcony_machine::Limits::asks) of the account's stanzas wait for answers.
+    /// Whatever is wrong with the stanza, its sender is told by an effect. What comes when
+    /// [`Limits::waiting`](balcony_machine::Limits::waiting) stanzas of the account wait already, and has to wait, too, gets
+    /// `resource-constraint`; if its sender may not know who is there it is dropped. A session that is not bound has no effects.
     pub fn route(
         &mut self,
         now: Instant,
         from: SessionId,
         mut stanza: Stanza,
         effects: &mut Vec<Effect>,
-    ) -> Result<(), Busy> {
+    ) -> bool {
         self.asks.clock(now);
-        let Some(session) = self.sessions.get(&from) else { return Ok(()) };
+        let Some(session) = self.sessions.get(&from) else { return true };
         stanza.head.from.get_or_insert_with(|| session.jid.to_jid());
-        if let Kind::Message(kind) = stanza.head.kind {
-            // RFC 6120 section 10.3.1: without `to` it is for the sender's own account.
-            stanza.head.to.get_or_insert_with(|| session.jid.to_bare().into());
-            if session.is_plain {
-                return self.pass_message(kind, stanza, false, effects);
+        let mut origin = Origin::Session(from);
+        match stanza.head.kind {
+            Kind::Message(kind) => {
+                // RFC 6120 section 10.3.1: without `to` it is for the sender's own account.
+                stanza.head.to.get_or_insert_with(|| session.jid.to_bare().into());
+                if session.is_plain {
+                    self.pass_message(kind, stanza, &mut origin, effects);
+                } else {
+                    self.depart(from, stanza, &mut origin, effects);
+                }
+            }
+            _ => {
+                let name = session.jid.to_bare();
+                self.depart(from, stanza, &mut origin, effects);
+                self.settle(&name, effects);
             }
         }
-        let name = session.jid.to_bare();
-        let is_open = |account: &Account| account.open().is_some();
-        if !self.accounts.get(&name).is_some_and(is_open) || self.holds_back(&name, &stanza) {
-            return self.wait(&name, Task::Sent(from), stanza, false, effects);
-        }
-        if let Kind::Message(kind) = stanza.head.kind {
-            return self.message(from, kind, stanza, false, effects);
-        }
-        if self.is_full(name.as_str()) {
-            return Err(Busy(stanza));
-        }
-        self.sent(from, stanza, effects);
-        self.settle(&name, effects);
-        Ok(())
+        self.go_on(effects);
+        matches!(origin, Origin::Session(_))
     }
 
-    /// Takes a stanza that another server has sent; one that has no `from` there, or no `to` here, has no effects.
-    ///
-    /// # Errors
-    ///
-    /// [`Busy`], with the stanza, if [`Limits::asks`](balcony_machine::Limits::asks) stanzas of its `from`'s domain wait for
-    /// answers.
-    pub fn receive(&mut self, now: Instant, stanza: Stanza, effects: &mut Vec<Effect>) -> Result<(), Busy> {
+    /// Takes a stanza that another server has sent; one that has no `from` there, or no `to` here, has no effects. If too many
+    /// stanzas of its `from`'s domain wait, and it would have to, too, it is dropped.
+    pub fn receive(&mut self, now: Instant, stanza: Stanza, effects: &mut Vec<Effect>) {
         self.asks.clock(now);
-        let (Some(from), Some(to)) = (&stanza.head.from, &stanza.head.to) else { return Ok(()) };
+        let (Some(from), Some(to)) = (&stanza.head.from, &stanza.head.to) else { return };
         if self.is_local(from.domainpart()) || !self.is_local(to.domainpart()) {
-            return Ok(());
+            return;
         }
+        let mut origin = Origin::Remote;
         match stanza.head.kind {
-            Kind::Message(kind) => return self.pass_message(kind, stanza, false, effects),
+            Kind::Message(kind) => self.pass_message(kind, stanza, &mut origin, effects),
             Kind::Iq(_) if to.localpart().is_none() => self.serve(&stanza, effects),
             Kind::Presence(_) if to.localpart().is_none() => {}
-            _ if self.is_full(self.payer(from).as_str()) => return Err(Busy(stanza)),
-            _ => return self.arrive(stanza, false, effects),
+            _ => self.arrive(stanza, &mut origin, effects),
         }
-        Ok(())
+        self.go_on(effects);
     }
 
     /// Tells the sender of a stanza that it could not be sent to its remote domain: `remote-server-not-found` if there
-    /// is none, `remote-server-timeout` if no stream came about (RFC 6120 section 10.4). Probes get no error.
-    pub fn undeliverable(&mut self, stanza: &Stanza, condition: ErrorCondition, effects: &mut Vec<Effect>) {
+    /// is none, `remote-server-timeout` if no stream came about (RFC 6120 section 10.4). Probes get no error, nor does what was
+    /// not to be told of ([`Effect::Remote`]).
+    ///
+    /// A resource that has sent directed presence there has not done so, and hears no more of it (RFC 6121 section 4.6).
+    pub fn undeliverable(
+        &mut self,
+        stanza: &Stanza,
+        condition: ErrorCondition,
+        is_told: bool,
+        effects: &mut Vec<Effect>,
+    ) {
+        if matches!(stanza.head.kind, Kind::Presence(_))
+            && let (Some(from), Some(to)) = (&stanza.head.from, &stanza.head.to)
+        {
+            self.forget_directed(from, to);
+        }
         // Probes are the server's own.
-        if stanza.head.kind != Kind::Presence(PresenceType::Probe) {
+        if is_told && stanza.head.kind != Kind::Presence(PresenceType::Probe) {
             self.refuse(stanza, condition, effects);
         }
     }
@@ -162,12 +180,14 @@ impl Router {
     pub fn flushed(&mut self, now: Instant, session: SessionId, effects: &mut Vec<Effect>) {
         self.asks.clock(now);
         self.written(session, effects);
+        self.go_on(effects);
     }
 
     /// What had been delivered to the session when [`Effect::Flush`] came can't be written any more.
     pub fn lost(&mut self, now: Instant, session: SessionId, effects: &mut Vec<Effect>) {
         self.asks.clock(now);
         self.unwritten(session, effects);
+        self.go_on(effects);
     }
 
     /// When to call [`tick`](Router::tick): the next ask expires then, or one that has failed is made again.
@@ -189,12 +209,7 @@ impl Router {
         while let Some((_, account)) = self.retries.pop_front_if(|(at, _)| *at <= now) {
             self.try_again(&account, effects);
         }
-    }
-
-    /// Whether the session's next message may come back as [`Busy`]: rather leave it in the connection for now.
-    #[must_use]
-    pub fn is_busy(&self, session: SessionId) -> bool {
-        self.sessions.get(&session).is_some_and(|session| self.is_full(session.jid.bare_str()))
+        self.go_on(effects);
     }
 
     /// The full JID that the session has bound.
@@ -220,9 +235,10 @@ impl Router {
         Counts { accounts: self.online, sessions: self.sessions.len(), asks: self.asks.len() }
     }
 
-    /// Whether as many of the sender's stanzas wait as may.
+    /// Whether as much of the sender waits as may.
     pub(crate) fn is_full(&self, payer: &str) -> bool {
-        self.asks.of(payer) >= self.config.limits.asks
+        let waits = self.asks.of(payer);
+        waits.stanzas >= self.config.limits.waiting || waits.bytes >= self.config.limits.waiting_bytes
     }
 
     /// Who answers for the stanzas of this sender that wait.
@@ -260,7 +276,7 @@ impl Router {
     pub(crate) fn reply(&self, stanza: Stanza, effects: &mut Vec<Effect>) {
         let Some(to) = &stanza.head.to else { return };
         match self.locate(to) {
-            Target::Remote => effects.push(Effect::Remote { stanza }),
+            Target::Remote => effects.push(Effect::Remote { stanza, is_told: true }),
             Target::Resource(resource) => deliver([resource.session], stanza, effects),
             Target::Account(Some(account))
                 if to.is_bare() && matches!(stanza.head.kind, Kind::Presence(_)) =>

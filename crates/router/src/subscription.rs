@@ -10,10 +10,11 @@ use balcony_roster::{Answer, Audience, Decision, Push, Request, Roster};
 use balcony_stanza::{IqType, Payload, PresenceType, Stanza};
 use balcony_xml::ElementRef;
 
-use crate::account::Phase;
-use crate::flow::{Saving, Then};
+use crate::asks::Charge;
+use crate::commit::{Commit, Scope, Then};
+use crate::line::Origin;
 use crate::router::{Router, deliver};
-use crate::{Change, Effect, SessionId};
+use crate::{Ask, Change, Effect, SessionId};
 
 impl Router {
     /// A client asks for the roster, or changes it (section 2).
@@ -22,6 +23,7 @@ impl Router {
         from: SessionId,
         stanza: Stanza,
         query: ElementRef<'_>,
+        origin: &mut Origin,
         effects: &mut Vec<Effect>,
     ) {
         let request = match Request::read(&stanza.head, query) {
@@ -31,21 +33,28 @@ impl Router {
         let Some(name) = stanza.head.from.as_ref().map(Jid::to_bare) else { return };
         let Some(account) = self.accounts.get_mut(&name) else { return };
         let Some(known) = account.known.as_deref_mut() else { return };
+        if let Request::Get { ver } = &request {
+            let answer = known.roster.get(ver.as_deref());
+            if let Some(resource) = account.by_session(from) {
+                resource.interested = true;
+            }
+            return self.give_roster(&stanza, from, answer, effects);
+        }
+        let Some(charge) = self.charge_own(&stanza, origin, effects) else { return };
+        let known = self.accounts.get_mut(&name).and_then(|account| account.known.as_deref_mut());
+        let Some(known) = known else { return };
         let mut decisions = Vec::new();
         let done = match request {
-            Request::Get { ver } => {
-                let answer = known.roster.get(ver.as_deref());
-                if let Some(resource) = account.by_session(from) {
-                    resource.interested = true;
-                }
-                return self.give_roster(&stanza, from, answer, effects);
-            }
+            Request::Get { .. } => return,
             Request::Set(set) => known.roster.set(set, &mut decisions),
             Request::Remove(contact) => known.roster.remove(&contact, &mut decisions),
         };
         match done {
-            Ok(()) => self.decide(&name, decisions, Some(stanza), name.clone(), effects),
-            Err(error) => self.refuse(&stanza, error, effects),
+            Ok(()) => self.decide(&name, decisions, Some(stanza), charge, effects),
+            Err(error) => {
+                self.refuse(&stanza, error, effects);
+                self.release(charge, effects);
+            }
         }
     }
 
@@ -64,16 +73,26 @@ impl Router {
     }
 
     /// A client sends presence that manages a subscription (section A.2).
-    pub(crate) fn subscription(&mut self, from: SessionId, stanza: Stanza, effects: &mut Vec<Effect>) {
+    pub(crate) fn subscription(
+        &mut self,
+        from: SessionId,
+        stanza: Stanza,
+        origin: &mut Origin,
+        effects: &mut Vec<Effect>,
+    ) {
         let Some(name) = stanza.head.from.as_ref().map(Jid::to_bare) else { return };
+        let Some(charge) = self.charge_own(&stanza, origin, effects) else { return };
         let known = self.accounts.get_mut(&name).and_then(|account| account.known.as_deref_mut());
         let Some(known) = known else { return };
         let mut decisions = Vec::new();
         let done = known.roster.outbound(stanza.clone(), &mut decisions);
         let request = self.as_sent(from, stanza);
         match done {
-            Ok(()) => self.decide(&name, decisions, Some(request), name.clone(), effects),
-            Err(error) => self.refuse(&request, error, effects),
+            Ok(()) => self.decide(&name, decisions, Some(request), charge, effects),
+            Err(error) => {
+                self.refuse(&request, error, effects);
+                self.release(charge, effects);
+            }
         }
     }
 
@@ -82,10 +101,11 @@ impl Router {
         &mut self,
         kind: PresenceType,
         stanza: Stanza,
+        origin: &mut Origin,
         effects: &mut Vec<Effect>,
     ) {
-        let (Some(from), Some(to)) = (&stanza.head.from, &stanza.head.to) else { return };
-        let (payer, name) = (self.payer(from), to.to_bare());
+        let Some(to) = &stanza.head.to else { return };
+        let name = to.to_bare();
         let Some(account) = self.accounts.get_mut(&name) else { return };
         // Section 8.5.3.2.2. A request is for the account in any case (section 3.1.3).
         let is_lost = to.resourcepart().is_some_and(|resource| account.by_name(resource).is_none())
@@ -93,10 +113,12 @@ impl Router {
         if is_lost || account.blocks(&stanza) {
             return;
         }
-        let Some(known) = account.known.as_deref_mut() else { return };
+        let Some(charge) = self.charge(&stanza, origin, effects) else { return };
+        let known = self.accounts.get_mut(&name).and_then(|account| account.known.as_deref_mut());
+        let Some(known) = known else { return };
         let mut decisions = Vec::new();
         known.roster.inbound(stanza, &mut decisions);
-        self.decide(&name, decisions, None, payer, effects);
+        self.decide(&name, decisions, None, charge, effects);
     }
 
     /// Carries out decisions, after the change that they begin with is durable. `request` is what a client has sent.
@@ -105,13 +127,12 @@ impl Router {
         name: &BareJid,
         mut decisions: Vec<Decision>,
         request: Option<Stanza>,
-        payer: BareJid,
+        charge: Charge,
         effects: &mut Vec<Effect>,
     ) {
         let Some(Decision::Save(contact)) = decisions.first() else {
-            self.enter(name, Phase::Acting);
-            self.carry_out(name, decisions, request.as_ref(), effects);
-            return self.enter(name, Phase::Open);
+            self.act(name, |router| router.carry_out(name, decisions, request.as_ref(), effects));
+            return self.release(charge, effects);
         };
         let known = self.accounts.get(name).and_then(|account| account.known.as_deref());
         let Some(roster) = known.map(|known| &known.roster) else { return };
@@ -122,8 +143,10 @@ impl Router {
             version: roster.version(),
             pushed: decisions.iter().any(|decision| matches!(decision, Decision::Push(_))),
         };
+        let scope = Scope::Contact(contact.clone());
         decisions.remove(0);
-        self.save(name, change, payer, Saving { request, then: Then::Roster(decisions) }, effects);
+        let ask = Ask::Save { account: name.clone(), changes: Vec::from([change]) };
+        self.commit(ask, Commit { request, scope, then: Then::Roster(decisions) }, Some(charge), effects);
     }
 
     /// Does what the account's roster has decided. The account takes nothing else meanwhile.
@@ -184,9 +207,9 @@ impl Router {
     pub(crate) fn pass_on(&mut self, stanza: Stanza, effects: &mut Vec<Effect>) {
         let Some(to) = &stanza.head.to else { return };
         if !self.is_local(to.domainpart()) {
-            effects.push(Effect::Remote { stanza });
+            effects.push(Effect::Remote { stanza, is_told: true });
         } else if to.localpart().is_some() {
-            drop(self.arrive(stanza, true, effects));
+            self.arrive(stanza, &mut Origin::Server, effects);
         }
     }
 
@@ -200,7 +223,7 @@ impl Router {
         let shown: Vec<Stanza> =
             presence.map(|presence| Stanza::clone(&presence.stanza).to(contact.to_jid())).collect();
         for stanza in shown {
-            self.show(stanza, effects);
+            self.leave(name, stanza, effects);
         }
     }
 
@@ -229,8 +252,8 @@ impl Router {
         let mut directed = Vec::new();
         for resource in account.all() {
             let is_available = resource.presence().is_some();
-            let entities = resource.directed.extract_if(.., |entity| otherwise(entity));
-            directed.extend(entities.map(|entity| (resource.jid.clone(), entity, is_available)));
+            let entities = resource.directed.take_if(otherwise);
+            directed.extend(entities.into_iter().map(|entity| (resource.jid.clone(), entity, is_available)));
         }
         for (from, entity, is_available) in directed {
             let is_subscriber = subscribers.iter().any(|contact| contact.as_str() == entity.bare_str());
@@ -240,7 +263,7 @@ impl Router {
         }
         for (from, to) in ends {
             let end = Stanza::presence(PresenceType::Unavailable).from(from.to_jid());
-            self.show(end.to(to), effects);
+            self.leave(name, end.to(to), effects);
         }
     }
 
@@ -252,7 +275,11 @@ impl Router {
         // What is still on its way must not be crossed by a request that it answers.
         let is_quiet = |contact: &BareJid| {
             account.queue.is_empty()
-                && self.accounts.get(contact).is_none_or(|account| account.open().is_some())
+                && account.line(contact.as_str()).is_none()
+                && self
+                    .accounts
+                    .get(contact)
+                    .is_none_or(|theirs| theirs.open().is_some() && theirs.line(own.bare_str()).is_none())
         };
         let asked = known
             .roster

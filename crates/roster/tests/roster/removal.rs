@@ -22,7 +22,7 @@ fn what_a_removal_sends() {
         let mut roster = roster(state, Some(item(state)), Config::default());
         let mut decisions = Vec::new();
         roster.remove(&contact(), &mut decisions).unwrap();
-        assert_eq!(words(&decisions), format!("save result push{presence}"), "{state:?}");
+        assert_eq!(words(&decisions), format!("save push{presence} result"), "{state:?}");
         assert_addresses(&decisions);
         assert_eq!(pushes(&decisions)[0].change, Change::Removed(contact()));
         assert_eq!((roster.state(&contact()), roster.items().len()), (State::None, 0));

@@ -28,7 +28,7 @@ fn a_set_adds_an_item() {
     let mut roster = empty(Config::default());
     let mut decisions = Vec::new();
     roster.set(set(Some("Romeo"), &["Friends", "Lovers"]), &mut decisions).unwrap();
-    assert_eq!(words(&decisions), "save result push");
+    assert_eq!(words(&decisions), "save push result");
     assert_addresses(&decisions);
     let mut expected = Item::new(contact());
     expected.name = Some("Romeo".into());
@@ -47,7 +47,7 @@ fn a_set_replaces_name_and_groups_and_nothing_else() {
             let mut roster = roster(state, Some(before.clone()), Config::default());
             let mut decisions = Vec::new();
             roster.set(set(name, &[]), &mut decisions).unwrap();
-            assert_eq!(words(&decisions), "save result push");
+            assert_eq!(words(&decisions), "save push result");
             (before.name, before.groups) = (None, vec![]);
             assert_eq!(roster.item(&contact()), Some(&before));
             assert_eq!(roster.state(&contact()), state);

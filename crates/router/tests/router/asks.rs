@@ -3,19 +3,20 @@
 use core::time::Duration;
 
 use balcony_machine::{Instant, Reason, Ticket};
-use balcony_router::{Answer, Ask, Busy, Change, Effect, Kept, SessionId};
-use balcony_stanza::{IqType, Kind, MessageType, PresenceType};
+use balcony_roster::Subscription;
+use balcony_router::{Answer, Ask, Change, Effect, Kept, SessionId, cost};
+use balcony_stanza::{IqType, Kind, MessageType, PresenceType, Stanza};
 
-use crate::world::{World, asks, available, bare, brief, config, iq, jid, of_kind, tickets};
+use crate::world::{World, asks, available, bare, brief, config, content, iq, jid, of_kind, tickets};
 
-fn chat(to: &str) -> balcony_stanza::Stanza {
+fn chat(to: &str) -> Stanza {
     of_kind(Kind::Message(MessageType::Chat), to)
 }
 
 /// Romeo, to whom Juliet's server, if it is hers, may tell things; from now on the test answers.
 fn world(asks: usize) -> (World, SessionId) {
     let mut config = config();
-    config.limits.asks = asks;
+    config.limits.waiting = asks;
     config.limits.answer = Duration::from_secs(30);
     config.tell_strangers = true;
     let mut world = World::with(config);
@@ -102,74 +103,124 @@ fn time_never_runs_backwards() {
     assert_eq!(world.router.deadline().unwrap().at, Instant::from_millis(80_000));
 }
 
-// The architecture's rule 4: past the bound the sender waits, and nobody else is hurt.
+/// What comes of a stanza that a session sends, and whether it is handled at once.
+fn route(world: &mut World, from: SessionId, stanza: Stanza) -> (bool, Vec<Effect>) {
+    let mut effects = Vec::new();
+    let stanza = stanza.from(world.router.jid(from).unwrap().to_jid());
+    let handled = world.router.route(world.now, from, stanza, &mut effects);
+    world.serve(&mut effects);
+    (handled, effects)
+}
+
+/// Romeo, who sees Juliet's presence if he is `trusted`, and a bound for what waits of him.
+fn bounded(waiting: usize, trusted: bool) -> (World, SessionId) {
+    let mut config = config();
+    config.limits.waiting = waiting;
+    config.tell_strangers = trusted;
+    let mut world = World::with(config);
+    if trusted {
+        world.befriend("romeo@example.net", "juliet@example.com", Subscription::To);
+        world.befriend("juliet@example.com", "romeo@example.net", Subscription::From);
+    }
+    let romeo = world.connect("romeo@example.net/street");
+    world.store.create(bare("juliet@example.com"));
+    world.at_once = false;
+    (world, romeo)
+}
+
+const BUSY: &str = "street: message error resource-constraint/wait from juliet@example.com";
+
+// The architecture's rule 4: past the bound the sender is told, and nobody else is hurt.
 #[test]
-fn too_many_asks_keep_the_sender_waiting() {
-    let (mut world, romeo) = world(2);
+fn what_waits_is_bounded() {
+    let (mut world, romeo) = bounded(2, true);
     world.at_once = true;
     let orchard = world.connect("romeo@example.net/orchard");
     let nurse = world.connect("nurse@example.com/kitchen");
     world.at_once = false;
     let ticket = put(&mut world, romeo);
-    assert!(!world.router.is_busy(romeo));
-    // One waits for the account to be loaded, or for its message to be stored: it counts the same.
-    world.send(orchard, chat("tybalt@example.com"));
-    assert!(world.router.is_busy(romeo) && world.router.is_busy(orchard));
-
-    for stanza in [
-        chat("juliet@example.com"),
-        chat("tybalt@example.com"),
-        chat("mercutio@example.com"),
-        of_kind(Kind::Presence(PresenceType::Subscribe), "juliet@example.com"),
-        iq(IqType::Set, "query", "jabber:iq:roster"),
-    ] {
-        let stanza = stanza.from(jid("romeo@example.net/street"));
-        let mut effects = Vec::new();
-        let refused = world.router.route(world.now, romeo, stanza.clone(), &mut effects);
-        assert_eq!(refused, Err(Busy(stanza)));
-        assert!(effects.is_empty());
-    }
-    // What needs no ask still goes, and others ask as they like.
+    // One waits for the account to be loaded, or for its message to be stored: it counts the same, in all sessions.
+    world.send(orchard, chat("juliet@example.com"));
+    let (is_handled, effects) = route(&mut world, romeo, chat("juliet@example.com"));
+    assert!(is_handled);
+    assert_eq!(world.tell(&effects), [BUSY]);
+    // What need not wait still goes, and others have bounds of their own.
     assert_eq!(world.says(romeo, chat("nurse@example.com/kitchen")).len(), 1);
     assert_eq!(tickets(&world.send(nurse, chat("juliet@example.com"))).len(), 1);
 
     world.answer(ticket, Answer::Saved);
-    assert!(!world.router.is_busy(romeo));
     assert_eq!(tickets(&world.send(romeo, chat("juliet@example.com"))).len(), 1);
+}
+
+// RFC 6120 §13.10.2 [Q12]: a stranger's stanza counts as handled when it waits, and past the bound it is dropped: neither the
+// time nor an error tells whether there is such an account.
+#[test]
+fn strangers_are_handled_at_once() {
+    let (mut world, romeo) = bounded(2, false);
+    for waiting in 1..=2 {
+        assert!(!route(&mut world, romeo, chat("juliet@example.com")).0);
+        assert_eq!(world.handled, vec![romeo; waiting]);
+    }
+    let (at_once, effects) = route(&mut world, romeo, chat("juliet@example.com"));
+    assert!(at_once && effects.is_empty());
+}
+
+// Who sees the recipient's presence hears when a message that had to wait is stored, or is not.
+#[test]
+fn contacts_are_handled_when_it_is_decided() {
+    let (mut world, romeo) = bounded(10, true);
+    let (at_once, effects) = route(&mut world, romeo, chat("juliet@example.com"));
+    let loaded = world.answer(tickets(&effects)[0], loaded());
+    assert!(!at_once && world.handled.is_empty());
+    world.answer(tickets(&loaded)[0], Answer::Saved);
+    assert_eq!(world.handled, [romeo]);
+}
+
+// What waits is bounded in bytes, too.
+#[test]
+fn what_waits_is_bounded_in_bytes() {
+    let (mut world, romeo) = bounded(100, true);
+    let large = content(&format!("<body>{}</body>", "x".repeat(200_000))).to(jid("juliet@example.com"));
+    let mut sent = 0;
+    while route(&mut world, romeo, large.clone()).1.iter().all(|e| !matches!(e, Effect::Deliver { .. })) {
+        sent += 1;
+    }
+    let limit = config().limits.waiting_bytes;
+    assert_eq!(sent, limit.div_ceil(cost(&large.from(jid("romeo@example.net/street")))));
 }
 
 // The senders of another server share a bound, or each would make more of them.
 #[test]
 fn servers_are_bounded() {
-    let (mut world, _) = world(2);
+    let (mut world, _) = bounded(2, false);
     let mut effects = Vec::new();
-    for (sender, busy) in
-        [("friar@example.org", false), ("monk@example.org", false), ("abbot@example.org", true)]
-    {
-        let stanza = chat("juliet@example.com").from(jid(sender));
-        let received = world.router.receive(world.now, stanza.clone(), &mut effects);
-        assert_eq!(received, if busy { Err(Busy(stanza)) } else { Ok(()) });
+    for sender in ["friar@example.org", "monk@example.org", "abbot@example.org", "friar@abbey.example.org"] {
+        world.router.receive(world.now, chat("juliet@example.com").from(jid(sender)), &mut effects);
     }
-    let stanza = chat("juliet@example.com").from(jid("friar@abbey.example.org"));
-    assert_eq!(world.router.receive(world.now, stanza, &mut effects), Ok(()));
     // One ask for all of them.
-    assert_eq!(tickets(&effects).len(), 1);
+    let effects = world.answer(tickets(&effects)[0], loaded());
+    let stored: Vec<_> = world.tell(&effects);
+    let from = |sender| format!("store for juliet@example.com: message chat from {sender}");
+    assert_eq!(
+        stored,
+        [from("friar@example.org"), from("monk@example.org"), from("friar@abbey.example.org")]
+    );
 }
 
 // Whoever reconnects does not get a fresh allowance.
 #[test]
 fn the_bound_outlives_the_session() {
-    let (mut world, romeo) = world(1);
+    let (mut world, romeo) = bounded(1, true);
     let ticket = put(&mut world, romeo);
     world.unbind(romeo);
     world.at_once = true;
     let again = world.connect("romeo@example.net/street");
     world.at_once = false;
-    assert!(world.router.is_busy(again));
+    assert_eq!(world.says(again, chat("juliet@example.com")), [BUSY]);
     // The error goes to the address, and so to who has it now.
     let told = world.answer(ticket, Answer::Refused);
     assert_eq!(world.tell(&told), [REFUSED]);
-    assert!(!world.router.is_busy(again));
+    assert_eq!(tickets(&world.send(again, chat("juliet@example.com"))).len(), 1);
 }
 
 // RFC 6120 §8.3.1: an error whose recipient has gone goes nowhere.
@@ -200,7 +251,7 @@ fn what_comes_before_the_account_is_known_waits() {
     let mut effects = Vec::new();
     let own = jid("juliet@example.com/r");
     for stanza in [available(0).from(own.clone()), chat("romeo@example.net/street").from(own.clone())] {
-        world.router.route(world.now, SessionId(1), stanza, &mut effects).unwrap();
+        world.router.route(world.now, SessionId(1), stanza, &mut effects);
     }
     assert!(world.send(romeo, chat("juliet@example.com").id("2")).is_empty() && effects.is_empty());
     assert_eq!(world.says(romeo, chat("romeo@example.net/street")).len(), 1);
@@ -234,7 +285,7 @@ fn what_was_sent_outlives_the_session() {
     let own = jid("juliet@example.com/r");
     let directed = of_kind(Kind::Presence(PresenceType::Available), "romeo@example.net/street");
     for stanza in [available(0), directed, chat("romeo@example.net/street")] {
-        world.router.route(world.now, SessionId(1), stanza.from(own.clone()), &mut effects).unwrap();
+        world.router.route(world.now, SessionId(1), stanza.from(own.clone()), &mut effects);
     }
     world.router.unbind(world.now, SessionId(1), &mut effects);
     assert!(effects.is_empty());
@@ -256,22 +307,20 @@ fn accounts_that_cannot_be_loaded() {
         world.send(romeo, chat("juliet@example.com/r"));
         let mut effects = Vec::new();
         let lost = chat("romeo@example.net/street").from(jid("juliet@example.com/r"));
-        world.router.route(world.now, SessionId(1), lost, &mut effects).unwrap();
+        world.router.route(world.now, SessionId(1), lost, &mut effects);
         match answer {
             Some(answer) => effects.extend(world.answer(ticket, answer)),
             None => world.router.tick(Instant::from_millis(30_000), &mut effects),
         }
         // RFC 6121 §2.2 [R14]: whoever waits for an answer gets one before the end.
-        let told = [
-            format!("1: message error {condition}/cancel from romeo@example.net/street"),
-            format!("1: closed with {condition}"),
-            format!("street: message error {reply} from juliet@example.com/r"),
-        ];
-        let first = usize::from(condition == "not-authorized");
-        assert_eq!(world.tell(&effects), told[first..]);
+        let mut told = vec![format!("street: message error {reply} from juliet@example.com/r")];
+        if condition != "not-authorized" {
+            told.push(format!("1: message error {condition}/cancel from romeo@example.net/street"));
+        }
+        told.push(format!("1: closed with {condition}"));
+        assert_eq!(world.tell(&effects), told);
         let counts = world.router.counts();
         assert_eq!((counts.accounts, counts.sessions, counts.asks), (1, 1, 0));
-        assert!(!world.router.is_busy(romeo));
     }
 }
 
@@ -291,9 +340,9 @@ fn answers_for_an_account_that_is_gone() {
         let ended = world.answer(removal, Answer::Saved);
         assert!(world.tell(&ended).contains(&format!("{account}: Removed")));
     }
-    assert_eq!(world.router.counts().asks, 0);
     let again = bind(&mut world, 2, "nurse@example.com");
-    assert!(world.answer(ticket, Answer::Refused).is_empty());
+    let late = world.answer(ticket, Answer::Refused);
+    assert!(world.tell(&late).is_empty());
     assert!(world.answer(loading, Answer::Loaded(None)).is_empty());
     assert!(world.answer(again, loaded()).is_empty());
     assert_eq!(world.router.counts().sessions, 2);
@@ -308,7 +357,7 @@ fn what_is_sent_to_oneself_keeps_its_order() {
     let ping = iq(IqType::Get, "ping", "urn:xmpp:ping").to(jid("juliet@example.com")).id("p");
     for stanza in [chat("juliet@example.com"), ping] {
         let stanza = stanza.from(jid("juliet@example.com/r"));
-        world.router.route(world.now, SessionId(1), stanza, &mut effects).unwrap();
+        world.router.route(world.now, SessionId(1), stanza, &mut effects);
     }
     let effects = world.answer(ticket, loaded());
     let [(put, Ask::Save { .. })] = asks(&effects)[..] else { panic!("{effects:?}") };

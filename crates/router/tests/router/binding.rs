@@ -172,8 +172,8 @@ fn a_removed_account_is_gone() {
     assert_eq!(
         world.remove("romeo@example.net"),
         [
-            "street: closed with not-authorized",
             "balcony: presence unavailable from romeo@example.net/street",
+            "street: closed with not-authorized",
             "orchard: closed with not-authorized",
             "romeo@example.net: Removed"
         ]
@@ -205,7 +205,6 @@ fn the_unbound_have_no_effects() {
         }
     }
     assert!(world.unbind(stranger).is_empty());
-    assert!(!world.router.is_busy(stranger));
     assert_eq!(world.router.jid(stranger), None);
 }
 
@@ -217,7 +216,7 @@ fn from_is_never_missing() {
     world.connect("romeo@example.net/orchard");
     let stanza = of_kind(Kind::Message(MessageType::Chat), "romeo@example.net/orchard");
     let mut effects = Vec::new();
-    world.router.route(NOW, street, stanza, &mut effects).unwrap();
+    world.router.route(NOW, street, stanza, &mut effects);
     assert_eq!(world.tell(&effects), ["orchard: message chat from romeo@example.net/street"]);
 }
 

@@ -299,10 +299,10 @@ fn other_domains_are_remote() {
         assert_eq!(told, [format!("remote {to}: message chat from romeo@example.net/street")]);
     }
     let effects = world.send(romeo, of_kind(Kind::Message(MessageType::Chat), "friar@example.org"));
-    let [Effect::Remote { stanza }] = &effects[..] else { panic!("{effects:?}") };
+    let [Effect::Remote { stanza, .. }] = &effects[..] else { panic!("{effects:?}") };
     let mut effects = Vec::new();
     let condition = balcony_stanza::ErrorCondition::RemoteServerNotFound;
-    world.router.undeliverable(stanza, condition, &mut effects);
+    world.router.undeliverable(stanza, condition, true, &mut effects);
     assert_eq!(
         world.tell(&effects),
         ["street: message error remote-server-not-found/cancel from friar@example.org"]

@@ -431,9 +431,9 @@ fn remote_presence() {
         }
     }
     let effects = world.send(romeo, directed("friar@example.org"));
-    let Effect::Remote { stanza } = &effects[0] else { panic!() };
+    let Effect::Remote { stanza, .. } = &effects[0] else { panic!() };
     let mut effects = Vec::new();
-    world.router.undeliverable(stanza, ErrorCondition::RemoteServerTimeout, &mut effects);
+    world.router.undeliverable(stanza, ErrorCondition::RemoteServerTimeout, true, &mut effects);
     assert_eq!(
         world.tell(&effects),
         ["street: presence error remote-server-timeout/wait from friar@example.org"]

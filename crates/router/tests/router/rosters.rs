@@ -50,7 +50,7 @@ fn a_set() {
     let before = version(&wires(&world.send(romeo, roster_get()), romeo)[0]);
     let set = roster_set("<item jid='juliet@example.com' name='Juliet'><group>Capulets</group></item>");
     let effects = world.send(orchard, set);
-    assert_eq!(wires(&effects, orchard)[0], "<iq to='romeo@example.net/orchard' type='result' id='q'/>");
+    assert_eq!(wires(&effects, orchard)[1], "<iq to='romeo@example.net/orchard' type='result' id='q'/>");
     let push = |resource: &str| {
         format!(
             "<iq to='romeo@example.net/{resource}' type='set'><query xmlns='jabber:iq:roster' ver='{}'>\
@@ -88,7 +88,7 @@ fn nothing_is_told_before_it_is_durable() {
     assert!(world.send(romeo, roster_get()).is_empty());
     let effects = world.answer(*ticket, Answer::Saved);
     let told = wires(&effects, romeo);
-    assert!(told[0].ends_with("type='result' id='q'/>") && told[1].contains("type='set'"), "{told:?}");
+    assert!(told[0].contains("type='set'") && told[1].ends_with("type='result' id='q'/>"), "{told:?}");
     assert!(told[2].contains("<item jid='juliet@example.com'"), "{told:?}");
     assert_eq!(effects.len(), 3);
 }
@@ -225,8 +225,8 @@ fn a_removal() {
     assert_eq!(
         street,
         [
-            "street: iq result",
             "street: iq set",
+            "street: iq result",
             "street: presence unavailable from juliet@example.com/balcony"
         ]
     );

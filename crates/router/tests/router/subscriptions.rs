@@ -242,12 +242,12 @@ fn an_undeliverable_request() {
     let (mut world, romeo, _) = world();
     let effects = world.send(romeo, subscription(Subscribe, "friar@example.org"));
     let remote = effects.iter().find_map(|effect| match effect {
-        Effect::Remote { stanza } => Some(stanza),
+        Effect::Remote { stanza, .. } => Some(stanza),
         _ => None,
     });
     let mut effects = Vec::new();
     let condition = balcony_stanza::ErrorCondition::RemoteServerNotFound;
-    world.router.undeliverable(remote.unwrap(), condition, &mut effects);
+    world.router.undeliverable(remote.unwrap(), condition, true, &mut effects);
     assert_eq!(
         world.tell(&effects),
         ["street: presence error remote-server-not-found/cancel from friar@example.org"]
@@ -255,7 +255,7 @@ fn an_undeliverable_request() {
     // Probes are the server's own: nobody has asked for an error.
     effects.clear();
     let probe = Stanza::presence(PresenceType::Probe).from(jid(ROMEO)).to(jid("friar@example.org"));
-    world.router.undeliverable(&probe, condition, &mut effects);
+    world.router.undeliverable(&probe, condition, true, &mut effects);
     assert!(effects.is_empty());
 }
 
@@ -311,10 +311,10 @@ fn a_removed_account_leaves_its_contacts() {
     assert_eq!(
         told,
         [
-            "street: closed with not-authorized",
             "remote friar@example.org: presence unavailable from romeo@example.net/street",
             "balcony: presence unavailable from romeo@example.net/street",
             "remote friar@example.org: presence unsubscribed from romeo@example.net",
+            "street: closed with not-authorized",
             "romeo@example.net: Removed",
             "balcony: presence unsubscribe from romeo@example.net",
             "balcony: iq set",

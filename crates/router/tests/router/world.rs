@@ -53,6 +53,8 @@ pub(crate) struct World {
     /// Whether the store answers at once. Otherwise the test does.
     pub(crate) at_once: bool,
     pub(crate) now: Instant,
+    /// Whose stanzas were handled after they had waited, in order.
+    pub(crate) handled: Vec<SessionId>,
     names: BTreeMap<SessionId, String>,
 }
 
@@ -67,6 +69,7 @@ impl World {
             store: Memory::default(),
             at_once: true,
             now: Instant::ZERO,
+            handled: Vec::new(),
             names: BTreeMap::new(),
         }
     }
@@ -90,6 +93,13 @@ impl World {
             }
             next += 1;
         }
+        effects.retain(|effect| match effect {
+            Effect::Handled { session, .. } => {
+                self.handled.push(*session);
+                false
+            }
+            _ => true,
+        });
     }
 
     /// Makes the contact an item of the account's roster. The account must not be online.
@@ -128,7 +138,7 @@ impl World {
             Some(own) => stanza.from(own.to_jid()),
             None => stanza,
         };
-        self.router.route(self.now, from, stanza, &mut effects).unwrap();
+        self.router.route(self.now, from, stanza, &mut effects);
         self.serve(&mut effects);
         effects
     }
@@ -142,7 +152,7 @@ impl World {
     /// Another server sends this.
     pub(crate) fn received(&mut self, from: &str, stanza: Stanza) -> Vec<Effect> {
         let mut effects = Vec::new();
-        self.router.receive(self.now, stanza.from(jid(from)), &mut effects).unwrap();
+        self.router.receive(self.now, stanza.from(jid(from)), &mut effects);
         self.serve(&mut effects);
         effects
     }
@@ -219,11 +229,11 @@ pub(crate) fn tell(effect: &Effect, name: &dyn Fn(SessionId) -> String) -> Optio
             [Change::PutOffline { message, .. }] => format!("store for {account}: {}", brief(message)),
             _ => return None,
         },
-        Effect::Remote { stanza } => {
+        Effect::Remote { stanza, .. } => {
             format!("remote {}: {}", stanza.head.to.as_ref().unwrap(), brief(stanza))
         }
         Effect::Removed { account, removal } => format!("{account}: {removal:?}"),
-        Effect::Ask { .. } | Effect::Flush { .. } => return None,
+        Effect::Ask { .. } | Effect::Flush { .. } | Effect::Handled { .. } => return None,
     })
 }
 

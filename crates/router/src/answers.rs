@@ -1,0 +1,191 @@
+//! What comes of the answers of the owner's store, and of their absence.
+
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+use core::mem;
+
+use balcony_jid::BareJid;
+use balcony_roster::Version;
+use balcony_stanza::{ErrorCondition, Stanza, StreamCondition};
+
+use crate::account::{Note, Phase};
+use crate::asks::{Open, Purpose};
+use crate::known::Known;
+use crate::line::{Task, Waiting};
+use crate::router::{Router, deliver};
+use crate::{Answer, Effect, Kept, Removal};
+
+impl Router {
+    /// An answer has come, or none in time.
+    pub(crate) fn resolve(&mut self, open: Open, answer: Option<Answer>, effects: &mut Vec<Effect>) {
+        let Open { account: name, incarnation, purpose, charge, .. } = open;
+        match purpose {
+            Purpose::Probe(stanza) => self.probed(stanza, answer, effects),
+            purpose => {
+                let is_same = |account: &crate::account::Account| account.incarnation == incarnation;
+                if self.accounts.get(&name).is_some_and(is_same) {
+                    self.answered(&name, purpose, answer, effects);
+                }
+            }
+        }
+        if let Some(charge) = charge {
+            self.release(charge, effects);
+        }
+        self.go_on(effects);
+    }
+
+    fn answered(
+        &mut self,
+        name: &BareJid,
+        purpose: Purpose,
+        answer: Option<Answer>,
+        effects: &mut Vec<Effect>,
+    ) {
+        let saved = answer == Some(Answer::Saved);
+        match purpose {
+            Purpose::Load => self.loaded(name, answer, effects),
+            Purpose::Commit(commit) => self.committed(name, *commit, answer, effects),
+            Purpose::Fetch => {
+                self.fetched(name, answer, effects);
+                self.drain_all(name, effects);
+            }
+            Purpose::Put(stanza) => self.put(name, &stanza, answer, effects),
+            Purpose::Drop => {
+                let Some(account) = self.accounts.get_mut(name) else { return };
+                account.asks -= 1;
+                account.backlog.deleted(saved);
+                if !saved {
+                    self.try_later(name);
+                }
+            }
+            Purpose::Note => self.noted(name, effects),
+            Purpose::Probe(_) => {}
+        }
+        self.settle(name, effects);
+    }
+
+    fn loaded(&mut self, name: &BareJid, answer: Option<Answer>, effects: &mut Vec<Effect>) {
+        match answer {
+            Some(Answer::Loaded(Some(kept))) => {
+                self.know(name, *kept);
+                self.deny_strangers(name, effects);
+                self.enter(name, Phase::Open);
+                self.drain_all(name, effects);
+            }
+            Some(Answer::Loaded(None)) => self.end_account(name, Removal::Missing, None, effects),
+            _ => self.end_account(name, Removal::Failed, None, effects),
+        }
+    }
+
+    fn know(&mut self, name: &BareJid, kept: Kept) {
+        let fresh = Version(self.random.next_u64());
+        let Some(account) = self.accounts.get_mut(name) else { return };
+        // Messages may be on their way to the store that it did not count.
+        account.backlog.may_wait |= kept.offline > 0;
+        account.known = Some(Known::new(name.clone(), kept, self.config.roster, fresh));
+    }
+
+    /// A message is stored, or is not.
+    fn put(&mut self, name: &BareJid, stanza: &Stanza, answer: Option<Answer>, effects: &mut Vec<Effect>) {
+        let Some(account) = self.accounts.get_mut(name) else { return };
+        account.asks -= 1;
+        account.backlog.puts -= 1;
+        let peer = stanza.head.from.as_ref().map(|from| from.to_bare());
+        if let Some(peer) = &peer {
+            account.line_mut(peer).puts -= 1;
+        }
+        match answer {
+            Some(Answer::Saved) => {}
+            Some(_) => self.bounce(stanza, ErrorCondition::ServiceUnavailable, effects),
+            None => self.bounce(stanza, ErrorCondition::ResourceConstraint, effects),
+        }
+        if let Some(peer) = &peer {
+            self.drain(name, peer, effects);
+        }
+    }
+
+    /// Something was noted; the next thing, if there is one, is now.
+    fn noted(&mut self, name: &BareJid, effects: &mut Vec<Effect>) {
+        let Some(account) = self.accounts.get_mut(name) else { return };
+        account.asks -= 1;
+        if let Note::Next(change) = mem::take(&mut account.note) {
+            account.note = Note::Saving;
+            self.save_beside(name, change, Purpose::Note, None, effects);
+        }
+    }
+
+    /// The account is known now. The probes of strangers wait for nothing more.
+    fn deny_strangers(&mut self, name: &BareJid, effects: &mut Vec<Effect>) {
+        let Some(account) = self.accounts.get_mut(name) else { return };
+        let all = mem::take(&mut account.queue);
+        let (denied, mut others): (VecDeque<_>, VecDeque<_>) =
+            all.into_iter().partition(|waiting| account.is_probed_by_stranger(&waiting.stanza));
+        for Waiting { stanza, charge, .. } in denied {
+            self.deny_probe(&stanza, effects);
+            self.release(charge, effects);
+        }
+        if let Some(account) = self.accounts.get_mut(name) {
+            // Behind them what has come of the denials.
+            others.append(&mut account.queue);
+            account.queue = others;
+        }
+    }
+
+    /// There is no such account, or it can't be served: those who know that its sessions were there hear of it, what waits has
+    /// failed, and then its sessions end. `request` is its own request for that.
+    pub(crate) fn end_account(
+        &mut self,
+        name: &BareJid,
+        removal: Removal,
+        request: Option<&Stanza>,
+        effects: &mut Vec<Effect>,
+    ) {
+        // Taken out first: sessions that are closed need not hear of each other's end.
+        let Some(mut account) = self.accounts.remove(name) else { return };
+        let resources = account.take_resources();
+        self.online -= usize::from(!resources.is_empty());
+        let is_gone = removal != Removal::Failed;
+        let mut ends = Vec::new();
+        let mut answers = Vec::new();
+        for resource in resources {
+            self.sessions.remove(&resource.session);
+            let error =
+                if is_gone { StreamCondition::NotAuthorized } else { StreamCondition::InternalServerError };
+            let is_own = |stanza: &&Stanza| {
+                stanza.head.from.as_ref().is_some_and(|from| from.as_str() == resource.jid.as_str())
+            };
+            if let Some(result) = request.filter(is_own).and_then(Stanza::result) {
+                deliver([resource.session], result, &mut answers);
+            }
+            ends.push(Effect::Close { session: resource.session, error });
+            let audience = account.known.as_deref().map(Known::audience).unwrap_or_default();
+            self.announce_lost(resource, audience, effects);
+        }
+        let waiting: Vec<Waiting> = account.take_waiting().collect();
+        if let Some(known) = account.known.filter(|_| is_gone) {
+            self.farewell(&known.roster, effects);
+        }
+        for Waiting { task, stanza, charge } in waiting {
+            match task {
+                Task::Arrived if is_gone => self.nobody(&stanza, effects),
+                Task::Arrived => {
+                    self.undeliverable(&stanza, ErrorCondition::ResourceConstraint, true, effects)
+                }
+                // Clients whose requests wait hear that they have failed before their streams end (RFC 6121 section 2.2).
+                Task::Sent(session) if !is_gone => {
+                    if let Some(reply) = stanza.error(&ErrorCondition::InternalServerError.into()) {
+                        deliver([session], reply, effects);
+                    }
+                }
+                // Whoever has sent it is gone, too.
+                Task::Sent(_) | Task::Leaving => {}
+            }
+            self.release(charge, effects);
+        }
+        effects.append(&mut answers);
+        effects.append(&mut ends);
+        if account.removing || removal == Removal::Removed {
+            effects.push(Effect::Removed { account: name.clone(), removal });
+        }
+    }
+}

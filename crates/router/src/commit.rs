@@ -1,0 +1,155 @@
+//! Changes that become visible once they are durable: what a client is told is on disk.
+
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+
+use balcony_jid::BareJid;
+use balcony_roster::Decision;
+use balcony_stanza::{ErrorCondition, Stanza, StanzaError};
+
+use crate::account::Phase;
+use crate::asks::{Charge, Purpose};
+use crate::router::Router;
+use crate::{Answer, Ask, Change, Effect, Removal};
+
+/// A change on its way to the store.
+#[derive(Debug)]
+pub(crate) struct Commit {
+    /// Who hears of its end.
+    pub(crate) request: Option<Stanza>,
+    pub(crate) scope: Scope,
+    pub(crate) then: Then,
+}
+
+/// What waits for a change, beside the account's later requests to itself and its server.
+#[derive(Debug)]
+pub(crate) enum Scope {
+    /// Nothing.
+    Own,
+    /// What passes between the account and this contact.
+    Contact(BareJid),
+    /// What the account sends to anybody.
+    Sent,
+}
+
+/// What happens once it is durable.
+#[derive(Debug)]
+pub(crate) enum Then {
+    Roster(Vec<Decision>),
+    Blocking(Change),
+    Password,
+    Removal,
+}
+
+impl Router {
+    /// Has a change made. The account goes on meanwhile, but for what is in its [`Scope`].
+    pub(crate) fn commit(
+        &mut self,
+        ask: Ask,
+        commit: Commit,
+        charge: Option<Charge>,
+        effects: &mut Vec<Effect>,
+    ) {
+        let name = ask.account().clone();
+        let Some(account) = self.accounts.get_mut(&name) else { return };
+        account.commits += 1;
+        match &commit.scope {
+            Scope::Own => {}
+            Scope::Contact(peer) => account.line_mut(peer).commits += 1,
+            Scope::Sent => account.gates += 1,
+        }
+        if matches!(commit.then, Then::Removal) {
+            account.phase = Phase::Removing;
+        }
+        self.ask(ask, Purpose::Commit(Box::new(commit)), charge, effects);
+        self.refresh(&name);
+    }
+
+    /// It is durable, or was not made.
+    pub(crate) fn committed(
+        &mut self,
+        name: &BareJid,
+        commit: Commit,
+        answer: Option<Answer>,
+        effects: &mut Vec<Effect>,
+    ) {
+        let Some(account) = self.accounts.get_mut(name) else { return };
+        account.commits -= 1;
+        match &commit.scope {
+            Scope::Own => {}
+            Scope::Contact(peer) => account.line_mut(peer).commits -= 1,
+            Scope::Sent => account.gates -= 1,
+        }
+        let saved = answer == Some(Answer::Saved);
+        let request = commit.request.as_ref();
+        match commit.then {
+            Then::Roster(decisions) if saved => {
+                self.act(name, |router| router.carry_out(name, decisions, request, effects));
+            }
+            Then::Blocking(change) if saved => {
+                self.act(name, |router| router.change_blocks(name, &change, request, effects));
+            }
+            Then::Password if saved => self.confirm(request, effects),
+            Then::Removal if saved => return self.end_account(name, Removal::Removed, request, effects),
+            Then::Password if answer == Some(Answer::Unacceptable) => {
+                if let Some(request) = request {
+                    let error =
+                        StanzaError::new(ErrorCondition::NotAcceptable, "this password cannot be used");
+                    self.refuse(request, error, effects);
+                }
+            }
+            Then::Roster(_) => {
+                self.apologise(request, effects);
+                self.reload(name, effects);
+            }
+            Then::Removal => {
+                self.apologise(request, effects);
+                self.enter(name, Phase::Open);
+                if let Some(account) = self.accounts.get_mut(name).filter(|account| account.removing) {
+                    account.removing = false;
+                    effects.push(Effect::Removed { account: name.clone(), removal: Removal::Failed });
+                }
+            }
+            Then::Blocking(_) | Then::Password => self.apologise(request, effects),
+        }
+        match &commit.scope {
+            Scope::Own => {}
+            Scope::Contact(peer) => self.drain(name, peer, effects),
+            Scope::Sent => self.drain_all(name, effects),
+        }
+        self.drain(name, name, effects);
+    }
+
+    /// The roster in memory has changed already, so it is not what the store has. Every change that was asked for before is in
+    /// what is loaded now, or has been refused: the store takes what concerns one account in order.
+    fn reload(&mut self, name: &BareJid, effects: &mut Vec<Effect>) {
+        let Some(account) = self.accounts.get_mut(name) else { return };
+        if !matches!(account.phase, Phase::Loading) {
+            account.phase = Phase::Loading;
+            self.ask(Ask::Load { account: name.clone() }, Purpose::Load, None, effects);
+            self.refresh(name);
+        }
+    }
+
+    /// Lets an account do what it has decided. What arrives for it meanwhile comes behind.
+    pub(crate) fn act(&mut self, name: &BareJid, what: impl FnOnce(&mut Self)) {
+        let Some(account) = self.accounts.get_mut(name) else { return };
+        let before = core::mem::replace(&mut account.phase, Phase::Acting);
+        what(self);
+        if let Some(account) = self.accounts.get_mut(name) {
+            account.phase = before;
+        }
+    }
+
+    pub(crate) fn confirm(&self, request: Option<&Stanza>, effects: &mut Vec<Effect>) {
+        if let Some(result) = request.and_then(Stanza::result) {
+            self.reply(result, effects);
+        }
+    }
+
+    fn apologise(&self, request: Option<&Stanza>, effects: &mut Vec<Effect>) {
+        if let Some(request) = request {
+            self.refuse(request, ErrorCondition::InternalServerError, effects);
+        }
+    }
+}

@@ -1,0 +1,60 @@
+//! What waits between an account and one other entity.
+
+use alloc::collections::VecDeque;
+
+use balcony_stanza::Stanza;
+
+use crate::SessionId;
+use crate::asks::Charge;
+
+/// What passes between an account and one entity, as long as something of it has to wait. Nobody else's stanzas wait behind it.
+#[derive(Debug, Default)]
+pub(crate) struct Line {
+    /// Changes under way that concern the entity: everything waits for them.
+    pub(crate) commits: usize,
+    /// Messages of the entity that are being stored.
+    pub(crate) puts: usize,
+    /// What waits, in order.
+    pub(crate) queue: VecDeque<Waiting>,
+}
+
+impl Line {
+    /// Whether it can be forgotten.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.commits == 0 && self.puts == 0 && self.queue.is_empty()
+    }
+}
+
+/// A stanza that an account has not taken yet.
+#[derive(Debug)]
+pub(crate) struct Waiting {
+    pub(crate) task: Task,
+    pub(crate) stanza: Stanza,
+    pub(crate) charge: Charge,
+}
+
+/// What the account has to do with it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Task {
+    /// This session has sent it.
+    Sent(SessionId),
+    /// It is addressed to the account or to one of its resources.
+    Arrived,
+    /// The server sends it in the account's name.
+    Leaving,
+}
+
+/// Who has brought a stanza that is on its way. Whoever has it wait takes it, and leaves `Taken`.
+#[derive(Debug)]
+pub(crate) enum Origin {
+    /// A session, just now.
+    Session(SessionId),
+    /// It has waited before, and its sender is charged for it.
+    Waited(Charge),
+    /// Another server, just now.
+    Remote,
+    /// This server, in somebody's name: nobody waits for it, and it is not turned away.
+    Server,
+    /// It waits somewhere.
+    Taken,
+}
