@@ -43,6 +43,8 @@ pub(crate) struct Account {
     pub(crate) asks: usize,
     /// The end of its latest presence.
     pub(crate) note: Note,
+    /// What is in memory is not what the store has: it is to be loaded again when it is not removed after all.
+    pub(crate) stale: bool,
     /// The owner wants it to be removed, before it takes anything else.
     pub(crate) removing: bool,
 }
@@ -128,6 +130,7 @@ impl Account {
             backlog: Backlog::default(),
             asks: 0,
             note: Note::Nothing,
+            stale: false,
             removing: false,
         }
     }

@@ -3,6 +3,7 @@
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
+use core::mem;
 use core::time::Duration;
 
 use balcony_jid::{BareJid, Jid};
@@ -30,12 +31,56 @@ pub(crate) struct Asks {
 /// How much of one sender waits.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Waits {
-    /// Stanzas.
-    pub(crate) stanzas: usize,
-    /// What they cost, as [`cost`] says.
-    pub(crate) bytes: usize,
-    /// Of these, the stanzas to others whose fate the sender's next request to its own server waits for.
+    /// In the sender's own account. How full it is shows the sender nothing but that, so it is counted on its own.
+    pub(crate) own: Tally,
+    /// In others' accounts.
+    pub(crate) others: Tally,
+    /// Probes that the store is asked about, each for itself, whatever there is to know. They are answered, so whether there is room
+    /// for one must not depend on what became of stanzas of other kinds.
+    pub(crate) probes: Tally,
+    /// Of these, the stanzas whose fate the sender's next request to its own server waits for.
     pub(crate) undecided: usize,
+}
+
+/// So many stanzas, and what they cost.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Tally {
+    pub(crate) stanzas: usize,
+    /// As [`cost`] says.
+    pub(crate) bytes: usize,
+}
+
+/// Where a stanza waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// In its sender's account.
+    Own,
+    /// In somebody else's account, or for that account's store.
+    Other,
+    /// For the answer of the store to a probe.
+    Probe,
+}
+
+impl Waits {
+    pub(crate) fn at(&mut self, place: Place) -> &mut Tally {
+        match place {
+            Place::Probe => &mut self.probes,
+            Place::Own => &mut self.own,
+            Place::Other => &mut self.others,
+        }
+    }
+}
+
+impl Tally {
+    fn add(&mut self, bytes: usize) {
+        self.stanzas += 1;
+        self.bytes += bytes;
+    }
+
+    fn take(&mut self, bytes: usize) {
+        self.stanzas -= 1;
+        self.bytes -= bytes;
+    }
 }
 
 /// What a stanza that waits costs its sender. It is given back once, by [`Router::release`](crate::Router::release).
@@ -44,6 +89,7 @@ pub(crate) struct Waits {
 pub(crate) struct Charge {
     payer: BareJid,
     bytes: usize,
+    place: Place,
     /// Who hears when it is handled; nobody if it was handled when it began to wait.
     pub(crate) session: Option<SessionId>,
     /// It counts among [`Waits::undecided`].
@@ -106,16 +152,29 @@ impl Asks {
     }
 
     /// One more of the sender's stanzas waits.
-    pub(crate) fn charge(&mut self, payer: BareJid, bytes: usize, session: Option<SessionId>) -> Charge {
-        let waits = self.waiting.entry(payer.clone()).or_default();
-        waits.stanzas += 1;
-        waits.bytes += bytes;
-        Charge { payer, bytes, session, undecided: false }
+    pub(crate) fn charge(
+        &mut self,
+        payer: BareJid,
+        bytes: usize,
+        place: Place,
+        session: Option<SessionId>,
+    ) -> Charge {
+        self.waiting.entry(payer.clone()).or_default().at(place).add(bytes);
+        Charge { payer, bytes, place, session, undecided: false }
+    }
+
+    /// It waits elsewhere from now on.
+    pub(crate) fn pass_on(&mut self, charge: &mut Charge, place: Place) {
+        let from = mem::replace(&mut charge.place, place);
+        if let Some(waits) = self.waiting.get_mut(&charge.payer) {
+            waits.at(from).take(charge.bytes);
+            waits.at(place).add(charge.bytes);
+        }
     }
 
     /// The sender's next request to its own server waits for the fate of this stanza.
     pub(crate) fn await_fate(&mut self, charge: &mut Charge) {
-        if !core::mem::replace(&mut charge.undecided, true)
+        if !mem::replace(&mut charge.undecided, true)
             && let Some(waits) = self.waiting.get_mut(&charge.payer)
         {
             waits.undecided += 1;
@@ -124,13 +183,12 @@ impl Asks {
 
     /// It waits no longer. The sender comes back if its requests have nothing more to wait for.
     pub(crate) fn release(&mut self, charge: Charge) -> Option<BareJid> {
-        let Charge { payer, bytes, undecided, .. } = charge;
+        let Charge { payer, bytes, place, undecided, .. } = charge;
         let waits = self.waiting.get_mut(&payer)?;
-        waits.stanzas -= 1;
-        waits.bytes -= bytes;
+        waits.at(place).take(bytes);
         waits.undecided -= usize::from(undecided);
         let is_decided = undecided && waits.undecided == 0;
-        if waits.stanzas == 0 {
+        if waits.own.stanzas + waits.others.stanzas + waits.probes.stanzas == 0 {
             self.waiting.remove(&payer);
         }
         is_decided.then_some(payer)
@@ -172,6 +230,10 @@ impl Charge {
     pub(crate) const fn bytes(&self) -> usize {
         self.bytes
     }
+
+    pub(crate) const fn place(&self) -> Place {
+        self.place
+    }
 }
 
 /// What a stanza costs while it waits, in bytes: its content, its addresses and what it takes to keep track of it.
@@ -199,11 +261,13 @@ mod tests {
         let mut asks = Asks::new();
         let sender = BareJid::parse("romeo@example.net").unwrap();
         let mut charges: std::vec::Vec<_> =
-            (1..4).map(|bytes| asks.charge(sender.clone(), bytes, None)).collect();
+            (1..4).map(|bytes| asks.charge(sender.clone(), bytes, Place::Own, None)).collect();
+        asks.pass_on(&mut charges[0], Place::Other);
         asks.await_fate(&mut charges[1]);
         asks.await_fate(&mut charges[1]);
         let waits = asks.of("romeo@example.net");
-        assert_eq!((waits.stanzas, waits.bytes, waits.undecided), (3, 6, 1));
+        let tally = |stanzas, bytes| Tally { stanzas, bytes };
+        assert_eq!((waits.own, waits.others, waits.undecided), (tally(2, 5), tally(1, 1), 1));
         let mut tickets = charges
             .into_iter()
             .map(|charge| asks.open(Duration::ZERO, sender.clone(), 0, Purpose::Note, Some(charge)));

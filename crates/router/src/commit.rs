@@ -2,6 +2,7 @@
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
+use core::mem;
 
 use balcony_jid::BareJid;
 use balcony_roster::Decision;
@@ -30,6 +31,8 @@ pub(crate) enum Scope {
     Contact(BareJid),
     /// What the account sends to anybody.
     Sent,
+    /// Everything: nothing may come of it any more.
+    All,
 }
 
 /// What happens once it is durable.
@@ -57,9 +60,7 @@ impl Router {
             Scope::Own => {}
             Scope::Contact(peer) => account.line_mut(peer).commits += 1,
             Scope::Sent => account.gates += 1,
-        }
-        if matches!(commit.then, Then::Removal) {
-            account.phase = Phase::Removing;
+            Scope::All => account.phase = Phase::Removing,
         }
         self.ask(ask, Purpose::Commit(Box::new(commit)), charge, effects);
         self.refresh(&name);
@@ -76,7 +77,7 @@ impl Router {
         let Some(account) = self.accounts.get_mut(name) else { return };
         account.commits -= 1;
         match &commit.scope {
-            Scope::Own => {}
+            Scope::Own | Scope::All => {}
             Scope::Contact(peer) => account.line_mut(peer).commits -= 1,
             Scope::Sent => account.gates -= 1,
         }
@@ -98,43 +99,56 @@ impl Router {
                     self.refuse(request, error, effects);
                 }
             }
+            // The roster in memory has changed already.
             Then::Roster(_) => {
                 self.apologise(request, effects);
                 self.reload(name, effects);
             }
+            Then::Blocking(_) | Then::Password => self.apologise(request, effects),
             Then::Removal => {
                 self.apologise(request, effects);
                 self.enter(name, Phase::Open);
+                if self.accounts.get_mut(name).is_some_and(|account| mem::take(&mut account.stale)) {
+                    self.reload(name, effects);
+                }
                 if let Some(account) = self.accounts.get_mut(name).filter(|account| account.removing) {
                     account.removing = false;
                     effects.push(Effect::Removed { account: name.clone(), removal: Removal::Failed });
                 }
             }
-            Then::Blocking(_) | Then::Password => self.apologise(request, effects),
+        }
+        if answer.is_none() {
+            // It may still be done.
+            self.reload(name, effects);
         }
         match &commit.scope {
             Scope::Own => {}
             Scope::Contact(peer) => self.drain(name, peer, effects),
-            Scope::Sent => self.drain_all(name, effects),
+            Scope::Sent | Scope::All => self.drain_all(name, effects),
         }
         self.drain(name, name, effects);
     }
 
-    /// The roster in memory has changed already, so it is not what the store has. Every change that was asked for before is in
-    /// what is loaded now, or has been refused: the store takes what concerns one account in order.
+    /// What is in memory is not what the store has, or may not be. Every change that was asked for before is in what is loaded now, or
+    /// has been refused: the store takes what concerns one account in order.
     fn reload(&mut self, name: &BareJid, effects: &mut Vec<Effect>) {
         let Some(account) = self.accounts.get_mut(name) else { return };
-        if !matches!(account.phase, Phase::Loading) {
-            account.phase = Phase::Loading;
-            self.ask(Ask::Load { account: name.clone() }, Purpose::Load, None, effects);
-            self.refresh(name);
+        match account.phase {
+            Phase::Loading => {}
+            // If it does not end.
+            Phase::Removing => account.stale = true,
+            Phase::Open | Phase::Acting => {
+                account.phase = Phase::Loading;
+                self.ask(Ask::Load { account: name.clone() }, Purpose::Load, None, effects);
+                self.refresh(name);
+            }
         }
     }
 
     /// Lets an account do what it has decided. What arrives for it meanwhile comes behind.
     pub(crate) fn act(&mut self, name: &BareJid, what: impl FnOnce(&mut Self)) {
         let Some(account) = self.accounts.get_mut(name) else { return };
-        let before = core::mem::replace(&mut account.phase, Phase::Acting);
+        let before = mem::replace(&mut account.phase, Phase::Acting);
         what(self);
         if let Some(account) = self.accounts.get_mut(name) {
             account.phase = before;

@@ -17,7 +17,7 @@ use balcony_roster::Subscription;
 use balcony_stanza::{ErrorCondition, IqType, Kind, MessageType, PresenceType, Stanza, StanzaError};
 
 use crate::account::{Account, Phase, is_to_itself};
-use crate::asks::{Charge, Purpose, cost};
+use crate::asks::{Charge, Place, Purpose, cost};
 use crate::commit::{Commit, Scope, Then};
 use crate::line::{Origin, Task, Waiting};
 use crate::router::Router;
@@ -92,7 +92,7 @@ impl Router {
         let line = account.and_then(|account| account.line(to.bare_str()));
         if line.is_some_and(|line| line.commits > 0 || !line.queue.is_empty()) {
             let peer = to.to_bare();
-            let charge = self.asks.charge(name.clone(), cost(&stanza), None);
+            let charge = self.asks.charge(name.clone(), cost(&stanza), Place::Own, None);
             return self.line_up(name, &peer, Waiting { task: Task::Leaving, stanza, charge });
         }
         self.show(stanza, &mut Origin::Server, effects);
@@ -118,6 +118,7 @@ impl Router {
                 self.arrive_open(&name, stanza, origin, effects);
                 self.settle(&name, effects);
             }
+            None if is_probe(&stanza) => self.probe_later(stanza, origin, effects),
             None if !needs_account(&stanza) => self.nobody(&stanza, effects),
             _ => self.wait(stanza, origin, effects),
         }
@@ -172,8 +173,8 @@ impl Router {
         self.load(&name, effects).queue.push_back(Waiting { task: Task::Arrived, stanza, charge });
     }
 
-    /// Charges its sender for a stanza that waits in the sender's own account. `None` if too much of the sender waits: it has been
-    /// refused.
+    /// Charges its sender for a stanza that waits in the sender's own account. `None` if too much of the sender waits there: it has
+    /// been refused.
     pub(crate) fn charge_own(
         &mut self,
         stanza: &Stanza,
@@ -186,36 +187,50 @@ impl Router {
             Origin::Session(session) => Some(session),
             Origin::Remote | Origin::Server | Origin::Taken => None,
         };
-        if let Some(session) = session.filter(|_| self.is_full(from.bare_str())) {
+        let payer = self.payer(from);
+        if let Some(session) = session.filter(|_| self.is_full(self.asks.of(payer.as_str()).own)) {
             *origin = Origin::Session(session);
             self.refuse_busy(stanza, effects);
             return None;
         }
-        Some(self.asks.charge(self.payer(from), cost(stanza), session))
+        Some(self.asks.charge(payer, cost(stanza), Place::Own, session))
     }
 
     /// Charges its sender for a stanza that waits in the account of somebody else, or for that account's store. `None` if too much
-    /// of the sender waits: it has been refused, or, if the sender may not know what becomes of it, dropped.
+    /// of the sender waits there: it has been refused, or, if the sender may not know what becomes of it, dropped.
     pub(crate) fn charge(
         &mut self,
         stanza: &Stanza,
         origin: &mut Origin,
         effects: &mut Vec<Effect>,
     ) -> Option<Charge> {
-        let from = stanza.head.from.as_ref()?;
+        self.charge_at(Place::Other, stanza, origin, effects)
+    }
+
+    pub(crate) fn charge_at(
+        &mut self,
+        place: Place,
+        stanza: &Stanza,
+        origin: &mut Origin,
+        effects: &mut Vec<Effect>,
+    ) -> Option<Charge> {
+        let payer = self.payer(stanza.head.from.as_ref()?);
         let sees = is_to_itself(stanza) || self.sees_recipient(stanza);
-        let mut charge = match mem::replace(origin, Origin::Taken) {
-            Origin::Waited(charge) => charge,
-            fresh @ (Origin::Session(_) | Origin::Remote) if self.is_full(self.payer(from).as_str()) => {
-                *origin = fresh;
-                if sees {
-                    self.refuse_busy(stanza, effects);
-                }
-                return None;
+        let is_new = !matches!(origin, Origin::Waited(charge) if charge.place() != Place::Own);
+        if is_new && self.has_no_room(&payer, place, origin) {
+            if sees && !matches!(origin, Origin::Server) {
+                self.refuse_busy(stanza, effects);
             }
-            Origin::Session(session) => self.asks.charge(self.payer(from), cost(stanza), Some(session)),
+            return None;
+        }
+        let mut charge = match mem::replace(origin, Origin::Taken) {
+            Origin::Waited(mut charge) => {
+                self.asks.pass_on(&mut charge, place);
+                charge
+            }
+            Origin::Session(session) => self.asks.charge(payer, cost(stanza), place, Some(session)),
             Origin::Remote | Origin::Server | Origin::Taken => {
-                self.asks.charge(self.payer(from), cost(stanza), None)
+                self.asks.charge(payer, cost(stanza), place, None)
             }
         };
         if !sees {
@@ -224,6 +239,17 @@ impl Router {
             self.asks.await_fate(&mut charge);
         }
         Some(charge)
+    }
+
+    /// Whether as much of the sender as may waits in others' accounts. One stanza of a client may come to one to each contact, so what
+    /// the server says in its name has more room.
+    fn has_no_room(&self, payer: &BareJid, place: Place, origin: &Origin) -> bool {
+        let mut waits = *self.asks.of(payer.as_str()).at(place);
+        if matches!(origin, Origin::Server) {
+            waits.stanzas /= 4;
+            waits.bytes /= 4;
+        }
+        self.is_full(waits)
     }
 
     /// The sender may send more instead of this stanza.
@@ -371,7 +397,7 @@ impl Router {
     fn remove(&mut self, name: &BareJid, effects: &mut Vec<Effect>) {
         let is_next = |account: &Account| account.removing && account.phase == Phase::Open;
         if self.accounts.get(name).is_some_and(is_next) {
-            let commit = Commit { request: None, scope: Scope::Own, then: Then::Removal };
+            let commit = Commit { request: None, scope: Scope::All, then: Then::Removal };
             self.commit(Ask::Remove { account: name.clone() }, commit, None, effects);
         }
     }
@@ -407,6 +433,10 @@ impl Router {
         let item = known.and_then(|known| known.roster.item(&to.to_bare()));
         item.is_some_and(|item| matches!(item.subscription, Subscription::To | Subscription::Both))
     }
+}
+
+fn is_probe(stanza: &Stanza) -> bool {
+    stanza.head.kind == Kind::Presence(PresenceType::Probe)
 }
 
 /// Whether an account that has nobody there has to be known to say what becomes of this stanza.

@@ -8,7 +8,7 @@ use balcony_roster::Version;
 use balcony_stanza::{PresenceType, Stanza};
 
 use crate::account::{Account, Resource};
-use crate::asks::Purpose;
+use crate::asks::{Place, Purpose};
 use crate::delay::delay;
 use crate::known::Known;
 use crate::line::Origin;
@@ -94,7 +94,7 @@ impl Router {
     /// is not known: how soon the answer comes must not show who is online, nor what others want of them.
     pub(crate) fn probe_later(&mut self, stanza: Stanza, origin: &mut Origin, effects: &mut Vec<Effect>) {
         let Some(account) = stanza.head.to.as_ref().map(Jid::to_bare) else { return };
-        let Some(charge) = self.charge(&stanza, origin, effects) else { return };
+        let Some(charge) = self.charge_at(Place::Probe, &stanza, origin, effects) else { return };
         self.ask(Ask::Load { account }, Purpose::Probe(stanza), Some(charge), effects);
     }
 

@@ -42,9 +42,12 @@ impl Router {
         }
         match read(&name, query) {
             Ok(ask) => {
-                let then = if matches!(ask, Ask::Remove { .. }) { Then::Removal } else { Then::Password };
+                let (scope, then) = match ask {
+                    Ask::Remove { .. } => (Scope::All, Then::Removal),
+                    _ => (Scope::Own, Then::Password),
+                };
                 let Some(charge) = self.charge_own(&stanza, origin, effects) else { return };
-                let commit = Commit { request: Some(stanza), scope: Scope::Own, then };
+                let commit = Commit { request: Some(stanza), scope, then };
                 self.commit(ask, commit, Some(charge), effects);
             }
             Err(error) => self.refuse(&stanza, error, effects),

@@ -10,7 +10,7 @@ use balcony_stanza::{ErrorCondition, Kind, PresenceType, Stanza, StanzaError};
 use hashbrown::HashMap;
 
 use crate::account::{Account, Resource};
-use crate::asks::{Asks, payer};
+use crate::asks::{Asks, Tally, payer};
 use crate::known::Known;
 use crate::line::Origin;
 use crate::{Answer, Config, Effect, SessionId};
@@ -66,6 +66,8 @@ pub struct Counts {
     pub sessions: usize,
     /// Asks that wait for an answer.
     pub asks: usize,
+    /// Accounts that are in memory, because they have bound resources or because something waits for them.
+    pub loaded: usize,
 }
 
 impl Router {
@@ -232,12 +234,16 @@ impl Router {
     /// How much the router holds.
     #[must_use]
     pub fn counts(&self) -> Counts {
-        Counts { accounts: self.online, sessions: self.sessions.len(), asks: self.asks.len() }
+        Counts {
+            accounts: self.online,
+            sessions: self.sessions.len(),
+            asks: self.asks.len(),
+            loaded: self.accounts.len(),
+        }
     }
 
     /// Whether as much of the sender waits as may.
-    pub(crate) fn is_full(&self, payer: &str) -> bool {
-        let waits = self.asks.of(payer);
+    pub(crate) fn is_full(&self, waits: Tally) -> bool {
         waits.stanzas >= self.config.limits.waiting || waits.bytes >= self.config.limits.waiting_bytes
     }
 

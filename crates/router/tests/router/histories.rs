@@ -2,11 +2,11 @@
 //!
 //! Its store answers at once: what happens while a store is slow, other properties test.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use balcony_jid::Jid;
 use balcony_roster::Subscription;
-use balcony_router::{Config, Effect, Memory, SessionId};
+use balcony_router::{Ask, Config, Effect, Memory, SessionId};
 use balcony_stanza::{IqType, Kind, MessageType, PresenceType, Stanza};
 use proptest::prelude::*;
 
@@ -33,7 +33,7 @@ fn address(index: usize) -> String {
 
 /// Sessions are named by their place among those that are there, counted round and round.
 #[derive(Clone, Debug)]
-enum Op {
+pub(crate) enum Op {
     Bind(usize, usize),
     Unbind(usize),
     Available(usize, i8),
@@ -55,7 +55,7 @@ enum Op {
     Remove(usize),
 }
 
-fn op() -> impl Strategy<Value = Op> {
+pub(crate) fn op() -> impl Strategy<Value = Op> {
     let session = || 0..12_usize;
     let to = || 0..ADDRESSES;
     // Mostly somebody who may be a contact.
@@ -97,10 +97,10 @@ fn op() -> impl Strategy<Value = Op> {
 }
 
 /// Who sees whom at first, by who grants it; each is in the other's roster.
-type Grants = Vec<(usize, usize)>;
+pub(crate) type Grants = Vec<(usize, usize)>;
 
 /// Pairs of accounts (the last is the remote contact), the first of which lets the second see its presence.
-fn grants() -> impl Strategy<Value = Grants> {
+pub(crate) fn grants() -> impl Strategy<Value = Grants> {
     let pair = (0..=ACCOUNTS.len(), 0..=ACCOUNTS.len());
     let among = |pairs: Grants| {
         pairs.into_iter().filter(|(a, b)| a != b && *a.min(b) < ACCOUNTS.len()).collect::<Grants>()
@@ -112,7 +112,7 @@ fn contact(index: usize) -> &'static str {
     ACCOUNTS.get(index).copied().unwrap_or(REMOTE)
 }
 
-fn world(grants: &Grants) -> World {
+pub(crate) fn world(grants: &Grants) -> World {
     let mut config = Config::new(vec![bare("x.example"), bare("y.example")]);
     config.limits.directed = MOST_DIRECTED;
     let mut world = World::with(config);
@@ -136,7 +136,7 @@ fn world(grants: &Grants) -> World {
 }
 
 /// What the store has of the account's contacts, a line for each.
-fn roster(world: &World, account: &str) -> Vec<String> {
+pub(crate) fn roster(world: &World, account: &str) -> Vec<String> {
     let parts = world.store.kept(&bare(account)).and_then(|kept| kept.roster.clone());
     let Some(parts) = parts else { return vec![] };
     let items = parts
@@ -151,7 +151,7 @@ fn roster(world: &World, account: &str) -> Vec<String> {
 }
 
 /// One step of the real router.
-fn step(world: &mut World, sessions: &mut u64, number: usize, op: &Op) -> Vec<Effect> {
+pub(crate) fn step(world: &mut World, sessions: &mut u64, number: usize, op: &Op) -> Vec<Effect> {
     let blocking = |name: &str, to: usize| {
         let jid = address(to);
         request(IqType::Set, &format!("<{name} xmlns='urn:xmpp:blocking'><item jid='{jid}'/></{name}>"))
@@ -295,6 +295,43 @@ proptest! {
                 let overtaken = to.is_full() && String::from_utf8_lossy(stanza.payload.as_bytes()).contains("<delay");
                 if let Some(before) = last.insert((session, from, to, overtaken), id) {
                     prop_assert!(before < id);
+                }
+            }
+        }
+    }
+
+    // What a request causes, for oneself and for others, comes before its answer; but for what others do in turn.
+    #[test]
+    fn answers_come_last(grants in grants(), ops in prop::collection::vec(op(), 1..80)) {
+        let (mut world, mut sessions) = (world(&grants), 0);
+        for (number, op) in ops.iter().enumerate() {
+            let effects = step(&mut world, &mut sessions, number, op);
+            let is_answer = |stanza: &Stanza| {
+                matches!(stanza.head.kind, Kind::Iq(IqType::Result | IqType::Error)) && stanza.head.id.as_deref() == Some(&*number.to_string())
+            };
+            let (mut asked, mut changed) = (None, BTreeSet::new());
+            for effect in &effects {
+                if let Effect::Ask { ask: Ask::Save { account, .. }, .. } = effect {
+                    changed.insert(account.clone());
+                }
+                let waits = changed.len() > 1;
+                let (to, stanza) = match effect {
+                    Effect::Deliver { session, stanza } => (Some(*session), &**stanza),
+                    Effect::Remote { stanza, .. } => (None, stanza),
+                    _ => continue,
+                };
+                if let Some((requester, account)) = &asked {
+                    let from = stanza.head.from.as_ref().map(|from| from.bare_str().to_owned());
+                    let is_push = from.is_none() && to == Some(*requester);
+                    prop_assert!(!is_push, "{:?}: {:?}", op, effects);
+                    // What a contact's own roster has to take first waits for that.
+                    let is_late = !waits && from.as_ref() == Some(account);
+                    prop_assert!(!is_late, "{:?}: {:?}", op, effects);
+                } else if let Some(session) = to.filter(|_| is_answer(stanza))
+                    && matches!(op, Op::SetItem(..) | Op::RemoveItem(..) | Op::Block(..) | Op::Unblock(..) | Op::Carbons(..))
+                    && let Some(jid) = world.router.jid(session)
+                {
+                    asked = Some((session, jid.bare_str().to_owned()));
                 }
             }
         }

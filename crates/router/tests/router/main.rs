@@ -19,5 +19,7 @@ mod presence;
 mod registration;
 mod rosters;
 mod services;
+mod slow;
 mod subscriptions;
+mod waiting;
 mod world;

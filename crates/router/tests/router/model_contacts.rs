@@ -200,11 +200,18 @@ impl Model {
         *self.contact_mut(&account, contact) = Contact::default();
         let mut lines = vec![format!("{session}: iq result")];
         lines.extend(self.push(&account));
+        // The contact, whose roster has to be saved first, has not heard of it when it decides the same for its own part.
+        if was.from {
+            let before = self.here.clone();
+            lines.extend(self.hide(&account, contact));
+            for (resource, before) in self.here.iter_mut().zip(before) {
+                if bare_of(&resource.jid) == contact {
+                    resource.directed = before.directed;
+                }
+            }
+        }
         if was.to || was.asked {
             lines.extend(self.route(&account, PresenceType::Unsubscribe, contact));
-        }
-        if was.from {
-            lines.extend(self.hide(&account, contact));
         }
         if was.from || was.requested {
             lines.extend(self.route(&account, PresenceType::Unsubscribed, contact));

@@ -506,7 +506,7 @@ proptest! {
     #[test]
     fn every_message_arrives(ops in prop::collection::vec(op(), 1..80), small: bool, works: bool) {
         let mut config = config();
-        config.limits.asks = 10_000;
+        config.limits.waiting = 10_000;
         config.limits.output = if small { 1_000 } else { 100_000 };
         let mut world = World::with(config);
         world.store = Memory::new(1_000);

@@ -161,6 +161,8 @@ fn an_account_that_cannot_be_removed_stays() {
                         told.extend(world.tell(&effects));
                     }
                     None => {
+                        // It is loaded again, since it may be removed some time.
+                        world.at_once = true;
                         world.now = balcony_machine::Instant::from_millis(3_600_000);
                         told.extend(world.tick());
                     }

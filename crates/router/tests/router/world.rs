@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use balcony_jid::{BareJid, Jid};
 use balcony_machine::{Instant, Seed, Ticket};
 use balcony_roster::{Item, Parts, Subscription, Version};
-use balcony_router::{Answer, Ask, Change, Config, Effect, Memory, Router, SessionId};
+use balcony_router::{Answer, Ask, Change, Config, Effect, Memory, Router, SessionId, cost};
 use balcony_stanza::{IqType, Kind, PresenceType, Stanza, StanzaError};
 use balcony_xml::{Element, Name};
 
@@ -53,8 +53,12 @@ pub(crate) struct World {
     /// Whether the store answers at once. Otherwise the test does.
     pub(crate) at_once: bool,
     pub(crate) now: Instant,
-    /// Whose stanzas were handled after they had waited, in order.
+    /// Whose stanzas had to wait, and what they cost, in order.
+    pub(crate) waited: Vec<(SessionId, usize)>,
+    /// Whose stanzas were handled after they had waited, in order, if the world does not say so in its effects.
     pub(crate) handled: Vec<SessionId>,
+    /// What these stanzas cost.
+    pub(crate) costs: Vec<(SessionId, usize)>,
     names: BTreeMap<SessionId, String>,
 }
 
@@ -69,7 +73,9 @@ impl World {
             store: Memory::default(),
             at_once: true,
             now: Instant::ZERO,
+            waited: Vec::new(),
             handled: Vec::new(),
+            costs: Vec::new(),
             names: BTreeMap::new(),
         }
     }
@@ -94,8 +100,9 @@ impl World {
             next += 1;
         }
         effects.retain(|effect| match effect {
-            Effect::Handled { session, .. } => {
+            Effect::Handled { session, bytes } => {
                 self.handled.push(*session);
+                self.costs.push((*session, *bytes));
                 false
             }
             _ => true,
@@ -138,7 +145,10 @@ impl World {
             Some(own) => stanza.from(own.to_jid()),
             None => stanza,
         };
-        self.router.route(self.now, from, stanza, &mut effects);
+        let bytes = cost(&stanza);
+        if !self.router.route(self.now, from, stanza, &mut effects) {
+            self.waited.push((from, bytes));
+        }
         self.serve(&mut effects);
         effects
     }

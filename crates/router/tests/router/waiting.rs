@@ -1,0 +1,303 @@
+//! What waits for what: the pairs, the requests to the own server, and nobody else.
+
+use balcony_roster::Subscription;
+use balcony_router::{Answer, Ask, Change, Effect, Kept, SessionId};
+use balcony_stanza::{ErrorCondition, IqType, Kind, MessageType, PresenceType, Stanza};
+
+use crate::world::{
+    World, asks, available, bare, config, content, iq, jid, of_kind, request, roster_get, roster_set,
+    subscription, tickets, unavailable,
+};
+
+const JULIET: &str = "juliet@example.com";
+const ROMEO: &str = "romeo@example.net";
+
+fn chat(to: &str) -> Stanza {
+    of_kind(Kind::Message(MessageType::Chat), to)
+}
+
+fn ping() -> Stanza {
+    iq(IqType::Get, "ping", "urn:xmpp:ping")
+}
+
+/// Romeo and Juliet, who see each other; only Romeo is there. From now on the test answers.
+fn world() -> (World, SessionId) {
+    let mut world = World::new();
+    world.befriend(ROMEO, JULIET, Subscription::Both);
+    world.befriend(JULIET, ROMEO, Subscription::Both);
+    let romeo = world.connect("romeo@example.net/street");
+    world.at_once = false;
+    (world, romeo)
+}
+
+/// Answers everything that is asked, as the store would, and all that comes of it; what is said.
+fn settle(world: &mut World, effects: Vec<Effect>) -> Vec<String> {
+    let mut said = world.tell(&effects);
+    let mut open = asks(&effects);
+    while !open.is_empty() {
+        for (ticket, ask) in core::mem::take(&mut open) {
+            let answer = world.ask(ask);
+            let effects = world.answer(ticket, answer);
+            said.extend(world.tell(&effects));
+            open.extend(asks(&effects));
+        }
+    }
+    said
+}
+
+// RFC 6120 §10.1 [Q10]: a message does not overtake a request of the same sender to the same recipient, though the request waits
+// for another message.
+#[test]
+fn a_message_does_not_overtake_a_request() {
+    let mut world = World::new();
+    let romeo = world.connect("romeo@example.net/street");
+    let other = world.connect("romeo@example.net/orchard");
+    world.at_once = false;
+    let first = world.send(romeo, chat(ROMEO));
+    assert_eq!(tickets(&first).len(), 1, "stored, since nobody is available");
+    assert!(world.send(romeo, ping().to(jid("romeo@example.net/orchard"))).is_empty());
+    assert!(world.send(romeo, chat("romeo@example.net/orchard")).is_empty());
+    let rest = world.answer(tickets(&first)[0], Answer::Saved);
+    assert_eq!(
+        world.tell(&rest),
+        [
+            "orchard: iq get from romeo@example.net/street",
+            "orchard: message chat from romeo@example.net/street"
+        ]
+    );
+    let _ = other;
+}
+
+// ADR 5: a request to the own server comes back behind the fate of what was sent before to those whom the sender sees; wherever
+// that has to wait.
+#[test]
+fn an_answer_says_that_what_was_sent_is_kept() {
+    for request in [ping(), ping().to(jid("example.net")), ping().to(jid(ROMEO)), roster_get()] {
+        let (mut world, romeo) = world();
+        let loading = world.send(romeo, chat(JULIET));
+        assert!(matches!(asks(&loading)[..], [(_, Ask::Load { .. })]));
+        assert!(world.send(romeo, request).is_empty());
+        let ticket = tickets(&loading)[0];
+        let answer = world.ask(asks(&loading)[0].1.clone());
+        let storing = world.answer(ticket, answer);
+        assert_eq!(
+            world.tell(&storing),
+            ["store for juliet@example.com: message chat from romeo@example.net/street"]
+        );
+        let told = world.answer(tickets(&storing)[0], Answer::Saved);
+        let told = world.tell(&told);
+        assert!(told[0].starts_with("street: iq result") && told.len() == 1, "{told:?}");
+    }
+}
+
+// The same for what one sends to oneself while nobody is there.
+#[test]
+fn an_answer_says_that_what_was_sent_to_oneself_is_kept() {
+    let mut world = World::new();
+    let romeo = world.connect("romeo@example.net/street");
+    world.at_once = false;
+    let storing = world.send(romeo, chat(ROMEO));
+    assert!(world.send(romeo, ping().to(jid("example.net"))).is_empty());
+    let told = world.answer(tickets(&storing)[0], Answer::Saved);
+    assert_eq!(world.tell(&told), ["street: iq result from example.net"]);
+}
+
+// RFC 6120 §13.10.2 [Q12]: a stranger's request waits for nothing.
+#[test]
+fn strangers_wait_for_nothing() {
+    for to in ["nobody@example.com", "tybalt@example.com"] {
+        let mut world = World::new();
+        let romeo = world.connect("romeo@example.net/street");
+        world.store.create(bare("tybalt@example.com"));
+        world.at_once = false;
+        world.send(romeo, chat(to));
+        assert_eq!(world.says(romeo, ping()), ["street: iq result"]);
+    }
+}
+
+// RFC 6120 §10.1 [Q10]: a change that concerns one contact holds up nothing that passes between others.
+#[test]
+fn waiting_is_per_pair() {
+    let (mut world, romeo) = world();
+    world.at_once = true;
+    world.befriend("nurse@example.com", ROMEO, Subscription::Both);
+    let juliet = world.available("juliet@example.com/balcony", 0);
+    let nurse = world.available("nurse@example.com/kitchen", 0);
+    world.send(romeo, available(0));
+    world.at_once = false;
+    // Juliet changes how she stands with Tybalt.
+    let change = world.send(juliet, subscription(PresenceType::Subscribe, "tybalt@example.com"));
+    assert!(matches!(asks(&change)[..], [(_, Ask::Save { .. })]));
+    assert_eq!(world.says(romeo, chat("juliet@example.com/balcony")).len(), 1);
+    assert_eq!(world.says(nurse, chat(JULIET)).len(), 1);
+    assert_eq!(world.says(juliet, chat("romeo@example.net/street")).len(), 1);
+    // What she writes to him comes behind it; what she asks of her server does, too.
+    assert!(world.send(juliet, chat("tybalt@example.com/lane")).is_empty());
+    assert!(world.send(juliet, roster_get()).is_empty());
+    let told = settle(&mut world, change);
+    assert!(told.iter().any(|line| line.starts_with("balcony: iq result")), "{told:?}");
+}
+
+// RFC 6121 §4.2 [PR2], RFC 6120 §10.1 [Q10]: presence that goes to all contacts comes to a contact behind what concerns that contact
+// alone.
+#[test]
+fn broadcasts_keep_the_order_of_each_pair() {
+    let (mut world, romeo) = world();
+    world.at_once = true;
+    let juliet = world.available("juliet@example.com/balcony", 0);
+    world.send(juliet, roster_get());
+    world.send(romeo, available(0));
+    world.at_once = false;
+    let change = world.send(romeo, subscription(PresenceType::Unsubscribed, JULIET));
+    assert_eq!(world.says(romeo, available(5)), ["street: presence from romeo@example.net/street"]);
+    let told = settle(&mut world, change);
+    let is_presence = |line: &&String| line.starts_with("balcony: presence");
+    let balcony: Vec<_> = told.iter().filter(is_presence).collect();
+    assert_eq!(
+        balcony,
+        [
+            "balcony: presence unavailable from romeo@example.net/street",
+            "balcony: presence unsubscribed from romeo@example.net"
+        ]
+    );
+}
+
+// RFC 6121 §4.6: directed presence that came back as an error has not arrived, so nobody is told of its end.
+#[test]
+fn directed_presence_that_failed_is_forgotten() {
+    let mut world = World::new();
+    let romeo = world.available("romeo@example.net/street", 0);
+    // A domain that can't be reached.
+    let sent = world.send(romeo, of_kind(Kind::Presence(PresenceType::Available), "friar@example.org"));
+    let [Effect::Remote { stanza, is_told }] = &sent[..] else { panic!("{sent:?}") };
+    let mut effects = Vec::new();
+    let condition = ErrorCondition::RemoteServerNotFound;
+    world.router.undeliverable(stanza, condition, *is_told, &mut effects);
+    assert_eq!(world.tell(&effects).len(), 1);
+    // One that refuses it, and a resource of this server that does.
+    world.send(romeo, of_kind(Kind::Presence(PresenceType::Available), "monk@example.org"));
+    let error = || of_kind(Kind::Presence(PresenceType::Error), "romeo@example.net/street");
+    world.received("monk@example.org", error());
+    let juliet = world.connect("juliet@example.com/balcony");
+    world.send(romeo, of_kind(Kind::Presence(PresenceType::Available), "juliet@example.com/balcony"));
+    world.send(juliet, error());
+    assert_eq!(
+        world.says(romeo, unavailable()),
+        ["street: presence unavailable from romeo@example.net/street"]
+    );
+}
+
+// RFC 6121 §4.5.2: what the server says in a client's name is not worth an error to the client.
+#[test]
+fn errors_about_what_the_server_says_are_not_shown() {
+    let mut world = World::new();
+    world.befriend(ROMEO, "friar@example.org", Subscription::From);
+    let romeo = world.connect("romeo@example.net/street");
+    for presence in [available(0), unavailable()] {
+        let sent = world.send(romeo, presence);
+        let remote = sent.iter().filter_map(|effect| match effect {
+            Effect::Remote { stanza, is_told } => Some((stanza, *is_told)),
+            _ => None,
+        });
+        for (stanza, is_told) in remote {
+            assert!(!is_told);
+            let mut effects = Vec::new();
+            world.router.undeliverable(stanza, ErrorCondition::RemoteServerTimeout, is_told, &mut effects);
+            assert!(effects.is_empty());
+        }
+    }
+}
+
+// What an account shows is bounded in bytes, over all its resources: presence, and the addresses of directed presence.
+#[test]
+fn presence_is_bounded_in_bytes() {
+    let mut config = config();
+    config.limits.presence_bytes = 1_000;
+    let mut world = World::with(config);
+    let street = world.connect("romeo@example.net/street");
+    let orchard = world.connect("romeo@example.net/orchard");
+    let large = |bytes: usize| {
+        let mut presence = content(&format!("<status>{}</status>", "x".repeat(bytes)));
+        presence.head.kind = Kind::Presence(PresenceType::Available);
+        presence
+    };
+    let too_much = "presence error resource-constraint/wait";
+    assert_eq!(world.says(street, large(800)).len(), 1);
+    assert_eq!(world.says(orchard, large(800)), [format!("orchard: {too_much}")]);
+    // An update counts instead of what it replaces.
+    assert_eq!(world.says(street, large(700)).len(), 1);
+    let directed = |number: usize| {
+        of_kind(Kind::Presence(PresenceType::Available), &format!("friar{number}@example.org"))
+    };
+    let refused = (0..100).find(|&number| world.says(orchard, directed(number))[0].contains(too_much));
+    let refused = refused.expect("there is a bound");
+    assert!((1..10).contains(&refused));
+    // What has ended makes room.
+    world.send(street, unavailable());
+    assert!(world.says(orchard, directed(refused))[0].starts_with("remote"));
+}
+
+// One note of the last presence an account is under way, and then only the latest.
+#[test]
+fn one_note_at_a_time() {
+    let mut world = World::new();
+    let romeo = world.connect("romeo@example.net/street");
+    world.at_once = false;
+    let mut open = Vec::new();
+    for number in 0..50 {
+        open.extend(asks(&world.send(romeo, available(0))));
+        open.extend(asks(&world.send(romeo, unavailable().id(&number.to_string()))));
+    }
+    let noted = |ask: &Ask| match ask {
+        Ask::Save { changes, .. } => match &changes[..] {
+            [Change::LastSeen(presence)] => presence.head.id.as_deref().unwrap().to_owned(),
+            other => panic!("{other:?}"),
+        },
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(open.iter().map(|(_, ask)| noted(ask)).collect::<Vec<_>>(), ["0"]);
+    let next = world.answer(open[0].0, Answer::Saved);
+    assert_eq!(asks(&next).iter().map(|(_, ask)| noted(ask)).collect::<Vec<_>>(), ["49"]);
+    assert!(world.answer(tickets(&next)[0], Answer::Saved).is_empty());
+    assert_eq!(world.router.counts().asks, 0);
+}
+
+// A message that was on its way to the store when the account was loaded again is not forgotten.
+#[test]
+fn a_reload_does_not_forget_what_is_being_stored() {
+    let (mut world, romeo) = world();
+    world.at_once = true;
+    let juliet = world.connect("juliet@example.com/balcony");
+    world.at_once = false;
+    let failing = world.send(juliet, roster_set("<item jid='tybalt@example.com'/>"));
+    let putting = world.send(romeo, chat(JULIET));
+    assert!(matches!(asks(&putting)[..], [(_, Ask::Save { .. })]));
+    let reload = world.answer(tickets(&failing)[0], Answer::Refused);
+    let [_, (loading, Ask::Load { .. })] = [asks(&putting), asks(&reload)].concat()[..] else {
+        panic!("{reload:?}")
+    };
+    // The store has counted before the message was there.
+    world.answer(loading, Answer::Loaded(Some(Box::new(Kept::default()))));
+    let [(ticket, put)] = &asks(&putting)[..] else { panic!() };
+    let answer = world.ask(put.clone());
+    world.answer(*ticket, answer);
+    let fetching = world.send(juliet, available(0));
+    assert!(asks(&fetching).iter().any(|(_, ask)| matches!(ask, Ask::Offline { .. })), "{fetching:?}");
+}
+
+// A client that unblocks and writes at once is not refused, nor does what it writes after a block pass.
+#[test]
+fn what_is_sent_waits_for_a_change_of_the_blocked() {
+    let (mut world, romeo) = world();
+    world.at_once = true;
+    world.available("juliet@example.com/balcony", 0);
+    let block = |name: &str| {
+        request(IqType::Set, &format!("<{name} xmlns='urn:xmpp:blocking'><item jid='{JULIET}'/></{name}>"))
+    };
+    world.send(romeo, block("block"));
+    world.at_once = false;
+    let change = world.send(romeo, block("unblock"));
+    assert!(world.send(romeo, chat(JULIET)).is_empty());
+    let told = settle(&mut world, change);
+    assert!(told.contains(&"balcony: message chat from romeo@example.net/street".to_owned()), "{told:?}");
+}
