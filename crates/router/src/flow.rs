@@ -21,6 +21,7 @@ use crate::asks::{Charge, Place, Purpose, cost};
 use crate::commit::{Commit, Scope, Then};
 use crate::line::{Origin, Task, Waiting};
 use crate::router::Router;
+use crate::services;
 use crate::{Ask, Change, Effect, SessionId};
 
 impl Router {
@@ -34,7 +35,7 @@ impl Router {
     ) {
         let Some(session) = self.sessions.get(&from) else { return };
         let name = session.jid.to_bare();
-        if !self.accounts.get(&name).is_some_and(|account| account.open().is_some()) {
+        if self.accounts.get(&name).is_none_or(|account| account.open().is_none()) {
             let Some(charge) = self.charge_own(&stanza, origin, effects) else { return };
             let waiting = Waiting { task: Task::Sent(from), stanza, charge };
             return self.load(&name, effects).queue.push_back(waiting);
@@ -117,6 +118,10 @@ impl Router {
                 let name = to.to_bare();
                 self.arrive_open(&name, stanza, origin, effects);
                 self.settle(&name, effects);
+            }
+            // Whether it is a contact's the account has to say; a stranger does not wait for that.
+            None if self.sees_recipient(&stanza) && services::is_about_account(&stanza) => {
+                self.wait(stanza, origin, effects);
             }
             None if is_probe(&stanza) => self.probe_later(stanza, origin, effects),
             None if !needs_account(&stanza) => self.nobody(&stanza, effects),

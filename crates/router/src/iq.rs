@@ -45,20 +45,40 @@ impl Router {
         }
     }
 
-    /// Refuses an iq to an account. What the server does for an account it does for its owner only: another answer would tell
-    /// others that the account exists. A result that nobody has asked for is dropped.
+    /// Answers an iq to an account that goes to none of its resources. What the server does for an account it does for its owner
+    /// only: another answer would tell others that the account exists. Of what it offers only those hear who see its presence; but
+    /// that it has no items everybody may hear, be there one or not (XEP-0030 section 8). A result that nobody has asked for is
+    /// dropped.
     pub(crate) fn refuse_iq(&self, stanza: &Stanza, effects: &mut Vec<Effect>) {
         let is_for_account = stanza.head.to.as_ref().is_some_and(|to| to.is_bare());
-        // A roster is for its owner's eyes, be there one or not (RFC 6121 section 2.1.5).
-        let wants_roster = || {
-            let content = stanza.payload.parse();
-            content.is_ok_and(|content| content.root().child("query", ns::ROSTER).is_some())
+        let is_get = stanza.head.kind == Kind::Iq(IqType::Get);
+        let content = stanza.payload.parse().ok().filter(|_| is_for_account);
+        let child = content.as_ref().and_then(|content| content.root().children().next());
+        let answer = match child.map(|child| (child.namespace(), child)) {
+            Some((ns::DISCO_ITEMS, query)) if is_get => Ok(services::no_items(query)),
+            Some((ns::DISCO_INFO, _)) if is_get && self.is_shown_account(stanza) => {
+                services::answer(Role::Account, &self.config.software, stanza)
+            }
+            // A roster is for its owner's eyes, be there one or not (RFC 6121 section 2.1.5).
+            Some((ns::ROSTER, _)) => Err(ErrorCondition::Forbidden),
+            _ => Err(ErrorCondition::ServiceUnavailable),
         };
-        let condition = match is_for_account && wants_roster() {
-            true => ErrorCondition::Forbidden,
-            false => ErrorCondition::ServiceUnavailable,
-        };
-        self.refuse(stanza, condition, effects);
+        match answer {
+            Ok(payload) => {
+                if let Some(result) = stanza.result() {
+                    self.reply(result.payload(payload), effects);
+                }
+            }
+            Err(condition) => self.refuse(stanza, condition, effects),
+        }
+    }
+
+    /// Whether the sender may know that there is the account that it has addressed.
+    fn is_shown_account(&self, stanza: &Stanza) -> bool {
+        let (Some(from), Some(to)) = (&stanza.head.from, &stanza.head.to) else { return false };
+        let account = self.accounts.get(to.bare_str()).filter(|account| !account.blocks(stanza));
+        let known = account.and_then(|account| account.known.as_deref());
+        known.is_some_and(|known| known.roster.is_subscriber(&from.to_bare()))
     }
 
     /// The resource that an iq for the account goes to.

@@ -44,6 +44,7 @@ pub(crate) fn answer(role: Role, software: &Software, request: &Stanza) -> Resul
     match (child.name(), child.namespace()) {
         ("ping", ns::PING) if get => Ok(Payload::EMPTY),
         ("query", ns::DISCO_INFO) if get => without_node(child).map(|()| info(role, software).into()),
+        ("query", ns::DISCO_ITEMS) if get && role == Role::Account => Ok(no_items(child)),
         ("query", ns::DISCO_ITEMS) if get => {
             without_node(child).map(|()| Element::new(QUERY, ns::DISCO_ITEMS).into())
         }
@@ -51,6 +52,26 @@ pub(crate) fn answer(role: Role, software: &Software, request: &Stanza) -> Resul
         // RFC 3921 section 3. The session has existed since the resource was bound.
         ("session", ns::SESSION) if !get => Ok(Payload::EMPTY),
         _ => Err(ErrorCondition::ServiceUnavailable),
+    }
+}
+
+/// Whether a request asks what an account offers, be it there or not.
+pub(crate) fn is_about_account(request: &Stanza) -> bool {
+    request.head.kind == Kind::Iq(IqType::Get)
+        && request.head.to.as_ref().is_some_and(|to| to.is_bare())
+        && request
+            .payload
+            .parse()
+            .is_ok_and(|content| content.root().child("query", ns::DISCO_INFO).is_some())
+}
+
+/// The empty list of what is at an address, or at a node of it.
+pub(crate) fn no_items(query: ElementRef<'_>) -> Payload {
+    const NODE: Name = Name::from_static("node");
+    let items = Element::new(QUERY, ns::DISCO_ITEMS);
+    match query.attr("node") {
+        Some(node) => items.attr(NODE, node).into(),
+        None => items.into(),
     }
 }
 

@@ -1,7 +1,7 @@
 //! Nobody can tell who exists and who is there, but those who may (RFC 6120 section 13.10.2, RFC 6121 section 11).
 
 use balcony_router::{Answer, Effect, Kept, Memory, SessionId};
-use balcony_stanza::{IqType, Kind, MessageType, PresenceType, Stanza};
+use balcony_stanza::{IqType, Kind, MessageType, PresenceType, Stanza, ns};
 use proptest::prelude::*;
 
 use crate::world::{PRESENCE, World, asks, bare, config, iq, jid, tickets, wire};
@@ -129,6 +129,7 @@ fn op() -> impl Strategy<Value = Op> {
     all.extend(
         [IqType::Get, IqType::Set, IqType::Result].map(|kind| iq(kind, "query", "urn:example:unknown")),
     );
+    all.extend([ns::DISCO_INFO, ns::DISCO_ITEMS].map(|namespace| iq(IqType::Get, "query", namespace)));
     let to = prop::sample::select(vec![
         "juliet@example.com",
         "juliet@example.com/attic",

@@ -1,10 +1,11 @@
 //! What the server answers itself.
 
+use balcony_roster::Subscription;
 use balcony_router::{Effect, SessionId, Software};
 use balcony_stanza::{IqType, Stanza, ns};
 use balcony_xml::{Element, Name};
 
-use crate::world::{World, config, iq, jid, wire};
+use crate::world::{World, config, iq, jid, request, wire};
 
 fn world() -> (World, SessionId) {
     let mut config = config();
@@ -17,9 +18,10 @@ fn world() -> (World, SessionId) {
 /// The one stanza that comes back.
 fn reply(world: &mut World, session: SessionId, stanza: Stanza) -> String {
     let effects = world.send(session, stanza);
-    match &effects[..] {
+    let said: Vec<_> = effects.iter().filter(|effect| !matches!(effect, Effect::Ask { .. })).collect();
+    match said[..] {
         [Effect::Deliver { session: to, stanza }] if *to == session => wire(stanza),
-        other => panic!("{other:?}"),
+        _ => panic!("{effects:?}"),
     }
 }
 
@@ -97,6 +99,49 @@ fn disco_items() {
             ns::DISCO_ITEMS
         )
     );
+}
+
+// XEP-0030 2.5.0 §8: what an account offers those hear who see its presence, present or not; for all others, and for those whom it
+// has blocked, it is as one that does not exist. That it has no items everybody may hear.
+#[test]
+fn disco_of_accounts() {
+    let (romeo, juliet) = ("romeo@example.net", "juliet@example.com");
+    for is_there in [false, true] {
+        let mut world = World::new();
+        for account in [juliet, "tybalt@example.com", "mercutio@example.com"] {
+            world.store.create(crate::world::bare(account));
+        }
+        for contact in [juliet, "mercutio@example.com"] {
+            world.befriend(romeo, contact, Subscription::Both);
+            world.befriend(contact, romeo, Subscription::Both);
+        }
+        let mut kept = world.store.kept(&crate::world::bare("mercutio@example.com")).cloned().unwrap();
+        kept.blocked = vec![jid(romeo)];
+        world.store.keep(crate::world::bare("mercutio@example.com"), kept);
+        let session = world.connect("romeo@example.net/street");
+        if is_there {
+            world.available("juliet@example.com/balcony", 0);
+            world.available("tybalt@example.com/lane", 0);
+            world.available("mercutio@example.com/lane", 0);
+        }
+        let info = |to: &str| iq(IqType::Get, "query", ns::DISCO_INFO).to(jid(to));
+        let seen = reply(&mut world, session, info(juliet));
+        assert!(seen.contains("<identity category='account' type='registered'/>"), "{seen}");
+        for stranger in ["tybalt@example.com", "nobody@example.com", "mercutio@example.com"] {
+            let from = format!(" from='{stranger}'");
+            assert_eq!(reply(&mut world, session, info(stranger)), refused(&from, "service-unavailable"));
+        }
+        for node in ["", " node='x'"] {
+            for account in [romeo, juliet, "tybalt@example.com", "nobody@example.com"] {
+                let ask = request(IqType::Get, &format!("<query xmlns='{}'{node}/>", ns::DISCO_ITEMS));
+                let items = format!(
+                    "<iq from='{account}' to='romeo@example.net/street' type='result' id='q'><query xmlns='{}'{node}/></iq>",
+                    ns::DISCO_ITEMS
+                );
+                assert_eq!(reply(&mut world, session, ask.to(jid(account))), items);
+            }
+        }
+    }
 }
 
 // XEP-0030 2.5.0 §7
