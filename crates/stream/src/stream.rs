@@ -212,12 +212,13 @@ impl Stream {
         }
     }
 
-    /// When to call [`advance`](Stream::advance) even if nothing has come.
+    /// When to call [`advance`](Stream::advance) even if nothing has come. It is later than the time of the last such call,
+    /// unless that call returned an event.
     #[must_use]
     pub fn deadline(&self) -> Option<Deadline> {
         let aside = match self.common.phase() {
             Phase::Tls | Phase::Closing | Phase::Closed => None,
-            _ => self.side.expires().map(|at| Deadline { at, reason: Reason::Answer }),
+            phase => self.side.expires(phase).map(|at| Deadline { at, reason: Reason::Answer }),
         };
         match (self.common.deadline(), aside) {
             (Some(deadline), Some(aside)) => Some(deadline.min(aside)),
