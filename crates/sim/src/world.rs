@@ -225,6 +225,16 @@ impl World {
         self.act(actions);
     }
 
+    /// The peer closes its side of the transport, behind what it has sent; it still reads.
+    pub fn hang_up(&mut self, peer: Peer) {
+        while !self.peers[peer.0].to_server.is_empty() && self.step(peer.0) {}
+        let mut actions = Vec::new();
+        if let Some(id) = self.peers[peer.0].id {
+            self.server.eof(self.now, id, &mut actions);
+        }
+        self.act(actions);
+    }
+
     /// The server dies, and with it all connections; another one begins with what the store has. Of what the store was to
     /// change a part has become durable.
     pub fn crash(&mut self) {
@@ -280,12 +290,19 @@ impl World {
         self.run();
         while let Some(deadline) = self.server.deadline().filter(|deadline| deadline.at <= end) {
             self.now = self.now.max(deadline.at);
-            let mut actions = Vec::new();
-            self.server.tick(self.now, &mut actions);
-            self.act(actions);
+            self.tick();
             self.run();
         }
         self.now = end;
+    }
+
+    /// Has the server do what is due. Then nothing is due any more.
+    fn tick(&mut self) {
+        let mut actions = Vec::new();
+        self.server.tick(self.now, &mut actions);
+        let left = self.server.deadline();
+        assert!(left.is_none_or(|left| left.at > self.now), "{left:?} is still due at {:?}", self.now);
+        self.act(actions);
     }
 
     /// A number below `end`, by the seed.
@@ -365,6 +382,8 @@ impl World {
                 }
             }
         }
+        let due = client.deadline().filter(|due| due.at <= self.now);
+        assert!(due.is_none() || wires.failed.is_some(), "a client has {due:?} left at {:?}", self.now);
         wires.to_server.extend(&out);
         length > 0 || !out.is_empty()
     }
