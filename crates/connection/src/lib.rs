@@ -211,7 +211,9 @@ impl Connection {
         input: &mut &[u8],
         out: &mut Vec<u8>,
     ) -> Result<Progress<Event>, Error> {
-        self.check()?;
+        if self.is_over()? {
+            return Ok(Progress::Closed);
+        }
         let result = if out.len() < self.output_limit {
             self.run(now, input, out)
         } else if self.is_due(now) {
@@ -229,13 +231,16 @@ impl Connection {
     ///
     /// As for [`advance`](Connection::advance).
     pub fn tick(&mut self, now: Instant, out: &mut Vec<u8>) -> Result<Progress<Event>, Error> {
-        self.check()?;
+        if self.is_over()? {
+            return Ok(Progress::Closed);
+        }
         let result = self.pass(now);
         self.conclude(result, out)
     }
 
-    fn check(&self) -> Result<(), Error> {
-        self.failed.clone().map_or(Ok(()), Err)
+    /// The end is the end: whatever still comes touches neither the stream nor TLS.
+    fn is_over(&self) -> Result<bool, Error> {
+        self.failed.clone().map_or(Ok(self.closed), Err)
     }
 
     fn is_due(&self, now: Instant) -> bool {

@@ -128,8 +128,8 @@ impl World {
         self.now = end;
     }
 
-    /// Who says this until nothing of it is read any more is thrown out in time.
-    fn is_thrown_out(mut self, id: ConnectionId, again: &[u8], error: StreamCondition) {
+    /// Whoever says this until nothing of it is read any more is thrown out in time.
+    fn throws_out(mut self, id: ConnectionId, again: &[u8], error: StreamCondition) {
         self.pour(id, again);
         assert!(self.ended.is_empty(), "{:?}", self.ended);
         self.wait(Duration::from_secs(700));
@@ -169,7 +169,7 @@ fn requests_for_registration_before_the_login() {
     let mut world = World::new();
     let id = world.accept(stream());
     world.receive(id, HEADER.as_bytes());
-    world.is_thrown_out(id, &many(FORM), StreamCondition::ConnectionTimeout);
+    world.throws_out(id, &many(FORM), StreamCondition::ConnectionTimeout);
 }
 
 // RFC 6120 §4.6.1, §7.3.1
@@ -179,7 +179,7 @@ fn requests_between_login_and_bind() {
     let id = world.accept(stream());
     world.login(id);
     let roster = many("<iq type='get' id='1'><query xmlns='jabber:iq:roster'/></iq>");
-    world.is_thrown_out(id, &roster, StreamCondition::ConnectionTimeout);
+    world.throws_out(id, &roster, StreamCondition::ConnectionTimeout);
 }
 
 // RFC 6120 §4.6.1: then it is silent, as far as can be known.
@@ -208,7 +208,7 @@ fn pings_of_a_websocket_before_the_login() {
     world.receive(id, request);
     let ping = [&[0x89, 0x80 | 125, 0, 0, 0, 0][..], &[b'.'; 125]].concat().repeat(20);
     // It has not opened a stream, and was asked nothing.
-    world.is_thrown_out(id, &ping, StreamCondition::PolicyViolation);
+    world.throws_out(id, &ping, StreamCondition::PolicyViolation);
 }
 
 // Somebody else logs in meanwhile.
