@@ -23,6 +23,8 @@ pub struct World {
     pub accounts: Accounts,
     /// Whether what the router asks of the store takes a while. Otherwise it is answered at once.
     pub slow_store: bool,
+    /// Whether the store does nothing at all, if it is a slow one.
+    pub store_hangs: bool,
     /// Whether clients leave requests that they do not know to [`take_stanzas`](World::take_stanzas), or refuse them.
     pub take_requests: bool,
     config: Config,
@@ -73,6 +75,7 @@ impl World {
             server: Server::new(config.clone(), random.seed()),
             accounts,
             slow_store: false,
+            store_hangs: false,
             take_requests: false,
             config,
             asks: Vec::new(),
@@ -312,7 +315,7 @@ impl World {
 
     /// The store does one thing, if there is any. It keeps the order within an account.
     fn step_store(&mut self) -> bool {
-        if self.asks.is_empty() {
+        if self.asks.is_empty() || self.store_hangs {
             return false;
         }
         let any = self.below(self.asks.len());

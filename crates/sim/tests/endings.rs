@@ -1,6 +1,8 @@
 //! What a client sent before its connection ended counts, however slow the store is and however the connection ends.
 #![allow(clippy::unwrap_used)]
 
+use core::time::Duration;
+
 use balcony_router::Memory;
 use balcony_server::Ended;
 use balcony_sim::{Accounts, Chunks, Peer, World};
@@ -78,4 +80,26 @@ fn nor_is_it_behind_answers_that_nobody_reads() {
         world.write(romeo, "<iq type='wish' id='w'/>".repeat(50).as_bytes());
     };
     assert_eq!(stored(300, End::Broken, asked).len(), 300);
+}
+
+// RFC 6120 §8.3.3.18, §4.6 [W3]: nothing waits for ever, whoever hangs, and nobody is kept busy by it.
+#[test]
+fn a_store_that_hangs_ends_nothing_but_what_waits_for_it() {
+    let accounts = Accounts::new().with(JULIET, "pencil").with("romeo@example.com", "crayon");
+    let mut world = World::new(accounts, Chunks::Whole, 1, |_| {});
+    world.slow_store = true;
+    let romeo = world.client("romeo@example.com/garden", "crayon");
+    let reader = world.client("romeo@example.com/orchard", "crayon");
+    world.store_hangs = true;
+    let message = format!("<message to='{JULIET}' type='chat' id='m'><body>x</body></message>");
+    world.write(romeo, message.repeat(300).as_bytes());
+    world.stall(reader, true);
+    let ping = "<iq type='get' id='p' to='example.com'><ping xmlns='urn:xmpp:ping'/></iq>";
+    world.write(reader, ping.repeat(20).as_bytes());
+    // `World` checks that nothing is due any more after each tick.
+    world.wait(Duration::from_secs(3_600));
+    let told = world.take_stanzas(romeo).into_iter().filter(|stanza| stanza.head.kind.is_error());
+    assert_eq!(told.count(), 300, "each has its error");
+    assert!(!world.is_closed(romeo) && world.is_closed(reader));
+    assert_eq!(world.server.router().counts().asks, 0);
 }
