@@ -27,10 +27,16 @@ async fn main() -> Result<(), Failure> {
     }
 }
 
-/// Answers until the connection ends.
+/// Connects, and answers until the connection ends.
 async fn serve(args: &Args, backoff: &mut Backoff) -> Result<(), Box<dyn Error>> {
     let mut client = Client::connect(args.config.clone(), args.endpoint.clone()).await?;
-    backoff.succeeded();
+    let begin = tokio::time::Instant::now();
+    let end = answer(&mut client).await;
+    backoff.lasted(begin.elapsed());
+    end
+}
+
+async fn answer(client: &mut Client) -> Result<(), Box<dyn Error>> {
     eprintln!("{} is listening", client.jid());
     client.send(&Stanza::presence(PresenceType::Available)).await?;
     while let Some(event) = client.next().await? {

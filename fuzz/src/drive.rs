@@ -105,6 +105,8 @@ impl Driver {
                 Ok(Progress::Event(event)) => self.event(event),
                 Ok(Progress::NeedInput) => {
                     assert!(input.is_empty(), "input was left over");
+                    let left = self.stream.deadline();
+                    assert!(left.is_none_or(|left| left.at > self.now), "{left:?} is still due");
                     return;
                 }
                 // Direct TLS begins with it.

@@ -136,6 +136,8 @@ impl World {
             self.now = self.now.max(deadline.at);
             let mut actions = Vec::new();
             self.server.tick(self.now, &mut actions);
+            let left = self.server.deadline();
+            assert!(left.is_none_or(|left| left.at > self.now), "{left:?} is still due");
             self.act(actions);
             self.settle(0);
         }

@@ -14,13 +14,15 @@ use balcony_stream::TlsPolicy;
 use futures_lite::future::or;
 use futures_lite::{Stream, StreamExt as _};
 
-use crate::clock::{Clock, seed};
+use crate::clock::{Clock, seed, timeout};
 use crate::socket::{Socket, Transport};
 
 /// What is done in one go before the output leaves.
 const BATCH: usize = 1024;
 /// How long to wait when the operating system has no socket for the next connection.
 const PAUSE: Duration = Duration::from_millis(100);
+/// How long the tasks of a server that has shut down may take to end.
+const LAST: Duration = Duration::from_secs(5);
 
 /// A server on any runtime. One task owns the [`balcony_server::Server`]; each socket has a task that reads and one that
 /// writes.
@@ -141,7 +143,7 @@ pub struct ServerHandle {
 
 impl ServerHandle {
     /// Accepts no more connections, ends every stream with `system-shutdown`, and waits until the last bytes are written;
-    /// a few seconds at most for peers that do not read.
+    /// a few seconds at most for peers that do not read, and 15 for a store that does not answer.
     pub async fn shutdown(&self) {
         let (done, wait) = bounded(1);
         let _ = self.mailbox.try_send(Message::Shutdown(done));
@@ -241,9 +243,13 @@ impl Main {
             }
         }
         drop(alive);
-        let _ = gone.recv().await;
+        // With the shard its sockets go, if there are any left.
+        drop(self.shard);
+        let _ = timeout(LAST, gone.recv()).await;
         tracing::info!(target: "balcony", "the server has shut down");
-        // Calls that came too late, and whoever is `waiting`, learn of it by the drop.
+        // Calls that came too late, and whoever is `waiting`, learn of it by the drop; what the owner has given us may take
+        // longer to go.
+        drop(self.waiting);
         messages.close();
         while messages.try_recv().is_ok() {}
     }

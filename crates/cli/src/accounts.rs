@@ -5,6 +5,7 @@ use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Instant;
 
 use balcony_store::{Store, Worker};
 
@@ -30,40 +31,38 @@ pub(crate) struct Running {
 
 /// How long a running server may take to answer.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// How long one may wait for whoever has the accounts open, and can't be asked.
+const WAIT: Duration = Duration::from_secs(10);
+const STEP: Duration = Duration::from_millis(50);
 
 impl Accounts {
-    /// `open` opens them if no server runs.
+    /// `open` opens them if no server runs. Who has them open and can't be asked is a server that is about to start, or to end,
+    /// or another command: that is waited for a while.
     pub(crate) fn open(
         data: &Path,
         database: Option<&Database>,
         open: fn(&Path, Option<&Database>) -> Result<Store, Failure>,
     ) -> Result<Accounts, Failure> {
-        let path = control::socket(data);
-        let gone = || format!("cannot reach the server that runs on {}", data.display());
-        match UnixStream::connect(&path) {
-            Ok(stream) => Ok(Accounts::Running(Running::new(data, stream, PATIENCE).map_err(io(gone()))?)),
-            // A server that was killed leaves its socket behind. A path that is too long for a socket has none.
-            Err(error)
-                if matches!(
-                    error.kind(),
-                    ErrorKind::NotFound
-                        | ErrorKind::NotADirectory
-                        | ErrorKind::ConnectionRefused
-                        | ErrorKind::InvalidInput
-                ) =>
-            {
-                let store = open(data, database)?;
-                let worker = Arc::new(Worker::start(store.clone()));
-                Ok(Accounts::Stopped { store, worker, open: VecDeque::new() })
+        let begin = Instant::now();
+        loop {
+            if let Some(server) = Running::find(data)? {
+                return Ok(Accounts::Running(server));
             }
-            Err(error) if error.kind() == ErrorKind::PermissionDenied => Err(database::hidden(data)
-                .unwrap_or_else(|| {
-                    Failure::new(format!(
-                        "only the user that runs the server on {}, and root, may manage its accounts",
+            match open(data, database) {
+                Ok(store) => {
+                    let worker = Arc::new(Worker::start(store.clone()));
+                    return Ok(Accounts::Stopped { store, worker, open: VecDeque::new() });
+                }
+                Err(failure) if failure.is_locked() && begin.elapsed() < WAIT => std::thread::sleep(STEP),
+                Err(failure) if failure.is_locked() => {
+                    return Err(Failure::new(format!(
+                        "the accounts are in use by another program, and no server on {} takes orders: it may be starting or \
+                         ending; try again",
                         data.display()
-                    ))
-                })),
-            Err(error) => Err(io(gone())(error)),
+                    )));
+                }
+                Err(failure) => return Err(failure),
+            }
         }
     }
 
@@ -105,6 +104,34 @@ impl Accounts {
 }
 
 impl Running {
+    /// The server that runs on this data folder, if one does.
+    fn find(data: &Path) -> Result<Option<Running>, Failure> {
+        let gone = || format!("cannot reach the server that runs on {}", data.display());
+        match UnixStream::connect(control::socket(data)) {
+            Ok(stream) => Running::new(data, stream, PATIENCE).map(Some).map_err(io(gone())),
+            // A server that was killed leaves its socket behind. A path that is too long for a socket has none.
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    ErrorKind::NotFound
+                        | ErrorKind::NotADirectory
+                        | ErrorKind::ConnectionRefused
+                        | ErrorKind::InvalidInput
+                ) =>
+            {
+                Ok(None)
+            }
+            Err(error) if error.kind() == ErrorKind::PermissionDenied => Err(database::hidden(data)
+                .unwrap_or_else(|| {
+                    Failure::new(format!(
+                        "only the user that runs the server on {}, and root, may manage its accounts",
+                        data.display()
+                    ))
+                })),
+            Err(error) => Err(io(gone())(error)),
+        }
+    }
+
     /// A server that says nothing for so long is given up.
     fn new(data: &Path, stream: UnixStream, patience: Duration) -> std::io::Result<Running> {
         stream.set_read_timeout(Some(patience))?;
@@ -151,6 +178,32 @@ mod tests {
         let (stream, server) = UnixStream::pair().unwrap();
         let running = Running::new(Path::new("var/balcony"), stream, Duration::from_millis(10)).unwrap();
         (Accounts::Running(running), server)
+    }
+
+    // While a server starts, it has the store open and takes no orders yet.
+    #[test]
+    fn a_server_that_starts_is_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).unwrap();
+        let socket = control::socket(folder.path());
+        std::thread::scope(|scope| {
+            let server = scope.spawn(|| {
+                std::thread::sleep(Duration::from_millis(300));
+                std::os::unix::net::UnixListener::bind(&socket).unwrap()
+            });
+            let accounts = Accounts::open(folder.path(), None, database::open);
+            assert!(matches!(accounts, Ok(Accounts::Running(_))));
+            drop(server.join().unwrap());
+        });
+        // And one that ends.
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                std::thread::sleep(Duration::from_millis(300));
+                drop(store);
+            });
+            let accounts = Accounts::open(folder.path(), None, database::open);
+            assert!(matches!(accounts, Ok(Accounts::Stopped { .. })));
+        });
     }
 
     #[test]

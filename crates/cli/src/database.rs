@@ -2,8 +2,10 @@
 
 use core::convert::Infallible;
 use core::str::FromStr;
+use core::time::Duration;
 use std::io::ErrorKind;
 use std::path::Path;
+use std::time::Instant;
 
 use balcony_machine::Secret;
 use balcony_store::{Store, StoreConfig};
@@ -11,6 +13,9 @@ use serde::{Deserialize, Deserializer};
 
 use crate::control;
 use crate::failure::{Failure, io};
+
+/// How long a command such as `user add` has the accounts open.
+const MOMENT: Duration = Duration::from_secs(2);
 
 /// How to connect to PostgreSQL. There may be a password in it.
 #[derive(Clone, Debug, PartialEq)]
@@ -36,12 +41,25 @@ pub(crate) fn open(folder: &Path, database: Option<&Database>) -> Result<Store, 
     open_with(folder, database, StoreConfig::default())
 }
 
-/// The same with these bounds.
-pub(crate) fn open_with(
+/// The same for a server, with these bounds. A command that has them open for a moment is waited for.
+pub(crate) fn open_for_server(
     folder: &Path,
     database: Option<&Database>,
     bounds: StoreConfig,
 ) -> Result<Store, Failure> {
+    let begin = Instant::now();
+    loop {
+        match open_with(folder, database, bounds) {
+            Err(failure) if failure.is_locked() && begin.elapsed() < MOMENT => {
+                std::thread::sleep(MOMENT / 40)
+            }
+            result => return result,
+        }
+    }
+}
+
+/// The same with these bounds.
+fn open_with(folder: &Path, database: Option<&Database>, bounds: StoreConfig) -> Result<Store, Failure> {
     match database {
         None => Ok(Store::open_with(folder, bounds)?),
         Some(database) => connect(database, bounds),

@@ -1,17 +1,20 @@
 use core::fmt;
 
+use balcony_store::StoreError;
+
 /// Why the command could not do its work: one line that says what to do about it, and the exit status.
 #[derive(Debug)]
 pub(crate) struct Failure {
     message: String,
     status: u8,
     is_silence: bool,
+    is_locked: bool,
 }
 
 impl Failure {
     /// It was tried, and failed: exit status 1.
     pub(crate) fn new(message: impl Into<String>) -> Self {
-        Failure { message: message.into(), status: 1, is_silence: false }
+        Failure { message: message.into(), status: 1, is_silence: false, is_locked: false }
     }
 
     /// Somebody has not answered in time: exit status 1.
@@ -24,9 +27,14 @@ impl Failure {
         self.is_silence
     }
 
+    /// Whether all that has failed is that another process has the store open.
+    pub(crate) fn is_locked(&self) -> bool {
+        self.is_locked
+    }
+
     /// What was asked for makes no sense: exit status 2.
     pub(crate) fn usage(message: impl Into<String>) -> Self {
-        Failure { message: message.into(), status: 2, is_silence: false }
+        Failure { status: 2, ..Failure::new(message) }
     }
 
     /// The line; empty if everything has been said already.
@@ -45,9 +53,10 @@ impl fmt::Display for Failure {
     }
 }
 
-impl From<balcony_store::StoreError> for Failure {
-    fn from(error: balcony_store::StoreError) -> Self {
-        Failure::new(error.to_string())
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        let is_locked = matches!(error, StoreError::Locked(_) | StoreError::InUse);
+        Failure { is_locked, ..Failure::new(error.to_string()) }
     }
 }
 

@@ -1,6 +1,7 @@
 //! `balcony listen`: messages, and who is online, as it happens.
 
 use core::time::Duration;
+use std::time::Instant;
 
 use balcony_client::{Backoff, Carbon, Contacts, Event, News, Presence, RequestId, RequestOutcome};
 use balcony_stanza::{Stanza, StreamCondition};
@@ -72,8 +73,10 @@ impl Listener {
             let reason = match connected {
                 Ok(client) => {
                     was_online = true;
-                    backoff.succeeded();
-                    match self.session(client, stop).await? {
+                    let begin = Instant::now();
+                    let end = self.session(client, stop).await?;
+                    backoff.lasted(begin.elapsed());
+                    match end {
                         End::Done => return Ok(()),
                         End::Lost(reason) => reason,
                     }

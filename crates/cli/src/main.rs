@@ -22,6 +22,7 @@ mod demo;
 mod failure;
 mod import;
 mod listen;
+mod log;
 mod message;
 mod new_file;
 mod news;
@@ -39,14 +40,10 @@ mod store;
 mod trace;
 mod user;
 
-use std::io::IsTerminal as _;
 use std::process::ExitCode;
 
 use clap::Parser as _;
 use clap::error::{ContextKind, ErrorKind};
-use tracing_subscriber::filter::{LevelFilter, Targets};
-use tracing_subscriber::prelude::*;
-use tracing_subscriber::reload;
 
 use crate::args::{Args, Command, LogLevel};
 use crate::failure::Failure;
@@ -101,26 +98,6 @@ fn usage(error: &clap::Error) -> Result<(), Failure> {
 
 /// A client logs, too, and its level stays.
 fn client(log: Option<LogLevel>, run: impl FnOnce() -> Result<(), Failure>) -> Result<(), Failure> {
-    drop(log_to_stderr(log.unwrap_or_default()));
+    let _log = log::to_stderr(log.unwrap_or_default());
     run()
-}
-
-/// Changes how much is logged.
-type SetLogLevel = Box<dyn Fn(LogLevel) + Send>;
-
-fn log_to_stderr(level: LogLevel) -> SetLogLevel {
-    let (targets, handle) = reload::Layer::new(targets(level));
-    let format = tracing_subscriber::fmt::layer()
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_target(false);
-    tracing_subscriber::registry().with(format).with(targets).init();
-    // It fails only when there is no log any more.
-    Box::new(move |level| drop(handle.reload(crate::targets(level))))
-}
-
-/// What libraries have to say below a warning is for their authors.
-fn targets(level: LogLevel) -> Targets {
-    let ours: LevelFilter = level.into();
-    Targets::new().with_default(ours.min(LevelFilter::WARN)).with_target("balcony", ours)
 }

@@ -1,6 +1,7 @@
 //! `balcony serve`: a server until somebody ends it.
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use core::time::Duration;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -11,7 +12,6 @@ use balcony_tokio::{Server, ServerConfig, Transport};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::SetLogLevel;
 use crate::args::{Address, Domain, LogLevel, ServeArgs};
 use crate::certificate::{CERTIFICATE, Certificate};
 use crate::config::{DATA, Settings};
@@ -19,16 +19,19 @@ use crate::control_socket::{ControlSocket, Controlled};
 use crate::database;
 use crate::demo::{self, Account};
 use crate::failure::{Failure, io, reason};
+use crate::log::{self, Log};
 use crate::open_files;
 use crate::output::say;
 
+/// How long the last tasks, and then the store, may take to end.
+const CLOSING: Duration = Duration::from_secs(5);
 /// Connections at most, unless it is said otherwise.
 const MOST_CONNECTIONS: u32 = 10_000;
 
 pub(crate) fn run(args: ServeArgs, log: Option<LogLevel>) -> Result<(), Failure> {
     let options = Options { typed: args.settings, config: args.config, log };
     let settings = options.read()?;
-    let log = crate::log_to_stderr(settings.log.unwrap_or_default());
+    let log = log::to_stderr(settings.log.unwrap_or_default());
     if let Some(Address(open)) =
         settings.listen.iter().find(|Address(to)| settings.allow_plaintext && !to.ip().is_loopback())
     {
@@ -44,31 +47,66 @@ pub(crate) fn run(args: ServeArgs, log: Option<LogLevel>) -> Result<(), Failure>
         )));
     }
     // It is closed last, when the runtime is gone: a database client cannot be used from within one.
-    let store = database::open_with(&settings.folder(), settings.database.as_ref(), settings.store())?;
+    let store = database::open_for_server(&settings.folder(), settings.database.as_ref(), settings.store())?;
     if settings.database.is_some() {
         database::make_folder(&settings.folder())?;
     }
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(io("cannot start"))?;
+    let iterations = ServerConfig::new(Vec::new(), store.secret()).iterations;
+    let hashing = WorkerConfig { iterations, ..WorkerConfig::default() };
+    let storage = Storage { worker: Arc::new(Worker::start_with(store.clone(), hashing)), store };
+    let served = runtime.block_on(serve(&options, settings, &storage, args.demo, &log));
     // With the runtime the last tasks end, then the threads of the store, then the store closes its file.
-    runtime.block_on(serve(&options, settings, store.clone(), args.demo, &log))
+    runtime.shutdown_timeout(CLOSING);
+    served.and(storage.close())
+}
+
+/// The store and the threads before it.
+struct Storage {
+    worker: Arc<Worker>,
+    store: Store,
+}
+
+impl Storage {
+    /// Waits until all that it was asked for is done, but not for ever: a database server may hang.
+    fn close(self) -> Result<(), Failure> {
+        let (done, closed) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            drop(self);
+            // Whoever waited may have given up.
+            let _ = done.send(());
+        });
+        closed.recv_timeout(CLOSING).map_err(|_| {
+            Failure::new(
+                "the database does not answer, so it was left as it is: changes that nobody was told of may or may not be in it",
+            )
+        })
+    }
 }
 
 async fn serve(
     options: &Options,
     mut settings: Settings,
-    store: Store,
+    storage: &Storage,
     demo: bool,
-    log: &SetLogLevel,
+    log: &Log,
 ) -> Result<(), Failure> {
     let domains = domains(&settings)?;
+    // From now on `balcony user` can reach this server; what it asks for is answered when the server has started.
+    let control = match ControlSocket::open(&settings.folder()) {
+        Ok(socket) => Some(socket),
+        Err(error) => {
+            tracing::warn!(target: "balcony", "`balcony user` cannot reach this server while it runs: {}", reason(&error));
+            None
+        }
+    };
     let certificate = Certificate::of(&settings, &domains)?;
-    let mut config = ServerConfig::new(domains.to_vec(), store.secret());
+    let mut config = ServerConfig::new(domains.to_vec(), storage.store.secret());
     config.tls = if settings.allow_plaintext { TlsPolicy::Optional } else { TlsPolicy::Required };
     configure(&mut config, &settings, &certificate);
 
-    let hashing = WorkerConfig { iterations: config.iterations, ..WorkerConfig::default() };
-    let worker = Arc::new(Worker::start_with(store, hashing));
+    let worker = Arc::clone(&storage.worker);
     let answers = Arc::clone(&worker);
     let mut server = Server::builder(config.clone(), move |ask, reply| answers.handle(ask, reply));
     let most = settings.max_connections.unwrap_or(MOST_CONNECTIONS);
@@ -93,13 +131,7 @@ async fn serve(
 
     let server = server.start();
     let controlled = Controlled { worker, server: server.clone(), domains: domains.clone() };
-    let control = match ControlSocket::open(&settings.folder()) {
-        Ok(socket) => Some(tokio::spawn(socket.serve(controlled))),
-        Err(error) => {
-            tracing::warn!(target: "balcony", "`balcony user` cannot reach this server while it runs: {}", reason(&error));
-            None
-        }
-    };
+    let control = control.map(|socket| tokio::spawn(socket.serve(controlled)));
     let started = Started {
         settings: &settings,
         domains: &domains,
@@ -119,7 +151,7 @@ async fn serve(
             _ = hangup.recv() => match options.read_again(&settings) {
                 Ok((new, certificate)) => {
                     settings = new;
-                    log(settings.log.unwrap_or_default());
+                    log.set_level(settings.log.unwrap_or_default());
                     configure(&mut config, &settings, &certificate);
                     server.reload(config.clone()).await;
                     tracing::info!(target: "balcony", "read {}the certificate {} again", options.source(), certificate.path.display());
@@ -138,6 +170,7 @@ async fn serve(
     tokio::select! {
         () = server.shutdown() => Ok(()),
         _ = interrupt.recv() => std::process::exit(130),
+        _ = terminate.recv() => std::process::exit(143),
     }
 }
 

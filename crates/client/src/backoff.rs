@@ -2,8 +2,12 @@ use core::time::Duration;
 
 use balcony_machine::Random;
 
+/// How long a session must have lasted so that the failure after it is a first one.
+const LASTING: Duration = Duration::from_secs(30);
+
 /// How long to wait before connecting again (RFC 6120 section 3.3): at random within the first minute, then, while it
-/// keeps failing, within a range that doubles up to a bound.
+/// keeps failing, within a range that doubles up to a bound. A server that ends every session soon after it has begun keeps
+/// failing, too.
 #[derive(Clone, Debug)]
 pub struct Backoff {
     failures: u32,
@@ -34,9 +38,12 @@ impl Backoff {
         Duration::from_nanos(if nanos == 0 { 0 } else { random.next_u64() % nanos })
     }
 
-    /// The stream is up: the next failure is a first one again.
-    pub fn succeeded(&mut self) {
-        self.failures = 0;
+    /// A session has ended that had lasted so long, from the bound resource on. If that was half a minute, the next failure is
+    /// a first one again; call [`failed`](Backoff::failed) after it in any case.
+    pub fn lasted(&mut self, length: Duration) {
+        if length >= LASTING {
+            self.failures = 0;
+        }
     }
 }
 
@@ -67,7 +74,11 @@ mod tests {
         for _ in 0..10 {
             backoff.failed(&mut Seed::from_u64(1).random());
         }
-        backoff.succeeded();
+        // A server that lets everybody in and then throws them out is left alone ever longer.
+        backoff.lasted(Duration::ZERO);
+        backoff.lasted(Duration::from_secs(29));
+        assert!(longest(&mut backoff, 0) > 30 * minute);
+        backoff.lasted(Duration::from_secs(30));
         assert!(longest(&mut backoff, 0) < minute);
     }
 }

@@ -74,11 +74,30 @@ impl Client {
         input: &mut &[u8],
         out: &mut Vec<u8>,
     ) -> Result<Progress<Event>, Error> {
+        self.run(now, out, |connection, out| connection.advance(now, input, out))
+    }
+
+    /// Does what has become due, and takes no input, not even such as has come before: for an owner who has no place for
+    /// another stanza now. Call it until it returns no event.
+    ///
+    /// # Errors
+    ///
+    /// As for [`advance`](Client::advance).
+    pub fn tick(&mut self, now: Instant, out: &mut Vec<u8>) -> Result<Progress<Event>, Error> {
+        self.run(now, out, |connection, out| connection.tick(now, out))
+    }
+
+    fn run(
+        &mut self,
+        now: Instant,
+        out: &mut Vec<u8>,
+        mut step: impl FnMut(&mut Connection, &mut Vec<u8>) -> Result<Progress<balcony_stream::Event>, Error>,
+    ) -> Result<Progress<Event>, Error> {
         loop {
             if let Some(request) = self.requests.expired(now) {
                 return Ok(Progress::Event(Event::Response(request, RequestOutcome::TimedOut)));
             }
-            let event = match self.connection.advance(now, input, out)? {
+            let event = match step(&mut self.connection, out)? {
                 Progress::Event(event) => event,
                 other => return Ok(other.map(|_| Event::StartTls)),
             };
@@ -127,7 +146,8 @@ impl Client {
         Ok(self.connection.eof(now, out)?.map(|_| Event::StartTls))
     }
 
-    /// When to call [`advance`](Client::advance) even if nothing has come.
+    /// When to call [`advance`](Client::advance) even if nothing has come. It is later than the time of the last such call,
+    /// unless that call returned an event.
     #[must_use]
     pub fn deadline(&self) -> Option<Deadline> {
         let request = self.requests.deadline().map(|at| Deadline { at, reason: Reason::Request });

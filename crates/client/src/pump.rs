@@ -111,7 +111,8 @@ impl Pump {
         Err(PumpError::Overrun)
     }
 
-    /// Does what is due and keeps what happens, for somebody who only wants to see the output leave.
+    /// Does what is due and keeps what happens, for somebody who only wants to see the output leave. When it keeps as much as
+    /// it can, no more input is taken, but time passes: a server that reads nothing is given up then, too.
     ///
     /// # Errors
     ///
@@ -120,8 +121,12 @@ impl Pump {
         while self.kept.len() < KEPT {
             match self.fresh(now)? {
                 Step::Event(event) => self.kept.push_back(event),
-                Step::Wait | Step::Closed => break,
+                Step::Wait | Step::Closed => return Ok(()),
             }
+        }
+        // What happens without input is no more than the owner's own requests.
+        while let Progress::Event(event) = self.client.tick(now, &mut self.out).map_err(PumpError::Ended)? {
+            self.kept.push_back(event);
         }
         Ok(())
     }
@@ -175,10 +180,11 @@ impl Pump {
         }
     }
 
-    /// When to go on even if nothing has come. `None`: nothing is due, or there is no room to keep what would happen.
+    /// When to go on even if nothing has come. After [`Step::Wait`], or [`absorb`](Pump::absorb), it is later than the time
+    /// that was given.
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {
-        if self.kept.len() < KEPT { self.client.deadline().map(|deadline| deadline.at) } else { None }
+        self.client.deadline().map(|deadline| deadline.at)
     }
 
     /// Queues a stanza.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use balcony_client::{Client, Config, Event, Pump, PumpError, RequestKind, RequestOutcome, Step, answer};
 use balcony_machine::{Instant, Progress, Secret, Seed};
 use balcony_sasl::ScramKeys;
-use balcony_stanza::{Kind, MessageType, Payload, Stanza, ns};
+use balcony_stanza::{IqType, Kind, MessageType, Payload, Stanza, StreamCondition, ns};
 use balcony_stream::{Answer, Ask, Receiving, Stream, TlsPolicy};
 use balcony_xml::{Element, Name};
 
@@ -140,7 +140,7 @@ fn what_is_kept_has_a_bound() {
     assert_eq!(pair.pump.outcome(NOW, request), Err(PumpError::Overrun));
     // Somebody who only writes waits for nothing, and loses nothing.
     assert_eq!(pair.pump.absorb(NOW), Ok(()));
-    assert_eq!(pair.pump.deadline(), None);
+    assert!(pair.pump.deadline().is_some_and(|at| at > NOW));
     for number in 0..1_100 {
         assert_eq!(pair.next_number(), Some(number.to_string()));
     }
@@ -180,4 +180,54 @@ fn a_close_from_either_side_is_in_good_order() {
     pair.bring(&out);
     assert!(matches!(pair.pump.step(NOW), Ok(Step::Closed)));
     assert_eq!(pair.pump.output(), b"</stream:stream>");
+}
+
+/// Lets time pass for a client whose server reads nothing, until that is given up. It is busy at its deadlines only.
+fn give_up(pair: &mut Pair) -> PumpError {
+    let mut now = NOW;
+    for _ in 0..8 {
+        now = pair.pump.deadline().unwrap();
+        if let Err(error) = pair.pump.absorb(now) {
+            assert!(now < NOW + Duration::from_secs(1_000));
+            return error;
+        }
+        assert!(pair.pump.deadline().unwrap() > now, "no busy waiting");
+    }
+    panic!("it waits for ever: {now:?}");
+}
+
+// RFC 6120 §4.6: whatever stands between them
+#[test]
+fn a_server_that_reads_nothing_is_given_up() {
+    let timeout = |error| match error {
+        PumpError::Ended(balcony_client::Error::Stream(balcony_stream::Error::Local(error))) => {
+            error.condition == StreamCondition::ConnectionTimeout
+        }
+        other => panic!("{other:?}"),
+    };
+    // As many answers as there is room for are not read, nor is what comes with them.
+    let mut pair = Pair::online();
+    let mut out = Vec::new();
+    for _ in 0..40_000 {
+        let ask =
+            Stanza::iq(IqType::Get).id("i").payload(Payload::from(Element::new(Name::from_static("x"), "u")));
+        pair.server.send(&ask, &mut out).unwrap();
+    }
+    let mut rest = out.as_slice();
+    while pair.pump.room() > 0 {
+        let (now, later) = rest.split_at(pair.pump.room().min(rest.len()));
+        pair.pump.received(now);
+        pair.pump.absorb(NOW).unwrap();
+        rest = later;
+    }
+    assert_eq!(pair.pump.room(), 0, "blocked");
+    assert!(timeout(give_up(&mut pair)));
+
+    // Nor is a message, by somebody who keeps as much as can be kept.
+    let mut pair = Pair::online();
+    pair.messages(0..1_100);
+    pair.pump.send(&Stanza::message(MessageType::Chat)).unwrap();
+    pair.pump.absorb(NOW).unwrap();
+    assert!(timeout(give_up(&mut pair)));
+    assert_eq!(pair.next_number(), Some("0".into()));
 }

@@ -46,6 +46,8 @@ pub struct Connection {
     output: Vec<u8>,
     output_limit: usize,
     closed: bool,
+    /// Set once, returned for ever.
+    failed: Option<Error>,
 }
 
 /// Why a connection ended before its time.
@@ -141,6 +143,7 @@ impl Connection {
             output: Vec::new(),
             output_limit,
             closed: false,
+            failed: None,
         }
     }
 
@@ -196,28 +199,75 @@ impl Connection {
 
     /// Takes the peer's bytes up to the next event, and appends what is to be sent to `out`.
     ///
+    /// No input is taken while `out` is full, but time passes all the same: whatever this returns, unless it is an event, no
+    /// [`deadline`](Connection::deadline) is `now` or earlier.
+    ///
     /// # Errors
     ///
-    /// The [`Error`] that ended the connection; what the peer is to be told is in `out`.
+    /// The [`Error`] that ended the connection, again at every later call; what the peer is to be told is in `out`.
     pub fn advance(
         &mut self,
         now: Instant,
         input: &mut &[u8],
         out: &mut Vec<u8>,
     ) -> Result<Progress<Event>, Error> {
-        let result = self.run(now, input, out);
-        self.flush(out)?;
+        if self.is_over()? {
+            return Ok(Progress::Closed);
+        }
+        let result = if out.len() < self.output_limit {
+            self.run(now, input, out)
+        } else if self.is_due(now) {
+            self.pass(now)
+        } else {
+            Ok(Progress::Blocked(On::OutputFull))
+        };
+        self.conclude(result, out)
+    }
+
+    /// Does what has become due, and takes no input: neither new bytes nor what has been decrypted before. For an owner who
+    /// can't take another event of the peer's now.
+    ///
+    /// # Errors
+    ///
+    /// As for [`advance`](Connection::advance).
+    pub fn tick(&mut self, now: Instant, out: &mut Vec<u8>) -> Result<Progress<Event>, Error> {
+        if self.is_over()? {
+            return Ok(Progress::Closed);
+        }
+        let result = self.pass(now);
+        self.conclude(result, out)
+    }
+
+    /// The end is the end: whatever still comes touches neither the stream nor TLS.
+    fn is_over(&self) -> Result<bool, Error> {
+        self.failed.clone().map_or(Ok(self.closed), Err)
+    }
+
+    fn is_due(&self, now: Instant) -> bool {
+        self.deadline().is_some_and(|deadline| deadline.at <= now)
+    }
+
+    /// Lets time pass for the stream.
+    fn pass(&mut self, now: Instant) -> Result<Progress<Event>, Error> {
+        Ok(self.stream.advance(now, &mut &[][..], &mut self.output)?)
+    }
+
+    /// Passes on what there is to be sent, and ends the connection if it is over.
+    fn conclude(
+        &mut self,
+        result: Result<Progress<Event>, Error>,
+        out: &mut Vec<u8>,
+    ) -> Result<Progress<Event>, Error> {
+        let result = self.flush(out).and(result);
         if matches!(result, Ok(Progress::Closed) | Err(_)) {
             self.end(out);
         }
+        self.failed = result.as_ref().err().cloned();
         result
     }
 
     #[cfg(not(feature = "tls"))]
-    fn run(&mut self, now: Instant, input: &mut &[u8], out: &[u8]) -> Result<Progress<Event>, Error> {
-        if out.len() >= self.output_limit {
-            return Ok(Progress::Blocked(On::OutputFull));
-        }
+    fn run(&mut self, now: Instant, input: &mut &[u8], _: &[u8]) -> Result<Progress<Event>, Error> {
         Ok(self.stream.advance(now, input, &mut self.output)?)
     }
 
@@ -337,7 +387,8 @@ impl Connection {
     /// When to call [`advance`](Connection::advance) even if nothing has come.
     #[must_use]
     pub fn deadline(&self) -> Option<Deadline> {
-        self.stream.deadline()
+        // After its end a connection does nothing any more, whatever the stream in it still waits for.
+        if self.closed { None } else { self.stream.deadline() }
     }
 
     /// The TLS session that the caller runs below this connection is up.

@@ -1,7 +1,7 @@
 use alloc::vec::Vec;
 
 use balcony_connection::Connection;
-use balcony_machine::Instant;
+use balcony_machine::{Instant, Reason};
 use balcony_stanza::Stanza;
 
 use crate::ConnectionId;
@@ -21,6 +21,10 @@ pub(crate) struct Conn {
     pub(crate) unread: bool,
     /// Nothing more will come: what is in `out` is the last.
     pub(crate) ended: bool,
+    /// The peer has closed its side of the transport. What it sent before that is still dealt with.
+    pub(crate) eof: bool,
+    /// Nothing can be written any more; the owner has forgotten the connection.
+    pub(crate) broken: bool,
     /// Whether the router knows it as a session.
     pub(crate) bound: bool,
     /// Whether the router wants to know when what was delivered so far is written.
@@ -47,6 +51,8 @@ impl Conn {
             writing: false,
             unread: false,
             ended: false,
+            eof: false,
+            broken: false,
             bound: false,
             flush: Flush::None,
             missed: false,
@@ -55,6 +61,23 @@ impl Conn {
             deadline: None,
             linger: None,
         }
+    }
+
+    /// When there is something to do for it even if nothing comes.
+    pub(crate) fn due(&self, now: Instant) -> Option<Instant> {
+        if self.linger.is_some() {
+            return self.linger;
+        }
+        // A peer whose stanza waits for the router is not read from meanwhile, so it is not silent.
+        let is_kept_waiting = self.stalled.is_some();
+        let deadline = self.connection.deadline();
+        let deadline = deadline.filter(|deadline| !(is_kept_waiting && deadline.reason == Reason::Idle));
+        deadline.map(|deadline| deadline.at).into_iter().chain(self.pause(now)).min()
+    }
+
+    /// Until when the peer is not read from because it sends too fast (RFC 6120 section 13.12).
+    pub(crate) fn pause(&self, now: Instant) -> Option<Instant> {
+        self.pace.wait(now).filter(|_| self.unread && !self.ended)
     }
 
     /// Whether the owner, who has written what it had, had all that the router asks about.

@@ -3,6 +3,7 @@ use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 use core::fmt;
 use core::mem;
+use core::time::Duration;
 
 use balcony_connection::Error;
 use balcony_jid::BareJid;
@@ -17,6 +18,9 @@ use crate::asks::{Asker, Asks};
 use crate::config::Config;
 use crate::conn::{Conn, Flush};
 use crate::transport::{Streams, Transport};
+
+/// A time that is later than now, and short.
+const SOON: Duration = Duration::from_millis(1);
 
 /// Many connections and one router. See the [crate] for how to drive it.
 pub struct Server {
@@ -86,23 +90,30 @@ impl Server {
         }
     }
 
-    /// The peer has closed its side of the transport.
+    /// The peer has closed its side of the transport. The stream ends when all that had come before is dealt with, as far as
+    /// the peer reads the answers.
     pub fn eof(&mut self, now: Instant, id: ConnectionId, actions: &mut Vec<Action>) {
         let Some(conn) = self.conn(id) else { return };
-        if conn.ended {
-            return;
-        }
-        let ended = match conn.connection.eof(now, &mut conn.out) {
-            Ok(_) => Ended::Closed,
-            Err(error) => Ended::Failed(error),
-        };
-        self.end(now, id, ended, actions);
+        conn.eof = true;
+        self.advance(now, id, &[], actions);
     }
 
-    /// The transport is broken: nothing can be written any more. The connection is forgotten without `Close`.
+    /// The transport is broken: nothing can be written any more. The connection is forgotten without `Close`, as soon as the
+    /// stanzas are routed that had come before.
     pub fn broken(&mut self, now: Instant, id: ConnectionId, actions: &mut Vec<Action>) {
-        self.eof(now, id, actions);
-        self.give_up(now, id, actions);
+        let Some(conn) = self.conn(id) else { return };
+        if conn.ended || !conn.bound {
+            conn.eof = true;
+            self.end_of_input(now, id, actions);
+            return self.give_up(now, id, actions);
+        }
+        (conn.eof, conn.broken, conn.missed) = (true, true, true);
+        if mem::replace(&mut conn.flush, Flush::None) != Flush::None {
+            let mut effects = mem::take(&mut self.effects);
+            self.router.lost(now, SessionId(id.0), &mut effects);
+            self.carry_out(now, effects, actions);
+        }
+        self.advance(now, id, &[], actions);
     }
 
     /// Swaps the bytes to be written into `buffer`, which must be empty.
@@ -159,15 +170,13 @@ impl Server {
         }
     }
 
-    /// Does what has become due.
+    /// Does what has become due. After that no [`deadline`](Server::deadline) is `now` or earlier.
     pub fn tick(&mut self, now: Instant, actions: &mut Vec<Action>) {
-        while let Some(&(at, id)) = self.deadlines.first() {
-            if at > now {
-                break;
-            }
-            self.deadlines.pop_first();
+        // Each connection once, whatever it says then: none of them can keep the others waiting.
+        let due = self.deadlines.range(..=(now, ConnectionId(u64::MAX)));
+        let due: Vec<ConnectionId> = due.map(|(_, id)| *id).collect();
+        for id in due {
             let Some(conn) = self.conn(id) else { continue };
-            conn.deadline = None;
             if conn.linger.is_some_and(|linger| now >= linger) {
                 self.give_up(now, id, actions);
                 actions.push(Action::Close(id));
@@ -241,11 +250,14 @@ impl Server {
             if conn.ended {
                 break;
             }
-            if conn.stalled.is_some() {
-                conn.input.extend_from_slice(fresh);
-                break;
-            }
-            let result = if conn.input.is_empty() {
+            let result = if conn.stalled.is_some() {
+                // The order of its stanzas is kept. Time passes for it all the same.
+                conn.input.extend_from_slice(mem::take(&mut fresh));
+                if conn.due(now).is_none_or(|at| at > now) {
+                    break;
+                }
+                conn.connection.tick(now, &mut conn.out)
+            } else if conn.input.is_empty() {
                 conn.connection.advance(now, &mut fresh, &mut conn.out)
             } else {
                 conn.input.extend_from_slice(mem::take(&mut fresh));
@@ -257,9 +269,15 @@ impl Server {
             };
             match result {
                 Ok(Progress::Event(event)) => self.event(now, id, event, actions),
-                Ok(Progress::NeedInput | Progress::Blocked(On::Answer | On::OutputFull | On::Tls)) => {
-                    if let Some(conn) = self.conn(id) {
-                        conn.input.extend_from_slice(fresh);
+                // What is written to nobody takes no room.
+                Ok(Progress::Blocked(On::OutputFull)) if conn.broken && !conn.out.is_empty() => {
+                    conn.out.clear();
+                }
+                Ok(progress @ (Progress::NeedInput | Progress::Blocked(_))) => {
+                    conn.input.extend_from_slice(fresh);
+                    let waits = matches!(progress, Progress::Blocked(On::Answer | On::OutputFull));
+                    if conn.eof && conn.stalled.is_none() && !waits {
+                        return self.end_of_input(now, id, actions);
                     }
                     break;
                 }
@@ -274,6 +292,16 @@ impl Server {
             }
         }
         self.settle(now, id, actions);
+    }
+
+    /// All that the peer has sent is dealt with, and no more will come.
+    fn end_of_input(&mut self, now: Instant, id: ConnectionId, actions: &mut Vec<Action>) {
+        let Some(conn) = self.conn(id).filter(|conn| !conn.ended) else { return };
+        let ended = match conn.connection.eof(now, &mut conn.out) {
+            Ok(_) => Ended::Closed,
+            Err(error) => Ended::Failed(error),
+        };
+        self.end(now, id, ended, actions);
     }
 
     fn event(&mut self, now: Instant, id: ConnectionId, event: Event, actions: &mut Vec<Action>) {
@@ -380,7 +408,7 @@ impl Server {
     ) {
         let id = ConnectionId(session.0);
         let limit = self.config.limits.output;
-        let Some(conn) = self.conn(id) else { return };
+        let Some(conn) = self.conn(id).filter(|conn| !conn.broken) else { return };
         if conn.connection.pending() + conn.out.len() > limit {
             // A peer that does not read must not cost memory (RFC 6120 section 4.9.3.17).
             conn.missed = true;
@@ -408,9 +436,8 @@ impl Server {
             return;
         }
         conn.connection.abort(error.clone());
-        // Advancing a connection that has ended encrypts its last words, closes TLS and returns the same error.
-        let mut nothing: &[u8] = &[];
-        let ended = match conn.connection.advance(now, &mut nothing, &mut conn.out) {
+        // This encrypts its last words, closes TLS and returns the same error.
+        let ended = match conn.connection.tick(now, &mut conn.out) {
             Err(error) => error,
             Ok(_) => Error::Stream(balcony_stream::Error::Local(error)),
         };
@@ -419,7 +446,7 @@ impl Server {
 
     /// The stream is over; what is left is to write the rest and close.
     fn end(&mut self, now: Instant, id: ConnectionId, ended: Ended, actions: &mut Vec<Action>) {
-        let linger = now + self.config.limits.closing;
+        let linger = now + self.config.limits.closing.max(SOON);
         let Some(conn) = self.conn(id) else { return };
         if conn.ended {
             return;
@@ -441,6 +468,15 @@ impl Server {
     /// Brings the owner and the heap of deadlines up to date about one connection.
     fn settle(&mut self, now: Instant, id: ConnectionId, actions: &mut Vec<Action>) {
         let Some(conn) = self.conn(id) else { return };
+        if conn.broken {
+            // There is nobody to write to, nor to read from.
+            let _ = conn.connection.flush(&mut conn.out);
+            conn.out = Vec::new();
+            (conn.writing, conn.unread) = (false, false);
+            if conn.ended {
+                return self.forget(id);
+            }
+        }
         if !conn.writing && (!conn.out.is_empty() || conn.connection.pending() > 0) {
             conn.writing = true;
             actions.push(Action::Write(id));
@@ -451,17 +487,14 @@ impl Server {
             return;
         }
         // Who sends too fast waits, and everything that it has sent is dealt with meanwhile (RFC 6120 section 13.12).
-        let pause = conn.pace.wait(now).filter(|_| conn.unread && !conn.ended);
-        if conn.unread && !conn.ended && conn.input.is_empty() && pause.is_none() {
+        let is_read = conn.input.is_empty() && conn.stalled.is_none() && conn.pause(now).is_none();
+        if conn.unread && !conn.ended && is_read {
             conn.unread = false;
             // An idle connection keeps no buffer.
             conn.input = Vec::new();
             actions.push(Action::Read(id));
         }
-        let due = match conn.linger {
-            Some(linger) => Some(linger),
-            None => conn.connection.deadline().map(|deadline| deadline.at).into_iter().chain(pause).min(),
-        };
+        let due = conn.due(now);
         let old = mem::replace(&mut conn.deadline, due);
         if old != due {
             if let Some(old) = old {

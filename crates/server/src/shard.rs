@@ -5,6 +5,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 use core::net::IpAddr;
+use core::time::Duration;
 
 use balcony_jid::BareJid;
 use balcony_machine::{Instant, Ticket};
@@ -29,11 +30,19 @@ pub struct Shard<P> {
     /// Who wants to hear of the end of an account.
     removals: BTreeMap<BareJid, Vec<Done>>,
     now: Instant,
+    /// When it has done last what was due.
+    ticked: Option<Instant>,
     most: usize,
     /// The log knows that connections are being turned away.
     full: bool,
-    closing: bool,
+    /// Since it has been told to shut down: when that is over, whoever has not answered.
+    closing: Option<Instant>,
 }
+
+/// How long a server that shuts down waits for its store, if its asks do not expire before.
+const PATIENCE: Duration = Duration::from_secs(15);
+/// Between two ticks.
+const PAUSE: Duration = Duration::from_millis(1);
 
 type Done = Box<dyn FnOnce(Removal) + Send>;
 
@@ -92,9 +101,10 @@ impl<P> Shard<P> {
             lines: VecDeque::new(),
             removals: BTreeMap::new(),
             now: Instant::ZERO,
+            ticked: None,
             most,
             full: false,
-            closing: false,
+            closing: None,
         }
     }
 
@@ -120,7 +130,7 @@ impl<P> Shard<P> {
             self.lines.push_back((Level::Warn, line));
         }
         self.full = full;
-        if full || self.closing {
+        if full || self.closing.is_some() {
             return;
         }
         let origin = origin(&from);
@@ -152,34 +162,57 @@ impl<P> Shard<P> {
     /// Does what has become due.
     pub fn tick(&mut self, now: Instant) {
         self.now = now;
+        if let Some((asks, _)) = self.left_open().filter(|(_, until)| *until <= now) {
+            let line = format!("{asks} requests to the store were not answered in time, and are given up");
+            self.lines.push_back((Level::Warn, line));
+        }
         if self.deadline().is_some_and(|deadline| deadline <= now) {
             self.server.tick(now, &mut self.actions);
+            self.ticked = Some(now);
+            let left = self.server.deadline();
+            debug_assert!(left.is_none_or(|left| left.at > now), "{left:?} is still due at {now:?}");
         }
     }
 
-    /// When to call [`tick`](Shard::tick).
+    /// When to call [`tick`](Shard::tick): never again at the time of the last call. If there were a fault in a machine that
+    /// leaves something due, the adapter would still get round to everything else.
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {
-        self.server.deadline().map(|deadline| deadline.at)
+        let due = self.server.deadline().map(|deadline| deadline.at);
+        let until = self.left_open().map(|(_, until)| until);
+        let next = due.into_iter().chain(until).min()?;
+        Some(self.ticked.map_or(next, |ticked| next.max(ticked + PAUSE)))
     }
 
-    /// Takes in no more sockets, and ends all streams; see [`Server::shutdown`].
+    /// Takes in no more sockets, and ends all streams; see [`Server::shutdown`]. What the store has not answered within 15
+    /// seconds, or [`Limits::answer`](balcony_machine::Limits::answer) if that is less, is given up.
     pub fn shutdown(&mut self, now: Instant) {
         self.now = now;
-        self.closing = true;
+        let limits = &self.server.config().limits;
+        self.closing.get_or_insert(now + limits.closing.max(limits.answer.min(PATIENCE)) + PAUSE);
         self.server.shutdown(now, &mut self.actions);
     }
 
     /// Whether the server is shutting down.
     #[must_use]
     pub fn is_closing(&self) -> bool {
-        self.closing
+        self.closing.is_some()
     }
 
     /// Whether the server has shut down: all sockets are closed, and what had to be stored is, or will not be.
     #[must_use]
     pub fn is_closed(&self) -> bool {
-        self.closing && self.peers.is_empty() && self.server.router().counts().asks == 0
+        let is_over = |until: Instant| {
+            self.peers.is_empty() && self.server.router().counts().asks == 0 || self.now >= until
+        };
+        self.closing.is_some_and(is_over)
+    }
+
+    /// What a server that shuts down still waits for when the last stream has ended: how many answers of its store, and
+    /// until when.
+    fn left_open(&self) -> Option<(usize, Instant)> {
+        let asks = self.server.router().counts().asks;
+        self.closing.filter(|_| asks > 0).map(|until| (asks, until))
     }
 
     /// Removes an account; see [`Server::remove_account`]. Then `done` is called from [`next`](Shard::next); if the server ends

@@ -23,6 +23,8 @@ pub struct World {
     pub accounts: Accounts,
     /// Whether what the router asks of the store takes a while. Otherwise it is answered at once.
     pub slow_store: bool,
+    /// Whether the store does nothing at all, if it is a slow one.
+    pub store_hangs: bool,
     /// Whether clients leave requests that they do not know to [`take_stanzas`](World::take_stanzas), or refuse them.
     pub take_requests: bool,
     config: Config,
@@ -73,6 +75,7 @@ impl World {
             server: Server::new(config.clone(), random.seed()),
             accounts,
             slow_store: false,
+            store_hangs: false,
             take_requests: false,
             config,
             asks: Vec::new(),
@@ -225,6 +228,16 @@ impl World {
         self.act(actions);
     }
 
+    /// The peer closes its side of the transport, behind what it has sent; it still reads.
+    pub fn hang_up(&mut self, peer: Peer) {
+        while !self.peers[peer.0].to_server.is_empty() && self.step(peer.0) {}
+        let mut actions = Vec::new();
+        if let Some(id) = self.peers[peer.0].id {
+            self.server.eof(self.now, id, &mut actions);
+        }
+        self.act(actions);
+    }
+
     /// The server dies, and with it all connections; another one begins with what the store has. Of what the store was to
     /// change a part has become durable.
     pub fn crash(&mut self) {
@@ -280,12 +293,19 @@ impl World {
         self.run();
         while let Some(deadline) = self.server.deadline().filter(|deadline| deadline.at <= end) {
             self.now = self.now.max(deadline.at);
-            let mut actions = Vec::new();
-            self.server.tick(self.now, &mut actions);
-            self.act(actions);
+            self.tick();
             self.run();
         }
         self.now = end;
+    }
+
+    /// Has the server do what is due. Then nothing is due any more.
+    fn tick(&mut self) {
+        let mut actions = Vec::new();
+        self.server.tick(self.now, &mut actions);
+        let left = self.server.deadline();
+        assert!(left.is_none_or(|left| left.at > self.now), "{left:?} is still due at {:?}", self.now);
+        self.act(actions);
     }
 
     /// A number below `end`, by the seed.
@@ -295,7 +315,7 @@ impl World {
 
     /// The store does one thing, if there is any. It keeps the order within an account.
     fn step_store(&mut self) -> bool {
-        if self.asks.is_empty() {
+        if self.asks.is_empty() || self.store_hangs {
             return false;
         }
         let any = self.below(self.asks.len());
@@ -365,6 +385,8 @@ impl World {
                 }
             }
         }
+        let due = client.deadline().filter(|due| due.at <= self.now);
+        assert!(due.is_none() || wires.failed.is_some(), "a client has {due:?} left at {:?}", self.now);
         wires.to_server.extend(&out);
         length > 0 || !out.is_empty()
     }

@@ -23,6 +23,8 @@ pub(crate) struct Common {
     pub(crate) reader: Reader,
     pub(crate) limits: Limits,
     pub(crate) random: Random,
+    /// Whether the STARTTLS that was asked for had been offered.
+    pub(crate) tls_offered: bool,
     /// What TLS said of itself; `None` in the clear.
     pub(crate) security: Option<Security>,
     /// Whether our header stands at the start of the current stream.
@@ -54,6 +56,7 @@ impl Common {
             content,
             reader: framing.reader(content, limits.before_auth),
             random: seed.random(),
+            tls_offered: false,
             security: None,
             header_sent: false,
             header_read: false,
@@ -187,6 +190,11 @@ impl Common {
                 None => self.stop_timer(),
             }
         }
+    }
+
+    /// Whether whatever the peer says but `<proceed/>` means that it has no TLS: it was asked, and had not offered any.
+    pub(crate) fn doubts_tls(&self) -> bool {
+        self.phase == Phase::Proceed && !self.tls_offered
     }
 
     /// Writes our closing tag; the peer's is due within a bounded time (RFC 6120 section 4.4).

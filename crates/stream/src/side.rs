@@ -11,6 +11,7 @@ use crate::error::Error;
 use crate::event::{Answer, Event};
 use crate::federation::Verification;
 use crate::initiating::ServerFeatures;
+use crate::state::Phase;
 
 /// One end of a stream in one role. [`Stream`](crate::Stream) drives it, and does itself what all of them have in common.
 pub(crate) trait Side: Send + Sync {
@@ -64,8 +65,9 @@ pub(crate) trait Side: Send + Sync {
         false
     }
 
-    /// When the first thing that this end waits for aside from the stream itself has taken too long.
-    fn expires(&self) -> Option<Instant> {
+    /// When the first thing that this end waits for aside from the stream itself has taken too long:
+    /// [`due`](Side::due) deals with it in this phase.
+    fn expires(&self, _phase: Phase) -> Option<Instant> {
         None
     }
 

@@ -47,7 +47,7 @@ pub(crate) fn grant(common: &mut Common, policy: TlsPolicy, out: &mut Vec<u8>) -
     Ok(Event::StartTls)
 }
 
-/// Asks for TLS if the policy wants it and these features have it; whether it was asked for.
+/// Asks for TLS if the policy demands it, or wants it and these features have it; whether it was asked for.
 pub(crate) fn request(
     common: &mut Common,
     policy: TlsPolicy,
@@ -58,12 +58,14 @@ pub(crate) fn request(
         return Ok(false);
     }
     match (policy, features) {
-        (TlsPolicy::Required | TlsPolicy::Optional, true) => {
+        // An attacker may have taken the feature out, or the server may not tell: whoever needs TLS asks for it all the same
+        // (RFC 7590 section 3.1), and does not go on without it.
+        (TlsPolicy::Required, _) | (TlsPolicy::Optional, true) => {
             out.extend_from_slice(b"<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>");
+            common.tls_offered = features;
             common.step(Step::StartTls).map(|()| true)
         }
-        // An attacker may have taken the feature out (RFC 7590 section 3.1): we don't go on without it.
-        (TlsPolicy::Required | TlsPolicy::Direct, _) => Err(Error::NoTls),
+        (TlsPolicy::Direct, _) => Err(Error::NoTls),
         (TlsPolicy::Optional | TlsPolicy::None, _) => Ok(false),
     }
 }

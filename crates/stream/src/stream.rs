@@ -140,6 +140,7 @@ impl Stream {
             }
             let event = match token {
                 None => return Ok(Progress::NeedInput),
+                Some(Token::End) if self.common.doubts_tls() => return Err(Error::NoTls),
                 Some(Token::End) => return Ok(self.end(out)),
                 Some(Token::Header) => self.header(now, out)?,
                 Some(Token::Element) if self.common.framing == Framing::Messages => {
@@ -182,6 +183,9 @@ impl Stream {
     fn element(&mut self, now: Instant, out: &mut Vec<u8>) -> Result<Option<Event>, Error> {
         let element = self.common.reader.element();
         if element.is("error", ns::STREAM) {
+            if self.common.doubts_tls() {
+                return Err(Error::NoTls);
+            }
             return Err(Error::Remote(StreamError::from_element(element)));
         }
         if element.namespace() == self.common.content.namespace() && !element.prefix().is_empty() {
@@ -208,16 +212,18 @@ impl Stream {
                 self.common.end();
                 Ok(Progress::Closed)
             }
+            _ if self.common.doubts_tls() => Err(self.fail(Error::NoTls, out)),
             _ => Err(self.fail(Error::Truncated, out)),
         }
     }
 
-    /// When to call [`advance`](Stream::advance) even if nothing has come.
+    /// When to call [`advance`](Stream::advance) even if nothing has come. It is later than the time of the last such call,
+    /// unless that call returned an event.
     #[must_use]
     pub fn deadline(&self) -> Option<Deadline> {
         let aside = match self.common.phase() {
             Phase::Tls | Phase::Closing | Phase::Closed => None,
-            _ => self.side.expires().map(|at| Deadline { at, reason: Reason::Answer }),
+            phase => self.side.expires(phase).map(|at| Deadline { at, reason: Reason::Answer }),
         };
         match (self.common.deadline(), aside) {
             (Some(deadline), Some(aside)) => Some(deadline.min(aside)),

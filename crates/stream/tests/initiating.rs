@@ -127,16 +127,42 @@ fn the_stream_after_tls_is_a_new_one() {
     assert!(client.stream.secured(Security::new(None)).is_err());
 }
 
-// RFC 7590 §3.1 [U2], RFC 6120 §13.8.4: whoever takes the feature out gets nothing.
+// RFC 7590 §3.1 [U2], RFC 6120 §13.8.4: whoever takes the feature out is asked for TLS all the same, and gets nothing else.
 #[test]
 fn a_stripped_starttls_feature() {
+    let refusals = [
+        "<failure xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>",
+        "<stream:error><unsupported-stanza-type xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error>",
+        CLOSE,
+    ];
     for offer in ["", &mechanisms(&ALL), BIND] {
+        for refusal in refusals {
+            let mut client = Client::new(TlsPolicy::Required);
+            client.feed(HEADER);
+            assert_eq!(client.feed(&features(offer)), STARTTLS, "{offer}");
+            assert_eq!(client.feed(refusal), CLOSE);
+            assert_eq!(client.failure(), Error::NoTls, "{refusal}");
+            assert!(!client.output().contains("juliet") && !client.output().contains("<auth"));
+        }
         let mut client = Client::new(TlsPolicy::Required);
         client.feed(HEADER);
-        assert_eq!(client.feed(&features(offer)), CLOSE, "{offer}");
-        assert_eq!(client.failure(), Error::NoTls);
-        assert!(!client.output().contains("juliet"));
+        client.feed(&features(offer));
+        assert_eq!(client.stream.eof(client.now, &mut Vec::new()).unwrap_err(), Error::NoTls);
+        // A server that only does not tell.
+        let mut client = Client::new(TlsPolicy::Required);
+        client.feed(HEADER);
+        client.feed(&features(offer));
+        client.feed_bytes(&mut PROCEED.as_bytes());
+        client.stream.secured(Security::new(None)).unwrap();
+        assert!(client.feed("").contains("<stream:stream from='juliet@example.com' to='example.com'"));
     }
+    // What was offered and then fails for another reason keeps its reason.
+    let mut client = Client::new(TlsPolicy::Required);
+    client.feed(HEADER);
+    client.feed(&features(STARTTLS_REQUIRED));
+    client
+        .feed("<stream:error><system-shutdown xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error>");
+    assert!(matches!(client.failure(), Error::Remote(_)));
     // Who said that it may be goes on, and still does not say the password.
     let mut client = Client::new(TlsPolicy::Optional);
     client.feed(HEADER);

@@ -19,6 +19,8 @@ use crate::socket::Socket;
 const BATCH: usize = 1024;
 /// How long to wait when the operating system has no socket for the next connection.
 const PAUSE: Duration = Duration::from_millis(100);
+/// How long the tasks of a server that has shut down may take to end.
+const LAST: Duration = Duration::from_secs(5);
 
 /// A server on tokio. One task owns the [`balcony_server::Server`]; each socket has a task that reads and one that writes.
 ///
@@ -107,7 +109,7 @@ pub struct ServerHandle {
 
 impl ServerHandle {
     /// Accepts no more connections, ends every stream with `system-shutdown`, and waits until the last bytes are written;
-    /// a few seconds at most for peers that do not read.
+    /// a few seconds at most for peers that do not read, and 15 for a store that does not answer.
     pub async fn shutdown(&self) {
         let (done, wait) = oneshot::channel();
         let _ = self.mailbox.send(Message::Shutdown(done));
@@ -203,9 +205,12 @@ impl Main {
             }
         }
         drop(alive);
-        let _: Option<()> = gone.recv().await;
+        // With the shard its sockets go, if there are any left.
+        drop(self.shard);
+        let _ = time::timeout(LAST, gone.recv()).await;
         tracing::info!(target: "balcony", "the server has shut down");
-        // Whoever is `waiting` learns of it by the drop.
+        // Whoever is `waiting` learns of it by the drop; what the owner has given us may take longer to go.
+        drop(self.waiting);
     }
 
     fn handle(&mut self, message: Message, alive: &mpsc::Sender<()>) {

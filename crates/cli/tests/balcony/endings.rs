@@ -1,8 +1,10 @@
 use std::ops::ControlFlow::{self, Break};
+use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use balcony_stanza::{Kind, PresenceType, Stanza};
 
-use crate::witness::{hello, polite, witness};
+use crate::witness::{hello, moody, polite, witness};
 use crate::world::{Process, Server, World};
 
 fn list(world: &World) -> String {
@@ -83,6 +85,19 @@ fn a_listener_comes_back_when_its_server_does() {
         ended.stderr.ends_with("balcony: wrong password, or no such account (not-authorized)\n"),
         "{ended:?}"
     );
+}
+
+// RFC 6120 §3.3 [C7] stream-reconnect: a session that ends at once is a failure like any other.
+#[test]
+fn a_server_that_ends_every_session_is_left_alone_ever_longer() {
+    let world = World::new();
+    let (address, lives) = moody();
+    let listener = world.listener(&address, "romeo@localhost/garden", &["--allow-plaintext", "--retry", "1"]);
+    listener.stderr_with("connecting again");
+    std::thread::sleep(Duration::from_secs(10));
+    // At half a second each it would be twenty.
+    let lives = lives.load(Ordering::SeqCst);
+    assert!((2..10).contains(&lives), "{lives}");
 }
 
 // RFC 6121 §4.5

@@ -17,7 +17,11 @@ pub struct Raw(TcpStream);
 
 impl Raw {
     pub fn connect(server: &Server) -> Raw {
-        let stream = TcpStream::connect(&server.address).unwrap();
+        Raw::open(&server.address)
+    }
+
+    pub fn open(address: &str) -> Raw {
+        let stream = TcpStream::connect(address).unwrap();
         stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
         Raw(stream)
     }

@@ -3,7 +3,7 @@ use std::os::unix::fs::PermissionsExt as _;
 #[cfg(feature = "postgres")]
 #[allow(dead_code, reason = "it does more for the tests of the store")]
 #[path = "../../../store/tests/common/postgresql.rs"]
-mod postgresql;
+pub mod postgresql;
 
 use crate::world::World;
 

@@ -4,6 +4,7 @@ use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::ops::ControlFlow::{self, Break, Continue};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::{JoinHandle, spawn};
 
 use balcony_machine::{Instant, Progress, Secret, Seed};
@@ -22,6 +23,21 @@ where
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();
     (address, spawn(move || attend(listener.accept().unwrap().0, answer)))
+}
+
+/// Lets everybody in, and dies of the first stanza, again and again; counts its lives.
+pub fn moody() -> (String, Arc<AtomicUsize>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let lives = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&lives);
+    spawn(move || {
+        for socket in listener.incoming() {
+            count.fetch_add(1, Ordering::SeqCst);
+            attend(socket.unwrap(), |_, _| Break(()));
+        }
+    });
+    (address, lives)
 }
 
 /// Does whatever is asked, and whoever is there gets a message.

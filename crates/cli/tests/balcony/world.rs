@@ -60,8 +60,13 @@ impl World {
 
     /// Runs a program with this password in its environment.
     pub fn run_as(&self, password: &str, args: &[&str]) -> Ended {
+        self.start_as(password, args).wait()
+    }
+
+    /// Starts it in that way.
+    pub fn start_as(&self, password: &str, args: &[&str]) -> Process {
         let mut command = Command::new(PROGRAM);
-        Process::start(command.args(args).env("BALCONY_PASSWORD", password), self.folder.path()).wait()
+        Process::start(command.args(args).env("BALCONY_PASSWORD", password), self.folder.path())
     }
 
     pub fn serve(&self, options: &[&str]) -> Server {

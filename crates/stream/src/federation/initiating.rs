@@ -191,8 +191,9 @@ impl Side for Initiator {
         Ok(None)
     }
 
-    fn expires(&self) -> Option<Instant> {
-        let pairs = self.pairs.iter().filter_map(|pair| match pair.state {
+    fn expires(&self, phase: Phase) -> Option<Instant> {
+        let are_due = self.ready && matches!(phase, Phase::Negotiate | Phase::Open);
+        let pairs = self.pairs.iter().filter(|_| are_due).filter_map(|pair| match pair.state {
             State::Asked(expires) => Some(expires),
             State::Wanted | State::Valid => None,
         });

@@ -176,7 +176,10 @@ impl Side for Receiver {
         true
     }
 
-    fn expires(&self) -> Option<Instant> {
+    fn expires(&self, phase: Phase) -> Option<Instant> {
+        if !matches!(phase, Phase::Negotiate | Phase::Open) {
+            return None;
+        }
         let expires = |pair: &Pair| match pair.state {
             State::Asked(_, expires) => Some(expires),
             _ => None,

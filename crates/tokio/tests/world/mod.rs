@@ -39,6 +39,7 @@ macro_rules! all_on {
             strange_certificates_are_refused,
             shutdown_ends_all_streams,
             slow_readers_stall_nobody,
+            one_that_never_reads_holds_up_nobody,
             removed_accounts_are_offline,
             too_many_connections_are_turned_away,
             garbage_gets_an_error_that_arrives,

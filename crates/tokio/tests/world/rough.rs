@@ -1,6 +1,6 @@
 //! Clients that don't behave, and things that end.
 
-use std::io::{Read as _, Write as _};
+use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::TcpStream;
 
 use balcony_client::{Error as Ended, PumpError, RequestKind, RequestOutcome};
@@ -130,6 +130,38 @@ pub(crate) async fn slow_readers_stall_nobody() {
     assert_eq!(body(&message(&mut mercutio).await), "he does not listen");
     // The socket is closed as well, although its peer has not read everything (RFC 6120 section 4.4).
     connections(&world, 2).await;
+}
+
+// RFC 6120 §4.6.1: one that never reads, and has not logged in, holds up neither the others nor the end
+pub(crate) async fn one_that_never_reads_holds_up_nobody() {
+    let impatient = |config: &mut Config| {
+        (config.tls, config.registration) = (balcony_stream::TlsPolicy::Optional, true);
+        config.limits.output = 65_536;
+        config.limits.negotiation = Duration::from_secs(6);
+        config.limits.closing = Duration::from_millis(200);
+    };
+    let world = World::with(impatient, 100).await;
+    let mut juliet = world.online("juliet@localhost/balcony", 0).await;
+    let never_reads = || {
+        let mut raw = TcpStream::connect(("127.0.0.1", world.ports[0])).unwrap();
+        raw.set_write_timeout(Some(Duration::from_millis(500))).unwrap();
+        raw.write_all(
+            b"<stream:stream to='localhost' version='1.0' xmlns='jabber:client' \
+              xmlns:stream='http://etherx.jabber.org/streams'>",
+        )
+        .unwrap();
+        let form = "<iq type='get' id='1'><query xmlns='jabber:iq:register'/></iq>".repeat(1_000);
+        // The operating system takes some megabytes of the answers, then the server reads no more.
+        let full = (0..1_000).find_map(|_| raw.write_all(form.as_bytes()).err()).unwrap();
+        assert!(matches!(full.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut), "{full}");
+        raw
+    };
+    let _silent = never_reads();
+    connections(&world, 1).await;
+    let outcome = juliet.request(RequestKind::Get, Some("localhost".parse().unwrap()), ping(), PATIENCE);
+    assert!(matches!(soon(outcome).await, Ok(RequestOutcome::Result(_))));
+    let _another = never_reads();
+    soon(world.server.shutdown()).await;
 }
 
 pub(crate) async fn removed_accounts_are_offline() {

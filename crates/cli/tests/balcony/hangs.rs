@@ -1,0 +1,154 @@
+//! What hangs outside must not hang the server: a terminal, a database; and what happens while it starts.
+
+use std::net::{TcpListener, TcpStream};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::hostile::Raw;
+use crate::world::{PASSWORD, PROGRAM, Server, World};
+
+/// A port that was free a moment ago.
+fn free_port() -> String {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
+}
+
+/// A program whose stderr is a pipe that nobody reads.
+struct Mute(Child);
+
+impl Drop for Mute {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn a_log_that_nobody_reads_stops_nobody() {
+    let world = World::new();
+    let address = free_port();
+    let mut command = Command::new(PROGRAM);
+    command.args(["serve", "--listen", &address, "--log", "debug", "--demo"]).current_dir(world.path(""));
+    let mut server = Mute(command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap());
+    let begin = Instant::now();
+    while TcpStream::connect(&address).is_err() {
+        assert!(begin.elapsed() < Duration::from_secs(60));
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    // Each leaves a line of some hundred bytes; a pipe takes 64 kB.
+    for _ in 0..2_000 {
+        let mut raw = Raw::open(&address);
+        raw.write(b"<no-xml<");
+        // Until the server closes it, or too much time has passed.
+        raw.rest();
+    }
+    // It ends when it is told to, too.
+    let pid = server.0.id().to_string();
+    assert!(Command::new("kill").args(["-s", "TERM", &pid]).status().unwrap().success());
+    let begin = Instant::now();
+    while server.0.try_wait().unwrap().is_none() {
+        assert!(begin.elapsed() < Duration::from_secs(30), "it does not end");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+#[test]
+fn who_sees_a_port_open_can_manage_accounts() {
+    for _ in 0..5 {
+        let world = World::new();
+        let address = free_port();
+        let server = world.start(&["serve", "--listen", &address]);
+        let begin = Instant::now();
+        while TcpStream::connect(&address).is_err() {
+            assert!(begin.elapsed() < Duration::from_secs(60));
+        }
+        assert!(world.path("balcony-data/control.sock").exists());
+        world.account("romeo");
+        Server::start(server).stop();
+    }
+}
+
+#[test]
+fn accounts_can_be_managed_from_the_first_moment_on() {
+    for _ in 0..5 {
+        let world = World::new();
+        let server = world.start(&["serve", "--listen", "127.0.0.1:0"]);
+        let begin = Instant::now();
+        // From here on the server has the store.
+        while !world.path("balcony-data/balcony.redb").exists() {
+            assert!(begin.elapsed() < Duration::from_secs(60));
+        }
+        let added = world.run_as(PASSWORD, &["user", "add", "romeo"]);
+        added.succeeded();
+        Server::start(server).stop();
+    }
+}
+
+#[cfg(feature = "postgres")]
+mod database {
+    use std::io::{Read, Write as _};
+    use std::os::unix::net::{UnixListener, UnixStream};
+    use std::path::PathBuf;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::time::{Duration, Instant};
+
+    use crate::store::postgresql;
+    use crate::world::World;
+
+    /// A way to a database server that can hang: bytes are taken, and go nowhere.
+    fn proxy(folder: PathBuf, server: PathBuf) -> Arc<AtomicBool> {
+        let hangs = Arc::new(AtomicBool::new(false));
+        let listener = UnixListener::bind(folder.join(".s.PGSQL.5432")).unwrap();
+        let hang = Arc::clone(&hangs);
+        std::thread::spawn(move || {
+            for client in listener.incoming().map_while(Result::ok) {
+                let server = UnixStream::connect(server.join(".s.PGSQL.5432")).unwrap();
+                for (from, to) in [
+                    (client.try_clone().unwrap(), server.try_clone().unwrap()),
+                    (server.try_clone().unwrap(), client.try_clone().unwrap()),
+                ] {
+                    let hang = Arc::clone(&hang);
+                    std::thread::spawn(move || carry(from, to, &hang));
+                }
+            }
+        });
+        hangs
+    }
+
+    fn carry(mut from: UnixStream, mut to: UnixStream, hangs: &AtomicBool) {
+        let mut buffer = [0; 16_384];
+        while let Ok(count @ 1..) = from.read(&mut buffer) {
+            if !hangs.load(Ordering::SeqCst) && to.write_all(&buffer[..count]).is_err() {
+                break;
+            }
+        }
+        let _ = to.shutdown(std::net::Shutdown::Both);
+    }
+
+    #[test]
+    fn a_database_that_hangs_does_not_keep_a_server_from_its_end() {
+        let Some(server) = postgresql::shared() else { return };
+        let world = World::new();
+        let parameters = server.schema();
+        let own = parameters.strip_prefix("host=").unwrap().split(' ').next().unwrap();
+        let hangs = proxy(world.path(""), own.into());
+        let through = parameters.replace(own, world.path("").to_str().unwrap());
+        let server = world.serve(&["--database", &through]);
+        world.account("romeo");
+        world.account("juliet");
+        let listener = world.listen(&server, "romeo@localhost/garden", &[]);
+        hangs.store(true, Ordering::SeqCst);
+        // His end has to be stored, and this as well.
+        let send = ["send", "--as", "romeo@localhost", "--connect", &server.address, "juliet@localhost", "?"];
+        let sender = world.start_as(crate::world::PASSWORD, &send);
+        std::thread::sleep(Duration::from_millis(500));
+        let begin = Instant::now();
+        server.process.signal("TERM");
+        let ended = server.process.wait();
+        assert!(begin.elapsed() < Duration::from_secs(40), "{:?}", begin.elapsed());
+        assert_eq!(ended.status, Some(1), "{ended:?}");
+        assert!(ended.stderr.contains("requests to the store were not answered in time"), "{ended:?}");
+        assert!(ended.stderr.contains("the database does not answer"), "{ended:?}");
+        drop((listener, sender));
+    }
+}
