@@ -49,7 +49,7 @@ impl World {
         config.tls = TlsPolicy::None;
         config.registration = true;
         config.limits.before_auth.bytes = 2_000;
-        config.limits.asks = 16;
+        config.limits.waiting = 16;
         let server = Server::new(config, Seed::from_u64(1));
         let mut world = World {
             server,

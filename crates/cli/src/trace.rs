@@ -194,7 +194,7 @@ impl World {
 
     fn route(&mut self, stanza: Stanza, out: &mut Vec<u8>) -> Result<(), Error> {
         let mut effects = Vec::new();
-        self.router.route(self.now, SESSION, stanza, &mut effects)?;
+        self.router.route(self.now, SESSION, stanza, &mut effects);
         for effect in effects {
             if let Effect::Deliver { stanza, .. } = effect {
                 self.server.send(&stanza, out)?;

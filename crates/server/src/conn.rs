@@ -1,8 +1,7 @@
 use alloc::vec::Vec;
 
 use balcony_connection::Connection;
-use balcony_machine::{Instant, Reason};
-use balcony_stanza::Stanza;
+use balcony_machine::{Instant, Limits, Reason};
 
 use crate::ConnectionId;
 use crate::pace::Pace;
@@ -31,8 +30,8 @@ pub(crate) struct Conn {
     pub(crate) flush: Flush,
     /// Something that was delivered did not get into its output, because the stream was over.
     pub(crate) missed: bool,
-    /// A stanza that the router had no room for.
-    pub(crate) stalled: Option<Stanza>,
+    /// What the router has not handled yet of its stanzas.
+    pub(crate) unhandled: Unhandled,
     /// How fast its peer sends.
     pub(crate) pace: Pace,
     /// The entry in the heap of deadlines.
@@ -56,7 +55,7 @@ impl Conn {
             bound: false,
             flush: Flush::None,
             missed: false,
-            stalled: None,
+            unhandled: Unhandled::default(),
             pace: Pace::NEW,
             deadline: None,
             linger: None,
@@ -68,8 +67,8 @@ impl Conn {
         if self.linger.is_some() {
             return self.linger;
         }
-        // A peer whose stanza waits for the router is not read from meanwhile, so it is not silent.
-        let is_kept_waiting = self.stalled.is_some();
+        // A peer is not read from while too much of it waits, so it is not silent.
+        let is_kept_waiting = self.unhandled.is_full;
         let deadline = self.connection.deadline();
         let deadline = deadline.filter(|deadline| !(is_kept_waiting && deadline.reason == Reason::Idle));
         deadline.map(|deadline| deadline.at).into_iter().chain(self.pause(now)).min()
@@ -88,6 +87,31 @@ impl Conn {
             self.flush = Flush::None;
         }
         is_flushed
+    }
+}
+
+/// How much of what a peer has sent waits in the router: as long as it is too much no more is taken from the peer.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Unhandled {
+    stanzas: usize,
+    bytes: usize,
+    pub(crate) is_full: bool,
+}
+
+impl Unhandled {
+    /// One more stanza waits, which costs so much.
+    pub(crate) fn add(&mut self, bytes: usize, limits: &Limits) {
+        self.stanzas += 1;
+        self.bytes += bytes;
+        self.is_full = self.stanzas >= limits.window || self.bytes >= limits.window_bytes;
+    }
+
+    /// One of them is handled. Whether more may be taken now, and might not before.
+    pub(crate) fn handled(&mut self, bytes: usize, limits: &Limits) -> bool {
+        self.stanzas = self.stanzas.saturating_sub(1);
+        self.bytes = self.bytes.saturating_sub(bytes);
+        let is_full = self.stanzas >= limits.window || self.bytes >= limits.window_bytes;
+        core::mem::replace(&mut self.is_full, is_full) && !is_full
     }
 }
 

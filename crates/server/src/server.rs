@@ -35,8 +35,8 @@ pub struct Server {
     random: Random,
     /// Kept for its capacity; empty between calls.
     effects: Vec<Effect>,
-    /// Connections with a stanza that the router had no room for.
-    stalled: Vec<ConnectionId>,
+    /// Connections of which more may be taken again. Empty between calls.
+    resumed: Vec<ConnectionId>,
 }
 
 impl Server {
@@ -54,7 +54,7 @@ impl Server {
             deadlines: BTreeSet::new(),
             random,
             effects: Vec::new(),
-            stalled: Vec::new(),
+            resumed: Vec::new(),
         }
     }
 
@@ -88,6 +88,7 @@ impl Server {
             conn.input.extend_from_slice(bytes);
             self.advance(now, id, &[], actions);
         }
+        self.resume(now, actions);
     }
 
     /// The peer has closed its side of the transport. The stream ends when all that had come before is dealt with, as far as
@@ -96,6 +97,7 @@ impl Server {
         let Some(conn) = self.conn(id) else { return };
         conn.eof = true;
         self.advance(now, id, &[], actions);
+        self.resume(now, actions);
     }
 
     /// The transport is broken: nothing can be written any more. The connection is forgotten without `Close`, as soon as the
@@ -114,6 +116,7 @@ impl Server {
             self.carry_out(now, effects, actions);
         }
         self.advance(now, id, &[], actions);
+        self.resume(now, actions);
     }
 
     /// Swaps the bytes to be written into `buffer`, which must be empty.
@@ -139,6 +142,7 @@ impl Server {
         }
         // The connection may have been waiting for room.
         self.advance(now, id, &[], actions);
+        self.resume(now, actions);
     }
 
     /// An answer has come. One that comes too late changes nothing.
@@ -154,10 +158,10 @@ impl Server {
                 let mut effects = mem::take(&mut self.effects);
                 self.router.answer(now, ticket, answer, &mut effects);
                 self.carry_out(now, effects, actions);
-                self.resume_stalled(now, actions);
             }
             _ => {}
         }
+        self.resume(now, actions);
     }
 
     /// When to call [`tick`](Server::tick).
@@ -188,8 +192,8 @@ impl Server {
             let mut effects = mem::take(&mut self.effects);
             self.router.tick(now, &mut effects);
             self.carry_out(now, effects, actions);
-            self.resume_stalled(now, actions);
         }
+        self.resume(now, actions);
     }
 
     /// Ends every stream with `system-shutdown` (RFC 6120 section 4.9.3.20). `Close` follows for each when its output is
@@ -204,6 +208,7 @@ impl Server {
                 actions,
             );
         }
+        self.resume(now, actions);
     }
 
     /// Removes an account, ends its streams, and tells its contacts, if any; see [`Router::remove_account`].
@@ -212,6 +217,7 @@ impl Server {
         let mut effects = mem::take(&mut self.effects);
         self.router.remove_account(now, account, &mut effects);
         self.carry_out(now, effects, actions);
+        self.resume(now, actions);
     }
 
     /// How many connections there are.
@@ -239,8 +245,7 @@ impl Server {
     }
 
     fn conn(&mut self, id: ConnectionId) -> Option<&mut Conn> {
-        let key = (id.0 & u64::from(u32::MAX)) as usize;
-        self.conns.get_mut(key).map(Box::as_mut).filter(|conn| conn.id == id)
+        conn_of(&mut self.conns, id)
     }
 
     /// Lets a connection take what it was left with before and then `fresh`, and does what comes of it.
@@ -250,7 +255,7 @@ impl Server {
             if conn.ended {
                 break;
             }
-            let result = if conn.stalled.is_some() {
+            let result = if conn.unhandled.is_full {
                 // The order of its stanzas is kept. Time passes for it all the same.
                 conn.input.extend_from_slice(mem::take(&mut fresh));
                 if conn.due(now).is_none_or(|at| at > now) {
@@ -276,7 +281,7 @@ impl Server {
                 Ok(progress @ (Progress::NeedInput | Progress::Blocked(_))) => {
                     conn.input.extend_from_slice(fresh);
                     let waits = matches!(progress, Progress::Blocked(On::Answer | On::OutputFull));
-                    if conn.eof && conn.stalled.is_none() && !waits {
+                    if conn.eof && !conn.unhandled.is_full && !waits {
                         return self.end_of_input(now, id, actions);
                     }
                     break;
@@ -341,20 +346,27 @@ impl Server {
 
     fn route(&mut self, now: Instant, id: ConnectionId, stanza: Stanza, actions: &mut Vec<Action>) {
         let mut effects = mem::take(&mut self.effects);
-        if let Err(busy) = self.router.route(now, SessionId(id.0), stanza, &mut effects) {
-            self.stalled.push(id);
-            if let Some(conn) = self.conn(id) {
-                conn.stalled = Some(busy.0);
-            }
+        let bytes = balcony_router::cost(&stanza);
+        let is_handled = self.router.route(now, SessionId(id.0), stanza, &mut effects);
+        let (conns, limits) = (&mut self.conns, &self.config.limits);
+        if let Some(conn) = conn_of(conns, id).filter(|_| !is_handled) {
+            conn.unhandled.add(bytes, limits);
         }
         self.carry_out(now, effects, actions);
     }
 
-    /// The router may have room again.
-    fn resume_stalled(&mut self, now: Instant, actions: &mut Vec<Action>) {
-        for id in mem::take(&mut self.stalled) {
-            if let Some(stanza) = self.conn(id).and_then(|conn| conn.stalled.take()) {
-                self.route(now, id, stanza, actions);
+    /// A stanza that waited is handled.
+    fn handled(&mut self, id: ConnectionId, bytes: usize) {
+        let (conns, limits) = (&mut self.conns, &self.config.limits);
+        if conn_of(conns, id).is_some_and(|conn| conn.unhandled.handled(bytes, limits)) {
+            self.resumed.push(id);
+        }
+    }
+
+    /// Goes on with the connections of which more may be taken again.
+    fn resume(&mut self, now: Instant, actions: &mut Vec<Action>) {
+        while !self.resumed.is_empty() {
+            for id in mem::take(&mut self.resumed) {
                 self.advance(now, id, &[], actions);
             }
         }
@@ -388,9 +400,11 @@ impl Server {
                     actions.push(Action::Ask(ticket, Ask::Router(ask)));
                 }
                 Effect::Removed { account, removal } => actions.push(Action::Removed(account, removal)),
-                Effect::Remote { stanza } => {
-                    self.router.undeliverable(&stanza, ErrorCondition::RemoteServerNotFound, &mut effects);
+                Effect::Remote { stanza, is_told } => {
+                    let condition = ErrorCondition::RemoteServerNotFound;
+                    self.router.undeliverable(&stanza, condition, is_told, &mut effects);
                 }
+                Effect::Handled { session, bytes } => self.handled(ConnectionId(session.0), bytes),
             }
             next += 1;
         }
@@ -454,7 +468,6 @@ impl Server {
         conn.ended = true;
         conn.linger = Some(linger);
         conn.input = Vec::new();
-        conn.stalled = None;
         let bound = mem::take(&mut conn.bound);
         actions.push(Action::Notice(id, Notice::Ended(ended)));
         if bound {
@@ -487,7 +500,7 @@ impl Server {
             return;
         }
         // Who sends too fast waits, and everything that it has sent is dealt with meanwhile (RFC 6120 section 13.12).
-        let is_read = conn.input.is_empty() && conn.stalled.is_none() && conn.pause(now).is_none();
+        let is_read = conn.input.is_empty() && !conn.unhandled.is_full && conn.pause(now).is_none();
         if conn.unread && !conn.ended && is_read {
             conn.unread = false;
             // An idle connection keeps no buffer.
@@ -524,6 +537,11 @@ impl Server {
         }
         self.conns.remove((id.0 & u64::from(u32::MAX)) as usize);
     }
+}
+
+fn conn_of(conns: &mut Slab<Box<Conn>>, id: ConnectionId) -> Option<&mut Conn> {
+    let key = (id.0 & u64::from(u32::MAX)) as usize;
+    conns.get_mut(key).map(Box::as_mut).filter(|conn| conn.id == id)
 }
 
 impl fmt::Debug for Server {
