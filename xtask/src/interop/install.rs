@@ -75,6 +75,30 @@ pub(crate) fn xmpp_js() -> Result<(PathBuf, String)> {
     Ok((folder, version))
 }
 
+/// Where Java finds Smack and the scenarios, compiled, and Smack's version.
+pub(crate) fn smack() -> Result<(String, String)> {
+    let folder = folder("smack")?;
+    let ours = root().join("xtask/interop/smack");
+    let pom = fs::read_to_string(ours.join("pom.xml")).unwrap_or_default();
+    if fs::read_to_string(folder.join("installed")).ok().as_ref() != Some(&pom) {
+        copy(&ours.join("pom.xml"), &folder.join("pom.xml"))?;
+        let words = ["--batch-mode", "--quiet", "dependency:copy-dependencies", "-DincludeScope=runtime"];
+        let _ = fs::remove_dir_all(folder.join("lib"));
+        run(command("mvn", &words).arg("-DoutputDirectory=lib").current_dir(&folder))?;
+        copy(&ours.join("pom.xml"), &folder.join("installed"))?;
+    }
+    let classes = folder.join("classes");
+    let libraries = folder.join("lib/*").to_string_lossy().into_owned();
+    let mut compile = command("javac", &["-encoding", "UTF-8", "-cp", &libraries, "-d"]);
+    compile.arg(&classes);
+    for file in ["Common.java", "People.java", "Resources.java"] {
+        compile.arg(ours.join(file));
+    }
+    run(&mut compile)?;
+    let version = pom.split(['<', '>']).skip_while(|word| *word != "smack").nth(1).unwrap_or("?");
+    Ok((format!("{}:{libraries}", classes.display()), version.to_owned()))
+}
+
 /// A Debian package, installed if it isn't, and its version.
 pub(crate) fn debian(package: &str) -> Result<String> {
     // A package that was removed has a version, too.

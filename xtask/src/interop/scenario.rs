@@ -12,7 +12,7 @@ pub(crate) struct Scenario {
     pub(crate) known: &'static [(&'static str, &'static str)],
 }
 
-const LIBRARIES: [&str; 4] = ["balcony", "slixmpp", "tokio-xmpp", "xmpp.js"];
+const LIBRARIES: [&str; 5] = ["balcony", "slixmpp", "tokio-xmpp", "xmpp.js", "smack"];
 
 pub(crate) static SCENARIOS: [Scenario; 3] = [
     Scenario {
@@ -23,6 +23,7 @@ pub(crate) static SCENARIOS: [Scenario; 3] = [
             ("bind", "login, and three resources are bound"),
             ("tls", "STARTTLS, certificate verified"),
             ("scram", "SCRAM is chosen"),
+            ("mechanisms", "login by each mechanism that both have"),
             ("chat", "chat to the bare JID: priority 10 only"),
             ("headline", "headline to the bare JID: all but -1"),
             ("full", "chat to a full JID: that one only"),
