@@ -25,7 +25,7 @@ use servers::Server;
 
 pub(crate) const USAGE: &str = "[--write] [NAME...]";
 pub(crate) const HELP: &str = "\
-Lets slixmpp, tokio-xmpp, xmpp.js, Smack and Balcony's own client log in at Balcony, Prosody and ejabberd, first
+Lets slixmpp, tokio-xmpp, xmpp.js, Smack, mellium and Balcony's own client log in at Balcony, Prosody and ejabberd, first
 with three resources of different priorities, then as two people with rosters, presence, offline messages,
 blocking and carbons, and compares what each client gets with what the RFCs and XEPs say. profanity and
 go-sendxmpp talk to `balcony` there.

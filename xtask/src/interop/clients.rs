@@ -12,8 +12,8 @@ use super::servers::{self, Server};
 use super::{DOMAIN, PASSWORD, install};
 use crate::run::{Result, root};
 
-pub(crate) const NAMES: [&str; 7] =
-    ["balcony", "slixmpp", "tokio-xmpp", "xmpp.js", "smack", "go-sendxmpp", "profanity"];
+pub(crate) const NAMES: [&str; 8] =
+    ["balcony", "slixmpp", "tokio-xmpp", "xmpp.js", "smack", "mellium", "go-sendxmpp", "profanity"];
 
 /// How long a scenario may take.
 const PATIENCE: Duration = Duration::from_secs(90);
@@ -54,6 +54,10 @@ impl Client {
                 let (classes, version) = install::smack()?;
                 let args = vec!["-cp".into(), classes, "Common".into(), "{}".into()];
                 (version, Kind::Program { program: "java".into(), args, trust: "INTEROP_CA" })
+            }
+            "mellium" => {
+                let (program, version) = install::mellium()?;
+                (version, Kind::Program { program, args: vec!["{}".into()], trust: "SSL_CERT_FILE" })
             }
             "go-sendxmpp" | "profanity" => {
                 let version = install::debian(name)?;

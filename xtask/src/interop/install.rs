@@ -99,6 +99,17 @@ pub(crate) fn smack() -> Result<(String, String)> {
     Ok((format!("{}:{libraries}", classes.display()), version.to_owned()))
 }
 
+/// The scenarios in mellium, built.
+pub(crate) fn mellium() -> Result<(PathBuf, String)> {
+    let ours = root().join("xtask/interop/mellium");
+    let program = folder("mellium")?.join("mellium");
+    run(command("go", &["build", "-o", &program.to_string_lossy()]).current_dir(&ours))?;
+    let modules = fs::read_to_string(ours.join("go.mod")).unwrap_or_default();
+    let version =
+        modules.lines().find_map(|line| line.trim().strip_prefix("mellium.im/xmpp v")).unwrap_or("?");
+    Ok((program, version.to_owned()))
+}
+
 /// A Debian package, installed if it isn't, and its version.
 pub(crate) fn debian(package: &str) -> Result<String> {
     // A package that was removed has a version, too.

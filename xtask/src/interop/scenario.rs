@@ -12,7 +12,7 @@ pub(crate) struct Scenario {
     pub(crate) known: &'static [(&'static str, &'static str)],
 }
 
-const LIBRARIES: [&str; 5] = ["balcony", "slixmpp", "tokio-xmpp", "xmpp.js", "smack"];
+const LIBRARIES: [&str; 6] = ["balcony", "slixmpp", "tokio-xmpp", "xmpp.js", "smack", "mellium"];
 
 pub(crate) static SCENARIOS: [Scenario; 3] = [
     Scenario {
