@@ -12,8 +12,8 @@ use super::servers::{self, Server};
 use super::{DOMAIN, PASSWORD, install};
 use crate::run::{Result, root};
 
-pub(crate) const NAMES: [&str; 8] =
-    ["balcony", "slixmpp", "tokio-xmpp", "xmpp.js", "smack", "mellium", "go-sendxmpp", "profanity"];
+pub(crate) const NAMES: [&str; 9] =
+    ["balcony", "slixmpp", "tokio-xmpp", "xmpp.js", "smack", "mellium", "qxmpp", "go-sendxmpp", "profanity"];
 
 /// How long a scenario may take.
 const PATIENCE: Duration = Duration::from_secs(90);
@@ -58,6 +58,10 @@ impl Client {
             "mellium" => {
                 let (program, version) = install::mellium()?;
                 (version, Kind::Program { program, args: vec!["{}".into()], trust: "SSL_CERT_FILE" })
+            }
+            "qxmpp" => {
+                let (program, version) = install::qxmpp()?;
+                (version, Kind::Program { program, args: vec!["{}".into()], trust: "INTEROP_CA" })
             }
             "go-sendxmpp" | "profanity" => {
                 let version = install::debian(name)?;

@@ -110,6 +110,23 @@ pub(crate) fn mellium() -> Result<(PathBuf, String)> {
     Ok((program, version.to_owned()))
 }
 
+/// The scenarios in QXmpp, built.
+pub(crate) fn qxmpp() -> Result<(PathBuf, String)> {
+    let version = debian("libqxmpp-dev")?;
+    let sources = ["common", "people", "resources"].map(|name| format!("xtask/interop/qxmpp/{name}.cpp"));
+    let program = folder("qxmpp")?.join("qxmpp");
+    compile("g++", &["-std=c++17", "-fPIC"], &sources, &["qxmpp", "Qt5Network", "Qt5Xml"], &program)?;
+    Ok((program, version))
+}
+
+/// Has a compiler make a program of some sources and libraries, which pkg-config knows.
+fn compile(compiler: &str, flags: &[&str], sources: &[String], libraries: &[&str], program: &Path) -> Result {
+    let libraries = output(Command::new("pkg-config").args(["--cflags", "--libs"]).args(libraries))?;
+    let mut compile = command(compiler, &["-Wall", "-Werror"]);
+    compile.args(flags).args(sources).arg("-o").arg(program).args(libraries.split_whitespace());
+    run(&mut compile)
+}
+
 /// A Debian package, installed if it isn't, and its version.
 pub(crate) fn debian(package: &str) -> Result<String> {
     // A package that was removed has a version, too.

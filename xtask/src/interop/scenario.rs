@@ -12,7 +12,7 @@ pub(crate) struct Scenario {
     pub(crate) known: &'static [(&'static str, &'static str)],
 }
 
-const LIBRARIES: [&str; 6] = ["balcony", "slixmpp", "tokio-xmpp", "xmpp.js", "smack", "mellium"];
+const LIBRARIES: [&str; 7] = ["balcony", "slixmpp", "tokio-xmpp", "xmpp.js", "smack", "mellium", "qxmpp"];
 
 pub(crate) static SCENARIOS: [Scenario; 3] = [
     Scenario {
