@@ -12,11 +12,21 @@ use super::servers::{self, Server};
 use super::{DOMAIN, PASSWORD, install};
 use crate::run::{Result, root};
 
-pub(crate) const NAMES: [&str; 9] =
-    ["balcony", "slixmpp", "tokio-xmpp", "xmpp.js", "smack", "mellium", "qxmpp", "go-sendxmpp", "profanity"];
+pub(crate) const NAMES: [&str; 10] = [
+    "balcony",
+    "slixmpp",
+    "tokio-xmpp",
+    "xmpp.js",
+    "smack",
+    "mellium",
+    "qxmpp",
+    "go-sendxmpp",
+    "libpurple",
+    "profanity",
+];
 
 /// How long a scenario may take.
-const PATIENCE: Duration = Duration::from_secs(90);
+const PATIENCE: Duration = Duration::from_secs(180);
 
 /// A client that is ready to run.
 pub(crate) struct Client {
@@ -63,10 +73,16 @@ impl Client {
                 let (program, version) = install::qxmpp()?;
                 (version, Kind::Program { program, args: vec!["{}".into()], trust: "INTEROP_CA" })
             }
-            "go-sendxmpp" | "profanity" => {
-                let version = install::debian(name)?;
+            "go-sendxmpp" | "libpurple" | "profanity" => {
                 let script = root().join("xtask/interop/programs/{}.py").to_string_lossy().into_owned();
-                let args = vec![script, name.to_owned()];
+                let mut args = vec![script, name.to_owned()];
+                let version = if name == "libpurple" {
+                    let (program, version) = install::libpurple()?;
+                    args.push(program.to_string_lossy().into_owned());
+                    version
+                } else {
+                    install::debian(name)?
+                };
                 (version, Kind::Program { program: "python3".into(), args, trust: "INTEROP_CA" })
             }
             _ => {

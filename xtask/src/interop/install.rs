@@ -119,6 +119,15 @@ pub(crate) fn qxmpp() -> Result<(PathBuf, String)> {
     Ok((program, version))
 }
 
+/// The small client on libpurple, built.
+pub(crate) fn libpurple() -> Result<(PathBuf, String)> {
+    let version = debian("libpurple-dev")?;
+    let sources = ["xtask/interop/libpurple/purple.c".to_owned()];
+    let program = folder("libpurple")?.join("purple");
+    compile("gcc", &["-Wextra", "-Wno-cast-function-type"], &sources, &["purple"], &program)?;
+    Ok((program, version))
+}
+
 /// Has a compiler make a program of some sources and libraries, which pkg-config knows.
 fn compile(compiler: &str, flags: &[&str], sources: &[String], libraries: &[&str], program: &Path) -> Result {
     let libraries = output(Command::new("pkg-config").args(["--cflags", "--libs"]).args(libraries))?;
