@@ -3,9 +3,9 @@
  * Arguments: the folder for its files, the account, its password, the server's port, the connection security (`require_tls` or
  * `old_ssl`), the folder with the certificate authority, and `register` if the account is to be made first.
  *
- * Commands, one a line: `send JID TEXT`, `add JID`, `rename JID NAME`, `remove JID`, `approve JID`, `block JID`, `unblock JID`,
- * `priority N`, `away TEXT`, `online`, `connect` (after a registration), `unregister`, `quit`. What libpurple asks a person is answered with yes if the person would
- * be asked for a decision about a subscription (at `approve`), and with no otherwise.
+ * Commands, one a line: `send JID TEXT`, `add JID`, `remove JID`, `approve JID`, `block JID`, `unblock JID`,
+ * `priority N`, `away TEXT`, `online`, `connect` (after a registration), `unregister`, `quit`. Where libpurple would ask a person
+ * whether to trust a certificate, the answer is no.
  */
 
 #include <purple.h>
@@ -200,9 +200,6 @@ static void carry_out(const char *line) {
         PurpleBuddy *buddy = purple_buddy_new(account, jid, NULL);
         purple_blist_add_buddy(buddy, NULL, NULL, NULL);
         purple_account_add_buddy(account, buddy);
-    } else if (!strcmp(what, "rename") && contact(jid)) {
-        purple_blist_alias_buddy(contact(jid), rest);
-        serv_alias_buddy(contact(jid));
     } else if (!strcmp(what, "remove") && contact(jid)) {
         purple_account_remove_buddy(account, contact(jid), purple_buddy_get_group(contact(jid)));
         purple_blist_remove_buddy(contact(jid));

@@ -1,8 +1,8 @@
 """The scenario "programs" of `cargo xtask interop`: romeo sits in front of a program for people. juliet uses `balcony`, and so do
 the other devices of romeo.
 
-Started with the program's name and what else it takes, and with the environment that common.py names. Each check is one line on standard output: result,
-name, detail, with tabs between them.
+Started with the program's name and what else it takes, and with the environment that common.py names. Each check is one line on
+standard output: result, name, detail, with tabs between them.
 """
 
 import json
