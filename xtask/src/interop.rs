@@ -25,10 +25,10 @@ use servers::Server;
 
 pub(crate) const USAGE: &str = "[--write] [NAME...]";
 pub(crate) const HELP: &str = "\
-Lets slixmpp, tokio-xmpp, xmpp.js and Balcony's own client log in at Balcony, Prosody and ejabberd, first
-with three resources of different priorities, then as two people with rosters, presence, offline messages,
-blocking and carbons, and compares what each client gets with what the RFCs and XEPs say. profanity and
-go-sendxmpp talk to `balcony` there.
+Lets slixmpp, tokio-xmpp, xmpp.js, Smack, mellium, QXmpp and Balcony's own client log in at Balcony, Prosody
+and ejabberd, first with three resources of different priorities, then as two people with rosters, presence,
+offline messages, blocking and carbons, and compares what each client gets with what the RFCs and XEPs say.
+profanity, a client on libpurple and go-sendxmpp talk to `balcony` there.
 It installs them below target/interop or with apt-get; what cannot be had is skipped with the reason.
 With names, only the pairs with such a client or server. --write puts the result into docs/interop.md.";
 

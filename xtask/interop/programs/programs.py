@@ -1,260 +1,246 @@
-"""The scenario "programs" of `cargo xtask interop`: romeo uses a program for people, juliet `balcony send` and `balcony listen`.
+"""The scenario "programs" of `cargo xtask interop`: romeo sits in front of a program for people. juliet uses `balcony`, and so do
+the other devices of romeo.
 
-Started with the program's name, and with INTEROP_ADDRESS, _DOMAIN, _ROMEO, _JULIET, _CA, _LOG, _PASSWORD and _BALCONY in the
-environment. Each check is one line on standard output: result, name, detail, with tabs between them.
+Started with the program's name and what else it takes, and with the environment that common.py names. Each check is one line on
+standard output: result, name, detail, with tabs between them.
 """
 
-import fcntl
+import json
 import os
-import pathlib
-import pty
-import re
-import select
-import shutil
-import signal
-import struct
 import subprocess
 import sys
-import termios
-import time
 
-ADDRESS = os.environ["INTEROP_ADDRESS"]
-DOMAIN = os.environ["INTEROP_DOMAIN"]
-ROMEO = os.environ["INTEROP_ROMEO"]
-JULIET = os.environ["INTEROP_JULIET"]
-CA = os.environ["INTEROP_CA"]
-LOG = pathlib.Path(os.environ["INTEROP_LOG"])
-PASSWORD = os.environ["INTEROP_PASSWORD"]
-PORT = ADDRESS.rsplit(":", 1)[1]
-HOME = LOG.with_suffix(".home")
-PATIENCE = 15
+from common import ADDRESS, CA, JULIET, LOG, PASSWORD, ROMEO, Skip, wait
+from gosendxmpp import GoSendxmpp
+from libpurple import Libpurple
+from profanity import Profanity
+
+PROGRAMS = {"go-sendxmpp": GoSendxmpp, "libpurple": Libpurple, "profanity": Profanity}
+ENVIRONMENT = {**os.environ, "BALCONY_PASSWORD": PASSWORD}
+SOON = 5
 
 
-class Terminal:
-    """A program that believes that somebody sits in front of it."""
-
-    def __init__(self, command, trusts=True):
-        self.seen = ""
-        self.pid, self.end = pty.fork()
-        if self.pid == 0:
-            os.environ.update(HOME=str(HOME), TERM="xterm")
-            os.environ.update(XDG_DATA_HOME=str(HOME / "data"), XDG_CONFIG_HOME=str(HOME / "config"))
-            if trusts:
-                os.environ["SSL_CERT_FILE"] = CA
-            os.execvp(command[0], command)
-        fcntl.ioctl(self.end, termios.TIOCSWINSZ, struct.pack("HHHH", 50, 200, 0, 0))
-
-    def type(self, line):
-        os.write(self.end, line.encode() + b"\r")
-
-    def read(self, seconds):
-        """What has been written within this time; nothing if the program has ended."""
-        if not select.select([self.end], [], [], seconds)[0]:
-            return True
-        try:
-            some = os.read(self.end, 65536).decode(errors="replace")
-        except OSError:
-            return False
-        # The sequences that move the cursor and choose colours.
-        self.seen += re.sub(r"\x1b(\[[0-9;?]*[a-zA-Z]|\([B0])", " ", some)
-        return True
-
-    def shows(self, text):
-        """Waits until the text is on the screen."""
-        end = time.monotonic() + PATIENCE
-        while time.monotonic() < end:
-            if text in self.seen:
-                return
-            if not self.read(0.1):
-                break
-        raise AssertionError(f"not on the screen: {text}")
-
-    def ends(self):
-        """Waits for the end, and gives the exit status."""
-        end = time.monotonic() + PATIENCE
-        while time.monotonic() < end and self.read(0.1):
-            pass
-        return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
-
-    def kill(self):
-        try:
-            os.kill(self.pid, signal.SIGKILL)
-            os.waitpid(self.pid, 0)
-        except (ProcessLookupError, ChildProcessError):
-            pass
+def balcony(what, account, *args):
+    """Runs a command of `balcony` to its end. What it prints; a refusal is an error with what it says."""
+    command = [os.environ["INTEROP_BALCONY"], what, "--as", account, "--connect", ADDRESS, "--ca", CA, *args]
+    done = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr.strip().splitlines()[-1]
+    return done.stdout
 
 
-class Profanity:
-    """The account is in its files, the rest is typed."""
-
-    def open(self, password=PASSWORD, trusts=True):
-        shutil.rmtree(HOME, ignore_errors=True)
-        (HOME / "data/profanity").mkdir(parents=True)
-        account = ["[romeo]", "enabled=true", f"jid={ROMEO}", f"server={DOMAIN}", f"port={PORT}", "resource=profanity"]
-        account += [f"password={password}", "tls.policy=force", ""]
-        (HOME / "data/profanity/accounts").write_text("\n".join(account))
-        self.terminal = Terminal(["profanity", "-l", "DEBUG", "-f", str(LOG), "-a", "romeo"], trusts)
-        return self.terminal
-
-    def start(self):
-        LOG.unlink(missing_ok=True)
-        self.open().shows("logged in successfully")
-        mechanism = re.search(r"SENT: <auth [^>]*mechanism=\"([^\"]+)", LOG.read_text(errors="replace"))
-        return mechanism.group(1) if mechanism else ""
-
-    def send(self, text):
-        self.terminal.type(f"/msg {JULIET} {text}")
-
-    def receive(self, text):
-        self.terminal.shows(text)
-
-    def quit(self):
-        self.terminal.type("/quit")
-        status = self.terminal.ends()
-        assert status == 0, f"ended with {status}"
-        assert "RECV: </stream:stream>" in LOG.read_text(errors="replace"), "no closing tag in answer"
-
-    def refuse(self):
-        self.open(password="wrong").shows("Login failed")
-        self.kill()
-
-    def untrusted(self):
-        self.open(trusts=False).shows("TLS certificate verification failed")
-        self.kill()
-
-    def kill(self):
-        self.terminal.kill()
+def contacts(account):
+    return [json.loads(line) for line in balcony("roster", account, "list", "--json").splitlines()]
 
 
-class GoSendxmpp:
-    """One process listens, others send."""
+class Listener:
+    """`balcony listen`, with what it has heard."""
 
-    def run(self, *args, password=PASSWORD, trusts=True):
-        command = ["go-sendxmpp", "-d", "-u", ROMEO, "-p", password, "-j", f"{DOMAIN}:{PORT}", *args]
-        return command, {**os.environ, "HOME": str(HOME), **({"SSL_CERT_FILE": CA} if trusts else {})}
+    count = 0
 
-    def start(self):
-        HOME.mkdir(exist_ok=True)
-        command, environment = self.run("-l")
-        with LOG.open("wb") as log:
-            self.shown = LOG.with_suffix(".shown").open("w+")
-            self.listener = subprocess.Popen(command, env=environment, stdout=self.shown, stderr=log)
+    def __init__(self, account, resource, *args):
+        Listener.count += 1
+        path = LOG.with_suffix(f".{Listener.count}.{resource}")
+        self.heard, errors = path.with_suffix(f".{resource}.out"), path.with_suffix(f".{resource}.log")
+        command = [os.environ["INTEROP_BALCONY"], "listen", "--as", f"{account}/{resource}", "--connect", ADDRESS]
+        command += ["--ca", CA, "--json", *args]
+        with self.heard.open("w") as heard, errors.open("w") as complaints:
+            self.process = subprocess.Popen(command, env=ENVIRONMENT, stdout=heard, stderr=complaints)
+        wait(f"{resource} of {account}", lambda: "listening as" in errors.read_text())
 
-        def is_bound():
-            assert self.listener.poll() is None, LOG.read_text().strip().splitlines()[-1].split(" ", 2)[-1]
-            return "<presence" in LOG.read_text()
-
-        wait("its presence", is_bound)
-        return "PLAIN" if "xmpp-sasl'/>" in LOG.read_text() else ""
-
-    def once(self, **options):
-        """Sends a message, and gives the last thing that it complains about."""
-        command, environment = self.run(JULIET, **options)
-        done = subprocess.run(
-            command, env=environment, input="?", capture_output=True, text=True, timeout=PATIENCE, check=False
-        )
-        return done.stderr.strip().splitlines()[-1] if done.returncode else ""
-
-    def send(self, text):
-        command, environment = self.run(JULIET)
-        subprocess.run(
-            command, env=environment, input=text, capture_output=True, text=True, timeout=PATIENCE, check=True
-        )
-
-    def receive(self, text):
-        wait(text, lambda: text in pathlib.Path(self.shown.name).read_text())
-
-    def quit(self):
-        self.kill()
-        raise Skip("it listens until it is killed")
-
-    def refuse(self):
-        complaint = self.once(password="wrong")
-        assert "auth failure" in complaint, complaint or "no complaint"
-
-    def untrusted(self):
-        complaint = self.once(trusts=False)
-        assert "certificate" in complaint, complaint or "no complaint"
-
-    def kill(self):
-        self.listener.kill()
-        self.listener.wait()
-
-
-class Juliet:
-    """`balcony listen`, and `balcony send` for her answers."""
-
-    def __init__(self):
-        self.heard = LOG.with_suffix(".juliet").open("w+")
-        self.errors = LOG.with_suffix(".juliet.log").open("w+")
-        command = self.command("listen", "/balcony") + ["--json"]
-        self.process = subprocess.Popen(command, env=self.environment(), stdout=self.heard, stderr=self.errors)
-        wait("juliet", lambda: "listening as" in pathlib.Path(self.errors.name).read_text())
-
-    def command(self, what, resource=""):
-        return [os.environ["INTEROP_BALCONY"], what, "--as", JULIET + resource, "--connect", ADDRESS, "--ca", CA]
-
-    def environment(self):
-        return {**os.environ, "BALCONY_PASSWORD": PASSWORD}
+    def lines(self):
+        return [json.loads(line) for line in self.heard.read_text().splitlines()]
 
     def hears(self, text):
-        path = pathlib.Path(self.heard.name)
-        wait(f"message for juliet: {text}", lambda: text in path.read_text())
-        assert path.read_text().count(text) == 1, "it came more than once"
+        wait(f"message: {text}", lambda: self.times(text) > 0, SOON)
+        assert self.times(text) == 1, "it came more than once"
 
-    def says(self, text):
-        subprocess.run(self.command("send") + [ROMEO, text], env=self.environment(), check=True)
+    def times(self, text):
+        return sum(line.get("body") == text for line in self.lines())
 
-    def kill(self):
+    def sees(self, what, **wanted):
+        """Waits for news of romeo."""
+        is_it = lambda line: line["from"].split("/")[0] == ROMEO and wanted.items() <= line.items()
+        wait(what, lambda: any(map(is_it, self.lines())), SOON)
+
+    def leave(self):
         self.process.terminate()
         self.process.wait()
 
 
-class Skip(Exception):
-    """The program can't do this."""
+class Play:
+    """The checks. juliet's roster and romeo's are empty at first."""
+
+    def __init__(self, program):
+        self.program = program
+        self.juliet = Listener(JULIET, "balcony")
+        self.other = None
+
+    def says(self, text, to=ROMEO):
+        balcony("send", JULIET, to, text)
+
+    def fence(self, text):
+        """What the program has done before is done when juliet hears this."""
+        self.program.send(text)
+        self.juliet.hears(text)
+
+    def start(self):
+        return self.program.start()
+
+    def send(self):
+        self.program.send("wherefore")
+        self.juliet.hears("wherefore")
+
+    def receive(self):
+        self.says("henceforth")
+        self.program.shows("henceforth")
+
+    def add(self):
+        self.program.add()
+        self.juliet.sees("request", type="subscribe")
+        contact = contacts(ROMEO)[0]
+        assert contact["jid"] == JULIET and contact["asked"], contact
+
+    def approved(self):
+        balcony("roster", JULIET, "approve", ROMEO)
+        self.program.sees("online")
+        assert contacts(ROMEO)[0]["subscription"] == "to", contacts(ROMEO)
+
+    def approve(self):
+        balcony("roster", JULIET, "add", ROMEO)
+        self.program.approve()
+        self.juliet.sees("approval", type="subscribed")
+        self.juliet.sees("presence", type="available")
+        assert contacts(JULIET)[0]["subscription"] == "both", contacts(JULIET)
+
+    def seen(self):
+        """Somebody else's presence."""
+        self.juliet.leave()
+        self.program.sees("offline")
+        self.juliet = Listener(JULIET, "balcony", "--show", "away", "--status", "adieu")
+        self.program.sees("away")
+
+    def shown(self):
+        """The program's own presence."""
+        self.program.away("asleep")
+        self.juliet.sees("presence", type="available", show="away", status="asleep")
+        self.program.online()
+
+    def priority(self):
+        self.other = Listener(ROMEO, "other", "--priority", "5")
+        self.program.priority(10)
+        self.fence("tenfold")
+        self.says("tomorrow")
+        self.program.shows("tomorrow")
+        self.program.priority(1)
+        self.fence("onefold")
+        self.says("banished")
+        self.other.hears("banished")
+        self.program.hides("banished")
+        assert not self.other.times("tomorrow"), "the other one got it, too"
+        self.program.priority(10)
+
+    def copies(self):
+        self.program.copies()
+        self.fence("copied")
+        self.says("sometime", f"{ROMEO}/other")
+        self.program.shows("sometime")
+        balcony("send", f"{ROMEO}/third", JULIET, "elsewhere")
+        self.program.shows("elsewhere")
+        return "received, sent"
+
+    def block(self):
+        self.program.block()
+        wait("blocked address", lambda: JULIET in balcony("roster", ROMEO, "blocked"), SOON)
+        try:
+            self.says("unheard")
+        except AssertionError as refusal:
+            assert "service-unavailable" in str(refusal), refusal
+        self.fenced_off()
+        self.program.hides("unheard")
+
+    def fenced_off(self):
+        """Somebody who is not blocked is heard, so what came before has been kept away."""
+        balcony("send", f"{ROMEO}/third", ROMEO, "myself")
+
+    def unblock(self):
+        self.program.unblock()
+        wait("empty list", lambda: JULIET not in balcony("roster", ROMEO, "blocked"), SOON)
+        self.says("reconciled")
+        self.program.shows("reconciled")
+
+    def offline(self):
+        self.other.leave()
+        detail = self.program.quit()
+        self.says("firstly")
+        self.says("secondly")
+        self.program.start()
+        self.program.shows("firstly")
+        self.program.shows("secondly")
+        return detail
+
+    def forget(self):
+        self.program.forget()
+        self.juliet.sees("cancellation", type="unsubscribed")
+        assert not contacts(ROMEO), contacts(ROMEO)
+
+    def register(self):
+        user = f"mercutio-{os.getpid()}"
+        detail = self.program.register(user)
+        return f"registered and logged in; {detail}"
+
+    def direct(self):
+        return self.program.direct()
+
+    def quit(self):
+        return self.program.quit()
+
+    def wrong(self):
+        self.program.refuse()
+
+    def untrusted(self):
+        self.program.untrusted()
+
+    def end(self):
+        for listener in (self.juliet, self.other):
+            if listener:
+                listener.leave()
+        self.program.kill()
 
 
-def wait(what, ready):
-    end = time.monotonic() + PATIENCE
-    while not ready():
-        assert time.monotonic() < end, f"no {what}"
-        time.sleep(0.05)
+# In this order; those of a program's `lacks` are left out.
+CHECKS = (
+    "send", "receive", "add", "approved", "approve", "seen", "shown", "priority", "copies", "block", "unblock", "offline", "forget",
+    "register", "direct", "quit", "wrong", "untrusted",
+)  # fmt: skip
 
 
 def check(name, action):
+    """Runs one check and reports how it went: whether it is well; nothing if it was left out."""
     try:
         print("ok", name, action() or "", sep="\t", flush=True)
         return True
     except Skip as reason:
         print("skip", name, reason, sep="\t", flush=True)
+        return None
     except (AssertionError, subprocess.SubprocessError) as error:
         print("FAIL", name, " ".join(str(error).split()), sep="\t", flush=True)
     return False
 
 
 def main():
-    program = {"profanity": Profanity, "go-sendxmpp": GoSendxmpp}[sys.argv[1]]()
-    juliet = Juliet()
-
-    def send():
-        program.send("wherefore")
-        juliet.hears("wherefore")
-
-    def receive():
-        juliet.says("henceforth")
-        program.receive("henceforth")
-
+    play = Play(PROGRAMS[sys.argv[1]](*sys.argv[2:]))
     try:
-        if not check("start", program.start):
+        started = check("start", play.start)
+        if started is False:
             return
-        check("send", send)
-        check("receive", receive)
-        check("quit", program.quit)
-        check("wrong", program.refuse)
-        check("untrusted", program.untrusted)
+        for name in CHECKS:
+            reason = play.program.lacks.get(name) if started else "no login"
+            if reason:
+                print("skip", name, reason, sep="\t", flush=True)
+            else:
+                check(name, getattr(play, name))
     finally:
-        juliet.kill()
-        program.kill()
+        play.end()
 
 
 if __name__ == "__main__":

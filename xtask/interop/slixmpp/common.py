@@ -27,8 +27,8 @@ class Skip(Exception):
 class Client(ClientXMPP):
     """A client that keeps the bodies of the messages that it gets."""
 
-    def __init__(self, jid, password=PASSWORD, direct=False):
-        super().__init__(jid, password)
+    def __init__(self, jid, password=PASSWORD, direct=False, mechanism=None):
+        super().__init__(jid, password, sasl_mech=mechanism)
         self.enable_direct_tls = direct
         self.enable_starttls = not direct
         self.host, self.port = (DIRECT if direct else ADDRESS).rsplit(":", 1)

@@ -11,6 +11,8 @@ from slixmpp.xmlstream import ET
 from common import DOMAIN, JULIET, PASSWORD, PATIENCE, ROMEO, Client, Skip, check, run
 
 PRIORITIES = {"five": 5, "ten": 10, "minus": -1}
+# Those that slixmpp has; for -PLUS it has no binding on TLS 1.3.
+MECHANISMS = ["SCRAM-SHA-256", "SCRAM-SHA-1", "PLAIN"]
 
 
 async def log_in(clients):
@@ -29,6 +31,19 @@ async def mechanism(client):
     name = client.plugin["feature_mechanisms"].mech.name
     assert name.startswith("SCRAM-SHA-"), f"{name} was used"
     return name
+
+
+async def mechanisms(client):
+    """Logs in by each mechanism that both have."""
+    known = client.plugin["feature_mechanisms"].mech_list
+    names = [name for name in MECHANISMS if name in known]
+    for name in names:
+        other = Client(f"{ROMEO}/mechanism", mechanism=name)
+        await other.open()
+        used = other.plugin["feature_mechanisms"].mech.name
+        assert used == name, f"{used} in place of {name}"
+        await other.disconnect(wait=1)
+    return ", ".join(names)
 
 
 async def wrong_password():
@@ -145,6 +160,7 @@ async def main():
         return
     await check("tls", encrypted(five))
     await check("scram", mechanism(five))
+    await check("mechanisms", mechanisms(five))
     for receiver in receivers:
         receiver.send_presence(ppriority=PRIORITIES[receiver.boundjid.resource])
         await receiver.settle()

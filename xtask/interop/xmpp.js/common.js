@@ -38,16 +38,22 @@ export function must(condition, message) {
   if (!condition) throw new Error(message);
 }
 
-export function open(account, resource, { password = INTEROP_PASSWORD, service = `xmpp://${INTEROP_ADDRESS}` } = {}) {
+// Of the mechanisms that both have it takes the first, or the one that is named.
+export function open(
+  account,
+  resource,
+  { password = INTEROP_PASSWORD, service = `xmpp://${INTEROP_ADDRESS}`, mechanism } = {},
+) {
   const [username] = account.split("@");
   const xmpp = client({
     service,
     domain,
     resource,
     credentials: async (authenticate, mechanisms) => {
-      xmpp.mechanism = mechanisms[0];
+      xmpp.mechanisms = mechanisms;
+      xmpp.mechanism = mechanism ?? mechanisms[0];
       const agent = xml("user-agent", { id: crypto.randomUUID() });
-      await authenticate({ username, password }, mechanisms[0], agent);
+      await authenticate({ username, password }, xmpp.mechanism, agent);
     },
   });
   xmpp.timeout = 5_000;

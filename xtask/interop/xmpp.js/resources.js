@@ -52,6 +52,14 @@ async function main() {
     must(five.mechanism.startsWith("SCRAM-SHA-"), `${five.mechanism} was used`);
     return five.mechanism;
   });
+  await check("mechanisms", async () => {
+    for (const mechanism of five.mechanisms) {
+      const xmpp = open(ROMEO, "mechanism", { mechanism });
+      await xmpp.start();
+      await xmpp.stop();
+    }
+    return five.mechanisms.join(", ");
+  });
   for (const xmpp of receivers) {
     await xmpp.send(xml("presence", {}, xml("priority", {}, String(PRIORITIES[xmpp.name]))));
     await settle(xmpp);

@@ -12,11 +12,21 @@ use super::servers::{self, Server};
 use super::{DOMAIN, PASSWORD, install};
 use crate::run::{Result, root};
 
-pub(crate) const NAMES: [&str; 6] =
-    ["balcony", "slixmpp", "tokio-xmpp", "xmpp.js", "go-sendxmpp", "profanity"];
+pub(crate) const NAMES: [&str; 10] = [
+    "balcony",
+    "slixmpp",
+    "tokio-xmpp",
+    "xmpp.js",
+    "smack",
+    "mellium",
+    "qxmpp",
+    "go-sendxmpp",
+    "libpurple",
+    "profanity",
+];
 
 /// How long a scenario may take.
-const PATIENCE: Duration = Duration::from_secs(90);
+const PATIENCE: Duration = Duration::from_secs(180);
 
 /// A client that is ready to run.
 pub(crate) struct Client {
@@ -28,7 +38,7 @@ pub(crate) struct Client {
 enum Kind {
     /// `balcony send` and `balcony listen`, and for what they don't do a program with the client crate.
     Balcony { people: PathBuf },
-    /// A program, what follows it (`*` is the name of the scenario), and the variable by which it is told whom to trust.
+    /// A program, what follows it (`{}` is the name of the scenario), and the variable by which it is told whom to trust.
     Program { program: PathBuf, args: Vec<String>, trust: &'static str },
 }
 
@@ -42,23 +52,42 @@ impl Client {
             }
             "slixmpp" => {
                 let (program, version) = install::slixmpp()?;
-                let script = root().join("xtask/interop/slixmpp/*.py").to_string_lossy().into_owned();
+                let script = root().join("xtask/interop/slixmpp/{}.py").to_string_lossy().into_owned();
                 let args = vec!["-W".into(), "ignore".into(), script];
                 (version, Kind::Program { program, args, trust: "INTEROP_CA" })
             }
             "tokio-xmpp" => {
                 let (program, version) = install::tokio_xmpp()?;
-                (version, Kind::Program { program, args: vec!["*".into()], trust: "SSL_CERT_FILE" })
+                (version, Kind::Program { program, args: vec!["{}".into()], trust: "SSL_CERT_FILE" })
             }
-            "go-sendxmpp" | "profanity" => {
-                let version = install::debian(name)?;
-                let script = root().join("xtask/interop/programs/*.py").to_string_lossy().into_owned();
-                let args = vec![script, name.to_owned()];
+            "smack" => {
+                let (classes, version) = install::smack()?;
+                let args = vec!["-cp".into(), classes, "Common".into(), "{}".into()];
+                (version, Kind::Program { program: "java".into(), args, trust: "INTEROP_CA" })
+            }
+            "mellium" => {
+                let (program, version) = install::mellium()?;
+                (version, Kind::Program { program, args: vec!["{}".into()], trust: "SSL_CERT_FILE" })
+            }
+            "qxmpp" => {
+                let (program, version) = install::qxmpp()?;
+                (version, Kind::Program { program, args: vec!["{}".into()], trust: "INTEROP_CA" })
+            }
+            "go-sendxmpp" | "libpurple" | "profanity" => {
+                let script = root().join("xtask/interop/programs/{}.py").to_string_lossy().into_owned();
+                let mut args = vec![script, name.to_owned()];
+                let version = if name == "libpurple" {
+                    let (program, version) = install::libpurple()?;
+                    args.push(program.to_string_lossy().into_owned());
+                    version
+                } else {
+                    install::debian(name)?
+                };
                 (version, Kind::Program { program: "python3".into(), args, trust: "INTEROP_CA" })
             }
             _ => {
                 let (folder, version) = install::xmpp_js()?;
-                let args = vec![folder.join("*.js").to_string_lossy().into_owned()];
+                let args = vec![folder.join("{}.js").to_string_lossy().into_owned()];
                 (version, Kind::Program { program: "node".into(), args, trust: "NODE_EXTRA_CA_CERTS" })
             }
         };
@@ -75,7 +104,7 @@ impl Client {
         let mut command = Command::new(program);
         let [romeo, juliet] = scenario.accounts(&self.name).map(|user| format!("{user}@{DOMAIN}"));
         command
-            .args(args.iter().map(|arg| arg.replace('*', scenario.name)))
+            .args(args.iter().map(|arg| arg.replace("{}", scenario.name)))
             .env("INTEROP_ROMEO", romeo)
             .env("INTEROP_JULIET", juliet)
             .env("INTEROP_ADDRESS", &server.address)

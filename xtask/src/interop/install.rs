@@ -75,6 +75,67 @@ pub(crate) fn xmpp_js() -> Result<(PathBuf, String)> {
     Ok((folder, version))
 }
 
+/// Where Java finds Smack and the scenarios, compiled, and Smack's version.
+pub(crate) fn smack() -> Result<(String, String)> {
+    let folder = folder("smack")?;
+    let ours = root().join("xtask/interop/smack");
+    let pom = fs::read_to_string(ours.join("pom.xml")).unwrap_or_default();
+    if fs::read_to_string(folder.join("installed")).ok().as_ref() != Some(&pom) {
+        copy(&ours.join("pom.xml"), &folder.join("pom.xml"))?;
+        let words = ["--batch-mode", "--quiet", "dependency:copy-dependencies", "-DincludeScope=runtime"];
+        let _ = fs::remove_dir_all(folder.join("lib"));
+        run(command("mvn", &words).arg("-DoutputDirectory=lib").current_dir(&folder))?;
+        copy(&ours.join("pom.xml"), &folder.join("installed"))?;
+    }
+    let classes = folder.join("classes");
+    let libraries = folder.join("lib/*").to_string_lossy().into_owned();
+    let mut compile = command("javac", &["-encoding", "UTF-8", "-cp", &libraries, "-d"]);
+    compile.arg(&classes);
+    for file in ["Common.java", "People.java", "Resources.java"] {
+        compile.arg(ours.join(file));
+    }
+    run(&mut compile)?;
+    let version = pom.split(['<', '>']).skip_while(|word| *word != "smack").nth(1).unwrap_or("?");
+    Ok((format!("{}:{libraries}", classes.display()), version.to_owned()))
+}
+
+/// The scenarios in mellium, built.
+pub(crate) fn mellium() -> Result<(PathBuf, String)> {
+    let ours = root().join("xtask/interop/mellium");
+    let program = folder("mellium")?.join("mellium");
+    run(command("go", &["build", "-o", &program.to_string_lossy()]).current_dir(&ours))?;
+    let modules = fs::read_to_string(ours.join("go.mod")).unwrap_or_default();
+    let version =
+        modules.lines().find_map(|line| line.trim().strip_prefix("mellium.im/xmpp v")).unwrap_or("?");
+    Ok((program, version.to_owned()))
+}
+
+/// The scenarios in QXmpp, built.
+pub(crate) fn qxmpp() -> Result<(PathBuf, String)> {
+    let version = debian("libqxmpp-dev")?;
+    let sources = ["common", "people", "resources"].map(|name| format!("xtask/interop/qxmpp/{name}.cpp"));
+    let program = folder("qxmpp")?.join("qxmpp");
+    compile("g++", &["-std=c++17", "-fPIC"], &sources, &["qxmpp", "Qt5Network", "Qt5Xml"], &program)?;
+    Ok((program, version))
+}
+
+/// The small client on libpurple, built.
+pub(crate) fn libpurple() -> Result<(PathBuf, String)> {
+    let version = debian("libpurple-dev")?;
+    let sources = ["xtask/interop/libpurple/purple.c".to_owned()];
+    let program = folder("libpurple")?.join("purple");
+    compile("gcc", &["-Wextra", "-Wno-cast-function-type"], &sources, &["purple"], &program)?;
+    Ok((program, version))
+}
+
+/// Has a compiler make a program of some sources and libraries, which pkg-config knows.
+fn compile(compiler: &str, flags: &[&str], sources: &[String], libraries: &[&str], program: &Path) -> Result {
+    let libraries = output(Command::new("pkg-config").args(["--cflags", "--libs"]).args(libraries))?;
+    let mut compile = command(compiler, &["-Wall", "-Werror"]);
+    compile.args(flags).args(sources).arg("-o").arg(program).args(libraries.split_whitespace());
+    run(&mut compile)
+}
+
 /// A Debian package, installed if it isn't, and its version.
 pub(crate) fn debian(package: &str) -> Result<String> {
     // A package that was removed has a version, too.

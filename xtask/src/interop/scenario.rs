@@ -12,7 +12,7 @@ pub(crate) struct Scenario {
     pub(crate) known: &'static [(&'static str, &'static str)],
 }
 
-const LIBRARIES: [&str; 4] = ["balcony", "slixmpp", "tokio-xmpp", "xmpp.js"];
+const LIBRARIES: [&str; 7] = ["balcony", "slixmpp", "tokio-xmpp", "xmpp.js", "smack", "mellium", "qxmpp"];
 
 pub(crate) static SCENARIOS: [Scenario; 3] = [
     Scenario {
@@ -23,6 +23,7 @@ pub(crate) static SCENARIOS: [Scenario; 3] = [
             ("bind", "login, and three resources are bound"),
             ("tls", "STARTTLS, certificate verified"),
             ("scram", "SCRAM is chosen"),
+            ("mechanisms", "login by each mechanism that both have"),
             ("chat", "chat to the bare JID: priority 10 only"),
             ("headline", "headline to the bare JID: all but -1"),
             ("full", "chat to a full JID: that one only"),
@@ -76,15 +77,28 @@ pub(crate) static SCENARIOS: [Scenario; 3] = [
     },
     Scenario {
         name: "programs",
-        clients: &["go-sendxmpp", "profanity"],
+        clients: &["go-sendxmpp", "libpurple", "profanity"],
         title: "Programs for people, and `balcony` at the other end",
         checks: &[
             ("start", "login over STARTTLS"),
-            ("send", "a message is sent, and comes once"),
-            ("receive", "the answer is shown"),
-            ("quit", "it says goodbye and ends well"),
+            ("direct", "direct TLS (XEP-0368)"),
             ("wrong", "a wrong password is refused"),
             ("untrusted", "a stranger's certificate is refused"),
+            ("send", "a message is sent, and comes once"),
+            ("receive", "the answer is shown"),
+            ("add", "a contact is added and asked"),
+            ("approved", "the approval is shown"),
+            ("approve", "a request is shown and approved"),
+            ("seen", "a contact comes and goes"),
+            ("shown", "its own presence reaches the contact"),
+            ("priority", "the higher priority gets the message"),
+            ("copies", "carbons (XEP-0280)"),
+            ("block", "blocking (XEP-0191)"),
+            ("unblock", "unblocking"),
+            ("offline", "messages that waited are shown"),
+            ("forget", "a contact is removed"),
+            ("register", "registration (XEP-0077)"),
+            ("quit", "it says goodbye and ends well"),
         ],
         known: &[],
     },

@@ -151,7 +151,7 @@ impl Site {
             version,
             address: address(self.port),
             direct: address(self.direct),
-            ca: certificate()?.join("cert.pem"),
+            ca: authority()?,
             folder: self.folder,
             log,
             _process: process,
@@ -186,6 +186,13 @@ fn users() -> BTreeSet<String> {
 /// The folder with the certificate that Balcony has made for itself, and its key.
 fn certificate() -> Result<PathBuf> {
     Ok(folder("balcony")?.join("store"))
+}
+
+/// Whom to trust: the authority that has signed it, or the certificate itself if nobody else has.
+fn authority() -> Result<PathBuf> {
+    let folder = certificate()?;
+    let authority = folder.join("ca.pem");
+    Ok(if authority.exists() { authority } else { folder.join("cert.pem") })
 }
 
 fn address(port: u16) -> String {
