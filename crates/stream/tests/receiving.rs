@@ -221,7 +221,10 @@ fn too_much_after_authentication() {
     for bytes in [
         format!("<message><body>{long}</body></message>"),
         format!("<message>{}", "<a>".repeat(100_000)),
-        format!("<message>{}", "<a/>".repeat(10_000)),
+        // Not a stanza: nobody knows whom to tell.
+        format!("<a>{}{}</a>", "<a>".repeat(256), "</a>".repeat(256)),
+        // Somebody has to be told, and it is not known who.
+        format!("<message{}/>", (0..65).map(|n| format!(" a{n}=''")).collect::<String>()),
     ] {
         let mut server = Server::bound();
         server.feed(&bytes);
@@ -550,6 +553,44 @@ fn invalid_stanzas_get_an_error_and_the_stream_goes_on() {
     }
 }
 
+// RFC 6120 §8.3.3.12, §13.12 [X11]: where the reader can go on, only the stanza is refused.
+#[test]
+fn a_stanza_with_too_much_in_it_gets_an_error_and_the_stream_goes_on() {
+    let nested = |levels| format!("{}{}", "<x xmlns='u'>".repeat(levels), "</x>".repeat(levels));
+    let attributes: String = (0..65).map(|n| format!(" a{n}=''")).collect();
+    let reply =
+        "<message from='romeo@example.com' type='error' id='1'><error type='modify'><policy-violation ";
+    for content in [nested(256), "<a/>".repeat(10_000), format!("<a{attributes}/>")] {
+        let mut server = Server::bound();
+        let answer = server.feed(&format!("<message to='romeo@example.com' id='1'>{content}</message>"));
+        assert!(answer.starts_with(reply), "{answer}");
+        assert!(!answer.contains(&content));
+        // An error is never answered.
+        let silence = format!("<message to='romeo@example.com' type='error'>{content}</message>");
+        assert_eq!(server.feed(&silence), "");
+        assert!(server.stanzas.is_empty());
+        server.feed(&format!("<message>{}</message>", nested(255)));
+        assert!(server.ended.is_none() && server.stanzas.len() == 1);
+        // After our closing tag nothing is answered.
+        server.stream.close(server.now, &mut server.out);
+        server.out.clear();
+        assert_eq!(server.feed(&format!("<message id='1'>{content}</message>")), "");
+        server.feed("<message/>");
+        assert_eq!(server.stanzas.len(), 2);
+    }
+}
+
+// RFC 6120 §11.4, XML §2.8: nothing stands before an XML declaration; but behind the last element of the stream before.
+#[test]
+fn white_space_before_the_declaration() {
+    for bytes in [format!(" {HEADER}"), format!("\r\n{HEADER}")] {
+        assert_eq!(refused(bytes.as_bytes()), StreamCondition::NotWellFormed);
+    }
+    let mut server = Server::secured();
+    server.feed(&[HEADER, PLAIN, "\n", HEADER, "\n", BIND, "\n<message/>\n"].concat());
+    assert!(server.ended.is_none() && server.stanzas.len() == 1);
+}
+
 // RFC 6120 §8 [X10]: a part of a stanza is nothing.
 #[test]
 fn a_stanza_counts_when_it_is_whole() {
@@ -660,7 +701,7 @@ fn an_idle_peer_is_asked_and_then_dropped() {
 #[test]
 fn white_space_between_elements_is_nothing() {
     let mut server = Server::secured();
-    server.feed(&[" \n", HEADER, "\n", PLAIN, "\n", HEADER, "\n\t ", BIND, " "].concat());
+    server.feed(&[HEADER, "\n", PLAIN, "\n", HEADER, "\n\t ", BIND, " "].concat());
     assert!(server.stream.is_open(), "{}", server.output());
 }
 
