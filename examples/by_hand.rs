@@ -63,7 +63,7 @@ fn look_up(ask: Ask) -> Result<Answer, Box<dyn Error>> {
         Ask::SaltPassword { hash, password, salt, iterations } => {
             Answer::Salted(salt_password(hash, password.expose(), &salt, iterations)?)
         }
-        Ask::Bind { account, resource } => Answer::Bound(Ok(bind(&account, resource.as_deref())?)),
+        Ask::Bind { account, resource, .. } => Answer::Bound(Ok(bind(&account, resource.as_deref())?)),
         _ => Answer::Unavailable,
     })
 }

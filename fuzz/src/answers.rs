@@ -31,7 +31,7 @@ pub fn answer(ask: Ask) -> Answer {
         Ask::Verify { account, password } => {
             Answer::Verified(exists(&account) && password.expose() == PASSWORD)
         }
-        Ask::Bind { account, resource } => Answer::Bound(
+        Ask::Bind { account, resource, .. } => Answer::Bound(
             account
                 .with_resource(resource.as_deref().unwrap_or("made-by-the-server"))
                 .map_err(|_| ErrorCondition::BadRequest.into()),

@@ -170,7 +170,7 @@ impl World {
     fn answer(&mut self, ask: Ask) -> Answer {
         match ask {
             Ask::Credentials { hash, .. } => Answer::Credentials(self.credentials.get(hash).cloned()),
-            Ask::Bind { account, resource } => Answer::Bound(self.bind(&account, resource.as_deref())),
+            Ask::Bind { account, resource, .. } => Answer::Bound(self.bind(&account, resource.as_deref())),
             ask => balcony_client::answer(ask),
         }
     }

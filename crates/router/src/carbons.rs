@@ -18,6 +18,15 @@ enum Way {
 }
 
 impl Router {
+    /// Gives the session copies from now on, as if it had asked for them: it has, when it bound its resource (XEP-0386).
+    pub fn enable_carbons(&mut self, session: SessionId) {
+        let Some(name) = self.sessions.get(&session).map(|own| own.jid.to_bare()) else { return };
+        if let Some(account) = self.accounts.get_mut(&name) {
+            account.set_carbons(session, true);
+        }
+        self.refresh(&name);
+    }
+
     /// Copies of a message that these sessions of the account get.
     pub(crate) fn copy_received(
         &self,

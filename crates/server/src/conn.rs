@@ -1,4 +1,5 @@
 use alloc::vec::Vec;
+use core::net::IpAddr;
 
 use balcony_connection::Connection;
 use balcony_machine::{Instant, Limits, Reason};
@@ -32,6 +33,8 @@ pub(crate) struct Conn {
     pub(crate) missed: bool,
     /// What the router has not handled yet of its stanzas.
     pub(crate) unhandled: Unhandled,
+    /// Where it comes from, if that is known and counts.
+    pub(crate) origin: Option<IpAddr>,
     /// How fast its peer sends.
     pub(crate) pace: Pace,
     /// The entry in the heap of deadlines.
@@ -56,6 +59,7 @@ impl Conn {
             flush: Flush::None,
             missed: false,
             unhandled: Unhandled::default(),
+            origin: None,
             pace: Pace::NEW,
             deadline: None,
             linger: None,

@@ -47,6 +47,7 @@ mod journal;
 mod origins;
 mod outgoing;
 mod pace;
+mod registrations;
 mod server;
 mod shard;
 mod transport;

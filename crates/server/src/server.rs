@@ -3,13 +3,14 @@ use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 use core::fmt;
 use core::mem;
+use core::net::IpAddr;
 use core::time::Duration;
 
 use balcony_connection::Error;
 use balcony_jid::BareJid;
 use balcony_machine::{Deadline, Instant, On, Progress, Random, Reason, Seed, Ticket};
 use balcony_router::{Effect, Router, SessionId};
-use balcony_stanza::{ErrorCondition, Stanza, StreamCondition, StreamError};
+use balcony_stanza::{ErrorCondition, Stanza, StanzaError, StreamCondition, StreamError};
 use balcony_stream::Event;
 use slab::Slab;
 
@@ -17,6 +18,7 @@ use crate::action::{Action, Answer, Ask, ConnectionId, Ended, Notice};
 use crate::asks::{Asker, Asks};
 use crate::config::Config;
 use crate::conn::{Conn, Flush};
+use crate::registrations::Registrations;
 use crate::transport::{Streams, Transport};
 
 /// A time that is later than now, and short.
@@ -35,6 +37,7 @@ pub struct Server {
     random: Random,
     /// Kept for its capacity; empty between calls.
     effects: Vec<Effect>,
+    registrations: Registrations,
     /// Connections of which more may be taken again. Empty between calls.
     resumed: Vec<ConnectionId>,
 }
@@ -54,6 +57,7 @@ impl Server {
             deadlines: BTreeSet::new(),
             random,
             effects: Vec::new(),
+            registrations: Registrations::default(),
             resumed: Vec::new(),
         }
     }
@@ -72,6 +76,13 @@ impl Server {
         entry.insert(Box::new(Conn::new(id, connection)));
         self.settle(now, id, actions);
         id
+    }
+
+    /// Says where a connection comes from, as far as that is known: so many accounts may be registered from one address (XEP-0077).
+    pub fn came_from(&mut self, id: ConnectionId, address: IpAddr) {
+        if let Some(conn) = self.conn(id) {
+            conn.origin = Some(address);
+        }
     }
 
     /// Bytes have come. Hand in no more before [`Action::Read`]; it comes at once unless the connection is blocked.
@@ -311,17 +322,30 @@ impl Server {
 
     fn event(&mut self, now: Instant, id: ConnectionId, event: Event, actions: &mut Vec<Action>) {
         match event {
-            Event::Ask(ticket, balcony_stream::Ask::Bind { account, resource }) => {
+            Event::Ask(ticket, balcony_stream::Ask::Bind { account, resource, carbons }) => {
                 let mut effects = mem::take(&mut self.effects);
                 let session = SessionId(id.0);
                 let bound = self.router.bind(now, session, &account, resource.as_deref(), &mut effects);
                 let accepted = bound.is_ok();
+                if accepted && carbons {
+                    self.router.enable_carbons(session);
+                }
                 if let Some(conn) = self.conn(id) {
                     conn.bound = accepted;
                     // The ask was opened just now, and nobody else answers it.
                     let _ = conn.connection.answer(ticket, balcony_stream::Answer::Bound(bound));
                 }
                 self.carry_out(now, effects, actions);
+            }
+            Event::Ask(ticket, balcony_stream::Ask::Register { .. }) if !self.may_register(now, id) => {
+                let error = StanzaError::new(
+                    ErrorCondition::ResourceConstraint,
+                    "too many accounts have been registered lately: try again later",
+                );
+                if let Some(conn) = self.conn(id) {
+                    // The ask was opened just now, and nobody else answers it.
+                    let _ = conn.connection.answer(ticket, balcony_stream::Answer::Registered(Err(error)));
+                }
             }
             Event::Ask(ticket, ask) => {
                 let ticket = self.asks.open(Asker::Stream(id, ticket));
@@ -342,6 +366,12 @@ impl Server {
             Event::Bound(jid) => actions.push(Action::Notice(id, Notice::Bound(jid))),
             _ => {}
         }
+    }
+
+    /// Whether one more account may be registered from where this connection comes from.
+    fn may_register(&mut self, now: Instant, id: ConnectionId) -> bool {
+        let origin = self.conn(id).and_then(|conn| conn.origin);
+        self.registrations.take(now, origin)
     }
 
     fn route(&mut self, now: Instant, id: ConnectionId, stanza: Stanza, actions: &mut Vec<Action>) {

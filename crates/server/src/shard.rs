@@ -140,6 +140,9 @@ impl<P> Shard<P> {
             return;
         }
         let id = self.server.accept(now, transport, &mut self.actions);
+        if let Some(address) = origin {
+            self.server.came_from(id, address);
+        }
         self.peers.insert(id, (peer(id), Journal::new(from), origin));
     }
 

@@ -60,7 +60,7 @@ impl Accounts {
                     .get(&account)
                     .is_some_and(|credentials| credentials.verify_password(password.expose())),
             ),
-            Ask::Bind { account, resource } => Answer::Bound(
+            Ask::Bind { account, resource, .. } => Answer::Bound(
                 account
                     .with_resource(resource.as_deref().unwrap_or("made-by-the-server"))
                     .map_err(|_| balcony_stanza::ErrorCondition::BadRequest.into()),

@@ -85,6 +85,8 @@ pub enum Ask {
         account: BareJid,
         /// What the client asked for; `None` leaves the choice to the server.
         resource: Option<String>,
+        /// Whether it wants copies of what its other resources send and get, from the first moment on (XEP-0280, inside of XEP-0386).
+        carbons: bool,
     },
     /// Create an account (XEP-0077). Answer with [`Answer::Registered`] after it is durable.
     Register {

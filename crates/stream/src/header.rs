@@ -116,10 +116,10 @@ impl PeerHeader {
     }
 }
 
-/// The root is `stream` in the stream namespace, and the content namespace is that of the role (section 4.8); on a
-/// WebSocket it is `open` (RFC 7395 section 3.4).
-pub(crate) fn check_namespaces(common: &Common) -> Result<(), StreamError> {
-    let reader = &common.reader;
+/// The root is `stream` in the stream namespace, and the content namespace is that of the role, or none is declared, and then each
+/// first-level element declares its own (section 4.8); on a WebSocket it is `open` (RFC 7395 section 3.4).
+pub(crate) fn check_namespaces(common: &mut Common) -> Result<(), StreamError> {
+    let reader = &mut common.reader;
     let wrong = |text| Err(StreamError::new(StreamCondition::InvalidNamespace, text));
     match common.framing {
         Framing::Messages if !reader.element().is("open", ns::FRAMING) => {
@@ -128,6 +128,10 @@ pub(crate) fn check_namespaces(common: &Common) -> Result<(), StreamError> {
         Framing::Messages => Ok(()),
         Framing::Document if !reader.header().is("stream", ns::STREAM) => {
             wrong("the stream must begin with <stream/> in the namespace http://etherx.jabber.org/streams")
+        }
+        Framing::Document if ["", ns::STREAM].contains(&reader.content_namespace()) => {
+            reader.set_content_namespace(common.content.namespace());
+            Ok(())
         }
         Framing::Document if reader.content_namespace() != common.content.namespace() => {
             wrong(match common.content {

@@ -12,12 +12,12 @@ use balcony_xml::{Element, ElementRef, Name};
 use crate::event::Ask;
 use crate::framing::Framing;
 
-/// The registration that a stream may carry out: one account at most.
+/// The registrations that a stream carries out, one after the other. How many there may be is for the owner to say, who knows where
+/// the stream comes from.
 #[derive(Default)]
 pub(crate) struct Registration {
     /// The id of the request that waits for its answer.
     pending: Option<Arc<str>>,
-    done: bool,
 }
 
 pub(crate) enum Outcome {
@@ -45,10 +45,6 @@ impl Registration {
                 }
                 return Outcome::Answered;
             }
-            Kind::Iq(IqType::Set) if self.done => Err(StanzaError::new(
-                ErrorCondition::NotAcceptable,
-                "one account has been registered on this stream already",
-            )),
             Kind::Iq(IqType::Set) => read(query, domain),
             _ => return Outcome::Answered,
         };
@@ -70,10 +66,7 @@ impl Registration {
         let mut request = Stanza::iq(IqType::Set);
         request.head.id = self.pending.take();
         let reply = match result {
-            Ok(()) => {
-                self.done = true;
-                request.result()
-            }
+            Ok(()) => request.result(),
             Err(error) => request.error(&error),
         };
         if let Some(reply) = reply {
@@ -83,6 +76,17 @@ impl Registration {
 }
 
 fn read(query: ElementRef<'_>, domain: &BareJid) -> Result<Ask, StanzaError> {
+    let is = |name: &'static str| move |child: &ElementRef<'_>| child.is(name, ns::REGISTER);
+    // Section 3.2: only who has an account can end it.
+    if query.children().any(|child| is("remove")(&child)) {
+        return Err(match query.children().count() {
+            1 => StanzaError::new(ErrorCondition::UnexpectedRequest, "log in to end an account"),
+            _ => StanzaError::new(ErrorCondition::BadRequest, "a removal has nothing beside it"),
+        });
+    }
+    if ["username", "password"].iter().any(|name| query.children().filter(is(name)).count() > 1) {
+        return Err(StanzaError::new(ErrorCondition::BadRequest, "a field is there twice"));
+    }
     let field = |name| {
         query
             .child(name, ns::REGISTER)

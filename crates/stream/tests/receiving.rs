@@ -128,7 +128,7 @@ fn header(attributes: &str) -> String {
 // RFC 6120 §4.9.1.2 [W8], §11 [X1] [X3] [X4] [X5], §4.9.3.18
 #[test]
 fn what_is_no_xmpp_gets_the_error_the_rfc_names() {
-    let cases: [(&[u8], StreamCondition); 14] = [
+    let cases: [(&[u8], StreamCondition); 13] = [
         (b"GET / HTTP/1.1\r\n\r\n", StreamCondition::NotWellFormed),
         (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", StreamCondition::NotWellFormed),
         (b"<stream:stream <", StreamCondition::NotWellFormed),
@@ -140,7 +140,6 @@ fn what_is_no_xmpp_gets_the_error_the_rfc_names() {
         (b"<stream xmlns='jabber:client'>", StreamCondition::InvalidNamespace),
         (b"<stream:stream to='example.com' version='1.0' xmlns='jabber:server' xmlns:stream='http://etherx.jabber.org/streams'>", StreamCondition::InvalidNamespace),
         (b"<stream:stream to='example.com' version='1.0' xmlns='jabber:client' xmlns:stream='http://example.com/'>", StreamCondition::InvalidNamespace),
-        (b"<stream xmlns='http://etherx.jabber.org/streams' to='example.com' version='1.0'>", StreamCondition::InvalidNamespace),
         (b"<?xml version='1.0' encoding='latin1'?>", StreamCondition::UnsupportedEncoding),
         (b"<stream:stream to='\xff'>", StreamCondition::UnsupportedEncoding),
     ];
@@ -759,7 +758,18 @@ fn registration_before_login() {
     assert!(server.feed(&set("n u r s e", "x")).contains("<jid-malformed"));
     assert!(server.feed(&set("juliet", "x")).contains("<conflict"));
     assert_eq!(server.feed(&set("nurse", "susan")), "<iq type='result' id='r2'/>");
-    assert!(server.feed(&set("peter", "x")).contains("<not-acceptable"));
+    // As many as the owner lets pass.
+    assert_eq!(server.feed(&set("peter", "x")), "<iq type='result' id='r2'/>");
+    // §3.2: an account is ended by who has logged in to it.
+    let query = |content: &str| {
+        format!("<iq type='set' id='r3'><query xmlns='jabber:iq:register'>{content}</query></iq>")
+    };
+    let fields = "<username>nurse</username><password>susan</password>";
+    assert!(server.feed(&query("<remove/>")).contains("<unexpected-request"));
+    assert!(server.feed(&query(&format!("<remove/>{fields}"))).contains("<bad-request"));
+    for double in ["<username>peter</username>", "<password>x</password>"] {
+        assert!(server.feed(&query(&format!("{fields}{double}"))).contains("<bad-request"));
+    }
     let login = "<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='PLAIN'>AG51cnNlAHN1c2Fu</auth>";
     assert!(server.feed(login).contains("<success"));
 
@@ -857,4 +867,68 @@ fn the_resource_of_an_installation() {
     assert!(resource("", "phone", 1).starts_with("phone/"));
     // However long it is.
     assert_eq!(resource(&"x".repeat(5000), "phone", 1).len(), phone.len());
+    // A tag that can't be part of a resource: the login is right all the same, and the server chooses.
+    for tag in ["\u{1f468}\u{200d}\u{1f469}", "a\tb", "\u{200b}", &"x".repeat(1_015)] {
+        for agent in ["", "4f5a"] {
+            let chosen = resource(agent, tag, 1);
+            assert!(chosen.len() >= 12 && !chosen.contains(tag), "{tag:?}: {chosen}");
+            assert!(chosen.bytes().all(|byte| byte.is_ascii_alphanumeric()), "{tag:?}: {chosen}");
+        }
+    }
+}
+
+// XEP-0280 1.0.1, XEP-0386 1.1.0 §3: carbons are asked for along with the resource.
+#[test]
+fn carbons_inside_of_bind2() {
+    for (inside, wanted) in
+        [("<enable xmlns='urn:xmpp:carbons:2'/>", true), ("<enable xmlns='urn:x'/>", false), ("", false)]
+    {
+        let mut config = Receiving::new(vec!["example.com".parse().unwrap()], Secret::new([1; 32]));
+        config.tls = TlsPolicy::Direct;
+        let mut stream = Stream::receiving(Arc::new(config), Seed::from_u64(1), Instant::ZERO);
+        stream.secured(Security::default()).unwrap();
+        let login = format!(
+            "{HEADER}<authenticate xmlns='urn:xmpp:sasl:2' mechanism='PLAIN'><initial-response>AGp1bGlldABwZW5jaWw=\
+             </initial-response><bind xmlns='urn:xmpp:bind:0'>{inside}</bind></authenticate>"
+        );
+        let mut accounts = Accounts::new().with("juliet@example.com", "pencil");
+        let (mut input, mut out, mut asked) = (login.as_bytes(), Vec::new(), None);
+        while let Progress::Event(event) = stream.advance(Instant::ZERO, &mut input, &mut out).unwrap() {
+            if let Event::Ask(ticket, ask) = event {
+                if let balcony_stream::Ask::Bind { carbons, .. } = &ask {
+                    asked = Some(*carbons);
+                }
+                stream.answer(ticket, accounts.answer(ask)).unwrap();
+            }
+        }
+        assert_eq!(asked, Some(wanted), "{inside}");
+        let features = String::from_utf8(out).unwrap();
+        assert!(
+            features.contains("<inline><feature var='urn:xmpp:carbons:2'/></inline></bind>"),
+            "{features}"
+        );
+    }
+}
+
+// RFC 6120 §4.8.2: a header need not declare a content namespace; then each first-level element brings its own, and is the same
+// stanza as anywhere else.
+#[test]
+fn a_header_without_a_content_namespace() {
+    let own = |element: &str| element.replacen(" type=", " xmlns='jabber:client' type=", 1);
+    for header in [
+        "<stream xmlns='http://etherx.jabber.org/streams' to='example.com' version='1.0'>",
+        "<s:stream xmlns:s='http://etherx.jabber.org/streams' to='example.com' version='1.0'>",
+    ] {
+        let mut server = Server::secured();
+        server.feed(&[header, PLAIN, header, &own(BIND)].concat());
+        assert!(server.stream.is_open(), "{}", server.output());
+        let message =
+            "<message type='chat' to='romeo@example.net'><body>hi</body><x xmlns='urn:x'><y/></x></message>";
+        server.feed(&own(message));
+        let [stanza] = &server.stanzas[..] else { panic!("{}", server.output()) };
+        assert_eq!(stanza.payload.as_bytes(), b"<body>hi</body><x xmlns='urn:x'><y/></x>");
+        // What declares none is no stanza.
+        server.feed(message);
+        assert_eq!(server.error(), StreamCondition::UnsupportedStanzaType);
+    }
 }

@@ -1,5 +1,6 @@
 //! Events to trees, with namespaces resolved and limits kept.
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use balcony_machine::XmlLimits;
@@ -18,6 +19,8 @@ pub(crate) struct Builder {
     base: usize,
     /// Attributes and declarations of the start tag that is being read.
     attributes: usize,
+    /// What the owner says that the content namespace is, where the header declares none.
+    content: Option<Box<str>>,
     /// The content of the tree's root depends on declarations outside of that content.
     borrows: bool,
 }
@@ -30,6 +33,7 @@ impl Builder {
             open: Vec::new(),
             base: 0,
             attributes: 0,
+            content: None,
             borrows: false,
         }
     }
@@ -64,9 +68,13 @@ impl Builder {
         header
     }
 
-    /// The default namespace that the header declared.
+    /// The default namespace that the header declared, or what was said instead.
     pub(crate) fn content_namespace(&self) -> &str {
-        self.scope.header_default()
+        self.content.as_deref().unwrap_or_else(|| self.scope.header_default())
+    }
+
+    pub(crate) fn set_content_namespace(&mut self, content: &str) {
+        self.content = Some(content.into());
     }
 
     pub(crate) fn tree(&self) -> &Tree {
@@ -180,7 +188,7 @@ impl Builder {
             let level = declaration.and_then(|at| self.scope.level(at));
             let outside = level.is_some_and(|level| level <= self.base);
             let as_expected =
-                prefix.is_empty() && self.scope.namespace(declaration) == self.scope.header_default();
+                prefix.is_empty() && self.scope.namespace(declaration) == self.content_namespace();
             self.borrows = outside && !as_expected;
         }
         Ok(self.scope.intern(&mut self.tree, declaration))

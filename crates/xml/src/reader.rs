@@ -428,6 +428,12 @@ impl Reader {
         self.builder.content_namespace()
     }
 
+    /// The header declares no content namespace, which it need not (RFC 6120 section 4.8.2): each first-level element declares its
+    /// own. From now on this one is [the content namespace](Reader::content_namespace), of which elements depend on no declaration.
+    pub fn set_content_namespace(&mut self, content: &str) {
+        self.builder.set_content_namespace(content);
+    }
+
     /// The limit that the last element passes, if it is a [`Token::Refused`], until the next [`read`](Reader::read).
     #[must_use]
     pub fn refusal(&self) -> Option<ReadError> {

@@ -3,7 +3,7 @@
 use balcony_router::{Effect, SessionId};
 use balcony_stanza::{IqType, Kind, MessageType, Stanza};
 
-use crate::world::{World, available, content, jid, request, wires};
+use crate::world::{World, available, bare, content, jid, request, wires};
 
 const ENABLE: &str = "<enable xmlns='urn:xmpp:carbons:2'/>";
 const DISABLE: &str = "<disable xmlns='urn:xmpp:carbons:2'/>";
@@ -194,4 +194,23 @@ fn stored_messages_are_not_copied() {
         world.send(romeo, message(MessageType::Chat, "<body>x</body>").to(jid("juliet@example.com")));
     assert!(world.tell(&effects)[0].starts_with("store for"));
     assert_eq!(others.map(|to| copies(&effects, to)), [0, 0, 0]);
+}
+
+// XEP-0386 1.1.0 §3: a resource that wants copies from the moment on in which it is bound, even while the account is loaded.
+#[test]
+fn from_the_first_moment() {
+    let mut world = World::new();
+    world.store.create(bare("juliet@example.com"));
+    world.at_once = false;
+    let mut loading = Vec::new();
+    let account = bare("juliet@example.com");
+    world.router.bind(world.now, SessionId(1), &account, Some("phone"), &mut loading).unwrap();
+    world.router.enable_carbons(SessionId(1));
+    world.router.enable_carbons(SessionId(99));
+    world.at_once = true;
+    world.serve(&mut loading);
+    let balcony = world.available("juliet@example.com/balcony", 0);
+    let stanza = message(MessageType::Chat, "<body>hi</body>").to(jid("romeo@example.net"));
+    let told = world.says(balcony, stanza);
+    assert!(told.contains(&"1: message chat from juliet@example.com".to_owned()), "{told:?}");
 }

@@ -25,6 +25,8 @@ pub(super) struct InlineBind {
     tag: Option<String>,
     /// What the client calls its installation (XEP-0388 section 4.2); nobody else is told.
     agent: Option<String>,
+    /// Whether it wants carbons (XEP-0280) from the first moment on.
+    carbons: bool,
     /// The data of the success that waits for the resource.
     success: Option<Vec<u8>>,
 }
@@ -38,7 +40,8 @@ impl InlineBind {
         let tag = bind.child("tag", ns::BIND2).map(|tag| String::from(&*tag.text()));
         let agent = authenticate.child("user-agent", ns::SASL2).and_then(|agent| agent.attr("id"));
         let agent = agent.filter(|id| !id.is_empty()).map(String::from);
-        Some(InlineBind { tag: tag.filter(|tag| !tag.is_empty()), agent, success: None })
+        let carbons = bind.child("enable", ns::CARBONS).is_some();
+        Some(InlineBind { tag: tag.filter(|tag| !tag.is_empty()), agent, carbons, success: None })
     }
 }
 
@@ -66,10 +69,14 @@ impl Receiver {
             None => None,
         };
         let resource = match (&bind.tag, own) {
-            (Some(tag), Some(own)) => Some(alloc::format!("{tag}/{own}")),
+            (Some(tag), Some(own)) => {
+                let tagged = alloc::format!("{tag}/{own}");
+                // A tag that can't be part of a resource is no reason to refuse somebody who is known.
+                Some(if account.with_resource(&tagged).is_ok() { tagged } else { own })
+            }
             (_, own) => own,
         };
-        let ask = Ask::Bind { account: account.clone(), resource };
+        let ask = Ask::Bind { account: account.clone(), resource, carbons: bind.carbons };
         common.step(Step::Bind)?;
         Ok(Some(common.ask(now, ask)))
     }

@@ -24,7 +24,7 @@ impl Receiver {
         if self.offers_sasl2(common) {
             out.extend_from_slice(b"<authentication xmlns='urn:xmpp:sasl:2'>");
             self.write_mechanism_list(common, out);
-            out.extend_from_slice(b"<inline><bind xmlns='urn:xmpp:bind:0'/></inline></authentication>");
+            out.extend_from_slice(b"<inline><bind xmlns='urn:xmpp:bind:0'><inline><feature var='urn:xmpp:carbons:2'/></inline></bind></inline></authentication>",);
         }
         if self.offers_plus(common) {
             // XEP-0440: which channel bindings the -PLUS mechanisms can use here.

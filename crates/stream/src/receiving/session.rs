@@ -54,7 +54,7 @@ impl Receiver {
             .filter(|resource| !resource.is_empty());
         self.bind_id = stanza.head.id.clone();
         common.step(Step::Bind)?;
-        Ok(Some(common.ask(now, Ask::Bind { account: account.clone(), resource })))
+        Ok(Some(common.ask(now, Ask::Bind { account: account.clone(), resource, carbons: false })))
     }
 
     pub(super) fn bound(

@@ -1,0 +1,111 @@
+//! How fast accounts may be registered (XEP-0077 section 14): from one address, and in total.
+
+use alloc::collections::BTreeMap;
+use core::net::IpAddr;
+use core::time::Duration;
+
+use balcony_machine::Instant;
+
+/// From one address so many at once, and one more in each of these times.
+const OF_ONE: Rate = Rate { burst: 20, each: Duration::from_secs(60) };
+/// In total.
+const OF_ALL: Rate = Rate { burst: 1_000, each: Duration::from_secs(1) };
+/// Addresses that are remembered at most; past it all who are not remembered wait for some of them to be forgotten.
+const REMEMBERED: usize = 10_000;
+
+/// How many at once, and then one in each of these times.
+#[derive(Clone, Copy)]
+struct Rate {
+    burst: u32,
+    each: Duration,
+}
+
+/// A bucket of tokens, told by when it will be full again.
+#[derive(Clone, Copy, Debug)]
+struct Bucket(Instant);
+
+impl Bucket {
+    const FULL: Bucket = Bucket(Instant::ZERO);
+
+    fn take(&mut self, now: Instant, rate: Rate) -> bool {
+        let full = self.0.max(now) + rate.each;
+        let has_one = full <= now + rate.each * rate.burst;
+        if has_one {
+            self.0 = full;
+        }
+        has_one
+    }
+}
+
+/// Who has registered accounts lately.
+#[derive(Debug)]
+pub(crate) struct Registrations {
+    all: Bucket,
+    from: BTreeMap<IpAddr, Bucket>,
+}
+
+impl Default for Registrations {
+    fn default() -> Self {
+        Registrations { all: Bucket::FULL, from: BTreeMap::new() }
+    }
+}
+
+impl Registrations {
+    /// Whether one more account may be registered from there; if so, it counts. Those from nowhere in particular, such as this
+    /// machine, count in total only.
+    pub(crate) fn take(&mut self, now: Instant, origin: Option<IpAddr>) -> bool {
+        if let Some(origin) = origin {
+            if self.from.len() >= REMEMBERED {
+                self.from.retain(|_, bucket| bucket.0 > now);
+            }
+            if self.from.len() >= REMEMBERED && !self.from.contains_key(&origin) {
+                return false;
+            }
+            if !self.from.entry(origin).or_insert(Bucket::FULL).take(now, OF_ONE) {
+                return false;
+            }
+        }
+        self.all.take(now, OF_ALL)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn address(last: u32) -> Option<IpAddr> {
+        Some(IpAddr::V4(core::net::Ipv4Addr::from_bits(0xc000_0200 + last)))
+    }
+
+    // XEP-0077 2.4 §14
+    #[test]
+    fn one_address_gets_only_so_many() {
+        let (mut registrations, mut now) = (Registrations::default(), Instant::from_millis(7));
+        let mut taken = |now, from, tries: u32| (0..tries).filter(|_| registrations.take(now, from)).count();
+        assert_eq!(taken(now, address(1), 100), 20);
+        assert_eq!(taken(now, address(2), 5), 5);
+        now = now + Duration::from_secs(180);
+        assert_eq!(taken(now, address(1), 100), 3);
+        now = now + Duration::from_secs(86_400);
+        assert_eq!(taken(now, address(1), 100), 20);
+    }
+
+    #[test]
+    fn all_together_get_only_so_many() {
+        let (mut registrations, now) = (Registrations::default(), Instant::ZERO);
+        let taken = (0..3_000).filter(|&last| registrations.take(now, address(last))).count();
+        assert_eq!(taken, 1_000);
+        assert_eq!((0..10).filter(|_| registrations.take(now + Duration::from_secs(2), None)).count(), 2);
+    }
+
+    // What is remembered is bounded, and forgotten when it says nothing any more.
+    #[test]
+    fn addresses_are_forgotten() {
+        let mut registrations = Registrations::default();
+        for second in 0..30_000_u32 {
+            let now = Instant::ZERO + Duration::from_secs(second.into());
+            assert!(registrations.take(now, address(second)));
+            assert!(registrations.from.len() <= REMEMBERED);
+        }
+    }
+}
