@@ -234,6 +234,7 @@ impl Layer {
 fn security(now: Instant, established: &Established) -> Security {
     Security::new(established.exporter)
         .with_end_point(established.server_end_point.clone())
+        .with_version(established.protocol != "TLSv1.3")
         .with_domains(established.peer_domains.clone())
         .with_expiry(established.peer_valid_for.map(|valid_for| now + valid_for))
 }

@@ -92,13 +92,21 @@ pub struct Failure {
     pub condition: SaslCondition,
     /// What the log is told. Never holds anything that the peer sent.
     pub reason: &'static str,
+    /// It was the channel binding that did not fit (RFC 5802 section 6): the password was not looked at.
+    pub is_of_binding: bool,
 }
 
 impl Failure {
     /// A failure with this condition and reason.
     #[must_use]
     pub const fn new(condition: SaslCondition, reason: &'static str) -> Self {
-        Failure { condition, reason }
+        Failure { condition, reason, is_of_binding: false }
+    }
+
+    /// A failure of the channel binding.
+    #[must_use]
+    pub const fn of_binding(reason: &'static str) -> Self {
+        Failure { condition: SaslCondition::NotAuthorized, reason, is_of_binding: true }
     }
 }
 

@@ -179,13 +179,13 @@ impl ServerExchange {
         match (flag, self.mechanism.is_plus()) {
             (Flag::Use(name), true) => {
                 let binding = self.bindings.iter().find(|binding| binding.name() == name);
-                binding.map(Binding::data).ok_or(not_authorized("unsupported type of channel binding"))
+                binding.map(Binding::data).ok_or(Failure::of_binding("unsupported type of channel binding"))
             }
             (Flag::Use(_), false) => Err(malformed("channel binding without a -PLUS mechanism")),
             (_, true) => Err(malformed("a -PLUS mechanism without channel binding")),
             // The client saw no -PLUS mechanism although there was one: somebody took it out.
             (Flag::NotOffered, false) if self.plus_offered => {
-                Err(not_authorized("the client was not shown the -PLUS mechanisms"))
+                Err(Failure::of_binding("the client was not shown the -PLUS mechanisms"))
             }
             (Flag::NotOffered | Flag::Unsupported, false) => Ok(&[]),
         }
@@ -211,7 +211,7 @@ fn check_final(
     message: &ClientFinal<'_>,
 ) -> Result<ServerStep, Failure> {
     if !bool::from(message.binding.as_bytes().ct_eq(first.binding.as_bytes())) {
-        return Err(not_authorized("the channel bindings don't match"));
+        return Err(Failure::of_binding("the channel bindings don't match"));
     }
     if !bool::from(message.nonce.as_bytes().ct_eq(first.nonce.as_bytes())) {
         return Err(not_authorized("another nonce"));

@@ -154,19 +154,29 @@ pub struct Security {
     /// When the certificate expires with which the peer has proven who it is: the stream ends then, so that it has to prove it
     /// again.
     pub expires: Option<Instant>,
+    /// TLS before version 1.3. Its clients know no channel binding but tls-unique (RFC 5929), which is not here, so a server does not
+    /// offer them any.
+    pub before_1_3: bool,
 }
 
 impl Security {
     /// Security with this channel binding, if the layer can make one, and a peer that has proved nothing.
     #[must_use]
     pub const fn new(exporter: Option<[u8; 32]>) -> Self {
-        Security { exporter, end_point: None, domains: Vec::new(), expires: None }
+        Security { exporter, end_point: None, domains: Vec::new(), expires: None, before_1_3: false }
     }
 
     /// The same with the other channel binding as well.
     #[must_use]
     pub fn with_end_point(mut self, end_point: Option<Vec<u8>>) -> Self {
         self.end_point = end_point;
+        self
+    }
+
+    /// The same on an earlier version of TLS than 1.3, if it is one.
+    #[must_use]
+    pub const fn with_version(mut self, before_1_3: bool) -> Self {
+        self.before_1_3 = before_1_3;
         self
     }
 

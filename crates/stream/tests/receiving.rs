@@ -365,6 +365,40 @@ fn five_wrong_passwords_end_the_stream() {
     assert_eq!(server.error(), StreamCondition::PolicyViolation);
 }
 
+// RFC 5802 §6, RFC 6120 §6.4.4 [S11]: a client that tries types of channel binding has not guessed at a password, and hears what was
+// wrong. But it can't go on for ever.
+#[test]
+fn channel_bindings_that_do_not_fit_are_no_wrong_passwords() {
+    use base64::Engine as _;
+    let first = base64::engine::general_purpose::STANDARD.encode("p=tls-unique,,n=juliet,r=abcdefgh");
+    let unique = format!(
+        "<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='SCRAM-SHA-256-PLUS'>{first}</auth>"
+    );
+    let mut server = Server::new(TlsPolicy::Direct);
+    server.stream.secured(Security::new(Some([1; 32]))).unwrap();
+    server.feed(HEADER);
+    for _ in 0..4 {
+        let answer = server.feed(&unique);
+        assert!(answer.contains("<not-authorized/>") && answer.contains("channel binding"), "{answer}");
+        assert!(!server.feed(WRONG).contains("channel binding"));
+    }
+    assert!(server.ended.is_none());
+    server.feed(&unique);
+    assert_eq!(server.error(), StreamCondition::PolicyViolation);
+}
+
+// rfc6120.md [SC14]: clients of TLS 1.2 know tls-unique, which is not here: what can't work is not offered, and the rest works.
+#[test]
+fn no_channel_binding_before_tls_1_3() {
+    let mut server = Server::new(TlsPolicy::Direct);
+    let security = Security::new(Some([1; 32])).with_end_point(Some(vec![2; 32])).with_version(true);
+    server.stream.secured(security).unwrap();
+    let features = server.feed(HEADER);
+    assert!(features.contains("SCRAM-SHA-256<") && !features.contains("-PLUS"), "{features}");
+    assert!(!features.contains("sasl-channel-binding"));
+    assert!(server.feed(PLAIN).contains("<success"));
+}
+
 // RFC 6120 §6.5.10 [S16]: an unknown user looks like a wrong password, byte for byte.
 #[test]
 fn unknown_users_look_like_wrong_passwords() {

@@ -263,9 +263,15 @@ impl Receiver {
             common.step(Step::AuthFailed)?;
         }
         // The reason stays here: the same words for a wrong password and an unknown user (section 6.5.10).
-        self.profile.write_failure(common.framing, failure.condition, failure_text(failure.condition), out);
-        self.failures = self.failures.saturating_add(1);
-        if self.failures >= common.limits.sasl_attempts {
+        let text = match failure.is_of_binding {
+            true => Some("The channel binding does not fit this connection; the password was not looked at."),
+            false => failure_text(failure.condition),
+        };
+        self.profile.write_failure(common.framing, failure.condition, text, out);
+        // A client that has to find out which channel binding works has not guessed at a password.
+        let failures = if failure.is_of_binding { &mut self.binding_failures } else { &mut self.failures };
+        *failures = failures.saturating_add(1);
+        if *failures >= common.limits.sasl_attempts {
             return Err(StreamError::new(
                 StreamCondition::PolicyViolation,
                 "too many failed authentications",
@@ -351,7 +357,7 @@ fn offers(common: &Common, mechanism: Mechanism) -> bool {
 
 /// What -PLUS mechanisms can bind to, best first.
 fn bindings(common: &Common) -> impl Iterator<Item = Binding> {
-    let security = common.security.as_ref();
+    let security = common.security.as_ref().filter(|security| !security.before_1_3);
     let exporter = security.and_then(|security| security.exporter).map(Binding::TlsExporter);
     let end_point = security.and_then(|security| security.end_point.as_deref());
     exporter.into_iter().chain(end_point.map(|digest| Binding::TlsServerEndPoint(digest.into())))

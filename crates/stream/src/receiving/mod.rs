@@ -39,6 +39,8 @@ pub(crate) struct Receiver {
     /// Who is logging in, while an ask about them is open.
     candidate: Option<BareJid>,
     failures: u8,
+    /// Tries that were refused for their channel binding.
+    binding_failures: u8,
     account: Option<BareJid>,
     bare: Option<Jid>,
     full: Option<Jid>,
@@ -60,6 +62,7 @@ impl Receiver {
             inline_bind: None,
             candidate: None,
             failures: 0,
+            binding_failures: 0,
             account: None,
             bare: None,
             full: None,
