@@ -89,5 +89,21 @@ fn write(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, read, write);
+/// A stanza as deep as it may be, with a declaration on each level, and look-ups that pass all of them.
+fn deepest(c: &mut Criterion) {
+    let levels = XmlLimits::STANZA.depth - 2;
+    let open: String = (0..levels).map(|n| format!("<x xmlns:p{n:04}='u'>")).collect();
+    let attributes: String = (0..60).map(|n| format!(" p0000:a{n}=''")).collect();
+    let input = format!("{open}{}{}", format!("<y{attributes}/>").repeat(200), "</x>".repeat(levels));
+    let mut group = c.benchmark_group("xml/deepest");
+    group.throughput(Throughput::Bytes(input.len() as u64));
+    group.bench_function("balcony", |b| {
+        let mut reader = Reader::new(XmlLimits::STANZA);
+        reader.read(&mut &HEADER[..]).expect("a header");
+        b.iter(|| assert_eq!(reader.read(&mut black_box(input.as_bytes())), Ok(Some(Token::Element))));
+    });
+    group.finish();
+}
+
+criterion_group!(benches, read, deepest, write);
 criterion_main!(benches);

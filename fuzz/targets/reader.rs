@@ -32,8 +32,13 @@ fn read(data: &[u8], cuts: Cuts, limits: XmlLimits) -> Run {
         loop {
             match reader.read(&mut piece) {
                 Ok(Some(token)) => {
-                    if token == Token::Element {
-                        check(&reader, limits);
+                    match token {
+                        Token::Element => check(&reader, limits),
+                        Token::Refused(error) => {
+                            assert_eq!(reader.refusal(), Some(error));
+                            assert_eq!(size(reader.element()).nodes, 1, "the start tag alone is left");
+                        }
+                        Token::Header | Token::End => {}
                     }
                     tokens.push((token, reader.raw().to_vec(), reader.payload().to_vec()));
                 }

@@ -256,7 +256,7 @@ impl Script {
             Token::Element if element().is("presence", ns::CLIENT) => 5,
             Token::Element if element().is("message", ns::CLIENT) => 6,
             Token::Element if element().child("ping", ns::PING).is_some() => 7,
-            Token::Element => self.section,
+            Token::Element | Token::Refused(_) => self.section,
             Token::End => 8,
         };
         if section != self.section {

@@ -2,12 +2,15 @@ use core::time::Duration;
 
 /// Bounds on one top-level XML element (a stanza, a nonza or the stream header).
 ///
-/// Past any of them the stream ends with `policy-violation` (RFC 6120 section 4.9.3.14).
+/// A stanza that passes `depth`, `attributes` or `nodes` in its content is dropped, and its sender gets a stanza error,
+/// `policy-violation` (RFC 6120 section 8.3.3.12). Past `bytes`, and before anybody has authenticated, the stream ends with
+/// that (section 4.9.3.14).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct XmlLimits {
     /// Bytes, from `<` to the closing `>`. RFC 6120 section 13.12 wants at least 10,000 for stanzas.
     pub bytes: usize,
-    /// Levels of elements, the top-level element being the first.
+    /// Levels of elements, the top-level element being the first. Nothing recurses over them; one that is open takes about
+    /// 70 bytes, so a device may do with 32.
     pub depth: usize,
     /// Attributes (namespace declarations among them) of one element.
     pub attributes: usize,
@@ -19,16 +22,16 @@ impl XmlLimits {
     /// What a peer may send before it has authenticated: enough for every negotiation, too little to hurt.
     pub const UNAUTHENTICATED: XmlLimits = XmlLimits { bytes: 10_000, depth: 8, attributes: 32, nodes: 64 };
     /// What an authenticated client may send to its server.
-    pub const STANZA: XmlLimits = XmlLimits { bytes: 262_144, depth: 64, attributes: 64, nodes: 4_096 };
+    pub const STANZA: XmlLimits = XmlLimits { bytes: 262_144, depth: 256, attributes: 64, nodes: 4_096 };
     /// What another server may send: stanzas of its clients, and what it has written on them. Twice of what a client may send,
     /// since the other's clients may be allowed more than ours.
-    pub const FEDERATED: XmlLimits = XmlLimits { bytes: 524_288, depth: 128, attributes: 64, nodes: 8_192 };
+    pub const FEDERATED: XmlLimits = XmlLimits { bytes: 524_288, depth: 512, attributes: 64, nodes: 8_192 };
     /// What its server may send to a client or a component before it has authenticated: every feature there is.
     pub const FEATURES: XmlLimits = XmlLimits { bytes: 65_536, depth: 16, attributes: 64, nodes: 2_048 };
     /// What its server may send to a client or a component: stanzas of others, with what servers have written on them and
     /// wrapped around them, so it must be more than any server takes from those; and whole rosters.
     pub const DELIVERED: XmlLimits =
-        XmlLimits { bytes: 16 << 20, depth: 256, attributes: 128, nodes: 1 << 18 };
+        XmlLimits { bytes: 16 << 20, depth: 768, attributes: 128, nodes: 1 << 18 };
 }
 
 /// The bounds of a machine. The [default](Limits::default) suits a public server towards its clients; the other ends have

@@ -57,6 +57,7 @@ fn streams(pair: &Pair, end: End) -> Vec<Vec<Element>> {
                 Token::Header => elements.push(reader.header().to_owned()),
                 Token::Element => elements.push(reader.element().to_owned()),
                 Token::End => break,
+                Token::Refused(error) => panic!("{error}"),
             }
         }
         streams.push(elements);

@@ -2,7 +2,7 @@ use alloc::boxed::Box;
 use alloc::sync::Arc;
 
 use balcony_jid::Jid;
-use balcony_xml::{ElementRef, Reader, Token};
+use balcony_xml::{ElementRef, ReadError, Reader, Token};
 
 use crate::payload::UNBOUNDED;
 use crate::{
@@ -28,7 +28,7 @@ impl Stanza {
     ///
     /// # Errors
     ///
-    /// [`Invalid`] with `bad-request` for an iq without id, with an unknown type or, as a get or set, without exactly
+    /// [`Invalid`] with `policy-violation` for one that the reader [refused](balcony_xml::Token::Refused); with `bad-request` for an iq without id, with an unknown type or, as a get or set, without exactly
     /// one child (RFC 6120 section 8.2.3), and for an unknown presence type (RFC 6121 section 4.7.1); with
     /// `jid-malformed` for an address that breaks RFC 7622.
     #[must_use]
@@ -41,7 +41,10 @@ impl Stanza {
         if !matches!(name, "message" | "presence" | "iq") {
             return None;
         }
-        Some(read_head(element).map(|head| Stanza { head, payload: Payload::from_reader(reader) }))
+        Some(
+            read_head(element, reader.refusal())
+                .map(|head| Stanza { head, payload: Payload::from_reader(reader) }),
+        )
     }
 }
 
@@ -58,7 +61,7 @@ impl Stanza {
     }
 }
 
-fn read_head(element: ElementRef<'_>) -> Result<Head, Box<Invalid>> {
+fn read_head(element: ElementRef<'_>, refusal: Option<ReadError>) -> Result<Head, Box<Invalid>> {
     let id = element.attr("id").map(Arc::from);
     let fail = |condition, text, kind: Option<Kind>| {
         let error = StanzaError::new(condition, text);
@@ -77,6 +80,15 @@ fn read_head(element: ElementRef<'_>) -> Result<Head, Box<Invalid>> {
         Box::new(Invalid { reply: request.error(&error), error })
     };
     let kind = read_kind(element).map_err(|text| fail(ErrorCondition::BadRequest, text, None))?;
+    if let Some(refusal) = refusal {
+        let text = match refusal {
+            ReadError::TooDeep => "the stanza is nested too deeply",
+            ReadError::TooManyAttributes => "an element of the stanza has too many attributes",
+            ReadError::TooManyNodes => "the stanza has too many parts",
+            _ => "the stanza is too long",
+        };
+        return Err(fail(ErrorCondition::PolicyViolation, text, Some(kind)));
+    }
     if let Kind::Iq(iq) = kind {
         if id.is_none() {
             return Err(fail(ErrorCondition::BadRequest, "an iq needs an id", Some(kind)));

@@ -7,7 +7,7 @@ use core::fmt;
 use balcony_jid::{BareJid, FullJid, Jid};
 use balcony_machine::{ApiMisuse, Deadline, Instant, On, Progress, Reason, Seed, Ticket};
 use balcony_stanza::{Stanza, StreamCondition, StreamError, ns};
-use balcony_xml::Token;
+use balcony_xml::{ReadError, Token};
 
 use crate::common::{Common, read_error};
 use crate::component;
@@ -156,6 +156,7 @@ impl Stream {
                     if opens { self.header(now, out)? } else { self.element(now, out)? }
                 }
                 Some(Token::Element) => self.element(now, out)?,
+                Some(Token::Refused(error)) => self.refused(error, now, out)?,
             };
             if let Some(event) = event {
                 return Ok(Progress::Event(event));
@@ -178,6 +179,16 @@ impl Stream {
         }
         self.common.end();
         Progress::Closed
+    }
+
+    /// An element that passes a limit and has been dropped. Who sent a stanza is told so as of any other that is not valid
+    /// (RFC 6120 section 8.3.3.12); of anything else nobody knows what it was for.
+    fn refused(&mut self, error: ReadError, now: Instant, out: &mut Vec<u8>) -> Result<Option<Event>, Error> {
+        let is_stanza = Stanza::from_reader(&self.common.reader).is_some();
+        match self.common.phase() {
+            Phase::Open | Phase::Closing if is_stanza => self.element(now, out),
+            _ => Err(read_error(&error).into()),
+        }
     }
 
     fn element(&mut self, now: Instant, out: &mut Vec<u8>) -> Result<Option<Event>, Error> {

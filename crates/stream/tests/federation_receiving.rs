@@ -8,7 +8,7 @@ use core::time::Duration;
 use std::sync::Arc;
 
 use balcony_machine::{Instant, Secret, Seed};
-use balcony_stanza::{ErrorCondition, MessageType, Stanza, StreamCondition};
+use balcony_stanza::{ErrorCondition, MessageType, Stanza, StanzaError, StreamCondition};
 use balcony_stream::federation::{Proof, Receiving, Verdict, Verification, dialback_key};
 use balcony_stream::{Answer, Ask, Event, Stream, TlsPolicy};
 use scripted::{End, STREAM, proving, stream_id};
@@ -579,6 +579,13 @@ fn replies_take_another_stream() {
     reply.write(&mut wire);
     let wire = String::from_utf8(wire).unwrap();
     assert!(wire.starts_with("<iq from='b.example' to='romeo@a.example/x' type='error' id='1'>"), "{wire}");
+    // RFC 6120 §8.3.3.12
+    let deep = "<a>".repeat(600) + &"</a>".repeat(600);
+    let message = format!("<message id='2' from='romeo@a.example/x' to='b.example'>{deep}</message>");
+    assert_eq!(end.feed(&message), "");
+    let Some(Event::Reply(reply)) = end.events.pop() else { panic!("{:?}", end.events) };
+    let error = StanzaError::from_payload(reply.payload.parse().unwrap().root()).unwrap();
+    assert_eq!((reply.head.id.as_deref(), error.condition), (Some("2"), ErrorCondition::PolicyViolation));
     // An error is never answered with another.
     end.feed("<iq type='error' from='romeo@a.example/x' to='b.example'/>");
     assert!(end.events.len() == 1 && end.stream.is_open());

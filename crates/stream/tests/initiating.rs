@@ -789,6 +789,15 @@ fn stanzas_come_and_go() {
         client.feed("<iq type='result' from='romeo@example.com'/><message type='error' from='@'/>"),
         ""
     );
+    // §8.3.3.12: nor does one with more in it than we take.
+    let deep = "<a>".repeat(800) + &"</a>".repeat(800);
+    let reply = client.feed(&format!("<iq type='get' id='8' from='romeo@example.com/garden'>{deep}</iq>"));
+    assert!(
+        reply.starts_with(
+            "<iq to='romeo@example.com/garden' type='error' id='8'><error type='modify'><policy-violation "
+        ),
+        "{reply}"
+    );
     client.out.clear();
     client.stream.send(&Stanza::message(MessageType::Chat).id("2"), &mut client.out).unwrap();
     assert_eq!(client.output(), "<message type='chat' id='2'/>");

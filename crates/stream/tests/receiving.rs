@@ -221,7 +221,10 @@ fn too_much_after_authentication() {
     for bytes in [
         format!("<message><body>{long}</body></message>"),
         format!("<message>{}", "<a>".repeat(100_000)),
-        format!("<message>{}", "<a/>".repeat(10_000)),
+        // Not a stanza: nobody knows whom to tell.
+        format!("<a>{}{}</a>", "<a>".repeat(256), "</a>".repeat(256)),
+        // Somebody has to be told, and it is not known who.
+        format!("<message{}/>", (0..65).map(|n| format!(" a{n}=''")).collect::<String>()),
     ] {
         let mut server = Server::bound();
         server.feed(&bytes);
@@ -547,6 +550,33 @@ fn invalid_stanzas_get_an_error_and_the_stream_goes_on() {
         assert_eq!(answer.contains(" id='1'"), condition.is_some() && bytes.contains("id='1'"));
         server.feed("<message/>");
         assert!(server.ended.is_none() && server.stanzas.len() == 1, "{bytes}");
+    }
+}
+
+// RFC 6120 §8.3.3.12, §13.12 [X11]: where the reader can go on, only the stanza is refused.
+#[test]
+fn a_stanza_with_too_much_in_it_gets_an_error_and_the_stream_goes_on() {
+    let nested = |levels| format!("{}{}", "<x xmlns='u'>".repeat(levels), "</x>".repeat(levels));
+    let attributes: String = (0..65).map(|n| format!(" a{n}=''")).collect();
+    let reply =
+        "<message from='romeo@example.com' type='error' id='1'><error type='modify'><policy-violation ";
+    for content in [nested(256), "<a/>".repeat(10_000), format!("<a{attributes}/>")] {
+        let mut server = Server::bound();
+        let answer = server.feed(&format!("<message to='romeo@example.com' id='1'>{content}</message>"));
+        assert!(answer.starts_with(reply), "{answer}");
+        assert!(!answer.contains(&content));
+        // An error is never answered.
+        let silence = format!("<message to='romeo@example.com' type='error'>{content}</message>");
+        assert_eq!(server.feed(&silence), "");
+        assert!(server.stanzas.is_empty());
+        server.feed(&format!("<message>{}</message>", nested(255)));
+        assert!(server.ended.is_none() && server.stanzas.len() == 1);
+        // After our closing tag nothing is answered.
+        server.stream.close(server.now, &mut server.out);
+        server.out.clear();
+        assert_eq!(server.feed(&format!("<message id='1'>{content}</message>")), "");
+        server.feed("<message/>");
+        assert_eq!(server.stanzas.len(), 2);
     }
 }
 

@@ -85,6 +85,14 @@ impl Builder {
         self.scope.new_tree();
     }
 
+    /// Drops everything but the start tag of the root.
+    pub(crate) fn drop_content(&mut self) {
+        self.tree.drop_content();
+        self.open.truncate(1);
+        self.borrows = false;
+        self.scope.leave(self.base + 1);
+    }
+
     pub(crate) fn open(&mut self, prefix: &str, name: &str, limits: &XmlLimits) -> Result<(), ReadError> {
         if self.depth() >= limits.depth {
             return Err(ReadError::TooDeep);

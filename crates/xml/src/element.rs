@@ -153,6 +153,7 @@ impl Element {
         match reader.read(&mut bytes)? {
             Some(Token::Element) if bytes.trim_ascii().is_empty() => Ok(Element(reader.take_tree())),
             Some(Token::Element) => Err(ReadError::NotWellFormed("something follows the element")),
+            Some(Token::Refused(error)) => Err(error),
             _ => Err(INCOMPLETE),
         }
     }
@@ -204,10 +205,12 @@ fn read_payload(mut payload: &[u8], ns: &str, limits: XmlLimits) -> Result<Reade
         attributes: limits.attributes.max(1),
         nodes: limits.nodes.saturating_add(1),
     })?;
-    let complete = reader.read(&mut &open[..])?.is_none()
-        && reader.read(&mut payload)?.is_none()
-        && reader.read(&mut close)? == Some(Token::Element);
-    if complete { Ok(reader) } else { Err(INCOMPLETE) }
+    let fits = reader.read(&mut &open[..])?.is_none() && reader.read(&mut payload)?.is_none();
+    match reader.read(&mut close)? {
+        Some(Token::Element) if fits => Ok(reader),
+        Some(Token::Refused(error)) if fits => Err(error),
+        _ => Err(INCOMPLETE),
+    }
 }
 
 const INCOMPLETE: ReadError = ReadError::NotWellFormed("the element is not complete");

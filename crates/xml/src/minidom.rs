@@ -10,8 +10,9 @@ use crate::tokenizer::is_ncname;
 use crate::tree::{AttrNode, Node, Span, Tree, index};
 use crate::{Element, ElementRef, XMLNS_NS};
 
-/// `minidom` drops its trees recursively: a deep one overflows the stack.
-const MAX_DEPTH: usize = 64;
+/// `minidom` drops its trees recursively: a deep one overflows the stack. This takes less than 1 MiB of it, without
+/// optimisations too, and is all that [`DELIVERED`](balcony_machine::XmlLimits::DELIVERED) lets through.
+const MAX_DEPTH: usize = 768;
 /// Each of its elements has a namespace to itself: those of one element together, in bytes. A small element that uses a long
 /// one a thousand times would be a large tree.
 const MAX_NAMESPACES: usize = 1 << 20;
@@ -19,7 +20,7 @@ const MAX_NAMESPACES: usize = 1 << 20;
 /// An element has no counterpart on the other side of a conversion from or to `minidom`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MinidomError {
-    /// More than 64 levels of elements.
+    /// More than 768 levels of elements.
     TooDeep,
     /// More than a mebibyte of namespaces, counted for each element that has them.
     TooLarge,

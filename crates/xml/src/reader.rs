@@ -17,9 +17,12 @@ const MAX_BYTES: usize = 1 << 30;
 /// Give it bytes as they come. Where they are cut makes no difference, to errors neither. A restarted stream is a new
 /// stream: give it a new reader (RFC 6120 section 4.3.3).
 ///
-/// White space before the header and between elements is skipped. An element is held until it is complete, its exact
-/// bytes beside its parsed form, so the memory taken is at most a small multiple of [`XmlLimits::bytes`]; between
-/// elements it is a few kilobytes.
+/// White space before the header and between elements is skipped. An element is
+/// held until it is complete, its exact bytes beside its parsed form, so the memory taken is at most a small multiple of
+/// [`XmlLimits::bytes`]; between elements it is a few kilobytes.
+///
+/// An element that passes another limit than that of bytes somewhere in its content is no danger to the stream: its content is
+/// read and dropped, and it comes as [`Token::Refused`].
 ///
 /// ```
 /// use balcony_machine::XmlLimits;
@@ -55,6 +58,10 @@ pub struct Reader {
     /// Whether somebody wants that.
     makes_payload: bool,
     whitespace: u64,
+    /// The element is one that passes a limit: its start tag is kept, and all else is read and dropped.
+    refusal: Option<ReadError>,
+    /// Levels of elements that are open in it, itself among them.
+    skipped: usize,
     /// Elements come in messages of their own (RFC 7395).
     framed: bool,
     /// Elements in the message that is being read.
@@ -69,6 +76,9 @@ pub enum Token {
     Header,
     /// A top-level element, a stanza or not: [`Reader::element`].
     Element,
+    /// A top-level element whose content passes a limit: [`Reader::element`] has its start tag only, and
+    /// [`Reader::payload`] is empty. What follows it can be read.
+    Refused(ReadError),
     /// The closing stream tag. Nothing follows.
     End,
 }
@@ -101,6 +111,8 @@ impl Reader {
             rewritten: Vec::new(),
             makes_payload: true,
             whitespace: 0,
+            refusal: None,
+            skipped: 0,
             framed: false,
             in_message: 0,
             error: None,
@@ -233,6 +245,50 @@ impl Reader {
     }
 
     fn take(&mut self, event: &Event) -> Result<Option<Token>, ReadError> {
+        if self.refusal.is_some() {
+            return self.skip(event);
+        }
+        match self.build(event) {
+            Err(error) if self.is_survivable(error) => {
+                // An element that is one too many has not been opened.
+                self.skipped = self.builder.depth() + usize::from(matches!(event, Event::Open { .. }));
+                self.refusal = Some(error);
+                self.children.clear();
+                self.builder.drop_content();
+                Ok(None)
+            }
+            result => result,
+        }
+    }
+
+    /// Whether the reader can go on behind the element: only what is in it is too much.
+    fn is_survivable(&self, error: ReadError) -> bool {
+        let is_limit =
+            matches!(error, ReadError::TooDeep | ReadError::TooManyAttributes | ReadError::TooManyNodes);
+        // Who sent it and to whom has to be known.
+        let has_start_tag = self.content > 0;
+        is_limit && has_start_tag
+    }
+
+    /// Takes the rest of an element that is refused.
+    fn skip(&mut self, event: &Event) -> Result<Option<Token>, ReadError> {
+        match event {
+            // The tokenizer keeps the names of all open elements.
+            Event::Open { .. } if self.skipped >= self.limits.nodes => return Err(ReadError::TooDeep),
+            Event::Open { .. } => self.skipped += 1,
+            Event::Close => self.skipped -= 1,
+            _ => {}
+        }
+        match self.skipped {
+            0 => {
+                self.builder.close();
+                Ok(Some(self.complete()))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    fn build(&mut self, event: &Event) -> Result<Option<Token>, ReadError> {
         let top = self.builder.depth() == 0;
         match event {
             Event::Declaration => self.raw.clear(),
@@ -274,7 +330,7 @@ impl Reader {
             Event::Close => {
                 self.builder.close();
                 match self.builder.depth() {
-                    0 => return self.complete().map(Some),
+                    0 => return Ok(Some(self.complete())),
                     1 => {
                         if let Some(child) = self.children.last_mut() {
                             child.end = index(self.raw.len());
@@ -287,7 +343,7 @@ impl Reader {
         Ok(None)
     }
 
-    fn complete(&mut self) -> Result<Token, ReadError> {
+    fn complete(&mut self) -> Token {
         self.in_message = self.in_message.saturating_add(1);
         self.phase = Phase::Complete;
         if self.builder.borrows() && self.makes_payload {
@@ -296,10 +352,12 @@ impl Reader {
             let is_whole = self.element().write_content_within(room, &mut written, self.content_namespace());
             self.rewritten = written;
             if !is_whole {
-                return Err(ReadError::TooLong);
+                self.rewritten = Vec::new();
+                self.builder.drop_content();
+                self.refusal = Some(ReadError::TooLong);
             }
         }
-        Ok(Token::Element)
+        self.refusal.map_or(Token::Element, Token::Refused)
     }
 
     /// The tokenizer doesn't tell everything apart.
@@ -325,6 +383,8 @@ impl Reader {
         self.content = 0;
         self.children.clear();
         self.rewritten.clear();
+        self.refusal = None;
+        self.skipped = 0;
         self.builder.clear();
     }
 
@@ -350,7 +410,13 @@ impl Reader {
         self.builder.content_namespace()
     }
 
-    /// The last [`Token::Element`], until the next [`read`](Reader::read).
+    /// The limit that the last element passes, if it is a [`Token::Refused`], until the next [`read`](Reader::read).
+    #[must_use]
+    pub fn refusal(&self) -> Option<ReadError> {
+        self.refusal.filter(|_| self.phase == Phase::Complete)
+    }
+
+    /// The last [`Token::Element`], or the start tag of the last [`Token::Refused`], until the next [`read`](Reader::read).
     #[must_use]
     pub fn element(&self) -> ElementRef<'_> {
         ElementRef { tree: self.builder.tree(), node: 0 }
@@ -368,10 +434,13 @@ impl Reader {
     /// Those are the exact bytes, unless the content depends on a prefix or a default namespace that was declared outside
     /// of it, on the element's own start tag or the header; then it is written anew, without the declarations and
     /// prefixes that no name needs. (A prefix inside of a value is not a name; XMPP's own namespaces have none.) An element
-    /// whose content would then be longer than [`XmlLimits::bytes`] is refused as too long.
+    /// whose content would then be longer than [`XmlLimits::bytes`] is [refused](Token::Refused) as too long.
     #[must_use]
     pub fn payload(&self) -> &[u8] {
         let raw = self.raw();
+        if self.refusal.is_some() {
+            return &[];
+        }
         if self.builder.borrows() {
             return &self.rewritten;
         }

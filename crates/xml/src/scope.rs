@@ -16,6 +16,8 @@ struct Binding {
     /// How many elements were open inside of which it was declared; 0 is the stream header.
     level: usize,
     prefix: Span,
+    /// Of the prefix: a look-up passes all declarations that are in scope, and seldom has to compare more than this.
+    hash: u32,
     namespace: Span,
     /// Where its namespace stands in the pool of the tree that is being built.
     in_tree: Option<Span>,
@@ -29,7 +31,17 @@ impl Scope {
         let (prefix, namespace) = (intern(&mut pool, "xml"), intern(&mut pool, XML_NS));
         let mark = pool.len();
         // Declared without a declaration. It stays below all levels: `leave` never gets to it.
-        Scope { pool, bindings: Vec::from([Binding { level: 0, prefix, namespace, in_tree: None, mark }]) }
+        Scope {
+            pool,
+            bindings: Vec::from([Binding {
+                level: 0,
+                hash: hash("xml"),
+                prefix,
+                namespace,
+                in_tree: None,
+                mark,
+            }]),
+        }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -50,14 +62,17 @@ impl Scope {
             return Err(ReadError::BadNamespace("a prefix is declared for no namespace"));
         }
         let mark = self.pool.len();
+        let hash = hash(prefix);
         let (prefix, namespace) = (intern(&mut self.pool, prefix), intern(&mut self.pool, namespace));
-        self.bindings.push(Binding { level, prefix, namespace, in_tree: None, mark });
+        self.bindings.push(Binding { level, prefix, hash, namespace, in_tree: None, mark });
         Ok(())
     }
 
     /// Finds the declaration of a prefix, the empty one for an element without prefix; `None` is no namespace.
     pub(crate) fn resolve(&self, prefix: &str) -> Result<Option<usize>, ReadError> {
-        match self.bindings.iter().rposition(|binding| binding.prefix.of(&self.pool) == prefix) {
+        let hash = hash(prefix);
+        let is_it = |binding: &Binding| binding.hash == hash && binding.prefix.of(&self.pool) == prefix;
+        match self.bindings.iter().rposition(is_it) {
             None if !prefix.is_empty() => Err(ReadError::BadNamespace("a prefix is not declared")),
             found => Ok(found),
         }
@@ -112,4 +127,9 @@ impl Scope {
             binding.in_tree = None;
         }
     }
+}
+
+/// FNV-1a. Who makes two of them alike makes a look-up slower by a constant factor, no more.
+fn hash(prefix: &str) -> u32 {
+    prefix.bytes().fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
 }

@@ -188,6 +188,17 @@ impl Tree {
         self.text_open = false;
     }
 
+    /// Drops everything but the start tag of the first element.
+    pub(crate) fn drop_content(&mut self) {
+        let attrs = self.head(0).attrs as usize;
+        self.nodes.truncate(1);
+        self.attrs.truncate(attrs);
+        if let Some(root) = self.head_mut(0) {
+            root.end = 1;
+        }
+        self.text_open = false;
+    }
+
     pub(crate) fn clear(&mut self) {
         self.pool.clear();
         self.nodes.clear();

@@ -314,13 +314,15 @@ fn a_payload_that_grows_past_the_limit_is_too_long() {
             .unwrap();
         let xml = format!("<iq xmlns:x='{}'>{}</iq>", "\"".repeat(quotes), "<x:a/>".repeat(children));
         assert!(xml.len() < limits.bytes);
-        reader.read(&mut xml.as_bytes()).map(|token| (token, reader.payload().len()))
+        let read = reader.read(&mut xml.as_bytes()).map(|token| (token, reader.payload().len()));
+        assert_eq!(reader.read(&mut &b"<iq/>"[..]), Ok(Some(Token::Element)));
+        read
     };
     let written = |quotes: usize| "<a xmlns=''/>".len() + "&quot;".len() * quotes;
     assert_eq!(read(1_000, 1), Ok((Some(Token::Element), written(1_000))));
     assert_eq!(read(100, 16), Ok((Some(Token::Element), 16 * written(100))));
-    assert_eq!(read(100, 17), Err(ReadError::TooLong));
-    assert_eq!(read(4_000, 900), Err(ReadError::TooLong));
+    assert_eq!(read(100, 17), Ok((Some(Token::Refused(ReadError::TooLong)), 0)));
+    assert_eq!(read(4_000, 900), Ok((Some(Token::Refused(ReadError::TooLong)), 0)));
 }
 
 #[test]

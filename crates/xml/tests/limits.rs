@@ -12,10 +12,25 @@ fn open(limits: XmlLimits) -> Reader {
     reader
 }
 
-/// `ok` is the most that `limits` allow, `over` is one more.
+/// `ok` is the most that `limits` allow, `over` is one more, and ends the stream.
 fn edge(limits: XmlLimits, ok: &str, over: &str, error: ReadError) {
+    edges(limits, ok, over, error, Err(error));
+}
+
+/// The same where `over` is refused alone.
+fn inner_edge(limits: XmlLimits, ok: &str, over: &str, error: ReadError) {
+    edges(limits, ok, over, error, Ok(Some(Token::Refused(error))));
+}
+
+fn edges(
+    limits: XmlLimits,
+    ok: &str,
+    over: &str,
+    error: ReadError,
+    expected: Result<Option<Token>, ReadError>,
+) {
     assert_eq!(open(limits).read(&mut ok.as_bytes()), Ok(Some(Token::Element)), "{ok}");
-    assert_eq!(open(limits).read(&mut over.as_bytes()), Err(error), "{over}");
+    assert_eq!(open(limits).read(&mut over.as_bytes()), expected, "{over}");
     assert!(Element::parse(ok.as_bytes(), limits).is_ok());
     assert_eq!(Element::parse(over.as_bytes(), limits), Err(error));
 }
@@ -64,10 +79,16 @@ fn one_name_or_attribute_value() {
 #[test]
 fn depth() {
     let nested = |levels| format!("{}{}", "<a>".repeat(levels), "</a>".repeat(levels));
-    edge(XmlLimits { depth: 1, ..WIDE }, "<a/>", "<a><b/></a>", ReadError::TooDeep);
-    edge(XmlLimits { depth: 64, ..WIDE }, &nested(64), &nested(65), ReadError::TooDeep);
+    inner_edge(XmlLimits { depth: 1, ..WIDE }, "<a/>", "<a><b/></a>", ReadError::TooDeep);
+    inner_edge(XmlLimits { depth: 64, ..WIDE }, &nested(64), &nested(65), ReadError::TooDeep);
+    inner_edge(XmlLimits::STANZA, &nested(256), &nested(257), ReadError::TooDeep);
     // Siblings don't add up.
-    edge(XmlLimits { depth: 2, ..WIDE }, "<a><b/><b/><b/></a>", "<a><b/><b><c/></b></a>", ReadError::TooDeep);
+    inner_edge(
+        XmlLimits { depth: 2, ..WIDE },
+        "<a><b/><b/><b/></a>",
+        "<a><b/><b><c/></b></a>",
+        ReadError::TooDeep,
+    );
 }
 
 #[test]
@@ -76,7 +97,7 @@ fn attributes() {
     edge(limits, "<a b='' c=''/>", "<a b='' c='' d=''/>", ReadError::TooManyAttributes);
     edge(limits, "<a xmlns='u' c=''/>", "<a xmlns='u' xmlns:p='v' d=''/>", ReadError::TooManyAttributes);
     // Each element counts for itself.
-    edge(
+    inner_edge(
         limits,
         "<a b='' c=''><a b='' c=''/></a>",
         "<a><b/><b c='' d='' e=''/></a>",
@@ -102,10 +123,48 @@ fn declarations_in_scope() {
 #[test]
 fn nodes() {
     let limits = XmlLimits { nodes: 3, ..WIDE };
-    edge(limits, "<a><b/><b/></a>", "<a><b/><b/><b/></a>", ReadError::TooManyNodes);
-    edge(limits, "<a>x<b/></a>", "<a>x<b/>x</a>", ReadError::TooManyNodes);
+    inner_edge(limits, "<a><b/><b/></a>", "<a><b/><b/><b/></a>", ReadError::TooManyNodes);
+    inner_edge(limits, "<a>x<b/></a>", "<a>x<b/>x</a>", ReadError::TooManyNodes);
     // However it is written, it is one run of text.
-    edge(limits, "<a><b>x&amp;<![CDATA[y]]>&#65;\r</b></a>", "<a><b>x</b>&amp;</a>", ReadError::TooManyNodes);
+    inner_edge(
+        limits,
+        "<a><b>x&amp;<![CDATA[y]]>&#65;\r</b></a>",
+        "<a><b>x</b>&amp;</a>",
+        ReadError::TooManyNodes,
+    );
+}
+
+// RFC 6120 §8.3.3.12: who is refused can be told so, and what follows is read.
+#[test]
+fn behind_a_refused_element_the_stream_goes_on() {
+    let limits = XmlLimits { bytes: 60, depth: 2, attributes: 2, nodes: 4 };
+    let mut reader = open(limits);
+    for (over, error) in [
+        ("<a id='1'><b><c>t<d/></c>&amp;</b><e/></a>", ReadError::TooDeep),
+        ("<a id='1'><b/><b/><b/>t<b/>t</a>", ReadError::TooManyNodes),
+        ("<a id='1'><b c='' d='' e='' f=''><g/></b></a>", ReadError::TooManyAttributes),
+        // Nobody looks prefixes up in there.
+        ("<a id='1'><b><c><p:d/></c></b></a>", ReadError::TooDeep),
+    ] {
+        let mut input = over.as_bytes();
+        assert_eq!(reader.read(&mut input), Ok(Some(Token::Refused(error))), "{over}");
+        assert_eq!((input, reader.raw(), reader.payload()), (&b""[..], over.as_bytes(), &b""[..]));
+        assert_eq!((reader.element().attr("id"), reader.element().nodes().count()), (Some("1"), 0));
+        assert_eq!(reader.refusal(), Some(error));
+        assert_eq!(reader.read(&mut &b"<a><b x='1'/></a>"[..]), Ok(Some(Token::Element)));
+        assert_eq!((reader.refusal(), reader.payload()), (None, &b"<b x='1'/>"[..]));
+    }
+    let refused = |input: &str| open(limits).read(&mut input.as_bytes());
+    // All else holds for what is dropped, too.
+    assert_eq!(refused(&format!("<a><b><c>{}", "t".repeat(60))), Err(ReadError::TooLong));
+    assert_eq!(
+        refused("<a><b><c></b>"),
+        Err(ReadError::NotWellFormed("an end tag does not match its start tag"))
+    );
+    assert_eq!(refused("<a><b><c><!--"), Err(ReadError::Restricted("a comment")));
+    // And the names of open elements are memory.
+    assert_eq!(refused("<a><b><c><d></d></c></b></a>"), Ok(Some(Token::Refused(ReadError::TooDeep))));
+    assert_eq!(refused("<a><b><c><d><e>"), Err(ReadError::TooDeep));
 }
 
 // RFC 6120 §4.7: the header is an element like any other.

@@ -10,7 +10,7 @@ use common::{HEADER, canonical, document};
 use proptest::prelude::*;
 
 fn nested(levels: usize) -> Element {
-    let limits = XmlLimits { depth: 100, ..XmlLimits::STANZA };
+    let limits = XmlLimits { depth: 1_000, ..XmlLimits::STANZA };
     let xml = "<a>".repeat(levels) + "text" + &"</a>".repeat(levels);
     Element::parse(xml.as_bytes(), limits).unwrap()
 }
@@ -39,12 +39,24 @@ proptest! {
 
 #[test]
 fn depth_has_a_bound_both_ways() {
-    let deepest = minidom::Element::try_from(&nested(64)).unwrap();
-    assert_eq!(Element::try_from(&deepest), Ok(nested(64)));
-    assert_eq!(minidom::Element::try_from(&nested(65)), Err(MinidomError::TooDeep));
+    let deepest = minidom::Element::try_from(&nested(768)).unwrap();
+    assert_eq!(Element::try_from(&deepest), Ok(nested(768)));
+    assert_eq!(minidom::Element::try_from(&nested(769)), Err(MinidomError::TooDeep));
     let mut deeper = minidom::Element::bare("a", "");
     deeper.append_child(deepest);
     assert_eq!(Element::try_from(&deeper), Err(MinidomError::TooDeep));
+}
+
+// It is dropped recursively, and written so.
+#[test]
+fn the_deepest_fits_on_a_small_stack() {
+    let work = || {
+        let deepest = minidom::Element::try_from(&nested(XmlLimits::DELIVERED.depth)).unwrap();
+        assert!(String::from(&deepest.clone()).contains("text"));
+        Element::try_from(&deepest).unwrap() == nested(XmlLimits::DELIVERED.depth)
+    };
+    let thread = std::thread::Builder::new().stack_size(1 << 20).spawn(work).unwrap();
+    assert!(thread.join().unwrap());
 }
 
 #[test]

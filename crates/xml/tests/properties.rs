@@ -44,6 +44,27 @@ proptest! {
         }
     }
 
+    // A limit refuses an element, and changes nothing for those around it.
+    #[test]
+    fn what_is_refused_does_not_disturb_the_rest(input in stream()) {
+        let wide = reading([&input[..]], XmlLimits::STANZA);
+        let small = reading([&input[..]], SMALL);
+        for (small, wide) in small.tokens.iter().zip(&wide.tokens) {
+            match small.0 {
+                Token::Refused(_) => {
+                    prop_assert_eq!(wide.0, Token::Element);
+                    prop_assert_eq!(&small.2, &wide.2);
+                }
+                _ => prop_assert_eq!(small, wide),
+            }
+        }
+        // Either both have read everything, or the small one has met a limit that ends the stream, or the wide one a fault in
+        // what the small one has dropped.
+        if small.error.is_none() && wide.error.is_none() {
+            prop_assert_eq!(small.tokens.len(), wide.tokens.len());
+        }
+    }
+
     // rfc6120.md [X3]: whatever comes, an answer.
     #[test]
     fn any_bytes_read_the_same_and_never_panic(

@@ -141,7 +141,10 @@ pub fn reading<'i>(chunks: impl IntoIterator<Item = &'i [u8]>, limits: XmlLimits
         loop {
             match reader.read(&mut chunk) {
                 Ok(Some(token)) => {
-                    let seen = if token == Token::Element { reader.element() } else { reader.header() };
+                    let seen = match token {
+                        Token::Element | Token::Refused(_) => reader.element(),
+                        Token::Header | Token::End => reader.header(),
+                    };
                     let payload = reader.payload().to_vec();
                     assert!(payload.len() <= limits.bytes);
                     reading.tokens.push((token, canonical(seen), reader.raw().to_vec(), payload));
