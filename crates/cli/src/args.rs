@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use balcony_client::Endpoint;
 use balcony_jid::{BareJid, Jid};
+use balcony_xml::forbidden_char;
 use clap::{Parser, Subcommand, ValueEnum};
 use serde::Deserialize;
 use tracing_subscriber::filter::LevelFilter;
@@ -245,7 +246,7 @@ pub(crate) struct SendArgs {
     /// Who gets it
     pub(crate) to: Jid,
     /// What to say; `-` reads it from the standard input
-    pub(crate) text: String,
+    pub(crate) text: Text,
 }
 
 #[derive(Debug, clap::Args)]
@@ -269,7 +270,7 @@ pub(crate) struct ListenArgs {
     pub(crate) show: Availability,
     /// The same in your own words
     #[arg(long, value_name = "TEXT")]
-    pub(crate) status: Option<String>,
+    pub(crate) status: Option<Text>,
     /// Print, too, what other clients of the account send and receive
     #[arg(long)]
     pub(crate) copies: bool,
@@ -323,10 +324,10 @@ pub(crate) enum RosterCommand {
         contact: Contact,
         /// What you call them
         #[arg(long)]
-        name: Option<String>,
+        name: Option<Text>,
         /// A group to put them in, instead of those they are in; may be given several times
         #[arg(long)]
-        group: Vec<String>,
+        group: Vec<Text>,
     },
     /// Remove a contact; neither sees the other any more
     Remove {
@@ -456,6 +457,29 @@ impl FromStr for Domain {
     }
 }
 
+/// What somebody writes to others, or for them to see. It can be sent as it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Text(String);
+
+impl Text {
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for Text {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match forbidden_char(text) {
+            None => Ok(Text(text.into())),
+            Some(c) => {
+                Err(format!("it contains U+{:04X}, which XML, and so XMPP, cannot carry", u32::from(c)))
+            }
+        }
+    }
+}
+
 /// An account that may leave its domain to the context.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Account(String);
@@ -546,6 +570,17 @@ mod tests {
     #[test]
     fn the_options_do_not_contradict_each_other() {
         Args::command().debug_assert();
+    }
+
+    // XML §2.2
+    #[test]
+    fn a_text_has_no_characters_that_xml_has_not() {
+        for good in ["", "a\tb\r\nc", "\u{7f}\u{85}\u{fffd}\u{10ffff}\u{fdd0}\u{feff}"] {
+            assert_eq!(good.parse::<Text>().unwrap().as_str(), good);
+        }
+        for bad in ["\0", "a\u{1b}[1m", "\u{b}", "\u{1f}", "a\u{fffe}", "\u{ffff}"] {
+            assert!(bad.parse::<Text>().unwrap_err().starts_with("it contains U+"), "{bad:?}");
+        }
     }
 
     #[test]

@@ -14,6 +14,7 @@ use serde::{Deserialize, Deserializer};
 use crate::args::{Address, Domain, LogLevel};
 use crate::database::Database;
 use crate::failure::{Failure, io};
+use crate::password::MARK;
 
 /// Where a server keeps its data unless it is told otherwise.
 pub(crate) const DATA: &str = "./balcony-data";
@@ -102,7 +103,8 @@ impl Settings {
     /// Reads a file. Paths in it are relative to the folder in which it is.
     pub(crate) fn read(path: &Path) -> Result<Settings, Failure> {
         let text = std::fs::read_to_string(path).map_err(io(format!("cannot read {}", path.display())))?;
-        let mut settings: Settings = toml::from_str(&text).map_err(|error| {
+        let text = text.strip_prefix(MARK).unwrap_or(&text);
+        let mut settings: Settings = toml::from_str(text).map_err(|error| {
             let line = error.span().map_or(1, |span| text[..span.start].matches('\n').count() + 1);
             Failure::new(format!("{}:{line}: {}", path.display(), error.message().replace('\n', " ")))
         })?;
@@ -305,6 +307,13 @@ mod tests {
             }),
             Err(failure) => Err(failure.message().replace(&prefix, "")),
         }
+    }
+
+    #[test]
+    fn a_byte_order_mark_says_nothing() {
+        let marked = read("\u{feff}listen = ['[::1]:1']").unwrap();
+        assert_eq!(marked.listen, ["[::1]:1".parse().unwrap()]);
+        assert!(read("\u{feff}\nlisten = 1").unwrap_err().starts_with("balcony.toml:2: "));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use core::time::Duration;
 use std::collections::VecDeque;
 use std::fs::File;
-use std::io::{BufRead, BufReader, Read as _};
+use std::io::{BufRead, BufReader, Cursor, Read as _};
 use std::path::Path;
 
 use balcony_jid::BareJid;
@@ -67,14 +67,23 @@ pub(crate) fn run(
 /// Opens `file`, and makes sure that it can be read before anything is done because of it.
 pub(crate) fn open(file: &Path) -> Result<Source, Failure> {
     if file == Path::new("-") {
-        return Ok((Box::new(std::io::stdin().lock()), None));
+        let input = without_mark(std::io::stdin().lock()).map_err(io("cannot read the standard input"))?;
+        return Ok((input, None));
     }
     let failed = || io(format!("cannot read {}", file.display()));
     let open = File::open(file).map_err(failed())?;
     let length = open.metadata().ok().filter(|data| data.is_file()).map(|data| data.len());
-    let mut reader = BufReader::new(open);
-    reader.fill_buf().map_err(failed())?;
-    Ok((Box::new(reader), length))
+    Ok((without_mark(BufReader::new(open)).map_err(failed())?, length))
+}
+
+/// The same without the byte order mark that it may begin with.
+fn without_mark(mut source: impl BufRead + 'static) -> std::io::Result<Box<dyn BufRead>> {
+    let mut start = Vec::new();
+    source.by_ref().take(MARK.len() as u64).read_to_end(&mut start)?;
+    if start == MARK.as_bytes() {
+        start.clear();
+    }
+    Ok(Box::new(Cursor::new(start).chain(source)))
 }
 
 struct Import {
@@ -170,9 +179,6 @@ impl Lines {
         if line.last() == Some(&b'\r') {
             line.pop();
         }
-        if self.number == 0 && line.starts_with(MARK.as_bytes()) {
-            line.drain(..MARK.len());
-        }
         self.number += 1;
         Ok(Some((self.number, size, line)))
     }
@@ -197,7 +203,7 @@ mod tests {
     #[test]
     fn lines_are_counted_whatever_is_in_them() {
         let long = "x".repeat(3 * LONGEST);
-        let text = format!("{MARK}a,1\r\n\n{long}\nb,2,3\nc");
+        let text = format!("a,1\r\n\n{long}\nb,2,3\nc");
         let length = text.len() as u64;
         let mut lines = Lines { source: Box::new(std::io::Cursor::new(text)), number: 0 };
         let mut found = Vec::new();
@@ -210,6 +216,24 @@ mod tests {
         let expected = [(1, "a,1"), (2, ""), (3, "long"), (4, "b,2,3"), (5, "c")];
         assert_eq!(found, expected.map(|(number, line)| (number, line.to_owned())));
         assert_eq!(sizes, length);
+    }
+
+    #[test]
+    fn a_byte_order_mark_is_left_out_once() {
+        for (text, expected) in [
+            ("\u{feff}a", "a"),
+            ("\u{feff}", ""),
+            ("\u{feff}\u{feff}a", "\u{feff}a"),
+            ("", ""),
+            ("a", "a"),
+            ("a\u{feff}", "a\u{feff}"),
+        ] {
+            // However few bytes come at a time.
+            let source = BufReader::with_capacity(1, text.as_bytes());
+            let mut read = String::new();
+            without_mark(source).unwrap().read_to_string(&mut read).unwrap();
+            assert_eq!(read, expected);
+        }
     }
 
     #[test]

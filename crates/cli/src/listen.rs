@@ -25,7 +25,7 @@ pub(crate) fn run(args: ListenArgs) -> Result<(), Failure> {
         left: args.count,
         presence: Presence {
             show: args.show.into(),
-            status: args.status.map(String::into_boxed_str),
+            status: args.status.map(|status| status.as_str().into()),
             priority: args.priority,
         },
         copies: args.copies,

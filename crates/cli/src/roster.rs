@@ -7,7 +7,7 @@ use balcony_stanza::{ErrorCondition, Kind, PresenceType, Stanza, StanzaError, ns
 use balcony_xml::{Element, Name};
 use serde::Serialize;
 
-use crate::args::{Contact, RosterArgs, RosterCommand};
+use crate::args::{Contact, RosterArgs, RosterCommand, Text};
 use crate::connect::{Connector, runtime};
 use crate::failure::Failure;
 use crate::message;
@@ -134,8 +134,8 @@ impl<'a> Row<'a> {
 async fn add(
     session: &mut Session,
     contact: BareJid,
-    name: Option<String>,
-    groups: Vec<String>,
+    name: Option<Text>,
+    groups: Vec<Text>,
 ) -> Result<(), Failure> {
     if contact == session.jid().to_bare() {
         return Err(Failure::new(format!("{contact} is this account itself")));
@@ -144,9 +144,12 @@ async fn add(
     let is_changed = known.is_none() || name.is_some() || !groups.is_empty();
     let known = known.unwrap_or_else(|| Item::new(contact.clone()));
     if is_changed {
-        let groups =
-            if groups.is_empty() { known.groups } else { groups.into_iter().map(Box::from).collect() };
-        let name = name.map(Box::from).or(known.name);
+        let groups = if groups.is_empty() {
+            known.groups
+        } else {
+            groups.iter().map(|group| group.as_str().into()).collect()
+        };
+        let name = name.map(|name| name.as_str().into()).or(known.name);
         let set = Request::Set(Set { jid: contact.clone(), name, groups });
         session.set(set.to_element().into()).await?;
     }

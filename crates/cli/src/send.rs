@@ -7,10 +7,11 @@ use std::path::Path;
 use balcony_jid::Jid;
 use balcony_stanza::{MessageType, Stanza};
 
-use crate::args::{MessageKind, SendArgs};
+use crate::args::{MessageKind, SendArgs, Text};
 use crate::connect::{Connector, runtime};
 use crate::failure::{Failure, io};
 use crate::message::{body, error};
+use crate::password::MARK;
 use crate::random::random;
 use crate::session::{ended, fence};
 
@@ -18,18 +19,13 @@ use crate::session::{ended, fence};
 const PATIENCE: Duration = Duration::from_secs(30);
 
 pub(crate) fn run(args: SendArgs) -> Result<(), Failure> {
-    if args.text == "-" && args.connect.password_file.as_deref() == Some(Path::new("-")) {
+    if args.text.as_str() == "-" && args.connect.password_file.as_deref() == Some(Path::new("-")) {
         return Err(Failure::usage("the standard input cannot be both the password and the text"));
     }
     let connector = Connector::new(&args.account, &args.connect)?;
     let text = match args.text.as_str() {
-        "-" => {
-            let mut text = String::new();
-            std::io::stdin().read_to_string(&mut text).map_err(io("cannot read the text"))?;
-            text.truncate(text.trim_end_matches('\n').len());
-            text
-        }
-        text => text.to_owned(),
+        "-" => read_text()?,
+        _ => args.text,
     };
     let kind = match args.kind {
         MessageKind::Chat => MessageType::Chat,
@@ -40,7 +36,7 @@ pub(crate) fn run(args: SendArgs) -> Result<(), Failure> {
     let id = random()?.token(16);
     // The account answers for its devices, which may be asleep.
     let whom = Jid::from(args.to.to_bare());
-    let message = Stanza::message(kind).to(args.to).id(&id).payload(body(&text)?);
+    let message = Stanza::message(kind).to(args.to).id(&id).payload(body(text.as_str())?);
     runtime()?.block_on(async {
         let mut client = connector.connect().await.map_err(|error| connector.explain(&error))?;
         client.send(&message).await.map_err(ended)?;
@@ -61,6 +57,14 @@ pub(crate) fn run(args: SendArgs) -> Result<(), Failure> {
         })?;
         closed
     })
+}
+
+/// What stands on the standard input, but for what editors and shells put around it.
+fn read_text() -> Result<Text, Failure> {
+    let mut text = String::new();
+    std::io::stdin().read_to_string(&mut text).map_err(io("cannot read the text"))?;
+    let text = text.strip_prefix(MARK).unwrap_or(&text).trim_end_matches('\n');
+    text.parse().map_err(|reason| Failure::usage(format!("the text on the standard input: {reason}")))
 }
 
 /// Why the message came back.

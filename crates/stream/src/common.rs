@@ -88,7 +88,9 @@ impl Common {
     pub(crate) fn restart(&mut self, authenticated: bool) {
         let limits = if authenticated { self.limits.after_auth } else { self.limits.before_auth };
         match self.framing {
-            Framing::Document => self.reader = self.framing.reader(self.content, limits),
+            // White space that came on the way may belong to the stream before, but not to one before TLS.
+            Framing::Document if authenticated => self.reader = Reader::restarted(limits),
+            Framing::Document => self.reader = Reader::new(limits),
             // The messages go on; there is no document to begin anew.
             Framing::Messages => self.reader.set_limits(limits),
         }

@@ -580,6 +580,17 @@ fn a_stanza_with_too_much_in_it_gets_an_error_and_the_stream_goes_on() {
     }
 }
 
+// RFC 6120 §11.4, XML §2.8: nothing stands before an XML declaration; but behind the last element of the stream before.
+#[test]
+fn white_space_before_the_declaration() {
+    for bytes in [format!(" {HEADER}"), format!("\r\n{HEADER}")] {
+        assert_eq!(refused(bytes.as_bytes()), StreamCondition::NotWellFormed);
+    }
+    let mut server = Server::secured();
+    server.feed(&[HEADER, PLAIN, "\n", HEADER, "\n", BIND, "\n<message/>\n"].concat());
+    assert!(server.ended.is_none() && server.stanzas.len() == 1);
+}
+
 // RFC 6120 §8 [X10]: a part of a stanza is nothing.
 #[test]
 fn a_stanza_counts_when_it_is_whole() {
@@ -690,7 +701,7 @@ fn an_idle_peer_is_asked_and_then_dropped() {
 #[test]
 fn white_space_between_elements_is_nothing() {
     let mut server = Server::secured();
-    server.feed(&[" \n", HEADER, "\n", PLAIN, "\n", HEADER, "\n\t ", BIND, " "].concat());
+    server.feed(&[HEADER, "\n", PLAIN, "\n", HEADER, "\n\t ", BIND, " "].concat());
     assert!(server.stream.is_open(), "{}", server.output());
 }
 

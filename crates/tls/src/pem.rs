@@ -7,17 +7,25 @@ use crate::ConfigError;
 
 /// All certificates in `pem`, in their order; at least one.
 pub(crate) fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, ConfigError> {
-    let found = CertificateDer::pem_slice_iter(pem).collect::<Result<Vec<_>, _>>().map_err(malformed)?;
+    let found = CertificateDer::pem_slice_iter(without_mark(pem))
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(malformed)?;
     if found.is_empty() { Err(ConfigError::NoCertificate) } else { Ok(found) }
 }
 
 /// The first private key in `pem`.
 pub(crate) fn private_key(pem: &[u8]) -> Result<PrivateKeyDer<'static>, ConfigError> {
-    PrivateKeyDer::from_pem_slice(pem).map_err(|error| match error {
+    PrivateKeyDer::from_pem_slice(without_mark(pem)).map_err(|error| match error {
         PemError::NoItemsFound if is_encrypted(pem) => ConfigError::EncryptedKey,
         PemError::NoItemsFound => ConfigError::NoKey,
         other => malformed(other),
     })
+}
+
+/// Some editors put a byte order mark at the beginning, and the first line would be none of ours: of a chain, the certificate
+/// that counts would be left out.
+fn without_mark(pem: &[u8]) -> &[u8] {
+    pem.strip_prefix("\u{feff}".as_bytes()).unwrap_or(pem)
 }
 
 fn is_encrypted(pem: &[u8]) -> bool {

@@ -41,6 +41,16 @@ fn certificate_and_key_may_share_a_file() {
 }
 
 #[test]
+fn a_byte_order_mark_hides_nothing() {
+    let (other, _) = balcony_tls::self_signed(&["example.net"]).unwrap();
+    let marked = |pem: &str| format!("\u{feff}{pem}");
+    // The first of a chain is the server's own.
+    let chain = marked(&[&IDENTITY.0, &*other].concat());
+    assert!(ServerConfig::from_pem(chain.as_bytes(), marked(&IDENTITY.1).as_bytes()).is_ok());
+    assert!(ClientConfig::builder().roots_pem(marked(&other).as_bytes()).is_ok());
+}
+
+#[test]
 fn a_client_that_trusts_nobody_is_not_built() {
     assert!(matches!(ClientConfig::builder().build(), Err(Error::Config(ConfigError::NoRoots))));
     let nothing = ClientConfig::builder().roots_pem(b"nothing");

@@ -117,7 +117,7 @@ impl Element {
     }
 
     /// Appends text. Characters that XML can't carry are replaced when it is written, see
-    /// [`escape_text`](crate::escape_text).
+    /// [`forbidden_char`](crate::forbidden_char).
     pub fn push_text(&mut self, text: &str) {
         self.0.push_text(text);
         self.grow_root();

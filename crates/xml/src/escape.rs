@@ -1,8 +1,26 @@
 use alloc::vec::Vec;
 
+/// The first character of `text` that XML 1.0 can't carry at all (section 2.2): most control characters, U+FFFE and U+FFFF.
+///
+/// What writes XML replaces these. A program that takes text from a person, or from another program, looks here first, and
+/// says so instead.
+///
+/// ```
+/// assert_eq!(balcony_xml::forbidden_char("tab\t, line\r\n, \u{85} and \u{1f600}"), None);
+/// assert_eq!(balcony_xml::forbidden_char("\u{1b}[1mbold"), Some('\u{1b}'));
+/// ```
+#[must_use]
+pub fn forbidden_char(text: &str) -> Option<char> {
+    text.chars().find(|c| match c {
+        '\t' | '\n' | '\r' => false,
+        '\0'..='\u{1f}' | '\u{fffe}' | '\u{ffff}' => true,
+        _ => false,
+    })
+}
+
 /// Appends `text` as element content: `&`, `<`, `>` and carriage returns become references.
 ///
-/// Characters that XML 1.0 can't carry at all (most control characters, U+FFFE, U+FFFF) become U+FFFD.
+/// Characters that XML 1.0 can't carry at all, see [`forbidden_char`], become U+FFFD.
 pub fn escape_text(text: &str, out: &mut Vec<u8>) {
     escape(text.as_bytes(), TEXT, out);
 }

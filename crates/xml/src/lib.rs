@@ -38,7 +38,7 @@ pub use crate::minidom::MinidomError;
 pub use element::{Element, remove_elements};
 pub use element_ref::{Attr, ElementRef, NodeRef};
 pub use error::ReadError;
-pub use escape::{escape_attr, escape_text};
+pub use escape::{escape_attr, escape_text, forbidden_char};
 pub use name::{InvalidName, Name};
 pub use reader::{Reader, Token};
 pub use writer::Writer;

@@ -17,7 +17,7 @@ const MAX_BYTES: usize = 1 << 30;
 /// Give it bytes as they come. Where they are cut makes no difference, to errors neither. A restarted stream is a new
 /// stream: give it a new reader (RFC 6120 section 4.3.3).
 ///
-/// White space before the header and between elements is skipped. An element is
+/// White space before the header and between elements is skipped; before an XML declaration there can be none. An element is
 /// held until it is complete, its exact bytes beside its parsed form, so the memory taken is at most a small multiple of
 /// [`XmlLimits::bytes`]; between elements it is a few kilobytes.
 ///
@@ -58,6 +58,10 @@ pub struct Reader {
     /// Whether somebody wants that.
     makes_payload: bool,
     whitespace: u64,
+    /// Whether white space has come before the document that begins with the next byte, which may then have no declaration.
+    space_before: bool,
+    /// White space before the document is that of another stream.
+    is_restart: bool,
     /// The element is one that passes a limit: its start tag is kept, and all else is read and dropped.
     refusal: Option<ReadError>,
     /// Levels of elements that are open in it, itself among them.
@@ -111,12 +115,21 @@ impl Reader {
             rewritten: Vec::new(),
             makes_payload: true,
             whitespace: 0,
+            space_before: false,
+            is_restart: false,
             refusal: None,
             skipped: 0,
             framed: false,
             in_message: 0,
             error: None,
         }
+    }
+
+    /// A reader of a stream that is the restart of another on the same connection (RFC 6120 section 4.3.3). White space at its
+    /// beginning belongs to the one before, as some peers end every element with a new line.
+    #[must_use]
+    pub fn restarted(limits: XmlLimits) -> Reader {
+        Reader { is_restart: true, ..Reader::new(limits) }
     }
 
     /// A reader of messages that hold one element each, as on a WebSocket (RFC 7395 section 3.3.3). Each message is
@@ -213,6 +226,7 @@ impl Reader {
         let rest = input.iter().position(|byte| !matches!(byte, b' ' | b'\t' | b'\r' | b'\n'));
         let (space, rest) = input.split_at(rest.unwrap_or(input.len()));
         self.whitespace += space.len() as u64;
+        self.space_before |= !space.is_empty() && !self.is_restart;
         *input = rest;
         match rest.first() {
             None => Ok(false),
@@ -234,6 +248,7 @@ impl Reader {
             return Err(ReadError::NotWellFormed("a message holds exactly one element"));
         }
         self.tokenizer = Tokenizer::new();
+        self.space_before = false;
         Ok(())
     }
 
@@ -291,6 +306,9 @@ impl Reader {
     fn build(&mut self, event: &Event) -> Result<Option<Token>, ReadError> {
         let top = self.builder.depth() == 0;
         match event {
+            Event::Declaration if self.space_before => {
+                return Err(ReadError::NotWellFormed("white space before the XML declaration"));
+            }
             Event::Declaration => self.raw.clear(),
             // An empty CDATA section leaves no other trace.
             Event::Open { .. } | Event::Close if top && self.raw.starts_with(b"<!") => {

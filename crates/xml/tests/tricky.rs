@@ -73,7 +73,6 @@ fn before_and_at_the_header() {
             (b"<?xml version='1.0' encoding='UTF-8'?><s>", "Header"),
             (b"<?xml version='1.0' encoding='utf-8'?> <s>", "Header"),
             (b"<?xml version='1.0' encoding='utf-8' standalone='yes'?><s>", "Header"),
-            (b" <?xml version='1.0'?><s>", "Header"),
             (b"<s/>", "End"),
             (b"<s></s>", "End"),
             (b"<s></s>anything <!-- at all --> \xff", "End"),
@@ -86,6 +85,8 @@ fn before_and_at_the_header() {
             (b"\xfe\xff\0<\0s\0>", "encoding"),
             (b"<\0s\0>\0", "encoding"),
             (b"\0<\0s\0>", "encoding"),
+            (b" <?xml version='1.0'?><s>", "not-well-formed"),
+            (b"\r\n<?xml version='1.0'?><s>", "not-well-formed"),
             (b"\xef\xbb\xbf<s>", "not-well-formed"),
             (b"<?xml?><s>", "not-well-formed"),
             (b"<?xml version='1.0' standalone='yes'?><s>", "restricted"),
@@ -248,12 +249,12 @@ fn line_ends_and_attribute_values_are_normalised() {
 #[test]
 fn whitespace_between_elements_is_counted() {
     let mut reader = Reader::new(XmlLimits::STANZA);
-    let input = b" <?xml version='1.0'?>\n<s> \n\t<a> </a>\r\n  ";
+    let input = b"<?xml version='1.0'?>\n<s> \n\t<a> </a>\r\n  ";
     for chunk in input.chunks(3) {
         let mut chunk = chunk;
         while reader.read(&mut chunk).unwrap().is_some() {}
     }
-    assert_eq!(reader.whitespace(), 9);
+    assert_eq!(reader.whitespace(), 8);
 }
 
 // RFC 6120 §5.4.3.3: the bytes after `<proceed/>` belong to TLS.

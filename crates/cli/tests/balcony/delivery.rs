@@ -187,6 +187,45 @@ fn text_is_kept_as_it_is_and_printed_on_one_line() {
     json.wait().succeeded();
 }
 
+// XML §2.2: nobody is sent another text than was written.
+#[test]
+fn text_that_xml_cannot_carry_is_refused() {
+    let world = World::new();
+    let server = world.serve(&[]);
+    world.account("juliet");
+    let as_juliet = ["--as", "juliet@localhost", "--connect", &server.address];
+    let refused = |args: &[&str], texts: &[&str]| {
+        world.run_as(PASSWORD, &[args, &as_juliet].concat()).failed(2, texts);
+    };
+    refused(&["send", "juliet@localhost", "a\u{1b}[1mb"], &["<TEXT>: `a\\u{1b}[1mb`: it contains U+001B"]);
+    refused(
+        &["send", "juliet@localhost", "\u{fffe}"],
+        &["it contains U+FFFE, which XML, and so XMPP, cannot"],
+    );
+    refused(&["listen", "--status", "\u{7}"], &["--status <TEXT>: ", "it contains U+0007"]);
+    refused(&["roster", "add", "romeo@localhost", "--name", "\u{ffff}"], &["--name <NAME>: ", "U+FFFF"]);
+    refused(
+        &["roster", "add", "romeo@localhost", "--group", "a", "--group", "\u{1}"],
+        &["--group <GROUP>: "],
+    );
+    // Addresses have rules of their own.
+    refused(&["send", "juliet@localhost/\u{1b}", "x"], &["U+001B"]);
+    for (input, expected) in [("a\0b\n", Some("it contains U+0000")), ("\u{feff}ok\n", None)] {
+        world.write("p", PASSWORD);
+        let args = ["send", "--password-file", "p", "juliet@localhost/desk", "-"];
+        let desk = world.listen(&server, "juliet@localhost/desk", &["--json"]);
+        let mut send = world.start(&[&args, &as_juliet[..]].concat());
+        send.input(input);
+        match expected {
+            Some(expected) => send.wait().failed(2, &["the text on the standard input: ", expected]),
+            None => {
+                send.wait().succeeded();
+                assert!(desk.stdout().contains(r#""body":"ok""#));
+            }
+        }
+    }
+}
+
 // XEP-0160 §3; RFC 6121 §2.3.3: as many as the server was told
 #[test]
 fn so_much_is_kept_and_no_more() {

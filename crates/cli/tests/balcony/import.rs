@@ -23,7 +23,7 @@ fn import(world: &World, server_runs: bool) {
     assert_eq!(world.run(&["user", "list"]).stdout.lines().count(), 302);
 
     let mut again = world.start(&["user", "import", "--replace", "-"]);
-    again.input("romeo,new one\n");
+    again.input("\u{feff}romeo,new one\n");
     let again = again.wait();
     again.succeeded();
     assert_eq!(again.stdout, "imported accounts: 1\n");

@@ -48,6 +48,11 @@ fn a_server_moves_into_another_folder() {
     assert_eq!(checked.stdout, "checked accounts: 2; nothing is broken\n", "{checked:?}");
     assert_eq!(world.run(&["store", "export", "--data", "new"]).stdout, to_stdout.stdout);
     goes_on(&world, &["--data", "new"]);
+
+    // Some editors put a mark at the beginning.
+    world.write("marked.jsonl", &format!("\u{feff}{}", to_stdout.stdout));
+    let imported = world.run(&["store", "import", "marked.jsonl", "--data", "marked"]);
+    assert_eq!(imported.stdout, "imported accounts: 2\n", "{imported:?}");
 }
 
 #[test]
