@@ -151,7 +151,7 @@ impl Site {
             version,
             address: address(self.port),
             direct: address(self.direct),
-            ca: certificate()?.join("cert.pem"),
+            ca: certificate()?.join("ca.pem"),
             folder: self.folder,
             log,
             _process: process,
@@ -183,7 +183,7 @@ fn users() -> BTreeSet<String> {
     accounts.collect()
 }
 
-/// The folder with the certificate that Balcony has made for itself, and its key.
+/// The folder with the authority and the certificate that Balcony has made for itself, and its key.
 fn certificate() -> Result<PathBuf> {
     Ok(folder("balcony")?.join("store"))
 }
