@@ -211,7 +211,7 @@ pub(crate) struct ConnectArgs {
     #[arg(long, global = true)]
     pub(crate) direct_tls: bool,
     /// Trust the certificates in this PEM file and no others [default: those of the operating system; for localhost
-    /// also ./balcony-data/cert.pem]
+    /// also ./balcony-data/ca.pem]
     #[arg(long, global = true, value_name = "FILE", conflicts_with = "insecure")]
     pub(crate) ca: Option<PathBuf>,
     /// Accept any certificate. Whoever sits between can then read and change everything

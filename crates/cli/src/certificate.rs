@@ -1,72 +1,216 @@
-//! The server's certificate: the one that was named, or one for development in the data folder.
+//! The server's certificate: the one that was named, or one for development in the data folder, which a small authority there
+//! has signed.
 
+use core::time::Duration;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use balcony_jid::BareJid;
 use balcony_machine::Secret;
-use balcony_tls::ServerConfig;
+use balcony_tls::{Authority, ServerConfig};
 
 use crate::config::Settings;
 use crate::failure::{Failure, io};
 use crate::new_file;
 
+/// Where the certificate of the development authority is, in the data folder: what clients have to trust.
+pub(crate) const AUTHORITY: &str = "ca.pem";
+const AUTHORITY_KEY: &str = "ca-key.pem";
 /// Where the development certificate is, in the data folder.
 pub(crate) const CERTIFICATE: &str = "cert.pem";
 const KEY: &str = "key.pem";
+
+/// How long before its end a certificate is renewed, or somebody is told to.
+const SOON: Duration = Duration::from_secs(86_400 * 30);
 
 /// The certificate that a server uses.
 pub(crate) struct Certificate {
     pub(crate) config: ServerConfig,
     /// Where it was read.
     pub(crate) path: PathBuf,
-    /// Whether it is the one that this program makes: no client trusts it unasked.
-    pub(crate) for_development: bool,
-    /// Whether it was made just now.
-    pub(crate) is_new: bool,
+    /// The file that clients have to trust, if this program has made it: no client does so unasked.
+    pub(crate) trust: Option<PathBuf>,
+    /// What was made just now.
+    pub(crate) made: Made,
+}
+
+/// What of a development certificate was made just now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Made {
+    Nothing,
+    /// A certificate of the authority that was there.
+    Certificate,
+    /// Everything, or a certificate that is its own authority was replaced.
+    Authority,
+}
+
+/// Where they are in the data folder.
+struct Files {
+    authority: PathBuf,
+    authority_key: PathBuf,
+    certificate: PathBuf,
+    key: PathBuf,
 }
 
 impl Certificate {
-    /// Reads the certificate, and makes one if none is named and the data folder has none.
-    pub(crate) fn of(settings: &Settings, domains: &[BareJid]) -> Result<Certificate, Failure> {
-        let (path, key, for_development) = place(settings);
-        let is_new = for_development && !path.exists() && !key.exists();
-        if is_new {
-            make(domains, &path, &key)?;
-        }
-        Ok(Certificate { is_new, ..Certificate::existing(settings)? })
+    /// Reads the certificate. If none is named, makes what is missing in the data folder: an authority, and a certificate of that
+    /// for `domains`, which is also renewed before it ends and when a domain has come. What others have signed stays.
+    pub(crate) fn of(
+        settings: &Settings,
+        domains: &[BareJid],
+        now: SystemTime,
+    ) -> Result<Certificate, Failure> {
+        let made = match named(settings) {
+            true => Made::Nothing,
+            false => Files::of(settings).make(domains, now)?,
+        };
+        Ok(Certificate { made, ..Certificate::existing(settings)? })
     }
 
     /// Reads the certificate of a server that has one already: if it is gone, that is a mistake.
     pub(crate) fn existing(settings: &Settings) -> Result<Certificate, Failure> {
-        let (path, key, for_development) = place(settings);
-        if for_development {
-            is_whole(&path, &key)?;
+        let files = Files::of(settings);
+        if let (Some(path), Some(key)) = (&settings.cert, &settings.key) {
+            let config = read(path, key)?;
+            return Ok(Certificate { config, path: path.clone(), trust: None, made: Made::Nothing });
         }
-        let config = read(&path, &key)?;
-        Ok(Certificate { config, path, for_development, is_new: false })
+        is_whole(("certificate", &files.certificate), ("private key", &files.key))?;
+        let config = read(&files.certificate, &files.key)?;
+        let trust = match files.has_issued(&config) {
+            true => Some(files.authority),
+            false => config.is_self_signed().then(|| files.certificate.clone()),
+        };
+        Ok(Certificate { config, path: files.certificate, trust, made: Made::Nothing })
+    }
+
+    /// Renews the development certificate of a server that runs, if it is time for that; `None` if it is not.
+    pub(crate) fn renewed(
+        settings: &Settings,
+        domains: &[BareJid],
+        now: SystemTime,
+    ) -> Result<Option<Certificate>, Failure> {
+        if named(settings) {
+            return Ok(None);
+        }
+        let certificate = Certificate::existing(settings)?;
+        let is_ours = Files::of(settings).has_issued(&certificate.config);
+        match is_ours && ends_soon(&certificate.config, now) {
+            // Without the key of the authority it stays as it is.
+            true => {
+                Ok(Some(Certificate::of(settings, domains, now)?).filter(|new| new.made != Made::Nothing))
+            }
+            false => Ok(None),
+        }
     }
 
     /// The domains that clients will not find in it.
     pub(crate) fn lacks<'a>(&self, domains: &'a [BareJid]) -> Vec<&'a str> {
         domains.iter().map(BareJid::domainpart).filter(|domain| !self.config.covers(domain)).collect()
     }
+
+    /// Whether it is one for development from before there was an authority, which some clients cannot be made to accept.
+    pub(crate) fn is_self_signed(&self) -> bool {
+        self.trust.as_ref() == Some(&self.path)
+    }
+
+    /// In how many days it ends, if that is soon; none are left if it has ended.
+    pub(crate) fn days_left(&self, now: SystemTime) -> Option<u64> {
+        ends_soon(&self.config, now).then(|| left(&self.config, now).as_secs() / 86_400)
+    }
 }
 
-/// Where the certificate and its key are, and whether they are those that this program makes.
-fn place(settings: &Settings) -> (PathBuf, PathBuf, bool) {
-    let folder = settings.folder();
-    match (&settings.cert, &settings.key) {
-        (Some(path), Some(key)) => (path.clone(), key.clone(), false),
-        _ => (folder.join(CERTIFICATE), folder.join(KEY), true),
+/// Whether a certificate is named, so that there is none for development.
+fn named(settings: &Settings) -> bool {
+    settings.cert.is_some() && settings.key.is_some()
+}
+
+/// How long it is still valid.
+fn left(config: &ServerConfig, now: SystemTime) -> Duration {
+    let now = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    Duration::from_secs(config.expires().unwrap_or_default()).saturating_sub(now)
+}
+
+fn ends_soon(config: &ServerConfig, now: SystemTime) -> bool {
+    left(config, now) < SOON
+}
+
+impl Files {
+    fn of(settings: &Settings) -> Files {
+        let folder = settings.folder();
+        let file = |name| folder.join(name);
+        Files {
+            authority: file(AUTHORITY),
+            authority_key: file(AUTHORITY_KEY),
+            certificate: file(CERTIFICATE),
+            key: file(KEY),
+        }
+    }
+
+    /// Makes what has to be made.
+    fn make(&self, domains: &[BareJid], now: SystemTime) -> Result<Made, Failure> {
+        let is_new = !self.certificate.exists() && !self.key.exists();
+        if !is_new {
+            is_whole(("certificate", &self.certificate), ("private key", &self.key))?;
+            let config = read(&self.certificate, &self.key)?;
+            let fits = domains.iter().all(|domain| config.covers(domain.domainpart()));
+            let may_renew = self.has_issued(&config) && self.authority_key.exists();
+            let has_ended = left(&config, now).is_zero();
+            let is_due = match may_renew {
+                true => !fits || ends_soon(&config, now),
+                // Nobody takes it any more, and nobody else has made it.
+                false => config.is_self_signed() && has_ended,
+            };
+            if !is_due {
+                return Ok(Made::Nothing);
+            }
+        }
+        let (authority, made) = self.authority(now)?;
+        let names: Vec<&str> = domains.iter().map(BareJid::domainpart).collect();
+        // The same key again: then no crash leaves a certificate and a key that do not fit.
+        let key = match is_new {
+            true => None,
+            false => Some(Secret::new(String::from_utf8_lossy(&bytes("private key", &self.key)?).into())),
+        };
+        let (certificate, new_key) = authority.issue(&names, key.as_ref(), now)?;
+        if key.is_none() {
+            write(&self.key, new_key.expose().as_bytes(), 0o600)?;
+        }
+        write(&self.certificate, certificate.as_bytes(), 0o644)?;
+        Ok(made)
+    }
+
+    /// The authority in the folder, made if there is none.
+    fn authority(&self, now: SystemTime) -> Result<(Authority, Made), Failure> {
+        if !self.authority.exists() && !self.authority_key.exists() {
+            let authority = Authority::new(now)?;
+            write(&self.authority_key, authority.key_pem().expose().as_bytes(), 0o600)?;
+            write(&self.authority, authority.certificate_pem().as_bytes(), 0o644)?;
+            return Ok((authority, Made::Authority));
+        }
+        is_whole(
+            ("certificate of the authority", &self.authority),
+            ("private key of the authority", &self.authority_key),
+        )?;
+        let certificate = bytes("certificate of the authority", &self.authority)?;
+        let key =
+            Secret::new(String::from_utf8_lossy(&bytes("private key", &self.authority_key)?).into_owned());
+        let authority = Authority::from_pem(&String::from_utf8_lossy(&certificate), key.expose())
+            .map_err(|error| cannot_use(&self.authority, &self.authority_key, &error))?;
+        Ok((authority, Made::Certificate))
+    }
+
+    /// Whether the authority in the folder has signed this certificate.
+    fn has_issued(&self, config: &ServerConfig) -> bool {
+        std::fs::read(&self.authority).is_ok_and(|authority| config.is_issued_by(&authority))
     }
 }
 
 /// Half of a pair is of no use, but nobody knows whose it is.
-fn is_whole(path: &Path, key: &Path) -> Result<(), Failure> {
-    let (what, missing, other) = match (path.exists(), key.exists()) {
-        (true, false) => ("private key", key, path),
-        (false, true) => ("certificate", path, key),
+fn is_whole(certificate: (&str, &Path), key: (&str, &Path)) -> Result<(), Failure> {
+    let ((what, missing), other) = match (certificate.1.exists(), key.1.exists()) {
+        (true, false) => (key, certificate.1),
+        (false, true) => (certificate, key.1),
         _ => return Ok(()),
     };
     Err(Failure::new(format!(
@@ -76,22 +220,18 @@ fn is_whole(path: &Path, key: &Path) -> Result<(), Failure> {
     )))
 }
 
-fn read(path: &Path, key: &Path) -> Result<ServerConfig, Failure> {
-    let bytes = |what: &str, path: &Path| {
-        std::fs::read(path).map_err(io(format!("cannot read the {what} {}", path.display())))
-    };
-    let certificate = bytes("certificate", path)?;
-    let key_pem = Secret::new(bytes("private key", key)?);
-    ServerConfig::from_pem(&certificate, key_pem.expose()).map_err(|error| {
-        Failure::new(format!("cannot use {} with {}: {error}", path.display(), key.display()))
-    })
+fn bytes(what: &str, path: &Path) -> Result<Vec<u8>, Failure> {
+    std::fs::read(path).map_err(io(format!("cannot read the {what} {}", path.display())))
 }
 
-fn make(domains: &[BareJid], path: &Path, key: &Path) -> Result<(), Failure> {
-    let names: Vec<&str> = domains.iter().map(BareJid::domainpart).collect();
-    let (certificate, private) = balcony_tls::self_signed(&names)?;
-    write(key, private.expose().as_bytes(), 0o600)?;
-    write(path, certificate.as_bytes(), 0o644)
+fn read(path: &Path, key: &Path) -> Result<ServerConfig, Failure> {
+    let certificate = bytes("certificate", path)?;
+    let key_pem = Secret::new(bytes("private key", key)?);
+    ServerConfig::from_pem(&certificate, key_pem.expose()).map_err(|error| cannot_use(path, key, &error))
+}
+
+fn cannot_use(path: &Path, key: &Path, error: &balcony_tls::Error) -> Failure {
+    Failure::new(format!("cannot use {} with {}: {error}", path.display(), key.display()))
 }
 
 fn write(path: &Path, bytes: &[u8], mode: u32) -> Result<(), Failure> {
@@ -105,30 +245,126 @@ mod tests {
 
     use super::*;
 
-    #[test]
-    fn the_development_certificate_is_made_once_and_its_key_is_private() {
+    const DAY: Duration = Duration::from_secs(86_400);
+
+    fn folder() -> (tempfile::TempDir, Settings) {
         let folder = tempfile::tempdir().unwrap();
         let settings = Settings { data: Some(folder.path().into()), ..Settings::default() };
-        let domains = [BareJid::parse("example.org").unwrap(), BareJid::parse("localhost").unwrap()];
-        let first = Certificate::of(&settings, &domains).unwrap();
-        assert!(first.is_new && first.for_development && first.lacks(&domains).is_empty());
-        let mode = std::fs::metadata(folder.path().join(KEY)).unwrap().permissions().mode();
-        assert_eq!(mode & 0o777, 0o600);
-        let pem = std::fs::read(&first.path).unwrap();
+        (folder, settings)
+    }
 
-        let other = [BareJid::parse("example.net").unwrap()];
-        let second = Certificate::of(&settings, &other).unwrap();
-        assert!(!second.is_new);
-        assert_eq!(second.lacks(&other), ["example.net"]);
-        assert_eq!(std::fs::read(&second.path).unwrap(), pem);
+    fn domains(names: &[&str]) -> Vec<BareJid> {
+        names.iter().map(|name| BareJid::parse(name).unwrap()).collect()
+    }
+
+    fn content(folder: &tempfile::TempDir) -> Vec<Vec<u8>> {
+        let read = |name| std::fs::read(folder.path().join(name)).unwrap_or_default();
+        [AUTHORITY, AUTHORITY_KEY, CERTIFICATE, KEY].map(read).into()
+    }
+
+    #[test]
+    fn the_development_certificate_is_made_once_and_its_keys_are_private() {
+        let (folder, settings) = folder();
+        let (now, names) = (SystemTime::now(), domains(&["example.org", "localhost"]));
+        let first = Certificate::of(&settings, &names, now).unwrap();
+        assert_eq!((first.made, first.lacks(&names).len()), (Made::Authority, 0));
+        assert_eq!(first.trust, Some(folder.path().join(AUTHORITY)));
+        assert!(!first.is_self_signed() && first.days_left(now).is_none());
+        for (name, expected) in
+            [(AUTHORITY, 0o644), (AUTHORITY_KEY, 0o600), (CERTIFICATE, 0o644), (KEY, 0o600)]
+        {
+            let mode = std::fs::metadata(folder.path().join(name)).unwrap().permissions().mode();
+            assert_eq!(mode & 0o777, expected, "{name}");
+        }
+        let before = content(&folder);
+        let second = Certificate::of(&settings, &names[1..], now + 366 * DAY).unwrap();
+        assert_eq!((second.made, content(&folder)), (Made::Nothing, before));
+    }
+
+    #[test]
+    fn it_is_renewed_before_it_ends_and_the_authority_stays() {
+        let (folder, settings) = folder();
+        let (now, names) = (SystemTime::now(), domains(&["example.org"]));
+        Certificate::of(&settings, &names, now).unwrap();
+        let before = content(&folder);
+        assert!(Certificate::renewed(&settings, &names, now + 366 * DAY).unwrap().is_none());
+        assert_eq!(content(&folder), before);
+
+        let later = now + 368 * DAY;
+        assert_eq!(Certificate::existing(&settings).unwrap().days_left(later), Some(28));
+        let renewed = Certificate::renewed(&settings, &names, later).unwrap().unwrap();
+        assert_eq!((renewed.made, renewed.days_left(later)), (Made::Certificate, None));
+        let after = content(&folder);
+        assert_ne!(after[2], before[2]);
+        assert_eq!((&after[..2], &after[3]), (&before[..2], &before[3]), "keys and authority stay");
+
+        // For a domain that has come, too.
+        let more = domains(&["example.org", "example.net"]);
+        let other = Certificate::of(&settings, &more, later).unwrap();
+        assert_eq!((other.made, other.lacks(&more).len()), (Made::Certificate, 0));
+        assert_eq!(content(&folder)[..2], before[..2]);
+        // And where somebody has moved it away.
+        std::fs::remove_file(folder.path().join(CERTIFICATE)).unwrap();
+        std::fs::remove_file(folder.path().join(KEY)).unwrap();
+        assert_eq!(Certificate::of(&settings, &names, now).unwrap().made, Made::Certificate);
+        assert_eq!(content(&folder)[..2], before[..2]);
+    }
+
+    #[test]
+    fn one_that_is_its_own_authority_is_kept_until_it_ends() {
+        let (folder, settings) = folder();
+        let (now, names) = (SystemTime::now(), domains(&["example.org"]));
+        let (certificate, key) = balcony_tls::self_signed(&["example.org"]).unwrap();
+        std::fs::write(folder.path().join(CERTIFICATE), &certificate).unwrap();
+        std::fs::write(folder.path().join(KEY), key.expose()).unwrap();
+        let before = content(&folder);
+        let kept = Certificate::of(&settings, &domains(&["example.net"]), now).unwrap();
+        assert_eq!((kept.made, kept.lacks(&names).len()), (Made::Nothing, 0));
+        assert!(kept.is_self_signed());
+        assert_eq!(kept.trust, Some(folder.path().join(CERTIFICATE)));
+        assert!(Certificate::renewed(&settings, &names, now + 3_640 * DAY).unwrap().is_none());
+        assert_eq!(content(&folder), before);
+
+        let replaced = Certificate::of(&settings, &names, now + 3_653 * DAY).unwrap();
+        assert_eq!((replaced.made, replaced.is_self_signed()), (Made::Authority, false));
+        assert_eq!(replaced.trust, Some(folder.path().join(AUTHORITY)));
+    }
+
+    #[test]
+    fn what_others_have_signed_stays() {
+        let (folder, settings) = folder();
+        let (now, names) = (SystemTime::now(), domains(&["example.org"]));
+        Certificate::of(&settings, &names, now).unwrap();
+        let (certificate, key) = Authority::new(now).unwrap().issue(&["example.org"], None, now).unwrap();
+        std::fs::write(folder.path().join(CERTIFICATE), &certificate).unwrap();
+        std::fs::write(folder.path().join(KEY), key.expose()).unwrap();
+        let before = content(&folder);
+        let later = now + 500 * DAY;
+        let kept = Certificate::of(&settings, &domains(&["example.net"]), later).unwrap();
+        assert_eq!((kept.made, kept.trust.clone(), kept.days_left(later)), (Made::Nothing, None, Some(0)));
+        assert!(Certificate::renewed(&settings, &names, later).unwrap().is_none());
+        assert_eq!(content(&folder), before);
+    }
+
+    #[test]
+    fn without_the_key_of_the_authority_the_certificate_is_used_and_not_renewed() {
+        let (folder, settings) = folder();
+        let (now, names) = (SystemTime::now(), domains(&["example.org"]));
+        Certificate::of(&settings, &names, now).unwrap();
+        std::fs::remove_file(folder.path().join(AUTHORITY_KEY)).unwrap();
+        let kept = Certificate::of(&settings, &names, now + 380 * DAY).unwrap();
+        assert_eq!((kept.made, kept.days_left(now + 380 * DAY)), (Made::Nothing, Some(16)));
+        std::fs::remove_file(folder.path().join(CERTIFICATE)).unwrap();
+        std::fs::remove_file(folder.path().join(KEY)).unwrap();
+        let failure = Certificate::of(&settings, &names, now).err().unwrap();
+        assert!(failure.message().contains("ca.pem away, too, and the next start makes a new"), "{failure}");
     }
 
     #[test]
     fn half_a_pair_is_not_overwritten() {
-        let folder = tempfile::tempdir().unwrap();
-        let settings = Settings { data: Some(folder.path().into()), ..Settings::default() };
+        let (folder, settings) = folder();
         std::fs::write(folder.path().join(KEY), "mine").unwrap();
-        let failure = Certificate::of(&settings, &[]).err().unwrap();
+        let failure = Certificate::of(&settings, &[], SystemTime::now()).err().unwrap();
         assert!(failure.message().starts_with("cannot read the certificate "), "{failure}");
         assert!(
             failure.message().contains("key.pem away, too, and the next start makes a new pair"),

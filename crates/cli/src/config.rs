@@ -53,7 +53,8 @@ pub(crate) struct Settings {
     /// password in it, better say it in the file, where others don't see it. Only if built with the feature `postgres`
     #[arg(long, value_name = "URL")]
     pub(crate) database: Option<Database>,
-    /// The certificate in PEM, followed by those that signed it [default: cert.pem in the data folder, made when missing]
+    /// The certificate in PEM, followed by those that signed it [default: cert.pem in the data folder, made
+    /// when missing and renewed, and signed by ca.pem there]
     #[arg(long, value_name = "FILE", requires = "key")]
     pub(crate) cert: Option<PathBuf>,
     /// The private key of the certificate, in PEM

@@ -1,6 +1,6 @@
 //! How a client gets online.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use balcony_client::{Config, ConnectError, Endpoint, Error};
 use balcony_jid::{BareJid, Jid};
@@ -11,7 +11,7 @@ use balcony_tokio::Client;
 use tokio::runtime::Runtime;
 
 use crate::args::ConnectArgs;
-use crate::certificate::CERTIFICATE;
+use crate::certificate::{AUTHORITY, CERTIFICATE};
 use crate::config::DATA;
 use crate::failure::{Failure, io};
 use crate::output::note;
@@ -21,6 +21,8 @@ use crate::password;
 pub(crate) struct Connector {
     config: Config,
     endpoint: Endpoint,
+    /// What is probably meant where a server's own certificate was given as that of an authority.
+    authority: Option<PathBuf>,
 }
 
 impl Connector {
@@ -49,7 +51,9 @@ impl Connector {
         if args.allow_plaintext {
             config.stream.tls = TlsPolicy::Optional;
         }
-        Ok(Connector { config, endpoint })
+        let given = args.ca.as_ref().filter(|path| path.file_name().is_some_and(|name| name == CERTIFICATE));
+        let authority = given.map(|path| path.with_file_name(AUTHORITY)).filter(|path| path.exists());
+        Ok(Connector { config, endpoint, authority })
     }
 
     /// Connects; the client is online then.
@@ -63,9 +67,10 @@ impl Connector {
             Endpoint::Address { direct_tls, .. } => Some(direct_tls),
             _ => None,
         };
+        let authority = self.authority.as_ref().map(|path| format!(" (--ca {} trusts it)", path.display()));
         let hint = match error {
             ConnectError::Stream { error: Error::Tls(balcony_tls::Error::Certificate { .. }), .. } => {
-                " (--ca FILE trusts it)"
+                authority.as_deref().unwrap_or(" (--ca FILE trusts it)")
             }
             ConnectError::Stream { error: Error::Stream(balcony_stream::Error::ChannelBinding), .. } => {
                 " (--channel-binding off)"
@@ -115,9 +120,11 @@ fn trust(account: &BareJid, args: &ConnectArgs) -> Result<ClientConfig, Failure>
     if let Some(path) = &args.ca {
         return Ok(given(builder, path)?.build()?);
     }
-    let development = Path::new(DATA).join(CERTIFICATE);
-    if account.domainpart() == "localhost" && development.exists() {
-        let builder = given(builder, &development)?;
+    // The second is from before there was an authority.
+    let development = [AUTHORITY, CERTIFICATE].map(|file| Path::new(DATA).join(file));
+    let development = development.iter().find(|file| file.exists());
+    if let Some(development) = development.filter(|_| account.domainpart() == "localhost") {
+        let builder = given(builder, development)?;
         // A machine without certificate authorities is no obstacle to talking to itself.
         let builder = builder.clone().native_roots().unwrap_or(builder);
         return Ok(builder.build()?);

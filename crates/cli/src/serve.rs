@@ -4,6 +4,7 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use core::time::Duration;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use balcony_jid::BareJid;
 use balcony_store::{Store, Worker, WorkerConfig};
@@ -11,9 +12,10 @@ use balcony_stream::TlsPolicy;
 use balcony_tokio::{Server, ServerConfig, Transport};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::time::{Instant, MissedTickBehavior};
 
 use crate::args::{Address, Domain, LogLevel, ServeArgs};
-use crate::certificate::{CERTIFICATE, Certificate};
+use crate::certificate::{AUTHORITY, CERTIFICATE, Certificate, Made};
 use crate::config::{DATA, Settings};
 use crate::control_socket::{ControlSocket, Controlled};
 use crate::database;
@@ -27,6 +29,8 @@ use crate::output::say;
 const CLOSING: Duration = Duration::from_secs(5);
 /// Connections at most, unless it is said otherwise.
 const MOST_CONNECTIONS: u32 = 10_000;
+/// How often a server looks whether its certificate ends soon.
+const LOOK: Duration = Duration::from_secs(43_200);
 
 pub(crate) fn run(args: ServeArgs, log: Option<LogLevel>) -> Result<(), Failure> {
     let options = Options { typed: args.settings, config: args.config, log };
@@ -101,7 +105,7 @@ async fn serve(
             None
         }
     };
-    let certificate = Certificate::of(&settings, &domains)?;
+    let mut certificate = Certificate::of(&settings, &domains, SystemTime::now())?;
     let mut config = ServerConfig::new(domains.to_vec(), storage.store.secret());
     config.tls = if settings.allow_plaintext { TlsPolicy::Optional } else { TlsPolicy::Required };
     configure(&mut config, &settings, &certificate);
@@ -141,6 +145,9 @@ async fn serve(
     started.lines(&accounts).iter().for_each(|line| say(line));
     warn(&settings, &domains, &certificate);
 
+    // A machine that has slept looks late, not many times at once.
+    let mut look = tokio::time::interval_at(Instant::now() + LOOK, LOOK);
+    look.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
             _ = interrupt.recv() => break,
@@ -149,8 +156,8 @@ async fn serve(
                 return Err(Failure::new("the server has ended by a fault of this program, see above; start it again"));
             }
             _ = hangup.recv() => match options.read_again(&settings) {
-                Ok((new, certificate)) => {
-                    settings = new;
+                Ok((new, new_certificate)) => {
+                    (settings, certificate) = (new, new_certificate);
                     log.set_level(settings.log.unwrap_or_default());
                     configure(&mut config, &settings, &certificate);
                     server.reload(config.clone()).await;
@@ -158,6 +165,16 @@ async fn serve(
                     warn(&settings, &domains, &certificate);
                 }
                 Err(failure) => tracing::error!(target: "balcony", "everything stays as it was: {failure}"),
+            },
+            _ = look.tick() => match Certificate::renewed(&settings, &domains, SystemTime::now()) {
+                Ok(Some(renewed)) => {
+                    certificate = renewed;
+                    configure(&mut config, &settings, &certificate);
+                    server.reload(config.clone()).await;
+                    tracing::info!(target: "balcony", "renewed the development certificate {}", certificate.path.display());
+                }
+                Ok(None) => warn_of_end(&certificate),
+                Err(failure) => tracing::error!(target: "balcony", "cannot renew the development certificate: {failure}"),
             },
         }
     }
@@ -251,12 +268,26 @@ impl Options {
     }
 }
 
+/// Clients refuse a certificate that has ended, and some say no more than that.
+fn warn_of_end(certificate: &Certificate) {
+    let path = certificate.path.display();
+    match certificate.days_left(SystemTime::now()) {
+        None => {}
+        Some(0) => {
+            tracing::warn!(target: "balcony", "the certificate {path} has ended, or does so today: clients refuse it");
+        }
+        Some(days) => {
+            tracing::warn!(target: "balcony", "the certificate {path} ends in {days} days, and clients will refuse it");
+        }
+    }
+}
+
 fn warn(settings: &Settings, domains: &[BareJid], certificate: &Certificate) {
     let lacking = certificate.lacks(domains);
     if !lacking.is_empty() {
-        let advice = match certificate.for_development {
-            true => "remove it and key.pem beside it, and the next start makes a new one",
-            false => "get one that is",
+        let advice = match certificate.trust {
+            Some(_) => "move it and key.pem beside it away, and the next start makes a new one",
+            None => "get one that is",
         };
         tracing::warn!(
             target: "balcony",
@@ -265,6 +296,15 @@ fn warn(settings: &Settings, domains: &[BareJid], certificate: &Certificate) {
             lacking.join(", "),
         );
     }
+    if certificate.is_self_signed() {
+        tracing::info!(
+            target: "balcony",
+            "the certificate {} is its own authority, which some clients cannot be made to accept; move it and key.pem beside it \
+             away, and the next start makes one that {AUTHORITY} has signed, and that is what clients have to trust then",
+            certificate.path.display(),
+        );
+    }
+    warn_of_end(certificate);
     if settings.allow_plaintext {
         tracing::warn!(target: "balcony", "clients may log in without TLS: every program on this machine that can capture traffic reads along");
     }
@@ -299,9 +339,18 @@ impl Started<'_> {
             lines.push(format!("  listening on {address} ({how})"));
         }
         lines.push(format!("  accounts in {}", self.settings.folder().display()));
-        if self.certificate.for_development {
-            let made = if self.certificate.is_new { ", made just now" } else { "" };
-            lines.push(format!("  development certificate {}{made}", self.certificate.path.display()));
+        if let Some(trust) = &self.certificate.trust {
+            let (certificate, trust) = (self.certificate.path.display(), trust.display());
+            lines.push(match self.certificate.made {
+                _ if self.certificate.is_self_signed() => format!("  development certificate {certificate}"),
+                Made::Nothing => format!("  development certificate {certificate}, signed by {trust}"),
+                Made::Certificate => {
+                    format!("  development certificate {certificate}, signed by {trust} just now")
+                }
+                Made::Authority => {
+                    format!("  development certificate {certificate}, signed by {trust}, both made just now")
+                }
+            });
         }
         for Account { address, password } in accounts {
             lines.push(match password {
@@ -372,9 +421,11 @@ impl Started<'_> {
                 options.push_str(" --direct-tls");
             }
         }
-        let is_found = is_localhost && self.certificate.path == Path::new(DATA).join(CERTIFICATE);
-        if self.certificate.for_development && !is_found {
-            options.push_str(&format!(" --ca {}", self.certificate.path.display()));
+        if let Some(trust) = &self.certificate.trust {
+            let is_found = [AUTHORITY, CERTIFICATE].iter().any(|file| *trust == Path::new(DATA).join(file));
+            if !is_localhost || !is_found {
+                options.push_str(&format!(" --ca {}", trust.display()));
+            }
         }
         options
     }

@@ -175,7 +175,7 @@ impl fmt::Display for ConfigError {
             ConfigError::TrustStore(reason) => {
                 write!(f, "the trust store of the operating system cannot be read: {reason}")
             }
-            ConfigError::SelfSigned(reason) => write!(f, "no self-signed certificate could be made: {reason}"),
+            ConfigError::SelfSigned(reason) => write!(f, "no development certificate could be made: {reason}"),
         }
     }
 }

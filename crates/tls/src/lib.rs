@@ -39,6 +39,8 @@
 
 extern crate alloc;
 
+#[cfg(feature = "rcgen")]
+mod authority;
 mod client;
 mod end_point;
 mod error;
@@ -52,6 +54,8 @@ mod server;
 mod session;
 mod verify;
 
+#[cfg(feature = "rcgen")]
+pub use authority::Authority;
 pub use client::{ClientConfig, ClientConfigBuilder};
 pub use error::{ConfigError, Error, Refusal};
 pub use established::Established;

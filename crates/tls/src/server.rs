@@ -5,7 +5,10 @@ use rustls::client::verify_server_name;
 use rustls::crypto::ring;
 use rustls::pki_types::CertificateDer;
 use rustls::server::ParsedCertificate;
+use x509_parser::certificate::X509Certificate;
+use x509_parser::prelude::FromDer as _;
 
+use crate::identity::{Identity, Service};
 use crate::verify::{Anyone, Trust};
 use crate::{ALPN_CLIENT, ALPN_SERVER, ClientConfig, ConfigError, Error, name, pem};
 
@@ -78,6 +81,30 @@ impl ServerConfig {
         let mut tls = (*self.tls).clone();
         tls.alpn_protocols = [b"http/1.1"[..].into()].into();
         ServerConfig { tls: Arc::new(tls), ..self.clone() }
+    }
+
+    /// When the certificate ends, in seconds since 1970 (UTC); `None` if that cannot be read.
+    #[must_use]
+    pub fn expires(&self) -> Option<u64> {
+        Identity::read(&self.certificate, Service::Client).map(|identity| identity.expires)
+    }
+
+    /// Whether the certificate says that it is its own authority.
+    #[must_use]
+    pub fn is_self_signed(&self) -> bool {
+        X509Certificate::from_der(&self.certificate)
+            .is_ok_and(|(_, certificate)| certificate.issuer() == certificate.subject())
+    }
+
+    /// Whether the certificate says that the authority in `pem` has signed it. That is no proof, but tells certificates of one's
+    /// own authority from others.
+    #[must_use]
+    pub fn is_issued_by(&self, pem: &[u8]) -> bool {
+        let Ok(authority) = pem::certificates(pem) else { return false };
+        match (X509Certificate::from_der(&authority[0]), X509Certificate::from_der(&self.certificate)) {
+            (Ok((_, authority)), Ok((_, own))) => authority.subject() == own.issuer(),
+            _ => false,
+        }
     }
 
     /// Whether clients will find `domain` among the names of the certificate. Ask it for each domain when the server

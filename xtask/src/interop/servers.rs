@@ -151,7 +151,7 @@ impl Site {
             version,
             address: address(self.port),
             direct: address(self.direct),
-            ca: authority()?,
+            ca: certificate()?.join("ca.pem"),
             folder: self.folder,
             log,
             _process: process,
@@ -183,16 +183,9 @@ fn users() -> BTreeSet<String> {
     accounts.collect()
 }
 
-/// The folder with the certificate that Balcony has made for itself, and its key.
+/// The folder with the authority and the certificate that Balcony has made for itself, and its key.
 fn certificate() -> Result<PathBuf> {
     Ok(folder("balcony")?.join("store"))
-}
-
-/// Whom to trust: the authority that has signed it, or the certificate itself if nobody else has.
-fn authority() -> Result<PathBuf> {
-    let folder = certificate()?;
-    let authority = folder.join("ca.pem");
-    Ok(if authority.exists() { authority } else { folder.join("cert.pem") })
 }
 
 fn address(port: u16) -> String {

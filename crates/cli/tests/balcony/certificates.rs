@@ -1,4 +1,5 @@
 use std::os::unix::fs::PermissionsExt as _;
+use std::time::{Duration, SystemTime};
 
 use crate::world::{PASSWORD, World};
 
@@ -12,12 +13,17 @@ fn the_first_start_makes_a_certificate_that_clients_find() {
     let world = World::new();
     let server = world.serve(&[]);
     assert!(
-        server.greeting.iter().any(|line| line.ends_with("cert.pem, made just now")),
+        server
+            .greeting
+            .iter()
+            .any(|line| line.ends_with("/cert.pem, signed by ./balcony-data/ca.pem, both made just now")),
         "{:#?}",
         server.greeting
     );
-    let key = std::fs::metadata(world.path("balcony-data/key.pem")).unwrap();
-    assert_eq!(key.permissions().mode() & 0o777, 0o600);
+    for key in ["balcony-data/key.pem", "balcony-data/ca-key.pem"] {
+        let key = std::fs::metadata(world.path(key)).unwrap();
+        assert_eq!(key.permissions().mode() & 0o777, 0o600);
+    }
     world.account("romeo");
     send(&world, &["--connect", &server.address]).succeeded();
     send(&world, &["--connect", &server.address_tls, "--direct-tls"]).succeeded();
@@ -26,9 +32,12 @@ fn the_first_start_makes_a_certificate_that_clients_find() {
     let elsewhere = World::new();
     let refused = send(&elsewhere, &["--connect", &server.address]);
     assert_eq!(refused.status, Some(1), "{refused:?}");
-    let certificate = world.path("balcony-data/cert.pem");
-    let certificate = certificate.to_str().unwrap();
-    send(&elsewhere, &["--connect", &server.address, "--ca", certificate]).succeeded();
+    let [authority, certificate] = ["ca.pem", "cert.pem"].map(|file| world.path("balcony-data").join(file));
+    let [authority, certificate] = [&authority, &certificate].map(|path| path.to_str().unwrap());
+    send(&elsewhere, &["--connect", &server.address, "--ca", authority]).succeeded();
+    // The server's own is not what is trusted, and what is stands beside it.
+    let mixed_up = send(&elsewhere, &["--connect", &server.address, "--ca", certificate]);
+    mixed_up.failed(1, &["not signed by a trusted authority", &format!("(--ca {authority} trusts it)")]);
     let careless = send(&elsewhere, &["--connect", &server.address, "--insecure"]);
     careless.succeeded();
     assert!(
@@ -38,16 +47,77 @@ fn the_first_start_makes_a_certificate_that_clients_find() {
 
     let other = World::new();
     other.serve(&[]).stop();
-    let other = other.path("balcony-data/cert.pem");
+    let other = other.path("balcony-data/ca.pem");
     let refused = send(&elsewhere, &["--connect", &server.address, "--ca", other.to_str().unwrap()]);
     refused.failed(1, &["certificate of localhost is not signed by a trusted authority", "--ca"]);
 
     // The second start keeps it.
-    let before = std::fs::read(certificate).unwrap();
+    let before = [authority, certificate].map(|path| std::fs::read(path).unwrap());
     server.stop();
     let server = world.serve(&[]);
     assert!(!server.greeting.iter().any(|line| line.contains("made just now")));
-    assert_eq!(std::fs::read(certificate).unwrap(), before);
+    assert_eq!([authority, certificate].map(|path| std::fs::read(path).unwrap()), before);
+}
+
+// A data folder from before there was an authority goes on as it was, and says how it gets one.
+#[test]
+fn a_self_signed_certificate_is_kept() {
+    let world = World::new();
+    world.serve(&[]).stop();
+    let (certificate, key) = balcony_tls::self_signed(&["localhost"]).unwrap();
+    for file in ["ca.pem", "ca-key.pem"] {
+        std::fs::remove_file(world.path("balcony-data").join(file)).unwrap();
+    }
+    let path = world.write("balcony-data/cert.pem", &certificate);
+    world.write("balcony-data/key.pem", key.expose());
+    let server = world.serve(&[]);
+    let line = server.process.stderr_with("is its own authority");
+    assert!(line.contains("move it and key.pem beside it away"), "{line}");
+    assert!(
+        server.greeting.iter().any(|line| line.ends_with("development certificate ./balcony-data/cert.pem"))
+    );
+    world.account("romeo");
+    send(&world, &["--connect", &server.address]).succeeded();
+    let elsewhere = World::new();
+    send(&elsewhere, &["--connect", &server.address, "--ca", path.to_str().unwrap()]).succeeded();
+    server.stop();
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), certificate);
+
+    // What was said helps.
+    for file in ["cert.pem", "key.pem"] {
+        std::fs::rename(world.path("balcony-data").join(file), world.path(file)).unwrap();
+    }
+    let server = world.serve(&[]);
+    send(&world, &["--connect", &server.address]).succeeded();
+    assert!(world.path("balcony-data/ca.pem").exists());
+}
+
+#[test]
+fn a_certificate_that_ends_is_renewed_and_clients_trust_it_still() {
+    let world = World::new();
+    world.serve(&[]).stop();
+    let read = |file: &str| std::fs::read_to_string(world.path("balcony-data").join(file)).unwrap();
+    let authority = balcony_tls::Authority::from_pem(&read("ca.pem"), &read("ca-key.pem")).unwrap();
+    // Its 397 days are over in a week.
+    let key = balcony_machine::Secret::new(read("key.pem"));
+    let then = SystemTime::now() - Duration::from_secs(86_400 * 390);
+    let (old, _) = authority.issue(&["localhost"], Some(&key), then).unwrap();
+    world.write("balcony-data/cert.pem", &old);
+    let server = world.serve(&[]);
+    assert!(server.greeting.iter().any(|line| line.ends_with("signed by ./balcony-data/ca.pem just now")));
+    assert!(read("cert.pem") != old && read("key.pem") == *key.expose());
+    assert_eq!(read("ca.pem"), authority.certificate_pem());
+    world.account("romeo");
+    send(&world, &["--connect", &server.address]).succeeded();
+    server.stop();
+
+    // Without the key of the authority nobody can do that, and it is said.
+    std::fs::remove_file(world.path("balcony-data/ca-key.pem")).unwrap();
+    world.write("balcony-data/cert.pem", &old);
+    let server = world.serve(&[]);
+    let line = server.process.stderr_with("and clients will refuse it");
+    assert!(line.contains("ends in 6 days") || line.contains("ends in 7 days"), "{line}");
+    send(&world, &["--connect", &server.address]).succeeded();
 }
 
 #[test]
@@ -70,9 +140,27 @@ fn channel_binding_is_a_choice() {
 fn a_certificate_for_other_names_is_warned_about() {
     let world = World::new();
     world.serve(&[]).stop();
+    let (certificate, key) = balcony_tls::self_signed(&["localhost"]).unwrap();
+    world.write("balcony-data/cert.pem", &certificate);
+    world.write("balcony-data/key.pem", key.expose());
     let server = world.serve(&["--domain", "example.org"]);
     let line = server.process.stderr_with("is not for example.org");
-    assert!(line.contains("remove it and key.pem beside it"), "{line}");
+    assert!(line.contains("move it and key.pem beside it away"), "{line}");
+}
+
+#[test]
+fn a_domain_that_has_come_is_in_the_next_certificate() {
+    let world = World::new();
+    world.serve(&[]).stop();
+    let server = world.serve(&["--domain", "localhost", "--domain", "example.org"]);
+    assert!(server.greeting.iter().any(|line| line.ends_with("signed by ./balcony-data/ca.pem just now")));
+    assert!(world.run_as(PASSWORD, &["user", "add", "romeo@example.org"]).status == Some(0));
+    let args = ["send", "--as", "romeo@example.org", "--type", "headline", "romeo@example.org", "hello"];
+    let ended = world.run_as(
+        PASSWORD,
+        &[&args[..], &["--connect", &server.address, "--ca", "balcony-data/ca.pem"]].concat(),
+    );
+    ended.succeeded();
 }
 
 #[test]
@@ -81,7 +169,7 @@ fn hangup_reads_the_certificate_again() {
     let server = world.serve(&[]);
     world.account("romeo");
     let (certificate, old) = (world.path("balcony-data/cert.pem"), world.path("old.pem"));
-    std::fs::copy(&certificate, &old).unwrap();
+    std::fs::copy(world.path("balcony-data/ca.pem"), &old).unwrap();
     let old = old.to_str().unwrap();
     let there = ["--connect", &server.address, "--ca", old];
     send(&world, &there).succeeded();
@@ -114,7 +202,7 @@ fn a_certificate_of_ones_own() {
     std::fs::rename(world.path("balcony-data/key.pem"), world.path("k.pem")).unwrap();
     let server = world.serve(&["--cert", "c.pem", "--key", "k.pem"]);
     world.account("romeo");
-    send(&world, &["--connect", &server.address, "--ca", "c.pem"]).succeeded();
+    send(&world, &["--connect", &server.address, "--ca", "balcony-data/ca.pem"]).succeeded();
     assert!(!world.path("balcony-data/cert.pem").exists());
     assert!(!server.greeting.iter().any(|line| line.contains("development")), "{:#?}", server.greeting);
 }

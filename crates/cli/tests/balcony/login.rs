@@ -20,7 +20,7 @@ pub struct Talk {
 
 impl Talk {
     pub fn with(world: &World, server: &Server, account: &str, password: &str) -> Result<Talk, String> {
-        let pem = std::fs::read(world.path("balcony-data/cert.pem")).unwrap();
+        let pem = std::fs::read(world.path("balcony-data/ca.pem")).unwrap();
         let trust = balcony_tls::ClientConfig::builder().roots_pem(&pem).unwrap().build().unwrap();
         let config = Config::new(account.parse().unwrap(), Secret::new(password.into())).with_tls(trust);
         let runtime =

@@ -27,5 +27,6 @@ mod registration;
 mod reload;
 mod store;
 mod trace;
+mod trust;
 mod witness;
 mod world;

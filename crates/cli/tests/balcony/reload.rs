@@ -25,8 +25,8 @@ fn what_can_change_does_and_connections_stay() {
     world.account("romeo");
     let listener = world.listen(&server, "romeo@localhost/garden", &[]);
     let talk = Talk::with(&world, &server, "romeo@localhost", PASSWORD).unwrap();
-    let (certificate, old) = (world.path("balcony-data/cert.pem"), world.path("old.pem"));
-    std::fs::copy(&certificate, &old).unwrap();
+    let (authority, old) = (world.path("balcony-data/ca.pem"), world.path("old.pem"));
+    std::fs::copy(&authority, &old).unwrap();
     let old = old.to_str().unwrap();
     world.send(&server, "romeo@localhost", "romeo@localhost", "before", &["--ca", old]).succeeded();
     assert!(listener.stdout().ends_with(": before"));

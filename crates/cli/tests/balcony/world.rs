@@ -74,12 +74,13 @@ impl World {
         Server::start(self.start(&args))
     }
 
-    /// Replaces the certificate in `./balcony-data` with a new one.
+    /// Replaces the certificate in `./balcony-data` with a new one, and its authority.
     pub fn renew_certificate(&self) {
         let other = World::new();
         other.serve(&[]).stop();
-        for file in ["balcony-data/cert.pem", "balcony-data/key.pem"] {
-            std::fs::copy(other.path(file), self.path(file)).unwrap();
+        for file in ["ca.pem", "ca-key.pem", "cert.pem", "key.pem"].map(|file| format!("balcony-data/{file}"))
+        {
+            std::fs::copy(other.path(&file), self.path(&file)).unwrap();
         }
     }
 
