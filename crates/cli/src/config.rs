@@ -85,10 +85,13 @@ pub(crate) struct Settings {
     /// Let an account have so many resources online at most [default: 64]
     #[arg(long, value_name = "N", help_heading = "Limits", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) max_resources: Option<u32>,
-    /// Keep so many messages for an account while it is away at most. Past it they come back to contacts. Those of others are
-    /// taken only while less than half of it waits, and are dropped past that [default: 200]
+    /// Keep so many messages for an account while it is away at most. Past it they come back to contacts. Those of others may
+    /// take half of it, and are dropped past that [default: 200]
     #[arg(long, value_name = "N", help_heading = "Limits", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) max_offline_messages: Option<u32>,
+    /// Keep so many bytes of such messages at most, in the same way [default: 4194304]
+    #[arg(long, value_name = "BYTES", help_heading = "Limits", value_parser = clap::value_parser!(u32).range(10_000..))]
+    pub(crate) max_offline_bytes: Option<u32>,
     /// Let a roster have so many contacts at most [default: 1000]
     #[arg(long, value_name = "N", help_heading = "Limits", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) max_contacts: Option<u32>,
@@ -121,6 +124,7 @@ impl Settings {
             ("max-stanza-bytes", settings.max_stanza_bytes, 10_000),
             ("max-resources", settings.max_resources, 1),
             ("max-offline-messages", settings.max_offline_messages, 1),
+            ("max-offline-bytes", settings.max_offline_bytes, 10_000),
             ("max-contacts", settings.max_contacts, 1),
             ("max-login-attempts", settings.max_login_attempts.map(u32::from), 1),
         ] {
@@ -150,6 +154,7 @@ impl Settings {
             ("max-connections", self.max_connections != running.max_connections),
             ("max-resources", self.max_resources != running.max_resources),
             ("max-offline-messages", self.max_offline_messages != running.max_offline_messages),
+            ("max-offline-bytes", self.max_offline_bytes != running.max_offline_bytes),
             ("max-contacts", self.max_contacts != running.max_contacts),
         ];
         let changed =
@@ -166,6 +171,7 @@ impl Settings {
             max_connections: running.max_connections,
             max_resources: running.max_resources,
             max_offline_messages: running.max_offline_messages,
+            max_offline_bytes: running.max_offline_bytes,
             max_contacts: running.max_contacts,
             ..self
         };
@@ -193,6 +199,7 @@ impl Settings {
             max_stanza_bytes,
             max_resources,
             max_offline_messages,
+            max_offline_bytes,
             max_contacts,
             max_login_attempts,
             log,
@@ -218,6 +225,7 @@ impl Settings {
             max_stanza_bytes: max_stanza_bytes.or(file.max_stanza_bytes),
             max_resources: max_resources.or(file.max_resources),
             max_offline_messages: max_offline_messages.or(file.max_offline_messages),
+            max_offline_bytes: max_offline_bytes.or(file.max_offline_bytes),
             max_contacts: max_contacts.or(file.max_contacts),
             max_login_attempts: max_login_attempts.or(file.max_login_attempts),
             log: log.or(file.log),
@@ -250,6 +258,9 @@ impl Settings {
         let mut config = StoreConfig::default();
         if let Some(most) = self.max_offline_messages {
             config.offline = most as usize;
+        }
+        if let Some(most) = self.max_offline_bytes {
+            config.offline_bytes = most as usize;
         }
         config
     }
@@ -354,8 +365,10 @@ mod tests {
         );
         let address = read("\n\nlisten = [\"127.0.0.1:1\", \"everywhere\"]\n").unwrap_err();
         assert!(address.starts_with("balcony.toml:3: `everywhere`: an IP address and a port"), "{address}");
-        let small = read("max-stanza-bytes = 9999").unwrap_err();
-        assert_eq!(small, "balcony.toml: `max-stanza-bytes` has to be 10000 or more");
+        for bytes in ["max-stanza-bytes", "max-offline-bytes"] {
+            let small = read(&format!("{bytes} = 9999")).unwrap_err();
+            assert_eq!(small, format!("balcony.toml: `{bytes}` has to be 10000 or more"));
+        }
         let kind = read("domain = 7").unwrap_err();
         assert!(kind.contains("a text or a list of texts is wanted"), "{kind}");
         assert_eq!(read("cert = 'a.pem'").unwrap_err(), "balcony.toml: `cert` and `key` need each other");
@@ -391,7 +404,7 @@ mod tests {
     fn limits_reach_the_server() {
         let file = read(
             "max-connections = 7\nmax-connections-per-ip = 3\nmax-bytes-per-second = 5000\nmax-stanza-bytes = 20000\n\
-             max-resources = 2\nmax-login-attempts = 1\nnegotiation-timeout = 9\nmax-offline-messages = 6\nmax-contacts = 8",
+             max-resources = 2\nmax-login-attempts = 1\nnegotiation-timeout = 9\nmax-offline-messages = 6\nmax-offline-bytes = 30000\nmax-contacts = 8",
         )
         .unwrap();
         let settings = typed(&["--max-resources", "4"]).or(file);
@@ -402,7 +415,8 @@ mod tests {
         assert_eq!((bounded.limits.after_auth.bytes, bounded.limits.resources), (20_000, 4));
         assert_eq!((bounded.limits.sasl_attempts, bounded.limits.negotiation), (1, Duration::from_secs(9)));
         assert_eq!(settings.max_connections, Some(7));
-        assert_eq!((settings.store().offline, bounded.roster.items), (6, 8));
+        let store = settings.store();
+        assert_eq!((store.offline, store.offline_bytes, bounded.roster.items), (6, 30_000, 8));
         let mut free = config();
         Settings::default().bound(&mut free);
         assert_eq!((free.limits, free.connections_per_ip), (config().limits, None));

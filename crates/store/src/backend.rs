@@ -5,6 +5,7 @@ use balcony_jid::BareJid;
 use balcony_machine::Secret;
 use balcony_router::{Kept, Offline};
 
+use crate::record::encode_stanza;
 use crate::{Account, Backup, Change, StoreError};
 
 /// Where accounts are kept: an embedded database, or a database server. [`Store`](crate::Store) is how it is used.
@@ -93,47 +94,51 @@ pub struct Messages {
 /// The bounds of a store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StoreConfig {
-    /// Messages that wait for one account. Past it no more are taken, and contacts are told. Messages of others are taken only
-    /// while less than half of it waits ([`PutOffline`](balcony_router::Change::PutOffline)).
+    /// Messages that wait for one account. Past it no more are taken, and contacts are told. Messages of others may take half of
+    /// it ([`PutOffline`](balcony_router::Change::PutOffline)).
     pub offline: usize,
+    /// The bytes of these, as XML; it holds in the same way.
+    pub offline_bytes: usize,
     /// Changes of one roster that are remembered, for [`balcony_roster::Config::changes`].
     pub roster_changes: usize,
 }
 
 impl Default for StoreConfig {
-    /// 200 messages, and as many changes as a roster has by default.
+    /// 200 messages of 4 MiB, and as many changes as a roster has by default.
     fn default() -> Self {
-        StoreConfig { offline: 200, roster_changes: balcony_roster::Config::default().changes }
+        StoreConfig {
+            offline: 200,
+            offline_bytes: 4 << 20,
+            roster_changes: balcony_roster::Config::default().changes,
+        }
     }
 }
 
 impl StoreConfig {
-    /// Whether there is room for what `changes` put, among messages with the numbers `waiting`.
+    /// Whether there is room for what `changes` put, among the messages that wait: their numbers, and their bytes.
     pub(crate) fn has_room(
         &self,
         changes: &[balcony_router::Change],
-        waiting: impl FnOnce() -> Result<Vec<u64>, StoreError>,
+        waiting: impl FnOnce() -> Result<Vec<(u64, usize)>, StoreError>,
     ) -> Result<bool, StoreError> {
         use balcony_router::Change::{DropOffline, PutOffline};
         if !changes.iter().any(|change| matches!(change, PutOffline { .. })) {
             return Ok(true);
         }
         let mut waiting = waiting()?;
-        let mut put = 0;
         for change in changes {
-            let room = match change {
+            match change {
                 // What is put has higher numbers than anybody knows yet.
-                DropOffline { up_to } => {
-                    waiting.retain(|number| number > up_to);
-                    continue;
+                DropOffline { up_to } => waiting.retain(|(number, _)| number > up_to),
+                PutOffline { message, from_contact } => {
+                    waiting.push((u64::MAX, encode_stanza(message).len()));
+                    let share = |all: usize| if *from_contact { all } else { all.div_ceil(2) };
+                    let bytes = waiting.iter().fold(0_usize, |all, (_, bytes)| all.saturating_add(*bytes));
+                    if waiting.len() > share(self.offline) || bytes > share(self.offline_bytes) {
+                        return Ok(false);
+                    }
                 }
-                PutOffline { from_contact: true, .. } => self.offline,
-                PutOffline { from_contact: false, .. } => self.offline.div_ceil(2),
-                _ => continue,
-            };
-            put += 1;
-            if waiting.len() + put > room {
-                return Ok(false);
+                _ => {}
             }
         }
         Ok(true)

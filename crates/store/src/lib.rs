@@ -44,13 +44,17 @@ mod change;
 mod desk;
 mod error;
 mod file;
+mod lanes;
+mod order;
 #[cfg(feature = "postgres")]
 mod postgresql;
 mod record;
 mod request;
+mod schedule;
 mod store;
 mod subscriptions;
 mod transfer;
+mod weight;
 mod worker;
 
 pub use backend::{Backend, Messages, StoreConfig};

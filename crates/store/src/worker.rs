@@ -7,28 +7,23 @@
 //!         └─ Remove, Save ──────────────────────────────────────────▶ writer ─▶ reply
 //! ```
 //!
-//! All three queues are bounded. Only hashers wait for room, in the queue of the writer, which waits for nobody.
+//! What each of them does next says the [schedule](crate::schedule).
 
 use alloc::boxed::Box;
-use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
 use core::num::NonZeroUsize;
 use core::panic::AssertUnwindSafe;
 use std::panic::catch_unwind;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 
 use balcony_jid::BareJid;
-use balcony_machine::Secret;
 use balcony_sasl::{Credentials, Hash, SALT_LENGTH, ScramKeys, fake_keys};
 
+use crate::schedule::{Hashing, Lookup, Purpose, Read, Schedule, Write};
 use crate::{Account, Busy, Change, Reply, Request, Store, StoreError};
-
-/// Changes that share one write to the disk at most.
-const BATCH: usize = 1024;
 
 /// What a worker does with a reply. It runs on a thread of the worker, so it should only pass the reply on.
 pub type ReplyTo = Box<dyn FnOnce(Reply) + Send>;
@@ -37,17 +32,23 @@ pub type ReplyTo = Box<dyn FnOnce(Reply) + Send>;
 /// passwords.
 ///
 /// Changes that wait while the disk is busy are written together, and a change is answered only when it is on the disk.
-/// Requests don't overtake each other within these three groups, but between them they do: ask for what depends on a
-/// change after its reply.
+///
+/// What is asked about one account is seen in the order in which it was asked: `Kept` and `Offline` are looked up after all changes
+/// of that account that were asked before, even if those take so long that nobody waits for them any more; `Credentials`,
+/// `Exists` and `Verify` after the changes of its password, and its end. One thing is not in this order: `Create`. Ask for what
+/// depends on it after its reply. Between accounts there is no order.
+///
+/// Accounts are served in turn, and each has a bound of its own, so that none waits long for what others want.
 ///
 /// Dropping a worker is the same as [`shutdown`](Worker::shutdown).
 pub struct Worker {
-    /// Taken away to end the threads.
-    queues: Option<Queues>,
+    shared: Arc<Shared>,
     threads: Vec<JoinHandle<()>>,
 }
 
-/// How a [`Worker`] works.
+/// How a [`Worker`] works. Each of its queues (lookups, passwords of those who try to log in, new passwords, changes) has these
+/// bounds. What is over them is [`Busy`], and so is what is more than an account may have, or more than is left for
+/// other accounts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WorkerConfig {
     /// Iterations of PBKDF2 for new passwords; at least [`MIN_ITERATIONS`](balcony_sasl::MIN_ITERATIONS), or every one is
@@ -55,52 +56,69 @@ pub struct WorkerConfig {
     pub iterations: u32,
     /// Threads that hash passwords.
     pub hashers: NonZeroUsize,
-    /// Requests that may wait in each of the three queues.
+    /// Requests that may wait in each queue.
     pub queue: usize,
+    /// The bytes that they may hold. One request always has room.
+    pub queue_bytes: usize,
+    /// Requests about one account that may wait in each queue; half of them from strangers.
+    pub account_queue: usize,
+    /// The bytes that these may hold. One request always has room, if the queue has.
+    pub account_bytes: usize,
 }
 
 impl Default for WorkerConfig {
-    /// 10,000 iterations, a hasher for each processor, and queues of 16,384.
+    /// 10,000 iterations, a hasher for each processor, and queues of 65,536 requests and 128 MiB, of which an account may have
+    /// 512 and 1 MiB: sixty-four that take all they can leave half to the others.
     fn default() -> Self {
         WorkerConfig {
             iterations: 10_000,
             hashers: thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
-            queue: 16_384,
+            queue: 65_536,
+            queue_bytes: 128 << 20,
+            account_queue: 512,
+            account_bytes: 1 << 20,
         }
     }
 }
 
-struct Queues {
-    read: SyncSender<Job<Reading>>,
-    hash: SyncSender<Job<Hashing>>,
-    write: SyncSender<Job<Change>>,
+/// What the threads share.
+struct Shared {
+    schedule: Mutex<Schedule>,
+    /// There may be something to read, to hash, to write.
+    read: Condvar,
+    hash: Condvar,
+    write: Condvar,
 }
 
-struct Job<T> {
-    task: T,
-    reply: ReplyTo,
-}
+impl Shared {
+    fn schedule(&self) -> MutexGuard<'_, Schedule> {
+        self.schedule.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 
-/// What the reader looks up.
-enum Reading {
-    Credentials(BareJid),
-    Exists(BareJid),
-    List { domain: Option<String>, after: Option<BareJid>, limit: usize },
-    Kept(BareJid),
-    Offline(BareJid, usize),
-}
+    /// Waits for work; `None` if there will be no more.
+    fn next<T>(
+        &self,
+        news: &Condvar,
+        mut next: impl FnMut(&mut Schedule) -> Option<T>,
+        is_over: impl Fn(&Schedule) -> bool,
+    ) -> Option<T> {
+        let mut schedule = self.schedule();
+        loop {
+            if let Some(work) = next(&mut schedule) {
+                return Some(work);
+            }
+            if is_over(&schedule) {
+                return None;
+            }
+            schedule = news.wait(schedule).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
 
-/// What a hasher does for an account with a password.
-struct Hashing {
-    account: BareJid,
-    password: Secret<String>,
-    purpose: Purpose,
-}
-
-enum Purpose {
-    Verify,
-    Create { replace: bool },
-    Set,
+    fn tell_all(&self) {
+        for news in [&self.read, &self.hash, &self.write] {
+            news.notify_all();
+        }
+    }
 }
 
 impl Worker {
@@ -121,53 +139,50 @@ impl Worker {
     /// If the operating system has no threads left.
     #[must_use]
     pub fn start_with(store: Store, config: WorkerConfig) -> Worker {
-        let (read, reads) = sync_channel(config.queue);
-        let (hash, hashes) = sync_channel(config.queue);
-        let (write, writes) = sync_channel(config.queue);
-        let hashes = Arc::new(Mutex::new(hashes));
+        let shared = Arc::new(Shared {
+            schedule: Mutex::new(Schedule::new(&config)),
+            read: Condvar::new(),
+            hash: Condvar::new(),
+            write: Condvar::new(),
+        });
         let mut threads = Vec::new();
+        let mut start = |run: fn(&Store, &Shared, WorkerConfig)| {
+            let (store, shared) = (store.clone(), Arc::clone(&shared));
+            threads.push(spawn(move || run(&store, &shared, config)));
+        };
+        start(|store, shared, _| run_reader(store, shared));
+        start(|store, shared, _| run_writer(store, shared));
         for _ in 0..config.hashers.get() {
-            let (store, hashes, write) = (store.clone(), Arc::clone(&hashes), write.clone());
-            threads.push(spawn(move || run_hasher(&store, config.iterations, &hashes, &write)));
+            start(|store, shared, config| run_hasher(store, shared, config.iterations));
         }
-        let reader = store.clone();
-        threads.push(spawn(move || run_reader(&reader, &reads)));
-        threads.push(spawn(move || run_writer(&store, &writes)));
-        Worker { queues: Some(Queues { read, hash, write }), threads }
+        Worker { shared, threads }
     }
 
-    /// Hands over a request; never waits. `reply` is called once, on another thread.
+    /// Hands over a request; never waits. `reply` is called once, on another thread. But a note of last presence
+    /// ([`LastSeen`](balcony_router::Change::LastSeen) alone) that still waits is replaced by the account's next one, and its
+    /// `reply` is called from here: it was not done.
     ///
     /// # Errors
     ///
-    /// [`Busy`] if the queue for such requests is full; `reply` is dropped.
+    /// [`Busy`] if there is no room for it; `reply` is dropped.
     pub fn submit(&self, request: Request, reply: ReplyTo) -> Result<(), Busy> {
-        let queues = self.queues.as_ref().ok_or(Busy)?;
-        let hash = |account, password, purpose| Hashing { account, password, purpose };
-        match request {
-            Request::Credentials { account } => offer(&queues.read, Reading::Credentials(account), reply),
-            Request::Exists { account } => offer(&queues.read, Reading::Exists(account), reply),
-            Request::List { domain, after, limit } => {
-                offer(&queues.read, Reading::List { domain, after, limit }, reply)
+        let news = match &request {
+            Request::Credentials { .. }
+            | Request::Exists { .. }
+            | Request::List { .. }
+            | Request::Kept { .. }
+            | Request::Offline { .. } => &self.shared.read,
+            Request::Verify { .. } | Request::Create { .. } | Request::SetPassword { .. } => {
+                &self.shared.hash
             }
-            Request::Kept { account } => offer(&queues.read, Reading::Kept(account), reply),
-            Request::Offline { account, bytes } => {
-                offer(&queues.read, Reading::Offline(account, bytes), reply)
-            }
-            Request::Verify { account, password } => {
-                offer(&queues.hash, hash(account, password, Purpose::Verify), reply)
-            }
-            Request::Create { account, password, replace } => {
-                offer(&queues.hash, hash(account, password, Purpose::Create { replace }), reply)
-            }
-            Request::SetPassword { account, password } => {
-                offer(&queues.hash, hash(account, password, Purpose::Set), reply)
-            }
-            Request::Remove { account } => offer(&queues.write, Change::Remove { account }, reply),
-            Request::Save { account, changes } => {
-                offer(&queues.write, Change::Save { account, changes }, reply)
-            }
+            Request::Remove { .. } | Request::Save { .. } => &self.shared.write,
+        };
+        let replaced = self.shared.schedule().submit(request, reply)?;
+        news.notify_one();
+        if let Some(replaced) = replaced {
+            send(replaced, Ok(Reply::Changed(false)));
         }
+        Ok(())
     }
 
     /// Takes no more requests, and waits until all that were taken have been answered.
@@ -176,8 +191,8 @@ impl Worker {
 
 impl Drop for Worker {
     fn drop(&mut self) {
-        // Without senders the reader and the hashers end after the last request, and then the writer, too.
-        self.queues = None;
+        self.shared.schedule().close();
+        self.shared.tell_all();
         for thread in self.threads.drain(..) {
             // The last clone of an owner may be dropped by a reply, on one of these threads.
             if thread.thread().id() != thread::current().id() {
@@ -191,10 +206,6 @@ impl fmt::Debug for Worker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Worker").field("threads", &self.threads.len()).finish_non_exhaustive()
     }
-}
-
-fn offer<T>(queue: &SyncSender<Job<T>>, task: T, reply: ReplyTo) -> Result<(), Busy> {
-    queue.try_send(Job { task, reply }).map_err(|_| Busy)
 }
 
 fn spawn(run: impl FnOnce() + Send + 'static) -> JoinHandle<()> {
@@ -213,100 +224,127 @@ fn attempt<T>(work: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreEr
         .unwrap_or_else(|_| Err(StoreError::Corrupt("using it has led to a panic".into())))
 }
 
-fn run_reader(store: &Store, jobs: &Receiver<Job<Reading>>) {
-    for Job { task, reply } in jobs {
-        send(reply, attempt(|| read(store, &task)));
+fn run_reader(store: &Store, shared: &Shared) {
+    while let Some(Read { lookup, reply, .. }) =
+        shared.next(&shared.read, Schedule::next_read, Schedule::has_read_all)
+    {
+        send(reply, attempt(|| read(store, &lookup)));
     }
 }
 
-fn read(store: &Store, task: &Reading) -> Result<Reply, StoreError> {
-    Ok(match task {
-        Reading::Credentials(account) => {
+fn read(store: &Store, lookup: &Lookup) -> Result<Reply, StoreError> {
+    Ok(match lookup {
+        Lookup::Credentials(account) => {
             Reply::Credentials(store.get(account)?.map(|account| account.credentials))
         }
-        Reading::Exists(account) => Reply::Exists(store.get(account)?.is_some()),
-        Reading::List { domain, after, limit } => {
+        Lookup::Exists(account) => Reply::Exists(store.get(account)?.is_some()),
+        Lookup::List { domain, after, limit } => {
             let after = after.as_ref();
             Reply::Accounts(match domain {
                 Some(domain) => store.list(domain, after, *limit)?,
                 None => store.list_all(after, *limit)?,
             })
         }
-        Reading::Kept(account) => Reply::Kept(store.kept(account)?.map(Box::new)),
-        Reading::Offline(account, bytes) => Reply::Offline(store.offline(account, *bytes)?),
+        Lookup::Kept(account) => Reply::Kept(store.kept(account)?.map(Box::new)),
+        Lookup::Offline(account, bytes) => Reply::Offline(store.offline(account, *bytes)?),
     })
 }
 
-fn run_writer(store: &Store, jobs: &Receiver<Job<Change>>) {
-    while let Ok(first) = jobs.recv() {
-        // Whatever came while the disk was busy.
-        let batch: Vec<Job<Change>> = core::iter::once(first).chain(jobs.try_iter()).take(BATCH).collect();
-        match attempt(|| store.commit(batch.iter().map(|job| &job.task))) {
+fn run_writer(store: &Store, shared: &Shared) {
+    let next = |schedule: &mut Schedule| Some(schedule.next_writes()).filter(|batch| !batch.is_empty());
+    while let Some(batch) = shared.next(&shared.write, next, Schedule::has_written_all) {
+        match commit(store, &batch) {
             Ok(done) => {
-                for (Job { reply, .. }, done) in batch.into_iter().zip(done) {
-                    send(reply, Ok(Reply::Changed(done)));
-                }
+                let done = done.into_iter().map(|done| Ok(Reply::Changed(done)));
+                answer(shared, batch.into_iter().zip(done).collect());
             }
             // Nothing was done. One of them has met something that fails it alone, and the others are not to suffer.
             Err(StoreError::Corrupt(_) | StoreError::Refused(_)) if batch.len() > 1 => {
-                for Job { task, reply } in batch {
-                    let done = attempt(|| store.commit([&task]));
-                    send(reply, done.map(|done| Reply::Changed(done.contains(&true))));
+                for write in batch {
+                    let done = commit(store, core::slice::from_ref(&write));
+                    let done = done.map(|done| Reply::Changed(done.contains(&true)));
+                    answer(shared, Vec::from([(write, done)]));
                 }
             }
             Err(error) => {
-                for Job { reply, .. } in batch {
-                    send(reply, Err(error.clone()));
-                }
+                answer(shared, batch.into_iter().map(|write| (write, Err(error.clone()))).collect());
             }
         }
     }
 }
 
-fn run_hasher(
-    store: &Store,
-    iterations: u32,
-    jobs: &Mutex<Receiver<Job<Hashing>>>,
-    write: &SyncSender<Job<Change>>,
-) {
-    let next = || jobs.lock().unwrap_or_else(PoisonError::into_inner).recv();
-    while let Ok(Job { task, reply }) = next() {
-        match attempt(|| hash(store, iterations, task)) {
-            Ok(Hashed::Answer(answer)) => send(reply, Ok(answer)),
-            // The writer ends after the hashers, so it takes it.
-            Ok(Hashed::Change(change)) => drop(write.send(Job { task: change, reply })),
-            Err(error) => send(reply, Err(error)),
+fn commit(store: &Store, writes: &[Write]) -> Result<Vec<bool>, StoreError> {
+    attempt(|| store.commit(writes.iter().filter_map(|write| Some(&write.todo.as_ref()?.0))))
+}
+
+/// These changes are over: first whoever waits for them may go on, since they may be asked about from the reply.
+fn answer(shared: &Shared, done: Vec<(Write, Result<Reply, StoreError>)>) {
+    let mut schedule = shared.schedule();
+    for (write, _) in &done {
+        schedule.over(write);
+    }
+    drop(schedule);
+    shared.tell_all();
+    for (write, answer) in done {
+        if let Some((_, reply)) = write.todo {
+            send(reply, answer);
+        }
+    }
+}
+
+fn run_hasher(store: &Store, shared: &Shared, iterations: u32) {
+    while let Some(Hashing { account, password, purpose, reply, .. }) =
+        shared.next(&shared.hash, Schedule::next_hash, Schedule::has_hashed_all)
+    {
+        let result = attempt(|| hash(store, iterations, &account, password.expose(), purpose));
+        let (change, answer) = match result {
+            Ok(Outcome::Change(change)) => (Some(change), None),
+            Ok(Outcome::Answer(answer)) => (None, Some(Ok(answer))),
+            Err(error) => (None, Some(Err(error))),
+        };
+        let reply = shared.schedule().hashed(&account, purpose, reply, change);
+        shared.tell_all();
+        if let Some((reply, answer)) = reply.zip(answer) {
+            send(reply, answer);
         }
     }
 }
 
 /// What has become of a request with a password.
-enum Hashed {
+enum Outcome {
     Answer(Reply),
     Change(Change),
 }
 
-fn hash(store: &Store, iterations: u32, task: Hashing) -> Result<Hashed, StoreError> {
-    let Hashing { account, password, purpose } = task;
-    let known = store.get(&account)?;
+fn hash(
+    store: &Store,
+    iterations: u32,
+    account: &BareJid,
+    password: &str,
+    purpose: Purpose,
+) -> Result<Outcome, StoreError> {
+    let known = store.get(account)?;
     let derive = || {
         let mut salt = [0; SALT_LENGTH];
         getrandom::fill(&mut salt)?;
-        Credentials::derive(password.expose(), &salt, iterations).map_err(StoreError::from)
+        Credentials::derive(password, &salt, iterations).map_err(StoreError::from)
     };
+    let account = account.clone();
     Ok(match (purpose, known) {
         (Purpose::Verify, known) => {
             let keys = keys_to_verify(store, iterations, &account, known);
-            Hashed::Answer(Reply::Verified(keys.verify_password(password.expose())))
+            Outcome::Answer(Reply::Verified(keys.verify_password(password)))
         }
         // Not worth the work; what is, the writer decides again.
-        (Purpose::Create { replace: false }, Some(_)) | (Purpose::Set, None) => {
-            Hashed::Answer(Reply::Changed(false))
+        (Purpose::Create { replace: false }, Some(_)) | (Purpose::Set(_), None) => {
+            Outcome::Answer(Reply::Changed(false))
         }
         (Purpose::Create { replace }, _) => {
-            Hashed::Change(Change::Create { account, credentials: derive()?, replace })
+            Outcome::Change(Change::Create { account, credentials: derive()?, replace })
         }
-        (Purpose::Set, Some(_)) => Hashed::Change(Change::SetCredentials { account, credentials: derive()? }),
+        (Purpose::Set(_), Some(_)) => {
+            Outcome::Change(Change::SetCredentials { account, credentials: derive()? })
+        }
     })
 }
 

@@ -29,8 +29,8 @@ const MARK: &str = "acknowledged ";
 fn victim() {
     let (Ok(folder), Ok(round)) = (env::var(FOLDER), env::var(ROUND)) else { return };
     let store = Store::open(Path::new(&folder)).unwrap();
-    let config =
-        WorkerConfig { iterations: MIN_ITERATIONS, hashers: NonZeroUsize::new(2).unwrap(), queue: 64 };
+    let hashers = NonZeroUsize::new(2).unwrap();
+    let config = WorkerConfig { iterations: MIN_ITERATIONS, hashers, queue: 64, ..WorkerConfig::default() };
     let worker = Worker::start_with(store, config);
     let (send, replies) = mpsc::channel();
     let submit = |sign: char, number: u64| {

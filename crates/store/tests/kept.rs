@@ -109,7 +109,8 @@ in_every_place!(
     a_full_queue_refuses_the_next_message,
     changes_that_are_long_ago_are_forgotten,
     messages_come_in_pieces,
-    strangers_leave_room
+    strangers_leave_room,
+    what_waits_is_bounded_in_bytes
 );
 
 // XEP-0160 §2: bounded, and what is refused is refused whole.
@@ -228,4 +229,31 @@ fn one_sided_subscriptions_are_told(place: &Place) {
     // Who has the name next, and no roster, is somebody else.
     assert!(store.remove(c).unwrap() && store.create(c, credentials("pencil")).unwrap());
     assert_eq!(told()[1..], ["a@example.org shows c@example.net"]);
+}
+
+// XEP-0160 §2: what waits is bounded in bytes, too, and of these strangers get half.
+fn what_waits_is_bounded_in_bytes(place: &Place) {
+    let text = "x".repeat(1_000);
+    let mut size = Vec::new();
+    message(&text).write(&mut size);
+    let store = place.open_with(StoreConfig { offline_bytes: 4 * size.len(), ..StoreConfig::default() });
+    let who = account(0);
+    store.create(&who, credentials("pencil")).unwrap();
+    let put = |text: &str, from_contact| {
+        store.save(&who, vec![Change::PutOffline { message: message(text), from_contact }]).unwrap()
+    };
+    let taken = [false, false, false, true, false, true, true].map(|from_contact| put(&text, from_contact));
+    assert_eq!(taken, [true, true, false, true, false, true, false]);
+    assert!(!put("", true) && !put("", false), "not a byte is left");
+    // What makes room may come with what needs it, and what is refused is refused whole.
+    let first = store.offline(&who, 1).unwrap().messages[0].number;
+    let one_for_one = || vec![Change::DropOffline { up_to: first }, common::history::put(message(&text))];
+    let mut more = one_for_one();
+    more.push(common::history::put(message("")));
+    assert!(!store.save(&who, more).unwrap());
+    assert_eq!(store.kept(&who).unwrap().unwrap().offline, 4);
+    assert!(store.save(&who, one_for_one()).unwrap());
+    // One that is larger than all of it has no room at all.
+    store.save(&who, vec![Change::DropOffline { up_to: u64::MAX }]).unwrap();
+    assert!(!put(&"x".repeat(5_000), true) && put(&"x".repeat(3_000), true));
 }

@@ -21,8 +21,14 @@ use balcony_store::{
 };
 use common::{credentials, jid};
 
-const QUICK: WorkerConfig =
-    WorkerConfig { iterations: MIN_ITERATIONS, hashers: NonZeroUsize::MIN, queue: 1024 };
+const QUICK: WorkerConfig = WorkerConfig {
+    iterations: MIN_ITERATIONS,
+    hashers: NonZeroUsize::MIN,
+    queue: 1024,
+    queue_bytes: 4 << 20,
+    account_queue: 128,
+    account_bytes: 1 << 20,
+};
 
 fn store() -> (tempfile::TempDir, Store) {
     let folder = tempfile::tempdir().unwrap();

@@ -191,10 +191,16 @@ impl<'t> Writing<'t> {
         Ok(self.blocked.retain_in((domain, local, "")..(domain, &*end(local), ""), |_, ()| false)?)
     }
 
-    fn waiting(&self, account: &BareJid) -> Result<Vec<u64>, StoreError> {
+    /// The messages that wait: their numbers, and their bytes.
+    fn waiting(&self, account: &BareJid) -> Result<Vec<(u64, usize)>, StoreError> {
         let (domain, local) = key(account);
         let messages = self.offline.range((domain, local, 0)..=(domain, local, u64::MAX))?;
-        messages.map(|message| Ok(message?.0.value().2)).collect()
+        messages
+            .map(|entry| {
+                let (key, value) = entry?;
+                Ok((key.value().2, value.value().1.len()))
+            })
+            .collect()
     }
 
     fn put_offline(&mut self, account: &BareJid, at: u64, stanza: &Stanza) -> Result<(), StoreError> {

@@ -45,8 +45,10 @@ impl PostgreSql {
     /// Reads what nothing but a later commit will change.
     fn read<T>(&self, work: impl FnOnce(&mut Session<'_>) -> Result<T, StoreError>) -> Result<T, StoreError> {
         if self.in_doubt.load(Ordering::SeqCst) {
-            // The server may still be at the change. When somebody else has the lock, it is not.
-            locked(&self.writer).run(|_| Ok(()))?;
+            // The server may still be at the change. When somebody else has the lock, it is not. No other change may begin
+            // before that is noted, or its own doubt would be forgotten with this one.
+            let mut writer = locked(&self.writer);
+            writer.run(|_| Ok(()))?;
             self.in_doubt.store(false, Ordering::SeqCst);
         }
         locked(&self.reader).run(work)
@@ -89,17 +91,31 @@ impl Backend for PostgreSql {
 
     fn commit(&self, changes: &[&Change], now: u64) -> Result<Vec<bool>, StoreError> {
         let mut writer = locked(&self.writer);
+        // Until the server has said something else, even if this ends by a panic.
+        let mut doubt = Doubt { in_doubt: &self.in_doubt, is_settled: false };
         let result = writer.run(|session| {
             changes.iter().map(|change| write::apply(session, change, self.config, now)).collect()
         });
-        if matches!(result, Err(StoreError::Unreachable(_))) {
-            self.in_doubt.store(true, Ordering::SeqCst);
-        }
+        doubt.is_settled = !matches!(result, Err(StoreError::Unreachable(_)));
         result
     }
 
     fn check(&self, problem: &mut dyn FnMut(String)) -> Result<u64, StoreError> {
         self.read(|session| check::check(session, self.config, problem))
+    }
+}
+
+/// Whether a change was made is not known, unless it is settled.
+struct Doubt<'d> {
+    in_doubt: &'d AtomicBool,
+    is_settled: bool,
+}
+
+impl Drop for Doubt<'_> {
+    fn drop(&mut self) {
+        if !self.is_settled {
+            self.in_doubt.store(true, Ordering::SeqCst);
+        }
     }
 }
 

@@ -6,6 +6,7 @@ use balcony_roster::{Item, Version};
 use balcony_router::Change as Save;
 use balcony_sasl::Credentials;
 use balcony_stanza::Stanza;
+use postgres::Row;
 
 use super::link::Session;
 use crate::record::{self, encode_account, encode_stanza, key};
@@ -182,10 +183,15 @@ fn block(session: &mut Session<'_>, account: i64, addresses: &[Jid]) -> Result<(
     Ok(())
 }
 
-/// The numbers of the messages that wait.
-fn waiting(session: &mut Session<'_>, account: i64) -> Result<Vec<u64>, StoreError> {
-    let rows = session.query("SELECT number FROM offline WHERE account = $1", &[&account])?;
-    rows.iter().map(|row| Ok(row.try_get::<_, i64>(0)?.cast_unsigned())).collect()
+/// The messages that wait: their numbers, and their bytes.
+fn waiting(session: &mut Session<'_>, account: i64) -> Result<Vec<(u64, usize)>, StoreError> {
+    const WAITING: &str = "SELECT number, octet_length(stanza) FROM offline WHERE account = $1";
+    let rows = session.query(WAITING, &[&account])?;
+    let message = |row: &Row| {
+        let bytes = usize::try_from(row.try_get::<_, i32>(1)?).unwrap_or_default();
+        Ok((row.try_get::<_, i64>(0)?.cast_unsigned(), bytes))
+    };
+    rows.iter().map(message).collect()
 }
 
 fn put_offline(session: &mut Session<'_>, account: i64, at: u64, stanza: &Stanza) -> Result<(), StoreError> {

@@ -1,6 +1,7 @@
 //! What the tests share.
 #![allow(dead_code, unreachable_pub, unused_macros, reason = "each test file uses a part of it")]
 
+pub mod gate;
 pub mod history;
 #[cfg(feature = "postgres")]
 pub mod postgresql;

@@ -1,0 +1,86 @@
+//! Which changes of each account are under way, so that nothing that was asked later is read before they are over.
+
+use alloc::collections::{BTreeMap, VecDeque};
+
+use balcony_jid::BareJid;
+
+/// A change that is under way. Later ones have higher numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Ticket(u64);
+
+/// What a change has to do with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Touches {
+    /// What is kept of an account.
+    Kept,
+    /// Whether there is the account and what its password is checked against, and so all of it.
+    All,
+}
+
+/// See the [module](self).
+#[derive(Debug, Default)]
+pub(crate) struct Order {
+    accounts: BTreeMap<BareJid, Pending>,
+    last: u64,
+}
+
+/// In their order; not both are empty.
+#[derive(Debug, Default)]
+struct Pending {
+    any: VecDeque<Ticket>,
+    /// Those of them that touch all.
+    all: VecDeque<Ticket>,
+}
+
+impl Pending {
+    const fn of(&self, touches: Touches) -> &VecDeque<Ticket> {
+        match touches {
+            Touches::Kept => &self.any,
+            Touches::All => &self.all,
+        }
+    }
+}
+
+impl Order {
+    /// A change begins, behind all that have begun.
+    pub(crate) fn begin(&mut self, account: &BareJid, touches: Touches) -> Ticket {
+        self.last += 1;
+        let ticket = Ticket(self.last);
+        let pending = self.accounts.entry(account.clone()).or_default();
+        pending.any.push_back(ticket);
+        if touches == Touches::All {
+            pending.all.push_back(ticket);
+        }
+        ticket
+    }
+
+    /// A change is over: it is there for whoever reads, or will never be.
+    pub(crate) fn end(&mut self, account: &BareJid, ticket: Ticket) {
+        let Some(pending) = self.accounts.get_mut(account) else { return };
+        for list in [&mut pending.any, &mut pending.all] {
+            // It is the first, but for a change that was given up.
+            if let Some(place) = list.iter().position(|other| *other == ticket) {
+                list.remove(place);
+            }
+        }
+        if pending.any.is_empty() {
+            self.accounts.remove(account);
+        }
+    }
+
+    /// The last change under way that whoever reads this now has to wait for.
+    pub(crate) fn last(&self, account: &BareJid, touches: Touches) -> Option<Ticket> {
+        self.accounts.get(account)?.of(touches).back().copied()
+    }
+
+    /// Whether that change, and all before it, are over.
+    pub(crate) fn is_over(&self, account: &BareJid, touches: Touches, last: Option<Ticket>) -> bool {
+        let first = self.accounts.get(account).and_then(|pending| pending.of(touches).front());
+        first.is_none_or(|first| Some(*first) > last)
+    }
+
+    #[cfg(test)]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.accounts.is_empty()
+    }
+}

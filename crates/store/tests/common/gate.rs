@@ -1,0 +1,110 @@
+//! A backend whose changes take as long as a test wants.
+
+use std::sync::{Arc, Condvar, Mutex};
+
+use balcony_jid::BareJid;
+use balcony_machine::Secret;
+use balcony_router::Kept;
+use balcony_store::{Account, Backend, Backup, Change, Messages, Store, StoreError};
+
+/// Changes wait before it until it is open. It opens at the latest when it is dropped, so that a test that fails ends.
+#[derive(Default)]
+pub struct Gate(Arc<(Mutex<Inner>, Condvar)>);
+
+#[derive(Default)]
+struct Inner {
+    is_open: bool,
+    /// Commits that have come to the gate, each with the accounts of its changes.
+    commits: Vec<Vec<BareJid>>,
+}
+
+impl Gate {
+    /// A store behind this gate, which is closed.
+    pub fn before(&self, store: Store) -> Store {
+        Store::new(Gated { store, gate: Arc::clone(&self.0) })
+    }
+
+    pub fn open(&self) {
+        self.0.0.lock().unwrap().is_open = true;
+        self.0.1.notify_all();
+    }
+
+    /// The commits until now.
+    pub fn commits(&self) -> Vec<Vec<BareJid>> {
+        self.0.0.lock().unwrap().commits.clone()
+    }
+
+    /// Waits until as many commits have come.
+    pub fn wait(&self, commits: usize) {
+        let inner = self.0.0.lock().unwrap();
+        drop(self.0.1.wait_while(inner, |inner| inner.commits.len() < commits).unwrap());
+    }
+}
+
+impl Drop for Gate {
+    fn drop(&mut self) {
+        self.open();
+    }
+}
+
+fn account(change: &Change) -> &BareJid {
+    match change {
+        Change::Create { account, .. }
+        | Change::SetCredentials { account, .. }
+        | Change::Remove { account }
+        | Change::Save { account, .. } => account,
+        Change::Restore(backup) => &backup.address,
+    }
+}
+
+struct Gated {
+    store: Store,
+    gate: Arc<(Mutex<Inner>, Condvar)>,
+}
+
+impl Backend for Gated {
+    fn secret(&self) -> Secret<[u8; 32]> {
+        self.store.secret()
+    }
+
+    fn account(&self, account: &BareJid) -> Result<Option<Account>, StoreError> {
+        self.store.get(account)
+    }
+
+    fn kept(&self, account: &BareJid) -> Result<Option<Kept>, StoreError> {
+        self.store.kept(account)
+    }
+
+    fn offline(&self, account: &BareJid, bytes: usize) -> Result<Messages, StoreError> {
+        self.store.offline(account, bytes)
+    }
+
+    fn backup(&self, account: &BareJid) -> Result<Option<Backup>, StoreError> {
+        self.store.backup(account)
+    }
+
+    fn list(
+        &self,
+        _: Option<&str>,
+        after: Option<&BareJid>,
+        most: usize,
+    ) -> Result<Vec<BareJid>, StoreError> {
+        self.store.list_all(after, most)
+    }
+
+    fn count(&self) -> Result<u64, StoreError> {
+        self.store.count()
+    }
+
+    fn commit(&self, changes: &[&Change], _: u64) -> Result<Vec<bool>, StoreError> {
+        let mut inner = self.gate.0.lock().unwrap();
+        inner.commits.push(changes.iter().map(|change| account(change).clone()).collect());
+        self.gate.1.notify_all();
+        drop(self.gate.1.wait_while(inner, |inner| !inner.is_open).unwrap());
+        self.store.commit(changes.iter().copied())
+    }
+
+    fn check(&self, problem: &mut dyn FnMut(String)) -> Result<u64, StoreError> {
+        self.store.check(problem)
+    }
+}
