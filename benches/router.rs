@@ -5,7 +5,7 @@ use core::hint::black_box;
 
 use balcony_jid::{BareJid, Jid};
 use balcony_machine::{Instant, Seed};
-use balcony_router::{Config, Effect, Memory, Router, SessionId};
+use balcony_router::{Answer, Config, Effect, Memory, Router, SessionId};
 use balcony_stanza::{MessageType, PresenceType, Stanza};
 use balcony_xml::{Element, Name};
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
@@ -85,5 +85,37 @@ fn delivery(c: &mut Criterion) {
     }
 }
 
-criterion_group!(benches, delivery);
+/// A message to an address that does not exist, while others wait for answers of the store: what they wait for costs nobody else.
+fn to_nobody(c: &mut Criterion) {
+    let mut group = c.benchmark_group("route a message to nobody");
+    for others in [1, 1_000] {
+        let mut router = router(10 * PER_ACCOUNT);
+        let mut effects = Vec::new();
+        let own: Jid = account(0).with_resource("r0").unwrap().into();
+        for other in 0..others {
+            let from = account(1 + other % 9).with_resource("r0").unwrap();
+            let session = SessionId(((1 + other % 9) * PER_ACCOUNT) as u64);
+            let to: Jid = format!("away{other}@example.com").parse().unwrap();
+            let stanza = Stanza::message(MessageType::Chat).from(from.into()).to(to);
+            router.route(Instant::ZERO, session, stanza, &mut effects);
+        }
+        let nobody = Stanza::message(MessageType::Chat).from(own).to("nobody@example.com".parse().unwrap());
+        group.bench_function(format!("{others} others wait"), |b| {
+            b.iter(|| {
+                effects.clear();
+                router.route(Instant::ZERO, SessionId(0), nobody.clone(), &mut effects);
+                let Some(Effect::Ask { ticket, .. }) =
+                    effects.iter().find(|e| matches!(e, Effect::Ask { .. }))
+                else {
+                    panic!("{effects:?}")
+                };
+                let ticket = *ticket;
+                router.answer(Instant::ZERO, ticket, Answer::Loaded(None), &mut effects);
+            });
+        });
+        assert_eq!(router.counts().asks, others);
+    }
+}
+
+criterion_group!(benches, delivery, to_nobody);
 criterion_main!(benches);

@@ -118,7 +118,8 @@ impl Server {
         if conn.ended || !conn.bound {
             conn.eof = true;
             self.end_of_input(now, id, actions);
-            return self.give_up(now, id, actions);
+            self.give_up(now, id, actions);
+            return self.resume(now, actions);
         }
         (conn.eof, conn.broken, conn.missed) = (true, true, true);
         if mem::replace(&mut conn.flush, Flush::None) != Flush::None {
