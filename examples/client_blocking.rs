@@ -17,7 +17,8 @@ use balcony_client::{Client, Event, Pump, RequestKind, Step, answer};
 use balcony_examples::{Args, Failure, args, chat, said};
 use balcony_jid::Jid;
 use balcony_machine::{Instant, Seed};
-use balcony_stanza::{Payload, ns};
+use balcony_stanza::Payload;
+use balcony_xep::ping;
 use balcony_xml::Element;
 
 fn main() -> Result<(), Failure> {
@@ -48,7 +49,7 @@ fn main() -> Result<(), Failure> {
 
     wire.pump.send(&message)?;
     // When the server answers this, it has taken the message as well.
-    let ping = Payload::from(Element::try_from(&minidom::Element::bare("ping", ns::PING))?);
+    let ping = Payload::from(Element::try_from(&minidom::Element::bare("ping", ping::NS))?);
     let request =
         wire.pump.request(now(clock), RequestKind::Get, Some(server), ping, Duration::from_secs(30))?;
     while let Some(event) = wire.next()? {

@@ -37,6 +37,7 @@ pub(crate) const CRATES: &[Crate] = &[
     row("stanza", 1, Std::Never),
     row("sasl", 1, Std::Never),
     row("roster", 1, Std::Never),
+    row("xep", 1, Std::Never),
     row("stream", 2, Std::Never),
     row("router", 2, Std::Never),
     row("tls", 2, Std::Always),

@@ -3,8 +3,8 @@
 use balcony_client::{Contacts, Presence, RequestKind};
 use balcony_jid::{BareJid, Jid};
 use balcony_roster::{Item, Request, Set, Subscription};
-use balcony_stanza::{ErrorCondition, Kind, PresenceType, Stanza, StanzaError, ns};
-use balcony_xml::{Element, Name};
+use balcony_stanza::{ErrorCondition, Kind, PresenceType, Stanza, StanzaError};
+use balcony_xep::blocking::{self, BlockList};
 use serde::Serialize;
 
 use crate::args::{Contact, RosterArgs, RosterCommand, Text};
@@ -39,7 +39,7 @@ async fn perform(session: &mut Session, command: RosterCommand) -> Result<(), Fa
         RosterCommand::Approve { contact: Contact(contact) } => approve(session, contact).await,
         RosterCommand::Deny { contact: Contact(contact) } => deny(session, contact).await,
         RosterCommand::Block { address } => {
-            session.set(blocking("block", Some(&address)).into()).await?;
+            session.set(blocking::block([address.as_str()]).into()).await?;
             say(&format!("{address} is blocked: nothing passes between you"));
             Ok(())
         }
@@ -226,7 +226,7 @@ async fn unblock(session: &mut Session, address: Jid) -> Result<(), Failure> {
     if !blocked.iter().any(|jid| Jid::parse(jid).is_ok_and(|jid| jid == address)) {
         return Err(Failure::new(format!("{address} is not blocked; `balcony roster blocked` shows who is")));
     }
-    session.set(blocking("unblock", Some(&address)).into()).await?;
+    session.set(blocking::unblock([address.as_str()]).into()).await?;
     say(&format!("{address} is not blocked any more"));
     Ok(())
 }
@@ -244,28 +244,16 @@ async fn blocked(session: &mut Session) -> Result<(), Failure> {
 
 /// Who is blocked, in order.
 async fn block_list(session: &mut Session) -> Result<Vec<String>, Failure> {
-    let request = blocking("blocklist", None);
+    let request = blocking::Request::List.to_element();
     let result = match session.request(RequestKind::Get, request.into()).await? {
         Ok(result) => result,
         Err(error) => return Err(Failure::new(error.to_string())),
     };
     let Ok(content) = result.payload.parse() else { return Ok(Vec::new()) };
-    let list = content.root().child("blocklist", ns::BLOCKING);
-    let jids = list.iter().flat_map(|list| list.children()).filter_map(|item| item.attr("jid"));
-    let mut jids: Vec<String> = jids.map(Into::into).collect();
+    let list = content.root().children().find_map(BlockList::read).unwrap_or_default();
+    let mut jids: Vec<String> = list.jids.iter().map(ToString::to_string).collect();
     jids.sort_unstable();
     Ok(jids)
-}
-
-/// An element of XEP-0191.
-fn blocking(name: &'static str, address: Option<&Jid>) -> Element {
-    const ITEM: Name = Name::from_static("item");
-    const JID: Name = Name::from_static("jid");
-    let element = Element::new(Name::from_static(name), ns::BLOCKING);
-    match address {
-        Some(jid) => element.child(Element::new(ITEM, ns::BLOCKING).attr(JID, jid.as_str())),
-        None => element,
-    }
 }
 
 /// Sends presence that manages a subscription (RFC 6121 section 3).

@@ -4,9 +4,9 @@ use core::time::Duration;
 
 use balcony_client::{Contacts, Event, News, Presence, RequestId, RequestKind, RequestOutcome};
 use balcony_jid::{BareJid, FullJid, Jid};
-use balcony_stanza::{ErrorCondition, Payload, Stanza, StanzaError, ns};
+use balcony_stanza::{ErrorCondition, Payload, Stanza, StanzaError};
 use balcony_tokio::{Client, Error};
-use balcony_xml::{Element, Name};
+use balcony_xep::ping::Ping;
 
 use crate::connect::Connector;
 use crate::failure::Failure;
@@ -224,8 +224,7 @@ pub(crate) async fn fence(
 }
 
 fn ping() -> Payload {
-    const PING: Name = Name::from_static("ping");
-    Element::new(PING, ns::PING).into()
+    Ping.to_element().into()
 }
 
 fn silent(whom: &str) -> Failure {

@@ -11,9 +11,10 @@ use balcony_jid::{BareJid, FullJid, Jid};
 use balcony_machine::{Instant, Progress, Secret, Seed, XmlLimits};
 use balcony_router::{Config as RouterConfig, Effect, Router, SessionId};
 use balcony_sasl::Credentials;
-use balcony_stanza::{IqType, MessageType, Payload, PresenceType, Stanza, ns};
+use balcony_stanza::{IqType, MessageType, PresenceType, Stanza, ns};
 use balcony_stream::{Answer, Ask, Event, Initiating, Receiving, Security, Stream};
-use balcony_xml::{Element, Name, Reader, Token};
+use balcony_xep::ping::Ping;
+use balcony_xml::{Reader, Token};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
@@ -46,8 +47,7 @@ fn record() -> Result<String, Error> {
     world.send(&Stanza::presence(PresenceType::Available))?;
     let note = Stanza::message(MessageType::Chat).to(Jid::parse(ACCOUNT)?).id("note1");
     world.send(&note.payload(body("Wherefore art thou Romeo?").map_err(|failure| failure.to_string())?))?;
-    let ping = Element::new(Name::from_static("ping"), ns::PING);
-    world.send(&Stanza::iq(IqType::Get).to(Jid::parse(DOMAIN)?).id("ping1").payload(Payload::from(ping)))?;
+    world.send(&Stanza::iq(IqType::Get).to(Jid::parse(DOMAIN)?).id("ping1").child(Ping.to_element()))?;
     world.close()?;
     Ok(world.script.finish())
 }
@@ -255,7 +255,7 @@ impl Script {
             Token::Element if element().is("starttls", ns::TLS) => 2,
             Token::Element if element().is("presence", ns::CLIENT) => 5,
             Token::Element if element().is("message", ns::CLIENT) => 6,
-            Token::Element if element().child("ping", ns::PING).is_some() => 7,
+            Token::Element if element().children().any(|child| Ping::read(child).is_some()) => 7,
             Token::Element | Token::Refused(_) => self.section,
             Token::End => 8,
         };

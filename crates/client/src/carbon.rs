@@ -1,9 +1,9 @@
-use balcony_jid::FullJid;
-use balcony_machine::XmlLimits;
-use balcony_stanza::{Kind, Stanza, ns};
-use balcony_xml::ElementRef;
+//! Copies of what other resources of the account send and receive (XEP-0280).
 
-use alloc::vec::Vec;
+use balcony_jid::FullJid;
+use balcony_stanza::{Kind, Stanza};
+use balcony_xep::carbons::{self, Direction, Request};
+use balcony_xml::Element;
 
 /// A copy of a message that another resource of the own account has sent or received (XEP-0280).
 ///
@@ -19,8 +19,8 @@ pub struct Carbon {
 impl Carbon {
     /// The content of the iq set to the own account that asks for copies.
     #[must_use]
-    pub fn enable() -> balcony_xml::Element {
-        balcony_xml::Element::new(balcony_xml::Name::from_static("enable"), ns::CARBONS)
+    pub fn enable() -> Element {
+        Request::Enable.to_element()
     }
 
     /// The copy in a message; `None` if there is none. Only the own account makes copies: those from anybody else are
@@ -32,18 +32,7 @@ impl Carbon {
             return None;
         }
         let content = stanza.payload.parse().ok()?;
-        let copy = |name| content.root().child(name, ns::CARBONS);
-        let (is_sent, copy) = match copy("sent") {
-            Some(copy) => (true, copy),
-            None => (false, copy("received")?),
-        };
-        let message = copy.child("forwarded", ns::FORWARD)?.child("message", ns::CLIENT)?;
-        Some(Carbon { is_sent, message: read(message)? })
+        let carbons::Carbon { direction, message } = carbons::Carbon::read(content.root())?;
+        Some(Carbon { is_sent: direction == Direction::Sent, message })
     }
-}
-
-fn read(message: ElementRef<'_>) -> Option<Stanza> {
-    let mut bytes = Vec::new();
-    let is_whole = message.write_within(XmlLimits::DELIVERED.bytes, &mut bytes, ns::CLIENT);
-    is_whole.then(|| Stanza::parse(&bytes)).flatten()
 }

@@ -23,7 +23,6 @@ mod config;
 mod contacts;
 mod delay;
 mod endpoint;
-pub mod host_meta;
 mod presence;
 mod pump;
 mod requests;
@@ -32,6 +31,7 @@ pub mod srv;
 
 pub use backoff::Backoff;
 pub use balcony_connection::Error;
+pub use balcony_xep::host_meta;
 pub use carbon::Carbon;
 pub use chat::Chat;
 pub use client::{Client, Event, RequestKind};

@@ -1,8 +1,12 @@
 //! The requests that a client answers itself.
 
 use balcony_jid::FullJid;
-use balcony_stanza::{ErrorCondition, IqType, Kind, Payload, Stanza, ns};
-use balcony_xml::{Element, Name};
+use balcony_stanza::{ErrorCondition, IqType, Kind, Stanza, ns};
+use balcony_xep::disco::{self, About, Identity};
+use balcony_xep::ping::Ping;
+use balcony_xep::version::{self, Software};
+use balcony_xep::{blocking, ping};
+use balcony_xml::Element;
 
 use crate::Config;
 
@@ -18,7 +22,7 @@ pub(crate) fn is_push(stanza: &Stanza, own: &FullJid) -> bool {
         .root()
         .children()
         .next()
-        .is_some_and(|child| child.is("query", ns::ROSTER) || child.namespace() == ns::BLOCKING)
+        .is_some_and(|child| child.is("query", ns::ROSTER) || child.namespace() == blocking::NS)
 }
 
 /// The answer to a request; `None` if `stanza` is no request, or one for the owner.
@@ -29,46 +33,27 @@ pub(crate) fn answer(stanza: &Stanza, is_push: bool, config: &Config) -> Option<
     }
     let payload = stanza.payload.parse().ok()?;
     let child = payload.root().children().next()?;
-    match (kind, child.namespace(), child.name()) {
+    let asks = kind == IqType::Get;
+    match child.namespace() {
         // A push that is none.
-        (IqType::Set, ns::ROSTER | ns::BLOCKING, _) => {
-            stanza.error(&ErrorCondition::ServiceUnavailable.into())
-        }
-        (IqType::Get, ns::PING, "ping") => stanza.result(),
-        (IqType::Get, ns::VERSION, "query") => {
-            const QUERY: Name = Name::from_static("query");
-            const NAME: Name = Name::from_static("name");
-            const VERSION: Name = Name::from_static("version");
+        ns::ROSTER | blocking::NS if !asks => stanza.error(&ErrorCondition::ServiceUnavailable.into()),
+        ping::NS if asks && Ping::read(child).is_some() => stanza.result(),
+        version::NS if asks && version::Query::read(child).is_some() => {
             let (name, version) = &config.software;
-            let query = Element::new(QUERY, ns::VERSION)
-                .child(Element::new(NAME, ns::VERSION).text(name))
-                .child(Element::new(VERSION, ns::VERSION).text(version));
-            Some(stanza.result()?.payload(Payload::from(query)))
-        }
-        (IqType::Get, ns::DISCO_INFO, "query") if !config.take_requests => {
-            Some(stanza.result()?.payload(Payload::from(disco(config))))
+            let software = Software { name: (**name).into(), version: (**version).into(), os: None };
+            Some(stanza.result()?.child(software.to_element()))
         }
         _ if config.take_requests => None,
-        _ => stanza.error(&ErrorCondition::ServiceUnavailable.into()),
+        _ => match disco::Query::read(child).filter(|query| asks && query.about == About::Info) {
+            Some(query) if query.node.is_none() => Some(stanza.result()?.child(info(config))),
+            // There are no nodes here (XEP-0030 section 3.3).
+            Some(_) => stanza.error(&ErrorCondition::ItemNotFound.into()),
+            None => stanza.error(&ErrorCondition::ServiceUnavailable.into()),
+        },
     }
 }
 
-fn disco(config: &Config) -> Element {
-    const QUERY: Name = Name::from_static("query");
-    const IDENTITY: Name = Name::from_static("identity");
-    const FEATURE: Name = Name::from_static("feature");
-    const CATEGORY: Name = Name::from_static("category");
-    const TYPE: Name = Name::from_static("type");
-    const NAME: Name = Name::from_static("name");
-    const VAR: Name = Name::from_static("var");
-    let mut query = Element::new(QUERY, ns::DISCO_INFO).child(
-        Element::new(IDENTITY, ns::DISCO_INFO)
-            .attr(CATEGORY, "client")
-            .attr(TYPE, "console")
-            .attr(NAME, &config.software.0),
-    );
-    for feature in [ns::DISCO_INFO, ns::PING, ns::VERSION] {
-        query = query.child(Element::new(FEATURE, ns::DISCO_INFO).attr(VAR, feature));
-    }
-    query
+fn info(config: &Config) -> Element {
+    let identity = Identity::new("client", "console").named(&config.software.0);
+    disco::info(None, &[identity], [disco::INFO, ping::NS, version::NS])
 }

@@ -12,7 +12,6 @@ use balcony_machine::{Instant, Progress, Reason, Secret, Seed};
 use balcony_sasl::ScramKeys;
 use balcony_stanza::{ErrorCondition, ErrorType, IqType, Kind, MessageType, Payload, Stanza};
 use balcony_stream::{Answer, Ask, Receiving, Stream, TlsPolicy};
-use balcony_xml::{Element, Name};
 
 const OWN: &str = "juliet@example.com/balcony";
 const ROMEO: &str = "romeo@example.com/garden";
@@ -136,8 +135,7 @@ impl Duo {
 }
 
 fn ping() -> Payload {
-    const PING: Name = Name::from_static("ping");
-    Payload::from(Element::new(PING, "urn:xmpp:ping"))
+    Payload::from(balcony_xep::ping::Ping.to_element())
 }
 
 fn text(stanza: &Stanza) -> &str {
@@ -335,6 +333,17 @@ fn what_a_client_answers() {
     assert!(duo.stanzas.is_empty() && duo.responses.is_empty());
 }
 
+// XEP-0030 2.5 §3.3: what is asked about a node is not answered about the client.
+#[test]
+fn a_client_has_no_nodes() {
+    let mut duo = Duo::online(|_| {});
+    let query = "<query xmlns='http://jabber.org/protocol/disco#info' node='x'/>";
+    duo.deliver(&format!("<iq type='get' id='7' from='{ROMEO}' to='{OWN}'>{query}</iq>"));
+    let reply = duo.reply();
+    assert_eq!(reply.head.kind, Kind::Iq(IqType::Error));
+    assert!(text(&reply).contains("<item-not-found "), "{}", text(&reply));
+}
+
 // RFC 6120 §8.4 stanza-extension [ST13]
 #[test]
 fn unknown_requests_are_refused() {
@@ -346,6 +355,9 @@ fn unknown_requests_are_refused() {
         ("set", "<query xmlns='jabber:iq:version'/>"),
         ("get", "<query xmlns='urn:xmpp:ping'/>"),
         ("get", "<ping/>"),
+        ("set", "<query xmlns='http://jabber.org/protocol/disco#info'/>"),
+        ("get", "<x xmlns='http://jabber.org/protocol/disco#info'/>"),
+        ("get", "<query xmlns='http://jabber.org/protocol/disco#items'/>"),
     ] {
         duo.deliver(&format!("<iq type='{kind}' id='7' from='{ROMEO}' to='{OWN}'>{content}</iq>"));
         let reply = duo.reply();

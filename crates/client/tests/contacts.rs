@@ -260,6 +260,9 @@ fn only_the_own_server_says_when_a_message_was_held_back() {
     assert_eq!(delay("from='juliet@example.com'"), Some(1000));
     assert_eq!(delay("from='romeo@example.net'"), None);
     assert_eq!(delay(""), None);
+    // XEP-0091: servers take away what claims to be theirs only in the form that they know.
+    let legacy = "<x xmlns='jabber:x:delay' from='example.com' stamp='19700101T00:00:01'/>";
+    assert_eq!(held_back(&stanza(&format!("<message>{legacy}</message>")), &own), None);
 }
 
 fn step() -> impl Strategy<Value = (u8, u8, u8)> {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use balcony_client::{Client, Config, Event, Pump, PumpError, RequestKind, RequestOutcome, Step, answer};
 use balcony_machine::{Instant, Progress, Secret, Seed};
 use balcony_sasl::ScramKeys;
-use balcony_stanza::{IqType, Kind, MessageType, Payload, Stanza, StreamCondition, ns};
+use balcony_stanza::{IqType, Kind, MessageType, Payload, Stanza, StreamCondition};
 use balcony_stream::{Answer, Ask, Receiving, Stream, TlsPolicy};
 use balcony_xml::{Element, Name};
 
@@ -98,8 +98,7 @@ impl Pair {
     }
 
     fn ping(&mut self) -> balcony_client::RequestId {
-        const PING: Name = Name::from_static("ping");
-        let ping = Payload::from(Element::new(PING, ns::PING));
+        let ping = Payload::from(balcony_xep::ping::Ping.to_element());
         self.pump.request(NOW, RequestKind::Get, None, ping, SOON).unwrap()
     }
 

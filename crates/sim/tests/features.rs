@@ -185,11 +185,10 @@ fn mandatory_mechanisms() {
 #[test]
 fn stanzas_of_every_kind_with_every_attribute() {
     let mut pair = negotiated();
-    const PING: Name = Name::from_static("ping");
     let kinds = [
         Stanza::message(MessageType::Headline),
         Stanza::presence(PresenceType::Unavailable),
-        Stanza::iq(IqType::Get).child(Element::new(PING, ns::PING)),
+        Stanza::iq(IqType::Get).child(balcony_xep::ping::Ping.to_element()),
     ];
     for stanza in kinds {
         let mut stanza = stanza

@@ -14,6 +14,7 @@ use balcony_roster::{Parts, Roster, State};
 use balcony_router::Memory;
 use balcony_sim::{Accounts, Chunks, Peer, World};
 use balcony_stanza::{Kind, MessageType, PresenceType, Stanza, ns};
+use balcony_xep::{blocking, delay};
 use balcony_xml::ElementRef;
 
 const ACCOUNTS: [&str; 3] = ["juliet@example.com", "romeo@example.com", "nurse@example.com"];
@@ -165,7 +166,7 @@ impl Life {
             75..77 => {
                 self.blocks += 1;
                 let item = format!("<item jid='spam{}@example.org'/>", self.blocks);
-                let block = format!("<block xmlns='{}'>{item}</block>", ns::BLOCKING);
+                let block = format!("<block xmlns='{}'>{item}</block>", blocking::NS);
                 self.world.request(peer, RequestKind::Set, None, &block);
             }
             77..84 => {
@@ -259,7 +260,7 @@ impl Life {
                 let version = self.devices[number].version.map(|version| version.to_string());
                 let get = format!("<query xmlns='{}' ver='{}'/>", ns::ROSTER, version.unwrap_or_default());
                 self.world.request(peer, RequestKind::Get, None, &get);
-                let list = format!("<blocklist xmlns='{}'/>", ns::BLOCKING);
+                let list = format!("<blocklist xmlns='{}'/>", blocking::NS);
                 self.world.request(peer, RequestKind::Get, None, &list);
                 let priority = self.below(3);
                 self.show(peer, priority);
@@ -281,7 +282,7 @@ impl Life {
                 device.items.clear();
                 device.learn(query);
             }
-            if let Some(list) = content.root().child("blocklist", ns::BLOCKING) {
+            if let Some(list) = content.root().child("blocklist", blocking::NS) {
                 device.blocked.extend(jids(list));
             }
         }
@@ -292,12 +293,12 @@ impl Life {
                     if let Some(query) = content.root().child("query", ns::ROSTER) {
                         device.learn(query);
                     }
-                    if let Some(list) = content.root().child("block", ns::BLOCKING) {
+                    if let Some(list) = content.root().child("block", blocking::NS) {
                         device.blocked.extend(jids(list));
                     }
                 }
                 Kind::Message(MessageType::Chat) => {
-                    let is_late = content.root().child("delay", ns::DELAY).is_some();
+                    let is_late = content.root().child("delay", delay::NS).is_some();
                     let text = text(&stanza).unwrap();
                     assert_eq!(self.sent[text].1, number % ACCOUNTS.len(), "{text} is for somebody else");
                     self.received.entry(text).or_default().push((peer, is_late));

@@ -33,9 +33,32 @@ impl Payload {
         if bytes.is_empty() { Payload::EMPTY } else { Payload(Some(Arc::from(bytes))) }
     }
 
+    /// One element as the whole content; `None` if it is larger than about so many bytes when it is written. That may be far more
+    /// than what was read, see [`ElementRef::write`].
+    #[must_use]
+    pub fn from_element(element: ElementRef<'_>, bytes: usize) -> Option<Self> {
+        let mut out = Vec::new();
+        element.write_within(bytes, &mut out, ns::CLIENT).then(|| Payload::of(&out))
+    }
+
+    /// What somebody has kept of [`as_bytes`](Payload::as_bytes).
+    ///
+    /// # Errors
+    ///
+    /// That of the parser if it is no content of a stanza that stands on its own.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, ReadError> {
+        Element::parse_payload(bytes, ns::CLIENT, UNBOUNDED).map(|_| Payload::of(bytes))
+    }
+
     /// A whole stanza inside of elements, the outermost first (XEP-0297). Its own content stays byte for byte.
     #[must_use]
     pub fn forward(stanza: &Stanza, within: &[(Name, &str)]) -> Self {
+        Payload::forward_with(None, stanza, within)
+    }
+
+    /// The same with an element before the stanza, in the innermost of those around it.
+    #[must_use]
+    pub fn forward_with(before: Option<&Element>, stanza: &Stanza, within: &[(Name, &str)]) -> Self {
         let mut bytes = Vec::new();
         for (name, namespace) in within {
             bytes.extend_from_slice(b"<");
@@ -43,6 +66,9 @@ impl Payload {
             bytes.extend_from_slice(b" xmlns='");
             escape_attr(namespace, &mut bytes);
             bytes.extend_from_slice(b"'>");
+        }
+        if let Some(before) = before {
+            before.root().write(&mut bytes, within.last().map_or(ns::CLIENT, |(_, namespace)| namespace));
         }
         stanza.write_document(ns::CLIENT, &mut bytes);
         for (name, _) in within.iter().rev() {
@@ -70,6 +96,19 @@ impl Payload {
             Ok(()) => Payload::of(&bytes),
             Err(_) => self.clone(),
         }
+    }
+
+    /// This content without those of its elements that are `unwanted`, and with one more behind it: as
+    /// [`without`](Payload::without) and [`with`](Payload::with), in one copy.
+    #[must_use]
+    pub fn exchange(&self, unwanted: impl FnMut(ElementRef<'_>) -> bool, element: &Element) -> Self {
+        let mut bytes = Vec::new();
+        if remove_elements(self.as_bytes(), ns::CLIENT, UNBOUNDED, unwanted, &mut bytes).is_err() {
+            // As in `without`: there is no such content.
+            bytes.extend_from_slice(self.as_bytes());
+        }
+        element.root().write(&mut bytes, ns::CLIENT);
+        Payload::of(&bytes)
     }
 
     /// The XML bytes.

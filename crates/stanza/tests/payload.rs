@@ -4,6 +4,7 @@
 
 mod common;
 
+use balcony_machine::XmlLimits;
 use balcony_stanza::{ErrorCondition, Payload, Stanza, StanzaError};
 use balcony_xml::{Element, ElementRef, Name};
 use common::{HEADER, read_under, valid, wire};
@@ -159,4 +160,38 @@ fn contents_are_kept_byte_for_byte() {
     let without = stanza.payload.without(|child| child.name() == "a");
     assert_eq!(String::from_utf8_lossy(without.as_bytes()), " <body><![CDATA[<a/>]]></body >text&lt;");
     assert_eq!(Payload::EMPTY.with(&delay).without(|_| true), Payload::EMPTY);
+    // Both in one.
+    let exchanged = stanza.payload.exchange(|child| child.name() == "a", &delay);
+    assert_eq!(exchanged, without.with(&delay));
+
+    // What stands before a forwarded stanza is written for its place.
+    let before = Payload::forward_with(Some(&Element::new(SENT, "urn:f")), &stanza, &[(FORWARDED, "urn:f")]);
+    let expected = format!(
+        "<forwarded xmlns='urn:f'><sent/><message xmlns='jabber:client' to='a@b' type='chat'>{content}</message></forwarded>"
+    );
+    assert_eq!(String::from_utf8_lossy(before.as_bytes()), expected);
+}
+
+// What others write once, with a prefix, may be much when it is written out.
+#[test]
+fn an_element_is_content_within_a_bound() {
+    let spread = format!("<p:a xmlns:p='urn:{}'>{}</p:a>", "x".repeat(90), "<b><p:c/></b>".repeat(20));
+    let spread = Element::parse(spread.as_bytes(), XmlLimits::STANZA).unwrap();
+    let whole = Payload::from(spread.clone());
+    let size = whole.as_bytes().len();
+    assert!(size > 2_000);
+    assert_eq!(Payload::from_element(spread.root(), size), Some(whole));
+    assert_eq!(Payload::from_element(spread.root(), size - 1), None);
+}
+
+#[test]
+fn what_was_kept_of_content_is_content() {
+    for content in ["", "<body>x</body>", " <a xmlns='u'/>text<p:b xmlns:p='u'/>"] {
+        let kept = Payload::from_bytes(content.as_bytes()).unwrap();
+        assert_eq!(kept.as_bytes(), content.as_bytes());
+        assert_eq!(kept == Payload::EMPTY, content.is_empty());
+    }
+    for wrong in ["<a>", "</a>", "<p:a/>", "&x;", "<a/></payload><payload>", "<!-- -->"] {
+        assert!(Payload::from_bytes(wrong.as_bytes()).is_err(), "{wrong}");
+    }
 }

@@ -6,8 +6,9 @@ use alloc::vec::Vec;
 
 use balcony_jid::BareJid;
 use balcony_machine::Secret;
-use balcony_stanza::{ErrorCondition, IqType, Kind, Payload, Stanza, StanzaError, ns};
-use balcony_xml::{Element, ElementRef, Name};
+use balcony_stanza::{ErrorCondition, IqType, Kind, Payload, Stanza, StanzaError};
+use balcony_xep::register::{Field, Fields, Form, Request};
+use balcony_xml::{Element, ElementRef};
 
 use crate::event::Ask;
 use crate::framing::Framing;
@@ -76,42 +77,28 @@ impl Registration {
 }
 
 fn read(query: ElementRef<'_>, domain: &BareJid) -> Result<Ask, StanzaError> {
-    let is = |name: &'static str| move |child: &ElementRef<'_>| child.is(name, ns::REGISTER);
-    // Section 3.2: only who has an account can end it.
-    if query.children().any(|child| is("remove")(&child)) {
-        return Err(match query.children().count() {
-            1 => StanzaError::new(ErrorCondition::UnexpectedRequest, "log in to end an account"),
-            _ => StanzaError::new(ErrorCondition::BadRequest, "a removal has nothing beside it"),
-        });
-    }
-    if ["username", "password"].iter().any(|name| query.children().filter(is(name)).count() > 1) {
-        return Err(StanzaError::new(ErrorCondition::BadRequest, "a field is there twice"));
-    }
-    let field = |name| {
-        query
-            .child(name, ns::REGISTER)
-            .map(|field| String::from(&*field.text()))
-            .filter(|text| !text.is_empty())
+    let fields = match Request::read(query)? {
+        Request::Register(fields) => fields,
+        // Section 3.2: only who has an account can end it.
+        Request::Remove => {
+            return Err(StanzaError::new(ErrorCondition::UnexpectedRequest, "log in to end an account"));
+        }
     };
-    let (Some(username), Some(password)) = (field("username"), field("password")) else {
+    let field = |field| fields.get(field).filter(|text| !text.is_empty());
+    let (Some(username), Some(password)) = (field(Field::Username), field(Field::Password)) else {
         return Err(StanzaError::new(ErrorCondition::NotAcceptable, "a user name and a password are needed"));
     };
-    let account = BareJid::from_parts(Some(&username), domain.domainpart()).map_err(|_| {
+    let account = BareJid::from_parts(Some(username), domain.domainpart()).map_err(|_| {
         StanzaError::new(ErrorCondition::JidMalformed, "this user name has characters that are not allowed")
     })?;
-    Ok(Ask::Register { account, password: Secret::new(password) })
+    Ok(Ask::Register { account, password: Secret::new(String::from(password)) })
 }
 
 fn form() -> Element {
-    const QUERY: Name = Name::from_static("query");
-    const INSTRUCTIONS: Name = Name::from_static("instructions");
-    const USERNAME: Name = Name::from_static("username");
-    const PASSWORD: Name = Name::from_static("password");
-    Element::new(QUERY, ns::REGISTER)
-        .child(
-            Element::new(INSTRUCTIONS, ns::REGISTER)
-                .text("Choose a user name and a password for this server."),
-        )
-        .child(Element::new(USERNAME, ns::REGISTER))
-        .child(Element::new(PASSWORD, ns::REGISTER))
+    let form = Form {
+        instructions: Some("Choose a user name and a password for this server.".into()),
+        fields: Fields::new().with(Field::Username, "").with(Field::Password, ""),
+        ..Form::default()
+    };
+    form.to_element()
 }

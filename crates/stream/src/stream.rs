@@ -6,7 +6,8 @@ use core::fmt;
 
 use balcony_jid::{BareJid, FullJid, Jid};
 use balcony_machine::{ApiMisuse, Deadline, Instant, On, Progress, Reason, Seed, Ticket};
-use balcony_stanza::{Stanza, StreamCondition, StreamError, ns};
+use balcony_stanza::{IqType, Stanza, StreamCondition, StreamError, ns};
+use balcony_xep::ping::Ping;
 use balcony_xml::{ReadError, Token};
 
 use crate::common::{Common, read_error};
@@ -444,11 +445,8 @@ impl Stream {
 
     /// A ping (XEP-0199) of the stream's own. Whatever comes back shows that the peer lives.
     fn write_ping(&mut self, from: Option<BareJid>, to: Option<BareJid>, out: &mut Vec<u8>) {
-        use balcony_stanza::{IqType, Payload};
-        use balcony_xml::{Element, Name};
-        const PING: Name = Name::from_static("ping");
         let id = self.common.random.token(8);
-        let mut ping = Stanza::iq(IqType::Get).id(&id).payload(Payload::from(Element::new(PING, ns::PING)));
+        let mut ping = Stanza::iq(IqType::Get).id(&id).child(Ping.to_element());
         ping.head.from = from.map(Jid::from);
         ping.head.to = to.map(Jid::from);
         self.common.framing.stanza(&ping, out);

@@ -153,8 +153,7 @@ impl Person {
 
     /// Asks a friend's account something that it always refuses.
     pub async fn ask_account(&mut self, account: &str) -> Result<()> {
-        const PING: Name = Name::from_static("ping");
-        let ping = Payload::from(Element::new(PING, ns::PING));
+        let ping = Payload::from(balcony_xep::ping::Ping.to_element());
         match self.0.request(RequestKind::Get, Some(jid(account)), ping, PATIENCE).await {
             Ok(RequestOutcome::Error(_)) => Ok(()),
             Ok(other) => Err(Ended::Refused(format!("{other:?}"))),

@@ -7,6 +7,7 @@ use balcony_jid::BareJid;
 use balcony_machine::Instant;
 use balcony_sasl::{Failure, SaslCondition};
 use balcony_stanza::{StreamCondition, StreamError, ns};
+use balcony_xep::carbons;
 use balcony_xml::{ElementRef, escape_text};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
@@ -40,7 +41,7 @@ impl InlineBind {
         let tag = bind.child("tag", ns::BIND2).map(|tag| String::from(&*tag.text()));
         let agent = authenticate.child("user-agent", ns::SASL2).and_then(|agent| agent.attr("id"));
         let agent = agent.filter(|id| !id.is_empty()).map(String::from);
-        let carbons = bind.child("enable", ns::CARBONS).is_some();
+        let carbons = bind.children().any(|child| carbons::Request::read(child) == Some(carbons::Request::Enable));
         Some(InlineBind { tag: tag.filter(|tag| !tag.is_empty()), agent, carbons, success: None })
     }
 }

@@ -6,6 +6,7 @@ use balcony_jid::BareJid;
 use balcony_machine::Instant;
 use balcony_sasl::{Binding, Failure, Mechanism, SaslCondition, ServerExchange, ServerStep, fake_keys};
 use balcony_stanza::{Stanza, StreamCondition, StreamError, ns};
+use balcony_xep::carbons;
 
 use super::{InlineBind, Receiver};
 use crate::common::Common;
@@ -24,7 +25,9 @@ impl Receiver {
         if self.offers_sasl2(common) {
             out.extend_from_slice(b"<authentication xmlns='urn:xmpp:sasl:2'>");
             self.write_mechanism_list(common, out);
-            out.extend_from_slice(b"<inline><bind xmlns='urn:xmpp:bind:0'><inline><feature var='urn:xmpp:carbons:2'/></inline></bind></inline></authentication>",);
+            out.extend_from_slice(b"<inline><bind xmlns='urn:xmpp:bind:0'><inline><feature var='");
+            out.extend_from_slice(carbons::NS.as_bytes());
+            out.extend_from_slice(b"'/></inline></bind></inline></authentication>");
         }
         if self.offers_plus(common) {
             // XEP-0440: which channel bindings the -PLUS mechanisms can use here.
@@ -337,7 +340,8 @@ impl Receiver {
             }
             None => return Err(not_authorized()),
         };
-        let query = common.reader.element().child("query", ns::REGISTER).ok_or_else(not_authorized)?;
+        let query =
+            common.reader.element().child("query", balcony_xep::register::NS).ok_or_else(not_authorized)?;
         let domain = self.domain.as_ref().ok_or_else(not_authorized)?;
         match self.registration.request(common.framing, &stanza, query, domain, out) {
             register::Outcome::Answered => Ok(None),

@@ -6,7 +6,8 @@ use alloc::vec::Vec;
 use balcony_jid::{BareJid, FullJid, Jid};
 use balcony_machine::Instant;
 use balcony_sasl::ServerExchange;
-use balcony_stanza::{ErrorCondition, Stanza, StanzaError, StreamCondition, StreamError};
+use balcony_stanza::{ErrorCondition, Stanza, StanzaError, StreamCondition, StreamError, ns};
+use balcony_xep::register;
 
 use crate::common::Common;
 use crate::config::Receiving;
@@ -219,7 +220,7 @@ impl Receiver {
             if self.may_authenticate(common) {
                 self.write_mechanisms(common, out);
                 if self.config.registration {
-                    out.extend_from_slice(b"<register xmlns='http://jabber.org/features/iq-register'/>");
+                    register::feature().root().write(out, ns::CLIENT);
                 }
             }
         }

@@ -147,8 +147,7 @@ fn body(stanza: &Stanza) -> String {
 }
 
 fn ping() -> Payload {
-    const PING: Name = Name::from_static("ping");
-    Payload::from(Element::new(PING, ns::PING))
+    Payload::from(balcony_xep::ping::Ping.to_element())
 }
 
 /// The next stanza.

@@ -7,10 +7,12 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use balcony_machine::XmlLimits;
-use balcony_xml::{Element, ElementRef};
+use balcony_xml::{Element, ElementRef, Name};
 use serde::Deserialize;
 
+/// The namespace of the file in XML.
 const XRD: &str = "http://docs.oasis-open.org/ns/xri/xrd-1.0";
+/// The relation of a domain to its WebSockets.
 const WEBSOCKET: &str = "urn:xmpp:alt-connections:websocket";
 /// More links than this are left out.
 const LINKS: usize = 16;
@@ -58,7 +60,7 @@ impl Format {
         alloc::format!("https://{domain}/.well-known/host-meta{suffix}")
     }
 
-    /// The WebSockets of the domain, in no order that means anything; those that are not protected are left out. The file
+    /// The WebSockets of the domain, at most 16, in no order that means anything; those that are not protected are left out. The file
     /// came at last, behind any redirections, from `url`.
     ///
     /// They can be at another host than the domain. Because the file came over HTTPS from the domain itself, the server there
@@ -76,6 +78,19 @@ impl Format {
             Format::Jrd => jrd(file)?,
         };
         Ok(links.into_iter().filter(|link| is_scheme(link, "wss")).take(LINKS).collect())
+    }
+
+    /// The file of a domain that has these WebSockets.
+    #[must_use]
+    pub fn write(self, websockets: &[&str]) -> String {
+        match self {
+            Format::Xrd => write_xrd(websockets),
+            Format::Jrd => {
+                let link = |href: &&str| serde_json::json!({ "rel": WEBSOCKET, "href": href });
+                let links: Vec<_> = websockets.iter().map(link).collect();
+                serde_json::json!({ "links": links }).to_string()
+            }
+        }
     }
 }
 
@@ -100,6 +115,21 @@ fn xrd(file: &[u8]) -> Result<Vec<String>, HostMetaError> {
     let is_link = |child: &ElementRef<'_>| child.is("Link", XRD) && child.attr("rel") == Some(WEBSOCKET);
     let links = document.root().children().filter(is_link);
     Ok(links.filter_map(|link| link.attr("href").map(String::from)).collect())
+}
+
+fn write_xrd(websockets: &[&str]) -> String {
+    const DOCUMENT: Name = Name::from_static("XRD");
+    const LINK: Name = Name::from_static("Link");
+    const REL: Name = Name::from_static("rel");
+    const HREF: Name = Name::from_static("href");
+    let mut document = Element::new(DOCUMENT, XRD);
+    for websocket in websockets {
+        document.push_child(Element::new(LINK, XRD).attr(REL, WEBSOCKET).attr(HREF, websocket).root());
+    }
+    let mut file = b"<?xml version='1.0' encoding='utf-8'?>\n".to_vec();
+    document.root().write(&mut file, "");
+    // Names and texts are text.
+    String::from_utf8_lossy(&file).into_owned()
 }
 
 fn jrd(file: &[u8]) -> Result<Vec<String>, HostMetaError> {

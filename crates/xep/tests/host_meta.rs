@@ -1,8 +1,8 @@
 //! Finding a WebSocket by host-meta.
 #![allow(clippy::unwrap_used)]
 
-use balcony_client::host_meta::Format::{self, Jrd, Xrd};
-use balcony_client::host_meta::HostMetaError;
+use balcony_xep::host_meta::Format::{self, Jrd, Xrd};
+use balcony_xep::host_meta::HostMetaError;
 use proptest::prelude::*;
 
 const FROM: &str = "https://example.com/.well-known/host-meta";

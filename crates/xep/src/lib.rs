@@ -1,0 +1,68 @@
+//! The wire forms of XMPP extensions: one file an extension, with its namespace, its values as types, and reading and writing
+//! beside each other.
+//!
+//! | module | extension |
+//! |---|---|
+//! | [`blocking`] | blocking (XEP-0191) |
+//! | [`carbons`] | message carbons (XEP-0280) |
+//! | [`chat_markers`] | chat markers (XEP-0333) |
+//! | [`chat_states`] | chat states (XEP-0085) |
+//! | [`conference`] | direct invitations to rooms (XEP-0249) |
+//! | [`datetime`] | dates and times (XEP-0082) |
+//! | [`delay`] | delayed delivery (XEP-0203, and the older XEP-0091) |
+//! | [`disco`] | service discovery (XEP-0030) |
+//! | [`forward`] | stanzas within stanzas (XEP-0297) |
+//! | [`hints`] | message processing hints (XEP-0334) |
+//! | `host_meta` | alternative ways to connect (XEP-0156), with the feature `host-meta` |
+//! | [`last`] | last activity (XEP-0012) |
+//! | [`muc`] | the mark of rooms (XEP-0045) |
+//! | [`offline`] | offline messages (XEP-0160) |
+//! | [`ping`] | ping (XEP-0199) |
+//! | [`private`] | private XML storage (XEP-0049) |
+//! | [`receipts`] | delivery receipts (XEP-0184) |
+//! | [`register`] | in-band registration (XEP-0077) |
+//! | [`vcard`] | vcard-temp (XEP-0054) |
+//! | [`version`] | software version (XEP-0092) |
+//!
+//! A value is read from an element and written as one. Values borrow their texts from the element that they are read from, or from
+//! whoever writes them. A form that is none is `None`; a request that breaks its rules is a
+//! [`StanzaError`](balcony_stanza::StanzaError) with the condition that the extension names, for the one who asked.
+//!
+//! There is no state here, and no decision: who may ask for what, what is kept and who gets it is up to those who use the forms.
+//! No value is larger than a small multiple of the element that it was read from, and lists have an upper bound of their own.
+//!
+//! ```
+//! use balcony_xep::version::{self, Software};
+//! use balcony_xml::Element;
+//!
+//! let software = Software { name: "Balcony".into(), version: "0.1.0".into(), os: None };
+//! let element = software.to_element();
+//! assert!(element.root().is("query", version::NS));
+//! assert_eq!(Software::read(element.root()), Some(software));
+//! ```
+#![no_std]
+#![forbid(unsafe_code)]
+
+extern crate alloc;
+
+pub mod blocking;
+pub mod carbons;
+pub mod chat_markers;
+pub mod chat_states;
+pub mod conference;
+pub mod datetime;
+pub mod delay;
+pub mod disco;
+pub mod forward;
+pub mod hints;
+#[cfg(feature = "host-meta")]
+pub mod host_meta;
+pub mod last;
+pub mod muc;
+pub mod offline;
+pub mod ping;
+pub mod private;
+pub mod receipts;
+pub mod register;
+pub mod vcard;
+pub mod version;

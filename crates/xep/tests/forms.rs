@@ -1,0 +1,498 @@
+//! The forms as they stand in the extensions, and what is none.
+#![allow(clippy::unwrap_used)]
+
+use balcony_jid::Jid;
+use balcony_machine::XmlLimits;
+use balcony_stanza::{ErrorCondition as C, ErrorType, Head, IqType, Kind, MessageType, Payload, Stanza};
+use balcony_xep::blocking::{self, BlockList};
+use balcony_xep::carbons::{self, Carbon, Direction, Private};
+use balcony_xep::chat_states::{self, ChatState};
+use balcony_xep::conference::Invitation;
+use balcony_xep::delay::{self, Delay};
+use balcony_xep::disco::{self, About, Identity, Info, Items};
+use balcony_xep::forward::Forwarded;
+use balcony_xep::hints::Hints;
+use balcony_xep::last::{self, Last};
+use balcony_xep::offline::Keep;
+use balcony_xep::ping::Ping;
+use balcony_xep::register::{self, Field, Form};
+use balcony_xep::version::{self, Software};
+use balcony_xep::{muc, private, vcard};
+use balcony_xml::{Element, Name};
+
+fn element(xml: &str) -> Element {
+    Element::parse(xml.as_bytes(), XmlLimits::STANZA).unwrap()
+}
+
+/// The content of a message.
+fn content(xml: &str) -> Payload {
+    Payload::from_bytes(xml.as_bytes()).unwrap()
+}
+
+fn written(element: &Element) -> String {
+    let mut out = Vec::new();
+    element.root().write(&mut out, "jabber:client");
+    String::from_utf8(out).unwrap()
+}
+
+fn text(payload: &Payload) -> &str {
+    core::str::from_utf8(payload.as_bytes()).unwrap()
+}
+
+// XEP-0199 2.0.1 §4, XEP-0092 1.1 §2, XEP-0012 2.0 §2, XEP-0030 2.5.0 §3.1 §4.1, XEP-0280 1.0.1 §5
+#[test]
+fn requests() {
+    assert_eq!(written(&Ping.to_element()), "<ping xmlns='urn:xmpp:ping'/>");
+    assert_eq!(written(&version::Query.to_element()), "<query xmlns='jabber:iq:version'/>");
+    assert_eq!(written(&last::Query.to_element()), "<query xmlns='jabber:iq:last'/>");
+    assert_eq!(
+        written(&disco::Query::new(About::Info).to_element()),
+        "<query xmlns='http://jabber.org/protocol/disco#info'/>"
+    );
+    let query = disco::Query { node: Some("x".into()), ..disco::Query::new(About::Items) };
+    assert_eq!(
+        written(&query.to_element()),
+        "<query xmlns='http://jabber.org/protocol/disco#items' node='x'/>"
+    );
+    assert_eq!(written(&carbons::Request::Enable.to_element()), "<enable xmlns='urn:xmpp:carbons:2'/>");
+    assert_eq!(written(&carbons::Request::Disable.to_element()), "<disable xmlns='urn:xmpp:carbons:2'/>");
+    assert_eq!(written(&Private.to_element()), "<private xmlns='urn:xmpp:carbons:2'/>");
+    // The same names elsewhere are something else.
+    for other in ["<ping xmlns='urn:x'/>", "<query xmlns='urn:x'/>", "<pong xmlns='urn:xmpp:ping'/>"] {
+        let other = element(other);
+        let other = other.root();
+        assert_eq!(
+            (Ping::read(other), version::Query::read(other), last::Query::read(other)),
+            (None, None, None)
+        );
+        assert_eq!((disco::Query::read(other), carbons::Request::read(other)), (None, None));
+    }
+}
+
+// XEP-0092 1.1 §2
+#[test]
+fn software() {
+    let os = "<query xmlns='jabber:iq:version'><name>Exodus</name><version>0.7.0.4</version><os>Windows-XP 5.01.2600</os></query>";
+    let software = |os: Option<&'static str>| Software {
+        name: "Exodus".into(),
+        version: "0.7.0.4".into(),
+        os: os.map(Into::into),
+    };
+    let (told, untold) = (software(Some("Windows-XP 5.01.2600")), software(None));
+    assert_eq!(Software::read(element(os).root()), Some(told.clone()));
+    assert_eq!(written(&told.to_element()), os);
+    assert!(!written(&untold.to_element()).contains("os>"));
+    let nothing = Software { name: "".into(), version: "".into(), os: None };
+    assert_eq!(Software::read(element("<query xmlns='jabber:iq:version'/>").root()), Some(nothing));
+}
+
+// XEP-0012 2.0 §3: seconds are required
+#[test]
+fn last_activity() {
+    let home = "<query xmlns='jabber:iq:last' seconds='903'>Heading Home</query>";
+    let last = Last { seconds: 903, status: Some("Heading Home".into()) };
+    assert_eq!(Last::read(element(home).root()), Some(last.clone()));
+    assert_eq!(written(&last.to_element()), home);
+    assert_eq!(
+        written(&Last { seconds: 0, status: None }.to_element()),
+        "<query xmlns='jabber:iq:last' seconds='0'/>"
+    );
+    for wrong in ["", " seconds=''", " seconds='+1'", " seconds='-1'", " seconds='18446744073709551616'"] {
+        let wrong = element(&format!("<query xmlns='jabber:iq:last'{wrong}/>"));
+        assert_eq!(Last::read(wrong.root()), None, "{wrong:?}");
+    }
+}
+
+// XEP-0030 2.5.0 §3.1, §4.1
+#[test]
+fn discovery() {
+    let xml = "<query xmlns='http://jabber.org/protocol/disco#info'><identity category='server' type='im' name='Play'/>\
+               <feature var='urn:x'/><feature var='urn:y'/></query>";
+    let info = Info {
+        node: None,
+        identities: vec![Identity::new("server", "im").named("Play")],
+        features: vec!["urn:x".into(), "urn:y".into()],
+    };
+    assert_eq!(written(&info.to_element()), xml);
+    assert_eq!(written(&disco::info(None, &info.identities, ["urn:x", "urn:y"])), xml);
+    assert_eq!(Info::read(element(xml).root()), Some(info.clone()));
+    assert!(info.has("urn:y") && !info.has("urn:z"));
+    // What is incomplete says nothing, and forms are something else (XEP-0128).
+    let odd = "<query xmlns='http://jabber.org/protocol/disco#info' node='n'><identity type='im'/><feature/>\
+               <identity category='client'/><x xmlns='jabber:x:data'/><feature xmlns='urn:x' var='urn:z'/></query>";
+    let nothing = Info { node: Some("n".into()), ..Info::default() };
+    assert_eq!(Info::read(element(odd).root()), Some(nothing));
+
+    let xml = "<query xmlns='http://jabber.org/protocol/disco#items'><item jid='a@b' node='n' name='N'/><item jid='c'/></query>";
+    let parsed = element(&xml.replace("<item jid='c'/>", "<item/><item jid='c'/>"));
+    let items = Items::read(parsed.root()).unwrap();
+    assert_eq!(items.items.len(), 2);
+    assert_eq!(written(&items.to_element()), xml);
+    assert_eq!(
+        written(&Items::default().to_element()),
+        "<query xmlns='http://jabber.org/protocol/disco#items'/>"
+    );
+}
+
+// XEP-0030 2.5.0: an answer has a bound, and what is above it is not cut off in the middle.
+#[test]
+fn discovery_is_bounded() {
+    let wide = XmlLimits { nodes: 1 << 16, bytes: 1 << 20, ..XmlLimits::STANZA };
+    let many = |open: &str, entry: &str, count: usize| {
+        let xml = format!("{open}{}</query>", entry.repeat(count));
+        Element::parse(xml.as_bytes(), wide).unwrap()
+    };
+    let info =
+        |count| many("<query xmlns='http://jabber.org/protocol/disco#info'>", "<feature var='x'/>", count);
+    assert_eq!(Info::read(info(4_096).root()).map(|info| info.features.len()), Some(4_096));
+    assert_eq!(Info::read(info(4_097).root()), None);
+    let items =
+        |count| many("<query xmlns='http://jabber.org/protocol/disco#items'>", "<item jid='x'/>", count);
+    assert_eq!(Items::read(items(4_096).root()).map(|items| items.items.len()), Some(4_096));
+    assert_eq!(Items::read(items(4_097).root()), None);
+}
+
+// XEP-0203 2.0 §4, XEP-0091 1.4 §3, XEP-0082 1.1.1 §4
+#[test]
+fn delays() {
+    let xml = "<delay xmlns='urn:xmpp:delay' from='capulet.com' stamp='2002-09-10T23:08:25.000Z'>Offline Storage</delay>";
+    let delay =
+        Delay { reason: Some("Offline Storage".into()), ..Delay::new("capulet.com", 1_031_699_305_000) };
+    assert_eq!(Delay::read(element(xml).root()), Some(delay.clone()));
+    assert_eq!(written(&delay.to_element()), xml);
+    for stamp in ["20020910T23:08:25", "2002-09-10T23:08:25Z"] {
+        let xml = format!("<x xmlns='jabber:x:delay' from='capulet.com' stamp='{stamp}'>Offline Storage</x>");
+        assert_eq!(Delay::read_legacy(element(&xml).root()), Some(delay.clone()), "{stamp}");
+        assert_eq!(Delay::read(element(&xml).root()), None);
+    }
+    for wrong in [
+        "<delay xmlns='urn:xmpp:delay'/>",
+        // XEP-0082 §4: only the older namespace has the older format.
+        "<delay xmlns='urn:xmpp:delay' stamp='20020910T23:08:25'/>",
+        "<x xmlns='jabber:x:delay' stamp='yesterday'/>",
+    ] {
+        let wrong = element(wrong);
+        assert_eq!((Delay::read(wrong.root()), Delay::read_legacy(wrong.root())), (None, None), "{wrong:?}");
+    }
+}
+
+// XEP-0203 2.0 §5: what claims to be the own stamp goes, and all else stays as it was, byte for byte.
+#[test]
+fn a_stamp_replaces_what_claims_to_be_it() {
+    let others = "<body>O &lt;Romeo&gt;</body><delay xmlns='urn:xmpp:delay' from='room@example.org' stamp=\"x\"></delay>";
+    let ours = "<delay xmlns='urn:xmpp:delay' from='example.com' stamp='1970-01-01T00:00:01.000Z'/>";
+    let forged = "<delay xmlns='urn:xmpp:delay' from='example.com' stamp='1999-01-01T00:00:00Z'/>";
+    let legacy = "<x xmlns='jabber:x:delay' from='example.com' stamp='19990101T00:00:00'/>";
+    for claims in ["", forged, legacy, &format!("{forged}{legacy}{forged}")] {
+        let stamped = delay::stamp(&content(&format!("{claims}{others}{claims}")), "example.com", 1_000);
+        assert_eq!(text(&stamped), format!("{others}{ours}"));
+    }
+    assert_eq!(text(&delay::stamp(&Payload::EMPTY, "example.com", 1_000)), ours);
+}
+
+// XEP-0297 1.0 §3: the stanza keeps its namespace, and a delay stands before it.
+#[test]
+fn forwarded() {
+    let stanza = Stanza::message(MessageType::Chat).id("m").payload(content("<body>But soft</body>"));
+    let inner =
+        "<message xmlns='jabber:client' type='chat' id='m'><body>But soft</body></message></forwarded>";
+    let bare = Forwarded { delay: None, stanza: stanza.clone() };
+    assert_eq!(text(&bare.to_payload()), format!("<forwarded xmlns='urn:xmpp:forward:0'>{inner}"));
+    let delayed = Forwarded { delay: Some(Delay::new("a.example", 0)), stanza };
+    assert_eq!(
+        text(&delayed.to_payload()),
+        format!(
+            "<forwarded xmlns='urn:xmpp:forward:0'>\
+             <delay xmlns='urn:xmpp:delay' from='a.example' stamp='1970-01-01T00:00:00.000Z'/>{inner}"
+        )
+    );
+    for wrong in [
+        "<forwarded xmlns='urn:xmpp:forward:0'/>",
+        "<forwarded xmlns='urn:xmpp:forward:0'><message/></forwarded>",
+        "<forwarded xmlns='urn:xmpp:forward:0'><message xmlns='jabber:client' from='@'/></forwarded>",
+        "<forwarded xmlns='urn:xmpp:forward:0'><iq xmlns='jabber:client' type='get' id='1'/></forwarded>",
+        "<forwarded xmlns='urn:x'><message xmlns='jabber:client'/></forwarded>",
+    ] {
+        assert_eq!(Forwarded::read(element(wrong).root()), None, "{wrong}");
+    }
+}
+
+// XEP-0280 1.0.1 §8
+#[test]
+fn copies() {
+    let message = Stanza::message(MessageType::Chat).id("m").payload(content("<body>But soft</body>"));
+    for (direction, name) in [(Direction::Received, "received"), (Direction::Sent, "sent")] {
+        let copy = carbons::wrap(&message, direction);
+        assert_eq!(
+            text(&copy),
+            format!(
+                "<{name} xmlns='urn:xmpp:carbons:2'><forwarded xmlns='urn:xmpp:forward:0'>\
+                 <message xmlns='jabber:client' type='chat' id='m'><body>But soft</body></message></forwarded></{name}>"
+            )
+        );
+        let carbon = Carbon { direction, message: message.clone() };
+        assert_eq!(Carbon::read(copy.parse().unwrap().root()), Some(carbon));
+    }
+    // Nothing but messages is copied.
+    let presence = text(&carbons::wrap(&message, Direction::Sent))
+        .replace("message", "presence")
+        .replace(" type='chat'", "");
+    assert_eq!(Carbon::read(content(&presence).parse().unwrap().root()), None);
+}
+
+// XEP-0280 1.0.1 §6.1, §9: which messages there are copies of, received and sent.
+#[test]
+fn eligible_for_copies() {
+    use MessageType::{Chat, Error, Groupchat, Headline, Normal};
+    const INVITED: &str = "<x xmlns='http://jabber.org/protocol/muc#user'><invite/></x>";
+    const IN_ROOM: &str = "<x xmlns='http://jabber.org/protocol/muc#user'/>";
+    let head = |kind, to: &str| Head { to: Some(Jid::parse(to).unwrap()), ..Stanza::message(kind).head };
+    let full = |kind| head(kind, "juliet@example.com/balcony");
+    for (kind, xml, received, sent) in [
+        (Chat, "", true, true),
+        (Normal, "<body>x</body>", true, true),
+        (Normal, "<x xmlns='urn:x'/>", false, false),
+        (Normal, "<received xmlns='urn:xmpp:receipts' id='1'/>", true, true),
+        (Normal, "<composing xmlns='http://jabber.org/protocol/chatstates'/>", true, true),
+        (Normal, "<displayed xmlns='urn:xmpp:chat-markers:0' id='1'/>", true, true),
+        (Normal, "<x xmlns='jabber:x:conference' jid='room@example.com'/>", true, true),
+        (Normal, INVITED, true, true),
+        (Chat, IN_ROOM, false, true),
+        (Groupchat, "<body>x</body>", false, false),
+        (Headline, "<body>x</body>", false, false),
+        (Error, "<body>x</body><error/>", true, true),
+        (Error, "<error/>", false, false),
+        (Chat, "<body>x</body><private xmlns='urn:xmpp:carbons:2'/>", false, false),
+        (Chat, "<body>x</body><no-copy xmlns='urn:xmpp:hints'/>", false, false),
+    ] {
+        let content = content(xml).parse().unwrap();
+        let eligible = |direction| carbons::is_eligible(&full(kind), content.root(), direction);
+        let found = (eligible(Direction::Received), eligible(Direction::Sent));
+        assert_eq!(found, (received, sent), "{kind:?} {xml}");
+    }
+    // XEP-0334 0.4 §4.3: the hint is for full addresses.
+    let hint = content("<no-copy xmlns='urn:xmpp:hints'/>").parse().unwrap();
+    let bare = head(Chat, "juliet@example.com");
+    assert!(carbons::is_eligible(&bare, hint.root(), Direction::Received));
+    let presence = Head { kind: Kind::Iq(IqType::Get), ..bare };
+    assert!(!carbons::is_eligible(&presence, hint.root(), Direction::Received));
+}
+
+// XEP-0334 0.4 §4, XEP-0085 2.1 §5, XEP-0160 1.0.1 §3
+#[test]
+fn what_is_kept() {
+    const STATE: &str = "<composing xmlns='http://jabber.org/protocol/chatstates'/>";
+    let hint = |name: &str| format!("<{name} xmlns='urn:xmpp:hints'/>");
+    for (xml, keep) in [
+        (String::new(), Keep::Yes),
+        ("<body>x</body>".into(), Keep::Yes),
+        (format!("<body>x</body>{STATE}"), Keep::Yes),
+        (STATE.into(), Keep::Needless),
+        (format!("{STATE}<thread>t</thread>{}", hint("no-copy")), Keep::Needless),
+        (format!("{STATE}{}", hint("store")), Keep::Yes),
+        (format!("{STATE}<x xmlns='urn:x'/>"), Keep::Yes),
+        ("<thread>t</thread>".into(), Keep::Yes),
+        (format!("<body>x</body>{}", hint("no-store")), Keep::Unwanted),
+        (format!("<body>x</body>{}", hint("no-permanent-store")), Keep::Unwanted),
+        // XEP-0334 [HI8]
+        (format!("{}{}", hint("no-store"), hint("store")), Keep::Unwanted),
+    ] {
+        let content = content(&xml).parse().unwrap();
+        assert_eq!(Keep::read(content.root()), keep, "{xml}");
+        assert_eq!(
+            chat_states::is_only_state(content.root()),
+            xml.starts_with(STATE) && !xml.contains("urn:x'"),
+            "{xml}"
+        );
+    }
+    let content =
+        content(&format!("{}{}{}", hint("no-copy"), hint("store"), hint("no-copy-at-all"))).parse().unwrap();
+    assert_eq!(Hints::read(content.root()), Hints { no_copy: true, store: true, ..Hints::default() });
+    assert_eq!(
+        ChatState::read(element("<sleeping xmlns='http://jabber.org/protocol/chatstates'/>").root()),
+        None
+    );
+}
+
+// XEP-0045 1.35.1 §7.5, §7.8.2
+#[test]
+fn occupants() {
+    for (xml, is_occupant) in [
+        ("<body/>", false),
+        ("<x xmlns='http://jabber.org/protocol/muc#user'/>", true),
+        ("<x xmlns='http://jabber.org/protocol/muc#user'><invite from='a@b'/></x>", false),
+        ("<x xmlns='http://jabber.org/protocol/muc'/>", false),
+    ] {
+        assert_eq!(muc::is_by_occupant(content(xml).parse().unwrap().root()), is_occupant, "{xml}");
+    }
+}
+
+// XEP-0249 1.2 §2 [DI1]: a room, and what else there may be; no password in logs.
+#[test]
+fn invitations() {
+    let xml = "<x xmlns='jabber:x:conference' jid='dark@macbeth.lit' continue='true' password='cauldron' reason='Hey' thread='e0'/>";
+    let parsed = element(xml);
+    let invitation = Invitation::read(parsed.root()).unwrap();
+    assert_eq!(invitation.password.as_deref(), Some("cauldron"));
+    assert_eq!(written(&invitation.to_element()), xml);
+    assert!(!format!("{invitation:?}").contains("cauldron"));
+    for wrong in ["<x xmlns='jabber:x:conference'/>", "<x xmlns='jabber:x:conference' jid='@'/>"] {
+        assert_eq!(Invitation::read(element(wrong).root()), None, "{wrong}");
+    }
+}
+
+// XEP-0191 1.3 §3
+#[test]
+fn blocking_requests() {
+    use blocking::Request::{Block, List, Unblock, UnblockAll};
+    let romeo = || vec![Jid::parse("romeo@montague.net").unwrap()];
+    let item = "<item jid='romeo@montague.net'/>";
+    for (request, xml) in [
+        (List, "<blocklist xmlns='urn:xmpp:blocking'/>".to_owned()),
+        (Block(romeo()), format!("<block xmlns='urn:xmpp:blocking'>{item}</block>")),
+        (Unblock(romeo()), format!("<unblock xmlns='urn:xmpp:blocking'>{item}</unblock>")),
+        (UnblockAll, "<unblock xmlns='urn:xmpp:blocking'/>".to_owned()),
+    ] {
+        assert_eq!(written(&request.to_element()), xml);
+        assert_eq!(blocking::Request::read(request.kind(), element(&xml).root()), Ok(request));
+    }
+    for (kind, xml, condition) in [
+        (IqType::Set, "<blocklist xmlns='urn:xmpp:blocking'/>", C::BadRequest),
+        (IqType::Get, "<unblock xmlns='urn:xmpp:blocking'/>", C::BadRequest),
+        (IqType::Set, "<unblock xmlns='urn:x'/>", C::BadRequest),
+        (IqType::Set, "<block xmlns='urn:xmpp:blocking'/>", C::BadRequest),
+        (IqType::Set, "<block xmlns='urn:xmpp:blocking'><item/></block>", C::BadRequest),
+        (IqType::Set, "<block xmlns='urn:xmpp:blocking'><item jid='@'/></block>", C::JidMalformed),
+    ] {
+        let refused = blocking::Request::read(kind, element(xml).root());
+        assert_eq!(refused.map_err(|error| error.condition), Err(condition), "{xml}");
+    }
+    // XEP-0377 0.3 [BR3]: with a report it is the same.
+    let report = "<block xmlns='urn:xmpp:blocking'><item jid='romeo@montague.net'><report xmlns='urn:xmpp:reporting:1'/></item></block>";
+    assert_eq!(blocking::Request::read(IqType::Set, element(report).root()), Ok(Block(romeo())));
+
+    let list = BlockList { jids: romeo() };
+    assert_eq!(
+        written(&list.to_element()),
+        format!("<blocklist xmlns='urn:xmpp:blocking'>{item}</blocklist>")
+    );
+    assert_eq!(
+        BlockList::read(element("<blocklist xmlns='urn:xmpp:blocking'><item jid='@'/></blocklist>").root()),
+        None
+    );
+
+    let error = blocking::error();
+    assert_eq!((error.condition, error.kind), (C::NotAcceptable, ErrorType::Cancel));
+    assert!(written(&error.to_element()).contains("<blocked xmlns='urn:xmpp:blocking:errors'/>"));
+    assert!(blocking::is_error(&error) && !blocking::is_error(&C::NotAcceptable.into()));
+}
+
+// XEP-0049 1.2 §2, §3
+#[test]
+fn private_storage() {
+    let set = |content: &str| {
+        let query = element(&format!("<query xmlns='jabber:iq:private'>{content}</query>"));
+        private::Request::read(IqType::Set, query.root(), 200)
+    };
+    let get = |content: &str| {
+        let query = element(&format!("<query xmlns='jabber:iq:private'>{content}</query>"));
+        private::Request::read(IqType::Get, query.root(), 200)
+    };
+    let bookmarks = "<storage xmlns='storage:bookmarks'><conference jid='a@b'/></storage>";
+    let Ok(private::Request::Set(documents)) = set(bookmarks) else { panic!("a set") };
+    // What is kept is what is answered.
+    let answer = format!("<query xmlns='jabber:iq:private'>{bookmarks}</query>");
+    assert_eq!(text(documents[0].payload()), answer);
+    assert!(!format!("{documents:?}").contains("a@b"));
+    let empty = "<storage xmlns='storage:bookmarks'/>";
+    let Ok(private::Request::Get(key)) = get(empty) else { panic!("a get") };
+    assert_eq!(&key, documents[0].key());
+    assert_eq!(text(&key.to_payload()), format!("<query xmlns='jabber:iq:private'>{empty}</query>"));
+
+    let notes = "<storage xmlns='storage:rosternotes'/>";
+    assert!(matches!(set(&format!("{bookmarks}{notes}")), Ok(private::Request::Set(two)) if two.len() == 2));
+    assert_eq!(set(&notes.repeat(16)).map(|_| ()), Ok(()));
+    let huge = format!("<x xmlns='urn:x'>{}</x>", "x".repeat(200));
+    // A prefix that is written out again and again.
+    let spread = format!("<p:x xmlns:p='urn:{}'>{}</p:x>", "x".repeat(50), "<y/><p:y/>".repeat(9));
+    for wrong in ["", &notes.repeat(17), "<x/>", "<x xmlns=''/>", &huge, &spread] {
+        assert_eq!(set(wrong).map_err(|error| error.condition), Err(C::NotAcceptable), "{wrong}");
+    }
+    for (wrong, condition) in
+        [("", C::BadRequest), (&*notes.repeat(2), C::BadRequest), ("<x/>", C::NotAcceptable)]
+    {
+        assert_eq!(get(wrong).map_err(|error| error.condition), Err(condition), "{wrong}");
+    }
+    for wrong in ["", "<x/>", "<query xmlns='jabber:iq:private'/>", &format!("{answer}{answer}")] {
+        assert_eq!(private::Document::read(content(wrong)), None, "{wrong}");
+    }
+    let mut keys: Vec<_> = [("b", "urn:a"), ("a", "urn:b"), ("a", "urn:a")]
+        .map(|(name, namespace)| private::Key::new(Name::from_static(name), namespace).unwrap())
+        .into();
+    keys.sort();
+    let sorted: Vec<_> = keys.iter().map(|key| (key.namespace(), key.name())).collect();
+    assert_eq!(sorted, [("urn:a", "a"), ("urn:a", "b"), ("urn:b", "a")]);
+}
+
+// XEP-0054 1.3 §3
+#[test]
+fn cards() {
+    let xml = "<vCard xmlns='vcard-temp'><FN>Juliet</FN><X>kept</X></vCard>";
+    let parsed = element(xml);
+    let read = |kind, bytes| vcard::Request::read(kind, parsed.root(), bytes);
+    let Ok(vcard::Request::Set(card)) = read(IqType::Set, 100) else { panic!("a set") };
+    assert_eq!(text(&card), xml);
+    assert_eq!(read(IqType::Get, 0), Ok(vcard::Request::Get));
+    assert_eq!(read(IqType::Set, 20).map_err(|error| error.condition), Err(C::NotAcceptable));
+    assert_eq!(read(IqType::Result, 100).map_err(|error| error.condition), Err(C::BadRequest));
+    let other = element("<vcard xmlns='vcard-temp'/>");
+    let refused = vcard::Request::read(IqType::Set, other.root(), 100);
+    assert_eq!(refused.map_err(|error| error.condition), Err(C::BadRequest));
+    assert_eq!(text(&vcard::Request::Get.to_payload()), "<vCard xmlns='vcard-temp'/>");
+
+    // What is not known is kept.
+    let card = vcard::Card::read(parsed.root()).unwrap();
+    assert_eq!(card.text(vcard::Field::FullName).as_deref(), Some("Juliet"));
+    let photo = vcard::Photo { media_type: Some("image/png".into()), base64: "iVBORw==".into() };
+    let changed = card.with_text(vcard::Field::FullName, Some("Juliet Capulet")).with_photo(Some(&photo));
+    assert_eq!(
+        written(&changed.to_element()),
+        "<vCard xmlns='vcard-temp'><X>kept</X><FN>Juliet Capulet</FN>\
+         <PHOTO><TYPE>image/png</TYPE><BINVAL>iVBORw==</BINVAL></PHOTO></vCard>"
+    );
+    assert!(!format!("{changed:?} {photo:?}").contains("iVBORw"));
+}
+
+// XEP-0077 2.4 §3.1, §3.2, §3.3
+#[test]
+fn registration() {
+    let xml = "<query xmlns='jabber:iq:register'><registered/><instructions>Choose.</instructions>\
+               <username>bill</username><password/></query>";
+    let parsed = element(xml);
+    let form = Form::read(parsed.root()).unwrap();
+    assert!(form.is_registered);
+    assert_eq!(form.fields.iter().collect::<Vec<_>>(), [(Field::Username, "bill"), (Field::Password, "")]);
+    assert_eq!(written(&form.to_element()), xml);
+    assert_eq!(written(&register::query()), "<query xmlns='jabber:iq:register'/>");
+    assert_eq!(written(&register::feature()), "<register xmlns='http://jabber.org/features/iq-register'/>");
+
+    let read = |content: &str| {
+        let query = element(&format!("<query xmlns='jabber:iq:register'>{content}</query>"));
+        let request = register::Request::read(query.root()).map_err(|error| error.condition)?;
+        Ok(match request {
+            register::Request::Remove => None,
+            // No secret shows.
+            register::Request::Register(fields) => {
+                assert!(!format!("{fields:?}").contains("pencil"));
+                Some(fields.get(Field::Password).unwrap_or("none").to_owned())
+            }
+        })
+    };
+    assert_eq!(read("<remove/>"), Ok(None));
+    assert_eq!(read("<remove/><username>x</username>"), Err(C::BadRequest));
+    assert_eq!(read("<username>x</username>"), Ok(Some("none".into())));
+    assert_eq!(read("<password>pencil</password><x xmlns='urn:x'/>"), Ok(Some("pencil".into())));
+    assert_eq!(read("<password>pencil</password><password>pencil</password>"), Err(C::BadRequest));
+    let other = element("<query xmlns='urn:x'><remove/></query>");
+    assert_eq!(register::Request::read(other.root()).map_err(|error| error.condition), Err(C::BadRequest));
+}

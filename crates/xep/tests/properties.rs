@@ -1,0 +1,351 @@
+//! What holds for every element and for every value.
+#![allow(clippy::unwrap_used)]
+
+mod every;
+
+use balcony_jid::Jid;
+use balcony_stanza::{IqType, MessageType, Payload, Stanza};
+use balcony_xep::blocking::{self, BlockList};
+use balcony_xep::carbons::{self, Carbon, Direction};
+use balcony_xep::chat_markers::Marker;
+use balcony_xep::chat_states::ChatState;
+use balcony_xep::conference::Invitation;
+use balcony_xep::datetime;
+use balcony_xep::delay::{self, Delay};
+use balcony_xep::disco::{self, About, Identity, Info, Item, Items};
+use balcony_xep::forward::{self, Forwarded};
+use balcony_xep::hints::{self, Hints};
+use balcony_xep::last::{self, Last};
+use balcony_xep::receipts::{self, Receipt};
+use balcony_xep::register::{self, Field, Fields, Form};
+use balcony_xep::version::{self, Software};
+use balcony_xep::{chat_markers, chat_states, conference, muc, ping, private, vcard};
+use balcony_xml::{Element, ElementRef, Name};
+use every::every;
+use proptest::option::of;
+use proptest::prelude::*;
+use proptest::sample::select;
+
+/// Names and the namespaces in which they mean something.
+const KNOWN: &[(&str, &str)] = &[
+    ("ping", ping::NS),
+    ("query", version::NS),
+    ("name", version::NS),
+    ("version", version::NS),
+    ("os", version::NS),
+    ("query", disco::INFO),
+    ("identity", disco::INFO),
+    ("feature", disco::INFO),
+    ("query", disco::ITEMS),
+    ("item", disco::ITEMS),
+    ("query", last::NS),
+    ("delay", delay::NS),
+    ("x", delay::LEGACY),
+    ("forwarded", forward::NS),
+    ("message", "jabber:client"),
+    ("iq", "jabber:client"),
+    ("body", "jabber:client"),
+    ("thread", "jabber:client"),
+    ("sent", carbons::NS),
+    ("received", carbons::NS),
+    ("enable", carbons::NS),
+    ("private", carbons::NS),
+    ("store", hints::NS),
+    ("no-store", hints::NS),
+    ("no-copy", hints::NS),
+    ("active", chat_states::NS),
+    ("composing", chat_states::NS),
+    ("received", receipts::NS),
+    ("displayed", chat_markers::NS),
+    ("x", conference::NS),
+    ("x", muc::USER),
+    ("invite", muc::USER),
+    ("query", register::NS),
+    ("username", register::NS),
+    ("password", register::NS),
+    ("remove", register::NS),
+    ("registered", register::NS),
+    ("instructions", register::NS),
+    ("blocklist", blocking::NS),
+    ("block", blocking::NS),
+    ("unblock", blocking::NS),
+    ("item", blocking::NS),
+    ("query", private::NS),
+    ("storage", "storage:bookmarks"),
+    ("vCard", vcard::NS),
+    ("FN", vcard::NS),
+    ("PHOTO", vcard::NS),
+    ("BINVAL", vcard::NS),
+    ("x", ""),
+    ("x", "urn:x"),
+];
+
+/// Names of attributes and values that mean something.
+const ATTRIBUTES: &[(&str, &[&str])] = &[
+    ("node", &["", "x"]),
+    ("name", &["a", "<&'\">"]),
+    ("var", &["urn:x", ""]),
+    ("category", &["client"]),
+    ("type", &["chat", "pc", "get", "set", "image/png"]),
+    ("jid", &["juliet@example.com", "Juliet@EXAMPLE.com/\u{e9}", "@", ""]),
+    ("from", &["example.com", "juliet@example.com", ""]),
+    ("to", &["romeo@example.net", "@"]),
+    ("id", &["1", ""]),
+    ("seconds", &["0", "903", "+1", "-1", "18446744073709551616", ""]),
+    (
+        "stamp",
+        &[
+            "2002-09-10T23:08:25Z",
+            "2002-09-10T23:08:25.123+01:00",
+            "20020910T23:08:25",
+            "2001-02-29T00:00:00Z",
+            "",
+        ],
+    ),
+    ("continue", &["true", "1", "no"]),
+    ("password", &["pencil"]),
+    ("reason", &["\n\t\r "]),
+];
+
+fn attribute() -> impl Strategy<Value = (&'static str, String)> {
+    let text = text();
+    select(ATTRIBUTES).prop_flat_map(move |(name, values)| {
+        (Just(name), prop_oneof![4 => select(values).prop_map(String::from), 1 => text.clone()])
+    })
+}
+
+/// Elements that are close to those that mean something.
+fn element() -> impl Strategy<Value = Element> {
+    let name = prop_oneof![
+        8 => select(KNOWN),
+        1 => (select(KNOWN), select(KNOWN)).prop_map(|((name, _), (_, namespace))| (name, namespace)),
+    ];
+    let new = |((name, namespace), attributes): ((&str, &str), Vec<(&str, String)>)| {
+        let element = Element::new(Name::new(name).unwrap(), namespace);
+        attributes
+            .iter()
+            .fold(element, |element, (name, value)| element.attr(Name::new(name).unwrap(), value))
+    };
+    let empty = (name, prop::collection::vec(attribute(), 0..4)).prop_map(new).boxed();
+    let leaf = (empty.clone(), of(text()))
+        .prop_map(|(element, text)| text.iter().fold(element, |element, text| element.text(text)));
+    leaf.prop_recursive(4, 24, 4, move |inner| {
+        (empty.clone(), prop::collection::vec(inner, 1..4))
+            .prop_map(|(element, children)| children.into_iter().fold(element, Element::child))
+    })
+}
+
+/// What XML can carry.
+fn text() -> impl Strategy<Value = String> + Clone {
+    let special =
+        select(&["\n", "\t", "\r", "<", "&", "'", "\"", ">", "]]>", " "][..]).prop_map(String::from);
+    prop::collection::vec(prop_oneof![special, "[a-z\u{e9}\u{1f600}]{1,4}"], 0..4)
+        .prop_map(|parts| parts.concat())
+}
+
+/// The same, and not nothing.
+fn some_text() -> impl Strategy<Value = String> {
+    text().prop_map(|text| text + "x")
+}
+
+fn jid() -> impl Strategy<Value = Jid> {
+    const ADDRESSES: &[&str] =
+        &["juliet@example.com", "romeo@example.net/orchard", "example.org", "m\u{e9}@example.com/\u{1f600}"];
+    select(ADDRESSES).prop_map(|jid| Jid::parse(jid).unwrap())
+}
+
+fn message() -> impl Strategy<Value = Stanza> {
+    (of(jid()), text(), of(text())).prop_map(|(to, body, id)| {
+        let body = Element::new(Name::from_static("body"), "jabber:client").text(&body);
+        let mut stanza = Stanza::message(MessageType::Chat).child(body);
+        stanza.head.to = to;
+        match id {
+            Some(id) => stanza.id(&id),
+            None => stanza,
+        }
+    })
+}
+
+/// The element as it arrives in a stanza on another stream.
+fn delivered(element: Element) -> Element {
+    let mut wire = Vec::new();
+    Stanza::iq(IqType::Result).id("1").child(element).write(&mut wire);
+    let content = Stanza::parse(&wire).unwrap().payload.parse().unwrap();
+    only(&content).into()
+}
+
+fn only(content: &Element) -> ElementRef<'_> {
+    let mut children = content.root().children();
+    let only = children.next().unwrap();
+    assert!(children.next().is_none());
+    only
+}
+
+macro_rules! same {
+    ($form:ident, $value:expr) => {{
+        let value: $form<'_> = $value;
+        let arrived = delivered(value.to_element());
+        prop_assert_eq!($form::read(arrived.root()), Some(value));
+    }};
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(512))]
+
+    #[test]
+    fn any_element_is_read_or_not(element in element()) {
+        every(element.root());
+    }
+
+    #[test]
+    fn any_xml_is_read_or_not(xml in "<query xmlns='(jabber:iq:private|jabber:iq:register)'>\\PC{0,20}(<[a-z]{1,3}/>){0,3}</query>") {
+        if let Ok(element) = Element::parse(xml.as_bytes(), balcony_machine::XmlLimits::STANZA) {
+            every(element.root());
+        }
+    }
+
+    // XEP-0092 §2, XEP-0012 §2
+    #[test]
+    fn version_and_last(name in text(), version in text(), os in of(text()), seconds: u64, status in of(some_text())) {
+        let os = os.map(Into::into);
+        same!(Software, Software { name: name.into(), version: version.into(), os });
+        same!(Last, Last { seconds, status: status.map(Into::into) });
+    }
+
+    // XEP-0030 §3, §4
+    #[test]
+    fn disco(
+        node in of(text()),
+        identities in prop::collection::vec((text(), text(), of(text()), of("[a-z]{2}")), 0..3),
+        features in prop::collection::vec(text(), 0..4),
+        items in prop::collection::vec((text(), of(text()), of(text())), 0..3),
+    ) {
+        let node: Option<std::borrow::Cow<'_, str>> = node.map(Into::into);
+        for about in [About::Info, About::Items] {
+            let query = disco::Query { about, node: node.clone() };
+            let arrived = delivered(query.to_element());
+            prop_assert_eq!(disco::Query::read(arrived.root()), Some(query));
+        }
+        let identities = identities.iter().map(|(category, kind, name, lang)| Identity {
+            name: name.as_deref().map(Into::into),
+            lang: lang.as_deref().map(Into::into),
+            ..Identity::new(category, kind)
+        });
+        let features = features.iter().map(|feature| feature.into()).collect();
+        same!(Info, Info { node: node.clone(), identities: identities.collect(), features });
+        let items = items.iter().map(|(jid, node, name)| Item {
+            jid: jid.into(),
+            node: node.as_deref().map(Into::into),
+            name: name.as_deref().map(Into::into),
+        });
+        same!(Items, Items { node, items: items.collect() });
+    }
+
+    // XEP-0203 §4
+    #[test]
+    fn delays(at in 0..=datetime::END, from in of(text()), reason in of(some_text())) {
+        same!(Delay, Delay { at, from: from.map(Into::into), reason: reason.map(Into::into) });
+    }
+
+    // XEP-0184 §5, XEP-0333 §4, XEP-0249 §2
+    #[test]
+    fn about_messages(
+        id in text(), room in jid(), texts in prop::array::uniform3(of(text())), continues: bool,
+    ) {
+        same!(Receipt, Receipt::Request);
+        same!(Receipt, Receipt::Received { id: (&id).into() });
+        same!(Marker, Marker::Markable);
+        same!(Marker, Marker::Displayed { id: (&id).into() });
+        let [password, reason, thread] = texts.map(|text| text.map(Into::into));
+        same!(Invitation, Invitation { room: room.to_bare(), password, reason, continues, thread });
+        for state in ChatState::ALL {
+            prop_assert_eq!(ChatState::read(delivered(state.to_element()).root()), Some(state));
+        }
+    }
+
+    // XEP-0334 §4
+    #[test]
+    fn hint(no_permanent_store: bool, no_store: bool, no_copy: bool, store: bool) {
+        let hints = Hints { no_permanent_store, no_store, no_copy, store };
+        let payload: Payload = hints.to_elements().iter().collect();
+        prop_assert_eq!(Hints::read(payload.parse().unwrap().root()), hints);
+    }
+
+    // XEP-0077 §3
+    #[test]
+    fn registration(
+        is_registered: bool, instructions in of(text()),
+        values in prop::collection::vec((select(&Field::ALL[..]), text()), 0..6),
+    ) {
+        let fields = values.iter().fold(Fields::new(), |fields, (field, value)| fields.with(*field, value));
+        let form = Form { is_registered, instructions: instructions.map(Into::into), fields: fields.clone() };
+        same!(Form, form);
+        for request in [register::Request::Register(fields), register::Request::Remove] {
+            let arrived = delivered(request.to_element());
+            prop_assert_eq!(register::Request::read(arrived.root()), Ok(request));
+        }
+    }
+
+    // XEP-0191 §3
+    #[test]
+    fn blocks(jids in prop::collection::vec(jid(), 1..4)) {
+        use blocking::Request::{Block, List, Unblock, UnblockAll};
+        for request in [List, Block(jids.clone()), Unblock(jids.clone()), UnblockAll] {
+            let arrived = delivered(request.to_element());
+            prop_assert_eq!(blocking::Request::read(request.kind(), arrived.root()), Ok(request));
+        }
+        for jids in [jids, Vec::new()] {
+            let list = BlockList { jids };
+            prop_assert_eq!(BlockList::read(delivered(list.to_element()).root()), Some(list));
+        }
+    }
+
+    // XEP-0297 §3, XEP-0280 §8
+    #[test]
+    fn stanzas_within_stanzas(stanza in message(), at in of(0..=datetime::END), sent: bool) {
+        let delay = at.map(|at| Delay::new("example.com", at));
+        let forwarded = Forwarded { delay, stanza: stanza.clone() };
+        let content = forwarded.to_payload().parse().unwrap();
+        prop_assert_eq!(Forwarded::read(only(&content)), Some(forwarded));
+
+        let direction = if sent { Direction::Sent } else { Direction::Received };
+        let carbon = Carbon { direction, message: stanza };
+        prop_assert_eq!(Carbon::read(carbon.to_payload().parse().unwrap().root()), Some(carbon));
+    }
+
+    // XEP-0049 §2, XEP-0054 §3: what is set is what is got, byte for byte once it is written.
+    #[test]
+    fn documents_and_cards(element in element()) {
+        const ROOM: usize = 1 << 20;
+        if let Some(document) = private::Document::new(element.root(), ROOM) {
+            prop_assert_eq!(document.element(), Some(element.clone()));
+            prop_assert_eq!((document.key().name(), document.key().namespace()), (element.root().name(), element.root().namespace()));
+            let set = private::Request::Set(vec![document.clone()]);
+            let content = set.to_payload().parse().unwrap();
+            prop_assert_eq!(private::Request::read(IqType::Set, only(&content), ROOM), Ok(set));
+            prop_assert_eq!(private::Document::read(document.payload().clone()), Some(document));
+        } else {
+            prop_assert!(["", private::NS].contains(&element.root().namespace()));
+        }
+        let card = Element::new(Name::from_static("vCard"), vcard::NS).child(element);
+        let Ok(set) = vcard::Request::read(IqType::Set, card.root(), ROOM) else { panic!("a card") };
+        let content = set.to_payload().parse().unwrap();
+        prop_assert_eq!(only(&content), card.root());
+    }
+
+    #[test]
+    fn a_card_changes_where_it_is_changed(other in element(), text in text(), data in "[A-Za-z0-9+/\n]{0,20}") {
+        let card = Element::new(Name::from_static("vCard"), vcard::NS).child(other);
+        let card = vcard::Card::read(card.root()).unwrap();
+        let photo = vcard::Photo { media_type: Some("image/png".into()), base64: (&data).into() };
+        let changed = card.clone().with_text(vcard::Field::FullName, Some(&text));
+        let changed = changed.with_photo(Some(&photo));
+        prop_assert_eq!(changed.text(vcard::Field::FullName), Some(text.into()));
+        prop_assert_eq!(changed.photo(), Some(photo));
+        for field in vcard::Field::ALL.into_iter().filter(|field| *field != vcard::Field::FullName) {
+            prop_assert_eq!(changed.text(field), card.text(field));
+        }
+        let none = changed.with_text(vcard::Field::FullName, None).with_photo(None);
+        prop_assert_eq!((none.text(vcard::Field::FullName), none.photo()), (None, None));
+    }
+}
