@@ -91,3 +91,15 @@ proptest! {
         let _ = format.websockets(FROM, &file);
     }
 }
+
+proptest! {
+    // XEP-0156 1.4.0 §3, RFC 6415: what a domain writes is what a client reads, in either format
+    #[test]
+    fn what_is_written_is_read(hosts in prop::collection::vec("[a-z<&'\"\u{e9}]{1,12}", 0..16)) {
+        let links: Vec<String> = hosts.iter().map(|host| format!("wss://{host}/ws")).collect();
+        for format in [Xrd, Jrd] {
+            let file = format.write(&links.iter().map(String::as_str).collect::<Vec<_>>());
+            prop_assert_eq!(format.websockets(FROM, file.as_bytes()), Ok(links.clone()));
+        }
+    }
+}

@@ -8,6 +8,7 @@ use balcony_client::{Client, Event};
 use balcony_jid::{BareJid, Jid};
 use balcony_machine::{Instant, Progress, Secret, Seed};
 use balcony_roster as _;
+use balcony_xep as _;
 use balcony_router::Memory;
 use balcony_sasl::{Credentials, Mechanism, salt_password};
 use balcony_server::{Action, Answer, Ask, ConnectionId, Server};

@@ -41,7 +41,8 @@ impl InlineBind {
         let tag = bind.child("tag", ns::BIND2).map(|tag| String::from(&*tag.text()));
         let agent = authenticate.child("user-agent", ns::SASL2).and_then(|agent| agent.attr("id"));
         let agent = agent.filter(|id| !id.is_empty()).map(String::from);
-        let carbons = bind.children().any(|child| carbons::Request::read(child) == Some(carbons::Request::Enable));
+        let carbons =
+            bind.children().any(|child| carbons::Request::read(child) == Some(carbons::Request::Enable));
         Some(InlineBind { tag: tag.filter(|tag| !tag.is_empty()), agent, carbons, success: None })
     }
 }
