@@ -90,7 +90,11 @@ Examples:
   balcony user import accounts.csv
 
 A localpart alone means an account of --domain. While a server runs on the data folder, it makes the changes; otherwise \
-this command does. A new password is asked for twice, or taken from --password-file or BALCONY_PASSWORD.")]
+this command does. A new password is asked for twice, or taken from --password-file or BALCONY_PASSWORD.
+
+A password may be of any letters, but emoji and some other characters are refused, since not all programs know them. If the \
+server's log says that the keys of an account were made of a password that was not prepared by SASLprep, as versions before \
+did, set the same password again with passwd: then clients of all kinds can log in.")]
 pub(crate) struct UserArgs {
     /// The domain of accounts that name none [default: the first that the server serves, or localhost]
     #[arg(long, global = true, value_name = "DOMAIN")]

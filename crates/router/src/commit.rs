@@ -94,8 +94,10 @@ impl Router {
             Then::Removal if saved => return self.end_account(name, Removal::Removed, request, effects),
             Then::Password if answer == Some(Answer::Unacceptable) => {
                 if let Some(request) = request {
-                    let error =
-                        StanzaError::new(ErrorCondition::NotAcceptable, "this password cannot be used");
+                    let error = StanzaError::new(
+                        ErrorCondition::NotAcceptable,
+                        "this password cannot be used: it is empty, or has characters that not all programs know",
+                    );
                     self.refuse(request, error, effects);
                 }
             }

@@ -10,9 +10,7 @@ use subtle::ConstantTimeEq as _;
 use crate::hash::Digest;
 use crate::message::{Plain, check_authzid, check_username, text};
 use crate::scram::{self, ServerFinal, ServerFirst, escape, to_base64};
-use crate::{
-    BindingState, CredentialsError, Hash, MIN_ITERATIONS, Mechanism, SaltedPassword, prepare_password,
-};
+use crate::{BindingState, CredentialsError, Hash, MIN_ITERATIONS, Mechanism, PasswordForms, SaltedPassword};
 
 /// The highest iteration count that a client accepts unless told otherwise: about a tenth of a second of work on a
 /// fast machine. A server could otherwise keep a client busy for hours.
@@ -32,8 +30,9 @@ pub const DEFAULT_MAX_ITERATIONS: u32 = 1_000_000;
 pub struct ClientExchange {
     mechanism: Mechanism,
     username: String,
-    /// Prepared.
-    password: Secret<String>,
+    password: PasswordForms,
+    /// Whether the other form of the password is the one to send.
+    is_other: bool,
     authzid: Option<String>,
     binding: BindingState,
     nonce: String,
@@ -73,7 +72,7 @@ impl ClientExchange {
     ///
     /// # Errors
     ///
-    /// [`SaslError::Password`] for an empty password or one with control characters, and [`SaslError::Misuse`] for all
+    /// [`SaslError::Password`] for a password that has no [form](PasswordForms), and [`SaslError::Misuse`] for all
     /// else that is wrong with the arguments: names that are empty, too long (1023 bytes for the user, 3071 for the
     /// authorization identity) or hold U+0000, a bad nonce, a binding that doesn't go with the mechanism.
     pub fn new(
@@ -92,12 +91,30 @@ impl ClientExchange {
         if mechanism != Mechanism::Plain && mechanism.is_plus() != binds {
             return Err(misuse("channel binding goes with a -PLUS mechanism, and only with that"));
         }
-        let password = match prepare_password(password.expose()) {
-            Ok(prepared) => Secret::new(prepared.into_owned()),
-            Err(error) => return Err(SaslError::Password(error)),
-        };
-        let (max_iterations, state) = (DEFAULT_MAX_ITERATIONS, State::Start);
-        Ok(ClientExchange { mechanism, username, password, authzid, binding, nonce, max_iterations, state })
+        let password = PasswordForms::of(password.expose()).map_err(SaslError::Password)?;
+        Ok(ClientExchange {
+            mechanism,
+            username,
+            password,
+            is_other: false,
+            authzid,
+            binding,
+            nonce,
+            max_iterations: DEFAULT_MAX_ITERATIONS,
+            state: State::Start,
+        })
+    }
+
+    /// Whether the password has [another form](PasswordForms::other), worth one more try if the server refuses this one.
+    #[must_use]
+    pub fn has_other_form(&self) -> bool {
+        self.password.other().is_some()
+    }
+
+    /// Proves or sends the other form of the password, if it has one.
+    #[must_use]
+    pub fn with_other_form(self) -> Self {
+        ClientExchange { is_other: true, ..self }
     }
 
     /// Accepts up to this many iterations of PBKDF2, instead of [`DEFAULT_MAX_ITERATIONS`].
@@ -123,7 +140,7 @@ impl ClientExchange {
         if self.mechanism.hash().is_none() {
             self.state = State::Proven;
             let (authzid, username) = (self.authzid.as_deref(), self.username.as_str());
-            return Some(Plain { authzid, username, password: self.password.expose() }.write());
+            return Some(Plain { authzid, username, password: self.password().expose() }.write());
         }
         let bare = format!("n={},r={}", escape(&self.username), self.nonce);
         let message = format!("{}{bare}", self.gs2_header());
@@ -194,6 +211,11 @@ impl ClientExchange {
         }
     }
 
+    /// The password in the form to send.
+    fn password(&self) -> &Secret<String> {
+        self.password.other().filter(|_| self.is_other).unwrap_or(self.password.first())
+    }
+
     fn gs2_header(&self) -> String {
         let authzid = self.authzid.as_deref().map(|authzid| format!("a={}", escape(authzid)));
         let authzid = authzid.unwrap_or_default();
@@ -221,7 +243,7 @@ impl ClientExchange {
         let without_proof = format!("c={},r={nonce}", to_base64(binding));
         let auth_message = format!("{bare},{message},{without_proof}");
         self.state = State::Salting { hash, auth_message, without_proof };
-        Ok(ClientStep::AskSalted { hash, password: self.password.clone(), salt: salt.into(), iterations })
+        Ok(ClientStep::AskSalted { hash, password: self.password().clone(), salt: salt.into(), iterations })
     }
 }
 

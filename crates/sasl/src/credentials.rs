@@ -6,7 +6,7 @@ use balcony_machine::Secret;
 use subtle::ConstantTimeEq as _;
 
 use crate::hash::Digest;
-use crate::{Hash, prepare_password};
+use crate::{Hash, PasswordForm, PasswordForms, prepare_password};
 
 /// Bytes of random salt that a new account should get, and that [`fake_keys`] pretends.
 pub const SALT_LENGTH: usize = 16;
@@ -34,14 +34,24 @@ impl ScramKeys {
     ///
     /// # Errors
     ///
-    /// Those of [`salt_password`].
+    /// Those of [`prepare_password`], by which the password is prepared, and those of [`salt_password`].
     pub fn derive(
         hash: Hash,
         password: &str,
         salt: &[u8],
         iterations: u32,
     ) -> Result<ScramKeys, CredentialsError> {
-        let salted = salt_password(hash, password, salt, iterations)?;
+        let prepared = Secret::new(prepare_password(password)?.into_owned());
+        ScramKeys::of_prepared(hash, prepared.expose(), salt, iterations)
+    }
+
+    fn of_prepared(
+        hash: Hash,
+        prepared: &str,
+        salt: &[u8],
+        iterations: u32,
+    ) -> Result<ScramKeys, CredentialsError> {
+        let salted = salt_password(hash, prepared, salt, iterations)?;
         Ok(ScramKeys {
             iterations,
             salt: salt.into(),
@@ -68,11 +78,26 @@ impl ScramKeys {
         Ok(ScramKeys { iterations, salt, stored_key: key(stored_key)?, server_key: key(server_key)? })
     }
 
-    /// Whether these are the keys of `password`. **Slow** (PBKDF2); takes the same time whatever the keys are.
+    /// Whether these are the keys of `password`, in one of its [forms](PasswordForms). **Slow** (PBKDF2, twice for a password that has
+    /// two forms); a wrong password takes the same time whatever the keys are.
     #[must_use]
     pub fn verify_password(&self, password: &str) -> bool {
-        ScramKeys::derive(self.hash(), password, &self.salt, self.iterations)
-            .is_ok_and(|right| right.stored_key.ct_eq(&self.stored_key).into())
+        self.form_of(password).is_some()
+    }
+
+    /// The form of `password` that these keys were made of, if they are its keys. **Slow**, as
+    /// [`verify_password`](ScramKeys::verify_password) is.
+    #[must_use]
+    pub fn form_of(&self, password: &str) -> Option<PasswordForm> {
+        let forms = PasswordForms::of(password).ok()?;
+        let fits = |form: &Secret<String>| {
+            ScramKeys::of_prepared(self.hash(), form.expose(), &self.salt, self.iterations)
+                .is_ok_and(|right| right.stored_key.ct_eq(&self.stored_key).into())
+        };
+        if fits(forms.first()) {
+            return Some(PasswordForm::First);
+        }
+        forms.other().is_some_and(fits).then_some(PasswordForm::Other)
     }
 
     /// The hash that they are for.
@@ -141,7 +166,7 @@ impl Credentials {
     ///
     /// # Errors
     ///
-    /// Those of [`salt_password`].
+    /// Those of [`ScramKeys::derive`].
     pub fn derive(password: &str, salt: &[u8], iterations: u32) -> Result<Credentials, CredentialsError> {
         Ok(Credentials {
             sha1: Some(ScramKeys::derive(Hash::Sha1, password, salt, iterations)?),
@@ -214,22 +239,24 @@ impl SaltedPassword {
     }
 }
 
-/// Prepares the password ([`prepare_password`]) and hashes it with PBKDF2. **Slow**, that is its purpose: about a
-/// millisecond for 10,000 iterations. Never call it where a machine is advanced.
+/// Hashes a password with PBKDF2. It has to be prepared, as that of [`AskSalted`](crate::ClientStep::AskSalted) is. **Slow**, that is
+/// its purpose: about a millisecond for 10,000 iterations. Never call it where a machine is advanced.
 ///
 /// # Errors
 ///
-/// Those of [`prepare_password`], [`EmptySalt`](CredentialsError::EmptySalt) and
+/// [`EmptyPassword`](CredentialsError::EmptyPassword), [`EmptySalt`](CredentialsError::EmptySalt) and
 /// [`TooFewIterations`](CredentialsError::TooFewIterations).
 pub fn salt_password(
     hash: Hash,
-    password: &str,
+    prepared: &str,
     salt: &[u8],
     iterations: u32,
 ) -> Result<SaltedPassword, CredentialsError> {
     check(salt, iterations)?;
-    let prepared: Secret<String> = Secret::new(prepare_password(password)?.into_owned());
-    Ok(SaltedPassword(hash.pbkdf2(prepared.expose().as_bytes(), salt, iterations)))
+    match prepared {
+        "" => Err(CredentialsError::EmptyPassword),
+        _ => Ok(SaltedPassword(hash.pbkdf2(prepared.as_bytes(), salt, iterations))),
+    }
 }
 
 fn check(salt: &[u8], iterations: u32) -> Result<(), CredentialsError> {
@@ -244,10 +271,18 @@ fn check(salt: &[u8], iterations: u32) -> Result<(), CredentialsError> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CredentialsError {
-    /// The password is empty.
+    /// The password is empty, or would be when it is prepared.
     EmptyPassword,
-    /// The password holds a control character.
+    /// The password holds a character that `SASLprep` forbids: a control character, one of private use, or one that is no character
+    /// (RFC 4013 section 2.3).
     ForbiddenCharacter,
+    /// The password has letters that are written from right to left beside others, or not at both of its ends (RFC 3454 section 6).
+    MixedDirections,
+    /// The password has a character that is younger than Unicode 3.2, such as an emoji. Programs prepare those in different ways, so no
+    /// account is made with them (RFC 3454 section 7).
+    UnassignedCharacter,
+    /// The password is not ASCII, and what prepares others is not built in: the feature `unicode`.
+    NotAscii,
     /// The salt is empty.
     EmptySalt,
     /// The iteration count is below [`MIN_ITERATIONS`].
@@ -260,7 +295,18 @@ impl fmt::Display for CredentialsError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             CredentialsError::EmptyPassword => "the password is empty",
-            CredentialsError::ForbiddenCharacter => "the password holds a control character",
+            CredentialsError::ForbiddenCharacter => {
+                "the password holds a character that is not allowed in one"
+            }
+            CredentialsError::MixedDirections => {
+                "the password mixes letters that are written from left to right and from right to left"
+            }
+            CredentialsError::UnassignedCharacter => {
+                "the password holds a character that not all programs know, such as an emoji"
+            }
+            CredentialsError::NotAscii => {
+                "the password holds characters outside ASCII, which are not supported by this program"
+            }
             CredentialsError::EmptySalt => "the salt is empty",
             CredentialsError::TooFewIterations => "the iteration count is too low",
             CredentialsError::KeyLength => "a stored key has the wrong length",

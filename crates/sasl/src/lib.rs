@@ -57,6 +57,8 @@ mod hash;
 mod mechanism;
 mod message;
 mod password;
+#[cfg(feature = "unicode")]
+mod saslprep;
 mod scram;
 mod server;
 
@@ -68,5 +70,5 @@ pub use credentials::{
     salt_password,
 };
 pub use mechanism::{Hash, Mechanism};
-pub use password::prepare_password;
+pub use password::{PasswordForm, PasswordForms, prepare_password};
 pub use server::{ServerExchange, ServerStep};

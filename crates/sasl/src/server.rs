@@ -9,7 +9,7 @@ use subtle::ConstantTimeEq as _;
 use crate::hash::Digest;
 use crate::message::{Plain, Syntax, text};
 use crate::scram::{self, ClientFinal, ClientFirst, Flag, to_base64};
-use crate::{Binding, Failure, Mechanism, SaslCondition, ScramKeys, prepare_password};
+use crate::{Binding, Failure, Mechanism, PasswordForms, SaslCondition, ScramKeys};
 
 /// One try of one mechanism, from the server's side.
 ///
@@ -193,10 +193,10 @@ impl ServerExchange {
 
     fn plain(&mut self, data: &[u8]) -> Result<ServerStep, Failure> {
         let Plain { authzid, username, password } = Plain::parse(data).map_err(malformed)?;
-        let password = match prepare_password(password) {
-            Ok(prepared) => Secret::new(prepared.into_owned()),
-            Err(_) => return Err(not_authorized("the password can't be prepared")),
-        };
+        if PasswordForms::of(password).is_err() {
+            return Err(not_authorized("the password can't be prepared"));
+        }
+        let password = Secret::new(String::from(password));
         let (username, authzid) = (String::from(username), authzid.map(String::from));
         self.state = State::Verdict { username: username.clone(), authzid: authzid.clone() };
         Ok(ServerStep::AskVerify { username, authzid, password })
@@ -279,7 +279,7 @@ pub enum ServerStep {
         username: String,
         /// For whom the user wants to act, if that is somebody else.
         authzid: Option<String>,
-        /// The password, prepared.
+        /// The password, as written by the client: which [form](PasswordForms) of it the keys are of is not known yet.
         password: Secret<String>,
     },
     /// The user has proven to be who they say. Whether they may act as `authzid` is the caller's to decide, with

@@ -45,7 +45,10 @@ fn nothing_is_derived_from_bad_arguments() {
         ("pencil", SALT, 4095, CredentialsError::TooFewIterations),
         ("pencil", SALT, 0, CredentialsError::TooFewIterations),
     ] {
-        assert_eq!(salt_password(Hash::Sha1, password, salt, iterations).err(), Some(error));
+        // Only what is prepared already is salted.
+        if error != CredentialsError::ForbiddenCharacter {
+            assert_eq!(salt_password(Hash::Sha1, password, salt, iterations).err(), Some(error));
+        }
         assert_eq!(ScramKeys::derive(Hash::Sha256, password, salt, iterations).err(), Some(error));
         assert_eq!(Credentials::derive(password, salt, iterations).err(), Some(error));
     }

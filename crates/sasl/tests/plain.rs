@@ -31,7 +31,9 @@ fn message_is_written_and_read() {
     for (authzid, username, password, message) in [
         (None, "tim", "tanstaaftanstaaf", "\0tim\0tanstaaftanstaaf"),
         (Some("Ursel"), "Kurt", "xipj3plmq", "Ursel\0Kurt\0xipj3plmq"),
-        (Some("é,="), "=,ü", " ☃", "é,=\0=,ü\0 ☃"),
+        (Some("é,="), "=,ü", " ~", "é,=\0=,ü\0 ~"),
+        #[cfg(feature = "unicode")]
+        (None, "u", " ☃", "\0u\0 ☃"),
     ] {
         let authzid = authzid.map(str::to_owned);
         let secret = Secret::new(password.to_owned());
@@ -81,13 +83,30 @@ fn lengths() {
     }
 }
 
-// RFC 4616 §2, rfc6120.md [PL4]: both sides prepare the password
+// RFC 4616 §2, rfc6120.md [PL4]: a client prepares the password, a server when it looks at the keys
 #[cfg(feature = "unicode")]
 #[test]
 fn password_is_prepared() {
-    assert_eq!(client(Mechanism::Plain, "u", "e\u{301}\u{A0}").initial().unwrap(), "\0u\0é ".as_bytes());
-    assert_eq!(read("\0u\0e\u{301}\u{A0}".as_bytes()).unwrap().2, "é ");
+    assert_eq!(client(Mechanism::Plain, "u", "e\u{301}²\u{A0}").initial().unwrap(), "\0u\0é2 ".as_bytes());
+    assert_eq!(read("\0u\0e\u{301}\u{A0}".as_bytes()).unwrap().2, "e\u{301}\u{A0}");
     assert_eq!(read(b"\0u\0a\nb").unwrap_err().condition, SaslCondition::NotAuthorized);
+}
+
+// RFC 4013: what prepares passwords is not there, so nothing is prepared in a wrong way.
+#[cfg(not(feature = "unicode"))]
+#[test]
+fn only_ascii_without_unicode() {
+    use balcony_sasl::{Credentials, CredentialsError};
+    for password in ["m²", "é", "\u{1F600}"] {
+        let secret = Secret::new(password.to_owned());
+        let binding = BindingState::Unsupported;
+        let client = ClientExchange::new(Mechanism::Plain, "u", secret, None, binding, "n");
+        assert_eq!(client.err(), Some(SaslError::Password(CredentialsError::NotAscii)));
+        assert_eq!(Credentials::derive(password, b"salt", 4096).err(), Some(CredentialsError::NotAscii));
+        let failure = read(format!("\0u\0{password}").as_bytes()).unwrap_err();
+        assert_eq!(failure.condition, SaslCondition::NotAuthorized);
+    }
+    assert!(CredentialsError::NotAscii.to_string().contains("outside ASCII"));
 }
 
 // RFC 6120 §6.5.10

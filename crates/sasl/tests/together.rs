@@ -27,7 +27,8 @@ fn name() -> impl Strategy<Value = String> {
 }
 
 fn password() -> impl Strategy<Value = String> {
-    "[ -~]{1,8}|[a\u{308}é\u{A0},=]{1,6}|\\PC{1,6}"
+    "[ -~]{1,8}|[a\u{308}é\u{A0},=²ﬁ\u{AD}]{1,6}|\\PC{1,2}"
+        .prop_filter("no password of an account", |password| prepare_password(password).is_ok())
 }
 
 fn nonce() -> impl Strategy<Value = String> {

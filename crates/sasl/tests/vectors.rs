@@ -111,12 +111,13 @@ fn scram_sha_256() {
 }
 
 // rfc6120.md [SC2] [SC6] [SC7] [SC10] [SC14]: escapes, authzid, binding and a password outside ASCII together
+#[cfg(feature = "unicode")]
 #[test]
 fn scram_sha_256_plus() {
     check(&Vector {
         mechanism: Mechanism::ScramSha256Plus,
         username: "r=o,m",
-        password: if cfg!(feature = "unicode") { "cafe\u{301}\u{A0}1" } else { "caf\u{E9} 1" },
+        password: "cafe\u{301}\u{A0}1",
         authzid: Some("romeo@example.com"),
         binding: BindingState::Use(Binding::TlsExporter(core::array::from_fn(|i| i as u8))),
         salt: b"sixteen bytes ok",

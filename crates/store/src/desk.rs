@@ -1,6 +1,7 @@
 //! Answers what a server asks: the glue between `balcony-server` and a [`Worker`].
 
 use alloc::boxed::Box;
+use alloc::string::ToString as _;
 use alloc::sync::Arc;
 use std::sync::{Mutex, PoisonError};
 
@@ -107,8 +108,8 @@ fn registered(found: &Reply) -> Result<(), StanzaError> {
     match found {
         Reply::Changed(true) => Ok(()),
         Reply::Changed(false) => Err(StanzaError::new(ErrorCondition::Conflict, "this user name is taken")),
-        Reply::Failed(StoreError::Password(_)) => {
-            Err(StanzaError::new(ErrorCondition::NotAcceptable, "this password cannot be used"))
+        Reply::Failed(error @ StoreError::Password(_)) => {
+            Err(StanzaError { text: Some(error.to_string().into()), ..ErrorCondition::NotAcceptable.into() })
         }
         _ => Err(StanzaError::new(ErrorCondition::InternalServerError, "the account could not be stored")),
     }

@@ -20,7 +20,7 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 
 use balcony_jid::BareJid;
-use balcony_sasl::{Credentials, Hash, SALT_LENGTH, ScramKeys, fake_keys};
+use balcony_sasl::{Credentials, Hash, PasswordForm, SALT_LENGTH, ScramKeys, fake_keys};
 
 use crate::schedule::{Hashing, Lookup, Purpose, Read, Schedule, Write};
 use crate::{Account, Busy, Change, Reply, Request, Store, StoreError};
@@ -333,7 +333,14 @@ fn hash(
     Ok(match (purpose, known) {
         (Purpose::Verify, known) => {
             let keys = keys_to_verify(store, iterations, &account, known);
-            Outcome::Answer(Reply::Verified(keys.verify_password(password)))
+            let form = keys.form_of(password);
+            if form == Some(PasswordForm::Other) {
+                tracing::warn!(
+                    "the keys of {account} were made of a password that was not prepared by SASLprep: many clients cannot \
+                     use SCRAM with it until the password is set again"
+                );
+            }
+            Outcome::Answer(Reply::Verified(form.is_some()))
         }
         // Not worth the work; what is, the writer decides again.
         (Purpose::Create { replace: false }, Some(_)) | (Purpose::Set(_), None) => {

@@ -130,6 +130,53 @@ fn a_password_that_cannot_be_one_is_refused() {
     assert!(store.get(&juliet).unwrap().is_none());
 }
 
+// RFC 4013 §2.5: told in words that say what to do.
+#[test]
+fn a_password_that_others_cannot_prepare_is_refused() {
+    let (_folder, store) = store();
+    let worker = Worker::start_with(store.clone(), QUICK);
+    let juliet = jid("juliet@example.org");
+    for (password, what) in
+        [("pass\u{1F600}", "emoji"), ("\u{E000}", "not allowed"), ("a\u{5D0}", "right to left")]
+    {
+        let Reply::Failed(error) = ask(&worker, create(&juliet, password, false)) else {
+            panic!("{password:?}")
+        };
+        assert!(error.to_string().contains(what), "{error}");
+    }
+    assert!(store.get(&juliet).unwrap().is_none());
+}
+
+// RFC 5802 §2.2: an account from before SASLprep is logged in to, and keeps the keys that other clients of its user may need.
+#[test]
+fn keys_of_an_unprepared_password_still_fit() {
+    const STORED: &str = "8ce9b2ff9ff20f7cb01e27aa446d4c70b4f17d1a39169f51f84362231f175bd8";
+    let stored: Vec<u8> =
+        (0..64).step_by(2).map(|at| u8::from_str_radix(&STORED[at..at + 2], 16).unwrap()).collect();
+    let keys = balcony_sasl::ScramKeys::from_parts(
+        Hash::Sha256,
+        4096,
+        (*b"0123456789abcdef").into(),
+        &stored,
+        &[0; 32],
+    );
+    let (_folder, store) = store();
+    let juliet = jid("juliet@example.org");
+    let credentials = balcony_sasl::Credentials { sha256: Some(keys.unwrap()), sha1: None };
+    store.create(&juliet, credentials.clone()).unwrap();
+    let worker = Worker::start_with(store.clone(), QUICK);
+    let right = |password: &str| {
+        let request = Request::Verify { account: juliet.clone(), password: String::from(password).into() };
+        matches!(ask(&worker, request), Reply::Verified(true))
+    };
+    assert!(right("m²") && !right("m2") && !right("m³"));
+    assert!(common::same_credentials(&store.get(&juliet).unwrap().unwrap().credentials, &credentials));
+    // With its password set again it is as all others are.
+    let set = Request::SetPassword { account: juliet.clone(), password: String::from("m²").into() };
+    assert!(matches!(ask(&worker, set), Reply::Changed(true)));
+    assert!(right("m²") && right("m2") && !right("m³"));
+}
+
 #[test]
 fn changes_that_wait_are_written_together() {
     let (_folder, store) = store();

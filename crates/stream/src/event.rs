@@ -107,7 +107,7 @@ pub enum Ask {
     SaltPassword {
         /// The hash of the mechanism.
         hash: Hash,
-        /// Our password.
+        /// Our password, prepared.
         password: Secret<String>,
         /// The salt that the server sent.
         salt: Box<[u8]>,

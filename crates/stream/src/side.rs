@@ -101,6 +101,11 @@ pub(crate) trait Side: Send + Sync {
         None
     }
 
+    /// Why a login was refused, while it is tried once more.
+    fn refusal(&self) -> Option<&Error> {
+        None
+    }
+
     /// What the server has announced.
     fn server_features(&self) -> ServerFeatures {
         ServerFeatures::default()

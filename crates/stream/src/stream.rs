@@ -142,7 +142,7 @@ impl Stream {
             let event = match token {
                 None => return Ok(Progress::NeedInput),
                 Some(Token::End) if self.common.doubts_tls() => return Err(Error::NoTls),
-                Some(Token::End) => return Ok(self.end(out)),
+                Some(Token::End) => return self.end(out),
                 Some(Token::Header) => self.header(now, out)?,
                 Some(Token::Element) if self.common.framing == Framing::Messages => {
                     let element = self.common.reader.element();
@@ -150,7 +150,7 @@ impl Stream {
                         let secure = self.common.security.is_some();
                         let uri = element.attr("see-other-uri").filter(|uri| may_follow(secure, uri));
                         self.redirect = uri.map(String::from);
-                        return Ok(self.end(out));
+                        return self.end(out);
                     }
                     // Nothing else can open a stream, and it opens nothing else (RFC 7395 section 3.4).
                     let opens = self.common.phase() == Phase::Header && !element.is("error", ns::STREAM);
@@ -174,12 +174,15 @@ impl Stream {
     }
 
     /// The peer has closed the stream.
-    fn end(&mut self, out: &mut Vec<u8>) -> Progress<Event> {
+    fn end(&mut self, out: &mut Vec<u8>) -> Result<Progress<Event>, Error> {
         if self.common.phase() != Phase::Closing {
+            if let Some(refusal) = self.side.refusal() {
+                return Err(refusal.clone());
+            }
             self.write_close(out);
         }
         self.common.end();
-        Progress::Closed
+        Ok(Progress::Closed)
     }
 
     /// An element that passes a limit and has been dropped. Who sent a stanza is told so as of any other that is not valid
@@ -198,7 +201,7 @@ impl Stream {
             if self.common.doubts_tls() {
                 return Err(Error::NoTls);
             }
-            return Err(Error::Remote(StreamError::from_element(element)));
+            return Err(self.refusal_or(Error::Remote(StreamError::from_element(element))));
         }
         if element.namespace() == self.common.content.namespace() && !element.prefix().is_empty() {
             return Err(StreamError::new(
@@ -208,6 +211,11 @@ impl Stream {
             .into());
         }
         self.side.element(&mut self.common, now, out)
+    }
+
+    /// Why the stream has ended: because a login was refused, if the peer has ended it instead of hearing a second try.
+    fn refusal_or(&self, error: Error) -> Error {
+        self.side.refusal().cloned().unwrap_or(error)
     }
 
     /// The transport has ended: the peer sent its last byte.
@@ -225,7 +233,7 @@ impl Stream {
                 Ok(Progress::Closed)
             }
             _ if self.common.doubts_tls() => Err(self.fail(Error::NoTls, out)),
-            _ => Err(self.fail(Error::Truncated, out)),
+            _ => Err(self.fail(self.refusal_or(Error::Truncated), out)),
         }
     }
 

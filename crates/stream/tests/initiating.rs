@@ -526,6 +526,99 @@ fn no_second_try_after_other_refusals() {
     assert_eq!(client.feed(FAILURE), CLOSE);
 }
 
+/// A client whose password SASLprep makes `m2`, after these features.
+fn superscript(features_content: &str) -> Client {
+    let mut client =
+        Client::secured(None, |config| config.password = balcony_machine::Secret::new("m²".into()));
+    client.feed(&[HEADER, &features(features_content)].concat());
+    client
+}
+
+// RFC 5802 §2.2, RFC 4616 §2: the password as SASLprep prepares it, and once more as it was before, where the two differ.
+#[test]
+fn the_other_form_of_a_password_is_tried_once() {
+    let plain = mechanisms(&["PLAIN"]);
+    let mut client = superscript(&plain);
+    assert_eq!(data(&client.output(), "auth"), b"\0juliet\0m2");
+    let second = client.feed(FAILURE);
+    assert_eq!(data(&second, "auth"), "\0juliet\0m²".as_bytes());
+    client.feed(&[SUCCESS, HEADER, BIND, BOUND].concat());
+    assert!(client.stream.is_open(), "{:?}", client.ended);
+
+    // It is the last try.
+    let mut client = superscript(&plain);
+    client.feed(FAILURE);
+    assert_eq!(client.feed(FAILURE), CLOSE);
+    assert_eq!(client.failure(), Error::Authentication(SaslCondition::NotAuthorized, None));
+
+    // SCRAM, with a server that has the keys of this form or of that. (An account with the keys of `m²` itself can't be made
+    // any more; this one stands for it.)
+    for form in ["m2", "another"] {
+        let mut client = superscript(&mechanisms(&["SCRAM-SHA-256", "PLAIN"]));
+        let mut scram = Scram::new(Mechanism::ScramSha256, None, false).with_password(form);
+        let challenge = scram.challenge(&data(&client.output(), "auth"));
+        let response = client.feed(&sasl("challenge", &challenge));
+        if form == "m2" {
+            client.feed(&sasl("success", &scram.success(&data(&response, "response"))));
+            assert!(client.events.len() == 1 && client.events[0].contains("ScramSha256"));
+            continue;
+        }
+        // The same mechanism, and never PLAIN.
+        let again = client.feed(FAILURE);
+        assert!(again.contains("mechanism='SCRAM-SHA-256'"), "{again}");
+        let mut scram = Scram::new(Mechanism::ScramSha256, None, false);
+        let second = client.feed(&sasl("challenge", &scram.challenge(&data(&again, "auth"))));
+        assert_ne!(data(&second, "response"), data(&response, "response"));
+        assert_eq!(client.feed(FAILURE), CLOSE);
+        assert_eq!(client.failure(), Error::Authentication(SaslCondition::NotAuthorized, None));
+    }
+}
+
+// RFC 6120 §6.4.5: what was not about the password, and a password of one form, is not tried again.
+#[test]
+fn no_second_try_where_it_can_do_nothing() {
+    let refused = |client: &mut Client, failure: &str| {
+        assert_eq!(client.feed(failure), CLOSE);
+        client.failure()
+    };
+    let plain = mechanisms(&["PLAIN"]);
+    let mut client = superscript(&plain);
+    let failure = FAILURE.replace("not-authorized", "account-disabled");
+    assert_eq!(refused(&mut client, &failure), Error::Authentication(SaslCondition::AccountDisabled, None));
+    let mut client = Client::at(&[HEADER, &features(&plain)]);
+    assert_eq!(refused(&mut client, FAILURE), Error::Authentication(SaslCondition::NotAuthorized, None));
+    // No salt has come, so nothing has been guessed.
+    let mut client = superscript(&mechanisms(&["SCRAM-SHA-256"]));
+    assert_eq!(refused(&mut client, FAILURE), Error::Authentication(SaslCondition::NotAuthorized, None));
+}
+
+// A server that takes one try only: what it ends the stream for is the password.
+#[test]
+fn a_server_that_hears_no_second_try_has_refused_the_first() {
+    let error =
+        "<stream:error><policy-violation xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error>";
+    for end in [Some(CLOSE), Some(error), None] {
+        let mut client = superscript(&mechanisms(&["PLAIN"]));
+        client.feed(FAILURE);
+        match end {
+            Some(end) => drop(client.feed(end)),
+            None => drop(client.eof()),
+        }
+        let refusal = Error::Authentication(SaslCondition::NotAuthorized, None);
+        assert_eq!(client.ended, Some(Err(refusal)), "{end:?}");
+    }
+}
+
+// RFC 4013 §2.3: the reason names what is wrong with the password.
+#[test]
+fn a_password_that_can_be_none_is_said_to_be_so() {
+    let mut client =
+        Client::secured(None, |config| config.password = balcony_machine::Secret::new("a\tb".into()));
+    client.feed(&[HEADER, &features(&mechanisms(&["PLAIN"]))].concat());
+    let text = client.failure().to_string();
+    assert!(text.contains("a character that is not allowed"), "{text}");
+}
+
 // RFC 6120 §6.5 [S12] [S15]
 #[test]
 fn every_failure_is_told() {

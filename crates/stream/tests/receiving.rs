@@ -399,6 +399,20 @@ fn no_channel_binding_before_tls_1_3() {
     assert!(server.feed(PLAIN).contains("<success"));
 }
 
+// RFC 5802 §2.2, RFC 4616 §2 [PL4]: however the client has prepared the password.
+#[test]
+fn passwords_are_prepared() {
+    use base64::Engine as _;
+    for typed in ["m²", "m2", "m\u{AD}²", "ｍ２"] {
+        let mut server = Server::secured();
+        server.accounts = Accounts::new().with("juliet@example.com", "m²");
+        let plain = base64::engine::general_purpose::STANDARD.encode(format!("\0juliet\0{typed}"));
+        let auth = format!("<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='PLAIN'>{plain}</auth>");
+        let answer = server.feed(&[HEADER, &auth].concat());
+        assert!(answer.contains("<success"), "{typed}: {answer}");
+    }
+}
+
 // RFC 6120 §6.5.10 [S16]: an unknown user looks like a wrong password, byte for byte.
 #[test]
 fn unknown_users_look_like_wrong_passwords() {

@@ -26,6 +26,9 @@ fn manage(world: &World) {
     assert_eq!(list(world), ["romeo@localhost"]);
 
     world.run_as("", &["user", "add", "empty"]).failed(1, &["the password is empty"]);
+    let emoji = world.run_as("pass\u{1F600}", &["user", "add", "smiley"]);
+    emoji.failed(1, &["this password cannot be used", "such as an emoji"]);
+    assert_eq!(list(world), ["romeo@localhost"]);
     world.run_as("x", &["user", "add", "ro meo"]).failed(2, &["not an account", "localpart"]);
 }
 

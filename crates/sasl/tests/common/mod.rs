@@ -3,8 +3,8 @@
 
 use balcony_machine::Secret;
 use balcony_sasl::{
-    Binding, BindingState, ClientExchange, ClientStep, Credentials, Failure, Mechanism, SaslError,
-    ServerExchange, ServerStep, fake_keys, salt_password,
+    Binding, BindingState, ClientExchange, ClientStep, Credentials, Failure, Hash, Mechanism, SaslError,
+    ScramKeys, ServerExchange, ServerStep, fake_keys, salt_password,
 };
 
 pub const SALT: &[u8; 16] = b"0123456789abcdef";
@@ -19,6 +19,28 @@ impl Account {
     pub fn new(username: &str, password: &str) -> Account {
         let credentials = Credentials::derive(password, SALT, 4096).unwrap();
         Account { username: username.to_owned(), credentials }
+    }
+}
+
+/// The keys of `m²` as it is, which SASLprep makes `m2`; computed by another program.
+pub fn unprepared() -> Credentials {
+    let keys = |hash, stored: &str, server: &str| {
+        let bytes = |hex: &str| -> Vec<u8> {
+            (0..hex.len()).step_by(2).map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap()).collect()
+        };
+        Some(ScramKeys::from_parts(hash, 4096, SALT[..].into(), &bytes(stored), &bytes(server)).unwrap())
+    };
+    Credentials {
+        sha1: keys(
+            Hash::Sha1,
+            "cf1df2a78a8e4660fb1d8fde5b584414eb370266",
+            "edae5842bc2a49bbd72f1587e6097844afb74719",
+        ),
+        sha256: keys(
+            Hash::Sha256,
+            "8ce9b2ff9ff20f7cb01e27aa446d4c70b4f17d1a39169f51f84362231f175bd8",
+            "bd00d66f25b1f6e9df88a825a27a0d2c5fc04025e8dab318f95f5089a5f26bea",
+        ),
     }
 }
 

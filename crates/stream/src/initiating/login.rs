@@ -1,7 +1,7 @@
 //! How a client proves who it is, and makes sure of its server: SASL, in either profile.
 
 use alloc::borrow::Cow;
-use alloc::string::String;
+use alloc::string::{String, ToString as _};
 use alloc::vec::Vec;
 
 use balcony_jid::FullJid;
@@ -57,6 +57,9 @@ impl Initiator {
         let mut exchange =
             ClientExchange::new(mechanism, username, self.config.password.clone(), None, binding, nonce)
                 .map_err(|error| self.sasl_error(&error))?;
+        if self.refusal.is_some() {
+            exchange = exchange.with_other_form();
+        }
         let initial = exchange.initial();
         match self.profile {
             Profile::Classic => {
@@ -151,6 +154,7 @@ impl Initiator {
         // A server that can't prove itself is not our server, whatever it says (RFC 5802 section 5).
         exchange.success(data.as_deref()).map_err(|_| Error::ServerNotAuthentic)?;
         self.authenticated = true;
+        self.refusal = None;
         match self.profile {
             Profile::Classic => {
                 common.step(Step::Authenticated)?;
@@ -176,27 +180,35 @@ impl Initiator {
             .map(|text| Cow::Owned(String::from(&*text.text())));
         let Some(exchange) = self.exchange.take() else { return Err(unexpected()) };
         common.step(Step::AuthFailed)?;
-        // One reason to try again: a server that announces no channel binding may not have ours, and says so at once.
-        // Every later refusal is about the password, and asking again would only lock the account.
+        // The first reason to try again: a server that announces no channel binding may not have ours, and says so at once.
+        // Every later refusal is about the password.
         let at_once = !self.challenged
             && matches!(condition, SaslCondition::NotAuthorized | SaslCondition::MalformedRequest);
         if at_once && exchange.mechanism().is_plus() && self.offer.announced.is_none() {
             self.channel.refuse();
             return self.authenticate(common, out);
         }
-        Err(match at_once && self.channel.is_refused() {
-            true => Error::ChannelBinding,
-            false => Error::Authentication(condition, text),
-        })
+        if at_once && self.channel.is_refused() {
+            return Err(Error::ChannelBinding);
+        }
+        let refusal = Error::Authentication(condition, text);
+        // The second one: the account may be from before SASLprep. One more guess is no more than a person's second look at
+        // the keyboard; any other would only lock the account.
+        let is_of_password = condition == SaslCondition::NotAuthorized
+            && (self.challenged || exchange.mechanism() == Mechanism::Plain);
+        if is_of_password && exchange.has_other_form() && self.refusal.is_none() {
+            self.refusal = Some(refusal);
+            return self.authenticate(common, out);
+        }
+        Err(refusal)
     }
 
     fn sasl_error(&self, error: &SaslError) -> Error {
         match error {
             SaslError::NotProven => Error::ServerNotAuthentic,
-            SaslError::Password(_) => Error::Authentication(
-                SaslCondition::MalformedRequest,
-                Some(Cow::Borrowed("this password is empty or has characters that no password may have")),
-            ),
+            SaslError::Password(error) => {
+                Error::Authentication(SaslCondition::MalformedRequest, Some(Cow::Owned(error.to_string())))
+            }
             SaslError::Refused(_) => Error::Authentication(SaslCondition::NotAuthorized, None),
             _ => Error::Authentication(
                 SaslCondition::MalformedRequest,

@@ -49,6 +49,8 @@ pub(crate) struct Initiator {
     offer: Offer,
     /// What the login can be bound to.
     channel: Channel,
+    /// The refusal of the password in its first form, while the other one is tried.
+    refusal: Option<Error>,
     /// The way in which the exchange is carried.
     profile: Profile,
     authenticated: bool,
@@ -66,6 +68,7 @@ impl Initiator {
             challenged: false,
             offer: Offer::default(),
             channel: Channel::default(),
+            refusal: None,
             profile: Profile::default(),
             authenticated: false,
             bound_inline: None,
@@ -171,6 +174,10 @@ impl Side for Initiator {
 
     fn jid(&self) -> Option<&FullJid> {
         self.jid.as_ref()
+    }
+
+    fn refusal(&self) -> Option<&Error> {
+        self.refusal.as_ref()
     }
 
     fn server_features(&self) -> ServerFeatures {

@@ -179,6 +179,7 @@ pub fn sasl(name: &str, data: &[u8]) -> String {
 pub struct Scram {
     exchange: ServerExchange,
     mechanism: Mechanism,
+    password: &'static str,
 }
 
 impl Scram {
@@ -186,7 +187,12 @@ impl Scram {
     pub fn new(mechanism: Mechanism, exporter: Option<[u8; 32]>, plus_offered: bool) -> Self {
         let exchange =
             ServerExchange::new(mechanism, exporter.map(Binding::TlsExporter), plus_offered, "servers-nonce");
-        Scram { exchange, mechanism }
+        Scram { exchange, mechanism, password: "pencil" }
+    }
+
+    /// The same of an account with this password.
+    pub fn with_password(self, password: &'static str) -> Self {
+        Scram { password, ..self }
     }
 
     /// The challenge for an initial response.
@@ -195,7 +201,7 @@ impl Scram {
             panic!("{}", String::from_utf8_lossy(initial))
         };
         assert_eq!(username, "juliet");
-        let credentials = Credentials::derive("pencil", b"salt of the tests", 4096).unwrap();
+        let credentials = Credentials::derive(self.password, b"salt of the tests", 4096).unwrap();
         let keys = credentials.get(self.mechanism.hash().unwrap()).unwrap().clone();
         let Ok(ServerStep::Challenge(challenge)) = self.exchange.credentials(keys) else { panic!() };
         challenge
