@@ -63,6 +63,10 @@ fn read(name: &BareJid, query: ElementRef<'_>) -> Result<Ask, StanzaError> {
             _ => bad("a removal has nothing beside it"),
         };
     }
+    let count = |name| query.children().filter(|child| child.is(name, ns::REGISTER)).count();
+    if count("username") > 1 || count("password") > 1 {
+        return bad("a field is there twice");
+    }
     let field = |name| query.child(name, ns::REGISTER).map(|field| field.text());
     let (Some(username), Some(password)) = (field("username"), field("password")) else {
         return bad("a user name and a password are needed");

@@ -79,6 +79,8 @@ fn what_is_no_change_of_the_own_password_is_refused() {
         ("<username>juliet@example.com</username><password>x</password>", "bad-request/modify"),
         ("<username>juliet</username><password/>", "not-acceptable/modify"),
         ("<remove/><username>juliet</username>", "bad-request/modify"),
+        ("<username>juliet</username><password>x</password><password>y</password>", "bad-request/modify"),
+        ("<username>juliet</username><username>romeo</username><password>x</password>", "bad-request/modify"),
     ] {
         assert_eq!(refused(&world.send(balcony, set(content))), expected, "{content}");
     }
