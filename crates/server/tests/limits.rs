@@ -4,7 +4,7 @@
 use core::time::Duration;
 
 use balcony_machine::{Instant, Secret, Seed};
-use balcony_server::{Action, Config, ConnectionId, Input, Server, Shard};
+use balcony_server::{Action, Answer, Ask, Config, ConnectionId, Input, Server, Shard};
 use balcony_stream::TlsPolicy;
 
 const HEADER: &[u8] = b"<stream:stream to='example.com' version='1.0' xmlns='jabber:client' \
@@ -100,4 +100,67 @@ fn a_client_that_sends_too_fast_is_read_from_more_slowly() {
         assert!(poured >= allowed.min(1_000_000) - chunk - HEADER.len(), "{rate} {chunk}: {poured}");
     }
     assert!(pour(None, 1000, 1) >= 1_000_000);
+}
+
+// XEP-0077 2.4 §3.1, §14: a stream registers as many accounts as may come from its address, and goes on when there are no more.
+#[test]
+fn accounts_registered_from_one_address() {
+    let mut config = config();
+    config.registration = true;
+    config.limits.negotiation = Duration::from_secs(3600);
+    let mut server = Server::new(config, Seed::from_u64(1));
+    let mut now = Instant::ZERO;
+    let open = |server: &mut Server, address: &str| {
+        let id = server.accept(now, TlsPolicy::None, &mut Vec::new());
+        server.came_from(id, address.parse().unwrap());
+        id
+    };
+    let (one, same, other) =
+        (open(&mut server, "192.0.2.1"), open(&mut server, "192.0.2.1"), open(&mut server, "192.0.2.2"));
+    // What comes back for this, and whether an account was to be made.
+    let say = |server: &mut Server, now, id, text: &[u8]| {
+        let (mut actions, mut output, mut asked) = (Vec::new(), Vec::new(), false);
+        server.receive(now, id, text, &mut actions);
+        while !actions.is_empty() {
+            for action in core::mem::take(&mut actions) {
+                match action {
+                    Action::Ask(ticket, Ask::Stream(balcony_stream::Ask::Register { .. })) => {
+                        asked = true;
+                        let answer = Answer::Stream(balcony_stream::Answer::Registered(Ok(())));
+                        server.answer(now, ticket, answer, &mut actions);
+                    }
+                    Action::Write(id) => {
+                        server.take_output(id, &mut output);
+                        server.written(now, id, &mut actions);
+                    }
+                    Action::Read(_) => {}
+                    action => panic!("{action:?}"),
+                }
+            }
+        }
+        (String::from_utf8(output).unwrap(), asked)
+    };
+    for id in [one, same, other] {
+        assert!(say(&mut server, now, id, HEADER).0.contains("<stream:features>"));
+    }
+    let mut number = 0;
+    let mut register = |server: &mut Server, now, id| {
+        number += 1;
+        let request = format!(
+            "<iq type='set' id='r'><query xmlns='jabber:iq:register'><username>user{number}</username>\
+             <password>x</password></query></iq>"
+        );
+        let (answer, asked) = say(server, now, id, request.as_bytes());
+        assert_eq!(answer.contains("type='result'"), asked, "{answer}");
+        assert!(
+            asked || (answer.contains("<resource-constraint") && answer.contains("try again later")),
+            "{answer}"
+        );
+        asked
+    };
+    assert_eq!((0..30).filter(|_| register(&mut server, now, one)).count(), 20);
+    assert!(!register(&mut server, now, same), "another stream is no way around it");
+    assert!(register(&mut server, now, other), "others go on");
+    now = now + Duration::from_secs(60);
+    assert!(register(&mut server, now, one) && !register(&mut server, now, same));
 }
