@@ -378,3 +378,47 @@ fn output_has_a_limit() {
         assert_eq!(ids, (0..200).map(|id| id.to_string()).collect::<Vec<_>>());
     }
 }
+
+// rfc6120.md [SC14]: a client of TLS 1.2 is offered no channel binding, as it knows none that is here.
+#[test]
+fn channel_binding_is_offered_from_tls_1_3_on() {
+    use rustls::pki_types::{CertificateDer, pem::PemObject as _};
+    use std::io::{Read as _, Write as _};
+
+    let (certificate, key) = balcony_tls::self_signed(&["example.com"]).unwrap();
+    let identity =
+        balcony_tls::ServerConfig::from_pem(certificate.as_bytes(), key.expose().as_bytes()).unwrap();
+    for (version, is_offered) in [(&rustls::version::TLS12, false), (&rustls::version::TLS13, true)] {
+        let mut roots = rustls::RootCertStore::empty();
+        roots.add(CertificateDer::from_pem_slice(certificate.as_bytes()).unwrap()).unwrap();
+        let provider = std::sync::Arc::new(rustls::crypto::ring::default_provider());
+        let config = rustls::ClientConfig::builder_with_provider(provider)
+            .with_protocol_versions(&[version])
+            .unwrap()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let name = "example.com".try_into().unwrap();
+        let mut client = rustls::ClientConnection::new(std::sync::Arc::new(config), name).unwrap();
+        client.writer().write_all(HEADER.as_bytes()).unwrap();
+        let mut server = End::server_with(TlsPolicy::Direct, &identity, |_| {});
+        while client.wants_write() || !server.out.is_empty() {
+            let mut wire = Vec::new();
+            while client.wants_write() {
+                client.write_tls(&mut wire).unwrap();
+            }
+            assert!(server.advance(&mut &wire[..]).is_none() && server.ended.is_none());
+            let back = core::mem::take(&mut server.out);
+            let mut rest = &back[..];
+            while !rest.is_empty() {
+                client.read_tls(&mut rest).unwrap();
+                client.process_new_packets().unwrap();
+            }
+        }
+        let mut features = vec![0; 8192];
+        let length = client.reader().read(&mut features).unwrap();
+        let features = String::from_utf8_lossy(&features[..length]);
+        assert!(features.contains("<mechanism>SCRAM-SHA-256</mechanism>"), "{features}");
+        assert_eq!(features.contains("-PLUS"), is_offered, "{features}");
+        assert_eq!(features.contains("channel-binding"), is_offered, "{features}");
+    }
+}

@@ -85,14 +85,16 @@ impl fmt::Display for SaslCondition {
 
 /// How a server's exchange failed: the condition for the client, and a reason for the server's log.
 ///
-/// Don't send the reason: it may tell an attacker more than the condition does.
+/// Don't send the reason, unless it is [one of the channel binding](Failure::is_of_binding): it may tell an attacker more than the
+/// condition does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Failure {
     /// What the client is told.
     pub condition: SaslCondition,
     /// What the log is told. Never holds anything that the peer sent.
     pub reason: &'static str,
-    /// It was the channel binding that did not fit (RFC 5802 section 6): the password was not looked at.
+    /// It was the channel binding that did not fit (RFC 5802 section 6): the password was not looked at. This reason is for the client
+    /// as well.
     pub is_of_binding: bool,
 }
 

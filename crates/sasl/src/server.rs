@@ -179,14 +179,16 @@ impl ServerExchange {
         match (flag, self.mechanism.is_plus()) {
             (Flag::Use(name), true) => {
                 let binding = self.bindings.iter().find(|binding| binding.name() == name);
-                binding.map(Binding::data).ok_or(Failure::of_binding("unsupported type of channel binding"))
+                binding.map(Binding::data).ok_or(Failure::of_binding(
+                    "this type of channel binding is not supported here: use one that is announced",
+                ))
             }
             (Flag::Use(_), false) => Err(malformed("channel binding without a -PLUS mechanism")),
             (_, true) => Err(malformed("a -PLUS mechanism without channel binding")),
             // The client saw no -PLUS mechanism although there was one: somebody took it out.
-            (Flag::NotOffered, false) if self.plus_offered => {
-                Err(Failure::of_binding("the client was not shown the -PLUS mechanisms"))
-            }
+            (Flag::NotOffered, false) if self.plus_offered => Err(Failure::of_binding(
+                "the client says that there is no channel binding here, but there is: somebody may have hidden it",
+            )),
             (Flag::NotOffered | Flag::Unsupported, false) => Ok(&[]),
         }
     }
@@ -211,7 +213,9 @@ fn check_final(
     message: &ClientFinal<'_>,
 ) -> Result<ServerStep, Failure> {
     if !bool::from(message.binding.as_bytes().ct_eq(first.binding.as_bytes())) {
-        return Err(Failure::of_binding("the channel bindings don't match"));
+        return Err(Failure::of_binding(
+            "the channel bindings of the two ends do not match: somebody may stand in between",
+        ));
     }
     if !bool::from(message.nonce.as_bytes().ct_eq(first.nonce.as_bytes())) {
         return Err(not_authorized("another nonce"));

@@ -168,12 +168,13 @@ fn optional_extensions_are_ignored() {
 // RFC 5802 §5.1, rfc6120.md [SC4] [SC10]
 #[test]
 fn final_message_must_repeat_binding_and_nonce() {
+    const MISMATCH: &str = "the channel bindings of the two ends do not match: somebody may stand in between";
     let proof = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
     for (message, reason) in [
         // `eSws` is `y,,`; `biwsAA==` has data where there is none; `biwt` is `n,-`.
-        ("c=eSws,r=clientserver", "the channel bindings don't match"),
-        ("c=biwsAA==,r=clientserver", "the channel bindings don't match"),
-        ("c=biwt,r=clientserver", "the channel bindings don't match"),
+        ("c=eSws,r=clientserver", MISMATCH),
+        ("c=biwsAA==,r=clientserver", MISMATCH),
+        ("c=biwt,r=clientserver", MISMATCH),
         ("c=biws,r=client", "another nonce"),
         ("c=biws,r=clientserverx", "another nonce"),
         ("c=biws,r=clientServer", "another nonce"),

@@ -379,12 +379,27 @@ fn channel_bindings_that_do_not_fit_are_no_wrong_passwords() {
     server.feed(HEADER);
     for _ in 0..4 {
         let answer = server.feed(&unique);
-        assert!(answer.contains("<not-authorized/>") && answer.contains("channel binding"), "{answer}");
+        assert!(
+            answer.contains("<not-authorized/>")
+                && answer.contains("type of channel binding is not supported"),
+            "{answer}"
+        );
         assert!(!server.feed(WRONG).contains("channel binding"));
     }
     assert!(server.ended.is_none());
     server.feed(&unique);
     assert_eq!(server.error(), StreamCondition::PolicyViolation);
+
+    // `y`, though it was offered.
+    let mut server = Server::new(TlsPolicy::Direct);
+    server.stream.secured(Security::new(Some([1; 32]))).unwrap();
+    let first = base64::engine::general_purpose::STANDARD.encode("y,,n=juliet,r=abcdefgh");
+    let auth = "<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='SCRAM-SHA-256'>";
+    let answer = server.feed(&format!("{HEADER}{auth}{first}</auth>"));
+    assert!(
+        answer.contains("<not-authorized/>") && answer.contains("somebody may have hidden it"),
+        "{answer}"
+    );
 }
 
 // rfc6120.md [SC14]: clients of TLS 1.2 know tls-unique, which is not here: what can't work is not offered, and the rest works.

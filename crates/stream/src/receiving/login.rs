@@ -265,9 +265,10 @@ impl Receiver {
         if common.phase() == Phase::Sasl {
             common.step(Step::AuthFailed)?;
         }
-        // The reason stays here: the same words for a wrong password and an unknown user (section 6.5.10).
+        // The reason stays here: the same words for a wrong password and an unknown user (section 6.5.10). But who could not bind is
+        // to know what was wrong, and it says nothing of the account.
         let text = match failure.is_of_binding {
-            true => Some("The channel binding does not fit this connection; the password was not looked at."),
+            true => Some(failure.reason),
             false => failure_text(failure.condition),
         };
         self.profile.write_failure(common.framing, failure.condition, text, out);
