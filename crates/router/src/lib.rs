@@ -91,4 +91,6 @@ pub use config::{Config, ConflictPolicy, Software};
 pub use effect::{Effect, Removal, SessionId};
 pub use memory::Memory;
 pub use router::{Counts, Router};
-pub use store::{Answer, Ask, Change, Kept, LastSeen, Offline};
+pub use store::{
+    Answer, Append, Ask, Change, Content, DocumentEdit, Entry, Kept, LastSeen, LogEdit, Offline, Room,
+};

@@ -1,11 +1,13 @@
+use alloc::borrow::Cow;
 use alloc::collections::BTreeMap;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use balcony_jid::BareJid;
 use balcony_roster::Parts;
 use balcony_stanza::Stanza;
 
-use crate::{Answer, Ask, Change, Kept, LastSeen, Offline};
+use crate::{Answer, Append, Ask, Change, Content, DocumentEdit, Entry, Kept, LastSeen, LogEdit, Offline};
 
 /// Accounts in memory: answers a router's [`Ask`]s at once.
 ///
@@ -14,14 +16,18 @@ use crate::{Answer, Ask, Change, Kept, LastSeen, Offline};
 pub struct Memory {
     accounts: BTreeMap<BareJid, Account>,
     most: usize,
+    /// How many accounts were made.
+    created: u64,
 }
 
 #[derive(Clone, Debug, Default)]
 struct Account {
     kept: Kept,
     offline: Vec<Offline>,
-    /// The number of the next message.
+    /// The number of the next message or entry.
     next: u64,
+    documents: BTreeMap<(Cow<'static, str>, Arc<str>), Content>,
+    entries: BTreeMap<(Cow<'static, str>, u64), Entry>,
 }
 
 impl Default for Memory {
@@ -34,12 +40,12 @@ impl Memory {
     /// No accounts. Each will have this many messages waiting at most; see [`Change::PutOffline`].
     #[must_use]
     pub const fn new(most: usize) -> Self {
-        Memory { accounts: BTreeMap::new(), most }
+        Memory { accounts: BTreeMap::new(), most, created: 0 }
     }
 
     /// Makes an account, unless it exists.
     pub fn create(&mut self, account: BareJid) {
-        self.accounts.entry(account).or_default();
+        self.made(account);
     }
 
     /// Ends an account, with all that is kept of it.
@@ -55,7 +61,35 @@ impl Memory {
 
     /// Keeps something else of an account, which is made if it doesn't exist.
     pub fn keep(&mut self, account: BareJid, kept: Kept) {
-        self.accounts.entry(account).or_default().kept = kept;
+        let account = self.made(account);
+        let creation = account.kept.creation;
+        account.kept = Kept { creation, ..kept };
+    }
+
+    /// The account, which is made if it doesn't exist.
+    fn made(&mut self, account: BareJid) -> &mut Account {
+        let created = &mut self.created;
+        self.accounts.entry(account).or_insert_with(|| {
+            *created += 1;
+            let kept = Kept { creation: *created, ..Kept::default() };
+            Account { kept, ..Account::default() }
+        })
+    }
+
+    /// The documents of one of an account's collections, by their keys.
+    pub fn documents(&self, account: &BareJid, collection: &str) -> impl Iterator<Item = (&str, &Content)> {
+        let account = self.accounts.get(account).into_iter();
+        account
+            .flat_map(|account| &account.documents)
+            .filter_map(move |((name, key), content)| (name == collection).then_some((&**key, content)))
+    }
+
+    /// The entries of one of an account's logs, the oldest first.
+    pub fn entries(&self, account: &BareJid, log: &str) -> impl Iterator<Item = &Entry> {
+        let account = self.accounts.get(account).into_iter();
+        account
+            .flat_map(|account| &account.entries)
+            .filter_map(move |((name, _), entry)| (name == log).then_some(entry))
     }
 
     /// The messages that wait for an account, the oldest first.
@@ -110,7 +144,7 @@ impl Account {
         self.offline.iter().enumerate().take_while(fits).map(|(_, message)| message.clone()).collect()
     }
 
-    /// Makes a change; `false` if there is no room.
+    /// Makes a change; `false` if there is no room, or it is meant for another account.
     fn apply(&mut self, now: u64, most: usize, change: Change) -> bool {
         let kept = &mut self.kept;
         match change {
@@ -150,7 +184,35 @@ impl Account {
             }
             Change::DropOffline { up_to } => self.offline.retain(|message| message.number > up_to),
             Change::LastSeen(presence) => kept.last = Some(LastSeen { at: now, presence }),
+            Change::Document { creation, .. } | Change::Log { creation, .. } if creation != kept.creation => {
+                return false;
+            }
+            Change::Document { edit: DocumentEdit { collection, key, content }, .. } => {
+                match content {
+                    Some(content) => self.documents.insert((collection, key), content),
+                    None => self.documents.remove(&(collection, key)),
+                };
+            }
+            Change::Log { edit: LogEdit::Append(entry), .. } => return self.append(now, entry),
+            Change::Log { edit: LogEdit::Trim { log, up_to }, .. } => {
+                self.entries.retain(|(name, number), _| *name != log || *number > up_to);
+            }
         }
+        true
+    }
+
+    /// Appends to a log; `false` if there is no room.
+    fn append(&mut self, now: u64, Append { log, tag, content, room }: Append) -> bool {
+        let held = self.entries.iter().filter(|((name, _), _)| *name == log);
+        let sizes = held.map(|(_, entry)| entry.content.bytes.len());
+        if sizes.clone().count() >= room.entries
+            || sizes.sum::<usize>() > room.bytes.saturating_sub(content.bytes.len())
+            || content.bytes.len() > room.bytes
+        {
+            return false;
+        }
+        self.entries.insert((log, self.next), Entry { number: self.next, at: now, tag, content });
+        self.next += 1;
         true
     }
 }

@@ -1,9 +1,11 @@
 //! What a router asks of whoever keeps its accounts: the contract between the two.
 
+use alloc::borrow::Cow;
 use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::fmt;
 
 use balcony_jid::{BareJid, Jid};
 use balcony_machine::Secret;
@@ -90,6 +92,9 @@ pub enum Answer {
 /// What is kept of an account, beside its messages.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Kept {
+    /// The number with which the account was made; no two accounts have the same, also not one after the other by the same name.
+    /// Changes of documents and logs repeat it, so that what was meant for an account is not done to its successor.
+    pub creation: u64,
     /// The roster, if it was ever changed.
     pub roster: Option<Parts>,
     /// Whom the user has blocked (XEP-0191), in any order.
@@ -158,4 +163,103 @@ pub enum Change {
     },
     /// The account's last available resource has become unavailable just now, with this presence.
     LastSeen(Arc<Stanza>),
+    /// A document of the account is another one now. The whole save is refused if the account is another.
+    Document {
+        /// [`Kept::creation`].
+        creation: u64,
+        /// What becomes of it.
+        edit: DocumentEdit,
+    },
+    /// A log of the account gets or loses entries. The whole save is refused if the account is another, or has no room.
+    Log {
+        /// [`Kept::creation`].
+        creation: u64,
+        /// What becomes of it.
+        edit: LogEdit,
+    },
+}
+
+/// What becomes of a document: something that is found by its key in a collection. Whatever an extension keeps of an account,
+/// and reads as a whole, is in a collection of its own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DocumentEdit {
+    /// The name of the collection: 1 to 64 bytes without NUL.
+    pub collection: Cow<'static, str>,
+    /// Which of its documents: at most 4,096 bytes.
+    pub key: Arc<str>,
+    /// What it holds now; `None` if there is none any more.
+    pub content: Option<Content>,
+}
+
+/// What a document or an entry holds.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Content {
+    /// Which form the bytes have. A program that does not know the form of a collection does not start.
+    pub version: u8,
+    /// The bytes, of which nobody but the collection's owner knows what they mean.
+    pub bytes: Arc<[u8]>,
+}
+
+/// What becomes of a log: entries in the order in which they came, that are read from the oldest on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LogEdit {
+    /// It has one more entry, with a higher number than any before, and the time of now.
+    Append(Append),
+    /// The entries up to this number are gone.
+    Trim {
+        /// The name of the log.
+        log: Cow<'static, str>,
+        /// The highest number that is.
+        up_to: u64,
+    },
+}
+
+/// An entry that a log gets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Append {
+    /// The name of the log: 1 to 64 bytes without NUL.
+    pub log: Cow<'static, str>,
+    /// By what entries are told apart, such as the other's address: at most 4,096 bytes.
+    pub tag: Arc<str>,
+    /// What it holds.
+    pub content: Content,
+    /// How much the log may hold when it has got the entry, or the whole save is refused.
+    pub room: Room,
+}
+
+/// An entry of a log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// Its place: later entries of the log have higher numbers, and no number is used twice.
+    pub number: u64,
+    /// When it came, in milliseconds since the start of 1970 (UTC), by the clock of whoever keeps it.
+    pub at: u64,
+    /// [`Append::tag`].
+    pub tag: Arc<str>,
+    /// What it holds.
+    pub content: Content,
+}
+
+/// How much a log may hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Room {
+    /// Entries.
+    pub entries: usize,
+    /// The bytes of their contents.
+    pub bytes: usize,
+}
+
+impl Room {
+    /// Any number of entries, which somebody else bounds.
+    pub const UNBOUNDED: Room = Room { entries: usize::MAX, bytes: usize::MAX };
+}
+
+/// The length alone: there may be secrets in it.
+impl fmt::Debug for Content {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Content")
+            .field("version", &self.version)
+            .field("length", &self.bytes.len())
+            .finish_non_exhaustive()
+    }
 }
