@@ -6,7 +6,7 @@ use balcony_machine::Secret;
 use balcony_router::{Kept, Offline};
 
 use crate::record::encode_stanza;
-use crate::{Account, Backup, Change, StoreError};
+use crate::{Account, Backup, Change, Collection, Documents, Entries, Owned, Owner, StoreError};
 
 /// Where accounts are kept: an embedded database, or a database server. [`Store`](crate::Store) is how it is used.
 ///
@@ -44,6 +44,36 @@ pub trait Backend: Send + Sync {
     ///
     /// As [`account`](Backend::account).
     fn backup(&self, account: &BareJid) -> Result<Option<Backup>, StoreError>;
+
+    /// Documents of one of an owner's collections, by the octets of their keys, from the first or after the one with the key
+    /// `after`: as many as fit into so many bytes of keys and contents, but at least one, if there is one.
+    ///
+    /// # Errors
+    ///
+    /// As [`account`](Backend::account).
+    fn documents(
+        &self,
+        owner: &Owner,
+        collection: &str,
+        after: Option<&str>,
+        bytes: usize,
+    ) -> Result<Documents, StoreError>;
+
+    /// Entries of one of an owner's logs with higher numbers than `after`: as many as fit into so many bytes of tags and contents,
+    /// but at least one, if there is one. All numbers are higher than zero.
+    ///
+    /// # Errors
+    ///
+    /// As [`account`](Backend::account).
+    fn entries(&self, owner: &Owner, log: &str, after: u64, bytes: usize) -> Result<Entries, StoreError>;
+
+    /// Of the owners that are not accounts and have something, the first, or the first after this one; in the order of their
+    /// kinds, domains and localparts.
+    ///
+    /// # Errors
+    ///
+    /// As [`account`](Backend::account).
+    fn next_owned(&self, after: Option<&Owner>) -> Result<Option<Owned>, StoreError>;
 
     /// Up to `limit` accounts, by domain and then localpart, octet by octet; of one domain, or of all; those that come
     /// after `after`, which need not exist, or from the first.
@@ -101,15 +131,19 @@ pub struct StoreConfig {
     pub offline_bytes: usize,
     /// Changes of one roster that are remembered, for [`balcony_roster::Config::changes`].
     pub roster_changes: usize,
+    /// The collections that this program knows, with the highest version of each. A store that has a newer one of these is not
+    /// opened; others are left as they are.
+    pub collections: &'static [Collection],
 }
 
 impl Default for StoreConfig {
-    /// 200 messages of 4 MiB, and as many changes as a roster has by default.
+    /// 200 messages of 4 MiB, as many changes as a roster has by default, and no collections.
     fn default() -> Self {
         StoreConfig {
             offline: 200,
             offline_bytes: 4 << 20,
             roster_changes: balcony_roster::Config::default().changes,
+            collections: &[],
         }
     }
 }

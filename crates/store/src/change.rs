@@ -5,6 +5,8 @@ use balcony_jid::BareJid;
 use balcony_router::{Kept, Offline};
 use balcony_sasl::Credentials;
 
+use crate::{Collections, Edit, Owned, Owner};
+
 /// One change of the accounts.
 #[derive(Clone, Debug)]
 pub enum Change {
@@ -40,6 +42,39 @@ pub enum Change {
     /// An account with all that is kept for it. It is done unless the account exists. Bounds don't hold for it, and its
     /// messages get new numbers.
     Restore(Box<Backup>),
+    /// Changes of what an owner has in collections. All of them are done if the owner exists, should it be an account, and if there
+    /// is room, and nothing otherwise.
+    Edit {
+        /// The owner.
+        owner: Owner,
+        /// Which account of this name is meant ([`Account::creation`]), if that matters.
+        creation: Option<u64>,
+        /// What changes, in this order.
+        edits: Vec<Edit>,
+    },
+    /// All that an owner has in collections is gone. It is done if there was something.
+    Clear {
+        /// The owner. What an account has goes with it by itself.
+        owner: Owner,
+    },
+    /// What an owner that is not an account has. It is done unless it has something.
+    RestoreOwned(Box<Owned>),
+}
+
+impl Change {
+    /// Whom it is about.
+    #[must_use]
+    pub fn owner(&self) -> Owner {
+        match self {
+            Change::Create { account, .. }
+            | Change::SetCredentials { account, .. }
+            | Change::Remove { account }
+            | Change::Save { account, .. } => Owner::Account(account.clone()),
+            Change::Restore(backup) => Owner::Account(backup.address.clone()),
+            Change::Edit { owner, .. } | Change::Clear { owner } => owner.clone(),
+            Change::RestoreOwned(owned) => owned.owner.clone(),
+        }
+    }
 }
 
 /// What is known of an account.
@@ -50,6 +85,9 @@ pub struct Account {
     pub credentials: Credentials,
     /// When it was made, in seconds since the start of 1970 (UTC).
     pub created: u64,
+    /// The number with which it was made: an account that is made after another has another. Accounts that are older than
+    /// these numbers have zero.
+    pub creation: u64,
 }
 
 /// An account with all that is kept for it.
@@ -64,4 +102,6 @@ pub struct Backup {
     pub kept: Kept,
     /// The messages that wait for it, in their order.
     pub offline: Vec<Offline>,
+    /// Its documents and logs.
+    pub collections: Collections,
 }

@@ -29,6 +29,15 @@ pub enum StoreError {
         /// The highest version that this program knows.
         supported: u32,
     },
+    /// A newer Balcony has written one of the collections that this program knows.
+    NewerCollection {
+        /// Its name.
+        name: String,
+        /// The version of the data.
+        found: u8,
+        /// The highest version that this program knows.
+        supported: u8,
+    },
     /// The disk failed or is full. The database is opened again, and what comes later may work. Most likely nothing of the change
     /// was kept; but if it failed at the very end, that is not known.
     Io(String),
@@ -108,6 +117,11 @@ impl fmt::Display for StoreError {
                 f,
                 "the data folder was written by a newer balcony (version {found} of the data, this one knows \
                  {supported}): install that one again"
+            ),
+            StoreError::NewerCollection { name, found, supported } => write!(
+                f,
+                "the collection {name:?} was written by a newer balcony (version {found} of it, this one knows {supported}): \
+                 install that one again"
             ),
             StoreError::Io(reason) => {
                 write!(f, "the database cannot be read or written: {reason}; is the disk full?")

@@ -4,6 +4,9 @@
 //! PostgreSQL server (`Store::connect`). A change that has returned `Ok` survives the death of the process and of the
 //! machine. No password is ever stored, only what SCRAM needs to check one (RFC 5802 section 3).
 //!
+//! Beside accounts there are [documents and logs](Owner), of which the store knows nothing but names and versions: what an
+//! extension keeps needs no change here ([`Store::edit`], [`Store::documents`], [`Store::entries`]).
+//!
 //! [`Store::export`] and [`Store::import`] carry accounts from one store to another as text, and [`Store::check`] looks for
 //! what is broken.
 //!
@@ -41,6 +44,7 @@ extern crate alloc;
 
 mod backend;
 mod change;
+mod collection;
 mod desk;
 mod error;
 mod file;
@@ -59,6 +63,9 @@ mod worker;
 
 pub use backend::{Backend, Messages, StoreConfig};
 pub use change::{Account, Backup, Change};
+pub use collection::{
+    Collection, CollectionKind, Collections, Document, Documents, Edit, Entries, Owned, Owner,
+};
 pub use error::StoreError;
 pub use request::{Busy, Reply, Request};
 pub use store::Store;

@@ -1,8 +1,8 @@
-//! Which changes of each account are under way, so that nothing that was asked later is read before they are over.
+//! Which changes of each account, or other owner, are under way, so that nothing that was asked later is read before they are over.
 
 use alloc::collections::{BTreeMap, VecDeque};
 
-use balcony_jid::BareJid;
+use crate::Owner;
 
 /// A change that is under way. Later ones have higher numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -20,7 +20,7 @@ pub(crate) enum Touches {
 /// See the [module](self).
 #[derive(Debug, Default)]
 pub(crate) struct Order {
-    accounts: BTreeMap<BareJid, Pending>,
+    owners: BTreeMap<Owner, Pending>,
     last: u64,
 }
 
@@ -43,10 +43,10 @@ impl Pending {
 
 impl Order {
     /// A change begins, behind all that have begun.
-    pub(crate) fn begin(&mut self, account: &BareJid, touches: Touches) -> Ticket {
+    pub(crate) fn begin(&mut self, owner: &Owner, touches: Touches) -> Ticket {
         self.last += 1;
         let ticket = Ticket(self.last);
-        let pending = self.accounts.entry(account.clone()).or_default();
+        let pending = self.owners.entry(owner.clone()).or_default();
         pending.any.push_back(ticket);
         if touches == Touches::All {
             pending.all.push_back(ticket);
@@ -55,8 +55,8 @@ impl Order {
     }
 
     /// A change is over: it is there for whoever reads, or will never be.
-    pub(crate) fn end(&mut self, account: &BareJid, ticket: Ticket) {
-        let Some(pending) = self.accounts.get_mut(account) else { return };
+    pub(crate) fn end(&mut self, owner: &Owner, ticket: Ticket) {
+        let Some(pending) = self.owners.get_mut(owner) else { return };
         for list in [&mut pending.any, &mut pending.all] {
             // It is the first, but for a change that was given up.
             if let Some(place) = list.iter().position(|other| *other == ticket) {
@@ -64,23 +64,23 @@ impl Order {
             }
         }
         if pending.any.is_empty() {
-            self.accounts.remove(account);
+            self.owners.remove(owner);
         }
     }
 
     /// The last change under way that whoever reads this now has to wait for.
-    pub(crate) fn last(&self, account: &BareJid, touches: Touches) -> Option<Ticket> {
-        self.accounts.get(account)?.of(touches).back().copied()
+    pub(crate) fn last(&self, owner: &Owner, touches: Touches) -> Option<Ticket> {
+        self.owners.get(owner)?.of(touches).back().copied()
     }
 
     /// Whether that change, and all before it, are over.
-    pub(crate) fn is_over(&self, account: &BareJid, touches: Touches, last: Option<Ticket>) -> bool {
-        let first = self.accounts.get(account).and_then(|pending| pending.of(touches).front());
+    pub(crate) fn is_over(&self, owner: &Owner, touches: Touches, last: Option<Ticket>) -> bool {
+        let first = self.owners.get(owner).and_then(|pending| pending.of(touches).front());
         first.is_none_or(|first| Some(*first) > last)
     }
 
     #[cfg(test)]
     pub(crate) fn is_empty(&self) -> bool {
-        self.accounts.is_empty()
+        self.owners.is_empty()
     }
 }

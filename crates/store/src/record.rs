@@ -20,6 +20,8 @@ use crate::{Account, StoreError};
 #[derive(Serialize, Deserialize)]
 enum AccountRecord {
     V1(AccountV1),
+    /// The number with which it was made, and the rest.
+    V2(u64, AccountV1),
 }
 
 #[derive(Serialize, Deserialize)]
@@ -37,8 +39,12 @@ struct KeysV1 {
     server_key: Box<[u8]>,
 }
 
-/// The bytes of an account.
-pub(crate) fn encode_account(credentials: &Credentials, created: u64) -> Result<Vec<u8>, StoreError> {
+/// The bytes of an account. One that has no number is as it was before there were numbers.
+pub(crate) fn encode_account(
+    credentials: &Credentials,
+    created: u64,
+    creation: u64,
+) -> Result<Vec<u8>, StoreError> {
     let keys = |keys: &ScramKeys| KeysV1 {
         iterations: keys.iterations(),
         salt: keys.salt().into(),
@@ -50,13 +56,20 @@ pub(crate) fn encode_account(credentials: &Credentials, created: u64) -> Result<
         sha1: credentials.sha1.as_ref().map(keys),
         sha256: credentials.sha256.as_ref().map(keys),
     };
-    postcard::to_allocvec(&AccountRecord::V1(record)).map_err(damaged("the record of an account"))
+    let record = match creation {
+        0 => AccountRecord::V1(record),
+        creation => AccountRecord::V2(creation, record),
+    };
+    postcard::to_allocvec(&record).map_err(damaged("the record of an account"))
 }
 
 /// The account in `bytes`.
 pub(crate) fn decode_account(bytes: &[u8]) -> Result<Account, StoreError> {
-    let AccountRecord::V1(record) =
-        postcard::from_bytes(bytes).map_err(damaged("the record of an account"))?;
+    let record = postcard::from_bytes(bytes).map_err(damaged("the record of an account"))?;
+    let (creation, record) = match record {
+        AccountRecord::V1(record) => (0, record),
+        AccountRecord::V2(creation, record) => (creation, record),
+    };
     let keys = |hash: Hash, keys: Option<KeysV1>| {
         keys.map(|keys| {
             ScramKeys::from_parts(hash, keys.iterations, keys.salt, &keys.stored_key, &keys.server_key)
@@ -66,6 +79,7 @@ pub(crate) fn decode_account(bytes: &[u8]) -> Result<Account, StoreError> {
     };
     Ok(Account {
         created: record.created,
+        creation,
         credentials: Credentials {
             sha1: keys(Hash::Sha1, record.sha1)?,
             sha256: keys(Hash::Sha256, record.sha256)?,

@@ -8,7 +8,7 @@ use balcony_machine::Secret;
 use balcony_router::{Change, Kept};
 use balcony_sasl::Credentials;
 
-use crate::{Messages, StoreError};
+use crate::{Documents, Edit, Entries, Messages, Owner, StoreError};
 
 /// What a [`Worker`](crate::Worker) can be asked.
 #[derive(Clone, Debug)]
@@ -70,6 +70,37 @@ pub enum Request {
         /// What changes, in this order.
         changes: Vec<Change>,
     },
+    /// Documents of an owner's collection, as [`Store::documents`](crate::Store::documents) gives them.
+    Documents {
+        /// The owner.
+        owner: Owner,
+        /// The name of the collection.
+        collection: Box<str>,
+        /// The key of the last document of the part before.
+        after: Option<Box<str>>,
+        /// As many as fit into so many bytes, but at least one.
+        bytes: usize,
+    },
+    /// Entries of an owner's log, as [`Store::entries`](crate::Store::entries) gives them.
+    Entries {
+        /// The owner.
+        owner: Owner,
+        /// The name of the log.
+        log: Box<str>,
+        /// The number of the last entry of the part before; at first zero.
+        after: u64,
+        /// As many as fit into so many bytes, but at least one.
+        bytes: usize,
+    },
+    /// Change what an owner has in collections, as [`Store::edit`](crate::Store::edit) does.
+    Edit {
+        /// The owner.
+        owner: Owner,
+        /// Which account of this name is meant, if that matters.
+        creation: Option<u64>,
+        /// What changes, in this order.
+        edits: Vec<Edit>,
+    },
     /// A page of the accounts of a domain, as [`Store::list`](crate::Store::list) gives it, or of all domains.
     List {
         /// The domain; `None` for all.
@@ -88,8 +119,9 @@ pub enum Reply {
     Credentials(Option<Credentials>),
     /// To `Verify`: whether the password is right.
     Verified(bool),
-    /// To `Create`, `SetPassword`, `Remove` and `Save`: whether it was done; it is on the disk then. `false` if the account
-    /// existed (`Create`) or didn't (the others), or if there is no room (`Save`).
+    /// To `Create`, `SetPassword`, `Remove`, `Save` and `Edit`: whether it was done; it is on the disk then. `false` if the account
+    /// existed (`Create`) or didn't (the others) or was another, if there is no room (`Save`, `Edit`), or if a later note was put in
+    /// its place ([`submit`](crate::Worker::submit)).
     Changed(bool),
     /// To `Exists`.
     Exists(bool),
@@ -97,6 +129,10 @@ pub enum Reply {
     Kept(Option<Box<Kept>>),
     /// To `Offline`: they; none if the account doesn't exist.
     Offline(Messages),
+    /// To `Documents`.
+    Documents(Documents),
+    /// To `Entries`.
+    Entries(Entries),
     /// To `List`.
     Accounts(Vec<BareJid>),
     /// To anything: it could not be found out, or was not done.

@@ -11,6 +11,7 @@
 //!
 //! **Notes.** Of the notes of last presence of an account only the latest is worth writing. One that waits is replaced by the next.
 
+use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -21,7 +22,7 @@ use balcony_router::Change as Save;
 use crate::lanes::{Amount, Lanes};
 use crate::order::{Order, Ticket, Touches};
 use crate::worker::{ReplyTo, WorkerConfig};
-use crate::{Busy, Change, Request, weight};
+use crate::{Busy, Change, Owner, Request, weight};
 
 /// Changes that share one write to the disk at most.
 const BATCH: Amount = Amount { entries: 1024, bytes: 8 << 20 };
@@ -37,7 +38,7 @@ pub(crate) struct Schedule {
     sets: Lanes<BareJid, Hashing>,
     /// Whose turn it is of these two.
     is_set_next: bool,
-    writes: Lanes<BareJid, Write>,
+    writes: Lanes<Owner, Write>,
     /// Passwords that are being hashed.
     hashing: usize,
     /// Accounts that are being made and have been hashed; and how many there may be until no more are.
@@ -48,7 +49,7 @@ pub(crate) struct Schedule {
 /// Whose turn it is among lookups.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum ReadLane {
-    Kept(BareJid),
+    Kept(Owner),
     /// What decides about logins, and so waits for nothing that others cause.
     Keys(BareJid),
     List,
@@ -58,6 +59,8 @@ enum ReadLane {
 pub(crate) struct Read {
     pub(crate) lookup: Lookup,
     pub(crate) reply: ReplyTo,
+    /// Whose changes it waits for, of which kind, and the last of them.
+    depends: Option<(Owner, Touches)>,
     after: Option<Ticket>,
 }
 
@@ -69,14 +72,23 @@ pub(crate) enum Lookup {
     List { domain: Option<String>, after: Option<BareJid>, limit: usize },
     Kept(BareJid),
     Offline(BareJid, usize),
+    Documents { owner: Owner, collection: Box<str>, after: Option<Box<str>>, bytes: usize },
+    Entries { owner: Owner, log: Box<str>, after: u64, bytes: usize },
 }
 
 impl Lookup {
     /// The account, and the changes that it waits for.
-    fn depends(&self) -> Option<(&BareJid, Touches)> {
+    fn depends(&self) -> Option<(Owner, Touches)> {
         match self {
-            Lookup::Credentials(account) | Lookup::Exists(account) => Some((account, Touches::All)),
-            Lookup::Kept(account) | Lookup::Offline(account, _) => Some((account, Touches::Kept)),
+            Lookup::Credentials(account) | Lookup::Exists(account) => {
+                Some((Owner::Account(account.clone()), Touches::All))
+            }
+            Lookup::Kept(account) | Lookup::Offline(account, _) => {
+                Some((Owner::Account(account.clone()), Touches::Kept))
+            }
+            Lookup::Documents { owner, .. } | Lookup::Entries { owner, .. } => {
+                Some((owner.clone(), Touches::Kept))
+            }
             Lookup::List { .. } => None,
         }
     }
@@ -84,17 +96,24 @@ impl Lookup {
     fn lane(&self) -> ReadLane {
         match self {
             Lookup::Credentials(account) | Lookup::Exists(account) => ReadLane::Keys(account.clone()),
-            Lookup::Kept(account) | Lookup::Offline(account, _) => ReadLane::Kept(account.clone()),
+            Lookup::Kept(account) | Lookup::Offline(account, _) => {
+                ReadLane::Kept(Owner::Account(account.clone()))
+            }
+            Lookup::Documents { owner, .. } | Lookup::Entries { owner, .. } => ReadLane::Kept(owner.clone()),
             Lookup::List { .. } => ReadLane::List,
         }
     }
 
     fn weight(&self) -> usize {
-        let domain = match self {
+        let text = match self {
             Lookup::List { domain, .. } => domain.as_ref().map_or(0, String::len),
+            Lookup::Documents { collection, after, .. } => {
+                collection.len() + after.as_ref().map_or(0, |after| after.len())
+            }
+            Lookup::Entries { log, .. } => log.len(),
             _ => 0,
         };
-        weight::REQUEST + domain
+        weight::REQUEST + text
     }
 }
 
@@ -104,6 +123,8 @@ pub(crate) struct Hashing {
     pub(crate) password: Secret<String>,
     pub(crate) purpose: Purpose,
     pub(crate) reply: ReplyTo,
+    /// The account, and the last change of it that this waits for.
+    owner: Owner,
     after: Option<Ticket>,
 }
 
@@ -121,7 +142,7 @@ pub(crate) enum Purpose {
 /// A change that has its place among those of its account.
 pub(crate) struct Write {
     pub(crate) ticket: Ticket,
-    pub(crate) account: BareJid,
+    owner: Owner,
     touches: Touches,
     is_creating: bool,
     /// `None` while a hasher makes it.
@@ -172,21 +193,31 @@ impl Schedule {
             Request::List { domain, after, limit } => self.read(Lookup::List { domain, after, limit }, reply),
             Request::Kept { account } => self.read(Lookup::Kept(account), reply),
             Request::Offline { account, bytes } => self.read(Lookup::Offline(account, bytes), reply),
+            Request::Documents { owner, collection, after, bytes } => {
+                self.read(Lookup::Documents { owner, collection, after, bytes }, reply)
+            }
+            Request::Entries { owner, log, after, bytes } => {
+                self.read(Lookup::Entries { owner, log, after, bytes }, reply)
+            }
             Request::Verify { account, password } => self.hash(account, password, Purpose::Verify, reply),
             Request::Create { account, password, replace } => {
                 self.hash(account, password, Purpose::Create { replace }, reply)
             }
             Request::SetPassword { account, password } => self.set(account, password, reply),
             Request::Remove { account } => {
-                self.write(account.clone(), Change::Remove { account }, Touches::All, reply)
+                self.write(Owner::Account(account.clone()), Change::Remove { account }, Touches::All, reply)
             }
             Request::Save { account, changes } => {
-                let change = Change::Save { account: account.clone(), changes };
+                let owner = Owner::Account(account.clone());
+                let change = Change::Save { account, changes };
                 if is_note(&change) {
-                    self.note(account, change, reply)
+                    self.note(owner, change, reply)
                 } else {
-                    self.save(account, change, reply)
+                    self.save(owner, change, reply)
                 }
+            }
+            Request::Edit { owner, creation, edits } => {
+                self.save(owner.clone(), Change::Edit { owner, creation, edits }, reply)
             }
         }
     }
@@ -196,9 +227,11 @@ impl Schedule {
         if !self.reads.has_room(&lane, weight, self.reads.each()) {
             return Err(Busy);
         }
-        let after = lookup.depends().and_then(|(account, touches)| self.order.last(account, touches));
+        let depends = lookup.depends();
+        let after = depends.as_ref().and_then(|(owner, touches)| self.order.last(owner, *touches));
         let order = &self.order;
-        self.reads.push(lane, weight, Read { lookup, reply, after }, |read| read.is_ready(order));
+        let read = Read { lookup, reply, depends, after };
+        self.reads.push(lane, weight, read, |read| read.is_ready(order));
         Ok(None)
     }
 
@@ -211,10 +244,11 @@ impl Schedule {
     ) -> Result<Option<ReplyTo>, Busy> {
         let weight = weight::REQUEST + password.expose().len();
         // Whatever came before a new password, its change comes after.
+        let owner = Owner::Account(account.clone());
         let (lanes, after) = match purpose {
             Purpose::Set(_) => (&mut self.sets, None),
             Purpose::Verify | Purpose::Create { .. } => {
-                (&mut self.hashes, self.order.last(&account, Touches::All))
+                (&mut self.hashes, self.order.last(&owner, Touches::All))
             }
         };
         if !lanes.has_room(&account, weight, lanes.each()) {
@@ -222,7 +256,7 @@ impl Schedule {
         }
         let order = &self.order;
         let lane = account.clone();
-        let hash = Hashing { account, password, purpose, reply, after };
+        let hash = Hashing { account, password, purpose, reply, owner, after };
         lanes.push(lane, weight, hash, |hash| hash.is_ready(order));
         Ok(None)
     }
@@ -233,62 +267,63 @@ impl Schedule {
         password: Secret<String>,
         reply: ReplyTo,
     ) -> Result<Option<ReplyTo>, Busy> {
-        if !self.writes.has_room(&account, weight::REQUEST, self.writes.each()) {
+        let owner = Owner::Account(account.clone());
+        if !self.writes.has_room(&owner, weight::REQUEST, self.writes.each()) {
             return Err(Busy);
         }
-        let ticket = self.order.begin(&account, Touches::All);
-        let taken = self.hash(account.clone(), password, Purpose::Set(ticket), reply);
+        let ticket = self.order.begin(&owner, Touches::All);
+        let taken = self.hash(account, password, Purpose::Set(ticket), reply);
         if taken.is_err() {
-            self.order.end(&account, ticket);
+            self.order.end(&owner, ticket);
             return taken;
         }
         let write =
-            Write { ticket, account: account.clone(), touches: Touches::All, is_creating: false, todo: None };
-        self.writes.push(account, weight::REQUEST, write, Write::is_ready);
+            Write { ticket, owner: owner.clone(), touches: Touches::All, is_creating: false, todo: None };
+        self.writes.push(owner, weight::REQUEST, write, Write::is_ready);
         taken
     }
 
     /// What others cause takes half of an account's room at most, so that the user's own changes find some.
-    fn save(&mut self, account: BareJid, change: Change, reply: ReplyTo) -> Result<Option<ReplyTo>, Busy> {
+    fn save(&mut self, owner: Owner, change: Change, reply: ReplyTo) -> Result<Option<ReplyTo>, Busy> {
         let each = self.writes.each();
         let bound = if is_by_strangers(&change) { each.half() } else { each };
-        if !self.writes.has_room(&account, weight::change(&change), bound) {
+        if !self.writes.has_room(&owner, weight::change(&change), bound) {
             return Err(Busy);
         }
-        self.write(account, change, Touches::Kept, reply)
+        self.write(owner, change, Touches::Kept, reply)
     }
 
-    fn note(&mut self, account: BareJid, change: Change, reply: ReplyTo) -> Result<Option<ReplyTo>, Busy> {
+    fn note(&mut self, owner: Owner, change: Change, reply: ReplyTo) -> Result<Option<ReplyTo>, Busy> {
         let weight = weight::change(&change);
         // Not one from before the account was removed.
         let recent = |write: &&mut Write| write.touches == Touches::Kept;
-        let note = self.writes.items(&account).rev().take_while(recent).find(|write| write.is_note());
+        let note = self.writes.items(&owner).rev().take_while(recent).find(|write| write.is_note());
         if let Some(ticket) = note.map(|note| note.ticket) {
-            if !self.writes.resize(&account, weight, |write| write.ticket == ticket) {
+            if !self.writes.resize(&owner, weight, |write| write.ticket == ticket) {
                 return Err(Busy);
             }
-            let note = self.writes.items(&account).find(|write| write.ticket == ticket);
+            let note = self.writes.items(&owner).find(|write| write.ticket == ticket);
             let replaced = note.and_then(|note| note.todo.replace((change, reply)));
             return Ok(replaced.map(|(_, reply)| reply));
         }
-        self.save(account, change, reply)
+        self.save(owner, change, reply)
     }
 
     fn write(
         &mut self,
-        account: BareJid,
+        owner: Owner,
         change: Change,
         touches: Touches,
         reply: ReplyTo,
     ) -> Result<Option<ReplyTo>, Busy> {
         let weight = weight::change(&change);
-        if !self.writes.has_room(&account, weight, self.writes.each()) {
+        if !self.writes.has_room(&owner, weight, self.writes.each()) {
             return Err(Busy);
         }
-        let ticket = self.order.begin(&account, touches);
+        let ticket = self.order.begin(&owner, touches);
         let todo = Some((change, reply));
-        let write = Write { ticket, account: account.clone(), touches, is_creating: false, todo };
-        self.writes.push(account, weight, write, Write::is_ready);
+        let write = Write { ticket, owner: owner.clone(), touches, is_creating: false, todo };
+        self.writes.push(owner, weight, write, Write::is_ready);
         Ok(None)
     }
 
@@ -322,33 +357,34 @@ impl Schedule {
         change: Option<Change>,
     ) -> Option<ReplyTo> {
         self.hashing -= 1;
+        let owner = Owner::Account(account.clone());
         match (purpose, change) {
             (Purpose::Set(ticket), Some(change)) => {
-                if let Some(write) = self.writes.items(account).find(|write| write.ticket == ticket) {
+                if let Some(write) = self.writes.items(&owner).find(|write| write.ticket == ticket) {
                     write.todo = Some((change, reply));
                 }
-                self.writes.wake(account, Write::is_ready);
+                self.writes.wake(&owner, Write::is_ready);
                 None
             }
             (Purpose::Set(ticket), None) => {
-                if let Some(write) = self.writes.remove(account, |write| write.ticket == ticket) {
-                    self.writes.wake(account, Write::is_ready);
+                if let Some(write) = self.writes.remove(&owner, |write| write.ticket == ticket) {
+                    self.writes.wake(&owner, Write::is_ready);
                     self.over(&write);
                 }
                 Some(reply)
             }
             (_, Some(change)) => {
-                let ticket = self.order.begin(account, Touches::All);
+                let ticket = self.order.begin(&owner, Touches::All);
                 let weight = weight::change(&change);
                 self.creating += 1;
                 let write = Write {
                     ticket,
-                    account: account.clone(),
+                    owner: owner.clone(),
                     touches: Touches::All,
                     is_creating: true,
                     todo: Some((change, reply)),
                 };
-                self.writes.push(account.clone(), weight, write, Write::is_ready);
+                self.writes.push(owner, weight, write, Write::is_ready);
                 None
             }
             (_, None) => Some(reply),
@@ -370,14 +406,15 @@ impl Schedule {
 
     /// The change was made and can be read, or it was not and won't be. What waited for it goes on.
     pub(crate) fn over(&mut self, write: &Write) {
-        let account = &write.account;
-        self.order.end(account, write.ticket);
+        let owner = &write.owner;
+        self.order.end(owner, write.ticket);
         self.creating -= usize::from(write.is_creating);
         let order = &self.order;
-        for lane in [ReadLane::Kept(account.clone()), ReadLane::Keys(account.clone())] {
-            self.reads.wake(&lane, |read| read.is_ready(order));
+        self.reads.wake(&ReadLane::Kept(owner.clone()), |read| read.is_ready(order));
+        if let Owner::Account(account) = owner {
+            self.reads.wake(&ReadLane::Keys(account.clone()), |read| read.is_ready(order));
+            self.hashes.wake(account, |hash| hash.is_ready(order));
         }
-        self.hashes.wake(account, |hash| hash.is_ready(order));
     }
 
     /// Whether there will be no more lookups.
@@ -398,13 +435,14 @@ impl Schedule {
 
 impl Read {
     fn is_ready(&self, order: &Order) -> bool {
-        self.lookup.depends().is_none_or(|(account, touches)| order.is_over(account, touches, self.after))
+        let depends = self.depends.as_ref();
+        depends.is_none_or(|(owner, touches)| order.is_over(owner, *touches, self.after))
     }
 }
 
 impl Hashing {
     fn is_ready(&self, order: &Order) -> bool {
-        matches!(self.purpose, Purpose::Set(_)) || order.is_over(&self.account, Touches::All, self.after)
+        matches!(self.purpose, Purpose::Set(_)) || order.is_over(&self.owner, Touches::All, self.after)
     }
 }
 
@@ -420,197 +458,4 @@ fn is_by_strangers(change: &Change) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use alloc::boxed::Box;
-    use alloc::collections::{BTreeMap, BTreeSet};
-    use core::num::NonZeroUsize;
-    use proptest::prelude::*;
-
-    const SMALL: WorkerConfig = WorkerConfig {
-        iterations: 0,
-        hashers: NonZeroUsize::MIN,
-        queue: 24,
-        queue_bytes: 1 << 20,
-        account_queue: 12,
-        account_bytes: 1 << 20,
-    };
-
-    #[derive(Clone, Copy, Debug)]
-    enum Step {
-        Save(u8),
-        Remove(u8),
-        Set(u8),
-        Create(u8),
-        Kept(u8),
-        Exists(u8),
-        Verify(u8),
-        Read,
-        Hash,
-        /// A password is done, and whether there is a change.
-        Hashed(bool),
-        Write,
-        /// All changes under way are over.
-        Over,
-    }
-
-    fn steps() -> impl Strategy<Value = Vec<Step>> {
-        use Step as S;
-        let request = (0..7_usize, 0..3_u8).prop_map(|(kind, who)| {
-            let kinds: [fn(u8) -> Step; 7] =
-                [S::Save, S::Remove, S::Set, S::Create, S::Kept, S::Exists, S::Verify];
-            kinds[kind](who)
-        });
-        let work = prop_oneof![
-            3 => Just(S::Read), 2 => Just(S::Hash), 2 => any::<bool>().prop_map(S::Hashed),
-            1 => Just(S::Write), 1 => Just(S::Over),
-        ];
-        prop::collection::vec(prop_oneof![request, work], 0..120)
-    }
-
-    fn account(who: u8) -> BareJid {
-        ["a@b", "c@b", "d@b"][usize::from(who)].parse().unwrap()
-    }
-
-    fn reply() -> ReplyTo {
-        Box::new(|_| {})
-    }
-
-    /// The schedule beside the rule that it keeps: what has to be over before each lookup.
-    #[derive(Default)]
-    struct Model {
-        /// Changes that were asked and are not over, in their order: what they touch.
-        open: BTreeMap<(BareJid, Ticket), Touches>,
-        /// For each lookup that was asked, by its number: the changes before it.
-        lookups: BTreeMap<usize, BTreeSet<(BareJid, Ticket)>>,
-        hashing: Vec<Hashing>,
-        writing: Vec<Write>,
-        /// The last change of each account that was taken.
-        taken: BTreeMap<BareJid, Ticket>,
-        next: usize,
-    }
-
-    impl Model {
-        /// The changes of the account that are under way, as the schedule knows them.
-        fn note(&mut self, schedule: &Schedule, account: &BareJid, touches: Touches) {
-            if let Some(ticket) = schedule.order.last(account, Touches::Kept) {
-                self.open.entry((account.clone(), ticket)).or_insert(touches);
-            }
-        }
-
-        fn before(&self, account: &BareJid, touches: Touches) -> BTreeSet<(BareJid, Ticket)> {
-            let matters = |kind: Touches| touches == Touches::Kept || kind == Touches::All;
-            let own = self.open.iter().filter(|((who, _), kind)| who == account && matters(**kind));
-            own.map(|(key, _)| key.clone()).collect()
-        }
-
-        fn step(&mut self, schedule: &mut Schedule, step: Step) -> Result<(), TestCaseError> {
-            let password = || Secret::new(String::from("x"));
-            match step {
-                Step::Save(who) | Step::Remove(who) | Step::Set(who) => {
-                    let account = account(who);
-                    let (request, touches) = match step {
-                        Step::Save(_) => {
-                            let changes = Vec::from([Save::UnblockAll]);
-                            (Request::Save { account: account.clone(), changes }, Touches::Kept)
-                        }
-                        Step::Remove(_) => (Request::Remove { account: account.clone() }, Touches::All),
-                        _ => {
-                            let (account, password) = (account.clone(), password());
-                            (Request::SetPassword { account, password }, Touches::All)
-                        }
-                    };
-                    if schedule.submit(request, reply()).is_ok() {
-                        self.note(schedule, &account, touches);
-                    }
-                }
-                Step::Create(who) => {
-                    let (account, password) = (account(who), password());
-                    drop(schedule.submit(Request::Create { account, password, replace: true }, reply()));
-                }
-                Step::Verify(who) => {
-                    let (account, password) = (account(who), password());
-                    drop(schedule.submit(Request::Verify { account, password }, reply()));
-                }
-                Step::Kept(who) | Step::Exists(who) => {
-                    let account = account(who);
-                    let (before, number) = match step {
-                        Step::Kept(_) => (self.before(&account, Touches::Kept), self.next),
-                        // It has no number; at any time there is one of an account at most.
-                        _ => (self.before(&account, Touches::All), usize::MAX - usize::from(who)),
-                    };
-                    let request = match step {
-                        Step::Kept(_) => Request::Offline { account, bytes: number },
-                        _ if self.lookups.contains_key(&number) => return Ok(()),
-                        _ => Request::Exists { account },
-                    };
-                    if schedule.submit(request, reply()).is_ok() {
-                        self.lookups.insert(number, before);
-                        self.next += 1;
-                    }
-                }
-                Step::Read => {
-                    let Some(read) = schedule.next_read() else { return Ok(()) };
-                    let number = match &read.lookup {
-                        Lookup::Offline(_, number) => *number,
-                        Lookup::Exists(of) => {
-                            usize::MAX - usize::from((0..3).find(|who| account(*who) == *of).unwrap())
-                        }
-                        other => panic!("{other:?}"),
-                    };
-                    let before = self.lookups.remove(&number).unwrap();
-                    prop_assert!(before.iter().all(|change| !self.open.contains_key(change)));
-                }
-                Step::Hash => self.hashing.extend(schedule.next_hash()),
-                Step::Hashed(has_change) => {
-                    let Some(Hashing { account, purpose, .. }) = self.hashing.pop() else { return Ok(()) };
-                    let change = Change::Remove { account: account.clone() };
-                    let has_change = has_change && !matches!(purpose, Purpose::Verify);
-                    schedule.hashed(&account, purpose, reply(), has_change.then_some(change));
-                    match purpose {
-                        Purpose::Set(ticket) if !has_change => drop(self.open.remove(&(account, ticket))),
-                        Purpose::Create { .. } if has_change => self.note(schedule, &account, Touches::All),
-                        _ => {}
-                    }
-                }
-                Step::Write => {
-                    for write in schedule.next_writes() {
-                        let before = self.taken.insert(write.account.clone(), write.ticket);
-                        prop_assert!(before < Some(write.ticket) && write.todo.is_some());
-                        self.writing.push(write);
-                    }
-                }
-                Step::Over => {
-                    for write in self.writing.drain(..) {
-                        self.open.remove(&(write.account.clone(), write.ticket));
-                        schedule.over(&write);
-                    }
-                }
-            }
-            Ok(())
-        }
-    }
-
-    proptest! {
-        // No lookup is made before the changes that were asked before it are over; changes of one account keep their order; and
-        // nothing that was taken stays behind.
-        #[test]
-        fn nothing_overtakes_a_change(steps in steps()) {
-            let mut schedule = Schedule::new(&SMALL);
-            let mut model = Model::default();
-            for step in steps {
-                model.step(&mut schedule, step)?;
-            }
-            schedule.close();
-            for _ in 0..400 {
-                for step in [Step::Hash, Step::Hashed(true), Step::Write, Step::Over, Step::Read] {
-                    model.step(&mut schedule, step)?;
-                }
-            }
-            prop_assert!(schedule.has_read_all() && schedule.has_hashed_all() && schedule.has_written_all());
-            prop_assert!(model.lookups.is_empty() && model.open.is_empty() && schedule.order.is_empty());
-            let held = [schedule.reads.held(), schedule.writes.held(), schedule.hashes.held(), schedule.sets.held()];
-            prop_assert_eq!((held, schedule.creating, schedule.hashing), ([Amount::default(); 4], 0, 0));
-        }
-    }
-}
+mod tests;

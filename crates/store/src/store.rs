@@ -13,7 +13,10 @@ use balcony_router::Kept;
 use balcony_sasl::Credentials;
 
 use crate::file::File;
-use crate::{Account, Backend, Backup, Change, Messages, StoreConfig, StoreError};
+use crate::{
+    Account, Backend, Backup, Change, Documents, Edit, Entries, Messages, Owned, Owner, StoreConfig,
+    StoreError,
+};
 
 /// The accounts of a server, and what is kept for them. Clones are the same store.
 ///
@@ -123,6 +126,51 @@ impl Store {
     /// As [`get`](Store::get).
     pub fn backup(&self, account: &BareJid) -> Result<Option<Backup>, StoreError> {
         self.0.backend.backup(account)
+    }
+
+    /// Documents of one of an owner's collections, by the octets of their keys, from the first or after the one with the key
+    /// `after`: as many as fit into so many bytes of keys and contents, but at least one, if there is one.
+    ///
+    /// # Errors
+    ///
+    /// As [`get`](Store::get).
+    pub fn documents(
+        &self,
+        owner: &Owner,
+        collection: &str,
+        after: Option<&str>,
+        bytes: usize,
+    ) -> Result<Documents, StoreError> {
+        self.0.backend.documents(owner, collection, after, bytes)
+    }
+
+    /// Entries of one of an owner's logs with higher numbers than `after`, the oldest first: as many as fit into so many bytes of
+    /// tags and contents, but at least one, if there is one. All numbers are higher than zero.
+    ///
+    /// # Errors
+    ///
+    /// As [`get`](Store::get).
+    pub fn entries(&self, owner: &Owner, log: &str, after: u64, bytes: usize) -> Result<Entries, StoreError> {
+        self.0.backend.entries(owner, log, after, bytes)
+    }
+
+    /// Of the owners that are not accounts and have something in collections, the first, or the first after this one.
+    ///
+    /// # Errors
+    ///
+    /// As [`get`](Store::get).
+    pub fn next_owned(&self, after: Option<&Owner>) -> Result<Option<Owned>, StoreError> {
+        self.0.backend.next_owned(after)
+    }
+
+    /// Makes changes of what an owner has in collections; `false`, and no change, if it is an account that does not exist or was not
+    /// made with the number `creation`, if a name or key is too long, or if there is no room.
+    ///
+    /// # Errors
+    ///
+    /// As [`get`](Store::get).
+    pub fn edit(&self, owner: &Owner, creation: Option<u64>, edits: Vec<Edit>) -> Result<bool, StoreError> {
+        self.one(Change::Edit { owner: owner.clone(), creation, edits })
     }
 
     /// Makes an account; `false`, and no change, if it exists.

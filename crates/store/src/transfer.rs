@@ -1,5 +1,5 @@
 //! Accounts as text: one line of JSON for each, after a line that says what it is and before one that says how many there
-//! are.
+//! are. Behind the accounts come the other owners of documents and logs.
 
 use alloc::boxed::Box;
 use alloc::string::{String, ToString as _};
@@ -10,9 +10,11 @@ use std::io::{self, BufRead, Write};
 use balcony_jid::BareJid;
 use serde::{Deserialize, Serialize};
 
+use self::collection::OwnedLine;
 use self::line::Line;
-use crate::{Change, Store, StoreError};
+use crate::{Change, Owner, Store, StoreError};
 
+mod collection;
 mod line;
 
 /// The first line.
@@ -27,10 +29,21 @@ struct Header {
 #[serde(deny_unknown_fields)]
 struct Footer {
     accounts: u64,
+    /// Other owners.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    owners: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde wants it so")]
+const fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 const FORMAT: &str = "balcony-accounts";
-const VERSION: u32 = 1;
+
+/// The version that is written, and the oldest that is read: version 1 has no documents and logs.
+const VERSION: u32 = 2;
+const OLDEST: u32 = 1;
 
 /// Accounts that are read at once.
 const PAGE: usize = 256;
@@ -89,15 +102,27 @@ impl Store {
             }
             last = page.last().cloned();
             if last.is_none() {
-                write_line(out, &Footer { accounts: count })?;
+                let owners = self.export_owned(out)?;
+                write_line(out, &Footer { accounts: count, owners })?;
                 out.flush()?;
                 return Ok(count);
             }
         }
     }
 
-    /// Makes the accounts that [`export`](Store::export) has written, but for those that exist. `each` is told the address of each
-    /// account, in their order, and whether it was made.
+    /// Writes the owners that are not accounts. Returns how many there were.
+    fn export_owned(&self, out: &mut dyn Write) -> Result<u64, TransferError> {
+        let (mut count, mut last) = (0, None);
+        while let Some(owned) = self.next_owned(last.as_ref())? {
+            write_line(out, &OwnedLine::from(&owned))?;
+            count += 1;
+            last = Some(owned.owner);
+        }
+        Ok(count)
+    }
+
+    /// Makes the accounts that [`export`](Store::export) has written, but for those that exist, and gives other owners what they had,
+    /// but for those that have something. `each` is told whom a line is about, in their order, and whether it was done.
     ///
     /// # Errors
     ///
@@ -105,15 +130,17 @@ impl Store {
     pub fn import(
         &self,
         input: &mut dyn BufRead,
-        each: &mut dyn FnMut(&BareJid, bool),
+        each: &mut dyn FnMut(&Owner, bool),
     ) -> Result<(), TransferError> {
         let mut number = 0;
         let header =
             read_line(input, &mut number)?.and_then(|line| serde_json::from_slice::<Header>(&line).ok());
-        if !header.is_some_and(|header| header.format == FORMAT && header.version == VERSION) {
+        if !header
+            .is_some_and(|header| header.format == FORMAT && (OLDEST..=VERSION).contains(&header.version))
+        {
             return Err(TransferError::Format);
         }
-        let mut read = 0;
+        let (mut accounts, mut owners) = (0, 0);
         let mut end = None;
         loop {
             let (mut batch, mut size) = (Vec::new(), 0);
@@ -124,14 +151,20 @@ impl Store {
                 };
                 size += line.len();
                 if let Ok(footer) = serde_json::from_slice::<Footer>(&line) {
-                    end = Some(if footer.accounts == read { Ok(()) } else { Err(TransferError::Incomplete) });
+                    let is_all = (footer.accounts, footer.owners) == (accounts, owners);
+                    end = Some(if is_all { Ok(()) } else { Err(TransferError::Incomplete) });
                     break;
                 }
-                match Line::read(&line) {
-                    Ok(backup) => batch.push(Change::Restore(Box::new(backup))),
+                let is_owned = OwnedLine::is_one(&line);
+                let change = match is_owned {
+                    true => OwnedLine::read(&line).map(|owned| Change::RestoreOwned(Box::new(owned))),
+                    false => Line::read(&line).map(|backup| Change::Restore(Box::new(backup))),
+                };
+                match change {
+                    Ok(change) => batch.push(change),
                     Err(reason) => end = Some(Err(TransferError::Line { number, reason })),
                 }
-                read += 1;
+                *if is_owned { &mut owners } else { &mut accounts } += 1;
             }
             if batch.is_empty()
                 && let Some(end) = end
@@ -140,9 +173,7 @@ impl Store {
             }
             let done = self.commit(&batch)?;
             for (change, done) in batch.iter().zip(done) {
-                if let Change::Restore(backup) = change {
-                    each(&backup.address, done);
-                }
+                each(&change.owner(), done);
             }
         }
     }
@@ -182,7 +213,7 @@ impl fmt::Display for TransferError {
             TransferError::Format => write!(
                 f,
                 "this is not a list of accounts that this version of balcony can read: the first line must say format \
-                 {FORMAT:?} and version {VERSION}"
+                 {FORMAT:?} and version {VERSION} or less"
             ),
             TransferError::Incomplete => f.write_str(
                 "the list of accounts is not complete: what is there has been imported, but some are missing",

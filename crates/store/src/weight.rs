@@ -1,10 +1,11 @@
 //! How many bytes of memory something holds while it waits: what is in it, and a share for what is around it.
 
 use balcony_jid::Jid;
-use balcony_router::Change as Save;
+use balcony_router::{Change as Save, LogEdit};
 use balcony_stanza::Stanza;
 
 use crate::Change;
+use crate::collection::EditRef;
 
 /// What each request holds beside what is in it: its account's address, keys, its reply, its place in a queue.
 pub(crate) const REQUEST: usize = 512;
@@ -17,8 +18,12 @@ pub(crate) fn change(change: &Change) -> usize {
         + match change {
             Change::Create { .. } | Change::SetCredentials { .. } | Change::Remove { .. } => 0,
             Change::Save { changes, .. } => saves(changes),
-            // It never waits in a queue.
-            Change::Restore(_) => 0,
+            Change::Edit { edits, .. } => {
+                edits.iter().map(|edit| PIECE + self::edit(edit.as_ref())).sum::<usize>()
+            }
+            Change::Clear { .. } => 0,
+            // These never wait in a queue.
+            Change::Restore(_) | Change::RestoreOwned(_) => 0,
         }
 }
 
@@ -39,7 +44,18 @@ fn save(change: &Save) -> usize {
         Save::UnblockAll | Save::DropOffline { .. } => 0,
         Save::PutOffline { message, .. } => stanza(message),
         Save::LastSeen(presence) => stanza(presence),
+        Save::Document { edit, .. } => self::edit(EditRef::Document(edit)),
+        Save::Log { edit, .. } => self::edit(EditRef::Log(edit)),
     }
+}
+
+fn edit(edit: EditRef<'_>) -> usize {
+    let (name, key, content) = match edit {
+        EditRef::Document(edit) => (&edit.collection, edit.key.len(), edit.content.as_ref()),
+        EditRef::Log(LogEdit::Append(entry)) => (&entry.log, entry.tag.len(), Some(&entry.content)),
+        EditRef::Log(LogEdit::Trim { log, .. }) => (log, 0, None),
+    };
+    PIECE + name.len() + key + content.map_or(0, |content| content.bytes.len())
 }
 
 fn jid(jid: &Jid) -> usize {

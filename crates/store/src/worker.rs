@@ -1,10 +1,11 @@
 //! The threads before a store.
 //!
 //! ```text
-//! submit ─┬─ Credentials, Exists, List, Kept, Offline ──▶ reader ──────────▶ reply
+//! submit ─┬─ Credentials, Exists, List, Kept, Offline,
+//!         │  Documents, Entries ────────────────────────▶ reader ──────────▶ reply
 //!         ├─ Verify ────────────────────────────────────▶ hashers ─────────▶ reply
 //!         ├─ Create, SetPassword ───────────────────────▶ hashers ─▶ writer ─▶ reply
-//!         └─ Remove, Save ──────────────────────────────────────────▶ writer ─▶ reply
+//!         └─ Remove, Save, Edit ────────────────────────────────────▶ writer ─▶ reply
 //! ```
 //!
 //! What each of them does next says the [schedule](crate::schedule).
@@ -33,8 +34,8 @@ pub type ReplyTo = Box<dyn FnOnce(Reply) + Send>;
 ///
 /// Changes that wait while the disk is busy are written together, and a change is answered only when it is on the disk.
 ///
-/// What is asked about one account is seen in the order in which it was asked: `Kept` and `Offline` are looked up after all changes
-/// of that account that were asked before, even if those take so long that nobody waits for them any more; `Credentials`,
+/// What is asked about one account is seen in the order in which it was asked: `Kept`, `Offline`, `Documents` and `Entries` are
+/// looked up after all changes of that account or other owner that were asked before, even if those take so long that nobody waits for them any more; `Credentials`,
 /// `Exists` and `Verify` after the changes of its password, and its end. One thing is not in this order: `Create`. Ask for what
 /// depends on it after its reply. Between accounts there is no order.
 ///
@@ -171,11 +172,13 @@ impl Worker {
             | Request::Exists { .. }
             | Request::List { .. }
             | Request::Kept { .. }
-            | Request::Offline { .. } => &self.shared.read,
+            | Request::Offline { .. }
+            | Request::Documents { .. }
+            | Request::Entries { .. } => &self.shared.read,
             Request::Verify { .. } | Request::Create { .. } | Request::SetPassword { .. } => {
                 &self.shared.hash
             }
-            Request::Remove { .. } | Request::Save { .. } => &self.shared.write,
+            Request::Remove { .. } | Request::Save { .. } | Request::Edit { .. } => &self.shared.write,
         };
         let replaced = self.shared.schedule().submit(request, reply)?;
         news.notify_one();
@@ -247,6 +250,12 @@ fn read(store: &Store, lookup: &Lookup) -> Result<Reply, StoreError> {
         }
         Lookup::Kept(account) => Reply::Kept(store.kept(account)?.map(Box::new)),
         Lookup::Offline(account, bytes) => Reply::Offline(store.offline(account, *bytes)?),
+        Lookup::Documents { owner, collection, after, bytes } => {
+            Reply::Documents(store.documents(owner, collection, after.as_deref(), *bytes)?)
+        }
+        Lookup::Entries { owner, log, after, bytes } => {
+            Reply::Entries(store.entries(owner, log, *after, *bytes)?)
+        }
     })
 }
 

@@ -91,7 +91,7 @@ fn a_newer_schema_is_refused_and_left_alone() {
     });
     for _ in 0..2 {
         let error = refused(folder.path(), "newer balcony");
-        assert_eq!(error, StoreError::NewerSchema { found: 7, supported: 2 });
+        assert_eq!(error, StoreError::NewerSchema { found: 7, supported: 3 });
     }
 }
 

@@ -12,11 +12,11 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 
 use balcony_jid::BareJid;
-use balcony_router::{Answer, Ask, Change as Save};
+use balcony_router::{Answer, Append, Ask, Change as Save, Content, DocumentEdit, LogEdit};
 use balcony_sasl::MIN_ITERATIONS;
 use balcony_server::{Answer as ServerAnswer, Ask as ServerAsk};
 use balcony_stanza::{MessageType, PresenceType, Stanza};
-use balcony_store::{Busy, Reply, Request, Worker, WorkerConfig};
+use balcony_store::{Busy, Edit, Owner, Reply, Request, Worker, WorkerConfig};
 use common::gate::Gate;
 use common::history::{account, message, put};
 use common::{Place, credentials, jid};
@@ -78,7 +78,8 @@ in_every_place!(
     lookups_wait_for_changes_that_were_asked_before,
     a_load_after_a_time_out_sees_what_came_too_late,
     logins_wait_for_new_passwords_and_nothing_else,
-    changes_keep_the_place_of_a_password
+    changes_keep_the_place_of_a_password,
+    collections_are_in_the_same_order
 );
 
 // What is kept is looked up when the changes that were asked before are there, and not before.
@@ -169,6 +170,49 @@ fn changes_keep_the_place_of_a_password(place: &Place) {
     assert!(matches!(set[0].recv_timeout(LONG).unwrap(), Reply::Changed(true)));
     // A password that cannot be one holds up nobody.
     assert!(matches!(set[1].recv_timeout(LONG).unwrap(), Reply::Failed(_)));
+}
+
+// Documents and logs, of accounts and of others.
+fn collections_are_in_the_same_order(place: &Place) {
+    let (worker, gate) = slow(place, QUICK);
+    let room = Owner::Service(jid("balcony@rooms.example.org"));
+    let content = Content { version: 1, bytes: b"x".as_slice().into() };
+    let entry = Append {
+        log: "log".into(),
+        tag: "".into(),
+        content: content.clone(),
+        room: balcony_router::Room::UNBOUNDED,
+    };
+    let document = DocumentEdit { collection: "notes".into(), key: "a".into(), content: Some(content) };
+    let edits = vec![Edit::Document(document), Edit::Log(LogEdit::Append(entry))];
+    let documents = |owner: &Owner| {
+        let (owner, collection) = (owner.clone(), "notes".into());
+        ask(&worker, Request::Documents { owner, collection, after: None, bytes: 9 })
+    };
+    let owners = [room, Owner::Account(account(0))];
+    let replies = owners.each_ref().map(|owner| {
+        let edit = Request::Edit { owner: owner.clone(), creation: None, edits: edits.clone() };
+        let (edit, documents) = (ask(&worker, edit), documents(owner));
+        let entries = Request::Entries { owner: owner.clone(), log: "log".into(), after: 0, bytes: 9 };
+        (edit, documents, ask(&worker, entries))
+    });
+    let other = documents(&Owner::Domain(jid("example.org")));
+    assert!(
+        matches!(other.recv_timeout(LONG).unwrap(), Reply::Documents(found) if found.documents.is_empty())
+    );
+    for (_, documents, entries) in &replies {
+        assert!(documents.recv_timeout(MOMENT).is_err() && entries.try_recv().is_err());
+    }
+    gate.open();
+    for (edit, documents, entries) in &replies {
+        assert!(matches!(edit.recv_timeout(LONG).unwrap(), Reply::Changed(true)));
+        assert!(
+            matches!(documents.recv_timeout(LONG).unwrap(), Reply::Documents(found) if found.documents.len() == 1)
+        );
+        assert!(
+            matches!(entries.recv_timeout(LONG).unwrap(), Reply::Entries(found) if found.entries.len() == 1)
+        );
+    }
 }
 
 /// Fills the room that an account has.

@@ -82,7 +82,7 @@ fn a_newer_schema_is_refused_and_left_alone() {
     client(&parameters).batch_execute("UPDATE balcony SET schema = 7").unwrap();
     for _ in 0..2 {
         let error = refused(&parameters, "newer balcony");
-        assert_eq!(error, StoreError::NewerSchema { found: 7, supported: 1 });
+        assert_eq!(error, StoreError::NewerSchema { found: 7, supported: 2 });
     }
 }
 

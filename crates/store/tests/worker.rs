@@ -17,7 +17,8 @@ use balcony_machine::Secret;
 use balcony_router::Kept;
 use balcony_sasl::{CredentialsError, Hash, MIN_ITERATIONS, SALT_LENGTH};
 use balcony_store::{
-    Account, Backend, Backup, Busy, Change, Messages, Reply, Request, Store, StoreError, Worker, WorkerConfig,
+    Account, Backend, Backup, Busy, Change, Documents, Entries, Messages, Owned, Owner, Reply, Request,
+    Store, StoreError, Worker, WorkerConfig,
 };
 use common::{credentials, jid};
 
@@ -313,6 +314,24 @@ impl Backend for Faulty {
         most: usize,
     ) -> Result<Vec<BareJid>, StoreError> {
         self.store.list_all(after, most)
+    }
+
+    fn documents(
+        &self,
+        owner: &Owner,
+        collection: &str,
+        after: Option<&str>,
+        bytes: usize,
+    ) -> Result<Documents, StoreError> {
+        self.store.documents(owner, collection, after, bytes)
+    }
+
+    fn entries(&self, owner: &Owner, log: &str, after: u64, bytes: usize) -> Result<Entries, StoreError> {
+        self.store.entries(owner, log, after, bytes)
+    }
+
+    fn next_owned(&self, after: Option<&Owner>) -> Result<Option<Owned>, StoreError> {
+        self.store.next_owned(after)
     }
 
     fn count(&self) -> Result<u64, StoreError> {

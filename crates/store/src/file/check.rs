@@ -3,9 +3,13 @@ use alloc::string::String;
 
 use redb::{Key, ReadOnlyTable, ReadTransaction, ReadableTable as _, ReadableTableMetadata as _, Value};
 
-use super::tables::{ACCOUNTS, BLOCKED, CHANGES, CONTACTS, LAST, META, OFFLINE, ROSTERS};
-use super::write::last_number;
+use super::collections;
+use super::tables::{
+    ACCOUNTS, BLOCKED, CHANGES, COLLECTIONS, CONTACTS, DOCUMENTS, ENTRIES, LAST, META, OFFLINE, ROSTERS,
+};
+use super::write::counter;
 use crate::StoreError;
+use crate::collection::{CollectionKind, OwnerKind};
 use crate::record::{self, address, name};
 
 type Accounts = ReadOnlyTable<(&'static str, &'static str), &'static [u8]>;
@@ -16,7 +20,7 @@ pub(super) fn check(
     transaction: &ReadTransaction,
     problem: &mut dyn FnMut(String),
 ) -> Result<u64, StoreError> {
-    let highest = last_number(&transaction.open_table(META)?)?;
+    let highest = counter(&transaction.open_table(META)?, "offline")?;
     let accounts = transaction.open_table(ACCOUNTS)?;
     let rosters = transaction.open_table(ROSTERS)?;
     for entry in accounts.iter()? {
@@ -51,6 +55,31 @@ pub(super) fn check(
         owners.check((domain, local), "a last presence", false)?;
         tell(owners.problem, (domain, local), record::decode_stanza(presence))
     })?;
+    let highest = collections::last_number(transaction)?;
+    let versions = transaction.open_table(COLLECTIONS)?;
+    each(&transaction.open_table(DOCUMENTS)?, |(kind, domain, local, collection, _), (version, _)| {
+        owners.check_owned(kind, (domain, local), "documents")?;
+        let known = versions.get((CollectionKind::Documents.name(), collection))?;
+        if known.is_none_or(|known| known.value() < version) {
+            let name = name(domain, local);
+            (owners.problem)(format!("{name}: a document with an unknown version in {collection:?}"));
+        }
+        Ok(())
+    })?;
+    each(&transaction.open_table(ENTRIES)?, |(kind, domain, local, log, number), (_, _, version, _)| {
+        owners.check_owned(kind, (domain, local), "a log")?;
+        let known = versions.get((CollectionKind::Log.name(), log))?;
+        if known.is_none_or(|known| known.value() < version) {
+            (owners.problem)(format!("{}: an entry with an unknown version in {log:?}", name(domain, local)));
+        }
+        if number == 0 || number > highest {
+            (owners.problem)(format!(
+                "{}: an entry with a number of the future in {log:?}",
+                name(domain, local)
+            ));
+        }
+        Ok(())
+    })?;
     Ok(accounts.len()?)
 }
 
@@ -64,6 +93,17 @@ struct Owners<'c> {
 }
 
 impl Owners<'_> {
+    /// The owner of documents or a log.
+    fn check_owned(
+        &mut self,
+        kind: u8,
+        (domain, local): (&str, &str),
+        what: &'static str,
+    ) -> Result<(), StoreError> {
+        tell(self.problem, (domain, local), collections::owner(kind, domain, local))?;
+        if kind == OwnerKind::Account.number() { self.check((domain, local), what, false) } else { Ok(()) }
+    }
+
     fn check(
         &mut self,
         (domain, local): (&str, &str),

@@ -1,6 +1,7 @@
 //! Accounts in one file, by the embedded database redb.
 
 mod check;
+mod collections;
 mod open;
 mod opened;
 mod read;
@@ -21,7 +22,9 @@ use self::opened::Opened;
 use self::read::Reading;
 use self::tables::ACCOUNTS;
 use self::write::Writing;
-use crate::{Account, Backend, Backup, Change, Messages, StoreConfig, StoreError};
+use crate::{
+    Account, Backend, Backup, Change, Documents, Entries, Messages, Owned, Owner, StoreConfig, StoreError,
+};
 
 /// The accounts in a data folder.
 pub(crate) struct File {
@@ -42,7 +45,7 @@ impl File {
     }
 
     fn of(folder: &Path, database: Database, config: StoreConfig) -> Result<File, StoreError> {
-        let secret = open::prepare(&database)?;
+        let secret = open::prepare(&database, config.collections)?;
         Ok(File { database: Opened::new(folder, database), secret, config })
     }
 
@@ -73,7 +76,33 @@ impl Backend for File {
             let found = reading.account(account)?.zip(reading.kept(account, self.config)?);
             let Some((found, kept)) = found else { return Ok(None) };
             let offline = reading.offline(account, usize::MAX)?.messages;
-            Ok(Some(Backup { address: account.clone(), account: found, kept, offline }))
+            let collections = collections::all(&reading.0, &Owner::Account(account.clone()))?;
+            Ok(Some(Backup { address: account.clone(), account: found, kept, offline, collections }))
+        })
+    }
+
+    fn documents(
+        &self,
+        owner: &Owner,
+        collection: &str,
+        after: Option<&str>,
+        bytes: usize,
+    ) -> Result<Documents, StoreError> {
+        self.read(|reading| collections::documents(&reading.0, owner, collection, after, bytes))
+    }
+
+    fn entries(&self, owner: &Owner, log: &str, after: u64, bytes: usize) -> Result<Entries, StoreError> {
+        self.read(|reading| collections::entries(&reading.0, owner, log, after, bytes))
+    }
+
+    fn next_owned(&self, after: Option<&Owner>) -> Result<Option<Owned>, StoreError> {
+        self.read(|reading| {
+            let owner = collections::next_owner(&reading.0, after)?;
+            let all = |owner: Owner| {
+                let collections = collections::all(&reading.0, &owner)?;
+                Ok(Owned { owner, collections })
+            };
+            owner.map(all).transpose()
         })
     }
 

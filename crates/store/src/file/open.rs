@@ -6,8 +6,10 @@ use balcony_machine::Secret;
 use redb::backends::FileBackend;
 use redb::{Database, ReadableTable as _, WriteTransaction};
 
-use super::tables::{ACCOUNTS, BLOCKED, CHANGES, CONTACTS, LAST, META, OFFLINE, ROSTERS};
-use crate::StoreError;
+use super::tables::{
+    ACCOUNTS, BLOCKED, CHANGES, COLLECTIONS, CONTACTS, DOCUMENTS, ENTRIES, LAST, META, OFFLINE, ROSTERS,
+};
+use crate::{Collection, StoreError};
 
 /// The database within the data folder.
 const FILE: &str = "balcony.redb";
@@ -19,7 +21,7 @@ type Migration = fn(&WriteTransaction) -> Result<(), StoreError>;
 
 /// Each of them leads from one layout of the tables to the next, the first from nothing to version 1. There is a new one
 /// when an older program could misread or lose something.
-const MIGRATIONS: [Migration; 2] = [accounts, messaging];
+const MIGRATIONS: [Migration; 3] = [accounts, messaging, collections];
 
 /// The layout that this program knows.
 #[expect(clippy::cast_possible_truncation, reason = "there are a few")]
@@ -78,7 +80,7 @@ fn open_file(path: &Path) -> Result<Database, StoreError> {
 }
 
 /// Checks the layout, brings an older one up to date, and returns the server's secret.
-pub(super) fn prepare(database: &Database) -> Result<Secret<[u8; 32]>, StoreError> {
+pub(super) fn prepare(database: &Database, known: &[Collection]) -> Result<Secret<[u8; 32]>, StoreError> {
     let transaction = database.begin_write()?;
     let found = {
         let meta = transaction.open_table(META)?;
@@ -97,6 +99,13 @@ pub(super) fn prepare(database: &Database) -> Result<Secret<[u8; 32]>, StoreErro
         let secret = secret.and_then(|value| <[u8; 32]>::try_from(value.value()).ok());
         Secret::new(secret.ok_or_else(|| StoreError::Corrupt("it has no secret".into()))?)
     };
+    {
+        let found = transaction.open_table(COLLECTIONS)?;
+        for collection in known {
+            let version = found.get((collection.kind.name(), collection.name))?;
+            collection.admit(version.map_or(0, |version| version.value()))?;
+        }
+    }
     transaction.commit()?;
     Ok(secret)
 }
@@ -123,6 +132,15 @@ fn messaging(transaction: &WriteTransaction) -> Result<(), StoreError> {
     transaction.open_table(BLOCKED)?;
     transaction.open_table(OFFLINE)?;
     transaction.open_table(LAST)?;
+    Ok(())
+}
+
+/// Version 3: collections. Version 2 would remove an account without them. Accounts that are there have no number, which
+/// counts as zero: those that are made from now on have higher ones.
+fn collections(transaction: &WriteTransaction) -> Result<(), StoreError> {
+    transaction.open_table(DOCUMENTS)?;
+    transaction.open_table(ENTRIES)?;
+    transaction.open_table(COLLECTIONS)?;
     Ok(())
 }
 

@@ -11,7 +11,7 @@ use crate::record::{self, address, key};
 use crate::{Account, Messages, StoreConfig, StoreError};
 
 /// The database as it was at one moment.
-pub(super) struct Reading(ReadTransaction);
+pub(super) struct Reading(pub(super) ReadTransaction);
 
 impl Reading {
     pub(super) const fn new(transaction: ReadTransaction) -> Self {
@@ -24,9 +24,7 @@ impl Reading {
     }
 
     pub(super) fn kept(&self, account: &BareJid, config: StoreConfig) -> Result<Option<Kept>, StoreError> {
-        if self.0.open_table(ACCOUNTS)?.get(key(account))?.is_none() {
-            return Ok(None);
-        }
+        let Some(creation) = self.account(account)?.map(|account| account.creation) else { return Ok(None) };
         let (domain, local) = key(account);
         let mut blocked = Vec::new();
         for entry in self.0.open_table(BLOCKED)?.range((domain, local, "")..(domain, &*end(local), ""))? {
@@ -43,7 +41,7 @@ impl Reading {
             Ok::<_, StoreError>(LastSeen { at, presence: record::decode_stanza(presence)? })
         });
         let roster = self.roster(account, config)?;
-        Ok(Some(Kept { roster, blocked, offline, last: last.transpose()? }))
+        Ok(Some(Kept { creation, roster, blocked, offline, last: last.transpose()? }))
     }
 
     fn roster(&self, account: &BareJid, config: StoreConfig) -> Result<Option<Parts>, StoreError> {

@@ -5,7 +5,8 @@ use alloc::string::String;
 
 use redb::TableDefinition;
 
-/// What holds for the whole store: `schema`, `secret`, and `offline`, the highest number that a message has had.
+/// What holds for the whole store: `schema`, `secret`, and the highest numbers that a message (`offline`), an entry of a log
+/// (`entries`) and an account (`created`) have had.
 pub(super) const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
 
 /// An account: [`record::encode_account`](crate::record::encode_account).
@@ -30,6 +31,28 @@ pub(super) const OFFLINE: TableDefinition<'_, (&str, &str, u64), (u64, &[u8])> =
 
 /// The last presence: when it came, and its XML.
 pub(super) const LAST: TableDefinition<'_, (&str, &str), (u64, &[u8])> = TableDefinition::new("last");
+
+/// An owner (kind, domain and localpart), a collection and a key.
+pub(super) type DocumentKey<'k> = (u8, &'k str, &'k str, &'k str, &'k str);
+
+/// What a document holds: the version, and the bytes.
+pub(super) type DocumentValue<'v> = (u8, &'v [u8]);
+
+/// An owner (kind, domain and localpart), a log and a number.
+pub(super) type EntryKey<'k> = (u8, &'k str, &'k str, &'k str, u64);
+
+/// When an entry came, its tag, and what it holds: the version, and the bytes.
+pub(super) type EntryValue<'v> = (u64, &'v str, u8, &'v [u8]);
+
+/// Documents.
+pub(super) const DOCUMENTS: TableDefinition<'_, DocumentKey<'_>, DocumentValue<'_>> =
+    TableDefinition::new("documents");
+
+/// Entries of logs.
+pub(super) const ENTRIES: TableDefinition<'_, EntryKey<'_>, EntryValue<'_>> = TableDefinition::new("entries");
+
+/// By kind (`documents` or `log`) and name: the highest version that a collection has been written with.
+pub(super) const COLLECTIONS: TableDefinition<'_, (&str, &str), u8> = TableDefinition::new("collections");
 
 /// The localpart before which all keys of an account with `local` stand.
 pub(super) fn end(local: &str) -> String {

@@ -3,12 +3,15 @@ use alloc::vec::Vec;
 use balcony_jid::BareJid;
 use balcony_roster::{Item, Version};
 use balcony_router::Change as Save;
+use balcony_sasl::Credentials;
 use balcony_stanza::Stanza;
 use redb::{ReadableTable, Table, WriteTransaction};
 
+use super::collections;
 use super::tables::{ACCOUNTS, BLOCKED, CHANGES, CONTACTS, LAST, META, OFFLINE, ROSTERS, end};
+use crate::collection::{self, EditRef};
 use crate::record::{self, encode_stanza, key};
-use crate::{Backup, Change, StoreConfig, StoreError};
+use crate::{Backup, Change, Edit, Owned, Owner, StoreConfig, StoreError};
 
 /// A transaction that makes changes.
 pub(super) struct Writing<'t> {
@@ -20,11 +23,14 @@ pub(super) struct Writing<'t> {
     blocked: Table<'t, (&'static str, &'static str, &'static str), ()>,
     offline: Table<'t, (&'static str, &'static str, u64), (u64, &'static [u8])>,
     last: Table<'t, (&'static str, &'static str), (u64, &'static [u8])>,
+    collections: collections::Writing<'t>,
     config: StoreConfig,
     /// Milliseconds since 1970.
     now: u64,
     /// The highest number that a message has had.
     number: u64,
+    /// The highest number that an account has had.
+    created: u64,
 }
 
 impl<'t> Writing<'t> {
@@ -34,7 +40,8 @@ impl<'t> Writing<'t> {
         now: u64,
     ) -> Result<Self, StoreError> {
         let meta = transaction.open_table(META)?;
-        let number = last_number(&meta)?;
+        let (number, created) = (counter(&meta, "offline")?, counter(&meta, "created")?);
+        let collections = collections::Writing::new(transaction, counter(&meta, "entries")?, now)?;
         Ok(Writing {
             meta,
             accounts: transaction.open_table(ACCOUNTS)?,
@@ -44,15 +51,23 @@ impl<'t> Writing<'t> {
             blocked: transaction.open_table(BLOCKED)?,
             offline: transaction.open_table(OFFLINE)?,
             last: transaction.open_table(LAST)?,
+            collections,
             config,
             now,
             number,
+            created,
         })
     }
 
     /// Has to be called before the transaction is committed.
     pub(super) fn finish(mut self) -> Result<(), StoreError> {
-        self.meta.insert("offline", &self.number.to_le_bytes()[..])?;
+        for (kind, number) in
+            [("offline", self.number), ("created", self.created), ("entries", self.collections.number)]
+        {
+            if counter(&self.meta, kind)? != number {
+                self.meta.insert(kind, &number.to_le_bytes()[..])?;
+            }
+        }
         Ok(())
     }
 
@@ -62,25 +77,91 @@ impl<'t> Writing<'t> {
             Change::Remove { account } => return self.remove(account),
             Change::Save { account, changes } => return self.save(account, changes),
             Change::Restore(backup) => return self.restore(backup),
+            Change::Edit { owner, creation, edits } => return self.edit(owner, *creation, edits),
+            Change::Clear { owner } => return self.clear(owner),
+            Change::RestoreOwned(owned) => return self.restore_owned(owned),
             Change::Create { account, credentials, .. } | Change::SetCredentials { account, credentials } => {
                 (account, credentials)
             }
         };
         let before = self.accounts.get(key(account))?;
         let before = before.map(|value| record::decode_account(value.value())).transpose()?;
-        let created = match (change, before) {
+        let (created, creation) = match (change, before) {
             (Change::Create { replace: false, .. }, Some(_)) | (Change::SetCredentials { .. }, None) => {
                 return Ok(false);
             }
-            (_, Some(before)) => before.created,
-            (_, None) => self.now / 1000,
+            (_, Some(before)) => (before.created, before.creation),
+            (_, None) => (self.now / 1000, self.next_creation()),
         };
-        self.accounts.insert(key(account), &record::encode_account(credentials, created)?[..])?;
+        self.put_account(account, credentials, created, creation)?;
         Ok(true)
+    }
+
+    fn put_account(
+        &mut self,
+        account: &BareJid,
+        credentials: &Credentials,
+        created: u64,
+        creation: u64,
+    ) -> Result<(), StoreError> {
+        let record = record::encode_account(credentials, created, creation)?;
+        self.accounts.insert(key(account), &record[..])?;
+        Ok(())
+    }
+
+    fn next_creation(&mut self) -> u64 {
+        self.created += 1;
+        self.created
     }
 
     fn exists(&self, account: &BareJid) -> Result<bool, StoreError> {
         Ok(self.accounts.get(key(account))?.is_some())
+    }
+
+    /// The number with which the account was made, if it exists.
+    fn creation(&self, account: &BareJid) -> Result<Option<u64>, StoreError> {
+        let account = self.accounts.get(key(account))?;
+        let account = account.map(|value| record::decode_account(value.value())).transpose()?;
+        Ok(account.map(|account| account.creation))
+    }
+
+    fn edit(&mut self, owner: &Owner, creation: Option<u64>, edits: &[Edit]) -> Result<bool, StoreError> {
+        if let Owner::Account(account) = owner {
+            let found = self.creation(account)?;
+            if found.is_none() || creation.is_some() && creation != found {
+                return Ok(false);
+            }
+        }
+        let edits = edits.iter().map(Edit::as_ref);
+        if !collection::can_be_made(edits.clone(), |log| self.collections.held(owner, log))? {
+            return Ok(false);
+        }
+        for edit in edits {
+            self.collections.edit(owner, edit)?;
+        }
+        Ok(true)
+    }
+
+    /// An account's go with the account.
+    fn clear(&mut self, owner: &Owner) -> Result<bool, StoreError> {
+        if !self.collections.has_any(owner)? {
+            return Ok(false);
+        }
+        self.collections.clear(owner)?;
+        Ok(true)
+    }
+
+    fn restore_owned(&mut self, owned: &Owned) -> Result<bool, StoreError> {
+        let Owned { owner, collections } = owned;
+        let is_orphan = match owner {
+            Owner::Account(account) => !self.exists(account)?,
+            Owner::Service(_) | Owner::Domain(_) => false,
+        };
+        if is_orphan || self.collections.has_any(owner)? {
+            return Ok(false);
+        }
+        self.collections.restore(owner, collections)?;
+        Ok(true)
     }
 
     fn remove(&mut self, account: &BareJid) -> Result<bool, StoreError> {
@@ -94,12 +175,25 @@ impl<'t> Writing<'t> {
         self.contacts.retain_in((domain, local, "")..(domain, &*end(local), ""), |_, _| false)?;
         self.changes.retain_in((domain, local, 0)..=(domain, local, u64::MAX), |_, _| false)?;
         self.drop_offline(account, u64::MAX)?;
+        self.collections.clear(&Owner::Account(account.clone()))?;
         Ok(true)
     }
 
     fn save(&mut self, account: &BareJid, changes: &[Save]) -> Result<bool, StoreError> {
         if !self.exists(account)? || !self.config.has_room(changes, || self.waiting(account))? {
             return Ok(false);
+        }
+        let owner = Owner::Account(account.clone());
+        let mut edits = collection::edits(changes).peekable();
+        if edits.peek().is_some() {
+            let creation = self.creation(account)?;
+            if edits.clone().any(|(meant, _)| Some(meant) != creation) {
+                return Ok(false);
+            }
+            let edits = edits.map(|(_, edit)| edit);
+            if !collection::can_be_made(edits, |log| self.collections.held(&owner, log))? {
+                return Ok(false);
+            }
         }
         let (domain, local) = key(account);
         for change in changes {
@@ -127,19 +221,22 @@ impl<'t> Writing<'t> {
                 Save::LastSeen(presence) => {
                     self.last.insert((domain, local), (self.now, &encode_stanza(presence)[..]))?;
                 }
+                Save::Document { edit, .. } => self.collections.edit(&owner, EditRef::Document(edit))?,
+                Save::Log { edit, .. } => self.collections.edit(&owner, EditRef::Log(edit))?,
             }
         }
         Ok(true)
     }
 
     fn restore(&mut self, backup: &Backup) -> Result<bool, StoreError> {
-        let Backup { address: account, account: what, kept, offline } = backup;
+        let Backup { address: account, account: what, kept, offline, collections } = backup;
         if self.exists(account)? {
             return Ok(false);
         }
         let (domain, local) = key(account);
-        let record = record::encode_account(&what.credentials, what.created)?;
-        self.accounts.insert((domain, local), &record[..])?;
+        let creation = self.next_creation();
+        self.put_account(account, &what.credentials, what.created, creation)?;
+        self.collections.restore(&Owner::Account(account.clone()), collections)?;
         if let Some(roster) = &kept.roster {
             self.rosters.insert((domain, local), roster.version.0)?;
             for (contact, item, request) in record::contacts(roster) {
@@ -216,9 +313,14 @@ impl<'t> Writing<'t> {
     }
 }
 
-/// The highest number that a message has had.
-pub(super) fn last_number(meta: &impl ReadableTable<&'static str, &'static [u8]>) -> Result<u64, StoreError> {
-    let Some(value) = meta.get("offline")? else { return Ok(0) };
+/// The highest number that was given to things of a kind.
+pub(super) fn counter(
+    meta: &impl ReadableTable<&'static str, &'static [u8]>,
+    kind: &str,
+) -> Result<u64, StoreError> {
+    let Some(value) = meta.get(kind)? else { return Ok(0) };
     let number = value.value().try_into();
-    number.map(u64::from_le_bytes).map_err(|_| StoreError::Corrupt("the number of a message".into()))
+    number
+        .map(u64::from_le_bytes)
+        .map_err(|_| StoreError::Corrupt("the highest number that was given".into()))
 }

@@ -1,6 +1,7 @@
 //! Accounts in tables of a PostgreSQL server.
 
 mod check;
+mod collections;
 mod link;
 mod read;
 mod schema;
@@ -18,7 +19,9 @@ use balcony_router::Kept;
 use postgres::Config;
 
 use self::link::{Link, Mode, Session};
-use crate::{Account, Backend, Backup, Change, Messages, StoreConfig, StoreError};
+use crate::{
+    Account, Backend, Backup, Change, Documents, Entries, Messages, Owned, Owner, StoreConfig, StoreError,
+};
 
 /// The accounts in the tables of a database.
 pub(crate) struct PostgreSql {
@@ -36,7 +39,7 @@ impl PostgreSql {
     pub(crate) fn connect(parameters: &str, config: StoreConfig) -> Result<PostgreSql, StoreError> {
         let parameters: Config = parameters.parse().map_err(|_| StoreError::Parameters)?;
         let mut writer = Link::new(parameters.clone(), Mode::Write);
-        let secret = writer.run(schema::prepare)?;
+        let secret = writer.run(|session| schema::prepare(session, config.collections))?;
         let reader = Link::new(parameters, Mode::Read);
         let (reader, writer) = (Mutex::new(reader), Mutex::new(writer));
         Ok(PostgreSql { reader, writer, in_doubt: AtomicBool::new(false), secret, config })
@@ -74,6 +77,24 @@ impl Backend for PostgreSql {
 
     fn backup(&self, account: &BareJid) -> Result<Option<Backup>, StoreError> {
         self.read(|session| read::backup(session, account, self.config))
+    }
+
+    fn documents(
+        &self,
+        owner: &Owner,
+        collection: &str,
+        after: Option<&str>,
+        bytes: usize,
+    ) -> Result<Documents, StoreError> {
+        self.read(|session| collections::documents(session, owner, collection, after, bytes))
+    }
+
+    fn entries(&self, owner: &Owner, log: &str, after: u64, bytes: usize) -> Result<Entries, StoreError> {
+        self.read(|session| collections::entries(session, owner, log, after, bytes))
+    }
+
+    fn next_owned(&self, after: Option<&Owner>) -> Result<Option<Owned>, StoreError> {
+        self.read(|session| collections::next_owned(session, after))
     }
 
     fn list(

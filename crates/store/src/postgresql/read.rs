@@ -10,19 +10,21 @@ use balcony_router::{Kept, LastSeen, Offline};
 use balcony_stanza::Stanza;
 use postgres::Row;
 
+use super::collections;
 use super::link::Session;
 use crate::record::{self, address, key};
-use crate::{Account, Backup, Messages, StoreConfig, StoreError};
+use crate::{Account, Backup, Messages, Owner, StoreConfig, StoreError};
 
 pub(super) fn account(session: &mut Session<'_>, account: &BareJid) -> Result<Option<Account>, StoreError> {
     let (domain, local) = key(account);
     let row = session.query_opt(
-        "SELECT credentials, created FROM accounts WHERE domain = $1 AND local = $2",
+        "SELECT credentials, created, id FROM accounts WHERE domain = $1 AND local = $2",
         &[&domain, &local],
     )?;
     row.map(|row| {
         let credentials = record::decode_account(row.try_get(0)?)?.credentials;
-        Ok(Account { credentials, created: row.try_get::<_, i64>(1)?.cast_unsigned() })
+        let (created, creation) = (row.try_get::<_, i64>(1)?, row.try_get::<_, i64>(2)?);
+        Ok(Account { credentials, created: created.cast_unsigned(), creation: creation.cast_unsigned() })
     })
     .transpose()
 }
@@ -51,6 +53,7 @@ pub(super) fn kept(
         None => None,
     };
     Ok(Some(Kept {
+        creation: id.cast_unsigned(),
         roster,
         blocked: blocked.iter().map(|row| record::jid(row.try_get(0)?)).collect::<Result<_, _>>()?,
         offline: usize::try_from(row.try_get::<_, i64>(4)?).unwrap_or_default(),
@@ -147,7 +150,8 @@ pub(super) fn backup(
         return Ok(None);
     };
     let offline = offline(session, address, usize::MAX)?.messages;
-    Ok(Some(Backup { address: address.clone(), account, kept, offline }))
+    let collections = collections::all(session, &Owner::Account(address.clone()))?;
+    Ok(Some(Backup { address: address.clone(), account, kept, offline, collections }))
 }
 
 pub(super) fn list(

@@ -8,9 +8,14 @@ use balcony_sasl::Credentials;
 use balcony_stanza::Stanza;
 use postgres::Row;
 
+use super::collections;
 use super::link::Session;
+use crate::collection::{self, EditRef};
 use crate::record::{self, encode_account, encode_stanza, key};
-use crate::{Backup, Change, StoreConfig, StoreError};
+use crate::{Backup, Change, Edit, Owned, Owner, StoreConfig, StoreError};
+
+/// The number of an account is its row's, and does not stand in its record.
+const NO_NUMBER: u64 = 0;
 
 /// Makes a change, and tells whether it was done. If not, nothing has changed.
 pub(super) fn apply(
@@ -23,7 +28,8 @@ pub(super) fn apply(
     const REMOVE: &str = "DELETE FROM accounts WHERE domain = $1 AND local = $2";
     let set = |session: &mut Session<'_>, account, credentials| {
         let (domain, local) = key(account);
-        Ok(session.execute(SET, &[&domain, &local, &encode_account(credentials, now / 1000)?])? == 1)
+        Ok(session.execute(SET, &[&domain, &local, &encode_account(credentials, now / 1000, NO_NUMBER)?])?
+            == 1)
     };
     match change {
         Change::Create { account, credentials, replace } => {
@@ -37,6 +43,9 @@ pub(super) fn apply(
         }
         Change::Save { account, changes } => save(session, account, changes, config, now),
         Change::Restore(backup) => restore(session, backup, config),
+        Change::Edit { owner, creation, edits } => edit(session, owner, *creation, edits, now),
+        Change::Clear { owner } => collections::clear(session, owner),
+        Change::RestoreOwned(owned) => restore_owned(session, owned),
     }
 }
 
@@ -51,7 +60,7 @@ fn create(
         INSERT INTO accounts (domain, local, created, credentials) VALUES ($1, $2, $3, $4) \
         ON CONFLICT DO NOTHING RETURNING id";
     let (domain, local) = key(account);
-    let record = encode_account(credentials, created)?;
+    let record = encode_account(credentials, created, NO_NUMBER)?;
     let row = session.query_opt(CREATE, &[&domain, &local, &created.cast_signed(), &record])?;
     Ok(row.map(|row| row.try_get(0)).transpose()?)
 }
@@ -72,6 +81,23 @@ fn save(
     if !config.has_room(changes, || waiting(session, id))? {
         return Ok(false);
     }
+    let mut edits = collection::edits(changes).peekable();
+    let mut owner = None;
+    if edits.peek().is_some() {
+        if edits.clone().any(|(creation, _)| creation != id.cast_unsigned()) {
+            return Ok(false);
+        }
+        owner = collections::find_or_make(session, &Owner::Account(account.clone()))?;
+        let Some(owner) = owner else { return Ok(false) };
+        let edits = edits.map(|(_, edit)| edit);
+        if !collection::can_be_made(edits, |log| collections::held(session, owner, log))? {
+            return Ok(false);
+        }
+    }
+    let edit = |session: &mut Session<'_>, edit| match owner {
+        Some(owner) => collections::edit(session, owner, edit, now),
+        None => Ok(()),
+    };
     for change in changes {
         match change {
             Save::Roster { contact, item, request, version: at, pushed } => {
@@ -96,13 +122,51 @@ fn save(
                 session.execute("DELETE FROM offline WHERE account = $1 AND number <= $2", &[&id, &up_to])?;
             }
             Save::LastSeen(presence) => last_seen(session, id, now, presence)?,
+            Save::Document { edit: document, .. } => edit(session, EditRef::Document(document))?,
+            Save::Log { edit: log, .. } => edit(session, EditRef::Log(log))?,
         }
     }
     Ok(true)
 }
 
+fn edit(
+    session: &mut Session<'_>,
+    owner: &Owner,
+    creation: Option<u64>,
+    edits: &[Edit],
+    now: u64,
+) -> Result<bool, StoreError> {
+    const CREATION: &str = "SELECT id FROM accounts WHERE domain = $1 AND local = $2 FOR UPDATE";
+    if let Owner::Account(account) = owner {
+        let (domain, local) = key(account);
+        let found = session.query_opt(CREATION, &[&domain, &local])?;
+        let found = found.map(|row| row.try_get::<_, i64>(0)).transpose()?.map(i64::cast_unsigned);
+        if found.is_none() || creation.is_some() && creation != found {
+            return Ok(false);
+        }
+    }
+    let Some(id) = collections::find_or_make(session, owner)? else { return Ok(false) };
+    let edits = edits.iter().map(Edit::as_ref);
+    if !collection::can_be_made(edits.clone(), |log| collections::held(session, id, log))? {
+        return Ok(false);
+    }
+    for edit in edits {
+        collections::edit(session, id, edit, now)?;
+    }
+    Ok(true)
+}
+
+fn restore_owned(session: &mut Session<'_>, owned: &Owned) -> Result<bool, StoreError> {
+    let Some(id) = collections::find_or_make(session, &owned.owner)? else { return Ok(false) };
+    if collections::has_any(session, id)? {
+        return Ok(false);
+    }
+    collections::restore(session, id, &owned.collections)?;
+    Ok(true)
+}
+
 fn restore(session: &mut Session<'_>, backup: &Backup, config: StoreConfig) -> Result<bool, StoreError> {
-    let Backup { address, account, kept, offline } = backup;
+    let Backup { address, account, kept, offline, collections } = backup;
     let Some(id) = create(session, address, &account.credentials, account.created)? else { return Ok(false) };
     if let Some(roster) = &kept.roster {
         version(session, id, roster.version)?;
@@ -119,6 +183,11 @@ fn restore(session: &mut Session<'_>, backup: &Backup, config: StoreConfig) -> R
     }
     if let Some(last) = &kept.last {
         last_seen(session, id, last.at, &last.presence)?;
+    }
+    if !collections.is_empty()
+        && let Some(owner) = collections::find_or_make(session, &Owner::Account(address.clone()))?
+    {
+        collections::restore(session, owner, collections)?;
     }
     Ok(true)
 }

@@ -12,6 +12,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::{Deserialize, Serialize};
 
+use super::collection::{self, DocumentText, LogText};
 use crate::record::{self, encode_stanza};
 use crate::{Account, Backup};
 
@@ -34,6 +35,10 @@ pub(super) struct Line {
     offline: Vec<StanzaText>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     last: Option<StanzaText>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    documents: Vec<DocumentText>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    logs: Vec<LogText>,
 }
 
 /// Octets are in Base64.
@@ -90,7 +95,8 @@ impl From<&Backup> for Line {
             stored_key: BASE64.encode(keys.stored_key()),
             server_key: BASE64.encode(keys.server_key()),
         };
-        let Backup { address, account, kept, offline } = backup;
+        let Backup { address, account, kept, offline, collections } = backup;
+        let (documents, logs) = collection::write(collections);
         Line {
             account: address.to_string(),
             created: account.created,
@@ -103,6 +109,8 @@ impl From<&Backup> for Line {
                 .map(|message| StanzaText { at: message.at, stanza: xml(&message.stanza) })
                 .collect(),
             last: kept.last.as_ref().map(|last| StanzaText { at: last.at, stanza: xml(&last.presence) }),
+            documents,
+            logs,
         }
     }
 }
@@ -140,6 +148,7 @@ impl Line {
         let last =
             |text: StanzaText| Ok::<_, String>(LastSeen { at: text.at, presence: stanza(&text.stanza)? });
         let kept = Kept {
+            creation: 0,
             roster: line.roster.map(RosterText::read).transpose()?,
             blocked: line
                 .blocked
@@ -151,15 +160,16 @@ impl Line {
         };
         Ok(Backup {
             address: bare(&line.account)?,
-            account: Account { credentials, created: line.created },
+            account: Account { credentials, created: line.created, creation: 0 },
             kept,
             offline: line.offline.into_iter().map(message).collect::<Result<_, _>>()?,
+            collections: collection::read(line.documents, line.logs)?,
         })
     }
 }
 
 /// Its column, but not its line, which is always the first: the text has another number for it.
-fn not_json(error: &serde_json::Error) -> String {
+pub(super) fn not_json(error: &serde_json::Error) -> String {
     let (text, column) = (error.to_string(), error.column());
     match text.strip_suffix(&alloc::format!(" at line {} column {column}", error.line())) {
         Some(reason) => alloc::format!("{reason} (at byte {column})"),
@@ -212,7 +222,7 @@ fn stanza(xml: &str) -> Result<Arc<Stanza>, String> {
     Stanza::parse(xml.as_bytes()).map(Arc::new).ok_or_else(|| "a stanza is not one".into())
 }
 
-fn bare(text: &str) -> Result<BareJid, String> {
+pub(super) fn bare(text: &str) -> Result<BareJid, String> {
     BareJid::parse(text).map_err(invalid(text))
 }
 

@@ -5,7 +5,9 @@ use std::sync::{Arc, Condvar, Mutex};
 use balcony_jid::BareJid;
 use balcony_machine::Secret;
 use balcony_router::Kept;
-use balcony_store::{Account, Backend, Backup, Change, Messages, Store, StoreError};
+use balcony_store::{
+    Account, Backend, Backup, Change, Documents, Entries, Messages, Owned, Owner, Store, StoreError,
+};
 
 /// Changes wait before it until it is open. It opens at the latest when it is dropped, so that a test that fails ends.
 #[derive(Default)]
@@ -47,16 +49,6 @@ impl Drop for Gate {
     }
 }
 
-fn account(change: &Change) -> &BareJid {
-    match change {
-        Change::Create { account, .. }
-        | Change::SetCredentials { account, .. }
-        | Change::Remove { account }
-        | Change::Save { account, .. } => account,
-        Change::Restore(backup) => &backup.address,
-    }
-}
-
 struct Gated {
     store: Store,
     gate: Arc<(Mutex<Inner>, Condvar)>,
@@ -92,13 +84,31 @@ impl Backend for Gated {
         self.store.list_all(after, most)
     }
 
+    fn documents(
+        &self,
+        owner: &Owner,
+        collection: &str,
+        after: Option<&str>,
+        bytes: usize,
+    ) -> Result<Documents, StoreError> {
+        self.store.documents(owner, collection, after, bytes)
+    }
+
+    fn entries(&self, owner: &Owner, log: &str, after: u64, bytes: usize) -> Result<Entries, StoreError> {
+        self.store.entries(owner, log, after, bytes)
+    }
+
+    fn next_owned(&self, after: Option<&Owner>) -> Result<Option<Owned>, StoreError> {
+        self.store.next_owned(after)
+    }
+
     fn count(&self) -> Result<u64, StoreError> {
         self.store.count()
     }
 
     fn commit(&self, changes: &[&Change], _: u64) -> Result<Vec<bool>, StoreError> {
         let mut inner = self.gate.0.lock().unwrap();
-        inner.commits.push(changes.iter().map(|change| account(change).clone()).collect());
+        inner.commits.push(changes.iter().map(|change| change.owner().address().clone()).collect());
         self.gate.1.notify_all();
         drop(self.gate.1.wait_while(inner, |inner| !inner.is_open).unwrap());
         self.store.commit(changes.iter().copied())

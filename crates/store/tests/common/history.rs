@@ -72,8 +72,9 @@ pub fn number(changes: &mut [Change], last: &mut u64) {
     }
 }
 
-/// In an order that two stores share, and without the time of day.
+/// In an order that two stores share, and without the time of day and the number of the account.
 pub fn comparable(mut kept: Kept) -> Kept {
+    kept.creation = 0;
     kept.blocked.sort();
     if let Some(roster) = &mut kept.roster {
         roster.items.sort_by(|a, b| a.jid.cmp(&b.jid));

@@ -6,6 +6,8 @@ pub mod history;
 #[cfg(feature = "postgres")]
 pub mod postgresql;
 
+use std::path::Path;
+
 use balcony_jid::BareJid;
 use balcony_sasl::{Credentials, Hash, MIN_ITERATIONS, fake_keys};
 use balcony_store::{Store, StoreConfig, StoreError};
@@ -48,6 +50,15 @@ impl Place {
     #[cfg(feature = "postgres")]
     pub fn tables() -> Option<Place> {
         Some(Place::Tables(postgresql::shared()?.schema()))
+    }
+
+    /// The folder of a file.
+    pub fn folder(&self) -> &Path {
+        match self {
+            Place::File(folder) => folder.path(),
+            #[cfg(feature = "postgres")]
+            Place::Tables(parameters) => panic!("{parameters} is no folder"),
+        }
     }
 
     pub fn open(&self) -> Store {

@@ -1,0 +1,310 @@
+//! Collections: what is kept beside accounts and rosters, without anybody here knowing what it means.
+//!
+//! A **document** is found by its key, and is read and written whole. A **log** has entries in the order in which they came; they get
+//! numbers, and are read from the oldest on. Both have names, belong to an [`Owner`], and hold bytes with a version
+//! ([`Content`]). An account's collections end with it, those that no part of the program knows included.
+//!
+//! The highest version that each collection was ever written with is kept, too: a program that knows a collection, but
+//! not that version, would misread it, and so does not open the store ([`StoreConfig::collections`](crate::StoreConfig)).
+//! Of collections that it does not know it leaves everything as it is.
+
+use alloc::boxed::Box;
+use alloc::collections::BTreeMap;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::fmt;
+
+use balcony_jid::BareJid;
+use balcony_router::{Append, Content, DocumentEdit, Entry, LogEdit, Room};
+
+use crate::StoreError;
+
+/// Whom collections belong to.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Owner {
+    /// An account, which has to exist.
+    Account(BareJid),
+    /// What a service has at one of its addresses, such as a room.
+    Service(BareJid),
+    /// A domain as such.
+    Domain(BareJid),
+}
+
+impl Owner {
+    /// Its address.
+    #[must_use]
+    pub const fn address(&self) -> &BareJid {
+        match self {
+            Owner::Account(address) | Owner::Service(address) | Owner::Domain(address) => address,
+        }
+    }
+
+    pub(crate) fn of(kind: OwnerKind, address: BareJid) -> Owner {
+        match kind {
+            OwnerKind::Account => Owner::Account(address),
+            OwnerKind::Service => Owner::Service(address),
+            OwnerKind::Domain => Owner::Domain(address),
+        }
+    }
+
+    pub(crate) const fn kind(&self) -> OwnerKind {
+        match self {
+            Owner::Account(_) => OwnerKind::Account,
+            Owner::Service(_) => OwnerKind::Service,
+            Owner::Domain(_) => OwnerKind::Domain,
+        }
+    }
+}
+
+impl fmt::Display for Owner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Owner::Account(address) => address.fmt(f),
+            Owner::Service(address) => write!(f, "the service {address}"),
+            Owner::Domain(address) => write!(f, "the domain {address}"),
+        }
+    }
+}
+
+/// The three kinds of owners. Their names and numbers are in databases and exports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum OwnerKind {
+    Account = 0,
+    Service = 1,
+    Domain = 2,
+}
+
+impl OwnerKind {
+    const ALL: [OwnerKind; 3] = [OwnerKind::Account, OwnerKind::Service, OwnerKind::Domain];
+
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            OwnerKind::Account => "account",
+            OwnerKind::Service => "service",
+            OwnerKind::Domain => "domain",
+        }
+    }
+
+    pub(crate) const fn number(self) -> u8 {
+        self as u8
+    }
+
+    pub(crate) fn named(name: &str) -> Option<OwnerKind> {
+        OwnerKind::ALL.into_iter().find(|kind| kind.name() == name)
+    }
+
+    pub(crate) fn numbered(number: u8) -> Option<OwnerKind> {
+        OwnerKind::ALL.into_iter().find(|kind| kind.number() == number)
+    }
+}
+
+/// A document, with where it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Document {
+    /// The name of its collection.
+    pub collection: Box<str>,
+    /// Which of its documents.
+    pub key: Box<str>,
+    /// What it holds.
+    pub content: Content,
+}
+
+/// A part of a collection's documents, by their keys.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Documents {
+    /// They, in the order of the octets of their keys.
+    pub documents: Vec<Document>,
+    /// Whether there are others behind them.
+    pub more: bool,
+}
+
+/// A part of a log's entries.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Entries {
+    /// They, the oldest first.
+    pub entries: Vec<Entry>,
+    /// Whether there are later ones.
+    pub more: bool,
+}
+
+/// All that an owner has in collections.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Collections {
+    /// The documents, by collection and key.
+    pub documents: Vec<Document>,
+    /// The logs by their names, each with its entries.
+    pub logs: Vec<(Box<str>, Vec<Entry>)>,
+}
+
+impl Collections {
+    /// Whether there is nothing.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.documents.is_empty() && self.logs.is_empty()
+    }
+
+    /// Whether all names and keys are such as a store takes.
+    pub(crate) fn is_storable(&self) -> bool {
+        let is_document =
+            |document: &Document| is_name(&document.collection) && document.key.len() <= LONGEST_KEY;
+        let is_entry = |entry: &Entry| entry.tag.len() <= LONGEST_KEY;
+        self.documents.iter().all(is_document)
+            && self.logs.iter().all(|(log, entries)| is_name(log) && entries.iter().all(is_entry))
+    }
+
+    /// One more entry, which comes after all that are there.
+    pub(crate) fn push(&mut self, log: &str, entry: Entry) {
+        match self.logs.last_mut() {
+            Some((name, entries)) if **name == *log => entries.push(entry),
+            _ => self.logs.push((log.into(), Vec::from([entry]))),
+        }
+    }
+}
+
+/// An owner that is not an account, with all that it has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Owned {
+    /// The owner.
+    pub owner: Owner,
+    /// What it has.
+    pub collections: Collections,
+}
+
+/// One change of an owner's collections.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Edit {
+    /// Of a document.
+    Document(DocumentEdit),
+    /// Of a log.
+    Log(LogEdit),
+}
+
+/// A collection that a program knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Collection {
+    /// Documents or a log.
+    pub kind: CollectionKind,
+    /// Its name.
+    pub name: &'static str,
+    /// The highest version of its contents that the program understands.
+    pub version: u8,
+}
+
+impl Collection {
+    /// Refuses a version that this program does not know.
+    pub(crate) fn admit(&self, found: u8) -> Result<(), StoreError> {
+        if found > self.version {
+            let name = self.name.into();
+            return Err(StoreError::NewerCollection { name, found, supported: self.version });
+        }
+        Ok(())
+    }
+}
+
+/// What a collection is. Documents and logs of the same name have nothing to do with each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum CollectionKind {
+    /// Documents.
+    Documents,
+    /// A log.
+    Log,
+}
+
+impl CollectionKind {
+    /// As it is called in databases.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            CollectionKind::Documents => "documents",
+            CollectionKind::Log => "log",
+        }
+    }
+}
+
+/// The longest name of a collection or a log, and the longest key or tag, in bytes.
+const LONGEST_NAME: usize = 64;
+const LONGEST_KEY: usize = 4_096;
+
+fn is_name(name: &str) -> bool {
+    (1..=LONGEST_NAME).contains(&name.len()) && !name.contains('\0')
+}
+
+/// A change as both back ends see it.
+#[derive(Clone, Copy)]
+pub(crate) enum EditRef<'e> {
+    Document(&'e DocumentEdit),
+    Log(&'e LogEdit),
+}
+
+impl Edit {
+    pub(crate) const fn as_ref(&self) -> EditRef<'_> {
+        match self {
+            Edit::Document(edit) => EditRef::Document(edit),
+            Edit::Log(edit) => EditRef::Log(edit),
+        }
+    }
+}
+
+/// What a router wants changed in collections, each with the creation of the account that it is meant for.
+pub(crate) fn edits(changes: &[balcony_router::Change]) -> impl Iterator<Item = (u64, EditRef<'_>)> + Clone {
+    use balcony_router::Change;
+    changes.iter().filter_map(|change| match change {
+        Change::Document { creation, edit } => Some((*creation, EditRef::Document(edit))),
+        Change::Log { creation, edit } => Some((*creation, EditRef::Log(edit))),
+        _ => None,
+    })
+}
+
+/// Whether these changes can be made, all of them: names and keys are not too long, and there is room in logs, of which `held` tells
+/// the numbers and bytes of the entries that they have.
+pub(crate) fn can_be_made<'e>(
+    edits: impl Iterator<Item = EditRef<'e>> + Clone,
+    mut held: impl FnMut(&str) -> Result<Vec<(u64, usize)>, StoreError>,
+) -> Result<bool, StoreError> {
+    // Those that some entry wants to be bounded.
+    let mut logs: BTreeMap<&str, Vec<(u64, usize)>> = BTreeMap::new();
+    for edit in edits.clone() {
+        let is_possible = match edit {
+            EditRef::Document(DocumentEdit { collection, key, .. }) => {
+                is_name(collection) && key.len() <= LONGEST_KEY
+            }
+            EditRef::Log(LogEdit::Trim { log, .. }) => is_name(log),
+            EditRef::Log(LogEdit::Append(Append { log, tag, .. })) => {
+                is_name(log) && tag.len() <= LONGEST_KEY
+            }
+        };
+        if !is_possible {
+            return Ok(false);
+        }
+        if let EditRef::Log(LogEdit::Append(Append { log, room, .. })) = edit
+            && *room != Room::UNBOUNDED
+            && !logs.contains_key(&**log)
+        {
+            logs.insert(log, held(log)?);
+        }
+    }
+    for edit in edits {
+        let EditRef::Log(edit) = edit else { continue };
+        match edit {
+            LogEdit::Trim { log, up_to } => {
+                if let Some(entries) = logs.get_mut(&**log) {
+                    entries.retain(|(number, _)| number > up_to);
+                }
+            }
+            LogEdit::Append(Append { log, content, room, .. }) => {
+                let Some(entries) = logs.get_mut(&**log) else { continue };
+                // Its number is higher than anybody knows yet.
+                entries.push((u64::MAX, content.bytes.len()));
+                let bytes = entries.iter().fold(0_usize, |all, (_, bytes)| all.saturating_add(*bytes));
+                if entries.len() > room.entries || bytes > room.bytes {
+                    return Ok(false);
+                }
+            }
+        }
+    }
+    Ok(true)
+}
+
+/// What is in a database.
+pub(crate) fn content(version: u8, bytes: &[u8]) -> Content {
+    Content { version, bytes: Arc::from(bytes) }
+}

@@ -1,0 +1,255 @@
+//! Documents and logs in the file.
+
+use alloc::vec::Vec;
+
+use balcony_router::{Append, DocumentEdit, Entry, LogEdit};
+use redb::{ReadTransaction, ReadableTable, Table, WriteTransaction};
+
+use super::tables::{
+    COLLECTIONS, DOCUMENTS, DocumentKey, DocumentValue, ENTRIES, EntryKey, EntryValue, META, end,
+};
+use super::write::counter;
+use crate::collection::{CollectionKind, EditRef, OwnerKind, content};
+use crate::record::{address, key};
+use crate::{Collections, Document, Documents, Entries, Owner, StoreError};
+
+/// The front of an owner's keys.
+fn front(owner: &Owner) -> (u8, &str, &str) {
+    let (domain, local) = key(owner.address());
+    (owner.kind().number(), domain, local)
+}
+
+/// The tables, while they are changed.
+pub(super) struct Writing<'t> {
+    documents: Table<'t, DocumentKey<'static>, DocumentValue<'static>>,
+    entries: Table<'t, EntryKey<'static>, EntryValue<'static>>,
+    collections: Table<'t, (&'static str, &'static str), u8>,
+    /// Milliseconds since 1970.
+    now: u64,
+    /// The highest number that an entry has had.
+    pub(super) number: u64,
+}
+
+impl<'t> Writing<'t> {
+    pub(super) fn new(transaction: &'t WriteTransaction, number: u64, now: u64) -> Result<Self, StoreError> {
+        Ok(Writing {
+            documents: transaction.open_table(DOCUMENTS)?,
+            entries: transaction.open_table(ENTRIES)?,
+            collections: transaction.open_table(COLLECTIONS)?,
+            now,
+            number,
+        })
+    }
+
+    /// The entries of a log: their numbers, and the bytes that they hold.
+    pub(super) fn held(&self, owner: &Owner, log: &str) -> Result<Vec<(u64, usize)>, StoreError> {
+        let (kind, domain, local) = front(owner);
+        let range = (kind, domain, local, log, 0)..=(kind, domain, local, log, u64::MAX);
+        let entries = self.entries.range(range)?;
+        entries
+            .map(|entry| {
+                let (key, value) = entry?;
+                Ok((key.value().4, value.value().3.len()))
+            })
+            .collect()
+    }
+
+    pub(super) fn edit(&mut self, owner: &Owner, edit: EditRef<'_>) -> Result<(), StoreError> {
+        let (kind, domain, local) = front(owner);
+        match edit {
+            EditRef::Document(DocumentEdit { collection, key, content: Some(content) }) => {
+                self.note(CollectionKind::Documents, collection, content.version)?;
+                let key = (kind, domain, local, &**collection, &**key);
+                self.documents.insert(key, (content.version, &*content.bytes))?;
+            }
+            EditRef::Document(DocumentEdit { collection, key, content: None }) => {
+                self.documents.remove((kind, domain, local, &**collection, &**key))?;
+            }
+            EditRef::Log(LogEdit::Append(Append { log, tag, content, .. })) => {
+                self.note(CollectionKind::Log, log, content.version)?;
+                self.number += 1;
+                let value = (self.now, &**tag, content.version, &*content.bytes);
+                self.entries.insert((kind, domain, local, &**log, self.number), value)?;
+            }
+            EditRef::Log(LogEdit::Trim { log, up_to }) => {
+                let range = (kind, domain, local, &**log, 0)..=(kind, domain, local, &**log, *up_to);
+                self.entries.retain_in(range, |_, _| false)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Puts all that was exported, with the same numbers.
+    pub(super) fn restore(&mut self, owner: &Owner, collections: &Collections) -> Result<(), StoreError> {
+        let (kind, domain, local) = front(owner);
+        for Document { collection, key, content } in &collections.documents {
+            self.note(CollectionKind::Documents, collection, content.version)?;
+            self.documents
+                .insert((kind, domain, local, &**collection, &**key), (content.version, &*content.bytes))?;
+        }
+        for (log, entries) in &collections.logs {
+            for Entry { number, at, tag, content } in entries {
+                self.note(CollectionKind::Log, log, content.version)?;
+                self.number = self.number.max(*number);
+                self.entries.insert(
+                    (kind, domain, local, &**log, *number),
+                    (*at, &**tag, content.version, &*content.bytes),
+                )?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether an owner has anything.
+    pub(super) fn has_any(&self, owner: &Owner) -> Result<bool, StoreError> {
+        let (kind, domain, local) = front(owner);
+        let end = end(local);
+        let mut documents =
+            self.documents.range((kind, domain, local, "", "")..(kind, domain, &*end, "", ""))?;
+        let mut entries = self.entries.range((kind, domain, local, "", 0)..(kind, domain, &*end, "", 0))?;
+        Ok(documents.next().transpose()?.is_some() || entries.next().transpose()?.is_some())
+    }
+
+    /// Takes away all that an owner has.
+    pub(super) fn clear(&mut self, owner: &Owner) -> Result<(), StoreError> {
+        let (kind, domain, local) = front(owner);
+        let end = end(local);
+        self.documents
+            .retain_in((kind, domain, local, "", "")..(kind, domain, &*end, "", ""), |_, _| false)?;
+        self.entries.retain_in((kind, domain, local, "", 0)..(kind, domain, &*end, "", 0), |_, _| false)?;
+        Ok(())
+    }
+
+    /// Remembers the highest version of a collection.
+    fn note(&mut self, kind: CollectionKind, name: &str, version: u8) -> Result<(), StoreError> {
+        let before = self.collections.get((kind.name(), name))?.map(|before| before.value());
+        if before.is_none_or(|before| before < version) {
+            self.collections.insert((kind.name(), name), version)?;
+        }
+        Ok(())
+    }
+}
+
+/// A part of a collection: what comes after `after`, as many as fit into so many bytes, but at least one.
+pub(super) fn documents(
+    transaction: &ReadTransaction,
+    owner: &Owner,
+    collection: &str,
+    after: Option<&str>,
+    bytes: usize,
+) -> Result<Documents, StoreError> {
+    let (kind, domain, local) = front(owner);
+    let table = transaction.open_table(DOCUMENTS)?;
+    let next = end(collection);
+    let range =
+        (kind, domain, local, collection, after.unwrap_or_default())..(kind, domain, local, &*next, "");
+    let (mut found, mut total) = (Documents::default(), 0_usize);
+    for entry in table.range(range)? {
+        let (place, value) = entry?;
+        let (_, _, _, collection, key) = place.value();
+        if after == Some(key) {
+            continue;
+        }
+        let (version, octets) = value.value();
+        total = total.saturating_add(key.len() + octets.len());
+        if total > bytes && !found.documents.is_empty() {
+            found.more = true;
+            break;
+        }
+        let content = content(version, octets);
+        found.documents.push(Document { collection: collection.into(), key: key.into(), content });
+    }
+    Ok(found)
+}
+
+/// A part of a log: the entries with higher numbers than `after`, as many as fit into so many bytes, but at least one.
+pub(super) fn entries(
+    transaction: &ReadTransaction,
+    owner: &Owner,
+    log: &str,
+    after: u64,
+    bytes: usize,
+) -> Result<Entries, StoreError> {
+    let (kind, domain, local) = front(owner);
+    let table = transaction.open_table(ENTRIES)?;
+    let (mut found, mut total) = (Entries::default(), 0_usize);
+    let Some(first) = after.checked_add(1) else { return Ok(found) };
+    let range = (kind, domain, local, log, first)..=(kind, domain, local, log, u64::MAX);
+    for item in table.range(range)? {
+        let (place, value) = item?;
+        let item = entry(place.value().4, value.value());
+        total = total.saturating_add(item.tag.len() + item.content.bytes.len());
+        if total > bytes && !found.entries.is_empty() {
+            found.more = true;
+            break;
+        }
+        found.entries.push(item);
+    }
+    Ok(found)
+}
+
+fn entry(number: u64, (at, tag, version, octets): EntryValue<'_>) -> Entry {
+    Entry { number, at, tag: tag.into(), content: content(version, octets) }
+}
+
+/// All that an owner has.
+pub(super) fn all(transaction: &ReadTransaction, owner: &Owner) -> Result<Collections, StoreError> {
+    let (kind, domain, local) = front(owner);
+    let next = end(local);
+    let mut found = Collections::default();
+    let table = transaction.open_table(DOCUMENTS)?;
+    for entry in table.range((kind, domain, local, "", "")..(kind, domain, &*next, "", ""))? {
+        let (place, value) = entry?;
+        let (_, _, _, collection, key) = place.value();
+        let (version, octets) = value.value();
+        let content = content(version, octets);
+        found.documents.push(Document { collection: collection.into(), key: key.into(), content });
+    }
+    let table = transaction.open_table(ENTRIES)?;
+    for item in table.range((kind, domain, local, "", 0)..(kind, domain, &*next, "", 0))? {
+        let (place, value) = item?;
+        let (_, _, _, log, number) = place.value();
+        found.push(log, entry(number, value.value()));
+    }
+    Ok(found)
+}
+
+/// The first owner after this one that has something and is not an account.
+pub(super) fn next_owner(
+    transaction: &ReadTransaction,
+    after: Option<&Owner>,
+) -> Result<Option<Owner>, StoreError> {
+    let first = OwnerKind::Service.number();
+    let (kind, domain, local) = after.map_or((first, "", ""), front);
+    let next = if after.is_some() { end(local) } else { local.into() };
+    let documents = transaction.open_table(DOCUMENTS)?;
+    let document = documents.range((kind, domain, &*next, "", "")..)?.next().transpose()?;
+    let entries = transaction.open_table(ENTRIES)?;
+    let entry = entries.range((kind, domain, &*next, "", 0)..)?.next().transpose()?;
+    let document = document.as_ref().map(|(key, _)| {
+        let (kind, domain, local, ..) = key.value();
+        (kind, domain, local)
+    });
+    let entry = entry.as_ref().map(|(key, _)| {
+        let (kind, domain, local, ..) = key.value();
+        (kind, domain, local)
+    });
+    document
+        .into_iter()
+        .chain(entry)
+        .min()
+        .map(|(kind, domain, local)| owner(kind, domain, local))
+        .transpose()
+}
+
+/// The owner with this key.
+pub(super) fn owner(kind: u8, domain: &str, local: &str) -> Result<Owner, StoreError> {
+    let kind =
+        OwnerKind::numbered(kind).ok_or_else(|| StoreError::Corrupt("the owner of a collection".into()))?;
+    Ok(Owner::of(kind, address(domain, local)?))
+}
+
+/// The highest number that an entry has had.
+pub(super) fn last_number(transaction: &ReadTransaction) -> Result<u64, StoreError> {
+    counter(&transaction.open_table(META)?, "entries")
+}

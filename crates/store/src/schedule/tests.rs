@@ -1,0 +1,197 @@
+//! The schedule beside the rule that it keeps.
+
+use super::*;
+use alloc::collections::{BTreeMap, BTreeSet};
+use core::num::NonZeroUsize;
+use proptest::prelude::*;
+
+const SMALL: WorkerConfig = WorkerConfig {
+    iterations: 0,
+    hashers: NonZeroUsize::MIN,
+    queue: 24,
+    queue_bytes: 1 << 20,
+    account_queue: 12,
+    account_bytes: 1 << 20,
+};
+
+#[derive(Clone, Copy, Debug)]
+enum Step {
+    Save(u8),
+    Remove(u8),
+    Set(u8),
+    Create(u8),
+    Kept(u8),
+    Exists(u8),
+    Verify(u8),
+    Read,
+    Hash,
+    /// A password is done, and whether there is a change.
+    Hashed(bool),
+    Write,
+    /// All changes under way are over.
+    Over,
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    use Step as S;
+    let request = (0..7_usize, 0..3_u8).prop_map(|(kind, who)| {
+        let kinds: [fn(u8) -> Step; 7] =
+            [S::Save, S::Remove, S::Set, S::Create, S::Kept, S::Exists, S::Verify];
+        kinds[kind](who)
+    });
+    let work = prop_oneof![
+        3 => Just(S::Read), 2 => Just(S::Hash), 2 => any::<bool>().prop_map(S::Hashed),
+        1 => Just(S::Write), 1 => Just(S::Over),
+    ];
+    prop::collection::vec(prop_oneof![request, work], 0..120)
+}
+
+fn account(who: u8) -> BareJid {
+    ["a@b", "c@b", "d@b"][usize::from(who)].parse().unwrap()
+}
+
+fn reply() -> ReplyTo {
+    Box::new(|_| {})
+}
+
+/// The schedule beside the rule that it keeps: what has to be over before each lookup.
+#[derive(Default)]
+struct Model {
+    /// Changes that were asked and are not over, in their order: what they touch.
+    open: BTreeMap<(Owner, Ticket), Touches>,
+    /// For each lookup that was asked, by its number: the changes before it.
+    lookups: BTreeMap<usize, BTreeSet<(Owner, Ticket)>>,
+    hashing: Vec<Hashing>,
+    writing: Vec<Write>,
+    /// The last change of each account that was taken.
+    taken: BTreeMap<Owner, Ticket>,
+    next: usize,
+}
+
+impl Model {
+    /// The changes of the account that are under way, as the schedule knows them.
+    fn note(&mut self, schedule: &Schedule, account: &BareJid, touches: Touches) {
+        let account = &Owner::Account(account.clone());
+        if let Some(ticket) = schedule.order.last(account, Touches::Kept) {
+            self.open.entry((account.clone(), ticket)).or_insert(touches);
+        }
+    }
+
+    fn before(&self, account: &BareJid, touches: Touches) -> BTreeSet<(Owner, Ticket)> {
+        let account = &Owner::Account(account.clone());
+        let matters = |kind: Touches| touches == Touches::Kept || kind == Touches::All;
+        let own = self.open.iter().filter(|((who, _), kind)| who == account && matters(**kind));
+        own.map(|(key, _)| key.clone()).collect()
+    }
+
+    fn step(&mut self, schedule: &mut Schedule, step: Step) -> Result<(), TestCaseError> {
+        let password = || Secret::new(String::from("x"));
+        match step {
+            Step::Save(who) | Step::Remove(who) | Step::Set(who) => {
+                let account = account(who);
+                let (request, touches) = match step {
+                    Step::Save(_) => {
+                        let changes = Vec::from([Save::UnblockAll]);
+                        (Request::Save { account: account.clone(), changes }, Touches::Kept)
+                    }
+                    Step::Remove(_) => (Request::Remove { account: account.clone() }, Touches::All),
+                    _ => {
+                        let (account, password) = (account.clone(), password());
+                        (Request::SetPassword { account, password }, Touches::All)
+                    }
+                };
+                if schedule.submit(request, reply()).is_ok() {
+                    self.note(schedule, &account, touches);
+                }
+            }
+            Step::Create(who) => {
+                let (account, password) = (account(who), password());
+                drop(schedule.submit(Request::Create { account, password, replace: true }, reply()));
+            }
+            Step::Verify(who) => {
+                let (account, password) = (account(who), password());
+                drop(schedule.submit(Request::Verify { account, password }, reply()));
+            }
+            Step::Kept(who) | Step::Exists(who) => {
+                let account = account(who);
+                let (before, number) = match step {
+                    Step::Kept(_) => (self.before(&account, Touches::Kept), self.next),
+                    // It has no number; at any time there is one of an account at most.
+                    _ => (self.before(&account, Touches::All), usize::MAX - usize::from(who)),
+                };
+                let request = match step {
+                    Step::Kept(_) => Request::Offline { account, bytes: number },
+                    _ if self.lookups.contains_key(&number) => return Ok(()),
+                    _ => Request::Exists { account },
+                };
+                if schedule.submit(request, reply()).is_ok() {
+                    self.lookups.insert(number, before);
+                    self.next += 1;
+                }
+            }
+            Step::Read => {
+                let Some(read) = schedule.next_read() else { return Ok(()) };
+                let number = match &read.lookup {
+                    Lookup::Offline(_, number) => *number,
+                    Lookup::Exists(of) => {
+                        usize::MAX - usize::from((0..3).find(|who| account(*who) == *of).unwrap())
+                    }
+                    other => panic!("{other:?}"),
+                };
+                let before = self.lookups.remove(&number).unwrap();
+                prop_assert!(before.iter().all(|change| !self.open.contains_key(change)));
+            }
+            Step::Hash => self.hashing.extend(schedule.next_hash()),
+            Step::Hashed(has_change) => {
+                let Some(Hashing { account, purpose, .. }) = self.hashing.pop() else { return Ok(()) };
+                let change = Change::Remove { account: account.clone() };
+                let has_change = has_change && !matches!(purpose, Purpose::Verify);
+                schedule.hashed(&account, purpose, reply(), has_change.then_some(change));
+                match purpose {
+                    Purpose::Set(ticket) if !has_change => {
+                        self.open.remove(&(Owner::Account(account), ticket));
+                    }
+                    Purpose::Create { .. } if has_change => self.note(schedule, &account, Touches::All),
+                    _ => {}
+                }
+            }
+            Step::Write => {
+                for write in schedule.next_writes() {
+                    let before = self.taken.insert(write.owner.clone(), write.ticket);
+                    prop_assert!(before < Some(write.ticket) && write.todo.is_some());
+                    self.writing.push(write);
+                }
+            }
+            Step::Over => {
+                for write in self.writing.drain(..) {
+                    self.open.remove(&(write.owner.clone(), write.ticket));
+                    schedule.over(&write);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+proptest! {
+    // No lookup is made before the changes that were asked before it are over; changes of one account keep their order; and
+    // nothing that was taken stays behind.
+    #[test]
+    fn nothing_overtakes_a_change(steps in steps()) {
+        let mut schedule = Schedule::new(&SMALL);
+        let mut model = Model::default();
+        for step in steps {
+            model.step(&mut schedule, step)?;
+        }
+        schedule.close();
+        for _ in 0..400 {
+            for step in [Step::Hash, Step::Hashed(true), Step::Write, Step::Over, Step::Read] {
+                model.step(&mut schedule, step)?;
+            }
+        }
+        prop_assert!(schedule.has_read_all() && schedule.has_hashed_all() && schedule.has_written_all());
+        prop_assert!(model.lookups.is_empty() && model.open.is_empty() && schedule.order.is_empty());
+        let held = [schedule.reads.held(), schedule.writes.held(), schedule.hashes.held(), schedule.sets.held()];
+        prop_assert_eq!((held, schedule.creating, schedule.hashing), ([Amount::default(); 4], 0, 0));
+    }
+}

@@ -1,0 +1,676 @@
+//! Documents and logs, beside the model of the contract that the router's own crate has.
+#![allow(clippy::unwrap_used, reason = "these are tests")]
+
+#[macro_use]
+mod common;
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use balcony_router::{Answer, Append, Ask, Change, Content, DocumentEdit, Entry, LogEdit, Memory, Room};
+use balcony_store::{
+    Collection, CollectionKind, Document, Edit, Owner, Store, StoreConfig, StoreError, TransferError,
+};
+use common::history::{account, message, put};
+use common::{Place, credentials, jid};
+use proptest::prelude::*;
+
+fn content(version: u8, bytes: &[u8]) -> Content {
+    Content { version, bytes: bytes.into() }
+}
+
+fn document(collection: &'static str, key: &str, content: Option<Content>) -> DocumentEdit {
+    DocumentEdit { collection: collection.into(), key: key.into(), content }
+}
+
+fn text(collection: &'static str, key: &str, bytes: &str) -> Edit {
+    Edit::Document(document(collection, key, Some(content(1, bytes.as_bytes()))))
+}
+
+fn append(log: &'static str, bytes: &str, room: Room) -> LogEdit {
+    LogEdit::Append(Append {
+        log: log.into(),
+        tag: "romeo@example.net".into(),
+        content: content(1, bytes.as_bytes()),
+        room,
+    })
+}
+
+fn logged(log: &'static str, bytes: &str) -> Edit {
+    Edit::Log(append(log, bytes, Room::UNBOUNDED))
+}
+
+fn trim(log: &'static str, up_to: u64) -> LogEdit {
+    LogEdit::Trim { log: log.into(), up_to }
+}
+
+fn user(number: u8) -> Owner {
+    Owner::Account(account(number))
+}
+
+fn creation(store: &Store, number: u8) -> u64 {
+    store.get(&account(number)).unwrap().unwrap().creation
+}
+
+fn create(store: &Store, number: u8) {
+    assert!(store.create(&account(number), credentials("pencil")).unwrap());
+}
+
+/// The keys and contents of a collection.
+fn texts(store: &Store, owner: &Owner, collection: &str) -> Vec<(String, String)> {
+    let found = store.documents(owner, collection, None, usize::MAX).unwrap();
+    assert!(!found.more && found.documents.iter().all(|document| *document.collection == *collection));
+    let text = |document: &Document| {
+        (document.key.to_string(), String::from_utf8_lossy(&document.content.bytes).into_owned())
+    };
+    found.documents.iter().map(text).collect()
+}
+
+/// The contents of a log.
+fn lines(store: &Store, owner: &Owner, log: &str) -> Vec<String> {
+    let found = store.entries(owner, log, 0, usize::MAX).unwrap();
+    assert!(!found.more && found.entries.is_sorted_by(|a, b| a.number < b.number));
+    assert!(found.entries.iter().all(|entry| entry.at > 1_700_000_000_000 && entry.number > 0));
+    let line = |entry: &Entry| String::from_utf8_lossy(&entry.content.bytes).into_owned();
+    found.entries.iter().map(line).collect()
+}
+
+fn check(store: &Store) {
+    store.check(&mut |problem| panic!("{problem}")).unwrap();
+}
+
+const NAMES: [&str; 3] = ["notes", "note", "notes2"];
+
+/// What a step does for an account.
+#[derive(Clone, Debug)]
+enum Step {
+    Save(u8, Vec<Edit>, bool),
+    /// Trims a log behind so many of its entries.
+    Trim(u8, &'static str, usize),
+    Remake(u8),
+    Reopen,
+}
+
+fn edit() -> impl Strategy<Value = Edit> {
+    let name = || prop::sample::select(&NAMES[..]);
+    let bytes = || prop::collection::vec(any::<u8>(), 0..12);
+    let keys = prop::sample::select(&["", "a", "a\0", "b", "\u{2665}", "romeo@example.net"][..]);
+    let room = prop_oneof![
+        Just(Room::UNBOUNDED),
+        (0..6_usize, 0..40_usize).prop_map(|(entries, bytes)| Room { entries, bytes })
+    ];
+    prop_oneof![
+        (name(), keys, prop::option::weighted(0.7, (any::<u8>(), bytes()))).prop_map(|(name, key, new)| {
+            Edit::Document(document(name, key, new.map(|(version, bytes)| content(version, &bytes))))
+        }),
+        (name(), "[a-z\0\u{2665}]{0,3}", any::<u8>(), bytes(), room).prop_map(
+            |(name, tag, version, bytes, room)| {
+                let content = content(version, &bytes);
+                Edit::Log(LogEdit::Append(Append { log: name.into(), tag: tag.into(), content, room }))
+            }
+        ),
+    ]
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let step = prop_oneof![
+        8 => (0..3_u8, prop::collection::vec(edit(), 1..4), any::<bool>()).prop_map(|(who, edits, by_router)| Step::Save(who, edits, by_router)),
+        2 => (0..2_u8, prop::sample::select(&NAMES[..]), 0..4_usize).prop_map(|(who, log, count)| Step::Trim(who, log, count)),
+        1 => (0..2_u8).prop_map(Step::Remake),
+        1 => Just(Step::Reopen),
+    ];
+    prop::collection::vec(step, 1..40)
+}
+
+fn changes(creation: u64, edits: &[Edit]) -> Vec<Change> {
+    let change = |edit: &Edit| match edit.clone() {
+        Edit::Document(edit) => Change::Document { creation, edit },
+        Edit::Log(edit) => Change::Log { creation, edit },
+    };
+    edits.iter().map(change).collect()
+}
+
+// The store has what the model has, after any history, and after it was opened again.
+fn the_store_keeps_what_the_model_keeps(place: &Place, steps: Vec<Step>) -> Result<(), TestCaseError> {
+    let mut store = place.open();
+    let mut model = Memory::default();
+    // The third account never exists.
+    for number in 0..2 {
+        create(&store, number);
+        model.create(account(number));
+    }
+    for step in steps {
+        match step {
+            Step::Save(who, edits, by_router) => {
+                let own = store.get(&account(who)).unwrap().map_or(7, |account| account.creation);
+                let theirs = model.kept(&account(who)).map_or(7, |kept| kept.creation);
+                let done = match by_router {
+                    true => store.save(&account(who), changes(own, &edits)).unwrap(),
+                    false => store.edit(&user(who), None, edits.clone()).unwrap(),
+                };
+                let ask = Ask::Save { account: account(who), changes: changes(theirs, &edits) };
+                prop_assert_eq!(done, model.answer(0, ask) == Answer::Saved);
+            }
+            Step::Trim(who, log, count) => {
+                let last = |numbers: Vec<u64>| numbers.into_iter().take(count).next_back().unwrap_or(0);
+                let found = store.entries(&user(who), log, 0, usize::MAX).unwrap().entries;
+                let ours = last(found.iter().map(|entry| entry.number).collect());
+                let theirs: Vec<u64> = model.entries(&account(who), log).map(|entry| entry.number).collect();
+                if theirs.is_empty() || count == 0 {
+                    continue;
+                }
+                prop_assert!(store.edit(&user(who), None, vec![Edit::Log(trim(log, ours))]).unwrap());
+                let creation = model.kept(&account(who)).unwrap().creation;
+                let changes = vec![Change::Log { creation, edit: trim(log, last(theirs)) }];
+                prop_assert_eq!(model.answer(0, Ask::Save { account: account(who), changes }), Answer::Saved);
+            }
+            Step::Remake(who) => {
+                prop_assert!(store.remove(&account(who)).unwrap());
+                create(&store, who);
+                model.remove(&account(who));
+                model.create(account(who));
+            }
+            Step::Reopen => {
+                drop(store);
+                store = place.open();
+            }
+        }
+    }
+    for (number, name) in (0..3).flat_map(|number| NAMES.map(|name| (number, name))) {
+        let found = store.documents(&user(number), name, None, usize::MAX).unwrap().documents;
+        let found: Vec<_> = found.iter().map(|document| (&*document.key, &document.content)).collect();
+        prop_assert_eq!(found, model.documents(&account(number), name).collect::<Vec<_>>());
+        let found = store.entries(&user(number), name, 0, usize::MAX).unwrap().entries;
+        let found: Vec<_> = found.iter().map(|entry| (&entry.tag, &entry.content)).collect();
+        let expected: Vec<_> =
+            model.entries(&account(number), name).map(|entry| (&entry.tag, &entry.content)).collect();
+        prop_assert_eq!(found, expected);
+    }
+    check(&store);
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn histories_in_a_file(steps in steps()) {
+        the_store_keeps_what_the_model_keeps(&Place::file(), steps)?;
+    }
+
+    #[cfg(feature = "postgres")]
+    #[test]
+    fn histories_in_tables(steps in steps()) {
+        if let Some(place) = Place::tables() {
+            the_store_keeps_what_the_model_keeps(&place, steps)?;
+        }
+    }
+}
+
+in_every_place!(
+    an_account_that_was_made_anew_is_another,
+    an_account_takes_its_collections_with_it,
+    owners_are_told_apart,
+    changes_of_one_owner_are_one_commit,
+    a_log_has_as_much_room_as_is_wanted,
+    parts_follow_each_other,
+    names_and_keys_have_bounds,
+    a_newer_collection_is_refused,
+    everything_is_exported,
+    a_text_without_an_owner_is_incomplete
+);
+
+// What was meant for an account is not done to its successor by the same name.
+fn an_account_that_was_made_anew_is_another(place: &Place) {
+    let store = place.open();
+    create(&store, 0);
+    let before = creation(&store, 0);
+    assert_eq!(store.kept(&account(0)).unwrap().unwrap().creation, before);
+    assert!(store.set_credentials(&account(0), credentials("other")).unwrap());
+    assert_eq!(creation(&store, 0), before, "a new password makes no new account");
+    assert!(store.save(&account(0), changes(before, &[text("notes", "a", "mine")])).unwrap());
+
+    assert!(store.remove(&account(0)).unwrap());
+    create(&store, 0);
+    let now = creation(&store, 0);
+    assert!(now > before);
+    // Nothing of it is done, also what has no number.
+    for late in [text("notes", "a", "late"), Edit::Log(trim("log", 9)), logged("log", "late")] {
+        let mut late_changes = vec![put(message("hi"))];
+        late_changes.extend(changes(before, core::slice::from_ref(&late)));
+        assert!(!store.save(&account(0), late_changes).unwrap());
+        assert!(!store.edit(&user(0), Some(before), vec![late.clone()]).unwrap());
+        assert!(store.edit(&user(0), Some(now), vec![late]).unwrap());
+    }
+    assert_eq!(store.kept(&account(0)).unwrap().unwrap().offline, 0);
+    drop(store);
+    let store = place.open();
+    assert_eq!(creation(&store, 0), now);
+    assert!(store.remove(&account(0)).unwrap());
+    create(&store, 0);
+    assert!(creation(&store, 0) > now);
+}
+
+fn an_account_takes_its_collections_with_it(place: &Place) {
+    let store = place.open();
+    // Names of which one begins as the other does.
+    let names = ["user@example.com", "user0@example.com", "use@example.com", "user@example.org"].map(jid);
+    for name in &names {
+        store.create(name, credentials("pencil")).unwrap();
+        let edits = vec![text("an extension of tomorrow", "a", "x"), logged("its log", "y")];
+        assert!(store.edit(&Owner::Account(name.clone()), None, edits).unwrap());
+    }
+    assert!(store.remove(&names[0]).unwrap());
+    check(&store);
+    let found = |name: &balcony_jid::BareJid| {
+        let owner = Owner::Account(name.clone());
+        (texts(&store, &owner, "an extension of tomorrow").len(), lines(&store, &owner, "its log").len())
+    };
+    assert_eq!(names.each_ref().map(found), [(0, 0), (1, 1), (1, 1), (1, 1)]);
+    store.create(&names[0], credentials("pencil")).unwrap();
+    assert_eq!(found(&names[0]), (0, 0));
+    assert!(store.backup(&names[0]).unwrap().unwrap().collections.is_empty());
+    assert!(!store.edit(&user(9), None, vec![text("notes", "a", "x")]).unwrap(), "there is no such account");
+}
+
+fn owners_are_told_apart(place: &Place) {
+    let store = place.open();
+    let address = jid("example.org");
+    store.create(&address, credentials("pencil")).unwrap();
+    let room = Owner::Service(jid("balcony@rooms.example.org"));
+    let owners = [
+        Owner::Account(address.clone()),
+        Owner::Service(address.clone()),
+        Owner::Domain(address.clone()),
+        room,
+    ];
+    for (number, owner) in owners.iter().enumerate() {
+        let edits = vec![text("notes", "a", &number.to_string()), logged("log", &number.to_string())];
+        assert!(store.edit(owner, None, edits).unwrap());
+    }
+    for (number, owner) in owners.iter().enumerate() {
+        assert_eq!(texts(&store, owner, "notes"), [("a".into(), number.to_string())]);
+        assert_eq!(lines(&store, owner, "log"), [number.to_string()]);
+    }
+    let others = || {
+        let mut found = Vec::new();
+        while let Some(owned) = store.next_owned(found.last()).unwrap() {
+            assert!(!owned.collections.is_empty());
+            found.push(owned.owner);
+        }
+        found
+    };
+    assert_eq!(others(), [owners[1].clone(), owners[3].clone(), owners[2].clone()]);
+    check(&store);
+    let clear = |owner: &Owner| {
+        let change = balcony_store::Change::Clear { owner: owner.clone() };
+        store.commit([&change]).unwrap() == [true]
+    };
+    assert!(clear(&owners[1]) && !clear(&owners[1]));
+    assert!(store.remove(&address).unwrap());
+    assert_eq!(others(), owners[2..].iter().rev().cloned().collect::<Vec<_>>());
+    check(&store);
+}
+
+fn changes_of_one_owner_are_one_commit(place: &Place) {
+    let store = place.open();
+    create(&store, 0);
+    let before = store.commits();
+    let edits = vec![
+        text("notes", "a", "one"),
+        text("notes", "a", "two"),
+        text("others", "b", "three"),
+        Edit::Document(document("others", "b", None)),
+        logged("log", "four"),
+        logged("log", "five"),
+    ];
+    let mut all = changes(creation(&store, 0), &edits);
+    all.push(put(message("hi")));
+    assert!(store.save(&account(0), all).unwrap());
+    assert_eq!(store.commits(), before + 1);
+    assert_eq!(texts(&store, &user(0), "notes"), [("a".into(), "two".into())]);
+    assert!(texts(&store, &user(0), "others").is_empty());
+    assert_eq!(lines(&store, &user(0), "log"), ["four", "five"]);
+    assert_eq!(store.kept(&account(0)).unwrap().unwrap().offline, 1);
+}
+
+// Messages that wait for an account become such a log some day (XEP-0160 §2).
+fn a_log_has_as_much_room_as_is_wanted(place: &Place) {
+    let store = place.open();
+    create(&store, 0);
+    let owner = user(0);
+    let room = Room { entries: 3, bytes: 10 };
+    let append = |bytes: &str, room| Edit::Log(append("log", bytes, room));
+    let put = |edits: Vec<Edit>| store.edit(&owner, None, edits).unwrap();
+    assert!(!put(vec![append("elevenbytes", room)]));
+    assert!(put(vec![append("four", room), append("five", room)]));
+    assert!(!put(vec![append("six", room)]), "eleven bytes");
+    assert!(!put(vec![append("s", room), append("t", room)]), "four entries, and all or none");
+    assert!(put(vec![append("s", room)]));
+    assert!(!put(vec![append("", room)]));
+    // Who has less room than others finds it taken by them.
+    assert!(!put(vec![append("", Room { entries: 2, bytes: 5 })]));
+    // What makes room may come with what needs it.
+    let first = store.entries(&owner, "log", 0, 1).unwrap().entries[0].number;
+    assert!(put(vec![Edit::Log(trim("log", first)), append("four", room)]));
+    assert_eq!(lines(&store, &owner, "log"), ["five", "s", "four"]);
+    // Others' logs, and other logs, are others' affair.
+    assert!(put(vec![logged("log2", "xxxxxxxxxxxx"), append("", Room::UNBOUNDED)]));
+    // No number is used twice.
+    let last = store.entries(&owner, "log", 0, usize::MAX).unwrap().entries.last().unwrap().number;
+    assert!(put(vec![Edit::Log(trim("log", u64::MAX))]));
+    assert!(put(vec![append("next", room)]));
+    assert!(store.entries(&owner, "log", 0, 1).unwrap().entries[0].number > last);
+}
+
+fn parts_follow_each_other(place: &Place) {
+    let store = place.open();
+    create(&store, 0);
+    let owner = user(0);
+    let keys = ["", "a", "a\0", "b", "b@c"];
+    let mut edits: Vec<Edit> = keys.iter().rev().map(|key| text("notes", key, "12345")).collect();
+    edits.extend((0..5).map(|number| logged("log", &number.to_string().repeat(5))));
+    edits.extend([text("note", "x", ""), text("notes\u{1}", "x", ""), logged("lo", ""), logged("logs", "")]);
+    assert!(store.edit(&owner, None, edits).unwrap());
+    for bytes in [0, 1, 11, 12, 24, 25, 1_000] {
+        let mut found: Vec<Document> = Vec::new();
+        let mut parts = 0;
+        loop {
+            let after = found.last().map(|document| document.key.clone());
+            let part = store.documents(&owner, "notes", after.as_deref(), bytes).unwrap();
+            assert!(!part.documents.is_empty());
+            found.extend(part.documents);
+            parts += 1;
+            if !part.more {
+                break;
+            }
+        }
+        assert_eq!(found.iter().map(|document| &*document.key).collect::<Vec<_>>(), keys, "{bytes}");
+        assert_eq!(parts == 1, bytes == 1_000, "{bytes}");
+        let mut found: Vec<Entry> = Vec::new();
+        loop {
+            let part =
+                store.entries(&owner, "log", found.last().map_or(0, |last| last.number), bytes).unwrap();
+            assert!(!part.entries.is_empty());
+            found.extend(part.entries);
+            if !part.more {
+                break;
+            }
+        }
+        assert_eq!(found.len(), 5, "{bytes}");
+    }
+    for after in ["b@c", "c"] {
+        assert!(store.documents(&owner, "notes", Some(after), 9).unwrap().documents.is_empty());
+    }
+    for after in [u64::MAX, u64::MAX - 1, i64::MAX.cast_unsigned()] {
+        assert!(store.entries(&owner, "log", after, 9).unwrap().entries.is_empty());
+    }
+}
+
+fn names_and_keys_have_bounds(place: &Place) {
+    let store = place.open();
+    create(&store, 0);
+    let long: String = (0_u32..)
+        .map(|n| char::from(b'a' + (n.wrapping_mul(2_654_435_761) >> 24) as u8 % 26))
+        .take(4_096)
+        .collect();
+    let put = |collection: &str, key: &str| {
+        let collection: Cow<'static, str> = Cow::Owned(collection.to_owned());
+        let entry = Append {
+            log: collection.clone(),
+            tag: key.into(),
+            content: content(0, b""),
+            room: Room::UNBOUNDED,
+        };
+        let edit = DocumentEdit { collection, key: key.into(), content: Some(content(0, b"x")) };
+        let both = [Edit::Document(edit), Edit::Log(LogEdit::Append(entry))];
+        both.map(|edit| store.edit(&user(0), None, vec![edit]).unwrap())
+    };
+    let name = "n".repeat(64);
+    assert_eq!(put(&name, &long), [true; 2]);
+    assert_eq!(put("\u{2665}", "\0\u{10ffff}"), [true; 2]);
+    for (name, key) in [("", "a"), ("a\0", "a"), (&*format!("{name}n"), "a"), ("a", &*format!("{long}n"))] {
+        assert_eq!(put(name, key), [false; 2], "{name:?}");
+    }
+    assert_eq!(texts(&store, &user(0), &name), [(long, "x".into())]);
+    check(&store);
+}
+
+const fn known(kind: CollectionKind, version: u8) -> Collection {
+    Collection { kind, name: "notes", version }
+}
+
+static TWO: [Collection; 1] = [known(CollectionKind::Documents, 2)];
+static THREE: [Collection; 2] = [known(CollectionKind::Documents, 3), known(CollectionKind::Log, 0)];
+static LOG: [Collection; 1] = [known(CollectionKind::Log, 0)];
+
+fn a_newer_collection_is_refused(place: &Place) {
+    let open = |collections: &'static [Collection]| {
+        place.try_open(StoreConfig { collections, ..StoreConfig::default() })
+    };
+    let store = open(&TWO).unwrap();
+    create(&store, 0);
+    let version = |version| vec![Edit::Document(document("notes", "a", Some(content(version, b"x"))))];
+    assert!(store.edit(&user(0), None, version(2)).unwrap());
+    drop(store);
+    let store = open(&TWO).unwrap();
+    assert!(store.edit(&user(0), None, version(3)).unwrap());
+    assert!(store.edit(&user(0), None, version(1)).unwrap());
+    drop(store);
+    for _ in 0..2 {
+        let error = open(&TWO).unwrap_err();
+        assert_eq!(error, StoreError::NewerCollection { name: "notes".into(), found: 3, supported: 2 });
+        let line = error.to_string();
+        assert!(line.contains("\"notes\" was written by a newer balcony") && !line.contains('\n'), "{line}");
+    }
+    // Who knows it, or does not know the collection at all, finds everything as it is.
+    for collections in [&THREE[..], &LOG, &[]] {
+        let store = open(collections).unwrap();
+        assert_eq!(texts(&store, &user(0), "notes"), [("a".into(), "x".into())]);
+    }
+    let store = open(&LOG).unwrap();
+    let late =
+        Append { log: "notes".into(), tag: "".into(), content: content(1, b""), room: Room::UNBOUNDED };
+    assert!(store.edit(&user(0), None, vec![Edit::Log(LogEdit::Append(late))]).unwrap());
+    drop(store);
+    assert!(matches!(open(&LOG).unwrap_err(), StoreError::NewerCollection { found: 1, supported: 0, .. }));
+}
+
+fn export(store: &Store) -> String {
+    let mut text = Vec::new();
+    store.export(&mut text, &mut |_| {}).unwrap();
+    String::from_utf8(text).unwrap()
+}
+
+fn import(store: &Store, text: &str) -> Result<Vec<(Owner, bool)>, TransferError> {
+    let mut told = Vec::new();
+    store.import(&mut text.as_bytes(), &mut |owner, done| told.push((owner.clone(), done))).map(|()| told)
+}
+
+/// Accounts and others, with documents and logs that have gaps.
+fn lived(place: &Place) -> Store {
+    let store = place.open();
+    create(&store, 0);
+    create(&store, 1);
+    let room = Owner::Service(jid("balcony@rooms.example.org"));
+    for owner in [user(0), room, Owner::Domain(jid("example.org"))] {
+        let edits = vec![
+            text("notes", "\0\u{2665}", "<&>"),
+            Edit::Document(document("notes", "b", Some(content(9, &[0, 255, 7])))),
+            logged("log", "one"),
+            logged("log", "two"),
+            logged("other", "three"),
+        ];
+        assert!(store.edit(&owner, None, edits).unwrap());
+        let first = store.entries(&owner, "log", 0, 1).unwrap().entries[0].number;
+        assert!(
+            store.edit(&owner, None, vec![Edit::Log(trim("log", first)), logged("log", "four")]).unwrap()
+        );
+    }
+    store
+}
+
+fn places() -> Vec<Place> {
+    #[cfg(feature = "postgres")]
+    return [Some(Place::file()), Place::tables(), Some(Place::file())].into_iter().flatten().collect();
+    #[cfg(not(feature = "postgres"))]
+    return vec![Place::file()];
+}
+
+fn everything_is_exported(place: &Place) {
+    let store = lived(place);
+    let text = export(&store);
+    let last = store.entries(&Owner::Domain(jid("example.org")), "log", 0, usize::MAX).unwrap();
+    let last = last.entries.last().unwrap().number;
+    for place in places() {
+        let store = place.open();
+        let told = import(&store, &text).unwrap();
+        assert!(told.len() == 4 && told.iter().all(|(_, done)| *done), "{told:?}");
+        check(&store);
+        assert_eq!(export(&store), text, "the numbers of entries, too");
+        // It goes on behind what was imported.
+        let owner = Owner::Domain(jid("example.org"));
+        assert!(store.edit(&owner, None, vec![logged("log", "five")]).unwrap());
+        assert!(store.entries(&owner, "log", last, 9).unwrap().entries[0].number > last);
+        // Those that have something stay as they are.
+        let before = export(&store);
+        let told = import(&store, &text).unwrap();
+        assert!(told.iter().all(|(_, done)| !done), "{told:?}");
+        assert_eq!(export(&store), before);
+    }
+}
+
+fn a_text_without_an_owner_is_incomplete(place: &Place) {
+    let text = export(&lived(&Place::file()));
+    let lines: Vec<&str> = text.split_inclusive('\n').collect();
+    assert_eq!(lines.len(), 6, "header, accounts, owners, footer");
+    let without = [&lines[..3], &lines[4..]].concat().concat();
+    let store = place.open();
+    assert_eq!(import(&store, &without), Err(TransferError::Incomplete));
+    for (good, bad) in [
+        ("\"owner\":\"service\"", "\"owner\":\"account\""),
+        ("\"owner\":\"service\"", "\"owner\":\"serviced\""),
+        ("\"collection\":\"notes\"", "\"collection\":\"\""),
+        ("\"content\":\"", "\"content\":\"!"),
+        ("\"number\":", "\"number\":0,\"was\":"),
+        ("\"version\":9", "\"version\":900"),
+    ] {
+        assert!(lines[3].contains(good), "{good}");
+        let text = [lines[0], &lines[3].replacen(good, bad, 1)].concat();
+        let error = import(&store, &text).unwrap_err();
+        assert!(matches!(error, TransferError::Line { number: 2, .. }), "{bad}: {error}");
+    }
+}
+
+/// The folder of a program that knew no collections, and the text that it has exported then.
+const OLD: &[u8] = include_bytes!("data/version-2.redb");
+const OLD_TEXT: &str = include_str!("data/version-2.jsonl");
+
+/// What has happened to old data.
+fn is_whole_and_goes_on(place: &Place) {
+    // The text has another version now, and all else is the same.
+    let expected = OLD_TEXT.replace("\"version\":1}", "\"version\":2}");
+    let juliet = jid("juliet@example.org");
+    let before = place.open().get(&juliet).unwrap().unwrap().creation;
+    for round in 0..2 {
+        let store = place.open();
+        assert_eq!(export(&store), expected);
+        check(&store);
+        let kept = store.kept(&juliet).unwrap().unwrap();
+        assert_eq!((kept.offline, kept.creation), (3, before));
+        let owner = Owner::Account(juliet.clone());
+        assert!(store.save(&juliet, changes(before, &[text("notes", "a", "new")])).unwrap());
+        assert_eq!(texts(&store, &owner, "notes").len(), 1, "{round}");
+        assert!(store.edit(&owner, None, vec![Edit::Document(document("notes", "a", None))]).unwrap());
+    }
+    // An account that is made anew is not the old one.
+    let store = place.open();
+    assert!(store.remove(&juliet).unwrap());
+    store.create(&juliet, credentials("pencil")).unwrap();
+    assert!(store.get(&juliet).unwrap().unwrap().creation > before);
+    assert!(!store.save(&juliet, changes(before, &[text("notes", "a", "late")])).unwrap());
+}
+
+#[test]
+fn an_old_data_folder_keeps_all_it_had() {
+    let place = Place::file();
+    std::fs::write(place.folder().join("balcony.redb"), OLD).unwrap();
+    let secret = [118, 158, 243, 147, 14, 99, 53, 247, 239, 103, 205, 77, 68, 15, 17, 0];
+    assert_eq!(place.open().secret().expose()[..16], secret);
+    is_whole_and_goes_on(&place);
+    // As it is imported elsewhere.
+    let other = Place::file();
+    assert_eq!(import(&other.open(), OLD_TEXT).unwrap().len(), 3);
+    is_whole_and_goes_on(&other);
+}
+
+#[cfg(feature = "postgres")]
+#[test]
+fn old_tables_keep_all_they_had() {
+    let Some(place) = Place::tables() else { return };
+    let Place::Tables(parameters) = &place else { unreachable!() };
+    let mut client = postgres::Client::connect(parameters, postgres::NoTls).unwrap();
+    client.batch_execute(include_str!("data/version-1.sql")).unwrap();
+    let version: i32 = client.query_one("SELECT schema FROM balcony", &[]).unwrap().get(0);
+    assert_eq!(version, 1);
+    is_whole_and_goes_on(&place);
+    let version: i32 = client.query_one("SELECT schema FROM balcony", &[]).unwrap().get(0);
+    assert_eq!(version, 2);
+}
+
+#[test]
+fn a_check_names_what_is_broken() {
+    use redb::{Database, TableDefinition};
+    type DocumentKey<'k> = (u8, &'k str, &'k str, &'k str, &'k str);
+    type EntryKey<'k> = (u8, &'k str, &'k str, &'k str, u64);
+    const DOCUMENTS: TableDefinition<'_, DocumentKey<'_>, (u8, &[u8])> = TableDefinition::new("documents");
+    const ENTRIES: TableDefinition<'_, EntryKey<'_>, (u64, &str, u8, &[u8])> =
+        TableDefinition::new("entries");
+    const DOMAIN: &str = "example.com";
+    let place = Place::file();
+    let store = place.open();
+    create(&store, 0);
+    assert!(store.edit(&user(0), None, vec![text("notes", "a", "x"), logged("log", "y")]).unwrap());
+    drop(store);
+    let database = Database::open(place.folder().join("balcony.redb")).unwrap();
+    let transaction = database.begin_write().unwrap();
+    {
+        let mut documents = transaction.open_table(DOCUMENTS).unwrap();
+        documents.insert((0, DOMAIN, "user0", "notes", "b"), (2, &b""[..])).unwrap();
+        documents.insert((0, DOMAIN, "user1", "notes", "a"), (1, &b""[..])).unwrap();
+        documents.insert((1, "@", "", "notes", "a"), (1, &b""[..])).unwrap();
+        documents.insert((7, DOMAIN, "", "notes", "a"), (1, &b""[..])).unwrap();
+        let mut entries = transaction.open_table(ENTRIES).unwrap();
+        entries.insert((0, DOMAIN, "user0", "log", 99), (0, "", 1, &b""[..])).unwrap();
+        entries.insert((0, DOMAIN, "user0", "nobody's", 1), (0, "", 1, &b""[..])).unwrap();
+    }
+    transaction.commit().unwrap();
+    drop(database);
+    let mut problems = Vec::new();
+    assert_eq!(place.open().check(&mut |problem| problems.push(problem)), Ok(1));
+    let expected = [
+        "user0@example.com: a document with an unknown version in \"notes\"",
+        "user1@example.com: documents, but no such account",
+        "@: an address",
+        "example.com: the owner of a collection",
+        "user0@example.com: an entry with a number of the future in \"log\"",
+        "user0@example.com: an entry with an unknown version in \"nobody's\"",
+    ];
+    assert_eq!(problems.len(), expected.len(), "{problems:#?}");
+    for (problem, expected) in problems.iter().zip(expected) {
+        assert!(problem.starts_with(expected), "{problems:#?}");
+    }
+}
+
+// Nobody reads secrets of extensions in a log.
+#[test]
+fn contents_do_not_print() {
+    let edit = text("tokens", "a", "s3cret");
+    assert!(!format!("{edit:?}").contains("s3cret") && format!("{edit:?}").contains("length: 6"));
+    let place = Place::file();
+    let store = place.open();
+    create(&store, 0);
+    store.edit(&user(0), None, vec![edit]).unwrap();
+    let found = store.documents(&user(0), "tokens", None, 9).unwrap();
+    assert!(!format!("{found:?}").contains(&format!("{:?}", Arc::<[u8]>::from(&b"s3cret"[..]))));
+}
