@@ -21,8 +21,10 @@ const AUTHORITY_KEY: &str = "ca-key.pem";
 pub(crate) const CERTIFICATE: &str = "cert.pem";
 const KEY: &str = "key.pem";
 
-/// How long before its end a certificate is renewed, or somebody is told to.
-const SOON: Duration = Duration::from_secs(86_400 * 30);
+/// How long before its end a development certificate is renewed.
+const RENEWAL: Duration = Duration::from_secs(86_400 * 30);
+/// How long before the end of a certificate somebody is told of it, at most. Who renews certificates has done it by then.
+const WARNING: Duration = Duration::from_secs(86_400 * 14);
 
 /// The certificate that a server uses.
 pub(crate) struct Certificate {
@@ -95,7 +97,7 @@ impl Certificate {
         }
         let certificate = Certificate::existing(settings)?;
         let is_ours = Files::of(settings).has_issued(&certificate.config);
-        match is_ours && ends_soon(&certificate.config, now) {
+        match is_ours && left(&certificate.config, now) < RENEWAL {
             // Without the key of the authority it stays as it is.
             true => {
                 Ok(Some(Certificate::of(settings, domains, now)?).filter(|new| new.made != Made::Nothing))
@@ -116,7 +118,16 @@ impl Certificate {
 
     /// In how many days it ends, if that is soon; none are left if it has ended.
     pub(crate) fn days_left(&self, now: SystemTime) -> Option<u64> {
-        ends_soon(&self.config, now).then(|| left(&self.config, now).as_secs() / 86_400)
+        // There are certificates for a few days only.
+        let validity = self.config.validity().unwrap_or_default();
+        let lifetime = Duration::from_secs(validity.end.saturating_sub(validity.start));
+        let left = left(&self.config, now);
+        (left < WARNING.min(lifetime / 6)).then_some(left.as_secs() / 86_400)
+    }
+
+    /// Whether it was named and is sent without those that have signed it, though it has not signed itself.
+    pub(crate) fn is_alone(&self) -> bool {
+        self.trust.is_none() && !self.config.has_chain() && !self.config.is_self_signed()
     }
 }
 
@@ -128,11 +139,7 @@ fn named(settings: &Settings) -> bool {
 /// How long it is still valid.
 fn left(config: &ServerConfig, now: SystemTime) -> Duration {
     let now = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    Duration::from_secs(config.expires().unwrap_or_default()).saturating_sub(now)
-}
-
-fn ends_soon(config: &ServerConfig, now: SystemTime) -> bool {
-    left(config, now) < SOON
+    Duration::from_secs(config.validity().unwrap_or_default().end).saturating_sub(now)
 }
 
 impl Files {
@@ -157,7 +164,7 @@ impl Files {
             let may_renew = self.has_issued(&config) && self.authority_key.exists();
             let has_ended = left(&config, now).is_zero();
             let is_due = match may_renew {
-                true => !fits || ends_soon(&config, now),
+                true => !fits || left(&config, now) < RENEWAL,
                 // Nobody takes it any more, and nobody else has made it.
                 false => config.is_self_signed() && has_ended,
             };
@@ -291,7 +298,6 @@ mod tests {
         assert_eq!(content(&folder), before);
 
         let later = now + 368 * DAY;
-        assert_eq!(Certificate::existing(&settings).unwrap().days_left(later), Some(28));
         let renewed = Certificate::renewed(&settings, &names, later).unwrap().unwrap();
         assert_eq!((renewed.made, renewed.days_left(later)), (Made::Certificate, None));
         let after = content(&folder);
@@ -352,8 +358,9 @@ mod tests {
         let (now, names) = (SystemTime::now(), domains(&["example.org"]));
         Certificate::of(&settings, &names, now).unwrap();
         std::fs::remove_file(folder.path().join(AUTHORITY_KEY)).unwrap();
-        let kept = Certificate::of(&settings, &names, now + 380 * DAY).unwrap();
-        assert_eq!((kept.made, kept.days_left(now + 380 * DAY)), (Made::Nothing, Some(16)));
+        let kept = Certificate::of(&settings, &names, now + 390 * DAY).unwrap();
+        assert_eq!((kept.made, kept.days_left(now + 390 * DAY)), (Made::Nothing, Some(6)));
+        assert_eq!(kept.days_left(now + 380 * DAY), None);
         std::fs::remove_file(folder.path().join(CERTIFICATE)).unwrap();
         std::fs::remove_file(folder.path().join(KEY)).unwrap();
         let failure = Certificate::of(&settings, &names, now).err().unwrap();

@@ -304,6 +304,14 @@ fn warn(settings: &Settings, domains: &[BareJid], certificate: &Certificate) {
             certificate.path.display(),
         );
     }
+    if certificate.is_alone() {
+        tracing::info!(
+            target: "balcony",
+            "the certificate {} comes without those that have signed it; clients that do not know these refuse it. Authorities \
+             give both in one file, often called fullchain.pem",
+            certificate.path.display(),
+        );
+    }
     warn_of_end(certificate);
     if settings.allow_plaintext {
         tracing::warn!(target: "balcony", "clients may log in without TLS: every program on this machine that can capture traffic reads along");

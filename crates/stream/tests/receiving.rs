@@ -615,6 +615,17 @@ fn invalid_stanzas_get_an_error_and_the_stream_goes_on() {
     }
 }
 
+// RFC 6120 §8.2.3 stanza-iq-child: white space around it is no child, and its prefix is nobody's business.
+#[test]
+fn a_child_may_be_written_in_many_ways() {
+    let mut server = Server::bound();
+    let query = "<v:query xmlns:v='jabber:iq:version'/>";
+    assert_eq!(server.feed(&format!("<iq type='get' id='1' to='example.com'>\n\t{query}\r\n</iq>")), "");
+    assert_eq!(server.stanzas.len(), 1);
+    let content = server.stanzas[0].payload.parse().unwrap();
+    assert!(content.root().child("query", "jabber:iq:version").is_some());
+}
+
 // RFC 6120 §8.3.3.12, §13.12 [X11]: where the reader can go on, only the stanza is refused.
 #[test]
 fn a_stanza_with_too_much_in_it_gets_an_error_and_the_stream_goes_on() {

@@ -1,5 +1,6 @@
 use alloc::sync::Arc;
 use core::fmt;
+use core::ops::Range;
 
 use rustls::client::verify_server_name;
 use rustls::crypto::ring;
@@ -7,8 +8,8 @@ use rustls::pki_types::CertificateDer;
 use rustls::server::ParsedCertificate;
 use x509_parser::certificate::X509Certificate;
 use x509_parser::prelude::FromDer as _;
+use x509_parser::time::ASN1Time;
 
-use crate::identity::{Identity, Service};
 use crate::verify::{Anyone, Trust};
 use crate::{ALPN_CLIENT, ALPN_SERVER, ClientConfig, ConfigError, Error, name, pem};
 
@@ -20,6 +21,7 @@ use crate::{ALPN_CLIENT, ALPN_SERVER, ClientConfig, ConfigError, Error, name, pe
 pub struct ServerConfig {
     pub(crate) tls: Arc<rustls::ServerConfig>,
     pub(crate) certificate: CertificateDer<'static>,
+    has_chain: bool,
     /// Whom to believe about other servers.
     pub(crate) peers: Option<Arc<Trust>>,
 }
@@ -34,7 +36,7 @@ impl ServerConfig {
     pub fn from_pem(cert_chain_pem: &[u8], key_pem: &[u8]) -> Result<ServerConfig, Error> {
         let chain = pem::certificates(cert_chain_pem)?;
         let key = pem::private_key(key_pem)?;
-        let certificate = chain[0].clone();
+        let (certificate, has_chain) = (chain[0].clone(), chain.len() > 1);
         let provider = Arc::new(ring::default_provider());
         let mut tls = rustls::ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
@@ -45,7 +47,7 @@ impl ServerConfig {
         tls.alpn_protocols = [ALPN_CLIENT.into()].into();
         tls.ticketer = ring::Ticketer::new().map_err(|error| Error::from_rustls(error, None))?;
         tls.require_ems = true;
-        Ok(ServerConfig { tls: Arc::new(tls), certificate, peers: None })
+        Ok(ServerConfig { tls: Arc::new(tls), certificate, has_chain, peers: None })
     }
 
     /// The same server to other servers: it asks them for their certificates. `trust` is what we are to them in turn
@@ -71,6 +73,7 @@ impl ServerConfig {
         Ok(ServerConfig {
             tls: Arc::new(tls),
             certificate: self.certificate.clone(),
+            has_chain: self.has_chain,
             peers: trust.trust.clone(),
         })
     }
@@ -83,10 +86,19 @@ impl ServerConfig {
         ServerConfig { tls: Arc::new(tls), ..self.clone() }
     }
 
-    /// When the certificate ends, in seconds since 1970 (UTC); `None` if that cannot be read.
+    /// From when until when the certificate is valid, in seconds since 1970 (UTC); `None` if that cannot be read.
     #[must_use]
-    pub fn expires(&self) -> Option<u64> {
-        Identity::read(&self.certificate, Service::Client).map(|identity| identity.expires)
+    pub fn validity(&self) -> Option<Range<u64>> {
+        let (_, certificate) = X509Certificate::from_der(&self.certificate).ok()?;
+        let seconds = |time: ASN1Time| u64::try_from(time.timestamp()).ok();
+        let validity = certificate.validity();
+        Some(seconds(validity.not_before)?..seconds(validity.not_after)?)
+    }
+
+    /// Whether certificates of those who have signed the server's own are sent along with it.
+    #[must_use]
+    pub fn has_chain(&self) -> bool {
+        self.has_chain
     }
 
     /// Whether the certificate says that it is its own authority.

@@ -50,6 +50,27 @@ fn a_byte_order_mark_hides_nothing() {
     assert!(ClientConfig::builder().roots_pem(marked(&other).as_bytes()).is_ok());
 }
 
+// What other programs write, and people put together.
+#[test]
+fn pem_may_have_more_in_it() {
+    let (certificate, key) = (&*IDENTITY.0, &*IDENTITY.1);
+    let (other, _) = balcony_tls::self_signed(&["example.net"]).unwrap();
+    let parameters = "-----BEGIN EC PARAMETERS-----\nBggqhkjOPQMBBw==\n-----END EC PARAMETERS-----\n";
+    let text = "Certificate:\n    Data:\n        Version: 3 (0x2)\n";
+    let lines = |pem: &str| pem.replace('\n', "\r\n");
+    for (certificate, key, has_chain) in [
+        (format!("{text}{certificate}"), format!("{parameters}{key}"), false),
+        (lines(certificate), lines(key), false),
+        (format!("{certificate}{key}"), format!("{certificate}{key}"), false),
+        (format!("{key}{certificate}{other}"), format!("{certificate}\n\n{key}"), true),
+    ] {
+        let server = ServerConfig::from_pem(certificate.as_bytes(), key.as_bytes()).unwrap();
+        assert_eq!(server.has_chain(), has_chain);
+        assert_eq!(server.web().has_chain(), has_chain);
+        assert!(server.covers("example.org"));
+    }
+}
+
 #[test]
 fn a_client_that_trusts_nobody_is_not_built() {
     assert!(matches!(ClientConfig::builder().build(), Err(Error::Config(ConfigError::NoRoots))));
