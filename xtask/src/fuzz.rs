@@ -22,13 +22,73 @@ Runs fuzz targets, all of them unless some are named, on the stable toolchain.
   --minimise        no fuzzing: makes the smallest fuzz/corpus/TARGET with the coverage of all that was found
   --reproduce FILE  no fuzzing: runs one input, as it was kept in fuzz/artifacts/TARGET
 Inputs come from fuzz/seeds/TARGET (written by people) and fuzz/corpus/TARGET (found); new ones go to
-target/fuzz/found/TARGET, so that the checkout stays as it is.";
+target/fuzz/found/TARGET, so that the checkout stays as it is.
+Targets run with the address sanitizer, but for `adversary` and `server`: these run without, at eight times
+the speed, and then all their inputs once with it.";
 
-/// Coverage as libFuzzer wants it, and checked memory.
-const RUSTFLAGS: &str = "-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
-    -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
-    -Cllvm-args=-sanitizer-coverage-trace-compares -Cllvm-args=-simplifycfg-branch-fold-threshold=0 \
-    -Zsanitizer=address --cfg fuzzing";
+/// Coverage as libFuzzer wants it.
+const COVERAGE: [&str; 5] = [
+    "-Cpasses=sancov-module",
+    "-Cllvm-args=-sanitizer-coverage-level=4",
+    "-Cllvm-args=-sanitizer-coverage-inline-8bit-counters",
+    "-Cllvm-args=-sanitizer-coverage-pc-table",
+    "-Cllvm-args=-simplifycfg-branch-fold-threshold=0",
+];
+
+/// The same for comparisons: what was compared with what is a hint at what to try.
+const COMPARISONS: &str = "-Cllvm-args=-sanitizer-coverage-trace-compares";
+
+/// Checked memory. A check is a call: as a branch it would count as one of the program's, and half of all that is covered would
+/// be checks that never fail.
+const CHECKS: [&str; 2] = ["-Zsanitizer=address", "-Cllvm-args=-asan-instrumentation-with-call-threshold=0"];
+
+/// How a target is built.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Build {
+    /// With checked memory, and with coverage of everything that is compiled.
+    Checked,
+    /// Without checks, and with coverage and assertions of our own packages alone.
+    Fast,
+}
+
+impl Build {
+    /// What a target fuzzes with. Targets of bytes reach the unsafe code that there is, which is all in dependencies, by short
+    /// ways, and look for what its branches do. Those that run a history of many steps reach it through safe code only; what
+    /// they look for takes many runs.
+    fn of(target: &str) -> Self {
+        if HISTORIES.contains(&target) { Build::Fast } else { Build::Checked }
+    }
+
+    fn command(self) -> Result<Command> {
+        let mut build = cargo(&["build", "--release", "--manifest-path", "fuzz/Cargo.toml"]);
+        build.args(["--target-dir", self.folder(), "--target", &host()?]);
+        let flags = match self {
+            Build::Checked => [&COVERAGE[..], &[COMPARISONS], &CHECKS, &["--cfg fuzzing"]].concat().join(" "),
+            Build::Fast => {
+                let profile = root().join(self.folder()).join("profile.toml");
+                create(&root().join(self.folder()))?;
+                fs::write(&profile, fast_profile()?)
+                    .map_err(|error| format!("{}: {error}", profile.display()))?;
+                build.args(["-Zprofile-rustflags", "--config", &profile.to_string_lossy()]);
+                "--cfg fuzzing".into()
+            }
+        };
+        // The workspace's coverage or lint flags, if any, have no place here.
+        build.env("RUSTC_BOOTSTRAP", "1").env("RUSTFLAGS", flags).env_remove("CARGO_ENCODED_RUSTFLAGS");
+        Ok(build)
+    }
+
+    /// Each has a folder of its own, or one would undo what the other has built.
+    fn folder(self) -> &'static str {
+        match self {
+            Build::Checked => "target/fuzz",
+            Build::Fast => "target/fuzz/fast",
+        }
+    }
+}
+
+/// Targets in which a run is a history of many steps.
+const HISTORIES: [&str; 2] = ["adversary", "server"];
 
 /// Longer inputs find little more, and slowly.
 const MAX_LENGTH: usize = 4096;
@@ -44,7 +104,9 @@ pub(crate) fn main(args: &[String]) -> Result {
 
     build(&targets)?;
     if let Some(file) = file {
-        return targets.iter().try_for_each(|target| run(Command::new(binary(target)).arg(&file)));
+        return targets
+            .iter()
+            .try_for_each(|target| run(Command::new(binary(target, Build::Checked)).arg(&file)));
     }
     if minimise {
         return targets.iter().try_for_each(|target| minimise_corpus(target));
@@ -71,8 +133,37 @@ fn choose(named: Vec<String>) -> Result<Vec<String>> {
     }
 }
 
-/// The sanitizer is for the target only, so the host's triple must be named.
-fn host() -> Result<String> {
+/// Other packages without assertions, which are about their own promises and would be half of what a run does.
+fn fast_profile() -> Result<String> {
+    let mut profile =
+        String::from("[profile.release.package.\"*\"]\ndebug-assertions = false\noverflow-checks = false\n");
+    for package in own()? {
+        profile.push_str(&format!(
+            "[profile.release.package.{package}]\ndebug-assertions = true\noverflow-checks = true\n\
+             rustflags = {COVERAGE:?}\n"
+        ));
+    }
+    Ok(profile)
+}
+
+/// The packages that are ours, of those that the targets are made of.
+fn own() -> Result<Vec<String>> {
+    let mut tree =
+        cargo(&["tree", "--manifest-path", "fuzz/Cargo.toml", "--edges", "normal", "--prefix", "none"]);
+    let output = tree.output().map_err(|error| format!("cargo tree: {error}"))?;
+    if !output.status.success() {
+        return Err(format!("`{}`: {}", describe(&tree), String::from_utf8_lossy(&output.stderr)));
+    }
+    let text = String::from_utf8_lossy(&output.stdout);
+    let names = text.lines().filter_map(|line| line.split(' ').next());
+    let mut own: Vec<String> = names.filter(|name| name.starts_with("balcony-")).map(str::to_owned).collect();
+    own.sort();
+    own.dedup();
+    Ok(own)
+}
+
+/// The host's triple: flags that are for the target only need it named.
+pub(crate) fn host() -> Result<String> {
     let rustc = std::env::var("RUSTC").unwrap_or_else(|_| "rustc".into());
     let output = Command::new(&rustc).arg("-vV").output().map_err(|error| format!("{rustc}: {error}"))?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
@@ -82,18 +173,24 @@ fn host() -> Result<String> {
 
 fn build(targets: &[String]) -> Result {
     share_lock("fuzz")?;
-    let mut build = cargo(&["build", "--release", "--manifest-path", "fuzz/Cargo.toml"]);
-    build.args(["--target-dir", "target/fuzz", "--target", &host()?]);
-    for target in targets {
-        build.args(["--bin", target]);
+    for kind in [Build::Fast, Build::Checked] {
+        // Those that fuzz without checks are run again with them.
+        let wanted: Vec<&String> =
+            targets.iter().filter(|target| kind == Build::Checked || Build::of(target) == kind).collect();
+        if wanted.is_empty() {
+            continue;
+        }
+        let mut build = kind.command()?;
+        for target in wanted {
+            build.args(["--bin", target]);
+        }
+        run(&mut build)?;
     }
-    // The workspace's coverage or lint flags, if any, have no place here.
-    build.env("RUSTC_BOOTSTRAP", "1").env("RUSTFLAGS", RUSTFLAGS).env_remove("CARGO_ENCODED_RUSTFLAGS");
-    run(&mut build)
+    Ok(())
 }
 
-fn binary(target: &str) -> PathBuf {
-    root().join("target/fuzz").join(host().unwrap_or_default()).join("release").join(target)
+fn binary(target: &str, build: Build) -> PathBuf {
+    root().join(build.folder()).join(host().unwrap_or_default()).join("release").join(target)
 }
 
 /// Where a target's inputs are: those found on this machine, those committed, those written by people.
@@ -160,7 +257,7 @@ fn fuzz_one(target: &str, seconds: u64) -> Result<Row> {
         create(folder)?;
     }
     let before = files(&artifacts)?;
-    let mut command = fuzzer(target);
+    let mut command = fuzzer(target, Build::of(target));
     command
         .arg(format!("-max_total_time={seconds}"))
         .args(["-print_final_stats=1", "-timeout=10", "-rss_limit_mb=2048"])
@@ -169,7 +266,17 @@ fn fuzz_one(target: &str, seconds: u64) -> Result<Row> {
         .args([&found, &corpus, &seeds]);
     println!("$ {}", describe(&command));
     let output = command.stdin(Stdio::null()).output().map_err(|error| format!("{target}: {error}"))?;
-    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    let mut text = String::from_utf8_lossy(&output.stderr).into_owned();
+    let mut succeeded = output.status.success();
+    if succeeded && Build::of(target) == Build::Fast {
+        let mut again = fuzzer(target, Build::Checked);
+        again.args(["-runs=0", "-timeout=60", "-rss_limit_mb=4096"]);
+        again.arg(format!("-artifact_prefix={}/", artifacts.display())).args([&found, &corpus, &seeds]);
+        println!("$ {}", describe(&again));
+        let output = again.stdin(Stdio::null()).output().map_err(|error| format!("{target}: {error}"))?;
+        succeeded = output.status.success();
+        text.push_str(&String::from_utf8_lossy(&output.stderr));
+    }
     let log = root().join("target/fuzz").join(format!("{target}.log"));
     fs::write(&log, &text).map_err(|error| format!("{}: {error}", log.display()))?;
 
@@ -188,7 +295,7 @@ fn fuzz_one(target: &str, seconds: u64) -> Result<Row> {
         inputs: files(&found)?.len() + files(&corpus)?.len() + files(&seeds)?.len(),
         memory: stat("peak_rss_mb"),
         findings: files(&artifacts)?.into_iter().filter(|file| !before.contains(file)).collect(),
-        failed: !output.status.success(),
+        failed: !succeeded,
         log,
         tail: lines
             .iter()
@@ -202,8 +309,8 @@ fn fuzz_one(target: &str, seconds: u64) -> Result<Row> {
 }
 
 /// The target's program, with its dictionary.
-fn fuzzer(target: &str) -> Command {
-    let mut command = Command::new(binary(target));
+fn fuzzer(target: &str, build: Build) -> Command {
+    let mut command = Command::new(binary(target, build));
     command.current_dir(root());
     let own = root().join("fuzz/dictionaries").join(format!("{target}.dict"));
     let dictionary = if own.exists() { own } else { root().join("fuzz/dictionaries/xmpp.dict") };
@@ -225,7 +332,7 @@ fn minimise_corpus(target: &str) -> Result {
     for file in &known {
         copy(file, &merged)?;
     }
-    let mut merge = fuzzer(target);
+    let mut merge = fuzzer(target, Build::of(target));
     // By coverage alone, however often: an order of magnitude fewer inputs to keep in the repository.
     merge
         .args(["-set_cover_merge=1", "-use_counters=0"])

@@ -1,0 +1,142 @@
+//! Messages and requests that the harness sends itself, numbered, so that order and loss show whatever else an input does.
+//!
+//! Between one sender and one address order is kept (RFC 6120 section 10.1). Nothing arrives twice on one connection. What the
+//! server has taken arrives, or waits in the store, or comes back to its sender.
+
+use std::collections::BTreeMap;
+
+use balcony_machine::XmlLimits;
+use balcony_stanza::{Kind, MessageType, Stanza};
+use balcony_xml::{Reader, Token};
+
+/// Ids begin with it. An input in which it stands could make ids of its own, and nothing is counted.
+const PREFIX: &str = "fuzz-nr-";
+const HEADER: &[u8] = b"<s:stream xmlns='jabber:client' xmlns:s='http://etherx.jabber.org/streams'>";
+
+/// Everything that was sent with a number.
+#[derive(Debug)]
+pub struct Numbered {
+    counts: bool,
+    sent: Vec<Sent>,
+    /// The highest number that has come from a sender, to an address, on a connection; what has waited apart from
+    /// what hasn't.
+    highest: BTreeMap<(String, String, u64, bool), usize>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Sent {
+    /// It must be found when nothing is under way any more, unless this sender ends.
+    Open(u64),
+    /// It has been on the wire.
+    Seen,
+    /// What became of it can't be known: a connection ended meanwhile, or its own was no longer in order.
+    Lost,
+}
+
+impl Numbered {
+    /// Nothing yet, of an input.
+    #[must_use]
+    pub fn new(input: &[u8]) -> Self {
+        let forged = contains(input, PREFIX.as_bytes());
+        Numbered { counts: !forged, sent: Vec::new(), highest: BTreeMap::new() }
+    }
+
+    /// The next one, to an address. `before` is what its sender has sent on this connection: when that isn't whole elements, or
+    /// when the stream isn't `open`, this is no stanza.
+    pub fn next(&mut self, is_request: bool, to: &str, sender: u64, before: &[u8], open: bool) -> Vec<u8> {
+        let id = id(self.sent.len());
+        let stanza = if is_request {
+            format!("<iq type='get' to='{to}' id='{id}'><query xmlns='urn:example:fuzz'/></iq>")
+        } else {
+            format!("<message type='chat' to='{to}' id='{id}'><body>{id}</body></message>")
+        };
+        let counted = self.counts && open && is_between_elements(before);
+        self.sent.push(if counted { Sent::Open(sender) } else { Sent::Lost });
+        stanza.into_bytes()
+    }
+
+    /// A stanza has come to somebody on a connection.
+    ///
+    /// # Panics
+    ///
+    /// If it has been overtaken, or has come before.
+    pub fn arrived(&mut self, stanza: &Stanza, connection: u64) {
+        let head = &stanza.head;
+        let is_first_hand = match head.kind {
+            Kind::Message(kind) => kind != MessageType::Error,
+            Kind::Iq(_) => stanza.result().is_some(),
+            Kind::Presence(_) => false,
+        };
+        let number = head.id.as_deref().and_then(|id| id.strip_prefix(PREFIX)?.parse::<usize>().ok());
+        let (Some(number), Some(from), Some(to)) = (number, &head.from, &head.to) else { return };
+        if !is_first_hand || !self.counts {
+            return;
+        }
+        // What has waited says so, and comes with presence; what needs none may have come before.
+        let has_waited = contains(stanza.payload.as_bytes(), b"urn:xmpp:delay");
+        let pair = (from.to_string(), to.to_string(), connection, has_waited);
+        if let Some(highest) = self.highest.get(&pair) {
+            assert!(number > *highest, "number {number} came after {highest}, from {from} to {to}");
+        }
+        self.highest.insert(pair, number);
+    }
+
+    /// A sender has ended, or all have: nobody can tell it what became of what it sent.
+    pub fn forgive(&mut self, ended: Option<u64>) {
+        for sent in &mut self.sent {
+            if matches!(*sent, Sent::Open(sender) if ended.is_none_or(|ended| ended == sender)) {
+                *sent = Sent::Lost;
+            }
+        }
+    }
+
+    /// Nothing is under way. `outputs` is all that was ever sent to anybody, and `is_stored` knows the ids of what waits.
+    ///
+    /// # Panics
+    ///
+    /// If something is gone without a trace.
+    pub fn check<'a>(
+        &mut self,
+        outputs: impl Iterator<Item = &'a [u8]> + Clone,
+        is_stored: impl Fn(&str) -> bool,
+    ) {
+        let open = |(_, sent): &(usize, &mut Sent)| matches!(sent, Sent::Open(_));
+        for (number, sent) in self.sent.iter_mut().enumerate().filter(open) {
+            let id = id(number);
+            let quoted = format!("'{id}'");
+            if outputs.clone().any(|output| contains(output, quoted.as_bytes())) {
+                *sent = Sent::Seen;
+            } else {
+                let all = || {
+                    outputs
+                        .clone()
+                        .map(|output| String::from_utf8_lossy(output).into_owned())
+                        .collect::<Vec<_>>()
+                };
+                assert!(is_stored(&id), "number {number} is gone without a trace: {:?}", all());
+            }
+        }
+    }
+}
+
+fn id(number: usize) -> String {
+    format!("{PREFIX}{number}")
+}
+
+fn contains(text: &[u8], word: &[u8]) -> bool {
+    text.windows(word.len()).any(|window| window == word)
+}
+
+/// Whether a stanza may follow these bytes.
+fn is_between_elements(bytes: &[u8]) -> bool {
+    let mut reader = Reader::new(XmlLimits::STANZA);
+    let whole = [HEADER, bytes, b"<probe xmlns='urn:example:fuzz'/>"].concat();
+    let (mut input, mut is_probe) = (whole.as_slice(), false);
+    while let Ok(Some(token)) = reader.read(&mut input) {
+        is_probe = token == Token::Element && reader.element().is("probe", "urn:example:fuzz");
+        if token == Token::End {
+            return false;
+        }
+    }
+    is_probe && input.is_empty()
+}
