@@ -231,6 +231,11 @@ impl Charge {
         self.bytes
     }
 
+    /// Whether this account answers for it.
+    pub(crate) fn is_paid_by(&self, name: &BareJid) -> bool {
+        self.payer == *name
+    }
+
     pub(crate) const fn place(&self) -> Place {
         self.place
     }

@@ -48,7 +48,7 @@ impl Router {
         match change {
             Ok(change) => {
                 let Some(charge) = self.charge_own(&stanza, origin, effects) else { return };
-                let ask = Ask::Save { account: name, changes: Vec::from([change.clone()]) };
+                let ask = Ask::Save { account: name, changes: Vec::from([change.clone()]), by_others: false };
                 let commit =
                     Commit { request: Some(stanza), scope: Scope::Sent, then: Then::Blocking(change) };
                 self.commit(ask, commit, Some(charge), effects);

@@ -141,7 +141,8 @@ impl Router {
             Phase::Removing => account.stale = true,
             Phase::Open | Phase::Acting => {
                 account.phase = Phase::Loading;
-                self.ask(Ask::Load { account: name.clone() }, Purpose::Load, None, effects);
+                let ask = self.load_ask(name);
+                self.ask(ask, Purpose::Load, None, effects);
                 self.refresh(name);
             }
         }

@@ -297,9 +297,15 @@ impl Router {
         if !self.accounts.contains_key(name) {
             self.incarnations += 1;
             self.accounts.insert(name.clone(), Account::loading(self.incarnations));
-            self.ask(Ask::Load { account: name.clone() }, Purpose::Load, None, effects);
+            let ask = self.load_ask(name);
+            self.ask(ask, Purpose::Load, None, effects);
         }
         self.accounts.entry(name.clone()).or_insert_with(|| Account::loading(0))
+    }
+
+    /// What asks for what is kept of an account.
+    pub(crate) fn load_ask(&self, name: &BareJid) -> Ask {
+        Ask::Load { account: name.clone(), collections: self.collections.clone() }
     }
 
     pub(crate) fn ask(
@@ -326,7 +332,8 @@ impl Router {
     ) {
         let Some(account) = self.accounts.get_mut(name) else { return };
         account.asks += 1;
-        let ask = Ask::Save { account: name.clone(), changes: Vec::from([change]) };
+        let by_others = charge.as_ref().is_some_and(|charge| !charge.is_paid_by(name));
+        let ask = Ask::Save { account: name.clone(), changes: Vec::from([change]), by_others };
         self.ask(ask, purpose, charge, effects);
     }
 

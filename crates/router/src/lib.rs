@@ -92,5 +92,6 @@ pub use effect::{Effect, Removal, SessionId};
 pub use memory::Memory;
 pub use router::{Counts, Router};
 pub use store::{
-    Answer, Append, Ask, Change, Content, DocumentEdit, Entry, Kept, LastSeen, LogEdit, Offline, Room,
+    Answer, Append, Ask, Change, Collections, Content, Document, DocumentEdit, Entry, Kept, LastSeen,
+    LogEdit, Offline, Room,
 };

@@ -7,7 +7,9 @@ use balcony_jid::BareJid;
 use balcony_roster::Parts;
 use balcony_stanza::Stanza;
 
-use crate::{Answer, Append, Ask, Change, Content, DocumentEdit, Entry, Kept, LastSeen, LogEdit, Offline};
+use crate::{
+    Answer, Append, Ask, Change, Content, Document, DocumentEdit, Entry, Kept, LastSeen, LogEdit, Offline,
+};
 
 /// Accounts in memory: answers a router's [`Ask`]s at once.
 ///
@@ -105,10 +107,23 @@ impl Memory {
         }
         let account = self.accounts.get_mut(ask.account());
         match (ask, account) {
-            (Ask::Load { .. }, account) => Answer::Loaded(account.map(|account| {
+            (Ask::Load { collections, .. }, account) => Answer::Loaded(account.map(|account| {
                 account.kept.offline = account.offline.len();
-                account.kept.clone().into()
+                Kept {
+                    documents: account.documents_of(&collections),
+                    logs: account.logs(),
+                    ..account.kept.clone()
+                }
+                .into()
             })),
+            (Ask::Document { collection, key, .. }, account) => Answer::Document(
+                account.and_then(|account| account.documents.get(&(collection, key)).cloned()),
+            ),
+            (Ask::Entries { log, bytes, .. }, account) => {
+                let (entries, more) =
+                    account.map_or_else(Default::default, |account| account.oldest_entries(&log, bytes));
+                Answer::Entries { entries, more }
+            }
             (Ask::Offline { bytes, .. }, Some(account)) => {
                 let messages = account.oldest(bytes);
                 Answer::Offline { more: messages.len() < account.offline.len(), messages }
@@ -131,6 +146,45 @@ impl Memory {
 }
 
 impl Account {
+    fn documents_of(&self, collections: &[Cow<'static, str>]) -> Vec<Document> {
+        let wanted = self.documents.iter().filter(|((name, _), _)| collections.contains(name));
+        wanted
+            .map(|((collection, key), content)| Document {
+                collection: collection.clone(),
+                key: Arc::clone(key),
+                content: content.clone(),
+            })
+            .collect()
+    }
+
+    fn logs(&self) -> Vec<(Cow<'static, str>, usize)> {
+        let mut logs: Vec<(Cow<'static, str>, usize)> = Vec::new();
+        for (name, _) in self.entries.keys() {
+            match logs.last_mut() {
+                Some((last, count)) if last == name => *count += 1,
+                _ => logs.push((name.clone(), 1)),
+            }
+        }
+        logs
+    }
+
+    /// The oldest entries that fit, or only one; and whether there are more.
+    fn oldest_entries(&self, log: &str, bytes: usize) -> (Vec<Entry>, bool) {
+        let mut left = bytes;
+        let mut all =
+            self.entries.iter().filter(|((name, _), _)| name == log).map(|(_, entry)| entry).peekable();
+        let mut entries = Vec::new();
+        while let Some(entry) = all.peek() {
+            match left.checked_sub(entry.content.bytes.len()) {
+                Some(rest) => left = rest,
+                None if entries.is_empty() => left = 0,
+                None => break,
+            }
+            entries.extend(all.next().cloned());
+        }
+        (entries, all.peek().is_some())
+    }
+
     /// The oldest messages that fit, or only one.
     fn oldest(&self, mut bytes: usize) -> Vec<Offline> {
         let mut out = Vec::new();

@@ -13,7 +13,7 @@ use crate::delay::delay;
 use crate::known::Known;
 use crate::line::Origin;
 use crate::router::Router;
-use crate::{Answer, Ask, Effect, LastSeen};
+use crate::{Answer, Effect, LastSeen};
 
 impl Router {
     /// A client sends a probe. It should not, but may.
@@ -95,7 +95,8 @@ impl Router {
     pub(crate) fn probe_later(&mut self, stanza: Stanza, origin: &mut Origin, effects: &mut Vec<Effect>) {
         let Some(account) = stanza.head.to.as_ref().map(Jid::to_bare) else { return };
         let Some(charge) = self.charge_at(Place::Probe, &stanza, origin, effects) else { return };
-        self.ask(Ask::Load { account }, Purpose::Probe(stanza), Some(charge), effects);
+        let ask = self.load_ask(&account);
+        self.ask(ask, Purpose::Probe(stanza), Some(charge), effects);
     }
 
     /// The store has answered. In the meantime the account may have become known, or forgotten.

@@ -13,13 +13,15 @@ use crate::account::{Account, Resource};
 use crate::asks::{Asks, Tally, payer};
 use crate::known::Known;
 use crate::line::Origin;
-use crate::{Answer, Config, Effect, SessionId};
+use crate::{Answer, Collections, Config, Effect, SessionId};
 
 /// The router of one or more local domains: see the [crate documentation](crate).
 #[derive(Debug)]
 pub struct Router {
     pub(crate) config: Config,
     pub(crate) random: Random,
+    /// Those whose documents are loaded with an account.
+    pub(crate) collections: Collections,
     /// Accounts with bound resources, and those for which something waits. Never iterated.
     pub(crate) accounts: HashMap<BareJid, Account>,
     pub(crate) sessions: HashMap<SessionId, Session>,
@@ -77,6 +79,7 @@ impl Router {
         Router {
             config,
             random: seed.random(),
+            collections: Collections::default(),
             accounts: HashMap::new(),
             sessions: HashMap::new(),
             leaving: HashMap::new(),

@@ -24,6 +24,26 @@ pub enum Ask {
     Load {
         /// Whose.
         account: BareJid,
+        /// The collections whose documents are wanted, too: [`Kept::documents`].
+        collections: Collections,
+    },
+    /// A document of the account: [`Answer::Document`].
+    Document {
+        /// Whose.
+        account: BareJid,
+        /// The name of the collection.
+        collection: Cow<'static, str>,
+        /// Which of its documents.
+        key: Arc<str>,
+    },
+    /// The oldest entries of a log of the account: [`Answer::Entries`]. Those of an appending that is under way may be missing.
+    Entries {
+        /// Whose.
+        account: BareJid,
+        /// The name of the log.
+        log: Cow<'static, str>,
+        /// As many as fit into so many bytes of content, but at least one.
+        bytes: usize,
     },
     /// The oldest messages that wait for the account: [`Answer::Offline`]. Asked only while no message is being saved for it.
     Offline {
@@ -39,6 +59,9 @@ pub enum Ask {
         account: BareJid,
         /// What changes, in this order; never empty.
         changes: Vec<Change>,
+        /// Whether others cause it, and not the account itself. They get only a part of the room that an account has for changes
+        /// that wait, so that nobody keeps it from changing what is its own.
+        by_others: bool,
     },
     /// Give the account this password instead of its own: [`Answer::Saved`] once that is durable, [`Answer::Unacceptable`] or
     /// [`Answer::Refused`].
@@ -60,7 +83,9 @@ impl Ask {
     #[must_use]
     pub const fn account(&self) -> &BareJid {
         match self {
-            Ask::Load { account }
+            Ask::Load { account, .. }
+            | Ask::Document { account, .. }
+            | Ask::Entries { account, .. }
             | Ask::Offline { account, .. }
             | Ask::Save { account, .. }
             | Ask::SetPassword { account, .. }
@@ -74,6 +99,15 @@ impl Ask {
 pub enum Answer {
     /// To [`Ask::Load`]: what is kept, or that there is no such account.
     Loaded(Option<Box<Kept>>),
+    /// To [`Ask::Document`]: what it holds, if there is one, and if there is such an account. Both take equally long.
+    Document(Option<Content>),
+    /// To [`Ask::Entries`]. They stay where they are; none if there is no such account.
+    Entries {
+        /// The entries, the oldest first.
+        entries: Vec<Entry>,
+        /// Whether there are later ones.
+        more: bool,
+    },
     /// To [`Ask::Offline`]. The messages stay where they are.
     Offline {
         /// The messages, the oldest first.
@@ -97,12 +131,30 @@ pub struct Kept {
     pub creation: u64,
     /// The roster, if it was ever changed.
     pub roster: Option<Parts>,
+    /// The documents of the collections that were asked for, in any order.
+    pub documents: Vec<Document>,
+    /// The logs that are not empty, and how many entries each has.
+    pub logs: Vec<(Cow<'static, str>, usize)>,
     /// Whom the user has blocked (XEP-0191), in any order.
     pub blocked: Vec<Jid>,
     /// How many messages wait ([`Change::PutOffline`]).
     pub offline: usize,
     /// The end of the latest presence.
     pub last: Option<LastSeen>,
+}
+
+/// Names of collections.
+pub type Collections = Arc<[Cow<'static, str>]>;
+
+/// A document that an account has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Document {
+    /// The name of the collection.
+    pub collection: Cow<'static, str>,
+    /// Which of its documents.
+    pub key: Arc<str>,
+    /// What it holds.
+    pub content: Content,
 }
 
 /// How and when the last of an account's resources became unavailable (RFC 6121 section 4.3.2).

@@ -145,7 +145,8 @@ impl Router {
         };
         let scope = Scope::Contact(contact.clone());
         decisions.remove(0);
-        let ask = Ask::Save { account: name.clone(), changes: Vec::from([change]) };
+        let ask =
+            Ask::Save { account: name.clone(), changes: Vec::from([change]), by_others: request.is_none() };
         self.commit(ask, Commit { request, scope, then: Then::Roster(decisions) }, Some(charge), effects);
     }
 

@@ -51,9 +51,13 @@ impl Worker {
     fn answer_router(&self, ask: balcony_router::Ask, reply: AnswerTo) {
         use balcony_router::Answer as A;
         let request = match ask {
-            balcony_router::Ask::Load { account } => Request::Kept { account },
+            balcony_router::Ask::Load { account, .. } => Request::Kept { account },
             balcony_router::Ask::Offline { account, bytes } => Request::Offline { account, bytes },
-            balcony_router::Ask::Save { account, changes } => Request::Save { account, changes },
+            balcony_router::Ask::Save { account, changes, .. } => Request::Save { account, changes },
+            // Nobody asks for these yet.
+            balcony_router::Ask::Document { .. } | balcony_router::Ask::Entries { .. } => {
+                return reply(Answer::Router(A::Refused));
+            }
             balcony_router::Ask::SetPassword { account, password } => {
                 Request::SetPassword { account, password }
             }

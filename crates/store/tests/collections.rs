@@ -148,7 +148,8 @@ fn the_store_keeps_what_the_model_keeps(place: &Place, steps: Vec<Step>) -> Resu
                     true => store.save(&account(who), changes(own, &edits)).unwrap(),
                     false => store.edit(&user(who), None, edits.clone()).unwrap(),
                 };
-                let ask = Ask::Save { account: account(who), changes: changes(theirs, &edits) };
+                let ask =
+                    Ask::Save { account: account(who), changes: changes(theirs, &edits), by_others: false };
                 prop_assert_eq!(done, model.answer(0, ask) == Answer::Saved);
             }
             Step::Trim(who, log, count) => {
@@ -162,7 +163,10 @@ fn the_store_keeps_what_the_model_keeps(place: &Place, steps: Vec<Step>) -> Resu
                 prop_assert!(store.edit(&user(who), None, vec![Edit::Log(trim(log, ours))]).unwrap());
                 let creation = model.kept(&account(who)).unwrap().creation;
                 let changes = vec![Change::Log { creation, edit: trim(log, last(theirs)) }];
-                prop_assert_eq!(model.answer(0, Ask::Save { account: account(who), changes }), Answer::Saved);
+                prop_assert_eq!(
+                    model.answer(0, Ask::Save { account: account(who), changes, by_others: false }),
+                    Answer::Saved
+                );
             }
             Step::Remake(who) => {
                 prop_assert!(store.remove(&account(who)).unwrap());

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use balcony_jid::BareJid;
 use balcony_roster::{Item, Version};
-use balcony_router::{Answer, Ask, Change, Kept, Memory, Offline};
+use balcony_router::{Answer, Ask, Change, Collections, Kept, Memory, Offline};
 use balcony_stanza::Stanza;
 use balcony_store::{Messages, StoreConfig};
 use common::history::{account, change, comparable, contact, message, number, put};
@@ -54,7 +54,7 @@ fn the_store_keeps_what_the_model_keeps(place: &Place, steps: Vec<Step>) -> Resu
         ours.extend(drop_oldest(&store.offline(&who, usize::MAX).unwrap().messages, dropped));
         theirs.extend(drop_oldest(model.offline(&who), dropped));
         let saved = store.save(&who, ours).unwrap();
-        let expected = model.answer(0, Ask::Save { account: who, changes: theirs });
+        let expected = model.answer(0, Ask::Save { account: who, changes: theirs, by_others: false });
         prop_assert_eq!(saved, expected == Answer::Saved);
         if saved {
             versions[index] = version;
@@ -67,7 +67,9 @@ fn the_store_keeps_what_the_model_keeps(place: &Place, steps: Vec<Step>) -> Resu
     for number in 0..3 {
         let who = account(number);
         let kept = store.kept(&who).unwrap().map(comparable);
-        let Answer::Loaded(expected) = model.answer(0, Ask::Load { account: who.clone() }) else {
+        let Answer::Loaded(expected) =
+            model.answer(0, Ask::Load { account: who.clone(), collections: Collections::default() })
+        else {
             unreachable!()
         };
         prop_assert_eq!(kept, expected.map(|kept| comparable(*kept)));

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 
 use balcony_jid::BareJid;
-use balcony_router::{Answer, Append, Ask, Change as Save, Content, DocumentEdit, LogEdit};
+use balcony_router::{Answer, Append, Ask, Change as Save, Collections, Content, DocumentEdit, LogEdit};
 use balcony_sasl::MIN_ITERATIONS;
 use balcony_server::{Answer as ServerAnswer, Ask as ServerAsk};
 use balcony_stanza::{MessageType, PresenceType, Stanza};
@@ -116,9 +116,9 @@ fn a_load_after_a_time_out_sees_what_came_too_late(place: &Place) {
     };
     let blocked = vec![jid("tybalt@example.net").to_jid()];
     let changes = vec![Save::Block(blocked.clone())];
-    let late = router(Ask::Save { account: account(0), changes });
+    let late = router(Ask::Save { account: account(0), changes, by_others: false });
     gate.wait(1);
-    let load = router(Ask::Load { account: account(0) });
+    let load = router(Ask::Load { account: account(0), collections: Collections::default() });
     assert!(late.recv_timeout(MOMENT).is_err() && load.try_recv().is_err());
     gate.open();
     match load.recv_timeout(LONG).unwrap() {

@@ -115,7 +115,7 @@ fn the_secret_stays() {
 fn put_by(worker: &Worker) -> Answer {
     let (send, reply) = mpsc::channel();
     let changes = vec![put(message("hi"))];
-    let ask = ServerAsk::Router(Ask::Save { account: account(0), changes });
+    let ask = ServerAsk::Router(Ask::Save { account: account(0), changes, by_others: false });
     worker.handle(ask, Box::new(move |answer| send.send(answer).unwrap()));
     match reply.recv_timeout(Duration::from_secs(60)).unwrap() {
         ServerAnswer::Router(answer) => answer,

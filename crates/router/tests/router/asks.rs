@@ -37,7 +37,7 @@ fn put(world: &mut World, from: SessionId) -> Ticket {
         effects = world.answer(ticket, loaded());
     }
     match &asks(&effects)[..] {
-        [(ticket, Ask::Save { account, changes })] => {
+        [(ticket, Ask::Save { account, changes, .. })] => {
             assert_eq!(account, &bare("juliet@example.com"));
             assert!(matches!(&changes[..], [Change::PutOffline { .. }]));
             *ticket

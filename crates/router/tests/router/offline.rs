@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use balcony_machine::Instant;
 use balcony_roster::Subscription;
-use balcony_router::{Answer, Ask, Change, Effect, Memory, SessionId};
+use balcony_router::{Answer, Ask, Change, Collections, Effect, Memory, SessionId};
 use balcony_stanza::{IqType, Kind, MessageType, Stanza};
 use proptest::prelude::*;
 
@@ -133,7 +133,7 @@ fn an_answer_comes_behind_what_becomes_of_earlier_messages() {
     // Strangers wait for nothing.
     assert_eq!(wires(&world.send(nurse, ping(JULIET)), nurse).len(), 1);
     assert_eq!(world.receives(ELSEWHERE, ping(JULIET)).len(), 1);
-    let answer = world.ask(Ask::Load { account: bare(JULIET) });
+    let answer = world.ask(Ask::Load { account: bare(JULIET), collections: Collections::default() });
     let put = tickets(&world.answer(load, answer))[0];
     assert_eq!(wires(&world.send(nurse, ping(JULIET)), nurse).len(), 1);
     assert_eq!(world.receives(ELSEWHERE, ping(JULIET)).len(), 1);

@@ -78,7 +78,7 @@ fn nothing_is_told_before_it_is_durable() {
     world.send(romeo, roster_get());
     world.at_once = false;
     let effects = world.send(romeo, roster_set("<item jid='juliet@example.com'/>"));
-    let [(ticket, Ask::Save { account, changes })] = &asks(&effects)[..] else { panic!("{effects:?}") };
+    let [(ticket, Ask::Save { account, changes, .. })] = &asks(&effects)[..] else { panic!("{effects:?}") };
     assert_eq!((account, effects.len()), (&bare("romeo@example.net"), 1));
     let [Change::Roster { contact, item: Some(item), request: None, pushed: true, .. }] = &changes[..] else {
         panic!("{changes:?}")

@@ -235,7 +235,7 @@ pub(crate) fn tell(effect: &Effect, name: &dyn Fn(SessionId) -> String) -> Optio
     Some(match effect {
         Effect::Deliver { session, stanza } => format!("{}: {}", name(*session), brief(stanza)),
         Effect::Close { session, error } => format!("{}: closed with {error}", name(*session)),
-        Effect::Ask { ask: Ask::Save { account, changes }, .. } => match &changes[..] {
+        Effect::Ask { ask: Ask::Save { account, changes, .. }, .. } => match &changes[..] {
             [Change::PutOffline { message, .. }] => format!("store for {account}: {}", brief(message)),
             _ => return None,
         },

@@ -41,7 +41,7 @@ impl Reading {
             Ok::<_, StoreError>(LastSeen { at, presence: record::decode_stanza(presence)? })
         });
         let roster = self.roster(account, config)?;
-        Ok(Some(Kept { creation, roster, blocked, offline, last: last.transpose()? }))
+        Ok(Some(Kept { creation, roster, blocked, offline, last: last.transpose()?, ..Kept::default() }))
     }
 
     fn roster(&self, account: &BareJid, config: StoreConfig) -> Result<Option<Parts>, StoreError> {

@@ -58,6 +58,7 @@ pub(super) fn kept(
         blocked: blocked.iter().map(|row| record::jid(row.try_get(0)?)).collect::<Result<_, _>>()?,
         offline: usize::try_from(row.try_get::<_, i64>(4)?).unwrap_or_default(),
         last,
+        ..Kept::default()
     }))
 }
 

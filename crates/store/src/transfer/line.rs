@@ -157,6 +157,7 @@ impl Line {
                 .collect::<Result<_, _>>()?,
             offline: line.offline.len(),
             last: line.last.map(last).transpose()?,
+            ..Kept::default()
         };
         Ok(Backup {
             address: bare(&line.account)?,
