@@ -2,12 +2,12 @@
 
 use crate::options::Options;
 use crate::run::{Result, Steps, cargo, run};
-use crate::{bare, fuzz, lint, simulate, spec};
+use crate::{bare, figures, fuzz, lint, simulate, spec};
 
 pub(crate) const USAGE: &str = "[--keep-going] [--fuzz-seconds N] [STEP...]";
 pub(crate) const HELP: &str = "\
 Everything that CI checks, quick checks first, or only the steps named: format, lint, spec, clippy, test,
-docs, features, bare, simulate, fuzz. It stops at the first step that fails.
+docs, features, bare, figures, simulate, fuzz. It stops at the first step that fails.
   --keep-going      does the other steps all the same
   --fuzz-seconds N  fuzzes for N seconds, all targets together; 60 unless told otherwise, 0 for not at all";
 
@@ -39,8 +39,9 @@ pub(crate) fn main(args: &[String]) -> Result {
     let keep_going = options.flag("--keep-going");
     let fuzz_seconds = options.number("--fuzz-seconds")?.unwrap_or(60);
     let wanted = options.rest()?;
-    const STEPS: [&str; 10] =
-        ["format", "lint", "spec", "clippy", "test", "docs", "features", "bare", "simulate", "fuzz"];
+    const STEPS: [&str; 11] = [
+        "format", "lint", "spec", "clippy", "test", "docs", "features", "bare", "figures", "simulate", "fuzz",
+    ];
     if let Some(unknown) = wanted.iter().find(|step| !STEPS.contains(&step.as_str())) {
         return Err(format!("there is no step `{unknown}`; there are {}", STEPS.join(", ")));
     }
@@ -53,6 +54,7 @@ pub(crate) fn main(args: &[String]) -> Result {
     steps.step("docs", docs);
     steps.step("features", features);
     steps.step("bare", || bare::main(&[]));
+    steps.step("figures", || figures::main(&[]));
     steps.step("simulate", || simulate::main(&["--seconds".into(), "20".into()]));
     if fuzz_seconds > 0 {
         steps.step("fuzz", || fuzz::main(&["--total".into(), fuzz_seconds.to_string()]));
@@ -63,7 +65,7 @@ pub(crate) fn main(args: &[String]) -> Result {
 /// All packages, those outside of the workspace too.
 fn format() -> Result {
     run(&mut cargo(&["fmt", "--all", "--check"]))?;
-    for manifest in ["fuzz/Cargo.toml", "xtask/bare/Cargo.toml"] {
+    for manifest in ["fuzz/Cargo.toml", "xtask/bare/Cargo.toml", "xtask/figures/Cargo.toml"] {
         run(&mut cargo(&["fmt", "--manifest-path", manifest, "--check"]))?;
     }
     Ok(())
@@ -73,7 +75,9 @@ fn clippy() -> Result {
     run(&mut cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]))?;
     let without = ["clippy", "-p", "balcony-cli", "--no-default-features", "--all-targets"];
     run(cargo(&without).args(["--", "-D", "warnings"]))?;
-    for (package, target) in [("xtask/bare", "target/bare"), ("fuzz", "target/fuzz")] {
+    for (package, target) in
+        [("xtask/bare", "target/bare"), ("xtask/figures", "target/figures"), ("fuzz", "target/fuzz")]
+    {
         bare::share_lock(package)?;
         let manifest = format!("{package}/Cargo.toml");
         let args = ["clippy", "--manifest-path", &manifest, "--target-dir", target, "--", "-D", "warnings"];

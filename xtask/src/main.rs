@@ -6,6 +6,8 @@
 
 mod bare;
 mod ci;
+mod elf;
+mod figures;
 mod fuzz;
 mod interop;
 mod kill;
@@ -32,6 +34,7 @@ const COMMANDS: &[Command] = &[
     ("interop", interop::USAGE, interop::HELP, interop::main),
     ("parsers", "", parsers::HELP, parsers::main),
     ("spec", spec::USAGE, spec::HELP, spec::main),
+    ("figures", figures::USAGE, figures::HELP, figures::main),
     ("fuzz", fuzz::USAGE, fuzz::HELP, fuzz::main),
     ("kill", kill::USAGE, kill::HELP, kill::main),
     ("simulate", simulate::USAGE, simulate::HELP, simulate::main),

@@ -1,0 +1,210 @@
+//! One of a server's main paths, so many times. Prints how often the allocator was asked meanwhile; `cargo xtask figures` counts
+//! the instructions from outside. For `session`, prints the bytes that a session holds while nothing happens.
+//!
+//! The first argument is the path, the second how often. Everything is decided by fixed seeds, and time does not pass.
+
+mod heap;
+mod world;
+
+use std::hint::black_box;
+use std::process::ExitCode;
+
+use balcony_jid::BareJid;
+use balcony_machine::{Instant, Seed, XmlLimits};
+use balcony_router::{Effect, Memory, Router, SessionId};
+use balcony_stanza::{MessageType, PresenceType, Stanza};
+use balcony_xml::{Reader, Token};
+
+use crate::world::World;
+
+/// A path: its name, and what goes it so many times and returns how often it asked for memory.
+type Path = (&'static str, fn(usize) -> usize);
+
+const PATHS: &[Path] = &[
+    ("message", |count| messages(count, "juliet@example.com", &[])),
+    ("message-full", |count| messages(count, "juliet@example.com/desk", &[])),
+    ("message-carbons", |count| messages(count, "juliet@example.com", &CARBONS)),
+    ("message-offline", offline),
+    ("parse", parse),
+    ("write", write),
+    ("route", route),
+    ("login", login),
+    ("session", sessions),
+];
+
+/// Who has a second resource then, and copies on all of them.
+const CARBONS: [&str; 2] = ["romeo@example.com", "juliet@example.com"];
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let path = args.first().and_then(|name| PATHS.iter().find(|(path, _)| path == name));
+    let (Some((_, path)), Some(count)) = (path, args.get(1).and_then(|count| count.parse().ok())) else {
+        eprintln!("paths PATH COUNT");
+        return ExitCode::from(2);
+    };
+    println!("{}", path(count));
+    ExitCode::SUCCESS
+}
+
+/// A message as clients send it.
+fn message(to: &str) -> String {
+    format!(
+        "<message to='{to}' type='chat' id='ktx72v49'><body>Neither, fair saint, if either thee dislike.</body>\
+         <active xmlns='http://jabber.org/protocol/chatstates'/></message>"
+    )
+}
+
+/// How often memory is asked for while this is done.
+fn counted(act: impl FnOnce()) -> usize {
+    let before = heap::allocations();
+    act();
+    heap::allocations() - before
+}
+
+/// Messages, from the bytes of the sender to those of the recipient.
+fn messages(count: usize, to: &str, copied: &[&str]) -> usize {
+    let mut world = World::new();
+    let romeo = world.online("romeo@example.com", "orchard");
+    let juliet = world.online("juliet@example.com", "desk");
+    let mut others = Vec::new();
+    for account in copied {
+        others.push(world.online(account, "phone"));
+    }
+    if let [_, phone] = others[..] {
+        world.send(phone, b"<presence><priority>-1</priority></presence>");
+        for connection in [romeo, juliet].into_iter().chain(others.iter().copied()) {
+            world.send(connection, b"<iq type='set' id='c'><enable xmlns='urn:xmpp:carbons:2'/></iq>");
+        }
+    }
+    let message = message(to);
+    // The first one makes room for all that follow.
+    world.send(romeo, message.as_bytes());
+    let before = world.written.clone();
+    let allocations = counted(|| {
+        for _ in 0..count {
+            world.send(romeo, message.as_bytes());
+        }
+    });
+    for connection in others.into_iter().chain([juliet]) {
+        let bytes = world.written[connection] - before[connection];
+        assert!(bytes > count * message.len(), "{bytes} bytes for {count} messages: they do not arrive");
+    }
+    allocations
+}
+
+/// Messages to somebody who is not there: from the bytes of the sender to a store that has nothing to do for it.
+fn offline(count: usize) -> usize {
+    let mut world = World::new();
+    let romeo = world.online("romeo@example.com", "orchard");
+    world.account("juliet@example.com");
+    let message = message("juliet@example.com");
+    world.send(romeo, message.as_bytes());
+    let before = world.stored;
+    let allocations = counted(|| {
+        for _ in 0..count {
+            world.send(romeo, message.as_bytes());
+        }
+    });
+    assert_eq!(world.stored - before, count, "they are not stored");
+    allocations
+}
+
+/// Stanzas out of a stream's bytes.
+fn parse(count: usize) -> usize {
+    let mut reader = Reader::new(XmlLimits::STANZA);
+    let header = "<stream:stream xmlns:stream='http://etherx.jabber.org/streams' xmlns='jabber:client'>";
+    reader.read(&mut header.as_bytes()).expect("a header");
+    let message = message("juliet@example.com");
+    counted(|| {
+        for _ in 0..count {
+            let mut input = black_box(message.as_bytes());
+            assert_eq!(reader.read(&mut input), Ok(Some(Token::Element)));
+            black_box(Stanza::from_reader(&reader).expect("a stanza").expect("a good one"));
+        }
+    })
+}
+
+/// A stanza's bytes into a buffer.
+fn write(count: usize) -> usize {
+    let xml = message("juliet@example.com").replacen(' ', " xmlns='jabber:client' ", 1);
+    let stanza = Stanza::parse(xml.as_bytes()).expect("a stanza");
+    let mut out = Vec::new();
+    stanza.write(&mut out);
+    counted(|| {
+        for _ in 0..count {
+            out.clear();
+            black_box(&stanza).write(&mut out);
+            black_box(&out);
+        }
+    })
+}
+
+/// Stanzas to an available resource: what a router does with them.
+fn route(count: usize) -> usize {
+    let domain = BareJid::parse("example.com").expect("an address");
+    let mut router = Router::new(balcony_router::Config::new(vec![domain]), &Seed::from_u64(1));
+    let (mut store, mut effects) = (Memory::default(), Vec::new());
+    let now = Instant::ZERO;
+    let ids = [SessionId(1), SessionId(2)];
+    for (session, account) in ids.into_iter().zip(["romeo@example.com", "juliet@example.com"]) {
+        let account = BareJid::parse(account).expect("an address");
+        store.create(account.clone());
+        router.bind(now, session, &account, Some("desk"), &mut effects).expect("a resource");
+        while let Some(effect) = effects.pop() {
+            if let Effect::Ask { ticket, ask } = effect {
+                router.answer(now, ticket, store.answer(0, ask), &mut effects);
+            }
+        }
+        router.route(now, session, Stanza::presence(PresenceType::Available), &mut effects);
+        effects.clear();
+    }
+    let [from, to] =
+        ["romeo@example.com/desk", "juliet@example.com"].map(|jid| jid.parse().expect("an address"));
+    let stanza = Stanza::message(MessageType::Chat).from(from).to(to).id("ktx72v49");
+    let stanzas = vec![stanza; count + 1];
+    let mut delivered = 0;
+    let mut allocations = 0;
+    for (number, stanza) in stanzas.into_iter().enumerate() {
+        let asked = counted(|| {
+            router.route(now, ids[0], stanza, &mut effects);
+        });
+        // The first one makes room for all that follow.
+        allocations += if number > 0 { asked } else { 0 };
+        let delivers =
+            |effect: &Effect| matches!(effect, Effect::Deliver { session, .. } if *session == ids[1]);
+        delivered += effects.drain(..).filter(delivers).count();
+    }
+    assert_eq!(delivered, count + 1);
+    allocations
+}
+
+/// Logins by SCRAM-SHA-256, from the first byte to the bound resource. Each is that of a server of its own, so that it is the same.
+fn login(count: usize) -> usize {
+    let mut world = World::new();
+    world.login("juliet@example.com", "desk");
+    let said = world.take_said();
+    counted(|| {
+        for _ in 0..count {
+            let mut again = world.anew();
+            let connection = again.accept();
+            for bytes in &said {
+                again.send(connection, bytes);
+            }
+            assert_eq!(again.bound, 1, "it is not bound");
+        }
+    })
+}
+
+/// Sessions of accounts of their own, available, with nothing under way. The bytes that each holds.
+fn sessions(count: usize) -> usize {
+    let mut world = World::new();
+    let accounts: Vec<String> = (0..count).map(|number| format!("user{number}@example.com")).collect();
+    accounts.iter().for_each(|account| world.account(account));
+    world.expect(count);
+    let before = heap::used();
+    for account in &accounts {
+        world.online(account, "desk");
+    }
+    world.forget_clients();
+    (heap::used() - before) / count
+}

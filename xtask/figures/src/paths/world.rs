@@ -1,0 +1,192 @@
+//! A server, those who log in to it, and a store that answers at once.
+
+use balcony_client::{Client, Event};
+use balcony_jid::BareJid;
+use balcony_machine::{Instant, Progress, Secret, Seed};
+use balcony_router::{Change, Memory};
+use balcony_sasl::{Credentials, Mechanism, salt_password};
+use balcony_server::{Action, Answer, Ask, ConnectionId, Notice, Server};
+use balcony_stream::{Ask as StreamAsk, TlsPolicy};
+
+const NOW: Instant = Instant::ZERO;
+/// Of the passwords' hashes.
+const ITERATIONS: u32 = 4096;
+
+pub(crate) struct World {
+    server: Server,
+    actions: Vec<Action>,
+    credentials: Credentials,
+    kept: Memory,
+    connections: Vec<ConnectionId>,
+    /// A client that logs in, on which connection, and what it says.
+    client: Option<(usize, Client)>,
+    said: Vec<Vec<u8>>,
+    /// Bytes that were sent to each connection.
+    pub(crate) written: Vec<usize>,
+    /// Messages that wait.
+    pub(crate) stored: usize,
+    /// Resources that were bound.
+    pub(crate) bound: usize,
+    output: Vec<u8>,
+}
+
+impl World {
+    pub(crate) fn new() -> Self {
+        let credentials = Credentials::derive("pencil", b"sixteen bytes ok", ITERATIONS);
+        World::with(credentials.expect("a password"), Memory::default())
+    }
+
+    fn with(credentials: Credentials, kept: Memory) -> Self {
+        let domain = BareJid::parse("example.com").expect("an address");
+        let mut config = balcony_server::Config::new(vec![domain], Secret::new([7; 32]));
+        config.tls = TlsPolicy::None;
+        World {
+            server: Server::new(config, Seed::from_u64(0)),
+            actions: Vec::new(),
+            credentials,
+            kept,
+            connections: Vec::new(),
+            client: None,
+            said: Vec::new(),
+            written: Vec::new(),
+            stored: 0,
+            bound: 0,
+            output: Vec::new(),
+        }
+    }
+
+    /// The same with the same accounts, from the beginning.
+    pub(crate) fn anew(&self) -> Self {
+        World::with(self.credentials.clone(), self.kept.clone())
+    }
+
+    pub(crate) fn account(&mut self, account: &str) {
+        self.kept.create(BareJid::parse(account).expect("an address"));
+    }
+
+    /// Makes room for what this world itself keeps of so many connections.
+    pub(crate) fn expect(&mut self, connections: usize) {
+        self.connections.reserve_exact(connections);
+        self.written.reserve_exact(connections);
+    }
+
+    /// A connection on which nothing is said yet.
+    pub(crate) fn accept(&mut self) -> usize {
+        let id = self.server.accept(NOW, TlsPolicy::None, &mut self.actions);
+        self.connections.push(id);
+        self.written.push(0);
+        self.connections.len() - 1
+    }
+
+    /// A client logs in.
+    pub(crate) fn login(&mut self, account: &str, resource: &str) -> usize {
+        self.account(account);
+        let account = BareJid::parse(account).expect("an address");
+        let mut config = balcony_client::Config::new(account, Secret::new("pencil".into()));
+        config.stream.tls = TlsPolicy::None;
+        config.stream.mechanisms = vec![Mechanism::ScramSha256];
+        config.stream.resource = Some(resource.into());
+        let place = self.accept();
+        let client = Client::new(config, &Seed::from_u64(1 + place as u64), NOW);
+        self.client = Some((place, client));
+        let before = self.bound;
+        self.feed(&[]);
+        self.settle();
+        assert_eq!(self.bound, before + 1, "it is not bound");
+        self.client = None;
+        place
+    }
+
+    /// A client logs in, and says that it is there.
+    pub(crate) fn online(&mut self, account: &str, resource: &str) -> usize {
+        let place = self.login(account, resource);
+        self.said.clear();
+        self.send(place, b"<presence/>");
+        place
+    }
+
+    /// What the clients have said.
+    pub(crate) fn take_said(&mut self) -> Vec<Vec<u8>> {
+        core::mem::take(&mut self.said)
+    }
+
+    /// Gives back whatever was only needed to log in.
+    pub(crate) fn forget_clients(&mut self) {
+        self.said = Vec::new();
+        self.actions = Vec::new();
+        self.output = Vec::new();
+    }
+
+    /// A client's bytes come to the server, and the server's go out.
+    pub(crate) fn send(&mut self, place: usize, bytes: &[u8]) {
+        self.server.receive(NOW, self.connections[place], bytes, &mut self.actions);
+        self.settle();
+    }
+
+    /// The client that logs in takes bytes, and says something.
+    fn feed(&mut self, mut input: &[u8]) {
+        let Some((place, client)) = &mut self.client else { return };
+        let mut out = Vec::new();
+        while let Progress::Event(event) = client.advance(NOW, &mut input, &mut out).expect("a good server") {
+            if let Event::Ask(ticket, StreamAsk::SaltPassword { hash, password, salt, iterations }) = event {
+                let salted = salt_password(hash, password.expose(), &salt, iterations).expect("a password");
+                client.answer(ticket, balcony_stream::Answer::Salted(salted)).expect("an open ask");
+            }
+        }
+        if !out.is_empty() {
+            self.server.receive(NOW, self.connections[*place], &out, &mut self.actions);
+            self.said.push(out);
+        }
+    }
+
+    /// Does what the server says until it says nothing more.
+    fn settle(&mut self) {
+        let mut actions = Vec::new();
+        while !self.actions.is_empty() {
+            core::mem::swap(&mut actions, &mut self.actions);
+            for action in actions.drain(..) {
+                self.act(action);
+            }
+        }
+    }
+
+    fn act(&mut self, action: Action) {
+        match action {
+            Action::Write(id) => {
+                let mut output = core::mem::take(&mut self.output);
+                self.server.take_output(id, &mut output);
+                self.server.written(NOW, id, &mut self.actions);
+                if let Some(place) = self.connections.iter().rposition(|other| *other == id) {
+                    self.written[place] += output.len();
+                    if self.client.as_ref().is_some_and(|(client, _)| *client == place) {
+                        self.feed(&output);
+                    }
+                }
+                output.clear();
+                self.output = output;
+            }
+            Action::Ask(ticket, Ask::Stream(StreamAsk::Credentials { hash, .. })) => {
+                let keys = self.credentials.get(hash).cloned();
+                let answer = Answer::Stream(balcony_stream::Answer::Credentials(keys));
+                self.server.answer(NOW, ticket, answer, &mut self.actions);
+            }
+            Action::Ask(ticket, Ask::Router(ask)) => {
+                let answer = match &ask {
+                    balcony_router::Ask::Save { changes, .. } if changes.iter().all(is_message) => {
+                        self.stored += changes.len();
+                        balcony_router::Answer::Saved
+                    }
+                    _ => self.kept.answer(0, ask),
+                };
+                self.server.answer(NOW, ticket, Answer::Router(answer), &mut self.actions);
+            }
+            Action::Notice(_, Notice::Bound(_)) => self.bound += 1,
+            _ => {}
+        }
+    }
+}
+
+/// Whether a message is to wait: a real store has much to do for that, and this one nothing.
+fn is_message(change: &Change) -> bool {
+    matches!(change, Change::PutOffline { .. })
+}

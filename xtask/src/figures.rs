@@ -1,0 +1,62 @@
+//! `cargo xtask figures`: what a message and a session cost a server, and a client a device, beside what they cost so far.
+
+use std::fs;
+
+use crate::options::Options;
+use crate::run::{Result, root};
+
+mod measure;
+mod table;
+
+use measure::Compiler;
+use table::{Measured, Table};
+
+pub(crate) const USAGE: &str = "[--write]";
+pub(crate) const HELP: &str = "\
+Measures the main paths of a server and the size of a client for a device (xtask/figures), and fails when a
+figure has grown by more than it may since it was written into benches/figures.toml.
+  --write  writes the figures there
+Instructions are counted by valgrind; the device is a thumbv7em-none-eabihf, for which Rust must have its
+target. What can't be measured is left out, with the reason, and nothing is written then.";
+
+/// Where the figures are.
+const FILE: &str = "benches/figures.toml";
+
+pub(crate) fn main(args: &[String]) -> Result {
+    let mut options = Options::new(args);
+    let write = options.flag("--write");
+    if let Some(unknown) = options.rest()?.first() {
+        return Err(format!("unknown argument `{unknown}`"));
+    }
+    let compiler = Compiler::find()?;
+    let measured = measure::all(&compiler)?;
+    let path = root().join(FILE);
+    if write {
+        let text = table::write(&compiler, &measured)?;
+        fs::write(path, text).map_err(|error| format!("{FILE}: {error}"))?;
+        println!("{FILE} is written");
+        return Ok(());
+    }
+    let text = fs::read_to_string(path).map_err(|error| format!("{FILE}: {error}"))?;
+    let committed = Table::parse(&text).map_err(|error| format!("{FILE}: {error}"))?;
+    compare(&compiler, &measured, &committed)
+}
+
+/// Prints what has become of each figure, and fails if one has grown too much.
+fn compare(compiler: &Compiler, measured: &[Measured], committed: &Table) -> Result {
+    if committed.rustc != compiler.version {
+        println!(
+            "{FILE} is of {}, and this is {}: that makes a difference, too",
+            committed.rustc, compiler.version
+        );
+    }
+    let report = table::compare(&compiler.host, measured, committed);
+    print!("{}", report.text);
+    if report.failed.is_empty() {
+        return Ok(());
+    }
+    let failed = report.failed.join(", ");
+    Err(format!(
+        "{failed}: if that has a good reason, `cargo xtask figures --write`, and the reason into the commit"
+    ))
+}

@@ -1,0 +1,155 @@
+//! Builds the programs of `xtask/figures`, and measures them.
+//!
+//! What varies is pinned: the flags of the compiler, the paths that panics name, the environment of what runs. Two runs that
+//! differ in nothing but how often a path is gone are compared, so that what both do falls out.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::table::{ALLOCATIONS, Group, INSTRUCTIONS, MEMORY, Measured, SIZE};
+use crate::bare::share_lock;
+use crate::elf;
+use crate::fuzz::host;
+use crate::run::{Result, cargo, command, describe, root, run};
+
+/// Where the programs are built, in the checkout.
+const TARGET: &str = "target/figures";
+/// A device's processor: a Cortex-M4F.
+const DEVICE: &str = "thumbv7em-none-eabihf";
+
+/// The main paths: a name of `xtask/figures/src/paths`, and how often each is gone in the shorter run; three times as often in
+/// the longer one.
+const PATHS: &[(&str, u64)] = &[
+    ("message", 500),
+    ("message-full", 500),
+    ("message-carbons", 500),
+    ("message-offline", 500),
+    ("parse", 500),
+    ("write", 500),
+    ("route", 500),
+    ("login", 20),
+];
+/// How many sessions there are.
+const SESSIONS: u64 = 1_024;
+
+/// Who compiles.
+pub(crate) struct Compiler {
+    /// What `rustc -V` says.
+    pub(crate) version: String,
+    /// The target that it runs on.
+    pub(crate) host: String,
+}
+
+impl Compiler {
+    pub(crate) fn find() -> Result<Self> {
+        let output = command(&rustc(), &["-V"]).output().map_err(|error| format!("{}: {error}", rustc()))?;
+        Ok(Compiler { version: String::from_utf8_lossy(&output.stdout).trim().to_owned(), host: host()? })
+    }
+}
+
+fn rustc() -> String {
+    std::env::var("RUSTC").unwrap_or_else(|_| "rustc".into())
+}
+
+/// All figures, or why there is none.
+pub(crate) fn all(compiler: &Compiler) -> Result<Vec<Measured>> {
+    share_lock("xtask/figures")?;
+    build(&compiler.host, "release", "paths")?;
+    let program = program(&compiler.host, "release", "paths");
+    let valgrind = instructions(&program, "write", 1).map(drop);
+    let mut all = Vec::new();
+    for &(path, few) in PATHS {
+        let many = 3 * few;
+        let each =
+            |few_cost: u64, many_cost: u64| many_cost.saturating_sub(few_cost) as f64 / (many - few) as f64;
+        let value = match &valgrind {
+            Ok(()) => {
+                let value = each(instructions(&program, path, few)?, instructions(&program, path, many)?);
+                Ok(value.round())
+            }
+            Err(reason) => Err(reason.clone()),
+        };
+        all.push(Measured::new(&INSTRUCTIONS, path, value));
+        let value = each(number(&program, path, few)?, number(&program, path, many)?);
+        all.push(Measured::new(&ALLOCATIONS, path, Ok((value * 100.0).round() / 100.0)));
+    }
+    all.push(Measured::new(&MEMORY, "session", Ok(number(&program, "session", SESSIONS)? as f64)));
+    all.push(Measured::new(&SIZE, "client", device()?));
+    // In the order in which they are written.
+    all.sort_by_key(|measured| Group::ALL.iter().position(|group| group.name == measured.group.name));
+    Ok(all)
+}
+
+/// Octets of a device's client, or why that can't be said.
+fn device() -> Result<core::result::Result<f64, String>> {
+    if !has_target(DEVICE)? {
+        return Ok(Err(format!("`rustup target add {DEVICE}` brings its target")));
+    }
+    build(DEVICE, "device", "device")?;
+    let file = root().join(program(DEVICE, "device", "device"));
+    let bytes = fs::read(&file).map_err(|error| format!("{}: {error}", file.display()))?;
+    let size = elf::constant_size(&bytes).ok_or_else(|| format!("{}: not an ELF file", file.display()))?;
+    Ok(Ok(size as f64))
+}
+
+fn build(target: &str, profile: &str, bin: &str) -> Result {
+    let mut build = cargo(&["build", "--manifest-path", "xtask/figures/Cargo.toml"]);
+    build.args(["--target-dir", TARGET, "--target", target, "--profile", profile, "--bin", bin]);
+    build.env("CARGO_ENCODED_RUSTFLAGS", flags()?.join("\u{1f}"));
+    run(build.env_remove("RUSTFLAGS").env("CARGO_INCREMENTAL", "0"))
+}
+
+/// Panics name files. Where the checkout is, and where Cargo keeps other packages, makes no difference to their length.
+fn flags() -> Result<Vec<String>> {
+    let home = std::env::var("CARGO_HOME");
+    let home = home.or_else(|_| std::env::var("HOME").map(|home| format!("{home}/.cargo")));
+    let sources = Path::new(&home.map_err(|_| "neither CARGO_HOME nor HOME is set")?).join("registry/src");
+    let mut folders = vec![(root(), ".")];
+    // Cargo has packages there by now, if it has ever fetched any; a folder for each registry.
+    for entry in fs::read_dir(&sources).into_iter().flatten() {
+        folders.push((entry.map_err(|error| format!("{}: {error}", sources.display()))?.path(), "packages"));
+    }
+    folders.sort();
+    Ok(folders.iter().map(|(from, to)| format!("--remap-path-prefix={}={to}", from.display())).collect())
+}
+
+/// The path of a program from the root of the checkout.
+fn program(target: &str, profile: &str, bin: &str) -> PathBuf {
+    Path::new(TARGET).join(target).join(profile).join(bin)
+}
+
+fn has_target(target: &str) -> Result<bool> {
+    let output = command(&rustc(), &["--print", "target-libdir", "--target", target])
+        .output()
+        .map_err(|error| format!("{}: {error}", rustc()))?;
+    Ok(Path::new(String::from_utf8_lossy(&output.stdout).trim()).exists())
+}
+
+/// What a program says of a path that it goes so often.
+fn number(program: &Path, path: &str, count: u64) -> Result<u64> {
+    let mut command = command(&program.to_string_lossy(), &[path, &format!("{count:06}")]);
+    let output = command.env_clear().output().map_err(|error| format!("{}: {error}", program.display()))?;
+    let (words, text) = (String::from_utf8_lossy(&output.stderr), String::from_utf8_lossy(&output.stdout));
+    if !output.status.success() {
+        return Err(format!("`{}` ended with {}: {words}", describe(&command), output.status));
+    }
+    text.trim().parse().map_err(|_| format!("`{}` says `{}`", describe(&command), text.trim()))
+}
+
+/// How many instructions a program takes for that.
+fn instructions(program: &Path, path: &str, count: u64) -> Result<u64> {
+    let options = ["--tool=cachegrind", "--cache-sim=no", "--cachegrind-out-file=/dev/null"];
+    let mut command = command("valgrind", &options);
+    command.arg(program).args([path, &format!("{count:06}")]).env_clear();
+    // Where hash tables begin to look depends on where things lie, and that on how long the environment is.
+    command.env("PATH", "/usr/local/bin:/usr/bin:/bin");
+    let output = command.output().map_err(|error| format!("valgrind: {error}"))?;
+    let text = String::from_utf8_lossy(&output.stderr);
+    if !output.status.success() {
+        return Err(format!("`{}` ended with {}: {text}", describe(&command), output.status));
+    }
+    // `==1== I   refs:      1,234`
+    let line = text.lines().find(|line| line.contains("refs:")).and_then(|line| line.rsplit(' ').next());
+    let digits: String = line.unwrap_or_default().chars().filter(|digit| *digit != ',').collect();
+    digits.parse().map_err(|_| format!("`{}` says no number of instructions: {text}", describe(&command)))
+}
