@@ -35,11 +35,13 @@ pub(crate) fn run(command: &mut Command) -> Result {
     if status.success() { Ok(()) } else { Err(format!("`{line}` ended with {status}")) }
 }
 
-/// The command as one would type it.
+/// The command as one would type it; what Cargo separates by a control character in its variables, by a space.
 pub(crate) fn describe(command: &Command) -> String {
     let mut words: Vec<String> = command
         .get_envs()
-        .filter_map(|(name, value)| Some(format!("{}={}", name.display(), quoted(&value?.to_string_lossy()))))
+        .filter_map(|(name, value)| {
+            Some(format!("{}={}", name.display(), quoted(&value?.to_string_lossy().replace('\u{1f}', " "))))
+        })
         .collect();
     let program = PathBuf::from(command.get_program());
     words.push(program.file_name().unwrap_or(command.get_program()).to_string_lossy().into_owned());
