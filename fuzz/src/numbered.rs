@@ -123,8 +123,11 @@ fn id(number: usize) -> String {
     format!("{PREFIX}{number}")
 }
 
+/// Words are compared only where their first two bytes stand: the fuzzer looks at each comparison, and that takes longer than
+/// the comparison.
 fn contains(text: &[u8], word: &[u8]) -> bool {
-    text.windows(word.len()).any(|window| window == word)
+    let begins = |window: &&[u8]| window.iter().zip(word).take(2).all(|(a, b)| a == b);
+    text.windows(word.len()).filter(begins).any(|window| window == word)
 }
 
 /// Whether a stanza may follow these bytes.
