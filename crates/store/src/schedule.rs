@@ -283,10 +283,15 @@ impl Schedule {
         taken
     }
 
-    /// What others cause takes half of an account's room at most, so that the user's own changes find some.
+    /// What others cause takes a part of an account's room, so that the user's own changes find some: strangers half of it, all together
+    /// three quarters.
     fn save(&mut self, owner: Owner, change: Change, reply: ReplyTo) -> Result<Option<ReplyTo>, Busy> {
         let each = self.writes.each();
-        let bound = if is_by_strangers(&change) { each.half() } else { each };
+        let bound = match cause(&change) {
+            Cause::Strangers => each.quarters(2),
+            Cause::Contacts => each.quarters(3),
+            Cause::User => each,
+        };
         if !self.writes.has_room(&owner, weight::change(&change), bound) {
             return Err(Busy);
         }
@@ -348,46 +353,37 @@ impl Schedule {
         Some(hash)
     }
 
-    /// A password was hashed, and this has to be written. Returns its reply if that is nothing.
-    pub(crate) fn hashed(
-        &mut self,
-        account: &BareJid,
-        purpose: Purpose,
-        reply: ReplyTo,
-        change: Option<Change>,
-    ) -> Option<ReplyTo> {
+    /// A password was hashed, and this has to be written; if that is nothing, it has been answered.
+    pub(crate) fn hashed(&mut self, account: &BareJid, purpose: Purpose, change: Option<(Change, ReplyTo)>) {
         self.hashing -= 1;
         let owner = Owner::Account(account.clone());
         match (purpose, change) {
             (Purpose::Set(ticket), Some(change)) => {
                 if let Some(write) = self.writes.items(&owner).find(|write| write.ticket == ticket) {
-                    write.todo = Some((change, reply));
+                    write.todo = Some(change);
                 }
                 self.writes.wake(&owner, Write::is_ready);
-                None
             }
             (Purpose::Set(ticket), None) => {
                 if let Some(write) = self.writes.remove(&owner, |write| write.ticket == ticket) {
                     self.writes.wake(&owner, Write::is_ready);
                     self.over(&write);
                 }
-                Some(reply)
             }
             (_, Some(change)) => {
                 let ticket = self.order.begin(&owner, Touches::All);
-                let weight = weight::change(&change);
+                let weight = weight::change(&change.0);
                 self.creating += 1;
                 let write = Write {
                     ticket,
                     owner: owner.clone(),
                     touches: Touches::All,
                     is_creating: true,
-                    todo: Some((change, reply)),
+                    todo: Some(change),
                 };
                 self.writes.push(owner, weight, write, Write::is_ready);
-                None
             }
-            (_, None) => Some(reply),
+            (_, None) => {}
         }
     }
 
@@ -451,10 +447,26 @@ fn is_note(change: &Change) -> bool {
     matches!(change, Change::Save { changes, .. } if matches!(changes[..], [Save::LastSeen(_)]))
 }
 
-/// Whether strangers alone are the cause.
-fn is_by_strangers(change: &Change) -> bool {
-    let is_strange = |change: &Save| matches!(change, Save::PutOffline { from_contact: false, .. });
-    matches!(change, Change::Save { changes, .. } if changes.iter().all(is_strange))
+/// Who causes a change.
+#[derive(Clone, Copy)]
+enum Cause {
+    User,
+    Contacts,
+    Strangers,
+}
+
+/// A message that is stored is caused by whoever has sent it, and so is what is changed along with it.
+fn cause(change: &Change) -> Cause {
+    let Change::Save { changes, .. } = change else { return Cause::User };
+    let put = changes.iter().find_map(|change| match change {
+        Save::PutOffline { from_contact, .. } => Some(*from_contact),
+        _ => None,
+    });
+    match put {
+        None => Cause::User,
+        Some(true) => Cause::Contacts,
+        Some(false) => Cause::Strangers,
+    }
 }
 
 #[cfg(test)]

@@ -146,7 +146,7 @@ impl Model {
                 let Some(Hashing { account, purpose, .. }) = self.hashing.pop() else { return Ok(()) };
                 let change = Change::Remove { account: account.clone() };
                 let has_change = has_change && !matches!(purpose, Purpose::Verify);
-                schedule.hashed(&account, purpose, reply(), has_change.then_some(change));
+                schedule.hashed(&account, purpose, has_change.then(|| (change, reply())));
                 match purpose {
                     Purpose::Set(ticket) if !has_change => {
                         self.open.remove(&(Owner::Account(account), ticket));
