@@ -348,9 +348,16 @@ impl Connection {
     ///
     /// # Errors
     ///
-    /// As for [`Stream::eof`].
+    /// As for [`Stream::eof`], and again at every later call.
     pub fn eof(&mut self, now: Instant, out: &mut Vec<u8>) -> Result<Progress<Event>, Error> {
-        Ok(self.stream.eof(now, out)?)
+        if self.is_over()? {
+            return Ok(Progress::Closed);
+        }
+        let result = self.stream.eof(now, &mut self.output).map_err(Error::from);
+        // What the stream has still to say goes the way of all that it says.
+        let result = self.flush(out).and(result);
+        self.failed = result.as_ref().err().cloned();
+        result
     }
 
     /// Passes on what [`send`](Connection::send), [`close`](Connection::close) and [`abort`](Connection::abort) have
