@@ -254,6 +254,7 @@ fn answers_that_cross_do_not_deliver_twice() {
     let stored = Ask::Save {
         account: bare(JULIET),
         changes: vec![Change::PutOffline { message, from_contact: true }],
+        by_others: true,
     };
     let saved = world.ask(stored);
     let fetching = world.answer(put, saved);

@@ -207,17 +207,18 @@ impl Schedule {
             Request::Remove { account } => {
                 self.write(Owner::Account(account.clone()), Change::Remove { account }, Touches::All, reply)
             }
-            Request::Save { account, changes } => {
+            Request::Save { account, changes, by_others } => {
                 let owner = Owner::Account(account.clone());
+                let cause = cause(&changes, by_others);
                 let change = Change::Save { account, changes };
                 if is_note(&change) {
-                    self.note(owner, change, reply)
+                    self.note(owner, change, cause, reply)
                 } else {
-                    self.save(owner, change, reply)
+                    self.save(owner, change, cause, reply)
                 }
             }
             Request::Edit { owner, creation, edits } => {
-                self.save(owner.clone(), Change::Edit { owner, creation, edits }, reply)
+                self.save(owner.clone(), Change::Edit { owner, creation, edits }, Cause::User, reply)
             }
         }
     }
@@ -285,11 +286,17 @@ impl Schedule {
 
     /// What others cause takes a part of an account's room, so that the user's own changes find some: strangers half of it, all together
     /// three quarters.
-    fn save(&mut self, owner: Owner, change: Change, reply: ReplyTo) -> Result<Option<ReplyTo>, Busy> {
+    fn save(
+        &mut self,
+        owner: Owner,
+        change: Change,
+        cause: Cause,
+        reply: ReplyTo,
+    ) -> Result<Option<ReplyTo>, Busy> {
         let each = self.writes.each();
-        let bound = match cause(&change) {
+        let bound = match cause {
             Cause::Strangers => each.quarters(2),
-            Cause::Contacts => each.quarters(3),
+            Cause::Others => each.quarters(3),
             Cause::User => each,
         };
         if !self.writes.has_room(&owner, weight::change(&change), bound) {
@@ -298,7 +305,13 @@ impl Schedule {
         self.write(owner, change, Touches::Kept, reply)
     }
 
-    fn note(&mut self, owner: Owner, change: Change, reply: ReplyTo) -> Result<Option<ReplyTo>, Busy> {
+    fn note(
+        &mut self,
+        owner: Owner,
+        change: Change,
+        cause: Cause,
+        reply: ReplyTo,
+    ) -> Result<Option<ReplyTo>, Busy> {
         let weight = weight::change(&change);
         // Not one from before the account was removed.
         let recent = |write: &&mut Write| write.touches == Touches::Kept;
@@ -311,7 +324,7 @@ impl Schedule {
             let replaced = note.and_then(|note| note.todo.replace((change, reply)));
             return Ok(replaced.map(|(_, reply)| reply));
         }
-        self.save(owner, change, reply)
+        self.save(owner, change, cause, reply)
     }
 
     fn write(
@@ -451,21 +464,17 @@ fn is_note(change: &Change) -> bool {
 #[derive(Clone, Copy)]
 enum Cause {
     User,
-    Contacts,
+    Others,
     Strangers,
 }
 
-/// A message that is stored is caused by whoever has sent it, and so is what is changed along with it.
-fn cause(change: &Change) -> Cause {
-    let Change::Save { changes, .. } = change else { return Cause::User };
-    let put = changes.iter().find_map(|change| match change {
-        Save::PutOffline { from_contact, .. } => Some(*from_contact),
-        _ => None,
-    });
-    match put {
-        None => Cause::User,
-        Some(true) => Cause::Contacts,
-        Some(false) => Cause::Strangers,
+/// A message of a stranger that is stored is the stranger's doing, and so is what is changed along with it.
+fn cause(changes: &[Save], by_others: bool) -> Cause {
+    let is_strange = |change: &Save| matches!(change, Save::PutOffline { from_contact: false, .. });
+    match by_others {
+        _ if changes.iter().any(is_strange) => Cause::Strangers,
+        true => Cause::Others,
+        false => Cause::User,
     }
 }
 

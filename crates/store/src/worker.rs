@@ -61,8 +61,8 @@ pub struct WorkerConfig {
     pub queue: usize,
     /// The bytes that they may hold. One request always has room.
     pub queue_bytes: usize,
-    /// Requests about one account that may wait in each queue; half of them messages of strangers, three quarters
-    /// messages of anybody.
+    /// Requests about one account that may wait in each queue; three quarters of them caused by others, half
+    /// messages of strangers.
     pub account_queue: usize,
     /// The bytes that these may hold. One request always has room, if the queue has.
     pub account_bytes: usize,

@@ -56,7 +56,9 @@ fn try_ask(worker: &Worker, request: Request) -> Result<Receiver<Reply>, Busy> {
 }
 
 fn save(number: u8, change: Save) -> Request {
-    Request::Save { account: account(number), changes: vec![change] }
+    // The messages are those of others.
+    let by_others = matches!(change, Save::PutOffline { .. });
+    Request::Save { account: account(number), changes: vec![change], by_others }
 }
 
 fn note(text: &str) -> Arc<Stanza> {
@@ -278,14 +280,18 @@ fn what_waits_is_bounded_in_bytes() {
     worker.shutdown();
 }
 
-// What contacts send to somebody, however much, leaves room for what the user changes: a block, above all.
+// What others do to somebody, however much, leaves room for what the user changes: a block, above all.
 #[test]
-fn contacts_do_not_fill_the_room_of_an_account() {
-    for text in [String::new(), "x".repeat(10_000)] {
+fn others_do_not_fill_the_room_of_an_account() {
+    // A change of the roster, say, as a contact's request makes it.
+    let other = Save::UnblockAll;
+    for change in [put(message("hi")), put(message(&"x".repeat(10_000))), other] {
         let (worker, gate) = slow(&Place::file(), QUICK);
         ask(&worker, save(99, put(message("hi"))));
         gate.wait(1);
-        assert!(fill(&worker, 0, &text, true) > 0);
+        let request =
+            || Request::Save { account: account(0), changes: vec![change.clone()], by_others: true };
+        assert!((0..QUICK.account_queue).any(|_| try_ask(&worker, request()).is_err()));
         let blocked = vec![jid("tybalt@example.net").to_jid()];
         let block = ask(&worker, save(0, Save::Block(blocked)));
         gate.open();

@@ -92,7 +92,7 @@ impl Model {
                 let (request, touches) = match step {
                     Step::Save(_) => {
                         let changes = Vec::from([Save::UnblockAll]);
-                        (Request::Save { account: account.clone(), changes }, Touches::Kept)
+                        (Request::Save { account: account.clone(), changes, by_others: false }, Touches::Kept)
                     }
                     Step::Remove(_) => (Request::Remove { account: account.clone() }, Touches::All),
                     _ => {
