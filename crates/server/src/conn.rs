@@ -86,7 +86,8 @@ impl Conn {
     /// Whether the owner, who has written what it had, had all that the router asks about.
     pub(crate) fn take_flushed(&mut self) -> bool {
         let is_empty = self.out.is_empty() && self.connection.pending() == 0;
-        let is_flushed = self.flush == Flush::Taken || self.flush == Flush::Wanted && is_empty;
+        let is_flushed =
+            !self.broken && (self.flush == Flush::Taken || self.flush == Flush::Wanted && is_empty);
         if is_flushed {
             self.flush = Flush::None;
         }
