@@ -456,3 +456,17 @@ fn what_is_refused_is_not_copied() {
     assert!(wires(&refused, romeo)[0].contains("resource-constraint"));
     assert_eq!(wires(&refused, orchard), [""; 0]);
 }
+
+// RFC 6120 §8.2.3: an answer is for whoever has asked. A client that comes back while its account is being loaded does not get the
+// answers to what its old connection has asked, whose ids it may use again.
+#[test]
+fn answers_to_a_session_that_was_replaced_are_not_its_successors() {
+    let mut world = World::new();
+    world.store.create(bare(ROMEO));
+    world.at_once = false;
+    let loading = world.bind(SessionId(1), ROMEO, "street");
+    world.send(SessionId(1), roster_get());
+    world.bind(SessionId(2), ROMEO, "street");
+    let told = settle(&mut world, loading);
+    assert_eq!(wires(&told, SessionId(2)), [""; 0]);
+}

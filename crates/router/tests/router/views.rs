@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use balcony_machine::Ticket;
 use balcony_router::{Answer, Ask, Effect, SessionId};
-use balcony_stanza::{Kind, MessageType, PresenceType, Stanza};
+use balcony_stanza::{IqType, Kind, MessageType, PresenceType, Stanza};
 use proptest::prelude::*;
 
 use crate::histories::{self, Grants, Op, grants, op, step};
@@ -33,6 +33,10 @@ enum Event {
     Refuse(usize),
     Answer(usize),
     Expire,
+    /// What a session was to be given first of the stored messages is written.
+    Written(usize),
+    /// The session breaks instead, and nothing of it is written.
+    Broken(usize),
 }
 
 fn event(fails: bool) -> impl Strategy<Value = Event> {
@@ -42,24 +46,31 @@ fn event(fails: bool) -> impl Strategy<Value = Event> {
         6 => (0..4_usize).prop_map(Event::Answer),
         u32::from(fails) => (0..4_usize).prop_map(Event::Refuse),
         u32::from(fails) => Just(Event::Expire),
+        3 => (0..4_usize).prop_map(Event::Written),
+        1 => (0..4_usize).prop_map(Event::Broken),
     ]
 }
 
+/// What an event was.
+enum Was<'e> {
+    /// The step with this number.
+    Step(usize, &'e Op),
+    Written(SessionId),
+    Broken(SessionId),
+    Other,
+}
+
 /// Has a history happen, and then the store do all that is left.
-fn live(
-    world: &mut World,
-    events: Vec<Event>,
-    mut see: impl FnMut(&mut World, Option<(usize, &Op)>, &[Effect]),
-) {
+fn live(world: &mut World, events: Vec<Event>, mut see: impl FnMut(&mut World, &Was<'_>, &[Effect])) {
     world.at_once = false;
-    let (mut store, mut sessions) = (Slow::default(), 0);
-    let rest = core::iter::repeat_n([Event::Take(0), Event::Answer(0)], 500).flatten();
+    let (mut store, mut sessions, mut flushing) = (Slow::default(), 0, Vec::new());
+    let rest = core::iter::repeat_n([Event::Take(0), Event::Answer(0), Event::Written(0)], 500).flatten();
     for (number, event) in events.into_iter().chain(rest).enumerate() {
         let mut effects = Vec::new();
-        let mut op = None;
+        let mut was = Was::Other;
         match &event {
             Event::Step(what) => {
-                op = Some((number, what));
+                was = Was::Step(number, what);
                 effects = step(world, &mut sessions, number, what);
             }
             Event::Take(place) | Event::Refuse(place) => {
@@ -78,19 +89,29 @@ fn live(
                 world.now = world.now + Duration::from_secs(31);
                 world.router.tick(world.now, &mut effects);
             }
+            Event::Written(place) | Event::Broken(place) if !flushing.is_empty() => {
+                let session = flushing.remove(place % flushing.len());
+                if matches!(event, Event::Written(_)) {
+                    was = Was::Written(session);
+                    world.router.flushed(world.now, session, &mut effects);
+                } else {
+                    was = Was::Broken(session);
+                    world.router.unbind(world.now, session, &mut effects);
+                    world.router.lost(world.now, session, &mut effects);
+                }
+            }
+            Event::Written(_) | Event::Broken(_) => {}
         }
-        let mut next = 0;
-        while next < effects.len() {
-            match effects[next].clone() {
+        for effect in &effects {
+            match effect.clone() {
                 Effect::Ask { ticket, ask } => {
                     store.asked.entry(ask.account().to_string()).or_default().push_back((ticket, ask));
                 }
-                Effect::Flush { session } => world.router.flushed(world.now, session, &mut effects),
+                Effect::Flush { session } => flushing.push(session),
                 _ => {}
             }
-            next += 1;
         }
-        see(world, op, &effects);
+        see(world, &was, &effects);
     }
     assert!(store.asked.is_empty() && store.answers.is_empty());
 }
@@ -100,7 +121,7 @@ fn ghosts(grants: &Grants, events: Vec<Event>) -> Vec<String> {
     let mut world = histories::world(grants);
     let mut views: BTreeMap<SessionId, BTreeSet<String>> = BTreeMap::new();
     let mut has_blocks = false;
-    live(&mut world, events, |world, op, effects| {
+    live(&mut world, events, |world, was, effects| {
         for effect in effects {
             let Effect::Deliver { session, stanza } = effect else { continue };
             let Some(from) = stanza.head.from.as_ref().filter(|from| from.is_full()) else { continue };
@@ -115,7 +136,7 @@ fn ghosts(grants: &Grants, events: Vec<Event>) -> Vec<String> {
             }
         }
         // Whoever is blocked can't say good-bye.
-        has_blocks |= matches!(op, Some((_, Op::Block(..))));
+        has_blocks |= matches!(was, Was::Step(_, Op::Block(..)));
     });
     let mut left = Vec::new();
     for account in ACCOUNTS {
@@ -198,10 +219,13 @@ proptest! {
 
 /// The messages of a history to those whom the sender sees that were not delivered, are not stored, and have not come back to a sender who
 /// is there in the end.
-fn lost(grants: &Grants, events: Vec<Event>) -> Vec<String> {
+fn lost(grants: &Grants, events: Vec<Event>) -> (Vec<String>, Vec<String>) {
     let mut world = histories::world(grants);
     let mut sent: BTreeMap<String, (SessionId, String)> = BTreeMap::new();
     let mut seen: BTreeSet<String> = BTreeSet::new();
+    let mut twice = Vec::new();
+    // Stored messages on their way to a session.
+    let mut writing: BTreeMap<SessionId, Vec<String>> = BTreeMap::new();
     let events = events.into_iter().filter(|event| match event {
         Event::Step(op) => matches!(
             op,
@@ -220,8 +244,8 @@ fn lost(grants: &Grants, events: Vec<Event>) -> Vec<String> {
         let at = |name: &str| ACCOUNTS.iter().position(|account| *account == name);
         at(from).zip(at(to)).is_some_and(|(from, to)| from == to || grants.contains(&(to, from)))
     };
-    live(&mut world, events.collect(), |world, op, effects| {
-        if let Some((number, Op::Message(place, MessageType::Chat, to))) = op {
+    live(&mut world, events.collect(), |world, was, effects| {
+        if let Was::Step(number, Op::Message(place, MessageType::Chat, to)) = was {
             let all: Vec<_> = ACCOUNTS
                 .iter()
                 .flat_map(|account| world.router.sessions(&bare(account)).collect::<Vec<_>>())
@@ -235,12 +259,27 @@ fn lost(grants: &Grants, events: Vec<Event>) -> Vec<String> {
                 }
             }
         }
-        for effect in effects {
-            match effect {
-                Effect::Deliver { stanza, .. } if matches!(stanza.head.kind, Kind::Message(_)) => {
-                    seen.extend(stanza.head.id.as_deref().map(str::to_owned));
+        match was {
+            Was::Written(session) => {
+                for id in writing.remove(session).into_iter().flatten() {
+                    if !seen.insert(id.clone()) {
+                        twice.push(format!("{id} twice"));
+                    }
                 }
-                _ => {}
+            }
+            Was::Broken(session) => drop(writing.remove(session)),
+            _ => {}
+        }
+        for effect in effects {
+            let Effect::Deliver { session, stanza } = effect else { continue };
+            let Some(id) = stanza.head.id.as_deref().filter(|_| matches!(stanza.head.kind, Kind::Message(_)))
+            else {
+                continue;
+            };
+            if String::from_utf8_lossy(stanza.payload.as_bytes()).contains("<delay") {
+                writing.entry(*session).or_default().push(id.to_owned());
+            } else {
+                seen.insert(id.to_owned());
             }
         }
     });
@@ -249,10 +288,11 @@ fn lost(grants: &Grants, events: Vec<Event>) -> Vec<String> {
             seen.extend(message.stanza.head.id.as_deref().map(str::to_owned));
         }
     }
-    sent.into_iter()
-        .filter(|(id, (session, _))| !seen.contains(id) && world.router.jid(*session).is_some())
-        .map(|(id, what)| format!("{id} {what:?}"))
-        .collect()
+    let is_lost = |(id, (session, _)): &(String, (SessionId, String))| {
+        !seen.contains(id) && world.router.jid(*session).is_some()
+    };
+    let lost = sent.into_iter().filter(is_lost).map(|(id, (_, to))| format!("{id} to {to}")).collect();
+    (lost, twice)
 }
 
 proptest! {
@@ -261,6 +301,88 @@ proptest! {
     // Habits, invariant 4: what is accepted is not lost without an error to its sender, if that is still there.
     #[test]
     fn nothing_is_lost(grants in grants(), events in prop::collection::vec(event(true), 1..100)) {
-        prop_assert_eq!(lost(&grants, events), Vec::<String>::new());
+        prop_assert_eq!(lost(&grants, events).0, Vec::<String>::new());
+    }
+
+    // Nor does it come twice, unless the store fails to delete it.
+    #[test]
+    fn nothing_comes_twice(grants in grants(), events in prop::collection::vec(event(false), 1..100)) {
+        prop_assert_eq!(lost(&grants, events), (Vec::new(), Vec::new()));
+    }
+}
+
+type Roster = BTreeMap<String, [Option<String>; 3]>;
+
+/// Takes a roster, or a change of one, as a client does.
+fn take_roster(roster: &mut Roster, stanza: &Stanza) {
+    let content = stanza.payload.parse().unwrap();
+    let Some(query) = content.root().child("query", "jabber:iq:roster") else { return };
+    match stanza.head.kind {
+        Kind::Iq(IqType::Result) => roster.clear(),
+        Kind::Iq(IqType::Set) => {}
+        _ => return,
+    }
+    for item in query.children() {
+        let attr = |name| item.attr(name).map(str::to_owned);
+        match attr("subscription").as_deref() {
+            Some("remove") => drop(roster.remove(&attr("jid").unwrap())),
+            _ => {
+                let shown = [attr("subscription"), attr("ask"), attr("approved")];
+                roster.insert(attr("jid").unwrap(), shown);
+            }
+        }
+    }
+}
+
+/// What interested resources show that differs from what the server has.
+fn stale(grants: &Grants, events: Vec<Event>) -> Vec<String> {
+    let mut world = histories::world(grants);
+    let mut shown: BTreeMap<SessionId, Roster> = BTreeMap::new();
+    // No session takes the place of another, whose answers it would get.
+    let mut bound = BTreeSet::new();
+    let is_other = |event: &Event| match event {
+        Event::Step(Op::Bind(account, name)) => bound.insert((*account, *name)),
+        _ => true,
+    };
+    live(&mut world, events.into_iter().filter(is_other).collect(), |_, _, effects| {
+        for effect in effects {
+            if let Effect::Deliver { session, stanza } = effect {
+                let is_asked = matches!(stanza.head.kind, Kind::Iq(IqType::Result));
+                let has_roster =
+                    String::from_utf8_lossy(stanza.payload.as_bytes()).contains("jabber:iq:roster");
+                if has_roster && (is_asked || shown.contains_key(session)) {
+                    take_roster(shown.entry(*session).or_default(), stanza);
+                }
+            }
+        }
+    });
+    world.at_once = true;
+    let mut different = Vec::new();
+    for session in ACCOUNTS
+        .iter()
+        .flat_map(|account| world.router.sessions(&bare(account)).collect::<Vec<_>>())
+        .collect::<Vec<_>>()
+    {
+        let Some(shown) = shown.get(&session) else { continue };
+        let mut now = Roster::new();
+        for effect in world.send(session, roster_get()) {
+            if let Effect::Deliver { stanza, .. } = effect {
+                take_roster(&mut now, &stanza);
+            }
+        }
+        if *shown != now {
+            different.push(format!("{shown:?} and not {now:?}"));
+        }
+    }
+    different
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+
+    // RFC 6121 §2.1.6: interested resources show what the server has.
+    #[test]
+    fn interested_resources_are_up_to_date(grants in grants(), events in prop::collection::vec(event(false), 1..100)) {
+        prop_assert_eq!(stale(&grants, events), Vec::<String>::new());
     }
 }
