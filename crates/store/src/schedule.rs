@@ -50,6 +50,8 @@ pub(crate) struct Schedule {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum ReadLane {
     Kept(Owner),
+    /// What others may ask for, too: however often they do, there is room to load the account.
+    Collections(Owner),
     /// What decides about logins, and so waits for nothing that others cause.
     Keys(BareJid),
     List,
@@ -99,7 +101,9 @@ impl Lookup {
             Lookup::Kept(account) | Lookup::Offline(account, _) => {
                 ReadLane::Kept(Owner::Account(account.clone()))
             }
-            Lookup::Documents { owner, .. } | Lookup::Entries { owner, .. } => ReadLane::Kept(owner.clone()),
+            Lookup::Documents { owner, .. } | Lookup::Entries { owner, .. } => {
+                ReadLane::Collections(owner.clone())
+            }
             Lookup::List { .. } => ReadLane::List,
         }
     }
@@ -419,7 +423,9 @@ impl Schedule {
         self.order.end(owner, write.ticket);
         self.creating -= usize::from(write.is_creating);
         let order = &self.order;
-        self.reads.wake(&ReadLane::Kept(owner.clone()), |read| read.is_ready(order));
+        for lane in [ReadLane::Kept(owner.clone()), ReadLane::Collections(owner.clone())] {
+            self.reads.wake(&lane, |read| read.is_ready(order));
+        }
         if let Owner::Account(account) = owner {
             self.reads.wake(&ReadLane::Keys(account.clone()), |read| read.is_ready(order));
             self.hashes.wake(account, |hash| hash.is_ready(order));

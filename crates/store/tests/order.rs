@@ -300,6 +300,23 @@ fn others_do_not_fill_the_room_of_an_account() {
     }
 }
 
+// Documents of an account may be there for anybody to ask for. However many do, its user can log in.
+#[test]
+fn lookups_of_documents_leave_room_for_the_account() {
+    let (worker, gate) = slow(&Place::file(), QUICK);
+    let saved = ask(&worker, save(0, put(message("hi"))));
+    gate.wait(1);
+    let documents = || {
+        let (owner, collection) = (Owner::Account(account(0)), "card".into());
+        try_ask(&worker, Request::Documents { owner, collection, after: None, bytes: 9 })
+    };
+    assert!((0..=QUICK.account_queue).any(|_| documents().is_err()));
+    let kept = ask(&worker, Request::Kept { account: account(0) });
+    gate.open();
+    assert_eq!(offline(&kept), 1);
+    assert!(matches!(saved.recv_timeout(LONG).unwrap(), Reply::Changed(true)));
+}
+
 // What one asks about an account is answered in the order in which it was asked: a router that hears of a lookup has heard of the
 // changes before it.
 #[test]
