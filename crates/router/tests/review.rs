@@ -533,3 +533,25 @@ fn strangers_do_not_hold_up_requests() {
         assert!(is_answered, "{what:?}");
     }
 }
+
+// docs/limits.md: what is kept of a stanza beside the bytes as they came in is at most 256 bytes. An id and a language come in, too.
+#[test]
+fn a_stanza_costs_all_that_it_holds() {
+    let plain = cost(&chat(JULIET));
+    let mut long = chat(JULIET).id(&"x".repeat(100_000));
+    assert!(cost(&long) >= 100_000, "{}", cost(&long));
+    long.head.id = None;
+    long.head.lang = Some("x".repeat(100_000).into());
+    assert!(cost(&long) >= 100_000, "{} and {plain}", cost(&long));
+}
+
+// The bound of presence counts its id and its language.
+#[test]
+fn presence_counts_all_that_it_holds() {
+    let mut config = config();
+    config.limits.presence_bytes = 1_000;
+    let mut world = World::with(config);
+    let romeo = world.connect("romeo@example.net/street");
+    let told = world.says(romeo, available(0).id(&"x".repeat(100_000)));
+    assert_eq!(told, ["street: presence error resource-constraint/wait"]);
+}
