@@ -129,10 +129,10 @@ impl Server {
     /// Swaps the bytes to be written into `buffer`, which must be empty.
     pub fn take_output(&mut self, id: ConnectionId, buffer: &mut Vec<u8>) {
         if let Some(conn) = self.conn(id) {
-            // What gathered since `Action::Write` goes along. A TLS failure shows at the next advance.
+            // What gathered since `Action::Write` goes along. A TLS failure shows at the next advance, and in what was lost.
             let _ = conn.connection.flush(&mut conn.out);
             mem::swap(buffer, &mut conn.out);
-            if conn.flush == Flush::Wanted && !conn.broken {
+            if conn.flush == Flush::Wanted && !conn.has_lost() {
                 conn.flush = Flush::Taken;
             }
         }
@@ -409,7 +409,7 @@ impl Server {
                 }
                 Effect::Flush { session } => match self.conn(ConnectionId(session.0)) {
                     // What is lost with it is somebody else's when it has ended, or it would get the same again.
-                    Some(conn) if conn.broken => conn.flush = Flush::Wanted,
+                    Some(conn) if conn.has_lost() => conn.flush = Flush::Wanted,
                     Some(conn) if conn.missed => self.router.lost(now, session, &mut effects),
                     Some(conn) if conn.writing => conn.flush = Flush::Wanted,
                     Some(_) => self.router.flushed(now, session, &mut effects),
@@ -523,7 +523,7 @@ impl Server {
             actions.push(Action::Write(id));
         }
         if conn.ended && !conn.writing {
-            self.forget(id);
+            self.give_up(now, id, actions);
             actions.push(Action::Close(id));
             return;
         }
