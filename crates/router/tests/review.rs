@@ -1,4 +1,4 @@
-//! What must hold in corners that a review of the router has looked into: bounds, what strangers learn, answers that come late.
+//! Corners of the router: what is bounded, what strangers learn, answers that come late, requests that must not wait for ever.
 #![allow(
     clippy::unwrap_used,
     clippy::std_instead_of_alloc,
