@@ -48,6 +48,8 @@ pub struct Connection {
     closed: bool,
     /// Set once, returned for ever.
     failed: Option<Error>,
+    /// TLS did not take something that was to be sent.
+    has_lost_output: bool,
 }
 
 /// Why a connection ended before its time.
@@ -144,6 +146,7 @@ impl Connection {
             output_limit,
             closed: false,
             failed: None,
+            has_lost_output: false,
         }
     }
 
@@ -348,9 +351,16 @@ impl Connection {
     ///
     /// # Errors
     ///
-    /// As for [`Stream::eof`].
+    /// As for [`Stream::eof`], and again at every later call.
     pub fn eof(&mut self, now: Instant, out: &mut Vec<u8>) -> Result<Progress<Event>, Error> {
-        Ok(self.stream.eof(now, out)?)
+        if self.is_over()? {
+            return Ok(Progress::Closed);
+        }
+        let result = self.stream.eof(now, &mut self.output).map_err(Error::from);
+        // What the stream has still to say goes the way of all that it says.
+        let result = self.flush(out).and(result);
+        self.failed = result.as_ref().err().cloned();
+        result
     }
 
     /// Passes on what [`send`](Connection::send), [`close`](Connection::close) and [`abort`](Connection::abort) have
@@ -366,6 +376,7 @@ impl Connection {
         #[cfg(feature = "tls")]
         if !self.layer.is_plain() {
             let result = self.layer.write(&self.output, out);
+            self.has_lost_output |= result.is_err();
             self.output.clear();
             self.output.shrink_to(IDLE_CAPACITY);
             return result;
@@ -382,6 +393,12 @@ impl Connection {
     #[must_use]
     pub fn pending(&self) -> usize {
         self.output.len()
+    }
+
+    /// Whether something that was [sent](Connection::send) will never be in the output, since TLS has failed before.
+    #[must_use]
+    pub fn has_lost_output(&self) -> bool {
+        self.has_lost_output
     }
 
     /// When to call [`advance`](Connection::advance) even if nothing has come.

@@ -5,10 +5,12 @@
 
 mod common;
 
-use balcony_connection::Error;
-use balcony_machine::{On, Progress};
+use std::sync::Arc;
+
+use balcony_connection::{Connection, Error};
+use balcony_machine::{Instant, On, Progress, Secret, Seed};
 use balcony_stanza::{MessageType, Stanza, StreamCondition};
-use balcony_stream::{Error as StreamError, TlsPolicy};
+use balcony_stream::{Error as StreamError, Initiating, TlsPolicy};
 use balcony_tls::{Error as TlsError, Refusal, Session, Status};
 use common::{CLOSE, Cut, End, HEADER, IDENTITY, Identity, PLAIN, PROCEED, Raw, STARTTLS, contains, settle};
 
@@ -421,4 +423,33 @@ fn channel_binding_is_offered_from_tls_1_3_on() {
         assert_eq!(features.contains("-PLUS"), is_offered, "{features}");
         assert_eq!(features.contains("channel-binding"), is_offered, "{features}");
     }
+}
+
+// RFC 6120 §5.4.3.3: with TLS up nothing goes out in the clear, whenever the transport ends; here in the middle of logins, one of which is
+// a second try with another form of the password.
+#[test]
+fn nothing_is_in_the_clear_when_the_transport_ends() {
+    let mut seen = Vec::new();
+    for pieces in 0..14 {
+        let mut config =
+            Initiating::new("juliet@example.com".parse().unwrap(), Secret::new(String::from("m\u{B2}")));
+        config.tls = TlsPolicy::Direct;
+        let connection = Connection::initiating(Arc::new(config), Seed::from_u64(1), Instant::ZERO);
+        let mut client = End::of(connection.with_client_tls(IDENTITY.client.clone(), "example.com"));
+        let mut server = End::server(TlsPolicy::Direct);
+        for _ in 0..pieces {
+            let up = client.receive(&[], &mut Cut::Whole);
+            let down = server.receive(&up, &mut Cut::Whole);
+            client.out = client.receive(&down, &mut Cut::Whole);
+        }
+        let (now, mut last) = (client.now, Vec::new());
+        let ended = client.connection.eof(now, &mut last);
+        assert!(!contains(&last, "stream"), "{ended:?}: {}", String::from_utf8_lossy(&last));
+        // And it stays so.
+        let after = client.connection.advance(now, &mut &[][..], &mut last);
+        assert_eq!(after.as_ref().err(), ended.as_ref().err());
+        assert!(!contains(&last, "stream"));
+        seen.push(format!("{ended:?}"));
+    }
+    assert!(seen.iter().any(|ended| ended.contains("NotAuthorized")), "{seen:?}");
 }

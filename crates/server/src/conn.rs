@@ -83,10 +83,19 @@ impl Conn {
         self.pace.wait(now).filter(|_| self.unread && !self.ended)
     }
 
+    /// Whether something that was delivered is not in the output, and won't be.
+    pub(crate) fn has_lost(&self) -> bool {
+        self.broken || self.connection.has_lost_output()
+    }
+
     /// Whether the owner, who has written what it had, had all that the router asks about.
     pub(crate) fn take_flushed(&mut self) -> bool {
         let is_empty = self.out.is_empty() && self.connection.pending() == 0;
-        let is_flushed = self.flush == Flush::Taken || self.flush == Flush::Wanted && is_empty;
+        let is_flushed = match self.flush {
+            Flush::None => false,
+            Flush::Taken => !self.broken,
+            Flush::Wanted => is_empty && !self.has_lost(),
+        };
         if is_flushed {
             self.flush = Flush::None;
         }

@@ -27,13 +27,10 @@ struct Bucket(Instant);
 impl Bucket {
     const FULL: Bucket = Bucket(Instant::ZERO);
 
-    fn take(&mut self, now: Instant, rate: Rate) -> bool {
+    /// What is left when one is taken, if there is one.
+    fn without_one(self, now: Instant, rate: Rate) -> Option<Bucket> {
         let full = self.0.max(now) + rate.each;
-        let has_one = full <= now + rate.each * rate.burst;
-        if has_one {
-            self.0 = full;
-        }
-        has_one
+        (full <= now + rate.each * rate.burst).then_some(Bucket(full))
     }
 }
 
@@ -54,18 +51,20 @@ impl Registrations {
     /// Whether one more account may be registered from there; if so, it counts. Those from nowhere in particular, such as this
     /// machine, count in total only.
     pub(crate) fn take(&mut self, now: Instant, origin: Option<IpAddr>) -> bool {
+        let Some(all) = self.all.without_one(now, OF_ALL) else { return false };
         if let Some(origin) = origin {
             if self.from.len() >= REMEMBERED {
                 self.from.retain(|_, bucket| bucket.0 > now);
             }
-            if self.from.len() >= REMEMBERED && !self.from.contains_key(&origin) {
+            let known = self.from.get(&origin).copied();
+            if known.is_none() && self.from.len() >= REMEMBERED {
                 return false;
             }
-            if !self.from.entry(origin).or_insert(Bucket::FULL).take(now, OF_ONE) {
-                return false;
-            }
+            let Some(left) = known.unwrap_or(Bucket::FULL).without_one(now, OF_ONE) else { return false };
+            self.from.insert(origin, left);
         }
-        self.all.take(now, OF_ALL)
+        self.all = all;
+        true
     }
 }
 
@@ -96,6 +95,17 @@ mod tests {
         let taken = (0..3_000).filter(|&last| registrations.take(now, address(last))).count();
         assert_eq!(taken, 1_000);
         assert_eq!((0..10).filter(|_| registrations.take(now + Duration::from_secs(2), None)).count(), 2);
+    }
+
+    // What is refused because of others costs an address nothing, nor is the address remembered.
+    #[test]
+    fn what_is_refused_is_not_counted() {
+        let (mut registrations, now) = (Registrations::default(), Instant::ZERO);
+        assert_eq!((0..1_000).filter(|_| registrations.take(now, None)).count(), 1_000);
+        assert!((0..3_000).all(|last| !registrations.take(now, address(last))));
+        assert!(registrations.from.is_empty());
+        let later = now + Duration::from_secs(20);
+        assert_eq!((0..30).filter(|_| registrations.take(later, address(1))).count(), 20);
     }
 
     // What is remembered is bounded, and forgotten when it says nothing any more.

@@ -122,11 +122,6 @@ impl Server {
             return self.resume(now, actions);
         }
         (conn.eof, conn.broken, conn.missed) = (true, true, true);
-        if mem::replace(&mut conn.flush, Flush::None) != Flush::None {
-            let mut effects = mem::take(&mut self.effects);
-            self.router.lost(now, SessionId(id.0), &mut effects);
-            self.carry_out(now, effects, actions);
-        }
         self.advance(now, id, &[], actions);
         self.resume(now, actions);
     }
@@ -134,10 +129,10 @@ impl Server {
     /// Swaps the bytes to be written into `buffer`, which must be empty.
     pub fn take_output(&mut self, id: ConnectionId, buffer: &mut Vec<u8>) {
         if let Some(conn) = self.conn(id) {
-            // What gathered since `Action::Write` goes along. A TLS failure shows at the next advance.
+            // What gathered since `Action::Write` goes along. A TLS failure shows at the next advance, and in what was lost.
             let _ = conn.connection.flush(&mut conn.out);
             mem::swap(buffer, &mut conn.out);
-            if conn.flush == Flush::Wanted {
+            if conn.flush == Flush::Wanted && !conn.has_lost() {
                 conn.flush = Flush::Taken;
             }
         }
@@ -413,6 +408,8 @@ impl Server {
                     self.deliver(now, session, &stanza, &mut effects, actions)
                 }
                 Effect::Flush { session } => match self.conn(ConnectionId(session.0)) {
+                    // What is lost with it is somebody else's when it has ended, or it would get the same again.
+                    Some(conn) if conn.has_lost() => conn.flush = Flush::Wanted,
                     Some(conn) if conn.missed => self.router.lost(now, session, &mut effects),
                     Some(conn) if conn.writing => conn.flush = Flush::Wanted,
                     Some(_) => self.router.flushed(now, session, &mut effects),
@@ -518,7 +515,7 @@ impl Server {
             conn.out = Vec::new();
             (conn.writing, conn.unread) = (false, false);
             if conn.ended {
-                return self.forget(id);
+                return self.give_up(now, id, actions);
             }
         }
         if !conn.writing && (!conn.out.is_empty() || conn.connection.pending() > 0) {
@@ -526,7 +523,7 @@ impl Server {
             actions.push(Action::Write(id));
         }
         if conn.ended && !conn.writing {
-            self.forget(id);
+            self.give_up(now, id, actions);
             actions.push(Action::Close(id));
             return;
         }

@@ -132,7 +132,7 @@ pub struct StoreConfig {
     /// Changes of one roster that are remembered, for [`balcony_roster::Config::changes`].
     pub roster_changes: usize,
     /// The collections that this program knows, with the highest version of each. A store that has a newer one of these is not
-    /// opened; others are left as they are.
+    /// opened, nor is one imported; others are left as they are.
     pub collections: &'static [Collection],
 }
 

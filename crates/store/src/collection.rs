@@ -152,6 +152,22 @@ impl Collections {
             && self.logs.iter().all(|(log, entries)| is_name(log) && entries.iter().all(is_entry))
     }
 
+    /// Refuses what a program that knows these collections could not open later.
+    pub(crate) fn admit(&self, known: &[Collection]) -> Result<(), StoreError> {
+        let documents = self
+            .documents
+            .iter()
+            .map(|document| (CollectionKind::Documents, &document.collection, document.content.version));
+        let entries = self.logs.iter().flat_map(|(log, entries)| {
+            entries.iter().map(move |entry| (CollectionKind::Log, log, entry.content.version))
+        });
+        for (kind, name, version) in documents.chain(entries) {
+            let known = known.iter().find(|known| known.kind == kind && known.name == &**name);
+            known.map_or(Ok(()), |known| known.admit(version))?;
+        }
+        Ok(())
+    }
+
     /// One more entry, which comes after all that are there.
     pub(crate) fn push(&mut self, log: &str, entry: Entry) {
         match self.logs.last_mut() {

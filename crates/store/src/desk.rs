@@ -53,7 +53,9 @@ impl Worker {
         let request = match ask {
             balcony_router::Ask::Load { account, .. } => Request::Kept { account },
             balcony_router::Ask::Offline { account, bytes } => Request::Offline { account, bytes },
-            balcony_router::Ask::Save { account, changes, .. } => Request::Save { account, changes },
+            balcony_router::Ask::Save { account, changes, by_others } => {
+                Request::Save { account, changes, by_others }
+            }
             // Nobody asks for these yet.
             balcony_router::Ask::Document { .. } | balcony_router::Ask::Entries { .. } => {
                 return reply(Answer::Router(A::Refused));

@@ -69,6 +69,8 @@ pub enum Request {
         account: BareJid,
         /// What changes, in this order.
         changes: Vec<Change>,
+        /// Whether others cause it. Of the room that the account has for what waits they get three quarters, and strangers half.
+        by_others: bool,
     },
     /// Documents of an owner's collection, as [`Store::documents`](crate::Store::documents) gives them.
     Documents {

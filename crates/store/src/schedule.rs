@@ -50,6 +50,8 @@ pub(crate) struct Schedule {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum ReadLane {
     Kept(Owner),
+    /// What others may ask for, too: however often they do, there is room to load the account.
+    Collections(Owner),
     /// What decides about logins, and so waits for nothing that others cause.
     Keys(BareJid),
     List,
@@ -99,7 +101,9 @@ impl Lookup {
             Lookup::Kept(account) | Lookup::Offline(account, _) => {
                 ReadLane::Kept(Owner::Account(account.clone()))
             }
-            Lookup::Documents { owner, .. } | Lookup::Entries { owner, .. } => ReadLane::Kept(owner.clone()),
+            Lookup::Documents { owner, .. } | Lookup::Entries { owner, .. } => {
+                ReadLane::Collections(owner.clone())
+            }
             Lookup::List { .. } => ReadLane::List,
         }
     }
@@ -207,17 +211,18 @@ impl Schedule {
             Request::Remove { account } => {
                 self.write(Owner::Account(account.clone()), Change::Remove { account }, Touches::All, reply)
             }
-            Request::Save { account, changes } => {
+            Request::Save { account, changes, by_others } => {
                 let owner = Owner::Account(account.clone());
+                let cause = cause(&changes, by_others);
                 let change = Change::Save { account, changes };
                 if is_note(&change) {
-                    self.note(owner, change, reply)
+                    self.note(owner, change, cause, reply)
                 } else {
-                    self.save(owner, change, reply)
+                    self.save(owner, change, cause, reply)
                 }
             }
             Request::Edit { owner, creation, edits } => {
-                self.save(owner.clone(), Change::Edit { owner, creation, edits }, reply)
+                self.save(owner.clone(), Change::Edit { owner, creation, edits }, Cause::User, reply)
             }
         }
     }
@@ -283,17 +288,34 @@ impl Schedule {
         taken
     }
 
-    /// What others cause takes half of an account's room at most, so that the user's own changes find some.
-    fn save(&mut self, owner: Owner, change: Change, reply: ReplyTo) -> Result<Option<ReplyTo>, Busy> {
+    /// What others cause takes a part of an account's room, so that the user's own changes find some: strangers half of it, all together
+    /// three quarters.
+    fn save(
+        &mut self,
+        owner: Owner,
+        change: Change,
+        cause: Cause,
+        reply: ReplyTo,
+    ) -> Result<Option<ReplyTo>, Busy> {
         let each = self.writes.each();
-        let bound = if is_by_strangers(&change) { each.half() } else { each };
+        let bound = match cause {
+            Cause::Strangers => each.quarters(2),
+            Cause::Others => each.quarters(3),
+            Cause::User => each,
+        };
         if !self.writes.has_room(&owner, weight::change(&change), bound) {
             return Err(Busy);
         }
         self.write(owner, change, Touches::Kept, reply)
     }
 
-    fn note(&mut self, owner: Owner, change: Change, reply: ReplyTo) -> Result<Option<ReplyTo>, Busy> {
+    fn note(
+        &mut self,
+        owner: Owner,
+        change: Change,
+        cause: Cause,
+        reply: ReplyTo,
+    ) -> Result<Option<ReplyTo>, Busy> {
         let weight = weight::change(&change);
         // Not one from before the account was removed.
         let recent = |write: &&mut Write| write.touches == Touches::Kept;
@@ -306,7 +328,7 @@ impl Schedule {
             let replaced = note.and_then(|note| note.todo.replace((change, reply)));
             return Ok(replaced.map(|(_, reply)| reply));
         }
-        self.save(owner, change, reply)
+        self.save(owner, change, cause, reply)
     }
 
     fn write(
@@ -348,46 +370,37 @@ impl Schedule {
         Some(hash)
     }
 
-    /// A password was hashed, and this has to be written. Returns its reply if that is nothing.
-    pub(crate) fn hashed(
-        &mut self,
-        account: &BareJid,
-        purpose: Purpose,
-        reply: ReplyTo,
-        change: Option<Change>,
-    ) -> Option<ReplyTo> {
+    /// A password was hashed, and this has to be written; if that is nothing, it has been answered.
+    pub(crate) fn hashed(&mut self, account: &BareJid, purpose: Purpose, change: Option<(Change, ReplyTo)>) {
         self.hashing -= 1;
         let owner = Owner::Account(account.clone());
         match (purpose, change) {
             (Purpose::Set(ticket), Some(change)) => {
                 if let Some(write) = self.writes.items(&owner).find(|write| write.ticket == ticket) {
-                    write.todo = Some((change, reply));
+                    write.todo = Some(change);
                 }
                 self.writes.wake(&owner, Write::is_ready);
-                None
             }
             (Purpose::Set(ticket), None) => {
                 if let Some(write) = self.writes.remove(&owner, |write| write.ticket == ticket) {
                     self.writes.wake(&owner, Write::is_ready);
                     self.over(&write);
                 }
-                Some(reply)
             }
             (_, Some(change)) => {
                 let ticket = self.order.begin(&owner, Touches::All);
-                let weight = weight::change(&change);
+                let weight = weight::change(&change.0);
                 self.creating += 1;
                 let write = Write {
                     ticket,
                     owner: owner.clone(),
                     touches: Touches::All,
                     is_creating: true,
-                    todo: Some((change, reply)),
+                    todo: Some(change),
                 };
                 self.writes.push(owner, weight, write, Write::is_ready);
-                None
             }
-            (_, None) => Some(reply),
+            (_, None) => {}
         }
     }
 
@@ -410,7 +423,9 @@ impl Schedule {
         self.order.end(owner, write.ticket);
         self.creating -= usize::from(write.is_creating);
         let order = &self.order;
-        self.reads.wake(&ReadLane::Kept(owner.clone()), |read| read.is_ready(order));
+        for lane in [ReadLane::Kept(owner.clone()), ReadLane::Collections(owner.clone())] {
+            self.reads.wake(&lane, |read| read.is_ready(order));
+        }
         if let Owner::Account(account) = owner {
             self.reads.wake(&ReadLane::Keys(account.clone()), |read| read.is_ready(order));
             self.hashes.wake(account, |hash| hash.is_ready(order));
@@ -451,10 +466,22 @@ fn is_note(change: &Change) -> bool {
     matches!(change, Change::Save { changes, .. } if matches!(changes[..], [Save::LastSeen(_)]))
 }
 
-/// Whether strangers alone are the cause.
-fn is_by_strangers(change: &Change) -> bool {
+/// Who causes a change.
+#[derive(Clone, Copy)]
+enum Cause {
+    User,
+    Others,
+    Strangers,
+}
+
+/// A message of a stranger that is stored is the stranger's doing, and so is what is changed along with it.
+fn cause(changes: &[Save], by_others: bool) -> Cause {
     let is_strange = |change: &Save| matches!(change, Save::PutOffline { from_contact: false, .. });
-    matches!(change, Change::Save { changes, .. } if changes.iter().all(is_strange))
+    match by_others {
+        _ if changes.iter().any(is_strange) => Cause::Strangers,
+        true => Cause::Others,
+        false => Cause::User,
+    }
 }
 
 #[cfg(test)]

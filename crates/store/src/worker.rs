@@ -37,7 +37,7 @@ pub type ReplyTo = Box<dyn FnOnce(Reply) + Send>;
 /// What is asked about one account is seen in the order in which it was asked: `Kept`, `Offline`, `Documents` and `Entries` are
 /// looked up after all changes of that account or other owner that were asked before, even if those take so long that nobody waits for them any more; `Credentials`,
 /// `Exists` and `Verify` after the changes of its password, and its end. One thing is not in this order: `Create`. Ask for what
-/// depends on it after its reply. Between accounts there is no order.
+/// depends on it after its reply. Between accounts there is no order. A lookup is answered after the changes that it has waited for.
 ///
 /// Accounts are served in turn, and each has a bound of its own, so that none waits long for what others want.
 ///
@@ -61,7 +61,8 @@ pub struct WorkerConfig {
     pub queue: usize,
     /// The bytes that they may hold. One request always has room.
     pub queue_bytes: usize,
-    /// Requests about one account that may wait in each queue; half of them from strangers.
+    /// Requests about one account that may wait in each queue; three quarters of them caused by others, half
+    /// messages of strangers.
     pub account_queue: usize,
     /// The bytes that these may hold. One request always has room, if the queue has.
     pub account_bytes: usize,
@@ -286,36 +287,41 @@ fn commit(store: &Store, writes: &[Write]) -> Result<Vec<bool>, StoreError> {
     attempt(|| store.commit(writes.iter().filter_map(|write| Some(&write.todo.as_ref()?.0))))
 }
 
-/// These changes are over: first whoever waits for them may go on, since they may be asked about from the reply.
+/// These changes are over. First they are answered, then whoever waits for them may go on: another thread must not answer what was
+/// asked later sooner.
 fn answer(shared: &Shared, done: Vec<(Write, Result<Reply, StoreError>)>) {
+    let mut writes = Vec::with_capacity(done.len());
+    for (mut write, answer) in done {
+        if let Some((_, reply)) = write.todo.take() {
+            send(reply, answer);
+        }
+        writes.push(write);
+    }
     let mut schedule = shared.schedule();
-    for (write, _) in &done {
+    for write in &writes {
         schedule.over(write);
     }
     drop(schedule);
     shared.tell_all();
-    for (write, answer) in done {
-        if let Some((_, reply)) = write.todo {
-            send(reply, answer);
-        }
-    }
 }
 
 fn run_hasher(store: &Store, shared: &Shared, iterations: u32) {
     while let Some(Hashing { account, password, purpose, reply, .. }) =
         shared.next(&shared.hash, Schedule::next_hash, Schedule::has_hashed_all)
     {
-        let result = attempt(|| hash(store, iterations, &account, password.expose(), purpose));
-        let (change, answer) = match result {
-            Ok(Outcome::Change(change)) => (Some(change), None),
-            Ok(Outcome::Answer(answer)) => (None, Some(Ok(answer))),
-            Err(error) => (None, Some(Err(error))),
+        let change = match attempt(|| hash(store, iterations, &account, password.expose(), purpose)) {
+            Ok(Outcome::Change(change)) => Some((change, reply)),
+            Ok(Outcome::Answer(answer)) => {
+                send(reply, Ok(answer));
+                None
+            }
+            Err(error) => {
+                send(reply, Err(error));
+                None
+            }
         };
-        let reply = shared.schedule().hashed(&account, purpose, reply, change);
+        shared.schedule().hashed(&account, purpose, change);
         shared.tell_all();
-        if let Some((reply, answer)) = reply.zip(answer) {
-            send(reply, answer);
-        }
     }
 }
 

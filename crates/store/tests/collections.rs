@@ -221,6 +221,8 @@ in_every_place!(
     names_and_keys_have_bounds,
     a_newer_collection_is_refused,
     everything_is_exported,
+    what_is_there_twice_is_not_imported,
+    a_newer_collection_is_not_imported,
     a_text_without_an_owner_is_incomplete
 );
 
@@ -542,6 +544,42 @@ fn everything_is_exported(place: &Place) {
         assert!(told.iter().all(|(_, done)| !done), "{told:?}");
         assert_eq!(export(&store), before);
     }
+}
+
+// An entry whose number another one has would take its place in one kind of store, and fail its neighbours' accounts, too, in another.
+fn what_is_there_twice_is_not_imported(place: &Place) {
+    let text = export(&lived(&Place::file()));
+    let store = place.open();
+    let lines: Vec<&str> = text.split_inclusive('\n').collect();
+    for line in [lines[1], lines[3]] {
+        let numbers: Vec<&str> =
+            line.split("\"number\":").skip(1).map(|rest| rest.split(',').next().unwrap()).collect();
+        let number = |of: &str| format!("\"number\":{of},");
+        let same_number = line.replacen(&number(numbers[1]), &number(numbers[0]), 1);
+        let same_key = line.replacen("\"key\":\"b\"", "\"key\":\"\\u0000\u{2665}\"", 1);
+        let same_log = line.replacen("\"log\":\"other\"", "\"log\":\"log\"", 1);
+        for bad in [same_number, same_key, same_log] {
+            assert_ne!(bad, line);
+            let error = import(&store, &[lines[0], lines[2], &bad].concat()).unwrap_err();
+            assert!(matches!(error, TransferError::Line { number: 3, .. }), "{bad}: {error}");
+            assert!(store.remove(&account(1)).unwrap(), "what came before it is done");
+        }
+    }
+}
+
+// What this program could not open later, it does not take.
+fn a_newer_collection_is_not_imported(place: &Place) {
+    let text = export(&lived(&Place::file()));
+    let lines: Vec<&str> = text.split_inclusive('\n').collect();
+    let open = || place.try_open(StoreConfig { collections: &TWO, ..StoreConfig::default() });
+    for line in [lines[1], lines[3]] {
+        let store = open().unwrap();
+        let error = import(&store, &[lines[0], line].concat()).unwrap_err();
+        let newer = StoreError::NewerCollection { name: "notes".into(), found: 9, supported: 2 };
+        assert_eq!(error, TransferError::Store(newer));
+        drop(store);
+    }
+    assert!(open().is_ok());
 }
 
 fn a_text_without_an_owner_is_incomplete(place: &Place) {

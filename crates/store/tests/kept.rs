@@ -6,7 +6,7 @@ mod common;
 
 use std::sync::Arc;
 
-use balcony_jid::BareJid;
+use balcony_jid::{BareJid, Jid};
 use balcony_roster::{Item, Version};
 use balcony_router::{Answer, Ask, Change, Collections, Kept, Memory, Offline};
 use balcony_stanza::Stanza;
@@ -109,11 +109,43 @@ proptest! {
 in_every_place!(
     one_sided_subscriptions_are_told,
     a_full_queue_refuses_the_next_message,
+    the_longest_addresses_are_kept,
     changes_that_are_long_ago_are_forgotten,
     messages_come_in_pieces,
     strangers_leave_room,
     what_waits_is_bounded_in_bytes
 );
+
+// RFC 7622 §3: the longest address, which has a domain of DNS, fits into the index of each database.
+fn the_longest_addresses_are_kept(place: &Place) {
+    let store = place.open();
+    let who = account(0);
+    store.create(&who, credentials("pencil")).unwrap();
+    // Text that no database makes shorter.
+    let mut state = 7_u64;
+    let mut text = |length: usize| -> String {
+        let letter = |_| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            char::from(b"abcdefghijklmnopqrstuvwxyz0123456789"[usize::try_from(state >> 33).unwrap() % 36])
+        };
+        (0..length).map(letter).collect()
+    };
+    let domain: Vec<String> = [63, 63, 63, 61].map(&mut text).into();
+    let bare = format!("{}@{}", text(1023), domain.join("."));
+    let full: Jid = format!("{bare}/{}", text(1023)).parse().unwrap();
+    let others = [bare.parse().unwrap(), format!("{bare}/x").parse().unwrap()];
+    for round in 0..2 {
+        assert!(store.save(&who, vec![Change::Block(vec![full.clone()])]).unwrap());
+        assert!(
+            store
+                .save(&who, vec![Change::Block([&others[..], core::slice::from_ref(&full)].concat())])
+                .unwrap()
+        );
+        assert_eq!(store.kept(&who).unwrap().unwrap().blocked.len(), 3);
+        assert!(store.save(&who, vec![Change::Unblock(vec![full.clone()])]).unwrap());
+        assert_eq!(store.kept(&who).unwrap().unwrap().blocked, others, "{round}");
+    }
+}
 
 // XEP-0160 §2: bounded, and what is refused is refused whole.
 fn a_full_queue_refuses_the_next_message(place: &Place) {

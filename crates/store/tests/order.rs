@@ -56,7 +56,9 @@ fn try_ask(worker: &Worker, request: Request) -> Result<Receiver<Reply>, Busy> {
 }
 
 fn save(number: u8, change: Save) -> Request {
-    Request::Save { account: account(number), changes: vec![change] }
+    // The messages are those of others.
+    let by_others = matches!(change, Save::PutOffline { .. });
+    Request::Save { account: account(number), changes: vec![change], by_others }
 }
 
 fn note(text: &str) -> Arc<Stanza> {
@@ -260,10 +262,10 @@ fn sixty_four_accounts_do_not_fill_the_queue_for_others() {
 fn what_waits_is_bounded_in_bytes() {
     let config = WorkerConfig { account_bytes: 200_000, ..QUICK };
     let (worker, gate) = slow(&Place::file(), config);
-    let text = "x".repeat(45_000);
+    let text = "x".repeat(35_000);
     ask(&worker, save(99, put(message("hi"))));
     gate.wait(1);
-    // What strangers send leaves half of it to contacts.
+    // What strangers send leaves half of it, and what contacts send a quarter.
     assert_eq!(fill(&worker, 0, &text, false), 2);
     assert_eq!(fill(&worker, 0, &text, true), 2);
     assert!(fill(&worker, 0, "", true) > 0, "small ones still have room");
@@ -276,6 +278,69 @@ fn what_waits_is_bounded_in_bytes() {
     assert!(try_ask(&worker, save(2, Save::UnblockAll)).is_err());
     gate.open();
     worker.shutdown();
+}
+
+// What others do to somebody, however much, leaves room for what the user changes: a block, above all.
+#[test]
+fn others_do_not_fill_the_room_of_an_account() {
+    // A change of the roster, say, as a contact's request makes it.
+    let other = Save::UnblockAll;
+    for change in [put(message("hi")), put(message(&"x".repeat(10_000))), other] {
+        let (worker, gate) = slow(&Place::file(), QUICK);
+        ask(&worker, save(99, put(message("hi"))));
+        gate.wait(1);
+        let request =
+            || Request::Save { account: account(0), changes: vec![change.clone()], by_others: true };
+        assert!((0..QUICK.account_queue).any(|_| try_ask(&worker, request()).is_err()));
+        let blocked = vec![jid("tybalt@example.net").to_jid()];
+        let block = ask(&worker, save(0, Save::Block(blocked)));
+        gate.open();
+        assert!(matches!(block.recv_timeout(LONG).unwrap(), Reply::Changed(true)));
+        worker.shutdown();
+    }
+}
+
+// Documents of an account may be there for anybody to ask for. However many do, its user can log in.
+#[test]
+fn lookups_of_documents_leave_room_for_the_account() {
+    let (worker, gate) = slow(&Place::file(), QUICK);
+    let saved = ask(&worker, save(0, put(message("hi"))));
+    gate.wait(1);
+    let documents = || {
+        let (owner, collection) = (Owner::Account(account(0)), "card".into());
+        try_ask(&worker, Request::Documents { owner, collection, after: None, bytes: 9 })
+    };
+    assert!((0..=QUICK.account_queue).any(|_| documents().is_err()));
+    let kept = ask(&worker, Request::Kept { account: account(0) });
+    gate.open();
+    assert_eq!(offline(&kept), 1);
+    assert!(matches!(saved.recv_timeout(LONG).unwrap(), Reply::Changed(true)));
+}
+
+// What one asks about an account is answered in the order in which it was asked: a router that hears of a lookup has heard of the
+// changes before it.
+#[test]
+fn answers_about_one_account_come_in_order() {
+    let (worker, gate) = slow(&Place::file(), QUICK);
+    gate.open();
+    let (send, replies) = channel();
+    for number in 0..50_u8 {
+        let submit = |request, name: String, pause| {
+            let send = send.clone();
+            let reply = move |_| {
+                // Whatever the other threads have to say comes meanwhile.
+                std::thread::sleep(pause);
+                send.send(name).unwrap();
+            };
+            worker.submit(request, Box::new(reply)).unwrap();
+        };
+        let kept = Request::Kept { account: account(0) };
+        submit(save(0, put(message("hi"))), format!("{number} saved"), Duration::from_millis(2));
+        submit(kept, format!("{number} found"), Duration::ZERO);
+        for answer in ["saved", "found"] {
+            assert_eq!(replies.recv_timeout(LONG).unwrap(), format!("{number} {answer}"));
+        }
+    }
 }
 
 #[test]

@@ -160,6 +160,7 @@ impl<'t> Writing<'t> {
         if is_orphan || self.collections.has_any(owner)? {
             return Ok(false);
         }
+        collections.admit(self.config.collections)?;
         self.collections.restore(owner, collections)?;
         Ok(true)
     }
@@ -233,6 +234,7 @@ impl<'t> Writing<'t> {
         if self.exists(account)? {
             return Ok(false);
         }
+        collections.admit(self.config.collections)?;
         let (domain, local) = key(account);
         let creation = self.next_creation();
         self.put_account(account, &what.credentials, what.created, creation)?;

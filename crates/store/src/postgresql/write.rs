@@ -45,7 +45,7 @@ pub(super) fn apply(
         Change::Restore(backup) => restore(session, backup, config),
         Change::Edit { owner, creation, edits } => edit(session, owner, *creation, edits, now),
         Change::Clear { owner } => collections::clear(session, owner),
-        Change::RestoreOwned(owned) => restore_owned(session, owned),
+        Change::RestoreOwned(owned) => restore_owned(session, owned, config),
     }
 }
 
@@ -156,11 +156,12 @@ fn edit(
     Ok(true)
 }
 
-fn restore_owned(session: &mut Session<'_>, owned: &Owned) -> Result<bool, StoreError> {
+fn restore_owned(session: &mut Session<'_>, owned: &Owned, config: StoreConfig) -> Result<bool, StoreError> {
     let Some(id) = collections::find_or_make(session, &owned.owner)? else { return Ok(false) };
     if collections::has_any(session, id)? {
         return Ok(false);
     }
+    owned.collections.admit(config.collections)?;
     collections::restore(session, id, &owned.collections)?;
     Ok(true)
 }
@@ -168,6 +169,7 @@ fn restore_owned(session: &mut Session<'_>, owned: &Owned) -> Result<bool, Store
 fn restore(session: &mut Session<'_>, backup: &Backup, config: StoreConfig) -> Result<bool, StoreError> {
     let Backup { address, account, kept, offline, collections } = backup;
     let Some(id) = create(session, address, &account.credentials, account.created)? else { return Ok(false) };
+    collections.admit(config.collections)?;
     if let Some(roster) = &kept.roster {
         version(session, id, roster.version)?;
         for (contact, item, request) in record::contacts(roster) {

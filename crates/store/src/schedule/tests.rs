@@ -92,7 +92,7 @@ impl Model {
                 let (request, touches) = match step {
                     Step::Save(_) => {
                         let changes = Vec::from([Save::UnblockAll]);
-                        (Request::Save { account: account.clone(), changes }, Touches::Kept)
+                        (Request::Save { account: account.clone(), changes, by_others: false }, Touches::Kept)
                     }
                     Step::Remove(_) => (Request::Remove { account: account.clone() }, Touches::All),
                     _ => {
@@ -146,7 +146,7 @@ impl Model {
                 let Some(Hashing { account, purpose, .. }) = self.hashing.pop() else { return Ok(()) };
                 let change = Change::Remove { account: account.clone() };
                 let has_change = has_change && !matches!(purpose, Purpose::Verify);
-                schedule.hashed(&account, purpose, reply(), has_change.then_some(change));
+                schedule.hashed(&account, purpose, has_change.then(|| (change, reply())));
                 match purpose {
                     Purpose::Set(ticket) if !has_change => {
                         self.open.remove(&(Owner::Account(account), ticket));

@@ -1,6 +1,7 @@
 //! Documents and logs as text, of accounts and of other owners.
 
 use alloc::boxed::Box;
+use alloc::collections::BTreeSet;
 use alloc::string::{String, ToString as _};
 use alloc::vec::Vec;
 
@@ -121,10 +122,20 @@ pub(super) fn read(documents: Vec<DocumentText>, logs: Vec<LogText>) -> Result<C
         documents: documents.into_iter().map(document).collect::<Result<_, _>>()?,
         logs: logs.into_iter().map(log).collect::<Result<_, _>>()?,
     };
-    match collections.is_storable() {
-        true => Ok(collections),
-        false => Err("a name of a collection or a key is too long, or empty".into()),
+    if !collections.is_storable() {
+        return Err("a name of a collection or a key is too long, or empty".into());
     }
+    let documents = collections.documents.iter().map(|document| (&document.collection, &document.key));
+    let entries = |entries: &[Entry]| is_without_double(entries.iter().map(|entry| entry.number));
+    let is_clear = is_without_double(documents)
+        && is_without_double(collections.logs.iter().map(|(log, _)| log))
+        && collections.logs.iter().all(|(_, log)| entries(log));
+    if is_clear { Ok(collections) } else { Err("a document, a log or an entry is there twice".into()) }
+}
+
+fn is_without_double<T: Ord>(mut all: impl Iterator<Item = T>) -> bool {
+    let mut seen = BTreeSet::new();
+    all.all(|one| seen.insert(one))
 }
 
 fn content(version: u8, text: &str) -> Result<Content, String> {

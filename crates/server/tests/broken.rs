@@ -1,0 +1,210 @@
+//! Connections that break while the store is busy.
+#![cfg(feature = "tls")]
+#![allow(clippy::unwrap_used)]
+
+use std::sync::LazyLock;
+
+use balcony_connection::Connection;
+use balcony_jid::BareJid;
+use balcony_machine::{Instant, Progress, Secret, Seed, Ticket};
+use balcony_roster::{Item, Parts, Subscription, Version};
+use balcony_router::{Answer as Found, Ask as Lookup, Change, Kept, Offline};
+use balcony_sasl::ScramKeys;
+use balcony_server::{Action, Answer, Ask, Config, ConnectionId, Server};
+use balcony_stanza::{MessageType, PresenceType, Stanza};
+use balcony_stream::{Event, Initiating, TlsPolicy};
+use balcony_tls::{ClientConfig, ServerConfig};
+
+const JULIET: &str = "juliet@example.com";
+const NURSE: &str = "nurse@example.com";
+const POLICY: TlsPolicy = TlsPolicy::Direct;
+
+static IDENTITY: LazyLock<(ServerConfig, ClientConfig)> = LazyLock::new(|| {
+    let (certificate, key) = balcony_tls::self_signed(&["example.com"]).unwrap();
+    let server = ServerConfig::from_pem(certificate.as_bytes(), key.expose().as_bytes()).unwrap();
+    let client = ClientConfig::builder().roots_pem(certificate.as_bytes()).unwrap().build().unwrap();
+    (server, client)
+});
+
+/// A server, and a store where Juliet sees her nurse and has a message waiting, and where nothing is ever written.
+struct World {
+    server: Server,
+    actions: Vec<Action>,
+    /// What is to be written.
+    open: Vec<(Ticket, Lookup)>,
+    client: Option<Connection>,
+    /// The ids of the stanzas that came to the client.
+    heard: Vec<String>,
+    /// How many times the store has been asked for the messages.
+    fetched: usize,
+}
+
+fn kept(account: &BareJid) -> Kept {
+    let mut item = Item::new(NURSE.parse().unwrap());
+    item.subscription = Subscription::To;
+    let (version, requests, changes) = (Version(1), vec![], vec![]);
+    let roster = Parts { version, items: vec![item], requests, changes };
+    match account.as_str() {
+        JULIET => Kept { roster: Some(roster), offline: 1, ..Kept::default() },
+        _ => Kept::default(),
+    }
+}
+
+impl World {
+    fn new() -> World {
+        let mut config = Config::new(vec!["example.com".parse().unwrap()], Secret::new([7; 32]));
+        config.certificate = Some(IDENTITY.0.clone());
+        let server = Server::new(config, Seed::from_u64(1));
+        World { server, actions: Vec::new(), open: Vec::new(), client: None, heard: Vec::new(), fetched: 0 }
+    }
+
+    /// Answers what can be answered.
+    fn act(&mut self) {
+        while let Some(action) = self.actions.pop() {
+            let Action::Ask(ticket, ask) = action else { continue };
+            let answer = match ask {
+                Ask::Stream(ask) => Answer::Stream(credentials(ask)),
+                Ask::Router(Lookup::Load { account, .. }) => {
+                    Answer::Router(Found::Loaded(Some(Box::new(kept(&account)))))
+                }
+                Ask::Router(Lookup::Offline { .. }) => {
+                    self.fetched += 1;
+                    assert!(self.fetched < 10, "the store is asked for the same again and again");
+                    let stanza = Stanza::message(MessageType::Chat).to(JULIET.parse().unwrap()).id("waits");
+                    let messages = vec![Offline { number: 1, at: 0, stanza: stanza.into() }];
+                    Answer::Router(Found::Offline { messages, more: false })
+                }
+                Ask::Router(ask) => {
+                    self.open.push((ticket, ask));
+                    continue;
+                }
+            };
+            self.server.answer(Instant::ZERO, ticket, answer, &mut self.actions);
+        }
+    }
+
+    fn receive(&mut self, id: ConnectionId, bytes: &[u8]) {
+        self.server.receive(Instant::ZERO, id, bytes, &mut self.actions);
+        self.act();
+    }
+
+    /// What there is to be written to the peer.
+    fn written(&mut self, id: ConnectionId) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        self.server.take_output(id, &mut bytes);
+        self.server.written(Instant::ZERO, id, &mut self.actions);
+        self.act();
+        bytes
+    }
+
+    /// Logs Juliet in.
+    fn login(&mut self) -> ConnectionId {
+        let id = self.server.accept(Instant::ZERO, POLICY, &mut self.actions);
+        let mut config = Initiating::new(JULIET.parse().unwrap(), Secret::new(String::from("pencil")));
+        config.tls = POLICY;
+        let client = Connection::initiating(config.into(), Seed::from_u64(1), Instant::ZERO);
+        self.client = Some(client.with_client_tls(IDENTITY.1.clone(), "example.com"));
+        let mut read = Vec::new();
+        while !self.client.as_ref().unwrap().is_open() {
+            let said = self.client(&mut read);
+            self.receive(id, &said);
+            read = self.written(id);
+        }
+        id
+    }
+
+    /// What the client says to this.
+    fn client(&mut self, read: &mut Vec<u8>) -> Vec<u8> {
+        let client = self.client.as_mut().unwrap();
+        let (mut input, mut said) = (read.as_slice(), Vec::new());
+        loop {
+            match client.advance(Instant::ZERO, &mut input, &mut said).unwrap() {
+                Progress::Event(Event::Ask(ticket, ask)) => client.answer(ticket, credentials(ask)).unwrap(),
+                Progress::Event(Event::Stanza(stanza)) => {
+                    self.heard.extend(stanza.head.id.as_deref().map(str::to_owned));
+                }
+                Progress::Event(_) => {}
+                _ => return said,
+            }
+        }
+    }
+
+    fn says(&mut self, id: ConnectionId, stanzas: &[Stanza]) {
+        let client = self.client.as_mut().unwrap();
+        let mut bytes = Vec::new();
+        for stanza in stanzas {
+            client.send(stanza).unwrap();
+        }
+        client.flush(&mut bytes).unwrap();
+        self.receive(id, &bytes);
+    }
+
+    /// What the store is to write is done.
+    fn save(&mut self) {
+        while let Some((ticket, _)) = self.open.pop() {
+            self.server.answer(Instant::ZERO, ticket, Answer::Router(Found::Saved), &mut self.actions);
+            self.act();
+        }
+    }
+
+    /// Juliet comes back, and gets what waits.
+    fn comes_back(&mut self) {
+        assert_eq!((self.server.connections(), self.server.router().counts().sessions), (0, 0));
+        let before = self.fetched;
+        let id = self.login();
+        self.says(id, &[available()]);
+        assert_eq!(self.fetched, before + 1);
+        let mut read = self.written(id);
+        self.client(&mut read);
+        assert!(self.heard.contains(&"waits".to_owned()));
+    }
+}
+
+fn available() -> Stanza {
+    Stanza::presence(PresenceType::Available)
+}
+
+fn credentials(ask: balcony_stream::Ask) -> balcony_stream::Answer {
+    use balcony_stream::{Answer, Ask};
+    match ask {
+        Ask::Credentials { hash, .. } => {
+            Answer::Credentials(Some(ScramKeys::derive(hash, "pencil", b"salt", 4096).unwrap()))
+        }
+        Ask::SaltPassword { hash, password, salt, iterations } => {
+            Answer::Salted(balcony_sasl::salt_password(hash, password.expose(), &salt, iterations).unwrap())
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+// XEP-0160 §2: what waits for somebody is not got again and again for a connection that is broken, whose last stanzas wait for the
+// store. It is there for the next one.
+#[test]
+fn a_broken_connection_gets_nothing_more() {
+    let mut world = World::new();
+    let id = world.login();
+    let message = Stanza::message(MessageType::Chat).to(NURSE.parse().unwrap()).id("m");
+    world.says(id, &[vec![available()], vec![message; 100]].concat());
+    assert_eq!(world.fetched, 1);
+    world.server.broken(Instant::ZERO, id, &mut world.actions);
+    world.act();
+    assert_eq!(world.fetched, 1);
+    assert_eq!(world.server.router().counts().sessions, 1, "not all that it has sent is handled");
+    world.save();
+    world.comes_back();
+}
+
+// ADR 5, deliver, write, delete: what TLS could not take any more was not written.
+#[test]
+fn what_tls_has_not_taken_is_not_written() {
+    let mut world = World::new();
+    let id = world.login();
+    world.says(id, &[available()]);
+    assert_eq!(world.fetched, 1);
+    world.receive(id, b"\x17\x03\x03\x00\x20this is not what TLS looks like.");
+    world.written(id);
+    let drops = |(_, ask): &(Ticket, Lookup)| matches!(ask, Lookup::Save { changes, .. } if matches!(changes[..], [Change::DropOffline { .. }]));
+    assert!(!world.open.iter().any(drops), "{:?}", world.open);
+    world.save();
+    world.comes_back();
+}
