@@ -51,7 +51,7 @@ impl Router {
         };
         let holder = wanted.as_ref().and_then(|jid| self.holder(jid));
         if let Some(holder) = holder {
-            match self.config.conflict {
+            match self.shared.config.conflict {
                 ConflictPolicy::ReplaceOld => {
                     effects.push(Effect::Close { session: holder, error: StreamCondition::Conflict });
                     self.unbind(now, holder, effects);
@@ -60,7 +60,7 @@ impl Router {
                 ConflictPolicy::Rename => wanted = None,
             }
         }
-        if self.sessions(account).count() >= self.config.limits.resources {
+        if self.sessions(account).count() >= self.shared.config.limits.resources {
             return Err(StanzaError::new(
                 ErrorCondition::ResourceConstraint,
                 "too many resources are connected",

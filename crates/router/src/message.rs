@@ -9,6 +9,7 @@ use alloc::vec::Vec;
 use balcony_stanza::{ErrorCondition, MessageType, Stanza};
 
 use crate::account::{Account, is_to_itself};
+use crate::extension::{Copies, Copying};
 use crate::line::Origin;
 use crate::router::{Router, deliver};
 use crate::{Effect, SessionId};
@@ -23,14 +24,14 @@ impl Router {
         origin: &mut Origin,
         effects: &mut Vec<Effect>,
     ) {
-        if self.is_blocked_by_sender(&stanza) {
-            return self.refuse_blocked(&stanza, effects);
+        if self.is_refused(&stanza, None, effects) {
+            return;
         }
         let account = stanza.head.from.as_ref().and_then(|from| self.accounts.get(from.bare_str()));
         let mut copies = Vec::new();
         // What stays in the account is copied where it arrives.
         if let Some(account) = account.filter(|_| !is_to_itself(&stanza)) {
-            self.copy_sent(account, from, &stanza, &mut copies);
+            self.copy(account, Copying::Sent(from), &stanza, &mut copies);
         }
         self.pass_message(kind, stanza, origin, effects);
         effects.append(&mut copies);
@@ -82,7 +83,7 @@ impl Router {
         stanza: Stanza,
         effects: &mut Vec<Effect>,
     ) -> Option<Stanza> {
-        if account.blocks(&stanza) {
+        if account.shuts_out(&self.shared, &stanza) {
             // Headlines get no answer from those who are away, so here none either.
             if kind != MessageType::Headline {
                 self.bounce(&stanza, ErrorCondition::ServiceUnavailable, effects);
@@ -110,9 +111,15 @@ impl Router {
 
     fn give(&self, account: &Account, to: &[SessionId], stanza: Stanza, effects: &mut Vec<Effect>) {
         let mut copies = Vec::new();
-        self.copy_received(account, to, &stanza, &mut copies);
+        self.copy(account, Copying::Received(to), &stanza, &mut copies);
         deliver(to.iter().copied(), stanza, effects);
         effects.append(&mut copies);
+    }
+
+    fn copy(&self, account: &Account, why: Copying<'_>, stanza: &Stanza, effects: &mut Vec<Effect>) {
+        if let Some(known) = account.known.as_deref() {
+            self.shared.tables().copy(known.roster.owner(), account, why, stanza, &mut Copies { effects });
+        }
     }
 
     fn store(&mut self, stanza: Stanza, origin: &mut Origin, effects: &mut Vec<Effect>) {

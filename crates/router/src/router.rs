@@ -11,17 +11,15 @@ use hashbrown::HashMap;
 
 use crate::account::{Account, Resource};
 use crate::asks::{Asks, Tally, payer};
-use crate::known::Known;
 use crate::line::Origin;
-use crate::{Answer, Collections, Config, Effect, SessionId};
+use crate::shared::Shared;
+use crate::{Answer, Config, Effect, SessionId};
 
 /// The router of one or more local domains: see the [crate documentation](crate).
 #[derive(Debug)]
 pub struct Router {
-    pub(crate) config: Config,
+    pub(crate) shared: Shared,
     pub(crate) random: Random,
-    /// Those whose documents are loaded with an account.
-    pub(crate) collections: Collections,
     /// Accounts with bound resources, and those for which something waits. Never iterated.
     pub(crate) accounts: HashMap<BareJid, Account>,
     pub(crate) sessions: HashMap<SessionId, Session>,
@@ -77,9 +75,8 @@ impl Router {
     #[must_use]
     pub fn new(config: Config, seed: &Seed) -> Self {
         Router {
-            config,
+            shared: Shared::new(config),
             random: seed.random(),
-            collections: Collections::default(),
             accounts: HashMap::new(),
             sessions: HashMap::new(),
             leaving: HashMap::new(),
@@ -231,7 +228,7 @@ impl Router {
     /// Whether this is one of the domains that the router serves.
     #[must_use]
     pub fn is_local(&self, domain: &str) -> bool {
-        self.config.domains.iter().any(|local| local.domainpart() == domain)
+        self.shared.is_local(domain)
     }
 
     /// How much the router holds.
@@ -247,7 +244,8 @@ impl Router {
 
     /// Whether as much of the sender waits as may.
     pub(crate) fn is_full(&self, waits: Tally) -> bool {
-        waits.stanzas >= self.config.limits.waiting || waits.bytes >= self.config.limits.waiting_bytes
+        waits.stanzas >= self.shared.config.limits.waiting
+            || waits.bytes >= self.shared.config.limits.waiting_bytes
     }
 
     /// Who answers for the stanzas of this sender that wait.
@@ -257,8 +255,7 @@ impl Router {
 
     /// Who sees the presence of this account's user.
     pub(crate) fn audience(&self, name: &BareJid) -> Vec<BareJid> {
-        let known = self.accounts.get(name).and_then(|account| account.known.as_deref());
-        known.map(Known::audience).unwrap_or_default()
+        self.accounts.get(name).map(|account| account.audience(&self.shared)).unwrap_or_default()
     }
 
     fn locate(&self, to: &Jid) -> Target<'_> {

@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 
 use balcony_machine::Instant;
 use balcony_roster::Subscription;
-use balcony_router::{Answer, Ask, Change, Collections, Effect, Memory, SessionId};
+use balcony_router::{Answer, Ask, Change, Collections, Effect, LogEdit, SessionId};
 use balcony_stanza::{IqType, Kind, MessageType, Stanza};
 use proptest::prelude::*;
 
 use crate::world::{
-    World, asks, available, bare, config, content, jid, request, tickets, unavailable, wires,
+    World, asks, available, bare, config, content, jid, request, room_for, tickets, unavailable, wires,
 };
 
 const JULIET: &str = "juliet@example.com";
@@ -60,7 +60,7 @@ fn messages_wait() {
         ]
     );
     assert!(effects.contains(&Effect::Flush { session: balcony }));
-    assert!(world.store.offline(&bare(JULIET)).is_empty());
+    assert!(world.kept(JULIET).is_empty());
     // Neither again nor for another.
     assert!(bodies(&wires(&world.send(balcony, unavailable()), balcony)).is_empty());
     assert!(bodies(&wires(&world.send(balcony, available(0)), balcony)).is_empty());
@@ -91,7 +91,7 @@ fn what_is_stored() {
     ] {
         let (mut world, romeo) = world();
         let effects = world.send(romeo, message(kind, &xml));
-        let found = (world.store.offline(&bare(JULIET)).len(), wires(&effects, romeo).len());
+        let found = (world.kept(JULIET).len(), wires(&effects, romeo).len());
         assert_eq!(found, expected, "{kind:?} {xml}");
     }
 }
@@ -99,9 +99,11 @@ fn what_is_stored() {
 // XEP-0160 1.0.1 §3: no room. A stranger is not told: it would show that there is an account, and that nobody is there.
 #[test]
 fn too_many() {
-    let (mut world, romeo) = world();
-    world.store = Memory::new(3);
+    let mut config = config();
+    config.extensions = room_for(3);
+    let mut world = World::with(config);
     world.befriend(JULIET, "romeo@example.net", Subscription::None);
+    let romeo = world.connect("romeo@example.net/street");
     let stranger = world.connect("paris@example.net/hall");
     for text in ["1", "2"] {
         assert!(wires(&world.send(romeo, chat(text)), romeo).is_empty());
@@ -179,7 +181,7 @@ fn deleted_after_it_is_written() {
     world.at_once = false;
     let effects = world.send(balcony, available(0));
     let (ticket, ask) = asks(&effects).remove(0);
-    assert!(matches!(ask, Ask::Offline { .. }));
+    assert!(matches!(ask, Ask::Entries { .. }));
     // What comes now goes behind.
     assert!(world.send(romeo, chat("2")).is_empty());
     let answer = world.ask(ask);
@@ -201,21 +203,21 @@ fn deleted_after_it_is_written() {
     // The connection breaks instead: now the other gets it.
     world.router.lost(world.now, balcony, &mut effects);
     let (ticket, ask) = asks(&effects).remove(0);
-    assert!(matches!(ask, Ask::Offline { .. }));
+    assert!(matches!(ask, Ask::Entries { .. }));
     let answer = world.ask(ask);
     assert_eq!(bodies(&wires(&world.answer(ticket, answer), attic)), ["1"]);
     effects.clear();
     world.router.flushed(world.now, attic, &mut effects);
     let (ticket, ask) = asks(&effects).remove(0);
     let Ask::Save { changes, .. } = &ask else { panic!("{ask:?}") };
-    assert!(matches!(changes[..], [Change::DropOffline { up_to: 0 }]));
+    assert!(matches!(changes[..], [Change::Log { edit: LogEdit::Trim { up_to: 0, .. }, .. }]));
     // Once.
     effects.clear();
     world.router.flushed(world.now, attic, &mut effects);
     assert!(effects.is_empty());
     let answer = world.ask(ask);
     assert!(world.answer(ticket, answer).is_empty());
-    assert!(world.store.offline(&bare(JULIET)).is_empty());
+    assert!(world.kept(JULIET).is_empty());
 }
 
 // Whoever has got the messages and leaves at once does not get them again (XEP-0160 §2), and what comes later is not lost.
@@ -238,7 +240,7 @@ fn written_after_the_end_of_the_stream() {
     world.serve(&mut effects);
     let attic = world.connect("juliet@example.com/attic");
     assert_eq!(bodies(&wires(&world.send(attic, available(0)), attic)), ["2"]);
-    assert!(world.store.offline(&bare(JULIET)).is_empty());
+    assert!(world.kept(JULIET).is_empty());
 }
 
 // A message on its way to the store is not overtaken by a login.
@@ -281,7 +283,7 @@ fn a_store_in_trouble() {
     let mut effects = Vec::new();
     world.router.flushed(world.now, balcony, &mut effects);
     assert!(world.answer(tickets(&effects)[0], Answer::Refused).is_empty());
-    assert_eq!(world.store.offline(&bare(JULIET)).len(), 1);
+    assert_eq!(world.kept(JULIET).len(), 1);
 }
 
 /// A while later.
@@ -316,7 +318,7 @@ fn the_trouble_of_a_store_passes() {
     let mut effects = world.send(balcony, available(0));
     // They can't be got; and again.
     for number in 3..5 {
-        let [(ticket, Ask::Offline { .. })] = asks(&effects)[..] else { panic!("{effects:?}") };
+        let [(ticket, Ask::Entries { .. })] = asks(&effects)[..] else { panic!("{effects:?}") };
         assert!(world.answer(ticket, Answer::Refused).is_empty());
         assert_eq!(seen(&world.send(romeo, chat(&text(number)))), [number.to_string()]);
         effects = later(&mut world);
@@ -348,7 +350,7 @@ fn the_trouble_of_a_store_passes() {
         open.extend(asks(&effects));
     }
     assert_eq!(got, ["1", "2"]);
-    assert!(world.store.offline(&bare(JULIET)).is_empty());
+    assert!(world.kept(JULIET).is_empty());
     assert_eq!((world.router.deadline(), world.router.counts().asks), (None, 0));
 }
 
@@ -371,7 +373,7 @@ fn what_was_not_deleted_goes_before_what_is_stored_next() {
     world.send(romeo, chat("2"));
     let effects = world.send(balcony, available(0));
     assert_eq!(bodies(&wires(&effects, balcony)), ["2"]);
-    assert!(world.store.offline(&bare(JULIET)).is_empty());
+    assert!(world.kept(JULIET).is_empty());
 }
 
 // The output of a connection is bounded: more than it takes goes in parts, and what comes meanwhile waits behind.
@@ -392,7 +394,7 @@ fn large_backlogs_go_in_parts() {
     let mut got: Vec<String> = Vec::new();
     for part in 0.. {
         let Some((ticket, ask)) = asks(&effects).pop() else { break };
-        assert!(matches!(ask, Ask::Offline { .. }));
+        assert!(matches!(ask, Ask::Entries { .. }));
         let answer = world.ask(ask);
         effects = world.answer(ticket, answer);
         let told = wires(&effects, balcony);
@@ -411,7 +413,7 @@ fn large_backlogs_go_in_parts() {
         effects = world.answer(ticket, answer);
     }
     assert_eq!(got, (0..=10).map(text).collect::<Vec<_>>());
-    assert!(world.store.offline(&bare(JULIET)).is_empty());
+    assert!(world.kept(JULIET).is_empty());
     // Then all is as ever.
     assert_eq!(bodies(&wires(&world.send(romeo, chat("live")), balcony)), ["live"]);
 }
@@ -459,7 +461,7 @@ fn blocked_while_away() {
         ),
     );
     assert_eq!(bodies(&wires(&world.send(balcony, available(0)), balcony)), ["2"]);
-    assert!(world.store.offline(&bare(JULIET)).is_empty());
+    assert!(world.kept(JULIET).is_empty());
 }
 
 #[derive(Clone, Debug)]
@@ -508,8 +510,8 @@ proptest! {
         let mut config = config();
         config.limits.waiting = 10_000;
         config.limits.output = if small { 1_000 } else { 100_000 };
+        config.extensions = room_for(2_000);
         let mut world = World::with(config);
-        world.store = Memory::new(1_000);
         world.store.create(bare(JULIET));
         let senders = [world.connect("romeo@example.net/a"), world.connect("nurse@example.com/b")];
         world.at_once = false;
@@ -586,8 +588,8 @@ proptest! {
                 Op::Refuse => {
                     if let Some((ticket, ask)) = open.pop_front() {
                         let is_about_stored = match &ask {
-                            Ask::Offline { .. } => true,
-                            Ask::Save { changes, .. } => matches!(changes[..], [Change::DropOffline { .. }]),
+                            Ask::Entries { .. } => true,
+                            Ask::Save { changes, .. } => matches!(changes[..], [Change::Log { edit: LogEdit::Trim { .. }, .. }]),
                             _ => false,
                         };
                         let answer = if is_about_stored && !works { Answer::Refused } else { world.ask(ask) };
@@ -619,7 +621,7 @@ proptest! {
             }
         }
         prop_assert!(open.is_empty());
-        prop_assert!(world.store.offline(&bare(JULIET)).is_empty());
+        prop_assert!(world.kept(JULIET).is_empty());
         for number in 0..sent {
             let copies: Vec<_> = got
                 .values()
