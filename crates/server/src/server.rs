@@ -12,6 +12,8 @@ use balcony_machine::{Deadline, Instant, On, Progress, Random, Reason, Seed, Tic
 use balcony_router::{Effect, Router, SessionId};
 use balcony_stanza::{ErrorCondition, Stanza, StanzaError, StreamCondition, StreamError};
 use balcony_stream::Event;
+use balcony_xep::carbons;
+use balcony_xml::{Element, Name};
 use slab::Slab;
 
 use crate::action::{Action, Answer, Ask, ConnectionId, Ended, Notice};
@@ -329,7 +331,9 @@ impl Server {
                 let bound = self.router.bind(now, session, &account, resource.as_deref(), &mut effects);
                 let accepted = bound.is_ok();
                 if accepted && carbons {
-                    self.router.enable_carbons(session);
+                    let wanted = Element::new(Name::from_static("bind"), "urn:xmpp:bind:0")
+                        .child(carbons::Request::Enable.to_element());
+                    self.router.bind_inline(session, wanted.root(), &mut effects);
                 }
                 if let Some(conn) = self.conn(id) {
                     conn.bound = accepted;
