@@ -41,6 +41,8 @@ pub(crate) struct Account {
     /// Those of them that everything waits for that the account sends.
     pub(crate) gates: usize,
     pub(crate) backlog: Backlog,
+    /// Sessions that are over and may still get messages: later ones wait for their fate.
+    pub(crate) leaving: usize,
     /// Asks under way that are neither commits nor named by the phase.
     pub(crate) asks: usize,
     /// The end of its latest presence.
@@ -136,6 +138,7 @@ impl Account {
             commits: 0,
             gates: 0,
             backlog: Backlog::default(),
+            leaving: 0,
             asks: 0,
             note: Note::Nothing,
             stale: false,
@@ -159,8 +162,12 @@ impl Account {
 
     /// Whether a message that is addressed to it has its turn.
     pub(crate) fn takes_message(&self, stanza: &Stanza) -> bool {
-        self.takes(stanza)
-            && (self.has_no_lines() && !self.backlog.is_wanted() || !self.is_held(stanza, false))
+        self.takes(stanza) && (self.has_no_lines() && !self.holds_messages() || !self.is_held(stanza, false))
+    }
+
+    /// Whether messages wait for older ones, whose fate is not known.
+    fn holds_messages(&self) -> bool {
+        self.leaving > 0 || self.backlog.is_wanted()
     }
 
     /// Whether a stanza that is addressed to it has to wait for what passes between its sender and the account: for changes that
@@ -168,7 +175,7 @@ impl Account {
     /// messages to be stored, so that its answer comes behind the errors about them (RFC 6120 section 10.1). What the account sends
     /// to itself has waited behind what it has sent before.
     pub(crate) fn is_held(&self, stanza: &Stanza, sees: bool) -> bool {
-        let fetching = self.backlog.is_wanted() && matches!(stanza.head.kind, Kind::Message(_));
+        let fetching = self.holds_messages() && matches!(stanza.head.kind, Kind::Message(_));
         let line = stanza.head.from.as_ref().and_then(|from| self.lines.get(from.bare_str()));
         fetching
             || line.is_some_and(|line| {
@@ -184,7 +191,7 @@ impl Account {
         let Some(first) = line.queue.front() else { return true };
         line.commits > 0
             || match (first.task, first.stanza.head.kind) {
-                (Task::Arrived, Kind::Message(_)) => self.backlog.is_wanted(),
+                (Task::Arrived, Kind::Message(_)) => self.holds_messages(),
                 (Task::Arrived, Kind::Iq(_)) => line.puts > 0,
                 (Task::Sent(_), Kind::Iq(_)) if is_own => self.commits > 0 || undecided > 0,
                 (Task::Sent(_), _) => self.gates > 0,
@@ -307,6 +314,7 @@ impl Account {
             && self.asks == 0
             && self.commits == 0
             && self.lines.is_empty()
+            && self.leaving == 0
             && self.backlog.delivering.is_none()
             && self.open().is_some()
     }

@@ -156,7 +156,9 @@ impl Router {
         let mut ends = Vec::new();
         let mut answers = Vec::new();
         for resource in resources {
-            self.sessions.remove(&resource.session);
+            if let Some(own) = self.sessions.remove(&resource.session) {
+                self.leave_queue(resource.session, name, own.outbox);
+            }
             let error =
                 if is_gone { StreamCondition::NotAuthorized } else { StreamCondition::InternalServerError };
             let is_own = |stanza: &&Stanza| {
@@ -175,9 +177,9 @@ impl Router {
         }
         for Waiting { task, stanza, charge } in waiting {
             match task {
-                Task::Arrived if is_gone => self.nobody(&stanza, effects),
-                Task::Arrived => {
-                    self.undeliverable(&stanza, ErrorCondition::ResourceConstraint, true, effects)
+                Task::Arrived | Task::Returned if is_gone => self.nobody(&stanza, effects),
+                Task::Arrived | Task::Returned => {
+                    self.come_back(&stanza, ErrorCondition::ResourceConstraint, true, effects)
                 }
                 // Clients whose requests wait hear that they have failed before their streams end (RFC 6121 section 2.2).
                 Task::Sent(session) if !is_gone => {

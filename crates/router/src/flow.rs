@@ -183,6 +183,13 @@ impl Router {
         self.load(&name, effects).queue.push_back(Waiting { task: Task::Arrived, stanza, charge });
     }
 
+    /// The same for a message that comes back from a session which has not got it.
+    pub(crate) fn wait_returned(&mut self, stanza: Stanza, effects: &mut Vec<Effect>) {
+        let Some(name) = stanza.head.to.as_ref().map(|to| to.to_bare()) else { return };
+        let Some(charge) = self.charge(&stanza, &mut Origin::Undelivered, effects) else { return };
+        self.load(&name, effects).queue.push_back(Waiting { task: Task::Returned, stanza, charge });
+    }
+
     /// Charges its sender for a stanza that waits in the sender's own account. `None` if too much of the sender waits there: it has
     /// been refused.
     pub(crate) fn charge_own(
@@ -195,7 +202,7 @@ impl Router {
         let session = match mem::replace(origin, Origin::Taken) {
             Origin::Waited(charge) => return Some(charge),
             Origin::Session(session) => Some(session),
-            Origin::Remote | Origin::Server | Origin::Taken => None,
+            Origin::Remote | Origin::Server | Origin::Undelivered | Origin::Taken => None,
         };
         let payer = self.payer(from);
         if let Some(session) = session.filter(|_| self.is_full(self.asks.of(payer.as_str()).own)) {
@@ -226,7 +233,11 @@ impl Router {
     ) -> Option<Charge> {
         let payer = self.payer(stanza.head.from.as_ref()?);
         let sees = is_to_itself(stanza) || self.sees_recipient(stanza);
-        let is_new = !matches!(origin, Origin::Waited(charge) if charge.place() != Place::Own);
+        let is_new = match origin {
+            Origin::Waited(charge) => charge.place() == Place::Own,
+            Origin::Undelivered => false,
+            Origin::Session(_) | Origin::Remote | Origin::Server | Origin::Taken => true,
+        };
         if is_new && self.has_no_room(&payer, place, origin) {
             if sees && !matches!(origin, Origin::Server) {
                 self.refuse_busy(stanza, effects);
@@ -239,7 +250,7 @@ impl Router {
                 charge
             }
             Origin::Session(session) => self.asks.charge(payer, cost(stanza), place, Some(session)),
-            Origin::Remote | Origin::Server | Origin::Taken => {
+            Origin::Remote | Origin::Server | Origin::Undelivered | Origin::Taken => {
                 self.asks.charge(payer, cost(stanza), place, None)
             }
         };
@@ -373,6 +384,7 @@ impl Router {
         match task {
             Task::Sent(session) => self.depart_open(name, session, stanza, &mut origin, effects),
             Task::Arrived => self.arrive_open(name, stanza, &mut origin, effects),
+            Task::Returned => self.take_returned(stanza, &mut origin, effects),
             Task::Leaving => self.show(stanza, &mut origin, effects),
         }
         self.finish(origin, effects);
@@ -393,6 +405,7 @@ impl Router {
             match task {
                 Task::Sent(session) => self.sent(session, stanza, &mut origin, effects),
                 Task::Arrived => self.arrived(stanza, &mut origin, effects),
+                Task::Returned => self.take_returned(stanza, &mut origin, effects),
                 Task::Leaving => self.show(stanza, &mut origin, effects),
             }
             self.finish(origin, effects);

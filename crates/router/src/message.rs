@@ -6,7 +6,7 @@
 
 use alloc::vec::Vec;
 
-use balcony_stanza::{ErrorCondition, MessageType, Stanza};
+use balcony_stanza::{ErrorCondition, Kind, MessageType, Stanza};
 
 use crate::account::{Account, is_to_itself};
 use crate::extension::{Copies, Copying};
@@ -55,7 +55,7 @@ impl Router {
         }
         let account = self.accounts.get(to.bare_str()).filter(|account| account.takes_message(&stanza));
         let Some(account) = account else { return self.arrive(stanza, origin, effects) };
-        if let Some(left) = self.place(account, kind, stanza, effects) {
+        if let Some(left) = self.place(account, kind, stanza, true, effects) {
             self.store(left, origin, effects);
         }
     }
@@ -70,7 +70,17 @@ impl Router {
     ) {
         let account = stanza.head.to.as_ref().and_then(|to| self.accounts.get(to.bare_str()));
         let Some(account) = account else { return };
-        if let Some(left) = self.place(account, kind, stanza, effects) {
+        if let Some(left) = self.place(account, kind, stanza, true, effects) {
+            self.store(left, origin, effects);
+        }
+    }
+
+    /// A message of the account comes back that was lost on its way to a session. It was copied when it came.
+    pub(crate) fn take_returned(&mut self, stanza: Stanza, origin: &mut Origin, effects: &mut Vec<Effect>) {
+        let Kind::Message(kind) = stanza.head.kind else { return };
+        let account = stanza.head.to.as_ref().and_then(|to| self.accounts.get(to.bare_str()));
+        let Some(account) = account else { return };
+        if let Some(left) = self.place(account, kind, stanza, false, effects) {
             self.store(left, origin, effects);
         }
     }
@@ -81,6 +91,7 @@ impl Router {
         account: &Account,
         kind: MessageType,
         stanza: Stanza,
+        is_new: bool,
         effects: &mut Vec<Effect>,
     ) -> Option<Stanza> {
         if account.shuts_out(&self.shared, &stanza) {
@@ -92,7 +103,7 @@ impl Router {
         }
         let resource = stanza.head.to.as_ref().and_then(|to| to.resourcepart());
         if let Some(addressed) = resource.and_then(|name| account.by_name(name)) {
-            self.give(account, &[addressed.session], stanza, effects);
+            self.give(account, &[addressed.session], stanza, is_new, effects);
             return None;
         }
         match (kind, resource.is_some()) {
@@ -103,15 +114,24 @@ impl Router {
             (MessageType::Headline, false) => deliver(account.receptive(), stanza, effects),
             (MessageType::Normal, false) | (MessageType::Chat, _) => match account.takers() {
                 [] => return Some(stanza),
-                sessions => self.give(account, sessions, stanza, effects),
+                sessions => self.give(account, sessions, stanza, is_new, effects),
             },
         }
         None
     }
 
-    fn give(&self, account: &Account, to: &[SessionId], stanza: Stanza, effects: &mut Vec<Effect>) {
+    fn give(
+        &self,
+        account: &Account,
+        to: &[SessionId],
+        stanza: Stanza,
+        is_new: bool,
+        effects: &mut Vec<Effect>,
+    ) {
         let mut copies = Vec::new();
-        self.copy(account, Copying::Received(to), &stanza, &mut copies);
+        if is_new {
+            self.copy(account, Copying::Received(to), &stanza, &mut copies);
+        }
         deliver(to.iter().copied(), stanza, effects);
         effects.append(&mut copies);
     }

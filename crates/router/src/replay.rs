@@ -29,6 +29,8 @@ pub(crate) struct Backlog {
     pub(crate) puts: usize,
     /// They are wanted. Other messages wait until they are here.
     wanted: Wanted,
+    /// Since the store was asked for them another has been put there: one that came back from a session, which does not wait.
+    put_since: bool,
     /// Those that somebody is getting.
     pub(crate) delivering: Option<Delivering>,
     /// The store was in trouble. There may be more, but not now.
@@ -79,12 +81,9 @@ impl Backlog {
         }
     }
 
-    /// The session is over. Whether what it was getting may still be written; until that is known everything later goes
-    /// behind it.
-    pub(crate) fn unbind(&mut self, session: SessionId) -> bool {
-        let is_open = self.is_open(session);
-        self.may_wait |= is_open;
-        is_open
+    /// The session is over. What it was getting may still be written; until that is known everything later goes behind it.
+    pub(crate) fn unbind(&mut self, session: SessionId) {
+        self.may_wait |= self.is_open(session);
     }
 
     /// Whether the session is getting messages that have not been written.
@@ -112,6 +111,7 @@ impl Router {
         let Some(charge) = self.charge(&stanza, origin, effects) else { return };
         if let Some(account) = self.accounts.get_mut(name) {
             account.backlog.puts += 1;
+            account.backlog.put_since |= account.backlog.wanted == Wanted::Asked;
             // Only what is in the one log that is delivered comes again.
             account.backlog.may_wait |=
                 self.shared.tables().replay().is_some_and(|replay| append.log == replay.log);
@@ -155,21 +155,26 @@ impl Router {
         let Some(account) = self.accounts.get_mut(name) else { return };
         account.backlog.wanted = Wanted::No;
         let Some(&session) = account.most_available().first() else { return };
-        account.backlog.may_wait = false;
+        account.backlog.may_wait = core::mem::take(&mut account.backlog.put_since);
         let Some(Answer::Entries { entries, more }) = answer else {
             account.backlog.given_up = true;
             return self.try_later(name);
         };
         let Some(last) = entries.last() else { return };
-        account.backlog.may_wait = more;
+        account.backlog.may_wait |= more;
         account.backlog.delivering = Some(Delivering { session, up_to: last.number, is_written: false });
         let Some(replay) = self.shared.tables().replay() else { return };
-        for stanza in entries.iter().filter_map(|entry| (replay.restore)(name.domainpart(), entry)) {
-            if !account.shuts_out(&self.shared, &stanza) {
-                effects.push(Effect::Deliver { session, stanza: Arc::new(stanza) });
-            }
+        let restore = |entry| (replay.restore)(name.domainpart(), entry);
+        let restored = entries.iter().filter_map(|entry| Some((entry.number, restore(entry)?)));
+        for (number, stanza) in restored.filter(|(_, stanza)| !account.shuts_out(&self.shared, stanza)) {
+            let stanza = Arc::new(stanza);
+            self.replays.push_back((Arc::clone(&stanza), number, false));
+            effects.push(Effect::Deliver { session, stanza });
         }
-        effects.push(Effect::Flush { session });
+        match self.replays.back_mut() {
+            Some((.., is_last)) => *is_last = true,
+            None => self.written(session, effects),
+        }
     }
 
     /// The stored messages have been written to the session, and can be deleted.
@@ -184,15 +189,23 @@ impl Router {
         }
     }
 
-    /// The stored messages will not be written to the session. They wait for another.
-    pub(crate) fn unwritten(&mut self, session: SessionId, effects: &mut Vec<Effect>) {
-        let Some(name) = self.recipient(session) else { return };
-        let Some(account) = self.accounts.get_mut(&name) else { return };
-        if account.backlog.is_open(session) {
-            account.backlog.delivering = None;
-            account.backlog.may_wait = true;
-            self.settle(&name, effects);
-        }
+    /// The stored messages will not be written to the session, but for those up to this number. The others wait for somebody else.
+    pub(crate) fn unwritten(
+        &mut self,
+        name: &BareJid,
+        session: SessionId,
+        written: Option<u64>,
+        effects: &mut Vec<Effect>,
+    ) {
+        let backlog = self.accounts.get_mut(name).map(|account| &mut account.backlog);
+        let Some(backlog) = backlog.filter(|backlog| backlog.is_open(session)) else { return };
+        backlog.may_wait = true;
+        let Some(up_to) = written else {
+            backlog.delivering = None;
+            return;
+        };
+        backlog.delivering = Some(Delivering { session, up_to, is_written: true });
+        self.trim(name, up_to, effects);
     }
 
     /// After a while it is seen whether the store is still in trouble.
@@ -232,8 +245,8 @@ impl Router {
     }
 
     /// Whose session it is, or was when messages were delivered to it.
-    fn recipient(&mut self, session: SessionId) -> Option<BareJid> {
-        let left = self.leaving.remove(&session);
+    fn recipient(&self, session: SessionId) -> Option<BareJid> {
+        let left = self.leaving.get(&session).map(|left| left.account.clone());
         left.or_else(|| self.sessions.get(&session).map(|own| own.jid.to_bare()))
     }
 

@@ -290,9 +290,9 @@ impl Router {
     /// knows is passed over.
     pub fn bind_inline(&mut self, session: SessionId, elements: ElementRef<'_>, effects: &mut Vec<Effect>) {
         let Some(name) = self.sessions.get(&session).map(|own| own.jid.to_bare()) else { return };
+        let start = effects.len();
         for element in elements.children() {
             let Some(account) = self.accounts.get_mut(&name) else { return };
-            let Some((_, wanted)) = self.shared.tables().bind_inline(element) else { continue };
             let mut call = Call {
                 shared: &self.shared,
                 owner: &name,
@@ -302,9 +302,10 @@ impl Router {
                 random: &mut self.random,
                 effects,
             };
-            wanted(&mut call, element);
+            let _ = self.shared.tables().bind_inline(&mut call, element);
         }
         self.refresh(&name);
+        self.dispatch(start, effects);
     }
 
     /// Tells a user of ours why nothing passes to whom this is addressed to; `false` if it does.

@@ -58,30 +58,34 @@ pub(super) struct Key {
 type Allows = Box<dyn Fn(&BareJid, &Account, &Jid) -> bool + Send + Sync>;
 type Refusal = Box<dyn Fn() -> StanzaError + Send + Sync>;
 type Copy = Box<dyn Fn(&BareJid, &Account, Copying<'_>, &Stanza, &mut Copies<'_>) + Send + Sync>;
+type OfServer = Box<dyn Fn(Server<'_>, &Request<'_>) -> Result<Payload, StanzaError> + Send + Sync>;
+type OfAccount = Box<dyn Fn(&mut Call<'_>, &Request<'_>) -> Reply + Send + Sync>;
+type OfDocuments = Box<dyn Fn(&Request<'_>, &[Document]) -> Result<Payload, StanzaError> + Send + Sync>;
+type Restore = Box<dyn Fn(&str, &Entry) -> Option<Stanza> + Send + Sync>;
+type IsAbsent = Box<dyn Fn(&BareJid, &Account, &Stanza) -> Absent + Send + Sync>;
+type Wanted = Box<dyn Fn(&mut Call<'_>, ElementRef<'_>) + Send + Sync>;
 type Load = Box<dyn Fn(&[Document], &mut Slots) -> Result<(), Damaged> + Send + Sync>;
 
 /// A request that needs no account.
-pub(crate) struct ServerRequest(
-    pub(super) Box<dyn Fn(Server<'_>, &Request<'_>) -> Result<Payload, StanzaError> + Send + Sync>,
-);
+pub(crate) struct ServerRequest(pub(super) OfServer);
 
 /// A request to an account.
 pub(crate) struct OwnRequest {
     pub(super) index: u8,
     pub(super) access: Access,
-    pub(super) run: Box<dyn Fn(&mut Call<'_>, &Request<'_>) -> Reply + Send + Sync>,
+    pub(super) run: OfAccount,
 }
 
 /// A request for documents that anybody may read.
 pub(crate) struct PublicRequest {
     pub(super) collection: &'static str,
-    pub(super) answer: Box<dyn Fn(&Request<'_>, &[Document]) -> Result<Payload, StanzaError> + Send + Sync>,
+    pub(super) answer: OfDocuments,
 }
 
 /// What is delivered before anything else.
 pub(crate) struct Replay {
     pub(crate) log: &'static str,
-    pub(crate) restore: Box<dyn Fn(&str, &Entry) -> Option<Stanza> + Send + Sync>,
+    pub(crate) restore: Restore,
 }
 
 /// The tables.
@@ -98,9 +102,8 @@ pub(crate) struct Tables {
     copy_bits: u64,
     allows: Vec<(Allows, Refusal)>,
     copy: Vec<Copy>,
-    pub(super) absent: Vec<Box<dyn Fn(&BareJid, &Account, &Stanza) -> Absent + Send + Sync>>,
-    pub(super) bind_inline:
-        Vec<((&'static str, &'static str), u8, Box<dyn Fn(&mut Call<'_>, ElementRef<'_>) + Send + Sync>)>,
+    pub(super) absent: Vec<IsAbsent>,
+    pub(super) bind_inline: Vec<((&'static str, &'static str), Wanted)>,
     pub(super) collections: Vec<Collection>,
     /// Which extension has which collection loaded with an account.
     pub(super) loaded: Vec<(u8, &'static str)>,
@@ -232,12 +235,13 @@ impl Tables {
         self.replay.as_ref()
     }
 
-    pub(crate) fn bind_inline(
-        &self,
-        element: ElementRef<'_>,
-    ) -> Option<(u8, &(dyn Fn(&mut Call<'_>, ElementRef<'_>) + Send + Sync))> {
-        let found = self.bind_inline.iter().find(|((name, namespace), ..)| element.is(name, namespace));
-        found.map(|(_, index, run)| (*index, &**run))
+    /// Does what a client wants at once; `false` if no extension knows it.
+    pub(crate) fn bind_inline(&self, call: &mut Call<'_>, element: ElementRef<'_>) -> bool {
+        let found = self.bind_inline.iter().find(|((name, namespace), _)| element.is(name, namespace));
+        found.is_some_and(|(_, wanted)| {
+            wanted(call, element);
+            true
+        })
     }
 }
 

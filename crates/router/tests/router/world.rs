@@ -128,7 +128,7 @@ impl World {
                     let answer = self.ask(ask);
                     self.router.answer(self.now, ticket, answer, effects);
                 }
-                Effect::Flush { session } => self.router.flushed(self.now, session, effects),
+                Effect::Deliver { session, .. } => self.router.drained(self.now, session, u64::MAX, effects),
                 _ => {}
             }
             next += 1;
@@ -219,6 +219,10 @@ impl World {
     pub(crate) fn unbound(&mut self, session: SessionId) -> Vec<Effect> {
         let mut effects = Vec::new();
         self.router.unbind(self.now, session, &mut effects);
+        if self.at_once {
+            self.router.drained(self.now, session, u64::MAX, &mut effects);
+            self.router.gone(self.now, session, &mut effects);
+        }
         self.serve(&mut effects);
         effects
     }
@@ -279,7 +283,7 @@ pub(crate) fn tell(effect: &Effect, name: &dyn Fn(SessionId) -> String) -> Optio
             format!("remote {}: {}", stanza.head.to.as_ref().unwrap(), brief(stanza))
         }
         Effect::Removed { account, removal } => format!("{account}: {removal:?}"),
-        Effect::Ask { .. } | Effect::Flush { .. } | Effect::Handled { .. } => return None,
+        Effect::Ask { .. } | Effect::Handled { .. } => return None,
     })
 }
 
