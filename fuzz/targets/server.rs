@@ -18,7 +18,7 @@ use std::sync::OnceLock;
 use balcony_fuzz::{ACCOUNT, Client, Cuts, Dice, Moment, Numbered, PASSWORD, Said, answer};
 use balcony_jid::BareJid;
 use balcony_machine::{Instant, Progress, Secret, Seed, Ticket};
-use balcony_router::Memory;
+use balcony_router::{Memory, collections};
 use balcony_server::{Action, Answer, Ask, Config, ConnectionId, Notice, Server};
 use balcony_stanza::Stanza;
 use balcony_stream::{Error, Event, Initiating, Stream, TlsPolicy};
@@ -312,9 +312,9 @@ impl World {
                 let waits = |account: &str| {
                     let account = account.parse().expect("an address");
                     self.kept
-                        .offline(&account)
-                        .iter()
-                        .any(|message| message.stanza.head.id.as_deref() == Some(id))
+                        .entries(&account, collections::OFFLINE)
+                        .filter_map(|entry| Stanza::parse(&entry.content.bytes))
+                        .any(|message| message.head.id.as_deref() == Some(id))
                 };
                 [ACCOUNT, ROMEO].into_iter().any(waits)
             });

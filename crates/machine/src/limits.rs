@@ -74,6 +74,20 @@ pub struct Limits {
     pub window: usize,
     /// The bytes of these.
     pub window_bytes: usize,
+    /// Bytes on their way to one session that lie with its connection; the rest waits in the router. One stanza always has room.
+    pub credit: usize,
+    /// Bytes on their way to one session, wherever they lie, and 256 more a stanza; a session of which more waits is closed with
+    /// `resource-constraint`, and what it has not got goes elsewhere.
+    pub queue_bytes: usize,
+    /// The same of all sessions of one account.
+    pub account_queue_bytes: usize,
+    /// The same of all accounts: past it no session gets more than its [`credit`](Limits::credit).
+    pub total_queue_bytes: usize,
+    /// A session that has taken less than [`stall_bytes`](Limits::stall_bytes) for so long, while more waits than its credit, is
+    /// closed with `resource-constraint`.
+    pub stall: Duration,
+    /// See [`stall`](Limits::stall).
+    pub stall_bytes: usize,
     /// Stanzas that may wait for a stream to another domain, and asks that one machine may have open for somebody.
     pub asks: usize,
     /// Pairs of domains that one stream between servers may carry or be asked for; past it a request is refused with
@@ -100,6 +114,12 @@ impl Default for Limits {
             waiting_bytes: 4 << 20,
             window: 64,
             window_bytes: 64 << 10,
+            credit: 64 << 10,
+            queue_bytes: 16 << 20,
+            account_queue_bytes: 32 << 20,
+            total_queue_bytes: 1 << 30,
+            stall: Duration::from_secs(300),
+            stall_bytes: 64 << 10,
             asks: 256,
             domain_pairs: 64,
         }

@@ -10,9 +10,11 @@ use balcony_stanza::{Kind, PresenceType, Stanza};
 use smallvec::SmallVec;
 
 use crate::directed::Directed;
+use crate::extension::Slots;
 use crate::known::Known;
 use crate::line::{Line, Task, Waiting};
-use crate::offline::Backlog;
+use crate::replay::Backlog;
+use crate::shared::Shared;
 use crate::{Change, SessionId};
 
 /// An account that has bound resources, in the order in which they bound, or for which something waits.
@@ -22,8 +24,8 @@ pub(crate) struct Account {
     /// Who gets a message to the bare JID: the available resources that share the highest priority, unless that is
     /// negative. It changes with presence, which is rare, and is read for each message.
     most_available: SmallVec<[SessionId; 2]>,
-    /// How many resources want copies of the others' messages (XEP-0280).
-    copied: usize,
+    /// The extensions that know something of one of the resources, a bit each.
+    client_bits: u64,
     /// Distinguishes the accounts that have had the same name.
     pub(crate) incarnation: u64,
     pub(crate) phase: Phase,
@@ -39,6 +41,8 @@ pub(crate) struct Account {
     /// Those of them that everything waits for that the account sends.
     pub(crate) gates: usize,
     pub(crate) backlog: Backlog,
+    /// Sessions that are over and may still get messages: later ones wait for their fate.
+    pub(crate) leaving: usize,
     /// Asks under way that are neither commits nor named by the phase.
     pub(crate) asks: usize,
     /// The end of its latest presence.
@@ -84,10 +88,8 @@ pub(crate) struct Resource {
     pub(crate) directed: Directed,
     /// Whether it has asked for the roster, and so gets pushes (RFC 6121 section 2.2).
     pub(crate) interested: bool,
-    /// Whether it has asked for the list of the blocked, and so gets pushes (XEP-0191 section 3.2).
-    pub(crate) sees_blocks: bool,
-    /// Whether it wants copies of the others' messages. Only [`Account`] changes it.
-    carbons: bool,
+    /// What extensions know of it. After a change call [`Account::count_slots`].
+    slots: Slots,
 }
 
 /// What an available resource has last broadcast.
@@ -100,6 +102,14 @@ pub(crate) struct Presence {
 impl Resource {
     pub(crate) fn presence(&self) -> Option<&Presence> {
         self.presence.as_ref()
+    }
+
+    pub(crate) const fn slots(&self) -> &Slots {
+        &self.slots
+    }
+
+    pub(crate) fn slots_mut(&mut self) -> &mut Slots {
+        &mut self.slots
     }
 
     /// Whether messages to the bare JID may come here.
@@ -120,7 +130,7 @@ impl Account {
             incarnation,
             resources: Vec::new(),
             most_available: SmallVec::new(),
-            copied: 0,
+            client_bits: 0,
             phase: Phase::Loading,
             known: None,
             queue: VecDeque::new(),
@@ -128,6 +138,7 @@ impl Account {
             commits: 0,
             gates: 0,
             backlog: Backlog::default(),
+            leaving: 0,
             asks: 0,
             note: Note::Nothing,
             stale: false,
@@ -151,8 +162,12 @@ impl Account {
 
     /// Whether a message that is addressed to it has its turn.
     pub(crate) fn takes_message(&self, stanza: &Stanza) -> bool {
-        self.takes(stanza)
-            && (self.has_no_lines() && !self.backlog.is_wanted() || !self.is_held(stanza, false))
+        self.takes(stanza) && (self.has_no_lines() && !self.holds_messages() || !self.is_held(stanza, false))
+    }
+
+    /// Whether messages wait for older ones, whose fate is not known.
+    fn holds_messages(&self) -> bool {
+        self.leaving > 0 || self.backlog.is_wanted()
     }
 
     /// Whether a stanza that is addressed to it has to wait for what passes between its sender and the account: for changes that
@@ -160,7 +175,7 @@ impl Account {
     /// messages to be stored, so that its answer comes behind the errors about them (RFC 6120 section 10.1). What the account sends
     /// to itself has waited behind what it has sent before.
     pub(crate) fn is_held(&self, stanza: &Stanza, sees: bool) -> bool {
-        let fetching = self.backlog.is_wanted() && matches!(stanza.head.kind, Kind::Message(_));
+        let fetching = self.holds_messages() && matches!(stanza.head.kind, Kind::Message(_));
         let line = stanza.head.from.as_ref().and_then(|from| self.lines.get(from.bare_str()));
         fetching
             || line.is_some_and(|line| {
@@ -176,7 +191,7 @@ impl Account {
         let Some(first) = line.queue.front() else { return true };
         line.commits > 0
             || match (first.task, first.stanza.head.kind) {
-                (Task::Arrived, Kind::Message(_)) => self.backlog.is_wanted(),
+                (Task::Arrived, Kind::Message(_)) => self.holds_messages(),
                 (Task::Arrived, Kind::Iq(_)) => line.puts > 0,
                 (Task::Sent(_), Kind::Iq(_)) if is_own => self.commits > 0 || undecided > 0,
                 (Task::Sent(_), _) => self.gates > 0,
@@ -227,11 +242,21 @@ impl Account {
     }
 
     /// Whether the messages of its sessions need no look at it.
-    pub(crate) fn is_plain(&self) -> bool {
-        self.copied == 0
-            && self.gates == 0
+    pub(crate) fn is_plain(&self, shared: &Shared) -> bool {
+        self.gates == 0
             && self.lines.is_empty()
-            && self.open().is_some_and(|known| known.blocked.is_empty())
+            && self.open().is_some()
+            && !shared.tables().looks_at_messages(self.slot_bits())
+    }
+
+    /// The extensions that know something of the account or one of its resources, a bit each.
+    pub(crate) fn slot_bits(&self) -> u64 {
+        self.client_bits | self.known.as_ref().map_or(0, |known| known.slots.bits())
+    }
+
+    /// Finds out anew who knows something of the resources.
+    pub(crate) fn count_slots(&mut self) {
+        self.client_bits = self.resources.iter().fold(0, |bits, resource| bits | resource.slots.bits());
     }
 
     /// What its resources have sent directed presence to, and what they show, in bytes.
@@ -240,20 +265,27 @@ impl Account {
         self.resources.iter().map(|resource| resource.directed.bytes() + presence(resource)).sum()
     }
 
-    /// Whether the user has blocked the sender.
-    pub(crate) fn blocks(&self, stanza: &Stanza) -> bool {
-        let from = stanza.head.from.as_ref();
-        self.known.as_ref().is_some_and(|known| from.is_some_and(|from| known.blocks(from)))
+    /// Whether nothing of the sender reaches the account.
+    pub(crate) fn shuts_out(&self, shared: &Shared, stanza: &Stanza) -> bool {
+        let known = self.known.as_deref().zip(stanza.head.from.as_ref());
+        known.is_some_and(|(known, from)| !shared.allows(known.roster.owner(), self, from))
+    }
+
+    /// Who sees the user's presence when it is broadcast.
+    pub(crate) fn audience(&self, shared: &Shared) -> Vec<BareJid> {
+        let Some(known) = self.known.as_deref() else { return Vec::new() };
+        let allows = |contact: &&BareJid| shared.allows(known.roster.owner(), self, &contact.to_jid());
+        known.roster.subscribers().filter(allows).cloned().collect()
     }
 
     /// Whether it is known, and the stanza is a probe of somebody who may see nothing of it. Those whom the user has blocked are
     /// no different, or they would find that out; but who is subscribed is blocked silently, and stays subscribed.
-    pub(crate) fn is_probed_by_stranger(&self, stanza: &Stanza) -> bool {
+    pub(crate) fn is_probed_by_stranger(&self, shared: &Shared, stanza: &Stanza) -> bool {
         let (Some(known), Some(from)) = (self.known.as_deref(), &stanza.head.from) else { return false };
         stanza.head.kind == Kind::Presence(PresenceType::Probe)
             && from.bare_str() != known.roster.owner().as_str()
             && !known.roster.is_subscriber(&from.to_bare())
-            && (known.blocks(from) || self.shown_to(from, stanza).next().is_none())
+            && (self.shuts_out(shared, stanza) || self.shown_to(from, stanza).next().is_none())
     }
 
     /// Whether it is not known yet, and the stanza a probe of somebody else.
@@ -282,6 +314,7 @@ impl Account {
             && self.asks == 0
             && self.commits == 0
             && self.lines.is_empty()
+            && self.leaving == 0
             && self.backlog.delivering.is_none()
             && self.open().is_some()
     }
@@ -327,12 +360,6 @@ impl Account {
         if self.backlog.goes_first() { &[] } else { &self.most_available }
     }
 
-    /// Those that get copies of messages.
-    pub(crate) fn copied(&self) -> impl Iterator<Item = &Resource> {
-        let all = if self.copied == 0 { &[] } else { &self.resources[..] };
-        all.iter().filter(|r| r.carbons)
-    }
-
     /// Those that get presence: the one of this name, or all that are available.
     pub(crate) fn observers(&mut self, resource: Option<&str>) -> impl Iterator<Item = &mut Resource> {
         self.resources.iter_mut().filter(move |r| match resource {
@@ -348,14 +375,14 @@ impl Account {
             presence: None,
             directed: Directed::default(),
             interested: false,
-            sees_blocks: false,
-            carbons: false,
+            slots: Slots::default(),
         });
     }
 
     pub(crate) fn unbind(&mut self, session: SessionId) -> Option<Resource> {
         let index = self.resources.iter().position(|r| r.session == session)?;
         let resource = self.resources.remove(index);
+        self.count_slots();
         self.rank();
         Some(resource)
     }
@@ -372,20 +399,12 @@ impl Account {
         before
     }
 
-    pub(crate) fn set_carbons(&mut self, session: SessionId, carbons: bool) {
-        if let Some(resource) = self.by_session(session) {
-            resource.carbons = carbons;
-            self.rank();
-        }
-    }
-
     fn rank(&mut self) {
         self.most_available.clear();
         let receptive = || self.resources.iter().filter(|r| r.is_receptive());
         let priority = |r: &Resource| r.presence.as_ref().map(|presence| presence.priority);
         let top = receptive().map(priority).max();
         self.most_available.extend(receptive().filter(|r| Some(priority(r)) == top).map(|r| r.session));
-        self.copied = self.resources.iter().filter(|r| r.carbons).count();
     }
 }
 

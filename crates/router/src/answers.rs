@@ -10,6 +10,7 @@ use balcony_stanza::{ErrorCondition, Stanza, StreamCondition};
 
 use crate::account::{Note, Phase};
 use crate::asks::{Open, Purpose};
+use crate::extension::Damaged;
 use crate::known::Known;
 use crate::line::{Task, Waiting};
 use crate::router::{Router, deliver};
@@ -21,6 +22,7 @@ impl Router {
         let Open { account: name, incarnation, purpose, charge, .. } = open;
         match purpose {
             Purpose::Probe(stanza) => self.probed(stanza, answer, effects),
+            Purpose::Public(stanza) => self.answer_public(&stanza, answer, effects),
             purpose => {
                 let is_same = |account: &crate::account::Account| account.incarnation == incarnation;
                 if self.accounts.get(&name).is_some_and(is_same) {
@@ -59,7 +61,7 @@ impl Router {
                 }
             }
             Purpose::Note => self.noted(name, effects),
-            Purpose::Probe(_) => {}
+            Purpose::Probe(_) | Purpose::Public(_) => {}
         }
         self.settle(name, effects);
     }
@@ -67,7 +69,9 @@ impl Router {
     fn loaded(&mut self, name: &BareJid, answer: Option<Answer>, effects: &mut Vec<Effect>) {
         match answer {
             Some(Answer::Loaded(Some(kept))) => {
-                self.know(name, *kept);
+                if self.know(name, *kept).is_err() {
+                    return self.end_account(name, Removal::Failed, None, effects);
+                }
                 self.deny_strangers(name, effects);
                 self.enter(name, Phase::Open);
                 self.drain_all(name, effects);
@@ -77,12 +81,16 @@ impl Router {
         }
     }
 
-    fn know(&mut self, name: &BareJid, kept: Kept) {
+    fn know(&mut self, name: &BareJid, kept: Kept) -> Result<(), Damaged> {
         let fresh = Version(self.random.next_u64());
-        let Some(account) = self.accounts.get_mut(name) else { return };
+        let Some(account) = self.accounts.get_mut(name) else { return Ok(()) };
         // Messages may be on their way to the store that it did not count.
-        account.backlog.may_wait |= kept.offline > 0;
-        account.known = Some(Known::new(name.clone(), kept, self.config.roster, fresh));
+        let replay = self.shared.tables().replay();
+        account.backlog.may_wait |= replay
+            .is_some_and(|replay| kept.logs.iter().any(|(log, count)| *log == replay.log && *count > 0));
+        let now = self.asks.now();
+        account.known = Some(Known::new(name.clone(), kept, &self.shared, now, fresh)?);
+        Ok(())
     }
 
     /// A message is stored, or is not.
@@ -119,7 +127,7 @@ impl Router {
         let Some(account) = self.accounts.get_mut(name) else { return };
         let all = mem::take(&mut account.queue);
         let (denied, mut others): (VecDeque<_>, VecDeque<_>) =
-            all.into_iter().partition(|waiting| account.is_probed_by_stranger(&waiting.stanza));
+            all.into_iter().partition(|waiting| account.is_probed_by_stranger(&self.shared, &waiting.stanza));
         for Waiting { stanza, charge, .. } in denied {
             self.deny_probe(&stanza, effects);
             self.release(charge, effects);
@@ -148,7 +156,9 @@ impl Router {
         let mut ends = Vec::new();
         let mut answers = Vec::new();
         for resource in resources {
-            self.sessions.remove(&resource.session);
+            if let Some(own) = self.sessions.remove(&resource.session) {
+                self.leave_queue(resource.session, name, own.outbox);
+            }
             let error =
                 if is_gone { StreamCondition::NotAuthorized } else { StreamCondition::InternalServerError };
             let is_own = |stanza: &&Stanza| {
@@ -158,7 +168,7 @@ impl Router {
                 deliver([resource.session], result, &mut answers);
             }
             ends.push(Effect::Close { session: resource.session, error });
-            let audience = account.known.as_deref().map(Known::audience).unwrap_or_default();
+            let audience = account.audience(&self.shared);
             self.announce_lost(resource, audience, effects);
         }
         let waiting: Vec<Waiting> = account.take_waiting().collect();
@@ -167,9 +177,9 @@ impl Router {
         }
         for Waiting { task, stanza, charge } in waiting {
             match task {
-                Task::Arrived if is_gone => self.nobody(&stanza, effects),
-                Task::Arrived => {
-                    self.undeliverable(&stanza, ErrorCondition::ResourceConstraint, true, effects)
+                Task::Arrived | Task::Returned if is_gone => self.nobody(&stanza, effects),
+                Task::Arrived | Task::Returned => {
+                    self.come_back(&stanza, ErrorCondition::ResourceConstraint, true, effects)
                 }
                 // Clients whose requests wait hear that they have failed before their streams end (RFC 6121 section 2.2).
                 Task::Sent(session) if !is_gone => {

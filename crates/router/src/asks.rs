@@ -123,6 +123,8 @@ pub(crate) enum Purpose {
     Drop,
     /// This probe waits for nothing else.
     Probe(Stanza),
+    /// Nor does this request for what anybody may read.
+    Public(Stanza),
     /// Nobody waits for it; the account has one at a time.
     Note,
 }

@@ -6,6 +6,7 @@ use balcony_jid::{BareJid, FullJid};
 use balcony_machine::Instant;
 use balcony_stanza::{ErrorCondition, StanzaError, StreamCondition};
 
+use crate::outbox::Outbox;
 use crate::router::{Router, Session};
 use crate::{ConflictPolicy, Effect, Removal, SessionId};
 
@@ -34,6 +35,20 @@ impl Router {
         effects: &mut Vec<Effect>,
     ) -> Result<FullJid, StanzaError> {
         self.asks.clock(now);
+        let start = effects.len();
+        let bound = self.bind_now(session, account, resource, effects);
+        self.go_on(effects);
+        self.dispatch(start, effects);
+        bound
+    }
+
+    fn bind_now(
+        &mut self,
+        session: SessionId,
+        account: &BareJid,
+        resource: Option<&str>,
+        effects: &mut Vec<Effect>,
+    ) -> Result<FullJid, StanzaError> {
         if !self.is_local(account.domainpart()) || account.localpart().is_none() {
             return Err(StanzaError::new(
                 ErrorCondition::NotAllowed,
@@ -51,16 +66,16 @@ impl Router {
         };
         let holder = wanted.as_ref().and_then(|jid| self.holder(jid));
         if let Some(holder) = holder {
-            match self.config.conflict {
+            match self.shared.config.conflict {
                 ConflictPolicy::ReplaceOld => {
                     effects.push(Effect::Close { session: holder, error: StreamCondition::Conflict });
-                    self.unbind(now, holder, effects);
+                    self.end_session(holder, effects);
                 }
                 ConflictPolicy::RefuseNew => return Err(ErrorCondition::Conflict.into()),
                 ConflictPolicy::Rename => wanted = None,
             }
         }
-        if self.sessions(account).count() >= self.config.limits.resources {
+        if self.sessions(account).count() >= self.shared.config.limits.resources {
             return Err(StanzaError::new(
                 ErrorCondition::ResourceConstraint,
                 "too many resources are connected",
@@ -75,29 +90,38 @@ impl Router {
         if known.resources().len() == 1 {
             self.online += 1;
         }
-        self.sessions.insert(session, Session { jid: jid.clone(), is_plain: false });
+        self.sessions
+            .insert(session, Session { jid: jid.clone(), is_plain: false, outbox: Outbox::default() });
         self.refresh(account);
         Ok(jid)
     }
 
     /// The session is over, for whatever reason. If its resource was available, those who know that learn of the end
     /// (RFC 6121 section 4.5.2). What it has sent still goes its way. A session that is not bound has no effects.
+    ///
+    /// What was delivered to it may still be written: say so with [`drained`](Router::drained), and at last call
+    /// [`gone`](Router::gone), once for each session.
     pub fn unbind(&mut self, now: Instant, session: SessionId, effects: &mut Vec<Effect>) {
         self.asks.clock(now);
+        let start = effects.len();
+        self.end_session(session, effects);
+        self.go_on(effects);
+        self.dispatch(start, effects);
+    }
+
+    pub(crate) fn end_session(&mut self, session: SessionId, effects: &mut Vec<Effect>) {
         let Some(own) = self.sessions.remove(&session) else { return };
         let name = own.jid.to_bare();
         let Some(account) = self.accounts.get_mut(&name) else { return };
         let Some(resource) = account.unbind(session) else { return };
-        if account.backlog.unbind(session) {
-            self.leaving.insert(session, name.clone());
-        }
+        account.backlog.unbind(session);
         if account.resources().is_empty() {
             self.online -= 1;
         }
+        self.leave_queue(session, &name, own.outbox);
         let audience = self.audience(&name);
         self.announce_lost(resource, audience, effects);
         self.settle(&name, effects);
-        self.go_on(effects);
     }
 
     /// Removes an account: from the store, as [`Ask::Remove`](crate::Ask::Remove) says; then its sessions are closed with
@@ -108,12 +132,14 @@ impl Router {
     /// rosters is saved behind it.
     pub fn remove_account(&mut self, now: Instant, account: &BareJid, effects: &mut Vec<Effect>) {
         self.asks.clock(now);
+        let start = effects.len();
         if !self.is_local(account.domainpart()) || account.localpart().is_none() {
             return effects.push(Effect::Removed { account: account.clone(), removal: Removal::Missing });
         }
         self.load(account, effects).removing = true;
         self.settle(account, effects);
         self.go_on(effects);
+        self.dispatch(start, effects);
     }
 
     fn holder(&self, jid: &FullJid) -> Option<SessionId> {

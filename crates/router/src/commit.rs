@@ -6,12 +6,13 @@ use core::mem;
 
 use balcony_jid::BareJid;
 use balcony_roster::Decision;
-use balcony_stanza::{ErrorCondition, Stanza, StanzaError};
+use balcony_stanza::{ErrorCondition, Stanza};
 
 use crate::account::Phase;
 use crate::asks::{Charge, Purpose};
+use crate::extension;
 use crate::router::Router;
-use crate::{Answer, Ask, Change, Effect, Removal};
+use crate::{Answer, Ask, Effect, Removal, SessionId};
 
 /// A change on its way to the store.
 #[derive(Debug)]
@@ -20,6 +21,8 @@ pub(crate) struct Commit {
     pub(crate) request: Option<Stanza>,
     pub(crate) scope: Scope,
     pub(crate) then: Then,
+    /// Whether what the store has may be another thing afterwards.
+    pub(crate) may_change: bool,
 }
 
 /// What waits for a change, beside the account's later requests to itself and its server.
@@ -39,8 +42,8 @@ pub(crate) enum Scope {
 #[derive(Debug)]
 pub(crate) enum Then {
     Roster(Vec<Decision>),
-    Blocking(Change),
-    Password,
+    /// An extension, which this session has asked, goes on.
+    Extension(Option<SessionId>, extension::Then),
     Removal,
 }
 
@@ -83,30 +86,23 @@ impl Router {
         }
         let saved = answer == Some(Answer::Saved);
         let request = commit.request.as_ref();
+        let may_change = commit.may_change;
         match commit.then {
             Then::Roster(decisions) if saved => {
                 self.act(name, |router| router.carry_out(name, decisions, request, effects));
             }
-            Then::Blocking(change) if saved => {
-                self.act(name, |router| router.change_blocks(name, &change, request, effects));
-            }
-            Then::Password if saved => self.confirm(request, effects),
-            Then::Removal if saved => return self.end_account(name, Removal::Removed, request, effects),
-            Then::Password if answer == Some(Answer::Unacceptable) => {
-                if let Some(request) = request {
-                    let error = StanzaError::new(
-                        ErrorCondition::NotAcceptable,
-                        "this password cannot be used: it is empty, or has characters that not all programs know",
-                    );
-                    self.refuse(request, error, effects);
+            Then::Extension(session, then) => match (answer.clone(), request) {
+                (Some(answer), Some(request)) if answer != Answer::Refused => {
+                    self.act(name, |router| router.go_on_with(name, session, then, answer, request, effects));
                 }
-            }
+                _ => self.apologise(request, effects),
+            },
+            Then::Removal if saved => return self.end_account(name, Removal::Removed, request, effects),
             // The roster in memory has changed already.
             Then::Roster(_) => {
                 self.apologise(request, effects);
                 self.reload(name, effects);
             }
-            Then::Blocking(_) | Then::Password => self.apologise(request, effects),
             Then::Removal => {
                 self.apologise(request, effects);
                 self.enter(name, Phase::Open);
@@ -119,7 +115,7 @@ impl Router {
                 }
             }
         }
-        if answer.is_none() {
+        if answer.is_none() && may_change {
             // It may still be done.
             self.reload(name, effects);
         }
@@ -155,12 +151,6 @@ impl Router {
         what(self);
         if let Some(account) = self.accounts.get_mut(name) {
             account.phase = before;
-        }
-    }
-
-    pub(crate) fn confirm(&self, request: Option<&Stanza>, effects: &mut Vec<Effect>) {
-        if let Some(result) = request.and_then(Stanza::result) {
-            self.reply(result, effects);
         }
     }
 

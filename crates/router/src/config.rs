@@ -4,6 +4,8 @@ use alloc::vec::Vec;
 use balcony_jid::BareJid;
 use balcony_machine::Limits;
 
+use crate::extension::Extensions;
+
 /// What a [`Router`](crate::Router) serves, and by which of the choices that the RFCs leave open.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -21,8 +23,8 @@ pub struct Config {
     pub tell_strangers: bool,
     /// The bounds and choices of rosters.
     pub roster: balcony_roster::Config,
-    /// How many addresses a user may block; past it blocking gets `resource-constraint`.
-    pub blocked: usize,
+    /// What the server does beyond RFC 6120 and 6121.
+    pub extensions: Extensions,
     /// What the server says it is.
     pub software: Software,
 }
@@ -38,7 +40,7 @@ impl Config {
             iq_needs_presence: true,
             tell_strangers: false,
             roster: balcony_roster::Config::default(),
-            blocked: 1_000,
+            extensions: Extensions::default(),
             software: Software::default(),
         }
     }

@@ -20,6 +20,10 @@ impl Directed {
         self.entities.is_empty()
     }
 
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Jid> {
+        self.entities.iter()
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.entities.len()
     }

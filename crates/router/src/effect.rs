@@ -15,19 +15,14 @@ pub struct SessionId(pub u64);
 /// What the owner has to do. Effects take place in the order in which they were appended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Effect {
-    /// Write the stanza to the session, as it is: `to` is not rewritten (RFC 6121 section 8.5.2.1.1).
+    /// Write the stanza to the session, as it is: `to` is not rewritten (RFC 6121 section 8.5.2.1.1). When the network has it call
+    /// [`Router::drained`](crate::Router::drained): a session gets no more at once than its
+    /// [credit](balcony_machine::Limits::credit).
     Deliver {
         /// Who gets it.
         session: SessionId,
         /// What; shared by all who get it.
         stanza: Arc<Stanza>,
-    },
-    /// When everything that has been delivered to the session so far is written, call
-    /// [`Router::flushed`](crate::Router::flushed), or [`Router::lost`](crate::Router::lost) if that can't be done any more; one
-    /// of them also if the session has been unbound meanwhile.
-    Flush {
-        /// Whose output it is.
-        session: SessionId,
     },
     /// End the session's stream with this error. The router has forgotten the session already.
     Close {

@@ -21,7 +21,6 @@ use crate::asks::{Charge, Place, Purpose, cost};
 use crate::commit::{Commit, Scope, Then};
 use crate::line::{Origin, Task, Waiting};
 use crate::router::Router;
-use crate::services;
 use crate::{Ask, Change, Effect, SessionId};
 
 impl Router {
@@ -102,16 +101,22 @@ impl Router {
     /// Has an account take a stanza that is addressed to it, now or later.
     pub(crate) fn arrive(&mut self, stanza: Stanza, origin: &mut Origin, effects: &mut Vec<Effect>) {
         let Some(to) = &stanza.head.to else { return };
+        if matches!(stanza.head.kind, Kind::Iq(IqType::Get)) && self.is_public(&stanza) {
+            return self.read_public(stanza, origin, effects);
+        }
         match self.accounts.get(to.bare_str()) {
             // A stranger who gets nothing is told so without regard to what the account waits for, or the wait would tell of it.
             Some(account)
                 if matches!(stanza.head.kind, Kind::Iq(_))
                     && self.reached(account, &stanza).is_none()
-                    && !self.sees_recipient(&stanza) =>
+                    && !self.sees_recipient(&stanza)
+                    && !(self.is_shown_account(&stanza) && self.is_for_subscribers(&stanza)) =>
             {
                 self.refuse_iq(&stanza, effects);
             }
-            Some(account) if account.is_probed_by_stranger(&stanza) || account.may_deny(&stanza) => {
+            Some(account)
+                if account.is_probed_by_stranger(&self.shared, &stanza) || account.may_deny(&stanza) =>
+            {
                 self.probe_later(stanza, origin, effects);
             }
             Some(account) if account.takes(&stanza) => {
@@ -120,7 +125,7 @@ impl Router {
                 self.settle(&name, effects);
             }
             // Whether it is a contact's the account has to say; a stranger does not wait for that.
-            None if self.sees_recipient(&stanza) && services::is_about_account(&stanza) => {
+            None if self.sees_recipient(&stanza) && self.is_for_subscribers(&stanza) => {
                 self.wait(stanza, origin, effects);
             }
             None if is_probe(&stanza) => self.probe_later(stanza, origin, effects),
@@ -161,7 +166,7 @@ impl Router {
     fn arrived(&mut self, stanza: Stanza, origin: &mut Origin, effects: &mut Vec<Effect>) {
         match stanza.head.kind {
             Kind::Message(kind) => self.take_message(kind, stanza, origin, effects),
-            Kind::Iq(_) => self.take_iq(&stanza, effects),
+            Kind::Iq(_) => self.take_iq(&stanza, origin, effects),
             Kind::Presence(PresenceType::Probe) => self.take_probe(&stanza, effects),
             Kind::Presence(kind) if kind.is_subscription() => {
                 self.take_subscription(kind, stanza, origin, effects);
@@ -178,6 +183,13 @@ impl Router {
         self.load(&name, effects).queue.push_back(Waiting { task: Task::Arrived, stanza, charge });
     }
 
+    /// The same for a message that comes back from a session which has not got it.
+    pub(crate) fn wait_returned(&mut self, stanza: Stanza, effects: &mut Vec<Effect>) {
+        let Some(name) = stanza.head.to.as_ref().map(|to| to.to_bare()) else { return };
+        let Some(charge) = self.charge(&stanza, &mut Origin::Undelivered, effects) else { return };
+        self.load(&name, effects).queue.push_back(Waiting { task: Task::Returned, stanza, charge });
+    }
+
     /// Charges its sender for a stanza that waits in the sender's own account. `None` if too much of the sender waits there: it has
     /// been refused.
     pub(crate) fn charge_own(
@@ -190,7 +202,7 @@ impl Router {
         let session = match mem::replace(origin, Origin::Taken) {
             Origin::Waited(charge) => return Some(charge),
             Origin::Session(session) => Some(session),
-            Origin::Remote | Origin::Server | Origin::Taken => None,
+            Origin::Remote | Origin::Server | Origin::Undelivered | Origin::Taken => None,
         };
         let payer = self.payer(from);
         if let Some(session) = session.filter(|_| self.is_full(self.asks.of(payer.as_str()).own)) {
@@ -221,7 +233,11 @@ impl Router {
     ) -> Option<Charge> {
         let payer = self.payer(stanza.head.from.as_ref()?);
         let sees = is_to_itself(stanza) || self.sees_recipient(stanza);
-        let is_new = !matches!(origin, Origin::Waited(charge) if charge.place() != Place::Own);
+        let is_new = match origin {
+            Origin::Waited(charge) => charge.place() == Place::Own,
+            Origin::Undelivered => false,
+            Origin::Session(_) | Origin::Remote | Origin::Server | Origin::Taken => true,
+        };
         if is_new && self.has_no_room(&payer, place, origin) {
             if sees && !matches!(origin, Origin::Server) {
                 self.refuse_busy(stanza, effects);
@@ -234,7 +250,7 @@ impl Router {
                 charge
             }
             Origin::Session(session) => self.asks.charge(payer, cost(stanza), place, Some(session)),
-            Origin::Remote | Origin::Server | Origin::Taken => {
+            Origin::Remote | Origin::Server | Origin::Undelivered | Origin::Taken => {
                 self.asks.charge(payer, cost(stanza), place, None)
             }
         };
@@ -305,7 +321,7 @@ impl Router {
 
     /// What asks for what is kept of an account.
     pub(crate) fn load_ask(&self, name: &BareJid) -> Ask {
-        Ask::Load { account: name.clone(), collections: self.collections.clone() }
+        Ask::Load { account: name.clone(), collections: self.shared.collections.clone() }
     }
 
     pub(crate) fn ask(
@@ -317,7 +333,8 @@ impl Router {
     ) {
         let name = ask.account();
         let incarnation = self.accounts.get(name).map_or(0, |account| account.incarnation);
-        let ticket = self.asks.open(self.config.limits.answer, name.clone(), incarnation, purpose, charge);
+        let ticket =
+            self.asks.open(self.shared.config.limits.answer, name.clone(), incarnation, purpose, charge);
         effects.push(Effect::Ask { ticket, ask });
     }
 
@@ -367,6 +384,7 @@ impl Router {
         match task {
             Task::Sent(session) => self.depart_open(name, session, stanza, &mut origin, effects),
             Task::Arrived => self.arrive_open(name, stanza, &mut origin, effects),
+            Task::Returned => self.take_returned(stanza, &mut origin, effects),
             Task::Leaving => self.show(stanza, &mut origin, effects),
         }
         self.finish(origin, effects);
@@ -387,6 +405,7 @@ impl Router {
             match task {
                 Task::Sent(session) => self.sent(session, stanza, &mut origin, effects),
                 Task::Arrived => self.arrived(stanza, &mut origin, effects),
+                Task::Returned => self.take_returned(stanza, &mut origin, effects),
                 Task::Leaving => self.show(stanza, &mut origin, effects),
             }
             self.finish(origin, effects);
@@ -409,7 +428,7 @@ impl Router {
     fn remove(&mut self, name: &BareJid, effects: &mut Vec<Effect>) {
         let is_next = |account: &Account| account.removing && account.phase == Phase::Open;
         if self.accounts.get(name).is_some_and(is_next) {
-            let commit = Commit { request: None, scope: Scope::All, then: Then::Removal };
+            let commit = Commit { request: None, scope: Scope::All, then: Then::Removal, may_change: true };
             self.commit(Ask::Remove { account: name.clone() }, commit, None, effects);
         }
     }
@@ -417,7 +436,7 @@ impl Router {
     /// The sessions know whether their messages have to look at the account.
     pub(crate) fn refresh(&mut self, name: &BareJid) {
         let Some(account) = self.accounts.get(name) else { return };
-        let is_plain = account.is_plain();
+        let is_plain = account.is_plain(&self.shared);
         for resource in account.resources() {
             if let Some(session) = self.sessions.get_mut(&resource.session) {
                 session.is_plain = is_plain;
@@ -429,7 +448,7 @@ impl Router {
     pub(crate) fn nobody(&mut self, stanza: &Stanza, effects: &mut Vec<Effect>) {
         use MessageType as M;
         match stanza.head.kind {
-            Kind::Message(M::Normal | M::Chat | M::Groupchat) if self.config.tell_strangers => {
+            Kind::Message(M::Normal | M::Chat | M::Groupchat) if self.shared.config.tell_strangers => {
                 self.refuse(stanza, ErrorCondition::ServiceUnavailable, effects);
             }
             Kind::Iq(_) => self.refuse_iq(stanza, effects),

@@ -2,14 +2,14 @@
 
 use alloc::vec::Vec;
 
-use balcony_stanza::{ErrorCondition, IqType, Kind, Payload, Stanza, ns};
+use balcony_jid::Jid;
+use balcony_stanza::{ErrorCondition, IqType, Kind, Stanza, ns};
 
 use crate::account::{Account, Resource};
+use crate::extension::Found;
 use crate::known::Known;
 use crate::line::Origin;
-use crate::registration;
 use crate::router::{Router, deliver};
-use crate::services::{self, Role};
 use crate::{Effect, SessionId};
 
 impl Router {
@@ -21,13 +21,13 @@ impl Router {
         origin: &mut Origin,
         effects: &mut Vec<Effect>,
     ) {
-        if self.is_blocked_by_sender(&stanza) {
-            return self.refuse_blocked(&stanza, effects);
+        if self.is_refused(&stanza, None, effects) {
+            return;
         }
         let Some(to) = &stanza.head.to else { return self.own_request(from, stanza, origin, effects) };
         if !self.is_local(to.domainpart()) {
             effects.push(Effect::Remote { stanza, is_told: true });
-        } else if to.localpart().is_none() && !registration::is_for_own_server(&stanza) {
+        } else if to.localpart().is_none() && !self.is_about_own_account(&stanza) {
             self.serve(&stanza, effects);
         } else if to.localpart().is_none() || to.is_bare() && is_own(&stanza) {
             self.own_request(from, stanza, origin, effects);
@@ -36,47 +36,59 @@ impl Router {
         }
     }
 
+    /// Whether a session asks its own server about its account.
+    fn is_about_own_account(&self, stanza: &Stanza) -> bool {
+        let (Some(from), Some(to)) = (&stanza.head.from, &stanza.head.to) else { return false };
+        let Ok(content) = stanza.payload.parse() else { return false };
+        to.as_str() == from.domainpart()
+            && Router::read(stanza, content.root())
+                .is_some_and(|request| self.shared.tables().is_about_own_account(request.element))
+    }
+
     /// An iq has come for an account.
-    pub(crate) fn take_iq(&mut self, stanza: &Stanza, effects: &mut Vec<Effect>) {
+    pub(crate) fn take_iq(&mut self, stanza: &Stanza, origin: &mut Origin, effects: &mut Vec<Effect>) {
         let Some(to) = &stanza.head.to else { return };
-        match self.accounts.get(to.bare_str()).and_then(|account| self.reached(account, stanza)) {
-            Some(resource) => deliver([resource.session], stanza.clone(), effects),
-            None => self.refuse_iq(stanza, effects),
+        if let Some(resource) =
+            self.accounts.get(to.bare_str()).and_then(|account| self.reached(account, stanza))
+        {
+            return deliver([resource.session], stanza.clone(), effects);
+        }
+        match stanza.payload.parse() {
+            Ok(content) if self.is_for_subscribers(stanza) && self.is_shown_account(stanza) => {
+                self.account_request(&to.to_bare(), None, stanza, content.root(), origin, effects);
+            }
+            _ => self.refuse_iq(stanza, effects),
         }
     }
 
-    /// Answers an iq to an account that goes to none of its resources. What the server does for an account it does for its owner
-    /// only: another answer would tell others that the account exists. Of what it offers only those hear who see its presence; but
-    /// that it has no items everybody may hear, be there one or not (XEP-0030 section 8). A result that nobody has asked for is
-    /// dropped.
+    /// Answers an iq to an account that goes to none of its resources, and that the account itself does not answer: what is said for any
+    /// account, be there one or not. A result that nobody has asked for is dropped.
     pub(crate) fn refuse_iq(&self, stanza: &Stanza, effects: &mut Vec<Effect>) {
-        let is_for_account = stanza.head.to.as_ref().is_some_and(|to| to.is_bare());
-        let is_get = stanza.head.kind == Kind::Iq(IqType::Get);
-        let content = stanza.payload.parse().ok().filter(|_| is_for_account);
-        let child = content.as_ref().and_then(|content| content.root().children().next());
-        let answer = match child.map(|child| (child.namespace(), child)) {
-            Some((ns::DISCO_ITEMS, query)) if is_get => Ok(services::no_items(query)),
-            Some((ns::DISCO_INFO, _)) if is_get && self.is_shown_account(stanza) => {
-                services::answer(Role::Account, &self.config.software, stanza)
+        let content =
+            stanza.payload.parse().ok().filter(|_| stanza.head.to.as_ref().is_some_and(Jid::is_bare));
+        let request = content.as_ref().and_then(|content| Router::read(stanza, content.root()));
+        let every = request.and_then(|request| {
+            match self.shared.tables().at_account(request.kind, request.element)? {
+                Found::Every(every) => Some(every.answer(self.server(), &request)),
+                Found::Own(_) | Found::Public(_) => None,
             }
+        });
+        match every {
+            Some(Ok(payload)) => self.give_result(stanza, payload, effects),
+            Some(Err(error)) => self.refuse(stanza, error, effects),
             // A roster is for its owner's eyes, be there one or not (RFC 6121 section 2.1.5).
-            Some((ns::ROSTER, _)) => Err(ErrorCondition::Forbidden),
-            _ => Err(ErrorCondition::ServiceUnavailable),
-        };
-        match answer {
-            Ok(payload) => {
-                if let Some(result) = stanza.result() {
-                    self.reply(result.payload(payload), effects);
-                }
+            None if request.is_some_and(|request| request.element.namespace() == ns::ROSTER) => {
+                self.refuse(stanza, ErrorCondition::Forbidden, effects);
             }
-            Err(condition) => self.refuse(stanza, condition, effects),
+            None => self.refuse(stanza, ErrorCondition::ServiceUnavailable, effects),
         }
     }
 
     /// Whether the sender may know that there is the account that it has addressed.
-    fn is_shown_account(&self, stanza: &Stanza) -> bool {
+    pub(crate) fn is_shown_account(&self, stanza: &Stanza) -> bool {
         let (Some(from), Some(to)) = (&stanza.head.from, &stanza.head.to) else { return false };
-        let account = self.accounts.get(to.bare_str()).filter(|account| !account.blocks(stanza));
+        let account =
+            self.accounts.get(to.bare_str()).filter(|account| !account.shuts_out(&self.shared, stanza));
         let known = account.and_then(|account| account.known.as_deref());
         known.is_some_and(|known| known.roster.is_subscriber(&from.to_bare()))
     }
@@ -84,22 +96,27 @@ impl Router {
     /// The resource that an iq for the account goes to.
     pub(crate) fn reached<'a>(&self, account: &'a Account, stanza: &Stanza) -> Option<&'a Resource> {
         let name = stanza.head.to.as_ref()?.resourcepart()?;
-        let resource = account.by_name(name).filter(|_| !account.blocks(stanza))?;
+        let resource = account.by_name(name).filter(|_| !account.shuts_out(&self.shared, stanza))?;
         let is_request = matches!(stanza.head.kind, Kind::Iq(IqType::Get | IqType::Set));
         (!is_request || self.may_ask(stanza, account, resource)).then_some(resource)
     }
 
     /// An iq to one of the server's own addresses.
     pub(crate) fn serve(&self, stanza: &Stanza, effects: &mut Vec<Effect>) {
-        let Some(result) = stanza.result() else { return };
-        let is_server = stanza.head.to.as_ref().is_some_and(|to| to.is_bare());
-        let answer = match is_server {
-            true => services::answer(Role::Server, &self.config.software, stanza),
-            false => Err(ErrorCondition::ServiceUnavailable),
-        };
-        match answer {
-            Ok(payload) => self.reply(result.payload(payload), effects),
-            Err(condition) => self.refuse(stanza, condition, effects),
+        if stanza.result().is_none() {
+            return;
+        }
+        if !stanza.head.to.as_ref().is_some_and(Jid::is_bare) {
+            return self.refuse(stanza, ErrorCondition::ServiceUnavailable, effects);
+        }
+        let content = stanza.payload.parse();
+        let request = content.as_ref().ok().and_then(|content| Router::read(stanza, content.root()));
+        let Some(request) = request else { return self.refuse(stanza, ErrorCondition::BadRequest, effects) };
+        let found = self.shared.tables().at_server(request.kind, request.element);
+        match found.map(|found| found.answer(self.server(), &request)) {
+            Some(Ok(payload)) => self.give_result(stanza, payload, effects),
+            Some(Err(error)) => self.refuse(stanza, error, effects),
+            None => self.refuse(stanza, ErrorCondition::ServiceUnavailable, effects),
         }
     }
 
@@ -111,35 +128,17 @@ impl Router {
         origin: &mut Origin,
         effects: &mut Vec<Effect>,
     ) {
-        let Some(result) = stanza.result() else { return };
+        if stanza.result().is_none() {
+            return;
+        }
         let Ok(content) = stanza.payload.parse() else {
             return self.refuse(&stanza, ErrorCondition::BadRequest, effects);
         };
-        let is_set = stanza.head.kind == Kind::Iq(IqType::Set);
-        let child = content.root().children().next();
-        let answer = match child.map(|child| (child.name(), child.namespace(), child)) {
-            Some(("query", ns::ROSTER, query)) => {
-                return self.roster_request(from, stanza, query, origin, effects);
+        match content.root().children().next() {
+            Some(query) if query.is("query", ns::ROSTER) => {
+                self.roster_request(from, stanza, query, origin, effects);
             }
-            Some(("query", ns::REGISTER, query)) => {
-                return self.registration_request(stanza, query, origin, effects);
-            }
-            Some((_, ns::BLOCKING, child)) => {
-                return self.blocking_request(from, stanza, child, origin, effects);
-            }
-            Some((name @ ("enable" | "disable"), ns::CARBONS, _)) if is_set => {
-                if let Some(account) =
-                    stanza.head.from.as_ref().and_then(|own| self.accounts.get_mut(own.bare_str()))
-                {
-                    account.set_carbons(from, name == "enable");
-                }
-                Ok(Payload::EMPTY)
-            }
-            _ => services::answer(Role::Account, &self.config.software, &stanza),
-        };
-        match answer {
-            Ok(payload) => self.reply(result.payload(payload), effects),
-            Err(condition) => self.refuse(&stanza, condition, effects),
+            _ => self.own_extension_request(from, stanza, content.root(), origin, effects),
         }
     }
 
@@ -150,7 +149,7 @@ impl Router {
             let from = request.head.from.as_ref();
             from.is_some_and(|from| known.roster.is_subscriber(&from.to_bare()))
         };
-        !self.config.iq_needs_presence
+        !self.shared.config.iq_needs_presence
             || is_own(request)
             || account.known.as_deref().is_some_and(shares)
             || request.head.from.as_ref().is_some_and(|from| resource.has_directed_to(from))

@@ -63,25 +63,25 @@ mod account;
 mod answers;
 mod asks;
 mod bind;
-mod blocking;
-mod carbons;
 mod commit;
 mod config;
-mod delay;
 mod directed;
 mod effect;
+pub mod extension;
 mod flow;
 mod iq;
 mod known;
 mod line;
 mod memory;
 mod message;
-mod offline;
+mod outbox;
 mod presence;
 mod probe;
-mod registration;
+mod queue;
+mod replay;
+mod request;
 mod router;
-mod services;
+mod shared;
 mod store;
 mod subscription;
 
@@ -93,5 +93,5 @@ pub use memory::Memory;
 pub use router::{Counts, Router};
 pub use store::{
     Answer, Append, Ask, Change, Collections, Content, Document, DocumentEdit, Entry, Kept, LastSeen,
-    LogEdit, Offline, Room,
+    LogEdit, Room, collections,
 };

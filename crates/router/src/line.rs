@@ -40,6 +40,8 @@ pub(crate) enum Task {
     Sent(SessionId),
     /// It is addressed to the account or to one of its resources.
     Arrived,
+    /// It has been there before, and was lost on its way to a session.
+    Returned,
     /// The server sends it in the account's name.
     Leaving,
 }
@@ -55,6 +57,8 @@ pub(crate) enum Origin {
     Remote,
     /// This server, in somebody's name: nobody waits for it, and it is not turned away.
     Server,
+    /// This server, which had taken it already and could not deliver it.
+    Undelivered,
     /// It waits somewhere.
     Taken,
 }

@@ -7,17 +7,14 @@ use balcony_jid::BareJid;
 use balcony_roster::Parts;
 use balcony_stanza::Stanza;
 
-use crate::{
-    Answer, Append, Ask, Change, Content, Document, DocumentEdit, Entry, Kept, LastSeen, LogEdit, Offline,
-};
+use crate::{Answer, Append, Ask, Change, Content, Document, DocumentEdit, Entry, Kept, LastSeen, LogEdit};
 
 /// Accounts in memory: answers a router's [`Ask`]s at once.
 ///
 /// It is for tests, and for servers whose accounts need not outlive them. It shows, too, what any other store has to do.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Memory {
     accounts: BTreeMap<BareJid, Account>,
-    most: usize,
     /// How many accounts were made.
     created: u64,
 }
@@ -25,26 +22,13 @@ pub struct Memory {
 #[derive(Clone, Debug, Default)]
 struct Account {
     kept: Kept,
-    offline: Vec<Offline>,
     /// The number of the next message or entry.
     next: u64,
     documents: BTreeMap<(Cow<'static, str>, Arc<str>), Content>,
     entries: BTreeMap<(Cow<'static, str>, u64), Entry>,
 }
 
-impl Default for Memory {
-    fn default() -> Self {
-        Memory::new(200)
-    }
-}
-
 impl Memory {
-    /// No accounts. Each will have this many messages waiting at most; see [`Change::PutOffline`].
-    #[must_use]
-    pub const fn new(most: usize) -> Self {
-        Memory { accounts: BTreeMap::new(), most, created: 0 }
-    }
-
     /// Makes an account, unless it exists.
     pub fn create(&mut self, account: BareJid) {
         self.made(account);
@@ -94,12 +78,6 @@ impl Memory {
             .filter_map(move |((name, _), entry)| (name == log).then_some(entry))
     }
 
-    /// The messages that wait for an account, the oldest first.
-    #[must_use]
-    pub fn offline(&self, account: &BareJid) -> &[Offline] {
-        self.accounts.get(account).map_or(&[], |account| &account.offline)
-    }
-
     /// Answers. `now` is in milliseconds since the start of 1970 (UTC).
     pub fn answer(&mut self, now: u64, ask: Ask) -> Answer {
         if let Ask::Remove { account } = &ask {
@@ -108,8 +86,8 @@ impl Memory {
         let account = self.accounts.get_mut(ask.account());
         match (ask, account) {
             (Ask::Load { collections, .. }, account) => Answer::Loaded(account.map(|account| {
-                account.kept.offline = account.offline.len();
                 Kept {
+                    now,
                     documents: account.documents_of(&collections),
                     logs: account.logs(),
                     ..account.kept.clone()
@@ -124,14 +102,10 @@ impl Memory {
                     account.map_or_else(Default::default, |account| account.oldest_entries(&log, bytes));
                 Answer::Entries { entries, more }
             }
-            (Ask::Offline { bytes, .. }, Some(account)) => {
-                let messages = account.oldest(bytes);
-                Answer::Offline { more: messages.len() < account.offline.len(), messages }
-            }
             (Ask::Save { changes, .. }, Some(account)) => {
                 let mut changed = account.clone();
                 for change in changes {
-                    if !changed.apply(now, self.most, change) {
+                    if !changed.apply(now, change) {
                         return Answer::Refused;
                     }
                 }
@@ -185,21 +159,8 @@ impl Account {
         (entries, all.peek().is_some())
     }
 
-    /// The oldest messages that fit, or only one.
-    fn oldest(&self, mut bytes: usize) -> Vec<Offline> {
-        let mut out = Vec::new();
-        let fits = |(place, message): &(usize, &Offline)| {
-            out.clear();
-            message.stanza.write(&mut out);
-            let left = bytes.checked_sub(out.len());
-            bytes = left.unwrap_or(0);
-            *place == 0 || left.is_some()
-        };
-        self.offline.iter().enumerate().take_while(fits).map(|(_, message)| message.clone()).collect()
-    }
-
     /// Makes a change; `false` if there is no room, or it is meant for another account.
-    fn apply(&mut self, now: u64, most: usize, change: Change) -> bool {
+    fn apply(&mut self, now: u64, change: Change) -> bool {
         let kept = &mut self.kept;
         match change {
             Change::Roster { contact, item, request, version, pushed } => {
@@ -220,23 +181,6 @@ impl Account {
                     roster.changes.drain(..excess);
                 }
             }
-            Change::Block(jids) => {
-                for jid in jids {
-                    if !kept.blocked.contains(&jid) {
-                        kept.blocked.push(jid);
-                    }
-                }
-            }
-            Change::Unblock(jids) => kept.blocked.retain(|jid| !jids.contains(jid)),
-            Change::UnblockAll => kept.blocked.clear(),
-            Change::PutOffline { from_contact, .. } if self.offline.len() >= room(most, from_contact) => {
-                return false;
-            }
-            Change::PutOffline { message, .. } => {
-                self.offline.push(Offline { number: self.next, at: now, stanza: message });
-                self.next += 1;
-            }
-            Change::DropOffline { up_to } => self.offline.retain(|message| message.number > up_to),
             Change::LastSeen(presence) => kept.last = Some(LastSeen { at: now, presence }),
             Change::Document { creation, .. } | Change::Log { creation, .. } if creation != kept.creation => {
                 return false;
@@ -269,11 +213,6 @@ impl Account {
         self.next += 1;
         true
     }
-}
-
-/// Of so many messages that may wait, how many may when this one has come.
-const fn room(most: usize, from_contact: bool) -> usize {
-    if from_contact { most } else { most.div_ceil(2) }
 }
 
 /// As many as the default of [`balcony_roster::Config::changes`].

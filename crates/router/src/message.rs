@@ -6,9 +6,10 @@
 
 use alloc::vec::Vec;
 
-use balcony_stanza::{ErrorCondition, MessageType, Stanza};
+use balcony_stanza::{ErrorCondition, Kind, MessageType, Stanza};
 
 use crate::account::{Account, is_to_itself};
+use crate::extension::{Copies, Copying};
 use crate::line::Origin;
 use crate::router::{Router, deliver};
 use crate::{Effect, SessionId};
@@ -23,14 +24,14 @@ impl Router {
         origin: &mut Origin,
         effects: &mut Vec<Effect>,
     ) {
-        if self.is_blocked_by_sender(&stanza) {
-            return self.refuse_blocked(&stanza, effects);
+        if self.is_refused(&stanza, None, effects) {
+            return;
         }
         let account = stanza.head.from.as_ref().and_then(|from| self.accounts.get(from.bare_str()));
         let mut copies = Vec::new();
         // What stays in the account is copied where it arrives.
         if let Some(account) = account.filter(|_| !is_to_itself(&stanza)) {
-            self.copy_sent(account, from, &stanza, &mut copies);
+            self.copy(account, Copying::Sent(from), &stanza, &mut copies);
         }
         self.pass_message(kind, stanza, origin, effects);
         effects.append(&mut copies);
@@ -54,7 +55,7 @@ impl Router {
         }
         let account = self.accounts.get(to.bare_str()).filter(|account| account.takes_message(&stanza));
         let Some(account) = account else { return self.arrive(stanza, origin, effects) };
-        if let Some(left) = self.place(account, kind, stanza, effects) {
+        if let Some(left) = self.place(account, kind, stanza, true, effects) {
             self.store(left, origin, effects);
         }
     }
@@ -69,7 +70,17 @@ impl Router {
     ) {
         let account = stanza.head.to.as_ref().and_then(|to| self.accounts.get(to.bare_str()));
         let Some(account) = account else { return };
-        if let Some(left) = self.place(account, kind, stanza, effects) {
+        if let Some(left) = self.place(account, kind, stanza, true, effects) {
+            self.store(left, origin, effects);
+        }
+    }
+
+    /// A message of the account comes back that was lost on its way to a session. It was copied when it came.
+    pub(crate) fn take_returned(&mut self, stanza: Stanza, origin: &mut Origin, effects: &mut Vec<Effect>) {
+        let Kind::Message(kind) = stanza.head.kind else { return };
+        let account = stanza.head.to.as_ref().and_then(|to| self.accounts.get(to.bare_str()));
+        let Some(account) = account else { return };
+        if let Some(left) = self.place(account, kind, stanza, false, effects) {
             self.store(left, origin, effects);
         }
     }
@@ -80,9 +91,10 @@ impl Router {
         account: &Account,
         kind: MessageType,
         stanza: Stanza,
+        is_new: bool,
         effects: &mut Vec<Effect>,
     ) -> Option<Stanza> {
-        if account.blocks(&stanza) {
+        if account.shuts_out(&self.shared, &stanza) {
             // Headlines get no answer from those who are away, so here none either.
             if kind != MessageType::Headline {
                 self.bounce(&stanza, ErrorCondition::ServiceUnavailable, effects);
@@ -91,7 +103,7 @@ impl Router {
         }
         let resource = stanza.head.to.as_ref().and_then(|to| to.resourcepart());
         if let Some(addressed) = resource.and_then(|name| account.by_name(name)) {
-            self.give(account, &[addressed.session], stanza, effects);
+            self.give(account, &[addressed.session], stanza, is_new, effects);
             return None;
         }
         match (kind, resource.is_some()) {
@@ -102,17 +114,32 @@ impl Router {
             (MessageType::Headline, false) => deliver(account.receptive(), stanza, effects),
             (MessageType::Normal, false) | (MessageType::Chat, _) => match account.takers() {
                 [] => return Some(stanza),
-                sessions => self.give(account, sessions, stanza, effects),
+                sessions => self.give(account, sessions, stanza, is_new, effects),
             },
         }
         None
     }
 
-    fn give(&self, account: &Account, to: &[SessionId], stanza: Stanza, effects: &mut Vec<Effect>) {
+    fn give(
+        &self,
+        account: &Account,
+        to: &[SessionId],
+        stanza: Stanza,
+        is_new: bool,
+        effects: &mut Vec<Effect>,
+    ) {
         let mut copies = Vec::new();
-        self.copy_received(account, to, &stanza, &mut copies);
+        if is_new {
+            self.copy(account, Copying::Received(to), &stanza, &mut copies);
+        }
         deliver(to.iter().copied(), stanza, effects);
         effects.append(&mut copies);
+    }
+
+    fn copy(&self, account: &Account, why: Copying<'_>, stanza: &Stanza, effects: &mut Vec<Effect>) {
+        if let Some(known) = account.known.as_deref() {
+            self.shared.tables().copy(known.roster.owner(), account, why, stanza, &mut Copies { effects });
+        }
     }
 
     fn store(&mut self, stanza: Stanza, origin: &mut Origin, effects: &mut Vec<Effect>) {

@@ -9,9 +9,9 @@ use balcony_stanza::{ErrorCondition, Kind, PresenceType, Stanza, StanzaError, ns
 use crate::account::{Account, Note, Presence, Resource};
 use crate::asks::Purpose;
 use crate::directed::Directed;
-use crate::known::Known;
 use crate::line::Origin;
 use crate::router::Router;
+use crate::shared::Shared;
 use crate::{Change, Effect, SessionId};
 
 /// What a resource leaves behind that goes offline.
@@ -34,8 +34,8 @@ impl Router {
         effects: &mut Vec<Effect>,
     ) {
         use PresenceType as P;
-        if self.is_blocked_by_sender(&stanza) {
-            return self.refuse_blocked(&self.as_sent(from, stanza), effects);
+        if self.is_refused(&stanza, Some(from), effects) {
+            return;
         }
         match (kind, stanza.head.to.clone()) {
             (P::Available, None) => self.broadcast(from, stanza, effects),
@@ -64,7 +64,7 @@ impl Router {
             }
         };
         let Some(own) = self.sessions.get(&from).map(|session| session.jid.clone()) else { return };
-        let limit = self.config.limits.presence_bytes;
+        let limit = self.shared.config.limits.presence_bytes;
         let Some(account) = self.accounts.get_mut(own.bare_str()) else { return };
         let shown = account.by_session(from).and_then(|resource| resource.presence());
         let before = shown.map_or(0, |presence| presence.stanza.payload.as_bytes().len());
@@ -82,9 +82,9 @@ impl Router {
             effects.push(Effect::Deliver { session: resource.session, stanza: Arc::clone(&stanza) });
         }
         if before.is_none() {
-            welcome(account, from, effects);
+            welcome(&self.shared, account, from, effects);
         }
-        for contact in account.known.as_deref().map(Known::audience).unwrap_or_default() {
+        for contact in account.audience(&self.shared) {
             self.leave(&own.to_bare(), Stanza::clone(&stanza).to(contact.into()), effects);
         }
         if before.is_none() {
@@ -99,7 +99,7 @@ impl Router {
         let Some(account) = self.accounts.get_mut(own.bare_str()) else { return };
         let was_available = account.set_presence(from, None).is_some();
         let directed = account.by_session(from).map(|own| core::mem::take(&mut own.directed));
-        let audience = account.known.as_deref().map(Known::audience).unwrap_or_default();
+        let audience = account.audience(&self.shared);
         let ended =
             Ended { was_available, directed: directed.unwrap_or_default(), session: Some(from), audience };
         self.announce_end(&own, ended, &stanza, effects);
@@ -193,13 +193,13 @@ impl Router {
         // Who is gone by now can't show itself any more: nobody would say when it ends.
         let Some(own) = self.sessions.get(&from) else { return };
         let Some(account) = self.accounts.get_mut(own.jid.bare_str()) else { return };
-        let room = self.config.limits.presence_bytes.saturating_sub(account.presence_bytes());
+        let room = self.shared.config.limits.presence_bytes.saturating_sub(account.presence_bytes());
         let Some(resource) = account.by_session(from) else { return };
         let directed = &mut resource.directed;
         if stanza.head.kind == Kind::Presence(PresenceType::Unavailable) {
             directed.remove(&to);
         } else if directed.contains(&to)
-            || directed.len() < self.config.limits.directed && Directed::cost(&to) <= room
+            || directed.len() < self.shared.config.limits.directed && Directed::cost(&to) <= room
         {
             directed.insert(to);
         } else {
@@ -236,7 +236,7 @@ impl Router {
     fn observe(&mut self, stanza: Stanza, effects: &mut Vec<Effect>) {
         let Some(to) = &stanza.head.to else { return };
         let Some(account) = self.accounts.get_mut(to.bare_str()) else { return };
-        if account.blocks(&stanza) {
+        if account.shuts_out(&self.shared, &stanza) {
             return;
         }
         let to = to.clone();
@@ -256,12 +256,12 @@ impl Router {
 
 /// What a resource gets that has become available: the presence of the others (section 4.2.2) and the subscription requests
 /// that wait for the user (section 3.1.3).
-fn welcome(account: &Account, session: SessionId, effects: &mut Vec<Effect>) {
+fn welcome(shared: &Shared, account: &Account, session: SessionId, effects: &mut Vec<Effect>) {
     let others = account.available().filter(|other| other.session != session);
     let presence = others.filter_map(|other| other.presence()).map(|presence| &presence.stanza);
     let known = account.known.as_deref();
     let requests = known.into_iter().flat_map(|known| known.roster.requests());
-    let requests = requests.filter(|request| !account.blocks(request));
+    let requests = requests.filter(|request| !account.shuts_out(shared, request));
     effects.extend(
         presence.chain(requests).map(|stanza| Effect::Deliver { session, stanza: Arc::clone(stanza) }),
     );

@@ -6,10 +6,10 @@ use alloc::vec::Vec;
 use balcony_jid::{BareJid, FullJid, Jid};
 use balcony_roster::Version;
 use balcony_stanza::{PresenceType, Stanza};
+use balcony_xep::delay::Delay;
 
 use crate::account::{Account, Resource};
 use crate::asks::{Place, Purpose};
-use crate::delay::delay;
 use crate::known::Known;
 use crate::line::Origin;
 use crate::router::Router;
@@ -28,12 +28,13 @@ impl Router {
     /// Asks for the presence of those whom the user is subscribed to (section 4.2.2). Contacts of this server who have no
     /// resource have no presence either, so they are not asked.
     pub(crate) fn probe_contacts(&mut self, own: &FullJid, effects: &mut Vec<Effect>) {
-        let known = self.accounts.get(own.bare_str()).and_then(|account| account.known.as_deref());
-        let Some(known) = known else { return };
+        let Some(account) = self.accounts.get(own.bare_str()) else { return };
+        let Some(known) = account.known.as_deref() else { return };
+        let name = known.roster.owner();
         let contacts: Vec<BareJid> = known
             .roster
             .probed()
-            .filter(|contact| !known.blocks(&contact.to_jid()))
+            .filter(|contact| self.shared.allows(name, account, &contact.to_jid()))
             .filter(|contact| !self.is_local(contact.domainpart()) || self.accounts.contains_key(*contact))
             .cloned()
             .collect();
@@ -54,7 +55,7 @@ impl Router {
     pub(crate) fn take_probe(&mut self, stanza: &Stanza, effects: &mut Vec<Effect>) {
         let (Some(prober), Some(to)) = (&stanza.head.from, &stanza.head.to) else { return };
         let Some(account) = self.accounts.get(to.bare_str()) else { return };
-        if account.blocks(stanza) {
+        if account.shuts_out(&self.shared, stanza) {
             return;
         }
         let known = account.known.as_deref();
@@ -105,12 +106,12 @@ impl Router {
         let name = to.to_bare();
         let as_kept = kept.map(|kept| {
             let mut account = Account::loading(0);
-            account.known = Some(Known::new(name.clone(), *kept, self.config.roster, Version(0)));
+            account.known = Known::new(name.clone(), *kept, &self.shared, self.asks.now(), Version(0)).ok();
             account
         });
         let known = self.accounts.get(&name).filter(|account| account.known.is_some()).or(as_kept.as_ref());
         match known {
-            Some(account) if !account.is_probed_by_stranger(&stanza) => {
+            Some(account) if !account.is_probed_by_stranger(&self.shared, &stanza) => {
                 // It has been admitted, so it is not turned away.
                 self.wait(stanza, &mut Origin::Server, effects);
             }
@@ -157,6 +158,7 @@ fn answer(kind: PresenceType, of: Jid, probe: &Stanza) -> Stanza {
 /// The answer of an account that is not there, with how and when it went (section 4.3.2).
 fn absent(last: Option<&LastSeen>, answer: Stanza) -> Stanza {
     let Some(last) = last else { return answer };
-    let delay = delay(answer.head.from.as_ref().map_or("", Jid::domainpart), last.at);
+    let server = answer.head.from.as_ref().map_or("", Jid::domainpart);
+    let delay = Delay::new(server, last.at).to_element();
     answer.payload(last.presence.payload.with(&delay))
 }

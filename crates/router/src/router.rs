@@ -1,6 +1,6 @@
 //! The router itself: its parts, and everything that can be said to it.
 
-use alloc::collections::VecDeque;
+use alloc::collections::{BTreeSet, VecDeque};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
@@ -11,22 +11,28 @@ use hashbrown::HashMap;
 
 use crate::account::{Account, Resource};
 use crate::asks::{Asks, Tally, payer};
-use crate::known::Known;
 use crate::line::Origin;
-use crate::{Answer, Collections, Config, Effect, SessionId};
+use crate::outbox::Outbox;
+use crate::queue::Leaving;
+use crate::shared::Shared;
+use crate::{Answer, Config, Effect, SessionId};
 
 /// The router of one or more local domains: see the [crate documentation](crate).
 #[derive(Debug)]
 pub struct Router {
-    pub(crate) config: Config,
+    pub(crate) shared: Shared,
     pub(crate) random: Random,
-    /// Those whose documents are loaded with an account.
-    pub(crate) collections: Collections,
     /// Accounts with bound resources, and those for which something waits. Never iterated.
     pub(crate) accounts: HashMap<BareJid, Account>,
     pub(crate) sessions: HashMap<SessionId, Session>,
-    /// Sessions that are over, while stored messages are still being written to them.
-    pub(crate) leaving: HashMap<SessionId, BareJid>,
+    /// Sessions that are over, while something may still be written to them.
+    pub(crate) leaving: HashMap<SessionId, Leaving>,
+    /// What is on its way to all sessions, in bytes.
+    pub(crate) queued: usize,
+    /// When which session is closed if it takes no more until then.
+    pub(crate) stalls: BTreeSet<(Instant, SessionId)>,
+    /// What has been replayed and is to be delivered next, its number in its log, and whether it is the last. Empty between calls.
+    pub(crate) replays: VecDeque<(Arc<Stanza>, u64, bool)>,
     pub(crate) asks: Asks,
     /// Whose stored messages are to be looked at again, and when, the next one first: all wait equally long.
     pub(crate) retries: VecDeque<(Instant, BareJid)>,
@@ -44,6 +50,8 @@ pub(crate) struct Session {
     pub(crate) jid: FullJid,
     /// Its messages go past its account: that waits for nothing, blocks nobody and copies nothing.
     pub(crate) is_plain: bool,
+    /// What is on its way to it.
+    pub(crate) outbox: Outbox,
 }
 
 /// Where an address leads.
@@ -77,12 +85,14 @@ impl Router {
     #[must_use]
     pub fn new(config: Config, seed: &Seed) -> Self {
         Router {
-            config,
+            shared: Shared::new(config),
             random: seed.random(),
-            collections: Collections::default(),
             accounts: HashMap::new(),
             sessions: HashMap::new(),
             leaving: HashMap::new(),
+            queued: 0,
+            stalls: BTreeSet::new(),
+            replays: VecDeque::new(),
             asks: Asks::new(),
             retries: VecDeque::new(),
             online: 0,
@@ -109,6 +119,7 @@ impl Router {
         effects: &mut Vec<Effect>,
     ) -> bool {
         self.asks.clock(now);
+        let start = effects.len();
         let Some(session) = self.sessions.get(&from) else { return true };
         stanza.head.from.get_or_insert_with(|| session.jid.to_jid());
         let mut origin = Origin::Session(from);
@@ -129,6 +140,7 @@ impl Router {
             }
         }
         self.go_on(effects);
+        self.dispatch(start, effects);
         matches!(origin, Origin::Session(_))
     }
 
@@ -140,7 +152,7 @@ impl Router {
         if self.is_local(from.domainpart()) || !self.is_local(to.domainpart()) {
             return;
         }
-        let mut origin = Origin::Remote;
+        let (start, mut origin) = (effects.len(), Origin::Remote);
         match stanza.head.kind {
             Kind::Message(kind) => self.pass_message(kind, stanza, &mut origin, effects),
             Kind::Iq(_) if to.localpart().is_none() => self.serve(&stanza, effects),
@@ -148,6 +160,7 @@ impl Router {
             _ => self.arrive(stanza, &mut origin, effects),
         }
         self.go_on(effects);
+        self.dispatch(start, effects);
     }
 
     /// Tells the sender of a stanza that it could not be sent to its remote domain: `remote-server-not-found` if there
@@ -156,6 +169,18 @@ impl Router {
     ///
     /// A resource that has sent directed presence there has not done so, and hears no more of it (RFC 6121 section 4.6).
     pub fn undeliverable(
+        &mut self,
+        stanza: &Stanza,
+        condition: ErrorCondition,
+        is_told: bool,
+        effects: &mut Vec<Effect>,
+    ) {
+        let start = effects.len();
+        self.come_back(stanza, condition, is_told, effects);
+        self.dispatch(start, effects);
+    }
+
+    pub(crate) fn come_back(
         &mut self,
         stanza: &Stanza,
         condition: ErrorCondition,
@@ -177,29 +202,18 @@ impl Router {
     pub fn answer(&mut self, now: Instant, ticket: Ticket, answer: Answer, effects: &mut Vec<Effect>) {
         self.asks.clock(now);
         if let Some(open) = self.asks.close(ticket) {
+            let start = effects.len();
             self.resolve(open, Some(answer), effects);
+            self.dispatch(start, effects);
         }
-    }
-
-    /// Everything that had been delivered to the session when [`Effect::Flush`] came is written.
-    pub fn flushed(&mut self, now: Instant, session: SessionId, effects: &mut Vec<Effect>) {
-        self.asks.clock(now);
-        self.written(session, effects);
-        self.go_on(effects);
-    }
-
-    /// What had been delivered to the session when [`Effect::Flush`] came can't be written any more.
-    pub fn lost(&mut self, now: Instant, session: SessionId, effects: &mut Vec<Effect>) {
-        self.asks.clock(now);
-        self.unwritten(session, effects);
-        self.go_on(effects);
     }
 
     /// When to call [`tick`](Router::tick): the next ask expires then, or one that has failed is made again.
     #[must_use]
     pub fn deadline(&self) -> Option<Deadline> {
         let retry = self.retries.front().map(|(at, _)| *at);
-        let at = self.asks.deadline().into_iter().chain(retry).min()?;
+        let stall = self.stalls.first().map(|(at, _)| *at);
+        let at = self.asks.deadline().into_iter().chain(retry).chain(stall).min()?;
         Some(Deadline { at, reason: Reason::Answer })
     }
 
@@ -207,6 +221,8 @@ impl Router {
     /// deleted are tried again.
     pub fn tick(&mut self, now: Instant, effects: &mut Vec<Effect>) {
         self.asks.clock(now);
+        let start = effects.len();
+        self.close_stalled(effects);
         while let Some(open) = self.asks.expire() {
             self.resolve(open, None, effects);
         }
@@ -215,6 +231,7 @@ impl Router {
             self.try_again(&account, effects);
         }
         self.go_on(effects);
+        self.dispatch(start, effects);
     }
 
     /// The full JID that the session has bound.
@@ -231,7 +248,7 @@ impl Router {
     /// Whether this is one of the domains that the router serves.
     #[must_use]
     pub fn is_local(&self, domain: &str) -> bool {
-        self.config.domains.iter().any(|local| local.domainpart() == domain)
+        self.shared.is_local(domain)
     }
 
     /// How much the router holds.
@@ -247,7 +264,8 @@ impl Router {
 
     /// Whether as much of the sender waits as may.
     pub(crate) fn is_full(&self, waits: Tally) -> bool {
-        waits.stanzas >= self.config.limits.waiting || waits.bytes >= self.config.limits.waiting_bytes
+        waits.stanzas >= self.shared.config.limits.waiting
+            || waits.bytes >= self.shared.config.limits.waiting_bytes
     }
 
     /// Who answers for the stanzas of this sender that wait.
@@ -257,8 +275,7 @@ impl Router {
 
     /// Who sees the presence of this account's user.
     pub(crate) fn audience(&self, name: &BareJid) -> Vec<BareJid> {
-        let known = self.accounts.get(name).and_then(|account| account.known.as_deref());
-        known.map(Known::audience).unwrap_or_default()
+        self.accounts.get(name).map(|account| account.audience(&self.shared)).unwrap_or_default()
     }
 
     fn locate(&self, to: &Jid) -> Target<'_> {

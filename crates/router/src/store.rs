@@ -7,10 +7,20 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
 
-use balcony_jid::{BareJid, Jid};
+use balcony_jid::BareJid;
 use balcony_machine::Secret;
 use balcony_roster::{Item, Parts, Version};
 use balcony_stanza::Stanza;
+
+use crate::extension::Edit;
+
+/// The names of collections of the extensions of this crate that a store has kept since before there were collections.
+pub mod collections {
+    /// Addresses that a user has blocked: documents without content, whose keys are the addresses.
+    pub const BLOCKED: &str = "blocked";
+    /// Messages that wait for a user: a log of XML.
+    pub const OFFLINE: &str = "offline";
+}
 
 /// A question to the owner of a [`Router`](crate::Router), about one account. Any account may not exist: only the owner
 /// knows.
@@ -45,13 +55,6 @@ pub enum Ask {
         /// As many as fit into so many bytes of content, but at least one.
         bytes: usize,
     },
-    /// The oldest messages that wait for the account: [`Answer::Offline`]. Asked only while no message is being saved for it.
-    Offline {
-        /// Whose.
-        account: BareJid,
-        /// As many as fit into so many bytes of XML, but at least one.
-        bytes: usize,
-    },
     /// Make these changes, all of them or none, if the account exists: [`Answer::Saved`] once they are durable, or
     /// [`Answer::Refused`].
     Save {
@@ -71,6 +74,16 @@ pub enum Ask {
         /// The new password, as the user has written it.
         password: Secret<String>,
     },
+    /// What an extension of the owner's own wants to be found out or done ([`Context::external`](crate::extension::Context::external)):
+    /// [`Answer::External`] or [`Answer::Refused`].
+    External {
+        /// For whose account.
+        account: BareJid,
+        /// [`Extension::NAME`](crate::extension::Extension::NAME).
+        extension: &'static str,
+        /// The question, in a form that the extension and the owner know.
+        question: Arc<[u8]>,
+    },
     /// End the account, and forget all that is kept of it: [`Answer::Saved`] once that is durable, or [`Answer::Refused`].
     Remove {
         /// Whose.
@@ -86,9 +99,9 @@ impl Ask {
             Ask::Load { account, .. }
             | Ask::Document { account, .. }
             | Ask::Entries { account, .. }
-            | Ask::Offline { account, .. }
             | Ask::Save { account, .. }
             | Ask::SetPassword { account, .. }
+            | Ask::External { account, .. }
             | Ask::Remove { account } => account,
         }
     }
@@ -108,13 +121,8 @@ pub enum Answer {
         /// Whether there are later ones.
         more: bool,
     },
-    /// To [`Ask::Offline`]. The messages stay where they are.
-    Offline {
-        /// The messages, the oldest first.
-        messages: Vec<Offline>,
-        /// Whether there are later ones.
-        more: bool,
-    },
+    /// To [`Ask::External`].
+    External(Arc<[u8]>),
     /// To [`Ask::Save`], [`Ask::SetPassword`] and [`Ask::Remove`]: it is done and durable.
     Saved,
     /// To [`Ask::SetPassword`]: nobody can have this password, so it was not done.
@@ -123,22 +131,20 @@ pub enum Answer {
     Refused,
 }
 
-/// What is kept of an account, beside its messages.
+/// What is kept of an account, beside what has to be asked for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Kept {
     /// The number with which the account was made; no two accounts have the same, also not one after the other by the same name.
     /// Changes of documents and logs repeat it, so that what was meant for an account is not done to its successor.
     pub creation: u64,
+    /// What time it is, in milliseconds since the start of 1970 (UTC), by the clock of whoever keeps it.
+    pub now: u64,
     /// The roster, if it was ever changed.
     pub roster: Option<Parts>,
     /// The documents of the collections that were asked for, in any order.
     pub documents: Vec<Document>,
     /// The logs that are not empty, and how many entries each has.
     pub logs: Vec<(Cow<'static, str>, usize)>,
-    /// Whom the user has blocked (XEP-0191), in any order.
-    pub blocked: Vec<Jid>,
-    /// How many messages wait ([`Change::PutOffline`]).
-    pub offline: usize,
     /// The end of the latest presence.
     pub last: Option<LastSeen>,
 }
@@ -166,17 +172,6 @@ pub struct LastSeen {
     pub presence: Arc<Stanza>,
 }
 
-/// A message that waits for an account to become available (XEP-0160).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Offline {
-    /// Its place: later messages of the account have higher numbers, and no number is used twice.
-    pub number: u64,
-    /// When it was stored, in milliseconds since the start of 1970 (UTC), by the clock of whoever keeps it.
-    pub at: u64,
-    /// The message, as it came.
-    pub stanza: Arc<Stanza>,
-}
-
 /// One change of what is kept of an account.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {
@@ -194,25 +189,6 @@ pub enum Change {
         /// kept as [`balcony_roster::Config::changes`] says, and may be more.
         pushed: bool,
     },
-    /// These are blocked from now on; some of them may have been before.
-    Block(Vec<Jid>),
-    /// These are no longer blocked.
-    Unblock(Vec<Jid>),
-    /// Nobody is blocked any more.
-    UnblockAll,
-    /// One more message waits. If there is no room for it the whole save is refused.
-    PutOffline {
-        /// The message, as it came.
-        message: Arc<Stanza>,
-        /// Whether it is from a contact, or from the user. For those of others there is room only while less than half of what may
-        /// wait does, so that no stranger keeps contacts out.
-        from_contact: bool,
-    },
-    /// The messages up to this [number](Offline::number) have been delivered, and are not needed any more.
-    DropOffline {
-        /// The highest number that was delivered.
-        up_to: u64,
-    },
     /// The account's last available resource has become unavailable just now, with this presence.
     LastSeen(Arc<Stanza>),
     /// A document of the account is another one now. The whole save is refused if the account is another.
@@ -229,6 +205,16 @@ pub enum Change {
         /// What becomes of it.
         edit: LogEdit,
     },
+}
+
+impl Change {
+    /// An extension's change of what it keeps of the account that was made with this number.
+    pub(crate) fn of(creation: u64, edit: Edit) -> Change {
+        match edit {
+            Edit::Document(edit) => Change::Document { creation, edit },
+            Edit::Log(edit) => Change::Log { creation, edit },
+        }
+    }
 }
 
 /// What becomes of a document: something that is found by its key in a collection. Whatever an extension keeps of an account,

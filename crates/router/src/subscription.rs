@@ -110,7 +110,7 @@ impl Router {
         // Section 8.5.3.2.2. A request is for the account in any case (section 3.1.3).
         let is_lost = to.resourcepart().is_some_and(|resource| account.by_name(resource).is_none())
             && kind != PresenceType::Subscribe;
-        if is_lost || account.blocks(&stanza) {
+        if is_lost || account.shuts_out(&self.shared, &stanza) {
             return;
         }
         let Some(charge) = self.charge(&stanza, origin, effects) else { return };
@@ -147,7 +147,12 @@ impl Router {
         decisions.remove(0);
         let ask =
             Ask::Save { account: name.clone(), changes: Vec::from([change]), by_others: request.is_none() };
-        self.commit(ask, Commit { request, scope, then: Then::Roster(decisions) }, Some(charge), effects);
+        self.commit(
+            ask,
+            Commit { request, scope, then: Then::Roster(decisions), may_change: true },
+            Some(charge),
+            effects,
+        );
     }
 
     /// Does what the account's roster has decided. The account takes nothing else meanwhile.
@@ -217,7 +222,7 @@ impl Router {
     /// Sends the contact the presence of each available resource (section 3.1.5).
     pub(crate) fn reveal(&mut self, name: &BareJid, contact: &BareJid, effects: &mut Vec<Effect>) {
         let Some(account) = self.accounts.get(name) else { return };
-        if account.known.as_ref().is_some_and(|known| known.blocks(&contact.to_jid())) {
+        if !self.shared.allows(name, account, &contact.to_jid()) {
             return;
         }
         let presence = account.available().filter_map(|resource| resource.presence());
@@ -230,8 +235,8 @@ impl Router {
 
     /// Sends the contact the end of all presence that it has seen (section 3.2.2).
     fn hide(&mut self, name: &BareJid, contact: &BareJid, effects: &mut Vec<Effect>) {
-        let known = self.accounts.get(name).and_then(|account| account.known.as_deref());
-        if known.is_some_and(|known| !known.blocks(&contact.to_jid())) {
+        let account = self.accounts.get(name).filter(|account| account.known.is_some());
+        if account.is_some_and(|account| self.shared.allows(name, account, &contact.to_jid())) {
             let is_contact = |entity: &Jid| entity.bare_str() == contact.as_str();
             self.withdraw(name, core::slice::from_ref(contact), &is_contact, effects);
         }
@@ -285,9 +290,9 @@ impl Router {
         let asked = known
             .roster
             .asked()
-            .filter(|contact| !known.blocks(&contact.to_jid()))
+            .filter(|contact| self.shared.allows(known.roster.owner(), account, &contact.to_jid()))
             .filter(|contact| !self.is_local(contact.domainpart()) || is_quiet(contact));
-        let asked: Vec<BareJid> = asked.take(self.config.limits.asks).cloned().collect();
+        let asked: Vec<BareJid> = asked.take(self.shared.config.limits.asks).cloned().collect();
         for contact in asked {
             let request = Stanza::presence(PresenceType::Subscribe).from(own.to_bare().into());
             self.pass_on(request.to(contact.into()), effects);

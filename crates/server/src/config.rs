@@ -3,6 +3,7 @@ use alloc::vec::Vec;
 
 use balcony_jid::BareJid;
 use balcony_machine::{Limits, Secret};
+use balcony_router::extension::Extensions;
 use balcony_router::{ConflictPolicy, Software};
 use balcony_sasl::Mechanism;
 use balcony_stream::{Framing, Receiving, TlsPolicy};
@@ -30,8 +31,8 @@ pub struct Config {
     pub tell_strangers: bool,
     /// The bounds and choices of rosters.
     pub roster: balcony_router::RosterConfig,
-    /// How many addresses a user may block (XEP-0191).
-    pub blocked: usize,
+    /// What the server does beyond the core, such as blocking and messages for users who are away.
+    pub extensions: Extensions,
     /// What the server says it is (XEP-0092).
     pub software: Software,
     /// From this the salts of accounts that don't exist are made; keep it for the life of the server.
@@ -64,7 +65,7 @@ impl Config {
             iq_needs_presence: router.iq_needs_presence,
             tell_strangers: router.tell_strangers,
             roster: router.roster,
-            blocked: router.blocked,
+            extensions: router.extensions,
             software: router.software,
             decoy: stream.decoy,
             iterations: stream.iterations,
@@ -94,7 +95,7 @@ impl Config {
         router.iq_needs_presence = self.iq_needs_presence;
         router.tell_strangers = self.tell_strangers;
         router.roster = self.roster;
-        router.blocked = self.blocked;
+        router.extensions = self.extensions.clone();
         router.software = self.software.clone();
         router
     }

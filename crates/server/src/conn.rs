@@ -27,8 +27,13 @@ pub(crate) struct Conn {
     pub(crate) broken: bool,
     /// Whether the router knows it as a session.
     pub(crate) bound: bool,
-    /// Whether the router wants to know when what was delivered so far is written.
-    pub(crate) flush: Flush,
+    /// The router has to hear of its end, since it was a session of it.
+    pub(crate) was_bound: bool,
+    /// How many stanzas were delivered to it, and how many of them were there when the owner last took output.
+    pub(crate) delivered: u64,
+    pub(crate) taken: u64,
+    /// It has asked for so much that it does not read: nothing more of it is taken.
+    pub(crate) owes: bool,
     /// Something that was delivered did not get into its output, because the stream was over.
     pub(crate) missed: bool,
     /// What the router has not handled yet of its stanzas.
@@ -56,7 +61,10 @@ impl Conn {
             eof: false,
             broken: false,
             bound: false,
-            flush: Flush::None,
+            was_bound: false,
+            delivered: 0,
+            taken: 0,
+            owes: false,
             missed: false,
             unhandled: Unhandled::default(),
             origin: None,
@@ -72,7 +80,7 @@ impl Conn {
             return self.linger;
         }
         // A peer is not read from while too much of it waits, so it is not silent.
-        let is_kept_waiting = self.unhandled.is_full;
+        let is_kept_waiting = self.is_held();
         let deadline = self.connection.deadline();
         let deadline = deadline.filter(|deadline| !(is_kept_waiting && deadline.reason == Reason::Idle));
         deadline.map(|deadline| deadline.at).into_iter().chain(self.pause(now)).min()
@@ -83,23 +91,9 @@ impl Conn {
         self.pace.wait(now).filter(|_| self.unread && !self.ended)
     }
 
-    /// Whether something that was delivered is not in the output, and won't be.
-    pub(crate) fn has_lost(&self) -> bool {
-        self.broken || self.connection.has_lost_output()
-    }
-
-    /// Whether the owner, who has written what it had, had all that the router asks about.
-    pub(crate) fn take_flushed(&mut self) -> bool {
-        let is_empty = self.out.is_empty() && self.connection.pending() == 0;
-        let is_flushed = match self.flush {
-            Flush::None => false,
-            Flush::Taken => !self.broken,
-            Flush::Wanted => is_empty && !self.has_lost(),
-        };
-        if is_flushed {
-            self.flush = Flush::None;
-        }
-        is_flushed
+    /// Whether no more of its stanzas may be taken now.
+    pub(crate) const fn is_held(&self) -> bool {
+        self.unhandled.is_full || self.owes && !self.broken
     }
 }
 
@@ -126,15 +120,4 @@ impl Unhandled {
         let is_full = self.stanzas >= limits.window || self.bytes >= limits.window_bytes;
         core::mem::replace(&mut self.is_full, is_full) && !is_full
     }
-}
-
-/// How far output has come that the router asks about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Flush {
-    /// It does not ask.
-    None,
-    /// It is still here.
-    Wanted,
-    /// The owner is writing it.
-    Taken,
 }

@@ -12,12 +12,14 @@ use balcony_machine::{Deadline, Instant, On, Progress, Random, Reason, Seed, Tic
 use balcony_router::{Effect, Router, SessionId};
 use balcony_stanza::{ErrorCondition, Stanza, StanzaError, StreamCondition, StreamError};
 use balcony_stream::Event;
+use balcony_xep::carbons;
+use balcony_xml::{Element, Name};
 use slab::Slab;
 
 use crate::action::{Action, Answer, Ask, ConnectionId, Ended, Notice};
 use crate::asks::{Asker, Asks};
 use crate::config::Config;
-use crate::conn::{Conn, Flush};
+use crate::conn::Conn;
 use crate::registrations::Registrations;
 use crate::transport::{Streams, Transport};
 
@@ -118,7 +120,7 @@ impl Server {
         if conn.ended || !conn.bound {
             conn.eof = true;
             self.end_of_input(now, id, actions);
-            self.give_up(now, id, actions);
+            self.forget(now, id, actions);
             return self.resume(now, actions);
         }
         (conn.eof, conn.broken, conn.missed) = (true, true, true);
@@ -132,8 +134,8 @@ impl Server {
             // What gathered since `Action::Write` goes along. A TLS failure shows at the next advance, and in what was lost.
             let _ = conn.connection.flush(&mut conn.out);
             mem::swap(buffer, &mut conn.out);
-            if conn.flush == Flush::Wanted && !conn.has_lost() {
-                conn.flush = Flush::Taken;
+            if !conn.connection.has_lost_output() {
+                conn.taken = conn.delivered;
             }
         }
     }
@@ -142,10 +144,12 @@ impl Server {
     pub fn written(&mut self, now: Instant, id: ConnectionId, actions: &mut Vec<Action>) {
         let Some(conn) = self.conn(id) else { return };
         conn.writing = false;
-        if conn.take_flushed() {
+        if conn.was_bound {
+            let taken = conn.taken;
             let mut effects = mem::take(&mut self.effects);
-            self.router.flushed(now, SessionId(id.0), &mut effects);
+            self.router.drained(now, SessionId(id.0), taken, &mut effects);
             self.carry_out(now, effects, actions);
+            self.owes(id);
         }
         // The connection may have been waiting for room.
         self.advance(now, id, &[], actions);
@@ -189,7 +193,7 @@ impl Server {
         for id in due {
             let Some(conn) = self.conn(id) else { continue };
             if conn.linger.is_some_and(|linger| now >= linger) {
-                self.give_up(now, id, actions);
+                self.forget(now, id, actions);
                 actions.push(Action::Close(id));
             } else {
                 self.advance(now, id, &[], actions);
@@ -262,7 +266,7 @@ impl Server {
             if conn.ended {
                 break;
             }
-            let result = if conn.unhandled.is_full {
+            let result = if conn.is_held() {
                 // The order of its stanzas is kept. Time passes for it all the same.
                 conn.input.extend_from_slice(mem::take(&mut fresh));
                 if conn.due(now).is_none_or(|at| at > now) {
@@ -288,7 +292,7 @@ impl Server {
                 Ok(progress @ (Progress::NeedInput | Progress::Blocked(_))) => {
                     conn.input.extend_from_slice(fresh);
                     let waits = matches!(progress, Progress::Blocked(On::Answer | On::OutputFull));
-                    if conn.eof && !conn.unhandled.is_full && !waits {
+                    if conn.eof && !conn.is_held() && !waits {
                         return self.end_of_input(now, id, actions);
                     }
                     break;
@@ -324,10 +328,12 @@ impl Server {
                 let bound = self.router.bind(now, session, &account, resource.as_deref(), &mut effects);
                 let accepted = bound.is_ok();
                 if accepted && carbons {
-                    self.router.enable_carbons(session);
+                    let wanted = Element::new(Name::from_static("bind"), "urn:xmpp:bind:0")
+                        .child(carbons::Request::Enable.to_element());
+                    self.router.bind_inline(session, wanted.root(), &mut effects);
                 }
                 if let Some(conn) = self.conn(id) {
-                    conn.bound = accepted;
+                    (conn.bound, conn.was_bound) = (accepted, conn.was_bound || accepted);
                     // The ask was opened just now, and nobody else answers it.
                     let _ = conn.connection.answer(ticket, balcony_stream::Answer::Bound(bound));
                 }
@@ -379,6 +385,16 @@ impl Server {
             conn.unhandled.add(bytes, limits);
         }
         self.carry_out(now, effects, actions);
+        self.owes(id);
+    }
+
+    /// Who does not read the answers to what it asks for is not listened to until it does.
+    fn owes(&mut self, id: ConnectionId) {
+        let owes = self.router.answers_waiting(SessionId(id.0)) > self.config.limits.window_bytes;
+        let Some(conn) = self.conn(id) else { return };
+        if mem::replace(&mut conn.owes, owes) && !owes {
+            self.resumed.push(id);
+        }
     }
 
     /// A stanza that waited is handled.
@@ -404,17 +420,7 @@ impl Server {
         while next < effects.len() {
             let placeholder = Effect::Close { session: SessionId(u64::MAX), error: StreamCondition::Reset };
             match mem::replace(&mut effects[next], placeholder) {
-                Effect::Deliver { session, stanza } => {
-                    self.deliver(now, session, &stanza, &mut effects, actions)
-                }
-                Effect::Flush { session } => match self.conn(ConnectionId(session.0)) {
-                    // What is lost with it is somebody else's when it has ended, or it would get the same again.
-                    Some(conn) if conn.has_lost() => conn.flush = Flush::Wanted,
-                    Some(conn) if conn.missed => self.router.lost(now, session, &mut effects),
-                    Some(conn) if conn.writing => conn.flush = Flush::Wanted,
-                    Some(_) => self.router.flushed(now, session, &mut effects),
-                    None => self.router.lost(now, session, &mut effects),
-                },
+                Effect::Deliver { session, stanza } => self.deliver(session, &stanza, actions),
                 Effect::Close { session, error } => {
                     let id = ConnectionId(session.0);
                     if let Some(conn) = self.conn(id) {
@@ -440,33 +446,17 @@ impl Server {
         self.effects = effects;
     }
 
-    fn deliver(
-        &mut self,
-        now: Instant,
-        session: SessionId,
-        stanza: &Stanza,
-        effects: &mut Vec<Effect>,
-        actions: &mut Vec<Action>,
-    ) {
+    /// Writes a stanza. The router gives a connection no more at once than its credit.
+    fn deliver(&mut self, session: SessionId, stanza: &Stanza, actions: &mut Vec<Action>) {
         let id = ConnectionId(session.0);
-        let limit = self.config.limits.output;
-        let Some(conn) = self.conn(id).filter(|conn| !conn.broken) else { return };
-        if conn.connection.pending() + conn.out.len() > limit {
-            // A peer that does not read must not cost memory (RFC 6120 section 4.9.3.17).
-            conn.missed = true;
-            let error = StreamError::new(
-                StreamCondition::ResourceConstraint,
-                "too much output is waiting to be read",
-            );
-            conn.bound = false;
-            self.router.unbind(now, session, effects);
-            self.abort(now, id, error, actions);
-            return;
-        }
+        let Some(conn) = self.conn(id).filter(|conn| !conn.missed) else { return };
         // The only misuse there is: the stream has been closed a moment ago, and the router is about to hear of it.
         if conn.connection.send(stanza).is_err() {
             conn.missed = true;
-        } else if !conn.writing {
+            return;
+        }
+        conn.delivered += 1;
+        if !conn.writing {
             conn.writing = true;
             actions.push(Action::Write(id));
         }
@@ -515,7 +505,7 @@ impl Server {
             conn.out = Vec::new();
             (conn.writing, conn.unread) = (false, false);
             if conn.ended {
-                return self.give_up(now, id, actions);
+                return self.forget(now, id, actions);
             }
         }
         if !conn.writing && (!conn.out.is_empty() || conn.connection.pending() > 0) {
@@ -523,12 +513,12 @@ impl Server {
             actions.push(Action::Write(id));
         }
         if conn.ended && !conn.writing {
-            self.give_up(now, id, actions);
+            self.forget(now, id, actions);
             actions.push(Action::Close(id));
             return;
         }
         // Who sends too fast waits, and everything that it has sent is dealt with meanwhile (RFC 6120 section 13.12).
-        let is_read = conn.input.is_empty() && !conn.unhandled.is_full && conn.pause(now).is_none();
+        let is_read = conn.input.is_empty() && !conn.is_held() && conn.pause(now).is_none();
         if conn.unread && !conn.ended && is_read {
             conn.unread = false;
             // An idle connection keeps no buffer.
@@ -547,23 +537,19 @@ impl Server {
         }
     }
 
-    /// Forgets a connection whose output can't be written.
-    fn give_up(&mut self, now: Instant, id: ConnectionId, actions: &mut Vec<Action>) {
-        let is_lost = self.conn(id).is_some_and(|conn| conn.flush != Flush::None);
-        self.forget(id);
-        if is_lost {
-            let mut effects = mem::take(&mut self.effects);
-            self.router.lost(now, SessionId(id.0), &mut effects);
-            self.carry_out(now, effects, actions);
-        }
-    }
-
-    fn forget(&mut self, id: ConnectionId) {
+    /// Forgets a connection: what it has not written goes elsewhere.
+    fn forget(&mut self, now: Instant, id: ConnectionId, actions: &mut Vec<Action>) {
         let Some(conn) = self.conn(id) else { return };
-        if let Some(at) = conn.deadline {
+        let (deadline, was_bound) = (conn.deadline, conn.was_bound);
+        if let Some(at) = deadline {
             self.deadlines.remove(&(at, id));
         }
         self.conns.remove((id.0 & u64::from(u32::MAX)) as usize);
+        if was_bound {
+            let mut effects = mem::take(&mut self.effects);
+            self.router.gone(now, SessionId(id.0), &mut effects);
+            self.carry_out(now, effects, actions);
+        }
     }
 }
 

@@ -2,8 +2,9 @@ use std::collections::BTreeMap;
 
 use balcony_jid::BareJid;
 use balcony_machine::Secret;
-use balcony_router::Memory;
+use balcony_router::{Memory, collections};
 use balcony_sasl::Credentials;
+use balcony_stanza::Stanza;
 use balcony_stream::federation::{Verdict, dialback_key};
 use balcony_stream::{Answer, Ask};
 
@@ -21,6 +22,24 @@ pub struct Accounts {
 const ITERATIONS: u32 = 4096;
 
 impl Accounts {
+    /// The messages that wait for an account, the oldest first.
+    ///
+    /// # Panics
+    ///
+    /// If this is no address, or one of them no message.
+    #[must_use]
+    pub fn waiting(&self, account: &str) -> Vec<Stanza> {
+        let account = account.parse().expect("an address");
+        let entries = self.kept.entries(&account, collections::OFFLINE);
+        entries.map(|entry| Stanza::parse(&entry.content.bytes).expect("a message")).collect()
+    }
+
+    /// Whether an account has blocked this address.
+    #[must_use]
+    pub fn has_blocked(&self, account: &BareJid, address: &str) -> bool {
+        self.kept.documents(account, collections::BLOCKED).any(|(blocked, _)| blocked == address)
+    }
+
     /// No accounts.
     #[must_use]
     pub fn new() -> Self {

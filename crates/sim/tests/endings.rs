@@ -3,7 +3,8 @@
 
 use core::time::Duration;
 
-use balcony_router::Memory;
+use balcony_router::extension::Extensions;
+use balcony_router::extension::offline::Offline;
 use balcony_server::Ended;
 use balcony_sim::{Accounts, Chunks, Peer, World};
 
@@ -25,10 +26,12 @@ enum End {
 /// Romeo sends so many messages to juliet, who is away, at once, and his connection ends; the store answers later. What is
 /// stored then, in its order.
 fn stored(count: usize, end: End, change: impl FnOnce(&mut World, Peer)) -> Vec<String> {
-    let mut accounts = Accounts::new();
-    accounts.kept = Memory::new(usize::MAX);
-    let accounts = accounts.with(JULIET, "pencil").with("romeo@example.com", "crayon");
-    let mut world = World::new(accounts, Chunks::Whole, 1, |config| config.limits.output = 2_000);
+    let accounts = Accounts::new().with(JULIET, "pencil").with("romeo@example.com", "crayon");
+    let mut world = World::new(accounts, Chunks::Whole, 1, |config| {
+        config.limits.output = 2_000;
+        let offline = Offline { messages: usize::MAX, bytes: usize::MAX };
+        config.extensions = Extensions::standard().with(offline).build();
+    });
     world.slow_store = true;
     let romeo = world.client("romeo@example.com/garden", "crayon");
     world.run();
@@ -53,8 +56,8 @@ fn stored(count: usize, end: End, change: impl FnOnce(&mut World, Peer)) -> Vec<
     assert_eq!(world.server.router().counts().sessions, 0, "{end:?}");
     let is_in_order = matches!(world.ended(romeo), Some(Ended::Closed));
     assert_eq!(is_in_order, matches!(end, End::Closed | End::ClosedAndHungUp), "{end:?}");
-    let stored = world.accounts.kept.offline(&JULIET.parse().unwrap());
-    stored.iter().map(|message| message.stanza.head.id.as_deref().unwrap().to_owned()).collect()
+    let stored = world.accounts.waiting(JULIET);
+    stored.iter().map(|message| message.head.id.as_deref().unwrap().to_owned()).collect()
 }
 
 const ENDS: [End; 4] = [End::Closed, End::ClosedAndHungUp, End::HungUp, End::Broken];

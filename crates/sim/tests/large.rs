@@ -120,7 +120,10 @@ fn a_namespace_inside_does_not_grow() {
 // RFC 6120 §4.9.3.17: who reads gets it, however long it is; who does not read is dropped.
 #[test]
 fn one_stanza_always_has_room() {
-    let mut world = world(|config| config.limits.output = 10_000);
+    let mut world = world(|config| {
+        (config.limits.output, config.limits.credit) = (10_000, 10_000);
+        config.limits.queue_bytes = 10_000;
+    });
     let (juliet, romeo) = (juliet(&mut world), romeo(&mut world));
     for _ in 0..3 {
         world.write(romeo, filled("").as_bytes());

@@ -11,7 +11,8 @@ use balcony_client::{RequestKind, RequestOutcome};
 use balcony_jid::BareJid;
 use balcony_machine::{Random, Seed};
 use balcony_roster::{Parts, Roster, State};
-use balcony_router::Memory;
+use balcony_router::extension::Extensions;
+use balcony_router::extension::offline::Offline;
 use balcony_sim::{Accounts, Chunks, Peer, World};
 use balcony_stanza::{Kind, MessageType, PresenceType, Stanza, ns};
 use balcony_xep::{blocking, delay};
@@ -74,15 +75,15 @@ impl Life {
     fn new(seed: u64, steady: bool) -> Self {
         let mut random = Seed::from_u64(seed).random();
         // There is always room, so that a message which is lost is a fault.
-        let mut accounts = Accounts::new();
-        accounts.kept = Memory::new(usize::MAX);
-        let accounts =
-            ACCOUNTS.iter().chain([&GUEST]).fold(accounts, |all, account| all.with(account, PASSWORD));
+        let all = ACCOUNTS.iter().chain([&GUEST]);
+        let accounts = all.fold(Accounts::new(), |all, account| all.with(account, PASSWORD));
         let chunks = Chunks::Random(Box::new(random.seed().random()));
         let small = random.next_u64().is_multiple_of(2);
         let mut world = World::new(accounts, chunks, random.next_u64(), |config| {
             // Half of the servers deliver what is stored in parts.
             config.limits.output = if small { 4_000 } else { config.limits.output };
+            let offline = Offline { messages: usize::MAX, bytes: usize::MAX };
+            config.extensions = Extensions::standard().with(offline).build();
         });
         (world.slow_store, world.take_requests) = (true, true);
         Life {
@@ -268,8 +269,8 @@ impl Life {
             self.check_told(number);
         }
         for account in ACCOUNTS {
-            let waiting = self.world.accounts.kept.offline(&account.parse().unwrap());
-            self.stored.extend(waiting.iter().filter_map(|message| text(&message.stanza)));
+            let waiting = self.world.accounts.waiting(account);
+            self.stored.extend(waiting.iter().filter_map(text));
         }
     }
 
@@ -317,7 +318,7 @@ impl Life {
         let device = &self.devices[number];
         for blocked in &device.blocked {
             assert!(
-                kept.blocked.iter().any(|jid| jid.as_str() == blocked),
+                self.world.accounts.has_blocked(&account, blocked),
                 "{account} has not blocked {blocked}"
             );
         }
@@ -380,7 +381,7 @@ impl Life {
             assert!(late <= 1 + if steady { 0 } else { self.breaks }, "{text} came {late} times");
         }
         for account in ACCOUNTS {
-            assert!(self.world.accounts.kept.offline(&account.parse().unwrap()).is_empty());
+            assert!(self.world.accounts.waiting(account).is_empty());
         }
         self.check_subscriptions();
         self.check_guest();

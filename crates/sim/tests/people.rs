@@ -131,7 +131,7 @@ proptest! {
             let expected = format!("<body>{text}</body>{delay}");
             prop_assert!(stored.starts_with(&expected), "{}", stored);
         }
-        prop_assert!(world.accounts.kept.offline(&"romeo@example.com".parse().unwrap()).is_empty());
+        prop_assert!(world.accounts.waiting("romeo@example.com").is_empty());
         prop_assert!(roster(&mut world, romeo).contains(item));
         // Nothing comes twice.
         world.available(romeo, -1);
@@ -151,12 +151,12 @@ proptest! {
         let romeo = world.client("romeo@example.com/phone", "crayon");
         world.stall(romeo, true);
         world.available(romeo, 0);
-        prop_assert_eq!(world.accounts.kept.offline(&"romeo@example.com".parse().unwrap()).len(), 20);
+        prop_assert_eq!(world.accounts.waiting("romeo@example.com").len(), 20);
         world.cut(romeo);
         let romeo = world.online("romeo@example.com/desk", "crayon", 0);
         let expected: Vec<_> = (0..20).map(|number| number.to_string()).collect();
         prop_assert_eq!(bodies(&mut world, romeo), expected);
-        prop_assert!(world.accounts.kept.offline(&"romeo@example.com".parse().unwrap()).is_empty());
+        prop_assert!(world.accounts.waiting("romeo@example.com").is_empty());
     }
 
     // XEP-0160, RFC 6120 §4.9.3.17: more than the output of a connection takes at once arrives, whole and in order.

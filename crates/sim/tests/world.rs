@@ -191,7 +191,9 @@ fn silence() {
 // RFC 6120 §4.9.3.17: a peer that does not read costs bounded memory, and only itself.
 #[test]
 fn a_peer_that_does_not_read_is_dropped() {
-    let mut world = World::new(accounts(), Chunks::Whole, 3, |config| config.limits.output = 20_000);
+    let mut world = World::new(accounts(), Chunks::Whole, 3, |config| {
+        (config.limits.credit, config.limits.queue_bytes) = (20_000, 20_000);
+    });
     let stalled = world.online("juliet@example.com/phone", "pencil", 5);
     let reader = world.online("juliet@example.com/desk", "pencil", 5);
     let romeo = world.online("romeo@example.com/garden", "crayon", 0);

@@ -4,7 +4,7 @@ use core::time::Duration;
 
 use balcony_machine::{Instant, Reason, Ticket};
 use balcony_roster::Subscription;
-use balcony_router::{Answer, Ask, Change, Effect, Kept, SessionId, cost};
+use balcony_router::{Answer, Ask, Change, Effect, Kept, LogEdit, SessionId, cost};
 use balcony_stanza::{IqType, Kind, MessageType, PresenceType, Stanza};
 
 use crate::world::{World, asks, available, bare, brief, config, content, iq, jid, of_kind, tickets};
@@ -39,7 +39,7 @@ fn put(world: &mut World, from: SessionId) -> Ticket {
     match &asks(&effects)[..] {
         [(ticket, Ask::Save { account, changes, .. })] => {
             assert_eq!(account, &bare("juliet@example.com"));
-            assert!(matches!(&changes[..], [Change::PutOffline { .. }]));
+            assert!(matches!(&changes[..], [Change::Log { edit: LogEdit::Append(_), .. }]));
             *ticket
         }
         other => panic!("{other:?}"),

@@ -1,11 +1,13 @@
 //! Blocking (XEP-0191).
 
 use balcony_roster::Subscription;
+use balcony_router::extension::Extensions;
+use balcony_router::extension::blocking::Blocking;
 use balcony_router::{Answer, SessionId};
 use balcony_stanza::{IqType, Kind, MessageType, PresenceType, Stanza};
 
 use crate::world::{
-    PRESENCE, World, asks, available, bare, config, iq, jid, of_kind, request, subscription, tickets, wires,
+    PRESENCE, World, asks, available, config, iq, jid, of_kind, request, subscription, tickets, wires,
 };
 
 const ROMEO: &str = "romeo@example.net";
@@ -71,14 +73,15 @@ fn the_list() {
         ["<unblock xmlns='urn:xmpp:blocking'/>"]
     );
     assert_eq!(wires(&world.send(juliet, list()), juliet), [empty]);
-    assert_eq!(world.store.kept(&bare("juliet@example.com")).unwrap().blocked, []);
+    assert_eq!(world.blocked("juliet@example.com"), [""; 0]);
 }
 
 // XEP-0191 1.3 §3.3, §3.4, §5; the bound is ours.
 #[test]
 fn errors() {
     let mut config = config();
-    config.blocked = 2;
+    let blocking = Blocking { addresses: 2, ..Blocking::default() };
+    config.extensions = Extensions::standard().with(blocking).build();
     let mut world = World::with(config);
     let juliet = world.connect("juliet@example.com/balcony");
     let mut fails = |stanza: Stanza, condition: &str| {
@@ -155,7 +158,7 @@ fn from_the_blocked() {
     world.unbind(juliet);
     let told = world.says(romeo, of_kind(Kind::Message(MessageType::Chat), "juliet@example.com"));
     assert_eq!(told, ["street: message error service-unavailable/cancel from juliet@example.com"]);
-    assert!(world.store.offline(&bare("juliet@example.com")).is_empty());
+    assert!(world.kept("juliet@example.com").is_empty());
     // Strangers hear no more of it than of an account that does not exist.
     let juliet = world.available("juliet@example.com/balcony", 0);
     world.send(juliet, block(&["example.org"]));

@@ -3,6 +3,8 @@
 use balcony_router::{Effect, SessionId};
 use balcony_stanza::{IqType, Kind, MessageType, Stanza};
 
+use balcony_xml::{Element, Name};
+
 use crate::world::{World, available, bare, content, jid, request, wires};
 
 const ENABLE: &str = "<enable xmlns='urn:xmpp:carbons:2'/>";
@@ -205,8 +207,12 @@ fn from_the_first_moment() {
     let mut loading = Vec::new();
     let account = bare("juliet@example.com");
     world.router.bind(world.now, SessionId(1), &account, Some("phone"), &mut loading).unwrap();
-    world.router.enable_carbons(SessionId(1));
-    world.router.enable_carbons(SessionId(99));
+    let wanted = Element::new(Name::from_static("bind"), "urn:xmpp:bind:0")
+        .child(Element::new(Name::from_static("inactive"), "urn:xmpp:csi:0"))
+        .child(Element::new(Name::from_static("enable"), "urn:xmpp:carbons:2"));
+    for session in [1, 99] {
+        world.router.bind_inline(SessionId(session), wanted.root(), &mut loading);
+    }
     world.at_once = true;
     world.serve(&mut loading);
     let balcony = world.available("juliet@example.com/balcony", 0);

@@ -6,12 +6,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use balcony_jid::Jid;
 use balcony_roster::Subscription;
-use balcony_router::{Ask, Config, Effect, Memory, SessionId};
+use balcony_router::{Ask, Config, Effect, SessionId};
 use balcony_stanza::{IqType, Kind, MessageType, PresenceType, Stanza};
 use proptest::prelude::*;
 
 use crate::model::{ACCOUNTS, MOST_DIRECTED, MOST_STORED, Model, REMOTE, bare_of};
-use crate::world::{World, available, bare, iq, jid, request, roster_get, roster_set, tell};
+use crate::world::{World, available, bare, iq, jid, request, room_for, roster_get, roster_set, tell};
 
 const NAMES: [&str; 3] = ["1", "2", "3"];
 /// Besides the accounts and their resources.
@@ -115,8 +115,8 @@ fn contact(index: usize) -> &'static str {
 pub(crate) fn world(grants: &Grants) -> World {
     let mut config = Config::new(vec![bare("x.example"), bare("y.example")]);
     config.limits.directed = MOST_DIRECTED;
+    config.extensions = room_for(MOST_STORED);
     let mut world = World::with(config);
-    world.store = Memory::new(MOST_STORED);
     for (account, &address) in ACCOUNTS.iter().enumerate() {
         world.store.create(bare(address));
         for contact_index in 0..=ACCOUNTS.len() {
@@ -269,8 +269,7 @@ proptest! {
                 prop_assert_eq!(world.router.sessions(&bare(account)).collect::<Vec<_>>(), here);
                 let stored = model.stored.iter().filter(|message| message.account == account);
                 let stored: Vec<_> = stored.map(|message| Some(message.number.to_string().into())).collect();
-                let kept = world.store.offline(&bare(account)).iter();
-                let kept: Vec<_> = kept.map(|message| message.stanza.head.id.clone()).collect();
+                let kept: Vec<_> = world.kept(account).into_iter().map(|message| message.head.id).collect();
                 prop_assert_eq!(kept, stored, "step {} {:?}", number, op);
                 prop_assert_eq!(roster(&world, account), model.shown_roster(account), "step {} {:?}", number, op);
             }

@@ -1,10 +1,10 @@
 //! Nobody can tell who exists and who is there, but those who may (RFC 6120 section 13.10.2, RFC 6121 section 11).
 
-use balcony_router::{Answer, Effect, Kept, Memory, SessionId};
+use balcony_router::{Answer, Effect, SessionId};
 use balcony_stanza::{IqType, Kind, MessageType, PresenceType, Stanza, ns};
 use proptest::prelude::*;
 
-use crate::world::{PRESENCE, World, asks, bare, config, iq, jid, tickets, wire};
+use crate::world::{PRESENCE, World, asks, bare, config, iq, jid, room_for, tickets, wire};
 
 /// Everything that Romeo can see of `stanza` sent to `to`, with the address taken out.
 fn seen(to: &str, stanza: &Stanza) -> Vec<String> {
@@ -147,23 +147,22 @@ fn op() -> impl Strategy<Value = Op> {
 fn watch(juliet: Juliet, ops: &[Op], waiting: usize) -> Vec<Vec<String>> {
     let mut config = config();
     config.limits.waiting = waiting;
+    if let Juliet::Full = juliet {
+        config.extensions = room_for(0);
+    }
     let mut world = World::with(config);
     let romeo = world.available("romeo@example.net/street", 0);
     if !matches!(juliet, Juliet::Nobody) {
         world.store.create(bare(JULIET));
     }
     if let Juliet::Blocking | Juliet::BlockingOffline = juliet {
-        let blocked = vec![jid("romeo@example.net"), jid("example.org")];
-        world.store.keep(bare(JULIET), Kept { blocked, ..Kept::default() });
+        for blocked in ["romeo@example.net", "example.org"] {
+            world.block(JULIET, blocked);
+        }
     }
     match juliet {
         Juliet::Available | Juliet::Blocking => drop(world.available("juliet@example.com/attic", 0)),
         Juliet::Connected => drop(world.connect("juliet@example.com/attic")),
-        Juliet::Full => {
-            world.store = Memory::new(0);
-            world.store.create(bare(JULIET));
-            world.store.create(bare("romeo@example.net"));
-        }
         _ => {}
     }
     world.at_once = false;

@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 
 use balcony_machine::Instant;
 use balcony_roster::Subscription;
-use balcony_router::{Answer, Ask, Change, Collections, Effect, Memory, SessionId};
+use balcony_router::{Answer, Ask, Change, Collections, Effect, LogEdit, SessionId};
 use balcony_stanza::{IqType, Kind, MessageType, Stanza};
 use proptest::prelude::*;
 
 use crate::world::{
-    World, asks, available, bare, config, content, jid, request, tickets, unavailable, wires,
+    World, asks, available, bare, config, content, jid, request, room_for, tickets, unavailable, wires,
 };
 
 const JULIET: &str = "juliet@example.com";
@@ -59,8 +59,7 @@ fn messages_wait() {
              <delay xmlns='urn:xmpp:delay' from='example.com' stamp='2002-09-10T23:08:26.500Z'/></message>",
         ]
     );
-    assert!(effects.contains(&Effect::Flush { session: balcony }));
-    assert!(world.store.offline(&bare(JULIET)).is_empty());
+    assert!(world.kept(JULIET).is_empty());
     // Neither again nor for another.
     assert!(bodies(&wires(&world.send(balcony, unavailable()), balcony)).is_empty());
     assert!(bodies(&wires(&world.send(balcony, available(0)), balcony)).is_empty());
@@ -91,7 +90,7 @@ fn what_is_stored() {
     ] {
         let (mut world, romeo) = world();
         let effects = world.send(romeo, message(kind, &xml));
-        let found = (world.store.offline(&bare(JULIET)).len(), wires(&effects, romeo).len());
+        let found = (world.kept(JULIET).len(), wires(&effects, romeo).len());
         assert_eq!(found, expected, "{kind:?} {xml}");
     }
 }
@@ -99,9 +98,11 @@ fn what_is_stored() {
 // XEP-0160 1.0.1 §3: no room. A stranger is not told: it would show that there is an account, and that nobody is there.
 #[test]
 fn too_many() {
-    let (mut world, romeo) = world();
-    world.store = Memory::new(3);
+    let mut config = config();
+    config.extensions = room_for(3);
+    let mut world = World::with(config);
     world.befriend(JULIET, "romeo@example.net", Subscription::None);
+    let romeo = world.connect("romeo@example.net/street");
     let stranger = world.connect("paris@example.net/hall");
     for text in ["1", "2"] {
         assert!(wires(&world.send(romeo, chat(text)), romeo).is_empty());
@@ -179,43 +180,43 @@ fn deleted_after_it_is_written() {
     world.at_once = false;
     let effects = world.send(balcony, available(0));
     let (ticket, ask) = asks(&effects).remove(0);
-    assert!(matches!(ask, Ask::Offline { .. }));
+    assert!(matches!(ask, Ask::Entries { .. }));
     // What comes now goes behind.
     assert!(world.send(romeo, chat("2")).is_empty());
     let answer = world.ask(ask);
     let effects = world.answer(ticket, answer);
     assert_eq!(bodies(&wires(&effects, balcony)), ["1", "2"]);
-    assert!(tickets(&effects).is_empty() && effects.contains(&Effect::Flush { session: balcony }));
+    assert!(tickets(&effects).is_empty());
     // Another resource does not get it, too.
     let mut effects = Vec::new();
     let attic = SessionId(1);
     world.router.bind(world.now, attic, &bare(JULIET), Some("attic"), &mut effects).unwrap();
     assert!(bodies(&wires(&world.send(attic, available(5)), attic)).is_empty());
     effects.clear();
-    world.router.flushed(world.now, romeo, &mut effects);
-    world.router.flushed(world.now, attic, &mut effects);
+    world.router.drained(world.now, romeo, u64::MAX, &mut effects);
+    world.router.drained(world.now, attic, u64::MAX, &mut effects);
     assert!(effects.is_empty());
     // The stream ends, and what was on its way may still be written.
     world.router.unbind(world.now, balcony, &mut effects);
     assert!(tickets(&effects).is_empty());
     // The connection breaks instead: now the other gets it.
-    world.router.lost(world.now, balcony, &mut effects);
+    world.router.gone(world.now, balcony, &mut effects);
     let (ticket, ask) = asks(&effects).remove(0);
-    assert!(matches!(ask, Ask::Offline { .. }));
+    assert!(matches!(ask, Ask::Entries { .. }));
     let answer = world.ask(ask);
     assert_eq!(bodies(&wires(&world.answer(ticket, answer), attic)), ["1"]);
     effects.clear();
-    world.router.flushed(world.now, attic, &mut effects);
+    world.router.drained(world.now, attic, u64::MAX, &mut effects);
     let (ticket, ask) = asks(&effects).remove(0);
     let Ask::Save { changes, .. } = &ask else { panic!("{ask:?}") };
-    assert!(matches!(changes[..], [Change::DropOffline { up_to: 0 }]));
+    assert!(matches!(changes[..], [Change::Log { edit: LogEdit::Trim { up_to: 0, .. }, .. }]));
     // Once.
     effects.clear();
-    world.router.flushed(world.now, attic, &mut effects);
+    world.router.drained(world.now, attic, u64::MAX, &mut effects);
     assert!(effects.is_empty());
     let answer = world.ask(ask);
     assert!(world.answer(ticket, answer).is_empty());
-    assert!(world.store.offline(&bare(JULIET)).is_empty());
+    assert!(world.kept(JULIET).is_empty());
 }
 
 // Whoever has got the messages and leaves at once does not get them again (XEP-0160 §2), and what comes later is not lost.
@@ -234,11 +235,11 @@ fn written_after_the_end_of_the_stream() {
     world.serve(&mut effects);
     world.send(romeo, chat("2"));
     effects.clear();
-    world.router.flushed(world.now, balcony, &mut effects);
+    world.router.drained(world.now, balcony, u64::MAX, &mut effects);
     world.serve(&mut effects);
     let attic = world.connect("juliet@example.com/attic");
     assert_eq!(bodies(&wires(&world.send(attic, available(0)), attic)), ["2"]);
-    assert!(world.store.offline(&bare(JULIET)).is_empty());
+    assert!(world.kept(JULIET).is_empty());
 }
 
 // A message on its way to the store is not overtaken by a login.
@@ -279,9 +280,9 @@ fn a_store_in_trouble() {
     let answer = world.ask(ask);
     assert_eq!(bodies(&wires(&world.answer(ticket, answer), balcony)), ["1"]);
     let mut effects = Vec::new();
-    world.router.flushed(world.now, balcony, &mut effects);
+    world.router.drained(world.now, balcony, u64::MAX, &mut effects);
     assert!(world.answer(tickets(&effects)[0], Answer::Refused).is_empty());
-    assert_eq!(world.store.offline(&bare(JULIET)).len(), 1);
+    assert_eq!(world.kept(JULIET).len(), 1);
 }
 
 /// A while later.
@@ -316,7 +317,7 @@ fn the_trouble_of_a_store_passes() {
     let mut effects = world.send(balcony, available(0));
     // They can't be got; and again.
     for number in 3..5 {
-        let [(ticket, Ask::Offline { .. })] = asks(&effects)[..] else { panic!("{effects:?}") };
+        let [(ticket, Ask::Entries { .. })] = asks(&effects)[..] else { panic!("{effects:?}") };
         assert!(world.answer(ticket, Answer::Refused).is_empty());
         assert_eq!(seen(&world.send(romeo, chat(&text(number)))), [number.to_string()]);
         effects = later(&mut world);
@@ -326,7 +327,7 @@ fn the_trouble_of_a_store_passes() {
     let answer = world.ask(ask);
     assert_eq!(seen(&world.answer(ticket, answer)), ["0"]);
     effects.clear();
-    world.router.flushed(world.now, balcony, &mut effects);
+    world.router.drained(world.now, balcony, u64::MAX, &mut effects);
     for number in 5..7 {
         let [(ticket, Ask::Save { .. })] = asks(&effects)[..] else { panic!("{effects:?}") };
         assert!(world.answer(ticket, Answer::Refused).is_empty());
@@ -342,13 +343,11 @@ fn the_trouble_of_a_store_passes() {
         let answer = world.ask(ask);
         let mut effects = world.answer(ticket, answer);
         got.extend(seen(&effects));
-        if effects.contains(&Effect::Flush { session: balcony }) {
-            world.router.flushed(world.now, balcony, &mut effects);
-        }
+        world.router.drained(world.now, balcony, u64::MAX, &mut effects);
         open.extend(asks(&effects));
     }
     assert_eq!(got, ["1", "2"]);
-    assert!(world.store.offline(&bare(JULIET)).is_empty());
+    assert!(world.kept(JULIET).is_empty());
     assert_eq!((world.router.deadline(), world.router.counts().asks), (None, 0));
 }
 
@@ -363,7 +362,7 @@ fn what_was_not_deleted_goes_before_what_is_stored_next() {
     let answer = world.ask(ask);
     world.answer(ticket, answer);
     let mut effects = Vec::new();
-    world.router.flushed(world.now, balcony, &mut effects);
+    world.router.drained(world.now, balcony, u64::MAX, &mut effects);
     world.answer(tickets(&effects)[0], Answer::Refused);
     // She looks away for a moment, and a message is stored.
     world.at_once = true;
@@ -371,7 +370,7 @@ fn what_was_not_deleted_goes_before_what_is_stored_next() {
     world.send(romeo, chat("2"));
     let effects = world.send(balcony, available(0));
     assert_eq!(bodies(&wires(&effects, balcony)), ["2"]);
-    assert!(world.store.offline(&bare(JULIET)).is_empty());
+    assert!(world.kept(JULIET).is_empty());
 }
 
 // The output of a connection is bounded: more than it takes goes in parts, and what comes meanwhile waits behind.
@@ -392,7 +391,7 @@ fn large_backlogs_go_in_parts() {
     let mut got: Vec<String> = Vec::new();
     for part in 0.. {
         let Some((ticket, ask)) = asks(&effects).pop() else { break };
-        assert!(matches!(ask, Ask::Offline { .. }));
+        assert!(matches!(ask, Ask::Entries { .. }));
         let answer = world.ask(ask);
         effects = world.answer(ticket, answer);
         let told = wires(&effects, balcony);
@@ -405,13 +404,13 @@ fn large_backlogs_go_in_parts() {
             world.answer(ticket, answer);
         }
         effects.clear();
-        world.router.flushed(world.now, balcony, &mut effects);
+        world.router.drained(world.now, balcony, u64::MAX, &mut effects);
         let (ticket, ask) = asks(&effects).remove(0);
         let answer = world.ask(ask);
         effects = world.answer(ticket, answer);
     }
     assert_eq!(got, (0..=10).map(text).collect::<Vec<_>>());
-    assert!(world.store.offline(&bare(JULIET)).is_empty());
+    assert!(world.kept(JULIET).is_empty());
     // Then all is as ever.
     assert_eq!(bodies(&wires(&world.send(romeo, chat("live")), balcony)), ["live"]);
 }
@@ -436,7 +435,7 @@ fn messages_are_not_overtaken() {
         assert!(bodies(&wires(&world.send(attic, available(0)), attic)).is_empty());
     }
     let mut effects = Vec::new();
-    world.router.flushed(world.now, balcony, &mut effects);
+    world.router.drained(world.now, balcony, u64::MAX, &mut effects);
     world.at_once = true;
     let (ticket, ask) = asks(&effects).remove(0);
     let answer = world.ask(ask);
@@ -459,7 +458,7 @@ fn blocked_while_away() {
         ),
     );
     assert_eq!(bodies(&wires(&world.send(balcony, available(0)), balcony)), ["2"]);
-    assert!(world.store.offline(&bare(JULIET)).is_empty());
+    assert!(world.kept(JULIET).is_empty());
 }
 
 #[derive(Clone, Debug)]
@@ -507,9 +506,11 @@ proptest! {
     fn every_message_arrives(ops in prop::collection::vec(op(), 1..80), small: bool, works: bool) {
         let mut config = config();
         config.limits.waiting = 10_000;
-        config.limits.output = if small { 1_000 } else { 100_000 };
+        if small {
+            (config.limits.output, config.limits.credit) = (1_000, 1_000);
+        }
+        config.extensions = room_for(2_000);
         let mut world = World::with(config);
-        world.store = Memory::new(1_000);
         world.store.create(bare(JULIET));
         let senders = [world.connect("romeo@example.net/a"), world.connect("nurse@example.com/b")];
         world.at_once = false;
@@ -519,10 +520,13 @@ proptest! {
         // What each session has got: the sender, the number, and whether it was stored; and how many of these are written.
         type Copy = (bool, usize, bool);
         let mut got: BTreeMap<u64, (Vec<Copy>, usize)> = BTreeMap::new();
-        let is_steady = !ops.iter().any(|op| matches!(op, Op::Lose(_)));
-        let mut wants_flush: Vec<u64> = Vec::new();
         let mut ended: Vec<u64> = Vec::new();
-        let rest = [Op::Lose(0), Op::Fate(false), Op::Lose(1), Op::Fate(false), Op::Bind(0), Op::Available(0, 1)];
+        // What comes back from a connection that was lost goes behind what was sent later.
+        let is_steady = !ops.iter().any(|op| matches!(op, Op::Lose(_) | Op::Later));
+        let flush = if is_steady { 80 } else { 0 };
+        let rest = core::iter::repeat_n([Op::Flush(0), Op::Flush(1), Op::Answer], flush).flatten();
+        let rest = rest.chain([Op::Lose(0), Op::Lose(1)]).chain((0..80).map(|_| Op::Fate(false)));
+        let rest = rest.chain([Op::Bind(0), Op::Available(0, 1)]);
         let settle = core::iter::repeat_n([Op::Answer, Op::Flush(0), Op::Later], 300).flatten();
         for op in ops.into_iter().chain(rest).chain(settle) {
             let mut effects = Vec::new();
@@ -551,19 +555,17 @@ proptest! {
                 Op::Lose(slot) => {
                     if let Some(session) = sessions[slot].take() {
                         world.router.unbind(world.now, SessionId(session), &mut effects);
-                        ended.extend(wants_flush.contains(&session).then_some(session));
+                        ended.push(session);
                     }
                 }
                 Op::Fate(is_written) => {
                     if let Some(session) = ended.pop() {
-                        wants_flush.retain(|other| *other != session);
                         if is_written {
-                            let (all, written) = got.get_mut(&session).unwrap();
+                            let (all, written) = got.entry(session).or_default();
                             *written = all.len();
-                            world.router.flushed(world.now, SessionId(session), &mut effects);
-                        } else {
-                            world.router.lost(world.now, SessionId(session), &mut effects);
+                            world.router.drained(world.now, SessionId(session), u64::MAX, &mut effects);
                         }
+                        world.router.gone(world.now, SessionId(session), &mut effects);
                     }
                 }
                 Op::Flush(slot) => {
@@ -571,10 +573,7 @@ proptest! {
                         && let Some((all, written)) = got.get_mut(&session)
                     {
                         *written = all.len();
-                        if wants_flush.contains(&session) {
-                            wants_flush.retain(|other| *other != session);
-                            world.router.flushed(world.now, SessionId(session), &mut effects);
-                        }
+                        world.router.drained(world.now, SessionId(session), u64::MAX, &mut effects);
                     }
                 }
                 Op::Answer => {
@@ -586,8 +585,8 @@ proptest! {
                 Op::Refuse => {
                     if let Some((ticket, ask)) = open.pop_front() {
                         let is_about_stored = match &ask {
-                            Ask::Offline { .. } => true,
-                            Ask::Save { changes, .. } => matches!(changes[..], [Change::DropOffline { .. }]),
+                            Ask::Entries { .. } => true,
+                            Ask::Save { changes, .. } => matches!(changes[..], [Change::Log { edit: LogEdit::Trim { .. }, .. }]),
                             _ => false,
                         };
                         let answer = if is_about_stored && !works { Answer::Refused } else { world.ask(ask) };
@@ -606,7 +605,11 @@ proptest! {
             for effect in effects {
                 match effect {
                     Effect::Ask { ticket, ask } => open.push_back((ticket, ask)),
-                    Effect::Flush { session } => wants_flush.push(session.0),
+                    // It has taken nothing for too long.
+                    Effect::Close { session, .. } => {
+                        sessions.iter_mut().for_each(|slot| *slot = slot.filter(|slot| *slot != session.0));
+                        ended.push(session.0);
+                    }
                     Effect::Deliver { session, stanza } => {
                         let wire = crate::world::wire(&stanza);
                         prop_assert!(!wire.contains("type='error'"), "{}", wire);
@@ -619,16 +622,17 @@ proptest! {
             }
         }
         prop_assert!(open.is_empty());
-        prop_assert!(world.store.offline(&bare(JULIET)).is_empty());
+        prop_assert!(world.kept(JULIET).is_empty());
         for number in 0..sent {
             let copies: Vec<_> = got
                 .values()
                 .flat_map(|(all, written)| all.iter().enumerate().map(move |(at, copy)| (copy, at < *written)))
                 .filter(|(copy, _)| copy.1 == number)
                 .collect();
-            // It arrives somewhere, at once or from the store.
-            prop_assert!(!copies.is_empty(), "{}: {:?}", number, got);
-            prop_assert!(copies.iter().all(|(copy, _)| copy.2 == copies[0].0.2), "{}: {:?}", number, got);
+            // It gets through to somewhere, at once or from the store; and not again from there.
+            prop_assert!(copies.iter().any(|(_, written)| *written), "{}: {:?}", number, got);
+            let is_live = copies.iter().any(|(copy, written)| !copy.2 && *written);
+            prop_assert!(!is_live || copies.iter().all(|(copy, _)| !copy.2), "{}: {:?}", number, got);
             // What was written to a connection is not stored for another.
             let written = copies.iter().filter(|(copy, written)| copy.2 && *written).count();
             prop_assert!(written <= 1 || !works, "{}: {:?}", number, got);

@@ -70,14 +70,18 @@ fn disco_info() {
              <query xmlns='{}'><identity category='server' type='im' name='Test'/>{common}{}{people}{}</query></iq>",
             ns::DISCO_INFO,
             feature(ns::VERSION),
-            feature("jabber:iq:register") + &feature("msgoffline")
+            // XEP-0012 2.0 §5, XEP-0049 1.2 §3, XEP-0054 1.2 §2
+            ["jabber:iq:register", "msgoffline", "jabber:iq:last", "jabber:iq:private", "vcard-temp"]
+                .map(feature)
+                .concat()
         )
     );
     let account = |from: &str| {
         format!(
             "<iq{from} to='romeo@example.net/street' type='result' id='q'>\
-             <query xmlns='{}'><identity category='account' type='registered'/>{common}{people}</query></iq>",
-            ns::DISCO_INFO
+             <query xmlns='{}'><identity category='account' type='registered'/>{common}{people}{}</query></iq>",
+            ns::DISCO_INFO,
+            feature("jabber:iq:last") + &feature("vcard-temp")
         )
     };
     assert_eq!(reply(&mut world, romeo, ask()), account(""));
@@ -115,9 +119,7 @@ fn disco_of_accounts() {
             world.befriend(romeo, contact, Subscription::Both);
             world.befriend(contact, romeo, Subscription::Both);
         }
-        let mut kept = world.store.kept(&crate::world::bare("mercutio@example.com")).cloned().unwrap();
-        kept.blocked = vec![jid(romeo)];
-        world.store.keep(crate::world::bare("mercutio@example.com"), kept);
+        world.block("mercutio@example.com", romeo);
         let session = world.connect("romeo@example.net/street");
         if is_there {
             world.available("juliet@example.com/balcony", 0);

@@ -186,9 +186,9 @@ fn late_store(grants: &Grants, events: Vec<Event>) -> Result<(), TestCaseError> 
         while next < effects.len() {
             match effects[next].clone() {
                 Effect::Ask { ticket, ask } => store.ask(ticket, ask),
-                Effect::Flush { session } => {
+                Effect::Deliver { session, .. } => {
                     let from = effects.len();
-                    world.router.flushed(world.now, session, &mut effects);
+                    world.router.drained(world.now, session, u64::MAX, &mut effects);
                     watch.see(&effects[from..])?;
                 }
                 _ => {}

@@ -282,7 +282,7 @@ fn a_reload_does_not_forget_what_is_being_stored() {
     let answer = world.ask(put.clone());
     world.answer(*ticket, answer);
     let fetching = world.send(juliet, available(0));
-    assert!(asks(&fetching).iter().any(|(_, ask)| matches!(ask, Ask::Offline { .. })), "{fetching:?}");
+    assert!(asks(&fetching).iter().any(|(_, ask)| matches!(ask, Ask::Entries { .. })), "{fetching:?}");
 }
 
 // A client that unblocks and writes at once is not refused, nor does what it writes after a block pass.

@@ -1,11 +1,16 @@
 //! A router with named sessions, and a short way to write what it decides.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use balcony_jid::{BareJid, Jid};
 use balcony_machine::{Instant, Seed, Ticket};
 use balcony_roster::{Item, Parts, Subscription, Version};
-use balcony_router::{Answer, Ask, Change, Config, Effect, Memory, Router, SessionId, cost};
+use balcony_router::extension::Extensions;
+use balcony_router::extension::offline::Offline;
+use balcony_router::{
+    Answer, Ask, Change, Config, Content, DocumentEdit, Effect, LogEdit, Memory, Router, SessionId, cost,
+};
 use balcony_stanza::{IqType, Kind, PresenceType, Stanza, StanzaError};
 use balcony_xml::{Element, Name};
 
@@ -19,6 +24,11 @@ pub(crate) fn bare(text: &str) -> BareJid {
 
 pub(crate) fn config() -> Config {
     Config::new(vec![bare("example.com"), bare("example.net")])
+}
+
+/// The usual extensions, with room for so many messages that wait.
+pub(crate) fn room_for(messages: usize) -> Extensions {
+    Extensions::standard().with(Offline { messages, ..Offline::default() }).build()
 }
 
 /// `<presence/>` with a priority.
@@ -80,6 +90,30 @@ impl World {
         }
     }
 
+    /// The messages that wait for an account, the oldest first.
+    pub(crate) fn kept(&self, account: &str) -> Vec<Stanza> {
+        let account = bare(account);
+        let entries = self.store.entries(&account, "offline");
+        entries.map(|entry| Stanza::parse(&entry.content.bytes).unwrap()).collect()
+    }
+
+    /// Whom an account has blocked, in order.
+    pub(crate) fn blocked(&self, account: &str) -> Vec<String> {
+        let account = bare(account);
+        self.store.documents(&account, "blocked").map(|(jid, _)| jid.to_owned()).collect()
+    }
+
+    /// Has an account block somebody, as if it had done so before.
+    pub(crate) fn block(&mut self, account: &str, blocked: &str) {
+        self.store.create(bare(account));
+        let creation = self.store.kept(&bare(account)).unwrap().creation;
+        let content = Some(Content { version: 1, bytes: Arc::default() });
+        let edit = DocumentEdit { collection: "blocked".into(), key: blocked.into(), content };
+        let changes = vec![Change::Document { creation, edit }];
+        let saved = self.ask(Ask::Save { account: bare(account), changes, by_others: false });
+        assert_eq!(saved, Answer::Saved);
+    }
+
     /// What the store says now.
     pub(crate) fn ask(&mut self, ask: Ask) -> Answer {
         self.store.answer(START + self.now.as_nanos() / 1_000_000, ask)
@@ -94,7 +128,7 @@ impl World {
                     let answer = self.ask(ask);
                     self.router.answer(self.now, ticket, answer, effects);
                 }
-                Effect::Flush { session } => self.router.flushed(self.now, session, effects),
+                Effect::Deliver { session, .. } => self.router.drained(self.now, session, u64::MAX, effects),
                 _ => {}
             }
             next += 1;
@@ -185,6 +219,10 @@ impl World {
     pub(crate) fn unbound(&mut self, session: SessionId) -> Vec<Effect> {
         let mut effects = Vec::new();
         self.router.unbind(self.now, session, &mut effects);
+        if self.at_once {
+            self.router.drained(self.now, session, u64::MAX, &mut effects);
+            self.router.gone(self.now, session, &mut effects);
+        }
         self.serve(&mut effects);
         effects
     }
@@ -236,14 +274,16 @@ pub(crate) fn tell(effect: &Effect, name: &dyn Fn(SessionId) -> String) -> Optio
         Effect::Deliver { session, stanza } => format!("{}: {}", name(*session), brief(stanza)),
         Effect::Close { session, error } => format!("{}: closed with {error}", name(*session)),
         Effect::Ask { ask: Ask::Save { account, changes, .. }, .. } => match &changes[..] {
-            [Change::PutOffline { message, .. }] => format!("store for {account}: {}", brief(message)),
+            [Change::Log { edit: LogEdit::Append(append), .. }] => {
+                format!("store for {account}: {}", brief(&Stanza::parse(&append.content.bytes).unwrap()))
+            }
             _ => return None,
         },
         Effect::Remote { stanza, .. } => {
             format!("remote {}: {}", stanza.head.to.as_ref().unwrap(), brief(stanza))
         }
         Effect::Removed { account, removal } => format!("{account}: {removal:?}"),
-        Effect::Ask { .. } | Effect::Flush { .. } | Effect::Handled { .. } => return None,
+        Effect::Ask { .. } | Effect::Handled { .. } => return None,
     })
 }
 

@@ -1,5 +1,5 @@
-//! Messages for accounts that are not there (XEP-0160): stored, and delivered to the first available resource that takes
-//! messages, in order.
+//! Messages for accounts that are not there: appended to a log, if an extension wants it, and delivered from there to the first
+//! available resource that takes messages, in order.
 //!
 //! They are deleted only after they have been written to the client's connection. Whoever dies in between loses nothing: they
 //! are delivered again. If they are more than a connection takes at once they go in parts, and a message that comes before the
@@ -11,15 +11,14 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use balcony_jid::{BareJid, Jid};
-use balcony_stanza::{ErrorCondition, Stanza, ns};
-use balcony_xml::ElementRef;
+use balcony_stanza::{ErrorCondition, Stanza};
 
 use crate::account::Phase;
 use crate::asks::Purpose;
-use crate::delay::delay;
+use crate::extension::Absent;
 use crate::line::Origin;
 use crate::router::Router;
-use crate::{Answer, Ask, Change, Effect, Offline, SessionId};
+use crate::{Answer, Ask, Change, Effect, LogEdit, SessionId};
 
 /// What is known of an account's stored messages.
 #[derive(Debug, Default)]
@@ -30,6 +29,8 @@ pub(crate) struct Backlog {
     pub(crate) puts: usize,
     /// They are wanted. Other messages wait until they are here.
     wanted: Wanted,
+    /// Since the store was asked for them another has been put there: one that came back from a session, which does not wait.
+    put_since: bool,
     /// Those that somebody is getting.
     pub(crate) delivering: Option<Delivering>,
     /// The store was in trouble. There may be more, but not now.
@@ -80,12 +81,9 @@ impl Backlog {
         }
     }
 
-    /// The session is over. Whether what it was getting may still be written; until that is known everything later goes
-    /// behind it.
-    pub(crate) fn unbind(&mut self, session: SessionId) -> bool {
-        let is_open = self.is_open(session);
-        self.may_wait |= is_open;
-        is_open
+    /// The session is over. What it was getting may still be written; until that is known everything later goes behind it.
+    pub(crate) fn unbind(&mut self, session: SessionId) {
+        self.may_wait |= self.is_open(session);
     }
 
     /// Whether the session is getting messages that have not been written.
@@ -103,25 +101,25 @@ impl Router {
         origin: &mut Origin,
         effects: &mut Vec<Effect>,
     ) {
-        let Some(from) = &stanza.head.from else { return };
-        match is_kept(&stanza) {
-            Keep::Yes => {}
-            Keep::No => return self.bounce(&stanza, ErrorCondition::ServiceUnavailable, effects),
-            Keep::Needless => return,
-        }
+        let (Some(from), Some(account)) = (&stanza.head.from, self.accounts.get(name)) else { return };
+        let append = match self.shared.tables().absent(name, account, &stanza) {
+            Absent::Keep(append) => append,
+            Absent::Return => return self.bounce(&stanza, ErrorCondition::ServiceUnavailable, effects),
+            Absent::Drop => return,
+        };
+        let Some(creation) = account.known.as_deref().map(|known| known.creation) else { return };
         let Some(charge) = self.charge(&stanza, origin, effects) else { return };
-        let mut from_contact = from.bare_str() == name.as_str();
         if let Some(account) = self.accounts.get_mut(name) {
-            let known = account.known.as_deref();
-            from_contact |= known.is_some_and(|known| known.roster.item(&from.to_bare()).is_some());
             account.backlog.puts += 1;
-            account.backlog.may_wait = true;
+            account.backlog.put_since |= account.backlog.wanted == Wanted::Asked;
+            // Only what is in the one log that is delivered comes again.
+            account.backlog.may_wait |=
+                self.shared.tables().replay().is_some_and(|replay| append.log == replay.log);
             account.line_mut(&from.to_bare()).puts += 1;
         }
         self.refresh(name);
-        let stanza = Arc::new(stanza);
-        let change = Change::PutOffline { message: Arc::clone(&stanza), from_contact };
-        self.save_beside(name, change, Purpose::Put(stanza), Some(charge), effects);
+        let change = Change::Log { creation, edit: LogEdit::Append(append) };
+        self.save_beside(name, change, Purpose::Put(Arc::new(stanza)), Some(charge), effects);
     }
 
     /// If somebody takes messages again, gets those that wait. Until they are there later messages wait.
@@ -145,13 +143,11 @@ impl Router {
             self.delete_again(name, effects);
             return self.drain_all(name, effects);
         }
+        let Some(replay) = self.shared.tables().replay() else { return };
         backlog.wanted = Wanted::Asked;
-        self.ask(
-            Ask::Offline { account: name.clone(), bytes: self.config.limits.output / 4 },
-            Purpose::Fetch,
-            None,
-            effects,
-        );
+        let (account, log) = (name.clone(), replay.log.into());
+        let ask = Ask::Entries { account, log, bytes: self.shared.config.limits.output / 4 };
+        self.ask(ask, Purpose::Fetch, None, effects);
     }
 
     /// The messages that wait are here. If they are not, they stay in the store until later.
@@ -159,22 +155,26 @@ impl Router {
         let Some(account) = self.accounts.get_mut(name) else { return };
         account.backlog.wanted = Wanted::No;
         let Some(&session) = account.most_available().first() else { return };
-        account.backlog.may_wait = false;
-        let Some(Answer::Offline { messages, more }) = answer else {
+        account.backlog.may_wait = core::mem::take(&mut account.backlog.put_since);
+        let Some(Answer::Entries { entries, more }) = answer else {
             account.backlog.given_up = true;
             return self.try_later(name);
         };
-        let Some(last) = messages.last() else { return };
-        account.backlog.may_wait = more;
+        let Some(last) = entries.last() else { return };
+        account.backlog.may_wait |= more;
         account.backlog.delivering = Some(Delivering { session, up_to: last.number, is_written: false });
-        let server = BareJid::from_parts(None, name.domainpart());
-        for Offline { at, stanza, .. } in messages {
-            if !account.blocks(&stanza) {
-                let server = server.as_ref().map_or("", |server| server.as_str());
-                effects.push(Effect::Deliver { session, stanza: delayed(&stanza, server, at) });
-            }
+        let Some(replay) = self.shared.tables().replay() else { return };
+        let restore = |entry| (replay.restore)(name.domainpart(), entry);
+        let restored = entries.iter().filter_map(|entry| Some((entry.number, restore(entry)?)));
+        for (number, stanza) in restored.filter(|(_, stanza)| !account.shuts_out(&self.shared, stanza)) {
+            let stanza = Arc::new(stanza);
+            self.replays.push_back((Arc::clone(&stanza), number, false));
+            effects.push(Effect::Deliver { session, stanza });
         }
-        effects.push(Effect::Flush { session });
+        match self.replays.back_mut() {
+            Some((.., is_last)) => *is_last = true,
+            None => self.written(session, effects),
+        }
     }
 
     /// The stored messages have been written to the session, and can be deleted.
@@ -184,25 +184,33 @@ impl Router {
         let Some(now) = backlog.filter(|backlog| backlog.is_open(session)) else { return };
         if let Some(now) = &mut now.delivering {
             now.is_written = true;
-            let change = Change::DropOffline { up_to: now.up_to };
-            self.save_beside(&name, change, Purpose::Drop, None, effects);
+            let up_to = now.up_to;
+            self.trim(&name, up_to, effects);
         }
     }
 
-    /// The stored messages will not be written to the session. They wait for another.
-    pub(crate) fn unwritten(&mut self, session: SessionId, effects: &mut Vec<Effect>) {
-        let Some(name) = self.recipient(session) else { return };
-        let Some(account) = self.accounts.get_mut(&name) else { return };
-        if account.backlog.is_open(session) {
-            account.backlog.delivering = None;
-            account.backlog.may_wait = true;
-            self.settle(&name, effects);
-        }
+    /// The stored messages will not be written to the session, but for those up to this number. The others wait for somebody else.
+    pub(crate) fn unwritten(
+        &mut self,
+        name: &BareJid,
+        session: SessionId,
+        written: Option<u64>,
+        effects: &mut Vec<Effect>,
+    ) {
+        let backlog = self.accounts.get_mut(name).map(|account| &mut account.backlog);
+        let Some(backlog) = backlog.filter(|backlog| backlog.is_open(session)) else { return };
+        backlog.may_wait = true;
+        let Some(up_to) = written else {
+            backlog.delivering = None;
+            return;
+        };
+        backlog.delivering = Some(Delivering { session, up_to, is_written: true });
+        self.trim(name, up_to, effects);
     }
 
     /// After a while it is seen whether the store is still in trouble.
     pub(crate) fn try_later(&mut self, name: &BareJid) {
-        let at = self.asks.now() + self.config.limits.answer;
+        let at = self.asks.now() + self.shared.config.limits.answer;
         self.retries.push_back((at, name.clone()));
     }
 
@@ -223,14 +231,22 @@ impl Router {
     fn delete_again(&mut self, name: &BareJid, effects: &mut Vec<Effect>) {
         let Some(account) = self.accounts.get_mut(name) else { return };
         let Some(undeleted) = account.backlog.undeleted.take() else { return };
-        let change = Change::DropOffline { up_to: undeleted.up_to };
+        let up_to = undeleted.up_to;
         account.backlog.delivering = Some(undeleted);
+        self.trim(name, up_to, effects);
+    }
+
+    fn trim(&mut self, name: &BareJid, up_to: u64, effects: &mut Vec<Effect>) {
+        let known = self.accounts.get(name).and_then(|account| account.known.as_deref());
+        let (Some(replay), Some(known)) = (self.shared.tables().replay(), known) else { return };
+        let edit = LogEdit::Trim { log: replay.log.into(), up_to };
+        let change = Change::Log { creation: known.creation, edit };
         self.save_beside(name, change, Purpose::Drop, None, effects);
     }
 
     /// Whose session it is, or was when messages were delivered to it.
-    fn recipient(&mut self, session: SessionId) -> Option<BareJid> {
-        let left = self.leaving.remove(&session);
+    fn recipient(&self, session: SessionId) -> Option<BareJid> {
+        let left = self.leaving.get(&session).map(|left| left.account.clone());
         left.or_else(|| self.sessions.get(&session).map(|own| own.jid.to_bare()))
     }
 
@@ -250,36 +266,6 @@ impl Router {
             known.is_some_and(|known| known.roster.item(&from.to_bare()).is_some())
                 || account.resources().iter().any(|resource| resource.has_directed_to(from))
         });
-        is_known || from.bare_str() == name.as_str() || self.config.tell_strangers
+        is_known || from.bare_str() == name.as_str() || self.shared.config.tell_strangers
     }
-}
-
-enum Keep {
-    Yes,
-    /// The sender does not want it kept (XEP-0334 section 4.2).
-    No,
-    /// It says nothing that matters later: only what the sender is doing (XEP-0160 section 3, XEP-0085).
-    Needless,
-}
-
-fn is_kept(stanza: &Stanza) -> Keep {
-    let Ok(content) = stanza.payload.parse() else { return Keep::No };
-    let has = |test: &dyn Fn(ElementRef<'_>) -> bool| content.root().children().any(test);
-    let hint = |name| has(&|child| child.is(name, ns::HINTS));
-    if hint("no-store") || hint("no-permanent-store") {
-        return Keep::No;
-    }
-    // A chat state may come along with the thread that it is about.
-    let is_state = |child: ElementRef<'_>| child.namespace() == ns::CHAT_STATES;
-    let is_aside =
-        |child: ElementRef<'_>| child.name() == "thread" || child.namespace() == ns::HINTS || is_state(child);
-    let is_needless = has(&is_state) && !has(&|child| !is_aside(child)) && !hint("store");
-    if is_needless { Keep::Needless } else { Keep::Yes }
-}
-
-/// The message with the time at which it was stored (XEP-0203). If it claims a delay of this server already, that goes.
-fn delayed(stanza: &Stanza, server: &str, at: u64) -> Arc<Stanza> {
-    let is_ours = |child: ElementRef<'_>| child.is("delay", ns::DELAY) && child.attr("from") == Some(server);
-    let payload = stanza.payload.without(is_ours).with(&delay(server, at));
-    Arc::new(Stanza { head: stanza.head.clone(), payload })
 }

@@ -1,0 +1,152 @@
+//! The extensions of a router.
+
+use alloc::borrow::Cow;
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::fmt;
+
+use super::tables::Tables;
+use super::{Addressee, Extension};
+
+/// The most extensions that a router has.
+const MOST: usize = 64;
+
+/// The extensions of a router, with all that they have registered. Clones are the same.
+#[derive(Clone)]
+pub struct Extensions {
+    names: Arc<[&'static str]>,
+    tables: Arc<Tables>,
+}
+
+/// Something that an extension keeps.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Collection {
+    /// Its name.
+    pub name: Cow<'static, str>,
+    /// The version in which it is written.
+    pub version: u8,
+    /// What it is.
+    pub kind: Kind,
+}
+
+/// What a collection is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Documents, found by their keys.
+    Documents,
+    /// A log.
+    Log,
+}
+
+impl Extensions {
+    /// None.
+    #[must_use]
+    pub fn builder() -> Builder {
+        Builder(Vec::new())
+    }
+
+    /// Those that a server has if nobody says otherwise.
+    #[must_use]
+    pub fn standard() -> Builder {
+        Extensions::builder()
+            .with(super::disco::Disco)
+            .with(super::ping::Ping)
+            .with(super::version::Version)
+            .with(super::session::Session)
+            .with(super::blocking::Blocking::default())
+            .with(super::carbons::Carbons)
+            .with(super::registration::Registration)
+            .with(super::offline::Offline::default())
+            .with(super::last::Last)
+            .with(super::private::Private::default())
+            .with(super::vcard::Vcard::default())
+    }
+
+    /// Their names, in the order in which they were added.
+    #[must_use]
+    pub fn names(&self) -> &[&'static str] {
+        &self.names
+    }
+
+    /// What discovery announces.
+    pub fn features(&self, of: Addressee) -> impl Iterator<Item = &'static str> {
+        self.tables.features(of)
+    }
+
+    /// What they keep: names and versions for whoever keeps it.
+    #[must_use]
+    pub fn collections(&self) -> &[Collection] {
+        &self.tables.collections
+    }
+
+    /// The namespaces of what clients may want at once when they bind their resource (XEP-0386).
+    pub fn bind_inline(&self) -> impl Iterator<Item = &'static str> {
+        self.tables.bind_inline.iter().map(|((_, namespace), _)| *namespace)
+    }
+
+    /// What an extension is called.
+    pub(crate) fn name(&self, index: u8) -> &'static str {
+        self.names.get(usize::from(index)).copied().unwrap_or_default()
+    }
+
+    pub(crate) fn tables(&self) -> &Tables {
+        &self.tables
+    }
+}
+
+impl Default for Extensions {
+    fn default() -> Self {
+        Extensions::standard().build()
+    }
+}
+
+impl fmt::Debug for Extensions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Extensions").field(&self.names).finish()
+    }
+}
+
+type Add = Box<dyn FnOnce(&mut Tables, u8)>;
+
+/// Puts [`Extensions`] together.
+pub struct Builder(Vec<(&'static str, Add)>);
+
+impl Builder {
+    /// One more; or instead of the one of the same name, in its place. More than 64 are not taken.
+    #[must_use]
+    pub fn with<X: Extension>(mut self, extension: X) -> Builder {
+        let add: Add = Box::new(move |tables, index| tables.add(extension, index));
+        if let Some((_, before)) = self.0.iter_mut().find(|(name, _)| *name == X::NAME) {
+            *before = add;
+        } else if self.0.len() < MOST {
+            self.0.push((X::NAME, add));
+        }
+        self
+    }
+
+    /// Without the one of this name, if it is there.
+    #[must_use]
+    pub fn without(mut self, name: &str) -> Builder {
+        self.0.retain(|(known, _)| *known != name);
+        self
+    }
+
+    /// Has them register.
+    #[must_use]
+    pub fn build(self) -> Extensions {
+        let mut tables = Tables::default();
+        let mut names = Vec::new();
+        for (index, (name, add)) in (0_u8..).zip(self.0) {
+            names.push(name);
+            add(&mut tables, index);
+        }
+        Extensions { names: names.into(), tables: Arc::new(tables) }
+    }
+}
+
+impl fmt::Debug for Builder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.0.iter().map(|(name, _)| name)).finish()
+    }
+}

@@ -1,0 +1,262 @@
+//! What an extension registers.
+
+use alloc::borrow::Cow;
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use balcony_jid::{BareJid, Jid};
+use balcony_stanza::{IqType, Payload, Stanza, StanzaError};
+use balcony_xml::ElementRef;
+
+use super::extensions::{Collection, Kind};
+use super::tables::{OwnRequest, PublicRequest, Replay, ServerRequest, Tables, Typed};
+use super::{Absent, AccountRef, Context, Extension, Reply, Request, Server};
+use crate::router::deliver;
+use crate::{Content, Document, Effect, Entry, SessionId};
+
+/// Whom a feature or a request is addressed to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Addressee {
+    /// The server itself, by its domain.
+    Server,
+    /// An account, by its bare JID.
+    Account,
+}
+
+/// Who may ask an account. To everybody else there is nothing: what they get is what they would get of an account that does not
+/// exist, and takes as long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Its own clients.
+    Owner,
+    /// They, and those who see the presence of the account's user.
+    Subscribers,
+}
+
+/// The tables that an extension fills in.
+#[derive(Debug)]
+pub struct Registry<'a, X: Extension> {
+    pub(super) tables: &'a mut Tables,
+    pub(super) typed: &'a Arc<Typed<X>>,
+}
+
+/// The documents of one account that an extension keeps.
+#[derive(Clone, Copy, Debug)]
+pub struct Documents<'a> {
+    pub(super) all: &'a [Document],
+    pub(super) collections: &'a [&'static str],
+}
+
+impl<'a> Documents<'a> {
+    /// Those of a collection, by their keys, in any order.
+    pub fn of(&self, collection: &str) -> impl Iterator<Item = (&'a str, &'a Content)> {
+        let own = self.collections.contains(&collection);
+        let all = if own { self.all } else { &[] };
+        all.iter()
+            .filter(move |document| document.collection == collection)
+            .map(|document| (&*document.key, &document.content))
+    }
+}
+
+/// Why a message may be copied.
+#[derive(Clone, Copy, Debug)]
+pub enum Copying<'a> {
+    /// This client of the account has sent it, to somebody else.
+    Sent(SessionId),
+    /// These clients of the account get it.
+    Received(&'a [SessionId]),
+}
+
+/// Copies of a message on their way to clients of one account.
+#[derive(Debug)]
+pub struct Copies<'a> {
+    pub(crate) effects: &'a mut Vec<Effect>,
+}
+
+impl Copies<'_> {
+    /// Gives a client a copy.
+    pub fn give(&mut self, to: SessionId, copy: Stanza) {
+        deliver([to], copy, self.effects);
+    }
+}
+
+impl<X: Extension> Registry<'_, X> {
+    /// Discovery announces this (XEP-0030).
+    pub fn feature(&mut self, of: Addressee, feature: &'static str) {
+        self.tables.features.push((of, feature));
+    }
+
+    /// Answers requests to the server itself, of anybody.
+    pub fn server(
+        &mut self,
+        kind: IqType,
+        name: &'static str,
+        namespace: &'static str,
+        answer: fn(&X, Server<'_>, &Request<'_>) -> Result<Payload, StanzaError>,
+    ) {
+        let typed = Arc::clone(self.typed);
+        let answer =
+            Box::new(move |server: Server<'_>, request: &Request<'_>| answer(&typed.x, server, request));
+        self.tables.server.push((key(kind, name, namespace), ServerRequest(answer)));
+    }
+
+    /// Answers requests of anybody to any account, whether or not it exists; so the answer can't depend on that.
+    pub fn every_account(
+        &mut self,
+        kind: IqType,
+        name: &'static str,
+        namespace: &'static str,
+        answer: fn(&X, Server<'_>, &Request<'_>) -> Result<Payload, StanzaError>,
+    ) {
+        let typed = Arc::clone(self.typed);
+        let answer =
+            Box::new(move |server: Server<'_>, request: &Request<'_>| answer(&typed.x, server, request));
+        self.tables.every_account.push((key(kind, name, namespace), ServerRequest(answer)));
+    }
+
+    /// Answers gets to an account.
+    pub fn get(
+        &mut self,
+        access: Access,
+        name: &'static str,
+        namespace: &'static str,
+        answer: fn(&X, &mut Context<'_, '_, X>, &Request<'_>) -> Reply,
+    ) {
+        self.account(IqType::Get, access, name, namespace, answer);
+    }
+
+    /// Answers sets of an account's own clients.
+    pub fn set(
+        &mut self,
+        name: &'static str,
+        namespace: &'static str,
+        answer: fn(&X, &mut Context<'_, '_, X>, &Request<'_>) -> Reply,
+    ) {
+        self.account(IqType::Set, Access::Owner, name, namespace, answer);
+    }
+
+    fn account(
+        &mut self,
+        kind: IqType,
+        access: Access,
+        name: &'static str,
+        namespace: &'static str,
+        answer: fn(&X, &mut Context<'_, '_, X>, &Request<'_>) -> Reply,
+    ) {
+        let typed = Arc::clone(self.typed);
+        let run = move |call: &mut super::Call<'_>, request: &Request<'_>| {
+            typed.with(call, |x, context| answer(x, context, request))
+        };
+        let request = OwnRequest { index: self.typed.index, access, run: Box::new(run) };
+        self.tables.account.push((key(kind, name, namespace), request));
+    }
+
+    /// Requests of this namespace that an account's own clients address to their server are about the account, too.
+    pub fn at_server_too(&mut self, namespace: &'static str) {
+        self.tables.at_server_too.push(namespace);
+    }
+
+    /// Answers gets of anybody to an account, from documents of a collection that anybody may read. There are none if the account does
+    /// not exist, or has blocked whoever asks; the store is asked in any case, so that nobody can tell that from one who has none.
+    pub fn public(
+        &mut self,
+        name: &'static str,
+        namespace: &'static str,
+        collection: &'static str,
+        answer: fn(&X, &Request<'_>, &Documents<'_>) -> Result<Payload, StanzaError>,
+    ) {
+        let typed = Arc::clone(self.typed);
+        let answer = move |request: &Request<'_>, documents: &[Document]| {
+            let documents = Documents { all: documents, collections: &[collection] };
+            answer(&typed.x, request, &documents)
+        };
+        let request = PublicRequest { collection, answer: Box::new(answer) };
+        self.tables.public.push((key(IqType::Get, name, namespace), request));
+    }
+
+    /// Says whether anything passes between an account and an entity: stanzas both ways, and presence. The router asks wherever it
+    /// makes an audience, and before it gives anything to the account; who is not allowed gets what a stranger gets. When the answer
+    /// changes, those whom it concerns see the user come or go. What the account's clients send to such an entity gets the error
+    /// `refusal`.
+    pub fn allows(
+        &mut self,
+        allows: fn(&X, AccountRef<'_, X>, &Jid) -> bool,
+        refusal: fn(&X) -> StanzaError,
+    ) {
+        let typed = Arc::clone(self.typed);
+        let allows = move |owner: &BareJid, account: &crate::account::Account, entity: &Jid| {
+            allows(&typed.x, AccountRef { owner, account, typed: &typed }, entity)
+        };
+        let typed = Arc::clone(self.typed);
+        let refusal = move || refusal(&typed.x);
+        self.tables.add_allows(self.typed.index, Box::new(allows), Box::new(refusal));
+    }
+
+    /// Says what becomes of a message to an account of which no client takes it. The first extension that does something decides.
+    pub fn absent(&mut self, absent: fn(&X, AccountRef<'_, X>, &Stanza) -> Absent) {
+        let typed = Arc::clone(self.typed);
+        let absent = move |owner: &BareJid, account: &crate::account::Account, stanza: &Stanza| {
+            absent(&typed.x, AccountRef { owner, account, typed: &typed }, stanza)
+        };
+        self.tables.absent.push(Box::new(absent));
+    }
+
+    /// Copies messages for other clients of the account; asked if the extension knows anything of one of them.
+    pub fn copy(&mut self, copy: fn(&X, AccountRef<'_, X>, Copying<'_>, &Stanza, &mut Copies<'_>)) {
+        let typed = Arc::clone(self.typed);
+        let copy = move |owner: &BareJid,
+                         account: &crate::account::Account,
+                         why: Copying<'_>,
+                         stanza: &Stanza,
+                         copies: &mut Copies<'_>| {
+            copy(&typed.x, AccountRef { owner, account, typed: &typed }, why, stanza, copies);
+        };
+        self.tables.add_copy(self.typed.index, Box::new(copy));
+    }
+
+    /// Does what a client wants at once when it binds its resource (XEP-0386), and announces that it can be wanted.
+    pub fn bind_inline(
+        &mut self,
+        name: &'static str,
+        namespace: &'static str,
+        wanted: fn(&X, &mut Context<'_, '_, X>, ElementRef<'_>),
+    ) {
+        let typed = Arc::clone(self.typed);
+        let run = move |call: &mut super::Call<'_>, element: ElementRef<'_>| {
+            typed.with(call, |x, context| wanted(x, context, element));
+        };
+        self.tables.bind_inline.push(((name, namespace), Box::new(run)));
+    }
+
+    /// Has a collection of documents in this version. Those of it that are `loaded` with an account are given to
+    /// [`Extension::load`]; others are [read](Context::read) when they are needed.
+    pub fn documents(&mut self, name: &'static str, version: u8, loaded: bool) {
+        self.tables.collections.push(Collection {
+            name: Cow::Borrowed(name),
+            version,
+            kind: Kind::Documents,
+        });
+        if loaded {
+            self.tables.loaded.push((self.typed.index, name));
+        }
+    }
+
+    /// Has a log in this version.
+    pub fn log(&mut self, name: &'static str, version: u8) {
+        self.tables.collections.push(Collection { name: Cow::Borrowed(name), version, kind: Kind::Log });
+    }
+
+    /// Has the entries of this log delivered, in order, before any other message, when a client takes messages again; they are deleted
+    /// when they have been written. `restore` makes the message of an entry; an entry of which it makes none is passed over. A router
+    /// has one such log.
+    pub fn replay(&mut self, log: &'static str, restore: fn(&X, &str, &Entry) -> Option<Stanza>) {
+        let typed = Arc::clone(self.typed);
+        let restore = move |server: &str, entry: &Entry| restore(&typed.x, server, entry);
+        self.tables.replay = Some(Replay { log, restore: Box::new(restore) });
+    }
+}
+
+const fn key(kind: IqType, name: &'static str, namespace: &'static str) -> super::tables::Key {
+    super::tables::Key { is_set: matches!(kind, IqType::Set), name, namespace }
+}

@@ -1,0 +1,295 @@
+//! What has been registered, without the extensions' types.
+
+use alloc::borrow::Cow;
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::fmt;
+
+use balcony_jid::{BareJid, Jid};
+use balcony_stanza::{IqType, Payload, Stanza, StanzaError};
+use balcony_xml::ElementRef;
+
+use super::extensions::Collection;
+use super::slots::bit;
+use super::{
+    Absent, Access, Addressee, Call, Context, Copies, Copying, Damaged, Extension, Reply, Request, Server,
+    Slots,
+};
+use crate::account::Account;
+use crate::{Collections, Document, Entry};
+
+/// An extension, its place, and the states of those of whom it knows nothing.
+#[derive(Debug)]
+pub(crate) struct Typed<X: Extension> {
+    pub(super) x: X,
+    pub(super) index: u8,
+    pub(super) no_account: X::Account,
+    pub(super) no_client: X::Client,
+}
+
+impl<X: Extension> Typed<X> {
+    /// Runs a function of the extension. States that are the default afterwards are given back.
+    pub(super) fn with<R>(
+        self: &Arc<Self>,
+        call: &mut Call<'_>,
+        run: impl FnOnce(&X, &mut Context<'_, '_, X>) -> R,
+    ) -> R {
+        let result = run(&self.x, &mut Context { call, typed: self });
+        if let Some(known) = call.account.known.as_deref_mut() {
+            known.slots.tidy(self.index, &self.no_account);
+        }
+        if let Some(client) = call.session.and_then(|session| call.account.by_session(session)) {
+            client.slots_mut().tidy(self.index, &self.no_client);
+        }
+        call.account.count_slots();
+        result
+    }
+}
+
+/// By what a request is found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Key {
+    pub(super) is_set: bool,
+    pub(super) name: &'static str,
+    pub(super) namespace: &'static str,
+}
+
+type Allows = Box<dyn Fn(&BareJid, &Account, &Jid) -> bool + Send + Sync>;
+type Refusal = Box<dyn Fn() -> StanzaError + Send + Sync>;
+type Copy = Box<dyn Fn(&BareJid, &Account, Copying<'_>, &Stanza, &mut Copies<'_>) + Send + Sync>;
+type OfServer = Box<dyn Fn(Server<'_>, &Request<'_>) -> Result<Payload, StanzaError> + Send + Sync>;
+type OfAccount = Box<dyn Fn(&mut Call<'_>, &Request<'_>) -> Reply + Send + Sync>;
+type OfDocuments = Box<dyn Fn(&Request<'_>, &[Document]) -> Result<Payload, StanzaError> + Send + Sync>;
+type Restore = Box<dyn Fn(&str, &Entry) -> Option<Stanza> + Send + Sync>;
+type IsAbsent = Box<dyn Fn(&BareJid, &Account, &Stanza) -> Absent + Send + Sync>;
+type Wanted = Box<dyn Fn(&mut Call<'_>, ElementRef<'_>) + Send + Sync>;
+type Load = Box<dyn Fn(&[Document], &mut Slots) -> Result<(), Damaged> + Send + Sync>;
+
+/// A request that needs no account.
+pub(crate) struct ServerRequest(pub(super) OfServer);
+
+/// A request to an account.
+pub(crate) struct OwnRequest {
+    pub(super) index: u8,
+    pub(super) access: Access,
+    pub(super) run: OfAccount,
+}
+
+/// A request for documents that anybody may read.
+pub(crate) struct PublicRequest {
+    pub(super) collection: &'static str,
+    pub(super) answer: OfDocuments,
+}
+
+/// What is delivered before anything else.
+pub(crate) struct Replay {
+    pub(crate) log: &'static str,
+    pub(crate) restore: Restore,
+}
+
+/// The tables.
+#[derive(Default)]
+pub(crate) struct Tables {
+    pub(super) features: Vec<(Addressee, &'static str)>,
+    pub(super) server: Vec<(Key, ServerRequest)>,
+    pub(super) every_account: Vec<(Key, ServerRequest)>,
+    pub(super) account: Vec<(Key, OwnRequest)>,
+    pub(super) public: Vec<(Key, PublicRequest)>,
+    pub(super) at_server_too: Vec<&'static str>,
+    /// The extensions that are asked what is allowed, and those that copy: a bit each.
+    allows_bits: u64,
+    copy_bits: u64,
+    allows: Vec<(Allows, Refusal)>,
+    copy: Vec<Copy>,
+    pub(super) absent: Vec<IsAbsent>,
+    pub(super) bind_inline: Vec<((&'static str, &'static str), Wanted)>,
+    pub(super) collections: Vec<Collection>,
+    /// Which extension has which collection loaded with an account.
+    pub(super) loaded: Vec<(u8, &'static str)>,
+    load: Vec<Load>,
+    pub(super) replay: Option<Replay>,
+}
+
+/// Who answers a request to an account.
+#[derive(Clone, Copy)]
+pub(crate) enum Found<'a> {
+    /// An extension, with the account.
+    Own(&'a OwnRequest),
+    /// An extension, with documents that anybody may read.
+    Public(&'a PublicRequest),
+    /// An extension, without a look at the account.
+    Every(&'a ServerRequest),
+}
+
+impl Tables {
+    /// Takes an extension in. Its number is the next one.
+    pub(super) fn add<X: Extension>(&mut self, x: X, index: u8) {
+        let typed =
+            Arc::new(Typed { x, index, no_account: X::Account::default(), no_client: X::Client::default() });
+        typed.x.register(&mut super::Registry { tables: self, typed: &typed });
+        let own: Vec<&'static str> =
+            self.loaded.iter().filter(|(at, _)| *at == index).map(|(_, name)| *name).collect();
+        if !own.is_empty() {
+            self.load.push(Box::new(move |all, slots| {
+                let state = typed.x.load(&super::Documents { all, collections: &own })?;
+                if state != typed.no_account {
+                    slots.set(index, state);
+                }
+                Ok(())
+            }));
+        }
+    }
+
+    pub(super) fn add_allows(&mut self, index: u8, allows: Allows, refusal: Refusal) {
+        self.allows_bits |= bit(index);
+        self.allows.push((allows, refusal));
+    }
+
+    pub(super) fn add_copy(&mut self, index: u8, copy: Copy) {
+        self.copy_bits |= bit(index);
+        self.copy.push(copy);
+    }
+
+    pub(crate) fn features(&self, of: Addressee) -> impl Iterator<Item = &'static str> + use<'_> {
+        self.features.iter().filter(move |(at, _)| *at == of).map(|(_, feature)| *feature)
+    }
+
+    /// The collections that are loaded with an account.
+    pub(crate) fn loaded(&self) -> Collections {
+        self.loaded.iter().map(|(_, name)| Cow::Borrowed(*name)).collect()
+    }
+
+    /// The states of extensions that know something of an account with these documents.
+    pub(crate) fn load(&self, documents: &[Document]) -> Result<Slots, Damaged> {
+        let mut slots = Slots::default();
+        self.load.iter().try_for_each(|load| load(documents, &mut slots))?;
+        Ok(slots)
+    }
+
+    /// Who answers a request to the server.
+    pub(crate) fn at_server(&self, kind: IqType, element: ElementRef<'_>) -> Option<&ServerRequest> {
+        find(&self.server, kind, element)
+    }
+
+    /// Who answers a request to an account.
+    pub(crate) fn at_account(&self, kind: IqType, element: ElementRef<'_>) -> Option<Found<'_>> {
+        find(&self.account, kind, element)
+            .map(Found::Own)
+            .or_else(|| find(&self.public, kind, element).map(Found::Public))
+            .or_else(|| find(&self.every_account, kind, element).map(Found::Every))
+    }
+
+    /// Whether a request of an account's own clients to their server is about the account.
+    pub(crate) fn is_about_own_account(&self, element: ElementRef<'_>) -> bool {
+        self.at_server_too.contains(&element.namespace())
+    }
+
+    /// Whether an extension says what is allowed.
+    pub(crate) const fn decides(&self, index: u8) -> bool {
+        self.allows_bits & bit(index) != 0
+    }
+
+    /// Whether anything passes between the account, of whose extensions these bits are there, and the entity.
+    pub(crate) fn allows(&self, owner: &BareJid, account: &Account, entity: &Jid) -> bool {
+        account.slot_bits() & self.allows_bits == 0
+            // The user's own resources can't be shut out.
+            || entity.bare_str() == owner.as_str()
+            || self.allows.iter().all(|(allows, _)| allows(owner, account, entity))
+    }
+
+    /// Why nothing passes from the account to the entity.
+    pub(crate) fn refusal(&self, owner: &BareJid, account: &Account, entity: &Jid) -> Option<StanzaError> {
+        if account.slot_bits() & self.allows_bits == 0 || entity.bare_str() == owner.as_str() {
+            return None;
+        }
+        self.allows.iter().find(|(allows, _)| !allows(owner, account, entity)).map(|(_, refusal)| refusal())
+    }
+
+    /// Whether an account with these bits has to look at its messages.
+    pub(crate) const fn looks_at_messages(&self, bits: u64) -> bool {
+        bits & (self.allows_bits | self.copy_bits) != 0
+    }
+
+    /// Copies a message for those of the account's clients that want copies.
+    pub(crate) fn copy(
+        &self,
+        owner: &BareJid,
+        account: &Account,
+        why: Copying<'_>,
+        stanza: &Stanza,
+        copies: &mut Copies<'_>,
+    ) {
+        if account.slot_bits() & self.copy_bits != 0 {
+            self.copy.iter().for_each(|copy| copy(owner, account, why, stanza, copies));
+        }
+    }
+
+    /// What becomes of a message that nobody takes.
+    pub(crate) fn absent(&self, owner: &BareJid, account: &Account, stanza: &Stanza) -> Absent {
+        let all = self.absent.iter().map(|absent| absent(owner, account, stanza));
+        all.into_iter().find(|absent| *absent != Absent::Return).unwrap_or(Absent::Return)
+    }
+
+    pub(crate) const fn replay(&self) -> Option<&Replay> {
+        self.replay.as_ref()
+    }
+
+    /// Does what a client wants at once; `false` if no extension knows it.
+    pub(crate) fn bind_inline(&self, call: &mut Call<'_>, element: ElementRef<'_>) -> bool {
+        let found = self.bind_inline.iter().find(|((name, namespace), _)| element.is(name, namespace));
+        found.is_some_and(|(_, wanted)| {
+            wanted(call, element);
+            true
+        })
+    }
+}
+
+impl ServerRequest {
+    pub(crate) fn answer(&self, server: Server<'_>, request: &Request<'_>) -> Result<Payload, StanzaError> {
+        (self.0)(server, request)
+    }
+}
+
+impl OwnRequest {
+    pub(crate) const fn index(&self) -> u8 {
+        self.index
+    }
+
+    pub(crate) const fn is_for_subscribers(&self) -> bool {
+        matches!(self.access, Access::Subscribers)
+    }
+
+    pub(crate) fn run(&self, call: &mut Call<'_>, request: &Request<'_>) -> Reply {
+        (self.run)(call, request)
+    }
+}
+
+impl PublicRequest {
+    pub(crate) const fn collection(&self) -> &'static str {
+        self.collection
+    }
+
+    pub(crate) fn answer(
+        &self,
+        request: &Request<'_>,
+        documents: &[Document],
+    ) -> Result<Payload, StanzaError> {
+        (self.answer)(request, documents)
+    }
+}
+
+fn find<'t, T>(table: &'t [(Key, T)], kind: IqType, element: ElementRef<'_>) -> Option<&'t T> {
+    let is_set = kind == IqType::Set;
+    let found = table.iter().find(|(key, _)| key.is_set == is_set && element.is(key.name, key.namespace));
+    found.map(|(_, request)| request)
+}
+
+impl fmt::Debug for Tables {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tables")
+            .field("features", &self.features)
+            .field("collections", &self.collections)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,200 @@
+//! What is on its way to one session, until the network has it.
+//!
+//! The queue of a session is the router's. A window of it lies with the connection, which tells how far it has got; the rest
+//! waits here. So a reader that is slow loses nothing, and what a session that ends has not got goes elsewhere.
+
+use alloc::collections::VecDeque;
+use alloc::sync::Arc;
+use core::sync::atomic::{AtomicBool, Ordering};
+
+use balcony_machine::{Instant, Limits};
+use balcony_stanza::{IqType, Kind, Stanza};
+
+use crate::asks::cost;
+
+/// The queue of one session.
+#[derive(Debug, Default)]
+pub(crate) struct Outbox {
+    /// What the network does not have yet, the oldest first.
+    entries: VecDeque<Entry>,
+    /// How many stanzas were in it before these.
+    drained: u64,
+    /// How many of the entries lie with the connection, and what these cost.
+    passed: usize,
+    passed_bytes: usize,
+    /// What all entries cost.
+    bytes: usize,
+    /// What those of them cost that answer requests of this session.
+    answers: usize,
+    /// Since when something waits for room in the window, and how many bytes the network has taken since.
+    waits: Option<(Instant, usize)>,
+    /// Stored messages end here: whoever replays them waits until the network has so many stanzas.
+    replay: Option<u64>,
+    /// Of these the network has those up to this number of their log.
+    replayed: Option<u64>,
+}
+
+/// A stanza on its way.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    pub(crate) stanza: Arc<Stanza>,
+    bytes: usize,
+    is_answer: bool,
+    /// It has come from a log, where it still is, by this number.
+    replayed: Option<u64>,
+    /// The same is on its way to other sessions: whether one of them has got it.
+    others: Option<Arc<AtomicBool>>,
+}
+
+impl Entry {
+    pub(crate) fn new(
+        stanza: Arc<Stanza>,
+        is_answer: bool,
+        replayed: Option<u64>,
+        others: Option<Arc<AtomicBool>>,
+    ) -> Self {
+        Entry { bytes: cost(&stanza), stanza, is_answer, replayed, others }
+    }
+
+    /// What it costs, in bytes.
+    pub(crate) const fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    pub(crate) fn is_message(&self) -> bool {
+        matches!(self.stanza.head.kind, Kind::Message(_))
+    }
+
+    /// The stanza of an entry that the session will not get, if somebody else should get it now: not if another session has got it
+    /// or still may, nor if it is still where it came from.
+    pub(crate) fn undelivered(self) -> Option<Stanza> {
+        let Entry { stanza, others, replayed, .. } = self;
+        let is_last = others.is_none_or(|others| {
+            let is_taken = others.load(Ordering::Relaxed);
+            !is_taken && Arc::strong_count(&others) == 1
+        });
+        (is_last && replayed.is_none()).then(|| Arc::unwrap_or_clone(stanza))
+    }
+}
+
+impl Outbox {
+    /// Takes a stanza in. Whether it goes into the window at once: otherwise it waits.
+    pub(crate) fn push(&mut self, now: Instant, entry: Entry, limits: &Limits) -> bool {
+        let goes = self.passed == self.entries.len() && self.has_room(entry.bytes, limits);
+        self.bytes += entry.bytes;
+        self.answers += if entry.is_answer { entry.bytes } else { 0 };
+        if goes {
+            self.passed += 1;
+            self.passed_bytes += entry.bytes;
+        } else if self.waits.is_none() {
+            self.waits = Some((now, 0));
+        }
+        self.entries.push_back(entry);
+        goes
+    }
+
+    /// Takes the next stanza into the window that waits, if there is room.
+    pub(crate) fn pass(&mut self, limits: &Limits) -> Option<Arc<Stanza>> {
+        let next = self.entries.get(self.passed)?;
+        if !self.has_room(next.bytes, limits) {
+            return None;
+        }
+        self.passed += 1;
+        self.passed_bytes += next.bytes;
+        let stanza = Arc::clone(&next.stanza);
+        if self.passed == self.entries.len() {
+            self.waits = None;
+        }
+        Some(stanza)
+    }
+
+    /// One stanza always has room.
+    const fn has_room(&self, bytes: usize, limits: &Limits) -> bool {
+        self.passed_bytes == 0 || self.passed_bytes + bytes <= limits.credit
+    }
+
+    /// The network has so many of all the stanzas that have been in the window.
+    pub(crate) fn drain(&mut self, now: Instant, through: u64, limits: &Limits) -> usize {
+        let mut taken = 0;
+        while self.passed > 0 && self.drained < through {
+            let Some(entry) = self.entries.pop_front() else { break };
+            self.drained += 1;
+            self.passed -= 1;
+            self.passed_bytes -= entry.bytes;
+            self.bytes -= entry.bytes;
+            self.answers -= if entry.is_answer { entry.bytes } else { 0 };
+            taken += entry.bytes;
+            self.replayed = entry.replayed.or(self.replayed);
+            if let Some(others) = entry.others {
+                others.store(true, Ordering::Relaxed);
+            }
+        }
+        if let Some((since, before)) = &mut self.waits {
+            *before += taken;
+            if *before >= limits.stall_bytes {
+                (*since, *before) = (now, 0);
+            }
+        }
+        if self.entries.is_empty() {
+            // An idle session keeps no buffer.
+            self.entries = VecDeque::new();
+        }
+        taken
+    }
+
+    /// What has been taken in last is the last of what was replayed from a log.
+    pub(crate) fn end_replay(&mut self) {
+        self.replay = Some(self.drained + self.entries.len() as u64);
+    }
+
+    /// Whether something of what was replayed is still on its way.
+    pub(crate) const fn is_replaying(&self) -> bool {
+        self.replay.is_some()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// Whether the network has what was replayed; says so once.
+    pub(crate) fn take_replayed(&mut self) -> bool {
+        let is_done = self.replay.take_if(|end| *end <= self.drained).is_some();
+        if is_done {
+            self.replayed = None;
+        }
+        is_done
+    }
+
+    /// Up to which number of their log the network has what was replayed.
+    pub(crate) const fn replayed(&self) -> Option<u64> {
+        self.replayed
+    }
+
+    /// When the session is closed if it takes no more than it has.
+    pub(crate) fn stalls_at(&self, limits: &Limits) -> Option<Instant> {
+        self.waits.map(|(since, _)| since + limits.stall)
+    }
+
+    pub(crate) const fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// What the answers to the session's own requests cost that the network does not have.
+    pub(crate) const fn answers(&self) -> usize {
+        self.answers
+    }
+
+    /// Whether its end has to be awaited: there are messages in it that may still get through, and that nobody else gets.
+    pub(crate) fn matters(&self) -> bool {
+        self.replay.is_some() || self.entries.iter().any(|entry| entry.is_message() && entry.others.is_none())
+    }
+
+    pub(crate) fn into_entries(self) -> VecDeque<Entry> {
+        self.entries
+    }
+}
+
+/// Whether a stanza answers a request of the one whom it is for.
+pub(crate) const fn is_answer(stanza: &Stanza) -> bool {
+    matches!(stanza.head.kind, Kind::Iq(IqType::Result | IqType::Error))
+}

@@ -1,0 +1,252 @@
+//! What the router has decided to deliver goes through the queues of its sessions.
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::sync::atomic::AtomicBool;
+
+use balcony_jid::{BareJid, Jid};
+use balcony_machine::Instant;
+use balcony_stanza::{Kind, Stanza, StreamCondition};
+
+use crate::account::Phase;
+use crate::line::Origin;
+use crate::outbox::{Entry, Outbox, is_answer};
+use crate::router::Router;
+use crate::{Effect, SessionId};
+
+/// A session that is over, as long as something may still be written to it.
+#[derive(Debug)]
+pub(crate) struct Leaving {
+    pub(crate) account: BareJid,
+    /// Which of the accounts that have had this name.
+    incarnation: u64,
+    outbox: Outbox,
+    /// Messages to the account wait for its fate, so that they come behind those that are in it.
+    holds: bool,
+}
+
+/// What becomes of a stanza that is to be delivered.
+enum Offer {
+    /// It goes to the connection.
+    Goes,
+    /// It waits for room.
+    Waits,
+    /// It waits, and more than may.
+    TooMuch,
+}
+
+impl Router {
+    /// The network has the first so many stanzas that were [delivered](Effect::Deliver) to the session; it may get more now.
+    pub fn drained(&mut self, now: Instant, session: SessionId, through: u64, effects: &mut Vec<Effect>) {
+        self.asks.clock(now);
+        let now = self.asks.now();
+        let limits = &self.shared.config.limits;
+        if let Some(own) = self.sessions.get_mut(&session) {
+            let before = own.outbox.stalls_at(limits);
+            self.queued -= own.outbox.drain(now, through, limits);
+            while let Some(stanza) = own.outbox.pass(limits) {
+                effects.push(Effect::Deliver { session, stanza });
+            }
+            let after = own.outbox.stalls_at(limits);
+            let is_replayed = own.outbox.take_replayed();
+            self.watch(session, before, after);
+            let start = effects.len();
+            if is_replayed {
+                self.written(session, effects);
+                self.go_on(effects);
+            }
+            return self.dispatch(start, effects);
+        }
+        let start = effects.len();
+        if let Some(left) = self.leaving.get_mut(&session) {
+            self.queued -= left.outbox.drain(now, through, limits);
+            let (is_replayed, is_over) = (left.outbox.take_replayed(), left.outbox.is_empty());
+            if is_replayed {
+                self.written(session, effects);
+            }
+            if is_over {
+                self.finish_leaving(session, effects);
+            }
+            self.go_on(effects);
+        }
+        self.dispatch(start, effects);
+    }
+
+    /// Nothing more can be written to the session: its connection is gone. What it has not got goes elsewhere: messages to another of
+    /// the account's sessions, or into the store, or back to their senders, as if they came now (RFC 6121 section 8.5); requests are
+    /// answered with an error. Call it once for each session, after [`unbind`](Router::unbind).
+    pub fn gone(&mut self, now: Instant, session: SessionId, effects: &mut Vec<Effect>) {
+        self.asks.clock(now);
+        let start = effects.len();
+        self.finish_leaving(session, effects);
+        self.go_on(effects);
+        self.dispatch(start, effects);
+    }
+
+    /// What the answers cost, in bytes, that the session has asked for and not got yet. Read no more of a session of which more is
+    /// on its way than its window.
+    #[must_use]
+    pub fn answers_waiting(&self, session: SessionId) -> usize {
+        self.sessions.get(&session).map_or(0, |own| own.outbox.answers())
+    }
+
+    /// What is on its way to all sessions, in bytes.
+    #[must_use]
+    pub const fn queued(&self) -> usize {
+        self.queued
+    }
+
+    /// Puts what is to be delivered into the queues of its sessions. What has no room in a window yet is taken out of the effects.
+    pub(crate) fn dispatch(&mut self, start: usize, effects: &mut Vec<Effect>) {
+        let (mut kept, mut next) = (start, start);
+        // The latest message that goes to more than one session.
+        let mut group: Option<(Arc<Stanza>, Arc<AtomicBool>)> = None;
+        while next < effects.len() {
+            let mut goes = true;
+            if let Effect::Deliver { session, stanza } = &effects[next] {
+                let (session, stanza) = (*session, Arc::clone(stanza));
+                let is_same = |other: &Arc<Stanza>| Arc::ptr_eq(other, &stanza);
+                if matches!(stanza.head.kind, Kind::Message(_))
+                    && !group.as_ref().is_some_and(|(of, _)| is_same(of))
+                {
+                    let has_more = matches!(effects.get(next + 1), Some(Effect::Deliver { stanza, .. }) if is_same(stanza));
+                    group = has_more.then(|| (Arc::clone(&stanza), Arc::new(AtomicBool::new(false))));
+                }
+                let others =
+                    group.as_ref().filter(|(of, _)| is_same(of)).map(|(_, others)| Arc::clone(others));
+                match self.offer(session, stanza, others) {
+                    Offer::Goes => {}
+                    Offer::Waits => goes = false,
+                    Offer::TooMuch => {
+                        goes = false;
+                        self.close_full(session, effects);
+                    }
+                }
+            }
+            if goes {
+                effects.swap(kept, next);
+                kept += 1;
+            }
+            next += 1;
+        }
+        effects.truncate(kept);
+    }
+
+    fn offer(&mut self, id: SessionId, stanza: Arc<Stanza>, others: Option<Arc<AtomicBool>>) -> Offer {
+        let now = self.asks.now();
+        let replayed = self.replays.pop_front_if(|(replayed, ..)| Arc::ptr_eq(replayed, &stanza));
+        // What is said to a session that is over is the last that it hears.
+        let Some(session) = self.sessions.get_mut(&id) else { return Offer::Goes };
+        let limits = &self.shared.config.limits;
+        let is_own = |from: &Jid| from.localpart().is_none() || from.bare_str() == session.jid.bare_str();
+        let is_answer = is_answer(&stanza) && stanza.head.from.as_ref().is_none_or(is_own);
+        let entry = Entry::new(stanza, is_answer, replayed.as_ref().map(|(_, number, _)| *number), others);
+        let before = session.outbox.stalls_at(limits);
+        self.queued += entry.bytes();
+        let goes = session.outbox.push(now, entry, limits);
+        if replayed.is_some_and(|(.., is_last)| is_last) {
+            session.outbox.end_replay();
+        }
+        if goes {
+            return Offer::Goes;
+        }
+        let (after, bytes, name) =
+            (session.outbox.stalls_at(limits), session.outbox.bytes(), session.jid.to_bare());
+        let is_too_much = bytes > limits.queue_bytes
+            || self.queued > limits.total_queue_bytes
+            || self.queued_of(&name) > limits.account_queue_bytes;
+        self.watch(id, before, after);
+        if is_too_much { Offer::TooMuch } else { Offer::Waits }
+    }
+
+    /// What is on its way to the sessions of an account.
+    fn queued_of(&self, name: &BareJid) -> usize {
+        let resources = self.accounts.get(name).map(|account| account.resources()).unwrap_or_default();
+        resources
+            .iter()
+            .filter_map(|resource| self.sessions.get(&resource.session))
+            .map(|own| own.outbox.bytes())
+            .sum()
+    }
+
+    /// Keeps in mind when a session has taken too little.
+    fn watch(&mut self, session: SessionId, before: Option<Instant>, after: Option<Instant>) {
+        if before != after {
+            if let Some(before) = before {
+                self.stalls.remove(&(before, session));
+            }
+            if let Some(after) = after {
+                self.stalls.insert((after, session));
+            }
+        }
+    }
+
+    /// Closes the sessions that have taken too little.
+    pub(crate) fn close_stalled(&mut self, effects: &mut Vec<Effect>) {
+        let now = self.asks.now();
+        while let Some((_, session)) = self.stalls.first().filter(|(at, _)| *at <= now).copied() {
+            self.close_full(session, effects);
+        }
+    }
+
+    /// More waits for a session than may.
+    fn close_full(&mut self, session: SessionId, effects: &mut Vec<Effect>) {
+        effects.push(Effect::Close { session, error: StreamCondition::ResourceConstraint });
+        self.end_session(session, effects);
+    }
+
+    /// A session is over. What is on its way to it may still get through.
+    pub(crate) fn leave_queue(&mut self, id: SessionId, name: &BareJid, outbox: Outbox) {
+        let stall = outbox.stalls_at(&self.shared.config.limits);
+        self.watch(id, stall, None);
+        if outbox.is_empty() {
+            return;
+        }
+        let holds = outbox.matters();
+        let mut incarnation = 0;
+        if let Some(account) = self.accounts.get_mut(name) {
+            incarnation = account.incarnation;
+            account.leaving += usize::from(holds);
+        }
+        self.leaving.insert(id, Leaving { account: name.clone(), incarnation, outbox, holds });
+    }
+
+    fn finish_leaving(&mut self, session: SessionId, effects: &mut Vec<Effect>) {
+        let Some(left) = self.leaving.remove(&session) else { return };
+        let Leaving { account: name, incarnation, outbox, holds } = left;
+        self.queued -= outbox.bytes();
+        if outbox.is_replaying() {
+            self.unwritten(&name, session, outbox.replayed(), effects);
+        }
+        for entry in outbox.into_entries() {
+            let is_message = entry.is_message();
+            let Some(stanza) = entry.undelivered() else { continue };
+            match stanza.head.kind {
+                Kind::Iq(_) => self.refuse_iq(&stanza, effects),
+                _ if is_message => self.returned(&name, stanza, effects),
+                _ => {}
+            }
+        }
+        let account = self.accounts.get_mut(&name).filter(|account| account.incarnation == incarnation);
+        if let Some(account) = account.filter(|_| holds) {
+            account.leaving -= 1;
+        }
+        // What is stored is older than what waits.
+        self.fetch(&name, effects);
+        self.drain_all(&name, effects);
+        self.settle(&name, effects);
+    }
+
+    /// A message that a session has not got goes its way once more.
+    fn returned(&mut self, name: &BareJid, stanza: Stanza, effects: &mut Vec<Effect>) {
+        // Copies are addressed to the session that is no more.
+        if stanza.head.to.as_ref().is_none_or(|to| to.bare_str() != name.as_str()) {
+            return;
+        }
+        if self.accounts.get(name).is_some_and(|account| account.phase == Phase::Open) {
+            self.take_returned(stanza, &mut Origin::Undelivered, effects);
+        } else {
+            self.wait_returned(stanza, effects);
+        }
+    }
+}

@@ -1,0 +1,345 @@
+//! Requests that extensions answer, and how they go on when something had to be done first.
+
+use alloc::collections::BTreeSet;
+use alloc::vec::Vec;
+
+use balcony_jid::{BareJid, Jid};
+use balcony_roster::Version;
+use balcony_stanza::{ErrorCondition, IqType, Kind, Payload, Stanza, StanzaError};
+use balcony_xml::ElementRef;
+
+use crate::account::{Account, is_to_itself};
+use crate::asks::{Charge, Place, Purpose, cost};
+use crate::commit::{self, Commit, Scope};
+use crate::extension::{Call, Found, Hold, Later, Reply, Request, Server, Todo};
+use crate::known::Known;
+use crate::line::Origin;
+use crate::router::Router;
+use crate::{Answer, Ask, Change, Effect, SessionId};
+
+/// What an extension had decided of an account before it was called.
+struct Seen {
+    audience: Vec<BareJid>,
+    /// Who has been shown presence otherwise.
+    directed: Vec<Jid>,
+}
+
+impl Router {
+    /// What is a request, and what it asks.
+    pub(crate) fn read<'a>(stanza: &'a Stanza, content: ElementRef<'a>) -> Option<Request<'a>> {
+        let Kind::Iq(kind @ (IqType::Get | IqType::Set)) = stanza.head.kind else { return None };
+        Some(Request { stanza, kind, element: content.children().next()? })
+    }
+
+    /// What all accounts share, for an extension.
+    pub(crate) fn server(&self) -> Server<'_> {
+        Server { shared: &self.shared, now: self.asks.now() }
+    }
+
+    /// Whether a request to an account is for documents that anybody may read.
+    pub(crate) fn is_public(&self, stanza: &Stanza) -> bool {
+        self.is_found(stanza, |found| matches!(found, Found::Public(_)))
+    }
+
+    /// Whether a request asks an account for something that those may know who see its user's presence.
+    pub(crate) fn is_for_subscribers(&self, stanza: &Stanza) -> bool {
+        self.is_found(stanza, |found| matches!(found, Found::Own(request) if request.is_for_subscribers()))
+    }
+
+    fn is_found(&self, stanza: &Stanza, is_meant: impl Fn(Found<'_>) -> bool) -> bool {
+        if !stanza.head.to.as_ref().is_some_and(Jid::is_bare) {
+            return false;
+        }
+        let Ok(content) = stanza.payload.parse() else { return false };
+        let request = Router::read(stanza, content.root());
+        let found =
+            request.and_then(|request| self.shared.tables().at_account(request.kind, request.element));
+        found.is_some_and(is_meant)
+    }
+
+    /// A client asks its own account for something that no part of the router itself answers.
+    pub(crate) fn own_extension_request(
+        &mut self,
+        from: SessionId,
+        stanza: Stanza,
+        content: ElementRef<'_>,
+        origin: &mut Origin,
+        effects: &mut Vec<Effect>,
+    ) {
+        let Some(name) = stanza.head.from.as_ref().map(Jid::to_bare) else { return };
+        self.account_request(&name, Some(from), &stanza, content, origin, effects);
+    }
+
+    /// Has an extension answer a request to an account. What it may not answer is refused as if there were nobody.
+    pub(crate) fn account_request(
+        &mut self,
+        name: &BareJid,
+        session: Option<SessionId>,
+        stanza: &Stanza,
+        content: ElementRef<'_>,
+        origin: &mut Origin,
+        effects: &mut Vec<Effect>,
+    ) {
+        let Some(request) = Router::read(stanza, content) else {
+            return self.refuse(stanza, ErrorCondition::BadRequest, effects);
+        };
+        let found = self.shared.tables().at_account(request.kind, request.element);
+        let reply = match found {
+            Some(Found::Every(every)) => Reply::from(every.answer(self.server(), &request)),
+            Some(Found::Public(_)) => return self.read_public(stanza.clone(), origin, effects),
+            Some(Found::Own(own))
+                if session.is_some() || own.is_for_subscribers() && self.is_shown_account(stanza) =>
+            {
+                let Some(account) = self.accounts.get_mut(name) else { return };
+                let seen = Seen::before(&self.shared, name, account, own.index());
+                let mut call = Call {
+                    shared: &self.shared,
+                    owner: name,
+                    account,
+                    session,
+                    now: self.asks.now(),
+                    random: &mut self.random,
+                    effects,
+                };
+                let reply = own.run(&mut call, &request);
+                self.called(name, seen, effects);
+                reply
+            }
+            _ => ErrorCondition::ServiceUnavailable.into(),
+        };
+        self.give_reply(name, session, stanza, reply, Some(origin), effects);
+    }
+
+    /// An extension goes on.
+    pub(crate) fn go_on_with(
+        &mut self,
+        name: &BareJid,
+        session: Option<SessionId>,
+        then: crate::extension::Then,
+        answer: Answer,
+        request: &Stanza,
+        effects: &mut Vec<Effect>,
+    ) {
+        let Some(account) = self.accounts.get_mut(name) else { return };
+        let seen = Seen::before(&self.shared, name, account, then.index);
+        let mut call = Call {
+            shared: &self.shared,
+            owner: name,
+            account,
+            session,
+            now: self.asks.now(),
+            random: &mut self.random,
+            effects,
+        };
+        let reply = (then.run)(&mut call, answer);
+        self.called(name, seen, effects);
+        self.give_reply(name, session, request, reply, None, effects);
+    }
+
+    /// An extension was called: those whom its decisions concern see the user come or go.
+    fn called(&mut self, name: &BareJid, seen: Option<Seen>, effects: &mut Vec<Effect>) {
+        self.refresh(name);
+        let Some(Seen { audience: before, directed }) = seen else { return };
+        let Some(account) = self.accounts.get(name) else { return };
+        let now = account.audience(&self.shared);
+        let lost: BTreeSet<Jid> =
+            directed.into_iter().filter(|entity| !self.shared.allows(name, account, entity)).collect();
+        let gone: Vec<BareJid> = before.iter().filter(|contact| !now.contains(contact)).cloned().collect();
+        self.withdraw(name, &gone, &|entity| lost.contains(entity), effects);
+        for contact in now.iter().filter(|contact| !before.contains(contact)) {
+            self.reveal(name, contact, effects);
+        }
+    }
+
+    fn give_reply(
+        &mut self,
+        name: &BareJid,
+        session: Option<SessionId>,
+        request: &Stanza,
+        reply: Reply,
+        origin: Option<&mut Origin>,
+        effects: &mut Vec<Effect>,
+    ) {
+        match reply {
+            Reply::Result(payload) => self.give_result(request, payload, effects),
+            Reply::Error(error) => self.refuse(request, error, effects),
+            Reply::Later(later) => {
+                let charge = match origin {
+                    Some(origin) if session.is_some() => self.charge_own(request, origin, effects),
+                    Some(origin) => self.charge(request, origin, effects),
+                    // It has been admitted.
+                    None => self.charge_again(request),
+                };
+                let Some(charge) = charge else { return };
+                self.do_later(name, session, request.clone(), later, charge, effects);
+            }
+        }
+    }
+
+    fn charge_again(&mut self, request: &Stanza) -> Option<Charge> {
+        let payer = self.payer(request.head.from.as_ref()?);
+        Some(self.asks.charge(payer, cost(request), Place::Own, None))
+    }
+
+    fn do_later(
+        &mut self,
+        name: &BareJid,
+        session: Option<SessionId>,
+        request: Stanza,
+        later: Later,
+        charge: Charge,
+        effects: &mut Vec<Effect>,
+    ) {
+        let Later { todo, hold, then } = later;
+        let Some(known) = self.accounts.get(name).and_then(|account| account.known.as_deref()) else {
+            return self.release(charge, effects);
+        };
+        let account = name.clone();
+        let by_others = session.is_none();
+        let scope = match (hold, session) {
+            (_, None) => request.head.from.as_ref().map_or(Scope::Own, |from| Scope::Contact(from.to_bare())),
+            (Hold::Requests, Some(_)) => Scope::Own,
+            (Hold::Everything, Some(_)) => Scope::Sent,
+        };
+        let ask = match todo {
+            Todo::Remove => {
+                let commit = Commit {
+                    request: Some(request),
+                    scope: Scope::All,
+                    then: commit::Then::Removal,
+                    may_change: true,
+                };
+                return self.commit(Ask::Remove { account }, commit, Some(charge), effects);
+            }
+            Todo::Save(edits) => {
+                let changes = edits.into_iter().map(|edit| Change::of(known.creation, edit)).collect();
+                Ask::Save { account, changes, by_others }
+            }
+            Todo::Read { collection, key } => Ask::Document { account, collection: collection.into(), key },
+            Todo::SetPassword(password) => Ask::SetPassword { account, password },
+            Todo::External(question) => {
+                let extension = self.shared.config.extensions.name(then.index);
+                Ask::External { account, extension, question }
+            }
+        };
+        let then = commit::Then::Extension(session, then);
+        let may_change = matches!(ask, Ask::Save { .. } | Ask::SetPassword { .. });
+        self.commit(ask, Commit { request: Some(request), scope, then, may_change }, Some(charge), effects);
+    }
+
+    pub(crate) fn give_result(&self, request: &Stanza, payload: Payload, effects: &mut Vec<Effect>) {
+        if let Some(result) = request.result() {
+            self.reply(result.payload(payload), effects);
+        }
+    }
+
+    /// Answers a request for documents that anybody may read when the store has answered a question of its own about the account: how
+    /// soon that is must not show whether there is such an account, who is online, or whom the user has blocked.
+    pub(crate) fn read_public(&mut self, stanza: Stanza, origin: &mut Origin, effects: &mut Vec<Effect>) {
+        let Ok(content) = stanza.payload.parse() else { return };
+        let Some(account) = stanza.head.to.as_ref().or(stanza.head.from.as_ref()).map(Jid::to_bare) else {
+            return;
+        };
+        let request = Router::read(&stanza, content.root());
+        let found =
+            request.and_then(|request| self.shared.tables().at_account(request.kind, request.element));
+        let Some(Found::Public(public)) = found else { return };
+        let mut collections: Vec<_> = self.shared.collections.to_vec();
+        collections.push(public.collection().into());
+        let Some(charge) = self.charge_at(Place::Probe, &stanza, origin, effects) else { return };
+        let ask = Ask::Load { account, collections: collections.into() };
+        self.ask(ask, Purpose::Public(stanza), Some(charge), effects);
+    }
+
+    /// The store has answered.
+    pub(crate) fn answer_public(
+        &mut self,
+        stanza: &Stanza,
+        answer: Option<Answer>,
+        effects: &mut Vec<Effect>,
+    ) {
+        let Some(Answer::Loaded(kept)) = answer else {
+            return self.refuse(stanza, ErrorCondition::InternalServerError, effects);
+        };
+        let Ok(content) = stanza.payload.parse() else { return };
+        let Some(request) = Router::read(stanza, content.root()) else { return };
+        let Some(name) = stanza.head.to.as_ref().or(stanza.head.from.as_ref()).map(Jid::to_bare) else {
+            return;
+        };
+        let Some(Found::Public(public)) = self.shared.tables().at_account(request.kind, request.element)
+        else {
+            return;
+        };
+        let documents = kept.map(|mut kept| {
+            let documents = core::mem::take(&mut kept.documents);
+            let mut account = Account::loading(0);
+            kept.documents.clone_from(&documents);
+            let known = Known::new(name, *kept, &self.shared, self.asks.now(), Version(0));
+            account.known = known.ok();
+            let is_shown =
+                account.known.is_some() && (is_to_itself(stanza) || !account.shuts_out(&self.shared, stanza));
+            if is_shown { documents } else { Vec::new() }
+        });
+        match public.answer(&request, &documents.unwrap_or_default()) {
+            Ok(payload) => self.give_result(stanza, payload, effects),
+            Err(error) => self.refuse(stanza, error, effects),
+        }
+    }
+
+    /// Does what a client wants at once when it binds its resource (XEP-0386): the elements inside of its request. What no extension
+    /// knows is passed over.
+    pub fn bind_inline(&mut self, session: SessionId, elements: ElementRef<'_>, effects: &mut Vec<Effect>) {
+        let Some(name) = self.sessions.get(&session).map(|own| own.jid.to_bare()) else { return };
+        let start = effects.len();
+        for element in elements.children() {
+            let Some(account) = self.accounts.get_mut(&name) else { return };
+            let mut call = Call {
+                shared: &self.shared,
+                owner: &name,
+                account,
+                session: Some(session),
+                now: self.asks.now(),
+                random: &mut self.random,
+                effects,
+            };
+            let _ = self.shared.tables().bind_inline(&mut call, element);
+        }
+        self.refresh(&name);
+        self.dispatch(start, effects);
+    }
+
+    /// Tells a user of ours why nothing passes to whom this is addressed to; `false` if it does.
+    pub(crate) fn is_refused(
+        &self,
+        stanza: &Stanza,
+        as_sent: Option<SessionId>,
+        effects: &mut Vec<Effect>,
+    ) -> bool {
+        let (Some(from), Some(to)) = (&stanza.head.from, &stanza.head.to) else { return false };
+        let Some(account) = self.accounts.get(from.bare_str()) else { return false };
+        let Some(known) = account.known.as_deref() else { return false };
+        let refusal: Option<StanzaError> = self.shared.tables().refusal(known.roster.owner(), account, to);
+        let Some(error) = refusal else { return false };
+        match as_sent {
+            Some(session) => self.refuse(&self.as_sent(session, stanza.clone()), error, effects),
+            None => self.refuse(stanza, error, effects),
+        }
+        true
+    }
+}
+
+impl Seen {
+    /// What is so far, if the extension can change it.
+    fn before(shared: &crate::shared::Shared, name: &BareJid, account: &Account, index: u8) -> Option<Seen> {
+        shared.tables().decides(index).then(|| Seen {
+            audience: account.audience(shared),
+            directed: account
+                .resources()
+                .iter()
+                .flat_map(|resource| resource.directed.iter())
+                .filter(|entity| shared.allows(name, account, entity))
+                .cloned()
+                .collect(),
+        })
+    }
+}
