@@ -140,6 +140,19 @@ fn what_is_no_such_stream() {
     }
 }
 
+// RFC 7395 §3.4 [V7]: a client that takes this for TCP is told what is wrong
+#[test]
+fn a_header_of_tcp_on_a_websocket() {
+    const HEADER: &str = "<stream:stream to='example.com' version='1.0' xmlns='jabber:client' \
+                          xmlns:stream='http://etherx.jabber.org/streams'>\0";
+    for input in [String::from(HEADER), format!("<?xml version='1.0'?>{HEADER}")] {
+        assert_eq!(refused(&input), StreamCondition::NotWellFormed);
+        let (out, _) = serve(&input);
+        assert!(out.contains("begins with &lt;open/&gt; in a message of its own (RFC 7395)"), "{out}");
+        assert!(out.contains("the message ends inside of its element"), "{out}");
+    }
+}
+
 // RFC 7395 §3.6 [V10] [V11]
 #[test]
 fn the_end_of_the_websocket() {

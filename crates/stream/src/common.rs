@@ -1,6 +1,7 @@
 //! What both roles have in common.
 
 use alloc::borrow::Cow;
+use alloc::format;
 use alloc::string::ToString;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -216,18 +217,28 @@ impl Common {
         self.asked = None;
         self.answer = None;
     }
-}
 
-/// The stream error that RFC 6120 names for what the reader refused (sections 4.9.3 and 11).
-pub(crate) fn read_error(error: &ReadError) -> StreamError {
-    let condition = match error {
-        ReadError::NotWellFormed(_) | ReadError::BadNamespace(_) => StreamCondition::NotWellFormed,
-        ReadError::Restricted(_) => StreamCondition::RestrictedXml,
-        ReadError::Encoding => StreamCondition::UnsupportedEncoding,
-        ReadError::StrayText => StreamCondition::BadFormat,
-        ReadError::TooLong | ReadError::TooDeep | ReadError::TooManyAttributes | ReadError::TooManyNodes => {
-            StreamCondition::PolicyViolation
-        }
-    };
-    StreamError { condition, text: Some(Cow::Owned(error.to_string())) }
+    /// The stream error that RFC 6120 names for what the reader refused (sections 4.9.3 and 11).
+    pub(crate) fn read_error(&self, error: &ReadError) -> StreamError {
+        let condition = match error {
+            ReadError::NotWellFormed(_) | ReadError::BadNamespace(_) => StreamCondition::NotWellFormed,
+            ReadError::Restricted(_) => StreamCondition::RestrictedXml,
+            ReadError::Encoding => StreamCondition::UnsupportedEncoding,
+            ReadError::StrayText => StreamCondition::BadFormat,
+            ReadError::TooLong
+            | ReadError::TooDeep
+            | ReadError::TooManyAttributes
+            | ReadError::TooManyNodes => StreamCondition::PolicyViolation,
+        };
+        let text = match (self.framing, self.phase) {
+            // A client that opens a stream as on TCP is told of more than its missing end tag.
+            (Framing::Messages, Phase::Header) => {
+                format!(
+                    "a stream on a WebSocket begins with <open/> in a message of its own (RFC 7395); {error}"
+                )
+            }
+            _ => error.to_string(),
+        };
+        StreamError { condition, text: Some(Cow::Owned(text)) }
+    }
 }

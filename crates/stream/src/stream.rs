@@ -10,7 +10,7 @@ use balcony_stanza::{IqType, Stanza, StreamCondition, StreamError, ns};
 use balcony_xep::ping::Ping;
 use balcony_xml::{ReadError, Token};
 
-use crate::common::{Common, read_error};
+use crate::common::Common;
 use crate::component;
 use crate::config::{Initiating, Receiving, Security, TlsPolicy};
 use crate::error::Error;
@@ -134,7 +134,7 @@ impl Stream {
             if out.len() >= self.common.limits.output {
                 return Ok(Progress::Blocked(On::OutputFull));
             }
-            let token = self.common.reader.read(input).map_err(|error| read_error(&error))?;
+            let token = self.common.reader.read(input).map_err(|error| self.common.read_error(&error))?;
             if input.len() < start {
                 self.pinged = false;
                 self.side.heard(&mut self.common, now);
@@ -191,7 +191,7 @@ impl Stream {
         let is_stanza = Stanza::from_reader(&self.common.reader).is_some();
         match self.common.phase() {
             Phase::Open | Phase::Closing if is_stanza => self.element(now, out),
-            _ => Err(read_error(&error).into()),
+            _ => Err(self.common.read_error(&error).into()),
         }
     }
 
