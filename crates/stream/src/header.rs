@@ -1,5 +1,6 @@
 //! Stream headers: writing ours, checking the peer's (RFC 6120 section 4.7).
 
+use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
@@ -41,6 +42,8 @@ impl Header<'_> {
 /// What the peer's header says.
 pub(crate) struct PeerHeader {
     pub(crate) from: Option<Result<Jid, ()>>,
+    /// `from` as it was sent, if it is valid.
+    sent_from: Option<String>,
     pub(crate) to: Option<Result<Jid, ()>>,
     pub(crate) version: Version,
     pub(crate) lang: Option<Arc<str>>,
@@ -81,8 +84,10 @@ impl PeerHeader {
     /// Reads a header. The namespaces are checked by [`check_namespaces`].
     pub(crate) fn read(header: ElementRef<'_>) -> Self {
         let address = |name| header.attr(name).map(|text| Jid::parse(text).map_err(|_| ()));
+        let from = address("from");
         PeerHeader {
-            from: address("from"),
+            sent_from: header.attr("from").filter(|_| matches!(from, Some(Ok(_)))).map(String::from),
+            from,
             to: address("to"),
             version: match header.attr("version") {
                 Some(text) => Version::parse(text).unwrap_or(Version { major: 0, minor: 0 }),
@@ -105,6 +110,12 @@ impl PeerHeader {
             Some(Ok(to)) => domains.iter().find(|domain| domain.as_str() == to.as_str()),
             Some(Err(())) => None,
         }
+    }
+
+    /// What our header says in `to`: the peer's own `from`, whatever its form, since some peers look for nothing else (section
+    /// 4.7.2).
+    pub(crate) fn echo(&self) -> Option<&str> {
+        self.sent_from.as_deref()
     }
 
     /// The bare JID of `from`, if it is there and valid.

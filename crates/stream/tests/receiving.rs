@@ -187,6 +187,43 @@ fn headers_that_can() {
     }
 }
 
+// RFC 6120 §4.7.2: what the client said, whatever its form: some look for nothing else, and leave
+#[test]
+fn the_answer_to_a_header_echoes_from_as_it_was_sent() {
+    for (from, echoed) in [
+        ("juliet@example.com", true),
+        ("juliet@example.com/balcony", true),
+        ("Juliet@EXAMPLE.com/Balc&apos;ony", true),
+        ("example.com", true),
+        ("@", false),
+    ] {
+        let header = header(&format!("to='example.com' from='{from}' version='1.0' xmlns='jabber:client'"));
+        let answer = Server::secured().feed(&header);
+        assert_eq!(answer.contains(&format!(" from='example.com' to='{from}' id='")), echoed, "{answer}");
+        assert_eq!(answer.contains(" to='"), echoed, "{answer}");
+    }
+    // The stream after the login as well, which is the account's whatever resource it names.
+    let again =
+        header("to='example.com' from='juliet@example.com/balcony' version='1.0' xmlns='jabber:client'");
+    let mut server = Server::secured();
+    server.feed(&[&*again, PLAIN].concat());
+    let answer = server.feed(&again);
+    assert!(answer.contains(" to='juliet@example.com/balcony' ") && answer.contains("<bind "), "{answer}");
+}
+
+// RFC 6120 §11.1: the header of a restart where there is none
+#[test]
+fn a_header_too_many_is_told_of_its_declaration() {
+    let mut server = Server::secured();
+    server.feed(&[HEADER, HEADER].concat());
+    assert_eq!(server.error(), StreamCondition::RestrictedXml);
+    assert!(
+        server.output().contains("an XML declaration that is not at the beginning of a stream"),
+        "{}",
+        server.output()
+    );
+}
+
 // RFC 6120 §15 stream-attribute-response-id-unique
 #[test]
 fn every_header_has_a_new_id() {

@@ -202,7 +202,7 @@ impl Receiver {
         self.id = common.random.token(26);
         let header = Header {
             from: self.domain.as_ref().or(self.config.domains.first()).map(BareJid::as_str),
-            to: self.claimed.as_ref().map(BareJid::as_str),
+            to: peer.and_then(PeerHeader::echo).filter(|_| self.claimed.is_some()),
             id: Some(&self.id),
             version: peer.is_none_or(PeerHeader::has_features),
             lang: "en",

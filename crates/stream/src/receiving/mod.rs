@@ -188,7 +188,7 @@ impl Receiver {
         let header = Header {
             from: domain.map(BareJid::as_str),
             // Only what the client itself said (section 4.7.2).
-            to: self.claimed.as_ref().map(BareJid::as_str),
+            to: peer.and_then(PeerHeader::echo),
             id: Some(&id),
             version: peer.is_none_or(PeerHeader::has_features),
             lang: "en",
