@@ -8,7 +8,7 @@ mod common;
 use balcony_connection::Error;
 use balcony_machine::{On, Progress};
 use balcony_stanza::{MessageType, Stanza, StreamCondition};
-use balcony_stream::{Error as StreamError, TlsPolicy};
+use balcony_stream::{Error as StreamError, Side, TlsPolicy};
 use balcony_tls::{Error as TlsError, Refusal, Session, Status};
 use common::{CLOSE, Cut, End, HEADER, IDENTITY, Identity, PLAIN, PROCEED, Raw, STARTTLS, contains, settle};
 
@@ -230,17 +230,19 @@ fn close_notify_comes_after_a_stream_error() {
     assert!(matches!(raw.server.ended, Some(Err(Error::Stream(StreamError::Local(_))))));
 }
 
+/// The transport of an end ends, which has nothing to say to it.
+fn eof<S: Side>(end: &mut End<S>) {
+    let mut out = Vec::new();
+    end.ended = Some(end.connection.eof(end.now, &mut out).map(|progress| {
+        assert!(matches!(progress, Progress::Closed));
+    }));
+    assert!(out.is_empty());
+}
+
 // RFC 6120 §4.4: whoever cuts the connection cannot make it look finished.
 #[test]
 fn truncated_tls() {
     let truncated = Some(Err(Error::Stream(StreamError::Truncated)));
-    let eof = |end: &mut End| {
-        let mut out = Vec::new();
-        end.ended = Some(end.connection.eof(end.now, &mut out).map(|progress| {
-            assert!(matches!(progress, Progress::Closed));
-        }));
-        assert!(out.is_empty());
-    };
     // Without a word.
     let mut raw = Raw::bound(Cut::Whole);
     eof(&mut raw.server);

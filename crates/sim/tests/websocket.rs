@@ -7,18 +7,20 @@ use std::sync::Arc;
 use balcony_machine::{Instant, Progress, Secret, Seed, XmlLimits};
 use balcony_sim::{Accounts, Chunks, End, Pair};
 use balcony_stanza::{MessageType, Stanza, StreamCondition, StreamError, ns};
-use balcony_stream::{Error, Framing, Initiating, Receiving, Security, Stream, TlsPolicy};
+use balcony_stream::client::ClientStreamConfig;
+use balcony_stream::server::ServerStreamConfig;
+use balcony_stream::{ClientStream, Error, Framing, Security, ServerStream, TlsPolicy};
 use balcony_xml::Element;
 
-fn server_config() -> Receiving {
-    let mut server = Receiving::new(vec!["example.com".parse().unwrap()], Secret::new([9; 32]));
+fn server_config() -> ServerStreamConfig {
+    let mut server = ServerStreamConfig::new(vec!["example.com".parse().unwrap()], Secret::new([9; 32]));
     (server.tls, server.framing) = (TlsPolicy::Direct, Framing::Messages);
     server
 }
 
 fn negotiated() -> Pair {
     let mut client =
-        Initiating::new("juliet@example.com".parse().unwrap(), Secret::new(String::from("pencil")));
+        ClientStreamConfig::new("juliet@example.com".parse().unwrap(), Secret::new(String::from("pencil")));
     (client.tls, client.framing, client.sasl2) = (TlsPolicy::Direct, Framing::Messages, false);
     let accounts = Accounts::new().with("juliet@example.com", "pencil");
     let mut pair = Pair::new(client, server_config(), accounts, None, Chunks::Whole, 1);
@@ -90,7 +92,7 @@ fn open_restart_close() {
 /// The server's end alone: what it answers to these messages, and how it ended.
 fn serve(input: &str) -> (String, Option<Error>) {
     let now = Instant::ZERO;
-    let mut stream = Stream::receiving(Arc::new(server_config()), Seed::from_u64(1), now);
+    let mut stream = ServerStream::new(Arc::new(server_config()), Seed::from_u64(1), now);
     stream.secured(Security::default()).unwrap();
     let (mut input, mut out) = (input.as_bytes(), Vec::new());
     let ended = loop {
@@ -182,10 +184,11 @@ fn a_server_that_sends_us_elsewhere() {
         ("ws://other.example/", false, true),
         ("wss://other.example/", false, true),
     ] {
-        let mut config = Initiating::new("juliet@example.com".parse().unwrap(), Secret::new(String::new()));
+        let mut config =
+            ClientStreamConfig::new("juliet@example.com".parse().unwrap(), Secret::new(String::new()));
         config.tls = if secure { TlsPolicy::Direct } else { TlsPolicy::None };
         config.framing = Framing::Messages;
-        let mut client = Stream::initiating(Arc::new(config), Seed::from_u64(1), Instant::ZERO);
+        let mut client = ClientStream::new(Arc::new(config), Seed::from_u64(1), Instant::ZERO);
         if secure {
             client.secured(Security::default()).unwrap();
         }

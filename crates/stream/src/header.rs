@@ -9,7 +9,8 @@ use balcony_stanza::{StreamCondition, StreamError, ns};
 use balcony_xml::{ElementRef, escape_attr};
 
 use crate::common::Common;
-use crate::framing::{Content, Framing};
+use crate::framing::Framing;
+use crate::state::Role;
 
 /// The attributes of a header that we write.
 #[derive(Default)]
@@ -141,14 +142,14 @@ pub(crate) fn check_namespaces(common: &mut Common) -> Result<(), StreamError> {
             wrong("the stream must begin with <stream/> in the namespace http://etherx.jabber.org/streams")
         }
         Framing::Document if ["", ns::STREAM].contains(&reader.content_namespace()) => {
-            reader.set_content_namespace(common.content.namespace());
+            reader.set_content_namespace(common.role.content());
             Ok(())
         }
-        Framing::Document if reader.content_namespace() != common.content.namespace() => {
-            wrong(match common.content {
-                Content::Client => "the default namespace of this stream must be jabber:client",
-                Content::Server => "the default namespace of this stream must be jabber:server",
-                Content::Component => "the default namespace of this stream must be jabber:component:accept",
+        Framing::Document if reader.content_namespace() != common.role.content() => {
+            wrong(match common.role {
+                Role::Client | Role::Server => "the default namespace of this stream must be jabber:client",
+                Role::S2s => "the default namespace of this stream must be jabber:server",
+                Role::Component => "the default namespace of this stream must be jabber:component:accept",
             })
         }
         Framing::Document => Ok(()),

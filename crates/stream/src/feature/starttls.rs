@@ -6,9 +6,8 @@ use balcony_stanza::ns;
 use balcony_xml::ElementRef;
 
 use crate::common::Common;
-use crate::config::TlsPolicy;
 use crate::error::Error;
-use crate::event::Event;
+use crate::security::TlsPolicy;
 use crate::state::{Phase, Step};
 
 /// Whether the policy lets authentication begin on this stream as it is.
@@ -30,7 +29,7 @@ pub(crate) fn write_feature(common: &Common, policy: TlsPolicy, out: &mut Vec<u8
 }
 
 /// Grants what was offered (section 5.4.2).
-pub(crate) fn grant(common: &mut Common, policy: TlsPolicy, out: &mut Vec<u8>) -> Result<Event, Error> {
+pub(crate) fn grant(common: &mut Common, policy: TlsPolicy, out: &mut Vec<u8>) -> Result<(), Error> {
     let offered = common.security.is_none() && matches!(policy, TlsPolicy::Required | TlsPolicy::Optional);
     let is_empty = common.reader.element().nodes().next().is_none();
     if !offered || !is_empty || common.phase() != Phase::Negotiate {
@@ -44,7 +43,7 @@ pub(crate) fn grant(common: &mut Common, policy: TlsPolicy, out: &mut Vec<u8>) -
     common.step(Step::Proceed)?;
     // Whatever follows the `>` in the input is TLS's, never ours: text slipped in behind it dies in the handshake.
     out.extend_from_slice(b"<proceed xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>");
-    Ok(Event::StartTls)
+    Ok(())
 }
 
 /// Asks for TLS if the policy demands it, or wants it and these features have it; whether it was asked for.

@@ -1,3 +1,5 @@
+//! How a server behaves on streams to and from other servers.
+
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -5,12 +7,12 @@ use alloc::vec::Vec;
 use balcony_jid::BareJid;
 use balcony_machine::{Limits, Secret, XmlLimits};
 
-use crate::config::TlsPolicy;
+use crate::security::TlsPolicy;
 
 /// How a server behaves on a stream that it opens to another server.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
-pub struct Initiating {
+pub struct S2sInitiatingConfig {
     /// The domain of ours that stanzas come from.
     pub from: BareJid,
     /// The domain that they go to.
@@ -30,13 +32,13 @@ pub struct Initiating {
     pub limits: Limits,
 }
 
-impl Initiating {
+impl S2sInitiatingConfig {
     /// A stream for stanzas between these domains, which proves who we are by certificate only.
     #[must_use]
     pub fn new(from: BareJid, to: BareJid) -> Self {
         let mut limits = Limits::federated();
         limits.before_auth = XmlLimits::FEATURES;
-        Initiating {
+        S2sInitiatingConfig {
             from,
             to,
             authorize: true,
@@ -51,7 +53,7 @@ impl Initiating {
 /// How a server behaves on the streams that other servers open to it: one value for all of them.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
-pub struct Receiving {
+pub struct S2sReceivingConfig {
     /// The domains served, in normal form. The first one answers headers that name none.
     pub domains: Vec<BareJid>,
     /// Domains that were served once, in normal form. Who asks for one is told that it is gone for good.
@@ -65,11 +67,11 @@ pub struct Receiving {
     pub limits: Limits,
 }
 
-impl Receiving {
+impl S2sReceivingConfig {
     /// A server of these domains that wants to see certificates.
     #[must_use]
     pub fn new(domains: Vec<BareJid>) -> Self {
-        Receiving {
+        S2sReceivingConfig {
             domains,
             gone: Vec::new(),
             tls: TlsPolicy::Required,

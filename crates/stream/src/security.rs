@@ -1,12 +1,10 @@
+//! What TLS does for a stream, and what it says of itself.
+
 use alloc::string::String;
-use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use balcony_jid::BareJid;
-use balcony_machine::{Instant, Limits, Secret};
-use balcony_sasl::Mechanism;
-
-use crate::framing::Framing;
+use balcony_machine::Instant;
 
 /// What TLS does for a stream.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -39,104 +37,6 @@ pub enum ChannelBinding {
     /// but of no type that TLS has here, and refuse `y`, as Prosody 0.12 does on TLS 1.2. It costs all protection: somebody
     /// in between with a certificate that the client trusts is not noticed, and reads and changes all but a SCRAM password.
     Off,
-}
-
-/// How a receiving entity behaves: one value for all its streams.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct Receiving {
-    /// The domains served, in normal form. The first one answers headers that name none.
-    pub domains: Vec<BareJid>,
-    /// Domains that were served once, in normal form. Who asks for one is told that it is gone for good.
-    pub gone: Vec<BareJid>,
-    /// What TLS does.
-    pub tls: TlsPolicy,
-    /// How the streams lie on their transport.
-    pub framing: Framing,
-    /// The mechanisms offered, in order of preference. Which of them fit a stream (TLS, channel binding) is seen to.
-    pub mechanisms: Vec<Mechanism>,
-    /// Whether accounts can be registered in-band (XEP-0077).
-    pub registration: bool,
-    /// From this the salts of accounts that don't exist are made, so that they look like those that do. Keep it for
-    /// the life of the server.
-    pub decoy: Secret<[u8; 32]>,
-    /// The iteration count of new accounts, which those that don't exist show as well.
-    pub iterations: u32,
-    /// The bounds.
-    pub limits: Limits,
-}
-
-impl Receiving {
-    /// A server for these domains with the defaults of a public one.
-    #[must_use]
-    pub fn new(domains: Vec<BareJid>, decoy: Secret<[u8; 32]>) -> Self {
-        Receiving {
-            domains,
-            gone: Vec::new(),
-            tls: TlsPolicy::Required,
-            framing: Framing::default(),
-            mechanisms: Mechanism::all().to_vec(),
-            registration: false,
-            decoy,
-            iterations: 10_000,
-            limits: Limits::default(),
-        }
-    }
-}
-
-/// How an initiating entity behaves.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct Initiating {
-    /// The account to log in to.
-    pub account: BareJid,
-    /// Its password.
-    pub password: Secret<String>,
-    /// The resource to ask for; `None` lets the server choose.
-    pub resource: Option<String>,
-    /// What TLS does.
-    pub tls: TlsPolicy,
-    /// How the stream lies on its transport.
-    pub framing: Framing,
-    /// The mechanisms we may use, most wanted first; those with channel binding come before all others, and without them the
-    /// client can't bind. PLAIN is used under TLS only, whatever stands here, but a server that offers nothing else is sent
-    /// the password, and so is whoever has a certificate for it. Take PLAIN out where SCRAM is known to work, as after an
-    /// [`Authenticated`](crate::Event::Authenticated) that says so.
-    pub mechanisms: Vec<Mechanism>,
-    /// Whether SASL2 is used where it is offered (XEP-0388), which saves round trips. Otherwise the profile of RFC 6120 is.
-    pub sasl2: bool,
-    /// What the resource begins with if the server makes it up (XEP-0386); others can see it.
-    pub tag: String,
-    /// What this installation of the client calls itself with SASL2: a UUID of version 4 that it keeps (XEP-0388). The server may
-    /// then give it the same resource each time, in place of an old session of its own. Others are not shown it.
-    pub agent: Option<String>,
-    /// How much channel binding matters.
-    pub channel_binding: ChannelBinding,
-    /// The language of the texts that this client sends (RFC 5646).
-    pub lang: Arc<str>,
-    /// The bounds.
-    pub limits: Limits,
-}
-
-impl Initiating {
-    /// A client of this account with the defaults that suit an open network.
-    #[must_use]
-    pub fn new(account: BareJid, password: Secret<String>) -> Self {
-        Initiating {
-            account,
-            password,
-            resource: None,
-            tls: TlsPolicy::Required,
-            framing: Framing::default(),
-            mechanisms: Mechanism::all().to_vec(),
-            sasl2: true,
-            tag: String::from("balcony"),
-            agent: None,
-            channel_binding: ChannelBinding::default(),
-            lang: Arc::from("en"),
-            limits: Limits::initiating(),
-        }
-    }
 }
 
 /// What the TLS layer below says about itself when its handshake is over.

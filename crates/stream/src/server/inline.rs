@@ -12,12 +12,11 @@ use balcony_xml::{ElementRef, escape_text};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
 
-use super::Receiver;
+use super::{Server, ServerAnswer, ServerAsk, ServerEvent};
 use crate::common::Common;
 use crate::error::Error;
-use crate::event::{Answer, Ask, Event};
+use crate::feature::sasl::Profile;
 use crate::hex::hex;
-use crate::sasl::Profile;
 use crate::state::Step;
 
 /// What a client asked for inside of `<authenticate/>`.
@@ -47,7 +46,7 @@ impl InlineBind {
     }
 }
 
-impl Receiver {
+impl Server {
     /// The client is known. It is told so now, or, if it wants a resource as well, when that is bound.
     pub(super) fn succeed_in_place(&mut self, common: &Common, data: Option<Vec<u8>>, out: &mut Vec<u8>) {
         match &mut self.inline_bind {
@@ -61,7 +60,11 @@ impl Receiver {
     }
 
     /// Asks for the resource that goes with the login.
-    pub(super) fn bind_inline(&mut self, common: &mut Common, now: Instant) -> Result<Option<Event>, Error> {
+    pub(super) fn bind_inline(
+        &mut self,
+        common: &mut Common,
+        now: Instant,
+    ) -> Result<Option<ServerEvent>, Error> {
         let (Some(bind), Some(account)) = (&self.inline_bind, &self.account) else { return Ok(None) };
         // XEP-0386 section 3.2.1: the client's tag, and something of ours that makes it one of its kind. An installation that
         // comes back gets the resource that it had, and so takes the place of its old session, which is dead most likely.
@@ -78,20 +81,20 @@ impl Receiver {
             }
             (_, own) => own,
         };
-        let ask = Ask::Bind { account: account.clone(), resource, carbons: bind.carbons };
+        let ask = ServerAsk::Bind { account: account.clone(), resource, carbons: bind.carbons };
         common.step(Step::Bind)?;
-        Ok(Some(common.ask(now, ask)))
+        Ok(Some(ServerEvent::Ask(common.ask(now), ask)))
     }
 
     pub(super) fn bound_inline(
         &mut self,
         common: &mut Common,
         now: Instant,
-        answer: Answer,
+        answer: ServerAnswer,
         out: &mut Vec<u8>,
-    ) -> Result<Option<Event>, Error> {
+    ) -> Result<Option<ServerEvent>, Error> {
         let success = self.inline_bind.take().and_then(|bind| bind.success);
-        let Answer::Bound(Ok(jid)) = answer else {
+        let ServerAnswer::Bound(Ok(jid)) = answer else {
             // Neither specification says what a client gets that is known but can have no resource. It has no session, so
             // it has not succeeded.
             common.step(Step::BindRefused)?;
@@ -107,7 +110,7 @@ impl Receiver {
         self.full = Some(jid.to_jid());
         self.jid = Some(jid.clone());
         self.write_features(common, out);
-        Ok(Some(Event::Bound(jid)))
+        Ok(Some(ServerEvent::Bound(jid)))
     }
 
     /// The installation of a client, in letters and digits that tell nobody what it calls itself.

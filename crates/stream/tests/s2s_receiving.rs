@@ -9,8 +9,10 @@ use std::sync::Arc;
 
 use balcony_machine::{Instant, Secret, Seed};
 use balcony_stanza::{ErrorCondition, MessageType, Stanza, StanzaError, StreamCondition};
-use balcony_stream::federation::{Proof, Receiving, Verdict, Verification, dialback_key};
-use balcony_stream::{Answer, Ask, Event, Stream, TlsPolicy};
+use balcony_stream::s2s::{
+    Proof, S2s, S2sAnswer, S2sAsk, S2sEvent, S2sReceivingConfig, Verdict, Verification, dialback_key,
+};
+use balcony_stream::{S2sStream, TlsPolicy};
 use scripted::{End, STREAM, proving, stream_id};
 
 const SECRET: &str = "d14lb4ck43v3r";
@@ -37,20 +39,20 @@ fn hello() -> String {
 }
 
 /// A server of `b.example` and `chat.b.example`, on TLS from the first byte.
-fn server(proven: &[&str], change: impl FnOnce(&mut Receiving)) -> End {
+fn server(proven: &[&str], change: impl FnOnce(&mut S2sReceivingConfig)) -> End<S2s> {
     let domains = ["b.example", "chat.b.example"].map(|domain| domain.parse().unwrap());
-    let mut config = Receiving::new(domains.to_vec());
+    let mut config = S2sReceivingConfig::new(domains.to_vec());
     config.gone = vec!["old.b.example".parse().unwrap()];
     config.tls = TlsPolicy::Direct;
     config.dialback = Some(Secret::new(SECRET.into()));
     change(&mut config);
     let direct = config.tls == TlsPolicy::Direct;
-    let end = End::new(Stream::federation_receiving(Arc::new(config), Seed::from_u64(1), Instant::ZERO));
+    let end = End::new(S2sStream::receiving(Arc::new(config), Seed::from_u64(1), Instant::ZERO));
     if direct { end.secured(proven) } else { end }
 }
 
 /// The same, authorised for `a.example` to `b.example` by certificate.
-fn open() -> End {
+fn open() -> End<S2s> {
     let mut end = server(&["a.example"], |_| {});
     end.feed(&[&hello(), AUTH, &hello()].concat());
     assert!(end.stream.is_open(), "{}", end.output());
@@ -62,8 +64,8 @@ fn result(from: &str, to: &str) -> String {
     format!("<db:result from='{from}' to='{to}'>\n  the key\n</db:result>")
 }
 
-fn pair(event: &Event) -> (&str, &str, Proof) {
-    let Event::Authorized { from, to, proof } = event else { panic!("{event:?}") };
+fn pair(event: &S2sEvent) -> (&str, &str, Proof) {
+    let S2sEvent::Authorized { from, to, proof } = event else { panic!("{event:?}") };
     (from.as_str(), to.as_str(), *proof)
 }
 
@@ -209,7 +211,7 @@ fn external_that_fails() {
         );
         assert!(end.told().starts_with("AuthenticationFailed") && end.ended.is_none());
         end.feed(&result("a.example", "b.example"));
-        assert!(end.answer(Answer::Verdict(Verdict::Valid)).contains("type='valid'"));
+        assert!(end.answer(S2sAnswer::Verdict(Verdict::Valid)).contains("type='valid'"));
         end.feed(MESSAGE);
         assert_eq!(end.stanzas.len(), 1);
     }
@@ -254,7 +256,7 @@ fn authorised_by_dialback() {
     end.feed(&hello());
     let id = stream_id(&end.output()).to_owned();
     assert_eq!(end.feed(&result("a.example", "b.example")), "");
-    let [(_, Ask::VerifyDialback(verification))] = &end.asks[..] else { panic!("{:?}", end.asks) };
+    let [(_, S2sAsk::VerifyDialback(verification))] = &end.asks[..] else { panic!("{:?}", end.asks) };
     let expected = Verification {
         from: "a.example".parse().unwrap(),
         to: "b.example".parse().unwrap(),
@@ -269,7 +271,7 @@ fn authorised_by_dialback() {
     );
     assert!(!end.stream.is_open());
     assert_eq!(
-        end.answer(Answer::Verdict(Verdict::Valid)),
+        end.answer(S2sAnswer::Verdict(Verdict::Valid)),
         "<db:result from='b.example' to='a.example' type='valid'/>"
     );
     assert!(end.stream.is_open());
@@ -300,12 +302,12 @@ fn dialback_that_fails() {
     };
     let timeout = error("wait", "remote-server-timeout");
     for (answer, expected) in [
-        (Answer::Verdict(Verdict::Invalid), told("'invalid'/>") + "</stream:stream>"),
+        (S2sAnswer::Verdict(Verdict::Invalid), told("'invalid'/>") + "</stream:stream>"),
         (
-            Answer::Verdict(Verdict::Error(ErrorCondition::RemoteServerNotFound)),
+            S2sAnswer::Verdict(Verdict::Error(ErrorCondition::RemoteServerNotFound)),
             error("cancel", "remote-server-not-found"),
         ),
-        (Answer::Unavailable, timeout.clone()),
+        (S2sAnswer::Unavailable, timeout.clone()),
     ] {
         let closes = expected.ends_with("</stream:stream>");
         let mut end = server(&[], |_| {});
@@ -318,7 +320,7 @@ fn dialback_that_fails() {
         } else {
             // An error is not fatal: the peer may try again.
             end.feed(&result("a.example", "b.example"));
-            assert!(end.answer(Answer::Verdict(Verdict::Valid)).contains("'valid'"));
+            assert!(end.answer(S2sAnswer::Verdict(Verdict::Valid)).contains("'valid'"));
         }
     }
     // habits.md: every ask is answered once or expires.
@@ -326,7 +328,7 @@ fn dialback_that_fails() {
     end.feed(&[hello(), result("a.example", "b.example")].concat());
     assert_eq!(end.wait(), timeout);
     let (ticket, _) = end.asks.remove(0);
-    assert!(end.stream.answer(ticket, Answer::Verdict(Verdict::Valid)).is_err());
+    assert!(end.stream.answer(ticket, S2sAnswer::Verdict(Verdict::Valid)).is_err());
     end.feed(MESSAGE);
     assert_eq!(end.error(), StreamCondition::NotAuthorized);
 }
@@ -342,12 +344,12 @@ fn many_pairs_on_one_stream() {
     }
     // In whatever order the answers come.
     let (second, _) = end.asks.remove(1);
-    end.stream.answer(second, Answer::Verdict(Verdict::Valid)).unwrap();
+    end.stream.answer(second, S2sAnswer::Verdict(Verdict::Valid)).unwrap();
     assert_eq!(end.feed(""), "<db:result from='chat.b.example' to='a.example' type='valid'/>");
-    let refused = end.answer(Answer::Verdict(Verdict::Invalid));
+    let refused = end.answer(S2sAnswer::Verdict(Verdict::Invalid));
     assert!(refused.contains("to='c.example' type='error'><error type='auth'><forbidden "), "{refused}");
     assert!(end.ended.is_none() && end.stream.is_open());
-    assert!(end.answer(Answer::Verdict(Verdict::Valid)).contains("to='d.example' type='valid'"));
+    assert!(end.answer(S2sAnswer::Verdict(Verdict::Valid)).contains("to='d.example' type='valid'"));
     end.feed("<message from='x@a.example' to='y@chat.b.example'/><message from='d.example' to='b.example'/>");
     assert_eq!(end.stanzas.len(), 2, "{}", end.output());
     // Per pair: what two pairs have in common is not a third.
@@ -373,7 +375,7 @@ fn pairs_are_bounded_and_asked_for_once() {
     assert!(end.feed(&result("a.example", "b.example")).ends_with("to='a.example' type='valid'/>"));
     assert_eq!(end.asks.len(), 2);
     // What has failed makes room.
-    end.answer(Answer::Unavailable);
+    end.answer(S2sAnswer::Unavailable);
     assert_eq!(end.feed(&result("3.example", "b.example")), "");
 }
 
@@ -386,7 +388,7 @@ fn who_has_proven_nothing_has_few_requests() {
     for n in 0..5 {
         assert_eq!(end.asks.len(), 5 - n);
         assert!(end.ended.is_none());
-        end.answer(Answer::Verdict(Verdict::Error(ErrorCondition::RemoteServerNotFound)));
+        end.answer(S2sAnswer::Verdict(Verdict::Error(ErrorCondition::RemoteServerNotFound)));
     }
     assert!(end.asks.is_empty());
     assert_eq!(end.error(), StreamCondition::PolicyViolation);
@@ -397,7 +399,7 @@ fn who_has_proven_nothing_has_few_requests() {
     for n in 0..5 {
         assert!(end.ended.is_none());
         end.feed(&result(&format!("{n}.example"), "b.example"));
-        end.answer(Answer::Unavailable);
+        end.answer(S2sAnswer::Unavailable);
     }
     assert_eq!(end.error(), StreamCondition::PolicyViolation);
 
@@ -411,8 +413,8 @@ fn who_has_proven_nothing_has_few_requests() {
     // The others wait, and are asked about when the first of them is proven.
     let mut end = server(&[], |_| {});
     end.feed(&[hello(), requests].concat());
-    end.answer(Answer::Unavailable);
-    end.answer(Answer::Verdict(Verdict::Valid));
+    end.answer(S2sAnswer::Unavailable);
+    end.answer(S2sAnswer::Verdict(Verdict::Valid));
     assert!(end.stream.is_open() && end.asks.len() == 18, "{}", end.asks.len());
 }
 
@@ -520,7 +522,7 @@ fn starttls_begins_anew() {
     let answer = end.feed("<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>");
     assert_eq!(answer, "<proceed xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>");
     let (ticket, _) = end.asks.remove(0);
-    assert!(end.stream.answer(ticket, Answer::Verdict(Verdict::Valid)).is_err());
+    assert!(end.stream.answer(ticket, S2sAnswer::Verdict(Verdict::Valid)).is_err());
     let answer = end.feed(&hello());
     assert!(
         answer.ends_with(&format!("<stream:features>{EXTERNAL}{DIALBACK}</stream:features>")),
@@ -574,7 +576,7 @@ fn replies_take_another_stream() {
     let mut end = open();
     end.events.clear();
     assert_eq!(end.feed("<iq type='get' id='1' from='romeo@a.example/x' to='b.example'/>"), "");
-    let [Event::Reply(reply)] = &end.events[..] else { panic!("{:?}", end.events) };
+    let [S2sEvent::Reply(reply)] = &end.events[..] else { panic!("{:?}", end.events) };
     let mut wire = Vec::new();
     reply.write(&mut wire);
     let wire = String::from_utf8(wire).unwrap();
@@ -583,7 +585,7 @@ fn replies_take_another_stream() {
     let deep = "<a>".repeat(600) + &"</a>".repeat(600);
     let message = format!("<message id='2' from='romeo@a.example/x' to='b.example'>{deep}</message>");
     assert_eq!(end.feed(&message), "");
-    let Some(Event::Reply(reply)) = end.events.pop() else { panic!("{:?}", end.events) };
+    let Some(S2sEvent::Reply(reply)) = end.events.pop() else { panic!("{:?}", end.events) };
     let error = StanzaError::from_payload(reply.payload.parse().unwrap().root()).unwrap();
     assert_eq!((reply.head.id.as_deref(), error.condition), (Some("2"), ErrorCondition::PolicyViolation));
     // An error is never answered with another.
@@ -640,7 +642,7 @@ fn the_end() {
     end.feed(&[hello(), result("a.example", "b.example")].concat());
     end.stream.close(end.now, &mut end.out);
     let (ticket, _) = end.asks.remove(0);
-    assert!(end.stream.answer(ticket, Answer::Verdict(Verdict::Valid)).is_err());
+    assert!(end.stream.answer(ticket, S2sAnswer::Verdict(Verdict::Valid)).is_err());
     end.feed(MESSAGE);
     assert!(end.stanzas.is_empty() && end.output().ends_with("</stream:stream>"));
 }
@@ -664,7 +666,7 @@ fn a_stream_for_keys_only_has_an_end() {
     // Whoever shows who they are in time stays.
     let mut end = server(&[], |_| {});
     end.feed(&[&hello(), verify, &result("a.example", "b.example")].concat());
-    end.answer(Answer::Verdict(Verdict::Valid));
+    end.answer(S2sAnswer::Verdict(Verdict::Valid));
     end.now = end.now + Duration::from_secs(599);
     end.feed(&[verify, MESSAGE].concat());
     end.now = end.now + Duration::from_secs(599);

@@ -7,14 +7,14 @@ use balcony_jid::BareJid;
 use balcony_sasl::SaslCondition;
 use balcony_xml::ElementRef;
 
-use crate::sasl::Profile;
+use super::sasl::Profile;
 
-pub(super) const NAME: &str = "EXTERNAL";
+pub(crate) const NAME: &str = "EXTERNAL";
 
 /// The message of an exchange, as the receiving end reads it: whom the peer wants to act for. `None`: it has yet to say.
 ///
 /// A peer may leave out who it is, since it has said so in its header. It can't act for anybody else.
-pub(super) fn read(message: ElementRef<'_>, claimed: &BareJid) -> Result<Option<()>, SaslCondition> {
+pub(crate) fn read(message: ElementRef<'_>, claimed: &BareJid) -> Result<Option<()>, SaslCondition> {
     match Profile::Classic.decode(message)? {
         None => Ok(None),
         Some(data) if data.is_empty() => Ok(Some(())),
@@ -29,7 +29,7 @@ pub(super) fn read(message: ElementRef<'_>, claimed: &BareJid) -> Result<Option<
 }
 
 /// The receiving end's offer (RFC 6120 section 6.3.4: this mechanism comes first, and between servers there is no other).
-pub(super) fn write_feature(out: &mut Vec<u8>) {
+pub(crate) fn write_feature(out: &mut Vec<u8>) {
     out.extend_from_slice(
         b"<mechanisms xmlns='urn:ietf:params:xml:ns:xmpp-sasl'><mechanism>EXTERNAL</mechanism></mechanisms>",
     );

@@ -8,16 +8,15 @@ use balcony_sasl::{Binding, Failure, Mechanism, SaslCondition, ServerExchange, S
 use balcony_stanza::{Stanza, StreamCondition, StreamError, ns};
 use balcony_xep::carbons;
 
-use super::{InlineBind, Receiver};
+use super::{InlineBind, Server, ServerAnswer, ServerAsk, ServerEvent};
 use crate::common::Common;
 use crate::error::Error;
-use crate::event::{Answer, Ask, Event};
-use crate::register;
-use crate::sasl::Profile;
-use crate::starttls;
+use crate::feature::register;
+use crate::feature::sasl::Profile;
+use crate::feature::starttls;
 use crate::state::{Phase, Step};
 
-impl Receiver {
+impl Server {
     pub(super) fn write_mechanisms(&self, common: &Common, out: &mut Vec<u8>) {
         out.extend_from_slice(b"<mechanisms xmlns='urn:ietf:params:xml:ns:xmpp-sasl'>");
         self.write_mechanism_list(common, out);
@@ -64,7 +63,7 @@ impl Receiver {
         common: &mut Common,
         now: Instant,
         out: &mut Vec<u8>,
-    ) -> Result<Option<Event>, Error> {
+    ) -> Result<Option<ServerEvent>, Error> {
         let element = common.reader.element();
         match (element.namespace(), element.name()) {
             (ns::TLS, "starttls") => self.start_tls(common, out).map(Some),
@@ -105,7 +104,7 @@ impl Receiver {
         now: Instant,
         profile: Profile,
         out: &mut Vec<u8>,
-    ) -> Result<Option<Event>, Error> {
+    ) -> Result<Option<ServerEvent>, Error> {
         let element = common.reader.element();
         if !self.may_authenticate(common) {
             let failure =
@@ -143,11 +142,11 @@ impl Receiver {
         self.sasl_step(common, now, step, out)
     }
 
-    fn start_tls(&mut self, common: &mut Common, out: &mut Vec<u8>) -> Result<Event, Error> {
-        let event = starttls::grant(common, self.config.tls, out)?;
+    fn start_tls(&mut self, common: &mut Common, out: &mut Vec<u8>) -> Result<ServerEvent, Error> {
+        starttls::grant(common, self.config.tls, out)?;
         self.domain = None;
         self.claimed = None;
-        Ok(event)
+        Ok(ServerEvent::StartTls)
     }
 
     pub(super) fn sasl_step(
@@ -156,7 +155,7 @@ impl Receiver {
         now: Instant,
         step: Result<ServerStep, Failure>,
         out: &mut Vec<u8>,
-    ) -> Result<Option<Event>, Error> {
+    ) -> Result<Option<ServerEvent>, Error> {
         match step {
             Ok(ServerStep::Challenge(data)) => {
                 self.profile.write(common.framing, "challenge", Some(&data), out);
@@ -171,7 +170,7 @@ impl Receiver {
                     Err(failure) => self.sasl_failure(common, failure, out),
                     Ok(Some(account)) => {
                         self.candidate = Some(account.clone());
-                        Ok(Some(common.ask(now, Ask::Credentials { account, hash })))
+                        Ok(Some(ServerEvent::Ask(common.ask(now), ServerAsk::Credentials { account, hash })))
                     }
                     // No account can have this name; it is treated like one that doesn't exist.
                     Ok(None) => {
@@ -187,7 +186,7 @@ impl Receiver {
                     Err(failure) => self.sasl_failure(common, failure, out),
                     Ok(Some(account)) => {
                         self.candidate = Some(account.clone());
-                        Ok(Some(common.ask(now, Ask::Verify { account, password })))
+                        Ok(Some(ServerEvent::Ask(common.ask(now), ServerAsk::Verify { account, password })))
                     }
                     Ok(None) => {
                         let step = self.with_exchange(|exchange| exchange.verified(false));
@@ -205,11 +204,11 @@ impl Receiver {
         &mut self,
         common: &mut Common,
         now: Instant,
-        answer: Answer,
+        answer: ServerAnswer,
         out: &mut Vec<u8>,
-    ) -> Result<Option<Event>, Error> {
+    ) -> Result<Option<ServerEvent>, Error> {
         let step = match answer {
-            Answer::Credentials(keys) => {
+            ServerAnswer::Credentials(keys) => {
                 let hash = self.exchange.as_ref().and_then(|exchange| exchange.mechanism().hash());
                 let (Some(hash), Some(account)) = (hash, &self.candidate) else {
                     return Err(StreamError::from(StreamCondition::InternalServerError).into());
@@ -219,7 +218,7 @@ impl Receiver {
                 });
                 self.with_exchange(|exchange| exchange.credentials(keys))
             }
-            Answer::Verified(right) => self.with_exchange(|exchange| exchange.verified(right)),
+            ServerAnswer::Verified(right) => self.with_exchange(|exchange| exchange.verified(right)),
             _ => Err(Failure::new(SaslCondition::TemporaryAuthFailure, "the account store did not answer")),
         };
         self.sasl_step(common, now, step, out)
@@ -258,7 +257,7 @@ impl Receiver {
         common: &mut Common,
         failure: Failure,
         out: &mut Vec<u8>,
-    ) -> Result<Option<Event>, Error> {
+    ) -> Result<Option<ServerEvent>, Error> {
         self.exchange = None;
         self.candidate = None;
         self.inline_bind = None;
@@ -282,7 +281,7 @@ impl Receiver {
             )
             .into());
         }
-        Ok(Some(Event::AuthenticationFailed { reason: failure.reason }))
+        Ok(Some(ServerEvent::AuthenticationFailed { reason: failure.reason }))
     }
 
     fn authenticated(
@@ -290,7 +289,7 @@ impl Receiver {
         common: &mut Common,
         data: Option<Vec<u8>>,
         out: &mut Vec<u8>,
-    ) -> Result<Event, Error> {
+    ) -> Result<ServerEvent, Error> {
         let (Some(account), Some(exchange)) = (self.candidate.take(), self.exchange.take()) else {
             return Err(StreamError::from(StreamCondition::InternalServerError).into());
         };
@@ -317,7 +316,7 @@ impl Receiver {
                 self.succeed_in_place(common, data, out);
             }
         }
-        Ok(Event::Authenticated { account, mechanism: exchange.mechanism() })
+        Ok(ServerEvent::Authenticated { account, mechanism: exchange.mechanism() })
     }
 
     fn register(
@@ -325,7 +324,7 @@ impl Receiver {
         common: &mut Common,
         now: Instant,
         out: &mut Vec<u8>,
-    ) -> Result<Option<Event>, Error> {
+    ) -> Result<Option<ServerEvent>, Error> {
         let not_authorized =
             || Error::from(StreamError::new(StreamCondition::NotAuthorized, "authenticate first"));
         if common.phase() != Phase::Negotiate {
@@ -346,7 +345,7 @@ impl Receiver {
         let domain = self.domain.as_ref().ok_or_else(not_authorized)?;
         match self.registration.request(common.framing, &stanza, query, domain, out) {
             register::Outcome::Answered => Ok(None),
-            register::Outcome::Ask(ask) => Ok(Some(common.ask(now, ask))),
+            register::Outcome::Ask(ask) => Ok(Some(ServerEvent::Ask(common.ask(now), ask))),
         }
     }
 }

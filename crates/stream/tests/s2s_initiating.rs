@@ -10,8 +10,8 @@ use std::sync::Arc;
 use balcony_machine::{Instant, Secret, Seed};
 use balcony_sasl::SaslCondition;
 use balcony_stanza::{ErrorCondition, MessageType, Stanza, StreamCondition};
-use balcony_stream::federation::{Initiating, Proof, Verdict, Verification, dialback_key};
-use balcony_stream::{Error, Event, Stream, TlsPolicy};
+use balcony_stream::s2s::{Proof, S2s, S2sEvent, S2sInitiatingConfig, Verdict, Verification, dialback_key};
+use balcony_stream::{Error, S2sStream, TlsPolicy};
 use scripted::{End, STREAM};
 
 const SECRET: &str = "s3cr3tf0rd14lb4ck";
@@ -43,18 +43,18 @@ fn key() -> String {
 }
 
 /// `a.example` on its stream to `b.example`, on TLS from the first byte.
-fn server(change: impl FnOnce(&mut Initiating)) -> End {
-    let mut config = Initiating::new("a.example".parse().unwrap(), "b.example".parse().unwrap());
+fn server(change: impl FnOnce(&mut S2sInitiatingConfig)) -> End<S2s> {
+    let mut config = S2sInitiatingConfig::new("a.example".parse().unwrap(), "b.example".parse().unwrap());
     config.tls = TlsPolicy::Direct;
     config.dialback = Some(Secret::new(SECRET.into()));
     change(&mut config);
     let direct = config.tls == TlsPolicy::Direct;
-    let end = End::new(Stream::federation_initiating(Arc::new(config), Seed::from_u64(1), Instant::ZERO));
+    let end = End::new(S2sStream::initiating(Arc::new(config), Seed::from_u64(1), Instant::ZERO));
     if direct { end.secured(&["b.example"]) } else { end }
 }
 
 /// The same, authorised by dialback.
-fn open() -> End {
+fn open() -> End<S2s> {
     let mut end = server(|_| {});
     end.feed(&[&hello(), FEATURES, VALID].concat());
     assert!(end.stream.is_open(), "{}", end.output());
@@ -119,7 +119,7 @@ fn authorised_by_certificate() {
     );
     assert!(!end.stream.is_open() && end.events.is_empty());
     assert_eq!(end.feed(&[&hello(), "<stream:features/>"].concat()), "");
-    let [Event::Authorized { from, to, proof: Proof::Certificate }] = &end.events[..] else {
+    let [S2sEvent::Authorized { from, to, proof: Proof::Certificate }] = &end.events[..] else {
         panic!("{:?}", end.events)
     };
     assert_eq!((from.as_str(), to.as_str()), ("a.example", "b.example"));
@@ -202,7 +202,7 @@ fn the_verdicts_on_our_key() {
         let mut end = server(|_| {});
         end.feed(&[&hello(), FEATURES].concat());
         assert_eq!(end.feed(answer), "");
-        let [Event::Refused { from, to, verdict: told }] = &end.events[..] else {
+        let [S2sEvent::Refused { from, to, verdict: told }] = &end.events[..] else {
             panic!("{:?}", end.events)
         };
         assert_eq!((from.as_str(), to.as_str()), ("a.example", "b.example"));
@@ -270,7 +270,7 @@ fn keys_of_others_are_verified() {
     assert_eq!(end.feed(""), asked("1") + &asked("2"));
     end.feed("<db:verify from='b.example' to='a.example' id='2' type='valid'/>");
     end.feed("<db:verify from='b.example' to='a.example' id='1' type='invalid'/>");
-    let [Event::KeyVerified(second, Verdict::Valid), Event::KeyVerified(first, Verdict::Invalid)] =
+    let [S2sEvent::KeyVerified(second, Verdict::Valid), S2sEvent::KeyVerified(first, Verdict::Invalid)] =
         &end.events[..]
     else {
         panic!("{}", end.told())
@@ -286,7 +286,8 @@ fn keys_of_others_are_verified() {
     assert!(end.stream.send(&message("a.example", "b.example"), &mut Vec::new()).is_err());
     // What is not answered in time is an error, and the stream goes on.
     end.wait();
-    let [Event::KeyVerified(_, Verdict::Error(ErrorCondition::RemoteServerTimeout))] = &end.events[..] else {
+    let [S2sEvent::KeyVerified(_, Verdict::Error(ErrorCondition::RemoteServerTimeout))] = &end.events[..]
+    else {
         panic!("{}", end.told())
     };
     end.feed("<db:verify from='b.example' to='a.example' id='1' type='valid'/>");
@@ -307,7 +308,7 @@ fn keys_of_others_are_verified() {
 fn a_stream_for_keys_only_is_ours_to_end() {
     let mut end = server(|config| config.authorize = false);
     end.feed(&[&hello(), FEATURES].concat());
-    let minutes = |end: &mut End, minutes: u64| {
+    let minutes = |end: &mut End<S2s>, minutes: u64| {
         for _ in 0..minutes {
             end.now = end.now + Duration::from_secs(60);
             end.feed("\n<db:verify from='b.example' to='a.example' id='x' type='valid'/>");
@@ -327,7 +328,7 @@ fn a_stream_for_keys_only_is_ours_to_end() {
 // XEP-0220 1.1.1 §2.5, habits.md: every list has a bound.
 #[test]
 fn more_pairs() {
-    let authorize = |end: &mut End, from: &str, to: &str| {
+    let authorize = |end: &mut End<S2s>, from: &str, to: &str| {
         let (from, to) = pair(from, to);
         end.stream.authorize(from, to)
     };
@@ -414,7 +415,7 @@ fn a_silent_peer() {
 // habits.md: secrets never print.
 #[test]
 fn the_secret_never_prints() {
-    let mut config = Initiating::new("a.example".parse().unwrap(), "b.example".parse().unwrap());
+    let mut config = S2sInitiatingConfig::new("a.example".parse().unwrap(), "b.example".parse().unwrap());
     config.dialback = Some(Secret::new(SECRET.into()));
     assert!(!format!("{config:?}").contains(SECRET));
 }

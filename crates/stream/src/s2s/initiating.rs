@@ -11,21 +11,19 @@ use balcony_machine::{ApiMisuse, Instant};
 use balcony_sasl::SaslCondition;
 use balcony_stanza::{ErrorCondition, Stanza, StreamCondition, StreamError, ns};
 
-use super::config::Initiating;
-use super::dialback::{self, Content, Proof, Received, Verdict, Verification, dialback_key};
-use super::external;
+use super::{S2sEvent, S2sInitiatingConfig};
 use crate::addressed::outgoing;
 use crate::common::Common;
 use crate::error::Error;
-use crate::event::Event;
+use crate::feature::dialback::{self, Content, Proof, Received, Verdict, Verification, dialback_key};
+use crate::feature::sasl::{self, Profile};
+use crate::feature::{external, starttls};
 use crate::header::{Header, Version, check_namespaces};
-use crate::sasl::{self, Profile};
-use crate::side::{Side, Silence};
-use crate::starttls;
+use crate::side::Silence;
 use crate::state::{Phase, Step};
 
-pub(crate) struct Initiator {
-    config: Arc<Initiating>,
+pub(super) struct Initiator {
+    config: Arc<S2sInitiatingConfig>,
     /// The id that the peer gave the stream, part of dialback keys.
     id: String,
     authenticated: bool,
@@ -60,7 +58,7 @@ struct Asked {
 }
 
 impl Initiator {
-    pub(crate) fn new(config: Arc<Initiating>) -> Self {
+    pub(super) fn new(config: Arc<S2sInitiatingConfig>) -> Self {
         let mut pairs = Vec::new();
         if config.authorize {
             pairs.push(Pair { from: config.from.clone(), to: config.to.clone(), state: State::Wanted });
@@ -77,8 +75,8 @@ impl Initiator {
     }
 }
 
-impl Side for Initiator {
-    fn open(&mut self, common: &mut Common, out: &mut Vec<u8>) {
+impl Initiator {
+    pub(super) fn open(&mut self, common: &mut Common, out: &mut Vec<u8>) {
         if common.phase() != Phase::Header || common.header_sent {
             return;
         }
@@ -93,12 +91,7 @@ impl Side for Initiator {
         common.open(&header, out);
     }
 
-    fn header(
-        &mut self,
-        common: &mut Common,
-        _now: Instant,
-        _out: &mut Vec<u8>,
-    ) -> Result<Option<Event>, Error> {
+    pub(super) fn header(&mut self, common: &mut Common) -> Result<(), Error> {
         let header = common.peer_header();
         check_namespaces(common)?;
         if header.version.major < Version::OURS.major {
@@ -112,22 +105,22 @@ impl Side for Initiator {
             StreamError::new(StreamCondition::BadFormat, "the header of the stream has no id")
         })?;
         common.peer_lang = header.lang;
-        common.step(Step::Headers).map(|()| None)
+        common.step(Step::Headers)
     }
 
-    fn element(
+    pub(super) fn element(
         &mut self,
         common: &mut Common,
         now: Instant,
         out: &mut Vec<u8>,
-    ) -> Result<Option<Event>, Error> {
+    ) -> Result<Option<S2sEvent>, Error> {
         let element = common.reader.element();
         match (common.phase(), element.namespace(), element.name()) {
             (Phase::Closing, ..) => Ok(None),
             (Phase::Negotiate, ns::STREAM, "features") if !self.ready => self.features(common, now, out),
             (Phase::Proceed, ns::TLS, "proceed") => {
                 common.step(Step::Proceed)?;
-                Ok(Some(Event::StartTls))
+                Ok(Some(S2sEvent::StartTls))
             }
             (Phase::Proceed, ns::TLS, "failure") => Err(Error::NoTls),
             (Phase::Sasl, ns::SASL, "challenge") => {
@@ -157,22 +150,22 @@ impl Side for Initiator {
     }
 
     /// Sends the requests that wait, and gives up those that were not answered in time.
-    fn due(&mut self, common: &mut Common, now: Instant, out: &mut Vec<u8>) -> Result<Option<Event>, Error> {
+    pub(super) fn due(&mut self, common: &mut Common, now: Instant, out: &mut Vec<u8>) -> Option<S2sEvent> {
         if !matches!(common.phase(), Phase::Closing | Phase::Closed)
             && let Some(late) = self.verifications.iter().position(|asked| now >= asked.expires)
         {
             let asked = self.verifications.remove(late);
             let verdict = Verdict::Error(ErrorCondition::RemoteServerTimeout);
-            return Ok(Some(Event::KeyVerified(*asked.verification, verdict)));
+            return Some(S2sEvent::KeyVerified(*asked.verification, verdict));
         }
         if !self.ready || !matches!(common.phase(), Phase::Negotiate | Phase::Open) {
-            return Ok(None);
+            return None;
         }
         let is_late = |pair: &Pair| matches!(pair.state, State::Asked(expires) if now >= expires);
         if let Some(late) = self.pairs.iter().position(is_late) {
             let Pair { from, to, .. } = self.pairs.remove(late);
             let verdict = Verdict::Error(ErrorCondition::RemoteServerTimeout);
-            return Ok(Some(Event::Refused { from, to, verdict }));
+            return Some(S2sEvent::Refused { from, to, verdict });
         }
         if let Some(secret) = &self.config.dialback {
             for pair in self.pairs.iter_mut().filter(|pair| matches!(pair.state, State::Wanted)) {
@@ -188,10 +181,10 @@ impl Side for Initiator {
             asked.sent = true;
             common.heard(now);
         }
-        Ok(None)
+        None
     }
 
-    fn expires(&self, phase: Phase) -> Option<Instant> {
+    pub(super) fn expires(&self, phase: Phase) -> Option<Instant> {
         let are_due = self.ready && matches!(phase, Phase::Negotiate | Phase::Open);
         let pairs = self.pairs.iter().filter(|_| are_due).filter_map(|pair| match pair.state {
             State::Asked(expires) => Some(expires),
@@ -202,7 +195,7 @@ impl Side for Initiator {
 
     /// A stream for keys only is idle when we have no more of them, whatever the peer says: it may be anybody, and have had it
     /// opened.
-    fn heard(&self, common: &mut Common, now: Instant) {
+    pub(super) fn heard(&self, common: &mut Common, now: Instant) {
         if self.config.authorize || !self.pairs.is_empty() {
             common.heard(now);
         }
@@ -210,11 +203,11 @@ impl Side for Initiator {
 
     /// The peer has next to nothing to say here, so its silence means nothing; it is the one to end what is idle. A stream for
     /// keys only is ours to end.
-    fn silence(&self) -> Silence {
+    pub(super) fn silence(&self) -> Silence {
         if self.config.authorize { Silence::Keep } else { Silence::Close }
     }
 
-    fn may_send(&self, stanza: &Stanza) -> Result<(), ApiMisuse> {
+    pub(super) fn may_send(&self, stanza: &Stanza) -> Result<(), ApiMisuse> {
         let (from, to) = outgoing(stanza)?;
         let is_valid = |pair: &Pair| {
             matches!(pair.state, State::Valid) && pair.from.as_str() == from && pair.to.as_str() == to
@@ -225,7 +218,7 @@ impl Side for Initiator {
         }
     }
 
-    fn authorize(&mut self, from: BareJid, to: BareJid) -> Result<(), ApiMisuse> {
+    pub(super) fn authorize(&mut self, from: BareJid, to: BareJid) -> Result<(), ApiMisuse> {
         if self.config.dialback.is_none() {
             return Err(ApiMisuse("more pairs of domains need dialback, which this stream does without"));
         }
@@ -242,7 +235,7 @@ impl Side for Initiator {
         Ok(())
     }
 
-    fn verify(&mut self, now: Instant, verification: Verification) -> Result<(), ApiMisuse> {
+    pub(super) fn verify(&mut self, now: Instant, verification: Verification) -> Result<(), ApiMisuse> {
         if self.verifications.len() >= self.config.limits.domain_pairs {
             return Err(ApiMisuse("too many keys wait to be verified on this stream"));
         }
@@ -258,7 +251,7 @@ impl Initiator {
         common: &mut Common,
         now: Instant,
         out: &mut Vec<u8>,
-    ) -> Result<Option<Event>, Error> {
+    ) -> Result<Option<S2sEvent>, Error> {
         let offers_tls = starttls::is_offered(common.reader.element());
         if starttls::request(common, self.config.tls, offers_tls, out)? {
             return Ok(None);
@@ -292,7 +285,7 @@ impl Initiator {
     }
 
     /// The stream after authentication: nothing is left to negotiate (RFC 6120 section 4.3.5).
-    fn complete(&mut self, common: &mut Common, now: Instant) -> Result<Event, Error> {
+    fn complete(&mut self, common: &mut Common, now: Instant) -> Result<S2sEvent, Error> {
         common.step(Step::Complete)?;
         common.heard(now);
         self.ready = true;
@@ -300,7 +293,7 @@ impl Initiator {
         for pair in self.pairs.iter_mut().filter(|pair| pair.from == from && pair.to == to) {
             pair.state = State::Valid;
         }
-        Ok(Event::Authorized { from, to, proof: Proof::Certificate })
+        Ok(S2sEvent::Authorized { from, to, proof: Proof::Certificate })
     }
 
     /// Our certificate was not enough. There is still dialback.
@@ -321,7 +314,7 @@ impl Initiator {
 
     /// An answer of dialback. One that answers nothing is dropped (XEP-0220 section 3.1), as are requests, which belong on
     /// a stream that the peer opens.
-    fn verdict(&mut self, common: &mut Common, now: Instant) -> Result<Option<Event>, Error> {
+    fn verdict(&mut self, common: &mut Common, now: Instant) -> Result<Option<S2sEvent>, Error> {
         let Received { verify, from, to, content } = Received::read(common.reader.element())?;
         let Content::Verdict(verdict) = content else { return Ok(None) };
         if let Some(id) = verify {
@@ -330,7 +323,7 @@ impl Initiator {
                 asked.sent && verification.from == from && verification.to == to && verification.id == id
             });
             let asked = answered.map(|index| self.verifications.remove(index));
-            return Ok(asked.map(|asked| Event::KeyVerified(*asked.verification, verdict)));
+            return Ok(asked.map(|asked| S2sEvent::KeyVerified(*asked.verification, verdict)));
         }
         let answered = self
             .pairs
@@ -340,7 +333,7 @@ impl Initiator {
         let mut pair = self.pairs.remove(index);
         let (from, to) = (pair.from.clone(), pair.to.clone());
         if verdict != Verdict::Valid {
-            return Ok(Some(Event::Refused { from, to, verdict }));
+            return Ok(Some(S2sEvent::Refused { from, to, verdict }));
         }
         pair.state = State::Valid;
         self.pairs.push(pair);
@@ -349,6 +342,6 @@ impl Initiator {
             common.reader.set_limits(common.limits.after_auth);
             common.heard(now);
         }
-        Ok(Some(Event::Authorized { from, to, proof: Proof::Dialback }))
+        Ok(Some(S2sEvent::Authorized { from, to, proof: Proof::Dialback }))
     }
 }

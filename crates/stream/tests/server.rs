@@ -8,7 +8,9 @@ use std::sync::Arc;
 use balcony_machine::{Instant, On, Progress, Secret, Seed};
 use balcony_sim::Accounts;
 use balcony_stanza::{Stanza, StreamCondition};
-use balcony_stream::{Error, Event, Initiating, Receiving, Security, Stream, TlsPolicy};
+use balcony_stream::client::{ClientEvent, ClientStreamConfig};
+use balcony_stream::server::{ServerAnswer, ServerAsk, ServerEvent, ServerStreamConfig};
+use balcony_stream::{ClientStream, Error, Security, ServerStream, TlsPolicy};
 
 const HEADER: &str = "<?xml version='1.0'?><stream:stream to='example.com' version='1.0' xmlns='jabber:client' \
                       xmlns:stream='http://etherx.jabber.org/streams'>";
@@ -23,7 +25,7 @@ const BIND: &str = "<iq type='set' id='b'><bind xmlns='urn:ietf:params:xml:ns:xm
 
 /// The server's end, with everything that came out of it.
 struct Server {
-    stream: Stream,
+    stream: ServerStream,
     accounts: Accounts,
     now: Instant,
     out: Vec<u8>,
@@ -36,11 +38,11 @@ impl Server {
         Server::with(|config| config.tls = tls)
     }
 
-    fn with(change: impl FnOnce(&mut Receiving)) -> Self {
-        let mut config = Receiving::new(vec!["example.com".parse().unwrap()], Secret::new([9; 32]));
+    fn with(change: impl FnOnce(&mut ServerStreamConfig)) -> Self {
+        let mut config = ServerStreamConfig::new(vec!["example.com".parse().unwrap()], Secret::new([9; 32]));
         change(&mut config);
         Server {
-            stream: Stream::receiving(Arc::new(config), Seed::from_u64(1), Instant::ZERO),
+            stream: ServerStream::new(Arc::new(config), Seed::from_u64(1), Instant::ZERO),
             accounts: Accounts::new().with("juliet@example.com", "pencil"),
             now: Instant::ZERO,
             out: Vec::new(),
@@ -73,11 +75,11 @@ impl Server {
         let before = self.out.len();
         loop {
             match self.stream.advance(self.now, &mut input, &mut self.out) {
-                Ok(Progress::Event(Event::Ask(ticket, ask))) => {
+                Ok(Progress::Event(ServerEvent::Ask(ticket, ask))) => {
                     let answer = self.accounts.answer(ask);
                     self.stream.answer(ticket, answer).unwrap();
                 }
-                Ok(Progress::Event(Event::Stanza(stanza))) => self.stanzas.push(*stanza),
+                Ok(Progress::Event(ServerEvent::Stanza(stanza))) => self.stanzas.push(*stanza),
                 Ok(Progress::Event(_)) => {}
                 Ok(Progress::NeedInput | Progress::Blocked(_)) => break,
                 Ok(Progress::Closed) => {
@@ -328,7 +330,7 @@ fn plaintext_behind_starttls_is_not_ours() {
             other => panic!("{other:?}"),
         }
     }
-    assert!(matches!(events[..], [Event::StartTls]));
+    assert!(matches!(events[..], [ServerEvent::StartTls]));
     assert_eq!(input, PLAIN.as_bytes());
     assert!(server.output().ends_with("<proceed xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>"));
     // After the handshake nothing of the old stream counts (§5.4.3.3 [N12]).
@@ -836,7 +838,7 @@ fn an_ask_that_is_not_answered_expires() {
     let bytes = [HEADER, PLAIN].concat();
     let mut input = bytes.as_bytes();
     let progress = server.stream.advance(server.now, &mut input, &mut server.out).unwrap();
-    let Progress::Event(Event::Ask(ticket, _)) = progress else { panic!("{progress:?}") };
+    let Progress::Event(ServerEvent::Ask(ticket, _)) = progress else { panic!("{progress:?}") };
     // Input waits meanwhile.
     let mut more = HEADER.as_bytes();
     let progress = server.stream.advance(server.now, &mut more, &mut server.out).unwrap();
@@ -844,7 +846,7 @@ fn an_ask_that_is_not_answered_expires() {
     server.now = server.stream.deadline().unwrap().at;
     // RFC 6120 §6.5.11
     assert!(server.feed("").contains("<temporary-auth-failure/>"));
-    assert!(server.stream.answer(ticket, balcony_stream::Answer::Verified(true)).is_err());
+    assert!(server.stream.answer(ticket, ServerAnswer::Verified(true)).is_err());
 }
 
 // XEP-0077 2.4 §3.1
@@ -923,19 +925,20 @@ fn the_types_of_channel_binding() {
     for (theirs, works) in [(vec![2; 32], true), (vec![3; 32], false)] {
         let mut server = Server::new(TlsPolicy::Direct);
         server.stream.secured(Security::new(exporter).with_end_point(end_point.clone())).unwrap();
-        let mut config = Initiating::new("juliet@example.com".parse().unwrap(), Secret::new("pencil".into()));
+        let mut config =
+            ClientStreamConfig::new("juliet@example.com".parse().unwrap(), Secret::new("pencil".into()));
         config.tls = TlsPolicy::Direct;
-        let mut client = Stream::initiating(Arc::new(config), Seed::from_u64(2), Instant::ZERO);
+        let mut client = ClientStream::new(Arc::new(config), Seed::from_u64(2), Instant::ZERO);
         client.secured(Security::new(None).with_end_point(Some(theirs))).unwrap();
         let (mut input, mut bound) = (String::new(), false);
         loop {
             let (mut rest, mut out) = (input.as_bytes(), Vec::new());
             let ended = loop {
                 match client.advance(Instant::ZERO, &mut rest, &mut out) {
-                    Ok(Progress::Event(Event::Ask(ticket, ask))) => {
+                    Ok(Progress::Event(ClientEvent::Ask(ticket, ask))) => {
                         client.answer(ticket, server.accounts.answer(ask)).unwrap();
                     }
-                    Ok(Progress::Event(Event::Bound(_))) => bound = true,
+                    Ok(Progress::Event(ClientEvent::Bound(_))) => bound = true,
                     Ok(Progress::Event(_)) => {}
                     Ok(_) => break false,
                     Err(_) => break true,
@@ -954,10 +957,11 @@ fn the_types_of_channel_binding() {
 #[test]
 fn the_resource_of_an_installation() {
     let resource = |agent: &str, tag: &str, decoy: u8| {
-        let mut config = Receiving::new(vec!["example.com".parse().unwrap()], Secret::new([decoy; 32]));
+        let mut config =
+            ServerStreamConfig::new(vec!["example.com".parse().unwrap()], Secret::new([decoy; 32]));
         config.tls = TlsPolicy::Direct;
         let mut server = Server::new(TlsPolicy::Direct);
-        server.stream = Stream::receiving(Arc::new(config), Seed::from_u64(u64::from(decoy)), Instant::ZERO);
+        server.stream = ServerStream::new(Arc::new(config), Seed::from_u64(u64::from(decoy)), Instant::ZERO);
         server.stream.secured(Security::default()).unwrap();
         let agent = if agent.is_empty() { String::new() } else { format!("<user-agent id='{agent}'/>") };
         let tag = if tag.is_empty() { String::new() } else { format!("<tag>{tag}</tag>") };
@@ -994,9 +998,9 @@ fn carbons_inside_of_bind2() {
     for (inside, wanted) in
         [("<enable xmlns='urn:xmpp:carbons:2'/>", true), ("<enable xmlns='urn:x'/>", false), ("", false)]
     {
-        let mut config = Receiving::new(vec!["example.com".parse().unwrap()], Secret::new([1; 32]));
+        let mut config = ServerStreamConfig::new(vec!["example.com".parse().unwrap()], Secret::new([1; 32]));
         config.tls = TlsPolicy::Direct;
-        let mut stream = Stream::receiving(Arc::new(config), Seed::from_u64(1), Instant::ZERO);
+        let mut stream = ServerStream::new(Arc::new(config), Seed::from_u64(1), Instant::ZERO);
         stream.secured(Security::default()).unwrap();
         let login = format!(
             "{HEADER}<authenticate xmlns='urn:xmpp:sasl:2' mechanism='PLAIN'><initial-response>AGp1bGlldABwZW5jaWw=\
@@ -1005,8 +1009,8 @@ fn carbons_inside_of_bind2() {
         let mut accounts = Accounts::new().with("juliet@example.com", "pencil");
         let (mut input, mut out, mut asked) = (login.as_bytes(), Vec::new(), None);
         while let Progress::Event(event) = stream.advance(Instant::ZERO, &mut input, &mut out).unwrap() {
-            if let Event::Ask(ticket, ask) = event {
-                if let balcony_stream::Ask::Bind { carbons, .. } = &ask {
+            if let ServerEvent::Ask(ticket, ask) = event {
+                if let ServerAsk::Bind { carbons, .. } = &ask {
                     asked = Some(*carbons);
                 }
                 stream.answer(ticket, accounts.answer(ask)).unwrap();

@@ -72,22 +72,22 @@ pub struct Verification {
 }
 
 /// An element of dialback that the peer has sent.
-pub(super) struct Received {
+pub(crate) struct Received {
     /// The id, if it is `<db:verify/>`; `None` for `<db:result/>`.
-    pub(super) verify: Option<String>,
-    pub(super) from: BareJid,
-    pub(super) to: BareJid,
-    pub(super) content: Content,
+    pub(crate) verify: Option<String>,
+    pub(crate) from: BareJid,
+    pub(crate) to: BareJid,
+    pub(crate) content: Content,
 }
 
-pub(super) enum Content {
+pub(crate) enum Content {
     /// A request has no type.
     Key(String),
     Verdict(Verdict),
 }
 
 impl Received {
-    pub(super) fn read(element: ElementRef<'_>) -> Result<Received, StreamError> {
+    pub(crate) fn read(element: ElementRef<'_>) -> Result<Received, StreamError> {
         let verify = match element.name() {
             "result" => None,
             "verify" => Some(element.attr("id").map(String::from).ok_or_else(|| {
@@ -121,7 +121,7 @@ impl Received {
 }
 
 /// Writes `<db:result/>`, or with an id `<db:verify/>`, that asks about a key.
-pub(super) fn write_key(from: &BareJid, to: &BareJid, id: Option<&str>, key: &str, out: &mut Vec<u8>) {
+pub(crate) fn write_key(from: &BareJid, to: &BareJid, id: Option<&str>, key: &str, out: &mut Vec<u8>) {
     let name = write_start(from, to, id, out);
     out.push(b'>');
     escape_text(key, out);
@@ -129,7 +129,7 @@ pub(super) fn write_key(from: &BareJid, to: &BareJid, id: Option<&str>, key: &st
 }
 
 /// Writes the answer to such an element: the addresses are the answer's, so the other way round.
-pub(super) fn write_verdict(
+pub(crate) fn write_verdict(
     from: &BareJid,
     to: &BareJid,
     id: Option<&str>,

@@ -4,10 +4,11 @@ use alloc::vec::Vec;
 
 use balcony_sasl::{Binding, BindingState, Mechanism};
 
+use super::ClientStreamConfig;
 use super::login::Offer;
-use crate::config::{ChannelBinding, Initiating, Security};
 use crate::error::Error;
-use crate::sasl::Profile;
+use crate::feature::sasl::Profile;
+use crate::security::{ChannelBinding, Security};
 
 /// The types of channel binding that are known here, as far as a server has them.
 #[derive(Clone, Copy)]
@@ -30,7 +31,7 @@ pub(super) struct Channel {
 impl Channel {
     /// What both ends have. An offer that no honest server makes ends the stream (XEP-0440), for somebody may have changed it.
     pub(super) fn new(
-        config: &Initiating,
+        config: &ClientStreamConfig,
         security: Option<&Security>,
         offer: &Offer,
         profile: Profile,

@@ -10,21 +10,20 @@ use balcony_stanza::{
 };
 use balcony_xml::{Element, Name};
 
-use super::{Receiver, reply_error};
+use super::{Server, ServerAsk, ServerEvent, reply_error};
 use crate::common::Common;
 use crate::error::Error;
-use crate::event::{Ask, Event};
-use crate::sasl::Profile;
+use crate::feature::sasl::Profile;
 use crate::state::Step;
 
-impl Receiver {
+impl Server {
     /// Before a resource is bound the only thing to do is to bind one (section 7.1).
     pub(super) fn bind(
         &mut self,
         common: &mut Common,
         now: Instant,
         out: &mut Vec<u8>,
-    ) -> Result<Option<Event>, Error> {
+    ) -> Result<Option<ServerEvent>, Error> {
         let stanza = match Stanza::from_reader(&common.reader) {
             Some(Ok(stanza)) if matches!(stanza.head.kind, Kind::Iq(IqType::Set | IqType::Get)) => stanza,
             Some(Err(invalid)) => {
@@ -54,7 +53,10 @@ impl Receiver {
             .filter(|resource| !resource.is_empty());
         self.bind_id = stanza.head.id.clone();
         common.step(Step::Bind)?;
-        Ok(Some(common.ask(now, Ask::Bind { account: account.clone(), resource, carbons: false })))
+        Ok(Some(ServerEvent::Ask(
+            common.ask(now),
+            ServerAsk::Bind { account: account.clone(), resource, carbons: false },
+        )))
     }
 
     pub(super) fn bound(
@@ -63,7 +65,7 @@ impl Receiver {
         now: Instant,
         result: Result<FullJid, StanzaError>,
         out: &mut Vec<u8>,
-    ) -> Result<Option<Event>, Error> {
+    ) -> Result<Option<ServerEvent>, Error> {
         const BIND: Name = Name::from_static("bind");
         const JID: Name = Name::from_static("jid");
         let mut request = Stanza::iq(IqType::Set);
@@ -78,7 +80,7 @@ impl Receiver {
                 common.heard(now);
                 self.full = Some(jid.to_jid());
                 self.jid = Some(jid.clone());
-                Ok(Some(Event::Bound(jid)))
+                Ok(Some(ServerEvent::Bound(jid)))
             }
             Err(error) => {
                 reply_error(common, &request, &error, out);
@@ -102,7 +104,11 @@ impl Receiver {
     }
 
     /// A first-level element of the open stream.
-    pub(super) fn stanza(&mut self, common: &mut Common, out: &mut Vec<u8>) -> Result<Option<Event>, Error> {
+    pub(super) fn stanza(
+        &mut self,
+        common: &mut Common,
+        out: &mut Vec<u8>,
+    ) -> Result<Option<ServerEvent>, Error> {
         match Stanza::from_reader(&common.reader) {
             Some(Err(invalid)) => {
                 if let Some(reply) = invalid.reply {
@@ -132,7 +138,7 @@ impl Receiver {
     }
 
     /// A first-level element after our closing tag: what it says still counts, and nothing is answered any more (section 4.4).
-    pub(super) fn late(&self, common: &Common) -> Result<Option<Event>, Error> {
+    pub(super) fn late(&self, common: &Common) -> Result<Option<ServerEvent>, Error> {
         match Stanza::from_reader(&common.reader) {
             Some(Ok(stanza)) => self.stamp(common, stanza),
             Some(Err(_)) => Ok(None),
@@ -141,7 +147,7 @@ impl Receiver {
     }
 
     /// Makes an event of a stanza, its `from` stamped with what was authenticated (section 8.1.2.1).
-    fn stamp(&self, common: &Common, mut stanza: Stanza) -> Result<Option<Event>, Error> {
+    fn stamp(&self, common: &Common, mut stanza: Stanza) -> Result<Option<ServerEvent>, Error> {
         let (Some(bare), Some(full)) = (&self.bare, &self.full) else { return Ok(None) };
         if stanza.head.from.as_ref().is_some_and(|from| from != full && from != bare) {
             return Err(StreamError::new(
@@ -156,7 +162,7 @@ impl Receiver {
         if stanza.head.lang.is_none() {
             stanza.head.lang = common.peer_lang.clone();
         }
-        Ok(Some(Event::Stanza(stanza.into())))
+        Ok(Some(ServerEvent::Stanza(stanza.into())))
     }
 }
 

@@ -9,7 +9,8 @@ use core::time::Duration;
 use balcony_machine::{Progress, Reason};
 use balcony_sasl::{Mechanism, SaslCondition, ServerExchange};
 use balcony_stanza::{ErrorCondition, MessageType, Stanza, StreamCondition};
-use balcony_stream::{Answer, ChannelBinding, Error, Event, Security, TlsPolicy};
+use balcony_stream::client::{ClientAnswer, ClientEvent};
+use balcony_stream::{ChannelBinding, Error, Security, TlsPolicy};
 use common::{
     BIND, BOUND, CLOSE, Client, EXPORTER, HEADER, PROCEED, STARTTLS, SUCCESS, Scram, data, features,
     mechanisms, sasl,
@@ -749,7 +750,7 @@ fn the_salted_password_is_asked_for_and_may_fail() {
         let bytes = sasl("challenge", &challenge) + SUCCESS;
         let mut input = bytes.as_bytes();
         let progress = client.stream.advance(client.now, &mut input, &mut client.out).unwrap();
-        let Progress::Event(Event::Ask(ticket, _)) = progress else { panic!("{progress:?}") };
+        let Progress::Event(ClientEvent::Ask(ticket, _)) = progress else { panic!("{progress:?}") };
         // The success that has come too early waits meanwhile.
         assert_eq!(input, SUCCESS.as_bytes());
         let progress = client.stream.advance(client.now, &mut input, &mut client.out).unwrap();
@@ -757,8 +758,8 @@ fn the_salted_password_is_asked_for_and_may_fail() {
         (client, ticket)
     };
     let (mut client, ticket) = asked();
-    client.stream.answer(ticket, Answer::Unavailable).unwrap();
-    assert!(client.stream.answer(ticket, Answer::Unavailable).is_err());
+    client.stream.answer(ticket, ClientAnswer::Unavailable).unwrap();
+    assert!(client.stream.answer(ticket, ClientAnswer::Unavailable).is_err());
     client.feed("");
     assert!(matches!(client.failure(), Error::Authentication(SaslCondition::TemporaryAuthFailure, _)));
 
@@ -768,12 +769,12 @@ fn the_salted_password_is_asked_for_and_may_fail() {
     client.now = deadline.at;
     client.feed("");
     assert!(matches!(client.failure(), Error::Authentication(SaslCondition::TemporaryAuthFailure, _)));
-    assert!(client.stream.answer(ticket, Answer::Unavailable).is_err());
+    assert!(client.stream.answer(ticket, ClientAnswer::Unavailable).is_err());
 
     // And so does who closes meanwhile.
     let (mut client, ticket) = asked();
     client.stream.close(client.now, &mut client.out);
-    assert!(client.stream.answer(ticket, Answer::Unavailable).is_err());
+    assert!(client.stream.answer(ticket, ClientAnswer::Unavailable).is_err());
     client.feed(CLOSE);
     assert_eq!(client.ended, Some(Ok(())));
 }

@@ -1,28 +1,34 @@
-//! The initiating entity: a client on its stream to a server.
+//! The role of a client on its stream to a server (RFC 6120 sections 4 to 7).
 
 use alloc::borrow::Cow;
 use alloc::boxed::Box;
+use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::fmt;
 
 use balcony_jid::FullJid;
-use balcony_machine::Instant;
+use balcony_machine::{Instant, Seed};
 use balcony_sasl::{ClientExchange, SaslCondition};
 use balcony_stanza::{IqType, Kind, Payload, Stanza, StanzaError, StreamCondition, StreamError, ns};
 use balcony_xml::{Element, ElementRef, Name};
 
 use crate::common::Common;
-use crate::config::Initiating;
 use crate::error::Error;
-use crate::event::{Answer, Event};
+use crate::feature::sasl::Profile;
+use crate::feature::starttls;
 use crate::header::{Header, Version, check_namespaces};
-use crate::sasl::Profile;
-use crate::side::Side;
-use crate::starttls;
-use crate::state::{Phase, Step};
+use crate::side::{Sealed, Side, Sorted};
+use crate::state::{Phase, Role, Step};
+use crate::stream::Stream;
 
 mod binding;
+mod config;
+mod event;
 mod login;
+
+pub use config::ClientStreamConfig;
+pub use event::{ClientAnswer, ClientAsk, ClientEvent};
 
 use binding::Channel;
 use login::{Offer, unexpected};
@@ -40,8 +46,9 @@ pub struct ServerFeatures {
     pub pre_approval: bool,
 }
 
-pub(crate) struct Initiator {
-    config: Arc<Initiating>,
+/// The role of a client. Its server's is [`Server`](crate::server::Server).
+pub struct Client {
+    config: Arc<ClientStreamConfig>,
     exchange: Option<ClientExchange>,
     /// Whether the server has sent a challenge in it.
     challenged: bool,
@@ -58,11 +65,65 @@ pub(crate) struct Initiator {
     bound_inline: Option<FullJid>,
     jid: Option<FullJid>,
     announced: ServerFeatures,
+    /// Where the server has sent us.
+    redirect: Option<String>,
 }
 
-impl Initiator {
-    pub(crate) fn new(config: Arc<Initiating>) -> Self {
-        Initiator {
+/// A client's stream to its server.
+///
+/// What other roles do does not compile:
+///
+/// ```compile_fail,E0599
+/// # use balcony_stream::ClientStream;
+/// fn dialback(stream: &mut ClientStream, from: balcony_jid::BareJid, to: balcony_jid::BareJid) {
+///     let _ = stream.authorize(from, to);
+/// }
+/// ```
+///
+/// ```compile_fail,E0308
+/// # use balcony_stream::ClientStream;
+/// # use balcony_machine::Ticket;
+/// use balcony_stream::server::ServerAnswer;
+///
+/// fn answer(stream: &mut ClientStream, ticket: Ticket) {
+///     let _ = stream.answer(ticket, ServerAnswer::Verified(true));
+/// }
+/// ```
+pub type ClientStream = Stream<Client>;
+
+impl Stream<Client> {
+    /// A stream that opens itself.
+    #[must_use]
+    pub fn new(config: Arc<ClientStreamConfig>, seed: Seed, now: Instant) -> Self {
+        let limits = config.limits.clone();
+        let common = Common::new(Role::Client, config.tls, config.framing, limits, &seed, now);
+        Stream::begin(common, Client::new(config))
+    }
+
+    /// The bound JID, from [`ClientEvent::Bound`] on.
+    #[must_use]
+    pub fn jid(&self) -> Option<&FullJid> {
+        self.side.jid.as_ref()
+    }
+
+    /// What the server has announced beside what the stream itself negotiates.
+    #[must_use]
+    pub fn features(&self) -> ServerFeatures {
+        self.side.announced
+    }
+
+    /// The URI that the server has closed the stream for, to be used instead (RFC 7395 section 3.6.1). One that would be less
+    /// protected than this stream is left out, so what is here may be followed; the server there has to be checked as this
+    /// one was.
+    #[must_use]
+    pub fn redirect(&self) -> Option<&str> {
+        self.side.redirect.as_deref()
+    }
+}
+
+impl Client {
+    fn new(config: Arc<ClientStreamConfig>) -> Self {
+        Client {
             config,
             exchange: None,
             challenged: false,
@@ -74,11 +135,44 @@ impl Initiator {
             bound_inline: None,
             jid: None,
             announced: ServerFeatures::default(),
+            redirect: None,
         }
     }
 }
 
-impl Side for Initiator {
+impl Sealed for Client {}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // What it holds is secret, or said by the stream.
+        f.debug_struct("Client").finish_non_exhaustive()
+    }
+}
+
+impl Side for Client {
+    const ROLE: Role = Role::Client;
+
+    type Event = ClientEvent;
+    type Ask = ClientAsk;
+    type Answer = ClientAnswer;
+
+    fn sort(event: ClientEvent) -> Sorted<Self> {
+        match event {
+            ClientEvent::StartTls => Sorted::StartTls,
+            ClientEvent::Ask(ticket, ask) => Sorted::Ask(ticket, ask),
+            ClientEvent::Stanza(stanza) => Sorted::Stanza(stanza),
+            event => Sorted::Other(event),
+        }
+    }
+
+    fn starts_tls(event: &ClientEvent) -> bool {
+        matches!(event, ClientEvent::StartTls)
+    }
+
+    fn unavailable() -> ClientAnswer {
+        ClientAnswer::Unavailable
+    }
+
     /// Writes our header if it is due.
     fn open(&mut self, common: &mut Common, out: &mut Vec<u8>) {
         if common.phase() != Phase::Header || common.header_sent {
@@ -101,7 +195,7 @@ impl Side for Initiator {
         common: &mut Common,
         _now: Instant,
         _out: &mut Vec<u8>,
-    ) -> Result<Option<Event>, Error> {
+    ) -> Result<Option<ClientEvent>, Error> {
         let header = common.peer_header();
         check_namespaces(common)?;
         // Section 4.7.5: a server that is a whole version behind never sends features.
@@ -121,7 +215,7 @@ impl Side for Initiator {
         common: &mut Common,
         now: Instant,
         out: &mut Vec<u8>,
-    ) -> Result<Option<Event>, Error> {
+    ) -> Result<Option<ClientEvent>, Error> {
         let element = common.reader.element();
         match (common.phase(), element.namespace(), element.name()) {
             // As long as no resource is bound nobody can mean us.
@@ -130,7 +224,7 @@ impl Side for Initiator {
             (Phase::Negotiate, ns::STREAM, "features") => self.features(common, now, out),
             (Phase::Proceed, ns::TLS, "proceed") => {
                 common.step(Step::Proceed)?;
-                Ok(Some(Event::StartTls))
+                Ok(Some(ClientEvent::StartTls))
             }
             (Phase::Proceed, ns::TLS, "failure") => Err(Error::NoTls),
             (Phase::Sasl, namespace, name) if namespace == self.profile.namespace() => match name {
@@ -154,11 +248,11 @@ impl Side for Initiator {
         &mut self,
         common: &mut Common,
         now: Instant,
-        answer: Answer,
+        answer: ClientAnswer,
         out: &mut Vec<u8>,
-    ) -> Result<Option<Event>, Error> {
+    ) -> Result<Option<ClientEvent>, Error> {
         match (answer, &mut self.exchange) {
-            (Answer::Salted(salted), Some(exchange)) => {
+            (ClientAnswer::Salted(salted), Some(exchange)) => {
                 let step = exchange.salted(salted);
                 self.client_step(common, now, step, out)
             }
@@ -180,18 +274,20 @@ impl Side for Initiator {
         self.refusal.as_ref()
     }
 
-    fn server_features(&self) -> ServerFeatures {
-        self.announced
+    fn sent_elsewhere(&mut self, common: &Common) {
+        let secure = common.security.is_some();
+        let uri = common.reader.element().attr("see-other-uri").filter(|uri| may_follow(secure, uri));
+        self.redirect = uri.map(String::from);
     }
 }
 
-impl Initiator {
+impl Client {
     fn features(
         &mut self,
         common: &mut Common,
         now: Instant,
         out: &mut Vec<u8>,
-    ) -> Result<Option<Event>, Error> {
+    ) -> Result<Option<ClientEvent>, Error> {
         let features = common.reader.element();
         if self.authenticated {
             self.announced = ServerFeatures {
@@ -228,11 +324,11 @@ impl Initiator {
         self.authenticate(common, out).map(|()| None)
     }
 
-    fn open_with(&mut self, jid: FullJid, common: &mut Common, now: Instant) -> Result<Event, Error> {
+    fn open_with(&mut self, jid: FullJid, common: &mut Common, now: Instant) -> Result<ClientEvent, Error> {
         common.step(Step::Bound)?;
         common.heard(now);
         self.jid = Some(jid.clone());
-        Ok(Event::Bound(jid))
+        Ok(ClientEvent::Bound(jid))
     }
 
     fn request_bind(&mut self, common: &mut Common, out: &mut Vec<u8>) -> Result<(), Error> {
@@ -246,7 +342,7 @@ impl Initiator {
         common.step(Step::Bind)
     }
 
-    fn bound(&mut self, common: &mut Common, now: Instant) -> Result<Option<Event>, Error> {
+    fn bound(&mut self, common: &mut Common, now: Instant) -> Result<Option<ClientEvent>, Error> {
         let Some(Ok(stanza)) = Stanza::from_reader(&common.reader) else { return Ok(None) };
         if stanza.head.id.as_deref() != Some(BIND_ID) {
             return Ok(None);
@@ -274,13 +370,13 @@ impl Initiator {
     }
 
     /// A first-level element of the open stream. What is no valid stanza is answered or ignored; the stream goes on.
-    fn stanza(&mut self, common: &mut Common, out: &mut Vec<u8>) -> Option<Event> {
+    fn stanza(&mut self, common: &mut Common, out: &mut Vec<u8>) -> Option<ClientEvent> {
         match Stanza::from_reader(&common.reader)? {
             Ok(mut stanza) => {
                 if stanza.head.lang.is_none() {
                     stanza.head.lang = common.peer_lang.clone();
                 }
-                Some(Event::Stanza(Box::new(stanza)))
+                Some(ClientEvent::Stanza(Box::new(stanza)))
             }
             Err(invalid) => {
                 if let (Some(reply), Phase::Open) = (invalid.reply, common.phase()) {
@@ -298,4 +394,11 @@ fn no_bound_jid() -> Error {
 
 fn unsupported_feature() -> Error {
     StreamError::new(StreamCondition::UnsupportedFeature, "resource binding was not offered").into()
+}
+
+/// Whether this is the URI of a WebSocket or of BOSH, and not less protected than what is left for it.
+fn may_follow(secure: bool, uri: &str) -> bool {
+    let scheme = uri.split_once("://").map(|(scheme, _)| scheme).unwrap_or_default();
+    let is = |name: &str| scheme.eq_ignore_ascii_case(name);
+    is("wss") || is("https") || (!secure && (is("ws") || is("http")))
 }

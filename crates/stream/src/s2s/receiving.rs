@@ -5,30 +5,27 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use balcony_jid::BareJid;
-use balcony_machine::{ApiMisuse, Instant, Reason, Ticket};
+use balcony_machine::{Instant, Reason, Ticket};
 use balcony_sasl::SaslCondition;
-use balcony_stanza::{ErrorCondition, Stanza, StreamCondition, StreamError, ns};
+use balcony_stanza::{ErrorCondition, StreamCondition, StreamError, ns};
 
-use super::config::Receiving;
-use super::dialback::{self, Content, Proof, Received, Verdict, Verification, dialback_key};
-use super::external;
+use super::{S2sAnswer, S2sAsk, S2sEvent, S2sReceivingConfig};
 use crate::addressed::{Incoming, domain};
 use crate::common::Common;
-use crate::config::TlsPolicy;
 use crate::error::Error;
-use crate::event::{Answer, Ask, Event};
+use crate::feature::dialback::{self, Content, Proof, Received, Verdict, Verification, dialback_key};
+use crate::feature::sasl::Profile;
+use crate::feature::{external, starttls};
 use crate::header::{Header, PeerHeader, check_namespaces, not_served};
 use crate::hex::same;
-use crate::sasl::Profile;
-use crate::side::{Side, Silence};
-use crate::starttls;
+use crate::security::TlsPolicy;
 use crate::state::{Phase, Step};
 
 /// How many times the time for negotiation a stream may last that is for keys only: whoever has more of them opens another.
 const KEYS_ONLY: u32 = 10;
 
-pub(crate) struct Receiver {
-    config: Arc<Receiving>,
+pub(super) struct Receiver {
+    config: Arc<S2sReceivingConfig>,
     /// The domain of ours that the peer named in its header.
     domain: Option<BareJid>,
     /// The domain that the peer says it is, in its header.
@@ -61,7 +58,7 @@ enum State {
 }
 
 impl Receiver {
-    pub(crate) fn new(config: Arc<Receiving>) -> Self {
+    pub(super) fn new(config: Arc<S2sReceivingConfig>) -> Self {
         Receiver {
             config,
             domain: None,
@@ -75,17 +72,17 @@ impl Receiver {
     }
 }
 
-impl Side for Receiver {
-    fn force_header(&mut self, common: &mut Common, out: &mut Vec<u8>) {
+impl Receiver {
+    pub(super) fn force_header(&mut self, common: &mut Common, out: &mut Vec<u8>) {
         self.write_header(common, None, out);
     }
 
-    fn header(
+    pub(super) fn header(
         &mut self,
         common: &mut Common,
         now: Instant,
         out: &mut Vec<u8>,
-    ) -> Result<Option<Event>, Error> {
+    ) -> Result<Option<S2sEvent>, Error> {
         let header = common.peer_header();
         let from = header.from.as_ref().map(|from| from.as_ref().ok().and_then(domain));
         self.claimed = from.clone().flatten();
@@ -117,12 +114,12 @@ impl Side for Receiver {
         }
     }
 
-    fn element(
+    pub(super) fn element(
         &mut self,
         common: &mut Common,
         now: Instant,
         out: &mut Vec<u8>,
-    ) -> Result<Option<Event>, Error> {
+    ) -> Result<Option<S2sEvent>, Error> {
         let element = common.reader.element();
         match (common.phase(), element.namespace(), element.name()) {
             // After our closing tag nothing is answered, but what was sent before it was read still counts.
@@ -134,9 +131,9 @@ impl Side for Receiver {
             (Phase::Open | Phase::Closing, ..) => self.stanza(common),
             (_, ns::TLS, "starttls") => {
                 self.forget(common)?;
-                let event = starttls::grant(common, self.config.tls, out)?;
+                starttls::grant(common, self.config.tls, out)?;
                 (self.domain, self.claimed) = (None, None);
-                Ok(Some(event))
+                Ok(Some(S2sEvent::StartTls))
             }
             (_, ns::SASL, "auth") => self.authenticate(common, out),
             (Phase::Sasl, ns::SASL, "response") => self.external(common, out),
@@ -149,7 +146,12 @@ impl Side for Receiver {
     }
 
     /// Tells the peer what has been found out, and finds out more.
-    fn due(&mut self, common: &mut Common, now: Instant, out: &mut Vec<u8>) -> Result<Option<Event>, Error> {
+    pub(super) fn due(
+        &mut self,
+        common: &mut Common,
+        now: Instant,
+        out: &mut Vec<u8>,
+    ) -> Result<Option<S2sEvent>, Error> {
         if !matches!(common.phase(), Phase::Negotiate | Phase::Open) {
             return Ok(None);
         }
@@ -166,17 +168,17 @@ impl Side for Receiver {
         }
     }
 
-    fn put_answer(&mut self, ticket: Ticket, answer: Answer) -> bool {
+    pub(super) fn put_answer(&mut self, ticket: Ticket, answer: S2sAnswer) -> bool {
         let asked = |pair: &&mut Pair| matches!(pair.state, State::Asked(open, _) if open == ticket);
         let Some(pair) = self.pairs.iter_mut().find(asked) else { return false };
         pair.state = State::Answered(match answer {
-            Answer::Verdict(verdict) => verdict,
+            S2sAnswer::Verdict(verdict) => verdict,
             _ => Verdict::Error(ErrorCondition::RemoteServerTimeout),
         });
         true
     }
 
-    fn expires(&self, phase: Phase) -> Option<Instant> {
+    pub(super) fn expires(&self, phase: Phase) -> Option<Instant> {
         if !matches!(phase, Phase::Negotiate | Phase::Open) {
             return None;
         }
@@ -185,15 +187,6 @@ impl Side for Receiver {
             _ => None,
         };
         self.pairs.iter().filter_map(expires).min()
-    }
-
-    /// We have no stanza to send here, and nothing to lose: the peer opens another stream when it needs one.
-    fn silence(&self) -> Silence {
-        Silence::Close
-    }
-
-    fn may_send(&self, _stanza: &Stanza) -> Result<(), ApiMisuse> {
-        Err(ApiMisuse("the receiving end of a stream between servers only receives"))
     }
 }
 
@@ -252,15 +245,15 @@ impl Receiver {
         from: BareJid,
         to: BareJid,
         out: &mut Vec<u8>,
-    ) -> Result<Event, Error> {
+    ) -> Result<S2sEvent, Error> {
         common.framing.features(out, |_| {});
         common.step(Step::Complete)?;
         common.heard(now);
         self.pairs.push(Pair { from: from.clone(), to: to.clone(), state: State::Valid });
-        Ok(Event::Authorized { from, to, proof: Proof::Certificate })
+        Ok(S2sEvent::Authorized { from, to, proof: Proof::Certificate })
     }
 
-    fn authenticate(&mut self, common: &mut Common, out: &mut Vec<u8>) -> Result<Option<Event>, Error> {
+    fn authenticate(&mut self, common: &mut Common, out: &mut Vec<u8>) -> Result<Option<S2sEvent>, Error> {
         if common.security.is_none() {
             let reason = "authentication was tried before TLS";
             return self.sasl_failure(common, SaslCondition::EncryptionRequired, reason, out);
@@ -275,7 +268,7 @@ impl Receiver {
         self.external(common, out)
     }
 
-    fn external(&mut self, common: &mut Common, out: &mut Vec<u8>) -> Result<Option<Event>, Error> {
+    fn external(&mut self, common: &mut Common, out: &mut Vec<u8>) -> Result<Option<S2sEvent>, Error> {
         let claimed = match self.claimed.clone() {
             Some(claimed) if self.is_proven(common) => claimed,
             _ => {
@@ -310,13 +303,13 @@ impl Receiver {
         condition: SaslCondition,
         reason: &'static str,
         out: &mut Vec<u8>,
-    ) -> Result<Option<Event>, Error> {
+    ) -> Result<Option<S2sEvent>, Error> {
         if common.phase() == Phase::Sasl {
             common.step(Step::AuthFailed)?;
         }
         Profile::Classic.write_failure(common.framing, condition, None, out);
         self.failed(common, 1)?;
-        Ok(Some(Event::AuthenticationFailed { reason }))
+        Ok(Some(S2sEvent::AuthenticationFailed { reason }))
     }
 
     /// Counts what has failed. A peer that has proven nothing has only so many attempts, by SASL and dialback together (RFC 6120
@@ -397,7 +390,7 @@ impl Receiver {
 
     /// Begins to find out about the next pair. A peer that has proven nothing has no more of them under way than it has attempts
     /// left.
-    fn ask(&mut self, common: &mut Common, now: Instant) -> Option<Event> {
+    fn ask(&mut self, common: &mut Common, now: Instant) -> Option<S2sEvent> {
         let asked = self.pairs.iter().filter(|pair| matches!(pair.state, State::Asked(..))).count();
         let attempts = usize::from(common.limits.sasl_attempts).max(1);
         if common.phase() != Phase::Open && self.failures + asked >= attempts {
@@ -409,7 +402,7 @@ impl Receiver {
             let ticket = common.ticket();
             pair.state = State::Asked(ticket, now + common.limits.answer);
             let verification = Verification { from, to, id: self.id.clone(), key };
-            Some(Event::Ask(ticket, Ask::VerifyDialback(verification)))
+            Some(S2sEvent::Ask(ticket, S2sAsk::VerifyDialback(verification)))
         })
     }
 
@@ -421,7 +414,7 @@ impl Receiver {
         index: usize,
         verdict: Verdict,
         out: &mut Vec<u8>,
-    ) -> Result<Event, Error> {
+    ) -> Result<S2sEvent, Error> {
         let pair = self.pairs.remove(index);
         let is_open = self.pairs.iter().any(|pair| matches!(pair.state, State::Valid));
         let told = match verdict {
@@ -439,17 +432,19 @@ impl Receiver {
                 }
                 let (from, to) = (pair.from.clone(), pair.to.clone());
                 self.pairs.push(Pair { state: State::Valid, ..pair });
-                Ok(Event::Authorized { from, to, proof: Proof::Dialback })
+                Ok(S2sEvent::Authorized { from, to, proof: Proof::Dialback })
             }
             Verdict::Invalid => {
                 if !is_open {
                     common.close(now, out)?;
                 }
-                Ok(Event::AuthenticationFailed { reason: "the server of the domain does not know this key" })
+                Ok(S2sEvent::AuthenticationFailed {
+                    reason: "the server of the domain does not know this key",
+                })
             }
             Verdict::Error(_) => {
                 self.failed(common, 1)?;
-                Ok(Event::AuthenticationFailed {
+                Ok(S2sEvent::AuthenticationFailed {
                     reason: "the server of the domain could not be asked about the key",
                 })
             }
@@ -457,7 +452,7 @@ impl Receiver {
     }
 
     /// A first-level element of the open stream (RFC 6120 sections 8.1.1.2 and 8.1.2.2).
-    fn stanza(&self, common: &Common) -> Result<Option<Event>, Error> {
+    fn stanza(&self, common: &Common) -> Result<Option<S2sEvent>, Error> {
         let incoming = Incoming::read(common)?;
         let Some((from, to)) = incoming.domains() else { return Ok(None) };
         if !self.config.domains.iter().any(|domain| domain.as_str() == to) {
@@ -476,8 +471,8 @@ impl Receiver {
             .into());
         }
         Ok(match incoming {
-            Incoming::Stanza(stanza) => Some(Event::Stanza(stanza)),
-            Incoming::Refused(reply) if common.phase() == Phase::Open => Some(Event::Reply(reply)),
+            Incoming::Stanza(stanza) => Some(S2sEvent::Stanza(stanza)),
+            Incoming::Refused(reply) if common.phase() == Phase::Open => Some(S2sEvent::Reply(reply)),
             _ => None,
         })
     }

@@ -1,33 +1,39 @@
-//! The receiving entity: a server on a client's stream.
+//! The role of a server on a client's stream (RFC 6120 sections 4 to 8).
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::fmt;
 
 use balcony_jid::{BareJid, FullJid, Jid};
-use balcony_machine::Instant;
+use balcony_machine::{Instant, Seed};
 use balcony_sasl::ServerExchange;
 use balcony_stanza::{ErrorCondition, Stanza, StanzaError, StreamCondition, StreamError, ns};
 use balcony_xep::register;
 
 use crate::common::Common;
-use crate::config::Receiving;
 use crate::error::Error;
-use crate::event::{Answer, Event};
+use crate::feature::register::Registration;
+use crate::feature::sasl::Profile;
+use crate::feature::starttls;
 use crate::header::{Header, PeerHeader, check_namespaces, not_served};
-use crate::register::Registration;
-use crate::sasl::Profile;
-use crate::side::Side;
-use crate::starttls;
-use crate::state::{Phase, Step};
+use crate::side::{Sealed, Side, Sorted};
+use crate::state::{Phase, Role, Step};
+use crate::stream::Stream;
 
+mod config;
+mod event;
 mod inline;
 mod login;
 mod session;
 
+pub use config::ServerStreamConfig;
+pub use event::{ServerAnswer, ServerAsk, ServerEvent};
+
 use inline::InlineBind;
 
-pub(crate) struct Receiver {
-    config: Arc<Receiving>,
+/// The role of a server on a client's stream. The client's is [`Client`](crate::client::Client).
+pub struct Server {
+    config: Arc<ServerStreamConfig>,
     /// The domain that the client asked for.
     domain: Option<BareJid>,
     /// Who the client says it is, in its header.
@@ -52,9 +58,37 @@ pub(crate) struct Receiver {
     registration: Registration,
 }
 
-impl Receiver {
-    pub(crate) fn new(config: Arc<Receiving>) -> Self {
-        Receiver {
+/// A client's stream, at its server.
+///
+/// What other roles do does not compile; a server sends nobody elsewhere by itself, for one:
+///
+/// ```compile_fail,E0599
+/// # use balcony_stream::ServerStream;
+/// fn redirect(stream: &ServerStream) -> Option<&str> {
+///     stream.redirect()
+/// }
+/// ```
+pub type ServerStream = Stream<Server>;
+
+impl Stream<Server> {
+    /// A stream that a client is about to open.
+    #[must_use]
+    pub fn new(config: Arc<ServerStreamConfig>, seed: Seed, now: Instant) -> Self {
+        let limits = config.limits.clone();
+        let common = Common::new(Role::Server, config.tls, config.framing, limits, &seed, now);
+        Stream::begin(common, Server::new(config))
+    }
+
+    /// The bound JID, from [`ServerEvent::Bound`] on.
+    #[must_use]
+    pub fn jid(&self) -> Option<&FullJid> {
+        self.side.jid.as_ref()
+    }
+}
+
+impl Server {
+    fn new(config: Arc<ServerStreamConfig>) -> Self {
+        Server {
             config,
             domain: None,
             claimed: None,
@@ -75,7 +109,39 @@ impl Receiver {
     }
 }
 
-impl Side for Receiver {
+impl Sealed for Server {}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // What it holds is secret, or said by the stream.
+        f.debug_struct("Server").finish_non_exhaustive()
+    }
+}
+
+impl Side for Server {
+    const ROLE: Role = Role::Server;
+
+    type Event = ServerEvent;
+    type Ask = ServerAsk;
+    type Answer = ServerAnswer;
+
+    fn sort(event: ServerEvent) -> Sorted<Self> {
+        match event {
+            ServerEvent::StartTls => Sorted::StartTls,
+            ServerEvent::Ask(ticket, ask) => Sorted::Ask(ticket, ask),
+            ServerEvent::Stanza(stanza) => Sorted::Stanza(stanza),
+            event => Sorted::Other(event),
+        }
+    }
+
+    fn starts_tls(event: &ServerEvent) -> bool {
+        matches!(event, ServerEvent::StartTls)
+    }
+
+    fn unavailable() -> ServerAnswer {
+        ServerAnswer::Unavailable
+    }
+
     fn force_header(&mut self, common: &mut Common, out: &mut Vec<u8>) {
         self.write_header(common, None, out);
     }
@@ -86,7 +152,7 @@ impl Side for Receiver {
         common: &mut Common,
         _now: Instant,
         out: &mut Vec<u8>,
-    ) -> Result<Option<Event>, Error> {
+    ) -> Result<Option<ServerEvent>, Error> {
         let header = common.peer_header();
         self.claimed = header.claimed();
         let served = header.served(&self.config.domains);
@@ -122,7 +188,12 @@ impl Side for Receiver {
     }
 
     /// What this end does of itself, without waiting for the peer.
-    fn due(&mut self, common: &mut Common, now: Instant, _out: &mut Vec<u8>) -> Result<Option<Event>, Error> {
+    fn due(
+        &mut self,
+        common: &mut Common,
+        now: Instant,
+        _out: &mut Vec<u8>,
+    ) -> Result<Option<ServerEvent>, Error> {
         match common.phase() {
             Phase::Negotiate if self.account.is_some() => self.bind_inline(common, now),
             _ => Ok(None),
@@ -134,7 +205,7 @@ impl Side for Receiver {
         common: &mut Common,
         now: Instant,
         out: &mut Vec<u8>,
-    ) -> Result<Option<Event>, Error> {
+    ) -> Result<Option<ServerEvent>, Error> {
         match common.phase() {
             Phase::Open => self.stanza(common, out),
             // After our closing tag nothing is answered, but what was sent before it was read still counts.
@@ -149,21 +220,21 @@ impl Side for Receiver {
         &mut self,
         common: &mut Common,
         now: Instant,
-        answer: Answer,
+        answer: ServerAnswer,
         out: &mut Vec<u8>,
-    ) -> Result<Option<Event>, Error> {
+    ) -> Result<Option<ServerEvent>, Error> {
         if self.inline_bind.is_some() && common.phase() == Phase::Bind {
             return self.bound_inline(common, now, answer, out);
         }
         if self.bind_id.is_some() {
             return match answer {
-                Answer::Bound(result) => self.bound(common, now, result, out),
+                ServerAnswer::Bound(result) => self.bound(common, now, result, out),
                 _ => self.bound(common, now, Err(ErrorCondition::InternalServerError.into()), out),
             };
         }
         if self.registration.is_pending() {
             let result = match answer {
-                Answer::Registered(result) => result,
+                ServerAnswer::Registered(result) => result,
                 _ => Err(StanzaError::new(
                     ErrorCondition::ResourceConstraint,
                     "registration is not possible right now",
@@ -180,7 +251,7 @@ impl Side for Receiver {
     }
 }
 
-impl Receiver {
+impl Server {
     /// Our header; in answer to `peer`'s, if one has been read.
     fn write_header(&mut self, common: &mut Common, peer: Option<&PeerHeader>, out: &mut Vec<u8>) {
         let domain = self.domain.as_ref().or(self.config.domains.first());

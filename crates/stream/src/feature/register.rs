@@ -10,8 +10,8 @@ use balcony_stanza::{ErrorCondition, IqType, Kind, Payload, Stanza, StanzaError}
 use balcony_xep::register::{Field, Fields, Form, Request};
 use balcony_xml::{Element, ElementRef};
 
-use crate::event::Ask;
 use crate::framing::Framing;
+use crate::server::ServerAsk;
 
 /// The registrations that a stream carries out, one after the other. How many there may be is for the owner to say, who knows where
 /// the stream comes from.
@@ -23,7 +23,7 @@ pub(crate) struct Registration {
 
 pub(crate) enum Outcome {
     Answered,
-    Ask(Ask),
+    Ask(ServerAsk),
 }
 
 impl Registration {
@@ -76,7 +76,7 @@ impl Registration {
     }
 }
 
-fn read(query: ElementRef<'_>, domain: &BareJid) -> Result<Ask, StanzaError> {
+fn read(query: ElementRef<'_>, domain: &BareJid) -> Result<ServerAsk, StanzaError> {
     let fields = match Request::read(query)? {
         Request::Register(fields) => fields,
         // Section 3.2: only who has an account can end it.
@@ -91,7 +91,7 @@ fn read(query: ElementRef<'_>, domain: &BareJid) -> Result<Ask, StanzaError> {
     let account = BareJid::from_parts(Some(username), domain.domainpart()).map_err(|_| {
         StanzaError::new(ErrorCondition::JidMalformed, "this user name has characters that are not allowed")
     })?;
-    Ok(Ask::Register { account, password: Secret::new(String::from(password)) })
+    Ok(ServerAsk::Register { account, password: Secret::new(String::from(password)) })
 }
 
 fn form() -> Element {

@@ -11,12 +11,11 @@ use balcony_stanza::{StreamCondition, StreamError, ns};
 use balcony_xml::{ElementRef, escape_attr, escape_text};
 
 use super::binding::Announced;
-use super::{Initiator, no_bound_jid};
+use super::{Client, ClientAsk, ClientEvent, no_bound_jid};
 use crate::common::Common;
-use crate::config::ChannelBinding;
 use crate::error::Error;
-use crate::event::{Ask, Event};
-use crate::sasl::{self, Profile};
+use crate::feature::sasl::{self, Profile};
+use crate::security::ChannelBinding;
 use crate::state::Step;
 
 /// The part of the server's features that authentication needs.
@@ -31,7 +30,7 @@ pub(super) struct Offer {
     bind2: bool,
 }
 
-impl Initiator {
+impl Client {
     /// Starts the best mechanism that both sides have, with channel binding before all others.
     pub(super) fn authenticate(&mut self, common: &mut Common, out: &mut Vec<u8>) -> Result<(), Error> {
         let required = self.config.channel_binding == ChannelBinding::Required;
@@ -108,7 +107,7 @@ impl Initiator {
         common: &mut Common,
         now: Instant,
         out: &mut Vec<u8>,
-    ) -> Result<Option<Event>, Error> {
+    ) -> Result<Option<ClientEvent>, Error> {
         let data = (self.profile.decode(common.reader.element()))
             .map_err(|condition| Error::Authentication(condition, None))?
             .unwrap_or_default();
@@ -124,14 +123,15 @@ impl Initiator {
         now: Instant,
         step: Result<ClientStep, SaslError>,
         out: &mut Vec<u8>,
-    ) -> Result<Option<Event>, Error> {
+    ) -> Result<Option<ClientEvent>, Error> {
         match step {
             Ok(ClientStep::Send(data)) => {
                 self.profile.write(common.framing, "response", Some(&data), out);
                 Ok(None)
             }
             Ok(ClientStep::AskSalted { hash, password, salt, iterations }) => {
-                Ok(Some(common.ask(now, Ask::SaltPassword { hash, password, salt, iterations })))
+                let ask = ClientAsk::SaltPassword { hash, password, salt, iterations };
+                Ok(Some(ClientEvent::Ask(common.ask(now), ask)))
             }
             Err(error) => {
                 self.profile.write(common.framing, "abort", None, out);
@@ -140,7 +140,7 @@ impl Initiator {
         }
     }
 
-    pub(super) fn success(&mut self, common: &mut Common) -> Result<Event, Error> {
+    pub(super) fn success(&mut self, common: &mut Common) -> Result<ClientEvent, Error> {
         let element = common.reader.element();
         let data = match self.profile {
             Profile::Classic => self.profile.decode(element),
@@ -166,7 +166,10 @@ impl Initiator {
                 common.reader.set_limits(common.limits.after_auth);
             }
         }
-        Ok(Event::Authenticated { account: self.config.account.clone(), mechanism: exchange.mechanism() })
+        Ok(ClientEvent::Authenticated {
+            account: self.config.account.clone(),
+            mechanism: exchange.mechanism(),
+        })
     }
 
     pub(super) fn failure(&mut self, common: &mut Common, out: &mut Vec<u8>) -> Result<(), Error> {
