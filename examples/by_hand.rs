@@ -15,6 +15,8 @@ use balcony_stream::{ClientStream, ServerStream, Side, Sorted, Stream, TlsPolicy
 
 const PASSWORD: &str = "neither, fair saint";
 
+type Answered<A> = Result<A, Box<dyn Error>>;
+
 fn main() -> Result<(), Box<dyn Error>> {
     let mut server = ServerStreamConfig::new(vec!["capulet.example".parse()?], Secret::new([7; 32]));
     let mut client = ClientStreamConfig::new("juliet@capulet.example".parse()?, Secret::new(PASSWORD.into()));
@@ -41,7 +43,7 @@ fn run<S: Side>(
     stream: &mut Stream<S>,
     input: &mut Vec<u8>,
     out: &mut Vec<u8>,
-    answer: fn(S::Ask) -> Result<S::Answer, Box<dyn Error>>,
+    answer: fn(S::Ask) -> Answered<S::Answer>,
 ) -> Result<(), Box<dyn Error>> {
     println!("{name} takes {} bytes", input.len());
     let mut rest = input.as_slice();
@@ -58,7 +60,7 @@ fn run<S: Side>(
 }
 
 /// What a database would say.
-fn look_up(ask: ServerAsk) -> Result<ServerAnswer, Box<dyn Error>> {
+fn look_up(ask: ServerAsk) -> Answered<ServerAnswer> {
     Ok(match ask {
         ServerAsk::Credentials { hash, .. } => {
             ServerAnswer::Credentials(Some(ScramKeys::derive(hash, PASSWORD, b"sixteen grains..", 4096)?))
@@ -71,7 +73,7 @@ fn look_up(ask: ServerAsk) -> Result<ServerAnswer, Box<dyn Error>> {
 }
 
 /// What a processor would, which may take its time.
-fn compute(ask: ClientAsk) -> Result<ClientAnswer, Box<dyn Error>> {
+fn compute(ask: ClientAsk) -> Answered<ClientAnswer> {
     let ClientAsk::SaltPassword { hash, password, salt, iterations } = ask;
     Ok(ClientAnswer::Salted(salt_password(hash, password.expose(), &salt, iterations)?))
 }

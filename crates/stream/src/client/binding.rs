@@ -10,13 +10,6 @@ use crate::error::Error;
 use crate::feature::sasl::Profile;
 use crate::security::{ChannelBinding, Security};
 
-/// The types of channel binding that are known here, as far as a server has them.
-#[derive(Clone, Copy)]
-pub(super) struct Announced {
-    pub(super) exporter: bool,
-    pub(super) end_point: bool,
-}
-
 /// What there is to bind to on a stream.
 #[derive(Default)]
 pub(super) struct Channel {

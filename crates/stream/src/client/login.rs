@@ -1,20 +1,22 @@
 //! How a client proves who it is, and makes sure of its server: SASL, in either profile.
 
 use alloc::borrow::Cow;
-use alloc::string::{String, ToString as _};
+use alloc::string::ToString as _;
 use alloc::vec::Vec;
 
 use balcony_jid::FullJid;
 use balcony_machine::Instant;
 use balcony_sasl::{ClientExchange, ClientStep, Mechanism, SaslCondition, SaslError};
-use balcony_stanza::{StreamCondition, StreamError, ns};
-use balcony_xml::{ElementRef, escape_attr, escape_text};
+use balcony_stanza::{StreamCondition, StreamError};
+use balcony_xml::ElementRef;
 
-use super::binding::Announced;
 use super::{Client, ClientAsk, ClientEvent, no_bound_jid};
 use crate::common::Common;
 use crate::error::Error;
+use crate::feature::bind2;
+use crate::feature::channel_binding::Announced;
 use crate::feature::sasl::{self, Profile};
+use crate::feature::sasl2::{self, Authenticate};
 use crate::security::ChannelBinding;
 use crate::state::Step;
 
@@ -64,42 +66,21 @@ impl Client {
             Profile::Classic => {
                 sasl::write_auth(common.framing, mechanism.name(), initial.as_deref(), out);
             }
-            Profile::Extensible => self.write_authenticate(common, mechanism, initial.as_deref(), out),
+            Profile::Extensible => {
+                // If the choice of the resource is the server's, it is bound on the way.
+                let inline = self.offer.bind2 && self.config.resource.is_none();
+                let authenticate = Authenticate {
+                    mechanism,
+                    initial: initial.as_deref(),
+                    agent: self.config.agent.as_deref(),
+                    bind: inline.then_some(&*self.config.tag),
+                };
+                authenticate.write(common.framing, out);
+            }
         }
         self.exchange = Some(exchange);
         self.challenged = false;
         common.step(Step::Auth)
-    }
-
-    /// Begins an exchange of SASL2. If the choice of the resource is the server's, it is bound on the way.
-    fn write_authenticate(
-        &self,
-        common: &Common,
-        mechanism: Mechanism,
-        initial: Option<&[u8]>,
-        out: &mut Vec<u8>,
-    ) {
-        common.framing.element(out, |out| {
-            for part in ["<authenticate xmlns='", ns::SASL2, "' mechanism='", mechanism.name(), "'>"] {
-                out.extend_from_slice(part.as_bytes());
-            }
-            if let Some(initial) = initial {
-                out.extend_from_slice(b"<initial-response>");
-                Profile::Extensible.encode(initial, out);
-                out.extend_from_slice(b"</initial-response>");
-            }
-            if let Some(agent) = &self.config.agent {
-                out.extend_from_slice(b"<user-agent id='");
-                escape_attr(agent, out);
-                out.extend_from_slice(b"'/>");
-            }
-            if self.offer.bind2 && self.config.resource.is_none() {
-                out.extend_from_slice(b"<bind xmlns='urn:xmpp:bind:0'><tag>");
-                escape_text(&self.config.tag, out);
-                out.extend_from_slice(b"</tag></bind>");
-            }
-            out.extend_from_slice(b"</authenticate>");
-        });
     }
 
     pub(super) fn challenge(
@@ -144,10 +125,7 @@ impl Client {
         let element = common.reader.element();
         let data = match self.profile {
             Profile::Classic => self.profile.decode(element),
-            Profile::Extensible => match element.child("additional-data", ns::SASL2) {
-                Some(data) => self.profile.decode(data),
-                None => Ok(None),
-            },
+            Profile::Extensible => sasl2::additional_data(element),
         };
         let data = data.map_err(|condition| Error::Authentication(condition, None))?;
         let Some(mut exchange) = self.exchange.take() else { return Err(unexpected()) };
@@ -173,14 +151,7 @@ impl Client {
     }
 
     pub(super) fn failure(&mut self, common: &mut Common, out: &mut Vec<u8>) -> Result<(), Error> {
-        let element = common.reader.element();
-        let condition = element
-            .children()
-            .find(|child| child.name() != "text")
-            .map_or(SaslCondition::NotAuthorized, |child| SaslCondition::from_name(child.name()));
-        let text = element
-            .child("text", self.profile.namespace())
-            .map(|text| Cow::Owned(String::from(&*text.text())));
+        let (condition, text) = self.profile.read_failure(common.reader.element());
         let Some(exchange) = self.exchange.take() else { return Err(unexpected()) };
         common.step(Step::AuthFailed)?;
         // The first reason to try again: a server that announces no channel binding may not have ours, and says so at once.
@@ -223,37 +194,24 @@ impl Client {
 
 impl Offer {
     /// What is offered for SASL2, if that is to be used, or else for the classic profile: the lists may differ.
-    pub(super) fn read(features: ElementRef<'_>, sasl2: Option<ElementRef<'_>>) -> Offer {
-        let list = sasl2.or_else(|| features.child("mechanisms", ns::SASL));
-        let names = || {
-            let children = list.into_iter().flat_map(|list| list.children());
-            children.filter(|child| child.name() == "mechanism").map(|child| child.text())
-        };
-        let mechanisms = names().filter_map(|name| Mechanism::from_name(&name)).collect();
-        let plus = names().any(|name| name.ends_with("-PLUS"));
-        let announced = features.child("sasl-channel-binding", ns::SASL_CHANNEL_BINDING).map(|list| {
-            let has = |kind| list.children().any(|binding| binding.attr("type") == Some(kind));
-            Announced { exporter: has("tls-exporter"), end_point: has("tls-server-end-point") }
-        });
-        let bind2 = sasl2
-            .and_then(|sasl2| sasl2.child("inline", ns::SASL2))
-            .is_some_and(|inline| inline.child("bind", ns::BIND2).is_some());
-        Offer { mechanisms, plus, announced, bind2 }
+    pub(super) fn read(features: ElementRef<'_>, extensible: Option<ElementRef<'_>>) -> Offer {
+        let list = extensible.or_else(|| sasl::offer(features));
+        let names = || list.into_iter().flat_map(sasl::mechanisms);
+        Offer {
+            mechanisms: names().filter_map(|name| Mechanism::from_name(&name)).collect(),
+            plus: names().any(|name| name.ends_with("-PLUS")),
+            announced: Announced::read(features),
+            bind2: extensible.is_some_and(sasl2::offers_bind2),
+        }
     }
 }
 
 /// The full JID in a success that has bound a resource as well (XEP-0386).
 fn read_bound(success: ElementRef<'_>) -> Result<Option<FullJid>, Error> {
-    if success.child("bound", ns::BIND2).is_none() {
+    if !bind2::is_bound(success) {
         return Ok(None);
     }
-    // The name of the element has changed between versions of the specification.
-    ["authorization-identifier", "authorization-identity"]
-        .into_iter()
-        .find_map(|name| success.child(name, ns::SASL2))
-        .and_then(|identity| FullJid::parse(&identity.text()).ok())
-        .map(Some)
-        .ok_or_else(no_bound_jid)
+    sasl2::full_jid(success).map(Some).ok_or_else(no_bound_jid)
 }
 
 pub(super) fn unexpected() -> Error {

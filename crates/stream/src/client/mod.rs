@@ -10,13 +10,13 @@ use core::fmt;
 use balcony_jid::FullJid;
 use balcony_machine::{Instant, Seed};
 use balcony_sasl::{ClientExchange, SaslCondition};
-use balcony_stanza::{IqType, Kind, Payload, Stanza, StanzaError, StreamCondition, StreamError, ns};
-use balcony_xml::{Element, ElementRef, Name};
+use balcony_stanza::{IqType, Kind, Stanza, StanzaError, StreamCondition, StreamError, ns};
+use balcony_xml::ElementRef;
 
 use crate::common::Common;
 use crate::error::Error;
-use crate::feature::sasl::Profile;
-use crate::feature::starttls;
+use crate::feature::sasl::{self, Profile};
+use crate::feature::{bind, sasl2, starttls};
 use crate::header::{Header, Version, check_namespaces};
 use crate::side::{Sealed, Side, Sorted};
 use crate::state::{Phase, Role, Step};
@@ -298,7 +298,7 @@ impl Client {
                 common.step(Step::Bind)?;
                 return self.open_with(jid, common, now).map(Some);
             }
-            if features.child("bind", ns::BIND).is_none() {
+            if !bind::is_offered(features) {
                 return Err(unsupported_feature());
             }
             return self.request_bind(common, out).map(|()| None);
@@ -308,12 +308,12 @@ impl Client {
             return Ok(None);
         }
         let features = common.reader.element();
-        let sasl2 = features.child("authentication", ns::SASL2);
-        let sasl2 = sasl2.filter(|_| self.config.sasl2 && common.security.is_some());
-        self.profile = if sasl2.is_some() { Profile::Extensible } else { Profile::Classic };
-        self.offer = Offer::read(features, sasl2);
+        let extensible = sasl2::offer(features);
+        let extensible = extensible.filter(|_| self.config.sasl2 && common.security.is_some());
+        self.profile = if extensible.is_some() { Profile::Extensible } else { Profile::Classic };
+        self.offer = Offer::read(features, extensible);
         // RFC 6120 section 4.9.3.23: nothing to authenticate with, and something else that must be done.
-        let has_sasl = sasl2.is_some() || features.child("mechanisms", ns::SASL).is_some();
+        let has_sasl = extensible.is_some() || sasl::offer(features).is_some();
         let is_required = |feature: ElementRef<'_>| {
             feature.namespace() != ns::TLS && feature.children().any(|child| child.name() == "required")
         };
@@ -332,13 +332,7 @@ impl Client {
     }
 
     fn request_bind(&mut self, common: &mut Common, out: &mut Vec<u8>) -> Result<(), Error> {
-        const BIND: Name = Name::from_static("bind");
-        const RESOURCE: Name = Name::from_static("resource");
-        let mut bind = Element::new(BIND, ns::BIND);
-        if let Some(resource) = &self.config.resource {
-            bind = bind.child(Element::new(RESOURCE, ns::BIND).text(resource));
-        }
-        common.framing.stanza(&Stanza::iq(IqType::Set).id(BIND_ID).payload(Payload::from(bind)), out);
+        common.framing.stanza(&bind::request(BIND_ID, self.config.resource.as_deref()), out);
         common.step(Step::Bind)
     }
 
@@ -350,13 +344,7 @@ impl Client {
         match stanza.head.kind {
             Kind::Iq(IqType::Result) => {
                 // The JID is what the server says it is (RFC 6120 section 4.3.6), not what we asked for.
-                let jid = common
-                    .reader
-                    .element()
-                    .child("bind", ns::BIND)
-                    .and_then(|bind| bind.child("jid", ns::BIND))
-                    .and_then(|jid| FullJid::parse(&jid.text()).ok())
-                    .ok_or_else(no_bound_jid)?;
+                let jid = bind::read_result(common.reader.element()).ok_or_else(no_bound_jid)?;
                 self.open_with(jid, common, now).map(Some)
             }
             Kind::Iq(IqType::Error) => {

@@ -34,3 +34,8 @@ pub(crate) fn write_feature(out: &mut Vec<u8>) {
         b"<mechanisms xmlns='urn:ietf:params:xml:ns:xmpp-sasl'><mechanism>EXTERNAL</mechanism></mechanisms>",
     );
 }
+
+/// Whether it is among the mechanisms of an offer.
+pub(crate) fn is_offered(offer: ElementRef<'_>) -> bool {
+    offer.children().any(|mechanism| mechanism.text() == NAME)
+}

@@ -1,8 +1,10 @@
-//! SASL as XMPP writes it: base64 in elements, in the profile of RFC 6120 section 6.4 or in that of XEP-0388.
+//! SASL (RFC 6120 section 6): base64 in elements, in the classic profile or in the extensible one of [SASL2](super::sasl2).
 
+use alloc::borrow::Cow;
+use alloc::string::String;
 use alloc::vec::Vec;
 
-use balcony_sasl::SaslCondition;
+use balcony_sasl::{Mechanism, SaslCondition};
 use balcony_stanza::ns;
 use balcony_xml::{ElementRef, escape_text};
 use base64::Engine as _;
@@ -78,6 +80,16 @@ impl Profile {
         });
     }
 
+    /// Reads `<failure/>`: the condition, and the text for people. A failure that names none is one of the password.
+    pub(crate) fn read_failure(self, failure: ElementRef<'_>) -> (SaslCondition, Option<Cow<'static, str>>) {
+        let condition = failure
+            .children()
+            .find(|child| child.name() != "text")
+            .map_or(SaslCondition::NotAuthorized, |child| SaslCondition::from_name(child.name()));
+        let text = failure.child("text", self.namespace());
+        (condition, text.map(|text| Cow::Owned(String::from(&*text.text()))))
+    }
+
     /// Writes `<failure/>` with a text for people (RFC 6120 section 6.5). The conditions have one namespace in both
     /// profiles.
     pub(crate) fn write_failure(
@@ -121,4 +133,30 @@ pub(crate) fn write_auth(framing: Framing, mechanism: &str, data: Option<&[u8]>,
             }
         }
     });
+}
+
+/// The receiving entity's offer of the classic profile (section 6.3.3).
+pub(crate) fn write_feature(mechanisms: impl Iterator<Item = Mechanism>, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"<mechanisms xmlns='urn:ietf:params:xml:ns:xmpp-sasl'>");
+    write_mechanisms(mechanisms, out);
+    out.extend_from_slice(b"</mechanisms>");
+}
+
+/// The mechanisms of an offer. Their names need no escaping.
+pub(crate) fn write_mechanisms(mechanisms: impl Iterator<Item = Mechanism>, out: &mut Vec<u8>) {
+    for mechanism in mechanisms {
+        for part in ["<mechanism>", mechanism.name(), "</mechanism>"] {
+            out.extend_from_slice(part.as_bytes());
+        }
+    }
+}
+
+/// The offer of the classic profile among these features, a list of mechanisms.
+pub(crate) fn offer(features: ElementRef<'_>) -> Option<ElementRef<'_>> {
+    features.child("mechanisms", ns::SASL)
+}
+
+/// The names in an offer, of either profile, whether or not they are known here.
+pub(crate) fn mechanisms(offer: ElementRef<'_>) -> impl Iterator<Item = Cow<'_, str>> {
+    offer.children().filter(|child| child.name() == "mechanism").map(|child| child.text())
 }

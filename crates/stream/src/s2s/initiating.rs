@@ -1,6 +1,5 @@
 //! The initiating entity: a server on its stream to another server, to which it sends stanzas.
 
-use alloc::borrow::Cow;
 use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::sync::Arc;
@@ -8,7 +7,6 @@ use alloc::vec::Vec;
 
 use balcony_jid::BareJid;
 use balcony_machine::{ApiMisuse, Instant};
-use balcony_sasl::SaslCondition;
 use balcony_stanza::{ErrorCondition, Stanza, StreamCondition, StreamError, ns};
 
 use super::{S2sEvent, S2sInitiatingConfig};
@@ -264,10 +262,7 @@ impl Initiator {
             return self.complete(common, now).map(Some);
         }
         // Whoever offers it has seen our certificate, and believes it (XEP-0178 section 3).
-        let external = common.security.is_some()
-            && features.child("mechanisms", ns::SASL).is_some_and(|mechanisms| {
-                mechanisms.children().any(|mechanism| mechanism.text() == external::NAME)
-            });
+        let external = common.security.is_some() && sasl::offer(features).is_some_and(external::is_offered);
         if external && self.config.authorize {
             let authzid = self.config.from.as_str().as_bytes();
             sasl::write_auth(common.framing, external::NAME, Some(authzid), out);
@@ -298,12 +293,7 @@ impl Initiator {
 
     /// Our certificate was not enough. There is still dialback.
     fn refused(&mut self, common: &mut Common) -> Result<(), Error> {
-        let failure = common.reader.element();
-        let condition = failure
-            .children()
-            .find(|child| child.name() != "text")
-            .map_or(SaslCondition::NotAuthorized, |child| SaslCondition::from_name(child.name()));
-        let text = failure.child("text", ns::SASL).map(|text| Cow::Owned(String::from(&*text.text())));
+        let (condition, text) = Profile::Classic.read_failure(common.reader.element());
         if self.config.dialback.is_none() {
             return Err(Error::Authentication(condition, text));
         }

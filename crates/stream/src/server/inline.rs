@@ -6,9 +6,8 @@ use alloc::vec::Vec;
 use balcony_jid::BareJid;
 use balcony_machine::Instant;
 use balcony_sasl::{Failure, SaslCondition};
-use balcony_stanza::{StreamCondition, StreamError, ns};
-use balcony_xep::carbons;
-use balcony_xml::{ElementRef, escape_text};
+use balcony_stanza::{StreamCondition, StreamError};
+use balcony_xml::ElementRef;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
 
@@ -16,17 +15,15 @@ use super::{Server, ServerAnswer, ServerAsk, ServerEvent};
 use crate::common::Common;
 use crate::error::Error;
 use crate::feature::sasl::Profile;
+use crate::feature::{bind2, sasl2};
 use crate::hex::hex;
 use crate::state::Step;
 
 /// What a client asked for inside of `<authenticate/>`.
 pub(super) struct InlineBind {
-    /// What the resource begins with.
-    tag: Option<String>,
+    request: bind2::Request,
     /// What the client calls its installation (XEP-0388 section 4.2); nobody else is told.
     agent: Option<String>,
-    /// Whether it wants carbons (XEP-0280) from the first moment on.
-    carbons: bool,
     /// The data of the success that waits for the resource.
     success: Option<Vec<u8>>,
 }
@@ -36,13 +33,8 @@ impl InlineBind {
         if profile != Profile::Extensible {
             return None;
         }
-        let bind = authenticate.child("bind", ns::BIND2)?;
-        let tag = bind.child("tag", ns::BIND2).map(|tag| String::from(&*tag.text()));
-        let agent = authenticate.child("user-agent", ns::SASL2).and_then(|agent| agent.attr("id"));
-        let agent = agent.filter(|id| !id.is_empty()).map(String::from);
-        let carbons =
-            bind.children().any(|child| carbons::Request::read(child) == Some(carbons::Request::Enable));
-        Some(InlineBind { tag: tag.filter(|tag| !tag.is_empty()), agent, carbons, success: None })
+        let request = bind2::Request::read(authenticate)?;
+        Some(InlineBind { request, agent: sasl2::agent(authenticate), success: None })
     }
 }
 
@@ -53,7 +45,13 @@ impl Server {
             Some(bind) => bind.success = data,
             None => {
                 let account = self.account.as_ref().map(|account| account.as_str());
-                write_success(common, data.as_deref(), account.unwrap_or_default(), false, out);
+                sasl2::write_success(
+                    common.framing,
+                    data.as_deref(),
+                    account.unwrap_or_default(),
+                    false,
+                    out,
+                );
                 self.write_features(common, out);
             }
         }
@@ -70,10 +68,10 @@ impl Server {
         // comes back gets the resource that it had, and so takes the place of its old session, which is dead most likely.
         let own = match &bind.agent {
             Some(agent) => Some(self.installation(account, agent)),
-            None if bind.tag.is_some() => Some(common.random.token(12)),
+            None if bind.request.tag.is_some() => Some(common.random.token(12)),
             None => None,
         };
-        let resource = match (&bind.tag, own) {
+        let resource = match (&bind.request.tag, own) {
             (Some(tag), Some(own)) => {
                 let tagged = alloc::format!("{tag}/{own}");
                 // A tag that can't be part of a resource is no reason to refuse somebody who is known.
@@ -81,7 +79,7 @@ impl Server {
             }
             (_, own) => own,
         };
-        let ask = ServerAsk::Bind { account: account.clone(), resource, carbons: bind.carbons };
+        let ask = ServerAsk::Bind { account: account.clone(), resource, carbons: bind.request.carbons };
         common.step(Step::Bind)?;
         Ok(Some(ServerEvent::Ask(common.ask(now), ask)))
     }
@@ -104,7 +102,7 @@ impl Server {
             let failure = Failure::new(SaslCondition::TemporaryAuthFailure, "no resource could be bound");
             return self.sasl_failure(common, failure, out);
         };
-        write_success(common, success.as_deref(), jid.as_str(), true, out);
+        sasl2::write_success(common.framing, success.as_deref(), jid.as_str(), true, out);
         common.step(Step::Bound)?;
         common.heard(now);
         self.full = Some(jid.to_jid());
@@ -129,22 +127,4 @@ impl Server {
     pub(super) fn refuse_second_login(&self) -> Error {
         StreamError::new(StreamCondition::PolicyViolation, "this stream is authenticated already").into()
     }
-}
-
-fn write_success(common: &Common, data: Option<&[u8]>, identity: &str, bound: bool, out: &mut Vec<u8>) {
-    common.framing.element(out, |out| {
-        out.extend_from_slice(b"<success xmlns='urn:xmpp:sasl:2'>");
-        if let Some(data) = data {
-            out.extend_from_slice(b"<additional-data>");
-            Profile::Extensible.encode(data, out);
-            out.extend_from_slice(b"</additional-data>");
-        }
-        out.extend_from_slice(b"<authorization-identifier>");
-        escape_text(identity, out);
-        out.extend_from_slice(b"</authorization-identifier>");
-        if bound {
-            out.extend_from_slice(b"<bound xmlns='urn:xmpp:bind:0'/>");
-        }
-        out.extend_from_slice(b"</success>");
-    });
 }

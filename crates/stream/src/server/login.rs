@@ -6,55 +6,37 @@ use balcony_jid::BareJid;
 use balcony_machine::Instant;
 use balcony_sasl::{Binding, Failure, Mechanism, SaslCondition, ServerExchange, ServerStep, fake_keys};
 use balcony_stanza::{Stanza, StreamCondition, StreamError, ns};
-use balcony_xep::carbons;
 
 use super::{InlineBind, Server, ServerAnswer, ServerAsk, ServerEvent};
 use crate::common::Common;
 use crate::error::Error;
-use crate::feature::register;
-use crate::feature::sasl::Profile;
-use crate::feature::starttls;
+use crate::feature::sasl::{self, Profile};
+use crate::feature::{channel_binding, register, sasl2, starttls};
 use crate::state::{Phase, Step};
 
 impl Server {
     pub(super) fn write_mechanisms(&self, common: &Common, out: &mut Vec<u8>) {
-        out.extend_from_slice(b"<mechanisms xmlns='urn:ietf:params:xml:ns:xmpp-sasl'>");
-        self.write_mechanism_list(common, out);
-        out.extend_from_slice(b"</mechanisms>");
+        sasl::write_feature(self.offered(common), out);
         if self.offers_sasl2(common) {
-            out.extend_from_slice(b"<authentication xmlns='urn:xmpp:sasl:2'>");
-            self.write_mechanism_list(common, out);
-            out.extend_from_slice(b"<inline><bind xmlns='urn:xmpp:bind:0'><inline><feature var='");
-            out.extend_from_slice(carbons::NS.as_bytes());
-            out.extend_from_slice(b"'/></inline></bind></inline></authentication>");
+            sasl2::write_feature(self.offered(common), out);
         }
         if self.offers_plus(common) {
-            // XEP-0440: which channel bindings the -PLUS mechanisms can use here.
-            out.extend_from_slice(b"<sasl-channel-binding xmlns='urn:xmpp:sasl-cb:0'>");
-            for binding in bindings(common) {
-                for part in ["<channel-binding type='", binding.name(), "'/>"] {
-                    out.extend_from_slice(part.as_bytes());
-                }
-            }
-            out.extend_from_slice(b"</sasl-channel-binding>");
+            channel_binding::write_feature(bindings(common), out);
         }
     }
 
-    fn write_mechanism_list(&self, common: &Common, out: &mut Vec<u8>) {
-        for mechanism in self.config.mechanisms.iter().filter(|mechanism| offers(common, **mechanism)) {
-            for part in ["<mechanism>", mechanism.name(), "</mechanism>"] {
-                out.extend_from_slice(part.as_bytes());
-            }
-        }
+    /// The mechanisms that fit this stream.
+    fn offered(&self, common: &Common) -> impl Iterator<Item = Mechanism> {
+        self.config.mechanisms.iter().copied().filter(|mechanism| offers(common, *mechanism))
     }
 
     fn offers_plus(&self, common: &Common) -> bool {
-        self.config.mechanisms.iter().any(|mechanism| mechanism.is_plus() && offers(common, *mechanism))
+        self.offered(common).any(Mechanism::is_plus)
     }
 
     /// SASL2 is for protected streams only (XEP-0388 section 5), and there is some mechanism.
     fn offers_sasl2(&self, common: &Common) -> bool {
-        common.security.is_some() && self.config.mechanisms.iter().any(|mechanism| offers(common, *mechanism))
+        common.security.is_some() && self.offered(common).next().is_some()
     }
 
     /// STARTTLS, SASL and registration: everything before the client is known.
@@ -114,17 +96,14 @@ impl Server {
         let mechanism = element.attr("mechanism").and_then(Mechanism::from_name);
         let data = match profile {
             Profile::Classic => profile.decode(element),
-            Profile::Extensible => match element.child("initial-response", ns::SASL2) {
-                Some(initial) => profile.decode(initial),
-                None => Ok(None),
-            },
+            Profile::Extensible => sasl2::initial_response(element),
         };
         // A new attempt discards the one before (section 6.4.2).
         self.inline_bind = InlineBind::read(profile, element);
         self.profile = profile;
         self.exchange = None;
         common.step(Step::Auth)?;
-        let offered = mechanism.filter(|m| self.config.mechanisms.contains(m) && offers(common, *m));
+        let offered = mechanism.filter(|wanted| self.offered(common).any(|mechanism| mechanism == *wanted));
         let Some(mechanism) = offered else {
             let failure = Failure::new(SaslCondition::InvalidMechanism, "a mechanism that was not offered");
             return self.sasl_failure(common, failure, out);

@@ -14,7 +14,7 @@ use crate::common::Common;
 use crate::error::Error;
 use crate::feature::register::Registration;
 use crate::feature::sasl::Profile;
-use crate::feature::starttls;
+use crate::feature::{bind, starttls};
 use crate::header::{Header, PeerHeader, check_namespaces, not_served};
 use crate::side::{Sealed, Side, Sorted};
 use crate::state::{Phase, Role, Step};
@@ -276,11 +276,7 @@ impl Server {
         if self.account.is_some() {
             // With a resource bound nothing is left to negotiate (section 4.3.5); what remains is for the client to know.
             if self.jid.is_none() {
-                out.extend_from_slice(b"<bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/>");
-                // Session establishment is a no-op since RFC 6121, but old clients insist on seeing it.
-                out.extend_from_slice(
-                    b"<session xmlns='urn:ietf:params:xml:ns:xmpp-session'><optional/></session>",
-                );
+                bind::write_feature(out);
             }
             // RFC 6121 sections 2.6.1 and 3.4.1: rosters have versions, and requests can be approved before they come.
             out.extend_from_slice(

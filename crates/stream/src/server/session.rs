@@ -1,18 +1,15 @@
 //! The authenticated client: it binds a resource (RFC 6120 section 7), and then its stanzas come.
 
-use alloc::string::String;
 use alloc::vec::Vec;
 
 use balcony_jid::FullJid;
 use balcony_machine::Instant;
-use balcony_stanza::{
-    ErrorCondition, IqType, Kind, Payload, Stanza, StanzaError, StreamCondition, StreamError, ns,
-};
-use balcony_xml::{Element, Name};
+use balcony_stanza::{ErrorCondition, IqType, Kind, Stanza, StanzaError, StreamCondition, StreamError};
 
 use super::{Server, ServerAsk, ServerEvent, reply_error};
 use crate::common::Common;
 use crate::error::Error;
+use crate::feature::bind;
 use crate::feature::sasl::Profile;
 use crate::state::Step;
 
@@ -35,10 +32,8 @@ impl Server {
             None if Profile::of(common.reader.element()).is_some() => return Err(self.refuse_second_login()),
             _ => return Err(StreamError::new(StreamCondition::NotAuthorized, "bind a resource first").into()),
         };
-        let request = common.reader.element().child("bind", ns::BIND);
-        let (Some(request), Kind::Iq(IqType::Set), Some(account)) =
-            (request, stanza.head.kind, &self.account)
-        else {
+        let request = bind::Request::read(&stanza, common.reader.element());
+        let (Some(request), Some(account)) = (request, &self.account) else {
             reply_error(
                 common,
                 &stanza,
@@ -47,15 +42,11 @@ impl Server {
             );
             return Ok(None);
         };
-        let resource = request
-            .child("resource", ns::BIND)
-            .map(|resource| String::from(&*resource.text()))
-            .filter(|resource| !resource.is_empty());
         self.bind_id = stanza.head.id.clone();
         common.step(Step::Bind)?;
         Ok(Some(ServerEvent::Ask(
             common.ask(now),
-            ServerAsk::Bind { account: account.clone(), resource, carbons: false },
+            ServerAsk::Bind { account: account.clone(), resource: request.resource, carbons: false },
         )))
     }
 
@@ -66,15 +57,12 @@ impl Server {
         result: Result<FullJid, StanzaError>,
         out: &mut Vec<u8>,
     ) -> Result<Option<ServerEvent>, Error> {
-        const BIND: Name = Name::from_static("bind");
-        const JID: Name = Name::from_static("jid");
         let mut request = Stanza::iq(IqType::Set);
         request.head.id = self.bind_id.take();
         match result {
             Ok(jid) => {
-                let bind = Element::new(BIND, ns::BIND).child(Element::new(JID, ns::BIND).text(jid.as_str()));
                 if let Some(reply) = request.result() {
-                    common.framing.stanza(&reply.payload(Payload::from(bind)), out);
+                    common.framing.stanza(&reply.payload(bind::result(&jid)), out);
                 }
                 common.step(Step::Bound)?;
                 common.heard(now);
@@ -117,10 +105,7 @@ impl Server {
                 Ok(None)
             }
             // One stream, one resource.
-            Some(Ok(stanza))
-                if stanza.head.kind == Kind::Iq(IqType::Set)
-                    && common.reader.element().child("bind", ns::BIND).is_some() =>
-            {
+            Some(Ok(stanza)) if bind::Request::read(&stanza, common.reader.element()).is_some() => {
                 reply_error(
                     common,
                     &stanza,
