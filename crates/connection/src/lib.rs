@@ -5,7 +5,15 @@
 //! to TLS and nowhere else, and `close_notify` comes after the closing tag.
 //!
 //! A [`Connection`] has the role of its stream: a [`ClientConnection`] can do what a client can, and says what a client's stream
-//! says.
+//! says. What a role can't do does not compile:
+//!
+//! ```compile_fail,E0599
+//! use balcony_connection::ServerConnection;
+//!
+//! fn dialback(connection: &mut ServerConnection, from: balcony_jid::BareJid, to: balcony_jid::BareJid) {
+//!     let _ = connection.authorize(from, to);
+//! }
+//! ```
 //!
 //! Without the feature `tls` (on by default) the crate is `no_std`. Without it, or without a configuration for TLS, the event
 //! `StartTls` of the stream comes up to the caller, who runs TLS below and calls [`Connection::secured`].

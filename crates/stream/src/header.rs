@@ -113,8 +113,8 @@ impl PeerHeader {
         }
     }
 
-    /// What our header says in `to`: the peer's own `from`, whatever its form, since some peers look for nothing else (section
-    /// 4.7.2).
+    /// What our header says in `to`: the peer's own `from`, exactly as it was sent. Section 4.7.2 wants the bare JID in it, and has
+    /// clients send no more; but one that sends its full JID looks for that in the answer, and leaves without.
     pub(crate) fn echo(&self) -> Option<&str> {
         self.sent_from.as_deref()
     }

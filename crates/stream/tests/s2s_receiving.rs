@@ -702,3 +702,15 @@ fn the_keys_of_the_specifications() {
         assert_eq!(dialback_key(secret, receiving, originating, id), key);
     }
 }
+
+// RFC 6120 §4.7.2 [H7]: the answer echoes `from` as it was sent, whatever its case, and only if it is a domain
+#[test]
+fn the_answer_to_a_header_echoes_from() {
+    for (from, echoed) in [("a.example", true), ("A.Example", true), ("romeo@a.example", false), ("@", false)]
+    {
+        let mut end = server(&[], |_| {});
+        let answer = end.feed(&header(&format!("from='{from}' to='b.example' version='1.0'")));
+        assert_eq!(answer.contains(&format!(" from='b.example' to='{from}' ")), echoed, "{answer}");
+        assert_eq!(answer.contains(" to='"), echoed, "{answer}");
+    }
+}

@@ -189,7 +189,8 @@ fn headers_that_can() {
     }
 }
 
-// RFC 6120 §4.7.2: what the client said, whatever its form: some look for nothing else, and leave
+// RFC 6120 §4.7.2 [H6]: what the client said, its full JID as well, though the RFC has it send the bare one: who sends the full
+// one looks for nothing else in the answer, and leaves
 #[test]
 fn the_answer_to_a_header_echoes_from_as_it_was_sent() {
     for (from, echoed) in [
