@@ -7,21 +7,22 @@
 use balcony_machine::Secret;
 use balcony_sasl::Mechanism;
 use balcony_sim::{Accounts, Chunks, Pair};
-use balcony_stream::{Initiating, Receiving, Security, TlsPolicy};
+use balcony_stream::client::ClientStreamConfig;
+use balcony_stream::server::ServerStreamConfig;
+use balcony_stream::{Security, TlsPolicy};
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 
 fn pair(mechanisms: Vec<Mechanism>, chunks: Chunks, accounts: &Accounts) -> Pair {
     let account = "juliet@example.com".parse().expect("a JID");
-    let mut client = Initiating::new(account, Secret::new(String::from("pencil")));
+    let mut client = ClientStreamConfig::new(account, Secret::new(String::from("pencil")));
     client.mechanisms = mechanisms;
     client.tls = TlsPolicy::Direct;
     let domain = "example.com".parse().expect("a domain");
-    let mut server = Receiving::new(vec![domain], Secret::new([9; 32]));
+    let mut server = ServerStreamConfig::new(vec![domain], Secret::new([9; 32]));
     server.tls = TlsPolicy::Direct;
     let mut pair = Pair::new(client, server, accounts.clone(), Some([5; 32]), chunks, 1);
-    for stream in [&mut pair.client, &mut pair.server] {
-        stream.secured(Security::new(Some([5; 32]))).expect("the handshake is due");
-    }
+    pair.client.secured(Security::new(Some([5; 32]))).expect("the handshake is due");
+    pair.server.secured(Security::new(Some([5; 32]))).expect("the handshake is due");
     pair
 }
 

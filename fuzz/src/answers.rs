@@ -5,8 +5,11 @@ use std::sync::OnceLock;
 use balcony_jid::BareJid;
 use balcony_sasl::{Credentials, Hash, SaltedPassword, salt_password};
 use balcony_stanza::ErrorCondition;
-use balcony_stream::federation::Verdict;
-use balcony_stream::{Answer, Ask};
+use balcony_stream::Side;
+use balcony_stream::client::{ClientAnswer, ClientAsk};
+use balcony_stream::component::{ComponentAnswer, ComponentAsk};
+use balcony_stream::s2s::{S2sAnswer, S2sAsk, Verdict};
+use balcony_stream::server::{ServerAnswer, ServerAsk};
 
 /// Who exists.
 pub const ACCOUNT: &str = "juliet@example.com";
@@ -21,35 +24,80 @@ pub fn credentials() -> &'static Credentials {
     STORED.get_or_init(|| Credentials::derive(PASSWORD, SALT, ITERATIONS).expect("a good password"))
 }
 
-/// Answers whatever either end of a stream asks. Nothing is hashed twice: that would be all that a run does.
-pub fn answer(ask: Ask) -> Answer {
-    let exists = |account: &BareJid| account.as_str() == ACCOUNT;
-    match ask {
-        Ask::Credentials { account, hash } => {
-            Answer::Credentials(credentials().get(hash).filter(|_| exists(&account)).cloned())
+/// Answers what a stream asks, of whatever role. Nothing is hashed twice: that would be all that a run does.
+pub fn answer<A: Asked>(ask: A) -> A::Answer {
+    ask.answer()
+}
+
+/// What a stream asks.
+pub trait Asked {
+    /// The answer to it.
+    type Answer;
+
+    /// Answers it.
+    fn answer(self) -> Self::Answer;
+}
+
+/// A role whose asks can be answered: every one.
+pub trait Driven: Side<Ask: Asked<Answer = <Self as Side>::Answer>> {}
+
+impl<S: Side<Ask: Asked<Answer = <S as Side>::Answer>>> Driven for S {}
+
+impl Asked for ClientAsk {
+    type Answer = ClientAnswer;
+
+    // Right for the salt of our own server, and wrong for all others, as if the password were another one.
+    fn answer(self) -> ClientAnswer {
+        let ClientAsk::SaltPassword { hash, .. } = self;
+        ClientAnswer::Salted(salted(hash).clone())
+    }
+}
+
+impl Asked for ServerAsk {
+    type Answer = ServerAnswer;
+
+    fn answer(self) -> ServerAnswer {
+        let exists = |account: &BareJid| account.as_str() == ACCOUNT;
+        match self {
+            ServerAsk::Credentials { account, hash } => {
+                ServerAnswer::Credentials(credentials().get(hash).filter(|_| exists(&account)).cloned())
+            }
+            ServerAsk::Verify { account, password } => {
+                ServerAnswer::Verified(exists(&account) && password.expose() == PASSWORD)
+            }
+            ServerAsk::Bind { account, resource, .. } => ServerAnswer::Bound(
+                account
+                    .with_resource(resource.as_deref().unwrap_or("made-by-the-server"))
+                    .map_err(|_| ErrorCondition::BadRequest.into()),
+            ),
+            ServerAsk::Register { account, .. } if exists(&account) => {
+                ServerAnswer::Registered(Err(ErrorCondition::Conflict.into()))
+            }
+            ServerAsk::Register { .. } => ServerAnswer::Registered(Ok(())),
         }
-        Ask::Verify { account, password } => {
-            Answer::Verified(exists(&account) && password.expose() == PASSWORD)
-        }
-        Ask::Bind { account, resource, .. } => Answer::Bound(
-            account
-                .with_resource(resource.as_deref().unwrap_or("made-by-the-server"))
-                .map_err(|_| ErrorCondition::BadRequest.into()),
-        ),
-        Ask::Register { account, .. } if exists(&account) => {
-            Answer::Registered(Err(ErrorCondition::Conflict.into()))
-        }
-        Ask::Register { .. } => Answer::Registered(Ok(())),
-        // The server that is asked knows the keys that look right.
-        Ask::VerifyDialback(verification) => Answer::Verdict(match verification.key.get(..4) {
+    }
+}
+
+impl Asked for S2sAsk {
+    type Answer = S2sAnswer;
+
+    /// The server that is asked knows the keys that look right.
+    fn answer(self) -> S2sAnswer {
+        let S2sAsk::VerifyDialback(verification) = self;
+        S2sAnswer::Verdict(match verification.key.get(..4) {
             Some("good") => Verdict::Valid,
             Some("evil") => Verdict::Invalid,
             _ => Verdict::Error(ErrorCondition::RemoteServerNotFound),
-        }),
-        Ask::Attach { component } => Answer::Attached(component.as_str() != "taken.example.com"),
-        // Right for the salt of our own server, and wrong for all others, as if the password were another one.
-        Ask::SaltPassword { hash, .. } => Answer::Salted(salted(hash).clone()),
-        _ => Answer::Unavailable,
+        })
+    }
+}
+
+impl Asked for ComponentAsk {
+    type Answer = ComponentAnswer;
+
+    fn answer(self) -> ComponentAnswer {
+        let ComponentAsk::Attach { component } = self;
+        ComponentAnswer::Attached(component.as_str() != "taken.example.com")
     }
 }
 

@@ -3,14 +3,14 @@
 use std::collections::VecDeque;
 
 use balcony_machine::Instant;
-use balcony_stream::Stream;
+use balcony_stream::ClientStream;
 
 /// Who sits at the other end of a session.
 pub enum Client {
     /// Nobody: the input is all that is sent.
     Nobody,
     /// A client that logs in and listens.
-    Listens(Box<Stream>),
+    Listens(Box<ClientStream>),
     /// What the client of another run has said, and has yet to say here. A client is the same function of what it is sent, so it
     /// need not run again to find out whether it is sent the same.
     Again(VecDeque<Said>),

@@ -2,10 +2,10 @@
 
 use balcony_machine::{Instant, On, Progress, XmlLimits};
 use balcony_stanza::Stanza;
-use balcony_stream::{Error, Event, Security, Stream};
+use balcony_stream::{Error, Security, Side, Sorted, Stream};
 use balcony_xml::{Element, Reader, Token};
 
-use crate::answer;
+use crate::{Driven, answer};
 
 /// The channel binding of the TLS that both ends are told of.
 const EXPORTER: Option<[u8; 32]> = Some([5; 32]);
@@ -41,8 +41,8 @@ pub struct Outcome {
 }
 
 /// Feeds a stream, answers what it asks, and checks it all the time.
-pub struct Driver {
-    stream: Stream,
+pub struct Driver<S: Side> {
+    stream: Stream<S>,
     now: Instant,
     outcome: Outcome,
     taken: usize,
@@ -53,9 +53,9 @@ pub struct Driver {
     keeps: bool,
 }
 
-impl Driver {
+impl<S: Driven> Driver<S> {
     /// Drives `stream`.
-    pub fn new(stream: Stream, patience: Option<usize>) -> Self {
+    pub fn new(stream: Stream<S>, patience: Option<usize>) -> Self {
         let outcome = Outcome { output: Vec::new(), clear: None, seen: Vec::new(), ended: None };
         Driver { stream, now: Instant::ZERO, outcome, taken: 0, sent: 0, patience, keeps: false }
     }
@@ -67,7 +67,7 @@ impl Driver {
     }
 
     /// The stream.
-    pub fn stream(&self) -> &Stream {
+    pub fn stream(&self) -> &Stream<S> {
         &self.stream
     }
 
@@ -119,19 +119,19 @@ impl Driver {
         assert!(self.outcome.ended.is_some(), "events without end");
     }
 
-    fn event(&mut self, event: Event) {
-        let seen = match event {
-            Event::Ask(ticket, ask) => {
+    fn event(&mut self, event: S::Event) {
+        let seen = match S::sort(event) {
+            Sorted::Ask(ticket, ask) => {
                 let seen = format!("{ask:?}");
                 self.stream.answer(ticket, answer(ask)).expect("an open ask");
                 Seen::Event(seen)
             }
-            Event::StartTls => {
+            Sorted::StartTls => {
                 self.outcome.clear = Some(self.outcome.output.len());
                 self.secure();
                 Seen::Event("StartTls".into())
             }
-            Event::Stanza(stanza) => {
+            Sorted::Stanza(stanza) => {
                 let mut wire = Vec::new();
                 stanza.write(&mut wire);
                 stanza.payload.parse().expect("a payload stands on its own");
@@ -141,7 +141,7 @@ impl Driver {
                 self.patience = self.patience.map(|left| left.saturating_sub(1));
                 Seen::Stanza(String::from_utf8(wire).expect("UTF-8"))
             }
-            other => Seen::Event(format!("{other:?}")),
+            Sorted::Other(other) => Seen::Event(format!("{other:?}")),
         };
         self.outcome.seen.push(seen);
     }

@@ -10,7 +10,7 @@ mod drive;
 mod numbered;
 mod tree;
 
-pub use answers::{ACCOUNT, PASSWORD, answer, credentials};
+pub use answers::{ACCOUNT, Asked, Driven, PASSWORD, answer, credentials};
 pub use clients::{Client, Moment, Said};
 pub use cuts::{Cuts, Dice};
 pub use drive::{Driver, Outcome, PROVEN, Seen};

@@ -6,11 +6,13 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use balcony_fuzz::{ACCOUNT, Dice, Driver, PASSWORD, Seen};
+use balcony_fuzz::{ACCOUNT, Dice, Driver, Outcome, PASSWORD, Seen};
 use balcony_machine::{Instant, Secret, Seed};
 use balcony_sasl::Mechanism;
 use balcony_stanza::{MessageType, Stanza};
-use balcony_stream::{Framing, Initiating, Receiving, Stream, TlsPolicy};
+use balcony_stream::client::{Client, ClientStreamConfig};
+use balcony_stream::server::{Server, ServerStreamConfig};
+use balcony_stream::{ClientStream, Framing, ServerStream, TlsPolicy};
 use libfuzzer_sys::fuzz_target;
 
 /// What the adversary has to say.
@@ -49,38 +51,40 @@ fuzz_target!(|data: &[u8]| {
         honest &= world.act(act[0], act[1], usize::from(act[2]));
     }
     world.deliver_all();
-    let open = [0, 1].map(|end| world.ends[end].stream().is_open());
+    let open = [world.client.stream().is_open(), world.server.stream().is_open()];
     if honest {
         assert_eq!(open, [true, true], "nobody came between them");
     }
     // RFC 5802 §5: a server is believed only if it has proven that it knows the password, and only ours can. It does
     // so when the client has.
-    let [client, server] = [0, 1].map(|end| authenticated(&world.ends[end]));
+    let (client, server) = (authenticated(world.client.outcome()), authenticated(world.server.outcome()));
     assert!(!client || server, "the client believes somebody who is not its server");
     assert!(!open[0] || client, "open without authentication");
     assert!(!open[1] || server, "open without authentication");
 
-    for end in world.ends {
-        end.finish(data.len().is_multiple_of(2));
-    }
+    world.client.finish(data.len().is_multiple_of(2));
+    world.server.finish(data.len().is_multiple_of(2));
 });
 
-fn authenticated(end: &Driver) -> bool {
+fn authenticated(outcome: &Outcome) -> bool {
     let told = |seen: &Seen| matches!(seen, Seen::Event(event) if event.starts_with("Authenticated"));
-    end.outcome().seen.iter().any(told)
+    outcome.seen.iter().any(told)
 }
 
 /// The client, the server, and what is under way to each.
 struct World {
-    ends: [Driver; 2],
+    client: Driver<Client>,
+    server: Driver<Server>,
     wires: [VecDeque<u8>; 2],
 }
 
 impl World {
     fn new(data: &[u8]) -> Self {
         let mut dice = Dice::new(data, 1);
-        let mut client =
-            Initiating::new(ACCOUNT.parse().expect("an address"), Secret::new(String::from(PASSWORD)));
+        let mut client = ClientStreamConfig::new(
+            ACCOUNT.parse().expect("an address"),
+            Secret::new(String::from(PASSWORD)),
+        );
         client.tls = [TlsPolicy::None, TlsPolicy::Direct][dice.roll(2)];
         // Nobody can come between them in TLS, but with SCRAM it would do them no good. PLAIN is never used without.
         client.mechanisms = match (client.tls, dice.roll(2)) {
@@ -93,20 +97,25 @@ impl World {
         client.resource = [None, Some("balcony".into())][dice.roll(2)].clone();
         client.framing = [Framing::Document, Framing::Document, Framing::Messages][dice.roll(3)];
         let mut server =
-            Receiving::new(vec!["example.com".parse().expect("an address")], Secret::new([9; 32]));
+            ServerStreamConfig::new(vec!["example.com".parse().expect("an address")], Secret::new([9; 32]));
         (server.tls, server.framing) = (client.tls, client.framing);
         let (client, server) = (Arc::new(client), Arc::new(server));
-        let client = Driver::new(Stream::initiating(client, Seed::from_u64(1), Instant::ZERO), None);
-        let server = Driver::new(Stream::receiving(server, Seed::from_u64(2), Instant::ZERO), None);
-        let mut world = World { ends: [client, server], wires: [VecDeque::new(), VecDeque::new()] };
+        let client = Driver::new(ClientStream::new(client, Seed::from_u64(1), Instant::ZERO), None);
+        let server = Driver::new(ServerStream::new(server, Seed::from_u64(2), Instant::ZERO), None);
+        let mut world = World { client, server, wires: [VecDeque::new(), VecDeque::new()] };
         world.feed(0, &[]);
         world
     }
 
     /// Hands bytes to one end, and puts what it says on the wire to the other.
     fn feed(&mut self, end: usize, bytes: &[u8]) {
-        self.ends[end].feed(bytes);
-        let said = self.ends[end].unsent();
+        let said = if end == 0 {
+            self.client.feed(bytes);
+            self.client.unsent()
+        } else {
+            self.server.feed(bytes);
+            self.server.unsent()
+        };
         self.wires[1 - end].extend(said);
     }
 
@@ -125,7 +134,12 @@ impl World {
             // Whoever can speak does.
             3 => {
                 self.feed(end, &piece);
-                self.ends[end].send(&Stanza::message(MessageType::Chat));
+                let message = Stanza::message(MessageType::Chat);
+                if end == 0 {
+                    self.client.send(&message)
+                } else {
+                    self.server.send(&message)
+                }
                 self.feed(end, &[]);
             }
             4 => {

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use balcony_fuzz::{Cuts, Dice, Driver, Outcome, Seen};
 use balcony_jid::Jid;
 use balcony_machine::{Instant, Secret, Seed, XmlLimits};
-use balcony_stream::Stream;
-use balcony_stream::component::{Initiating, Receiving};
+use balcony_stream::ComponentStream;
+use balcony_stream::component::{ComponentInitiatingConfig, ComponentReceivingConfig};
 use balcony_xml::Element;
 use libfuzzer_sys::fuzz_target;
 
@@ -46,14 +46,14 @@ fn run(data: &[u8], initiating: bool, cuts: Cuts) -> Outcome {
     let address = |text: &str| text.parse().expect("an address");
     let secret = || Secret::new(String::from(SECRET));
     let stream = if initiating {
-        let mut config = Initiating::new(address("chat.example.com"), secret());
+        let mut config = ComponentInitiatingConfig::new(address("chat.example.com"), secret());
         (config.direct_tls, config.limits.before_auth.bytes) = (direct, 2_000);
-        Stream::component_initiating(Arc::new(config), Seed::from_u64(1), Instant::ZERO)
+        ComponentStream::initiating(Arc::new(config), Seed::from_u64(1), Instant::ZERO)
     } else {
         let components = ["chat.example.com", "taken.example.com"].map(|name| (address(name), secret()));
-        let mut config = Receiving::new(address("example.com"), components.into());
+        let mut config = ComponentReceivingConfig::new(address("example.com"), components.into());
         (config.direct_tls, config.limits.before_auth.bytes) = (direct, 2_000);
-        Stream::component_receiving(Arc::new(config), Seed::from_u64(1), Instant::ZERO)
+        ComponentStream::receiving(Arc::new(config), Seed::from_u64(1), Instant::ZERO)
     };
     let patience = [None, None, Some(1)][dice.roll(3)];
     let silence = dice.roll(2) == 0;

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use balcony_fuzz::{ACCOUNT, Cuts, Dice, Driver, Outcome, PASSWORD};
 use balcony_machine::{Instant, Secret, Seed};
-use balcony_stream::{Framing, Initiating, Stream, TlsPolicy};
+use balcony_stream::client::ClientStreamConfig;
+use balcony_stream::{ClientStream, Framing, TlsPolicy};
 use libfuzzer_sys::fuzz_target;
 
 /// The password as PLAIN carries it.
@@ -28,14 +29,14 @@ fuzz_target!(|data: &[u8]| {
 fn run(data: &[u8], cuts: Cuts) -> Outcome {
     let mut dice = Dice::new(data, 2);
     let mut config =
-        Initiating::new(ACCOUNT.parse().expect("an address"), Secret::new(String::from(PASSWORD)));
+        ClientStreamConfig::new(ACCOUNT.parse().expect("an address"), Secret::new(String::from(PASSWORD)));
     config.tls = [TlsPolicy::None, TlsPolicy::Required, TlsPolicy::Optional][dice.roll(8).min(2)];
     if data.starts_with(b"<open") {
         (config.tls, config.framing) = (TlsPolicy::Direct, Framing::Messages);
     }
     config.resource = [None, Some("balcony".into())][dice.roll(2)].clone();
     config.limits.before_auth.bytes = 2_000;
-    let stream = Stream::initiating(Arc::new(config), Seed::from_u64(1), Instant::ZERO);
+    let stream = ClientStream::new(Arc::new(config), Seed::from_u64(1), Instant::ZERO);
     let patience = [None, None, Some(1)][dice.roll(3)];
     let silence = dice.roll(2) == 0;
 

@@ -6,7 +6,8 @@ use std::sync::{Arc, OnceLock};
 
 use balcony_fuzz::{Cuts, Dice, Driver, Outcome, Seen};
 use balcony_machine::{Instant, Secret, Seed};
-use balcony_stream::{Framing, Receiving, Stream, TlsPolicy};
+use balcony_stream::server::ServerStreamConfig;
+use balcony_stream::{Framing, ServerStream, TlsPolicy};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|data: &[u8]| {
@@ -19,7 +20,7 @@ fn run(data: &[u8], cuts: Cuts) -> Outcome {
     // Mostly the one in which everything can happen.
     let policy = dice.roll(8).min(2);
     let config = &configs()[if data.starts_with(b"<open") { 3 } else { policy }];
-    let stream = Stream::receiving(Arc::clone(config), Seed::from_u64(1), Instant::ZERO);
+    let stream = ServerStream::new(Arc::clone(config), Seed::from_u64(1), Instant::ZERO);
     let patience = [None, None, Some(1)][dice.roll(3)];
     let silence = dice.roll(2) == 0;
 
@@ -43,8 +44,8 @@ fn escaped(text: &str) -> String {
     String::from_utf8(out).expect("UTF-8")
 }
 
-fn configs() -> &'static [Arc<Receiving>; 4] {
-    static CONFIGS: OnceLock<[Arc<Receiving>; 4]> = OnceLock::new();
+fn configs() -> &'static [Arc<ServerStreamConfig>; 4] {
+    static CONFIGS: OnceLock<[Arc<ServerStreamConfig>; 4]> = OnceLock::new();
     CONFIGS.get_or_init(|| {
         [
             (TlsPolicy::None, Framing::Document),
@@ -54,7 +55,7 @@ fn configs() -> &'static [Arc<Receiving>; 4] {
         ]
         .map(|(tls, framing)| {
             let domains = vec!["example.com".parse().expect("an address")];
-            let mut config = Receiving::new(domains, Secret::new([9; 32]));
+            let mut config = ServerStreamConfig::new(domains, Secret::new([9; 32]));
             (config.tls, config.framing) = (tls, framing);
             config.registration = true;
             // Low enough to be reached.

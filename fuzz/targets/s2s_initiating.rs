@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use balcony_fuzz::{Cuts, Dice, Driver, Outcome, Seen};
 use balcony_machine::{Instant, Secret, Seed};
-use balcony_stream::federation::{Initiating, Verification};
-use balcony_stream::{Stream, TlsPolicy};
+use balcony_stream::s2s::{S2sInitiatingConfig, Verification};
+use balcony_stream::{S2sStream, TlsPolicy};
 use libfuzzer_sys::fuzz_target;
 
 const SECRET: &str = "s3cr3tf0rd14lb4ck";
@@ -28,13 +28,13 @@ fuzz_target!(|data: &[u8]| {
 fn run(data: &[u8], cuts: Cuts) -> Outcome {
     let mut dice = Dice::new(data, 2);
     let address = |text: &str| text.parse().expect("an address");
-    let mut config = Initiating::new(address("example.net"), address("example.com"));
+    let mut config = S2sInitiatingConfig::new(address("example.net"), address("example.com"));
     config.tls = [TlsPolicy::Optional, TlsPolicy::Required, TlsPolicy::Direct][dice.roll(8).min(2)];
     config.authorize = dice.roll(4) > 0;
     config.dialback = [None, Some(Secret::new(String::from(SECRET)))][dice.roll(4).min(1)].clone();
     config.limits.before_auth.bytes = 2_000;
     let (authorize, dialback) = (config.authorize, config.dialback.is_some());
-    let mut stream = Stream::federation_initiating(Arc::new(config), Seed::from_u64(1), Instant::ZERO);
+    let mut stream = S2sStream::initiating(Arc::new(config), Seed::from_u64(1), Instant::ZERO);
     if authorize && dialback && dice.roll(2) == 0 {
         stream.authorize(address("chat.example.net"), address("example.com")).expect("room for two");
     }

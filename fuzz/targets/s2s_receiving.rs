@@ -7,8 +7,8 @@ use std::sync::{Arc, OnceLock};
 use balcony_fuzz::{Cuts, Dice, Driver, Outcome, PROVEN, Seen};
 use balcony_jid::{BareJid, Jid};
 use balcony_machine::{Instant, Secret, Seed, XmlLimits};
-use balcony_stream::federation::{Proof, Receiving};
-use balcony_stream::{Event, Stream, TlsPolicy};
+use balcony_stream::s2s::{Proof, S2sEvent, S2sReceivingConfig};
+use balcony_stream::{S2sStream, TlsPolicy};
 use balcony_xml::Element;
 use libfuzzer_sys::fuzz_target;
 
@@ -21,7 +21,7 @@ fuzz_target!(|data: &[u8]| {
 fn run(data: &[u8], cuts: Cuts) -> Outcome {
     let mut dice = Dice::new(data, 2);
     let config = &configs()[dice.roll(8).min(2)];
-    let stream = Stream::federation_receiving(Arc::clone(config), Seed::from_u64(1), Instant::ZERO);
+    let stream = S2sStream::receiving(Arc::clone(config), Seed::from_u64(1), Instant::ZERO);
     let patience = [None, None, Some(1)][dice.roll(3)];
     let silence = dice.roll(2) == 0;
     let mut driver = Driver::new(stream, patience);
@@ -52,7 +52,7 @@ fn check(outcome: &Outcome) {
                 };
                 let (from, to) = (domain("from").expect("a from"), domain("to").expect("a to"));
                 let is_authorised = [Proof::Certificate, Proof::Dialback].into_iter().any(|proof| {
-                    let event = Event::Authorized { from: from.clone(), to: to.clone(), proof };
+                    let event = S2sEvent::Authorized { from: from.clone(), to: to.clone(), proof };
                     has(before, &format!("{event:?}"))
                 });
                 assert!(is_authorised, "from {from} to {to}");
@@ -66,12 +66,13 @@ fn has(seen: &[Seen], text: &str) -> bool {
     seen.iter().any(|seen| matches!(seen, Seen::Event(event) if event.contains(text)))
 }
 
-fn configs() -> &'static [Arc<Receiving>; 3] {
-    static CONFIGS: OnceLock<[Arc<Receiving>; 3]> = OnceLock::new();
+fn configs() -> &'static [Arc<S2sReceivingConfig>; 3] {
+    static CONFIGS: OnceLock<[Arc<S2sReceivingConfig>; 3]> = OnceLock::new();
     CONFIGS.get_or_init(|| {
         [TlsPolicy::Optional, TlsPolicy::Required, TlsPolicy::Direct].map(|tls| {
             let domains = ["example.com", "chat.example.com"];
-            let mut config = Receiving::new(domains.map(|domain| domain.parse().expect("an address")).into());
+            let mut config =
+                S2sReceivingConfig::new(domains.map(|domain| domain.parse().expect("an address")).into());
             config.tls = tls;
             config.dialback = Some(Secret::new("s3cr3tf0rd14lb4ck".into()));
             config.limits.before_auth.bytes = 2_000;

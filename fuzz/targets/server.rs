@@ -21,7 +21,9 @@ use balcony_machine::{Instant, Progress, Secret, Seed, Ticket};
 use balcony_router::{Memory, collections};
 use balcony_server::{Action, Answer, Ask, Config, ConnectionId, Notice, Server};
 use balcony_stanza::Stanza;
-use balcony_stream::{Error, Event, Initiating, Stream, TlsPolicy};
+use balcony_stream::client::{ClientEvent, ClientStreamConfig};
+use balcony_stream::server::ServerAsk;
+use balcony_stream::{ClientStream, Error, TlsPolicy};
 use libfuzzer_sys::fuzz_target;
 
 const ROMEO: &str = "romeo@example.com";
@@ -183,10 +185,11 @@ impl World {
 
     fn client(&self, index: usize) -> Client {
         let Some((account, resource)) = SESSIONS[index] else { return Client::Nobody };
-        let mut config = Initiating::new(account.parse().expect("an address"), Secret::new(PASSWORD.into()));
+        let mut config =
+            ClientStreamConfig::new(account.parse().expect("an address"), Secret::new(PASSWORD.into()));
         config.tls = TlsPolicy::None;
         config.resource = Some(resource.into());
-        Client::Listens(Box::new(Stream::initiating(config.into(), Seed::from_u64(index as u64), self.now)))
+        Client::Listens(Box::new(ClientStream::new(config.into(), Seed::from_u64(index as u64), self.now)))
     }
 
     fn cut(&mut self, index: usize) {
@@ -387,21 +390,20 @@ fn address(to: u8) -> Option<String> {
 }
 
 /// romeo has the same password.
-fn as_juliet(ask: balcony_stream::Ask) -> balcony_stream::Ask {
-    use balcony_stream::Ask as Stream;
+fn as_juliet(ask: ServerAsk) -> ServerAsk {
     let juliet = |account: BareJid| {
         if account.as_str() == ROMEO { ACCOUNT.parse().expect("an address") } else { account }
     };
     match ask {
-        Stream::Credentials { account, hash } => Stream::Credentials { account: juliet(account), hash },
-        Stream::Verify { account, password } => Stream::Verify { account: juliet(account), password },
+        ServerAsk::Credentials { account, hash } => ServerAsk::Credentials { account: juliet(account), hash },
+        ServerAsk::Verify { account, password } => ServerAsk::Verify { account: juliet(account), password },
         other => other,
     }
 }
 
 /// What a client makes of what the server sends: there may be a stream error in it, but nothing that is against the rules.
 fn listen(
-    client: &mut Stream,
+    client: &mut ClientStream,
     now: Instant,
     bytes: &[u8],
     out: &mut Vec<u8>,
@@ -410,10 +412,10 @@ fn listen(
     let mut input = bytes;
     loop {
         match client.advance(now, &mut input, out) {
-            Ok(Progress::Event(Event::Ask(ticket, ask))) => {
+            Ok(Progress::Event(ClientEvent::Ask(ticket, ask))) => {
                 client.answer(ticket, answer(ask)).expect("an open ask");
             }
-            Ok(Progress::Event(Event::Stanza(stanza))) => {
+            Ok(Progress::Event(ClientEvent::Stanza(stanza))) => {
                 if let Some(from) = &stanza.head.from {
                     // What can't be delivered comes back in the name of whom it was for.
                     let known = from.domainpart() == "example.com" || stanza.head.kind.is_error();

@@ -12,7 +12,9 @@ use balcony_machine::{Instant, Progress, Secret, Seed, XmlLimits};
 use balcony_router::{Config as RouterConfig, Effect, Router, SessionId};
 use balcony_sasl::Credentials;
 use balcony_stanza::{IqType, MessageType, PresenceType, Stanza, ns};
-use balcony_stream::{Answer, Ask, Event, Initiating, Receiving, Security, Stream};
+use balcony_stream::client::{ClientEvent, ClientStreamConfig};
+use balcony_stream::server::{ServerAnswer, ServerAsk, ServerEvent, ServerStreamConfig};
+use balcony_stream::{ClientStream, Security, ServerStream};
 use balcony_xep::ping::Ping;
 use balcony_xml::{Reader, Token};
 use base64::Engine as _;
@@ -52,6 +54,9 @@ fn record() -> Result<String, Error> {
     Ok(world.script.finish())
 }
 
+/// What passes each time that an end takes what has come.
+const STEP: Duration = Duration::from_millis(20);
+
 /// Which end of the stream.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum End {
@@ -61,8 +66,8 @@ enum End {
 
 struct World {
     now: Instant,
-    client: Stream,
-    server: Stream,
+    client: ClientStream,
+    server: ServerStream,
     router: Router,
     credentials: Credentials,
     /// What is under way: to the client, and to the server.
@@ -76,16 +81,16 @@ impl World {
         let (account, domain) = (BareJid::parse(ACCOUNT)?, BareJid::parse(DOMAIN)?);
         let mut random = Seed::from_u64(SEED).random();
         let now = Instant::ZERO;
-        let mut initiating = Initiating::new(account, Secret::new(PASSWORD.into()));
+        let mut initiating = ClientStreamConfig::new(account, Secret::new(PASSWORD.into()));
         initiating.resource = Some(RESOURCE.into());
         // The way of RFC 6120, step by step; with SASL2 (XEP-0388) a login has fewer.
         initiating.sasl2 = false;
-        let receiving = Receiving::new(vec![domain.clone()], Secret::new([0; 32]));
+        let receiving = ServerStreamConfig::new(vec![domain.clone()], Secret::new([0; 32]));
         Ok(World {
             now,
             credentials: Credentials::derive(PASSWORD, SALT, receiving.iterations)?,
-            client: Stream::initiating(Arc::new(initiating), random.seed(), now),
-            server: Stream::receiving(Arc::new(receiving), random.seed(), now),
+            client: ClientStream::new(Arc::new(initiating), random.seed(), now),
+            server: ServerStream::new(Arc::new(receiving), random.seed(), now),
             router: Router::new(RouterConfig::new(vec![domain]), &random.seed()),
             to_client: Vec::new(),
             to_server: Vec::new(),
@@ -96,8 +101,8 @@ impl World {
     /// Lets both ends talk until they have nothing more to say.
     fn run(&mut self) -> Result<(), Error> {
         loop {
-            self.advance(End::Client)?;
-            self.advance(End::Server)?;
+            self.advance_client()?;
+            self.advance_server()?;
             if self.to_client.is_empty() && self.to_server.is_empty() {
                 return Ok(());
             }
@@ -120,42 +125,45 @@ impl World {
         self.run()
     }
 
-    fn advance(&mut self, end: End) -> Result<(), Error> {
-        self.now = self.now + Duration::from_millis(20);
-        let now = self.now;
-        let input = core::mem::take(match end {
-            End::Client => &mut self.to_client,
-            End::Server => &mut self.to_server,
-        });
+    fn advance_client(&mut self) -> Result<(), Error> {
+        self.now = self.now + STEP;
+        let input = core::mem::take(&mut self.to_client);
         let (mut input, mut out) = (input.as_slice(), Vec::new());
-        loop {
-            match self.stream(end).advance(now, &mut input, &mut out)? {
-                Progress::Event(Event::StartTls) => {
-                    self.carry(end, &core::mem::take(&mut out))?;
-                    if end == End::Client {
-                        self.script.remark("(TLS handshake; from here on everything is encrypted)");
-                    }
-                    self.stream(end).secured(Security::new(Some(EXPORTER)))?;
+        while let Progress::Event(event) = self.client.advance(self.now, &mut input, &mut out)? {
+            match event {
+                ClientEvent::StartTls => {
+                    self.carry(End::Client, &core::mem::take(&mut out))?;
+                    self.script.remark("(TLS handshake; from here on everything is encrypted)");
+                    self.client.secured(Security::new(Some(EXPORTER)))?;
                 }
-                Progress::Event(Event::Ask(ticket, ask)) => {
-                    let answer = self.answer(ask);
-                    self.stream(end).answer(ticket, answer)?;
-                }
-                Progress::Event(Event::Stanza(stanza)) if end == End::Server => {
-                    self.route(*stanza, &mut out)?
-                }
-                Progress::Event(_) => {}
-                Progress::NeedInput | Progress::Blocked(_) | Progress::Closed => break,
+                ClientEvent::Ask(ticket, ask) => self.client.answer(ticket, balcony_client::answer(ask))?,
+                ClientEvent::Authenticated { .. } | ClientEvent::Bound(_) | ClientEvent::Stanza(_) => {}
             }
         }
-        self.carry(end, &out)
+        self.carry(End::Client, &out)
     }
 
-    fn stream(&mut self, end: End) -> &mut Stream {
-        match end {
-            End::Client => &mut self.client,
-            End::Server => &mut self.server,
+    fn advance_server(&mut self) -> Result<(), Error> {
+        self.now = self.now + STEP;
+        let input = core::mem::take(&mut self.to_server);
+        let (mut input, mut out) = (input.as_slice(), Vec::new());
+        while let Progress::Event(event) = self.server.advance(self.now, &mut input, &mut out)? {
+            match event {
+                ServerEvent::StartTls => {
+                    self.carry(End::Server, &core::mem::take(&mut out))?;
+                    self.server.secured(Security::new(Some(EXPORTER)))?;
+                }
+                ServerEvent::Ask(ticket, ask) => {
+                    let answer = self.answer(ask);
+                    self.server.answer(ticket, answer)?;
+                }
+                ServerEvent::Stanza(stanza) => self.route(*stanza, &mut out)?,
+                ServerEvent::Authenticated { .. }
+                | ServerEvent::AuthenticationFailed { .. }
+                | ServerEvent::Bound(_) => {}
+            }
         }
+        self.carry(End::Server, &out)
     }
 
     fn carry(&mut self, from: End, bytes: &[u8]) -> Result<(), Error> {
@@ -167,11 +175,15 @@ impl World {
         Ok(())
     }
 
-    fn answer(&mut self, ask: Ask) -> Answer {
+    fn answer(&mut self, ask: ServerAsk) -> ServerAnswer {
         match ask {
-            Ask::Credentials { hash, .. } => Answer::Credentials(self.credentials.get(hash).cloned()),
-            Ask::Bind { account, resource, .. } => Answer::Bound(self.bind(&account, resource.as_deref())),
-            ask => balcony_client::answer(ask),
+            ServerAsk::Credentials { hash, .. } => {
+                ServerAnswer::Credentials(self.credentials.get(hash).cloned())
+            }
+            ServerAsk::Bind { account, resource, .. } => {
+                ServerAnswer::Bound(self.bind(&account, resource.as_deref()))
+            }
+            ServerAsk::Verify { .. } | ServerAsk::Register { .. } => ServerAnswer::Unavailable,
         }
     }
 

@@ -3,12 +3,12 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use balcony_connection::{Connection, Error};
+use balcony_connection::{ClientConnection, Error};
 use balcony_jid::{BareJid, FullJid, Jid};
 use balcony_machine::{ApiMisuse, Deadline, Instant, Progress, Reason, Seed, Ticket};
 use balcony_sasl::Mechanism;
 use balcony_stanza::{IqType, Kind, Payload, Stanza, StanzaError};
-use balcony_stream::{Answer, Ask};
+use balcony_stream::client::{ClientAnswer, ClientAsk, ClientEvent, ServerFeatures};
 
 use crate::config::Config;
 use crate::requests::{RequestId, RequestOutcome, Requests};
@@ -18,7 +18,7 @@ use crate::services;
 #[derive(Debug)]
 pub struct Client {
     config: Config,
-    connection: Connection,
+    connection: ClientConnection,
     requests: Requests,
     mechanism: Option<Mechanism>,
 }
@@ -30,13 +30,13 @@ pub enum Event {
     /// The next byte is TLS's: run it, then call `Client::secured`. Only if the configuration has no TLS of its own.
     StartTls,
     /// Compute this and bring the [`answer`](Client::answer); it takes a while on purpose.
-    Ask(Ticket, Ask),
+    Ask(Ticket, ClientAsk),
     /// The server has accepted the password, and proven that it knows it where the mechanism can show that.
     Authenticated {
         /// The account.
         account: BareJid,
         /// How. Whoever has seen more than PLAIN can keep to that
-        /// ([`Initiating::mechanisms`](balcony_stream::Initiating::mechanisms)).
+        /// ([`mechanisms`](balcony_stream::client::ClientStreamConfig::mechanisms)).
         mechanism: Mechanism,
     },
     /// The resource is bound. Send initial presence (RFC 6121 section 4.2) to receive messages.
@@ -53,10 +53,10 @@ impl Client {
     #[must_use]
     pub fn new(config: Config, seed: &Seed, now: Instant) -> Self {
         let mut random = seed.random();
-        let connection = Connection::initiating(Arc::new(config.stream.clone()), random.seed(), now);
+        let connection = ClientConnection::new(Arc::new(config.stream.clone()), random.seed(), now);
         #[cfg(feature = "tls")]
         let connection = match &config.tls {
-            Some(tls) => connection.with_client_tls(tls.clone(), config.stream.account.domainpart()),
+            Some(tls) => connection.with_tls(tls.clone(), config.stream.account.domainpart()),
             None => connection,
         };
         Client { connection, requests: Requests::new(random.token(8)), mechanism: None, config }
@@ -91,7 +91,7 @@ impl Client {
         &mut self,
         now: Instant,
         out: &mut Vec<u8>,
-        mut step: impl FnMut(&mut Connection, &mut Vec<u8>) -> Result<Progress<balcony_stream::Event>, Error>,
+        mut step: impl FnMut(&mut ClientConnection, &mut Vec<u8>) -> Result<Progress<ClientEvent>, Error>,
     ) -> Result<Progress<Event>, Error> {
         loop {
             if let Some(request) = self.requests.expired(now) {
@@ -107,16 +107,16 @@ impl Client {
         }
     }
 
-    fn translate(&mut self, event: balcony_stream::Event, out: &mut Vec<u8>) -> Result<Option<Event>, Error> {
+    fn translate(&mut self, event: ClientEvent, out: &mut Vec<u8>) -> Result<Option<Event>, Error> {
         Ok(Some(match event {
-            balcony_stream::Event::StartTls => Event::StartTls,
-            balcony_stream::Event::Ask(ticket, ask) => Event::Ask(ticket, ask),
-            balcony_stream::Event::Authenticated { account, mechanism } => {
+            ClientEvent::StartTls => Event::StartTls,
+            ClientEvent::Ask(ticket, ask) => Event::Ask(ticket, ask),
+            ClientEvent::Authenticated { account, mechanism } => {
                 self.mechanism = Some(mechanism);
                 Event::Authenticated { account, mechanism }
             }
-            balcony_stream::Event::Bound(jid) => Event::Online(jid),
-            balcony_stream::Event::Stanza(stanza) => {
+            ClientEvent::Bound(jid) => Event::Online(jid),
+            ClientEvent::Stanza(stanza) => {
                 if let Some(request) = self.connection.jid().and_then(|own| self.requests.close(&stanza, own))
                 {
                     return Ok(Some(Event::Response(request, outcome(*stanza))));
@@ -133,7 +133,6 @@ impl Client {
                 }
                 Event::Stanza(stanza)
             }
-            _ => return Ok(None),
         }))
     }
 
@@ -162,7 +161,7 @@ impl Client {
     /// # Errors
     ///
     /// [`ApiMisuse`] if the ask is not open.
-    pub fn answer(&mut self, ticket: Ticket, answer: Answer) -> Result<(), ApiMisuse> {
+    pub fn answer(&mut self, ticket: Ticket, answer: ClientAnswer) -> Result<(), ApiMisuse> {
         self.connection.answer(ticket, answer)
     }
 
@@ -254,7 +253,7 @@ impl Client {
 
     /// What the server has announced that the owner may use.
     #[must_use]
-    pub fn features(&self) -> balcony_stream::ServerFeatures {
+    pub fn features(&self) -> ServerFeatures {
         self.connection.features()
     }
 }

@@ -3,14 +3,14 @@ use alloc::string::String;
 
 use balcony_jid::BareJid;
 use balcony_machine::Secret;
-use balcony_stream::Initiating;
+use balcony_stream::client::ClientStreamConfig;
 
 /// What a [`Client`](crate::Client) is.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Config {
     /// The stream: account, password, resource, TLS, mechanisms, limits.
-    pub stream: Initiating,
+    pub stream: ClientStreamConfig,
     /// Whom to believe that they are the server. `None`: TLS is the owner's
     /// ([`Event::StartTls`](crate::Event::StartTls)).
     #[cfg(feature = "tls")]
@@ -36,7 +36,7 @@ impl Config {
     #[must_use]
     pub fn new(account: BareJid, password: Secret<String>) -> Self {
         Config {
-            stream: Initiating::new(account, password),
+            stream: ClientStreamConfig::new(account, password),
             #[cfg(feature = "tls")]
             tls: None,
             software: (Cow::Borrowed("Balcony"), Cow::Borrowed(env!("CARGO_PKG_VERSION"))),

@@ -4,7 +4,7 @@ use alloc::collections::{BTreeMap, BTreeSet};
 use balcony_jid::{BareJid, Jid};
 use balcony_roster::{Change, Item, Request};
 use balcony_stanza::{IqType, Kind, Payload, PresenceType, Stanza, ns};
-use balcony_stream::ServerFeatures;
+use balcony_stream::client::ServerFeatures;
 
 use crate::Presence;
 

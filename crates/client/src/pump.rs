@@ -8,7 +8,7 @@ use core::time::Duration;
 use balcony_jid::Jid;
 use balcony_machine::{ApiMisuse, Instant, On, Progress, Ticket};
 use balcony_stanza::{Payload, Stanza};
-use balcony_stream::{Answer, Ask};
+use balcony_stream::client::{ClientAnswer, ClientAsk};
 
 use crate::{Client, ConnectError, Error, Event, RequestId, RequestKind, RequestOutcome};
 
@@ -213,7 +213,7 @@ impl Pump {
     }
 
     /// Brings the answer to an ask. One that has expired meanwhile needs none.
-    pub fn answer(&mut self, ticket: Ticket, answer: Answer) {
+    pub fn answer(&mut self, ticket: Ticket, answer: ClientAnswer) {
         let _ = self.client.answer(ticket, answer);
     }
 
@@ -242,15 +242,14 @@ impl Pump {
 
 /// Answers what a client is asked. **Slow** (PBKDF2): call it where waiting does no harm.
 #[must_use]
-pub fn answer(ask: Ask) -> Answer {
+pub fn answer(ask: ClientAsk) -> ClientAnswer {
     match ask {
-        Ask::SaltPassword { hash, password, salt, iterations } => {
+        ClientAsk::SaltPassword { hash, password, salt, iterations } => {
             match balcony_sasl::salt_password(hash, password.expose(), &salt, iterations) {
-                Ok(salted) => Answer::Salted(salted),
-                Err(_) => Answer::Unavailable,
+                Ok(salted) => ClientAnswer::Salted(salted),
+                Err(_) => ClientAnswer::Unavailable,
             }
         }
-        _ => Answer::Unavailable,
     }
 }
 

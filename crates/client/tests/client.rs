@@ -11,7 +11,8 @@ use balcony_jid::Jid;
 use balcony_machine::{Instant, Progress, Reason, Secret, Seed};
 use balcony_sasl::ScramKeys;
 use balcony_stanza::{ErrorCondition, ErrorType, IqType, Kind, MessageType, Payload, Stanza};
-use balcony_stream::{Answer, Ask, Receiving, Stream, TlsPolicy};
+use balcony_stream::server::{ServerAnswer, ServerAsk, ServerEvent, ServerStreamConfig};
+use balcony_stream::{ServerStream, TlsPolicy};
 
 const OWN: &str = "juliet@example.com/balcony";
 const ROMEO: &str = "romeo@example.com/garden";
@@ -21,7 +22,7 @@ const PING: &str = "<ping xmlns='urn:xmpp:ping'/>";
 /// A client that is online, and the bytes of its server.
 struct Duo {
     client: Client,
-    server: Stream,
+    server: ServerStream,
     now: Instant,
     /// What the client has sent since it was last asked.
     sent: Vec<Stanza>,
@@ -45,11 +46,12 @@ impl Duo {
     }
 
     fn online_with(client: Client) -> Duo {
-        let mut receiving = Receiving::new(vec!["example.com".parse().unwrap()], Secret::new([7; 32]));
+        let mut receiving =
+            ServerStreamConfig::new(vec!["example.com".parse().unwrap()], Secret::new([7; 32]));
         receiving.tls = TlsPolicy::None;
         let mut duo = Duo {
             client,
-            server: Stream::receiving(Arc::new(receiving), Seed::from_u64(2), Instant::ZERO),
+            server: ServerStream::new(Arc::new(receiving), Seed::from_u64(2), Instant::ZERO),
             now: Instant::ZERO,
             sent: Vec::new(),
             stanzas: Vec::new(),
@@ -95,15 +97,15 @@ impl Duo {
         let mut out = Vec::new();
         while let Progress::Event(event) = self.server.advance(self.now, &mut input, &mut out).unwrap() {
             match event {
-                balcony_stream::Event::Ask(ticket, Ask::Credentials { hash, .. }) => {
+                ServerEvent::Ask(ticket, ServerAsk::Credentials { hash, .. }) => {
                     let keys = ScramKeys::derive(hash, "pencil", b"salt", 4096).unwrap();
-                    self.server.answer(ticket, Answer::Credentials(Some(keys))).unwrap();
+                    self.server.answer(ticket, ServerAnswer::Credentials(Some(keys))).unwrap();
                 }
-                balcony_stream::Event::Ask(ticket, Ask::Bind { account, .. }) => {
+                ServerEvent::Ask(ticket, ServerAsk::Bind { account, .. }) => {
                     let jid = account.with_resource("balcony").unwrap();
-                    self.server.answer(ticket, Answer::Bound(Ok(jid))).unwrap();
+                    self.server.answer(ticket, ServerAnswer::Bound(Ok(jid))).unwrap();
                 }
-                balcony_stream::Event::Stanza(stanza) => self.sent.push(*stanza),
+                ServerEvent::Stanza(stanza) => self.sent.push(*stanza),
                 _ => {}
             }
         }
@@ -478,5 +480,5 @@ fn what_the_server_announces_is_known() {
     let duo = Duo::online(|_| {});
     let features = duo.client.features();
     assert!(features.roster_versions && features.pre_approval);
-    assert_eq!(client(1, |_| {}).features(), balcony_stream::ServerFeatures::default());
+    assert_eq!(client(1, |_| {}).features(), balcony_stream::client::ServerFeatures::default());
 }

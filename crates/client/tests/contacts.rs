@@ -50,7 +50,7 @@ fn gone(contacts: &mut Contacts, from: &str) -> Option<News> {
 }
 
 fn bytes(contacts: &Contacts, versions: bool) -> String {
-    let mut features = balcony_stream::ServerFeatures::default();
+    let mut features = balcony_stream::client::ServerFeatures::default();
     features.roster_versions = versions;
     String::from_utf8(contacts.get(features).as_bytes().into()).unwrap()
 }

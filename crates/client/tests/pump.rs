@@ -9,7 +9,8 @@ use balcony_client::{Client, Config, Event, Pump, PumpError, RequestKind, Reques
 use balcony_machine::{Instant, Progress, Secret, Seed};
 use balcony_sasl::ScramKeys;
 use balcony_stanza::{IqType, Kind, MessageType, Payload, Stanza, StreamCondition};
-use balcony_stream::{Answer, Ask, Receiving, Stream, TlsPolicy};
+use balcony_stream::server::{ServerAnswer, ServerAsk, ServerEvent, ServerStreamConfig};
+use balcony_stream::{ServerStream, TlsPolicy};
 use balcony_xml::{Element, Name};
 
 const NOW: Instant = Instant::ZERO;
@@ -18,7 +19,7 @@ const SOON: Duration = Duration::from_secs(5);
 /// A client that is online, and the other end of its stream.
 struct Pair {
     pump: Pump,
-    server: Stream,
+    server: ServerStream,
 }
 
 impl Pair {
@@ -27,11 +28,12 @@ impl Pair {
         let mut config =
             Config::new("juliet@example.com".parse().unwrap(), Secret::new("pencil".into())).with_tls(trust);
         config.stream.tls = TlsPolicy::None;
-        let mut receiving = Receiving::new(vec!["example.com".parse().unwrap()], Secret::new([7; 32]));
+        let mut receiving =
+            ServerStreamConfig::new(vec!["example.com".parse().unwrap()], Secret::new([7; 32]));
         receiving.tls = TlsPolicy::None;
         let mut pair = Pair {
             pump: Pump::new(Client::new(config, &Seed::from_u64(1), NOW)),
-            server: Stream::receiving(Arc::new(receiving), Seed::from_u64(2), NOW),
+            server: ServerStream::new(Arc::new(receiving), Seed::from_u64(2), NOW),
         };
         loop {
             match pair.pump.step(NOW).unwrap() {
@@ -53,15 +55,15 @@ impl Pair {
             let mut input = &self.pump.output()[..written].to_vec()[..];
             while let Progress::Event(event) = self.server.advance(NOW, &mut input, &mut out).unwrap() {
                 match event {
-                    balcony_stream::Event::Ask(ticket, Ask::Credentials { hash, .. }) => {
+                    ServerEvent::Ask(ticket, ServerAsk::Credentials { hash, .. }) => {
                         let keys = ScramKeys::derive(hash, "pencil", b"salt", 4096).unwrap();
-                        self.server.answer(ticket, Answer::Credentials(Some(keys))).unwrap();
+                        self.server.answer(ticket, ServerAnswer::Credentials(Some(keys))).unwrap();
                     }
-                    balcony_stream::Event::Ask(ticket, Ask::Bind { account, .. }) => {
+                    ServerEvent::Ask(ticket, ServerAsk::Bind { account, .. }) => {
                         let jid = account.with_resource("balcony").unwrap();
-                        self.server.answer(ticket, Answer::Bound(Ok(jid))).unwrap();
+                        self.server.answer(ticket, ServerAnswer::Bound(Ok(jid))).unwrap();
                     }
-                    balcony_stream::Event::Stanza(stanza) => {
+                    ServerEvent::Stanza(stanza) => {
                         if let Some(result) = stanza.result() {
                             self.server.send(&result, &mut out).unwrap();
                         }

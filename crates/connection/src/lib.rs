@@ -1,11 +1,22 @@
-//! One XMPP stream on its TLS layer, as one byte machine: ciphertext in, ciphertext out, either role.
+//! One XMPP stream on its TLS layer, as one byte machine: ciphertext in, ciphertext out, any role.
 //!
 //! `balcony-client` and `balcony-server` are both built on it, so that the order of things around STARTTLS (RFC 6120
 //! section 5.4.3) is written down once: what was read before the handshake is forgotten, what follows `<proceed/>` goes
 //! to TLS and nowhere else, and `close_notify` comes after the closing tag.
 //!
-//! Without the feature `tls` (on by default) the crate is `no_std`. Without it, or without a configuration for TLS,
-//! [`Event::StartTls`] comes up to the caller, who runs TLS below and calls [`Connection::secured`].
+//! A [`Connection`] has the role of its stream: a [`ClientConnection`] can do what a client can, and says what a client's stream
+//! says. What a role can't do does not compile:
+//!
+//! ```compile_fail,E0599
+//! use balcony_connection::ServerConnection;
+//!
+//! fn dialback(connection: &mut ServerConnection, from: balcony_jid::BareJid, to: balcony_jid::BareJid) {
+//!     let _ = connection.authorize(from, to);
+//! }
+//! ```
+//!
+//! Without the feature `tls` (on by default) the crate is `no_std`. Without it, or without a configuration for TLS, the event
+//! `StartTls` of the stream comes up to the caller, who runs TLS below and calls [`Connection::secured`].
 #![cfg_attr(not(feature = "tls"), no_std)]
 #![forbid(unsafe_code)]
 
@@ -13,30 +24,39 @@ extern crate alloc;
 
 #[cfg(feature = "tls")]
 mod layer;
+mod roles;
 #[cfg(feature = "websocket")]
 mod websocket;
 
-use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
 
-use balcony_jid::{BareJid, FullJid};
-use balcony_machine::{ApiMisuse, Deadline, Instant, On, Progress, Seed, Ticket};
+use balcony_machine::{ApiMisuse, Deadline, Instant, On, Progress, Ticket};
 use balcony_stanza::{Stanza, StreamError};
-use balcony_stream::federation::{self, Verification};
-use balcony_stream::{Answer, Event, Initiating, Receiving, Security, Stream, component};
+use balcony_stream::client::Client;
+use balcony_stream::component::Component;
+use balcony_stream::s2s::S2s;
+use balcony_stream::server::Server;
+use balcony_stream::{Security, Side, Stream};
 
 #[cfg(feature = "tls")]
 use layer::Layer;
 #[cfg(feature = "websocket")]
 pub use websocket::WEBSOCKET_PATH;
-#[cfg(feature = "websocket")]
-use websocket::WebSocket;
+
+/// A client's connection to its server.
+pub type ClientConnection = Connection<Client>;
+/// A client's connection, at its server.
+pub type ServerConnection = Connection<Server>;
+/// A connection between servers, either end.
+pub type S2sConnection = Connection<S2s>;
+/// A component's connection to its server, either end.
+pub type ComponentConnection = Connection<Component>;
 
 /// A stream and, where there is one, the TLS session that carries it.
 #[derive(Debug)]
-pub struct Connection {
-    stream: Stream,
+pub struct Connection<S: Side> {
+    stream: Stream<S>,
     #[cfg(feature = "tls")]
     layer: Layer,
     /// Decrypted input that the stream has not taken yet.
@@ -85,57 +105,8 @@ impl From<balcony_stream::Error> for Error {
     }
 }
 
-impl Connection {
-    /// A client's end.
-    #[must_use]
-    pub fn initiating(config: Arc<Initiating>, seed: Seed, now: Instant) -> Self {
-        let output_limit = config.limits.output;
-        Connection::new(Stream::initiating(config, seed, now), output_limit)
-    }
-
-    /// A server's end.
-    #[must_use]
-    pub fn receiving(config: Arc<Receiving>, seed: Seed, now: Instant) -> Self {
-        let output_limit = config.limits.output;
-        Connection::new(Stream::receiving(config, seed, now), output_limit)
-    }
-
-    /// A server on a stream that it opens to another server, to send stanzas.
-    ///
-    /// Its TLS ([`with_client_tls`](Connection::with_client_tls)) is one that is made for
-    /// [federation](balcony_tls::ClientConfigBuilder::federation), with [`Initiating::to`](federation::Initiating::to) for
-    /// the domain.
-    #[must_use]
-    pub fn federation_initiating(config: Arc<federation::Initiating>, seed: Seed, now: Instant) -> Self {
-        let output_limit = config.limits.output;
-        Connection::new(Stream::federation_initiating(config, seed, now), output_limit)
-    }
-
-    /// A server on a stream that another server has opened, and sends stanzas on.
-    ///
-    /// Its TLS ([`with_server_tls`](Connection::with_server_tls)) is one that is made for
-    /// [federation](balcony_tls::ServerConfig::federation): what the peer's certificate proves comes from there.
-    #[must_use]
-    pub fn federation_receiving(config: Arc<federation::Receiving>, seed: Seed, now: Instant) -> Self {
-        let output_limit = config.limits.output;
-        Connection::new(Stream::federation_receiving(config, seed, now), output_limit)
-    }
-
-    /// A component on its stream to a server (XEP-0114).
-    #[must_use]
-    pub fn component_initiating(config: Arc<component::Initiating>, seed: Seed, now: Instant) -> Self {
-        let output_limit = config.limits.output;
-        Connection::new(Stream::component_initiating(config, seed, now), output_limit)
-    }
-
-    /// A server on the stream of a component (XEP-0114).
-    #[must_use]
-    pub fn component_receiving(config: Arc<component::Receiving>, seed: Seed, now: Instant) -> Self {
-        let output_limit = config.limits.output;
-        Connection::new(Stream::component_receiving(config, seed, now), output_limit)
-    }
-
-    fn new(stream: Stream, output_limit: usize) -> Self {
+impl<S: Side> Connection<S> {
+    fn begin(stream: Stream<S>, output_limit: usize) -> Self {
         Connection {
             stream,
             #[cfg(feature = "tls")]
@@ -148,56 +119,6 @@ impl Connection {
             failed: None,
             has_lost_output: false,
         }
-    }
-
-    /// With TLS at a client's end. The server must prove that it is `domain`, the domain of the account (RFC 6120 section
-    /// 13.7.2.1).
-    #[cfg(feature = "tls")]
-    #[must_use]
-    pub fn with_client_tls(mut self, tls: balcony_tls::ClientConfig, domain: &str) -> Self {
-        self.layer = Layer::client(tls, domain);
-        self
-    }
-
-    /// With TLS at a server's end.
-    #[cfg(feature = "tls")]
-    #[must_use]
-    pub fn with_server_tls(mut self, tls: balcony_tls::ServerConfig) -> Self {
-        self.layer = Layer::server(tls);
-        self
-    }
-
-    /// On a WebSocket, at a server's end (RFC 7395), at [`WEBSOCKET_PATH`]. The framing of the stream has to be
-    /// [`Messages`](balcony_stream::Framing::Messages). With TLS, which is set before, it is `wss`. A message of more than
-    /// `2 * stanza` bytes ends the stream.
-    #[cfg(feature = "websocket")]
-    #[must_use]
-    pub fn with_websocket(mut self, stanza: usize) -> Self {
-        self.layer.set_websocket(WebSocket::server(stanza));
-        self
-    }
-
-    /// The same at a client's end, which asks `host` for `path`; both have to be as they stand in a URL, in ASCII and
-    /// without white space.
-    ///
-    /// # Errors
-    ///
-    /// [`ApiMisuse`] if they aren't.
-    #[cfg(feature = "websocket")]
-    pub fn with_client_websocket(
-        mut self,
-        host: &str,
-        path: &str,
-        seed: &Seed,
-        stanza: usize,
-    ) -> Result<Self, ApiMisuse> {
-        if !path.starts_with('/')
-            || ![host, path].iter().all(|part| part.bytes().all(|b| b.is_ascii_graphic()))
-        {
-            return Err(ApiMisuse("host and path must be those of a URL"));
-        }
-        self.layer.set_websocket(WebSocket::client(host, path, &mut seed.random(), stanza));
-        Ok(self)
     }
 
     /// Takes the peer's bytes up to the next event, and appends what is to be sent to `out`.
@@ -213,7 +134,7 @@ impl Connection {
         now: Instant,
         input: &mut &[u8],
         out: &mut Vec<u8>,
-    ) -> Result<Progress<Event>, Error> {
+    ) -> Result<Progress<S::Event>, Error> {
         if self.is_over()? {
             return Ok(Progress::Closed);
         }
@@ -233,7 +154,7 @@ impl Connection {
     /// # Errors
     ///
     /// As for [`advance`](Connection::advance).
-    pub fn tick(&mut self, now: Instant, out: &mut Vec<u8>) -> Result<Progress<Event>, Error> {
+    pub fn tick(&mut self, now: Instant, out: &mut Vec<u8>) -> Result<Progress<S::Event>, Error> {
         if self.is_over()? {
             return Ok(Progress::Closed);
         }
@@ -251,16 +172,16 @@ impl Connection {
     }
 
     /// Lets time pass for the stream.
-    fn pass(&mut self, now: Instant) -> Result<Progress<Event>, Error> {
+    fn pass(&mut self, now: Instant) -> Result<Progress<S::Event>, Error> {
         Ok(self.stream.advance(now, &mut &[][..], &mut self.output)?)
     }
 
     /// Passes on what there is to be sent, and ends the connection if it is over.
     fn conclude(
         &mut self,
-        result: Result<Progress<Event>, Error>,
+        result: Result<Progress<S::Event>, Error>,
         out: &mut Vec<u8>,
-    ) -> Result<Progress<Event>, Error> {
+    ) -> Result<Progress<S::Event>, Error> {
         let result = self.flush(out).and(result);
         if matches!(result, Ok(Progress::Closed) | Err(_)) {
             self.end(out);
@@ -270,12 +191,17 @@ impl Connection {
     }
 
     #[cfg(not(feature = "tls"))]
-    fn run(&mut self, now: Instant, input: &mut &[u8], _: &[u8]) -> Result<Progress<Event>, Error> {
+    fn run(&mut self, now: Instant, input: &mut &[u8], _: &[u8]) -> Result<Progress<S::Event>, Error> {
         Ok(self.stream.advance(now, input, &mut self.output)?)
     }
 
     #[cfg(feature = "tls")]
-    fn run(&mut self, now: Instant, input: &mut &[u8], out: &mut Vec<u8>) -> Result<Progress<Event>, Error> {
+    fn run(
+        &mut self,
+        now: Instant,
+        input: &mut &[u8],
+        out: &mut Vec<u8>,
+    ) -> Result<Progress<S::Event>, Error> {
         loop {
             if out.len() >= self.output_limit {
                 return Ok(Progress::Blocked(On::OutputFull));
@@ -304,10 +230,11 @@ impl Connection {
             };
             match progress {
                 // TLS is the caller's.
-                Progress::Event(Event::StartTls) | Progress::Blocked(On::Tls) if self.layer.is_absent() => {
-                    return Ok(progress);
+                Progress::Blocked(On::Tls) if self.layer.is_absent() => return Ok(progress),
+                Progress::Event(event) if !S::starts_tls(&event) || self.layer.is_absent() => {
+                    return Ok(Progress::Event(event));
                 }
-                Progress::Event(Event::StartTls) => {
+                Progress::Event(_) => {
                     // `<proceed/>` or `<starttls/>` still goes out in the clear.
                     self.flush(out)?;
                     self.layer.upgrade()?;
@@ -352,7 +279,7 @@ impl Connection {
     /// # Errors
     ///
     /// As for [`Stream::eof`], and again at every later call.
-    pub fn eof(&mut self, now: Instant, out: &mut Vec<u8>) -> Result<Progress<Event>, Error> {
+    pub fn eof(&mut self, now: Instant, out: &mut Vec<u8>) -> Result<Progress<S::Event>, Error> {
         if self.is_over()? {
             return Ok(Progress::Closed);
         }
@@ -422,26 +349,8 @@ impl Connection {
     /// # Errors
     ///
     /// [`ApiMisuse`] if the ask is not open.
-    pub fn answer(&mut self, ticket: Ticket, answer: Answer) -> Result<(), ApiMisuse> {
+    pub fn answer(&mut self, ticket: Ticket, answer: S::Answer) -> Result<(), ApiMisuse> {
         self.stream.answer(ticket, answer)
-    }
-
-    /// Asks for one more pair of domains; see [`Stream::authorize`].
-    ///
-    /// # Errors
-    ///
-    /// As for [`Stream::authorize`].
-    pub fn authorize(&mut self, from: BareJid, to: BareJid) -> Result<(), ApiMisuse> {
-        self.stream.authorize(from, to)
-    }
-
-    /// Asks about a key; see [`Stream::verify`].
-    ///
-    /// # Errors
-    ///
-    /// As for [`Stream::verify`].
-    pub fn verify(&mut self, now: Instant, verification: Verification) -> Result<(), ApiMisuse> {
-        self.stream.verify(now, verification)
     }
 
     /// Queues a stanza for [`flush`](Connection::flush).
@@ -467,24 +376,6 @@ impl Connection {
     #[must_use]
     pub fn is_open(&self) -> bool {
         self.stream.is_open()
-    }
-
-    /// The bound JID.
-    #[must_use]
-    pub fn jid(&self) -> Option<&FullJid> {
-        self.stream.jid()
-    }
-
-    /// What the server has announced; see [`Stream::features`](balcony_stream::Stream::features).
-    #[must_use]
-    pub fn features(&self) -> balcony_stream::ServerFeatures {
-        self.stream.features()
-    }
-
-    /// Where the peer has sent us when it closed the stream; see [`Stream::redirect`].
-    #[must_use]
-    pub fn redirect(&self) -> Option<&str> {
-        self.stream.redirect()
     }
 
     /// What TLS has negotiated; `None` in the clear.

@@ -9,12 +9,17 @@ mod issuer;
 use core::time::Duration;
 use std::sync::Arc;
 
-use balcony_connection::{Connection, Error};
+use balcony_connection::{ComponentConnection, Connection, Error, S2sConnection};
 use balcony_jid::BareJid;
 use balcony_machine::{Instant, Limits, Progress, Reason, Secret, Seed};
 use balcony_stanza::{MessageType, Stanza, StreamCondition};
-use balcony_stream::federation::{Initiating, Proof, Receiving, Verdict};
-use balcony_stream::{Answer, Ask, Event, TlsPolicy, component};
+use balcony_stream::component::{
+    ComponentAnswer, ComponentAsk, ComponentEvent, ComponentInitiatingConfig, ComponentReceivingConfig,
+};
+use balcony_stream::s2s::{
+    Proof, S2s, S2sAnswer, S2sAsk, S2sEvent, S2sInitiatingConfig, S2sReceivingConfig, Verdict,
+};
+use balcony_stream::{Side, TlsPolicy};
 use balcony_tls::{ClientConfig, ServerConfig};
 use issuer::Name::{Dns, Srv, XmppAddr};
 use issuer::{Issuer, Pem, server};
@@ -24,16 +29,16 @@ fn jid(text: &str) -> BareJid {
 }
 
 /// One end, with what came out of it.
-struct Peer {
-    connection: Connection,
+struct Peer<S: Side> {
+    connection: Connection<S>,
     now: Instant,
     out: Vec<u8>,
-    events: Vec<Event>,
+    events: Vec<S::Event>,
     ended: Option<Result<(), Error>>,
 }
 
-impl Peer {
-    fn of(connection: Connection) -> Peer {
+impl<S: Side> Peer<S> {
+    fn of(connection: Connection<S>) -> Self {
         Peer { connection, now: Instant::ZERO, out: Vec::new(), events: Vec::new(), ended: None }
     }
 
@@ -51,16 +56,6 @@ impl Peer {
         }
     }
 
-    fn authorized(&self) -> Option<Proof> {
-        self.events.iter().find_map(|event| match event {
-            Event::Authorized { from, to, proof } => {
-                assert_eq!((from.as_str(), to.as_str()), ("a.example", "b.example"));
-                Some(*proof)
-            }
-            _ => None,
-        })
-    }
-
     fn condition(&self) -> Option<StreamCondition> {
         match &self.ended {
             Some(Err(Error::Stream(
@@ -71,8 +66,20 @@ impl Peer {
     }
 }
 
+impl Peer<S2s> {
+    fn authorized(&self) -> Option<Proof> {
+        self.events.iter().find_map(|event| match event {
+            S2sEvent::Authorized { from, to, proof } => {
+                assert_eq!((from.as_str(), to.as_str()), ("a.example", "b.example"));
+                Some(*proof)
+            }
+            _ => None,
+        })
+    }
+}
+
 /// Carries bytes until nobody has anything to say.
-fn settle(one: &mut Peer, other: &mut Peer) {
+fn settle<S: Side>(one: &mut Peer<S>, other: &mut Peer<S>) {
     one.receive(&[]);
     other.receive(&[]);
     while !one.out.is_empty() || !other.out.is_empty() {
@@ -102,24 +109,23 @@ impl Server {
         self.dialback.then(|| Secret::new(format!("secret of {}", self.domain)))
     }
 
-    fn to(&self, to: &Server, authorize: bool) -> Peer {
-        let mut config = Initiating::new(jid(self.domain), jid(to.domain));
+    fn to(&self, to: &Server, authorize: bool) -> Peer<S2s> {
+        let mut config = S2sInitiatingConfig::new(jid(self.domain), jid(to.domain));
         (config.tls, config.dialback, config.authorize) = (self.tls, self.dialback(), authorize);
         config.limits = Server::limits();
         let tls = ClientConfig::builder().roots_pem(self.roots.as_bytes()).unwrap();
         let tls = tls.federation(self.identity.0.as_bytes(), self.identity.1.as_bytes()).unwrap();
         let tls = if self.dialback { tls.accept_unproven() } else { tls };
         let tls = tls.alpn(self.tls == TlsPolicy::Direct).build().unwrap();
-        let connection =
-            Connection::federation_initiating(Arc::new(config), Seed::from_u64(1), Instant::ZERO);
+        let connection = S2sConnection::initiating(Arc::new(config), Seed::from_u64(1), Instant::ZERO);
         Peer::of(connection.with_client_tls(tls, to.domain))
     }
 
-    fn accept(&self) -> Peer {
-        let mut config = Receiving::new(vec![jid(self.domain)]);
+    fn accept(&self) -> Peer<S2s> {
+        let mut config = S2sReceivingConfig::new(vec![jid(self.domain)]);
         (config.tls, config.dialback) = (self.tls, self.dialback());
         config.limits = Server::limits();
-        let connection = Connection::federation_receiving(Arc::new(config), Seed::from_u64(2), Instant::ZERO);
+        let connection = S2sConnection::receiving(Arc::new(config), Seed::from_u64(2), Instant::ZERO);
         Peer::of(connection.with_server_tls(server(&self.identity, &self.roots).1))
     }
 }
@@ -155,7 +161,7 @@ fn a_certificate_authorises_a_server() {
             assert_eq!(theirs.authorized(), Some(Proof::Certificate));
             ours.connection.send(&message()).unwrap();
             settle(&mut ours, &mut theirs);
-            assert!(matches!(theirs.events.last(), Some(Event::Stanza(_))));
+            assert!(matches!(theirs.events.last(), Some(S2sEvent::Stanza(_))));
         }
     }
 }
@@ -183,7 +189,7 @@ fn dialback_serves_where_no_certificate_does() {
     let (a, b) = servers(&[Dns("a.example")], false, TlsPolicy::Required, true);
     let (mut ours, mut theirs) = (a.to(&b, true), b.accept());
     settle(&mut ours, &mut theirs);
-    let Some(Event::Ask(ticket, Ask::VerifyDialback(verification))) = theirs.events.pop() else {
+    let Some(S2sEvent::Ask(ticket, S2sAsk::VerifyDialback(verification))) = theirs.events.pop() else {
         panic!("{:?}", theirs.events)
     };
     assert_eq!(ours.authorized(), None);
@@ -191,9 +197,9 @@ fn dialback_serves_where_no_certificate_does() {
     let (mut asking, mut answering) = (b.to(&a, false), a.accept());
     asking.connection.verify(Instant::ZERO, verification).unwrap();
     settle(&mut asking, &mut answering);
-    let Some(Event::KeyVerified(_, verdict)) = asking.events.pop() else { panic!("{:?}", asking.ended) };
+    let Some(S2sEvent::KeyVerified(_, verdict)) = asking.events.pop() else { panic!("{:?}", asking.ended) };
     assert_eq!(verdict, Verdict::Valid);
-    theirs.connection.answer(ticket, Answer::Verdict(verdict)).unwrap();
+    theirs.connection.answer(ticket, S2sAnswer::Verdict(verdict)).unwrap();
     settle(&mut ours, &mut theirs);
     assert_eq!((ours.authorized(), theirs.authorized()), (Some(Proof::Dialback), Some(Proof::Dialback)));
     for peer in [&ours, &theirs, &asking, &answering] {
@@ -235,24 +241,24 @@ fn a_component_on_tls() {
     let roots = ClientConfig::builder().roots_pem(issuer.pem().as_bytes()).unwrap().build().unwrap();
     let secret = || Secret::new(String::from("pencil"));
 
-    let mut config = component::Initiating::new(jid("chat.b.example"), secret());
+    let mut config = ComponentInitiatingConfig::new(jid("chat.b.example"), secret());
     config.direct_tls = true;
-    let ours = Connection::component_initiating(Arc::new(config), Seed::from_u64(1), Instant::ZERO);
+    let ours = ComponentConnection::initiating(Arc::new(config), Seed::from_u64(1), Instant::ZERO);
     let mut ours = Peer::of(ours.with_client_tls(roots, "b.example"));
-    let mut config = component::Receiving::new(jid("b.example"), vec![(jid("chat.b.example"), secret())]);
+    let mut config = ComponentReceivingConfig::new(jid("b.example"), vec![(jid("chat.b.example"), secret())]);
     config.direct_tls = true;
-    let theirs = Connection::component_receiving(Arc::new(config), Seed::from_u64(2), Instant::ZERO);
+    let theirs = ComponentConnection::receiving(Arc::new(config), Seed::from_u64(2), Instant::ZERO);
     let mut theirs = Peer::of(theirs.with_server_tls(ServerConfig::from_pem(certificate, key).unwrap()));
 
     settle(&mut ours, &mut theirs);
-    let Some(Event::Ask(ticket, Ask::Attach { component })) = theirs.events.pop() else {
+    let Some(ComponentEvent::Ask(ticket, ComponentAsk::Attach { component })) = theirs.events.pop() else {
         panic!("{:?}", theirs.ended)
     };
     assert_eq!(component, jid("chat.b.example"));
-    theirs.connection.answer(ticket, Answer::Attached(true)).unwrap();
+    theirs.connection.answer(ticket, ComponentAnswer::Attached(true)).unwrap();
     settle(&mut ours, &mut theirs);
     for peer in [&ours, &theirs] {
-        assert!(matches!(peer.events.last(), Some(Event::Attached(_))), "{:?}", peer.events);
+        assert!(matches!(peer.events.last(), Some(ComponentEvent::Attached(_))), "{:?}", peer.events);
         assert!(peer.connection.is_open() && peer.connection.tls().is_some());
     }
 }

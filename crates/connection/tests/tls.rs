@@ -7,10 +7,11 @@ mod common;
 
 use std::sync::Arc;
 
-use balcony_connection::{Connection, Error};
+use balcony_connection::{ClientConnection, Error};
 use balcony_machine::{Instant, On, Progress, Secret, Seed};
 use balcony_stanza::{MessageType, Stanza, StreamCondition};
-use balcony_stream::{Error as StreamError, Initiating, TlsPolicy};
+use balcony_stream::client::ClientStreamConfig;
+use balcony_stream::{Error as StreamError, Side, TlsPolicy};
 use balcony_tls::{Error as TlsError, Refusal, Session, Status};
 use common::{CLOSE, Cut, End, HEADER, IDENTITY, Identity, PLAIN, PROCEED, Raw, STARTTLS, contains, settle};
 
@@ -232,17 +233,19 @@ fn close_notify_comes_after_a_stream_error() {
     assert!(matches!(raw.server.ended, Some(Err(Error::Stream(StreamError::Local(_))))));
 }
 
+/// The transport of an end ends, which has nothing to say to it.
+fn eof<S: Side>(end: &mut End<S>) {
+    let mut out = Vec::new();
+    end.ended = Some(end.connection.eof(end.now, &mut out).map(|progress| {
+        assert!(matches!(progress, Progress::Closed));
+    }));
+    assert!(out.is_empty());
+}
+
 // RFC 6120 §4.4: whoever cuts the connection cannot make it look finished.
 #[test]
 fn truncated_tls() {
     let truncated = Some(Err(Error::Stream(StreamError::Truncated)));
-    let eof = |end: &mut End| {
-        let mut out = Vec::new();
-        end.ended = Some(end.connection.eof(end.now, &mut out).map(|progress| {
-            assert!(matches!(progress, Progress::Closed));
-        }));
-        assert!(out.is_empty());
-    };
     // Without a word.
     let mut raw = Raw::bound(Cut::Whole);
     eof(&mut raw.server);
@@ -431,11 +434,13 @@ fn channel_binding_is_offered_from_tls_1_3_on() {
 fn nothing_is_in_the_clear_when_the_transport_ends() {
     let mut seen = Vec::new();
     for pieces in 0..14 {
-        let mut config =
-            Initiating::new("juliet@example.com".parse().unwrap(), Secret::new(String::from("m\u{B2}")));
+        let mut config = ClientStreamConfig::new(
+            "juliet@example.com".parse().unwrap(),
+            Secret::new(String::from("m\u{B2}")),
+        );
         config.tls = TlsPolicy::Direct;
-        let connection = Connection::initiating(Arc::new(config), Seed::from_u64(1), Instant::ZERO);
-        let mut client = End::of(connection.with_client_tls(IDENTITY.client.clone(), "example.com"));
+        let connection = ClientConnection::new(Arc::new(config), Seed::from_u64(1), Instant::ZERO);
+        let mut client = End::of(connection.with_tls(IDENTITY.client.clone(), "example.com"));
         let mut server = End::server(TlsPolicy::Direct);
         for _ in 0..pieces {
             let up = client.receive(&[], &mut Cut::Whole);

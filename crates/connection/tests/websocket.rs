@@ -7,10 +7,12 @@ mod common;
 
 use std::sync::Arc;
 
-use balcony_connection::{Connection, Error, WEBSOCKET_PATH};
+use balcony_connection::{ClientConnection, Error, ServerConnection, WEBSOCKET_PATH};
 use balcony_machine::{Instant, Progress, Secret, Seed, XmlLimits};
 use balcony_stanza::{MessageType, Stanza, StreamCondition};
-use balcony_stream::{Framing, Initiating, Receiving, TlsPolicy};
+use balcony_stream::client::{Client, ClientStreamConfig};
+use balcony_stream::server::{Server, ServerStreamConfig};
+use balcony_stream::{Framing, TlsPolicy};
 use common::{Cut, End, IDENTITY, contains, settle};
 
 const LIMIT: usize = 4096;
@@ -19,24 +21,25 @@ fn tls(secure: bool) -> TlsPolicy {
     if secure { TlsPolicy::Direct } else { TlsPolicy::None }
 }
 
-fn client(secure: bool) -> End {
-    let mut config = Initiating::new("juliet@example.com".parse().unwrap(), Secret::new("pencil".into()));
+fn client(secure: bool) -> End<Client> {
+    let mut config =
+        ClientStreamConfig::new("juliet@example.com".parse().unwrap(), Secret::new("pencil".into()));
     (config.tls, config.framing) = (tls(secure), Framing::Messages);
-    let mut connection = Connection::initiating(Arc::new(config), Seed::from_u64(1), Instant::ZERO);
+    let mut connection = ClientConnection::new(Arc::new(config), Seed::from_u64(1), Instant::ZERO);
     if secure {
-        connection = connection.with_client_tls(IDENTITY.client.clone(), "example.com");
+        connection = connection.with_tls(IDENTITY.client.clone(), "example.com");
     }
     let seed = Seed::from_u64(3);
-    End::of(connection.with_client_websocket("example.com", WEBSOCKET_PATH, &seed, LIMIT).unwrap())
+    End::of(connection.with_websocket("example.com", WEBSOCKET_PATH, &seed, LIMIT).unwrap())
 }
 
-fn server(secure: bool) -> End {
-    let mut config = Receiving::new(vec!["example.com".parse().unwrap()], Secret::new([9; 32]));
+fn server(secure: bool) -> End<Server> {
+    let mut config = ServerStreamConfig::new(vec!["example.com".parse().unwrap()], Secret::new([9; 32]));
     (config.tls, config.framing) = (tls(secure), Framing::Messages);
     config.limits.after_auth = XmlLimits { bytes: LIMIT, ..XmlLimits::STANZA };
-    let mut connection = Connection::receiving(Arc::new(config), Seed::from_u64(2), Instant::ZERO);
+    let mut connection = ServerConnection::new(Arc::new(config), Seed::from_u64(2), Instant::ZERO);
     if secure {
-        connection = connection.with_server_tls(IDENTITY.server.web());
+        connection = connection.with_tls(IDENTITY.server.web());
     }
     End::of(connection.with_websocket(LIMIT))
 }
@@ -151,9 +154,10 @@ fn what_the_client_takes() {
     }
     // Nothing can be smuggled into the request.
     for (host, path) in [("example.com\r\nX: y", "/"), ("example.com", "/a b"), ("example.com", "x")] {
-        let config = Initiating::new("juliet@example.com".parse().unwrap(), Secret::new("pencil".into()));
-        let connection = Connection::initiating(Arc::new(config), Seed::from_u64(1), Instant::ZERO);
-        assert!(connection.with_client_websocket(host, path, &Seed::from_u64(3), LIMIT).is_err());
+        let config =
+            ClientStreamConfig::new("juliet@example.com".parse().unwrap(), Secret::new("pencil".into()));
+        let connection = ClientConnection::new(Arc::new(config), Seed::from_u64(1), Instant::ZERO);
+        assert!(connection.with_websocket(host, path, &Seed::from_u64(3), LIMIT).is_err());
     }
 }
 

@@ -52,7 +52,7 @@ impl PartialEq for Action {
 #[derive(Debug)]
 pub enum Ask {
     /// A stream's: about credentials or registration, never about binding, which the router decides.
-    Stream(balcony_stream::Ask),
+    Stream(balcony_stream::server::ServerAsk),
     /// The router's: about what is stored.
     Router(balcony_router::Ask),
 }
@@ -61,7 +61,7 @@ pub enum Ask {
 #[derive(Debug)]
 pub enum Answer {
     /// To a stream's.
-    Stream(balcony_stream::Answer),
+    Stream(balcony_stream::server::ServerAnswer),
     /// To the router's.
     Router(balcony_router::Answer),
 }
@@ -98,5 +98,5 @@ pub enum Ended {
 }
 
 /// Takes the answer to one [`Ask`] back to whoever drives the server. Answer every ask; where that can't be done,
-/// say so with [`Unavailable`](balcony_stream::Answer::Unavailable) or [`Refused`](balcony_router::Answer::Refused).
+/// say so with [`Unavailable`](balcony_stream::server::ServerAnswer::Unavailable) or [`Refused`](balcony_router::Answer::Refused).
 pub type Reply = alloc::boxed::Box<dyn FnOnce(Answer) + Send>;

@@ -6,7 +6,8 @@ use balcony_machine::{Limits, Secret};
 use balcony_router::extension::Extensions;
 use balcony_router::{ConflictPolicy, Software};
 use balcony_sasl::Mechanism;
-use balcony_stream::{Framing, Receiving, TlsPolicy};
+use balcony_stream::server::ServerStreamConfig;
+use balcony_stream::{Framing, TlsPolicy};
 
 /// What a [`Server`](crate::Server) serves, and how.
 #[derive(Clone, Debug)]
@@ -52,7 +53,7 @@ impl Config {
     /// A server for these domains with the defaults of a public one. It still needs a certificate.
     #[must_use]
     pub fn new(domains: Vec<BareJid>, decoy: Secret<[u8; 32]>) -> Self {
-        let stream = Receiving::new(Vec::new(), decoy);
+        let stream = ServerStreamConfig::new(Vec::new(), decoy);
         let router = balcony_router::Config::new(Vec::new());
         Config {
             domains,
@@ -76,8 +77,8 @@ impl Config {
     }
 
     /// The streams' part, for connections that begin like this.
-    pub(crate) fn receiving(&self, tls: TlsPolicy, framing: Framing) -> Arc<Receiving> {
-        let mut stream = Receiving::new(self.domains.clone(), self.decoy.clone());
+    pub(crate) fn stream(&self, tls: TlsPolicy, framing: Framing) -> Arc<ServerStreamConfig> {
+        let mut stream = ServerStreamConfig::new(self.domains.clone(), self.decoy.clone());
         stream.tls = tls;
         stream.framing = framing;
         stream.mechanisms = self.mechanisms.clone();

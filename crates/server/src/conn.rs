@@ -1,7 +1,7 @@
 use alloc::vec::Vec;
 use core::net::IpAddr;
 
-use balcony_connection::Connection;
+use balcony_connection::ServerConnection;
 use balcony_machine::{Instant, Limits, Reason};
 
 use crate::ConnectionId;
@@ -10,7 +10,7 @@ use crate::pace::Pace;
 /// One connection, with what the server keeps beside it.
 pub(crate) struct Conn {
     pub(crate) id: ConnectionId,
-    pub(crate) connection: Connection,
+    pub(crate) connection: ServerConnection,
     /// Received, but not taken yet: the connection is blocked. At most what the owner handed in at once.
     pub(crate) input: Vec<u8>,
     /// To be written.
@@ -49,7 +49,7 @@ pub(crate) struct Conn {
 }
 
 impl Conn {
-    pub(crate) fn new(id: ConnectionId, connection: Connection) -> Self {
+    pub(crate) fn new(id: ConnectionId, connection: ServerConnection) -> Self {
         Conn {
             id,
             connection,

@@ -11,7 +11,7 @@ use balcony_jid::BareJid;
 use balcony_machine::{Deadline, Instant, On, Progress, Random, Reason, Seed, Ticket};
 use balcony_router::{Effect, Router, SessionId};
 use balcony_stanza::{ErrorCondition, Stanza, StanzaError, StreamCondition, StreamError};
-use balcony_stream::Event;
+use balcony_stream::server::{ServerAnswer, ServerAsk, ServerEvent};
 use balcony_xep::carbons;
 use balcony_xml::{Element, Name};
 use slab::Slab;
@@ -320,9 +320,9 @@ impl Server {
         self.end(now, id, ended, actions);
     }
 
-    fn event(&mut self, now: Instant, id: ConnectionId, event: Event, actions: &mut Vec<Action>) {
+    fn event(&mut self, now: Instant, id: ConnectionId, event: ServerEvent, actions: &mut Vec<Action>) {
         match event {
-            Event::Ask(ticket, balcony_stream::Ask::Bind { account, resource, carbons }) => {
+            ServerEvent::Ask(ticket, ServerAsk::Bind { account, resource, carbons }) => {
                 let mut effects = mem::take(&mut self.effects);
                 let session = SessionId(id.0);
                 let bound = self.router.bind(now, session, &account, resource.as_deref(), &mut effects);
@@ -335,38 +335,37 @@ impl Server {
                 if let Some(conn) = self.conn(id) {
                     (conn.bound, conn.was_bound) = (accepted, conn.was_bound || accepted);
                     // The ask was opened just now, and nobody else answers it.
-                    let _ = conn.connection.answer(ticket, balcony_stream::Answer::Bound(bound));
+                    let _ = conn.connection.answer(ticket, ServerAnswer::Bound(bound));
                 }
                 self.carry_out(now, effects, actions);
             }
-            Event::Ask(ticket, balcony_stream::Ask::Register { .. }) if !self.may_register(now, id) => {
+            ServerEvent::Ask(ticket, ServerAsk::Register { .. }) if !self.may_register(now, id) => {
                 let error = StanzaError::new(
                     ErrorCondition::ResourceConstraint,
                     "too many accounts have been registered lately: try again later",
                 );
                 if let Some(conn) = self.conn(id) {
                     // The ask was opened just now, and nobody else answers it.
-                    let _ = conn.connection.answer(ticket, balcony_stream::Answer::Registered(Err(error)));
+                    let _ = conn.connection.answer(ticket, ServerAnswer::Registered(Err(error)));
                 }
             }
-            Event::Ask(ticket, ask) => {
+            ServerEvent::Ask(ticket, ask) => {
                 let ticket = self.asks.open(Asker::Stream(id, ticket));
                 actions.push(Action::Ask(ticket, Ask::Stream(ask)));
             }
-            Event::Stanza(stanza) => self.route(now, id, *stanza, actions),
-            Event::Authenticated { account, mechanism } => {
+            ServerEvent::Stanza(stanza) => self.route(now, id, *stanza, actions),
+            ServerEvent::Authenticated { account, mechanism } => {
                 actions.push(Action::Notice(id, Notice::Authenticated { account, mechanism }));
             }
-            Event::AuthenticationFailed { reason } => {
+            ServerEvent::AuthenticationFailed { reason } => {
                 actions.push(Action::Notice(id, Notice::AuthenticationFailed { reason }));
             }
             // A server brings its own certificate, or must not offer TLS.
-            Event::StartTls => {
+            ServerEvent::StartTls => {
                 let error = Error::Stream(balcony_stream::Error::NoTls);
                 self.end(now, id, Ended::Failed(error), actions);
             }
-            Event::Bound(jid) => actions.push(Action::Notice(id, Notice::Bound(jid))),
-            _ => {}
+            ServerEvent::Bound(jid) => actions.push(Action::Notice(id, Notice::Bound(jid))),
         }
     }
 

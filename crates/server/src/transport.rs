@@ -1,8 +1,9 @@
 use alloc::sync::Arc;
 
-use balcony_connection::Connection;
+use balcony_connection::ServerConnection;
 use balcony_machine::{Instant, Seed};
-use balcony_stream::{Framing, Receiving, TlsPolicy};
+use balcony_stream::server::ServerStreamConfig;
+use balcony_stream::{Framing, TlsPolicy};
 
 use crate::config::Config;
 
@@ -28,8 +29,8 @@ impl From<TlsPolicy> for Transport {
 
 /// What connections are made of, one configuration for each way in which they can begin.
 pub(crate) struct Streams {
-    clear: Arc<Receiving>,
-    direct: Arc<Receiving>,
+    clear: Arc<ServerStreamConfig>,
+    direct: Arc<ServerStreamConfig>,
     #[cfg(feature = "tls")]
     certificate: Option<balcony_tls::ServerConfig>,
     #[cfg(feature = "websocket")]
@@ -38,29 +39,30 @@ pub(crate) struct Streams {
 
 #[cfg(feature = "websocket")]
 struct Web {
-    clear: Arc<Receiving>,
-    secure: Arc<Receiving>,
+    clear: Arc<ServerStreamConfig>,
+    secure: Arc<ServerStreamConfig>,
     certificate: Option<balcony_tls::ServerConfig>,
 }
 
 impl Streams {
     pub(crate) fn new(config: &Config) -> Self {
         Streams {
-            clear: config.receiving(config.tls, Framing::Document),
-            direct: config.receiving(TlsPolicy::Direct, Framing::Document),
+            clear: config.stream(config.tls, Framing::Document),
+            direct: config.stream(TlsPolicy::Direct, Framing::Document),
             #[cfg(feature = "tls")]
             certificate: config.certificate.clone(),
             #[cfg(feature = "websocket")]
             web: Web {
-                clear: config.receiving(TlsPolicy::None, Framing::Messages),
-                secure: config.receiving(TlsPolicy::Direct, Framing::Messages),
+                clear: config.stream(TlsPolicy::None, Framing::Messages),
+                secure: config.stream(TlsPolicy::Direct, Framing::Messages),
                 certificate: config.certificate.as_ref().map(balcony_tls::ServerConfig::web),
             },
         }
     }
 
-    pub(crate) fn connection(&self, transport: Transport, seed: Seed, now: Instant) -> Connection {
-        let connection = |config: &Arc<Receiving>| Connection::receiving(Arc::clone(config), seed, now);
+    pub(crate) fn connection(&self, transport: Transport, seed: Seed, now: Instant) -> ServerConnection {
+        let connection =
+            |config: &Arc<ServerStreamConfig>| ServerConnection::new(Arc::clone(config), seed, now);
         match transport {
             Transport::Stream(tls) => {
                 let connection =
@@ -84,9 +86,12 @@ impl Streams {
 }
 
 #[cfg(feature = "tls")]
-fn with_tls(connection: Connection, certificate: Option<&balcony_tls::ServerConfig>) -> Connection {
+fn with_tls(
+    connection: ServerConnection,
+    certificate: Option<&balcony_tls::ServerConfig>,
+) -> ServerConnection {
     match certificate {
-        Some(certificate) => connection.with_server_tls(certificate.clone()),
+        Some(certificate) => connection.with_tls(certificate.clone()),
         None => connection,
     }
 }

@@ -4,15 +4,17 @@
 
 use std::sync::LazyLock;
 
-use balcony_connection::Connection;
+use balcony_connection::ClientConnection;
 use balcony_jid::BareJid;
 use balcony_machine::{Instant, Progress, Secret, Seed, Ticket};
 use balcony_roster::{Item, Parts, Subscription, Version};
-use balcony_router::{Answer as Found, Ask as Lookup, Change, Kept, Offline};
+use balcony_router::{Answer as Found, Ask as Lookup, Change, Content, Entry, Kept, LogEdit, collections};
 use balcony_sasl::ScramKeys;
 use balcony_server::{Action, Answer, Ask, Config, ConnectionId, Server};
 use balcony_stanza::{MessageType, PresenceType, Stanza};
-use balcony_stream::{Event, Initiating, TlsPolicy};
+use balcony_stream::TlsPolicy;
+use balcony_stream::client::{ClientEvent, ClientStreamConfig};
+use balcony_stream::server::{ServerAnswer, ServerAsk};
 use balcony_tls::{ClientConfig, ServerConfig};
 
 const JULIET: &str = "juliet@example.com";
@@ -32,7 +34,7 @@ struct World {
     actions: Vec<Action>,
     /// What is to be written.
     open: Vec<(Ticket, Lookup)>,
-    client: Option<Connection>,
+    client: Option<ClientConnection>,
     /// The ids of the stanzas that came to the client.
     heard: Vec<String>,
     /// How many times the store has been asked for the messages.
@@ -45,7 +47,9 @@ fn kept(account: &BareJid) -> Kept {
     let (version, requests, changes) = (Version(1), vec![], vec![]);
     let roster = Parts { version, items: vec![item], requests, changes };
     match account.as_str() {
-        JULIET => Kept { roster: Some(roster), offline: 1, ..Kept::default() },
+        JULIET => {
+            Kept { roster: Some(roster), logs: vec![(collections::OFFLINE.into(), 1)], ..Kept::default() }
+        }
         _ => Kept::default(),
     }
 }
@@ -67,12 +71,15 @@ impl World {
                 Ask::Router(Lookup::Load { account, .. }) => {
                     Answer::Router(Found::Loaded(Some(Box::new(kept(&account)))))
                 }
-                Ask::Router(Lookup::Offline { .. }) => {
+                Ask::Router(Lookup::Entries { .. }) => {
                     self.fetched += 1;
                     assert!(self.fetched < 10, "the store is asked for the same again and again");
                     let stanza = Stanza::message(MessageType::Chat).to(JULIET.parse().unwrap()).id("waits");
-                    let messages = vec![Offline { number: 1, at: 0, stanza: stanza.into() }];
-                    Answer::Router(Found::Offline { messages, more: false })
+                    let mut bytes = Vec::new();
+                    stanza.write(&mut bytes);
+                    let content = Content { version: 1, bytes: bytes.into() };
+                    let entries = vec![Entry { number: 1, at: 0, tag: "".into(), content }];
+                    Answer::Router(Found::Entries { entries, more: false })
                 }
                 Ask::Router(ask) => {
                     self.open.push((ticket, ask));
@@ -100,9 +107,10 @@ impl World {
     /// Logs Juliet in.
     fn login(&mut self) -> ConnectionId {
         let id = self.server.accept(Instant::ZERO, POLICY, &mut self.actions);
-        let mut config = Initiating::new(JULIET.parse().unwrap(), Secret::new(String::from("pencil")));
+        let mut config =
+            ClientStreamConfig::new(JULIET.parse().unwrap(), Secret::new(String::from("pencil")));
         config.tls = POLICY;
-        let client = Connection::initiating(config.into(), Seed::from_u64(1), Instant::ZERO);
+        let client = ClientConnection::new(config.into(), Seed::from_u64(1), Instant::ZERO);
         self.client = Some(client.with_client_tls(IDENTITY.1.clone(), "example.com"));
         let mut read = Vec::new();
         while !self.client.as_ref().unwrap().is_open() {
@@ -119,8 +127,10 @@ impl World {
         let (mut input, mut said) = (read.as_slice(), Vec::new());
         loop {
             match client.advance(Instant::ZERO, &mut input, &mut said).unwrap() {
-                Progress::Event(Event::Ask(ticket, ask)) => client.answer(ticket, credentials(ask)).unwrap(),
-                Progress::Event(Event::Stanza(stanza)) => {
+                Progress::Event(ClientEvent::Ask(ticket, ask)) => {
+                    client.answer(ticket, credentials(ask)).unwrap()
+                }
+                Progress::Event(ClientEvent::Stanza(stanza)) => {
                     self.heard.extend(stanza.head.id.as_deref().map(str::to_owned));
                 }
                 Progress::Event(_) => {}
@@ -164,15 +174,14 @@ fn available() -> Stanza {
     Stanza::presence(PresenceType::Available)
 }
 
-fn credentials(ask: balcony_stream::Ask) -> balcony_stream::Answer {
-    use balcony_stream::{Answer, Ask};
+fn credentials(ask: ServerAsk) -> ServerAnswer {
     match ask {
-        Ask::Credentials { hash, .. } => {
-            Answer::Credentials(Some(ScramKeys::derive(hash, "pencil", b"salt", 4096).unwrap()))
+        ServerAsk::Credentials { hash, .. } => {
+            ServerAnswer::Credentials(Some(ScramKeys::derive(hash, "pencil", b"salt", 4096).unwrap()))
         }
-        Ask::SaltPassword { hash, password, salt, iterations } => {
-            Answer::Salted(balcony_sasl::salt_password(hash, password.expose(), &salt, iterations).unwrap())
-        }
+        ServerAsk::SaltPassword { hash, password, salt, iterations } => ServerAnswer::Salted(
+            balcony_sasl::salt_password(hash, password.expose(), &salt, iterations).unwrap(),
+        ),
         other => panic!("{other:?}"),
     }
 }
@@ -203,7 +212,7 @@ fn what_tls_has_not_taken_is_not_written() {
     assert_eq!(world.fetched, 1);
     world.receive(id, b"\x17\x03\x03\x00\x20this is not what TLS looks like.");
     world.written(id);
-    let drops = |(_, ask): &(Ticket, Lookup)| matches!(ask, Lookup::Save { changes, .. } if matches!(changes[..], [Change::DropOffline { .. }]));
+    let drops = |(_, ask): &(Ticket, Lookup)| matches!(ask, Lookup::Save { changes, .. } if matches!(changes[..], [Change::Log { edit: LogEdit::Trim { .. }, .. }]));
     assert!(!world.open.iter().any(drops), "{:?}", world.open);
     world.save();
     world.comes_back();

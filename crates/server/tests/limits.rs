@@ -124,9 +124,9 @@ fn accounts_registered_from_one_address() {
         while !actions.is_empty() {
             for action in core::mem::take(&mut actions) {
                 match action {
-                    Action::Ask(ticket, Ask::Stream(balcony_stream::Ask::Register { .. })) => {
+                    Action::Ask(ticket, Ask::Stream(balcony_stream::server::ServerAsk::Register { .. })) => {
                         asked = true;
-                        let answer = Answer::Stream(balcony_stream::Answer::Registered(Ok(())));
+                        let answer = Answer::Stream(balcony_stream::server::ServerAnswer::Registered(Ok(())));
                         server.answer(now, ticket, answer, &mut actions);
                     }
                     Action::Write(id) => {

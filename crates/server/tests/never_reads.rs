@@ -7,7 +7,9 @@ use balcony_machine::{Instant, Progress, Secret, Seed};
 use balcony_sasl::ScramKeys;
 use balcony_server::{Action, Answer, Ask, Config, ConnectionId, Ended, Notice, Server, Transport};
 use balcony_stanza::StreamCondition;
-use balcony_stream::{Event, Initiating, Stream, TlsPolicy};
+use balcony_stream::client::{ClientAnswer, ClientAsk, ClientEvent, ClientStreamConfig};
+use balcony_stream::server::{ServerAnswer, ServerAsk};
+use balcony_stream::{ClientStream, TlsPolicy};
 
 const HEADER: &str = "<stream:stream to='example.com' version='1.0' xmlns='jabber:client' \
                       xmlns:stream='http://etherx.jabber.org/streams'>";
@@ -79,16 +81,18 @@ impl World {
     /// Logs in, and gets no further.
     fn login(&mut self, id: ConnectionId) {
         let account = "juliet@example.com".parse().unwrap();
-        let mut config = Initiating::new(account, Secret::new(String::from("pencil")));
+        let mut config = ClientStreamConfig::new(account, Secret::new(String::from("pencil")));
         config.tls = TlsPolicy::None;
-        let mut client = Stream::initiating(config.into(), Seed::from_u64(1), self.now);
+        let mut client = ClientStream::new(config.into(), Seed::from_u64(1), self.now);
         let mut read = Vec::new();
         loop {
             let (mut input, mut said) = (read.as_slice(), Vec::new());
             loop {
                 match client.advance(self.now, &mut input, &mut said).unwrap() {
-                    Progress::Event(Event::Ask(ticket, ask)) => client.answer(ticket, answer(ask)).unwrap(),
-                    Progress::Event(Event::Authenticated { .. }) => {
+                    Progress::Event(ClientEvent::Ask(ticket, ask)) => {
+                        client.answer(ticket, salt(ask)).unwrap();
+                    }
+                    Progress::Event(ClientEvent::Authenticated { .. }) => {
                         return self.receive(id, HEADER.as_bytes());
                     }
                     Progress::NeedInput => break,
@@ -140,14 +144,15 @@ impl World {
     }
 }
 
-fn answer(ask: balcony_stream::Ask) -> balcony_stream::Answer {
-    use balcony_stream::{Answer, Ask};
+fn salt(ask: ClientAsk) -> ClientAnswer {
+    let ClientAsk::SaltPassword { hash, password, salt, iterations } = ask;
+    ClientAnswer::Salted(balcony_sasl::salt_password(hash, password.expose(), &salt, iterations).unwrap())
+}
+
+fn answer(ask: ServerAsk) -> ServerAnswer {
     match ask {
-        Ask::Credentials { hash, .. } => {
-            Answer::Credentials(Some(ScramKeys::derive(hash, "pencil", b"salt", 4096).unwrap()))
-        }
-        Ask::SaltPassword { hash, password, salt, iterations } => {
-            Answer::Salted(balcony_sasl::salt_password(hash, password.expose(), &salt, iterations).unwrap())
+        ServerAsk::Credentials { hash, .. } => {
+            ServerAnswer::Credentials(Some(ScramKeys::derive(hash, "pencil", b"salt", 4096).unwrap()))
         }
         other => panic!("{other:?}"),
     }

@@ -5,8 +5,10 @@ use balcony_machine::Secret;
 use balcony_router::{Memory, collections};
 use balcony_sasl::Credentials;
 use balcony_stanza::Stanza;
-use balcony_stream::federation::{Verdict, dialback_key};
-use balcony_stream::{Answer, Ask};
+use balcony_stream::client::{ClientAnswer, ClientAsk};
+use balcony_stream::component::{ComponentAnswer, ComponentAsk};
+use balcony_stream::s2s::{S2sAnswer, S2sAsk, Verdict, dialback_key};
+use balcony_stream::server::{ServerAnswer, ServerAsk};
 
 /// The accounts of a simulated server: a store that answers at once. It answers for other servers as well.
 #[derive(Clone, Debug, Default)]
@@ -67,41 +69,10 @@ impl Accounts {
         self
     }
 
-    /// Answers what either end of a stream asks; a resource is bound as wanted.
+    /// Answers what a stream asks, of whatever role; a resource is bound as wanted.
     #[must_use]
-    pub fn answer(&mut self, ask: Ask) -> Answer {
-        match ask {
-            Ask::Credentials { account, hash } => Answer::Credentials(
-                self.credentials.get(&account).and_then(|credentials| credentials.get(hash)).cloned(),
-            ),
-            Ask::Verify { account, password } => Answer::Verified(
-                self.credentials
-                    .get(&account)
-                    .is_some_and(|credentials| credentials.verify_password(password.expose())),
-            ),
-            Ask::Bind { account, resource, .. } => Answer::Bound(
-                account
-                    .with_resource(resource.as_deref().unwrap_or("made-by-the-server"))
-                    .map_err(|_| balcony_stanza::ErrorCondition::BadRequest.into()),
-            ),
-            Ask::Register { account, password } => Answer::Registered(self.register(account, &password)),
-            Ask::SaltPassword { hash, password, salt, iterations } => {
-                match balcony_sasl::salt_password(hash, password.expose(), &salt, iterations) {
-                    Ok(salted) => Answer::Salted(salted),
-                    Err(_) => Answer::Unavailable,
-                }
-            }
-            Ask::VerifyDialback(asked) => match &self.dialback {
-                Some(secret) => {
-                    let (to, from) = (asked.to.as_str(), asked.from.as_str());
-                    let right = dialback_key(secret.expose(), to, from, &asked.id) == asked.key;
-                    Answer::Verdict(if right { Verdict::Valid } else { Verdict::Invalid })
-                }
-                None => Answer::Unavailable,
-            },
-            Ask::Attach { .. } => Answer::Attached(true),
-            _ => Answer::Unavailable,
-        }
+    pub fn answer<A: Asked>(&mut self, ask: A) -> A::Answer {
+        ask.answer(self)
     }
 
     /// With one account less. Those of a [`World`](crate::World) are removed by its server.
@@ -127,5 +98,72 @@ impl Accounts {
             .map_err(|_| balcony_stanza::ErrorCondition::NotAcceptable)?;
         self.insert(account, credentials);
         Ok(())
+    }
+}
+
+/// What a stream asks.
+pub trait Asked {
+    /// The answer to it.
+    type Answer;
+
+    /// What the accounts have to say to it.
+    fn answer(self, accounts: &mut Accounts) -> Self::Answer;
+}
+
+impl Asked for ClientAsk {
+    type Answer = ClientAnswer;
+
+    fn answer(self, _: &mut Accounts) -> ClientAnswer {
+        let ClientAsk::SaltPassword { hash, password, salt, iterations } = self;
+        match balcony_sasl::salt_password(hash, password.expose(), &salt, iterations) {
+            Ok(salted) => ClientAnswer::Salted(salted),
+            Err(_) => ClientAnswer::Unavailable,
+        }
+    }
+}
+
+impl Asked for ServerAsk {
+    type Answer = ServerAnswer;
+
+    fn answer(self, accounts: &mut Accounts) -> ServerAnswer {
+        match self {
+            ServerAsk::Credentials { account, hash } => ServerAnswer::Credentials(
+                accounts.credentials.get(&account).and_then(|credentials| credentials.get(hash)).cloned(),
+            ),
+            ServerAsk::Verify { account, password } => ServerAnswer::Verified(
+                accounts
+                    .credentials
+                    .get(&account)
+                    .is_some_and(|credentials| credentials.verify_password(password.expose())),
+            ),
+            ServerAsk::Bind { account, resource, .. } => ServerAnswer::Bound(
+                account
+                    .with_resource(resource.as_deref().unwrap_or("made-by-the-server"))
+                    .map_err(|_| balcony_stanza::ErrorCondition::BadRequest.into()),
+            ),
+            ServerAsk::Register { account, password } => {
+                ServerAnswer::Registered(accounts.register(account, &password))
+            }
+        }
+    }
+}
+
+impl Asked for S2sAsk {
+    type Answer = S2sAnswer;
+
+    fn answer(self, accounts: &mut Accounts) -> S2sAnswer {
+        let S2sAsk::VerifyDialback(asked) = self;
+        let Some(secret) = &accounts.dialback else { return S2sAnswer::Unavailable };
+        let (to, from) = (asked.to.as_str(), asked.from.as_str());
+        let right = dialback_key(secret.expose(), to, from, &asked.id) == asked.key;
+        S2sAnswer::Verdict(if right { Verdict::Valid } else { Verdict::Invalid })
+    }
+}
+
+impl Asked for ComponentAsk {
+    type Answer = ComponentAnswer;
+
+    fn answer(self, _: &mut Accounts) -> ComponentAnswer {
+        ComponentAnswer::Attached(true)
     }
 }

@@ -9,9 +9,9 @@ mod chunks;
 mod pair;
 mod world;
 
-pub use accounts::Accounts;
+pub use accounts::{Accounts, Asked};
 pub use chunks::Chunks;
-pub use pair::{End, Happened, Pair};
+pub use pair::{End, Happened, Pair, Simulated};
 pub use world::{Peer, World};
 
 /// The programs in the README are compiled and run.

@@ -4,9 +4,11 @@ use std::sync::Arc;
 
 use balcony_machine::{Instant, Progress, Seed};
 use balcony_stanza::Stanza;
-use balcony_stream::{Error, Event, Initiating, Receiving, Security, Stream};
+use balcony_stream::client::{Client, ClientStreamConfig};
+use balcony_stream::server::{Server, ServerStreamConfig};
+use balcony_stream::{ClientStream, Error, Security, ServerStream, Side, Sorted, Stream};
 
-use crate::{Accounts, Chunks};
+use crate::{Accounts, Asked, Chunks};
 
 /// Which end of a [`Pair`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,17 +30,22 @@ pub enum Happened {
     Failed(Error),
 }
 
+/// A role whose asks [`Accounts`] can answer: every one.
+pub trait Simulated: Side<Ask: Asked<Answer = <Self as Side>::Answer>> {}
+
+impl<S: Side<Ask: Asked<Answer = <S as Side>::Answer>>> Simulated for S {}
+
 /// Both ends of one stream, the wires between them, and the accounts of the server.
 ///
 /// TLS is simulated: both ends are told that it is up, and what it says of itself, and the bytes go through as they are.
 #[derive(Debug)]
-pub struct Pair {
+pub struct Pair<C: Side = Client, S: Side = Server> {
     /// The virtual time.
     pub now: Instant,
     /// The initiating end.
-    pub client: Stream,
+    pub client: Stream<C>,
     /// The receiving end.
-    pub server: Stream,
+    pub server: Stream<S>,
     /// Who can log in.
     pub accounts: Accounts,
     chunks: Chunks,
@@ -54,8 +61,8 @@ impl Pair {
     /// A client and a server that have exchanged nothing yet. `exporter` is what a simulated TLS session says of itself.
     #[must_use]
     pub fn new(
-        client: Initiating,
-        server: Receiving,
+        client: ClientStreamConfig,
+        server: ServerStreamConfig,
         accounts: Accounts,
         exporter: Option<[u8; 32]>,
         chunks: Chunks,
@@ -63,18 +70,20 @@ impl Pair {
     ) -> Self {
         let mut random = Seed::from_u64(seed).random();
         let now = Instant::ZERO;
-        let client = Stream::initiating(Arc::new(client), random.seed(), now);
-        let server = Stream::receiving(Arc::new(server), random.seed(), now);
+        let client = ClientStream::new(Arc::new(client), random.seed(), now);
+        let server = ServerStream::new(Arc::new(server), random.seed(), now);
         let security = Security::new(exporter);
         Pair::between(client, server, accounts, [security.clone(), security], chunks)
     }
+}
 
+impl<C: Simulated, S: Simulated> Pair<C, S> {
     /// Any two ends of a stream that have exchanged nothing yet; the initiating one stands for the client. `security` is
     /// what a simulated TLS session says of itself to either.
     #[must_use]
     pub fn between(
-        client: Stream,
-        server: Stream,
+        client: Stream<C>,
+        server: Stream<S>,
         accounts: Accounts,
         security: [Security; 2],
         chunks: Chunks,
@@ -116,44 +125,13 @@ impl Pair {
         self.now = self.now + Duration::from_millis(1);
         let mut input = chunk.as_slice();
         let mut out = Vec::new();
-        loop {
-            let stream = match end {
-                End::Client => &mut self.client,
-                End::Server => &mut self.server,
-            };
-            let progress = match stream.advance(self.now, &mut input, &mut out) {
-                Ok(progress) => progress,
-                Err(error) => {
-                    self.end(end, Happened::Failed(error));
-                    break;
-                }
-            };
-            match progress {
-                Progress::Event(Event::Ask(ticket, ask)) => {
-                    let answer = self.accounts.answer(ask);
-                    stream.answer(ticket, answer).expect("the ask has just been opened");
-                }
-                Progress::Event(Event::StartTls) => {
-                    self.happened[end as usize].push(Happened::Event("StartTls".into()));
-                    stream.secured(self.security[end as usize].clone()).expect("the handshake is due");
-                }
-                Progress::Event(event) => self.happened[end as usize].push(Happened::Event(describe(&event))),
-                Progress::Closed => {
-                    self.end(end, Happened::Closed);
-                    break;
-                }
-                Progress::NeedInput | Progress::Blocked(_) => break,
-            }
+        let (happened, security) = (&mut self.happened[end as usize], &self.security[end as usize]);
+        let (now, accounts) = (self.now, &mut self.accounts);
+        match end {
+            End::Client => drive(&mut self.client, now, &mut input, &mut out, accounts, security, happened),
+            End::Server => drive(&mut self.server, now, &mut input, &mut out, accounts, security, happened),
         }
         self.send(end, &out);
-    }
-
-    /// Notes how an end came to its end, once.
-    fn end(&mut self, end: End, how: Happened) {
-        let list = &mut self.happened[end as usize];
-        if list.last() != Some(&how) {
-            list.push(how);
-        }
     }
 
     fn send(&mut self, end: End, bytes: &[u8]) {
@@ -171,11 +149,11 @@ impl Pair {
     /// Unless the stream is open there.
     pub fn send_stanza(&mut self, end: End, stanza: &Stanza) {
         let mut out = Vec::new();
-        let stream = match end {
-            End::Client => &mut self.client,
-            End::Server => &mut self.server,
+        let sent = match end {
+            End::Client => self.client.send(stanza, &mut out),
+            End::Server => self.server.send(stanza, &mut out),
         };
-        stream.send(stanza, &mut out).expect("an open stream");
+        sent.expect("an open stream");
         self.send(end, &out);
     }
 
@@ -202,13 +180,41 @@ impl Pair {
     }
 }
 
-fn describe(event: &Event) -> String {
-    match event {
-        Event::Stanza(stanza) => {
-            let mut wire = Vec::new();
-            stanza.write(&mut wire);
-            String::from_utf8_lossy(&wire).into_owned()
+/// Lets one end take bytes until it wants more, and notes what happened.
+fn drive<S: Simulated>(
+    stream: &mut Stream<S>,
+    now: Instant,
+    input: &mut &[u8],
+    out: &mut Vec<u8>,
+    accounts: &mut Accounts,
+    security: &Security,
+    happened: &mut Vec<Happened>,
+) {
+    let end = loop {
+        match stream.advance(now, input, out) {
+            Ok(Progress::Event(event)) => match S::sort(event) {
+                Sorted::Ask(ticket, ask) => {
+                    let answer = accounts.answer(ask);
+                    stream.answer(ticket, answer).expect("the ask has just been opened");
+                }
+                Sorted::StartTls => {
+                    happened.push(Happened::Event("StartTls".into()));
+                    stream.secured(security.clone()).expect("the handshake is due");
+                }
+                Sorted::Stanza(stanza) => {
+                    let mut wire = Vec::new();
+                    stanza.write(&mut wire);
+                    happened.push(Happened::Event(String::from_utf8_lossy(&wire).into_owned()));
+                }
+                Sorted::Other(event) => happened.push(Happened::Event(format!("{event:?}"))),
+            },
+            Ok(Progress::NeedInput | Progress::Blocked(_)) => return,
+            Ok(Progress::Closed) => break Happened::Closed,
+            Err(error) => break Happened::Failed(error),
         }
-        other => format!("{other:?}"),
+    };
+    // How an end came to its end, once.
+    if happened.last() != Some(&end) {
+        happened.push(end);
     }
 }

@@ -5,18 +5,20 @@ use balcony_machine::{Secret, XmlLimits};
 use balcony_sasl::Mechanism;
 use balcony_sim::{Accounts, Chunks, End, Pair};
 use balcony_stanza::{IqType, MessageType, PresenceType, Stanza, ns};
-use balcony_stream::{Initiating, Receiving, TlsPolicy};
+use balcony_stream::TlsPolicy;
+use balcony_stream::client::ClientStreamConfig;
+use balcony_stream::server::ServerStreamConfig;
 use balcony_xml::{Element, Name, Reader, Token};
 
-fn pair(tls: TlsPolicy, change: impl FnOnce(&mut Initiating)) -> Pair {
+fn pair(tls: TlsPolicy, change: impl FnOnce(&mut ClientStreamConfig)) -> Pair {
     let mut client =
-        Initiating::new("juliet@example.com".parse().unwrap(), Secret::new(String::from("pencil")));
+        ClientStreamConfig::new("juliet@example.com".parse().unwrap(), Secret::new(String::from("pencil")));
     client.tls = tls;
     client.sasl2 = false;
     client.resource = Some("balcony".into());
     client.lang = "it".into();
     change(&mut client);
-    let mut server = Receiving::new(vec!["example.com".parse().unwrap()], Secret::new([9; 32]));
+    let mut server = ServerStreamConfig::new(vec!["example.com".parse().unwrap()], Secret::new([9; 32]));
     server.tls = tls;
     let accounts = Accounts::new().with("juliet@example.com", "pencil");
     Pair::new(client, server, accounts, Some([5; 32]), Chunks::Whole, 1)

@@ -6,10 +6,13 @@ use core::time::Duration;
 use std::sync::Arc;
 
 use balcony_machine::{Instant, Progress, Secret, Seed, Ticket};
-use balcony_sim::{Accounts, Chunks, End, Happened, Pair};
+use balcony_sim::{Accounts, Chunks, End, Happened, Pair, Simulated};
 use balcony_stanza::{ErrorCondition, MessageType, Payload, Stanza, StreamCondition, StreamError};
-use balcony_stream::federation::{self, Verdict, Verification};
-use balcony_stream::{Answer, Ask, Error, Event, Security, Stream, TlsPolicy, component};
+use balcony_stream::component::{ComponentInitiatingConfig, ComponentReceivingConfig};
+use balcony_stream::s2s::{
+    S2sAnswer, S2sAsk, S2sEvent, S2sInitiatingConfig, S2sReceivingConfig, Verdict, Verification,
+};
+use balcony_stream::{ComponentStream, Error, S2sStream, Security, TlsPolicy};
 use balcony_xml::{Element, Name};
 use proptest::prelude::*;
 
@@ -40,7 +43,7 @@ fn hello(from: &str, to: &str) -> Stanza {
 /// Everything that can be seen of a run.
 type Run = (Vec<u8>, Vec<u8>, Vec<Happened>, Vec<Happened>);
 
-fn seen(pair: &Pair) -> Run {
+fn seen<S: Simulated>(pair: &Pair<S, S>) -> Run {
     (
         pair.sent(End::Client).to_vec(),
         pair.sent(End::Server).to_vec(),
@@ -49,19 +52,19 @@ fn seen(pair: &Pair) -> Run {
     )
 }
 
-fn initiating(from: &str, to: &str, secret: Option<&str>, tls: TlsPolicy, seed: u64) -> Stream {
-    let mut config = federation::Initiating::new(from.parse().unwrap(), to.parse().unwrap());
+fn initiating(from: &str, to: &str, secret: Option<&str>, tls: TlsPolicy, seed: u64) -> S2sStream {
+    let mut config = S2sInitiatingConfig::new(from.parse().unwrap(), to.parse().unwrap());
     config.tls = tls;
     config.authorize = secret.is_some();
     config.dialback = secret.map(|secret| Secret::new(secret.into()));
-    Stream::federation_initiating(Arc::new(config), Seed::from_u64(seed), Instant::ZERO)
+    S2sStream::initiating(Arc::new(config), Seed::from_u64(seed), Instant::ZERO)
 }
 
-fn receiving(domain: &str, secret: &str, tls: TlsPolicy, seed: u64) -> Stream {
-    let mut config = federation::Receiving::new(vec![domain.parse().unwrap()]);
+fn receiving(domain: &str, secret: &str, tls: TlsPolicy, seed: u64) -> S2sStream {
+    let mut config = S2sReceivingConfig::new(vec![domain.parse().unwrap()]);
     config.tls = tls;
     config.dialback = Some(Secret::new(secret.into()));
-    Stream::federation_receiving(Arc::new(config), Seed::from_u64(seed), Instant::ZERO)
+    S2sStream::receiving(Arc::new(config), Seed::from_u64(seed), Instant::ZERO)
 }
 
 proptest! {
@@ -111,10 +114,10 @@ proptest! {
         let run = |kind| {
             let domain: balcony_jid::BareJid = "plays.example.com".parse().unwrap();
             let secret = |text: &str| Secret::new(String::from(text));
-            let theirs = component::Initiating::new(domain.clone(), secret(if right { "s" } else { "t" }));
-            let ours = component::Receiving::new("example.com".parse().unwrap(), vec![(domain, secret("s"))]);
-            let theirs = Stream::component_initiating(Arc::new(theirs), Seed::from_u64(seed), Instant::ZERO);
-            let ours = Stream::component_receiving(Arc::new(ours), Seed::from_u64(seed ^ 1), Instant::ZERO);
+            let theirs = ComponentInitiatingConfig::new(domain.clone(), secret(if right { "s" } else { "t" }));
+            let ours = ComponentReceivingConfig::new("example.com".parse().unwrap(), vec![(domain, secret("s"))]);
+            let theirs = ComponentStream::initiating(Arc::new(theirs), Seed::from_u64(seed), Instant::ZERO);
+            let ours = ComponentStream::receiving(Arc::new(ours), Seed::from_u64(seed ^ 1), Instant::ZERO);
             let security = [Security::default(), Security::default()];
             let mut pair = Pair::between(theirs, ours, Accounts::new(), security, chunks(kind, seed));
             pair.run();
@@ -142,15 +145,15 @@ proptest! {
 
 /// Two ends of one stream on one wire, and what comes out of them that somebody has to deal with.
 struct Wire {
-    ends: [Stream; 2],
+    ends: [S2sStream; 2],
     now: Instant,
     under_way: [Vec<u8>; 2],
     asks: Vec<(Ticket, Verification)>,
-    events: [Vec<Event>; 2],
+    events: [Vec<S2sEvent>; 2],
 }
 
 impl Wire {
-    fn new(initiating: Stream, receiving: Stream) -> Self {
+    fn new(initiating: S2sStream, receiving: S2sStream) -> Self {
         let (under_way, events) = Default::default();
         Wire { ends: [initiating, receiving], now: Instant::ZERO, under_way, asks: Vec::new(), events }
     }
@@ -166,7 +169,9 @@ impl Wire {
                 while let Ok(Progress::Event(event)) = self.ends[end].advance(self.now, &mut input, &mut out)
                 {
                     match event {
-                        Event::Ask(ticket, Ask::VerifyDialback(asked)) => self.asks.push((ticket, asked)),
+                        S2sEvent::Ask(ticket, S2sAsk::VerifyDialback(asked)) => {
+                            self.asks.push((ticket, asked))
+                        }
                         event => self.events[end].push(event),
                     }
                 }
@@ -186,7 +191,7 @@ impl Wire {
 
 /// Server A opens a stream to server B, which opens one to the server of `a.example`, which has this secret, to ask about the
 /// key. What the event on the first stream is at A, and whether a stanza then arrives at B.
-fn call_back(secret: &str) -> (Event, bool) {
+fn call_back(secret: &str) -> (S2sEvent, bool) {
     let tls = TlsPolicy::None;
     let mut first = Wire::new(
         initiating("a.example", "b.example", Some("a's secret"), tls, 1),
@@ -199,21 +204,21 @@ fn call_back(secret: &str) -> (Event, bool) {
         Wire::new(initiating("b.example", "a.example", None, tls, 3), receiving("a.example", secret, tls, 4));
     second.ends[0].verify(second.now, asked.clone()).unwrap();
     second.run();
-    let Some(Event::KeyVerified(answered, verdict)) = second.events[0].pop() else {
+    let Some(S2sEvent::KeyVerified(answered, verdict)) = second.events[0].pop() else {
         panic!("{:?}", second.events)
     };
     assert_eq!(answered, asked);
     // The server of `a.example` has asked nobody.
     assert!(second.asks.is_empty() && second.events[1].is_empty());
 
-    first.ends[1].answer(ticket, Answer::Verdict(verdict)).unwrap();
+    first.ends[1].answer(ticket, S2sAnswer::Verdict(verdict)).unwrap();
     first.run();
     let outcome = first.events[0].pop().unwrap();
     let mut out = Vec::new();
     let sent = first.ends[0].send(&hello("romeo@a.example", "juliet@b.example"), &mut out).is_ok();
     first.under_way[1].extend(out);
     first.run();
-    let arrived = matches!(first.events[1].last(), Some(Event::Stanza(_)));
+    let arrived = matches!(first.events[1].last(), Some(S2sEvent::Stanza(_)));
     assert_eq!(sent, arrived);
     (outcome, arrived)
 }
@@ -222,10 +227,13 @@ fn call_back(secret: &str) -> (Event, bool) {
 #[test]
 fn the_other_server_is_called_back() {
     let (outcome, arrived) = call_back("a's secret");
-    assert!(matches!(outcome, Event::Authorized { .. }) && arrived, "{outcome:?}");
+    assert!(matches!(outcome, S2sEvent::Authorized { .. }) && arrived, "{outcome:?}");
     // Whoever is not the server of the domain has another secret.
     let (outcome, arrived) = call_back("somebody else's");
-    assert!(matches!(outcome, Event::Refused { verdict: Verdict::Invalid, .. }) && !arrived, "{outcome:?}");
+    assert!(
+        matches!(outcome, S2sEvent::Refused { verdict: Verdict::Invalid, .. }) && !arrived,
+        "{outcome:?}"
+    );
 }
 
 // XEP-0220 1.1.1 §2.1.1: nobody comes back with a verdict, and both ends know.
@@ -239,9 +247,9 @@ fn nobody_can_be_asked() {
     wire.wait(Duration::from_secs(30));
     let timeout = ErrorCondition::RemoteServerTimeout;
     assert!(
-        matches!(&wire.events[0][..], [Event::Refused { verdict: Verdict::Error(error), .. }] if *error == timeout),
+        matches!(&wire.events[0][..], [S2sEvent::Refused { verdict: Verdict::Error(error), .. }] if *error == timeout),
         "{:?}",
         wire.events
     );
-    assert!(matches!(&wire.events[1][..], [Event::AuthenticationFailed { .. }]), "{:?}", wire.events);
+    assert!(matches!(&wire.events[1][..], [S2sEvent::AuthenticationFailed { .. }]), "{:?}", wire.events);
 }

@@ -6,7 +6,9 @@ use balcony_machine::{Secret, Seed};
 use balcony_sasl::Mechanism;
 use balcony_sim::{Accounts, Chunks, End, Happened, Pair};
 use balcony_stanza::{MessageType, Payload, Stanza};
-use balcony_stream::{Error, Framing, Initiating, Receiving, TlsPolicy};
+use balcony_stream::client::ClientStreamConfig;
+use balcony_stream::server::ServerStreamConfig;
+use balcony_stream::{Error, Framing, TlsPolicy};
 use balcony_xml::{Element, Name};
 use proptest::prelude::*;
 
@@ -14,15 +16,15 @@ fn accounts() -> Accounts {
     Accounts::new().with("juliet@example.com", "pencil")
 }
 
-fn client(password: &str) -> Initiating {
+fn client(password: &str) -> ClientStreamConfig {
     let mut config =
-        Initiating::new("juliet@example.com".parse().unwrap(), Secret::new(String::from(password)));
+        ClientStreamConfig::new("juliet@example.com".parse().unwrap(), Secret::new(String::from(password)));
     config.resource = Some("balcony".into());
     config
 }
 
-fn server() -> Receiving {
-    Receiving::new(vec!["example.com".parse().unwrap()], Secret::new([9; 32]))
+fn server() -> ServerStreamConfig {
+    ServerStreamConfig::new(vec!["example.com".parse().unwrap()], Secret::new([9; 32]))
 }
 
 const EXPORTER: Option<[u8; 32]> = Some([5; 32]);

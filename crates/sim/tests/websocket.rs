@@ -7,18 +7,20 @@ use std::sync::Arc;
 use balcony_machine::{Instant, Progress, Secret, Seed, XmlLimits};
 use balcony_sim::{Accounts, Chunks, End, Pair};
 use balcony_stanza::{MessageType, Stanza, StreamCondition, StreamError, ns};
-use balcony_stream::{Error, Framing, Initiating, Receiving, Security, Stream, TlsPolicy};
+use balcony_stream::client::ClientStreamConfig;
+use balcony_stream::server::ServerStreamConfig;
+use balcony_stream::{ClientStream, Error, Framing, Security, ServerStream, TlsPolicy};
 use balcony_xml::Element;
 
-fn server_config() -> Receiving {
-    let mut server = Receiving::new(vec!["example.com".parse().unwrap()], Secret::new([9; 32]));
+fn server_config() -> ServerStreamConfig {
+    let mut server = ServerStreamConfig::new(vec!["example.com".parse().unwrap()], Secret::new([9; 32]));
     (server.tls, server.framing) = (TlsPolicy::Direct, Framing::Messages);
     server
 }
 
 fn negotiated() -> Pair {
     let mut client =
-        Initiating::new("juliet@example.com".parse().unwrap(), Secret::new(String::from("pencil")));
+        ClientStreamConfig::new("juliet@example.com".parse().unwrap(), Secret::new(String::from("pencil")));
     (client.tls, client.framing, client.sasl2) = (TlsPolicy::Direct, Framing::Messages, false);
     let accounts = Accounts::new().with("juliet@example.com", "pencil");
     let mut pair = Pair::new(client, server_config(), accounts, None, Chunks::Whole, 1);
@@ -90,7 +92,7 @@ fn open_restart_close() {
 /// The server's end alone: what it answers to these messages, and how it ended.
 fn serve(input: &str) -> (String, Option<Error>) {
     let now = Instant::ZERO;
-    let mut stream = Stream::receiving(Arc::new(server_config()), Seed::from_u64(1), now);
+    let mut stream = ServerStream::new(Arc::new(server_config()), Seed::from_u64(1), now);
     stream.secured(Security::default()).unwrap();
     let (mut input, mut out) = (input.as_bytes(), Vec::new());
     let ended = loop {
@@ -140,6 +142,19 @@ fn what_is_no_such_stream() {
     }
 }
 
+// RFC 7395 §3.4 [V7]: a client that takes this for TCP is told what is wrong
+#[test]
+fn a_header_of_tcp_on_a_websocket() {
+    const HEADER: &str = "<stream:stream to='example.com' version='1.0' xmlns='jabber:client' \
+                          xmlns:stream='http://etherx.jabber.org/streams'>\0";
+    for input in [String::from(HEADER), format!("<?xml version='1.0'?>{HEADER}")] {
+        assert_eq!(refused(&input), StreamCondition::NotWellFormed);
+        let (out, _) = serve(&input);
+        assert!(out.contains("begins with &lt;open/&gt; in a message of its own (RFC 7395)"), "{out}");
+        assert!(out.contains("the message ends inside of its element"), "{out}");
+    }
+}
+
 // RFC 7395 §3.6 [V10] [V11]
 #[test]
 fn the_end_of_the_websocket() {
@@ -169,10 +184,11 @@ fn a_server_that_sends_us_elsewhere() {
         ("ws://other.example/", false, true),
         ("wss://other.example/", false, true),
     ] {
-        let mut config = Initiating::new("juliet@example.com".parse().unwrap(), Secret::new(String::new()));
+        let mut config =
+            ClientStreamConfig::new("juliet@example.com".parse().unwrap(), Secret::new(String::new()));
         config.tls = if secure { TlsPolicy::Direct } else { TlsPolicy::None };
         config.framing = Framing::Messages;
-        let mut client = Stream::initiating(Arc::new(config), Seed::from_u64(1), Instant::ZERO);
+        let mut client = ClientStream::new(Arc::new(config), Seed::from_u64(1), Instant::ZERO);
         if secure {
             client.secured(Security::default()).unwrap();
         }

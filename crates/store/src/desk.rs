@@ -7,7 +7,7 @@ use std::sync::{Mutex, PoisonError};
 
 use balcony_server::{Answer, Ask, Reply as AnswerTo};
 use balcony_stanza::{ErrorCondition, StanzaError};
-use balcony_stream::Answer as Stream;
+use balcony_stream::server::ServerAnswer as Stream;
 
 use crate::{Messages, Reply, Request, StoreError, Worker};
 
@@ -21,8 +21,8 @@ impl Worker {
         }
     }
 
-    fn answer_stream(&self, ask: balcony_stream::Ask, reply: AnswerTo) {
-        use balcony_stream::Ask as Q;
+    fn answer_stream(&self, ask: balcony_stream::server::ServerAsk, reply: AnswerTo) {
+        use balcony_stream::server::ServerAsk as Q;
         match ask {
             Q::Credentials { account, hash } => {
                 let translate = move |found| match found {
@@ -43,8 +43,8 @@ impl Worker {
                 let request = Request::Create { account, password, replace: false };
                 self.put_stream(request, reply, |found| Stream::Registered(registered(&found)));
             }
-            // Binding is the router's, and only clients salt passwords.
-            _ => reply(Answer::Stream(Stream::Unavailable)),
+            // Binding is the router's.
+            Q::Bind { .. } => reply(Answer::Stream(Stream::Unavailable)),
         }
     }
 

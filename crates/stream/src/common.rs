@@ -1,25 +1,27 @@
-//! What both roles have in common.
+//! What streams of all roles have in common.
 
 use alloc::borrow::Cow;
+use alloc::format;
 use alloc::string::ToString;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::fmt;
 
 use balcony_machine::{Deadline, Instant, Limits, Random, Reason, Seed, Ticket};
 use balcony_stanza::{StreamCondition, StreamError};
 use balcony_xml::{ReadError, Reader};
 
-use crate::config::Security;
 use crate::error::Error;
-use crate::event::{Answer, Ask, Event};
-use crate::framing::{Content, Framing};
+use crate::framing::Framing;
 use crate::header::{Header, PeerHeader};
-use crate::state::{Phase, Step};
+use crate::security::{Security, TlsPolicy};
+use crate::state::{Phase, Role, Step};
 
-pub(crate) struct Common {
+/// What streams of all roles have in common.
+pub struct Common {
     phase: Phase,
+    pub(crate) role: Role,
     pub(crate) framing: Framing,
-    pub(crate) content: Content,
     pub(crate) reader: Reader,
     pub(crate) limits: Limits,
     pub(crate) random: Random,
@@ -35,26 +37,42 @@ pub(crate) struct Common {
     pub(crate) peer_lang: Option<Arc<str>>,
     /// When negotiation, silence or our closing tag run out.
     timer: Option<Deadline>,
-    /// The open ask and when it expires.
-    asked: Option<(Ticket, Instant)>,
+    asked: Asked,
     next_ticket: u64,
-    answer: Option<Answer>,
+}
+
+/// The ask that input waits for.
+#[derive(Clone, Copy)]
+enum Asked {
+    Nothing,
+    /// It is open, and expires then.
+    Open(Ticket, Instant),
+    /// The stream has the answer.
+    Answered,
+}
+
+/// The ask that input has waited for is over.
+pub(crate) enum Over {
+    /// It has been answered.
+    Answered,
+    /// No answer has come in time.
+    Expired,
 }
 
 impl Common {
     pub(crate) fn new(
-        phase: Phase,
+        role: Role,
+        tls: TlsPolicy,
         framing: Framing,
-        content: Content,
         limits: Limits,
         seed: &Seed,
         now: Instant,
     ) -> Self {
         Common {
-            phase,
+            phase: if tls == TlsPolicy::Direct { Phase::Tls } else { Phase::Header },
+            role,
             framing,
-            content,
-            reader: framing.reader(content, limits.before_auth),
+            reader: framing.reader(role, limits.before_auth),
             random: seed.random(),
             tls_offered: false,
             security: None,
@@ -62,9 +80,8 @@ impl Common {
             header_read: false,
             peer_lang: None,
             timer: Some(Deadline { at: now + limits.negotiation, reason: Reason::Negotiation }),
-            asked: None,
+            asked: Asked::Nothing,
             next_ticket: 0,
-            answer: None,
             limits,
         }
     }
@@ -75,7 +92,7 @@ impl Common {
 
     /// Takes a step of the table. A step that is not in it is a fault of ours, and ends this stream only.
     pub(crate) fn step(&mut self, step: Step) -> Result<(), Error> {
-        match self.phase.after(step) {
+        match self.phase.after(self.role, step) {
             Some(phase) => {
                 self.phase = phase;
                 Ok(())
@@ -110,7 +127,7 @@ impl Common {
 
     /// Writes our header.
     pub(crate) fn open(&mut self, header: &Header<'_>, out: &mut Vec<u8>) {
-        self.framing.open(self.content, header, out);
+        self.framing.open(self.role, header, out);
         self.header_sent = true;
     }
 
@@ -120,35 +137,36 @@ impl Common {
         Ticket(self.next_ticket - 1)
     }
 
-    /// Asks something that input has to wait for.
-    pub(crate) fn ask(&mut self, now: Instant, ask: Ask) -> Event {
+    /// The number of an ask that input has to wait for.
+    pub(crate) fn ask(&mut self, now: Instant) -> Ticket {
         let ticket = self.ticket();
-        self.asked = Some((ticket, now + self.limits.answer));
-        Event::Ask(ticket, ask)
+        self.asked = Asked::Open(ticket, now + self.limits.answer);
+        ticket
     }
 
     /// Whether input has to wait for an answer.
     pub(crate) fn waits(&self) -> bool {
-        self.asked.is_some()
+        matches!(self.asked, Asked::Open(..))
     }
 
-    /// Accepts the answer to the open ask, or gives it back if it answers something else.
-    pub(crate) fn put_answer(&mut self, ticket: Ticket, answer: Answer) -> Option<Answer> {
-        if self.asked.is_none_or(|(asked, _)| asked != ticket) {
-            return Some(answer);
+    /// Whether this is the open ask. It is closed then.
+    pub(crate) fn close_ask(&mut self, ticket: Ticket) -> bool {
+        let is_open = matches!(self.asked, Asked::Open(open, _) if open == ticket);
+        if is_open {
+            self.asked = Asked::Answered;
         }
-        self.asked = None;
-        self.answer = Some(answer);
-        None
+        is_open
     }
 
-    /// The answer to act on, if one has come or its time has run out.
-    pub(crate) fn take_answer(&mut self, now: Instant) -> Option<Answer> {
-        if self.asked.is_some_and(|(_, expires)| now >= expires) {
-            self.asked = None;
-            self.answer = Some(Answer::Unavailable);
-        }
-        self.answer.take()
+    /// Whether there is an answer to act on, or the time for one has run out. Once.
+    pub(crate) fn take_over(&mut self, now: Instant) -> Option<Over> {
+        let over = match self.asked {
+            Asked::Answered => Over::Answered,
+            Asked::Open(_, expires) if now >= expires => Over::Expired,
+            _ => return None,
+        };
+        self.asked = Asked::Nothing;
+        Some(over)
     }
 
     pub(crate) fn set_timer(&mut self, at: Instant, reason: Reason) {
@@ -176,7 +194,10 @@ impl Common {
     }
 
     pub(crate) fn deadline(&self) -> Option<Deadline> {
-        let answer = self.asked.map(|(_, at)| Deadline { at, reason: Reason::Answer });
+        let answer = match self.asked {
+            Asked::Open(_, at) => Some(Deadline { at, reason: Reason::Answer }),
+            Asked::Nothing | Asked::Answered => None,
+        };
         let certificate = match self.phase {
             Phase::Tls | Phase::Closing | Phase::Closed => None,
             _ => self.expires().map(|at| Deadline { at, reason: Reason::Certificate }),
@@ -203,8 +224,7 @@ impl Common {
     pub(crate) fn close(&mut self, now: Instant, out: &mut Vec<u8>) -> Result<(), Error> {
         self.step(Step::Close)?;
         self.framing.close(out);
-        self.asked = None;
-        self.answer = None;
+        self.asked = Asked::Nothing;
         self.set_timer(now + self.limits.closing, Reason::Closing);
         Ok(())
     }
@@ -213,21 +233,36 @@ impl Common {
     pub(crate) fn end(&mut self) {
         self.phase = Phase::Closed;
         self.timer = None;
-        self.asked = None;
-        self.answer = None;
+        self.asked = Asked::Nothing;
+    }
+
+    /// The stream error that RFC 6120 names for what the reader refused (sections 4.9.3 and 11).
+    pub(crate) fn read_error(&self, error: &ReadError) -> StreamError {
+        let condition = match error {
+            ReadError::NotWellFormed(_) | ReadError::BadNamespace(_) => StreamCondition::NotWellFormed,
+            ReadError::Restricted(_) => StreamCondition::RestrictedXml,
+            ReadError::Encoding => StreamCondition::UnsupportedEncoding,
+            ReadError::StrayText => StreamCondition::BadFormat,
+            ReadError::TooLong
+            | ReadError::TooDeep
+            | ReadError::TooManyAttributes
+            | ReadError::TooManyNodes => StreamCondition::PolicyViolation,
+        };
+        let text = match (self.framing, self.phase) {
+            // A client that opens a stream as on TCP is told of more than its missing end tag.
+            (Framing::Messages, Phase::Header) => {
+                format!(
+                    "a stream on a WebSocket begins with <open/> in a message of its own (RFC 7395); {error}"
+                )
+            }
+            _ => error.to_string(),
+        };
+        StreamError { condition, text: Some(Cow::Owned(text)) }
     }
 }
 
-/// The stream error that RFC 6120 names for what the reader refused (sections 4.9.3 and 11).
-pub(crate) fn read_error(error: &ReadError) -> StreamError {
-    let condition = match error {
-        ReadError::NotWellFormed(_) | ReadError::BadNamespace(_) => StreamCondition::NotWellFormed,
-        ReadError::Restricted(_) => StreamCondition::RestrictedXml,
-        ReadError::Encoding => StreamCondition::UnsupportedEncoding,
-        ReadError::StrayText => StreamCondition::BadFormat,
-        ReadError::TooLong | ReadError::TooDeep | ReadError::TooManyAttributes | ReadError::TooManyNodes => {
-            StreamCondition::PolicyViolation
-        }
-    };
-    StreamError { condition, text: Some(Cow::Owned(error.to_string())) }
+impl fmt::Debug for Common {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Common").field("role", &self.role).field("phase", &self.phase).finish_non_exhaustive()
+    }
 }

@@ -7,6 +7,7 @@ use balcony_stanza::{Stanza, StreamError, ns};
 use balcony_xml::Reader;
 
 use crate::header::Header;
+use crate::state::Role;
 
 /// How a stream lies on its transport.
 ///
@@ -24,48 +25,36 @@ pub enum Framing {
     Messages,
 }
 
-/// The namespace of a stream's stanzas, which comes with the role (RFC 6120 section 4.8.2).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Content {
-    /// Between a client and its server.
-    Client,
-    /// Between servers.
-    Server,
-    /// Between a component and its server (XEP-0114).
-    Component,
-}
-
-impl Content {
-    pub(crate) const fn namespace(self) -> &'static str {
+impl Role {
+    /// The namespace of the stanzas (RFC 6120 section 4.8.2).
+    pub(crate) const fn content(self) -> &'static str {
         match self {
-            Content::Client => ns::CLIENT,
-            Content::Server => ns::SERVER,
-            Content::Component => ns::COMPONENT,
+            Role::Client | Role::Server => ns::CLIENT,
+            Role::S2s => ns::SERVER,
+            Role::Component => ns::COMPONENT,
         }
     }
 }
 
 impl Framing {
-    pub(crate) fn reader(self, content: Content, limits: XmlLimits) -> Reader {
+    pub(crate) fn reader(self, role: Role, limits: XmlLimits) -> Reader {
         match self {
             Framing::Document => Reader::new(limits),
-            Framing::Messages => Reader::framed(limits, content.namespace()),
+            Framing::Messages => Reader::framed(limits, role.content()),
         }
     }
 
-    pub(crate) fn open(self, content: Content, header: &Header<'_>, out: &mut Vec<u8>) {
+    pub(crate) fn open(self, role: Role, header: &Header<'_>, out: &mut Vec<u8>) {
         match self {
             Framing::Document => {
                 out.extend_from_slice(b"<?xml version='1.0'?><stream:stream");
                 header.write_attributes(out);
-                let dialback = match content {
+                let dialback = match role {
                     // Old servers know dialback by its prefix, and that it is spoken by the declaration (XEP-0220 section 2).
-                    Content::Server => " xmlns:db='jabber:server:dialback'",
-                    Content::Client | Content::Component => "",
+                    Role::S2s => " xmlns:db='jabber:server:dialback'",
+                    Role::Client | Role::Server | Role::Component => "",
                 };
-                for part in
-                    [" xmlns='", content.namespace(), "' xmlns:stream='", ns::STREAM, "'", dialback, ">"]
-                {
+                for part in [" xmlns='", role.content(), "' xmlns:stream='", ns::STREAM, "'", dialback, ">"] {
                     out.extend_from_slice(part.as_bytes());
                 }
             }

@@ -1,5 +1,6 @@
 //! Stream headers: writing ours, checking the peer's (RFC 6120 section 4.7).
 
+use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
@@ -8,7 +9,8 @@ use balcony_stanza::{StreamCondition, StreamError, ns};
 use balcony_xml::{ElementRef, escape_attr};
 
 use crate::common::Common;
-use crate::framing::{Content, Framing};
+use crate::framing::Framing;
+use crate::state::Role;
 
 /// The attributes of a header that we write.
 #[derive(Default)]
@@ -41,6 +43,8 @@ impl Header<'_> {
 /// What the peer's header says.
 pub(crate) struct PeerHeader {
     pub(crate) from: Option<Result<Jid, ()>>,
+    /// `from` as it was sent, if it is valid.
+    sent_from: Option<String>,
     pub(crate) to: Option<Result<Jid, ()>>,
     pub(crate) version: Version,
     pub(crate) lang: Option<Arc<str>>,
@@ -81,8 +85,10 @@ impl PeerHeader {
     /// Reads a header. The namespaces are checked by [`check_namespaces`].
     pub(crate) fn read(header: ElementRef<'_>) -> Self {
         let address = |name| header.attr(name).map(|text| Jid::parse(text).map_err(|_| ()));
+        let from = address("from");
         PeerHeader {
-            from: address("from"),
+            sent_from: header.attr("from").filter(|_| matches!(from, Some(Ok(_)))).map(String::from),
+            from,
             to: address("to"),
             version: match header.attr("version") {
                 Some(text) => Version::parse(text).unwrap_or(Version { major: 0, minor: 0 }),
@@ -105,6 +111,12 @@ impl PeerHeader {
             Some(Ok(to)) => domains.iter().find(|domain| domain.as_str() == to.as_str()),
             Some(Err(())) => None,
         }
+    }
+
+    /// What our header says in `to`: the peer's own `from`, exactly as it was sent. Section 4.7.2 wants the bare JID in it, and has
+    /// clients send no more; but one that sends its full JID looks for that in the answer, and leaves without.
+    pub(crate) fn echo(&self) -> Option<&str> {
+        self.sent_from.as_deref()
     }
 
     /// The bare JID of `from`, if it is there and valid.
@@ -130,14 +142,14 @@ pub(crate) fn check_namespaces(common: &mut Common) -> Result<(), StreamError> {
             wrong("the stream must begin with <stream/> in the namespace http://etherx.jabber.org/streams")
         }
         Framing::Document if ["", ns::STREAM].contains(&reader.content_namespace()) => {
-            reader.set_content_namespace(common.content.namespace());
+            reader.set_content_namespace(common.role.content());
             Ok(())
         }
-        Framing::Document if reader.content_namespace() != common.content.namespace() => {
-            wrong(match common.content {
-                Content::Client => "the default namespace of this stream must be jabber:client",
-                Content::Server => "the default namespace of this stream must be jabber:server",
-                Content::Component => "the default namespace of this stream must be jabber:component:accept",
+        Framing::Document if reader.content_namespace() != common.role.content() => {
+            wrong(match common.role {
+                Role::Client | Role::Server => "the default namespace of this stream must be jabber:client",
+                Role::S2s => "the default namespace of this stream must be jabber:server",
+                Role::Component => "the default namespace of this stream must be jabber:component:accept",
             })
         }
         Framing::Document => Ok(()),

@@ -1,23 +1,24 @@
 //! One XMPP stream: negotiation and stanza exchange, for the initiating and the receiving entity (RFC 6120 sections 4
 //! to 8).
 //!
-//! There are streams between a client and its server ([`Initiating`], [`Receiving`]), between two servers
-//! ([`federation`]), and between a component and its server ([`component`]).
+//! There are streams between a client and its server ([`client`], [`server`]), between two servers ([`s2s`]), and between a
+//! component and its server ([`component`]). Each role has its own type, so that what it can't do does not compile:
+//! [`ClientStream`], [`ServerStream`], [`S2sStream`], [`ComponentStream`].
 //!
 //! A [`Stream`] takes the peer's bytes and the current time, appends what is to be sent to a buffer of the caller, and
-//! returns one [`Event`] at a time. It opens no socket, reads no clock, and looks nothing up: what may be slow it
-//! [asks](Ask).
+//! returns one event at a time. It opens no socket, reads no clock, and looks nothing up: what may be slow it asks.
 //!
 //! # By hand
 //!
 //! ```
 //! use std::sync::Arc;
 //! use balcony_machine::{Instant, Progress, Secret, Seed};
-//! use balcony_stream::{Receiving, Stream, TlsPolicy};
+//! use balcony_stream::server::ServerStreamConfig;
+//! use balcony_stream::{ServerStream, TlsPolicy};
 //!
-//! let mut config = Receiving::new(vec!["example.com".parse()?], Secret::new([7; 32]));
+//! let mut config = ServerStreamConfig::new(vec!["example.com".parse()?], Secret::new([7; 32]));
 //! config.tls = TlsPolicy::Optional;
-//! let mut stream = Stream::receiving(Arc::new(config), Seed::from_u64(1), Instant::ZERO);
+//! let mut stream = ServerStream::new(Arc::new(config), Seed::from_u64(1), Instant::ZERO);
 //!
 //! let mut input = &b"<stream:stream to='example.com' version='1.0' xmlns='jabber:client' \
 //!                     xmlns:stream='http://etherx.jabber.org/streams'>"[..];
@@ -33,35 +34,35 @@
 //!
 //! # States
 //!
-//! All transitions stand in one table, [`TRANSITIONS`](state::TRANSITIONS), whatever the role; `docs/stream.md` draws
-//! them.
+//! All transitions stand in one table, [`TRANSITIONS`](state::TRANSITIONS), with the roles that take each; `docs/stream.md`
+//! draws them.
 #![no_std]
 #![forbid(unsafe_code)]
 
 extern crate alloc;
 
 mod addressed;
+pub mod client;
 mod common;
 pub mod component;
-mod config;
 mod error;
-mod event;
-pub mod federation;
+mod feature;
 mod framing;
 mod header;
 mod hex;
-mod initiating;
-mod receiving;
-mod register;
-mod sasl;
+pub mod s2s;
+mod security;
+pub mod server;
 mod side;
-mod starttls;
 pub mod state;
 mod stream;
 
-pub use config::{ChannelBinding, Initiating, Receiving, Security, TlsPolicy};
+pub use client::ClientStream;
+pub use component::ComponentStream;
 pub use error::Error;
-pub use event::{Answer, Ask, Event};
 pub use framing::Framing;
-pub use initiating::ServerFeatures;
+pub use s2s::S2sStream;
+pub use security::{ChannelBinding, Security, TlsPolicy};
+pub use server::ServerStream;
+pub use side::{Side, Sorted};
 pub use stream::Stream;

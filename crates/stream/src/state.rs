@@ -1,8 +1,21 @@
 //! All transitions of a stream, for all roles, in one table.
 //!
-//! RFC 6120 sections 4.3, 5, 6 and 7 describe them from two sides; they are one machine. Servers among themselves and
-//! components leave out some phases of it. What differs between the roles is who writes what, and that stands in the
-//! modules of the roles.
+//! RFC 6120 sections 4.3, 5, 6 and 7 describe them from two sides; they are one machine, and each role leaves out some phases of
+//! it. Which ones stands in the last column. What differs beside that is who writes what, and that stands in the modules of the
+//! roles.
+
+/// What a stream is for, which decides what it goes through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Role {
+    /// A client's end of its stream to a server.
+    Client,
+    /// A server's end of a client's stream.
+    Server,
+    /// Either end of a stream between servers.
+    S2s,
+    /// Either end of a component's stream to its server (XEP-0114).
+    Component,
+}
 
 /// Where a stream stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -40,9 +53,7 @@ pub enum Step {
     StartTls,
     /// The receiving entity granted STARTTLS.
     Proceed,
-    /// The receiving entity refused STARTTLS.
-    Refused,
-    /// A SASL exchange has begun.
+    /// A SASL exchange has begun; at a receiving entity another one may be given up for it.
     Auth,
     /// The SASL exchange failed; another one may begin.
     AuthFailed,
@@ -56,9 +67,9 @@ pub enum Step {
     BindRefused,
     /// The resource is bound; there is no restart (section 7.3.2).
     Bound,
-    /// Between servers: nothing is left to negotiate (section 4.3.5).
+    /// Nothing is left to negotiate between servers (section 4.3.5).
     Complete,
-    /// Between servers: the first pair of domains is authorised by dialback (XEP-0220). Others may follow.
+    /// The first pair of domains is authorised by dialback (XEP-0220). Others may follow.
     Verified,
     /// The component has sent its handshake (XEP-0114).
     Handshake,
@@ -70,47 +81,64 @@ pub enum Step {
     End,
 }
 
+/// A phase, a step, the phase that the step leads to, and the roles that take it.
+pub type Transition = (Phase, Step, Phase, &'static [Role]);
+
+/// Every role.
+pub const ROLES: &[Role] = &[Role::Client, Role::Server, Role::S2s, Role::Component];
+/// The ends of a client's stream.
+const C2S: &[Role] = &[Role::Client, Role::Server];
+const SERVER: &[Role] = &[Role::Server];
+const S2S: &[Role] = &[Role::S2s];
+const COMPONENT: &[Role] = &[Role::Component];
+/// Those with features (section 4.3.2).
+const FEATURES: &[Role] = &[Role::Client, Role::Server, Role::S2s];
+/// Those where a peer may give up an exchange for another (section 6.4.2).
+const RECEIVES_SASL: &[Role] = &[Role::Server, Role::S2s];
+
 /// Every transition there is.
-pub const TRANSITIONS: &[(Phase, Step, Phase)] = &[
-    (Phase::Tls, Step::Secured, Phase::Header),
-    (Phase::Tls, Step::End, Phase::Closed),
-    (Phase::Header, Step::Headers, Phase::Negotiate),
-    (Phase::Header, Step::Close, Phase::Closing),
-    (Phase::Header, Step::End, Phase::Closed),
-    (Phase::Negotiate, Step::StartTls, Phase::Proceed),
-    (Phase::Negotiate, Step::Auth, Phase::Sasl),
-    (Phase::Negotiate, Step::Bind, Phase::Bind),
-    (Phase::Negotiate, Step::Complete, Phase::Open),
-    (Phase::Negotiate, Step::Verified, Phase::Open),
-    (Phase::Negotiate, Step::Handshake, Phase::Handshake),
-    (Phase::Negotiate, Step::Close, Phase::Closing),
-    (Phase::Negotiate, Step::End, Phase::Closed),
-    (Phase::Proceed, Step::Proceed, Phase::Tls),
-    (Phase::Proceed, Step::Refused, Phase::Closing),
-    (Phase::Proceed, Step::Close, Phase::Closing),
-    (Phase::Proceed, Step::End, Phase::Closed),
-    (Phase::Sasl, Step::Auth, Phase::Sasl),
-    (Phase::Sasl, Step::AuthFailed, Phase::Negotiate),
-    (Phase::Sasl, Step::Authenticated, Phase::Header),
-    (Phase::Sasl, Step::AuthenticatedInPlace, Phase::Negotiate),
-    (Phase::Sasl, Step::Close, Phase::Closing),
-    (Phase::Sasl, Step::End, Phase::Closed),
-    (Phase::Bind, Step::BindRefused, Phase::Negotiate),
-    (Phase::Bind, Step::Bound, Phase::Open),
-    (Phase::Bind, Step::Close, Phase::Closing),
-    (Phase::Bind, Step::End, Phase::Closed),
-    (Phase::Handshake, Step::Accepted, Phase::Open),
-    (Phase::Handshake, Step::Close, Phase::Closing),
-    (Phase::Handshake, Step::End, Phase::Closed),
-    (Phase::Open, Step::Close, Phase::Closing),
-    (Phase::Open, Step::End, Phase::Closed),
-    (Phase::Closing, Step::End, Phase::Closed),
+pub const TRANSITIONS: &[Transition] = &[
+    (Phase::Tls, Step::Secured, Phase::Header, ROLES),
+    (Phase::Tls, Step::End, Phase::Closed, ROLES),
+    (Phase::Header, Step::Headers, Phase::Negotiate, ROLES),
+    (Phase::Header, Step::Close, Phase::Closing, ROLES),
+    (Phase::Header, Step::End, Phase::Closed, ROLES),
+    (Phase::Negotiate, Step::StartTls, Phase::Proceed, FEATURES),
+    (Phase::Negotiate, Step::Auth, Phase::Sasl, FEATURES),
+    (Phase::Negotiate, Step::Bind, Phase::Bind, C2S),
+    (Phase::Negotiate, Step::Complete, Phase::Open, S2S),
+    (Phase::Negotiate, Step::Verified, Phase::Open, S2S),
+    (Phase::Negotiate, Step::Handshake, Phase::Handshake, COMPONENT),
+    (Phase::Negotiate, Step::Close, Phase::Closing, ROLES),
+    (Phase::Negotiate, Step::End, Phase::Closed, ROLES),
+    (Phase::Proceed, Step::Proceed, Phase::Tls, FEATURES),
+    (Phase::Proceed, Step::Close, Phase::Closing, FEATURES),
+    (Phase::Proceed, Step::End, Phase::Closed, FEATURES),
+    (Phase::Sasl, Step::Auth, Phase::Sasl, RECEIVES_SASL),
+    (Phase::Sasl, Step::AuthFailed, Phase::Negotiate, FEATURES),
+    (Phase::Sasl, Step::Authenticated, Phase::Header, FEATURES),
+    (Phase::Sasl, Step::AuthenticatedInPlace, Phase::Negotiate, C2S),
+    (Phase::Sasl, Step::Close, Phase::Closing, FEATURES),
+    (Phase::Sasl, Step::End, Phase::Closed, FEATURES),
+    (Phase::Bind, Step::BindRefused, Phase::Negotiate, SERVER),
+    (Phase::Bind, Step::Bound, Phase::Open, C2S),
+    (Phase::Bind, Step::Close, Phase::Closing, C2S),
+    (Phase::Bind, Step::End, Phase::Closed, C2S),
+    (Phase::Handshake, Step::Accepted, Phase::Open, COMPONENT),
+    (Phase::Handshake, Step::Close, Phase::Closing, COMPONENT),
+    (Phase::Handshake, Step::End, Phase::Closed, COMPONENT),
+    (Phase::Open, Step::Close, Phase::Closing, ROLES),
+    (Phase::Open, Step::End, Phase::Closed, ROLES),
+    (Phase::Closing, Step::End, Phase::Closed, ROLES),
 ];
 
 impl Phase {
-    /// The phase that `step` leads to; `None` if the table has no such transition.
+    /// The phase that `step` leads a stream of this role to; `None` if the table has no such transition.
     #[must_use]
-    pub fn after(self, step: Step) -> Option<Phase> {
-        TRANSITIONS.iter().find(|(from, by, _)| *from == self && *by == step).map(|(_, _, to)| *to)
+    pub fn after(self, role: Role, step: Step) -> Option<Phase> {
+        let row = TRANSITIONS
+            .iter()
+            .find(|(from, by, _, roles)| *from == self && *by == step && roles.contains(&role));
+        row.map(|(_, _, to, _)| *to)
     }
 }

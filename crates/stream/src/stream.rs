@@ -1,95 +1,41 @@
-use alloc::boxed::Box;
-use alloc::string::String;
-use alloc::sync::Arc;
+//! What a stream does whatever its role: it reads, keeps time, closes and fails.
+
 use alloc::vec::Vec;
 use core::fmt;
 
 use balcony_jid::{BareJid, FullJid, Jid};
-use balcony_machine::{ApiMisuse, Deadline, Instant, On, Progress, Reason, Seed, Ticket};
+use balcony_machine::{ApiMisuse, Deadline, Instant, On, Progress, Reason, Ticket};
 use balcony_stanza::{IqType, Stanza, StreamCondition, StreamError, ns};
 use balcony_xep::ping::Ping;
 use balcony_xml::{ReadError, Token};
 
-use crate::common::{Common, read_error};
-use crate::component;
-use crate::config::{Initiating, Receiving, Security, TlsPolicy};
+use crate::common::{Common, Over};
 use crate::error::Error;
-use crate::event::{Answer, Event};
-use crate::federation::{self, Verification};
-use crate::framing::{Content, Framing};
-use crate::initiating::{Initiator, ServerFeatures};
-use crate::receiving::Receiver;
+use crate::framing::Framing;
+use crate::security::Security;
 use crate::side::{Side, Silence};
 use crate::state::{Phase, Step};
 
-const ENDS: ApiMisuse = ApiMisuse("this stream has ended or is about to");
-
-/// One stream, seen from one of its ends.
+/// One stream, seen from one of its ends, in one role: [`ClientStream`](crate::ClientStream),
+/// [`ServerStream`](crate::ServerStream), [`S2sStream`](crate::S2sStream) or [`ComponentStream`](crate::ComponentStream). Each has
+/// its own way to begin, its own events, and what else only it can do.
 ///
 /// Call [`advance`](Stream::advance) until it wants input, whenever bytes have come, an ask has been answered, TLS has
 /// become ready or the [`deadline`](Stream::deadline) has passed; then write what stands in the buffer.
-pub struct Stream {
-    common: Common,
-    side: Box<dyn Side>,
+pub struct Stream<S: Side> {
+    pub(crate) common: Common,
+    pub(crate) side: S,
+    /// The answer to the ask that input waits for.
+    answer: Option<S::Answer>,
     /// Set once, returned for ever.
     failed: Option<Error>,
     /// Whether the peer has been asked if it still lives.
     pinged: bool,
-    /// Where the peer has sent us.
-    redirect: Option<String>,
 }
 
-impl Stream {
-    /// The end that opens the stream: a client.
-    #[must_use]
-    pub fn initiating(config: Arc<Initiating>, seed: Seed, now: Instant) -> Self {
-        let (phase, limits) = (first_phase(config.tls), config.limits.clone());
-        let common = Common::new(phase, config.framing, Content::Client, limits, &seed, now);
-        Stream::new(common, Box::new(Initiator::new(config)))
-    }
-
-    /// The end that accepts the stream: a client's server.
-    #[must_use]
-    pub fn receiving(config: Arc<Receiving>, seed: Seed, now: Instant) -> Self {
-        let (phase, limits) = (first_phase(config.tls), config.limits.clone());
-        let common = Common::new(phase, config.framing, Content::Client, limits, &seed, now);
-        Stream::new(common, Box::new(Receiver::new(config)))
-    }
-
-    /// The end of a stream between servers that opens it, and sends stanzas.
-    #[must_use]
-    pub fn federation_initiating(config: Arc<federation::Initiating>, seed: Seed, now: Instant) -> Self {
-        let (phase, limits) = (first_phase(config.tls), config.limits.clone());
-        let common = Common::new(phase, Framing::Document, Content::Server, limits, &seed, now);
-        Stream::new(common, Box::new(federation::Initiator::new(config)))
-    }
-
-    /// The end of a stream between servers that accepts it, and only receives stanzas.
-    #[must_use]
-    pub fn federation_receiving(config: Arc<federation::Receiving>, seed: Seed, now: Instant) -> Self {
-        let (phase, limits) = (first_phase(config.tls), config.limits.clone());
-        let common = Common::new(phase, Framing::Document, Content::Server, limits, &seed, now);
-        Stream::new(common, Box::new(federation::Receiver::new(config)))
-    }
-
-    /// A component on its stream to a server (XEP-0114).
-    #[must_use]
-    pub fn component_initiating(config: Arc<component::Initiating>, seed: Seed, now: Instant) -> Self {
-        let (phase, limits) = (component_phase(config.direct_tls), config.limits.clone());
-        let common = Common::new(phase, Framing::Document, Content::Component, limits, &seed, now);
-        Stream::new(common, Box::new(component::Initiator::new(config)))
-    }
-
-    /// A server on the stream of a component (XEP-0114).
-    #[must_use]
-    pub fn component_receiving(config: Arc<component::Receiving>, seed: Seed, now: Instant) -> Self {
-        let (phase, limits) = (component_phase(config.direct_tls), config.limits.clone());
-        let common = Common::new(phase, Framing::Document, Content::Component, limits, &seed, now);
-        Stream::new(common, Box::new(component::Receiver::new(config)))
-    }
-
-    fn new(common: Common, side: Box<dyn Side>) -> Self {
-        Stream { common, side, failed: None, pinged: false, redirect: None }
+impl<S: Side> Stream<S> {
+    pub(crate) fn begin(common: Common, side: S) -> Self {
+        Stream { common, side, answer: None, failed: None, pinged: false }
     }
 
     /// Takes the peer's bytes up to the next event, and appends what is to be sent to `out`.
@@ -102,14 +48,19 @@ impl Stream {
         now: Instant,
         input: &mut &[u8],
         out: &mut Vec<u8>,
-    ) -> Result<Progress<Event>, Error> {
+    ) -> Result<Progress<S::Event>, Error> {
         if let Some(error) = &self.failed {
             return Err(error.clone());
         }
         self.run(now, input, out).map_err(|error| self.fail(error, out))
     }
 
-    fn run(&mut self, now: Instant, input: &mut &[u8], out: &mut Vec<u8>) -> Result<Progress<Event>, Error> {
+    fn run(
+        &mut self,
+        now: Instant,
+        input: &mut &[u8],
+        out: &mut Vec<u8>,
+    ) -> Result<Progress<S::Event>, Error> {
         let start = input.len();
         loop {
             self.check_timer(now, out)?;
@@ -118,7 +69,12 @@ impl Stream {
                 Phase::Tls => return Ok(Progress::Blocked(On::Tls)),
                 _ => {}
             }
-            if let Some(answer) = self.common.take_answer(now) {
+            if let Some(over) = self.common.take_over(now) {
+                let answer = match over {
+                    Over::Answered => self.answer.take(),
+                    Over::Expired => None,
+                };
+                let answer = answer.unwrap_or_else(S::unavailable);
                 match self.side.answered(&mut self.common, now, answer, out)? {
                     Some(event) => return Ok(Progress::Event(event)),
                     None => continue,
@@ -134,7 +90,7 @@ impl Stream {
             if out.len() >= self.common.limits.output {
                 return Ok(Progress::Blocked(On::OutputFull));
             }
-            let token = self.common.reader.read(input).map_err(|error| read_error(&error))?;
+            let token = self.common.reader.read(input).map_err(|error| self.common.read_error(&error))?;
             if input.len() < start {
                 self.pinged = false;
                 self.side.heard(&mut self.common, now);
@@ -147,9 +103,7 @@ impl Stream {
                 Some(Token::Element) if self.common.framing == Framing::Messages => {
                     let element = self.common.reader.element();
                     if element.is("close", ns::FRAMING) {
-                        let secure = self.common.security.is_some();
-                        let uri = element.attr("see-other-uri").filter(|uri| may_follow(secure, uri));
-                        self.redirect = uri.map(String::from);
+                        self.side.sent_elsewhere(&self.common);
                         return self.end(out);
                     }
                     // Nothing else can open a stream, and it opens nothing else (RFC 7395 section 3.4).
@@ -165,7 +119,7 @@ impl Stream {
         }
     }
 
-    fn header(&mut self, now: Instant, out: &mut Vec<u8>) -> Result<Option<Event>, Error> {
+    fn header(&mut self, now: Instant, out: &mut Vec<u8>) -> Result<Option<S::Event>, Error> {
         match self.common.phase() {
             // We closed this stream before the peer had opened its half: nothing is left to negotiate.
             Phase::Closing => Ok(None),
@@ -174,7 +128,7 @@ impl Stream {
     }
 
     /// The peer has closed the stream.
-    fn end(&mut self, out: &mut Vec<u8>) -> Result<Progress<Event>, Error> {
+    fn end(&mut self, out: &mut Vec<u8>) -> Result<Progress<S::Event>, Error> {
         if self.common.phase() != Phase::Closing {
             if let Some(refusal) = self.side.refusal() {
                 return Err(refusal.clone());
@@ -187,15 +141,20 @@ impl Stream {
 
     /// An element that passes a limit and has been dropped. Who sent a stanza is told so as of any other that is not valid
     /// (RFC 6120 section 8.3.3.12); of anything else nobody knows what it was for.
-    fn refused(&mut self, error: ReadError, now: Instant, out: &mut Vec<u8>) -> Result<Option<Event>, Error> {
+    fn refused(
+        &mut self,
+        error: ReadError,
+        now: Instant,
+        out: &mut Vec<u8>,
+    ) -> Result<Option<S::Event>, Error> {
         let is_stanza = Stanza::from_reader(&self.common.reader).is_some();
         match self.common.phase() {
             Phase::Open | Phase::Closing if is_stanza => self.element(now, out),
-            _ => Err(read_error(&error).into()),
+            _ => Err(self.common.read_error(&error).into()),
         }
     }
 
-    fn element(&mut self, now: Instant, out: &mut Vec<u8>) -> Result<Option<Event>, Error> {
+    fn element(&mut self, now: Instant, out: &mut Vec<u8>) -> Result<Option<S::Event>, Error> {
         let element = self.common.reader.element();
         if element.is("error", ns::STREAM) {
             if self.common.doubts_tls() {
@@ -203,7 +162,7 @@ impl Stream {
             }
             return Err(self.refusal_or(Error::Remote(StreamError::from_element(element))));
         }
-        if element.namespace() == self.common.content.namespace() && !element.prefix().is_empty() {
+        if element.namespace() == self.common.role.content() && !element.prefix().is_empty() {
             return Err(StreamError::new(
                 StreamCondition::BadNamespacePrefix,
                 "the namespace of stanzas is the default namespace, and has no prefix",
@@ -223,7 +182,7 @@ impl Stream {
     /// # Errors
     ///
     /// [`Error::Truncated`] if the stream had not been closed by then, or the error that ended it.
-    pub fn eof(&mut self, _now: Instant, out: &mut Vec<u8>) -> Result<Progress<Event>, Error> {
+    pub fn eof(&mut self, _now: Instant, out: &mut Vec<u8>) -> Result<Progress<S::Event>, Error> {
         if let Some(error) = &self.failed {
             return Err(error.clone());
         }
@@ -270,8 +229,11 @@ impl Stream {
     /// # Errors
     ///
     /// [`ApiMisuse`] if the ask is not open; it may have expired.
-    pub fn answer(&mut self, ticket: Ticket, answer: Answer) -> Result<(), ApiMisuse> {
-        let Some(answer) = self.common.put_answer(ticket, answer) else { return Ok(()) };
+    pub fn answer(&mut self, ticket: Ticket, answer: S::Answer) -> Result<(), ApiMisuse> {
+        if self.common.close_ask(ticket) {
+            self.answer = Some(answer);
+            return Ok(());
+        }
         if self.ends() || !self.side.put_answer(ticket, answer) {
             return Err(ApiMisuse("this ask is not open"));
         }
@@ -286,66 +248,19 @@ impl Stream {
     /// stanza's addresses are not what was authorised.
     pub fn send(&mut self, stanza: &Stanza, out: &mut Vec<u8>) -> Result<(), ApiMisuse> {
         if !self.is_open() {
-            return Err(ApiMisuse("stanzas can be sent from Event::Bound until the stream is closed"));
+            return Err(ApiMisuse(
+                "stanzas can be sent from the end of negotiation until the stream is closed",
+            ));
         }
         self.side.may_send(stanza)?;
         self.common.framing.stanza(stanza, out);
         Ok(())
     }
 
-    /// Asks the other server to take stanzas of one more pair of domains on this stream, from one of ours to one of its
-    /// own (XEP-0220). The answer is [`Event::Authorized`] or [`Event::Refused`].
-    ///
-    /// # Errors
-    ///
-    /// [`ApiMisuse`] unless this is the initiating end of a stream between servers that speaks dialback; also if there are
-    /// [too many](balcony_machine::Limits::domain_pairs), or if `to` is another domain than the one that the stream was
-    /// opened to and the other server does not say that it can refuse it without harm (XEP-0220 section 2.6).
-    pub fn authorize(&mut self, from: BareJid, to: BareJid) -> Result<(), ApiMisuse> {
-        if self.ends() {
-            return Err(ENDS);
-        }
-        self.side.authorize(from, to)
-    }
-
-    /// Asks the other server whether a key is its own (XEP-0220), as soon as the stream is ready for it. The answer is
-    /// [`Event::KeyVerified`], unless the stream ends first.
-    ///
-    /// # Errors
-    ///
-    /// [`ApiMisuse`] unless this is the initiating end of a stream between servers, and if
-    /// [too many](balcony_machine::Limits::domain_pairs) keys wait already.
-    pub fn verify(&mut self, now: Instant, verification: Verification) -> Result<(), ApiMisuse> {
-        if self.ends() {
-            return Err(ENDS);
-        }
-        self.side.verify(now, verification)
-    }
-
     /// Whether stanzas can be sent. On the receiving end of a stream between servers: whether they can come.
     #[must_use]
     pub fn is_open(&self) -> bool {
         self.common.phase() == Phase::Open
-    }
-
-    /// The bound JID, from [`Event::Bound`] on.
-    #[must_use]
-    pub fn jid(&self) -> Option<&FullJid> {
-        self.side.jid()
-    }
-
-    /// What the server has announced beside what the stream itself negotiates; nothing on any stream but a client's.
-    #[must_use]
-    pub fn features(&self) -> ServerFeatures {
-        self.side.server_features()
-    }
-
-    /// The URI that the peer has closed the stream for, to be used instead (RFC 7395 section 3.6.1). One that would be less
-    /// protected than this stream is left out, so what is here may be followed; the server there has to be checked as this
-    /// one was.
-    #[must_use]
-    pub fn redirect(&self) -> Option<&str> {
-        self.redirect.as_deref()
     }
 
     /// Closes the stream in good order: writes `</stream:stream>` and waits, for a bounded time, for the peer's. What
@@ -372,7 +287,7 @@ impl Stream {
     }
 
     /// Whether nothing new can begin on this stream.
-    fn ends(&self) -> bool {
+    pub(crate) fn ends(&self) -> bool {
         matches!(self.common.phase(), Phase::Closing | Phase::Closed)
     }
 
@@ -461,30 +376,12 @@ impl Stream {
     }
 }
 
-/// Whether this is the URI of a WebSocket or of BOSH, and not less protected than what is left for it.
-fn may_follow(secure: bool, uri: &str) -> bool {
-    let scheme = uri.split_once("://").map(|(scheme, _)| scheme).unwrap_or_default();
-    let is = |name: &str| scheme.eq_ignore_ascii_case(name);
-    is("wss") || is("https") || (!secure && (is("ws") || is("http")))
-}
-
-/// XEP-0114 knows no STARTTLS.
-fn component_phase(direct_tls: bool) -> Phase {
-    first_phase(if direct_tls { TlsPolicy::Direct } else { TlsPolicy::None })
-}
-
-fn first_phase(tls: TlsPolicy) -> Phase {
-    match tls {
-        TlsPolicy::Direct => Phase::Tls,
-        _ => Phase::Header,
-    }
-}
-
-impl fmt::Debug for Stream {
+impl<S: Side> fmt::Debug for Stream<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Stream")
+            .field("role", &S::ROLE)
             .field("phase", &self.common.phase())
-            .field("jid", &self.jid().map(FullJid::as_str))
+            .field("jid", &self.side.jid().map(FullJid::as_str))
             .field("failed", &self.failed)
             .finish_non_exhaustive()
     }

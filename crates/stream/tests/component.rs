@@ -8,8 +8,11 @@ use std::sync::Arc;
 
 use balcony_machine::{Instant, Secret, Seed};
 use balcony_stanza::{MessageType, Stanza, StreamCondition};
-use balcony_stream::component::{Initiating, Receiving};
-use balcony_stream::{Answer, Ask, Event, Security, Stream};
+use balcony_stream::component::{
+    Component, ComponentAnswer, ComponentAsk, ComponentEvent, ComponentInitiatingConfig,
+    ComponentReceivingConfig,
+};
+use balcony_stream::{ComponentStream, Security};
 use scripted::{End, STREAM, stream_id};
 
 const CLOSE: &str = "</stream:stream>";
@@ -20,16 +23,17 @@ fn header(attributes: &str) -> String {
     format!("<stream:stream xmlns='jabber:component:accept' xmlns:stream='{STREAM}' {attributes}>")
 }
 
-fn component() -> End {
-    let config = Initiating::new("plays.example".parse().unwrap(), Secret::new("secret".into()));
-    End::new(Stream::component_initiating(Arc::new(config), Seed::from_u64(1), Instant::ZERO))
+fn component() -> End<Component> {
+    let config =
+        ComponentInitiatingConfig::new("plays.example".parse().unwrap(), Secret::new("secret".into()));
+    End::new(ComponentStream::initiating(Arc::new(config), Seed::from_u64(1), Instant::ZERO))
 }
 
-fn server() -> End {
+fn server() -> End<Component> {
     let components = [("plays.example", "secret"), ("films.example", "other")]
         .map(|(domain, secret)| (domain.parse().unwrap(), Secret::new(secret.into())));
-    let config = Receiving::new("example.com".parse().unwrap(), components.to_vec());
-    End::new(Stream::component_receiving(Arc::new(config), Seed::from_u64(1), Instant::ZERO))
+    let config = ComponentReceivingConfig::new("example.com".parse().unwrap(), components.to_vec());
+    End::new(ComponentStream::receiving(Arc::new(config), Seed::from_u64(1), Instant::ZERO))
 }
 
 /// The lower-case SHA-1 of the id and the secret, by somebody else's hands.
@@ -39,7 +43,7 @@ fn handshake(id: &str, secret: &str) -> String {
 }
 
 /// A server's end as far as the handshake.
-fn shaken() -> End {
+fn shaken() -> End<Component> {
     let mut end = server();
     end.feed(&header("to='plays.example'"));
     let digest = handshake(stream_id(&end.output()), "secret");
@@ -47,9 +51,9 @@ fn shaken() -> End {
     end
 }
 
-fn attached() -> End {
+fn attached() -> End<Component> {
     let mut end = shaken();
-    assert_eq!(end.answer(Answer::Attached(true)), "<handshake/>");
+    assert_eq!(end.answer(ComponentAnswer::Attached(true)), "<handshake/>");
     assert!(end.stream.is_open());
     end.out.clear();
     end
@@ -73,7 +77,9 @@ fn the_component_shakes_hands() {
     );
     assert!(!end.stream.is_open());
     assert_eq!(end.feed("<handshake/>"), "");
-    assert!(matches!(&end.events[..], [Event::Attached(domain)] if domain.as_str() == "plays.example"));
+    assert!(
+        matches!(&end.events[..], [ComponentEvent::Attached(domain)] if domain.as_str() == "plays.example")
+    );
     assert!(end.stream.is_open());
 
     // The id counts as it reads, not as it is written.
@@ -97,11 +103,13 @@ fn the_server_lets_it_in() {
     assert!(!answer.contains(" version='1.0' "), "{answer}");
 
     let mut end = shaken();
-    let [(_, Ask::Attach { component })] = &end.asks[..] else { panic!("{:?}", end.asks) };
+    let [(_, ComponentAsk::Attach { component })] = &end.asks[..] else { panic!("{:?}", end.asks) };
     assert_eq!(component.as_str(), "plays.example");
     assert!(!end.stream.is_open());
-    assert_eq!(end.answer(Answer::Attached(true)), "<handshake/>");
-    assert!(matches!(&end.events[..], [Event::Attached(domain)] if domain.as_str() == "plays.example"));
+    assert_eq!(end.answer(ComponentAnswer::Attached(true)), "<handshake/>");
+    assert!(
+        matches!(&end.events[..], [ComponentEvent::Attached(domain)] if domain.as_str() == "plays.example")
+    );
     // Stanzas go both ways, from any address in the domain.
     end.feed(MESSAGE);
     end.feed("<presence from='plays.example/x' to='romeo@example.com'/>");
@@ -152,7 +160,7 @@ fn whom_the_server_does_not_let_in() {
     assert_eq!(of(|id| handshake(id, "secret")[..39].into()), (0, true));
     // One stream a component (RFC 6120 §4.9.3.3), or nobody can say.
     let mut end = shaken();
-    end.answer(Answer::Attached(false));
+    end.answer(ComponentAnswer::Attached(false));
     assert_eq!(end.error(), C::Conflict);
     let mut end = shaken();
     end.wait();
@@ -278,10 +286,11 @@ fn silence_and_the_end() {
 // XEP-0114 1.6 §4: there is no STARTTLS, but TLS can lie below.
 #[test]
 fn on_tls_from_the_first_byte() {
-    let mut config = Initiating::new("plays.example".parse().unwrap(), Secret::new("secret".into()));
+    let mut config =
+        ComponentInitiatingConfig::new("plays.example".parse().unwrap(), Secret::new("secret".into()));
     config.direct_tls = true;
     assert!(!format!("{config:?}").contains("\"secret\""));
-    let stream = Stream::component_initiating(Arc::new(config), Seed::from_u64(1), Instant::ZERO);
+    let stream = ComponentStream::initiating(Arc::new(config), Seed::from_u64(1), Instant::ZERO);
     let mut end = End::new(stream);
     assert_eq!(end.feed(""), "");
     end.stream.secured(Security::default()).unwrap();

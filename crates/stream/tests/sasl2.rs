@@ -7,7 +7,8 @@ mod common;
 use balcony_machine::Progress;
 use balcony_sasl::{Mechanism, SaslCondition};
 use balcony_stanza::StreamCondition;
-use balcony_stream::{Error, Event, TlsPolicy};
+use balcony_stream::client::ClientEvent;
+use balcony_stream::{Error, TlsPolicy};
 use common::{BIND, BOUND, CLOSE, Client, HEADER, Scram, data, features, mechanisms};
 
 const INLINE_BIND: &str = "<inline><bind xmlns='urn:xmpp:bind:0'/></inline>";
@@ -161,7 +162,7 @@ fn a_close_between_login_and_resource() {
     let bytes = success(&format!("{IDENTIFIER}{INLINE_BOUND}"));
     let mut input = bytes.as_bytes();
     let progress = client.stream.advance(client.now, &mut input, &mut client.out).unwrap();
-    assert!(matches!(progress, Progress::Event(Event::Authenticated { .. })), "{progress:?}");
+    assert!(matches!(progress, Progress::Event(ClientEvent::Authenticated { .. })), "{progress:?}");
     client.stream.close(client.now, &mut client.out);
     assert_eq!(client.feed("<message/>"), "");
     assert_eq!((client.ended.clone(), client.stanzas.len()), (None, 0));

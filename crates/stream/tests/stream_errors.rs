@@ -9,7 +9,13 @@ use std::sync::Arc;
 
 use balcony_machine::{Instant, Secret, Seed};
 use balcony_stanza::{StreamCondition as C, StreamError};
-use balcony_stream::{Answer, Error, Initiating, Receiving, Stream, TlsPolicy, component, federation};
+use balcony_stream::client::{Client, ClientStreamConfig};
+use balcony_stream::component::{
+    Component, ComponentAnswer, ComponentInitiatingConfig, ComponentReceivingConfig,
+};
+use balcony_stream::s2s::{S2s, S2sReceivingConfig};
+use balcony_stream::server::{Server, ServerStreamConfig};
+use balcony_stream::{ClientStream, ComponentStream, Error, S2sStream, ServerStream, Side, TlsPolicy};
 use scripted::{End, STREAM};
 
 /// Who provokes a condition, and how.
@@ -90,18 +96,19 @@ fn provoked_by(condition: C) -> By {
     }
 }
 
-fn receiving() -> End {
-    let mut config = Receiving::new(vec!["example.com".parse().unwrap()], Secret::new([9; 32]));
+fn receiving() -> End<Server> {
+    let mut config = ServerStreamConfig::new(vec!["example.com".parse().unwrap()], Secret::new([9; 32]));
     config.gone = vec!["old.example.com".parse().unwrap()];
     config.tls = TlsPolicy::None;
-    End::new(Stream::receiving(Arc::new(config), Seed::from_u64(1), Instant::ZERO))
+    End::new(ServerStream::new(Arc::new(config), Seed::from_u64(1), Instant::ZERO))
 }
 
 /// A client's end that has logged in, as far as the header after that.
-fn logged_in() -> End {
-    let mut config = Initiating::new("juliet@example.com".parse().unwrap(), Secret::new("pencil".into()));
+fn logged_in() -> End<Client> {
+    let mut config =
+        ClientStreamConfig::new("juliet@example.com".parse().unwrap(), Secret::new("pencil".into()));
     config.tls = TlsPolicy::Direct;
-    let stream = Stream::initiating(Arc::new(config), Seed::from_u64(1), Instant::ZERO);
+    let stream = ClientStream::new(Arc::new(config), Seed::from_u64(1), Instant::ZERO);
     let mut end = End::new(stream).secured(&[]);
     let header = hello("jabber:client", "from='example.com' id='1' version='1.0'");
     let plain = "<stream:features><mechanisms xmlns='urn:ietf:params:xml:ns:xmpp-sasl'>\
@@ -111,10 +118,10 @@ fn logged_in() -> End {
 }
 
 /// A server's end of another server's stream, authorised from `a.example` to `b.example`.
-fn authorised() -> End {
-    let mut config = federation::Receiving::new(vec!["b.example".parse().unwrap()]);
+fn authorised() -> End<S2s> {
+    let mut config = S2sReceivingConfig::new(vec!["b.example".parse().unwrap()]);
     config.tls = TlsPolicy::Direct;
-    let stream = Stream::federation_receiving(Arc::new(config), Seed::from_u64(1), Instant::ZERO);
+    let stream = S2sStream::receiving(Arc::new(config), Seed::from_u64(1), Instant::ZERO);
     let mut end = End::new(stream).secured(&["a.example"]);
     let header = hello("jabber:server", "from='a.example' to='b.example' version='1.0'");
     let auth = "<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='EXTERNAL'>=</auth>";
@@ -124,58 +131,59 @@ fn authorised() -> End {
 }
 
 /// A component and its server, joined; the server asks about the component.
-fn component() -> End {
+fn component() -> End<Component> {
     let domain: balcony_jid::BareJid = "plays.example.com".parse().unwrap();
     let secret = Secret::new(String::from("secret"));
-    let theirs = component::Initiating::new(domain.clone(), secret.clone());
-    let ours = component::Receiving::new("example.com".parse().unwrap(), vec![(domain, secret)]);
+    let theirs = ComponentInitiatingConfig::new(domain.clone(), secret.clone());
+    let ours = ComponentReceivingConfig::new("example.com".parse().unwrap(), vec![(domain, secret)]);
     let mut theirs =
-        End::new(Stream::component_initiating(Arc::new(theirs), Seed::from_u64(1), Instant::ZERO));
-    let mut ours = End::new(Stream::component_receiving(Arc::new(ours), Seed::from_u64(2), Instant::ZERO));
+        End::new(ComponentStream::initiating(Arc::new(theirs), Seed::from_u64(1), Instant::ZERO));
+    let mut ours = End::new(ComponentStream::receiving(Arc::new(ours), Seed::from_u64(2), Instant::ZERO));
     let header = ours.feed(&theirs.feed(""));
     ours.feed(&theirs.feed(&header));
     ours
 }
 
-fn provoke(condition: C) -> End {
+/// The condition that a stream ends with.
+fn provoke(condition: C) -> C {
     match provoked_by(condition) {
         By::Client(bytes) => {
             let mut end = receiving();
             end.feed(&(client_hello() + &bytes));
-            end
+            end.error()
         }
         By::Header(bytes) => {
             let mut end = receiving();
             end.feed(&bytes);
-            end
+            end.error()
         }
         By::Silence => {
             let mut end = receiving();
             end.feed(&client_hello());
             end.wait();
-            end
+            end.error()
         }
         By::Server(bytes) => {
             let mut end = logged_in();
             end.feed(bytes);
-            end
+            end.error()
         }
         By::Federation(bytes) => {
             let mut end = authorised();
             end.feed(bytes);
-            end
+            end.error()
         }
         By::Component => {
             let mut end = component();
-            end.answer(Answer::Attached(false));
-            end
+            end.answer(ComponentAnswer::Attached(false));
+            end.error()
         }
-        By::Owner => aborted(receiving(), condition.into()),
+        By::Owner => aborted(receiving(), condition.into()).error(),
     }
 }
 
 /// An end of which the owner ends the stream.
-fn aborted(mut end: End, error: StreamError) -> End {
+fn aborted<S: Side>(mut end: End<S>, error: StreamError) -> End<S> {
     end.feed("");
     end.stream.abort(error, &mut end.out);
     end.feed("");
@@ -188,7 +196,7 @@ fn all_conditions() {
     let mut of_owner = 0;
     for condition in C::ALL {
         of_owner += usize::from(matches!(provoked_by(*condition), By::Owner));
-        assert_eq!(provoke(*condition).error(), *condition);
+        assert_eq!(provoke(*condition), *condition);
     }
     assert_eq!((C::ALL.len(), of_owner), (25, 7));
 }
@@ -196,17 +204,19 @@ fn all_conditions() {
 // RFC 6120 §4.9.1.1 [W8]: the owner can end any stream with any of them, at any time.
 #[test]
 fn the_owner_can_send_them_all() {
+    fn send<S: Side>(end: End<S>, condition: C) {
+        let end = aborted(end, StreamError::new(condition, "because"));
+        assert_eq!(end.error(), condition);
+        assert!(end.output().contains("because"));
+    }
     for condition in C::ALL {
-        let ends: [fn() -> End; 5] = [receiving, logged_in, authorised, component, || {
-            let mut end = receiving();
-            end.feed(&client_hello());
-            end
-        }];
-        for end in ends {
-            let end = aborted(end(), StreamError::new(*condition, "because"));
-            assert_eq!(end.error(), *condition);
-            assert!(end.output().contains("because"));
-        }
+        send(receiving(), *condition);
+        send(logged_in(), *condition);
+        send(authorised(), *condition);
+        send(component(), *condition);
+        let mut end = receiving();
+        end.feed(&client_hello());
+        send(end, *condition);
     }
 }
 

@@ -170,7 +170,7 @@ async fn negotiate(pump: &mut Pump, stream: &mut TcpStream, clock: Clock) -> Res
             Some(Event::Ask(ticket, ask)) => {
                 let answer = task::spawn_blocking(move || balcony_client::answer(ask)).await;
                 // Only a runtime that is ending does not run it.
-                pump.answer(ticket, answer.unwrap_or(balcony_stream::Answer::Unavailable));
+                pump.answer(ticket, answer.unwrap_or(balcony_stream::client::ClientAnswer::Unavailable));
             }
             Some(_) => {}
             None => return Err(Error::Ended(balcony_stream::Error::Truncated.into())),

@@ -5,7 +5,7 @@ use core::ops::Range;
 use balcony_machine::XmlLimits;
 
 use crate::builder::Builder;
-use crate::tokenizer::{Event, Tokenizer};
+use crate::tokenizer::{Event, INSTRUCTION, Tokenizer};
 use crate::tree::{Tree, index};
 use crate::{ElementRef, ReadError};
 
@@ -70,6 +70,8 @@ pub struct Reader {
     framed: bool,
     /// Elements in the message that is being read.
     in_message: u32,
+    /// `<?xml` stands where it is not allowed; what follows says which error that is.
+    in_instruction: bool,
     error: Option<ReadError>,
 }
 
@@ -121,6 +123,7 @@ impl Reader {
             skipped: 0,
             framed: false,
             in_message: 0,
+            in_instruction: false,
             error: None,
         }
     }
@@ -188,6 +191,9 @@ impl Reader {
             }
             Phase::BeforeHeader | Phase::Open => {}
         }
+        if self.in_instruction {
+            return self.instruction(input);
+        }
         loop {
             if self.raw.is_empty() {
                 if !self.skip_whitespace(input)? {
@@ -216,8 +222,24 @@ impl Reader {
                 }
                 Ok(None) if input.is_empty() => return Ok(None),
                 Ok(None) => return Err(ReadError::TooLong),
+                Err(ReadError::Restricted(INSTRUCTION)) if self.raw.ends_with(b"<?xml") => {
+                    self.in_instruction = true;
+                    return self.instruction(input);
+                }
                 Err(error) => return Err(self.explain(error)),
             }
+        }
+    }
+
+    /// Reads the byte behind a `<?xml` that can't stand where it does. It says whether this is an XML declaration: the header of a
+    /// stream that the peer took to be restarted begins like this (RFC 6120 section 4.3.3).
+    fn instruction(&mut self, input: &mut &[u8]) -> Result<Option<Token>, ReadError> {
+        match input.split_off_first() {
+            None => Ok(None),
+            Some(b' ' | b'\t' | b'\r' | b'\n' | b'?') => {
+                Err(ReadError::Restricted("an XML declaration that is not at the beginning of a stream"))
+            }
+            Some(_) => Err(ReadError::Restricted(INSTRUCTION)),
         }
     }
 
@@ -389,8 +411,9 @@ impl Reader {
             [b'<', b'?', b'x', b'm', b'l', byte, ..]
                 if before_header && !matches!(byte, b' ' | b'\t' | b'\r' | b'\n' | b'?') =>
             {
-                ReadError::Restricted("a processing instruction")
+                ReadError::Restricted(INSTRUCTION)
             }
+            [.., 0] if self.framed => ReadError::NotWellFormed("the message ends inside of its element"),
             _ => error,
         }
     }

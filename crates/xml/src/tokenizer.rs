@@ -11,6 +11,9 @@ use rxml::{Error, NcName, NcNameStr, Options, Parse, RawEvent, RawParser, WithOp
 
 use crate::ReadError;
 
+/// What XMPP does without (RFC 6120 section 11.1).
+pub(crate) const INSTRUCTION: &str = "a processing instruction";
+
 /// Bytes in one name or attribute value. Text of any length arrives in pieces of at most this.
 const MAX_TOKEN: usize = 16_384;
 
@@ -106,7 +109,7 @@ fn sort(error: Error) -> ReadError {
         Error::RestrictedXml("only utf-8 encoding is allowed") => ReadError::Encoding,
         Error::RestrictedXml("long name or reference") => ReadError::TooLong,
         Error::RestrictedXml("comments") => Restricted("a comment"),
-        Error::RestrictedXml("processing instructions") => Restricted("a processing instruction"),
+        Error::RestrictedXml("processing instructions") => Restricted(INSTRUCTION),
         Error::RestrictedXml("only XML version 1.0 is allowed") => Restricted("another XML version than 1.0"),
         Error::RestrictedXml(_) => Restricted("this XML feature"),
         Error::InvalidSyntax("'version' attribute must be followed by '?>' or 'encoding' attribute") => {

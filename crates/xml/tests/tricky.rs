@@ -314,3 +314,33 @@ fn line_ends_anywhere() {
         }
     }
 }
+
+// RFC 6120 §11.1: what forbids both is one rule, but who has sent the one looks in vain for the other
+#[test]
+fn a_declaration_out_of_place_is_no_processing_instruction() {
+    let declaration = ReadError::Restricted("an XML declaration that is not at the beginning of a stream");
+    let instruction = ReadError::Restricted("a processing instruction");
+    for (xml, expected) in [
+        ("<s xmlns='u'><?xml version='1.0'?><s xmlns='u'>", Some(declaration)),
+        ("<s xmlns='u'> <?xml\tversion='1.0'?>", Some(declaration)),
+        ("<s xmlns='u'><a>text<?xml?></a>", Some(declaration)),
+        ("<?xml version='1.0'?><?xml version='1.0'?>", Some(declaration)),
+        ("<s xmlns='u'><?xml-stylesheet href='a'?>", Some(instruction)),
+        ("<s xmlns='u'><a><?php echo 1 ?></a>", Some(instruction)),
+        ("<s xmlns='u'><?XML version='1.0'?>", Some(instruction)),
+        // It may still be either.
+        ("<s xmlns='u'><?xml", None),
+        ("<s xmlns='u'><?", None),
+    ] {
+        for chunk in [xml.len(), 1] {
+            let mut reader = Reader::new(XmlLimits::STANZA);
+            let mut error = None;
+            for mut piece in xml.as_bytes().chunks(chunk) {
+                while !piece.is_empty() && error.is_none() {
+                    error = reader.read(&mut piece).err();
+                }
+            }
+            assert_eq!(error, expected, "{xml} by {chunk}");
+        }
+    }
+}

@@ -87,11 +87,11 @@ impl World {
             match client.advance(NOW, &mut input, &mut out).expect("a good server") {
                 Progress::Event(Event::Ask(
                     ticket,
-                    balcony_stream::Ask::SaltPassword { hash, password, salt, iterations },
+                    balcony_stream::client::ClientAsk::SaltPassword { hash, password, salt, iterations },
                 )) => {
                     let salted =
                         salt_password(hash, password.expose(), &salt, iterations).expect("a password");
-                    client.answer(ticket, balcony_stream::Answer::Salted(salted)).expect("an open ask");
+                    client.answer(ticket, balcony_stream::client::ClientAnswer::Salted(salted)).expect("an open ask");
                 }
                 Progress::Event(Event::Stanza(stanza)) => {
                     self.messages += usize::from(!stanza.payload.is_empty())
@@ -116,9 +116,9 @@ impl World {
                             self.feed(client, &bytes);
                         }
                     }
-                    Action::Ask(ticket, Ask::Stream(balcony_stream::Ask::Credentials { hash, .. })) => {
+                    Action::Ask(ticket, Ask::Stream(balcony_stream::server::ServerAsk::Credentials { hash, .. })) => {
                         let keys = self.credentials.get(hash).cloned();
-                        let answer = Answer::Stream(balcony_stream::Answer::Credentials(keys));
+                        let answer = Answer::Stream(balcony_stream::server::ServerAnswer::Credentials(keys));
                         self.server.answer(NOW, ticket, answer, &mut self.actions);
                     }
                     Action::Ask(ticket, Ask::Router(ask)) => {

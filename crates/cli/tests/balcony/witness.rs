@@ -10,7 +10,8 @@ use std::thread::{JoinHandle, spawn};
 use balcony_machine::{Instant, Progress, Secret, Seed};
 use balcony_sasl::ScramKeys;
 use balcony_stanza::{Content, Kind, MessageType, PresenceType, Stanza};
-use balcony_stream::{Answer, Ask, Event, Receiving, Stream, TlsPolicy};
+use balcony_stream::server::{ServerAnswer, ServerAsk, ServerEvent, ServerStreamConfig};
+use balcony_stream::{ServerStream, TlsPolicy};
 
 use crate::world::PASSWORD;
 
@@ -58,24 +59,24 @@ fn attend(
     mut socket: TcpStream,
     mut answer: impl FnMut(&Stanza, &mut Vec<u8>) -> ControlFlow<()>,
 ) -> Vec<Stanza> {
-    let mut receiving = Receiving::new(vec!["localhost".parse().unwrap()], Secret::new([7; 32]));
+    let mut receiving = ServerStreamConfig::new(vec!["localhost".parse().unwrap()], Secret::new([7; 32]));
     receiving.tls = TlsPolicy::None;
-    let mut stream = Stream::receiving(Arc::new(receiving), Seed::from_u64(1), Instant::ZERO);
+    let mut stream = ServerStream::new(Arc::new(receiving), Seed::from_u64(1), Instant::ZERO);
     let (mut seen, mut buffer) = (Vec::new(), [0; 4096]);
     loop {
         let length = socket.read(&mut buffer).unwrap();
         let (mut input, mut out, mut ended) = (&buffer[..length], Vec::new(), length == 0);
         loop {
             match stream.advance(Instant::ZERO, &mut input, &mut out).unwrap() {
-                Progress::Event(Event::Ask(ticket, Ask::Credentials { hash, .. })) => {
+                Progress::Event(ServerEvent::Ask(ticket, ServerAsk::Credentials { hash, .. })) => {
                     let keys = ScramKeys::derive(hash, PASSWORD, b"salt", 4096).unwrap();
-                    stream.answer(ticket, Answer::Credentials(Some(keys))).unwrap();
+                    stream.answer(ticket, ServerAnswer::Credentials(Some(keys))).unwrap();
                 }
-                Progress::Event(Event::Ask(ticket, Ask::Bind { account, .. })) => {
+                Progress::Event(ServerEvent::Ask(ticket, ServerAsk::Bind { account, .. })) => {
                     let jid = account.with_resource("here").unwrap();
-                    stream.answer(ticket, Answer::Bound(Ok(jid))).unwrap();
+                    stream.answer(ticket, ServerAnswer::Bound(Ok(jid))).unwrap();
                 }
-                Progress::Event(Event::Stanza(stanza)) => {
+                Progress::Event(ServerEvent::Stanza(stanza)) => {
                     let dies = answer(&stanza, &mut out) == Break(());
                     seen.push(*stanza);
                     if dies {

@@ -3,11 +3,13 @@
 
 use std::sync::{Arc, LazyLock};
 
-use balcony_connection::{Connection, Error};
+use balcony_connection::{ClientConnection, Connection, Error, ServerConnection};
 use balcony_machine::{Instant, On, Progress, Random, Secret, Seed};
-use balcony_sim::Accounts;
+use balcony_sim::{Accounts, Simulated};
 use balcony_stanza::Stanza;
-use balcony_stream::{Event, Initiating, Receiving, TlsPolicy};
+use balcony_stream::client::{Client, ClientStreamConfig};
+use balcony_stream::server::{Server, ServerStreamConfig};
+use balcony_stream::{Side, Sorted, TlsPolicy};
 use balcony_tls::{ClientConfig, ServerConfig, Session, Status};
 
 pub const HEADER: &str = "<stream:stream to='example.com' version='1.0' xmlns='jabber:client' \
@@ -59,8 +61,8 @@ impl Cut {
 }
 
 /// One end, with everything that came out of it.
-pub struct End {
-    pub connection: Connection,
+pub struct End<S: Side> {
+    pub connection: Connection<S>,
     pub now: Instant,
     pub out: Vec<u8>,
     pub events: Vec<String>,
@@ -69,28 +71,38 @@ pub struct End {
     accounts: Accounts,
 }
 
-impl End {
-    pub fn client(tls: TlsPolicy, identity: &ClientConfig) -> End {
-        let mut config =
-            Initiating::new("juliet@example.com".parse().unwrap(), Secret::new(String::from("pencil")));
+impl End<Client> {
+    pub fn client(tls: TlsPolicy, identity: &ClientConfig) -> Self {
+        let mut config = ClientStreamConfig::new(
+            "juliet@example.com".parse().unwrap(),
+            Secret::new(String::from("pencil")),
+        );
         config.tls = tls;
-        let connection = Connection::initiating(Arc::new(config), Seed::from_u64(1), Instant::ZERO);
-        End::of(connection.with_client_tls(identity.clone(), "example.com"))
+        let connection = ClientConnection::new(Arc::new(config), Seed::from_u64(1), Instant::ZERO);
+        End::of(connection.with_tls(identity.clone(), "example.com"))
     }
+}
 
-    pub fn server(tls: TlsPolicy) -> End {
+impl End<Server> {
+    pub fn server(tls: TlsPolicy) -> Self {
         End::server_with(tls, &IDENTITY.server, |_| {})
     }
 
-    pub fn server_with(tls: TlsPolicy, identity: &ServerConfig, change: impl FnOnce(&mut Receiving)) -> End {
-        let mut config = Receiving::new(vec!["example.com".parse().unwrap()], Secret::new([9; 32]));
+    pub fn server_with(
+        tls: TlsPolicy,
+        identity: &ServerConfig,
+        change: impl FnOnce(&mut ServerStreamConfig),
+    ) -> Self {
+        let mut config = ServerStreamConfig::new(vec!["example.com".parse().unwrap()], Secret::new([9; 32]));
         config.tls = tls;
         change(&mut config);
-        let connection = Connection::receiving(Arc::new(config), Seed::from_u64(2), Instant::ZERO);
-        End::of(connection.with_server_tls(identity.clone()))
+        let connection = ServerConnection::new(Arc::new(config), Seed::from_u64(2), Instant::ZERO);
+        End::of(connection.with_tls(identity.clone()))
     }
+}
 
-    pub fn of(connection: Connection) -> End {
+impl<S: Simulated> End<S> {
+    pub fn of(connection: Connection<S>) -> Self {
         End {
             connection,
             now: Instant::ZERO,
@@ -106,12 +118,15 @@ impl End {
     pub fn advance(&mut self, input: &mut &[u8]) -> Option<On> {
         loop {
             match self.connection.advance(self.now, input, &mut self.out) {
-                Ok(Progress::Event(Event::Ask(ticket, ask))) => {
-                    let answer = self.accounts.answer(ask);
-                    self.connection.answer(ticket, answer).unwrap();
-                }
-                Ok(Progress::Event(Event::Stanza(stanza))) => self.stanzas.push(*stanza),
-                Ok(Progress::Event(event)) => self.events.push(format!("{event:?}")),
+                Ok(Progress::Event(event)) => match S::sort(event) {
+                    Sorted::Ask(ticket, ask) => {
+                        let answer = self.accounts.answer(ask);
+                        self.connection.answer(ticket, answer).unwrap();
+                    }
+                    Sorted::Stanza(stanza) => self.stanzas.push(*stanza),
+                    Sorted::StartTls => self.events.push("StartTls".into()),
+                    Sorted::Other(event) => self.events.push(format!("{event:?}")),
+                },
                 Ok(Progress::NeedInput) => {
                     assert!(input.is_empty());
                     return None;
@@ -142,7 +157,7 @@ impl End {
     }
 
     /// What the owner does, on its way to the other end.
-    pub fn act(&mut self, act: impl FnOnce(&mut Connection)) {
+    pub fn act(&mut self, act: impl FnOnce(&mut Connection<S>)) {
         act(&mut self.connection);
         self.connection.flush(&mut self.out).unwrap();
     }
@@ -153,7 +168,7 @@ impl End {
 }
 
 /// Carries bytes until nobody has anything to say; returns all that each of them has sent.
-pub fn settle(client: &mut End, server: &mut End, cut: &mut Cut) -> [Vec<u8>; 2] {
+pub fn settle(client: &mut End<Client>, server: &mut End<Server>, cut: &mut Cut) -> [Vec<u8>; 2] {
     let mut sent = [Vec::new(), Vec::new()];
     loop {
         // What an owner has just done goes out first.
@@ -174,7 +189,7 @@ pub fn settle(client: &mut End, server: &mut End, cut: &mut Cut) -> [Vec<u8>; 2]
 /// A client without manners: it speaks TLS, and says whatever the test wants.
 pub struct Raw {
     pub session: Session,
-    pub server: End,
+    pub server: End<Server>,
     /// Everything that the server has said, decrypted.
     pub plain: Vec<u8>,
     pub status: Status,
@@ -183,7 +198,7 @@ pub struct Raw {
 
 impl Raw {
     /// With its handshake done.
-    pub fn new(mut server: End, cut: Cut) -> Raw {
+    pub fn new(mut server: End<Server>, cut: Cut) -> Raw {
         let mut session = Session::client(&IDENTITY.client, "example.com").unwrap();
         let (mut out, mut plain) = (Vec::new(), Vec::new());
         let mut status = session.read(&mut &[][..], &mut plain, &mut out).unwrap();

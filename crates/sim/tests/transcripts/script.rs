@@ -25,6 +25,9 @@ use core::fmt::Write as _;
 use core::time::Duration;
 
 use balcony_router::ConflictPolicy;
+use balcony_router::extension::blocking::Blocking;
+use balcony_router::extension::offline::Offline;
+use balcony_router::extension::{Builder, Extensions};
 use balcony_sasl::Mechanism;
 use balcony_server::Config;
 
@@ -177,6 +180,11 @@ impl Replay {
     }
 }
 
+/// The usual extensions, with room for eight messages that wait.
+pub(crate) fn extensions() -> Builder {
+    Extensions::standard().with(Offline { messages: 8, ..Offline::default() })
+}
+
 /// One `* config` line.
 fn config(server: &mut Config, words: &str) -> Option<()> {
     let (name, value) = words.split_once(' ').unwrap_or((words, ""));
@@ -187,7 +195,10 @@ fn config(server: &mut Config, words: &str) -> Option<()> {
         ("tell-strangers", "") => server.tell_strangers = true,
         ("iq-to-strangers", "") => server.iq_needs_presence = false,
         ("resources", most) => server.limits.resources = most.parse().ok()?,
-        ("blocked", most) => server.blocked = most.parse().ok()?,
+        ("blocked", most) => {
+            let blocking = Blocking { addresses: most.parse().ok()?, ..Blocking::default() };
+            server.extensions = extensions().with(blocking).build();
+        }
         ("idle", seconds) => server.limits.idle = Some(Duration::from_secs(seconds.parse().ok()?)),
         _ => return None,
     }

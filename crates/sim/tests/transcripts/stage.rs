@@ -6,7 +6,6 @@ use std::collections::VecDeque;
 use balcony_client::{Client, Event};
 use balcony_jid::{BareJid, Jid};
 use balcony_machine::{Instant, Progress, Secret, Seed, Ticket, XmlLimits};
-use balcony_router::Memory;
 use balcony_sasl::Mechanism;
 use balcony_server::{Action, Answer, Ask, Config, ConnectionId, Server};
 use balcony_sim::Accounts;
@@ -89,13 +88,12 @@ impl Stage {
         config.tls = TlsPolicy::None;
         config.iterations = 4096;
         config.software = balcony_router::Software { name: "Balcony".into(), version: "1".into() };
+        config.extensions = crate::script::extensions().build();
         change(&mut config);
-        let mut accounts = Accounts::new();
-        accounts.kept = Memory::new(8);
         Stage {
             now: Instant::ZERO,
             server: Server::new(config, Seed::from_u64(1)),
-            accounts,
+            accounts: Accounts::new(),
             how,
             actions: VecDeque::new(),
             asks: VecDeque::new(),

@@ -3,31 +3,29 @@
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use balcony_machine::{ApiMisuse, Instant};
+use balcony_machine::ApiMisuse;
 use balcony_stanza::{Stanza, StreamCondition, StreamError, ns};
 
-use super::{Initiating, handshake};
+use super::{ComponentEvent, ComponentInitiatingConfig, handshake};
 use crate::addressed::{Incoming, outgoing};
 use crate::common::Common;
 use crate::error::Error;
-use crate::event::Event;
 use crate::header::{Header, check_namespaces};
-use crate::side::{Side, Silence};
 use crate::state::{Phase, Step};
 
-pub(crate) struct Initiator {
-    config: Arc<Initiating>,
+pub(super) struct Initiator {
+    config: Arc<ComponentInitiatingConfig>,
     attached: bool,
 }
 
 impl Initiator {
-    pub(crate) fn new(config: Arc<Initiating>) -> Self {
+    pub(super) fn new(config: Arc<ComponentInitiatingConfig>) -> Self {
         Initiator { config, attached: false }
     }
 }
 
-impl Side for Initiator {
-    fn open(&mut self, common: &mut Common, out: &mut Vec<u8>) {
+impl Initiator {
+    pub(super) fn open(&mut self, common: &mut Common, out: &mut Vec<u8>) {
         if common.phase() != Phase::Header || common.header_sent {
             return;
         }
@@ -40,12 +38,7 @@ impl Side for Initiator {
         common.open(&header, out);
     }
 
-    fn header(
-        &mut self,
-        common: &mut Common,
-        _now: Instant,
-        out: &mut Vec<u8>,
-    ) -> Result<Option<Event>, Error> {
+    pub(super) fn header(&mut self, common: &mut Common, out: &mut Vec<u8>) -> Result<(), Error> {
         let header = common.peer_header();
         check_namespaces(common)?;
         common.peer_lang = header.lang;
@@ -59,25 +52,24 @@ impl Side for Initiator {
         for part in ["<handshake>", &digest, "</handshake>"] {
             out.extend_from_slice(part.as_bytes());
         }
-        common.step(Step::Handshake).map(|()| None)
+        common.step(Step::Handshake)
     }
 
-    fn element(
+    pub(super) fn element(
         &mut self,
         common: &mut Common,
-        _now: Instant,
         out: &mut Vec<u8>,
-    ) -> Result<Option<Event>, Error> {
+    ) -> Result<Option<ComponentEvent>, Error> {
         match common.phase() {
             Phase::Handshake if common.reader.element().is("handshake", ns::COMPONENT) => {
                 common.step(Step::Accepted)?;
                 self.attached = true;
                 common.stop_timer();
                 common.reader.set_limits(common.limits.after_auth);
-                Ok(Some(Event::Attached(self.config.domain.clone())))
+                Ok(Some(ComponentEvent::Attached(self.config.domain.clone())))
             }
             Phase::Open => match Incoming::read(common)? {
-                Incoming::Stanza(stanza) => Ok(Some(Event::Stanza(stanza))),
+                Incoming::Stanza(stanza) => Ok(Some(ComponentEvent::Stanza(stanza))),
                 Incoming::Refused(reply) => {
                     common.framing.stanza(&reply, out);
                     Ok(None)
@@ -87,7 +79,7 @@ impl Side for Initiator {
             // What was sent before our closing tag was read still counts.
             Phase::Closing if !self.attached => Ok(None),
             Phase::Closing => match Incoming::read(common)? {
-                Incoming::Stanza(stanza) => Ok(Some(Event::Stanza(stanza))),
+                Incoming::Stanza(stanza) => Ok(Some(ComponentEvent::Stanza(stanza))),
                 _ => Ok(None),
             },
             _ => {
@@ -97,12 +89,7 @@ impl Side for Initiator {
         }
     }
 
-    /// The server sees to it that the stream lives; nobody here has an address of the server to ask.
-    fn silence(&self) -> Silence {
-        Silence::Keep
-    }
-
-    fn may_send(&self, stanza: &Stanza) -> Result<(), ApiMisuse> {
+    pub(super) fn may_send(&self, stanza: &Stanza) -> Result<(), ApiMisuse> {
         match outgoing(stanza)?.0 == self.config.domain.as_str() {
             true => Ok(()),
             false => Err(ApiMisuse("a component's stanzas come from its own domain")),

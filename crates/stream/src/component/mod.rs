@@ -1,4 +1,4 @@
-//! Streams of external components (XEP-0114): a service with a domain of its own, which it shows to be its own by a secret
+//! The role of an external component on its stream, and of its server (XEP-0114): a service with a domain of its own, which it shows to be its own by a secret
 //! that it shares with the server.
 //!
 //! There is neither TLS nor SASL in the protocol, and no features. Put it on a loopback interface, or on TLS from the first
@@ -7,62 +7,175 @@
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::fmt;
 
-use balcony_jid::BareJid;
-use balcony_machine::{Limits, Secret};
+use balcony_machine::{ApiMisuse, Instant, Secret, Seed};
+use balcony_stanza::Stanza;
 use sha1::{Digest as _, Sha1};
 
+use crate::common::Common;
+use crate::error::Error;
+use crate::framing::Framing;
 use crate::hex::hex;
+use crate::security::TlsPolicy;
+use crate::side::{Sealed, Side, Silence, Sorted};
+use crate::state::Role;
+use crate::stream::Stream;
 
+mod config;
+mod event;
 mod initiating;
 mod receiving;
 
-pub(crate) use initiating::Initiator;
-pub(crate) use receiving::Receiver;
+pub use config::{ComponentInitiatingConfig, ComponentReceivingConfig};
+pub use event::{ComponentAnswer, ComponentAsk, ComponentEvent};
+use initiating::Initiator;
+use receiving::Receiver;
 
-/// How a component behaves.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct Initiating {
-    /// The domain of the component.
-    pub domain: BareJid,
-    /// The secret that it shares with the server.
-    pub secret: Secret<String>,
-    /// Whether the stream runs on TLS from the first byte.
-    pub direct_tls: bool,
-    /// The language of the texts that are sent (RFC 5646).
-    pub lang: Arc<str>,
-    /// The bounds.
-    pub limits: Limits,
+/// The role of a component, and of its server.
+pub struct Component(End);
+
+enum End {
+    Initiating(Initiator),
+    Receiving(Receiver),
 }
 
-impl Initiating {
-    /// A component of this domain.
+/// A component's stream, seen from either of its ends.
+///
+/// There is no STARTTLS, and whoever waits for it finds out soon:
+///
+/// ```compile_fail,E0599
+/// use balcony_stream::component::ComponentEvent;
+///
+/// fn starts_tls(event: &ComponentEvent) -> bool {
+///     matches!(event, ComponentEvent::StartTls)
+/// }
+/// ```
+pub type ComponentStream = Stream<Component>;
+
+impl Stream<Component> {
+    /// The end of the component, which opens the stream.
     #[must_use]
-    pub fn new(domain: BareJid, secret: Secret<String>) -> Self {
-        Initiating { domain, secret, direct_tls: false, lang: Arc::from("en"), limits: Limits::initiating() }
+    pub fn initiating(config: Arc<ComponentInitiatingConfig>, seed: Seed, now: Instant) -> Self {
+        let limits = config.limits.clone();
+        let common =
+            Common::new(Role::Component, tls(config.direct_tls), Framing::Document, limits, &seed, now);
+        Stream::begin(common, Component(End::Initiating(Initiator::new(config))))
+    }
+
+    /// The end of its server.
+    #[must_use]
+    pub fn receiving(config: Arc<ComponentReceivingConfig>, seed: Seed, now: Instant) -> Self {
+        let limits = config.limits.clone();
+        let common =
+            Common::new(Role::Component, tls(config.direct_tls), Framing::Document, limits, &seed, now);
+        Stream::begin(common, Component(End::Receiving(Receiver::new(config))))
     }
 }
 
-/// How a server behaves on the streams of components: one value for all of them.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct Receiving {
-    /// The server's own domain.
-    pub domain: BareJid,
-    /// The domains of the components that may attach, in normal form, and the secret of each.
-    pub components: Vec<(BareJid, Secret<String>)>,
-    /// Whether the streams run on TLS from the first byte.
-    pub direct_tls: bool,
-    /// The bounds.
-    pub limits: Limits,
+/// XEP-0114 knows no STARTTLS.
+const fn tls(direct: bool) -> TlsPolicy {
+    if direct { TlsPolicy::Direct } else { TlsPolicy::None }
 }
 
-impl Receiving {
-    /// A server of this domain with these components.
-    #[must_use]
-    pub fn new(domain: BareJid, components: Vec<(BareJid, Secret<String>)>) -> Self {
-        Receiving { domain, components, direct_tls: false, limits: Limits::federated() }
+impl Sealed for Component {}
+
+impl fmt::Debug for Component {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // What it holds is secret, or said by the stream.
+        f.debug_struct("Component").finish_non_exhaustive()
+    }
+}
+
+impl Side for Component {
+    const ROLE: Role = Role::Component;
+
+    type Event = ComponentEvent;
+    type Ask = ComponentAsk;
+    type Answer = ComponentAnswer;
+
+    fn sort(event: ComponentEvent) -> Sorted<Self> {
+        match event {
+            ComponentEvent::Ask(ticket, ask) => Sorted::Ask(ticket, ask),
+            ComponentEvent::Stanza(stanza) => Sorted::Stanza(stanza),
+            event => Sorted::Other(event),
+        }
+    }
+
+    fn starts_tls(_event: &ComponentEvent) -> bool {
+        false
+    }
+
+    fn unavailable() -> ComponentAnswer {
+        ComponentAnswer::Unavailable
+    }
+
+    fn open(&mut self, common: &mut Common, out: &mut Vec<u8>) {
+        match &mut self.0 {
+            End::Initiating(end) => end.open(common, out),
+            End::Receiving(_) => {}
+        }
+    }
+
+    fn force_header(&mut self, common: &mut Common, out: &mut Vec<u8>) {
+        match &mut self.0 {
+            End::Initiating(end) => end.open(common, out),
+            End::Receiving(end) => end.force_header(common, out),
+        }
+    }
+
+    fn header(
+        &mut self,
+        common: &mut Common,
+        _now: Instant,
+        out: &mut Vec<u8>,
+    ) -> Result<Option<ComponentEvent>, Error> {
+        match &mut self.0 {
+            End::Initiating(end) => end.header(common, out),
+            End::Receiving(end) => end.header(common, out),
+        }
+        .map(|()| None)
+    }
+
+    fn element(
+        &mut self,
+        common: &mut Common,
+        now: Instant,
+        out: &mut Vec<u8>,
+    ) -> Result<Option<ComponentEvent>, Error> {
+        match &mut self.0 {
+            End::Initiating(end) => end.element(common, out),
+            End::Receiving(end) => end.element(common, now, out),
+        }
+    }
+
+    fn answered(
+        &mut self,
+        common: &mut Common,
+        now: Instant,
+        answer: ComponentAnswer,
+        out: &mut Vec<u8>,
+    ) -> Result<Option<ComponentEvent>, Error> {
+        match &mut self.0 {
+            // It has asked nothing.
+            End::Initiating(_) => Ok(None),
+            End::Receiving(end) => end.answered(common, now, &answer, out).map(Some),
+        }
+    }
+
+    fn silence(&self) -> Silence {
+        match &self.0 {
+            // The server sees to it that the stream lives; nobody at this end has an address of the server to ask.
+            End::Initiating(_) => Silence::Keep,
+            End::Receiving(end) => end.silence(),
+        }
+    }
+
+    fn may_send(&self, stanza: &Stanza) -> Result<(), ApiMisuse> {
+        match &self.0 {
+            End::Initiating(end) => end.may_send(stanza),
+            End::Receiving(end) => end.may_send(stanza),
+        }
     }
 }
 

@@ -8,18 +8,17 @@ use balcony_jid::BareJid;
 use balcony_machine::{ApiMisuse, Instant, Secret};
 use balcony_stanza::{Stanza, StreamCondition, StreamError, ns};
 
-use super::{Receiving, handshake};
+use super::{ComponentAnswer, ComponentAsk, ComponentEvent, ComponentReceivingConfig, handshake};
 use crate::addressed::{Incoming, outgoing};
 use crate::common::Common;
 use crate::error::Error;
-use crate::event::{Answer, Ask, Event};
 use crate::header::{Header, check_namespaces};
 use crate::hex::same;
-use crate::side::{Side, Silence};
+use crate::side::Silence;
 use crate::state::{Phase, Step};
 
-pub(crate) struct Receiver {
-    config: Arc<Receiving>,
+pub(super) struct Receiver {
+    config: Arc<ComponentReceivingConfig>,
     /// Whom the peer wants to be, if we know such a one; its place in the configuration.
     component: Option<usize>,
     attached: bool,
@@ -28,7 +27,7 @@ pub(crate) struct Receiver {
 }
 
 impl Receiver {
-    pub(crate) fn new(config: Arc<Receiving>) -> Self {
+    pub(super) fn new(config: Arc<ComponentReceivingConfig>) -> Self {
         Receiver { config, component: None, attached: false, id: String::new() }
     }
 
@@ -36,7 +35,7 @@ impl Receiver {
         self.component.and_then(|index| self.config.components.get(index))
     }
 
-    fn handshake(&self, common: &mut Common, now: Instant) -> Result<Event, Error> {
+    fn handshake(&self, common: &mut Common, now: Instant) -> Result<ComponentEvent, Error> {
         let digest = common.reader.element().text();
         let Some((component, secret)) = self.component() else {
             return Err(StreamError::from(StreamCondition::InternalServerError).into());
@@ -47,11 +46,12 @@ impl Receiver {
             );
         }
         common.step(Step::Handshake)?;
-        Ok(common.ask(now, Ask::Attach { component: component.clone() }))
+        let ask = ComponentAsk::Attach { component: component.clone() };
+        Ok(ComponentEvent::Ask(common.ask(now), ask))
     }
 
     /// A first-level element of the open stream.
-    fn stanza(&self, common: &Common, out: &mut Vec<u8>) -> Result<Option<Event>, Error> {
+    fn stanza(&self, common: &Common, out: &mut Vec<u8>) -> Result<Option<ComponentEvent>, Error> {
         let incoming = Incoming::read(common)?;
         let domain = self.component().map(|(domain, _)| domain.as_str());
         if incoming.domains().is_some_and(|(from, _)| Some(from) != domain) {
@@ -62,7 +62,7 @@ impl Receiver {
             .into());
         }
         match incoming {
-            Incoming::Stanza(stanza) => Ok(Some(Event::Stanza(stanza))),
+            Incoming::Stanza(stanza) => Ok(Some(ComponentEvent::Stanza(stanza))),
             Incoming::Refused(reply) if common.phase() == Phase::Open => {
                 common.framing.stanza(&reply, out);
                 Ok(None)
@@ -72,8 +72,8 @@ impl Receiver {
     }
 }
 
-impl Side for Receiver {
-    fn force_header(&mut self, common: &mut Common, out: &mut Vec<u8>) {
+impl Receiver {
+    pub(super) fn force_header(&mut self, common: &mut Common, out: &mut Vec<u8>) {
         self.id = common.random.token(26);
         let header = Header {
             from: Some(self.component().map_or(&self.config.domain, |(domain, _)| domain).as_str()),
@@ -84,12 +84,7 @@ impl Side for Receiver {
         common.open(&header, out);
     }
 
-    fn header(
-        &mut self,
-        common: &mut Common,
-        _now: Instant,
-        out: &mut Vec<u8>,
-    ) -> Result<Option<Event>, Error> {
+    pub(super) fn header(&mut self, common: &mut Common, out: &mut Vec<u8>) -> Result<(), Error> {
         let header = common.peer_header();
         if let Some(Ok(to)) = &header.to {
             let mut components = self.config.components.iter();
@@ -105,15 +100,15 @@ impl Side for Receiver {
             .into());
         }
         common.peer_lang = header.lang;
-        common.step(Step::Headers).map(|()| None)
+        common.step(Step::Headers)
     }
 
-    fn element(
+    pub(super) fn element(
         &mut self,
         common: &mut Common,
         now: Instant,
         out: &mut Vec<u8>,
-    ) -> Result<Option<Event>, Error> {
+    ) -> Result<Option<ComponentEvent>, Error> {
         match common.phase() {
             Phase::Negotiate if common.reader.element().is("handshake", ns::COMPONENT) => {
                 self.handshake(common, now).map(Some)
@@ -126,18 +121,18 @@ impl Side for Receiver {
         }
     }
 
-    fn answered(
+    pub(super) fn answered(
         &mut self,
         common: &mut Common,
         now: Instant,
-        answer: Answer,
+        answer: &ComponentAnswer,
         out: &mut Vec<u8>,
-    ) -> Result<Option<Event>, Error> {
+    ) -> Result<ComponentEvent, Error> {
         let component = self.component().map(|(domain, _)| domain.clone());
-        let (Answer::Attached(attached), Some(component)) = (answer, component) else {
+        let (ComponentAnswer::Attached(attached), Some(component)) = (answer, component) else {
             return Err(StreamError::from(StreamCondition::InternalServerError).into());
         };
-        if !attached {
+        if !*attached {
             return Err(
                 StreamError::new(StreamCondition::Conflict, "this component is attached already").into()
             );
@@ -147,17 +142,17 @@ impl Side for Receiver {
         self.attached = true;
         common.reader.set_limits(common.limits.after_auth);
         common.heard(now);
-        Ok(Some(Event::Attached(component)))
+        Ok(ComponentEvent::Attached(component))
     }
 
-    fn silence(&self) -> Silence {
+    pub(super) fn silence(&self) -> Silence {
         match self.component() {
             Some((component, _)) => Silence::PingFrom(self.config.domain.clone(), component.clone()),
             None => Silence::Keep,
         }
     }
 
-    fn may_send(&self, stanza: &Stanza) -> Result<(), ApiMisuse> {
+    pub(super) fn may_send(&self, stanza: &Stanza) -> Result<(), ApiMisuse> {
         outgoing(stanza).map(|_| ())
     }
 }

@@ -7,7 +7,8 @@ use balcony_machine::{Instant, On, Progress, Secret, Seed};
 use balcony_sasl::{Binding, Credentials, Mechanism, ServerExchange, ServerStep};
 use balcony_sim::Accounts;
 use balcony_stanza::{Stanza, StreamCondition};
-use balcony_stream::{Error, Event, Initiating, Security, Stream, TlsPolicy};
+use balcony_stream::client::{ClientEvent, ClientStreamConfig};
+use balcony_stream::{ClientStream, Error, Security, TlsPolicy};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
@@ -33,16 +34,16 @@ pub fn mechanisms(names: &[&str]) -> String {
     format!("<mechanisms xmlns='urn:ietf:params:xml:ns:xmpp-sasl'>{names}</mechanisms>")
 }
 
-pub fn config() -> Initiating {
+pub fn config() -> ClientStreamConfig {
     let mut config =
-        Initiating::new("juliet@example.com".parse().unwrap(), Secret::new(String::from("pencil")));
+        ClientStreamConfig::new("juliet@example.com".parse().unwrap(), Secret::new(String::from("pencil")));
     config.resource = Some("balcony".into());
     config
 }
 
 /// The client's end, with everything that came out of it.
 pub struct Client {
-    pub stream: Stream,
+    pub stream: ClientStream,
     pub now: Instant,
     pub out: Vec<u8>,
     /// What happened but stanzas, in words.
@@ -59,11 +60,11 @@ impl Client {
         Client::with(|config| config.tls = tls)
     }
 
-    pub fn with(change: impl FnOnce(&mut Initiating)) -> Self {
+    pub fn with(change: impl FnOnce(&mut ClientStreamConfig)) -> Self {
         let mut config = config();
         change(&mut config);
         Client {
-            stream: Stream::initiating(Arc::new(config), Seed::from_u64(1), Instant::ZERO),
+            stream: ClientStream::new(Arc::new(config), Seed::from_u64(1), Instant::ZERO),
             now: Instant::ZERO,
             out: Vec::new(),
             events: Vec::new(),
@@ -74,7 +75,7 @@ impl Client {
     }
 
     /// On TLS from the first byte.
-    pub fn secured(exporter: Option<[u8; 32]>, change: impl FnOnce(&mut Initiating)) -> Self {
+    pub fn secured(exporter: Option<[u8; 32]>, change: impl FnOnce(&mut ClientStreamConfig)) -> Self {
         let mut client = Client::with(|config| {
             config.tls = TlsPolicy::Direct;
             change(config);
@@ -103,11 +104,11 @@ impl Client {
         let before = self.out.len();
         loop {
             match self.stream.advance(self.now, input, &mut self.out) {
-                Ok(Progress::Event(Event::Ask(ticket, ask))) => {
+                Ok(Progress::Event(ClientEvent::Ask(ticket, ask))) => {
                     let answer = Accounts::new().answer(ask);
                     self.stream.answer(ticket, answer).unwrap();
                 }
-                Ok(Progress::Event(Event::Stanza(stanza))) => self.stanzas.push(*stanza),
+                Ok(Progress::Event(ClientEvent::Stanza(stanza))) => self.stanzas.push(*stanza),
                 Ok(Progress::Event(event)) => self.events.push(format!("{event:?}")),
                 Ok(Progress::NeedInput | Progress::Blocked(On::Tls)) => break,
                 Ok(Progress::Blocked(on)) => panic!("{on:?}"),

@@ -3,27 +3,27 @@
 
 use balcony_machine::{Instant, Progress, Ticket};
 use balcony_stanza::{Stanza, StreamCondition};
-use balcony_stream::{Answer, Ask, Error, Event, Security, Stream};
+use balcony_stream::{Error, Security, Side, Sorted, Stream};
 
 pub const STREAM: &str = "http://etherx.jabber.org/streams";
 
 /// The end, with everything that came out of it.
-pub struct End {
-    pub stream: Stream,
+pub struct End<S: Side> {
+    pub stream: Stream<S>,
     pub now: Instant,
     pub out: Vec<u8>,
     /// Asks that nobody has answered.
-    pub asks: Vec<(Ticket, Ask)>,
+    pub asks: Vec<(Ticket, S::Ask)>,
     pub stanzas: Vec<Stanza>,
     /// All other events.
-    pub events: Vec<Event>,
+    pub events: Vec<S::Event>,
     pub ended: Option<Result<(), Error>>,
     /// What TLS says of itself when it is asked for.
     pub security: Security,
 }
 
-impl End {
-    pub fn new(stream: Stream) -> Self {
+impl<S: Side> End<S> {
+    pub fn new(stream: Stream<S>) -> Self {
         End {
             stream,
             now: Instant::ZERO,
@@ -49,12 +49,12 @@ impl End {
         let mut input = text.as_bytes();
         loop {
             match self.stream.advance(self.now, &mut input, &mut self.out) {
-                Ok(Progress::Event(Event::Ask(ticket, ask))) => self.asks.push((ticket, ask)),
-                Ok(Progress::Event(Event::Stanza(stanza))) => self.stanzas.push(*stanza),
-                Ok(Progress::Event(Event::StartTls)) => {
-                    self.stream.secured(self.security.clone()).unwrap();
-                }
-                Ok(Progress::Event(event)) => self.events.push(event),
+                Ok(Progress::Event(event)) => match S::sort(event) {
+                    Sorted::Ask(ticket, ask) => self.asks.push((ticket, ask)),
+                    Sorted::Stanza(stanza) => self.stanzas.push(*stanza),
+                    Sorted::StartTls => self.stream.secured(self.security.clone()).unwrap(),
+                    Sorted::Other(event) => self.events.push(event),
+                },
                 Ok(Progress::NeedInput | Progress::Blocked(_)) => break,
                 Ok(Progress::Closed) => {
                     self.ended = Some(Ok(()));
@@ -70,7 +70,7 @@ impl End {
     }
 
     /// Answers the oldest ask, and returns what came of it.
-    pub fn answer(&mut self, answer: Answer) -> String {
+    pub fn answer(&mut self, answer: S::Answer) -> String {
         let (ticket, _) = self.asks.remove(0);
         self.stream.answer(ticket, answer).unwrap();
         self.feed("")

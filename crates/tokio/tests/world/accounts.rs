@@ -22,7 +22,7 @@ pub(crate) fn ask() -> impl Fn(Ask, Reply) + Send + Sync + 'static {
     }
     let memory = Mutex::new(memory);
     move |ask, reply| {
-        use balcony_stream::{Answer as Stream, Ask as Asked};
+        use balcony_stream::server::{ServerAnswer as Stream, ServerAsk as Asked};
         reply(match ask {
             Ask::Stream(Asked::Credentials { account, hash }) => Answer::Stream(Stream::Credentials(
                 accounts.get(&account).and_then(|account| account.get(hash)).cloned(),

@@ -1,0 +1,195 @@
+//! What a connection can do in one role only: how it begins, on what it lies, and what its stream is asked for.
+
+use alloc::sync::Arc;
+
+use balcony_jid::{BareJid, FullJid};
+use balcony_machine::{ApiMisuse, Instant, Seed};
+use balcony_stream::client::{Client, ClientStreamConfig, ServerFeatures};
+use balcony_stream::component::{Component, ComponentInitiatingConfig, ComponentReceivingConfig};
+use balcony_stream::s2s::{S2s, S2sInitiatingConfig, S2sReceivingConfig, Verification};
+use balcony_stream::server::{Server, ServerStreamConfig};
+use balcony_stream::{ClientStream, ComponentStream, S2sStream, ServerStream};
+
+use crate::Connection;
+#[cfg(all(doc, feature = "websocket"))]
+use crate::WEBSOCKET_PATH;
+#[cfg(feature = "tls")]
+use crate::layer::Layer;
+#[cfg(feature = "websocket")]
+use crate::websocket::WebSocket;
+
+impl Connection<Client> {
+    /// A client's end.
+    #[must_use]
+    pub fn new(config: Arc<ClientStreamConfig>, seed: Seed, now: Instant) -> Self {
+        let output_limit = config.limits.output;
+        Connection::begin(ClientStream::new(config, seed, now), output_limit)
+    }
+
+    /// With TLS. The server must prove that it is `domain`, the domain of the account (RFC 6120 section 13.7.2.1).
+    #[cfg(feature = "tls")]
+    #[must_use]
+    pub fn with_tls(mut self, tls: balcony_tls::ClientConfig, domain: &str) -> Self {
+        self.layer = Layer::client(tls, domain);
+        self
+    }
+
+    /// On a WebSocket (RFC 7395), for which the client asks `host` for `path`; both have to be as they stand in a URL, in ASCII
+    /// and without white space. The framing of the stream has to be [`Messages`](balcony_stream::Framing::Messages). With TLS,
+    /// which is set before, it is `wss`. A message of more than `2 * stanza` bytes ends the stream.
+    ///
+    /// # Errors
+    ///
+    /// [`ApiMisuse`] if they aren't.
+    #[cfg(feature = "websocket")]
+    pub fn with_websocket(
+        mut self,
+        host: &str,
+        path: &str,
+        seed: &Seed,
+        stanza: usize,
+    ) -> Result<Self, ApiMisuse> {
+        if !path.starts_with('/')
+            || ![host, path].iter().all(|part| part.bytes().all(|b| b.is_ascii_graphic()))
+        {
+            return Err(ApiMisuse("host and path must be those of a URL"));
+        }
+        self.layer.set_websocket(WebSocket::client(host, path, &mut seed.random(), stanza));
+        Ok(self)
+    }
+
+    /// The bound JID.
+    #[must_use]
+    pub fn jid(&self) -> Option<&FullJid> {
+        self.stream.jid()
+    }
+
+    /// What the server has announced; see [`ClientStream::features`].
+    #[must_use]
+    pub fn features(&self) -> ServerFeatures {
+        self.stream.features()
+    }
+
+    /// Where the server has sent us when it closed the stream; see [`ClientStream::redirect`].
+    #[must_use]
+    pub fn redirect(&self) -> Option<&str> {
+        self.stream.redirect()
+    }
+}
+
+impl Connection<Server> {
+    /// A server's end.
+    #[must_use]
+    pub fn new(config: Arc<ServerStreamConfig>, seed: Seed, now: Instant) -> Self {
+        let output_limit = config.limits.output;
+        Connection::begin(ServerStream::new(config, seed, now), output_limit)
+    }
+
+    /// With TLS.
+    #[cfg(feature = "tls")]
+    #[must_use]
+    pub fn with_tls(mut self, tls: balcony_tls::ServerConfig) -> Self {
+        self.layer = Layer::server(tls);
+        self
+    }
+
+    /// On a WebSocket (RFC 7395), at [`WEBSOCKET_PATH`]. The framing of the stream has to be
+    /// [`Messages`](balcony_stream::Framing::Messages). With TLS, which is set before, it is `wss`. A message of more than
+    /// `2 * stanza` bytes ends the stream.
+    #[cfg(feature = "websocket")]
+    #[must_use]
+    pub fn with_websocket(mut self, stanza: usize) -> Self {
+        self.layer.set_websocket(WebSocket::server(stanza));
+        self
+    }
+
+    /// The bound JID.
+    #[must_use]
+    pub fn jid(&self) -> Option<&FullJid> {
+        self.stream.jid()
+    }
+}
+
+impl Connection<S2s> {
+    /// A server on a stream that it opens to another server, to send stanzas.
+    #[must_use]
+    pub fn initiating(config: Arc<S2sInitiatingConfig>, seed: Seed, now: Instant) -> Self {
+        let output_limit = config.limits.output;
+        Connection::begin(S2sStream::initiating(config, seed, now), output_limit)
+    }
+
+    /// A server on a stream that another server has opened, and sends stanzas on.
+    #[must_use]
+    pub fn receiving(config: Arc<S2sReceivingConfig>, seed: Seed, now: Instant) -> Self {
+        let output_limit = config.limits.output;
+        Connection::begin(S2sStream::receiving(config, seed, now), output_limit)
+    }
+
+    /// With TLS at the initiating end: one that is made for [federation](balcony_tls::ClientConfigBuilder::federation), with
+    /// [`S2sInitiatingConfig::to`] for the domain.
+    #[cfg(feature = "tls")]
+    #[must_use]
+    pub fn with_client_tls(mut self, tls: balcony_tls::ClientConfig, domain: &str) -> Self {
+        self.layer = Layer::client(tls, domain);
+        self
+    }
+
+    /// With TLS at the receiving end: one that is made for [federation](balcony_tls::ServerConfig::federation), since what the
+    /// peer's certificate proves comes from there.
+    #[cfg(feature = "tls")]
+    #[must_use]
+    pub fn with_server_tls(mut self, tls: balcony_tls::ServerConfig) -> Self {
+        self.layer = Layer::server(tls);
+        self
+    }
+
+    /// Asks for one more pair of domains; see [`S2sStream::authorize`].
+    ///
+    /// # Errors
+    ///
+    /// As for [`S2sStream::authorize`].
+    pub fn authorize(&mut self, from: BareJid, to: BareJid) -> Result<(), ApiMisuse> {
+        self.stream.authorize(from, to)
+    }
+
+    /// Asks about a key; see [`S2sStream::verify`].
+    ///
+    /// # Errors
+    ///
+    /// As for [`S2sStream::verify`].
+    pub fn verify(&mut self, now: Instant, verification: Verification) -> Result<(), ApiMisuse> {
+        self.stream.verify(now, verification)
+    }
+}
+
+impl Connection<Component> {
+    /// A component on its stream to a server (XEP-0114).
+    #[must_use]
+    pub fn initiating(config: Arc<ComponentInitiatingConfig>, seed: Seed, now: Instant) -> Self {
+        let output_limit = config.limits.output;
+        Connection::begin(ComponentStream::initiating(config, seed, now), output_limit)
+    }
+
+    /// A server on the stream of a component (XEP-0114).
+    #[must_use]
+    pub fn receiving(config: Arc<ComponentReceivingConfig>, seed: Seed, now: Instant) -> Self {
+        let output_limit = config.limits.output;
+        Connection::begin(ComponentStream::receiving(config, seed, now), output_limit)
+    }
+
+    /// With TLS from the first byte, at the component's end. The server must prove that it is `domain`.
+    #[cfg(feature = "tls")]
+    #[must_use]
+    pub fn with_client_tls(mut self, tls: balcony_tls::ClientConfig, domain: &str) -> Self {
+        self.layer = Layer::client(tls, domain);
+        self
+    }
+
+    /// With TLS from the first byte, at the server's end.
+    #[cfg(feature = "tls")]
+    #[must_use]
+    pub fn with_server_tls(mut self, tls: balcony_tls::ServerConfig) -> Self {
+        self.layer = Layer::server(tls);
+        self
+    }
+}

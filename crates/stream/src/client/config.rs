@@ -1,0 +1,67 @@
+//! How a client behaves on its stream.
+
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use balcony_jid::BareJid;
+use balcony_machine::{Limits, Secret};
+use balcony_sasl::Mechanism;
+
+use crate::framing::Framing;
+use crate::security::{ChannelBinding, TlsPolicy};
+
+/// How a client behaves on its stream.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct ClientStreamConfig {
+    /// The account to log in to.
+    pub account: BareJid,
+    /// Its password.
+    pub password: Secret<String>,
+    /// The resource to ask for; `None` lets the server choose.
+    pub resource: Option<String>,
+    /// What TLS does.
+    pub tls: TlsPolicy,
+    /// How the stream lies on its transport.
+    pub framing: Framing,
+    /// The mechanisms we may use, most wanted first; those with channel binding come before all others, and without them the
+    /// client can't bind. PLAIN is used under TLS only, whatever stands here, but a server that offers nothing else is sent
+    /// the password, and so is whoever has a certificate for it. Take PLAIN out where SCRAM is known to work, as after an
+    /// [`Authenticated`](super::ClientEvent::Authenticated) that says so.
+    pub mechanisms: Vec<Mechanism>,
+    /// Whether SASL2 is used where it is offered (XEP-0388), which saves round trips. Otherwise the profile of RFC 6120 is.
+    pub sasl2: bool,
+    /// What the resource begins with if the server makes it up (XEP-0386); others can see it.
+    pub tag: String,
+    /// What this installation of the client calls itself with SASL2: a UUID of version 4 that it keeps (XEP-0388). The server may
+    /// then give it the same resource each time, in place of an old session of its own. Others are not shown it.
+    pub agent: Option<String>,
+    /// How much channel binding matters.
+    pub channel_binding: ChannelBinding,
+    /// The language of the texts that this client sends (RFC 5646).
+    pub lang: Arc<str>,
+    /// The bounds.
+    pub limits: Limits,
+}
+
+impl ClientStreamConfig {
+    /// A client of this account with the defaults that suit an open network.
+    #[must_use]
+    pub fn new(account: BareJid, password: Secret<String>) -> Self {
+        ClientStreamConfig {
+            account,
+            password,
+            resource: None,
+            tls: TlsPolicy::Required,
+            framing: Framing::default(),
+            mechanisms: Mechanism::all().to_vec(),
+            sasl2: true,
+            tag: String::from("balcony"),
+            agent: None,
+            channel_binding: ChannelBinding::default(),
+            lang: Arc::from("en"),
+            limits: Limits::initiating(),
+        }
+    }
+}

@@ -1,0 +1,219 @@
+//! How a client proves who it is, and makes sure of its server: SASL, in either profile.
+
+use alloc::borrow::Cow;
+use alloc::string::ToString as _;
+use alloc::vec::Vec;
+
+use balcony_jid::FullJid;
+use balcony_machine::Instant;
+use balcony_sasl::{ClientExchange, ClientStep, Mechanism, SaslCondition, SaslError};
+use balcony_stanza::{StreamCondition, StreamError};
+use balcony_xml::ElementRef;
+
+use super::{Client, ClientAsk, ClientEvent, no_bound_jid};
+use crate::common::Common;
+use crate::error::Error;
+use crate::feature::bind2;
+use crate::feature::channel_binding::Announced;
+use crate::feature::sasl::{self, Profile};
+use crate::feature::sasl2::{self, Authenticate};
+use crate::security::ChannelBinding;
+use crate::state::Step;
+
+/// The part of the server's features that authentication needs.
+#[derive(Default)]
+pub(super) struct Offer {
+    mechanisms: Vec<Mechanism>,
+    /// Whether there is any -PLUS mechanism, known here or not.
+    pub(super) plus: bool,
+    /// The types of channel binding (XEP-0440), if the server says which it has.
+    pub(super) announced: Option<Announced>,
+    /// Whether Bind 2 is offered with SASL2 (XEP-0386).
+    bind2: bool,
+}
+
+impl Client {
+    /// Starts the best mechanism that both sides have, with channel binding before all others.
+    pub(super) fn authenticate(&mut self, common: &mut Common, out: &mut Vec<u8>) -> Result<(), Error> {
+        let required = self.config.channel_binding == ChannelBinding::Required;
+        let usable = |mechanism: &Mechanism| {
+            self.offer.mechanisms.contains(mechanism)
+                && match mechanism {
+                    // A refusal, which may be anybody's, never brings out the password itself.
+                    Mechanism::Plain => common.security.is_some() && !required && !self.channel.is_refused(),
+                    plus if plus.is_plus() => self.channel.is_left(),
+                    _ => !required,
+                }
+        };
+        let ours = || self.config.mechanisms.iter().copied().filter(usable);
+        let Some(mechanism) = ours().find(|mechanism| mechanism.is_plus()).or_else(|| ours().next()) else {
+            return Err(match required || self.channel.is_refused() {
+                true => Error::ChannelBinding,
+                false => Error::NoMechanism,
+            });
+        };
+        let binding = self.channel.state(mechanism);
+        let username = self.config.account.localpart().unwrap_or_default();
+        let nonce = common.random.token(24);
+        let mut exchange =
+            ClientExchange::new(mechanism, username, self.config.password.clone(), None, binding, nonce)
+                .map_err(|error| self.sasl_error(&error))?;
+        if self.refusal.is_some() {
+            exchange = exchange.with_other_form();
+        }
+        let initial = exchange.initial();
+        match self.profile {
+            Profile::Classic => {
+                sasl::write_auth(common.framing, mechanism.name(), initial.as_deref(), out);
+            }
+            Profile::Extensible => {
+                // If the choice of the resource is the server's, it is bound on the way.
+                let inline = self.offer.bind2 && self.config.resource.is_none();
+                let authenticate = Authenticate {
+                    mechanism,
+                    initial: initial.as_deref(),
+                    agent: self.config.agent.as_deref(),
+                    bind: inline.then_some(&*self.config.tag),
+                };
+                authenticate.write(common.framing, out);
+            }
+        }
+        self.exchange = Some(exchange);
+        self.challenged = false;
+        common.step(Step::Auth)
+    }
+
+    pub(super) fn challenge(
+        &mut self,
+        common: &mut Common,
+        now: Instant,
+        out: &mut Vec<u8>,
+    ) -> Result<Option<ClientEvent>, Error> {
+        let data = (self.profile.decode(common.reader.element()))
+            .map_err(|condition| Error::Authentication(condition, None))?
+            .unwrap_or_default();
+        let Some(exchange) = &mut self.exchange else { return Err(unexpected()) };
+        self.challenged = true;
+        let step = exchange.challenge(&data);
+        self.client_step(common, now, step, out)
+    }
+
+    pub(super) fn client_step(
+        &mut self,
+        common: &mut Common,
+        now: Instant,
+        step: Result<ClientStep, SaslError>,
+        out: &mut Vec<u8>,
+    ) -> Result<Option<ClientEvent>, Error> {
+        match step {
+            Ok(ClientStep::Send(data)) => {
+                self.profile.write(common.framing, "response", Some(&data), out);
+                Ok(None)
+            }
+            Ok(ClientStep::AskSalted { hash, password, salt, iterations }) => {
+                let ask = ClientAsk::SaltPassword { hash, password, salt, iterations };
+                Ok(Some(ClientEvent::Ask(common.ask(now), ask)))
+            }
+            Err(error) => {
+                self.profile.write(common.framing, "abort", None, out);
+                Err(self.sasl_error(&error))
+            }
+        }
+    }
+
+    pub(super) fn success(&mut self, common: &mut Common) -> Result<ClientEvent, Error> {
+        let element = common.reader.element();
+        let data = match self.profile {
+            Profile::Classic => self.profile.decode(element),
+            Profile::Extensible => sasl2::additional_data(element),
+        };
+        let data = data.map_err(|condition| Error::Authentication(condition, None))?;
+        let Some(mut exchange) = self.exchange.take() else { return Err(unexpected()) };
+        // A server that can't prove itself is not our server, whatever it says (RFC 5802 section 5).
+        exchange.success(data.as_deref()).map_err(|_| Error::ServerNotAuthentic)?;
+        self.authenticated = true;
+        self.refusal = None;
+        match self.profile {
+            Profile::Classic => {
+                common.step(Step::Authenticated)?;
+                common.restart(true);
+            }
+            Profile::Extensible => {
+                self.bound_inline = read_bound(element)?;
+                common.step(Step::AuthenticatedInPlace)?;
+                common.reader.set_limits(common.limits.after_auth);
+            }
+        }
+        Ok(ClientEvent::Authenticated {
+            account: self.config.account.clone(),
+            mechanism: exchange.mechanism(),
+        })
+    }
+
+    pub(super) fn failure(&mut self, common: &mut Common, out: &mut Vec<u8>) -> Result<(), Error> {
+        let (condition, text) = self.profile.read_failure(common.reader.element());
+        let Some(exchange) = self.exchange.take() else { return Err(unexpected()) };
+        common.step(Step::AuthFailed)?;
+        // The first reason to try again: a server that announces no channel binding may not have ours, and says so at once.
+        // Every later refusal is about the password.
+        let at_once = !self.challenged
+            && matches!(condition, SaslCondition::NotAuthorized | SaslCondition::MalformedRequest);
+        if at_once && exchange.mechanism().is_plus() && self.offer.announced.is_none() {
+            self.channel.refuse();
+            return self.authenticate(common, out);
+        }
+        if at_once && self.channel.is_refused() {
+            return Err(Error::ChannelBinding);
+        }
+        let refusal = Error::Authentication(condition, text);
+        // The second one: the account may be from before SASLprep. One more guess is no more than a person's second look at
+        // the keyboard; any other would only lock the account.
+        let is_of_password = condition == SaslCondition::NotAuthorized
+            && (self.challenged || exchange.mechanism() == Mechanism::Plain);
+        if is_of_password && exchange.has_other_form() && self.refusal.is_none() {
+            self.refusal = Some(refusal);
+            return self.authenticate(common, out);
+        }
+        Err(refusal)
+    }
+
+    fn sasl_error(&self, error: &SaslError) -> Error {
+        match error {
+            SaslError::NotProven => Error::ServerNotAuthentic,
+            SaslError::Password(error) => {
+                Error::Authentication(SaslCondition::MalformedRequest, Some(Cow::Owned(error.to_string())))
+            }
+            SaslError::Refused(_) => Error::Authentication(SaslCondition::NotAuthorized, None),
+            _ => Error::Authentication(
+                SaslCondition::MalformedRequest,
+                Some(Cow::Borrowed("the server's side of the exchange breaks the rules of the mechanism")),
+            ),
+        }
+    }
+}
+
+impl Offer {
+    /// What is offered for SASL2, if that is to be used, or else for the classic profile: the lists may differ.
+    pub(super) fn read(features: ElementRef<'_>, extensible: Option<ElementRef<'_>>) -> Offer {
+        let list = extensible.or_else(|| sasl::offer(features));
+        let names = || list.into_iter().flat_map(sasl::mechanisms);
+        Offer {
+            mechanisms: names().filter_map(|name| Mechanism::from_name(&name)).collect(),
+            plus: names().any(|name| name.ends_with("-PLUS")),
+            announced: Announced::read(features),
+            bind2: extensible.is_some_and(sasl2::offers_bind2),
+        }
+    }
+}
+
+/// The full JID in a success that has bound a resource as well (XEP-0386).
+fn read_bound(success: ElementRef<'_>) -> Result<Option<FullJid>, Error> {
+    if !bind2::is_bound(success) {
+        return Ok(None);
+    }
+    sasl2::full_jid(success).map(Some).ok_or_else(no_bound_jid)
+}
+
+pub(super) fn unexpected() -> Error {
+    StreamError::new(StreamCondition::UndefinedCondition, "a SASL element outside an exchange").into()
+}

@@ -1,0 +1,392 @@
+//! The role of a client on its stream to a server (RFC 6120 sections 4 to 7).
+
+use alloc::borrow::Cow;
+use alloc::boxed::Box;
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::fmt;
+
+use balcony_jid::FullJid;
+use balcony_machine::{Instant, Seed};
+use balcony_sasl::{ClientExchange, SaslCondition};
+use balcony_stanza::{IqType, Kind, Stanza, StanzaError, StreamCondition, StreamError, ns};
+use balcony_xml::ElementRef;
+
+use crate::common::Common;
+use crate::error::Error;
+use crate::feature::sasl::{self, Profile};
+use crate::feature::{bind, sasl2, starttls};
+use crate::header::{Header, Version, check_namespaces};
+use crate::side::{Sealed, Side, Sorted};
+use crate::state::{Phase, Role, Step};
+use crate::stream::Stream;
+
+mod binding;
+mod config;
+mod event;
+mod login;
+
+pub use config::ClientStreamConfig;
+pub use event::{ClientAnswer, ClientAsk, ClientEvent};
+
+use binding::Channel;
+use login::{Offer, unexpected};
+
+/// The id of our bind request. Nothing else is under way then, so it need not be unique.
+const BIND_ID: &str = "bind";
+
+/// What a server has announced that a client may use once it is online (RFC 6120 section 4.3.2).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ServerFeatures {
+    /// A roster get may carry a version (RFC 6121 section 2.6.1).
+    pub roster_versions: bool,
+    /// A subscription may be approved before it is asked for (RFC 6121 section 3.4.1).
+    pub pre_approval: bool,
+}
+
+/// The role of a client. Its server's is [`Server`](crate::server::Server).
+pub struct Client {
+    config: Arc<ClientStreamConfig>,
+    exchange: Option<ClientExchange>,
+    /// Whether the server has sent a challenge in it.
+    challenged: bool,
+    /// What the server offered, until it is used up.
+    offer: Offer,
+    /// What the login can be bound to.
+    channel: Channel,
+    /// The refusal of the password in its first form, while the other one is tried.
+    refusal: Option<Error>,
+    /// The way in which the exchange is carried.
+    profile: Profile,
+    authenticated: bool,
+    /// What SASL2 has bound on the way; told when the features that follow are here.
+    bound_inline: Option<FullJid>,
+    jid: Option<FullJid>,
+    announced: ServerFeatures,
+    /// Where the server has sent us.
+    redirect: Option<String>,
+}
+
+/// A client's stream to its server.
+///
+/// What other roles do does not compile:
+///
+/// ```compile_fail,E0599
+/// # use balcony_stream::ClientStream;
+/// fn dialback(stream: &mut ClientStream, from: balcony_jid::BareJid, to: balcony_jid::BareJid) {
+///     let _ = stream.authorize(from, to);
+/// }
+/// ```
+///
+/// ```compile_fail,E0308
+/// # use balcony_stream::ClientStream;
+/// # use balcony_machine::Ticket;
+/// use balcony_stream::server::ServerAnswer;
+///
+/// fn answer(stream: &mut ClientStream, ticket: Ticket) {
+///     let _ = stream.answer(ticket, ServerAnswer::Verified(true));
+/// }
+/// ```
+pub type ClientStream = Stream<Client>;
+
+impl Stream<Client> {
+    /// A stream that opens itself.
+    #[must_use]
+    pub fn new(config: Arc<ClientStreamConfig>, seed: Seed, now: Instant) -> Self {
+        let limits = config.limits.clone();
+        let common = Common::new(Role::Client, config.tls, config.framing, limits, &seed, now);
+        Stream::begin(common, Client::new(config))
+    }
+
+    /// The bound JID, from [`ClientEvent::Bound`] on.
+    #[must_use]
+    pub fn jid(&self) -> Option<&FullJid> {
+        self.side.jid.as_ref()
+    }
+
+    /// What the server has announced beside what the stream itself negotiates.
+    #[must_use]
+    pub fn features(&self) -> ServerFeatures {
+        self.side.announced
+    }
+
+    /// The URI that the server has closed the stream for, to be used instead (RFC 7395 section 3.6.1). One that would be less
+    /// protected than this stream is left out, so what is here may be followed; the server there has to be checked as this
+    /// one was.
+    #[must_use]
+    pub fn redirect(&self) -> Option<&str> {
+        self.side.redirect.as_deref()
+    }
+}
+
+impl Client {
+    fn new(config: Arc<ClientStreamConfig>) -> Self {
+        Client {
+            config,
+            exchange: None,
+            challenged: false,
+            offer: Offer::default(),
+            channel: Channel::default(),
+            refusal: None,
+            profile: Profile::default(),
+            authenticated: false,
+            bound_inline: None,
+            jid: None,
+            announced: ServerFeatures::default(),
+            redirect: None,
+        }
+    }
+}
+
+impl Sealed for Client {}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // What it holds is secret, or said by the stream.
+        f.debug_struct("Client").finish_non_exhaustive()
+    }
+}
+
+impl Side for Client {
+    const ROLE: Role = Role::Client;
+
+    type Event = ClientEvent;
+    type Ask = ClientAsk;
+    type Answer = ClientAnswer;
+
+    fn sort(event: ClientEvent) -> Sorted<Self> {
+        match event {
+            ClientEvent::StartTls => Sorted::StartTls,
+            ClientEvent::Ask(ticket, ask) => Sorted::Ask(ticket, ask),
+            ClientEvent::Stanza(stanza) => Sorted::Stanza(stanza),
+            event => Sorted::Other(event),
+        }
+    }
+
+    fn starts_tls(event: &ClientEvent) -> bool {
+        matches!(event, ClientEvent::StartTls)
+    }
+
+    fn unavailable() -> ClientAnswer {
+        ClientAnswer::Unavailable
+    }
+
+    /// Writes our header if it is due.
+    fn open(&mut self, common: &mut Common, out: &mut Vec<u8>) {
+        if common.phase() != Phase::Header || common.header_sent {
+            return;
+        }
+        let header = Header {
+            // Who we are is for protected eyes only (RFC 6120 section 4.7.1).
+            from: common.security.is_some().then(|| self.config.account.as_str()),
+            to: Some(self.config.account.domainpart()),
+            id: None,
+            version: true,
+            lang: &self.config.lang,
+        };
+        common.open(&header, out);
+    }
+
+    /// Checks the server's header. Its features follow as an element of their own.
+    fn header(
+        &mut self,
+        common: &mut Common,
+        _now: Instant,
+        _out: &mut Vec<u8>,
+    ) -> Result<Option<ClientEvent>, Error> {
+        let header = common.peer_header();
+        check_namespaces(common)?;
+        // Section 4.7.5: a server that is a whole version behind never sends features.
+        if header.version.major < Version::OURS.major {
+            return Err(StreamError::new(
+                StreamCondition::UnsupportedVersion,
+                "only version 1.0 is spoken here",
+            )
+            .into());
+        }
+        common.peer_lang = header.lang;
+        common.step(Step::Headers).map(|()| None)
+    }
+
+    fn element(
+        &mut self,
+        common: &mut Common,
+        now: Instant,
+        out: &mut Vec<u8>,
+    ) -> Result<Option<ClientEvent>, Error> {
+        let element = common.reader.element();
+        match (common.phase(), element.namespace(), element.name()) {
+            // As long as no resource is bound nobody can mean us.
+            (Phase::Closing, ..) if self.jid.is_none() => Ok(None),
+            (Phase::Open | Phase::Closing, ..) => Ok(self.stanza(common, out)),
+            (Phase::Negotiate, ns::STREAM, "features") => self.features(common, now, out),
+            (Phase::Proceed, ns::TLS, "proceed") => {
+                common.step(Step::Proceed)?;
+                Ok(Some(ClientEvent::StartTls))
+            }
+            (Phase::Proceed, ns::TLS, "failure") => Err(Error::NoTls),
+            (Phase::Sasl, namespace, name) if namespace == self.profile.namespace() => match name {
+                "challenge" => self.challenge(common, now, out),
+                "success" => self.success(common).map(Some),
+                "failure" => self.failure(common, out).map(|()| None),
+                _ => Err(unexpected()),
+            },
+            (Phase::Bind, ns::CLIENT, "iq") => self.bound(common, now),
+            // Stanzas have no business here yet; one that comes early is ignored, as it could be the server's greeting.
+            (_, ns::CLIENT, _) => Ok(None),
+            _ => {
+                Err(StreamError::new(StreamCondition::UnsupportedStanzaType, "not expected at this point")
+                    .into())
+            }
+        }
+    }
+
+    /// The answer to the ask that this stream waited for: a client asks for one thing only.
+    fn answered(
+        &mut self,
+        common: &mut Common,
+        now: Instant,
+        answer: ClientAnswer,
+        out: &mut Vec<u8>,
+    ) -> Result<Option<ClientEvent>, Error> {
+        match (answer, &mut self.exchange) {
+            (ClientAnswer::Salted(salted), Some(exchange)) => {
+                let step = exchange.salted(salted);
+                self.client_step(common, now, step, out)
+            }
+            _ => {
+                self.profile.write(common.framing, "abort", None, out);
+                Err(Error::Authentication(
+                    SaslCondition::TemporaryAuthFailure,
+                    Some(Cow::Borrowed("our own password could not be prepared in time")),
+                ))
+            }
+        }
+    }
+
+    fn jid(&self) -> Option<&FullJid> {
+        self.jid.as_ref()
+    }
+
+    fn refusal(&self) -> Option<&Error> {
+        self.refusal.as_ref()
+    }
+
+    fn sent_elsewhere(&mut self, common: &Common) {
+        let secure = common.security.is_some();
+        let uri = common.reader.element().attr("see-other-uri").filter(|uri| may_follow(secure, uri));
+        self.redirect = uri.map(String::from);
+    }
+}
+
+impl Client {
+    fn features(
+        &mut self,
+        common: &mut Common,
+        now: Instant,
+        out: &mut Vec<u8>,
+    ) -> Result<Option<ClientEvent>, Error> {
+        let features = common.reader.element();
+        if self.authenticated {
+            self.announced = ServerFeatures {
+                roster_versions: features.child("ver", "urn:xmpp:features:rosterver").is_some(),
+                pre_approval: features.child("sub", "urn:xmpp:features:pre-approval").is_some(),
+            };
+            if let Some(jid) = self.bound_inline.take() {
+                common.step(Step::Bind)?;
+                return self.open_with(jid, common, now).map(Some);
+            }
+            if !bind::is_offered(features) {
+                return Err(unsupported_feature());
+            }
+            return self.request_bind(common, out).map(|()| None);
+        }
+        let offers_tls = starttls::is_offered(features);
+        if starttls::request(common, self.config.tls, offers_tls, out)? {
+            return Ok(None);
+        }
+        let features = common.reader.element();
+        let extensible = sasl2::offer(features);
+        let extensible = extensible.filter(|_| self.config.sasl2 && common.security.is_some());
+        self.profile = if extensible.is_some() { Profile::Extensible } else { Profile::Classic };
+        self.offer = Offer::read(features, extensible);
+        // RFC 6120 section 4.9.3.23: nothing to authenticate with, and something else that must be done.
+        let has_sasl = extensible.is_some() || sasl::offer(features).is_some();
+        let is_required = |feature: ElementRef<'_>| {
+            feature.namespace() != ns::TLS && feature.children().any(|child| child.name() == "required")
+        };
+        if !has_sasl && features.children().any(is_required) {
+            return Err(unsupported_feature());
+        }
+        self.channel = Channel::new(&self.config, common.security.as_ref(), &self.offer, self.profile)?;
+        self.authenticate(common, out).map(|()| None)
+    }
+
+    fn open_with(&mut self, jid: FullJid, common: &mut Common, now: Instant) -> Result<ClientEvent, Error> {
+        common.step(Step::Bound)?;
+        common.heard(now);
+        self.jid = Some(jid.clone());
+        Ok(ClientEvent::Bound(jid))
+    }
+
+    fn request_bind(&mut self, common: &mut Common, out: &mut Vec<u8>) -> Result<(), Error> {
+        common.framing.stanza(&bind::request(BIND_ID, self.config.resource.as_deref()), out);
+        common.step(Step::Bind)
+    }
+
+    fn bound(&mut self, common: &mut Common, now: Instant) -> Result<Option<ClientEvent>, Error> {
+        let Some(Ok(stanza)) = Stanza::from_reader(&common.reader) else { return Ok(None) };
+        if stanza.head.id.as_deref() != Some(BIND_ID) {
+            return Ok(None);
+        }
+        match stanza.head.kind {
+            Kind::Iq(IqType::Result) => {
+                // The JID is what the server says it is (RFC 6120 section 4.3.6), not what we asked for.
+                let jid = bind::read_result(common.reader.element()).ok_or_else(no_bound_jid)?;
+                self.open_with(jid, common, now).map(Some)
+            }
+            Kind::Iq(IqType::Error) => {
+                let error = StanzaError::from_payload(common.reader.element());
+                Err(Error::Bind(
+                    error.unwrap_or_else(|| balcony_stanza::ErrorCondition::UndefinedCondition.into()),
+                ))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// A first-level element of the open stream. What is no valid stanza is answered or ignored; the stream goes on.
+    fn stanza(&mut self, common: &mut Common, out: &mut Vec<u8>) -> Option<ClientEvent> {
+        match Stanza::from_reader(&common.reader)? {
+            Ok(mut stanza) => {
+                if stanza.head.lang.is_none() {
+                    stanza.head.lang = common.peer_lang.clone();
+                }
+                Some(ClientEvent::Stanza(Box::new(stanza)))
+            }
+            Err(invalid) => {
+                if let (Some(reply), Phase::Open) = (invalid.reply, common.phase()) {
+                    common.framing.stanza(&reply, out);
+                }
+                None
+            }
+        }
+    }
+}
+
+fn no_bound_jid() -> Error {
+    StreamError::new(StreamCondition::UndefinedCondition, "the bound JID is missing or not valid").into()
+}
+
+fn unsupported_feature() -> Error {
+    StreamError::new(StreamCondition::UnsupportedFeature, "resource binding was not offered").into()
+}
+
+/// Whether this is the URI of a WebSocket or of BOSH, and not less protected than what is left for it.
+fn may_follow(secure: bool, uri: &str) -> bool {
+    let scheme = uri.split_once("://").map(|(scheme, _)| scheme).unwrap_or_default();
+    let is = |name: &str| scheme.eq_ignore_ascii_case(name);
+    is("wss") || is("https") || (!secure && (is("ws") || is("http")))
+}

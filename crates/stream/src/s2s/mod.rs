@@ -1,0 +1,258 @@
+//! The role of a server on a stream to or from another server: the negotiation parts of federation (RFC 6120 sections 4.5, 6 and 8.1, XEP-0178, XEP-0220).
+//!
+//! Such a stream carries stanzas one way: the [initiating](S2sStream::initiating) end sends, the
+//! [receiving](S2sStream::receiving) end receives, and answers take a stream in the other direction. (XEP-0288 would change that,
+//! while the stream negotiates: this is why both ends are one type. It is not spoken; its place is in the features, after TLS and
+//! before authentication.)
+//!
+//! Stanzas flow for authorised *pairs*: from one domain of the initiating server to one of the receiving server. There are
+//! two ways to prove a pair:
+//!
+//! - The certificate of the initiating server proves the domain. The owner says so in
+//!   [`Security::domains`](crate::Security), and SASL EXTERNAL does the rest.
+//! - *Dialback*: the initiating server sends a [key](dialback_key) that only the server of the domain can make for this
+//!   stream, and the receiving server asks that server about it, on a stream that it opens itself. One stream may so be
+//!   authorised for many pairs.
+//!
+//! # Whom a dialback concerns
+//!
+//! ```text
+//!   server of a.example                        server of b.example
+//!   initiating stream 1  ── result, key ──>    receiving stream 1: S2sAsk::VerifyDialback
+//!                                                  │ open stream 2 to a.example, S2sStream::verify
+//!   receiving stream 2   <── verify, key ──    initiating stream 2
+//!      compares the key  ── valid ──────────>      S2sEvent::KeyVerified
+//!                                                  │ answer with S2sAnswer::Verdict
+//!   S2sEvent::Authorized    <── valid ────────    receiving stream 1: S2sEvent::Authorized
+//! ```
+//!
+//! Finding the other server, opening streams and queueing stanzas until a pair is authorised is the owner's. Stanzas between
+//! two domains are to go over one stream, so that they keep their order (RFC 6120 section 10.1).
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::fmt;
+
+use balcony_jid::BareJid;
+use balcony_machine::{ApiMisuse, Instant, Seed, Ticket};
+use balcony_stanza::Stanza;
+
+use crate::common::Common;
+use crate::error::Error;
+pub use crate::feature::dialback::{Proof, Verdict, Verification, dialback_key};
+use crate::framing::Framing;
+use crate::side::{Sealed, Side, Silence, Sorted};
+use crate::state::{Phase, Role};
+use crate::stream::Stream;
+
+mod config;
+mod event;
+mod initiating;
+mod receiving;
+
+pub use config::{S2sInitiatingConfig, S2sReceivingConfig};
+pub use event::{S2sAnswer, S2sAsk, S2sEvent};
+use initiating::Initiator;
+use receiving::Receiver;
+
+/// The role of a server on a stream to or from another server.
+pub struct S2s(End);
+
+/// Who has opened the stream. What an end may do depends on it, and may come to depend on what is negotiated.
+enum End {
+    Initiating(Initiator),
+    Receiving(Receiver),
+}
+
+/// A stream between servers, seen from either of its ends.
+///
+/// Nobody binds a resource here, so this does not compile:
+///
+/// ```compile_fail,E0599
+/// # use balcony_stream::S2sStream;
+/// fn jid(stream: &S2sStream) -> bool {
+///     stream.jid().is_some()
+/// }
+/// ```
+pub type S2sStream = Stream<S2s>;
+
+impl Stream<S2s> {
+    /// The end that opens the stream, and sends stanzas.
+    #[must_use]
+    pub fn initiating(config: Arc<S2sInitiatingConfig>, seed: Seed, now: Instant) -> Self {
+        let limits = config.limits.clone();
+        let common = Common::new(Role::S2s, config.tls, Framing::Document, limits, &seed, now);
+        Stream::begin(common, S2s(End::Initiating(Initiator::new(config))))
+    }
+
+    /// The end that accepts the stream, and only receives stanzas.
+    #[must_use]
+    pub fn receiving(config: Arc<S2sReceivingConfig>, seed: Seed, now: Instant) -> Self {
+        let limits = config.limits.clone();
+        let common = Common::new(Role::S2s, config.tls, Framing::Document, limits, &seed, now);
+        Stream::begin(common, S2s(End::Receiving(Receiver::new(config))))
+    }
+
+    /// Asks the other server to take stanzas of one more pair of domains on this stream, from one of ours to one of its
+    /// own (XEP-0220). The answer is [`S2sEvent::Authorized`] or [`S2sEvent::Refused`].
+    ///
+    /// # Errors
+    ///
+    /// [`ApiMisuse`] unless this is the initiating end, and speaks dialback; also if there are
+    /// [too many](balcony_machine::Limits::domain_pairs), or if `to` is another domain than the one that the stream was
+    /// opened to and the other server does not say that it can refuse it without harm (XEP-0220 section 2.6).
+    pub fn authorize(&mut self, from: BareJid, to: BareJid) -> Result<(), ApiMisuse> {
+        if self.ends() {
+            return Err(ENDS);
+        }
+        self.side.initiator()?.authorize(from, to)
+    }
+
+    /// Asks the other server whether a key is its own (XEP-0220), as soon as the stream is ready for it. The answer is
+    /// [`S2sEvent::KeyVerified`], unless the stream ends first.
+    ///
+    /// # Errors
+    ///
+    /// [`ApiMisuse`] unless this is the initiating end, and if
+    /// [too many](balcony_machine::Limits::domain_pairs) keys wait already.
+    pub fn verify(&mut self, now: Instant, verification: Verification) -> Result<(), ApiMisuse> {
+        if self.ends() {
+            return Err(ENDS);
+        }
+        self.side.initiator()?.verify(now, verification)
+    }
+}
+
+const ENDS: ApiMisuse = ApiMisuse("this stream has ended or is about to");
+
+impl S2s {
+    /// The end that sends, and asks.
+    fn initiator(&mut self) -> Result<&mut Initiator, ApiMisuse> {
+        match &mut self.0 {
+            End::Initiating(end) => Ok(end),
+            End::Receiving(_) => Err(ApiMisuse("only the end that has opened this stream asks the other")),
+        }
+    }
+}
+
+impl Sealed for S2s {}
+
+impl fmt::Debug for S2s {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // What it holds is secret, or said by the stream.
+        f.debug_struct("S2s").finish_non_exhaustive()
+    }
+}
+
+impl Side for S2s {
+    const ROLE: Role = Role::S2s;
+
+    type Event = S2sEvent;
+    type Ask = S2sAsk;
+    type Answer = S2sAnswer;
+
+    fn sort(event: S2sEvent) -> Sorted<Self> {
+        match event {
+            S2sEvent::StartTls => Sorted::StartTls,
+            S2sEvent::Ask(ticket, ask) => Sorted::Ask(ticket, ask),
+            S2sEvent::Stanza(stanza) => Sorted::Stanza(stanza),
+            event => Sorted::Other(event),
+        }
+    }
+
+    fn starts_tls(event: &S2sEvent) -> bool {
+        matches!(event, S2sEvent::StartTls)
+    }
+
+    fn unavailable() -> S2sAnswer {
+        S2sAnswer::Unavailable
+    }
+
+    fn open(&mut self, common: &mut Common, out: &mut Vec<u8>) {
+        match &mut self.0 {
+            End::Initiating(end) => end.open(common, out),
+            End::Receiving(_) => {}
+        }
+    }
+
+    fn force_header(&mut self, common: &mut Common, out: &mut Vec<u8>) {
+        match &mut self.0 {
+            End::Initiating(end) => end.open(common, out),
+            End::Receiving(end) => end.force_header(common, out),
+        }
+    }
+
+    fn header(
+        &mut self,
+        common: &mut Common,
+        now: Instant,
+        out: &mut Vec<u8>,
+    ) -> Result<Option<S2sEvent>, Error> {
+        match &mut self.0 {
+            End::Initiating(end) => end.header(common).map(|()| None),
+            End::Receiving(end) => end.header(common, now, out),
+        }
+    }
+
+    fn element(
+        &mut self,
+        common: &mut Common,
+        now: Instant,
+        out: &mut Vec<u8>,
+    ) -> Result<Option<S2sEvent>, Error> {
+        match &mut self.0 {
+            End::Initiating(end) => end.element(common, now, out),
+            End::Receiving(end) => end.element(common, now, out),
+        }
+    }
+
+    fn due(
+        &mut self,
+        common: &mut Common,
+        now: Instant,
+        out: &mut Vec<u8>,
+    ) -> Result<Option<S2sEvent>, Error> {
+        match &mut self.0 {
+            End::Initiating(end) => Ok(end.due(common, now, out)),
+            End::Receiving(end) => end.due(common, now, out),
+        }
+    }
+
+    fn put_answer(&mut self, ticket: Ticket, answer: S2sAnswer) -> bool {
+        match &mut self.0 {
+            End::Initiating(_) => false,
+            End::Receiving(end) => end.put_answer(ticket, answer),
+        }
+    }
+
+    fn expires(&self, phase: Phase) -> Option<Instant> {
+        match &self.0 {
+            End::Initiating(end) => end.expires(phase),
+            End::Receiving(end) => end.expires(phase),
+        }
+    }
+
+    fn heard(&self, common: &mut Common, now: Instant) {
+        match &self.0 {
+            End::Initiating(end) => end.heard(common, now),
+            End::Receiving(_) => common.heard(now),
+        }
+    }
+
+    fn silence(&self) -> Silence {
+        match &self.0 {
+            End::Initiating(end) => end.silence(),
+            // It has no stanza to send, and nothing to lose: the peer opens another stream when it needs one.
+            End::Receiving(_) => Silence::Close,
+        }
+    }
+
+    fn may_send(&self, stanza: &Stanza) -> Result<(), ApiMisuse> {
+        match &self.0 {
+            End::Initiating(end) => end.may_send(stanza),
+            End::Receiving(_) => {
+                Err(ApiMisuse("the receiving end of a stream between servers only receives"))
+            }
+        }
+    }
+}

@@ -1,0 +1,53 @@
+//! How a server behaves on its clients' streams.
+
+use alloc::vec::Vec;
+
+use balcony_jid::BareJid;
+use balcony_machine::{Limits, Secret};
+use balcony_sasl::Mechanism;
+
+use crate::framing::Framing;
+use crate::security::TlsPolicy;
+
+/// How a server behaves on the streams of its clients: one value for all of them.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct ServerStreamConfig {
+    /// The domains served, in normal form. The first one answers headers that name none.
+    pub domains: Vec<BareJid>,
+    /// Domains that were served once, in normal form. Who asks for one is told that it is gone for good.
+    pub gone: Vec<BareJid>,
+    /// What TLS does.
+    pub tls: TlsPolicy,
+    /// How the streams lie on their transport.
+    pub framing: Framing,
+    /// The mechanisms offered, in order of preference. Which of them fit a stream (TLS, channel binding) is seen to.
+    pub mechanisms: Vec<Mechanism>,
+    /// Whether accounts can be registered in-band (XEP-0077).
+    pub registration: bool,
+    /// From this the salts of accounts that don't exist are made, so that they look like those that do. Keep it for
+    /// the life of the server.
+    pub decoy: Secret<[u8; 32]>,
+    /// The iteration count of new accounts, which those that don't exist show as well.
+    pub iterations: u32,
+    /// The bounds.
+    pub limits: Limits,
+}
+
+impl ServerStreamConfig {
+    /// A server for these domains with the defaults of a public one.
+    #[must_use]
+    pub fn new(domains: Vec<BareJid>, decoy: Secret<[u8; 32]>) -> Self {
+        ServerStreamConfig {
+            domains,
+            gone: Vec::new(),
+            tls: TlsPolicy::Required,
+            framing: Framing::default(),
+            mechanisms: Mechanism::all().to_vec(),
+            registration: false,
+            decoy,
+            iterations: 10_000,
+            limits: Limits::default(),
+        }
+    }
+}

@@ -1,0 +1,359 @@
+//! How a client proves who it is: STARTTLS, SASL, and registration for those who have no account yet.
+
+use alloc::vec::Vec;
+
+use balcony_jid::BareJid;
+use balcony_machine::Instant;
+use balcony_sasl::{Binding, Failure, Mechanism, SaslCondition, ServerExchange, ServerStep, fake_keys};
+use balcony_stanza::{Stanza, StreamCondition, StreamError, ns};
+
+use super::{InlineBind, Server, ServerAnswer, ServerAsk, ServerEvent};
+use crate::common::Common;
+use crate::error::Error;
+use crate::feature::sasl::{self, Profile};
+use crate::feature::{channel_binding, register, sasl2, starttls};
+use crate::state::{Phase, Step};
+
+impl Server {
+    pub(super) fn write_mechanisms(&self, common: &Common, out: &mut Vec<u8>) {
+        sasl::write_feature(self.offered(common), out);
+        if self.offers_sasl2(common) {
+            sasl2::write_feature(self.offered(common), out);
+        }
+        if self.offers_plus(common) {
+            channel_binding::write_feature(bindings(common), out);
+        }
+    }
+
+    /// The mechanisms that fit this stream.
+    fn offered(&self, common: &Common) -> impl Iterator<Item = Mechanism> {
+        self.config.mechanisms.iter().copied().filter(|mechanism| offers(common, *mechanism))
+    }
+
+    fn offers_plus(&self, common: &Common) -> bool {
+        self.offered(common).any(Mechanism::is_plus)
+    }
+
+    /// SASL2 is for protected streams only (XEP-0388 section 5), and there is some mechanism.
+    fn offers_sasl2(&self, common: &Common) -> bool {
+        common.security.is_some() && self.offered(common).next().is_some()
+    }
+
+    /// STARTTLS, SASL and registration: everything before the client is known.
+    pub(super) fn negotiate(
+        &mut self,
+        common: &mut Common,
+        now: Instant,
+        out: &mut Vec<u8>,
+    ) -> Result<Option<ServerEvent>, Error> {
+        let element = common.reader.element();
+        match (element.namespace(), element.name()) {
+            (ns::TLS, "starttls") => self.start_tls(common, out).map(Some),
+            (ns::SASL, "auth") => self.begin(common, now, Profile::Classic, out),
+            (ns::SASL2, "authenticate") if self.offers_sasl2(common) => {
+                self.begin(common, now, Profile::Extensible, out)
+            }
+            (namespace, "response") if self.is_under_way(common, namespace) => {
+                let step = match (&mut self.exchange, self.profile.decode(element)) {
+                    (Some(exchange), Ok(data)) => exchange.response(&data.unwrap_or_default()),
+                    (_, Err(condition)) => Err(Failure::new(condition, "bad base64")),
+                    (None, _) => {
+                        Err(Failure::new(SaslCondition::MalformedRequest, "a response to no challenge"))
+                    }
+                };
+                self.sasl_step(common, now, step, out)
+            }
+            (namespace, "abort") if self.is_under_way(common, namespace) => {
+                let failure = Failure::new(SaslCondition::Aborted, "aborted by the client");
+                self.sasl_failure(common, failure, out)
+            }
+            (ns::CLIENT, "iq") if self.config.registration && self.may_authenticate(common) => {
+                self.register(common, now, out)
+            }
+            // RFC 6120 section 4.9.3.12.
+            _ => Err(StreamError::new(StreamCondition::NotAuthorized, "authenticate first").into()),
+        }
+    }
+
+    fn is_under_way(&self, common: &Common, namespace: &str) -> bool {
+        common.phase() == Phase::Sasl && self.profile.namespace() == namespace
+    }
+
+    /// Begins an exchange, in whichever profile.
+    fn begin(
+        &mut self,
+        common: &mut Common,
+        now: Instant,
+        profile: Profile,
+        out: &mut Vec<u8>,
+    ) -> Result<Option<ServerEvent>, Error> {
+        let element = common.reader.element();
+        if !self.may_authenticate(common) {
+            let failure =
+                Failure::new(SaslCondition::EncryptionRequired, "authentication was tried before TLS");
+            return self.sasl_failure(common, failure, out);
+        }
+        let mechanism = element.attr("mechanism").and_then(Mechanism::from_name);
+        let data = match profile {
+            Profile::Classic => profile.decode(element),
+            Profile::Extensible => sasl2::initial_response(element),
+        };
+        // A new attempt discards the one before (section 6.4.2).
+        self.inline_bind = InlineBind::read(profile, element);
+        self.profile = profile;
+        self.exchange = None;
+        common.step(Step::Auth)?;
+        let offered = mechanism.filter(|wanted| self.offered(common).any(|mechanism| mechanism == *wanted));
+        let Some(mechanism) = offered else {
+            let failure = Failure::new(SaslCondition::InvalidMechanism, "a mechanism that was not offered");
+            return self.sasl_failure(common, failure, out);
+        };
+        let nonce = common.random.token(24);
+        let mut exchange = ServerExchange::new(mechanism, None, self.offers_plus(common), nonce);
+        for binding in bindings(common) {
+            exchange = exchange.with_binding(binding);
+        }
+        let step = match data {
+            Ok(data) => exchange.initial(data.as_deref()),
+            Err(condition) => Err(Failure::new(condition, "bad base64")),
+        };
+        self.exchange = Some(exchange);
+        self.sasl_step(common, now, step, out)
+    }
+
+    fn start_tls(&mut self, common: &mut Common, out: &mut Vec<u8>) -> Result<ServerEvent, Error> {
+        starttls::grant(common, self.config.tls, out)?;
+        self.domain = None;
+        self.claimed = None;
+        Ok(ServerEvent::StartTls)
+    }
+
+    pub(super) fn sasl_step(
+        &mut self,
+        common: &mut Common,
+        now: Instant,
+        step: Result<ServerStep, Failure>,
+        out: &mut Vec<u8>,
+    ) -> Result<Option<ServerEvent>, Error> {
+        match step {
+            Ok(ServerStep::Challenge(data)) => {
+                self.profile.write(common.framing, "challenge", Some(&data), out);
+                Ok(None)
+            }
+            Ok(ServerStep::AskCredentials { username, authzid }) => {
+                let Some(hash) = self.exchange.as_ref().and_then(|exchange| exchange.mechanism().hash())
+                else {
+                    return Err(StreamError::from(StreamCondition::InternalServerError).into());
+                };
+                match self.account_of(&username, authzid.as_deref()) {
+                    Err(failure) => self.sasl_failure(common, failure, out),
+                    Ok(Some(account)) => {
+                        self.candidate = Some(account.clone());
+                        Ok(Some(ServerEvent::Ask(common.ask(now), ServerAsk::Credentials { account, hash })))
+                    }
+                    // No account can have this name; it is treated like one that doesn't exist.
+                    Ok(None) => {
+                        let keys =
+                            fake_keys(self.config.decoy.expose(), &username, hash, self.config.iterations);
+                        let step = self.with_exchange(|exchange| exchange.credentials(keys));
+                        self.sasl_step(common, now, step, out)
+                    }
+                }
+            }
+            Ok(ServerStep::AskVerify { username, authzid, password }) => {
+                match self.account_of(&username, authzid.as_deref()) {
+                    Err(failure) => self.sasl_failure(common, failure, out),
+                    Ok(Some(account)) => {
+                        self.candidate = Some(account.clone());
+                        Ok(Some(ServerEvent::Ask(common.ask(now), ServerAsk::Verify { account, password })))
+                    }
+                    Ok(None) => {
+                        let step = self.with_exchange(|exchange| exchange.verified(false));
+                        self.sasl_step(common, now, step, out)
+                    }
+                }
+            }
+            Ok(ServerStep::Success { data, .. }) => self.authenticated(common, data, out).map(Some),
+            Err(failure) => self.sasl_failure(common, failure, out),
+        }
+    }
+
+    /// The answer to a question about the candidate.
+    pub(super) fn login_answered(
+        &mut self,
+        common: &mut Common,
+        now: Instant,
+        answer: ServerAnswer,
+        out: &mut Vec<u8>,
+    ) -> Result<Option<ServerEvent>, Error> {
+        let step = match answer {
+            ServerAnswer::Credentials(keys) => {
+                let hash = self.exchange.as_ref().and_then(|exchange| exchange.mechanism().hash());
+                let (Some(hash), Some(account)) = (hash, &self.candidate) else {
+                    return Err(StreamError::from(StreamCondition::InternalServerError).into());
+                };
+                let keys = keys.unwrap_or_else(|| {
+                    fake_keys(self.config.decoy.expose(), account.as_str(), hash, self.config.iterations)
+                });
+                self.with_exchange(|exchange| exchange.credentials(keys))
+            }
+            ServerAnswer::Verified(right) => self.with_exchange(|exchange| exchange.verified(right)),
+            _ => Err(Failure::new(SaslCondition::TemporaryAuthFailure, "the account store did not answer")),
+        };
+        self.sasl_step(common, now, step, out)
+    }
+
+    fn with_exchange(
+        &mut self,
+        act: impl FnOnce(&mut ServerExchange) -> Result<ServerStep, Failure>,
+    ) -> Result<ServerStep, Failure> {
+        match &mut self.exchange {
+            Some(exchange) => act(exchange),
+            None => Err(Failure::new(SaslCondition::MalformedRequest, "no exchange is going on")),
+        }
+    }
+
+    /// The account that a user name stands for; `None` if it can be nobody's.
+    ///
+    /// Acting for somebody else is not supported: an authzid is the account's own bare JID (section 6.3.8).
+    fn account_of(&self, username: &str, authzid: Option<&str>) -> Result<Option<BareJid>, Failure> {
+        let Some(domain) = &self.domain else { return Ok(None) };
+        let account = BareJid::from_parts(Some(username), domain.domainpart()).ok();
+        if let Some(authzid) = authzid {
+            let wanted = BareJid::parse(authzid).ok();
+            if wanted.is_none() || wanted != account {
+                return Err(Failure::new(
+                    SaslCondition::InvalidAuthzid,
+                    "an authzid other than the account itself",
+                ));
+            }
+        }
+        Ok(account)
+    }
+
+    pub(super) fn sasl_failure(
+        &mut self,
+        common: &mut Common,
+        failure: Failure,
+        out: &mut Vec<u8>,
+    ) -> Result<Option<ServerEvent>, Error> {
+        self.exchange = None;
+        self.candidate = None;
+        self.inline_bind = None;
+        if common.phase() == Phase::Sasl {
+            common.step(Step::AuthFailed)?;
+        }
+        // The reason stays here: the same words for a wrong password and an unknown user (section 6.5.10). But who could not bind is
+        // to know what was wrong, and it says nothing of the account.
+        let text = match failure.is_of_binding {
+            true => Some(failure.reason),
+            false => failure_text(failure.condition),
+        };
+        self.profile.write_failure(common.framing, failure.condition, text, out);
+        // A client that has to find out which channel binding works has not guessed at a password.
+        let failures = if failure.is_of_binding { &mut self.binding_failures } else { &mut self.failures };
+        *failures = failures.saturating_add(1);
+        if *failures >= common.limits.sasl_attempts {
+            return Err(StreamError::new(
+                StreamCondition::PolicyViolation,
+                "too many failed authentications",
+            )
+            .into());
+        }
+        Ok(Some(ServerEvent::AuthenticationFailed { reason: failure.reason }))
+    }
+
+    fn authenticated(
+        &mut self,
+        common: &mut Common,
+        data: Option<Vec<u8>>,
+        out: &mut Vec<u8>,
+    ) -> Result<ServerEvent, Error> {
+        let (Some(account), Some(exchange)) = (self.candidate.take(), self.exchange.take()) else {
+            return Err(StreamError::from(StreamCondition::InternalServerError).into());
+        };
+        // RFC 6120 section 6.4.6: the identity must be the one that the (protected) header claimed.
+        if common.security.is_some() && self.claimed.as_ref().is_some_and(|claimed| *claimed != account) {
+            return Err(StreamError::new(
+                StreamCondition::InvalidFrom,
+                "the `from` of the stream is not who logged in",
+            )
+            .into());
+        }
+        self.bare = Some(account.to_jid());
+        self.account = Some(account.clone());
+        match self.profile {
+            Profile::Classic => {
+                self.profile.write(common.framing, "success", data.as_deref(), out);
+                common.step(Step::Authenticated)?;
+                common.restart(true);
+                self.claimed = None;
+            }
+            Profile::Extensible => {
+                common.step(Step::AuthenticatedInPlace)?;
+                common.reader.set_limits(common.limits.after_auth);
+                self.succeed_in_place(common, data, out);
+            }
+        }
+        Ok(ServerEvent::Authenticated { account, mechanism: exchange.mechanism() })
+    }
+
+    fn register(
+        &mut self,
+        common: &mut Common,
+        now: Instant,
+        out: &mut Vec<u8>,
+    ) -> Result<Option<ServerEvent>, Error> {
+        let not_authorized =
+            || Error::from(StreamError::new(StreamCondition::NotAuthorized, "authenticate first"));
+        if common.phase() != Phase::Negotiate {
+            return Err(not_authorized());
+        }
+        let stanza = match Stanza::from_reader(&common.reader) {
+            Some(Ok(stanza)) => stanza,
+            Some(Err(invalid)) => {
+                if let Some(reply) = invalid.reply {
+                    common.framing.stanza(&reply, out);
+                }
+                return Ok(None);
+            }
+            None => return Err(not_authorized()),
+        };
+        let query =
+            common.reader.element().child("query", balcony_xep::register::NS).ok_or_else(not_authorized)?;
+        let domain = self.domain.as_ref().ok_or_else(not_authorized)?;
+        match self.registration.request(common.framing, &stanza, query, domain, out) {
+            register::Outcome::Answered => Ok(None),
+            register::Outcome::Ask(ask) => Ok(Some(ServerEvent::Ask(common.ask(now), ask))),
+        }
+    }
+}
+
+/// Whether a mechanism fits this stream: -PLUS needs a channel to bind to, PLAIN needs TLS.
+fn offers(common: &Common, mechanism: Mechanism) -> bool {
+    match mechanism {
+        Mechanism::Plain => common.security.is_some(),
+        mechanism if mechanism.is_plus() => bindings(common).next().is_some(),
+        _ => true,
+    }
+}
+
+/// What -PLUS mechanisms can bind to, best first.
+fn bindings(common: &Common) -> impl Iterator<Item = Binding> {
+    let security = common.security.as_ref().filter(|security| !security.before_1_3);
+    let exporter = security.and_then(|security| security.exporter).map(Binding::TlsExporter);
+    let end_point = security.and_then(|security| security.end_point.as_deref());
+    exporter.into_iter().chain(end_point.map(|digest| Binding::TlsServerEndPoint(digest.into())))
+}
+
+fn failure_text(condition: SaslCondition) -> Option<&'static str> {
+    match condition {
+        SaslCondition::NotAuthorized => Some("The user name or the password is wrong."),
+        SaslCondition::EncryptionRequired => Some("Start TLS first."),
+        SaslCondition::InvalidMechanism => Some("Use one of the mechanisms that were offered."),
+        SaslCondition::TemporaryAuthFailure => {
+            Some("Authentication is not possible right now. Try again later.")
+        }
+        _ => None,
+    }
+}

@@ -1,0 +1,305 @@
+//! The role of a server on a client's stream (RFC 6120 sections 4 to 8).
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::fmt;
+
+use balcony_jid::{BareJid, FullJid, Jid};
+use balcony_machine::{Instant, Seed};
+use balcony_sasl::ServerExchange;
+use balcony_stanza::{ErrorCondition, Stanza, StanzaError, StreamCondition, StreamError, ns};
+use balcony_xep::register;
+
+use crate::common::Common;
+use crate::error::Error;
+use crate::feature::register::Registration;
+use crate::feature::sasl::Profile;
+use crate::feature::{bind, starttls};
+use crate::header::{Header, PeerHeader, check_namespaces, not_served};
+use crate::side::{Sealed, Side, Sorted};
+use crate::state::{Phase, Role, Step};
+use crate::stream::Stream;
+
+mod config;
+mod event;
+mod inline;
+mod login;
+mod session;
+
+pub use config::ServerStreamConfig;
+pub use event::{ServerAnswer, ServerAsk, ServerEvent};
+
+use inline::InlineBind;
+
+/// The role of a server on a client's stream. The client's is [`Client`](crate::client::Client).
+pub struct Server {
+    config: Arc<ServerStreamConfig>,
+    /// The domain that the client asked for.
+    domain: Option<BareJid>,
+    /// Who the client says it is, in its header.
+    claimed: Option<BareJid>,
+    exchange: Option<ServerExchange>,
+    /// The way in which the exchange is carried.
+    profile: Profile,
+    /// What the client wants bound as soon as it is authenticated (XEP-0386).
+    inline_bind: Option<InlineBind>,
+    /// Who is logging in, while an ask about them is open.
+    candidate: Option<BareJid>,
+    failures: u8,
+    /// Tries that were refused for their channel binding.
+    binding_failures: u8,
+    account: Option<BareJid>,
+    bare: Option<Jid>,
+    full: Option<Jid>,
+    jid: Option<FullJid>,
+    /// The id of the bind request that waits for its answer.
+    bind_id: Option<Arc<str>>,
+    bind_refusals: u8,
+    registration: Registration,
+}
+
+/// A client's stream, at its server.
+///
+/// What other roles do does not compile; a server sends nobody elsewhere by itself, for one:
+///
+/// ```compile_fail,E0599
+/// # use balcony_stream::ServerStream;
+/// fn redirect(stream: &ServerStream) -> Option<&str> {
+///     stream.redirect()
+/// }
+/// ```
+pub type ServerStream = Stream<Server>;
+
+impl Stream<Server> {
+    /// A stream that a client is about to open.
+    #[must_use]
+    pub fn new(config: Arc<ServerStreamConfig>, seed: Seed, now: Instant) -> Self {
+        let limits = config.limits.clone();
+        let common = Common::new(Role::Server, config.tls, config.framing, limits, &seed, now);
+        Stream::begin(common, Server::new(config))
+    }
+
+    /// The bound JID, from [`ServerEvent::Bound`] on.
+    #[must_use]
+    pub fn jid(&self) -> Option<&FullJid> {
+        self.side.jid.as_ref()
+    }
+}
+
+impl Server {
+    fn new(config: Arc<ServerStreamConfig>) -> Self {
+        Server {
+            config,
+            domain: None,
+            claimed: None,
+            exchange: None,
+            profile: Profile::default(),
+            inline_bind: None,
+            candidate: None,
+            failures: 0,
+            binding_failures: 0,
+            account: None,
+            bare: None,
+            full: None,
+            jid: None,
+            bind_id: None,
+            bind_refusals: 0,
+            registration: Registration::default(),
+        }
+    }
+}
+
+impl Sealed for Server {}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // What it holds is secret, or said by the stream.
+        f.debug_struct("Server").finish_non_exhaustive()
+    }
+}
+
+impl Side for Server {
+    const ROLE: Role = Role::Server;
+
+    type Event = ServerEvent;
+    type Ask = ServerAsk;
+    type Answer = ServerAnswer;
+
+    fn sort(event: ServerEvent) -> Sorted<Self> {
+        match event {
+            ServerEvent::StartTls => Sorted::StartTls,
+            ServerEvent::Ask(ticket, ask) => Sorted::Ask(ticket, ask),
+            ServerEvent::Stanza(stanza) => Sorted::Stanza(stanza),
+            event => Sorted::Other(event),
+        }
+    }
+
+    fn starts_tls(event: &ServerEvent) -> bool {
+        matches!(event, ServerEvent::StartTls)
+    }
+
+    fn unavailable() -> ServerAnswer {
+        ServerAnswer::Unavailable
+    }
+
+    fn force_header(&mut self, common: &mut Common, out: &mut Vec<u8>) {
+        self.write_header(common, None, out);
+    }
+
+    /// Answers the client's header, and offers features (RFC 6120 sections 4.3.2 and 4.7).
+    fn header(
+        &mut self,
+        common: &mut Common,
+        _now: Instant,
+        out: &mut Vec<u8>,
+    ) -> Result<Option<ServerEvent>, Error> {
+        let header = common.peer_header();
+        self.claimed = header.claimed();
+        let served = header.served(&self.config.domains);
+        // After authentication the account decides which domain this is.
+        let served = match &self.account {
+            Some(account) => served.filter(|domain| domain.domainpart() == account.domainpart()),
+            None => served,
+        }
+        .cloned();
+        self.domain = served.clone().or_else(|| self.domain.take());
+        self.write_header(common, Some(&header), out);
+        check_namespaces(common)?;
+        if served.is_none() {
+            return Err(not_served(&self.config.gone, &header).into());
+        }
+        if matches!(header.from, Some(Err(()))) {
+            return Err(StreamError::new(
+                StreamCondition::InvalidFrom,
+                "the `from` of the stream is not a valid JID",
+            )
+            .into());
+        }
+        if !header.has_features() {
+            return Err(StreamError::new(
+                StreamCondition::UnsupportedVersion,
+                "only version 1.0 is spoken here",
+            )
+            .into());
+        }
+        common.peer_lang = header.lang;
+        self.write_features(common, out);
+        common.step(Step::Headers).map(|()| None)
+    }
+
+    /// What this end does of itself, without waiting for the peer.
+    fn due(
+        &mut self,
+        common: &mut Common,
+        now: Instant,
+        _out: &mut Vec<u8>,
+    ) -> Result<Option<ServerEvent>, Error> {
+        match common.phase() {
+            Phase::Negotiate if self.account.is_some() => self.bind_inline(common, now),
+            _ => Ok(None),
+        }
+    }
+
+    fn element(
+        &mut self,
+        common: &mut Common,
+        now: Instant,
+        out: &mut Vec<u8>,
+    ) -> Result<Option<ServerEvent>, Error> {
+        match common.phase() {
+            Phase::Open => self.stanza(common, out),
+            // After our closing tag nothing is answered, but what was sent before it was read still counts.
+            Phase::Closing => Ok(self.jid.is_some().then(|| self.late(common)).transpose()?.flatten()),
+            _ if self.account.is_some() => self.bind(common, now, out),
+            _ => self.negotiate(common, now, out),
+        }
+    }
+
+    /// The answer to the ask that this stream waited for.
+    fn answered(
+        &mut self,
+        common: &mut Common,
+        now: Instant,
+        answer: ServerAnswer,
+        out: &mut Vec<u8>,
+    ) -> Result<Option<ServerEvent>, Error> {
+        if self.inline_bind.is_some() && common.phase() == Phase::Bind {
+            return self.bound_inline(common, now, answer, out);
+        }
+        if self.bind_id.is_some() {
+            return match answer {
+                ServerAnswer::Bound(result) => self.bound(common, now, result, out),
+                _ => self.bound(common, now, Err(ErrorCondition::InternalServerError.into()), out),
+            };
+        }
+        if self.registration.is_pending() {
+            let result = match answer {
+                ServerAnswer::Registered(result) => result,
+                _ => Err(StanzaError::new(
+                    ErrorCondition::ResourceConstraint,
+                    "registration is not possible right now",
+                )),
+            };
+            self.registration.finish(common.framing, result, out);
+            return Ok(None);
+        }
+        self.login_answered(common, now, answer, out)
+    }
+
+    fn jid(&self) -> Option<&FullJid> {
+        self.jid.as_ref()
+    }
+}
+
+impl Server {
+    /// Our header; in answer to `peer`'s, if one has been read.
+    fn write_header(&mut self, common: &mut Common, peer: Option<&PeerHeader>, out: &mut Vec<u8>) {
+        let domain = self.domain.as_ref().or(self.config.domains.first());
+        let id = common.random.token(26);
+        let header = Header {
+            from: domain.map(BareJid::as_str),
+            // Only what the client itself said (section 4.7.2).
+            to: peer.and_then(PeerHeader::echo),
+            id: Some(&id),
+            version: peer.is_none_or(PeerHeader::has_features),
+            lang: "en",
+        };
+        common.open(&header, out);
+    }
+
+    /// What may follow now. Before authentication: TLS if it is needed, then SASL; after it: binding.
+    fn write_features(&self, common: &Common, out: &mut Vec<u8>) {
+        common.framing.features(out, |out| self.write_feature_list(common, out));
+    }
+
+    fn write_feature_list(&self, common: &Common, out: &mut Vec<u8>) {
+        if self.account.is_some() {
+            // With a resource bound nothing is left to negotiate (section 4.3.5); what remains is for the client to know.
+            if self.jid.is_none() {
+                bind::write_feature(out);
+            }
+            // RFC 6121 sections 2.6.1 and 3.4.1: rosters have versions, and requests can be approved before they come.
+            out.extend_from_slice(
+                b"<ver xmlns='urn:xmpp:features:rosterver'/><sub xmlns='urn:xmpp:features:pre-approval'/>",
+            );
+        } else {
+            starttls::write_feature(common, self.config.tls, out);
+            if self.may_authenticate(common) {
+                self.write_mechanisms(common, out);
+                if self.config.registration {
+                    register::feature().root().write(out, ns::CLIENT);
+                }
+            }
+        }
+    }
+
+    fn may_authenticate(&self, common: &Common) -> bool {
+        starttls::is_secure_enough(common, self.config.tls)
+    }
+}
+
+fn reply_error(common: &Common, request: &Stanza, error: &StanzaError, out: &mut Vec<u8>) {
+    if let Some(reply) = request.error(error) {
+        common.framing.stanza(&reply, out);
+    }
+}

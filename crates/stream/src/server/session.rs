@@ -1,0 +1,160 @@
+//! The authenticated client: it binds a resource (RFC 6120 section 7), and then its stanzas come.
+
+use alloc::vec::Vec;
+
+use balcony_jid::FullJid;
+use balcony_machine::Instant;
+use balcony_stanza::{ErrorCondition, IqType, Kind, Stanza, StanzaError, StreamCondition, StreamError};
+
+use super::{Server, ServerAsk, ServerEvent, reply_error};
+use crate::common::Common;
+use crate::error::Error;
+use crate::feature::bind;
+use crate::feature::sasl::Profile;
+use crate::state::Step;
+
+impl Server {
+    /// Before a resource is bound the only thing to do is to bind one (section 7.1).
+    pub(super) fn bind(
+        &mut self,
+        common: &mut Common,
+        now: Instant,
+        out: &mut Vec<u8>,
+    ) -> Result<Option<ServerEvent>, Error> {
+        let stanza = match Stanza::from_reader(&common.reader) {
+            Some(Ok(stanza)) if matches!(stanza.head.kind, Kind::Iq(IqType::Set | IqType::Get)) => stanza,
+            Some(Err(invalid)) => {
+                if let Some(reply) = invalid.reply {
+                    common.framing.stanza(&reply, out);
+                }
+                return Ok(None);
+            }
+            None if Profile::of(common.reader.element()).is_some() => return Err(self.refuse_second_login()),
+            _ => return Err(StreamError::new(StreamCondition::NotAuthorized, "bind a resource first").into()),
+        };
+        let request = bind::Request::read(&stanza, common.reader.element());
+        let (Some(request), Some(account)) = (request, &self.account) else {
+            reply_error(
+                common,
+                &stanza,
+                &StanzaError::new(ErrorCondition::NotAllowed, "bind a resource first"),
+                out,
+            );
+            return Ok(None);
+        };
+        self.bind_id = stanza.head.id.clone();
+        common.step(Step::Bind)?;
+        Ok(Some(ServerEvent::Ask(
+            common.ask(now),
+            ServerAsk::Bind { account: account.clone(), resource: request.resource, carbons: false },
+        )))
+    }
+
+    pub(super) fn bound(
+        &mut self,
+        common: &mut Common,
+        now: Instant,
+        result: Result<FullJid, StanzaError>,
+        out: &mut Vec<u8>,
+    ) -> Result<Option<ServerEvent>, Error> {
+        let mut request = Stanza::iq(IqType::Set);
+        request.head.id = self.bind_id.take();
+        match result {
+            Ok(jid) => {
+                if let Some(reply) = request.result() {
+                    common.framing.stanza(&reply.payload(bind::result(&jid)), out);
+                }
+                common.step(Step::Bound)?;
+                common.heard(now);
+                self.full = Some(jid.to_jid());
+                self.jid = Some(jid.clone());
+                Ok(Some(ServerEvent::Bound(jid)))
+            }
+            Err(error) => {
+                reply_error(common, &request, &error, out);
+                common.step(Step::BindRefused)?;
+                self.refused_bind(common)?;
+                Ok(None)
+            }
+        }
+    }
+
+    fn refused_bind(&mut self, common: &Common) -> Result<(), Error> {
+        self.bind_refusals = self.bind_refusals.saturating_add(1);
+        if self.bind_refusals >= common.limits.bind_attempts {
+            return Err(StreamError::new(
+                StreamCondition::PolicyViolation,
+                "too many refused attempts to bind",
+            )
+            .into());
+        }
+        Ok(())
+    }
+
+    /// A first-level element of the open stream.
+    pub(super) fn stanza(
+        &mut self,
+        common: &mut Common,
+        out: &mut Vec<u8>,
+    ) -> Result<Option<ServerEvent>, Error> {
+        match Stanza::from_reader(&common.reader) {
+            Some(Err(invalid)) => {
+                if let Some(reply) = invalid.reply {
+                    common.framing.stanza(&reply, out);
+                }
+                Ok(None)
+            }
+            // One stream, one resource.
+            Some(Ok(stanza)) if bind::Request::read(&stanza, common.reader.element()).is_some() => {
+                reply_error(
+                    common,
+                    &stanza,
+                    &StanzaError::new(
+                        ErrorCondition::NotAllowed,
+                        "a resource is already bound to this stream",
+                    ),
+                    out,
+                );
+                self.refused_bind(common).map(|()| None)
+            }
+            Some(Ok(stanza)) => self.stamp(common, stanza),
+            None => Err(unsupported()),
+        }
+    }
+
+    /// A first-level element after our closing tag: what it says still counts, and nothing is answered any more (section 4.4).
+    pub(super) fn late(&self, common: &Common) -> Result<Option<ServerEvent>, Error> {
+        match Stanza::from_reader(&common.reader) {
+            Some(Ok(stanza)) => self.stamp(common, stanza),
+            Some(Err(_)) => Ok(None),
+            None => Err(unsupported()),
+        }
+    }
+
+    /// Makes an event of a stanza, its `from` stamped with what was authenticated (section 8.1.2.1).
+    fn stamp(&self, common: &Common, mut stanza: Stanza) -> Result<Option<ServerEvent>, Error> {
+        let (Some(bare), Some(full)) = (&self.bare, &self.full) else { return Ok(None) };
+        if stanza.head.from.as_ref().is_some_and(|from| from != full && from != bare) {
+            return Err(StreamError::new(
+                StreamCondition::InvalidFrom,
+                "`from` is not the JID of this stream",
+            )
+            .into());
+        }
+        // Subscriptions belong to the account, all else to the resource.
+        let subscription = matches!(stanza.head.kind, Kind::Presence(presence) if presence.is_subscription());
+        stanza.head.from = Some(if subscription { bare.clone() } else { full.clone() });
+        if stanza.head.lang.is_none() {
+            stanza.head.lang = common.peer_lang.clone();
+        }
+        Ok(Some(ServerEvent::Stanza(stanza.into())))
+    }
+}
+
+fn unsupported() -> Error {
+    StreamError::new(
+        StreamCondition::UnsupportedStanzaType,
+        "only message, presence and iq are understood here",
+    )
+    .into()
+}
