@@ -48,7 +48,7 @@ fn read(c: &mut Criterion) {
     group.bench_function("all that is kept for one", |b| {
         b.iter_batched(
             || next.next().unwrap(),
-            |account| store.kept(account).unwrap(),
+            |account| store.kept(account, &[]).unwrap(),
             BatchSize::SmallInput,
         );
     });

@@ -6,7 +6,8 @@ use core::time::Duration;
 use std::path::{Path, PathBuf};
 
 use balcony_machine::Limits;
-use balcony_store::StoreConfig;
+use balcony_router::extension::Extensions;
+use balcony_router::extension::offline::Offline;
 use balcony_tokio::ServerConfig;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
@@ -251,18 +252,16 @@ impl Settings {
         if let Some(most) = self.max_login_attempts {
             config.limits.sasl_attempts = most;
         }
+        config.extensions = Extensions::standard().with(self.offline()).build();
     }
 
-    /// The bounds of the store.
-    pub(crate) fn store(&self) -> StoreConfig {
-        let mut config = StoreConfig::default();
-        if let Some(most) = self.max_offline_messages {
-            config.offline = most as usize;
+    /// The bounds of messages that wait for users who are away.
+    fn offline(&self) -> Offline {
+        let Offline { messages, bytes } = Offline::default();
+        Offline {
+            messages: self.max_offline_messages.map_or(messages, |most| most as usize),
+            bytes: self.max_offline_bytes.map_or(bytes, |most| most as usize),
         }
-        if let Some(most) = self.max_offline_bytes {
-            config.offline_bytes = most as usize;
-        }
-        config
     }
 
     /// The data folder.
@@ -415,11 +414,11 @@ mod tests {
         assert_eq!((bounded.limits.after_auth.bytes, bounded.limits.resources), (20_000, 4));
         assert_eq!((bounded.limits.sasl_attempts, bounded.limits.negotiation), (1, Duration::from_secs(9)));
         assert_eq!(settings.max_connections, Some(7));
-        let store = settings.store();
-        assert_eq!((store.offline, store.offline_bytes, bounded.roster.items), (6, 30_000, 8));
+        let offline = settings.offline();
+        assert_eq!((offline.messages, offline.bytes, bounded.roster.items), (6, 30_000, 8));
         let mut free = config();
         Settings::default().bound(&mut free);
         assert_eq!((free.limits, free.connections_per_ip), (config().limits, None));
-        assert_eq!((free.roster, Settings::default().store()), (config().roster, StoreConfig::default()));
+        assert_eq!(free.roster, config().roster);
     }
 }

@@ -8,7 +8,9 @@ use std::path::Path;
 use std::time::Instant;
 
 use balcony_machine::Secret;
-use balcony_store::{Store, StoreConfig};
+use balcony_store::Store;
+#[cfg(feature = "postgres")]
+use balcony_store::StoreConfig;
 use serde::{Deserialize, Deserializer};
 
 use crate::control;
@@ -38,18 +40,17 @@ impl<'de> Deserialize<'de> for Database {
 
 /// Opens the accounts, and makes what is missing. Not from within a runtime.
 pub(crate) fn open(folder: &Path, database: Option<&Database>) -> Result<Store, Failure> {
-    open_with(folder, database, StoreConfig::default())
+    match database {
+        None => Ok(Store::open(folder)?),
+        Some(database) => connect(database),
+    }
 }
 
-/// The same for a server, with these bounds. A command that has them open for a moment is waited for.
-pub(crate) fn open_for_server(
-    folder: &Path,
-    database: Option<&Database>,
-    bounds: StoreConfig,
-) -> Result<Store, Failure> {
+/// The same for a server. A command that has them open for a moment is waited for.
+pub(crate) fn open_for_server(folder: &Path, database: Option<&Database>) -> Result<Store, Failure> {
     let begin = Instant::now();
     loop {
-        match open_with(folder, database, bounds) {
+        match open(folder, database) {
             Err(failure) if failure.is_locked() && begin.elapsed() < MOMENT => {
                 std::thread::sleep(MOMENT / 40)
             }
@@ -58,19 +59,11 @@ pub(crate) fn open_for_server(
     }
 }
 
-/// The same with these bounds.
-fn open_with(folder: &Path, database: Option<&Database>, bounds: StoreConfig) -> Result<Store, Failure> {
-    match database {
-        None => Ok(Store::open_with(folder, bounds)?),
-        Some(database) => connect(database, bounds),
-    }
-}
-
 /// The same, but where there are no accounts it makes nothing: the folder may be another one than was meant.
 pub(crate) fn existing(folder: &Path, database: Option<&Database>) -> Result<Store, Failure> {
     match database {
         None => Store::open_existing(folder)?.ok_or_else(|| missing(folder)),
-        Some(database) => connect(database, StoreConfig::default()),
+        Some(database) => connect(database),
     }
 }
 
@@ -106,12 +99,12 @@ pub(crate) fn make_folder(folder: &Path) -> Result<(), Failure> {
 }
 
 #[cfg(feature = "postgres")]
-fn connect(database: &Database, bounds: StoreConfig) -> Result<Store, Failure> {
-    Ok(Store::connect(database.0.expose(), bounds)?)
+fn connect(database: &Database) -> Result<Store, Failure> {
+    Ok(Store::connect(database.0.expose(), StoreConfig::default())?)
 }
 
 #[cfg(not(feature = "postgres"))]
-fn connect(_: &Database, _: StoreConfig) -> Result<Store, Failure> {
+fn connect(_: &Database) -> Result<Store, Failure> {
     Err(Failure::usage(
         "--database: this balcony was built without PostgreSQL; its feature `postgres` is on unless it is turned off",
     ))

@@ -31,7 +31,7 @@ pub(crate) fn remove(store: &Store, worker: &Arc<Worker>, account: BareJid) -> R
 
 /// The domains of an account and of its contacts. Those that are others' have no account here, so nothing comes of them.
 fn domains_around(store: &Store, account: &BareJid) -> Result<Vec<BareJid>, StoreError> {
-    let roster = store.kept(account)?.and_then(|kept| kept.roster);
+    let roster = store.kept(account, &[])?.and_then(|kept| kept.roster);
     let (items, requests) = roster.map(|roster| (roster.items, roster.requests)).unwrap_or_default();
     let asking = requests.iter().filter_map(|request| request.head.from.as_ref()).map(Jid::domainpart);
     let mut domains: Vec<&str> = items.iter().map(|item| item.jid.domainpart()).chain(asking).collect();

@@ -51,7 +51,7 @@ pub(crate) fn run(args: ServeArgs, log: Option<LogLevel>) -> Result<(), Failure>
         )));
     }
     // It is closed last, when the runtime is gone: a database client cannot be used from within one.
-    let store = database::open_for_server(&settings.folder(), settings.database.as_ref(), settings.store())?;
+    let store = database::open_for_server(&settings.folder(), settings.database.as_ref())?;
     if settings.database.is_some() {
         database::make_folder(&settings.folder())?;
     }

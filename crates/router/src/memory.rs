@@ -144,19 +144,16 @@ impl Account {
 
     /// The oldest entries that fit, or only one; and whether there are more.
     fn oldest_entries(&self, log: &str, bytes: usize) -> (Vec<Entry>, bool) {
-        let mut left = bytes;
-        let mut all =
-            self.entries.iter().filter(|((name, _), _)| name == log).map(|(_, entry)| entry).peekable();
-        let mut entries = Vec::new();
-        while let Some(entry) = all.peek() {
-            match left.checked_sub(entry.content.bytes.len()) {
-                Some(rest) => left = rest,
-                None if entries.is_empty() => left = 0,
-                None => break,
+        let all = self.entries.iter().filter(|((name, _), _)| name == log).map(|(_, entry)| entry);
+        let (mut entries, mut total) = (Vec::new(), 0_usize);
+        for entry in all {
+            total = total.saturating_add(entry.content.bytes.len());
+            if total > bytes && !entries.is_empty() {
+                return (entries, true);
             }
-            entries.extend(all.next().cloned());
+            entries.push(entry.clone());
         }
-        (entries, all.peek().is_some())
+        (entries, false)
     }
 
     /// Makes a change; `false` if there is no room, or it is meant for another account.

@@ -1,12 +1,14 @@
+use alloc::borrow::Cow;
 use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use balcony_jid::BareJid;
 use balcony_machine::Secret;
-use balcony_router::{Kept, Offline};
+use balcony_router::extension::{Collection, Extensions};
+use balcony_router::{Content, Kept};
 
-use crate::record::encode_stanza;
-use crate::{Account, Backup, Change, Collection, Documents, Entries, Owned, Owner, StoreError};
+use crate::{Account, Backup, Change, Documents, Entries, Owned, Owner, StoreError};
 
 /// Where accounts are kept: an embedded database, or a database server. [`Store`](crate::Store) is how it is used.
 ///
@@ -23,20 +25,12 @@ pub trait Backend: Send + Sync {
     /// [`StoreError`] if the database or the data in it fail. So it is with all calls below.
     fn account(&self, account: &BareJid) -> Result<Option<Account>, StoreError>;
 
-    /// What is kept of an account, if it exists, but for its messages.
+    /// What is kept of an account, if it exists, with the documents of these collections, and without the time.
     ///
     /// # Errors
     ///
     /// As [`account`](Backend::account).
-    fn kept(&self, account: &BareJid) -> Result<Option<Kept>, StoreError>;
-
-    /// The oldest messages that wait for an account: as many as fit into so many bytes of XML, but at least one, if
-    /// there is one.
-    ///
-    /// # Errors
-    ///
-    /// As [`account`](Backend::account).
-    fn offline(&self, account: &BareJid, bytes: usize) -> Result<Messages, StoreError>;
+    fn kept(&self, account: &BareJid, collections: &[Cow<'static, str>]) -> Result<Option<Kept>, StoreError>;
 
     /// All about an account, as it was at one moment, if it exists.
     ///
@@ -44,6 +38,14 @@ pub trait Backend: Send + Sync {
     ///
     /// As [`account`](Backend::account).
     fn backup(&self, account: &BareJid) -> Result<Option<Backup>, StoreError>;
+
+    /// What a document of an owner holds, if there is one. For an account that does not exist it takes as long as for one that
+    /// has none.
+    ///
+    /// # Errors
+    ///
+    /// As [`account`](Backend::account).
+    fn document(&self, owner: &Owner, collection: &str, key: &str) -> Result<Option<Content>, StoreError>;
 
     /// Documents of one of an owner's collections, by the octets of their keys, from the first or after the one with the key
     /// `after`: as many as fit into so many bytes of keys and contents, but at least one, if there is one.
@@ -59,8 +61,8 @@ pub trait Backend: Send + Sync {
         bytes: usize,
     ) -> Result<Documents, StoreError>;
 
-    /// Entries of one of an owner's logs with higher numbers than `after`: as many as fit into so many bytes of tags and contents,
-    /// but at least one, if there is one. All numbers are higher than zero.
+    /// Entries of one of an owner's logs with higher numbers than `after`: as many as fit into so many bytes of content, but at
+    /// least one, if there is one. All numbers are higher than zero.
     ///
     /// # Errors
     ///
@@ -112,69 +114,22 @@ pub trait Backend: Send + Sync {
     fn check(&self, problem: &mut dyn FnMut(String)) -> Result<u64, StoreError>;
 }
 
-/// Messages that wait for an account, or the first of them.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Messages {
-    /// The messages, the oldest first.
-    pub messages: Vec<Offline>,
-    /// Whether there are later ones.
-    pub more: bool,
-}
-
 /// The bounds of a store.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoreConfig {
-    /// Messages that wait for one account. Past it no more are taken, and contacts are told. Messages of others may take half of
-    /// it ([`PutOffline`](balcony_router::Change::PutOffline)).
-    pub offline: usize,
-    /// The bytes of these, as XML; it holds in the same way.
-    pub offline_bytes: usize,
     /// Changes of one roster that are remembered, for [`balcony_roster::Config::changes`].
     pub roster_changes: usize,
     /// The collections that this program knows, with the highest version of each. A store that has a newer one of these is not
     /// opened, nor is one imported; others are left as they are.
-    pub collections: &'static [Collection],
+    pub collections: Arc<[Collection]>,
 }
 
 impl Default for StoreConfig {
-    /// 200 messages of 4 MiB, as many changes as a roster has by default, and no collections.
+    /// As many changes as a roster has by default, and the collections of a router's standard extensions.
     fn default() -> Self {
         StoreConfig {
-            offline: 200,
-            offline_bytes: 4 << 20,
             roster_changes: balcony_roster::Config::default().changes,
-            collections: &[],
+            collections: Extensions::default().collections().into(),
         }
-    }
-}
-
-impl StoreConfig {
-    /// Whether there is room for what `changes` put, among the messages that wait: their numbers, and their bytes.
-    pub(crate) fn has_room(
-        &self,
-        changes: &[balcony_router::Change],
-        waiting: impl FnOnce() -> Result<Vec<(u64, usize)>, StoreError>,
-    ) -> Result<bool, StoreError> {
-        use balcony_router::Change::{DropOffline, PutOffline};
-        if !changes.iter().any(|change| matches!(change, PutOffline { .. })) {
-            return Ok(true);
-        }
-        let mut waiting = waiting()?;
-        for change in changes {
-            match change {
-                // What is put has higher numbers than anybody knows yet.
-                DropOffline { up_to } => waiting.retain(|(number, _)| number > up_to),
-                PutOffline { message, from_contact } => {
-                    waiting.push((u64::MAX, encode_stanza(message).len()));
-                    let share = |all: usize| if *from_contact { all } else { all.div_ceil(2) };
-                    let bytes = waiting.iter().fold(0_usize, |all, (_, bytes)| all.saturating_add(*bytes));
-                    if waiting.len() > share(self.offline) || bytes > share(self.offline_bytes) {
-                        return Ok(false);
-                    }
-                }
-                _ => {}
-            }
-        }
-        Ok(true)
     }
 }

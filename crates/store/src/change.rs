@@ -2,7 +2,8 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use balcony_jid::BareJid;
-use balcony_router::{Kept, Offline};
+use balcony_roster::Parts;
+use balcony_router::LastSeen;
 use balcony_sasl::Credentials;
 
 use crate::{Collections, Edit, Owned, Owner};
@@ -39,8 +40,8 @@ pub enum Change {
         /// What changes, in this order.
         changes: Vec<balcony_router::Change>,
     },
-    /// An account with all that is kept for it. It is done unless the account exists. Bounds don't hold for it, and its
-    /// messages get new numbers.
+    /// An account with all that is kept for it. It is done unless the account exists. Bounds don't hold for it. Entries without
+    /// a number get new ones.
     Restore(Box<Backup>),
     /// Changes of what an owner has in collections. All of them are done if the owner exists, should it be an account, and if there
     /// is room, and nothing otherwise.
@@ -98,10 +99,10 @@ pub struct Backup {
     pub address: BareJid,
     /// The account itself.
     pub account: Account,
-    /// Roster, blocked addresses and last presence.
-    pub kept: Kept,
-    /// The messages that wait for it, in their order.
-    pub offline: Vec<Offline>,
-    /// Its documents and logs.
+    /// Its roster, if it was ever changed.
+    pub roster: Option<Parts>,
+    /// The end of its latest presence.
+    pub last: Option<LastSeen>,
+    /// Its documents and logs. An entry whose number is zero has none yet.
     pub collections: Collections,
 }

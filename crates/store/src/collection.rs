@@ -10,12 +10,14 @@
 
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
+use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
 
 use balcony_jid::BareJid;
-use balcony_router::{Append, Content, DocumentEdit, Entry, LogEdit, Room};
+use balcony_router::extension::{Collection, Kind};
+use balcony_router::{Append, Content, Document, DocumentEdit, Entry, LogEdit, Room};
 
 use crate::StoreError;
 
@@ -98,17 +100,6 @@ impl OwnerKind {
     }
 }
 
-/// A document, with where it is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Document {
-    /// The name of its collection.
-    pub collection: Box<str>,
-    /// Which of its documents.
-    pub key: Box<str>,
-    /// What it holds.
-    pub content: Content,
-}
-
 /// A part of a collection's documents, by their keys.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Documents {
@@ -157,13 +148,13 @@ impl Collections {
         let documents = self
             .documents
             .iter()
-            .map(|document| (CollectionKind::Documents, &document.collection, document.content.version));
+            .map(|document| (Kind::Documents, &*document.collection, document.content.version));
         let entries = self.logs.iter().flat_map(|(log, entries)| {
-            entries.iter().map(move |entry| (CollectionKind::Log, log, entry.content.version))
+            entries.iter().map(move |entry| (Kind::Log, &**log, entry.content.version))
         });
         for (kind, name, version) in documents.chain(entries) {
-            let known = known.iter().find(|known| known.kind == kind && known.name == &**name);
-            known.map_or(Ok(()), |known| known.admit(version))?;
+            let known = known.iter().find(|known| known.kind == kind && known.name == name);
+            known.map_or(Ok(()), |known| admit(known, version))?;
         }
         Ok(())
     }
@@ -195,44 +186,20 @@ pub enum Edit {
     Log(LogEdit),
 }
 
-/// A collection that a program knows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Collection {
-    /// Documents or a log.
-    pub kind: CollectionKind,
-    /// Its name.
-    pub name: &'static str,
-    /// The highest version of its contents that the program understands.
-    pub version: u8,
-}
-
-impl Collection {
-    /// Refuses a version that this program does not know.
-    pub(crate) fn admit(&self, found: u8) -> Result<(), StoreError> {
-        if found > self.version {
-            let name = self.name.into();
-            return Err(StoreError::NewerCollection { name, found, supported: self.version });
-        }
-        Ok(())
+/// Refuses a version of a collection that this program does not know.
+pub(crate) fn admit(known: &Collection, found: u8) -> Result<(), StoreError> {
+    if found > known.version {
+        let name = String::from(&*known.name);
+        return Err(StoreError::NewerCollection { name, found, supported: known.version });
     }
+    Ok(())
 }
 
-/// What a collection is. Documents and logs of the same name have nothing to do with each other.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum CollectionKind {
-    /// Documents.
-    Documents,
-    /// A log.
-    Log,
-}
-
-impl CollectionKind {
-    /// As it is called in databases.
-    pub(crate) const fn name(self) -> &'static str {
-        match self {
-            CollectionKind::Documents => "documents",
-            CollectionKind::Log => "log",
-        }
+/// What a kind of collections is called in databases.
+pub(crate) const fn kind_name(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Documents => "documents",
+        Kind::Log => "log",
     }
 }
 
@@ -270,14 +237,63 @@ pub(crate) fn edits(changes: &[balcony_router::Change]) -> impl Iterator<Item = 
     })
 }
 
+/// How much a log holds, or a part of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Held {
+    pub(crate) entries: u64,
+    /// Of their contents.
+    pub(crate) bytes: u64,
+}
+
+impl Held {
+    /// One entry with so many bytes.
+    pub(crate) const fn one(bytes: usize) -> Held {
+        Held { entries: 1, bytes: bytes as u64 }
+    }
+
+    pub(crate) const fn with(self, other: Held) -> Held {
+        Held {
+            entries: self.entries.saturating_add(other.entries),
+            bytes: self.bytes.saturating_add(other.bytes),
+        }
+    }
+
+    pub(crate) const fn without(self, other: Held) -> Held {
+        Held {
+            entries: self.entries.saturating_sub(other.entries),
+            bytes: self.bytes.saturating_sub(other.bytes),
+        }
+    }
+
+    const fn is_within(self, room: Room) -> bool {
+        self.entries <= room.entries as u64 && self.bytes <= room.bytes as u64
+    }
+}
+
+/// Of which entries of a log it is asked how much they are.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Part {
+    /// All of them, which are counted already.
+    All,
+    /// Those with higher numbers than the first, up to the second.
+    Between(u64, u64),
+}
+
+/// A log in which there has to be room for what comes, while it is being seen whether there is.
+struct Filling {
+    held: Held,
+    /// The entries up to this number are gone.
+    trimmed: u64,
+}
+
 /// Whether these changes can be made, all of them: names and keys are not too long, and there is room in logs, of which `held` tells
-/// the numbers and bytes of the entries that they have.
+/// how much they hold.
 pub(crate) fn can_be_made<'e>(
     edits: impl Iterator<Item = EditRef<'e>> + Clone,
-    mut held: impl FnMut(&str) -> Result<Vec<(u64, usize)>, StoreError>,
+    mut held: impl FnMut(&str, Part) -> Result<Held, StoreError>,
 ) -> Result<bool, StoreError> {
     // Those that some entry wants to be bounded.
-    let mut logs: BTreeMap<&str, Vec<(u64, usize)>> = BTreeMap::new();
+    let mut logs: BTreeMap<&str, Filling> = BTreeMap::new();
     for edit in edits.clone() {
         let is_possible = match edit {
             EditRef::Document(DocumentEdit { collection, key, .. }) => {
@@ -295,23 +311,26 @@ pub(crate) fn can_be_made<'e>(
             && *room != Room::UNBOUNDED
             && !logs.contains_key(&**log)
         {
-            logs.insert(log, held(log)?);
+            logs.insert(log, Filling { held: held(log, Part::All)?, trimmed: 0 });
         }
     }
     for edit in edits {
         let EditRef::Log(edit) = edit else { continue };
         match edit {
             LogEdit::Trim { log, up_to } => {
-                if let Some(entries) = logs.get_mut(&**log) {
-                    entries.retain(|(number, _)| number > up_to);
-                }
+                let Some(filling) = logs.get_mut(&**log) else { continue };
+                let gone = match *up_to {
+                    // What has just come, too.
+                    u64::MAX => filling.held,
+                    up_to if up_to <= filling.trimmed => continue,
+                    up_to => held(log, Part::Between(filling.trimmed, up_to))?,
+                };
+                *filling = Filling { held: filling.held.without(gone), trimmed: *up_to };
             }
             LogEdit::Append(Append { log, content, room, .. }) => {
-                let Some(entries) = logs.get_mut(&**log) else { continue };
-                // Its number is higher than anybody knows yet.
-                entries.push((u64::MAX, content.bytes.len()));
-                let bytes = entries.iter().fold(0_usize, |all, (_, bytes)| all.saturating_add(*bytes));
-                if entries.len() > room.entries || bytes > room.bytes {
+                let Some(filling) = logs.get_mut(&**log) else { continue };
+                filling.held = filling.held.with(Held::one(content.bytes.len()));
+                if !filling.held.is_within(*room) {
                     return Ok(false);
                 }
             }

@@ -9,7 +9,7 @@ use balcony_server::{Answer, Ask, Reply as AnswerTo};
 use balcony_stanza::{ErrorCondition, StanzaError};
 use balcony_stream::server::ServerAnswer as Stream;
 
-use crate::{Messages, Reply, Request, StoreError, Worker};
+use crate::{Entries, Owner, Reply, Request, StoreError, Worker};
 
 impl Worker {
     /// Finds the answer to what a server asks, and hands it to `reply` on a thread of the worker. Never waits: if the
@@ -51,24 +51,28 @@ impl Worker {
     fn answer_router(&self, ask: balcony_router::Ask, reply: AnswerTo) {
         use balcony_router::Answer as A;
         let request = match ask {
-            balcony_router::Ask::Load { account, .. } => Request::Kept { account },
-            balcony_router::Ask::Offline { account, bytes } => Request::Offline { account, bytes },
+            balcony_router::Ask::Load { account, collections } => Request::Kept { account, collections },
+            balcony_router::Ask::Document { account, collection, key } => {
+                Request::Document { owner: Owner::Account(account), collection, key }
+            }
+            balcony_router::Ask::Entries { account, log, bytes } => {
+                Request::Entries { owner: Owner::Account(account), log, after: 0, bytes }
+            }
             balcony_router::Ask::Save { account, changes, by_others } => {
                 Request::Save { account, changes, by_others }
-            }
-            // Nobody asks for these yet.
-            balcony_router::Ask::Document { .. } | balcony_router::Ask::Entries { .. } => {
-                return reply(Answer::Router(A::Refused));
             }
             balcony_router::Ask::SetPassword { account, password } => {
                 Request::SetPassword { account, password }
             }
             balcony_router::Ask::Remove { account } => Request::Remove { account },
+            // Whoever has an extension of that kind answers it.
+            balcony_router::Ask::External { .. } => return reply(Answer::Router(A::Refused)),
         };
         let translate = |found| {
             Answer::Router(match found {
                 Reply::Kept(kept) => A::Loaded(kept),
-                Reply::Offline(Messages { messages, more }) => A::Offline { messages, more },
+                Reply::Document(content) => A::Document(content),
+                Reply::Entries(Entries { entries, more }) => A::Entries { entries, more },
                 Reply::Changed(true) => A::Saved,
                 Reply::Failed(StoreError::Password(_)) => A::Unacceptable,
                 _ => A::Refused,

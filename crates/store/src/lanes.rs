@@ -17,9 +17,9 @@ pub(crate) struct Amount {
 }
 
 impl Amount {
-    /// So many quarters of it, rounded up.
-    pub(crate) const fn quarters(self, count: usize) -> Amount {
-        Amount { entries: self.entries.div_ceil(4) * count, bytes: self.bytes.div_ceil(4) * count }
+    /// Half of it, rounded up.
+    pub(crate) const fn half(self) -> Amount {
+        Amount { entries: self.entries.div_ceil(2), bytes: self.bytes.div_ceil(2) }
     }
 
     fn min(self, other: Amount) -> Amount {

@@ -48,6 +48,7 @@ mod collection;
 mod desk;
 mod error;
 mod file;
+mod known;
 mod lanes;
 mod order;
 #[cfg(feature = "postgres")]
@@ -61,11 +62,9 @@ mod transfer;
 mod weight;
 mod worker;
 
-pub use backend::{Backend, Messages, StoreConfig};
+pub use backend::{Backend, StoreConfig};
 pub use change::{Account, Backup, Change};
-pub use collection::{
-    Collection, CollectionKind, Collections, Document, Documents, Edit, Entries, Owned, Owner,
-};
+pub use collection::{Collections, Documents, Edit, Entries, Owned, Owner};
 pub use error::StoreError;
 pub use request::{Busy, Reply, Request};
 pub use store::Store;

@@ -8,11 +8,13 @@ use crate::Owner;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Ticket(u64);
 
-/// What a change has to do with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What a change has to do with. Each of these is more than the one before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Touches {
     /// What is kept of an account.
     Kept,
+    /// Documents, and so what is kept.
+    Documents,
     /// Whether there is the account and what its password is checked against, and so all of it.
     All,
 }
@@ -24,11 +26,13 @@ pub(crate) struct Order {
     last: u64,
 }
 
-/// In their order; not both are empty.
+/// In their order; not all are empty.
 #[derive(Debug, Default)]
 struct Pending {
     any: VecDeque<Ticket>,
-    /// Those of them that touch all.
+    /// Those of them that touch documents.
+    documents: VecDeque<Ticket>,
+    /// Those of these that touch all.
     all: VecDeque<Ticket>,
 }
 
@@ -36,6 +40,7 @@ impl Pending {
     const fn of(&self, touches: Touches) -> &VecDeque<Ticket> {
         match touches {
             Touches::Kept => &self.any,
+            Touches::Documents => &self.documents,
             Touches::All => &self.all,
         }
     }
@@ -48,6 +53,9 @@ impl Order {
         let ticket = Ticket(self.last);
         let pending = self.owners.entry(owner.clone()).or_default();
         pending.any.push_back(ticket);
+        if touches != Touches::Kept {
+            pending.documents.push_back(ticket);
+        }
         if touches == Touches::All {
             pending.all.push_back(ticket);
         }
@@ -57,7 +65,7 @@ impl Order {
     /// A change is over: it is there for whoever reads, or will never be.
     pub(crate) fn end(&mut self, owner: &Owner, ticket: Ticket) {
         let Some(pending) = self.owners.get_mut(owner) else { return };
-        for list in [&mut pending.any, &mut pending.all] {
+        for list in [&mut pending.any, &mut pending.documents, &mut pending.all] {
             // It is the first, but for a change that was given up.
             if let Some(place) = list.iter().position(|other| *other == ticket) {
                 list.remove(place);

@@ -1,14 +1,16 @@
+use alloc::borrow::Cow;
 use alloc::boxed::Box;
 use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
 
 use balcony_jid::BareJid;
 use balcony_machine::Secret;
-use balcony_router::{Change, Kept};
+use balcony_router::{Change, Collections, Content, Kept};
 use balcony_sasl::Credentials;
 
-use crate::{Documents, Edit, Entries, Messages, Owner, StoreError};
+use crate::{Documents, Edit, Entries, Owner, StoreError};
 
 /// What a [`Worker`](crate::Worker) can be asked.
 #[derive(Clone, Debug)]
@@ -51,17 +53,12 @@ pub enum Request {
         /// Its address.
         account: BareJid,
     },
-    /// What is kept of an account, but for its messages.
+    /// What is kept of an account.
     Kept {
         /// Its address.
         account: BareJid,
-    },
-    /// The oldest messages that wait for an account.
-    Offline {
-        /// Its address.
-        account: BareJid,
-        /// As many as fit into so many bytes of XML, but at least one.
-        bytes: usize,
+        /// The collections whose documents are wanted, too.
+        collections: Collections,
     },
     /// Change what is kept of an account.
     Save {
@@ -69,8 +66,19 @@ pub enum Request {
         account: BareJid,
         /// What changes, in this order.
         changes: Vec<Change>,
-        /// Whether others cause it. Of the room that the account has for what waits they get three quarters, and strangers half.
+        /// Whether others cause it, and not the account itself. What they cause takes half of the room of an account at most, so
+        /// that the account's own changes find some.
         by_others: bool,
+    },
+    /// A document of an owner, as [`Store::document`](crate::Store::document) gives it. It waits for no changes but those of
+    /// documents, of which others are not the cause.
+    Document {
+        /// The owner.
+        owner: Owner,
+        /// The name of the collection.
+        collection: Cow<'static, str>,
+        /// Which of its documents.
+        key: Arc<str>,
     },
     /// Documents of an owner's collection, as [`Store::documents`](crate::Store::documents) gives them.
     Documents {
@@ -88,10 +96,10 @@ pub enum Request {
         /// The owner.
         owner: Owner,
         /// The name of the log.
-        log: Box<str>,
+        log: Cow<'static, str>,
         /// The number of the last entry of the part before; at first zero.
         after: u64,
-        /// As many as fit into so many bytes, but at least one.
+        /// As many as fit into so many bytes of content, but at least one.
         bytes: usize,
     },
     /// Change what an owner has in collections, as [`Store::edit`](crate::Store::edit) does.
@@ -129,8 +137,8 @@ pub enum Reply {
     Exists(bool),
     /// To `Kept`: it, if the account exists.
     Kept(Option<Box<Kept>>),
-    /// To `Offline`: they; none if the account doesn't exist.
-    Offline(Messages),
+    /// To `Document`: what it holds, if there is one.
+    Document(Option<Content>),
     /// To `Documents`.
     Documents(Documents),
     /// To `Entries`.

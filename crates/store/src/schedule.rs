@@ -5,24 +5,27 @@
 //!
 //! **Order.** What is asked about one account is seen in the order in which it was asked: a lookup is not made before the changes of that
 //! account that were asked before are over, however long these take. That is so for lookups of what is kept with all
-//! changes, and for those of keys and passwords with the changes that make, remove or rekey an account: how long a login
-//! takes must not tell a stranger that somebody's message is just being stored. A new account alone has its place in this order only when
+//! changes; for those of a document with the changes of documents; and for those of keys and passwords with the changes that
+//! make, remove or rekey an account: how long a login takes, or a look at what an account shows to everybody, must not tell a
+//! stranger that somebody's message is just being stored, and so that there is the account. A new account alone has its place in this order only when
 //! its password is hashed; whoever depends on it waits for the reply.
 //!
 //! **Notes.** Of the notes of last presence of an account only the latest is worth writing. One that waits is replaced by the next.
 
+use alloc::borrow::Cow;
 use alloc::boxed::Box;
 use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use balcony_jid::BareJid;
 use balcony_machine::Secret;
-use balcony_router::Change as Save;
+use balcony_router::{Change as Save, Collections};
 
 use crate::lanes::{Amount, Lanes};
 use crate::order::{Order, Ticket, Touches};
 use crate::worker::{ReplyTo, WorkerConfig};
-use crate::{Busy, Change, Owner, Request, weight};
+use crate::{Busy, Change, Edit, Owner, Request, weight};
 
 /// Changes that share one write to the disk at most.
 const BATCH: Amount = Amount { entries: 1024, bytes: 8 << 20 };
@@ -50,6 +53,8 @@ pub(crate) struct Schedule {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum ReadLane {
     Kept(Owner),
+    /// What strangers may see, and so waits for nothing that others cause.
+    Document(Owner),
     /// What others may ask for, too: however often they do, there is room to load the account.
     Collections(Owner),
     /// What decides about logins, and so waits for nothing that others cause.
@@ -72,10 +77,10 @@ pub(crate) enum Lookup {
     Credentials(BareJid),
     Exists(BareJid),
     List { domain: Option<String>, after: Option<BareJid>, limit: usize },
-    Kept(BareJid),
-    Offline(BareJid, usize),
+    Kept(BareJid, Collections),
+    Document { owner: Owner, collection: Cow<'static, str>, key: Arc<str> },
     Documents { owner: Owner, collection: Box<str>, after: Option<Box<str>>, bytes: usize },
-    Entries { owner: Owner, log: Box<str>, after: u64, bytes: usize },
+    Entries { owner: Owner, log: Cow<'static, str>, after: u64, bytes: usize },
 }
 
 impl Lookup {
@@ -85,9 +90,8 @@ impl Lookup {
             Lookup::Credentials(account) | Lookup::Exists(account) => {
                 Some((Owner::Account(account.clone()), Touches::All))
             }
-            Lookup::Kept(account) | Lookup::Offline(account, _) => {
-                Some((Owner::Account(account.clone()), Touches::Kept))
-            }
+            Lookup::Kept(account, _) => Some((Owner::Account(account.clone()), Touches::Kept)),
+            Lookup::Document { owner, .. } => Some((owner.clone(), Touches::Documents)),
             Lookup::Documents { owner, .. } | Lookup::Entries { owner, .. } => {
                 Some((owner.clone(), Touches::Kept))
             }
@@ -98,9 +102,8 @@ impl Lookup {
     fn lane(&self) -> ReadLane {
         match self {
             Lookup::Credentials(account) | Lookup::Exists(account) => ReadLane::Keys(account.clone()),
-            Lookup::Kept(account) | Lookup::Offline(account, _) => {
-                ReadLane::Kept(Owner::Account(account.clone()))
-            }
+            Lookup::Kept(account, _) => ReadLane::Kept(Owner::Account(account.clone())),
+            Lookup::Document { owner, .. } => ReadLane::Document(owner.clone()),
             Lookup::Documents { owner, .. } | Lookup::Entries { owner, .. } => {
                 ReadLane::Collections(owner.clone())
             }
@@ -111,6 +114,7 @@ impl Lookup {
     fn weight(&self) -> usize {
         let text = match self {
             Lookup::List { domain, .. } => domain.as_ref().map_or(0, String::len),
+            Lookup::Document { collection, key, .. } => collection.len() + key.len(),
             Lookup::Documents { collection, after, .. } => {
                 collection.len() + after.as_ref().map_or(0, |after| after.len())
             }
@@ -195,8 +199,10 @@ impl Schedule {
             Request::Credentials { account } => self.read(Lookup::Credentials(account), reply),
             Request::Exists { account } => self.read(Lookup::Exists(account), reply),
             Request::List { domain, after, limit } => self.read(Lookup::List { domain, after, limit }, reply),
-            Request::Kept { account } => self.read(Lookup::Kept(account), reply),
-            Request::Offline { account, bytes } => self.read(Lookup::Offline(account, bytes), reply),
+            Request::Kept { account, collections } => self.read(Lookup::Kept(account, collections), reply),
+            Request::Document { owner, collection, key } => {
+                self.read(Lookup::Document { owner, collection, key }, reply)
+            }
             Request::Documents { owner, collection, after, bytes } => {
                 self.read(Lookup::Documents { owner, collection, after, bytes }, reply)
             }
@@ -213,16 +219,15 @@ impl Schedule {
             }
             Request::Save { account, changes, by_others } => {
                 let owner = Owner::Account(account.clone());
-                let cause = cause(&changes, by_others);
                 let change = Change::Save { account, changes };
                 if is_note(&change) {
-                    self.note(owner, change, cause, reply)
+                    self.note(owner, change, by_others, reply)
                 } else {
-                    self.save(owner, change, cause, reply)
+                    self.save(owner, change, by_others, reply)
                 }
             }
             Request::Edit { owner, creation, edits } => {
-                self.save(owner.clone(), Change::Edit { owner, creation, edits }, Cause::User, reply)
+                self.save(owner.clone(), Change::Edit { owner, creation, edits }, false, reply)
             }
         }
     }
@@ -288,37 +293,33 @@ impl Schedule {
         taken
     }
 
-    /// What others cause takes a part of an account's room, so that the user's own changes find some: strangers half of it, all together
-    /// three quarters.
+    /// What others cause takes half of an account's room at most, so that the user's own changes find some.
     fn save(
         &mut self,
         owner: Owner,
         change: Change,
-        cause: Cause,
+        by_others: bool,
         reply: ReplyTo,
     ) -> Result<Option<ReplyTo>, Busy> {
         let each = self.writes.each();
-        let bound = match cause {
-            Cause::Strangers => each.quarters(2),
-            Cause::Others => each.quarters(3),
-            Cause::User => each,
-        };
+        let bound = if by_others { each.half() } else { each };
         if !self.writes.has_room(&owner, weight::change(&change), bound) {
             return Err(Busy);
         }
-        self.write(owner, change, Touches::Kept, reply)
+        let touches = if touches_documents(&change) { Touches::Documents } else { Touches::Kept };
+        self.write(owner, change, touches, reply)
     }
 
     fn note(
         &mut self,
         owner: Owner,
         change: Change,
-        cause: Cause,
+        by_others: bool,
         reply: ReplyTo,
     ) -> Result<Option<ReplyTo>, Busy> {
         let weight = weight::change(&change);
         // Not one from before the account was removed.
-        let recent = |write: &&mut Write| write.touches == Touches::Kept;
+        let recent = |write: &&mut Write| write.touches != Touches::All;
         let note = self.writes.items(&owner).rev().take_while(recent).find(|write| write.is_note());
         if let Some(ticket) = note.map(|note| note.ticket) {
             if !self.writes.resize(&owner, weight, |write| write.ticket == ticket) {
@@ -328,7 +329,7 @@ impl Schedule {
             let replaced = note.and_then(|note| note.todo.replace((change, reply)));
             return Ok(replaced.map(|(_, reply)| reply));
         }
-        self.save(owner, change, cause, reply)
+        self.save(owner, change, by_others, reply)
     }
 
     fn write(
@@ -423,7 +424,8 @@ impl Schedule {
         self.order.end(owner, write.ticket);
         self.creating -= usize::from(write.is_creating);
         let order = &self.order;
-        for lane in [ReadLane::Kept(owner.clone()), ReadLane::Collections(owner.clone())] {
+        let lanes = [ReadLane::Kept, ReadLane::Document, ReadLane::Collections];
+        for lane in lanes.map(|lane| lane(owner.clone())) {
             self.reads.wake(&lane, |read| read.is_ready(order));
         }
         if let Owner::Account(account) = owner {
@@ -466,21 +468,12 @@ fn is_note(change: &Change) -> bool {
     matches!(change, Change::Save { changes, .. } if matches!(changes[..], [Save::LastSeen(_)]))
 }
 
-/// Who causes a change.
-#[derive(Clone, Copy)]
-enum Cause {
-    User,
-    Others,
-    Strangers,
-}
-
-/// A message of a stranger that is stored is the stranger's doing, and so is what is changed along with it.
-fn cause(changes: &[Save], by_others: bool) -> Cause {
-    let is_strange = |change: &Save| matches!(change, Save::PutOffline { from_contact: false, .. });
-    match by_others {
-        _ if changes.iter().any(is_strange) => Cause::Strangers,
-        true => Cause::Others,
-        false => Cause::User,
+/// Whether documents are other ones after it.
+fn touches_documents(change: &Change) -> bool {
+    match change {
+        Change::Save { changes, .. } => changes.iter().any(|change| matches!(change, Save::Document { .. })),
+        Change::Edit { edits, .. } => edits.iter().any(|edit| matches!(edit, Edit::Document(_))),
+        _ => true,
     }
 }
 

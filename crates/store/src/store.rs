@@ -1,3 +1,4 @@
+use alloc::borrow::Cow;
 use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::sync::Arc;
@@ -9,13 +10,12 @@ use std::time::SystemTime;
 
 use balcony_jid::BareJid;
 use balcony_machine::Secret;
-use balcony_router::Kept;
+use balcony_router::{Content, Kept};
 use balcony_sasl::Credentials;
 
 use crate::file::File;
 use crate::{
-    Account, Backend, Backup, Change, Documents, Edit, Entries, Messages, Owned, Owner, StoreConfig,
-    StoreError,
+    Account, Backend, Backup, Change, Documents, Edit, Entries, Owned, Owner, StoreConfig, StoreError,
 };
 
 /// The accounts of a server, and what is kept for them. Clones are the same store.
@@ -100,23 +100,18 @@ impl Store {
         self.0.backend.account(account)
     }
 
-    /// What is kept of an account, if it exists, but for its messages.
+    /// What is kept of an account, if it exists, with the documents of these collections.
     ///
     /// # Errors
     ///
     /// As [`get`](Store::get).
-    pub fn kept(&self, account: &BareJid) -> Result<Option<Kept>, StoreError> {
-        self.0.backend.kept(account)
-    }
-
-    /// The oldest messages that wait for an account: as many as fit into so many bytes of XML, but at least one, if there
-    /// is one. None, if the account doesn't exist.
-    ///
-    /// # Errors
-    ///
-    /// As [`get`](Store::get).
-    pub fn offline(&self, account: &BareJid, bytes: usize) -> Result<Messages, StoreError> {
-        self.0.backend.offline(account, bytes)
+    pub fn kept(
+        &self,
+        account: &BareJid,
+        collections: &[Cow<'static, str>],
+    ) -> Result<Option<Kept>, StoreError> {
+        let kept = self.0.backend.kept(account, collections)?;
+        Ok(kept.map(|kept| Kept { now: now(), ..kept }))
     }
 
     /// All about an account, as it was at one moment, if it exists.
@@ -126,6 +121,21 @@ impl Store {
     /// As [`get`](Store::get).
     pub fn backup(&self, account: &BareJid) -> Result<Option<Backup>, StoreError> {
         self.0.backend.backup(account)
+    }
+
+    /// What a document of an owner holds, if there is one. For an account that does not exist it takes as long as for one that
+    /// has none.
+    ///
+    /// # Errors
+    ///
+    /// As [`get`](Store::get).
+    pub fn document(
+        &self,
+        owner: &Owner,
+        collection: &str,
+        key: &str,
+    ) -> Result<Option<Content>, StoreError> {
+        self.0.backend.document(owner, collection, key)
     }
 
     /// Documents of one of an owner's collections, by the octets of their keys, from the first or after the one with the key
@@ -145,7 +155,7 @@ impl Store {
     }
 
     /// Entries of one of an owner's logs with higher numbers than `after`, the oldest first: as many as fit into so many bytes of
-    /// tags and contents, but at least one, if there is one. All numbers are higher than zero.
+    /// content, but at least one, if there is one. All numbers are higher than zero.
     ///
     /// # Errors
     ///

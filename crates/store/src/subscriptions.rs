@@ -52,7 +52,7 @@ impl Store {
         loop {
             let accounts = self.list_all(after.as_ref(), PAGE)?;
             for account in &accounts {
-                let kept = match self.kept(account) {
+                let kept = match self.kept(account, &[]) {
                     Err(StoreError::Corrupt(_)) => None,
                     other => other?,
                 };

@@ -41,7 +41,8 @@ const fn is_zero(number: &u64) -> bool {
 
 const FORMAT: &str = "balcony-accounts";
 
-/// The version that is written, and the oldest that is read: version 1 has no documents and logs.
+/// The version that is written, and the oldest that is read: version 1 has blocked addresses and messages, and no other documents
+/// and logs.
 const VERSION: u32 = 2;
 const OLDEST: u32 = 1;
 
@@ -135,11 +136,9 @@ impl Store {
         let mut number = 0;
         let header =
             read_line(input, &mut number)?.and_then(|line| serde_json::from_slice::<Header>(&line).ok());
-        if !header
-            .is_some_and(|header| header.format == FORMAT && (OLDEST..=VERSION).contains(&header.version))
-        {
-            return Err(TransferError::Format);
-        }
+        let is_ours =
+            |header: &Header| header.format == FORMAT && (OLDEST..=VERSION).contains(&header.version);
+        let Some(Header { version, .. }) = header.filter(is_ours) else { return Err(TransferError::Format) };
         let (mut accounts, mut owners) = (0, 0);
         let mut end = None;
         loop {
@@ -158,7 +157,7 @@ impl Store {
                 let is_owned = OwnedLine::is_one(&line);
                 let change = match is_owned {
                     true => OwnedLine::read(&line).map(|owned| Change::RestoreOwned(Box::new(owned))),
-                    false => Line::read(&line).map(|backup| Change::Restore(Box::new(backup))),
+                    false => Line::read(&line, version).map(|backup| Change::Restore(Box::new(backup))),
                 };
                 match change {
                     Ok(change) => batch.push(change),

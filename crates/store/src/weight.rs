@@ -40,9 +40,6 @@ fn save(change: &Save) -> usize {
                 + texts.map(|text| PIECE + text.len()).sum::<usize>()
                 + request.as_deref().map_or(0, stanza)
         }
-        Save::Block(addresses) | Save::Unblock(addresses) => addresses.iter().map(jid).sum(),
-        Save::UnblockAll | Save::DropOffline { .. } => 0,
-        Save::PutOffline { message, .. } => stanza(message),
         Save::LastSeen(presence) => stanza(presence),
         Save::Document { edit, .. } => self::edit(EditRef::Document(edit)),
         Save::Log { edit, .. } => self::edit(EditRef::Log(edit)),

@@ -1,8 +1,8 @@
 //! The threads before a store.
 //!
 //! ```text
-//! submit ─┬─ Credentials, Exists, List, Kept, Offline,
-//!         │  Documents, Entries ────────────────────────▶ reader ──────────▶ reply
+//! submit ─┬─ Credentials, Exists, List, Kept,
+//!         │  Document, Documents, Entries ──────────────▶ reader ──────────▶ reply
 //!         ├─ Verify ────────────────────────────────────▶ hashers ─────────▶ reply
 //!         ├─ Create, SetPassword ───────────────────────▶ hashers ─▶ writer ─▶ reply
 //!         └─ Remove, Save, Edit ────────────────────────────────────▶ writer ─▶ reply
@@ -34,9 +34,10 @@ pub type ReplyTo = Box<dyn FnOnce(Reply) + Send>;
 ///
 /// Changes that wait while the disk is busy are written together, and a change is answered only when it is on the disk.
 ///
-/// What is asked about one account is seen in the order in which it was asked: `Kept`, `Offline`, `Documents` and `Entries` are
-/// looked up after all changes of that account or other owner that were asked before, even if those take so long that nobody waits for them any more; `Credentials`,
-/// `Exists` and `Verify` after the changes of its password, and its end. One thing is not in this order: `Create`. Ask for what
+/// What is asked about one account is seen in the order in which it was asked: `Kept`, `Documents` and `Entries` are
+/// looked up after all changes of that account or other owner that were asked before, even if those take so long that nobody waits
+/// for them any more; `Document` after the changes of documents; `Credentials`, `Exists` and `Verify` after the changes of its
+/// password; and all of them after its end. One thing is not in this order: `Create`. Ask for what
 /// depends on it after its reply. Between accounts there is no order. A lookup is answered after the changes that it has waited for.
 ///
 /// Accounts are served in turn, and each has a bound of its own, so that none waits long for what others want.
@@ -61,8 +62,7 @@ pub struct WorkerConfig {
     pub queue: usize,
     /// The bytes that they may hold. One request always has room.
     pub queue_bytes: usize,
-    /// Requests about one account that may wait in each queue; three quarters of them caused by others, half
-    /// messages of strangers.
+    /// Requests about one account that may wait in each queue; of changes half of them caused by others.
     pub account_queue: usize,
     /// The bytes that these may hold. One request always has room, if the queue has.
     pub account_bytes: usize,
@@ -173,7 +173,7 @@ impl Worker {
             | Request::Exists { .. }
             | Request::List { .. }
             | Request::Kept { .. }
-            | Request::Offline { .. }
+            | Request::Document { .. }
             | Request::Documents { .. }
             | Request::Entries { .. } => &self.shared.read,
             Request::Verify { .. } | Request::Create { .. } | Request::SetPassword { .. } => {
@@ -249,8 +249,10 @@ fn read(store: &Store, lookup: &Lookup) -> Result<Reply, StoreError> {
                 None => store.list_all(after, *limit)?,
             })
         }
-        Lookup::Kept(account) => Reply::Kept(store.kept(account)?.map(Box::new)),
-        Lookup::Offline(account, bytes) => Reply::Offline(store.offline(account, *bytes)?),
+        Lookup::Kept(account, collections) => Reply::Kept(store.kept(account, collections)?.map(Box::new)),
+        Lookup::Document { owner, collection, key } => {
+            Reply::Document(store.document(owner, collection, key)?)
+        }
         Lookup::Documents { owner, collection, after, bytes } => {
             Reply::Documents(store.documents(owner, collection, after.as_deref(), *bytes)?)
         }

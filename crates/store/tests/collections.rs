@@ -6,12 +6,16 @@ mod common;
 
 use std::borrow::Cow;
 use std::sync::Arc;
+use std::sync::mpsc::channel;
 
-use balcony_router::{Answer, Append, Ask, Change, Content, DocumentEdit, Entry, LogEdit, Memory, Room};
-use balcony_store::{
-    Collection, CollectionKind, Document, Edit, Owner, Store, StoreConfig, StoreError, TransferError,
+use balcony_jid::BareJid;
+use balcony_router::extension::{Collection, Kind};
+use balcony_router::{
+    Answer, Append, Ask, Change, Collections, Content, Document, DocumentEdit, Entry, LogEdit, Memory, Room,
 };
-use common::history::{account, message, put};
+use balcony_server::{Answer as ServerAnswer, Ask as ServerAsk};
+use balcony_store::{Edit, Owner, Store, StoreConfig, StoreError, TransferError, Worker};
+use common::history::{account, message, messages, of, put, save, waiting};
 use common::{Place, credentials, jid};
 use proptest::prelude::*;
 
@@ -94,7 +98,7 @@ enum Step {
 fn edit() -> impl Strategy<Value = Edit> {
     let name = || prop::sample::select(&NAMES[..]);
     let bytes = || prop::collection::vec(any::<u8>(), 0..12);
-    let keys = prop::sample::select(&["", "a", "a\0", "b", "\u{2665}", "romeo@example.net"][..]);
+    let keys = prop::sample::select(&KEYS[..]);
     let room = prop_oneof![
         Just(Room::UNBOUNDED),
         (0..6_usize, 0..40_usize).prop_map(|(entries, bytes)| Room { entries, bytes })
@@ -180,6 +184,9 @@ fn the_store_keeps_what_the_model_keeps(place: &Place, steps: Vec<Step>) -> Resu
             }
         }
     }
+    for number in 0..3 {
+        is_answered_as_by_the_model(&store, &mut model, &account(number))?;
+    }
     for (number, name) in (0..3).flat_map(|number| NAMES.map(|name| (number, name))) {
         let found = store.documents(&user(number), name, None, usize::MAX).unwrap().documents;
         let found: Vec<_> = found.iter().map(|document| (&*document.key, &document.content)).collect();
@@ -191,6 +198,52 @@ fn the_store_keeps_what_the_model_keeps(place: &Place, steps: Vec<Step>) -> Resu
         prop_assert_eq!(found, expected);
     }
     check(&store);
+    Ok(())
+}
+
+const KEYS: [&str; 6] = ["", "a", "a\0", "b", "\u{2665}", "romeo@example.net"];
+
+/// What a router asks. Each store has numbers and a clock of its own.
+fn is_answered_as_by_the_model(
+    store: &Store,
+    model: &mut Memory,
+    account: &BareJid,
+) -> Result<(), TestCaseError> {
+    let owner = Owner::Account(account.clone());
+    for names in [&NAMES[..], &NAMES[..1], &["notes2", "none", "notes2"], &[]] {
+        let collections: Collections = names.iter().copied().map(Cow::Borrowed).collect();
+        let mut kept = store.kept(account, &collections).unwrap();
+        let Answer::Loaded(mut expected) =
+            model.answer(0, Ask::Load { account: account.clone(), collections })
+        else {
+            unreachable!()
+        };
+        for kept in kept.iter_mut().chain(expected.as_deref_mut()) {
+            (kept.creation, kept.now) = (0, 0);
+            kept.documents
+                .sort_by_key(|document| (document.collection.to_string(), document.key.to_string()));
+        }
+        prop_assert_eq!(kept, expected.map(|kept| *kept));
+    }
+    for (name, key) in NAMES.into_iter().flat_map(|name| KEYS.map(|key| (name, key))) {
+        let (account, collection, key) = (account.clone(), name.into(), key.into());
+        let expected = model.answer(0, Ask::Document { account, collection, key: Arc::clone(&key) });
+        prop_assert_eq!(Answer::Document(store.document(&owner, name, &key).unwrap()), expected);
+    }
+    for (name, bytes) in
+        NAMES.into_iter().flat_map(|name| [0, 7, 12, 30, usize::MAX].map(|bytes| (name, bytes)))
+    {
+        let found = store.entries(&owner, name, 0, bytes).unwrap();
+        let Answer::Entries { entries, more } =
+            model.answer(0, Ask::Entries { account: account.clone(), log: name.into(), bytes })
+        else {
+            unreachable!()
+        };
+        let parts = |entries: Vec<Entry>| -> Vec<_> {
+            entries.into_iter().map(|entry| (entry.tag, entry.content)).collect()
+        };
+        prop_assert_eq!((parts(found.entries), found.more), (parts(entries), more), "{} {}", name, bytes);
+    }
     Ok(())
 }
 
@@ -217,6 +270,7 @@ in_every_place!(
     owners_are_told_apart,
     changes_of_one_owner_are_one_commit,
     a_log_has_as_much_room_as_is_wanted,
+    a_router_is_answered,
     parts_follow_each_other,
     names_and_keys_have_bounds,
     a_newer_collection_is_refused,
@@ -231,7 +285,7 @@ fn an_account_that_was_made_anew_is_another(place: &Place) {
     let store = place.open();
     create(&store, 0);
     let before = creation(&store, 0);
-    assert_eq!(store.kept(&account(0)).unwrap().unwrap().creation, before);
+    assert_eq!(store.kept(&account(0), &[]).unwrap().unwrap().creation, before);
     assert!(store.set_credentials(&account(0), credentials("other")).unwrap());
     assert_eq!(creation(&store, 0), before, "a new password makes no new account");
     assert!(store.save(&account(0), changes(before, &[text("notes", "a", "mine")])).unwrap());
@@ -242,13 +296,13 @@ fn an_account_that_was_made_anew_is_another(place: &Place) {
     assert!(now > before);
     // Nothing of it is done, also what has no number.
     for late in [text("notes", "a", "late"), Edit::Log(trim("log", 9)), logged("log", "late")] {
-        let mut late_changes = vec![put(message("hi"))];
+        let mut late_changes = of(before, vec![put(message("hi"))]);
         late_changes.extend(changes(before, core::slice::from_ref(&late)));
         assert!(!store.save(&account(0), late_changes).unwrap());
         assert!(!store.edit(&user(0), Some(before), vec![late.clone()]).unwrap());
         assert!(store.edit(&user(0), Some(now), vec![late]).unwrap());
     }
-    assert_eq!(store.kept(&account(0)).unwrap().unwrap().offline, 0);
+    assert_eq!(waiting(&store.kept(&account(0), &[]).unwrap().unwrap()), 0);
     drop(store);
     let store = place.open();
     assert_eq!(creation(&store, 0), now);
@@ -331,16 +385,16 @@ fn changes_of_one_owner_are_one_commit(place: &Place) {
         logged("log", "five"),
     ];
     let mut all = changes(creation(&store, 0), &edits);
-    all.push(put(message("hi")));
+    all.extend(of(creation(&store, 0), vec![put(message("hi"))]));
     assert!(store.save(&account(0), all).unwrap());
     assert_eq!(store.commits(), before + 1);
     assert_eq!(texts(&store, &user(0), "notes"), [("a".into(), "two".into())]);
     assert!(texts(&store, &user(0), "others").is_empty());
     assert_eq!(lines(&store, &user(0), "log"), ["four", "five"]);
-    assert_eq!(store.kept(&account(0)).unwrap().unwrap().offline, 1);
+    assert_eq!(waiting(&store.kept(&account(0), &[]).unwrap().unwrap()), 1);
 }
 
-// Messages that wait for an account become such a log some day (XEP-0160 §2).
+// Messages that wait for an account are such a log (XEP-0160 §2).
 fn a_log_has_as_much_room_as_is_wanted(place: &Place) {
     let store = place.open();
     create(&store, 0);
@@ -360,6 +414,14 @@ fn a_log_has_as_much_room_as_is_wanted(place: &Place) {
     let first = store.entries(&owner, "log", 0, 1).unwrap().entries[0].number;
     assert!(put(vec![Edit::Log(trim("log", first)), append("four", room)]));
     assert_eq!(lines(&store, &owner, "log"), ["five", "s", "four"]);
+    // A part that is trimmed twice makes room once.
+    let entries = store.entries(&owner, "log", 0, usize::MAX).unwrap().entries;
+    let [first, second, _] = [0, 1, 2].map(|place| entries[place].number);
+    let trims = || [first, first, second].map(|up_to| Edit::Log(trim("log", up_to))).into_iter();
+    assert!(!put(trims().chain(["x", "y", "z"].map(|bytes| append(bytes, room))).collect()));
+    assert!(put(trims().chain([append("five", room), append("s", room)]).collect()));
+    assert_eq!(lines(&store, &owner, "log"), ["four", "five", "s"]);
+    check(&store);
     // Others' logs, and other logs, are others' affair.
     assert!(put(vec![logged("log2", "xxxxxxxxxxxx"), append("", Room::UNBOUNDED)]));
     // No number is used twice.
@@ -367,6 +429,50 @@ fn a_log_has_as_much_room_as_is_wanted(place: &Place) {
     assert!(put(vec![Edit::Log(trim("log", u64::MAX))]));
     assert!(put(vec![append("next", room)]));
     assert!(store.entries(&owner, "log", 0, 1).unwrap().entries[0].number > last);
+}
+
+// What a router asks of a worker, also for an account that does not exist.
+fn a_router_is_answered(place: &Place) {
+    let store = place.open();
+    create(&store, 0);
+    let edits =
+        vec![text("notes", "a", "x"), text("other", "a", "y"), logged("log", "one"), logged("log", "two")];
+    assert!(store.edit(&user(0), None, edits).unwrap());
+    let worker = Worker::start(store);
+    let ask = |ask| {
+        let (send, reply) = channel();
+        worker.handle(ServerAsk::Router(ask), Box::new(move |answer| send.send(answer).unwrap()));
+        match reply.recv().unwrap() {
+            ServerAnswer::Router(answer) => answer,
+            other => panic!("{other:?}"),
+        }
+    };
+    let load = |account| match ask(Ask::Load { account, collections: [Cow::Borrowed("notes")].into() }) {
+        Answer::Loaded(kept) => kept,
+        other => panic!("{other:?}"),
+    };
+    let kept = load(account(0)).unwrap();
+    assert_eq!(kept.logs, [("log".into(), 2)]);
+    let [Document { collection, key, content }] = &kept.documents[..] else { panic!("{kept:?}") };
+    assert_eq!((&**collection, &**key, &*content.bytes), ("notes", "a", &b"x"[..]));
+    assert_eq!(load(account(9)), None);
+
+    let document =
+        |account, key: &str| ask(Ask::Document { account, collection: "other".into(), key: key.into() });
+    assert_eq!(document(account(0), "a"), Answer::Document(Some(content_of("y"))));
+    assert_eq!(document(account(0), "b"), Answer::Document(None));
+    assert_eq!(document(account(9), "a"), Answer::Document(None));
+
+    let entries = |account, bytes| match ask(Ask::Entries { account, log: "log".into(), bytes }) {
+        Answer::Entries { entries, more } => (entries.len(), more),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!([5, 6].map(|bytes| entries(account(0), bytes)), [(1, true), (2, false)]);
+    assert_eq!(entries(account(9), 5), (0, false));
+}
+
+fn content_of(text: &str) -> Content {
+    content(1, text.as_bytes())
 }
 
 fn parts_follow_each_other(place: &Place) {
@@ -442,44 +548,47 @@ fn names_and_keys_have_bounds(place: &Place) {
     check(&store);
 }
 
-const fn known(kind: CollectionKind, version: u8) -> Collection {
-    Collection { kind, name: "notes", version }
+fn known(all: &[(Kind, u8)]) -> Arc<[Collection]> {
+    all.iter()
+        .map(|(kind, version)| Collection { kind: *kind, name: "notes".into(), version: *version })
+        .collect()
 }
 
-static TWO: [Collection; 1] = [known(CollectionKind::Documents, 2)];
-static THREE: [Collection; 2] = [known(CollectionKind::Documents, 3), known(CollectionKind::Log, 0)];
-static LOG: [Collection; 1] = [known(CollectionKind::Log, 0)];
+fn two() -> Arc<[Collection]> {
+    known(&[(Kind::Documents, 2)])
+}
 
 fn a_newer_collection_is_refused(place: &Place) {
-    let open = |collections: &'static [Collection]| {
+    let log = || known(&[(Kind::Log, 0)]);
+    let open = |collections: Arc<[Collection]>| {
         place.try_open(StoreConfig { collections, ..StoreConfig::default() })
     };
-    let store = open(&TWO).unwrap();
+    let store = open(two()).unwrap();
     create(&store, 0);
     let version = |version| vec![Edit::Document(document("notes", "a", Some(content(version, b"x"))))];
     assert!(store.edit(&user(0), None, version(2)).unwrap());
     drop(store);
-    let store = open(&TWO).unwrap();
+    let store = open(two()).unwrap();
     assert!(store.edit(&user(0), None, version(3)).unwrap());
     assert!(store.edit(&user(0), None, version(1)).unwrap());
     drop(store);
     for _ in 0..2 {
-        let error = open(&TWO).unwrap_err();
+        let error = open(two()).unwrap_err();
         assert_eq!(error, StoreError::NewerCollection { name: "notes".into(), found: 3, supported: 2 });
         let line = error.to_string();
         assert!(line.contains("\"notes\" was written by a newer balcony") && !line.contains('\n'), "{line}");
     }
     // Who knows it, or does not know the collection at all, finds everything as it is.
-    for collections in [&THREE[..], &LOG, &[]] {
+    for collections in [known(&[(Kind::Documents, 3), (Kind::Log, 0)]), log(), known(&[])] {
         let store = open(collections).unwrap();
         assert_eq!(texts(&store, &user(0), "notes"), [("a".into(), "x".into())]);
     }
-    let store = open(&LOG).unwrap();
+    let store = open(log()).unwrap();
     let late =
         Append { log: "notes".into(), tag: "".into(), content: content(1, b""), room: Room::UNBOUNDED };
     assert!(store.edit(&user(0), None, vec![Edit::Log(LogEdit::Append(late))]).unwrap());
     drop(store);
-    assert!(matches!(open(&LOG).unwrap_err(), StoreError::NewerCollection { found: 1, supported: 0, .. }));
+    assert!(matches!(open(log()).unwrap_err(), StoreError::NewerCollection { found: 1, supported: 0, .. }));
 }
 
 fn export(store: &Store) -> String {
@@ -571,7 +680,7 @@ fn what_is_there_twice_is_not_imported(place: &Place) {
 fn a_newer_collection_is_not_imported(place: &Place) {
     let text = export(&lived(&Place::file()));
     let lines: Vec<&str> = text.split_inclusive('\n').collect();
-    let open = || place.try_open(StoreConfig { collections: &TWO, ..StoreConfig::default() });
+    let open = || place.try_open(StoreConfig { collections: two(), ..StoreConfig::default() });
     for line in [lines[1], lines[3]] {
         let store = open().unwrap();
         let error = import(&store, &[lines[0], line].concat()).unwrap_err();
@@ -608,28 +717,37 @@ fn a_text_without_an_owner_is_incomplete(place: &Place) {
 const OLD: &[u8] = include_bytes!("data/version-2.redb");
 const OLD_TEXT: &str = include_str!("data/version-2.jsonl");
 
+/// The same, with blocked addresses and messages in collections.
+const MOVED_TEXT: &str = include_str!("data/version-2-moved.jsonl");
+
 /// What has happened to old data.
-fn is_whole_and_goes_on(place: &Place) {
-    // The text has another version now, and all else is the same.
-    let expected = OLD_TEXT.replace("\"version\":1}", "\"version\":2}");
+fn is_whole_and_goes_on(place: &Place, expected: &str) {
     let juliet = jid("juliet@example.org");
     let before = place.open().get(&juliet).unwrap().unwrap().creation;
     for round in 0..2 {
         let store = place.open();
         assert_eq!(export(&store), expected);
         check(&store);
-        let kept = store.kept(&juliet).unwrap().unwrap();
-        assert_eq!((kept.offline, kept.creation), (3, before));
+        let kept = store.kept(&juliet, &[]).unwrap().unwrap();
+        assert_eq!((waiting(&kept), kept.creation), (3, before));
         let owner = Owner::Account(juliet.clone());
         assert!(store.save(&juliet, changes(before, &[text("notes", "a", "new")])).unwrap());
         assert_eq!(texts(&store, &owner, "notes").len(), 1, "{round}");
         assert!(store.edit(&owner, None, vec![Edit::Document(document("notes", "a", None))]).unwrap());
     }
+    // Numbers go on behind all that were given.
+    let store = place.open();
+    let nurse = jid("nurse@example.org");
+    let four = messages(&store, &nurse, usize::MAX).0[0].number;
+    assert!(save(&store, &nurse, vec![put(message("five"))]));
+    let (found, _) = messages(&store, &nurse, usize::MAX);
+    assert!(found.len() == 2 && found[1].number > before && found[1].stanza == message("five"));
+    drop(store);
     // An account that is made anew is not the old one.
     let store = place.open();
     assert!(store.remove(&juliet).unwrap());
     store.create(&juliet, credentials("pencil")).unwrap();
-    assert!(store.get(&juliet).unwrap().unwrap().creation > before);
+    assert!(found.len() == 2 && found[1].number > four && found[1].stanza == message("five"));
     assert!(!store.save(&juliet, changes(before, &[text("notes", "a", "late")])).unwrap());
 }
 
@@ -639,11 +757,14 @@ fn an_old_data_folder_keeps_all_it_had() {
     std::fs::write(place.folder().join("balcony.redb"), OLD).unwrap();
     let secret = [118, 158, 243, 147, 14, 99, 53, 247, 239, 103, 205, 77, 68, 15, 17, 0];
     assert_eq!(place.open().secret().expose()[..16], secret);
-    is_whole_and_goes_on(&place);
-    // As it is imported elsewhere.
+    is_whole_and_goes_on(&place, MOVED_TEXT);
+    // As it is imported elsewhere, where messages get numbers of their own.
+    let renumbered = (1..5).fold(MOVED_TEXT.to_owned(), |text, number| {
+        text.replace(&format!("\"number\":{},", number + 1), &format!("\"number\":{number},"))
+    });
     let other = Place::file();
     assert_eq!(import(&other.open(), OLD_TEXT).unwrap().len(), 3);
-    is_whole_and_goes_on(&other);
+    is_whole_and_goes_on(&other, &renumbered);
 }
 
 #[cfg(feature = "postgres")]
@@ -655,9 +776,49 @@ fn old_tables_keep_all_they_had() {
     client.batch_execute(include_str!("data/version-1.sql")).unwrap();
     let version: i32 = client.query_one("SELECT schema FROM balcony", &[]).unwrap().get(0);
     assert_eq!(version, 1);
-    is_whole_and_goes_on(&place);
+    is_whole_and_goes_on(&place, MOVED_TEXT);
     let version: i32 = client.query_one("SELECT schema FROM balcony", &[]).unwrap().get(0);
-    assert_eq!(version, 2);
+    assert_eq!(version, 4);
+}
+
+/// The same with collections, whose logs are not counted yet.
+const UNCOUNTED: &[u8] = include_bytes!("data/version-3.redb");
+const UNCOUNTED_TEXT: &str = include_str!("data/version-3.jsonl");
+
+fn is_whole_and_counts_on(place: &Place) {
+    let juliet = jid("juliet@example.org");
+    let store = place.open();
+    assert_eq!(export(&store), UNCOUNTED_TEXT);
+    check(&store);
+    let counts = || store.kept(&juliet, &[]).unwrap().unwrap().logs;
+    assert_eq!(counts(), [("log".into(), 1), ("offline".into(), 3), ("other".into(), 1)]);
+    let owner = Owner::Account(juliet.clone());
+    let room = Room { entries: 2, bytes: 6 };
+    for (bytes, done) in [("four", false), ("one", true), ("", false)] {
+        assert_eq!(store.edit(&owner, None, vec![Edit::Log(append("log", bytes, room))]).unwrap(), done);
+    }
+    assert_eq!(counts(), [("log".into(), 2), ("offline".into(), 3), ("other".into(), 1)]);
+    assert!(store.edit(&owner, None, vec![Edit::Log(trim("other", u64::MAX))]).unwrap());
+    assert_eq!(counts(), [("log".into(), 2), ("offline".into(), 3)]);
+    check(&store);
+}
+
+#[test]
+fn an_old_data_folder_with_collections_is_counted() {
+    let place = Place::file();
+    std::fs::write(place.folder().join("balcony.redb"), UNCOUNTED).unwrap();
+    is_whole_and_counts_on(&place);
+}
+
+#[cfg(feature = "postgres")]
+#[test]
+fn old_tables_with_collections_are_counted() {
+    let Some(place) = Place::tables() else { return };
+    let Place::Tables(parameters) = &place else { unreachable!() };
+    let mut client = postgres::Client::connect(parameters, postgres::NoTls).unwrap();
+    client.batch_execute(include_str!("data/version-1.sql")).unwrap();
+    client.batch_execute(include_str!("data/version-2.sql")).unwrap();
+    is_whole_and_counts_on(&place);
 }
 
 #[test]
@@ -697,6 +858,8 @@ fn a_check_names_what_is_broken() {
         "example.com: the owner of a collection",
         "user0@example.com: an entry with a number of the future in \"log\"",
         "user0@example.com: an entry with an unknown version in \"nobody's\"",
+        "user0@example.com: an entry that is not counted in \"nobody's\"",
+        "user0@example.com: entries of \"log\" are counted wrongly",
     ];
     assert_eq!(problems.len(), expected.len(), "{problems:#?}");
     for (problem, expected) in problems.iter().zip(expected) {

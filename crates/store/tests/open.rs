@@ -6,8 +6,9 @@ mod common;
 use std::fs;
 use std::path::Path;
 
-use balcony_store::{Store, StoreError};
-use common::history::{account, message, put};
+use balcony_router::collections::{BLOCKED, OFFLINE};
+use balcony_store::{Owner, Store, StoreError};
+use common::history::{account, message, put, save, waiting};
 use common::{credentials, jid, same_credentials};
 use redb::{Database, TableDefinition, TableHandle as _, WriteTransaction};
 
@@ -91,7 +92,7 @@ fn a_newer_schema_is_refused_and_left_alone() {
     });
     for _ in 0..2 {
         let error = refused(folder.path(), "newer balcony");
-        assert_eq!(error, StoreError::NewerSchema { found: 7, supported: 3 });
+        assert_eq!(error, StoreError::NewerSchema { found: 7, supported: 5 });
     }
 }
 
@@ -130,11 +131,55 @@ fn an_older_schema_is_brought_up_to_date() {
         assert_eq!(*store.secret().expose(), secret);
         let found = store.get(&juliet).unwrap().unwrap();
         assert!(same_credentials(&found.credentials, &credentials("pw")));
-        assert!(store.kept(&juliet).unwrap().is_some());
-        assert!(store.save(&juliet, vec![put(message("hi"))]).unwrap());
+        assert!(store.kept(&juliet, &[]).unwrap().is_some());
+        assert!(save(&store, &juliet, vec![put(message("hi"))]));
         store.check(&mut |problem| panic!("{problem}")).unwrap();
     }
-    assert_eq!(Store::open(folder.path()).unwrap().kept(&juliet).unwrap().unwrap().offline, 2);
+    assert_eq!(waiting(&Store::open(folder.path()).unwrap().kept(&juliet, &[]).unwrap().unwrap()), 2);
+}
+
+// What cannot be read in old tables is kept, and told.
+#[test]
+fn damage_is_moved_with_the_rest() {
+    type Blocked<'a> = (&'a str, &'a str, &'a str);
+    type Message<'a> = (&'a str, &'a str, u64);
+    const DOMAIN: &str = "example.com";
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path()).unwrap();
+    store.create(&account(0), credentials("pw")).unwrap();
+    drop(store);
+    // As version 4 has left it.
+    tamper(folder.path(), |transaction| {
+        let blocked = TableDefinition::<Blocked<'_>, ()>::new("blocked");
+        transaction.open_table(blocked).unwrap().insert((DOMAIN, "user0", "@"), ()).unwrap();
+        let offline = TableDefinition::<Message<'_>, (u64, &[u8])>::new("offline");
+        let mut offline = transaction.open_table(offline).unwrap();
+        offline.insert((DOMAIN, "user0", 7), (1_800_000_000_000, &b"<x"[..])).unwrap();
+        let mut meta = transaction.open_table(META).unwrap();
+        meta.insert("schema", &4_u32.to_le_bytes()[..]).unwrap();
+        meta.insert("offline", &9_u64.to_le_bytes()[..]).unwrap();
+    });
+    let store = Store::open(folder.path()).unwrap();
+    let mut problems = Vec::new();
+    assert_eq!(store.check(&mut |problem| problems.push(problem)), Ok(1));
+    assert_eq!(
+        problems,
+        [
+            "user0@example.com: an address: the localpart of the address is empty",
+            "user0@example.com: a stanza"
+        ]
+    );
+    // Numbers go on behind all that were given.
+    assert!(save(&store, &account(0), vec![put(message("hi"))]));
+    let owner = Owner::Account(account(0));
+    let numbers: Vec<u64> = store
+        .entries(&owner, OFFLINE, 0, usize::MAX)
+        .unwrap()
+        .entries
+        .iter()
+        .map(|entry| entry.number)
+        .collect();
+    assert_eq!(numbers, [7, 10]);
 }
 
 #[test]
@@ -143,13 +188,15 @@ fn a_check_names_what_is_broken() {
     let store = Store::open(folder.path()).unwrap();
     for number in 0..2 {
         store.create(&account(number), credentials("pw")).unwrap();
-        store.save(&account(number), vec![put(message("hi"))]).unwrap();
+        assert!(save(&store, &account(number), vec![put(message("hi"))]));
     }
     store.check(&mut |problem| panic!("{problem}")).unwrap();
     drop(store);
     type Kept<'a> = (&'a str, &'a str);
     type Part<'a> = (&'a str, &'a str, &'a str);
-    type Message<'a> = (&'a str, &'a str, u64);
+    type Numbered<'a> = (&'a str, &'a str, u64);
+    type Document<'a> = (u8, &'a str, &'a str, &'a str, &'a str);
+    type Entry<'a> = (u8, &'a str, &'a str, &'a str, u64);
     const DOMAIN: &str = "example.com";
     let bytes: &[u8] = b"\x07";
     tamper(folder.path(), |transaction| {
@@ -157,16 +204,18 @@ fn a_check_names_what_is_broken() {
         transaction.open_table(accounts).unwrap().insert((DOMAIN, "user0"), bytes).unwrap();
         let contacts = TableDefinition::<Part<'_>, &[u8]>::new("contacts");
         transaction.open_table(contacts).unwrap().insert((DOMAIN, "user0", "a@b"), bytes).unwrap();
-        let blocked = TableDefinition::<Part<'_>, ()>::new("blocked");
-        let mut blocked = transaction.open_table(blocked).unwrap();
-        blocked.insert((DOMAIN, "user1", "@"), ()).unwrap();
-        blocked.insert((DOMAIN, "user2", "a@b"), ()).unwrap();
-        blocked.insert((DOMAIN, "user2", "a@c"), ()).unwrap();
-        let changes = TableDefinition::<Message<'_>, &str>::new("roster changes");
+        let documents = TableDefinition::<Document<'_>, (u8, &[u8])>::new("documents");
+        let mut documents = transaction.open_table(documents).unwrap();
+        for (user, key) in [("user0", "a@b"), ("user1", "@"), ("user2", "a@b"), ("user2", "a@c")] {
+            documents.insert((0, DOMAIN, user, BLOCKED, key), (1, &b""[..])).unwrap();
+        }
+        let versions = TableDefinition::<Kept<'_>, u8>::new("collections");
+        transaction.open_table(versions).unwrap().insert(("documents", BLOCKED), 1).unwrap();
+        let changes = TableDefinition::<Numbered<'_>, &str>::new("roster changes");
         transaction.open_table(changes).unwrap().insert((DOMAIN, "user1", 1), "@").unwrap();
-        let offline = TableDefinition::<Message<'_>, (u64, &[u8])>::new("offline");
-        let mut offline = transaction.open_table(offline).unwrap();
-        offline.insert((DOMAIN, "user1", 99), (0, bytes)).unwrap();
+        let entries = TableDefinition::<Entry<'_>, (u64, &str, u8, &[u8])>::new("entries");
+        let mut entries = transaction.open_table(entries).unwrap();
+        entries.insert((0, DOMAIN, "user1", OFFLINE, 99), (0, "", 1, bytes)).unwrap();
         let last = TableDefinition::<Kept<'_>, (u64, &[u8])>::new("last");
         transaction.open_table(last).unwrap().insert((DOMAIN, "user0"), (0, bytes)).unwrap();
     });
@@ -179,11 +228,12 @@ fn a_check_names_what_is_broken() {
         "user0@example.com: the record of a contact",
         "user1@example.com: changes of contacts without a roster",
         "user1@example.com: an address",
-        "user1@example.com: an address",
-        "user2@example.com: blocked addresses, but no such account",
-        "user1@example.com: a message with a number of the future",
-        "user1@example.com: a stanza",
         "user0@example.com: a stanza",
+        "user1@example.com: an address",
+        "user2@example.com: documents, but no such account",
+        "user1@example.com: an entry with a number of the future in \"offline\"",
+        "user1@example.com: a stanza",
+        "user1@example.com: entries of \"offline\" are counted wrongly",
     ];
     assert_eq!(problems.len(), expected.len(), "{problems:#?}");
     for (problem, expected) in problems.iter().zip(expected) {

@@ -12,13 +12,14 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 
 use balcony_jid::BareJid;
+use balcony_router::collections::{BLOCKED, OFFLINE};
 use balcony_router::{Answer, Append, Ask, Change as Save, Collections, Content, DocumentEdit, LogEdit};
 use balcony_sasl::MIN_ITERATIONS;
 use balcony_server::{Answer as ServerAnswer, Ask as ServerAsk};
 use balcony_stanza::{MessageType, PresenceType, Stanza};
 use balcony_store::{Busy, Edit, Owner, Reply, Request, Worker, WorkerConfig};
 use common::gate::Gate;
-use common::history::{account, message, put};
+use common::history::{account, block, drop_up_to, message, of, put, waiting};
 use common::{Place, credentials, jid};
 
 const QUICK: WorkerConfig = WorkerConfig {
@@ -56,9 +57,13 @@ fn try_ask(worker: &Worker, request: Request) -> Result<Receiver<Reply>, Busy> {
 }
 
 fn save(number: u8, change: Save) -> Request {
-    // The messages are those of others.
-    let by_others = matches!(change, Save::PutOffline { .. });
-    Request::Save { account: account(number), changes: vec![change], by_others }
+    save_by(number, change, false)
+}
+
+fn save_by(number: u8, change: Save, by_others: bool) -> Request {
+    // Each is as old as its place says.
+    let changes = of(u64::from(number) + 1, vec![change]);
+    Request::Save { account: account(number), changes, by_others }
 }
 
 fn note(text: &str) -> Arc<Stanza> {
@@ -67,7 +72,7 @@ fn note(text: &str) -> Arc<Stanza> {
 
 fn offline(reply: &Receiver<Reply>) -> usize {
     match reply.recv_timeout(LONG).unwrap() {
-        Reply::Kept(Some(kept)) => kept.offline,
+        Reply::Kept(Some(kept)) => waiting(&kept),
         other => panic!("{other:?}"),
     }
 }
@@ -81,16 +86,20 @@ in_every_place!(
     a_load_after_a_time_out_sees_what_came_too_late,
     logins_wait_for_new_passwords_and_nothing_else,
     changes_keep_the_place_of_a_password,
-    collections_are_in_the_same_order
+    collections_are_in_the_same_order,
+    documents_wait_for_changes_of_documents_and_nothing_else
 );
 
 // What is kept is looked up when the changes that were asked before are there, and not before.
 fn lookups_wait_for_changes_that_were_asked_before(place: &Place) {
     let (worker, gate) = slow(place, QUICK);
-    let kept = |number| ask(&worker, Request::Kept { account: account(number) });
+    let kept = |number| {
+        ask(&worker, Request::Kept { account: account(number), collections: Collections::default() })
+    };
     let before = kept(0);
     let saved = ask(&worker, save(0, put(message("one"))));
-    let (after, messages) = (kept(0), ask(&worker, Request::Offline { account: account(0), bytes: 9 }));
+    let (owner, log) = (Owner::Account(account(0)), OFFLINE.into());
+    let (after, messages) = (kept(0), ask(&worker, Request::Entries { owner, log, after: 0, bytes: 9 }));
     let later = ask(&worker, save(0, put(message("two"))));
     let last = kept(0);
     assert_eq!(offline(&before), 0);
@@ -101,8 +110,8 @@ fn lookups_wait_for_changes_that_were_asked_before(place: &Place) {
     gate.open();
     assert!(offline(&after) >= 1);
     assert_eq!(offline(&last), 2);
-    let Reply::Offline(messages) = messages.recv_timeout(LONG).unwrap() else { panic!() };
-    assert_eq!(messages.messages[0].stanza, message("one"));
+    let Reply::Entries(messages) = messages.recv_timeout(LONG).unwrap() else { panic!() };
+    assert_eq!(Stanza::parse(&messages.entries[0].content.bytes).as_ref(), Some(&*message("one")));
     for reply in [saved, later] {
         assert!(matches!(reply.recv_timeout(LONG).unwrap(), Reply::Changed(true)));
     }
@@ -116,15 +125,17 @@ fn a_load_after_a_time_out_sees_what_came_too_late(place: &Place) {
         worker.handle(ServerAsk::Router(ask), Box::new(move |answer| send.send(answer).unwrap()));
         reply
     };
-    let blocked = vec![jid("tybalt@example.net").to_jid()];
-    let changes = vec![Save::Block(blocked.clone())];
+    let changes = of(1, vec![block(&jid("tybalt@example.net").to_jid(), true)]);
     let late = router(Ask::Save { account: account(0), changes, by_others: false });
     gate.wait(1);
-    let load = router(Ask::Load { account: account(0), collections: Collections::default() });
+    let load = router(Ask::Load { account: account(0), collections: [BLOCKED.into()].into() });
     assert!(late.recv_timeout(MOMENT).is_err() && load.try_recv().is_err());
     gate.open();
     match load.recv_timeout(LONG).unwrap() {
-        ServerAnswer::Router(Answer::Loaded(Some(kept))) => assert_eq!(kept.blocked, blocked),
+        ServerAnswer::Router(Answer::Loaded(Some(kept))) => {
+            assert_eq!(&*kept.documents[0].key, "tybalt@example.net");
+            assert!(kept.now > 1_700_000_000_000);
+        }
         other => panic!("{other:?}"),
     }
     assert!(matches!(late.recv_timeout(LONG).unwrap(), ServerAnswer::Router(Answer::Saved)));
@@ -163,7 +174,7 @@ fn changes_keep_the_place_of_a_password(place: &Place) {
     let set = [ask(&worker, set("new")), ask(&worker, set(""))];
     let put = ask(&worker, save(0, put(message("hi"))));
     let removed = ask(&worker, Request::Remove { account: account(0) });
-    let kept = ask(&worker, Request::Kept { account: account(0) });
+    let kept = ask(&worker, Request::Kept { account: account(0), collections: Collections::default() });
     assert!(matches!(kept.recv_timeout(LONG).unwrap(), Reply::Kept(None)));
     let replies = [put, removed].map(|reply| {
         matches!(reply.try_recv().unwrap_or_else(|_| reply.recv_timeout(LONG).unwrap()), Reply::Changed(true))
@@ -217,11 +228,34 @@ fn collections_are_in_the_same_order(place: &Place) {
     }
 }
 
+// How long it takes to see a document that everybody may see does not tell whether a message is being stored for somebody.
+fn documents_wait_for_changes_of_documents_and_nothing_else(place: &Place) {
+    let (worker, gate) = slow(place, QUICK);
+    let owner = || Owner::Account(account(0));
+    let look =
+        || ask(&worker, Request::Document { owner: owner(), collection: "cards".into(), key: "".into() });
+    let put = ask(&worker, save(0, put(message("hi"))));
+    gate.wait(1);
+    let kept = ask(&worker, Request::Kept { account: account(0), collections: Collections::default() });
+    assert!(matches!(look().recv_timeout(LONG).unwrap(), Reply::Document(None)));
+    let content = Some(Content { version: 1, bytes: b"x".as_slice().into() });
+    let edit = DocumentEdit { collection: "cards".into(), key: "".into(), content: content.clone() };
+    let edit =
+        ask(&worker, Request::Edit { owner: owner(), creation: None, edits: vec![Edit::Document(edit)] });
+    let after = look();
+    assert!(after.recv_timeout(MOMENT).is_err() && kept.try_recv().is_err());
+    gate.open();
+    for reply in [put, edit] {
+        assert!(matches!(reply.recv_timeout(LONG).unwrap(), Reply::Changed(true)));
+    }
+    assert!(matches!(after.recv_timeout(LONG).unwrap(), Reply::Document(found) if found == content));
+    assert_eq!(offline(&kept), 1);
+}
+
 /// Fills the room that an account has.
-fn fill(worker: &Worker, number: u8, text: &str, from_contact: bool) -> usize {
-    let change = || Save::PutOffline { message: message(text), from_contact };
+fn fill(worker: &Worker, number: u8, text: &str, by_others: bool) -> usize {
     let mut count = 0;
-    while try_ask(worker, save(number, change())).is_ok() {
+    while try_ask(worker, save_by(number, put(message(text)), by_others)).is_ok() {
         count += 1;
     }
     count
@@ -241,9 +275,9 @@ fn sixty_four_accounts_do_not_fill_the_queue_for_others() {
         // So that the writer has something to do, and nothing more of what is counted.
         let first = ask(&worker, save(99, put(message("hi"))));
         gate.wait(1);
-        let taken: Vec<usize> = (0..64).map(|number| fill(&worker, number, &text, true)).collect();
+        let taken: Vec<usize> = (0..64).map(|number| fill(&worker, number, &text, false)).collect();
         assert!(taken.iter().all(|taken| *taken >= 1), "{taken:?}");
-        assert!(fill(&worker, 0, &text, true) == 0, "an account has a bound");
+        assert!(fill(&worker, 0, &text, false) == 0, "an account has a bound");
         // Whoever comes last finds room, for several changes.
         let other: Vec<_> = (0..3).map(|_| ask(&worker, save(64, put(message("hi"))))).collect();
         gate.open();
@@ -262,20 +296,22 @@ fn sixty_four_accounts_do_not_fill_the_queue_for_others() {
 fn what_waits_is_bounded_in_bytes() {
     let config = WorkerConfig { account_bytes: 200_000, ..QUICK };
     let (worker, gate) = slow(&Place::file(), config);
-    let text = "x".repeat(35_000);
+    let text = "x".repeat(45_000);
     ask(&worker, save(99, put(message("hi"))));
     gate.wait(1);
-    // What strangers send leaves half of it, and what contacts send a quarter.
-    assert_eq!(fill(&worker, 0, &text, false), 2);
+    // What others cause leaves half of it to the account itself.
     assert_eq!(fill(&worker, 0, &text, true), 2);
-    assert!(fill(&worker, 0, "", true) > 0, "small ones still have room");
+    assert_eq!(fill(&worker, 0, &text, false), 2);
+    assert!(fill(&worker, 0, "", false) > 0, "small ones still have room");
     // One that is larger than that has room alone.
     assert!(try_ask(&worker, save(1, put(message(&"x".repeat(250_000))))).is_ok());
     assert!(try_ask(&worker, save(1, put(message("hi")))).is_err());
     // Of addresses, too.
-    let many = (0..3_000).map(|number| jid(&format!("user{number}@example.net")).to_jid()).collect();
-    assert!(try_ask(&worker, save(2, Save::Block(many))).is_ok());
-    assert!(try_ask(&worker, save(2, Save::UnblockAll)).is_err());
+    let many =
+        (0..3_000).map(|number| block(&jid(&format!("user{number}@example.net")).to_jid(), true)).collect();
+    let many = Request::Save { account: account(2), changes: of(3, many), by_others: false };
+    assert!(try_ask(&worker, many).is_ok());
+    assert!(try_ask(&worker, save(2, drop_up_to(1))).is_err());
     gate.open();
     worker.shutdown();
 }
@@ -284,16 +320,15 @@ fn what_waits_is_bounded_in_bytes() {
 #[test]
 fn others_do_not_fill_the_room_of_an_account() {
     // A change of the roster, say, as a contact's request makes it.
-    let other = Save::UnblockAll;
+    let other = drop_up_to(1);
     for change in [put(message("hi")), put(message(&"x".repeat(10_000))), other] {
         let (worker, gate) = slow(&Place::file(), QUICK);
         ask(&worker, save(99, put(message("hi"))));
         gate.wait(1);
-        let request =
-            || Request::Save { account: account(0), changes: vec![change.clone()], by_others: true };
-        assert!((0..QUICK.account_queue).any(|_| try_ask(&worker, request()).is_err()));
-        let blocked = vec![jid("tybalt@example.net").to_jid()];
-        let block = ask(&worker, save(0, Save::Block(blocked)));
+        let request = || save_by(0, change.clone(), true);
+        let taken = (0..QUICK.account_queue).take_while(|_| try_ask(&worker, request()).is_ok()).count();
+        assert!(taken <= QUICK.account_queue / 2, "{taken}");
+        let block = ask(&worker, save(0, block(&jid("tybalt@example.net").to_jid(), true)));
         gate.open();
         assert!(matches!(block.recv_timeout(LONG).unwrap(), Reply::Changed(true)));
         worker.shutdown();
@@ -311,7 +346,7 @@ fn lookups_of_documents_leave_room_for_the_account() {
         try_ask(&worker, Request::Documents { owner, collection, after: None, bytes: 9 })
     };
     assert!((0..=QUICK.account_queue).any(|_| documents().is_err()));
-    let kept = ask(&worker, Request::Kept { account: account(0) });
+    let kept = ask(&worker, Request::Kept { account: account(0), collections: Collections::default() });
     gate.open();
     assert_eq!(offline(&kept), 1);
     assert!(matches!(saved.recv_timeout(LONG).unwrap(), Reply::Changed(true)));
@@ -334,7 +369,7 @@ fn answers_about_one_account_come_in_order() {
             };
             worker.submit(request, Box::new(reply)).unwrap();
         };
-        let kept = Request::Kept { account: account(0) };
+        let kept = Request::Kept { account: account(0), collections: Collections::default() };
         submit(save(0, put(message("hi"))), format!("{number} saved"), Duration::from_millis(2));
         submit(kept, format!("{number} found"), Duration::ZERO);
         for answer in ["saved", "found"] {
@@ -351,7 +386,7 @@ fn of_notes_of_last_presence_the_latest_waits() {
     gate.wait(1);
     let mut notes: Vec<_> = ["second", "third"].map(last).into();
     let put = ask(&worker, save(0, put(message("hi"))));
-    let kept = ask(&worker, Request::Kept { account: account(0) });
+    let kept = ask(&worker, Request::Kept { account: account(0), collections: Collections::default() });
     notes.extend((0..1_000).map(|number| last(&number.to_string())));
     // Those that were replaced were not done, and whoever waits for them is told at once.
     for reply in &notes[..notes.len() - 1] {
@@ -390,7 +425,7 @@ fn what_was_taken_is_answered_when_the_worker_ends() {
     let replies = [
         ask(&worker, save(0, put(message("hi")))),
         ask(&worker, Request::SetPassword { account: who(), password: password("new") }),
-        ask(&worker, Request::Kept { account: who() }),
+        ask(&worker, Request::Kept { account: who(), collections: Collections::default() }),
         ask(&worker, Request::Verify { account: who(), password: password("new") }),
         ask(
             &worker,

@@ -22,7 +22,7 @@ use std::time::Instant;
 use balcony_router::{Answer, Ask};
 use balcony_server::{Answer as ServerAnswer, Ask as ServerAsk};
 use balcony_store::{Store, StoreConfig, StoreError, Worker};
-use common::history::{account, message, put};
+use common::history::{account, message, messages, of, put, save, waiting};
 use common::postgresql::Server;
 use common::{Place, credentials};
 use postgres::{Client, NoTls};
@@ -82,7 +82,7 @@ fn a_newer_schema_is_refused_and_left_alone() {
     client(&parameters).batch_execute("UPDATE balcony SET schema = 7").unwrap();
     for _ in 0..2 {
         let error = refused(&parameters, "newer balcony");
-        assert_eq!(error, StoreError::NewerSchema { found: 7, supported: 2 });
+        assert_eq!(error, StoreError::NewerSchema { found: 7, supported: 4 });
     }
 }
 
@@ -92,16 +92,17 @@ fn damage_is_found_and_named() {
     let store = place.open();
     for number in 0..3 {
         store.create(&account(number), credentials("pw")).unwrap();
-        store.save(&account(number), vec![put(message("hi"))]).unwrap();
+        assert!(save(&store, &account(number), vec![put(message("hi"))]));
     }
     let mut other = client(&parameters);
-    other.batch_execute("UPDATE offline SET stanza = '<x' WHERE number = 2").unwrap();
+    other.batch_execute("UPDATE entries SET content = '<x' WHERE number = 2").unwrap();
     other.batch_execute("UPDATE accounts SET credentials = '\\x00' WHERE local = 'user2'").unwrap();
     let mut problems = Vec::new();
     assert_eq!(store.check(&mut |problem| problems.push(problem)), Ok(3));
-    assert!(problems.len() == 2, "{problems:?}");
+    assert!(problems.len() == 3, "{problems:?}");
     assert!(problems[0].starts_with("user1@example.com: a stanza"), "{problems:?}");
     assert!(problems[1].starts_with("user2@example.com: the record of an account"), "{problems:?}");
+    assert_eq!(problems[2], "user1@example.com: entries of \"offline\" are counted wrongly");
 }
 
 #[test]
@@ -114,7 +115,8 @@ fn the_secret_stays() {
 /// What a router is answered that puts one message.
 fn put_by(worker: &Worker) -> Answer {
     let (send, reply) = mpsc::channel();
-    let changes = vec![put(message("hi"))];
+    // The first account of the tables.
+    let changes = of(1, vec![put(message("hi"))]);
     let ask = ServerAsk::Router(Ask::Save { account: account(0), changes, by_others: false });
     worker.handle(ask, Box::new(move |answer| send.send(answer).unwrap()));
     match reply.recv_timeout(Duration::from_secs(60)).unwrap() {
@@ -136,7 +138,7 @@ fn a_connection_that_was_lost_is_made_anew() {
     client(&parameters).batch_execute(kill).unwrap();
     // The loss is noticed before anything is sent, so nobody is refused.
     assert_eq!(put_by(&worker), Answer::Saved);
-    assert_eq!(store.offline(&account(0), usize::MAX).unwrap().messages.len(), 2);
+    assert_eq!(messages(&store, &account(0), usize::MAX).0.len(), 2);
 }
 
 #[test]
@@ -159,8 +161,8 @@ fn while_the_server_is_away_everything_is_refused_at_once() {
         assert!(start.elapsed() < Duration::from_secs(60), "it does not come back");
     }
     let kept = loop {
-        match store.offline(&account(0), usize::MAX) {
-            Ok(found) => break found.messages.len(),
+        match store.kept(&account(0), &[]) {
+            Ok(found) => break waiting(&found.unwrap()),
             Err(error) => assert!(start.elapsed() < Duration::from_secs(60), "{error}"),
         }
     };
@@ -230,23 +232,23 @@ fn a_change_in_doubt_is_over_before_anything_is_read() {
     let parameters = parameters.replace(host, between.folder.path().to_str().unwrap());
     let store = Store::connect(&parameters, StoreConfig::default()).unwrap();
     store.create(&account(0), credentials("pw")).unwrap();
-    assert_eq!(store.kept(&account(0)).unwrap().unwrap().offline, 0);
+    assert_eq!(waiting(&store.kept(&account(0), &[]).unwrap().unwrap()), 0);
     let worker = Worker::start(store.clone());
     between.armed.store(true, Ordering::SeqCst);
     assert_eq!(put_by(&worker), Answer::Refused);
     // The server has not done it yet, and still may.
-    let error = store.kept(&account(0)).unwrap_err();
+    let error = store.kept(&account(0), &[]).unwrap_err();
     assert_eq!(error, StoreError::InUse);
     let (mut server, end) = between.cut.recv().unwrap();
     server.write_all(&end).unwrap();
     server.shutdown(Shutdown::Write).unwrap();
     let start = Instant::now();
     let kept = loop {
-        match store.kept(&account(0)) {
+        match store.kept(&account(0), &[]) {
             Ok(kept) => break kept.unwrap(),
             Err(error) => assert!(start.elapsed() < Duration::from_secs(60), "{error}"),
         }
     };
-    assert_eq!(kept.offline, 1);
+    assert_eq!(waiting(&kept), 1);
     assert_eq!(put_by(&worker), Answer::Saved);
 }

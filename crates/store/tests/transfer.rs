@@ -6,8 +6,10 @@ mod common;
 
 use balcony_jid::BareJid;
 use balcony_router::Change;
-use balcony_store::{Owner, Store, StoreConfig, StoreError, TransferError};
-use common::history::{account, change, comparable, contact, message, number, put};
+use balcony_store::{Owner, Store, StoreError, TransferError};
+use common::history::{
+    account, block, change, comparable, contact, drop_up_to, message, messages, number, put, save, waiting,
+};
 use common::{Place, credentials, jid};
 use proptest::prelude::*;
 
@@ -30,11 +32,11 @@ fn import(store: &Store, text: &str) -> Result<(Vec<BareJid>, Vec<BareJid>), Tra
 
 /// A store with accounts that have lived.
 fn lived(place: &Place, histories: Vec<Vec<Change>>) -> Store {
-    let store = place.open_with(StoreConfig { offline: 1000, ..StoreConfig::default() });
+    let store = place.open();
     for (name, mut changes) in (0..).zip(histories) {
         store.create(&account(name), credentials(&name.to_string())).unwrap();
         number(&mut changes, &mut u64::from(name));
-        store.save(&account(name), changes).unwrap();
+        assert!(save(&store, &account(name), changes));
     }
     store
 }
@@ -77,14 +79,13 @@ proptest! {
 
 in_every_place!(
     accounts_that_exist_stay_as_they_are,
-    bounds_do_not_hold_for_what_is_imported,
     a_text_that_is_cut_is_reported,
     a_bad_line_is_named,
     an_imported_account_goes_on
 );
 
 fn two_accounts() -> String {
-    let changes = vec![put(message("hi")), Change::Block(vec![contact(1).to_jid()])];
+    let changes = vec![put(message("hi")), block(&contact(1).to_jid(), true)];
     export(&lived(&Place::file(), vec![changes.clone(), changes]))
 }
 
@@ -93,15 +94,8 @@ fn accounts_that_exist_stay_as_they_are(place: &Place) {
     store.create(&account(0), credentials("mine")).unwrap();
     let (made, existed) = import(&store, &two_accounts()).unwrap();
     assert_eq!((made, existed), (vec![account(1)], vec![account(0)]));
-    assert_eq!(store.kept(&account(0)).unwrap().map(comparable), Some(balcony_router::Kept::default()));
-    assert_eq!(store.kept(&account(1)).unwrap().unwrap().offline, 1);
-}
-
-fn bounds_do_not_hold_for_what_is_imported(place: &Place) {
-    let text = export(&lived(&Place::file(), vec![vec![put(message("hi")); 9]]));
-    let store = place.open_with(StoreConfig { offline: 3, ..StoreConfig::default() });
-    import(&store, &text).unwrap();
-    assert_eq!(store.kept(&account(0)).unwrap().unwrap().offline, 9);
+    assert_eq!(store.kept(&account(0), &[]).unwrap().map(comparable), Some(balcony_router::Kept::default()));
+    assert_eq!(waiting(&store.kept(&account(1), &[]).unwrap().unwrap()), 1);
 }
 
 fn a_text_that_is_cut_is_reported(place: &Place) {
@@ -126,8 +120,12 @@ fn a_bad_line_is_named(place: &Place) {
     let lines: Vec<&str> = text.split_inclusive('\n').collect();
     for (good, bad) in [
         ("user1@", "user 1@"),
-        ("\"blocked\":[\"", "\"blocked\":[\"@"),
-        ("\"stanza\":\"<", "\"stanza\":\"<<"),
+        ("\"collection\":\"blocked\",\"key\":\"", "\"collection\":\"blocked\",\"key\":\"@"),
+        (
+            "\"tag\":\"romeo@example.net\",\"version\":1,\"content\":\"",
+            "\"tag\":\"\",\"version\":1,\"content\":\"AAAA",
+        ),
+        ("\"created\"", "\"blocked\":[\"a@b\"],\"created\""),
         ("\"salt\":\"", "\"salt\":\"!"),
         ("\"created\"", "\"made\""),
     ] {
@@ -141,18 +139,34 @@ fn a_bad_line_is_named(place: &Place) {
     }
 }
 
+#[test]
+fn a_bad_line_of_version_1_is_named() {
+    let text = include_str!("data/version-2.jsonl");
+    let store = Place::file().open();
+    let lines: Vec<&str> = text.split_inclusive('\n').collect();
+    for (good, bad) in [
+        ("\"blocked\":[\"", "\"blocked\":[\"@"),
+        ("\"stanza\":\"<message", "\"stanza\":\"<<message"),
+        ("\"created\"", "\"made\""),
+    ] {
+        assert!(lines[2].contains(good), "{good}");
+        let error = import(&store, &[lines[0], &lines[2].replace(good, bad)].concat()).unwrap_err();
+        assert!(matches!(error, TransferError::Line { number: 2, .. }), "{bad}: {error}");
+    }
+}
+
 // XEP-0160 §2: messages that come later stand behind those that were imported.
 fn an_imported_account_goes_on(place: &Place) {
     let store = place.open();
     import(&store, &two_accounts()).unwrap();
-    store.save(&account(0), vec![put(message("later"))]).unwrap();
-    let messages = store.offline(&account(0), usize::MAX).unwrap().messages;
-    assert_eq!(messages[1].stanza, message("later"));
-    assert!(messages[0].number < messages[1].number);
+    assert!(save(&store, &account(0), vec![put(message("later"))]));
+    let found = messages(&store, &account(0), usize::MAX).0;
+    assert_eq!(found[1].stanza, message("later"));
+    assert!(found[0].number < found[1].number);
     // Even where the numbers of the text were higher.
-    assert!(store.save(&account(0), vec![Change::DropOffline { up_to: messages[1].number }]).unwrap());
-    assert!(store.offline(&account(0), usize::MAX).unwrap().messages.is_empty());
-    assert_eq!(store.offline(&account(1), usize::MAX).unwrap().messages.len(), 1);
+    assert!(save(&store, &account(0), vec![drop_up_to(found[1].number)]));
+    assert!(messages(&store, &account(0), usize::MAX).0.is_empty());
+    assert_eq!(messages(&store, &account(1), usize::MAX).0.len(), 1);
 }
 
 #[test]

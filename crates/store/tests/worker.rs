@@ -6,6 +6,7 @@ extern crate alloc;
 
 mod common;
 
+use alloc::borrow::Cow;
 use alloc::sync::Arc;
 use core::num::NonZeroUsize;
 use core::sync::atomic::{AtomicU64, Ordering};
@@ -14,11 +15,11 @@ use std::sync::mpsc;
 
 use balcony_jid::BareJid;
 use balcony_machine::Secret;
-use balcony_router::Kept;
+use balcony_router::{Collections, Content, Kept};
 use balcony_sasl::{CredentialsError, Hash, MIN_ITERATIONS, SALT_LENGTH};
 use balcony_store::{
-    Account, Backend, Backup, Busy, Change, Documents, Entries, Messages, Owned, Owner, Reply, Request,
-    Store, StoreError, Worker, WorkerConfig,
+    Account, Backend, Backup, Busy, Change, Documents, Entries, Owned, Owner, Reply, Request, Store,
+    StoreError, Worker, WorkerConfig,
 };
 use common::{credentials, jid};
 
@@ -294,13 +295,9 @@ impl Backend for Faulty {
         self.store.get(account)
     }
 
-    fn kept(&self, account: &BareJid) -> Result<Option<Kept>, StoreError> {
+    fn kept(&self, account: &BareJid, collections: &[Cow<'static, str>]) -> Result<Option<Kept>, StoreError> {
         self.not_fatal(account);
-        self.store.kept(account)
-    }
-
-    fn offline(&self, account: &BareJid, bytes: usize) -> Result<Messages, StoreError> {
-        self.store.offline(account, bytes)
+        self.store.kept(account, collections)
     }
 
     fn backup(&self, account: &BareJid) -> Result<Option<Backup>, StoreError> {
@@ -314,6 +311,10 @@ impl Backend for Faulty {
         most: usize,
     ) -> Result<Vec<BareJid>, StoreError> {
         self.store.list_all(after, most)
+    }
+
+    fn document(&self, owner: &Owner, collection: &str, key: &str) -> Result<Option<Content>, StoreError> {
+        self.store.document(owner, collection, key)
     }
 
     fn documents(
@@ -362,7 +363,7 @@ fn a_backend_that_panics_fails_one_request() {
         [
             create(&account(), "pencil", false),
             verify(&account(), "pencil"),
-            Request::Kept { account: account() },
+            Request::Kept { account: account(), collections: Collections::default() },
             Request::Remove { account: account() },
         ]
     };

@@ -1,16 +1,14 @@
 use alloc::format;
 use alloc::string::String;
 
+use balcony_router::extension::Kind;
 use redb::{Key, ReadOnlyTable, ReadTransaction, ReadableTable as _, ReadableTableMetadata as _, Value};
 
 use super::collections;
-use super::tables::{
-    ACCOUNTS, BLOCKED, CHANGES, COLLECTIONS, CONTACTS, DOCUMENTS, ENTRIES, LAST, META, OFFLINE, ROSTERS,
-};
-use super::write::counter;
-use crate::StoreError;
-use crate::collection::{CollectionKind, OwnerKind};
+use super::tables::{ACCOUNTS, CHANGES, COLLECTIONS, CONTACTS, DOCUMENTS, ENTRIES, LAST, LOGS, ROSTERS};
+use crate::collection::{Held, OwnerKind, kind_name};
 use crate::record::{self, address, name};
+use crate::{StoreError, known};
 
 type Accounts = ReadOnlyTable<(&'static str, &'static str), &'static [u8]>;
 type Rosters = ReadOnlyTable<(&'static str, &'static str), u64>;
@@ -20,7 +18,6 @@ pub(super) fn check(
     transaction: &ReadTransaction,
     problem: &mut dyn FnMut(String),
 ) -> Result<u64, StoreError> {
-    let highest = counter(&transaction.open_table(META)?, "offline")?;
     let accounts = transaction.open_table(ACCOUNTS)?;
     let rosters = transaction.open_table(ROSTERS)?;
     for entry in accounts.iter()? {
@@ -40,43 +37,46 @@ pub(super) fn check(
         owners.check((domain, local), "changes of contacts", true)?;
         tell(owners.problem, (domain, local), record::bare(contact))
     })?;
-    each(&transaction.open_table(BLOCKED)?, |(domain, local, blocked), ()| {
-        owners.check((domain, local), "blocked addresses", false)?;
-        tell(owners.problem, (domain, local), record::jid(blocked))
-    })?;
-    each(&transaction.open_table(OFFLINE)?, |(domain, local, number), (_, stanza)| {
-        owners.check((domain, local), "messages", false)?;
-        if number > highest {
-            (owners.problem)(format!("{}: a message with a number of the future", name(domain, local)));
-        }
-        tell(owners.problem, (domain, local), record::decode_stanza(stanza))
-    })?;
     each(&transaction.open_table(LAST)?, |(domain, local), (_, presence)| {
         owners.check((domain, local), "a last presence", false)?;
         tell(owners.problem, (domain, local), record::decode_stanza(presence))
     })?;
     let highest = collections::last_number(transaction)?;
     let versions = transaction.open_table(COLLECTIONS)?;
-    each(&transaction.open_table(DOCUMENTS)?, |(kind, domain, local, collection, _), (version, _)| {
+    each(&transaction.open_table(DOCUMENTS)?, |(kind, domain, local, collection, key), (version, _)| {
         owners.check_owned(kind, (domain, local), "documents")?;
-        let known = versions.get((CollectionKind::Documents.name(), collection))?;
-        if known.is_none_or(|known| known.value() < version) {
+        let noted = versions.get((kind_name(Kind::Documents), collection))?;
+        if noted.is_none_or(|noted| noted.value() < version) {
             let name = name(domain, local);
             (owners.problem)(format!("{name}: a document with an unknown version in {collection:?}"));
         }
-        Ok(())
+        tell(owners.problem, (domain, local), known::check_document(collection, key, version))
     })?;
-    each(&transaction.open_table(ENTRIES)?, |(kind, domain, local, log, number), (_, _, version, _)| {
+    let (entries, logs) = (transaction.open_table(ENTRIES)?, transaction.open_table(LOGS)?);
+    each(&entries, |(kind, domain, local, log, number), (_, _, version, xml)| {
         owners.check_owned(kind, (domain, local), "a log")?;
-        let known = versions.get((CollectionKind::Log.name(), log))?;
-        if known.is_none_or(|known| known.value() < version) {
+        let noted = versions.get((kind_name(Kind::Log), log))?;
+        if noted.is_none_or(|noted| noted.value() < version) {
             (owners.problem)(format!("{}: an entry with an unknown version in {log:?}", name(domain, local)));
+        }
+        if logs.get((kind, domain, local, log))?.is_none() {
+            (owners.problem)(format!("{}: an entry that is not counted in {log:?}", name(domain, local)));
         }
         if number == 0 || number > highest {
             (owners.problem)(format!(
                 "{}: an entry with a number of the future in {log:?}",
                 name(domain, local)
             ));
+        }
+        tell(owners.problem, (domain, local), known::check_entry(log, version, xml))
+    })?;
+    each(&logs, |(kind, domain, local, log), held| {
+        let mut found = Held::default();
+        for entry in entries.range((kind, domain, local, log, 0)..=(kind, domain, local, log, u64::MAX))? {
+            found = found.with(Held::one(entry?.1.value().3.len()));
+        }
+        if (found.entries, found.bytes) != held {
+            (owners.problem)(format!("{}: entries of {log:?} are counted wrongly", name(domain, local)));
         }
         Ok(())
     })?;

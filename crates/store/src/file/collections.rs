@@ -1,17 +1,22 @@
 //! Documents and logs in the file.
 
+use alloc::borrow::Cow;
+use alloc::collections::BTreeSet;
+use alloc::string::String;
 use alloc::vec::Vec;
 
-use balcony_router::{Append, DocumentEdit, Entry, LogEdit};
+use balcony_router::extension::Kind;
+use balcony_router::{Append, Content, Document, DocumentEdit, Entry, LogEdit};
 use redb::{ReadTransaction, ReadableTable, Table, WriteTransaction};
 
 use super::tables::{
-    COLLECTIONS, DOCUMENTS, DocumentKey, DocumentValue, ENTRIES, EntryKey, EntryValue, META, end,
+    COLLECTIONS, DOCUMENTS, DocumentKey, DocumentValue, ENTRIES, EntryKey, EntryValue, LOGS, LogKey, META,
+    end,
 };
 use super::write::counter;
-use crate::collection::{CollectionKind, EditRef, OwnerKind, content};
+use crate::collection::{EditRef, Held, OwnerKind, Part, content, kind_name};
 use crate::record::{address, key};
-use crate::{Collections, Document, Documents, Entries, Owner, StoreError};
+use crate::{Collections, Documents, Entries, Owner, StoreError};
 
 /// The front of an owner's keys.
 fn front(owner: &Owner) -> (u8, &str, &str) {
@@ -23,6 +28,7 @@ fn front(owner: &Owner) -> (u8, &str, &str) {
 pub(super) struct Writing<'t> {
     documents: Table<'t, DocumentKey<'static>, DocumentValue<'static>>,
     entries: Table<'t, EntryKey<'static>, EntryValue<'static>>,
+    logs: Table<'t, LogKey<'static>, (u64, u64)>,
     collections: Table<'t, (&'static str, &'static str), u8>,
     /// Milliseconds since 1970.
     now: u64,
@@ -35,30 +41,36 @@ impl<'t> Writing<'t> {
         Ok(Writing {
             documents: transaction.open_table(DOCUMENTS)?,
             entries: transaction.open_table(ENTRIES)?,
+            logs: transaction.open_table(LOGS)?,
             collections: transaction.open_table(COLLECTIONS)?,
             now,
             number,
         })
     }
 
-    /// The entries of a log: their numbers, and the bytes that they hold.
-    pub(super) fn held(&self, owner: &Owner, log: &str) -> Result<Vec<(u64, usize)>, StoreError> {
+    /// How much a log holds, or a part of it.
+    pub(super) fn held(&self, owner: &Owner, log: &str, part: Part) -> Result<Held, StoreError> {
         let (kind, domain, local) = front(owner);
-        let range = (kind, domain, local, log, 0)..=(kind, domain, local, log, u64::MAX);
-        let entries = self.entries.range(range)?;
-        entries
-            .map(|entry| {
-                let (key, value) = entry?;
-                Ok((key.value().4, value.value().3.len()))
-            })
-            .collect()
+        let Part::Between(after, up_to) = part else {
+            return held(&self.logs, (kind, domain, local, log));
+        };
+        let Some(first) = after.checked_add(1).filter(|first| *first <= up_to) else {
+            return Ok(Held::default());
+        };
+        let mut all = Held::default();
+        for entry in
+            self.entries.range((kind, domain, local, log, first)..=(kind, domain, local, log, up_to))?
+        {
+            all = all.with(Held::one(entry?.1.value().3.len()));
+        }
+        Ok(all)
     }
 
     pub(super) fn edit(&mut self, owner: &Owner, edit: EditRef<'_>) -> Result<(), StoreError> {
         let (kind, domain, local) = front(owner);
         match edit {
             EditRef::Document(DocumentEdit { collection, key, content: Some(content) }) => {
-                self.note(CollectionKind::Documents, collection, content.version)?;
+                self.note(Kind::Documents, collection, content.version)?;
                 let key = (kind, domain, local, &**collection, &**key);
                 self.documents.insert(key, (content.version, &*content.bytes))?;
             }
@@ -66,35 +78,52 @@ impl<'t> Writing<'t> {
                 self.documents.remove((kind, domain, local, &**collection, &**key))?;
             }
             EditRef::Log(LogEdit::Append(Append { log, tag, content, .. })) => {
-                self.note(CollectionKind::Log, log, content.version)?;
+                self.note(Kind::Log, log, content.version)?;
                 self.number += 1;
                 let value = (self.now, &**tag, content.version, &*content.bytes);
                 self.entries.insert((kind, domain, local, &**log, self.number), value)?;
+                let one = Held::one(content.bytes.len());
+                count(&mut self.logs, (kind, domain, local, log), |held| held.with(one))?;
             }
             EditRef::Log(LogEdit::Trim { log, up_to }) => {
                 let range = (kind, domain, local, &**log, 0)..=(kind, domain, local, &**log, *up_to);
-                self.entries.retain_in(range, |_, _| false)?;
+                let mut gone = Held::default();
+                self.entries.retain_in(range, |_, value| {
+                    gone = gone.with(Held::one(value.3.len()));
+                    false
+                })?;
+                count(&mut self.logs, (kind, domain, local, log), |held| held.without(gone))?;
             }
         }
         Ok(())
     }
 
-    /// Puts all that was exported, with the same numbers.
+    /// Puts all that was exported, with the same numbers; entries without one get new ones.
     pub(super) fn restore(&mut self, owner: &Owner, collections: &Collections) -> Result<(), StoreError> {
         let (kind, domain, local) = front(owner);
         for Document { collection, key, content } in &collections.documents {
-            self.note(CollectionKind::Documents, collection, content.version)?;
+            self.note(Kind::Documents, collection, content.version)?;
             self.documents
                 .insert((kind, domain, local, &**collection, &**key), (content.version, &*content.bytes))?;
         }
+        let given = collections.logs.iter().flat_map(|(_, entries)| entries).map(|entry| entry.number);
+        self.number = given.fold(self.number, u64::max);
         for (log, entries) in &collections.logs {
             for Entry { number, at, tag, content } in entries {
-                self.note(CollectionKind::Log, log, content.version)?;
-                self.number = self.number.max(*number);
+                self.note(Kind::Log, log, content.version)?;
+                let number = match *number {
+                    0 => {
+                        self.number += 1;
+                        self.number
+                    }
+                    number => number,
+                };
                 self.entries.insert(
-                    (kind, domain, local, &**log, *number),
+                    (kind, domain, local, &**log, number),
                     (*at, &**tag, content.version, &*content.bytes),
                 )?;
+                let one = Held::one(content.bytes.len());
+                count(&mut self.logs, (kind, domain, local, log), |held| held.with(one))?;
             }
         }
         Ok(())
@@ -106,8 +135,8 @@ impl<'t> Writing<'t> {
         let end = end(local);
         let mut documents =
             self.documents.range((kind, domain, local, "", "")..(kind, domain, &*end, "", ""))?;
-        let mut entries = self.entries.range((kind, domain, local, "", 0)..(kind, domain, &*end, "", 0))?;
-        Ok(documents.next().transpose()?.is_some() || entries.next().transpose()?.is_some())
+        let mut logs = self.logs.range((kind, domain, local, "")..(kind, domain, &*end, ""))?;
+        Ok(documents.next().transpose()?.is_some() || logs.next().transpose()?.is_some())
     }
 
     /// Takes away all that an owner has.
@@ -117,17 +146,84 @@ impl<'t> Writing<'t> {
         self.documents
             .retain_in((kind, domain, local, "", "")..(kind, domain, &*end, "", ""), |_, _| false)?;
         self.entries.retain_in((kind, domain, local, "", 0)..(kind, domain, &*end, "", 0), |_, _| false)?;
+        self.logs.retain_in((kind, domain, local, "")..(kind, domain, &*end, ""), |_, _| false)?;
         Ok(())
     }
 
     /// Remembers the highest version of a collection.
-    fn note(&mut self, kind: CollectionKind, name: &str, version: u8) -> Result<(), StoreError> {
-        let before = self.collections.get((kind.name(), name))?.map(|before| before.value());
+    fn note(&mut self, kind: Kind, name: &str, version: u8) -> Result<(), StoreError> {
+        let before = self.collections.get((kind_name(kind), name))?.map(|before| before.value());
         if before.is_none_or(|before| before < version) {
-            self.collections.insert((kind.name(), name), version)?;
+            self.collections.insert((kind_name(kind), name), version)?;
         }
         Ok(())
     }
+}
+
+/// How much a log holds.
+fn held(logs: &impl ReadableTable<LogKey<'static>, (u64, u64)>, key: LogKey<'_>) -> Result<Held, StoreError> {
+    let found = logs.get(key)?.map(|found| found.value());
+    Ok(found.map_or_else(Held::default, |(entries, bytes)| Held { entries, bytes }))
+}
+
+/// Counts how much a log holds now.
+pub(super) fn count(
+    logs: &mut Table<'_, LogKey<'static>, (u64, u64)>,
+    key: LogKey<'_>,
+    change: impl FnOnce(Held) -> Held,
+) -> Result<(), StoreError> {
+    let before = held(logs, key)?;
+    match change(before) {
+        now if now == before => {}
+        Held { entries: 0, .. } => drop(logs.remove(key)?),
+        Held { entries, bytes } => drop(logs.insert(key, (entries, bytes))?),
+    }
+    Ok(())
+}
+
+/// What a document holds. Whether there is such an owner is not looked at.
+pub(super) fn document(
+    transaction: &ReadTransaction,
+    owner: &Owner,
+    collection: &str,
+    key: &str,
+) -> Result<Option<Content>, StoreError> {
+    let (kind, domain, local) = front(owner);
+    let found = transaction.open_table(DOCUMENTS)?.get((kind, domain, local, collection, key))?;
+    Ok(found.map(|found| {
+        let (version, octets) = found.value();
+        content(version, octets)
+    }))
+}
+
+/// All documents of these collections.
+pub(super) fn documents_of(
+    transaction: &ReadTransaction,
+    owner: &Owner,
+    collections: &[Cow<'static, str>],
+) -> Result<Vec<Document>, StoreError> {
+    let names: BTreeSet<&Cow<'static, str>> = collections.iter().collect();
+    let mut found = Vec::new();
+    for name in names {
+        found.extend(documents(transaction, owner, name, None, usize::MAX)?.documents);
+    }
+    Ok(found)
+}
+
+/// The logs that are not empty, and how many entries each has.
+pub(super) fn logs(
+    transaction: &ReadTransaction,
+    owner: &Owner,
+) -> Result<Vec<(Cow<'static, str>, usize)>, StoreError> {
+    let (kind, domain, local) = front(owner);
+    let table = transaction.open_table(LOGS)?;
+    let logs = table.range((kind, domain, local, "")..(kind, domain, &*end(local), ""))?;
+    logs.map(|log| {
+        let (key, value) = log?;
+        let count = usize::try_from(value.value().0).unwrap_or(usize::MAX);
+        Ok((Cow::Owned(String::from(key.value().3)), count))
+    })
+    .collect()
 }
 
 /// A part of a collection: what comes after `after`, as many as fit into so many bytes, but at least one.
@@ -156,10 +252,13 @@ pub(super) fn documents(
             found.more = true;
             break;
         }
-        let content = content(version, octets);
-        found.documents.push(Document { collection: collection.into(), key: key.into(), content });
+        found.documents.push(a_document(collection, key, content(version, octets)));
     }
     Ok(found)
+}
+
+fn a_document(collection: &str, key: &str, content: Content) -> Document {
+    Document { collection: Cow::Owned(collection.into()), key: key.into(), content }
 }
 
 /// A part of a log: the entries with higher numbers than `after`, as many as fit into so many bytes, but at least one.
@@ -178,7 +277,7 @@ pub(super) fn entries(
     for item in table.range(range)? {
         let (place, value) = item?;
         let item = entry(place.value().4, value.value());
-        total = total.saturating_add(item.tag.len() + item.content.bytes.len());
+        total = total.saturating_add(item.content.bytes.len());
         if total > bytes && !found.entries.is_empty() {
             found.more = true;
             break;
@@ -202,8 +301,7 @@ pub(super) fn all(transaction: &ReadTransaction, owner: &Owner) -> Result<Collec
         let (place, value) = entry?;
         let (_, _, _, collection, key) = place.value();
         let (version, octets) = value.value();
-        let content = content(version, octets);
-        found.documents.push(Document { collection: collection.into(), key: key.into(), content });
+        found.documents.push(a_document(collection, key, content(version, octets)));
     }
     let table = transaction.open_table(ENTRIES)?;
     for item in table.range((kind, domain, local, "", 0)..(kind, domain, &*next, "", 0))? {

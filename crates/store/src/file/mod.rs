@@ -8,6 +8,7 @@ mod read;
 mod tables;
 mod write;
 
+use alloc::borrow::Cow;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
@@ -15,16 +16,14 @@ use std::path::Path;
 
 use balcony_jid::BareJid;
 use balcony_machine::Secret;
-use balcony_router::Kept;
+use balcony_router::{Content, Kept};
 use redb::{Database, ReadableDatabase as _, ReadableTableMetadata as _};
 
 use self::opened::Opened;
 use self::read::Reading;
 use self::tables::ACCOUNTS;
 use self::write::Writing;
-use crate::{
-    Account, Backend, Backup, Change, Documents, Entries, Messages, Owned, Owner, StoreConfig, StoreError,
-};
+use crate::{Account, Backend, Backup, Change, Documents, Entries, Owned, Owner, StoreConfig, StoreError};
 
 /// The accounts in a data folder.
 pub(crate) struct File {
@@ -45,7 +44,7 @@ impl File {
     }
 
     fn of(folder: &Path, database: Database, config: StoreConfig) -> Result<File, StoreError> {
-        let secret = open::prepare(&database, config.collections)?;
+        let secret = open::prepare(&database, &config.collections)?;
         Ok(File { database: Opened::new(folder, database), secret, config })
     }
 
@@ -63,22 +62,21 @@ impl Backend for File {
         self.read(|reading| reading.account(account))
     }
 
-    fn kept(&self, account: &BareJid) -> Result<Option<Kept>, StoreError> {
-        self.read(|reading| reading.kept(account, self.config))
-    }
-
-    fn offline(&self, account: &BareJid, bytes: usize) -> Result<Messages, StoreError> {
-        self.read(|reading| reading.offline(account, bytes))
+    fn kept(&self, account: &BareJid, collections: &[Cow<'static, str>]) -> Result<Option<Kept>, StoreError> {
+        self.read(|reading| reading.kept(account, collections, &self.config))
     }
 
     fn backup(&self, account: &BareJid) -> Result<Option<Backup>, StoreError> {
         self.read(|reading| {
-            let found = reading.account(account)?.zip(reading.kept(account, self.config)?);
-            let Some((found, kept)) = found else { return Ok(None) };
-            let offline = reading.offline(account, usize::MAX)?.messages;
+            let Some(found) = reading.account(account)? else { return Ok(None) };
+            let (roster, last) = (reading.roster(account, &self.config)?, reading.last(account)?);
             let collections = collections::all(&reading.0, &Owner::Account(account.clone()))?;
-            Ok(Some(Backup { address: account.clone(), account: found, kept, offline, collections }))
+            Ok(Some(Backup { address: account.clone(), account: found, roster, last, collections }))
         })
+    }
+
+    fn document(&self, owner: &Owner, collection: &str, key: &str) -> Result<Option<Content>, StoreError> {
+        self.read(|reading| collections::document(&reading.0, owner, collection, key))
     }
 
     fn documents(
@@ -123,7 +121,7 @@ impl Backend for File {
         self.database.write(|database| {
             let transaction = database.begin_write()?;
             let done = {
-                let mut writing = Writing::new(&transaction, self.config, now)?;
+                let mut writing = Writing::new(&transaction, &self.config, now)?;
                 let done =
                     changes.iter().map(|change| writing.apply(change)).collect::<Result<Vec<_>, _>>()?;
                 writing.finish()?;

@@ -3,13 +3,19 @@ use std::io;
 use std::path::Path;
 
 use balcony_machine::Secret;
+use balcony_router::collections::{BLOCKED as BLOCKED_DOCUMENTS, OFFLINE as MESSAGES};
+use balcony_router::extension::{Collection, Kind};
+use balcony_router::{Document, Entry};
 use redb::backends::FileBackend;
 use redb::{Database, ReadableTable as _, WriteTransaction};
 
+use super::collections::count;
 use super::tables::{
-    ACCOUNTS, BLOCKED, CHANGES, COLLECTIONS, CONTACTS, DOCUMENTS, ENTRIES, LAST, META, OFFLINE, ROSTERS,
+    ACCOUNTS, BLOCKED, CHANGES, COLLECTIONS, CONTACTS, DOCUMENTS, ENTRIES, LAST, LOGS, META, OFFLINE, ROSTERS,
 };
-use crate::{Collection, StoreError};
+use super::write::counter;
+use crate::collection::{Held, OwnerKind, admit, kind_name};
+use crate::{StoreError, known};
 
 /// The database within the data folder.
 const FILE: &str = "balcony.redb";
@@ -21,7 +27,7 @@ type Migration = fn(&WriteTransaction) -> Result<(), StoreError>;
 
 /// Each of them leads from one layout of the tables to the next, the first from nothing to version 1. There is a new one
 /// when an older program could misread or lose something.
-const MIGRATIONS: [Migration; 3] = [accounts, messaging, collections];
+const MIGRATIONS: [Migration; 5] = [accounts, messaging, collections, logs, moved];
 
 /// The layout that this program knows.
 #[expect(clippy::cast_possible_truncation, reason = "there are a few")]
@@ -102,8 +108,8 @@ pub(super) fn prepare(database: &Database, known: &[Collection]) -> Result<Secre
     {
         let found = transaction.open_table(COLLECTIONS)?;
         for collection in known {
-            let version = found.get((collection.kind.name(), collection.name))?;
-            collection.admit(version.map_or(0, |version| version.value()))?;
+            let version = found.get((kind_name(collection.kind), &*collection.name))?;
+            admit(collection, version.map_or(0, |version| version.value()))?;
         }
     }
     transaction.commit()?;
@@ -129,8 +135,6 @@ fn messaging(transaction: &WriteTransaction) -> Result<(), StoreError> {
     transaction.open_table(ROSTERS)?;
     transaction.open_table(CONTACTS)?;
     transaction.open_table(CHANGES)?;
-    transaction.open_table(BLOCKED)?;
-    transaction.open_table(OFFLINE)?;
     transaction.open_table(LAST)?;
     Ok(())
 }
@@ -141,6 +145,56 @@ fn collections(transaction: &WriteTransaction) -> Result<(), StoreError> {
     transaction.open_table(DOCUMENTS)?;
     transaction.open_table(ENTRIES)?;
     transaction.open_table(COLLECTIONS)?;
+    Ok(())
+}
+
+/// Version 4: how much each log holds is counted. Version 3 would not count on.
+fn logs(transaction: &WriteTransaction) -> Result<(), StoreError> {
+    let mut logs = transaction.open_table(LOGS)?;
+    for entry in transaction.open_table(ENTRIES)?.iter()? {
+        let (place, value) = entry?;
+        let (kind, domain, local, log, _) = place.value();
+        count(&mut logs, (kind, domain, local, log), |held| held.with(Held::one(value.value().3.len())))?;
+    }
+    Ok(())
+}
+
+/// Version 5: blocked addresses and messages are in collections. Version 4 would not find them.
+fn moved(transaction: &WriteTransaction) -> Result<(), StoreError> {
+    let account = OwnerKind::Account.number();
+    {
+        let mut versions = transaction.open_table(COLLECTIONS)?;
+        let mut note = |kind, name| versions.insert((kind_name(kind), name), known::VERSION).map(drop);
+        let mut documents = transaction.open_table(DOCUMENTS)?;
+        for entry in transaction.open_table(BLOCKED)?.iter()? {
+            let (place, _) = entry?;
+            let (domain, local, address) = place.value();
+            let Document { collection, key, content } = known::blocked(address);
+            let key = (account, domain, local, &*collection, &*key);
+            documents.insert(key, (content.version, &*content.bytes))?;
+            note(Kind::Documents, BLOCKED_DOCUMENTS)?;
+        }
+        let mut entries = transaction.open_table(ENTRIES)?;
+        let mut logs = transaction.open_table(LOGS)?;
+        for entry in transaction.open_table(OFFLINE)?.iter()? {
+            let (place, value) = entry?;
+            let ((domain, local, number), (at, xml)) = (place.value(), value.value());
+            let Entry { tag, content, .. } = known::message(number, at, xml);
+            let log = (account, domain, local, MESSAGES);
+            entries.insert(
+                (account, domain, local, MESSAGES, number),
+                (at, &*tag, content.version, &*content.bytes),
+            )?;
+            count(&mut logs, log, |held| held.with(Held::one(content.bytes.len())))?;
+            note(Kind::Log, MESSAGES)?;
+        }
+    }
+    transaction.delete_table(BLOCKED)?;
+    transaction.delete_table(OFFLINE)?;
+    let mut meta = transaction.open_table(META)?;
+    let highest = counter(&meta, "offline")?.max(counter(&meta, "entries")?);
+    meta.insert("entries", &highest.to_le_bytes()[..])?;
+    meta.remove("offline")?;
     Ok(())
 }
 

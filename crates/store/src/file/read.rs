@@ -1,14 +1,16 @@
+use alloc::borrow::Cow;
 use alloc::vec::Vec;
 use core::ops::Bound;
 
 use balcony_jid::BareJid;
 use balcony_roster::{Parts, Version};
-use balcony_router::{Kept, LastSeen, Offline};
+use balcony_router::{Kept, LastSeen};
 use redb::ReadTransaction;
 
-use super::tables::{ACCOUNTS, BLOCKED, CHANGES, CONTACTS, LAST, OFFLINE, ROSTERS, end};
+use super::collections;
+use super::tables::{ACCOUNTS, CHANGES, CONTACTS, LAST, ROSTERS, end};
 use crate::record::{self, address, key};
-use crate::{Account, Messages, StoreConfig, StoreError};
+use crate::{Account, Owner, StoreConfig, StoreError};
 
 /// The database as it was at one moment.
 pub(super) struct Reading(pub(super) ReadTransaction);
@@ -23,28 +25,35 @@ impl Reading {
         accounts.get(key(account))?.map(|value| record::decode_account(value.value())).transpose()
     }
 
-    pub(super) fn kept(&self, account: &BareJid, config: StoreConfig) -> Result<Option<Kept>, StoreError> {
+    pub(super) fn kept(
+        &self,
+        account: &BareJid,
+        collections: &[Cow<'static, str>],
+        config: &StoreConfig,
+    ) -> Result<Option<Kept>, StoreError> {
         let Some(creation) = self.account(account)?.map(|account| account.creation) else { return Ok(None) };
-        let (domain, local) = key(account);
-        let mut blocked = Vec::new();
-        for entry in self.0.open_table(BLOCKED)?.range((domain, local, "")..(domain, &*end(local), ""))? {
-            blocked.push(record::jid(entry?.0.value().2)?);
-        }
-        let mut offline = 0;
-        for entry in self.0.open_table(OFFLINE)?.range((domain, local, 0)..=(domain, local, u64::MAX))? {
-            entry?;
-            offline += 1;
-        }
-        let last = self.0.open_table(LAST)?.get((domain, local))?;
-        let last = last.map(|value| {
-            let (at, presence) = value.value();
-            Ok::<_, StoreError>(LastSeen { at, presence: record::decode_stanza(presence)? })
-        });
         let roster = self.roster(account, config)?;
-        Ok(Some(Kept { creation, roster, blocked, offline, last: last.transpose()?, ..Kept::default() }))
+        let last = self.last(account)?;
+        let owner = Owner::Account(account.clone());
+        let documents = collections::documents_of(&self.0, &owner, collections)?;
+        let logs = collections::logs(&self.0, &owner)?;
+        Ok(Some(Kept { creation, now: 0, roster, documents, logs, last }))
     }
 
-    fn roster(&self, account: &BareJid, config: StoreConfig) -> Result<Option<Parts>, StoreError> {
+    pub(super) fn last(&self, account: &BareJid) -> Result<Option<LastSeen>, StoreError> {
+        let last = self.0.open_table(LAST)?.get(key(account))?;
+        last.map(|value| {
+            let (at, presence) = value.value();
+            Ok(LastSeen { at, presence: record::decode_stanza(presence)? })
+        })
+        .transpose()
+    }
+
+    pub(super) fn roster(
+        &self,
+        account: &BareJid,
+        config: &StoreConfig,
+    ) -> Result<Option<Parts>, StoreError> {
         let (domain, local) = key(account);
         let Some(version) = self.0.open_table(ROSTERS)?.get((domain, local))? else { return Ok(None) };
         let version = version.value();
@@ -66,24 +75,6 @@ impl Reading {
         }
         changes.reverse();
         Ok(Some(Parts { version: Version(version), items, requests, changes }))
-    }
-
-    pub(super) fn offline(&self, account: &BareJid, bytes: usize) -> Result<Messages, StoreError> {
-        let (domain, local) = key(account);
-        let mut found = Messages::default();
-        let mut total = 0_usize;
-        for entry in self.0.open_table(OFFLINE)?.range((domain, local, 0)..=(domain, local, u64::MAX))? {
-            let (key, value) = entry?;
-            let (at, stanza) = value.value();
-            total = total.saturating_add(stanza.len());
-            if total > bytes && !found.messages.is_empty() {
-                found.more = true;
-                break;
-            }
-            let stanza = record::decode_stanza(stanza)?;
-            found.messages.push(Offline { number: key.value().2, at, stanza });
-        }
-        Ok(found)
     }
 
     pub(super) fn list(

@@ -5,8 +5,8 @@ use alloc::string::String;
 
 use redb::TableDefinition;
 
-/// What holds for the whole store: `schema`, `secret`, and the highest numbers that a message (`offline`), an entry of a log
-/// (`entries`) and an account (`created`) have had.
+/// What holds for the whole store: `schema`, `secret`, and the highest numbers that an entry of a log (`entries`) and an account
+/// (`created`) have had.
 pub(super) const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
 
 /// An account: [`record::encode_account`](crate::record::encode_account).
@@ -22,10 +22,10 @@ pub(super) const CONTACTS: TableDefinition<'_, (&str, &str, &str), &[u8]> = Tabl
 pub(super) const CHANGES: TableDefinition<'_, (&str, &str, u64), &str> =
     TableDefinition::new("roster changes");
 
-/// Who is blocked.
+/// Who is blocked, until version 4.
 pub(super) const BLOCKED: TableDefinition<'_, (&str, &str, &str), ()> = TableDefinition::new("blocked");
 
-/// A message, by its number: when it was stored, and its XML.
+/// A message, by its number: when it was stored, and its XML; until version 4.
 pub(super) const OFFLINE: TableDefinition<'_, (&str, &str, u64), (u64, &[u8])> =
     TableDefinition::new("offline");
 
@@ -50,6 +50,12 @@ pub(super) const DOCUMENTS: TableDefinition<'_, DocumentKey<'_>, DocumentValue<'
 
 /// Entries of logs.
 pub(super) const ENTRIES: TableDefinition<'_, EntryKey<'_>, EntryValue<'_>> = TableDefinition::new("entries");
+
+/// An owner (kind, domain and localpart) and a log.
+pub(super) type LogKey<'k> = (u8, &'k str, &'k str, &'k str);
+
+/// How much a log holds, if it holds something: its entries, and the bytes of their contents.
+pub(super) const LOGS: TableDefinition<'_, LogKey<'_>, (u64, u64)> = TableDefinition::new("logs");
 
 /// By kind (`documents` or `log`) and name: the highest version that a collection has been written with.
 pub(super) const COLLECTIONS: TableDefinition<'_, (&str, &str), u8> = TableDefinition::new("collections");

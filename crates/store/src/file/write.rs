@@ -1,5 +1,3 @@
-use alloc::vec::Vec;
-
 use balcony_jid::BareJid;
 use balcony_roster::{Item, Version};
 use balcony_router::Change as Save;
@@ -8,7 +6,7 @@ use balcony_stanza::Stanza;
 use redb::{ReadableTable, Table, WriteTransaction};
 
 use super::collections;
-use super::tables::{ACCOUNTS, BLOCKED, CHANGES, CONTACTS, LAST, META, OFFLINE, ROSTERS, end};
+use super::tables::{ACCOUNTS, CHANGES, CONTACTS, LAST, META, ROSTERS, end};
 use crate::collection::{self, EditRef};
 use crate::record::{self, encode_stanza, key};
 use crate::{Backup, Change, Edit, Owned, Owner, StoreConfig, StoreError};
@@ -20,15 +18,11 @@ pub(super) struct Writing<'t> {
     rosters: Table<'t, (&'static str, &'static str), u64>,
     contacts: Table<'t, (&'static str, &'static str, &'static str), &'static [u8]>,
     changes: Table<'t, (&'static str, &'static str, u64), &'static str>,
-    blocked: Table<'t, (&'static str, &'static str, &'static str), ()>,
-    offline: Table<'t, (&'static str, &'static str, u64), (u64, &'static [u8])>,
     last: Table<'t, (&'static str, &'static str), (u64, &'static [u8])>,
     collections: collections::Writing<'t>,
-    config: StoreConfig,
+    config: &'t StoreConfig,
     /// Milliseconds since 1970.
     now: u64,
-    /// The highest number that a message has had.
-    number: u64,
     /// The highest number that an account has had.
     created: u64,
 }
@@ -36,11 +30,11 @@ pub(super) struct Writing<'t> {
 impl<'t> Writing<'t> {
     pub(super) fn new(
         transaction: &'t WriteTransaction,
-        config: StoreConfig,
+        config: &'t StoreConfig,
         now: u64,
     ) -> Result<Self, StoreError> {
         let meta = transaction.open_table(META)?;
-        let (number, created) = (counter(&meta, "offline")?, counter(&meta, "created")?);
+        let created = counter(&meta, "created")?;
         let collections = collections::Writing::new(transaction, counter(&meta, "entries")?, now)?;
         Ok(Writing {
             meta,
@@ -48,22 +42,17 @@ impl<'t> Writing<'t> {
             rosters: transaction.open_table(ROSTERS)?,
             contacts: transaction.open_table(CONTACTS)?,
             changes: transaction.open_table(CHANGES)?,
-            blocked: transaction.open_table(BLOCKED)?,
-            offline: transaction.open_table(OFFLINE)?,
             last: transaction.open_table(LAST)?,
             collections,
             config,
             now,
-            number,
             created,
         })
     }
 
     /// Has to be called before the transaction is committed.
     pub(super) fn finish(mut self) -> Result<(), StoreError> {
-        for (kind, number) in
-            [("offline", self.number), ("created", self.created), ("entries", self.collections.number)]
-        {
+        for (kind, number) in [("created", self.created), ("entries", self.collections.number)] {
             if counter(&self.meta, kind)? != number {
                 self.meta.insert(kind, &number.to_le_bytes()[..])?;
             }
@@ -133,7 +122,7 @@ impl<'t> Writing<'t> {
             }
         }
         let edits = edits.iter().map(Edit::as_ref);
-        if !collection::can_be_made(edits.clone(), |log| self.collections.held(owner, log))? {
+        if !collection::can_be_made(edits.clone(), |log, part| self.collections.held(owner, log, part))? {
             return Ok(false);
         }
         for edit in edits {
@@ -160,7 +149,7 @@ impl<'t> Writing<'t> {
         if is_orphan || self.collections.has_any(owner)? {
             return Ok(false);
         }
-        collections.admit(self.config.collections)?;
+        collections.admit(&self.config.collections)?;
         self.collections.restore(owner, collections)?;
         Ok(true)
     }
@@ -172,29 +161,22 @@ impl<'t> Writing<'t> {
         }
         self.rosters.remove((domain, local))?;
         self.last.remove((domain, local))?;
-        self.unblock_all(account)?;
         self.contacts.retain_in((domain, local, "")..(domain, &*end(local), ""), |_, _| false)?;
         self.changes.retain_in((domain, local, 0)..=(domain, local, u64::MAX), |_, _| false)?;
-        self.drop_offline(account, u64::MAX)?;
         self.collections.clear(&Owner::Account(account.clone()))?;
         Ok(true)
     }
 
     fn save(&mut self, account: &BareJid, changes: &[Save]) -> Result<bool, StoreError> {
-        if !self.exists(account)? || !self.config.has_room(changes, || self.waiting(account))? {
-            return Ok(false);
-        }
+        let Some(creation) = self.creation(account)? else { return Ok(false) };
         let owner = Owner::Account(account.clone());
-        let mut edits = collection::edits(changes).peekable();
-        if edits.peek().is_some() {
-            let creation = self.creation(account)?;
-            if edits.clone().any(|(meant, _)| Some(meant) != creation) {
-                return Ok(false);
-            }
-            let edits = edits.map(|(_, edit)| edit);
-            if !collection::can_be_made(edits, |log| self.collections.held(&owner, log))? {
-                return Ok(false);
-            }
+        let edits = collection::edits(changes);
+        if edits.clone().any(|(meant, _)| meant != creation)
+            || !collection::can_be_made(edits.map(|(_, edit)| edit), |log, part| {
+                self.collections.held(&owner, log, part)
+            })?
+        {
+            return Ok(false);
         }
         let (domain, local) = key(account);
         for change in changes {
@@ -206,19 +188,6 @@ impl<'t> Writing<'t> {
                         self.changed(account, *version, contact)?;
                     }
                 }
-                Save::Block(addresses) => {
-                    for address in addresses {
-                        self.blocked.insert((domain, local, address.as_str()), ())?;
-                    }
-                }
-                Save::Unblock(addresses) => {
-                    for address in addresses {
-                        self.blocked.remove((domain, local, address.as_str()))?;
-                    }
-                }
-                Save::UnblockAll => self.unblock_all(account)?,
-                Save::PutOffline { message, .. } => self.put_offline(account, self.now, message)?,
-                Save::DropOffline { up_to } => self.drop_offline(account, *up_to)?,
                 Save::LastSeen(presence) => {
                     self.last.insert((domain, local), (self.now, &encode_stanza(presence)[..]))?;
                 }
@@ -230,16 +199,16 @@ impl<'t> Writing<'t> {
     }
 
     fn restore(&mut self, backup: &Backup) -> Result<bool, StoreError> {
-        let Backup { address: account, account: what, kept, offline, collections } = backup;
+        let Backup { address: account, account: what, roster, last, collections } = backup;
         if self.exists(account)? {
             return Ok(false);
         }
-        collections.admit(self.config.collections)?;
+        collections.admit(&self.config.collections)?;
         let (domain, local) = key(account);
         let creation = self.next_creation();
         self.put_account(account, &what.credentials, what.created, creation)?;
         self.collections.restore(&Owner::Account(account.clone()), collections)?;
-        if let Some(roster) = &kept.roster {
+        if let Some(roster) = roster {
             self.rosters.insert((domain, local), roster.version.0)?;
             for (contact, item, request) in record::contacts(roster) {
                 self.contact(account, &contact, item, request)?;
@@ -248,13 +217,7 @@ impl<'t> Writing<'t> {
                 self.changed(account, version, contact)?;
             }
         }
-        for address in &kept.blocked {
-            self.blocked.insert((domain, local, address.as_str()), ())?;
-        }
-        for message in offline {
-            self.put_offline(account, message.at, &message.stanza)?;
-        }
-        if let Some(last) = &kept.last {
+        if let Some(last) = last {
             self.last.insert((domain, local), (last.at, &encode_stanza(&last.presence)[..]))?;
         }
         Ok(true)
@@ -283,35 +246,6 @@ impl<'t> Writing<'t> {
         self.changes.remove((domain, local, forgotten))?;
         self.changes.insert((domain, local, version.0), contact.as_str())?;
         Ok(())
-    }
-
-    fn unblock_all(&mut self, account: &BareJid) -> Result<(), StoreError> {
-        let (domain, local) = key(account);
-        Ok(self.blocked.retain_in((domain, local, "")..(domain, &*end(local), ""), |_, ()| false)?)
-    }
-
-    /// The messages that wait: their numbers, and their bytes.
-    fn waiting(&self, account: &BareJid) -> Result<Vec<(u64, usize)>, StoreError> {
-        let (domain, local) = key(account);
-        let messages = self.offline.range((domain, local, 0)..=(domain, local, u64::MAX))?;
-        messages
-            .map(|entry| {
-                let (key, value) = entry?;
-                Ok((key.value().2, value.value().1.len()))
-            })
-            .collect()
-    }
-
-    fn put_offline(&mut self, account: &BareJid, at: u64, stanza: &Stanza) -> Result<(), StoreError> {
-        let (domain, local) = key(account);
-        self.number += 1;
-        self.offline.insert((domain, local, self.number), (at, &encode_stanza(stanza)[..]))?;
-        Ok(())
-    }
-
-    fn drop_offline(&mut self, account: &BareJid, up_to: u64) -> Result<(), StoreError> {
-        let (domain, local) = key(account);
-        Ok(self.offline.retain_in((domain, local, 0)..=(domain, local, up_to), |_, _| false)?)
     }
 }
 

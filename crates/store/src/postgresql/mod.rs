@@ -7,6 +7,7 @@ mod read;
 mod schema;
 mod write;
 
+use alloc::borrow::Cow;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
@@ -15,13 +16,11 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use balcony_jid::BareJid;
 use balcony_machine::Secret;
-use balcony_router::Kept;
+use balcony_router::{Content, Kept};
 use postgres::Config;
 
 use self::link::{Link, Mode, Session};
-use crate::{
-    Account, Backend, Backup, Change, Documents, Entries, Messages, Owned, Owner, StoreConfig, StoreError,
-};
+use crate::{Account, Backend, Backup, Change, Documents, Entries, Owned, Owner, StoreConfig, StoreError};
 
 /// The accounts in the tables of a database.
 pub(crate) struct PostgreSql {
@@ -39,7 +38,7 @@ impl PostgreSql {
     pub(crate) fn connect(parameters: &str, config: StoreConfig) -> Result<PostgreSql, StoreError> {
         let parameters: Config = parameters.parse().map_err(|_| StoreError::Parameters)?;
         let mut writer = Link::new(parameters.clone(), Mode::Write);
-        let secret = writer.run(|session| schema::prepare(session, config.collections))?;
+        let secret = writer.run(|session| schema::prepare(session, &config.collections))?;
         let reader = Link::new(parameters, Mode::Read);
         let (reader, writer) = (Mutex::new(reader), Mutex::new(writer));
         Ok(PostgreSql { reader, writer, in_doubt: AtomicBool::new(false), secret, config })
@@ -67,16 +66,16 @@ impl Backend for PostgreSql {
         self.read(|session| read::account(session, account))
     }
 
-    fn kept(&self, account: &BareJid) -> Result<Option<Kept>, StoreError> {
-        self.read(|session| read::kept(session, account, self.config))
-    }
-
-    fn offline(&self, account: &BareJid, bytes: usize) -> Result<Messages, StoreError> {
-        self.read(|session| read::offline(session, account, bytes))
+    fn kept(&self, account: &BareJid, collections: &[Cow<'static, str>]) -> Result<Option<Kept>, StoreError> {
+        self.read(|session| read::kept(session, account, collections, &self.config))
     }
 
     fn backup(&self, account: &BareJid) -> Result<Option<Backup>, StoreError> {
-        self.read(|session| read::backup(session, account, self.config))
+        self.read(|session| read::backup(session, account, &self.config))
+    }
+
+    fn document(&self, owner: &Owner, collection: &str, key: &str) -> Result<Option<Content>, StoreError> {
+        self.read(|session| collections::document(session, owner, collection, key))
     }
 
     fn documents(
@@ -115,14 +114,14 @@ impl Backend for PostgreSql {
         // Until the server has said something else, even if this ends by a panic.
         let mut doubt = Doubt { in_doubt: &self.in_doubt, is_settled: false };
         let result = writer.run(|session| {
-            changes.iter().map(|change| write::apply(session, change, self.config, now)).collect()
+            changes.iter().map(|change| write::apply(session, change, &self.config, now)).collect()
         });
         doubt.is_settled = !matches!(result, Err(StoreError::Unreachable(_)));
         result
     }
 
     fn check(&self, problem: &mut dyn FnMut(String)) -> Result<u64, StoreError> {
-        self.read(|session| check::check(session, self.config, problem))
+        self.read(|session| check::check(session, &self.config, problem))
     }
 }
 

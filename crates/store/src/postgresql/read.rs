@@ -1,3 +1,4 @@
+use alloc::borrow::Cow;
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::string::String;
@@ -6,14 +7,14 @@ use alloc::vec::Vec;
 
 use balcony_jid::BareJid;
 use balcony_roster::{Item, Parts, Version};
-use balcony_router::{Kept, LastSeen, Offline};
+use balcony_router::{Kept, LastSeen};
 use balcony_stanza::Stanza;
 use postgres::Row;
 
 use super::collections;
 use super::link::Session;
 use crate::record::{self, address, key};
-use crate::{Account, Backup, Messages, Owner, StoreConfig, StoreError};
+use crate::{Account, Backup, Owner, StoreConfig, StoreError};
 
 pub(super) fn account(session: &mut Session<'_>, account: &BareJid) -> Result<Option<Account>, StoreError> {
     let (domain, local) = key(account);
@@ -32,10 +33,12 @@ pub(super) fn account(session: &mut Session<'_>, account: &BareJid) -> Result<Op
 pub(super) fn kept(
     session: &mut Session<'_>,
     account: &BareJid,
-    config: StoreConfig,
+    collections: &[Cow<'static, str>],
+    config: &StoreConfig,
 ) -> Result<Option<Kept>, StoreError> {
     const ACCOUNT: &str = "\
-        SELECT id, roster_version, last_at, last_presence, (SELECT count(*) FROM offline WHERE account = id) \
+        SELECT id, roster_version, last_at, last_presence, \
+            (SELECT owners.id FROM owners WHERE owners.account = accounts.id) \
         FROM accounts WHERE domain = $1 AND local = $2";
     let (domain, local) = key(account);
     let Some(row) = session.query_opt(ACCOUNT, &[&domain, &local])? else { return Ok(None) };
@@ -47,26 +50,24 @@ pub(super) fn kept(
         }
         _ => None,
     };
-    let blocked = session.query("SELECT jid FROM blocked WHERE account = $1", &[&id])?;
     let roster = match row.try_get::<_, Option<i64>>(1)? {
         Some(version) => Some(roster(session, id, version.cast_unsigned(), config)?),
         None => None,
     };
-    Ok(Some(Kept {
-        creation: id.cast_unsigned(),
-        roster,
-        blocked: blocked.iter().map(|row| record::jid(row.try_get(0)?)).collect::<Result<_, _>>()?,
-        offline: usize::try_from(row.try_get::<_, i64>(4)?).unwrap_or_default(),
-        last,
-        ..Kept::default()
-    }))
+    let (documents, logs) = match row.try_get::<_, Option<i64>>(4)? {
+        Some(owner) => {
+            (collections::documents_of(session, owner, collections)?, collections::logs(session, owner)?)
+        }
+        None => Default::default(),
+    };
+    Ok(Some(Kept { creation: id.cast_unsigned(), roster, last, documents, logs, now: 0 }))
 }
 
 fn roster(
     session: &mut Session<'_>,
     account: i64,
     version: u64,
-    config: StoreConfig,
+    config: &StoreConfig,
 ) -> Result<Parts, StoreError> {
     const CONTACTS: &str = "\
         SELECT contact, subscription, name, groups, ask, approved, request FROM contacts WHERE account = $1";
@@ -113,46 +114,17 @@ fn request(row: &Row) -> Result<Option<Arc<Stanza>>, StoreError> {
     request.map(|request| record::decode_stanza(request.as_bytes())).transpose()
 }
 
-pub(super) fn offline(
-    session: &mut Session<'_>,
-    account: &BareJid,
-    bytes: usize,
-) -> Result<Messages, StoreError> {
-    // What doesn't fit is left out, and the first of it only says that there is more.
-    const MESSAGES: &str = "\
-        SELECT number, at, CASE WHEN place = 1 OR total <= $3 THEN stanza END FROM ( \
-            SELECT number, at, stanza, row_number() OVER w AS place, sum(octet_length(stanza)) OVER w AS total \
-            FROM offline JOIN accounts ON account = id WHERE domain = $1 AND local = $2 \
-            WINDOW w AS (ORDER BY number) \
-        ) AS waiting WHERE place <= 2 OR total - octet_length(stanza) <= $3 ORDER BY number";
-    let (domain, local) = key(account);
-    let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
-    let mut found = Messages::default();
-    for row in session.query(MESSAGES, &[&domain, &local, &bytes])? {
-        let Some(stanza) = row.try_get::<_, Option<&str>>(2)? else {
-            found.more = true;
-            break;
-        };
-        found.messages.push(Offline {
-            number: row.try_get::<_, i64>(0)?.cast_unsigned(),
-            at: row.try_get::<_, i64>(1)?.cast_unsigned(),
-            stanza: record::decode_stanza(stanza.as_bytes())?,
-        });
-    }
-    Ok(found)
-}
-
 pub(super) fn backup(
     session: &mut Session<'_>,
     address: &BareJid,
-    config: StoreConfig,
+    config: &StoreConfig,
 ) -> Result<Option<Backup>, StoreError> {
-    let Some((account, kept)) = account(session, address)?.zip(kept(session, address, config)?) else {
+    let Some((account, kept)) = account(session, address)?.zip(kept(session, address, &[], config)?) else {
         return Ok(None);
     };
-    let offline = offline(session, address, usize::MAX)?.messages;
+    let Kept { roster, last, .. } = kept;
     let collections = collections::all(session, &Owner::Account(address.clone()))?;
-    Ok(Some(Backup { address: address.clone(), account, kept, offline, collections }))
+    Ok(Some(Backup { address: address.clone(), account, roster, last, collections }))
 }
 
 pub(super) fn list(

@@ -1,11 +1,22 @@
+use alloc::vec::Vec;
+
 use balcony_machine::Secret;
+use balcony_router::extension::Collection;
 
 use super::link::Session;
-use crate::{Collection, StoreError};
+use crate::collection::{admit, kind_name};
+use crate::{StoreError, known};
 
 /// Each of them leads from one layout of the tables to the next, the first from nothing to version 1. There is a new one
 /// when an older program could misread or lose something.
-const MIGRATIONS: [&str; 2] = [VERSION_1, VERSION_2];
+const MIGRATIONS: [Migration; 4] = [
+    |session| session.batch(VERSION_1),
+    |session| session.batch(VERSION_2),
+    |session| session.batch(VERSION_3),
+    moved,
+];
+
+type Migration = fn(&mut Session<'_>) -> Result<(), StoreError>;
 
 /// The layout that this program knows.
 #[expect(clippy::cast_possible_truncation, clippy::cast_possible_wrap, reason = "there are a few")]
@@ -109,6 +120,70 @@ CREATE TABLE collections (
 COMMENT ON COLUMN collections.version IS 'the highest that was ever written';
 "#;
 
+/// How much each log holds is counted. A program that knows version 2 alone would not count on.
+const VERSION_3: &str = r#"
+CREATE TABLE logs (
+    owner bigint NOT NULL REFERENCES owners ON DELETE CASCADE,
+    name text COLLATE "C" NOT NULL,
+    entries bigint NOT NULL,
+    bytes bigint NOT NULL,
+    PRIMARY KEY (owner, name)
+);
+COMMENT ON TABLE logs IS 'how much each log holds; one that is empty may be missing';
+COMMENT ON COLUMN logs.bytes IS 'of the contents of its entries';
+INSERT INTO logs (owner, name, entries, bytes)
+    SELECT owner, log, count(*), sum(octet_length(content)) FROM entries GROUP BY owner, log;
+"#;
+
+/// Version 4: blocked addresses and messages are in collections. A program that knows version 3 alone would not find them.
+fn moved(session: &mut Session<'_>) -> Result<(), StoreError> {
+    const BLOCKED: &str = "\
+        INSERT INTO owners (account, kind, domain, local) SELECT id, 'account', domain, local FROM accounts \
+            WHERE (EXISTS (SELECT FROM blocked WHERE account = id) OR EXISTS (SELECT FROM offline WHERE account = id)) \
+            AND NOT EXISTS (SELECT FROM owners WHERE owners.account = accounts.id); \
+        INSERT INTO documents (owner, collection, key, version, content) \
+            SELECT owners.id, 'blocked', convert_to(jid, 'UTF8'), 1, '' \
+            FROM blocked JOIN owners ON owners.account = blocked.account; \
+        INSERT INTO collections (kind, name, version) \
+            SELECT 'documents', 'blocked', 1 WHERE EXISTS (SELECT FROM blocked); \
+        INSERT INTO collections (kind, name, version) \
+            SELECT 'log', 'offline', 1 WHERE EXISTS (SELECT FROM offline)";
+    // Some at a time: they are read here for the addresses of their senders.
+    const MESSAGES: &str = "\
+        SELECT account, number, stanza FROM offline WHERE (account, number) > ($1, $2) \
+        ORDER BY account, number LIMIT 64";
+    const MOVE: &str = "\
+        INSERT INTO entries (owner, log, number, at, tag, version, content) \
+        SELECT owners.id, 'offline', number, at, sender, 1, convert_to(stanza, 'UTF8') \
+        FROM unnest($1::bigint[], $2::bigint[], $3::bytea[]) AS found (account, number, sender) \
+            JOIN offline USING (account, number) JOIN owners USING (account)";
+    const REST: &str = "\
+        INSERT INTO logs (owner, name, entries, bytes) \
+            SELECT owner, log, count(*), sum(octet_length(content)) FROM entries WHERE log = 'offline' \
+            GROUP BY owner, log; \
+        SELECT setval(pg_get_serial_sequence('entries', 'number'), greatest( \
+            (SELECT last_value FROM offline_number_seq), (SELECT last_value FROM entries_number_seq))) \
+            WHERE (SELECT is_called FROM offline_number_seq); \
+        DROP TABLE blocked, offline";
+    session.batch(BLOCKED)?;
+    let mut last = (0_i64, 0_i64);
+    loop {
+        let rows = session.query(MESSAGES, &[&last.0, &last.1])?;
+        let (mut accounts, mut numbers, mut senders) = (Vec::new(), Vec::new(), Vec::new());
+        for row in &rows {
+            last = (row.try_get(0)?, row.try_get(1)?);
+            accounts.push(last.0);
+            numbers.push(last.1);
+            senders.push(known::sender(row.try_get::<_, &str>(2)?.as_bytes()));
+        }
+        if rows.is_empty() {
+            return session.batch(REST);
+        }
+        let senders: Vec<&[u8]> = senders.iter().map(|sender| sender.as_bytes()).collect();
+        session.execute(MOVE, &[&accounts, &numbers, &senders])?;
+    }
+}
+
 /// Checks the layout, brings an older one up to date, and returns the server's secret.
 pub(super) fn prepare(
     session: &mut Session<'_>,
@@ -139,14 +214,14 @@ pub(super) fn prepare(
         return Err(StoreError::NewerSchema { found: number(found), supported: number(SCHEMA) });
     }
     for migration in MIGRATIONS.iter().skip(number(found) as usize) {
-        session.batch(migration)?;
+        migration(session)?;
     }
     session.execute("UPDATE balcony SET schema = $1", &[&SCHEMA])?;
     for collection in known {
         const FOUND: &str = "SELECT version FROM collections WHERE kind = $1 AND name = $2";
-        let found = session.query_opt(FOUND, &[&collection.kind.name(), &collection.name])?;
+        let found = session.query_opt(FOUND, &[&kind_name(collection.kind), &&*collection.name])?;
         let found = found.map(|row| row.try_get::<_, i16>(0)).transpose()?.unwrap_or_default();
-        collection.admit(u8::try_from(found).unwrap_or(u8::MAX))?;
+        admit(collection, u8::try_from(found).unwrap_or(u8::MAX))?;
     }
     let secret = <[u8; 32]>::try_from(row.try_get::<_, &[u8]>(1)?);
     Ok(Secret::new(secret.map_err(|_| StoreError::Corrupt("it has no secret".into()))?))

@@ -1,12 +1,11 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use balcony_jid::{BareJid, Jid};
+use balcony_jid::BareJid;
 use balcony_roster::{Item, Version};
 use balcony_router::Change as Save;
 use balcony_sasl::Credentials;
 use balcony_stanza::Stanza;
-use postgres::Row;
 
 use super::collections;
 use super::link::Session;
@@ -21,7 +20,7 @@ const NO_NUMBER: u64 = 0;
 pub(super) fn apply(
     session: &mut Session<'_>,
     change: &Change,
-    config: StoreConfig,
+    config: &StoreConfig,
     now: u64,
 ) -> Result<bool, StoreError> {
     const SET: &str = "UPDATE accounts SET credentials = $3 WHERE domain = $1 AND local = $2";
@@ -69,7 +68,7 @@ fn save(
     session: &mut Session<'_>,
     account: &BareJid,
     changes: &[Save],
-    config: StoreConfig,
+    config: &StoreConfig,
     now: u64,
 ) -> Result<bool, StoreError> {
     let (domain, local) = key(account);
@@ -78,23 +77,21 @@ fn save(
         &[&domain, &local],
     )?;
     let Some(id) = row.map(|row| row.try_get::<_, i64>(0)).transpose()? else { return Ok(false) };
-    if !config.has_room(changes, || waiting(session, id))? {
-        return Ok(false);
-    }
+    let owner = Owner::Account(account.clone());
     let mut edits = collection::edits(changes).peekable();
-    let mut owner = None;
+    let mut in_collections = None;
     if edits.peek().is_some() {
         if edits.clone().any(|(creation, _)| creation != id.cast_unsigned()) {
             return Ok(false);
         }
-        owner = collections::find_or_make(session, &Owner::Account(account.clone()))?;
-        let Some(owner) = owner else { return Ok(false) };
+        in_collections = collections::find_or_make(session, &owner)?;
+        let Some(owner) = in_collections else { return Ok(false) };
         let edits = edits.map(|(_, edit)| edit);
-        if !collection::can_be_made(edits, |log| collections::held(session, owner, log))? {
+        if !collection::can_be_made(edits, |log, part| collections::held(session, owner, log, part))? {
             return Ok(false);
         }
     }
-    let edit = |session: &mut Session<'_>, edit| match owner {
+    let edit = |session: &mut Session<'_>, edit| match in_collections {
         Some(owner) => collections::edit(session, owner, edit, now),
         None => Ok(()),
     };
@@ -106,20 +103,6 @@ fn save(
                 if *pushed {
                     changed(session, id, *at, contact, config)?;
                 }
-            }
-            Save::Block(addresses) => block(session, id, addresses)?,
-            Save::Unblock(addresses) => {
-                let addresses: Vec<&str> = addresses.iter().map(Jid::as_str).collect();
-                session.execute(
-                    "DELETE FROM blocked WHERE account = $1 AND jid = ANY ($2)",
-                    &[&id, &addresses],
-                )?;
-            }
-            Save::UnblockAll => drop(session.execute("DELETE FROM blocked WHERE account = $1", &[&id])?),
-            Save::PutOffline { message, .. } => put_offline(session, id, now, message)?,
-            Save::DropOffline { up_to } => {
-                let up_to = i64::try_from(*up_to).unwrap_or(i64::MAX);
-                session.execute("DELETE FROM offline WHERE account = $1 AND number <= $2", &[&id, &up_to])?;
             }
             Save::LastSeen(presence) => last_seen(session, id, now, presence)?,
             Save::Document { edit: document, .. } => edit(session, EditRef::Document(document))?,
@@ -147,7 +130,7 @@ fn edit(
     }
     let Some(id) = collections::find_or_make(session, owner)? else { return Ok(false) };
     let edits = edits.iter().map(Edit::as_ref);
-    if !collection::can_be_made(edits.clone(), |log| collections::held(session, id, log))? {
+    if !collection::can_be_made(edits.clone(), |log, part| collections::held(session, id, log, part))? {
         return Ok(false);
     }
     for edit in edits {
@@ -156,21 +139,21 @@ fn edit(
     Ok(true)
 }
 
-fn restore_owned(session: &mut Session<'_>, owned: &Owned, config: StoreConfig) -> Result<bool, StoreError> {
+fn restore_owned(session: &mut Session<'_>, owned: &Owned, config: &StoreConfig) -> Result<bool, StoreError> {
     let Some(id) = collections::find_or_make(session, &owned.owner)? else { return Ok(false) };
     if collections::has_any(session, id)? {
         return Ok(false);
     }
-    owned.collections.admit(config.collections)?;
+    owned.collections.admit(&config.collections)?;
     collections::restore(session, id, &owned.collections)?;
     Ok(true)
 }
 
-fn restore(session: &mut Session<'_>, backup: &Backup, config: StoreConfig) -> Result<bool, StoreError> {
-    let Backup { address, account, kept, offline, collections } = backup;
+fn restore(session: &mut Session<'_>, backup: &Backup, config: &StoreConfig) -> Result<bool, StoreError> {
+    let Backup { address, account, roster, last, collections } = backup;
     let Some(id) = create(session, address, &account.credentials, account.created)? else { return Ok(false) };
-    collections.admit(config.collections)?;
-    if let Some(roster) = &kept.roster {
+    collections.admit(&config.collections)?;
+    if let Some(roster) = roster {
         version(session, id, roster.version)?;
         for (contact, item, request) in record::contacts(roster) {
             self::contact(session, id, &contact, item, request)?;
@@ -179,11 +162,7 @@ fn restore(session: &mut Session<'_>, backup: &Backup, config: StoreConfig) -> R
             changed(session, id, version, contact, config)?;
         }
     }
-    block(session, id, &kept.blocked)?;
-    for message in offline {
-        put_offline(session, id, message.at, &message.stanza)?;
-    }
-    if let Some(last) = &kept.last {
+    if let Some(last) = last {
         last_seen(session, id, last.at, &last.presence)?;
     }
     if !collections.is_empty()
@@ -234,7 +213,7 @@ fn changed(
     account: i64,
     version: Version,
     contact: &BareJid,
-    config: StoreConfig,
+    config: &StoreConfig,
 ) -> Result<(), StoreError> {
     const FORGET: &str = "DELETE FROM roster_changes WHERE account = $1 AND version = $2";
     const ADD: &str = "\
@@ -243,31 +222,6 @@ fn changed(
     let forgotten = version.0.wrapping_sub(config.roster_changes as u64);
     session.execute(FORGET, &[&account, &forgotten.cast_signed()])?;
     session.execute(ADD, &[&account, &version.0.cast_signed(), &contact.as_str()])?;
-    Ok(())
-}
-
-fn block(session: &mut Session<'_>, account: i64, addresses: &[Jid]) -> Result<(), StoreError> {
-    const BLOCK: &str = "\
-        INSERT INTO blocked (account, jid) SELECT $1, unnest($2::text[]) ON CONFLICT DO NOTHING";
-    let addresses: Vec<&str> = addresses.iter().map(Jid::as_str).collect();
-    session.execute(BLOCK, &[&account, &addresses])?;
-    Ok(())
-}
-
-/// The messages that wait: their numbers, and their bytes.
-fn waiting(session: &mut Session<'_>, account: i64) -> Result<Vec<(u64, usize)>, StoreError> {
-    const WAITING: &str = "SELECT number, octet_length(stanza) FROM offline WHERE account = $1";
-    let rows = session.query(WAITING, &[&account])?;
-    let message = |row: &Row| {
-        let bytes = usize::try_from(row.try_get::<_, i32>(1)?).unwrap_or_default();
-        Ok((row.try_get::<_, i64>(0)?.cast_unsigned(), bytes))
-    };
-    rows.iter().map(message).collect()
-}
-
-fn put_offline(session: &mut Session<'_>, account: i64, at: u64, stanza: &Stanza) -> Result<(), StoreError> {
-    const PUT: &str = "INSERT INTO offline (account, at, stanza) VALUES ($1, $2, $3)";
-    session.execute(PUT, &[&account, &at.cast_signed(), &xml(stanza)?])?;
     Ok(())
 }
 

@@ -2,6 +2,7 @@
 
 use super::*;
 use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::string::ToString as _;
 use core::num::NonZeroUsize;
 use proptest::prelude::*;
 
@@ -17,10 +18,13 @@ const SMALL: WorkerConfig = WorkerConfig {
 #[derive(Clone, Copy, Debug)]
 enum Step {
     Save(u8),
+    /// A change of a document.
+    Edit(u8),
     Remove(u8),
     Set(u8),
     Create(u8),
     Kept(u8),
+    Document(u8),
     Exists(u8),
     Verify(u8),
     Read,
@@ -34,9 +38,9 @@ enum Step {
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
     use Step as S;
-    let request = (0..7_usize, 0..3_u8).prop_map(|(kind, who)| {
-        let kinds: [fn(u8) -> Step; 7] =
-            [S::Save, S::Remove, S::Set, S::Create, S::Kept, S::Exists, S::Verify];
+    let request = (0..9_usize, 0..3_u8).prop_map(|(kind, who)| {
+        let kinds: [fn(u8) -> Step; 9] =
+            [S::Save, S::Remove, S::Set, S::Create, S::Kept, S::Exists, S::Verify, S::Edit, S::Document];
         kinds[kind](who)
     });
     let work = prop_oneof![
@@ -52,6 +56,11 @@ fn account(who: u8) -> BareJid {
 
 fn reply() -> ReplyTo {
     Box::new(|_| {})
+}
+
+fn trim() -> Save {
+    let edit = balcony_router::LogEdit::Trim { log: "log".into(), up_to: 1 };
+    Save::Log { creation: 1, edit }
 }
 
 /// The schedule beside the rule that it keeps: what has to be over before each lookup.
@@ -79,7 +88,7 @@ impl Model {
 
     fn before(&self, account: &BareJid, touches: Touches) -> BTreeSet<(Owner, Ticket)> {
         let account = &Owner::Account(account.clone());
-        let matters = |kind: Touches| touches == Touches::Kept || kind == Touches::All;
+        let matters = |kind: Touches| kind >= touches;
         let own = self.open.iter().filter(|((who, _), kind)| who == account && matters(**kind));
         own.map(|(key, _)| key.clone()).collect()
     }
@@ -87,12 +96,21 @@ impl Model {
     fn step(&mut self, schedule: &mut Schedule, step: Step) -> Result<(), TestCaseError> {
         let password = || Secret::new(String::from("x"));
         match step {
-            Step::Save(who) | Step::Remove(who) | Step::Set(who) => {
+            Step::Save(who) | Step::Edit(who) | Step::Remove(who) | Step::Set(who) => {
                 let account = account(who);
                 let (request, touches) = match step {
                     Step::Save(_) => {
-                        let changes = Vec::from([Save::UnblockAll]);
+                        let changes = Vec::from([trim()]);
                         (Request::Save { account: account.clone(), changes, by_others: false }, Touches::Kept)
+                    }
+                    Step::Edit(_) => {
+                        let (collection, key) = ("notes".into(), "".into());
+                        let edit = balcony_router::DocumentEdit { collection, key, content: None };
+                        let changes = Vec::from([trim(), Save::Document { creation: 1, edit }]);
+                        (
+                            Request::Save { account: account.clone(), changes, by_others: false },
+                            Touches::Documents,
+                        )
                     }
                     Step::Remove(_) => (Request::Remove { account: account.clone() }, Touches::All),
                     _ => {
@@ -112,15 +130,23 @@ impl Model {
                 let (account, password) = (account(who), password());
                 drop(schedule.submit(Request::Verify { account, password }, reply()));
             }
-            Step::Kept(who) | Step::Exists(who) => {
+            Step::Kept(who) | Step::Document(who) | Step::Exists(who) => {
                 let account = account(who);
                 let (before, number) = match step {
                     Step::Kept(_) => (self.before(&account, Touches::Kept), self.next),
+                    Step::Document(_) => (self.before(&account, Touches::Documents), self.next),
                     // It has no number; at any time there is one of an account at most.
                     _ => (self.before(&account, Touches::All), usize::MAX - usize::from(who)),
                 };
                 let request = match step {
-                    Step::Kept(_) => Request::Offline { account, bytes: number },
+                    Step::Kept(_) => {
+                        let owner = Owner::Account(account);
+                        Request::Entries { owner, log: "log".into(), after: 0, bytes: number }
+                    }
+                    Step::Document(_) => {
+                        let (collection, key) = ("notes".into(), number.to_string().into());
+                        Request::Document { owner: Owner::Account(account), collection, key }
+                    }
                     _ if self.lookups.contains_key(&number) => return Ok(()),
                     _ => Request::Exists { account },
                 };
@@ -132,7 +158,8 @@ impl Model {
             Step::Read => {
                 let Some(read) = schedule.next_read() else { return Ok(()) };
                 let number = match &read.lookup {
-                    Lookup::Offline(_, number) => *number,
+                    Lookup::Entries { bytes: number, .. } => *number,
+                    Lookup::Document { key, .. } => key.parse().unwrap(),
                     Lookup::Exists(of) => {
                         usize::MAX - usize::from((0..3).find(|who| account(*who) == *of).unwrap())
                     }

@@ -1,18 +1,19 @@
 //! Documents and logs as text, of accounts and of other owners.
 
+use alloc::borrow::Cow;
 use alloc::boxed::Box;
 use alloc::collections::BTreeSet;
 use alloc::string::{String, ToString as _};
 use alloc::vec::Vec;
 
-use balcony_router::{Content, Entry};
+use balcony_router::{Content, Document, Entry};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::{Deserialize, Serialize};
 
 use super::line::{bare, not_json};
 use crate::collection::OwnerKind;
-use crate::{Collections, Document, Owned, Owner};
+use crate::{Collections, Owned, Owner, StoreError, known};
 
 /// An owner that is not an account, as it stands in the text.
 #[derive(Serialize, Deserialize)]
@@ -82,8 +83,8 @@ impl OwnedLine {
 
 pub(super) fn write(collections: &Collections) -> (Vec<DocumentText>, Vec<LogText>) {
     let document = |document: &Document| DocumentText {
-        collection: document.collection.clone(),
-        key: document.key.clone(),
+        collection: (&*document.collection).into(),
+        key: (&*document.key).into(),
         version: document.content.version,
         content: BASE64.encode(&document.content.bytes),
     };
@@ -104,7 +105,8 @@ pub(super) fn write(collections: &Collections) -> (Vec<DocumentText>, Vec<LogTex
 pub(super) fn read(documents: Vec<DocumentText>, logs: Vec<LogText>) -> Result<Collections, String> {
     let document = |text: DocumentText| {
         let content = content(text.version, &text.content)?;
-        Ok::<_, String>(Document { collection: text.collection, key: text.key, content })
+        let (collection, key) = (Cow::Owned(text.collection.into()), text.key.into());
+        Ok::<_, String>(Document { collection, key, content })
     };
     let entry = |text: EntryText| {
         let content = content(text.version, &text.content)?;
@@ -130,7 +132,14 @@ pub(super) fn read(documents: Vec<DocumentText>, logs: Vec<LogText>) -> Result<C
     let is_clear = is_without_double(documents)
         && is_without_double(collections.logs.iter().map(|(log, _)| log))
         && collections.logs.iter().all(|(_, log)| entries(log));
-    if is_clear { Ok(collections) } else { Err("a document, a log or an entry is there twice".into()) }
+    if !is_clear {
+        return Err("a document, a log or an entry is there twice".into());
+    }
+    known::check(&collections).map_err(|error| match error {
+        StoreError::Corrupt(reason) => reason,
+        error => error.to_string(),
+    })?;
+    Ok(collections)
 }
 
 fn is_without_double<T: Ord>(mut all: impl Iterator<Item = T>) -> bool {

@@ -5,7 +5,8 @@ use alloc::vec::Vec;
 
 use balcony_jid::{BareJid, Jid};
 use balcony_roster::{Item, Parts, Version};
-use balcony_router::{Kept, LastSeen, Offline};
+use balcony_router::LastSeen;
+use balcony_router::collections::OFFLINE;
 use balcony_sasl::{Credentials, Hash, ScramKeys};
 use balcony_stanza::Stanza;
 use base64::Engine as _;
@@ -14,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use super::collection::{self, DocumentText, LogText};
 use crate::record::{self, encode_stanza};
-use crate::{Account, Backup};
+use crate::{Account, Backup, known};
 
 /// An account as it stands in the text.
 #[derive(Serialize, Deserialize)]
@@ -29,9 +30,11 @@ pub(super) struct Line {
     scram_sha_256: Option<Keys>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     roster: Option<RosterText>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    /// Of version 1 alone.
+    #[serde(default, skip_serializing)]
     blocked: Vec<String>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    /// Of version 1 alone.
+    #[serde(default, skip_serializing)]
     offline: Vec<StanzaText>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     last: Option<StanzaText>,
@@ -95,20 +98,17 @@ impl From<&Backup> for Line {
             stored_key: BASE64.encode(keys.stored_key()),
             server_key: BASE64.encode(keys.server_key()),
         };
-        let Backup { address, account, kept, offline, collections } = backup;
+        let Backup { address, account, roster, last, collections } = backup;
         let (documents, logs) = collection::write(collections);
         Line {
             account: address.to_string(),
             created: account.created,
             scram_sha_1: account.credentials.sha1.as_ref().map(keys),
             scram_sha_256: account.credentials.sha256.as_ref().map(keys),
-            roster: kept.roster.as_ref().map(RosterText::from),
-            blocked: kept.blocked.iter().map(Jid::to_string).collect(),
-            offline: offline
-                .iter()
-                .map(|message| StanzaText { at: message.at, stanza: xml(&message.stanza) })
-                .collect(),
-            last: kept.last.as_ref().map(|last| StanzaText { at: last.at, stanza: xml(&last.presence) }),
+            roster: roster.as_ref().map(RosterText::from),
+            blocked: Vec::new(),
+            offline: Vec::new(),
+            last: last.as_ref().map(|last| StanzaText { at: last.at, stanza: xml(&last.presence) }),
             documents,
             logs,
         }
@@ -135,36 +135,32 @@ impl From<&Parts> for RosterText {
 }
 
 impl Line {
-    /// The account in `line`, or what is wrong with it.
-    pub(super) fn read(line: &[u8]) -> Result<Backup, String> {
+    /// The account in `line` of a text of this version, or what is wrong with it.
+    pub(super) fn read(line: &[u8], version: u32) -> Result<Backup, String> {
         let line: Line = serde_json::from_slice(line).map_err(|error| not_json(&error))?;
         let credentials = Credentials {
             sha1: line.scram_sha_1.map(|keys| keys.read(Hash::Sha1)).transpose()?,
             sha256: line.scram_sha_256.map(|keys| keys.read(Hash::Sha256)).transpose()?,
         };
-        let message = |text: StanzaText| {
-            Ok::<_, String>(Offline { number: 0, at: text.at, stanza: stanza(&text.stanza)? })
-        };
         let last =
             |text: StanzaText| Ok::<_, String>(LastSeen { at: text.at, presence: stanza(&text.stanza)? });
-        let kept = Kept {
-            creation: 0,
-            roster: line.roster.map(RosterText::read).transpose()?,
-            blocked: line
-                .blocked
-                .iter()
-                .map(|jid| Jid::parse(jid).map_err(invalid(jid)))
-                .collect::<Result<_, _>>()?,
-            offline: line.offline.len(),
-            last: line.last.map(last).transpose()?,
-            ..Kept::default()
-        };
+        let mut collections = collection::read(line.documents, line.logs)?;
+        if version > 1 && !(line.blocked.is_empty() && line.offline.is_empty()) {
+            return Err("`blocked` and `offline` are documents and a log since version 2".into());
+        }
+        let blocked = |jid: &String| Ok(known::blocked(Jid::parse(jid).map_err(invalid(jid))?.as_str()));
+        let blocked = line.blocked.iter().map(blocked).collect::<Result<Vec<_>, String>>()?;
+        collections.documents.extend(blocked);
+        for StanzaText { at, stanza: text } in &line.offline {
+            let entry = known::message(0, *at, &encode_stanza(&*stanza(text)?));
+            collections.push(OFFLINE, entry);
+        }
         Ok(Backup {
             address: bare(&line.account)?,
             account: Account { credentials, created: line.created, creation: 0 },
-            kept,
-            offline: line.offline.into_iter().map(message).collect::<Result<_, _>>()?,
-            collections: collection::read(line.documents, line.logs)?,
+            roster: line.roster.map(RosterText::read).transpose()?,
+            last: line.last.map(last).transpose()?,
+            collections,
         })
     }
 }

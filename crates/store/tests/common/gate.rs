@@ -1,13 +1,12 @@
 //! A backend whose changes take as long as a test wants.
 
+use std::borrow::Cow;
 use std::sync::{Arc, Condvar, Mutex};
 
 use balcony_jid::BareJid;
 use balcony_machine::Secret;
-use balcony_router::Kept;
-use balcony_store::{
-    Account, Backend, Backup, Change, Documents, Entries, Messages, Owned, Owner, Store, StoreError,
-};
+use balcony_router::{Content, Kept};
+use balcony_store::{Account, Backend, Backup, Change, Documents, Entries, Owned, Owner, Store, StoreError};
 
 /// Changes wait before it until it is open. It opens at the latest when it is dropped, so that a test that fails ends.
 #[derive(Default)]
@@ -63,12 +62,8 @@ impl Backend for Gated {
         self.store.get(account)
     }
 
-    fn kept(&self, account: &BareJid) -> Result<Option<Kept>, StoreError> {
-        self.store.kept(account)
-    }
-
-    fn offline(&self, account: &BareJid, bytes: usize) -> Result<Messages, StoreError> {
-        self.store.offline(account, bytes)
+    fn kept(&self, account: &BareJid, collections: &[Cow<'static, str>]) -> Result<Option<Kept>, StoreError> {
+        self.store.kept(account, collections)
     }
 
     fn backup(&self, account: &BareJid) -> Result<Option<Backup>, StoreError> {
@@ -82,6 +77,10 @@ impl Backend for Gated {
         most: usize,
     ) -> Result<Vec<BareJid>, StoreError> {
         self.store.list_all(after, most)
+    }
+
+    fn document(&self, owner: &Owner, collection: &str, key: &str) -> Result<Option<Content>, StoreError> {
+        self.store.document(owner, collection, key)
     }
 
     fn documents(

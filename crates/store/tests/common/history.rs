@@ -4,8 +4,10 @@ use std::sync::Arc;
 
 use balcony_jid::{BareJid, Jid};
 use balcony_roster::{Item, Subscription, Version};
-use balcony_router::{Change, Kept};
+use balcony_router::collections::{BLOCKED, OFFLINE};
+use balcony_router::{Append, Change, Content, DocumentEdit, Entry, Kept, LogEdit, Room};
 use balcony_stanza::{MessageType, PresenceType, Stanza, ns};
+use balcony_store::{Owner, Store};
 use balcony_xml::{Element, Name};
 use proptest::prelude::*;
 
@@ -23,9 +25,56 @@ pub fn message(text: &str) -> Arc<Stanza> {
     Arc::new(Stanza::message(MessageType::Chat).from(from).child(Element::new(BODY, ns::CLIENT).text(text)))
 }
 
-/// A message comes for an account from a contact.
+/// A message comes for an account. Which one is said by [`of`].
 pub fn put(message: Arc<Stanza>) -> Change {
-    Change::PutOffline { message, from_contact: true }
+    let mut bytes = Vec::new();
+    message.write(&mut bytes);
+    let edit = LogEdit::Append(Append {
+        log: OFFLINE.into(),
+        tag: message.head.from.as_ref().map_or("", Jid::bare_str).into(),
+        content: Content { version: 1, bytes: bytes.into() },
+        room: Room { entries: 200, bytes: 4 << 20 },
+    });
+    Change::Log { creation: 0, edit }
+}
+
+/// Messages up to this number are not needed any more.
+pub fn drop_up_to(up_to: u64) -> Change {
+    Change::Log { creation: 0, edit: LogEdit::Trim { log: OFFLINE.into(), up_to } }
+}
+
+/// An account blocks an address, or does so no more.
+pub fn block(address: &Jid, is_blocked: bool) -> Change {
+    let content = is_blocked.then(|| Content { version: 1, bytes: [].into() });
+    let key = address.as_str().into();
+    Change::Document { creation: 0, edit: DocumentEdit { collection: BLOCKED.into(), key, content } }
+}
+
+/// The changes, meant for the account that was made with this number.
+pub fn of(account: u64, mut changes: Vec<Change>) -> Vec<Change> {
+    for change in &mut changes {
+        if let Change::Document { creation, .. } | Change::Log { creation, .. } = change {
+            *creation = account;
+        }
+    }
+    changes
+}
+
+/// Changes what is kept of an account, as a router that knows it does.
+pub fn save(store: &Store, account: &BareJid, changes: Vec<Change>) -> bool {
+    let creation = store.get(account).unwrap().map_or(7, |account| account.creation);
+    store.save(account, of(creation, changes)).unwrap()
+}
+
+/// The addresses that an account has blocked.
+pub fn blocked(store: &Store, account: &BareJid) -> Vec<Jid> {
+    let kept = store.kept(account, &[BLOCKED.into()]).unwrap().unwrap();
+    kept.documents.iter().map(|document| document.key.parse().unwrap()).collect()
+}
+
+/// How many messages wait for an account, as is told with it.
+pub fn waiting(kept: &Kept) -> usize {
+    kept.logs.iter().find(|(log, _)| log == OFFLINE).map_or(0, |(_, count)| *count)
 }
 
 pub fn change() -> impl Strategy<Value = Change> {
@@ -49,15 +98,10 @@ pub fn change() -> impl Strategy<Value = Change> {
             pushed,
         },
     );
-    let jids = proptest::collection::vec((0..4_u8).prop_map(|n| contact(n).to_jid()), 0..3);
     prop_oneof![
         6 => roster,
-        1 => jids.clone().prop_map(Change::Block),
-        1 => jids.prop_map(Change::Unblock),
-        1 => Just(Change::UnblockAll),
-        4 => ("[a-z<&>]{0,9}", any::<bool>()).prop_map(|(text, from_contact)| {
-            Change::PutOffline { message: message(&text), from_contact }
-        }),
+        3 => (0..4_u8, any::<bool>()).prop_map(|(n, is_blocked)| block(&contact(n).to_jid(), is_blocked)),
+        4 => "[a-z<&>]{0,9}".prop_map(|text| put(message(&text))),
         1 => Just(Change::LastSeen(Arc::new(Stanza::presence(PresenceType::Unavailable)))),
     ]
 }
@@ -72,10 +116,28 @@ pub fn number(changes: &mut [Change], last: &mut u64) {
     }
 }
 
+/// A message that waits for an account.
+#[derive(Debug)]
+pub struct Message {
+    pub number: u64,
+    pub stanza: Arc<Stanza>,
+}
+
+/// The oldest messages that wait for an account, and whether there are more.
+pub fn messages(store: &Store, account: &BareJid, bytes: usize) -> (Vec<Message>, bool) {
+    let found = store.entries(&Owner::Account(account.clone()), OFFLINE, 0, bytes).unwrap();
+    let message = |entry: &Entry| {
+        let stanza = Arc::new(Stanza::parse(&entry.content.bytes).unwrap());
+        assert_eq!(stanza.head.from.as_ref().unwrap().bare_str(), &*entry.tag);
+        Message { number: entry.number, stanza }
+    };
+    (found.entries.iter().map(message).collect(), found.more)
+}
+
 /// In an order that two stores share, and without the time of day and the number of the account.
 pub fn comparable(mut kept: Kept) -> Kept {
-    kept.creation = 0;
-    kept.blocked.sort();
+    (kept.creation, kept.now) = (0, 0);
+    kept.documents.sort_by_key(|document| (document.collection.to_string(), document.key.to_string()));
     if let Some(roster) = &mut kept.roster {
         roster.items.sort_by(|a, b| a.jid.cmp(&b.jid));
         roster.requests.sort_by(|a, b| a.head.from.cmp(&b.head.from));

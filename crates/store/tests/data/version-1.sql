@@ -66,6 +66,8 @@ INSERT INTO roster_changes VALUES (2, 8, 'contact1@example.net');
 INSERT INTO roster_changes VALUES (2, 9, 'contact2@example.net');
 INSERT INTO blocked VALUES (2, 'contact9@example.net');
 INSERT INTO blocked VALUES (2, 'tybalt@example.net/sword');
+-- There was another one, which is gone.
+SELECT nextval(pg_get_serial_sequence('offline', 'number'));
 INSERT INTO offline (account, at, stanza) VALUES (2, 1795850124069, '<message from=''romeo@example.net/garden'' type=''chat''><body>one</body></message>');
 INSERT INTO offline (account, at, stanza) VALUES (2, 1795850124069, '<message from=''romeo@example.net/garden'' type=''chat''><body>two &lt;&amp;&gt;</body></message>');
 INSERT INTO offline (account, at, stanza) VALUES (2, 1795850124073, '<message from=''romeo@example.net/garden'' type=''chat''><body>three</body></message>');
