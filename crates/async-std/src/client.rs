@@ -50,7 +50,7 @@ impl Client<crate::Tcp> {
 
     async fn try_connect(config: &Config, endpoint: &balcony_client::Endpoint) -> Result<Self, ConnectError> {
         let (stream, target) = crate::tcp::connect(endpoint, &config.stream.account).await?;
-        Client::over(stream, config.clone().for_target(&target)).await
+        Client::over(stream, config.clone().for_endpoint(endpoint, &target)).await
     }
 }
 

@@ -28,7 +28,7 @@ mod runtime {
             ConnectError::Unreachable(vec![balcony_async_std::Attempt { host, port, reason }])
         };
         let stream = TcpStream::connect((target.host.as_str(), target.port)).await.map_err(refused)?;
-        Client::over(stream, config.for_target(&target)).await
+        Client::over(stream, config.for_endpoint(&endpoint, &target)).await
     }
 
     pub(crate) async fn serve(

@@ -50,7 +50,7 @@ impl Client {
     async fn try_connect(config: &Config, endpoint: &Endpoint) -> Result<Client, ConnectError> {
         let (mut stream, target) = connect::connect(endpoint, &config.stream.account).await?;
         let clock = Clock::start();
-        let machine = balcony_client::Client::new(config.clone().for_target(&target), &seed(), clock.now());
+        let machine = balcony_client::Client::new(config.clone().for_endpoint(endpoint, &target), &seed(), clock.now());
         let mut pump = Pump::new(machine);
         let online = negotiate(&mut pump, &mut stream, clock).await;
         let jid = online.map_err(|error| pump.connect_error(error))?;
