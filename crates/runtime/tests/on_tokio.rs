@@ -1,5 +1,10 @@
 //! The scenarios on tokio.
-#![allow(clippy::unwrap_used, clippy::disallowed_types, reason = "tests, with sockets of their own")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "tests, with sockets and clocks of their own"
+)]
 
 mod world;
 
