@@ -130,7 +130,8 @@ impl<R: Runtime> Driver<R> {
         self.now = self.clock.now(&self.runtime);
     }
 
-    /// One batch, at one time. What has come is all told to the machine before what it says is done: that makes one write of many deliveries.
+    /// One batch, at one time. What has come is all told to the machine before what it says is done: that makes one write of
+    /// many deliveries.
     fn batch(&mut self) {
         self.look_at_the_clock();
         for _ in 0..BATCH.min(self.messages.len()) {
@@ -183,11 +184,10 @@ impl<R: Runtime> Driver<R> {
             else {
                 return;
             };
-            let was_failing = listening.paused.is_some();
+            let was_failing = listening.paused.take().is_some();
             match listening.listener.poll_accept(&mut Context::from_waker(&listening.waker)) {
                 Poll::Pending => return,
                 Poll::Ready(Ok((socket, from))) => {
-                    listening.paused = None;
                     let transport = listening.transport;
                     self.accept(Box::new(socket), from.to_string(), transport);
                 }
@@ -399,7 +399,10 @@ impl<R: Runtime> Driver<R> {
     /// Does what has become due.
     fn tick(&mut self) {
         let now = self.now;
-        self.machine.tick(now);
+        // After its end nothing is due any more; the last sockets may take a moment.
+        if !self.machine.is_closed() {
+            self.machine.tick(now);
+        }
         while let Some((until, key)) = self.lingering.pop_front_if(|(until, _)| *until <= now) {
             // Another peer may have its place by now.
             if self.peers.get(key).is_some_and(|peer| peer.lingers_until() == Some(until)) {
@@ -417,7 +420,8 @@ impl<R: Runtime> Driver<R> {
     fn deadline(&self) -> Option<Instant> {
         let lingering = self.lingering.front().map(|(until, _)| *until);
         let paused = self.listeners.iter().filter_map(|listening| listening.paused);
-        self.machine.deadline().into_iter().chain(lingering).chain(paused).min()
+        let machine = self.machine.deadline().filter(|_| !self.machine.is_closed());
+        machine.into_iter().chain(lingering).chain(paused).min()
     }
 
     /// Does what the machine says.

@@ -39,6 +39,8 @@ struct Hands {
     passed: AtomicUsize,
     task: Mutex<Option<Task>>,
     woken: AtomicUsize,
+    /// How often the system will have no socket for the next connection.
+    failures: AtomicUsize,
 }
 
 impl core::fmt::Debug for Hands {
@@ -55,8 +57,8 @@ impl Wake for Hands {
 
 impl ByHand {
     fn new() -> Self {
-        let (passed, woken) = (AtomicUsize::new(0), AtomicUsize::new(0));
-        ByHand(Arc::new(Hands { start: Instant::now(), passed, task: Mutex::new(None), woken }))
+        let [passed, woken, failures] = [0; 3].map(AtomicUsize::new);
+        ByHand(Arc::new(Hands { start: Instant::now(), passed, task: Mutex::new(None), woken, failures }))
     }
 
     /// A server without TLS, and without anything that answers.
@@ -64,7 +66,8 @@ impl ByHand {
         let mut config = ServerConfig::new(vec!["localhost".parse().unwrap()], Secret::new([7; 32]));
         config.tls = TlsPolicy::None;
         change(&mut config);
-        Server::builder_on(self.clone(), config, |_, _| {}).start()
+        let server = Server::builder_on(self.clone(), config, |_, _| {});
+        server.listen("127.0.0.1:0".parse().unwrap(), TlsPolicy::None).unwrap().start()
     }
 
     /// Runs the task once. Whether it wants to be run again at once, and whether it is still there.
@@ -110,7 +113,7 @@ impl Runtime for ByHand {
     }
 
     fn listen(&self, _: std::net::TcpListener) -> io::Result<Nobody> {
-        Ok(Nobody)
+        Ok(Nobody(self.clone()))
     }
 
     async fn connect(&self, _: SocketAddr) -> io::Result<Pipe> {
@@ -124,14 +127,18 @@ impl Timer for ByHand {
     }
 }
 
-/// Nobody connects.
-struct Nobody;
+/// Nobody connects; but it may take a while until that is known.
+struct Nobody(ByHand);
 
 impl Listener for Nobody {
     type Socket = Pipe;
 
     fn poll_accept(&mut self, _: &mut Context<'_>) -> Poll<io::Result<(Pipe, SocketAddr)>> {
-        Poll::Pending
+        let failures = &self.0.0.failures;
+        match failures.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)) {
+            Ok(_) => Poll::Ready(Err(ErrorKind::Other.into())),
+            Err(_) => Poll::Pending,
+        }
     }
 }
 
@@ -232,6 +239,23 @@ fn a_server_sleeps_until_something_is_due() {
     hands.settle();
     let (answer, is_over) = read(&mut ours);
     assert!(answer.ends_with("</stream:error></stream:stream>") && is_over, "{answer}");
+}
+
+// A system that has no socket for the next connection is asked again, but not all the time; then all is as before.
+#[test]
+fn a_listener_without_sockets_waits() {
+    let hands = ByHand::new();
+    hands.0.failures.store(3, Ordering::SeqCst);
+    let _server = hands.serve(|_| {});
+    for left in [2, 1, 0] {
+        hands.settle();
+        assert_eq!((hands.run(), hands.0.failures.load(Ordering::SeqCst)), ((false, true), left));
+        hands.pass(Duration::from_millis(100));
+    }
+    hands.settle();
+    hands.pass(Duration::from_secs(3600));
+    hands.settle();
+    assert_eq!(hands.run(), (false, true));
 }
 
 // Output that is not taken stops neither the reading nor the end, and nothing of it is lost when it is taken late.
