@@ -31,7 +31,6 @@
 mod net;
 #[cfg(feature = "dns")]
 mod resolver;
-mod shim;
 
 use core::fmt;
 use core::net::SocketAddr;
@@ -43,7 +42,6 @@ use std::time::Instant;
 use async_io::Async;
 pub use balcony_runtime::*;
 pub use net::{TcpListener, TcpSocket};
-pub use shim::FuturesIo;
 
 /// A server on async-std or smol.
 pub type Server = balcony_runtime::Server<AsyncIo>;

@@ -24,6 +24,8 @@ mod mailbox;
 mod peer;
 mod runtime;
 mod server;
+#[cfg(feature = "futures-io")]
+mod shim;
 mod tcp;
 
 pub use balcony_client::srv::Record;
@@ -36,4 +38,6 @@ pub use balcony_stream::{ChannelBinding, TlsPolicy};
 pub use client::Client;
 pub use runtime::{Interest, Listener, Options, Runtime, Socket, Task, Timer};
 pub use server::{Server, ServerBuilder, ServerHandle};
+#[cfg(feature = "futures-io")]
+pub use shim::FuturesIo;
 pub use tcp::{UNACKNOWLEDGED, bind, prepare};

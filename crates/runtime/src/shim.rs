@@ -5,8 +5,9 @@ use core::task::{Context, Poll, Waker};
 use std::io::{self, ErrorKind, IoSlice};
 use std::sync::{Mutex, PoisonError};
 
-use balcony_runtime::{Interest, Socket};
 use futures_io::{AsyncRead, AsyncWrite};
+
+use crate::{Interest, Socket};
 
 /// A [`Socket`] of anything that speaks the traits of `futures-io`: a pipe in memory, a tunnel, a socket of another kind.
 #[derive(Debug)]
