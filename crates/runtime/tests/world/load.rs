@@ -37,6 +37,23 @@ pub(crate) async fn a_burst_arrives_whole() {
     runtime::both(send, hear).await;
 }
 
+// RFC 6120 §10.1: a reader that takes its time loses nothing, and nobody waits for it
+pub(crate) async fn a_burst_to_a_slow_reader_arrives_whole() {
+    let world = World::new().await;
+    let mut romeo = world.online("romeo@localhost/orchard", 0).await;
+    let mut juliet = world.online("juliet@localhost/balcony", 0).await;
+    let (to, filling) = (romeo.jid().to_string(), "Wherefore? ".repeat(1_000));
+    // 8 MB, while nothing is read.
+    for number in 0..730 {
+        soon(juliet.send(&chat(&to, &format!("{number} {filling}")))).await.unwrap();
+    }
+    ask(&mut juliet).await;
+    for number in 0..730 {
+        let heard = body(&message(&mut romeo).await);
+        assert!(heard.starts_with(&format!("{number} Wherefore? ")), "{number}: {}", &heard[..20]);
+    }
+}
+
 /// Asks the server something, and waits for the answer.
 async fn ask(client: &mut Client) {
     let outcome = client.request(RequestKind::Get, Some("localhost".parse().unwrap()), ping(), PATIENCE);

@@ -52,6 +52,7 @@ macro_rules! all_on {
             too_many_connections_are_turned_away,
             garbage_gets_an_error_that_arrives,
             a_burst_arrives_whole,
+            a_burst_to_a_slow_reader_arrives_whole,
             one_that_sends_all_the_time_holds_up_nobody,
             dropped_clients_are_offline,
             dead_peers_are_offline,
