@@ -36,7 +36,7 @@ fn main() -> Result<(), Failure> {
     socket.set_nodelay(true)?;
 
     let clock = Clock::now();
-    let pump = Pump::new(Client::new(config.for_target(&target), &seed, now(clock)));
+    let pump = Pump::new(Client::new(config.for_endpoint(&endpoint, &target), &seed, now(clock)));
     let mut wire = Wire { pump, socket, clock };
     loop {
         match wire.next()? {

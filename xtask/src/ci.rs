@@ -32,6 +32,8 @@ const FEATURES: &[&[&str]] = &[
         "balcony-client/tls",
     ],
     &["-p", "balcony-tokio", "--no-default-features"],
+    &["-p", "balcony-async-std", "--no-default-features"],
+    &["-p", "balcony-async-std", "--no-default-features", "--features", "smol"],
 ];
 
 pub(crate) fn main(args: &[String]) -> Result {

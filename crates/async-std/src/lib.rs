@@ -1,22 +1,20 @@
-//! Balcony on async-std, smol and any other runtime that speaks the traits of `futures-io`.
+//! Balcony on async-std, smol and any other runtime beside `async-io`: [`Server`] and [`Client`].
 //!
-//! No decision of the protocol is made here. [`Server`] gives bytes and the time to a [`balcony_server::Server`] and does
-//! what it says; [`Client`] does the same for a [`balcony_client::Client`], while its owner waits for one of its methods.
-//! Timers are those of `async-io`, which async-std and smol share, and which run on a thread of their own elsewhere.
-//!
-//! With the feature `async-std`, on by default, [`Client::connect`] and [`ServerBuilder::listen`] use the sockets of
-//! async-std, and [`ServerBuilder::start`] its tasks. async-std itself is discontinued (RUSTSEC-2025-0052): for something
-//! new, take smol, and bring its sockets to [`Client::over`], [`ServerBuilder::incoming`] and [`ServerBuilder::start_on`].
+//! What they do is in `balcony-runtime`, the same for all runtimes. Here is how these runtimes do it: [`AsyncIo`]. Sockets and timers
+//! are those of `async-io`, which async-std and smol share, and which run on a thread of their own elsewhere. Only tasks are the
+//! runtime's own: those of async-std with the feature `async-std`, which is on by default, those of smol with the feature `smol`,
+//! and those of another one with [`AsyncIo::new`]. async-std itself is discontinued (RUSTSEC-2025-0052): for something new, take
+//! smol.
 //!
 //! ```no_run
-//! use balcony_async_std::{Client, ClientConfig, Event};
+//! use balcony_async_std::{AsyncIo, Client, ClientConfig, Endpoint, Event};
 //! use balcony_machine::Secret;
 //! use balcony_stanza::{PresenceType, Stanza};
 //!
 //! # async fn example(trust: balcony_tls::ClientConfig) -> Result<(), Box<dyn std::error::Error>> {
 //! let config = ClientConfig::new("juliet@example.com".parse()?, Secret::new("r0m30".into())).with_tls(trust);
-//! let socket = smol::net::TcpStream::connect("xmpp.example.com:5222").await?;
-//! let mut client = Client::over(socket, config).await?;
+//! let smol = AsyncIo::new(|task| smol::spawn(task).detach());
+//! let mut client = Client::connect_on(smol, config, Endpoint::Domain).await?;
 //! client.send(&Stanza::presence(PresenceType::Available)).await?;
 //! while let Some(event) = client.next().await? {
 //!     if let Event::Stanza(stanza) = event {
@@ -30,21 +28,127 @@
 // Adapters are where clocks and sockets live.
 #![allow(clippy::disallowed_methods, clippy::disallowed_types)]
 
-mod client;
-mod clock;
-mod server;
-mod socket;
-#[cfg(feature = "async-std")]
-mod tcp;
+mod net;
+#[cfg(feature = "dns")]
+mod resolver;
 
-pub use balcony_client::{
-    Attempt, Backoff, Carbon, Config as ClientConfig, ConnectError, Contacts, Endpoint, Event, News,
-    Presence, PumpError as Error, RequestId, RequestKind, RequestOutcome, Show,
-};
-pub use balcony_server::{Answer, Ask, Config as ServerConfig, Removal, Reply, Stats};
-pub use balcony_stream::TlsPolicy;
-pub use client::Client;
-pub use server::{Server, ServerBuilder, ServerHandle, Task};
-pub use socket::Transport;
+use core::fmt;
+use core::net::SocketAddr;
+use core::pin::Pin;
+use core::task::{Context, Poll};
+use std::io;
+use std::time::Instant;
+
+use async_io::Async;
+pub use balcony_runtime::*;
+pub use net::{TcpListener, TcpSocket};
+
+/// A server on async-std or smol.
+pub type Server = balcony_runtime::Server<AsyncIo>;
+/// Collects what a server on async-std or smol is made of.
+pub type ServerBuilder = balcony_runtime::ServerBuilder<AsyncIo>;
+/// A client on async-std or smol.
+pub type Client = balcony_runtime::Client<AsyncIo>;
+
+/// A runtime beside `async-io`. With the feature `async-std` the default is async-std.
+#[derive(Clone, Copy)]
+pub struct AsyncIo {
+    spawn: fn(Task),
+    options: Options,
+}
+
+impl AsyncIo {
+    /// The runtime that runs tasks like this.
+    #[must_use]
+    pub fn new(spawn: fn(Task)) -> Self {
+        AsyncIo { spawn, options: Options::default() }
+    }
+
+    /// async-std.
+    #[cfg(feature = "async-std")]
+    #[must_use]
+    pub fn async_std() -> Self {
+        AsyncIo::new(|task| drop(async_std::task::spawn(task)))
+    }
+
+    /// smol.
+    #[cfg(feature = "smol")]
+    #[must_use]
+    pub fn smol() -> Self {
+        AsyncIo::new(|task| smol::spawn(task).detach())
+    }
+
+    /// With other options than usual.
+    #[must_use]
+    pub fn with(mut self, options: Options) -> Self {
+        self.options = options;
+        self
+    }
+}
+
 #[cfg(feature = "async-std")]
-pub use tcp::Tcp;
+impl Default for AsyncIo {
+    fn default() -> Self {
+        AsyncIo::async_std()
+    }
+}
+
+impl fmt::Debug for AsyncIo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AsyncIo").field("options", &self.options).finish_non_exhaustive()
+    }
+}
+
+impl Runtime for AsyncIo {
+    type Socket = TcpSocket;
+    type Listener = TcpListener;
+    type Timer = Timer;
+
+    fn spawn(&self, task: Task) {
+        (self.spawn)(task);
+    }
+
+    async fn unblock<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> io::Result<T> {
+        Ok(blocking::unblock(work).await)
+    }
+
+    fn now(&self) -> Instant {
+        Instant::now()
+    }
+
+    fn timer(&self) -> Timer {
+        Timer(async_io::Timer::never(), None)
+    }
+
+    fn listen(&self, listener: std::net::TcpListener) -> io::Result<TcpListener> {
+        TcpListener::new(listener, self.options.unacknowledged)
+    }
+
+    async fn connect(&self, to: SocketAddr) -> io::Result<TcpSocket> {
+        Ok(TcpSocket::new(Async::<std::net::TcpStream>::connect(to).await?, self.options.unacknowledged))
+    }
+
+    #[cfg(feature = "dns")]
+    async fn records(&self, domain: String) -> Result<Vec<Record>, String> {
+        dns::records(resolver::Provider(self.spawn), self.options.name_server, &domain).await
+    }
+}
+
+/// A timer of `async-io`, and what it is set to.
+#[derive(Debug)]
+pub struct Timer(async_io::Timer, Option<Instant>);
+
+impl balcony_runtime::Timer for Timer {
+    fn poll_until(&mut self, cx: &mut Context<'_>, at: Instant) -> Poll<()> {
+        if self.1 != Some(at) {
+            self.0.set_at(at);
+            self.1 = Some(at);
+        }
+        let rung = Pin::new(&mut self.0).poll(cx).map(drop);
+        if rung.is_ready() {
+            // It rings once.
+            self.1 = None;
+        }
+        rung
+    }
+}

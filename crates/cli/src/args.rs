@@ -208,8 +208,8 @@ pub(crate) struct ConnectArgs {
     /// Take the password from the first line of this file; `-` is the standard input [default: BALCONY_PASSWORD, or a prompt]
     #[arg(long, global = true, value_name = "FILE")]
     pub(crate) password_file: Option<PathBuf>,
-    /// Connect to this place instead of the one that DNS names
-    #[arg(long, global = true, value_name = "HOST:PORT")]
+    /// Connect to this place instead of the one that DNS names: HOST:PORT, or the URL of a WebSocket
+    #[arg(long, global = true, value_name = "PLACE")]
     pub(crate) connect: Option<Place>,
     /// Begin with TLS instead of negotiating it
     #[arg(long, global = true)]
@@ -560,7 +560,9 @@ impl FromStr for Place {
         let place = Place(text.into());
         match place.endpoint(false) {
             Some(_) => Ok(place),
-            None => Err("a host and a port is wanted, such as localhost:5222 or [::1]:5222"),
+            None => Err(
+                "a host and a port is wanted, such as localhost:5222 or [::1]:5222, or the URL of a WebSocket",
+            ),
         }
     }
 }

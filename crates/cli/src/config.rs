@@ -77,6 +77,9 @@ pub(crate) struct Settings {
     /// counted [default: any number]
     #[arg(long, value_name = "N", help_heading = "Limits", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) max_connections_per_ip: Option<u32>,
+    /// Let one IP address, counted in the same way, connect so many times a minute at most [default: any number]
+    #[arg(long, value_name = "N", help_heading = "Limits", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) max_attempts_per_ip: Option<u32>,
     /// Read so many bytes a second from one client on average at most [default: any number]
     #[arg(long, value_name = "BYTES", help_heading = "Limits", value_parser = clap::value_parser!(u32).range(1000..))]
     pub(crate) max_bytes_per_second: Option<u32>,
@@ -121,6 +124,7 @@ impl Settings {
             ("negotiation-timeout", settings.negotiation_timeout, 1),
             ("max-connections", settings.max_connections, 1),
             ("max-connections-per-ip", settings.max_connections_per_ip, 1),
+            ("max-attempts-per-ip", settings.max_attempts_per_ip, 1),
             ("max-bytes-per-second", settings.max_bytes_per_second, 1000),
             ("max-stanza-bytes", settings.max_stanza_bytes, 10_000),
             ("max-resources", settings.max_resources, 1),
@@ -196,6 +200,7 @@ impl Settings {
             negotiation_timeout,
             max_connections,
             max_connections_per_ip,
+            max_attempts_per_ip,
             max_bytes_per_second,
             max_stanza_bytes,
             max_resources,
@@ -222,6 +227,7 @@ impl Settings {
             negotiation_timeout: negotiation_timeout.or(file.negotiation_timeout),
             max_connections: max_connections.or(file.max_connections),
             max_connections_per_ip: max_connections_per_ip.or(file.max_connections_per_ip),
+            max_attempts_per_ip: max_attempts_per_ip.or(file.max_attempts_per_ip),
             max_bytes_per_second: max_bytes_per_second.or(file.max_bytes_per_second),
             max_stanza_bytes: max_stanza_bytes.or(file.max_stanza_bytes),
             max_resources: max_resources.or(file.max_resources),
@@ -245,6 +251,7 @@ impl Settings {
             config.limits.negotiation = Duration::from_secs(seconds.into());
         }
         config.connections_per_ip = self.max_connections_per_ip.map(|most| most as usize);
+        config.attempts_per_ip = self.max_attempts_per_ip;
         config.bytes_per_second = self.max_bytes_per_second;
         set(&mut config.limits.after_auth.bytes, self.max_stanza_bytes);
         set(&mut config.limits.resources, self.max_resources);
@@ -402,7 +409,7 @@ mod tests {
     #[test]
     fn limits_reach_the_server() {
         let file = read(
-            "max-connections = 7\nmax-connections-per-ip = 3\nmax-bytes-per-second = 5000\nmax-stanza-bytes = 20000\n\
+            "max-connections = 7\nmax-connections-per-ip = 3\nmax-attempts-per-ip = 30\nmax-bytes-per-second = 5000\nmax-stanza-bytes = 20000\n\
              max-resources = 2\nmax-login-attempts = 1\nnegotiation-timeout = 9\nmax-offline-messages = 6\nmax-offline-bytes = 30000\nmax-contacts = 8",
         )
         .unwrap();
@@ -411,6 +418,7 @@ mod tests {
         let mut bounded = config();
         settings.bound(&mut bounded);
         assert_eq!((bounded.connections_per_ip, bounded.bytes_per_second), (Some(3), Some(5000)));
+        assert_eq!(bounded.attempts_per_ip, Some(30));
         assert_eq!((bounded.limits.after_auth.bytes, bounded.limits.resources), (20_000, 4));
         assert_eq!((bounded.limits.sasl_attempts, bounded.limits.negotiation), (1, Duration::from_secs(9)));
         assert_eq!(settings.max_connections, Some(7));
@@ -418,7 +426,10 @@ mod tests {
         assert_eq!((offline.messages, offline.bytes, bounded.roster.items), (6, 30_000, 8));
         let mut free = config();
         Settings::default().bound(&mut free);
-        assert_eq!((free.limits, free.connections_per_ip), (config().limits, None));
+        assert_eq!(
+            (free.limits, free.connections_per_ip, free.attempts_per_ip),
+            (config().limits, None, None)
+        );
         assert_eq!(free.roster, config().roster);
     }
 }

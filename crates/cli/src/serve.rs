@@ -10,7 +10,6 @@ use balcony_jid::BareJid;
 use balcony_store::{Store, Worker, WorkerConfig};
 use balcony_stream::TlsPolicy;
 use balcony_tokio::{Server, ServerConfig, Transport};
-use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{Instant, MissedTickBehavior};
 
@@ -116,17 +115,15 @@ async fn serve(
     let most = settings.max_connections.unwrap_or(MOST_CONNECTIONS);
     open_files::make_room(most.into());
     server = server.max_connections(most as usize);
-    for Address(to) in &settings.listen {
-        server = server.listen(bind(*to, "--listen").await?, config.tls);
-    }
-    for Address(to) in &settings.listen_tls {
-        server = server.listen(bind(*to, "--listen-tls").await?, TlsPolicy::Direct);
-    }
-    for Address(to) in &settings.listen_wss {
-        server = server.listen(bind(*to, "--listen-wss").await?, Transport::SecureWebSocket);
-    }
-    for Address(to) in &settings.listen_ws {
-        server = server.listen(bind(*to, "--listen-ws").await?, Transport::WebSocket);
+    for (option, list, transport) in [
+        ("--listen", &settings.listen, config.tls.into()),
+        ("--listen-tls", &settings.listen_tls, TlsPolicy::Direct.into()),
+        ("--listen-wss", &settings.listen_wss, Transport::SecureWebSocket),
+        ("--listen-ws", &settings.listen_ws, Transport::WebSocket),
+    ] {
+        for Address(to) in list {
+            server = server.listen(*to, transport).map_err(|error| in_use(*to, option, &error))?;
+        }
     }
     let accounts = if demo { demo::accounts(&worker, &domains).await? } else { Vec::new() };
     let mut interrupt = signal(SignalKind::interrupt()).map_err(io("cannot catch signals"))?;
@@ -206,19 +203,18 @@ fn domains(settings: &Settings) -> Result<Arc<[BareJid]>, Failure> {
     Ok(domains.into())
 }
 
-async fn bind(to: SocketAddr, option: &str) -> Result<TcpListener, Failure> {
-    TcpListener::bind(to).await.map_err(|error| {
-        let advice = match error.kind() {
-            std::io::ErrorKind::AddrInUse => {
-                format!("Stop the other program or choose another address with {option}")
-            }
-            std::io::ErrorKind::PermissionDenied => {
-                format!("Ports below 1024 need privileges; choose another one with {option}")
-            }
-            _ => format!("Choose another address with {option}"),
-        };
-        Failure::new(format!("cannot listen on {to}: {}. {advice}", reason(&error)))
-    })
+/// Why a socket can't listen there, and what to do about it.
+fn in_use(to: SocketAddr, option: &str, error: &std::io::Error) -> Failure {
+    let advice = match error.kind() {
+        std::io::ErrorKind::AddrInUse => {
+            format!("Stop the other program or choose another address with {option}")
+        }
+        std::io::ErrorKind::PermissionDenied => {
+            format!("Ports below 1024 need privileges; choose another one with {option}")
+        }
+        _ => format!("Choose another address with {option}"),
+    };
+    Failure::new(format!("cannot listen on {to}: {}. {advice}", reason(error)))
 }
 
 /// What connections get that come from now on.

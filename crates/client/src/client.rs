@@ -56,7 +56,14 @@ impl Client {
         let connection = ClientConnection::new(Arc::new(config.stream.clone()), random.seed(), now);
         #[cfg(feature = "tls")]
         let connection = match &config.tls {
-            Some(tls) => connection.with_tls(tls.clone(), config.stream.account.domainpart()),
+            Some(tls) => connection.with_tls(tls.clone(), config.server_name()),
+            None => connection,
+        };
+        #[cfg(feature = "websocket")]
+        let connection = match &config.websocket {
+            Some(url) => {
+                connection.with_websocket(url, &random.seed(), config.stream.limits.after_auth.bytes)
+            }
             None => connection,
         };
         Client { connection, requests: Requests::new(random.token(8)), mechanism: None, config }

@@ -15,6 +15,10 @@ pub struct Config {
     /// ([`Event::StartTls`](crate::Event::StartTls)).
     #[cfg(feature = "tls")]
     pub tls: Option<balcony_tls::ClientConfig>,
+    /// Where the WebSocket is that the stream is on (RFC 7395); see [`for_endpoint`](Config::for_endpoint). `None`: the stream is a
+    /// document of XML.
+    #[cfg(feature = "websocket")]
+    pub websocket: Option<crate::WebSocketUrl>,
     /// What the client says it is (XEP-0092, XEP-0030).
     pub software: (Cow<'static, str>, Cow<'static, str>),
     /// Whether requests that the machine doesn't know come to the owner as [`Event::Stanza`](crate::Event::Stanza), to
@@ -39,6 +43,8 @@ impl Config {
             stream: ClientStreamConfig::new(account, password),
             #[cfg(feature = "tls")]
             tls: None,
+            #[cfg(feature = "websocket")]
+            websocket: None,
             software: (Cow::Borrowed("Balcony"), Cow::Borrowed(env!("CARGO_PKG_VERSION"))),
             take_requests: false,
         }

@@ -24,13 +24,21 @@ pub enum Endpoint {
         /// Whether TLS begins with the first byte there.
         direct_tls: bool,
     },
+    /// At this WebSocket (RFC 7395), whatever the DNS says. With `wss` the server must prove that it is the host in the URL,
+    /// whatever the domain of the account is.
+    #[cfg(feature = "websocket")]
+    WebSocket(crate::WebSocketUrl),
 }
 
 impl Endpoint {
     /// Reads `host`, `host:port`, `[v6 address]` or `[v6 address]:port`. Without a port it is 5222, or 5223 for direct
-    /// TLS. `None` if it is neither.
+    /// TLS. With the feature `websocket` also the URL of a WebSocket. `None` if it is none of these.
     #[must_use]
     pub fn parse(text: &str, direct_tls: bool) -> Option<Endpoint> {
+        #[cfg(feature = "websocket")]
+        if let Some(url) = crate::WebSocketUrl::parse(text) {
+            return Some(Endpoint::WebSocket(url));
+        }
         let usual = if direct_tls { 5223 } else { 5222 };
         let (host, port) = match text.rsplit_once(':') {
             Some((host, port)) if !host.contains(':') || host.ends_with(']') => (host, port.parse().ok()?),
@@ -50,6 +58,10 @@ impl Endpoint {
         match self {
             Endpoint::Address { host, port, direct_tls } => {
                 Some(Target { host: host.clone(), port: *port, direct_tls: *direct_tls })
+            }
+            #[cfg(feature = "websocket")]
+            Endpoint::WebSocket(url) => {
+                Some(Target { host: url.host().into(), port: url.port(), direct_tls: url.is_secure() })
             }
             Endpoint::Domain => {
                 let host = unbracketed(account.domainpart());
@@ -80,15 +92,36 @@ fn unbracketed(host: &str) -> &str {
 }
 
 impl Config {
-    /// The same configuration, for a server where TLS begins with the first byte (XEP-0368), or where it does not.
+    /// The same configuration, for one of the places where `endpoint` is: for a server where TLS begins with the first byte
+    /// (XEP-0368), or where it does not, or for a WebSocket. On a WebSocket in the clear nothing but the policy that was configured
+    /// allows to do without TLS.
     #[cfg(feature = "tls")]
     #[must_use]
-    pub fn for_target(mut self, target: &Target) -> Self {
+    pub fn for_endpoint(mut self, endpoint: &Endpoint, target: &Target) -> Self {
         if target.direct_tls {
-            self.stream.tls = balcony_stream::TlsPolicy::Direct;
+            self.stream.tls = TlsPolicy::Direct;
         }
+        #[cfg(feature = "websocket")]
+        if let Endpoint::WebSocket(url) = endpoint {
+            self.stream.framing = balcony_stream::Framing::Messages;
+            self.websocket = Some(url.clone());
+            // The protocol in ALPN would be HTTP.
+            self.tls = self.tls.filter(|_| url.is_secure()).map(|tls| tls.with_alpn(false));
+            return self;
+        }
+        let _ = endpoint;
         self.tls = self.tls.map(|tls| tls.with_alpn(target.direct_tls));
         self
+    }
+
+    /// What the server's certificate must be for: the account's domain (RFC 6120 section 13.7.2.1), or the host of the WebSocket.
+    #[cfg(feature = "tls")]
+    pub(crate) fn server_name(&self) -> &str {
+        #[cfg(feature = "websocket")]
+        if let Some(url) = &self.websocket {
+            return url.host();
+        }
+        self.stream.account.domainpart()
     }
 }
 
@@ -236,6 +269,11 @@ mod tests {
         assert_eq!(Endpoint::parse("[::1]:15222", false), address("::1", 15222, false));
         assert_eq!(Endpoint::parse("[::1]", false), address("::1", 5222, false));
         assert_eq!(Endpoint::parse("::1", false), address("::1", 5222, false));
+        #[cfg(feature = "websocket")]
+        assert!(matches!(
+            Endpoint::parse("wss://localhost:5281/x", false),
+            Some(Endpoint::WebSocket(url)) if url.port() == 5281 && url.is_secure()
+        ));
         for wrong in
             ["", ":5222", "localhost:", "localhost:x", "localhost:65536", "a b:1", "[::1", "http://a"]
         {

@@ -31,6 +31,8 @@ pub mod srv;
 
 pub use backoff::Backoff;
 pub use balcony_connection::Error;
+#[cfg(feature = "websocket")]
+pub use balcony_connection::WebSocketUrl;
 pub use balcony_xep::host_meta;
 pub use carbon::Carbon;
 pub use chat::Chat;

@@ -26,6 +26,8 @@ extern crate alloc;
 mod layer;
 mod roles;
 #[cfg(feature = "websocket")]
+mod url;
+#[cfg(feature = "websocket")]
 mod websocket;
 
 use alloc::vec::Vec;
@@ -41,6 +43,8 @@ use balcony_stream::{Security, Side, Stream};
 
 #[cfg(feature = "tls")]
 use layer::Layer;
+#[cfg(feature = "websocket")]
+pub use url::WebSocketUrl;
 #[cfg(feature = "websocket")]
 pub use websocket::WEBSOCKET_PATH;
 

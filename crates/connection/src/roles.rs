@@ -34,28 +34,13 @@ impl Connection<Client> {
         self
     }
 
-    /// On a WebSocket (RFC 7395), for which the client asks `host` for `path`; both have to be as they stand in a URL, in ASCII
-    /// and without white space. The framing of the stream has to be [`Messages`](balcony_stream::Framing::Messages). With TLS,
+    /// On a WebSocket (RFC 7395). The framing of the stream has to be [`Messages`](balcony_stream::Framing::Messages). With TLS,
     /// which is set before, it is `wss`. A message of more than `2 * stanza` bytes ends the stream.
-    ///
-    /// # Errors
-    ///
-    /// [`ApiMisuse`] if they aren't.
     #[cfg(feature = "websocket")]
-    pub fn with_websocket(
-        mut self,
-        host: &str,
-        path: &str,
-        seed: &Seed,
-        stanza: usize,
-    ) -> Result<Self, ApiMisuse> {
-        if !path.starts_with('/')
-            || ![host, path].iter().all(|part| part.bytes().all(|b| b.is_ascii_graphic()))
-        {
-            return Err(ApiMisuse("host and path must be those of a URL"));
-        }
-        self.layer.set_websocket(WebSocket::client(host, path, &mut seed.random(), stanza));
-        Ok(self)
+    #[must_use]
+    pub fn with_websocket(mut self, url: &crate::WebSocketUrl, seed: &Seed, stanza: usize) -> Self {
+        self.layer.set_websocket(WebSocket::client(&url.authority(), url.path(), &mut seed.random(), stanza));
+        self
     }
 
     /// The bound JID.

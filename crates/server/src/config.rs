@@ -40,8 +40,10 @@ pub struct Config {
     pub decoy: Secret<[u8; 32]>,
     /// The iteration count of new accounts.
     pub iterations: u32,
-    /// How many connections there may be from one address; see [`Shard::accept`](crate::Shard::accept). `None`: any number.
+    /// How many connections there may be from one address; see [`Acceptor::enter`](crate::Acceptor::enter). `None`: any number.
     pub connections_per_ip: Option<usize>,
+    /// How many connections one address may begin in a minute; as many at once after a rest. `None`: any number.
+    pub attempts_per_ip: Option<u32>,
     /// How many bytes a client may send in a second on average, with what it saves in a second to spare; above that it is
     /// read from more slowly. `None`: as fast as they come.
     pub bytes_per_second: Option<u32>,
@@ -71,6 +73,7 @@ impl Config {
             decoy: stream.decoy,
             iterations: stream.iterations,
             connections_per_ip: None,
+            attempts_per_ip: None,
             bytes_per_second: None,
             limits: stream.limits,
         }

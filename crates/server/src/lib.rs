@@ -39,12 +39,12 @@
 
 extern crate alloc;
 
+mod acceptor;
 mod action;
 mod asks;
 mod config;
 mod conn;
 mod journal;
-mod origins;
 mod outgoing;
 mod pace;
 mod registrations;
@@ -52,6 +52,7 @@ mod server;
 mod shard;
 mod transport;
 
+pub use acceptor::{Acceptor, Entry, Refusal};
 pub use action::{Action, Answer, Ask, ConnectionId, Ended, Notice, Reply};
 pub use balcony_router::Removal;
 pub use config::Config;

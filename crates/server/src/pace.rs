@@ -1,3 +1,5 @@
+//! How fast something may come (RFC 6120 section 13.12).
+
 use core::time::Duration;
 
 use balcony_machine::Instant;
@@ -29,5 +31,30 @@ impl Pace {
         let burst = u64::try_from(BURST.as_nanos()).unwrap_or(u64::MAX);
         let at = Instant::from_nanos(self.paid.as_nanos().saturating_sub(burst));
         (at > now).then_some(at)
+    }
+}
+
+/// How many at once, and then one in each of these times.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Rate {
+    pub(crate) burst: u32,
+    pub(crate) each: Duration,
+}
+
+/// A bucket of tokens, told by when it will be full again.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bucket(Instant);
+
+impl Bucket {
+    pub(crate) const FULL: Bucket = Bucket(Instant::ZERO);
+
+    /// What is left when one is taken, if there is one.
+    pub(crate) fn without_one(self, now: Instant, rate: Rate) -> Option<Bucket> {
+        let full = self.0.max(now) + rate.each;
+        (full <= now + rate.each.saturating_mul(rate.burst)).then_some(Bucket(full))
+    }
+
+    pub(crate) fn is_full(&self, now: Instant) -> bool {
+        self.0 <= now
     }
 }

@@ -6,33 +6,14 @@ use core::time::Duration;
 
 use balcony_machine::Instant;
 
+use crate::pace::{Bucket, Rate};
+
 /// From one address so many at once, and one more in each of these times.
 const OF_ONE: Rate = Rate { burst: 20, each: Duration::from_secs(60) };
 /// In total.
 const OF_ALL: Rate = Rate { burst: 1_000, each: Duration::from_secs(1) };
 /// Addresses that are remembered at most; past it all who are not remembered wait for some of them to be forgotten.
 const REMEMBERED: usize = 10_000;
-
-/// How many at once, and then one in each of these times.
-#[derive(Clone, Copy)]
-struct Rate {
-    burst: u32,
-    each: Duration,
-}
-
-/// A bucket of tokens, told by when it will be full again.
-#[derive(Clone, Copy, Debug)]
-struct Bucket(Instant);
-
-impl Bucket {
-    const FULL: Bucket = Bucket(Instant::ZERO);
-
-    /// What is left when one is taken, if there is one.
-    fn without_one(self, now: Instant, rate: Rate) -> Option<Bucket> {
-        let full = self.0.max(now) + rate.each;
-        (full <= now + rate.each * rate.burst).then_some(Bucket(full))
-    }
-}
 
 /// Who has registered accounts lately.
 #[derive(Debug)]
@@ -54,7 +35,7 @@ impl Registrations {
         let Some(all) = self.all.without_one(now, OF_ALL) else { return false };
         if let Some(origin) = origin {
             if self.from.len() >= REMEMBERED {
-                self.from.retain(|_, bucket| bucket.0 > now);
+                self.from.retain(|_, bucket| !bucket.is_full(now));
             }
             let known = self.from.get(&origin).copied();
             if known.is_none() && self.from.len() >= REMEMBERED {

@@ -21,7 +21,7 @@ use crate::asks::{Asker, Asks};
 use crate::config::Config;
 use crate::conn::Conn;
 use crate::registrations::Registrations;
-use crate::transport::{Streams, Transport};
+use crate::transport::{self, Streams, Transport};
 
 /// A time that is later than now, and short.
 const SOON: Duration = Duration::from_millis(1);
@@ -78,6 +78,17 @@ impl Server {
         entry.insert(Box::new(Conn::new(id, connection)));
         self.settle(now, id, actions);
         id
+    }
+
+    /// What to write to a new connection that is not [taken in](Server::accept), and closed at once: a stream with this error
+    /// (RFC 6120 section 4.9.1.2), or its like in HTTP. Empty where it would take a TLS handshake to say anything.
+    pub fn last_words(
+        &mut self,
+        now: Instant,
+        transport: impl Into<Transport>,
+        error: StreamError,
+    ) -> Vec<u8> {
+        transport::last_words(&self.streams, transport.into(), error, self.random.seed(), now)
     }
 
     /// Says where a connection comes from, as far as that is known: so many accounts may be registered from one address (XEP-0077).

@@ -1,3 +1,5 @@
+//! A server with a table of its sockets.
+
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::format;
@@ -10,20 +12,19 @@ use core::time::Duration;
 use balcony_jid::BareJid;
 use balcony_machine::{Instant, Ticket};
 use balcony_router::Removal;
+use balcony_stanza::StreamError;
 
 use crate::journal::{Journal, Level};
-use crate::origins::{Origins, origin};
 use crate::{Action, Answer, Ask, Config, ConnectionId, Server, Transport};
 
 /// A [`Server`] with a table of its sockets: what an adapter of any runtime puts between them.
 ///
-/// `P` is whatever the adapter needs to reach one socket, such as the channels of its tasks. The adapter tells what
-/// happened with [`handle`](Shard::handle), for everything that has happened so far, and then does all that
-/// [`next`](Shard::next) says. That order makes one write of many deliveries.
+/// `P` is whatever the adapter needs to reach one socket, such as its place in a table. The adapter tells what happened with
+/// [`handle`](Shard::handle), for everything that has happened so far, and then does all that [`next`](Shard::next) says. That
+/// order makes one write of many deliveries. How many sockets there are an [`Acceptor`](crate::Acceptor) bounds.
 pub struct Shard<P> {
     server: Server,
-    peers: BTreeMap<ConnectionId, (P, Journal, Option<IpAddr>)>,
-    origins: Origins,
+    peers: BTreeMap<ConnectionId, (P, Journal)>,
     actions: Vec<Action>,
     todo: VecDeque<Action>,
     lines: VecDeque<(Level, String)>,
@@ -32,9 +33,6 @@ pub struct Shard<P> {
     now: Instant,
     /// When it has done last what was due.
     ticked: Option<Instant>,
-    most: usize,
-    /// The log knows that connections are being turned away.
-    full: bool,
     /// Since it has been told to shut down: when that is over, whoever has not answered.
     closing: Option<Instant>,
 }
@@ -60,9 +58,9 @@ pub struct Stats {
 
 /// What happened to a socket, or elsewhere outside.
 #[derive(Debug)]
-pub enum Input {
+pub enum Input<'a> {
     /// These bytes came.
-    Received(ConnectionId, Vec<u8>),
+    Received(ConnectionId, &'a [u8]),
     /// The peer has closed its side.
     Eof(ConnectionId),
     /// Nothing can be read or written any more.
@@ -89,69 +87,63 @@ pub enum Todo<'a, P> {
 }
 
 impl<P> Shard<P> {
-    /// A server without sockets, which will have this many at most.
+    /// A server without sockets.
     #[must_use]
-    pub fn new(server: Server, most: usize) -> Self {
+    pub fn new(server: Server) -> Self {
         Shard {
             server,
             peers: BTreeMap::new(),
-            origins: Origins::default(),
             actions: Vec::new(),
             todo: VecDeque::new(),
             lines: VecDeque::new(),
             removals: BTreeMap::new(),
             now: Instant::ZERO,
             ticked: None,
-            most,
-            full: false,
             closing: None,
         }
     }
 
-    /// Takes in a socket that is connected to `from`, made known by `peer`. Read from it; that is not said again.
-    ///
-    /// `from` is the address of the socket, such as `192.0.2.1:40000`. Of those from one IP address (of IPv6 the first 64 bits)
-    /// there may be no more than the [configuration](Config::connections_per_ip) says; what is no address, and addresses of
-    /// this machine, where proxies are, are not counted.
-    ///
-    /// If there are too many, or the server is shutting down, `peer` is not called: close the socket.
+    /// Takes in a socket that is connected to `from`, its address for the log, and made known by `peer`. Read from it; that is
+    /// not said again. `origin` is whom it [is put down to](crate::Entry::origin).
     pub fn accept(
         &mut self,
         now: Instant,
         transport: impl Into<Transport>,
         from: String,
-        peer: impl FnOnce(ConnectionId) -> P,
-    ) {
+        origin: Option<IpAddr>,
+        peer: P,
+    ) -> ConnectionId {
         self.now = now;
-        let full = self.peers.len() >= self.most;
-        if full && !self.full {
-            let line =
-                format!("{from} is turned away, and so are others: there are {} connections", self.most);
-            self.lines.push_back((Level::Warn, line));
-        }
-        self.full = full;
-        if full || self.closing.is_some() {
-            return;
-        }
-        let origin = origin(&from);
-        if !self.origins.enter(origin, self.server.config().connections_per_ip) {
-            let line = format!("{from} is turned away: there are too many connections from that address");
-            self.lines.push_back((Level::Debug, line));
-            return;
-        }
         let id = self.server.accept(now, transport, &mut self.actions);
         if let Some(address) = origin {
             self.server.came_from(id, address);
         }
-        self.peers.insert(id, (peer(id), Journal::new(from), origin));
+        self.peers.insert(id, (peer, Journal::new(from)));
+        id
+    }
+
+    /// Writes a line to the log, in order with all others.
+    pub fn log(&mut self, level: Level, line: String) {
+        self.lines.push_back((level, line));
+    }
+
+    /// The configuration.
+    #[must_use]
+    pub fn config(&self) -> &Config {
+        self.server.config()
+    }
+
+    /// What to tell a connection that is not taken in; see [`Server::last_words`].
+    pub fn last_words(&mut self, now: Instant, transport: Transport, error: StreamError) -> Vec<u8> {
+        self.server.last_words(now, transport, error)
     }
 
     /// Takes in what happened.
-    pub fn handle(&mut self, now: Instant, input: Input) {
+    pub fn handle(&mut self, now: Instant, input: Input<'_>) {
         self.now = now;
         let (server, actions) = (&mut self.server, &mut self.actions);
         match input {
-            Input::Received(id, bytes) => server.receive(now, id, &bytes, actions),
+            Input::Received(id, bytes) => server.receive(now, id, bytes, actions),
             Input::Eof(id) => server.eof(now, id, actions),
             Input::Broken(id) => {
                 server.broken(now, id, actions);
@@ -265,8 +257,7 @@ impl<P> Shard<P> {
                     return self.peers.get_mut(&id).map(|(peer, ..)| Todo::Read(peer));
                 }
                 Action::Close(id) => {
-                    if let Some((peer, _, origin)) = self.peers.remove(&id) {
-                        self.origins.leave(origin);
+                    if let Some((peer, _)) = self.peers.remove(&id) {
                         return Some(Todo::Close(peer));
                     }
                 }
@@ -280,7 +271,7 @@ impl<P> Shard<P> {
                 }
                 Action::Notice(id, notice) => {
                     if let Some((level, line)) =
-                        self.peers.get_mut(&id).and_then(|(_, journal, _)| journal.line(notice))
+                        self.peers.get_mut(&id).and_then(|(_, journal)| journal.line(notice))
                     {
                         return Some(Todo::Log(level, line));
                     }

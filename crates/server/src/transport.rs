@@ -1,7 +1,11 @@
+//! How connections begin.
+
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 
 use balcony_connection::ServerConnection;
 use balcony_machine::{Instant, Seed};
+use balcony_stanza::StreamError;
 use balcony_stream::server::ServerStreamConfig;
 use balcony_stream::{Framing, TlsPolicy};
 
@@ -83,6 +87,27 @@ impl Streams {
             }
         }
     }
+}
+
+/// What the peer of a new connection reads before that is closed at once for this reason; see
+/// [`Server::last_words`](crate::Server::last_words).
+pub(crate) fn last_words(
+    streams: &Streams,
+    transport: Transport,
+    error: StreamError,
+    seed: Seed,
+    now: Instant,
+) -> Vec<u8> {
+    #[cfg(feature = "websocket")]
+    if transport == Transport::WebSocket {
+        return b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+            .to_vec();
+    }
+    let (mut connection, mut out) = (streams.connection(transport, seed, now), Vec::new());
+    connection.abort(error);
+    // It fails with the error that it was just given.
+    let _ = connection.tick(now, &mut out);
+    out
 }
 
 #[cfg(feature = "tls")]

@@ -4,7 +4,8 @@
 use core::time::Duration;
 
 use balcony_machine::{Instant, Secret, Seed};
-use balcony_server::{Action, Answer, Ask, Config, ConnectionId, Input, Server, Shard};
+use balcony_server::{Acceptor, Action, Answer, Ask, Config, Entry, Server};
+use balcony_stanza::{StreamCondition, StreamError};
 use balcony_stream::TlsPolicy;
 
 const HEADER: &[u8] = b"<stream:stream to='example.com' version='1.0' xmlns='jabber:client' \
@@ -16,15 +17,9 @@ fn config() -> Config {
     config
 }
 
-/// The connection, unless it is turned away.
-fn accept(shard: &mut Shard<ConnectionId>, from: &str) -> Option<ConnectionId> {
-    let mut accepted = None;
-    shard.accept(Instant::ZERO, TlsPolicy::None, from.to_owned(), |id| {
-        accepted = Some(id);
-        id
-    });
-    while shard.next().is_some() {}
-    accepted
+/// Whether such a connection is let in.
+fn enter(acceptor: &mut Acceptor, config: &Config, from: &str) -> Option<Entry> {
+    acceptor.enter(Instant::ZERO, config, from).ok()
 }
 
 // RFC 6120 §13.12 [Q14]: connections from one address, where all addresses of one customer are one
@@ -36,25 +31,83 @@ fn connections_from_one_address() {
         (["192.0.2.1:1", "192.0.2.1:2", "[::ffff:192.0.2.1]:3"], "192.0.2.2:1"),
         (["[2001:db8:0:1::1]:1", "[2001:db8:0:1::2]:1", "[2001:db8:0:1:ffff::]:1"], "[2001:db8:0:2::1]:1"),
     ] {
-        let mut shard = Shard::new(Server::new(limited.clone(), Seed::from_u64(1)), 100);
+        let mut acceptor = Acceptor::new(100);
         let [first, second, third] = addresses;
-        let one = accept(&mut shard, first).unwrap();
-        assert!(accept(&mut shard, second).is_some());
-        assert_eq!(accept(&mut shard, third), None);
-        assert!(accept(&mut shard, others).is_some(), "others go on");
+        let one = enter(&mut acceptor, &limited, first).unwrap();
+        assert!(enter(&mut acceptor, &limited, second).is_some());
+        let refusal = acceptor.enter(Instant::ZERO, &limited, third).unwrap_err();
+        assert_eq!(refusal.error.condition, StreamCondition::PolicyViolation);
+        assert!(enter(&mut acceptor, &limited, others).is_some(), "others go on");
         // When one has gone, there is room for one.
-        shard.handle(Instant::ZERO, Input::Broken(one));
-        while shard.next().is_some() {}
-        assert!(accept(&mut shard, third).is_some());
-        assert_eq!(accept(&mut shard, first), None);
+        acceptor.leave(Instant::ZERO, one);
+        assert!(enter(&mut acceptor, &limited, third).is_some());
+        assert_eq!(enter(&mut acceptor, &limited, first), None);
     }
     // A proxy on this machine, and what is no address, stand for many; and without a bound there is none.
     for (config, from) in
         [(&limited, "127.0.0.1:1"), (&limited, "[::1]:1"), (&limited, "a pipe"), (&config(), "192.0.2.1:1")]
     {
-        let mut shard = Shard::new(Server::new(config.clone(), Seed::from_u64(1)), 100);
-        assert!((0..10).all(|_| accept(&mut shard, from).is_some()), "{from}");
+        let mut acceptor = Acceptor::new(100);
+        assert!((0..10).all(|_| enter(&mut acceptor, config, from).is_some()), "{from}");
     }
+}
+
+// RFC 6120 §13.12 [Q14]: connections in total; the log is told once
+#[test]
+fn connections_in_total() {
+    let (mut acceptor, config) = (Acceptor::new(2), config());
+    let one = enter(&mut acceptor, &config, "192.0.2.1:1").unwrap();
+    assert!(enter(&mut acceptor, &config, "127.0.0.1:1").is_some());
+    for is_first in [true, false, false] {
+        let refusal = acceptor.enter(Instant::ZERO, &config, "192.0.2.2:1").unwrap_err();
+        assert_eq!(refusal.error.condition, StreamCondition::ResourceConstraint);
+        assert_eq!(refusal.line.is_some(), is_first);
+    }
+    acceptor.leave(Instant::ZERO, one);
+    assert_eq!(acceptor.count(), 1);
+    assert!(enter(&mut acceptor, &config, "192.0.2.2:1").is_some());
+}
+
+// RFC 6120 §13.12 [Q14]: attempts of one address, which count even if they last no time; others have their own
+#[test]
+fn attempts_of_one_address() {
+    let (mut acceptor, mut config) = (Acceptor::new(100), config());
+    config.attempts_per_ip = Some(6);
+    let mut now = Instant::from_millis(5);
+    let mut tries = |now, from: &str, tries: usize| {
+        let enter = |_: &usize| match acceptor.enter(now, &config, from) {
+            Ok(entry) => {
+                acceptor.leave(now, entry);
+                true
+            }
+            Err(refusal) => {
+                assert_eq!(refusal.error.condition, StreamCondition::PolicyViolation);
+                false
+            }
+        };
+        (0..tries).filter(enter).count()
+    };
+    assert_eq!(tries(now, "192.0.2.1:1", 20), 6);
+    assert_eq!(tries(now, "192.0.2.2:1", 3), 3);
+    assert_eq!(tries(now, "127.0.0.1:1", 20), 20);
+    now = now + Duration::from_secs(20);
+    assert_eq!(tries(now, "192.0.2.1:1", 20), 2);
+    now = now + Duration::from_secs(600);
+    assert_eq!(tries(now, "192.0.2.1:1", 20), 6);
+}
+
+// RFC 6120 §4.9.1.2: with a header and a closing tag; what would take a handshake is not said
+#[test]
+fn last_words_of_connections_that_are_turned_away() {
+    let mut server = Server::new(config(), Seed::from_u64(1));
+    let error = || StreamError::new(StreamCondition::ResourceConstraint, "there are too many connections");
+    let words = server.last_words(Instant::ZERO, TlsPolicy::None, error());
+    let words = String::from_utf8(words).unwrap();
+    assert!(words.starts_with("<?xml version='1.0'?><stream:stream "), "{words}");
+    assert!(words.contains("<stream:error><resource-constraint "), "{words}");
+    assert!(words.ends_with("</stream:error></stream:stream>"), "{words}");
+    assert!(server.last_words(Instant::ZERO, TlsPolicy::Direct, error()).is_empty());
+    assert_eq!(server.connections(), 0);
 }
 
 /// How many bytes a peer that sends as much as it can gets rid of, and when, with chunks of this size.

@@ -1,7 +1,8 @@
-//! Balcony on tokio: sockets, timers and DNS around `balcony-server` and `balcony-client`.
+//! Balcony on tokio: [`Server`] and [`Client`].
 //!
-//! No decision of the protocol is made here. [`Server`] gives bytes and the time to a [`balcony_server::Server`] and does
-//! what it says; [`Client`] does the same for a [`balcony_client::Client`], while its owner waits for one of its methods.
+//! What they do is in `balcony-runtime`, the same for all runtimes. Here is how tokio does it: [`Tokio`].
+//!
+//! # A client
 //!
 //! ```no_run
 //! use balcony_machine::Secret;
@@ -20,23 +21,115 @@
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! # A server
+//!
+//! With accounts on disk; `worker` answers what the server has to know:
+//!
+//! ```no_run
+//! use std::sync::Arc;
+//! use balcony_store::{Store, Worker};
+//! use balcony_tokio::{Server, ServerConfig, TlsPolicy};
+//!
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! let store = Store::open("data".as_ref())?;
+//! let mut config = ServerConfig::new(vec!["example.com".parse()?], store.secret());
+//! config.certificate = Some(balcony_tls::ServerConfig::from_pem(&std::fs::read("cert.pem")?, &std::fs::read("key.pem")?)?);
+//! let worker = Arc::new(Worker::start(store));
+//! let server = Server::builder(config, move |ask, reply| worker.handle(ask, reply))
+//!     .listen("[::]:5222".parse()?, TlsPolicy::Required)?
+//!     .listen("[::]:5223".parse()?, TlsPolicy::Direct)?
+//!     .start();
+//! tokio::signal::ctrl_c().await?;
+//! server.shutdown().await;
+//! # Ok(())
+//! # }
+//! ```
 #![forbid(unsafe_code)]
 // Adapters are where clocks and sockets live.
 #![allow(clippy::disallowed_methods, clippy::disallowed_types)]
 
-mod client;
-mod clock;
-mod connect;
-#[cfg(feature = "dns")]
-mod dns;
-mod server;
-mod socket;
+mod net;
 
-pub use balcony_client::{
-    Attempt, Backoff, Carbon, Config as ClientConfig, ConnectError, Contacts, Endpoint, Event, News,
-    Presence, PumpError as Error, RequestId, RequestKind, RequestOutcome, Show,
-};
-pub use balcony_server::{Answer, Ask, Config as ServerConfig, Removal, Reply, Stats, Transport};
-pub use balcony_stream::{ChannelBinding, TlsPolicy};
-pub use client::Client;
-pub use server::{Server, ServerBuilder, ServerHandle};
+use core::net::SocketAddr;
+use core::pin::Pin;
+use core::task::{Context, Poll};
+use std::io;
+use std::time::Instant;
+
+pub use balcony_runtime::*;
+pub use net::{TcpListener, TcpSocket};
+use tokio::task;
+use tokio::time::{self, Sleep};
+
+/// A server on tokio.
+pub type Server = balcony_runtime::Server<Tokio>;
+/// Collects what a server on tokio is made of.
+pub type ServerBuilder = balcony_runtime::ServerBuilder<Tokio>;
+/// A client on tokio.
+pub type Client = balcony_runtime::Client<Tokio>;
+
+/// The runtime that the caller is in.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Tokio {
+    options: Options,
+}
+
+impl Tokio {
+    /// With other options than usual.
+    #[must_use]
+    pub fn new(options: Options) -> Self {
+        Tokio { options }
+    }
+}
+
+impl Runtime for Tokio {
+    type Socket = TcpSocket;
+    type Listener = TcpListener;
+    type Timer = Timer;
+
+    fn spawn(&self, task: Task) {
+        tokio::spawn(task::unconstrained(task));
+    }
+
+    async fn unblock<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> io::Result<T> {
+        task::spawn_blocking(work).await.map_err(io::Error::other)
+    }
+
+    fn now(&self) -> Instant {
+        time::Instant::now().into_std()
+    }
+
+    fn timer(&self) -> Timer {
+        Timer(None)
+    }
+
+    fn listen(&self, listener: std::net::TcpListener) -> io::Result<TcpListener> {
+        TcpListener::new(listener, self.options.unacknowledged)
+    }
+
+    async fn connect(&self, to: SocketAddr) -> io::Result<TcpSocket> {
+        Ok(TcpSocket::new(tokio::net::TcpStream::connect(to).await?, self.options.unacknowledged))
+    }
+
+    #[cfg(feature = "dns")]
+    async fn records(&self, domain: String) -> Result<Vec<Record>, String> {
+        let provider = dns::provider::TokioRuntimeProvider::new();
+        dns::records(provider, self.options.name_server, &domain).await
+    }
+}
+
+/// A timer of tokio.
+#[derive(Debug)]
+pub struct Timer(Option<Pin<Box<Sleep>>>);
+
+impl balcony_runtime::Timer for Timer {
+    fn poll_until(&mut self, cx: &mut Context<'_>, at: Instant) -> Poll<()> {
+        let at = time::Instant::from_std(at);
+        let sleep = self.0.get_or_insert_with(|| Box::pin(time::sleep_until(at)));
+        if sleep.deadline() != at {
+            sleep.as_mut().reset(at);
+        }
+        sleep.as_mut().poll(cx)
+    }
+}

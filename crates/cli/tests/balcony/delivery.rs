@@ -2,6 +2,7 @@ use std::ops::ControlFlow;
 
 use balcony_stanza::{ErrorCondition, Stanza, StanzaError};
 
+use crate::hangs::free_port;
 use crate::network::{Way, network, stream_error};
 use crate::witness::witness;
 use crate::world::{PASSWORD, Process, Server, World};
@@ -96,6 +97,22 @@ fn a_refusal_is_printed_on_one_line() {
 
     let error = stream_error("reset", "again\u{9b}2J");
     send(&network(vec![Way::Says(error)])).failed(1, &["reset: again\\u{9b}2J"]);
+}
+
+// RFC 7395 §3.1 [V1]: one client on a WebSocket, the other on a stream of XML
+#[test]
+fn a_client_on_a_websocket() {
+    let world = World::new();
+    let web = free_port();
+    let server = world.serve(&["--listen-wss", &web]);
+    world.account("romeo");
+    world.account("juliet");
+    let listener = world.listen(&server, "juliet@localhost/balcony", &[]);
+    let (_, port) = web.rsplit_once(':').unwrap();
+    let url = format!("wss://localhost:{port}/xmpp-websocket");
+    let send = ["send", "--as", "romeo@localhost", "--connect", &url, "juliet@localhost", "by the web"];
+    world.run_as(PASSWORD, &send).succeeded();
+    assert!(listener.stdout().contains("by the web"));
 }
 
 // XEP-0160 1.0.1 §2: what comes for an account that is offline waits for it, on the disk.

@@ -8,7 +8,7 @@ use crate::hostile::Raw;
 use crate::world::{PASSWORD, PROGRAM, Server, World};
 
 /// A port that was free a moment ago.
-fn free_port() -> String {
+pub fn free_port() -> String {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
 }
 

@@ -10,10 +10,16 @@ use balcony_server::{Answer, Ask, Reply};
 
 /// All accounts have their localpart, doubled, as password.
 pub(crate) fn ask() -> impl Fn(Ask, Reply) + Send + Sync + 'static {
-    let accounts: BTreeMap<BareJid, Credentials> = ["romeo", "juliet", "mercutio"]
-        .map(|name| {
+    let names = [
+        ("romeo", "localhost"),
+        ("juliet", "localhost"),
+        ("mercutio", "localhost"),
+        ("romeo", "example.com"),
+    ];
+    let accounts: BTreeMap<BareJid, Credentials> = names
+        .map(|(name, domain)| {
             let credentials = Credentials::derive(&password(name), b"salt of sixteen!", MIN_ITERATIONS);
-            (BareJid::from_parts(Some(name), "localhost").unwrap(), credentials.unwrap())
+            (BareJid::from_parts(Some(name), domain).unwrap(), credentials.unwrap())
         })
         .into();
     let mut memory = Memory::default();

@@ -47,6 +47,60 @@ pub(crate) async fn direct_tls() {
     soon(romeo.close()).await.unwrap();
 }
 
+// RFC 7395 §3.1 [V1], §3.6 [V10]: on a WebSocket, with TLS and without, and to those on other streams
+pub(crate) async fn websockets() {
+    let world = World::new().await;
+    let mut juliet = world.online("juliet@localhost/balcony", 0).await;
+    for (port, scheme) in [(world.ports[2], "ws"), (world.ports[3], "wss")] {
+        let url = format!("{scheme}://localhost:{port}/xmpp-websocket");
+        let mut config = world.account("romeo@localhost/orchard");
+        if scheme == "ws" {
+            // Not without being told so: the policy is to have TLS.
+            let endpoint = Endpoint::parse(&url, false).unwrap();
+            assert!(soon(runtime::connect(config.clone(), endpoint)).await.is_err());
+            config.stream.tls = balcony_stream::TlsPolicy::None;
+            config.stream.channel_binding = balcony_stream::ChannelBinding::Off;
+        }
+        let mut romeo = soon(runtime::connect(config, Endpoint::parse(&url, false).unwrap())).await.unwrap();
+        assert_eq!(romeo.machine().tls().is_some(), scheme == "wss");
+        soon(romeo.send(&chat("juliet@localhost/balcony", &"But soft. ".repeat(5_000)))).await.unwrap();
+        let heard = message(&mut juliet).await;
+        assert_eq!(body(&heard).len(), 50_000);
+        soon(juliet.send(&chat(heard.head.from.unwrap().as_str(), "Ay me!"))).await.unwrap();
+        assert_eq!(body(&message(&mut romeo).await), "Ay me!");
+        soon(romeo.close()).await.unwrap();
+    }
+    // Elsewhere there is none, and each listener speaks its own language.
+    for (port, path) in [(world.ports[2], "elsewhere"), (world.ports[0], "xmpp-websocket")] {
+        let endpoint = Endpoint::parse(&format!("ws://localhost:{port}/{path}"), false).unwrap();
+        let error = soon(runtime::connect(world.account("romeo@localhost"), endpoint)).await.unwrap_err();
+        let expected =
+            if path == "elsewhere" { "the server has no WebSocket there" } else { "no WebSocket: " };
+        assert!(error.to_string().contains(expected), "{error}");
+    }
+}
+
+// RFC 6120 §3.2.1 [C1]: where the SRV records say, on all runtimes
+pub(crate) async fn the_dns_says_where() {
+    let (certificate, key) = balcony_tls::self_signed(&["example.com"]).unwrap();
+    let trust = Trust::builder().roots_pem(certificate.as_bytes()).unwrap().build().unwrap();
+    let certificate = Certificate::from_pem(certificate.as_bytes(), key.expose().as_bytes()).unwrap();
+    let mut config = config(certificate);
+    config.domains = vec!["example.com".parse().unwrap()];
+    let (server, ports) = runtime::serve(Options::default(), config, accounts::ask(), 100).await;
+    let world = World { server, trust, ports };
+    let mut options = Options::default();
+    options.name_server = Some(dns::serve("_xmpp-client._tcp.example.com", world.ports[0]));
+    let connect =
+        |account| Client::connect_on(crate::kind::with(options), world.account(account), Endpoint::Domain);
+    let romeo = soon(connect("romeo@example.com/orchard")).await.unwrap();
+    assert_eq!(romeo.jid().as_str(), "romeo@example.com/orchard");
+    soon(romeo.close()).await.unwrap();
+    // This one does not know that domain, and nobody is at its own port.
+    let error = soon(connect("romeo@unknown.invalid")).await.unwrap_err().to_string();
+    assert!(error.contains("unknown.invalid:5222"), "{error}");
+}
+
 // RFC 6120 §8.2.3: a request has one answer, and what comes before it is not lost
 pub(crate) async fn requests_wait_and_keep_the_rest() {
     let world = World::new().await;

@@ -12,7 +12,7 @@ use balcony_stream::Error as StreamEnded;
 use super::*;
 
 /// Waits until the server has so many connections.
-async fn connections(world: &World, expected: usize) {
+pub(super) async fn connections(world: &World, expected: usize) {
     let arrived = async {
         while world.server.stats().await.connections != expected {
             runtime::sleep(Duration::from_millis(5)).await;
@@ -183,6 +183,16 @@ pub(crate) async fn too_many_connections_are_turned_away() {
     let mut romeo = world.online("romeo@localhost/orchard", 0).await;
     let error = world.connect(world.account("juliet@localhost"), false).await.unwrap_err();
     assert!(!error.is_permanent(), "{error}");
+    assert!(error.to_string().contains("resource-constraint"), "{error}");
+    // Whoever can be told without a TLS handshake is told, without a word of its own.
+    for (port, words) in world.ports.iter().zip(["<resource-constraint ", "", "HTTP/1.1 503 ", ""]) {
+        let mut raw = TcpStream::connect(("127.0.0.1", *port)).unwrap();
+        raw.set_read_timeout(Some(PATIENCE)).unwrap();
+        let mut answer = Vec::new();
+        raw.read_to_end(&mut answer).unwrap();
+        let answer = String::from_utf8(answer).unwrap();
+        assert!(answer.contains(words) && answer.is_empty() == words.is_empty(), "{answer}");
+    }
     let to_myself = chat(romeo.jid().as_str(), "alone");
     soon(romeo.send(&to_myself)).await.unwrap();
     assert_eq!(body(&message(&mut romeo).await), "alone");

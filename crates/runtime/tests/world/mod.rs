@@ -1,12 +1,16 @@
-//! One set of tests for the adapters of all runtimes. Whoever includes it has a module `runtime` with the adapter and
-//! what else depends on the runtime.
+//! One set of scenarios for all runtimes. Whoever includes it has a module `kind` with the runtime.
 
 mod accounts;
+mod dns;
+mod load;
+mod pipe;
 mod rough;
+mod runtime;
 mod talk;
 
 use core::time::Duration;
 
+pub(crate) use load::*;
 pub(crate) use rough::*;
 pub(crate) use talk::*;
 
@@ -18,7 +22,9 @@ use balcony_stanza::{MessageType, Payload, PresenceType, Stanza, ns};
 use balcony_tls::{ClientConfig as Trust, ServerConfig as Certificate};
 use balcony_xml::{Element, Name};
 
-use crate::runtime::{self, Client, ServerHandle};
+use runtime::{Client, ServerHandle};
+
+use balcony_runtime::Options;
 
 const BODY: Name = Name::from_static("body");
 const PRIORITY: Name = Name::from_static("priority");
@@ -32,6 +38,8 @@ macro_rules! all_on {
         crate::world::all_on!($block_on:
             messages_reach_the_greatest_priority,
             direct_tls,
+            websockets,
+            the_dns_says_where,
             requests_wait_and_keep_the_rest,
             next_can_be_cancelled,
             reload_changes_the_certificate,
@@ -43,6 +51,14 @@ macro_rules! all_on {
             removed_accounts_are_offline,
             too_many_connections_are_turned_away,
             garbage_gets_an_error_that_arrives,
+            a_burst_arrives_whole,
+            a_burst_to_a_slow_reader_arrives_whole,
+            one_that_sends_all_the_time_holds_up_nobody,
+            dropped_clients_are_offline,
+            dead_peers_are_offline,
+            silent_connections_time_out,
+            a_store_that_never_answers_does_not_hold_up_the_end,
+            pipes_are_sockets,
         );
     };
     ($block_on:path: $($name:ident),+ $(,)?) => { $(
@@ -59,8 +75,8 @@ pub(crate) use all_on;
 struct World {
     server: ServerHandle,
     trust: Trust,
-    /// Ports for STARTTLS and for direct TLS.
-    ports: [u16; 2],
+    /// Ports for STARTTLS, direct TLS, WebSockets, and WebSockets on TLS.
+    ports: Vec<u16>,
 }
 
 /// A new certificate, and a configuration of clients that trusts it and nothing else.
@@ -82,10 +98,14 @@ impl World {
     }
 
     async fn with(change: impl FnOnce(&mut Config), most: usize) -> World {
+        World::with_options(Options::default(), change, most).await
+    }
+
+    async fn with_options(options: Options, change: impl FnOnce(&mut Config), most: usize) -> World {
         let (certificate, trust) = certificate();
         let mut config = config(certificate);
         change(&mut config);
-        let (server, ports) = runtime::serve(config, accounts::ask(), most).await;
+        let (server, ports) = runtime::serve(options, config, accounts::ask(), most).await;
         World { server, trust, ports }
     }
 
@@ -126,7 +146,7 @@ impl World {
 pub(crate) async fn a_panic_ends_the_server() {
     let (certificate, trust) = certificate();
     let ask = |_, _| panic!("this panic is part of the test");
-    let (server, ports) = runtime::serve(config(certificate), ask, 100).await;
+    let (server, ports) = runtime::serve(Options::default(), config(certificate), ask, 100).await;
     let world = World { server, trust, ports };
     assert!(world.connect(world.account("juliet@localhost"), false).await.is_err());
     soon(world.server.ended()).await;

@@ -1,0 +1,75 @@
+//! TCP on async-io.
+
+use core::net::SocketAddr;
+use core::task::{Context, Poll, ready};
+use core::time::Duration;
+use std::io::{self, ErrorKind, IoSlice, Read as _, Write as _};
+use std::net::{Shutdown, TcpStream};
+
+use async_io::Async;
+use balcony_runtime::{Interest, Listener, Socket, prepare};
+
+/// A TCP socket of `async-io`.
+#[derive(Debug)]
+pub struct TcpSocket(Async<TcpStream>);
+
+impl TcpSocket {
+    /// Takes a socket that is connected, which is broken when so much time passes without an acknowledgement.
+    #[must_use]
+    pub fn new(stream: Async<TcpStream>, unacknowledged: Duration) -> Self {
+        prepare(stream.get_ref(), unacknowledged);
+        TcpSocket(stream)
+    }
+}
+
+impl Socket for TcpSocket {
+    fn try_read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.0.get_ref().read(buffer)
+    }
+
+    fn try_write(&mut self, buffers: &[IoSlice<'_>]) -> io::Result<usize> {
+        self.0.get_ref().write_vectored(buffers)
+    }
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>, interest: Interest) -> Poll<io::Result<()>> {
+        match interest {
+            Interest::Read => self.0.poll_readable(cx),
+            Interest::Write => self.0.poll_writable(cx),
+        }
+    }
+
+    fn try_shutdown(&mut self) -> io::Result<()> {
+        self.0.get_ref().shutdown(Shutdown::Write)
+    }
+}
+
+/// A TCP socket of `async-io` that others connect to.
+#[derive(Debug)]
+pub struct TcpListener {
+    listener: Async<std::net::TcpListener>,
+    unacknowledged: Duration,
+}
+
+impl TcpListener {
+    pub(crate) fn new(listener: std::net::TcpListener, unacknowledged: Duration) -> io::Result<Self> {
+        Ok(TcpListener { listener: Async::new(listener)?, unacknowledged })
+    }
+}
+
+impl Listener for TcpListener {
+    type Socket = TcpSocket;
+
+    fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<(TcpSocket, SocketAddr)>> {
+        loop {
+            match self.listener.get_ref().accept() {
+                Ok((stream, from)) => {
+                    return Poll::Ready(Ok((TcpSocket::new(Async::new(stream)?, self.unacknowledged), from)));
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    ready!(self.listener.poll_readable(cx))?
+                }
+                Err(error) => return Poll::Ready(Err(error)),
+            }
+        }
+    }
+}

@@ -1,0 +1,315 @@
+//! A client with its socket.
+
+use core::fmt;
+use core::future::poll_fn;
+use core::task::{Context, Poll};
+use core::time::Duration;
+use std::io::{self, ErrorKind, IoSlice};
+
+use balcony_client::{
+    Config, ConnectError, Endpoint, Event, Pump, PumpError as Error, REDIRECTS, RequestId, RequestKind,
+    RequestOutcome, Step,
+};
+use balcony_jid::{FullJid, Jid};
+use balcony_machine::Instant;
+use balcony_stanza::{Payload, Stanza};
+
+use crate::clock::{Clock, seed, timeout};
+use crate::{Interest, Runtime, Socket, Timer as _, connect};
+
+/// Bytes read at once.
+const CHUNK: usize = 16_384;
+/// How long the last words may take to leave.
+const LAST_WORDS: Duration = Duration::from_secs(2);
+
+/// One account's connection to its server.
+///
+/// It has no task of its own: what the server sends is handled while one of its methods is being awaited, usually
+/// [`next`](Client::next).
+pub struct Client<R: Runtime> {
+    wire: Wire<R>,
+    jid: FullJid,
+}
+
+impl<R: Runtime + Default> Client<R> {
+    /// Connects, and returns when the client is online: authenticated, with a resource bound. Send initial presence next
+    /// (RFC 6121 section 4.2) to receive messages.
+    ///
+    /// # Errors
+    ///
+    /// [`ConnectError`], in words for a person; see [`ConnectError::is_permanent`] on whether to try again.
+    pub async fn connect(config: Config, endpoint: Endpoint) -> Result<Self, ConnectError> {
+        Client::connect_on(R::default(), config, endpoint).await
+    }
+}
+
+impl<R: Runtime> Client<R> {
+    /// As `connect`, on a runtime that is given.
+    ///
+    /// # Errors
+    ///
+    /// As `connect`.
+    pub async fn connect_on(runtime: R, config: Config, endpoint: Endpoint) -> Result<Self, ConnectError> {
+        let mut endpoint = endpoint;
+        for _ in 0..REDIRECTS {
+            match Client::try_connect(&runtime, &config, &endpoint).await {
+                Err(error) if let Some(other) = error.redirect(&config) => endpoint = other,
+                result => return result,
+            }
+        }
+        Client::try_connect(&runtime, &config, &endpoint).await
+    }
+
+    async fn try_connect(runtime: &R, config: &Config, endpoint: &Endpoint) -> Result<Self, ConnectError> {
+        let (socket, target) = connect::connect(runtime, endpoint, &config.stream.account).await?;
+        Client::over(runtime.clone(), socket, config.clone().for_endpoint(endpoint, &target)).await
+    }
+
+    /// Begins a stream on a socket that has just been connected, or on anything else that carries bytes both ways, and returns
+    /// when the client is online.
+    ///
+    /// # Errors
+    ///
+    /// As [`connect`](Client::connect).
+    pub async fn over(runtime: R, socket: impl Socket, config: Config) -> Result<Self, ConnectError> {
+        let clock = Clock::start(&runtime);
+        let machine = balcony_client::Client::new(config, &seed(), clock.now(&runtime));
+        let (pump, timer) = (Pump::new(machine), runtime.timer());
+        let mut wire = Wire { pump, socket: Box::new(socket), runtime, clock, timer };
+        let online = wire.negotiate().await;
+        let jid = online.map_err(|error| wire.pump.connect_error(error))?;
+        Ok(Client { wire, jid })
+    }
+
+    /// The JID that the server has bound.
+    #[must_use]
+    pub fn jid(&self) -> &FullJid {
+        &self.jid
+    }
+
+    /// The client below, to look at.
+    #[must_use]
+    pub fn machine(&self) -> &balcony_client::Client {
+        self.wire.pump.client()
+    }
+
+    /// Waits for the next event: a stanza, or the outcome of a request that was [started](Client::start_request). `None`:
+    /// the server has closed the stream in good order.
+    ///
+    /// Cancel-safe: if another branch of a `select!` is first, nothing is lost.
+    ///
+    /// # Errors
+    ///
+    /// Why the connection has ended.
+    pub async fn next(&mut self) -> Result<Option<Event>, Error> {
+        self.wire.next().await
+    }
+
+    /// Sends a stanza, and waits until the operating system has taken it.
+    ///
+    /// If it is cancelled, the stanza still goes out with the next call of any method.
+    ///
+    /// # Errors
+    ///
+    /// Why the connection has ended.
+    pub async fn send(&mut self, stanza: &Stanza) -> Result<(), Error> {
+        self.wire.pump.send(stanza)?;
+        self.wire.flush().await
+    }
+
+    /// Sends a request (RFC 6120 section 8.2.3) and waits for its outcome. Stanzas that come meanwhile are kept for
+    /// [`next`](Client::next), which brings them even if the connection has ended. `to` is `None` for one's own account.
+    ///
+    /// If it is cancelled, the outcome comes from `next`.
+    ///
+    /// # Errors
+    ///
+    /// Why the connection has ended; [`Error::Overrun`] if more than 1,024 stanzas come meanwhile.
+    pub async fn request(
+        &mut self,
+        kind: RequestKind,
+        to: Option<Jid>,
+        payload: Payload,
+        timeout: Duration,
+    ) -> Result<RequestOutcome, Error> {
+        let request = self.wire.pump.request(self.wire.now(), kind, to, payload, timeout)?;
+        loop {
+            match self.wire.pump.outcome(self.wire.now(), request)? {
+                Some(outcome) => return Ok(outcome),
+                None => self.wire.exchange().await?,
+            }
+        }
+    }
+
+    /// Sends a request whose outcome comes from [`next`](Client::next) as [`Event::Response`].
+    ///
+    /// # Errors
+    ///
+    /// Why the connection has ended.
+    pub async fn start_request(
+        &mut self,
+        kind: RequestKind,
+        to: Option<Jid>,
+        payload: Payload,
+        timeout: Duration,
+    ) -> Result<RequestId, Error> {
+        let request = self.wire.pump.request(self.wire.now(), kind, to, payload, timeout)?;
+        self.wire.flush().await?;
+        Ok(request)
+    }
+
+    /// Begins to close the stream in good order: [`next`](Client::next) brings what still comes, and in the end `None`. Send
+    /// unavailable presence first (RFC 6121 section 4.5).
+    pub fn start_close(&mut self) {
+        self.wire.pump.close(self.wire.now());
+    }
+
+    /// Closes the stream in good order, and waits, for a bounded time, until the server has closed its side. What still
+    /// comes is dropped; [`start_close`](Client::start_close) drops nothing.
+    ///
+    /// # Errors
+    ///
+    /// Why it did not end in good order.
+    pub async fn close(mut self) -> Result<(), Error> {
+        self.start_close();
+        while self.next().await?.is_some() {}
+        Ok(())
+    }
+}
+
+impl<R: Runtime> fmt::Debug for Client<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client").field("jid", &self.jid).finish_non_exhaustive()
+    }
+}
+
+struct Wire<R: Runtime> {
+    pump: Pump,
+    socket: Box<dyn Socket>,
+    runtime: R,
+    clock: Clock,
+    timer: R::Timer,
+}
+
+impl<R: Runtime> Wire<R> {
+    fn now(&self) -> Instant {
+        self.clock.now(&self.runtime)
+    }
+
+    async fn negotiate(&mut self) -> Result<FullJid, Error> {
+        loop {
+            match self.next().await? {
+                Some(Event::Online(jid)) => return Ok(jid),
+                Some(Event::Ask(ticket, ask)) => {
+                    let answer = self.runtime.unblock(move || balcony_client::answer(ask)).await;
+                    // Only a runtime that is ending does not run it.
+                    self.pump
+                        .answer(ticket, answer.unwrap_or(balcony_stream::client::ClientAnswer::Unavailable));
+                }
+                Some(_) => {}
+                None => return Err(Error::Ended(balcony_stream::Error::Truncated.into())),
+            }
+        }
+    }
+
+    async fn next(&mut self) -> Result<Option<Event>, Error> {
+        loop {
+            let end = match self.pump.step(self.now()) {
+                Ok(Step::Event(event)) => return Ok(Some(event)),
+                Ok(Step::Wait) => {
+                    self.exchange().await?;
+                    continue;
+                }
+                Ok(Step::Closed) => Ok(None),
+                Err(error) => Err(error),
+            };
+            self.last_words().await;
+            return end;
+        }
+    }
+
+    async fn flush(&mut self) -> Result<(), Error> {
+        loop {
+            self.pump.absorb(self.now())?;
+            if self.pump.output().is_empty() {
+                return Ok(());
+            }
+            self.exchange().await?;
+        }
+    }
+
+    /// Writes something, reads something, or waits until something is due, whichever is first. Cancelled it has done nothing, or
+    /// all that it says.
+    async fn exchange(&mut self) -> Result<(), Error> {
+        poll_fn(|cx| self.poll_exchange(cx)).await.map_err(|error| Error::Broken(error.to_string()))
+    }
+
+    fn poll_exchange(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let Wire { pump, socket, .. } = self;
+        if !pump.output().is_empty()
+            && let Poll::Ready(count) = poll_write(&mut **socket, cx, pump.output())
+        {
+            pump.wrote(count?);
+            return Poll::Ready(Ok(()));
+        }
+        let room = pump.room().min(CHUNK);
+        if room > 0 {
+            let mut buffer = [0; CHUNK];
+            let buffer = &mut buffer[..room];
+            let tried = poll_try(&mut **socket, cx, Interest::Read, |socket| socket.try_read(buffer));
+            if let Poll::Ready(count) = tried {
+                pump.received(&buffer[..count?]);
+                return Poll::Ready(Ok(()));
+            }
+        }
+        match pump.deadline() {
+            Some(at) => self.timer.poll_until(cx, self.clock.at(at)).map(Ok),
+            None => Poll::Pending,
+        }
+    }
+
+    /// The stream is over. What the server is to be told leaves if it can.
+    async fn last_words(&mut self) {
+        let Wire { pump, socket, runtime, .. } = self;
+        let leave = poll_fn(|cx| {
+            while !pump.output().is_empty() {
+                match poll_write(&mut **socket, cx, pump.output()) {
+                    Poll::Ready(Ok(count)) => pump.wrote(count),
+                    other => return other.map(|result| result.map(|_| ())),
+                }
+            }
+            poll_try(&mut **socket, cx, Interest::Write, Socket::try_shutdown)
+        });
+        // The connection has ended, whether that worked or not.
+        let _: Option<io::Result<()>> = timeout(runtime, LAST_WORDS, leave).await;
+        self.pump.wrote(usize::MAX);
+    }
+}
+
+/// Writes once, when there is room.
+fn poll_write(socket: &mut dyn Socket, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    poll_try(socket, cx, Interest::Write, |socket| match socket.try_write(&[IoSlice::new(bytes)]) {
+        Ok(0) => Err(ErrorKind::WriteZero.into()),
+        result => result,
+    })
+}
+
+/// Tries, and waits where the socket is not ready.
+fn poll_try<T>(
+    socket: &mut dyn Socket,
+    cx: &mut Context<'_>,
+    interest: Interest,
+    mut attempt: impl FnMut(&mut dyn Socket) -> io::Result<T>,
+) -> Poll<io::Result<T>> {
+    loop {
+        match attempt(socket) {
+            Err(error) if error.kind() == ErrorKind::WouldBlock => match socket.poll_ready(cx, interest) {
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Pending => return Poll::Pending,
+            },
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            result => return Poll::Ready(result),
+        }
+    }
+}

@@ -1,0 +1,59 @@
+//! Time and randomness, which the machines are given.
+
+use core::future::poll_fn;
+use core::pin::pin;
+use core::task::Poll;
+use core::time::Duration;
+use std::time;
+
+use balcony_machine::{Instant, Seed};
+
+use crate::{Runtime, Timer as _};
+
+/// The runtime's clock, counted from a start.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Clock(time::Instant);
+
+impl Clock {
+    pub(crate) fn start<R: Runtime>(runtime: &R) -> Self {
+        Clock(runtime.now())
+    }
+
+    pub(crate) fn now<R: Runtime>(self, runtime: &R) -> Instant {
+        Instant::from_elapsed(runtime.now().saturating_duration_since(self.0))
+    }
+
+    /// When the runtime's clock shows `at`.
+    pub(crate) fn at(self, at: Instant) -> time::Instant {
+        let far = Duration::from_secs(365 * 86_400);
+        self.0 + Duration::from_nanos(at.as_nanos()).min(far)
+    }
+}
+
+/// What comes of `future` if that takes no longer than this.
+pub(crate) async fn timeout<T>(
+    runtime: &impl Runtime,
+    most: Duration,
+    future: impl Future<Output = T>,
+) -> Option<T> {
+    let (mut timer, until) = (runtime.timer(), runtime.now() + most);
+    let mut future = pin!(future);
+    poll_fn(|cx| match future.as_mut().poll(cx) {
+        Poll::Ready(result) => Poll::Ready(Some(result)),
+        Poll::Pending => timer.poll_until(cx, until).map(|()| None),
+    })
+    .await
+}
+
+/// Randomness of the operating system.
+///
+/// # Panics
+///
+/// If it has none: nothing secret can be made then.
+pub(crate) fn seed() -> Seed {
+    let mut bytes = [0; 32];
+    if let Err(error) = getrandom::fill(&mut bytes) {
+        panic!("the operating system has no randomness: {error}");
+    }
+    Seed::new(bytes)
+}

@@ -1,0 +1,95 @@
+//! SRV records, for [`Runtime::records`](crate::Runtime::records).
+
+use core::future::poll_fn;
+use core::net::SocketAddr;
+use core::pin::pin;
+use core::task::Poll;
+
+use balcony_client::srv::Record;
+use hickory_resolver::Resolver;
+use hickory_resolver::config::{NameServerConfig, ResolverConfig};
+use hickory_resolver::net::NetError;
+pub use hickory_resolver::net::runtime as provider;
+use hickory_resolver::proto::rr::RData;
+
+/// What both services of a domain have (XEP-0368 section 2.1), from this name server or from those that the system is configured
+/// for.
+///
+/// # Errors
+///
+/// Why the DNS does not answer, in words.
+pub async fn records<P: provider::RuntimeProvider>(
+    provider: P,
+    name_server: Option<SocketAddr>,
+    domain: &str,
+) -> Result<Vec<Record>, String> {
+    let resolver = resolver(provider, name_server).map_err(|error| error.to_string())?;
+    // Not every DNS answers for a service that it has not heard of.
+    let direct = async { lookup(&resolver, "_xmpps-client._tcp", domain, true).await.unwrap_or_default() };
+    let clear = lookup(&resolver, "_xmpp-client._tcp", domain, false);
+    let (clear, direct) = both(clear, direct).await;
+    let mut records = clear.map_err(|error| error.to_string())?;
+    records.extend(direct);
+    Ok(records)
+}
+
+fn resolver<P: provider::RuntimeProvider>(
+    provider: P,
+    name_server: Option<SocketAddr>,
+) -> Result<Resolver<P>, NetError> {
+    let Some(address) = name_server else { return Resolver::builder(provider)?.build() };
+    let mut server = NameServerConfig::udp_and_tcp(address.ip());
+    server.connections.iter_mut().for_each(|connection| connection.port = address.port());
+    Resolver::builder_with_config(ResolverConfig::from_name_servers(vec![server]), provider).build()
+}
+
+async fn lookup<P: provider::RuntimeProvider>(
+    resolver: &Resolver<P>,
+    service: &str,
+    domain: &str,
+    direct_tls: bool,
+) -> Result<Vec<Record>, NetError> {
+    // The dot at the end says that the name is complete.
+    let found = match resolver.srv_lookup(format!("{service}.{domain}.")).await {
+        Ok(found) => found,
+        Err(error) if error.is_no_records_found() => return Ok(Vec::new()),
+        Err(error) => return Err(error),
+    };
+    let record = |data: &RData| match data {
+        RData::SRV(srv) => Some(Record {
+            priority: srv.priority,
+            weight: srv.weight,
+            port: srv.port,
+            target: srv.target.to_ascii().trim_end_matches('.').into(),
+            direct_tls,
+        }),
+        _ => None,
+    };
+    Ok(found.answers().iter().filter_map(|answer| record(&answer.data)).collect())
+}
+
+/// Waits for both, at the same time.
+async fn both<A, B>(a: impl Future<Output = A>, b: impl Future<Output = B>) -> (A, B) {
+    let (mut a, mut b) = (pin!(a), pin!(b));
+    let (mut first, mut second) = (None, None);
+    poll_fn(|cx| {
+        if first.is_none()
+            && let Poll::Ready(result) = a.as_mut().poll(cx)
+        {
+            first = Some(result);
+        }
+        if second.is_none()
+            && let Poll::Ready(result) = b.as_mut().poll(cx)
+        {
+            second = Some(result);
+        }
+        match (first.take(), second.take()) {
+            (Some(a), Some(b)) => Poll::Ready((a, b)),
+            (a, b) => {
+                (first, second) = (a, b);
+                Poll::Pending
+            }
+        }
+    })
+    .await
+}

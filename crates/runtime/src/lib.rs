@@ -1,0 +1,43 @@
+//! Balcony's driver: sockets, timers and DNS around `balcony-server` and `balcony-client`, written once for all runtimes.
+//!
+//! `balcony-tokio` and `balcony-async-std` are [`Runtime`]s: they say how tokio, async-std and smol do tasks, timers, sockets and
+//! DNS, and nothing else. Another runtime needs about as much; use the crate of yours and not this one, unless you write it.
+//!
+//! No decision of the protocol is made here. A [`Server`] is one task that gives bytes and the time to a
+//! [`balcony_server::Server`] and does what it says. A socket has a waker that puts it on a list, and neither a task nor a channel
+//! nor, while nothing comes, a buffer. A turn takes 16 KiB of one socket, and the task lets others run after some turns. What
+//! can't be written yet stops no reading; when to read is the machine's decision.
+//!
+//! A [`Client`] has no task: it gives bytes and the time to a [`balcony_client::Client`] while its owner waits for one of its
+//! methods.
+#![forbid(unsafe_code)]
+// Adapters are where clocks and sockets live.
+#![allow(clippy::disallowed_methods, clippy::disallowed_types)]
+
+mod client;
+mod clock;
+mod connect;
+#[cfg(feature = "dns")]
+pub mod dns;
+mod driver;
+mod mailbox;
+mod peer;
+mod runtime;
+mod server;
+#[cfg(feature = "futures-io")]
+mod shim;
+mod tcp;
+
+pub use balcony_client::srv::Record;
+pub use balcony_client::{
+    Attempt, Backoff, Carbon, Config as ClientConfig, ConnectError, Contacts, Endpoint, Event, News,
+    Presence, PumpError as Error, RequestId, RequestKind, RequestOutcome, Show,
+};
+pub use balcony_server::{Answer, Ask, Config as ServerConfig, Removal, Reply, Stats, Transport};
+pub use balcony_stream::{ChannelBinding, TlsPolicy};
+pub use client::Client;
+pub use runtime::{Interest, Listener, Options, Runtime, Socket, Task, Timer};
+pub use server::{Server, ServerBuilder, ServerHandle};
+#[cfg(feature = "futures-io")]
+pub use shim::FuturesIo;
+pub use tcp::{UNACKNOWLEDGED, bind, prepare};

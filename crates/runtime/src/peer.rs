@@ -1,0 +1,146 @@
+//! One socket of a server.
+
+use core::task::{Context, Poll, Waker};
+use std::io::{self, ErrorKind, IoSlice};
+use std::sync::Arc;
+
+use balcony_machine::Instant;
+use balcony_server::{ConnectionId, Entry};
+
+use crate::driver::Message;
+use crate::mailbox::Token;
+use crate::{Interest, Socket};
+
+/// A socket with what is being written to it. It has no task, no channel, and no buffer while it is idle.
+pub(crate) struct Peer {
+    socket: Box<dyn Socket>,
+    pub(crate) token: Arc<Token<Message>>,
+    waker: Waker,
+    pub(crate) phase: Phase,
+    /// Its place among those that are counted; none if it was turned away.
+    entry: Option<Entry>,
+    output: Vec<u8>,
+    written: usize,
+    /// The last read has filled the buffer.
+    pub(crate) has_more: bool,
+    /// The peer has closed its side.
+    pub(crate) is_eof: bool,
+    pub(crate) is_broken: bool,
+    is_shut: bool,
+}
+
+/// How far it has come.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Phase {
+    /// Nobody knows of it yet.
+    New,
+    /// The machine knows it.
+    Open {
+        /// As this.
+        id: ConnectionId,
+        /// The machine wants to read.
+        wants_input: bool,
+    },
+    /// Everything is written, and nobody cares for what comes.
+    Lingering {
+        /// When it is closed, at the latest.
+        until: Instant,
+    },
+}
+
+/// What came of a write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Tried {
+    /// All is written.
+    Done,
+    /// There was no room for all.
+    Part,
+    /// Nothing can be written any more.
+    Broken,
+}
+
+impl Peer {
+    pub(crate) fn new(socket: Box<dyn Socket>, token: Arc<Token<Message>>) -> Self {
+        Peer {
+            socket,
+            waker: Waker::from(Arc::clone(&token)),
+            token,
+            phase: Phase::New,
+            entry: None,
+            output: Vec::new(),
+            written: 0,
+            has_more: true,
+            is_eof: false,
+            is_broken: false,
+            is_shut: false,
+        }
+    }
+
+    /// The machine has taken it in, and wants to read.
+    pub(crate) fn open(mut self, id: ConnectionId, entry: Entry) -> Self {
+        self.phase = Phase::Open { id, wants_input: true };
+        self.entry = Some(entry);
+        self
+    }
+
+    pub(crate) fn linger(&mut self, until: Instant) {
+        self.phase = Phase::Lingering { until };
+    }
+
+    pub(crate) fn lingers_until(&self) -> Option<Instant> {
+        match self.phase {
+            Phase::Lingering { until } => Some(until),
+            Phase::New | Phase::Open { .. } => None,
+        }
+    }
+
+    pub(crate) fn into_entry(self) -> Option<Entry> {
+        self.entry
+    }
+
+    pub(crate) fn is_writing(&self) -> bool {
+        !self.output.is_empty()
+    }
+
+    /// Reads once.
+    pub(crate) fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let result = self.socket.try_read(buffer);
+        self.has_more = matches!(result, Ok(count) if count == buffer.len());
+        result
+    }
+
+    /// Begins to write this, when nothing else is being written.
+    pub(crate) fn begin(&mut self, bytes: Vec<u8>) -> Tried {
+        (self.output, self.written) = (bytes, 0);
+        self.write()
+    }
+
+    /// Writes once.
+    pub(crate) fn write(&mut self) -> Tried {
+        let rest = self.output.get(self.written..).unwrap_or_default();
+        match self.socket.try_write(&[IoSlice::new(rest)]) {
+            Ok(0) => return Tried::Broken,
+            Ok(count) => self.written += count,
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {}
+            Err(_) => return Tried::Broken,
+        }
+        if self.written < self.output.len() {
+            return Tried::Part;
+        }
+        self.output = Vec::new();
+        Tried::Done
+    }
+
+    pub(crate) fn poll_ready(&mut self, interest: Interest) -> Poll<io::Result<()>> {
+        self.socket.poll_ready(&mut Context::from_waker(&self.waker), interest)
+    }
+
+    /// Says that nothing more will be written, once.
+    pub(crate) fn shutdown(&mut self) -> io::Result<()> {
+        if !self.is_shut {
+            self.socket.try_shutdown()?;
+            self.is_shut = true;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,200 @@
+//! Building a server, and talking to it while it runs.
+
+use core::fmt;
+use core::net::SocketAddr;
+use std::io;
+use std::net::TcpListener;
+use std::sync::Arc;
+
+use async_channel::{Receiver, bounded};
+use balcony_jid::BareJid;
+use balcony_machine::Instant;
+use balcony_server::{Ask, Config, Removal, Reply, Shard, Stats, Transport};
+
+use crate::clock::seed;
+use crate::driver::{AskFn, Driver, Machine, Message};
+use crate::mailbox::Mailbox;
+use crate::{Runtime, Socket, tcp};
+
+/// A server. One task owns the [`balcony_server::Server`] and all of its sockets.
+///
+/// What happens is logged through `tracing`, with the target `balcony`.
+#[derive(Debug)]
+pub struct Server<R> {
+    _runtime: R,
+}
+
+impl<R: Runtime + Default> Server<R> {
+    /// Begins a server. `ask` is called with what the server has to know; it must not wait, but pass the question on, and see to
+    /// it that the reply is called. A reply that is dropped counts as one that never comes.
+    pub fn builder(config: Config, ask: impl Fn(Ask, Reply) + Send + Sync + 'static) -> ServerBuilder<R> {
+        Server::builder_on(R::default(), config, ask)
+    }
+}
+
+impl<R: Runtime> Server<R> {
+    /// As `builder`, on a runtime that is given.
+    pub fn builder_on(
+        runtime: R,
+        config: Config,
+        ask: impl Fn(Ask, Reply) + Send + Sync + 'static,
+    ) -> ServerBuilder<R> {
+        let (listeners, addrs) = (Vec::new(), Vec::new());
+        ServerBuilder { runtime, config, ask: Box::new(ask), listeners, addrs, most: 10_000 }
+    }
+}
+
+/// Collects what a server is made of.
+pub struct ServerBuilder<R: Runtime> {
+    runtime: R,
+    config: Config,
+    ask: AskFn,
+    listeners: Vec<(R::Listener, Transport)>,
+    addrs: Vec<SocketAddr>,
+    most: usize,
+}
+
+impl<R: Runtime> ServerBuilder<R> {
+    /// Accepts connections at this address, too, which begin in this way.
+    ///
+    /// # Errors
+    ///
+    /// Those of the operating system: somebody else has the address, most likely.
+    ///
+    /// # Panics
+    ///
+    /// With some runtimes, such as tokio, if it is called outside of them.
+    pub fn listen(self, to: SocketAddr, transport: impl Into<Transport>) -> io::Result<Self> {
+        self.listen_on(tcp::bind(to)?, transport)
+    }
+
+    /// The same, with a socket that listens already.
+    ///
+    /// # Errors
+    ///
+    /// Those of the operating system.
+    ///
+    /// # Panics
+    ///
+    /// As [`listen`](ServerBuilder::listen).
+    pub fn listen_on(mut self, listener: TcpListener, transport: impl Into<Transport>) -> io::Result<Self> {
+        let addr = listener.local_addr()?;
+        self.listeners.push((self.runtime.listen(listener)?, transport.into()));
+        self.addrs.push(addr);
+        Ok(self)
+    }
+
+    /// Connections above this number are told so and closed. 10,000 unless said otherwise.
+    #[must_use]
+    pub fn max_connections(mut self, most: usize) -> Self {
+        self.most = most;
+        self
+    }
+
+    /// Starts the server.
+    ///
+    /// # Panics
+    ///
+    /// As [`listen`](ServerBuilder::listen); or if the operating system has no randomness.
+    #[must_use]
+    pub fn start(self) -> ServerHandle {
+        let mailbox = Mailbox::new();
+        let (alive, ended) = bounded(1);
+        let machine = Shard::new(balcony_server::Server::new(self.config, seed()));
+        let sockets = Arc::clone(&mailbox);
+        let driver =
+            Driver::new(self.runtime.clone(), machine, self.most, self.listeners, self.ask, sockets, alive);
+        self.runtime.spawn(Box::pin(driver.run()));
+        ServerHandle { mailbox, ended, addrs: self.addrs.into() }
+    }
+}
+
+impl<R: Runtime> fmt::Debug for ServerBuilder<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ServerBuilder")
+            .field("listeners", &self.addrs)
+            .field("most", &self.most)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Talks to a running server. The server runs until it is [shut down](ServerHandle::shutdown) or its runtime ends, whether
+/// there is a handle or not. After that the methods return at once.
+#[derive(Clone)]
+pub struct ServerHandle {
+    mailbox: Arc<Mailbox<Message>>,
+    ended: Receiver<()>,
+    addrs: Arc<[SocketAddr]>,
+}
+
+impl ServerHandle {
+    /// Accepts no more connections, ends every stream with `system-shutdown`, and waits until the last bytes are written;
+    /// a few seconds at most for peers that do not read, and 15 for a store that does not answer.
+    pub async fn shutdown(&self) {
+        let (done, wait) = bounded(1);
+        let _ = self.mailbox.send(Message::Shutdown(done));
+        // Nothing comes but the end.
+        let _ = wait.recv().await;
+    }
+
+    /// Waits until the server has ended: shut down, or by a panic in it.
+    pub async fn ended(&self) {
+        let _ = self.ended.recv().await;
+    }
+
+    /// Takes in a connection that no listener has brought, such as a pipe. `from` is where it comes from, for the log and for the
+    /// bounds of each address.
+    pub fn connect(&self, socket: impl Socket, from: impl Into<String>, transport: impl Into<Transport>) {
+        let _ = self.mailbox.send(Message::Socket(Box::new(socket), from.into(), transport.into()));
+    }
+
+    /// Removes an account from the store, ends its streams, and its subscriptions with others. Returns when the account is no
+    /// more, or cannot be removed; a server that has ended can't remove any.
+    pub async fn remove_account(&self, account: BareJid) -> Removal {
+        let (done, wait) = bounded(1);
+        let tell = move |removal| {
+            // Whoever waited may have gone.
+            let _ = done.try_send(removal);
+        };
+        let _ = self.with(move |machine, now| machine.remove_account(now, account, tell)).await;
+        wait.recv().await.unwrap_or(Removal::Failed)
+    }
+
+    /// Gives another configuration to connections that come from now on. Domains cannot change.
+    pub async fn reload(&self, config: Config) {
+        let _ = self.with(move |machine, _| machine.configure(config)).await;
+    }
+
+    /// How busy the server is; all zero after its end.
+    pub async fn stats(&self) -> Stats {
+        let (tell, wait) = bounded(1);
+        let _ = self.mailbox.send(Message::Stats(tell));
+        wait.recv().await.unwrap_or_default()
+    }
+
+    /// Where the server listens, in the order of the listeners.
+    #[must_use]
+    pub fn local_addrs(&self) -> &[SocketAddr] {
+        &self.addrs
+    }
+
+    /// Runs something on the task that owns the server; `None` if that has ended.
+    async fn with<T: Send + 'static>(
+        &self,
+        f: impl FnOnce(&mut Machine, Instant) -> T + Send + 'static,
+    ) -> Option<T> {
+        let (done, wait) = bounded(1);
+        let call = Box::new(move |machine: &mut Machine, now: Instant| {
+            // Whoever waited may have gone.
+            let _ = done.try_send(f(machine, now));
+        });
+        self.mailbox.send(Message::Call(call)).ok()?;
+        wait.recv().await.ok()
+    }
+}
+
+impl fmt::Debug for ServerHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ServerHandle").field("addrs", &self.addrs).finish_non_exhaustive()
+    }
+}

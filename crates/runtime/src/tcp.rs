@@ -1,0 +1,49 @@
+//! What all TCP sockets have in common.
+
+use core::net::SocketAddr;
+use core::time::Duration;
+use std::io;
+use std::net::TcpListener;
+
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
+
+/// How many connections may wait until they are accepted.
+const BACKLOG: i32 = 1024;
+
+/// How long a peer's network may leave what was sent to it unacknowledged. After that the connection is broken: its user is no
+/// longer there, and what is sent next goes elsewhere (RFC 6120 section 4.6).
+pub const UNACKNOWLEDGED: Duration = Duration::from_secs(60);
+
+/// A socket that listens. Like those of std and tokio, it can take over the address of one that has just ended.
+///
+/// # Errors
+///
+/// Those of the operating system.
+pub fn bind(to: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(to), Type::STREAM, Some(Protocol::TCP))?;
+    #[cfg(unix)]
+    socket.set_reuse_address(true)?;
+    socket.bind(&to.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
+/// Sets up a socket that is connected: for [`Runtime::connect`](crate::Runtime::connect) and
+/// [`Listener::poll_accept`](crate::Listener::poll_accept). Where the system can, it breaks the connection when the peer's network
+/// has acknowledged nothing for `unacknowledged`; otherwise it would try for a quarter of an hour. What a system can't do is
+/// done without.
+pub fn prepare<'a>(socket: impl Into<SockRef<'a>>, unacknowledged: Duration) {
+    let socket = socket.into();
+    // What is written together leaves together; there is nothing for Nagle's algorithm to wait for.
+    #[allow(unused_mut, reason = "not every system has the second")]
+    let mut result = socket.set_tcp_nodelay(true);
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    {
+        result = result.and(socket.set_tcp_user_timeout(Some(unacknowledged)));
+    }
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    let _ = unacknowledged;
+    if let Err(error) = result {
+        tracing::debug!(target: "balcony", "a socket cannot be set up as it should be: {error}");
+    }
+}

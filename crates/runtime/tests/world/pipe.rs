@@ -1,0 +1,97 @@
+//! A pipe in memory, as a socket.
+
+use core::task::{Context, Poll, Waker};
+use std::collections::VecDeque;
+use std::io::{self, ErrorKind, IoSlice};
+use std::sync::{Arc, Mutex};
+
+use balcony_runtime::{Interest, Socket};
+
+/// One end. What is written takes so much room and no more.
+pub(crate) struct Pipe {
+    reads: Arc<Mutex<Half>>,
+    writes: Arc<Mutex<Half>>,
+}
+
+/// One way.
+#[derive(Default)]
+struct Half {
+    bytes: VecDeque<u8>,
+    room: usize,
+    is_closed: bool,
+    wakers: [Option<Waker>; 2],
+}
+
+impl Half {
+    fn wake(&mut self) {
+        self.wakers.iter_mut().filter_map(Option::take).for_each(Waker::wake);
+    }
+}
+
+impl Pipe {
+    pub(crate) fn pair(room: usize) -> (Pipe, Pipe) {
+        let half = || Arc::new(Mutex::new(Half { room, ..Half::default() }));
+        let (one, other) = (half(), half());
+        let first = Pipe { reads: Arc::clone(&one), writes: Arc::clone(&other) };
+        (first, Pipe { reads: other, writes: one })
+    }
+}
+
+impl Socket for Pipe {
+    fn try_read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let mut half = self.reads.lock().unwrap();
+        if half.bytes.is_empty() && !half.is_closed {
+            return Err(ErrorKind::WouldBlock.into());
+        }
+        let count = io::Read::read(&mut half.bytes, buffer)?;
+        half.wake();
+        Ok(count)
+    }
+
+    fn try_write(&mut self, buffers: &[IoSlice<'_>]) -> io::Result<usize> {
+        let mut half = self.writes.lock().unwrap();
+        let room = half.room - half.bytes.len();
+        if half.is_closed {
+            return Err(ErrorKind::BrokenPipe.into());
+        }
+        if room == 0 {
+            return Err(ErrorKind::WouldBlock.into());
+        }
+        let before = half.bytes.len();
+        let bytes = buffers.iter().flat_map(|buffer| buffer.iter().copied()).take(room);
+        half.bytes.extend(bytes);
+        half.wake();
+        Ok(half.bytes.len() - before)
+    }
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>, interest: Interest) -> Poll<io::Result<()>> {
+        let half = if interest == Interest::Read { &self.reads } else { &self.writes };
+        let mut half = half.lock().unwrap();
+        let is_ready = match interest {
+            Interest::Read => !half.bytes.is_empty(),
+            Interest::Write => half.bytes.len() < half.room,
+        };
+        if is_ready || half.is_closed {
+            return Poll::Ready(Ok(()));
+        }
+        half.wakers[interest as usize] = Some(cx.waker().clone());
+        Poll::Pending
+    }
+
+    fn try_shutdown(&mut self) -> io::Result<()> {
+        let mut half = self.writes.lock().unwrap();
+        half.is_closed = true;
+        half.wake();
+        Ok(())
+    }
+}
+
+impl Drop for Pipe {
+    fn drop(&mut self) {
+        for half in [&self.reads, &self.writes] {
+            let mut half = half.lock().unwrap();
+            half.is_closed = true;
+            half.wake();
+        }
+    }
+}

@@ -1,0 +1,168 @@
+//! Who may connect: how many connections there are, in total and from one address, and how often an address tries (RFC 6120
+//! section 13.12); and what those are told that may not.
+
+use alloc::collections::BTreeMap;
+use alloc::format;
+use alloc::string::String;
+use core::net::{IpAddr, Ipv6Addr, SocketAddr};
+use core::time::Duration;
+
+use balcony_machine::Instant;
+use balcony_stanza::{StreamCondition, StreamError};
+
+use crate::pace::{Bucket, Rate};
+use crate::{Config, Level};
+
+/// Addresses that are remembered at most for how often they have tried, beside those that have a connection. Past it the attempts
+/// of all others are forgotten.
+const REMEMBERED: usize = 65_536;
+/// In this time an address has [`Config::attempts_per_ip`] attempts.
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// Counts the connections of a server: one value for all of its listeners.
+///
+/// [`enter`](Acceptor::enter) comes first, [`leave`](Acceptor::leave) when the socket is closed.
+#[derive(Debug)]
+pub struct Acceptor {
+    most: usize,
+    count: usize,
+    origins: BTreeMap<IpAddr, Origin>,
+    /// The log knows that connections are being turned away.
+    is_full: bool,
+}
+
+/// One address.
+#[derive(Debug)]
+struct Origin {
+    connections: usize,
+    attempts: Bucket,
+}
+
+/// A connection that has been let in; give it back to [`Acceptor::leave`].
+#[derive(Debug, PartialEq, Eq)]
+pub struct Entry(Option<IpAddr>);
+
+impl Entry {
+    /// Whom the connection is put down to; `None` for this machine, where proxies are, and for what is no address.
+    #[must_use]
+    pub fn origin(&self) -> Option<IpAddr> {
+        self.0
+    }
+}
+
+/// Why a connection is not let in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// What the peer is told.
+    pub error: StreamError,
+    /// What the log is told, if anything. It is one line and holds nothing secret.
+    pub line: Option<(Level, String)>,
+}
+
+impl Acceptor {
+    /// For so many connections at most.
+    #[must_use]
+    pub fn new(most: usize) -> Self {
+        Acceptor { most, count: 0, origins: BTreeMap::new(), is_full: false }
+    }
+
+    /// How many connections there are.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.count
+    }
+
+    /// Counts one more connection from `peer`, the address of a socket such as `192.0.2.1:40000`.
+    ///
+    /// Of those from one IP address (of IPv6 the first 64 bits) there may be no more than the configuration says; what is no
+    /// address, and addresses of this machine, where proxies are, are not counted.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal`] if there are too many, or one address tries too often: close the socket, after the peer has been told why
+    /// ([`Server::last_words`](crate::Server::last_words)) if that is cheap.
+    pub fn enter(&mut self, now: Instant, config: &Config, peer: &str) -> Result<Entry, Refusal> {
+        if self.count >= self.most {
+            let told = core::mem::replace(&mut self.is_full, true);
+            let line =
+                || format!("{peer} is turned away, and so are others: there are {} connections", self.most);
+            return Err(Refusal {
+                error: StreamError::new(
+                    StreamCondition::ResourceConstraint,
+                    "there are too many connections",
+                ),
+                line: (!told).then(|| (Level::Warn, line())),
+            });
+        }
+        self.is_full = false;
+        let origin = origin(peer);
+        if let Some(address) = origin {
+            self.enter_from(now, config, address).map_err(|why| Refusal {
+                error: StreamError::new(StreamCondition::PolicyViolation, why),
+                line: Some((Level::Debug, format!("{peer} is turned away: {why}"))),
+            })?;
+        }
+        self.count += 1;
+        Ok(Entry(origin))
+    }
+
+    fn enter_from(&mut self, now: Instant, config: &Config, address: IpAddr) -> Result<(), &'static str> {
+        if self.origins.len() >= REMEMBERED {
+            self.forget(now);
+        }
+        let origin = self.origins.entry(address).or_insert(Origin { connections: 0, attempts: Bucket::FULL });
+        if let Some(burst) = config.attempts_per_ip {
+            let rate = Rate { burst, each: MINUTE / burst.max(1) };
+            origin.attempts = origin
+                .attempts
+                .without_one(now, rate)
+                .ok_or("there are too many attempts from that address")?;
+        }
+        if config.connections_per_ip.is_some_and(|most| origin.connections >= most) {
+            return Err("there are too many connections from that address");
+        }
+        origin.connections += 1;
+        Ok(())
+    }
+
+    /// A connection has ended.
+    pub fn leave(&mut self, now: Instant, entry: Entry) {
+        self.count = self.count.saturating_sub(1);
+        let Some(address) = entry.0 else { return };
+        if let Some(origin) = self.origins.get_mut(&address) {
+            origin.connections = origin.connections.saturating_sub(1);
+            if origin.is_forgettable(now) {
+                self.origins.remove(&address);
+            }
+        }
+    }
+
+    /// Makes room among the addresses that have no connection: those go whose attempts count no more, and if that is none, all.
+    fn forget(&mut self, now: Instant) {
+        self.origins.retain(|_, origin| !origin.is_forgettable(now));
+        if self.origins.len() >= REMEMBERED {
+            self.origins.retain(|_, origin| origin.connections > 0);
+        }
+    }
+}
+
+impl Origin {
+    fn is_forgettable(&self, now: Instant) -> bool {
+        self.connections == 0 && self.attempts.is_full(now)
+    }
+}
+
+/// Whom connections from `peer`, the address of a socket as text, are put down to. `None` for what is no address, and for this
+/// machine: a proxy on it brings the connections of many.
+fn origin(peer: &str) -> Option<IpAddr> {
+    let address: SocketAddr = peer.parse().ok()?;
+    match address.ip().to_canonical() {
+        ip if ip.is_loopback() => None,
+        // One customer has 64 bits of addresses to choose from.
+        IpAddr::V6(ip) => {
+            let [a, b, c, d, ..] = ip.segments();
+            Some(Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0).into())
+        }
+        ip => Some(ip),
+    }
+}

@@ -1,0 +1,88 @@
+//! TCP on tokio.
+
+use core::net::SocketAddr;
+use core::task::{Context, Poll, ready};
+use core::time::Duration;
+use std::io::{self, ErrorKind, IoSlice, Read as _, Write as _};
+
+use balcony_runtime::{Interest, Listener, Socket, prepare};
+use socket2::SockRef;
+use tokio::io::Interest as Ready;
+use tokio::net::TcpStream;
+
+/// A TCP socket of tokio.
+#[derive(Debug)]
+pub struct TcpSocket(TcpStream);
+
+impl TcpSocket {
+    /// Takes a socket that is connected, which is broken when so much time passes without an acknowledgement.
+    #[must_use]
+    pub fn new(stream: TcpStream, unacknowledged: Duration) -> Self {
+        prepare(&stream, unacknowledged);
+        TcpSocket(stream)
+    }
+
+    /// Tries something that could go as far as `all`. If it goes less far, the socket is not ready any more, which spares the system
+    /// call that would say so.
+    fn attempt(
+        &self,
+        ready: Ready,
+        all: usize,
+        work: impl FnOnce(&socket2::Socket) -> io::Result<usize>,
+    ) -> io::Result<usize> {
+        let mut part = None;
+        let result = self.0.try_io(ready, || match work(&SockRef::from(&self.0)) {
+            Ok(count) if (1..all).contains(&count) => {
+                part = Some(count);
+                Err(ErrorKind::WouldBlock.into())
+            }
+            result => result,
+        });
+        part.map_or(result, Ok)
+    }
+}
+
+impl Socket for TcpSocket {
+    fn try_read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.attempt(Ready::READABLE, buffer.len(), |mut socket| socket.read(buffer))
+    }
+
+    fn try_write(&mut self, buffers: &[IoSlice<'_>]) -> io::Result<usize> {
+        let all = buffers.iter().map(|buffer| buffer.len()).sum();
+        self.attempt(Ready::WRITABLE, all, |mut socket| socket.write_vectored(buffers))
+    }
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>, interest: Interest) -> Poll<io::Result<()>> {
+        match interest {
+            Interest::Read => self.0.poll_read_ready(cx),
+            Interest::Write => self.0.poll_write_ready(cx),
+        }
+    }
+
+    fn try_shutdown(&mut self) -> io::Result<()> {
+        SockRef::from(&self.0).shutdown(std::net::Shutdown::Write)
+    }
+}
+
+/// A TCP socket of tokio that others connect to.
+#[derive(Debug)]
+pub struct TcpListener {
+    listener: tokio::net::TcpListener,
+    unacknowledged: Duration,
+}
+
+impl TcpListener {
+    pub(crate) fn new(listener: std::net::TcpListener, unacknowledged: Duration) -> io::Result<Self> {
+        listener.set_nonblocking(true)?;
+        Ok(TcpListener { listener: tokio::net::TcpListener::from_std(listener)?, unacknowledged })
+    }
+}
+
+impl Listener for TcpListener {
+    type Socket = TcpSocket;
+
+    fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<(TcpSocket, SocketAddr)>> {
+        let (stream, from) = ready!(self.listener.poll_accept(cx))?;
+        Poll::Ready(Ok((TcpSocket::new(stream, self.unacknowledged), from)))
+    }
+}
