@@ -19,10 +19,11 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Instant;
 
-use balcony_router::{Answer, Ask};
+use balcony_jid::Jid;
+use balcony_router::{Answer, Ask, Change};
 use balcony_server::{Answer as ServerAnswer, Ask as ServerAsk};
 use balcony_store::{Store, StoreConfig, StoreError, Worker};
-use common::history::{account, message, put};
+use common::history::{account, contact, longest_address, message, put};
 use common::postgresql::Server;
 use common::{Place, credentials};
 use postgres::{Client, NoTls};
@@ -82,8 +83,31 @@ fn a_newer_schema_is_refused_and_left_alone() {
     client(&parameters).batch_execute("UPDATE balcony SET schema = 7").unwrap();
     for _ in 0..2 {
         let error = refused(&parameters, "newer balcony");
-        assert_eq!(error, StoreError::NewerSchema { found: 7, supported: 2 });
+        assert_eq!(error, StoreError::NewerSchema { found: 7, supported: 3 });
     }
+}
+
+// XEP-0191 §3.2 on tables whose key was the address itself
+#[test]
+fn an_older_key_of_blocked_addresses_is_replaced() {
+    let Some((place, parameters)) = tables() else { return };
+    let store = place.open();
+    store.create(&account(0), credentials("pw")).unwrap();
+    let old = vec![contact(1).to_jid(), Jid::parse("r\\20o@example.com/\\").unwrap()];
+    assert!(store.save(&account(0), vec![Change::Block(old.clone())]).unwrap());
+    drop(store);
+    client(&parameters)
+        .batch_execute(
+            "DROP INDEX blocked_jid; ALTER TABLE blocked ADD PRIMARY KEY (account, jid); UPDATE balcony SET schema = 2",
+        )
+        .unwrap();
+    let store = place.open();
+    let new = longest_address();
+    assert!(store.save(&account(0), vec![Change::Block(vec![new.clone(), old[1].clone()])]).unwrap());
+    let mut blocked = store.kept(&account(0)).unwrap().unwrap().blocked;
+    blocked.sort_by_key(|address| address.as_str().len());
+    assert_eq!(blocked.len(), 3, "each of them once");
+    assert!(old.iter().all(|address| blocked.contains(address)) && blocked[2] == new);
 }
 
 #[test]
