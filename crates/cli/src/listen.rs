@@ -101,13 +101,16 @@ impl Listener {
     }
 
     /// Prints what comes, up to the end of the stream, whatever has brought that about: the server keeps nothing that it
-    /// has sent.
+    /// has sent. Whoever asks a second time to stop does not want to wait for that.
     async fn attend(&mut self, session: &mut Session, stop: &mut Stop) -> Result<End, Failure> {
         // The answer that shows that we are available, and why we leave once we do.
         let (mut ready, mut end) = (None, None);
-        match self.announce(session).await {
-            Ok(ping) => ready = Some(ping),
-            Err(failure) => end = Some(End::Lost(failure.to_string())),
+        tokio::select! {
+            announced = self.announce(session) => match announced {
+                Ok(ping) => ready = Some(ping),
+                Err(failure) => end = Some(End::Lost(failure.to_string())),
+            },
+            () = stop.asked() => end = Some(End::Done),
         }
         let mut is_leaving = false;
         loop {
@@ -115,12 +118,18 @@ impl Listener {
                 end = Some(End::Done);
             }
             if end.is_some() && !is_leaving {
-                session.leave().await;
+                tokio::select! {
+                    () = session.leave() => {}
+                    () = stop.asked() => return Ok(End::Done),
+                }
                 is_leaving = true;
             }
             let next = tokio::select! {
                 next = session.next() => next,
-                () = stop.asked(), if !is_leaving => {
+                () = stop.asked() => {
+                    if is_leaving {
+                        return Ok(End::Done);
+                    }
                     end = Some(End::Done);
                     continue;
                 }

@@ -25,8 +25,40 @@ pub(crate) fn write<T, E: From<io::Error>>(
         _ => {}
     }
     let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(&new)?;
-    let filled = fill(&mut file)?;
-    file.sync_all()?;
-    std::fs::rename(&new, path)?;
-    Ok(filled)
+    let written = fill(&mut file).and_then(|filled| {
+        file.sync_all()?;
+        std::fs::rename(&new, path)?;
+        Ok(filled)
+    });
+    if written.is_err() {
+        // What is there of it is of no use, may be secret, and takes room on a disk that may be full. The error that is told is the
+        // first one.
+        let _ = std::fs::remove_file(&new);
+    }
+    written
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Error, Write as _};
+
+    use super::*;
+
+    #[test]
+    fn of_a_file_that_could_not_be_written_nothing_is_left() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("backup.jsonl");
+        let full = |file: &mut File| {
+            file.write_all(b"half of it")?;
+            Err::<(), _>(Error::from(io::ErrorKind::StorageFull))
+        };
+        for before in [None, Some("the former one")] {
+            if let Some(before) = before {
+                std::fs::write(&path, before).unwrap();
+            }
+            assert_eq!(write(&path, 0o600, full).unwrap_err().kind(), io::ErrorKind::StorageFull);
+            assert_eq!(std::fs::read_to_string(&path).ok().as_deref(), before);
+            assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), usize::from(before.is_some()));
+        }
+    }
 }

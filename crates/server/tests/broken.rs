@@ -13,7 +13,7 @@ use balcony_sasl::ScramKeys;
 use balcony_server::{Action, Answer, Ask, Config, ConnectionId, Server};
 use balcony_stanza::{MessageType, PresenceType, Stanza};
 use balcony_stream::TlsPolicy;
-use balcony_stream::client::{ClientEvent, ClientStreamConfig};
+use balcony_stream::client::{ClientAnswer, ClientAsk, ClientEvent, ClientStreamConfig};
 use balcony_stream::server::{ServerAnswer, ServerAsk};
 use balcony_tls::{ClientConfig, ServerConfig};
 
@@ -111,7 +111,7 @@ impl World {
             ClientStreamConfig::new(JULIET.parse().unwrap(), Secret::new(String::from("pencil")));
         config.tls = POLICY;
         let client = ClientConnection::new(config.into(), Seed::from_u64(1), Instant::ZERO);
-        self.client = Some(client.with_client_tls(IDENTITY.1.clone(), "example.com"));
+        self.client = Some(client.with_tls(IDENTITY.1.clone(), "example.com"));
         let mut read = Vec::new();
         while !self.client.as_ref().unwrap().is_open() {
             let said = self.client(&mut read);
@@ -128,7 +128,7 @@ impl World {
         loop {
             match client.advance(Instant::ZERO, &mut input, &mut said).unwrap() {
                 Progress::Event(ClientEvent::Ask(ticket, ask)) => {
-                    client.answer(ticket, credentials(ask)).unwrap()
+                    client.answer(ticket, salted(ask)).unwrap()
                 }
                 Progress::Event(ClientEvent::Stanza(stanza)) => {
                     self.heard.extend(stanza.head.id.as_deref().map(str::to_owned));
@@ -179,11 +179,13 @@ fn credentials(ask: ServerAsk) -> ServerAnswer {
         ServerAsk::Credentials { hash, .. } => {
             ServerAnswer::Credentials(Some(ScramKeys::derive(hash, "pencil", b"salt", 4096).unwrap()))
         }
-        ServerAsk::SaltPassword { hash, password, salt, iterations } => ServerAnswer::Salted(
-            balcony_sasl::salt_password(hash, password.expose(), &salt, iterations).unwrap(),
-        ),
         other => panic!("{other:?}"),
     }
+}
+
+fn salted(ask: ClientAsk) -> ClientAnswer {
+    let ClientAsk::SaltPassword { hash, password, salt, iterations } = ask;
+    ClientAnswer::Salted(balcony_sasl::salt_password(hash, password.expose(), &salt, iterations).unwrap())
 }
 
 // XEP-0160 §2: what waits for somebody is not got again and again for a connection that is broken, whose last stanzas wait for the

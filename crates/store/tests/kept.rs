@@ -129,6 +129,7 @@ fn the_longest_addresses_are_kept(place: &Place) {
         };
         (0..count).map(letter).collect()
     };
+    let longest = common::history::longest_address();
     let domain = ["\u{4E2D}".repeat(56).as_str(); 4].join(".");
     let address: Jid = format!("{}@{domain}/{}", letters(1_023), letters(1_023)).parse().unwrap();
     assert_eq!(address.as_str().len(), 1_023 + 1 + 675 + 1 + 1_023);
@@ -151,7 +152,9 @@ fn the_longest_addresses_are_kept(place: &Place) {
     assert_eq!(blocked(&store, &who), core::slice::from_ref(&address));
     assert_eq!(kept.roster.unwrap().items[0].jid, contact);
     assert_eq!(messages(&store, &who, 9).0[0].stanza.head.from.as_ref(), Some(&address));
-    assert!(save(&store, &who, vec![block(&address, false)]));
+    assert!(save(&store, &who, vec![block(&address, false), block(&longest, true)]));
+    assert_eq!(blocked(&store, &who), core::slice::from_ref(&longest));
+    assert!(save(&store, &who, vec![block(&longest, false)]));
     assert!(blocked(&store, &who).is_empty());
 }
 

@@ -1,5 +1,5 @@
 //! What a data folder can be, and what is said of each.
-#![allow(clippy::unwrap_used, reason = "these are tests")]
+#![allow(clippy::unwrap_used, clippy::disallowed_types, reason = "these are tests")]
 
 mod common;
 
@@ -47,6 +47,49 @@ fn a_folder_in_use_is_refused() {
     assert_eq!(error, StoreError::Locked(folder.path().into()));
     drop(store);
     Store::open(folder.path()).unwrap();
+}
+
+// While one process makes the database, nobody else replaces it, or what it is made of.
+#[test]
+fn a_database_that_is_being_made_is_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let lock = fs::File::create(folder.path().join("balcony.redb.lock")).unwrap();
+    lock.lock().unwrap();
+    fs::write(folder.path().join("balcony.redb.new"), b"half of it").unwrap();
+    assert_eq!(Store::open(folder.path()).unwrap_err(), StoreError::Locked(folder.path().into()));
+    assert_eq!(fs::read(folder.path().join("balcony.redb.new")).unwrap(), b"half of it");
+    // Whoever made it has died.
+    drop(lock);
+    drop(Store::open(folder.path()).unwrap());
+    let names: Vec<_> =
+        fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(names, ["balcony.redb"]);
+}
+
+#[test]
+fn many_who_make_a_database_at_once_get_the_same() {
+    const MANY: usize = 6;
+    for _ in 0..10 {
+        let folder = tempfile::tempdir().unwrap();
+        let together = std::sync::Barrier::new(MANY);
+        std::thread::scope(|scope| {
+            for number in 0..MANY {
+                let (folder, together) = (folder.path(), &together);
+                scope.spawn(move || {
+                    together.wait();
+                    let store = loop {
+                        match Store::open(folder) {
+                            Err(StoreError::Locked(_)) => std::thread::yield_now(),
+                            other => break other.unwrap(),
+                        }
+                    };
+                    let name = format!("romeo{number}@localhost");
+                    assert!(store.create(&jid(&name), credentials("pencil")).unwrap());
+                });
+            }
+        });
+        assert_eq!(Store::open(folder.path()).unwrap().count(), Ok(MANY as u64));
+    }
 }
 
 #[test]

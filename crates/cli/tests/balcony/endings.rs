@@ -1,4 +1,4 @@
-use std::ops::ControlFlow::{self, Break};
+use std::ops::ControlFlow::{self, Break, Continue};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -142,6 +142,32 @@ where
 /// Whether this is the ping behind the initial presence.
 fn is_ping(stanza: &Stanza) -> bool {
     String::from_utf8_lossy(stanza.payload.as_bytes()).contains("urn:xmpp:ping")
+}
+
+// A server that does not answer, or not even read, keeps nobody.
+#[test]
+fn a_listener_that_is_told_to_end_does_so_at_once() {
+    let world = World::new();
+    for hangs in [false, true] {
+        let (sender, asked) = std::sync::mpsc::channel();
+        // It says nothing to the request for the roster.
+        let listener = listener_at(&world, move |_, _| {
+            sender.send(()).unwrap();
+            if hangs {
+                std::thread::sleep(Duration::from_secs(60));
+            }
+            Continue(())
+        });
+        asked.recv_timeout(Duration::from_secs(60)).unwrap();
+        let begin = std::time::Instant::now();
+        listener.signal("INT");
+        if hangs {
+            std::thread::sleep(Duration::from_millis(500));
+            listener.signal("INT");
+        }
+        listener.wait().succeeded();
+        assert!(begin.elapsed() < Duration::from_secs(4), "{:?}", begin.elapsed());
+    }
 }
 
 /// Says so much to whoever comes.

@@ -1,4 +1,4 @@
-use std::fs::{DirBuilder, OpenOptions};
+use std::fs::{DirBuilder, OpenOptions, TryLockError};
 use std::io;
 use std::path::Path;
 
@@ -36,23 +36,53 @@ const SCHEMA: u32 = MIGRATIONS.len() as u32;
 /// A database that is being made. Whoever dies meanwhile leaves this, and no half of a database behind.
 const NEW: &str = "balcony.redb.new";
 
+/// Locked by the process that makes a database. It is gone when there is one.
+const MAKING: &str = "balcony.redb.lock";
+
 /// Opens the database in `folder`, and makes both if they are missing.
+///
+/// Of several processes that find none, one makes it. The others get [`StoreError::Locked`], and may try again.
 pub(super) fn database(folder: &Path) -> Result<Database, StoreError> {
     make_folder(folder).map_err(|error| StoreError::folder(folder, &error))?;
     if let Some(database) = existing(folder)? {
         return Ok(database);
     }
-    let (path, new) = (folder.join(FILE), folder.join(NEW));
-    let failed = |error| StoreError::folder(&new, &error);
-    match std::fs::remove_file(&new) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
-        _ => {}
+    let lock = folder.join(MAKING);
+    let failed = |error| StoreError::folder(&lock, &error);
+    let making = options().open(&lock).map_err(failed)?;
+    match making.try_lock() {
+        Ok(()) => {}
+        // A file system without locks: redb goes without them there, too.
+        Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => {}
+        Err(TryLockError::WouldBlock) => return Err(StoreError::Locked(folder.into())),
+        Err(TryLockError::Error(error)) => return Err(failed(error)),
     }
+    // Whoever had the lock before may have made it.
+    let path = folder.join(FILE);
+    if !path.try_exists().map_err(|error| StoreError::folder(&path, &error))? {
+        make(folder)?;
+    }
+    // From here on nobody makes one, with or without this lock.
+    remove(&lock)?;
+    again(folder)
+}
+
+/// Makes an empty database in `folder`, where there is none.
+fn make(folder: &Path) -> Result<(), StoreError> {
+    let new = folder.join(NEW);
+    remove(&new)?;
     drop(open_file(&new)?);
-    std::fs::rename(&new, &path).map_err(failed)?;
+    std::fs::rename(&new, folder.join(FILE)).map_err(|error| StoreError::folder(&new, &error))?;
     // A new file is durable when its name is, too.
-    sync_folder(folder).map_err(|error| StoreError::folder(folder, &error))?;
-    open_file(&path)
+    sync_folder(folder).map_err(|error| StoreError::folder(folder, &error))
+}
+
+/// Removes a file that may be there.
+fn remove(path: &Path) -> Result<(), StoreError> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(StoreError::folder(path, &error)),
+        _ => Ok(()),
+    }
 }
 
 /// Opens the database in `folder` again, which has been open before.

@@ -77,6 +77,23 @@ pub fn waiting(kept: &Kept) -> usize {
     kept.logs.iter().find(|(log, _)| log == OFFLINE).map_or(0, |(_, count)| *count)
 }
 
+/// As many bytes as addresses can have, nearly, and none that a database can compress: an A-label of 63 octets may stand for more than
+/// 200 in UTF-8.
+pub fn longest_address() -> Jid {
+    let mut state = 1_u32;
+    let mut letter = |_: u32| {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        char::from_u32(0x4e00 + (state >> 8) % 0x5000).unwrap()
+    };
+    let local: String = (0..341).map(&mut letter).collect();
+    let resource: String = (0..341).map(&mut letter).collect();
+    let label = |number: u32| char::from_u32(0x20000 + number * 100).unwrap().to_string().repeat(52);
+    let domain = [0, 1, 2, 3].map(label).join(".");
+    let address = Jid::parse(&format!("{local}@{domain}/{resource}")).unwrap();
+    assert!(address.as_str().len() > 2_850);
+    address
+}
+
 pub fn change() -> impl Strategy<Value = Change> {
     let roster = (0..6_u8, any::<Option<(bool, u8, bool)>>(), any::<bool>(), any::<bool>()).prop_map(
         |(number, item, request, pushed)| Change::Roster {
