@@ -12,6 +12,7 @@ use balcony_xml::ElementRef;
 use super::extensions::{Collection, Kind};
 use super::tables::{OwnRequest, PublicRequest, Replay, ServerRequest, Tables, Typed};
 use super::{Absent, AccountRef, Context, Extension, Reply, Request, Server};
+use crate::account::Account;
 use crate::router::deliver;
 use crate::{Content, Document, Effect, Entry, SessionId};
 
@@ -71,13 +72,16 @@ pub enum Copying<'a> {
 /// Copies of a message on their way to clients of one account.
 #[derive(Debug)]
 pub struct Copies<'a> {
+    pub(crate) account: &'a Account,
     pub(crate) effects: &'a mut Vec<Effect>,
 }
 
 impl Copies<'_> {
-    /// Gives a client a copy.
+    /// Gives a client of the account a copy. There is none for anybody else.
     pub fn give(&mut self, to: SessionId, copy: Stanza) {
-        deliver([to], copy, self.effects);
+        if self.account.resources().iter().any(|resource| resource.session == to) {
+            deliver([to], copy, self.effects);
+        }
     }
 }
 
@@ -185,7 +189,7 @@ impl<X: Extension> Registry<'_, X> {
         refusal: fn(&X) -> StanzaError,
     ) {
         let typed = Arc::clone(self.typed);
-        let allows = move |owner: &BareJid, account: &crate::account::Account, entity: &Jid| {
+        let allows = move |owner: &BareJid, account: &Account, entity: &Jid| {
             allows(&typed.x, AccountRef { owner, account, typed: &typed }, entity)
         };
         let typed = Arc::clone(self.typed);
@@ -196,7 +200,7 @@ impl<X: Extension> Registry<'_, X> {
     /// Says what becomes of a message to an account of which no client takes it. The first extension that does something decides.
     pub fn absent(&mut self, absent: fn(&X, AccountRef<'_, X>, &Stanza) -> Absent) {
         let typed = Arc::clone(self.typed);
-        let absent = move |owner: &BareJid, account: &crate::account::Account, stanza: &Stanza| {
+        let absent = move |owner: &BareJid, account: &Account, stanza: &Stanza| {
             absent(&typed.x, AccountRef { owner, account, typed: &typed }, stanza)
         };
         self.tables.absent.push(Box::new(absent));
@@ -206,7 +210,7 @@ impl<X: Extension> Registry<'_, X> {
     pub fn copy(&mut self, copy: fn(&X, AccountRef<'_, X>, Copying<'_>, &Stanza, &mut Copies<'_>)) {
         let typed = Arc::clone(self.typed);
         let copy = move |owner: &BareJid,
-                         account: &crate::account::Account,
+                         account: &Account,
                          why: Copying<'_>,
                          stanza: &Stanza,
                          copies: &mut Copies<'_>| {
