@@ -43,7 +43,7 @@ pub mod version;
 
 pub use account_ref::{AccountRef, Client};
 pub use context::{Context, Server};
-pub use extensions::{Builder, Collection, Extensions, Kind};
+pub use extensions::{Asked, Builder, Collection, Extensions, Kind};
 pub use registry::{Access, Addressee, Copies, Copying, Documents, Registry};
 pub use reply::{Absent, Edit, Hold, Reply, Request};
 

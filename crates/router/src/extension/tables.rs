@@ -10,7 +10,7 @@ use balcony_jid::{BareJid, Jid};
 use balcony_stanza::{IqType, Payload, Stanza, StanzaError};
 use balcony_xml::ElementRef;
 
-use super::extensions::Collection;
+use super::extensions::{Asked, Collection};
 use super::slots::bit;
 use super::{
     Absent, Access, Addressee, Call, Context, Copies, Copying, Damaged, Extension, Reply, Request, Server,
@@ -55,6 +55,13 @@ pub(super) struct Key {
     pub(super) namespace: &'static str,
 }
 
+impl Key {
+    const fn of(self, of: Addressee) -> Asked {
+        let kind = if self.is_set { IqType::Set } else { IqType::Get };
+        Asked { of, kind, name: self.name, namespace: self.namespace }
+    }
+}
+
 type Allows = Box<dyn Fn(&BareJid, &Account, &Jid) -> bool + Send + Sync>;
 type Refusal = Box<dyn Fn() -> StanzaError + Send + Sync>;
 type Copy = Box<dyn Fn(&BareJid, &Account, Copying<'_>, &Stanza, &mut Copies<'_>) + Send + Sync>;
@@ -93,6 +100,8 @@ pub(crate) struct Tables {
     pub(super) account: Vec<(Key, OwnRequest)>,
     pub(super) public: Vec<(Key, PublicRequest)>,
     pub(super) at_server_too: Vec<&'static str>,
+    /// Bits of extensions that count as there, whatever they know: see [`Builder::always`](super::Builder::always).
+    always: u64,
     /// The extensions that are asked what is allowed, and those that copy: a bit each.
     allows_bits: u64,
     copy_bits: u64,
@@ -120,6 +129,11 @@ pub(crate) enum Found<'a> {
 }
 
 impl Tables {
+    /// None; `always` if everybody is to count as there.
+    pub(super) fn new(always: bool) -> Tables {
+        Tables { always: if always { u64::MAX } else { 0 }, ..Tables::default() }
+    }
+
     /// Takes an extension in. Its number is the next one.
     pub(super) fn add<X: Extension>(&mut self, x: X, index: u8) {
         let typed =
@@ -164,6 +178,15 @@ impl Tables {
         Ok(slots)
     }
 
+    /// What is answered.
+    pub(super) fn requests(&self) -> impl Iterator<Item = Asked> + use<'_> {
+        let server = self.server.iter().map(|(key, _)| key.of(Addressee::Server));
+        let account = self.account.iter().map(|(key, _)| key);
+        let account = account.chain(self.public.iter().map(|(key, _)| key));
+        let account = account.chain(self.every_account.iter().map(|(key, _)| key));
+        server.chain(account.map(|key| key.of(Addressee::Account)))
+    }
+
     /// Who answers a request to the server.
     pub(crate) fn at_server(&self, kind: IqType, element: ElementRef<'_>) -> Option<&ServerRequest> {
         find(&self.server, kind, element)
@@ -189,7 +212,7 @@ impl Tables {
 
     /// Whether anything passes between the account, of whose extensions these bits are there, and the entity.
     pub(crate) fn allows(&self, owner: &BareJid, account: &Account, entity: &Jid) -> bool {
-        account.slot_bits() & self.allows_bits == 0
+        self.bits(account) & self.allows_bits == 0
             // The user's own resources can't be shut out.
             || entity.bare_str() == owner.as_str()
             || self.allows.iter().all(|(allows, _)| allows(owner, account, entity))
@@ -197,7 +220,7 @@ impl Tables {
 
     /// Why nothing passes from the account to the entity.
     pub(crate) fn refusal(&self, owner: &BareJid, account: &Account, entity: &Jid) -> Option<StanzaError> {
-        if account.slot_bits() & self.allows_bits == 0 || entity.bare_str() == owner.as_str() {
+        if self.bits(account) & self.allows_bits == 0 || entity.bare_str() == owner.as_str() {
             return None;
         }
         self.allows.iter().find(|(allows, _)| !allows(owner, account, entity)).map(|(_, refusal)| refusal())
@@ -205,7 +228,12 @@ impl Tables {
 
     /// Whether an account with these bits has to look at its messages.
     pub(crate) const fn looks_at_messages(&self, bits: u64) -> bool {
-        bits & (self.allows_bits | self.copy_bits) != 0
+        (bits | self.always) & (self.allows_bits | self.copy_bits) != 0
+    }
+
+    /// The extensions that may have something to say about the account.
+    fn bits(&self, account: &Account) -> u64 {
+        account.slot_bits() | self.always
     }
 
     /// Copies a message for those of the account's clients that want copies.
@@ -217,7 +245,7 @@ impl Tables {
         stanza: &Stanza,
         copies: &mut Copies<'_>,
     ) {
-        if account.slot_bits() & self.copy_bits != 0 {
+        if self.bits(account) & self.copy_bits != 0 {
             self.copy.iter().for_each(|copy| copy(owner, account, why, stanza, copies));
         }
     }

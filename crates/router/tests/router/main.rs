@@ -26,4 +26,5 @@ mod slow;
 mod subscriptions;
 mod vcard;
 mod waiting;
+mod without;
 mod world;
