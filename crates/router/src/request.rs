@@ -298,7 +298,7 @@ impl Router {
         let Some(name) = self.sessions.get(&session).map(|own| own.jid.to_bare()) else { return };
         for element in elements.children() {
             let Some(account) = self.accounts.get_mut(&name) else { return };
-            let Some((_, wanted)) = self.shared.tables().bind_inline(element) else { continue };
+            let Some(wanted) = self.shared.tables().bind_inline(element) else { continue };
             let mut call = Call {
                 shared: &self.shared,
                 owner: &name,

@@ -102,7 +102,7 @@ impl Extensions {
 
     /// The namespaces of what clients may want at once when they bind their resource (XEP-0386).
     pub fn bind_inline(&self) -> impl Iterator<Item = &'static str> {
-        self.tables.bind_inline.iter().map(|((_, namespace), ..)| *namespace)
+        self.tables.bind_inline.iter().map(|((_, namespace), _)| *namespace)
     }
 
     /// What an extension is called.

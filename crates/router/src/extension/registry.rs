@@ -52,7 +52,7 @@ pub struct Documents<'a> {
 impl<'a> Documents<'a> {
     /// Those of a collection, by their keys, in any order.
     pub fn of(&self, collection: &str) -> impl Iterator<Item = (&'a str, &'a Content)> {
-        let own = self.collections.iter().any(|own| *own == collection);
+        let own = self.collections.contains(&collection);
         let all = if own { self.all } else { &[] };
         all.iter()
             .filter(move |document| document.collection == collection)
@@ -227,11 +227,10 @@ impl<X: Extension> Registry<'_, X> {
         wanted: fn(&X, &mut Context<'_, '_, X>, ElementRef<'_>),
     ) {
         let typed = Arc::clone(self.typed);
-        let index = self.typed.index;
         let run = move |call: &mut super::Call<'_>, element: ElementRef<'_>| {
             typed.with(call, |x, context| wanted(x, context, element));
         };
-        self.tables.bind_inline.push(((name, namespace), index, Box::new(run)));
+        self.tables.bind_inline.push(((name, namespace), Box::new(run)));
     }
 
     /// Has a collection of documents in this version. Those of it that are `loaded` with an account are given to

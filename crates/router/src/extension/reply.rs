@@ -152,11 +152,13 @@ pub(crate) enum Todo {
     External(Arc<[u8]>),
 }
 
+type GoOn = Box<dyn FnOnce(&mut Call<'_>, Answer) -> Reply + Send>;
+
 /// How an extension goes on.
 pub(crate) struct Then {
     /// Which extension it is.
     pub(crate) index: u8,
-    pub(crate) run: Box<dyn FnOnce(&mut Call<'_>, Answer) -> Reply + Send>,
+    pub(crate) run: GoOn,
 }
 
 impl fmt::Debug for Later {

@@ -65,30 +65,34 @@ impl Key {
 type Allows = Box<dyn Fn(&BareJid, &Account, &Jid) -> bool + Send + Sync>;
 type Refusal = Box<dyn Fn() -> StanzaError + Send + Sync>;
 type Copy = Box<dyn Fn(&BareJid, &Account, Copying<'_>, &Stanza, &mut Copies<'_>) + Send + Sync>;
+type AnswerAnybody = Box<dyn Fn(Server<'_>, &Request<'_>) -> Result<Payload, StanzaError> + Send + Sync>;
+type AnswerOwn = Box<dyn Fn(&mut Call<'_>, &Request<'_>) -> Reply + Send + Sync>;
+type AnswerPublic = Box<dyn Fn(&Request<'_>, &[Document]) -> Result<Payload, StanzaError> + Send + Sync>;
+type Restore = Box<dyn Fn(&str, &Entry) -> Option<Stanza> + Send + Sync>;
+type WithoutTakers = Box<dyn Fn(&BareJid, &Account, &Stanza) -> Absent + Send + Sync>;
+pub(crate) type BindInline = Box<dyn Fn(&mut Call<'_>, ElementRef<'_>) + Send + Sync>;
 type Load = Box<dyn Fn(&[Document], &mut Slots) -> Result<(), Damaged> + Send + Sync>;
 
 /// A request that needs no account.
-pub(crate) struct ServerRequest(
-    pub(super) Box<dyn Fn(Server<'_>, &Request<'_>) -> Result<Payload, StanzaError> + Send + Sync>,
-);
+pub(crate) struct ServerRequest(pub(super) AnswerAnybody);
 
 /// A request to an account.
 pub(crate) struct OwnRequest {
     pub(super) index: u8,
     pub(super) access: Access,
-    pub(super) run: Box<dyn Fn(&mut Call<'_>, &Request<'_>) -> Reply + Send + Sync>,
+    pub(super) run: AnswerOwn,
 }
 
 /// A request for documents that anybody may read.
 pub(crate) struct PublicRequest {
     pub(super) collection: &'static str,
-    pub(super) answer: Box<dyn Fn(&Request<'_>, &[Document]) -> Result<Payload, StanzaError> + Send + Sync>,
+    pub(super) answer: AnswerPublic,
 }
 
 /// What is delivered before anything else.
 pub(crate) struct Replay {
     pub(crate) log: &'static str,
-    pub(crate) restore: Box<dyn Fn(&str, &Entry) -> Option<Stanza> + Send + Sync>,
+    pub(crate) restore: Restore,
 }
 
 /// The tables.
@@ -107,9 +111,8 @@ pub(crate) struct Tables {
     copy_bits: u64,
     allows: Vec<(Allows, Refusal)>,
     copy: Vec<Copy>,
-    pub(super) absent: Vec<Box<dyn Fn(&BareJid, &Account, &Stanza) -> Absent + Send + Sync>>,
-    pub(super) bind_inline:
-        Vec<((&'static str, &'static str), u8, Box<dyn Fn(&mut Call<'_>, ElementRef<'_>) + Send + Sync>)>,
+    pub(super) absent: Vec<WithoutTakers>,
+    pub(super) bind_inline: Vec<((&'static str, &'static str), BindInline)>,
     pub(super) collections: Vec<Collection>,
     /// Which extension has which collection loaded with an account.
     pub(super) loaded: Vec<(u8, &'static str)>,
@@ -260,12 +263,9 @@ impl Tables {
         self.replay.as_ref()
     }
 
-    pub(crate) fn bind_inline(
-        &self,
-        element: ElementRef<'_>,
-    ) -> Option<(u8, &(dyn Fn(&mut Call<'_>, ElementRef<'_>) + Send + Sync))> {
-        let found = self.bind_inline.iter().find(|((name, namespace), ..)| element.is(name, namespace));
-        found.map(|(_, index, run)| (*index, &**run))
+    pub(crate) fn bind_inline(&self, element: ElementRef<'_>) -> Option<&BindInline> {
+        let found = self.bind_inline.iter().find(|((name, namespace), _)| element.is(name, namespace));
+        found.map(|(_, run)| run)
     }
 }
 

@@ -117,14 +117,14 @@ fn features_and_answers() {
 fn wanted_at_once() {
     assert_eq!(Extensions::default().bind_inline().collect::<Vec<_>>(), ["urn:xmpp:carbons:2"]);
     let without = Extensions::standard().without("carbons");
-    let mut world = world(without);
-    assert_eq!(world_bind_inline(&mut world), 0);
+    let mut world = self::world(without);
+    assert_eq!(copies_of_one_bound(&mut world), 0);
     let mut world = self::world(Extensions::standard());
-    assert_eq!(world_bind_inline(&mut world), 1);
+    assert_eq!(copies_of_one_bound(&mut world), 1);
 }
 
 /// How many copies a client gets that has wanted them when it bound.
-fn world_bind_inline(world: &mut World) -> usize {
+fn copies_of_one_bound(world: &mut World) -> usize {
     let hall = world.connect("juliet@example.com/hall");
     let wanted = content("<enable xmlns='urn:xmpp:carbons:2'/>");
     world.router.bind_inline(hall, wanted.payload.parse().unwrap().root(), &mut Vec::new());
@@ -187,7 +187,7 @@ fn seen(world: &mut World) -> Vec<&'static str> {
     if wires(&world.send(balcony, available(0)), balcony).iter().any(|wire| wire.contains("<body>")) {
         seen.push("offline");
     }
-    if !wires(&world.send(tybalt, chat()), balcony).is_empty() != !seen.contains(&"blocking") {
+    if wires(&world.send(tybalt, chat()), balcony).is_empty() != seen.contains(&"blocking") {
         seen.push("blocking for others");
     }
     seen
