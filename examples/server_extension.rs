@@ -1,5 +1,5 @@
-//! An extension of a server, from outside of it: things to do, which a user's clients keep there. `docs/extensions.md` says how to
-//! write one; this one runs in a simulated server: `cargo run -p balcony-examples --example server_extension`
+//! An extension of a server, from outside of it: things to do, which a user's clients keep there; others can't tell whether they do.
+//! See `docs/extensions.md`. It runs in a simulated server: `cargo run -p balcony-examples --example server_extension`
 #![forbid(unsafe_code)]
 
 use std::collections::BTreeSet;
@@ -74,7 +74,6 @@ fn main() {
     let list = format!("<todo xmlns='{NS}'/>");
     assert!(ask(juliet, Get, None, &list).contains("<item>Buy a ladder</item></todo>"));
     assert!(ask(juliet, Get, None, "<query xmlns='http://jabber.org/protocol/disco#info'/>").contains(NS));
-    // Others can.t tell whether there is an account.
     for account in ["juliet@example.com", "nobody@example.com"] {
         assert!(ask(romeo, Get, Some(account), &list).contains("<service-unavailable "));
     }

@@ -103,13 +103,17 @@ fn features_and_answers() {
         let does = lost(standard.requests(), without.requests()).len();
         assert!(does > 0 || name == "offline", "{name}");
     }
-    // No two answer the same, and what there is stands in the table of docs/extensions.md.
+    // No two answer the same, and what there is stands in docs/extensions.md.
     let all: Vec<_> = standard.requests().collect();
     let distinct: BTreeSet<_> = all
         .iter()
         .map(|one| (one.of == Addressee::Server, one.kind == IqType::Set, one.name, one.namespace))
         .collect();
     assert_eq!(distinct.len(), all.len());
+    let docs = include_str!("../../../../docs/extensions.md");
+    for name in names().into_iter().chain(all.iter().map(|one| one.namespace)) {
+        assert!(docs.contains(&format!("`{name}`")), "{name}");
+    }
 }
 
 // XEP-0386 1.1.0 §3: what can be wanted at once is gone, too, and wanting it all the same does nothing.
