@@ -11,7 +11,7 @@ use balcony_xml::ElementRef;
 use crate::account::Account;
 use crate::asks::{Charge, Place, Purpose, cost};
 use crate::commit::{self, Commit, Scope};
-use crate::extension::{Call, Found, Hold, Later, Reply, Request, Server, Todo};
+use crate::extension::{self, Call, Found, Hold, Later, Reply, Request, Server, Todo};
 use crate::known::Known;
 use crate::line::Origin;
 use crate::router::Router;
@@ -115,7 +115,7 @@ impl Router {
         &mut self,
         name: &BareJid,
         session: Option<SessionId>,
-        then: crate::extension::Then,
+        then: extension::Then,
         answer: Answer,
         request: &Stanza,
         effects: &mut Vec<Effect>,
@@ -191,12 +191,27 @@ impl Router {
         effects: &mut Vec<Effect>,
     ) {
         let Later { todo, hold, then } = later;
-        let Some(known) = self.accounts.get(name).and_then(|account| account.known.as_deref()) else {
+        let known = self.accounts.get(name).and_then(|account| account.known.as_deref());
+        let tables = self.shared.tables();
+        let is_own = match &todo {
+            Todo::Save(edits) => edits.iter().all(|edit| tables.may_change(then.index, edit)),
+            Todo::Read { collection, .. } => {
+                tables.collection(then.index, collection, extension::Kind::Documents).is_some()
+            }
+            Todo::SetPassword(_) | Todo::Remove | Todo::External(_) => true,
+        };
+        let Some(known) = known.filter(|_| is_own) else {
+            self.refuse(&request, ErrorCondition::InternalServerError, effects);
             return self.release(charge, effects);
         };
+        if matches!(&todo, Todo::Save(edits) if edits.is_empty()) {
+            self.go_on_with(name, session, then, Answer::Saved, &request, effects);
+            return self.release(charge, effects);
+        }
         let account = name.clone();
         let by_others = session.is_none();
         let scope = match (hold, session) {
+            _ if matches!(todo, Todo::External(_)) => Scope::Nothing,
             (_, None) => request.head.from.as_ref().map_or(Scope::Own, |from| Scope::Contact(from.to_bare())),
             (Hold::Requests, Some(_)) => Scope::Own,
             (Hold::Everything, Some(_)) => Scope::Sent,

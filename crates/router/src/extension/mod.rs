@@ -67,7 +67,7 @@ pub trait Extension: Sized + Send + Sync + 'static {
     type Client: Default + PartialEq + fmt::Debug + Send + Sync + 'static;
 
     /// Makes the account's state of the documents that are kept of it. It depends on nothing else: it is called each time an account is
-    /// loaded, and after a change that failed.
+    /// loaded, and again when it is not known whether a change was made. If no collection is loaded it is not called.
     ///
     /// # Errors
     ///

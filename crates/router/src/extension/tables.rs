@@ -10,14 +10,14 @@ use balcony_jid::{BareJid, Jid};
 use balcony_stanza::{IqType, Payload, Stanza, StanzaError};
 use balcony_xml::ElementRef;
 
-use super::extensions::{Asked, Collection};
+use super::extensions::{Asked, Collection, Kind};
 use super::slots::bit;
 use super::{
-    Absent, Access, Addressee, Call, Context, Copies, Copying, Damaged, Extension, Reply, Request, Server,
-    Slots,
+    Absent, Access, Addressee, Call, Context, Copies, Copying, Damaged, Edit, Extension, Reply, Request,
+    Server, Slots,
 };
 use crate::account::Account;
-use crate::{Collections, Document, Entry};
+use crate::{Append, Collections, Document, Entry, LogEdit};
 
 /// An extension, its place, and the states of those of whom it knows nothing.
 #[derive(Debug)]
@@ -111,9 +111,11 @@ pub(crate) struct Tables {
     copy_bits: u64,
     allows: Vec<(Allows, Refusal)>,
     copy: Vec<Copy>,
-    pub(super) absent: Vec<WithoutTakers>,
+    pub(super) absent: Vec<(u8, WithoutTakers)>,
     pub(super) bind_inline: Vec<((&'static str, &'static str), BindInline)>,
     pub(super) collections: Vec<Collection>,
+    /// Which extension has which of them.
+    pub(super) keepers: Vec<u8>,
     /// Which extension has which collection loaded with an account.
     pub(super) loaded: Vec<(u8, &'static str)>,
     load: Vec<Load>,
@@ -167,6 +169,31 @@ impl Tables {
 
     pub(crate) fn features(&self, of: Addressee) -> impl Iterator<Item = &'static str> + use<'_> {
         self.features.iter().filter(move |(at, _)| *at == of).map(|(_, feature)| *feature)
+    }
+
+    /// Whether this extension has registered the collection that it wants to change, in this version or a later one.
+    pub(crate) fn may_change(&self, index: u8, edit: &Edit) -> bool {
+        let (name, kind, version) = match edit {
+            Edit::Document(edit) => (
+                &edit.collection,
+                Kind::Documents,
+                edit.content.as_ref().map_or(0, |content| content.version),
+            ),
+            Edit::Log(LogEdit::Append(append)) => return self.may_append(index, append),
+            Edit::Log(LogEdit::Trim { log, .. }) => (log, Kind::Log, 0),
+        };
+        self.collection(index, name, kind).is_some_and(|collection| version <= collection.version)
+    }
+
+    fn may_append(&self, index: u8, append: &Append) -> bool {
+        let log = self.collection(index, &append.log, Kind::Log);
+        log.is_some_and(|log| append.content.version <= log.version)
+    }
+
+    /// The collection of this name that the extension has registered.
+    pub(crate) fn collection(&self, index: u8, name: &str, kind: Kind) -> Option<&Collection> {
+        let mut own = self.keepers.iter().zip(&self.collections).filter(|(keeper, _)| **keeper == index);
+        own.find(|(_, own)| own.name == name && own.kind == kind).map(|(_, own)| own)
     }
 
     /// The collections that are loaded with an account.
@@ -255,8 +282,11 @@ impl Tables {
 
     /// What becomes of a message that nobody takes.
     pub(crate) fn absent(&self, owner: &BareJid, account: &Account, stanza: &Stanza) -> Absent {
-        let all = self.absent.iter().map(|absent| absent(owner, account, stanza));
-        all.into_iter().find(|absent| *absent != Absent::Return).unwrap_or(Absent::Return)
+        let mut all = self.absent.iter().map(|(index, absent)| match absent(owner, account, stanza) {
+            Absent::Keep(append) if !self.may_append(*index, &append) => Absent::Return,
+            absent => absent,
+        });
+        all.find(|absent| *absent != Absent::Return).unwrap_or(Absent::Return)
     }
 
     pub(crate) const fn replay(&self) -> Option<&Replay> {

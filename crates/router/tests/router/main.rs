@@ -17,6 +17,7 @@ mod messages;
 mod model;
 mod model_contacts;
 mod offline;
+mod outside;
 mod presence;
 mod private;
 mod registration;
