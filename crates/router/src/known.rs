@@ -1,13 +1,11 @@
 //! What is kept of an account, in memory.
 
 use alloc::boxed::Box;
-use alloc::sync::Arc;
 use core::time::Duration;
 
 use balcony_jid::BareJid;
 use balcony_machine::Instant;
 use balcony_roster::{Roster, Version};
-use balcony_stanza::Stanza;
 
 use crate::extension::{Damaged, Slots};
 use crate::shared::Shared;
@@ -46,19 +44,16 @@ impl Known {
         Ok(Box::new(Known { roster, creation, slots, last, loaded }))
     }
 
-    /// The latest presence has ended just now.
-    pub(crate) fn left(&mut self, now: Instant, presence: Arc<Stanza>) {
+    /// What time it is by the clock of whoever keeps the account, in milliseconds since the start of 1970 (UTC).
+    pub(crate) fn clock(&self, now: Instant) -> u64 {
         let (at, clock) = self.loaded;
-        let since = u64::try_from(now.saturating_since(at).as_millis()).unwrap_or(u64::MAX);
-        self.last = Some(LastSeen { at: clock.saturating_add(since), presence });
+        let since = now.saturating_since(at).as_millis();
+        clock.saturating_add(u64::try_from(since).unwrap_or(u64::MAX))
     }
 
     /// How the latest presence has ended, and how long ago.
     pub(crate) fn last_seen(&self, now: Instant) -> Option<(Duration, &LastSeen)> {
         let last = self.last.as_ref()?;
-        let (at, clock) = self.loaded;
-        // All by the clock of whoever keeps it.
-        let now = Duration::from_millis(clock) + now.saturating_since(at);
-        Some((now.saturating_sub(Duration::from_millis(last.at)), last))
+        Some((Duration::from_millis(self.clock(now).saturating_sub(last.at)), last))
     }
 }
