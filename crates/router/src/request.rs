@@ -313,7 +313,6 @@ impl Router {
         let Some(name) = self.sessions.get(&session).map(|own| own.jid.to_bare()) else { return };
         for element in elements.children() {
             let Some(account) = self.accounts.get_mut(&name) else { return };
-            let Some(wanted) = self.shared.tables().bind_inline(element) else { continue };
             let mut call = Call {
                 shared: &self.shared,
                 owner: &name,
@@ -323,7 +322,7 @@ impl Router {
                 random: &mut self.random,
                 effects,
             };
-            wanted(&mut call, element);
+            let _ = self.shared.tables().bind_inline(&mut call, element);
         }
         self.refresh(&name);
     }

@@ -152,13 +152,14 @@ pub(crate) enum Todo {
     External(Arc<[u8]>),
 }
 
-type GoOn = Box<dyn FnOnce(&mut Call<'_>, Answer) -> Reply + Send>;
+/// What an extension does with the answer.
+type Run = Box<dyn FnOnce(&mut Call<'_>, Answer) -> Reply + Send>;
 
 /// How an extension goes on.
 pub(crate) struct Then {
     /// Which extension it is.
     pub(crate) index: u8,
-    pub(crate) run: GoOn,
+    pub(crate) run: Run,
 }
 
 impl fmt::Debug for Later {

@@ -65,28 +65,28 @@ impl Key {
 type Allows = Box<dyn Fn(&BareJid, &Account, &Jid) -> bool + Send + Sync>;
 type Refusal = Box<dyn Fn() -> StanzaError + Send + Sync>;
 type Copy = Box<dyn Fn(&BareJid, &Account, Copying<'_>, &Stanza, &mut Copies<'_>) + Send + Sync>;
-type AnswerAnybody = Box<dyn Fn(Server<'_>, &Request<'_>) -> Result<Payload, StanzaError> + Send + Sync>;
-type AnswerOwn = Box<dyn Fn(&mut Call<'_>, &Request<'_>) -> Reply + Send + Sync>;
-type AnswerPublic = Box<dyn Fn(&Request<'_>, &[Document]) -> Result<Payload, StanzaError> + Send + Sync>;
+type OfServer = Box<dyn Fn(Server<'_>, &Request<'_>) -> Result<Payload, StanzaError> + Send + Sync>;
+type OfAccount = Box<dyn Fn(&mut Call<'_>, &Request<'_>) -> Reply + Send + Sync>;
+type OfDocuments = Box<dyn Fn(&Request<'_>, &[Document]) -> Result<Payload, StanzaError> + Send + Sync>;
 type Restore = Box<dyn Fn(&str, &Entry) -> Option<Stanza> + Send + Sync>;
-type WithoutTakers = Box<dyn Fn(&BareJid, &Account, &Stanza) -> Absent + Send + Sync>;
-pub(crate) type BindInline = Box<dyn Fn(&mut Call<'_>, ElementRef<'_>) + Send + Sync>;
+type IsAbsent = Box<dyn Fn(&BareJid, &Account, &Stanza) -> Absent + Send + Sync>;
+type Wanted = Box<dyn Fn(&mut Call<'_>, ElementRef<'_>) + Send + Sync>;
 type Load = Box<dyn Fn(&[Document], &mut Slots) -> Result<(), Damaged> + Send + Sync>;
 
 /// A request that needs no account.
-pub(crate) struct ServerRequest(pub(super) AnswerAnybody);
+pub(crate) struct ServerRequest(pub(super) OfServer);
 
 /// A request to an account.
 pub(crate) struct OwnRequest {
     pub(super) index: u8,
     pub(super) access: Access,
-    pub(super) run: AnswerOwn,
+    pub(super) run: OfAccount,
 }
 
 /// A request for documents that anybody may read.
 pub(crate) struct PublicRequest {
     pub(super) collection: &'static str,
-    pub(super) answer: AnswerPublic,
+    pub(super) answer: OfDocuments,
 }
 
 /// What is delivered before anything else.
@@ -111,8 +111,8 @@ pub(crate) struct Tables {
     copy_bits: u64,
     allows: Vec<(Allows, Refusal)>,
     copy: Vec<Copy>,
-    pub(super) absent: Vec<(u8, WithoutTakers)>,
-    pub(super) bind_inline: Vec<((&'static str, &'static str), BindInline)>,
+    pub(super) absent: Vec<(u8, IsAbsent)>,
+    pub(super) bind_inline: Vec<((&'static str, &'static str), Wanted)>,
     pub(super) collections: Vec<Collection>,
     /// Which extension has which of them.
     pub(super) keepers: Vec<u8>,
@@ -293,9 +293,13 @@ impl Tables {
         self.replay.as_ref()
     }
 
-    pub(crate) fn bind_inline(&self, element: ElementRef<'_>) -> Option<&BindInline> {
+    /// Does what a client wants at once; `false` if no extension knows it.
+    pub(crate) fn bind_inline(&self, call: &mut Call<'_>, element: ElementRef<'_>) -> bool {
         let found = self.bind_inline.iter().find(|((name, namespace), _)| element.is(name, namespace));
-        found.map(|(_, run)| run)
+        found.is_some_and(|(_, wanted)| {
+            wanted(call, element);
+            true
+        })
     }
 }
 
