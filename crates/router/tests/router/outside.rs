@@ -253,6 +253,7 @@ fn a_question_to_the_owner() {
         assert_eq!(told, [failed]);
     }
     let ticket = question(&world.send(balcony, set("external")));
+    world.at_once = true;
     world.unbound(balcony);
     assert_eq!(world.router.counts().loaded, 2);
     assert!(world.answer(ticket, Answer::External(Arc::default())).is_empty());
