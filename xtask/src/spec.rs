@@ -29,7 +29,7 @@ pub(crate) fn main(args: &[String]) -> Result {
     let (list, missing) = (options.flag("--list"), options.flag("--missing"));
     let wanted = options.rest()?;
     let mut files = BTreeMap::new();
-    for name in ["rfc6120.md", "rfc6121.md", "rfc7622.md"] {
+    for name in ["rfc6120.md", "rfc6121.md", "rfc7622.md", "xeps.md"] {
         let text = fs::read_to_string(Path::new("docs/spec").join(name))
             .map_err(|e| format!("docs/spec/{name}: {e}"))?;
         files.insert(name, rules(&text));
@@ -78,7 +78,7 @@ pub(crate) fn main(args: &[String]) -> Result {
     if failed.is_empty() { Ok(()) } else { Err(failed.join("; ")) }
 }
 
-/// The ids in the first column of the tables of a file. A section number stands for `§number`, and a number below 24 in
+/// The ids in the first column of the tables of a file, and those with which lines begin: `- LA1 [2] …`. A section number stands for `§number`, and a number below 24 in
 /// the table of examples for `example number`.
 fn rules(text: &str) -> Rules {
     let mut rules = Rules::new();
@@ -89,6 +89,9 @@ fn rules(text: &str) -> Rules {
         }
         let Some(row) = line.trim().strip_prefix('|') else {
             header.clear();
+            if let Some(id) = listed(line) {
+                rules.entry(id.to_owned()).or_default();
+            }
             continue;
         };
         let cells: Vec<&str> = row.split('|').map(str::trim).collect();
@@ -114,6 +117,17 @@ fn rules(text: &str) -> Rules {
         rules.entry(id).or_default();
     }
     rules
+}
+
+/// The id of a rule that is a line of a list, as those of XEPs are: letters and a number, and then the section in brackets or
+/// `(derived)`.
+fn listed(line: &str) -> Option<&str> {
+    let (id, rest) = line.strip_prefix("- ")?.split_once(' ')?;
+    let (letters, number) = id.split_at(id.find(|c: char| c.is_ascii_digit())?);
+    let is_id = letters.len() == 2
+        && letters.bytes().all(|b| b.is_ascii_uppercase())
+        && number.bytes().all(|b| b.is_ascii_digit());
+    (is_id && (rest.starts_with('[') || rest.starts_with("(derived)"))).then_some(id)
 }
 
 /// Notes the citations in the comments of one file of tests.
@@ -175,6 +189,7 @@ fn citations(comment: &str) -> Vec<(&'static str, String)> {
             }
             "rfc6121.md" | "6121" => file = "rfc6121.md",
             "rfc7622.md" | "7622" | "8264" | "8265" => file = "rfc7622.md",
+            _ if bare.starts_with("XEP-") => file = "xeps.md",
             _ => {}
         }
         if let Some(section) = bare.strip_prefix('§') {
@@ -289,6 +304,8 @@ mod tests {
                     | topic | 6122 |\n|---|---|\n| domain | x |\n";
         let ids: Vec<_> = rules(text).into_keys().collect();
         assert_eq!(ids, ["C1", "a1", "bind-gen", "example 1", "§4.9.3.1"]);
+        let text = "**XEP-0012.** Overview.\n- LA1 [2] res M: result.\n- LA12 (derived) srv: the same.\n- no rule [2]\n- LA3: no\n";
+        assert_eq!(rules(text).into_keys().collect::<Vec<_>>(), ["LA1", "LA12"]);
     }
 
     #[test]
@@ -309,6 +326,7 @@ mod tests {
         has("// RFC 7622 §3.5 examples 16, 17, 19 to 23", "rfc7622.md", "example 21");
         has("// RFC 7622 §3.5 examples 16, 17, 19 to 23", "rfc7622.md", "example 17");
         has("// RFC 5802 §5 [SC1..SC4]", "rfc6120.md", "SC3");
+        has("// RFC 6121 §8.1 [PR33], XEP-0012 2.0 §3, §8 [LA2, LA11]", "xeps.md", "LA11");
         assert!(!citations("// RFC 7622 example 18").iter().any(|(_, id)| id == "example 17"));
     }
 }

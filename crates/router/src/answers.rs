@@ -22,7 +22,7 @@ impl Router {
         let Open { account: name, incarnation, purpose, charge, .. } = open;
         match purpose {
             Purpose::Probe(stanza) => self.probed(stanza, answer, effects),
-            Purpose::Public(stanza) => self.answer_public(&stanza, answer, effects),
+            Purpose::Public(stanza) => self.answer_public(&name, &stanza, answer, effects),
             purpose => {
                 let is_same = |account: &crate::account::Account| account.incarnation == incarnation;
                 if self.accounts.get(&name).is_some_and(is_same) {

@@ -28,6 +28,8 @@ pub(crate) struct Commit {
 /// What waits for a change, beside the account's later requests to itself and its server.
 #[derive(Debug)]
 pub(crate) enum Scope {
+    /// Not even these.
+    Nothing,
     /// Nothing.
     Own,
     /// What passes between the account and this contact.
@@ -58,9 +60,13 @@ impl Router {
     ) {
         let name = ask.account().clone();
         let Some(account) = self.accounts.get_mut(&name) else { return };
-        account.commits += 1;
+        if let Scope::Nothing = commit.scope {
+            account.asks += 1;
+        } else {
+            account.commits += 1;
+        }
         match &commit.scope {
-            Scope::Own => {}
+            Scope::Nothing | Scope::Own => {}
             Scope::Contact(peer) => account.line_mut(peer).commits += 1,
             Scope::Sent => account.gates += 1,
             Scope::All => account.phase = Phase::Removing,
@@ -78,9 +84,13 @@ impl Router {
         effects: &mut Vec<Effect>,
     ) {
         let Some(account) = self.accounts.get_mut(name) else { return };
-        account.commits -= 1;
+        if let Scope::Nothing = commit.scope {
+            account.asks -= 1;
+        } else {
+            account.commits -= 1;
+        }
         match &commit.scope {
-            Scope::Own | Scope::All => {}
+            Scope::Nothing | Scope::Own | Scope::All => {}
             Scope::Contact(peer) => account.line_mut(peer).commits -= 1,
             Scope::Sent => account.gates -= 1,
         }
@@ -120,7 +130,7 @@ impl Router {
             self.reload(name, effects);
         }
         match &commit.scope {
-            Scope::Own => {}
+            Scope::Nothing | Scope::Own => {}
             Scope::Contact(peer) => self.drain(name, peer, effects),
             Scope::Sent | Scope::All => self.drain_all(name, effects),
         }

@@ -102,7 +102,7 @@ impl Router {
     pub(crate) fn arrive(&mut self, stanza: Stanza, origin: &mut Origin, effects: &mut Vec<Effect>) {
         let Some(to) = &stanza.head.to else { return };
         if matches!(stanza.head.kind, Kind::Iq(IqType::Get)) && self.is_public(&stanza) {
-            return self.read_public(stanza, origin, effects);
+            return self.read_public(&to.to_bare(), stanza, origin, effects);
         }
         match self.accounts.get(to.bare_str()) {
             // A stranger who gets nothing is told so without regard to what the account waits for, or the wait would tell of it.
@@ -239,7 +239,9 @@ impl Router {
             Origin::Session(_) | Origin::Remote | Origin::Server | Origin::Taken => true,
         };
         if is_new && self.has_no_room(&payer, place, origin) {
-            if sees && !matches!(origin, Origin::Server) {
+            // Requests for what anybody may read are counted alike, whomever they ask, so this shows nothing.
+            let is_public = place == Place::Probe && matches!(stanza.head.kind, Kind::Iq(_));
+            if (sees || is_public) && !matches!(origin, Origin::Server) {
                 self.refuse_busy(stanza, effects);
             }
             return None;

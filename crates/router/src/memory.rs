@@ -182,6 +182,7 @@ impl Account {
             Change::Document { creation, .. } | Change::Log { creation, .. } if creation != kept.creation => {
                 return false;
             }
+            Change::Document { edit, .. } if edit.key.len() > DocumentEdit::LONGEST_KEY => return false,
             Change::Document { edit: DocumentEdit { collection, key, content }, .. } => {
                 match content {
                     Some(content) => self.documents.insert((collection, key), content),

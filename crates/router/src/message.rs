@@ -138,7 +138,13 @@ impl Router {
 
     fn copy(&self, account: &Account, why: Copying<'_>, stanza: &Stanza, effects: &mut Vec<Effect>) {
         if let Some(known) = account.known.as_deref() {
-            self.shared.tables().copy(known.roster.owner(), account, why, stanza, &mut Copies { effects });
+            self.shared.tables().copy(
+                known.roster.owner(),
+                account,
+                why,
+                stanza,
+                &mut Copies { account, effects },
+            );
         }
     }
 

@@ -12,7 +12,7 @@ use crate::directed::Directed;
 use crate::line::Origin;
 use crate::router::Router;
 use crate::shared::Shared;
-use crate::{Change, Effect, SessionId};
+use crate::{Change, Effect, LastSeen, SessionId};
 
 /// What a resource leaves behind that goes offline.
 struct Ended {
@@ -170,8 +170,13 @@ impl Router {
     fn note_last(&mut self, own: &FullJid, stanza: Stanza, effects: &mut Vec<Effect>) {
         let name = own.to_bare();
         if self.accounts.get(&name).is_some_and(|account| account.available().next().is_none()) {
-            let change = Change::LastSeen(Arc::new(stanza.from(own.to_jid())));
+            let now = self.asks.now();
+            let presence = Arc::new(stanza.from(own.to_jid()));
+            let change = Change::LastSeen(Arc::clone(&presence));
             let Some(account) = self.accounts.get_mut(&name) else { return };
+            if let Some(known) = account.known.as_deref_mut() {
+                known.last = Some(LastSeen { at: known.clock(now), presence });
+            }
             if let Note::Nothing = account.note {
                 account.note = Note::Saving;
                 self.save_beside(&name, change, Purpose::Note, None, effects);

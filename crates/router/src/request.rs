@@ -8,10 +8,10 @@ use balcony_roster::Version;
 use balcony_stanza::{ErrorCondition, IqType, Kind, Payload, Stanza, StanzaError};
 use balcony_xml::ElementRef;
 
-use crate::account::{Account, is_to_itself};
+use crate::account::Account;
 use crate::asks::{Charge, Place, Purpose, cost};
 use crate::commit::{self, Commit, Scope};
-use crate::extension::{Call, Found, Hold, Later, Reply, Request, Server, Todo};
+use crate::extension::{self, Call, Found, Hold, Later, Reply, Request, Server, Todo};
 use crate::known::Known;
 use crate::line::Origin;
 use crate::router::Router;
@@ -86,7 +86,7 @@ impl Router {
         let found = self.shared.tables().at_account(request.kind, request.element);
         let reply = match found {
             Some(Found::Every(every)) => Reply::from(every.answer(self.server(), &request)),
-            Some(Found::Public(_)) => return self.read_public(stanza.clone(), origin, effects),
+            Some(Found::Public(_)) => return self.read_public(name, stanza.clone(), origin, effects),
             Some(Found::Own(own))
                 if session.is_some() || own.is_for_subscribers() && self.is_shown_account(stanza) =>
             {
@@ -115,7 +115,7 @@ impl Router {
         &mut self,
         name: &BareJid,
         session: Option<SessionId>,
-        then: crate::extension::Then,
+        then: extension::Then,
         answer: Answer,
         request: &Stanza,
         effects: &mut Vec<Effect>,
@@ -191,12 +191,27 @@ impl Router {
         effects: &mut Vec<Effect>,
     ) {
         let Later { todo, hold, then } = later;
-        let Some(known) = self.accounts.get(name).and_then(|account| account.known.as_deref()) else {
+        let known = self.accounts.get(name).and_then(|account| account.known.as_deref());
+        let tables = self.shared.tables();
+        let is_own = match &todo {
+            Todo::Save(edits) => edits.iter().all(|edit| tables.may_change(then.index, edit)),
+            Todo::Read { collection, .. } => {
+                tables.collection(then.index, collection, extension::Kind::Documents).is_some()
+            }
+            Todo::SetPassword(_) | Todo::Remove | Todo::External(_) => true,
+        };
+        let Some(known) = known.filter(|_| is_own) else {
+            self.refuse(&request, ErrorCondition::InternalServerError, effects);
             return self.release(charge, effects);
         };
+        if matches!(&todo, Todo::Save(edits) if edits.is_empty()) {
+            self.go_on_with(name, session, then, Answer::Saved, &request, effects);
+            return self.release(charge, effects);
+        }
         let account = name.clone();
         let by_others = session.is_none();
         let scope = match (hold, session) {
+            _ if matches!(todo, Todo::External(_)) => Scope::Nothing,
             (_, None) => request.head.from.as_ref().map_or(Scope::Own, |from| Scope::Contact(from.to_bare())),
             (Hold::Requests, Some(_)) => Scope::Own,
             (Hold::Everything, Some(_)) => Scope::Sent,
@@ -235,25 +250,34 @@ impl Router {
 
     /// Answers a request for documents that anybody may read when the store has answered a question of its own about the account: how
     /// soon that is must not show whether there is such an account, who is online, or whom the user has blocked.
-    pub(crate) fn read_public(&mut self, stanza: Stanza, origin: &mut Origin, effects: &mut Vec<Effect>) {
+    pub(crate) fn read_public(
+        &mut self,
+        name: &BareJid,
+        stanza: Stanza,
+        origin: &mut Origin,
+        effects: &mut Vec<Effect>,
+    ) {
         let Ok(content) = stanza.payload.parse() else { return };
-        let Some(account) = stanza.head.to.as_ref().or(stanza.head.from.as_ref()).map(Jid::to_bare) else {
-            return;
-        };
+        let is_own = stanza.head.from.as_ref().is_some_and(|from| from.bare_str() == name.as_str());
         let request = Router::read(&stanza, content.root());
         let found =
             request.and_then(|request| self.shared.tables().at_account(request.kind, request.element));
         let Some(Found::Public(public)) = found else { return };
         let mut collections: Vec<_> = self.shared.collections.to_vec();
         collections.push(public.collection().into());
-        let Some(charge) = self.charge_at(Place::Probe, &stanza, origin, effects) else { return };
-        let ask = Ask::Load { account, collections: collections.into() };
+        let charge = match is_own {
+            true => self.charge_own(&stanza, origin, effects),
+            false => self.charge_at(Place::Probe, &stanza, origin, effects),
+        };
+        let Some(charge) = charge else { return };
+        let ask = Ask::Load { account: name.clone(), collections: collections.into() };
         self.ask(ask, Purpose::Public(stanza), Some(charge), effects);
     }
 
     /// The store has answered.
     pub(crate) fn answer_public(
         &mut self,
+        name: &BareJid,
         stanza: &Stanza,
         answer: Option<Answer>,
         effects: &mut Vec<Effect>,
@@ -263,9 +287,6 @@ impl Router {
         };
         let Ok(content) = stanza.payload.parse() else { return };
         let Some(request) = Router::read(stanza, content.root()) else { return };
-        let Some(name) = stanza.head.to.as_ref().or(stanza.head.from.as_ref()).map(Jid::to_bare) else {
-            return;
-        };
         let Some(Found::Public(public)) = self.shared.tables().at_account(request.kind, request.element)
         else {
             return;
@@ -274,10 +295,10 @@ impl Router {
             let documents = core::mem::take(&mut kept.documents);
             let mut account = Account::loading(0);
             kept.documents.clone_from(&documents);
-            let known = Known::new(name, *kept, &self.shared, self.asks.now(), Version(0));
+            let known = Known::new(name.clone(), *kept, &self.shared, self.asks.now(), Version(0));
             account.known = known.ok();
-            let is_shown =
-                account.known.is_some() && (is_to_itself(stanza) || !account.shuts_out(&self.shared, stanza));
+            // The user's own clients are never shut out.
+            let is_shown = account.known.is_some() && !account.shuts_out(&self.shared, stanza);
             if is_shown { documents } else { Vec::new() }
         });
         match public.answer(&request, &documents.unwrap_or_default()) {

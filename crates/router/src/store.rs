@@ -223,10 +223,15 @@ impl Change {
 pub struct DocumentEdit {
     /// The name of the collection: 1 to 64 bytes without NUL.
     pub collection: Cow<'static, str>,
-    /// Which of its documents: at most 4,096 bytes.
+    /// Which of its documents: at most [`LONGEST_KEY`](DocumentEdit::LONGEST_KEY) bytes.
     pub key: Arc<str>,
     /// What it holds now; `None` if there is none any more.
     pub content: Option<Content>,
+}
+
+impl DocumentEdit {
+    /// How long a key may be, in bytes. A change of a document with a longer one is refused.
+    pub const LONGEST_KEY: usize = 4_096;
 }
 
 /// What a document or an entry holds.

@@ -12,7 +12,7 @@ mod world;
 pub use accounts::{Accounts, Asked};
 pub use chunks::Chunks;
 pub use pair::{End, Happened, Pair, Simulated};
-pub use world::{Peer, World};
+pub use world::{External, Peer, World};
 
 /// The programs in the README are compiled and run.
 #[cfg(doctest)]

@@ -25,6 +25,8 @@ pub struct World {
     pub slow_store: bool,
     /// Whether the store does nothing at all, if it is a slow one.
     pub store_hangs: bool,
+    /// What answers extensions that ask whoever runs the server. Otherwise nobody does.
+    pub external: External,
     /// Whether clients leave requests that they do not know to [`take_stanzas`](World::take_stanzas), or refuse them.
     pub take_requests: bool,
     config: Config,
@@ -34,6 +36,10 @@ pub struct World {
     random: Random,
     chunks: Chunks,
 }
+
+/// What a program does that runs a server with extensions of its own: it answers the question of an extension, which it names, for an
+/// account; `None` if it can't.
+pub type External = fn(&BareJid, &'static str, &[u8]) -> Option<Vec<u8>>;
 
 /// Names one connection of a [`World`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -76,6 +82,7 @@ impl World {
             accounts,
             slow_store: false,
             store_hangs: false,
+            external: |_, _, _| None,
             take_requests: false,
             config,
             asks: Vec::new(),
@@ -299,6 +306,17 @@ impl World {
         self.now = end;
     }
 
+    fn answer(&mut self, ask: balcony_router::Ask) -> Answer {
+        use balcony_router::{Answer as Says, Ask as Asks};
+        Answer::Router(match ask {
+            Asks::External { account, extension, question } => {
+                let answer = (self.external)(&account, extension, &question);
+                answer.map_or(Says::Refused, |answer| Says::External(answer.into()))
+            }
+            ask => self.accounts.kept.answer(self.clock(), ask),
+        })
+    }
+
     /// Has the server do what is due. Then nothing is due any more.
     fn tick(&mut self) {
         let mut actions = Vec::new();
@@ -323,7 +341,7 @@ impl World {
         let first = self.asks.iter().position(|(_, ask)| ask.account() == account).unwrap_or(any);
         let (ticket, ask) = self.asks.remove(first);
         let mut actions = Vec::new();
-        let answer = Answer::Router(self.accounts.kept.answer(self.clock(), ask));
+        let answer = self.answer(ask);
         self.server.answer(self.now, ticket, answer, &mut actions);
         self.act(actions);
         true
@@ -401,7 +419,7 @@ impl World {
                     Action::Ask(ticket, ask) => {
                         let answer = match ask {
                             Ask::Stream(ask) => Answer::Stream(self.accounts.answer(ask)),
-                            Ask::Router(ask) => Answer::Router(self.accounts.kept.answer(self.clock(), ask)),
+                            Ask::Router(ask) => self.answer(ask),
                         };
                         self.server.answer(self.now, ticket, answer, &mut next);
                     }

@@ -106,6 +106,9 @@ impl<'c, 'a, X: Extension> Context<'c, 'a, X> {
     #[must_use]
     pub fn last_seen(&self) -> Option<(Duration, &Stanza)> {
         let known = self.call.account.known.as_deref()?;
+        if self.call.account.available().next().is_some() {
+            return None;
+        }
         let (ago, last) = known.last_seen(self.call.now)?;
         Some((ago, &last.presence))
     }
@@ -120,7 +123,8 @@ impl<'c, 'a, X: Extension> Context<'c, 'a, X> {
         }
     }
 
-    /// Has these changes kept, all of them or none, and goes on when they are durable. The request fails if that can't be done.
+    /// Has these changes kept, all of them or none, and goes on when they are durable; at once if there are none. The request fails if
+    /// that can't be done, or they are of a collection that the extension has not registered, or not in this version.
     ///
     /// Later requests of the account's clients to their account and server wait until then, and more if `hold` says so.
     pub fn save(
@@ -132,7 +136,8 @@ impl<'c, 'a, X: Extension> Context<'c, 'a, X> {
         self.later(Todo::Save(edits), hold, |x, context, _| then(x, context))
     }
 
-    /// Reads a document of the account, and goes on with what it holds. The request fails if that can't be done.
+    /// Reads a document of the account, and goes on with what it holds. The request fails if that can't be done, or the extension has no
+    /// such collection. Later requests wait as for [`save`](Context::save).
     pub fn read(
         &self,
         collection: &'static str,
@@ -147,7 +152,8 @@ impl<'c, 'a, X: Extension> Context<'c, 'a, X> {
     }
 
     /// Has whoever runs the server do something, such as ask another program, and goes on with the answer: see
-    /// [`Ask::External`](crate::Ask::External). The request fails if there is none in time.
+    /// [`Ask::External`](crate::Ask::External). The request fails if there is none in time. Nothing waits for it: later requests, also to
+    /// the same extension, may be answered before.
     pub fn external(
         &self,
         question: impl Into<Arc<[u8]>>,

@@ -6,6 +6,8 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
 
+use balcony_stanza::IqType;
+
 use super::tables::Tables;
 use super::{Addressee, Extension};
 
@@ -39,11 +41,24 @@ pub enum Kind {
     Log,
 }
 
+/// A request that an extension answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Asked {
+    /// To whom it is addressed.
+    pub of: Addressee,
+    /// Get or set.
+    pub kind: IqType,
+    /// The name of its element.
+    pub name: &'static str,
+    /// The namespace of its element.
+    pub namespace: &'static str,
+}
+
 impl Extensions {
     /// None.
     #[must_use]
     pub fn builder() -> Builder {
-        Builder(Vec::new())
+        Builder { extensions: Vec::new(), always: false }
     }
 
     /// Those that a server has if nobody says otherwise.
@@ -72,6 +87,11 @@ impl Extensions {
     /// What discovery announces.
     pub fn features(&self, of: Addressee) -> impl Iterator<Item = &'static str> {
         self.tables.features(of)
+    }
+
+    /// The requests that they answer.
+    pub fn requests(&self) -> impl Iterator<Item = Asked> {
+        self.tables.requests()
     }
 
     /// What they keep: names and versions for whoever keeps it.
@@ -110,17 +130,20 @@ impl fmt::Debug for Extensions {
 type Add = Box<dyn FnOnce(&mut Tables, u8)>;
 
 /// Puts [`Extensions`] together.
-pub struct Builder(Vec<(&'static str, Add)>);
+pub struct Builder {
+    extensions: Vec<(&'static str, Add)>,
+    always: bool,
+}
 
 impl Builder {
     /// One more; or instead of the one of the same name, in its place. More than 64 are not taken.
     #[must_use]
     pub fn with<X: Extension>(mut self, extension: X) -> Builder {
         let add: Add = Box::new(move |tables, index| tables.add(extension, index));
-        if let Some((_, before)) = self.0.iter_mut().find(|(name, _)| *name == X::NAME) {
+        if let Some((_, before)) = self.extensions.iter_mut().find(|(name, _)| *name == X::NAME) {
             *before = add;
-        } else if self.0.len() < MOST {
-            self.0.push((X::NAME, add));
+        } else if self.extensions.len() < MOST {
+            self.extensions.push((X::NAME, add));
         }
         self
     }
@@ -128,16 +151,25 @@ impl Builder {
     /// Without the one of this name, if it is there.
     #[must_use]
     pub fn without(mut self, name: &str) -> Builder {
-        self.0.retain(|(known, _)| *known != name);
+        self.extensions.retain(|(known, _)| *known != name);
+        self
+    }
+
+    /// Asks each of them about everything, also where it knows nothing of an account or a client. Nothing but the cost may change: for
+    /// tests of that.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn always(mut self) -> Builder {
+        self.always = true;
         self
     }
 
     /// Has them register.
     #[must_use]
     pub fn build(self) -> Extensions {
-        let mut tables = Tables::default();
+        let mut tables = Tables::new(self.always);
         let mut names = Vec::new();
-        for (index, (name, add)) in (0_u8..).zip(self.0) {
+        for (index, (name, add)) in (0_u8..).zip(self.extensions) {
             names.push(name);
             add(&mut tables, index);
         }
@@ -147,6 +179,6 @@ impl Builder {
 
 impl fmt::Debug for Builder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(self.0.iter().map(|(name, _)| name)).finish()
+        f.debug_list().entries(self.extensions.iter().map(|(name, _)| name)).finish()
     }
 }

@@ -26,8 +26,9 @@ impl Extension for Last {
     }
 }
 
+/// Others are told of those clients alone whose presence they see; the user is here who asks for the own account (section 3).
 fn of_account(_: &Last, context: &mut Context<'_, '_, Last>, _: &Request<'_>) -> Reply {
-    if context.account().clients().any(|client| client.is_available) {
+    if context.session().is_some() || context.account().clients().any(|client| client.is_available) {
         return Reply::from(Answer { seconds: 0, status: None }.to_element());
     }
     let Some((ago, presence)) = context.last_seen() else {

@@ -43,7 +43,7 @@ pub mod version;
 
 pub use account_ref::{AccountRef, Client};
 pub use context::{Context, Server};
-pub use extensions::{Builder, Collection, Extensions, Kind};
+pub use extensions::{Asked, Builder, Collection, Extensions, Kind};
 pub use registry::{Access, Addressee, Copies, Copying, Documents, Registry};
 pub use reply::{Absent, Edit, Hold, Reply, Request};
 
@@ -67,7 +67,7 @@ pub trait Extension: Sized + Send + Sync + 'static {
     type Client: Default + PartialEq + fmt::Debug + Send + Sync + 'static;
 
     /// Makes the account's state of the documents that are kept of it. It depends on nothing else: it is called each time an account is
-    /// loaded, and after a change that failed.
+    /// loaded, and again when it is not known whether a change was made. If no collection is loaded it is not called.
     ///
     /// # Errors
     ///

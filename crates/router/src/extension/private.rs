@@ -14,6 +14,7 @@ use balcony_xep::private::{Document, Key, NS, Request as Wanted};
 use super::{
     Access, Addressee, Context, Damaged, Documents, Edit, Extension, Hold, Registry, Reply, Request,
 };
+use crate::DocumentEdit;
 
 const DOCUMENTS: &str = "private";
 /// How long each of them is: 4 bytes, big-endian.
@@ -62,6 +63,8 @@ fn name(key: &Key) -> String {
 
 fn get(private: &Private, context: &mut Context<'_, '_, Private>, request: &Request<'_>) -> Reply {
     match Wanted::read(IqType::Get, request.element, private.bytes) {
+        // None can have been kept.
+        Ok(Wanted::Get(key)) if name(&key).len() > DocumentEdit::LONGEST_KEY => key.to_payload().into(),
         Ok(Wanted::Get(key)) => context.read(DOCUMENTS, &name(&key), move |_, _, content| {
             let Some(content) = content else { return key.to_payload().into() };
             Payload::from_bytes(&content.bytes)
@@ -78,6 +81,9 @@ fn set(private: &Private, context: &mut Context<'_, '_, Private>, request: &Requ
         Ok(Wanted::Get(_)) => return ErrorCondition::BadRequest.into(),
         Err(error) => return error.into(),
     };
+    if documents.iter().any(|document| name(document.key()).len() > DocumentEdit::LONGEST_KEY) {
+        return StanzaError::new(ErrorCondition::NotAcceptable, "this name is too long").into();
+    }
     let size = |document: &Document| u32::try_from(document.payload().as_bytes().len()).unwrap_or(u32::MAX);
     let new: BTreeMap<Box<str>, u32> =
         documents.iter().map(|document| (name(document.key()).into(), size(document))).collect();

@@ -12,6 +12,7 @@ use balcony_xml::ElementRef;
 use super::extensions::{Collection, Kind};
 use super::tables::{OwnRequest, PublicRequest, Replay, ServerRequest, Tables, Typed};
 use super::{Absent, AccountRef, Context, Extension, Reply, Request, Server};
+use crate::account::Account;
 use crate::router::deliver;
 use crate::{Content, Document, Effect, Entry, SessionId};
 
@@ -71,13 +72,16 @@ pub enum Copying<'a> {
 /// Copies of a message on their way to clients of one account.
 #[derive(Debug)]
 pub struct Copies<'a> {
+    pub(crate) account: &'a Account,
     pub(crate) effects: &'a mut Vec<Effect>,
 }
 
 impl Copies<'_> {
-    /// Gives a client a copy.
+    /// Gives a client of the account a copy. There is none for anybody else.
     pub fn give(&mut self, to: SessionId, copy: Stanza) {
-        deliver([to], copy, self.effects);
+        if self.account.resources().iter().any(|resource| resource.session == to) {
+            deliver([to], copy, self.effects);
+        }
     }
 }
 
@@ -175,8 +179,8 @@ impl<X: Extension> Registry<'_, X> {
         self.tables.public.push((key(IqType::Get, name, namespace), request));
     }
 
-    /// Says whether anything passes between an account and an entity: stanzas both ways, and presence. The router asks wherever it
-    /// makes an audience, and before it gives anything to the account; who is not allowed gets what a stranger gets. When the answer
+    /// Says whether anything passes between an account and an entity: stanzas both ways, and presence. It may depend on what the
+    /// extension knows of the account, and is asked only if it knows something. The router asks wherever it makes an audience, and before it gives anything to the account; who is not allowed gets what a stranger gets. When the answer
     /// changes, those whom it concerns see the user come or go. What the account's clients send to such an entity gets the error
     /// `refusal`.
     pub fn allows(
@@ -185,7 +189,7 @@ impl<X: Extension> Registry<'_, X> {
         refusal: fn(&X) -> StanzaError,
     ) {
         let typed = Arc::clone(self.typed);
-        let allows = move |owner: &BareJid, account: &crate::account::Account, entity: &Jid| {
+        let allows = move |owner: &BareJid, account: &Account, entity: &Jid| {
             allows(&typed.x, AccountRef { owner, account, typed: &typed }, entity)
         };
         let typed = Arc::clone(self.typed);
@@ -193,20 +197,21 @@ impl<X: Extension> Registry<'_, X> {
         self.tables.add_allows(self.typed.index, Box::new(allows), Box::new(refusal));
     }
 
-    /// Says what becomes of a message to an account of which no client takes it. The first extension that does something decides.
+    /// Says what becomes of a message to an account of which no client takes it. The first extension that does something decides. It is
+    /// kept in a log of the extension's own.
     pub fn absent(&mut self, absent: fn(&X, AccountRef<'_, X>, &Stanza) -> Absent) {
         let typed = Arc::clone(self.typed);
-        let absent = move |owner: &BareJid, account: &crate::account::Account, stanza: &Stanza| {
+        let absent = move |owner: &BareJid, account: &Account, stanza: &Stanza| {
             absent(&typed.x, AccountRef { owner, account, typed: &typed }, stanza)
         };
-        self.tables.absent.push(Box::new(absent));
+        self.tables.absent.push((self.typed.index, Box::new(absent)));
     }
 
     /// Copies messages for other clients of the account; asked if the extension knows anything of one of them.
     pub fn copy(&mut self, copy: fn(&X, AccountRef<'_, X>, Copying<'_>, &Stanza, &mut Copies<'_>)) {
         let typed = Arc::clone(self.typed);
         let copy = move |owner: &BareJid,
-                         account: &crate::account::Account,
+                         account: &Account,
                          why: Copying<'_>,
                          stanza: &Stanza,
                          copies: &mut Copies<'_>| {
@@ -215,7 +220,8 @@ impl<X: Extension> Registry<'_, X> {
         self.tables.add_copy(self.typed.index, Box::new(copy));
     }
 
-    /// Does what a client wants at once when it binds its resource (XEP-0386), and announces that it can be wanted.
+    /// Does what a client wants at once when it binds its resource (XEP-0386), and announces that it can be wanted. The account may not
+    /// be loaded yet: only the state of the client can be changed.
     pub fn bind_inline(
         &mut self,
         name: &'static str,
@@ -230,21 +236,23 @@ impl<X: Extension> Registry<'_, X> {
     }
 
     /// Has a collection of documents in this version. Those of it that are `loaded` with an account are given to
-    /// [`Extension::load`]; others are [read](Context::read) when they are needed.
+    /// [`Extension::load`]; others are [read](Context::read) when they are needed. No two extensions may have one of the same name; and
+    /// one changes and reads no other than its own.
     pub fn documents(&mut self, name: &'static str, version: u8, loaded: bool) {
-        self.tables.collections.push(Collection {
-            name: Cow::Borrowed(name),
-            version,
-            kind: Kind::Documents,
-        });
+        self.keep(name, version, Kind::Documents);
         if loaded {
             self.tables.loaded.push((self.typed.index, name));
         }
     }
 
-    /// Has a log in this version.
+    /// Has a log in this version. The same holds for its name.
     pub fn log(&mut self, name: &'static str, version: u8) {
-        self.tables.collections.push(Collection { name: Cow::Borrowed(name), version, kind: Kind::Log });
+        self.keep(name, version, Kind::Log);
+    }
+
+    fn keep(&mut self, name: &'static str, version: u8, kind: Kind) {
+        self.tables.collections.push(Collection { name: Cow::Borrowed(name), version, kind });
+        self.tables.keepers.push(self.typed.index);
     }
 
     /// Has the entries of this log delivered, in order, before any other message, when a client takes messages again; they are deleted

@@ -32,6 +32,13 @@ impl Request<'_> {
     pub const fn from(&self) -> Option<&Jid> {
         self.stanza.head.from.as_ref()
     }
+
+    /// Whether a client asks its own account, with or without its address.
+    #[must_use]
+    pub fn is_own(&self) -> bool {
+        let head = &self.stanza.head;
+        head.from.as_ref().is_some_and(|from| head.to.as_ref().is_none_or(|to| to.same_bare(from)))
+    }
 }
 
 /// What an extension says to a request. It leaves when all that the request has caused is on its way.

@@ -10,14 +10,14 @@ use balcony_jid::{BareJid, Jid};
 use balcony_stanza::{IqType, Payload, Stanza, StanzaError};
 use balcony_xml::ElementRef;
 
-use super::extensions::Collection;
+use super::extensions::{Asked, Collection, Kind};
 use super::slots::bit;
 use super::{
-    Absent, Access, Addressee, Call, Context, Copies, Copying, Damaged, Extension, Reply, Request, Server,
-    Slots,
+    Absent, Access, Addressee, Call, Context, Copies, Copying, Damaged, Edit, Extension, Reply, Request,
+    Server, Slots,
 };
 use crate::account::Account;
-use crate::{Collections, Document, Entry};
+use crate::{Append, Collections, Document, Entry, LogEdit};
 
 /// An extension, its place, and the states of those of whom it knows nothing.
 #[derive(Debug)]
@@ -53,6 +53,13 @@ pub(super) struct Key {
     pub(super) is_set: bool,
     pub(super) name: &'static str,
     pub(super) namespace: &'static str,
+}
+
+impl Key {
+    const fn of(self, of: Addressee) -> Asked {
+        let kind = if self.is_set { IqType::Set } else { IqType::Get };
+        Asked { of, kind, name: self.name, namespace: self.namespace }
+    }
 }
 
 type Allows = Box<dyn Fn(&BareJid, &Account, &Jid) -> bool + Send + Sync>;
@@ -97,14 +104,18 @@ pub(crate) struct Tables {
     pub(super) account: Vec<(Key, OwnRequest)>,
     pub(super) public: Vec<(Key, PublicRequest)>,
     pub(super) at_server_too: Vec<&'static str>,
+    /// Bits of extensions that count as there, whatever they know: see [`Builder::always`](super::Builder::always).
+    always: u64,
     /// The extensions that are asked what is allowed, and those that copy: a bit each.
     allows_bits: u64,
     copy_bits: u64,
     allows: Vec<(Allows, Refusal)>,
     copy: Vec<Copy>,
-    pub(super) absent: Vec<IsAbsent>,
+    pub(super) absent: Vec<(u8, IsAbsent)>,
     pub(super) bind_inline: Vec<((&'static str, &'static str), Wanted)>,
     pub(super) collections: Vec<Collection>,
+    /// Which extension has which of them.
+    pub(super) keepers: Vec<u8>,
     /// Which extension has which collection loaded with an account.
     pub(super) loaded: Vec<(u8, &'static str)>,
     load: Vec<Load>,
@@ -123,6 +134,11 @@ pub(crate) enum Found<'a> {
 }
 
 impl Tables {
+    /// None; `always` if everybody is to count as there.
+    pub(super) fn new(always: bool) -> Tables {
+        Tables { always: if always { u64::MAX } else { 0 }, ..Tables::default() }
+    }
+
     /// Takes an extension in. Its number is the next one.
     pub(super) fn add<X: Extension>(&mut self, x: X, index: u8) {
         let typed =
@@ -155,6 +171,31 @@ impl Tables {
         self.features.iter().filter(move |(at, _)| *at == of).map(|(_, feature)| *feature)
     }
 
+    /// Whether this extension has registered the collection that it wants to change, in this version or a later one.
+    pub(crate) fn may_change(&self, index: u8, edit: &Edit) -> bool {
+        let (name, kind, version) = match edit {
+            Edit::Document(edit) => (
+                &edit.collection,
+                Kind::Documents,
+                edit.content.as_ref().map_or(0, |content| content.version),
+            ),
+            Edit::Log(LogEdit::Append(append)) => return self.may_append(index, append),
+            Edit::Log(LogEdit::Trim { log, .. }) => (log, Kind::Log, 0),
+        };
+        self.collection(index, name, kind).is_some_and(|collection| version <= collection.version)
+    }
+
+    fn may_append(&self, index: u8, append: &Append) -> bool {
+        let log = self.collection(index, &append.log, Kind::Log);
+        log.is_some_and(|log| append.content.version <= log.version)
+    }
+
+    /// The collection of this name that the extension has registered.
+    pub(crate) fn collection(&self, index: u8, name: &str, kind: Kind) -> Option<&Collection> {
+        let mut own = self.keepers.iter().zip(&self.collections).filter(|(keeper, _)| **keeper == index);
+        own.find(|(_, own)| own.name == name && own.kind == kind).map(|(_, own)| own)
+    }
+
     /// The collections that are loaded with an account.
     pub(crate) fn loaded(&self) -> Collections {
         self.loaded.iter().map(|(_, name)| Cow::Borrowed(*name)).collect()
@@ -165,6 +206,15 @@ impl Tables {
         let mut slots = Slots::default();
         self.load.iter().try_for_each(|load| load(documents, &mut slots))?;
         Ok(slots)
+    }
+
+    /// What is answered.
+    pub(super) fn requests(&self) -> impl Iterator<Item = Asked> + use<'_> {
+        let server = self.server.iter().map(|(key, _)| key.of(Addressee::Server));
+        let account = self.account.iter().map(|(key, _)| key);
+        let account = account.chain(self.public.iter().map(|(key, _)| key));
+        let account = account.chain(self.every_account.iter().map(|(key, _)| key));
+        server.chain(account.map(|key| key.of(Addressee::Account)))
     }
 
     /// Who answers a request to the server.
@@ -192,7 +242,7 @@ impl Tables {
 
     /// Whether anything passes between the account, of whose extensions these bits are there, and the entity.
     pub(crate) fn allows(&self, owner: &BareJid, account: &Account, entity: &Jid) -> bool {
-        account.slot_bits() & self.allows_bits == 0
+        self.bits(account) & self.allows_bits == 0
             // The user's own resources can't be shut out.
             || entity.bare_str() == owner.as_str()
             || self.allows.iter().all(|(allows, _)| allows(owner, account, entity))
@@ -200,7 +250,7 @@ impl Tables {
 
     /// Why nothing passes from the account to the entity.
     pub(crate) fn refusal(&self, owner: &BareJid, account: &Account, entity: &Jid) -> Option<StanzaError> {
-        if account.slot_bits() & self.allows_bits == 0 || entity.bare_str() == owner.as_str() {
+        if self.bits(account) & self.allows_bits == 0 || entity.bare_str() == owner.as_str() {
             return None;
         }
         self.allows.iter().find(|(allows, _)| !allows(owner, account, entity)).map(|(_, refusal)| refusal())
@@ -208,7 +258,12 @@ impl Tables {
 
     /// Whether an account with these bits has to look at its messages.
     pub(crate) const fn looks_at_messages(&self, bits: u64) -> bool {
-        bits & (self.allows_bits | self.copy_bits) != 0
+        (bits | self.always) & (self.allows_bits | self.copy_bits) != 0
+    }
+
+    /// The extensions that may have something to say about the account.
+    fn bits(&self, account: &Account) -> u64 {
+        account.slot_bits() | self.always
     }
 
     /// Copies a message for those of the account's clients that want copies.
@@ -220,15 +275,18 @@ impl Tables {
         stanza: &Stanza,
         copies: &mut Copies<'_>,
     ) {
-        if account.slot_bits() & self.copy_bits != 0 {
+        if self.bits(account) & self.copy_bits != 0 {
             self.copy.iter().for_each(|copy| copy(owner, account, why, stanza, copies));
         }
     }
 
     /// What becomes of a message that nobody takes.
     pub(crate) fn absent(&self, owner: &BareJid, account: &Account, stanza: &Stanza) -> Absent {
-        let all = self.absent.iter().map(|absent| absent(owner, account, stanza));
-        all.into_iter().find(|absent| *absent != Absent::Return).unwrap_or(Absent::Return)
+        let mut all = self.absent.iter().map(|(index, absent)| match absent(owner, account, stanza) {
+            Absent::Keep(append) if !self.may_append(*index, &append) => Absent::Return,
+            absent => absent,
+        });
+        all.find(|absent| *absent != Absent::Return).unwrap_or(Absent::Return)
     }
 
     pub(crate) const fn replay(&self) -> Option<&Replay> {

@@ -37,9 +37,13 @@ impl Extension for Vcard {
     }
 }
 
-/// Of an account that does not exist and of one without a card the same is said (section 3.3).
-fn show(_: &Vcard, _: &Request<'_>, documents: &Documents<'_>) -> Result<Payload, StanzaError> {
-    let (_, card) = documents.of(CARD).next().ok_or(ErrorCondition::ItemNotFound)?;
+/// Of an account that does not exist and of one without a card others hear the same (section 3.3).
+fn show(_: &Vcard, request: &Request<'_>, documents: &Documents<'_>) -> Result<Payload, StanzaError> {
+    let missing = match request.is_own() {
+        true => ErrorCondition::ItemNotFound,
+        false => ErrorCondition::ServiceUnavailable,
+    };
+    let (_, card) = documents.of(CARD).next().ok_or(missing)?;
     Payload::from_bytes(&card.bytes).map_err(|_| ErrorCondition::InternalServerError.into())
 }
 

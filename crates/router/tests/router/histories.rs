@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use balcony_jid::Jid;
 use balcony_roster::Subscription;
+use balcony_router::extension::Extensions;
 use balcony_router::{Ask, Config, Effect, SessionId};
 use balcony_stanza::{IqType, Kind, MessageType, PresenceType, Stanza};
 use proptest::prelude::*;
@@ -113,9 +114,14 @@ fn contact(index: usize) -> &'static str {
 }
 
 pub(crate) fn world(grants: &Grants) -> World {
+    world_with(grants, room_for(MOST_STORED))
+}
+
+/// The same, with these extensions.
+pub(crate) fn world_with(grants: &Grants, extensions: Extensions) -> World {
     let mut config = Config::new(vec![bare("x.example"), bare("y.example")]);
     config.limits.directed = MOST_DIRECTED;
-    config.extensions = room_for(MOST_STORED);
+    config.extensions = extensions;
     let mut world = World::with(config);
     for (account, &address) in ACCOUNTS.iter().enumerate() {
         world.store.create(bare(address));

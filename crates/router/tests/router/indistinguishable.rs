@@ -4,7 +4,7 @@ use balcony_router::{Answer, Effect, SessionId};
 use balcony_stanza::{IqType, Kind, MessageType, PresenceType, Stanza, ns};
 use proptest::prelude::*;
 
-use crate::world::{PRESENCE, World, asks, bare, config, iq, jid, room_for, tickets, wire};
+use crate::world::{PRESENCE, World, asks, bare, config, document, iq, jid, room_for, tickets, wire};
 
 /// Everything that Romeo can see of `stanza` sent to `to`, with the address taken out.
 fn seen(to: &str, stanza: &Stanza) -> Vec<String> {
@@ -54,6 +54,9 @@ fn requests() {
             ("ping", "urn:xmpp:ping"),
             ("query", "http://jabber.org/protocol/disco#info"),
             ("query", "jabber:iq:roster"),
+            ("query", "jabber:iq:last"),
+            ("query", "jabber:iq:private"),
+            ("blocklist", "urn:xmpp:blocking"),
         ] {
             let stanza = iq(kind, name, namespace);
             let [answer] = &seen("nobody@example.com", &stanza)[..] else { panic!("no answer") };
@@ -109,6 +112,10 @@ enum Juliet {
     Blocking,
     /// The same, but offline.
     BlockingOffline,
+    /// Available, with a card that everybody may see.
+    Shown,
+    /// The same, but offline.
+    ShownOffline,
 }
 
 /// One of the two strangers, or the time that the store takes to answer everything that it has been asked.
@@ -120,6 +127,7 @@ enum Op {
 }
 
 const JULIET: &str = "juliet@example.com";
+const CARD: &str = "<vCard xmlns='vcard-temp'><FN>Juliet</FN></vCard>";
 
 fn op() -> impl Strategy<Value = Op> {
     let mut all: Vec<Stanza> = PRESENCE.map(Stanza::presence).into();
@@ -129,7 +137,10 @@ fn op() -> impl Strategy<Value = Op> {
     all.extend(
         [IqType::Get, IqType::Set, IqType::Result].map(|kind| iq(kind, "query", "urn:example:unknown")),
     );
-    all.extend([ns::DISCO_INFO, ns::DISCO_ITEMS].map(|namespace| iq(IqType::Get, "query", namespace)));
+    let known =
+        [ns::DISCO_INFO, ns::DISCO_ITEMS, "jabber:iq:last", "jabber:iq:private", "jabber:iq:register"];
+    all.extend(known.map(|namespace| iq(IqType::Get, "query", namespace)));
+    all.extend([IqType::Get, IqType::Get, IqType::Set].map(|kind| iq(kind, "vCard", "vcard-temp")));
     let to = prop::sample::select(vec![
         "juliet@example.com",
         "juliet@example.com/attic",
@@ -160,9 +171,13 @@ fn watch(juliet: Juliet, ops: &[Op], waiting: usize) -> Vec<Vec<String>> {
             world.block(JULIET, blocked);
         }
     }
+    if let Juliet::Blocking | Juliet::BlockingOffline | Juliet::Shown | Juliet::ShownOffline = juliet {
+        document(&mut world, JULIET, "vcard", "", CARD.as_bytes());
+    }
+    let attic = "juliet@example.com/attic";
     match juliet {
-        Juliet::Available | Juliet::Blocking => drop(world.available("juliet@example.com/attic", 0)),
-        Juliet::Connected => drop(world.connect("juliet@example.com/attic")),
+        Juliet::Available | Juliet::Blocking | Juliet::Shown => _ = world.available(attic, 0),
+        Juliet::Connected => _ = world.connect(attic),
         _ => {}
     }
     world.at_once = false;
@@ -193,6 +208,26 @@ fn watch(juliet: Juliet, ops: &[Op], waiting: usize) -> Vec<Vec<String>> {
     seen
 }
 
+/// The same, when it does not matter whether there is a card: where it is, everybody may see it, and nothing else.
+fn without_cards(steps: &[Vec<String>], ops: &[Op]) -> Vec<Vec<String>> {
+    let asks_for_card = |number: usize| match &ops[number] {
+        Op::Local(stanza) | Op::Remote(stanza) => {
+            stanza.head.kind == Kind::Iq(IqType::Get)
+                && String::from_utf8_lossy(stanza.payload.as_bytes()).contains("vCard")
+        }
+        Op::Round => false,
+    };
+    let of_card = |line: &str| {
+        let (_, id) = line.split_once(" id='")?;
+        let number = id.split_once('\'')?.0.parse().ok().filter(|number| asks_for_card(*number))?;
+        (line.contains(CARD) || line.contains("<service-unavailable ")).then(|| format!("card {number}"))
+    };
+    let steps = steps.iter();
+    steps
+        .map(|step| step.iter().map(|line| of_card(line).unwrap_or_else(|| line.clone())).collect())
+        .collect()
+}
+
 fn shown(effect: &Effect, romeo: SessionId) -> Option<String> {
     match effect {
         Effect::Deliver { session, stanza } if *session == romeo => Some(wire(stanza)),
@@ -204,7 +239,7 @@ fn shown(effect: &Effect, romeo: SessionId) -> Option<String> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(500))]
 
-    // RFC 6120 §13.10.2 [Q12], RFC 6121 §8.1, §11 [SC1, SC2, PR33]: whatever strangers send, in whatever order, and however
+    // RFC 6120 §13.10.2 [Q12], RFC 6121 §8.1, §11 [SC1, SC2, PR33], XEP-0054 1.3 §3.3, XEP-0012 2.0 §8 [LA2, LA12]: whatever strangers send, in whatever order, and however
     // slow the store is, they see the same at the same time.
     #[test]
     fn strangers_learn_nothing(ops in prop::collection::vec(op(), 1..12), waiting in prop::sample::select(vec![2, 1_000])) {
@@ -220,6 +255,11 @@ proptest! {
             Juliet::BlockingOffline,
         ] {
             prop_assert_eq!(&watch(juliet, &ops, waiting), &nobody, "{:?}", juliet);
+        }
+        let nobody = without_cards(&nobody, &ops);
+        for juliet in [Juliet::Shown, Juliet::ShownOffline] {
+            let seen = watch(juliet, &ops, waiting);
+            prop_assert_eq!(&without_cards(&seen, &ops), &nobody, "{:?}", juliet);
         }
     }
 }

@@ -31,6 +31,16 @@ pub(crate) fn room_for(messages: usize) -> Extensions {
     Extensions::standard().with(Offline { messages, ..Offline::default() }).build()
 }
 
+/// Puts a document into the store, behind the router's back.
+pub(crate) fn document(world: &mut World, account: &str, collection: &'static str, key: &str, bytes: &[u8]) {
+    let creation = world.store.kept(&bare(account)).unwrap().creation;
+    let content = Some(Content { version: 1, bytes: Arc::from(bytes) });
+    let edit = DocumentEdit { collection: collection.into(), key: key.into(), content };
+    let changes = vec![Change::Document { creation, edit }];
+    let saved = world.ask(Ask::Save { account: bare(account), changes, by_others: false });
+    assert_eq!(saved, Answer::Saved);
+}
+
 /// `<presence/>` with a priority.
 pub(crate) fn available(priority: i8) -> Stanza {
     const PRIORITY: Name = Name::from_static("priority");
@@ -106,12 +116,7 @@ impl World {
     /// Has an account block somebody, as if it had done so before.
     pub(crate) fn block(&mut self, account: &str, blocked: &str) {
         self.store.create(bare(account));
-        let creation = self.store.kept(&bare(account)).unwrap().creation;
-        let content = Some(Content { version: 1, bytes: Arc::default() });
-        let edit = DocumentEdit { collection: "blocked".into(), key: blocked.into(), content };
-        let changes = vec![Change::Document { creation, edit }];
-        let saved = self.ask(Ask::Save { account: bare(account), changes, by_others: false });
-        assert_eq!(saved, Answer::Saved);
+        document(self, account, "blocked", blocked, b"");
     }
 
     /// What the store says now.

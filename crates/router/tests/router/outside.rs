@@ -1,0 +1,317 @@
+//! Extensions of somebody else, which do what they may, and what they may not.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use balcony_machine::Instant;
+use balcony_roster::Subscription;
+use balcony_router::extension::{
+    Absent, Access, Addressee, Context, Copying, Edit, Extension, Extensions, Hold, Registry, Reply, Request,
+};
+use balcony_router::{Answer, Append, Ask, Content, Effect, LogEdit, Room, SessionId};
+use balcony_stanza::{IqType, Kind, MessageType, Stanza};
+use balcony_xml::{Element, Name};
+
+use crate::world::{World, asks, bare, config, content, jid, request, wires};
+
+const NS: &str = "urn:example:odd";
+const JULIET: &str = "juliet@example.com";
+
+/// It does what the name of the element says.
+#[derive(Debug)]
+struct Odd;
+
+impl Extension for Odd {
+    const NAME: &'static str = "odd";
+    /// How often something was saved.
+    type Account = u32;
+    /// Whether it wants copies.
+    type Client = bool;
+
+    fn register(&self, registry: &mut Registry<'_, Self>) {
+        registry.feature(Addressee::Account, NS);
+        registry.documents("odd", 2, false);
+        registry.log("odd-log", 1);
+        for name in [
+            "own",
+            "newer",
+            "other",
+            "unknown",
+            "log",
+            "newer-log",
+            "other-log",
+            "as-log",
+            "trim",
+            "nothing",
+            "read",
+            "read-other",
+            "external",
+            "twice",
+        ] {
+            registry.set(name, NS, act);
+        }
+        registry.get(Access::Subscribers, "external", NS, act);
+        registry.set("copies", NS, |_, context, _| {
+            *context.client_mut().unwrap() = true;
+            Reply::DONE
+        });
+        // To everybody there is, and not only to those of the account.
+        registry.copy(|_, _, why, stanza, copies| {
+            if let Copying::Received(_) = why {
+                (0..1_000).for_each(|session| copies.give(SessionId(session), stanza.clone()));
+            }
+        });
+        registry.absent(|_, _, stanza| {
+            let text = String::from_utf8_lossy(stanza.payload.as_bytes());
+            let log = if text.contains("other") { "offline" } else { "odd-log" };
+            Absent::Keep(append(log, if text.contains("newer") { 2 } else { 1 }))
+        });
+    }
+}
+
+fn append(log: &'static str, version: u8) -> Append {
+    let content = Content { version, bytes: Arc::from(&b"x"[..]) };
+    Append { log: Cow::Borrowed(log), tag: "".into(), content, room: Room::UNBOUNDED }
+}
+
+fn act(_: &Odd, context: &mut Context<'_, '_, Odd>, request: &Request<'_>) -> Reply {
+    let edits = match request.element.name() {
+        "own" => vec![
+            Edit::put("odd", "k", 2, *b"x"),
+            Edit::remove("odd", "l"),
+            Edit::Log(LogEdit::Append(append("odd-log", 1))),
+        ],
+        "newer" => vec![Edit::put("odd", "k", 3, [])],
+        "other" => vec![Edit::put("odd", "k", 1, []), Edit::remove("private", "k")],
+        "unknown" => vec![Edit::put("od", "k", 1, [])],
+        "log" => vec![Edit::put("odd-log", "k", 1, [])],
+        "newer-log" => vec![Edit::Log(LogEdit::Append(append("odd-log", 2)))],
+        "other-log" => vec![Edit::Log(LogEdit::Append(append("offline", 1)))],
+        "as-log" => vec![Edit::Log(LogEdit::Append(append("odd", 1)))],
+        "trim" => vec![Edit::Log(LogEdit::Trim { log: Cow::Borrowed("offline"), up_to: 9 })],
+        "read" => {
+            return context
+                .read("odd", "k", |_, _, content| told(&content.map(|content| content.bytes.len())));
+        }
+        "read-other" => return context.read("private", "k", |_, _, content| told(&content)),
+        "external" => {
+            return context.external(*b"question", |_, context, answer| {
+                told(&(String::from_utf8_lossy(&answer), context.session().is_some()))
+            });
+        }
+        // One thing after the other.
+        "twice" => {
+            return context.save(vec![], Hold::Everything, |_, context| {
+                context.external(*b"more", |_, context, _| {
+                    context.save(vec![Edit::put("odd", "k", 1, [])], Hold::Requests, saved)
+                })
+            });
+        }
+        _ => vec![],
+    };
+    context.save(edits, Hold::Requests, saved)
+}
+
+fn saved(_: &Odd, context: &mut Context<'_, '_, Odd>) -> Reply {
+    *context.state_mut().unwrap() += 1;
+    told(context.state())
+}
+
+fn told(what: &impl core::fmt::Debug) -> Reply {
+    Element::new(Name::from_static("told"), NS).text(&format!("{what:?}")).into()
+}
+
+fn world() -> (World, SessionId) {
+    let mut config = config();
+    config.extensions = Extensions::standard().with(Odd).build();
+    let mut world = World::with(config);
+    world.befriend(JULIET, "romeo@example.net", Subscription::Both);
+    world.befriend("romeo@example.net", JULIET, Subscription::Both);
+    let balcony = world.connect("juliet@example.com/balcony");
+    (world, balcony)
+}
+
+fn set(name: &str) -> Stanza {
+    request(IqType::Set, &format!("<{name} xmlns='{NS}'/>"))
+}
+
+fn ping() -> Stanza {
+    request(IqType::Get, "<ping xmlns='urn:xmpp:ping'/>").id("ping")
+}
+
+/// The text of the only answer, or what is wrong.
+fn answer(world: &World, effects: &[Effect], to: SessionId) -> String {
+    let told = wires(effects, to);
+    let [wire] = &told[..] else { panic!("{told:?}") };
+    match wire.split_once("<told xmlns='urn:example:odd'>") {
+        Some((_, rest)) => rest.split_once("</told>").unwrap().0.to_owned(),
+        None => world.tell(effects).pop().unwrap(),
+    }
+}
+
+// An extension changes and reads what it has registered, in a version that it knows, or it would lock itself out at the next start; nothing
+// else is touched, not even together with what is its own.
+#[test]
+fn its_own_collections() {
+    let (mut world, balcony) = world();
+    let failed = "balcony: iq error internal-server-error/cancel";
+    for (name, expected) in [
+        ("read", "None"),
+        ("own", "1"),
+        ("newer", failed),
+        ("other", failed),
+        ("unknown", failed),
+        ("log", failed),
+        ("newer-log", failed),
+        ("other-log", failed),
+        ("as-log", failed),
+        ("trim", failed),
+        ("read-other", failed),
+        ("read", "Some(1)"),
+        ("own", "2"),
+    ] {
+        let effects = world.send(balcony, set(name));
+        assert_eq!(answer(&world, &effects, balcony), expected, "{name}");
+    }
+    let account = bare(JULIET);
+    assert_eq!(world.store.documents(&account, "odd").count(), 1);
+    assert_eq!(world.store.entries(&account, "odd-log").count(), 2);
+    for other in ["private", "od", "odd-log"] {
+        assert_eq!(world.store.documents(&account, other).count(), 0, "{other}");
+    }
+    for other in ["offline", "odd"] {
+        assert_eq!(world.store.entries(&account, other).count(), 0, "{other}");
+    }
+    assert_eq!((world.router.counts().asks, world.waited.len()), (0, world.handled.len()));
+}
+
+// No change is no ask: a store is never asked for nothing.
+#[test]
+fn nothing_to_save() {
+    let (mut world, balcony) = world();
+    for (stanza, result) in [
+        (set("nothing"), "1"),
+        (request(IqType::Set, "<unblock xmlns='urn:xmpp:blocking'/>"), "balcony: iq result"),
+    ] {
+        let effects = world.send(balcony, stanza);
+        assert_eq!(asks(&effects), []);
+        assert_eq!(answer(&world, &effects, balcony), result);
+    }
+    assert_eq!(world.waited.len(), world.handled.len());
+}
+
+// The owner's IO may take its time: nothing else waits for it, and what it says is for the request that it was asked for.
+#[test]
+fn a_question_to_the_owner() {
+    let (mut world, balcony) = world();
+    let romeo = world.available("romeo@example.net/street", 0);
+    world.at_once = false;
+    let question = |effects: &[Effect]| match &asks(effects)[..] {
+        [(ticket, Ask::External { account, extension: "odd", question })] => {
+            assert_eq!((account.as_str(), &question[..]), (JULIET, &b"question"[..]));
+            *ticket
+        }
+        other => panic!("{other:?}"),
+    };
+    let first = question(&world.send(balcony, set("external").id("1")));
+    let second = question(&world.send(balcony, set("external").id("2")));
+    let get = request(IqType::Get, &format!("<external xmlns='{NS}'/>")).id("3");
+    let third = question(&world.send(romeo, get.to(jid(JULIET))));
+    let effects = world.send(balcony, ping());
+    assert_eq!(wires(&effects, balcony), ["<iq to='juliet@example.com/balcony' type='result' id='ping'/>"]);
+    let mut chat = content("<body>x</body>").to(jid("juliet@example.com/balcony"));
+    chat.head.kind = Kind::Message(MessageType::Chat);
+    assert_eq!(world.says(romeo, chat), ["balcony: message chat from romeo@example.net/street"]);
+    for (ticket, id, session, own) in
+        [(second, 2, balcony, true), (third, 3, romeo, false), (first, 1, balcony, true)]
+    {
+        let effects = world.answer(ticket, Answer::External(format!("answer {id}").into_bytes().into()));
+        let told = wires(&effects, session);
+        assert!(told.len() == 1 && told[0].contains(&format!(" id='{id}'")), "{told:?}");
+        assert!(
+            told[0].contains(&format!(">(&quot;answer {id}&quot;, {own})<"))
+                || told[0].contains(&format!(">(\"answer {id}\", {own})<")),
+            "{told:?}"
+        );
+        // Twice is once.
+        assert!(world.answer(ticket, Answer::External(Arc::from(&b""[..]))).is_empty());
+    }
+    // Refused, answered as something else, or late; or the client has gone meanwhile.
+    let failed = "balcony: iq error internal-server-error/cancel";
+    for answer in [Some(Answer::Refused), Some(Answer::Saved), Some(Answer::Document(None)), None] {
+        let ticket = question(&world.send(balcony, set("external")));
+        let told = match answer {
+            Some(answer) => {
+                let effects = world.answer(ticket, answer);
+                world.tell(&effects)
+            }
+            None => {
+                world.now = Instant::from_millis(3_600_000);
+                world.tick()
+            }
+        };
+        assert_eq!(told, [failed]);
+    }
+    let ticket = question(&world.send(balcony, set("external")));
+    world.at_once = true;
+    world.unbound(balcony);
+    assert_eq!(world.router.counts().loaded, 2);
+    assert!(world.answer(ticket, Answer::External(Arc::default())).is_empty());
+    assert_eq!((world.router.counts().loaded, world.waited.len()), (1, world.handled.len()));
+}
+
+// A closure may ask again, for something else.
+#[test]
+fn one_thing_after_the_other() {
+    let (mut world, balcony) = world();
+    world.at_once = false;
+    let effects = world.send(balcony, set("twice"));
+    let [(ticket, Ask::External { .. })] = &asks(&effects)[..] else { panic!("{effects:?}") };
+    let effects = world.answer(*ticket, Answer::External(Arc::default()));
+    let [(ticket, Ask::Save { .. })] = &asks(&effects)[..] else { panic!("{effects:?}") };
+    assert!(world.send(balcony, ping()).is_empty(), "it waits for the change");
+    let effects = world.answer(*ticket, Answer::Saved);
+    let told = wires(&effects, balcony);
+    assert!(told.len() == 2 && told[0].contains(">1</told>") && told[1].contains("id='ping'"), "{told:?}");
+    assert_eq!(world.waited.len(), world.handled.len());
+}
+
+// Copies go to clients of the account, whatever sessions there are; and what is kept goes into a log of one's own.
+#[test]
+fn nobody_else_s() {
+    let (mut world, balcony) = world();
+    let hall = world.connect("juliet@example.com/hall");
+    let tybalt = world.available("tybalt@example.com/lane", 0);
+    let romeo = world.available("romeo@example.net/street", 0);
+    world.send(hall, set("copies"));
+    world.send(tybalt, set("copies"));
+    let chat = |to: &str, text: &str| {
+        let mut chat = content(&format!("<body>{text}</body>")).to(jid(to));
+        chat.head.kind = Kind::Message(MessageType::Chat);
+        chat
+    };
+    let effects = world.send(romeo, chat("juliet@example.com/balcony", "x"));
+    assert_eq!([balcony, hall, tybalt, romeo].map(|session| wires(&effects, session).len()), [2, 1, 0, 0]);
+    // The one of the standard's that comes first keeps it, unless it is told not to.
+    const NOT: &str = "</body><no-store xmlns='urn:xmpp:hints'/><body>";
+    for (text, expected) in [
+        (String::from("x"), (1, 0)),
+        (format!("{NOT}own"), (1, 1)),
+        (format!("{NOT}other"), (1, 1)),
+        (format!("{NOT}newer"), (1, 1)),
+    ] {
+        let effects = world.send(romeo, chat(JULIET, &text));
+        let kept = ["offline", "odd-log"].map(|log| world.store.entries(&bare(JULIET), log).count());
+        assert_eq!((kept[0], kept[1]), expected, "{text}");
+        let is_told = !wires(&effects, romeo).is_empty();
+        assert_eq!(is_told, text.contains("other") || text.contains("newer"), "{text}");
+    }
+}
+
+// One of the same name takes the other's place.
+#[test]
+fn the_same_name() {
+    let extensions = Extensions::standard().with(Odd).with(Odd).without("nobody").build();
+    assert_eq!(extensions.names().iter().filter(|name| **name == "odd").count(), 1);
+    assert_eq!(extensions.collections().iter().filter(|collection| collection.name == "odd").count(), 1);
+}
