@@ -9,10 +9,10 @@ use balcony_roster::Version;
 use balcony_stanza::{ErrorCondition, Stanza, StreamCondition};
 
 use crate::account::{Note, Phase};
-use crate::asks::{Open, Purpose};
+use crate::asks::{Charge, Open, Purpose};
 use crate::extension::Damaged;
 use crate::known::Known;
-use crate::line::{Task, Waiting};
+use crate::line::{Origin, Task, Waiting};
 use crate::router::{Router, deliver};
 use crate::{Answer, Effect, Kept, Removal};
 
@@ -27,6 +27,12 @@ impl Router {
                 let is_same = |account: &crate::account::Account| account.incarnation == incarnation;
                 if self.accounts.get(&name).is_some_and(is_same) {
                     self.answered(&name, purpose, answer, effects);
+                } else if let Purpose::Put(stanza) = purpose
+                    && answer != Some(Answer::Saved)
+                    && charge.as_ref().is_some_and(Charge::is_awaited)
+                {
+                    // The account has ended meanwhile.
+                    self.refuse(&stanza, ErrorCondition::ServiceUnavailable, effects);
                 }
             }
         }
@@ -89,7 +95,12 @@ impl Router {
         account.backlog.may_wait |= replay
             .is_some_and(|replay| kept.logs.iter().any(|(log, count)| *log == replay.log && *count > 0));
         let now = self.asks.now();
-        account.known = Some(Known::new(name.clone(), kept, &self.shared, now, fresh)?);
+        let mut known = Known::new(name.clone(), kept, &self.shared, now, fresh)?;
+        if let Some(before) = account.known.take() {
+            // What has been kept since, or is to be, may be later than what was loaded.
+            known.last = before.last;
+        }
+        account.known = Some(known);
         Ok(())
     }
 
@@ -153,6 +164,13 @@ impl Router {
         let resources = account.take_resources();
         self.online -= usize::from(!resources.is_empty());
         let is_gone = removal != Removal::Failed;
+        // What the account has said before its end goes before it.
+        let (left, waiting): (Vec<_>, Vec<_>) =
+            account.take_waiting().partition(|waiting| matches!(waiting.task, Task::Leaving));
+        for Waiting { stanza, charge, .. } in left {
+            self.show(stanza, &mut Origin::Server, effects);
+            self.release(charge, effects);
+        }
         let mut ends = Vec::new();
         let mut answers = Vec::new();
         for resource in resources {
@@ -169,16 +187,19 @@ impl Router {
             let audience = account.audience(&self.shared);
             self.announce_lost(resource, audience, effects);
         }
-        let waiting: Vec<Waiting> = account.take_waiting().collect();
         if let Some(known) = account.known.filter(|_| is_gone) {
             self.farewell(&known.roster, effects);
         }
         for Waiting { task, stanza, charge } in waiting {
             match task {
-                Task::Arrived if is_gone => self.nobody(&stanza, effects),
-                Task::Arrived => {
-                    self.undeliverable(&stanza, ErrorCondition::ResourceConstraint, true, effects)
+                Task::Arrived if is_gone && charge.is_awaited() => {
+                    self.undeliverable(&stanza, ErrorCondition::ServiceUnavailable, true, effects);
                 }
+                Task::Arrived if charge.is_awaited() || !is_gone && self.shared.config.tell_strangers => {
+                    self.undeliverable(&stanza, ErrorCondition::ResourceConstraint, true, effects);
+                }
+                // Strangers see of it what they would see of any account.
+                Task::Arrived => self.nobody(&stanza, effects),
                 // Clients whose requests wait hear that they have failed before their streams end (RFC 6121 section 2.2).
                 Task::Sent(session) if !is_gone => {
                     if let Some(reply) = stanza.error(&ErrorCondition::InternalServerError.into()) {

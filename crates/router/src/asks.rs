@@ -8,7 +8,7 @@ use core::time::Duration;
 
 use balcony_jid::{BareJid, Jid};
 use balcony_machine::{Instant, Ticket};
-use balcony_stanza::Stanza;
+use balcony_stanza::{Head, Stanza};
 use hashbrown::HashMap;
 
 use crate::SessionId;
@@ -238,16 +238,23 @@ impl Charge {
         self.payer == *name
     }
 
+    /// Whether its sender sees the recipient's presence, and so may know what becomes of it.
+    pub(crate) const fn is_awaited(&self) -> bool {
+        self.undecided
+    }
+
     pub(crate) const fn place(&self) -> Place {
         self.place
     }
 }
 
-/// What a stanza costs while it waits, in bytes: its content, its addresses and what it takes to keep track of it.
+/// What a stanza costs while it waits, in bytes: its content, its attributes and what it takes to keep track of it.
 pub fn cost(stanza: &Stanza) -> usize {
     const ENTRY: usize = 256;
     let address = |jid: &Option<Jid>| jid.as_ref().map_or(0, |jid| jid.as_str().len());
-    stanza.payload.as_bytes().len() + address(&stanza.head.from) + address(&stanza.head.to) + ENTRY
+    let text = |text: &Option<Arc<str>>| text.as_ref().map_or(0, |text| text.len());
+    let Head { kind: _, to, from, id, lang } = &stanza.head;
+    stanza.payload.as_bytes().len() + address(from) + address(to) + text(id) + text(lang) + ENTRY
 }
 
 /// Who answers for a stanza that waits: the account of a user of ours, or the domain of others.

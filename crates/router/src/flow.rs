@@ -192,18 +192,17 @@ impl Router {
         effects: &mut Vec<Effect>,
     ) -> Option<Charge> {
         let from = stanza.head.from.as_ref()?;
-        let session = match mem::replace(origin, Origin::Taken) {
+        let (session, bytes) = match mem::replace(origin, Origin::Taken) {
             Origin::Waited(charge) => return Some(charge),
-            Origin::Session(session) => Some(session),
-            Origin::Remote | Origin::Server | Origin::Taken => None,
+            Origin::Session { session, bytes } => (Some(session), bytes),
+            Origin::Remote | Origin::Server | Origin::Taken | Origin::Refused => (None, cost(stanza)),
         };
         let payer = self.payer(from);
-        if let Some(session) = session.filter(|_| self.is_full(self.asks.of(payer.as_str()).own)) {
-            *origin = Origin::Session(session);
-            self.refuse_busy(stanza, effects);
+        if session.is_some() && self.is_full(self.asks.of(payer.as_str()).own) {
+            self.refuse_busy(stanza, origin, effects);
             return None;
         }
-        Some(self.asks.charge(payer, cost(stanza), Place::Own, session))
+        Some(self.asks.charge(payer, bytes, Place::Own, session))
     }
 
     /// Charges its sender for a stanza that waits in the account of somebody else, or for that account's store. `None` if too much
@@ -229,7 +228,7 @@ impl Router {
         let is_new = !matches!(origin, Origin::Waited(charge) if charge.place() != Place::Own);
         if is_new && self.has_no_room(&payer, place, origin) {
             if sees && !matches!(origin, Origin::Server) {
-                self.refuse_busy(stanza, effects);
+                self.refuse_busy(stanza, origin, effects);
             }
             return None;
         }
@@ -238,8 +237,8 @@ impl Router {
                 self.asks.pass_on(&mut charge, place);
                 charge
             }
-            Origin::Session(session) => self.asks.charge(payer, cost(stanza), place, Some(session)),
-            Origin::Remote | Origin::Server | Origin::Taken => {
+            Origin::Session { session, bytes } => self.asks.charge(payer, bytes, place, Some(session)),
+            Origin::Remote | Origin::Server | Origin::Taken | Origin::Refused => {
                 self.asks.charge(payer, cost(stanza), place, None)
             }
         };
@@ -284,9 +283,10 @@ impl Router {
         }
     }
 
-    fn refuse_busy(&self, stanza: &Stanza, effects: &mut Vec<Effect>) {
+    fn refuse_busy(&mut self, stanza: &Stanza, origin: &mut Origin, effects: &mut Vec<Effect>) {
         let error = StanzaError::new(ErrorCondition::ResourceConstraint, "too much that you have sent waits");
         self.refuse(stanza, error, effects);
+        self.finish(mem::replace(origin, Origin::Refused), effects);
     }
 
     /// Lets those go on whose requests had to wait for the fate of what they had sent.

@@ -44,11 +44,16 @@ impl Known {
         Ok(Box::new(Known { roster, creation, slots, last, loaded }))
     }
 
+    /// What time it is by the clock of whoever keeps the account, in milliseconds since the start of 1970 (UTC).
+    pub(crate) fn clock(&self, now: Instant) -> u64 {
+        let (at, clock) = self.loaded;
+        let since = now.saturating_since(at).as_millis();
+        clock.saturating_add(u64::try_from(since).unwrap_or(u64::MAX))
+    }
+
     /// How the latest presence has ended, and how long ago.
     pub(crate) fn last_seen(&self, now: Instant) -> Option<(Duration, &LastSeen)> {
         let last = self.last.as_ref()?;
-        let (at, clock) = self.loaded;
-        let before = Duration::from_millis(clock.saturating_sub(last.at));
-        Some((before + now.saturating_since(at), last))
+        Some((Duration::from_millis(self.clock(now).saturating_sub(last.at)), last))
     }
 }

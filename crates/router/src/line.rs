@@ -44,11 +44,12 @@ pub(crate) enum Task {
     Leaving,
 }
 
-/// Who has brought a stanza that is on its way. Whoever has it wait takes it, and leaves `Taken`.
+/// Who has brought a stanza that is on its way. Whoever has it wait takes it, and leaves `Taken`; whoever turns it away
+/// leaves `Refused`.
 #[derive(Debug)]
 pub(crate) enum Origin {
-    /// A session, just now.
-    Session(SessionId),
+    /// A session, just now. What it [cost](crate::cost) as the session has handed it in.
+    Session { session: SessionId, bytes: usize },
     /// It has waited before, and its sender is charged for it.
     Waited(Charge),
     /// Another server, just now.
@@ -57,4 +58,6 @@ pub(crate) enum Origin {
     Server,
     /// It waits somewhere.
     Taken,
+    /// There was no room for it, and its sender has been told so.
+    Refused,
 }

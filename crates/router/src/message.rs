@@ -34,7 +34,10 @@ impl Router {
             self.copy(account, Copying::Sent(from), &stanza, &mut copies);
         }
         self.pass_message(kind, stanza, origin, effects);
-        effects.append(&mut copies);
+        // There is no copy of what was not sent.
+        if !matches!(origin, Origin::Refused) {
+            effects.append(&mut copies);
+        }
     }
 
     /// Takes a message on its way. This is what most stanzas come to.

@@ -7,12 +7,12 @@ use balcony_jid::{BareJid, FullJid, Jid};
 use balcony_stanza::{ErrorCondition, Kind, PresenceType, Stanza, StanzaError, ns};
 
 use crate::account::{Account, Note, Presence, Resource};
-use crate::asks::Purpose;
+use crate::asks::{Purpose, cost};
 use crate::directed::Directed;
 use crate::line::Origin;
 use crate::router::Router;
 use crate::shared::Shared;
-use crate::{Change, Effect, SessionId};
+use crate::{Change, Effect, LastSeen, SessionId};
 
 /// What a resource leaves behind that goes offline.
 struct Ended {
@@ -67,8 +67,8 @@ impl Router {
         let limit = self.shared.config.limits.presence_bytes;
         let Some(account) = self.accounts.get_mut(own.bare_str()) else { return };
         let shown = account.by_session(from).and_then(|resource| resource.presence());
-        let before = shown.map_or(0, |presence| presence.stanza.payload.as_bytes().len());
-        if account.presence_bytes() - before + stanza.payload.as_bytes().len() > limit {
+        let before = shown.map_or(0, |presence| cost(&presence.stanza));
+        if account.presence_bytes() - before + cost(&stanza) + own.bare_str().len() > limit {
             let error =
                 StanzaError::new(ErrorCondition::ResourceConstraint, "the account shows too much presence");
             return self.refuse(&stanza, error, effects);
@@ -170,8 +170,13 @@ impl Router {
     fn note_last(&mut self, own: &FullJid, stanza: Stanza, effects: &mut Vec<Effect>) {
         let name = own.to_bare();
         if self.accounts.get(&name).is_some_and(|account| account.available().next().is_none()) {
-            let change = Change::LastSeen(Arc::new(stanza.from(own.to_jid())));
+            let now = self.asks.now();
+            let presence = Arc::new(stanza.from(own.to_jid()));
+            let change = Change::LastSeen(Arc::clone(&presence));
             let Some(account) = self.accounts.get_mut(&name) else { return };
+            if let Some(known) = account.known.as_deref_mut() {
+                known.last = Some(LastSeen { at: known.clock(now), presence });
+            }
             if let Note::Nothing = account.note {
                 account.note = Note::Saving;
                 self.save_beside(&name, change, Purpose::Note, None, effects);

@@ -10,7 +10,7 @@ use balcony_stanza::{ErrorCondition, Kind, PresenceType, Stanza, StanzaError};
 use hashbrown::HashMap;
 
 use crate::account::{Account, Resource};
-use crate::asks::{Asks, Tally, payer};
+use crate::asks::{Asks, Tally, cost, payer};
 use crate::line::Origin;
 use crate::shared::Shared;
 use crate::{Answer, Config, Effect, SessionId};
@@ -107,8 +107,8 @@ impl Router {
     ) -> bool {
         self.asks.clock(now);
         let Some(session) = self.sessions.get(&from) else { return true };
+        let mut origin = Origin::Session { session: from, bytes: cost(&stanza) };
         stanza.head.from.get_or_insert_with(|| session.jid.to_jid());
-        let mut origin = Origin::Session(from);
         match stanza.head.kind {
             Kind::Message(kind) => {
                 // RFC 6120 section 10.3.1: without `to` it is for the sender's own account.
@@ -126,7 +126,7 @@ impl Router {
             }
         }
         self.go_on(effects);
-        matches!(origin, Origin::Session(_))
+        matches!(origin, Origin::Session { .. } | Origin::Refused)
     }
 
     /// Takes a stanza that another server has sent; one that has no `from` there, or no `to` here, has no effects. If too many

@@ -292,7 +292,14 @@ impl Router {
             .asked()
             .filter(|contact| self.shared.allows(known.roster.owner(), account, &contact.to_jid()))
             .filter(|contact| !self.is_local(contact.domainpart()) || is_quiet(contact));
-        let asked: Vec<BareJid> = asked.take(self.shared.config.limits.asks).cloned().collect();
+        // A part of them at a time, and the next time those that follow.
+        let (before, after): (Vec<_>, Vec<_>) =
+            asked.partition(|contact| account.asked_again.as_ref().is_some_and(|last| *contact <= last));
+        let asked: Vec<BareJid> =
+            after.into_iter().chain(before).take(self.shared.config.limits.asks).cloned().collect();
+        if let Some(account) = self.accounts.get_mut(own.bare_str()) {
+            account.asked_again = asked.last().cloned();
+        }
         for contact in asked {
             let request = Stanza::presence(PresenceType::Subscribe).from(own.to_bare().into());
             self.pass_on(request.to(contact.into()), effects);

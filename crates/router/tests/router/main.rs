@@ -21,5 +21,6 @@ mod rosters;
 mod services;
 mod slow;
 mod subscriptions;
+mod views;
 mod waiting;
 mod world;
