@@ -168,8 +168,9 @@ impl Router {
         let (left, waiting): (Vec<_>, Vec<_>) =
             account.take_waiting().partition(|waiting| matches!(waiting.task, Task::Leaving));
         for Waiting { stanza, charge, .. } in left {
-            self.show(stanza, &mut Origin::Server, effects);
-            self.release(charge, effects);
+            let mut origin = Origin::Waited(charge);
+            self.show(stanza, &mut origin, effects);
+            self.finish(origin, effects);
         }
         let mut ends = Vec::new();
         let mut answers = Vec::new();

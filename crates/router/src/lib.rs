@@ -82,6 +82,7 @@ mod router;
 mod shared;
 mod store;
 mod subscription;
+mod waits;
 
 pub use asks::cost;
 pub use balcony_roster::Config as RosterConfig;

@@ -219,9 +219,13 @@ impl Router {
         let Some(to) = &stanza.head.to else { return };
         if !self.is_local(to.domainpart()) {
             // What the server says in a client's name the client has not asked for.
-            let is_told = !matches!(origin, Origin::Server);
+            let is_told = !origin.is_said();
             return effects.push(Effect::Remote { stanza, is_told });
         }
+        if !self.admits(&stanza, origin, effects) {
+            return;
+        }
+        let Some(to) = &stanza.head.to else { return };
         let Some(account) = self.accounts.get(to.bare_str()) else { return };
         if account.open().is_some() && !account.is_held(&stanza, false) {
             return self.observe(stanza, effects);

@@ -9,10 +9,11 @@ use balcony_stanza::{PresenceType, Stanza};
 use balcony_xep::delay::Delay;
 
 use crate::account::{Account, Resource};
-use crate::asks::{Place, Purpose};
+use crate::asks::Purpose;
 use crate::known::Known;
 use crate::line::Origin;
 use crate::router::Router;
+use crate::waits::Place;
 use crate::{Answer, Effect, LastSeen};
 
 impl Router {
@@ -124,7 +125,7 @@ impl Router {
     pub(crate) fn deny_probe(&mut self, stanza: &Stanza, effects: &mut Vec<Effect>) {
         if let Some(to) = &stanza.head.to {
             let denial = answer(PresenceType::Unsubscribed, to.to_bare().into(), stanza);
-            self.pass_on(denial, effects);
+            self.pass_on(denial, &mut Origin::Answer, effects);
         }
     }
 

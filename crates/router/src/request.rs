@@ -9,12 +9,13 @@ use balcony_stanza::{ErrorCondition, IqType, Kind, Payload, Stanza, StanzaError}
 use balcony_xml::ElementRef;
 
 use crate::account::{Account, is_to_itself};
-use crate::asks::{Charge, Place, Purpose, cost};
+use crate::asks::{Charge, Purpose, cost};
 use crate::commit::{self, Commit, Scope};
 use crate::extension::{Call, Found, Hold, Later, Reply, Request, Server, Todo};
 use crate::known::Known;
 use crate::line::Origin;
 use crate::router::Router;
+use crate::waits::Place;
 use crate::{Answer, Ask, Change, Effect, SessionId};
 
 /// What an extension had decided of an account before it was called.

@@ -10,7 +10,7 @@ use balcony_stanza::{ErrorCondition, Kind, PresenceType, Stanza, StanzaError};
 use hashbrown::HashMap;
 
 use crate::account::{Account, Resource};
-use crate::asks::{Asks, Tally, cost, payer};
+use crate::asks::{Asks, cost, payer};
 use crate::line::Origin;
 use crate::shared::Shared;
 use crate::{Answer, Config, Effect, SessionId};
@@ -42,6 +42,8 @@ pub(crate) struct Session {
     pub(crate) jid: FullJid,
     /// Its messages go past its account: that waits for nothing, blocks nobody and copies nothing.
     pub(crate) is_plain: bool,
+    /// Whom it has written to last, and when that was [noted](Router::admits).
+    pub(crate) recent: Option<(BareJid, Instant)>,
 }
 
 /// Where an address leads.
@@ -75,12 +77,12 @@ impl Router {
     #[must_use]
     pub fn new(config: Config, seed: &Seed) -> Self {
         Router {
+            asks: Asks::new(config.limits.clone()),
             shared: Shared::new(config),
             random: seed.random(),
             accounts: HashMap::new(),
             sessions: HashMap::new(),
             leaving: HashMap::new(),
-            asks: Asks::new(),
             retries: VecDeque::new(),
             online: 0,
             incarnations: 0,
@@ -240,12 +242,6 @@ impl Router {
             asks: self.asks.len(),
             loaded: self.accounts.len(),
         }
-    }
-
-    /// Whether as much of the sender waits as may.
-    pub(crate) fn is_full(&self, waits: Tally) -> bool {
-        waits.stanzas >= self.shared.config.limits.waiting
-            || waits.bytes >= self.shared.config.limits.waiting_bytes
     }
 
     /// Who answers for the stanzas of this sender that wait.

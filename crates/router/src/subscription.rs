@@ -174,7 +174,7 @@ impl Router {
                 }
                 Decision::Push(push) => self.push_all(name, &push, effects),
                 Decision::Deliver { to, stanza } => self.deliver_to(name, to, &stanza, effects),
-                Decision::Send(stanza) => self.pass_on(stanza, effects),
+                Decision::Send(stanza) => self.pass_on(stanza, &mut Origin::Server, effects),
                 Decision::Available(contact) => self.reveal(name, &contact, effects),
                 Decision::Unavailable(contact) => self.hide(name, &contact, effects),
             }
@@ -210,12 +210,12 @@ impl Router {
     }
 
     /// Sends presence to whom it is addressed to: through the roster of a contact of this server.
-    pub(crate) fn pass_on(&mut self, stanza: Stanza, effects: &mut Vec<Effect>) {
+    pub(crate) fn pass_on(&mut self, stanza: Stanza, origin: &mut Origin, effects: &mut Vec<Effect>) {
         let Some(to) = &stanza.head.to else { return };
         if !self.is_local(to.domainpart()) {
             effects.push(Effect::Remote { stanza, is_told: true });
         } else if to.localpart().is_some() {
-            self.arrive(stanza, &mut Origin::Server, effects);
+            self.arrive(stanza, origin, effects);
         }
     }
 
@@ -302,7 +302,7 @@ impl Router {
         }
         for contact in asked {
             let request = Stanza::presence(PresenceType::Subscribe).from(own.to_bare().into());
-            self.pass_on(request.to(contact.into()), effects);
+            self.pass_on(request.to(contact.into()), &mut Origin::Server, effects);
         }
     }
 
@@ -311,14 +311,14 @@ impl Router {
         let send = |kind, to: &BareJid| Stanza::presence(kind).from(roster.owner().to_jid()).to(to.to_jid());
         for item in roster.items() {
             if item.subscription.has_to() || item.ask {
-                self.pass_on(send(PresenceType::Unsubscribe, &item.jid), effects);
+                self.pass_on(send(PresenceType::Unsubscribe, &item.jid), &mut Origin::Server, effects);
             }
             if item.subscription.has_from() {
-                self.pass_on(send(PresenceType::Unsubscribed, &item.jid), effects);
+                self.pass_on(send(PresenceType::Unsubscribed, &item.jid), &mut Origin::Server, effects);
             }
         }
         for contact in roster.requests().filter_map(|request| request.head.from.as_ref()) {
-            self.pass_on(send(PresenceType::Unsubscribed, &contact.to_bare()), effects);
+            self.pass_on(send(PresenceType::Unsubscribed, &contact.to_bare()), &mut Origin::Server, effects);
         }
     }
 

@@ -57,6 +57,23 @@ fn couple(config: balcony_router::Config) -> (World, SessionId, SessionId) {
     (world, romeo, juliet)
 }
 
+// docs/limits.md: what the server says in an account's name waits, too, and is bounded: four times what the account itself may have
+// waiting. A client that changes a contact and broadcasts presence while that is being saved can't fill the memory.
+#[test]
+fn what_the_server_says_for_an_account_is_bounded() {
+    let mut config = config();
+    config.limits.waiting = 4;
+    let (mut world, romeo, juliet) = couple(config);
+    world.at_once = false;
+    let change = world.send(romeo, roster_set("<item jid='juliet@example.com' name='J'/>"));
+    for _ in 0..100 {
+        world.send(romeo, available(1));
+    }
+    let told = settle(&mut world, change);
+    let shown = wires(&told, juliet).iter().filter(|wire| wire.starts_with("<presence")).count();
+    assert!((1..=16).contains(&shown), "{shown} waited");
+}
+
 /// How it may be with Juliet, whom Romeo does not know.
 #[derive(Clone, Copy, Debug)]
 enum Juliet {
@@ -88,6 +105,40 @@ fn strangers(juliet: Juliet, waiting: usize) -> (World, SessionId) {
 /// What Romeo gets.
 fn seen(effects: &[Effect], romeo: SessionId) -> Vec<String> {
     wires(effects, romeo)
+}
+
+// RFC 6120 §13.10.2 [Q12]: how much of what was sent to a stranger still waits must not show in what becomes of messages to those whom
+// one may see: oneself, and a contact who is away. Otherwise a burst to a stranger and a message to oneself tell who is there.
+#[test]
+fn a_burst_to_a_stranger_does_not_show_in_other_messages() {
+    for other in [ROMEO, "nurse@example.com"] {
+        let told = ALL.map(|juliet| {
+            let (mut world, romeo) = strangers(juliet, 8);
+            for _ in 0..8 {
+                world.send(romeo, chat(JULIET));
+            }
+            let effects = world.send(romeo, chat(other));
+            seen(&effects, romeo)
+        });
+        assert_eq!(told[0], told[2], "nobody, and somebody who is there: {other}");
+        assert_eq!(told[1], told[2], "somebody who is away, and somebody who is there: {other}");
+    }
+}
+
+// The same where the sender has somebody look who is a stranger, too: whether a message comes through to an accomplice must not depend
+// on what waits for somebody else.
+#[test]
+fn a_burst_to_a_stranger_does_not_show_at_an_accomplice() {
+    let stored = ALL.map(|juliet| {
+        let (mut world, romeo) = strangers(juliet, 8);
+        for _ in 0..8 {
+            world.send(romeo, chat(JULIET));
+        }
+        let effects = world.send(romeo, chat("accomplice@example.com"));
+        settle(&mut world, effects);
+        world.kept("accomplice@example.com").len()
+    });
+    assert_eq!(stored, [stored[2]; 3], "nobody, away, there");
 }
 
 // RFC 6121 §8.1, RFC 6120 §13.10.2 [Q12]: a store that is in trouble, or too busy with an account that somebody floods, does not make
@@ -303,6 +354,29 @@ fn a_message_to_an_account_that_ends_comes_back() {
     all.extend(settle(&mut world, pinged));
     let error = wires(&all, romeo).iter().any(|wire| wire.starts_with("<message") && wire.contains("error"));
     assert!(error, "{:?}", wires(&all, romeo));
+}
+
+// ADR 5: who sends what waits pays for it, and nobody else. What the server answers a stranger in an account's name is not charged to
+// that account, or strangers could keep its user from writing to anybody.
+#[test]
+fn denials_to_a_stranger_cost_the_account_nothing() {
+    let mut config = config();
+    config.limits.waiting = 4;
+    let mut world = World::with(config);
+    world.befriend(JULIET, "nurse@example.com", Subscription::Both);
+    world.befriend("nurse@example.com", JULIET, Subscription::Both);
+    let juliet = world.available("juliet@example.com/balcony", 0);
+    let romeo = world.connect("romeo@example.net/street");
+    world.at_once = false;
+    let mut probing = Vec::new();
+    for _ in 0..4 {
+        probing.extend(world.send(romeo, of_kind(Kind::Presence(PresenceType::Probe), JULIET)));
+    }
+    // Until this is saved nothing passes between the two.
+    world.send(romeo, roster_set("<item jid='juliet@example.com'/>"));
+    settle(&mut world, probing);
+    let told = world.says(juliet, chat("nurse@example.com"));
+    assert!(told.iter().all(|line| !line.contains("resource-constraint")), "{told:?}");
 }
 
 // XEP-0280 §6: there is no copy of a message that was not sent: the sender has been told so.
