@@ -21,8 +21,7 @@ impl Router {
     pub(crate) fn resolve(&mut self, open: Open, answer: Option<Answer>, effects: &mut Vec<Effect>) {
         let Open { account: name, incarnation, purpose, charge, .. } = open;
         match purpose {
-            Purpose::Probe(stanza) => self.probed(stanza, answer, effects),
-            Purpose::Public(stanza) => self.answer_public(&stanza, answer, effects),
+            Purpose::Look(about) => self.looked_up(&name, about, answer, effects),
             purpose => {
                 let is_same = |account: &crate::account::Account| account.incarnation == incarnation;
                 if self.accounts.get(&name).is_some_and(is_same) {
@@ -67,7 +66,7 @@ impl Router {
                 }
             }
             Purpose::Note => self.noted(name, effects),
-            Purpose::Probe(_) | Purpose::Public(_) => {}
+            Purpose::Look(_) => {}
         }
         self.settle(name, effects);
     }

@@ -13,6 +13,7 @@ use hashbrown::HashMap;
 
 use crate::SessionId;
 use crate::commit::Commit;
+use crate::lookup::About;
 use crate::waits::{Place, Waits, memory};
 
 /// The asks that wait for an answer of the owner, and how much of each sender waits for some answer.
@@ -70,10 +71,8 @@ pub(crate) enum Purpose {
     Put(Arc<Stanza>),
     /// Messages that have been delivered are deleted.
     Drop,
-    /// This probe waits for nothing else.
-    Probe(Stanza),
-    /// Nor does this request for what anybody may read.
-    Public(Stanza),
+    /// Others wait for what is kept of the account.
+    Look(About),
     /// Nobody waits for it; the account has one at a time.
     Note,
 }

@@ -72,6 +72,7 @@ mod flow;
 mod iq;
 mod known;
 mod line;
+mod lookup;
 mod memory;
 mod message;
 mod presence;

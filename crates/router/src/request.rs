@@ -4,16 +4,15 @@ use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 
 use balcony_jid::{BareJid, Jid};
-use balcony_roster::Version;
 use balcony_stanza::{ErrorCondition, IqType, Kind, Payload, Stanza, StanzaError};
 use balcony_xml::ElementRef;
 
 use crate::account::{Account, is_to_itself};
-use crate::asks::{Charge, Purpose, cost};
+use crate::asks::{Charge, cost};
 use crate::commit::{self, Commit, Scope};
 use crate::extension::{Call, Found, Hold, Later, Reply, Request, Server, Todo};
-use crate::known::Known;
 use crate::line::Origin;
+use crate::lookup::{About, Looked};
 use crate::router::Router;
 use crate::waits::Place;
 use crate::{Answer, Ask, Change, Effect, SessionId};
@@ -245,43 +244,30 @@ impl Router {
         let found =
             request.and_then(|request| self.shared.tables().at_account(request.kind, request.element));
         let Some(Found::Public(public)) = found else { return };
-        let mut collections: Vec<_> = self.shared.collections.to_vec();
-        collections.push(public.collection().into());
+        let about = About::Documents(public.collection());
         let Some(charge) = self.charge_at(Place::Probe, &stanza, origin, effects) else { return };
-        let ask = Ask::Load { account, collections: collections.into() };
-        self.ask(ask, Purpose::Public(stanza), Some(charge), effects);
+        self.look_up(account, about, stanza, charge, effects);
     }
 
     /// The store has answered.
     pub(crate) fn answer_public(
         &mut self,
         stanza: &Stanza,
-        answer: Option<Answer>,
+        looked: Option<&Looked>,
         effects: &mut Vec<Effect>,
     ) {
-        let Some(Answer::Loaded(kept)) = answer else {
+        let Some(looked) = looked else {
             return self.refuse(stanza, ErrorCondition::InternalServerError, effects);
         };
         let Ok(content) = stanza.payload.parse() else { return };
         let Some(request) = Router::read(stanza, content.root()) else { return };
-        let Some(name) = stanza.head.to.as_ref().or(stanza.head.from.as_ref()).map(Jid::to_bare) else {
-            return;
-        };
         let Some(Found::Public(public)) = self.shared.tables().at_account(request.kind, request.element)
         else {
             return;
         };
-        let documents = kept.map(|mut kept| {
-            let documents = core::mem::take(&mut kept.documents);
-            let mut account = Account::loading(0);
-            kept.documents.clone_from(&documents);
-            let known = Known::new(name, *kept, &self.shared, self.asks.now(), Version(0));
-            account.known = known.ok();
-            let is_shown =
-                account.known.is_some() && (is_to_itself(stanza) || !account.shuts_out(&self.shared, stanza));
-            if is_shown { documents } else { Vec::new() }
-        });
-        match public.answer(&request, &documents.unwrap_or_default()) {
+        let is_shown = |account: &Account| is_to_itself(stanza) || !account.shuts_out(&self.shared, stanza);
+        let documents = looked.as_ref().filter(|(account, _)| is_shown(account));
+        match public.answer(&request, documents.map_or(&[][..], |(_, documents)| documents)) {
             Ok(payload) => self.give_result(stanza, payload, effects),
             Err(error) => self.refuse(stanza, error, effects),
         }

@@ -12,6 +12,7 @@ use hashbrown::HashMap;
 use crate::account::{Account, Resource};
 use crate::asks::{Asks, cost, payer};
 use crate::line::Origin;
+use crate::lookup::Lookups;
 use crate::shared::Shared;
 use crate::{Answer, Config, Effect, SessionId};
 
@@ -26,6 +27,7 @@ pub struct Router {
     /// Sessions that are over, while stored messages are still being written to them.
     pub(crate) leaving: HashMap<SessionId, BareJid>,
     pub(crate) asks: Asks,
+    pub(crate) lookups: Lookups,
     /// Whose stored messages are to be looked at again, and when, the next one first: all wait equally long.
     pub(crate) retries: VecDeque<(Instant, BareJid)>,
     /// How many accounts have bound resources.
@@ -80,6 +82,7 @@ impl Router {
             asks: Asks::new(config.limits.clone()),
             shared: Shared::new(config),
             random: seed.random(),
+            lookups: Lookups::default(),
             accounts: HashMap::new(),
             sessions: HashMap::new(),
             leaving: HashMap::new(),

@@ -195,6 +195,23 @@ fn a_stanza_without_to_costs_the_same_when_it_is_handled() {
     assert_eq!(world.costs, [(romeo, bytes)]);
 }
 
+// The store bounds what is asked about one account (512 lookups), so nobody may use that up for somebody else: a stranger's probes must
+// leave room for the account's own load, or its user can't log in.
+#[test]
+fn probes_of_strangers_share_what_they_look_up() {
+    let mut world = World::new();
+    world.store.create(bare(JULIET));
+    let strangers: Vec<_> =
+        (0..4).map(|number| world.connect(&format!("stranger{number}@example.net/street"))).collect();
+    world.at_once = false;
+    let mut open = 0;
+    for number in 0..1_000 {
+        let effects = world.send(strangers[number % 4], of_kind(Kind::Presence(PresenceType::Probe), JULIET));
+        open += asks(&effects).iter().filter(|(_, ask)| matches!(ask, Ask::Load { .. })).count();
+    }
+    assert!(open <= 64, "{open} lookups for one account");
+}
+
 /// The store can't delete what was delivered; later there is one more message, and the user is back for it.
 fn undeleted() -> (World, SessionId, Ticket, Ask) {
     let mut world = World::new();
