@@ -14,6 +14,7 @@ use crate::directed::Directed;
 use crate::extension::Slots;
 use crate::known::Known;
 use crate::line::{Line, Task, Waiting};
+use crate::reload::Doubt;
 use crate::replay::Backlog;
 use crate::shared::Shared;
 use crate::{Change, SessionId};
@@ -44,6 +45,8 @@ pub(crate) struct Account {
     pub(crate) backlog: Backlog,
     /// Asks under way that are neither commits nor named by the phase.
     pub(crate) asks: usize,
+    /// Changes of its roster of which nobody has been told, until it is loaded again.
+    pub(crate) in_doubt: Vec<Doubt>,
     /// The end of its latest presence.
     pub(crate) note: Note,
     /// Who was the last of those that were asked again for what they have not answered.
@@ -140,6 +143,7 @@ impl Account {
             gates: 0,
             backlog: Backlog::default(),
             asks: 0,
+            in_doubt: Vec::new(),
             note: Note::Nothing,
             asked_again: None,
             stale: false,

@@ -1,5 +1,6 @@
 //! What comes of the answers of the owner's store, and of their absence.
 
+use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::mem;
@@ -13,6 +14,7 @@ use crate::asks::{Charge, Open, Purpose};
 use crate::extension::Damaged;
 use crate::known::Known;
 use crate::line::{Origin, Task, Waiting};
+use crate::request::Seen;
 use crate::router::{Router, deliver};
 use crate::{Answer, Effect, Kept, Removal};
 
@@ -74,10 +76,15 @@ impl Router {
     fn loaded(&mut self, name: &BareJid, answer: Option<Answer>, effects: &mut Vec<Effect>) {
         match answer {
             Some(Answer::Loaded(Some(kept))) => {
-                if self.know(name, *kept).is_err() {
+                let account = self.accounts.get(name).filter(|account| account.known.is_some());
+                let seen = account.map(|account| Seen::now(&self.shared, name, account));
+                let Ok(before) = self.know(name, *kept) else {
                     return self.end_account(name, Removal::Failed, None, effects);
-                }
+                };
                 self.deny_strangers(name, effects);
+                if let Some((before, seen)) = before.zip(seen) {
+                    self.act(name, |router| router.tell_difference(name, before, seen, effects));
+                }
                 self.enter(name, Phase::Open);
                 self.drain_all(name, effects);
             }
@@ -86,21 +93,23 @@ impl Router {
         }
     }
 
-    fn know(&mut self, name: &BareJid, kept: Kept) -> Result<(), Damaged> {
+    /// An account is known from now on; what was known before, if it was.
+    fn know(&mut self, name: &BareJid, kept: Kept) -> Result<Option<Box<Known>>, Damaged> {
         let fresh = Version(self.random.next_u64());
-        let Some(account) = self.accounts.get_mut(name) else { return Ok(()) };
+        let Some(account) = self.accounts.get_mut(name) else { return Ok(None) };
         // Messages may be on their way to the store that it did not count.
         let replay = self.shared.tables().replay();
         account.backlog.may_wait |= replay
             .is_some_and(|replay| kept.logs.iter().any(|(log, count)| *log == replay.log && *count > 0));
         let now = self.asks.now();
         let mut known = Known::new(name.clone(), kept, &self.shared, now, fresh)?;
-        if let Some(before) = account.known.take() {
+        let mut before = account.known.take();
+        if let Some(before) = &mut before {
             // What has been kept since, or is to be, may be later than what was loaded.
-            known.last = before.last;
+            known.last = before.last.take();
         }
         account.known = Some(known);
-        Ok(())
+        Ok(before)
     }
 
     /// A message is stored, or is not.

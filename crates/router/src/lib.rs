@@ -77,6 +77,7 @@ mod memory;
 mod message;
 mod presence;
 mod probe;
+mod reload;
 mod replay;
 mod request;
 mod router;

@@ -17,11 +17,14 @@ use crate::router::Router;
 use crate::waits::Place;
 use crate::{Answer, Ask, Change, Effect, SessionId};
 
-/// What an extension had decided of an account before it was called.
-struct Seen {
+/// Who sees an account's user, before that may change.
+#[derive(Debug)]
+pub(crate) struct Seen {
     audience: Vec<BareJid>,
     /// Who has been shown presence otherwise.
     directed: Vec<Jid>,
+    /// Who is told otherwise.
+    left_out: BTreeSet<BareJid>,
 }
 
 impl Router {
@@ -139,9 +142,17 @@ impl Router {
     /// An extension was called: those whom its decisions concern see the user come or go.
     fn called(&mut self, name: &BareJid, seen: Option<Seen>, effects: &mut Vec<Effect>) {
         self.refresh(name);
-        let Some(Seen { audience: before, directed }) = seen else { return };
+        if let Some(seen) = seen {
+            self.show_difference(name, seen, effects);
+        }
+    }
+
+    /// Those see the user come or go for whom that has changed.
+    pub(crate) fn show_difference(&mut self, name: &BareJid, seen: Seen, effects: &mut Vec<Effect>) {
+        let Seen { audience: before, directed, left_out } = seen;
         let Some(account) = self.accounts.get(name) else { return };
-        let now = account.audience(&self.shared);
+        let mut now = account.audience(&self.shared);
+        now.retain(|contact| !left_out.contains(contact));
         let lost: BTreeSet<Jid> =
             directed.into_iter().filter(|entity| !self.shared.allows(name, account, entity)).collect();
         let gone: Vec<BareJid> = before.iter().filter(|contact| !now.contains(contact)).cloned().collect();
@@ -317,7 +328,12 @@ impl Router {
 impl Seen {
     /// What is so far, if the extension can change it.
     fn before(shared: &crate::shared::Shared, name: &BareJid, account: &Account, index: u8) -> Option<Seen> {
-        shared.tables().decides(index).then(|| Seen {
+        shared.tables().decides(index).then(|| Seen::now(shared, name, account))
+    }
+
+    /// What is so.
+    pub(crate) fn now(shared: &crate::shared::Shared, name: &BareJid, account: &Account) -> Seen {
+        Seen {
             audience: account.audience(shared),
             directed: account
                 .resources()
@@ -326,6 +342,13 @@ impl Seen {
                 .filter(|entity| shared.allows(name, account, entity))
                 .cloned()
                 .collect(),
-        })
+            left_out: BTreeSet::new(),
+        }
+    }
+
+    /// These are told otherwise, or not at all.
+    pub(crate) fn leave_out(&mut self, contacts: &BTreeSet<&BareJid>) {
+        self.audience.retain(|contact| !contacts.contains(contact));
+        self.left_out.extend(contacts.iter().copied().cloned());
     }
 }

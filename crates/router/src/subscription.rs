@@ -181,7 +181,7 @@ impl Router {
         }
     }
 
-    fn push_all(&mut self, name: &BareJid, push: &Push, effects: &mut Vec<Effect>) {
+    pub(crate) fn push_all(&mut self, name: &BareJid, push: &Push, effects: &mut Vec<Effect>) {
         let Some(account) = self.accounts.get(name) else { return };
         let interested = account.resources().iter().filter(|resource| resource.interested);
         let interested: Vec<_> =

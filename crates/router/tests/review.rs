@@ -17,8 +17,8 @@ use balcony_router::{Answer, Ask, Effect, SessionId, cost};
 use balcony_stanza::{IqType, Kind, MessageType, PresenceType, Stanza};
 
 use crate::world::{
-    World, asks, available, bare, config, content, iq, jid, of_kind, request, roster_set, subscription,
-    tickets, unavailable, wires,
+    World, asks, available, bare, config, content, iq, jid, of_kind, request, roster_get, roster_set,
+    subscription, tickets, unavailable, wires,
 };
 
 const JULIET: &str = "juliet@example.com";
@@ -267,6 +267,43 @@ fn answers_that_cross_do_not_deliver_twice() {
     world.router.flushed(world.now, juliet, &mut effects);
     settle(&mut world, effects);
     assert!(world.kept(JULIET).is_empty(), "it will be delivered again");
+}
+
+/// A change of Juliet's that the router has given up, and that the store makes after that; what comes of it when she is loaded again.
+fn made_too_late(world: &mut World, from: SessionId, stanza: Stanza) -> Vec<Effect> {
+    world.at_once = false;
+    let effects = world.send(from, stanza);
+    let [(_, ref save)] = asks(&effects)[..] else { panic!("{effects:?}") };
+    world.now = world.now + Duration::from_secs(31);
+    let mut effects = Vec::new();
+    world.router.tick(world.now, &mut effects);
+    assert_eq!(world.ask(save.clone()), Answer::Saved);
+    settle(world, effects)
+}
+
+// RFC 6121 §2.1.6: a change that the router has given up may be made all the same. Interested resources hear of it when it is known:
+// what they show must be what the store has.
+#[test]
+fn a_roster_change_that_is_made_too_late_is_pushed() {
+    let (mut world, _, juliet) = couple(config());
+    world.send(juliet, roster_get());
+    let told = made_too_late(&mut world, juliet, roster_set("<item jid='tybalt@example.com'/>"));
+    let pushed = wires(&told, juliet)
+        .iter()
+        .any(|wire| wire.contains("tybalt@example.com") && wire.contains("type='set'"));
+    let closed =
+        told.iter().any(|effect| matches!(effect, Effect::Close { session, .. } if *session == juliet));
+    assert!(pushed || closed, "{:?}", wires(&told, juliet));
+}
+
+// XEP-0191 §3.2: the same for a block. The contact must not see on that the user is there.
+#[test]
+fn a_block_that_is_made_too_late_ends_the_presence() {
+    let (mut world, romeo, juliet) = couple(config());
+    let block =
+        request(IqType::Set, &format!("<block xmlns='urn:xmpp:blocking'><item jid='{ROMEO}'/></block>"));
+    let told = made_too_late(&mut world, juliet, block);
+    assert!(wires(&told, romeo).iter().any(|wire| wire.contains("unavailable")), "{:?}", wires(&told, romeo));
 }
 
 // RFC 6121 §4.5.2: a contact who has seen that a resource is there hears that it is not, also if the account ends while that waits.

@@ -230,6 +230,20 @@ impl<X: Extension> Registry<'_, X> {
         self.tables.bind_inline.push(((name, namespace), index, Box::new(run)));
     }
 
+    /// Tells the account's clients when its state is another after it was loaded again: a change may have been made though its request
+    /// has failed, because the store was too slow, or by others. `changed` gets the state before.
+    pub fn loaded_again(&mut self, changed: fn(&X, &X::Account, &mut Context<'_, '_, X>)) {
+        let typed = Arc::clone(self.typed);
+        self.tables.loaded_again.push(Box::new(move |before, call| {
+            let before = before.get(typed.index).unwrap_or(&typed.no_account);
+            typed.with(call, |x, context| {
+                if context.state() != before {
+                    changed(x, before, context);
+                }
+            });
+        }));
+    }
+
     /// Has a collection of documents in this version. Those of it that are `loaded` with an account are given to
     /// [`Extension::load`]; others are [read](Context::read) when they are needed.
     pub fn documents(&mut self, name: &'static str, version: u8, loaded: bool) {

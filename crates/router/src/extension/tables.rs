@@ -58,6 +58,7 @@ pub(super) struct Key {
 type Allows = Box<dyn Fn(&BareJid, &Account, &Jid) -> bool + Send + Sync>;
 type Refusal = Box<dyn Fn() -> StanzaError + Send + Sync>;
 type Copy = Box<dyn Fn(&BareJid, &Account, Copying<'_>, &Stanza, &mut Copies<'_>) + Send + Sync>;
+pub(super) type LoadedAgain = Box<dyn Fn(&Slots, &mut Call<'_>) + Send + Sync>;
 type Load = Box<dyn Fn(&[Document], &mut Slots) -> Result<(), Damaged> + Send + Sync>;
 
 /// A request that needs no account.
@@ -105,6 +106,7 @@ pub(crate) struct Tables {
     /// Which extension has which collection loaded with an account.
     pub(super) loaded: Vec<(u8, &'static str)>,
     load: Vec<Load>,
+    pub(super) loaded_again: Vec<LoadedAgain>,
     pub(super) replay: Option<Replay>,
 }
 
@@ -162,6 +164,11 @@ impl Tables {
         let mut slots = Slots::default();
         self.load.iter().try_for_each(|load| load(documents, &mut slots))?;
         Ok(slots)
+    }
+
+    /// An account was loaded again; these were the states before.
+    pub(crate) fn loaded_again(&self, before: &Slots, call: &mut Call<'_>) {
+        self.loaded_again.iter().for_each(|tell| tell(before, call));
     }
 
     /// Who answers a request to the server.
