@@ -75,7 +75,7 @@ impl Router {
         if known.resources().len() == 1 {
             self.online += 1;
         }
-        self.sessions.insert(session, Session { jid: jid.clone(), is_plain: false });
+        self.sessions.insert(session, Session { jid: jid.clone(), is_plain: false, recent: None });
         self.refresh(account);
         Ok(jid)
     }

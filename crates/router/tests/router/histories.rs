@@ -22,7 +22,7 @@ const ADDRESSES: usize = ACCOUNTS.len() * (NAMES.len() + 1) + ELSEWHERE.len();
 /// Of [`REMOTE`] among the addresses.
 const REMOTE_INDEX: usize = ADDRESSES - 2;
 
-fn address(index: usize) -> String {
+pub(crate) fn address(index: usize) -> String {
     let Some(account) = ACCOUNTS.get(index / (NAMES.len() + 1)) else {
         return ELSEWHERE[index - ACCOUNTS.len() * (NAMES.len() + 1)].to_owned();
     };

@@ -26,6 +26,7 @@ mod services;
 mod slow;
 mod subscriptions;
 mod vcard;
+mod views;
 mod waiting;
 mod without;
 mod world;
