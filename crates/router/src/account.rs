@@ -9,10 +9,12 @@ use balcony_jid::{BareJid, FullJid, Jid};
 use balcony_stanza::{Kind, PresenceType, Stanza};
 use smallvec::SmallVec;
 
+use crate::asks::cost;
 use crate::directed::Directed;
 use crate::extension::Slots;
 use crate::known::Known;
 use crate::line::{Line, Task, Waiting};
+use crate::reload::Doubt;
 use crate::replay::Backlog;
 use crate::shared::Shared;
 use crate::{Change, SessionId};
@@ -45,8 +47,12 @@ pub(crate) struct Account {
     pub(crate) leaving: usize,
     /// Asks under way that are neither commits nor named by the phase.
     pub(crate) asks: usize,
+    /// Changes of its roster of which nobody has been told, until it is loaded again.
+    pub(crate) in_doubt: Vec<Doubt>,
     /// The end of its latest presence.
     pub(crate) note: Note,
+    /// Who was the last of those that were asked again for what they have not answered.
+    pub(crate) asked_again: Option<BareJid>,
     /// What is in memory is not what the store has: it is to be loaded again when it is not removed after all.
     pub(crate) stale: bool,
     /// The owner wants it to be removed, before it takes anything else.
@@ -140,7 +146,9 @@ impl Account {
             backlog: Backlog::default(),
             leaving: 0,
             asks: 0,
+            in_doubt: Vec::new(),
             note: Note::Nothing,
+            asked_again: None,
             stale: false,
             removing: false,
         }
@@ -261,7 +269,7 @@ impl Account {
 
     /// What its resources have sent directed presence to, and what they show, in bytes.
     pub(crate) fn presence_bytes(&self) -> usize {
-        let presence = |r: &Resource| r.presence.as_ref().map_or(0, |p| p.stanza.payload.as_bytes().len());
+        let presence = |r: &Resource| r.presence.as_ref().map_or(0, |p| cost(&p.stanza));
         self.resources.iter().map(|resource| resource.directed.bytes() + presence(resource)).sum()
     }
 

@@ -1,5 +1,6 @@
 //! What comes of the answers of the owner's store, and of their absence.
 
+use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::mem;
@@ -9,10 +10,11 @@ use balcony_roster::Version;
 use balcony_stanza::{ErrorCondition, Stanza, StreamCondition};
 
 use crate::account::{Note, Phase};
-use crate::asks::{Open, Purpose};
+use crate::asks::{Charge, Open, Purpose};
 use crate::extension::Damaged;
 use crate::known::Known;
-use crate::line::{Task, Waiting};
+use crate::line::{Origin, Task, Waiting};
+use crate::request::Seen;
 use crate::router::{Router, deliver};
 use crate::{Answer, Effect, Kept, Removal};
 
@@ -21,12 +23,17 @@ impl Router {
     pub(crate) fn resolve(&mut self, open: Open, answer: Option<Answer>, effects: &mut Vec<Effect>) {
         let Open { account: name, incarnation, purpose, charge, .. } = open;
         match purpose {
-            Purpose::Probe(stanza) => self.probed(stanza, answer, effects),
-            Purpose::Public(stanza) => self.answer_public(&name, &stanza, answer, effects),
+            Purpose::Look(about) => self.looked_up(&name, about, answer, effects),
             purpose => {
                 let is_same = |account: &crate::account::Account| account.incarnation == incarnation;
                 if self.accounts.get(&name).is_some_and(is_same) {
                     self.answered(&name, purpose, answer, effects);
+                } else if let Purpose::Put(stanza) = purpose
+                    && answer != Some(Answer::Saved)
+                    && charge.as_ref().is_some_and(Charge::is_awaited)
+                {
+                    // The account has ended meanwhile.
+                    self.refuse(&stanza, ErrorCondition::ServiceUnavailable, effects);
                 }
             }
         }
@@ -61,7 +68,7 @@ impl Router {
                 }
             }
             Purpose::Note => self.noted(name, effects),
-            Purpose::Probe(_) | Purpose::Public(_) => {}
+            Purpose::Look(_) => {}
         }
         self.settle(name, effects);
     }
@@ -69,10 +76,15 @@ impl Router {
     fn loaded(&mut self, name: &BareJid, answer: Option<Answer>, effects: &mut Vec<Effect>) {
         match answer {
             Some(Answer::Loaded(Some(kept))) => {
-                if self.know(name, *kept).is_err() {
+                let account = self.accounts.get(name).filter(|account| account.known.is_some());
+                let seen = account.map(|account| Seen::now(&self.shared, name, account));
+                let Ok(before) = self.know(name, *kept) else {
                     return self.end_account(name, Removal::Failed, None, effects);
-                }
+                };
                 self.deny_strangers(name, effects);
+                if let Some((before, seen)) = before.zip(seen) {
+                    self.act(name, |router| router.tell_difference(name, before, seen, effects));
+                }
                 self.enter(name, Phase::Open);
                 self.drain_all(name, effects);
             }
@@ -81,16 +93,23 @@ impl Router {
         }
     }
 
-    fn know(&mut self, name: &BareJid, kept: Kept) -> Result<(), Damaged> {
+    /// An account is known from now on; what was known before, if it was.
+    fn know(&mut self, name: &BareJid, kept: Kept) -> Result<Option<Box<Known>>, Damaged> {
         let fresh = Version(self.random.next_u64());
-        let Some(account) = self.accounts.get_mut(name) else { return Ok(()) };
+        let Some(account) = self.accounts.get_mut(name) else { return Ok(None) };
         // Messages may be on their way to the store that it did not count.
         let replay = self.shared.tables().replay();
         account.backlog.may_wait |= replay
             .is_some_and(|replay| kept.logs.iter().any(|(log, count)| *log == replay.log && *count > 0));
         let now = self.asks.now();
-        account.known = Some(Known::new(name.clone(), kept, &self.shared, now, fresh)?);
-        Ok(())
+        let mut known = Known::new(name.clone(), kept, &self.shared, now, fresh)?;
+        let mut before = account.known.take();
+        if let Some(before) = &mut before {
+            // What has been kept since, or is to be, may be later than what was loaded.
+            known.last = before.last.take();
+        }
+        account.known = Some(known);
+        Ok(before)
     }
 
     /// A message is stored, or is not.
@@ -153,6 +172,14 @@ impl Router {
         let resources = account.take_resources();
         self.online -= usize::from(!resources.is_empty());
         let is_gone = removal != Removal::Failed;
+        // What the account has said before its end goes before it.
+        let (left, waiting): (Vec<_>, Vec<_>) =
+            account.take_waiting().partition(|waiting| matches!(waiting.task, Task::Leaving));
+        for Waiting { stanza, charge, .. } in left {
+            let mut origin = Origin::Waited(charge);
+            self.show(stanza, &mut origin, effects);
+            self.finish(origin, effects);
+        }
         let mut ends = Vec::new();
         let mut answers = Vec::new();
         for resource in resources {
@@ -171,16 +198,20 @@ impl Router {
             let audience = account.audience(&self.shared);
             self.announce_lost(resource, audience, effects);
         }
-        let waiting: Vec<Waiting> = account.take_waiting().collect();
         if let Some(known) = account.known.filter(|_| is_gone) {
             self.farewell(&known.roster, effects);
         }
         for Waiting { task, stanza, charge } in waiting {
             match task {
-                Task::Arrived | Task::Returned if is_gone => self.nobody(&stanza, effects),
-                Task::Arrived | Task::Returned => {
-                    self.come_back(&stanza, ErrorCondition::ResourceConstraint, true, effects)
+                Task::Arrived | Task::Returned if is_gone && charge.is_awaited() => {
+                    self.come_back(&stanza, ErrorCondition::ServiceUnavailable, true, effects);
                 }
+                Task::Arrived | Task::Returned
+                    if charge.is_awaited() || !is_gone && self.shared.config.tell_strangers => {
+                    self.come_back(&stanza, ErrorCondition::ResourceConstraint, true, effects);
+                }
+                // Strangers see of it what they would see of any account.
+                Task::Arrived | Task::Returned => self.nobody(&stanza, effects),
                 // Clients whose requests wait hear that they have failed before their streams end (RFC 6121 section 2.2).
                 Task::Sent(session) if !is_gone => {
                     if let Some(reply) = stanza.error(&ErrorCondition::InternalServerError.into()) {

@@ -1,18 +1,20 @@
 //! What waits for an answer, and who answers for it.
 
 use alloc::boxed::Box;
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, VecDeque};
 use alloc::sync::Arc;
 use core::mem;
 use core::time::Duration;
 
 use balcony_jid::{BareJid, Jid};
-use balcony_machine::{Instant, Ticket};
-use balcony_stanza::Stanza;
+use balcony_machine::{Instant, Limits, Ticket};
+use balcony_stanza::{Head, Stanza};
 use hashbrown::HashMap;
 
 use crate::SessionId;
 use crate::commit::Commit;
+use crate::lookup::About;
+use crate::waits::{Place, Waits, memory};
 
 /// The asks that wait for an answer of the owner, and how much of each sender waits for some answer.
 ///
@@ -21,66 +23,14 @@ use crate::commit::Commit;
 #[derive(Debug)]
 pub(crate) struct Asks {
     open: BTreeMap<Ticket, Open>,
-    /// Never iterated; nobody is in it of whom nothing waits. It outlives the sender's sessions, or whoever reconnects would get
-    /// past the bound.
+    /// Never iterated; nobody is in it of whom nothing waits, and who has not written to strangers lately. It outlives the sender's
+    /// sessions, or whoever reconnects would get past the bound.
     waiting: HashMap<BareJid, Waits>,
+    /// When to see whether senders have written to strangers lately, each once.
+    remembered: VecDeque<(Instant, BareJid)>,
+    limits: Limits,
     next: u64,
     latest: Instant,
-}
-
-/// How much of one sender waits.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Waits {
-    /// In the sender's own account. How full it is shows the sender nothing but that, so it is counted on its own.
-    pub(crate) own: Tally,
-    /// In others' accounts.
-    pub(crate) others: Tally,
-    /// Probes that the store is asked about, each for itself, whatever there is to know. They are answered, so whether there is room
-    /// for one must not depend on what became of stanzas of other kinds.
-    pub(crate) probes: Tally,
-    /// Of these, the stanzas whose fate the sender's next request to its own server waits for.
-    pub(crate) undecided: usize,
-}
-
-/// So many stanzas, and what they cost.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Tally {
-    pub(crate) stanzas: usize,
-    /// As [`cost`] says.
-    pub(crate) bytes: usize,
-}
-
-/// Where a stanza waits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Place {
-    /// In its sender's account.
-    Own,
-    /// In somebody else's account, or for that account's store.
-    Other,
-    /// For the answer of the store to a probe.
-    Probe,
-}
-
-impl Waits {
-    pub(crate) fn at(&mut self, place: Place) -> &mut Tally {
-        match place {
-            Place::Probe => &mut self.probes,
-            Place::Own => &mut self.own,
-            Place::Other => &mut self.others,
-        }
-    }
-}
-
-impl Tally {
-    fn add(&mut self, bytes: usize) {
-        self.stanzas += 1;
-        self.bytes += bytes;
-    }
-
-    fn take(&mut self, bytes: usize) {
-        self.stanzas -= 1;
-        self.bytes -= bytes;
-    }
 }
 
 /// What a stanza that waits costs its sender. It is given back once, by [`Router::release`](crate::Router::release).
@@ -121,22 +71,36 @@ pub(crate) enum Purpose {
     Put(Arc<Stanza>),
     /// Messages that have been delivered are deleted.
     Drop,
-    /// This probe waits for nothing else.
-    Probe(Stanza),
-    /// Nor does this request for what anybody may read.
-    Public(Stanza),
+    /// Others wait for what is kept of the account.
+    Look(About),
     /// Nobody waits for it; the account has one at a time.
     Note,
 }
 
 impl Asks {
-    pub(crate) fn new() -> Self {
-        Asks { open: BTreeMap::new(), waiting: HashMap::new(), next: 0, latest: Instant::ZERO }
+    pub(crate) fn new(limits: Limits) -> Self {
+        Asks {
+            open: BTreeMap::new(),
+            waiting: HashMap::new(),
+            remembered: VecDeque::new(),
+            limits,
+            next: 0,
+            latest: Instant::ZERO,
+        }
     }
 
     /// It is this time now, if the clock has not run backwards.
     pub(crate) fn clock(&mut self, now: Instant) {
         self.latest = self.latest.max(now);
+        while let Some((_, payer)) = self.remembered.pop_front_if(|(at, _)| *at <= self.latest) {
+            let Some(waits) = self.waiting.get_mut(&payer) else { continue };
+            waits.forget(self.latest, &self.limits);
+            if waits.remembers() {
+                self.remembered.push_back((self.latest + memory(&self.limits), payer));
+            } else if waits.is_empty() {
+                self.waiting.remove(&payer);
+            }
+        }
     }
 
     /// The latest time that was told.
@@ -148,9 +112,27 @@ impl Asks {
         self.open.len()
     }
 
-    /// How much of this sender waits.
-    pub(crate) fn of(&self, payer: &str) -> Waits {
-        self.waiting.get(payer).copied().unwrap_or_default()
+    /// How many stanzas of this sender its next request to its own server waits for.
+    pub(crate) fn undecided(&self, payer: &str) -> usize {
+        self.waiting.get(payer).map_or(0, |waits| waits.undecided)
+    }
+
+    /// Whether one more stanza of this sender that costs so much may wait there.
+    pub(crate) fn has_room(&self, payer: &BareJid, place: &Place, bytes: usize) -> bool {
+        match self.waiting.get(payer) {
+            Some(waits) => waits.has_room(place, bytes, &self.limits),
+            None => Waits::default().has_room(place, bytes, &self.limits),
+        }
+    }
+
+    /// The sender has something for somebody whose presence it does not see. `false` if those are too many.
+    pub(crate) fn note(&mut self, payer: &BareJid, to: &BareJid, is_said: bool) -> bool {
+        let waits = self.waiting.entry(payer.clone()).or_default();
+        if !waits.remembers() {
+            // Whoever is remembered already is looked at when that is over.
+            self.remembered.push_back((self.latest + memory(&self.limits), payer.clone()));
+        }
+        waits.note(to, is_said, self.latest, &self.limits)
     }
 
     /// One more of the sender's stanzas waits.
@@ -161,17 +143,17 @@ impl Asks {
         place: Place,
         session: Option<SessionId>,
     ) -> Charge {
-        self.waiting.entry(payer.clone()).or_default().at(place).add(bytes);
+        self.waiting.entry(payer.clone()).or_default().add(&place, bytes);
         Charge { payer, bytes, place, session, undecided: false }
     }
 
     /// It waits elsewhere from now on.
     pub(crate) fn pass_on(&mut self, charge: &mut Charge, place: Place) {
-        let from = mem::replace(&mut charge.place, place);
         if let Some(waits) = self.waiting.get_mut(&charge.payer) {
-            waits.at(from).take(charge.bytes);
-            waits.at(place).add(charge.bytes);
+            waits.take(&charge.place, charge.bytes);
+            waits.add(&place, charge.bytes);
         }
+        charge.place = place;
     }
 
     /// The sender's next request to its own server waits for the fate of this stanza.
@@ -187,10 +169,10 @@ impl Asks {
     pub(crate) fn release(&mut self, charge: Charge) -> Option<BareJid> {
         let Charge { payer, bytes, place, undecided, .. } = charge;
         let waits = self.waiting.get_mut(&payer)?;
-        waits.at(place).take(bytes);
+        waits.take(&place, bytes);
         waits.undecided -= usize::from(undecided);
         let is_decided = undecided && waits.undecided == 0;
-        if waits.own.stanzas + waits.others.stanzas + waits.probes.stanzas == 0 {
+        if waits.is_empty() {
             self.waiting.remove(&payer);
         }
         is_decided.then_some(payer)
@@ -238,16 +220,23 @@ impl Charge {
         self.payer == *name
     }
 
-    pub(crate) const fn place(&self) -> Place {
-        self.place
+    /// Whether its sender sees the recipient's presence, and so may know what becomes of it.
+    pub(crate) const fn is_awaited(&self) -> bool {
+        self.undecided
+    }
+
+    pub(crate) const fn place(&self) -> &Place {
+        &self.place
     }
 }
 
-/// What a stanza costs while it waits, in bytes: its content, its addresses and what it takes to keep track of it.
+/// What a stanza costs while it waits, in bytes: its content, its attributes and what it takes to keep track of it.
 pub fn cost(stanza: &Stanza) -> usize {
     const ENTRY: usize = 256;
     let address = |jid: &Option<Jid>| jid.as_ref().map_or(0, |jid| jid.as_str().len());
-    stanza.payload.as_bytes().len() + address(&stanza.head.from) + address(&stanza.head.to) + ENTRY
+    let text = |text: &Option<Arc<str>>| text.as_ref().map_or(0, |text| text.len());
+    let Head { kind: _, to, from, id, lang } = &stanza.head;
+    stanza.payload.as_bytes().len() + address(from) + address(to) + text(id) + text(lang) + ENTRY
 }
 
 /// Who answers for a stanza that waits: the account of a user of ours, or the domain of others.
@@ -265,16 +254,17 @@ mod tests {
     // The architecture's rule 4: nothing stays behind of a sender whose asks are done.
     #[test]
     fn nothing_is_left_behind() {
-        let mut asks = Asks::new();
+        let mut limits = Limits::default();
+        (limits.waiting, limits.waiting_bytes) = (2, 6);
+        let mut asks = Asks::new(limits);
         let sender = BareJid::parse("romeo@example.net").unwrap();
         let mut charges: std::vec::Vec<_> =
             (1..4).map(|bytes| asks.charge(sender.clone(), bytes, Place::Own, None)).collect();
-        asks.pass_on(&mut charges[0], Place::Other);
+        asks.pass_on(&mut charges[0], Place::Seen);
         asks.await_fate(&mut charges[1]);
         asks.await_fate(&mut charges[1]);
-        let waits = asks.of("romeo@example.net");
-        let tally = |stanzas, bytes| Tally { stanzas, bytes };
-        assert_eq!((waits.own, waits.others, waits.undecided), (tally(2, 5), tally(1, 1), 1));
+        assert_eq!(asks.undecided("romeo@example.net"), 1);
+        assert!(!asks.has_room(&sender, &Place::Own, 1) && asks.has_room(&sender, &Place::Seen, 1));
         let mut tickets = charges
             .into_iter()
             .map(|charge| asks.open(Duration::ZERO, sender.clone(), 0, Purpose::Note, Some(charge)));

@@ -90,8 +90,8 @@ impl Router {
         if known.resources().len() == 1 {
             self.online += 1;
         }
-        self.sessions
-            .insert(session, Session { jid: jid.clone(), is_plain: false, outbox: Outbox::default() });
+        let own = Session { jid: jid.clone(), is_plain: false, outbox: Outbox::default(), recent: None };
+        self.sessions.insert(session, own);
         self.refresh(account);
         Ok(jid)
     }

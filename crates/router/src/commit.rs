@@ -11,6 +11,7 @@ use balcony_stanza::{ErrorCondition, Stanza};
 use crate::account::Phase;
 use crate::asks::{Charge, Purpose};
 use crate::extension;
+use crate::reload::Doubt;
 use crate::router::Router;
 use crate::{Answer, Ask, Effect, Removal, SessionId};
 
@@ -109,7 +110,10 @@ impl Router {
             },
             Then::Removal if saved => return self.end_account(name, Removal::Removed, request, effects),
             // The roster in memory has changed already.
-            Then::Roster(_) => {
+            Then::Roster(decisions) => {
+                if let (Scope::Contact(peer), Some(known)) = (&commit.scope, &account.known) {
+                    account.in_doubt.push(Doubt::new(&known.roster, peer.clone(), decisions));
+                }
                 self.apologise(request, effects);
                 self.reload(name, effects);
             }
@@ -135,23 +139,6 @@ impl Router {
             Scope::Sent | Scope::All => self.drain_all(name, effects),
         }
         self.drain(name, name, effects);
-    }
-
-    /// What is in memory is not what the store has, or may not be. Every change that was asked for before is in what is loaded now, or
-    /// has been refused: the store takes what concerns one account in order.
-    fn reload(&mut self, name: &BareJid, effects: &mut Vec<Effect>) {
-        let Some(account) = self.accounts.get_mut(name) else { return };
-        match account.phase {
-            Phase::Loading => {}
-            // If it does not end.
-            Phase::Removing => account.stale = true,
-            Phase::Open | Phase::Acting => {
-                account.phase = Phase::Loading;
-                let ask = self.load_ask(name);
-                self.ask(ask, Purpose::Load, None, effects);
-                self.refresh(name);
-            }
-        }
     }
 
     /// Lets an account do what it has decided. What arrives for it meanwhile comes behind.

@@ -17,10 +17,11 @@ use balcony_roster::Subscription;
 use balcony_stanza::{ErrorCondition, IqType, Kind, MessageType, PresenceType, Stanza, StanzaError};
 
 use crate::account::{Account, Phase, is_to_itself};
-use crate::asks::{Charge, Place, Purpose, cost};
+use crate::asks::{Charge, Purpose, cost};
 use crate::commit::{Commit, Scope, Then};
 use crate::line::{Origin, Task, Waiting};
 use crate::router::Router;
+use crate::waits::{Place, memory};
 use crate::{Ask, Change, Effect, SessionId};
 
 impl Router {
@@ -52,7 +53,7 @@ impl Router {
         effects: &mut Vec<Effect>,
     ) {
         let peer = self.peer(name, &stanza);
-        let undecided = self.asks.of(name.as_str()).undecided;
+        let undecided = self.asks.undecided(name.as_str());
         let account = self.accounts.get(name);
         if !account.is_some_and(|account| account.holds_sent(&peer, &stanza, peer == *name, undecided)) {
             return self.sent(from, stanza, origin, effects);
@@ -91,8 +92,11 @@ impl Router {
         let account = self.accounts.get(name).filter(|account| !account.has_no_lines());
         let line = account.and_then(|account| account.line(to.bare_str()));
         if line.is_some_and(|line| line.commits > 0 || !line.queue.is_empty()) {
-            let peer = to.to_bare();
-            let charge = self.asks.charge(name.clone(), cost(&stanza), Place::Own, None);
+            let (peer, bytes) = (to.to_bare(), cost(&stanza));
+            if !self.asks.has_room(name, &Place::SaidAtHome, bytes) {
+                return;
+            }
+            let charge = self.asks.charge(name.clone(), bytes, Place::SaidAtHome, None);
             return self.line_up(name, &peer, Waiting { task: Task::Leaving, stanza, charge });
         }
         self.show(stanza, &mut Origin::Server, effects);
@@ -103,6 +107,9 @@ impl Router {
         let Some(to) = &stanza.head.to else { return };
         if matches!(stanza.head.kind, Kind::Iq(IqType::Get)) && self.is_public(&stanza) {
             return self.read_public(&to.to_bare(), stanza, origin, effects);
+        }
+        if !self.admits(&stanza, origin, effects) {
+            return;
         }
         match self.accounts.get(to.bare_str()) {
             // A stranger who gets nothing is told so without regard to what the account waits for, or the wait would tell of it.
@@ -199,18 +206,19 @@ impl Router {
         effects: &mut Vec<Effect>,
     ) -> Option<Charge> {
         let from = stanza.head.from.as_ref()?;
-        let session = match mem::replace(origin, Origin::Taken) {
+        let (session, bytes) = match mem::replace(origin, Origin::Taken) {
             Origin::Waited(charge) => return Some(charge),
-            Origin::Session(session) => Some(session),
-            Origin::Remote | Origin::Server | Origin::Undelivered | Origin::Taken => None,
+            Origin::Session { session, bytes } => (Some(session), bytes),
+            Origin::Remote | Origin::Server | Origin::Answer | Origin::Undelivered | Origin::Taken | Origin::Refused => {
+                (None, cost(stanza))
+            }
         };
         let payer = self.payer(from);
-        if let Some(session) = session.filter(|_| self.is_full(self.asks.of(payer.as_str()).own)) {
-            *origin = Origin::Session(session);
-            self.refuse_busy(stanza, effects);
+        if session.is_some() && !self.asks.has_room(&payer, &Place::Own, bytes) {
+            self.refuse_busy(stanza, origin, effects);
             return None;
         }
-        Some(self.asks.charge(payer, cost(stanza), Place::Own, session))
+        Some(self.asks.charge(payer, bytes, Place::Own, session))
     }
 
     /// Charges its sender for a stanza that waits in the account of somebody else, or for that account's store. `None` if too much
@@ -221,7 +229,15 @@ impl Router {
         origin: &mut Origin,
         effects: &mut Vec<Effect>,
     ) -> Option<Charge> {
-        self.charge_at(Place::Other, stanza, origin, effects)
+        let to = stanza.head.to.as_ref()?;
+        let place = match (self.sees(stanza), origin.is_said()) {
+            _ if matches!(origin, Origin::Answer) => Place::SaidAtHome,
+            (true, false) => Place::Seen,
+            (true, true) => Place::SaidToSeen,
+            (false, false) => Place::Stranger(to.to_bare()),
+            (false, true) => Place::SaidToStranger(to.to_bare()),
+        };
+        self.charge_at(place, stanza, origin, effects)
     }
 
     pub(crate) fn charge_at(
@@ -231,18 +247,21 @@ impl Router {
         origin: &mut Origin,
         effects: &mut Vec<Effect>,
     ) -> Option<Charge> {
-        let payer = self.payer(stanza.head.from.as_ref()?);
-        let sees = is_to_itself(stanza) || self.sees_recipient(stanza);
-        let is_new = match origin {
-            Origin::Waited(charge) => charge.place() == Place::Own,
-            Origin::Undelivered => false,
-            Origin::Session(_) | Origin::Remote | Origin::Server | Origin::Taken => true,
+        let pays = if matches!(origin, Origin::Answer) { &stanza.head.to } else { &stanza.head.from };
+        let payer = self.payer(pays.as_ref()?);
+        let sees = self.sees(stanza);
+        let bytes = match origin {
+            Origin::Session { bytes, .. } => *bytes,
+            Origin::Waited(charge) => charge.bytes(),
+            Origin::Remote | Origin::Server | Origin::Answer | Origin::Undelivered | Origin::Taken | Origin::Refused => {
+                cost(stanza)
+            }
         };
-        if is_new && self.has_no_room(&payer, place, origin) {
+        if origin.is_new() && !self.asks.has_room(&payer, &place, bytes) {
             // Requests for what anybody may read are counted alike, whomever they ask, so this shows nothing.
             let is_public = place == Place::Probe && matches!(stanza.head.kind, Kind::Iq(_));
-            if (sees || is_public) && !matches!(origin, Origin::Server) {
-                self.refuse_busy(stanza, effects);
+            if (sees || is_public) && !origin.is_said() {
+                self.refuse_busy(stanza, origin, effects);
             }
             return None;
         }
@@ -251,9 +270,9 @@ impl Router {
                 self.asks.pass_on(&mut charge, place);
                 charge
             }
-            Origin::Session(session) => self.asks.charge(payer, cost(stanza), place, Some(session)),
-            Origin::Remote | Origin::Server | Origin::Undelivered | Origin::Taken => {
-                self.asks.charge(payer, cost(stanza), place, None)
+            Origin::Session { session, bytes } => self.asks.charge(payer, bytes, place, Some(session)),
+            Origin::Remote | Origin::Server | Origin::Answer | Origin::Undelivered | Origin::Taken | Origin::Refused => {
+                self.asks.charge(payer, bytes, place, None)
             }
         };
         if !sees {
@@ -264,15 +283,47 @@ impl Router {
         Some(charge)
     }
 
-    /// Whether as much of the sender as may waits in others' accounts. One stanza of a client may come to one to each contact, so what
-    /// the server says in its name has more room.
-    fn has_no_room(&self, payer: &BareJid, place: Place, origin: &Origin) -> bool {
-        let mut waits = *self.asks.of(payer.as_str()).at(place);
-        if matches!(origin, Origin::Server) {
-            waits.stanzas /= 4;
-            waits.bytes /= 4;
+    /// Notes that a stanza goes to somebody whose presence its sender does not see, whatever will become of it. `false` if those are too
+    /// many: it has been refused, or dropped.
+    pub(crate) fn admits(&mut self, stanza: &Stanza, origin: &mut Origin, effects: &mut Vec<Effect>) -> bool {
+        let (Some(from), Some(to)) = (&stanza.head.from, &stanza.head.to) else { return true };
+        if !origin.is_new() || matches!(origin, Origin::Answer) {
+            return true;
         }
-        self.is_full(waits)
+        // This is on the way of most messages. Who writes to the same again has been noted not long ago.
+        let (now, session) = (
+            self.asks.now(),
+            match origin {
+                Origin::Session { session, .. } => self.sessions.get_mut(session),
+                _ => None,
+            },
+        );
+        let recent = session.as_ref().and_then(|session| session.recent.as_ref());
+        let span = memory(&self.shared.config.limits) / 3;
+        if recent.is_some_and(|(name, at)| name.as_str() == to.bare_str() && *at + span > now) {
+            return true;
+        }
+        let name = to.to_bare();
+        if let Some(session) = session {
+            session.recent = Some((name.clone(), now));
+        }
+        if self.sees(stanza) || self.asks.note(&self.payer(from), &name, origin.is_said()) {
+            return true;
+        }
+        if let Origin::Session { session, .. } = origin
+            && let Some(session) = self.sessions.get_mut(session)
+        {
+            session.recent = None;
+        }
+        if !origin.is_said() && !matches!(origin, Origin::Remote) {
+            self.refuse_busy(stanza, origin, effects);
+        }
+        false
+    }
+
+    /// Whether its sender may know what becomes of a stanza.
+    fn sees(&self, stanza: &Stanza) -> bool {
+        is_to_itself(stanza) || self.sees_recipient(stanza)
     }
 
     /// The sender may send more instead of this stanza.
@@ -291,15 +342,16 @@ impl Router {
     }
 
     /// Whoever had it waiting has done with it, unless it waits again.
-    fn finish(&mut self, origin: Origin, effects: &mut Vec<Effect>) {
+    pub(crate) fn finish(&mut self, origin: Origin, effects: &mut Vec<Effect>) {
         if let Origin::Waited(charge) = origin {
             self.release(charge, effects);
         }
     }
 
-    fn refuse_busy(&self, stanza: &Stanza, effects: &mut Vec<Effect>) {
+    fn refuse_busy(&mut self, stanza: &Stanza, origin: &mut Origin, effects: &mut Vec<Effect>) {
         let error = StanzaError::new(ErrorCondition::ResourceConstraint, "too much that you have sent waits");
         self.refuse(stanza, error, effects);
+        self.finish(mem::replace(origin, Origin::Refused), effects);
     }
 
     /// Lets those go on whose requests had to wait for the fate of what they had sent.
@@ -395,7 +447,7 @@ impl Router {
     /// Lets what waits between the account and the peer go on, as far as it can.
     pub(crate) fn drain(&mut self, name: &BareJid, peer: &BareJid, effects: &mut Vec<Effect>) {
         loop {
-            let undecided = self.asks.of(name.as_str()).undecided;
+            let undecided = self.asks.undecided(name.as_str());
             let Some(account) = self.accounts.get_mut(name) else { return };
             let can_go = account.phase == Phase::Open
                 && account

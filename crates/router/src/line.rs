@@ -46,19 +46,49 @@ pub(crate) enum Task {
     Leaving,
 }
 
-/// Who has brought a stanza that is on its way. Whoever has it wait takes it, and leaves `Taken`.
+/// Who has brought a stanza that is on its way. Whoever has it wait takes it, and leaves `Taken`; whoever turns it away
+/// leaves `Refused`.
 #[derive(Debug)]
 pub(crate) enum Origin {
-    /// A session, just now.
-    Session(SessionId),
+    /// A session, just now. What it [cost](crate::cost) as the session has handed it in.
+    Session { session: SessionId, bytes: usize },
     /// It has waited before, and its sender is charged for it.
     Waited(Charge),
     /// Another server, just now.
     Remote,
-    /// This server, in somebody's name: nobody waits for it, and it is not turned away.
+    /// This server, in the name of the sender, who pays for it if it waits.
     Server,
+    /// This server, in the name of somebody of whom the recipient may not know whether that is one: it answers the recipient, who pays
+    /// for it.
+    Answer,
     /// This server, which had taken it already and could not deliver it.
     Undelivered,
     /// It waits somewhere.
     Taken,
+    /// There was no room for it, and its sender has been told so.
+    Refused,
+}
+
+impl Origin {
+    /// Whether the server says it, in somebody's name.
+    pub(crate) const fn is_said(&self) -> bool {
+        match self {
+            Origin::Server | Origin::Answer => true,
+            Origin::Waited(charge) => charge.place().is_said(),
+            Origin::Session { .. }
+            | Origin::Remote
+            | Origin::Undelivered
+            | Origin::Taken
+            | Origin::Refused => false,
+        }
+    }
+
+    /// Whether it comes just now to where others are than its sender.
+    pub(crate) const fn is_new(&self) -> bool {
+        match self {
+            Origin::Waited(charge) => charge.place().is_at_home(),
+            Origin::Session { .. } | Origin::Remote | Origin::Server | Origin::Answer => true,
+            Origin::Undelivered | Origin::Taken | Origin::Refused => false,
+        }
+    }
 }

@@ -34,7 +34,10 @@ impl Router {
             self.copy(account, Copying::Sent(from), &stanza, &mut copies);
         }
         self.pass_message(kind, stanza, origin, effects);
-        effects.append(&mut copies);
+        // There is no copy of what was not sent.
+        if !matches!(origin, Origin::Refused) {
+            effects.append(&mut copies);
+        }
     }
 
     /// Takes a message on its way. This is what most stanzas come to.
@@ -53,6 +56,10 @@ impl Router {
         if to.localpart().is_none() || kind == MessageType::Groupchat && to.is_bare() {
             return self.refuse(&stanza, ErrorCondition::ServiceUnavailable, effects);
         }
+        if !self.admits(&stanza, origin, effects) {
+            return;
+        }
+        let Some(to) = &stanza.head.to else { return };
         let account = self.accounts.get(to.bare_str()).filter(|account| account.takes_message(&stanza));
         let Some(account) = account else { return self.arrive(stanza, origin, effects) };
         if let Some(left) = self.place(account, kind, stanza, true, effects) {

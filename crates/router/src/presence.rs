@@ -7,7 +7,7 @@ use balcony_jid::{BareJid, FullJid, Jid};
 use balcony_stanza::{ErrorCondition, Kind, PresenceType, Stanza, StanzaError, ns};
 
 use crate::account::{Account, Note, Presence, Resource};
-use crate::asks::Purpose;
+use crate::asks::{Purpose, cost};
 use crate::directed::Directed;
 use crate::line::Origin;
 use crate::router::Router;
@@ -67,8 +67,8 @@ impl Router {
         let limit = self.shared.config.limits.presence_bytes;
         let Some(account) = self.accounts.get_mut(own.bare_str()) else { return };
         let shown = account.by_session(from).and_then(|resource| resource.presence());
-        let before = shown.map_or(0, |presence| presence.stanza.payload.as_bytes().len());
-        if account.presence_bytes() - before + stanza.payload.as_bytes().len() > limit {
+        let before = shown.map_or(0, |presence| cost(&presence.stanza));
+        if account.presence_bytes() - before + cost(&stanza) + own.bare_str().len() > limit {
             let error =
                 StanzaError::new(ErrorCondition::ResourceConstraint, "the account shows too much presence");
             return self.refuse(&stanza, error, effects);
@@ -219,9 +219,13 @@ impl Router {
         let Some(to) = &stanza.head.to else { return };
         if !self.is_local(to.domainpart()) {
             // What the server says in a client's name the client has not asked for.
-            let is_told = !matches!(origin, Origin::Server);
+            let is_told = !origin.is_said();
             return effects.push(Effect::Remote { stanza, is_told });
         }
+        if !self.admits(&stanza, origin, effects) {
+            return;
+        }
+        let Some(to) = &stanza.head.to else { return };
         let Some(account) = self.accounts.get(to.bare_str()) else { return };
         if account.open().is_some() && !account.is_held(&stanza, false) {
             return self.observe(stanza, effects);

@@ -4,16 +4,15 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use balcony_jid::{BareJid, FullJid, Jid};
-use balcony_roster::Version;
 use balcony_stanza::{PresenceType, Stanza};
 use balcony_xep::delay::Delay;
 
 use crate::account::{Account, Resource};
-use crate::asks::{Place, Purpose};
-use crate::known::Known;
 use crate::line::Origin;
+use crate::lookup::{About, Looked};
 use crate::router::Router;
-use crate::{Answer, Effect, LastSeen};
+use crate::waits::Place;
+use crate::{Effect, LastSeen};
 
 impl Router {
     /// A client sends a probe. It should not, but may.
@@ -96,20 +95,15 @@ impl Router {
     pub(crate) fn probe_later(&mut self, stanza: Stanza, origin: &mut Origin, effects: &mut Vec<Effect>) {
         let Some(account) = stanza.head.to.as_ref().map(Jid::to_bare) else { return };
         let Some(charge) = self.charge_at(Place::Probe, &stanza, origin, effects) else { return };
-        let ask = self.load_ask(&account);
-        self.ask(ask, Purpose::Probe(stanza), Some(charge), effects);
+        self.look_up(account, About::Presence, stanza, charge, effects);
     }
 
     /// The store has answered. In the meantime the account may have become known, or forgotten.
-    pub(crate) fn probed(&mut self, stanza: Stanza, answer: Option<Answer>, effects: &mut Vec<Effect>) {
-        let (Some(Answer::Loaded(kept)), Some(to)) = (answer, &stanza.head.to) else { return };
+    pub(crate) fn probed(&mut self, stanza: Stanza, looked: Option<&Looked>, effects: &mut Vec<Effect>) {
+        let (Some(looked), Some(to)) = (looked, &stanza.head.to) else { return };
         let name = to.to_bare();
-        let as_kept = kept.map(|kept| {
-            let mut account = Account::loading(0);
-            account.known = Known::new(name.clone(), *kept, &self.shared, self.asks.now(), Version(0)).ok();
-            account
-        });
-        let known = self.accounts.get(&name).filter(|account| account.known.is_some()).or(as_kept.as_ref());
+        let as_kept = looked.as_ref().map(|(account, _)| account);
+        let known = self.accounts.get(&name).filter(|account| account.known.is_some()).or(as_kept);
         match known {
             Some(account) if !account.is_probed_by_stranger(&self.shared, &stanza) => {
                 // It has been admitted, so it is not turned away.
@@ -124,7 +118,7 @@ impl Router {
     pub(crate) fn deny_probe(&mut self, stanza: &Stanza, effects: &mut Vec<Effect>) {
         if let Some(to) = &stanza.head.to {
             let denial = answer(PresenceType::Unsubscribed, to.to_bare().into(), stanza);
-            self.pass_on(denial, effects);
+            self.pass_on(denial, &mut Origin::Answer, effects);
         }
     }
 

@@ -128,8 +128,8 @@ impl Router {
         let is_taken = !account.most_available().is_empty();
         let backlog = &mut account.backlog;
         if account.phase != Phase::Open
-            || !(backlog.may_wait && backlog.delivering.is_none() && is_taken
-                || backlog.wanted == Wanted::Stored)
+            || !(backlog.may_wait && is_taken || backlog.wanted == Wanted::Stored)
+            || backlog.delivering.is_some()
             || backlog.wanted == Wanted::Asked
         {
             return;

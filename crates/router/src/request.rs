@@ -4,24 +4,27 @@ use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 
 use balcony_jid::{BareJid, Jid};
-use balcony_roster::Version;
 use balcony_stanza::{ErrorCondition, IqType, Kind, Payload, Stanza, StanzaError};
 use balcony_xml::ElementRef;
 
-use crate::account::Account;
-use crate::asks::{Charge, Place, Purpose, cost};
+use crate::account::{Account, is_to_itself};
+use crate::asks::{Charge, cost};
 use crate::commit::{self, Commit, Scope};
 use crate::extension::{self, Call, Found, Hold, Later, Reply, Request, Server, Todo};
-use crate::known::Known;
 use crate::line::Origin;
+use crate::lookup::{About, Looked};
 use crate::router::Router;
+use crate::waits::Place;
 use crate::{Answer, Ask, Change, Effect, SessionId};
 
-/// What an extension had decided of an account before it was called.
-struct Seen {
+/// Who sees an account's user, before that may change.
+#[derive(Debug)]
+pub(crate) struct Seen {
     audience: Vec<BareJid>,
     /// Who has been shown presence otherwise.
     directed: Vec<Jid>,
+    /// Who is told otherwise.
+    left_out: BTreeSet<BareJid>,
 }
 
 impl Router {
@@ -139,9 +142,17 @@ impl Router {
     /// An extension was called: those whom its decisions concern see the user come or go.
     fn called(&mut self, name: &BareJid, seen: Option<Seen>, effects: &mut Vec<Effect>) {
         self.refresh(name);
-        let Some(Seen { audience: before, directed }) = seen else { return };
+        if let Some(seen) = seen {
+            self.show_difference(name, seen, effects);
+        }
+    }
+
+    /// Those see the user come or go for whom that has changed.
+    pub(crate) fn show_difference(&mut self, name: &BareJid, seen: Seen, effects: &mut Vec<Effect>) {
+        let Seen { audience: before, directed, left_out } = seen;
         let Some(account) = self.accounts.get(name) else { return };
-        let now = account.audience(&self.shared);
+        let mut now = account.audience(&self.shared);
+        now.retain(|contact| !left_out.contains(contact));
         let lost: BTreeSet<Jid> =
             directed.into_iter().filter(|entity| !self.shared.allows(name, account, entity)).collect();
         let gone: Vec<BareJid> = before.iter().filter(|contact| !now.contains(contact)).cloned().collect();
@@ -263,26 +274,23 @@ impl Router {
         let found =
             request.and_then(|request| self.shared.tables().at_account(request.kind, request.element));
         let Some(Found::Public(public)) = found else { return };
-        let mut collections: Vec<_> = self.shared.collections.to_vec();
-        collections.push(public.collection().into());
+        let about = About::Documents(public.collection());
         let charge = match is_own {
             true => self.charge_own(&stanza, origin, effects),
             false => self.charge_at(Place::Probe, &stanza, origin, effects),
         };
         let Some(charge) = charge else { return };
-        let ask = Ask::Load { account: name.clone(), collections: collections.into() };
-        self.ask(ask, Purpose::Public(stanza), Some(charge), effects);
+        self.look_up(name.clone(), about, stanza, charge, effects);
     }
 
     /// The store has answered.
     pub(crate) fn answer_public(
         &mut self,
-        name: &BareJid,
         stanza: &Stanza,
-        answer: Option<Answer>,
+        looked: Option<&Looked>,
         effects: &mut Vec<Effect>,
     ) {
-        let Some(Answer::Loaded(kept)) = answer else {
+        let Some(looked) = looked else {
             return self.refuse(stanza, ErrorCondition::InternalServerError, effects);
         };
         let Ok(content) = stanza.payload.parse() else { return };
@@ -291,17 +299,9 @@ impl Router {
         else {
             return;
         };
-        let documents = kept.map(|mut kept| {
-            let documents = core::mem::take(&mut kept.documents);
-            let mut account = Account::loading(0);
-            kept.documents.clone_from(&documents);
-            let known = Known::new(name.clone(), *kept, &self.shared, self.asks.now(), Version(0));
-            account.known = known.ok();
-            // The user's own clients are never shut out.
-            let is_shown = account.known.is_some() && !account.shuts_out(&self.shared, stanza);
-            if is_shown { documents } else { Vec::new() }
-        });
-        match public.answer(&request, &documents.unwrap_or_default()) {
+        let is_shown = |account: &Account| is_to_itself(stanza) || !account.shuts_out(&self.shared, stanza);
+        let documents = looked.as_ref().filter(|(account, _)| is_shown(account));
+        match public.answer(&request, documents.map_or(&[][..], |(_, documents)| documents)) {
             Ok(payload) => self.give_result(stanza, payload, effects),
             Err(error) => self.refuse(stanza, error, effects),
         }
@@ -352,7 +352,12 @@ impl Router {
 impl Seen {
     /// What is so far, if the extension can change it.
     fn before(shared: &crate::shared::Shared, name: &BareJid, account: &Account, index: u8) -> Option<Seen> {
-        shared.tables().decides(index).then(|| Seen {
+        shared.tables().decides(index).then(|| Seen::now(shared, name, account))
+    }
+
+    /// What is so.
+    pub(crate) fn now(shared: &crate::shared::Shared, name: &BareJid, account: &Account) -> Seen {
+        Seen {
             audience: account.audience(shared),
             directed: account
                 .resources()
@@ -361,6 +366,13 @@ impl Seen {
                 .filter(|entity| shared.allows(name, account, entity))
                 .cloned()
                 .collect(),
-        })
+            left_out: BTreeSet::new(),
+        }
+    }
+
+    /// These are told otherwise, or not at all.
+    pub(crate) fn leave_out(&mut self, contacts: &BTreeSet<&BareJid>) {
+        self.audience.retain(|contact| !contacts.contains(contact));
+        self.left_out.extend(contacts.iter().copied().cloned());
     }
 }

@@ -10,8 +10,9 @@ use balcony_stanza::{ErrorCondition, Kind, PresenceType, Stanza, StanzaError};
 use hashbrown::HashMap;
 
 use crate::account::{Account, Resource};
-use crate::asks::{Asks, Tally, payer};
+use crate::asks::{Asks, cost, payer};
 use crate::line::Origin;
+use crate::lookup::Lookups;
 use crate::outbox::Outbox;
 use crate::queue::Leaving;
 use crate::shared::Shared;
@@ -34,6 +35,7 @@ pub struct Router {
     /// What has been replayed and is to be delivered next, its number in its log, and whether it is the last. Empty between calls.
     pub(crate) replays: VecDeque<(Arc<Stanza>, u64, bool)>,
     pub(crate) asks: Asks,
+    pub(crate) lookups: Lookups,
     /// Whose stored messages are to be looked at again, and when, the next one first: all wait equally long.
     pub(crate) retries: VecDeque<(Instant, BareJid)>,
     /// How many accounts have bound resources.
@@ -52,6 +54,8 @@ pub(crate) struct Session {
     pub(crate) is_plain: bool,
     /// What is on its way to it.
     pub(crate) outbox: Outbox,
+    /// Whom it has written to last, and when that was [noted](Router::admits).
+    pub(crate) recent: Option<(BareJid, Instant)>,
 }
 
 /// Where an address leads.
@@ -85,15 +89,16 @@ impl Router {
     #[must_use]
     pub fn new(config: Config, seed: &Seed) -> Self {
         Router {
+            asks: Asks::new(config.limits.clone()),
             shared: Shared::new(config),
             random: seed.random(),
+            lookups: Lookups::default(),
             accounts: HashMap::new(),
             sessions: HashMap::new(),
             leaving: HashMap::new(),
             queued: 0,
             stalls: BTreeSet::new(),
             replays: VecDeque::new(),
-            asks: Asks::new(),
             retries: VecDeque::new(),
             online: 0,
             incarnations: 0,
@@ -121,8 +126,8 @@ impl Router {
         self.asks.clock(now);
         let start = effects.len();
         let Some(session) = self.sessions.get(&from) else { return true };
+        let mut origin = Origin::Session { session: from, bytes: cost(&stanza) };
         stanza.head.from.get_or_insert_with(|| session.jid.to_jid());
-        let mut origin = Origin::Session(from);
         match stanza.head.kind {
             Kind::Message(kind) => {
                 // RFC 6120 section 10.3.1: without `to` it is for the sender's own account.
@@ -141,7 +146,7 @@ impl Router {
         }
         self.go_on(effects);
         self.dispatch(start, effects);
-        matches!(origin, Origin::Session(_))
+        matches!(origin, Origin::Session { .. } | Origin::Refused)
     }
 
     /// Takes a stanza that another server has sent; one that has no `from` there, or no `to` here, has no effects. If too many
@@ -260,12 +265,6 @@ impl Router {
             asks: self.asks.len(),
             loaded: self.accounts.len(),
         }
-    }
-
-    /// Whether as much of the sender waits as may.
-    pub(crate) fn is_full(&self, waits: Tally) -> bool {
-        waits.stanzas >= self.shared.config.limits.waiting
-            || waits.bytes >= self.shared.config.limits.waiting_bytes
     }
 
     /// Who answers for the stanzas of this sender that wait.

@@ -174,14 +174,14 @@ impl Router {
                 }
                 Decision::Push(push) => self.push_all(name, &push, effects),
                 Decision::Deliver { to, stanza } => self.deliver_to(name, to, &stanza, effects),
-                Decision::Send(stanza) => self.pass_on(stanza, effects),
+                Decision::Send(stanza) => self.pass_on(stanza, &mut Origin::Server, effects),
                 Decision::Available(contact) => self.reveal(name, &contact, effects),
                 Decision::Unavailable(contact) => self.hide(name, &contact, effects),
             }
         }
     }
 
-    fn push_all(&mut self, name: &BareJid, push: &Push, effects: &mut Vec<Effect>) {
+    pub(crate) fn push_all(&mut self, name: &BareJid, push: &Push, effects: &mut Vec<Effect>) {
         let Some(account) = self.accounts.get(name) else { return };
         let interested = account.resources().iter().filter(|resource| resource.interested);
         let interested: Vec<_> =
@@ -210,12 +210,12 @@ impl Router {
     }
 
     /// Sends presence to whom it is addressed to: through the roster of a contact of this server.
-    pub(crate) fn pass_on(&mut self, stanza: Stanza, effects: &mut Vec<Effect>) {
+    pub(crate) fn pass_on(&mut self, stanza: Stanza, origin: &mut Origin, effects: &mut Vec<Effect>) {
         let Some(to) = &stanza.head.to else { return };
         if !self.is_local(to.domainpart()) {
             effects.push(Effect::Remote { stanza, is_told: true });
         } else if to.localpart().is_some() {
-            self.arrive(stanza, &mut Origin::Server, effects);
+            self.arrive(stanza, origin, effects);
         }
     }
 
@@ -292,10 +292,17 @@ impl Router {
             .asked()
             .filter(|contact| self.shared.allows(known.roster.owner(), account, &contact.to_jid()))
             .filter(|contact| !self.is_local(contact.domainpart()) || is_quiet(contact));
-        let asked: Vec<BareJid> = asked.take(self.shared.config.limits.asks).cloned().collect();
+        // A part of them at a time, and the next time those that follow.
+        let (before, after): (Vec<_>, Vec<_>) =
+            asked.partition(|contact| account.asked_again.as_ref().is_some_and(|last| *contact <= last));
+        let asked: Vec<BareJid> =
+            after.into_iter().chain(before).take(self.shared.config.limits.asks).cloned().collect();
+        if let Some(account) = self.accounts.get_mut(own.bare_str()) {
+            account.asked_again = asked.last().cloned();
+        }
         for contact in asked {
             let request = Stanza::presence(PresenceType::Subscribe).from(own.to_bare().into());
-            self.pass_on(request.to(contact.into()), effects);
+            self.pass_on(request.to(contact.into()), &mut Origin::Server, effects);
         }
     }
 
@@ -304,14 +311,14 @@ impl Router {
         let send = |kind, to: &BareJid| Stanza::presence(kind).from(roster.owner().to_jid()).to(to.to_jid());
         for item in roster.items() {
             if item.subscription.has_to() || item.ask {
-                self.pass_on(send(PresenceType::Unsubscribe, &item.jid), effects);
+                self.pass_on(send(PresenceType::Unsubscribe, &item.jid), &mut Origin::Server, effects);
             }
             if item.subscription.has_from() {
-                self.pass_on(send(PresenceType::Unsubscribed, &item.jid), effects);
+                self.pass_on(send(PresenceType::Unsubscribed, &item.jid), &mut Origin::Server, effects);
             }
         }
         for contact in roster.requests().filter_map(|request| request.head.from.as_ref()) {
-            self.pass_on(send(PresenceType::Unsubscribed, &contact.to_bare()), effects);
+            self.pass_on(send(PresenceType::Unsubscribed, &contact.to_bare()), &mut Origin::Server, effects);
         }
     }
 

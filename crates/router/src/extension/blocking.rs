@@ -77,6 +77,16 @@ impl Extension for Blocking {
         for name in ["block", "unblock"] {
             registry.get(Access::Owner, name, NS, |_, _, _| ErrorCondition::BadRequest.into());
         }
+        registry.loaded_again(|_, before, context| {
+            let now = context.state();
+            let added: Vec<&str> = now.0.difference(&before.0).map(|jid| &**jid).collect();
+            let removed: Vec<&str> = before.0.difference(&now.0).map(|jid| &**jid).collect();
+            let added = (!added.is_empty()).then(|| block(added));
+            let removed = (!removed.is_empty()).then(|| unblock(removed));
+            for push in added.into_iter().chain(removed) {
+                context.push(&push.into(), |client| *client.state);
+            }
+        });
         registry.allows(|_, account, entity| !account.state().holds(entity), |_| error());
     }
 }

@@ -235,6 +235,20 @@ impl<X: Extension> Registry<'_, X> {
         self.tables.bind_inline.push(((name, namespace), Box::new(run)));
     }
 
+    /// Tells the account's clients when its state is another after it was loaded again: a change may have been made though its request
+    /// has failed, because the store was too slow, or by others. `changed` gets the state before.
+    pub fn loaded_again(&mut self, changed: fn(&X, &X::Account, &mut Context<'_, '_, X>)) {
+        let typed = Arc::clone(self.typed);
+        self.tables.loaded_again.push(Box::new(move |before, call| {
+            let before = before.get(typed.index).unwrap_or(&typed.no_account);
+            typed.with(call, |x, context| {
+                if context.state() != before {
+                    changed(x, before, context);
+                }
+            });
+        }));
+    }
+
     /// Has a collection of documents in this version. Those of it that are `loaded` with an account are given to
     /// [`Extension::load`]; others are [read](Context::read) when they are needed. No two extensions may have one of the same name; and
     /// one changes and reads no other than its own.

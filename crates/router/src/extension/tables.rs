@@ -71,6 +71,7 @@ type OfDocuments = Box<dyn Fn(&Request<'_>, &[Document]) -> Result<Payload, Stan
 type Restore = Box<dyn Fn(&str, &Entry) -> Option<Stanza> + Send + Sync>;
 type IsAbsent = Box<dyn Fn(&BareJid, &Account, &Stanza) -> Absent + Send + Sync>;
 type Wanted = Box<dyn Fn(&mut Call<'_>, ElementRef<'_>) + Send + Sync>;
+pub(super) type LoadedAgain = Box<dyn Fn(&Slots, &mut Call<'_>) + Send + Sync>;
 type Load = Box<dyn Fn(&[Document], &mut Slots) -> Result<(), Damaged> + Send + Sync>;
 
 /// A request that needs no account.
@@ -119,6 +120,7 @@ pub(crate) struct Tables {
     /// Which extension has which collection loaded with an account.
     pub(super) loaded: Vec<(u8, &'static str)>,
     load: Vec<Load>,
+    pub(super) loaded_again: Vec<LoadedAgain>,
     pub(super) replay: Option<Replay>,
 }
 
@@ -215,6 +217,11 @@ impl Tables {
         let account = account.chain(self.public.iter().map(|(key, _)| key));
         let account = account.chain(self.every_account.iter().map(|(key, _)| key));
         server.chain(account.map(|key| key.of(Addressee::Account)))
+    }
+
+    /// An account was loaded again; these were the states before.
+    pub(crate) fn loaded_again(&self, before: &Slots, call: &mut Call<'_>) {
+        self.loaded_again.iter().for_each(|tell| tell(before, call));
     }
 
     /// Who answers a request to the server.

@@ -1,6 +1,9 @@
 //! Nobody can tell who exists and who is there, but those who may (RFC 6120 section 13.10.2, RFC 6121 section 11).
 
-use balcony_router::{Answer, Effect, SessionId};
+use core::time::Duration;
+
+use balcony_roster::Subscription;
+use balcony_router::{Answer, Append, Ask, Change, Content, Effect, LogEdit, Room, SessionId};
 use balcony_stanza::{IqType, Kind, MessageType, PresenceType, Stanza, ns};
 use proptest::prelude::*;
 
@@ -118,16 +121,28 @@ enum Juliet {
     ShownOffline,
 }
 
-/// One of the two strangers, or the time that the store takes to answer everything that it has been asked.
+/// One of the two strangers, or what becomes of everything that the store has been asked.
 #[derive(Clone, Debug)]
 enum Op {
     Local(Stanza),
     Remote(Stanza),
+    /// Some of the same, one after the other.
+    Burst(Stanza, usize),
+    /// It is answered.
     Round,
+    /// The store can't do it.
+    Refused,
+    /// The store is too slow.
+    Late,
 }
 
 const JULIET: &str = "juliet@example.com";
 const CARD: &str = "<vCard xmlns='vcard-temp'><FN>Juliet</FN></vCard>";
+/// Strangers to Romeo, whom he has look what of his comes through, now or later.
+const ACCOMPLICE: &str = "accomplice@example.com";
+const ABSENT: &str = "absent@example.com";
+/// Somebody whose presence he sees, and who is away.
+const NURSE: &str = "nurse@example.com";
 
 fn op() -> impl Strategy<Value = Op> {
     let mut all: Vec<Stanza> = PRESENCE.map(Stanza::presence).into();
@@ -147,24 +162,56 @@ fn op() -> impl Strategy<Value = Op> {
         "juliet@example.com/none",
     ]);
     let stanza = (prop::sample::select(all), to).prop_map(|(stanza, to)| stanza.to(jid(to)));
+    // How it is with others must not depend on how it is with Juliet.
+    let others = prop::sample::select(vec![ACCOMPLICE, ABSENT, NURSE, "romeo@example.net"]);
+    let others = others.prop_map(|to| Stanza::message(MessageType::Chat).to(jid(to)));
     prop_oneof![
         2 => stanza.clone().prop_map(Op::Local),
-        2 => stanza.prop_map(Op::Remote),
+        2 => stanza.clone().prop_map(Op::Remote),
+        1 => (stanza, 2..6_usize).prop_map(|(stanza, times)| Op::Burst(stanza, times)),
+        2 => others.prop_map(Op::Local),
         1 => Just(Op::Round),
+        1 => Just(Op::Refused),
+        1 => Just(Op::Late),
     ]
+}
+
+/// How many messages wait for an account at most.
+const MOST: usize = 6;
+
+/// As many messages wait for Juliet as may.
+fn fill(world: &mut World) {
+    let creation = world.store.kept(&bare(JULIET)).unwrap().creation;
+    let append = Append {
+        log: "offline".into(),
+        tag: "friar@example.org".into(),
+        content: Content { version: 1, bytes: b"<message xmlns='jabber:client'/>".as_slice().into() },
+        room: Room::UNBOUNDED,
+    };
+    for _ in 0..MOST {
+        let changes = vec![Change::Log { creation, edit: LogEdit::Append(append.clone()) }];
+        let saved = world.ask(Ask::Save { account: bare(JULIET), changes, by_others: true });
+        assert_eq!(saved, Answer::Saved);
+    }
 }
 
 /// What the strangers see after each step.
 fn watch(juliet: Juliet, ops: &[Op], waiting: usize) -> Vec<Vec<String>> {
     let mut config = config();
     config.limits.waiting = waiting;
-    if let Juliet::Full = juliet {
-        config.extensions = room_for(0);
-    }
+    config.extensions = room_for(MOST);
     let mut world = World::with(config);
-    let romeo = world.available("romeo@example.net/street", 0);
+    world.befriend("romeo@example.net", NURSE, Subscription::To);
+    world.befriend(NURSE, "romeo@example.net", Subscription::From);
+    world.store.create(bare(ABSENT));
+    // Romeo's own messages to himself wait for him.
+    let romeo = world.connect("romeo@example.net/street");
+    let accomplice = world.available(&format!("{ACCOMPLICE}/lane"), 0);
     if !matches!(juliet, Juliet::Nobody) {
         world.store.create(bare(JULIET));
+    }
+    if let Juliet::Full = juliet {
+        fill(&mut world);
     }
     if let Juliet::Blocking | Juliet::BlockingOffline = juliet {
         for blocked in ["romeo@example.net", "example.org"] {
@@ -181,7 +228,7 @@ fn watch(juliet: Juliet, ops: &[Op], waiting: usize) -> Vec<Vec<String>> {
         _ => {}
     }
     world.at_once = false;
-    let (mut open, mut seen) = (Vec::new(), Vec::new());
+    let (mut open, mut seen, mut late) = (Vec::new(), Vec::new(), 0);
     for (number, op) in ops.iter().enumerate() {
         let mut effects = Vec::new();
         match op.clone() {
@@ -190,17 +237,31 @@ fn watch(juliet: Juliet, ops: &[Op], waiting: usize) -> Vec<Vec<String>> {
                 let stanza = stanza.id(&number.to_string()).from(jid("friar@example.org/cell"));
                 world.router.receive(world.now, stanza, &mut effects);
             }
-            Op::Round => {
+            Op::Burst(stanza, times) => {
+                for _ in 0..times {
+                    effects.extend(world.send(romeo, stanza.clone().id(&number.to_string())));
+                }
+            }
+            Op::Round | Op::Refused => {
                 for (ticket, ask) in core::mem::take(&mut open) {
-                    let answer = world.ask(ask);
+                    let answer = if let Op::Round = op { world.ask(ask) } else { Answer::Refused };
                     world.router.answer(world.now, ticket, answer, &mut effects);
                 }
             }
+            Op::Late => {
+                open.clear();
+                world.now = world.now + Duration::from_secs(31);
+                world.router.tick(world.now, &mut effects);
+            }
         }
+        let handled = effects.iter().filter(|effect| matches!(effect, Effect::Handled { .. })).count();
+        late += handled;
         open.extend(asks(&effects));
-        let mut step: Vec<_> = effects.iter().filter_map(|effect| shown(effect, romeo)).collect();
+        let mut step: Vec<_> =
+            effects.iter().filter_map(|effect| shown(effect, &[romeo, accomplice])).collect();
+        step.push(format!("{} came through", world.kept(ABSENT).len()));
         // How much of what has been sent is not handled tells how fast it is read.
-        step.push(format!("{} wait", world.waited.len() - world.handled.len()));
+        step.push(format!("{} wait", world.waited.len() - world.handled.len() - late));
         // Neither sees the other's.
         step.sort_by_key(|line| line.starts_with("remote"));
         seen.push(step);
@@ -211,11 +272,11 @@ fn watch(juliet: Juliet, ops: &[Op], waiting: usize) -> Vec<Vec<String>> {
 /// The same, when it does not matter whether there is a card: where it is, everybody may see it, and nothing else.
 fn without_cards(steps: &[Vec<String>], ops: &[Op]) -> Vec<Vec<String>> {
     let asks_for_card = |number: usize| match &ops[number] {
-        Op::Local(stanza) | Op::Remote(stanza) => {
+        Op::Local(stanza) | Op::Remote(stanza) | Op::Burst(stanza, _) => {
             stanza.head.kind == Kind::Iq(IqType::Get)
                 && String::from_utf8_lossy(stanza.payload.as_bytes()).contains("vCard")
         }
-        Op::Round => false,
+        _ => false,
     };
     let of_card = |line: &str| {
         let (_, id) = line.split_once(" id='")?;
@@ -228,9 +289,9 @@ fn without_cards(steps: &[Vec<String>], ops: &[Op]) -> Vec<Vec<String>> {
         .collect()
 }
 
-fn shown(effect: &Effect, romeo: SessionId) -> Option<String> {
+fn shown(effect: &Effect, observers: &[SessionId]) -> Option<String> {
     match effect {
-        Effect::Deliver { session, stanza } if *session == romeo => Some(wire(stanza)),
+        Effect::Deliver { session, stanza } if observers.contains(session) => Some(wire(stanza)),
         Effect::Remote { stanza, .. } => Some(format!("remote: {}", wire(stanza))),
         _ => None,
     }
@@ -269,13 +330,18 @@ proptest! {
 // there: each message is one stanza in, and nothing out.
 #[test]
 fn a_burst_tells_nothing() {
-    let burst: Vec<_> =
-        core::iter::repeat_n(Op::Local(Stanza::message(MessageType::Chat).to(jid(JULIET))), 600)
-            .chain([Op::Local(iq(IqType::Get, "ping", "urn:xmpp:ping"))])
-            .collect();
+    let chat = |to| Op::Local(Stanza::message(MessageType::Chat).to(jid(to)));
+    let burst: Vec<_> = core::iter::repeat_n(chat(JULIET), 1_100)
+        .chain([Op::Local(iq(IqType::Get, "ping", "urn:xmpp:ping"))])
+        .chain(["romeo@example.net", NURSE, ACCOMPLICE, ABSENT].map(chat))
+        .chain([Op::Round, Op::Round])
+        .collect();
     let nobody = watch(Juliet::Nobody, &burst, 1_024);
-    assert!(nobody[..600].iter().all(|step| *step == ["0 wait"]));
-    assert_eq!(nobody[600].len(), 2, "the answer to the ping, and nothing waits");
+    assert!(nobody[..1_100].iter().all(|step| *step == ["0 came through", "0 wait"]));
+    assert_eq!(nobody[1_100].len(), 3, "the answer to the ping, and nothing waits");
+    assert_eq!(nobody[1_103].len(), 3, "the accomplice gets it");
+    let end = nobody.last().unwrap();
+    assert_eq!(*end, ["1 came through", "0 wait"]);
     for juliet in [Juliet::Offline, Juliet::Full, Juliet::Connected, Juliet::Available, Juliet::Blocking] {
         assert_eq!(watch(juliet, &burst, 1_024), nobody, "{juliet:?}");
     }

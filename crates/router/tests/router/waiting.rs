@@ -212,7 +212,7 @@ fn errors_about_what_the_server_says_are_not_shown() {
 #[test]
 fn presence_is_bounded_in_bytes() {
     let mut config = config();
-    config.limits.presence_bytes = 1_000;
+    config.limits.presence_bytes = 2_000;
     let mut world = World::with(config);
     let street = world.connect("romeo@example.net/street");
     let orchard = world.connect("romeo@example.net/orchard");
@@ -222,10 +222,10 @@ fn presence_is_bounded_in_bytes() {
         presence
     };
     let too_much = "presence error resource-constraint/wait";
-    assert_eq!(world.says(street, large(800)).len(), 1);
-    assert_eq!(world.says(orchard, large(800)), [format!("orchard: {too_much}")]);
+    assert_eq!(world.says(street, large(1_500)).len(), 1);
+    assert_eq!(world.says(orchard, large(1_500)), [format!("orchard: {too_much}")]);
     // An update counts instead of what it replaces.
-    assert_eq!(world.says(street, large(700)).len(), 1);
+    assert_eq!(world.says(street, large(1_400)).len(), 1);
     let directed = |number: usize| {
         of_kind(Kind::Presence(PresenceType::Available), &format!("friar{number}@example.org"))
     };

@@ -1,0 +1,108 @@
+//! What the store is asked about an account for those of whom it must not show what the router knows already: how soon they are
+//! answered must not tell who is online.
+//!
+//! They share their questions, or they could use up what the store takes of one account, and so keep its user from logging in. At
+//! most one question of a kind is under way for an account; who comes meanwhile shares the next, whose answer holds all that has
+//! happened before.
+
+use alloc::vec::Vec;
+use core::mem;
+
+use balcony_jid::BareJid;
+use balcony_roster::Version;
+use balcony_stanza::Stanza;
+use hashbrown::HashMap;
+
+use crate::account::Account;
+use crate::asks::{Charge, Purpose};
+use crate::known::Known;
+use crate::router::Router;
+use crate::{Answer, Ask, Document, Effect};
+
+/// The questions under way, and who waits. Never iterated.
+#[derive(Debug, Default)]
+pub(crate) struct Lookups(HashMap<(BareJid, About), Batch>);
+
+/// What is asked about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum About {
+    /// Who sees the user's presence.
+    Presence,
+    /// The documents of this collection, which anybody may read.
+    Documents(&'static str),
+}
+
+#[derive(Debug)]
+struct Batch {
+    /// They wait for the answer to the question that is under way.
+    asked: Vec<(Stanza, Charge)>,
+    /// And they for the one after that.
+    next: Vec<(Stanza, Charge)>,
+}
+
+/// What the store has said: an account as it is kept, and the documents that were asked for.
+pub(crate) type Looked = Option<(Account, Vec<Document>)>;
+
+impl Router {
+    /// Has a stanza, which has been admitted, wait for the store to say what is kept of the account.
+    pub(crate) fn look_up(
+        &mut self,
+        account: BareJid,
+        about: About,
+        stanza: Stanza,
+        charge: Charge,
+        effects: &mut Vec<Effect>,
+    ) {
+        if let Some(batch) = self.lookups.0.get_mut(&(account.clone(), about)) {
+            return batch.next.push((stanza, charge));
+        }
+        let batch = Batch { asked: Vec::from([(stanza, charge)]), next: Vec::new() };
+        self.lookups.0.insert((account.clone(), about), batch);
+        self.ask_about(account, about, effects);
+    }
+
+    fn ask_about(&mut self, account: BareJid, about: About, effects: &mut Vec<Effect>) {
+        let mut collections = self.shared.collections.to_vec();
+        if let About::Documents(collection) = about {
+            collections.push(collection.into());
+        }
+        let ask = Ask::Load { account, collections: collections.into() };
+        self.ask(ask, Purpose::Look(about), None, effects);
+    }
+
+    /// The store has answered, or has not in time.
+    pub(crate) fn looked_up(
+        &mut self,
+        account: &BareJid,
+        about: About,
+        answer: Option<Answer>,
+        effects: &mut Vec<Effect>,
+    ) {
+        let key = (account.clone(), about);
+        let Some(batch) = self.lookups.0.get_mut(&key) else { return };
+        let waiting = mem::replace(&mut batch.asked, mem::take(&mut batch.next));
+        if batch.asked.is_empty() {
+            self.lookups.0.remove(&key);
+        } else {
+            self.ask_about(key.0, about, effects);
+        }
+        let looked: Option<Looked> = match answer {
+            Some(Answer::Loaded(None)) => Some(None),
+            Some(Answer::Loaded(Some(kept))) => {
+                let documents = kept.documents.clone();
+                let mut as_kept = Account::loading(0);
+                let now = self.asks.now();
+                as_kept.known = Known::new(account.clone(), *kept, &self.shared, now, Version(0)).ok();
+                Some(as_kept.known.is_some().then_some((as_kept, documents)))
+            }
+            _ => None,
+        };
+        for (stanza, charge) in waiting {
+            match about {
+                About::Presence => self.probed(stanza, looked.as_ref(), effects),
+                About::Documents(_) => self.answer_public(&stanza, looked.as_ref(), effects),
+            }
+            self.release(charge, effects);
+        }
+    }
+}
