@@ -170,7 +170,8 @@ impl Account {
 
     /// Whether a message that is addressed to it has its turn.
     pub(crate) fn takes_message(&self, stanza: &Stanza) -> bool {
-        self.takes(stanza) && (self.has_no_lines() && !self.holds_messages() || !self.is_held(stanza, false))
+        self.takes(stanza)
+            && (self.has_no_lines() && !self.holds_messages() || !self.is_held(stanza, false, None))
     }
 
     /// Whether messages wait for older ones, whose fate is not known.
@@ -182,10 +183,11 @@ impl Account {
     /// concern the sender, for what has come before it, and, if it `sees` whether somebody is there, a request for the sender's
     /// messages to be stored, so that its answer comes behind the errors about them (RFC 6120 section 10.1). What the account sends
     /// to itself has waited behind what it has sent before.
-    pub(crate) fn is_held(&self, stanza: &Stanza, sees: bool) -> bool {
+    pub(crate) fn is_held(&self, stanza: &Stanza, sees: bool, undecided: Option<u64>) -> bool {
         let fetching = self.holds_messages() && matches!(stanza.head.kind, Kind::Message(_));
         let line = stanza.head.from.as_ref().and_then(|from| self.lines.get(from.bare_str()));
         fetching
+            || self.holds_change(stanza, undecided)
             || line.is_some_and(|line| {
                 let is_first = is_to_itself(stanza) || line.queue.is_empty();
                 let waits = sees && line.puts > 0 && matches!(stanza.head.kind, Kind::Iq(_));
@@ -193,15 +195,33 @@ impl Account {
             })
     }
 
+    /// Whether a stanza of somebody else would change the account while one of its own requests waits for nothing but changes: others
+    /// could keep it waiting without end.
+    fn holds_change(&self, stanza: &Stanza, undecided: Option<u64>) -> bool {
+        matches!(stanza.head.kind, Kind::Presence(kind) if kind.is_subscription())
+            && !is_to_itself(stanza)
+            && self.known.as_deref().and_then(|known| self.lines.get(known.roster.owner())).is_some_and(
+                |own| {
+                    own.queue.front().is_some_and(|first| {
+                        matches!((first.task, first.stanza.head.kind), (Task::Sent(_), Kind::Iq(_)))
+                            && undecided.is_none_or(|undecided| undecided > first.charge.number())
+                    })
+                },
+            )
+    }
+
     /// Whether the first stanza of a line still has to wait; `is_own` if it is the account's own line, and `undecided` as for
     /// [`holds_sent`](Account::holds_sent).
-    pub(crate) fn is_first_held(&self, line: &Line, is_own: bool, undecided: usize) -> bool {
+    pub(crate) fn is_first_held(&self, line: &Line, is_own: bool, undecided: Option<u64>) -> bool {
         let Some(first) = line.queue.front() else { return true };
         line.commits > 0
             || match (first.task, first.stanza.head.kind) {
                 (Task::Arrived, Kind::Message(_)) => self.holds_messages(),
                 (Task::Arrived, Kind::Iq(_)) => line.puts > 0,
-                (Task::Sent(_), Kind::Iq(_)) if is_own => self.commits > 0 || undecided > 0,
+                (Task::Arrived, Kind::Presence(_)) => self.holds_change(&first.stanza, undecided),
+                (Task::Sent(_), Kind::Iq(_)) if is_own => {
+                    self.commits > 0 || undecided.is_some_and(|undecided| undecided < first.charge.number())
+                }
                 (Task::Sent(_), _) => self.gates > 0,
                 _ => false,
             }
@@ -209,13 +229,20 @@ impl Account {
 
     /// Whether what a session sends to this peer, or to its own account or server, waits: for changes that concern the peer, and
     /// for what has been sent before; and a request to its own account or server for changes that the answer would tell of before
-    /// they are durable, and for the fate of what the account has sent to those whom it sees (so many are `undecided`), so that the
-    /// answer says that this is known.
-    pub(crate) fn holds_sent(&self, peer: &BareJid, stanza: &Stanza, is_own: bool, undecided: usize) -> bool {
+    /// they are durable, and for the fate of what the account has sent before to those whom it sees, so that the answer says that this is
+    /// known: `undecided` is the number of the first such stanza, and `number` that of this one, if it has waited.
+    pub(crate) fn holds_sent(
+        &self,
+        peer: &BareJid,
+        stanza: &Stanza,
+        is_own: bool,
+        undecided: Option<u64>,
+        number: u64,
+    ) -> bool {
         let is_request = is_own && matches!(stanza.head.kind, Kind::Iq(_));
         self.lines.get(peer).is_some_and(|line| line.commits > 0 || !line.queue.is_empty())
             || self.gates > 0
-            || is_request && (self.commits > 0 || undecided > 0)
+            || is_request && (self.commits > 0 || undecided.is_some_and(|undecided| undecided < number))
     }
 
     /// The line of an entity, if anything is in it or holds it up.

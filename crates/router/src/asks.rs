@@ -30,6 +30,8 @@ pub(crate) struct Asks {
     remembered: VecDeque<(Instant, BareJid)>,
     limits: Limits,
     next: u64,
+    /// How many stanzas have waited so far.
+    charged: u64,
     latest: Instant,
 }
 
@@ -38,6 +40,8 @@ pub(crate) struct Asks {
 #[must_use]
 pub(crate) struct Charge {
     payer: BareJid,
+    /// What the sender has sent earlier has a lower one.
+    number: u64,
     bytes: usize,
     place: Place,
     /// Who hears when it is handled; nobody if it was handled when it began to wait.
@@ -85,6 +89,7 @@ impl Asks {
             remembered: VecDeque::new(),
             limits,
             next: 0,
+            charged: 0,
             latest: Instant::ZERO,
         }
     }
@@ -112,9 +117,9 @@ impl Asks {
         self.open.len()
     }
 
-    /// How many stanzas of this sender its next request to its own server waits for.
-    pub(crate) fn undecided(&self, payer: &str) -> usize {
-        self.waiting.get(payer).map_or(0, |waits| waits.undecided)
+    /// The number of the first of the stanzas of this sender that its later requests to its own server wait for.
+    pub(crate) fn undecided(&self, payer: &str) -> Option<u64> {
+        self.waiting.get(payer).and_then(|waits| waits.undecided.first().copied())
     }
 
     /// Whether one more stanza of this sender that costs so much may wait there.
@@ -144,7 +149,8 @@ impl Asks {
         session: Option<SessionId>,
     ) -> Charge {
         self.waiting.entry(payer.clone()).or_default().add(&place, bytes);
-        Charge { payer, bytes, place, session, undecided: false }
+        self.charged += 1;
+        Charge { payer, number: self.charged, bytes, place, session, undecided: false }
     }
 
     /// It waits elsewhere from now on.
@@ -156,22 +162,22 @@ impl Asks {
         charge.place = place;
     }
 
-    /// The sender's next request to its own server waits for the fate of this stanza.
+    /// The sender's later requests to its own server wait for the fate of this stanza.
     pub(crate) fn await_fate(&mut self, charge: &mut Charge) {
         if !mem::replace(&mut charge.undecided, true)
             && let Some(waits) = self.waiting.get_mut(&charge.payer)
         {
-            waits.undecided += 1;
+            waits.undecided.insert(charge.number);
         }
     }
 
-    /// It waits no longer. The sender comes back if its requests have nothing more to wait for.
+    /// It waits no longer. The sender comes back if requests of it may have nothing more to wait for.
     pub(crate) fn release(&mut self, charge: Charge) -> Option<BareJid> {
-        let Charge { payer, bytes, place, undecided, .. } = charge;
+        let Charge { payer, number, bytes, place, undecided, .. } = charge;
         let waits = self.waiting.get_mut(&payer)?;
         waits.take(&place, bytes);
-        waits.undecided -= usize::from(undecided);
-        let is_decided = undecided && waits.undecided == 0;
+        let is_decided = undecided && waits.undecided.first() == Some(&number);
+        waits.undecided.remove(&number);
         if waits.is_empty() {
             self.waiting.remove(&payer);
         }
@@ -213,6 +219,10 @@ impl Charge {
     /// What was charged, in bytes.
     pub(crate) const fn bytes(&self) -> usize {
         self.bytes
+    }
+
+    pub(crate) const fn number(&self) -> u64 {
+        self.number
     }
 
     /// Whether this account answers for it.
@@ -263,7 +273,7 @@ mod tests {
         asks.pass_on(&mut charges[0], Place::Seen);
         asks.await_fate(&mut charges[1]);
         asks.await_fate(&mut charges[1]);
-        assert_eq!(asks.undecided("romeo@example.net"), 1);
+        assert_eq!(asks.undecided("romeo@example.net"), Some(2));
         assert!(!asks.has_room(&sender, &Place::Own, 1) && asks.has_room(&sender, &Place::Seen, 1));
         let mut tickets = charges
             .into_iter()

@@ -6,7 +6,7 @@ use core::mem;
 
 use balcony_jid::BareJid;
 use balcony_roster::Decision;
-use balcony_stanza::{ErrorCondition, Stanza};
+use balcony_stanza::{ErrorCondition, IqType, Kind, Stanza};
 
 use crate::account::Phase;
 use crate::asks::{Charge, Purpose};
@@ -24,6 +24,8 @@ pub(crate) struct Commit {
     pub(crate) then: Then,
     /// Whether what the store has may be another thing afterwards.
     pub(crate) may_change: bool,
+    /// Whose request it is. [`Router::commit`] sees to it.
+    pub(crate) asked_by: Option<SessionId>,
 }
 
 /// What waits for a change, beside the account's later requests to itself and its server.
@@ -55,11 +57,15 @@ impl Router {
     pub(crate) fn commit(
         &mut self,
         ask: Ask,
-        commit: Commit,
+        mut commit: Commit,
         charge: Option<Charge>,
         effects: &mut Vec<Effect>,
     ) {
         let name = ask.account().clone();
+        commit.asked_by = match commit.then {
+            Then::Extension(session, _) => session,
+            Then::Roster(_) | Then::Removal => charge.as_ref().and_then(|charge| charge.session),
+        };
         let Some(account) = self.accounts.get_mut(&name) else { return };
         if let Scope::Nothing = commit.scope {
             account.asks += 1;
@@ -80,10 +86,13 @@ impl Router {
     pub(crate) fn committed(
         &mut self,
         name: &BareJid,
-        commit: Commit,
+        mut commit: Commit,
         answer: Option<Answer>,
         effects: &mut Vec<Effect>,
     ) {
+        if let (Some(session), Some(request)) = (commit.asked_by, &mut commit.request) {
+            self.disown(session, request);
+        }
         let Some(account) = self.accounts.get_mut(name) else { return };
         if let Scope::Nothing = commit.scope {
             account.asks -= 1;
@@ -139,6 +148,10 @@ impl Router {
             Scope::Sent | Scope::All => self.drain_all(name, effects),
         }
         self.drain(name, name, effects);
+        if self.accounts.get(name).is_some_and(|account| account.commits == 0) {
+            // What others would change has waited for that.
+            self.drain_all(name, effects);
+        }
     }
 
     /// Lets an account do what it has decided. What arrives for it meanwhile comes behind.
@@ -148,6 +161,16 @@ impl Router {
         what(self);
         if let Some(account) = self.accounts.get_mut(name) {
             account.phase = before;
+        }
+    }
+
+    /// If the session is over, nobody gets the answer to its request: another session may have the same address by now (RFC 6120
+    /// section 8.2.3).
+    pub(crate) fn disown(&self, session: SessionId, request: &mut Stanza) {
+        if matches!(request.head.kind, Kind::Iq(IqType::Get | IqType::Set))
+            && !self.sessions.contains_key(&session)
+        {
+            request.head.from = request.head.from.take().map(|from| from.to_bare().into());
         }
     }
 

@@ -54,8 +54,10 @@ impl Router {
     ) {
         let peer = self.peer(name, &stanza);
         let undecided = self.asks.undecided(name.as_str());
+        let number = if let Origin::Waited(charge) = origin { charge.number() } else { u64::MAX };
         let account = self.accounts.get(name);
-        if !account.is_some_and(|account| account.holds_sent(&peer, &stanza, peer == *name, undecided)) {
+        let holds = |account: &Account| account.holds_sent(&peer, &stanza, peer == *name, undecided, number);
+        if !account.is_some_and(holds) {
             return self.sent(from, stanza, origin, effects);
         }
         let Some(charge) = self.charge_own(&stanza, origin, effects) else { return };
@@ -151,7 +153,7 @@ impl Router {
     ) {
         let Some(account) = self.accounts.get(name) else { return };
         let sees = self.sees_recipient(&stanza);
-        if !account.is_held(&stanza, sees) {
+        if !account.is_held(&stanza, sees, self.asks.undecided(name.as_str())) {
             return self.arrived(stanza, origin, effects);
         }
         let Some(from) = &stanza.head.from else { return };
@@ -433,10 +435,15 @@ impl Router {
 
     /// Takes a stanza up again that has waited for the account to be open.
     fn resume(&mut self, name: &BareJid, waiting: Waiting, effects: &mut Vec<Effect>) {
-        let Waiting { task, stanza, charge } = waiting;
+        let Waiting { task, mut stanza, charge } = waiting;
         let mut origin = Origin::Waited(charge);
         match task {
-            Task::Sent(session) => self.depart_open(name, session, stanza, &mut origin, effects),
+            Task::Sent(session) => {
+                if self.peer(name, &stanza) == *name {
+                    self.disown(session, &mut stanza);
+                }
+                self.depart_open(name, session, stanza, &mut origin, effects);
+            }
             Task::Arrived => self.arrive_open(name, stanza, &mut origin, effects),
             Task::Returned => self.take_returned(stanza, &mut origin, effects),
             Task::Leaving => self.show(stanza, &mut origin, effects),
@@ -446,18 +453,34 @@ impl Router {
 
     /// Lets what waits between the account and the peer go on, as far as it can.
     pub(crate) fn drain(&mut self, name: &BareJid, peer: &BareJid, effects: &mut Vec<Effect>) {
+        let has_gone = self.drain_line(name, peer, effects);
+        if has_gone && name == peer {
+            // What others would change has waited for the account's own requests.
+            self.drain_others(name, effects);
+        }
+    }
+
+    /// The same, and nothing that waits for that; whether anything has gone on.
+    fn drain_line(&mut self, name: &BareJid, peer: &BareJid, effects: &mut Vec<Effect>) -> bool {
+        let mut has_gone = false;
         loop {
             let undecided = self.asks.undecided(name.as_str());
-            let Some(account) = self.accounts.get_mut(name) else { return };
+            let Some(account) = self.accounts.get_mut(name) else { return has_gone };
             let can_go = account.phase == Phase::Open
                 && account
                     .line(peer.as_str())
                     .is_some_and(|line| !account.is_first_held(line, name == peer, undecided));
             let next = can_go.then(|| account.line_mut(peer).queue.pop_front()).flatten();
-            let Some(Waiting { task, stanza, charge }) = next else { break };
+            let Some(Waiting { task, mut stanza, charge }) = next else { break };
+            has_gone = true;
             let mut origin = Origin::Waited(charge);
             match task {
-                Task::Sent(session) => self.sent(session, stanza, &mut origin, effects),
+                Task::Sent(session) => {
+                    if peer == name {
+                        self.disown(session, &mut stanza);
+                    }
+                    self.sent(session, stanza, &mut origin, effects);
+                }
                 Task::Arrived => self.arrived(stanza, &mut origin, effects),
                 Task::Returned => self.take_returned(stanza, &mut origin, effects),
                 Task::Leaving => self.show(stanza, &mut origin, effects),
@@ -467,14 +490,21 @@ impl Router {
         if let Some(account) = self.accounts.get_mut(name) {
             account.tidy(peer);
         }
+        has_gone
     }
 
     /// The same for everybody.
     pub(crate) fn drain_all(&mut self, name: &BareJid, effects: &mut Vec<Effect>) {
+        self.drain_others(name, effects);
+        // What the account asks of its server comes behind what it has sent before.
+        self.drain(name, name, effects);
+    }
+
+    fn drain_others(&mut self, name: &BareJid, effects: &mut Vec<Effect>) {
         let Some(account) = self.accounts.get(name) else { return };
-        let peers: Vec<BareJid> = account.lines().cloned().collect();
+        let peers: Vec<BareJid> = account.lines().filter(|peer| *peer != name).cloned().collect();
         for peer in peers {
-            self.drain(name, &peer, effects);
+            self.drain_line(name, &peer, effects);
         }
     }
 
@@ -482,7 +512,13 @@ impl Router {
     fn remove(&mut self, name: &BareJid, effects: &mut Vec<Effect>) {
         let is_next = |account: &Account| account.removing && account.phase == Phase::Open;
         if self.accounts.get(name).is_some_and(is_next) {
-            let commit = Commit { request: None, scope: Scope::All, then: Then::Removal, may_change: true };
+            let commit = Commit {
+                request: None,
+                scope: Scope::All,
+                then: Then::Removal,
+                may_change: true,
+                asked_by: None,
+            };
             self.commit(Ask::Remove { account: name.clone() }, commit, None, effects);
         }
     }

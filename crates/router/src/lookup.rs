@@ -97,7 +97,10 @@ impl Router {
             }
             _ => None,
         };
-        for (stanza, charge) in waiting {
+        for (mut stanza, charge) in waiting {
+            if let Some(session) = charge.session {
+                self.disown(session, &mut stanza);
+            }
             match about {
                 About::Presence => self.probed(stanza, looked.as_ref(), effects),
                 About::Documents(_) => self.answer_public(&stanza, looked.as_ref(), effects),

@@ -227,7 +227,7 @@ impl Router {
         }
         let Some(to) = &stanza.head.to else { return };
         let Some(account) = self.accounts.get(to.bare_str()) else { return };
-        if account.open().is_some() && !account.is_held(&stanza, false) {
+        if account.open().is_some() && !account.is_held(&stanza, false, None) {
             return self.observe(stanza, effects);
         }
         self.arrive(stanza, origin, effects);

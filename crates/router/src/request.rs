@@ -234,6 +234,7 @@ impl Router {
                     scope: Scope::All,
                     then: commit::Then::Removal,
                     may_change: true,
+                    asked_by: None,
                 };
                 return self.commit(Ask::Remove { account }, commit, Some(charge), effects);
             }
@@ -250,7 +251,12 @@ impl Router {
         };
         let then = commit::Then::Extension(session, then);
         let may_change = matches!(ask, Ask::Save { .. } | Ask::SetPassword { .. });
-        self.commit(ask, Commit { request: Some(request), scope, then, may_change }, Some(charge), effects);
+        self.commit(
+            ask,
+            Commit { request: Some(request), scope, then, may_change, asked_by: None },
+            Some(charge),
+            effects,
+        );
     }
 
     pub(crate) fn give_result(&self, request: &Stanza, payload: Payload, effects: &mut Vec<Effect>) {

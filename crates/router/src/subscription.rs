@@ -149,7 +149,7 @@ impl Router {
             Ask::Save { account: name.clone(), changes: Vec::from([change]), by_others: request.is_none() };
         self.commit(
             ask,
-            Commit { request, scope, then: Then::Roster(decisions), may_change: true },
+            Commit { request, scope, then: Then::Roster(decisions), may_change: true, asked_by: None },
             Some(charge),
             effects,
         );

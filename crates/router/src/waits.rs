@@ -4,7 +4,7 @@
 //! bound for each of them: whether it is full shows in nothing but what becomes of later stanzas to the same. How large that bound is
 //! depends on how many such recipients the sender has had lately, whatever became of what they were sent.
 
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 use core::time::Duration;
 
 use balcony_jid::BareJid;
@@ -24,8 +24,8 @@ pub(crate) struct Waits {
     probes: Tally,
     strangers: Strangers,
     said_to_strangers: Strangers,
-    /// Of these, the stanzas whose fate the sender's next request to its own server waits for.
-    pub(crate) undecided: usize,
+    /// The numbers of those of these whose fate the sender's later requests to its own server wait for.
+    pub(crate) undecided: BTreeSet<u64>,
 }
 
 /// So many stanzas, and what they cost.

@@ -451,6 +451,83 @@ fn what_is_refused_is_not_copied() {
     assert_eq!(wires(&refused, orchard), [""; 0]);
 }
 
+// RFC 6120 §8.2.3: an answer is for whoever has asked. A client that comes back while its account is being loaded does not get the
+// answers to what its old connection has asked, whose ids it may use again.
+#[test]
+fn answers_to_a_session_that_was_replaced_are_not_its_successors() {
+    let mut world = World::new();
+    world.store.create(bare(ROMEO));
+    world.at_once = false;
+    let loading = world.bind(SessionId(1), ROMEO, "street");
+    world.send(SessionId(1), roster_get());
+    world.bind(SessionId(2), ROMEO, "street");
+    let told = settle(&mut world, loading);
+    assert_eq!(wires(&told, SessionId(2)), [""; 0]);
+}
+
+// ADR 5: a request to the own server waits for the fate of what was sent before it, and not for what the account goes on to send: a
+// client that writes all the time, or another one of the account, would never get an answer.
+#[test]
+fn a_request_does_not_wait_for_what_is_sent_later() {
+    let mut world = World::new();
+    world.befriend(ROMEO, JULIET, Subscription::Both);
+    world.befriend(JULIET, ROMEO, Subscription::Both);
+    let romeo = world.connect("romeo@example.net/street");
+    let orchard = world.connect("romeo@example.net/orchard");
+    world.connect("juliet@example.com/balcony");
+    world.at_once = false;
+    let mut storing = asks(&world.send(orchard, chat(JULIET)));
+    assert!(world.send(romeo, ping()).is_empty());
+    // Each is stored when the next one has been sent.
+    for _ in 0..50 {
+        let (ticket, save) = storing.remove(0);
+        storing.extend(asks(&world.send(orchard, chat(JULIET))));
+        let answer = world.ask(save);
+        let effects = world.answer(ticket, answer);
+        if !wires(&effects, romeo).is_empty() {
+            return;
+        }
+        storing.extend(asks(&effects));
+    }
+    panic!("there is no answer");
+}
+
+// The same for changes that others cause: strangers who ask and take it back all the time don't keep the user from asking the own
+// server, or from blocking them.
+#[test]
+fn strangers_do_not_hold_up_requests() {
+    for what in [
+        ping(),
+        roster_get(),
+        request(IqType::Set, "<block xmlns='urn:xmpp:blocking'><item jid='one@example.org'/></block>"),
+    ] {
+        let mut world = World::new();
+        let juliet = world.available("juliet@example.com/balcony", 0);
+        world.at_once = false;
+        let strangers = ["one@example.org", "two@example.org"];
+        let (mut open, mut is_answered) = (Vec::new(), false);
+        for round in 0..50 {
+            let kind = if round / 2 % 2 == 0 { PresenceType::Subscribe } else { PresenceType::Unsubscribe };
+            let stranger = strangers[round % 2];
+            open.extend(asks(&world.received(stranger, of_kind(Kind::Presence(kind), JULIET))));
+            if round == 3 {
+                open.extend(asks(&world.send(juliet, what.clone())));
+            }
+            // The store does one thing in the time in which a stranger sends one.
+            if round > 0 && !open.is_empty() {
+                let (ticket, ask) = open.remove(0);
+                let answer = world.ask(ask);
+                let effects = world.answer(ticket, answer);
+                is_answered |= wires(&effects, juliet)
+                    .iter()
+                    .any(|wire| wire.contains("id='q'") && wire.contains("type='result'"));
+                open.extend(asks(&effects));
+            }
+        }
+        assert!(is_answered, "{what:?}");
+    }
+}
+
 // docs/limits.md: what is kept of a stanza beside the bytes as they came in is at most 256 bytes. An id and a language come in, too.
 #[test]
 fn a_stanza_costs_all_that_it_holds() {
