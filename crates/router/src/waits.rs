@@ -200,3 +200,62 @@ impl Strangers {
         self.recent.retain(|_, at| *at + span > now);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn limits() -> Limits {
+        let mut limits = Limits::default();
+        (limits.waiting, limits.waiting_bytes) = (16, 4_096);
+        limits
+    }
+
+    fn name(number: usize) -> BareJid {
+        BareJid::parse(&std::format!("{number}@example.com")).unwrap()
+    }
+
+    proptest! {
+        // docs/limits.md: however a sender spreads it, about eight times what may wait for one waits for all strangers together; and
+        // whether there may be one more of them depends on what was sent alone.
+        #[test]
+        fn strangers_are_bounded(sent in prop::collection::vec((0..40_usize, 1..600_usize, any::<bool>()), 1..400)) {
+            let (limits, now) = (limits(), Instant::ZERO);
+            let (mut waits, mut none) = (Waits::default(), Waits::default());
+            let (mut stanzas, mut total) = (0, 0);
+            for (to, bytes, waits_on) in sent {
+                let to = name(to);
+                let is_noted = waits.note(&to, false, now, &limits);
+                prop_assert_eq!(is_noted, none.note(&to, false, now, &limits));
+                let place = Place::Stranger(to);
+                if is_noted && waits.has_room(&place, bytes, &limits) {
+                    waits.add(&place, bytes);
+                    if waits_on {
+                        (stanzas, total) = (stanzas + 1, total + bytes);
+                    } else {
+                        waits.take(&place, bytes);
+                    }
+                }
+            }
+            prop_assert!(stanzas <= 8 * limits.waiting && total <= 8 * limits.waiting_bytes);
+        }
+    }
+
+    // Recipients of long ago don't count, and nothing stays behind.
+    #[test]
+    fn strangers_are_forgotten() {
+        let limits = limits();
+        let mut waits = Waits::default();
+        for number in 0..16 {
+            assert!(waits.note(&name(number), false, Instant::ZERO, &limits));
+        }
+        assert!(!waits.note(&name(16), false, Instant::ZERO, &limits));
+        assert!(waits.note(&name(3), false, Instant::ZERO, &limits), "one of them");
+        assert!(waits.note(&name(16), true, Instant::ZERO, &limits), "what the server says counts apart");
+        let later = Instant::ZERO + memory(&limits);
+        assert!(waits.note(&name(17), false, later, &limits));
+        waits.forget(later + memory(&limits), &limits);
+        assert!(waits.is_empty() && !waits.remembers());
+    }
+}

@@ -227,7 +227,7 @@ fn undeleted() -> (World, SessionId, Ticket, Ask) {
     let answer = world.ask(fetch.clone());
     world.answer(*ticket, answer);
     let mut effects = Vec::new();
-    world.router.flushed(world.now, juliet, &mut effects);
+    world.router.drained(world.now, juliet, u64::MAX, &mut effects);
     let [(dropping, Ask::Save { .. })] = asks(&effects)[..] else { panic!("{effects:?}") };
     world.answer(dropping, Answer::Refused);
     let gone = world.send(juliet, unavailable());
@@ -264,7 +264,7 @@ fn answers_that_cross_do_not_deliver_twice() {
     let more = settle(&mut world, more);
     assert_eq!(wires(&more, juliet), [""; 0], "the same once more");
     let mut effects = Vec::new();
-    world.router.flushed(world.now, juliet, &mut effects);
+    world.router.drained(world.now, juliet, u64::MAX, &mut effects);
     settle(&mut world, effects);
     assert!(world.kept(JULIET).is_empty(), "it will be delivered again");
 }

@@ -93,11 +93,11 @@ fn live(world: &mut World, events: Vec<Event>, mut see: impl FnMut(&mut World, &
                 let session = flushing.remove(place % flushing.len());
                 if matches!(event, Event::Written(_)) {
                     was = Was::Written(session);
-                    world.router.flushed(world.now, session, &mut effects);
+                    world.router.drained(world.now, session, u64::MAX, &mut effects);
                 } else {
                     was = Was::Broken(session);
                     world.router.unbind(world.now, session, &mut effects);
-                    world.router.lost(world.now, session, &mut effects);
+                    world.router.gone(world.now, session, &mut effects);
                 }
             }
             Event::Written(_) | Event::Broken(_) => {}
@@ -107,7 +107,7 @@ fn live(world: &mut World, events: Vec<Event>, mut see: impl FnMut(&mut World, &
                 Effect::Ask { ticket, ask } => {
                     store.asked.entry(ask.account().to_string()).or_default().push_back((ticket, ask));
                 }
-                Effect::Flush { session } => flushing.push(session),
+                Effect::Deliver { session, .. } if !flushing.contains(&session) => flushing.push(session),
                 _ => {}
             }
         }
