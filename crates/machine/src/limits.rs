@@ -62,13 +62,14 @@ pub struct Limits {
     pub resources: usize,
     /// Entities that one resource may have sent directed presence to (RFC 6121 section 4.6).
     pub directed: usize,
-    /// Bytes of presence that the resources of one account may show together: the content of what each has broadcast, and the
-    /// addresses that they have sent directed presence to. Past it presence gets `resource-constraint`.
+    /// Bytes of presence that the resources of one account may show together: what each has broadcast, and the addresses that they
+    /// have sent directed presence to. Past it presence gets `resource-constraint`.
     pub presence_bytes: usize,
-    /// Stanzas of one account that may wait for the store, or for an account that is being loaded. Past it a stanza that would have to
-    /// wait gets `resource-constraint`, or is dropped if its sender may not know that it would.
+    /// Stanzas of one account that may wait for the store, or for an account that is being loaded: so many in the account itself, so
+    /// many with those whose presence it sees; past it a stanza that would have to wait gets `resource-constraint`. So many, too, with
+    /// somebody whose presence it does not see, divided by how many such recipients it has had lately; past it they are dropped.
     pub waiting: usize,
-    /// The bytes of these. One stanza always has room.
+    /// The bytes of these. One stanza always has room, unless it is for somebody whose presence its sender does not see.
     pub waiting_bytes: usize,
     /// Stanzas of one session that may be unhandled; a server reads no more of it until some are.
     pub window: usize,
