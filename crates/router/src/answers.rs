@@ -207,7 +207,8 @@ impl Router {
                     self.come_back(&stanza, ErrorCondition::ServiceUnavailable, true, effects);
                 }
                 Task::Arrived | Task::Returned
-                    if charge.is_awaited() || !is_gone && self.shared.config.tell_strangers => {
+                    if charge.is_awaited() || !is_gone && self.shared.config.tell_strangers =>
+                {
                     self.come_back(&stanza, ErrorCondition::ResourceConstraint, true, effects);
                 }
                 // Strangers see of it what they would see of any account.

@@ -211,9 +211,12 @@ impl Router {
         let (session, bytes) = match mem::replace(origin, Origin::Taken) {
             Origin::Waited(charge) => return Some(charge),
             Origin::Session { session, bytes } => (Some(session), bytes),
-            Origin::Remote | Origin::Server | Origin::Answer | Origin::Undelivered | Origin::Taken | Origin::Refused => {
-                (None, cost(stanza))
-            }
+            Origin::Remote
+            | Origin::Server
+            | Origin::Answer
+            | Origin::Undelivered
+            | Origin::Taken
+            | Origin::Refused => (None, cost(stanza)),
         };
         let payer = self.payer(from);
         if session.is_some() && !self.asks.has_room(&payer, &Place::Own, bytes) {
@@ -255,9 +258,12 @@ impl Router {
         let bytes = match origin {
             Origin::Session { bytes, .. } => *bytes,
             Origin::Waited(charge) => charge.bytes(),
-            Origin::Remote | Origin::Server | Origin::Answer | Origin::Undelivered | Origin::Taken | Origin::Refused => {
-                cost(stanza)
-            }
+            Origin::Remote
+            | Origin::Server
+            | Origin::Answer
+            | Origin::Undelivered
+            | Origin::Taken
+            | Origin::Refused => cost(stanza),
         };
         if origin.is_new() && !self.asks.has_room(&payer, &place, bytes) {
             // Requests for what anybody may read are counted alike, whomever they ask, so this shows nothing.
@@ -273,9 +279,12 @@ impl Router {
                 charge
             }
             Origin::Session { session, bytes } => self.asks.charge(payer, bytes, place, Some(session)),
-            Origin::Remote | Origin::Server | Origin::Answer | Origin::Undelivered | Origin::Taken | Origin::Refused => {
-                self.asks.charge(payer, bytes, place, None)
-            }
+            Origin::Remote
+            | Origin::Server
+            | Origin::Answer
+            | Origin::Undelivered
+            | Origin::Taken
+            | Origin::Refused => self.asks.charge(payer, bytes, place, None),
         };
         if !sees {
             self.handled(&mut charge, effects);

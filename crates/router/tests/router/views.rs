@@ -141,7 +141,9 @@ fn ghosts(grants: &Grants, events: Vec<Event>) -> Vec<String> {
     let mut left = Vec::new();
     for account in ACCOUNTS {
         for session in world.router.sessions(&bare(account)) {
-            for seen in views.get(&session).into_iter().flatten() {
+            // Whoever is not available and asks is told once, and not of what comes later.
+            let own = world.router.jid(session).unwrap().as_str();
+            for seen in views.get(&session).filter(|view| view.contains(own)).into_iter().flatten() {
                 let seen_jid = jid(seen);
                 let there = world
                     .router
@@ -224,8 +226,8 @@ fn lost(grants: &Grants, events: Vec<Event>) -> (Vec<String>, Vec<String>) {
     let mut sent: BTreeMap<String, (SessionId, String)> = BTreeMap::new();
     let mut seen: BTreeSet<String> = BTreeSet::new();
     let mut twice = Vec::new();
-    // Stored messages on their way to a session.
-    let mut writing: BTreeMap<SessionId, Vec<String>> = BTreeMap::new();
+    // Messages on their way to a session, and whether they were stored.
+    let mut writing: BTreeMap<SessionId, Vec<(String, bool)>> = BTreeMap::new();
     let events = events.into_iter().filter(|event| match event {
         Event::Step(op) => matches!(
             op,
@@ -261,8 +263,8 @@ fn lost(grants: &Grants, events: Vec<Event>) -> (Vec<String>, Vec<String>) {
         }
         match was {
             Was::Written(session) => {
-                for id in writing.remove(session).into_iter().flatten() {
-                    if !seen.insert(id.clone()) {
+                for (id, is_stored) in writing.remove(session).into_iter().flatten() {
+                    if !seen.insert(id.clone()) && is_stored {
                         twice.push(format!("{id} twice"));
                     }
                 }
@@ -276,11 +278,8 @@ fn lost(grants: &Grants, events: Vec<Event>) -> (Vec<String>, Vec<String>) {
             else {
                 continue;
             };
-            if String::from_utf8_lossy(stanza.payload.as_bytes()).contains("<delay") {
-                writing.entry(*session).or_default().push(id.to_owned());
-            } else {
-                seen.insert(id.to_owned());
-            }
+            let is_stored = String::from_utf8_lossy(stanza.payload.as_bytes()).contains("<delay");
+            writing.entry(*session).or_default().push((id.to_owned(), is_stored));
         }
     });
     for account in ACCOUNTS {
