@@ -63,6 +63,7 @@ mod account;
 mod answers;
 mod asks;
 mod bind;
+mod charging;
 mod commit;
 mod config;
 mod directed;

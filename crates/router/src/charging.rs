@@ -1,0 +1,181 @@
+//! Who pays for a stanza that waits, and what becomes of one for which there is no room.
+
+use alloc::vec::Vec;
+use core::mem;
+
+use balcony_stanza::{ErrorCondition, Kind, Stanza, StanzaError};
+
+use crate::Effect;
+use crate::account::is_to_itself;
+use crate::asks::{Charge, cost};
+use crate::line::Origin;
+use crate::router::Router;
+use crate::waits::{Place, memory};
+
+impl Router {
+    /// Charges its sender for a stanza that waits in the sender's own account. `None` if too much of the sender waits there: it has
+    /// been refused.
+    pub(crate) fn charge_own(
+        &mut self,
+        stanza: &Stanza,
+        origin: &mut Origin,
+        effects: &mut Vec<Effect>,
+    ) -> Option<Charge> {
+        let from = stanza.head.from.as_ref()?;
+        let (session, bytes) = match mem::replace(origin, Origin::Taken) {
+            Origin::Waited(charge) => return Some(charge),
+            Origin::Session { session, bytes } => (Some(session), bytes),
+            Origin::Remote
+            | Origin::Server
+            | Origin::Answer
+            | Origin::Undelivered
+            | Origin::Taken
+            | Origin::Refused => (None, cost(stanza)),
+        };
+        let payer = self.payer(from);
+        if session.is_some() && !self.asks.has_room(&payer, &Place::Own, bytes) {
+            self.refuse_busy(stanza, origin, effects);
+            return None;
+        }
+        Some(self.asks.charge(payer, bytes, Place::Own, session))
+    }
+
+    /// Charges its sender for a stanza that waits in the account of somebody else, or for that account's store. `None` if too much
+    /// of the sender waits there: it has been refused, or, if the sender may not know what becomes of it, dropped.
+    pub(crate) fn charge(
+        &mut self,
+        stanza: &Stanza,
+        origin: &mut Origin,
+        effects: &mut Vec<Effect>,
+    ) -> Option<Charge> {
+        let to = stanza.head.to.as_ref()?;
+        let place = match (self.sees(stanza), origin.is_said()) {
+            _ if matches!(origin, Origin::Answer) => Place::SaidAtHome,
+            (true, false) => Place::Seen,
+            (true, true) => Place::SaidToSeen,
+            (false, false) => Place::Stranger(to.to_bare()),
+            (false, true) => Place::SaidToStranger(to.to_bare()),
+        };
+        self.charge_at(place, stanza, origin, effects)
+    }
+
+    pub(crate) fn charge_at(
+        &mut self,
+        place: Place,
+        stanza: &Stanza,
+        origin: &mut Origin,
+        effects: &mut Vec<Effect>,
+    ) -> Option<Charge> {
+        let pays = if matches!(origin, Origin::Answer) { &stanza.head.to } else { &stanza.head.from };
+        let payer = self.payer(pays.as_ref()?);
+        let sees = self.sees(stanza);
+        let bytes = match origin {
+            Origin::Session { bytes, .. } => *bytes,
+            Origin::Waited(charge) => charge.bytes(),
+            Origin::Remote
+            | Origin::Server
+            | Origin::Answer
+            | Origin::Undelivered
+            | Origin::Taken
+            | Origin::Refused => cost(stanza),
+        };
+        if origin.is_new() && !self.asks.has_room(&payer, &place, bytes) {
+            // Requests for what anybody may read are counted alike, whomever they ask, so this shows nothing.
+            let is_public = place == Place::Probe && matches!(stanza.head.kind, Kind::Iq(_));
+            if (sees || is_public) && !origin.is_said() {
+                self.refuse_busy(stanza, origin, effects);
+            }
+            return None;
+        }
+        let mut charge = match mem::replace(origin, Origin::Taken) {
+            Origin::Waited(mut charge) => {
+                self.asks.pass_on(&mut charge, place);
+                charge
+            }
+            Origin::Session { session, bytes } => self.asks.charge(payer, bytes, place, Some(session)),
+            Origin::Remote
+            | Origin::Server
+            | Origin::Answer
+            | Origin::Undelivered
+            | Origin::Taken
+            | Origin::Refused => self.asks.charge(payer, bytes, place, None),
+        };
+        if !sees {
+            self.handled(&mut charge, effects);
+        } else if charge.session.is_some() {
+            self.asks.await_fate(&mut charge);
+        }
+        Some(charge)
+    }
+
+    /// Notes that a stanza goes to somebody whose presence its sender does not see, whatever will become of it. `false` if those are too
+    /// many: it has been refused, or dropped.
+    pub(crate) fn admits(&mut self, stanza: &Stanza, origin: &mut Origin, effects: &mut Vec<Effect>) -> bool {
+        let (Some(from), Some(to)) = (&stanza.head.from, &stanza.head.to) else { return true };
+        if !origin.is_new() || matches!(origin, Origin::Answer) {
+            return true;
+        }
+        // This is on the way of most messages. Who writes to the same again has been noted not long ago.
+        let (now, session) = (
+            self.asks.now(),
+            match origin {
+                Origin::Session { session, .. } => self.sessions.get_mut(session),
+                _ => None,
+            },
+        );
+        let recent = session.as_ref().and_then(|session| session.recent.as_ref());
+        let span = memory(&self.shared.config.limits) / 3;
+        if recent.is_some_and(|(name, at)| name.as_str() == to.bare_str() && *at + span > now) {
+            return true;
+        }
+        let name = to.to_bare();
+        if let Some(session) = session {
+            session.recent = Some((name.clone(), now));
+        }
+        if self.sees(stanza) || self.asks.note(&self.payer(from), &name, origin.is_said()) {
+            return true;
+        }
+        if let Origin::Session { session, .. } = origin
+            && let Some(session) = self.sessions.get_mut(session)
+        {
+            session.recent = None;
+        }
+        if !origin.is_said() && !matches!(origin, Origin::Remote) {
+            self.refuse_busy(stanza, origin, effects);
+        }
+        false
+    }
+
+    /// Whether its sender may know what becomes of a stanza.
+    fn sees(&self, stanza: &Stanza) -> bool {
+        is_to_itself(stanza) || self.sees_recipient(stanza)
+    }
+
+    /// The sender may send more instead of this stanza.
+    fn handled(&self, charge: &mut Charge, effects: &mut Vec<Effect>) {
+        if let Some(session) = charge.session.take() {
+            effects.push(Effect::Handled { session, bytes: charge.bytes() });
+        }
+    }
+
+    /// A stanza waits no longer, and its fate is known.
+    pub(crate) fn release(&mut self, mut charge: Charge, effects: &mut Vec<Effect>) {
+        self.handled(&mut charge, effects);
+        if let Some(decided) = self.asks.release(charge) {
+            self.decided.push(decided);
+        }
+    }
+
+    /// Whoever had it waiting has done with it, unless it waits again.
+    pub(crate) fn finish(&mut self, origin: Origin, effects: &mut Vec<Effect>) {
+        if let Origin::Waited(charge) = origin {
+            self.release(charge, effects);
+        }
+    }
+
+    fn refuse_busy(&mut self, stanza: &Stanza, origin: &mut Origin, effects: &mut Vec<Effect>) {
+        let error = StanzaError::new(ErrorCondition::ResourceConstraint, "too much that you have sent waits");
+        self.refuse(stanza, error, effects);
+        self.finish(mem::replace(origin, Origin::Refused), effects);
+    }
+}
