@@ -127,9 +127,7 @@ impl World {
         let (mut input, mut said) = (read.as_slice(), Vec::new());
         loop {
             match client.advance(Instant::ZERO, &mut input, &mut said).unwrap() {
-                Progress::Event(ClientEvent::Ask(ticket, ask)) => {
-                    client.answer(ticket, salted(ask)).unwrap()
-                }
+                Progress::Event(ClientEvent::Ask(ticket, ask)) => client.answer(ticket, salted(ask)).unwrap(),
                 Progress::Event(ClientEvent::Stanza(stanza)) => {
                     self.heard.extend(stanza.head.id.as_deref().map(str::to_owned));
                 }
