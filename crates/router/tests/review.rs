@@ -326,7 +326,7 @@ fn the_end_of_an_account_takes_back_all_presence() {
     }
 }
 
-// RFC 6121 §4.3.2 [PR10]: how the last resource has gone is told whether or not another one is still connected.
+// RFC 6121 §4.3.2 [PR11]: how the last resource has gone is told whether or not another one is still connected.
 #[test]
 fn the_last_presence_is_known_while_somebody_is_connected() {
     let told = [false, true].map(|connected| {

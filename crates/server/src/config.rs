@@ -1,3 +1,4 @@
+use alloc::borrow::Cow;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
@@ -84,6 +85,7 @@ impl Config {
         let mut stream = ServerStreamConfig::new(self.domains.clone(), self.decoy.clone());
         stream.tls = tls;
         stream.framing = framing;
+        stream.bind_inline = self.extensions.bind_inline().map(Cow::Borrowed).collect();
         stream.mechanisms = self.mechanisms.clone();
         stream.registration = self.registration;
         stream.iterations = self.iterations;

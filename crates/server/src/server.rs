@@ -12,8 +12,6 @@ use balcony_machine::{Deadline, Instant, On, Progress, Random, Reason, Seed, Tic
 use balcony_router::{Effect, Router, SessionId};
 use balcony_stanza::{ErrorCondition, Stanza, StanzaError, StreamCondition, StreamError};
 use balcony_stream::server::{ServerAnswer, ServerAsk, ServerEvent};
-use balcony_xep::carbons;
-use balcony_xml::{Element, Name};
 use slab::Slab;
 
 use crate::action::{Action, Answer, Ask, ConnectionId, Ended, Notice};
@@ -333,15 +331,13 @@ impl Server {
 
     fn event(&mut self, now: Instant, id: ConnectionId, event: ServerEvent, actions: &mut Vec<Action>) {
         match event {
-            ServerEvent::Ask(ticket, ServerAsk::Bind { account, resource, carbons }) => {
+            ServerEvent::Ask(ticket, ServerAsk::Bind { account, resource, inline }) => {
                 let mut effects = mem::take(&mut self.effects);
                 let session = SessionId(id.0);
                 let bound = self.router.bind(now, session, &account, resource.as_deref(), &mut effects);
                 let accepted = bound.is_ok();
-                if accepted && carbons {
-                    let wanted = Element::new(Name::from_static("bind"), "urn:xmpp:bind:0")
-                        .child(carbons::Request::Enable.to_element());
-                    self.router.bind_inline(session, wanted.root(), &mut effects);
+                if let Some(inline) = inline.filter(|_| accepted) {
+                    self.router.bind_inline(session, inline.root(), &mut effects);
                 }
                 if let Some(conn) = self.conn(id) {
                     (conn.bound, conn.was_bound) = (accepted, conn.was_bound || accepted);

@@ -11,6 +11,7 @@ use balcony_stanza::{Stanza, StreamCondition};
 use balcony_stream::client::{ClientEvent, ClientStreamConfig};
 use balcony_stream::server::{ServerAnswer, ServerAsk, ServerEvent, ServerStreamConfig};
 use balcony_stream::{ClientStream, Error, Security, ServerStream, TlsPolicy};
+use balcony_xml::Element;
 
 const HEADER: &str = "<?xml version='1.0'?><stream:stream to='example.com' version='1.0' xmlns='jabber:client' \
                       xmlns:stream='http://etherx.jabber.org/streams'>";
@@ -993,14 +994,15 @@ fn the_resource_of_an_installation() {
     }
 }
 
-// XEP-0280 1.0.1, XEP-0386 1.1.0 §3: carbons are asked for along with the resource.
+// XEP-0386 1.1.0 §3: what else is wanted along with the resource, such as carbons.
 #[test]
-fn carbons_inside_of_bind2() {
+fn what_is_inside_of_bind2() {
     for (inside, wanted) in
         [("<enable xmlns='urn:xmpp:carbons:2'/>", true), ("<enable xmlns='urn:x'/>", false), ("", false)]
     {
         let mut config = ServerStreamConfig::new(vec!["example.com".parse().unwrap()], Secret::new([1; 32]));
         config.tls = TlsPolicy::Direct;
+        config.bind_inline = vec!["urn:xmpp:carbons:2".into()];
         let mut stream = ServerStream::new(Arc::new(config), Seed::from_u64(1), Instant::ZERO);
         stream.secured(Security::default()).unwrap();
         let login = format!(
@@ -1011,8 +1013,10 @@ fn carbons_inside_of_bind2() {
         let (mut input, mut out, mut asked) = (login.as_bytes(), Vec::new(), None);
         while let Progress::Event(event) = stream.advance(Instant::ZERO, &mut input, &mut out).unwrap() {
             if let ServerEvent::Ask(ticket, ask) = event {
-                if let ServerAsk::Bind { carbons, .. } = &ask {
-                    asked = Some(*carbons);
+                if let ServerAsk::Bind { inline, .. } = &ask {
+                    let wants =
+                        |inline: &Element| inline.root().child("enable", "urn:xmpp:carbons:2").is_some();
+                    asked = Some(inline.as_ref().is_some_and(wants));
                 }
                 stream.answer(ticket, accounts.answer(ask)).unwrap();
             }

@@ -8,12 +8,12 @@ use balcony_client::{Client, Event};
 use balcony_jid::{BareJid, Jid};
 use balcony_machine::{Instant, Progress, Secret, Seed};
 use balcony_roster as _;
-use balcony_xep as _;
 use balcony_router::Memory;
 use balcony_sasl::{Credentials, Mechanism, salt_password};
 use balcony_server::{Action, Answer, Ask, ConnectionId, Server};
 use balcony_stanza::{MessageType, PresenceType, Stanza};
 use balcony_stream::TlsPolicy;
+use balcony_xep as _;
 use balcony_xml::{Element, Name};
 
 const NOW: Instant = Instant::ZERO;
@@ -91,7 +91,9 @@ impl World {
                 )) => {
                     let salted =
                         salt_password(hash, password.expose(), &salt, iterations).expect("a password");
-                    client.answer(ticket, balcony_stream::client::ClientAnswer::Salted(salted)).expect("an open ask");
+                    client
+                        .answer(ticket, balcony_stream::client::ClientAnswer::Salted(salted))
+                        .expect("an open ask");
                 }
                 Progress::Event(Event::Stanza(stanza)) => {
                     self.messages += usize::from(!stanza.payload.is_empty())
@@ -116,7 +118,10 @@ impl World {
                             self.feed(client, &bytes);
                         }
                     }
-                    Action::Ask(ticket, Ask::Stream(balcony_stream::server::ServerAsk::Credentials { hash, .. })) => {
+                    Action::Ask(
+                        ticket,
+                        Ask::Stream(balcony_stream::server::ServerAsk::Credentials { hash, .. }),
+                    ) => {
                         let keys = self.credentials.get(hash).cloned();
                         let answer = Answer::Stream(balcony_stream::server::ServerAnswer::Credentials(keys));
                         self.server.answer(NOW, ticket, answer, &mut self.actions);

@@ -19,7 +19,8 @@ use balcony_jid::BareJid;
 use balcony_machine::{Instant, Progress, Secret, Seed};
 use balcony_sasl::{Mechanism, salt_password};
 use balcony_stanza::{Kind, MessageType, PresenceType, Stanza};
-use balcony_stream::{Answer, Ask, TlsPolicy};
+use balcony_stream::TlsPolicy;
+use balcony_stream::client::{ClientAnswer, ClientAsk};
 
 /// What came in by the radio.
 #[inline(never)]
@@ -59,9 +60,9 @@ fn run() -> Option<()> {
 
 fn happened(client: &mut Client, event: Event, out: &mut Vec<u8>) -> Option<()> {
     match event {
-        Event::Ask(ticket, Ask::SaltPassword { hash, password, salt, iterations }) => {
+        Event::Ask(ticket, ClientAsk::SaltPassword { hash, password, salt, iterations }) => {
             let salted = salt_password(hash, password.expose(), &salt, iterations).ok()?;
-            client.answer(ticket, Answer::Salted(salted)).ok()?;
+            client.answer(ticket, ClientAnswer::Salted(salted)).ok()?;
         }
         Event::Online(_) => client.send(&Stanza::presence(PresenceType::Available), out).ok()?,
         Event::Stanza(stanza) => {

@@ -1,17 +1,24 @@
 //! Bind 2 (XEP-0386): a resource that is bound with a login by [SASL2](super::sasl2), without a round trip of its own.
 
+use alloc::borrow::Cow;
 use alloc::string::String;
 use alloc::vec::Vec;
 
 use balcony_stanza::ns;
-use balcony_xep::carbons;
-use balcony_xml::{ElementRef, escape_text};
+use balcony_xml::{Element, ElementRef, escape_attr, escape_text};
 
-/// The server's offer, inside of that of SASL2, with what a client can have on the way.
-pub(crate) fn write_feature(out: &mut Vec<u8>) {
-    out.extend_from_slice(b"<bind xmlns='urn:xmpp:bind:0'><inline><feature var='");
-    out.extend_from_slice(carbons::NS.as_bytes());
-    out.extend_from_slice(b"'/></inline></bind>");
+/// The server's offer, inside of that of SASL2, with the namespaces of what a client can have on the way.
+pub(crate) fn write_feature(inline: &[Cow<'static, str>], out: &mut Vec<u8>) {
+    if inline.is_empty() {
+        return out.extend_from_slice(b"<bind xmlns='urn:xmpp:bind:0'/>");
+    }
+    out.extend_from_slice(b"<bind xmlns='urn:xmpp:bind:0'><inline>");
+    for namespace in inline {
+        out.extend_from_slice(b"<feature var='");
+        escape_attr(namespace, out);
+        out.extend_from_slice(b"'/>");
+    }
+    out.extend_from_slice(b"</inline></bind>");
 }
 
 /// Whether this list of what SASL2 can have inline has it.
@@ -30,8 +37,8 @@ pub(crate) fn write_request(tag: &str, out: &mut Vec<u8>) {
 pub(crate) struct Request {
     /// What the resource begins with.
     pub(crate) tag: Option<String>,
-    /// Whether it wants carbons (XEP-0280) from the first moment on.
-    pub(crate) carbons: bool,
+    /// The whole request, if there is something in it that is not of Bind 2 itself.
+    pub(crate) inline: Option<Element>,
 }
 
 impl Request {
@@ -39,9 +46,9 @@ impl Request {
     pub(crate) fn read(authenticate: ElementRef<'_>) -> Option<Request> {
         let bind = authenticate.child("bind", ns::BIND2)?;
         let tag = bind.child("tag", ns::BIND2).map(|tag| String::from(&*tag.text()));
-        let carbons =
-            bind.children().any(|child| carbons::Request::read(child) == Some(carbons::Request::Enable));
-        Some(Request { tag: tag.filter(|tag| !tag.is_empty()), carbons })
+        let has_more = bind.children().any(|child| child.namespace() != ns::BIND2);
+        let inline = has_more.then(|| Element::from(bind));
+        Some(Request { tag: tag.filter(|tag| !tag.is_empty()), inline })
     }
 }
 

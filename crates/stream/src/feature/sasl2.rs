@@ -1,6 +1,7 @@
 //! SASL2 (XEP-0388): a login without a restart of the stream, in which other things can be done on the way. What is between its
 //! begin and its end is SASL of the [extensible profile](super::sasl::Profile::Extensible).
 
+use alloc::borrow::Cow;
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -14,11 +15,15 @@ use super::sasl::{Profile, write_mechanisms};
 use crate::framing::Framing;
 
 /// The server's offer.
-pub(crate) fn write_feature(mechanisms: impl Iterator<Item = Mechanism>, out: &mut Vec<u8>) {
+pub(crate) fn write_feature(
+    mechanisms: impl Iterator<Item = Mechanism>,
+    bind_inline: &[Cow<'static, str>],
+    out: &mut Vec<u8>,
+) {
     out.extend_from_slice(b"<authentication xmlns='urn:xmpp:sasl:2'>");
     write_mechanisms(mechanisms, out);
     out.extend_from_slice(b"<inline>");
-    bind2::write_feature(out);
+    bind2::write_feature(bind_inline, out);
     out.extend_from_slice(b"</inline></authentication>");
 }
 

@@ -1,5 +1,6 @@
 //! How a server behaves on its clients' streams.
 
+use alloc::borrow::Cow;
 use alloc::vec::Vec;
 
 use balcony_jid::BareJid;
@@ -25,6 +26,9 @@ pub struct ServerStreamConfig {
     pub mechanisms: Vec<Mechanism>,
     /// Whether accounts can be registered in-band (XEP-0077).
     pub registration: bool,
+    /// The namespaces of what a client can have done when it binds its resource by Bind 2, such as copies of messages (XEP-0386
+    /// section 3.1): what [`ServerAsk::Bind`](super::ServerAsk::Bind) brings.
+    pub bind_inline: Vec<Cow<'static, str>>,
     /// From this the salts of accounts that don't exist are made, so that they look like those that do. Keep it for
     /// the life of the server.
     pub decoy: Secret<[u8; 32]>,
@@ -45,6 +49,7 @@ impl ServerStreamConfig {
             framing: Framing::default(),
             mechanisms: Mechanism::all().to_vec(),
             registration: false,
+            bind_inline: Vec::new(),
             decoy,
             iterations: 10_000,
             limits: Limits::default(),

@@ -7,6 +7,7 @@ use balcony_jid::{BareJid, FullJid};
 use balcony_machine::{Secret, Ticket};
 use balcony_sasl::{Hash, Mechanism, ScramKeys};
 use balcony_stanza::{Stanza, StanzaError};
+use balcony_xml::Element;
 
 /// What a client's stream tells the server.
 #[derive(Debug)]
@@ -57,8 +58,8 @@ pub enum ServerAsk {
         account: BareJid,
         /// What the client asked for; `None` leaves the choice to the server.
         resource: Option<String>,
-        /// Whether it wants copies of what its other resources send and get, from the first moment on (XEP-0280, inside of XEP-0386).
-        carbons: bool,
+        /// What else it wants done on the way: its `<bind/>` of Bind 2, if that has something in it (XEP-0386 section 3.2).
+        inline: Option<Element>,
     },
     /// Create an account (XEP-0077). Answer with [`ServerAnswer::Registered`] after it is durable.
     Register {

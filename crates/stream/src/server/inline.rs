@@ -79,7 +79,7 @@ impl Server {
             }
             (_, own) => own,
         };
-        let ask = ServerAsk::Bind { account: account.clone(), resource, carbons: bind.request.carbons };
+        let ask = ServerAsk::Bind { account: account.clone(), resource, inline: bind.request.inline.clone() };
         common.step(Step::Bind)?;
         Ok(Some(ServerEvent::Ask(common.ask(now), ask)))
     }

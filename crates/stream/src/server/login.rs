@@ -18,7 +18,7 @@ impl Server {
     pub(super) fn write_mechanisms(&self, common: &Common, out: &mut Vec<u8>) {
         sasl::write_feature(self.offered(common), out);
         if self.offers_sasl2(common) {
-            sasl2::write_feature(self.offered(common), out);
+            sasl2::write_feature(self.offered(common), &self.config.bind_inline, out);
         }
         if self.offers_plus(common) {
             channel_binding::write_feature(bindings(common), out);

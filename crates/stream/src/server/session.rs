@@ -46,7 +46,7 @@ impl Server {
         common.step(Step::Bind)?;
         Ok(Some(ServerEvent::Ask(
             common.ask(now),
-            ServerAsk::Bind { account: account.clone(), resource: request.resource, carbons: false },
+            ServerAsk::Bind { account: account.clone(), resource: request.resource, inline: None },
         )))
     }
 

@@ -3,10 +3,12 @@
 use balcony_client::{Client, Event};
 use balcony_jid::BareJid;
 use balcony_machine::{Instant, Progress, Secret, Seed};
-use balcony_router::{Change, Memory};
+use balcony_router::{Change, LogEdit, Memory};
 use balcony_sasl::{Credentials, Mechanism, salt_password};
 use balcony_server::{Action, Answer, Ask, ConnectionId, Notice, Server};
-use balcony_stream::{Ask as StreamAsk, TlsPolicy};
+use balcony_stream::TlsPolicy;
+use balcony_stream::client::{ClientAnswer, ClientAsk};
+use balcony_stream::server::{ServerAnswer, ServerAsk};
 
 const NOW: Instant = Instant::ZERO;
 /// Of the passwords' hashes.
@@ -128,9 +130,9 @@ impl World {
         let Some((place, client)) = &mut self.client else { return };
         let mut out = Vec::new();
         while let Progress::Event(event) = client.advance(NOW, &mut input, &mut out).expect("a good server") {
-            if let Event::Ask(ticket, StreamAsk::SaltPassword { hash, password, salt, iterations }) = event {
+            if let Event::Ask(ticket, ClientAsk::SaltPassword { hash, password, salt, iterations }) = event {
                 let salted = salt_password(hash, password.expose(), &salt, iterations).expect("a password");
-                client.answer(ticket, balcony_stream::Answer::Salted(salted)).expect("an open ask");
+                client.answer(ticket, ClientAnswer::Salted(salted)).expect("an open ask");
             }
         }
         if !out.is_empty() {
@@ -165,9 +167,9 @@ impl World {
                 output.clear();
                 self.output = output;
             }
-            Action::Ask(ticket, Ask::Stream(StreamAsk::Credentials { hash, .. })) => {
+            Action::Ask(ticket, Ask::Stream(ServerAsk::Credentials { hash, .. })) => {
                 let keys = self.credentials.get(hash).cloned();
-                let answer = Answer::Stream(balcony_stream::Answer::Credentials(keys));
+                let answer = Answer::Stream(ServerAnswer::Credentials(keys));
                 self.server.answer(NOW, ticket, answer, &mut self.actions);
             }
             Action::Ask(ticket, Ask::Router(ask)) => {
@@ -188,5 +190,5 @@ impl World {
 
 /// Whether a message is to wait: a real store has much to do for that, and this one nothing.
 fn is_message(change: &Change) -> bool {
-    matches!(change, Change::PutOffline { .. })
+    matches!(change, Change::Log { edit: LogEdit::Append(_), .. })
 }
