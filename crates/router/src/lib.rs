@@ -7,13 +7,14 @@
 //!
 //! - Messages go by Table 1 of RFC 6121 section 8.5.4. To a bare JID they reach the resources that share the highest
 //!   priority, a set that is kept up to date when presence changes.
-//!   If there are none, the message is stored and delivered later, in order (XEP-0160).
+//!   If there are none, an extension may have the message stored and delivered later, in order.
 //! - Presence is broadcast to those who are subscribed to it and to the account's own available resources, or directed to one
 //!   entity, which later learns of the end as well (section 4.6).
 //! - Rosters and subscriptions are those of [`balcony_roster`]; what a client is told of a change is durable.
-//! - Nothing passes between a user and those whom the user has blocked (XEP-0191). Other resources of the user get copies of
-//!   conversations if they want to (XEP-0280).
-//! - A user can change the password and end the account over an authenticated stream (XEP-0077).
+//! - What is on its way to a session waits here until its connection has room: a reader that is slow loses nothing, and what a
+//!   session that ends has not got goes elsewhere.
+//! - What a server does beyond that is a module each, under [`extension`]: blocking, copies of messages, messages for those who are
+//!   away, registration, discovery, and what a program adds of its own.
 //! - An iq reaches a resource only if that resource shares its presence with the sender; otherwise the server answers,
 //!   in its own name or for the account.
 //! - Nobody can tell an account that does not exist from one that is offline, nor a resource that does not exist

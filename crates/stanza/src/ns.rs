@@ -18,10 +18,6 @@ pub const SASL: &str = "urn:ietf:params:xml:ns:xmpp-sasl";
 pub const BIND: &str = "urn:ietf:params:xml:ns:xmpp-bind";
 /// Session establishment, a leftover of RFC 3921 that old clients still ask for.
 pub const SESSION: &str = "urn:ietf:params:xml:ns:xmpp-session";
-/// In-band registration (XEP-0077).
-pub const REGISTER: &str = "jabber:iq:register";
-/// The stream feature of in-band registration (XEP-0077).
-pub const REGISTER_FEATURE: &str = "http://jabber.org/features/iq-register";
 /// Ping (XEP-0199).
 pub const PING: &str = "urn:xmpp:ping";
 /// Service discovery of identities and features (XEP-0030).
@@ -40,29 +36,6 @@ pub const SASL2: &str = "urn:xmpp:sasl:2";
 pub const BIND2: &str = "urn:xmpp:bind:0";
 /// Announced channel binding types (XEP-0440).
 pub const SASL_CHANNEL_BINDING: &str = "urn:xmpp:sasl-cb:0";
-/// Blocking (XEP-0191).
-pub const BLOCKING: &str = "urn:xmpp:blocking";
-/// The error of a stanza to somebody whom its sender has blocked (XEP-0191 section 3.5).
-pub const BLOCKING_ERRORS: &str = "urn:xmpp:blocking:errors";
-/// Message carbons (XEP-0280).
-pub const CARBONS: &str = "urn:xmpp:carbons:2";
-/// Stanzas within stanzas (XEP-0297).
-pub const FORWARD: &str = "urn:xmpp:forward:0";
-/// When a stanza was held back (XEP-0203).
-pub const DELAY: &str = "urn:xmpp:delay";
-/// What a sender wants done, or not done, with a message on its way (XEP-0334).
-pub const HINTS: &str = "urn:xmpp:hints";
-/// Chat states (XEP-0085).
-pub const CHAT_STATES: &str = "http://jabber.org/protocol/chatstates";
-/// Delivery receipts (XEP-0184).
-pub const RECEIPTS: &str = "urn:xmpp:receipts";
-/// Chat markers (XEP-0333).
-pub const CHAT_MARKERS: &str = "urn:xmpp:chat-markers:0";
-/// Direct invitations to rooms (XEP-0249).
-pub const CONFERENCE: &str = "jabber:x:conference";
-/// Users of rooms (XEP-0045).
-pub const MUC_USER: &str = "http://jabber.org/protocol/muc#user";
-
 /// Stanzas between a component and its server (XEP-0114).
 pub const COMPONENT: &str = "jabber:component:accept";
 /// Server dialback (XEP-0220).
