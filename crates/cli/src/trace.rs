@@ -85,13 +85,15 @@ impl World {
         initiating.resource = Some(RESOURCE.into());
         // The way of RFC 6120, step by step; with SASL2 (XEP-0388) a login has fewer.
         initiating.sasl2 = false;
-        let receiving = ServerStreamConfig::new(vec![domain.clone()], Secret::new([0; 32]));
+        let mut receiving = ServerStreamConfig::new(vec![domain.clone()], Secret::new([0; 32]));
+        let router = RouterConfig::new(vec![domain]);
+        receiving.bind_inline = router.extensions.bind_inline().map(Into::into).collect();
         Ok(World {
             now,
             credentials: Credentials::derive(PASSWORD, SALT, receiving.iterations)?,
             client: ClientStream::new(Arc::new(initiating), random.seed(), now),
             server: ServerStream::new(Arc::new(receiving), random.seed(), now),
-            router: Router::new(RouterConfig::new(vec![domain]), &random.seed()),
+            router: Router::new(router, &random.seed()),
             to_client: Vec::new(),
             to_server: Vec::new(),
             script: Script::new(),
