@@ -198,6 +198,9 @@ impl Router {
             let audience = account.audience(&self.shared);
             self.announce_lost(resource, audience, effects);
         }
+        if is_gone {
+            self.end_queues(name);
+        }
         if let Some(known) = account.known.filter(|_| is_gone) {
             self.farewell(&known.roster, effects);
         }
