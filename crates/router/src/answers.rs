@@ -86,6 +86,7 @@ impl Router {
                     self.act(name, |router| router.tell_difference(name, before, seen, effects));
                 }
                 self.enter(name, Phase::Open);
+                self.resume_returned(name, effects);
                 self.drain_all(name, effects);
             }
             Some(Answer::Loaded(None)) => self.end_account(name, Removal::Missing, None, effects),

@@ -26,7 +26,8 @@ pub(crate) struct Outbox {
     bytes: usize,
     /// What those of them cost that answer requests of this session.
     answers: usize,
-    /// Since when something waits for room in the window, and how many bytes the network has taken since.
+    /// Since when something waits for room in the window, or more is owed than the session is listened to for, and how many bytes the
+    /// network has taken since.
     waits: Option<(Instant, usize)>,
     /// Stored messages end here: whoever replays them waits until the network has so many stanzas.
     replay: Option<u64>,
@@ -101,10 +102,11 @@ impl Outbox {
         if goes {
             self.passed += 1;
             self.passed_bytes += entry.bytes;
-        } else if self.waits.is_none() {
-            self.waits = Some((now, 0));
         }
         self.entries.push_back(entry);
+        if self.waits.is_none() && self.has_to_take(limits) {
+            self.waits = Some((now, 0));
+        }
         goes
     }
 
@@ -123,10 +125,15 @@ impl Outbox {
         self.passed += 1;
         self.passed_bytes += next.bytes;
         let stanza = Arc::clone(&next.stanza);
-        if self.passed == self.entries.len() {
+        if !self.has_to_take(limits) {
             self.waits = None;
         }
         Some(stanza)
+    }
+
+    /// Whether the session has to take something before it gets more, or before more is taken of it.
+    fn has_to_take(&self, limits: &Limits) -> bool {
+        self.passed < self.entries.len() || self.answers > limits.window_bytes
     }
 
     /// One stanza always has room.
@@ -149,6 +156,9 @@ impl Outbox {
             if let Some(others) = entry.others {
                 others.store(true, Ordering::Relaxed);
             }
+        }
+        if !self.has_to_take(limits) {
+            self.waits = None;
         }
         if let Some((since, before)) = &mut self.waits {
             *before += taken;

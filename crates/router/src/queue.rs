@@ -152,15 +152,17 @@ impl Router {
         if replayed.is_some_and(|(.., is_last)| is_last) {
             session.outbox.end_replay();
         }
+        let (after, bytes) = (session.outbox.stalls_at(limits), session.outbox.bytes());
+        let is_too_much = !goes && {
+            let name = session.jid.to_bare();
+            bytes > limits.queue_bytes
+                || self.queued > limits.total_queue_bytes
+                || self.queued_of(&name) > limits.account_queue_bytes
+        };
+        self.watch(id, before, after);
         if goes {
             return Offer::Goes;
         }
-        let (after, bytes, name) =
-            (session.outbox.stalls_at(limits), session.outbox.bytes(), session.jid.to_bare());
-        let is_too_much = bytes > limits.queue_bytes
-            || self.queued > limits.total_queue_bytes
-            || self.queued_of(&name) > limits.account_queue_bytes;
-        self.watch(id, before, after);
         if is_too_much { Offer::TooMuch } else { Offer::Waits }
     }
 
@@ -251,6 +253,8 @@ impl Router {
         self.queued -= outbox.bytes();
         if outbox.is_replaying() {
             self.unwritten(&name, session, outbox.replayed(), effects);
+            // What is stored is older than what has come since.
+            self.fetch(&name, effects);
         }
         for entry in outbox.into_entries() {
             let is_message = entry.is_message();
@@ -278,10 +282,23 @@ impl Router {
         if is_copy(&stanza) || stanza.head.to.as_ref().is_none_or(|to| to.bare_str() != name.as_str()) {
             return;
         }
-        if self.accounts.get(name).is_some_and(|account| account.phase == Phase::Open) {
-            self.take_returned(stanza, &mut Origin::Undelivered, effects);
-        } else {
-            self.wait_returned(stanza, effects);
+        self.come_again(name, stanza, &mut Origin::Undelivered, effects);
+    }
+
+    /// The same, whether or not it has waited meanwhile: it does so for stored messages that are wanted, which are older.
+    pub(crate) fn come_again(
+        &mut self,
+        name: &BareJid,
+        stanza: Stanza,
+        origin: &mut Origin,
+        effects: &mut Vec<Effect>,
+    ) {
+        match self.accounts.get(name).filter(|account| account.phase == Phase::Open) {
+            Some(account) if !account.backlog.is_wanted() => self.take_returned(stanza, origin, effects),
+            account => {
+                let has_line = account.is_some();
+                self.wait_returned(stanza, has_line, origin, effects);
+            }
         }
     }
 }

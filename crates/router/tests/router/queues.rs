@@ -4,7 +4,7 @@ use balcony_machine::Instant;
 use balcony_router::{Effect, SessionId};
 use balcony_stanza::{IqType, Kind, MessageType, Stanza};
 
-use crate::world::{World, available, bare, config, content, jid, request, wires};
+use crate::world::{World, available, bare, config, content, jid, request, roster_set, wires};
 
 const JULIET: &str = "juliet@example.com";
 const BALCONY: &str = "juliet@example.com/balcony";
@@ -163,4 +163,54 @@ fn a_new_account_of_the_same_name_gets_nothing_of_the_old() {
         let later = world.available("juliet@example.com/later", 9);
         assert_eq!(numbers(&world.send(romeo, chat(9)), later), [9]);
     }
+}
+
+// RFC 6120 §10.1: what was stored goes first, whatever comes back from the session that has not got it.
+#[test]
+fn what_comes_back_does_not_overtake_what_is_stored() {
+    let (mut world, romeo) = world();
+    for number in 0..3 {
+        world.send(romeo, chat(number));
+    }
+    let balcony = world.connect(BALCONY);
+    let attic = world.connect("juliet@example.com/attic");
+    world.at_once = false;
+    let effects = shown(&mut world, balcony, 5);
+    assert_eq!(numbers(&stored(&mut world, effects), balcony), [0]);
+    shown(&mut world, attic, 0);
+    for number in 3..5 {
+        let effects = world.send(romeo, chat(number));
+        stored(&mut world, effects);
+    }
+    assert_eq!(kept(&world), [0, 1, 2], "the others wait for the session");
+    let mut effects = Vec::new();
+    world.router.unbind(world.now, balcony, &mut effects);
+    world.router.gone(world.now, balcony, &mut effects);
+    world.at_once = true;
+    world.serve(&mut effects);
+    assert_eq!(numbers(&effects, attic), [0, 1, 2, 3, 4]);
+    assert_eq!((kept(&world), world.router.queued()), (vec![], 0));
+}
+
+// RFC 6120 §10.1: the same while the account is loaded again.
+#[test]
+fn what_comes_back_does_not_overtake_what_waits_for_the_account() {
+    let (mut world, romeo) = world();
+    let balcony = world.available(BALCONY, 0);
+    world.at_once = false;
+    for number in 0..3 {
+        world.send(romeo, chat(number));
+    }
+    // The store does not say whether it has made a change.
+    world.send(balcony, roster_set("<item jid='nurse@example.com'/>"));
+    let mut effects = Vec::new();
+    world.router.unbind(world.now, balcony, &mut effects);
+    world.send(romeo, chat(3));
+    world.now = Instant::from_millis(31_000);
+    world.router.tick(world.now, &mut effects);
+    world.send(romeo, chat(4));
+    world.router.gone(world.now, balcony, &mut effects);
+    stored(&mut world, effects);
+    assert_eq!(kept(&world), [0, 1, 2, 3, 4]);
+    assert_eq!(world.router.queued(), 0);
 }
