@@ -84,8 +84,8 @@ pub struct Limits {
     pub account_queue_bytes: usize,
     /// The same of all accounts: past it no session gets more than its [`credit`](Limits::credit).
     pub total_queue_bytes: usize,
-    /// A session that has taken less than [`stall_bytes`](Limits::stall_bytes) for so long, while more waits than its credit, is
-    /// closed with `resource-constraint`.
+    /// A session that has taken less than [`stall_bytes`](Limits::stall_bytes) for so long, while more waits than its credit, or it has
+    /// not taken answers of more than [`window_bytes`](Limits::window_bytes), is closed with `resource-constraint`.
     pub stall: Duration,
     /// See [`stall`](Limits::stall).
     pub stall_bytes: usize,

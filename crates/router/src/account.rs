@@ -217,6 +217,7 @@ impl Account {
         line.commits > 0
             || match (first.task, first.stanza.head.kind) {
                 (Task::Arrived, Kind::Message(_)) => self.holds_messages(),
+                (Task::Returned, _) => self.backlog.is_wanted(),
                 (Task::Arrived, Kind::Iq(_)) => line.puts > 0,
                 (Task::Arrived, Kind::Presence(_)) => self.holds_change(&first.stanza, undecided),
                 (Task::Sent(_), Kind::Iq(_)) if is_own => {

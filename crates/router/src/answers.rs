@@ -86,6 +86,7 @@ impl Router {
                     self.act(name, |router| router.tell_difference(name, before, seen, effects));
                 }
                 self.enter(name, Phase::Open);
+                self.resume_returned(name, effects);
                 self.drain_all(name, effects);
             }
             Some(Answer::Loaded(None)) => self.end_account(name, Removal::Missing, None, effects),
@@ -197,6 +198,9 @@ impl Router {
             ends.push(Effect::Close { session: resource.session, error });
             let audience = account.audience(&self.shared);
             self.announce_lost(resource, audience, effects);
+        }
+        if is_gone {
+            self.end_queues(name);
         }
         if let Some(known) = account.known.filter(|_| is_gone) {
             self.farewell(&known.roster, effects);

@@ -190,11 +190,23 @@ impl Router {
         self.load(&name, effects).queue.push_back(Waiting { task: Task::Arrived, stanza, charge });
     }
 
-    /// The same for a message that comes back from a session which has not got it.
-    pub(crate) fn wait_returned(&mut self, stanza: Stanza, effects: &mut Vec<Effect>) {
-        let Some(name) = stanza.head.to.as_ref().map(|to| to.to_bare()) else { return };
-        let Some(charge) = self.charge(&stanza, &mut Origin::Undelivered, effects) else { return };
-        self.load(&name, effects).queue.push_back(Waiting { task: Task::Returned, stanza, charge });
+    /// The same for a message that comes back from a session which has not got it: before what has come later, in its sender's line if
+    /// it has one to wait in.
+    pub(crate) fn wait_returned(
+        &mut self,
+        stanza: Stanza,
+        has_line: bool,
+        origin: &mut Origin,
+        effects: &mut Vec<Effect>,
+    ) {
+        let (Some(from), Some(to)) = (&stanza.head.from, &stanza.head.to) else { return };
+        let (peer, name) = (from.to_bare(), to.to_bare());
+        let Some(charge) = self.charge(&stanza, origin, effects) else { return };
+        let account = self.load(&name, effects);
+        let queue = if has_line { &mut account.line_mut(&peer).queue } else { &mut account.queue };
+        let place = queue.partition_point(|waiting| matches!(waiting.task, Task::Returned));
+        queue.insert(place, Waiting { task: Task::Returned, stanza, charge });
+        self.refresh(&name);
     }
 
     /// Lets those go on whose requests had to wait for the fate of what they had sent.
@@ -286,10 +298,21 @@ impl Router {
                 self.depart_open(name, session, stanza, &mut origin, effects);
             }
             Task::Arrived => self.arrive_open(name, stanza, &mut origin, effects),
-            Task::Returned => self.take_returned(stanza, &mut origin, effects),
+            Task::Returned => self.come_again(name, stanza, &mut origin, effects),
             Task::Leaving => self.show(stanza, &mut origin, effects),
         }
         self.finish(origin, effects);
+    }
+
+    /// What has come back while the account was not open goes before everything else that waits, but behind what is stored.
+    pub(crate) fn resume_returned(&mut self, name: &BareJid, effects: &mut Vec<Effect>) {
+        self.fetch(name, effects);
+        let is_returned = |waiting: &mut Waiting| matches!(waiting.task, Task::Returned);
+        while let Some(account) = self.accounts.get_mut(name).filter(|account| account.phase == Phase::Open)
+            && let Some(waiting) = account.queue.pop_front_if(is_returned)
+        {
+            self.resume(name, waiting, effects);
+        }
     }
 
     /// Lets what waits between the account and the peer go on, as far as it can.

@@ -8,7 +8,7 @@ use alloc::sync::Arc;
 use core::sync::atomic::{AtomicBool, Ordering};
 
 use balcony_machine::{Instant, Limits};
-use balcony_stanza::{IqType, Kind, Stanza};
+use balcony_stanza::{IqType, Kind, MessageType, Stanza};
 
 use crate::asks::cost;
 
@@ -26,7 +26,8 @@ pub(crate) struct Outbox {
     bytes: usize,
     /// What those of them cost that answer requests of this session.
     answers: usize,
-    /// Since when something waits for room in the window, and how many bytes the network has taken since.
+    /// Since when something waits for room in the window, or more is owed than the session is listened to for, and how many bytes the
+    /// network has taken since.
     waits: Option<(Instant, usize)>,
     /// Stored messages end here: whoever replays them waits until the network has so many stanzas.
     replay: Option<u64>,
@@ -65,6 +66,21 @@ impl Entry {
         matches!(self.stanza.head.kind, Kind::Message(_))
     }
 
+    /// Whether its session's end has to be awaited: it may still get through, and nobody else gets it.
+    pub(crate) fn matters(&self) -> bool {
+        self.is_message() && self.others.is_none() && !is_copy(&self.stanza)
+    }
+
+    /// Whether something becomes of it if its session does not get it.
+    pub(crate) fn is_returned(&self) -> bool {
+        self.replayed.is_some()
+            || match self.stanza.head.kind {
+                Kind::Message(kind) => kind != MessageType::Error,
+                Kind::Iq(kind) => matches!(kind, IqType::Get | IqType::Set),
+                Kind::Presence(_) => false,
+            }
+    }
+
     /// The stanza of an entry that the session will not get, if somebody else should get it now: not if another session has got it
     /// or still may, nor if it is still where it came from.
     pub(crate) fn undelivered(self) -> Option<Stanza> {
@@ -86,11 +102,18 @@ impl Outbox {
         if goes {
             self.passed += 1;
             self.passed_bytes += entry.bytes;
-        } else if self.waits.is_none() {
-            self.waits = Some((now, 0));
         }
         self.entries.push_back(entry);
+        if self.waits.is_none() && self.has_to_take(limits) {
+            self.waits = Some((now, 0));
+        }
         goes
+    }
+
+    /// Takes a stanza in that is too late for the window.
+    pub(crate) fn append(&mut self, entry: Entry) {
+        self.bytes += entry.bytes;
+        self.entries.push_back(entry);
     }
 
     /// Takes the next stanza into the window that waits, if there is room.
@@ -102,10 +125,15 @@ impl Outbox {
         self.passed += 1;
         self.passed_bytes += next.bytes;
         let stanza = Arc::clone(&next.stanza);
-        if self.passed == self.entries.len() {
+        if !self.has_to_take(limits) {
             self.waits = None;
         }
         Some(stanza)
+    }
+
+    /// Whether the session has to take something before it gets more, or before more is taken of it.
+    fn has_to_take(&self, limits: &Limits) -> bool {
+        self.passed < self.entries.len() || self.answers > limits.window_bytes
     }
 
     /// One stanza always has room.
@@ -128,6 +156,9 @@ impl Outbox {
             if let Some(others) = entry.others {
                 others.store(true, Ordering::Relaxed);
             }
+        }
+        if !self.has_to_take(limits) {
+            self.waits = None;
         }
         if let Some((since, before)) = &mut self.waits {
             *before += taken;
@@ -186,7 +217,7 @@ impl Outbox {
 
     /// Whether its end has to be awaited: there are messages in it that may still get through, and that nobody else gets.
     pub(crate) fn matters(&self) -> bool {
-        self.replay.is_some() || self.entries.iter().any(|entry| entry.is_message() && entry.others.is_none())
+        self.replay.is_some() || self.entries.iter().any(Entry::matters)
     }
 
     pub(crate) fn into_entries(self) -> VecDeque<Entry> {
@@ -197,4 +228,10 @@ impl Outbox {
 /// Whether a stanza answers a request of the one whom it is for.
 pub(crate) const fn is_answer(stanza: &Stanza) -> bool {
     matches!(stanza.head.kind, Kind::Iq(IqType::Result | IqType::Error))
+}
+
+/// Whether a message is a copy, which the account has made for one of its own sessions: others speak with the address of a resource.
+pub(crate) fn is_copy(stanza: &Stanza) -> bool {
+    let from = stanza.head.from.as_ref().filter(|from| from.is_bare());
+    from.zip(stanza.head.to.as_ref()).is_some_and(|(from, to)| from.same_bare(to))
 }

@@ -10,7 +10,7 @@ use balcony_stanza::{Kind, Stanza, StreamCondition};
 
 use crate::account::Phase;
 use crate::line::Origin;
-use crate::outbox::{Entry, Outbox, is_answer};
+use crate::outbox::{Entry, Outbox, is_answer, is_copy};
 use crate::router::Router;
 use crate::{Effect, SessionId};
 
@@ -23,6 +23,8 @@ pub(crate) struct Leaving {
     outbox: Outbox,
     /// Messages to the account wait for its fate, so that they come behind those that are in it.
     holds: bool,
+    /// There is no such account any more. If there is one of this name it is another.
+    is_ended: bool,
 }
 
 /// What becomes of a stanza that is to be delivered.
@@ -135,8 +137,11 @@ impl Router {
     fn offer(&mut self, id: SessionId, stanza: Arc<Stanza>, others: Option<Arc<AtomicBool>>) -> Offer {
         let now = self.asks.now();
         let replayed = self.replays.pop_front_if(|(replayed, ..)| Arc::ptr_eq(replayed, &stanza));
-        // What is said to a session that is over is the last that it hears.
-        let Some(session) = self.sessions.get_mut(&id) else { return Offer::Goes };
+        let Some(session) = self.sessions.get_mut(&id) else {
+            let is_last = replayed.as_ref().is_some_and(|(.., is_last)| *is_last);
+            let entry = Entry::new(stanza, false, replayed.map(|(_, number, _)| number), others);
+            return self.offer_late(id, entry, is_last);
+        };
         let limits = &self.shared.config.limits;
         let is_own = |from: &Jid| from.localpart().is_none() || from.bare_str() == session.jid.bare_str();
         let is_answer = is_answer(&stanza) && stanza.head.from.as_ref().is_none_or(is_own);
@@ -147,16 +152,39 @@ impl Router {
         if replayed.is_some_and(|(.., is_last)| is_last) {
             session.outbox.end_replay();
         }
+        let (after, bytes) = (session.outbox.stalls_at(limits), session.outbox.bytes());
+        let is_too_much = !goes && {
+            let name = session.jid.to_bare();
+            bytes > limits.queue_bytes
+                || self.queued > limits.total_queue_bytes
+                || self.queued_of(&name) > limits.account_queue_bytes
+        };
+        self.watch(id, before, after);
         if goes {
             return Offer::Goes;
         }
-        let (after, bytes, name) =
-            (session.outbox.stalls_at(limits), session.outbox.bytes(), session.jid.to_bare());
-        let is_too_much = bytes > limits.queue_bytes
-            || self.queued > limits.total_queue_bytes
-            || self.queued_of(&name) > limits.account_queue_bytes;
-        self.watch(id, before, after);
         if is_too_much { Offer::TooMuch } else { Offer::Waits }
+    }
+
+    /// Takes in what was for a session that is over. What came to it in the call that ended it does not overtake the rest of its
+    /// queue, and goes elsewhere behind that. What is said to it because of its end is the last that it hears.
+    fn offer_late(&mut self, id: SessionId, entry: Entry, is_last: bool) -> Offer {
+        let Some(left) = self.leaving.get_mut(&id).filter(|_| entry.is_returned()) else {
+            return Offer::Goes;
+        };
+        self.queued += entry.bytes();
+        if entry.matters() && !left.holds {
+            let account = self.accounts.get_mut(&left.account);
+            if let Some(account) = account.filter(|account| account.incarnation == left.incarnation) {
+                account.leaving += 1;
+                left.holds = true;
+            }
+        }
+        left.outbox.append(entry);
+        if is_last {
+            left.outbox.end_replay();
+        }
+        Offer::Waits
     }
 
     /// What is on its way to the sessions of an account.
@@ -208,21 +236,32 @@ impl Router {
             incarnation = account.incarnation;
             account.leaving += usize::from(holds);
         }
-        self.leaving.insert(id, Leaving { account: name.clone(), incarnation, outbox, holds });
+        let left = Leaving { account: name.clone(), incarnation, outbox, holds, is_ended: false };
+        self.leaving.insert(id, left);
+    }
+
+    /// The account is no more, and its sessions are over: what they have not got is for nobody.
+    pub(crate) fn end_queues(&mut self, name: &BareJid) {
+        for left in self.leaving.values_mut().filter(|left| left.account == *name) {
+            left.is_ended = true;
+        }
     }
 
     fn finish_leaving(&mut self, session: SessionId, effects: &mut Vec<Effect>) {
         let Some(left) = self.leaving.remove(&session) else { return };
-        let Leaving { account: name, incarnation, outbox, holds } = left;
+        let Leaving { account: name, incarnation, outbox, holds, is_ended } = left;
         self.queued -= outbox.bytes();
         if outbox.is_replaying() {
             self.unwritten(&name, session, outbox.replayed(), effects);
+            // What is stored is older than what has come since.
+            self.fetch(&name, effects);
         }
         for entry in outbox.into_entries() {
             let is_message = entry.is_message();
             let Some(stanza) = entry.undelivered() else { continue };
             match stanza.head.kind {
                 Kind::Iq(_) => self.refuse_iq(&stanza, effects),
+                _ if is_message && is_ended => self.nobody(&stanza, effects),
                 _ if is_message => self.returned(&name, stanza, effects),
                 _ => {}
             }
@@ -239,14 +278,27 @@ impl Router {
 
     /// A message that a session has not got goes its way once more.
     fn returned(&mut self, name: &BareJid, stanza: Stanza, effects: &mut Vec<Effect>) {
-        // Copies are addressed to the session that is no more.
-        if stanza.head.to.as_ref().is_none_or(|to| to.bare_str() != name.as_str()) {
+        // Copies are for the session that is no more.
+        if is_copy(&stanza) || stanza.head.to.as_ref().is_none_or(|to| to.bare_str() != name.as_str()) {
             return;
         }
-        if self.accounts.get(name).is_some_and(|account| account.phase == Phase::Open) {
-            self.take_returned(stanza, &mut Origin::Undelivered, effects);
-        } else {
-            self.wait_returned(stanza, effects);
+        self.come_again(name, stanza, &mut Origin::Undelivered, effects);
+    }
+
+    /// The same, whether or not it has waited meanwhile: it does so for stored messages that are wanted, which are older.
+    pub(crate) fn come_again(
+        &mut self,
+        name: &BareJid,
+        stanza: Stanza,
+        origin: &mut Origin,
+        effects: &mut Vec<Effect>,
+    ) {
+        match self.accounts.get(name).filter(|account| account.phase == Phase::Open) {
+            Some(account) if !account.backlog.is_wanted() => self.take_returned(stanza, origin, effects),
+            account => {
+                let has_line = account.is_some();
+                self.wait_returned(stanza, has_line, origin, effects);
+            }
         }
     }
 }

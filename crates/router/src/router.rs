@@ -1,6 +1,6 @@
 //! The router itself: its parts, and everything that can be said to it.
 
-use alloc::collections::{BTreeSet, VecDeque};
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
@@ -27,7 +27,7 @@ pub struct Router {
     pub(crate) accounts: HashMap<BareJid, Account>,
     pub(crate) sessions: HashMap<SessionId, Session>,
     /// Sessions that are over, while something may still be written to them.
-    pub(crate) leaving: HashMap<SessionId, Leaving>,
+    pub(crate) leaving: BTreeMap<SessionId, Leaving>,
     /// What is on its way to all sessions, in bytes.
     pub(crate) queued: usize,
     /// When which session is closed if it takes no more until then.
@@ -95,7 +95,7 @@ impl Router {
             lookups: Lookups::default(),
             accounts: HashMap::new(),
             sessions: HashMap::new(),
-            leaving: HashMap::new(),
+            leaving: BTreeMap::new(),
             queued: 0,
             stalls: BTreeSet::new(),
             replays: VecDeque::new(),

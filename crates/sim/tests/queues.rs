@@ -231,3 +231,25 @@ fn requests_that_nobody_gets_are_answered() {
     world.run();
     assert_eq!(world.take_outcomes(desk).len(), 1);
 }
+
+// Who is not listened to because it does not read one answer is not kept for ever.
+#[test]
+fn who_does_not_read_one_large_answer_is_closed() {
+    let mut world = world();
+    let juliet = juliet(&mut world);
+    for item in 0..300 {
+        let name = "n".repeat(200);
+        let set =
+            format!("<query xmlns='jabber:iq:roster'><item jid='{item}@example.org' name='{name}'/></query>");
+        world.request(juliet, RequestKind::Set, None, &set);
+        world.run();
+    }
+    world.stall(juliet, true);
+    world.request(juliet, RequestKind::Get, None, "<query xmlns='jabber:iq:roster'/>");
+    world.run();
+    world.wait(core::time::Duration::from_secs(290));
+    assert!(world.ended(juliet).is_none());
+    world.wait(core::time::Duration::from_secs(1_000));
+    assert!(world.is_closed(juliet));
+    assert_eq!(world.server.router().queued(), 0);
+}

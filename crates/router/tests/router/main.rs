@@ -20,6 +20,7 @@ mod offline;
 mod outside;
 mod presence;
 mod private;
+mod queues;
 mod registration;
 mod rosters;
 mod services;

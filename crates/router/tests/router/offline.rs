@@ -199,12 +199,12 @@ fn deleted_after_it_is_written() {
     // The stream ends, and what was on its way may still be written.
     world.router.unbind(world.now, balcony, &mut effects);
     assert!(tickets(&effects).is_empty());
-    // The connection breaks instead: now the other gets it.
+    // The connection breaks instead: now the other gets it, and behind it what has come later.
     world.router.gone(world.now, balcony, &mut effects);
     let (ticket, ask) = asks(&effects).remove(0);
     assert!(matches!(ask, Ask::Entries { .. }));
     let answer = world.ask(ask);
-    assert_eq!(bodies(&wires(&world.answer(ticket, answer), attic)), ["1"]);
+    assert_eq!(bodies(&wires(&world.answer(ticket, answer), attic)), ["1", "2"]);
     effects.clear();
     world.router.drained(world.now, attic, u64::MAX, &mut effects);
     let (ticket, ask) = asks(&effects).remove(0);
