@@ -167,6 +167,7 @@ fn route(count: usize) -> usize {
     for (number, stanza) in stanzas.into_iter().enumerate() {
         let asked = counted(|| {
             router.route(now, ids[0], stanza, &mut effects);
+            router.drained(now, ids[1], u64::MAX, &mut effects);
         });
         // The first one makes room for all that follow.
         allocations += if number > 0 { asked } else { 0 };
