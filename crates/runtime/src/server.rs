@@ -55,7 +55,8 @@ pub struct ServerBuilder<R: Runtime> {
 }
 
 impl<R: Runtime> ServerBuilder<R> {
-    /// Accepts connections at this address, too, which begin in this way.
+    /// Accepts connections at this address, too, which begin in this way: with TLS ([`TlsPolicy::Direct`](balcony_stream::TlsPolicy)), or
+    /// without. In the latter case [`Config::tls`] says whether TLS must follow, for all addresses and whatever policy is named here.
     ///
     /// # Errors
     ///
@@ -129,7 +130,8 @@ pub struct ServerHandle {
 
 impl ServerHandle {
     /// Accepts no more connections, ends every stream with `system-shutdown`, and waits until the last bytes are written;
-    /// a few seconds at most for peers that do not read, and 15 for a store that does not answer.
+    /// a few seconds at most for peers that do not read, and 15 for a store that does not answer. What `ask` owns, such as a store, is
+    /// dropped at about the same time, and may be a little later.
     pub async fn shutdown(&self) {
         let (done, wait) = bounded(1);
         let _ = self.mailbox.send(Message::Shutdown(done));

@@ -88,7 +88,8 @@ impl<'c, 'a, X: Extension> Context<'c, 'a, X> {
     }
 
     /// The same, to be changed. What has to outlive the account's stay in memory is [saved](Context::save), and changed here when
-    /// that is done.
+    /// that is done. `None` if the account is not loaded yet, as it may be when a client [binds](super::Registry::bind_inline);
+    /// [`state`](Context::state) is the default then.
     pub fn state_mut(&mut self) -> Option<&mut X::Account> {
         let known = self.call.account.known.as_deref_mut()?;
         known.slots.get_mut(self.typed.index)

@@ -136,7 +136,7 @@ pub struct Builder {
 }
 
 impl Builder {
-    /// One more; or instead of the one of the same name, in its place. More than 64 are not taken.
+    /// One more, behind those that are there; or instead of the one of the same name, in its place. More than 64 are not taken.
     #[must_use]
     pub fn with<X: Extension>(mut self, extension: X) -> Builder {
         let add: Add = Box::new(move |tables, index| tables.add(extension, index));

@@ -15,6 +15,7 @@
 //! | [`public`](Registry::public) | a request to any account for what anybody may read |
 //! | [`allows`](Registry::allows) | whether anything passes between an account and an entity |
 //! | [`absent`](Registry::absent) | what becomes of a message that nobody takes |
+//! | [`replay`](Registry::replay) | what a kept message is when somebody takes messages again |
 //! | [`copy`](Registry::copy) | who gets a copy of a message |
 //! | [`bind_inline`](Registry::bind_inline) | what a client wants at once when it binds its resource |
 

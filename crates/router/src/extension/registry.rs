@@ -197,8 +197,9 @@ impl<X: Extension> Registry<'_, X> {
         self.tables.add_allows(self.typed.index, Box::new(allows), Box::new(refusal));
     }
 
-    /// Says what becomes of a message to an account of which no client takes it. The first extension that does something decides. It is
-    /// kept in a log of the extension's own.
+    /// Says what becomes of a message to an account of which no client takes it. The first extension, in the order in which they were
+    /// added, that does something decides; of the standard ones that is [`Offline`](super::offline::Offline), for all that can be of
+    /// use later. It is kept in a log of the extension's own.
     pub fn absent(&mut self, absent: fn(&X, AccountRef<'_, X>, &Stanza) -> Absent) {
         let typed = Arc::clone(self.typed);
         let absent = move |owner: &BareJid, account: &Account, stanza: &Stanza| {
@@ -259,7 +260,8 @@ impl<X: Extension> Registry<'_, X> {
         }
     }
 
-    /// Has a log in this version. The same holds for its name.
+    /// Has a log in this version. The same holds for its name. A log grows by [`absent`](Registry::absent) and
+    /// [`save`](Context::save), and is read by [`replay`](Registry::replay) alone.
     pub fn log(&mut self, name: &'static str, version: u8) {
         self.keep(name, version, Kind::Log);
     }
