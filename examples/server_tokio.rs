@@ -111,14 +111,15 @@ async fn ask(client: &mut Client, kind: RequestKind, of: &str, text: &str) -> Re
     Ok(answer)
 }
 
-/// Waits for presence of this kind.
-async fn wait(client: &mut Client, kind: PresenceType) -> Result<(), Failure> {
+/// Waits until somebody wants to see the presence of this client's user.
+async fn wait_for_request(client: &mut Client) -> Result<(), Failure> {
     while let Some(event) = client.next().await? {
-        if matches!(event, Event::Stanza(stanza) if stanza.head.kind == Kind::Presence(kind)) {
-            break;
+        if matches!(event, Event::Stanza(stanza) if stanza.head.kind == Kind::Presence(PresenceType::Subscribe))
+        {
+            return Ok(());
         }
     }
-    Ok(())
+    Err("the server has closed the stream".into())
 }
 
 #[tokio::main(flavor = "current_thread")]
@@ -132,10 +133,12 @@ async fn main() -> Result<(), Failure> {
     assert_eq!(ask(&mut juliet, Set, "juliet@localhost", &"sad ".repeat(51)).await?, "NotAcceptable");
     if ask(&mut romeo, Get, "juliet@localhost", "").await? == "ServiceUnavailable" {
         romeo.send(&Stanza::presence(PresenceType::Subscribe).to("juliet@localhost".parse()?)).await?;
-        wait(&mut juliet, PresenceType::Subscribe).await?;
+        wait_for_request(&mut juliet).await?;
         juliet.send(&Stanza::presence(PresenceType::Subscribed).to("romeo@localhost".parse()?)).await?;
-        wait(&mut romeo, PresenceType::Subscribed).await?;
+        // What she asks next is answered when that is done.
+        ask(&mut juliet, Get, "juliet@localhost", "").await?;
     }
+    assert!(ask(&mut romeo, Get, "juliet@localhost", "").await?.contains(">amorous<"));
     for of in ["juliet@localhost", "nobody@localhost"] {
         assert_eq!(ask(&mut tybalt, Get, of, "").await?, "ServiceUnavailable");
     }
