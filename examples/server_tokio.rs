@@ -21,6 +21,7 @@ use balcony_stanza::{Kind, PresenceType, Stanza};
 use balcony_store::{Request as StoreRequest, Store, StoreConfig, Worker};
 use balcony_tokio::{
     Client, ClientConfig, Endpoint, Event, RequestOutcome, Server, ServerConfig, ServerHandle, TlsPolicy,
+    Transport,
 };
 use balcony_xml::{Element, Name};
 
@@ -87,7 +88,7 @@ fn start(folder: &Path) -> Result<ServerHandle, Failure> {
         wait.recv()?; // It is made, or was there before.
     }
     let server = Server::builder(config, move |ask, reply| worker.handle(ask, reply));
-    Ok(server.listen("127.0.0.1:0".parse()?, TlsPolicy::None)?.start())
+    Ok(server.listen("127.0.0.1:0".parse()?, Transport::Stream)?.start())
 }
 
 async fn connect(server: &ServerHandle, name: &str) -> Result<Client, Failure> {
