@@ -77,7 +77,7 @@ pub struct Limits {
     pub window_bytes: usize,
     /// Bytes on their way to one session that lie with its connection; the rest waits in the router. One stanza always has room.
     pub credit: usize,
-    /// Bytes on their way to one session, wherever they lie, and 256 more a stanza; a session of which more waits is closed with
+    /// Bytes on their way to one session, wherever they lie, and 256 more a stanza, but for answers to what it has asked; a session of which more waits is closed with
     /// `resource-constraint`, and what it has not got goes elsewhere.
     pub queue_bytes: usize,
     /// The same of all sessions of one account.

@@ -18,6 +18,7 @@ use crate::account::{Account, Phase, is_to_itself};
 use crate::asks::{Charge, Purpose, cost};
 use crate::commit::{Commit, Scope, Then};
 use crate::line::{Origin, Task, Waiting};
+use crate::request::For;
 use crate::router::Router;
 use crate::waits::Place;
 use crate::{Ask, Change, Effect, SessionId};
@@ -105,7 +106,8 @@ impl Router {
     /// Has an account take a stanza that is addressed to it, now or later.
     pub(crate) fn arrive(&mut self, stanza: Stanza, origin: &mut Origin, effects: &mut Vec<Effect>) {
         let Some(to) = &stanza.head.to else { return };
-        if matches!(stanza.head.kind, Kind::Iq(IqType::Get)) && self.is_public(&stanza) {
+        let is_for = self.audience_of(&stanza);
+        if is_for == For::Anybody {
             return self.read_public(&to.to_bare(), stanza, origin, effects);
         }
         if !self.admits(&stanza, origin, effects) {
@@ -117,7 +119,7 @@ impl Router {
                 if matches!(stanza.head.kind, Kind::Iq(_))
                     && self.reached(account, &stanza).is_none()
                     && !self.sees_recipient(&stanza)
-                    && !(self.is_shown_account(&stanza) && self.is_for_subscribers(&stanza)) =>
+                    && !(is_for == For::Subscribers && self.is_shown_account(&stanza)) =>
             {
                 self.refuse_iq(&stanza, effects);
             }
@@ -132,7 +134,7 @@ impl Router {
                 self.settle(&name, effects);
             }
             // Whether it is a contact's the account has to say; a stranger does not wait for that.
-            None if self.sees_recipient(&stanza) && self.is_for_subscribers(&stanza) => {
+            None if is_for == For::Subscribers && self.sees_recipient(&stanza) => {
                 self.wait(stanza, origin, effects);
             }
             None if is_probe(&stanza) => self.probe_later(stanza, origin, effects),

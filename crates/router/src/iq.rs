@@ -9,6 +9,7 @@ use crate::account::{Account, Resource};
 use crate::extension::Found;
 use crate::known::Known;
 use crate::line::Origin;
+use crate::request::For;
 use crate::router::{Router, deliver};
 use crate::{Effect, SessionId};
 
@@ -54,7 +55,7 @@ impl Router {
             return deliver([resource.session], stanza.clone(), effects);
         }
         match stanza.payload.parse() {
-            Ok(content) if self.is_for_subscribers(stanza) && self.is_shown_account(stanza) => {
+            Ok(content) if self.is_shown_account(stanza) && self.audience_of(stanza) == For::Subscribers => {
                 self.account_request(&to.to_bare(), None, stanza, content.root(), origin, effects);
             }
             _ => self.refuse_iq(stanza, effects),

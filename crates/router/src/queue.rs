@@ -143,7 +143,11 @@ impl Router {
             return self.offer_late(id, entry, is_last);
         };
         let limits = &self.shared.config.limits;
-        let is_own = |from: &Jid| from.localpart().is_none() || from.bare_str() == session.jid.bare_str();
+        // Nobody but the server speaks for a whole account or a domain of ours.
+        let is_own = |from: &Jid| {
+            from.bare_str() == session.jid.bare_str()
+                || from.is_bare() && self.shared.is_local(from.domainpart())
+        };
         let is_answer = is_answer(&stanza) && stanza.head.from.as_ref().is_none_or(is_own);
         let entry = Entry::new(stanza, is_answer, replayed.as_ref().map(|(_, number, _)| *number), others);
         let before = session.outbox.stalls_at(limits);
@@ -152,7 +156,9 @@ impl Router {
         if replayed.is_some_and(|(.., is_last)| is_last) {
             session.outbox.end_replay();
         }
-        let (after, bytes) = (session.outbox.stalls_at(limits), session.outbox.bytes());
+        let after = session.outbox.stalls_at(limits);
+        // What the session has asked for is bounded by what it may ask at once: nobody reads on before it has read.
+        let bytes = session.outbox.bytes() - session.outbox.answers();
         let is_too_much = !goes && {
             let name = session.jid.to_bare();
             bytes > limits.queue_bytes

@@ -17,6 +17,17 @@ use crate::router::Router;
 use crate::waits::Place;
 use crate::{Answer, Ask, Change, Effect, SessionId};
 
+/// Whom the answer to a request of somebody else is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum For {
+    /// It is made of documents that anybody may read.
+    Anybody,
+    /// Those may know it who see the user's presence.
+    Subscribers,
+    /// A resource, or nobody: what is said to it depends on nothing that the account knows.
+    Others,
+}
+
 /// Who sees an account's user, before that may change.
 #[derive(Debug)]
 pub(crate) struct Seen {
@@ -39,25 +50,20 @@ impl Router {
         Server { shared: &self.shared, now: self.asks.now() }
     }
 
-    /// Whether a request to an account is for documents that anybody may read.
-    pub(crate) fn is_public(&self, stanza: &Stanza) -> bool {
-        self.is_found(stanza, |found| matches!(found, Found::Public(_)))
-    }
-
-    /// Whether a request asks an account for something that those may know who see its user's presence.
-    pub(crate) fn is_for_subscribers(&self, stanza: &Stanza) -> bool {
-        self.is_found(stanza, |found| matches!(found, Found::Own(request) if request.is_for_subscribers()))
-    }
-
-    fn is_found(&self, stanza: &Stanza, is_meant: impl Fn(Found<'_>) -> bool) -> bool {
-        if !stanza.head.to.as_ref().is_some_and(Jid::is_bare) {
-            return false;
+    /// Whom a request to an account is for. Looking costs a parse, so it is done once on the way to the account.
+    pub(crate) fn audience_of(&self, stanza: &Stanza) -> For {
+        let is_get = stanza.head.kind == Kind::Iq(IqType::Get);
+        if !is_get || !stanza.head.to.as_ref().is_some_and(Jid::is_bare) {
+            return For::Others;
         }
-        let Ok(content) = stanza.payload.parse() else { return false };
+        let Ok(content) = stanza.payload.parse() else { return For::Others };
         let request = Router::read(stanza, content.root());
-        let found =
-            request.and_then(|request| self.shared.tables().at_account(request.kind, request.element));
-        found.is_some_and(is_meant)
+        let tables = self.shared.tables();
+        match request.and_then(|request| tables.at_account(request.kind, request.element)) {
+            Some(Found::Public(_)) => For::Anybody,
+            Some(Found::Own(request)) if request.is_for_subscribers() => For::Subscribers,
+            _ => For::Others,
+        }
     }
 
     /// A client asks its own account for something that no part of the router itself answers.

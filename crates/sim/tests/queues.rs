@@ -253,3 +253,29 @@ fn who_does_not_read_one_large_answer_is_closed() {
     assert!(world.is_closed(juliet));
     assert_eq!(world.server.router().queued(), 0);
 }
+
+// XEP-0054 1.3 §3.3: who asks for sixty large cards at once gets them, however long the store takes: it is the own window that bounds
+// what a client has asked for.
+#[test]
+fn large_answers_that_come_late() {
+    let mut world = world();
+    let juliet = juliet(&mut world);
+    let card =
+        format!("<vCard xmlns='vcard-temp'><PHOTO><BINVAL>{}</BINVAL></PHOTO></vCard>", "A".repeat(250_000));
+    world.request(juliet, RequestKind::Set, None, &card);
+    world.run();
+    assert_eq!(world.take_outcomes(juliet).len(), 1);
+    let romeo = world.online("romeo@example.com/garden", "pencil", 0);
+    world.slow_store = true;
+    for _ in 0..80 {
+        world.request(romeo, RequestKind::Get, Some(JULIET), "<vCard xmlns='vcard-temp'/>");
+    }
+    world.run();
+    assert!(world.ended(romeo).is_none(), "{:?}", world.ended(romeo));
+    let outcomes = world.take_outcomes(romeo);
+    assert!(
+        outcomes.iter().all(|outcome| matches!(outcome, balcony_client::RequestOutcome::Result(_))),
+        "{outcomes:?}"
+    );
+    assert_eq!(outcomes.len(), 80);
+}

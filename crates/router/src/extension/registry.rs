@@ -99,10 +99,8 @@ impl<X: Extension> Registry<'_, X> {
         namespace: &'static str,
         answer: fn(&X, Server<'_>, &Request<'_>) -> Result<Payload, StanzaError>,
     ) {
-        let typed = Arc::clone(self.typed);
-        let answer =
-            Box::new(move |server: Server<'_>, request: &Request<'_>| answer(&typed.x, server, request));
-        self.tables.server.push((key(kind, name, namespace), ServerRequest(answer)));
+        let answer = self.without_account(answer);
+        self.tables.server.push((key(kind, name, namespace), answer));
     }
 
     /// Answers requests of anybody to any account, whether or not it exists; so the answer can't depend on that.
@@ -113,10 +111,16 @@ impl<X: Extension> Registry<'_, X> {
         namespace: &'static str,
         answer: fn(&X, Server<'_>, &Request<'_>) -> Result<Payload, StanzaError>,
     ) {
+        let answer = self.without_account(answer);
+        self.tables.every_account.push((key(kind, name, namespace), answer));
+    }
+
+    fn without_account(
+        &self,
+        answer: fn(&X, Server<'_>, &Request<'_>) -> Result<Payload, StanzaError>,
+    ) -> ServerRequest {
         let typed = Arc::clone(self.typed);
-        let answer =
-            Box::new(move |server: Server<'_>, request: &Request<'_>| answer(&typed.x, server, request));
-        self.tables.every_account.push((key(kind, name, namespace), ServerRequest(answer)));
+        ServerRequest(Box::new(move |server, request| answer(&typed.x, server, request)))
     }
 
     /// Answers gets to an account.
