@@ -19,7 +19,7 @@ use balcony_fuzz::{ACCOUNT, Client, Cuts, Dice, Moment, Numbered, PASSWORD, Said
 use balcony_jid::BareJid;
 use balcony_machine::{Instant, Progress, Secret, Seed, Ticket};
 use balcony_router::{Memory, collections};
-use balcony_server::{Action, Answer, Ask, Config, ConnectionId, Notice, Server};
+use balcony_server::{Action, Answer, Ask, Config, ConnectionId, Notice, Server, Transport};
 use balcony_stanza::Stanza;
 use balcony_stream::client::{ClientEvent, ClientStreamConfig};
 use balcony_stream::server::ServerAsk;
@@ -178,7 +178,7 @@ impl World {
 
     fn accept(&mut self) -> ConnectionId {
         let mut actions = Vec::new();
-        let id = self.server.accept(self.now, TlsPolicy::None, &mut actions);
+        let id = self.server.accept(self.now, Transport::Stream, &mut actions);
         self.act(actions);
         id
     }

@@ -116,8 +116,8 @@ async fn serve(
     open_files::make_room(most.into());
     server = server.max_connections(most as usize);
     for (option, list, transport) in [
-        ("--listen", &settings.listen, config.tls.into()),
-        ("--listen-tls", &settings.listen_tls, TlsPolicy::Direct.into()),
+        ("--listen", &settings.listen, Transport::Stream),
+        ("--listen-tls", &settings.listen_tls, Transport::DirectTls),
         ("--listen-wss", &settings.listen_wss, Transport::SecureWebSocket),
         ("--listen-ws", &settings.listen_ws, Transport::WebSocket),
     ] {

@@ -55,8 +55,8 @@ pub struct ServerBuilder<R: Runtime> {
 }
 
 impl<R: Runtime> ServerBuilder<R> {
-    /// Accepts connections at this address, too, which begin in this way: with TLS ([`TlsPolicy::Direct`](balcony_stream::TlsPolicy)), or
-    /// without. In the latter case [`Config::tls`] says whether TLS must follow, for all addresses and whatever policy is named here.
+    /// Accepts connections at this address, too, which begin in this way. Where TLS is not the first thing [`Config::tls`] says whether
+    /// it must follow, for all addresses alike.
     ///
     /// # Errors
     ///
@@ -65,7 +65,7 @@ impl<R: Runtime> ServerBuilder<R> {
     /// # Panics
     ///
     /// With some runtimes, such as tokio, if it is called outside of them.
-    pub fn listen(self, to: SocketAddr, transport: impl Into<Transport>) -> io::Result<Self> {
+    pub fn listen(self, to: SocketAddr, transport: Transport) -> io::Result<Self> {
         self.listen_on(tcp::bind(to)?, transport)
     }
 
@@ -78,9 +78,9 @@ impl<R: Runtime> ServerBuilder<R> {
     /// # Panics
     ///
     /// As [`listen`](ServerBuilder::listen).
-    pub fn listen_on(mut self, listener: TcpListener, transport: impl Into<Transport>) -> io::Result<Self> {
+    pub fn listen_on(mut self, listener: TcpListener, transport: Transport) -> io::Result<Self> {
         let addr = listener.local_addr()?;
-        self.listeners.push((self.runtime.listen(listener)?, transport.into()));
+        self.listeners.push((self.runtime.listen(listener)?, transport));
         self.addrs.push(addr);
         Ok(self)
     }
@@ -146,8 +146,8 @@ impl ServerHandle {
 
     /// Takes in a connection that no listener has brought, such as a pipe. `from` is where it comes from, for the log and for the
     /// bounds of each address.
-    pub fn connect(&self, socket: impl Socket, from: impl Into<String>, transport: impl Into<Transport>) {
-        let _ = self.mailbox.send(Message::Socket(Box::new(socket), from.into(), transport.into()));
+    pub fn connect(&self, socket: impl Socket, from: impl Into<String>, transport: Transport) {
+        let _ = self.mailbox.send(Message::Socket(Box::new(socket), from.into(), transport));
     }
 
     /// Removes an account from the store, ends its streams, and its subscriptions with others. Returns when the account is no

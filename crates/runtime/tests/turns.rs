@@ -21,6 +21,7 @@ use std::time::Instant;
 use balcony_machine::Secret;
 use balcony_runtime::{
     Interest, Listener, Runtime, Server, ServerConfig, ServerHandle, Socket, Task, Timer, TlsPolicy,
+    Transport,
 };
 use pipe::Pipe;
 
@@ -67,7 +68,7 @@ impl ByHand {
         config.tls = TlsPolicy::None;
         change(&mut config);
         let server = Server::builder_on(self.clone(), config, |_, _| {});
-        server.listen("127.0.0.1:0".parse().unwrap(), TlsPolicy::None).unwrap().start()
+        server.listen("127.0.0.1:0".parse().unwrap(), Transport::Stream).unwrap().start()
     }
 
     /// Runs the task once. Whether it wants to be run again at once, and whether it is still there.
@@ -194,7 +195,7 @@ fn turns_are_equal_and_the_task_yields() {
     let server = hands.serve(|_| {});
     let sent: Vec<_> = (0..100).map(|_| Arc::new(AtomicUsize::new(0))).collect();
     for (index, sent) in sent.iter().enumerate() {
-        server.connect(Endless(Arc::clone(sent)), format!("endless {index}"), TlsPolicy::None);
+        server.connect(Endless(Arc::clone(sent)), format!("endless {index}"), Transport::Stream);
     }
     let (mut ours, theirs) = Pipe::pair(10_000);
     let mut theirs = Some(theirs);
@@ -204,7 +205,7 @@ fn turns_are_equal_and_the_task_yields() {
     let begin = counts();
     for round in 0..20 {
         if round == 10 {
-            server.connect(theirs.take().unwrap(), "a pipe", TlsPolicy::None);
+            server.connect(theirs.take().unwrap(), "a pipe", Transport::Stream);
             write(&mut ours, HEADER);
         }
         let before: usize = counts().iter().sum();
@@ -226,7 +227,7 @@ fn a_server_sleeps_until_something_is_due() {
     hands.settle();
     assert_eq!(hands.run(), (false, true));
     let (mut ours, theirs) = Pipe::pair(10_000);
-    server.connect(theirs, "a pipe", TlsPolicy::None);
+    server.connect(theirs, "a pipe", Transport::Stream);
     hands.settle();
     write(&mut ours, HEADER);
     assert_eq!(hands.0.woken.load(Ordering::SeqCst), 1, "what is written wakes it, once");
@@ -264,7 +265,7 @@ fn a_peer_that_takes_little_gets_everything() {
     let hands = ByHand::new();
     let server = hands.serve(|_| {});
     let (mut ours, theirs) = Pipe::pair(7);
-    server.connect(theirs, "a pipe", TlsPolicy::None);
+    server.connect(theirs, "a pipe", Transport::Stream);
     hands.settle();
     let (mut answer, mut rest) = (String::new(), HEADER);
     for _ in 0..1_000 {

@@ -95,14 +95,15 @@ impl Config {
 
     /// The router's part.
     pub(crate) fn router(&self) -> balcony_router::Config {
-        let mut router = balcony_router::Config::new(self.domains.clone());
-        router.limits = self.limits.clone();
-        router.conflict = self.conflict;
-        router.iq_needs_presence = self.iq_needs_presence;
-        router.tell_strangers = self.tell_strangers;
-        router.roster = self.roster;
-        router.extensions = self.extensions.clone();
-        router.software = self.software.clone();
-        router
+        balcony_router::Config {
+            domains: self.domains.clone(),
+            limits: self.limits.clone(),
+            conflict: self.conflict,
+            iq_needs_presence: self.iq_needs_presence,
+            tell_strangers: self.tell_strangers,
+            roster: self.roster,
+            extensions: self.extensions.clone(),
+            software: self.software.clone(),
+        }
     }
 }

@@ -17,7 +17,7 @@
 //!
 //! ```
 //! use balcony_machine::{Instant, Secret, Seed};
-//! use balcony_server::{Action, Config, Server};
+//! use balcony_server::{Action, Config, Server, Transport};
 //! use balcony_stream::TlsPolicy;
 //!
 //! let mut config = Config::new(vec!["example.com".parse()?], Secret::new([7; 32]));
@@ -25,7 +25,7 @@
 //! let (mut server, now) = (Server::new(config, Seed::from_u64(1)), Instant::ZERO);
 //!
 //! let mut actions = Vec::new();
-//! let id = server.accept(now, TlsPolicy::None, &mut actions);
+//! let id = server.accept(now, Transport::Stream, &mut actions);
 //! server.receive(now, id, b"this is no XML", &mut actions);
 //! assert!(actions.contains(&Action::Write(id)));
 //!

@@ -10,7 +10,7 @@ use balcony_connection::Error;
 use balcony_jid::BareJid;
 use balcony_machine::{Deadline, Instant, On, Progress, Random, Reason, Seed, Ticket};
 use balcony_router::{Effect, Router, SessionId};
-use balcony_stanza::{ErrorCondition, Stanza, StanzaError, StreamCondition, StreamError};
+use balcony_stanza::{ErrorCondition, Kind, Stanza, StanzaError, StreamCondition, StreamError};
 use balcony_stream::server::{ServerAnswer, ServerAsk, ServerEvent};
 use slab::Slab;
 
@@ -63,13 +63,8 @@ impl Server {
     }
 
     /// Takes in a new connection, which begins in this way.
-    pub fn accept(
-        &mut self,
-        now: Instant,
-        transport: impl Into<Transport>,
-        actions: &mut Vec<Action>,
-    ) -> ConnectionId {
-        let connection = self.streams.connection(transport.into(), self.random.seed(), now);
+    pub fn accept(&mut self, now: Instant, transport: Transport, actions: &mut Vec<Action>) -> ConnectionId {
+        let connection = self.streams.connection(transport, self.random.seed(), now);
         self.generation = self.generation.wrapping_add(1);
         let entry = self.conns.vacant_entry();
         let id = ConnectionId(u64::from(self.generation) << 32 | (entry.key() as u64 & u64::from(u32::MAX)));
@@ -80,13 +75,8 @@ impl Server {
 
     /// What to write to a new connection that is not [taken in](Server::accept), and closed at once: a stream with this error
     /// (RFC 6120 section 4.9.1.2), or its like in HTTP. Empty where it would take a TLS handshake to say anything.
-    pub fn last_words(
-        &mut self,
-        now: Instant,
-        transport: impl Into<Transport>,
-        error: StreamError,
-    ) -> Vec<u8> {
-        transport::last_words(&self.streams, transport.into(), error, self.random.seed(), now)
+    pub fn last_words(&mut self, now: Instant, transport: Transport, error: StreamError) -> Vec<u8> {
+        transport::last_words(&self.streams, transport, error, self.random.seed(), now)
     }
 
     /// Says where a connection comes from, as far as that is known: so many accounts may be registered from one address (XEP-0077).
@@ -154,11 +144,13 @@ impl Server {
         let Some(conn) = self.conn(id) else { return };
         conn.writing = false;
         if conn.was_bound {
-            let taken = conn.taken;
+            let (taken, owed) = (conn.taken, conn.owes);
             let mut effects = mem::take(&mut self.effects);
             self.router.drained(now, SessionId(id.0), taken, &mut effects);
             self.carry_out(now, effects, actions);
-            self.owes(id);
+            if owed {
+                self.owes(id);
+            }
         }
         // The connection may have been waiting for room.
         self.advance(now, id, &[], actions);
@@ -385,13 +377,16 @@ impl Server {
     fn route(&mut self, now: Instant, id: ConnectionId, stanza: Stanza, actions: &mut Vec<Action>) {
         let mut effects = mem::take(&mut self.effects);
         let bytes = balcony_router::cost(&stanza);
+        let is_request = matches!(stanza.head.kind, Kind::Iq(_));
         let is_handled = self.router.route(now, SessionId(id.0), stanza, &mut effects);
         let (conns, limits) = (&mut self.conns, &self.config.limits);
         if let Some(conn) = conn_of(conns, id).filter(|_| !is_handled) {
             conn.unhandled.add(bytes, limits);
         }
         self.carry_out(now, effects, actions);
-        self.owes(id);
+        if is_request {
+            self.owes(id);
+        }
     }
 
     /// Who does not read the answers to what it asks for is not listened to until it does.

@@ -108,7 +108,7 @@ impl<P> Shard<P> {
     pub fn accept(
         &mut self,
         now: Instant,
-        transport: impl Into<Transport>,
+        transport: Transport,
         from: String,
         origin: Option<IpAddr>,
         peer: P,

@@ -11,24 +11,21 @@ use balcony_stream::{Framing, TlsPolicy};
 
 use crate::config::Config;
 
-/// How a connection begins.
+/// How a connection begins. Whether TLS must follow where it is not the first thing is another question, and has one answer for all
+/// connections: [`Config::tls`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Transport {
-    /// With a stream of XML. With [`TlsPolicy::Direct`] TLS is first (XEP-0368), otherwise it is as configured.
-    Stream(TlsPolicy),
+    /// With a stream of XML, in the clear.
+    Stream,
+    /// With TLS, and a stream of XML on it (XEP-0368).
+    DirectTls,
     /// With a request for a WebSocket in the clear (RFC 7395), for a proxy on the same machine that adds TLS.
     #[cfg(feature = "websocket")]
     WebSocket,
     /// With a request for a WebSocket on TLS (`wss`).
     #[cfg(feature = "websocket")]
     SecureWebSocket,
-}
-
-impl From<TlsPolicy> for Transport {
-    fn from(tls: TlsPolicy) -> Self {
-        Transport::Stream(tls)
-    }
 }
 
 /// What connections are made of, one configuration for each way in which they can begin.
@@ -68,9 +65,9 @@ impl Streams {
         let connection =
             |config: &Arc<ServerStreamConfig>| ServerConnection::new(Arc::clone(config), seed, now);
         match transport {
-            Transport::Stream(tls) => {
-                let connection =
-                    connection(if tls == TlsPolicy::Direct { &self.direct } else { &self.clear });
+            Transport::Stream | Transport::DirectTls => {
+                let is_direct = transport == Transport::DirectTls;
+                let connection = connection(if is_direct { &self.direct } else { &self.clear });
                 #[cfg(feature = "tls")]
                 return with_tls(connection, self.certificate.as_ref());
                 #[cfg(not(feature = "tls"))]

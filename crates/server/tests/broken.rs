@@ -10,7 +10,7 @@ use balcony_machine::{Instant, Progress, Secret, Seed, Ticket};
 use balcony_roster::{Item, Parts, Subscription, Version};
 use balcony_router::{Answer as Found, Ask as Lookup, Change, Content, Entry, Kept, LogEdit, collections};
 use balcony_sasl::ScramKeys;
-use balcony_server::{Action, Answer, Ask, Config, ConnectionId, Server};
+use balcony_server::{Action, Answer, Ask, Config, ConnectionId, Server, Transport};
 use balcony_stanza::{MessageType, PresenceType, Stanza};
 use balcony_stream::TlsPolicy;
 use balcony_stream::client::{ClientAnswer, ClientAsk, ClientEvent, ClientStreamConfig};
@@ -19,7 +19,6 @@ use balcony_tls::{ClientConfig, ServerConfig};
 
 const JULIET: &str = "juliet@example.com";
 const NURSE: &str = "nurse@example.com";
-const POLICY: TlsPolicy = TlsPolicy::Direct;
 
 static IDENTITY: LazyLock<(ServerConfig, ClientConfig)> = LazyLock::new(|| {
     let (certificate, key) = balcony_tls::self_signed(&["example.com"]).unwrap();
@@ -106,10 +105,10 @@ impl World {
 
     /// Logs Juliet in.
     fn login(&mut self) -> ConnectionId {
-        let id = self.server.accept(Instant::ZERO, POLICY, &mut self.actions);
+        let id = self.server.accept(Instant::ZERO, Transport::DirectTls, &mut self.actions);
         let mut config =
             ClientStreamConfig::new(JULIET.parse().unwrap(), Secret::new(String::from("pencil")));
-        config.tls = POLICY;
+        config.tls = TlsPolicy::Direct;
         let client = ClientConnection::new(config.into(), Seed::from_u64(1), Instant::ZERO);
         self.client = Some(client.with_tls(IDENTITY.1.clone(), "example.com"));
         let mut read = Vec::new();

@@ -4,7 +4,7 @@
 use core::time::Duration;
 
 use balcony_machine::{Instant, Secret, Seed};
-use balcony_server::{Acceptor, Action, Answer, Ask, Config, Entry, Server};
+use balcony_server::{Acceptor, Action, Answer, Ask, Config, Entry, Server, Transport};
 use balcony_stanza::{StreamCondition, StreamError};
 use balcony_stream::TlsPolicy;
 
@@ -101,12 +101,12 @@ fn attempts_of_one_address() {
 fn last_words_of_connections_that_are_turned_away() {
     let mut server = Server::new(config(), Seed::from_u64(1));
     let error = || StreamError::new(StreamCondition::ResourceConstraint, "there are too many connections");
-    let words = server.last_words(Instant::ZERO, TlsPolicy::None, error());
+    let words = server.last_words(Instant::ZERO, Transport::Stream, error());
     let words = String::from_utf8(words).unwrap();
     assert!(words.starts_with("<?xml version='1.0'?><stream:stream "), "{words}");
     assert!(words.contains("<stream:error><resource-constraint "), "{words}");
     assert!(words.ends_with("</stream:error></stream:stream>"), "{words}");
-    assert!(server.last_words(Instant::ZERO, TlsPolicy::Direct, error()).is_empty());
+    assert!(server.last_words(Instant::ZERO, Transport::DirectTls, error()).is_empty());
     assert_eq!(server.connections(), 0);
 }
 
@@ -117,7 +117,7 @@ fn pour(rate: Option<u32>, chunk: usize, seconds: u64) -> usize {
     config.limits.negotiation = Duration::from_secs(3600);
     let mut server = Server::new(config, Seed::from_u64(1));
     let (mut now, mut actions) = (Instant::ZERO, Vec::new());
-    let id = server.accept(now, TlsPolicy::None, &mut actions);
+    let id = server.accept(now, Transport::Stream, &mut actions);
     let mut poured = 0;
     let mut next = HEADER.to_vec();
     while now < Instant::from_millis(seconds * 1000) && poured < 1_000_000 {
@@ -164,7 +164,7 @@ fn accounts_registered_from_one_address() {
     let mut server = Server::new(config, Seed::from_u64(1));
     let mut now = Instant::ZERO;
     let open = |server: &mut Server, address: &str| {
-        let id = server.accept(now, TlsPolicy::None, &mut Vec::new());
+        let id = server.accept(now, Transport::Stream, &mut Vec::new());
         server.came_from(id, address.parse().unwrap());
         id
     };

@@ -158,10 +158,6 @@ fn answer(ask: ServerAsk) -> ServerAnswer {
     }
 }
 
-fn stream() -> Transport {
-    TlsPolicy::None.into()
-}
-
 fn many(request: &str) -> Vec<u8> {
     request.repeat(20).into_bytes()
 }
@@ -172,7 +168,7 @@ const FORM: &str = "<iq type='get' id='1'><query xmlns='jabber:iq:register'/></i
 #[test]
 fn requests_for_registration_before_the_login() {
     let mut world = World::new();
-    let id = world.accept(stream());
+    let id = world.accept(Transport::Stream);
     world.receive(id, HEADER.as_bytes());
     world.throws_out(id, &many(FORM), StreamCondition::ConnectionTimeout);
 }
@@ -181,7 +177,7 @@ fn requests_for_registration_before_the_login() {
 #[test]
 fn requests_between_login_and_bind() {
     let mut world = World::new();
-    let id = world.accept(stream());
+    let id = world.accept(Transport::Stream);
     world.login(id);
     let roster = many("<iq type='get' id='1'><query xmlns='jabber:iq:roster'/></iq>");
     world.throws_out(id, &roster, StreamCondition::ConnectionTimeout);
@@ -191,7 +187,7 @@ fn requests_between_login_and_bind() {
 #[test]
 fn a_bound_resource() {
     let mut world = World::new();
-    let id = world.accept(stream());
+    let id = world.accept(Transport::Stream);
     world.login(id);
     world.receive(id, BIND.as_bytes());
     assert_eq!(world.server.router().counts().sessions, 1);
@@ -220,11 +216,11 @@ fn pings_of_a_websocket_before_the_login() {
 #[test]
 fn others_go_on() {
     let mut world = World::new();
-    let silent = world.accept(stream());
+    let silent = world.accept(Transport::Stream);
     world.receive(silent, HEADER.as_bytes());
     world.pour(silent, &many(FORM));
     world.wait(Duration::from_secs(50));
-    let other = world.accept(stream());
+    let other = world.accept(Transport::Stream);
     world.wait(Duration::from_secs(20));
     world.login(other);
     world.receive(other, BIND.as_bytes());

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use balcony_client::{Client, Event, RequestKind, RequestOutcome};
 use balcony_jid::BareJid;
 use balcony_machine::{Instant, Progress, Random, Secret, Seed, Ticket};
-use balcony_server::{Action, Answer, Ask, Config, ConnectionId, Ended, Notice, Server};
+use balcony_server::{Action, Answer, Ask, Config, ConnectionId, Ended, Notice, Server, Transport};
 use balcony_stanza::{Payload, PresenceType, Stanza};
 use balcony_stream::TlsPolicy;
 
@@ -95,7 +95,7 @@ impl World {
     /// Opens a connection that sends nothing by itself.
     pub fn raw(&mut self) -> Peer {
         let mut actions = Vec::new();
-        let id = self.server.accept(self.now, TlsPolicy::None, &mut actions);
+        let id = self.server.accept(self.now, Transport::Stream, &mut actions);
         self.peers.push(Wires {
             id: Some(id),
             client: None,

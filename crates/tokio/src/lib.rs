@@ -29,7 +29,7 @@
 //! ```no_run
 //! use std::sync::Arc;
 //! use balcony_store::{Store, Worker};
-//! use balcony_tokio::{Server, ServerConfig, TlsPolicy};
+//! use balcony_tokio::{Server, ServerConfig, Transport};
 //!
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
 //! let store = Store::open("data".as_ref())?;
@@ -37,8 +37,8 @@
 //! config.certificate = Some(balcony_tls::ServerConfig::from_pem(&std::fs::read("cert.pem")?, &std::fs::read("key.pem")?)?);
 //! let worker = Arc::new(Worker::start(store));
 //! let server = Server::builder(config, move |ask, reply| worker.handle(ask, reply))
-//!     .listen("[::]:5222".parse()?, TlsPolicy::Required)?
-//!     .listen("[::]:5223".parse()?, TlsPolicy::Direct)?
+//!     .listen("[::]:5222".parse()?, Transport::Stream)?
+//!     .listen("[::]:5223".parse()?, Transport::DirectTls)?
 //!     .start();
 //! tokio::signal::ctrl_c().await?;
 //! server.shutdown().await;

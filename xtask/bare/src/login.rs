@@ -10,7 +10,7 @@ use balcony_machine::{Instant, Progress, Secret, Seed};
 use balcony_roster as _;
 use balcony_router::Memory;
 use balcony_sasl::{Credentials, Mechanism, salt_password};
-use balcony_server::{Action, Answer, Ask, ConnectionId, Server};
+use balcony_server::{Action, Answer, Ask, ConnectionId, Server, Transport};
 use balcony_stanza::{MessageType, PresenceType, Stanza};
 use balcony_stream::TlsPolicy;
 use balcony_xep as _;
@@ -66,7 +66,7 @@ impl World {
         config.stream.tls = TlsPolicy::None;
         config.stream.mechanisms = vec![Mechanism::ScramSha256];
         let client = Client::new(config, &Seed::from_u64(seed), NOW);
-        let id = self.server.accept(NOW, TlsPolicy::None, &mut self.actions);
+        let id = self.server.accept(NOW, Transport::Stream, &mut self.actions);
         self.clients.push((id, client));
         let at = self.clients.len() - 1;
         self.feed(at, &[]);

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use balcony_client::{Contacts, RequestKind, RequestOutcome};
-use balcony_runtime::Socket;
+use balcony_runtime::{Socket, Transport};
 use balcony_server::Ask;
 
 use super::pipe::Pipe;
@@ -184,7 +184,7 @@ pub(crate) async fn pipes_are_sockets() {
 
 pub(crate) async fn other_transports(ours: impl Socket, theirs: impl Socket) {
     let world = World::new().await;
-    world.server.connect(theirs, "a pipe", balcony_stream::TlsPolicy::Required);
+    world.server.connect(theirs, "a pipe", Transport::Stream);
     let config = world.account("romeo@localhost/orchard");
     let mut romeo = soon(Client::over(crate::kind::with(Options::default()), ours, config)).await.unwrap();
     let mut juliet = world.online("juliet@localhost/balcony", 0).await;

@@ -6,7 +6,7 @@ use core::task::Poll;
 use core::time::Duration;
 
 use balcony_client::{Config as ClientConfig, ConnectError, Endpoint};
-use balcony_runtime::{Options, Runtime as _, Server, Timer as _, TlsPolicy, Transport};
+use balcony_runtime::{Options, Runtime as _, Server, Timer as _, Transport};
 use balcony_server::{Ask, Config, Reply};
 
 pub(crate) use balcony_runtime::ServerHandle;
@@ -20,12 +20,8 @@ pub(crate) async fn connect(config: ClientConfig, endpoint: Endpoint) -> Result<
 }
 
 /// How the ports begin, in order.
-pub(crate) const TRANSPORTS: [Transport; 4] = [
-    Transport::Stream(TlsPolicy::Required),
-    Transport::Stream(TlsPolicy::Direct),
-    Transport::WebSocket,
-    Transport::SecureWebSocket,
-];
+pub(crate) const TRANSPORTS: [Transport; 4] =
+    [Transport::Stream, Transport::DirectTls, Transport::WebSocket, Transport::SecureWebSocket];
 
 pub(crate) async fn serve(
     options: Options,

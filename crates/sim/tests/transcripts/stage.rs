@@ -7,7 +7,7 @@ use balcony_client::{Client, Event};
 use balcony_jid::{BareJid, Jid};
 use balcony_machine::{Instant, Progress, Secret, Seed, Ticket, XmlLimits};
 use balcony_sasl::Mechanism;
-use balcony_server::{Action, Answer, Ask, Config, ConnectionId, Server};
+use balcony_server::{Action, Answer, Ask, Config, ConnectionId, Server, Transport};
 use balcony_sim::Accounts;
 use balcony_stream::TlsPolicy;
 use balcony_xml::Reader;
@@ -112,7 +112,7 @@ impl Stage {
             return None;
         }
         let mut actions = Vec::new();
-        let id = self.server.accept(self.now, TlsPolicy::None, &mut actions);
+        let id = self.server.accept(self.now, Transport::Stream, &mut actions);
         self.connections.push(Connection {
             name: name.into(),
             id,

@@ -5,7 +5,7 @@ use balcony_jid::BareJid;
 use balcony_machine::{Instant, Progress, Secret, Seed};
 use balcony_router::{Change, LogEdit, Memory};
 use balcony_sasl::{Credentials, Mechanism, salt_password};
-use balcony_server::{Action, Answer, Ask, ConnectionId, Notice, Server};
+use balcony_server::{Action, Answer, Ask, ConnectionId, Notice, Server, Transport};
 use balcony_stream::TlsPolicy;
 use balcony_stream::client::{ClientAnswer, ClientAsk};
 use balcony_stream::server::{ServerAnswer, ServerAsk};
@@ -74,7 +74,7 @@ impl World {
 
     /// A connection on which nothing is said yet.
     pub(crate) fn accept(&mut self) -> usize {
-        let id = self.server.accept(NOW, TlsPolicy::None, &mut self.actions);
+        let id = self.server.accept(NOW, Transport::Stream, &mut self.actions);
         self.connections.push(id);
         self.written.push(0);
         self.connections.len() - 1
