@@ -8,7 +8,8 @@ use balcony_stanza::{Stanza, StreamCondition};
 
 use crate::Ask;
 
-/// Names one connection that binds a resource. The owner chooses the number, and uses it for one connection at a time.
+/// Names a session: a resource that is bound. The owner chooses the number, and uses it for one session only. It is not that of a
+/// connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SessionId(pub u64);
 
@@ -52,6 +53,13 @@ pub enum Effect {
         session: SessionId,
         /// What it had [cost](crate::cost), in bytes.
         bytes: usize,
+    },
+    /// The session has asked for more than it takes: read no more of it as long as this is so.
+    Hold {
+        /// Which session. It may have ended.
+        session: SessionId,
+        /// Whether that is so from now on.
+        is_held: bool,
     },
     /// An account has been removed, by its user (XEP-0077 section 3.2) or by the owner; or what
     /// [`Router::remove_account`](crate::Router::remove_account) has come to, once however often it was called meanwhile.

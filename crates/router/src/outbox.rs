@@ -133,7 +133,12 @@ impl Outbox {
 
     /// Whether the session has to take something before it gets more, or before more is taken of it.
     fn has_to_take(&self, limits: &Limits) -> bool {
-        self.passed < self.entries.len() || self.answers > limits.window_bytes
+        self.passed < self.entries.len() || self.owes(limits)
+    }
+
+    /// Whether the session has asked for so much that it is not listened to until it has taken some of it.
+    pub(crate) const fn owes(&self, limits: &Limits) -> bool {
+        self.answers > limits.window_bytes
     }
 
     /// One stanza always has room.

@@ -45,7 +45,11 @@ impl Router {
         let limits = &self.shared.config.limits;
         if let Some(own) = self.sessions.get_mut(&session) {
             let before = own.outbox.stalls_at(limits);
+            let was_held = own.outbox.owes(limits);
             self.queued -= own.outbox.drain(now, through, limits);
+            if was_held && !own.outbox.owes(limits) {
+                effects.push(Effect::Hold { session, is_held: false });
+            }
             while let Some(stanza) = own.outbox.pass(limits) {
                 effects.push(Effect::Deliver { session, stanza });
             }
@@ -85,13 +89,6 @@ impl Router {
         self.dispatch(start, effects);
     }
 
-    /// What the answers cost, in bytes, that the session has asked for and not got yet. Read no more of a session of which more is
-    /// on its way than its window.
-    #[must_use]
-    pub fn answers_waiting(&self, session: SessionId) -> usize {
-        self.sessions.get(&session).map_or(0, |own| own.outbox.answers())
-    }
-
     /// What is on its way to all sessions, in bytes.
     #[must_use]
     pub const fn queued(&self) -> usize {
@@ -116,7 +113,7 @@ impl Router {
                 }
                 let others =
                     group.as_ref().filter(|(of, _)| is_same(of)).map(|(_, others)| Arc::clone(others));
-                match self.offer(session, stanza, others) {
+                match self.offer(session, stanza, others, effects) {
                     Offer::Goes => {}
                     Offer::Waits => goes = false,
                     Offer::TooMuch => {
@@ -134,7 +131,13 @@ impl Router {
         effects.truncate(kept);
     }
 
-    fn offer(&mut self, id: SessionId, stanza: Arc<Stanza>, others: Option<Arc<AtomicBool>>) -> Offer {
+    fn offer(
+        &mut self,
+        id: SessionId,
+        stanza: Arc<Stanza>,
+        others: Option<Arc<AtomicBool>>,
+        effects: &mut Vec<Effect>,
+    ) -> Offer {
         let now = self.asks.now();
         let replayed = self.replays.pop_front_if(|(replayed, ..)| Arc::ptr_eq(replayed, &stanza));
         let Some(session) = self.sessions.get_mut(&id) else {
@@ -151,8 +154,12 @@ impl Router {
         let is_answer = is_answer(&stanza) && stanza.head.from.as_ref().is_none_or(is_own);
         let entry = Entry::new(stanza, is_answer, replayed.as_ref().map(|(_, number, _)| *number), others);
         let before = session.outbox.stalls_at(limits);
+        let owed = session.outbox.owes(limits);
         self.queued += entry.bytes();
         let goes = session.outbox.push(now, entry, limits);
+        if !owed && session.outbox.owes(limits) {
+            effects.push(Effect::Hold { session: id, is_held: true });
+        }
         if replayed.is_some_and(|(.., is_last)| is_last) {
             session.outbox.end_replay();
         }

@@ -1,8 +1,11 @@
+//! One connection, with what is kept beside it.
+
 use alloc::vec::Vec;
 use core::net::IpAddr;
 
 use balcony_connection::ServerConnection;
 use balcony_machine::{Instant, Limits, Reason};
+use balcony_router::SessionId;
 
 use crate::ConnectionId;
 use crate::pace::Pace;
@@ -25,10 +28,8 @@ pub(crate) struct Conn {
     pub(crate) eof: bool,
     /// Nothing can be written any more; the owner has forgotten the connection.
     pub(crate) broken: bool,
-    /// Whether the router knows it as a session.
-    pub(crate) bound: bool,
-    /// The router has to hear of its end, since it was a session of it.
-    pub(crate) was_bound: bool,
+    /// The session that has bound a resource on it.
+    pub(crate) attached: Option<Attached>,
     /// How many stanzas were delivered to it, and how many of them were there when the owner last took output.
     pub(crate) delivered: u64,
     pub(crate) taken: u64,
@@ -60,8 +61,7 @@ impl Conn {
             ended: false,
             eof: false,
             broken: false,
-            bound: false,
-            was_bound: false,
+            attached: None,
             delivered: 0,
             taken: 0,
             owes: false,
@@ -72,6 +72,11 @@ impl Conn {
             deadline: None,
             linger: None,
         }
+    }
+
+    /// Whether the router knows its session as one that is there.
+    pub(crate) fn is_bound(&self) -> bool {
+        self.attached.is_some_and(|attached| !attached.is_over)
     }
 
     /// When there is something to do for it even if nothing comes.
@@ -95,6 +100,14 @@ impl Conn {
     pub(crate) const fn is_held(&self) -> bool {
         self.unhandled.is_full || self.owes && !self.broken
     }
+}
+
+/// The session of a connection.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Attached {
+    pub(crate) session: SessionId,
+    /// The router knows that its stream is over.
+    pub(crate) is_over: bool,
 }
 
 /// How much of what a peer has sent waits in the router: as long as it is too much no more is taken from the peer.

@@ -235,6 +235,16 @@ impl World {
         self.act(actions);
     }
 
+    /// All connections are lost at once, and the server goes on. What it had written before still arrives.
+    pub fn lose_connections(&mut self) {
+        for wires in &mut self.peers {
+            (wires.id, wires.closed, wires.writing) = (None, true, false);
+        }
+        let mut actions = Vec::new();
+        self.server.lose_connections(self.now, &mut actions);
+        self.act(actions);
+    }
+
     /// The peer closes its side of the transport, behind what it has sent; it still reads.
     pub fn hang_up(&mut self, peer: Peer) {
         while !self.peers[peer.0].to_server.is_empty() && self.step(peer.0) {}

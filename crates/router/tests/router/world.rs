@@ -288,7 +288,7 @@ pub(crate) fn tell(effect: &Effect, name: &dyn Fn(SessionId) -> String) -> Optio
             format!("remote {}: {}", stanza.head.to.as_ref().unwrap(), brief(stanza))
         }
         Effect::Removed { account, removal } => format!("{account}: {removal:?}"),
-        Effect::Ask { .. } | Effect::Handled { .. } => return None,
+        Effect::Ask { .. } | Effect::Handled { .. } | Effect::Hold { .. } => return None,
     })
 }
 

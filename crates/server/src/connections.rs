@@ -1,0 +1,559 @@
+//! Many connections of one task: bytes to stanzas and back.
+//!
+//! It knows streams, deadlines and how fast peers send, and no accounts. What concerns those it says [up](Up), to whoever has the
+//! router; what the router decides comes down by [`deliver`](Connections::deliver), [`handled`](Connections::handled),
+//! [`hold`](Connections::hold), [`bound`](Connections::bound) and [`close`](Connections::close). Nothing that the router has accepted is
+//! lost with a value of this type.
+
+use alloc::boxed::Box;
+use alloc::collections::{BTreeSet, VecDeque};
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt;
+use core::mem;
+use core::net::IpAddr;
+use core::time::Duration;
+
+use balcony_connection::Error;
+use balcony_jid::{BareJid, FullJid};
+use balcony_machine::{Instant, On, Progress, Random, Ticket};
+use balcony_router::SessionId;
+use balcony_stanza::{ErrorCondition, Stanza, StanzaError, StreamCondition, StreamError};
+use balcony_stream::server::{ServerAnswer, ServerAsk, ServerEvent};
+use balcony_xml::Element;
+use slab::Slab;
+
+use crate::action::{Action, ConnectionId, Ended, Notice};
+use crate::config::Config;
+use crate::conn::{Attached, Conn};
+use crate::registrations::Registrations;
+use crate::transport::{self, Streams, Transport};
+
+/// A time that is later than now, and short.
+const SOON: Duration = Duration::from_millis(1);
+
+/// Many connections. [`Server`](crate::Server) puts it together with a router.
+///
+/// Its methods append [`Action`]s for whoever has the sockets, and gather what is to be said [up](Connections::next_up).
+pub struct Connections {
+    config: Config,
+    streams: Streams,
+    conns: Slab<Box<Conn>>,
+    /// Distinguishes the connections that have had the same place in the slab.
+    generation: u32,
+    deadlines: BTreeSet<(Instant, ConnectionId)>,
+    random: Random,
+    registrations: Registrations,
+    up: VecDeque<Up>,
+    /// Connections of which more may be taken again.
+    ready: VecDeque<ConnectionId>,
+}
+
+/// What connections say to the router.
+#[derive(Debug)]
+pub enum Up {
+    /// A client that has authenticated wants to bind a resource. Answer with [`Connections::bound`].
+    Bind {
+        /// Which connection.
+        connection: ConnectionId,
+        /// Names the question.
+        ticket: Ticket,
+        /// Whose resource.
+        account: BareJid,
+        /// What the client asked for; `None` leaves the choice to the server.
+        resource: Option<String>,
+        /// What else it wants done on the way (XEP-0386 section 3.2).
+        inline: Option<Element>,
+    },
+    /// A session has sent a stanza. Until it is [handled](Connections::handled) it counts against how much is read ahead.
+    Stanza {
+        /// Which session.
+        session: SessionId,
+        /// What it has [cost](balcony_router::cost), in bytes.
+        bytes: usize,
+        /// What.
+        stanza: Box<Stanza>,
+    },
+    /// The network has the first so many stanzas that were [delivered](Connections::deliver) to the session.
+    Drained {
+        /// Which session.
+        session: SessionId,
+        /// How many.
+        through: u64,
+    },
+    /// The session's stream is over. What was delivered to it may still be written.
+    Ended {
+        /// Which session.
+        session: SessionId,
+    },
+    /// Nothing more can be written to the session: its connection is forgotten.
+    Gone {
+        /// Which session.
+        session: SessionId,
+    },
+    /// A stream asks about credentials or registration. Answer with [`Connections::answer`].
+    Ask {
+        /// Which connection.
+        connection: ConnectionId,
+        /// Names the question there.
+        ticket: Ticket,
+        /// The question.
+        ask: ServerAsk,
+    },
+}
+
+impl Connections {
+    /// Without any connection.
+    #[must_use]
+    pub fn new(config: Config, random: Random) -> Self {
+        Connections {
+            streams: Streams::new(&config),
+            config,
+            conns: Slab::new(),
+            generation: 0,
+            deadlines: BTreeSet::new(),
+            random,
+            registrations: Registrations::default(),
+            up: VecDeque::new(),
+            ready: VecDeque::new(),
+        }
+    }
+
+    /// Takes in a new connection, which begins in this way.
+    pub fn accept(&mut self, now: Instant, transport: Transport, actions: &mut Vec<Action>) -> ConnectionId {
+        let connection = self.streams.connection(transport, self.random.seed(), now);
+        self.generation = self.generation.wrapping_add(1);
+        let entry = self.conns.vacant_entry();
+        let id = ConnectionId(u64::from(self.generation) << 32 | (entry.key() as u64 & u64::from(u32::MAX)));
+        entry.insert(Box::new(Conn::new(id, connection)));
+        self.settle(now, id, actions);
+        id
+    }
+
+    /// See [`Server::last_words`](crate::Server::last_words).
+    pub fn last_words(&mut self, now: Instant, transport: Transport, error: StreamError) -> Vec<u8> {
+        transport::last_words(&self.streams, transport, error, self.random.seed(), now)
+    }
+
+    /// See [`Server::came_from`](crate::Server::came_from).
+    pub fn came_from(&mut self, id: ConnectionId, address: IpAddr) {
+        if let Some(conn) = self.conn(id) {
+            conn.origin = Some(address);
+        }
+    }
+
+    /// So many bytes have come, which [`advance`](Connections::advance) is about to get.
+    pub fn received(&mut self, now: Instant, id: ConnectionId, bytes: usize) {
+        let rate = self.config.bytes_per_second;
+        let Some(conn) = self.conn(id) else { return };
+        conn.unread = true;
+        if let Some(rate) = rate {
+            conn.pace.pay(now, bytes, rate);
+        }
+    }
+
+    /// The peer has closed its side of the transport. [`advance`](Connections::advance) next.
+    pub fn eof(&mut self, id: ConnectionId) {
+        if let Some(conn) = self.conn(id) {
+            conn.eof = true;
+        }
+    }
+
+    /// The transport is broken: nothing can be written any more. [`advance`](Connections::advance) next: the connection is forgotten as
+    /// soon as what had come before is said up.
+    pub fn broken(&mut self, now: Instant, id: ConnectionId, actions: &mut Vec<Action>) {
+        let Some(conn) = self.conn(id) else { return };
+        conn.eof = true;
+        if conn.ended || !conn.is_bound() {
+            self.end_of_input(now, id, actions);
+            self.forget(id);
+        } else {
+            (conn.broken, conn.missed) = (true, true);
+        }
+    }
+
+    /// Swaps the bytes to be written into `buffer`, which must be empty.
+    pub fn take_output(&mut self, id: ConnectionId, buffer: &mut Vec<u8>) {
+        if let Some(conn) = self.conn(id) {
+            // What gathered since `Action::Write` goes along. A TLS failure shows at the next advance, and in what was lost.
+            let _ = conn.connection.flush(&mut conn.out);
+            mem::swap(buffer, &mut conn.out);
+            if !conn.connection.has_lost_output() {
+                conn.taken = conn.delivered;
+            }
+        }
+    }
+
+    /// What [`take_output`](Connections::take_output) gave has been written. [`advance`](Connections::advance) next: the connection may
+    /// have been waiting for room.
+    pub fn written(&mut self, id: ConnectionId) {
+        let Some(conn) = conn_of(&mut self.conns, id) else { return };
+        conn.writing = false;
+        if let Some(attached) = &conn.attached {
+            self.up.push_back(Up::Drained { session: attached.session, through: conn.taken });
+        }
+    }
+
+    /// When to look what is [due](Connections::due).
+    #[must_use]
+    pub fn deadline(&self) -> Option<Instant> {
+        self.deadlines.first().map(|(at, _)| *at)
+    }
+
+    /// The connections for which something is due. [`tick`](Connections::tick) each of them once.
+    #[must_use]
+    pub fn due(&self, now: Instant) -> Vec<ConnectionId> {
+        let due = self.deadlines.range(..=(now, ConnectionId(u64::MAX)));
+        due.map(|(_, id)| *id).collect()
+    }
+
+    /// Closes a connection that has had its time to write the rest. Otherwise `true`: [`advance`](Connections::advance) it.
+    pub fn tick(&mut self, now: Instant, id: ConnectionId, actions: &mut Vec<Action>) -> bool {
+        let Some(conn) = self.conn(id) else { return false };
+        let is_over = conn.linger.is_some_and(|linger| now >= linger);
+        if is_over {
+            self.forget(id);
+            actions.push(Action::Close(id));
+        }
+        !is_over
+    }
+
+    /// All connections, in no particular order.
+    #[must_use]
+    pub fn ids(&self) -> Vec<ConnectionId> {
+        self.conns.iter().map(|(_, conn)| conn.id).collect()
+    }
+
+    /// Forgets all connections at once, as when their task has died. Their sessions hear of it; nobody else does.
+    pub fn lose(&mut self) {
+        self.deadlines.clear();
+        self.ready.clear();
+        let lost: Vec<Conn> = self.conns.drain().map(|conn| *conn).collect();
+        let attached = || lost.iter().filter_map(|conn| conn.attached);
+        let ended = attached().filter(|attached| !attached.is_over);
+        self.up.extend(ended.map(|Attached { session, .. }| Up::Ended { session }));
+        self.up.extend(attached().map(|Attached { session, .. }| Up::Gone { session }));
+    }
+
+    /// How many connections there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.conns.len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.conns.is_empty()
+    }
+
+    /// The configuration that new connections get from now on.
+    pub fn configure(&mut self, config: Config) {
+        self.streams = Streams::new(&config);
+        self.config = config;
+    }
+
+    /// The configuration.
+    #[must_use]
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// What is to be said to the router next.
+    pub fn next_up(&mut self) -> Option<Up> {
+        self.up.pop_front()
+    }
+
+    /// A connection of which more may be taken again: [`advance`](Connections::advance) it.
+    pub fn next_ready(&mut self) -> Option<ConnectionId> {
+        self.ready.pop_front()
+    }
+
+    /// Lets a connection take what it was left with before and then `fresh`, until it has something to say up: then this is `true`, and
+    /// it goes on with the next call. When it is `false` all of `fresh` has been taken.
+    pub fn advance(
+        &mut self,
+        now: Instant,
+        id: ConnectionId,
+        fresh: &mut &[u8],
+        actions: &mut Vec<Action>,
+    ) -> bool {
+        loop {
+            if !self.up.is_empty() {
+                return true;
+            }
+            let Some(conn) = self.conn(id) else { return false };
+            if conn.ended {
+                break;
+            }
+            let result = if conn.is_held() {
+                // The order of its stanzas is kept. Time passes for it all the same.
+                conn.input.extend_from_slice(mem::take(fresh));
+                if conn.due(now).is_none_or(|at| at > now) {
+                    break;
+                }
+                conn.connection.tick(now, &mut conn.out)
+            } else if conn.input.is_empty() {
+                conn.connection.advance(now, fresh, &mut conn.out)
+            } else {
+                conn.input.extend_from_slice(mem::take(fresh));
+                let mut input = conn.input.as_slice();
+                let result = conn.connection.advance(now, &mut input, &mut conn.out);
+                let taken = conn.input.len() - input.len();
+                conn.input.drain(..taken);
+                result
+            };
+            match result {
+                Ok(Progress::Event(event)) => self.event(now, id, event, actions),
+                // What is written to nobody takes no room.
+                Ok(Progress::Blocked(On::OutputFull)) if conn.broken && !conn.out.is_empty() => {
+                    conn.out.clear();
+                }
+                Ok(progress @ (Progress::NeedInput | Progress::Blocked(_))) => {
+                    conn.input.extend_from_slice(mem::take(fresh));
+                    let waits = matches!(progress, Progress::Blocked(On::Answer | On::OutputFull));
+                    if conn.eof && !conn.is_held() && !waits {
+                        self.end_of_input(now, id, actions);
+                        return false;
+                    }
+                    break;
+                }
+                Ok(Progress::Closed) => {
+                    self.end(now, id, Ended::Closed, actions);
+                    return false;
+                }
+                Err(error) => {
+                    self.end(now, id, Ended::Failed(error), actions);
+                    return false;
+                }
+            }
+        }
+        *fresh = &[];
+        self.settle(now, id, actions);
+        false
+    }
+
+    fn event(&mut self, now: Instant, id: ConnectionId, event: ServerEvent, actions: &mut Vec<Action>) {
+        match event {
+            ServerEvent::Ask(ticket, ServerAsk::Bind { account, resource, inline }) => {
+                self.up.push_back(Up::Bind { connection: id, ticket, account, resource, inline });
+            }
+            ServerEvent::Ask(ticket, ServerAsk::Register { .. }) if !self.may_register(now, id) => {
+                let error = StanzaError::new(
+                    ErrorCondition::ResourceConstraint,
+                    "too many accounts have been registered lately: try again later",
+                );
+                self.answer(id, ticket, ServerAnswer::Registered(Err(error)));
+            }
+            ServerEvent::Ask(ticket, ask) => self.up.push_back(Up::Ask { connection: id, ticket, ask }),
+            ServerEvent::Stanza(stanza) => {
+                let (conns, limits) = (&mut self.conns, &self.config.limits);
+                let Some(conn) = conn_of(conns, id) else { return };
+                let Some(session) = conn.attached.as_ref().map(|attached| attached.session) else { return };
+                let bytes = balcony_router::cost(&stanza);
+                conn.unhandled.add(bytes, limits);
+                self.up.push_back(Up::Stanza { session, bytes, stanza });
+            }
+            ServerEvent::Authenticated { account, mechanism } => {
+                actions.push(Action::Notice(id, Notice::Authenticated { account, mechanism }));
+            }
+            ServerEvent::AuthenticationFailed { reason } => {
+                actions.push(Action::Notice(id, Notice::AuthenticationFailed { reason }));
+            }
+            // A server brings its own certificate, or must not offer TLS.
+            ServerEvent::StartTls => {
+                let error = Error::Stream(balcony_stream::Error::NoTls);
+                self.end(now, id, Ended::Failed(error), actions);
+            }
+            ServerEvent::Bound(jid) => actions.push(Action::Notice(id, Notice::Bound(jid))),
+        }
+    }
+
+    /// Whether one more account may be registered from where this connection comes from.
+    fn may_register(&mut self, now: Instant, id: ConnectionId) -> bool {
+        let origin = self.conn(id).and_then(|conn| conn.origin);
+        self.registrations.take(now, origin)
+    }
+
+    /// The answer to [`Up::Ask`]. [`advance`](Connections::advance) next.
+    pub fn answer(&mut self, id: ConnectionId, ticket: Ticket, answer: ServerAnswer) {
+        if let Some(conn) = self.conn(id) {
+            // Misuse here means that the stream has given up waiting.
+            let _ = conn.connection.answer(ticket, answer);
+        }
+    }
+
+    /// The answer to [`Up::Bind`]: which session the connection has from now on, and its address; or why it has none.
+    pub fn bound(
+        &mut self,
+        id: ConnectionId,
+        ticket: Ticket,
+        session: SessionId,
+        bound: Result<FullJid, StanzaError>,
+    ) {
+        if let Some(conn) = self.conn(id)
+            && bound.is_ok()
+        {
+            conn.attached = Some(Attached { session, is_over: false });
+        }
+        self.answer(id, ticket, ServerAnswer::Bound(bound));
+    }
+
+    /// A stanza that was said up, and had cost so many bytes, is handled.
+    pub fn handled(&mut self, id: ConnectionId, bytes: usize) {
+        let (conns, limits) = (&mut self.conns, &self.config.limits);
+        if conn_of(conns, id).is_some_and(|conn| conn.unhandled.handled(bytes, limits)) {
+            self.ready.push_back(id);
+        }
+    }
+
+    /// Takes nothing more from a connection, which has asked for so much that it does not read, until told otherwise.
+    pub fn hold(&mut self, id: ConnectionId, is_held: bool) {
+        let Some(conn) = self.conn(id) else { return };
+        if mem::replace(&mut conn.owes, is_held) && !is_held {
+            self.ready.push_back(id);
+        }
+    }
+
+    /// Writes a stanza.
+    pub fn deliver(&mut self, id: ConnectionId, stanza: &Stanza, actions: &mut Vec<Action>) {
+        let Some(conn) = self.conn(id).filter(|conn| !conn.missed) else { return };
+        // The only misuse there is: the stream has been closed a moment ago, and the router is about to hear of it.
+        if conn.connection.send(stanza).is_err() {
+            conn.missed = true;
+            return;
+        }
+        conn.delivered += 1;
+        if !conn.writing {
+            conn.writing = true;
+            actions.push(Action::Write(id));
+        }
+    }
+
+    /// The router has forgotten the session: its stream ends with this error.
+    pub fn close(
+        &mut self,
+        now: Instant,
+        id: ConnectionId,
+        condition: StreamCondition,
+        actions: &mut Vec<Action>,
+    ) {
+        if let Some(conn) = self.conn(id) {
+            if let Some(attached) = &mut conn.attached {
+                attached.is_over = true;
+            }
+            self.abort(now, id, condition.into(), actions);
+        }
+    }
+
+    /// Ends a stream with this error.
+    pub fn abort(&mut self, now: Instant, id: ConnectionId, error: StreamError, actions: &mut Vec<Action>) {
+        let Some(conn) = self.conn(id) else { return };
+        if conn.ended {
+            return;
+        }
+        conn.connection.abort(error.clone());
+        // This encrypts its last words, closes TLS and returns the same error.
+        let ended = match conn.connection.tick(now, &mut conn.out) {
+            Err(error) => error,
+            Ok(_) => Error::Stream(balcony_stream::Error::Local(error)),
+        };
+        self.end(now, id, Ended::Failed(ended), actions);
+    }
+
+    /// All that the peer has sent is dealt with, and no more will come.
+    fn end_of_input(&mut self, now: Instant, id: ConnectionId, actions: &mut Vec<Action>) {
+        let Some(conn) = self.conn(id).filter(|conn| !conn.ended) else { return };
+        let ended = match conn.connection.eof(now, &mut conn.out) {
+            Ok(_) => Ended::Closed,
+            Err(error) => Ended::Failed(error),
+        };
+        self.end(now, id, ended, actions);
+    }
+
+    /// The stream is over; what is left is to write the rest and close.
+    fn end(&mut self, now: Instant, id: ConnectionId, ended: Ended, actions: &mut Vec<Action>) {
+        let linger = now + self.config.limits.closing.max(SOON);
+        let Some(conn) = conn_of(&mut self.conns, id) else { return };
+        if conn.ended {
+            return;
+        }
+        conn.ended = true;
+        conn.linger = Some(linger);
+        conn.input = Vec::new();
+        actions.push(Action::Notice(id, Notice::Ended(ended)));
+        if let Some(attached) = conn.attached.as_mut().filter(|attached| !attached.is_over) {
+            attached.is_over = true;
+            self.up.push_back(Up::Ended { session: attached.session });
+        }
+        self.settle(now, id, actions);
+    }
+
+    /// Brings the owner and the heap of deadlines up to date about one connection.
+    fn settle(&mut self, now: Instant, id: ConnectionId, actions: &mut Vec<Action>) {
+        let Some(conn) = conn_of(&mut self.conns, id) else { return };
+        if conn.broken {
+            // There is nobody to write to, nor to read from.
+            let _ = conn.connection.flush(&mut conn.out);
+            conn.out = Vec::new();
+            (conn.writing, conn.unread) = (false, false);
+            if conn.ended {
+                return self.forget(id);
+            }
+        }
+        if !conn.writing && (!conn.out.is_empty() || conn.connection.pending() > 0) {
+            conn.writing = true;
+            actions.push(Action::Write(id));
+        }
+        if conn.ended && !conn.writing {
+            self.forget(id);
+            actions.push(Action::Close(id));
+            return;
+        }
+        // Who sends too fast waits, and everything that it has sent is dealt with meanwhile (RFC 6120 section 13.12).
+        let is_read = conn.input.is_empty() && !conn.is_held() && conn.pause(now).is_none();
+        if conn.unread && !conn.ended && is_read {
+            conn.unread = false;
+            // An idle connection keeps no buffer.
+            conn.input = Vec::new();
+            actions.push(Action::Read(id));
+        }
+        let due = conn.due(now);
+        let old = mem::replace(&mut conn.deadline, due);
+        if old != due {
+            if let Some(old) = old {
+                self.deadlines.remove(&(old, id));
+            }
+            if let Some(due) = due {
+                self.deadlines.insert((due, id));
+            }
+        }
+    }
+
+    /// Forgets a connection: what it has not written goes elsewhere.
+    fn forget(&mut self, id: ConnectionId) {
+        let Some(conn) = conn_of(&mut self.conns, id) else { return };
+        if let Some(at) = conn.deadline {
+            self.deadlines.remove(&(at, id));
+        }
+        if let Some(attached) = conn.attached.take() {
+            self.up.push_back(Up::Gone { session: attached.session });
+        }
+        self.conns.remove((id.0 & u64::from(u32::MAX)) as usize);
+    }
+
+    fn conn(&mut self, id: ConnectionId) -> Option<&mut Conn> {
+        conn_of(&mut self.conns, id)
+    }
+}
+
+fn conn_of(conns: &mut Slab<Box<Conn>>, id: ConnectionId) -> Option<&mut Conn> {
+    let key = (id.0 & u64::from(u32::MAX)) as usize;
+    conns.get_mut(key).map(Box::as_mut).filter(|conn| conn.id == id)
+}
+
+impl fmt::Debug for Connections {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connections").field("connections", &self.conns.len()).finish_non_exhaustive()
+    }
+}
