@@ -1,3 +1,7 @@
+//! What a router serves, within which bounds, and by which of the choices that the RFCs leave to a server.
+//!
+//! A router is made with it and keeps it: nothing here changes while it runs.
+
 use alloc::borrow::Cow;
 use alloc::vec::Vec;
 
@@ -11,7 +15,7 @@ use crate::extension::Extensions;
 pub struct Config {
     /// The local domains. A localpart among them has no meaning.
     pub domains: Vec<BareJid>,
-    /// Bounds; the router keeps `resources`, `directed`, `asks` and `answer`.
+    /// Bounds; the router keeps those of accounts, of queues, and of what waits.
     pub limits: Limits,
     /// What happens when two sessions want the same resource.
     pub conflict: ConflictPolicy,

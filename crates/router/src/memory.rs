@@ -1,3 +1,8 @@
+//! A store that keeps accounts in memory and answers each [`Ask`] at once.
+//!
+//! It is the contract of `store.rs` in its shortest form: a save is done whole or not at all, and refused if there is no room or
+//! if it is meant for another account of the same name. Passwords are not kept, since who may log in is no question of a router.
+
 use alloc::borrow::Cow;
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
@@ -11,7 +16,8 @@ use crate::{Answer, Append, Ask, Change, Content, Document, DocumentEdit, Entry,
 
 /// Accounts in memory: answers a router's [`Ask`]s at once.
 ///
-/// It is for tests, and for servers whose accounts need not outlive them. It shows, too, what any other store has to do.
+/// It is for tests, and for servers whose accounts need not outlive them. Whoever writes another store can read in it what that has
+/// to do.
 #[derive(Clone, Debug, Default)]
 pub struct Memory {
     accounts: BTreeMap<BareJid, Account>,
