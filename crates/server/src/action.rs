@@ -1,3 +1,8 @@
+//! What a server and its owner say to each other: what is to be done, questions and their answers, and what has happened on a
+//! connection.
+//!
+//! The owner writes, reads, closes, and looks things up. It decides nothing about the protocol.
+
 use balcony_jid::{BareJid, FullJid};
 use balcony_machine::Ticket;
 use balcony_router::Removal;

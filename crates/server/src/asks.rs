@@ -15,8 +15,8 @@ pub(crate) enum Asker {
 
 /// The open asks of all machines under one numbering.
 ///
-/// The machines let their asks expire themselves; what is left here then goes when the late answer comes, or with its
-/// connection.
+/// The machines let their asks expire themselves. What is left here then goes when the late answer comes: every ask has to be
+/// answered, even if its connection is gone.
 #[derive(Default)]
 pub(crate) struct Asks {
     open: BTreeMap<Ticket, Asker>,

@@ -1,3 +1,7 @@
+//! What an administrator decides about a server, in one value, and the parts of it that its streams and its router get.
+//!
+//! What it says about connections from one address is for the [`Acceptor`](crate::Acceptor) to keep.
+
 use alloc::borrow::Cow;
 use alloc::sync::Arc;
 use alloc::vec::Vec;

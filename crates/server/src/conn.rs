@@ -1,4 +1,8 @@
-//! One connection, with what is kept beside it.
+//! One connection as it is kept: the machine of its stream, the bytes before and behind that, and when to look at it again.
+//!
+//! Here it is decided whether more may be taken from the peer now: not while too much of what it has sent waits in the router,
+//! not while it leaves the answers to its requests unread, and not while it sends too fast (RFC 6120 section 13.12). What is then
+//! done about it is in `connections.rs`.
 
 use alloc::vec::Vec;
 use core::net::IpAddr;
@@ -10,7 +14,7 @@ use balcony_router::SessionId;
 use crate::ConnectionId;
 use crate::pace::Pace;
 
-/// One connection, with what the server keeps beside it.
+/// One connection, with what is kept beside it.
 pub(crate) struct Conn {
     pub(crate) id: ConnectionId,
     pub(crate) connection: ServerConnection,

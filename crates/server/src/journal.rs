@@ -1,3 +1,9 @@
+//! The log of a connection, in words for whoever runs the server: which notices are worth a line, and how much each of them
+//! matters.
+//!
+//! No secrets get into it, nor what people write to each other, and nothing that a peer has chosen can look like a line of its
+//! own. Where lines are written to is the owner's to decide.
+
 use alloc::format;
 use alloc::string::String;
 

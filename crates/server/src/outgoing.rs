@@ -1,3 +1,9 @@
+//! Which stream to another server takes the stanzas of a pair of domains, so that they arrive in order (RFC 6120 section 10.1),
+//! and what waits until there is one.
+//!
+//! It opens no streams and sends nothing: its owner does, and says how it went. A [`Server`](crate::Server) does not use it;
+//! there stanzas for other domains come back with `remote-server-not-found`.
+
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
 use core::fmt;
