@@ -1,3 +1,9 @@
+//! The accounts of a data folder for the commands that read or change them: through the server that runs there, or in the store
+//! itself if none does.
+//!
+//! The commands see no difference between the two. Whoever has the store open and takes no orders, because it starts or ends, is
+//! waited for. What is asked and answered over the socket is in `control.rs`.
+
 use core::time::Duration;
 use std::collections::VecDeque;
 use std::io::{BufRead as _, BufReader, BufWriter, ErrorKind, Write as _};

@@ -1,3 +1,6 @@
+//! How a command fails: one line for a person, with what to do about it, and an exit status, which is 1 for what was tried in
+//! vain and 2 for what makes no sense.
+
 use core::fmt;
 
 use balcony_store::StoreError;

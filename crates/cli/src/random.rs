@@ -1,3 +1,5 @@
+//! The randomness of the operating system, from which the program makes the seeds of all machines that it runs.
+
 use balcony_machine::{Random, Seed};
 
 use crate::failure::Failure;

@@ -1,3 +1,6 @@
+//! `balcony user` does the same whether a server runs or not, the end of an account ends all that others had with it (XEP-0077
+//! section 3.2), and `serve --demo` changes nothing that was there.
+
 use crate::world::{PASSWORD, Server, World};
 
 fn list(world: &World) -> Vec<String> {

@@ -1,3 +1,6 @@
+//! The certificate of a server: the first start makes one that clients on the same machine trust, it is renewed in time and read
+//! again at a hangup, and clients elsewhere accept no other than they were told to.
+
 use std::os::unix::fs::PermissionsExt as _;
 use std::time::{Duration, SystemTime};
 

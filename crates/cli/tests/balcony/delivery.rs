@@ -1,3 +1,6 @@
+//! Messages between clients and a server as people run them: who gets which (RFC 6121 section 8.5), what comes back, what waits
+//! for those who are offline (XEP-0160), and that a text arrives as it was typed, or is refused.
+
 use std::ops::ControlFlow;
 
 use balcony_stanza::{ErrorCondition, Stanza, StanzaError};

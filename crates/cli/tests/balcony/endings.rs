@@ -1,3 +1,6 @@
+//! How servers and listeners end: told to, killed, or left alone by the other end. What was acknowledged or has come is not lost,
+//! and a listener connects again where that can help (RFC 6120 section 3.3), ever more seldom.
+
 use std::ops::ControlFlow::{self, Break, Continue};
 use std::sync::atomic::Ordering;
 use std::time::Duration;

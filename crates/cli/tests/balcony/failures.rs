@@ -1,3 +1,7 @@
+//! What a person reads when something is wrong: one line that names the thing and says what to do, and the right exit status.
+//!
+//! And what a server does only if it is told to: passwords without TLS, and registration.
+
 use std::fs::Permissions;
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};

@@ -1,3 +1,5 @@
+//! `balcony user import`: good lines become accounts, bad ones are reported by their numbers, whether a server runs or not.
+
 use crate::world::{PASSWORD, World};
 
 fn import(world: &World, server_runs: bool) {

@@ -1,3 +1,6 @@
+//! `balcony store`: an export carries all that is kept to another folder or database, what is there stays, a server that runs has
+//! its data to itself, and no line shows the password of a database.
+
 use std::os::unix::fs::PermissionsExt as _;
 
 #[cfg(feature = "postgres")]

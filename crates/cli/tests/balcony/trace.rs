@@ -1,3 +1,5 @@
+//! `balcony trace` prints the page in the documentation, and on it a whole session, with no password on the wire.
+
 use crate::world::World;
 
 /// `cargo run -p balcony-cli -- trace >docs/trace.md` makes it new.
