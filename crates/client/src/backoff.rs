@@ -1,3 +1,6 @@
+//! How long to wait before connecting again (RFC 6120 section 3.3). Whether that is of any use is for
+//! [`ConnectError`](crate::ConnectError) to say, and the waiting itself is the owner's.
+
 use core::time::Duration;
 
 use balcony_machine::Random;

@@ -1,3 +1,8 @@
+//! Where the messages of a conversation between two people go: to the account, or to the resource that has replied (RFC 6121
+//! section 5.1).
+//!
+//! It sends nothing and keeps no texts: its owner gives it what comes, and sends what it makes.
+
 use balcony_jid::{BareJid, FullJid, Jid};
 use balcony_stanza::{Content, Kind, MessageType, PresenceType, Stanza, Thread};
 

@@ -1,3 +1,8 @@
+//! The machine of a client: one account's connection, its requests, and the answers that every client owes.
+//!
+//! What the stream tells becomes the client's own events here. Requests that any client answers in the same way are answered by
+//! `services.rs`, and shown only if they tell of a change. All else is left to the owner, initial presence and the roster too.
+
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;

@@ -1,3 +1,8 @@
+//! What a client is told before it connects: its stream, whom TLS is to trust, and what becomes of requests that it does not
+//! know.
+//!
+//! What depends on the place that it connects to is set by `Config::for_endpoint`, in `endpoint.rs`.
+
 use alloc::borrow::Cow;
 use alloc::string::String;
 

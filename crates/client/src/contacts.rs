@@ -1,3 +1,7 @@
+//! What a client knows of the people around its user, from the stanzas that it is shown (RFC 6121 sections 2 to 4).
+//!
+//! It sends nothing and approves nobody. What it keeps is bounded, since most of it comes from strangers.
+
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
 

@@ -1,3 +1,9 @@
+//! Where the server of an account is, and why no connection has come about.
+//!
+//! Here it is decided what needs no lookup in the DNS, which failures trying again can mend, and whom a client lets itself be
+//! redirected by (RFC 6120 section 4.9.3.19). SRV records are read in [`srv`](crate::srv); names are resolved and sockets opened
+//! by adapters.
+
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;

@@ -1,3 +1,6 @@
+//! What a resource says of itself, read from presence and written into it, and the presence that ends a session or manages
+//! subscriptions (RFC 6121 sections 3 and 4.7).
+
 use alloc::boxed::Box;
 use alloc::string::ToString as _;
 use alloc::vec::Vec;

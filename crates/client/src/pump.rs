@@ -1,3 +1,8 @@
+//! A client between an input and an output buffer: all that adapters would otherwise each do in their own way.
+//!
+//! It keeps what happens while its user waits for something else, within a bound, and holds no call that cannot be abandoned.
+//! Reading, writing and waiting are the adapter's.
+
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::string::String;

@@ -1,3 +1,6 @@
+//! Which stanza answers which request: the one with its id that comes from whom it was sent to (RFC 6120 section 8.1.2.1), so
+//! that nobody else can answer. A request that nobody answers ends when its time is over.
+
 use alloc::collections::BTreeMap;
 use alloc::string::{String, ToString as _};
 use core::time::Duration;
