@@ -1,3 +1,5 @@
+//! The address of an account, a room or a server. That it has no resourcepart is checked once, where it is made.
+
 use core::borrow::Borrow;
 use core::fmt;
 use core::str::FromStr;

@@ -1,3 +1,6 @@
+//! An address that lies in somebody else's text. There is one only of texts that are in normal form already: the normal form of
+//! any other is a new text.
+
 use core::cmp::Ordering;
 use core::fmt;
 use core::hash::{Hash, Hasher};

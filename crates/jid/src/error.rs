@@ -1,3 +1,6 @@
+//! Why a text is no address: which part of it breaks which rule. What it says can be shown and logged, since characters are named
+//! by their numbers.
+
 use core::fmt;
 
 /// What is wrong with an address, and in which part of it.

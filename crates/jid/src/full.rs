@@ -1,3 +1,6 @@
+//! The address of one connection of an account, or one occupant of a room. That it has a resourcepart is checked once, where it
+//! is made.
+
 use core::fmt;
 use core::str::FromStr;
 

@@ -1,3 +1,7 @@
+//! An owned address, bare or full. Clones, and bare addresses of full ones, share the text.
+//!
+//! Where a text is cut into parts is decided in `parts.rs`, and what each part may be in `part.rs`.
+
 use alloc::sync::Arc;
 use core::cmp::Ordering;
 use core::fmt;

@@ -1,3 +1,7 @@
+//! The rules for each of the three parts, and their normal form (RFC 7622 sections 3.2 to 3.4).
+//!
+//! What is ASCII is decided here and in `domain.rs`; all else needs the tables of Unicode.
+
 use alloc::borrow::Cow;
 
 use crate::{JidError, Part, Reason, domain, unicode};
