@@ -1,3 +1,7 @@
+//! The bounds of all machines in one place, with defaults for each end of a stream.
+//!
+//! Each field says what happens when it is passed. To keep to them is up to the machine that each of them concerns.
+
 use core::time::Duration;
 
 /// Bounds on one top-level XML element (a stanza, a nonza or the stream header).

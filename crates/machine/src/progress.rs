@@ -1,3 +1,5 @@
+//! What one step of a machine comes to, what it may wait for, and how its owner's mistakes are told from the peer's.
+
 use core::fmt;
 
 /// What one call of a byte machine's `advance` achieved.

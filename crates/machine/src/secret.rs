@@ -1,3 +1,5 @@
+//! Passwords, keys and the like, which are never printed, and erased where they lie. Copies that others made before are not.
+
 use alloc::string::String;
 use core::fmt;
 

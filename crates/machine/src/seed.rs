@@ -1,3 +1,6 @@
+//! Randomness as an argument. Where the bytes of a seed come from is the caller's choice: the operating system, or a number in a
+//! test.
+
 use alloc::string::String;
 use core::fmt;
 

@@ -1,3 +1,6 @@
+//! Time as an argument: instants of a clock that the caller reads, and the deadlines at which a machine wants to be called. Dates
+//! are another matter: they come with the answers of a store.
+
 use core::fmt;
 use core::ops::{Add, Sub};
 use core::time::Duration;
