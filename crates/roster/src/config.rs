@@ -1,3 +1,6 @@
+//! The bounds of a roster, and the choices that RFC 6121 leaves to a server. Each field says what becomes of that which is too
+//! much.
+
 /// The bounds of a roster, and which of the choices that RFC 6121 leaves open it takes. Lengths are octets of UTF-8.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Config {

@@ -1,3 +1,5 @@
+//! What follows from a change of a roster, for the user's server to do. The roster itself sends and stores nothing.
+
 use alloc::sync::Arc;
 
 use balcony_jid::BareJid;

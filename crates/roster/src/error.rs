@@ -1,3 +1,5 @@
+//! Why a roster refuses what its user's client asks, and the stanza error that tells it (RFC 6121 sections 2.3.3 and 2.5.3).
+
 use core::fmt;
 
 use balcony_jid::JidError;

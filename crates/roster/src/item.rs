@@ -1,3 +1,7 @@
+//! A contact as the roster shows it, and what a client may say about one (RFC 6121 sections 2.1.2 and 2.3).
+//!
+//! What can be checked without knowing the rest of the roster is checked here.
+
 use alloc::boxed::Box;
 use alloc::collections::BTreeSet;
 use alloc::vec::Vec;

@@ -1,3 +1,5 @@
+//! Versions of a roster, and the changes between them, as clients are told (RFC 6121 sections 2.1.6 and 2.6).
+
 use alloc::vec::Vec;
 use core::fmt;
 

@@ -1,3 +1,8 @@
+//! The roster of one account: its items, the requests that wait, and which changes a client has missed.
+//!
+//! What the user's clients ask and set is dealt with here (RFC 6121 sections 2.2 to 2.6). The presence that manages subscriptions
+//! is in `presence.rs`, what a stanza does to a state in `subscription.rs`, and the XML in `xml.rs`.
+
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
