@@ -1,3 +1,6 @@
+//! Channel binding: what ties a login to the TLS channel that it is made on, and what a client says of it (RFC 5056, RFC 5802
+//! section 6). The data comes from TLS; whether that of both ends is the same is checked by the server's exchange.
+
 use alloc::boxed::Box;
 use core::fmt;
 

@@ -1,3 +1,8 @@
+//! The client's side of one try to authenticate (RFC 5802 for SCRAM, RFC 4616 for PLAIN).
+//!
+//! It takes no server that asks for too little work or too much, or that cannot prove to know the password. Which mechanism is
+//! tried is decided by the stream; the nonce is drawn and PBKDF2 computed by the caller.
+
 use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::String;

@@ -1,3 +1,5 @@
+//! Why a login failed: what the client is told (RFC 6120 section 6.5), and what is for the server's log only.
+
 use core::fmt;
 
 /// Why a SASL exchange failed, as the element that goes into `<failure/>` (RFC 6120 section 6.5).

@@ -1,3 +1,8 @@
+//! What a server keeps of a password, how that is made and checked, and what it shows of accounts that do not exist (RFC 5802
+//! section 3, RFC 6120 section 6.5.10).
+//!
+//! Where credentials lie is up to a store. What hashes a password is slow on purpose and says so.
+
 use alloc::boxed::Box;
 use alloc::string::String;
 use core::fmt;

@@ -1,3 +1,6 @@
+//! The hash functions of SCRAM and what is made of them (RFC 5802 section 2.2). Results are erased when dropped, and compared in
+//! constant time.
+
 use core::fmt;
 
 use hmac::{Hmac, KeyInit, Mac};

@@ -1,3 +1,6 @@
+//! The mechanisms that there are, by their strength, and the hash of each. Which of them are offered or tried is decided by
+//! streams.
+
 use core::fmt;
 
 /// A SASL mechanism that this crate speaks.

@@ -1,3 +1,8 @@
+//! The server's side of one try to authenticate (RFC 5802 for SCRAM, RFC 4616 for PLAIN).
+//!
+//! It looks up no account and hashes no password: it asks, and goes on with the answer. Of accounts that do not exist it knows
+//! nothing, since the answer for them looks like any other. Whether one user may act for another is up to the caller.
+
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;

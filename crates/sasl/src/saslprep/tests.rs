@@ -1,3 +1,5 @@
+//! SASLprep by the examples of RFC 4013, by the tables of RFC 3454, character by character, and as another implementation has it.
+
 use proptest::prelude::*;
 
 use super::*;
