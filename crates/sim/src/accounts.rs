@@ -1,3 +1,6 @@
+//! The store of a simulated server. It answers at once whatever streams of all roles ask; what a router asks is answered by its
+//! [`Memory`].
+
 use std::collections::BTreeMap;
 
 use balcony_jid::BareJid;

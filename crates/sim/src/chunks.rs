@@ -1,3 +1,5 @@
+//! How a simulated network cuts what it carries, since nothing may depend on that.
+
 use balcony_machine::Random;
 
 /// How a wire cuts what it carries.

@@ -1,3 +1,8 @@
+//! The two ends of one stream, of any two roles, and the wires between them.
+//!
+//! TLS is only announced, so that the bytes can be read and compared. What happens at each end is noted in words, by which two
+//! runs can be compared.
+
 use core::time::Duration;
 use std::collections::VecDeque;
 use std::sync::Arc;

@@ -1,3 +1,8 @@
+//! A server with its clients and all that can go wrong around them: peers that stall or hang up, networks that break, a store
+//! that is slow or does nothing, a crash.
+//!
+//! In which order things happen is decided by the seed. A machine that leaves something undone that is due fails the run.
+
 use core::time::Duration;
 use std::collections::VecDeque;
 
