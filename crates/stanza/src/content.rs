@@ -1,3 +1,6 @@
+//! What a message says to people: its texts in their languages, and the conversation that it belongs to (RFC 6121 sections 5.2.3
+//! to 5.2.5). What extensions put into a message is not looked at here.
+
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::fmt;

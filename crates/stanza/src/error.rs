@@ -1,3 +1,5 @@
+//! Stanza errors: their conditions and types, and how they are read and written (RFC 6120 section 8.3).
+
 use alloc::borrow::Cow;
 use alloc::boxed::Box;
 use alloc::string::String;

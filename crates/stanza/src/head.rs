@@ -1,3 +1,5 @@
+//! What stanzas are routed by: their kind and type, addresses, id and language (RFC 6120 section 8.1).
+
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 

@@ -1,3 +1,9 @@
+//! From an element that a reader has completed to a stanza, by the rules that hold for every stanza whatever is in it (RFC 6120
+//! section 8, RFC 6121 sections 4.7.1 and 5.2.2).
+//!
+//! Who breaks them gets an answer, and the stream goes on. Whether the sender may use the address in `from` is for the stream to
+//! say.
+
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 

@@ -1,3 +1,7 @@
+//! The content of a stanza, as bytes that everybody who delivers it shares.
+//!
+//! It is parsed only by those who look inside. What is put into it or taken out of it on its way leaves the rest byte for byte.
+
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;

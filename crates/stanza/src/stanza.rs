@@ -1,3 +1,5 @@
+//! A stanza: how it is put together, answered, and written.
+
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 

@@ -1,3 +1,5 @@
+//! Stream errors: why one side has ended a stream, and how that is read and written (RFC 6120 section 4.9).
+
 use alloc::borrow::Cow;
 use alloc::string::String;
 use alloc::vec::Vec;
