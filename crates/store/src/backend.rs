@@ -1,3 +1,7 @@
+//! What a place for accounts has to be able to do: the contract that the file and PostgreSQL keep, and that others may.
+//!
+//! What is the same for all of them is in `store.rs`: it tells the time, counts, and writes the log.
+
 use alloc::borrow::Cow;
 use alloc::string::String;
 use alloc::sync::Arc;

@@ -1,3 +1,5 @@
+//! What a store can be told to change, each as a whole or not at all, and what it knows of an account.
+
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 

@@ -1,3 +1,5 @@
+//! What can go wrong with a store, in one line each that tells whoever runs the server what to do.
+
 use alloc::string::String;
 use core::fmt;
 use std::io::ErrorKind;

@@ -1,3 +1,5 @@
+//! What a [`Worker`](crate::Worker) can be asked, and what it answers.
+
 use alloc::borrow::Cow;
 use alloc::boxed::Box;
 use alloc::string::String;

@@ -1,3 +1,8 @@
+//! A store as programs use it, wherever the accounts are.
+//!
+//! It adds the time and the log to what its [`Backend`] does. Every call waits for the disk; a [`Worker`](crate::Worker) is for
+//! those who must not.
+
 use alloc::borrow::Cow;
 use alloc::boxed::Box;
 use alloc::string::String;

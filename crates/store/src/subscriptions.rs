@@ -1,3 +1,7 @@
+//! Subscriptions of which only one of two accounts knows, by which a user would be seen by somebody who has not asked for it.
+//!
+//! They are found and told, each with what its user can do about it, and not mended.
+
 use alloc::collections::BTreeSet;
 use alloc::format;
 use alloc::string::String;

@@ -1,3 +1,5 @@
+//! Whether all records in the file can be read, and each belongs to somebody. What is broken is told, and left as it is.
+
 use alloc::format;
 use alloc::string::String;
 

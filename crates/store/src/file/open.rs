@@ -1,3 +1,8 @@
+//! How the file is found, made, and brought from the layout of an older program to that of this one.
+//!
+//! Whoever dies while it is being made leaves no half of one behind. A file of a newer program is refused, since this one could
+//! misread it.
+
 use std::fs::{DirBuilder, OpenOptions, TryLockError};
 use std::io;
 use std::path::Path;

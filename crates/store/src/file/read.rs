@@ -1,3 +1,5 @@
+//! What is kept of accounts in the file, all as it was at one moment. Documents and logs are in `collections.rs`.
+
 use alloc::borrow::Cow;
 use alloc::vec::Vec;
 use core::ops::Bound;

@@ -1,3 +1,6 @@
+//! Changes of what is kept in the file, within a transaction that somebody else commits. Documents and logs are in
+//! `collections.rs`.
+
 use balcony_jid::BareJid;
 use balcony_roster::{Item, Version};
 use balcony_router::Change as Save;

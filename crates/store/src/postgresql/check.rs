@@ -1,3 +1,6 @@
+//! Whether all rows can be read and agree with each other. That each belongs to somebody is left to the database server, by its
+//! foreign keys. What is broken is told, and left as it is.
+
 use alloc::format;
 use alloc::string::String;
 

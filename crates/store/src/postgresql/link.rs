@@ -1,3 +1,7 @@
+//! A connection to the database server: what runs on it is one transaction, and what becomes of it when the server is gone.
+//!
+//! Only one process at a time may write. While the server is away it is tried ever more seldom, and nobody waits in between.
+
 use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::{String, ToString as _};

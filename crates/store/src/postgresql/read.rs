@@ -1,3 +1,5 @@
+//! What is kept of accounts in the tables, read within a transaction. Documents and logs are in `collections.rs`.
+
 use alloc::borrow::Cow;
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;

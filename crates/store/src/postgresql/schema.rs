@@ -1,3 +1,7 @@
+//! The tables, and the steps that lead from those of an older program to those of this one.
+//!
+//! Tables of a newer program are refused, since this one could misread them.
+
 use alloc::vec::Vec;
 
 use balcony_machine::Secret;

@@ -1,3 +1,6 @@
+//! Changes of what is kept in the tables, within a transaction that somebody else commits. Documents and logs are in
+//! `collections.rs`.
+
 use alloc::string::String;
 use alloc::vec::Vec;
 

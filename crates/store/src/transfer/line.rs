@@ -1,3 +1,7 @@
+//! An account as one line of JSON, written as this program has it, and read from older texts as well.
+//!
+//! What cannot be read is said in words, without the line's number, which only `transfer.rs` knows.
+
 use alloc::boxed::Box;
 use alloc::string::{String, ToString as _};
 use alloc::sync::Arc;
