@@ -1,3 +1,6 @@
+//! Why a stream has ended before its time, in words for whoever is at this end. What the other end is told has been written by
+//! then.
+
 use alloc::borrow::Cow;
 use core::fmt;
 

@@ -1,3 +1,6 @@
+//! Digests in hexadecimal, such as those of component handshakes (XEP-0114) and dialback keys (XEP-0220): written, and compared
+//! without telling where they differ.
+
 use alloc::string::String;
 
 use subtle::ConstantTimeEq as _;
