@@ -1,3 +1,6 @@
+//! What the TLS of a client trusts, and of a server that connects to others. Whether a certificate is to be believed is decided
+//! in `verify.rs`.
+
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;

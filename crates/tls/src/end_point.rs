@@ -1,3 +1,5 @@
+//! The hash of a server's certificate that SASL can be bound to (RFC 5929 section 4.1).
+
 use alloc::vec::Vec;
 
 use rustls::pki_types::CertificateDer;

@@ -1,3 +1,5 @@
+//! Why TLS cannot go on, sorted by who has to act, and in words for that person.
+
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;

@@ -1,3 +1,6 @@
+//! What a handshake has come to: what SASL can be bound to, what the peer has proven, and what a user may be shown (RFC 7590
+//! section 3.6). Whether that is enough is for others to decide.
+
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;

@@ -1,3 +1,5 @@
+//! XMPP domains as certificates, SNI and the DNS spell them.
+
 use alloc::string::String;
 
 use rustls::pki_types::ServerName;

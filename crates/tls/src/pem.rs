@@ -1,3 +1,5 @@
+//! Certificates and private keys out of PEM, with errors for whoever has mixed up the files.
+
 use alloc::vec::Vec;
 
 use rustls::pki_types::pem::{Error as PemError, PemObject as _};

@@ -1,3 +1,7 @@
+//! What the TLS of a server shows to clients, browsers and other servers: its certificate, with the key to it.
+//!
+//! And what can be said of that certificate when a server starts, before its users find it out.
+
 use alloc::sync::Arc;
 use core::fmt;
 use core::ops::Range;

@@ -1,3 +1,6 @@
+//! One TLS connection, of either side, as bytes to bytes. TLS itself is rustls; here its buffers are emptied at once, its first
+//! error stays, and a connection that was cut is told from one that was closed.
+
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;

@@ -1,3 +1,8 @@
+//! Whether certificates prove who their holder is (RFC 6120 section 13.7.2, RFC 9525): whose word counts, and what a peer has
+//! proven by the end of a handshake, be it one that goes on without proof.
+//!
+//! Which names stand in a certificate is read in `identity.rs`.
+
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
