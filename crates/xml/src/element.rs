@@ -1,3 +1,6 @@
+//! An element with all that is in it, as a flat value: built, parsed by itself, or cut out of a fragment. It is looked into
+//! through [`ElementRef`], and `tree.rs` has its form in memory.
+
 use alloc::vec::Vec;
 use core::fmt;
 

@@ -1,3 +1,5 @@
+//! A view of an element: its names, attributes, children and text, and their way back to XML.
+
 use alloc::borrow::Cow;
 use alloc::string::String;
 use alloc::vec::Vec;

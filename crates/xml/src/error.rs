@@ -1,3 +1,5 @@
+//! What can be wrong with XML, and which stream error tells the peer. Whether the stream ends of it is decided by whoever reads.
+
 use core::fmt;
 
 /// What is wrong with the XML that a peer sent. Every variant belongs to one stream error condition (RFC 6120 section

@@ -1,3 +1,5 @@
+//! What stands for characters of a text that mean something to XML, or that it cannot carry.
+
 use alloc::vec::Vec;
 
 /// The first character of `text` that XML 1.0 can't carry at all (section 2.2): most control characters, U+FFFE and U+FFFF.

@@ -1,3 +1,5 @@
+//! Names of elements and attributes. They are checked where they are made, so that what is written with them is well-formed.
+
 use alloc::borrow::Cow;
 use alloc::string::String;
 use core::fmt;

@@ -1,3 +1,8 @@
+//! From the bytes of a stream to its header, its elements and its end (RFC 6120 sections 4 and 11), wherever the bytes are cut.
+//!
+//! It keeps to the limits, and says what is wrong as soon as that is certain. The grammar is known to `tokenizer.rs`, namespaces
+//! and the tree of an element to `builder.rs`; what an element means is decided by others.
+
 use alloc::vec::Vec;
 use core::fmt;
 use core::ops::Range;

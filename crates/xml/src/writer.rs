@@ -1,3 +1,5 @@
+//! XML written tag by tag, for the small elements of a negotiation. What comes out is well-formed whatever is called.
+
 use alloc::vec::Vec;
 use core::fmt;
 

@@ -1,3 +1,6 @@
+//! A reader takes no more memory than a small multiple of its limit, whatever comes, and little when nothing does; and a copy of
+//! an element shares what the element shares.
+
 use alloc::string::String;
 use alloc::vec::Vec;
 use alloc::{format, vec};
