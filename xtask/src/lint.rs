@@ -1,16 +1,17 @@
-//! `cargo xtask lint`: what makes the protocol crates pure, where the compiler does not see to it.
+//! `cargo xtask lint`: what makes the protocol crates pure, where the compiler does not see to it, and what every source file has
+//! to have.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::run::{Result, root};
-use crate::source::{code, has_word};
+use crate::source::{code, has_docs, has_word};
 use crate::tiers::{CRATES, Crate, LAST_PURE_TIER, Std, find};
 
 pub(crate) const HELP: &str = "\
 Checks the tiers (docs/architecture.md). Tiers 0 to 3: no clock, socket, file, thread, environment or
 randomness outside of tests, #![no_std] and #![forbid(unsafe_code)]. All: the workspace's lints, and no
-dependency on a higher tier.";
+dependency on a higher tier. And each source file of the project, tests and tools too, begins with //! docs.";
 
 /// What a protocol crate must not name, and what it does instead.
 const FORBIDDEN: &[(&str, &str)] = &[
@@ -49,6 +50,9 @@ const EXCEPTIONS: &[(&str, &str)] = &[
 const FOR_ADAPTERS: &[&str] =
     &["tokio", "async-std", "smol", "mio", "futures-io", "async-channel", "redb", "getrandom", "rand"];
 
+/// Where the project has source files.
+const FOLDERS: &[&str] = &["benches", "crates", "examples", "fuzz", "xtask"];
+
 pub(crate) fn main(args: &[String]) -> Result {
     if let Some(arg) = args.first() {
         return Err(format!("unknown argument `{arg}`"));
@@ -63,6 +67,7 @@ pub(crate) fn main(args: &[String]) -> Result {
             files += sources(known, &mut findings)?;
         }
     }
+    println!("lint: {} source files in all, for their docs", documented(&mut findings)?);
     println!("lint: {} manifests and {files} source files of tiers 0 to {LAST_PURE_TIER}", CRATES.len());
     for known in CRATES.iter().filter(|known| known.tier <= LAST_PURE_TIER && known.std == Std::Always) {
         println!("lint: crates/{} may use std, by design; everything else holds for it too", known.name);
@@ -120,26 +125,63 @@ fn packages(line: &str) -> impl Iterator<Item = &str> {
 
 /// Checks the source files, and returns how many there are.
 fn sources(known: &Crate, findings: &mut Vec<String>) -> Result<usize> {
-    let base = root();
-    let folder = base.join("crates").join(known.name).join("src");
+    let folder = root().join("crates").join(known.name).join("src");
     check_root(known, &read(&folder.join("lib.rs"))?, findings);
     let no_std = if known.std == Std::Always { &[][..] } else { NO_STD };
-    let mut files = 0;
-    let mut open = vec![folder];
+    // Tests in files of their own.
+    let is_wanted = |path: &Path| !path.ends_with("tests") && !path.ends_with("tests.rs");
+    let files = rust_files(folder, is_wanted)?;
+    for path in &files {
+        check_source(&shown(path), &read(path)?, no_std, findings);
+    }
+    Ok(files.len())
+}
+
+/// Every source file says what it is. Returns how many there are.
+fn documented(findings: &mut Vec<String>) -> Result<usize> {
+    let mut count = 0;
+    for folder in FOLDERS {
+        // What was built, and what is hidden, is nobody's source.
+        let is_wanted = |path: &Path| {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            name != "target" && !name.starts_with('.')
+        };
+        for path in rust_files(root().join(folder), is_wanted)? {
+            count += 1;
+            check_docs(&shown(&path), &read(&path)?, findings);
+        }
+    }
+    Ok(count)
+}
+
+fn check_docs(path: &str, source: &str, findings: &mut Vec<String>) {
+    if !has_docs(source) {
+        findings.push(format!(
+            "{path}:1: a source file begins with `//!` docs that say what it is for, what it decides, and what it leaves to others"
+        ));
+    }
+}
+
+/// The source files in a folder, and in those folders below it that are wanted.
+fn rust_files(folder: PathBuf, is_wanted: impl Fn(&Path) -> bool) -> Result<Vec<PathBuf>> {
+    let (mut files, mut open) = (Vec::new(), vec![folder]);
     while let Some(path) = open.pop() {
-        // Tests in files of their own.
-        if path.ends_with("tests") || path.ends_with("tests.rs") {
+        if !is_wanted(&path) {
             continue;
         }
         if path.is_dir() {
             open.extend(list(&path)?);
         } else if path.extension().is_some_and(|extension| extension == "rs") {
-            files += 1;
-            let shown = path.strip_prefix(&base).unwrap_or(&path).display().to_string();
-            check_source(&shown, &read(&path)?, no_std, findings);
+            files.push(path);
         }
     }
+    files.sort();
     Ok(files)
+}
+
+/// The path of a file below the root of the checkout.
+fn shown(path: &Path) -> String {
+    path.strip_prefix(root()).unwrap_or(path).display().to_string()
 }
 
 fn check_source(path: &str, source: &str, no_std: &[(&str, &str)], findings: &mut Vec<String>) {
@@ -184,7 +226,7 @@ fn read(path: &Path) -> Result<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{NO_STD, check_manifest, check_root, check_source};
+    use super::{NO_STD, check_docs, check_manifest, check_root, check_source};
     use crate::tiers::find;
 
     fn manifest(package: &str, dependencies: &str) -> Vec<String> {
@@ -231,6 +273,15 @@ mod tests {
         assert_eq!(check("use std::vec::Vec;", NO_STD), 1);
         assert_eq!(check("use std::vec::Vec;", &[]), 0);
         assert_eq!(check("use std::net::TcpStream;", &[]), 1);
+    }
+
+    #[test]
+    fn a_file_without_docs_is_named() {
+        let mut findings = Vec::new();
+        check_docs("crates/x/src/a.rs", "//! What it is.\nuse b;", &mut findings);
+        check_docs("crates/x/src/b.rs", "use a;", &mut findings);
+        assert_eq!(findings.len(), 1);
+        assert!(findings[0].starts_with("crates/x/src/b.rs:1: "), "{findings:?}");
     }
 
     #[test]

@@ -6,6 +6,38 @@ pub(crate) fn code(source: &str) -> String {
     without_tests(without_text(source))
 }
 
+/// Whether a file says what it is: it begins with `//!` docs, behind nothing but comments, such as a licence, and attributes.
+pub(crate) fn has_docs(source: &str) -> bool {
+    let mut rest = source.trim_start();
+    loop {
+        if let Some(docs) = rest.strip_prefix("//!") {
+            return docs.lines().next().is_some_and(|line| !line.trim().is_empty());
+        }
+        let length = match rest {
+            _ if rest.starts_with("//") || rest.starts_with("/*") => text_length(rest, None),
+            _ if rest.starts_with("#![") => attribute_length(rest),
+            _ => return false,
+        };
+        rest = rest[length..].trim_start();
+    }
+}
+
+/// Octets of the attribute that `rest` begins with.
+fn attribute_length(rest: &str) -> usize {
+    let (mut at, mut depth) = (0, 0_usize);
+    while let Some(c) = rest[at..].chars().next() {
+        let text = text_length(&rest[at..], rest[..at].chars().next_back());
+        at += if text > 0 { text } else { c.len_utf8() };
+        match c {
+            '[' => depth += 1,
+            ']' if depth == 1 => return at,
+            ']' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    at
+}
+
 fn without_text(source: &str) -> String {
     let mut code = String::with_capacity(source.len());
     let mut rest = source;
@@ -99,7 +131,7 @@ pub(crate) fn has_word(line: &str, word: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{code, has_word};
+    use super::{code, has_docs, has_word};
 
     #[test]
     fn text_and_tests_are_blank() {
@@ -112,6 +144,32 @@ mod tests {
             assert!(!code.contains(&format!("std::{gone}")), "{gone} in {code}");
         }
         assert!(code.contains("fn f<'a>(r: &'a str)") && code.contains("std::process"), "{code}");
+    }
+
+    #[test]
+    fn files_say_what_they_are() {
+        for good in [
+            "//! What it is.\nuse a;",
+            "\n//! What it is.\n",
+            "// SPDX-License-Identifier: MIT\n\n//! What it is.",
+            "/* A licence,\n//! no docs. */\n//! What it is.",
+            "#![no_main]\n//! What it is.",
+            "#![allow(\n    a,\n    reason = \"a ] in a text\" // and ] in a comment\n)]\n#![cfg([])]\n//! What it is.",
+        ] {
+            assert!(has_docs(good), "{good}");
+        }
+        for bad in [
+            "",
+            "use a;\n//! Too late.",
+            "/// An item's.\nfn f() {}",
+            "//!\n//! Not in its first line.",
+            "// What it is.\nuse a;",
+            "#![no_main]\nuse a;",
+            "#![no_main",
+            "#[cfg(test)]\nmod tests { //! Another one's.\n}",
+        ] {
+            assert!(!has_docs(bad), "{bad}");
+        }
     }
 
     #[test]
