@@ -1,4 +1,8 @@
-//! One account: its resources, and what waits for it.
+//! One account in memory: its connected resources and who of them gets its messages, what waits for it, and which phase of its
+//! life it is in.
+//!
+//! It keeps these consistent, and says whether a stanza has to wait. What happens in an account is decided by the router's other
+//! files.
 
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, VecDeque};

@@ -1,4 +1,5 @@
-//! What waits for an answer, and who answers for it.
+//! The questions that the owner has not answered yet, each with what is to be done then, and how much of each sender waits for
+//! some answer. How much may wait is in `waits.rs`, and what comes of answers in `answers.rs`.
 
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, VecDeque};

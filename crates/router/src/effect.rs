@@ -1,4 +1,5 @@
-//! What a router decides.
+//! What a router decides, for its owner to carry out, in order: what is written to which session, what is asked of the store, and
+//! what goes to other servers.
 
 use alloc::sync::Arc;
 

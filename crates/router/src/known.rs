@@ -1,4 +1,5 @@
-//! What is kept of an account, in memory.
+//! What is kept of an account, as it is in memory once it has been loaded: the roster, what extensions know, and the end of the
+//! latest presence. What has been saved becomes visible here when it is durable (`commit.rs`).
 
 use alloc::boxed::Box;
 use core::time::Duration;

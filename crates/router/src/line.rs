@@ -1,4 +1,6 @@
-//! What waits between an account and one other entity.
+//! What waits between an account and one other entity, what is to be done with it, and who has brought it.
+//!
+//! Whether a stanza has to wait is decided in `account.rs`, when it goes on in `flow.rs`, and who pays for it in `charging.rs`.
 
 use alloc::collections::VecDeque;
 

@@ -1,4 +1,5 @@
-//! The router itself: its parts, and everything that can be said to it.
+//! The router itself: its parts, and all that its owner can tell it. What is done with it is in the other files, each of which
+//! has a part of the router's methods.
 
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::sync::Arc;

@@ -1,4 +1,4 @@
-//! What all accounts of a router share.
+//! What all accounts of a router share and nothing changes: its configuration, with the tables that extensions have filled.
 
 use balcony_jid::{BareJid, Jid};
 

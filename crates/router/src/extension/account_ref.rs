@@ -1,4 +1,5 @@
-//! An account, as extensions see it.
+//! An account as an extension may see it: its clients, and what this extension knows of them and of it, but nothing that is
+//! another's.
 
 use core::fmt;
 

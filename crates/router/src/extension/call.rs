@@ -1,4 +1,4 @@
-//! A call of an extension's function, without its types.
+//! What the router hands to a function of an extension, before the extension's own types are put around it (`context.rs`).
 
 use alloc::vec::Vec;
 

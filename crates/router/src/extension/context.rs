@@ -1,4 +1,5 @@
-//! What an extension may do while it answers.
+//! What an extension may see and do while it answers: its own state, pushes to the account's clients, and what has to be saved,
+//! read or asked before it goes on.
 
 use alloc::borrow::Cow;
 use alloc::boxed::Box;

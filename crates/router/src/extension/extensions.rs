@@ -1,4 +1,5 @@
-//! The extensions of a router.
+//! Which extensions a router has, in which order, and what they announce, answer and keep. It is put together once, before the
+//! router.
 
 use alloc::borrow::Cow;
 use alloc::boxed::Box;

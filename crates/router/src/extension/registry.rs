@@ -1,4 +1,5 @@
-//! What an extension registers.
+//! What an extension can register, each with the function that the router calls for it. What is registered comes to lie in
+//! `tables.rs`.
 
 use alloc::borrow::Cow;
 use alloc::boxed::Box;

@@ -1,4 +1,5 @@
-//! Requests to extensions, and what they say to them.
+//! A request as an extension gets it, and what the extension can say to it: the answer, or what has to be done first and how it
+//! goes on then.
 
 use alloc::borrow::Cow;
 use alloc::boxed::Box;

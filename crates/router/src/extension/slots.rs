@@ -1,4 +1,5 @@
-//! The states of extensions: typed for them, the same for the router.
+//! The states of extensions beside an account or a client. Extensions have types for them, and the router none; who knows nothing
+//! of an account takes no room in it.
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;

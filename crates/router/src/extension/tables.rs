@@ -1,4 +1,4 @@
-//! What has been registered, without the extensions' types.
+//! All that extensions have registered, in the form in which the router looks it up, without the extensions' types.
 
 use alloc::borrow::Cow;
 use alloc::boxed::Box;
