@@ -1,4 +1,4 @@
-//! Which machine waits for which answer.
+//! Which machine waits for which answer. All of them number their own questions; the owner sees one numbering.
 
 use alloc::collections::BTreeMap;
 

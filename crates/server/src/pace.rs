@@ -1,4 +1,5 @@
-//! How fast something may come (RFC 6120 section 13.12).
+//! How fast something may come (RFC 6120 section 13.12): bytes of a peer, and attempts of an address. What happens to that which
+//! comes too fast is decided by those who count.
 
 use core::time::Duration;
 

@@ -1,4 +1,5 @@
-//! A server with a table of its sockets.
+//! A server with a table of its sockets, for adapters: what has happened goes in, and what is to be done with which socket comes
+//! out, the lines of the log too. It decides nothing about the protocol.
 
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, VecDeque};

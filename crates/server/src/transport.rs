@@ -1,4 +1,5 @@
-//! How connections begin.
+//! How connections begin, and what a new one is made of then: the configuration of its stream, TLS, a WebSocket. Also what is
+//! said to those who are not let in.
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
