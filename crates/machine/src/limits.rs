@@ -59,8 +59,8 @@ pub struct Limits {
     pub sasl_attempts: u8,
     /// Refused binds on one stream; the last one ends it with `policy-violation` (RFC 6120 section 7.7.2.3).
     pub bind_attempts: u8,
-    /// Bytes waiting to be written to one peer; who is sent a stanza while there are more is dropped with
-    /// `resource-constraint`. One stanza always has room.
+    /// Bytes waiting to be written to one peer: while there are so many, a stream takes nothing more from it. Stored messages are
+    /// fetched for a client a quarter of so much at a time.
     pub output: usize,
     /// Resources bound by one account at a time; past it binding gets `resource-constraint`.
     pub resources: usize,
@@ -93,7 +93,8 @@ pub struct Limits {
     pub stall: Duration,
     /// See [`stall`](Limits::stall).
     pub stall_bytes: usize,
-    /// Stanzas that may wait for a stream to another domain, and asks that one machine may have open for somebody.
+    /// Stanzas that may wait for a stream to another domain, and contacts that a user who comes online asks again at a time, of those
+    /// who have not answered (RFC 6121 section 3.1.2).
     pub asks: usize,
     /// Pairs of domains that one stream between servers may carry or be asked for; past it a request is refused with
     /// `resource-constraint` (XEP-0220).
