@@ -1,4 +1,5 @@
-//! How a client gets online.
+//! How a client of this program gets online: whom it trusts, and what a person is told if it fails. Passwords come from
+//! `password.rs`.
 
 use std::path::{Path, PathBuf};
 

@@ -1,4 +1,4 @@
-//! The server's end of [`control`].
+//! The server's end of [`control`]: a socket in the data folder, for the user who runs the server and for root.
 
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};

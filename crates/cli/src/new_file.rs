@@ -1,4 +1,4 @@
-//! Files that are there whole or not at all.
+//! Writing files that are there whole or not at all, and secrets that nobody else can read meanwhile.
 
 use std::fs::{File, OpenOptions};
 use std::io;

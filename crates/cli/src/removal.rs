@@ -1,4 +1,4 @@
-//! The end of an account where no server runs.
+//! The end of an account where no server runs: as a running one would do it, with all that its contacts are told.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! A disk that is full for a while.
+//! A server whose disk is full for a while says so, loses nothing that it has acknowledged, and goes on when there is room again.
 
 use std::process::Command;
 use std::time::{Duration, Instant};

@@ -1,4 +1,4 @@
-//! Clients that say what no command says.
+//! Clients for the other tests, on `balcony-client`, that send requests for which the program has no command.
 
 use std::sync::Mutex;
 use std::time::Duration;

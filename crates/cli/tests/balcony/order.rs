@@ -1,4 +1,5 @@
-//! What the program says to a server, and in which order.
+//! What the program says to a server, and in which order: the roster before presence (RFC 6121 section 2.2), and presence ends
+//! before the stream does.
 
 use std::ops::ControlFlow::Continue;
 
