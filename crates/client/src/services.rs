@@ -1,4 +1,5 @@
-//! The requests that a client answers itself.
+//! The requests that a client answers itself, such as pings and what it is, and those that are pushes of its own server: changes
+//! of the roster (RFC 6121 section 2.1.6), and of who is blocked (XEP-0191).
 
 use balcony_jid::FullJid;
 use balcony_stanza::{ErrorCondition, IqType, Kind, Stanza, ns};
