@@ -1,4 +1,5 @@
-//! A client with its socket.
+//! A client with its socket, as its user awaits it. It has no task of its own: a `Pump` says what is to be done next, and each
+//! method does so while it is awaited.
 
 use core::fmt;
 use core::future::poll_fn;

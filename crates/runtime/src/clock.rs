@@ -1,4 +1,4 @@
-//! Time and randomness, which the machines are given.
+//! Time and randomness as machines are given them: the clock of the runtime, and a seed of the operating system.
 
 use core::future::poll_fn;
 use core::pin::pin;

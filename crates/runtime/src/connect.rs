@@ -1,4 +1,5 @@
-//! From an endpoint to a socket.
+//! From an endpoint to a socket: all places of a domain, and all addresses of each, one after the other (RFC 6120 section 3.2).
+//! Which places there are, and in which order, is decided in `balcony-client`.
 
 use core::time::Duration;
 use std::io::ErrorKind;

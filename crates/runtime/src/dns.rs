@@ -1,4 +1,5 @@
-//! SRV records, for [`Runtime::records`](crate::Runtime::records).
+//! SRV records, for [`Runtime::records`](crate::Runtime::records), by `hickory` on the sockets of each runtime. What is made of
+//! them is decided in `balcony-client`.
 
 use core::future::poll_fn;
 use core::net::SocketAddr;

@@ -1,4 +1,5 @@
-//! The task of a server: it owns the machine and all sockets.
+//! The task of a server: it owns the machine and all sockets, hands what happens to the machine, and does what that says. Whose
+//! turn it is, and how long a socket lingers after the end, is decided here; nothing of the protocol is.
 
 use core::future::poll_fn;
 use core::task::{Context, Poll, Waker};

@@ -1,4 +1,4 @@
-//! One socket of a server.
+//! One socket of a server, with what is being written to it, until it is closed.
 
 use core::task::{Context, Poll, Waker};
 use std::io::{self, ErrorKind, IoSlice};

@@ -1,4 +1,4 @@
-//! What the driver needs of a runtime.
+//! What the driver needs of a runtime, as traits. A runtime says how it does these things, and decides nothing.
 
 use core::fmt::Debug;
 use core::net::SocketAddr;

@@ -1,4 +1,4 @@
-//! Pipes and other transports that are polled.
+//! Transports that are polled, such as pipes and tunnels, as sockets of the driver.
 
 use core::pin::Pin;
 use core::task::{Context, Poll, Waker};

@@ -1,4 +1,4 @@
-//! What all TCP sockets have in common.
+//! How all TCP sockets are set up, whatever runtime they are on, so that a peer whose network is gone is found out.
 
 use core::net::SocketAddr;
 use core::time::Duration;

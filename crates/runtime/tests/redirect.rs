@@ -1,4 +1,4 @@
-//! A server that sends its clients elsewhere.
+//! A client follows a server that sends it elsewhere a few times, and no more (RFC 6120 section 4.9.3.19).
 #![allow(
     clippy::unwrap_used,
     clippy::disallowed_methods,

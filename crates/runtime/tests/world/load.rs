@@ -1,4 +1,5 @@
-//! Much at once, and peers that go without a word.
+//! Much at once, and peers that go without a word: nothing is lost or out of order (RFC 6120 section 10.1), nobody is held up,
+//! and who is gone is found out (section 4.6).
 
 use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::io::{Read as _, Write as _};

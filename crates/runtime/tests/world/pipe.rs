@@ -1,4 +1,4 @@
-//! A pipe in memory, as a socket.
+//! A pipe in memory, by which the scenarios show that a socket need not be TCP.
 
 use core::task::{Context, Poll, Waker};
 use std::collections::VecDeque;

@@ -1,4 +1,5 @@
-//! Clients that don't behave, and things that end.
+//! Clients that are wrong, slow or too many, and servers that end: each of them is told so (RFC 6120 section 4.9), and nobody
+//! else notices.
 
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::TcpStream;

@@ -1,4 +1,4 @@
-//! What the scenarios need of a runtime, of whatever kind.
+//! What the scenarios need of the runtime that they run on, by the module `kind` of whoever includes them.
 
 use core::future::poll_fn;
 use core::pin::pin;

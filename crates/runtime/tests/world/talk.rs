@@ -1,4 +1,5 @@
-//! Clients that behave.
+//! Logins and conversations as they are meant: on each kind of transport, wherever the DNS leads to, and by each method of a
+//! client.
 
 use balcony_client::{RequestKind, RequestOutcome};
 use balcony_sasl::Mechanism;
