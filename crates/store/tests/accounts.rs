@@ -1,4 +1,4 @@
-//! The accounts beside a plain map.
+//! Random histories of changes leave the same in each kind of store as in a plain map.
 #![allow(clippy::unwrap_used, reason = "these are tests")]
 
 extern crate alloc;

@@ -1,4 +1,5 @@
-//! What a database server can do to a store.
+//! What a database server can do to a store: be away, be lost, be used by two, hold what is newer or damaged. Each is told apart,
+//! and nothing is believed that is in doubt.
 #![cfg(feature = "postgres")]
 #![allow(clippy::unwrap_used, reason = "these are tests")]
 #![allow(clippy::disallowed_methods, reason = "a test that waits for a server has a clock")]

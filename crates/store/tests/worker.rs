@@ -1,4 +1,5 @@
-//! The threads before a store.
+//! The threads before a store: what is asked is answered once and in order, changes are written together, and a store or a reply
+//! that panics hurts nobody else.
 #![allow(clippy::unwrap_used, reason = "these are tests")]
 #![allow(clippy::disallowed_methods, reason = "a test of threads needs them")]
 

@@ -1,4 +1,4 @@
-//! Documents and logs in the file.
+//! Documents and logs in the file: read, changed within a transaction, and counted, so that a log keeps to its bound.
 
 use alloc::borrow::Cow;
 use alloc::collections::BTreeSet;

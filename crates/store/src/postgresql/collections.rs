@@ -1,4 +1,4 @@
-//! Documents and logs in tables.
+//! Documents and logs in tables: read, changed within a transaction, and counted, so that a log keeps to its bound.
 
 use alloc::borrow::Cow;
 use alloc::string::String;

@@ -1,4 +1,5 @@
-//! The schedule beside the rule that it keeps.
+//! The schedule beside the rule that it keeps: no lookup is made before the changes that were asked before it are over, and
+//! changes of one account keep their order.
 
 use super::*;
 use alloc::collections::{BTreeMap, BTreeSet};
