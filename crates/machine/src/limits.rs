@@ -93,6 +93,11 @@ pub struct Limits {
     pub stall: Duration,
     /// See [`stall`](Limits::stall).
     pub stall_bytes: usize,
+    /// Bytes that a session may have been sent and not acknowledged (XEP-0198); it gets no more until it does. One stanza always has
+    /// room.
+    pub unacknowledged: usize,
+    /// How long a session without a connection waits to be resumed, if its client wants no less.
+    pub resumption: Duration,
     /// Stanzas that may wait for a stream to another domain, and contacts that a user who comes online asks again at a time, of those
     /// who have not answered (RFC 6121 section 3.1.2).
     pub asks: usize,
@@ -126,6 +131,8 @@ impl Default for Limits {
             total_queue_bytes: 1 << 30,
             stall: Duration::from_secs(300),
             stall_bytes: 64 << 10,
+            unacknowledged: 1 << 20,
+            resumption: Duration::from_secs(600),
             asks: 256,
             domain_pairs: 64,
         }

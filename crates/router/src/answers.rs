@@ -185,6 +185,7 @@ impl Router {
         let mut answers = Vec::new();
         for resource in resources {
             if let Some(own) = self.sessions.remove(&resource.session) {
+                self.waits_no_longer(resource.session, &own);
                 self.leave_queue(resource.session, name, own.outbox);
             }
             let error =

@@ -12,8 +12,8 @@ use balcony_machine::{Instant, Limits, Ticket};
 use balcony_stanza::{Head, Stanza};
 use hashbrown::HashMap;
 
-use crate::SessionId;
 use crate::commit::Commit;
+use crate::line::Sent;
 use crate::lookup::About;
 use crate::waits::{Place, Waits, memory};
 
@@ -46,7 +46,7 @@ pub(crate) struct Charge {
     bytes: usize,
     place: Place,
     /// Who hears when it is handled; nobody if it was handled when it began to wait.
-    pub(crate) session: Option<SessionId>,
+    pub(crate) sent: Option<Sent>,
     /// It counts among [`Waits::undecided`].
     undecided: bool,
 }
@@ -147,11 +147,11 @@ impl Asks {
         payer: BareJid,
         bytes: usize,
         place: Place,
-        session: Option<SessionId>,
+        sent: Option<Sent>,
     ) -> Charge {
         self.waiting.entry(payer.clone()).or_default().add(&place, bytes);
         self.charged += 1;
-        Charge { payer, number: self.charged, bytes, place, session, undecided: false }
+        Charge { payer, number: self.charged, bytes, place, sent, undecided: false }
     }
 
     /// It waits elsewhere from now on.

@@ -90,7 +90,15 @@ impl Router {
         if known.resources().len() == 1 {
             self.online += 1;
         }
-        let own = Session { jid: jid.clone(), is_plain: false, outbox: Outbox::default(), recent: None };
+        let own = Session {
+            jid: jid.clone(),
+            is_plain: false,
+            outbox: Outbox::default(),
+            received: 0,
+            undecided: 0,
+            managed: None,
+            recent: None,
+        };
         self.sessions.insert(session, own);
         self.refresh(account);
         Ok(jid)
@@ -111,6 +119,7 @@ impl Router {
 
     pub(crate) fn end_session(&mut self, session: SessionId, effects: &mut Vec<Effect>) {
         let Some(own) = self.sessions.remove(&session) else { return };
+        self.waits_no_longer(session, &own);
         let name = own.jid.to_bare();
         let Some(account) = self.accounts.get_mut(&name) else { return };
         let Some(resource) = account.unbind(session) else { return };

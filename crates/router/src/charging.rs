@@ -8,7 +8,7 @@ use balcony_stanza::{ErrorCondition, Kind, Stanza, StanzaError};
 use crate::Effect;
 use crate::account::is_to_itself;
 use crate::asks::{Charge, cost};
-use crate::line::Origin;
+use crate::line::{Origin, Sent};
 use crate::router::Router;
 use crate::waits::{Place, memory};
 
@@ -22,9 +22,9 @@ impl Router {
         effects: &mut Vec<Effect>,
     ) -> Option<Charge> {
         let from = stanza.head.from.as_ref()?;
-        let (session, bytes) = match mem::replace(origin, Origin::Taken) {
+        let (sent, bytes) = match mem::replace(origin, Origin::Taken) {
             Origin::Waited(charge) => return Some(charge),
-            Origin::Session { session, bytes } => (Some(session), bytes),
+            Origin::Session { sent, bytes } => (Some(sent), bytes),
             Origin::Remote
             | Origin::Server
             | Origin::Answer
@@ -33,11 +33,11 @@ impl Router {
             | Origin::Refused => (None, cost(stanza)),
         };
         let payer = self.payer(from);
-        if session.is_some() && !self.asks.has_room(&payer, &Place::Own, bytes) {
+        if sent.is_some() && !self.asks.has_room(&payer, &Place::Own, bytes) {
             self.refuse_busy(stanza, origin, effects);
             return None;
         }
-        Some(self.asks.charge(payer, bytes, Place::Own, session))
+        Some(self.asks.charge(payer, bytes, Place::Own, sent))
     }
 
     /// Charges its sender for a stanza that waits in the account of somebody else, or for that account's store. `None` if too much
@@ -92,7 +92,7 @@ impl Router {
                 self.asks.pass_on(&mut charge, place);
                 charge
             }
-            Origin::Session { session, bytes } => self.asks.charge(payer, bytes, place, Some(session)),
+            Origin::Session { sent, bytes } => self.asks.charge(payer, bytes, place, Some(sent)),
             Origin::Remote
             | Origin::Server
             | Origin::Answer
@@ -102,7 +102,7 @@ impl Router {
         };
         if !sees {
             self.handled(&mut charge, effects);
-        } else if charge.session.is_some() {
+        } else if charge.sent.is_some() {
             self.asks.await_fate(&mut charge);
         }
         Some(charge)
@@ -119,7 +119,7 @@ impl Router {
         let (now, session) = (
             self.asks.now(),
             match origin {
-                Origin::Session { session, .. } => self.sessions.get_mut(session),
+                Origin::Session { sent, .. } => self.sessions.get_mut(&sent.session),
                 _ => None,
             },
         );
@@ -135,8 +135,8 @@ impl Router {
         if self.sees(stanza) || self.asks.note(&self.payer(from), &name, origin.is_said()) {
             return true;
         }
-        if let Origin::Session { session, .. } = origin
-            && let Some(session) = self.sessions.get_mut(session)
+        if let Origin::Session { sent, .. } = origin
+            && let Some(session) = self.sessions.get_mut(&sent.session)
         {
             session.recent = None;
         }
@@ -152,9 +152,15 @@ impl Router {
     }
 
     /// The sender may send more instead of this stanza.
-    fn handled(&self, charge: &mut Charge, effects: &mut Vec<Effect>) {
-        if let Some(session) = charge.session.take() {
-            effects.push(Effect::Handled { session, bytes: charge.bytes() });
+    fn handled(&mut self, charge: &mut Charge, effects: &mut Vec<Effect>) {
+        if let Some(Sent { session, number }) = charge.sent.take() {
+            effects.push(Effect::Handled { session, number });
+            if let Some(own) = self.sessions.get_mut(&session) {
+                own.undecided -= 1;
+                if own.undecided == 0 && own.managed.is_some() {
+                    self.back.push(session);
+                }
+            }
         }
     }
 

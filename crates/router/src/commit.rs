@@ -64,7 +64,7 @@ impl Router {
         let name = ask.account().clone();
         commit.asked_by = match commit.then {
             Then::Extension(session, _) => session,
-            Then::Roster(_) | Then::Removal => charge.as_ref().and_then(|charge| charge.session),
+            Then::Roster(_) | Then::Removal => charge.as_ref().and_then(|charge| Some(charge.sent?.session)),
         };
         let Some(account) = self.accounts.get_mut(&name) else { return };
         if let Scope::Nothing = commit.scope {

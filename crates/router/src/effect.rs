@@ -3,7 +3,7 @@
 
 use alloc::sync::Arc;
 
-use balcony_jid::BareJid;
+use balcony_jid::{BareJid, FullJid};
 use balcony_machine::Ticket;
 use balcony_stanza::{Stanza, StreamCondition};
 
@@ -52,8 +52,8 @@ pub enum Effect {
     Handled {
         /// Whose stanza it was.
         session: SessionId,
-        /// What it had [cost](crate::cost), in bytes.
-        bytes: usize,
+        /// Which: how many stanzas the session had sent before.
+        number: u64,
     },
     /// The session has asked for more than it takes: read no more of it as long as this is so.
     Hold {
@@ -61,6 +61,15 @@ pub enum Effect {
         session: SessionId,
         /// Whether that is so from now on.
         is_held: bool,
+    },
+    /// The session is [resumed](crate::Router::resume): its client is told so on its new connection, before anything else.
+    Resumed {
+        /// Which session.
+        session: SessionId,
+        /// Its address.
+        jid: FullJid,
+        /// How many stanzas it has sent so far, all of which are handled: the number of the next.
+        received: u64,
     },
     /// An account has been removed, by its user (XEP-0077 section 3.2) or by the owner; or what
     /// [`Router::remove_account`](crate::Router::remove_account) has come to, once however often it was called meanwhile.

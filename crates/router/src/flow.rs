@@ -279,7 +279,7 @@ impl Router {
             self.fetch(name, effects);
             let account = self.accounts.get_mut(name).filter(|account| account.phase == Phase::Open);
             let Some(waiting) = account.and_then(|account| account.queue.pop_front()) else { break };
-            self.resume(name, waiting, effects);
+            self.take_up(name, waiting, effects);
         }
         if self.accounts.get(name).is_some_and(Account::is_idle) {
             self.accounts.remove(name);
@@ -289,7 +289,7 @@ impl Router {
     }
 
     /// Takes a stanza up again that has waited for the account to be open.
-    fn resume(&mut self, name: &BareJid, waiting: Waiting, effects: &mut Vec<Effect>) {
+    fn take_up(&mut self, name: &BareJid, waiting: Waiting, effects: &mut Vec<Effect>) {
         let Waiting { task, mut stanza, charge } = waiting;
         let mut origin = Origin::Waited(charge);
         match task {
@@ -313,7 +313,7 @@ impl Router {
         while let Some(account) = self.accounts.get_mut(name).filter(|account| account.phase == Phase::Open)
             && let Some(waiting) = account.queue.pop_front_if(is_returned)
         {
-            self.resume(name, waiting, effects);
+            self.take_up(name, waiting, effects);
         }
     }
 

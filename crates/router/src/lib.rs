@@ -84,6 +84,7 @@ mod queue;
 mod reload;
 mod replay;
 mod request;
+mod resumption;
 mod router;
 mod shared;
 mod store;

@@ -48,12 +48,20 @@ pub(crate) enum Task {
     Leaving,
 }
 
+/// A stanza that a session has sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Sent {
+    pub(crate) session: SessionId,
+    /// How many it had sent before.
+    pub(crate) number: u64,
+}
+
 /// Who has brought a stanza that is on its way. Whoever has it wait takes it, and leaves `Taken`; whoever turns it away
 /// leaves `Refused`.
 #[derive(Debug)]
 pub(crate) enum Origin {
     /// A session, just now. What it [cost](crate::cost) as the session has handed it in.
-    Session { session: SessionId, bytes: usize },
+    Session { sent: Sent, bytes: usize },
     /// It has waited before, and its sender is charged for it.
     Waited(Charge),
     /// Another server, just now.

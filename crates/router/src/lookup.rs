@@ -98,8 +98,8 @@ impl Router {
             _ => None,
         };
         for (mut stanza, charge) in waiting {
-            if let Some(session) = charge.session {
-                self.disown(session, &mut stanza);
+            if let Some(sent) = charge.sent {
+                self.disown(sent.session, &mut stanza);
             }
             match about {
                 About::Presence => self.probed(stanza, looked.as_ref(), effects),

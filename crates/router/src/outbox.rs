@@ -2,6 +2,16 @@
 //!
 //! The queue of a session is the router's. A window of it lies with the connection, which tells how far it has got; the rest
 //! waits here. So a reader that is slow loses nothing, and what a session that ends has not got goes elsewhere.
+//!
+//! A session with stream management (XEP-0198) says itself what it has got. What the network has stays in its queue until then, and goes
+//! out once more on the next connection if the session comes back on one.
+//!
+//! ```text
+//!              removed        + unacknowledged      + passed                  + all
+//!   0 ───────────┬───────────────────┬──────────────────┬───────────────────────┐
+//!     it has got │  the network has  │  the connection  │  waits for room        │
+//!     these      │  these            │  has these       │                        │
+//! ```
 
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
@@ -15,13 +25,24 @@ use crate::asks::cost;
 /// The queue of one session.
 #[derive(Debug, Default)]
 pub(crate) struct Outbox {
-    /// What the network does not have yet, the oldest first.
+    /// What the session has not got yet, as far as that is known, the oldest first.
     entries: VecDeque<Entry>,
     /// How many stanzas were in it before these.
-    drained: u64,
-    /// How many of the entries lie with the connection, and what these cost.
+    removed: u64,
+    /// How many of the entries the network has, and what these cost. None, unless the session acknowledges.
+    unacknowledged: usize,
+    unacknowledged_bytes: usize,
+    /// How many of the entries the connection has got, with those which the network has; and what the others of these cost.
     passed: usize,
     passed_bytes: usize,
+    /// How many stanzas there were before the first that its connection has got.
+    base: u64,
+    /// How many stanzas there were before the first that no connection has got.
+    highest: u64,
+    /// The session acknowledges what it gets: how many stanzas there were before the first that counts.
+    acknowledges: Option<u64>,
+    /// It has no connection.
+    is_detached: bool,
     /// What all entries cost.
     bytes: usize,
     /// What those of them cost that answer requests of this session.
@@ -29,9 +50,9 @@ pub(crate) struct Outbox {
     /// Since when something waits for room in the window, or more is owed than the session is listened to for, and how many bytes the
     /// network has taken since.
     waits: Option<(Instant, usize)>,
-    /// Stored messages end here: whoever replays them waits until the network has so many stanzas.
+    /// Stored messages end here: whoever replays them waits until the session has so many stanzas.
     replay: Option<u64>,
-    /// Of these the network has those up to this number of their log.
+    /// Of these the session has those up to this number of their log.
     replayed: Option<u64>,
 }
 
@@ -41,6 +62,8 @@ pub(crate) struct Entry {
     pub(crate) stanza: Arc<Stanza>,
     bytes: usize,
     is_answer: bool,
+    /// When it was put into the queue.
+    pub(crate) at: Instant,
     /// It has come from a log, where it still is, by this number.
     replayed: Option<u64>,
     /// The same is on its way to other sessions: whether one of them has got it.
@@ -50,11 +73,12 @@ pub(crate) struct Entry {
 impl Entry {
     pub(crate) fn new(
         stanza: Arc<Stanza>,
+        at: Instant,
         is_answer: bool,
         replayed: Option<u64>,
         others: Option<Arc<AtomicBool>>,
     ) -> Self {
-        Entry { bytes: cost(&stanza), stanza, is_answer, replayed, others }
+        Entry { bytes: cost(&stanza), stanza, at, is_answer, replayed, others }
     }
 
     /// What it costs, in bytes.
@@ -102,12 +126,20 @@ impl Outbox {
         if goes {
             self.passed += 1;
             self.passed_bytes += entry.bytes;
+            self.highest = self.highest.max(self.removed + self.passed as u64);
         }
         self.entries.push_back(entry);
-        if self.waits.is_none() && self.has_to_take(limits) {
+        self.watch(now, limits);
+        goes
+    }
+
+    /// Keeps in mind since when the session has to take something.
+    pub(crate) fn watch(&mut self, now: Instant, limits: &Limits) {
+        if !self.has_to_take(limits) {
+            self.waits = None;
+        } else if self.waits.is_none() {
             self.waits = Some((now, 0));
         }
-        goes
     }
 
     /// Takes a stanza in that is too late for the window.
@@ -124,6 +156,7 @@ impl Outbox {
         }
         self.passed += 1;
         self.passed_bytes += next.bytes;
+        self.highest = self.highest.max(self.removed + self.passed as u64);
         let stanza = Arc::clone(&next.stanza);
         if !self.has_to_take(limits) {
             self.waits = None;
@@ -133,7 +166,7 @@ impl Outbox {
 
     /// Whether the session has to take something before it gets more, or before more is taken of it.
     fn has_to_take(&self, limits: &Limits) -> bool {
-        self.passed < self.entries.len() || self.owes(limits)
+        !self.is_detached && (self.passed < self.entries.len() || self.owes(limits))
     }
 
     /// Whether the session has asked for so much that it is not listened to until it has taken some of it.
@@ -143,44 +176,137 @@ impl Outbox {
 
     /// One stanza always has room.
     const fn has_room(&self, bytes: usize, limits: &Limits) -> bool {
-        self.passed_bytes == 0 || self.passed_bytes + bytes <= limits.credit
+        let sent = self.unacknowledged_bytes + self.passed_bytes;
+        !self.is_detached
+            && (self.passed_bytes == 0 || self.passed_bytes + bytes <= limits.credit)
+            && (sent == 0 || sent + bytes <= limits.unacknowledged)
     }
 
-    /// The network has so many of all the stanzas that have been in the window.
+    /// The network has so many of all the stanzas that its connection has got. What has left the queue, in bytes.
     pub(crate) fn drain(&mut self, now: Instant, through: u64, limits: &Limits) -> usize {
-        let mut taken = 0;
-        while self.passed > 0 && self.drained < through {
-            let Some(entry) = self.entries.pop_front() else { break };
-            self.drained += 1;
-            self.passed -= 1;
-            self.passed_bytes -= entry.bytes;
-            self.bytes -= entry.bytes;
-            self.answers -= if entry.is_answer { entry.bytes } else { 0 };
-            taken += entry.bytes;
-            self.replayed = entry.replayed.or(self.replayed);
-            if let Some(others) = entry.others {
-                others.store(true, Ordering::Relaxed);
+        let (mut taken, mut removed) = (0, 0);
+        let through = self.base.saturating_add(through);
+        while self.unacknowledged < self.passed && self.removed + (self.unacknowledged as u64) < through {
+            let Some(entry) = self.entries.get_mut(self.unacknowledged) else { break };
+            let bytes = entry.bytes;
+            self.answers -= if core::mem::take(&mut entry.is_answer) { bytes } else { 0 };
+            self.unacknowledged += 1;
+            self.unacknowledged_bytes += bytes;
+            self.passed_bytes -= bytes;
+            taken += bytes;
+            if self.acknowledges.is_none() {
+                removed += self.remove_first();
             }
         }
-        if !self.has_to_take(limits) {
-            self.waits = None;
-        }
+        self.watch(now, limits);
         if let Some((since, before)) = &mut self.waits {
             *before += taken;
             if *before >= limits.stall_bytes {
                 (*since, *before) = (now, 0);
             }
         }
+        removed
+    }
+
+    /// The session has got the first entry. What that cost.
+    fn remove_first(&mut self) -> usize {
+        let Some(entry) = self.entries.pop_front() else { return 0 };
+        let bytes = entry.bytes;
+        self.removed += 1;
+        self.passed -= 1;
+        self.bytes -= bytes;
+        if self.unacknowledged > 0 {
+            self.unacknowledged -= 1;
+            self.unacknowledged_bytes -= bytes;
+        } else {
+            self.passed_bytes -= bytes;
+            self.answers -= if entry.is_answer { bytes } else { 0 };
+        }
+        self.replayed = entry.replayed.or(self.replayed);
+        if let Some(others) = entry.others {
+            others.store(true, Ordering::Relaxed);
+        }
         if self.entries.is_empty() {
             // An idle session keeps no buffer.
             self.entries = VecDeque::new();
         }
-        taken
+        bytes
+    }
+
+    /// From here on the session acknowledges what it gets.
+    pub(crate) fn begin_acknowledging(&mut self) {
+        let sent = self.removed + self.passed as u64;
+        self.acknowledges.get_or_insert(sent);
+    }
+
+    /// How many stanzas there were before the first that the session has not got, if it has got so many more of those that count. `None`
+    /// if it can't have got so many.
+    fn through(&self, count: u32) -> Option<u64> {
+        let through = self.removed.max(self.acknowledges?) + u64::from(count);
+        (through <= self.highest).then_some(through)
+    }
+
+    /// Whether the session can have got so many more of those that count.
+    pub(crate) fn may_acknowledge(&self, count: u32) -> bool {
+        self.through(count).is_some()
+    }
+
+    /// The session has got so many more of those that count. What has left the queue, in bytes.
+    pub(crate) fn acknowledge(&mut self, now: Instant, count: u32, limits: &Limits) -> usize {
+        let through = self.through(count).unwrap_or(0);
+        let mut removed = 0;
+        while self.removed < through && self.passed > 0 {
+            removed += self.remove_first();
+        }
+        if let Some((since, before)) = self.waits.as_mut().filter(|_| removed > 0) {
+            (*since, *before) = (now, 0);
+        }
+        self.watch(now, limits);
+        removed
+    }
+
+    /// The connection is gone. What the session has not acknowledged is to be sent once more.
+    pub(crate) fn detach(&mut self) {
+        self.is_detached = true;
+        (self.passed, self.passed_bytes) = (0, 0);
+        (self.unacknowledged, self.unacknowledged_bytes) = (0, 0);
+        self.waits = None;
+    }
+
+    /// Whether it has no connection.
+    pub(crate) const fn is_detached(&self) -> bool {
+        self.is_detached
+    }
+
+    /// The session has another connection, and has got so many more of those that count: the rest [goes](Outbox::pass) there. What has left
+    /// the queue, in bytes.
+    pub(crate) fn attach(&mut self, count: u32) -> usize {
+        let through = self.through(count).unwrap_or(0);
+        let mut removed = 0;
+        while self.removed < through && !self.entries.is_empty() {
+            // It was sent once, on the connection before.
+            let bytes = self.entries.front().map_or(0, |entry| entry.bytes);
+            (self.passed, self.passed_bytes) = (1, bytes);
+            removed += self.remove_first();
+        }
+        (self.base, self.is_detached) = (self.removed, false);
+        removed
+    }
+
+    /// Puts other stanzas into the place of those that have waited, but for those that come from a log.
+    pub(crate) fn change(&mut self, mut change: impl FnMut(&Stanza, Instant) -> Option<Stanza>) {
+        for entry in self.entries.iter_mut().filter(|entry| entry.replayed.is_none()) {
+            let Some(stanza) = change(&entry.stanza, entry.at) else { continue };
+            let bytes = cost(&stanza);
+            self.bytes = self.bytes - entry.bytes + bytes;
+            entry.bytes = bytes;
+            entry.stanza = Arc::new(stanza);
+        }
     }
 
     /// What has been taken in last is the last of what was replayed from a log.
     pub(crate) fn end_replay(&mut self) {
-        self.replay = Some(self.drained + self.entries.len() as u64);
+        self.replay = Some(self.removed + self.entries.len() as u64);
     }
 
     /// Whether something of what was replayed is still on its way.
@@ -192,16 +318,16 @@ impl Outbox {
         self.entries.is_empty()
     }
 
-    /// Whether the network has what was replayed; says so once.
+    /// Whether the session has what was replayed; says so once.
     pub(crate) fn take_replayed(&mut self) -> bool {
-        let is_done = self.replay.take_if(|end| *end <= self.drained).is_some();
+        let is_done = self.replay.take_if(|end| *end <= self.removed).is_some();
         if is_done {
             self.replayed = None;
         }
         is_done
     }
 
-    /// Up to which number of their log the network has what was replayed.
+    /// Up to which number of their log the session has what was replayed.
     pub(crate) const fn replayed(&self) -> Option<u64> {
         self.replayed
     }

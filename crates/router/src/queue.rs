@@ -11,6 +11,7 @@ use balcony_stanza::{Kind, Stanza, StreamCondition};
 use crate::account::Phase;
 use crate::line::Origin;
 use crate::outbox::{Entry, Outbox, is_answer, is_copy};
+use crate::resumption::stamped;
 use crate::router::Router;
 use crate::{Effect, SessionId};
 
@@ -50,18 +51,7 @@ impl Router {
             if was_held && !own.outbox.owes(limits) {
                 effects.push(Effect::Hold { session, is_held: false });
             }
-            while let Some(stanza) = own.outbox.pass(limits) {
-                effects.push(Effect::Deliver { session, stanza });
-            }
-            let after = own.outbox.stalls_at(limits);
-            let is_replayed = own.outbox.take_replayed();
-            self.watch(session, before, after);
-            let start = effects.len();
-            if is_replayed {
-                self.written(session, effects);
-                self.go_on(effects);
-            }
-            return self.dispatch(start, effects);
+            return self.fill_window(session, before, effects);
         }
         let start = effects.len();
         if let Some(left) = self.leaving.get_mut(&session) {
@@ -73,6 +63,29 @@ impl Router {
             if is_over {
                 self.finish_leaving(session, effects);
             }
+            self.go_on(effects);
+        }
+        self.dispatch(start, effects);
+    }
+
+    /// There may be room in the window of a session, which was to be closed at `before` for taking nothing.
+    pub(crate) fn fill_window(
+        &mut self,
+        session: SessionId,
+        before: Option<Instant>,
+        effects: &mut Vec<Effect>,
+    ) {
+        let limits = &self.shared.config.limits;
+        let Some(own) = self.sessions.get_mut(&session) else { return };
+        while let Some(stanza) = own.outbox.pass(limits) {
+            effects.push(Effect::Deliver { session, stanza });
+        }
+        let after = own.outbox.stalls_at(limits);
+        let is_replayed = own.outbox.take_replayed();
+        self.watch(session, before, after);
+        let start = effects.len();
+        if is_replayed {
+            self.written(session, effects);
             self.go_on(effects);
         }
         self.dispatch(start, effects);
@@ -129,6 +142,13 @@ impl Router {
             next += 1;
         }
         effects.truncate(kept);
+        self.answer_resumptions(effects);
+        while let Some(session) = self.abandoned.pop() {
+            let start = effects.len();
+            self.finish_leaving(session, effects);
+            self.go_on(effects);
+            self.dispatch(start, effects);
+        }
     }
 
     fn offer(
@@ -142,7 +162,7 @@ impl Router {
         let replayed = self.replays.pop_front_if(|(replayed, ..)| Arc::ptr_eq(replayed, &stanza));
         let Some(session) = self.sessions.get_mut(&id) else {
             let is_last = replayed.as_ref().is_some_and(|(.., is_last)| *is_last);
-            let entry = Entry::new(stanza, false, replayed.map(|(_, number, _)| number), others);
+            let entry = Entry::new(stanza, now, false, replayed.map(|(_, number, _)| number), others);
             return self.offer_late(id, entry, is_last);
         };
         let limits = &self.shared.config.limits;
@@ -152,7 +172,8 @@ impl Router {
                 || from.is_bare() && self.shared.is_local(from.domainpart())
         };
         let is_answer = is_answer(&stanza) && stanza.head.from.as_ref().is_none_or(is_own);
-        let entry = Entry::new(stanza, is_answer, replayed.as_ref().map(|(_, number, _)| *number), others);
+        let entry =
+            Entry::new(stanza, now, is_answer, replayed.as_ref().map(|(_, number, _)| *number), others);
         let before = session.outbox.stalls_at(limits);
         let owed = session.outbox.owes(limits);
         self.queued += entry.bytes();
@@ -211,7 +232,7 @@ impl Router {
     }
 
     /// Keeps in mind when a session has taken too little.
-    fn watch(&mut self, session: SessionId, before: Option<Instant>, after: Option<Instant>) {
+    pub(crate) fn watch(&mut self, session: SessionId, before: Option<Instant>, after: Option<Instant>) {
         if before != after {
             if let Some(before) = before {
                 self.stalls.remove(&(before, session));
@@ -249,6 +270,9 @@ impl Router {
             incarnation = account.incarnation;
             account.leaving += usize::from(holds);
         }
+        if outbox.is_detached() {
+            self.abandoned.push(id);
+        }
         let left = Leaving { account: name.clone(), incarnation, outbox, holds, is_ended: false };
         self.leaving.insert(id, left);
     }
@@ -269,9 +293,13 @@ impl Router {
             // What is stored is older than what has come since.
             self.fetch(&name, effects);
         }
+        let has_waited = outbox.is_detached();
         for entry in outbox.into_entries() {
-            let is_message = entry.is_message();
-            let Some(stanza) = entry.undelivered() else { continue };
+            let (is_message, at) = (entry.is_message(), entry.at);
+            let Some(mut stanza) = entry.undelivered() else { continue };
+            if is_message && has_waited {
+                stanza = stamped(self.accounts.get(&name), &stanza, at).unwrap_or(stanza);
+            }
             match stanza.head.kind {
                 Kind::Iq(_) => self.refuse_iq(&stanza, effects),
                 _ if is_message && is_ended => self.nobody(&stanza, effects),

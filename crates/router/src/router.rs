@@ -1,6 +1,7 @@
 //! The router itself: its parts, and all that its owner can tell it. What is done with it is in the other files, each of which
 //! has a part of the router's methods.
 
+use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -12,10 +13,11 @@ use hashbrown::HashMap;
 
 use crate::account::{Account, Resource};
 use crate::asks::{Asks, cost, payer};
-use crate::line::Origin;
+use crate::line::{Origin, Sent};
 use crate::lookup::Lookups;
 use crate::outbox::Outbox;
 use crate::queue::Leaving;
+use crate::resumption::Managed;
 use crate::shared::Shared;
 use crate::{Answer, Config, Effect, SessionId};
 
@@ -33,6 +35,12 @@ pub struct Router {
     pub(crate) queued: usize,
     /// When which session is closed if it takes no more until then.
     pub(crate) stalls: BTreeSet<(Instant, SessionId)>,
+    /// Until when which sessions without a connection wait for their clients.
+    pub(crate) waiting_for_clients: BTreeSet<(Instant, SessionId)>,
+    /// Sessions whose clients may be told that they are resumed. Empty between calls.
+    pub(crate) back: Vec<SessionId>,
+    /// Sessions that have ended without a connection. Empty between calls.
+    pub(crate) abandoned: Vec<SessionId>,
     /// What has been replayed and is to be delivered next, its number in its log, and whether it is the last. Empty between calls.
     pub(crate) replays: VecDeque<(Arc<Stanza>, u64, bool)>,
     pub(crate) asks: Asks,
@@ -55,6 +63,12 @@ pub(crate) struct Session {
     pub(crate) is_plain: bool,
     /// What is on its way to it.
     pub(crate) outbox: Outbox,
+    /// How many stanzas it has sent.
+    pub(crate) received: u64,
+    /// How many of these are not handled.
+    pub(crate) undecided: usize,
+    /// It acknowledges what it gets.
+    pub(crate) managed: Option<Box<Managed>>,
     /// Whom it has written to last, and when that was [noted](Router::admits).
     pub(crate) recent: Option<(BareJid, Instant)>,
 }
@@ -99,6 +113,9 @@ impl Router {
             leaving: BTreeMap::new(),
             queued: 0,
             stalls: BTreeSet::new(),
+            waiting_for_clients: BTreeSet::new(),
+            back: Vec::new(),
+            abandoned: Vec::new(),
             replays: VecDeque::new(),
             retries: VecDeque::new(),
             online: 0,
@@ -111,8 +128,8 @@ impl Router {
     /// for presence that manages subscriptions it is the bare JID (RFC 6120 section 8.1.2.1).
     ///
     /// Returns whether the stanza is handled: what becomes of it is decided, or the sender may not know when it is. Otherwise
-    /// [`Effect::Handled`] follows, once, with the same [`cost`](crate::cost). Read no more from a session whose stanzas that are
-    /// not handled cost more than its window.
+    /// [`Effect::Handled`] follows, once. Read no more from a session whose stanzas that are not handled [cost](crate::cost) more than
+    /// its window.
     ///
     /// Whatever is wrong with the stanza, its sender is told by an effect. What comes when
     /// [`Limits::waiting`](balcony_machine::Limits::waiting) stanzas of the account wait already, and has to wait, too, gets
@@ -126,8 +143,11 @@ impl Router {
     ) -> bool {
         self.asks.clock(now);
         let start = effects.len();
-        let Some(session) = self.sessions.get(&from) else { return true };
-        let mut origin = Origin::Session { session: from, bytes: cost(&stanza) };
+        let Some(session) = self.sessions.get_mut(&from) else { return true };
+        let sent = Sent { session: from, number: session.received };
+        session.received += 1;
+        session.undecided += 1;
+        let mut origin = Origin::Session { sent, bytes: cost(&stanza) };
         stanza.head.from.get_or_insert_with(|| session.jid.to_jid());
         match stanza.head.kind {
             Kind::Message(kind) => {
@@ -145,9 +165,13 @@ impl Router {
                 self.settle(&name, effects);
             }
         }
+        let is_handled = matches!(origin, Origin::Session { .. } | Origin::Refused);
+        if let Some(session) = self.sessions.get_mut(&from).filter(|_| is_handled) {
+            session.undecided -= 1;
+        }
         self.go_on(effects);
         self.dispatch(start, effects);
-        matches!(origin, Origin::Session { .. } | Origin::Refused)
+        is_handled
     }
 
     /// Takes a stanza that another server has sent; one that has no `from` there, or no `to` here, has no effects. If too many
@@ -219,7 +243,8 @@ impl Router {
     pub fn deadline(&self) -> Option<Deadline> {
         let retry = self.retries.front().map(|(at, _)| *at);
         let stall = self.stalls.first().map(|(at, _)| *at);
-        let at = self.asks.deadline().into_iter().chain(retry).chain(stall).min()?;
+        let abandoned = self.waiting_for_clients.first().map(|(at, _)| *at);
+        let at = self.asks.deadline().into_iter().chain(retry).chain(stall).chain(abandoned).min()?;
         Some(Deadline { at, reason: Reason::Answer })
     }
 
@@ -229,6 +254,7 @@ impl Router {
         self.asks.clock(now);
         let start = effects.len();
         self.close_stalled(effects);
+        self.end_abandoned(effects);
         while let Some(open) = self.asks.expire() {
             self.resolve(open, None, effects);
         }

@@ -4,6 +4,7 @@
 //! not while it leaves the answers to its requests unread, and not while it sends too fast (RFC 6120 section 13.12). What is then
 //! done about it is in `connections.rs`.
 
+use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::net::IpAddr;
 
@@ -115,25 +116,38 @@ pub(crate) struct Attached {
 }
 
 /// How much of what a peer has sent waits in the router: as long as it is too much no more is taken from the peer.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Debug, Default)]
 pub(crate) struct Unhandled {
+    /// All stanzas before this one are handled.
+    first: u64,
+    /// What it and those behind it have cost; those that are handled cost nothing more.
+    costs: VecDeque<Option<usize>>,
     stanzas: usize,
     bytes: usize,
     pub(crate) is_full: bool,
 }
 
 impl Unhandled {
-    /// One more stanza waits, which costs so much.
-    pub(crate) fn add(&mut self, bytes: usize, limits: &Limits) {
+    /// One more stanza waits, which costs so much. Its number.
+    pub(crate) fn add(&mut self, bytes: usize, limits: &Limits) -> u64 {
+        let number = self.first + self.costs.len() as u64;
+        self.costs.push_back(Some(bytes));
         self.stanzas += 1;
         self.bytes += bytes;
         self.is_full = self.stanzas >= limits.window || self.bytes >= limits.window_bytes;
+        number
     }
 
     /// One of them is handled. Whether more may be taken now, and might not before.
-    pub(crate) fn handled(&mut self, bytes: usize, limits: &Limits) -> bool {
-        self.stanzas = self.stanzas.saturating_sub(1);
-        self.bytes = self.bytes.saturating_sub(bytes);
+    pub(crate) fn handled(&mut self, number: u64, limits: &Limits) -> bool {
+        let place = number.checked_sub(self.first).and_then(|place| usize::try_from(place).ok());
+        let cost = place.and_then(|place| self.costs.get_mut(place)).and_then(Option::take);
+        let Some(bytes) = cost else { return false };
+        while self.costs.pop_front_if(|cost| cost.is_none()).is_some() {
+            self.first += 1;
+        }
+        self.stanzas -= 1;
+        self.bytes -= bytes;
         let is_full = self.stanzas >= limits.window || self.bytes >= limits.window_bytes;
         core::mem::replace(&mut self.is_full, is_full) && !is_full
     }

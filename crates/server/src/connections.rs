@@ -69,8 +69,8 @@ pub enum Up {
     Stanza {
         /// Which session.
         session: SessionId,
-        /// What it has [cost](balcony_router::cost), in bytes.
-        bytes: usize,
+        /// Its number among all that the session has sent.
+        number: u64,
         /// What.
         stanza: Box<Stanza>,
     },
@@ -351,8 +351,8 @@ impl Connections {
                 let Some(conn) = conn_of(conns, id) else { return };
                 let Some(session) = conn.attached.as_ref().map(|attached| attached.session) else { return };
                 let bytes = balcony_router::cost(&stanza);
-                conn.unhandled.add(bytes, limits);
-                self.up.push_back(Up::Stanza { session, bytes, stanza });
+                let number = conn.unhandled.add(bytes, limits);
+                self.up.push_back(Up::Stanza { session, number, stanza });
             }
             ServerEvent::Authenticated { account, mechanism } => {
                 actions.push(Action::Notice(id, Notice::Authenticated { account, mechanism }));
@@ -399,10 +399,10 @@ impl Connections {
         self.answer(id, ticket, ServerAnswer::Bound(bound));
     }
 
-    /// A stanza that was said up, and had cost so many bytes, is handled.
-    pub fn handled(&mut self, id: ConnectionId, bytes: usize) {
+    /// The stanza with this number, which was said up, is handled.
+    pub fn handled(&mut self, id: ConnectionId, number: u64) {
         let (conns, limits) = (&mut self.conns, &self.config.limits);
-        if conn_of(conns, id).is_some_and(|conn| conn.unhandled.handled(bytes, limits)) {
+        if conn_of(conns, id).is_some_and(|conn| conn.unhandled.handled(number, limits)) {
             self.ready.push_back(id);
         }
     }

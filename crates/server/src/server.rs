@@ -237,11 +237,11 @@ impl Server {
                 }
                 self.connections.bound(connection, ticket, session, bound);
             }
-            Up::Stanza { session, bytes, stanza } => {
+            Up::Stanza { session, number, stanza } => {
                 if self.router.route(now, session, *stanza, effects)
                     && let Some(id) = self.sessions.connection(session)
                 {
-                    self.connections.handled(id, bytes);
+                    self.connections.handled(id, number);
                 }
             }
             Up::Drained { session, through } => self.router.drained(now, session, through, effects),
@@ -265,9 +265,9 @@ impl Server {
                     self.connections.deliver(id, &stanza, actions);
                 }
             }
-            Effect::Handled { session, bytes } => {
+            Effect::Handled { session, number } => {
                 if let Some(id) = self.sessions.connection(session) {
-                    self.connections.handled(id, bytes);
+                    self.connections.handled(id, number);
                 }
             }
             Effect::Hold { session, is_held } => {
@@ -285,6 +285,7 @@ impl Server {
                 actions.push(Action::Ask(ticket, Ask::Router(ask)));
             }
             Effect::Removed { account, removal } => actions.push(Action::Removed(account, removal)),
+            Effect::Resumed { .. } => {}
             Effect::Remote { stanza, is_told } => {
                 let condition = ErrorCondition::RemoteServerNotFound;
                 self.router.undeliverable(&stanza, condition, is_told, &mut self.effects);

@@ -22,6 +22,7 @@ mod presence;
 mod private;
 mod queues;
 mod registration;
+mod resumption;
 mod rosters;
 mod services;
 mod slow;

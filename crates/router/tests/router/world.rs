@@ -9,7 +9,7 @@ use balcony_roster::{Item, Parts, Subscription, Version};
 use balcony_router::extension::Extensions;
 use balcony_router::extension::offline::Offline;
 use balcony_router::{
-    Answer, Ask, Change, Config, Content, DocumentEdit, Effect, LogEdit, Memory, Router, SessionId, cost,
+    Answer, Ask, Change, Config, Content, DocumentEdit, Effect, LogEdit, Memory, Router, SessionId,
 };
 use balcony_stanza::{IqType, Kind, PresenceType, Stanza, StanzaError};
 use balcony_xml::{Element, Name};
@@ -74,11 +74,13 @@ pub(crate) struct World {
     pub(crate) at_once: bool,
     pub(crate) now: Instant,
     /// Whose stanzas had to wait, and what they cost, in order.
-    pub(crate) waited: Vec<(SessionId, usize)>,
+    pub(crate) waited: Vec<(SessionId, u64)>,
     /// Whose stanzas were handled after they had waited, in order, if the world does not say so in its effects.
     pub(crate) handled: Vec<SessionId>,
     /// What these stanzas cost.
-    pub(crate) costs: Vec<(SessionId, usize)>,
+    pub(crate) numbers: Vec<(SessionId, u64)>,
+    /// How many stanzas each session has sent.
+    sent: BTreeMap<SessionId, u64>,
     names: BTreeMap<SessionId, String>,
 }
 
@@ -95,7 +97,8 @@ impl World {
             now: Instant::ZERO,
             waited: Vec::new(),
             handled: Vec::new(),
-            costs: Vec::new(),
+            numbers: Vec::new(),
+            sent: BTreeMap::new(),
             names: BTreeMap::new(),
         }
     }
@@ -139,9 +142,9 @@ impl World {
             next += 1;
         }
         effects.retain(|effect| match effect {
-            Effect::Handled { session, bytes } => {
+            Effect::Handled { session, number } => {
                 self.handled.push(*session);
-                self.costs.push((*session, *bytes));
+                self.numbers.push((*session, *number));
                 false
             }
             _ => true,
@@ -184,9 +187,11 @@ impl World {
             Some(own) => stanza.from(own.to_jid()),
             None => stanza,
         };
-        let bytes = cost(&stanza);
+        let sent = self.sent.entry(from).or_default();
+        let number = *sent;
+        *sent += u64::from(self.router.jid(from).is_some());
         if !self.router.route(self.now, from, stanza, &mut effects) {
-            self.waited.push((from, bytes));
+            self.waited.push((from, number));
         }
         self.serve(&mut effects);
         effects
@@ -288,7 +293,9 @@ pub(crate) fn tell(effect: &Effect, name: &dyn Fn(SessionId) -> String) -> Optio
             format!("remote {}: {}", stanza.head.to.as_ref().unwrap(), brief(stanza))
         }
         Effect::Removed { account, removal } => format!("{account}: {removal:?}"),
-        Effect::Ask { .. } | Effect::Handled { .. } | Effect::Hold { .. } => return None,
+        Effect::Ask { .. } | Effect::Handled { .. } | Effect::Hold { .. } | Effect::Resumed { .. } => {
+            return None;
+        }
     })
 }
 

@@ -1,0 +1,157 @@
+//! Sessions that acknowledge what they get, and outlive their connection (XEP-0198).
+//!
+//! Such a session stays bound without a connection: it is as available as it was, and what is delivered to it waits in its queue. When
+//! its client comes back on another connection it says how much it has got, hears how much of what it has sent was handled, and gets the
+//! rest. When it does not come back in time the session ends as any other: what it has not got goes elsewhere.
+
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use balcony_jid::BareJid;
+use balcony_machine::Instant;
+use balcony_stanza::{Kind, Stanza, StreamCondition};
+use balcony_xep::delay;
+
+use crate::account::Account;
+use crate::router::{Router, Session};
+use crate::{Effect, SessionId};
+
+/// How a session that acknowledges goes on after its connection.
+#[derive(Debug)]
+pub(crate) struct Managed {
+    /// How long it waits for its client; it does not if that is zero.
+    wait: Duration,
+    /// It has no connection, and ends then.
+    until: Option<Instant>,
+    /// Its client has come back, and has got so many, but not everything is decided that it had sent before.
+    resuming: Option<u32>,
+}
+
+impl Router {
+    /// From now on the session [acknowledges](Router::acknowledged) what it gets. With
+    /// `resumption` it waits for its client for so long, if its connection is [lost](Router::detach), but no longer than
+    /// [`Limits::resumption`](balcony_machine::Limits::resumption). How long it waits; `None` if it does not.
+    pub fn manage(&mut self, session: SessionId, resumption: Option<Duration>) -> Option<Duration> {
+        let own = self.sessions.get_mut(&session)?;
+        let most = self.shared.config.limits.resumption;
+        let wait = resumption.map_or(Duration::ZERO, |wait| wait.min(most));
+        own.outbox.begin_acknowledging();
+        own.managed = Some(Box::new(Managed { wait, until: None, resuming: None }));
+        (wait > Duration::ZERO).then_some(wait)
+    }
+
+    /// The session has got so many more of the stanzas that it was sent since it [acknowledges](Router::manage).
+    pub fn acknowledged(&mut self, now: Instant, session: SessionId, count: u32, effects: &mut Vec<Effect>) {
+        self.asks.clock(now);
+        let now = self.asks.now();
+        let limits = &self.shared.config.limits;
+        if let Some(own) = self.sessions.get_mut(&session) {
+            let before = own.outbox.stalls_at(limits);
+            self.queued -= own.outbox.acknowledge(now, count, limits);
+            self.fill_window(session, before, effects);
+        }
+    }
+
+    /// The session has lost its connection. Whether it waits for its client to come back; otherwise [`unbind`](Router::unbind) it.
+    pub fn detach(&mut self, now: Instant, session: SessionId) -> bool {
+        self.asks.clock(now);
+        let now = self.asks.now();
+        let limits = &self.shared.config.limits;
+        let Some(own) = self.sessions.get_mut(&session) else { return false };
+        let stall = own.outbox.stalls_at(limits);
+        let Some(managed) = own.managed.as_mut().filter(|managed| managed.wait > Duration::ZERO) else {
+            return false;
+        };
+        let until = now + managed.wait;
+        managed.resuming = None;
+        own.outbox.detach();
+        if let Some(before) = managed.until.replace(until) {
+            self.waiting_for_clients.remove(&(before, session));
+        }
+        self.waiting_for_clients.insert((until, session));
+        self.watch(session, stall, None);
+        true
+    }
+
+    /// The client of a session that has [lost its connection](Router::detach) is back, has authenticated as `account`, and has got so many
+    /// more of the stanzas that it was sent. [`Effect::Resumed`] follows when all that it had sent before is decided, and then what it
+    /// has not got. `false` if there is no such session of the account that waits, or it was not sent so many.
+    pub fn resume(
+        &mut self,
+        now: Instant,
+        session: SessionId,
+        account: &BareJid,
+        count: u32,
+        effects: &mut Vec<Effect>,
+    ) -> bool {
+        self.asks.clock(now);
+        let own = self.sessions.get_mut(&session).filter(|own| own.jid.bare_str() == account.as_str());
+        let Some(own) = own.filter(|own| own.outbox.may_acknowledge(count)) else { return false };
+        let managed = own.managed.as_mut().filter(|managed| managed.until.is_some());
+        let Some(managed) = managed else { return false };
+        managed.resuming = Some(count);
+        self.back.push(session);
+        self.answer_resumptions(effects);
+        true
+    }
+
+    /// Tells the sessions whose clients are back, and of which everything is decided that they had sent before. What comes of it has been
+    /// in their queues already.
+    pub(crate) fn answer_resumptions(&mut self, effects: &mut Vec<Effect>) {
+        while let Some(session) = self.back.pop() {
+            self.answer_resumption(session, effects);
+        }
+    }
+
+    fn answer_resumption(&mut self, session: SessionId, effects: &mut Vec<Effect>) {
+        let now = self.asks.now();
+        let Some(own) = self.sessions.get_mut(&session).filter(|own| own.undecided == 0) else { return };
+        let Some(managed) = own.managed.as_mut() else { return };
+        let Some(count) = managed.resuming.take() else { return };
+        if let Some(until) = managed.until.take() {
+            self.waiting_for_clients.remove(&(until, session));
+        }
+        effects.push(Effect::Resumed { session, jid: own.jid.clone(), received: own.received });
+        let limits = &self.shared.config.limits;
+        self.queued -= own.outbox.attach(count);
+        let account = self.accounts.get(own.jid.bare_str());
+        let before = own.outbox.bytes();
+        own.outbox.change(|stanza, at| stamped(account, stanza, at));
+        self.queued += own.outbox.bytes() - before;
+        while let Some(stanza) = own.outbox.pass(limits) {
+            effects.push(Effect::Deliver { session, stanza });
+        }
+        own.outbox.watch(now, limits);
+        let after = own.outbox.stalls_at(limits);
+        self.watch(session, None, after);
+    }
+
+    /// Ends the sessions whose clients have not come back in time.
+    pub(crate) fn end_abandoned(&mut self, effects: &mut Vec<Effect>) {
+        let now = self.asks.now();
+        while let Some((_, session)) =
+            self.waiting_for_clients.first().filter(|(until, _)| *until <= now).copied()
+        {
+            effects.push(Effect::Close { session, error: StreamCondition::ConnectionTimeout });
+            self.end_session(session, effects);
+        }
+    }
+}
+
+impl Router {
+    /// The session is over.
+    pub(crate) fn waits_no_longer(&mut self, session: SessionId, own: &Session) {
+        if let Some(until) = own.managed.as_ref().and_then(|managed| managed.until) {
+            self.waiting_for_clients.remove(&(until, session));
+        }
+    }
+}
+
+/// What has waited for a client, with the time at which it came (XEP-0203).
+pub(crate) fn stamped(account: Option<&Account>, stanza: &Stanza, at: Instant) -> Option<Stanza> {
+    let is_late = matches!(stanza.head.kind, Kind::Message(_) | Kind::Presence(_));
+    let known = account.and_then(|account| account.known.as_deref()).filter(|_| is_late)?;
+    let payload = delay::stamp(&stanza.payload, known.roster.owner().domainpart(), known.clock(at));
+    Some(Stanza::clone(stanza).payload(payload))
+}
