@@ -21,6 +21,7 @@
 //! | [`private`] | private XML storage (XEP-0049) |
 //! | [`receipts`] | delivery receipts (XEP-0184) |
 //! | [`register`] | in-band registration (XEP-0077) |
+//! | [`sm`] | stream management (XEP-0198) |
 //! | [`vcard`] | vcard-temp (XEP-0054) |
 //! | [`version`] | software version (XEP-0092) |
 //!
@@ -64,5 +65,6 @@ pub mod ping;
 pub mod private;
 pub mod receipts;
 pub mod register;
+pub mod sm;
 pub mod vcard;
 pub mod version;

@@ -17,7 +17,7 @@ use balcony_xep::offline::Keep;
 use balcony_xep::ping::Ping;
 use balcony_xep::register::{self, Field, Form};
 use balcony_xep::version::{self, Software};
-use balcony_xep::{muc, private, vcard};
+use balcony_xep::{muc, private, sm, vcard};
 use balcony_xml::{Element, Name};
 
 fn element(xml: &str) -> Element {
@@ -495,4 +495,67 @@ fn registration() {
     assert_eq!(read("<password>pencil</password><password>pencil</password>"), Err(C::BadRequest));
     let other = element("<query xmlns='urn:x'><remove/></query>");
     assert_eq!(register::Request::read(other.root()).map_err(|error| error.condition), Err(C::BadRequest));
+}
+
+// XEP-0198 1.6.3 §3 [SM1] [SM4], §4 [SM8] [SM10], §5 [SM12] [SM13] [SM14] [SM15]
+#[test]
+fn stream_management() {
+    let resumable = sm::Resumable {
+        id: "some-long-sm-id".into(),
+        max: Some(600),
+        location: Some("[2001:41D0:1:A49b::1]:9222".into()),
+    };
+    let enabled = sm::Enabled { resumable: Some(resumable) };
+    let failed = sm::Failed { condition: C::ItemNotFound, h: Some(3) };
+    for (element, text) in [
+        (sm::Feature.to_element(), "<sm xmlns='urn:xmpp:sm:3'/>"),
+        (sm::Enable::default().to_element(), "<enable xmlns='urn:xmpp:sm:3'/>"),
+        (
+            sm::Enable { resume: true, max: Some(600) }.to_element(),
+            "<enable xmlns='urn:xmpp:sm:3' resume='true' max='600'/>",
+        ),
+        (sm::Enabled::default().to_element(), "<enabled xmlns='urn:xmpp:sm:3'/>"),
+        (
+            enabled.to_element(),
+            "<enabled xmlns='urn:xmpp:sm:3' id='some-long-sm-id' location='[2001:41D0:1:A49b::1]:9222' max='600' \
+             resume='true'/>",
+        ),
+        (
+            sm::Resume { previd: "x".into(), h: 7 }.to_element(),
+            "<resume xmlns='urn:xmpp:sm:3' h='7' previd='x'/>",
+        ),
+        (
+            sm::Resumed { previd: "x".into(), h: u32::MAX }.to_element(),
+            "<resumed xmlns='urn:xmpp:sm:3' h='4294967295' previd='x'/>",
+        ),
+        (
+            failed.to_element(),
+            "<failed xmlns='urn:xmpp:sm:3' h='3'><item-not-found xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></failed>",
+        ),
+        (sm::Request.to_element(), "<r xmlns='urn:xmpp:sm:3'/>"),
+        (sm::Ack { h: 0 }.to_element(), "<a xmlns='urn:xmpp:sm:3' h='0'/>"),
+        (
+            sm::TooHigh { h: 10, sent: 8 }.to_element(),
+            "<handled-count-too-high xmlns='urn:xmpp:sm:3' h='10' send-count='8'/>",
+        ),
+    ] {
+        assert_eq!(written(&element), text);
+    }
+    let ack = |xml: &str| sm::Ack::read(element(xml).root());
+    assert_eq!(ack("<a xmlns='urn:xmpp:sm:3' h='007'/>"), Some(sm::Ack { h: 7 }));
+    for wrong in ["", " h=''", " h='-1'", " h='+1'", " h='4294967296'", " h='x'"] {
+        assert_eq!(ack(&format!("<a xmlns='urn:xmpp:sm:3'{wrong}/>")), None, "{wrong}");
+    }
+    let enabled = |attributes: &str| {
+        let element = element(&format!("<enabled xmlns='urn:xmpp:sm:3'{attributes}/>"));
+        sm::Enabled::read(element.root()).unwrap().resumable.map(|resumable| resumable.id.into_owned())
+    };
+    assert_eq!(enabled(" id='x' resume='1'"), Some("x".into()));
+    assert_eq!(enabled(&format!(" id='{}' resume='true'", "x".repeat(4_000))).unwrap().len(), 4_000);
+    for no in ["", " id='x'", " resume='true'", " id='' resume='true'", " id='x' resume='false'"] {
+        assert_eq!(enabled(no), None, "{no}");
+    }
+    assert_eq!(enabled(&format!(" id='{}' resume='true'", "x".repeat(4_001))), None);
+    let failed = sm::Failed::read(element("<failed xmlns='urn:xmpp:sm:3'><x/></failed>").root());
+    assert_eq!(failed, Some(sm::Failed { condition: C::UndefinedCondition, h: None }));
 }

@@ -4,7 +4,7 @@
 mod every;
 
 use balcony_jid::Jid;
-use balcony_stanza::{IqType, MessageType, Payload, Stanza};
+use balcony_stanza::{ErrorCondition, IqType, MessageType, Payload, Stanza};
 use balcony_xep::blocking::{self, BlockList};
 use balcony_xep::carbons::{self, Carbon, Direction};
 use balcony_xep::chat_markers::Marker;
@@ -18,6 +18,7 @@ use balcony_xep::hints::{self, Hints};
 use balcony_xep::last::{self, Last};
 use balcony_xep::receipts::{self, Receipt};
 use balcony_xep::register::{self, Field, Fields, Form};
+use balcony_xep::sm::{self, Ack, Enable, Enabled, Failed, Resumable, Resume, Resumed, TooHigh};
 use balcony_xep::version::{self, Software};
 use balcony_xep::{chat_markers, chat_states, conference, muc, ping, private, vcard};
 use balcony_xml::{Element, ElementRef, Name};
@@ -76,6 +77,16 @@ const KNOWN: &[(&str, &str)] = &[
     ("FN", vcard::NS),
     ("PHOTO", vcard::NS),
     ("BINVAL", vcard::NS),
+    ("sm", sm::NS),
+    ("enable", sm::NS),
+    ("enabled", sm::NS),
+    ("resume", sm::NS),
+    ("resumed", sm::NS),
+    ("failed", sm::NS),
+    ("item-not-found", "urn:ietf:params:xml:ns:xmpp-stanzas"),
+    ("r", sm::NS),
+    ("a", sm::NS),
+    ("handled-count-too-high", sm::NS),
     ("x", ""),
     ("x", "urn:x"),
 ];
@@ -91,6 +102,12 @@ const ATTRIBUTES: &[(&str, &[&str])] = &[
     ("from", &["example.com", "juliet@example.com", ""]),
     ("to", &["romeo@example.net", "@"]),
     ("id", &["1", ""]),
+    ("h", &["0", "4294967295", "4294967296", "+1", ""]),
+    ("send-count", &["0", "7"]),
+    ("previd", &["1", ""]),
+    ("resume", &["true", "1", "false", "yes"]),
+    ("max", &["0", "600", "-1"]),
+    ("location", &["[2001:db8::1]:5222", "example.com", ""]),
     ("seconds", &["0", "903", "+1", "-1", "18446744073709551616", ""]),
     (
         "stamp",
@@ -172,6 +189,12 @@ fn delivered(element: Element) -> Element {
     Stanza::iq(IqType::Result).id("1").child(element).write(&mut wire);
     let content = Stanza::parse(&wire).unwrap().payload.parse().unwrap();
     only(&content).into()
+}
+
+/// Why there is no stream management, or no resumption.
+fn sm_conditions() -> [ErrorCondition; 4] {
+    use ErrorCondition as C;
+    [C::ItemNotFound, C::UnexpectedRequest, C::FeatureNotImplemented, C::UndefinedCondition]
 }
 
 fn only(content: &Element) -> ElementRef<'_> {
@@ -261,6 +284,29 @@ proptest! {
         for state in ChatState::ALL {
             prop_assert_eq!(ChatState::read(delivered(state.to_element()).root()), Some(state));
         }
+    }
+
+    // XEP-0198 §3 [SM1] [SM4], §4 [SM7] [SM10], §5 [SM12] [SM13] [SM14] [SM15] [SM22]
+    #[test]
+    fn stream_management(
+        numbers: [u32; 2], max in of(any::<u32>()), resume: bool,
+        id in some_text(), location in of(some_text()), condition in select(sm_conditions().to_vec()),
+    ) {
+        let [h, sent] = numbers;
+        let resumable = Resumable { id: (&id).into(), max, location: location.as_deref().map(Into::into) };
+        same!(Enabled, Enabled { resumable: resume.then_some(resumable) });
+        same!(Resume, Resume { previd: (&id).into(), h });
+        same!(Resumed, Resumed { previd: (&id).into(), h });
+        macro_rules! copied {
+            ($form:ident, $value:expr) => {{
+                let value: $form = $value;
+                prop_assert_eq!($form::read(delivered(value.to_element()).root()), Some(value));
+            }};
+        }
+        copied!(Enable, Enable { resume, max });
+        copied!(Failed, Failed { condition, h: max });
+        copied!(Ack, Ack { h });
+        copied!(TooHigh, TooHigh { h, sent });
     }
 
     // XEP-0334 §4

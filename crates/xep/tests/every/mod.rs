@@ -18,7 +18,7 @@ use balcony_xep::ping::Ping;
 use balcony_xep::receipts::Receipt;
 use balcony_xep::register::{self, Form};
 use balcony_xep::version::{self, Software};
-use balcony_xep::{muc, private, vcard};
+use balcony_xep::{muc, private, sm, vcard};
 use balcony_xml::{Element, ElementRef};
 
 /// Documents and cards may be no larger than this here.
@@ -62,6 +62,15 @@ pub fn every(element: ElementRef<'_>) {
     form!(Form);
     form!(BlockList);
     form!(vcard::Card);
+    form!(sm::Feature);
+    form!(sm::Enable);
+    form!(sm::Enabled);
+    form!(sm::Resume);
+    form!(sm::Resumed);
+    form!(sm::Failed);
+    form!(sm::Request);
+    form!(sm::Ack);
+    form!(sm::TooHigh);
     requests(element);
     if let Some(delay) = Delay::read_legacy(element) {
         // It is written in the newer form.
