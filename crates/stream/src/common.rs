@@ -1,6 +1,7 @@
 //! What streams of all roles have in common.
 
 use alloc::borrow::Cow;
+use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::ToString;
 use alloc::sync::Arc;
@@ -12,6 +13,7 @@ use balcony_stanza::{StreamCondition, StreamError};
 use balcony_xml::{ReadError, Reader};
 
 use crate::error::Error;
+use crate::feature::sm::Managed;
 use crate::framing::Framing;
 use crate::header::{Header, PeerHeader};
 use crate::security::{Security, TlsPolicy};
@@ -39,6 +41,10 @@ pub struct Common {
     timer: Option<Deadline>,
     asked: Asked,
     next_ticket: u64,
+    /// Stanzas that the owner has got and has not handled, if it says when it has.
+    pub(crate) unhandled: u32,
+    /// What is counted (XEP-0198); `None` if nothing is.
+    pub(crate) managed: Option<Box<Managed>>,
 }
 
 /// The ask that input waits for.
@@ -82,6 +88,8 @@ impl Common {
             timer: Some(Deadline { at: now + limits.negotiation, reason: Reason::Negotiation }),
             asked: Asked::Nothing,
             next_ticket: 0,
+            unhandled: 0,
+            managed: None,
             limits,
         }
     }
@@ -202,7 +210,8 @@ impl Common {
             Phase::Tls | Phase::Closing | Phase::Closed => None,
             _ => self.expires().map(|at| Deadline { at, reason: Reason::Certificate }),
         };
-        self.timer.into_iter().chain(answer).chain(certificate).min()
+        let ack = self.ack_expires().map(|at| Deadline { at, reason: Reason::Answer });
+        self.timer.into_iter().chain(answer).chain(certificate).chain(ack).min()
     }
 
     /// Puts silence behind us: the peer has been heard.
@@ -212,6 +221,7 @@ impl Common {
                 Some(idle) => self.set_timer(now + idle, Reason::Idle),
                 None => self.stop_timer(),
             }
+            self.heard_while_asked(now);
         }
     }
 
@@ -222,6 +232,8 @@ impl Common {
 
     /// Writes our closing tag; the peer's is due within a bounded time (RFC 6120 section 4.4).
     pub(crate) fn close(&mut self, now: Instant, out: &mut Vec<u8>) -> Result<(), Error> {
+        // The last word on what is handled (XEP-0198 section 4).
+        self.write_ack(out);
         self.step(Step::Close)?;
         self.framing.close(out);
         self.asked = Asked::Nothing;

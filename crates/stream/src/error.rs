@@ -31,6 +31,13 @@ pub enum Error {
     ServerNotAuthentic,
     /// The receiving entity refused to bind a resource.
     Bind(StanzaError),
+    /// The peer has acknowledged more stanzas than it was sent, and was told so by `undefined-condition` (XEP-0198 section 4).
+    HandledTooHigh {
+        /// How many it says.
+        h: u32,
+        /// How many it was sent.
+        sent: u32,
+    },
     /// The transport ended without a closing tag.
     Truncated,
 }
@@ -61,6 +68,9 @@ impl fmt::Display for Error {
                 f.write_str("the server could not prove that it knows this account; do not trust it")
             }
             Error::Bind(error) => write!(f, "the server refused to bind a resource: {error}"),
+            Error::HandledTooHigh { h, sent } => {
+                write!(f, "the peer says that it has handled {h} stanzas, and {sent} were sent")
+            }
             Error::Truncated => f.write_str("the connection ended in the middle of the stream"),
         }
     }

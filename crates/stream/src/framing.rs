@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 
 use balcony_machine::XmlLimits;
 use balcony_stanza::{Stanza, StreamError, ns};
-use balcony_xml::Reader;
+use balcony_xml::{Element, Reader};
 
 use crate::header::Header;
 use crate::state::Role;
@@ -113,7 +113,13 @@ impl Framing {
         self.stream_element("features", out, write);
     }
 
-    pub(crate) fn error(self, error: &StreamError, out: &mut Vec<u8>) {
-        self.stream_element("error", out, |out| error.write_content(out));
+    /// A stream error, and what an application says more of it (RFC 6120 section 4.9.4).
+    pub(crate) fn error(self, error: &StreamError, detail: Option<&Element>, out: &mut Vec<u8>) {
+        self.stream_element("error", out, |out| {
+            error.write_content(out);
+            if let Some(detail) = detail {
+                detail.root().write(out, ns::CLIENT);
+            }
+        });
     }
 }

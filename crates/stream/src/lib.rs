@@ -41,10 +41,12 @@
 
 extern crate alloc;
 
+mod acks;
 mod addressed;
 pub mod client;
 mod common;
 pub mod component;
+mod counts;
 mod error;
 mod feature;
 mod framing;
@@ -57,8 +59,10 @@ mod side;
 pub mod state;
 mod stream;
 
+pub use acks::{AckPace, AckPolicy};
 pub use client::ClientStream;
 pub use component::ComponentStream;
+pub use counts::Counts;
 pub use error::Error;
 pub use framing::Framing;
 pub use s2s::S2sStream;

@@ -32,6 +32,8 @@ pub enum Phase {
     Sasl,
     /// A resource has been asked for (section 7).
     Bind,
+    /// The session of an earlier stream has been asked for (XEP-0198 section 5).
+    Resume,
     /// A component has shown that it knows the secret, and waits to be let in (XEP-0114).
     Handshake,
     /// Stanzas flow (section 8).
@@ -67,6 +69,12 @@ pub enum Step {
     BindRefused,
     /// The resource is bound; there is no restart (section 7.3.2).
     Bound,
+    /// The initiating entity asked for the session of an earlier stream (XEP-0198 section 5).
+    Resume,
+    /// That session is gone; a resource may be asked for.
+    ResumeRefused,
+    /// That session goes on, with the resource that it has; there is no restart.
+    Resumed,
     /// Nothing is left to negotiate between servers (section 4.3.5).
     Complete,
     /// The first pair of domains is authorised by dialback (XEP-0220). Others may follow.
@@ -106,6 +114,7 @@ pub const TRANSITIONS: &[Transition] = &[
     (Phase::Negotiate, Step::StartTls, Phase::Proceed, FEATURES),
     (Phase::Negotiate, Step::Auth, Phase::Sasl, FEATURES),
     (Phase::Negotiate, Step::Bind, Phase::Bind, C2S),
+    (Phase::Negotiate, Step::Resume, Phase::Resume, C2S),
     (Phase::Negotiate, Step::Complete, Phase::Open, S2S),
     (Phase::Negotiate, Step::Verified, Phase::Open, S2S),
     (Phase::Negotiate, Step::Handshake, Phase::Handshake, COMPONENT),
@@ -124,6 +133,10 @@ pub const TRANSITIONS: &[Transition] = &[
     (Phase::Bind, Step::Bound, Phase::Open, C2S),
     (Phase::Bind, Step::Close, Phase::Closing, C2S),
     (Phase::Bind, Step::End, Phase::Closed, C2S),
+    (Phase::Resume, Step::ResumeRefused, Phase::Negotiate, C2S),
+    (Phase::Resume, Step::Resumed, Phase::Open, C2S),
+    (Phase::Resume, Step::Close, Phase::Closing, C2S),
+    (Phase::Resume, Step::End, Phase::Closed, C2S),
     (Phase::Handshake, Step::Accepted, Phase::Open, COMPONENT),
     (Phase::Handshake, Step::Close, Phase::Closing, COMPONENT),
     (Phase::Handshake, Step::End, Phase::Closed, COMPONENT),

@@ -2,11 +2,13 @@
 
 use alloc::vec::Vec;
 use core::fmt;
+use core::time::Duration;
 
 use balcony_jid::{BareJid, FullJid, Jid};
 use balcony_machine::{ApiMisuse, Deadline, Instant, On, Progress, Reason, Ticket};
 use balcony_stanza::{IqType, Stanza, StreamCondition, StreamError, ns};
 use balcony_xep::ping::Ping;
+use balcony_xep::sm::TooHigh;
 use balcony_xml::{ReadError, Token};
 
 use crate::common::{Common, Over};
@@ -133,6 +135,7 @@ impl<S: Side> Stream<S> {
             if let Some(refusal) = self.side.refusal() {
                 return Err(refusal.clone());
             }
+            self.common.write_ack(out);
             self.write_close(out);
         }
         self.common.end();
@@ -254,6 +257,7 @@ impl<S: Side> Stream<S> {
         }
         self.side.may_send(stanza)?;
         self.common.framing.stanza(stanza, out);
+        self.common.sent();
         Ok(())
     }
 
@@ -300,7 +304,13 @@ impl<S: Side> Stream<S> {
             (Phase::Closing, _) => {}
             (_, Error::Local(stream_error)) => {
                 self.open_header(out);
-                self.common.framing.error(stream_error, out);
+                self.common.framing.error(stream_error, None, out);
+                self.write_close(out);
+            }
+            (_, Error::HandledTooHigh { h, sent }) => {
+                let condition = StreamError::from(StreamCondition::UndefinedCondition);
+                let detail = TooHigh { h: *h, sent: *sent }.to_element();
+                self.common.framing.error(&condition, Some(&detail), out);
                 self.write_close(out);
             }
             (_, _) => self.write_close(out),
@@ -328,6 +338,9 @@ impl<S: Side> Stream<S> {
             // RFC 6120 section 13.7.2.3.
             return Err(StreamError::new(StreamCondition::Reset, "your certificate has expired").into());
         }
+        if self.common.ack_expires().is_some_and(|at| now >= at) {
+            return Err(no_answer());
+        }
         match self.common.due(now) {
             None => Ok(()),
             Some(Reason::Closing) => {
@@ -348,8 +361,7 @@ impl<S: Side> Stream<S> {
                         return Ok(());
                     }
                 };
-                self.pinged = true;
-                self.write_ping(from, to, out);
+                self.ask_for_life(now, from, to, out);
                 self.common.set_timer(now + self.common.limits.answer, Reason::Idle);
                 Ok(())
             }
@@ -359,10 +371,23 @@ impl<S: Side> Stream<S> {
                 Err(StreamError::new(StreamCondition::PolicyViolation, "nothing was sent for too long")
                     .into())
             }
-            Some(_) => {
-                Err(StreamError::new(StreamCondition::ConnectionTimeout, "no answer within the time allowed")
-                    .into())
-            }
+            Some(_) => Err(no_answer()),
+        }
+    }
+
+    /// Asks whether the peer lives: by stream management where there is some (XEP-0198), or else by a ping.
+    fn ask_for_life(&mut self, now: Instant, from: Option<BareJid>, to: Option<BareJid>, out: &mut Vec<u8>) {
+        self.pinged = true;
+        if !self.common.request_ack(now, out) {
+            self.write_ping(from, to, out);
+        }
+    }
+
+    /// Asks now whether the peer lives. If nothing comes for so long, the stream ends.
+    pub(crate) fn ask_within(&mut self, now: Instant, patience: Duration, out: &mut Vec<u8>) {
+        if self.is_open() {
+            self.ask_for_life(now, None, None, out);
+            self.common.set_timer(now + patience, Reason::Idle);
         }
     }
 
@@ -372,8 +397,12 @@ impl<S: Side> Stream<S> {
         let mut ping = Stanza::iq(IqType::Get).id(&id).child(Ping.to_element());
         ping.head.from = from.map(Jid::from);
         ping.head.to = to.map(Jid::from);
-        self.common.framing.stanza(&ping, out);
+        self.common.write_stanza(&ping, out);
     }
+}
+
+fn no_answer() -> Error {
+    StreamError::new(StreamCondition::ConnectionTimeout, "no answer within the time allowed").into()
 }
 
 impl<S: Side> fmt::Debug for Stream<S> {

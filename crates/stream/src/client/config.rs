@@ -8,6 +8,7 @@ use balcony_jid::BareJid;
 use balcony_machine::{Limits, Secret};
 use balcony_sasl::Mechanism;
 
+use super::Management;
 use crate::framing::Framing;
 use crate::security::{ChannelBinding, TlsPolicy};
 
@@ -37,6 +38,8 @@ pub struct ClientStreamConfig {
     /// What this installation of the client calls itself with SASL2: a UUID of version 4 that it keeps (XEP-0388). The server may
     /// then give it the same resource each time, in place of an old session of its own. Others are not shown it.
     pub agent: Option<String>,
+    /// What is done with stream management, where it is offered (XEP-0198).
+    pub management: Management,
     /// How much channel binding matters.
     pub channel_binding: ChannelBinding,
     /// The language of the texts that this client sends (RFC 5646).
@@ -59,6 +62,7 @@ impl ClientStreamConfig {
             sasl2: true,
             tag: String::from("balcony"),
             agent: None,
+            management: Management::Resume { max: None },
             channel_binding: ChannelBinding::default(),
             lang: Arc::from("en"),
             limits: Limits::initiating(),

@@ -6,7 +6,7 @@ use alloc::string::String;
 use balcony_jid::{BareJid, FullJid};
 use balcony_machine::{Secret, Ticket};
 use balcony_sasl::{Hash, Mechanism, SaltedPassword};
-use balcony_stanza::Stanza;
+use balcony_stanza::{ErrorCondition, Stanza};
 
 /// What a client's stream tells its owner.
 #[derive(Debug)]
@@ -26,6 +26,32 @@ pub enum ClientEvent {
     },
     /// A resource is bound: negotiation is complete and stanzas flow.
     Bound(FullJid),
+    /// Stream management is enabled (XEP-0198). What has been [sent](crate::Stream::send) since [`Bound`](ClientEvent::Bound) comes
+    /// back as [`Acked`](ClientEvent::Acked).
+    Enabled {
+        /// Whether the session can go on on another stream; see [`resumption`](crate::Stream::resumption).
+        resumable: bool,
+    },
+    /// There will be no stream management on this stream.
+    NotEnabled(ErrorCondition),
+    /// The session of an earlier stream goes on here (XEP-0198 section 5), and stanzas flow. Send again, in their order, all stanzas
+    /// but those that are acknowledged, before any other. What the session had goes on: there is no roster to fetch, and no presence
+    /// to send.
+    Resumed {
+        /// So many of the stanzas that the stream before was given to send have got through, from the oldest that was not
+        /// acknowledged on.
+        acknowledged: u32,
+    },
+    /// The session of the earlier stream is over. A resource is bound next, for a new one.
+    NotResumed {
+        /// Why.
+        condition: ErrorCondition,
+        /// So many of the stanzas that the stream before was given to send are known to have got through.
+        acknowledged: u32,
+    },
+    /// The server has handled so many more of the stanzas that this stream was given to [send](crate::Stream::send): at least one, the
+    /// oldest first.
+    Acked(u32),
     /// The server sent a stanza.
     Stanza(Box<Stanza>),
 }

@@ -10,13 +10,14 @@ use balcony_sasl::{ClientExchange, ClientStep, Mechanism, SaslCondition, SaslErr
 use balcony_stanza::{StreamCondition, StreamError};
 use balcony_xml::ElementRef;
 
+use super::managed::{Asked, Resumption};
 use super::{Client, ClientAsk, ClientEvent, no_bound_jid};
 use crate::common::Common;
 use crate::error::Error;
 use crate::feature::bind2;
 use crate::feature::channel_binding::Announced;
 use crate::feature::sasl::{self, Profile};
-use crate::feature::sasl2::{self, Authenticate};
+use crate::feature::sasl2::{self, Authenticate, InlineOffer};
 use crate::security::ChannelBinding;
 use crate::state::Step;
 
@@ -28,8 +29,8 @@ pub(super) struct Offer {
     pub(super) plus: bool,
     /// The types of channel binding (XEP-0440), if the server says which it has.
     pub(super) announced: Option<Announced>,
-    /// Whether Bind 2 is offered with SASL2 (XEP-0386).
-    bind2: bool,
+    /// What can go along with SASL2.
+    inline: InlineOffer,
 }
 
 impl Client {
@@ -68,12 +69,18 @@ impl Client {
             }
             Profile::Extensible => {
                 // If the choice of the resource is the server's, it is bound on the way.
-                let inline = self.offer.bind2 && self.config.resource.is_none();
+                let inline = self.offer.inline.bind && self.config.resource.is_none();
+                let enable = self.config.management.request().filter(|_| inline && self.offer.inline.enable);
+                let earlier = self.managed.earlier.as_ref().filter(|_| self.offer.inline.resume);
+                let resume = earlier.map(Resumption::request);
+                self.managed.asked_inline = Asked { resume: resume.is_some(), enable: enable.is_some() };
                 let authenticate = Authenticate {
                     mechanism,
                     initial: initial.as_deref(),
                     agent: self.config.agent.as_deref(),
+                    resume: resume.as_ref(),
                     bind: inline.then_some(&*self.config.tag),
+                    enable,
                 };
                 authenticate.write(common.framing, out);
             }
@@ -140,6 +147,7 @@ impl Client {
             }
             Profile::Extensible => {
                 self.bound_inline = read_bound(element)?;
+                self.read_inline(element, bind2::bound(element));
                 common.step(Step::AuthenticatedInPlace)?;
                 common.reader.set_limits(common.limits.after_auth);
             }
@@ -201,14 +209,14 @@ impl Offer {
             mechanisms: names().filter_map(|name| Mechanism::from_name(&name)).collect(),
             plus: names().any(|name| name.ends_with("-PLUS")),
             announced: Announced::read(features),
-            bind2: extensible.is_some_and(sasl2::offers_bind2),
+            inline: extensible.map(InlineOffer::read).unwrap_or_default(),
         }
     }
 }
 
 /// The full JID in a success that has bound a resource as well (XEP-0386).
 fn read_bound(success: ElementRef<'_>) -> Result<Option<FullJid>, Error> {
-    if !bind2::is_bound(success) {
+    if bind2::bound(success).is_none() {
         return Ok(None);
     }
     sasl2::full_jid(success).map(Some).ok_or_else(no_bound_jid)

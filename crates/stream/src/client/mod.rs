@@ -16,7 +16,7 @@ use balcony_xml::ElementRef;
 use crate::common::Common;
 use crate::error::Error;
 use crate::feature::sasl::{self, Profile};
-use crate::feature::{bind, sasl2, starttls};
+use crate::feature::{bind, sasl2, sm, starttls};
 use crate::header::{Header, Version, check_namespaces};
 use crate::side::{Sealed, Side, Sorted};
 use crate::state::{Phase, Role, Step};
@@ -26,12 +26,15 @@ mod binding;
 mod config;
 mod event;
 mod login;
+mod managed;
 
 pub use config::ClientStreamConfig;
 pub use event::{ClientAnswer, ClientAsk, ClientEvent};
+pub use managed::{Management, Resumption};
 
 use binding::Channel;
 use login::{Offer, unexpected};
+use managed::Managed;
 
 /// The id of our bind request. Nothing else is under way then, so it need not be unique.
 const BIND_ID: &str = "bind";
@@ -65,6 +68,8 @@ pub struct Client {
     bound_inline: Option<FullJid>,
     jid: Option<FullJid>,
     announced: ServerFeatures,
+    /// Stream management (XEP-0198).
+    managed: Managed,
     /// Where the server has sent us.
     redirect: Option<String>,
 }
@@ -135,6 +140,7 @@ impl Client {
             bound_inline: None,
             jid: None,
             announced: ServerFeatures::default(),
+            managed: Managed::default(),
             redirect: None,
         }
     }
@@ -220,7 +226,9 @@ impl Side for Client {
         match (common.phase(), element.namespace(), element.name()) {
             // As long as no resource is bound nobody can mean us.
             (Phase::Closing, ..) if self.jid.is_none() => Ok(None),
+            (Phase::Open | Phase::Closing, balcony_xep::sm::NS, _) => self.manage(common, now, out),
             (Phase::Open | Phase::Closing, ..) => Ok(self.stanza(common, out)),
+            (Phase::Resume, balcony_xep::sm::NS, _) => self.resume_answered(common, now, out),
             (Phase::Negotiate, ns::STREAM, "features") => self.features(common, now, out),
             (Phase::Proceed, ns::TLS, "proceed") => {
                 common.step(Step::Proceed)?;
@@ -233,7 +241,7 @@ impl Side for Client {
                 "failure" => self.failure(common, out).map(|()| None),
                 _ => Err(unexpected()),
             },
-            (Phase::Bind, ns::CLIENT, "iq") => self.bound(common, now),
+            (Phase::Bind, ns::CLIENT, "iq") => self.bound(common, now, out),
             // Stanzas have no business here yet; one that comes early is ignored, as it could be the server's greeting.
             (_, ns::CLIENT, _) => Ok(None),
             _ => {
@@ -266,6 +274,15 @@ impl Side for Client {
         }
     }
 
+    fn due(
+        &mut self,
+        common: &mut Common,
+        now: Instant,
+        _out: &mut Vec<u8>,
+    ) -> Result<Option<ClientEvent>, Error> {
+        self.tell_inline(common, now)
+    }
+
     fn jid(&self) -> Option<&FullJid> {
         self.jid.as_ref()
     }
@@ -294,11 +311,17 @@ impl Client {
                 roster_versions: features.child("ver", "urn:xmpp:features:rosterver").is_some(),
                 pre_approval: features.child("sub", "urn:xmpp:features:pre-approval").is_some(),
             };
+            let (can_bind, is_managed) = (bind::is_offered(features), sm::is_offered(features));
+            self.managed.is_offered = is_managed;
+            self.managed.may_bind = can_bind;
             if let Some(jid) = self.bound_inline.take() {
                 common.step(Step::Bind)?;
-                return self.open_with(jid, common, now).map(Some);
+                return self.open_with(jid, common, now, out).map(Some);
             }
-            if !bind::is_offered(features) {
+            if self.ask_to_resume(common, out)? {
+                return Ok(None);
+            }
+            if !can_bind {
                 return Err(unsupported_feature());
             }
             return self.request_bind(common, out).map(|()| None);
@@ -324,9 +347,16 @@ impl Client {
         self.authenticate(common, out).map(|()| None)
     }
 
-    fn open_with(&mut self, jid: FullJid, common: &mut Common, now: Instant) -> Result<ClientEvent, Error> {
+    fn open_with(
+        &mut self,
+        jid: FullJid,
+        common: &mut Common,
+        now: Instant,
+        out: &mut Vec<u8>,
+    ) -> Result<ClientEvent, Error> {
         common.step(Step::Bound)?;
         common.heard(now);
+        self.begin_session(common, out);
         self.jid = Some(jid.clone());
         Ok(ClientEvent::Bound(jid))
     }
@@ -336,7 +366,12 @@ impl Client {
         common.step(Step::Bind)
     }
 
-    fn bound(&mut self, common: &mut Common, now: Instant) -> Result<Option<ClientEvent>, Error> {
+    fn bound(
+        &mut self,
+        common: &mut Common,
+        now: Instant,
+        out: &mut Vec<u8>,
+    ) -> Result<Option<ClientEvent>, Error> {
         let Some(Ok(stanza)) = Stanza::from_reader(&common.reader) else { return Ok(None) };
         if stanza.head.id.as_deref() != Some(BIND_ID) {
             return Ok(None);
@@ -345,7 +380,7 @@ impl Client {
             Kind::Iq(IqType::Result) => {
                 // The JID is what the server says it is (RFC 6120 section 4.3.6), not what we asked for.
                 let jid = bind::read_result(common.reader.element()).ok_or_else(no_bound_jid)?;
-                self.open_with(jid, common, now).map(Some)
+                self.open_with(jid, common, now, out).map(Some)
             }
             Kind::Iq(IqType::Error) => {
                 let error = StanzaError::from_payload(common.reader.element());
@@ -364,11 +399,13 @@ impl Client {
                 if stanza.head.lang.is_none() {
                     stanza.head.lang = common.peer_lang.clone();
                 }
+                common.brought();
                 Some(ClientEvent::Stanza(Box::new(stanza)))
             }
             Err(invalid) => {
+                common.took();
                 if let (Some(reply), Phase::Open) = (invalid.reply, common.phase()) {
-                    common.framing.stanza(&reply, out);
+                    common.write_stanza(&reply, out);
                 }
                 None
             }

@@ -1,5 +1,6 @@
 //! What is negotiated on a stream, a module each (RFC 6120 section 4.3.2): how the feature is offered, asked for and granted on
-//! the wire, both ends beside each other. They keep nothing; when each of them comes is up to the roles.
+//! the wire, both ends beside each other. They keep nothing, but for what stream management counts; when each of them comes is up
+//! to the roles.
 //!
 //! | feature | module | roles |
 //! |---|---|---|
@@ -11,6 +12,7 @@
 //! | resource binding (RFC 6120 section 7) | `bind` | client, server |
 //! | Bind 2 (XEP-0386), inside of SASL2 | `bind2` | client, server |
 //! | registration (XEP-0077) | `register` | server |
+//! | stream management (XEP-0198) | `sm` | client, server |
 //! | dialback (XEP-0220) | `dialback` | s2s |
 
 pub(crate) mod bind;
@@ -21,4 +23,5 @@ pub(crate) mod external;
 pub(crate) mod register;
 pub(crate) mod sasl;
 pub(crate) mod sasl2;
+pub(crate) mod sm;
 pub(crate) mod starttls;

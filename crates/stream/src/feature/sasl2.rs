@@ -8,22 +8,27 @@ use alloc::vec::Vec;
 use balcony_jid::FullJid;
 use balcony_sasl::{Mechanism, SaslCondition};
 use balcony_stanza::ns;
-use balcony_xml::{ElementRef, escape_attr, escape_text};
+use balcony_xep::sm::{Enable, Resume};
+use balcony_xml::{Element, ElementRef, escape_attr, escape_text};
 
-use super::bind2;
 use super::sasl::{Profile, write_mechanisms};
+use super::{bind2, sm};
 use crate::framing::Framing;
 
 /// The server's offer.
 pub(crate) fn write_feature(
     mechanisms: impl Iterator<Item = Mechanism>,
     bind_inline: &[Cow<'static, str>],
+    management: bool,
     out: &mut Vec<u8>,
 ) {
     out.extend_from_slice(b"<authentication xmlns='urn:xmpp:sasl:2'>");
     write_mechanisms(mechanisms, out);
     out.extend_from_slice(b"<inline>");
-    bind2::write_feature(bind_inline, out);
+    bind2::write_feature(bind_inline, management, out);
+    if management {
+        sm::write_feature(out);
+    }
     out.extend_from_slice(b"</inline></authentication>");
 }
 
@@ -32,9 +37,26 @@ pub(crate) fn offer(features: ElementRef<'_>) -> Option<ElementRef<'_>> {
     features.child("authentication", ns::SASL2)
 }
 
-/// Whether an offer has Bind 2 inside.
-pub(crate) fn offers_bind2(offer: ElementRef<'_>) -> bool {
-    offer.child("inline", ns::SASL2).is_some_and(bind2::is_offered)
+/// What an offer has inside, to go along with the login.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct InlineOffer {
+    /// A resource (XEP-0386).
+    pub(crate) bind: bool,
+    /// A resource whose stanzas are counted (XEP-0198).
+    pub(crate) enable: bool,
+    /// The session of an earlier stream (XEP-0198).
+    pub(crate) resume: bool,
+}
+
+impl InlineOffer {
+    pub(crate) fn read(offer: ElementRef<'_>) -> InlineOffer {
+        let Some(inline) = offer.child("inline", ns::SASL2) else { return InlineOffer::default() };
+        InlineOffer {
+            bind: bind2::is_offered(inline),
+            enable: bind2::offers(inline, balcony_xep::sm::NS),
+            resume: sm::is_offered(inline),
+        }
+    }
 }
 
 /// How a client begins.
@@ -43,8 +65,12 @@ pub(crate) struct Authenticate<'a> {
     pub(crate) initial: Option<&'a [u8]>,
     /// What the client calls its installation (section 4.2).
     pub(crate) agent: Option<&'a str>,
-    /// The tag of the resource that is to be bound on the way, if one is.
+    /// The session to go on with, if there is one (XEP-0198).
+    pub(crate) resume: Option<&'a Resume<'a>>,
+    /// The tag of the resource that is to be bound on the way, if one is, unless the session goes on.
     pub(crate) bind: Option<&'a str>,
+    /// Whether its stanzas are to be counted (XEP-0198).
+    pub(crate) enable: Option<Enable>,
 }
 
 impl Authenticate<'_> {
@@ -63,8 +89,11 @@ impl Authenticate<'_> {
                 escape_attr(agent, out);
                 out.extend_from_slice(b"'/>");
             }
+            if let Some(resume) = self.resume {
+                resume.to_element().root().write(out, ns::SASL2);
+            }
             if let Some(tag) = self.bind {
-                bind2::write_request(tag, out);
+                bind2::write_request(tag, self.enable, out);
             }
             out.extend_from_slice(b"</authenticate>");
         });
@@ -85,29 +114,39 @@ pub(crate) fn agent(authenticate: ElementRef<'_>) -> Option<String> {
     (!id.is_empty()).then(|| id.into())
 }
 
-/// The server's end of an exchange that has succeeded: who the client is, with a resource if one is bound.
-pub(crate) fn write_success(
-    framing: Framing,
-    data: Option<&[u8]>,
-    identity: &str,
-    is_bound: bool,
-    out: &mut Vec<u8>,
-) {
-    framing.element(out, |out| {
-        out.extend_from_slice(b"<success xmlns='urn:xmpp:sasl:2'>");
-        if let Some(data) = data {
-            out.extend_from_slice(b"<additional-data>");
-            Profile::Extensible.encode(data, out);
-            out.extend_from_slice(b"</additional-data>");
-        }
-        out.extend_from_slice(b"<authorization-identifier>");
-        escape_text(identity, out);
-        out.extend_from_slice(b"</authorization-identifier>");
-        if is_bound {
-            bind2::write_bound(out);
-        }
-        out.extend_from_slice(b"</success>");
-    });
+/// The server's end of an exchange that has succeeded.
+pub(crate) struct Success<'a> {
+    /// What the mechanism says.
+    pub(crate) data: Option<&'a [u8]>,
+    /// Who the client is, with a resource if it has one.
+    pub(crate) identity: &'a str,
+    /// What has become of the session that was to go on (XEP-0198).
+    pub(crate) management: Option<&'a Element>,
+    /// Whether a resource is bound, and what is said of stream management then (XEP-0386).
+    pub(crate) bound: Option<Option<&'a Element>>,
+}
+
+impl Success<'_> {
+    pub(crate) fn write(&self, framing: Framing, out: &mut Vec<u8>) {
+        framing.element(out, |out| {
+            out.extend_from_slice(b"<success xmlns='urn:xmpp:sasl:2'>");
+            if let Some(data) = self.data {
+                out.extend_from_slice(b"<additional-data>");
+                Profile::Extensible.encode(data, out);
+                out.extend_from_slice(b"</additional-data>");
+            }
+            out.extend_from_slice(b"<authorization-identifier>");
+            escape_text(self.identity, out);
+            out.extend_from_slice(b"</authorization-identifier>");
+            if let Some(management) = self.management {
+                management.root().write(out, ns::SASL2);
+            }
+            if let Some(enabled) = self.bound {
+                bind2::write_bound(enabled, out);
+            }
+            out.extend_from_slice(b"</success>");
+        });
+    }
 }
 
 /// What the mechanism says in a success.

@@ -29,6 +29,10 @@ pub struct ServerStreamConfig {
     /// The namespaces of what a client can have done when it binds its resource by Bind 2, such as copies of messages (XEP-0386
     /// section 3.1): what [`ServerAsk::Bind`](super::ServerAsk::Bind) brings.
     pub bind_inline: Vec<Cow<'static, str>>,
+    /// Whether stream management is offered (XEP-0198), and that sessions go on after their streams. The owner then answers
+    /// [`Enable`](super::ServerAsk::Enable) and [`Resume`](super::ServerAsk::Resume), and says what is
+    /// [handled](crate::Stream::handled).
+    pub management: bool,
     /// From this the salts of accounts that don't exist are made, so that they look like those that do. Keep it for
     /// the life of the server.
     pub decoy: Secret<[u8; 32]>,
@@ -50,6 +54,7 @@ impl ServerStreamConfig {
             mechanisms: Mechanism::all().to_vec(),
             registration: false,
             bind_inline: Vec::new(),
+            management: false,
             decoy,
             iterations: 10_000,
             limits: Limits::default(),

@@ -6,8 +6,11 @@ use alloc::string::String;
 use balcony_jid::{BareJid, FullJid};
 use balcony_machine::{Secret, Ticket};
 use balcony_sasl::{Hash, Mechanism, ScramKeys};
-use balcony_stanza::{Stanza, StanzaError};
+use balcony_stanza::{ErrorCondition, Stanza, StanzaError};
+use balcony_xep::sm::{Enable, Enabled};
 use balcony_xml::Element;
+
+use crate::counts::Counts;
 
 /// What a client's stream tells the server.
 #[derive(Debug)]
@@ -31,6 +34,21 @@ pub enum ServerEvent {
     },
     /// A resource is bound: negotiation is complete and stanzas flow.
     Bound(FullJid),
+    /// Stream management is enabled (XEP-0198): what is sent from here on counts, and comes back as [`Acked`](ServerEvent::Acked).
+    /// Where it was enabled with the [bind](ServerAnswer::BoundEnabled), all counts from the first stanza on, and this does not come.
+    Enabled,
+    /// The session of an earlier stream goes on here (XEP-0198 section 5). Send again, in their order, all stanzas but those that are
+    /// acknowledged, before any other.
+    Resumed {
+        /// The resource that the session has.
+        jid: FullJid,
+        /// So many of the stanzas that the stream before was given to send have got through, from the oldest that was not
+        /// acknowledged on.
+        acknowledged: u32,
+    },
+    /// The client has handled so many more of the stanzas that this stream was given to [send](crate::Stream::send): at least one, the
+    /// oldest first. What has been sent before stream management was enabled is not among them.
+    Acked(u32),
     /// The client sent a stanza. Its `from` is what was authenticated.
     Stanza(Box<Stanza>),
 }
@@ -52,7 +70,7 @@ pub enum ServerAsk {
         /// What they sent.
         password: Secret<String>,
     },
-    /// Bind a resource. Answer with [`ServerAnswer::Bound`].
+    /// Bind a resource. Answer with [`ServerAnswer::Bound`], or [`ServerAnswer::BoundEnabled`].
     Bind {
         /// Whose resource.
         account: BareJid,
@@ -60,6 +78,20 @@ pub enum ServerAsk {
         resource: Option<String>,
         /// What else it wants done on the way: its `<bind/>` of Bind 2, if that has something in it (XEP-0386 section 3.2).
         inline: Option<Element>,
+        /// Whether it wants stream management on the way (XEP-0386 section 3.2): [`ServerAnswer::BoundEnabled`] gives it that.
+        enable: Option<Enable>,
+    },
+    /// Enable stream management for this session (XEP-0198 section 3). Answer with [`ServerAnswer::Enabled`].
+    Enable(Enable),
+    /// Let a session go on, on this stream instead of its own (XEP-0198 section 5). Answer with [`ServerAnswer::Resumed`], when all that
+    /// its stream has brought is handled, or [`ServerAnswer::NotResumed`].
+    Resume {
+        /// Whose session it must be.
+        account: BareJid,
+        /// What the server has called it.
+        previd: String,
+        /// The stanzas that the client has handled in it. The stream compares them with its [`Counts`].
+        h: u32,
     },
     /// Create an account (XEP-0077). Answer with [`ServerAnswer::Registered`] after it is durable.
     Register {
@@ -79,6 +111,25 @@ pub enum ServerAnswer {
     Verified(bool),
     /// The full JID, or why not.
     Bound(Result<FullJid, StanzaError>),
+    /// The full JID, and stream management with it.
+    BoundEnabled(FullJid, Enabled<'static>),
+    /// What the client is told of stream management, or why it does not have it.
+    Enabled(Result<Enabled<'static>, ErrorCondition>),
+    /// The session goes on. The stream that it had until now is to be ended with `conflict`, without making it unavailable, and
+    /// what that still brings is not the session's.
+    Resumed {
+        /// The resource that it has. One of another account is not given to the client.
+        jid: FullJid,
+        /// The [counts](crate::Stream::counts) of its stream, which have gone on with what was [handled](Counts::handled) since.
+        counts: Counts,
+    },
+    /// There is no such session.
+    NotResumed {
+        /// Why not: `item-not-found` if it is unknown, of another account, or over.
+        condition: ErrorCondition,
+        /// The stanzas that were handled in it, if that is still known.
+        h: Option<u32>,
+    },
     /// Whether the account was created, or why not.
     Registered(Result<(), StanzaError>),
     /// The question can't be answered now.

@@ -1,13 +1,16 @@
-//! SASL2 and Bind 2: authenticated and bound without a restart, in one round trip less (XEP-0388, XEP-0386).
+//! SASL2 and what goes along with it: authenticated and bound, or back in a session, without a restart and in one round trip less
+//! (XEP-0388, XEP-0386, XEP-0198 section 5).
 
+use alloc::borrow::Cow;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use balcony_jid::BareJid;
+use balcony_jid::{BareJid, FullJid};
 use balcony_machine::Instant;
 use balcony_sasl::{Failure, SaslCondition};
 use balcony_stanza::{StreamCondition, StreamError};
-use balcony_xml::ElementRef;
+use balcony_xep::sm::{Failed, Resume};
+use balcony_xml::{Element, ElementRef};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
 
@@ -15,63 +18,107 @@ use super::{Server, ServerAnswer, ServerAsk, ServerEvent};
 use crate::common::Common;
 use crate::error::Error;
 use crate::feature::sasl::Profile;
+use crate::feature::sasl2::Success;
 use crate::feature::{bind2, sasl2};
+use crate::framing::Framing;
 use crate::hex::hex;
 use crate::state::Step;
 
 /// What a client asked for inside of `<authenticate/>`.
-pub(super) struct InlineBind {
-    request: bind2::Request,
+pub(super) struct Inline {
+    /// The session that it wants to go on with.
+    resume: Option<Resume<'static>>,
+    /// Why it can't, if it has asked for one.
+    pub(super) refused: Option<Failed>,
+    /// The resource that it wants, unless it has a session.
+    bind: Option<bind2::Request>,
     /// What the client calls its installation (XEP-0388 section 4.2); nobody else is told.
     agent: Option<String>,
     /// The data of the success that waits for the resource.
     success: Option<Vec<u8>>,
 }
 
-impl InlineBind {
-    pub(super) fn read(profile: Profile, authenticate: ElementRef<'_>) -> Option<Self> {
+impl Inline {
+    pub(super) fn read(profile: Profile, authenticate: ElementRef<'_>, management: bool) -> Option<Self> {
         if profile != Profile::Extensible {
             return None;
         }
-        let request = bind2::Request::read(authenticate)?;
-        Some(InlineBind { request, agent: sasl2::agent(authenticate), success: None })
+        let resume = authenticate.children().filter(|_| management).find_map(Resume::read);
+        let resume =
+            resume.map(|resume| Resume { previd: Cow::Owned(resume.previd.into_owned()), h: resume.h });
+        let bind = bind2::Request::read(authenticate, management);
+        if resume.is_none() && bind.is_none() {
+            return None;
+        }
+        Some(Inline { resume, refused: None, bind, agent: sasl2::agent(authenticate), success: None })
+    }
+
+    /// The client is back in its session (XEP-0198 section 5): no features follow.
+    pub(super) fn write_resumed(self, framing: Framing, jid: &FullJid, resumed: &Element, out: &mut Vec<u8>) {
+        let success = Success {
+            data: self.success.as_deref(),
+            identity: jid.as_str(),
+            management: Some(resumed),
+            bound: None,
+        };
+        success.write(framing, out);
     }
 }
 
 impl Server {
-    /// The client is known. It is told so now, or, if it wants a resource as well, when that is bound.
+    /// The client is known. It is told so now, or, if it wants a resource or a session as well, when it has that.
     pub(super) fn succeed_in_place(&mut self, common: &Common, data: Option<Vec<u8>>, out: &mut Vec<u8>) {
-        match &mut self.inline_bind {
-            Some(bind) => bind.success = data,
-            None => {
-                let account = self.account.as_ref().map(|account| account.as_str());
-                sasl2::write_success(
-                    common.framing,
-                    data.as_deref(),
-                    account.unwrap_or_default(),
-                    false,
-                    out,
-                );
-                self.write_features(common, out);
-            }
+        match &mut self.inline {
+            Some(inline) => inline.success = data,
+            None => self.write_success(common, data.as_deref(), None, out),
         }
     }
 
-    /// Asks for the resource that goes with the login.
-    pub(super) fn bind_inline(
+    /// The client is known, and has no resource yet.
+    fn write_success(
+        &mut self,
+        common: &Common,
+        data: Option<&[u8]>,
+        refused: Option<Failed>,
+        out: &mut Vec<u8>,
+    ) {
+        let identity = self.account.as_ref().map(BareJid::as_str).unwrap_or_default();
+        let refused = refused.map(Failed::to_element);
+        Success { data, identity, management: refused.as_ref(), bound: None }.write(common.framing, out);
+        self.write_features(common, out);
+    }
+
+    /// Asks for what goes with the login: first the session that the client had, and then a resource (XEP-0386 section 3.2).
+    pub(super) fn go_on_inline(
         &mut self,
         common: &mut Common,
         now: Instant,
+        out: &mut Vec<u8>,
     ) -> Result<Option<ServerEvent>, Error> {
-        let (Some(bind), Some(account)) = (&self.inline_bind, &self.account) else { return Ok(None) };
+        let Some(inline) = &mut self.inline else { return Ok(None) };
+        if let Some(resume) = inline.resume.take() {
+            return self.ask_to_resume(common, now, resume);
+        }
+        if inline.bind.is_some() {
+            return self.bind_inline(common, now);
+        }
+        if let Some(inline) = self.inline.take() {
+            self.write_success(common, inline.success.as_deref(), inline.refused, out);
+        }
+        Ok(None)
+    }
+
+    fn bind_inline(&self, common: &mut Common, now: Instant) -> Result<Option<ServerEvent>, Error> {
+        let (Some(inline), Some(account)) = (&self.inline, &self.account) else { return Ok(None) };
+        let Some(request) = &inline.bind else { return Ok(None) };
         // XEP-0386 section 3.2.1: the client's tag, and something of ours that makes it one of its kind. An installation that
         // comes back gets the resource that it had, and so takes the place of its old session, which is dead most likely.
-        let own = match &bind.agent {
+        let own = match &inline.agent {
             Some(agent) => Some(self.installation(account, agent)),
-            None if bind.request.tag.is_some() => Some(common.random.token(12)),
+            None if request.tag.is_some() => Some(common.random.token(12)),
             None => None,
         };
-        let resource = match (&bind.request.tag, own) {
+        let resource = match (&request.tag, own) {
             (Some(tag), Some(own)) => {
                 let tagged = alloc::format!("{tag}/{own}");
                 // A tag that can't be part of a resource is no reason to refuse somebody who is known.
@@ -79,7 +126,12 @@ impl Server {
             }
             (_, own) => own,
         };
-        let ask = ServerAsk::Bind { account: account.clone(), resource, inline: bind.request.inline.clone() };
+        let ask = ServerAsk::Bind {
+            account: account.clone(),
+            resource,
+            inline: request.inline.clone(),
+            enable: request.enable,
+        };
         common.step(Step::Bind)?;
         Ok(Some(ServerEvent::Ask(common.ask(now), ask)))
     }
@@ -91,8 +143,9 @@ impl Server {
         answer: ServerAnswer,
         out: &mut Vec<u8>,
     ) -> Result<Option<ServerEvent>, Error> {
-        let success = self.inline_bind.take().and_then(|bind| bind.success);
-        let ServerAnswer::Bound(Ok(jid)) = answer else {
+        let Some(inline) = self.inline.take() else { return Ok(None) };
+        let wanted = inline.bind.as_ref().is_some_and(|bind| bind.enable.is_some());
+        let Some(granted) = Server::granted(common, wanted, answer) else {
             // Neither specification says what a client gets that is known but can have no resource. It has no session, so
             // it has not succeeded.
             common.step(Step::BindRefused)?;
@@ -102,13 +155,19 @@ impl Server {
             let failure = Failure::new(SaslCondition::TemporaryAuthFailure, "no resource could be bound");
             return self.sasl_failure(common, failure, out);
         };
-        sasl2::write_success(common.framing, success.as_deref(), jid.as_str(), true, out);
+        let refused = inline.refused.map(Failed::to_element);
+        let success = Success {
+            data: inline.success.as_deref(),
+            identity: granted.jid.as_str(),
+            management: refused.as_ref(),
+            bound: Some(granted.enabled.as_ref()),
+        };
+        success.write(common.framing, out);
         common.step(Step::Bound)?;
         common.heard(now);
-        self.full = Some(jid.to_jid());
-        self.jid = Some(jid.clone());
+        self.is_bound(granted.jid.clone());
         self.write_features(common, out);
-        Ok(Some(ServerEvent::Bound(jid)))
+        Ok(Some(ServerEvent::Bound(granted.jid)))
     }
 
     /// The installation of a client, in letters and digits that tell nobody what it calls itself.

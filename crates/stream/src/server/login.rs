@@ -7,7 +7,7 @@ use balcony_machine::Instant;
 use balcony_sasl::{Binding, Failure, Mechanism, SaslCondition, ServerExchange, ServerStep, fake_keys};
 use balcony_stanza::{Stanza, StreamCondition, StreamError, ns};
 
-use super::{InlineBind, Server, ServerAnswer, ServerAsk, ServerEvent};
+use super::{Inline, Server, ServerAnswer, ServerAsk, ServerEvent};
 use crate::common::Common;
 use crate::error::Error;
 use crate::feature::sasl::{self, Profile};
@@ -18,7 +18,7 @@ impl Server {
     pub(super) fn write_mechanisms(&self, common: &Common, out: &mut Vec<u8>) {
         sasl::write_feature(self.offered(common), out);
         if self.offers_sasl2(common) {
-            sasl2::write_feature(self.offered(common), &self.config.bind_inline, out);
+            sasl2::write_feature(self.offered(common), &self.config.bind_inline, self.config.management, out);
         }
         if self.offers_plus(common) {
             channel_binding::write_feature(bindings(common), out);
@@ -99,7 +99,7 @@ impl Server {
             Profile::Extensible => sasl2::initial_response(element),
         };
         // A new attempt discards the one before (section 6.4.2).
-        self.inline_bind = InlineBind::read(profile, element);
+        self.inline = Inline::read(profile, element, self.config.management);
         self.profile = profile;
         self.exchange = None;
         common.step(Step::Auth)?;
@@ -239,7 +239,7 @@ impl Server {
     ) -> Result<Option<ServerEvent>, Error> {
         self.exchange = None;
         self.candidate = None;
-        self.inline_bind = None;
+        self.inline = None;
         if common.phase() == Phase::Sasl {
             common.step(Step::AuthFailed)?;
         }

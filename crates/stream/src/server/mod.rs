@@ -9,12 +9,13 @@ use balcony_machine::{Instant, Seed};
 use balcony_sasl::ServerExchange;
 use balcony_stanza::{ErrorCondition, Stanza, StanzaError, StreamCondition, StreamError, ns};
 use balcony_xep::register;
+use balcony_xep::sm::Resume;
 
 use crate::common::Common;
 use crate::error::Error;
 use crate::feature::register::Registration;
 use crate::feature::sasl::Profile;
-use crate::feature::{bind, starttls};
+use crate::feature::{bind, sm, starttls};
 use crate::header::{Header, PeerHeader, check_namespaces, not_served};
 use crate::side::{Sealed, Side, Sorted};
 use crate::state::{Phase, Role, Step};
@@ -24,12 +25,13 @@ mod config;
 mod event;
 mod inline;
 mod login;
+mod managed;
 mod session;
 
 pub use config::ServerStreamConfig;
 pub use event::{ServerAnswer, ServerAsk, ServerEvent};
 
-use inline::InlineBind;
+use inline::Inline;
 
 /// The role of a server on a client's stream. The client's is [`Client`](crate::client::Client).
 pub struct Server {
@@ -41,8 +43,10 @@ pub struct Server {
     exchange: Option<ServerExchange>,
     /// The way in which the exchange is carried.
     profile: Profile,
-    /// What the client wants bound as soon as it is authenticated (XEP-0386).
-    inline_bind: Option<InlineBind>,
+    /// What the client wants done as soon as it is authenticated (XEP-0388).
+    inline: Option<Inline>,
+    /// The session that the client asks for, while the owner is asked about it (XEP-0198).
+    resume: Option<Resume<'static>>,
     /// Who is logging in, while an ask about them is open.
     candidate: Option<BareJid>,
     failures: u8,
@@ -94,7 +98,8 @@ impl Server {
             claimed: None,
             exchange: None,
             profile: Profile::default(),
-            inline_bind: None,
+            inline: None,
+            resume: None,
             candidate: None,
             failures: 0,
             binding_failures: 0,
@@ -192,10 +197,10 @@ impl Side for Server {
         &mut self,
         common: &mut Common,
         now: Instant,
-        _out: &mut Vec<u8>,
+        out: &mut Vec<u8>,
     ) -> Result<Option<ServerEvent>, Error> {
         match common.phase() {
-            Phase::Negotiate if self.account.is_some() => self.bind_inline(common, now),
+            Phase::Negotiate if self.account.is_some() => self.go_on_inline(common, now, out),
             _ => Ok(None),
         }
     }
@@ -207,9 +212,11 @@ impl Side for Server {
         out: &mut Vec<u8>,
     ) -> Result<Option<ServerEvent>, Error> {
         match common.phase() {
-            Phase::Open => self.stanza(common, out),
+            Phase::Open => self.stanza(common, now, out),
             // After our closing tag nothing is answered, but what was sent before it was read still counts.
-            Phase::Closing => Ok(self.jid.is_some().then(|| self.late(common)).transpose()?.flatten()),
+            Phase::Closing if self.jid.is_some() => self.late(common, now, out),
+            Phase::Closing => Ok(None),
+            Phase::Negotiate if self.is_managing(common) => self.manage(common, now, out),
             _ if self.account.is_some() => self.bind(common, now, out),
             _ => self.negotiate(common, now, out),
         }
@@ -223,8 +230,12 @@ impl Side for Server {
         answer: ServerAnswer,
         out: &mut Vec<u8>,
     ) -> Result<Option<ServerEvent>, Error> {
-        if self.inline_bind.is_some() && common.phase() == Phase::Bind {
-            return self.bound_inline(common, now, answer, out);
+        match common.phase() {
+            Phase::Bind if self.inline.is_some() => return self.bound_inline(common, now, answer, out),
+            Phase::Resume => return self.resume_answered(common, now, answer, out),
+            // On an open stream nothing else is asked.
+            Phase::Open => return Ok(self.enable_answered(common, answer, out)),
+            _ => {}
         }
         if self.bind_id.is_some() {
             return match answer {
@@ -278,6 +289,9 @@ impl Server {
             if self.jid.is_none() {
                 bind::write_feature(out);
             }
+            if self.config.management && !common.is_managed() {
+                sm::write_feature(out);
+            }
             // RFC 6121 sections 2.6.1 and 3.4.1: rosters have versions, and requests can be approved before they come.
             out.extend_from_slice(
                 b"<ver xmlns='urn:xmpp:features:rosterver'/><sub xmlns='urn:xmpp:features:pre-approval'/>",
@@ -293,13 +307,24 @@ impl Server {
         }
     }
 
+    /// Whether an element of stream management has come, and means something here.
+    fn is_managing(&self, common: &Common) -> bool {
+        self.config.management && sm::is_element(common.reader.element())
+    }
+
+    /// The client has a resource.
+    fn is_bound(&mut self, jid: FullJid) {
+        self.full = Some(jid.to_jid());
+        self.jid = Some(jid);
+    }
+
     fn may_authenticate(&self, common: &Common) -> bool {
         starttls::is_secure_enough(common, self.config.tls)
     }
 }
 
-fn reply_error(common: &Common, request: &Stanza, error: &StanzaError, out: &mut Vec<u8>) {
+fn reply_error(common: &mut Common, request: &Stanza, error: &StanzaError, out: &mut Vec<u8>) {
     if let Some(reply) = request.error(error) {
-        common.framing.stanza(&reply, out);
+        common.write_stanza(&reply, out);
     }
 }

@@ -46,7 +46,12 @@ impl Server {
         common.step(Step::Bind)?;
         Ok(Some(ServerEvent::Ask(
             common.ask(now),
-            ServerAsk::Bind { account: account.clone(), resource: request.resource, inline: None },
+            ServerAsk::Bind {
+                account: account.clone(),
+                resource: request.resource,
+                inline: None,
+                enable: None,
+            },
         )))
     }
 
@@ -66,8 +71,7 @@ impl Server {
                 }
                 common.step(Step::Bound)?;
                 common.heard(now);
-                self.full = Some(jid.to_jid());
-                self.jid = Some(jid.clone());
+                self.is_bound(jid.clone());
                 Ok(Some(ServerEvent::Bound(jid)))
             }
             Err(error) => {
@@ -79,7 +83,8 @@ impl Server {
         }
     }
 
-    fn refused_bind(&mut self, common: &Common) -> Result<(), Error> {
+    /// One more request for a resource or a session that is not granted.
+    pub(super) fn refused_bind(&mut self, common: &Common) -> Result<(), Error> {
         self.bind_refusals = self.bind_refusals.saturating_add(1);
         if self.bind_refusals >= common.limits.bind_attempts {
             return Err(StreamError::new(
@@ -95,17 +100,20 @@ impl Server {
     pub(super) fn stanza(
         &mut self,
         common: &mut Common,
+        now: Instant,
         out: &mut Vec<u8>,
     ) -> Result<Option<ServerEvent>, Error> {
         match Stanza::from_reader(&common.reader) {
             Some(Err(invalid)) => {
+                common.took();
                 if let Some(reply) = invalid.reply {
-                    common.framing.stanza(&reply, out);
+                    common.write_stanza(&reply, out);
                 }
                 Ok(None)
             }
             // One stream, one resource.
             Some(Ok(stanza)) if bind::Request::read(&stanza, common.reader.element()).is_some() => {
+                common.took();
                 reply_error(
                     common,
                     &stanza,
@@ -118,21 +126,31 @@ impl Server {
                 self.refused_bind(common).map(|()| None)
             }
             Some(Ok(stanza)) => self.stamp(common, stanza),
+            None if self.is_managing(common) => self.manage(common, now, out),
             None => Err(unsupported()),
         }
     }
 
     /// A first-level element after our closing tag: what it says still counts, and nothing is answered any more (section 4.4).
-    pub(super) fn late(&self, common: &Common) -> Result<Option<ServerEvent>, Error> {
+    pub(super) fn late(
+        &mut self,
+        common: &mut Common,
+        now: Instant,
+        out: &mut Vec<u8>,
+    ) -> Result<Option<ServerEvent>, Error> {
         match Stanza::from_reader(&common.reader) {
             Some(Ok(stanza)) => self.stamp(common, stanza),
-            Some(Err(_)) => Ok(None),
+            Some(Err(_)) => {
+                common.took();
+                Ok(None)
+            }
+            None if self.is_managing(common) => self.manage(common, now, out),
             None => Err(unsupported()),
         }
     }
 
     /// Makes an event of a stanza, its `from` stamped with what was authenticated (section 8.1.2.1).
-    fn stamp(&self, common: &Common, mut stanza: Stanza) -> Result<Option<ServerEvent>, Error> {
+    fn stamp(&self, common: &mut Common, mut stanza: Stanza) -> Result<Option<ServerEvent>, Error> {
         let (Some(bare), Some(full)) = (&self.bare, &self.full) else { return Ok(None) };
         if stanza.head.from.as_ref().is_some_and(|from| from != full && from != bare) {
             return Err(StreamError::new(
@@ -147,6 +165,7 @@ impl Server {
         if stanza.head.lang.is_none() {
             stanza.head.lang = common.peer_lang.clone();
         }
+        common.brought();
         Ok(Some(ServerEvent::Stanza(stanza.into())))
     }
 }
