@@ -68,7 +68,7 @@ fn look_up(ask: ServerAsk) -> Answered<ServerAnswer> {
         ServerAsk::Bind { account, resource, .. } => {
             ServerAnswer::Bound(Ok(bind(&account, resource.as_deref())?))
         }
-        ServerAsk::Verify { .. } | ServerAsk::Register { .. } => ServerAnswer::Unavailable,
+        _ => ServerAnswer::Unavailable,
     })
 }
 

@@ -10,6 +10,7 @@ use balcony_stream::client::{ClientAnswer, ClientAsk};
 use balcony_stream::component::{ComponentAnswer, ComponentAsk};
 use balcony_stream::s2s::{S2sAnswer, S2sAsk, Verdict};
 use balcony_stream::server::{ServerAnswer, ServerAsk};
+use balcony_xep::sm::Enabled;
 
 /// Who exists.
 pub const ACCOUNT: &str = "juliet@example.com";
@@ -74,6 +75,10 @@ impl Asked for ServerAsk {
                 ServerAnswer::Registered(Err(ErrorCondition::Conflict.into()))
             }
             ServerAsk::Register { .. } => ServerAnswer::Registered(Ok(())),
+            ServerAsk::Enable(_) => ServerAnswer::Enabled(Ok(Enabled::default())),
+            ServerAsk::Resume { .. } => {
+                ServerAnswer::NotResumed { condition: ErrorCondition::ItemNotFound, h: None }
+            }
         }
     }
 }

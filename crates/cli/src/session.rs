@@ -41,7 +41,7 @@ impl Session {
             RequestOutcome::Result(result) => self.contacts.load(&result),
             // A server without rosters is of use for messages.
             RequestOutcome::Error(error) => note(&format!("there is no roster: {error}")),
-            RequestOutcome::TimedOut => return Err(silent("the server")),
+            RequestOutcome::TimedOut | RequestOutcome::Lost => return Err(silent("the server")),
         }
         Ok(())
     }
@@ -81,7 +81,7 @@ impl Session {
         match self.client.request(kind, None, payload, PATIENCE).await.map_err(ended)? {
             RequestOutcome::Result(result) => Ok(Ok(result)),
             RequestOutcome::Error(error) => Ok(Err(error)),
-            RequestOutcome::TimedOut => Err(silent("the server")),
+            RequestOutcome::TimedOut | RequestOutcome::Lost => Err(silent("the server")),
         }
     }
 

@@ -162,7 +162,10 @@ impl World {
                 ServerEvent::Stanza(stanza) => self.route(*stanza, &mut out)?,
                 ServerEvent::Authenticated { .. }
                 | ServerEvent::AuthenticationFailed { .. }
-                | ServerEvent::Bound(_) => {}
+                | ServerEvent::Bound(_)
+                | ServerEvent::Enabled
+                | ServerEvent::Resumed { .. }
+                | ServerEvent::Acked(_) => {}
             }
         }
         self.carry(End::Server, &out)
@@ -185,7 +188,10 @@ impl World {
             ServerAsk::Bind { account, resource, .. } => {
                 ServerAnswer::Bound(self.bind(&account, resource.as_deref()))
             }
-            ServerAsk::Verify { .. } | ServerAsk::Register { .. } => ServerAnswer::Unavailable,
+            ServerAsk::Verify { .. }
+            | ServerAsk::Register { .. }
+            | ServerAsk::Enable(_)
+            | ServerAsk::Resume { .. } => ServerAnswer::Unavailable,
         }
     }
 

@@ -4,8 +4,10 @@
 //! `services.rs`, and shown only if they tell of a change. All else is left to the owner, initial presence and the roster too.
 
 use alloc::boxed::Box;
+use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::fmt;
 use core::time::Duration;
 
 use balcony_connection::{ClientConnection, Error};
@@ -13,11 +15,14 @@ use balcony_jid::{BareJid, FullJid, Jid};
 use balcony_machine::{ApiMisuse, Deadline, Instant, Progress, Reason, Seed, Ticket};
 use balcony_sasl::Mechanism;
 use balcony_stanza::{IqType, Kind, Payload, Stanza, StanzaError};
+use balcony_stream::AckPace;
 use balcony_stream::client::{ClientAnswer, ClientAsk, ClientEvent, ServerFeatures};
 
 use crate::config::Config;
+use crate::outbox::{Entry, Outbox};
 use crate::requests::{RequestId, RequestOutcome, Requests};
 use crate::services;
+use crate::session::Session;
 
 /// One account's connection to its server. See the [crate].
 #[derive(Debug)]
@@ -26,6 +31,14 @@ pub struct Client {
     connection: ClientConnection,
     requests: Requests,
     mechanism: Option<Mechanism>,
+    /// What was sent and is not acknowledged; of an earlier session, until this one has begun.
+    outbox: Outbox,
+    /// When the server is to be asked.
+    pace: AckPace,
+    /// What has happened, to be told one after the other.
+    told: VecDeque<Event>,
+    /// The time of the last call.
+    now: Instant,
 }
 
 /// What a [`Client`] tells its owner.
@@ -51,6 +64,14 @@ pub enum Event {
     Stanza(Box<Stanza>),
     /// A request has been answered, or has expired.
     Response(RequestId, RequestOutcome),
+    /// The session of the connection before goes on, with its resource, its roster and its presence (XEP-0198 section 5). What the
+    /// server had not got has been sent again. This comes instead of [`Online`](Event::Online).
+    Resumed,
+    /// The server has taken over a message with this id. Messages without an id are not told of.
+    Acknowledged(Arc<str>),
+    /// A message with this id was sent again in a new session, which nobody can tell from the first time but by its id: the server has
+    /// not said whether it had got it.
+    Resent(Arc<str>),
 }
 
 impl Client {
@@ -71,7 +92,47 @@ impl Client {
             }
             None => connection,
         };
-        Client { connection, requests: Requests::new(random.token(8)), mechanism: None, config }
+        Client {
+            connection,
+            requests: Requests::new(random.token(8)),
+            mechanism: None,
+            outbox: Outbox::new(&config.stream.limits),
+            pace: AckPace::new(config.acks),
+            told: VecDeque::new(),
+            now,
+            config,
+        }
+    }
+
+    /// A client that will connect, and go on with the session of a connection that has ended. All connections of a session have the
+    /// same clock.
+    ///
+    /// If its server lets it, [`Event::Resumed`] says so, and what the server had not got is sent again. If not, [`Event::Online`] comes as
+    /// ever, and the messages that may not have arrived are sent again in the new session, each with its id, and when it was sent first
+    /// if [that is known](Config::clock_start).
+    ///
+    /// # Errors
+    ///
+    /// [`ApiMisuse`] if the session is another account's.
+    pub fn resuming(config: Config, session: Session, seed: &Seed, now: Instant) -> Result<Self, ApiMisuse> {
+        let mut client = Client::new(config, seed, now);
+        if let Some(resumption) = session.resumption {
+            client.connection = client.connection.resuming(resumption)?;
+        }
+        (client.outbox, client.requests, client.told) = (session.outbox, session.requests, session.told);
+        Ok(client)
+    }
+
+    /// What goes on on the next connection, after this one has ended: see [`resuming`](Client::resuming). The session of a stream that was
+    /// closed in good order is over.
+    #[must_use]
+    pub fn into_session(self) -> Session {
+        Session {
+            resumption: self.connection.resumption(),
+            outbox: self.outbox,
+            requests: self.requests,
+            told: self.told,
+        }
     }
 
     /// Takes the server's bytes up to the next event, and appends what is to be sent to `out`. Call it once without
@@ -105,7 +166,15 @@ impl Client {
         out: &mut Vec<u8>,
         mut step: impl FnMut(&mut ClientConnection, &mut Vec<u8>) -> Result<Progress<ClientEvent>, Error>,
     ) -> Result<Progress<Event>, Error> {
+        self.now = now;
+        if self.pace.is_due(now) {
+            self.pace.asked();
+            self.connection.request_ack(now);
+        }
         loop {
+            if let Some(event) = self.told.pop_front() {
+                return Ok(Progress::Event(event));
+            }
             if let Some(request) = self.requests.expired(now) {
                 return Ok(Progress::Event(Event::Response(request, RequestOutcome::TimedOut)));
             }
@@ -127,8 +196,35 @@ impl Client {
                 self.mechanism = Some(mechanism);
                 Event::Authenticated { account, mechanism }
             }
-            ClientEvent::Bound(jid) => Event::Online(jid),
+            ClientEvent::Bound(jid) => {
+                self.begin_session(&jid);
+                self.connection.flush(out)?;
+                Event::Online(jid)
+            }
+            ClientEvent::Resumed { acknowledged } => {
+                self.acknowledge(acknowledged);
+                self.send_again();
+                self.connection.flush(out)?;
+                Event::Resumed
+            }
+            ClientEvent::Enabled { .. } => {
+                if !self.outbox.is_empty() {
+                    self.pace.sent(self.now);
+                }
+                return Ok(None);
+            }
+            ClientEvent::NotEnabled(_) => {
+                // Nobody will say what becomes of it.
+                self.outbox.take();
+                return Ok(None);
+            }
+            ClientEvent::NotResumed { acknowledged: count, .. } | ClientEvent::Acked(count) => {
+                self.acknowledge(count);
+                return Ok(None);
+            }
             ClientEvent::Stanza(stanza) => {
+                // Whatever becomes of the connection, the owner has it.
+                self.connection.handled(1);
                 if let Some(request) = self.connection.jid().and_then(|own| self.requests.close(&stanza, own))
                 {
                     return Ok(Some(Event::Response(request, outcome(*stanza))));
@@ -136,8 +232,9 @@ impl Client {
                 let own = self.connection.jid();
                 let is_push = own.is_some_and(|own| services::is_push(&stanza, own));
                 if let Some(answer) = services::answer(&stanza, is_push, &self.config) {
-                    // While the stream is closing there is nobody left to answer to.
-                    let _ = self.connection.send(&answer);
+                    // While the stream is closing there is nobody left to answer to; nor does a server get answers that says nothing
+                    // of what it has got.
+                    let _ = self.put(&answer);
                     self.connection.flush(out)?;
                     if !is_push {
                         return Ok(None);
@@ -162,10 +259,8 @@ impl Client {
     #[must_use]
     pub fn deadline(&self) -> Option<Deadline> {
         let request = self.requests.deadline().map(|at| Deadline { at, reason: Reason::Request });
-        match (self.connection.deadline(), request) {
-            (Some(a), Some(b)) => Some(a.min(b)),
-            (a, b) => a.or(b),
-        }
+        let ack = self.pace.deadline().map(|at| Deadline { at, reason: Reason::Answer });
+        self.connection.deadline().into_iter().chain(request).chain(ack).min()
     }
 
     /// Brings the answer to an ask.
@@ -206,19 +301,89 @@ impl Client {
     /// Appends a stanza to `out`. Give an iq get or set an id of your own only if you watch for its answer yourself;
     /// otherwise use [`request`](Client::request).
     ///
+    /// Where stanzas are counted it is kept until the server has acknowledged it; a message with an id is then
+    /// [`Acknowledged`](Event::Acknowledged).
+    ///
     /// # Errors
     ///
-    /// [`ApiMisuse`] unless the client is online.
-    pub fn send(&mut self, stanza: &Stanza, out: &mut Vec<u8>) -> Result<(), ApiMisuse> {
+    /// [`SendError`]; then nothing has happened.
+    pub fn send(&mut self, stanza: &Stanza, out: &mut Vec<u8>) -> Result<(), SendError> {
+        self.put(stanza)?;
+        self.connection.flush(out).map_err(|_| SendError::Misuse(ApiMisuse("the connection has failed")))
+    }
+
+    fn put(&mut self, stanza: &Stanza) -> Result<(), SendError> {
+        let counts = self.connection.counts_sent();
+        if counts && !self.outbox.has_room(stanza) {
+            return Err(SendError::Full);
+        }
         self.connection.send(stanza)?;
-        self.connection.flush(out).map_err(|_| ApiMisuse("the connection has failed"))
+        if counts {
+            self.keep(Entry { stanza: stanza.clone(), at: self.now });
+        }
+        Ok(())
+    }
+
+    /// It has just been sent, and counts.
+    fn keep(&mut self, entry: Entry) {
+        self.pace.sent(self.now);
+        self.outbox.push(entry);
+    }
+
+    /// The server has got so many more.
+    fn acknowledge(&mut self, count: u32) {
+        for _ in 0..count {
+            let Some(stanza) = self.outbox.pop() else { return };
+            if let (Kind::Message(_), Some(id)) = (stanza.head.kind, stanza.head.id) {
+                self.told.push_back(Event::Acknowledged(id));
+            }
+        }
+    }
+
+    /// The session goes on: what has not got through is sent as it was.
+    fn send_again(&mut self) {
+        for entry in self.outbox.take() {
+            // The stream has just been opened.
+            let _ = self.connection.send(&entry.stanza);
+            self.keep(entry);
+        }
+    }
+
+    /// A new session has begun; what was under way in the one before may be lost.
+    fn begin_session(&mut self, jid: &FullJid) {
+        while let Some(request) = self.requests.lose() {
+            self.told.push_back(Event::Response(request, RequestOutcome::Lost));
+        }
+        let counts = self.connection.counts_sent();
+        for entry in self.outbox.take() {
+            let since =
+                u64::try_from(entry.at.saturating_since(Instant::ZERO).as_millis()).unwrap_or(u64::MAX);
+            let sent = self.config.clock_start.map(|start| start.saturating_add(since));
+            let Some(entry) = entry.for_another_session(jid.as_str(), sent) else { continue };
+            // The stream has just been opened.
+            let _ = self.connection.send(&entry.stanza);
+            if let Some(id) = &entry.stanza.head.id {
+                self.told.push_back(Event::Resent(id.clone()));
+            }
+            if counts {
+                self.keep(entry);
+            }
+        }
+    }
+
+    /// The device has slept, or its network has changed: asks the server at once whether the connection still lives. If nothing comes
+    /// within [`Config::wake`], the connection ends, and the next one can go on with the session.
+    pub fn wake(&mut self, now: Instant, out: &mut Vec<u8>) {
+        self.connection.probe(now, self.config.wake);
+        // A TLS failure shows at the next advance.
+        let _ = self.connection.flush(out);
     }
 
     /// Sends a request (RFC 6120 section 8.2.3); its outcome arrives as [`Event::Response`] within `timeout`.
     ///
     /// # Errors
     ///
-    /// [`ApiMisuse`] unless the client is online.
+    /// [`SendError`]; then nothing has happened.
     pub fn request(
         &mut self,
         now: Instant,
@@ -227,10 +392,8 @@ impl Client {
         payload: Payload,
         timeout: Duration,
         out: &mut Vec<u8>,
-    ) -> Result<RequestId, ApiMisuse> {
-        if !self.connection.is_open() {
-            return Err(ApiMisuse("requests can be sent while the client is online"));
-        }
+    ) -> Result<RequestId, SendError> {
+        self.now = now;
         let (request, id) = self.requests.open(now, to.clone(), timeout);
         let mut stanza = Stanza::iq(match kind {
             RequestKind::Get => IqType::Get,
@@ -239,8 +402,13 @@ impl Client {
         .id(&id)
         .payload(payload);
         stanza.head.to = to;
-        self.send(&stanza, out)?;
-        Ok(request)
+        match self.send(&stanza, out) {
+            Ok(()) => Ok(request),
+            Err(error) => {
+                self.requests.forget(request);
+                Err(error)
+            }
+        }
     }
 
     /// Closes the stream in good order; call [`advance`](Client::advance) until it says
@@ -269,6 +437,33 @@ impl Client {
         self.connection.features()
     }
 }
+
+/// Why a stanza was not sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SendError {
+    /// The client is not online.
+    Misuse(ApiMisuse),
+    /// The server has not acknowledged what was sent before, and no more of it is [kept](balcony_machine::Limits::outbox). Go on until it
+    /// has.
+    Full,
+}
+
+impl From<ApiMisuse> for SendError {
+    fn from(misuse: ApiMisuse) -> Self {
+        SendError::Misuse(misuse)
+    }
+}
+
+impl fmt::Display for SendError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            SendError::Misuse(misuse) => misuse.fmt(f),
+            SendError::Full => f.write_str("the server has not yet acknowledged what was sent before"),
+        }
+    }
+}
+
+impl core::error::Error for SendError {}
 
 /// What a request does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -5,9 +5,11 @@
 
 use alloc::borrow::Cow;
 use alloc::string::String;
+use core::time::Duration;
 
 use balcony_jid::BareJid;
 use balcony_machine::Secret;
+use balcony_stream::AckPolicy;
 use balcony_stream::client::ClientStreamConfig;
 
 /// What a [`Client`](crate::Client) is.
@@ -24,6 +26,14 @@ pub struct Config {
     /// document of XML.
     #[cfg(feature = "websocket")]
     pub websocket: Option<crate::WebSocketUrl>,
+    /// When the server is asked what has arrived, where stanzas are counted
+    /// ([`management`](ClientStreamConfig::management)).
+    pub acks: AckPolicy,
+    /// How long the server may take to show that it is still there after [`wake`](crate::Client::wake).
+    pub wake: Duration,
+    /// Milliseconds from the start of 1970 (UTC) to the start of the clock that the client is given. Messages that are sent again in
+    /// another session say when they were sent first (XEP-0203), if this is known.
+    pub clock_start: Option<u64>,
     /// What the client says it is (XEP-0092, XEP-0030).
     pub software: (Cow<'static, str>, Cow<'static, str>),
     /// Whether requests that the machine doesn't know come to the owner as [`Event::Stanza`](crate::Event::Stanza), to
@@ -50,6 +60,9 @@ impl Config {
             tls: None,
             #[cfg(feature = "websocket")]
             websocket: None,
+            acks: AckPolicy::default(),
+            wake: Duration::from_secs(1),
+            clock_start: None,
             software: (Cow::Borrowed("Balcony"), Cow::Borrowed(env!("CARGO_PKG_VERSION"))),
             take_requests: false,
         }

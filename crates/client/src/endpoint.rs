@@ -216,11 +216,28 @@ impl ConnectError {
         else {
             return None;
         };
-        let protected = matches!(config.stream.tls, TlsPolicy::Required | TlsPolicy::Direct);
-        let elsewhere = error.condition == balcony_stanza::StreamCondition::SeeOtherHost && protected;
-        let host = error.text.as_deref().filter(|_| elsewhere)?;
-        Endpoint::parse(host, config.stream.tls == TlsPolicy::Direct)
+        let is_elsewhere = error.condition == balcony_stanza::StreamCondition::SeeOtherHost;
+        let host = error.text.as_deref().filter(|_| is_elsewhere)?;
+        elsewhere(host, config)
     }
+}
+
+impl crate::Session {
+    /// Where the server wants the client to come back to its session, if `config` allows to follow (XEP-0198 section 5). If nobody is
+    /// there, the server is where it always is.
+    ///
+    /// As for [`redirect`](ConnectError::redirect), everything else stays, and without TLS nobody is followed.
+    #[must_use]
+    pub fn location(&self, config: &Config) -> Option<Endpoint> {
+        let location = self.resumption.as_ref()?.location()?;
+        elsewhere(location, config)
+    }
+}
+
+/// The host that a server names, and the port after a colon, unless nothing would show that it is the right one.
+fn elsewhere(host: &str, config: &Config) -> Option<Endpoint> {
+    let protected = matches!(config.stream.tls, TlsPolicy::Required | TlsPolicy::Direct);
+    protected.then(|| Endpoint::parse(host, config.stream.tls == TlsPolicy::Direct))?
 }
 
 impl fmt::Display for Attempt {

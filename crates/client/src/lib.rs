@@ -8,6 +8,9 @@
 //! messages that have come another
 //! way. A [`Chat`] knows where the next message of a conversation goes.
 //!
+//! When a connection breaks, its [`Session`] goes on on the next one where the server lets it (XEP-0198): nothing is lost and nothing
+//! arrives twice. What a client has sent it keeps until the server has acknowledged it.
+//!
 //! Where to connect to is decided by [`Endpoint`] and [`srv`] (for WebSockets [`host_meta`]), when to try again by [`Backoff`], and [`Pump`] puts buffers
 //! around a client so that an adapter has only to read, write and wait; all are pure as well.
 #![cfg_attr(not(feature = "tls"), no_std)]
@@ -23,10 +26,12 @@ mod config;
 mod contacts;
 mod delay;
 mod endpoint;
+mod outbox;
 mod presence;
 mod pump;
 mod requests;
 mod services;
+mod session;
 pub mod srv;
 
 pub use backoff::Backoff;
@@ -36,7 +41,7 @@ pub use balcony_connection::WebSocketUrl;
 pub use balcony_xep::host_meta;
 pub use carbon::Carbon;
 pub use chat::Chat;
-pub use client::{Client, Event, RequestKind};
+pub use client::{Client, Event, RequestKind, SendError};
 pub use config::Config;
 pub use contacts::{Contacts, News};
 pub use delay::held_back;
@@ -46,3 +51,4 @@ pub use endpoint::{Attempt, ConnectError, Endpoint, REDIRECTS};
 pub use presence::{Presence, Show};
 pub use pump::{Pump, PumpError, Step, answer};
 pub use requests::{RequestId, RequestOutcome};
+pub use session::Session;

@@ -15,7 +15,7 @@ use balcony_machine::{ApiMisuse, Instant, On, Progress, Ticket};
 use balcony_stanza::{Payload, Stanza};
 use balcony_stream::client::{ClientAnswer, ClientAsk};
 
-use crate::{Client, ConnectError, Error, Event, RequestId, RequestKind, RequestOutcome};
+use crate::{Client, ConnectError, Error, Event, RequestId, RequestKind, RequestOutcome, SendError, Session};
 
 /// Events that are kept for later while the owner waits for something else.
 const KEPT: usize = 1024;
@@ -62,6 +62,8 @@ pub enum PumpError {
     Broken(String),
     /// This cannot be done now. Nothing has happened.
     Misuse(ApiMisuse),
+    /// The server has not acknowledged what was sent before, and no more of it is kept. Go on until it has.
+    Full,
     /// More than 1,024 stanzas came while a request waited for its answer; they have been kept.
     Overrun,
 }
@@ -192,20 +194,20 @@ impl Pump {
         self.client.deadline().map(|deadline| deadline.at)
     }
 
-    /// Queues a stanza.
+    /// Queues a stanza; see [`Client::send`].
     ///
     /// # Errors
     ///
-    /// [`PumpError::Misuse`] unless the client is online.
+    /// [`PumpError::Misuse`] unless the client is online; [`PumpError::Full`].
     pub fn send(&mut self, stanza: &Stanza) -> Result<(), PumpError> {
-        self.client.send(stanza, &mut self.out).map_err(PumpError::Misuse)
+        Ok(self.client.send(stanza, &mut self.out)?)
     }
 
     /// Queues a request; see [`Client::request`]. Its outcome comes as an event, or from [`outcome`](Pump::outcome).
     ///
     /// # Errors
     ///
-    /// [`PumpError::Misuse`] unless the client is online.
+    /// [`PumpError::Misuse`] unless the client is online; [`PumpError::Full`].
     pub fn request(
         &mut self,
         now: Instant,
@@ -214,7 +216,7 @@ impl Pump {
         payload: Payload,
         timeout: Duration,
     ) -> Result<RequestId, PumpError> {
-        self.client.request(now, kind, to, payload, timeout, &mut self.out).map_err(PumpError::Misuse)
+        Ok(self.client.request(now, kind, to, payload, timeout, &mut self.out)?)
     }
 
     /// Brings the answer to an ask. One that has expired meanwhile needs none.
@@ -225,6 +227,21 @@ impl Pump {
     /// Closes the stream in good order; see [`Client::close`]. Step until it says [`Step::Closed`].
     pub fn close(&mut self, now: Instant) {
         self.client.close(now, &mut self.out);
+    }
+
+    /// Asks the server at once whether the connection still lives; see [`Client::wake`].
+    pub fn wake(&mut self, now: Instant) {
+        self.client.wake(now, &mut self.out);
+    }
+
+    /// What goes on on the next connection, after this one has ended; see [`Client::into_session`]. Events that were kept come first
+    /// there.
+    #[must_use]
+    pub fn into_session(self) -> Session {
+        let mut session = self.client.into_session();
+        let later = core::mem::replace(&mut session.told, self.kept);
+        session.told.extend(later);
+        session
     }
 
     /// What `error` means for a client that was to come online.
@@ -264,12 +281,22 @@ impl From<ApiMisuse> for PumpError {
     }
 }
 
+impl From<SendError> for PumpError {
+    fn from(error: SendError) -> Self {
+        match error {
+            SendError::Misuse(misuse) => PumpError::Misuse(misuse),
+            SendError::Full => PumpError::Full,
+        }
+    }
+}
+
 impl fmt::Display for PumpError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             PumpError::Ended(error) => error.fmt(f),
             PumpError::Broken(reason) => write!(f, "the connection broke down: {reason}"),
             PumpError::Misuse(misuse) => misuse.fmt(f),
+            PumpError::Full => SendError::Full.fmt(f),
             PumpError::Overrun => f.write_str("too many stanzas came while a request waited for its answer"),
         }
     }

@@ -22,6 +22,8 @@ pub enum RequestOutcome {
     Error(StanzaError),
     /// No answer within the time allowed.
     TimedOut,
+    /// The session in which it was sent is over. Nobody knows whether it was carried out, and no answer will come.
+    Lost,
 }
 
 /// The requests that wait for an answer.
@@ -69,6 +71,16 @@ impl Requests {
         }
         self.open.remove(&number);
         Some(RequestId(number))
+    }
+
+    /// It was not sent after all.
+    pub(crate) fn forget(&mut self, request: RequestId) {
+        self.open.remove(&request.0);
+    }
+
+    /// Closes the oldest request, whose answer goes to a session that is over.
+    pub(crate) fn lose(&mut self) -> Option<RequestId> {
+        self.open.pop_first().map(|(number, _)| RequestId(number))
     }
 
     /// When the next request expires.

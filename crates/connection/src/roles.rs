@@ -1,14 +1,15 @@
 //! What a connection can do in one role only: how it begins, on what it lies, and what its stream is asked for.
 
 use alloc::sync::Arc;
+use core::time::Duration;
 
 use balcony_jid::{BareJid, FullJid};
 use balcony_machine::{ApiMisuse, Instant, Seed};
-use balcony_stream::client::{Client, ClientStreamConfig, ServerFeatures};
+use balcony_stream::client::{Client, ClientStreamConfig, Resumption, ServerFeatures};
 use balcony_stream::component::{Component, ComponentInitiatingConfig, ComponentReceivingConfig};
 use balcony_stream::s2s::{S2s, S2sInitiatingConfig, S2sReceivingConfig, Verification};
 use balcony_stream::server::{Server, ServerStreamConfig};
-use balcony_stream::{ClientStream, ComponentStream, S2sStream, ServerStream};
+use balcony_stream::{ClientStream, ComponentStream, Counts, S2sStream, ServerStream};
 
 use crate::Connection;
 #[cfg(all(doc, feature = "websocket"))]
@@ -55,6 +56,43 @@ impl Connection<Client> {
         self.stream.features()
     }
 
+    /// The same connection, to go on with a session; see [`ClientStream::resuming`].
+    ///
+    /// # Errors
+    ///
+    /// As for [`ClientStream::resuming`].
+    pub fn resuming(mut self, resumption: Resumption) -> Result<Self, ApiMisuse> {
+        self.stream = self.stream.resuming(resumption)?;
+        Ok(self)
+    }
+
+    /// What is needed to go on with the session; see [`ClientStream::resumption`]. Nothing after the stream was closed in good order.
+    #[must_use]
+    pub fn resumption(&self) -> Option<Resumption> {
+        self.stream.resumption().filter(|_| !self.closed || self.failed.is_some())
+    }
+
+    /// So many more stanzas are handled; see [`ClientStream::handled`].
+    pub fn handled(&mut self, count: u32) {
+        self.stream.handled(count, &mut self.output);
+    }
+
+    /// Asks the server what it has handled; see [`ClientStream::request_ack`].
+    pub fn request_ack(&mut self, now: Instant) -> bool {
+        self.stream.request_ack(now, &mut self.output)
+    }
+
+    /// Asks the server whether it is still there; see [`ClientStream::probe`].
+    pub fn probe(&mut self, now: Instant, patience: Duration) {
+        self.stream.probe(now, patience, &mut self.output);
+    }
+
+    /// Whether what is sent counts; see [`ClientStream::counts_sent`].
+    #[must_use]
+    pub fn counts_sent(&self) -> bool {
+        self.stream.counts_sent()
+    }
+
     /// Where the server has sent us when it closed the stream; see [`ClientStream::redirect`].
     #[must_use]
     pub fn redirect(&self) -> Option<&str> {
@@ -86,6 +124,22 @@ impl Connection<Server> {
     pub fn with_websocket(mut self, stanza: usize) -> Self {
         self.layer.set_websocket(WebSocket::server(stanza));
         self
+    }
+
+    /// So many more stanzas are handled; see [`ServerStream::handled`].
+    pub fn handled(&mut self, count: u32) {
+        self.stream.handled(count, &mut self.output);
+    }
+
+    /// Asks the client what it has handled; see [`ServerStream::request_ack`].
+    pub fn request_ack(&mut self, now: Instant) -> bool {
+        self.stream.request_ack(now, &mut self.output)
+    }
+
+    /// What both ends have counted; see [`ServerStream::counts`].
+    #[must_use]
+    pub fn counts(&self) -> Option<&Counts> {
+        self.stream.counts()
     }
 
     /// The bound JID.

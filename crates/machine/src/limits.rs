@@ -101,6 +101,10 @@ pub struct Limits {
     /// Stanzas that may wait for a stream to another domain, and contacts that a user who comes online asks again at a time, of those
     /// who have not answered (RFC 6121 section 3.1.2).
     pub asks: usize,
+    /// Stanzas that a client keeps until its server has acknowledged them (XEP-0198); past it nothing more can be sent.
+    pub outbox: usize,
+    /// The bytes of their contents, and 256 more a stanza. One stanza always has room.
+    pub outbox_bytes: usize,
     /// Pairs of domains that one stream between servers may carry or be asked for; past it a request is refused with
     /// `resource-constraint` (XEP-0220).
     pub domain_pairs: usize,
@@ -134,6 +138,8 @@ impl Default for Limits {
             unacknowledged: 1 << 20,
             resumption: Duration::from_secs(600),
             asks: 256,
+            outbox: 1_024,
+            outbox_bytes: 4 << 20,
             domain_pairs: 64,
         }
     }

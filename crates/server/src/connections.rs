@@ -335,7 +335,7 @@ impl Connections {
 
     fn event(&mut self, now: Instant, id: ConnectionId, event: ServerEvent, actions: &mut Vec<Action>) {
         match event {
-            ServerEvent::Ask(ticket, ServerAsk::Bind { account, resource, inline }) => {
+            ServerEvent::Ask(ticket, ServerAsk::Bind { account, resource, inline, .. }) => {
                 self.up.push_back(Up::Bind { connection: id, ticket, account, resource, inline });
             }
             ServerEvent::Ask(ticket, ServerAsk::Register { .. }) if !self.may_register(now, id) => {
@@ -366,6 +366,8 @@ impl Connections {
                 self.end(now, id, Ended::Failed(error), actions);
             }
             ServerEvent::Bound(jid) => actions.push(Action::Notice(id, Notice::Bound(jid))),
+            // Stream management is not offered here.
+            ServerEvent::Enabled | ServerEvent::Resumed { .. } | ServerEvent::Acked(_) => {}
         }
     }
 

@@ -7,11 +7,12 @@ use balcony_jid::BareJid;
 use balcony_machine::Secret;
 use balcony_router::{Memory, collections};
 use balcony_sasl::Credentials;
-use balcony_stanza::Stanza;
+use balcony_stanza::{ErrorCondition, Stanza};
 use balcony_stream::client::{ClientAnswer, ClientAsk};
 use balcony_stream::component::{ComponentAnswer, ComponentAsk};
 use balcony_stream::s2s::{S2sAnswer, S2sAsk, Verdict, dialback_key};
 use balcony_stream::server::{ServerAnswer, ServerAsk};
+use balcony_xep::sm::Enabled;
 
 /// The accounts of a simulated server: a store that answers at once. It answers for other servers as well.
 #[derive(Clone, Debug, Default)]
@@ -144,6 +145,10 @@ impl Asked for ServerAsk {
                     .with_resource(resource.as_deref().unwrap_or("made-by-the-server"))
                     .map_err(|_| balcony_stanza::ErrorCondition::BadRequest.into()),
             ),
+            ServerAsk::Enable(_) => ServerAnswer::Enabled(Ok(Enabled::default())),
+            ServerAsk::Resume { .. } => {
+                ServerAnswer::NotResumed { condition: ErrorCondition::ItemNotFound, h: None }
+            }
             ServerAsk::Register { account, password } => {
                 ServerAnswer::Registered(accounts.register(account, &password))
             }

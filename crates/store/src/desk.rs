@@ -43,8 +43,8 @@ impl Worker {
                 let request = Request::Create { account, password, replace: false };
                 self.put_stream(request, reply, |found| Stream::Registered(registered(&found)));
             }
-            // Binding is the router's.
-            Q::Bind { .. } => reply(Answer::Stream(Stream::Unavailable)),
+            // Sessions are the router's.
+            Q::Bind { .. } | Q::Enable(_) | Q::Resume { .. } => reply(Answer::Stream(Stream::Unavailable)),
         }
     }
 

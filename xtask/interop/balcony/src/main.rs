@@ -72,7 +72,7 @@ impl Link for Client {
         match Client::request(self, kind, to, payload, PATIENCE).await? {
             RequestOutcome::Result(stanza) => Ok(Ok(element(&stanza)?)),
             RequestOutcome::Error(error) => Ok(Err(error.condition.to_string())),
-            RequestOutcome::TimedOut => Err("a request was not answered".into()),
+            RequestOutcome::TimedOut | RequestOutcome::Lost => Err("a request was not answered".into()),
         }
     }
 

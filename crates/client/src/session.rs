@@ -1,0 +1,38 @@
+//! What a client takes along from one connection to the next (XEP-0198 section 5).
+
+use alloc::collections::VecDeque;
+
+use balcony_jid::FullJid;
+use balcony_stanza::Stanza;
+use balcony_stream::client::Resumption;
+
+use crate::Event;
+use crate::outbox::Outbox;
+use crate::requests::Requests;
+
+/// What outlives the connection of a [`Client`](crate::Client): its session, if the server lets it go on, what it has sent and the
+/// server has not acknowledged, and the requests that wait for an answer.
+///
+/// [`Client::into_session`](crate::Client::into_session) makes it when a connection has ended, and
+/// [`Client::resuming`](crate::Client::resuming) goes on with it on the next one.
+#[derive(Debug)]
+pub struct Session {
+    pub(crate) resumption: Option<Resumption>,
+    pub(crate) outbox: Outbox,
+    pub(crate) requests: Requests,
+    /// What has happened and has not been told.
+    pub(crate) told: VecDeque<Event>,
+}
+
+impl Session {
+    /// The resource that the client may come back to; `None` if it has to begin a new session.
+    #[must_use]
+    pub fn resumable(&self) -> Option<&FullJid> {
+        self.resumption.as_ref().map(Resumption::jid)
+    }
+
+    /// What was sent and may not have arrived, the oldest first. A client that [goes on](crate::Client::resuming) sends it again.
+    pub fn unacknowledged(&self) -> impl Iterator<Item = &Stanza> {
+        self.outbox.iter()
+    }
+}
