@@ -5,17 +5,19 @@ use std::sync::OnceLock;
 use balcony_jid::BareJid;
 use balcony_sasl::{Credentials, Hash, SaltedPassword, salt_password};
 use balcony_stanza::ErrorCondition;
-use balcony_stream::Side;
-use balcony_stream::client::{ClientAnswer, ClientAsk};
-use balcony_stream::component::{ComponentAnswer, ComponentAsk};
-use balcony_stream::s2s::{S2sAnswer, S2sAsk, Verdict};
-use balcony_stream::server::{ServerAnswer, ServerAsk};
-use balcony_xep::sm::Enabled;
+use balcony_stream::client::{Client, ClientAnswer, ClientAsk};
+use balcony_stream::component::{Component, ComponentAnswer, ComponentAsk};
+use balcony_stream::s2s::{S2s, S2sAnswer, S2sAsk, Verdict};
+use balcony_stream::server::{Server, ServerAnswer, ServerAsk};
+use balcony_stream::{Counts, Side, Stream};
+use balcony_xep::sm::{Enabled, Resumable};
 
 /// Who exists.
 pub const ACCOUNT: &str = "juliet@example.com";
 /// Their password.
 pub const PASSWORD: &str = "pencil";
+/// The session that is there and has counted nothing.
+const SESSION: &str = "s";
 const SALT: &[u8] = b"salt of the fuzz";
 const ITERATIONS: u32 = 4096;
 
@@ -40,9 +42,26 @@ pub trait Asked {
 }
 
 /// A role whose asks can be answered: every one.
-pub trait Driven: Side<Ask: Asked<Answer = <Self as Side>::Answer>> {}
+pub trait Driven: Side<Ask: Asked<Answer = <Self as Side>::Answer>> {
+    /// The owner has handled a stanza, where that is said.
+    fn handled(_: &mut Stream<Self>, _: &mut Vec<u8>) {}
+}
 
-impl<S: Side<Ask: Asked<Answer = <S as Side>::Answer>>> Driven for S {}
+impl Driven for Client {
+    fn handled(stream: &mut Stream<Self>, out: &mut Vec<u8>) {
+        stream.handled(1, out);
+    }
+}
+
+impl Driven for Server {
+    fn handled(stream: &mut Stream<Self>, out: &mut Vec<u8>) {
+        stream.handled(1, out);
+    }
+}
+
+impl Driven for S2s {}
+
+impl Driven for Component {}
 
 impl Asked for ClientAsk {
     type Answer = ClientAnswer;
@@ -66,6 +85,10 @@ impl Asked for ServerAsk {
             ServerAsk::Verify { account, password } => {
                 ServerAnswer::Verified(exists(&account) && password.expose() == PASSWORD)
             }
+            ServerAsk::Bind { account, resource: None, enable: Some(_), .. } => ServerAnswer::BoundEnabled(
+                account.with_resource("counted").expect("a resource"),
+                Enabled::default(),
+            ),
             ServerAsk::Bind { account, resource, .. } => ServerAnswer::Bound(
                 account
                     .with_resource(resource.as_deref().unwrap_or("made-by-the-server"))
@@ -75,7 +98,15 @@ impl Asked for ServerAsk {
                 ServerAnswer::Registered(Err(ErrorCondition::Conflict.into()))
             }
             ServerAsk::Register { .. } => ServerAnswer::Registered(Ok(())),
-            ServerAsk::Enable(_) => ServerAnswer::Enabled(Ok(Enabled::default())),
+            ServerAsk::Enable(enable) => {
+                let resumable = Resumable { id: SESSION.into(), max: None, location: None };
+                let resumable = enable.resume.then_some(resumable);
+                ServerAnswer::Enabled(Ok(Enabled { resumable }))
+            }
+            ServerAsk::Resume { account, previd, .. } if previd == SESSION => ServerAnswer::Resumed {
+                jid: account.with_resource("resumed").expect("a resource"),
+                counts: Counts::default(),
+            },
             ServerAsk::Resume { .. } => {
                 ServerAnswer::NotResumed { condition: ErrorCondition::ItemNotFound, h: None }
             }

@@ -139,6 +139,9 @@ impl<S: Driven> Driver<S> {
                     self.close();
                 }
                 self.patience = self.patience.map(|left| left.saturating_sub(1));
+                let mut out = Vec::new();
+                S::handled(&mut self.stream, &mut out);
+                self.outcome.output.append(&mut out);
                 Seen::Stanza(String::from_utf8(wire).expect("UTF-8"))
             }
             Sorted::Other(other) => Seen::Event(format!("{other:?}")),

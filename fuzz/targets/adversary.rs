@@ -34,6 +34,13 @@ const WORDS: &[&str] = &[
     "<message to='romeo@example.com'><body>evil</body></message>",
     "<stream:error><conflict xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error>",
     "</stream:stream>",
+    "<enable xmlns='urn:xmpp:sm:3' resume='true'/>",
+    "<enabled xmlns='urn:xmpp:sm:3' id='s' resume='true'/>",
+    "<resume xmlns='urn:xmpp:sm:3' previd='s' h='0'/>",
+    "<resumed xmlns='urn:xmpp:sm:3' previd='s' h='0'/>",
+    "<r xmlns='urn:xmpp:sm:3'/>",
+    "<a xmlns='urn:xmpp:sm:3' h='1'/>",
+    "<success xmlns='urn:xmpp:sasl:2'><resumed xmlns='urn:xmpp:sm:3' previd='s' h='0'/></success>",
     "<stream:features><authentication xmlns='urn:xmpp:sasl:2'><mechanism>PLAIN</mechanism><inline><bind xmlns='urn:xmpp:bind:0'/></inline></authentication></stream:features>",
     "<authenticate xmlns='urn:xmpp:sasl:2' mechanism='SCRAM-SHA-1'><initial-response>biwsbj1qdWxpZXQscj1h</initial-response><bind xmlns='urn:xmpp:bind:0'/></authenticate>",
     "<success xmlns='urn:xmpp:sasl:2'><authorization-identifier>juliet@example.com/evil</authorization-identifier><bound xmlns='urn:xmpp:bind:0'/></success>",
@@ -99,6 +106,7 @@ impl World {
         let mut server =
             ServerStreamConfig::new(vec!["example.com".parse().expect("an address")], Secret::new([9; 32]));
         (server.tls, server.framing) = (client.tls, client.framing);
+        server.management = true;
         let (client, server) = (Arc::new(client), Arc::new(server));
         let client = Driver::new(ClientStream::new(client, Seed::from_u64(1), Instant::ZERO), None);
         let server = Driver::new(ServerStream::new(server, Seed::from_u64(2), Instant::ZERO), None);

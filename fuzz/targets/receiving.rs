@@ -58,6 +58,7 @@ fn configs() -> &'static [Arc<ServerStreamConfig>; 4] {
             let mut config = ServerStreamConfig::new(domains, Secret::new([9; 32]));
             (config.tls, config.framing) = (tls, framing);
             config.registration = true;
+            config.management = true;
             // Low enough to be reached.
             config.limits.before_auth.bytes = 2_000;
             Arc::new(config)

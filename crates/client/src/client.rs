@@ -197,7 +197,7 @@ impl Client {
                 Event::Authenticated { account, mechanism }
             }
             ClientEvent::Bound(jid) => {
-                self.begin_session(&jid);
+                self.begin_session();
                 self.connection.flush(out)?;
                 Event::Online(jid)
             }
@@ -350,7 +350,7 @@ impl Client {
     }
 
     /// A new session has begun; what was under way in the one before may be lost.
-    fn begin_session(&mut self, jid: &FullJid) {
+    fn begin_session(&mut self) {
         while let Some(request) = self.requests.lose() {
             self.told.push_back(Event::Response(request, RequestOutcome::Lost));
         }
@@ -359,7 +359,8 @@ impl Client {
             let since =
                 u64::try_from(entry.at.saturating_since(Instant::ZERO).as_millis()).unwrap_or(u64::MAX);
             let sent = self.config.clock_start.map(|start| start.saturating_add(since));
-            let Some(entry) = entry.for_another_session(jid.as_str(), sent) else { continue };
+            let own = self.config.stream.account.as_str();
+            let Some(entry) = entry.for_another_session(own, sent) else { continue };
             // The stream has just been opened.
             let _ = self.connection.send(&entry.stanza);
             if let Some(id) = &entry.stanza.head.id {

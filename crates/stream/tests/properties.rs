@@ -11,9 +11,11 @@ use balcony_jid::FullJid;
 use balcony_machine::{Instant, On, Progress, Secret, Seed, Ticket};
 use balcony_sim::{Accounts, Simulated};
 use balcony_stanza::{MessageType, Stanza, StreamCondition};
-use balcony_stream::client::{Client, ClientAnswer};
+use balcony_stream::client::{Client, ClientAnswer, Resumption};
 use balcony_stream::server::{Server, ServerAnswer, ServerStreamConfig};
-use balcony_stream::{ClientStream, Error, Framing, Security, ServerStream, Sorted, Stream, TlsPolicy};
+use balcony_stream::{
+    ClientStream, Counts, Error, Framing, Security, ServerStream, Sorted, Stream, TlsPolicy,
+};
 use common::{BIND, BOUND, CLOSE, EXPORTER, HEADER, PROCEED, STARTTLS, SUCCESS};
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
@@ -37,12 +39,30 @@ const OFFER2: &str = "<stream:features><authentication xmlns='urn:xmpp:sasl:2'><
                       <bind xmlns='urn:xmpp:bind:0'/></inline></authentication></stream:features>";
 const SUCCESS2: &str = "<success xmlns='urn:xmpp:sasl:2'><authorization-identifier>juliet@example.com/t/1\
                         </authorization-identifier><bound xmlns='urn:xmpp:bind:0'/></success>";
+const BIND_SM: &str = "<stream:features><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/>\
+                       <sm xmlns='urn:xmpp:sm:3'/></stream:features>";
+const OFFER2_SM: &str = "<stream:features><authentication xmlns='urn:xmpp:sasl:2'><mechanism>PLAIN</mechanism><inline>\
+                         <bind xmlns='urn:xmpp:bind:0'><inline><feature var='urn:xmpp:sm:3'/></inline></bind>\
+                         <sm xmlns='urn:xmpp:sm:3'/></inline></authentication></stream:features>";
+const ENABLED: &str = "<enabled xmlns='urn:xmpp:sm:3' id='s' resume='true'/>";
+const ENABLE: &str = "<enable xmlns='urn:xmpp:sm:3' resume='true'/>";
+const R: &str = "<r xmlns='urn:xmpp:sm:3'/>";
 const CLIENT_HEADER: &str = "<stream:stream to='example.com' version='1.0' xmlns='jabber:client' \
                              xmlns:stream='http://etherx.jabber.org/streams'>";
 
 /// What a server sends in a login, in two ways, and beside it.
-const SERVER: &[&str] = &[HEADER, OFFER_TLS, PROCEED, HEADER, OFFER, SUCCESS, HEADER, BIND, BOUND];
-const SERVER2: &[&str] = &[HEADER, OFFER_TLS, PROCEED, HEADER, OFFER2, SUCCESS2, "<stream:features/>"];
+const SERVER: &[&str] =
+    &[HEADER, OFFER_TLS, PROCEED, HEADER, OFFER, SUCCESS, HEADER, BIND_SM, BOUND, ENABLED];
+const SERVER2: &[&str] = &[
+    HEADER,
+    OFFER_TLS,
+    PROCEED,
+    HEADER,
+    OFFER2,
+    SUCCESS2,
+    "<stream:features><sm xmlns='urn:xmpp:sm:3'/></stream:features>",
+    ENABLED,
+];
 const SERVER_OTHERS: &[&str] = &[
     "<failure xmlns='urn:ietf:params:xml:ns:xmpp-sasl'><not-authorized/></failure>",
     "<failure xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>",
@@ -50,10 +70,18 @@ const SERVER_OTHERS: &[&str] = &[
     "<challenge xmlns='urn:xmpp:sasl:2'/>",
     "<success xmlns='urn:ietf:params:xml:ns:xmpp-sasl'>=</success>",
     "<iq type='error' id='bind'><error type='cancel'/></iq>",
+    BIND,
+    OFFER2_SM,
+    "<success xmlns='urn:xmpp:sasl:2'><resumed xmlns='urn:xmpp:sm:3' previd='s' h='1'/></success>",
+    "<success xmlns='urn:xmpp:sasl:2'><authorization-identifier>juliet@example.com/t/1</authorization-identifier>\
+     <failed xmlns='urn:xmpp:sm:3'/><bound xmlns='urn:xmpp:bind:0'><enabled xmlns='urn:xmpp:sm:3'/></bound></success>",
+    "<resumed xmlns='urn:xmpp:sm:3' previd='s' h='1'/>",
+    "<resumed xmlns='urn:xmpp:sm:3' previd='s' h='9'/>",
+    "<failed xmlns='urn:xmpp:sm:3' h='1'/>",
 ];
 /// What a client sends in a login, and beside it.
-const CLIENT: &[&str] = &[CLIENT_HEADER, STARTTLS, CLIENT_HEADER, PLAIN, CLIENT_HEADER, BIND_REQUEST];
-const CLIENT2: &[&str] = &[CLIENT_HEADER, STARTTLS, CLIENT_HEADER, SASL2];
+const CLIENT: &[&str] = &[CLIENT_HEADER, STARTTLS, CLIENT_HEADER, PLAIN, CLIENT_HEADER, BIND_REQUEST, ENABLE];
+const CLIENT2: &[&str] = &[CLIENT_HEADER, STARTTLS, CLIENT_HEADER, SASL2, ENABLE];
 const CLIENT_OTHERS: &[&str] = &[
     "<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='SCRAM-SHA-1'/>",
     "<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='SCRAM-SHA-1'>bixuPWp1bGlldCxyPXg=</auth>",
@@ -63,11 +91,20 @@ const CLIENT_OTHERS: &[&str] = &[
     "<authenticate xmlns='urn:xmpp:sasl:2' mechanism='SCRAM-SHA-256'><bind xmlns='urn:xmpp:bind:0'/></authenticate>",
     "<iq type='set' id='r'><query xmlns='jabber:iq:register'><username>n</username><password>p</password></query></iq>",
     "<message from='romeo@example.com'/>",
+    "<message to='@' id='4'/>",
+    "<resume xmlns='urn:xmpp:sm:3' previd='s' h='0'/>",
+    "<authenticate xmlns='urn:xmpp:sasl:2' mechanism='PLAIN'><initial-response>AGp1bGlldABwZW5jaWw=</initial-response>\
+     <resume xmlns='urn:xmpp:sm:3' previd='s' h='0'/><bind xmlns='urn:xmpp:bind:0'>\
+     <enable xmlns='urn:xmpp:sm:3' resume='true'/></bind></authenticate>",
 ];
 /// What either may send.
 const BOTH: &[&str] = &[
     "<message to='romeo@example.com' id='1'><body>Hi</body></message>",
     "<presence xml:lang='it'/>",
+    R,
+    "<a xmlns='urn:xmpp:sm:3' h='0'/>",
+    "<a xmlns='urn:xmpp:sm:3' h='1'/>",
+    "<a xmlns='urn:xmpp:sm:3'/>",
     "<iq type='get' id='&lt;2&gt;'/>",
     "<iq type='result' id='3'/>",
     "<stream:error><reset xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error>",
@@ -100,6 +137,10 @@ enum Op {
     /// The owner answers what is asked from now on, or does not.
     Answer(bool),
     Send,
+    /// The owner has handled so many of the stanzas that have come.
+    Handle(u32),
+    /// It asks what has arrived.
+    Ask,
     Close,
     Abort,
     /// Time passes.
@@ -171,6 +212,8 @@ fn op(role: Role, framing: Framing) -> impl Strategy<Value = Op> {
         12 => feed,
         2 => any::<bool>().prop_map(Op::Answer),
         2 => Just(Op::Send),
+        2 => (1..4_u32).prop_map(Op::Handle),
+        1 => Just(Op::Ask),
         1 => Just(Op::Close),
         1 => Just(Op::Abort),
         1 => (0..100_000_u64).prop_map(Op::Wait),
@@ -185,6 +228,8 @@ struct Story {
     role: Role,
     framing: Framing,
     sasl2: bool,
+    /// Whether a client has a session to go on with.
+    resumes: bool,
     /// How many parts of the script come first.
     begin: usize,
     ops: Vec<Op>,
@@ -194,13 +239,14 @@ struct Story {
 fn story() -> impl Strategy<Value = Story> {
     let role = select(vec![Role::Client, Role::Server]);
     let framing = select(vec![Framing::Document, Framing::Document, Framing::Messages]);
-    (role, framing, any::<bool>(), any::<Index>(), any::<u64>()).prop_flat_map(
-        |(role, framing, sasl2, begin, seed)| {
+    (role, framing, any::<[bool; 2]>(), any::<Index>(), any::<u64>()).prop_flat_map(
+        |(role, framing, [sasl2, resumes], begin, seed)| {
             let begin = begin.index(script(role, sasl2).len() + 1);
             prop::collection::vec(op(role, framing), 1..8).prop_map(move |ops| Story {
                 role,
                 framing,
                 sasl2,
+                resumes,
                 begin,
                 ops,
                 seed,
@@ -226,6 +272,9 @@ struct Seen {
 trait Bound: Simulated {
     fn nothing() -> Self::Answer;
     fn bound(stream: &Stream<Self>) -> Option<&FullJid>;
+    fn handled(stream: &mut Stream<Self>, count: u32, out: &mut Vec<u8>);
+    fn ask(stream: &mut Stream<Self>, now: Instant, out: &mut Vec<u8>) -> bool;
+    fn counts(stream: &Stream<Self>) -> Option<Counts>;
 }
 
 impl Bound for Client {
@@ -236,6 +285,19 @@ impl Bound for Client {
     fn bound(stream: &ClientStream) -> Option<&FullJid> {
         stream.jid()
     }
+
+    fn handled(stream: &mut ClientStream, count: u32, out: &mut Vec<u8>) {
+        stream.handled(count, out);
+    }
+
+    fn ask(stream: &mut ClientStream, now: Instant, out: &mut Vec<u8>) -> bool {
+        stream.request_ack(now, out)
+    }
+
+    fn counts(stream: &ClientStream) -> Option<Counts> {
+        let resumption = stream.resumption().filter(|_| stream.jid().is_some());
+        resumption.map(|resumption| resumption.counts().clone())
+    }
 }
 
 impl Bound for Server {
@@ -245,6 +307,18 @@ impl Bound for Server {
 
     fn bound(stream: &ServerStream) -> Option<&FullJid> {
         stream.jid()
+    }
+
+    fn handled(stream: &mut ServerStream, count: u32, out: &mut Vec<u8>) {
+        stream.handled(count, out);
+    }
+
+    fn ask(stream: &mut ServerStream, now: Instant, out: &mut Vec<u8>) -> bool {
+        stream.request_ack(now, out)
+    }
+
+    fn counts(stream: &ServerStream) -> Option<Counts> {
+        stream.counts().cloned()
     }
 }
 
@@ -270,7 +344,11 @@ impl Run<Client> {
         (config.tls, config.framing, config.limits.output) = (tls(story.framing), story.framing, OUTPUT);
         config.sasl2 = story.sasl2;
         config.resource = (!story.sasl2).then(|| "r".into());
-        Run::new(ClientStream::new(Arc::new(config), Seed::from_u64(story.seed), Instant::ZERO), story)
+        let mut stream = ClientStream::new(Arc::new(config), Seed::from_u64(story.seed), Instant::ZERO);
+        if story.resumes {
+            stream = stream.resuming(suspended()).unwrap();
+        }
+        Run::new(stream, story)
     }
 }
 
@@ -280,8 +358,17 @@ impl Run<Server> {
         let mut config = ServerStreamConfig::new(domains, Secret::new([9; 32]));
         (config.tls, config.framing, config.limits.output) = (tls(story.framing), story.framing, OUTPUT);
         config.registration = true;
+        config.management = true;
         Run::new(ServerStream::new(Arc::new(config), Seed::from_u64(story.seed), Instant::ZERO), story)
     }
+}
+
+/// A session in which one message was sent, and none has come.
+fn suspended() -> Resumption {
+    let mut client = common::Client::secured(None, |_| {});
+    client.feed(&[HEADER, OFFER, SUCCESS, HEADER, BIND_SM, BOUND, ENABLED].concat());
+    client.stream.send(&Stanza::message(MessageType::Chat), &mut client.out).unwrap();
+    client.stream.resumption().unwrap()
 }
 
 impl<S: Bound> Run<S> {
@@ -415,6 +502,19 @@ impl<S: Bound> Run<S> {
                 let sent = self.stream.send(&Stanza::message(MessageType::Chat), &mut out);
                 assert_eq!((sent.is_ok(), out.is_empty()), (open, !open));
             }
+            Op::Handle(count) => {
+                S::handled(&mut self.stream, *count, &mut out);
+                // XEP-0198 §4 [SM7, SM11]
+                let h = S::counts(&self.stream).map_or(0, |counts| counts.h());
+                assert!(h as usize <= self.seen.stanzas + self.seen.sent.matches("type='error'").count());
+            }
+            Op::Ask => {
+                let is_counted = S::counts(&self.stream).is_some();
+                let asked = S::ask(&mut self.stream, self.now, &mut out);
+                assert_eq!((asked, out.is_empty()), (!out.is_empty(), !asked));
+                assert!(!asked || self.stream.is_open());
+                assert!(asked || !is_counted || !self.stream.is_open());
+            }
             Op::Close => self.stream.close(self.now, &mut out),
             Op::Abort => self.stream.abort(StreamCondition::Reset.into(), &mut out),
             Op::Wait(millis) => self.now = self.now + Duration::from_millis(*millis),
@@ -498,11 +598,13 @@ fn the_scripts_bind_a_resource() {
     for role in [Role::Client, Role::Server] {
         for framing in [Framing::Document, Framing::Messages] {
             for sasl2 in [false, true] {
-                let mut story = Story { role, framing, sasl2, begin: 0, ops: Vec::new(), seed: 1 };
+                let mut story =
+                    Story { role, framing, sasl2, resumes: false, begin: 0, ops: Vec::new(), seed: 1 };
                 story.begin = script(role, sasl2).len();
                 let seen = run(&story, || usize::MAX);
                 let bound = seen.events.iter().filter(|event| event.starts_with("Bound(")).count();
                 assert_eq!(bound, 1, "{story:?}: {seen:?}");
+                assert!(seen.events.iter().any(|event| event.starts_with("Enabled")), "{seen:?}");
             }
         }
     }

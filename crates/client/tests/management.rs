@@ -1,0 +1,387 @@
+//! A client that keeps what its server has not acknowledged, and goes on with its session (XEP-0198), in front of a scripted server.
+#![cfg(feature = "tls")]
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+use core::time::Duration;
+
+use balcony_client::{Client, Config, Endpoint, Event, Pump, RequestKind, SendError, Session};
+use balcony_machine::{Instant, On, Progress, Secret, Seed};
+use balcony_stanza::{MessageType, Payload, Stanza};
+use balcony_stream::client::Management;
+use balcony_stream::{Security, TlsPolicy};
+
+const BEFORE: &str = "<stream:stream from='example.com' id='s1' version='1.0' xmlns='jabber:client' \
+     xmlns:stream='http://etherx.jabber.org/streams'><stream:features>\
+     <mechanisms xmlns='urn:ietf:params:xml:ns:xmpp-sasl'><mechanism>PLAIN</mechanism></mechanisms></stream:features>\
+     <success xmlns='urn:ietf:params:xml:ns:xmpp-sasl'/>\
+     <stream:stream from='example.com' id='s2' version='1.0' xmlns='jabber:client' \
+     xmlns:stream='http://etherx.jabber.org/streams'><stream:features>\
+     <bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/><sm xmlns='urn:xmpp:sm:3'/></stream:features>";
+const BOUND: &str = "<iq type='result' id='bind'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'>\
+                     <jid>juliet@example.com/balcony</jid></bind></iq>";
+const ENABLED: &str =
+    "<enabled xmlns='urn:xmpp:sm:3' id='s' resume='true' location='other.example.com:5299'/>";
+const FAILED: &str =
+    "<failed xmlns='urn:xmpp:sm:3'><item-not-found xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></failed>";
+const R: &str = "<r xmlns='urn:xmpp:sm:3'/>";
+const SECOND: Duration = Duration::from_secs(1);
+
+fn a(h: u32) -> String {
+    format!("<a xmlns='urn:xmpp:sm:3' h='{h}'/>")
+}
+
+fn config() -> Config {
+    let mut config = Config::new("juliet@example.com".parse().unwrap(), Secret::new("pencil".into()));
+    config.stream.tls = TlsPolicy::Direct;
+    config.stream.resource = Some("balcony".into());
+    // 2001-09-09.
+    config.clock_start = Some(1_000_000_000_000);
+    config
+}
+
+/// A client, and what came of it.
+struct Side {
+    client: Client,
+    now: Instant,
+    told: Vec<String>,
+    ended: bool,
+}
+
+impl Side {
+    fn new(client: Client, now: Instant) -> Side {
+        let mut side = Side { client, now, told: Vec::new(), ended: false };
+        side.client.secured(Security::default()).unwrap();
+        side
+    }
+
+    fn with(change: impl FnOnce(&mut Config)) -> Side {
+        let mut config = config();
+        change(&mut config);
+        let mut side = Side::new(Client::new(config, &Seed::from_u64(1), Instant::ZERO), Instant::ZERO);
+        side.feed(&[BEFORE, BOUND].concat());
+        side
+    }
+
+    fn enabled() -> Side {
+        let mut side = Side::with(|_| {});
+        side.feed(ENABLED);
+        side.told.clear();
+        side
+    }
+
+    fn resuming(session: Session, now: Instant) -> Side {
+        Side::new(Client::resuming(config(), session, &Seed::from_u64(2), now).unwrap(), now)
+    }
+
+    /// Feeds bytes of the server, and returns what came back.
+    fn feed(&mut self, text: &str) -> String {
+        let (mut input, mut out) = (text.as_bytes(), Vec::new());
+        loop {
+            match self.client.advance(self.now, &mut input, &mut out) {
+                Ok(Progress::Event(event)) => self.told.push(match event {
+                    Event::Stanza(stanza) => format!("Stanza({:?})", stanza.head.id.as_deref()),
+                    other => format!("{other:?}"),
+                }),
+                Ok(Progress::NeedInput | Progress::Blocked(On::Answer)) => break,
+                Ok(Progress::Blocked(on)) => panic!("{on:?}"),
+                Ok(Progress::Closed) | Err(_) => {
+                    self.ended = true;
+                    break;
+                }
+            }
+        }
+        String::from_utf8(out).unwrap()
+    }
+
+    fn send(&mut self, stanza: &Stanza) -> Result<String, SendError> {
+        let mut out = Vec::new();
+        self.client.send(stanza, &mut out)?;
+        Ok(String::from_utf8(out).unwrap())
+    }
+
+    fn wait(&mut self, length: Duration) -> String {
+        self.now = self.now + length;
+        self.feed("")
+    }
+
+    /// The line breaks.
+    fn broken(mut self) -> (Session, Instant) {
+        self.client.eof(self.now, &mut Vec::new()).unwrap_err();
+        (self.client.into_session(), self.now)
+    }
+}
+
+fn message(id: &str) -> Stanza {
+    Stanza::message(MessageType::Chat).id(id).payload(balcony_stanza::Content::body("Ay me!").to_payload())
+}
+
+// XEP-0198 1.6.3 §4 [SM8, SM25]
+#[test]
+fn messages_are_acknowledged_one_by_one() {
+    let mut side = Side::enabled();
+    assert_eq!(side.client.deadline().unwrap().at, side.now + Duration::from_secs(600));
+    assert!(!side.send(&message("1")).unwrap().contains(R));
+    side.send(&Stanza::presence(balcony_stanza::PresenceType::Available)).unwrap();
+    side.send(&message("2")).unwrap();
+    side.send(&Stanza::message(MessageType::Chat)).unwrap();
+    // It asks a second after the first, once.
+    assert_eq!(side.client.deadline().unwrap().at, side.now + SECOND);
+    assert_eq!(side.wait(SECOND), R);
+    assert_eq!(side.feed(&a(1)), "");
+    assert_eq!(side.told, ["Acknowledged(\"1\")"]);
+    side.feed(&a(4));
+    assert_eq!(side.told[1..], ["Acknowledged(\"2\")"]);
+    assert!(side.client.deadline().unwrap().at > side.now + Duration::from_secs(60));
+    // Or after the tenth.
+    for number in 0..10 {
+        assert_eq!(side.feed(""), "");
+        side.send(&message(&number.to_string())).unwrap();
+    }
+    assert_eq!(side.feed(""), R);
+}
+
+// XEP-0198 1.6.3 §4: what comes is handled as soon as the program has it, and so are requests that are answered for it.
+#[test]
+fn what_comes_is_acknowledged() {
+    let mut side = Side::enabled();
+    let ping = "<iq type='get' id='p' from='example.com'><ping xmlns='urn:xmpp:ping'/></iq>";
+    let said = side.feed(&["<message id='m'/>", ping, R].concat());
+    assert!(said.contains("type='result'") && said.ends_with(&a(2)), "{said}");
+    assert_eq!(side.told, ["Stanza(Some(\"m\"))"]);
+    // The answer to the ping is one of ours: it is acknowledged, and nobody is told.
+    side.feed(&a(1));
+    assert_eq!(side.told.len(), 1);
+}
+
+// Bounded, in stanzas and in bytes.
+#[test]
+fn no_more_is_kept_than_there_is_room_for() {
+    for bytes in [false, true] {
+        let mut side = Side::with(|config| {
+            let limits = &mut config.stream.limits;
+            if bytes { limits.outbox_bytes = 900 } else { limits.outbox = 3 }
+        });
+        side.feed(ENABLED);
+        side.told.clear();
+        for number in 0..3 {
+            side.send(&message(&number.to_string())).unwrap();
+        }
+        assert_eq!(side.send(&message("3")), Err(SendError::Full));
+        let request = side.client.request(
+            side.now,
+            RequestKind::Get,
+            None,
+            Payload::default(),
+            SECOND,
+            &mut Vec::new(),
+        );
+        assert_eq!(request, Err(SendError::Full));
+        // Nor does a server get answers that says nothing of what it has got.
+        assert_eq!(
+            side.feed("<iq type='get' id='p' from='example.com'><ping xmlns='urn:xmpp:ping'/></iq>"),
+            ""
+        );
+        side.feed(&a(1));
+        side.send(&message("3")).unwrap();
+        // A request that was not sent is not waited for.
+        side.wait(SECOND);
+        assert_eq!(side.told, ["Acknowledged(\"0\")"]);
+        side.feed(&a(4));
+        // One always has room.
+        let large = Stanza::message(MessageType::Chat)
+            .payload(balcony_stanza::Content::body(&"x".repeat(2_000)).to_payload());
+        side.send(&large).unwrap();
+        assert_eq!(side.send(&message("4")).is_err(), bytes);
+    }
+}
+
+// XEP-0198 1.6.3 §5 [SM14, SM18, SM21]
+#[test]
+fn a_session_goes_on() {
+    let mut side = Side::enabled();
+    for id in ["1", "2", "3"] {
+        side.send(&message(id)).unwrap();
+    }
+    let ping = Payload::from(balcony_xep::ping::Ping.to_element());
+    side.client.request(side.now, RequestKind::Get, None, ping, 60 * SECOND, &mut Vec::new()).unwrap();
+    // What is told on the old connection only after it has broken is not lost either.
+    let mut out = Vec::new();
+    let acks = a(2);
+    let mut input = acks.as_bytes();
+    let first = side.client.advance(side.now, &mut input, &mut out).unwrap();
+    assert!(matches!(first, Progress::Event(Event::Acknowledged(id)) if &*id == "1"));
+    let (session, now) = side.broken();
+    assert_eq!(session.resumable().unwrap().as_str(), "juliet@example.com/balcony");
+    let ids = |stanza: &Stanza| stanza.head.id.as_deref().unwrap().to_owned();
+    let unacknowledged: Vec<_> = session.unacknowledged().map(ids).collect();
+    assert!(unacknowledged.len() == 2 && unacknowledged[0] == "3", "{unacknowledged:?}");
+
+    let mut side = Side::resuming(session, now + SECOND);
+    assert!(side.feed(BEFORE).ends_with("<resume xmlns='urn:xmpp:sm:3' h='0' previd='s'/>"));
+    assert_eq!(side.told.remove(0), "Acknowledged(\"2\")");
+    assert!(matches!(side.send(&message("4")), Err(SendError::Misuse(_))));
+    side.told.clear();
+    let again = side.feed("<resumed xmlns='urn:xmpp:sm:3' previd='s' h='2'/>");
+    assert_eq!(side.told, ["Resumed"]);
+    // As they were: the same ids, no stamps.
+    assert!(again.starts_with("<message type='chat' id='3'><body>Ay me!</body></message><iq "), "{again}");
+    side.send(&message("4")).unwrap();
+    side.feed(&[&*format!("<iq type='result' id='{}'/>", unacknowledged[1]), &a(5)].concat());
+    assert!(side.told[1].starts_with("Response(RequestId(0), Result("), "{:?}", side.told);
+    assert_eq!(side.told[2..], ["Acknowledged(\"3\")", "Acknowledged(\"4\")"]);
+}
+
+// XEP-0198 1.6.3 §5 [SM15, SM21], XEP-0203: in another session messages are sent again, with the time at which they were sent first.
+#[test]
+fn a_session_that_is_gone() {
+    let mut side = Side::enabled();
+    side.wait(2 * SECOND);
+    for id in ["1", "2"] {
+        side.send(&message(id)).unwrap();
+    }
+    // Nobody wants these any more.
+    side.send(&Stanza::presence(balcony_stanza::PresenceType::Available)).unwrap();
+    let typing = balcony_xep::chat_states::ChatState::ALL[0].to_element();
+    side.send(&Stanza::message(MessageType::Chat).id("typing").child(typing)).unwrap();
+    side.send(&Stanza::message(MessageType::Error).id("error")).unwrap();
+    let ping = Payload::from(balcony_xep::ping::Ping.to_element());
+    side.client.request(side.now, RequestKind::Get, None, ping, 60 * SECOND, &mut Vec::new()).unwrap();
+    let (session, now) = side.broken();
+
+    let mut side = Side::resuming(session, now + 30 * SECOND);
+    let refused = FAILED.replace("'urn:xmpp:sm:3'", "'urn:xmpp:sm:3' h='1'");
+    side.feed(&[BEFORE, &refused].concat());
+    let again = side.feed(BOUND);
+    let expected = "<enable xmlns='urn:xmpp:sm:3' resume='true'/><message type='chat' id='2'><body>Ay me!</body>\
+                    <delay xmlns='urn:xmpp:delay' from='juliet@example.com' stamp='2001-09-09T01:46:42.000Z'/></message>";
+    assert_eq!(again, expected);
+    let online = side.told.iter().position(|told| told.starts_with("Online(")).unwrap();
+    assert_eq!(side.told[online - 1], "Acknowledged(\"1\")");
+    assert_eq!(side.told[online + 1..], ["Response(RequestId(0), Lost)", "Resent(\"2\")"]);
+    side.told.clear();
+
+    // And once more: one stamp, with the first time. It is kept until somebody has got it.
+    let (session, now) = side.broken();
+    assert!(session.resumable().is_none());
+    let mut side = Side::resuming(session, now + 60 * SECOND);
+    assert!(side.feed(BEFORE).contains("<bind "));
+    assert_eq!(side.feed(BOUND), expected);
+    side.feed(&[ENABLED, &a(1)].concat());
+    assert_eq!(side.told.last().unwrap(), "Acknowledged(\"2\")");
+    assert_eq!(side.client.into_session().unacknowledged().count(), 0);
+}
+
+// XEP-0198 1.6.3 §3: without it nothing is kept, since nobody will say what has become of it.
+#[test]
+fn a_server_that_does_not_count() {
+    let mut side = Side::with(|config| config.stream.limits.outbox = 2);
+    side.send(&message("1")).unwrap();
+    side.feed(FAILED);
+    let off = Side::with(|config| config.stream.management = Management::Off);
+    for mut side in [side, off] {
+        for _ in 0..5 {
+            side.send(&message("2")).unwrap();
+        }
+        side.wait(5 * SECOND);
+        assert!(!side.told.iter().any(|told| told.starts_with("Ack")));
+        assert_eq!(side.broken().0.unacknowledged().count(), 0);
+    }
+}
+
+// Dead links are noticed, and a device that wakes up knows at once.
+#[test]
+fn a_server_that_is_gone() {
+    let mut side = Side::enabled();
+    side.send(&message("1")).unwrap();
+    assert_eq!(side.wait(SECOND), R);
+    side.wait(Duration::from_secs(30));
+    assert!(side.ended);
+    assert!(side.client.into_session().resumable().is_some());
+
+    let mut side = Side::enabled();
+    side.now = side.now + 300 * SECOND;
+    let mut out = Vec::new();
+    side.client.wake(side.now, &mut out);
+    assert_eq!(out, R.as_bytes());
+    assert_eq!(side.client.deadline().unwrap().at, side.now + SECOND);
+    side.feed(&a(0));
+    side.wait(SECOND);
+    assert!(!side.ended);
+    side.client.wake(side.now, &mut out);
+    side.wait(SECOND);
+    assert!(side.ended);
+    assert!(side.client.into_session().resumable().is_some());
+}
+
+// XEP-0198 1.6.3 §4 [SM9], §5 [SM19]: a session whose stream was closed is over.
+#[test]
+fn a_session_that_was_closed() {
+    let mut side = Side::enabled();
+    side.send(&message("1")).unwrap();
+    let mut out = Vec::new();
+    side.client.close(side.now, &mut out);
+    assert_eq!(out, (a(0) + "</stream:stream>").as_bytes());
+    side.feed(&[&a(1), "</stream:stream>"].concat());
+    assert!(side.ended);
+    assert_eq!(side.told, ["Acknowledged(\"1\")"]);
+    let session = side.client.into_session();
+    assert!(session.resumable().is_none());
+
+    let mut other = config();
+    other.stream.account = "romeo@example.com".parse().unwrap();
+    let (session, _) = Side::enabled().broken();
+    assert!(Client::resuming(other, session, &Seed::from_u64(1), Instant::ZERO).is_err());
+}
+
+// XEP-0198 1.6.3 §5 [SM22]: where it wants to be found again is believed of a server that has proven who it is, and has to again.
+#[test]
+fn a_place_to_come_back_to() {
+    let (session, _) = Side::enabled().broken();
+    let at = |direct_tls| {
+        let host = "other.example.com".into();
+        Some(Endpoint::Address { host, port: 5299, direct_tls })
+    };
+    for (policy, place) in [
+        (TlsPolicy::Direct, at(true)),
+        (TlsPolicy::Required, at(false)),
+        (TlsPolicy::Optional, None),
+        (TlsPolicy::None, None),
+    ] {
+        let mut config = config();
+        config.stream.tls = policy;
+        assert_eq!(session.location(&config), place);
+    }
+}
+
+// What a pump has kept for its owner is not lost with the connection.
+#[test]
+fn a_pump_hands_on_what_it_has_kept() {
+    let now = Instant::ZERO;
+    let mut client = Client::new(config(), &Seed::from_u64(1), now);
+    client.secured(Security::default()).unwrap();
+    let mut pump = Pump::new(client);
+    pump.received([BEFORE, BOUND, ENABLED, "<message id='m'/>"].concat().as_bytes());
+    pump.absorb(now).unwrap();
+    pump.send(&message("1")).unwrap();
+    pump.received(a(1).as_bytes());
+    pump.absorb(now).unwrap();
+    pump.received(&[]);
+    pump.absorb(now).unwrap_err();
+    let mut side = Side {
+        client: Client::resuming(config(), pump.into_session(), &Seed::from_u64(2), now).unwrap(),
+        now,
+        told: Vec::new(),
+        ended: false,
+    };
+    loop {
+        match side.client.advance(now, &mut &[][..], &mut Vec::new()).unwrap() {
+            Progress::Event(event) => side.told.push(format!("{event:?}")),
+            Progress::Blocked(On::Tls) => break,
+            other => panic!("{other:?}"),
+        }
+    }
+    assert!(side.told.iter().any(|told| told.starts_with("Stanza(")));
+    assert_eq!(side.told.last().unwrap(), "Acknowledged(\"1\")");
+    side.client.secured(Security::default()).unwrap();
+    assert!(side.feed(BEFORE).ends_with("<resume xmlns='urn:xmpp:sm:3' h='1' previd='s'/>"));
+}
