@@ -16,7 +16,7 @@ use balcony_machine::{ApiMisuse, Deadline, Instant, Progress, Reason, Seed, Tick
 use balcony_sasl::Mechanism;
 use balcony_stanza::{IqType, Kind, Payload, Stanza, StanzaError};
 use balcony_stream::AckPace;
-use balcony_stream::client::{ClientAnswer, ClientAsk, ClientEvent, ServerFeatures};
+use balcony_stream::client::{ClientAnswer, ClientAsk, ClientEvent, Resumption, ServerFeatures};
 
 use crate::config::Config;
 use crate::outbox::{Entry, Outbox};
@@ -121,6 +121,10 @@ impl Client {
         }
         (client.outbox, client.requests, client.told) = (session.outbox, session.requests, session.told);
         Ok(client)
+    }
+
+    pub(crate) fn resumption(&self) -> Option<Resumption> {
+        self.connection.resumption()
     }
 
     /// What goes on on the next connection, after this one has ended: see [`resuming`](Client::resuming). The session of a stream that was

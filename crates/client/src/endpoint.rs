@@ -229,8 +229,15 @@ impl crate::Session {
     /// As for [`redirect`](ConnectError::redirect), everything else stays, and without TLS nobody is followed.
     #[must_use]
     pub fn location(&self, config: &Config) -> Option<Endpoint> {
-        let location = self.resumption.as_ref()?.location()?;
-        elsewhere(location, config)
+        elsewhere(self.resumption.as_ref()?.location()?, config)
+    }
+}
+
+impl crate::Client {
+    /// Where to go on with the session; see [`Session::location`](crate::Session::location).
+    #[must_use]
+    pub fn location(&self, config: &Config) -> Option<Endpoint> {
+        elsewhere(self.resumption()?.location()?, config)
     }
 }
 

@@ -11,11 +11,13 @@ use core::fmt;
 use core::time::Duration;
 
 use balcony_jid::Jid;
-use balcony_machine::{ApiMisuse, Instant, On, Progress, Ticket};
+use balcony_machine::{ApiMisuse, Instant, On, Progress, Seed, Ticket};
 use balcony_stanza::{Payload, Stanza};
 use balcony_stream::client::{ClientAnswer, ClientAsk};
 
-use crate::{Client, ConnectError, Error, Event, RequestId, RequestKind, RequestOutcome, SendError, Session};
+use crate::{
+    Client, Config, ConnectError, Error, Event, RequestId, RequestKind, RequestOutcome, SendError, Session,
+};
 
 /// Events that are kept for later while the owner waits for something else.
 const KEPT: usize = 1024;
@@ -232,6 +234,32 @@ impl Pump {
     /// Asks the server at once whether the connection still lives; see [`Client::wake`].
     pub fn wake(&mut self, now: Instant) {
         self.client.wake(now, &mut self.out);
+    }
+
+    /// Goes on with the session on another connection, after the one before has ended or could not be made; see [`Client::resuming`].
+    /// What was received and not taken is forgotten, since the server sends it again. The clock is the same.
+    ///
+    /// # Errors
+    ///
+    /// [`ApiMisuse`] if the configuration is another account's. The session is lost then.
+    pub fn resume(&mut self, config: Config, seed: &Seed, now: Instant) -> Result<(), ApiMisuse> {
+        let next = Client::new(config.clone(), seed, now);
+        let session = core::mem::replace(&mut self.client, next).into_session();
+        self.client = Client::resuming(config, session, seed, now)?;
+        (self.input, self.taken, self.eof) = (Vec::new(), 0, false);
+        (self.out, self.written) = (Vec::new(), 0);
+        Ok(())
+    }
+
+    /// Keeps an event that the owner has no use for now: it comes again from [`step`](Pump::step), after those that are kept already.
+    pub fn keep(&mut self, event: Event) {
+        self.kept.push_back(event);
+    }
+
+    /// Whether no more events are kept, so that no more input is taken but by [`step`](Pump::step).
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.kept.len() >= KEPT
     }
 
     /// What goes on on the next connection, after this one has ended; see [`Client::into_session`]. Events that were kept come first

@@ -30,6 +30,8 @@ const LAST_WORDS: Duration = Duration::from_secs(2);
 pub struct Client<R: Runtime> {
     wire: Wire<R>,
     jid: FullJid,
+    config: Config,
+    endpoint: Endpoint,
 }
 
 impl<R: Runtime + Default> Client<R> {
@@ -63,7 +65,9 @@ impl<R: Runtime> Client<R> {
 
     async fn try_connect(runtime: &R, config: &Config, endpoint: &Endpoint) -> Result<Self, ConnectError> {
         let (socket, target) = connect::connect(runtime, endpoint, &config.stream.account).await?;
-        Client::over(runtime.clone(), socket, config.clone().for_endpoint(endpoint, &target)).await
+        let there = config.clone().for_endpoint(endpoint, &target);
+        let client = Client::over(runtime.clone(), socket, there).await?;
+        Ok(Client { config: config.clone(), endpoint: endpoint.clone(), ..client })
     }
 
     /// Begins a stream on a socket that has just been connected, or on anything else that carries bytes both ways, and returns
@@ -73,13 +77,79 @@ impl<R: Runtime> Client<R> {
     ///
     /// As [`connect`](Client::connect).
     pub async fn over(runtime: R, socket: impl Socket, config: Config) -> Result<Self, ConnectError> {
-        let clock = Clock::start(&runtime);
-        let machine = balcony_client::Client::new(config, &seed(), clock.now(&runtime));
+        let (clock, mut config) = (Clock::start(&runtime), config);
+        config.clock_start = config.clock_start.or_else(since_1970);
+        let machine = balcony_client::Client::new(config.clone(), &seed(), clock.now(&runtime));
         let (pump, timer) = (Pump::new(machine), runtime.timer());
-        let mut wire = Wire { pump, socket: Box::new(socket), runtime, clock, timer };
+        let mut wire = Wire { pump, socket: Box::new(socket), runtime, clock, timer, early: Vec::new() };
         let online = wire.negotiate().await;
-        let jid = online.map_err(|error| wire.pump.connect_error(error))?;
-        Ok(Client { wire, jid })
+        online.map_err(|error| wire.pump.connect_error(error))?;
+        let Some(jid) = wire.pump.client().jid().cloned() else { return Err(wire.nobody()) };
+        Ok(Client { wire, jid, config, endpoint: Endpoint::Domain })
+    }
+
+    /// Connects again after the connection has ended, and goes on with the session where the server lets it (XEP-0198): what it had not got
+    /// is sent again, and what it has sent meanwhile comes from [`next`](Client::next). Whether the session goes on; if not, it is a new one,
+    /// as after [`connect`](Client::connect), in which messages that may not have arrived were sent again.
+    ///
+    /// It is tried once, at the place that the server has named for this, and where it was before. After an error it can be tried
+    /// again, best after a [`Backoff`](balcony_client::Backoff). If it is cancelled, that is as if it had failed.
+    ///
+    /// # Errors
+    ///
+    /// As [`connect`](Client::connect).
+    pub async fn reconnect(&mut self) -> Result<bool, ConnectError> {
+        let place = self.wire.pump.client().location(&self.config);
+        if let Some(place) = place
+            && let Ok(resumed) = self.reconnect_at(&place).await
+        {
+            return Ok(resumed);
+        }
+        let mut endpoint = self.endpoint.clone();
+        for _ in 0..REDIRECTS {
+            match self.reconnect_at(&endpoint).await {
+                Err(error) if let Some(other) = error.redirect(&self.config) => endpoint = other,
+                result => return result,
+            }
+        }
+        self.reconnect_at(&endpoint).await
+    }
+
+    async fn reconnect_at(&mut self, endpoint: &Endpoint) -> Result<bool, ConnectError> {
+        let (socket, target) =
+            connect::connect(&self.wire.runtime, endpoint, &self.config.stream.account).await?;
+        let config = self.config.clone().for_endpoint(endpoint, &target);
+        self.go_on(socket, config).await
+    }
+
+    /// As [`reconnect`](Client::reconnect), on a socket that has just been connected.
+    ///
+    /// # Errors
+    ///
+    /// As [`connect`](Client::connect).
+    pub async fn reconnect_over(&mut self, socket: impl Socket) -> Result<bool, ConnectError> {
+        self.go_on(socket, self.config.clone()).await
+    }
+
+    async fn go_on(&mut self, socket: impl Socket, config: Config) -> Result<bool, ConnectError> {
+        let wire = &mut self.wire;
+        wire.socket = Box::new(socket);
+        let now = wire.now();
+        wire.pump.resume(config, &seed(), now).map_err(|error| ConnectError::Broken(error.to_string()))?;
+        let online = wire.negotiate().await;
+        // What had happened before is told before all that happens now.
+        wire.early.drain(..).for_each(|event| wire.pump.keep(event));
+        let resumed = online.map_err(|error| wire.pump.connect_error(error))?;
+        let Some(jid) = wire.pump.client().jid() else { return Err(wire.nobody()) };
+        self.jid = jid.clone();
+        Ok(resumed)
+    }
+
+    /// The device has slept, or its network has changed: asks the server at once whether the connection still lives, as soon as one of the
+    /// other methods is awaited. If it does not, [`next`](Client::next) says so within [`Config::wake`], and
+    /// [`reconnect`](Client::reconnect) can go on with the session.
+    pub fn wake(&mut self) {
+        self.wire.pump.wake(self.wire.now());
     }
 
     /// The JID that the server has bound.
@@ -108,14 +178,25 @@ impl<R: Runtime> Client<R> {
 
     /// Sends a stanza, and waits until the operating system has taken it.
     ///
-    /// If it is cancelled, the stanza still goes out with the next call of any method.
+    /// If it is cancelled, the stanza still goes out with the next call of any method, unless it has waited until the server had
+    /// acknowledged others, which it does when there is no room for more ([`outbox`](balcony_machine::Limits::outbox)).
     ///
     /// # Errors
     ///
-    /// Why the connection has ended.
+    /// Why the connection has ended; [`Error::Full`] if there is no room, and more than 1,024 stanzas have come that
+    /// [`next`](Client::next) has not brought.
     pub async fn send(&mut self, stanza: &Stanza) -> Result<(), Error> {
-        self.wire.pump.send(stanza)?;
-        self.wire.flush().await
+        loop {
+            match self.wire.pump.send(stanza) {
+                Err(Error::Full) if !self.wire.pump.is_full() => {}
+                result => {
+                    result?;
+                    return self.wire.flush().await;
+                }
+            }
+            self.wire.pump.absorb(self.wire.now())?;
+            self.wire.exchange().await?;
+        }
     }
 
     /// Sends a request (RFC 6120 section 8.2.3) and waits for its outcome. Stanzas that come meanwhile are kept for
@@ -190,6 +271,8 @@ struct Wire<R: Runtime> {
     runtime: R,
     clock: Clock,
     timer: R::Timer,
+    /// What has happened before the client was online again.
+    early: Vec<Event>,
 }
 
 impl<R: Runtime> Wire<R> {
@@ -197,20 +280,28 @@ impl<R: Runtime> Wire<R> {
         self.clock.now(&self.runtime)
     }
 
-    async fn negotiate(&mut self) -> Result<FullJid, Error> {
+    /// Whether an earlier session goes on.
+    async fn negotiate(&mut self) -> Result<bool, Error> {
         loop {
             match self.next().await? {
-                Some(Event::Online(jid)) => return Ok(jid),
+                Some(Event::Online(_)) => return Ok(false),
+                Some(Event::Resumed) => return Ok(true),
                 Some(Event::Ask(ticket, ask)) => {
                     let answer = self.runtime.unblock(move || balcony_client::answer(ask)).await;
                     // Only a runtime that is ending does not run it.
                     self.pump
                         .answer(ticket, answer.unwrap_or(balcony_stream::client::ClientAnswer::Unavailable));
                 }
-                Some(_) => {}
+                Some(Event::Authenticated { .. }) => {}
+                Some(event) => self.early.push(event),
                 None => return Err(Error::Ended(balcony_stream::Error::Truncated.into())),
             }
         }
+    }
+
+    /// A client that is online without an address: there is none.
+    fn nobody(&self) -> ConnectError {
+        self.pump.connect_error(Error::Ended(balcony_stream::Error::Truncated.into()))
     }
 
     async fn next(&mut self) -> Result<Option<Event>, Error> {
@@ -285,6 +376,12 @@ impl<R: Runtime> Wire<R> {
         let _: Option<io::Result<()>> = timeout(runtime, LAST_WORDS, leave).await;
         self.pump.wrote(usize::MAX);
     }
+}
+
+/// Milliseconds since the start of 1970, by the clock on the wall.
+fn since_1970() -> Option<u64> {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).ok()?;
+    u64::try_from(since.as_millis()).ok()
 }
 
 /// Writes once, when there is room.
