@@ -123,7 +123,7 @@ pub struct Counts {
 
 impl Counts {
     /// So many more of the stanzas that the streams of this session have brought are handled: for those that were still under way
-    /// when the stream ended.
+    /// when the stream ended. No more than these count, so with `u32::MAX` it is all of them.
     pub fn handled(&mut self, count: u32) {
         let before = self.before.min(count);
         self.before -= before;
