@@ -139,7 +139,14 @@ impl World {
                     self.client.secured(Security::new(Some(EXPORTER)))?;
                 }
                 ClientEvent::Ask(ticket, ask) => self.client.answer(ticket, balcony_client::answer(ask))?,
-                ClientEvent::Authenticated { .. } | ClientEvent::Bound(_) | ClientEvent::Stanza(_) => {}
+                ClientEvent::Authenticated { .. }
+                | ClientEvent::Bound(_)
+                | ClientEvent::Enabled { .. }
+                | ClientEvent::NotEnabled(_)
+                | ClientEvent::Resumed { .. }
+                | ClientEvent::NotResumed { .. }
+                | ClientEvent::Acked(_)
+                | ClientEvent::Stanza(_) => {}
             }
         }
         self.carry(End::Client, &out)

@@ -1,5 +1,6 @@
 //! How a client proves who it is: STARTTLS, SASL, and registration for those who have no account yet.
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use balcony_jid::BareJid;
@@ -99,7 +100,7 @@ impl Server {
             Profile::Extensible => sasl2::initial_response(element),
         };
         // A new attempt discards the one before (section 6.4.2).
-        self.inline = Inline::read(profile, element, self.config.management);
+        self.inline = Inline::read(profile, element, self.config.management).map(Box::new);
         self.profile = profile;
         self.exchange = None;
         common.step(Step::Auth)?;

@@ -1,6 +1,7 @@
 //! Stream management at the server (XEP-0198): the client has its stanzas counted, or goes on with a session of an earlier stream.
 
 use alloc::borrow::Cow;
+use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -148,7 +149,7 @@ impl Server {
     ) -> Result<Option<ServerEvent>, Error> {
         let Some(account) = self.account.clone() else { return Ok(None) };
         let ask = ServerAsk::Resume { account, previd: String::from(&*resume.previd), h: resume.h };
-        self.resume = Some(resume);
+        self.resume = Some(Box::new(resume));
         common.step(Step::Resume)?;
         Ok(Some(ServerEvent::Ask(common.ask(now), ask)))
     }
@@ -164,7 +165,7 @@ impl Server {
         let Some(resume) = self.resume.take() else { return Ok(None) };
         let failed = match answer {
             ServerAnswer::Resumed { jid, counts } if self.owns(&jid) => {
-                return self.resumed(common, now, resume, jid, &counts, out).map(Some);
+                return self.resumed(common, now, *resume, jid, &counts, out).map(Some);
             }
             // An identifier means nothing to any other account.
             ServerAnswer::Resumed { .. } => Failed { condition: ErrorCondition::ItemNotFound, h: None },

@@ -1,5 +1,6 @@
 //! The role of a server on a client's stream (RFC 6120 sections 4 to 8).
 
+use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
@@ -44,9 +45,9 @@ pub struct Server {
     /// The way in which the exchange is carried.
     profile: Profile,
     /// What the client wants done as soon as it is authenticated (XEP-0388).
-    inline: Option<Inline>,
+    inline: Option<Box<Inline>>,
     /// The session that the client asks for, while the owner is asked about it (XEP-0198).
-    resume: Option<Resume<'static>>,
+    resume: Option<Box<Resume<'static>>>,
     /// Who is logging in, while an ask about them is open.
     candidate: Option<BareJid>,
     failures: u8,
