@@ -272,7 +272,7 @@ impl World {
                         self.closed.push(id);
                     }
                     Action::Notice(id, Notice::Ended(_)) => self.numbered.forgive(Some(id.as_u64())),
-                    Action::Write(_) | Action::Read(_) | Action::Notice(..) | Action::Removed(..) => {}
+                    Action::Write(_) | Action::Read(_) | Action::Notice(..) | Action::Removed(..) | Action::Abandoned(_) => {}
                 }
             }
             actions = next;

@@ -119,6 +119,9 @@ impl Router {
         let before = own.outbox.bytes();
         own.outbox.change(|stanza, at| stamped(account, stanza, at));
         self.queued += own.outbox.bytes() - before;
+        if own.outbox.owes(limits) {
+            effects.push(Effect::Hold { session, is_held: true });
+        }
         while let Some(stanza) = own.outbox.pass(limits) {
             effects.push(Effect::Deliver { session, stanza });
         }

@@ -36,6 +36,8 @@ pub enum Action {
     Notice(ConnectionId, Notice),
     /// What [`Server::remove_account`](crate::Server::remove_account) has come to.
     Removed(BareJid, Removal),
+    /// A session without a connection has ended; its client has not come back in time, or has begun another.
+    Abandoned(FullJid),
 }
 
 /// Two actions are equal if they say the same of the same connection, or ask under the same ticket.
@@ -48,6 +50,7 @@ impl PartialEq for Action {
             (Action::Ask(a, _), Action::Ask(b, _)) => a == b,
             (Action::Notice(a, what), Action::Notice(b, other)) => a == b && what == other,
             (Action::Removed(a, what), Action::Removed(b, other)) => a == b && what == other,
+            (Action::Abandoned(a), Action::Abandoned(b)) => a == b,
             _ => false,
         }
     }
@@ -89,6 +92,10 @@ pub enum Notice {
     },
     /// A resource is bound; stanzas flow.
     Bound(FullJid),
+    /// A session of before goes on here (XEP-0198 section 5).
+    Resumed(FullJid),
+    /// The connection is lost, and its session waits for its client.
+    Lost(Ended),
     /// The connection has ended.
     Ended(Ended),
 }

@@ -27,6 +27,8 @@ pub struct Config {
     pub certificate: Option<balcony_tls::ServerConfig>,
     /// The SASL mechanisms, in order of preference.
     pub mechanisms: Vec<Mechanism>,
+    /// Whether clients may have stanzas acknowledged, and sessions outlive their connections (XEP-0198).
+    pub stream_management: bool,
     /// Whether accounts can be registered in-band (XEP-0077). Their users can change the password and end them in any case.
     pub registration: bool,
     /// What happens when two clients want one resource.
@@ -68,6 +70,7 @@ impl Config {
             #[cfg(feature = "tls")]
             certificate: None,
             mechanisms: stream.mechanisms,
+            stream_management: true,
             registration: stream.registration,
             conflict: router.conflict,
             iq_needs_presence: router.iq_needs_presence,
@@ -91,6 +94,7 @@ impl Config {
         stream.framing = framing;
         stream.bind_inline = self.extensions.bind_inline().map(Cow::Borrowed).collect();
         stream.mechanisms = self.mechanisms.clone();
+        stream.management = self.stream_management;
         stream.registration = self.registration;
         stream.iterations = self.iterations;
         stream.limits = self.limits.clone();

@@ -11,6 +11,7 @@ use core::net::IpAddr;
 use balcony_connection::ServerConnection;
 use balcony_machine::{Instant, Limits, Reason};
 use balcony_router::SessionId;
+use balcony_stream::AckPace;
 
 use crate::ConnectionId;
 use crate::pace::Pace;
@@ -48,6 +49,8 @@ pub(crate) struct Conn {
     pub(crate) origin: Option<IpAddr>,
     /// How fast its peer sends.
     pub(crate) pace: Pace,
+    /// When to ask what its peer has got, if that counts.
+    pub(crate) acks: Option<AckPace>,
     /// The entry in the heap of deadlines.
     pub(crate) deadline: Option<Instant>,
     /// When a connection that has ended is closed even if its peer does not read.
@@ -74,6 +77,7 @@ impl Conn {
             unhandled: Unhandled::default(),
             origin: None,
             pace: Pace::NEW,
+            acks: None,
             deadline: None,
             linger: None,
         }
@@ -93,7 +97,18 @@ impl Conn {
         let is_kept_waiting = self.is_held();
         let deadline = self.connection.deadline();
         let deadline = deadline.filter(|deadline| !(is_kept_waiting && deadline.reason == Reason::Idle));
-        deadline.map(|deadline| deadline.at).into_iter().chain(self.pause(now)).min()
+        let acks = self.acks.as_ref().filter(|_| !self.writing && !self.ended).and_then(AckPace::deadline);
+        deadline.map(|deadline| deadline.at).into_iter().chain(self.pause(now)).chain(acks).min()
+    }
+
+    /// Asks the peer what it has got, if it is time and everything has left.
+    pub(crate) fn ask_for_acks(&mut self, now: Instant) {
+        let is_quiet = !self.writing && !self.ended && !self.broken;
+        if let Some(acks) = self.acks.as_mut().filter(|acks| is_quiet && acks.is_due(now)) {
+            // A stream that is over is not asked any more.
+            let _ = self.connection.request_ack(now);
+            acks.asked();
+        }
     }
 
     /// Until when the peer is not read from because it sends too fast (RFC 6120 section 13.12).
@@ -113,6 +128,8 @@ pub(crate) struct Attached {
     pub(crate) session: SessionId,
     /// The router knows that its stream is over.
     pub(crate) is_over: bool,
+    /// It waits for its client when its connection is lost.
+    pub(crate) is_resumable: bool,
 }
 
 /// How much of what a peer has sent waits in the router: as long as it is too much no more is taken from the peer.
@@ -128,6 +145,16 @@ pub(crate) struct Unhandled {
 }
 
 impl Unhandled {
+    /// All stanzas before this one are handled.
+    pub(crate) fn beginning_at(first: u64) -> Self {
+        Unhandled { first, ..Unhandled::default() }
+    }
+
+    /// How many stanzas are handled, without any before them that is not.
+    pub(crate) const fn through(&self) -> u64 {
+        self.first
+    }
+
     /// One more stanza waits, which costs so much. Its number.
     pub(crate) fn add(&mut self, bytes: usize, limits: &Limits) -> u64 {
         let number = self.first + self.costs.len() as u64;

@@ -20,12 +20,14 @@ use balcony_machine::{Instant, On, Progress, Random, Ticket};
 use balcony_router::SessionId;
 use balcony_stanza::{ErrorCondition, Stanza, StanzaError, StreamCondition, StreamError};
 use balcony_stream::server::{ServerAnswer, ServerAsk, ServerEvent};
+use balcony_stream::{AckPace, AckPolicy, Counts};
+use balcony_xep::sm::{Enable, Enabled};
 use balcony_xml::Element;
 use slab::Slab;
 
 use crate::action::{Action, ConnectionId, Ended, Notice};
 use crate::config::Config;
-use crate::conn::{Attached, Conn};
+use crate::conn::{Attached, Conn, Unhandled};
 use crate::registrations::Registrations;
 use crate::transport::{self, Streams, Transport};
 
@@ -64,6 +66,40 @@ pub enum Up {
         resource: Option<String>,
         /// What else it wants done on the way (XEP-0386 section 3.2).
         inline: Option<Element>,
+        /// Whether it wants to acknowledge what it gets, and to be acknowledged (XEP-0198).
+        enable: Option<Enable>,
+    },
+    /// A session wants to acknowledge what it gets, and to be acknowledged (XEP-0198). Answer with [`Connections::enabled`].
+    Enable {
+        /// Which session.
+        session: SessionId,
+        /// Its connection.
+        connection: ConnectionId,
+        /// Names the question there.
+        ticket: Ticket,
+        /// What it wants.
+        enable: Enable,
+    },
+    /// A client that has authenticated wants its session back (XEP-0198 section 5). Answer with [`Connections::resumed`] or
+    /// [`Connections::not_resumed`].
+    Resume {
+        /// Which connection.
+        connection: ConnectionId,
+        /// Names the question.
+        ticket: Ticket,
+        /// Whose session.
+        account: BareJid,
+        /// What the server has called it.
+        previd: String,
+        /// How many stanzas the client has got in it, modulo 2^32.
+        h: u32,
+    },
+    /// The session has got so many more of the stanzas that it was sent since it acknowledges.
+    Acknowledged {
+        /// Which session.
+        session: SessionId,
+        /// How many.
+        count: u32,
     },
     /// A session has sent a stanza. Until it is [handled](Connections::handled) it counts against how much is read ahead.
     Stanza {
@@ -85,6 +121,13 @@ pub enum Up {
     Ended {
         /// Which session.
         session: SessionId,
+    },
+    /// The session has lost its connection, and waits for its client. Nothing more is said of it here.
+    Lost {
+        /// Which session.
+        session: SessionId,
+        /// What both ends have counted.
+        counts: Counts,
     },
     /// Nothing more can be written to the session: its connection is forgotten.
     Gone {
@@ -286,6 +329,7 @@ impl Connections {
             if conn.ended {
                 break;
             }
+            conn.ask_for_acks(now);
             let result = if conn.is_held() {
                 // The order of its stanzas is kept. Time passes for it all the same.
                 conn.input.extend_from_slice(mem::take(fresh));
@@ -335,9 +379,25 @@ impl Connections {
 
     fn event(&mut self, now: Instant, id: ConnectionId, event: ServerEvent, actions: &mut Vec<Action>) {
         match event {
-            ServerEvent::Ask(ticket, ServerAsk::Bind { account, resource, inline, .. }) => {
-                self.up.push_back(Up::Bind { connection: id, ticket, account, resource, inline });
+            ServerEvent::Ask(ticket, ServerAsk::Bind { account, resource, inline, enable }) => {
+                self.up.push_back(Up::Bind { connection: id, ticket, account, resource, inline, enable });
             }
+            ServerEvent::Ask(ticket, ServerAsk::Resume { account, previd, h }) => {
+                self.up.push_back(Up::Resume { connection: id, ticket, account, previd, h });
+            }
+            ServerEvent::Ask(ticket, ServerAsk::Enable(enable)) => {
+                if let Some(session) = self.session(id) {
+                    self.up.push_back(Up::Enable { session, connection: id, ticket, enable });
+                }
+            }
+            ServerEvent::Acked(count) => {
+                if let Some(session) = self.session(id) {
+                    self.up.push_back(Up::Acknowledged { session, count });
+                }
+            }
+            ServerEvent::Resumed { jid, .. } => actions.push(Action::Notice(id, Notice::Resumed(jid))),
+            // That was said when it was granted.
+            ServerEvent::Enabled => {}
             ServerEvent::Ask(ticket, ServerAsk::Register { .. }) if !self.may_register(now, id) => {
                 let error = StanzaError::new(
                     ErrorCondition::ResourceConstraint,
@@ -366,8 +426,6 @@ impl Connections {
                 self.end(now, id, Ended::Failed(error), actions);
             }
             ServerEvent::Bound(jid) => actions.push(Action::Notice(id, Notice::Bound(jid))),
-            // Stream management is not offered here.
-            ServerEvent::Enabled | ServerEvent::Resumed { .. } | ServerEvent::Acked(_) => {}
         }
     }
 
@@ -385,27 +443,121 @@ impl Connections {
         }
     }
 
-    /// The answer to [`Up::Bind`]: which session the connection has from now on, and its address; or why it has none.
+    /// The answer to [`Up::Bind`]: which session the connection has from now on, its address, and whether it acknowledges; or why it has
+    /// none.
     pub fn bound(
         &mut self,
         id: ConnectionId,
         ticket: Ticket,
         session: SessionId,
-        bound: Result<FullJid, StanzaError>,
+        bound: Result<(FullJid, Option<Enabled<'static>>), StanzaError>,
     ) {
-        if let Some(conn) = self.conn(id)
-            && bound.is_ok()
-        {
-            conn.attached = Some(Attached { session, is_over: false });
+        let answer = match bound {
+            Ok((jid, enabled)) => {
+                if let Some(conn) = self.conn(id) {
+                    conn.attached = Some(Attached { session, is_over: false, is_resumable: false });
+                }
+                if let Some(enabled) = &enabled {
+                    self.acknowledges(id, enabled);
+                }
+                match enabled {
+                    Some(enabled) => ServerAnswer::BoundEnabled(jid, enabled),
+                    None => ServerAnswer::Bound(Ok(jid)),
+                }
+            }
+            Err(error) => ServerAnswer::Bound(Err(error)),
+        };
+        self.answer(id, ticket, answer);
+    }
+
+    /// The answer to [`Up::Enable`].
+    pub fn enabled(&mut self, id: ConnectionId, ticket: Ticket, enabled: Enabled<'static>) {
+        self.acknowledges(id, &enabled);
+        self.answer(id, ticket, ServerAnswer::Enabled(Ok(enabled)));
+    }
+
+    fn acknowledges(&mut self, id: ConnectionId, enabled: &Enabled<'_>) {
+        if let Some(conn) = self.conn(id) {
+            conn.acks = Some(AckPace::new(AckPolicy::default()));
+            if let Some(attached) = &mut conn.attached {
+                attached.is_resumable = enabled.resumable.is_some();
+            }
         }
-        self.answer(id, ticket, ServerAnswer::Bound(bound));
+    }
+
+    /// The answer to [`Up::Resume`]: the connection has this session from now on, which has sent so many stanzas before. What is
+    /// delivered next comes behind that. `false` if the connection is gone.
+    #[expect(clippy::too_many_arguments, reason = "all that a session brings along")]
+    pub fn resumed(
+        &mut self,
+        now: Instant,
+        id: ConnectionId,
+        ticket: Ticket,
+        session: SessionId,
+        jid: FullJid,
+        received: u64,
+        counts: Counts,
+        actions: &mut Vec<Action>,
+    ) -> bool {
+        let Some(conn) = self.conn(id).filter(|conn| !conn.ended) else { return false };
+        if conn.connection.answer(ticket, ServerAnswer::Resumed { jid, counts }).is_err() {
+            return false;
+        }
+        conn.attached = Some(Attached { session, is_over: false, is_resumable: true });
+        conn.unhandled = Unhandled::beginning_at(received);
+        conn.acks = Some(AckPace::new(AckPolicy::default()));
+        // The client is told so before it gets anything. What it has sent behind its request is said up later.
+        if self.advance(now, id, &mut &[][..], actions) {
+            self.ready.push_back(id);
+        }
+        true
+    }
+
+    /// The answer to [`Up::Resume`]: there is no such session. [`advance`](Connections::advance) next.
+    pub fn not_resumed(&mut self, id: ConnectionId, ticket: Ticket) {
+        let condition = ErrorCondition::ItemNotFound;
+        self.answer(id, ticket, ServerAnswer::NotResumed { condition, h: None });
+        self.ready.push_back(id);
+    }
+
+    /// The answer to [`Up::Resume`] of a client that may have the session, but says that it has got more than it was sent: its stream
+    /// ends. [`advance`](Connections::advance) next.
+    pub fn too_much(&mut self, id: ConnectionId, ticket: Ticket, jid: FullJid, counts: Counts) {
+        self.answer(id, ticket, ServerAnswer::Resumed { jid, counts });
+        self.ready.push_back(id);
+    }
+
+    /// The client of a session is back on another connection: this one has nothing more to do with it, and ends. What both ends have
+    /// counted; `None` if the session can't go on elsewhere.
+    pub fn leave(&mut self, now: Instant, id: ConnectionId, actions: &mut Vec<Action>) -> Option<Counts> {
+        let conn = self.conn(id)?;
+        let counts = conn.attached.filter(|attached| attached.is_resumable && !attached.is_over);
+        let counts = counts.and_then(|_| conn.connection.counts().cloned())?;
+        conn.attached = None;
+        let error = StreamError::new(StreamCondition::Conflict, "the session goes on on another stream");
+        self.abort(now, id, error, actions);
+        Some(counts)
+    }
+
+    fn session(&mut self, id: ConnectionId) -> Option<SessionId> {
+        self.conn(id)?.attached.map(|attached| attached.session)
     }
 
     /// The stanza with this number, which was said up, is handled.
     pub fn handled(&mut self, id: ConnectionId, number: u64) {
         let (conns, limits) = (&mut self.conns, &self.config.limits);
-        if conn_of(conns, id).is_some_and(|conn| conn.unhandled.handled(number, limits)) {
+        let Some(conn) = conn_of(conns, id) else { return };
+        let before = conn.unhandled.through();
+        if conn.unhandled.handled(number, limits) {
             self.ready.push_back(id);
+        }
+        let count = conn.unhandled.through() - before;
+        if count > 0 {
+            conn.connection.handled(u32::try_from(count).unwrap_or(u32::MAX));
+            // The peer may have asked for that.
+            if !conn.writing && conn.connection.pending() > 0 {
+                self.ready.push_back(id);
+            }
         }
     }
 
@@ -418,7 +570,7 @@ impl Connections {
     }
 
     /// Writes a stanza.
-    pub fn deliver(&mut self, id: ConnectionId, stanza: &Stanza, actions: &mut Vec<Action>) {
+    pub fn deliver(&mut self, now: Instant, id: ConnectionId, stanza: &Stanza, actions: &mut Vec<Action>) {
         let Some(conn) = self.conn(id).filter(|conn| !conn.missed) else { return };
         // The only misuse there is: the stream has been closed a moment ago, and the router is about to hear of it.
         if conn.connection.send(stanza).is_err() {
@@ -426,6 +578,9 @@ impl Connections {
             return;
         }
         conn.delivered += 1;
+        if let Some(acks) = &mut conn.acks {
+            acks.sent(now);
+        }
         if !conn.writing {
             conn.writing = true;
             actions.push(Action::Write(id));
@@ -483,10 +638,23 @@ impl Connections {
         conn.ended = true;
         conn.linger = Some(linger);
         conn.input = Vec::new();
-        actions.push(Action::Notice(id, Notice::Ended(ended)));
-        if let Some(attached) = conn.attached.as_mut().filter(|attached| !attached.is_over) {
-            attached.is_over = true;
-            self.up.push_back(Up::Ended { session: attached.session });
+        let is_lost = is_lost(&ended);
+        let attached = conn.attached.as_mut().filter(|attached| !attached.is_over);
+        let counts = attached.as_ref().filter(|attached| is_lost && attached.is_resumable);
+        match (counts.and_then(|_| conn.connection.counts().cloned()), attached) {
+            (Some(counts), Some(attached)) => {
+                let session = attached.session;
+                conn.attached = None;
+                actions.push(Action::Notice(id, Notice::Lost(ended)));
+                self.up.push_back(Up::Lost { session, counts });
+            }
+            (_, attached) => {
+                actions.push(Action::Notice(id, Notice::Ended(ended)));
+                if let Some(attached) = attached {
+                    attached.is_over = true;
+                    self.up.push_back(Up::Ended { session: attached.session });
+                }
+            }
         }
         self.settle(now, id, actions);
     }
@@ -546,6 +714,20 @@ impl Connections {
 
     fn conn(&mut self, id: ConnectionId) -> Option<&mut Conn> {
         conn_of(&mut self.conns, id)
+    }
+}
+
+/// Whether a stream has ended because its peer could not be reached any more, and may come back.
+fn is_lost(ended: &Ended) -> bool {
+    match ended {
+        Ended::Closed => false,
+        // Either side has heard nothing of the other for too long.
+        Ended::Failed(Error::Stream(
+            balcony_stream::Error::Local(error) | balcony_stream::Error::Remote(error),
+        )) => error.condition == StreamCondition::ConnectionTimeout,
+        Ended::Failed(Error::Stream(balcony_stream::Error::Truncated)) => true,
+        Ended::Failed(Error::Stream(_)) => false,
+        Ended::Failed(_) => true,
     }
 }
 

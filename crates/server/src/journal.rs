@@ -54,6 +54,19 @@ impl Journal {
                 self.jid = Some(jid);
                 (Level::Info, line)
             }
+            Notice::Resumed(jid) => {
+                let line = format!("{jid} is back from {from}");
+                self.jid = Some(jid);
+                (Level::Info, line)
+            }
+            Notice::Lost(ended) => {
+                let why = match ended {
+                    Ended::Closed => String::new(),
+                    Ended::Failed(error) => format!(": {error}"),
+                };
+                let who = self.jid.as_ref().map_or(from, FullJid::as_str);
+                (Level::Info, format!("{who} has lost its connection from {from}, and may come back{why}"))
+            }
             Notice::Ended(ended) => match (&self.jid, ended) {
                 (None, Ended::Closed) => (Level::Debug, format!("{from} has closed the connection")),
                 (Some(jid), Ended::Closed) => (Level::Info, format!("{jid} is offline")),

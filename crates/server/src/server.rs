@@ -4,17 +4,19 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::mem;
 use core::net::IpAddr;
+use core::time::Duration;
 
-use balcony_jid::BareJid;
-use balcony_machine::{Deadline, Instant, Reason, Seed, Ticket};
-use balcony_router::{Effect, Router};
+use balcony_jid::{BareJid, FullJid};
+use balcony_machine::{Deadline, Instant, Random, Reason, Seed, Ticket};
+use balcony_router::{Effect, Router, SessionId};
 use balcony_stanza::{ErrorCondition, StreamCondition, StreamError};
+use balcony_xep::sm::{Enable, Enabled, Resumable};
 
 use crate::action::{Action, Answer, Ask, ConnectionId};
 use crate::asks::{Asker, Asks};
 use crate::config::Config;
 use crate::connections::{Connections, Up};
-use crate::sessions::Sessions;
+use crate::sessions::{Back, Sessions, Waiting};
 use crate::transport::Transport;
 
 /// Many connections and one router. See the [crate] for how to drive it.
@@ -23,6 +25,7 @@ pub struct Server {
     router: Router,
     sessions: Sessions,
     asks: Asks,
+    random: Random,
     /// What the router has decided. Empty between calls.
     effects: Vec<Effect>,
     /// Kept for its capacity; empty.
@@ -36,9 +39,10 @@ impl Server {
         let mut random = seed.random();
         Server {
             router: Router::new(config.router(), &random.seed()),
-            connections: Connections::new(config, random),
+            connections: Connections::new(config, random.seed().random()),
             sessions: Sessions::default(),
             asks: Asks::default(),
+            random,
             effects: Vec::new(),
             spare: Vec::new(),
         }
@@ -144,6 +148,11 @@ impl Server {
             self.connections.abort(now, id, error, actions);
             self.converse(now, actions);
         }
+        for session in self.sessions.all_waiting() {
+            self.router.unbind(now, session, &mut self.effects);
+            self.sessions.end(session);
+            self.converse(now, actions);
+        }
         self.go_on(now, actions);
     }
 
@@ -224,7 +233,7 @@ impl Server {
     fn up(&mut self, now: Instant, up: Up, actions: &mut Vec<Action>) {
         let effects = &mut self.effects;
         match up {
-            Up::Bind { connection, ticket, account, resource, inline } => {
+            Up::Bind { connection, ticket, account, resource, inline, enable } => {
                 let session = self.sessions.begin(connection);
                 let bound = self.router.bind(now, session, &account, resource.as_deref(), effects);
                 match &bound {
@@ -233,9 +242,31 @@ impl Server {
                             self.router.bind_inline(session, inline.root(), effects);
                         }
                     }
-                    Err(_) => self.sessions.end(session),
+                    Err(_) => {
+                        self.sessions.end(session);
+                    }
                 }
+                let bound = bound.map(|jid| (jid, enable.map(|enable| self.manage(session, enable))));
                 self.connections.bound(connection, ticket, session, bound);
+            }
+            Up::Enable { session, connection, ticket, enable } => {
+                let enabled = self.manage(session, enable);
+                self.connections.enabled(connection, ticket, enabled);
+            }
+            Up::Resume { connection, ticket, account, previd, h } => {
+                self.resume(now, &account, &previd, Back { connection, ticket, h }, actions);
+            }
+            Up::Acknowledged { session, count } => self.router.acknowledged(now, session, count, effects),
+            Up::Lost { session, counts } => {
+                let jid = self.router.jid(session).cloned().filter(|_| self.router.detach(now, session));
+                match jid {
+                    Some(jid) => self.sessions.lose(session, jid, counts),
+                    None => {
+                        self.router.unbind(now, session, effects);
+                        self.router.gone(now, session, effects);
+                        self.sessions.end(session);
+                    }
+                }
             }
             Up::Stanza { session, number, stanza } => {
                 if self.router.route(now, session, *stanza, effects)
@@ -257,12 +288,86 @@ impl Server {
         }
     }
 
+    /// From now on a session acknowledges what it gets. What its client is told.
+    fn manage(&mut self, session: SessionId, enable: Enable) -> Enabled<'static> {
+        let most = || enable.max.map_or(Duration::MAX, |seconds| Duration::from_secs(seconds.into()));
+        let wait = self.router.manage(session, enable.resume.then(most));
+        let resumable = wait.map(|wait| Resumable {
+            id: self.sessions.name(session, &mut self.random).into(),
+            max: u32::try_from(wait.as_secs()).ok(),
+            location: None,
+        });
+        Enabled { resumable }
+    }
+
+    /// A client wants its session back (XEP-0198 section 5).
+    fn resume(
+        &mut self,
+        now: Instant,
+        account: &BareJid,
+        previd: &str,
+        back: Back,
+        actions: &mut Vec<Action>,
+    ) {
+        let Back { connection, ticket, h } = back;
+        let own = |jid: &&FullJid| jid.bare_str() == account.as_str();
+        let found = self.sessions.named(previd).and_then(|session| {
+            let jid = self.router.jid(session).filter(own)?;
+            Some((session, jid.clone()))
+        });
+        let Some((session, jid)) = found else { return self.connections.not_resumed(connection, ticket) };
+        // Its old connection is not known to be dead yet.
+        if let Some(old) = self.sessions.connection(session)
+            && let Some(counts) = self.connections.leave(now, old, actions)
+            && self.router.detach(now, session)
+        {
+            self.sessions.lose(session, jid.clone(), counts);
+        }
+        let Some(waiting) = self.sessions.waiting(session) else {
+            return self.connections.not_resumed(connection, ticket);
+        };
+        let Some(count) = waiting.counts.acknowledged_by(h) else {
+            let counts = waiting.counts.clone();
+            return self.connections.too_much(connection, ticket, jid, counts);
+        };
+        // Who has come back twice gets it where it came last.
+        if let Some(before) = waiting.back.replace(back) {
+            self.connections.not_resumed(before.connection, before.ticket);
+        }
+        if !self.router.resume(now, session, account, count, &mut self.effects) {
+            self.connections.not_resumed(connection, ticket);
+        }
+    }
+
+    /// The router has all that a session has sent before, and goes on with it.
+    fn resumed(
+        &mut self,
+        now: Instant,
+        session: SessionId,
+        jid: FullJid,
+        received: u64,
+        actions: &mut Vec<Action>,
+    ) {
+        let Some(waiting) = self.sessions.waiting(session) else { return };
+        let Some(Back { connection, ticket, h }) = waiting.back.take() else { return };
+        // All of it.
+        waiting.counts.handled(u32::MAX);
+        let counts = waiting.counts.clone();
+        waiting.counts = counts.resumed(h);
+        if self.connections.resumed(now, connection, ticket, session, jid, received, counts, actions) {
+            self.sessions.attach(session, connection);
+        } else {
+            // Its client has gone again.
+            self.router.detach(now, session);
+        }
+    }
+
     /// Does what the router has decided.
     fn down(&mut self, now: Instant, effect: Effect, actions: &mut Vec<Action>) {
         match effect {
             Effect::Deliver { session, stanza } => {
                 if let Some(id) = self.sessions.connection(session) {
-                    self.connections.deliver(id, &stanza, actions);
+                    self.connections.deliver(now, id, &stanza, actions);
                 }
             }
             Effect::Handled { session, number } => {
@@ -278,6 +383,11 @@ impl Server {
             Effect::Close { session, error } => {
                 if let Some(id) = self.sessions.connection(session) {
                     self.connections.close(now, id, error, actions);
+                } else if let Some(Waiting { jid, back, .. }) = self.sessions.end(session) {
+                    actions.push(Action::Abandoned(jid));
+                    if let Some(Back { connection, ticket, .. }) = back {
+                        self.connections.not_resumed(connection, ticket);
+                    }
                 }
             }
             Effect::Ask { ticket, ask } => {
@@ -285,7 +395,7 @@ impl Server {
                 actions.push(Action::Ask(ticket, Ask::Router(ask)));
             }
             Effect::Removed { account, removal } => actions.push(Action::Removed(account, removal)),
-            Effect::Resumed { .. } => {}
+            Effect::Resumed { session, jid, received } => self.resumed(now, session, jid, received, actions),
             Effect::Remote { stanza, is_told } => {
                 let condition = ErrorCondition::RemoteServerNotFound;
                 self.router.undeliverable(&stanza, condition, is_told, &mut self.effects);

@@ -1,6 +1,13 @@
-//! Which connection a session has.
+//! Which connection a session has, and what is kept of it while it has none (XEP-0198).
 
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use balcony_jid::FullJid;
+use balcony_machine::{Random, Ticket};
 use balcony_router::SessionId;
+use balcony_stream::Counts;
 use slab::Slab;
 
 use crate::ConnectionId;
@@ -16,7 +23,36 @@ pub(crate) struct Sessions {
 #[derive(Debug)]
 struct Seat {
     session: SessionId,
-    connection: ConnectionId,
+    place: Place,
+    /// What its client has to say to have it back, behind its number.
+    secret: Option<u128>,
+}
+
+#[derive(Debug)]
+enum Place {
+    /// It has a connection.
+    On(ConnectionId),
+    /// It waits for its client.
+    Nowhere(alloc::boxed::Box<Waiting>),
+}
+
+/// A session without a connection.
+#[derive(Debug)]
+pub(crate) struct Waiting {
+    pub(crate) jid: FullJid,
+    /// What both ends have counted.
+    pub(crate) counts: Counts,
+    /// Its client is back, and waits for what it has sent before to be decided.
+    pub(crate) back: Option<Back>,
+}
+
+/// Where a client has come back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Back {
+    pub(crate) connection: ConnectionId,
+    pub(crate) ticket: Ticket,
+    /// How many stanzas it has got, modulo 2^32.
+    pub(crate) h: u32,
 }
 
 impl Sessions {
@@ -26,21 +62,75 @@ impl Sessions {
         let entry = self.seats.vacant_entry();
         let key = entry.key() as u64 & u64::from(u32::MAX);
         let session = SessionId(u64::from(self.generation) << 32 | key);
-        entry.insert(Seat { session, connection });
+        entry.insert(Seat { session, place: Place::On(connection), secret: None });
         session
     }
 
     /// The connection of a session, which may be over, as long as something may still be written to it.
     pub(crate) fn connection(&self, session: SessionId) -> Option<ConnectionId> {
-        let seat = self.seats.get(key(session)).filter(|seat| seat.session == session)?;
-        Some(seat.connection)
+        match self.seat(session)?.place {
+            Place::On(connection) => Some(connection),
+            Place::Nowhere(_) => None,
+        }
     }
 
-    /// There is no such session any more.
-    pub(crate) fn end(&mut self, session: SessionId) {
-        if self.connection(session).is_some() {
-            self.seats.remove(key(session));
+    /// What its client calls it when it comes back (XEP-0198 section 3): its number, and 128 random bits, so that it can't be guessed.
+    pub(crate) fn name(&mut self, session: SessionId, random: &mut Random) -> String {
+        let secret = u128::from(random.next_u64()) << 64 | u128::from(random.next_u64());
+        if let Some(seat) = self.seats.get_mut(key(session)).filter(|seat| seat.session == session) {
+            seat.secret = Some(secret);
         }
+        format!("{:016x}{secret:032x}", session.0)
+    }
+
+    /// The session that was [named](Sessions::name) so.
+    pub(crate) fn named(&self, name: &str) -> Option<SessionId> {
+        let (number, secret) = name.split_at_checked(16)?;
+        let session = SessionId(u64::from_str_radix(number, 16).ok()?);
+        let secret = u128::from_str_radix(secret, 16).ok().filter(|_| name.len() == 48);
+        (secret.is_some() && self.seat(session)?.secret == secret).then_some(session)
+    }
+
+    /// The session has lost its connection, and waits.
+    pub(crate) fn lose(&mut self, session: SessionId, jid: FullJid, counts: Counts) {
+        if let Some(seat) = self.seats.get_mut(key(session)).filter(|seat| seat.session == session) {
+            seat.place = Place::Nowhere(alloc::boxed::Box::new(Waiting { jid, counts, back: None }));
+        }
+    }
+
+    /// What is kept of a session that waits.
+    pub(crate) fn waiting(&mut self, session: SessionId) -> Option<&mut Waiting> {
+        let seat = self.seats.get_mut(key(session)).filter(|seat| seat.session == session)?;
+        match &mut seat.place {
+            Place::On(_) => None,
+            Place::Nowhere(waiting) => Some(waiting),
+        }
+    }
+
+    /// The session goes on on this connection.
+    pub(crate) fn attach(&mut self, session: SessionId, connection: ConnectionId) {
+        if let Some(seat) = self.seats.get_mut(key(session)).filter(|seat| seat.session == session) {
+            seat.place = Place::On(connection);
+        }
+    }
+
+    /// All sessions that wait.
+    pub(crate) fn all_waiting(&self) -> Vec<SessionId> {
+        let is_waiting = |seat: &&Seat| matches!(seat.place, Place::Nowhere(_));
+        self.seats.iter().map(|(_, seat)| seat).filter(is_waiting).map(|seat| seat.session).collect()
+    }
+
+    /// There is no such session any more. What was kept of it, if it waited.
+    pub(crate) fn end(&mut self, session: SessionId) -> Option<Waiting> {
+        self.seat(session)?;
+        match self.seats.remove(key(session)).place {
+            Place::On(_) => None,
+            Place::Nowhere(waiting) => Some(*waiting),
+        }
+    }
+
+    fn seat(&self, session: SessionId) -> Option<&Seat> {
+        self.seats.get(key(session)).filter(|seat| seat.session == session)
     }
 }
 

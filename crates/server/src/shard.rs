@@ -270,6 +270,9 @@ impl<P> Shard<P> {
                         return Some(Todo::Log(Level::Info, format!("{account} has been removed")));
                     }
                 }
+                Action::Abandoned(jid) => {
+                    return Some(Todo::Log(Level::Info, format!("{jid} is offline: it has not come back")));
+                }
                 Action::Notice(id, notice) => {
                     if let Some((level, line)) =
                         self.peers.get_mut(&id).and_then(|(_, journal)| journal.line(notice))

@@ -56,6 +56,7 @@ fn kept(account: &BareJid) -> Kept {
 impl World {
     fn new() -> World {
         let mut config = Config::new(vec!["example.com".parse().unwrap()], Secret::new([7; 32]));
+        config.stream_management = false;
         config.certificate = Some(IDENTITY.0.clone());
         let server = Server::new(config, Seed::from_u64(1));
         World { server, actions: Vec::new(), open: Vec::new(), client: None, heard: Vec::new(), fetched: 0 }

@@ -3,6 +3,7 @@
 //!
 //! In which order things happen is decided by the seed. A machine that leaves something undone that is due fails the run.
 
+use core::mem;
 use core::time::Duration;
 use std::collections::VecDeque;
 
@@ -55,6 +56,9 @@ struct Wires {
     /// Unless the server that had it has crashed.
     id: Option<ConnectionId>,
     client: Option<Client>,
+    /// The client, if its network is gone.
+    asleep: Option<Client>,
+    config: Option<balcony_client::Config>,
     to_server: VecDeque<u8>,
     to_client: VecDeque<u8>,
     /// The server waits for this connection's output to be written.
@@ -73,13 +77,15 @@ struct Wires {
 }
 
 impl World {
-    /// A world for `example.com` without TLS, with these accounts.
+    /// A world for `example.com` without TLS, with these accounts. Its sessions end with their connections; those who want to see them
+    /// resumed set [`stream_management`](Config::stream_management).
     #[must_use]
     pub fn new(accounts: Accounts, chunks: Chunks, seed: u64, change: impl FnOnce(&mut Config)) -> Self {
         let mut random = Seed::from_u64(seed).random();
         let domain = BareJid::parse("example.com").expect("a valid domain");
         let mut config = Config::new(vec![domain], Secret::new([9; 32]));
         config.tls = TlsPolicy::None;
+        config.stream_management = false;
         change(&mut config);
         World {
             now: Instant::ZERO,
@@ -104,6 +110,8 @@ impl World {
         self.peers.push(Wires {
             id: Some(id),
             client: None,
+            asleep: None,
+            config: None,
             to_server: VecDeque::new(),
             to_client: VecDeque::new(),
             writing: false,
@@ -142,9 +150,9 @@ impl World {
         config.stream.tls = TlsPolicy::None;
         config.stream.resource = Some(String::from(jid.resourcepart()));
         config.take_requests = self.take_requests;
-        let client = Client::new(config, &self.random.seed(), self.now);
+        let client = Client::new(config.clone(), &self.random.seed(), self.now);
         let peer = self.raw();
-        self.peers[peer.0].client = Some(client);
+        (self.peers[peer.0].client, self.peers[peer.0].config) = (Some(client), Some(config));
         peer
     }
 
@@ -248,6 +256,42 @@ impl World {
         let mut actions = Vec::new();
         self.server.lose_connections(self.now, &mut actions);
         self.act(actions);
+    }
+
+    /// The network of a peer is gone, and with it all but so many bytes of what is on its way, in each direction. If the server is not
+    /// told it goes on as if the peer did not read.
+    pub fn vanish(&mut self, peer: Peer, left: usize, is_told: bool) {
+        let wires = &mut self.peers[peer.0];
+        wires.stalled = true;
+        let mut to_server = mem::take(&mut wires.to_server);
+        to_server.truncate(left);
+        wires.to_client.truncate(left);
+        self.drain(peer);
+        self.peers[peer.0].to_server = to_server;
+        while self.peers[peer.0].reads && !self.peers[peer.0].to_server.is_empty() && self.step(peer.0) {}
+        let wires = &mut self.peers[peer.0];
+        wires.to_server.clear();
+        wires.asleep = wires.client.take();
+        if is_told {
+            self.cut(peer);
+        }
+    }
+
+    /// The client of a peer whose connection is lost comes back on another one, with the session that it had if it can.
+    ///
+    /// # Panics
+    ///
+    /// If it is no client, or has come back already.
+    pub fn come_back(&mut self, peer: Peer) -> Peer {
+        let wires = &mut self.peers[peer.0];
+        let client = wires.asleep.take().or(wires.client.take());
+        let (client, config) = client.zip(wires.config.take()).expect("a client");
+        let seed = self.random.seed();
+        let client = Client::resuming(config.clone(), client.into_session(), &seed, self.now);
+        let client = client.expect("an account of its own");
+        let peer = self.raw();
+        (self.peers[peer.0].client, self.peers[peer.0].config) = (Some(client), Some(config));
+        peer
     }
 
     /// The peer closes its side of the transport, behind what it has sent; it still reads.
@@ -445,7 +489,7 @@ impl World {
                         self.with(id, |wires| wires.ended = Some(ended))
                     }
                     Action::Removed(account, _) => self.accounts.remove(&account),
-                    Action::Notice(..) => {}
+                    Action::Notice(..) | Action::Abandoned(_) => {}
                 }
             }
             actions = next;

@@ -157,7 +157,8 @@ impl Counts {
 
     /// The counts of the stream on which the session goes on: what has not got through is sent again, by whoever has sent it, and is
     /// counted then.
-    pub(crate) fn resumed(&self, h: u32) -> Counts {
+    #[must_use]
+    pub fn resumed(&self, h: u32) -> Counts {
         Counts { received: Line::at(self.received.settled()), sent: Line::at(h), before: 0 }
     }
 }

@@ -85,6 +85,7 @@ impl Stage {
     pub(crate) fn new(how: How, change: impl FnOnce(&mut Config)) -> Self {
         let domain = BareJid::parse("example.com").unwrap();
         let mut config = Config::new(vec![domain], Secret::new([9; 32]));
+        config.stream_management = false;
         config.tls = TlsPolicy::None;
         config.iterations = 4096;
         config.software = balcony_router::Software { name: "Balcony".into(), version: "1".into() };
@@ -281,7 +282,7 @@ impl Stage {
             }
             Action::Ask(ticket, Ask::Router(ask)) => self.store(ticket, ask),
             Action::Removed(account, _) => self.accounts.remove(&account),
-            Action::Notice(..) => {}
+            Action::Notice(..) | Action::Abandoned(_) => {}
         }
     }
 

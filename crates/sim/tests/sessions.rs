@@ -1,0 +1,186 @@
+//! Sessions outlive their connections (XEP-0198): whole clients and a whole server on a network that dies at any byte.
+#![allow(clippy::unwrap_used)]
+
+use core::time::Duration;
+
+use balcony_machine::Seed;
+use balcony_sim::{Accounts, Chunks, Peer, World};
+use balcony_stanza::{Kind, MessageType, PresenceType, Stanza};
+use proptest::prelude::*;
+
+const JULIET: &str = "juliet@example.com";
+const ROMEO: &str = "romeo@example.com";
+
+fn world(seed: u64) -> World {
+    let accounts = Accounts::new().with(JULIET, "pencil").with(ROMEO, "pencil");
+    let chunks = Chunks::Random(Box::new(Seed::from_u64(seed).random()));
+    World::new(accounts, chunks, seed, |config| config.stream_management = true)
+}
+
+/// Both see each other. None of their sessions is left.
+fn befriend(world: &mut World) {
+    let juliet = world.client("juliet@example.com/window", "pencil");
+    let romeo = world.client("romeo@example.com/garden", "pencil");
+    for (from, kind, to) in [
+        (romeo, PresenceType::Subscribe, JULIET),
+        (juliet, PresenceType::Subscribed, ROMEO),
+        (juliet, PresenceType::Subscribe, ROMEO),
+        (romeo, PresenceType::Subscribed, JULIET),
+    ] {
+        world.send(from, &Stanza::presence(kind).to(to.parse().unwrap()));
+        world.run();
+    }
+    world.close(romeo);
+    world.close(juliet);
+    world.run();
+}
+
+fn chat(to: &str, number: usize, size: usize) -> Stanza {
+    let body = "x".repeat(size);
+    let xml = format!("<message to='{to}' type='chat' id='{number}'><body>{body}</body></message>");
+    Stanza::parse(xml.as_bytes()).unwrap()
+}
+
+/// The numbers of the messages that a client has got, in order, and what else it was told, by kind and type.
+fn got(world: &mut World, peer: Peer) -> (Vec<usize>, Vec<String>) {
+    let (mut numbers, mut others) = (Vec::new(), Vec::new());
+    for stanza in world.take_stanzas(peer) {
+        match stanza.head.kind {
+            Kind::Message(MessageType::Chat) => numbers.push(stanza.head.id.unwrap().parse().unwrap()),
+            kind => others.push(format!("{} {:?}", kind.name(), kind.type_name())),
+        }
+    }
+    (numbers, others)
+}
+
+// [SM14] [SM18] [SM19]: the phone loses its network for a minute, and nobody sees it.
+#[test]
+fn nobody_sees_that_a_phone_was_away() {
+    let mut world = world(1);
+    befriend(&mut world);
+    let romeo = world.online("romeo@example.com/garden", "pencil", 0);
+    let juliet = world.online("juliet@example.com/phone", "pencil", 0);
+    (got(&mut world, romeo), got(&mut world, juliet));
+    world.vanish(juliet, 0, true);
+    world.send(romeo, &chat(JULIET, 0, 10));
+    world.run();
+    world.wait(Duration::from_secs(60));
+    assert_eq!(got(&mut world, romeo), (vec![], vec![]));
+    let juliet = world.come_back(juliet);
+    world.run();
+    assert_eq!(world.jid(juliet).unwrap().as_str(), "juliet@example.com/phone");
+    assert_eq!(got(&mut world, juliet), (vec![0], vec![]));
+    assert!(world.accounts.waiting(JULIET).is_empty());
+    world.send(juliet, &chat(ROMEO, 1, 10));
+    world.send(romeo, &chat(JULIET, 2, 10));
+    world.run();
+    assert_eq!((got(&mut world, romeo), got(&mut world, juliet)), ((vec![1], vec![]), (vec![2], vec![])));
+    // The server asks what it has got.
+    world.wait(Duration::from_secs(2));
+    // When it stays away for too long it is seen to be gone, and gets the rest when it comes again.
+    world.vanish(juliet, 0, true);
+    world.send(romeo, &chat(JULIET, 3, 10));
+    world.run();
+    world.wait(Duration::from_secs(601));
+    assert_eq!(got(&mut world, romeo), (vec![], vec!["presence Some(\"unavailable\")".to_owned()]));
+    let juliet = world.come_back(juliet);
+    world.run();
+    world.available(juliet, 0);
+    assert_eq!(got(&mut world, juliet).0, [3]);
+}
+
+// [SM17]: a client that comes back before its server has noticed that it was gone.
+#[test]
+fn back_before_it_was_missed() {
+    let mut world = world(2);
+    befriend(&mut world);
+    let romeo = world.online("romeo@example.com/garden", "pencil", 0);
+    let before = world.online("juliet@example.com/phone", "pencil", 0);
+    (got(&mut world, romeo), got(&mut world, before));
+    world.vanish(before, 0, false);
+    for number in 0..3 {
+        world.send(romeo, &chat(JULIET, number, 100));
+    }
+    world.run();
+    let juliet = world.come_back(before);
+    world.run();
+    assert_eq!(got(&mut world, juliet), (vec![0, 1, 2], vec![]));
+    assert_eq!(got(&mut world, romeo), (vec![], vec![]));
+    world.wait(Duration::from_secs(30));
+    assert!(world.is_closed(before), "the old stream ends");
+    assert_eq!(world.server.router().counts().sessions, 2);
+}
+
+/// What happens in a history.
+#[derive(Clone, Copy, Debug)]
+enum Step {
+    /// One of them writes so many messages of this size.
+    Write(usize, usize, usize),
+    /// So much arrives.
+    Some(usize),
+    /// The network of one of them dies, when so many bytes more have arrived; the server is told or not.
+    Vanish(usize, usize, bool),
+    /// One of them is back.
+    Back(usize),
+    /// So many seconds pass.
+    Wait(u64),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        4 => (0..2_usize, 1..8_usize, prop_oneof![1..200_usize, 1..20_000_usize]).prop_map(|(who, count, size)| Step::Write(who, count, size)),
+        5 => (1..60_usize).prop_map(Step::Some),
+        3 => (0..2_usize, prop_oneof![0..300_usize, 0..5_000_usize], any::<bool>()).prop_map(|(who, left, told)| Step::Vanish(who, left, told)),
+        4 => (0..2_usize).prop_map(Step::Back),
+        1 => (1..20_u64).prop_map(Step::Wait),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    // XEP-0198 §4, §5: both write to each other over networks that die at any byte, and come back each time. Everything arrives once, and in
+    // order, both ways.
+    #[test]
+    fn everything_arrives_once(seed: u64, slow: bool, steps in prop::collection::vec(step(), 1..40)) {
+        let mut world = world(seed);
+        befriend(&mut world);
+        let names = [JULIET, ROMEO];
+        let mut peers = [
+            world.online("juliet@example.com/phone", "pencil", 0),
+            world.online("romeo@example.com/garden", "pencil", 0),
+        ];
+        world.slow_store = slow;
+        let (mut sent, mut arrived) = ([0, 0], [Vec::new(), Vec::new()]);
+        let mut there = [true, true];
+        let end = [Step::Back(0), Step::Back(1), Step::Wait(2), Step::Wait(2)];
+        for step in steps.into_iter().chain(end) {
+            match step {
+                Step::Write(who, count, size) => for _ in 0..count {
+                    if there[who] && world.jid(peers[who]).is_some() {
+                        world.send(peers[who], &chat(names[1 - who], sent[who], size));
+                        sent[who] += 1;
+                    }
+                },
+                Step::Some(steps) => world.run_some(steps),
+                Step::Vanish(who, left, told) if there[who] => {
+                    world.vanish(peers[who], left, told);
+                    arrived[who].extend(got(&mut world, peers[who]).0);
+                    there[who] = false;
+                }
+                Step::Back(who) if !there[who] => {
+                    peers[who] = world.come_back(peers[who]);
+                    there[who] = true;
+                }
+                Step::Wait(seconds) => world.wait(Duration::from_secs(seconds)),
+                _ => {}
+            }
+        }
+        world.run();
+        for who in [0, 1] {
+            arrived[who].extend(got(&mut world, peers[who]).0);
+            prop_assert_eq!(&arrived[who], &(0..sent[1 - who]).collect::<Vec<_>>(), "{}", names[who]);
+        }
+        prop_assert!(world.accounts.waiting(JULIET).is_empty() && world.accounts.waiting(ROMEO).is_empty());
+    }
+}
