@@ -106,7 +106,7 @@ async fn ask(client: &mut Client, kind: RequestKind, of: &str, text: &str) -> Re
     let answer = match client.request(kind, Some(of.parse()?), payload, Duration::from_secs(10)).await? {
         RequestOutcome::Result(stanza) => String::from_utf8_lossy(stanza.payload.as_bytes()).into_owned(),
         RequestOutcome::Error(error) => format!("{:?}", error.condition),
-        RequestOutcome::TimedOut => "nothing".to_owned(),
+        RequestOutcome::TimedOut | RequestOutcome::Lost => "nothing".to_owned(),
     };
     println!("{} asks {of} ({kind:?} {text:?}): {answer}", client.jid());
     Ok(answer)

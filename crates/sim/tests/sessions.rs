@@ -60,7 +60,7 @@ fn nobody_sees_that_a_phone_was_away() {
     befriend(&mut world);
     let romeo = world.online("romeo@example.com/garden", "pencil", 0);
     let juliet = world.online("juliet@example.com/phone", "pencil", 0);
-    (got(&mut world, romeo), got(&mut world, juliet));
+    let _ = (got(&mut world, romeo), got(&mut world, juliet));
     world.vanish(juliet, 0, true);
     world.send(romeo, &chat(JULIET, 0, 10));
     world.run();
@@ -96,7 +96,7 @@ fn back_before_it_was_missed() {
     befriend(&mut world);
     let romeo = world.online("romeo@example.com/garden", "pencil", 0);
     let before = world.online("juliet@example.com/phone", "pencil", 0);
-    (got(&mut world, romeo), got(&mut world, before));
+    let _ = (got(&mut world, romeo), got(&mut world, before));
     world.vanish(before, 0, false);
     for number in 0..3 {
         world.send(romeo, &chat(JULIET, number, 100));
