@@ -184,3 +184,25 @@ proptest! {
         prop_assert!(world.accounts.waiting(JULIET).is_empty() && world.accounts.waiting(ROMEO).is_empty());
     }
 }
+
+// [SM9] RFC 6120 §4.4: who goes in good order has got what it has got, whether it came from somebody or out of the store.
+#[test]
+fn who_goes_in_good_order_gets_nothing_twice() {
+    let mut world = world(3);
+    befriend(&mut world);
+    let romeo = world.online("romeo@example.com/garden", "pencil", 0);
+    world.send(romeo, &chat(JULIET, 0, 10));
+    world.run();
+    for number in 1..4 {
+        let juliet = world.online("juliet@example.com/phone", "pencil", 0);
+        assert_eq!(got(&mut world, juliet).0, [number * 2 - 2], "out of the store");
+        world.send(romeo, &chat(JULIET, number * 2 - 1, 10));
+        world.run();
+        assert_eq!(got(&mut world, juliet).0, [number * 2 - 1]);
+        world.close(juliet);
+        world.run();
+        assert!(world.accounts.waiting(JULIET).is_empty());
+        world.send(romeo, &chat(JULIET, number * 2, 10));
+        world.run();
+    }
+}

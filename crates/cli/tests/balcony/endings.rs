@@ -116,7 +116,10 @@ fn a_listener_that_is_told_to_end_says_so() {
         // Nobody is there: it waits for the next to come.
         world.send(&server, "romeo@localhost", "romeo@localhost", signal, &[]).succeeded();
         let next = world.listen(&server, "romeo@localhost/garden", &[]);
-        assert!(next.stdout().contains(&format!(": {signal} (sent ")));
+        let line = next.stdout();
+        assert!(line.contains(&format!(": {signal} (sent ")), "{line}");
+        next.signal(signal);
+        next.wait().succeeded();
     }
 }
 

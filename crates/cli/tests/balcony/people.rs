@@ -91,7 +91,7 @@ fn two_people_add_each_other() {
         (&json["jid"], &json["name"], &json["priority"]),
         (&"juliet@localhost/phone".into(), &"Love".into(), &0.into())
     );
-    phone.signal("KILL");
+    phone.signal("INT");
     assert_eq!(people.next(&garden), "juliet@localhost/phone is offline");
 
     // RFC 6121 §2.5
@@ -217,13 +217,18 @@ fn a_phone_loses_its_network() {
     }
     let send =
         |text| people.world.send(&people.server, "romeo@localhost/quill", "juliet@localhost", text, &[]);
+    // Its session waits for it, and so does what is sent to it, until it begins another.
     phone.signal("KILL");
-    assert_eq!(people.next(&garden), "juliet@localhost/phone is offline");
     send("one").succeeded();
-    while people.next(&laptop) != "romeo@localhost/quill: one" {}
-    laptop.signal("INT");
-    laptop.wait().succeeded();
-    assert_eq!(people.next(&garden), "juliet@localhost/laptop is offline");
+    let phone = people.listen("juliet@localhost/phone", &[]);
+    while !people.next(&laptop).starts_with("romeo@localhost/quill: one (sent ") {}
+    assert_eq!(people.next(&garden), "juliet@localhost/phone is offline");
+    assert_eq!(people.next(&garden), "juliet@localhost/phone is online");
+    for (device, process) in [("laptop", laptop), ("phone", phone)] {
+        process.signal("INT");
+        process.wait().succeeded();
+        assert_eq!(people.next(&garden), format!("juliet@localhost/{device} is offline"));
+    }
     send("two").succeeded();
     let phone = people.listen("juliet@localhost/phone", &[]);
     while !people.next(&phone).starts_with("romeo@localhost/quill: two (sent ") {}

@@ -97,7 +97,7 @@ pub(crate) async fn one_that_sends_all_the_time_holds_up_nobody() {
 }
 
 pub(crate) async fn dropped_clients_are_offline() {
-    let world = World::new().await;
+    let world = World::with(|config| config.stream_management = false, 100).await;
     let romeo = world.online("romeo@localhost/orchard", 0).await;
     let mut juliet = world.online("juliet@localhost/balcony", 0).await;
     drop(romeo);
@@ -111,7 +111,7 @@ pub(crate) async fn dropped_clients_are_offline() {
 pub(crate) async fn dead_peers_are_offline() {
     let mut options = Options::default();
     options.unacknowledged = Duration::from_secs(1);
-    let world = World::with_options(options, |_| {}, 100).await;
+    let world = World::with_options(options, |config| config.stream_management = false, 100).await;
     // It is not polled any more, so that its window closes: what is in the server's socket is not acknowledged.
     let _romeo = world.online("romeo@localhost/orchard", 0).await;
     let mut juliet = world.online("juliet@localhost/balcony", 0).await;
