@@ -721,12 +721,15 @@ impl Connections {
 fn is_lost(ended: &Ended) -> bool {
     match ended {
         Ended::Closed => false,
-        // Either side has heard nothing of the other for too long.
-        Ended::Failed(Error::Stream(
-            balcony_stream::Error::Local(error) | balcony_stream::Error::Remote(error),
-        )) => error.condition == StreamCondition::ConnectionTimeout,
-        Ended::Failed(Error::Stream(balcony_stream::Error::Truncated)) => true,
-        Ended::Failed(Error::Stream(_)) => false,
+        Ended::Failed(Error::Stream(error)) => match error {
+            balcony_stream::Error::Truncated => true,
+            // Either side has heard nothing of the other for too long.
+            balcony_stream::Error::Local(error) | balcony_stream::Error::Remote(error) => {
+                error.condition == StreamCondition::ConnectionTimeout
+            }
+            _ => false,
+        },
+        #[cfg(feature = "tls")]
         Ended::Failed(_) => true,
     }
 }
