@@ -1,20 +1,22 @@
 //! Events to trees, with namespaces resolved and limits kept.
 
 use alloc::boxed::Box;
-use alloc::vec::Vec;
 
 use balcony_machine::XmlLimits;
+use smallvec::SmallVec;
 
 use crate::ReadError;
-use crate::scope::Scope;
-use crate::tree::{AttrNode, Span, Tree, index};
+use crate::critbit::{CritBit, Key};
+use crate::scope::{Declared, Scope};
+use crate::tokenizer::{LEVELS, QName};
+use crate::tree::{AttrNode, Span, Texts, Tree, index};
 
 /// Builds the header first and then one top-level element after the other.
 pub(crate) struct Builder {
     tree: Tree,
     scope: Scope,
     /// The open elements of the tree.
-    open: Vec<u32>,
+    open: SmallVec<[u32; LEVELS]>,
     /// 1 once the header is complete: the level of top-level elements.
     base: usize,
     /// Attributes and declarations of the start tag that is being read.
@@ -23,26 +25,34 @@ pub(crate) struct Builder {
     content: Option<Box<str>>,
     /// The content of the tree's root depends on declarations outside of that content.
     borrows: bool,
+    /// The attributes of an element that has many.
+    seen: CritBit,
 }
 
+/// So many attributes are compared each with each; more are looked up.
+const FEW: usize = 8;
+
+/// Things are built from pieces of `source`: what has been read of the element, which the tree gets when it is complete.
 impl Builder {
     pub(crate) fn new() -> Self {
         Builder {
-            tree: Tree::default(),
+            tree: Tree::new(),
             scope: Scope::new(),
-            open: Vec::new(),
+            open: SmallVec::new(),
             base: 0,
             attributes: 0,
             content: None,
             borrows: false,
+            seen: CritBit::new(),
         }
     }
 
-    /// A builder of top-level elements in a stream without a header, whose content namespace is `content`.
+    /// A builder of top-level elements where none is around them, and the default namespace is `content`.
     pub(crate) fn within(content: &str) -> Self {
         let mut builder = Builder::new();
-        // A namespace of ours is a valid one.
-        let _ = builder.scope.declare(0, "", content);
+        if !content.is_empty() {
+            builder.scope.declare_content(content);
+        }
         builder.base = 1;
         builder
     }
@@ -61,10 +71,10 @@ impl Builder {
     /// Hands out the header's tree. What comes next are top-level elements.
     pub(crate) fn finish_header(&mut self) -> Tree {
         let mut header = core::mem::take(&mut self.tree);
+        self.scope.keep(&header);
         header.shrink();
         self.open.clear();
         self.base = 1;
-        self.scope.new_tree();
         header
     }
 
@@ -94,120 +104,152 @@ impl Builder {
     }
 
     /// Drops everything but the start tag of the root.
-    pub(crate) fn drop_content(&mut self) {
+    pub(crate) fn drop_content(&mut self, source: &[u8]) {
         self.tree.drop_content();
         self.open.truncate(1);
         self.borrows = false;
-        self.scope.leave(self.base + 1);
+        self.scope.leave(self.base + 1, Texts { source, pool: &self.tree.pool });
     }
 
-    pub(crate) fn open(&mut self, prefix: &str, name: &str, limits: &XmlLimits) -> Result<(), ReadError> {
+    pub(crate) fn open(&mut self, name: QName, limits: &XmlLimits) -> Result<(), ReadError> {
         if self.depth() >= limits.depth {
             return Err(ReadError::TooDeep);
         }
         self.count_node(limits)?;
         self.attributes = 0;
-        let node = self.tree.push_element(prefix, name, Span::EMPTY);
+        let node = self.tree.push_element(name.prefix(), name.local(), Span::EMPTY);
         self.open.push(node);
         Ok(())
     }
 
     pub(crate) fn attribute(
         &mut self,
-        prefix: &str,
-        name: &str,
-        value: &str,
+        source: &[u8],
+        name: QName,
+        value: Span,
         limits: &XmlLimits,
     ) -> Result<(), ReadError> {
         self.attributes += 1;
-        // Looking a prefix up walks the scope, so that has a bound too: room for one element with as many declarations
-        // as it may have, and for one declaration on every level.
+        // What is in scope is memory, and time to look a prefix up: room for one element with as many declarations as it may
+        // have, and for one declaration on every level.
         if self.attributes > limits.attributes
             || self.scope.len() > limits.attributes.saturating_add(limits.depth)
         {
             return Err(ReadError::TooManyAttributes);
         }
-        match (prefix, name) {
-            ("", "xmlns") => self.scope.declare(self.level(), "", value),
-            ("xmlns", prefix) => self.scope.declare(self.level(), prefix, value),
-            _ => {
-                let tree = &mut self.tree;
-                let (prefix, name, value) = (tree.intern(prefix), tree.intern(name), tree.intern(value));
-                tree.attrs.push(AttrNode { prefix, name, namespace: Span::EMPTY, value });
-                Ok(())
-            }
+        let texts = Texts { source, pool: &self.tree.pool };
+        let (prefix, name) = (name.prefix(), name.local());
+        const XMLNS: &[u8] = b"xmlns";
+        let level = self.level();
+        if prefix.is_empty() && name.len() == XMLNS.len() && texts.get(name) == XMLNS {
+            self.scope.declare(level, Span::EMPTY, value, texts)
+        } else if prefix.len() == XMLNS.len() && texts.get(prefix) == XMLNS {
+            self.scope.declare(level, name, value, texts)
+        } else {
+            self.tree.attrs.push(AttrNode { prefix, name, namespace: Span::EMPTY, value });
+            Ok(())
         }
     }
 
     /// The start tag is complete: its declarations are known, so its prefixes can be resolved.
-    pub(crate) fn opened(&mut self) -> Result<(), ReadError> {
+    pub(crate) fn opened(&mut self, source: &[u8]) -> Result<(), ReadError> {
         let Some(&node) = self.open.last() else { return Ok(()) };
         let head = self.tree.head(node);
-        let namespace = self.namespace(head.prefix)?;
+        let namespace = self.namespace(source, head.prefix)?;
         let count = index(self.tree.attrs.len()) - head.attr;
         if let Some(head) = self.tree.head_mut(node) {
             head.namespace = namespace;
             head.attrs = count;
+        }
+        if count == 0 {
+            return Ok(());
         }
         let first = head.attr as usize;
         for at in first..self.tree.attrs.len() {
             let prefix = self.tree.attrs[at].prefix;
             // A default namespace is not for attributes.
             if !prefix.is_empty() {
-                self.tree.attrs[at].namespace = self.namespace(prefix)?;
+                self.tree.attrs[at].namespace = self.namespace(source, prefix)?;
             }
         }
-        self.refuse_duplicates(first)
+        self.refuse_duplicates(source, first)
     }
 
-    /// Quadratic, in at most `limits.attributes`.
-    fn refuse_duplicates(&self, first: usize) -> Result<(), ReadError> {
-        let tree = &self.tree;
-        for (at, attr) in tree.attrs.iter().enumerate().skip(first) {
-            let same = |other: &&AttrNode| {
-                tree.get(other.name) == tree.get(attr.name)
-                    && tree.get(other.namespace) == tree.get(attr.namespace)
-            };
-            if let Some(other) = tree.attrs[first..at].iter().find(same) {
-                return Err(if tree.get(other.prefix) == tree.get(attr.prefix) {
-                    ReadError::NotWellFormed("an attribute stands twice in one start tag")
-                } else {
-                    ReadError::BadNamespace("an attribute stands twice in one start tag, with two prefixes")
-                });
+    /// No two attributes of the element whose first is `first` may mean the same (Namespaces in XML section 6.3).
+    fn refuse_duplicates(&mut self, source: &[u8], first: usize) -> Result<(), ReadError> {
+        let texts = Texts { source, pool: &self.tree.pool };
+        let attrs = &self.tree.attrs[first..];
+        let twice = if attrs.len() <= FEW {
+            attrs.iter().enumerate().find_map(|(at, attr)| {
+                let same = |other: &&AttrNode| {
+                    other.name.len() == attr.name.len()
+                        && texts.get(other.name) == texts.get(attr.name)
+                        && texts.get(other.namespace) == texts.get(attr.namespace)
+                };
+                Some((attrs[..at].iter().find(same)?, attr))
+            })
+        } else {
+            let key = |attr: &AttrNode| Key(texts.get(attr.name), texts.get(attr.namespace));
+            self.seen.clear();
+            attrs.iter().zip(0..).find_map(|(attr, at)| {
+                let before = self.seen.insert(key(attr), at, |at| key(&attrs[at as usize]))?;
+                Some((&attrs[before as usize], attr))
+            })
+        };
+        match twice {
+            None => Ok(()),
+            Some((one, other)) if texts.get(one.prefix) == texts.get(other.prefix) => {
+                Err(ReadError::NotWellFormed("an attribute stands twice in one start tag"))
+            }
+            Some(_) => {
+                Err(ReadError::BadNamespace("an attribute stands twice in one start tag, with two prefixes"))
             }
         }
-        Ok(())
     }
 
-    /// The namespace for a prefix that stands in the tree, noting where it comes from.
-    fn namespace(&mut self, prefix: Span) -> Result<Span, ReadError> {
-        let prefix = self.tree.get(prefix);
-        let declaration = self.scope.resolve(prefix)?;
+    /// The namespace for a prefix, noting where it comes from.
+    fn namespace(&mut self, source: &[u8], prefix: Span) -> Result<Span, ReadError> {
+        let texts = Texts { source, pool: &self.tree.pool };
+        let declared = self.scope.resolve(prefix, texts)?;
         // The root may borrow; its content is what must stand on its own.
-        if self.depth() > 1 && !self.borrows {
-            let level = declaration.and_then(|at| self.scope.level(at));
-            let outside = level.is_some_and(|level| level <= self.base);
-            let as_expected =
-                prefix.is_empty() && self.scope.namespace(declaration) == self.content_namespace();
-            self.borrows = outside && !as_expected;
+        if self.depth() > 1
+            && !self.borrows
+            && self.scope.level(declared).is_some_and(|level| level <= self.base)
+        {
+            self.borrows = !prefix.is_empty() || !self.is_content(source, declared);
         }
-        Ok(self.scope.intern(&mut self.tree, declaration))
+        Ok(self.scope.intern(&mut self.tree, declared))
     }
 
-    pub(crate) fn text(&mut self, text: &str, limits: &XmlLimits) -> Result<(), ReadError> {
+    /// Whether a default namespace is the content namespace.
+    fn is_content(&self, source: &[u8], declared: Declared) -> bool {
+        let texts = Texts { source, pool: &self.tree.pool };
+        match &self.content {
+            None => self.scope.is_header_default(declared, texts),
+            Some(content) => self.scope.namespace(declared, texts) == content.as_bytes(),
+        }
+    }
+
+    pub(crate) fn text(&mut self, source: &[u8], piece: Span, limits: &XmlLimits) -> Result<(), ReadError> {
         if self.tree.text_begins() {
             self.count_node(limits)?;
         }
-        self.tree.push_text(text);
-        Ok(())
+        self.tree.push_piece(source, piece)
+    }
+
+    pub(crate) fn char(&mut self, source: &[u8], c: char, limits: &XmlLimits) -> Result<(), ReadError> {
+        if self.tree.text_begins() {
+            self.count_node(limits)?;
+        }
+        self.tree.push_char(source, c)
     }
 
     /// The innermost open element ends.
-    pub(crate) fn close(&mut self) {
+    pub(crate) fn close(&mut self, source: &[u8]) {
         let level = self.level();
         if let Some(node) = self.open.pop() {
             self.tree.close(node);
-            self.scope.leave(level);
+            self.scope.leave(level, Texts { source, pool: &self.tree.pool });
         }
     }
 
@@ -222,13 +264,18 @@ impl Builder {
 
     #[cfg(test)]
     pub(crate) fn footprint(&self) -> usize {
-        self.tree.footprint() + self.scope.footprint() + self.open.capacity() * size_of::<u32>()
+        self.tree.footprint()
+            + self.scope.footprint()
+            + (self.open.capacity() - LEVELS) * size_of::<u32>()
+            + self.seen.footprint()
     }
 
     /// Gives memory back that nothing is in.
     pub(crate) fn shrink(&mut self) {
         self.tree.shrink();
         self.scope.shrink();
-        self.open.shrink_to(16);
+        self.open.shrink_to_fit();
+        self.seen.clear();
+        self.seen.shrink();
     }
 }

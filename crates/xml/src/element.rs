@@ -14,7 +14,7 @@ use crate::{ElementRef, Name, ReadError, Reader, Token, XML_NS, XMLNS_NS, escape
 /// Built from names and strings, or parsed; read through [`root`](Element::root). Two are equal if they mean the same:
 /// prefixes and the order of attributes don't count. `Debug` shows the name and the size, never the content.
 ///
-/// An element and its content are smaller than 4 GiB; the methods that add to it panic past that.
+/// An element and its content are smaller than 2 GiB; the methods that add to it panic past that.
 ///
 /// ```
 /// use balcony_xml::{Element, Name};
@@ -43,7 +43,8 @@ impl Element {
     pub fn new(name: Name, ns: &str) -> Element {
         let mut tree = Tree::default();
         let namespace = tree.intern(permitted(ns));
-        tree.push_element("", name.as_str(), namespace);
+        let name = tree.intern(name.as_str());
+        tree.push_element(Span::EMPTY, name, namespace);
         Element(tree)
     }
 
@@ -152,7 +153,7 @@ impl Element {
     ///
     /// As [`Reader::read`], and [`ReadError::NotWellFormed`] if there is not exactly one whole element.
     pub fn parse(mut bytes: &[u8], limits: XmlLimits) -> Result<Element, ReadError> {
-        let mut reader = framed(limits)?;
+        let mut reader = Reader::fragment(limits);
         match reader.read(&mut bytes)? {
             Some(Token::Element) if bytes.trim_ascii().is_empty() => Ok(Element(reader.take_tree())),
             Some(Token::Element) => Err(ReadError::NotWellFormed("something follows the element")),
@@ -197,36 +198,30 @@ pub fn remove_elements(
 }
 
 /// A reader that has read a fragment in a frame.
-fn read_payload(mut payload: &[u8], ns: &str, limits: XmlLimits) -> Result<Reader, ReadError> {
-    let mut open = b"<payload xmlns='".to_vec();
-    escape_attr(ns, &mut open);
-    open.extend_from_slice(b"'>");
-    let mut close = &b"</payload>"[..];
-    let mut reader = framed(XmlLimits {
-        bytes: limits.bytes.saturating_add(open.len() + close.len()),
+fn read_payload(payload: &[u8], ns: &str, limits: XmlLimits) -> Result<Reader, ReadError> {
+    const OPEN: &[u8] = b"<payload xmlns='";
+    const CLOSE: &[u8] = b"</payload>";
+    let mut framed = Vec::with_capacity(OPEN.len() + ns.len() + 2 + payload.len() + CLOSE.len());
+    framed.extend_from_slice(OPEN);
+    escape_attr(ns, &mut framed);
+    framed.extend_from_slice(b"'>");
+    let frame = framed.len() + CLOSE.len();
+    framed.extend_from_slice(payload);
+    framed.extend_from_slice(CLOSE);
+    let mut reader = Reader::fragment(XmlLimits {
+        bytes: limits.bytes.saturating_add(frame),
         depth: limits.depth.saturating_add(1),
         attributes: limits.attributes.max(1),
         nodes: limits.nodes.saturating_add(1),
-    })?;
-    let fits = reader.read(&mut &open[..])?.is_none() && reader.read(&mut payload)?.is_none();
-    match reader.read(&mut close)? {
-        Some(Token::Element) if fits => Ok(reader),
-        Some(Token::Refused(error)) if fits => Err(error),
+    });
+    match reader.read_whole(framed)? {
+        Some(Token::Element) => Ok(reader),
+        Some(Token::Refused(error)) => Err(error),
         _ => Err(INCOMPLETE),
     }
 }
 
 const INCOMPLETE: ReadError = ReadError::NotWellFormed("the element is not complete");
-
-/// A reader after a header that declares nothing.
-fn framed(limits: XmlLimits) -> Result<Reader, ReadError> {
-    const FRAME: XmlLimits = XmlLimits { bytes: 3, depth: 1, attributes: 0, nodes: 1 };
-    let mut reader = Reader::new(FRAME);
-    reader.read(&mut &b"<s>"[..])?;
-    reader.set_limits(limits);
-    reader.no_payload();
-    Ok(reader)
-}
 
 /// Namespaces in XML section 3: no prefix but `xmlns` stands for this one, and it is not the default one either.
 fn permitted(ns: &str) -> &str {

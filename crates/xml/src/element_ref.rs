@@ -58,7 +58,9 @@ impl<'a> ElementRef<'a> {
     /// Whether name and namespace are these.
     #[must_use]
     pub fn is(&self, name: &str, ns: &str) -> bool {
-        self.name() == name && self.namespace() == ns
+        let head = self.tree.head(self.node);
+        let same_lengths = head.name.len() == name.len() && head.namespace.len() == ns.len();
+        same_lengths && self.name() == name && self.namespace() == ns
     }
 
     /// The value of the attribute of that name without namespace.
@@ -70,7 +72,12 @@ impl<'a> ElementRef<'a> {
     /// The value of the attribute of that name and namespace.
     #[must_use]
     pub fn attr_ns(&self, name: &str, ns: &str) -> Option<&'a str> {
-        self.attrs().find(|attr| attr.name == name && attr.namespace == ns).map(|attr| attr.value)
+        // Most others have another length.
+        let is_it = |attr: &&AttrNode| {
+            let same_lengths = attr.name.len() == name.len() && attr.namespace.len() == ns.len();
+            same_lengths && self.tree.get(attr.name) == name && self.tree.get(attr.namespace) == ns
+        };
+        self.tree.attrs(self.node).iter().find(is_it).map(|attr| self.tree.get(attr.value))
     }
 
     /// All attributes.

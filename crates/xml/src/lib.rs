@@ -19,6 +19,8 @@
 extern crate alloc;
 
 mod builder;
+mod chars;
+mod critbit;
 mod element;
 mod element_ref;
 mod error;
@@ -30,6 +32,7 @@ mod reader;
 mod scope;
 mod tokenizer;
 mod tree;
+mod work;
 mod write;
 mod writer;
 

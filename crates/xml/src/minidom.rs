@@ -6,7 +6,7 @@ use core::fmt;
 
 use minidom::rxml::{Namespace, NcName};
 
-use crate::tokenizer::is_ncname;
+use crate::chars::is_ncname;
 use crate::tree::{AttrNode, Node, Span, Tree, index};
 use crate::{Element, ElementRef, XMLNS_NS};
 
@@ -130,7 +130,8 @@ fn open(tree: &mut Tree, element: &minidom::Element) -> Result<u32, MinidomError
         return Err(MinidomError::InvalidName);
     }
     let namespace = tree.intern(&ns);
-    let node = tree.push_element("", element.name(), namespace);
+    let name = tree.intern(element.name());
+    let node = tree.push_element(Span::EMPTY, name, namespace);
     for ((ns, name), value) in element.attrs() {
         if *ns == *XMLNS_NS || (ns.is_none() && *name == *"xmlns") {
             return Err(MinidomError::InvalidName);

@@ -4,7 +4,7 @@ use alloc::borrow::Cow;
 use alloc::string::String;
 use core::fmt;
 
-use crate::tokenizer::is_ncname;
+use crate::chars::is_ncname;
 
 /// The name of an element or attribute: an NCName (Namespaces in XML section 3), that is without prefix, and not
 /// `xmlns`, which is no name but a declaration.

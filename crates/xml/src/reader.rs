@@ -3,16 +3,20 @@
 //! It keeps to the limits, and says what is wrong as soon as that is certain. The grammar is known to `tokenizer.rs`, namespaces
 //! and the tree of an element to `builder.rs`; what an element means is decided by others.
 
+use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
+use core::mem;
 use core::ops::Range;
 
 use balcony_machine::XmlLimits;
 
-use crate::builder::Builder;
-use crate::tokenizer::{Event, INSTRUCTION, Tokenizer};
-use crate::tree::{Tree, index};
+use crate::tokenizer::Tokenizer;
+use crate::tree::Tree;
 use crate::{ElementRef, ReadError};
+use assembly::{Assembly, Part};
+
+mod assembly;
 
 /// However generous the limits, positions in an element fit into 32 bits.
 const MAX_BYTES: usize = 1 << 30;
@@ -21,6 +25,9 @@ const MAX_BYTES: usize = 1 << 30;
 ///
 /// Give it bytes as they come. Where they are cut makes no difference, to errors neither. A restarted stream is a new
 /// stream: give it a new reader (RFC 6120 section 4.3.3).
+///
+/// An element that lies whole in the input is read there and copied once; one that comes in pieces is put together first. The
+/// time taken grows with the bytes, however they are cut and whatever is in them.
 ///
 /// White space before the header and between elements is skipped; before an XML declaration there can be none. An element is
 /// held until it is complete, its exact bytes beside its parsed form, so the memory taken is at most a small multiple of
@@ -47,36 +54,27 @@ const MAX_BYTES: usize = 1 << 30;
 /// assert_eq!(reader.read(&mut input), Err(ReadError::Restricted("a comment")));
 /// ```
 pub struct Reader {
-    limits: XmlLimits,
     tokenizer: Tokenizer,
-    builder: Builder,
+    assembly: Assembly,
     phase: Phase,
     header: Tree,
-    /// From the first `<` of the token that is being read, or has just been.
-    raw: Vec<u8>,
-    /// Where in `raw` the start tag ends.
-    content: usize,
-    /// Where in `raw` its child elements stand.
-    children: Vec<Range<u32>>,
+    /// What has come of a token that is not complete, from its first `<`. The bytes of one that is are its tree's.
+    partial: Vec<u8>,
+    /// So many of them are known to be UTF-8.
+    valid: usize,
+    /// Where in the element's bytes its end tag begins.
+    content_end: usize,
     /// The content written anew, if it borrows.
     rewritten: Vec<u8>,
     /// Whether somebody wants that.
     makes_payload: bool,
     whitespace: u64,
-    /// Whether white space has come before the document that begins with the next byte, which may then have no declaration.
-    space_before: bool,
     /// White space before the document is that of another stream.
     is_restart: bool,
-    /// The element is one that passes a limit: its start tag is kept, and all else is read and dropped.
-    refusal: Option<ReadError>,
-    /// Levels of elements that are open in it, itself among them.
-    skipped: usize,
     /// Elements come in messages of their own (RFC 7395).
     framed: bool,
     /// Elements in the message that is being read.
     in_message: u32,
-    /// `<?xml` stands where it is not allowed; what follows says which error that is.
-    in_instruction: bool,
     error: Option<ReadError>,
 }
 
@@ -101,34 +99,34 @@ enum Phase {
     EmptyStream,
     /// Between top-level elements or inside of one.
     Open,
-    /// `builder` and `raw` hold an element for the caller.
+    /// `builder` holds an element for the caller.
     Complete,
     Ended,
 }
+
+const ONE_ELEMENT: ReadError = ReadError::NotWellFormed("a message holds exactly one element");
+
+/// How many bytes of input are first put behind an element that has begun before; then twice as many each time.
+const WINDOW: usize = 512;
 
 impl Reader {
     /// A reader at the start of a stream.
     #[must_use]
     pub fn new(limits: XmlLimits) -> Reader {
         Reader {
-            limits,
             tokenizer: Tokenizer::new(),
-            builder: Builder::new(),
+            assembly: Assembly::new(limits),
             phase: Phase::BeforeHeader,
-            header: Tree::default(),
-            raw: Vec::new(),
-            content: 0,
-            children: Vec::new(),
+            header: Tree::new(),
+            partial: Vec::new(),
+            valid: 0,
+            content_end: 0,
             rewritten: Vec::new(),
             makes_payload: true,
             whitespace: 0,
-            space_before: false,
             is_restart: false,
-            refusal: None,
-            skipped: 0,
             framed: false,
             in_message: 0,
-            in_instruction: false,
             error: None,
         }
     }
@@ -148,18 +146,25 @@ impl Reader {
         let mut reader = Reader::new(limits);
         reader.framed = true;
         reader.phase = Phase::Open;
-        reader.builder = Builder::within(content);
+        reader.assembly.open_within(content);
         reader
     }
 
     /// Changes the limits, for what is read from now on.
     pub fn set_limits(&mut self, limits: XmlLimits) {
-        self.limits = limits;
+        self.assembly.limits = limits;
     }
 
-    /// Only the elements themselves are wanted.
-    pub(crate) fn no_payload(&mut self) {
-        self.makes_payload = false;
+    /// A reader of elements around which there is nothing, no declaration neither. Only the elements themselves are wanted,
+    /// and where their children stand.
+    pub(crate) fn fragment(limits: XmlLimits) -> Reader {
+        let mut reader = Reader::new(limits);
+        reader.phase = Phase::Open;
+        reader.assembly.open_within("");
+        reader.assembly.keeps_children = true;
+        reader.tokenizer = Tokenizer::within();
+        reader.makes_payload = false;
+        reader
     }
 
     /// Takes input until one token is complete, and not a byte after its closing `>`: what follows belongs to the next
@@ -180,6 +185,17 @@ impl Reader {
         })
     }
 
+    /// Reads a fragment of just one element, which has these bytes.
+    pub(crate) fn read_whole(&mut self, bytes: Vec<u8>) -> Result<Option<Token>, ReadError> {
+        let len = bytes.len();
+        if len > self.assembly.limits.bytes.min(MAX_BYTES) {
+            return self.read(&mut &bytes[..]);
+        }
+        self.partial = bytes;
+        let token = self.read(&mut &[][..])?;
+        Ok(token.filter(|_| self.tokenizer.position() == len))
+    }
+
     fn step(&mut self, input: &mut &[u8]) -> Result<Option<Token>, ReadError> {
         match self.phase {
             Phase::Complete => {
@@ -196,11 +212,8 @@ impl Reader {
             }
             Phase::BeforeHeader | Phase::Open => {}
         }
-        if self.in_instruction {
-            return self.instruction(input);
-        }
         loop {
-            if self.raw.is_empty() {
+            let read = if self.partial.is_empty() {
                 if !self.skip_whitespace(input)? {
                     self.release();
                     return Ok(None);
@@ -210,42 +223,112 @@ impl Reader {
                     self.end_message()?;
                     continue;
                 }
-            }
-            let room = self.limits.bytes.min(MAX_BYTES).saturating_sub(self.raw.len());
-            let before = *input;
-            let mut slice = &before[..before.len().min(room)];
-            let offered = slice.len();
-            let event = self.tokenizer.next(&mut slice);
-            let (taken, rest) = before.split_at(offered - slice.len());
-            self.raw.extend_from_slice(taken);
-            *input = rest;
-            match event {
-                Ok(Some(event)) => {
-                    if let Some(token) = self.take(&event)? {
-                        return Ok(Some(token));
-                    }
+                if self.framed && self.in_message > 0 && matches!(input.first(), Some(b'<' | b'&')) {
+                    return Err(ONE_ELEMENT);
                 }
-                Ok(None) if input.is_empty() => return Ok(None),
-                Ok(None) => return Err(ReadError::TooLong),
-                Err(ReadError::Restricted(INSTRUCTION)) if self.raw.ends_with(b"<?xml") => {
-                    self.in_instruction = true;
-                    return self.instruction(input);
+                self.tokenizer.restart();
+                self.read_in_place(input)?
+            } else {
+                self.read_on(input)?
+            };
+            match read {
+                Some(Part::Declaration) => self.forget(),
+                Some(Part::Header) => {
+                    self.tokenizer.enter_header(self.assembly.builder.tree().source.as_bytes());
+                    self.header = self.assembly.finish_header();
+                    self.phase = if self.tokenizer.is_empty_tag() { Phase::EmptyStream } else { Phase::Open };
+                    return Ok(Some(Token::Header));
                 }
-                Err(error) => return Err(self.explain(error)),
+                Some(Part::Element) => return Ok(Some(self.complete())),
+                Some(Part::End) => {
+                    self.phase = Phase::Ended;
+                    self.forget();
+                    return Ok(Some(Token::End));
+                }
+                None if input.is_empty() => return Ok(None),
+                None if self.room() == 0 => return Err(ReadError::TooLong),
+                None => {}
             }
         }
     }
 
-    /// Reads the byte behind a `<?xml` that can't stand where it does. It says whether this is an XML declaration: the header of a
-    /// stream that the peer took to be restarted begins like this (RFC 6120 section 4.3.3).
-    fn instruction(&mut self, input: &mut &[u8]) -> Result<Option<Token>, ReadError> {
-        match input.split_off_first() {
-            None => Ok(None),
-            Some(b' ' | b'\t' | b'\r' | b'\n' | b'?') => {
-                Err(ReadError::Restricted("an XML declaration that is not at the beginning of a stream"))
-            }
-            Some(_) => Err(ReadError::Restricted(INSTRUCTION)),
+    /// How many more bytes the token may have.
+    fn room(&self) -> usize {
+        self.assembly.limits.bytes.min(MAX_BYTES).saturating_sub(self.partial.len())
+    }
+
+    /// Reads a token that begins with the input; what there is of it is kept if that isn't all.
+    fn read_in_place(&mut self, input: &mut &[u8]) -> Result<Option<Part>, ReadError> {
+        let source = &input[..input.len().min(self.room())];
+        let part = self.tokens(source)?;
+        let (taken, rest) =
+            input.split_at(if part.is_some() { self.tokenizer.position() } else { source.len() });
+        *input = rest;
+        if part.is_some() {
+            let taken = core::str::from_utf8(taken).map_err(|_| ReadError::Encoding)?;
+            crate::work::looked_at(taken.len());
+            self.assembly.builder.tree_mut().source.push_str(taken);
+        } else {
+            crate::work::looked_at(taken.len());
+            self.partial.extend_from_slice(taken);
         }
+        Ok(part)
+    }
+
+    /// Reads on in a token that has begun before.
+    fn read_on(&mut self, input: &mut &[u8]) -> Result<Option<Part>, ReadError> {
+        // Little more than belongs to it, most times: the rest is cut off again.
+        let window = WINDOW.max(self.partial.len()).min(self.room()).min(input.len());
+        let before = self.partial.len();
+        let mut source = mem::take(&mut self.partial);
+        crate::work::looked_at(window);
+        source.extend_from_slice(&input[..window]);
+        let part = self.tokens(&source);
+        let end = self.tokenizer.position();
+        match part {
+            Ok(Some(_)) => {
+                *input = &input[end.saturating_sub(before)..];
+                source.truncate(end);
+                let source = String::from_utf8(source).map_err(|_| ReadError::Encoding)?;
+                // Its room is what the next such token is put together in.
+                self.partial =
+                    mem::replace(&mut self.assembly.builder.tree_mut().source, source).into_bytes();
+                self.partial.clear();
+            }
+            Ok(None) => {
+                *input = &input[window..];
+                self.partial = source;
+            }
+            Err(_) => {}
+        }
+        part
+    }
+
+    /// Takes all events up to the end of a part. `source` is what has come of it.
+    fn tokens(&mut self, source: &[u8]) -> Result<Option<Part>, ReadError> {
+        let part = self.tokenizer.run(source, &mut self.assembly);
+        let part = part.map_err(|error| self.explain(error, source));
+        match part {
+            // Who keeps it will look.
+            Ok(Some(_)) => self.valid = 0,
+            Ok(None) => self.check_utf8(source)?,
+            // What stands before an error comes first.
+            Err(_) => self.check_utf8(source.get(..self.tokenizer.position()).unwrap_or(source))?,
+        }
+        part
+    }
+
+    /// Whether the bytes are UTF-8, as far as that is certain (RFC 6120 section 11.6).
+    fn check_utf8(&mut self, source: &[u8]) -> Result<(), ReadError> {
+        let new = source.get(self.valid..).unwrap_or_default();
+        crate::work::looked_at(new.len());
+        match core::str::from_utf8(new) {
+            Ok(_) => self.valid = source.len(),
+            // A character of which more is to come.
+            Err(error) if error.error_len().is_none() => self.valid += error.valid_up_to(),
+            Err(_) => return Err(ReadError::Encoding),
+        }
+        Ok(())
     }
 
     /// Whether something else is left.
@@ -253,7 +336,9 @@ impl Reader {
         let rest = input.iter().position(|byte| !matches!(byte, b' ' | b'\t' | b'\r' | b'\n'));
         let (space, rest) = input.split_at(rest.unwrap_or(input.len()));
         self.whitespace += space.len() as u64;
-        self.space_before |= !space.is_empty() && !self.is_restart;
+        if !space.is_empty() && !self.is_restart {
+            self.tokenizer.passed_space();
+        }
         *input = rest;
         match rest.first() {
             None => Ok(false),
@@ -265,181 +350,63 @@ impl Reader {
             Some(0x00 | 0xfe | 0xff) if self.phase == Phase::BeforeHeader => Err(ReadError::Encoding),
             // It may not even be text.
             Some(0x80..) if self.phase == Phase::Open => Ok(true),
-            Some(_) => Err(self.stray_text()),
+            Some(_) => Err(self.assembly.stray_text()),
         }
     }
 
     /// A message is over: it must have held one element. The next is a document of its own.
     fn end_message(&mut self) -> Result<(), ReadError> {
-        if core::mem::take(&mut self.in_message) != 1 {
-            return Err(ReadError::NotWellFormed("a message holds exactly one element"));
+        if mem::take(&mut self.in_message) != 1 {
+            return Err(ONE_ELEMENT);
         }
-        self.tokenizer = Tokenizer::new();
-        self.space_before = false;
+        self.tokenizer.begin_document();
         Ok(())
-    }
-
-    fn stray_text(&self) -> ReadError {
-        match self.phase {
-            Phase::BeforeHeader => ReadError::NotWellFormed("text before the stream header"),
-            _ => ReadError::StrayText,
-        }
-    }
-
-    fn take(&mut self, event: &Event) -> Result<Option<Token>, ReadError> {
-        if self.refusal.is_some() {
-            return self.skip(event);
-        }
-        match self.build(event) {
-            Err(error) if self.is_survivable(error) => {
-                // An element that is one too many has not been opened.
-                self.skipped = self.builder.depth() + usize::from(matches!(event, Event::Open { .. }));
-                self.refusal = Some(error);
-                self.children.clear();
-                self.builder.drop_content();
-                Ok(None)
-            }
-            result => result,
-        }
-    }
-
-    /// Whether the reader can go on behind the element: only what is in it is too much.
-    fn is_survivable(&self, error: ReadError) -> bool {
-        let is_limit =
-            matches!(error, ReadError::TooDeep | ReadError::TooManyAttributes | ReadError::TooManyNodes);
-        // Who sent it and to whom has to be known.
-        let has_start_tag = self.content > 0;
-        is_limit && has_start_tag
-    }
-
-    /// Takes the rest of an element that is refused.
-    fn skip(&mut self, event: &Event) -> Result<Option<Token>, ReadError> {
-        match event {
-            // The tokenizer keeps the names of all open elements.
-            Event::Open { .. } if self.skipped >= self.limits.nodes => return Err(ReadError::TooDeep),
-            Event::Open { .. } => self.skipped += 1,
-            Event::Close => self.skipped -= 1,
-            _ => {}
-        }
-        match self.skipped {
-            0 => {
-                self.builder.close();
-                Ok(Some(self.complete()))
-            }
-            _ => Ok(None),
-        }
-    }
-
-    fn build(&mut self, event: &Event) -> Result<Option<Token>, ReadError> {
-        let top = self.builder.depth() == 0;
-        match event {
-            Event::Declaration if self.space_before => {
-                return Err(ReadError::NotWellFormed("white space before the XML declaration"));
-            }
-            Event::Declaration => self.raw.clear(),
-            // An empty CDATA section leaves no other trace.
-            Event::Open { .. } | Event::Close if top && self.raw.starts_with(b"<!") => {
-                return Err(self.stray_text());
-            }
-            Event::Open { prefix, name } => {
-                let prefix = prefix.as_ref().map_or("", |prefix| prefix.as_str());
-                self.builder.open(prefix, name, &self.limits)?;
-                if self.builder.depth() == 2 {
-                    let start = index(memchr::memrchr(b'<', &self.raw).unwrap_or_default());
-                    self.children.push(start..start);
-                }
-            }
-            Event::Attribute { prefix, name, value } => {
-                let prefix = prefix.as_ref().map_or("", |prefix| prefix.as_str());
-                self.builder.attribute(prefix, name, value, &self.limits)?;
-            }
-            Event::Opened => {
-                self.builder.opened()?;
-                if self.phase == Phase::BeforeHeader {
-                    self.header = self.builder.finish_header();
-                    self.phase = if self.raw.ends_with(b"/>") { Phase::EmptyStream } else { Phase::Open };
-                    self.raw.clear();
-                    return Ok(Some(Token::Header));
-                }
-                if self.builder.depth() == 1 {
-                    self.content = self.raw.len();
-                }
-            }
-            Event::Text(_) if top => return Err(self.stray_text()),
-            Event::Text(text) => self.builder.text(text, &self.limits)?,
-            Event::Close if top => {
-                self.phase = Phase::Ended;
-                self.forget();
-                return Ok(Some(Token::End));
-            }
-            Event::Close => {
-                self.builder.close();
-                match self.builder.depth() {
-                    0 => return Ok(Some(self.complete())),
-                    1 => {
-                        if let Some(child) = self.children.last_mut() {
-                            child.end = index(self.raw.len());
-                        }
-                    }
-                    _ => {}
-                }
-            }
-        }
-        Ok(None)
     }
 
     fn complete(&mut self) -> Token {
         self.in_message = self.in_message.saturating_add(1);
         self.phase = Phase::Complete;
-        if self.builder.borrows() && self.makes_payload {
-            let mut written = core::mem::take(&mut self.rewritten);
-            let room = self.limits.bytes;
+        self.content_end = self.tokenizer.markup();
+        if self.assembly.builder.borrows() && self.makes_payload {
+            let mut written = mem::take(&mut self.rewritten);
+            let room = self.assembly.limits.bytes;
             let is_whole = self.element().write_content_within(room, &mut written, self.content_namespace());
             self.rewritten = written;
             if !is_whole {
                 self.rewritten = Vec::new();
-                self.builder.drop_content();
-                self.refusal = Some(ReadError::TooLong);
+                // Nothing has been declared since the element was complete.
+                self.assembly.builder.drop_content(&[]);
+                self.assembly.refusal = Some(ReadError::TooLong);
             }
         }
-        self.refusal.map_or(Token::Element, Token::Refused)
+        self.assembly.refusal.map_or(Token::Element, Token::Refused)
     }
 
-    /// The tokenizer doesn't tell everything apart.
-    fn explain(&self, error: ReadError) -> ReadError {
-        let before_header = self.phase == Phase::BeforeHeader;
-        match *self.raw {
-            _ if before_header && self.raw.contains(&0) => ReadError::Encoding,
-            [.., b'<', b'!', byte] if byte.is_ascii_alphabetic() => {
-                ReadError::Restricted("a document type declaration")
-            }
-            [b'<', b'?', b'x', b'm', b'l', byte, ..]
-                if before_header && !matches!(byte, b' ' | b'\t' | b'\r' | b'\n' | b'?') =>
-            {
-                ReadError::Restricted(INSTRUCTION)
-            }
-            [.., 0] if self.framed => ReadError::NotWellFormed("the message ends inside of its element"),
+    /// The tokenizer does not know what a byte of zero means.
+    fn explain(&self, error: ReadError, source: &[u8]) -> ReadError {
+        let last = self.tokenizer.position().checked_sub(1).and_then(|at| source.get(at));
+        match (last, self.phase) {
+            // UTF-16 is full of them.
+            (Some(0), Phase::BeforeHeader) => ReadError::Encoding,
+            (Some(0), _) if self.framed => ReadError::NotWellFormed("the message ends inside of its element"),
             _ => error,
         }
     }
 
     /// Drops the element.
     fn forget(&mut self) {
-        self.raw.clear();
-        self.content = 0;
-        self.children.clear();
+        self.partial.clear();
+        self.valid = 0;
+        self.content_end = 0;
         self.rewritten.clear();
-        self.refusal = None;
-        self.skipped = 0;
-        self.builder.clear();
+        self.assembly.forget();
     }
 
     /// Nothing is being read: keep little.
     fn release(&mut self) {
         self.tokenizer.release();
-        self.builder.shrink();
-        self.raw.shrink_to(1024);
-        self.children.shrink_to(16);
+        self.assembly.release();
+        self.partial.shrink_to(1024);
         self.rewritten = Vec::new();
     }
 
@@ -453,31 +420,34 @@ impl Reader {
     /// (RFC 6120 section 4.8.2).
     #[must_use]
     pub fn content_namespace(&self) -> &str {
-        self.builder.content_namespace()
+        self.assembly.builder.content_namespace()
     }
 
     /// The header declares no content namespace, which it need not (RFC 6120 section 4.8.2): each first-level element declares its
     /// own. From now on this one is [the content namespace](Reader::content_namespace), of which elements depend on no declaration.
     pub fn set_content_namespace(&mut self, content: &str) {
-        self.builder.set_content_namespace(content);
+        self.assembly.builder.set_content_namespace(content);
     }
 
     /// The limit that the last element passes, if it is a [`Token::Refused`], until the next [`read`](Reader::read).
     #[must_use]
     pub fn refusal(&self) -> Option<ReadError> {
-        self.refusal.filter(|_| self.phase == Phase::Complete)
+        self.assembly.refusal.filter(|_| self.phase == Phase::Complete)
     }
 
     /// The last [`Token::Element`], or the start tag of the last [`Token::Refused`], until the next [`read`](Reader::read).
     #[must_use]
     pub fn element(&self) -> ElementRef<'_> {
-        ElementRef { tree: self.builder.tree(), node: 0 }
+        ElementRef { tree: self.assembly.builder.tree(), node: 0 }
     }
 
     /// Its exact bytes, from `<` to `>`.
     #[must_use]
     pub fn raw(&self) -> &[u8] {
-        if self.phase == Phase::Complete { &self.raw } else { &[] }
+        match self.phase {
+            Phase::Complete => self.assembly.builder.tree().source.as_bytes(),
+            _ => &[],
+        }
     }
 
     /// Its content as XML that stands on its own in any element whose default namespace is the
@@ -490,26 +460,25 @@ impl Reader {
     #[must_use]
     pub fn payload(&self) -> &[u8] {
         let raw = self.raw();
-        if self.refusal.is_some() {
+        if self.assembly.refusal.is_some() {
             return &[];
         }
-        if self.builder.borrows() {
+        if self.assembly.builder.borrows() {
             return &self.rewritten;
         }
-        // No `<` can stand inside of an end tag, and an empty tag ends behind any other.
-        let end = memchr::memrchr(b'<', raw).unwrap_or_default();
-        raw.get(self.content..end).unwrap_or_default()
+        // That of an empty tag begins before the content.
+        raw.get(self.assembly.content..self.content_end).unwrap_or_default()
     }
 
     /// Its child elements, each with its place in the exact bytes.
     pub(crate) fn children(&self) -> impl Iterator<Item = (ElementRef<'_>, Range<usize>)> {
-        let places = self.children.iter().map(|child| child.start as usize..child.end as usize);
+        let places = self.assembly.children.iter().map(|child| child.start as usize..child.end as usize);
         self.element().children().zip(places)
     }
 
     /// Where in the exact bytes its content begins.
     pub(crate) fn content_start(&self) -> usize {
-        self.content
+        self.assembly.content
     }
 
     /// Bytes of white space skipped so far outside of top-level elements. Some peers send it to keep a connection alive
@@ -521,7 +490,7 @@ impl Reader {
 
     /// Hands out the complete element.
     pub(crate) fn take_tree(mut self) -> Tree {
-        core::mem::take(self.builder.tree_mut())
+        mem::take(self.assembly.builder.tree_mut())
     }
 }
 
@@ -530,7 +499,7 @@ impl fmt::Debug for Reader {
         // Neither stanzas nor credentials belong into logs.
         f.debug_struct("Reader")
             .field("phase", &self.phase)
-            .field("bytes", &self.raw.len())
+            .field("bytes", &(self.raw().len() + self.partial.len()))
             .field("error", &self.error)
             .finish_non_exhaustive()
     }

@@ -1,135 +1,254 @@
 //! Which prefix stands for which namespace (Namespaces in XML section 6.1).
+//!
+//! A prefix is found in time that grows with its own length and not with the declarations in scope, and the default namespace
+//! at once.
 
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use crate::tree::{Span, Tree, intern};
+use crate::critbit::{CritBit, Key};
+use crate::tree::{Span, Texts, Tree, intern};
 use crate::{ReadError, XML_NS, XMLNS_NS};
 
-/// The declarations in scope, innermost last.
+/// The declarations in scope.
 pub(crate) struct Scope {
-    pool: String,
+    /// The texts of declarations at level 0, which outlive the tree that they are read into.
+    kept: String,
+    /// Innermost last.
     bindings: Vec<Binding>,
+    /// The innermost declaration of each prefix.
+    by_prefix: CritBit,
+    /// The innermost declaration of the default namespace.
+    default: Option<u32>,
+    /// That of level 0.
+    header_default: Option<u32>,
+    /// Where the namespace of `xml`, which nobody has to declare, stands in the tree.
+    xml: InTree,
+    /// Which tree is being built, counted.
+    tree: u64,
 }
 
 struct Binding {
     /// How many elements were open inside of which it was declared; 0 is the stream header.
     level: usize,
     prefix: Span,
-    /// Of the prefix: a look-up passes all declarations that are in scope, and seldom has to compare more than this.
-    hash: u32,
     namespace: Span,
-    /// Where its namespace stands in the pool of the tree that is being built.
-    in_tree: Option<Span>,
-    /// Length of the pool without it.
-    mark: usize,
+    /// Whether both stand in `kept` and not in the texts of the tree.
+    is_kept: bool,
+    /// The declaration of the same prefix that it hides.
+    hides: Option<u32>,
+    in_tree: InTree,
+}
+
+/// Where a namespace stands in a tree, if that tree is the one that is being built.
+#[derive(Clone, Copy, Default)]
+struct InTree {
+    tree: u64,
+    namespace: Span,
+}
+
+/// What a prefix stands for.
+#[derive(Clone, Copy)]
+pub(crate) enum Declared {
+    /// No namespace: there is no default one.
+    Nothing,
+    /// The namespace of `xml`, whoever declares it again.
+    Xml,
+    /// That of a declaration.
+    By(u32),
 }
 
 impl Scope {
-    pub(crate) fn new() -> Self {
-        let mut pool = String::new();
-        let (prefix, namespace) = (intern(&mut pool, "xml"), intern(&mut pool, XML_NS));
-        let mark = pool.len();
-        // Declared without a declaration. It stays below all levels: `leave` never gets to it.
+    pub(crate) const fn new() -> Self {
         Scope {
-            pool,
-            bindings: Vec::from([Binding {
-                level: 0,
-                hash: hash("xml"),
-                prefix,
-                namespace,
-                in_tree: None,
-                mark,
-            }]),
+            kept: String::new(),
+            bindings: Vec::new(),
+            by_prefix: CritBit::new(),
+            default: None,
+            header_default: None,
+            xml: InTree { tree: 0, namespace: Span::EMPTY },
+            tree: 1,
         }
     }
 
+    /// How many there are, `xml` among them.
     pub(crate) fn len(&self) -> usize {
-        self.bindings.len()
+        self.bindings.len() + 1
+    }
+
+    /// Declares a default namespace around all that is read.
+    pub(crate) fn declare_content(&mut self, namespace: &str) {
+        let namespace = intern(&mut self.kept, namespace);
+        self.push(Binding {
+            level: 0,
+            prefix: Span::EMPTY,
+            namespace,
+            is_kept: true,
+            hides: None,
+            in_tree: InTree::default(),
+        });
     }
 
     /// Takes a declaration of the element at `level`; the default namespace has an empty prefix.
-    pub(crate) fn declare(&mut self, level: usize, prefix: &str, namespace: &str) -> Result<(), ReadError> {
-        let mut own = self.bindings.iter().skip(1).rev().take_while(|binding| binding.level == level);
-        if own.any(|binding| binding.prefix.of(&self.pool) == prefix) {
+    pub(crate) fn declare(
+        &mut self,
+        level: usize,
+        prefix: Span,
+        namespace: Span,
+        texts: Texts<'_>,
+    ) -> Result<(), ReadError> {
+        let (name, uri) = (texts.get(prefix), texts.get(namespace));
+        let hides = if name.is_empty() { self.default } else { self.find(name, texts) };
+        if hides.and_then(|at| self.get(at)).is_some_and(|hidden| hidden.level == level) {
             return Err(ReadError::NotWellFormed("a namespace is declared twice in one start tag"));
         }
         // XML_NS and the prefix `xml` may only stand for each other, and then it is no news.
-        if (prefix == "xml") != (namespace == XML_NS) || prefix == "xmlns" || namespace == XMLNS_NS {
+        let is_xml = name == b"xml";
+        if is_xml != (uri == XML_NS.as_bytes()) || name == b"xmlns" || uri == XMLNS_NS.as_bytes() {
             return Err(ReadError::BadNamespace("a reserved prefix or namespace is declared"));
         }
-        if namespace.is_empty() && !prefix.is_empty() {
+        if uri.is_empty() && !name.is_empty() {
             return Err(ReadError::BadNamespace("a prefix is declared for no namespace"));
         }
-        let mark = self.pool.len();
-        let hash = hash(prefix);
-        let (prefix, namespace) = (intern(&mut self.pool, prefix), intern(&mut self.pool, namespace));
-        self.bindings.push(Binding { level, prefix, hash, namespace, in_tree: None, mark });
+        // Where it was declared, it stands.
+        let in_tree = InTree { tree: self.tree, namespace };
+        let at = self.push(Binding { level, prefix, namespace, is_kept: false, hides, in_tree });
+        if !prefix.is_empty() {
+            let (bindings, kept) = (&self.bindings, &*self.kept);
+            self.by_prefix.insert(Key(name, b""), at, |at| prefix_of(bindings, kept, at, texts));
+        }
         Ok(())
     }
 
-    /// Finds the declaration of a prefix, the empty one for an element without prefix; `None` is no namespace.
-    pub(crate) fn resolve(&self, prefix: &str) -> Result<Option<usize>, ReadError> {
-        let hash = hash(prefix);
-        let is_it = |binding: &Binding| binding.hash == hash && binding.prefix.of(&self.pool) == prefix;
-        match self.bindings.iter().rposition(is_it) {
-            None if !prefix.is_empty() => Err(ReadError::BadNamespace("a prefix is not declared")),
-            found => Ok(found),
+    fn push(&mut self, binding: Binding) -> u32 {
+        // As many as there are attributes and levels, which are counted in an element of less than 2 GiB.
+        let at = u32::try_from(self.bindings.len()).unwrap_or(u32::MAX);
+        if binding.prefix.is_empty() {
+            self.default = Some(at);
+            if binding.level == 0 {
+                self.header_default = Some(at);
+            }
+        }
+        self.bindings.push(binding);
+        at
+    }
+
+    fn get(&self, at: u32) -> Option<&Binding> {
+        self.bindings.get(at as usize)
+    }
+
+    /// The innermost declaration of a prefix.
+    fn find<'a>(&'a self, prefix: &'a [u8], texts: Texts<'a>) -> Option<u32> {
+        self.by_prefix.find(Key(prefix, b""), |at| prefix_of(&self.bindings, &self.kept, at, texts))
+    }
+
+    /// What a prefix stands for, the empty one that of an element without prefix.
+    pub(crate) fn resolve(&self, prefix: Span, texts: Texts<'_>) -> Result<Declared, ReadError> {
+        if prefix.is_empty() {
+            return Ok(self.default.map_or(Declared::Nothing, Declared::By));
+        }
+        let prefix = texts.get(prefix);
+        if prefix == b"xml" {
+            return Ok(Declared::Xml);
+        }
+        let found = self.find(prefix, texts).map(Declared::By);
+        found.ok_or(ReadError::BadNamespace("a prefix is not declared"))
+    }
+
+    /// The level of a declaration; `None` for `xml`, which is the same everywhere.
+    pub(crate) fn level(&self, declared: Declared) -> Option<usize> {
+        match declared {
+            Declared::By(at) => self.get(at).map(|binding| binding.level),
+            Declared::Nothing | Declared::Xml => None,
         }
     }
 
-    /// The level of a declaration; `None` for `xml`, which is the same everywhere, whoever declares it again.
-    pub(crate) fn level(&self, declaration: usize) -> Option<usize> {
-        let binding = self.bindings.get(declaration)?;
-        (binding.prefix.of(&self.pool) != "xml").then_some(binding.level)
-    }
-
-    pub(crate) fn namespace(&self, declaration: Option<usize>) -> &str {
-        let binding = declaration.and_then(|at| self.bindings.get(at));
-        binding.map_or("", |binding| binding.namespace.of(&self.pool))
+    pub(crate) fn namespace<'a>(&'a self, declared: Declared, texts: Texts<'a>) -> &'a [u8] {
+        match declared {
+            Declared::By(at) => {
+                self.get(at).map_or(&[], |binding| binding.text(binding.namespace, &self.kept, texts))
+            }
+            Declared::Nothing => &[],
+            Declared::Xml => XML_NS.as_bytes(),
+        }
     }
 
     /// The default namespace that the stream header declared.
     pub(crate) fn header_default(&self) -> &str {
-        let mut header = self.bindings.iter().take_while(|binding| binding.level == 0);
-        header
-            .find(|binding| binding.prefix.is_empty())
-            .map_or("", |binding| binding.namespace.of(&self.pool))
+        let binding = self.header_default.and_then(|at| self.get(at));
+        let namespace = binding.and_then(|binding| self.kept.get(binding.namespace.range()));
+        namespace.unwrap_or_default()
     }
 
-    /// The namespace for `tree`, in whose pool it is put once.
-    pub(crate) fn intern(&mut self, tree: &mut Tree, declaration: Option<usize>) -> Span {
-        let Some(binding) = declaration.and_then(|at| self.bindings.get_mut(at)) else { return Span::EMPTY };
-        *binding.in_tree.get_or_insert_with(|| tree.intern(binding.namespace.of(&self.pool)))
+    /// Whether a declaration is that of the header's default namespace, or of the same.
+    pub(crate) fn is_header_default(&self, declared: Declared, texts: Texts<'_>) -> bool {
+        matches!(declared, Declared::By(at) if Some(at) == self.header_default)
+            || self.namespace(declared, texts) == self.header_default().as_bytes()
+    }
+
+    /// The namespace for `tree`, in whose texts it is put once.
+    pub(crate) fn intern(&mut self, tree: &mut Tree, declared: Declared) -> Span {
+        let (in_tree, kept) = match declared {
+            Declared::Nothing => return Span::EMPTY,
+            Declared::Xml => (&mut self.xml, None),
+            Declared::By(at) => match self.bindings.get_mut(at as usize) {
+                // All that isn't kept is of this tree, and stands there.
+                Some(binding) => (&mut binding.in_tree, Some(binding.namespace)),
+                None => return Span::EMPTY,
+            },
+        };
+        if in_tree.tree != self.tree {
+            let namespace = kept.map_or(XML_NS, |span| self.kept.get(span.range()).unwrap_or_default());
+            *in_tree = InTree { tree: self.tree, namespace: tree.intern(namespace) };
+        }
+        in_tree.namespace
     }
 
     /// The element at `level` ends, and its declarations with it.
-    pub(crate) fn leave(&mut self, level: usize) {
+    pub(crate) fn leave(&mut self, level: usize, texts: Texts<'_>) {
         while let Some(binding) = self.bindings.pop_if(|binding| binding.level >= level) {
-            self.pool.truncate(binding.mark);
+            if binding.prefix.is_empty() {
+                self.default = binding.hides;
+            } else {
+                let prefix = binding.text(binding.prefix, &self.kept, texts);
+                self.by_prefix.take_back(Key(prefix, b""), binding.hides);
+            }
         }
+    }
+
+    /// The tree that is complete is that of the header, whose declarations stay.
+    pub(crate) fn keep(&mut self, header: &Tree) {
+        for binding in &mut self.bindings {
+            binding.prefix = intern(&mut self.kept, header.get(binding.prefix));
+            binding.namespace = intern(&mut self.kept, header.get(binding.namespace));
+            binding.is_kept = true;
+        }
+        self.new_tree();
     }
 
     /// Gives memory back that nothing is in.
     pub(crate) fn shrink(&mut self) {
-        self.pool.shrink_to(256);
         self.bindings.shrink_to(4);
+        self.by_prefix.shrink();
     }
 
     #[cfg(test)]
     pub(crate) fn footprint(&self) -> usize {
-        self.pool.capacity() + self.bindings.capacity() * size_of::<Binding>()
+        self.kept.capacity() + self.bindings.capacity() * size_of::<Binding>() + self.by_prefix.footprint()
     }
 
     /// From now on another tree is built.
     pub(crate) fn new_tree(&mut self) {
-        for binding in &mut self.bindings {
-            binding.in_tree = None;
-        }
+        self.tree += 1;
     }
 }
 
-/// FNV-1a. Who makes two of them alike makes a look-up slower by a constant factor, no more.
-fn hash(prefix: &str) -> u32 {
-    prefix.bytes().fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
+impl Binding {
+    fn text<'a>(&self, span: Span, kept: &'a str, texts: Texts<'a>) -> &'a [u8] {
+        if self.is_kept { Texts { source: &[], pool: kept }.get(span) } else { texts.get(span) }
+    }
+}
+
+fn prefix_of<'a>(bindings: &[Binding], kept: &'a str, at: u32, texts: Texts<'a>) -> Key<'a> {
+    Key(bindings.get(at as usize).map_or(&[], |binding| binding.text(binding.prefix, kept, texts)), b"")
 }

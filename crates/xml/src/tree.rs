@@ -1,26 +1,70 @@
-//! The flat form of an element: nodes in document order, strings in one pool.
+//! The flat form of an element: nodes in document order, and their strings as places in two texts: the exact bytes that the
+//! element was read from, and what doesn't stand there as it is meant.
 
 use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-/// A piece of the pool.
+use crate::ReadError;
+
+/// A string of a tree: a piece of what it was read from, or of its pool.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Span {
+    /// With `POOL` if it is in the pool.
     start: u32,
     len: u32,
 }
 
+/// Neither text is longer than 2 GiB; see `reader::MAX_BYTES`.
+const POOL: u32 = 1 << 31;
+
 impl Span {
     pub(crate) const EMPTY: Span = Span { start: 0, len: 0 };
 
-    pub(crate) fn of(self, pool: &str) -> &str {
-        let start = self.start as usize;
-        pool.get(start..start + self.len as usize).unwrap_or_default()
+    /// A piece of what the tree is read from.
+    pub(crate) fn source(start: usize, end: usize) -> Span {
+        Span::between(place(start), place(end))
+    }
+
+    /// The same.
+    pub(crate) const fn between(start: u32, end: u32) -> Span {
+        Span { start, len: end - start }
+    }
+
+    /// A piece of the pool, up to its end.
+    pub(crate) fn pooled(start: usize, end: usize) -> Span {
+        Span { start: index(start) | POOL, len: index(end - start) }
     }
 
     pub(crate) const fn is_empty(self) -> bool {
         self.len == 0
+    }
+
+    pub(crate) const fn len(self) -> usize {
+        self.len as usize
+    }
+
+    const fn is_pooled(self) -> bool {
+        self.start & POOL != 0
+    }
+
+    pub(crate) const fn range(self) -> core::ops::Range<usize> {
+        let start = (self.start & !POOL) as usize;
+        start..start + self.len as usize
+    }
+}
+
+/// The two texts of a tree that is being built: the source lies with whoever reads it.
+#[derive(Clone, Copy)]
+pub(crate) struct Texts<'a> {
+    pub(crate) source: &'a [u8],
+    pub(crate) pool: &'a str,
+}
+
+impl<'a> Texts<'a> {
+    pub(crate) fn get(self, span: Span) -> &'a [u8] {
+        let text = if span.is_pooled() { self.pool.as_bytes() } else { self.source };
+        text.get(span.range()).unwrap_or_default()
     }
 }
 
@@ -29,14 +73,22 @@ pub(crate) fn intern(pool: &mut String, text: &str) -> Span {
     if text.is_empty() {
         return Span::EMPTY;
     }
-    let span = Span { start: index(pool.len()), len: index(text.len()) };
+    let start = pool.len();
     pool.push_str(text);
-    span
+    Span::pooled(start, pool.len())
 }
 
-/// Positions are half as wide as pointers; `Reader` keeps its input far below this bound, see `reader::MAX_BYTES`.
+/// A position in what an element is read from, which `reader::MAX_BYTES` bounds.
+pub(crate) fn place(position: usize) -> u32 {
+    debug_assert!(position < POOL as usize);
+    position as u32
+}
+
+/// Positions are half as wide as pointers, and less by a bit; `Reader` keeps its input far below this bound, see
+/// `reader::MAX_BYTES`.
 pub(crate) fn index(position: usize) -> u32 {
-    u32::try_from(position).expect("an element is smaller than 4 GiB")
+    let index = u32::try_from(position).ok().filter(|index| index & POOL == 0);
+    index.expect("an element is smaller than 2 GiB")
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -68,6 +120,9 @@ pub(crate) struct AttrNode {
 
 #[derive(Clone, Default)]
 pub(crate) struct Tree {
+    /// What the tree was read from: the exact bytes. Empty if it was built.
+    pub(crate) source: String,
+    /// What is meant differently from how it is written, and what was declared elsewhere or added later.
     pub(crate) pool: String,
     pub(crate) nodes: Vec<Node>,
     /// Those of one element stand together.
@@ -77,8 +132,19 @@ pub(crate) struct Tree {
 }
 
 impl Tree {
+    pub(crate) const fn new() -> Self {
+        Tree {
+            source: String::new(),
+            pool: String::new(),
+            nodes: Vec::new(),
+            attrs: Vec::new(),
+            text_open: false,
+        }
+    }
+
     pub(crate) fn get(&self, span: Span) -> &str {
-        span.of(&self.pool)
+        let text = if span.is_pooled() { &self.pool } else { &self.source };
+        text.get(span.range()).unwrap_or_default()
     }
 
     pub(crate) fn intern(&mut self, text: &str) -> Span {
@@ -107,9 +173,8 @@ impl Tree {
     }
 
     /// Appends an element without content; the next attributes are its own.
-    pub(crate) fn push_element(&mut self, prefix: &str, name: &str, namespace: Span) -> u32 {
+    pub(crate) fn push_element(&mut self, prefix: Span, name: Span, namespace: Span) -> u32 {
         let node = index(self.nodes.len());
-        let (prefix, name) = (self.intern(prefix), self.intern(name));
         let attr = index(self.attrs.len());
         self.nodes.push(Node::Element(Head { prefix, name, namespace, attr, attrs: 0, end: node + 1 }));
         self.text_open = false;
@@ -130,27 +195,69 @@ impl Tree {
         !self.text_open
     }
 
+    /// Appends text to the last node if it is text that goes on, or else as a node.
     pub(crate) fn push_text(&mut self, text: &str) {
         if text.is_empty() {
             return;
         }
+        // The source of a tree that is complete is its own.
+        let source = core::mem::take(&mut self.source);
+        let pooled = self.pool_text(source.as_bytes());
+        self.source = source;
+        // It has been valid since it was read.
+        debug_assert!(pooled.is_ok());
+        self.pool.push_str(text);
+        self.text_grows(text.len());
+    }
+
+    /// The same with a piece of the source from which the tree is being read.
+    pub(crate) fn push_piece(&mut self, source: &[u8], piece: Span) -> Result<(), ReadError> {
+        if !self.text_open {
+            self.nodes.push(Node::Text(piece));
+            self.text_open = true;
+            return Ok(());
+        }
+        self.pool_text(source)?;
+        push_valid(&mut self.pool, source, piece)?;
+        self.text_grows(piece.len());
+        Ok(())
+    }
+
+    /// The same with a character that does not stand in the source.
+    pub(crate) fn push_char(&mut self, source: &[u8], c: char) -> Result<(), ReadError> {
+        self.pool_text(source)?;
+        self.pool.push(c);
+        self.text_grows(c.len_utf8());
+        Ok(())
+    }
+
+    /// Makes the last node text that ends with the pool.
+    fn pool_text(&mut self, source: &[u8]) -> Result<(), ReadError> {
         let end = self.pool.len();
         match self.nodes.last_mut() {
             Some(Node::Text(last)) if self.text_open => {
-                // Something else may have been put into the pool since.
-                if last.start as usize + last.len as usize != end {
-                    let start = last.start as usize;
-                    self.pool.extend_from_within(start..start + last.len as usize);
-                    last.start = index(end);
+                if !last.is_pooled() {
+                    push_valid(&mut self.pool, source, *last)?;
+                    *last = Span::pooled(end, self.pool.len());
+                } else if last.range().end != end {
+                    // Something else has been put into the pool since.
+                    self.pool.extend_from_within(last.range());
+                    *last = Span::pooled(end, self.pool.len());
                 }
-                self.pool.push_str(text);
-                last.len = index(self.pool.len()) - last.start;
             }
             _ => {
-                let span = self.intern(text);
-                self.nodes.push(Node::Text(span));
+                self.nodes.push(Node::Text(Span::pooled(end, end)));
                 self.text_open = true;
             }
+        }
+        Ok(())
+    }
+
+    /// The last node is text, and so many bytes have been put behind it.
+    fn text_grows(&mut self, bytes: usize) {
+        crate::work::looked_at(bytes);
+        if let Some(Node::Text(last)) = self.nodes.last_mut() {
+            *last = Span { start: last.start, len: last.len + index(bytes) };
         }
     }
 
@@ -170,7 +277,8 @@ impl Tree {
                 continue;
             };
             let ns = namespace(self, head.namespace);
-            let copy = self.push_element(from.get(head.prefix), from.get(head.name), ns);
+            let (prefix, name) = (self.intern(from.get(head.prefix)), self.intern(from.get(head.name)));
+            let copy = self.push_element(prefix, name, ns);
             for attr in from.attrs(source) {
                 let attr = AttrNode {
                     prefix: self.intern(from.get(attr.prefix)),
@@ -200,6 +308,7 @@ impl Tree {
     }
 
     pub(crate) fn clear(&mut self) {
+        self.source.clear();
         self.pool.clear();
         self.nodes.clear();
         self.attrs.clear();
@@ -208,15 +317,25 @@ impl Tree {
 
     #[cfg(test)]
     pub(crate) fn footprint(&self) -> usize {
-        self.pool.capacity()
+        self.source.capacity()
+            + self.pool.capacity()
             + self.nodes.capacity() * size_of::<Node>()
             + self.attrs.capacity() * size_of::<AttrNode>()
     }
 
     /// Gives memory back that nothing is in.
     pub(crate) fn shrink(&mut self) {
+        self.source.shrink_to(1024);
         self.pool.shrink_to(1024);
         self.nodes.shrink_to(16);
         self.attrs.shrink_to(16);
     }
+}
+
+/// Appends a piece of a source that may not be UTF-8.
+pub(crate) fn push_valid(pool: &mut String, source: &[u8], piece: Span) -> Result<(), ReadError> {
+    crate::work::looked_at(piece.len());
+    let bytes = source.get(piece.range()).unwrap_or_default();
+    pool.push_str(core::str::from_utf8(bytes).map_err(|_| ReadError::Encoding)?);
+    Ok(())
 }

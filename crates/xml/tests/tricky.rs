@@ -91,6 +91,12 @@ fn before_and_at_the_header() {
             (b"<?xml?><s>", "not-well-formed"),
             (b"<?xml version='1.0' standalone='yes'?><s>", "restricted"),
             (b"<?xml encoding='UTF-8'?><s>", "not-well-formed"),
+            (b"<?xml version='1.0' encoding='utf-8' standalone='YES'?><s>", "restricted"),
+            (b"<?xml version='1.0' encoding='utf-8' standalone='yes' x='y'?><s>", "not-well-formed"),
+            (b"<?xml version='1&#46;0'?><s>", "not-well-formed"),
+            (b"<?xml version='1.0'encoding='utf-8'?><s>", "not-well-formed"),
+            (b"<?xml version='1.0' ? ><s>", "not-well-formed"),
+            (b"<?xml version = '1.0'\n?><s>", "Header"),
             (b"<?xml version='1.0'?><?xml version='1.0'?><s>", "restricted"),
             (b"<?php echo ?><s>", "restricted"),
             (b"<?xml-stylesheet href='x'?><s>", "restricted"),
@@ -101,6 +107,7 @@ fn before_and_at_the_header() {
             (b"GET / HTTP/1.1\r\n", "not-well-formed"),
             (b"</s>", "not-well-formed"),
             (b"</>", "not-well-formed"),
+            (b"</\xff", "not-well-formed"),
             (b"<>", "not-well-formed"),
             (b"<s:s>", "namespace"),
             (b"<s xmlns='u' xmlns='u'>", "not-well-formed"),
@@ -121,6 +128,11 @@ fn elements() {
             (b"<a></a \t>", "Element"),
             (b"<a b = 'c'\r\nd=\"e'\"/>", "Element"),
             (b"<a b='x>y'/>", "Element"),
+            (b"<a>&#00000000000000000065;&#x00000000000000000041;</a>", "Element"),
+            ("<a\u{fdf0} b\u{b7}='\u{fffd}'/>".as_bytes(), "Element"),
+            ("<\u{b7}/>".as_bytes(), "not-well-formed"),
+            ("<a\u{d7}/>".as_bytes(), "not-well-formed"),
+            ("<a\u{37e}/>".as_bytes(), "not-well-formed"),
             (b"<a>x>y ]] ]></a>", "Element"),
             (b"<a>&lt;&gt;&amp;&apos;&quot;&#x41;&#65;&#x10FFFF;</a>", "Element"),
             (b"<a><![CDATA[<b>&x;]]]]><![CDATA[>]]></a>", "Element"),
@@ -182,6 +194,13 @@ fn elements() {
             (b"<a>\xe2\x82</a>", "encoding"),
             (b"<a b='\x80'/>", "encoding"),
             (b"<a\xe9/>", "encoding"),
+            // What stands first is what is wrong.
+            (b"<a>\xff<!-- -->", "encoding"),
+            (b"<a>\xc3<b/>", "encoding"),
+            (b"<a><!--\xff", "restricted"),
+            (b"<a b='<\xff", "not-well-formed"),
+            (b"<a></\xff", "encoding"),
+            (b"<a b='&#x41\xff", "encoding"),
             // Between elements.
             (b"x", "stray"),
             (b"<a/>x<b/>", "stray"),
@@ -341,6 +360,47 @@ fn a_declaration_out_of_place_is_no_processing_instruction() {
                 }
             }
             assert_eq!(error, expected, "{xml} by {chunk}");
+        }
+    }
+}
+
+// RFC 7395 §3.3.3: a message is a document of its own.
+#[test]
+fn a_message_holds_one_element() {
+    let one = ReadError::NotWellFormed("a message holds exactly one element");
+    let inside = ReadError::NotWellFormed("the message ends inside of its element");
+    for (messages, elements, error) in [
+        (&b"<a/>\0 <b>x</b> \0"[..], 2, None),
+        (b"<?xml version='1.0'?><a/>\0<?xml version='1.0'?><b/>\0", 2, None),
+        (b"<a/><b/>\0", 1, Some(one)),
+        (b"<a/> &amp;\0", 1, Some(one)),
+        (b"<a/>x\0", 1, Some(ReadError::StrayText)),
+        (b"<a/>\0\0", 1, Some(one)),
+        (b"<a>\0", 0, Some(inside)),
+        (b"<a b='\0", 0, Some(inside)),
+        (b"<a>x</a\0", 0, Some(inside)),
+        (b"</a>\0", 0, Some(ReadError::NotWellFormed("an end tag does not match its start tag"))),
+    ] {
+        for chunk in 1..messages.len() + 1 {
+            let mut reader = Reader::framed(XmlLimits::STANZA, "jabber:client");
+            let (mut seen, mut failed) = (0, None);
+            'messages: for mut piece in messages.chunks(chunk) {
+                loop {
+                    match reader.read(&mut piece) {
+                        Ok(Some(token)) => {
+                            assert_eq!(token, Token::Element);
+                            assert_eq!(reader.element().namespace(), "jabber:client");
+                            seen += 1;
+                        }
+                        Ok(None) => break,
+                        Err(error) => {
+                            failed = Some(error);
+                            break 'messages;
+                        }
+                    }
+                }
+            }
+            assert_eq!((seen, failed), (elements, error), "{} by {chunk}", messages.escape_ascii());
         }
     }
 }

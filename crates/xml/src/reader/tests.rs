@@ -4,7 +4,6 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 use alloc::{format, vec};
-use core::ops::Range;
 
 use balcony_machine::XmlLimits;
 use proptest::prelude::*;
@@ -13,15 +12,17 @@ use super::{Reader, Token};
 use crate::Element;
 use crate::tokenizer::Tokenizer;
 
+mod linear;
+
 impl Reader {
-    /// Bytes that it holds, but for the two buffers of `rxml`, which never pass its longest token.
+    /// Bytes that it holds.
     fn footprint(&self) -> usize {
         size_of::<Reader>()
-            + self.raw.capacity()
-            + self.children.capacity() * size_of::<Range<u32>>()
+            + self.partial.capacity()
             + self.rewritten.capacity()
             + self.header.footprint()
-            + self.builder.footprint()
+            + self.assembly.footprint()
+            + self.tokenizer.footprint()
     }
 }
 
