@@ -43,7 +43,7 @@ libxml = ".".join(map(str, lxml.etree.LIBXML_VERSION))
 
 print(f"""# What parsers accept
 
-`cargo xtask parsers` makes this page: tricky documents, and what four parsers say of them: Balcony's reader, the rxml below it
+`cargo xtask parsers` makes this page: tricky documents, and what four parsers say of them: Balcony's reader, rxml, by which it is tested
 (with namespaces), expat {version} and libxml2 {libxml} (asked to load nothing and to expand nothing). Documents that begin with
 `…` stand in a stream, `{open_tag}…{close_tag}`.
 
