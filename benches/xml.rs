@@ -1,7 +1,7 @@
-//! Reading and writing stanzas: `balcony-xml` beside `rxml`, on which it stands, and `minidom`.
+//! Reading and writing stanzas: `balcony-xml` beside `rxml` and `minidom`.
 //!
-//! `rxml` alone only tells events; `balcony-xml` also builds the element, keeps the exact bytes and holds its limits;
-//! `minidom` builds its tree and nothing else.
+//! `rxml` only tells events; `balcony-xml` also builds the element, keeps the exact bytes and holds its limits; `minidom`
+//! builds its tree and nothing else.
 #![allow(missing_docs)]
 
 use core::hint::black_box;
@@ -89,6 +89,43 @@ fn write(c: &mut Criterion) {
     group.finish();
 }
 
+/// Other stanzas, and other ways for the same to come.
+fn read_others(c: &mut Criterion) {
+    let message = |body: &str| {
+        format!("<message to='romeo@montague.example' type='chat'><body>{body}</body></message>")
+    };
+    let words = message(&"My ears have not yet drunk a hundred words ".repeat(240));
+    let others = message(&"M\u{e9} u\u{161}i je\u{161}t\u{11b} nevypily sto slov \u{1f600} ".repeat(240));
+    let references = message(&"ears &amp; words &lt;3 ".repeat(480));
+    let stanzas = STANZA.repeat(COUNT);
+    let inputs = [
+        ("10 KiB of text", &words, usize::MAX),
+        ("10 KiB of text outside of ASCII", &others, usize::MAX),
+        ("10 KiB of text with references", &references, usize::MAX),
+        ("in pieces of 1,400 bytes", &stanzas, 1_400),
+        ("in pieces of 100 bytes", &stanzas, 100),
+        ("byte by byte", &stanzas, 1),
+    ];
+    let mut group = c.benchmark_group("xml/read others");
+    for (name, input, piece) in inputs {
+        group.throughput(Throughput::Bytes(input.len() as u64));
+        group.bench_function(name, |b| {
+            let mut reader = Reader::new(XmlLimits::STANZA);
+            reader.read(&mut &HEADER[..]).expect("a header");
+            b.iter(|| {
+                let mut bytes = 0;
+                for mut piece in black_box(input.as_bytes()).chunks(piece) {
+                    while let Some(Token::Element) = reader.read(&mut piece).expect("stanzas") {
+                        bytes += reader.payload().len();
+                    }
+                }
+                bytes
+            });
+        });
+    }
+    group.finish();
+}
+
 /// A stanza as deep as it may be, with a declaration on each level, and look-ups that pass all of them.
 fn deepest(c: &mut Criterion) {
     let levels = XmlLimits::STANZA.depth - 2;
@@ -105,5 +142,5 @@ fn deepest(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, read, deepest, write);
+criterion_group!(benches, read, read_others, deepest, write);
 criterion_main!(benches);
