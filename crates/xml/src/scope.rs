@@ -7,6 +7,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use crate::critbit::{CritBit, Key};
+use crate::tokenizer::RESERVED;
 use crate::tree::{Span, Texts, Tree, intern};
 use crate::{ReadError, XML_NS, XMLNS_NS};
 
@@ -105,7 +106,7 @@ impl Scope {
         // XML_NS and the prefix `xml` may only stand for each other, and then it is no news.
         let is_xml = name == b"xml";
         if is_xml != (uri == XML_NS.as_bytes()) || name == b"xmlns" || uri == XMLNS_NS.as_bytes() {
-            return Err(ReadError::BadNamespace("a reserved prefix or namespace is declared"));
+            return Err(RESERVED);
         }
         if uri.is_empty() && !name.is_empty() {
             return Err(ReadError::BadNamespace("a prefix is declared for no namespace"));

@@ -37,6 +37,8 @@ const INSTRUCTION: ReadError = Restricted("a processing instruction");
 const MISMATCH: ReadError = NotWellFormed("an end tag does not match its start tag");
 const NO_CHARACTER: ReadError = NotWellFormed("a character that XML does not have");
 const MISPLACED: ReadError = NotWellFormed("a character is out of place");
+/// What no declaration may be of.
+pub(crate) const RESERVED: ReadError = BadNamespace("a reserved prefix or namespace is declared");
 const COLON: ReadError = BadNamespace("a colon out of place in a name");
 
 /// Where a name with or without prefix stands.

@@ -237,6 +237,7 @@ fn namespaces() {
             (b"<a xmlns:p=''/>", "namespace"),
             (b"<a xmlns:xml='u'/>", "namespace"),
             (b"<a xmlns:xmlns='u'/>", "namespace"),
+            (b"<a xmlns:xmlns=", "namespace"),
             (b"<a xmlns:xmlns='http://www.w3.org/2000/xmlns/'/>", "namespace"),
             (b"<a xmlns:p='http://www.w3.org/XML/1998/namespace'/>", "namespace"),
             (b"<a xmlns='http://www.w3.org/XML/1998/namespace'/>", "namespace"),

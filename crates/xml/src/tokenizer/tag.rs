@@ -2,7 +2,9 @@
 
 use alloc::string::String;
 
-use super::{COLON, Event, MAX_TOKEN, MISMATCH, MISPLACED, QName, Reference, Sink, State, Step, Tokenizer};
+use super::{
+    COLON, Event, MAX_TOKEN, MISMATCH, MISPLACED, QName, RESERVED, Reference, Sink, State, Step, Tokenizer,
+};
 use crate::ReadError::{self, NotWellFormed};
 use crate::chars::{NAME, NAME_START, SPACE, is, name_char, value_run};
 use crate::tree::{Span, push_valid};
@@ -218,6 +220,10 @@ impl Tokenizer {
 
     pub(super) fn attribute_name<P>(&mut self, source: &[u8]) -> Result<Step<P>, ReadError> {
         let Some(name) = self.name(source)? else { return Ok(Step::More) };
+        // Whatever it is declared for (Namespaces in XML section 3).
+        if source.get(self.mark..self.at) == Some(b"xmlns:xmlns") {
+            return self.refuse(RESERVED);
+        }
         self.attribute = name;
         self.state = State::Equals;
         Ok(Step::Next)
