@@ -32,12 +32,11 @@ mod pump;
 mod requests;
 mod services;
 mod session;
-pub mod srv;
 
 pub use backoff::Backoff;
-pub use balcony_connection::Error;
 #[cfg(feature = "websocket")]
 pub use balcony_connection::WebSocketUrl;
+pub use balcony_connection::{Error, srv};
 pub use balcony_xep::host_meta;
 pub use carbon::Carbon;
 pub use chat::Chat;

@@ -25,6 +25,7 @@ extern crate alloc;
 #[cfg(feature = "tls")]
 mod layer;
 mod roles;
+pub mod srv;
 #[cfg(feature = "websocket")]
 mod url;
 #[cfg(feature = "websocket")]

@@ -41,7 +41,7 @@ pub(crate) async fn connect<R: Runtime>(
 /// The places to try for a domain.
 async fn targets(runtime: &impl Runtime, domain: String) -> Result<Vec<Target>, ConnectError> {
     match runtime.records(domain.clone()).await {
-        Ok(records) => Ok(srv::targets(&domain, records, &mut seed().random())),
+        Ok(records) => Ok(srv::targets(&domain, srv::CLIENT_PORT, records, &mut seed().random())),
         Err(reason) => Err(ConnectError::Lookup { name: domain, reason }),
     }
 }

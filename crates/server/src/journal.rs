@@ -98,7 +98,7 @@ fn severity(error: &Error) -> Level {
 }
 
 /// A peer chooses some of the words: they must not look like a line of their own.
-fn one_line(line: String) -> String {
+pub(crate) fn one_line(line: String) -> String {
     if line.contains(char::is_control) { line.replace(char::is_control, " ") } else { line }
 }
 

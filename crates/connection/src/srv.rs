@@ -1,4 +1,4 @@
-//! Where to connect to: the order of SRV records (RFC 6120 section 3.2.1, RFC 2782).
+//! Where to connect to: the order of SRV records (RFC 6120 section 3.2.1, RFC 2782), for clients and for servers alike.
 //!
 //! Looking them up is an adapter's work; what to make of them is decided here.
 
@@ -8,12 +8,17 @@ use alloc::vec::Vec;
 
 use balcony_machine::Random;
 
-/// One SRV record of `_xmpp-client._tcp` or `_xmpps-client._tcp` (XEP-0368).
+/// The port of a server for clients, where no SRV record names another (RFC 6120 section 3.2.2).
+pub const CLIENT_PORT: u16 = 5222;
+/// The same for other servers.
+pub const SERVER_PORT: u16 = 5269;
+
+/// One SRV record of `_xmpp-client._tcp` or `_xmpps-client._tcp`, or of `_xmpp-server._tcp` or `_xmpps-server._tcp` (XEP-0368).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Record {
     /// Lower ones are tried first.
     pub priority: u16,
-    /// Among equal priorities, the share of clients that try this one first.
+    /// Among equal priorities, the share of those who connect that try this one first.
     pub weight: u16,
     /// The port.
     pub port: u16,
@@ -36,12 +41,12 @@ pub struct Target {
 
 /// The places to try for `domain`, in order.
 ///
-/// `records` are both services' together (XEP-0368 section 2.1). Without records it is the domain itself at port 5222
-/// (section 3.2.2); with nothing but the target `.` there is no such service, and the list is empty.
+/// `records` are both services' together (XEP-0368 section 2.1). Without records it is the domain itself at `port`, which is
+/// [`CLIENT_PORT`] or [`SERVER_PORT`] (section 3.2.2); with nothing but the target `.` there is no such service, and the list is empty.
 #[must_use]
-pub fn targets(domain: &str, mut records: Vec<Record>, random: &mut Random) -> Vec<Target> {
+pub fn targets(domain: &str, port: u16, mut records: Vec<Record>, random: &mut Random) -> Vec<Target> {
     if records.is_empty() {
-        return vec![Target { host: String::from(domain), port: 5222, direct_tls: false }];
+        return vec![Target { host: String::from(domain), port, direct_tls: false }];
     }
     records.retain(|record| !record.target.is_empty());
     // RFC 2782: within a priority, draw by weight; weights of zero come first into the drawing.
@@ -79,14 +84,16 @@ mod tests {
     // RFC 6120 §3.2.2 [C5]
     #[test]
     fn without_records_the_domain_itself() {
-        let targets = targets("example.com", Vec::new(), &mut Seed::from_u64(1).random());
+        let targets = targets("example.com", CLIENT_PORT, Vec::new(), &mut Seed::from_u64(1).random());
         assert_eq!(targets, [Target { host: "example.com".into(), port: 5222, direct_tls: false }]);
     }
 
     // RFC 6120 §3.2.1 [C2] [C4]: and there is no way around it
     #[test]
     fn a_dot_means_no_service() {
-        assert!(targets("example.com", vec![record(0, 0, "")], &mut Seed::from_u64(1).random()).is_empty());
+        let targets =
+            targets("example.com", SERVER_PORT, vec![record(0, 0, "")], &mut Seed::from_u64(1).random());
+        assert!(targets.is_empty());
     }
 
     // RFC 6120 §3.2.1 [C1] [C3] stream-fqdn-resolution: every target gets its turn
@@ -96,7 +103,7 @@ mod tests {
         let mut first = [0; 2];
         for _ in 0..4000 {
             let records = vec![record(20, 9, "late"), record(10, 30, "b"), record(10, 10, "a")];
-            let order = targets("example.com", records, &mut random);
+            let order = targets("example.com", CLIENT_PORT, records, &mut random);
             assert_eq!(order.len(), 3);
             assert_eq!(order[2].host, "late");
             first[usize::from(order[0].host == "b")] += 1;

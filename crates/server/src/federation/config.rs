@@ -1,0 +1,161 @@
+//! How a server behaves towards other servers: who may talk to it, what they have to prove, and how much they may ask for.
+
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use balcony_connection::srv::Target;
+use balcony_jid::BareJid;
+use balcony_machine::{Limits, Secret};
+use balcony_stream::TlsPolicy;
+use balcony_stream::s2s::{S2sInitiatingConfig, S2sReceivingConfig};
+
+/// How a server behaves towards other servers; see [`Federation`](super::Federation).
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct FederationConfig {
+    /// The domains of ours: stanzas go out from these, and come in for these. The first answers streams that name none.
+    pub domains: Vec<BareJid>,
+    /// What TLS does on streams that do not begin with it.
+    pub tls: TlsPolicy,
+    /// Our certificate, with whom we believe about others. See [`FederationTls`].
+    #[cfg(feature = "tls")]
+    pub certificate: Option<FederationTls>,
+    /// The secret that our dialback keys are made from (XEP-0185), for servers that no certificate proves. `None` demands
+    /// certificates of everybody.
+    pub dialback: Option<Secret<String>>,
+    /// The only domains that may talk to ours; `None` allows all.
+    pub allow: Option<BTreeSet<BareJid>>,
+    /// Domains that may not.
+    pub deny: BTreeSet<BareJid>,
+    /// Where certain domains are, whatever the DNS says.
+    pub routes: BTreeMap<BareJid, Target>,
+    /// The bounds of one stream.
+    pub stream: Limits,
+    /// The bounds of all of them together.
+    pub limits: FederationLimits,
+}
+
+/// The certificate that a server shows to other servers, and whose word counts about theirs.
+#[cfg(feature = "tls")]
+#[derive(Clone, Debug)]
+pub struct FederationTls {
+    /// Where we accept: made by [`ServerConfig::federation`](balcony_tls::ServerConfig::federation).
+    pub accepts: balcony_tls::ServerConfig,
+    /// Where we connect: made with [`federation`](balcony_tls::ClientConfigBuilder::federation), and, if dialback is to serve where
+    /// a certificate does not, with [`accept_unproven`](balcony_tls::ClientConfigBuilder::accept_unproven).
+    pub connects: balcony_tls::ClientConfig,
+}
+
+/// The bounds of all streams to and from other servers together. Bytes are as [`cost`](balcony_router::cost) counts them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct FederationLimits {
+    /// What may wait for streams to others altogether.
+    pub waiting_bytes: usize,
+    /// What may wait of one account of ours. One stanza has room.
+    pub sender_bytes: usize,
+    /// What may wait for one domain from one of ours.
+    pub domain_bytes: usize,
+    /// Domains that are looked for, or connected to, at the same time; others wait for their turn.
+    pub attempts: usize,
+    /// Domains that one account of ours may have looked for at the same time.
+    pub attempts_per_sender: usize,
+    /// Streams on which one domain sends to us; a new one ends the oldest.
+    pub streams_per_domain: usize,
+    /// How many bytes a domain may send in a second on average, over all of its streams; above that it is read from more slowly.
+    /// `None`: as fast as they come.
+    pub bytes_per_second: Option<u32>,
+    /// Subscription requests of one domain at once, and then as many in a minute; what is more is dropped.
+    pub subscriptions_per_minute: u32,
+    /// How long stanzas wait for a stream that takes none, until they go back to their senders with `remote-server-timeout`.
+    pub patience: Duration,
+    /// How long a domain that could not be reached is left alone after the first time; twice as long after each further one.
+    pub backoff: Duration,
+    /// At most so long.
+    pub most_backoff: Duration,
+    /// A stream to another server on which nothing has been sent for so long is closed.
+    pub idle: Duration,
+    /// Domains that are remembered, with or without a stream.
+    pub domains: usize,
+}
+
+impl Default for FederationLimits {
+    fn default() -> Self {
+        FederationLimits {
+            waiting_bytes: 256 << 20,
+            sender_bytes: 4 << 20,
+            domain_bytes: 16 << 20,
+            attempts: 256,
+            attempts_per_sender: 64,
+            streams_per_domain: 16,
+            bytes_per_second: None,
+            subscriptions_per_minute: 60,
+            patience: Duration::from_secs(60),
+            backoff: Duration::from_secs(5),
+            most_backoff: Duration::from_secs(600),
+            idle: Duration::from_secs(600),
+            domains: 16_384,
+        }
+    }
+}
+
+impl FederationConfig {
+    /// For these domains, with everybody who proves who they are by certificate. It still needs a certificate of ours.
+    #[must_use]
+    pub fn new(domains: Vec<BareJid>) -> Self {
+        FederationConfig {
+            domains,
+            tls: TlsPolicy::Required,
+            #[cfg(feature = "tls")]
+            certificate: None,
+            dialback: None,
+            allow: None,
+            deny: BTreeSet::new(),
+            routes: BTreeMap::new(),
+            stream: Limits::federated(),
+            limits: FederationLimits::default(),
+        }
+    }
+
+    /// Whether this is one of our domains.
+    #[must_use]
+    pub fn is_local(&self, domain: &str) -> bool {
+        self.domains.iter().any(|local| local.as_str() == domain)
+    }
+
+    /// Whether this domain may talk to ours, and ours to it.
+    #[must_use]
+    pub fn admits(&self, domain: &str) -> bool {
+        !self.deny.contains(domain) && self.allow.as_ref().is_none_or(|allow| allow.contains(domain))
+    }
+
+    /// For the streams that others open.
+    pub(super) fn receiving(&self, direct_tls: bool) -> Arc<S2sReceivingConfig> {
+        let mut config = S2sReceivingConfig::new(self.domains.clone());
+        config.tls = if direct_tls { TlsPolicy::Direct } else { self.tls };
+        config.dialback.clone_from(&self.dialback);
+        config.limits = self.stream.clone();
+        Arc::new(config)
+    }
+
+    /// For a stream from one of our domains to another's, or one that only asks about keys.
+    pub(super) fn initiating(
+        &self,
+        from: &BareJid,
+        to: &BareJid,
+        authorize: bool,
+        direct_tls: bool,
+    ) -> Arc<S2sInitiatingConfig> {
+        let mut config = S2sInitiatingConfig::new(from.clone(), to.clone());
+        config.authorize = authorize;
+        config.tls = if direct_tls { TlsPolicy::Direct } else { self.tls };
+        config.dialback.clone_from(&self.dialback);
+        let features = config.limits.before_auth;
+        config.limits = self.stream.clone();
+        config.limits.before_auth = features;
+        Arc::new(config)
+    }
+}

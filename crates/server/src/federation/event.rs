@@ -1,0 +1,53 @@
+//! What streams between servers want of their owner.
+
+use alloc::boxed::Box;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use balcony_connection::srv::Target;
+use balcony_jid::BareJid;
+use balcony_stanza::{ErrorCondition, Stanza};
+
+use crate::journal::Level;
+
+/// Names one stream to or from another server. A name is not used again for a long time after its stream has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct StreamId(pub(crate) u64);
+
+/// What the owner of a [`Federation`](super::Federation) has to do. The order counts.
+#[derive(Debug)]
+pub enum FederationEvent {
+    /// Look up the SRV records of this domain's service for servers, then say [`resolved`](super::Federation::resolved).
+    Resolve(BareJid),
+    /// Connect to one of these, the first that answers in their order (RFC 8305), then say
+    /// [`connected`](super::Federation::connected) or [`unreachable`](super::Federation::unreachable).
+    Connect(StreamId, Vec<Target>),
+    /// There is output: [take](super::Federation::take_output) and write it, then say [`written`](super::Federation::written).
+    Write(StreamId),
+    /// Everything received has been used; read on.
+    Read(StreamId),
+    /// Close the socket, or give up connecting. The stream is forgotten.
+    Close(StreamId),
+    /// Another server has sent this, and has proven that it may. Hand it to [`Router::receive`](balcony_router::Router::receive).
+    Deliver(Box<Stanza>),
+    /// This could not be sent, for this reason. Hand it to [`Router::undeliverable`](balcony_router::Router::undeliverable).
+    Return {
+        /// What was to be sent.
+        stanza: Box<Stanza>,
+        /// What its sender is told.
+        condition: ErrorCondition,
+        /// Whether its sender is told at all, as it was [sent](super::Federation::send).
+        is_told: bool,
+    },
+    /// A line for the log. It holds nothing secret, nor what people write to each other, and is one line.
+    Log(Level, String),
+}
+
+/// Why none of the places where a domain is could be connected to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unreachable {
+    /// None of them has an address: the domain is not there.
+    pub is_unknown: bool,
+    /// Why, in words for the log.
+    pub reason: String,
+}

@@ -1,0 +1,433 @@
+//! From a stanza to a stream: which domain is looked for when, and what happens when it is not found (RFC 6120 sections 3.2 and 10.4).
+
+use alloc::format;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use balcony_connection::S2sConnection;
+use balcony_connection::srv::Target;
+use balcony_jid::{BareJid, Jid};
+use balcony_machine::Instant;
+use balcony_stanza::ErrorCondition;
+use balcony_stream::s2s::{Proof, Verdict};
+
+use super::event::{FederationEvent, StreamId, Unreachable};
+use super::link::{Outgoing, Way};
+use super::peer::{Finding, Key, Pair, Peer, State};
+use super::queue::{Item, Queue};
+use super::{Due, Federation};
+use crate::journal::{Level, one_line};
+
+/// How soon a domain that could not be reached is tried again to ask it about a key: whoever shows the key may be it, and have come back.
+const KEY_PAUSE: Duration = Duration::from_secs(1);
+
+impl Federation {
+    /// Puts a stanza in line, and sees to it that there is a stream; or says why not.
+    pub(super) fn accept_item(&mut self, now: Instant, item: Item) -> Result<(), (Item, ErrorCondition)> {
+        let addresses = item.stanza.head.from.as_ref().zip(item.stanza.head.to.as_ref());
+        let Some((from, to)) = addresses else { return Ok(()) };
+        let sender = from.to_bare();
+        if !self.config.admits(to.domainpart()) {
+            return Err((item, ErrorCondition::NotAllowed));
+        }
+        if self.is_closing {
+            return Err((item, ErrorCondition::RemoteServerTimeout));
+        }
+        let (Some(ours), Some(theirs)) = (self.own_domain(from.domainpart()), domain(to)) else {
+            return Err((item, ErrorCondition::RemoteServerNotFound));
+        };
+        let known = self.peers.get(&theirs);
+        if let Some(Finding::Failed { until, condition, .. }) = known.map(|peer| peer.finding.clone())
+            && now < until
+            && !known.is_some_and(|peer| peer.pairs.get(&ours).is_some_and(|pair| pair.state != State::Idle))
+        {
+            return Err((item, condition));
+        }
+        let full = ErrorCondition::ResourceConstraint;
+        if known.is_none() && !self.has_room_for_domain() {
+            return Err((item, full));
+        }
+        let peer = self.peers.entry(theirs.clone()).or_insert_with(Peer::new);
+        let pair = peer.pairs.entry(ours.clone()).or_insert_with(|| Pair {
+            state: State::Idle,
+            queue: Queue::default(),
+            since: now,
+        });
+        let is_new = pair.state == State::Idle;
+        let of_sender = self.attempts.values().filter(|by| by.as_ref() == Some(&sender)).count();
+        let is_asking_much = is_new
+            && !self.attempts.contains_key(&theirs)
+            && of_sender >= self.config.limits.attempts_per_sender;
+        let is_full =
+            !pair.queue.is_empty() && pair.queue.bytes() + item.bytes > self.config.limits.domain_bytes;
+        if is_asking_much || is_full || !self.bounds.admit(&sender, item.bytes, &self.config.limits) {
+            self.arm_peer(&theirs);
+            return Err((item, full));
+        }
+        if pair.queue.is_empty() {
+            pair.since = now;
+        }
+        pair.queue.push(sender.clone(), item);
+        match pair.state {
+            State::Idle => self.pursue(now, &ours, &theirs, Some(sender)),
+            State::Ready(id) => self.wants_to_write(id),
+            State::Finding | State::Opening(_) => {}
+        }
+        self.arm_peer(&theirs);
+        Ok(())
+    }
+
+    fn own_domain(&self, name: &str) -> Option<BareJid> {
+        self.config.domains.iter().find(|domain| domain.as_str() == name).cloned()
+    }
+
+    /// Whether one more domain can be remembered. Of those that are only remembered because they could not be reached one goes.
+    fn has_room_for_domain(&mut self) -> bool {
+        if self.peers.len() < self.config.limits.domains {
+            return true;
+        }
+        let is_spare = |domain: &BareJid| self.peers.get(domain).is_some_and(Peer::is_failed_only);
+        let spare = self.deadlines.iter().find_map(|(_, due)| match due {
+            Due::Peer(domain) if is_spare(domain) => Some(domain.clone()),
+            _ => None,
+        });
+        let Some(spare) = spare else { return false };
+        if let Some(peer) = self.peers.get_mut(&spare) {
+            peer.finding = Finding::Idle;
+        }
+        self.arm_peer(&spare);
+        true
+    }
+
+    /// Sees to it that a pair for which something waits gets a stream.
+    pub(super) fn pursue(&mut self, now: Instant, ours: &BareJid, theirs: &BareJid, sender: Option<BareJid>) {
+        let Some(peer) = self.peers.get_mut(theirs) else { return };
+        let links = peer.links.clone();
+        let Some(pair) = peer.pairs.get_mut(ours).filter(|pair| !pair.queue.is_empty()) else { return };
+        if self.is_closing {
+            pair.state = State::Idle;
+            return self.give_pair_back(theirs, ours, ErrorCondition::RemoteServerTimeout);
+        }
+        if let Finding::Failed { until, condition, .. } = peer.finding
+            && now < until
+        {
+            pair.state = State::Idle;
+            return self.give_pair_back(theirs, ours, condition);
+        }
+        pair.state = State::Finding;
+        // Who was proven by dialback can be asked to take more pairs (XEP-0220 section 2.6). A stream that a certificate has opened may
+        // be one to a server that knows no dialback.
+        for id in links {
+            let Some(link) = self.link(id).filter(|link| link.is_open()) else { continue };
+            let Some(connection) = link.connection.as_mut() else { continue };
+            let is_asked = connection.authorize(ours.clone(), theirs.clone()).is_ok();
+            let Some(out) = link.outgoing().filter(|out| is_asked && out.proof == Some(Proof::Dialback))
+            else {
+                continue;
+            };
+            out.pairs.push(ours.clone());
+            self.set_state(theirs, ours, State::Opening(id));
+            return self.ready.push(id);
+        }
+        self.find(now, theirs, sender);
+    }
+
+    /// Looks for a domain, unless that is being done.
+    fn find(&mut self, now: Instant, domain: &BareJid, sender: Option<BareJid>) {
+        let Some(peer) = self.peers.get_mut(domain) else { return };
+        if matches!(peer.finding, Finding::Queued | Finding::Resolving(_)) {
+            return;
+        }
+        if !self.attempts.contains_key(domain) && self.attempts.len() >= self.config.limits.attempts {
+            peer.finding = Finding::Queued;
+            self.line.push_back(domain.clone());
+            return;
+        }
+        self.attempts.entry(domain.clone()).or_insert(sender);
+        if let Some(target) = self.config.routes.get(domain) {
+            let target = target.clone();
+            return self.found(now, domain, &[target]);
+        }
+        peer.finding = Finding::Resolving(now + self.config.stream.answer);
+        self.events.push_back(FederationEvent::Resolve(domain.clone()));
+        self.arm_peer(domain);
+    }
+
+    /// An attempt is over: the next domain has its turn.
+    pub(super) fn attempt_over(&mut self, now: Instant, domain: &BareJid) {
+        let Some(peer) = self.peers.get(domain) else {
+            self.attempts.remove(domain);
+            return self.next_in_line(now);
+        };
+        let is_going_on = matches!(peer.finding, Finding::Resolving(_))
+            || peer.links.iter().any(|id| {
+                super::link_of(&self.links, *id).is_some_and(|link| link.ended.is_none() && !link.is_open())
+            });
+        if !is_going_on {
+            self.attempts.remove(domain);
+            self.next_in_line(now);
+        }
+    }
+
+    fn next_in_line(&mut self, now: Instant) {
+        while self.attempts.len() < self.config.limits.attempts {
+            let Some(domain) = self.line.pop_front() else { return };
+            let Some(peer) = self.peers.get_mut(&domain) else { continue };
+            if !matches!(peer.finding, Finding::Queued) {
+                continue;
+            }
+            peer.finding = Finding::Idle;
+            let wanted =
+                !peer.keys.is_empty() || peer.pairs.values().any(|pair| pair.state == State::Finding);
+            if wanted {
+                self.find(now, &domain, None);
+            }
+            self.arm_peer(&domain);
+        }
+    }
+
+    /// It is known where a domain is: streams are opened for all who wait.
+    pub(super) fn found(&mut self, now: Instant, domain: &BareJid, targets: &[Target]) {
+        let Some(peer) = self.peers.get_mut(domain) else { return };
+        peer.finding = Finding::Idle;
+        let waiting =
+            peer.pairs.iter().filter(|(_, pair)| pair.state == State::Finding && !pair.queue.is_empty());
+        let waiting: Vec<BareJid> = waiting.map(|(ours, _)| ours.clone()).collect();
+        let keys = core::mem::take(&mut peer.keys);
+        for ours in waiting {
+            let id = self.open(now, &ours, domain, true, targets.to_vec(), Vec::new());
+            self.set_state(domain, &ours, State::Opening(id));
+        }
+        if let Some(first) = keys.first() {
+            let ours = first.verification.to.clone();
+            self.open(now, &ours, domain, false, targets.to_vec(), keys);
+        }
+        self.attempt_over(now, domain);
+        self.arm_peer(domain);
+    }
+
+    /// Opens a stream: the owner is to connect.
+    pub(super) fn open(
+        &mut self,
+        now: Instant,
+        ours: &BareJid,
+        theirs: &BareJid,
+        authorize: bool,
+        targets: Vec<Target>,
+        keys: Vec<Key>,
+    ) -> StreamId {
+        let pairs = if authorize { Vec::from([ours.clone()]) } else { Vec::new() };
+        let id = self.insert(Way::Out(Outgoing {
+            from: ours.clone(),
+            to: theirs.clone(),
+            authorize,
+            targets: targets.clone(),
+            pairs,
+            keys,
+            proof: None,
+            batch: Vec::new(),
+            has_written: false,
+            stalled: None,
+            used: now,
+        }));
+        self.peers.entry(theirs.clone()).or_insert_with(Peer::new).links.push(id);
+        let until = now + self.config.stream.negotiation;
+        if let Some(link) = self.link(id) {
+            (link.until, link.deadline) = (Some(until), Some(until));
+            self.deadlines.insert((until, Due::Link(id)));
+        }
+        self.events.push_back(FederationEvent::Connect(id, targets));
+        id
+    }
+
+    /// The owner has connected: the stream begins.
+    pub(super) fn begin(&mut self, now: Instant, id: StreamId, target: usize) {
+        let seed = self.random.seed();
+        let Some(link) = super::link_of(&self.links, id) else { return };
+        let Way::Out(out) = &link.way else { return };
+        if link.connection.is_some() || link.ended.is_some() {
+            return;
+        }
+        let Some(place) = out.targets.get(target) else { return };
+        let config = self.config.initiating(&out.from, &out.to, out.authorize, place.direct_tls);
+        let connection = S2sConnection::initiating(config, seed, now);
+        #[cfg(feature = "tls")]
+        let connection = match &self.config.certificate {
+            Some(tls) => connection
+                .with_client_tls(tls.connects.clone().with_alpn(place.direct_tls), out.to.domainpart()),
+            None => connection,
+        };
+        let Some(link) = self.link(id) else { return };
+        link.until = None;
+        let connection = link.connection.insert(connection);
+        if let Way::Out(out) = &mut link.way {
+            out.targets.drain(..=target);
+            for key in &out.keys {
+                // It has just begun, and there are few enough: a stream that shows keys shows a bounded number.
+                let _ = connection.verify(now, key.verification.clone());
+            }
+        }
+        self.ready.push(id);
+    }
+
+    /// There is nobody at any of the places.
+    pub(super) fn not_reached(&mut self, now: Instant, id: StreamId, unreachable: &Unreachable) {
+        let Some(link) = self.link(id).filter(|link| link.connection.is_none()) else { return };
+        let Some(out) = link.outgoing() else { return };
+        let domain = out.to.clone();
+        let condition = match unreachable.is_unknown {
+            true => ErrorCondition::RemoteServerNotFound,
+            false => ErrorCondition::RemoteServerTimeout,
+        };
+        self.drop_unconnected(id);
+        self.fail(now, &domain, condition, &unreachable.reason);
+    }
+
+    /// The owner has not said in time whether it has connected.
+    pub(super) fn not_connected_in_time(&mut self, now: Instant, id: StreamId) {
+        self.events.push_back(FederationEvent::Close(id));
+        let reason = "no connection came about in time".into();
+        self.not_reached(now, id, &Unreachable { is_unknown: false, reason });
+    }
+
+    /// Forgets a stream that was never connected. Who waited for it waits for the domain.
+    fn drop_unconnected(&mut self, id: StreamId) {
+        let Some(link) = self.link(id) else { return };
+        let deadline = link.deadline;
+        let link = self.links.remove((id.0 & u64::from(u32::MAX)) as usize);
+        if let Some(at) = deadline {
+            self.deadlines.remove(&(at, Due::Link(id)));
+        }
+        let Way::Out(out) = link.way else { return };
+        if let Some(peer) = self.peers.get_mut(&out.to) {
+            peer.links.retain(|known| *known != id);
+            peer.keys.extend(out.keys);
+            for pair in peer.pairs.values_mut().filter(|pair| pair.state == State::Opening(id)) {
+                pair.state = State::Finding;
+            }
+        }
+    }
+
+    /// A domain could not be found, reached, or talked to: whoever waits for it hears so.
+    pub(super) fn fail(&mut self, now: Instant, domain: &BareJid, condition: ErrorCondition, reason: &str) {
+        let limits = &self.config.limits;
+        let Some(peer) = self.peers.get_mut(domain) else { return };
+        peer.fail(now, condition, limits);
+        let waiting = peer.pairs.iter().filter(|(_, pair)| pair.state == State::Finding);
+        let waiting: Vec<BareJid> = waiting.map(|(ours, _)| ours.clone()).collect();
+        for key in core::mem::take(&mut peer.keys) {
+            self.answer_key(&key, Verdict::Error(condition));
+        }
+        for ours in waiting {
+            self.set_state(domain, &ours, State::Idle);
+            self.give_pair_back(domain, &ours, condition);
+        }
+        let line = format!("{domain} cannot be reached ({condition}): {reason}");
+        self.events.push_back(FederationEvent::Log(Level::Info, one_line(line)));
+        self.attempt_over(now, domain);
+        self.arm_peer(domain);
+    }
+
+    pub(super) fn set_state(&mut self, theirs: &BareJid, ours: &BareJid, state: State) {
+        if let Some(pair) = self.peers.get_mut(theirs).and_then(|peer| peer.pairs.get_mut(ours)) {
+            pair.state = state;
+        }
+    }
+
+    /// What waits for a pair goes back to its senders.
+    pub(super) fn give_pair_back(&mut self, theirs: &BareJid, ours: &BareJid, condition: ErrorCondition) {
+        let pair = self.peers.get_mut(theirs).and_then(|peer| peer.pairs.get_mut(ours));
+        let items = pair.map(|pair| pair.queue.drain()).unwrap_or_default();
+        for item in items {
+            if let Some(sender) = item.sender() {
+                self.bounds.release(&sender, item.bytes);
+            }
+            self.give_back(item, condition);
+        }
+    }
+
+    /// What waits for a domain goes back to its senders.
+    pub(super) fn give_all_back(&mut self, theirs: &BareJid, condition: ErrorCondition) {
+        let pairs = self.peers.get(theirs).map(|peer| peer.pairs.keys().cloned().collect());
+        let pairs: Vec<BareJid> = pairs.unwrap_or_default();
+        for ours in pairs {
+            self.give_pair_back(theirs, &ours, condition);
+        }
+        self.arm_peer(theirs);
+    }
+
+    /// Something is due for a domain.
+    pub(super) fn peer_due(&mut self, now: Instant, domain: &BareJid) {
+        let patience = self.config.limits.patience;
+        let Some(peer) = self.peers.get_mut(domain) else { return };
+        match peer.finding {
+            Finding::Resolving(until) if now >= until => {
+                self.fail(
+                    now,
+                    domain,
+                    ErrorCondition::RemoteServerTimeout,
+                    "the DNS has not answered in time",
+                );
+            }
+            Finding::Failed { at, until, .. } if now >= until + (until - at) => {
+                (peer.finding, peer.failures) = (Finding::Idle, 0);
+            }
+            _ => {}
+        }
+        let Some(peer) = self.peers.get(domain) else { return };
+        let is_late = |pair: &Pair| !pair.queue.is_empty() && now >= pair.since + patience;
+        let late = peer.pairs.iter().filter(|(_, pair)| is_late(pair)).map(|(ours, _)| ours.clone());
+        let late: Vec<BareJid> = late.collect();
+        for ours in late {
+            self.give_pair_back(domain, &ours, ErrorCondition::RemoteServerTimeout);
+            if self
+                .peers
+                .get(domain)
+                .and_then(|peer| peer.pairs.get(&ours))
+                .is_some_and(|p| p.state == State::Finding)
+            {
+                self.set_state(domain, &ours, State::Idle);
+            }
+        }
+        self.arm_peer(domain);
+    }
+
+    /// Has a domain asked whether a key is its own.
+    pub(super) fn verify(&mut self, now: Instant, key: Key) {
+        let domain = key.verification.from.clone();
+        if self.is_closing || !self.peers.contains_key(&domain) && !self.has_room_for_domain() {
+            return self.answer_key(&key, Verdict::Error(ErrorCondition::ResourceConstraint));
+        }
+        let peer = self.peers.entry(domain.clone()).or_insert_with(Peer::new);
+        // A stream that a certificate has opened may be one to a server that knows no dialback; whoever shows a key may not be it.
+        for id in peer.links.clone() {
+            let Some(link) = self.link(id).filter(|link| link.ended.is_none()) else { continue };
+            let takes_keys = |out: &Outgoing| !out.authorize || out.proof == Some(Proof::Dialback);
+            if !matches!(&link.way, Way::Out(out) if takes_keys(out)) {
+                continue;
+            }
+            let is_asked = match &mut link.connection {
+                Some(connection) => connection.verify(now, key.verification.clone()).is_ok(),
+                None => true,
+            };
+            if let Some(out) = link.outgoing().filter(|_| is_asked) {
+                out.keys.push(key);
+                return self.ready.push(id);
+            }
+        }
+        let Some(peer) = self.peers.get_mut(&domain) else { return };
+        if let Finding::Failed { at, condition, .. } = peer.finding
+            && now < at + KEY_PAUSE
+        {
+            return self.answer_key(&key, Verdict::Error(condition));
+        }
+        peer.keys.push(key);
+        self.find(now, &domain, None);
+        self.arm_peer(&domain);
+    }
+}
+
+/// The domain of an address.
+fn domain(address: &Jid) -> Option<BareJid> {
+    BareJid::from_parts(None, address.domainpart()).ok()
+}

@@ -1,0 +1,115 @@
+//! The streams that other servers open: who has proven what, and what they send.
+
+use alloc::boxed::Box;
+use alloc::format;
+use core::time::Duration;
+
+use balcony_jid::{BareJid, Jid};
+use balcony_machine::{Instant, Ticket};
+use balcony_stanza::{ErrorCondition, Kind, PresenceType, Stanza, StreamCondition, StreamError};
+use balcony_stream::s2s::{Proof, S2sAnswer, S2sAsk, Verdict};
+
+use super::event::{FederationEvent, StreamId};
+use super::link::Way;
+use super::peer::{Key, Peer};
+use super::{Federation, policy, words};
+use crate::journal::{Level, one_line};
+use crate::pace::Rate;
+
+impl Federation {
+    /// A stream asks whether a key of dialback is right.
+    pub(super) fn asked(&mut self, now: Instant, id: StreamId, ticket: Ticket, ask: S2sAsk) {
+        let S2sAsk::VerifyDialback(verification) = ask;
+        let from = verification.from.clone();
+        let key = Key { verification, stream: id, ticket };
+        if self.config.is_local(from.as_str()) {
+            // Nobody else makes keys in our name.
+            return self.answer_key(&key, Verdict::Invalid);
+        }
+        if !self.config.admits(from.as_str()) {
+            self.log(id, Level::Info, &format!("{from} is not allowed to send to this server"));
+            return self.answer_key(&key, Verdict::Error(ErrorCondition::PolicyViolation));
+        }
+        if self.link(id).is_some_and(|link| link.proves(&from)) {
+            // XEP-0344 section 2.4: the certificate says as much as its owner would.
+            return self.answer_key(&key, Verdict::Valid);
+        }
+        self.verify(now, key);
+    }
+
+    /// Tells a stream what has become of a key that it has shown.
+    pub(super) fn answer_key(&mut self, key: &Key, verdict: Verdict) {
+        if let Some(connection) = self.link(key.stream).and_then(|link| link.connection.as_mut()) {
+            // Misuse here means that the stream has given up waiting.
+            let _ = connection.answer(key.ticket, S2sAnswer::Verdict(verdict));
+            self.ready.push(key.stream);
+        }
+    }
+
+    /// A stream is proven to come from this domain.
+    pub(super) fn proven(&mut self, now: Instant, id: StreamId, from: BareJid, to: &BareJid, proof: Proof) {
+        if !self.config.admits(from.as_str()) {
+            self.log(id, Level::Info, &format!("{from} is not allowed to send to this server"));
+            return self.abort(now, id, policy());
+        }
+        let how = match proof {
+            Proof::Certificate => "by certificate",
+            Proof::Dialback => "by dialback",
+        };
+        let names = self.link(id).map(|link| words::names(link.proven())).unwrap_or_default();
+        let Some(incoming) = self.link(id).and_then(|link| link.incoming()) else { return };
+        let is_new = !incoming.domains.contains(&from);
+        if is_new {
+            incoming.domains.push(from.clone());
+        }
+        let line = format!("{from} sends to {to} from {}, proven {how}; {names}", incoming.address);
+        self.events.push_back(FederationEvent::Log(Level::Info, one_line(line)));
+        let most = self.config.limits.streams_per_domain;
+        let peer = self.peers.entry(from.clone()).or_insert_with(Peer::new);
+        // It lives, so it is worth another try.
+        peer.revive();
+        let mut oldest = None;
+        if is_new {
+            peer.incoming.push_back(id);
+            oldest = peer.incoming.front().copied().filter(|_| peer.incoming.len() > most.max(1));
+        }
+        self.arm_peer(&from);
+        if let Some(oldest) = oldest {
+            let text = "your domain has opened too many streams after this one";
+            self.abort(now, oldest, StreamError::new(StreamCondition::ResourceConstraint, text));
+        }
+    }
+
+    /// Another server has sent a stanza.
+    pub(super) fn deliver(&mut self, now: Instant, stanza: Box<Stanza>) {
+        let Some(from) = stanza.head.from.as_ref().map(Jid::domainpart) else { return };
+        let limits = &self.config.limits;
+        let Some(peer) = self.peers.get_mut(from) else { return };
+        if let Some(rate) = limits.bytes_per_second {
+            peer.pace.pay(now, balcony_router::cost(&stanza), rate);
+        }
+        if stanza.head.kind == Kind::Presence(PresenceType::Subscribe) {
+            let most = limits.subscriptions_per_minute.max(1);
+            let rate = Rate { burst: most, each: Duration::from_secs(60) / most };
+            match peer.subscriptions.without_one(now, rate) {
+                Some(rest) => (peer.subscriptions, peer.drops_logged) = (rest, false),
+                None => {
+                    if !core::mem::replace(&mut peer.drops_logged, true) {
+                        let line = format!("{from} asks for too many subscriptions; some are dropped");
+                        self.events.push_back(FederationEvent::Log(Level::Warn, one_line(line)));
+                    }
+                    return;
+                }
+            }
+        }
+        self.events.push_back(FederationEvent::Deliver(stanza));
+    }
+
+    /// Until when a stream is not read from, because its domain sends too fast (RFC 6120 section 13.12).
+    pub(super) fn pause(&self, now: Instant, id: StreamId) -> Option<Instant> {
+        let link = super::link_of(&self.links, id)?;
+        let Way::In(incoming) = &link.way else { return None };
+        let waits = incoming.domains.iter().filter_map(|domain| self.peers.get(domain)?.pace.wait(now));
+        waits.max()
+    }
+}

@@ -1,0 +1,365 @@
+//! All streams to and from other servers, as one value without IO (RFC 6120 sections 4.5, 8.1 and 10.4, XEP-0178, XEP-0220).
+//!
+//! A [`Federation`] takes the stanzas that go to other domains, finds a stream for each pair of domains, or has one opened, and gives
+//! to the router what others send. It opens no socket and asks no DNS: it says what it wants as [`FederationEvent`]s, and is told what
+//! has come of it.
+//!
+//! # What it keeps to
+//!
+//! - Stanzas go from one domain to another on one stream at a time, so those of one sender to one recipient keep their order. A stream
+//!   that is over gives way to the next one only when it is certain what it has written.
+//! - Nothing is sent twice. What the owner says to be [written](Federation::written) is gone; what was not wholly written when the
+//!   transport broke has not arrived, as it was less than one record of TLS, or one stanza, and goes over the next stream.
+//! - What can't be sent comes back as [`FederationEvent::Return`], once, with the condition that RFC 6120 section 10.4 and XEP-0220 name:
+//!   `remote-server-not-found` if there is no such domain, `remote-server-timeout` if it does not answer, `internal-server-error` if it is
+//!   there and no stream comes about; `not-allowed` if we don't talk to it, `resource-constraint` if too much waits.
+//! - A domain that could not be reached is left alone for a while, in which whatever goes there comes back at once.
+//! - Nobody can send in the name of a domain that they have not proven, neither by certificate nor by dialback, nor in the name of a
+//!   domain of ours.
+//!
+//! # The way of a stanza
+//!
+//! ```text
+//! send ─▶ queue of its pair ── no stream ─▶ Resolve ─ resolved ─▶ Connect ─ connected ─▶ negotiation ─▶ authorised
+//!               │                                                                                            │
+//!               └───────────────── Write ─ take_output ─ written ◀───────────────────────────────────────────┘
+//! ```
+
+use alloc::boxed::Box;
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::fmt;
+use core::mem;
+
+use balcony_connection::S2sConnection;
+use balcony_connection::srv::{self, Record};
+use balcony_jid::BareJid;
+use balcony_machine::{Instant, Random, Seed};
+use balcony_stanza::{ErrorCondition, Stanza, StreamCondition, StreamError};
+use balcony_stream::s2s::S2sReceivingConfig;
+use slab::Slab;
+
+mod bounds;
+mod config;
+mod drive;
+mod event;
+mod find;
+mod incoming;
+mod link;
+mod outgoing;
+mod peer;
+mod queue;
+mod words;
+
+#[cfg(feature = "tls")]
+pub use config::FederationTls;
+pub use config::{FederationConfig, FederationLimits};
+pub use event::{FederationEvent, StreamId, Unreachable};
+
+use bounds::Bounds;
+use link::{Incoming, Link, Way};
+use peer::{Finding, Peer};
+use queue::Item;
+
+/// All streams to and from other servers. See the [module](self).
+pub struct Federation {
+    config: FederationConfig,
+    /// What streams are made of that others open: those that begin in the clear, and those that begin with TLS.
+    clear: Arc<S2sReceivingConfig>,
+    direct: Arc<S2sReceivingConfig>,
+    links: Slab<Box<Link>>,
+    /// Distinguishes the streams that have had the same place in the slab.
+    generation: u32,
+    peers: BTreeMap<BareJid, Peer>,
+    /// The domains that are being looked for or connected to, and which account of ours has caused it.
+    attempts: BTreeMap<BareJid, Option<BareJid>>,
+    /// Those that wait for their turn.
+    line: VecDeque<BareJid>,
+    bounds: Bounds,
+    deadlines: BTreeSet<(Instant, Due)>,
+    random: Random,
+    /// Streams that can go on. Empty between calls.
+    ready: Vec<StreamId>,
+    events: VecDeque<FederationEvent>,
+    is_closing: bool,
+}
+
+/// What a deadline is about.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Due {
+    Link(StreamId),
+    Peer(BareJid),
+}
+
+impl Federation {
+    /// Without streams.
+    #[must_use]
+    pub fn new(config: FederationConfig, seed: &Seed) -> Self {
+        Federation {
+            clear: config.receiving(false),
+            direct: config.receiving(true),
+            config,
+            links: Slab::new(),
+            generation: 0,
+            peers: BTreeMap::new(),
+            attempts: BTreeMap::new(),
+            line: VecDeque::new(),
+            bounds: Bounds::default(),
+            deadlines: BTreeSet::new(),
+            random: seed.random(),
+            ready: Vec::new(),
+            events: VecDeque::new(),
+            is_closing: false,
+        }
+    }
+
+    /// The next thing to do. Call it until there is none, after every other call.
+    #[expect(clippy::should_implement_trait, reason = "there is more after each call")]
+    pub fn next(&mut self) -> Option<FederationEvent> {
+        self.events.pop_front()
+    }
+
+    /// Takes a stanza from one of our domains to another one. `is_told` is whether its sender hears if it does not get there. A
+    /// stanza that lacks an address, or whose addresses are not so, has no effect.
+    pub fn send(&mut self, now: Instant, stanza: Stanza, is_told: bool) {
+        let (Some(from), Some(to)) = (&stanza.head.from, &stanza.head.to) else { return };
+        let (ours, theirs) = (from.domainpart(), to.domainpart());
+        if !self.config.is_local(ours) || self.config.is_local(theirs) {
+            return;
+        }
+        let item = Item::new(stanza, is_told);
+        if let Err((item, condition)) = self.accept_item(now, item) {
+            self.give_back(item, condition);
+        }
+        self.finish(now);
+    }
+
+    /// Takes in a stream that another server has opened, from `address`, as the log is to name it. Read from it; that is not said
+    /// again.
+    pub fn accept(&mut self, now: Instant, direct_tls: bool, address: String) -> StreamId {
+        let config = if direct_tls { &self.direct } else { &self.clear };
+        let connection = S2sConnection::receiving(Arc::clone(config), self.random.seed(), now);
+        #[cfg(feature = "tls")]
+        let connection = match &self.config.certificate {
+            Some(tls) => connection.with_server_tls(tls.accepts.clone()),
+            None => connection,
+        };
+        let id = self.insert(Way::In(Incoming { address, domains: Vec::new() }));
+        if let Some(link) = self.link(id) {
+            link.connection = Some(connection);
+        }
+        self.ready.push(id);
+        self.finish(now);
+        id
+    }
+
+    /// The DNS has answered [`FederationEvent::Resolve`]: these records, none if there are none, or why it does not answer, in words.
+    pub fn resolved(&mut self, now: Instant, domain: &BareJid, records: Result<Vec<Record>, String>) {
+        let is_asked = |peer: &Peer| matches!(peer.finding, Finding::Resolving(_));
+        if !self.peers.get(domain).is_some_and(is_asked) {
+            return;
+        }
+        match records {
+            Ok(records) => {
+                let port = srv::SERVER_PORT;
+                let targets = srv::targets(domain.domainpart(), port, records, &mut self.random);
+                if targets.is_empty() {
+                    let reason = "its DNS says that it has no service for other servers";
+                    self.fail(now, domain, ErrorCondition::RemoteServerNotFound, reason);
+                } else {
+                    self.found(now, domain, &targets);
+                }
+            }
+            Err(reason) => self.fail(now, domain, ErrorCondition::RemoteServerTimeout, &reason),
+        }
+        self.finish(now);
+    }
+
+    /// The owner has connected to the target at this place in the list of [`FederationEvent::Connect`]. Read from it.
+    pub fn connected(&mut self, now: Instant, id: StreamId, target: usize) {
+        self.begin(now, id, target);
+        self.finish(now);
+    }
+
+    /// None of the targets of [`FederationEvent::Connect`] could be connected to.
+    pub fn unreachable(&mut self, now: Instant, id: StreamId, unreachable: &Unreachable) {
+        self.not_reached(now, id, unreachable);
+        self.finish(now);
+    }
+
+    /// Bytes have come. Hand in no more before [`FederationEvent::Read`].
+    pub fn receive(&mut self, now: Instant, id: StreamId, bytes: &[u8]) {
+        let Some(link) = self.link(id) else { return };
+        link.unread = true;
+        if link.input.is_empty() {
+            self.advance(now, id, bytes);
+        } else {
+            link.input.extend_from_slice(bytes);
+            self.advance(now, id, &[]);
+        }
+        self.finish(now);
+    }
+
+    /// The peer has closed its side of the transport.
+    pub fn eof(&mut self, now: Instant, id: StreamId) {
+        let Some(link) = self.link(id) else { return };
+        link.eof = true;
+        self.ready.push(id);
+        self.finish(now);
+    }
+
+    /// The transport is broken: nothing can be written any more, and what was [taken](Federation::take_output) last is not wholly
+    /// written. The stream is forgotten without `Close`.
+    pub fn broken(&mut self, now: Instant, id: StreamId) {
+        let Some(link) = self.link(id) else { return };
+        (link.eof, link.broken) = (true, true);
+        self.ready.push(id);
+        self.finish(now);
+    }
+
+    /// Swaps the bytes to be written into `buffer`, which must be empty.
+    pub fn take_output(&mut self, now: Instant, id: StreamId, buffer: &mut Vec<u8>) {
+        self.fill(now, id);
+        if let Some(link) = self.link(id) {
+            if let Some(connection) = &mut link.connection {
+                // A failure of TLS shows when the stream goes on.
+                let _ = connection.flush(&mut link.out);
+            }
+            mem::swap(buffer, &mut link.out);
+        }
+        self.finish(now);
+    }
+
+    /// What [`take_output`](Federation::take_output) gave has been written, all of it.
+    pub fn written(&mut self, now: Instant, id: StreamId) {
+        let Some(link) = self.link(id) else { return };
+        link.writing = false;
+        self.batch_written(now, id);
+        self.ready.push(id);
+        self.finish(now);
+    }
+
+    /// When to call [`tick`](Federation::tick).
+    #[must_use]
+    pub fn deadline(&self) -> Option<Instant> {
+        self.deadlines.first().map(|(at, _)| *at)
+    }
+
+    /// Does what has become due. After that no [`deadline`](Federation::deadline) is `now` or earlier.
+    pub fn tick(&mut self, now: Instant) {
+        let due: Vec<Due> =
+            self.deadlines.iter().take_while(|(at, _)| *at <= now).map(|(_, due)| due.clone()).collect();
+        for due in due {
+            match due {
+                Due::Link(id) => self.link_due(now, id),
+                Due::Peer(domain) => self.peer_due(now, &domain),
+            }
+        }
+        self.finish(now);
+    }
+
+    /// Ends all streams with `system-shutdown`, and opens no more. What waits comes back with `remote-server-timeout`.
+    pub fn shutdown(&mut self, now: Instant) {
+        self.is_closing = true;
+        let ids: Vec<StreamId> = self.links.iter().map(|(_, link)| link.id).collect();
+        for id in ids {
+            let error = StreamError::new(StreamCondition::SystemShutdown, "the server is shutting down");
+            self.abort(now, id, error);
+        }
+        let domains: Vec<BareJid> = self.peers.keys().cloned().collect();
+        for domain in domains {
+            self.give_all_back(&domain, ErrorCondition::RemoteServerTimeout);
+        }
+        self.finish(now);
+    }
+
+    /// The configuration for streams that begin from now on; streams to and from domains that are not admitted any more end. The
+    /// domains of ours can't change.
+    pub fn configure(&mut self, now: Instant, config: FederationConfig) {
+        (self.clear, self.direct) = (config.receiving(false), config.receiving(true));
+        self.config = config;
+        let denied: Vec<StreamId> = self
+            .peers
+            .iter()
+            .filter(|(domain, _)| !self.config.admits(domain.as_str()))
+            .flat_map(|(_, peer)| peer.incoming.iter().chain(&peer.links).copied())
+            .collect();
+        for id in denied {
+            self.abort(now, id, policy());
+        }
+        self.finish(now);
+    }
+
+    /// The configuration.
+    #[must_use]
+    pub fn config(&self) -> &FederationConfig {
+        &self.config
+    }
+
+    /// How many streams there are, with those that are being opened or closed.
+    #[must_use]
+    pub fn streams(&self) -> usize {
+        self.links.len()
+    }
+
+    /// How many bytes of stanzas wait for streams.
+    #[must_use]
+    pub fn waiting_bytes(&self) -> usize {
+        self.bounds.total()
+    }
+
+    /// Whether the stream is there. One that has ended is there until its last words are written.
+    #[must_use]
+    pub fn knows(&self, id: StreamId) -> bool {
+        link_of(&self.links, id).is_some()
+    }
+
+    fn link(&mut self, id: StreamId) -> Option<&mut Link> {
+        let key = (id.0 & u64::from(u32::MAX)) as usize;
+        self.links.get_mut(key).map(Box::as_mut).filter(|link| link.id == id)
+    }
+
+    fn insert(&mut self, way: Way) -> StreamId {
+        self.generation = self.generation.wrapping_add(1) & (u32::MAX >> 1);
+        let entry = self.links.vacant_entry();
+        let id = StreamId(u64::from(self.generation) << 32 | (entry.key() as u64 & u64::from(u32::MAX)));
+        entry.insert(Box::new(Link::new(id, way)));
+        id
+    }
+
+    /// Returns a stanza to its sender.
+    fn give_back(&mut self, item: Item, condition: ErrorCondition) {
+        let Item { stanza, is_told, .. } = item;
+        self.events.push_back(FederationEvent::Return { stanza, condition, is_told });
+    }
+
+    /// Does what has come of what was done, until nothing is left.
+    fn finish(&mut self, now: Instant) {
+        while !self.ready.is_empty() {
+            for id in mem::take(&mut self.ready) {
+                self.advance(now, id, &[]);
+            }
+        }
+    }
+}
+
+fn link_of(links: &Slab<Box<Link>>, id: StreamId) -> Option<&Link> {
+    let key = (id.0 & u64::from(u32::MAX)) as usize;
+    links.get(key).map(Box::as_ref).filter(|link| link.id == id)
+}
+
+/// What a domain is told that we don't talk to.
+fn policy() -> StreamError {
+    StreamError::new(StreamCondition::PolicyViolation, "this server does not talk to your domain")
+}
+
+impl fmt::Debug for Federation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Federation")
+            .field("streams", &self.links.len())
+            .field("domains", &self.peers.len())
+            .finish_non_exhaustive()
+    }
+}

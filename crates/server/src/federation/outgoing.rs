@@ -1,0 +1,293 @@
+//! The streams that we open: what they take, and what becomes of it.
+
+use alloc::format;
+use alloc::vec::Vec;
+use core::mem;
+
+use balcony_jid::BareJid;
+use balcony_machine::Instant;
+use balcony_stanza::{ErrorCondition, Stanza};
+use balcony_stream::s2s::{Proof, Verdict, Verification};
+
+use super::event::{FederationEvent, StreamId};
+use super::link::{Ended, Outgoing};
+use super::peer::State;
+use super::queue::Item;
+use super::{Federation, words};
+use crate::journal::{Level, one_line};
+
+/// What is given to a stream at once, in bytes: less than a record of TLS, so that it arrives whole or not at all.
+const BATCH: usize = 14 << 10;
+
+impl Federation {
+    /// Has a stream take what waits for it, as soon as the owner has written what there is.
+    pub(super) fn wants_to_write(&mut self, id: StreamId) {
+        if let Some(link) = self.link(id).filter(|link| link.is_open() && !link.writing) {
+            link.writing = true;
+            self.events.push_back(FederationEvent::Write(id));
+        }
+    }
+
+    /// Gives a stream of what waits for it, when the owner is about to write.
+    pub(super) fn fill(&mut self, now: Instant, id: StreamId) {
+        let patience = self.config.limits.patience;
+        let Some(link) = self.link(id).filter(|link| link.is_open()) else { return };
+        let most = if link.is_encrypted() { BATCH } else { 1 };
+        let Some(out) = link.outgoing().filter(|out| out.batch.is_empty()) else { return };
+        let (theirs, pairs) = (out.to.clone(), out.pairs.clone());
+        let (mut items, mut last) = (Vec::new(), None);
+        let Some(peer) = self.peers.get_mut(&theirs) else { return };
+        for ours in &pairs {
+            let pair = peer.pairs.get_mut(ours).filter(|pair| pair.state == State::Ready(id));
+            let Some(pair) = pair.filter(|pair| !pair.queue.is_empty()) else { continue };
+            let before = items.len();
+            pair.queue.take(most, &mut items);
+            if items.len() > before {
+                last = Some(ours.clone());
+            }
+        }
+        if items.is_empty() {
+            return;
+        }
+        for item in &items {
+            if let Some(sender) = item.sender() {
+                self.bounds.release(&sender, item.bytes);
+            }
+        }
+        let Some(link) = self.link(id) else { return };
+        let mut refused = Vec::new();
+        if let Some(connection) = &mut link.connection {
+            let mut sent = Vec::new();
+            for item in items {
+                // It is open, and the pair is authorised on it: the rest would be a fault of ours, and lose nothing.
+                match refused.is_empty() && connection.send(&item.stanza).is_ok() {
+                    true => sent.push(item),
+                    false => refused.push(item),
+                }
+            }
+            if let Some(out) = link.outgoing() {
+                (out.batch, out.used, out.stalled) = (sent, now, Some(now + patience));
+                // The next domain of ours has its turn.
+                if let Some(at) = last.and_then(|last| out.pairs.iter().position(|ours| *ours == last)) {
+                    let taken = out.pairs.remove(at);
+                    out.pairs.push(taken);
+                }
+            }
+        }
+        for item in refused {
+            self.give_back(item, ErrorCondition::InternalServerError);
+        }
+        self.arm_peer(&theirs);
+        self.ready.push(id);
+    }
+
+    /// What a stream was given last is written.
+    pub(super) fn batch_written(&mut self, now: Instant, id: StreamId) {
+        let Some(out) = self.link(id).and_then(|link| link.outgoing()) else { return };
+        out.stalled = None;
+        if mem::take(&mut out.batch).is_empty() {
+            return self.goes_on_writing(id);
+        }
+        out.has_written = true;
+        let theirs = out.to.clone();
+        if let Some(peer) = self.peers.get_mut(&theirs) {
+            peer.failures = 0;
+            for pair in peer.pairs.values_mut().filter(|pair| pair.state == State::Ready(id)) {
+                pair.since = now;
+            }
+        }
+        self.arm_peer(&theirs);
+        self.goes_on_writing(id);
+    }
+
+    fn goes_on_writing(&mut self, id: StreamId) {
+        let Some(out) = self.link(id).and_then(|link| link.outgoing()) else { return };
+        let theirs = out.to.clone();
+        let Some(peer) = self.peers.get(&theirs) else { return };
+        let waits = peer.pairs.values().any(|pair| pair.state == State::Ready(id) && !pair.queue.is_empty());
+        if waits {
+            self.wants_to_write(id);
+        }
+    }
+
+    /// The other server takes stanzas of this pair.
+    pub(super) fn authorized(
+        &mut self,
+        now: Instant,
+        id: StreamId,
+        from: &BareJid,
+        to: &BareJid,
+        proof: Proof,
+    ) {
+        let Some(link) = self.link(id) else { return };
+        let names = words::names(link.proven());
+        let Some(out) = link.outgoing() else { return };
+        out.proof.get_or_insert(proof);
+        out.used = now;
+        if let Some(peer) = self.peers.get_mut(to) {
+            peer.revive();
+            if let Some(pair) = peer.pairs.get_mut(from).filter(|pair| pair.state == State::Opening(id)) {
+                pair.state = State::Ready(id);
+            }
+        }
+        let how = match proof {
+            Proof::Certificate => "by our certificate",
+            Proof::Dialback => "by dialback",
+        };
+        let line = format!("{from} sends to {to}, proven {how}; {names}");
+        self.events.push_back(FederationEvent::Log(Level::Info, one_line(line)));
+        self.attempt_over(now, to);
+        self.arm_peer(to);
+        self.goes_on_writing(id);
+    }
+
+    /// The other server does not take stanzas of this pair.
+    pub(super) fn refused(
+        &mut self,
+        now: Instant,
+        id: StreamId,
+        from: &BareJid,
+        to: &BareJid,
+        verdict: Verdict,
+    ) {
+        let Some(out) = self.link(id).and_then(|link| link.outgoing()) else { return };
+        out.pairs.retain(|ours| ours != from);
+        let (is_last, has_keys) = (out.pairs.is_empty(), !out.keys.is_empty());
+        let condition = verdict.bounce();
+        let limits = &self.config.limits;
+        if let Some(peer) = self.peers.get_mut(to) {
+            peer.fail(now, condition, limits);
+            if let Some(pair) = peer.pairs.get_mut(from).filter(|pair| pair.state == State::Opening(id)) {
+                pair.state = State::Idle;
+                self.give_pair_back(to, from, condition);
+            }
+        }
+        let line = format!(
+            "{to} does not take stanzas of {from} ({condition}): it answered our key with {}",
+            word(verdict)
+        );
+        self.events.push_back(FederationEvent::Log(Level::Info, one_line(line)));
+        // XEP-0220 section 2.1.1: who has called a key invalid is asked about no others.
+        if is_last
+            && !has_keys
+            && let Some(connection) = self.link(id).and_then(|link| link.connection.as_mut())
+        {
+            connection.close(now);
+        }
+        self.attempt_over(now, to);
+        self.arm_peer(to);
+    }
+
+    /// The other server has said what it thinks of a key.
+    pub(super) fn verified(
+        &mut self,
+        now: Instant,
+        id: StreamId,
+        verification: &Verification,
+        verdict: Verdict,
+    ) {
+        let Some(out) = self.link(id).and_then(|link| link.outgoing()) else { return };
+        let answered: Vec<_> = out.keys.extract_if(.., |key| key.verification == *verification).collect();
+        let (is_over, domain) = (!out.authorize && out.keys.is_empty(), out.to.clone());
+        for key in answered {
+            self.answer_key(&key, verdict);
+        }
+        // XEP-0220 section 2.1.2: a stream that was opened for this is of no more use.
+        if is_over && let Some(connection) = self.link(id).and_then(|link| link.connection.as_mut()) {
+            connection.close(now);
+        }
+        self.attempt_over(now, &domain);
+    }
+
+    /// A stream that we had opened is forgotten. What it has not written, and what waits for it, goes elsewhere or back.
+    pub(super) fn outgoing_over(
+        &mut self,
+        now: Instant,
+        id: StreamId,
+        out: Outgoing,
+        ended: &Ended,
+        was_connected: bool,
+    ) {
+        let Outgoing { from, to, authorize, targets, pairs, keys, proof, batch, has_written, .. } = out;
+        let is_refused = authorize && pairs.is_empty();
+        let Some(peer) = self.peers.get_mut(&to) else { return };
+        peer.links.retain(|known| *known != id);
+        let mut unwritten = batch;
+        for (ours, pair) in &mut peer.pairs {
+            if matches!(pair.state, State::Opening(of) | State::Ready(of) if of == id) {
+                let is_of = |item: &mut Item| {
+                    item.stanza.head.from.as_ref().is_some_and(|from| from.domainpart() == ours.as_str())
+                };
+                let items: Vec<Item> = unwritten.extract_if(.., is_of).collect();
+                for item in &items {
+                    if let Some(sender) = item.sender() {
+                        self.bounds.add(&sender, item.bytes);
+                    }
+                }
+                pair.queue.put_back(items);
+                pair.state = if pair.queue.is_empty() { State::Idle } else { State::Finding };
+            }
+        }
+        // What comes back to the queue may have waited for long enough.
+        self.peer_due(now, &to);
+        let pair = self.peers.get(&to).and_then(|peer| peer.pairs.get(&from));
+        let is_wanted =
+            if authorize { pair.is_some_and(|pair| pair.state == State::Finding) } else { !keys.is_empty() };
+        // It came to nothing here, but there are other places.
+        if proof.is_none() && was_connected && is_wanted && !targets.is_empty() && !self.is_closing {
+            let other = self.open(now, &from, &to, authorize, targets, keys);
+            if authorize {
+                self.set_state(&to, &from, State::Opening(other));
+            }
+            return self.arm_peer(&to);
+        }
+        let (condition, has_keys) = (words::condition(ended), !keys.is_empty());
+        for item in unwritten {
+            self.give_back(item, condition);
+        }
+        for key in keys {
+            self.answer_key(&key, Verdict::Error(ErrorCondition::RemoteServerTimeout));
+        }
+        let waiting: Vec<BareJid> = self.peers.get(&to).map(waiting).unwrap_or_default();
+        // A stream that has taken nothing was of no use, however far it came.
+        let has_failed = match authorize {
+            true => !has_written && !is_refused && (proof.is_none() || !waiting.is_empty()),
+            false => has_keys,
+        };
+        if has_failed {
+            self.fail(now, &to, condition, &words::reason(ended));
+        } else {
+            for ours in waiting {
+                self.pursue(now, &ours, &to, None);
+            }
+            self.attempt_over(now, &to);
+        }
+        self.arm_peer(&to);
+    }
+
+    /// Sends what the other server's mistake is answered with.
+    pub(super) fn send_reply(&mut self, now: Instant, reply: Stanza) {
+        let Some((from, to)) = reply.head.from.as_ref().zip(reply.head.to.as_ref()) else { return };
+        if !self.config.is_local(from.domainpart()) || self.config.is_local(to.domainpart()) {
+            return;
+        }
+        // It is an answer: nobody is told if it does not get there.
+        if let Err((item, condition)) = self.accept_item(now, Item::new(reply, false)) {
+            self.give_back(item, condition);
+        }
+    }
+}
+
+/// The domains of ours that wait for this one.
+fn waiting(peer: &super::peer::Peer) -> Vec<BareJid> {
+    peer.pairs.iter().filter(|(_, pair)| pair.state == State::Finding).map(|(ours, _)| ours.clone()).collect()
+}
+
+/// A verdict in words.
+fn word(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Valid => "valid",
+        Verdict::Invalid => "invalid",
+        Verdict::Error(condition) => condition.name(),
+    }
+}

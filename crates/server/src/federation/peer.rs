@@ -1,0 +1,152 @@
+//! What is known of another server's domain.
+
+use alloc::collections::{BTreeMap, VecDeque};
+use alloc::vec::Vec;
+
+use balcony_jid::BareJid;
+use balcony_machine::{Instant, Ticket};
+use balcony_stanza::ErrorCondition;
+use balcony_stream::s2s::Verification;
+
+use super::config::FederationLimits;
+use super::event::StreamId;
+use super::queue::Queue;
+use crate::pace::{Bucket, Pace};
+
+/// A domain of another server, with what waits for it and what comes from it.
+#[derive(Debug)]
+pub(super) struct Peer {
+    pub(super) finding: Finding,
+    /// How many attempts to reach it have failed since the last one that has not.
+    pub(super) failures: u32,
+    /// What goes there, by the domain of ours that it comes from.
+    pub(super) pairs: BTreeMap<BareJid, Pair>,
+    /// The streams that we have opened to it, or are opening.
+    pub(super) links: Vec<StreamId>,
+    /// Keys that it is to be asked about as soon as there is a stream.
+    pub(super) keys: Vec<Key>,
+    /// The streams on which it has proven itself, the oldest first.
+    pub(super) incoming: VecDeque<StreamId>,
+    /// How fast it sends.
+    pub(super) pace: Pace,
+    /// How often it asks to see somebody's presence.
+    pub(super) subscriptions: Bucket,
+    /// Whether it has been logged that too many of these are dropped.
+    pub(super) drops_logged: bool,
+    /// Its entry in the set of deadlines.
+    pub(super) deadline: Option<Instant>,
+}
+
+/// How far the search for a domain has come.
+#[derive(Clone, Debug)]
+pub(super) enum Finding {
+    /// Nobody looks for it. If there are streams they were found.
+    Idle,
+    /// It waits for its turn, since too many others are looked for.
+    Queued,
+    /// The DNS is asked, and has to answer until then.
+    Resolving(Instant),
+    /// It could not be reached, and is left alone for a while.
+    Failed {
+        /// When that was.
+        at: Instant,
+        /// Until when it is not tried again for stanzas.
+        until: Instant,
+        /// What their senders are told meanwhile.
+        condition: ErrorCondition,
+    },
+}
+
+/// What goes from one domain of ours to this one.
+#[derive(Debug)]
+pub(super) struct Pair {
+    pub(super) state: State,
+    pub(super) queue: Queue,
+    /// Since when nothing of it has been taken by a stream.
+    pub(super) since: Instant,
+}
+
+/// The stream that takes what goes from one domain to another: one at a time (RFC 6120 section 10.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum State {
+    /// None, and nothing waits.
+    Idle,
+    /// The domain is being looked for.
+    Finding,
+    /// This one is being opened for it, or asked to take it.
+    Opening(StreamId),
+    /// This one. It may have ended, and not be forgotten yet: what it has begun to write is not decided then.
+    Ready(StreamId),
+}
+
+/// A dialback key that another server has shown us, and who waits for what becomes of it.
+#[derive(Clone, Debug)]
+pub(super) struct Key {
+    pub(super) verification: Verification,
+    /// The stream on which it came.
+    pub(super) stream: StreamId,
+    pub(super) ticket: Ticket,
+}
+
+impl Peer {
+    pub(super) fn new() -> Self {
+        Peer {
+            finding: Finding::Idle,
+            failures: 0,
+            pairs: BTreeMap::new(),
+            links: Vec::new(),
+            keys: Vec::new(),
+            incoming: VecDeque::new(),
+            pace: Pace::NEW,
+            subscriptions: Bucket::FULL,
+            drops_logged: false,
+            deadline: None,
+        }
+    }
+
+    /// Whether nothing is lost by forgetting it.
+    pub(super) fn is_idle(&self) -> bool {
+        matches!(self.finding, Finding::Idle)
+            && self.links.is_empty()
+            && self.keys.is_empty()
+            && self.incoming.is_empty()
+            && self.pairs.values().all(|pair| pair.queue.is_empty())
+    }
+
+    /// Whether nothing but a failure is known of it.
+    pub(super) fn is_failed_only(&self) -> bool {
+        matches!(self.finding, Finding::Failed { .. })
+            && self.links.is_empty()
+            && self.keys.is_empty()
+            && self.incoming.is_empty()
+            && self.pairs.values().all(|pair| pair.queue.is_empty())
+    }
+
+    /// When something has to be done about it even if nothing happens.
+    pub(super) fn due(&self, limits: &FederationLimits) -> Option<Instant> {
+        let finding = match self.finding {
+            Finding::Idle | Finding::Queued => None,
+            Finding::Resolving(until) => Some(until),
+            // It is remembered for as long again, so that the next failure counts as another.
+            Finding::Failed { at, until, .. } => Some(until + (until - at)),
+        };
+        let pairs = self.pairs.values().filter(|pair| !pair.queue.is_empty());
+        pairs.map(|pair| pair.since + limits.patience).chain(finding).min()
+    }
+
+    /// It could not be reached once more: how long it is left alone.
+    pub(super) fn fail(&mut self, now: Instant, condition: ErrorCondition, limits: &FederationLimits) {
+        let factor = 1_u32.checked_shl(self.failures).unwrap_or(u32::MAX);
+        let backoff = limits.backoff.saturating_mul(factor).min(limits.most_backoff);
+        self.failures = self.failures.saturating_add(1).min(31);
+        self.finding = Finding::Failed { at: now, until: now + backoff, condition };
+    }
+
+    /// It lives.
+    pub(super) fn revive(&mut self) {
+        self.failures = 0;
+        if matches!(self.finding, Finding::Failed { .. }) {
+            self.finding = Finding::Idle;
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! The stanzas of one pair of domains that wait for a stream to take them (RFC 6120 section 10.4).
+
+use alloc::boxed::Box;
+use alloc::collections::{BTreeMap, VecDeque};
+use alloc::vec::Vec;
+
+use balcony_jid::{BareJid, Jid};
+use balcony_stanza::Stanza;
+
+/// A stanza on its way to another server.
+#[derive(Debug)]
+pub(super) struct Item {
+    pub(super) stanza: Box<Stanza>,
+    /// Whether its sender is to hear if it does not get there.
+    pub(super) is_told: bool,
+    /// What it [costs](balcony_router::cost), in bytes.
+    pub(super) bytes: usize,
+    /// More than it takes on a stream, in bytes.
+    pub(super) written: usize,
+}
+
+/// What the name of a stanza and those of its attributes take on a stream.
+const ELEMENT: usize = 128;
+
+impl Item {
+    pub(super) fn new(stanza: Stanza, is_told: bool) -> Item {
+        let bytes = balcony_router::cost(&stanza);
+        let head = &stanza.head;
+        let addresses = [&head.from, &head.to].into_iter().flatten().map(Jid::as_str);
+        let texts = [&head.id, &head.lang].into_iter().flatten().map(AsRef::as_ref);
+        let attributes: usize = addresses.chain(texts).map(escaped).sum();
+        let written = stanza.payload.as_bytes().len() + attributes + ELEMENT;
+        Item { stanza: Box::new(stanza), is_told, bytes, written }
+    }
+
+    /// The account of ours, or the domain, that it comes from.
+    pub(super) fn sender(&self) -> Option<BareJid> {
+        self.stanza.head.from.as_ref().map(Jid::to_bare)
+    }
+}
+
+/// More than a text takes in an attribute, where a character may become `&apos;`.
+fn escaped(text: &str) -> usize {
+    let special = text.bytes().filter(|byte| matches!(byte, b'&' | b'<' | b'>' | b'\'' | b'"' | 0..0x20));
+    text.len() + 5 * special.count()
+}
+
+/// What waits from one domain of ours to one of theirs. What one sender has sent keeps its order; senders take turns, so that one who
+/// sends much does not hold up the others.
+#[derive(Debug, Default)]
+pub(super) struct Queue {
+    senders: BTreeMap<BareJid, VecDeque<Item>>,
+    /// Whose turn it is. Each sender of which something waits stands there once.
+    turns: VecDeque<BareJid>,
+    bytes: usize,
+}
+
+impl Queue {
+    pub(super) fn is_empty(&self) -> bool {
+        self.turns.is_empty()
+    }
+
+    /// How many bytes wait.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Puts a stanza behind the others of its sender.
+    pub(super) fn push(&mut self, sender: BareJid, item: Item) {
+        self.bytes += item.bytes;
+        let line = self.senders.entry(sender.clone()).or_default();
+        if line.is_empty() {
+            self.turns.push_back(sender);
+        }
+        line.push_back(item);
+    }
+
+    /// Puts stanzas that were [taken](Queue::take) before everything else, in the order in which they were.
+    pub(super) fn put_back(&mut self, items: Vec<Item>) {
+        for item in items.into_iter().rev() {
+            let Some(sender) = item.sender() else { continue };
+            self.bytes += item.bytes;
+            let line = self.senders.entry(sender.clone()).or_default();
+            if line.is_empty() {
+                self.turns.push_front(sender);
+            }
+            line.push_front(item);
+        }
+    }
+
+    /// Takes the next stanza.
+    pub(super) fn pop(&mut self) -> Option<Item> {
+        let sender = self.turns.pop_front()?;
+        let line = self.senders.get_mut(&sender)?;
+        let item = line.pop_front();
+        if line.is_empty() {
+            self.senders.remove(&sender);
+        } else {
+            self.turns.push_back(sender);
+        }
+        self.bytes -= item.as_ref().map_or(0, |item| item.bytes);
+        item
+    }
+
+    /// Takes stanzas that take no more than `most` bytes on a stream together with those in `batch`, or if there are none one at least.
+    pub(super) fn take(&mut self, most: usize, batch: &mut Vec<Item>) {
+        let mut bytes: usize = batch.iter().map(|item| item.written).sum();
+        while let Some(next) = self.next_written()
+            && (batch.is_empty() || bytes + next <= most)
+        {
+            bytes += next;
+            batch.extend(self.pop());
+        }
+    }
+
+    fn next_written(&self) -> Option<usize> {
+        Some(self.senders.get(self.turns.front()?)?.front()?.written)
+    }
+
+    /// Takes everything.
+    pub(super) fn drain(&mut self) -> Vec<Item> {
+        core::iter::from_fn(|| self.pop()).collect()
+    }
+}

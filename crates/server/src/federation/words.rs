@@ -1,0 +1,59 @@
+//! What has gone wrong on a stream between servers: what the senders of waiting stanzas are told (RFC 6120 section 10.4), and the words
+//! for the log.
+
+use alloc::format;
+use alloc::string::{String, ToString as _};
+
+use balcony_connection::Error;
+use balcony_stanza::{ErrorCondition, StreamCondition};
+
+use super::link::Ended;
+
+/// What the senders of stanzas are told that waited for a stream which has ended like this before it took any.
+pub(super) fn condition(ended: &Ended) -> ErrorCondition {
+    let Ended::Failed(Error::Stream(error)) = ended else {
+        return match ended {
+            // Nobody proved who they are, or no TLS came about: somebody has to change something.
+            Ended::Failed(_) => ErrorCondition::InternalServerError,
+            Ended::Closed => ErrorCondition::RemoteServerTimeout,
+        };
+    };
+    match error {
+        balcony_stream::Error::Remote(error) => match error.condition {
+            StreamCondition::HostUnknown | StreamCondition::HostGone => ErrorCondition::RemoteServerNotFound,
+            StreamCondition::SystemShutdown
+            | StreamCondition::Reset
+            | StreamCondition::ConnectionTimeout
+            | StreamCondition::RemoteConnectionFailed
+            | StreamCondition::ResourceConstraint => ErrorCondition::RemoteServerTimeout,
+            _ => ErrorCondition::InternalServerError,
+        },
+        balcony_stream::Error::Local(error) => match error.condition {
+            StreamCondition::ConnectionTimeout | StreamCondition::SystemShutdown | StreamCondition::Reset => {
+                ErrorCondition::RemoteServerTimeout
+            }
+            _ => ErrorCondition::InternalServerError,
+        },
+        balcony_stream::Error::Truncated => ErrorCondition::RemoteServerTimeout,
+        _ => ErrorCondition::InternalServerError,
+    }
+}
+
+/// The same for the log, and for somebody who can act on it.
+pub(super) fn reason(ended: &Ended) -> String {
+    match ended {
+        Ended::Closed => "it closed the stream".into(),
+        Ended::Failed(Error::Stream(balcony_stream::Error::NoMechanism)) => {
+            "it takes neither our certificate nor, as far as we may use it, dialback".into()
+        }
+        Ended::Failed(error) => error.to_string(),
+    }
+}
+
+/// The names that the certificate of a peer proves, in words.
+pub(super) fn names(names: &[String]) -> String {
+    match names {
+        [] => "its certificate proves nothing to us".into(),
+        names => format!("its certificate is for {}", names.join(", ")),
+    }
+}

@@ -1,0 +1,9 @@
+//! Streams to and from other servers: who is found, who is believed, and what becomes of stanzas.
+#![cfg(feature = "tls")]
+#![allow(clippy::unwrap_used, unreachable_pub, reason = "tests")]
+
+mod order;
+mod policy;
+mod reach;
+mod spoofing;
+mod world;

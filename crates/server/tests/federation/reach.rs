@@ -1,0 +1,283 @@
+//! From a stanza to the other server, and what comes back where that is not possible.
+
+use core::time::Duration;
+
+use balcony_connection::srv::Target;
+use balcony_stanza::ErrorCondition::{
+    InternalServerError, RemoteServerNotFound, RemoteServerTimeout, ResourceConstraint,
+};
+
+use crate::world::{AUTHORITY, STRANGER, Trust, World, config, config_of, jid, short};
+
+const ALL: [Trust; 3] = [Trust::Certificates, Trust::Dialback, Trust::Plain];
+
+fn two(trust: Trust) -> World {
+    World::new(1, vec![config(&["a.example"], trust), config(&["b.example"], trust)])
+}
+
+// RFC 6120 §10.4, XEP-0178 §3, XEP-0220 §2: both ways, by certificate and by dialback
+#[test]
+fn stanzas_go_both_ways() {
+    for trust in ALL {
+        let mut world = two(trust);
+        world.send(0, "romeo@a.example/x", "juliet@b.example", "1");
+        world.settle();
+        assert_eq!(world.ids(1), ["1"], "{trust:?} {:?}", world.servers[0].log);
+        world.send(1, "juliet@b.example/y", "romeo@a.example/x", "2");
+        world.send(0, "romeo@a.example/x", "juliet@b.example", "3");
+        world.settle();
+        assert_eq!((world.ids(0), world.ids(1)), (vec!["2"], vec!["1", "3"]), "{trust:?}");
+        let how = if trust == Trust::Certificates { "by certificate" } else { "by dialback" };
+        assert!(world.has_logged(1, &format!("a.example sends to b.example from server 0, proven {how}")));
+        // One stream each way: those that only asked about keys are closed.
+        assert_eq!(world.connections(), 2, "{trust:?}");
+        assert_eq!(world.servers[0].federation.waiting_bytes(), 0);
+    }
+}
+
+// XEP-0368 §2.1, §3: a record of direct TLS is as good as another
+#[test]
+fn tls_from_the_first_byte() {
+    for trust in [Trust::Certificates, Trust::Dialback] {
+        let mut world = two(trust);
+        for domain in ["a.example", "b.example"] {
+            let record = world.record(domain, 5270, true);
+            world.dns.insert(domain.into(), Some(vec![record]));
+        }
+        world.send(0, "romeo@a.example/x", "juliet@b.example", "1");
+        world.settle();
+        assert_eq!(world.ids(1), ["1"], "{trust:?}");
+    }
+}
+
+// RFC 6120 §3.2.1: where the first place answers but no stream comes about, there is the next
+#[test]
+fn another_place_where_one_comes_to_nothing() {
+    let mut world = World::new(
+        1,
+        vec![
+            config(&["a.example"], Trust::Certificates),
+            config(&["b.example"], Trust::Certificates),
+            config(&["other.example"], Trust::Certificates),
+        ],
+    );
+    let mut first = world.record("other.example", 5269, false);
+    first.priority = 0;
+    let second = world.record("b.example", 5269, false);
+    world.dns.insert("b.example".into(), Some(vec![first, second]));
+    world.send(0, "romeo@a.example/x", "juliet@b.example", "1");
+    world.settle();
+    assert_eq!(world.ids(1), ["1"], "{:?}", world.servers[0].log);
+    assert_eq!(world.servers[0].returned, []);
+}
+
+// RFC 6120 §10.4: `remote-server-not-found` without such a domain, `remote-server-timeout` where nobody answers; once each, and
+// again without looking until the domain is tried again
+#[test]
+fn what_cannot_be_sent_comes_back() {
+    let mut world = two(Trust::Certificates);
+    world.dns.insert("none.example".into(), Some(vec![world.record("", 0, false)]));
+    world.dns.insert("broken.example".into(), None);
+    world.dns.insert("down.example".into(), Some(vec![world.record("down.example", 5269, false)]));
+    world.hosts.insert(("down.example".into(), 5269), 1);
+    world.servers[1].is_up = false;
+    for (domain, condition) in [
+        ("none.example", RemoteServerNotFound),
+        ("nowhere.example", RemoteServerNotFound),
+        ("broken.example", RemoteServerTimeout),
+        ("down.example", RemoteServerTimeout),
+    ] {
+        let before = world.servers[0].returned.len();
+        world.send(0, "romeo@a.example/x", &format!("juliet@{domain}"), "1");
+        world.settle();
+        let resolved = world.servers[0].resolved;
+        world.send(0, "romeo@a.example/x", &format!("juliet@{domain}"), "2");
+        world.settle();
+        let returned = world.returned(0)[before..].to_vec();
+        assert_eq!(returned, [("1", condition), ("2", condition)], "{domain}");
+        assert_eq!(world.servers[0].resolved, resolved, "it is left alone");
+        world.pass(Duration::from_secs(6));
+        world.send(0, "romeo@a.example/x", &format!("juliet@{domain}"), "3");
+        world.settle();
+        assert_eq!(world.servers[0].resolved, resolved + 1, "and tried again");
+    }
+}
+
+// A domain that fails again and again is tried less and less often.
+#[test]
+fn a_dead_domain_is_tried_less_and_less() {
+    let mut world = two(Trust::Certificates);
+    world.servers[1].is_up = false;
+    for second in 0..3_600 {
+        world.send(0, "romeo@a.example/x", "juliet@b.example", &second.to_string());
+        world.pass(Duration::from_secs(1));
+    }
+    let tried = world.servers[0].resolved;
+    assert!((8..16).contains(&tried), "{tried}");
+    assert_eq!(world.servers[0].returned.len(), 3_600, "each comes back, once");
+    // When it connects to us it lives.
+    world.servers[1].is_up = true;
+    world.send(1, "juliet@b.example/y", "romeo@a.example", "x");
+    world.settle();
+    world.send(0, "romeo@a.example/x", "juliet@b.example", "y");
+    world.settle();
+    assert_eq!((world.ids(0), world.ids(1)), (vec!["x"], vec!["y"]));
+}
+
+// RFC 6120 §13.7.2, XEP-0220 §2.1.1: a server that is not who is wanted gets nothing, and the log says what its certificate lacks
+#[test]
+fn a_wrong_certificate_is_not_talked_to() {
+    let wrong = [
+        config_of(&["b.example"], &["c.example"], Trust::Certificates, &AUTHORITY),
+        config_of(&["b.example"], &["b.example"], Trust::Certificates, &STRANGER),
+    ];
+    for wrong in wrong {
+        let mut world = World::new(1, vec![config(&["a.example"], Trust::Certificates), wrong]);
+        world.send(0, "romeo@a.example/x", "juliet@b.example", "1");
+        world.send(1, "juliet@b.example/y", "romeo@a.example", "2");
+        world.settle();
+        assert_eq!((world.ids(0), world.ids(1)), (vec![], vec![]));
+        assert_eq!(world.returned(0), [("1", InternalServerError)]);
+        assert_eq!(world.returned(1), [("2", InternalServerError)]);
+        assert!(world.has_logged(0, "b.example cannot be reached (internal-server-error)"));
+        assert!(
+            world.has_logged(0, "a certificate that proves your domain is needed"),
+            "{:?}",
+            world.servers[0].log
+        );
+    }
+}
+
+// The table of routes wins over the DNS, which is not asked.
+#[test]
+fn a_route_needs_no_dns() {
+    let mut ours = config(&["a.example"], Trust::Certificates);
+    let target = Target { host: "b.example".into(), port: 5270, direct_tls: true };
+    ours.routes.insert(jid("b.example"), target);
+    let mut world = World::new(1, vec![ours, config(&["b.example"], Trust::Certificates)]);
+    world.dns.clear();
+    world.send(0, "romeo@a.example/x", "juliet@b.example", "1");
+    world.settle();
+    assert_eq!((world.ids(1), world.servers[0].resolved), (vec!["1"], 0));
+}
+
+// XEP-0220 §2.6: a stream that dialback has opened takes more domains of ours; a certificate's is for one
+#[test]
+fn several_domains_of_ours() {
+    for (trust, streams) in [(Trust::Plain, 1), (Trust::Dialback, 1), (Trust::Certificates, 2)] {
+        let ours = config(&["a.example", "c.example"], trust);
+        let mut world = World::new(1, vec![ours, config(&["b.example"], trust)]);
+        world.send(0, "romeo@a.example/x", "juliet@b.example", "1");
+        world.settle();
+        world.send(0, "nurse@c.example/x", "juliet@b.example", "2");
+        world.send(0, "romeo@a.example/x", "juliet@b.example", "3");
+        world.settle();
+        let mut ids = world.ids(1);
+        ids.sort_unstable();
+        assert_eq!(ids, ["1", "2", "3"], "{trust:?} {:?}", world.servers[0].log);
+        assert_eq!(world.connections(), streams, "{trust:?}");
+    }
+}
+
+// A stream that nobody uses goes, and comes back when it is needed.
+#[test]
+fn idle_streams_are_closed() {
+    for trust in ALL {
+        let mut world = two(trust);
+        world.send(0, "romeo@a.example/x", "juliet@b.example", "1");
+        world.pass(Duration::from_secs(1_300));
+        assert_eq!(world.connections(), 0, "{trust:?}");
+        assert_eq!(world.servers[0].federation.streams(), 0);
+        world.send(0, "romeo@a.example/x", "juliet@b.example", "2");
+        world.settle();
+        assert_eq!(world.ids(1), ["1", "2"]);
+        assert_eq!(world.servers[0].returned, []);
+    }
+}
+
+// Another server that accepts and says nothing costs its senders one error in time, and no more.
+#[test]
+fn a_server_that_says_nothing() {
+    let mut ours = config(&["a.example"], Trust::Certificates);
+    ours.stream = short();
+    let mut world = World::new(1, vec![ours, config(&["b.example"], Trust::Certificates)]);
+    world.servers[1].is_mute = true;
+    world.send(0, "romeo@a.example/x", "juliet@b.example", "1");
+    world.pass(Duration::from_secs(19));
+    assert_eq!(world.returned(0), []);
+    world.pass(Duration::from_secs(10));
+    assert_eq!(world.returned(0), [("1", RemoteServerTimeout)]);
+    assert_eq!(world.servers[0].federation.streams(), 0);
+    assert_eq!(world.servers[0].federation.waiting_bytes(), 0);
+}
+
+// One that reads no more is given up, and what waits for it comes back.
+#[test]
+fn a_server_that_reads_no_more() {
+    let mut world = two(Trust::Certificates);
+    world.send(0, "romeo@a.example/x", "juliet@b.example", "0");
+    world.settle();
+    world.servers[1].is_mute = true;
+    for n in 1..1_000 {
+        world.send(0, "romeo@a.example/x", "juliet@b.example", &n.to_string());
+    }
+    world.pass(Duration::from_secs(59));
+    assert_eq!(world.returned(0), []);
+    world.pass(Duration::from_secs(90));
+    assert!(world.has_logged(0, "has not been read for too long"), "{:?}", world.servers[0].log);
+    let returned = world.returned(0);
+    assert!(returned.len() > 300 && returned.iter().all(|(_, condition)| *condition == RemoteServerTimeout));
+    assert_eq!(world.servers[0].federation.waiting_bytes(), 0);
+}
+
+// What waits is bounded for each sender, and for each domain.
+#[test]
+fn what_waits_is_bounded() {
+    let mut ours = config(&["a.example"], Trust::Certificates);
+    ours.limits.sender_bytes = 10_000;
+    ours.limits.domain_bytes = 15_000;
+    ours.limits.attempts_per_sender = 2;
+    let mut world = World::new(1, vec![ours, config(&["b.example"], Trust::Certificates)]);
+    for n in 0..100 {
+        world.send(0, "romeo@a.example/x", "juliet@b.example", &n.to_string());
+    }
+    let federation = &mut world.servers[0].federation;
+    assert!((9_000..=10_000).contains(&federation.waiting_bytes()), "{}", federation.waiting_bytes());
+    for n in 0..100 {
+        world.send(0, "nurse@a.example/x", "juliet@b.example", &format!("n{n}"));
+    }
+    let federation = &mut world.servers[0].federation;
+    assert!((14_000..=15_000).contains(&federation.waiting_bytes()), "{}", federation.waiting_bytes());
+    // Two domains at a time for each account.
+    world.send(0, "paris@a.example/x", "x@c.example", "c");
+    world.send(0, "paris@a.example/x", "x@d.example", "d");
+    world.send(0, "paris@a.example/x", "x@e.example", "e");
+    world.settle();
+    let returned = world.returned(0);
+    assert!(returned.contains(&("e", ResourceConstraint)) && returned.contains(&("d", RemoteServerNotFound)));
+    assert_eq!(world.ids(1).len() + returned.len(), 203);
+    assert!(world.ids(1).len() > 30);
+}
+
+// Domains that wait for their turn get it.
+#[test]
+fn domains_take_turns_to_be_found() {
+    let mut ours = config(&["a.example"], Trust::Certificates);
+    ours.limits.attempts = 1;
+    let mut world = World::new(
+        1,
+        vec![
+            ours,
+            config(&["b.example"], Trust::Certificates),
+            config(&["c.example"], Trust::Certificates),
+            config(&["d.example"], Trust::Certificates),
+        ],
+    );
+    for (server, domain) in ["b", "c", "d"].iter().enumerate() {
+        world.send(0, "romeo@a.example/x", &format!("x@{domain}.example"), &server.to_string());
+        world.send(0, "romeo@a.example/x", "x@nowhere.example", &format!("n{server}"));
+    }
+    world.settle();
+    assert_eq!((world.ids(1), world.ids(2), world.ids(3)), (vec!["0"], vec!["1"], vec!["2"]));
+    assert_eq!(world.servers[0].returned.len(), 3);
+}

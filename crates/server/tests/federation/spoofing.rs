@@ -1,0 +1,92 @@
+//! A server that is not who it says.
+
+use balcony_machine::Instant;
+
+use crate::world::{AUTHORITY, STRANGER, Trust, World, config, config_of};
+
+const HEADER: &str = "<stream:stream from='b.example' to='a.example' version='1.0' xmlns='jabber:server' \
+                      xmlns:db='jabber:server:dialback' xmlns:stream='http://etherx.jabber.org/streams'>";
+
+fn message(from: &str) -> String {
+    format!("<message from='{from}' to='romeo@a.example' id='evil'/>")
+}
+
+// XEP-0220 §3.1 [DB8] [DB13] [DB33]: a key that the server of the domain does not know opens nothing
+#[test]
+fn a_key_of_somebody_else() {
+    let mut world =
+        World::new(1, vec![config(&["a.example"], Trust::Plain), config(&["b.example"], Trust::Plain)]);
+    let id = world.accept(0);
+    world.exchange(0, id, HEADER);
+    let said =
+        world.exchange(0, id, "<db:result from='b.example' to='a.example'>0123456789abcdef</db:result>");
+    assert!(said.contains("<db:result from='a.example' to='b.example' type='invalid'/>"), "{said}");
+    world.exchange(0, id, &message("juliet@b.example"));
+    assert_eq!(world.ids(0), [""; 0]);
+}
+
+// Nobody but us speaks for our own domain, whatever key or certificate they show.
+#[test]
+fn nobody_speaks_for_our_own_domain() {
+    let mut world =
+        World::new(1, vec![config(&["a.example"], Trust::Plain), config(&["b.example"], Trust::Plain)]);
+    let id = world.accept(0);
+    world.exchange(0, id, &HEADER.replace("from='b.example'", "from='a.example'"));
+    let said =
+        world.exchange(0, id, "<db:result from='a.example' to='a.example'>0123456789abcdef</db:result>");
+    assert!(said.contains("type='invalid'"), "{said}");
+    assert_eq!(world.servers[0].resolved, 0, "nobody is asked");
+
+    // The other server's certificate is for our domain, too.
+    let thief = config_of(&["b.example"], &["a.example"], Trust::Certificates, &AUTHORITY);
+    let mut world = World::new(1, vec![config(&["a.example"], Trust::Certificates), thief]);
+    world.send(1, "juliet@b.example/y", "romeo@a.example", "1");
+    world.settle();
+    assert_eq!(world.ids(0), [""; 0]);
+}
+
+// RFC 6120 §8.1.2.2, XEP-0220 [DB33]: a stream that is proven for one domain carries no stanzas of another
+#[test]
+fn a_proven_stream_speaks_for_its_domain_only() {
+    for from in ["juliet@c.example", "romeo@a.example", "juliet@b.example.evil"] {
+        let mut world =
+            World::new(1, vec![config(&["a.example"], Trust::Plain), config(&["b.example"], Trust::Plain)]);
+        // A key that b.example really has made for this stream.
+        let id = world.accept(0);
+        let answer = world.exchange(0, id, HEADER);
+        let stream = answer.split("id='").nth(1).unwrap().split('\'').next().unwrap().to_owned();
+        let key = balcony_stream::s2s::dialback_key("secret of b.example", "a.example", "b.example", &stream);
+        let said =
+            world.exchange(0, id, &format!("<db:result from='b.example' to='a.example'>{key}</db:result>"));
+        assert!(said.contains("type='valid'"), "{said} {:?}", world.servers[0].log);
+        world.exchange(0, id, &message("juliet@b.example/balcony"));
+        assert_eq!(world.ids(0), ["evil"]);
+        let said = world.exchange(0, id, &message(from));
+        assert!(said.contains("<invalid-from"), "{said}");
+        assert_eq!(world.ids(0), ["evil"], "{from}");
+        assert_eq!(world.now, Instant::ZERO);
+    }
+}
+
+// A certificate that nobody vouches for proves nothing, and with dialback the real server is asked.
+#[test]
+fn a_certificate_of_ones_own_does_not_help() {
+    let mut thief = config_of(&["b.example"], &["b.example"], Trust::Dialback, &STRANGER);
+    // Its secret is another than that of the server that it wants to be.
+    thief.dialback = Some(balcony_machine::Secret::new("another secret".into()));
+    let mut world = World::new(
+        2,
+        vec![config(&["a.example"], Trust::Dialback), config(&["b.example"], Trust::Dialback), thief],
+    );
+    // The DNS has the real one.
+    world.hosts.insert(("b.example".into(), 5269), 1);
+    let record = world.record("b.example", 5269, false);
+    world.dns.insert("b.example".into(), Some(vec![record]));
+    world.send(2, "juliet@b.example/y", "romeo@a.example", "fake");
+    world.settle();
+    assert_eq!(world.ids(0), [""; 0]);
+    assert_eq!(world.servers[2].returned.len(), 1, "{:?}", world.servers[2].log);
+    world.send(1, "juliet@b.example/y", "romeo@a.example", "true");
+    world.settle();
+    assert_eq!(world.ids(0), ["true"]);
+}
