@@ -12,7 +12,7 @@ use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::TcpStream;
 use std::time::Instant as Clock;
 
-use balcony_client::srv::{CLIENT_PORT, targets};
+use balcony_client::srv::{Service, targets};
 use balcony_client::{Client, Event, Pump, RequestKind, Step, answer};
 use balcony_examples::{Args, Failure, args, chat, said};
 use balcony_jid::Jid;
@@ -30,7 +30,7 @@ fn main() -> Result<(), Failure> {
     // Without a resolver for SRV records a domain is itself the place.
     let account = &config.stream.account;
     let server: Jid = account.domainpart().parse()?;
-    let domain = || targets(account.domainpart(), CLIENT_PORT, Vec::new(), &mut seed.random()).remove(0);
+    let domain = || targets(account.domainpart(), Service::Client, Vec::new(), &mut seed.random()).remove(0);
     let target = endpoint.target(account).unwrap_or_else(domain);
     let socket = TcpStream::connect((target.host.as_str(), target.port))?;
     socket.set_nodelay(true)?;

@@ -129,8 +129,8 @@ impl Runtime for AsyncIo {
     }
 
     #[cfg(feature = "dns")]
-    async fn records(&self, domain: String) -> Result<Vec<Record>, String> {
-        dns::records(resolver::Provider(self.spawn), self.options.name_server, &domain).await
+    async fn records(&self, service: Service, domain: String) -> Result<Vec<Record>, String> {
+        dns::records(resolver::Provider(self.spawn), self.options.name_server, service, &domain).await
     }
 }
 

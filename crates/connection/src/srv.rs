@@ -8,10 +8,35 @@ use alloc::vec::Vec;
 
 use balcony_machine::Random;
 
-/// The port of a server for clients, where no SRV record names another (RFC 6120 section 3.2.2).
-pub const CLIENT_PORT: u16 = 5222;
-/// The same for other servers.
-pub const SERVER_PORT: u16 = 5269;
+/// Whom a server is looked for by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Service {
+    /// A client.
+    Client,
+    /// Another server.
+    Server,
+}
+
+impl Service {
+    /// The port where the service is if no SRV record names another (RFC 6120 section 3.2.2).
+    #[must_use]
+    pub const fn port(self) -> u16 {
+        match self {
+            Service::Client => 5222,
+            Service::Server => 5269,
+        }
+    }
+
+    /// What stands before a domain in the name of the service's SRV records: of places where streams begin in the clear, and of those
+    /// where they begin with TLS (XEP-0368).
+    #[must_use]
+    pub const fn labels(self) -> [&'static str; 2] {
+        match self {
+            Service::Client => ["_xmpp-client._tcp", "_xmpps-client._tcp"],
+            Service::Server => ["_xmpp-server._tcp", "_xmpps-server._tcp"],
+        }
+    }
+}
 
 /// One SRV record of `_xmpp-client._tcp` or `_xmpps-client._tcp`, or of `_xmpp-server._tcp` or `_xmpps-server._tcp` (XEP-0368).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,12 +66,12 @@ pub struct Target {
 
 /// The places to try for `domain`, in order.
 ///
-/// `records` are both services' together (XEP-0368 section 2.1). Without records it is the domain itself at `port`, which is
-/// [`CLIENT_PORT`] or [`SERVER_PORT`] (section 3.2.2); with nothing but the target `.` there is no such service, and the list is empty.
+/// `records` are those of both of the service's [labels](Service::labels) together (XEP-0368 section 2.1). Without records it is the
+/// domain itself at the service's port (section 3.2.2); with nothing but the target `.` there is no such service, and the list is empty.
 #[must_use]
-pub fn targets(domain: &str, port: u16, mut records: Vec<Record>, random: &mut Random) -> Vec<Target> {
+pub fn targets(domain: &str, service: Service, mut records: Vec<Record>, random: &mut Random) -> Vec<Target> {
     if records.is_empty() {
-        return vec![Target { host: String::from(domain), port, direct_tls: false }];
+        return vec![Target { host: String::from(domain), port: service.port(), direct_tls: false }];
     }
     records.retain(|record| !record.target.is_empty());
     // RFC 2782: within a priority, draw by weight; weights of zero come first into the drawing.
@@ -84,7 +109,7 @@ mod tests {
     // RFC 6120 §3.2.2 [C5]
     #[test]
     fn without_records_the_domain_itself() {
-        let targets = targets("example.com", CLIENT_PORT, Vec::new(), &mut Seed::from_u64(1).random());
+        let targets = targets("example.com", Service::Client, Vec::new(), &mut Seed::from_u64(1).random());
         assert_eq!(targets, [Target { host: "example.com".into(), port: 5222, direct_tls: false }]);
     }
 
@@ -92,7 +117,7 @@ mod tests {
     #[test]
     fn a_dot_means_no_service() {
         let targets =
-            targets("example.com", SERVER_PORT, vec![record(0, 0, "")], &mut Seed::from_u64(1).random());
+            targets("example.com", Service::Server, vec![record(0, 0, "")], &mut Seed::from_u64(1).random());
         assert!(targets.is_empty());
     }
 
@@ -103,7 +128,7 @@ mod tests {
         let mut first = [0; 2];
         for _ in 0..4000 {
             let records = vec![record(20, 9, "late"), record(10, 30, "b"), record(10, 10, "a")];
-            let order = targets("example.com", CLIENT_PORT, records, &mut random);
+            let order = targets("example.com", Service::Client, records, &mut random);
             assert_eq!(order.len(), 3);
             assert_eq!(order[2].host, "late");
             first[usize::from(order[0].host == "b")] += 1;

@@ -1,21 +1,28 @@
-//! From an endpoint to a socket: all places of a domain, and all addresses of each, one after the other (RFC 6120 section 3.2).
-//! Which places there are, and in which order, is decided in `balcony-client`.
+//! From an endpoint to a socket: the first of several places that answers (RFC 6120 section 3.2, RFC 8305).
 
+use core::future::poll_fn;
+use core::net::SocketAddr;
+use core::pin::Pin;
+use core::task::{Context, Poll};
 use core::time::Duration;
-use std::io::ErrorKind;
+use std::collections::VecDeque;
+use std::io::{self, ErrorKind};
 use std::net::ToSocketAddrs as _;
+use std::time::Instant;
 
-use balcony_client::srv::{self, Target};
+use balcony_client::srv::{self, Service, Target};
 use balcony_client::{Attempt, ConnectError, Endpoint, dns_name};
 use balcony_jid::BareJid;
 
-use crate::Runtime;
 use crate::clock::{seed, timeout};
+use crate::{Runtime, Timer as _};
 
 /// How long one address may take.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How long an address has to itself before the next one is tried as well (RFC 8305 section 5).
+const HEAD_START: Duration = Duration::from_millis(250);
 
-/// Tries one place after the other (RFC 6120 section 3.2), and all addresses of each.
+/// Connects to where an account's server is.
 pub(crate) async fn connect<R: Runtime>(
     runtime: &R,
     endpoint: &Endpoint,
@@ -25,43 +32,213 @@ pub(crate) async fn connect<R: Runtime>(
         Some(target) => vec![target],
         None => targets(runtime, dns_name(account)?).await?,
     };
-    let mut attempts = Vec::new();
-    for target in targets {
-        match reach(runtime, &target).await {
-            Ok(socket) => return Ok((socket, target)),
-            Err(reason) => attempts.push(Attempt { host: target.host, port: target.port, reason }),
-        }
+    if targets.is_empty() {
+        return Err(ConnectError::NoService(account.domainpart().into()));
     }
-    match attempts.is_empty() {
-        true => Err(ConnectError::NoService(account.domainpart().into())),
-        false => Err(ConnectError::Unreachable(attempts)),
+    match race(runtime, &targets).await {
+        Ok((socket, index)) => Ok((socket, targets[index].clone())),
+        Err(failures) => {
+            let attempt = |(target, failure): (Target, Failure)| Attempt {
+                host: target.host,
+                port: target.port,
+                reason: failure.reason,
+            };
+            Err(ConnectError::Unreachable(targets.into_iter().zip(failures).map(attempt).collect()))
+        }
     }
 }
 
-/// The places to try for a domain.
+/// The places to try for a client's domain.
 async fn targets(runtime: &impl Runtime, domain: String) -> Result<Vec<Target>, ConnectError> {
-    match runtime.records(domain.clone()).await {
-        Ok(records) => Ok(srv::targets(&domain, srv::CLIENT_PORT, records, &mut seed().random())),
+    match runtime.records(Service::Client, domain.clone()).await {
+        Ok(records) => Ok(srv::targets(&domain, Service::Client, records, &mut seed().random())),
         Err(reason) => Err(ConnectError::Lookup { name: domain, reason }),
     }
 }
 
-async fn reach<R: Runtime>(runtime: &R, target: &Target) -> Result<R::Socket, String> {
-    let (host, port) = (target.host.clone(), target.port);
-    let found = runtime.unblock(move || (host.as_str(), port).to_socket_addrs()).await;
-    let addresses = found.and_then(|found| found).map_err(|error| {
-        format!("the name could not be looked up ({error}) - is it spelled right, and is there a network?")
-    })?;
-    let mut reason = String::from("the name has no addresses");
-    for address in addresses {
-        match timeout(runtime, PATIENCE, runtime.connect(address)).await {
-            Some(Ok(socket)) => return Ok(socket),
-            Some(Err(error)) if error.kind() == ErrorKind::ConnectionRefused => {
-                reason = "connection refused - is a server running there?".into();
+/// Why a place could not be connected to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Failure {
+    /// It has no address.
+    pub(crate) is_unknown: bool,
+    /// In words.
+    pub(crate) reason: String,
+}
+
+type Connecting<'a, S> = Pin<Box<dyn Future<Output = Option<io::Result<S>>> + Send + 'a>>;
+type LookingUp<'a> = Pin<Box<dyn Future<Output = Result<Vec<SocketAddr>, String>> + Send + 'a>>;
+
+/// Connects to the first of these that answers, and says which it is. They are tried in this order, each with all of its addresses,
+/// of both families in turn; the next one is tried when the one before has failed, or has not answered for a quarter of a second.
+pub(crate) async fn race<R: Runtime>(
+    runtime: &R,
+    targets: &[Target],
+) -> Result<(R::Socket, usize), Vec<Failure>> {
+    let mut race = Race {
+        runtime,
+        targets,
+        next: 0,
+        looking_up: None,
+        addresses: VecDeque::new(),
+        running: Vec::new(),
+        timer: runtime.timer(),
+        not_before: None,
+        failures: vec![Failure { is_unknown: true, reason: "not tried".into() }; targets.len()],
+    };
+    poll_fn(|cx| race.poll(cx)).await.map_err(|()| race.failures)
+}
+
+struct Race<'a, R: Runtime> {
+    runtime: &'a R,
+    targets: &'a [Target],
+    /// The target that is looked up next.
+    next: usize,
+    looking_up: Option<LookingUp<'a>>,
+    /// What is to be tried, and which target it is of.
+    addresses: VecDeque<(usize, SocketAddr)>,
+    running: Vec<(usize, Connecting<'a, R::Socket>)>,
+    timer: R::Timer,
+    /// When the next one may be tried although the last one has not failed.
+    not_before: Option<Instant>,
+    failures: Vec<Failure>,
+}
+
+impl<R: Runtime> Race<'_, R> {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(R::Socket, usize), ()>> {
+        loop {
+            if let Some(winner) = self.poll_running(cx) {
+                return Poll::Ready(Ok(winner));
             }
-            Some(Err(error)) => reason = error.to_string(),
-            None => reason = format!("no answer within {} seconds", PATIENCE.as_secs()),
+            self.poll_looking_up(cx);
+            if self.running.is_empty() {
+                self.not_before = None;
+            }
+            let is_time = match self.not_before {
+                None => true,
+                Some(at) => self.timer.poll_until(cx, at).is_ready(),
+            };
+            match self.addresses.pop_front_if(|_| is_time) {
+                Some((target, address)) => {
+                    let runtime = self.runtime;
+                    let connecting = Box::pin(timeout(runtime, PATIENCE, runtime.connect(address)));
+                    self.running.push((target, connecting));
+                    self.not_before = Some(runtime.now() + HEAD_START);
+                }
+                None if self.running.is_empty() && self.looking_up.is_none() && self.addresses.is_empty() => {
+                    return Poll::Ready(Err(()));
+                }
+                None => return Poll::Pending,
+            }
         }
     }
-    Err(reason)
+
+    /// Who has answered first. Of those who have failed it is noted why.
+    fn poll_running(&mut self, cx: &mut Context<'_>) -> Option<(R::Socket, usize)> {
+        let mut index = 0;
+        while let Some((target, connecting)) = self.running.get_mut(index) {
+            let target = *target;
+            let Poll::Ready(result) = connecting.as_mut().poll(cx) else {
+                index += 1;
+                continue;
+            };
+            drop(self.running.remove(index));
+            // It had its chance: the next one need not wait.
+            self.not_before = None;
+            let reason = match result {
+                Some(Ok(socket)) => return Some((socket, target)),
+                Some(Err(error)) if error.kind() == ErrorKind::ConnectionRefused => {
+                    "connection refused - is a server running there?".into()
+                }
+                Some(Err(error)) => error.to_string(),
+                None => format!("no answer within {} seconds", PATIENCE.as_secs()),
+            };
+            self.failures[target] = Failure { is_unknown: false, reason };
+        }
+        None
+    }
+
+    /// Looks up the addresses of the next target when those of the others are used up.
+    fn poll_looking_up(&mut self, cx: &mut Context<'_>) {
+        loop {
+            if self.looking_up.is_none() && self.addresses.is_empty() {
+                let Some(target) = self.targets.get(self.next) else { return };
+                self.next += 1;
+                let (host, port) = (host_name(&target.host), target.port);
+                let runtime = self.runtime;
+                self.looking_up = Some(Box::pin(async move {
+                    let found = runtime.unblock(move || {
+                        (host.as_str(), port).to_socket_addrs().map(Iterator::collect::<Vec<_>>)
+                    });
+                    found.await.and_then(|found| found).map_err(|error| error.to_string())
+                }));
+            }
+            let Some(Poll::Ready(found)) = self.looking_up.as_mut().map(|found| found.as_mut().poll(cx))
+            else {
+                return;
+            };
+            self.looking_up = None;
+            let target = self.next - 1;
+            match found {
+                Ok(found) if !found.is_empty() => {
+                    self.failures[target].is_unknown = false;
+                    self.addresses.extend(in_turn(found).into_iter().map(|address| (target, address)));
+                }
+                Ok(_) => self.failures[target].reason = "the name has no addresses".into(),
+                Err(error) => {
+                    self.failures[target].reason = format!(
+                        "the name could not be looked up ({error}) - is it spelled right, and is there a network?"
+                    );
+                }
+            }
+        }
+    }
+}
+
+/// The families in turn, beginning with that of the first, which the operating system prefers (RFC 8305 section 4).
+fn in_turn(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
+    let first = addresses.first().is_some_and(SocketAddr::is_ipv6);
+    let (mut one, mut other): (VecDeque<_>, VecDeque<_>) =
+        addresses.into_iter().partition(|address| address.is_ipv6() == first);
+    let mut ordered = Vec::with_capacity(one.len() + other.len());
+    while !one.is_empty() || !other.is_empty() {
+        ordered.extend(one.pop_front());
+        ordered.extend(other.pop_front());
+    }
+    ordered
+}
+
+/// A host as the operating system looks it up: A-labels, and an IPv6 address without brackets.
+fn host_name(host: &str) -> String {
+    let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+    if let Some(address) = bare {
+        return address.into();
+    }
+    let domain = BareJid::from_parts(None, host).ok();
+    domain.and_then(|domain| dns_name(&domain).ok()).unwrap_or_else(|| host.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // RFC 8305 §4
+    #[test]
+    fn families_take_turns() {
+        let addresses =
+            ["[2001:db8::1]:1", "[2001:db8::2]:1", "192.0.2.1:1", "[2001:db8::3]:1", "192.0.2.2:1"];
+        let ordered = in_turn(addresses.iter().map(|text| text.parse().unwrap()).collect());
+        let ordered: Vec<String> = ordered.iter().map(SocketAddr::to_string).collect();
+        let expected =
+            ["[2001:db8::1]:1", "192.0.2.1:1", "[2001:db8::2]:1", "192.0.2.2:1", "[2001:db8::3]:1"];
+        assert_eq!(ordered, expected);
+    }
+
+    // RFC 7622 §3.2: the operating system knows no U-labels, and no brackets
+    #[test]
+    fn hosts_are_spelled_as_the_system_spells_them() {
+        assert_eq!(host_name("fußball.example"), "xn--fuball-cta.example");
+        assert_eq!(host_name("[::1]"), "::1");
+        assert_eq!(host_name("192.0.2.1"), "192.0.2.1");
+        assert_eq!(host_name("xmpp.example"), "xmpp.example");
+    }
 }

@@ -6,7 +6,7 @@ use core::net::SocketAddr;
 use core::pin::pin;
 use core::task::Poll;
 
-use balcony_client::srv::Record;
+use balcony_client::srv::{Record, Service};
 use hickory_resolver::Resolver;
 use hickory_resolver::config::{NameServerConfig, ResolverConfig};
 use hickory_resolver::net::NetError;
@@ -22,12 +22,14 @@ use hickory_resolver::proto::rr::RData;
 pub async fn records<P: provider::RuntimeProvider>(
     provider: P,
     name_server: Option<SocketAddr>,
+    service: Service,
     domain: &str,
 ) -> Result<Vec<Record>, String> {
+    let [in_the_clear, with_tls] = service.labels();
     let resolver = resolver(provider, name_server).map_err(|error| error.to_string())?;
     // Not every DNS answers for a service that it has not heard of.
-    let direct = async { lookup(&resolver, "_xmpps-client._tcp", domain, true).await.unwrap_or_default() };
-    let clear = lookup(&resolver, "_xmpp-client._tcp", domain, false);
+    let direct = async { lookup(&resolver, with_tls, domain, true).await.unwrap_or_default() };
+    let clear = lookup(&resolver, in_the_clear, domain, false);
     let (clear, direct) = both(clear, direct).await;
     let mut records = clear.map_err(|error| error.to_string())?;
     records.extend(direct);

@@ -28,7 +28,7 @@ mod server;
 mod shim;
 mod tcp;
 
-pub use balcony_client::srv::Record;
+pub use balcony_client::srv::{Record, Service};
 pub use balcony_client::{
     Attempt, Backoff, Carbon, Config as ClientConfig, ConnectError, Contacts, Endpoint, Event, News,
     Presence, PumpError as Error, RequestId, RequestKind, RequestOutcome, Show,

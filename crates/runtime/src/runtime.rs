@@ -9,7 +9,7 @@ use std::io::{self, IoSlice};
 use std::net::TcpListener;
 use std::time::Instant;
 
-use balcony_client::srv::Record;
+use balcony_client::srv::{Record, Service};
 
 use crate::tcp::UNACKNOWLEDGED;
 
@@ -59,15 +59,18 @@ pub trait Runtime: Clone + Debug + Send + Sync + 'static {
     /// Those of the operating system.
     fn connect(&self, to: SocketAddr) -> impl Future<Output = io::Result<Self::Socket>> + Send;
 
-    /// The SRV records of a domain's service for clients, with TLS from the first byte and without (RFC 6120 section 3.2.1,
-    /// XEP-0368); none if it has none. A runtime that can't look them up keeps to this, which knows of none: the domain itself
+    /// The SRV records of a domain's service, with TLS from the first byte and without (RFC 6120 section 3.2.1, XEP-0368); none if it has none. A runtime that can't look them up keeps to this, which knows of none: the domain itself
     /// is the place then.
     ///
     /// # Errors
     ///
     /// Why the DNS does not answer, in words.
-    fn records(&self, domain: String) -> impl Future<Output = Result<Vec<Record>, String>> + Send {
-        let _ = domain;
+    fn records(
+        &self,
+        service: Service,
+        domain: String,
+    ) -> impl Future<Output = Result<Vec<Record>, String>> + Send {
+        let _ = (service, domain);
         core::future::ready(Ok(Vec::new()))
     }
 }

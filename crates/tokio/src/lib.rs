@@ -113,9 +113,9 @@ impl Runtime for Tokio {
     }
 
     #[cfg(feature = "dns")]
-    async fn records(&self, domain: String) -> Result<Vec<Record>, String> {
+    async fn records(&self, service: Service, domain: String) -> Result<Vec<Record>, String> {
         let provider = dns::provider::TokioRuntimeProvider::new();
-        dns::records(provider, self.options.name_server, &domain).await
+        dns::records(provider, self.options.name_server, service, &domain).await
     }
 }
 

@@ -163,8 +163,8 @@ impl Federation {
         }
         match records {
             Ok(records) => {
-                let port = srv::SERVER_PORT;
-                let targets = srv::targets(domain.domainpart(), port, records, &mut self.random);
+                let service = srv::Service::Server;
+                let targets = srv::targets(domain.domainpart(), service, records, &mut self.random);
                 if targets.is_empty() {
                     let reason = "its DNS says that it has no service for other servers";
                     self.fail(now, domain, ErrorCondition::RemoteServerNotFound, reason);
