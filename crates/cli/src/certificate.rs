@@ -31,6 +31,8 @@ pub(crate) struct Certificate {
     pub(crate) config: ServerConfig,
     /// Where it was read.
     pub(crate) path: PathBuf,
+    /// And its private key.
+    key: PathBuf,
     /// The file that clients have to trust, if this program has made it: no client does so unasked.
     pub(crate) trust: Option<PathBuf>,
     /// What was made just now.
@@ -75,7 +77,13 @@ impl Certificate {
         let files = Files::of(settings);
         if let (Some(path), Some(key)) = (&settings.cert, &settings.key) {
             let config = read(path, key)?;
-            return Ok(Certificate { config, path: path.clone(), trust: None, made: Made::Nothing });
+            return Ok(Certificate {
+                config,
+                path: path.clone(),
+                key: key.clone(),
+                trust: None,
+                made: Made::Nothing,
+            });
         }
         is_whole(("certificate", &files.certificate), ("private key", &files.key))?;
         let config = read(&files.certificate, &files.key)?;
@@ -83,7 +91,7 @@ impl Certificate {
             true => Some(files.authority),
             false => config.is_self_signed().then(|| files.certificate.clone()),
         };
-        Ok(Certificate { config, path: files.certificate, trust, made: Made::Nothing })
+        Ok(Certificate { config, path: files.certificate, key: files.key, trust, made: Made::Nothing })
     }
 
     /// Renews the development certificate of a server that runs, if it is time for that; `None` if it is not.
@@ -104,6 +112,11 @@ impl Certificate {
             }
             false => Ok(None),
         }
+    }
+
+    /// Both in PEM.
+    pub(crate) fn pem(&self) -> Result<(Vec<u8>, Secret<Vec<u8>>), Failure> {
+        Ok((bytes("certificate", &self.path)?, Secret::new(bytes("private key", &self.key)?)))
     }
 
     /// The domains that clients will not find in it.

@@ -15,6 +15,7 @@ use serde::{Deserialize, Deserializer};
 use crate::args::{Address, Domain, LogLevel};
 use crate::database::Database;
 use crate::failure::{Failure, io};
+use crate::federation::Federation;
 use crate::password::MARK;
 
 /// Where a server keeps its data unless it is told otherwise.
@@ -105,6 +106,9 @@ pub(crate) struct Settings {
     /// As typed: --log
     #[arg(skip)]
     pub(crate) log: Option<LogLevel>,
+    /// Other servers: in the file only.
+    #[arg(skip)]
+    pub(crate) federation: Federation,
 }
 
 impl Settings {
@@ -137,7 +141,11 @@ impl Settings {
                 return Err(Failure::new(format!("{}: `{name}` has to be {least} or more", path.display())));
             }
         }
+        if let Err(reason) = settings.federation.check() {
+            return Err(Failure::new(format!("{}: [federation]: {reason}", path.display())));
+        }
         let folder = path.parent().unwrap_or(Path::new(""));
+        settings.federation.in_folder(folder);
         for path in [&mut settings.data, &mut settings.cert, &mut settings.key].into_iter().flatten() {
             *path = folder.join(&*path);
         }
@@ -153,6 +161,8 @@ impl Settings {
             ("listen-tls", self.listen_tls != running.listen_tls),
             ("listen-wss", self.listen_wss != running.listen_wss),
             ("listen-ws", self.listen_ws != running.listen_ws),
+            ("federation.listen", self.federation.listen != running.federation.listen),
+            ("federation.listen-tls", self.federation.listen_tls != running.federation.listen_tls),
             ("data", self.folder() != running.folder()),
             ("database", self.database != running.database),
             ("allow-plaintext", self.allow_plaintext != running.allow_plaintext),
@@ -178,6 +188,7 @@ impl Settings {
             max_offline_messages: running.max_offline_messages,
             max_offline_bytes: running.max_offline_bytes,
             max_contacts: running.max_contacts,
+            federation: self.federation.with_addresses_of(&running.federation),
             ..self
         };
         (settings, changed)
@@ -209,6 +220,7 @@ impl Settings {
             max_contacts,
             max_login_attempts,
             log,
+            federation: _,
         } = self;
         let listens = [&listen, &listen_tls, &listen_wss, &listen_ws].iter().any(|list| !list.is_empty());
         Settings {
@@ -236,6 +248,7 @@ impl Settings {
             max_contacts: max_contacts.or(file.max_contacts),
             max_login_attempts: max_login_attempts.or(file.max_login_attempts),
             log: log.or(file.log),
+            federation: file.federation,
         }
     }
 
@@ -278,7 +291,7 @@ impl Settings {
 }
 
 /// One value or a list of them, as text.
-fn one_or_more<'de, D, T>(deserializer: D) -> Result<Vec<T>, D::Error>
+pub(crate) fn one_or_more<'de, D, T>(deserializer: D) -> Result<Vec<T>, D::Error>
 where
     D: Deserializer<'de>,
     T: FromStr<Err: Display>,

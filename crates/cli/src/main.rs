@@ -20,6 +20,7 @@ mod control_socket;
 mod database;
 mod demo;
 mod failure;
+mod federation;
 mod import;
 mod listen;
 mod log;

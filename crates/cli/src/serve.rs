@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use balcony_jid::BareJid;
+use balcony_machine::Secret;
 use balcony_store::{Store, Worker, WorkerConfig};
 use balcony_stream::TlsPolicy;
 use balcony_tokio::{Server, ServerConfig, Transport};
@@ -20,6 +21,7 @@ use crate::control_socket::{ControlSocket, Controlled};
 use crate::database;
 use crate::demo::{self, Account};
 use crate::failure::{Failure, io, reason};
+use crate::federation::{self, Decision};
 use crate::log::{self, Log};
 use crate::open_files;
 use crate::output::say;
@@ -108,6 +110,21 @@ async fn serve(
     let mut config = ServerConfig::new(domains.to_vec(), storage.store.secret());
     config.tls = if settings.allow_plaintext { TlsPolicy::Optional } else { TlsPolicy::Required };
     configure(&mut config, &settings, &certificate);
+    let secret = federation::secret()?;
+    let decision = settings.federation.decide(&settings, &domains, &certificate, &secret)?;
+    let [of_servers, of_servers_tls] = match decision {
+        Decision::On(federation, addresses) => {
+            config.federation = Some(*federation);
+            addresses
+        }
+        Decision::Off(reason) => {
+            tracing::info!(
+                target: "balcony",
+                "federation is off, since {reason}; [federation] in the configuration file can turn it on"
+            );
+            Default::default()
+        }
+    };
 
     let worker = Arc::clone(&storage.worker);
     let answers = Arc::clone(&worker);
@@ -120,6 +137,8 @@ async fn serve(
         ("--listen-tls", &settings.listen_tls, Transport::DirectTls),
         ("--listen-wss", &settings.listen_wss, Transport::SecureWebSocket),
         ("--listen-ws", &settings.listen_ws, Transport::WebSocket),
+        ("[federation] listen", &of_servers, Transport::Server),
+        ("[federation] listen-tls", &of_servers_tls, Transport::ServerDirectTls),
     ] {
         for Address(to) in list {
             server = server.listen(*to, transport).map_err(|error| in_use(*to, option, &error))?;
@@ -137,6 +156,7 @@ async fn serve(
         settings: &settings,
         domains: &domains,
         certificate: &certificate,
+        of_servers: [&of_servers, &of_servers_tls],
         addresses: server.local_addrs(),
     };
     started.lines(&accounts).iter().for_each(|line| say(line));
@@ -157,6 +177,7 @@ async fn serve(
                     (settings, certificate) = (new, new_certificate);
                     log.set_level(settings.log.unwrap_or_default());
                     configure(&mut config, &settings, &certificate);
+                    federate(&mut config, &settings, &certificate, &secret);
                     server.reload(config.clone()).await;
                     tracing::info!(target: "balcony", "read {}the certificate {} again", options.source(), certificate.path.display());
                     warn(&settings, &domains, &certificate);
@@ -167,6 +188,7 @@ async fn serve(
                 Ok(Some(renewed)) => {
                     certificate = renewed;
                     configure(&mut config, &settings, &certificate);
+                    federate(&mut config, &settings, &certificate, &secret);
                     server.reload(config.clone()).await;
                     tracing::info!(target: "balcony", "renewed the development certificate {}", certificate.path.display());
                 }
@@ -222,6 +244,25 @@ fn configure(config: &mut ServerConfig, settings: &Settings, certificate: &Certi
     config.certificate = Some(certificate.config.clone());
     config.registration = settings.allow_registration;
     settings.bound(config);
+}
+
+/// What streams to and from other servers get that begin from now on. Whether there are any can't change while the server runs.
+fn federate(
+    config: &mut ServerConfig,
+    settings: &Settings,
+    certificate: &Certificate,
+    secret: &Secret<String>,
+) {
+    match settings.federation.decide(settings, &config.domains, certificate, secret) {
+        Ok(Decision::On(federation, _)) if config.federation.is_some() => {
+            config.federation = Some(*federation);
+        }
+        Ok(Decision::Off(_)) if config.federation.is_none() => {}
+        Ok(_) => {
+            tracing::warn!(target: "balcony", "whether there is federation changes with a restart: it stays as it was");
+        }
+        Err(failure) => tracing::error!(target: "balcony", "federation stays as it was: {failure}"),
+    }
 }
 
 /// Where the settings come from, to read them again.
@@ -319,6 +360,8 @@ struct Started<'a> {
     settings: &'a Settings,
     domains: &'a [BareJid],
     certificate: &'a Certificate,
+    /// Where other servers connect to: for STARTTLS, and for direct TLS.
+    of_servers: [&'a Vec<Address>; 2],
     addresses: &'a [SocketAddr],
 }
 
@@ -337,6 +380,8 @@ impl Started<'_> {
             (listen_tls, "direct TLS"),
             (listen_wss, "WebSocket on TLS, at /xmpp-websocket"),
             (listen_ws, "WebSocket without TLS, at /xmpp-websocket"),
+            (self.of_servers[0], "other servers, STARTTLS"),
+            (self.of_servers[1], "other servers, direct TLS"),
         ];
         let how = lists.iter().flat_map(|(list, how)| core::iter::repeat_n(how, list.len()));
         for (address, how) in self.addresses.iter().zip(how) {

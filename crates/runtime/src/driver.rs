@@ -9,14 +9,18 @@ use std::io::{self, ErrorKind};
 use std::sync::Arc;
 
 use async_channel::Sender;
+use balcony_jid::BareJid;
 use balcony_machine::{Instant, Ticket};
-use balcony_server::{Acceptor, Answer, Ask, Input, Level, Reply, Shard, Stats, Todo, Transport};
+use balcony_server::{
+    Acceptor, Answer, Ask, ConnectionId, Input, Level, Reply, Shard, Stats, Todo, Transport,
+};
 use slab::Slab;
 
 use crate::clock::Clock;
 use crate::mailbox::{Mailbox, Token};
-use crate::peer::{Peer, Phase, Tried};
-use crate::{Interest, Listener as _, Runtime, Socket, Timer as _};
+use crate::outgoing::Connected;
+use crate::peer::{Peer, Phase, Place, Tried};
+use crate::{Interest, Listener as _, Record, Runtime, Socket, Timer as _};
 
 /// Bytes that are read of one socket at a time.
 const TURN: usize = 16_384;
@@ -40,6 +44,10 @@ pub(crate) enum Message {
     Answer(Ticket, Answer),
     /// A connection that no listener has brought.
     Socket(Box<dyn Socket>, String, Transport),
+    /// The DNS has answered.
+    Resolved(BareJid, Result<Vec<Record>, String>),
+    /// A connection to another server has come about, or not.
+    Connected(ConnectionId, Connected),
     /// Something to do with the machine.
     Call(Call),
     /// How busy is the server?
@@ -55,19 +63,19 @@ pub(crate) type AskFn = Box<dyn Fn(Ask, Reply) + Send + Sync>;
 
 /// The task.
 pub(crate) struct Driver<R: Runtime> {
-    runtime: R,
+    pub(crate) runtime: R,
     clock: Clock,
     /// When this batch began.
-    now: Instant,
+    pub(crate) now: Instant,
     timer: R::Timer,
-    machine: Machine,
+    pub(crate) machine: Machine,
     acceptor: Acceptor,
     listeners: Vec<Listening<R::Listener>>,
-    peers: Slab<Peer>,
+    pub(crate) peers: Slab<Peer>,
     /// Peers and listeners that have something to do, each once.
     ready: VecDeque<usize>,
     messages: VecDeque<Message>,
-    mailbox: Arc<Mailbox<Message>>,
+    pub(crate) mailbox: Arc<Mailbox<Message>>,
     /// Peers that linger, and until when; the first to go is the first.
     lingering: VecDeque<(Instant, usize)>,
     /// How many of them were turned away.
@@ -162,6 +170,10 @@ impl<R: Runtime> Driver<R> {
                 self.accept(socket, from, transport);
             }
             Message::Socket(..) => {}
+            Message::Resolved(domain, records) => {
+                self.machine.handle(now, Input::Resolved(&domain, records));
+            }
+            Message::Connected(id, connected) => self.connected(id, connected),
             Message::Call(call) => call(&mut self.machine, now),
             Message::Stats(tell) => {
                 let mut stats = self.machine.stats();
@@ -217,7 +229,7 @@ impl<R: Runtime> Driver<R> {
         match entry {
             Ok(entry) => {
                 let id = self.machine.accept(now, transport, from, entry.origin(), key);
-                place.insert(peer.open(id, entry));
+                place.insert(peer.open(id, Place::Entry(entry)));
                 self.list(key);
             }
             Err(refusal) => {
@@ -239,7 +251,7 @@ impl<R: Runtime> Driver<R> {
     }
 
     /// Has a peer's, or a listener's, turn come later.
-    fn list(&mut self, key: usize) {
+    pub(crate) fn list(&mut self, key: usize) {
         let token = match self.listeners.get(usize::MAX - key) {
             Some(listening) => Some(&listening.token),
             None => self.peers.get(key).map(|peer| &peer.token),
@@ -391,9 +403,10 @@ impl<R: Runtime> Driver<R> {
 
     fn remove(&mut self, key: usize) {
         let Some(peer) = self.peers.try_remove(key) else { return };
-        match peer.into_entry() {
-            Some(entry) => self.acceptor.leave(self.now, entry),
-            None => self.turned_away = self.turned_away.saturating_sub(1),
+        match peer.into_place() {
+            Place::Entry(entry) => self.acceptor.leave(self.now, entry),
+            Place::TurnedAway => self.turned_away = self.turned_away.saturating_sub(1),
+            Place::Outgoing => {}
         }
     }
 
@@ -445,6 +458,8 @@ impl<R: Runtime> Driver<R> {
                     });
                     (self.ask)(ask, reply);
                 }
+                Todo::Resolve(domain) => self.resolve(domain),
+                Todo::Connect(id, targets) => self.connect(id, targets),
                 Todo::Log(Level::Debug, line) => tracing::debug!(target: "balcony", "{line}"),
                 Todo::Log(Level::Info, line) => tracing::info!(target: "balcony", "{line}"),
                 Todo::Log(Level::Warn, line) => tracing::warn!(target: "balcony", "{line}"),

@@ -21,6 +21,7 @@ mod connect;
 pub mod dns;
 mod driver;
 mod mailbox;
+mod outgoing;
 mod peer;
 mod runtime;
 mod server;
@@ -28,11 +29,12 @@ mod server;
 mod shim;
 mod tcp;
 
-pub use balcony_client::srv::{Record, Service};
+pub use balcony_client::srv::{Record, Service, Target};
 pub use balcony_client::{
     Attempt, Backoff, Carbon, Config as ClientConfig, ConnectError, Contacts, Endpoint, Event, News,
     Presence, PumpError as Error, RequestId, RequestKind, RequestOutcome, Show,
 };
+pub use balcony_server::federation::{FederationConfig, FederationLimits, FederationTls};
 pub use balcony_server::{Answer, Ask, Config as ServerConfig, Removal, Reply, Stats, Transport};
 pub use balcony_stream::{ChannelBinding, TlsPolicy};
 pub use client::Client;

@@ -17,8 +17,7 @@ pub(crate) struct Peer {
     pub(crate) token: Arc<Token<Message>>,
     waker: Waker,
     pub(crate) phase: Phase,
-    /// Its place among those that are counted; none if it was turned away.
-    entry: Option<Entry>,
+    place: Place,
     output: Vec<u8>,
     written: usize,
     /// The last read has filled the buffer.
@@ -27,6 +26,17 @@ pub(crate) struct Peer {
     pub(crate) is_eof: bool,
     pub(crate) is_broken: bool,
     is_shut: bool,
+}
+
+/// As what it is counted.
+#[derive(Debug)]
+pub(crate) enum Place {
+    /// As one of those that have come.
+    Entry(Entry),
+    /// As one of those that were turned away.
+    TurnedAway,
+    /// It is one of ours, to another server.
+    Outgoing,
 }
 
 /// How far it has come.
@@ -66,7 +76,7 @@ impl Peer {
             waker: Waker::from(Arc::clone(&token)),
             token,
             phase: Phase::New,
-            entry: None,
+            place: Place::TurnedAway,
             output: Vec::new(),
             written: 0,
             has_more: true,
@@ -77,9 +87,9 @@ impl Peer {
     }
 
     /// The machine has taken it in, and wants to read.
-    pub(crate) fn open(mut self, id: ConnectionId, entry: Entry) -> Self {
+    pub(crate) fn open(mut self, id: ConnectionId, place: Place) -> Self {
         self.phase = Phase::Open { id, wants_input: true };
-        self.entry = Some(entry);
+        self.place = place;
         self
     }
 
@@ -94,8 +104,8 @@ impl Peer {
         }
     }
 
-    pub(crate) fn into_entry(self) -> Option<Entry> {
-        self.entry
+    pub(crate) fn into_place(self) -> Place {
+        self.place
     }
 
     pub(crate) fn is_writing(&self) -> bool {

@@ -3,10 +3,16 @@
 //!
 //! The owner writes, reads, closes, and looks things up. It decides nothing about the protocol.
 
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use balcony_connection::srv::Target;
 use balcony_jid::{BareJid, FullJid};
 use balcony_machine::Ticket;
 use balcony_router::Removal;
 use balcony_sasl::Mechanism;
+
+use crate::journal::Level;
 
 /// Names one connection of a [`Server`](crate::Server). A name is not used again for a long time after its connection
 /// has ended.
@@ -38,6 +44,13 @@ pub enum Action {
     Removed(BareJid, Removal),
     /// A session without a connection has ended; its client has not come back in time, or has begun another.
     Abandoned(FullJid),
+    /// Look up where this domain's service for other servers is, and say [`resolved`](crate::Server::resolved).
+    Resolve(BareJid),
+    /// Connect to one of these, the first that answers in their order (RFC 8305), then say
+    /// [`connected`](crate::Server::connected) or [`unreachable`](crate::Server::unreachable). [`Close`](Action::Close) gives it up.
+    Connect(ConnectionId, Vec<Target>),
+    /// A line for the log. It holds nothing secret, and is one line.
+    Log(Level, String),
 }
 
 /// Two actions are equal if they say the same of the same connection, or ask under the same ticket.
@@ -51,6 +64,9 @@ impl PartialEq for Action {
             (Action::Notice(a, what), Action::Notice(b, other)) => a == b && what == other,
             (Action::Removed(a, what), Action::Removed(b, other)) => a == b && what == other,
             (Action::Abandoned(a), Action::Abandoned(b)) => a == b,
+            (Action::Resolve(a), Action::Resolve(b)) => a == b,
+            (Action::Connect(a, places), Action::Connect(b, others)) => a == b && places == others,
+            (Action::Log(a, line), Action::Log(b, other)) => a == b && line == other,
             _ => false,
         }
     }

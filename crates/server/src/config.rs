@@ -14,6 +14,8 @@ use balcony_sasl::Mechanism;
 use balcony_stream::server::ServerStreamConfig;
 use balcony_stream::{Framing, TlsPolicy};
 
+use crate::federation::FederationConfig;
+
 /// What a [`Server`](crate::Server) serves, and how.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -54,6 +56,8 @@ pub struct Config {
     /// How many bytes a client may send in a second on average, with what it saves in a second to spare; above that it is
     /// read from more slowly. `None`: as fast as they come.
     pub bytes_per_second: Option<u32>,
+    /// How the server behaves towards other servers; `None` if it does not talk to any.
+    pub federation: Option<FederationConfig>,
     /// The bounds.
     pub limits: Limits,
 }
@@ -83,6 +87,7 @@ impl Config {
             connections_per_ip: None,
             attempts_per_ip: None,
             bytes_per_second: None,
+            federation: None,
             limits: stream.limits,
         }
     }

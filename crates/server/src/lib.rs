@@ -11,6 +11,8 @@
 //! - On [`Action::Write`]: take the bytes with [`Server::take_output`], write them, then say [`Server::written`]. While
 //!   they are being written no other `Write` comes for that connection, and what gathers meanwhile leaves in one piece.
 //! - On [`Action::Ask`]: find the answer on some other thread and bring it to [`Server::answer`].
+//! - With [`Config::federation`]: on [`Action::Resolve`] ask the DNS and say [`Server::resolved`]; on [`Action::Connect`] connect and say
+//!   [`Server::connected`] or [`Server::unreachable`].
 //! - Call [`Server::tick`] when [`Server::deadline`] has passed.
 //!
 //! # By hand
@@ -39,6 +41,7 @@
 
 extern crate alloc;
 
+mod abroad;
 mod acceptor;
 mod action;
 mod asks;

@@ -1,5 +1,6 @@
 //! A whole server as one value: many connections and one router, and what these say to each other.
 
+use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 use core::mem;
@@ -9,25 +10,29 @@ use core::time::Duration;
 use balcony_jid::{BareJid, FullJid};
 use balcony_machine::{Deadline, Instant, Random, Reason, Seed, Ticket};
 use balcony_router::{Effect, Router, SessionId};
-use balcony_stanza::{ErrorCondition, StreamCondition, StreamError};
+use balcony_stanza::{StreamCondition, StreamError};
 use balcony_xep::sm::{Enable, Enabled, Resumable};
 
+use crate::abroad;
 use crate::action::{Action, Answer, Ask, ConnectionId};
 use crate::asks::{Asker, Asks};
 use crate::config::Config;
 use crate::connections::{Connections, Up};
+use crate::federation::Federation;
 use crate::sessions::{Back, Sessions, Waiting};
 use crate::transport::Transport;
 
 /// Many connections and one router. See the [crate] for how to drive it.
 pub struct Server {
     connections: Connections,
-    router: Router,
+    pub(crate) router: Router,
+    /// The streams to and from other servers.
+    pub(crate) federation: Option<Federation>,
     sessions: Sessions,
     asks: Asks,
     random: Random,
     /// What the router has decided. Empty between calls.
-    effects: Vec<Effect>,
+    pub(crate) effects: Vec<Effect>,
     /// Kept for its capacity; empty.
     spare: Vec<Effect>,
 }
@@ -39,6 +44,7 @@ impl Server {
         let mut random = seed.random();
         Server {
             router: Router::new(config.router(), &random.seed()),
+            federation: config.federation.clone().map(|config| Federation::new(config, &random.seed())),
             connections: Connections::new(config, random.seed().random()),
             sessions: Sessions::default(),
             asks: Asks::default(),
@@ -49,14 +55,37 @@ impl Server {
     }
 
     /// Takes in a new connection, which begins in this way.
+    ///
+    /// One of another server is accepted with [`accept_server`](Server::accept_server).
     pub fn accept(&mut self, now: Instant, transport: Transport, actions: &mut Vec<Action>) -> ConnectionId {
         self.connections.accept(now, transport, actions)
+    }
+
+    /// Takes in a new connection of another server from `address`, as the log is to name it. Without
+    /// [`Config::federation`] there are none.
+    pub fn accept_server(
+        &mut self,
+        now: Instant,
+        transport: Transport,
+        address: String,
+        actions: &mut Vec<Action>,
+    ) -> ConnectionId {
+        let Some(federation) = &mut self.federation else { return self.accept(now, transport, actions) };
+        let id = federation.accept(now, transport == Transport::ServerDirectTls, address);
+        self.converse(now, actions);
+        self.go_on(now, actions);
+        abroad::connection(id)
     }
 
     /// What to write to a new connection that is not [taken in](Server::accept), and closed at once: a stream with this error
     /// (RFC 6120 section 4.9.1.2), or its like in HTTP. Empty where it would take a TLS handshake to say anything.
     pub fn last_words(&mut self, now: Instant, transport: Transport, error: StreamError) -> Vec<u8> {
-        self.connections.last_words(now, transport, error)
+        match (&mut self.federation, transport) {
+            (Some(federation), Transport::Server | Transport::ServerDirectTls) => {
+                federation.last_words(now, transport == Transport::ServerDirectTls, error)
+            }
+            _ => self.connections.last_words(now, transport, error),
+        }
     }
 
     /// Says where a connection comes from, as far as that is known: so many accounts may be registered from one address (XEP-0077).
@@ -66,6 +95,9 @@ impl Server {
 
     /// Bytes have come. Hand in no more before [`Action::Read`]; it comes at once unless the connection is blocked.
     pub fn receive(&mut self, now: Instant, id: ConnectionId, bytes: &[u8], actions: &mut Vec<Action>) {
+        if let Some(id) = abroad::stream(id) {
+            return self.abroad(now, actions, |federation| federation.receive(now, id, bytes));
+        }
         self.connections.received(now, id, bytes.len());
         self.advance(now, id, bytes, actions);
         self.go_on(now, actions);
@@ -74,6 +106,9 @@ impl Server {
     /// The peer has closed its side of the transport. The stream ends when all that had come before is dealt with, as far as
     /// the peer reads the answers.
     pub fn eof(&mut self, now: Instant, id: ConnectionId, actions: &mut Vec<Action>) {
+        if let Some(id) = abroad::stream(id) {
+            return self.abroad(now, actions, |federation| federation.eof(now, id));
+        }
         self.connections.eof(id);
         self.advance(now, id, &[], actions);
         self.go_on(now, actions);
@@ -82,6 +117,9 @@ impl Server {
     /// The transport is broken: nothing can be written any more. The connection is forgotten without `Close`, as soon as the
     /// stanzas are routed that had come before.
     pub fn broken(&mut self, now: Instant, id: ConnectionId, actions: &mut Vec<Action>) {
+        if let Some(id) = abroad::stream(id) {
+            return self.abroad(now, actions, |federation| federation.broken(now, id));
+        }
         self.connections.broken(now, id, actions);
         self.advance(now, id, &[], actions);
         self.go_on(now, actions);
@@ -89,11 +127,17 @@ impl Server {
 
     /// Swaps the bytes to be written into `buffer`, which must be empty.
     pub fn take_output(&mut self, id: ConnectionId, buffer: &mut Vec<u8>) {
-        self.connections.take_output(id, buffer);
+        match (&mut self.federation, abroad::stream(id)) {
+            (Some(federation), Some(id)) => federation.take_output(id, buffer),
+            _ => self.connections.take_output(id, buffer),
+        }
     }
 
     /// What [`take_output`](Server::take_output) gave has been written.
     pub fn written(&mut self, now: Instant, id: ConnectionId, actions: &mut Vec<Action>) {
+        if let Some(id) = abroad::stream(id) {
+            return self.abroad(now, actions, |federation| federation.written(now, id));
+        }
         self.connections.written(id);
         self.converse(now, actions);
         self.advance(now, id, &[], actions);
@@ -119,8 +163,10 @@ impl Server {
     /// When to call [`tick`](Server::tick).
     #[must_use]
     pub fn deadline(&self) -> Option<Deadline> {
-        let connections = self.connections.deadline().map(|at| Deadline { at, reason: Reason::Idle });
-        connections.into_iter().chain(self.router.deadline()).min()
+        let abroad = self.federation.as_ref().and_then(Federation::deadline);
+        let streams = self.connections.deadline().into_iter().chain(abroad).min();
+        let streams = streams.map(|at| Deadline { at, reason: Reason::Idle });
+        streams.into_iter().chain(self.router.deadline()).min()
     }
 
     /// Does what has become due. After that no [`deadline`](Server::deadline) is `now` or earlier.
@@ -137,7 +183,7 @@ impl Server {
             self.router.tick(now, &mut self.effects);
             self.converse(now, actions);
         }
-        self.go_on(now, actions);
+        self.abroad(now, actions, |federation| federation.tick(now));
     }
 
     /// Ends every stream with `system-shutdown` (RFC 6120 section 4.9.3.20). `Close` follows for each when its output is
@@ -153,7 +199,8 @@ impl Server {
             self.sessions.end(session);
             self.converse(now, actions);
         }
-        self.go_on(now, actions);
+        // What the others are told of those who have gone is on its way before.
+        self.abroad(now, actions, |federation| federation.shutdown(now));
     }
 
     /// All connections are lost at once, with whatever was in their buffers, as when the task that has the sockets dies. There is no
@@ -174,7 +221,7 @@ impl Server {
     /// How many connections there are.
     #[must_use]
     pub fn connections(&self) -> usize {
-        self.connections.len()
+        self.connections.len() + self.federation.as_ref().map_or(0, Federation::streams)
     }
 
     /// The router, to look at.
@@ -185,6 +232,9 @@ impl Server {
 
     /// The configuration that new connections get from now on. Those that stand keep theirs; domains cannot change.
     pub fn configure(&mut self, config: Config) {
+        if let (Some(federation), Some(config)) = (&mut self.federation, &config.federation) {
+            federation.configure(config.clone());
+        }
         self.connections.configure(config);
     }
 
@@ -206,7 +256,7 @@ impl Server {
     }
 
     /// Goes on with the connections of which more may be taken again.
-    fn go_on(&mut self, now: Instant, actions: &mut Vec<Action>) {
+    pub(crate) fn go_on(&mut self, now: Instant, actions: &mut Vec<Action>) {
         while let Some(id) = self.connections.next_ready() {
             self.advance(now, id, &[], actions);
         }
@@ -214,7 +264,7 @@ impl Server {
 
     /// Lets connections and router tell each other what they have to say, until that is all. What the router has decided already comes
     /// first, so that order is kept.
-    fn converse(&mut self, now: Instant, actions: &mut Vec<Action>) {
+    pub(crate) fn converse(&mut self, now: Instant, actions: &mut Vec<Action>) {
         loop {
             if !self.effects.is_empty() {
                 let mut effects = mem::replace(&mut self.effects, mem::take(&mut self.spare));
@@ -224,6 +274,8 @@ impl Server {
                 self.spare = effects;
             } else if let Some(up) = self.connections.next_up() {
                 self.up(now, up, actions);
+            } else if let Some(event) = self.federation.as_mut().and_then(Federation::next) {
+                self.from_abroad(now, event, actions);
             } else {
                 return;
             }
@@ -396,10 +448,7 @@ impl Server {
             }
             Effect::Removed { account, removal } => actions.push(Action::Removed(account, removal)),
             Effect::Resumed { session, jid, received } => self.resumed(now, session, jid, received, actions),
-            Effect::Remote { stanza, is_told } => {
-                let condition = ErrorCondition::RemoteServerNotFound;
-                self.router.undeliverable(&stanza, condition, is_told, &mut self.effects);
-            }
+            Effect::Remote { stanza, is_told } => self.send_abroad(now, stanza, is_told),
         }
     }
 }

@@ -10,11 +10,13 @@ use core::fmt;
 use core::net::IpAddr;
 use core::time::Duration;
 
+use balcony_connection::srv::{Record, Target};
 use balcony_jid::BareJid;
 use balcony_machine::{Instant, Ticket};
 use balcony_router::Removal;
 use balcony_stanza::StreamError;
 
+use crate::federation::Unreachable;
 use crate::journal::{Journal, Level};
 use crate::{Action, Answer, Ask, Config, ConnectionId, Server, Transport};
 
@@ -70,6 +72,10 @@ pub enum Input<'a> {
     Written(ConnectionId),
     /// The answer to an ask.
     Answer(Ticket, Answer),
+    /// What the DNS says to [`Todo::Resolve`]: see [`Server::resolved`].
+    Resolved(&'a BareJid, Result<Vec<Record>, String>),
+    /// None of the targets of [`Todo::Connect`] could be connected to.
+    Unreachable(ConnectionId, &'a Unreachable),
 }
 
 /// What an adapter has to do.
@@ -83,6 +89,11 @@ pub enum Todo<'a, P> {
     Close(P),
     /// Find this out, and bring the answer as [`Input::Answer`].
     Ask(Ticket, Ask),
+    /// Look up the SRV records of this domain's service for other servers, and bring them as [`Input::Resolved`].
+    Resolve(BareJid),
+    /// Connect to one of these, the first that answers in their order (RFC 8305), then call [`Shard::connected`], or say
+    /// [`Input::Unreachable`].
+    Connect(ConnectionId, Vec<Target>),
     /// Write this line to the log. It holds nothing secret, and is one line.
     Log(Level, String),
 }
@@ -115,12 +126,28 @@ impl<P> Shard<P> {
         peer: P,
     ) -> ConnectionId {
         self.now = now;
-        let id = self.server.accept(now, transport, &mut self.actions);
+        let id = match transport {
+            Transport::Server | Transport::ServerDirectTls => {
+                self.server.accept_server(now, transport, from.clone(), &mut self.actions)
+            }
+            _ => self.server.accept(now, transport, &mut self.actions),
+        };
         if let Some(address) = origin {
             self.server.came_from(id, address);
         }
         self.peers.insert(id, (peer, Journal::new(from)));
         id
+    }
+
+    /// Takes in a socket that has been connected to the target at this place in the list of [`Todo::Connect`]. Whether it is still
+    /// wanted; if so read from it. If not `peer` is forgotten, and the socket is to be closed.
+    pub fn connected(&mut self, now: Instant, id: ConnectionId, target: usize, to: String, peer: P) -> bool {
+        self.now = now;
+        let is_wanted = self.server.connected(now, id, target, &mut self.actions);
+        if is_wanted {
+            self.peers.insert(id, (peer, Journal::new(to)));
+        }
+        is_wanted
     }
 
     /// Writes a line to the log, in order with all others.
@@ -152,6 +179,8 @@ impl<P> Shard<P> {
             }
             Input::Written(id) => server.written(now, id, actions),
             Input::Answer(ticket, answer) => server.answer(now, ticket, answer, actions),
+            Input::Resolved(domain, records) => server.resolved(now, domain, records, actions),
+            Input::Unreachable(id, unreachable) => server.unreachable(now, id, unreachable, actions),
         }
     }
 
@@ -263,6 +292,9 @@ impl<P> Shard<P> {
                     }
                 }
                 Action::Ask(ticket, ask) => return Some(Todo::Ask(ticket, ask)),
+                Action::Resolve(domain) => return Some(Todo::Resolve(domain)),
+                Action::Connect(id, targets) => return Some(Todo::Connect(id, targets)),
+                Action::Log(level, line) => return Some(Todo::Log(level, line)),
                 Action::Removed(account, removal) => {
                     let waiting = self.removals.remove(&account).unwrap_or_default();
                     waiting.into_iter().for_each(|done| done(removal));

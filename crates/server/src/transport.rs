@@ -27,6 +27,10 @@ pub enum Transport {
     /// With a request for a WebSocket on TLS (`wss`).
     #[cfg(feature = "websocket")]
     SecureWebSocket,
+    /// Of another server, with a stream of XML, in the clear. It needs [`Config::federation`].
+    Server,
+    /// Of another server, with TLS, and a stream of XML on it (XEP-0368). It needs [`Config::federation`].
+    ServerDirectTls,
 }
 
 /// What connections are made of, one configuration for each way in which they can begin.
@@ -66,8 +70,9 @@ impl Streams {
         let connection =
             |config: &Arc<ServerStreamConfig>| ServerConnection::new(Arc::clone(config), seed, now);
         match transport {
-            Transport::Stream | Transport::DirectTls => {
-                let is_direct = transport == Transport::DirectTls;
+            // Without federation another server is no more than a client that speaks the wrong language.
+            Transport::Stream | Transport::DirectTls | Transport::Server | Transport::ServerDirectTls => {
+                let is_direct = matches!(transport, Transport::DirectTls | Transport::ServerDirectTls);
                 let connection = connection(if is_direct { &self.direct } else { &self.clear });
                 #[cfg(feature = "tls")]
                 return with_tls(connection, self.certificate.as_ref());

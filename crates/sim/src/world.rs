@@ -489,7 +489,9 @@ impl World {
                         self.with(id, |wires| wires.ended = Some(ended))
                     }
                     Action::Removed(account, _) => self.accounts.remove(&account),
+                    // It has no other servers.
                     Action::Notice(..) | Action::Abandoned(_) => {}
+                    Action::Resolve(_) | Action::Connect(..) | Action::Log(..) => {}
                 }
             }
             actions = next;

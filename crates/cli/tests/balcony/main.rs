@@ -16,6 +16,7 @@ mod delivery;
 mod disk;
 mod endings;
 mod failures;
+mod federation;
 mod hangs;
 mod hostile;
 mod import;

@@ -84,6 +84,8 @@ pub struct Federation {
     ready: Vec<StreamId>,
     events: VecDeque<FederationEvent>,
     is_closing: bool,
+    /// The time of the last call that said it.
+    clock: Instant,
 }
 
 /// What a deadline is about.
@@ -112,6 +114,7 @@ impl Federation {
             ready: Vec::new(),
             events: VecDeque::new(),
             is_closing: false,
+            clock: Instant::ZERO,
         }
     }
 
@@ -220,7 +223,8 @@ impl Federation {
     }
 
     /// Swaps the bytes to be written into `buffer`, which must be empty.
-    pub fn take_output(&mut self, now: Instant, id: StreamId, buffer: &mut Vec<u8>) {
+    pub fn take_output(&mut self, id: StreamId, buffer: &mut Vec<u8>) {
+        let now = self.clock;
         self.fill(now, id);
         if let Some(link) = self.link(id) {
             if let Some(connection) = &mut link.connection {
@@ -277,7 +281,8 @@ impl Federation {
 
     /// The configuration for streams that begin from now on; streams to and from domains that are not admitted any more end. The
     /// domains of ours can't change.
-    pub fn configure(&mut self, now: Instant, config: FederationConfig) {
+    pub fn configure(&mut self, config: FederationConfig) {
+        let now = self.clock;
         (self.clear, self.direct) = (config.receiving(false), config.receiving(true));
         self.config = config;
         let denied: Vec<StreamId> = self
@@ -316,6 +321,24 @@ impl Federation {
         link_of(&self.links, id).is_some()
     }
 
+    /// Whether the owner is to connect for this stream.
+    #[must_use]
+    pub fn is_connecting(&self, id: StreamId) -> bool {
+        link_of(&self.links, id).is_some_and(|link| link.connection.is_none() && link.ended.is_none())
+    }
+
+    /// What to write to a connection of another server that is not [taken in](Federation::accept), and closed at once: a stream with
+    /// this error (RFC 6120 section 4.9.1.2). Empty where it would take a TLS handshake to say anything.
+    pub fn last_words(&mut self, now: Instant, direct_tls: bool, error: StreamError) -> Vec<u8> {
+        let config = if direct_tls { &self.direct } else { &self.clear };
+        let mut connection = S2sConnection::receiving(Arc::clone(config), self.random.seed(), now);
+        let mut out = Vec::new();
+        connection.abort(error);
+        // It fails with the error that it was just given.
+        let _ = connection.tick(now, &mut out);
+        out
+    }
+
     fn link(&mut self, id: StreamId) -> Option<&mut Link> {
         let key = (id.0 & u64::from(u32::MAX)) as usize;
         self.links.get_mut(key).map(Box::as_mut).filter(|link| link.id == id)
@@ -337,6 +360,7 @@ impl Federation {
 
     /// Does what has come of what was done, until nothing is left.
     fn finish(&mut self, now: Instant) {
+        self.clock = self.clock.max(now);
         while !self.ready.is_empty() {
             for id in mem::take(&mut self.ready) {
                 self.advance(now, id, &[]);

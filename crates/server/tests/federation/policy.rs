@@ -47,7 +47,7 @@ fn a_domain_can_be_denied_later() {
     world.settle();
     let mut changed = ours;
     changed.deny.insert(jid("b.example"));
-    world.servers[0].federation.configure(world.now, changed);
+    world.servers[0].federation.configure(changed);
     world.settle();
     assert_eq!(world.connections(), 0);
     world.send(0, "romeo@a.example/x", "juliet@b.example", "3");

@@ -256,7 +256,7 @@ impl World {
             }
             FederationEvent::Write(id) => {
                 let mut bytes = Vec::new();
-                self.servers[index].federation.take_output(now, id, &mut bytes);
+                self.servers[index].federation.take_output(id, &mut bytes);
                 match self.end(index, id).filter(|_| !bytes.is_empty()) {
                     Some((pipe, side)) => {
                         let end = &mut self.pipes[pipe].ends[side];
@@ -413,7 +413,7 @@ impl World {
             match event {
                 FederationEvent::Write(of) if of == id => {
                     let mut bytes = Vec::new();
-                    self.servers[server].federation.take_output(self.now, id, &mut bytes);
+                    self.servers[server].federation.take_output(id, &mut bytes);
                     all.extend(bytes);
                     self.servers[server].federation.written(self.now, id);
                 }

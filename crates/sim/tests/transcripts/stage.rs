@@ -282,7 +282,9 @@ impl Stage {
             }
             Action::Ask(ticket, Ask::Router(ask)) => self.store(ticket, ask),
             Action::Removed(account, _) => self.accounts.remove(&account),
+            // It has no other servers.
             Action::Notice(..) | Action::Abandoned(_) => {}
+            Action::Resolve(_) | Action::Connect(..) | Action::Log(..) => {}
         }
     }
 

@@ -1,0 +1,223 @@
+//! `[federation]` in the configuration file: whether and how `serve` talks to other servers, and the words for whoever runs it.
+
+use core::net::{IpAddr, SocketAddr};
+use core::time::Duration;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use balcony_jid::BareJid;
+use balcony_machine::Secret;
+use balcony_stream::TlsPolicy;
+use balcony_tls::{ClientConfig, ClientConfigBuilder};
+use balcony_tokio::{Endpoint, FederationConfig, FederationTls, Target};
+use serde::{Deserialize, Deserializer};
+
+use crate::args::{Address, Domain};
+use crate::certificate::Certificate;
+use crate::config::{Settings, one_or_more};
+use crate::failure::{Failure, io};
+use crate::random;
+
+/// The port of servers for other servers (RFC 6120 section 3.2.2).
+const PORT: u16 = 5269;
+
+/// What the file says of other servers.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub(crate) struct Federation {
+    /// Whether there is any. If that is not said, it depends on the certificate and the addresses.
+    enabled: Option<bool>,
+    #[serde(deserialize_with = "one_or_more")]
+    pub(crate) listen: Vec<Address>,
+    #[serde(deserialize_with = "one_or_more")]
+    pub(crate) listen_tls: Vec<Address>,
+    #[serde(deserialize_with = "some_or_more")]
+    allow: Option<Vec<Domain>>,
+    #[serde(deserialize_with = "one_or_more")]
+    deny: Vec<Domain>,
+    allow_plaintext: bool,
+    require_certificate: bool,
+    ca: Option<PathBuf>,
+    max_bytes_per_second: Option<u32>,
+    max_streams_per_domain: Option<u32>,
+    max_subscriptions_per_minute: Option<u32>,
+    patience: Option<u32>,
+    routes: BTreeMap<String, String>,
+    routes_tls: BTreeMap<String, String>,
+}
+
+fn some_or_more<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<Domain>>, D::Error> {
+    one_or_more(deserializer).map(Some)
+}
+
+/// Whether a server talks to others.
+pub(crate) enum Decision {
+    /// In this way, with these addresses to listen on: for STARTTLS, and for direct TLS.
+    On(Box<FederationConfig>, [Vec<Address>; 2]),
+    /// It does not, for this reason.
+    Off(String),
+}
+
+impl Federation {
+    /// What the file alone shows to be wrong.
+    pub(crate) fn check(&self) -> Result<(), String> {
+        self.targets().map(drop)?;
+        for (name, value) in [
+            ("max-bytes-per-second", self.max_bytes_per_second),
+            ("max-streams-per-domain", self.max_streams_per_domain),
+            ("max-subscriptions-per-minute", self.max_subscriptions_per_minute),
+            ("patience", self.patience),
+        ] {
+            if value == Some(0) {
+                return Err(format!("`{name}` has to be 1 or more"));
+            }
+        }
+        Ok(())
+    }
+
+    /// The paths are relative to this folder.
+    pub(crate) fn in_folder(&mut self, folder: &Path) {
+        if let Some(ca) = &mut self.ca {
+            *ca = folder.join(&*ca);
+        }
+    }
+
+    /// The same with the addresses of `running`, which cannot change.
+    pub(crate) fn with_addresses_of(self, running: &Federation) -> Federation {
+        Federation { listen: running.listen.clone(), listen_tls: running.listen_tls.clone(), ..self }
+    }
+
+    /// Whether somebody has said that it is wanted.
+    fn is_wanted(&self) -> bool {
+        self.enabled.unwrap_or(!self.listen.is_empty() || !self.listen_tls.is_empty())
+    }
+
+    /// Whether to talk to others, and how.
+    pub(crate) fn decide(
+        &self,
+        settings: &Settings,
+        domains: &[BareJid],
+        certificate: &Certificate,
+        secret: &Secret<String>,
+    ) -> Result<Decision, Failure> {
+        if let Some(reason) = self.reason_against(settings, domains, certificate) {
+            return Ok(Decision::Off(reason));
+        }
+        let tls = match self.tls(certificate) {
+            Ok(tls) => tls,
+            Err(failure) if self.is_wanted() => return Err(failure),
+            Err(failure) => return Ok(Decision::Off(failure.to_string())),
+        };
+        let mut config = FederationConfig::new(domains.to_vec());
+        config.certificate = Some(tls);
+        config.tls = if self.allow_plaintext { TlsPolicy::Optional } else { TlsPolicy::Required };
+        config.dialback = (!self.require_certificate).then(|| secret.clone());
+        let names =
+            |list: &[Domain]| list.iter().map(|Domain(domain)| domain.clone()).collect::<BTreeSet<_>>();
+        config.allow = self.allow.as_deref().map(names);
+        config.deny = names(&self.deny);
+        config.routes = self.targets().map_err(Failure::new)?;
+        config.limits.bytes_per_second = self.max_bytes_per_second;
+        if let Some(most) = self.max_streams_per_domain {
+            config.limits.streams_per_domain = most as usize;
+        }
+        if let Some(most) = self.max_subscriptions_per_minute {
+            config.limits.subscriptions_per_minute = most;
+        }
+        if let Some(seconds) = self.patience {
+            config.limits.patience = Duration::from_secs(seconds.into());
+        }
+        Ok(Decision::On(Box::new(config), self.addresses(settings)))
+    }
+
+    /// Why there are no other servers to be talked to, if nobody has asked for them.
+    fn reason_against(
+        &self,
+        settings: &Settings,
+        domains: &[BareJid],
+        certificate: &Certificate,
+    ) -> Option<String> {
+        if self.enabled == Some(false) {
+            return Some("the configuration says so".into());
+        }
+        if self.is_wanted() {
+            return None;
+        }
+        let lacking = certificate.lacks(domains);
+        if certificate.trust.is_some() || certificate.config.is_self_signed() {
+            Some("no other server knows who has signed the certificate".into())
+        } else if !lacking.is_empty() {
+            Some(format!("the certificate is not for {}", lacking.join(", ")))
+        } else if open_addresses(settings).is_empty() {
+            Some("the server listens on loopback addresses only".into())
+        } else {
+            None
+        }
+    }
+
+    fn addresses(&self, settings: &Settings) -> [Vec<Address>; 2] {
+        if !self.listen.is_empty() || !self.listen_tls.is_empty() {
+            return [self.listen.clone(), self.listen_tls.clone()];
+        }
+        let open = open_addresses(settings);
+        let ips = if open.is_empty() { BTreeSet::from([IpAddr::from([127, 0, 0, 1])]) } else { open };
+        [ips.into_iter().map(|ip| Address(SocketAddr::new(ip, PORT))).collect(), Vec::new()]
+    }
+
+    fn tls(&self, certificate: &Certificate) -> Result<FederationTls, Failure> {
+        let pem = certificate.pem()?;
+        let builder = match &self.ca {
+            None => ClientConfig::builder().native_roots()?,
+            Some(path) => {
+                let roots = std::fs::read(path).map_err(io(format!("cannot read {}", path.display())))?;
+                let own = ClientConfig::builder().roots_pem(&roots)?;
+                // A system without authorities has at least this one.
+                own.clone().native_roots().unwrap_or(own)
+            }
+        };
+        let connects = self.connects(builder.federation(&pem.0, pem.1.expose())?)?;
+        let accepts = certificate.config.federation(&connects)?;
+        Ok(FederationTls { accepts, connects })
+    }
+
+    fn connects(&self, builder: ClientConfigBuilder) -> Result<ClientConfig, Failure> {
+        let builder = if self.require_certificate { builder } else { builder.accept_unproven() };
+        Ok(builder.build()?)
+    }
+
+    /// The routes. The values are as those of `--connect`.
+    fn targets(&self) -> Result<BTreeMap<BareJid, Target>, String> {
+        let mut targets = BTreeMap::new();
+        for (routes, direct_tls) in [(&self.routes, false), (&self.routes_tls, true)] {
+            for (domain, place) in routes {
+                let Domain(domain) = domain.parse().map_err(|error| format!("`{domain}`: {error}"))?;
+                let target = target(place, direct_tls).ok_or_else(|| {
+                    format!("`{place}`: a host and a port is wanted, such as 192.0.2.1:5269")
+                })?;
+                targets.insert(domain, target);
+            }
+        }
+        Ok(targets)
+    }
+}
+
+fn target(place: &str, direct_tls: bool) -> Option<Target> {
+    let (Endpoint::Address { host, port, .. }, Endpoint::Address { port: other, .. }) =
+        (Endpoint::parse(place, false)?, Endpoint::parse(place, true)?)
+    else {
+        return None;
+    };
+    // Where none is said it is that of clients, and there are two of them.
+    Some(Target { host, port: if port == other { port } else { PORT }, direct_tls })
+}
+
+/// The addresses on which clients come from elsewhere.
+fn open_addresses(settings: &Settings) -> BTreeSet<IpAddr> {
+    let all = settings.listen.iter().chain(&settings.listen_tls);
+    all.map(|Address(to)| to.ip()).filter(|ip| !ip.is_loopback()).collect()
+}
+
+/// The secret of dialback keys. They are good for as long as the streams for which they are made, and no server outlives its streams.
+pub(crate) fn secret() -> Result<Secret<String>, Failure> {
+    Ok(Secret::new(random::random()?.token(52)))
+}
