@@ -7,7 +7,7 @@
 
 mod balcony;
 mod clients;
-mod install;
+pub(crate) mod install;
 mod matrix;
 mod process;
 mod scenario;
@@ -20,8 +20,10 @@ use crate::options::Options;
 use crate::run::{Result, cargo, root, run};
 use clients::Client;
 use matrix::{Outcome, Pair};
+pub(crate) use process::{Process, eventually, output, read};
 use scenario::SCENARIOS;
 use servers::Server;
+pub(crate) use servers::balcony;
 
 pub(crate) const USAGE: &str = "[--write] [NAME...]";
 pub(crate) const HELP: &str = "\

@@ -7,6 +7,7 @@
 mod bare;
 mod ci;
 mod elf;
+mod federate;
 mod figures;
 mod fuzz;
 mod interop;
@@ -32,6 +33,7 @@ const COMMANDS: &[Command] = &[
     ("lint", "", lint::HELP, lint::main),
     ("bare", "", bare::HELP, bare::main),
     ("interop", interop::USAGE, interop::HELP, interop::main),
+    ("federate", federate::USAGE, federate::HELP, federate::main),
     ("parsers", "", parsers::HELP, parsers::main),
     ("spec", spec::USAGE, spec::HELP, spec::main),
     ("figures", figures::USAGE, figures::HELP, figures::main),

@@ -92,7 +92,7 @@ impl Server {
     }
 
     /// Does what the streams to other servers want.
-    pub(crate) fn from_abroad(&mut self, now: Instant, event: FederationEvent, actions: &mut Vec<Action>) {
+    pub(crate) fn act_abroad(&mut self, now: Instant, event: FederationEvent, actions: &mut Vec<Action>) {
         let effects: &mut Vec<Effect> = &mut self.effects;
         match event {
             FederationEvent::Resolve(domain) => actions.push(Action::Resolve(domain)),

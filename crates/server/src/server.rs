@@ -275,7 +275,7 @@ impl Server {
             } else if let Some(up) = self.connections.next_up() {
                 self.up(now, up, actions);
             } else if let Some(event) = self.federation.as_mut().and_then(Federation::next) {
-                self.from_abroad(now, event, actions);
+                self.act_abroad(now, event, actions);
             } else {
                 return;
             }

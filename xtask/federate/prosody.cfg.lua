@@ -1,0 +1,26 @@
+-- Prosody as `cargo xtask federate` runs it: in a network of its own, with other servers.
+run_as_root = true
+pidfile = "@DIR@/prosody.pid"
+data_path = "@DIR@/data"
+plugin_paths = {}
+log = { debug = "@DIR@/prosody.log" }
+
+interfaces = { "@IP@" }
+c2s_ports = { 5222 }
+s2s_ports = { 5269 }
+s2s_direct_tls_ports = { 5270 }
+modules_enabled = { "saslauth", "tls", "s2s", "dialback", "s2s_auth_certs", "roster", "disco", "ping", "version", "offline", "blocklist", "carbons" }
+
+c2s_require_encryption = true
+s2s_require_encryption = true
+s2s_secure_auth = @STRICT@
+authentication = "internal_hashed"
+limits = {}
+
+ssl = { certificate = "@CERT@", key = "@KEY@", cafile = "@CA@" }
+certificates = "@DIR@"
+c2s_direct_tls_ssl = ssl
+s2s_direct_tls_ssl = ssl
+
+VirtualHost "@DOMAIN@"
+	ssl = { certificate = "@CERT@", key = "@KEY@", cafile = "@CA@" }

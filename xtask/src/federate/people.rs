@@ -1,0 +1,246 @@
+//! A user of each server, with Balcony's own client: what they see of each other.
+
+use core::cell::RefCell;
+use core::time::Duration;
+use std::process::{Command, Output};
+
+use super::servers::{PASSWORD, Proof, Server};
+use crate::interop::{Process, balcony, eventually, read};
+use crate::run::Result;
+
+/// How long what one does may take until the other sees it.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// One thing that is tried.
+pub(crate) struct Row {
+    pub(crate) what: &'static str,
+    run: fn(&mut Stage) -> Result,
+}
+
+/// All of them, in order: later ones build on earlier ones.
+pub(crate) const ROWS: &[Row] = &[
+    Row { what: "a subscription of ours, granted by theirs", run: |stage| stage.subscribe(true) },
+    Row { what: "a subscription of theirs, granted by ours", run: |stage| stage.subscribe(false) },
+    Row { what: "presence, both ways", run: Stage::presence },
+    Row { what: "chat to theirs", run: |stage| stage.chat(true, "But soft, what light?") },
+    Row { what: "chat to ours", run: |stage| stage.chat(false, "Ay me!") },
+    Row { what: "the proof that was wanted", run: Stage::proof },
+    Row { what: "an error for somebody who is not there", run: Stage::nobody },
+    Row { what: "a message to theirs who is away, kept there", run: |stage| stage.away(true) },
+    Row { what: "a message to ours who is away, kept here", run: |stage| stage.away(false) },
+    Row { what: "their server restarts: presence and chat", run: |stage| stage.restart(true) },
+    Row { what: "our server restarts: presence and chat", run: |stage| stage.restart(false) },
+    Row { what: "their server is down: an error, and chat when it is back", run: Stage::down },
+];
+
+struct Stage {
+    ours: Server,
+    theirs: Server,
+    proof: Proof,
+    /// The listener of each, ours first.
+    listeners: [Option<Listener>; 2],
+}
+
+/// Somebody who is online.
+struct Listener {
+    _process: Process,
+    output: std::path::PathBuf,
+    /// How much of the output has been looked at.
+    seen: RefCell<usize>,
+}
+
+/// Runs all rows.
+pub(crate) fn run(ours: Server, theirs: Server, proof: Proof) -> Vec<Result> {
+    let mut stage = Stage { ours, theirs, proof, listeners: [None, None] };
+    let mut results = Vec::new();
+    for Row { what, run } in ROWS {
+        let result = run(&mut stage);
+        match &result {
+            Ok(()) => println!("  {what}: ok"),
+            Err(error) => println!("  {what}: NO: {error}"),
+        }
+        results.push(result);
+    }
+    results
+}
+
+impl Stage {
+    fn server(&self, is_ours: bool) -> &Server {
+        if is_ours { &self.ours } else { &self.theirs }
+    }
+
+    fn command(&self, is_ours: bool, command: &str, resource: Option<&str>) -> Command {
+        let server = self.server(is_ours);
+        let who = resource.map_or(server.user(), |resource| format!("{}/{resource}", server.user()));
+        let mut words = Command::new(balcony());
+        words.args([command, "--as", &who, "--connect", &server.address, "--ca"]).arg(&server.ca);
+        words.env("BALCONY_PASSWORD", PASSWORD);
+        words
+    }
+
+    fn done(&self, mut command: Command) -> Result<String> {
+        let Output { status, stdout, stderr } = command.output().map_err(|error| error.to_string())?;
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
+        if status.success() { Ok(text(&stdout)) } else { Err(text(&stderr)) }
+    }
+
+    /// Has somebody come online, if they aren't.
+    fn online(&mut self, is_ours: bool) -> Result {
+        let place = usize::from(!is_ours);
+        if self.listeners[place].is_some() {
+            return Ok(());
+        }
+        let server = self.server(is_ours);
+        let count = server.log().len() + usize::from(is_ours);
+        let output =
+            std::env::temp_dir().join(format!("federate-{}-{}-{count}", std::process::id(), server.user()));
+        let errors = output.with_extension("errors");
+        let mut process = Process::start(self.command(is_ours, "listen", Some("home")), &output, &errors)?;
+        process.wait_until(PATIENCE, || read(&errors).contains("listening as"))?;
+        self.listeners[place] = Some(Listener { _process: process, output, seen: RefCell::new(0) });
+        Ok(())
+    }
+
+    fn offline(&mut self, is_ours: bool) {
+        self.listeners[usize::from(!is_ours)] = None;
+    }
+
+    /// Waits until somebody sees something that they have not looked at before.
+    fn sees(&self, is_ours: bool, what: &str) -> Result {
+        let Some(listener) = &self.listeners[usize::from(!is_ours)] else {
+            return Err("nobody listens".into());
+        };
+        let found = eventually(PATIENCE, || {
+            let text = read(&listener.output);
+            let seen = *listener.seen.borrow();
+            let at = text.get(seen..).and_then(|rest| rest.find(what));
+            if let Some(at) = at {
+                *listener.seen.borrow_mut() = seen + at + what.len();
+            }
+            at.is_some()
+        });
+        let who = self.server(is_ours).user();
+        if found { Ok(()) } else { Err(format!("{who} does not see `{what}`")) }
+    }
+
+    fn subscribe(&mut self, by_ours: bool) -> Result {
+        self.online(!by_ours)?;
+        let (asker, asked) = (self.server(by_ours).user(), self.server(!by_ours).user());
+        let mut command = self.command(by_ours, "roster", None);
+        self.done({
+            command.args(["add", &asked]);
+            command
+        })?;
+        if by_ours {
+            self.sees(false, &format!("{asker} asks to see when you are online"))?;
+        }
+        let mut command = self.command(!by_ours, "roster", None);
+        command
+            .args([if by_ours { "approve" } else { "list" }, &asker][..if by_ours { 2 } else { 1 }].iter());
+        // Theirs asks back: ours has been asked, and grants it.
+        if !by_ours {
+            let mut approve = self.command(true, "roster", None);
+            approve.args(["approve", &asker]);
+            self.done(approve)?;
+        }
+        self.done(command)?;
+        let row = || {
+            let mut list = self.command(by_ours, "roster", None);
+            list.arg("list");
+            self.done(list).unwrap_or_default()
+        };
+        let wanted = if by_ours { "you see" } else { "you see each other" };
+        let is_there =
+            eventually(PATIENCE, || row().lines().any(|line| line.contains(&asked) && line.contains(wanted)));
+        if is_there { Ok(()) } else { Err(format!("the roster says: {}", row())) }
+    }
+
+    fn presence(&mut self) -> Result {
+        self.offline(true);
+        self.offline(false);
+        self.online(true)?;
+        self.online(false)?;
+        self.see_each_other()
+    }
+
+    fn see_each_other(&self) -> Result {
+        self.sees(true, &format!("{}/home is online", self.theirs.user()))?;
+        self.sees(false, &format!("{}/home is online", self.ours.user()))
+    }
+
+    fn send(&self, from_ours: bool, to: &str, text: &str) -> Result {
+        let mut command = self.command(from_ours, "send", Some("quill"));
+        command.args([to, text]);
+        self.done(command).map(drop)
+    }
+
+    fn chat(&mut self, from_ours: bool, text: &str) -> Result {
+        self.online(!from_ours)?;
+        self.send(from_ours, &self.server(!from_ours).user(), text)?;
+        self.sees(!from_ours, &format!("/quill: {text}"))
+    }
+
+    fn proof(&mut self) -> Result {
+        let log = self.ours.log();
+        let other = self.theirs.domain;
+        let how = if self.proof == Proof::Dialback { "dialback" } else { "certificate" };
+        let incoming = format!("{other} sends to {} from", self.ours.domain);
+        let lines: Vec<&str> = log.lines().filter(|line| line.contains(&incoming)).collect();
+        match lines.iter().all(|line| line.contains(&format!("proven by {how}"))) && !lines.is_empty() {
+            true => Ok(()),
+            false => Err(format!("the log says: {}", lines.join("; "))),
+        }
+    }
+
+    fn nobody(&mut self) -> Result {
+        let mut command = self.command(true, "roster", None);
+        command.args(["add", "nobody@nowhere.test"]);
+        match self.done(command) {
+            Err(error) if error.contains("remote-server-not-found") => Ok(()),
+            other => Err(format!("{other:?}")),
+        }
+    }
+
+    fn away(&mut self, is_theirs: bool) -> Result {
+        self.offline(!is_theirs);
+        self.online(is_theirs)?;
+        self.sees(is_theirs, &format!("{}/home is offline", self.server(!is_theirs).user()))?;
+        let text = if is_theirs { "Farewell, farewell!" } else { "Three words, dear Romeo" };
+        self.send(is_theirs, &self.server(!is_theirs).user(), text)?;
+        std::thread::sleep(Duration::from_millis(500));
+        self.online(!is_theirs)?;
+        self.sees(!is_theirs, text)?;
+        self.sees(is_theirs, &format!("{}/home is online", self.server(!is_theirs).user()))
+    }
+
+    fn restart(&mut self, theirs: bool) -> Result {
+        self.offline(!theirs);
+        if theirs {
+            self.theirs.restart()?
+        } else {
+            self.ours.restart()?
+        }
+        self.online(!theirs)?;
+        self.online(theirs)?;
+        self.sees(!theirs, &format!("{}/home is online", self.server(theirs).user()))?;
+        self.chat(true, "I take thee at thy word")?;
+        self.chat(false, "What man art thou?")
+    }
+
+    fn down(&mut self) -> Result {
+        self.offline(false);
+        self.theirs.stop();
+        std::thread::sleep(Duration::from_secs(1));
+        let mut command = self.command(true, "roster", None);
+        command.args(["add", &format!("nurse@{}", self.theirs.domain)]);
+        match self.done(command) {
+            Err(error) if error.contains("remote-server-timeout") => {}
+            other => return Err(format!("{other:?}")),
+        }
+        self.theirs.start()?;
+        // It is left alone for five seconds.
+        std::thread::sleep(Duration::from_secs(6));
+        self.chat(true, "Art thou not Romeo?")?;
+        self.chat(false, "Neither, fair saint")
+    }
+}
