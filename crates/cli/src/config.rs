@@ -108,7 +108,7 @@ pub(crate) struct Settings {
     pub(crate) log: Option<LogLevel>,
     /// Other servers: in the file only.
     #[arg(skip)]
-    pub(crate) federation: Federation,
+    pub(crate) federation: Box<Federation>,
 }
 
 impl Settings {
@@ -188,7 +188,7 @@ impl Settings {
             max_offline_messages: running.max_offline_messages,
             max_offline_bytes: running.max_offline_bytes,
             max_contacts: running.max_contacts,
-            federation: self.federation.with_addresses_of(&running.federation),
+            federation: Box::new(self.federation.with_addresses_of(&running.federation)),
             ..self
         };
         (settings, changed)

@@ -221,3 +221,71 @@ fn open_addresses(settings: &Settings) -> BTreeSet<IpAddr> {
 pub(crate) fn secret() -> Result<Secret<String>, Failure> {
     Ok(Secret::new(random::random()?.token(52)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Federation {
+        toml::from_str(text).unwrap()
+    }
+
+    fn decide(settings: &Settings, federation: &Federation, names: &[&str]) -> Decision {
+        let domains: Vec<BareJid> = names.iter().map(|name| BareJid::parse(name).unwrap()).collect();
+        let certificate = Certificate::of(settings, &domains[..1], std::time::SystemTime::now()).unwrap();
+        let secret = Secret::new("a secret".into());
+        federation.decide(settings, &domains, &certificate, &secret).unwrap()
+    }
+
+    fn reason(decision: Decision) -> String {
+        match decision {
+            Decision::Off(reason) => reason,
+            Decision::On(config, _) => panic!("{config:?}"),
+        }
+    }
+
+    // It is on by itself only where it can work, and otherwise where it is asked for.
+    #[test]
+    fn it_is_on_where_it_can_work() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| Some(folder.path().join(name));
+        let local = Settings { data: path("data"), ..Settings::default() };
+        let made = reason(decide(&local, &Federation::default(), &["example.org"]));
+        assert!(made.contains("no other server knows"), "{made}");
+
+        let named = Settings {
+            cert: path("data/cert.pem"),
+            key: path("data/key.pem"),
+            listen: vec!["127.0.0.1:5222".parse().unwrap()],
+            ..local
+        };
+        let loopback = reason(decide(&named, &Federation::default(), &["example.org"]));
+        assert!(loopback.contains("loopback"), "{loopback}");
+        let open = Settings { listen: vec!["0.0.0.0:5222".parse().unwrap()], ..named };
+        let lacking = reason(decide(&open, &Federation::default(), &["example.org", "example.net"]));
+        assert!(lacking.contains("not for example.net"), "{lacking}");
+        let off = reason(decide(&open, &read("enabled = false\nlisten = '127.0.0.1:1'"), &["example.org"]));
+        assert_eq!(off, "the configuration says so");
+
+        // Whom it trusts has nothing to do with who has signed its own.
+        let asked = read(&format!("enabled = true\nca = '{}'", folder.path().join("data/ca.pem").display()));
+        let Decision::On(config, [listen, listen_tls]) = decide(&open, &asked, &["example.org"]) else {
+            panic!("it was asked for")
+        };
+        assert!(config.dialback.is_some() && config.tls == TlsPolicy::Required);
+        assert_eq!((listen, listen_tls), (vec!["0.0.0.0:5269".parse().unwrap()], vec![]));
+    }
+
+    #[test]
+    fn routes_are_read_with_and_without_port() {
+        let routes = "[routes]\n'a.example' = '192.0.2.1'\n'b.example' = '[::1]:1'\n[routes-tls]\n'c.example' = 'host:7'";
+        let targets = read(routes).targets().unwrap();
+        let place = |domain: &str| targets.get(domain).map(|to| (to.host.as_str(), to.port, to.direct_tls));
+        assert_eq!(place("a.example"), Some(("192.0.2.1", 5269, false)));
+        assert_eq!(place("b.example"), Some(("::1", 1, false)));
+        assert_eq!(place("c.example"), Some(("host", 7, true)));
+        assert!(read("[routes]\n'a@b' = '192.0.2.1'").check().unwrap_err().contains("without an account"));
+        assert!(read("[routes]\n'a.example' = 'a b'").check().unwrap_err().contains("a host and a port"));
+        assert_eq!(read("patience = 0").check().unwrap_err(), "`patience` has to be 1 or more");
+    }
+}

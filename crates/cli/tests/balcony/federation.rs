@@ -113,9 +113,9 @@ fn two_people_on_two_servers() {
         assert!(next(&garden).ends_with(": Ay me!"));
 
         // Her server stops, and comes back.
-        drop(phone);
-        assert_eq!(next(&garden), "juliet@b.example/phone is offline");
         juliet.server.take().unwrap().stop();
+        assert_eq!(next(&garden), "juliet@b.example/phone is offline");
+        drop(phone);
         juliet.start();
         let phone = juliet.listen("phone");
         assert_eq!(next(&phone), "romeo@a.example/garden is online");

@@ -12,7 +12,7 @@ use balcony_stanza::ErrorCondition;
 use balcony_stream::s2s::{Proof, Verdict};
 
 use super::event::{FederationEvent, StreamId, Unreachable};
-use super::link::{Outgoing, Way};
+use super::link::{Link, Outgoing, Way};
 use super::peer::{Finding, Key, Pair, Peer, State};
 use super::queue::{Item, Queue};
 use super::{Due, Federation};
@@ -346,11 +346,16 @@ impl Federation {
         }
     }
 
-    /// What waits for a domain goes back to its senders.
-    pub(super) fn give_all_back(&mut self, theirs: &BareJid, condition: ErrorCondition) {
-        let pairs = self.peers.get(theirs).map(|peer| peer.pairs.keys().cloned().collect());
-        let pairs: Vec<BareJid> = pairs.unwrap_or_default();
-        for ours in pairs {
+    /// What waits for a domain without an open stream goes back to its senders.
+    pub(super) fn give_unready_back(&mut self, theirs: &BareJid, condition: ErrorCondition) {
+        let Some(peer) = self.peers.get(theirs) else { return };
+        let is_unready = |pair: &Pair| match pair.state {
+            State::Ready(id) => !super::link_of(&self.links, id).is_some_and(Link::is_open),
+            State::Idle | State::Finding | State::Opening(_) => true,
+        };
+        let unready = peer.pairs.iter().filter(|(_, pair)| is_unready(pair)).map(|(ours, _)| ours.clone());
+        let unready: Vec<BareJid> = unready.collect();
+        for ours in unready {
             self.give_pair_back(theirs, &ours, condition);
         }
         self.arm_peer(theirs);

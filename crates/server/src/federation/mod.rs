@@ -241,6 +241,7 @@ impl Federation {
         let Some(link) = self.link(id) else { return };
         link.writing = false;
         self.batch_written(now, id);
+        self.close_if_done(now, id);
         self.ready.push(id);
         self.finish(now);
     }
@@ -264,19 +265,28 @@ impl Federation {
         self.finish(now);
     }
 
-    /// Ends all streams with `system-shutdown`, and opens no more. What waits comes back with `remote-server-timeout`.
+    /// Ends all streams with `system-shutdown`, and opens no more: those that others have opened at once, ours when they have taken what
+    /// waits for them, such as that our users have gone. What waits for a stream that is not open comes back with
+    /// `remote-server-timeout`.
     pub fn shutdown(&mut self, now: Instant) {
         self.is_closing = true;
         let ids: Vec<StreamId> = self.links.iter().map(|(_, link)| link.id).collect();
         for id in ids {
-            let error = StreamError::new(StreamCondition::SystemShutdown, "the server is shutting down");
-            self.abort(now, id, error);
+            self.close_if_done(now, id);
         }
         let domains: Vec<BareJid> = self.peers.keys().cloned().collect();
         for domain in domains {
-            self.give_all_back(&domain, ErrorCondition::RemoteServerTimeout);
+            self.give_unready_back(&domain, ErrorCondition::RemoteServerTimeout);
         }
         self.finish(now);
+    }
+
+    /// Ends a stream of a server that shuts down, if nothing more is to be sent on it.
+    fn close_if_done(&mut self, now: Instant, id: StreamId) {
+        if self.is_closing && !self.has_to_send(id) {
+            let error = StreamError::new(StreamCondition::SystemShutdown, "the server is shutting down");
+            self.abort(now, id, error);
+        }
     }
 
     /// The configuration for streams that begin from now on; streams to and from domains that are not admitted any more end. The

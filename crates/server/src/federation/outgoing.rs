@@ -10,7 +10,7 @@ use balcony_stanza::{ErrorCondition, Stanza};
 use balcony_stream::s2s::{Proof, Verdict, Verification};
 
 use super::event::{FederationEvent, StreamId};
-use super::link::{Ended, Outgoing};
+use super::link::{Ended, Outgoing, Way};
 use super::peer::State;
 use super::queue::Item;
 use super::{Federation, words};
@@ -101,13 +101,23 @@ impl Federation {
     }
 
     fn goes_on_writing(&mut self, id: StreamId) {
-        let Some(out) = self.link(id).and_then(|link| link.outgoing()) else { return };
-        let theirs = out.to.clone();
-        let Some(peer) = self.peers.get(&theirs) else { return };
-        let waits = peer.pairs.values().any(|pair| pair.state == State::Ready(id) && !pair.queue.is_empty());
-        if waits {
+        if self.has_waiting(id) {
             self.wants_to_write(id);
         }
+    }
+
+    /// Whether something waits for a stream of ours.
+    fn has_waiting(&self, id: StreamId) -> bool {
+        let Some(Way::Out(out)) = super::link_of(&self.links, id).map(|link| &link.way) else { return false };
+        let Some(peer) = self.peers.get(&out.to) else { return false };
+        peer.pairs.values().any(|pair| pair.state == State::Ready(id) && !pair.queue.is_empty())
+    }
+
+    /// Whether something is still to be sent on a stream, or being sent.
+    pub(super) fn has_to_send(&self, id: StreamId) -> bool {
+        let Some(link) = super::link_of(&self.links, id).filter(|link| link.is_open()) else { return false };
+        let Way::Out(out) = &link.way else { return false };
+        !out.batch.is_empty() || self.has_waiting(id)
     }
 
     /// The other server takes stanzas of this pair.

@@ -118,7 +118,7 @@ fn streams_of_a_domain_are_bounded() {
     assert!(world.servers[0].federation.streams() <= 4, "{}", world.servers[0].federation.streams());
 }
 
-// What waits when the server shuts down comes back.
+// When the server shuts down, what can still be sent is, and the rest comes back.
 #[test]
 fn shutting_down_returns_what_waits() {
     let mut world = World::new(
@@ -127,12 +127,17 @@ fn shutting_down_returns_what_waits() {
     );
     world.send(0, "romeo@a.example/x", "juliet@b.example", "1");
     world.settle();
-    world.servers[1].is_up = false;
     world.send(0, "romeo@a.example/x", "juliet@c.example", "2");
+    for n in 10..300 {
+        world.send(0, "romeo@a.example/x", "juliet@b.example", &n.to_string());
+    }
     world.servers[0].federation.shutdown(world.now);
     world.send(0, "romeo@a.example/x", "juliet@b.example", "3");
     world.pass(Duration::from_secs(30));
     assert_eq!(world.returned(0), [("2", RemoteServerTimeout), ("3", RemoteServerTimeout)]);
+    // Those who can still be told are.
+    assert_eq!(world.ids(1).len(), 291);
     assert_eq!(world.servers[0].federation.streams(), 0);
     assert_eq!(world.servers[0].federation.deadline(), None);
+    assert!(world.has_logged(1, "system-shutdown"), "{:?}", world.servers[1].log);
 }
