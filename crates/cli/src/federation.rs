@@ -249,13 +249,13 @@ mod tests {
     fn it_is_on_where_it_can_work() {
         let folder = tempfile::tempdir().unwrap();
         let path = |name: &str| Some(folder.path().join(name));
-        let local = Settings { data: path("data"), ..Settings::default() };
+        let local = Settings { data: path(""), ..Settings::default() };
         let made = reason(decide(&local, &Federation::default(), &["example.org"]));
         assert!(made.contains("no other server knows"), "{made}");
 
         let named = Settings {
-            cert: path("data/cert.pem"),
-            key: path("data/key.pem"),
+            cert: path("cert.pem"),
+            key: path("key.pem"),
             listen: vec!["127.0.0.1:5222".parse().unwrap()],
             ..local
         };
@@ -268,7 +268,7 @@ mod tests {
         assert_eq!(off, "the configuration says so");
 
         // Whom it trusts has nothing to do with who has signed its own.
-        let asked = read(&format!("enabled = true\nca = '{}'", folder.path().join("data/ca.pem").display()));
+        let asked = read(&format!("enabled = true\nca = '{}'", folder.path().join("ca.pem").display()));
         let Decision::On(config, [listen, listen_tls]) = decide(&open, &asked, &["example.org"]) else {
             panic!("it was asked for")
         };

@@ -1,12 +1,12 @@
 //! What a server and its streams to other servers say to each other.
 
+use alloc::borrow::ToOwned as _;
 use alloc::string::String;
 use alloc::vec::Vec;
 
 use balcony_connection::srv::Record;
-use balcony_jid::BareJid;
+use balcony_jid::{BareJid, Jid};
 use balcony_machine::Instant;
-use balcony_router::Effect;
 use balcony_stanza::{ErrorCondition, Stanza};
 
 use crate::action::{Action, ConnectionId};
@@ -15,14 +15,41 @@ use crate::server::Server;
 
 /// What the names of these streams have in common, as those of connections.
 const ABROAD: u64 = 1 << 63;
+const COMPONENT: u64 = 1 << 62;
 
-/// The stream that a connection is, if it is one to or from another server.
-pub(crate) fn stream(id: ConnectionId) -> Option<StreamId> {
-    (id.0 & ABROAD != 0).then_some(StreamId(id.0 & !ABROAD))
+/// Whose stream a connection is, if it is not a client's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// Another server's.
+    Abroad(StreamId),
+    /// A component's.
+    Component(StreamId),
 }
 
-pub(crate) fn connection(id: StreamId) -> ConnectionId {
-    ConnectionId(id.0 | ABROAD)
+/// What has happened to such a connection.
+pub(crate) enum What<'a> {
+    Received(&'a [u8]),
+    Eof,
+    Broken,
+    Written,
+}
+
+impl Place {
+    pub(crate) fn of(id: ConnectionId) -> Option<Place> {
+        match (id.0 & ABROAD != 0, id.0 & COMPONENT != 0) {
+            (true, _) => Some(Place::Abroad(StreamId(id.0 & !ABROAD))),
+            (false, true) => Some(Place::Component(StreamId(id.0 & !COMPONENT))),
+            (false, false) => None,
+        }
+    }
+
+    /// Its name as a connection.
+    pub(crate) fn name(self) -> ConnectionId {
+        match self {
+            Place::Abroad(id) => ConnectionId(id.0 | ABROAD),
+            Place::Component(id) => ConnectionId(id.0 | COMPONENT),
+        }
+    }
 }
 
 impl Server {
@@ -46,7 +73,9 @@ impl Server {
         target: usize,
         actions: &mut Vec<Action>,
     ) -> bool {
-        let Some((federation, stream)) = self.federation.as_ref().zip(stream(id)) else { return false };
+        let (Some(federation), Some(Place::Abroad(stream))) = (&self.federation, Place::of(id)) else {
+            return false;
+        };
         if !federation.is_connecting(stream) {
             return false;
         }
@@ -62,7 +91,7 @@ impl Server {
         unreachable: &Unreachable,
         actions: &mut Vec<Action>,
     ) {
-        let Some(stream) = stream(id) else { return };
+        let Some(Place::Abroad(stream)) = Place::of(id) else { return };
         self.abroad(now, actions, |federation| federation.unreachable(now, stream, unreachable));
     }
 
@@ -80,8 +109,39 @@ impl Server {
         self.go_on(now, actions);
     }
 
-    /// Sends a stanza to another server.
+    /// Something has happened to a connection of another server, or of a component.
+    pub(crate) fn elsewhere(
+        &mut self,
+        now: Instant,
+        place: Place,
+        what: What<'_>,
+        actions: &mut Vec<Action>,
+    ) {
+        match (place, &mut self.federation, &mut self.components) {
+            (Place::Abroad(id), Some(federation), _) => match what {
+                What::Received(bytes) => federation.receive(now, id, bytes),
+                What::Eof => federation.eof(now, id),
+                What::Broken => federation.broken(now, id),
+                What::Written => federation.written(now, id),
+            },
+            (Place::Component(id), _, Some(components)) => match what {
+                What::Received(bytes) => components.receive(now, id, bytes),
+                What::Eof => components.eof(now, id),
+                What::Broken => components.broken(now, id),
+                What::Written => components.written(now, id),
+            },
+            _ => {}
+        }
+        self.converse(now, actions);
+        self.go_on(now, actions);
+    }
+
+    /// Sends a stanza to a component, or to another server.
     pub(crate) fn send_abroad(&mut self, now: Instant, stanza: Stanza, is_told: bool) {
+        let to = stanza.head.to.as_ref().map_or("", Jid::domainpart);
+        if let Some(components) = self.components.as_mut().filter(|components| components.has(to)) {
+            return components.send(now, stanza, is_told);
+        }
         match &mut self.federation {
             Some(federation) => federation.send(now, stanza, is_told),
             None => {
@@ -91,20 +151,41 @@ impl Server {
         }
     }
 
-    /// Does what the streams to other servers want.
-    pub(crate) fn act_abroad(&mut self, now: Instant, event: FederationEvent, actions: &mut Vec<Action>) {
-        let effects: &mut Vec<Effect> = &mut self.effects;
+    /// Does what the streams of other servers, or of components, want.
+    pub(crate) fn act_abroad(
+        &mut self,
+        now: Instant,
+        event: FederationEvent,
+        place: fn(StreamId) -> Place,
+        actions: &mut Vec<Action>,
+    ) {
+        let name = |id| place(id).name();
         match event {
             FederationEvent::Resolve(domain) => actions.push(Action::Resolve(domain)),
-            FederationEvent::Connect(id, targets) => actions.push(Action::Connect(connection(id), targets)),
-            FederationEvent::Write(id) => actions.push(Action::Write(connection(id))),
-            FederationEvent::Read(id) => actions.push(Action::Read(connection(id))),
-            FederationEvent::Close(id) => actions.push(Action::Close(connection(id))),
-            FederationEvent::Deliver(stanza) => self.router.receive(now, *stanza, effects),
+            FederationEvent::Connect(id, targets) => actions.push(Action::Connect(name(id), targets)),
+            FederationEvent::Write(id) => actions.push(Action::Write(name(id))),
+            FederationEvent::Read(id) => actions.push(Action::Read(name(id))),
+            FederationEvent::Close(id) => actions.push(Action::Close(name(id))),
+            FederationEvent::Deliver(stanza) => self.come_from_abroad(now, *stanza),
             FederationEvent::Return { stanza, condition, is_told } => {
-                self.router.undeliverable(&stanza, condition, is_told, effects);
+                self.router.undeliverable(&stanza, condition, is_told, &mut self.effects);
             }
             FederationEvent::Log(level, line) => actions.push(Action::Log(level, line)),
+        }
+    }
+
+    /// A stanza has come, from a domain that its stream was proven for: to one of our accounts, or to a component; or from a component
+    /// to another server.
+    fn come_from_abroad(&mut self, now: Instant, stanza: Stanza) {
+        let domain = |jid: &Option<Jid>| jid.as_ref().map_or("", Jid::domainpart).to_owned();
+        let (from, to) = (domain(&stanza.head.from), domain(&stanza.head.to));
+        if self.router.is_local(&to) {
+            return self.router.receive(now, stanza, &mut self.effects);
+        }
+        let is_component = |domain: &str| self.components.as_ref().is_some_and(|all| all.has(domain));
+        // Nobody else's stanzas go through this server.
+        if is_component(&to) || is_component(&from) {
+            self.send_abroad(now, stanza, true);
         }
     }
 }

@@ -14,6 +14,7 @@ use balcony_sasl::Mechanism;
 use balcony_stream::server::ServerStreamConfig;
 use balcony_stream::{Framing, TlsPolicy};
 
+use crate::components::ComponentsConfig;
 use crate::federation::FederationConfig;
 
 /// What a [`Server`](crate::Server) serves, and how.
@@ -58,6 +59,9 @@ pub struct Config {
     pub bytes_per_second: Option<u32>,
     /// How the server behaves towards other servers; `None` if it does not talk to any.
     pub federation: Option<FederationConfig>,
+    /// The components that may attach (XEP-0114), if any. For those to talk to other servers, too, their domains stand among those of
+    /// [`federation`](Config::federation).
+    pub components: Option<ComponentsConfig>,
     /// The bounds.
     pub limits: Limits,
 }
@@ -88,6 +92,7 @@ impl Config {
             attempts_per_ip: None,
             bytes_per_second: None,
             federation: None,
+            components: None,
             limits: stream.limits,
         }
     }

@@ -165,8 +165,8 @@ impl Connections {
     /// Takes in a new connection, which begins in this way.
     pub fn accept(&mut self, now: Instant, transport: Transport, actions: &mut Vec<Action>) -> ConnectionId {
         let connection = self.streams.connection(transport, self.random.seed(), now);
-        // The highest bit is for streams to and from other servers.
-        self.generation = self.generation.wrapping_add(1) & (u32::MAX >> 1);
+        // The highest bits are for streams of other servers and of components.
+        self.generation = self.generation.wrapping_add(1) & (u32::MAX >> 2);
         let entry = self.conns.vacant_entry();
         let id = ConnectionId(u64::from(self.generation) << 32 | (entry.key() as u64 & u64::from(u32::MAX)));
         entry.insert(Box::new(Conn::new(id, connection)));

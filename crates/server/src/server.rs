@@ -13,9 +13,10 @@ use balcony_router::{Effect, Router, SessionId};
 use balcony_stanza::{StreamCondition, StreamError};
 use balcony_xep::sm::{Enable, Enabled, Resumable};
 
-use crate::abroad;
+use crate::abroad::{Place, What};
 use crate::action::{Action, Answer, Ask, ConnectionId};
 use crate::asks::{Asker, Asks};
+use crate::components::Components;
 use crate::config::Config;
 use crate::connections::{Connections, Up};
 use crate::federation::Federation;
@@ -28,6 +29,7 @@ pub struct Server {
     pub(crate) router: Router,
     /// The streams to and from other servers.
     pub(crate) federation: Option<Federation>,
+    pub(crate) components: Option<Components>,
     sessions: Sessions,
     asks: Asks,
     random: Random,
@@ -45,6 +47,7 @@ impl Server {
         Server {
             router: Router::new(config.router(), &random.seed()),
             federation: config.federation.clone().map(|config| Federation::new(config, &random.seed())),
+            components: config.components.clone().map(|config| Components::new(config, &random.seed())),
             connections: Connections::new(config, random.seed().random()),
             sessions: Sessions::default(),
             asks: Asks::default(),
@@ -61,8 +64,8 @@ impl Server {
         self.connections.accept(now, transport, actions)
     }
 
-    /// Takes in a new connection of another server from `address`, as the log is to name it. Without
-    /// [`Config::federation`] there are none.
+    /// Takes in a new connection of another server, or of a component, from `address`, as the log is to name it. Without
+    /// [`Config::federation`] and [`Config::components`] there are none.
     pub fn accept_server(
         &mut self,
         now: Instant,
@@ -70,11 +73,17 @@ impl Server {
         address: String,
         actions: &mut Vec<Action>,
     ) -> ConnectionId {
-        let Some(federation) = &mut self.federation else { return self.accept(now, transport, actions) };
-        let id = federation.accept(now, transport == Transport::ServerDirectTls, address);
+        let id = match (transport, &mut self.federation, &mut self.components) {
+            (Transport::Component, _, Some(components)) => Place::Component(components.accept(now, address)),
+            (Transport::Server | Transport::ServerDirectTls, Some(federation), _) => {
+                let direct_tls = transport == Transport::ServerDirectTls;
+                Place::Abroad(federation.accept(now, direct_tls, address))
+            }
+            _ => return self.accept(now, transport, actions),
+        };
         self.converse(now, actions);
         self.go_on(now, actions);
-        abroad::connection(id)
+        id.name()
     }
 
     /// What to write to a new connection that is not [taken in](Server::accept), and closed at once: a stream with this error
@@ -95,8 +104,8 @@ impl Server {
 
     /// Bytes have come. Hand in no more before [`Action::Read`]; it comes at once unless the connection is blocked.
     pub fn receive(&mut self, now: Instant, id: ConnectionId, bytes: &[u8], actions: &mut Vec<Action>) {
-        if let Some(id) = abroad::stream(id) {
-            return self.abroad(now, actions, |federation| federation.receive(now, id, bytes));
+        if let Some(place) = Place::of(id) {
+            return self.elsewhere(now, place, What::Received(bytes), actions);
         }
         self.connections.received(now, id, bytes.len());
         self.advance(now, id, bytes, actions);
@@ -106,8 +115,8 @@ impl Server {
     /// The peer has closed its side of the transport. The stream ends when all that had come before is dealt with, as far as
     /// the peer reads the answers.
     pub fn eof(&mut self, now: Instant, id: ConnectionId, actions: &mut Vec<Action>) {
-        if let Some(id) = abroad::stream(id) {
-            return self.abroad(now, actions, |federation| federation.eof(now, id));
+        if let Some(place) = Place::of(id) {
+            return self.elsewhere(now, place, What::Eof, actions);
         }
         self.connections.eof(id);
         self.advance(now, id, &[], actions);
@@ -117,8 +126,8 @@ impl Server {
     /// The transport is broken: nothing can be written any more. The connection is forgotten without `Close`, as soon as the
     /// stanzas are routed that had come before.
     pub fn broken(&mut self, now: Instant, id: ConnectionId, actions: &mut Vec<Action>) {
-        if let Some(id) = abroad::stream(id) {
-            return self.abroad(now, actions, |federation| federation.broken(now, id));
+        if let Some(place) = Place::of(id) {
+            return self.elsewhere(now, place, What::Broken, actions);
         }
         self.connections.broken(now, id, actions);
         self.advance(now, id, &[], actions);
@@ -127,16 +136,17 @@ impl Server {
 
     /// Swaps the bytes to be written into `buffer`, which must be empty.
     pub fn take_output(&mut self, id: ConnectionId, buffer: &mut Vec<u8>) {
-        match (&mut self.federation, abroad::stream(id)) {
-            (Some(federation), Some(id)) => federation.take_output(id, buffer),
+        match (Place::of(id), &mut self.federation, &mut self.components) {
+            (Some(Place::Abroad(id)), Some(federation), _) => federation.take_output(id, buffer),
+            (Some(Place::Component(id)), _, Some(components)) => components.take_output(id, buffer),
             _ => self.connections.take_output(id, buffer),
         }
     }
 
     /// What [`take_output`](Server::take_output) gave has been written.
     pub fn written(&mut self, now: Instant, id: ConnectionId, actions: &mut Vec<Action>) {
-        if let Some(id) = abroad::stream(id) {
-            return self.abroad(now, actions, |federation| federation.written(now, id));
+        if let Some(place) = Place::of(id) {
+            return self.elsewhere(now, place, What::Written, actions);
         }
         self.connections.written(id);
         self.converse(now, actions);
@@ -164,7 +174,8 @@ impl Server {
     #[must_use]
     pub fn deadline(&self) -> Option<Deadline> {
         let abroad = self.federation.as_ref().and_then(Federation::deadline);
-        let streams = self.connections.deadline().into_iter().chain(abroad).min();
+        let components = self.components.as_ref().and_then(Components::deadline);
+        let streams = self.connections.deadline().into_iter().chain(abroad).chain(components).min();
         let streams = streams.map(|at| Deadline { at, reason: Reason::Idle });
         streams.into_iter().chain(self.router.deadline()).min()
     }
@@ -183,6 +194,9 @@ impl Server {
             self.router.tick(now, &mut self.effects);
             self.converse(now, actions);
         }
+        if let Some(components) = &mut self.components {
+            components.tick(now);
+        }
         self.abroad(now, actions, |federation| federation.tick(now));
     }
 
@@ -200,6 +214,9 @@ impl Server {
             self.converse(now, actions);
         }
         // What the others are told of those who have gone is on its way before.
+        if let Some(components) = &mut self.components {
+            components.shutdown(now);
+        }
         self.abroad(now, actions, |federation| federation.shutdown(now));
     }
 
@@ -221,7 +238,8 @@ impl Server {
     /// How many connections there are.
     #[must_use]
     pub fn connections(&self) -> usize {
-        self.connections.len() + self.federation.as_ref().map_or(0, Federation::streams)
+        let abroad = self.federation.as_ref().map_or(0, Federation::streams);
+        self.connections.len() + abroad + self.components.as_ref().map_or(0, Components::streams)
     }
 
     /// The router, to look at.
@@ -275,7 +293,9 @@ impl Server {
             } else if let Some(up) = self.connections.next_up() {
                 self.up(now, up, actions);
             } else if let Some(event) = self.federation.as_mut().and_then(Federation::next) {
-                self.act_abroad(now, event, actions);
+                self.act_abroad(now, event, Place::Abroad, actions);
+            } else if let Some(event) = self.components.as_mut().and_then(Components::next) {
+                self.act_abroad(now, event, Place::Component, actions);
             } else {
                 return;
             }

@@ -127,7 +127,7 @@ impl<P> Shard<P> {
     ) -> ConnectionId {
         self.now = now;
         let id = match transport {
-            Transport::Server | Transport::ServerDirectTls => {
+            Transport::Server | Transport::ServerDirectTls | Transport::Component => {
                 self.server.accept_server(now, transport, from.clone(), &mut self.actions)
             }
             _ => self.server.accept(now, transport, &mut self.actions),

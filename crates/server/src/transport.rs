@@ -31,6 +31,8 @@ pub enum Transport {
     Server,
     /// Of another server, with TLS, and a stream of XML on it (XEP-0368). It needs [`Config::federation`].
     ServerDirectTls,
+    /// Of a component, with a stream of XML, in the clear (XEP-0114). It needs [`Config::components`].
+    Component,
 }
 
 /// What connections are made of, one configuration for each way in which they can begin.
@@ -70,8 +72,12 @@ impl Streams {
         let connection =
             |config: &Arc<ServerStreamConfig>| ServerConnection::new(Arc::clone(config), seed, now);
         match transport {
-            // Without federation another server is no more than a client that speaks the wrong language.
-            Transport::Stream | Transport::DirectTls | Transport::Server | Transport::ServerDirectTls => {
+            // Without federation another server is no more than a client that speaks the wrong language; a component likewise.
+            Transport::Stream
+            | Transport::DirectTls
+            | Transport::Server
+            | Transport::ServerDirectTls
+            | Transport::Component => {
                 let is_direct = matches!(transport, Transport::DirectTls | Transport::ServerDirectTls);
                 let connection = connection(if is_direct { &self.direct } else { &self.clear });
                 #[cfg(feature = "tls")]

@@ -57,11 +57,11 @@ mod words;
 pub use config::FederationTls;
 pub use config::{FederationConfig, FederationLimits};
 pub use event::{FederationEvent, StreamId, Unreachable};
+pub(crate) use queue::{Item, Queue};
 
 use bounds::Bounds;
 use link::{Incoming, Link, Way};
 use peer::{Finding, Peer};
-use queue::Item;
 
 /// All streams to and from other servers. See the [module](self).
 pub struct Federation {
@@ -355,7 +355,7 @@ impl Federation {
     }
 
     fn insert(&mut self, way: Way) -> StreamId {
-        self.generation = self.generation.wrapping_add(1) & (u32::MAX >> 1);
+        self.generation = self.generation.wrapping_add(1) & (u32::MAX >> 2);
         let entry = self.links.vacant_entry();
         let id = StreamId(u64::from(self.generation) << 32 | (entry.key() as u64 & u64::from(u32::MAX)));
         entry.insert(Box::new(Link::new(id, way)));

@@ -9,21 +9,21 @@ use balcony_stanza::Stanza;
 
 /// A stanza on its way to another server.
 #[derive(Debug)]
-pub(super) struct Item {
-    pub(super) stanza: Box<Stanza>,
+pub(crate) struct Item {
+    pub(crate) stanza: Box<Stanza>,
     /// Whether its sender is to hear if it does not get there.
-    pub(super) is_told: bool,
+    pub(crate) is_told: bool,
     /// What it [costs](balcony_router::cost), in bytes.
-    pub(super) bytes: usize,
+    pub(crate) bytes: usize,
     /// More than it takes on a stream, in bytes.
-    pub(super) written: usize,
+    pub(crate) written: usize,
 }
 
 /// What the name of a stanza and those of its attributes take on a stream.
 const ELEMENT: usize = 128;
 
 impl Item {
-    pub(super) fn new(stanza: Stanza, is_told: bool) -> Item {
+    pub(crate) fn new(stanza: Stanza, is_told: bool) -> Item {
         let bytes = balcony_router::cost(&stanza);
         let head = &stanza.head;
         let addresses = [&head.from, &head.to].into_iter().flatten().map(Jid::as_str);
@@ -34,7 +34,7 @@ impl Item {
     }
 
     /// The account of ours, or the domain, that it comes from.
-    pub(super) fn sender(&self) -> Option<BareJid> {
+    pub(crate) fn sender(&self) -> Option<BareJid> {
         self.stanza.head.from.as_ref().map(Jid::to_bare)
     }
 }
@@ -48,7 +48,7 @@ fn escaped(text: &str) -> usize {
 /// What waits from one domain of ours to one of theirs. What one sender has sent keeps its order; senders take turns, so that one who
 /// sends much does not hold up the others.
 #[derive(Debug, Default)]
-pub(super) struct Queue {
+pub(crate) struct Queue {
     senders: BTreeMap<BareJid, VecDeque<Item>>,
     /// Whose turn it is. Each sender of which something waits stands there once.
     turns: VecDeque<BareJid>,
@@ -56,17 +56,17 @@ pub(super) struct Queue {
 }
 
 impl Queue {
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.turns.is_empty()
     }
 
     /// How many bytes wait.
-    pub(super) fn bytes(&self) -> usize {
+    pub(crate) fn bytes(&self) -> usize {
         self.bytes
     }
 
     /// Puts a stanza behind the others of its sender.
-    pub(super) fn push(&mut self, sender: BareJid, item: Item) {
+    pub(crate) fn push(&mut self, sender: BareJid, item: Item) {
         self.bytes += item.bytes;
         let line = self.senders.entry(sender.clone()).or_default();
         if line.is_empty() {
@@ -76,7 +76,7 @@ impl Queue {
     }
 
     /// Puts stanzas that were [taken](Queue::take) before everything else, in the order in which they were.
-    pub(super) fn put_back(&mut self, items: Vec<Item>) {
+    pub(crate) fn put_back(&mut self, items: Vec<Item>) {
         for item in items.into_iter().rev() {
             let Some(sender) = item.sender() else { continue };
             self.bytes += item.bytes;
@@ -89,7 +89,7 @@ impl Queue {
     }
 
     /// Takes the next stanza.
-    pub(super) fn pop(&mut self) -> Option<Item> {
+    pub(crate) fn pop(&mut self) -> Option<Item> {
         let sender = self.turns.pop_front()?;
         let line = self.senders.get_mut(&sender)?;
         let item = line.pop_front();
@@ -103,7 +103,7 @@ impl Queue {
     }
 
     /// Takes stanzas that take no more than `most` bytes on a stream together with those in `batch`, or if there are none one at least.
-    pub(super) fn take(&mut self, most: usize, batch: &mut Vec<Item>) {
+    pub(crate) fn take(&mut self, most: usize, batch: &mut Vec<Item>) {
         let mut bytes: usize = batch.iter().map(|item| item.written).sum();
         while let Some(next) = self.next_written()
             && (batch.is_empty() || bytes + next <= most)
@@ -118,7 +118,7 @@ impl Queue {
     }
 
     /// Takes everything.
-    pub(super) fn drain(&mut self) -> Vec<Item> {
+    pub(crate) fn drain(&mut self) -> Vec<Item> {
         core::iter::from_fn(|| self.pop()).collect()
     }
 }

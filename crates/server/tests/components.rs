@@ -1,0 +1,232 @@
+//! Components attach to a whole server (XEP-0114), and what is for them and from them goes where it has to.
+#![allow(clippy::unwrap_used)]
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use balcony_connection::ComponentConnection;
+use balcony_jid::BareJid;
+use balcony_machine::{Instant, Progress, Secret, Seed};
+use balcony_server::{Action, ComponentsConfig, Config, ConnectionId, Server, Transport};
+use balcony_stanza::{ErrorCondition, MessageType, Stanza, StanzaError, StreamCondition};
+use balcony_stream::component::{ComponentEvent, ComponentInitiatingConfig};
+
+const NOW: Instant = Instant::ZERO;
+
+fn jid(text: &str) -> BareJid {
+    text.parse().unwrap()
+}
+
+fn secret(text: &str) -> Secret<String> {
+    Secret::new(text.into())
+}
+
+/// A component's end, with what it has got.
+struct Component {
+    connection: ComponentConnection,
+    id: ConnectionId,
+    got: Vec<Stanza>,
+    ended: Option<Option<StreamCondition>>,
+    /// It takes nothing more.
+    is_deaf: bool,
+    is_cut: bool,
+}
+
+struct World {
+    server: Server,
+    components: Vec<Component>,
+    actions: VecDeque<Action>,
+    log: Vec<String>,
+}
+
+impl World {
+    fn new() -> World {
+        let mut config = Config::new(vec![jid("example.com")], Secret::new([7; 32]));
+        let names =
+            vec![(jid("chat.example.com"), secret("pencil")), (jid("news.example.com"), secret("paper"))];
+        config.components = Some(ComponentsConfig::new(jid("example.com"), names));
+        let server = Server::new(config, Seed::from_u64(1));
+        World { server, components: Vec::new(), actions: VecDeque::new(), log: Vec::new() }
+    }
+
+    /// A component connects, and shakes hands with this secret. Its number.
+    fn attach(&mut self, domain: &str, with: &str) -> usize {
+        let mut actions = Vec::new();
+        let id = self.server.accept_server(NOW, Transport::Component, "127.0.0.1:1".into(), &mut actions);
+        self.actions.extend(actions);
+        let config = Arc::new(ComponentInitiatingConfig::new(jid(domain), secret(with)));
+        let seed = Seed::from_u64(self.components.len() as u64 + 2);
+        let connection = ComponentConnection::initiating(config, seed, NOW);
+        let (got, ended) = (Vec::new(), None);
+        self.components.push(Component { connection, id, got, ended, is_deaf: false, is_cut: false });
+        self.settle();
+        self.components.len() - 1
+    }
+
+    fn send(&mut self, from: usize, stanza: &Stanza) {
+        self.components[from].connection.send(stanza).unwrap();
+        self.settle();
+    }
+
+    /// What no honest component would say.
+    fn write(&mut self, from: usize, bytes: &str) {
+        let id = self.components[from].id;
+        self.tell(|server, actions| server.receive(NOW, id, bytes.as_bytes(), actions));
+        self.settle();
+    }
+
+    /// The server sees the connection of a component break, with what is being written.
+    fn cut(&mut self, component: usize) {
+        self.components[component].is_cut = true;
+        let mut actions = Vec::new();
+        self.server.broken(NOW, self.components[component].id, &mut actions);
+        self.actions.extend(actions);
+        self.settle();
+    }
+
+    fn settle(&mut self) {
+        loop {
+            for index in 0..self.components.len() {
+                self.hear(index, &[]);
+            }
+            let Some(action) = self.actions.pop_front() else { return };
+            let find = |id| self.components.iter().position(|component| component.id == id);
+            match action {
+                Action::Write(id) => {
+                    let mut bytes = Vec::new();
+                    self.server.take_output(id, &mut bytes);
+                    match find(id).filter(|index| !self.components[*index].is_cut) {
+                        Some(index) if self.components[index].is_deaf => {}
+                        Some(index) => {
+                            self.hear(index, &bytes);
+                            self.tell(|server, actions| server.written(NOW, id, actions));
+                        }
+                        None => self.tell(|server, actions| server.written(NOW, id, actions)),
+                    }
+                }
+                Action::Log(_, line) => self.log.push(line),
+                Action::Read(_) | Action::Close(_) => {}
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
+    fn tell(&mut self, what: impl FnOnce(&mut Server, &mut Vec<Action>)) {
+        let mut actions = Vec::new();
+        what(&mut self.server, &mut actions);
+        self.actions.extend(actions);
+    }
+
+    /// A component reads, and answers.
+    fn hear(&mut self, index: usize, mut bytes: &[u8]) {
+        let component = &mut self.components[index];
+        let mut out = Vec::new();
+        while component.ended.is_none() {
+            match component.connection.advance(NOW, &mut bytes, &mut out) {
+                Ok(Progress::Event(ComponentEvent::Stanza(stanza))) => component.got.push(*stanza),
+                Ok(Progress::Event(_)) => {}
+                Ok(Progress::Closed) => component.ended = Some(None),
+                Ok(_) => break,
+                Err(balcony_connection::Error::Stream(balcony_stream::Error::Remote(error))) => {
+                    component.ended = Some(Some(error.condition));
+                }
+                Err(error) => panic!("{error}"),
+            }
+        }
+        let id = component.id;
+        if !out.is_empty() && !component.is_cut {
+            self.tell(|server, actions| server.receive(NOW, id, &out, actions));
+        }
+    }
+
+    fn ids(&self, component: usize) -> Vec<&str> {
+        self.components[component].got.iter().map(|stanza| stanza.head.id.as_deref().unwrap()).collect()
+    }
+}
+
+fn message(from: &str, to: &str, id: &str) -> Stanza {
+    Stanza::message(MessageType::Chat).from(from.parse().unwrap()).to(to.parse().unwrap()).id(id)
+}
+
+fn condition(stanza: &Stanza) -> ErrorCondition {
+    let payload = stanza.payload.parse().unwrap();
+    StanzaError::from_payload(payload.root()).unwrap().condition
+}
+
+// XEP-0114 §3: both ways, and with an error for whom nobody stands in
+#[test]
+fn components_talk_to_each_other_and_to_accounts() {
+    let mut world = World::new();
+    let chat = world.attach("chat.example.com", "pencil");
+    world.send(chat, &message("room@chat.example.com", "desk@news.example.com", "1"));
+    assert_eq!(world.ids(chat), ["1"]);
+    assert_eq!(condition(&world.components[chat].got[0]), ErrorCondition::RemoteServerTimeout);
+
+    let news = world.attach("news.example.com", "paper");
+    world.send(chat, &message("room@chat.example.com", "desk@news.example.com", "2"));
+    world.send(news, &message("desk@news.example.com", "room@chat.example.com/nick", "3"));
+    assert_eq!((world.ids(chat), world.ids(news)), (vec!["1", "3"], vec!["2"]));
+    // Without federation there is nobody else.
+    world.send(chat, &message("room@chat.example.com", "x@elsewhere.example", "4"));
+    assert_eq!(condition(&world.components[chat].got[2]), ErrorCondition::RemoteServerNotFound);
+    assert!(world.log.iter().any(|line| line == "component chat.example.com is attached from 127.0.0.1:1"));
+}
+
+// XEP-0114 §3: who does not know the secret, or is not known, does not attach; who attached before stays
+#[test]
+fn a_wrong_secret_attaches_nobody() {
+    let mut world = World::new();
+    let chat = world.attach("chat.example.com", "pencil");
+    let thief = world.attach("chat.example.com", "guess");
+    let unknown = world.attach("other.example.com", "pencil");
+    assert_eq!(world.components[thief].ended, Some(Some(StreamCondition::NotAuthorized)));
+    assert_eq!(world.components[unknown].ended, Some(Some(StreamCondition::HostUnknown)));
+    assert_eq!(world.components[chat].ended, None);
+}
+
+// A component speaks for its own domain only.
+#[test]
+fn a_component_speaks_for_itself() {
+    for from in ["romeo@example.com", "desk@news.example.com", "x@elsewhere.example"] {
+        let mut world = World::new();
+        let chat = world.attach("chat.example.com", "pencil");
+        let news = world.attach("news.example.com", "paper");
+        world.write(chat, &format!("<message from='{from}' to='desk@news.example.com' id='1'/>"));
+        assert_eq!(world.components[chat].ended, Some(Some(StreamCondition::InvalidFrom)), "{from}");
+        assert_eq!(world.ids(news), [""; 0]);
+    }
+}
+
+// Who attaches again replaces the one before; what that was not wholly given comes to the new one, in order and once.
+#[test]
+fn attaching_again_replaces() {
+    let mut world = World::new();
+    let chat = world.attach("chat.example.com", "pencil");
+    let first = world.attach("news.example.com", "paper");
+    world.send(chat, &message("room@chat.example.com", "desk@news.example.com", "0"));
+    world.components[first].is_deaf = true;
+    for n in 1..5 {
+        world.send(chat, &message("room@chat.example.com", "desk@news.example.com", &n.to_string()));
+    }
+    let second = world.attach("news.example.com", "paper");
+    assert_eq!(world.ids(second), [""; 0], "it is not certain what the first has got");
+    world.cut(first);
+    assert_eq!((world.ids(first), world.ids(second)), (vec!["0"], vec!["1", "2", "3", "4"]));
+    world.send(chat, &message("room@chat.example.com", "desk@news.example.com", "5"));
+    assert_eq!(world.ids(second).len(), 5);
+    assert_eq!(world.ids(chat), [""; 0]);
+
+    // And when it is gone, what waited comes back.
+    world.components[second].is_deaf = true;
+    for n in 6..9 {
+        world.send(chat, &message("room@chat.example.com", "desk@news.example.com", &n.to_string()));
+    }
+    world.cut(second);
+    assert_eq!(world.ids(chat), ["6", "7", "8"]);
+    assert!(
+        world.components[chat]
+            .got
+            .iter()
+            .all(|stanza| condition(stanza) == ErrorCondition::RemoteServerTimeout)
+    );
+}
