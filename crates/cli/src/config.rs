@@ -13,6 +13,7 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 
 use crate::args::{Address, Domain, LogLevel};
+use crate::components::Components;
 use crate::database::Database;
 use crate::failure::{Failure, io};
 use crate::federation::Federation;
@@ -109,6 +110,9 @@ pub(crate) struct Settings {
     /// Other servers: in the file only.
     #[arg(skip)]
     pub(crate) federation: Box<Federation>,
+    /// Components: in the file only.
+    #[arg(skip)]
+    pub(crate) components: Box<Components>,
 }
 
 impl Settings {
@@ -144,6 +148,9 @@ impl Settings {
         if let Err(reason) = settings.federation.check() {
             return Err(Failure::new(format!("{}: [federation]: {reason}", path.display())));
         }
+        if let Err(reason) = settings.components.check(path) {
+            return Err(Failure::new(format!("{}: [components]: {reason}", path.display())));
+        }
         let folder = path.parent().unwrap_or(Path::new(""));
         settings.federation.in_folder(folder);
         for path in [&mut settings.data, &mut settings.cert, &mut settings.key].into_iter().flatten() {
@@ -163,6 +170,7 @@ impl Settings {
             ("listen-ws", self.listen_ws != running.listen_ws),
             ("federation.listen", self.federation.listen != running.federation.listen),
             ("federation.listen-tls", self.federation.listen_tls != running.federation.listen_tls),
+            ("components", self.components != running.components),
             ("data", self.folder() != running.folder()),
             ("database", self.database != running.database),
             ("allow-plaintext", self.allow_plaintext != running.allow_plaintext),
@@ -188,6 +196,7 @@ impl Settings {
             max_offline_messages: running.max_offline_messages,
             max_offline_bytes: running.max_offline_bytes,
             max_contacts: running.max_contacts,
+            components: running.components.clone(),
             federation: Box::new(self.federation.with_addresses_of(&running.federation)),
             ..self
         };
@@ -221,6 +230,7 @@ impl Settings {
             max_login_attempts,
             log,
             federation: _,
+            components: _,
         } = self;
         let listens = [&listen, &listen_tls, &listen_wss, &listen_ws].iter().any(|list| !list.is_empty());
         Settings {
@@ -249,6 +259,7 @@ impl Settings {
             max_login_attempts: max_login_attempts.or(file.max_login_attempts),
             log: log.or(file.log),
             federation: file.federation,
+            components: file.components,
         }
     }
 
@@ -312,6 +323,9 @@ where
 
 #[cfg(test)]
 mod tests {
+    use std::fs::Permissions;
+    use std::os::unix::fs::PermissionsExt as _;
+
     use clap::Parser as _;
 
     use super::*;
@@ -327,6 +341,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("balcony.toml");
         std::fs::write(&path, text).unwrap();
+        // There may be secrets in it.
+        std::fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
         let prefix = format!("{}/", folder.path().display());
         let relative = |path: PathBuf| path.strip_prefix(folder.path()).map(PathBuf::from).unwrap_or(path);
         match Settings::read(&path) {

@@ -108,7 +108,11 @@ impl Federation {
             Err(failure) if self.is_wanted() => return Err(failure),
             Err(failure) => return Ok(Decision::Off(failure.to_string())),
         };
-        let mut config = FederationConfig::new(domains.to_vec());
+        // For components that others can be sure of.
+        let components = settings.components.domains();
+        let lacking = certificate.lacks(&components);
+        let of_components = components.iter().filter(|domain| !lacking.contains(&domain.as_str()));
+        let mut config = FederationConfig::new(domains.iter().chain(of_components).cloned().collect());
         config.certificate = Some(tls);
         config.tls = if self.allow_plaintext { TlsPolicy::Optional } else { TlsPolicy::Required };
         config.dialback = (!self.require_certificate).then(|| secret.clone());

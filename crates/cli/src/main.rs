@@ -13,6 +13,7 @@
 mod accounts;
 mod args;
 mod certificate;
+mod components;
 mod config;
 mod connect;
 mod control;

@@ -126,6 +126,13 @@ async fn serve(
         }
     };
 
+    if let Some(both) = settings.components.domains().iter().find(|domain| domains.contains(domain)) {
+        return Err(Failure::new(format!(
+            "{both} is a domain of the server, and can't be that of a component as well"
+        )));
+    }
+    config.components = domains.first().and_then(|domain| settings.components.config(domain));
+    let of_components = settings.components.addresses();
     let worker = Arc::clone(&storage.worker);
     let answers = Arc::clone(&worker);
     let mut server = Server::builder(config.clone(), move |ask, reply| answers.handle(ask, reply));
@@ -139,6 +146,7 @@ async fn serve(
         ("--listen-ws", &settings.listen_ws, Transport::WebSocket),
         ("[federation] listen", &of_servers, Transport::Server),
         ("[federation] listen-tls", &of_servers_tls, Transport::ServerDirectTls),
+        ("[components] listen", &of_components, Transport::Component),
     ] {
         for Address(to) in list {
             server = server.listen(*to, transport).map_err(|error| in_use(*to, option, &error))?;
@@ -157,6 +165,7 @@ async fn serve(
         domains: &domains,
         certificate: &certificate,
         of_servers: [&of_servers, &of_servers_tls],
+        of_components: &of_components,
         addresses: server.local_addrs(),
     };
     started.lines(&accounts).iter().for_each(|line| say(line));
@@ -362,6 +371,8 @@ struct Started<'a> {
     certificate: &'a Certificate,
     /// Where other servers connect to: for STARTTLS, and for direct TLS.
     of_servers: [&'a Vec<Address>; 2],
+    /// Where components attach.
+    of_components: &'a Vec<Address>,
     addresses: &'a [SocketAddr],
 }
 
@@ -382,6 +393,7 @@ impl Started<'_> {
             (listen_ws, "WebSocket without TLS, at /xmpp-websocket"),
             (self.of_servers[0], "other servers, STARTTLS"),
             (self.of_servers[1], "other servers, direct TLS"),
+            (self.of_components, "components"),
         ];
         let how = lists.iter().flat_map(|(list, how)| core::iter::repeat_n(how, list.len()));
         for (address, how) in self.addresses.iter().zip(how) {

@@ -35,7 +35,9 @@ pub use balcony_client::{
     Presence, PumpError as Error, RequestId, RequestKind, RequestOutcome, Show,
 };
 pub use balcony_server::federation::{FederationConfig, FederationLimits, FederationTls};
-pub use balcony_server::{Answer, Ask, Config as ServerConfig, Removal, Reply, Stats, Transport};
+pub use balcony_server::{
+    Answer, Ask, ComponentsConfig, Config as ServerConfig, Removal, Reply, Stats, Transport,
+};
 pub use balcony_stream::{ChannelBinding, TlsPolicy};
 pub use client::Client;
 pub use runtime::{Interest, Listener, Options, Runtime, Socket, Task, Timer};
