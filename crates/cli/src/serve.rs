@@ -112,16 +112,14 @@ async fn serve(
     configure(&mut config, &settings, &certificate);
     let secret = federation::secret()?;
     let decision = settings.federation.decide(&settings, &domains, &certificate, &secret)?;
+    let mut off = None;
     let [of_servers, of_servers_tls] = match decision {
         Decision::On(federation, addresses) => {
             config.federation = Some(*federation);
             addresses
         }
         Decision::Off(reason) => {
-            tracing::info!(
-                target: "balcony",
-                "federation is off, since {reason}; [federation] in the configuration file can turn it on"
-            );
+            off = Some(reason);
             Default::default()
         }
     };
@@ -169,6 +167,15 @@ async fn serve(
         addresses: server.local_addrs(),
     };
     started.lines(&accounts).iter().for_each(|line| say(line));
+    match off {
+        None => {
+            tracing::info!(target: "balcony", "federation is on: users of other servers can be talked to")
+        }
+        Some(reason) => tracing::info!(
+            target: "balcony",
+            "federation is off, since {reason}; [federation] in the configuration file can turn it on"
+        ),
+    }
     warn(&settings, &domains, &certificate);
 
     // A machine that has slept looks late, not many times at once.

@@ -30,6 +30,8 @@ pub struct Server {
     /// The streams to and from other servers.
     pub(crate) federation: Option<Federation>,
     pub(crate) components: Option<Components>,
+    /// It is shutting down.
+    is_closing: bool,
     sessions: Sessions,
     asks: Asks,
     random: Random,
@@ -49,6 +51,7 @@ impl Server {
             federation: config.federation.clone().map(|config| Federation::new(config, &random.seed())),
             components: config.components.clone().map(|config| Components::new(config, &random.seed())),
             connections: Connections::new(config, random.seed().random()),
+            is_closing: false,
             sessions: Sessions::default(),
             asks: Asks::default(),
             random,
@@ -203,6 +206,7 @@ impl Server {
     /// Ends every stream with `system-shutdown` (RFC 6120 section 4.9.3.20). `Close` follows for each when its output is
     /// written, or after [`Limits::closing`](balcony_machine::Limits::closing) if the peer does not read.
     pub fn shutdown(&mut self, now: Instant, actions: &mut Vec<Action>) {
+        self.is_closing = true;
         for id in self.connections.ids() {
             let error = StreamError::new(StreamCondition::SystemShutdown, "the server is shutting down");
             self.connections.abort(now, id, error, actions);
@@ -213,7 +217,6 @@ impl Server {
             self.sessions.end(session);
             self.converse(now, actions);
         }
-        // What the others are told of those who have gone is on its way before.
         if let Some(components) = &mut self.components {
             components.shutdown(now);
         }
@@ -277,6 +280,14 @@ impl Server {
     pub(crate) fn go_on(&mut self, now: Instant, actions: &mut Vec<Action>) {
         while let Some(id) = self.connections.next_ready() {
             self.advance(now, id, &[], actions);
+        }
+        // What other servers are told of those who have gone may have waited for the store.
+        if self.is_closing
+            && self.router.counts().asks == 0
+            && let Some(federation) = &mut self.federation
+        {
+            federation.close(now);
+            self.converse(now, actions);
         }
     }
 

@@ -15,7 +15,7 @@ use super::event::{FederationEvent, StreamId, Unreachable};
 use super::link::{Link, Outgoing, Way};
 use super::peer::{Finding, Key, Pair, Peer, State};
 use super::queue::{Item, Queue};
-use super::{Due, Federation};
+use super::{Closing, Due, Federation};
 use crate::journal::{Level, one_line};
 
 /// How soon a domain that could not be reached is tried again to ask it about a key: whoever shows the key may be it, and have come back.
@@ -30,7 +30,7 @@ impl Federation {
         if !self.config.admits(to.domainpart()) {
             return Err((item, ErrorCondition::NotAllowed));
         }
-        if self.is_closing {
+        if self.closing != Closing::No && !self.is_served(from.domainpart(), to.domainpart()) {
             return Err((item, ErrorCondition::RemoteServerTimeout));
         }
         let (Some(ours), Some(theirs)) = (self.own_domain(from.domainpart()), domain(to)) else {
@@ -77,6 +77,15 @@ impl Federation {
         Ok(())
     }
 
+    /// Whether there is an open stream for this pair of domains.
+    fn is_served(&self, ours: &str, theirs: &str) -> bool {
+        let pair = self.peers.get(theirs).and_then(|peer| peer.pairs.get(ours));
+        match pair.map(|pair| pair.state) {
+            Some(State::Ready(id)) => super::link_of(&self.links, id).is_some_and(Link::is_open),
+            _ => false,
+        }
+    }
+
     fn own_domain(&self, name: &str) -> Option<BareJid> {
         self.config.domains.iter().find(|domain| domain.as_str() == name).cloned()
     }
@@ -104,7 +113,7 @@ impl Federation {
         let Some(peer) = self.peers.get_mut(theirs) else { return };
         let links = peer.links.clone();
         let Some(pair) = peer.pairs.get_mut(ours).filter(|pair| !pair.queue.is_empty()) else { return };
-        if self.is_closing {
+        if self.closing != Closing::No {
             pair.state = State::Idle;
             return self.give_pair_back(theirs, ours, ErrorCondition::RemoteServerTimeout);
         }
@@ -400,7 +409,7 @@ impl Federation {
     /// Has a domain asked whether a key is its own.
     pub(super) fn verify(&mut self, now: Instant, key: Key) {
         let domain = key.verification.from.clone();
-        if self.is_closing || !self.peers.contains_key(&domain) && !self.has_room_for_domain() {
+        if self.closing != Closing::No || !self.peers.contains_key(&domain) && !self.has_room_for_domain() {
             return self.answer_key(&key, Verdict::Error(ErrorCondition::ResourceConstraint));
         }
         let peer = self.peers.entry(domain.clone()).or_insert_with(Peer::new);

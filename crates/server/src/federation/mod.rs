@@ -83,9 +83,19 @@ pub struct Federation {
     /// Streams that can go on. Empty between calls.
     ready: Vec<StreamId>,
     events: VecDeque<FederationEvent>,
-    is_closing: bool,
+    closing: Closing,
     /// The time of the last call that said it.
     clock: Instant,
+}
+
+/// How far shutting down has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Closing {
+    No,
+    /// Nothing comes in any more.
+    Incoming,
+    /// Nothing more goes out, either, but what waits for a stream that is open.
+    All,
 }
 
 /// What a deadline is about.
@@ -113,7 +123,7 @@ impl Federation {
             random: seed.random(),
             ready: Vec::new(),
             events: VecDeque::new(),
-            is_closing: false,
+            closing: Closing::No,
             clock: Instant::ZERO,
         }
     }
@@ -265,14 +275,17 @@ impl Federation {
         self.finish(now);
     }
 
-    /// Ends all streams with `system-shutdown`, and opens no more: those that others have opened at once, ours when they have taken what
-    /// waits for them, such as that our users have gone. What waits for a stream that is not open comes back with
-    /// `remote-server-timeout`.
+    /// Opens no more streams, and ends those that others have opened with `system-shutdown`. What waits for a stream that is not open
+    /// comes back with `remote-server-timeout`. Those that are open still take what comes, such as that our users have gone: call
+    /// [`close`](Federation::close) when that is all.
     pub fn shutdown(&mut self, now: Instant) {
-        self.is_closing = true;
+        self.closing = Closing::Incoming;
         let ids: Vec<StreamId> = self.links.iter().map(|(_, link)| link.id).collect();
         for id in ids {
-            self.close_if_done(now, id);
+            let takes_more = self.link(id).is_some_and(|link| link.outgoing().is_some() && link.is_open());
+            if !takes_more {
+                self.abort(now, id, shutting_down());
+            }
         }
         let domains: Vec<BareJid> = self.peers.keys().cloned().collect();
         for domain in domains {
@@ -281,11 +294,22 @@ impl Federation {
         self.finish(now);
     }
 
+    /// Ends the other streams as well, each when it has taken what waits for it.
+    pub fn close(&mut self, now: Instant) {
+        if self.closing == Closing::Incoming {
+            self.closing = Closing::All;
+            let ids: Vec<StreamId> = self.links.iter().map(|(_, link)| link.id).collect();
+            for id in ids {
+                self.close_if_done(now, id);
+            }
+            self.finish(now);
+        }
+    }
+
     /// Ends a stream of a server that shuts down, if nothing more is to be sent on it.
     fn close_if_done(&mut self, now: Instant, id: StreamId) {
-        if self.is_closing && !self.has_to_send(id) {
-            let error = StreamError::new(StreamCondition::SystemShutdown, "the server is shutting down");
-            self.abort(now, id, error);
+        if self.closing == Closing::All && !self.has_to_send(id) {
+            self.abort(now, id, shutting_down());
         }
     }
 
@@ -382,6 +406,10 @@ impl Federation {
 fn link_of(links: &Slab<Box<Link>>, id: StreamId) -> Option<&Link> {
     let key = (id.0 & u64::from(u32::MAX)) as usize;
     links.get(key).map(Box::as_ref).filter(|link| link.id == id)
+}
+
+fn shutting_down() -> StreamError {
+    StreamError::new(StreamCondition::SystemShutdown, "the server is shutting down")
 }
 
 /// What a domain is told that we don't talk to.

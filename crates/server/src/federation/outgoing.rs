@@ -13,7 +13,7 @@ use super::event::{FederationEvent, StreamId};
 use super::link::{Ended, Outgoing, Way};
 use super::peer::State;
 use super::queue::Item;
-use super::{Federation, words};
+use super::{Closing, Federation, words};
 use crate::journal::{Level, one_line};
 
 /// What is given to a stream at once, in bytes: less than a record of TLS, so that it arrives whole or not at all.
@@ -244,7 +244,8 @@ impl Federation {
         let is_wanted =
             if authorize { pair.is_some_and(|pair| pair.state == State::Finding) } else { !keys.is_empty() };
         // It came to nothing here, but there are other places.
-        if proof.is_none() && was_connected && is_wanted && !targets.is_empty() && !self.is_closing {
+        if proof.is_none() && was_connected && is_wanted && !targets.is_empty() && self.closing == Closing::No
+        {
             let other = self.open(now, &from, &to, authorize, targets, keys);
             if authorize {
                 self.set_state(&to, &from, State::Opening(other));

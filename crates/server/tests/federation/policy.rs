@@ -132,11 +132,16 @@ fn shutting_down_returns_what_waits() {
         world.send(0, "romeo@a.example/x", "juliet@b.example", &n.to_string());
     }
     world.servers[0].federation.shutdown(world.now);
+    // What comes of it later, since the store had to be asked.
+    world.pass(Duration::from_secs(1));
     world.send(0, "romeo@a.example/x", "juliet@b.example", "3");
+    world.servers[0].federation.close(world.now);
     world.pass(Duration::from_secs(30));
-    assert_eq!(world.returned(0), [("2", RemoteServerTimeout), ("3", RemoteServerTimeout)]);
+    world.send(0, "romeo@a.example/x", "juliet@b.example", "4");
+    world.settle();
+    assert_eq!(world.returned(0), [("2", RemoteServerTimeout), ("4", RemoteServerTimeout)]);
     // Those who can still be told are.
-    assert_eq!(world.ids(1).len(), 291);
+    assert_eq!(world.ids(1).len(), 292);
     assert_eq!(world.servers[0].federation.streams(), 0);
     assert_eq!(world.servers[0].federation.deadline(), None);
     assert!(world.has_logged(1, "system-shutdown"), "{:?}", world.servers[1].log);
