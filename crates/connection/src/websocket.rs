@@ -15,8 +15,9 @@ use tungstenite::handshake::derive_accept_key;
 use tungstenite::handshake::machine::TryParse as _;
 use tungstenite::handshake::server::{Request, create_response, write_response};
 use tungstenite::http::{HeaderMap, HeaderValue, StatusCode};
-use tungstenite::protocol::{Role, WebSocketConfig, WebSocketContext};
-use tungstenite::{Error, Message};
+use tungstenite::protocol::frame::coding::CloseCode;
+use tungstenite::protocol::{CloseFrame, Role, WebSocketConfig, WebSocketContext};
+use tungstenite::{Error, Message, Utf8Bytes};
 
 /// Where the server's end is, as everywhere.
 pub const WEBSOCKET_PATH: &str = "/xmpp-websocket";
@@ -37,6 +38,8 @@ pub(crate) struct WebSocket {
     peer_closed: bool,
     /// Sticks. What came before it counts.
     fault: Option<Fault>,
+    /// What the peer is told of the end (RFC 6455 section 7.4.1).
+    close_code: CloseCode,
 }
 
 enum State {
@@ -112,7 +115,15 @@ impl WebSocket {
 
     fn new(state: State, stanza: usize) -> WebSocket {
         let limit = stanza.saturating_mul(2);
-        WebSocket { state, wire: Wire::default(), early: Vec::new(), limit, peer_closed: false, fault: None }
+        WebSocket {
+            state,
+            wire: Wire::default(),
+            early: Vec::new(),
+            limit,
+            peer_closed: false,
+            fault: None,
+            close_code: CloseCode::Normal,
+        }
     }
 
     /// Takes what has come from below, and appends the messages in it, each with its byte of zero, to the empty `plain`.
@@ -145,10 +156,11 @@ impl WebSocket {
         let _ = context.flush(&mut self.wire);
     }
 
-    /// Ends the WebSocket, after the stream (RFC 7395 section 3.6).
+    /// Ends the WebSocket, after the stream (RFC 7395 section 3.6), and says whose fault that is, if it is one of the WebSocket.
     pub(crate) fn close(&mut self) {
         if let State::Open(context) = &mut self.state {
-            let _ = context.close(&mut self.wire, None);
+            let frame = CloseFrame { code: self.close_code, reason: Utf8Bytes::default() };
+            let _ = context.close(&mut self.wire, Some(frame));
         }
     }
 
@@ -216,6 +228,7 @@ impl WebSocket {
                 }
                 // RFC 7395 section 3.2.
                 Ok(Message::Binary(_)) => {
+                    self.close_code = CloseCode::Unsupported;
                     return Err(stream(StreamCondition::BadFormat, "only text messages are understood here"));
                 }
                 // A ping has been answered.
@@ -227,9 +240,16 @@ impl WebSocket {
                 }
                 Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
                 Err(Error::Capacity(_)) => {
+                    self.close_code = CloseCode::Size;
                     return Err(stream(StreamCondition::PolicyViolation, "the message is too long"));
                 }
-                Err(error) => return Err(Fault::WebSocket(format!("{error}"))),
+                Err(error) => {
+                    self.close_code = match error {
+                        Error::Utf8(_) => CloseCode::Invalid,
+                        _ => CloseCode::Protocol,
+                    };
+                    return Err(Fault::WebSocket(format!("{error}")));
+                }
             }
         }
         Ok(())

@@ -209,6 +209,46 @@ fn frames_that_are_no_messages() {
     }
 }
 
+// RFC 6455 §7.4.1: whose fault the end is. The status is the last that the server says.
+#[test]
+fn the_close_frame_says_why() {
+    const OPEN: &[u8] = b"<open xmlns='urn:ietf:params:xml:ns:xmpp-framing' to='example.com' version='1.0'/>";
+    let handshake = request(WEBSOCKET_PATH, "Sec-WebSocket-Protocol: xmpp\r\n").into_bytes();
+    let naked = [&[0x81, 5][..], b"<a/>\n"].concat();
+    let (mut reserved, mut fragmented) = (frame(1, b"<a/>"), frame(9, b"?"));
+    reserved[0] |= 0x40;
+    fragmented[0] &= 0x7f;
+    const CLOSE: &[u8] = b"<close xmlns='urn:ietf:params:xml:ns:xmpp-framing'/>";
+    for (last, status) in [
+        (frame(1, CLOSE), 1000_u16),
+        (frame(1, b"<iq/>"), 1000),
+        // A client that knows its reason hears it back.
+        (frame(8, &1001_u16.to_be_bytes()), 1001),
+        // One that is not allowed on the wire (section 7.4.2).
+        (frame(8, &1005_u16.to_be_bytes()), 1002),
+        (naked, 1002),
+        (reserved, 1002),
+        (fragmented, 1002),
+        (frame(3, b"<a/>"), 1002),
+        (frame(8, &[3]), 1002),
+        (frame(2, OPEN), 1003),
+        (frame(1, b"<a>\xff</a>"), 1007),
+        (frame(1, &[b'<'; 3 * LIMIT]), 1009),
+    ] {
+        for mut cut in [Cut::Whole, Cut::Bytes] {
+            let mut server = server(false);
+            let out = server.receive(&[handshake.clone(), frame(1, OPEN), last.clone()].concat(), &mut cut);
+            // A server's frames have no masks, and XML no such byte.
+            let is_close = |at: &[u8]| at[0] == 0x88 && at[2..] == status.to_be_bytes();
+            assert!(
+                out.windows(4).filter(|at| is_close(at)).count() == 1,
+                "{status} for {last:02x?}: {:?}",
+                String::from_utf8_lossy(&out)
+            );
+        }
+    }
+}
+
 #[test]
 fn a_handshake_that_never_ends_is_given_up() {
     let mut server = server(false);
