@@ -29,7 +29,8 @@ enum Sent {
     Open(u64),
     /// It has been on the wire.
     Seen,
-    /// What became of it can't be known: a connection ended meanwhile, or its own was no longer in order.
+    /// What became of it can't be known: a connection ended meanwhile, or its own was no longer in order, or whoever it waits for
+    /// has blocked somebody.
     Lost,
 }
 
@@ -85,6 +86,15 @@ impl Numbered {
     pub fn forgive(&mut self, ended: Option<u64>) {
         for sent in &mut self.sent {
             if matches!(*sent, Sent::Open(sender) if ended.is_none_or(|ended| ended == sender)) {
+                *sent = Sent::Lost;
+            }
+        }
+    }
+
+    /// Those that wait in a store may be dropped from now on, without a word to their senders.
+    pub fn forgive_stored(&mut self, is_stored: impl Fn(&str) -> bool) {
+        for (number, sent) in self.sent.iter_mut().enumerate() {
+            if matches!(sent, Sent::Open(_)) && is_stored(&id(number)) {
                 *sent = Sent::Lost;
             }
         }

@@ -288,6 +288,12 @@ impl World {
         }
         let clock = CLOCK + self.now.as_nanos() / 1_000_000;
         let answer = Answer::Router(self.kept.answer(clock, ask));
+        // What waits is judged when it is delivered, and a sender who is blocked by then hears nothing (XEP-0191 section 3.1).
+        for account in [ACCOUNT, ROMEO].map(|account| account.parse().expect("an address")) {
+            if self.kept.documents(&account, collections::BLOCKED).next().is_some() {
+                self.numbered.forgive_stored(|id| waits(&self.kept, &account, id));
+            }
+        }
         self.server.answer(self.now, ticket, answer, actions);
     }
 
@@ -314,14 +320,8 @@ impl World {
         if self.waiting.is_none() {
             let outputs = self.sessions.iter().map(|session| session.output.as_slice());
             self.numbered.check(outputs, |id| {
-                let waits = |account: &str| {
-                    let account = account.parse().expect("an address");
-                    self.kept
-                        .entries(&account, collections::OFFLINE)
-                        .filter_map(|entry| Stanza::parse(&entry.content.bytes))
-                        .any(|message| message.head.id.as_deref() == Some(id))
-                };
-                [ACCOUNT, ROMEO].into_iter().any(waits)
+                let accounts = [ACCOUNT, ROMEO].map(|account| account.parse().expect("an address"));
+                accounts.iter().any(|account| waits(&self.kept, account, id))
             });
         }
     }
@@ -340,6 +340,14 @@ impl World {
         assert_eq!(self.server.connections(), 0, "connections that never end");
         assert_eq!(self.server.router().counts().sessions, 0, "sessions without connections");
     }
+}
+
+/// Whether a message with this id waits for an account.
+fn waits(kept: &Memory, account: &BareJid, id: &str) -> bool {
+    let messages = kept.entries(account, collections::OFFLINE);
+    messages
+        .filter_map(|entry| Stanza::parse(&entry.content.bytes))
+        .any(|message| message.head.id.as_deref() == Some(id))
 }
 
 /// Made once: one for what the input alone sends, and one for what has numbers, in which nothing that can't be delivered is left
