@@ -322,9 +322,12 @@ func (c *cast) offline() (string, error) {
 	if c.five, err = enter(juliet, "five", 5, true); err != nil {
 		return "", err
 	}
-	found, err := c.five.rest(anyMessage)
 	var got []string
-	for _, message := range found {
+	for range 3 {
+		message, err := c.five.gets("message that waited", anyMessage)
+		if err != nil {
+			return "", fmt.Errorf("got %v, %w", got, err)
+		}
 		got = append(got, message.body())
 		by := message.child("delay").attr("from")
 		if message.attr("from") != c.romeo.full() || by != domain && by != juliet {
@@ -332,7 +335,10 @@ func (c *cast) offline() (string, error) {
 		}
 	}
 	if strings.Join(got, ", ") != "one, two, three" {
-		return "", fmt.Errorf("got %v, %w", got, err)
+		return "", fmt.Errorf("got %v", got)
+	}
+	if err := c.five.getsNo("fourth message", anyMessage); err != nil {
+		return "", err
 	}
 	if c.ten, err = enter(juliet, "ten", 10, true); err != nil {
 		return "", err
