@@ -1,9 +1,11 @@
 //! `balcony store`: all that a server keeps, there and back, and whether it is whole.
 
+use std::collections::BTreeSet;
 use std::io::{BufReader, BufWriter, Write as _};
 use std::path::Path;
 
-use balcony_store::{Store, TransferError};
+use balcony_router::extension::Kind;
+use balcony_store::{Collections, Store, StoreConfig, TransferError};
 use indicatif::HumanCount;
 
 use crate::args::{StoreArgs, StoreCommand};
@@ -62,16 +64,22 @@ fn export(store: &Store, file: &Path) -> Result<(), Failure> {
 fn import(store: &Store, (source, length): Source) -> Result<(), Failure> {
     let progress = progress(length);
     let (mut done, mut existed) = (0, 0);
-    let result = store.import(&mut BufReader::new(progress.wrap_read(source)), &mut |account, made| {
-        if made {
-            done += 1;
-            progress.set_message(HumanCount(done).to_string());
-        } else {
-            existed += 1;
-            progress.suspend(|| note(&format!("{account} exists already")));
-        }
-    });
+    let mut unknown = Unknown::default();
+    let result =
+        store.import(&mut BufReader::new(progress.wrap_read(source)), &mut |account, collections, made| {
+            if made {
+                done += 1;
+                unknown.see(collections);
+                progress.set_message(HumanCount(done).to_string());
+            } else {
+                existed += 1;
+                progress.suspend(|| note(&format!("{account} exists already")));
+            }
+        });
     progress.finish_and_clear();
+    if let Some(line) = unknown.line() {
+        note(&line);
+    }
     let done = HumanCount(done);
     match (result, existed) {
         (Ok(()), 0) => {
@@ -83,6 +91,46 @@ fn import(store: &Store, (source, length): Source) -> Result<(), Failure> {
             HumanCount(existed)
         ))),
         (Err(error), _) => Err(Failure::new(format!("{error}; imported accounts: {done}"))),
+    }
+}
+
+/// Collections that came with accounts, and that nothing in this program knows: those of extensions of somebody's own, or of another
+/// version.
+#[derive(Default)]
+struct Unknown {
+    /// At most [`MOST`](Unknown::MOST).
+    names: BTreeSet<String>,
+    are_more: bool,
+}
+
+impl Unknown {
+    /// As many names as a person reads.
+    const MOST: usize = 20;
+
+    fn see(&mut self, collections: &Collections) {
+        let known = StoreConfig::default().collections;
+        for (kind, name) in collections.names() {
+            if known.iter().any(|known| known.kind == kind && known.name == name) {
+                continue;
+            }
+            let name = match kind {
+                Kind::Documents => format!("documents {name:?}"),
+                Kind::Log => format!("log {name:?}"),
+            };
+            if self.names.len() < Self::MOST || self.names.contains(&name) {
+                self.names.insert(name);
+            } else {
+                self.are_more = true;
+            }
+        }
+    }
+
+    /// What there is to be said, if any.
+    fn line(&self) -> Option<String> {
+        let names = self.names.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
+        let more = if self.are_more { " and others" } else { "" };
+        (!names.is_empty())
+            .then(|| format!("kept as it is, though no extension of this balcony knows it: {names}{more}"))
     }
 }
 

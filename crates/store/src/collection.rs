@@ -128,6 +128,12 @@ pub struct Collections {
 }
 
 impl Collections {
+    /// The kind and the name of each of them; more than once where there are several documents.
+    pub fn names(&self) -> impl Iterator<Item = (Kind, &str)> {
+        let documents = self.documents.iter().map(|document| (Kind::Documents, &*document.collection));
+        documents.chain(self.logs.iter().map(|(log, _)| (Kind::Log, &**log)))
+    }
+
     /// Whether there is nothing.
     #[must_use]
     pub const fn is_empty(&self) -> bool {

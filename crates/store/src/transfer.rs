@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use self::collection::OwnedLine;
 use self::line::Line;
-use crate::{Change, Owner, Store, StoreError};
+use crate::{Change, Collections, Owner, Store, StoreError};
 
 mod collection;
 mod line;
@@ -52,7 +52,7 @@ const PAGE: usize = 256;
 /// Bytes of lines that are written at once.
 const BATCH: usize = 4 << 20;
 
-/// A line longer than this is not one of ours: the fullest account has less.
+/// A line with its end may have less than this. It is held in memory, there and back.
 const LONGEST: usize = 256 << 20;
 
 /// Why accounts could not be exported or imported.
@@ -65,6 +65,9 @@ pub enum TransferError {
     Io(String),
     /// The text is something else, or was written by a newer version.
     Format,
+    /// What is kept of this account or other owner is more than a line of the text may have, which is 256 MiB. Nothing is wrong with
+    /// the store, but it cannot be exported with them.
+    TooLong(Owner),
     /// The text ends too early. What was there has been imported.
     Incomplete,
     /// A line of the text. What comes before it has been imported.
@@ -85,7 +88,8 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// [`TransferError`] if the store fails, or `out`.
+    /// [`TransferError`] if the store fails, or `out`, or if there is more of one account than a line may have. What has been written
+    /// then is no whole text.
     pub fn export(&self, out: &mut dyn Write, each: &mut dyn FnMut(u64)) -> Result<u64, TransferError> {
         let header = Header { format: FORMAT.into(), version: VERSION };
         write_line(out, &header)?;
@@ -96,7 +100,7 @@ impl Store {
             for address in &page {
                 // It may have been removed meanwhile.
                 if let Some(backup) = self.backup(address)? {
-                    write_line(out, &Line::from(&backup))?;
+                    write_owner(out, &Line::from(&backup), &Owner::Account(address.clone()), LONGEST)?;
                     count += 1;
                     each(count);
                 }
@@ -115,7 +119,7 @@ impl Store {
     fn export_owned(&self, out: &mut dyn Write) -> Result<u64, TransferError> {
         let (mut count, mut last) = (0, None);
         while let Some(owned) = self.next_owned(last.as_ref())? {
-            write_line(out, &OwnedLine::from(&owned))?;
+            write_owner(out, &OwnedLine::from(&owned), &owned.owner, LONGEST)?;
             count += 1;
             last = Some(owned.owner);
         }
@@ -123,7 +127,8 @@ impl Store {
     }
 
     /// Makes the accounts that [`export`](Store::export) has written, but for those that exist, and gives other owners what they had,
-    /// but for those that have something. `each` is told whom a line is about, in their order, and whether it was done.
+    /// but for those that have something. `each` is told whom a line is about, in their order, what it has for collections, of which
+    /// no extension may know some, and whether it was done.
     ///
     /// # Errors
     ///
@@ -131,11 +136,11 @@ impl Store {
     pub fn import(
         &self,
         input: &mut dyn BufRead,
-        each: &mut dyn FnMut(&Owner, bool),
+        each: &mut dyn FnMut(&Owner, &Collections, bool),
     ) -> Result<(), TransferError> {
         let mut number = 0;
-        let header =
-            read_line(input, &mut number)?.and_then(|line| serde_json::from_slice::<Header>(&line).ok());
+        let header = read_line(input, &mut number, LONGEST)?
+            .and_then(|line| serde_json::from_slice::<Header>(&line).ok());
         let is_ours =
             |header: &Header| header.format == FORMAT && (OLDEST..=VERSION).contains(&header.version);
         let Some(Header { version, .. }) = header.filter(is_ours) else { return Err(TransferError::Format) };
@@ -144,7 +149,7 @@ impl Store {
         loop {
             let (mut batch, mut size) = (Vec::new(), 0);
             while size < BATCH && batch.len() < PAGE && end.is_none() {
-                let Some(line) = read_line(input, &mut number)? else {
+                let Some(line) = read_line(input, &mut number, LONGEST)? else {
                     end = Some(Err(TransferError::Incomplete));
                     break;
                 };
@@ -172,9 +177,19 @@ impl Store {
             }
             let done = self.commit(&batch)?;
             for (change, done) in batch.iter().zip(done) {
-                each(&change.owner(), done);
+                each(&change.owner(), collections(change), done);
             }
         }
+    }
+}
+
+/// What a line has brought.
+fn collections(change: &Change) -> &Collections {
+    static NONE: Collections = Collections { documents: Vec::new(), logs: Vec::new() };
+    match change {
+        Change::Restore(backup) => &backup.collections,
+        Change::RestoreOwned(owned) => &owned.collections,
+        _ => &NONE,
     }
 }
 
@@ -183,15 +198,63 @@ fn write_line(out: &mut dyn Write, line: &impl Serialize) -> Result<(), Transfer
     Ok(out.write_all(b"\n")?)
 }
 
+/// Writes the line of an owner, unless it is too long to be read again.
+fn write_owner(
+    out: &mut dyn Write,
+    line: &impl Serialize,
+    owner: &Owner,
+    longest: usize,
+) -> Result<(), TransferError> {
+    let mut room = Room { out, left: longest - 1, is_full: false };
+    write_line(&mut room, line).map_err(|error| match room.is_full {
+        true => TransferError::TooLong(owner.clone()),
+        false => error,
+    })
+}
+
+/// Takes so many bytes at most.
+struct Room<'r> {
+    out: &'r mut dyn Write,
+    left: usize,
+    /// There was more.
+    is_full: bool,
+}
+
+impl Write for Room<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if bytes.len() > self.left {
+            self.is_full = true;
+            return Err(io::ErrorKind::FileTooLarge.into());
+        }
+        let written = self.out.write(bytes)?;
+        self.left -= written;
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+}
+
 /// A line without its end; `None` after the last. Empty lines are left out.
-fn read_line(input: &mut dyn BufRead, number: &mut u64) -> Result<Option<Vec<u8>>, TransferError> {
+fn read_line(
+    input: &mut dyn BufRead,
+    number: &mut u64,
+    longest: usize,
+) -> Result<Option<Vec<u8>>, TransferError> {
     use std::io::Read as _;
     loop {
         let mut line = Vec::new();
         *number += 1;
-        let length = (&mut *input).take(LONGEST as u64).read_until(b'\n', &mut line)?;
-        if length == LONGEST {
-            return Err(TransferError::Format);
+        let length = (&mut *input).take(longest as u64).read_until(b'\n', &mut line)?;
+        if length == longest {
+            // What is no text of ours at all may well be one endless line.
+            let reason = || "it has more than 256 MiB, and no account has as much".into();
+            return Err(if *number == 1 {
+                TransferError::Format
+            } else {
+                TransferError::Line { number: *number, reason: reason() }
+            });
         }
         if length == 0 {
             return Ok(None);
@@ -214,6 +277,10 @@ impl fmt::Display for TransferError {
                 "this is not a list of accounts that this version of balcony can read: the first line must say format \
                  {FORMAT:?} and version {VERSION} or less"
             ),
+            TransferError::TooLong(owner) => write!(
+                f,
+                "{owner} has more than the 256 MiB that can be exported of one: let it take its messages, or remove what fills it"
+            ),
             TransferError::Incomplete => f.write_str(
                 "the list of accounts is not complete: what is there has been imported, but some are missing",
             ),
@@ -233,5 +300,30 @@ impl From<StoreError> for TransferError {
 impl From<io::Error> for TransferError {
     fn from(error: io::Error) -> Self {
         TransferError::Io(error.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // Whatever can be written can be read, and nothing longer is written.
+    #[test]
+    fn a_line_is_as_long_when_it_is_written_as_when_it_is_read() {
+        let owner = Owner::Domain(BareJid::parse("example.com").unwrap());
+        for length in 0..40 {
+            let (text, mut line) = ("x".repeat(length), Vec::new());
+            // Two quotation marks, the text and a line feed.
+            let fits = length + 3 < 32;
+            let written = write_owner(&mut line, &text, &owner, 32);
+            assert_eq!(written, if fits { Ok(()) } else { Err(TransferError::TooLong(owner.clone())) });
+            let whole = alloc::format!("{text:?}\n");
+            assert!(!fits || line == whole.as_bytes());
+            let read = read_line(&mut whole.as_bytes(), &mut 1, 32);
+            assert_eq!(read.is_ok(), fits);
+            assert!(fits || matches!(read, Err(TransferError::Line { number: 2, .. })));
+            // Of the first line nobody knows whether it is one of ours.
+            assert!(fits || read_line(&mut whole.as_bytes(), &mut 0, 32) == Err(TransferError::Format));
+        }
     }
 }

@@ -599,7 +599,7 @@ fn export(store: &Store) -> String {
 
 fn import(store: &Store, text: &str) -> Result<Vec<(Owner, bool)>, TransferError> {
     let mut told = Vec::new();
-    store.import(&mut text.as_bytes(), &mut |owner, done| told.push((owner.clone(), done))).map(|()| told)
+    store.import(&mut text.as_bytes(), &mut |owner, _, done| told.push((owner.clone(), done))).map(|()| told)
 }
 
 /// Accounts and others, with documents and logs that have gaps.

@@ -6,7 +6,7 @@ mod common;
 
 use balcony_jid::BareJid;
 use balcony_router::Change;
-use balcony_store::{Owner, Store, StoreError, TransferError};
+use balcony_store::{Collections, Owner, Store, StoreError, TransferError};
 use common::history::{
     account, block, change, comparable, contact, drop_up_to, message, messages, number, put, save, waiting,
 };
@@ -24,7 +24,7 @@ fn export(store: &Store) -> String {
 /// Those that were made, and those that existed.
 fn import(store: &Store, text: &str) -> Result<(Vec<BareJid>, Vec<BareJid>), TransferError> {
     let (mut made, mut existed) = (Vec::new(), Vec::new());
-    let mut each = |owner: &Owner, done| {
+    let mut each = |owner: &Owner, _: &Collections, done| {
         if done { &mut made } else { &mut existed }.push(owner.address().clone());
     };
     store.import(&mut text.as_bytes(), &mut each).map(|()| (made, existed))

@@ -59,6 +59,32 @@ fn a_server_moves_into_another_folder() {
 }
 
 #[test]
+fn what_no_extension_knows_is_kept_and_named() {
+    let world = lived(&[]);
+    let text = world.run(&["store", "export"]).stdout;
+    let content = r#""version":1,"content":"QQ==""#;
+    let mine = format!(
+        r#","documents":[{{"collection":"wiki","key":"a",{content}}},{{"collection":"wiki","key":"b",{content}}}],"#
+    ) + &format!(
+        r#""logs":[{{"log":"audit","entries":[{{"number":1,"at":1,"tag":"",{content}}}]}}]}}"#
+    );
+    let romeo = text.lines().find(|line| line.starts_with(r#"{"account":"romeo"#)).unwrap();
+    let more = romeo.strip_suffix('}').unwrap().to_owned() + &mine;
+    world.write("more.jsonl", &text.replace(romeo, &more));
+    let imported = world.run(&["store", "import", "more.jsonl", "--data", "new"]);
+    assert_eq!(imported.stdout, "imported accounts: 2\n", "{imported:?}");
+    let line = "balcony: kept as it is, though no extension of this balcony knows it: documents \"wiki\", log \"audit\"\n";
+    assert_eq!(imported.stderr, line);
+    assert!(world.run(&["store", "export", "--data", "new"]).stdout.contains(&mine));
+    // What stays as it was has not been kept, and without such collections there is nothing to say.
+    world.write("plain.jsonl", &text);
+    for file in ["more.jsonl", "plain.jsonl"] {
+        let again = world.run(&["store", "import", file, "--data", "new"]);
+        assert!(!again.stderr.contains("no extension"), "{again:?}");
+    }
+}
+
+#[test]
 fn what_is_there_stays() {
     let world = lived(&[]);
     world.run(&["store", "export", "backup.jsonl"]).succeeded();
