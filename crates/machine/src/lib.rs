@@ -52,7 +52,7 @@ mod secret;
 mod seed;
 mod time;
 
-pub use limits::{Limits, XmlLimits};
+pub use limits::{Limits, LimitsError, XmlLimits};
 pub use progress::{ApiMisuse, On, Progress, Ticket};
 pub use secret::Secret;
 pub use seed::{Random, Seed};

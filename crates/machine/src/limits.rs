@@ -2,6 +2,7 @@
 //!
 //! Each field says what happens when it is passed. To keep to them is up to the machine that each of them concerns.
 
+use core::fmt;
 use core::time::Duration;
 
 /// Bounds on one top-level XML element (a stanza, a nonza or the stream header).
@@ -157,5 +158,92 @@ impl Limits {
     #[must_use]
     pub fn federated() -> Self {
         Limits { after_auth: XmlLimits::FEDERATED, ..Limits::default() }
+    }
+
+    /// Whether a machine can work within these bounds. One that is zero where there is always room for one stanza is right; some
+    /// others must not be.
+    ///
+    /// # Errors
+    ///
+    /// [`LimitsError`] names the first that must not.
+    pub fn check(&self) -> Result<(), LimitsError> {
+        let Limits { before_auth, after_auth, .. } = self;
+        let xml = |limits: &XmlLimits| {
+            [limits.bytes, limits.depth, limits.attributes, limits.nodes].into_iter().any(|bound| bound == 0)
+        };
+        let zeros = [
+            ("before_auth", xml(before_auth), "no element could be read"),
+            ("after_auth", xml(after_auth), "no element could be read"),
+            ("negotiation", self.negotiation.is_zero(), "every stream would end as it begins"),
+            (
+                "idle",
+                self.idle.is_some_and(|idle| idle.is_zero()),
+                "every peer would be taken for dead; `None` never asks",
+            ),
+            ("answer", self.answer.is_zero(), "nothing that is asked could be answered in time"),
+            ("sasl_attempts", self.sasl_attempts == 0, "nobody could log in"),
+            ("bind_attempts", self.bind_attempts == 0, "nobody could bind a resource"),
+            ("resources", self.resources == 0, "nobody could bind a resource"),
+            ("window", self.window == 0, "no stanza could be read"),
+            ("window_bytes", self.window_bytes == 0, "no stanza could be read"),
+            ("stall", self.stall.is_zero(), "a session would be closed as soon as something waits for it"),
+            ("stall_bytes", self.stall_bytes == 0, "no session would ever be taken for stalled"),
+        ];
+        let wrong = zeros.into_iter().find(|(_, is_zero, _)| *is_zero);
+        wrong.map_or(Ok(()), |(name, _, reason)| Err(LimitsError { name, reason }))
+    }
+}
+
+/// A bound that is zero and must not be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LimitsError {
+    /// The field of [`Limits`].
+    pub name: &'static str,
+    /// What would come of it.
+    pub reason: &'static str,
+}
+
+impl fmt::Display for LimitsError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the limit `{}` must not be zero: {}", self.name, self.reason)
+    }
+}
+
+impl core::error::Error for LimitsError {}
+
+#[cfg(test)]
+mod tests {
+    use alloc::string::ToString as _;
+
+    use super::*;
+
+    #[test]
+    fn limits_that_stop_everything_are_named() {
+        for limits in [Limits::default(), Limits::initiating(), Limits::federated()] {
+            assert_eq!(limits.check(), Ok(()));
+        }
+        let zero = XmlLimits { depth: 0, ..XmlLimits::STANZA };
+        for (name, limits) in [
+            ("before_auth", Limits { before_auth: zero, ..Limits::default() }),
+            ("after_auth", Limits { after_auth: zero, ..Limits::default() }),
+            ("negotiation", Limits { negotiation: Duration::ZERO, ..Limits::default() }),
+            ("idle", Limits { idle: Some(Duration::ZERO), ..Limits::default() }),
+            ("answer", Limits { answer: Duration::ZERO, ..Limits::default() }),
+            ("sasl_attempts", Limits { sasl_attempts: 0, ..Limits::default() }),
+            ("bind_attempts", Limits { bind_attempts: 0, ..Limits::default() }),
+            ("resources", Limits { resources: 0, ..Limits::default() }),
+            ("window", Limits { window: 0, ..Limits::default() }),
+            ("window_bytes", Limits { window_bytes: 0, ..Limits::default() }),
+            ("stall", Limits { stall: Duration::ZERO, ..Limits::default() }),
+            ("stall_bytes", Limits { stall_bytes: 0, ..Limits::default() }),
+        ] {
+            let error = limits.check().unwrap_err();
+            assert_eq!(error.name, name);
+            assert!(error.to_string().starts_with(&alloc::format!("the limit `{name}` must not be zero: ")));
+        }
+        // There is room for one stanza, whatever these are, and presence to nobody in particular is enough for some.
+        let small =
+            Limits { output: 0, credit: 0, queue_bytes: 0, idle: None, directed: 0, ..Limits::default() };
+        assert_eq!(small.check(), Ok(()));
     }
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use async_channel::{Receiver, bounded};
 use balcony_jid::BareJid;
-use balcony_machine::Instant;
+use balcony_machine::{Instant, LimitsError};
 use balcony_server::{Ask, Config, Removal, Reply, Shard, Stats, Transport};
 
 use crate::clock::seed;
@@ -60,7 +60,8 @@ impl<R: Runtime> ServerBuilder<R> {
     ///
     /// # Errors
     ///
-    /// Those of the operating system: somebody else has the address, most likely.
+    /// Those of the operating system: somebody else has the address, most likely. `InvalidInput` if no server can work within
+    /// [`Config::limits`].
     ///
     /// # Panics
     ///
@@ -73,12 +74,13 @@ impl<R: Runtime> ServerBuilder<R> {
     ///
     /// # Errors
     ///
-    /// Those of the operating system.
+    /// Those of the operating system; `InvalidInput` as for [`listen`](ServerBuilder::listen).
     ///
     /// # Panics
     ///
     /// As [`listen`](ServerBuilder::listen).
     pub fn listen_on(mut self, listener: TcpListener, transport: Transport) -> io::Result<Self> {
+        self.config.limits.check().map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
         let addr = listener.local_addr()?;
         self.listeners.push((self.runtime.listen(listener)?, transport));
         self.addrs.push(addr);
@@ -163,8 +165,15 @@ impl ServerHandle {
     }
 
     /// Gives another configuration to connections that come from now on. Domains cannot change.
-    pub async fn reload(&self, config: Config) {
+    ///
+    /// # Errors
+    ///
+    /// If no server can work within [`Config::limits`]; then all stays as it was.
+    pub async fn reload(&self, config: Config) -> Result<(), LimitsError> {
+        config.limits.check()?;
+        // A server that has ended needs none.
         let _ = self.with(move |machine, _| machine.configure(config)).await;
+        Ok(())
     }
 
     /// How busy the server is; all zero after its end.

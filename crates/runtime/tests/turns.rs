@@ -242,6 +242,25 @@ fn a_server_sleeps_until_something_is_due() {
     assert!(answer.ends_with("</stream:error></stream:stream>") && is_over, "{answer}");
 }
 
+#[test]
+fn limits_within_which_no_server_works_are_refused() {
+    let hands = ByHand::new();
+    let mut config = ServerConfig::new(vec!["localhost".parse().unwrap()], Secret::new([7; 32]));
+    config.limits.stall = Duration::ZERO;
+    let server = Server::builder_on(hands.clone(), config.clone(), |_, _| {});
+    let error = server.listen("127.0.0.1:0".parse().unwrap(), Transport::Stream).unwrap_err();
+    let text =
+        "the limit `stall` must not be zero: a session would be closed as soon as something waits for it";
+    assert_eq!((error.kind(), error.to_string().as_str()), (ErrorKind::InvalidInput, text));
+    // One that runs keeps those that it has.
+    let server = hands.serve(|_| {});
+    let mut reload = Box::pin(server.reload(config));
+    let Poll::Ready(Err(error)) = reload.as_mut().poll(&mut Context::from_waker(Waker::noop())) else {
+        panic!()
+    };
+    assert_eq!(error.to_string(), text);
+}
+
 // A system that has no socket for the next connection is asked again, but not all the time; then all is as before.
 #[test]
 fn a_listener_without_sockets_waits() {

@@ -167,7 +167,7 @@ pub(crate) async fn reload_changes_the_certificate() {
     let mut world = World::new().await;
     let mut old = world.online("romeo@localhost/old", 0).await;
     let (certificate, trust) = certificate();
-    soon(world.server.reload(config(certificate))).await;
+    soon(world.server.reload(config(certificate))).await.unwrap();
     assert!(world.connect(world.account("romeo@localhost/new"), false).await.is_err());
     world.trust = trust;
     let mut new = world.online("romeo@localhost/new", 1).await;
