@@ -13,6 +13,7 @@ use balcony_tls::{Authority, ServerConfig};
 use crate::config::Settings;
 use crate::failure::{Failure, io};
 use crate::new_file;
+use crate::small_file;
 
 /// Where the certificate of the development authority is, in the data folder: what clients have to trust.
 pub(crate) const AUTHORITY: &str = "ca.pem";
@@ -222,7 +223,7 @@ impl Files {
 
     /// Whether the authority in the folder has signed this certificate.
     fn has_issued(&self, config: &ServerConfig) -> bool {
-        std::fs::read(&self.authority).is_ok_and(|authority| config.is_issued_by(&authority))
+        small_file::read(&self.authority).is_ok_and(|authority| config.is_issued_by(&authority))
     }
 }
 
@@ -241,7 +242,7 @@ fn is_whole(certificate: (&str, &Path), key: (&str, &Path)) -> Result<(), Failur
 }
 
 fn bytes(what: &str, path: &Path) -> Result<Vec<u8>, Failure> {
-    std::fs::read(path).map_err(io(format!("cannot read the {what} {}", path.display())))
+    small_file::read(path).map_err(io(format!("cannot read the {what} {}", path.display())))
 }
 
 fn read(path: &Path, key: &Path) -> Result<ServerConfig, Failure> {

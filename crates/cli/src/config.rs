@@ -3,6 +3,7 @@
 use core::fmt::Display;
 use core::str::FromStr;
 use core::time::Duration;
+use std::io::{Error, ErrorKind};
 use std::path::{Path, PathBuf};
 
 use balcony_machine::Limits;
@@ -18,6 +19,7 @@ use crate::database::Database;
 use crate::failure::{Failure, io};
 use crate::federation::Federation;
 use crate::password::MARK;
+use crate::small_file;
 
 /// Where a server keeps its data unless it is told otherwise.
 pub(crate) const DATA: &str = "./balcony-data";
@@ -118,7 +120,10 @@ pub(crate) struct Settings {
 impl Settings {
     /// Reads a file. Paths in it are relative to the folder in which it is.
     pub(crate) fn read(path: &Path) -> Result<Settings, Failure> {
-        let text = std::fs::read_to_string(path).map_err(io(format!("cannot read {}", path.display())))?;
+        let cannot_read = || io(format!("cannot read {}", path.display()));
+        let bytes = small_file::read(path).map_err(cannot_read())?;
+        let text = String::from_utf8(bytes)
+            .map_err(|_| cannot_read()(Error::new(ErrorKind::InvalidData, "it is not UTF-8")))?;
         let text = text.strip_prefix(MARK).unwrap_or(&text);
         let mut settings: Settings = toml::from_str(text).map_err(|error| {
             let line = error.span().map_or(1, |span| text[..span.start].matches('\n').count() + 1);

@@ -17,6 +17,7 @@ use crate::config::DATA;
 use crate::failure::{Failure, io};
 use crate::output::note;
 use crate::password;
+use crate::small_file;
 
 /// One account and the way to its server.
 pub(crate) struct Connector {
@@ -134,6 +135,6 @@ fn trust(account: &BareJid, args: &ConnectArgs) -> Result<ClientConfig, Failure>
 }
 
 fn given(builder: ClientConfigBuilder, path: &Path) -> Result<ClientConfigBuilder, Failure> {
-    let pem = std::fs::read(path).map_err(io(format!("cannot read {}", path.display())))?;
+    let pem = small_file::read(path).map_err(io(format!("cannot read {}", path.display())))?;
     builder.roots_pem(&pem).map_err(|error| Failure::new(format!("cannot use {}: {error}", path.display())))
 }

@@ -38,6 +38,7 @@ mod roster;
 mod send;
 mod serve;
 mod session;
+mod small_file;
 mod store;
 mod trace;
 mod user;
