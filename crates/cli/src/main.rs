@@ -22,6 +22,7 @@ mod database;
 mod demo;
 mod failure;
 mod federation;
+mod hold;
 mod import;
 mod listen;
 mod log;

@@ -1,5 +1,6 @@
 //! `balcony serve`: a server until somebody ends it.
 
+use core::future::pending;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use core::time::Duration;
 use std::path::{Path, PathBuf};
@@ -10,8 +11,9 @@ use balcony_jid::BareJid;
 use balcony_machine::Secret;
 use balcony_store::{Store, Worker, WorkerConfig};
 use balcony_stream::TlsPolicy;
-use balcony_tokio::{Server, ServerConfig, Transport};
+use balcony_tokio::{Server, ServerConfig, ServerHandle, Transport};
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior};
 
 use crate::args::{Address, Domain, LogLevel, ServeArgs};
@@ -22,6 +24,7 @@ use crate::database;
 use crate::demo::{self, Account};
 use crate::failure::{Failure, io, reason};
 use crate::federation::{self, Decision};
+use crate::hold::Hold;
 use crate::log::{self, Log};
 use crate::open_files;
 use crate::output::say;
@@ -181,20 +184,30 @@ async fn serve(
     // A machine that has slept looks late, not many times at once.
     let mut look = tokio::time::interval_at(Instant::now() + LOOK, LOOK);
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
+    let mut hold = Hold::watch(settings.database.is_some().then(|| storage.store.clone()));
+    // There while the settings are being read again, which must not keep anything else waiting.
+    let mut reading: Option<JoinHandle<Read>> = None;
+    let end = loop {
         tokio::select! {
-            _ = interrupt.recv() => break,
-            _ = terminate.recv() => break,
+            _ = interrupt.recv() => break Ok(()),
+            _ = terminate.recv() => break Ok(()),
+            // What clients were told may be wrong, and what they want cannot be kept.
+            error = hold.lost() => break Err(error.into()),
             () = server.ended() => {
                 return Err(Failure::new("the server has ended by a fault of this program, see above; start it again"));
             }
-            _ = hangup.recv() => match options.read_again(&settings) {
+            // Another one meanwhile waits, since the file may have changed.
+            _ = hangup.recv(), if reading.is_none() => {
+                let (options, before) = (options.clone(), settings.clone());
+                reading = Some(tokio::task::spawn_blocking(move || options.read_again(&before)));
+            }
+            read = finished(&mut reading) => match read {
                 Ok((new, new_certificate)) => {
                     (settings, certificate) = (new, new_certificate);
                     log.set_level(settings.log.unwrap_or_default());
                     configure(&mut config, &settings, &certificate);
                     federate(&mut config, &settings, &certificate, &secret);
-                    server.reload(config.clone()).await;
+                    reload(&server, &config).await;
                     tracing::info!(target: "balcony", "read {}the certificate {} again", options.source(), certificate.path.display());
                     warn(&settings, &domains, &certificate);
                 }
@@ -205,14 +218,15 @@ async fn serve(
                     certificate = renewed;
                     configure(&mut config, &settings, &certificate);
                     federate(&mut config, &settings, &certificate, &secret);
-                    server.reload(config.clone()).await;
+                    reload(&server, &config).await;
                     tracing::info!(target: "balcony", "renewed the development certificate {}", certificate.path.display());
                 }
                 Ok(None) => warn_of_end(&certificate),
                 Err(failure) => tracing::error!(target: "balcony", "cannot renew the development certificate: {failure}"),
             },
         }
-    }
+    };
+    drop(hold);
     tracing::info!(target: "balcony", "closing all streams; Ctrl-C again exits at once");
     if let Some(control) = control {
         control.abort();
@@ -220,10 +234,31 @@ async fn serve(
         let _ = control.await;
     }
     tokio::select! {
-        () = server.shutdown() => Ok(()),
+        () = server.shutdown() => end,
         _ = interrupt.recv() => std::process::exit(130),
         _ = terminate.recv() => std::process::exit(143),
     }
+}
+
+/// Gives a server another configuration.
+async fn reload(server: &ServerHandle, config: &ServerConfig) {
+    // Settings are not as small as that.
+    if let Err(error) = server.reload(config.clone()).await {
+        tracing::error!(target: "balcony", "everything stays as it was: {error}");
+    }
+}
+
+/// What has come of reading the settings again.
+type Read = Result<(Settings, Certificate), Failure>;
+
+/// Waits until the settings have been read, if they are being read.
+async fn finished(reading: &mut Option<JoinHandle<Read>>) -> Read {
+    let Some(task) = reading else { return pending().await };
+    let read = task.await;
+    *reading = None;
+    read.unwrap_or_else(|_| {
+        Err(Failure::new("reading the settings has ended by a fault of this program, see above"))
+    })
 }
 
 /// The domains, each of them once.
@@ -282,6 +317,7 @@ fn federate(
 }
 
 /// Where the settings come from, to read them again.
+#[derive(Clone)]
 struct Options {
     typed: Settings,
     config: Option<PathBuf>,

@@ -116,6 +116,16 @@ pub trait Backend: Send + Sync {
     ///
     /// As [`account`](Backend::account).
     fn check(&self, problem: &mut dyn FnMut(String)) -> Result<u64, StoreError>;
+
+    /// Makes sure that no other process has, or has had, what this one has opened.
+    ///
+    /// # Errors
+    ///
+    /// [`Superseded`](StoreError::Superseded), for good, if another one has had it; as [`account`](Backend::account) if that
+    /// is not known.
+    fn hold(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
 }
 
 /// The bounds of a store.

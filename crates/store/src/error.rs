@@ -51,6 +51,9 @@ pub enum StoreError {
     Refused(String),
     /// Another process uses the tables on the database server.
     InUse,
+    /// While the connection to the database server was lost, another process has opened the tables. What was read before may not
+    /// hold any more, so this store does nothing more.
+    Superseded,
     /// The operating system gives no randomness.
     Random(String),
     /// The password cannot be one.
@@ -141,6 +144,10 @@ impl fmt::Display for StoreError {
             StoreError::Refused(reason) => write!(f, "the database server refuses: {reason}"),
             StoreError::InUse => f.write_str(
                 "is another balcony running on this database? its tables are in use: stop it first",
+            ),
+            StoreError::Superseded => f.write_str(
+                "another balcony has used this database while the connection to it was lost: see that there is only one, and \
+                 start it again",
             ),
             StoreError::Random(reason) => write!(f, "the operating system gives no randomness: {reason}"),
             StoreError::Password(error) => write!(f, "this password cannot be used: {error}"),

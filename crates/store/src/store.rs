@@ -71,7 +71,7 @@ impl Store {
     /// is dropped no other one can use them.
     ///
     /// Connections are not encrypted: use a Unix socket or the same machine. A connection that is lost is made anew by a later
-    /// call; while the server is away it is tried ever less often, but at least every five seconds, and what is called in
+    /// call, unless another process has opened the tables meanwhile (see [`hold`](Store::hold)); while the server is away it is tried ever less often, but at least every five seconds, and what is called in
     /// between fails at once. No call may be made from within a tokio runtime.
     ///
     /// # Errors
@@ -282,8 +282,8 @@ impl Store {
     pub fn commit<'a>(&self, changes: impl IntoIterator<Item = &'a Change>) -> Result<Vec<bool>, StoreError> {
         let changes: Vec<&Change> = changes.into_iter().collect();
         let done = self.0.backend.commit(&changes, now()).inspect_err(|error| {
-            // That a server is away, or a disk full, has been logged once.
-            if !matches!(error, StoreError::Unreachable(_) | StoreError::Io(_)) {
+            // That a server is away or was taken over, or a disk full, has been logged once.
+            if !matches!(error, StoreError::Unreachable(_) | StoreError::Io(_) | StoreError::Superseded) {
                 tracing::error!("changes of accounts were not made: {error}");
             }
         })?;
@@ -299,6 +299,19 @@ impl Store {
     /// As [`get`](Store::get).
     pub fn check(&self, problem: &mut dyn FnMut(String)) -> Result<u64, StoreError> {
         self.0.backend.check(problem)
+    }
+
+    /// Makes sure that this process still has the accounts for itself. On a database server the connection may be lost, and
+    /// with it the lock: another process can then open the tables, and what this one knows may not hold any more. Whoever keeps
+    /// things in memory, as a server does, calls this every few seconds, and ends on [`Superseded`](StoreError::Superseded).
+    /// A connection that was lost is made anew.
+    ///
+    /// # Errors
+    ///
+    /// [`Superseded`](StoreError::Superseded) if another process has opened the tables meanwhile: all other calls then fail with it,
+    /// too. Any other error says that it is not known now.
+    pub fn hold(&self) -> Result<(), StoreError> {
+        self.0.backend.hold()
     }
 
     /// How many times this store has written to the disk since it was opened.

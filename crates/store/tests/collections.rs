@@ -778,7 +778,7 @@ fn old_tables_keep_all_they_had() {
     assert_eq!(version, 1);
     is_whole_and_goes_on(&place, MOVED_TEXT);
     let version: i32 = client.query_one("SELECT schema FROM balcony", &[]).unwrap().get(0);
-    assert_eq!(version, 4);
+    assert_eq!(version, 5);
 }
 
 /// The same with collections, whose logs are not counted yet.

@@ -42,6 +42,11 @@ fn tables() -> Option<(Place, String)> {
     Some((place, parameters))
 }
 
+/// Ends the connection that has the lock.
+fn cut(parameters: &str) {
+    common::postgresql::shared().unwrap().cut(parameters);
+}
+
 fn refused(parameters: &str, advice: &str) -> StoreError {
     let error = Store::connect(parameters, StoreConfig::default()).unwrap_err();
     let text = error.to_string();
@@ -83,7 +88,7 @@ fn a_newer_schema_is_refused_and_left_alone() {
     client(&parameters).batch_execute("UPDATE balcony SET schema = 7").unwrap();
     for _ in 0..2 {
         let error = refused(&parameters, "newer balcony");
-        assert_eq!(error, StoreError::NewerSchema { found: 7, supported: 4 });
+        assert_eq!(error, StoreError::NewerSchema { found: 7, supported: 5 });
     }
 }
 
@@ -133,13 +138,44 @@ fn a_connection_that_was_lost_is_made_anew() {
     store.create(&account(0), credentials("pw")).unwrap();
     let worker = Worker::start(store.clone());
     assert_eq!(put_by(&worker), Answer::Saved);
-    // Whoever has the lock of these tables, and nobody else.
-    let kill = "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' \
-                AND objid::bigint = hashtext(current_schema())::bigint & 4294967295";
-    client(&parameters).batch_execute(kill).unwrap();
+    cut(&parameters);
     // The loss is noticed before anything is sent, so nobody is refused.
     assert_eq!(put_by(&worker), Answer::Saved);
     assert_eq!(messages(&store, &account(0), usize::MAX).0.len(), 2);
+}
+
+// What a server has in memory may have been changed by the other one.
+#[test]
+fn a_store_that_another_process_has_had_is_over() {
+    for is_still_there in [true, false] {
+        let Some((place, parameters)) = tables() else { return };
+        let store = place.open();
+        store.create(&account(0), credentials("pw")).unwrap();
+        assert_eq!(store.hold(), Ok(()));
+        cut(&parameters);
+        let other = place.open();
+        assert!(save(&other, &account(0), vec![put(message("hi"))]));
+        let other = Some(other).filter(|_| is_still_there);
+        assert_eq!(store.hold(), Err(StoreError::Superseded));
+        assert_eq!(store.create(&account(1), credentials("pw")), Err(StoreError::Superseded));
+        assert_eq!(store.get(&account(0)).unwrap_err(), StoreError::Superseded);
+        // The one that has come later goes on.
+        assert!(other.is_none_or(|other| save(&other, &account(0), vec![put(message("hi"))])));
+        drop(store);
+        let messages = messages(&place.open(), &account(0), usize::MAX).0.len();
+        assert_eq!(messages, 1 + usize::from(is_still_there));
+    }
+}
+
+// The loss is noticed without anybody who wants something, and the lock is taken again before another process can.
+#[test]
+fn a_store_is_held_through_a_lost_connection() {
+    let Some((place, parameters)) = tables() else { return };
+    let store = place.open();
+    cut(&parameters);
+    assert_eq!(store.hold(), Ok(()));
+    assert_eq!(refused(&parameters, "is another balcony running"), StoreError::InUse);
+    assert_eq!(store.create(&account(0), credentials("pw")), Ok(true));
 }
 
 #[test]

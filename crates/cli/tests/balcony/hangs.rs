@@ -151,4 +151,30 @@ mod database {
         assert!(ended.stderr.contains("the database does not answer"), "{ended:?}");
         drop((listener, sender));
     }
+    // What it has in memory, and tells its clients, may not hold any more.
+    #[test]
+    fn a_server_ends_when_another_balcony_has_had_its_database() {
+        let Some(database) = postgresql::shared() else { return };
+        let world = World::new();
+        let parameters = database.schema();
+        let server = world.serve(&["--database", &parameters]);
+        world.account("romeo");
+        let listener = world.listen(&server, "romeo@localhost/garden", &[]);
+        let begin = Instant::now();
+        // The server may be faster now and then, and is to go on.
+        loop {
+            database.cut(&parameters);
+            let check = ["store", "check", "--data", "elsewhere", "--database", &parameters];
+            if world.run(&check).status == Some(0) {
+                break;
+            }
+            assert!(begin.elapsed() < Duration::from_secs(100));
+        }
+        let ended = server.process.wait();
+        assert_eq!(ended.status, Some(1), "{ended:?}");
+        assert!(ended.stderr.contains("another balcony has used this database"), "{ended:?}");
+        drop(listener);
+        // Nothing else is wrong.
+        world.serve(&["--database", &parameters]).stop();
+    }
 }

@@ -1,5 +1,8 @@
 //! SIGHUP: the configuration and the certificate are read again, and nobody loses a connection.
 
+use std::process::Command;
+use std::time::{Duration, Instant};
+
 use crate::hostile::Raw;
 use crate::login::{Talk, offers_registration, query};
 use crate::world::{PASSWORD, Server, World};
@@ -70,6 +73,44 @@ fn what_can_change_does_and_connections_stay() {
     assert!(!ended.stderr.contains("romeo@localhost/quiet is online"), "{ended:#?}");
     let read = ended.stderr.lines().filter(|line| line.contains("read balcony.toml and the certificate "));
     assert_eq!(read.filter(|line| line.ends_with("cert.pem again")).count(), 1, "{ended:#?}");
+}
+
+/// Puts a pipe, into which nobody writes, where the configuration was.
+fn hang(world: &World) {
+    let path = world.path("balcony.toml");
+    let _ = std::fs::remove_file(&path);
+    assert!(Command::new("mkfifo").arg(&path).status().unwrap().success());
+}
+
+#[test]
+fn a_configuration_that_cannot_be_read_keeps_nobody_waiting() {
+    let world = World::new();
+    let server = start(&world, FIXED);
+    world.account("romeo");
+    hang(&world);
+    let begin = Instant::now();
+    server.process.signal("HUP");
+    world.send(&server, "romeo@localhost", "romeo@localhost", "still there?", &[]).succeeded();
+    server.process.stderr_with(
+        "everything stays as it was: cannot read balcony.toml: its end has not come for 10 seconds",
+    );
+    // And again, but this time it is to end while it reads.
+    server.process.signal("HUP");
+    std::thread::sleep(Duration::from_millis(300));
+    let (told, ended) = (Instant::now(), server.stop());
+    assert!(told.elapsed() < Duration::from_secs(9), "{:?} {ended:?}", told.elapsed());
+    assert!(begin.elapsed() > Duration::from_secs(10));
+}
+
+#[test]
+fn a_server_whose_configuration_cannot_be_read_does_not_start() {
+    let world = World::new();
+    hang(&world);
+    let ended = world.run(&["serve", "--config", "balcony.toml"]);
+    ended.failed(1, &["cannot read balcony.toml: its end has not come for 10 seconds"]);
+    world
+        .run(&["serve", "--config", "/dev/zero"])
+        .failed(1, &["cannot read /dev/zero: it has more than 4 MiB"]);
 }
 
 #[test]

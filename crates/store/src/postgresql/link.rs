@@ -15,6 +15,7 @@ use postgres::error::Severity;
 use postgres::types::ToSql;
 use postgres::{Client, Config, NoTls, Row, Statement};
 
+use super::schema::Opening;
 use crate::StoreError;
 
 /// Values for the places `$1`, `$2` and so on.
@@ -24,6 +25,8 @@ pub(super) type Values<'v> = &'v [&'v (dyn ToSql + Sync)];
 pub(super) struct Link {
     parameters: Config,
     mode: Mode,
+    /// There since the tables were opened over this link.
+    opening: Option<Opening>,
     /// `None`: not connected.
     open: Option<Open>,
     /// There while the server cannot be reached.
@@ -73,7 +76,12 @@ impl Link {
             parameters.connect_timeout(SILENCE);
         }
         parameters.tcp_user_timeout(SILENCE).keepalives_idle(SILENCE).application_name("balcony");
-        Link { parameters, mode, open: None, outage: None, has_worked: false }
+        Link { parameters, mode, opening: None, open: None, outage: None, has_worked: false }
+    }
+
+    /// A later connection of this link is good only if nobody has opened the tables since.
+    pub(super) fn set_opening(&mut self, opening: Opening) {
+        self.opening = Some(opening);
     }
 
     /// Runs `work` as one transaction, which counts if this returns `Ok`.
@@ -138,7 +146,7 @@ impl Link {
         if self.mode == Mode::Write {
             // Whatever the server is set to: what is acknowledged is on its disk.
             client.batch_execute("SET synchronous_commit TO on")?;
-            lock(&mut client)?;
+            lock(&mut client, self.opening)?;
         }
         Ok(Open { client, statements: BTreeMap::new() })
     }
@@ -149,11 +157,19 @@ fn now() -> Instant {
     Instant::now()
 }
 
-/// Takes the lock of these tables, which ends with the connection.
-fn lock(client: &mut Client) -> Result<(), StoreError> {
+/// Takes the lock of these tables, which ends with the connection. If somebody else has opened them since this opening, that is
+/// [`Superseded`](StoreError::Superseded), whether they still have the lock or not; without that, whoever has it may be just ending, or
+/// be a connection of our own whose end the server has not noticed.
+fn lock(client: &mut Client, opening: Option<Opening>) -> Result<(), StoreError> {
     const LOCK: &str = "SELECT pg_try_advisory_lock(hashtext('balcony'), hashtext(current_schema()))";
     for _ in 0..STEPS {
-        if client.query_one(LOCK, &[])?.try_get::<_, Option<bool>>(0)? == Some(true) {
+        let is_locked = client.query_one(LOCK, &[])?.try_get::<_, Option<bool>>(0)? == Some(true);
+        if let Some(opening) = opening
+            && !opening.is_last(client)?
+        {
+            return Err(StoreError::Superseded);
+        }
+        if is_locked {
             return Ok(());
         }
         #[expect(clippy::disallowed_methods, reason = "an adapter may wait")]

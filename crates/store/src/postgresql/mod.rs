@@ -12,7 +12,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 use core::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 
 use balcony_jid::BareJid;
 use balcony_machine::Secret;
@@ -29,6 +29,8 @@ pub(crate) struct PostgreSql {
     writer: Mutex<Link>,
     /// Whether a change is there or not, or is still to come, is not known since the writer's connection was lost.
     in_doubt: AtomicBool,
+    /// Another process has opened the tables since this one has.
+    superseded: AtomicBool,
     secret: Secret<[u8; 32]>,
     config: StoreConfig,
 }
@@ -38,10 +40,12 @@ impl PostgreSql {
     pub(crate) fn connect(parameters: &str, config: StoreConfig) -> Result<PostgreSql, StoreError> {
         let parameters: Config = parameters.parse().map_err(|_| StoreError::Parameters)?;
         let mut writer = Link::new(parameters.clone(), Mode::Write);
-        let secret = writer.run(|session| schema::prepare(session, &config.collections))?;
+        let (secret, opening) = writer.run(|session| schema::prepare(session, &config.collections))?;
+        writer.set_opening(opening);
         let reader = Link::new(parameters, Mode::Read);
         let (reader, writer) = (Mutex::new(reader), Mutex::new(writer));
-        Ok(PostgreSql { reader, writer, in_doubt: AtomicBool::new(false), secret, config })
+        let (in_doubt, superseded) = (AtomicBool::new(false), AtomicBool::new(false));
+        Ok(PostgreSql { reader, writer, in_doubt, superseded, secret, config })
     }
 
     /// Reads what nothing but a later commit will change.
@@ -50,10 +54,30 @@ impl PostgreSql {
             // The server may still be at the change. When somebody else has the lock, it is not. No other change may begin
             // before that is noted, or its own doubt would be forgotten with this one.
             let mut writer = locked(&self.writer);
-            writer.run(|_| Ok(()))?;
+            self.write(&mut writer, |_| Ok(()))?;
             self.in_doubt.store(false, Ordering::SeqCst);
         }
+        self.go_on()?;
         locked(&self.reader).run(work)
+    }
+
+    /// Runs `work` on the writer's connection, which is all that notices another process.
+    fn write<T>(
+        &self,
+        writer: &mut Link,
+        work: impl FnOnce(&mut Session<'_>) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        self.go_on()?;
+        let result = writer.run(work);
+        if matches!(result, Err(StoreError::Superseded)) {
+            self.superseded.store(true, Ordering::SeqCst);
+        }
+        result
+    }
+
+    /// Nothing is right any more when another process has had the tables.
+    fn go_on(&self) -> Result<(), StoreError> {
+        if self.superseded.load(Ordering::SeqCst) { Err(StoreError::Superseded) } else { Ok(()) }
     }
 }
 
@@ -113,7 +137,7 @@ impl Backend for PostgreSql {
         let mut writer = locked(&self.writer);
         // Until the server has said something else, even if this ends by a panic.
         let mut doubt = Doubt { in_doubt: &self.in_doubt, is_settled: false };
-        let result = writer.run(|session| {
+        let result = self.write(&mut writer, |session| {
             changes.iter().map(|change| write::apply(session, change, &self.config, now)).collect()
         });
         doubt.is_settled = !matches!(result, Err(StoreError::Unreachable(_)));
@@ -122,6 +146,15 @@ impl Backend for PostgreSql {
 
     fn check(&self, problem: &mut dyn FnMut(String)) -> Result<u64, StoreError> {
         self.read(|session| check::check(session, &self.config, problem))
+    }
+
+    fn hold(&self) -> Result<(), StoreError> {
+        match self.writer.try_lock() {
+            Ok(mut writer) => self.write(&mut writer, |_| Ok(())),
+            Err(TryLockError::Poisoned(writer)) => self.write(&mut writer.into_inner(), |_| Ok(())),
+            // It is being used, which finds out as well.
+            Err(TryLockError::WouldBlock) => self.go_on(),
+        }
     }
 }
 

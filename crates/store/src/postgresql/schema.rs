@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 
 use balcony_machine::Secret;
 use balcony_router::extension::Collection;
+use postgres::Client;
 
 use super::link::Session;
 use crate::collection::{admit, kind_name};
@@ -13,11 +14,12 @@ use crate::{StoreError, known};
 
 /// Each of them leads from one layout of the tables to the next, the first from nothing to version 1. There is a new one
 /// when an older program could misread or lose something.
-const MIGRATIONS: [Migration; 4] = [
+const MIGRATIONS: [Migration; 5] = [
     |session| session.batch(VERSION_1),
     |session| session.batch(VERSION_2),
     |session| session.batch(VERSION_3),
     moved,
+    |session| session.batch(VERSION_5),
 ];
 
 type Migration = fn(&mut Session<'_>) -> Result<(), StoreError>;
@@ -188,11 +190,26 @@ fn moved(session: &mut Session<'_>) -> Result<(), StoreError> {
     }
 }
 
-/// Checks the layout, brings an older one up to date, and returns the server's secret.
+/// How often the tables were opened is counted. A program that knows version 4 alone would open them without that.
+const VERSION_5: &str = "ALTER TABLE balcony ADD COLUMN opened bigint NOT NULL DEFAULT 0";
+
+/// How often the tables had been opened, when somebody opened them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Opening(i64);
+
+impl Opening {
+    /// Whether nobody has opened the tables since. As it is at the last commit, whoever has the lock.
+    pub(super) fn is_last(self, client: &mut Client) -> Result<bool, StoreError> {
+        let row = client.query_one("SELECT opened FROM balcony", &[])?;
+        Ok(Opening(row.try_get(0)?) == self)
+    }
+}
+
+/// Checks the layout, brings an older one up to date, notes that it is opened, and returns the server's secret.
 pub(super) fn prepare(
     session: &mut Session<'_>,
     known: &[Collection],
-) -> Result<Secret<[u8; 32]>, StoreError> {
+) -> Result<(Secret<[u8; 32]>, Opening), StoreError> {
     let encoding = session.query_opt("SELECT current_setting('server_encoding')", &[])?;
     if encoding.map(|row| row.try_get::<_, alloc::string::String>(0)).transpose()?.as_deref() != Some("UTF8")
     {
@@ -220,7 +237,11 @@ pub(super) fn prepare(
     for migration in MIGRATIONS.iter().skip(number(found) as usize) {
         migration(session)?;
     }
-    session.execute("UPDATE balcony SET schema = $1", &[&SCHEMA])?;
+    const OPEN: &str = "UPDATE balcony SET schema = $1, opened = opened + 1 RETURNING opened";
+    let opened = session
+        .query_opt(OPEN, &[&SCHEMA])?
+        .ok_or_else(|| StoreError::Corrupt("it has no version".into()))?;
+    let opening = Opening(opened.try_get(0)?);
     for collection in known {
         const FOUND: &str = "SELECT version FROM collections WHERE kind = $1 AND name = $2";
         let found = session.query_opt(FOUND, &[&kind_name(collection.kind), &&*collection.name])?;
@@ -228,5 +249,6 @@ pub(super) fn prepare(
         admit(collection, u8::try_from(found).unwrap_or(u8::MAX))?;
     }
     let secret = <[u8; 32]>::try_from(row.try_get::<_, &[u8]>(1)?);
-    Ok(Secret::new(secret.map_err(|_| StoreError::Corrupt("it has no secret".into()))?))
+    let secret = Secret::new(secret.map_err(|_| StoreError::Corrupt("it has no secret".into()))?);
+    Ok((secret, opening))
 }

@@ -83,10 +83,20 @@ impl Server {
     /// How to connect so that one has tables of one's own.
     pub fn schema(&self) -> String {
         let schema = format!("s{}", self.schemas.fetch_add(1, Ordering::Relaxed));
-        let make = format!("CREATE SCHEMA {schema}");
-        let psql = self.programs.join("psql");
-        self.run(self.command(&psql).arg(self.parameters()).args(["-c", &make])).unwrap();
+        self.execute(&self.parameters(), &format!("CREATE SCHEMA {schema}"));
         format!("{} options='-c search_path={schema}'", self.parameters())
+    }
+
+    /// Ends the connection of whoever has the lock of the tables that one comes to in this way, and nobody else's.
+    pub fn cut(&self, parameters: &str) {
+        let cut = "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' \
+                   AND objid::bigint = hashtext(current_schema())::bigint & 4294967295";
+        self.execute(parameters, cut);
+    }
+
+    fn execute(&self, parameters: &str, statement: &str) {
+        let psql = self.programs.join("psql");
+        self.run(self.command(&psql).arg(parameters).args(["-c", statement])).unwrap();
     }
 
     fn control(&self, args: &[&str]) -> Result<(), String> {
