@@ -82,7 +82,7 @@ impl Router {
         if origin.is_new() && !self.asks.has_room(&payer, &place, bytes) {
             // Requests for what anybody may read are counted alike, whomever they ask, so this shows nothing.
             let is_public = place == Place::Probe && matches!(stanza.head.kind, Kind::Iq(_));
-            if (sees || is_public) && !origin.is_said() {
+            if (sees || is_public || self.tells_strangers_of(stanza)) && !origin.is_said() {
                 self.refuse_busy(stanza, origin, effects);
             }
             return None;

@@ -352,6 +352,8 @@ impl Router {
                 Task::Leaving => self.show(stanza, &mut origin, effects),
             }
             self.finish(origin, effects);
+            // It may have been the presence of somebody who takes messages: then what is stored goes before what waits here.
+            self.fetch(name, effects);
         }
         if let Some(account) = self.accounts.get_mut(name) {
             account.tidy(peer);
@@ -402,15 +404,21 @@ impl Router {
 
     /// What becomes of a stanza to an account that does not exist; or, if it [needs none](needs_account), is not there.
     pub(crate) fn nobody(&mut self, stanza: &Stanza, effects: &mut Vec<Effect>) {
-        use MessageType as M;
         match stanza.head.kind {
-            Kind::Message(M::Normal | M::Chat | M::Groupchat) if self.shared.config.tell_strangers => {
+            _ if self.tells_strangers_of(stanza) => {
                 self.refuse(stanza, ErrorCondition::ServiceUnavailable, effects);
             }
             Kind::Iq(_) => self.refuse_iq(stanza, effects),
             Kind::Presence(PresenceType::Probe) => self.deny_probe(stanza, effects),
             Kind::Message(_) | Kind::Presence(_) => {}
         }
+    }
+
+    /// Whether everybody is told that this was not delivered: a message that expects an answer, where strangers, too, may be told.
+    pub(crate) fn tells_strangers_of(&self, stanza: &Stanza) -> bool {
+        use MessageType as M;
+        self.shared.config.tell_strangers
+            && matches!(stanza.head.kind, Kind::Message(M::Normal | M::Chat | M::Groupchat))
     }
 
     /// Whether a user of ours sends this to somebody whose presence it sees, so that there is nothing to hide.

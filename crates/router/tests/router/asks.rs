@@ -165,6 +165,23 @@ fn strangers_are_handled_at_once() {
     assert!(at_once && effects.is_empty());
 }
 
+// The architecture's rule 4: where strangers are told what was not delivered there is nothing to hide from them.
+#[test]
+fn strangers_who_may_be_told_are() {
+    let (mut world, romeo) = world(2);
+    for _ in 0..2 {
+        assert!(!route(&mut world, romeo, chat("juliet@example.com")).0);
+    }
+    let (is_handled, effects) = route(&mut world, romeo, chat("juliet@example.com"));
+    assert!(is_handled);
+    assert_eq!(world.tell(&effects), [BUSY]);
+    // Headlines expect no answer, and presence has none.
+    for kind in [Kind::Message(MessageType::Headline), Kind::Presence(PresenceType::Subscribe)] {
+        let (_, effects) = route(&mut world, romeo, of_kind(kind, "juliet@example.com"));
+        assert!(effects.iter().all(|effect| !matches!(effect, Effect::Deliver { .. })), "{effects:?}");
+    }
+}
+
 // Who sees the recipient's presence hears when a message that had to wait is stored, or is not.
 #[test]
 fn contacts_are_handled_when_it_is_decided() {

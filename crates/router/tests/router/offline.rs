@@ -9,7 +9,8 @@ use balcony_stanza::{IqType, Kind, MessageType, Stanza};
 use proptest::prelude::*;
 
 use crate::world::{
-    World, asks, available, bare, config, content, jid, request, room_for, tickets, unavailable, wires,
+    World, asks, available, bare, config, content, jid, request, room_for, roster_get, tickets, unavailable,
+    wires,
 };
 
 const JULIET: &str = "juliet@example.com";
@@ -413,6 +414,33 @@ fn large_backlogs_go_in_parts() {
     assert!(world.kept(JULIET).is_empty());
     // Then all is as ever.
     assert_eq!(bodies(&wires(&world.send(romeo, chat("live")), balcony)), ["live"]);
+}
+
+// RFC 6120 §10.1 [Q10]: presence that waited behind a request, and what the account sends to itself behind that, go on together.
+// What is stored goes first.
+#[test]
+fn stored_messages_are_not_overtaken_by_what_waited_behind_presence() {
+    let mut world = World::new();
+    world.befriend(JULIET, "romeo@example.net", Subscription::None);
+    let balcony = world.connect("juliet@example.com/balcony");
+    world.send(balcony, available(-1));
+    let attic = world.connect("juliet@example.com/attic");
+    world.at_once = false;
+    let mut puts = asks(&world.send(balcony, chat("1")));
+    // It waits for the fate of the message, and the presence for it.
+    assert!(wires(&world.send(attic, roster_get()), attic).is_empty());
+    assert!(wires(&world.send(attic, available(0)), attic).is_empty());
+    world.send(balcony, chat("2"));
+    let (ticket, ask) = puts.remove(0);
+    let saved = world.ask(ask);
+    let effects = world.answer(ticket, saved);
+    assert!(wires(&effects, attic).iter().any(|wire| wire.contains("jabber:iq:roster")), "{effects:?}");
+    let mut got = bodies(&wires(&effects, attic));
+    let (ticket, ask) = asks(&effects).remove(0);
+    assert!(matches!(ask, Ask::Entries { .. }), "{ask:?}");
+    let entries = world.ask(ask);
+    got.extend(bodies(&wires(&world.answer(ticket, entries), attic)));
+    assert_eq!(got, ["1", "2"]);
 }
 
 // RFC 6120 §10.1 [Q10]: a message that was stored while older ones were still being deleted is not overtaken either.
