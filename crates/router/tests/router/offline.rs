@@ -506,6 +506,8 @@ enum Op {
     Refuse,
     /// What was given up is tried again.
     Later,
+    /// The same, if nothing is on its way.
+    Rest,
 }
 
 fn op() -> impl Strategy<Value = Op> {
@@ -555,7 +557,7 @@ proptest! {
         let rest = core::iter::repeat_n([Op::Flush(0), Op::Flush(1), Op::Answer], flush).flatten();
         let rest = rest.chain([Op::Lose(0), Op::Lose(1)]).chain((0..80).map(|_| Op::Fate(false)));
         let rest = rest.chain([Op::Bind(0), Op::Available(0, 1)]);
-        let settle = core::iter::repeat_n([Op::Answer, Op::Flush(0), Op::Later], 300).flatten();
+        let settle = core::iter::repeat_n([Op::Answer, Op::Flush(0), Op::Rest], 300).flatten();
         for op in ops.into_iter().chain(rest).chain(settle) {
             let mut effects = Vec::new();
             match op {
@@ -622,7 +624,9 @@ proptest! {
                     }
                 }
                 // Otherwise asks would expire.
-                Op::Later => {
+                // Nor is somebody slow who would take more, if time did not run from one deadline to the next.
+                Op::Rest if world.router.queued() > 0 => {}
+                Op::Later | Op::Rest => {
                     if let Some(deadline) = world.router.deadline().filter(|_| open.is_empty()) {
                         world.now = deadline.at;
                         world.router.tick(world.now, &mut effects);
