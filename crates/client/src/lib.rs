@@ -18,6 +18,7 @@
 
 extern crate alloc;
 
+mod agent;
 mod backoff;
 mod carbon;
 mod chat;
@@ -26,14 +27,19 @@ mod config;
 mod contacts;
 mod delay;
 mod endpoint;
+mod extension;
+mod iq;
+mod message;
 mod outbox;
 mod presence;
 mod pump;
+mod received_presence;
 mod requests;
 mod services;
 mod session;
 pub mod srv;
 
+pub use agent::{Agent, AgentConfig, AgentEvent, Completion, Disconnected, IncomingId, SendError};
 pub use backoff::Backoff;
 pub use balcony_connection::Error;
 #[cfg(feature = "websocket")]
@@ -48,7 +54,14 @@ pub use delay::held_back;
 #[cfg(feature = "tls")]
 pub use endpoint::dns_name;
 pub use endpoint::{Attempt, ConnectError, Endpoint, REDIRECTS};
+pub use extension::{
+    CallId, Callable, Context, Delivered, Discovery, Extension, Extensions, Note, PrivateStorage, Receipts, Roster,
+    StorageCall,
+};
+pub use iq::{IncomingRequest, Iq, RequestError, Response};
+pub use message::{Message, MessageBuilder, Undelivered};
 pub use presence::{Presence, Show};
 pub use pump::{Pump, PumpError, Step, answer};
+pub use received_presence::ReceivedPresence;
 pub use requests::{RequestId, RequestOutcome};
 pub use session::Session;
