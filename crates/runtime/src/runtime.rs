@@ -9,6 +9,7 @@ use std::io::{self, IoSlice};
 use std::net::TcpListener;
 use std::time::Instant;
 
+#[cfg(feature = "client")]
 use balcony_client::srv::Record;
 
 use crate::tcp::UNACKNOWLEDGED;
@@ -66,6 +67,7 @@ pub trait Runtime: Clone + Debug + Send + Sync + 'static {
     /// # Errors
     ///
     /// Why the DNS does not answer, in words.
+    #[cfg(feature = "client")]
     fn records(&self, domain: String) -> impl Future<Output = Result<Vec<Record>, String>> + Send {
         let _ = domain;
         core::future::ready(Ok(Vec::new()))
@@ -130,6 +132,24 @@ pub trait Socket: Send + Sync + 'static {
     ///
     /// [`WouldBlock`](io::ErrorKind::WouldBlock): again, when there is room to write.
     fn try_shutdown(&mut self) -> io::Result<()>;
+}
+
+impl Socket for Box<dyn Socket> {
+    fn try_read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        (**self).try_read(buffer)
+    }
+
+    fn try_write(&mut self, buffers: &[IoSlice<'_>]) -> io::Result<usize> {
+        (**self).try_write(buffers)
+    }
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>, interest: Interest) -> Poll<io::Result<()>> {
+        (**self).poll_ready(cx, interest)
+    }
+
+    fn try_shutdown(&mut self) -> io::Result<()> {
+        (**self).try_shutdown()
+    }
 }
 
 /// Where connections come from.

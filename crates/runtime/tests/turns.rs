@@ -68,7 +68,7 @@ impl ByHand {
         config.tls = TlsPolicy::None;
         change(&mut config);
         let server = Server::builder_on(self.clone(), config, |_, _| {});
-        server.listen("127.0.0.1:0".parse().unwrap(), Transport::Stream).unwrap().start()
+        server.listen("127.0.0.1:0".parse().unwrap(), Transport::Stream).unwrap().start().unwrap()
     }
 
     /// Runs the task once. Whether it wants to be run again at once, and whether it is still there.

@@ -5,6 +5,7 @@ use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::ops::Range;
 use core::time::Duration;
 
 use balcony_machine::Instant;
@@ -80,7 +81,8 @@ impl Core {
     /// A session has begun. Returns what has waited for it, so that others can go before.
     pub(super) fn begin(&mut self, server: ServerFeatures) -> Outbox {
         (self.is_online, self.server) = (true, server);
-        core::mem::take(&mut self.outbox)
+        let next = Outbox { start: self.outbox.numbers().end, ..Outbox::default() };
+        core::mem::replace(&mut self.outbox, next)
     }
 
     /// The session is over.
@@ -188,6 +190,8 @@ impl Core {
 pub(super) struct Outbox {
     stanzas: VecDeque<Stanza>,
     bytes: usize,
+    /// The number of the first one. Numbers only grow.
+    start: u64,
 }
 
 fn cost(stanza: &Stanza) -> usize {
@@ -199,6 +203,10 @@ impl Outbox {
         self.stanzas.len() < MOST && self.bytes < MOST_BYTES
     }
 
+    pub(super) fn numbers(&self) -> Range<u64> {
+        self.start..self.start + self.stanzas.len() as u64
+    }
+
     fn push(&mut self, stanza: Stanza) {
         self.bytes += cost(&stanza);
         self.stanzas.push_back(stanza);
@@ -207,22 +215,26 @@ impl Outbox {
     pub(super) fn pop(&mut self) -> Option<Stanza> {
         let stanza = self.stanzas.pop_front()?;
         self.bytes -= cost(&stanza);
+        self.start += 1;
         Some(stanza)
     }
 
     pub(super) fn put_back(&mut self, stanza: Stanza) {
         self.bytes += cost(&stanza);
+        self.start = self.start.saturating_sub(1);
         self.stanzas.push_front(stanza);
     }
 
     /// What makes sense on another session, too: messages, and what is said about subscriptions.
     fn retain_lasting(&mut self) {
+        let before = self.stanzas.len();
         self.stanzas.retain(|stanza| match stanza.head.kind {
             Kind::Message(_) => true,
             Kind::Presence(kind) => kind != PresenceType::Error && kind.is_subscription(),
             Kind::Iq(_) => false,
         });
         self.bytes = self.stanzas.iter().map(cost).sum();
+        self.start += (before - self.stanzas.len()) as u64;
     }
 }
 

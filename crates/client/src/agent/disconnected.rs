@@ -19,8 +19,6 @@ pub enum Disconnected {
     ByServer,
     /// The owner has.
     ByOwner,
-    /// It was on a stream that the owner had brought, and there is no other one.
-    Over,
 }
 
 impl Disconnected {
@@ -35,7 +33,7 @@ impl Disconnected {
                 error.condition == StreamCondition::Conflict
             }
             Disconnected::Lost(_) | Disconnected::ByServer => false,
-            Disconnected::ByOwner | Disconnected::Over => true,
+            Disconnected::ByOwner => true,
         }
     }
 }
@@ -52,7 +50,6 @@ impl fmt::Display for Disconnected {
             Disconnected::Lost(error) => error.fmt(f),
             Disconnected::ByServer => f.write_str("the server has closed the stream"),
             Disconnected::ByOwner => f.write_str("the client has been closed"),
-            Disconnected::Over => f.write_str("the stream has ended, and there is no other one"),
         }
     }
 }
@@ -62,7 +59,7 @@ impl core::error::Error for Disconnected {
         match self {
             Disconnected::Failed(error) => Some(error),
             Disconnected::Lost(error) => Some(error),
-            Disconnected::ByServer | Disconnected::ByOwner | Disconnected::Over => None,
+            Disconnected::ByServer | Disconnected::ByOwner => None,
         }
     }
 }

@@ -7,6 +7,7 @@ use alloc::boxed::Box;
 use alloc::sync::Arc;
 use ::core::any::Any;
 use ::core::fmt;
+use ::core::ops::Range;
 use ::core::time::Duration;
 
 use balcony_jid::FullJid;
@@ -37,6 +38,8 @@ pub struct AgentConfig {
     pub backoff: Backoff,
     /// Whether it goes on connecting even if it has never been online. Otherwise the first failure is the end.
     pub is_patient: bool,
+    /// Whether there is another connection after the first.
+    pub reconnects: bool,
 }
 
 impl Default for AgentConfig {
@@ -47,6 +50,7 @@ impl Default for AgentConfig {
             timeout: Duration::from_secs(30),
             backoff: Backoff::default(),
             is_patient: false,
+            reconnects: true,
         }
     }
 }
@@ -110,9 +114,8 @@ enum Phase {
     Ended(Arc<Disconnected>),
 }
 
-/// What an [`Agent`] tells its owner.
+/// What an [`Agent`] tells its owner, who has to pass on all of it: so there may be more of them in another version.
 #[derive(Debug)]
-#[non_exhaustive]
 pub enum AgentEvent {
     /// A session has begun. What depends on the last one is gone; presence has been sent.
     Online(FullJid),
@@ -220,7 +223,8 @@ impl<X: Extensions> Agent<X> {
         };
         self.config.backoff.lasted(was_online.unwrap_or_default());
         self.core.has_been_online |= was_online.is_some();
-        let is_end = why.is_permanent() || !(self.core.has_been_online || self.config.is_patient);
+        let goes_on = self.config.reconnects && (self.core.has_been_online || self.config.is_patient);
+        let is_end = why.is_permanent() || !goes_on;
         let wait = self.config.backoff.failed(&mut self.random);
         if was_online.is_some() {
             // The address is that of the session which these belong to.
@@ -424,6 +428,18 @@ impl<X: Extensions> Agent<X> {
     /// It could not be sent: its connection has broken. It is kept, if it makes sense on another one.
     pub fn unsent(&mut self, stanza: Stanza) {
         self.core.outbox.put_back(stanza);
+    }
+
+    /// The numbers of the stanzas in the outbox: the next one to be sent has the first, and one that is put there gets the last.
+    #[must_use]
+    pub fn outbox(&self) -> Range<u64> {
+        self.core.outbox.numbers()
+    }
+
+    /// Whether others see that the client is there, while there is a session.
+    #[must_use]
+    pub fn is_available(&self) -> bool {
+        self.presence.is_some()
     }
 
     /// The next event.

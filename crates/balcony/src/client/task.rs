@@ -1,0 +1,200 @@
+//! The task of a client: it connects, carries stanzas to and fro, and waits.
+
+use core::future::poll_fn;
+use core::pin::pin;
+use core::task::Poll;
+use core::time::Duration;
+use std::sync::Arc;
+
+use balcony_client::{Config, ConnectError, Disconnected, Endpoint, Event, Presence, PumpError};
+use balcony_machine::Instant;
+use balcony_runtime::{Client as Connection, Clock, Runtime, Socket, Timer as _, timeout};
+use balcony_stanza::Stanza;
+
+use super::shared::{Shared, Todo};
+
+/// How long saying goodbye may take.
+const GOODBYE: Duration = Duration::from_secs(5);
+
+/// How a client gets its connections.
+pub(super) enum Way {
+    /// From here, as often as it needs one.
+    To(Endpoint),
+    /// On this, which can be used once.
+    Over(Option<Box<dyn Socket>>),
+}
+
+pub(super) struct Task<R: Runtime> {
+    pub(super) shared: Arc<Shared>,
+    pub(super) runtime: R,
+    pub(super) clock: Clock,
+    pub(super) config: Config,
+    pub(super) way: Way,
+}
+
+/// Why a session is over.
+enum Over {
+    Because(Disconnected),
+    /// The owner wants it, and it is said.
+    Closed,
+}
+
+impl<R: Runtime> Task<R> {
+    pub(super) async fn run(mut self) {
+        let over = OnDrop(Arc::clone(&self.shared));
+        while self.time_to_connect().await {
+            let why = match self.connect().await {
+                None => break,
+                Some(Ok(connection)) => {
+                    self.shared.online(connection.jid().clone(), connection.machine().features());
+                    match self.serve(connection).await {
+                        Over::Because(why) => why,
+                        Over::Closed => break,
+                    }
+                }
+                Some(Err(why)) => why,
+            };
+            if !self.shared.offline(why) {
+                break;
+            }
+        }
+        drop(over);
+    }
+
+    /// Whether to connect, as soon as it is time; otherwise it is the end.
+    async fn time_to_connect(&self) -> bool {
+        let mut timer = self.runtime.timer();
+        poll_fn(|cx| {
+            loop {
+                let (is_closing, at) = self.shared.poll_closing(cx);
+                if is_closing || self.shared.connects() {
+                    return Poll::Ready(!is_closing);
+                }
+                match at.map(|at| timer.poll_until(cx, self.clock.at(at))) {
+                    Some(Poll::Ready(())) => {}
+                    _ => return Poll::Pending,
+                }
+            }
+        })
+        .await
+    }
+
+    async fn connect(&mut self) -> Option<Result<Connection<R>, Disconnected>> {
+        let runtime = self.runtime.clone();
+        let config = self.config.clone();
+        let connected = match &mut self.way {
+            Way::To(endpoint) => {
+                let connect = Connection::connect_on(runtime, config, endpoint.clone());
+                attend(&self.shared, &self.runtime, self.clock, connect).await?
+            }
+            Way::Over(socket) => {
+                let Some(socket) = socket.take() else { return None };
+                let connect = Connection::over(runtime, socket, config);
+                attend(&self.shared, &self.runtime, self.clock, connect).await?
+            }
+        };
+        Some(connected.map_err(|error: ConnectError| Disconnected::Failed(error)))
+    }
+
+    /// Carries stanzas to and fro until the connection is over.
+    async fn serve(&self, mut connection: Connection<R>) -> Over {
+        let mut timer = self.runtime.timer();
+        loop {
+            let step = {
+                let mut next = pin!(connection.next());
+                poll_fn(|cx| {
+                    loop {
+                        let (todo, at) = self.shared.poll_todo(cx);
+                        match todo {
+                            Todo::Send(stanza) => return Poll::Ready(Step::Send(stanza)),
+                            Todo::Close => return Poll::Ready(Step::Close),
+                            Todo::Read => {
+                                if let Poll::Ready(event) = next.as_mut().poll(cx) {
+                                    return Poll::Ready(Step::Happened(event));
+                                }
+                            }
+                            Todo::Wait => {}
+                        }
+                        match at.map(|at| timer.poll_until(cx, self.clock.at(at))) {
+                            Some(Poll::Ready(())) => {}
+                            _ => return Poll::Pending,
+                        }
+                    }
+                })
+                .await
+            };
+            match step {
+                Step::Happened(Ok(Some(Event::Stanza(stanza)))) => self.shared.stanza(*stanza),
+                Step::Happened(Ok(Some(_))) => {}
+                Step::Happened(Ok(None)) => return Over::Because(Disconnected::ByServer),
+                Step::Happened(Err(error)) => return Over::Because(Disconnected::Lost(error)),
+                Step::Send(stanza) => {
+                    let send = connection.send(&stanza);
+                    match attend(&self.shared, &self.runtime, self.clock, send).await {
+                        Some(Ok(())) => self.shared.sent(None),
+                        Some(Err(error)) => {
+                            self.shared.sent(Some(stanza));
+                            return Over::Because(Disconnected::Lost(error));
+                        }
+                        // It goes out with the goodbye.
+                        None => self.shared.sent(None),
+                    }
+                }
+                Step::Close => {
+                    let goodbye = goodbye(connection, self.shared.is_available());
+                    // Whether the server has heard it or not, it is the end.
+                    let _: Option<Result<(), PumpError>> = timeout(&self.runtime, GOODBYE, goodbye).await;
+                    return Over::Closed;
+                }
+            }
+        }
+    }
+}
+
+enum Step {
+    Happened(Result<Option<Event>, PumpError>),
+    Send(Stanza),
+    Close,
+}
+
+async fn goodbye<R: Runtime>(mut connection: Connection<R>, is_available: bool) -> Result<(), PumpError> {
+    if is_available {
+        connection.send(&Presence::unavailable(None)).await?;
+    }
+    connection.close().await
+}
+
+/// Waits for something, and does what is due meanwhile; `None` if the client is closed before.
+async fn attend<T, R: Runtime>(
+    shared: &Shared,
+    runtime: &R,
+    clock: Clock,
+    future: impl Future<Output = T>,
+) -> Option<T> {
+    let (mut future, mut timer) = (pin!(future), runtime.timer());
+    poll_fn(|cx| {
+        loop {
+            if let Poll::Ready(result) = future.as_mut().poll(cx) {
+                return Poll::Ready(Some(result));
+            }
+            let (is_closing, at): (bool, Option<Instant>) = shared.poll_closing(cx);
+            if is_closing {
+                return Poll::Ready(None);
+            }
+            match at.map(|at| timer.poll_until(cx, clock.at(at))) {
+                Some(Poll::Ready(())) => {}
+                _ => return Poll::Pending,
+            }
+        }
+    })
+    .await
+}
+
+/// The end of the task, be it that the runtime drops it.
+struct OnDrop(Arc<Shared>);
+
+impl Drop for OnDrop {
+    fn drop(&mut self) {
+        self.0.over();
+    }
+}
