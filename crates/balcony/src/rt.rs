@@ -59,3 +59,17 @@ mod none {
 }
 #[cfg(not(any(feature = "tokio", feature = "smol", feature = "async-std")))]
 pub use none::DefaultRuntime;
+
+/// smol, to be [named](crate::ClientBuilder::on) where another runtime is the usual one.
+#[cfg(feature = "smol")]
+#[must_use]
+pub fn on_smol() -> balcony_async_std::AsyncIo {
+    balcony_async_std::AsyncIo::smol()
+}
+
+/// async-std, to be [named](crate::ClientBuilder::on) where another runtime is the usual one.
+#[cfg(feature = "async-std")]
+#[must_use]
+pub fn on_async_std() -> balcony_async_std::AsyncIo {
+    balcony_async_std::AsyncIo::async_std()
+}

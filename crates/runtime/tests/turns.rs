@@ -6,8 +6,6 @@
     reason = "tests of an adapter"
 )]
 
-#[path = "world/pipe.rs"]
-mod pipe;
 
 use core::net::SocketAddr;
 use core::sync::atomic::{AtomicUsize, Ordering};
@@ -20,10 +18,9 @@ use std::time::Instant;
 
 use balcony_machine::Secret;
 use balcony_runtime::{
-    Interest, Listener, Runtime, Server, ServerConfig, ServerHandle, Socket, Task, Timer, TlsPolicy,
+    Interest, Listener, Pipe, Runtime, Server, ServerConfig, ServerHandle, Socket, Task, Timer, TlsPolicy,
     Transport,
 };
-use pipe::Pipe;
 
 const HEADER: &[u8] = b"<stream:stream to='localhost' version='1.0' xmlns='jabber:client' \
                         xmlns:stream='http://etherx.jabber.org/streams'>";

@@ -195,7 +195,8 @@ impl Shared {
             task.into_iter().for_each(Waker::wake);
             return Poll::Ready(Ok(Some(self.event(event))));
         }
-        if let Some(error) = state.ended() {
+        // One that is being closed tells what happens until that is done.
+        if let Some(error) = state.ended().filter(|_| state.is_over || state.agent.end().is_some()) {
             return Poll::Ready(match &error {
                 Error::Ended(why) if **why == Disconnected::ByOwner => Ok(None),
                 _ => Err(error),

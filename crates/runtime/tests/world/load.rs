@@ -11,7 +11,7 @@ use balcony_client::{Contacts, RequestKind, RequestOutcome};
 use balcony_runtime::{Socket, Transport};
 use balcony_server::Ask;
 
-use super::pipe::Pipe;
+use balcony_runtime::Pipe;
 use super::rough::connections;
 use super::*;
 
