@@ -70,9 +70,10 @@ pub mod server;
 
 #[cfg(feature = "client")]
 pub use balcony_client::{
-    Attempt, Backoff, CallId, Callable, Carbon, Chat, ConnectError, Contacts, Context, Delivered, Disconnected,
-    Discovery, Extension, IncomingRequest, Iq, Message, MessageBuilder, News, Note, Presence, PrivateStorage,
-    Receipts, ReceivedPresence, RequestError, RequestKind, Response, Roster, Show, Undelivered, held_back,
+    Attempt, Backoff, CallId, Callable, Carbon, Chat, ConnectError, Contacts, Context, Delivered,
+    Disconnected, Discovery, Extension, IncomingRequest, Iq, Message, MessageBuilder, News, Note, Presence,
+    PrivateStorage, Receipts, ReceivedPresence, RequestError, RequestKind, Response, Roster, Show,
+    Undelivered, held_back,
 };
 pub use balcony_jid::{BareJid, FullJid, Jid, JidError};
 pub use balcony_machine::{Instant, Secret};

@@ -14,7 +14,10 @@ mod usual {
     #[cfg(not(feature = "tokio"))]
     pub type DefaultRuntime = balcony_async_std::AsyncIo;
 
-    #[cfg_attr(not(any(feature = "client", feature = "server")), allow(dead_code, reason = "nothing runs on it"))]
+    #[cfg_attr(
+        not(any(feature = "client", feature = "server")),
+        allow(dead_code, reason = "nothing runs on it")
+    )]
     pub(crate) fn usual() -> DefaultRuntime {
         #[cfg(feature = "tokio")]
         return balcony_tokio::Tokio::default();
@@ -45,10 +48,10 @@ mod usual {
 }
 
 #[cfg(any(feature = "tokio", feature = "smol", feature = "async-std"))]
-pub use usual::{DefaultRuntime, block_on};
-#[cfg(any(feature = "tokio", feature = "smol", feature = "async-std"))]
 #[allow(unused_imports, reason = "without client and server nothing runs")]
 pub(crate) use usual::usual;
+#[cfg(any(feature = "tokio", feature = "smol", feature = "async-std"))]
+pub use usual::{DefaultRuntime, block_on};
 
 /// Where the runtimes do not stand: one has to be named.
 #[cfg(not(any(feature = "tokio", feature = "smol", feature = "async-std")))]

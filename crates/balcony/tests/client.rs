@@ -37,7 +37,8 @@ impl<R: Runtime> World<R> {
         let server = balcony::server::ServerBuilder::on(runtime.clone(), "localhost").accounts(accounts());
         let server = server.certificate_pem(pem.0.as_bytes(), pem.1.as_bytes());
         // Its users are strangers to each other, and are to hear of each other all the same.
-        let server = server.configure(|config| (config.iq_needs_presence, config.tell_strangers) = (false, true));
+        let server =
+            server.configure(|config| (config.iq_needs_presence, config.tell_strangers) = (false, true));
         server.listen(at).start().unwrap()
     }
 
@@ -193,7 +194,8 @@ async fn what_is_of_no_use_fails_at_once<R: Runtime>(runtime: R) {
     let server = balcony::server::ServerBuilder::on(world.runtime.clone(), "localhost");
     let error = server.listen("127.0.0.1:0".parse().unwrap()).start().unwrap_err();
     assert!(error.to_string().contains("the server has no certificate"), "{error}");
-    let server = balcony::server::ServerBuilder::on(world.runtime.clone(), "localhost").dangerous_without_tls();
+    let server =
+        balcony::server::ServerBuilder::on(world.runtime.clone(), "localhost").dangerous_without_tls();
     let error = server.listen(world.at).start().unwrap_err();
     assert!(matches!(error, Error::Listen(..)), "{error}");
 }
@@ -251,7 +253,9 @@ async fn extensions<R: Runtime>(runtime: R) {
     world.soon(storage.set(notes.root())).await.unwrap();
     assert_eq!(world.soon(storage.get("notes", "urn:notes")).await.unwrap(), Some(notes));
     assert!(matches!(world.soon(storage.get("a b", "")).await, Err(Error::Config(_))));
-    assert!(matches!(romeo.ext::<PrivateStorage>(), Err(Error::NoExtension(name)) if name.contains("PrivateStorage")));
+    assert!(
+        matches!(romeo.ext::<PrivateStorage>(), Err(Error::NoExtension(name)) if name.contains("PrivateStorage"))
+    );
 
     let version = Iq::get(balcony::xep::version::Query.to_element()).to(full(&romeo));
     let version = world.soon(juliet.request(version)).await.unwrap();

@@ -39,7 +39,7 @@ mod services;
 mod session;
 pub mod srv;
 
-pub use agent::{Agent, AgentConfig, AgentEvent, Completion, Disconnected, IncomingId, SendError};
+pub use agent::{Agent, AgentConfig, AgentEvent, Completion, Disconnected, IncomingId, OutboxError};
 pub use backoff::Backoff;
 pub use balcony_connection::Error;
 #[cfg(feature = "websocket")]
@@ -55,8 +55,8 @@ pub use delay::held_back;
 pub use endpoint::dns_name;
 pub use endpoint::{Attempt, ConnectError, Endpoint, REDIRECTS};
 pub use extension::{
-    CallId, Callable, Context, Delivered, Discovery, Extension, Extensions, Note, PrivateStorage, Receipts, Roster,
-    StorageCall,
+    CallId, Callable, Context, Delivered, Discovery, Extension, Extensions, Note, PrivateStorage, Receipts,
+    Roster, StorageCall,
 };
 pub use iq::{IncomingRequest, Iq, RequestError, Response};
 pub use message::{Message, MessageBuilder, Undelivered};

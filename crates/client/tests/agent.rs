@@ -6,12 +6,14 @@ use std::time::Duration;
 
 use balcony_client::{
     Agent, AgentConfig, AgentEvent, CallId, Completion, ConnectError, Context, Delivered, Disconnected,
-    Discovery, Error, Extension, IncomingId, Iq, Message, News, Presence, PrivateStorage, PumpError, Receipts,
-    RequestError, RequestId, Response, Roster, SendError, Show, StorageCall,
+    Discovery, Error, Extension, IncomingId, Iq, Message, News, OutboxError, Presence, PrivateStorage,
+    PumpError, Receipts, RequestError, RequestId, Response, Roster, Show, StorageCall,
 };
 use balcony_jid::{FullJid, Jid};
 use balcony_machine::{Instant, Seed};
-use balcony_stanza::{ErrorCondition, IqType, Kind, MessageType, Payload, PresenceType, Stanza, StreamCondition};
+use balcony_stanza::{
+    ErrorCondition, IqType, Kind, MessageType, Payload, PresenceType, Stanza, StreamCondition,
+};
 use balcony_xep::ping::Ping;
 use balcony_xep::private::Key;
 use balcony_xml::Name;
@@ -71,7 +73,7 @@ fn presence_is_said_again() {
     assert_eq!(sent(&mut agent), [first]);
     agent.send(Presence::available().into()).unwrap();
     assert_eq!(sent(&mut agent).len(), 1);
-    agent.offline(Instant::ZERO, lost()).unwrap();
+    agent.offline(Instant::ZERO, lost(), false).unwrap();
     // What is said while nobody hears it is said later, once.
     agent.send(Presence::available().show(Show::Dnd).into()).unwrap();
     assert_eq!(agent.next_stanza(), None);
@@ -79,7 +81,7 @@ fn presence_is_said_again() {
     let again = sent(&mut agent);
     assert!(again.len() == 1 && again[0].contains("<show>dnd</show>"), "{again:?}");
     agent.send(Presence::unavailable(None)).unwrap();
-    agent.offline(Instant::ZERO, lost()).unwrap();
+    agent.offline(Instant::ZERO, lost(), false).unwrap();
     agent.online(Instant::ZERO, jid(), Default::default());
     assert_eq!(sent(&mut agent), Vec::<String>::new(), "it has said that it is gone");
 }
@@ -90,13 +92,17 @@ fn it_connects_again_unless_that_is_of_no_use() {
     let mut one = agent(());
     assert!(one.connects(Instant::ZERO));
     // The first failure is for a person to see.
-    assert_eq!(one.offline(Instant::ZERO, Disconnected::Failed(ConnectError::Broken("x".into()))), None);
+    assert_eq!(
+        one.offline(Instant::ZERO, Disconnected::Failed(ConnectError::Broken("x".into())), false),
+        None
+    );
     assert!(one.end().is_some() && !one.connects(Instant::from_millis(1 << 40)));
-    assert_eq!(one.send(Message::chat(ROMEO.parse().unwrap()).into()), Err(SendError::Ended));
+    assert_eq!(one.send(Message::chat(ROMEO.parse().unwrap()).into()), Err(OutboxError::Ended));
 
     let patient = config(|config| config.is_patient = true);
     let mut two = Agent::new(patient, (), &Seed::from_u64(7));
-    let at = two.offline(Instant::ZERO, Disconnected::Failed(ConnectError::Broken("x".into()))).unwrap();
+    let at =
+        two.offline(Instant::ZERO, Disconnected::Failed(ConnectError::Broken("x".into())), false).unwrap();
     assert!(at <= Instant::ZERO + Duration::from_secs(60));
     assert_eq!(two.deadline(), Some(at));
     assert!(at == Instant::ZERO || !two.connects(Instant::ZERO));
@@ -104,7 +110,7 @@ fn it_connects_again_unless_that_is_of_no_use() {
     assert!(matches!(two.next_event(), Some(AgentEvent::Offline { next: Some(_), .. })));
 
     let mut three = online(());
-    assert!(three.offline(Instant::ZERO, Disconnected::ByServer).is_some());
+    assert!(three.offline(Instant::ZERO, Disconnected::ByServer, false).is_some());
     assert!(matches!(three.next_event(), Some(AgentEvent::Offline { next: Some(_), .. })));
     three.online(Instant::ZERO, jid(), Default::default());
     three.next_event();
@@ -112,13 +118,13 @@ fn it_connects_again_unless_that_is_of_no_use() {
     let conflict = balcony_stream::Error::Remote(StreamCondition::Conflict.into());
     let conflict = Disconnected::Lost(PumpError::Ended(Error::Stream(conflict)));
     assert_eq!(conflict.to_string(), "another client has logged in with this resource");
-    assert_eq!(three.offline(Instant::ZERO, conflict), None);
+    assert_eq!(three.offline(Instant::ZERO, conflict, true), None);
     assert!(matches!(three.next_event(), Some(AgentEvent::Offline { next: None, .. })));
 
     let once = config(|config| config.reconnects = false);
     let mut four = Agent::new(once, (), &Seed::from_u64(7));
     four.online(Instant::ZERO, jid(), Default::default());
-    assert_eq!(four.offline(Instant::ZERO, lost()), None);
+    assert_eq!(four.offline(Instant::ZERO, lost(), false), None);
 }
 
 // RFC 6120 §8.2.3: every request is answered once: by its addressee, by time, or by the end of the session.
@@ -126,7 +132,8 @@ fn it_connects_again_unless_that_is_of_no_use() {
 fn requests_have_one_outcome() {
     let mut agent = online(());
     let ask = |agent: &mut Agent<()>| {
-        let call = agent.request(Instant::ZERO, Iq::get(Ping.to_element()).to(ROMEO.parse().unwrap())).unwrap();
+        let call =
+            agent.request(Instant::ZERO, Iq::get(Ping.to_element()).to(ROMEO.parse().unwrap())).unwrap();
         (call, agent.next_stanza().unwrap().head.id.unwrap())
     };
     let (first, id) = ask(&mut agent);
@@ -143,7 +150,9 @@ fn requests_have_one_outcome() {
     let refused = "<error type='auth'><forbidden xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error>";
     agent.stanza(
         Instant::ZERO,
-        stanza(&format!("<iq type='error' id='{id}' from='{ROMEO}'><ping xmlns='urn:xmpp:ping'/>{refused}</iq>")),
+        stanza(&format!(
+            "<iq type='error' id='{id}' from='{ROMEO}'><ping xmlns='urn:xmpp:ping'/>{refused}</iq>"
+        )),
     );
     assert!(matches!(
         agent.next_completed(),
@@ -161,7 +170,7 @@ fn requests_have_one_outcome() {
     ));
 
     let (fourth, _) = ask(&mut agent);
-    agent.offline(late, lost());
+    agent.offline(late, lost(), false);
     assert!(matches!(
         agent.next_completed(),
         Some((call, Completion::Response(Err(RequestError::Offline)))) if call == fourth
@@ -180,11 +189,12 @@ fn what_waits_goes_to_the_next_session_if_it_makes_sense_there() {
     agent.next_stanza().unwrap();
     let broken = agent.next_stanza().unwrap();
     agent.unsent(broken);
-    agent.offline(Instant::ZERO, lost());
+    agent.offline(Instant::ZERO, lost(), false);
     agent.send(Message::chat(ROMEO.parse().unwrap()).body("2").into()).unwrap();
     assert_eq!(agent.next_stanza(), None);
     agent.online(Instant::ZERO, jid(), Default::default());
-    let kinds: Vec<Kind> = core::iter::from_fn(|| agent.next_stanza()).map(|stanza| stanza.head.kind).collect();
+    let kinds: Vec<Kind> =
+        core::iter::from_fn(|| agent.next_stanza()).map(|stanza| stanza.head.kind).collect();
     assert_eq!(
         kinds,
         [
@@ -207,7 +217,8 @@ fn stanzas_get_an_id_unless_they_have_one() {
     let iq = agent.send(Stanza::iq(IqType::Get).child(Ping.to_element())).unwrap();
     let ids: BTreeSet<_> = [&first, &second, &iq].into_iter().collect();
     assert_eq!(ids.len(), 3);
-    let sent: Vec<_> = core::iter::from_fn(|| agent.next_stanza()).map(|stanza| stanza.head.id.unwrap()).collect();
+    let sent: Vec<_> =
+        core::iter::from_fn(|| agent.next_stanza()).map(|stanza| stanza.head.id.unwrap()).collect();
     assert_eq!(sent, [first, second, "mine".into(), iq]);
 }
 
@@ -238,7 +249,7 @@ fn requests_of_others_are_answered_once_and_not_too_many_wait() {
     let refused = sent(&mut agent);
     assert!(refused.len() == 1 && refused[0].contains("<resource-constraint "), "{refused:?}");
     let Some(AgentEvent::Request(id, _)) = agent.next_event() else { panic!("no request") };
-    agent.offline(Instant::ZERO, lost());
+    agent.offline(Instant::ZERO, lost(), false);
     assert!(!agent.reply(id, Payload::EMPTY), "nobody waits for it any more");
 }
 
@@ -246,7 +257,8 @@ fn requests_of_others_are_answered_once_and_not_too_many_wait() {
 #[test]
 fn errors_are_no_messages() {
     let mut agent = online(());
-    let error = "<error type='cancel'><service-unavailable xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error>";
+    let error =
+        "<error type='cancel'><service-unavailable xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error>";
     agent.stanza(
         Instant::ZERO,
         stanza(&format!("<message type='error' id='7' from='{ROMEO}'><body>x</body>{error}</message>")),
@@ -268,7 +280,10 @@ fn pushes_are_told_and_not_asked() {
     let mut agent = agent((Roster::new(),));
     agent.online(Instant::ZERO, jid(), Default::default());
     let first = sent(&mut agent);
-    assert!(first.len() == 2 && first[0].contains("jabber:iq:roster") && first[1] == "<presence/>", "{first:?}");
+    assert!(
+        first.len() == 2 && first[0].contains("jabber:iq:roster") && first[1] == "<presence/>",
+        "{first:?}"
+    );
     agent.next_event();
     agent.stanza(Instant::ZERO, stanza(push));
     let Some(AgentEvent::Note(note)) = agent.next_event() else { panic!("no note") };
@@ -280,7 +295,7 @@ fn pushes_are_told_and_not_asked() {
     assert!(matches!(agent.next_event(), Some(AgentEvent::Presence(_))));
     let nurse: Jid = "nurse@example.com/x".parse().unwrap();
     assert!(agent.ext::<Roster>().unwrap().contacts().unwrap().presence_of(&nurse).is_some());
-    agent.offline(Instant::ZERO, lost());
+    agent.offline(Instant::ZERO, lost(), false);
     assert!(agent.ext::<Roster>().unwrap().contacts().unwrap().presence_of(&nurse).is_none());
 }
 
@@ -296,7 +311,7 @@ fn the_roster_is_loaded_whenever_a_session_begins() {
         agent.stanza(Instant::ZERO, stanza(&xml));
         let roster = agent.ext::<Roster>().unwrap();
         assert!(roster.is_loaded() && roster.contacts().unwrap().items().len() == 1);
-        agent.offline(Instant::ZERO, lost());
+        agent.offline(Instant::ZERO, lost(), false);
     }
 }
 
@@ -314,7 +329,9 @@ fn discovery_says_what_all_extensions_can_do() {
     let mut agent = online((discovery, Receipts::for_everyone()));
     agent.stanza(Instant::ZERO, stanza(&disco));
     let answer = sent(&mut agent).remove(0);
-    for part in ["category='client' type='phone' name='Echo'", "'urn:xmpp:receipts'", "'urn:x'", "'urn:xmpp:ping'"] {
+    for part in
+        ["category='client' type='phone' name='Echo'", "'urn:xmpp:receipts'", "'urn:x'", "'urn:xmpp:ping'"]
+    {
         assert!(answer.contains(part), "{answer}");
     }
     assert!(agent.next_event().is_none());
@@ -365,7 +382,7 @@ fn calls_to_an_extension_end_once() {
     assert_eq!((done, outcome.unwrap().unwrap().element().unwrap().root().text()), (call, "x".into()));
 
     let call = agent.call::<PrivateStorage>(Instant::ZERO, StorageCall::Get(key())).unwrap().unwrap();
-    agent.offline(Instant::ZERO, lost());
+    agent.offline(Instant::ZERO, lost(), false);
     let Some((done, Completion::Call(outcome))) = agent.next_completed() else { panic!("no outcome") };
     let outcome = outcome.downcast::<Result<Option<balcony_xep::private::Document>, RequestError>>().unwrap();
     assert_eq!((done, *outcome), (call, Err(RequestError::Offline)));
@@ -411,7 +428,8 @@ impl Extension for Asker {
 #[derive(Clone, Debug)]
 enum Step {
     Online,
-    Offline(bool),
+    Offline(bool, bool),
+    Resumed,
     Message,
     Request(u8),
     Ask,
@@ -427,7 +445,8 @@ enum Step {
 fn steps() -> impl Strategy<Value = Vec<Step>> {
     let step = prop_oneof![
         2 => Just(Step::Online),
-        1 => any::<bool>().prop_map(Step::Offline),
+        1 => any::<(bool, bool)>().prop_map(|(closed, resumable)| Step::Offline(closed, resumable)),
+        2 => Just(Step::Resumed),
         3 => Just(Step::Message),
         2 => any::<u8>().prop_map(Step::Request),
         2 => Just(Step::Ask),
@@ -456,20 +475,29 @@ proptest! {
         let mut open: Vec<Stanza> = Vec::new();
         let mut asked: Vec<IncomingId> = Vec::new();
         let (mut theirs, mut answers) = (0_u32, BTreeMap::<String, u32>::new());
-        let mut is_online = false;
+        let (mut is_online, mut is_suspended) = (false, false);
         for step in steps {
             match step {
                 Step::Online => {
                     if !is_online && agent.connects(now + Duration::from_secs(3600)) {
                         agent.online(now, jid(), Default::default());
-                        is_online = true;
+                        (is_online, is_suspended) = (true, false);
+                        open.clear();
                     }
                 }
-                Step::Offline(closed) => {
+                Step::Offline(closed, resumable) => {
                     if is_online {
-                        agent.offline(now, if closed { Disconnected::ByServer } else { lost() });
-                        (is_online, last) = (false, None);
-                        open.clear();
+                        agent.offline(now, if closed { Disconnected::ByServer } else { lost() }, resumable);
+                        (is_online, is_suspended, last) = (false, resumable, None);
+                        if !resumable {
+                            open.clear();
+                        }
+                    }
+                }
+                Step::Resumed => {
+                    if is_suspended && agent.connects(now + Duration::from_secs(3600)) {
+                        agent.resumed(now);
+                        (is_online, is_suspended) = (true, false);
                     }
                 }
                 Step::Message => {
@@ -495,14 +523,14 @@ proptest! {
                     calls.extend(call.map(|call| (call, 0)));
                 }
                 Step::Ask => {
-                    if is_online {
+                    if is_online || is_suspended {
                         let xml = format!("<iq type='set' id='{theirs}' from='{ROMEO}'><x xmlns='urn:x'/></iq>");
                         agent.stanza(now, stanza(&xml));
                         theirs += 1;
                     }
                 }
                 Step::Answer(which) => {
-                    if !open.is_empty() {
+                    if !open.is_empty() && is_online {
                         let request = open.remove(which % open.len());
                         agent.stanza(now, Stanza { head: balcony_stanza::Head {
                             kind: Kind::Iq(IqType::Result), ..request.head }, payload: Payload::EMPTY });
@@ -555,6 +583,7 @@ proptest! {
         }
         // The end of the session is the end of all of them.
         if !is_online && agent.connects(now + Duration::from_secs(3600)) {
+            // Whatever waits in an old session goes to this one, if it makes sense there.
             agent.online(now, jid(), Default::default());
         }
         while let Some(stanza) = agent.next_stanza() {
@@ -562,7 +591,7 @@ proptest! {
                 written.push(stanza.head.id.unwrap().parse().unwrap());
             }
         }
-        agent.offline(now, lost());
+        agent.offline(now, lost(), false);
         while let Some((call, _)) = agent.next_completed() {
             *calls.get_mut(&call).unwrap() += 1;
         }
@@ -571,4 +600,52 @@ proptest! {
         prop_assert!(answers.values().all(|count| *count == 1));
         prop_assert!(agent.ext::<Asker>().unwrap().open.len() <= 3);
     }
+}
+
+// XEP-0198 §5: what a session has goes on with it, on another connection.
+#[test]
+fn a_session_goes_on() {
+    let mut agent = online((Roster::new(),));
+    let call = agent.request(Instant::ZERO, Iq::get(Ping.to_element()).to(ROMEO.parse().unwrap())).unwrap();
+    let id = agent.next_stanza().unwrap().head.id.unwrap();
+    agent.stanza(
+        Instant::ZERO,
+        stanza(&format!("<iq type='get' id='q' from='{ROMEO}'><x xmlns='urn:x'/></iq>")),
+    );
+    let Some(AgentEvent::Request(theirs, _)) = agent.next_event() else { panic!("no request") };
+    agent.offline(Instant::ZERO, lost(), true).unwrap();
+    assert!(agent.jid().is_none() && agent.next_completed().is_none());
+    assert!(matches!(agent.next_event(), Some(AgentEvent::Offline { .. })));
+    // What is said meanwhile goes out when it goes on; presence too, since nobody says it anew.
+    agent.send(Presence::available().show(Show::Away).into()).unwrap();
+    assert!(agent.reply(theirs, Payload::EMPTY));
+    assert_eq!(agent.next_stanza(), None);
+    agent.resumed(Instant::ZERO);
+    assert!(matches!(agent.next_event(), Some(AgentEvent::Resumed)) && agent.jid() == Some(&jid()));
+    let kinds: Vec<Kind> =
+        core::iter::from_fn(|| agent.next_stanza()).map(|stanza| stanza.head.kind).collect();
+    assert_eq!(kinds, [Kind::Presence(PresenceType::Available), Kind::Iq(IqType::Result)]);
+    agent.stanza(Instant::ZERO, stanza(&format!("<iq type='result' id='{id}' from='{ROMEO}'/>")));
+    assert!(matches!(
+        agent.next_completed(),
+        Some((done, Completion::Response(Ok(_)))) if done == call
+    ));
+
+    // If it does not go on, it is the end of all that.
+    let call = agent.request(Instant::ZERO, Iq::get(Ping.to_element())).unwrap();
+    agent.offline(Instant::ZERO, lost(), true).unwrap();
+    assert!(agent.next_completed().is_none());
+    agent.online(Instant::ZERO, jid(), Default::default());
+    assert!(matches!(
+        agent.next_completed(),
+        Some((done, Completion::Response(Err(RequestError::Offline)))) if done == call
+    ));
+    // Waiting for it has an end in any case.
+    let call = agent.request(Instant::ZERO, Iq::get(Ping.to_element())).unwrap();
+    agent.offline(Instant::ZERO, lost(), true).unwrap();
+    agent.tick(Instant::ZERO + Duration::from_secs(30));
+    assert!(matches!(
+        agent.next_completed(),
+        Some((done, Completion::Response(Err(RequestError::TimedOut)))) if done == call
+    ));
 }

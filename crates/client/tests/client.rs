@@ -308,7 +308,8 @@ fn ids_differ() {
 #[test]
 fn what_a_client_answers() {
     let mut duo = Duo::online(|config| {
-        config.discovery = Some(balcony_client::Discovery::new("Bal<c>ony", "7").identity("client", "console"));
+        config.discovery =
+            Some(balcony_client::Discovery::new("Bal<c>ony", "7").identity("client", "console"));
     });
     for from in [Some(ROMEO), Some("example.com"), None] {
         let from_attribute = from.map(|from| format!(" from='{from}'")).unwrap_or_default();

@@ -40,7 +40,7 @@ pub use balcony_client::srv::Record;
 #[cfg(feature = "client")]
 pub use balcony_client::{
     Attempt, Backoff, Carbon, Config as ClientConfig, ConnectError, Contacts, Endpoint, Event, News,
-    Presence, PumpError as Error, RequestId, RequestKind, RequestOutcome, Show,
+    Presence, PumpError as Error, RequestId, RequestKind, RequestOutcome, Session, Show,
 };
 #[cfg(feature = "server")]
 pub use balcony_server::{Answer, Ask, Config as ServerConfig, Removal, Reply, Stats, Transport};
@@ -51,7 +51,7 @@ pub use clock::{Clock, seed, timeout};
 pub use pipe::Pipe;
 pub use runtime::{Interest, Listener, Options, Runtime, Socket, Task, Timer};
 #[cfg(feature = "server")]
-pub use server::{StartError, Server, ServerBuilder, ServerHandle};
+pub use server::{Server, ServerBuilder, ServerHandle, StartError};
 #[cfg(feature = "futures-io")]
 pub use shim::FuturesIo;
 pub use tcp::{UNACKNOWLEDGED, bind, prepare};

@@ -9,8 +9,8 @@ use std::sync::Arc;
 use async_channel::{Receiver, bounded};
 use balcony_jid::BareJid;
 use balcony_machine::Instant;
-use balcony_stream::TlsPolicy;
 use balcony_server::{Ask, Config, Removal, Reply, Shard, Stats, Transport};
+use balcony_stream::TlsPolicy;
 
 use crate::clock::seed;
 use crate::driver::{AskFn, Driver, Machine, Message};

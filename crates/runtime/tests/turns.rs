@@ -6,7 +6,6 @@
     reason = "tests of an adapter"
 )]
 
-
 use core::net::SocketAddr;
 use core::sync::atomic::{AtomicUsize, Ordering};
 use core::task::{Context, Poll, Waker};

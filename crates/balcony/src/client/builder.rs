@@ -3,6 +3,7 @@
 use core::fmt;
 use core::future::poll_fn;
 use core::time::Duration;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use balcony_client::{Agent, AgentConfig, Backoff, Config, Endpoint, Extension, Presence};
 use balcony_jid::Jid;
@@ -239,7 +240,8 @@ impl<R: Runtime> ClientBuilder<R> {
         if jid.localpart().is_none() {
             return Err(Error::Config(format!("`{jid}` is no account: a name and an `@` are missing")));
         }
-        let no_password = || Error::Config("a client needs a password: call `password` of its builder".into());
+        let no_password =
+            || Error::Config("a client needs a password: call `password` of its builder".into());
         let mut config = Config::new(jid.to_bare(), self.password.ok_or_else(no_password)?);
         config.stream.resource = jid.resourcepart().map(String::from);
         // What is not answered by an extension is the owner's.
@@ -257,12 +259,15 @@ impl<R: Runtime> ClientBuilder<R> {
             change(&mut config);
         }
         let clock = Clock::start(&self.runtime);
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).ok();
+        config.clock_start = since.and_then(|since| u64::try_from(since.as_millis()).ok());
         let runtime = self.runtime.clone();
         let agent = Agent::new(self.agent, self.extensions, &seed());
         let shared = Shared::new(agent, move || clock.now(&runtime));
         // If anything fails from here on, the client is dropped, and that ends it.
         let client = Client::new(shared.clone());
-        let task = Task { shared, runtime: self.runtime.clone(), clock, config, way: way(self.endpoint) };
+        let way = way(self.endpoint);
+        let task = Task { shared, runtime: self.runtime.clone(), clock, config, way, session: None };
         self.runtime.spawn(Box::pin(task.run()));
         Ok(client)
     }

@@ -21,7 +21,9 @@ use super::shared::Shared;
 pub enum Event {
     /// A session has begun: requests of before are gone, and presence has been sent.
     Online(FullJid),
-    /// The session is over, or the client could not connect.
+    /// The session of before goes on as if nothing had happened (XEP-0198): what waits for an answer goes on waiting for it.
+    Resumed,
+    /// The connection is gone, or none came about. Whether the session goes on is seen when there is another one.
     Offline {
         /// Why.
         why: Arc<Disconnected>,

@@ -63,7 +63,8 @@ impl Ext<'_, PrivateStorage> {
     ///
     /// As [`get`](Ext::get).
     pub async fn set(&self, document: ElementRef<'_>) -> Result<(), Error> {
-        let cannot = || Error::Config("a document needs a namespace of its own, and must not be large".into());
+        let cannot =
+            || Error::Config("a document needs a namespace of its own, and must not be large".into());
         let document = Document::new(document, XmlLimits::STANZA.bytes).ok_or_else(cannot)?;
         self.call(StorageCall::Set(Box::new(document))).await??;
         Ok(())

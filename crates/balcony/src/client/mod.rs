@@ -137,8 +137,8 @@ impl Sender {
     ///
     /// It waits until the operating system has taken the stanza. While the client is offline it waits only until there is room, up
     /// to a thousand stanzas and a megabyte: what lies there is sent when the client is online again. Cancelled when there was room,
-    /// the stanza is sent all the same. Without resumption (XEP-0198) nobody knows whether what was on its way when a
-    /// connection broke has come; a [receipt](balcony_client::Receipts) tells.
+    /// the stanza is sent all the same. Where the server has stream management (XEP-0198) what was on its way when a connection broke is
+    /// sent again; otherwise nobody knows whether it has come, and a [receipt](balcony_client::Receipts) tells.
     ///
     /// Presence without `to` is what everybody sees; it is sent again whenever the client comes online.
     ///

@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use balcony_client::{
-    Agent, AgentEvent, CallId, Callable, Completion, Disconnected, Extension, IncomingId, Iq, RequestError,
-    Response, SendError,
+    Agent, AgentEvent, CallId, Callable, Completion, Disconnected, Extension, IncomingId, Iq, OutboxError,
+    RequestError, Response,
 };
 use balcony_jid::FullJid;
 use balcony_machine::Instant;
@@ -132,11 +132,13 @@ impl Shared {
         self.change(|state, _| match state.agent.send(stanza) {
             Ok(id) => Poll::Ready(Ok((id, state.agent.outbox().end))),
             // Somebody else was first; or it has just ended.
-            Err(SendError::Full) => {
+            Err(OutboxError::Full) => {
                 cx.waker().wake_by_ref();
                 Poll::Pending
             }
-            Err(_) => Poll::Ready(Err(state.ended().unwrap_or(Error::Ended(Arc::new(Disconnected::ByOwner))))),
+            Err(_) => {
+                Poll::Ready(Err(state.ended().unwrap_or(Error::Ended(Arc::new(Disconnected::ByOwner)))))
+            }
         })
     }
 
@@ -183,10 +185,7 @@ impl Shared {
         self.change(|state, _| state.agent.refuse(request, error));
     }
 
-    pub(super) fn poll_event(
-        self: &Arc<Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Result<Option<Event>, Error>> {
+    pub(super) fn poll_event(self: &Arc<Self>, cx: &mut Context<'_>) -> Poll<Result<Option<Event>, Error>> {
         let mut state = self.lock();
         let was_full = state.agent.is_full();
         if let Some(event) = state.agent.next_event() {
@@ -209,6 +208,7 @@ impl Shared {
     fn event(self: &Arc<Self>, event: AgentEvent) -> Event {
         match event {
             AgentEvent::Online(jid) => Event::Online(jid),
+            AgentEvent::Resumed => Event::Resumed,
             AgentEvent::Offline { why, next } => Event::Offline { why, next },
             AgentEvent::Message(message) => Event::Message(message),
             AgentEvent::Presence(presence) => Event::Presence(presence),
@@ -281,11 +281,11 @@ pub(super) enum Todo {
 /// For the task.
 impl Shared {
     /// What there is to do, and when to ask again whatever happens. The task is woken when there is something else.
-    pub(super) fn poll_todo(&self, cx: &mut Context<'_>) -> (Todo, Option<Instant>) {
+    pub(super) fn poll_todo(&self, cx: &mut Context<'_>, sends: bool) -> (Todo, Option<Instant>) {
         self.tick();
         let mut state = self.lock();
         let start = state.agent.outbox().start;
-        let todo = if let Some(stanza) = state.agent.next_stanza() {
+        let todo = if sends && let Some(stanza) = state.agent.next_stanza() {
             state.in_flight = Some(start);
             Todo::Send(stanza)
         } else if state.is_closing {
@@ -333,15 +333,19 @@ impl Shared {
         self.change_here(|state, now| state.agent.online(now, jid, features));
     }
 
+    pub(super) fn resumed(&self) {
+        self.change_here(|state, now| state.agent.resumed(now));
+    }
+
     pub(super) fn stanza(&self, stanza: Stanza) {
         self.change_here(|state, now| state.agent.stanza(now, stanza));
     }
 
     /// Whether there is another attempt.
-    pub(super) fn offline(&self, why: Disconnected) -> bool {
+    pub(super) fn offline(&self, why: Disconnected, resumable: bool) -> bool {
         self.change_here(|state, now| {
             state.in_flight = None;
-            state.agent.offline(now, why).is_some()
+            state.agent.offline(now, why, resumable).is_some()
         })
     }
 
@@ -353,7 +357,7 @@ impl Shared {
     /// The task has ended.
     pub(super) fn over(&self) {
         self.change_here(|state, now| {
-            state.agent.offline(now, Disconnected::ByOwner);
+            state.agent.offline(now, Disconnected::ByOwner, false);
             state.is_over = true;
         });
     }

@@ -8,13 +8,15 @@ use std::sync::Arc;
 
 use balcony_client::{Config, ConnectError, Disconnected, Endpoint, Event, Presence, PumpError};
 use balcony_machine::Instant;
-use balcony_runtime::{Client as Connection, Clock, Runtime, Socket, Timer as _, timeout};
+use balcony_runtime::{Client as Connection, Clock, Runtime, Session, Socket, Timer as _, timeout};
 use balcony_stanza::Stanza;
 
 use super::shared::{Shared, Todo};
 
 /// How long saying goodbye may take.
 const GOODBYE: Duration = Duration::from_secs(5);
+/// How long nothing is sent after the server has been found to be behind.
+const PAUSE: Duration = Duration::from_millis(50);
 
 /// How a client gets its connections.
 pub(super) enum Way {
@@ -30,12 +32,15 @@ pub(super) struct Task<R: Runtime> {
     pub(super) clock: Clock,
     pub(super) config: Config,
     pub(super) way: Way,
+    /// What the last connection has left for the next.
+    pub(super) session: Option<Session>,
 }
 
 /// Why a session is over.
 enum Over {
-    Because(Disconnected),
-    /// The owner wants it, and it is said.
+    /// And this was not sent any more.
+    Because(Disconnected, Option<Stanza>),
+    /// The owner wants it.
     Closed,
 }
 
@@ -45,16 +50,35 @@ impl<R: Runtime> Task<R> {
         while self.time_to_connect().await {
             let why = match self.connect().await {
                 None => break,
-                Some(Ok(connection)) => {
-                    self.shared.online(connection.jid().clone(), connection.machine().features());
-                    match self.serve(connection).await {
-                        Over::Because(why) => why,
-                        Over::Closed => break,
+                Some(Ok(mut connection)) => {
+                    if connection.is_resumed() {
+                        self.shared.resumed();
+                    } else {
+                        self.shared.online(connection.jid().clone(), connection.machine().features());
+                    }
+                    match self.serve(&mut connection).await {
+                        Over::Because(why, unsent) => {
+                            let session = connection.into_session();
+                            // What the session has is its business.
+                            let is_kept =
+                                |stanza: &Stanza| session.unacknowledged().any(|kept| kept == stanza);
+                            self.shared.sent(unsent.filter(|stanza| !is_kept(stanza)));
+                            self.session = Some(session);
+                            why
+                        }
+                        Over::Closed => {
+                            let goodbye = goodbye(connection, self.shared.is_available());
+                            // Whether the server has heard it or not, it is the end.
+                            let _: Option<Result<(), PumpError>> =
+                                timeout(&self.runtime, GOODBYE, goodbye).await;
+                            break;
+                        }
                     }
                 }
                 Some(Err(why)) => why,
             };
-            if !self.shared.offline(why) {
+            let resumable = self.session.as_ref().is_some_and(|session| session.resumable().is_some());
+            if !self.shared.offline(why, resumable) {
                 break;
             }
         }
@@ -84,7 +108,8 @@ impl<R: Runtime> Task<R> {
         let config = self.config.clone();
         let connected = match &mut self.way {
             Way::To(endpoint) => {
-                let connect = Connection::connect_on(runtime, config, endpoint.clone());
+                let (clock, endpoint) = (self.clock, endpoint.clone());
+                let connect = Connection::connect_with(runtime, clock, config, endpoint, &mut self.session);
                 attend(&self.shared, &self.runtime, self.clock, connect).await?
             }
             Way::Over(socket) => {
@@ -97,14 +122,18 @@ impl<R: Runtime> Task<R> {
     }
 
     /// Carries stanzas to and fro until the connection is over.
-    async fn serve(&self, mut connection: Connection<R>) -> Over {
+    async fn serve(&self, connection: &mut Connection<R>) -> Over {
         let mut timer = self.runtime.timer();
+        // The server has to acknowledge something before it is sent more.
+        let mut blocked = None;
         loop {
             let step = {
                 let mut next = pin!(connection.next());
                 poll_fn(|cx| {
                     loop {
-                        let (todo, at) = self.shared.poll_todo(cx);
+                        blocked = blocked.filter(|until| self.shared.now() < *until);
+                        let (todo, at) = self.shared.poll_todo(cx, blocked.is_none());
+                        let at = at.into_iter().chain(blocked).min();
                         match todo {
                             Todo::Send(stanza) => return Poll::Ready(Step::Send(stanza)),
                             Todo::Close => return Poll::Ready(Step::Close),
@@ -126,26 +155,24 @@ impl<R: Runtime> Task<R> {
             match step {
                 Step::Happened(Ok(Some(Event::Stanza(stanza)))) => self.shared.stanza(*stanza),
                 Step::Happened(Ok(Some(_))) => {}
-                Step::Happened(Ok(None)) => return Over::Because(Disconnected::ByServer),
-                Step::Happened(Err(error)) => return Over::Because(Disconnected::Lost(error)),
+                Step::Happened(Ok(None)) => return Over::Because(Disconnected::ByServer, None),
+                Step::Happened(Err(error)) => return Over::Because(Disconnected::Lost(error), None),
                 Step::Send(stanza) => {
                     let send = connection.send(&stanza);
                     match attend(&self.shared, &self.runtime, self.clock, send).await {
                         Some(Ok(())) => self.shared.sent(None),
-                        Some(Err(error)) => {
+                        Some(Err(PumpError::Full)) => {
+                            blocked = Some(self.shared.now() + PAUSE);
                             self.shared.sent(Some(stanza));
-                            return Over::Because(Disconnected::Lost(error));
+                        }
+                        Some(Err(error)) => {
+                            return Over::Because(Disconnected::Lost(error), Some(stanza));
                         }
                         // It goes out with the goodbye.
                         None => self.shared.sent(None),
                     }
                 }
-                Step::Close => {
-                    let goodbye = goodbye(connection, self.shared.is_available());
-                    // Whether the server has heard it or not, it is the end.
-                    let _: Option<Result<(), PumpError>> = timeout(&self.runtime, GOODBYE, goodbye).await;
-                    return Over::Closed;
-                }
+                Step::Close => return Over::Closed,
             }
         }
     }

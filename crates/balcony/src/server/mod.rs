@@ -167,8 +167,7 @@ impl<R: Runtime> ServerBuilder<R> {
         let mut server = balcony_runtime::Server::builder_on(self.runtime, self.config, self.answers)
             .max_connections(self.most);
         for (to, transport) in self.listen {
-            server =
-                server.listen(to, transport).map_err(|error| Error::Listen(to, error.to_string()))?;
+            server = server.listen(to, transport).map_err(|error| Error::Listen(to, error.to_string()))?;
         }
         Ok(server.start()?)
     }

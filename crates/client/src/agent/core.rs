@@ -35,8 +35,8 @@ pub(crate) enum Asker {
 
 #[derive(Debug)]
 pub(crate) struct Core {
-    pub(super) is_online: bool,
-    pub(super) has_been_online: bool,
+    /// There is a session, be it without a connection for a while.
+    pub(super) has_session: bool,
     pub(crate) server: ServerFeatures,
     pub(crate) features: Vec<Cow<'static, str>>,
     pub(super) requests: Requests,
@@ -59,8 +59,7 @@ pub(crate) struct Core {
 impl Core {
     pub(super) fn new(prefix: String, timeout: Duration) -> Core {
         Core {
-            is_online: false,
-            has_been_online: false,
+            has_session: false,
             server: ServerFeatures::default(),
             features: Vec::new(),
             requests: Requests::new(prefix.clone()),
@@ -80,14 +79,13 @@ impl Core {
 
     /// A session has begun. Returns what has waited for it, so that others can go before.
     pub(super) fn begin(&mut self, server: ServerFeatures) -> Outbox {
-        (self.is_online, self.server) = (true, server);
+        (self.has_session, self.server) = (true, server);
         let next = Outbox { start: self.outbox.numbers().end, ..Outbox::default() };
         core::mem::replace(&mut self.outbox, next)
     }
 
     /// The session is over.
     pub(super) fn end_session(&mut self) {
-        self.is_online = false;
         self.incoming.clear();
         self.outbox.retain_lasting();
         for call in core::mem::take(&mut self.open) {
@@ -97,7 +95,7 @@ impl Core {
 
     /// Every open request, which is no longer open.
     pub(super) fn take_requests(&mut self) -> Vec<(Asker, RequestId)> {
-        self.requests.clear();
+        while self.requests.lose().is_some() {}
         core::mem::take(&mut self.askers).into_iter().map(|(request, asker)| (asker, request)).collect()
     }
 
@@ -123,7 +121,7 @@ impl Core {
 
     /// Sends the answer to somebody's request, if there is one.
     pub(super) fn answer(&mut self, answer: Option<Stanza>) -> bool {
-        let is_one = answer.is_some() && self.is_online;
+        let is_one = answer.is_some() && self.has_session;
         if is_one {
             self.outbox.extend(answer);
         }
@@ -132,10 +130,10 @@ impl Core {
 
     pub(crate) fn request(&mut self, now: Instant, asker: Asker, iq: Iq) -> RequestId {
         let timeout = iq.timeout.unwrap_or(self.timeout);
-        if let (false, Asker::Extension(index)) = (self.is_online, asker) {
+        if let (false, Asker::Extension(index)) = (self.has_session, asker) {
             let (request, _) = self.requests.open(now, iq.to, timeout);
             // Its outcome comes when there is a session again, and somebody can do something about it.
-            self.requests.clear();
+            self.requests.forget(request);
             self.unsent.push((index, request));
             return request;
         }

@@ -3,12 +3,12 @@
 mod core;
 mod disconnected;
 
-use alloc::boxed::Box;
-use alloc::sync::Arc;
 use ::core::any::Any;
 use ::core::fmt;
 use ::core::ops::Range;
 use ::core::time::Duration;
+use alloc::boxed::Box;
+use alloc::sync::Arc;
 
 use balcony_jid::FullJid;
 use balcony_machine::{Instant, Random, Seed};
@@ -59,7 +59,7 @@ impl Default for AgentConfig {
 /// [extensions](Extension), presence, and when to connect again. It works on stanzas; bytes are the business of the
 /// [`Client`](crate::Client) that there is for each connection.
 ///
-/// 1. **What has happened goes in**: [`online`](Agent::online), [`stanza`](Agent::stanza), [`offline`](Agent::offline), and
+/// 1. **What has happened goes in**: [`online`](Agent::online) or [`resumed`](Agent::resumed), [`stanza`](Agent::stanza), [`offline`](Agent::offline), and
 ///    [`tick`](Agent::tick) at the [`deadline`](Agent::deadline).
 /// 2. **What the owner wants**: [`send`](Agent::send), [`request`](Agent::request), [`call`](Agent::call), and
 ///    [`reply`](Agent::reply) or [`refuse`](Agent::refuse) for each request of others.
@@ -95,9 +95,12 @@ impl Default for AgentConfig {
 pub struct Agent<X> {
     core: Core,
     phase: Phase,
+    /// The address of the session that there is, with a connection or, for a while, without.
+    session: Option<Box<FullJid>>,
     config: AgentConfig,
     /// What is said of the client whenever it comes online: what was configured, or sent last.
     presence: Option<Stanza>,
+    has_been_online: bool,
     random: Random,
     extensions: X,
 }
@@ -106,8 +109,8 @@ pub struct Agent<X> {
 enum Phase {
     /// The owner connects.
     Connecting,
-    /// There is a session.
-    Online(Box<FullJid>, Instant),
+    /// There is a session with a connection, since then.
+    Online(Instant),
     /// It is too early to connect.
     Waiting(Instant),
     /// There will be no other connection.
@@ -119,7 +122,9 @@ enum Phase {
 pub enum AgentEvent {
     /// A session has begun. What depends on the last one is gone; presence has been sent.
     Online(FullJid),
-    /// The session is over, or could not begin. `next` says how long it is until the next attempt; `None` that there is none.
+    /// The last session goes on as if nothing had happened (XEP-0198 section 5).
+    Resumed,
+    /// There is no connection any more, or none came about. `next` says how long it is until the next attempt; `None` that there is none.
     Offline {
         /// Why.
         why: Arc<Disconnected>,
@@ -158,23 +163,23 @@ pub enum Completion {
 /// Why a stanza was not accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum SendError {
+pub enum OutboxError {
     /// The outbox is full; see [`Agent::has_room`].
     Full,
     /// The client has ended.
     Ended,
 }
 
-impl fmt::Display for SendError {
+impl fmt::Display for OutboxError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            SendError::Full => "too much waits to be sent",
-            SendError::Ended => "the client has ended",
+            OutboxError::Full => "too much waits to be sent",
+            OutboxError::Ended => "the client has ended",
         })
     }
 }
 
-impl ::core::error::Error for SendError {}
+impl ::core::error::Error for OutboxError {}
 
 impl<X: Extensions> Agent<X> {
     /// One that is about to connect for the first time.
@@ -190,7 +195,16 @@ impl<X: Extensions> Agent<X> {
         core.features.sort_unstable();
         core.features.dedup();
         let presence = config.presence.as_ref().map(Presence::to_stanza);
-        Agent { core, phase: Phase::Connecting, config, presence, random, extensions }
+        Agent {
+            core,
+            phase: Phase::Connecting,
+            session: None,
+            config,
+            presence,
+            has_been_online: false,
+            random,
+            extensions,
+        }
     }
 
     /// A session has begun: the resource is bound.
@@ -198,7 +212,9 @@ impl<X: Extensions> Agent<X> {
         if let Phase::Ended(_) = self.phase {
             return;
         }
-        self.phase = Phase::Online(Box::new(jid.clone()), now);
+        self.end_session(now);
+        self.phase = Phase::Online(now);
+        self.session = Some(Box::new(jid.clone()));
         let kept = self.core.begin(server);
         for (index, request) in ::core::mem::take(&mut self.core.unsent) {
             self.answered(now, index, request, Err(RequestError::Offline));
@@ -214,58 +230,78 @@ impl<X: Extensions> Agent<X> {
         self.core.event(AgentEvent::Online(jid), 0);
     }
 
-    /// There is no connection, or no longer; or it could not be made. Says when to go on; `None`: never.
-    pub fn offline(&mut self, now: Instant, why: Disconnected) -> Option<Instant> {
+    /// The session of before goes on, on another connection.
+    pub fn resumed(&mut self, now: Instant) {
+        if let (Some(_), Phase::Connecting | Phase::Waiting(_)) = (&self.session, &self.phase) {
+            self.phase = Phase::Online(now);
+            self.core.event(AgentEvent::Resumed, 0);
+        }
+    }
+
+    /// There is no connection, or no longer; or it could not be made. `resumable`: the session may [go on](Agent::resumed) on the next
+    /// one. Says when to connect again; `None`: never.
+    pub fn offline(&mut self, now: Instant, why: Disconnected, resumable: bool) -> Option<Instant> {
         let was_online = match self.phase {
-            Phase::Online(_, since) => Some(now.saturating_since(since)),
+            Phase::Online(since) => Some(now.saturating_since(since)),
             Phase::Connecting | Phase::Waiting(_) => None,
             Phase::Ended(_) => return None,
         };
         self.config.backoff.lasted(was_online.unwrap_or_default());
-        self.core.has_been_online |= was_online.is_some();
-        let goes_on = self.config.reconnects && (self.core.has_been_online || self.config.is_patient);
+        self.has_been_online |= was_online.is_some();
+        let goes_on = self.config.reconnects && (self.has_been_online || self.config.is_patient);
         let is_end = why.is_permanent() || !goes_on;
         let wait = self.config.backoff.failed(&mut self.random);
-        if was_online.is_some() {
-            // The address is that of the session which these belong to.
-            self.core.is_online = false;
-            for (asker, request) in self.core.take_requests() {
-                match asker {
-                    Asker::Owner(call) => {
-                        self.core.complete(call, Completion::Response(Err(RequestError::Offline)));
-                    }
-                    Asker::Extension(index) => {
-                        self.answered(now, index, request, Err(RequestError::Offline));
-                    }
-                }
-            }
-            let mut index = 0;
-            while let Some(extension) = self.extensions.at(index) {
-                extension.offline();
-                index += 1;
-            }
-            self.core.end_session();
-        }
         let why = Arc::new(why);
         let next = (!is_end).then_some(wait);
         self.phase = match next {
             Some(wait) => Phase::Waiting(now + wait),
             None => Phase::Ended(Arc::clone(&why)),
         };
+        if is_end || !resumable {
+            self.end_session(now);
+        }
         self.core.event(AgentEvent::Offline { why, next }, 0);
         next.map(|wait| now + wait)
     }
 
+    /// If there is a session, it will not go on.
+    fn end_session(&mut self, now: Instant) {
+        if self.session.is_none() {
+            return;
+        }
+        self.core.has_session = false;
+        for (asker, request) in self.core.take_requests() {
+            self.finish(now, asker, request, Err(RequestError::Offline));
+        }
+        let mut index = 0;
+        while let Some(extension) = self.extensions.at(index) {
+            extension.offline();
+            index += 1;
+        }
+        self.core.end_session();
+        self.session = None;
+    }
+
+    /// Tells whoever has asked.
+    fn finish(
+        &mut self,
+        now: Instant,
+        asker: Asker,
+        request: crate::RequestId,
+        outcome: Result<Response, RequestError>,
+    ) {
+        match asker {
+            Asker::Owner(call) => self.core.complete(call, Completion::Response(outcome)),
+            Asker::Extension(index) => self.answered(now, index, request, outcome),
+        }
+    }
+
     /// A stanza has come.
     pub fn stanza(&mut self, now: Instant, stanza: Stanza) {
-        let Phase::Online(jid, _) = &self.phase else { return };
+        let Some(jid) = &self.session else { return };
         if let Some(request) = self.core.requests.close(&stanza, jid) {
-            match self.core.asker(request) {
-                Some(Asker::Owner(call)) => {
-                    self.core.complete(call, Completion::Response(outcome(stanza)));
-                }
-                Some(Asker::Extension(index)) => self.answered(now, index, request, outcome(stanza)),
-                None => {}
+            if let Some(asker) = self.core.asker(request) {
+                self.finish(now, asker, request, outcome(stanza));
             }
             return;
         }
@@ -279,8 +315,9 @@ impl<X: Extensions> Agent<X> {
         }
         let event = match stanza.head.kind {
             Kind::Message(_) => Message::read(stanza).map(|message| AgentEvent::Message(Box::new(message))),
-            Kind::Presence(_) => ReceivedPresence::read(stanza)
-                .map(|presence| AgentEvent::Presence(Box::new(presence))),
+            Kind::Presence(_) => {
+                ReceivedPresence::read(stanza).map(|presence| AgentEvent::Presence(Box::new(presence)))
+            }
             Kind::Iq(_) if !is_push => match IncomingRequest::read(&stanza) {
                 Some(request) => self.incoming(stanza, request),
                 None => Some(AgentEvent::Stanza(Box::new(stanza))),
@@ -307,14 +344,8 @@ impl<X: Extensions> Agent<X> {
     /// Does what is due.
     pub fn tick(&mut self, now: Instant) {
         while let Some(request) = self.core.requests.expired(now) {
-            match self.core.asker(request) {
-                Some(Asker::Owner(call)) => {
-                    self.core.complete(call, Completion::Response(Err(RequestError::TimedOut)));
-                }
-                Some(Asker::Extension(index)) => {
-                    self.answered(now, index, request, Err(RequestError::TimedOut));
-                }
-                None => {}
+            if let Some(asker) = self.core.asker(request) {
+                self.finish(now, asker, request, Err(RequestError::TimedOut));
             }
         }
     }
@@ -341,13 +372,13 @@ impl<X: Extensions> Agent<X> {
     ///
     /// # Errors
     ///
-    /// [`SendError`]. Nothing has happened then.
-    pub fn send(&mut self, mut stanza: Stanza) -> Result<Arc<str>, SendError> {
+    /// [`OutboxError`]. Nothing has happened then.
+    pub fn send(&mut self, mut stanza: Stanza) -> Result<Arc<str>, OutboxError> {
         if let Phase::Ended(_) = self.phase {
-            return Err(SendError::Ended);
+            return Err(OutboxError::Ended);
         }
         if !self.has_room() {
-            return Err(SendError::Full);
+            return Err(OutboxError::Full);
         }
         let id = match &stanza.head.id {
             Some(id) => Arc::clone(id),
@@ -359,7 +390,7 @@ impl<X: Extensions> Agent<X> {
         {
             let is_there = stanza.head.kind == Kind::Presence(PresenceType::Available);
             self.presence = is_there.then(|| stanza.clone());
-            if !self.core.is_online {
+            if self.session.is_none() {
                 return Ok(id);
             }
         }
@@ -397,7 +428,9 @@ impl<X: Extensions> Agent<X> {
         command: E::Command,
     ) -> Option<Result<CallId, RequestError>> {
         let (index, extension) = find::<E>(&mut self.extensions)?;
-        let Phase::Online(jid, _) = &self.phase else { return Some(Err(RequestError::Offline)) };
+        let (Some(jid), Phase::Online(_)) = (&self.session, &self.phase) else {
+            return Some(Err(RequestError::Offline));
+        };
         let call = self.core.open_call();
         extension.call(&mut Context { core: &mut self.core, jid, now, index }, call, command);
         Some(Ok(call))
@@ -422,7 +455,7 @@ impl<X: Extensions> Agent<X> {
 
     /// The next stanza to be sent; `None` while there is no session.
     pub fn next_stanza(&mut self) -> Option<Stanza> {
-        if self.core.is_online { self.core.outbox.pop() } else { None }
+        if let Phase::Online(_) = self.phase { self.core.outbox.pop() } else { None }
     }
 
     /// It could not be sent: its connection has broken. It is kept, if it makes sense on another one.
@@ -458,10 +491,10 @@ impl<X: Extensions> Agent<X> {
         self.core.completed.pop_front()
     }
 
-    /// The address that the server has bound, while there is a session.
+    /// The address that the server has bound, while the client is online.
     #[must_use]
     pub fn jid(&self) -> Option<&FullJid> {
-        if let Phase::Online(jid, _) = &self.phase { Some(jid) } else { None }
+        self.session.as_deref().filter(|_| matches!(self.phase, Phase::Online(_)))
     }
 
     /// Why the client has ended for good; `None` as long as it has not.
@@ -477,7 +510,7 @@ impl<X: Extensions> Agent<X> {
         request: crate::RequestId,
         outcome: Result<Response, RequestError>,
     ) {
-        let Phase::Online(jid, _) = &self.phase else { return };
+        let Some(jid) = &self.session else { return };
         if let Some(extension) = self.extensions.at(index) {
             extension.answered(&mut Context { core: &mut self.core, jid, now, index }, request, outcome);
         }
@@ -489,7 +522,7 @@ impl<X: Extensions> Agent<X> {
         now: Instant,
         mut show: impl FnMut(&mut dyn Extension, &mut Context<'_>) -> bool,
     ) -> bool {
-        let Phase::Online(jid, _) = &self.phase else { return false };
+        let Some(jid) = &self.session else { return false };
         let mut index = 0;
         while let Some(extension) = self.extensions.at(index) {
             if show(extension, &mut Context { core: &mut self.core, jid, now, index }) {

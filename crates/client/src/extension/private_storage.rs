@@ -53,9 +53,9 @@ impl Extension for PrivateStorage {
 
 /// What is not kept comes back as it was asked for (XEP-0049 section 2).
 fn is_empty(document: &Document) -> bool {
-    document.element().is_none_or(|element| {
-        element.root().attrs().len() == 0 && element.root().nodes().next().is_none()
-    })
+    document
+        .element()
+        .is_none_or(|element| element.root().attrs().len() == 0 && element.root().nodes().next().is_none())
 }
 
 impl Callable for PrivateStorage {
