@@ -1,4 +1,7 @@
 //! A client without any runtime: `balcony-client` on a socket of the standard library. It sends one message.
+//!
+//! `cargo run -p balcony-examples --example client_blocking -- juliet@example.com 'Good night!'`, with the account in the environment:
+//! BALCONY_JID and BALCONY_PASSWORD; and if need be BALCONY_CONNECT, `host:port`, and BALCONY_CA, a file with certificates.
 #![forbid(unsafe_code)]
 #![allow(
     clippy::disallowed_methods,
@@ -13,17 +16,17 @@ use std::net::TcpStream;
 use std::time::Instant as Clock;
 
 use balcony_client::srv::targets;
-use balcony_client::{Client, Event, Pump, RequestKind, Step, answer};
-use balcony_examples::{Args, Failure, args, chat, said};
+use balcony_client::{Client, Config, Endpoint, Event, Message, Pump, RequestKind, Step, answer};
+use balcony_examples::Failure;
 use balcony_jid::Jid;
-use balcony_machine::{Instant, Seed};
-use balcony_stanza::Payload;
-use balcony_xep::ping;
-use balcony_xml::Element;
+use balcony_machine::{Instant, Secret, Seed};
+use balcony_xep::ping::Ping;
 
 fn main() -> Result<(), Failure> {
-    let Args { config, endpoint, rest } = args("Sends one message, without a runtime.", &["TO", "TEXT"]);
-    let message = chat(rest[0].parse()?, &rest[1])?;
+    let rest: Vec<String> = std::env::args().skip(1).collect();
+    let [to, text] = &rest[..] else { return Err("an address and a text are wanted".into()) };
+    let message = Message::chat(to.parse()?).body(text).to_stanza();
+    let (config, endpoint) = configured()?;
     let mut bytes = [0; 32];
     getrandom::fill(&mut bytes)?;
     let seed = Seed::new(bytes);
@@ -49,18 +52,19 @@ fn main() -> Result<(), Failure> {
 
     wire.pump.send(&message)?;
     // When the server answers this, it has taken the message as well.
-    let ping = Payload::from(Element::try_from(&minidom::Element::bare("ping", ping::NS))?);
+    let ping = Ping.to_element().into();
     let request =
         wire.pump.request(now(clock), RequestKind::Get, Some(server), ping, Duration::from_secs(30))?;
     while let Some(event) = wire.next()? {
         match event {
             Event::Response(id, _) if id == request => break,
             Event::Stanza(stanza) if stanza.head.kind.is_error() => {
-                eprintln!("{} could not be reached", rest[0]);
+                eprintln!("{to} could not be reached");
             }
             Event::Stanza(stanza) => {
-                if let Some((from, text)) = said(&stanza) {
-                    println!("{from}: {text}");
+                let message = Message::read(*stanza);
+                if let Some(body) = message.as_ref().and_then(Message::body) {
+                    println!("{body}");
                 }
             }
             _ => {}
@@ -69,6 +73,24 @@ fn main() -> Result<(), Failure> {
     wire.pump.close(now(clock));
     while wire.next()?.is_some() {}
     Ok(())
+}
+
+fn configured() -> Result<(Config, Endpoint), Failure> {
+    let wanted = |name: &str| std::env::var(name).map_err(|_| format!("{name} is not set"));
+    let trust = balcony_tls::ClientConfig::builder();
+    let trust = match std::env::var("BALCONY_CA") {
+        Ok(file) => trust.roots_pem(&std::fs::read(file)?)?,
+        Err(_) => trust.native_roots()?,
+    };
+    let jid: Jid = wanted("BALCONY_JID")?.parse()?;
+    let mut config =
+        Config::new(jid.to_bare(), Secret::new(wanted("BALCONY_PASSWORD")?)).with_tls(trust.build()?);
+    config.stream.resource = jid.resourcepart().map(String::from);
+    let endpoint = match std::env::var("BALCONY_CONNECT") {
+        Ok(place) => Endpoint::parse(&place, false).ok_or("BALCONY_CONNECT is no place to connect to")?,
+        Err(_) => Endpoint::Domain,
+    };
+    Ok((config, endpoint))
 }
 
 struct Wire {

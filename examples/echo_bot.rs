@@ -1,3 +1,5 @@
+//! A bot that says what was said to it. It connects again by itself, and tells who it is.
+
 use balcony::prelude::*;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {

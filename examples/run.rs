@@ -9,20 +9,27 @@
 
 use std::io::Read as _;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
+
+use balcony::prelude::*;
+use balcony::server::test_certificate;
 
 /// Longer than any of them takes on a machine that is busy.
 const LONG: Duration = Duration::from_secs(60);
 
-/// Runs an example, with a folder of its own as its argument if it wants one, and returns what it has said.
-fn run(name: &str, folder: Option<&Path>) -> String {
+fn example(name: &str) -> Command {
     let mut program = std::env::current_exe().unwrap();
     program.pop();
     program.pop();
     program.extend(["examples", name]);
     assert!(program.exists(), "{} is not built; `cargo test -p balcony-examples` does it", program.display());
-    let mut command = Command::new(program);
+    Command::new(program)
+}
+
+/// Runs an example, with a folder of its own as its argument if it wants one, and returns what it has said.
+fn run(name: &str, folder: Option<&Path>) -> String {
+    let mut command = example(name);
     command.args(folder).stdin(Stdio::null()).stdout(Stdio::piped());
     let mut child = command.spawn().unwrap();
     let mut out = child.stdout.take().unwrap();
@@ -64,6 +71,105 @@ fn a_server_in_a_program_of_ones_own() {
     let folder = tempfile::tempdir().unwrap();
     for _ in 0..2 {
         let said = run("server_tokio", Some(folder.path()));
-        assert!(said.contains(">amorous<"), "{said}");
+        assert!(said.contains("asks juliet@localhost: amorous"), "{said}");
     }
+}
+
+/// A program that runs until it is dropped.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+// The bot is one program and the server another; what is said to it comes back, also after the server was away.
+#[test]
+fn the_bot_echoes_and_comes_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let (certificate, key) = test_certificate("localhost").unwrap();
+    let ca = folder.path().join("ca.pem");
+    std::fs::write(&ca, &certificate).unwrap();
+    let serve = |at: &str| {
+        let accounts = MemoryAccounts::new().with("romeo@localhost", "r").unwrap();
+        Server::builder("localhost")
+            .accounts(accounts.with("juliet@localhost", "j").unwrap())
+            .certificate_pem(certificate.as_bytes(), key.expose().as_bytes())
+            .configure(|config| config.iq_needs_presence = false)
+            .listen(at.parse().unwrap())
+            .start()
+            .unwrap()
+    };
+    let program = async {
+        let server = serve("127.0.0.1:0");
+        let at = server.local_addrs()[0].to_string();
+        let environment = [
+            ("JID", "romeo@localhost/bot"),
+            ("PASSWORD", "r"),
+            ("CONNECT", &at),
+            ("CA", ca.to_str().unwrap()),
+        ];
+        let environment = environment.map(|(name, value)| (format!("BALCONY_{name}"), value));
+        let _bot = Running(example("echo_bot").envs(environment).spawn().unwrap());
+        let client = || {
+            Client::builder("juliet@localhost").password("j").connect(&at).trust_pem(certificate.as_bytes())
+        };
+        let mut juliet = client().start().await.unwrap();
+        echo(&mut juliet, "But soft").await;
+        let version =
+            Iq::get(balcony::xep::version::Query.to_element()).to("romeo@localhost/bot".parse().unwrap());
+        let version = juliet.request(version).await.unwrap();
+        let version = balcony::xep::version::Software::read(version.element().unwrap()).unwrap();
+        assert_eq!(version.name, "Echo bot");
+        server.shutdown().await;
+        drop(juliet);
+        let server = serve(&at);
+        // It waits up to a minute (RFC 6120 section 3.3).
+        let mut juliet = client().start().await.unwrap();
+        echo(&mut juliet, "what light").await;
+        server.shutdown().await;
+    };
+    block_on(async {
+        tokio::time::timeout(3 * LONG, program).await.expect("too slow");
+    });
+}
+
+/// Says something to the bot until it answers; before it is there it hears nothing.
+async fn echo(juliet: &mut Client, words: &str) {
+    loop {
+        juliet.send(Message::chat("romeo@localhost/bot".parse().unwrap()).body(words)).await.unwrap();
+        let answer = async {
+            loop {
+                if let Some(Event::Message(message)) = juliet.next().await.unwrap() {
+                    return message;
+                }
+            }
+        };
+        if let Ok(message) = tokio::time::timeout(Duration::from_millis(300), answer).await {
+            assert_eq!(message.body(), Some(words));
+            return;
+        }
+    }
+}
+
+// What is missing is said in a sentence, and at once.
+#[test]
+fn the_bot_says_what_is_missing() {
+    let run = |environment: &[(&str, &str)]| {
+        let mut command = example("echo_bot");
+        command.env_remove("BALCONY_JID").env_remove("BALCONY_PASSWORD").env_remove("BALCONY_CONNECT");
+        let output = command.envs(environment.iter().copied()).output().unwrap();
+        assert!(!output.status.success());
+        String::from_utf8(output.stderr).unwrap()
+    };
+    assert_eq!(run(&[]).trim(), "Error: the environment variable BALCONY_JID is not set");
+    let wrong = [("BALCONY_JID", "romeo@@"), ("BALCONY_PASSWORD", "r")];
+    assert!(run(&wrong).starts_with("Error: `romeo@@` is no address of XMPP: "));
+    let nobody =
+        [("BALCONY_JID", "romeo@localhost"), ("BALCONY_PASSWORD", "r"), ("BALCONY_CONNECT", "localhost:1")];
+    let said =
+        run(&[&nobody[..], &[("SSL_CERT_FILE", concat!(env!("CARGO_MANIFEST_DIR"), "/none.pem"))]].concat());
+    assert!(said.starts_with("Error: "), "{said}");
 }

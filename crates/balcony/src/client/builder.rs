@@ -25,32 +25,9 @@ impl Client {
         ClientBuilder::on(crate::rt::usual(), jid)
     }
 
-    /// The same from the environment: the account is in `BALCONY_JID`, its password in `BALCONY_PASSWORD`. Both of these may be there:
-    /// `BALCONY_CONNECT`, a place as [`connect`](ClientBuilder::connect) has it, and `BALCONY_CA`, a file with the certificates to
-    /// trust, in PEM, instead of those of the operating system.
+    /// The same from the environment: see [`ClientBuilder::from_env_on`].
     pub fn from_env() -> ClientBuilder {
-        let read = |name: &str| std::env::var(name).ok();
-        let mut builder = Client::builder(read("BALCONY_JID").unwrap_or_default());
-        if read("BALCONY_JID").is_none() {
-            builder.complain(Error::Config("the environment variable BALCONY_JID is not set".into()));
-        }
-        match read("BALCONY_PASSWORD") {
-            Some(password) => builder = builder.password(password),
-            None => {
-                builder
-                    .complain(Error::Config("the environment variable BALCONY_PASSWORD is not set".into()));
-            }
-        }
-        if let Some(place) = read("BALCONY_CONNECT") {
-            builder = builder.connect(&place);
-        }
-        if let Some(file) = read("BALCONY_CA") {
-            match std::fs::read(&file) {
-                Ok(pem) => builder = builder.trust_pem(&pem),
-                Err(error) => builder.complain(Error::Config(format!("{file} cannot be read: {error}"))),
-            }
-        }
-        builder
+        ClientBuilder::from_env_on(crate::rt::usual())
     }
 }
 
@@ -93,6 +70,33 @@ impl<R: Runtime> ClientBuilder<R> {
             configure: Vec::new(),
             wrong: None,
         }
+    }
+
+    /// With what is in the environment: the account in `BALCONY_JID`, its password in `BALCONY_PASSWORD`. Both of these may be there:
+    /// `BALCONY_CONNECT`, a place as [`connect`](ClientBuilder::connect) has it, and `BALCONY_CA`, a file with the certificates to
+    /// trust, in PEM, instead of those of the operating system.
+    pub fn from_env_on(runtime: R) -> Self {
+        let read = |name: &str| {
+            std::env::var(name)
+                .map_err(|_| Error::Config(format!("the environment variable {name} is not set")))
+        };
+        let (jid, password) = (read("BALCONY_JID"), read("BALCONY_PASSWORD"));
+        let mut builder = ClientBuilder::on(runtime, jid.as_deref().unwrap_or_default());
+        builder.wrong = jid.err();
+        match password {
+            Ok(password) => builder = builder.password(password),
+            Err(error) => builder.complain(error),
+        }
+        if let Ok(place) = read("BALCONY_CONNECT") {
+            builder = builder.connect(&place);
+        }
+        if let Ok(file) = read("BALCONY_CA") {
+            match std::fs::read(&file) {
+                Ok(pem) => builder = builder.trust_pem(&pem),
+                Err(error) => builder.complain(Error::Config(format!("{file} cannot be read: {error}"))),
+            }
+        }
+        builder
     }
 
     fn complain(&mut self, error: Error) {
