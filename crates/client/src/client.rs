@@ -317,6 +317,9 @@ impl Client {
     }
 
     fn put(&mut self, stanza: &Stanza) -> Result<(), SendError> {
+        if matches!(stanza.head.kind, Kind::Iq(_)) && stanza.head.id.is_none() {
+            return Err(ApiMisuse("an iq needs an id, or nobody can answer it").into());
+        }
         let counts = self.connection.counts_sent();
         if counts && !self.outbox.has_room(stanza) {
             return Err(SendError::Full);
