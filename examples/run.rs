@@ -154,6 +154,58 @@ async fn echo(juliet: &mut Client, words: &str) {
     }
 }
 
+// The same without a runtime: it answers, and says what it is.
+#[test]
+fn the_device_answers() {
+    let folder = tempfile::tempdir().unwrap();
+    let (certificate, key) = test_certificate("localhost").unwrap();
+    let ca = folder.path().join("ca.pem");
+    std::fs::write(&ca, &certificate).unwrap();
+    let program = async {
+        let accounts = MemoryAccounts::new().with("thermometer@localhost", "t").unwrap();
+        let server = Server::builder("localhost")
+            .accounts(accounts.with("juliet@localhost", "j").unwrap())
+            .certificate_pem(certificate.as_bytes(), key.expose().as_bytes())
+            .configure(|config| config.iq_needs_presence = false)
+            .listen("127.0.0.1:0".parse().unwrap())
+            .start()
+            .unwrap();
+        let at = server.local_addrs()[0].to_string();
+        let environment = [
+            ("BALCONY_JID", "thermometer@localhost/wall"),
+            ("BALCONY_PASSWORD", "t"),
+            ("BALCONY_CONNECT", &at),
+            ("BALCONY_CA", ca.to_str().unwrap()),
+        ];
+        let _device = Running(example("device").envs(environment).spawn().unwrap());
+        let juliet = Client::builder("juliet@localhost").password("j").connect(&at);
+        let juliet = juliet.trust_pem(certificate.as_bytes()).start().await.unwrap();
+        let wall: Jid = "thermometer@localhost/wall".parse().unwrap();
+        let ask = |element: Element| juliet.request(Iq::get(element).to(wall.clone()));
+        let temperature = || Element::new(Name::from_static("temperature"), "urn:example:thermometer");
+        // Until it is there the server refuses in its name.
+        let answer = loop {
+            match ask(temperature()).await {
+                Ok(answer) => break answer,
+                Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
+            }
+        };
+        assert_eq!(answer.element().unwrap().text(), "21.5");
+        let about = balcony::xep::disco::Query::new(balcony::xep::disco::About::Info);
+        let info = ask(about.to_element()).await.unwrap();
+        let info = balcony::xep::disco::Info::read(info.element().unwrap()).unwrap();
+        assert!(
+            info.has("urn:example:thermometer") && info.identities[0].name.as_deref() == Some("Thermometer")
+        );
+        let unknown = ask(Element::new(Name::from_static("humidity"), "urn:example:thermometer")).await;
+        assert!(matches!(unknown, Err(Error::Request(RequestError::Refused(_)))), "{unknown:?}");
+        server.shutdown().await;
+    };
+    block_on(async {
+        tokio::time::timeout(LONG, program).await.expect("too slow");
+    });
+}
+
 // What is missing is said in a sentence, and at once.
 #[test]
 fn the_bot_says_what_is_missing() {

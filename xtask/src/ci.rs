@@ -1,7 +1,7 @@
 //! `cargo xtask ci`: what CI runs, and what a person runs before they push.
 
 use crate::options::Options;
-use crate::run::{Result, Steps, cargo, run};
+use crate::run::{Result, Steps, cargo, output, run};
 use crate::{bare, figures, fuzz, lint, simulate, spec};
 
 pub(crate) const USAGE: &str = "[--keep-going] [--fuzz-seconds N] [STEP...]";
@@ -31,9 +31,23 @@ const FEATURES: &[&[&str]] = &[
         "--features",
         "balcony-client/tls",
     ],
+    &["-p", "balcony-client", "--features", "minidom"],
+    &["-p", "balcony-runtime", "--no-default-features"],
+    &["-p", "balcony-runtime", "--no-default-features", "--features", "client"],
+    &["-p", "balcony-runtime", "--no-default-features", "--features", "server"],
     &["-p", "balcony-tokio", "--no-default-features"],
+    &["-p", "balcony-tokio", "--no-default-features", "--features", "client"],
+    &["-p", "balcony-tokio", "--no-default-features", "--features", "server"],
     &["-p", "balcony-async-std", "--no-default-features"],
     &["-p", "balcony-async-std", "--no-default-features", "--features", "smol"],
+    &["-p", "balcony", "--no-default-features"],
+    &["-p", "balcony", "--no-default-features", "--features", "client"],
+    &["-p", "balcony", "--no-default-features", "--features", "server"],
+    &["-p", "balcony", "--no-default-features", "--features", "tokio"],
+    &["-p", "balcony", "--no-default-features", "--features", "server,tokio"],
+    &["-p", "balcony", "--no-default-features", "--features", "client,smol"],
+    &["-p", "balcony", "--no-default-features", "--features", "client,async-std"],
+    &["-p", "balcony", "--features", "server,minidom,smol,async-std"],
 ];
 
 pub(crate) fn main(args: &[String]) -> Result {
@@ -98,5 +112,18 @@ fn docs() -> Result {
 }
 
 fn features() -> Result {
-    FEATURES.iter().try_for_each(|args| run(cargo(&["check", "--lib"]).args(*args)))
+    FEATURES
+        .iter()
+        .try_for_each(|args| run(cargo(&["clippy", "--lib"]).args(*args).args(["--", "-D", "warnings"])))?;
+    client_alone()
+}
+
+/// A bot does not compile the server.
+fn client_alone() -> Result {
+    let tree = output(&mut cargo(&["tree", "-p", "balcony", "-e", "normal", "--prefix", "none"]))?;
+    let server = ["balcony-server ", "balcony-router ", "balcony-store "];
+    match tree.lines().find(|line| server.iter().any(|package| line.starts_with(package))) {
+        Some(line) => Err(format!("`balcony` as it is by default brings {line}")),
+        None => Ok(()),
+    }
 }

@@ -200,6 +200,36 @@ async fn what_is_of_no_use_fails_at_once<R: Runtime>(runtime: R) {
     assert!(matches!(error, Error::Listen(..)), "{error}");
 }
 
+/// A type of somebody else's that is made of an element, as those of xmpp-parsers are.
+#[derive(Debug, PartialEq)]
+struct Mood(String);
+
+impl TryFrom<balcony::minidom::Element> for Mood {
+    type Error = balcony::minidom::Element;
+
+    fn try_from(element: balcony::minidom::Element) -> Result<Self, Self::Error> {
+        if element.is("mood", "urn:mood") { Ok(Mood(element.text())) } else { Err(element) }
+    }
+}
+
+async fn elements_as_types_of_others<R: Runtime>(runtime: R) {
+    let world = World::new(runtime);
+    let (mut romeo, juliet) = (world.online("romeo").await, world.online("juliet").await);
+    let mood = balcony::minidom::Element::builder("mood", "urn:mood").append("sad").build();
+    let element = Element::try_from(&mood).unwrap();
+    world.soon(juliet.send(Message::chat(full(&romeo)).body("x").child(element.clone()))).await.unwrap();
+    assert_eq!(world.message(&mut romeo).await.get(), Some(Mood("sad".into())));
+    let to = full(&romeo);
+    let answer = async {
+        let Event::Request(request) = world.event(&mut romeo).await else { panic!("no request") };
+        assert_eq!(request.get(), Some(Mood("sad".into())));
+        request.reply(element.clone());
+    };
+    let asked = juliet.request(Iq::set(element.clone()).to(to));
+    let (answered, ()) = world.soon(futures_lite::future::zip(asked, answer)).await;
+    assert_eq!(answered.unwrap().get(), Some(Mood("sad".into())));
+}
+
 async fn dropping_it_ends_it<R: Runtime>(runtime: R) {
     let world = World::new(runtime);
     let romeo = world.online("romeo").await;
@@ -338,6 +368,7 @@ on_both!(
     requests,
     it_comes_back,
     what_is_of_no_use_fails_at_once,
+    elements_as_types_of_others,
     dropping_it_ends_it,
     senders_are_for_other_tasks,
     extensions,

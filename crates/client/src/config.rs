@@ -50,6 +50,13 @@ impl Config {
         self
     }
 
+    /// For a client of an [`Agent`](crate::Agent): its extensions answer requests, or its owner does, and nobody else.
+    #[must_use]
+    pub fn for_agent(mut self) -> Self {
+        (self.discovery, self.take_requests) = (None, true);
+        self
+    }
+
     /// The defaults, for this account.
     #[must_use]
     pub fn new(account: BareJid, password: Secret<String>) -> Self {

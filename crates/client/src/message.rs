@@ -48,7 +48,6 @@ impl Message {
     }
 
     /// A message of the type `chat` to this address, to be [sent](MessageBuilder).
-    #[must_use]
     pub fn chat(to: Jid) -> MessageBuilder {
         MessageBuilder::new(MessageType::Chat).to(to)
     }
@@ -158,7 +157,6 @@ impl Message {
 
     /// A message back to whoever has sent this one: of the same type, in the same thread. What was said in a room is answered to
     /// the room.
-    #[must_use]
     pub fn reply(&self) -> MessageBuilder {
         let mut reply = MessageBuilder::new(self.kind);
         let from = self.from();

@@ -246,10 +246,8 @@ impl<R: Runtime> ClientBuilder<R> {
         }
         let no_password =
             || Error::Config("a client needs a password: call `password` of its builder".into());
-        let mut config = Config::new(jid.to_bare(), self.password.ok_or_else(no_password)?);
+        let mut config = Config::new(jid.to_bare(), self.password.ok_or_else(no_password)?).for_agent();
         config.stream.resource = jid.resourcepart().map(String::from);
-        // What is not answered by an extension is the owner's.
-        (config.take_requests, config.discovery) = (true, None);
         if self.without_tls {
             config.stream.tls = TlsPolicy::None;
         } else {

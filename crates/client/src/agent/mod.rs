@@ -19,7 +19,9 @@ pub(crate) use self::core::{Asker, Core};
 pub use self::disconnected::Disconnected;
 use crate::extension::{CallId, Callable, Context, Extension, Extensions, Note};
 use crate::iq::outcome;
-use crate::{Backoff, IncomingRequest, Iq, Message, Presence, ReceivedPresence, RequestError, Undelivered};
+use crate::{
+    Backoff, Event, IncomingRequest, Iq, Message, Presence, ReceivedPresence, RequestError, Undelivered,
+};
 use crate::{Response, services};
 
 /// Requests of others that wait for their answer at a time. More are refused.
@@ -60,7 +62,7 @@ impl Default for AgentConfig {
 /// [`Client`](crate::Client) that there is for each connection.
 ///
 /// 1. **What has happened goes in**: [`online`](Agent::online) or [`resumed`](Agent::resumed), [`stanza`](Agent::stanza), [`offline`](Agent::offline), and
-///    [`tick`](Agent::tick) at the [`deadline`](Agent::deadline).
+///    [`tick`](Agent::tick) at the [`deadline`](Agent::deadline). [`take`](Agent::take) sorts what a `Client` says.
 /// 2. **What the owner wants**: [`send`](Agent::send), [`request`](Agent::request), [`call`](Agent::call), and
 ///    [`reply`](Agent::reply) or [`refuse`](Agent::refuse) for each request of others.
 /// 3. **What comes of it**, after each of these: [`next_stanza`](Agent::next_stanza) to be sent while there is a connection,
@@ -294,6 +296,18 @@ impl<X: Extensions> Agent<X> {
             Asker::Owner(call) => self.core.complete(call, Completion::Response(outcome)),
             Asker::Extension(index) => self.answered(now, index, request, outcome),
         }
+    }
+
+    /// What the [`Client`](crate::Client) of a connection tells, whose server has announced this: all that concerns the agent. What is
+    /// left is for the owner, such as [`Ask`](Event::Ask).
+    pub fn take(&mut self, now: Instant, event: Event, server: ServerFeatures) -> Option<Event> {
+        match event {
+            Event::Online(jid) => self.online(now, jid, server),
+            Event::Resumed => self.resumed(now),
+            Event::Stanza(stanza) => self.stanza(now, *stanza),
+            other => return Some(other),
+        }
+        None
     }
 
     /// A stanza has come.
