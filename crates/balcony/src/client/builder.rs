@@ -43,10 +43,12 @@ pub struct ClientBuilder<R = DefaultRuntime> {
     without_tls: bool,
     agent: AgentConfig,
     extensions: Extensions,
-    configure: Vec<Box<dyn FnOnce(&mut Config) + Send>>,
+    configure: Vec<Configure>,
     /// The first thing that is wrong.
     wrong: Option<Error>,
 }
+
+type Configure = Box<dyn FnOnce(&mut Config) + Send>;
 
 enum Trust {
     System,

@@ -113,8 +113,7 @@ impl<R: Runtime> Task<R> {
                 attend(&self.shared, &self.runtime, self.clock, connect).await?
             }
             Way::Over(socket) => {
-                let Some(socket) = socket.take() else { return None };
-                let connect = Connection::over(runtime, socket, config);
+                let connect = Connection::over(runtime, socket.take()?, config);
                 attend(&self.shared, &self.runtime, self.clock, connect).await?
             }
         };
