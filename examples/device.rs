@@ -147,7 +147,7 @@ impl Device {
             self.agent.tick(now);
             let step = pump.step(now)?;
             match step {
-                Step::Event(event) => match self.agent.take(now, event, pump.client().features()) {
+                Step::Event(event) => match self.agent.take(now, event, pump.client()) {
                     Some(Event::Ask(ticket, ask)) => pump.answer(ticket, answer(ask)),
                     _ => self.tell(),
                 },

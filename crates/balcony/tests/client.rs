@@ -337,6 +337,79 @@ async fn unread_events_are_bounded<R: Runtime>(runtime: R) {
     world.soon(romeo.close()).await.unwrap();
 }
 
+// XEP-0198 §5: the network breaks, the session does not.
+async fn a_session_survives_its_connection<R: Runtime>(runtime: R) {
+    let world = World::new(runtime);
+    let relay = Relay::new(world.at);
+    let romeo = world.client("romeo").connect(&relay.at.to_string());
+    let mut romeo = world.soon(romeo.start()).await.unwrap();
+    let mut juliet = world.online("juliet").await;
+    let (romeo_at, juliet_at) = (full(&romeo), full(&juliet));
+    assert!(matches!(world.event(&mut romeo).await, Event::Online(_)));
+    let element = || Element::new(Name::from_static("mood"), "urn:mood");
+    let asked = async {
+        let asked = romeo.request(Iq::get(element()).to(juliet_at.clone()));
+        // It is answered when the connection is another one.
+        let answer = async {
+            let Event::Request(request) = world.event(&mut juliet).await else { panic!("no request") };
+            relay.cut();
+            juliet.send(Message::chat(romeo_at.clone()).body("1")).await.unwrap();
+            request.reply(element().text("sad"));
+            juliet.send(Message::chat(romeo_at.clone()).body("2")).await.unwrap();
+        };
+        futures_lite::future::zip(asked, answer).await.0
+    };
+    assert_eq!(world.soon(asked).await.unwrap().element().unwrap().text(), "sad");
+    assert!(matches!(world.event(&mut romeo).await, Event::Offline { next: Some(_), .. }));
+    let mut resumed = false;
+    let mut bodies = Vec::new();
+    while bodies.len() < 2 {
+        match world.event(&mut romeo).await {
+            Event::Resumed => resumed = true,
+            Event::Message(message) => bodies.push(message.body().unwrap().to_owned()),
+            Event::Offline { next: Some(_), .. } => {}
+            event => panic!("{event:?}"),
+        }
+    }
+    assert_eq!((resumed, bodies), (true, vec!["1".to_owned(), "2".to_owned()]));
+    assert_eq!(full(&romeo), romeo_at);
+}
+
+/// Passes on what clients and a server say to each other, on threads of its own, until it is cut.
+struct Relay {
+    at: SocketAddr,
+    sockets: Arc<std::sync::Mutex<Vec<std::net::TcpStream>>>,
+}
+
+impl Relay {
+    fn new(to: SocketAddr) -> Relay {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let (at, sockets) = (listener.local_addr().unwrap(), Arc::default());
+        let relay = Relay { at, sockets: Arc::clone(&sockets) };
+        std::thread::spawn(move || {
+            for client in listener.incoming() {
+                let (client, server) = (client.unwrap(), std::net::TcpStream::connect(to).unwrap());
+                let both = || (client.try_clone().unwrap(), server.try_clone().unwrap());
+                sockets.lock().unwrap().extend(<[_; 2]>::from(both()));
+                for (mut from, mut to) in [both(), (both().1, both().0)] {
+                    std::thread::spawn(move || {
+                        // Whoever is cut off is told so.
+                        let _ = std::io::copy(&mut from, &mut to);
+                        let _ = to.shutdown(std::net::Shutdown::Both);
+                    });
+                }
+            }
+        });
+        relay
+    }
+
+    fn cut(&self) {
+        for socket in self.sockets.lock().unwrap().drain(..) {
+            let _ = socket.shutdown(std::net::Shutdown::Both);
+        }
+    }
+}
+
 #[test]
 fn errors_can_be_told_apart() {
     let error = StanzaError { kind: ErrorType::Wait, ..ErrorCondition::Forbidden.into() };
@@ -367,6 +440,7 @@ on_both!(
     messages_and_replies,
     requests,
     it_comes_back,
+    a_session_survives_its_connection,
     what_is_of_no_use_fails_at_once,
     elements_as_types_of_others,
     dropping_it_ends_it,

@@ -123,6 +123,17 @@ impl Client {
         Ok(client)
     }
 
+    /// Whether another connection can go on with this session, as far as the client knows; see [`resuming`](Client::resuming).
+    #[must_use]
+    pub fn is_resumable(&self) -> bool {
+        self.resumption().is_some()
+    }
+
+    /// What was sent and is not acknowledged, the oldest first. Another connection sends it again.
+    pub fn unacknowledged(&self) -> impl Iterator<Item = &Stanza> {
+        self.outbox.iter()
+    }
+
     pub(crate) fn resumption(&self) -> Option<Resumption> {
         self.connection.resumption()
     }

@@ -488,15 +488,15 @@ proptest! {
                 Step::Offline(closed, resumable) => {
                     if is_online {
                         agent.offline(now, if closed { Disconnected::ByServer } else { lost() }, resumable);
-                        (is_online, is_suspended, last) = (false, resumable, None);
-                        if !resumable {
+                        (is_online, is_suspended, last) = (false, resumable && !closed, None);
+                        if !is_suspended {
                             open.clear();
                         }
                     }
                 }
                 Step::Resumed => {
                     if is_suspended && agent.connects(now + Duration::from_secs(3600)) {
-                        agent.resumed(now);
+                        prop_assert!(agent.resumed(now));
                         (is_online, is_suspended) = (true, false);
                     }
                 }
@@ -620,7 +620,7 @@ fn a_session_goes_on() {
     agent.send(Presence::available().show(Show::Away).into()).unwrap();
     assert!(agent.reply(theirs, Payload::EMPTY));
     assert_eq!(agent.next_stanza(), None);
-    agent.resumed(Instant::ZERO);
+    assert!(agent.resumed(Instant::ZERO));
     assert!(matches!(agent.next_event(), Some(AgentEvent::Resumed)) && agent.jid() == Some(&jid()));
     let kinds: Vec<Kind> =
         core::iter::from_fn(|| agent.next_stanza()).map(|stanza| stanza.head.kind).collect();
@@ -648,4 +648,18 @@ fn a_session_goes_on() {
         agent.next_completed(),
         Some((done, Completion::Response(Err(RequestError::TimedOut)))) if done == call
     ));
+    // A server that has ended the stream has ended the session, whatever it says later.
+    let call = agent.request(Instant::ZERO, Iq::get(Ping.to_element()));
+    assert_eq!(call, Err(RequestError::Offline));
+    agent.online(Instant::ZERO, jid(), Default::default());
+    let call = agent.request(Instant::ZERO, Iq::get(Ping.to_element())).unwrap();
+    let shutdown = balcony_stream::Error::Remote(StreamCondition::SystemShutdown.into());
+    agent
+        .offline(Instant::ZERO, Disconnected::Lost(PumpError::Ended(Error::Stream(shutdown))), true)
+        .unwrap();
+    assert!(matches!(
+        agent.next_completed(),
+        Some((done, Completion::Response(Err(RequestError::Offline)))) if done == call
+    ));
+    assert!(!agent.resumed(Instant::ZERO) && agent.jid().is_none());
 }

@@ -3,7 +3,6 @@
 use core::fmt;
 use core::future::poll_fn;
 use core::time::Duration;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use balcony_client::{Agent, AgentConfig, Backoff, Config, Endpoint, Extension, Presence};
 use balcony_jid::Jid;
@@ -263,15 +262,13 @@ impl<R: Runtime> ClientBuilder<R> {
             change(&mut config);
         }
         let clock = Clock::start(&self.runtime);
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).ok();
-        config.clock_start = since.and_then(|since| u64::try_from(since.as_millis()).ok());
         let runtime = self.runtime.clone();
         let agent = Agent::new(self.agent, self.extensions, &seed());
         let shared = Shared::new(agent, move || clock.now(&runtime));
         // If anything fails from here on, the client is dropped, and that ends it.
         let client = Client::new(shared.clone());
         let way = way(self.endpoint);
-        let task = Task { shared, runtime: self.runtime.clone(), clock, config, way, session: None };
+        let task = Task { shared, runtime: self.runtime.clone(), clock, config, way, connection: None };
         self.runtime.spawn(Box::pin(task.run()));
         Ok(client)
     }

@@ -333,8 +333,9 @@ impl Shared {
         self.change_here(|state, now| state.agent.online(now, jid, features));
     }
 
-    pub(super) fn resumed(&self) {
-        self.change_here(|state, now| state.agent.resumed(now));
+    /// Whether there was a session to go on with.
+    pub(super) fn resumed(&self) -> bool {
+        self.change_here(|state, now| state.agent.resumed(now))
     }
 
     pub(super) fn stanza(&self, stanza: Stanza) {

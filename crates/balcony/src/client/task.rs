@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use balcony_client::{Config, ConnectError, Disconnected, Endpoint, Event, Presence, PumpError};
 use balcony_machine::Instant;
-use balcony_runtime::{Client as Connection, Clock, Runtime, Session, Socket, Timer as _, timeout};
+use balcony_runtime::{Client as Connection, Clock, Runtime, Socket, Timer as _, timeout};
 use balcony_stanza::Stanza;
 
 use super::shared::{Shared, Todo};
@@ -32,8 +32,8 @@ pub(super) struct Task<R: Runtime> {
     pub(super) clock: Clock,
     pub(super) config: Config,
     pub(super) way: Way,
-    /// What the last connection has left for the next.
-    pub(super) session: Option<Session>,
+    /// The last connection, for the sake of its session.
+    pub(super) connection: Option<Connection<R>>,
 }
 
 /// Why a session is over.
@@ -50,20 +50,18 @@ impl<R: Runtime> Task<R> {
         while self.time_to_connect().await {
             let why = match self.connect().await {
                 None => break,
-                Some(Ok(mut connection)) => {
-                    if connection.is_resumed() {
-                        self.shared.resumed();
-                    } else {
+                Some(Ok((mut connection, is_resumed))) => {
+                    if !(is_resumed && self.shared.resumed()) {
                         self.shared.online(connection.jid().clone(), connection.machine().features());
                     }
                     match self.serve(&mut connection).await {
                         Over::Because(why, unsent) => {
-                            let session = connection.into_session();
+                            let machine = connection.machine();
                             // What the session has is its business.
                             let is_kept =
-                                |stanza: &Stanza| session.unacknowledged().any(|kept| kept == stanza);
+                                |stanza: &Stanza| machine.unacknowledged().any(|kept| kept == stanza);
                             self.shared.sent(unsent.filter(|stanza| !is_kept(stanza)));
-                            self.session = Some(session);
+                            self.connection = Some(connection);
                             why
                         }
                         Over::Closed => {
@@ -77,7 +75,7 @@ impl<R: Runtime> Task<R> {
                 }
                 Some(Err(why)) => why,
             };
-            let resumable = self.session.as_ref().is_some_and(|session| session.resumable().is_some());
+            let resumable = self.connection.as_ref().is_some_and(|last| last.machine().is_resumable());
             if !self.shared.offline(why, resumable) {
                 break;
             }
@@ -103,13 +101,23 @@ impl<R: Runtime> Task<R> {
         .await
     }
 
-    async fn connect(&mut self) -> Option<Result<Connection<R>, Disconnected>> {
-        let runtime = self.runtime.clone();
-        let config = self.config.clone();
+    /// A connection, and whether it goes on with the session of the one before; `None` if the client is closed meanwhile.
+    async fn connect(&mut self) -> Option<Result<(Connection<R>, bool), Disconnected>> {
+        let failed = |error: ConnectError| Disconnected::Failed(error);
+        if let Some(mut connection) = self.connection.take() {
+            let reconnected = attend(&self.shared, &self.runtime, self.clock, connection.reconnect()).await?;
+            return Some(match reconnected {
+                Ok(is_resumed) => Ok((connection, is_resumed)),
+                Err(error) => {
+                    self.connection = Some(connection);
+                    Err(failed(error))
+                }
+            });
+        }
+        let (runtime, config) = (self.runtime.clone(), self.config.clone());
         let connected = match &mut self.way {
             Way::To(endpoint) => {
-                let (clock, endpoint) = (self.clock, endpoint.clone());
-                let connect = Connection::connect_with(runtime, clock, config, endpoint, &mut self.session);
+                let connect = Connection::connect_on(runtime, config, endpoint.clone());
                 attend(&self.shared, &self.runtime, self.clock, connect).await?
             }
             Way::Over(socket) => {
@@ -117,7 +125,7 @@ impl<R: Runtime> Task<R> {
                 attend(&self.shared, &self.runtime, self.clock, connect).await?
             }
         };
-        Some(connected.map_err(|error: ConnectError| Disconnected::Failed(error)))
+        Some(connected.map(|connection| (connection, false)).map_err(failed))
     }
 
     /// Carries stanzas to and fro until the connection is over.

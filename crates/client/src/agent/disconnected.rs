@@ -38,6 +38,19 @@ impl Disconnected {
     }
 }
 
+impl Disconnected {
+    /// Whether the session is over with its connection: the server has closed it, or ended it with an error (RFC 6120 section 4.9.1.1),
+    /// or the owner has.
+    #[must_use]
+    pub fn ends_session(&self) -> bool {
+        match self {
+            Disconnected::Lost(PumpError::Ended(Error::Stream(Ended::Remote(_)))) => true,
+            Disconnected::Failed(_) | Disconnected::Lost(_) => false,
+            Disconnected::ByServer | Disconnected::ByOwner => true,
+        }
+    }
+}
+
 impl fmt::Display for Disconnected {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -22,7 +22,7 @@ use crate::iq::outcome;
 use crate::{
     Backoff, Event, IncomingRequest, Iq, Message, Presence, ReceivedPresence, RequestError, Undelivered,
 };
-use crate::{Response, services};
+use crate::{Client, Response, services};
 
 /// Requests of others that wait for their answer at a time. More are refused.
 const INCOMING: usize = 64;
@@ -59,7 +59,7 @@ impl Default for AgentConfig {
 
 /// What stays of a client when its connections come and go: its outbox, requests and their answers, its
 /// [extensions](Extension), presence, and when to connect again. It works on stanzas; bytes are the business of the
-/// [`Client`](crate::Client) that there is for each connection.
+/// [`Client`] that there is for each connection.
 ///
 /// 1. **What has happened goes in**: [`online`](Agent::online) or [`resumed`](Agent::resumed), [`stanza`](Agent::stanza), [`offline`](Agent::offline), and
 ///    [`tick`](Agent::tick) at the [`deadline`](Agent::deadline). [`take`](Agent::take) sorts what a `Client` says.
@@ -232,12 +232,15 @@ impl<X: Extensions> Agent<X> {
         self.core.event(AgentEvent::Online(jid), 0);
     }
 
-    /// The session of before goes on, on another connection.
-    pub fn resumed(&mut self, now: Instant) {
-        if let (Some(_), Phase::Connecting | Phase::Waiting(_)) = (&self.session, &self.phase) {
+    /// The session of before goes on, on another connection. `false`: here it was over, so that it is a new one, and
+    /// [`online`](Agent::online) is what has happened.
+    pub fn resumed(&mut self, now: Instant) -> bool {
+        let goes_on = self.session.is_some() && matches!(self.phase, Phase::Connecting | Phase::Waiting(_));
+        if goes_on {
             self.phase = Phase::Online(now);
             self.core.event(AgentEvent::Resumed, 0);
         }
+        goes_on
     }
 
     /// There is no connection, or no longer; or it could not be made. `resumable`: the session may [go on](Agent::resumed) on the next
@@ -253,13 +256,14 @@ impl<X: Extensions> Agent<X> {
         let goes_on = self.config.reconnects && (self.has_been_online || self.config.is_patient);
         let is_end = why.is_permanent() || !goes_on;
         let wait = self.config.backoff.failed(&mut self.random);
+        let is_over = is_end || !resumable || why.ends_session();
         let why = Arc::new(why);
         let next = (!is_end).then_some(wait);
         self.phase = match next {
             Some(wait) => Phase::Waiting(now + wait),
             None => Phase::Ended(Arc::clone(&why)),
         };
-        if is_end || !resumable {
+        if is_over {
             self.end_session(now);
         }
         self.core.event(AgentEvent::Offline { why, next }, 0);
@@ -298,12 +302,18 @@ impl<X: Extensions> Agent<X> {
         }
     }
 
-    /// What the [`Client`](crate::Client) of a connection tells, whose server has announced this: all that concerns the agent. What is
-    /// left is for the owner, such as [`Ask`](Event::Ask).
-    pub fn take(&mut self, now: Instant, event: Event, server: ServerFeatures) -> Option<Event> {
+    /// What the [`Client`] of a connection tells: all that concerns the agent. What is left is for the owner, such as
+    /// [`Ask`](Event::Ask).
+    pub fn take(&mut self, now: Instant, event: Event, client: &Client) -> Option<Event> {
         match event {
-            Event::Online(jid) => self.online(now, jid, server),
-            Event::Resumed => self.resumed(now),
+            Event::Online(jid) => self.online(now, jid, client.features()),
+            Event::Resumed => {
+                if !self.resumed(now)
+                    && let Some(jid) = client.jid()
+                {
+                    self.online(now, jid.clone(), client.features());
+                }
+            }
             Event::Stanza(stanza) => self.stanza(now, *stanza),
             other => return Some(other),
         }
