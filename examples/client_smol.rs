@@ -9,7 +9,7 @@ use std::env;
 use balcony::prelude::*;
 use balcony::{ClientBuilder, Delivered};
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
+fn main() -> Result<(), Box<dyn core::error::Error>> {
     let args: Vec<String> = env::args().skip(1).collect();
     let [to, text] = &args[..] else { return Err("an address and a text are wanted".into()) };
     smol::block_on(async {

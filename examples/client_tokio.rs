@@ -7,7 +7,7 @@ use balcony::prelude::*;
 use tokio::io::{AsyncBufReadExt as _, BufReader, stdin};
 
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), Box<dyn std::error::Error>> {
+async fn main() -> Result<(), Box<dyn core::error::Error>> {
     let mut client =
         Client::from_env().with(Discovery::new("Chat", "1.0").identity("client", "console")).start().await?;
     let mut lines = BufReader::new(stdin()).lines();

@@ -2,7 +2,7 @@
 
 use balcony::prelude::*;
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
+fn main() -> Result<(), Error> {
     // Who it is, and its password, are in the environment: BALCONY_JID and BALCONY_PASSWORD.
     let bot = Client::from_env().with(Discovery::new("Echo bot", "1.0"));
     block_on(async {

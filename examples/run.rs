@@ -75,6 +75,25 @@ fn a_server_in_a_program_of_ones_own() {
     }
 }
 
+// Whoever copies the bot from where it is shown gets the one that is tested, and it is short.
+#[test]
+fn the_bot_is_the_same_everywhere() {
+    let read =
+        |path: &str| std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap();
+    let bot = read("echo_bot.rs");
+    assert!(bot.lines().count() <= 20);
+    let code = |text: &str, prefix: &str| -> String {
+        let lines = text.lines().map(|line| line.strip_prefix(prefix).unwrap_or(line).trim());
+        lines.filter(|line| !line.is_empty() && !line.starts_with("//")).collect()
+    };
+    let bot = code(&bot, "");
+    for (path, prefix) in
+        [("../README.md", ""), ("../crates/balcony/README.md", ""), ("../crates/balcony/src/lib.rs", "//!")]
+    {
+        assert!(code(&read(path), prefix).contains(&bot), "{path} has another one");
+    }
+}
+
 /// A program that runs until it is dropped.
 struct Running(Child);
 

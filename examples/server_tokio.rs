@@ -16,7 +16,7 @@ use balcony::server::extension::{
 };
 use balcony_store::{Request as StoreRequest, Store, StoreConfig, Worker};
 
-type Failure = Box<dyn std::error::Error>;
+type Failure = Box<dyn core::error::Error>;
 
 const NS: &str = "urn:example:mood";
 const MOODS: &str = "mood-texts";

@@ -2,11 +2,11 @@
 
 use crate::options::Options;
 use crate::run::{Result, Steps, cargo, output, run};
-use crate::{bare, figures, fuzz, lint, simulate, spec};
+use crate::{api, bare, figures, fuzz, lint, simulate, spec};
 
 pub(crate) const USAGE: &str = "[--keep-going] [--fuzz-seconds N] [STEP...]";
 pub(crate) const HELP: &str = "\
-Everything that CI checks, quick checks first, or only the steps named: format, lint, spec, clippy, test,
+Everything that CI checks, quick checks first, or only the steps named: format, lint, api, spec, clippy, test,
 docs, features, bare, figures, simulate, fuzz. It stops at the first step that fails.
   --keep-going      does the other steps all the same
   --fuzz-seconds N  fuzzes for N seconds, all targets together; 60 unless told otherwise, 0 for not at all";
@@ -55,8 +55,9 @@ pub(crate) fn main(args: &[String]) -> Result {
     let keep_going = options.flag("--keep-going");
     let fuzz_seconds = options.number("--fuzz-seconds")?.unwrap_or(60);
     let wanted = options.rest()?;
-    const STEPS: [&str; 11] = [
-        "format", "lint", "spec", "clippy", "test", "docs", "features", "bare", "figures", "simulate", "fuzz",
+    const STEPS: [&str; 12] = [
+        "format", "lint", "api", "spec", "clippy", "test", "docs", "features", "bare", "figures", "simulate",
+        "fuzz",
     ];
     if let Some(unknown) = wanted.iter().find(|step| !STEPS.contains(&step.as_str())) {
         return Err(format!("there is no step `{unknown}`; there are {}", STEPS.join(", ")));
@@ -64,6 +65,7 @@ pub(crate) fn main(args: &[String]) -> Result {
     let mut steps = Steps::new(keep_going, wanted);
     steps.step("format", format);
     steps.step("lint", || lint::main(&[]));
+    steps.step("api", || api::main(&[]));
     steps.step("spec", || spec::main(&[]));
     steps.step("clippy", clippy);
     steps.step("test", test);

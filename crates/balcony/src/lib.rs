@@ -6,7 +6,23 @@
 //! It says what was said to it, answers who it is, and connects again by itself. It needs no other package:
 //!
 //! ```no_run
-#![doc = include_str!("../../../examples/echo_bot.rs")]
+//! use balcony::prelude::*;
+//!
+//! fn main() -> Result<(), Error> {
+//!     // Who it is, and its password, are in the environment: BALCONY_JID and BALCONY_PASSWORD.
+//!     let bot = Client::from_env().with(Discovery::new("Echo bot", "1.0"));
+//!     block_on(async {
+//!         let mut client = bot.start().await?;
+//!         while let Some(event) = client.next().await? {
+//!             if let Event::Message(message) = event
+//!                 && let Some(body) = message.body()
+//!             {
+//!                 client.send(message.reply().body(body)).await?;
+//!             }
+//!         }
+//!         Ok(())
+//!     })
+//! }
 //! ```
 //!
 //! [`Client`] has what a client can do, [`Event`] what happens to it. Messages are read and built by [`Message`], presence by
@@ -52,6 +68,10 @@
 //!
 //! With several runtimes the first of them in this table is what [`Client::builder`] takes; [`ClientBuilder::on`] takes any.
 //!
+//! # The manual
+//!
+//! [`manual`] has a page each about bots, extensions, devices, servers, testing and runtimes.
+//!
 //! # Below
 //!
 //! Everything here is thin: what a client decides is decided by machines without sockets and clocks, in the packages `balcony-client`,
@@ -63,6 +83,7 @@
 #[cfg(feature = "client")]
 mod client;
 mod error;
+pub mod manual;
 pub mod prelude;
 mod rt;
 #[cfg(feature = "server")]

@@ -1,4 +1,11 @@
 //! Clients and servers of the front door, on tokio and on smol.
+#![allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    clippy::std_instead_of_core,
+    clippy::unwrap_used,
+    reason = "tests"
+)]
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -1,4 +1,5 @@
 //! The client that stays: what goes in, what comes out, and what must hold of it whatever happens.
+#![allow(clippy::std_instead_of_core, clippy::unwrap_used, reason = "tests")]
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
