@@ -7,7 +7,7 @@ use crate::{api, bare, figures, fuzz, lint, simulate, spec};
 pub(crate) const USAGE: &str = "[--keep-going] [--fuzz-seconds N] [STEP...]";
 pub(crate) const HELP: &str = "\
 Everything that CI checks, quick checks first, or only the steps named: format, lint, api, spec, clippy, test,
-docs, features, bare, figures, simulate, fuzz. It stops at the first step that fails.
+docs, features, package, bare, figures, simulate, fuzz. It stops at the first step that fails.
   --keep-going      does the other steps all the same
   --fuzz-seconds N  fuzzes for N seconds, all targets together; 60 unless told otherwise, 0 for not at all";
 
@@ -55,9 +55,9 @@ pub(crate) fn main(args: &[String]) -> Result {
     let keep_going = options.flag("--keep-going");
     let fuzz_seconds = options.number("--fuzz-seconds")?.unwrap_or(60);
     let wanted = options.rest()?;
-    const STEPS: [&str; 12] = [
-        "format", "lint", "api", "spec", "clippy", "test", "docs", "features", "bare", "figures", "simulate",
-        "fuzz",
+    const STEPS: [&str; 13] = [
+        "format", "lint", "api", "spec", "clippy", "test", "docs", "features", "package", "bare", "figures",
+        "simulate", "fuzz",
     ];
     if let Some(unknown) = wanted.iter().find(|step| !STEPS.contains(&step.as_str())) {
         return Err(format!("there is no step `{unknown}`; there are {}", STEPS.join(", ")));
@@ -71,6 +71,7 @@ pub(crate) fn main(args: &[String]) -> Result {
     steps.step("test", test);
     steps.step("docs", docs);
     steps.step("features", features);
+    steps.step("package", package);
     steps.step("bare", || bare::main(&[]));
     steps.step("figures", || figures::main(&[]));
     steps.step("simulate", || simulate::main(&["--seconds".into(), "20".into()]));
@@ -118,6 +119,11 @@ fn features() -> Result {
         .iter()
         .try_for_each(|args| run(cargo(&["clippy", "--lib"]).args(*args).args(["--", "-D", "warnings"])))?;
     client_alone()
+}
+
+/// What is published could be: each crate has what it needs, and nothing from outside of it.
+fn package() -> Result {
+    run(&mut cargo(&["package", "--workspace", "--no-verify", "--allow-dirty", "--quiet"]))
 }
 
 /// A bot does not compile the server.

@@ -85,7 +85,7 @@ impl Response {
 }
 
 /// Why a request has no result.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RequestError {
     /// It was refused, for this reason.
@@ -96,6 +96,13 @@ pub enum RequestError {
     Offline,
     /// The answer is not what the extension says.
     Unreadable,
+}
+
+/// The same words as `Display`: a `main` that returns it shows what is wrong.
+impl fmt::Debug for RequestError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
 }
 
 impl fmt::Display for RequestError {

@@ -268,9 +268,9 @@ impl<R: Runtime> fmt::Debug for Client<R> {
     }
 }
 
-/// Nobody else runs TLS here.
+/// Nobody else runs TLS here. (A WebSocket in the clear is refused, or not, by the stream on it.)
 fn check(config: &Config) -> Result<(), ConnectError> {
-    let needs = config.stream.tls != balcony_stream::TlsPolicy::None;
+    let needs = config.stream.tls != balcony_stream::TlsPolicy::None && config.websocket.is_none();
     if needs && config.tls.is_none() { Err(ConnectError::NoTrust) } else { Ok(()) }
 }
 

@@ -126,11 +126,18 @@ impl<R: Runtime> ServerBuilder<R> {
 }
 
 /// Why a server does not start.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum StartError {
     /// At this address there can be no TLS, and [`Config::tls`] or the transport demands it.
     NoCertificate(SocketAddr),
+}
+
+/// The same words as `Display`: a `main` that returns it shows what is wrong.
+impl fmt::Debug for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
 }
 
 impl fmt::Display for StartError {

@@ -8,7 +8,7 @@ use balcony_stream::Error as Ended;
 use crate::{ConnectError, Error, PumpError};
 
 /// Why a client is offline.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Disconnected {
     /// It could not connect.
@@ -48,6 +48,13 @@ impl Disconnected {
             Disconnected::Failed(_) | Disconnected::Lost(_) => false,
             Disconnected::ByServer | Disconnected::ByOwner => true,
         }
+    }
+}
+
+/// The same words as `Display`: a `main` that returns it shows what is wrong.
+impl fmt::Debug for Disconnected {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
     }
 }
 
