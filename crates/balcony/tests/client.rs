@@ -417,6 +417,33 @@ impl Relay {
     }
 }
 
+// Whoever waits on another thread is not left waiting.
+#[test]
+fn the_end_of_the_runtime_is_the_end_of_its_clients() {
+    let tokio = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let runtime = tokio();
+    let (mut client, sender) = runtime.block_on(async {
+        let world = World::new(balcony::DefaultRuntime::default());
+        let client = world.online("romeo").await;
+        let sender = client.sender();
+        (client, sender)
+    });
+    // This one's task has never run.
+    let enter = runtime.enter();
+    let idle = Client::builder("romeo@localhost").password("r").dangerous_trust_anyone();
+    let idle = idle.start_in_background().unwrap();
+    drop(enter);
+    drop(runtime);
+    tokio().block_on(async {
+        let end = async {
+            while client.next().await.unwrap().is_some() {}
+            assert!(sender.send(Message::chat("juliet@localhost".parse().unwrap())).await.is_err());
+            idle.close().await.unwrap();
+        };
+        tokio::time::timeout(PATIENCE, end).await.expect("too slow");
+    });
+}
+
 #[test]
 fn errors_can_be_told_apart() {
     let error = StanzaError { kind: ErrorType::Wait, ..ErrorCondition::Forbidden.into() };

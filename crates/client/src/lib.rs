@@ -11,6 +11,11 @@
 //! When a connection breaks, its [`Session`] goes on on the next one where the server lets it (XEP-0198): nothing is lost and nothing
 //! arrives twice. What a client has sent it keeps until the server has acknowledged it.
 //!
+//! An [`Agent`] is what stays when connections come and go: what is to be sent, requests, presence, [extensions](Extension), and when to
+//! connect again. A device has a loop around an [`Agent`] and a [`Pump`]; the package `balcony` is that loop on an async runtime.
+//! [`Message`], [`ReceivedPresence`], [`IncomingRequest`] and [`Response`] read what has come, [`MessageBuilder`], [`Presence`] and [`Iq`]
+//! build what is said.
+//!
 //! Where to connect to is decided by [`Endpoint`] and [`srv`] (for WebSockets [`host_meta`]), when to try again by [`Backoff`], and [`Pump`] puts buffers
 //! around a client so that an adapter has only to read, write and wait; all are pure as well.
 #![cfg_attr(not(feature = "tls"), no_std)]

@@ -11,7 +11,7 @@ use balcony_runtime::{Clock, Runtime, Socket, seed};
 use balcony_stream::TlsPolicy;
 
 use super::shared::{Extensions, Shared};
-use super::task::{Task, Way};
+use super::task::{Over, Task, Way};
 use crate::rt::DefaultRuntime;
 use crate::{Client, Error};
 
@@ -226,6 +226,10 @@ impl<R: Runtime> ClientBuilder<R> {
     /// # Errors
     ///
     /// What is wrong with the configuration.
+    ///
+    /// # Panics
+    ///
+    /// With some runtimes, such as tokio, if it is called outside of them.
     pub fn start_in_background(mut self) -> Result<Client, Error> {
         self.agent.is_patient = true;
         self.spawn(Way::To)
@@ -268,7 +272,8 @@ impl<R: Runtime> ClientBuilder<R> {
         // If anything fails from here on, the client is dropped, and that ends it.
         let client = Client::new(shared.clone());
         let way = way(self.endpoint);
-        let task = Task { shared, runtime: self.runtime.clone(), clock, config, way, connection: None };
+        let over = Over(shared.clone());
+        let task = Task { shared, over, runtime: self.runtime.clone(), clock, config, way, connection: None };
         self.runtime.spawn(Box::pin(task.run()));
         Ok(client)
     }

@@ -57,7 +57,7 @@ impl Client {
         self.sender.jid()
     }
 
-    /// Waits for the next event. `None`: the client has been closed by its owner.
+    /// Waits for the next event. `None`: the client has been closed by its owner, or its runtime has ended.
     ///
     /// Cancel-safe: if another branch of a `select!` is first, nothing is lost.
     ///

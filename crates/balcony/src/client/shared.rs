@@ -124,7 +124,7 @@ impl Shared {
             return Poll::Ready(Err(error));
         }
         if !state.agent.has_room() {
-            state.watchers.push(cx.waker().clone());
+            state.watch(cx);
             return Poll::Pending;
         }
         drop(state);
@@ -149,7 +149,7 @@ impl Shared {
         if first >= below || state.agent.jid().is_none() || state.is_over {
             return Poll::Ready(());
         }
-        state.watchers.push(cx.waker().clone());
+        state.watch(cx);
         Poll::Pending
     }
 
@@ -228,7 +228,7 @@ impl Shared {
         if state.agent.jid().is_some() {
             return Poll::Ready(Ok(()));
         }
-        state.watchers.push(cx.waker().clone());
+        state.watch(cx);
         Poll::Pending
     }
 
@@ -246,7 +246,7 @@ impl Shared {
         if state.is_over {
             return Poll::Ready(());
         }
-        state.watchers.push(cx.waker().clone());
+        state.watch(cx);
         Poll::Pending
     }
 }
@@ -256,6 +256,13 @@ fn no_extension<X>() -> Error {
 }
 
 impl State {
+    /// Wakes this one at the next change, once.
+    fn watch(&mut self, cx: &Context<'_>) {
+        if !self.watchers.iter().any(|watcher| watcher.will_wake(cx.waker())) {
+            self.watchers.push(cx.waker().clone());
+        }
+    }
+
     /// Why nothing goes on; `None` while it does.
     fn ended(&self) -> Option<Error> {
         match self.agent.end() {

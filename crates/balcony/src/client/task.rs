@@ -32,12 +32,14 @@ pub(super) struct Task<R: Runtime> {
     pub(super) clock: Clock,
     pub(super) config: Config,
     pub(super) way: Way,
+    /// Dropped with the task, be it that the runtime ends before it has begun.
+    pub(super) over: Over,
     /// The last connection, for the sake of its session.
     pub(super) connection: Option<Connection<R>>,
 }
 
 /// Why a session is over.
-enum Over {
+enum End {
     /// And this was not sent any more.
     Because(Disconnected, Option<Stanza>),
     /// The owner wants it.
@@ -46,7 +48,6 @@ enum Over {
 
 impl<R: Runtime> Task<R> {
     pub(super) async fn run(mut self) {
-        let over = OnDrop(Arc::clone(&self.shared));
         while self.time_to_connect().await {
             let why = match self.connect().await {
                 None => break,
@@ -55,7 +56,7 @@ impl<R: Runtime> Task<R> {
                         self.shared.online(connection.jid().clone(), connection.machine().features());
                     }
                     match self.serve(&mut connection).await {
-                        Over::Because(why, unsent) => {
+                        End::Because(why, unsent) => {
                             let machine = connection.machine();
                             // What the session has is its business.
                             let is_kept =
@@ -64,7 +65,7 @@ impl<R: Runtime> Task<R> {
                             self.connection = Some(connection);
                             why
                         }
-                        Over::Closed => {
+                        End::Closed => {
                             let goodbye = goodbye(connection, self.shared.is_available());
                             // Whether the server has heard it or not, it is the end.
                             let _: Option<Result<(), PumpError>> =
@@ -80,7 +81,6 @@ impl<R: Runtime> Task<R> {
                 break;
             }
         }
-        drop(over);
     }
 
     /// Whether to connect, as soon as it is time; otherwise it is the end.
@@ -129,7 +129,7 @@ impl<R: Runtime> Task<R> {
     }
 
     /// Carries stanzas to and fro until the connection is over.
-    async fn serve(&self, connection: &mut Connection<R>) -> Over {
+    async fn serve(&self, connection: &mut Connection<R>) -> End {
         let mut timer = self.runtime.timer();
         // The server has to acknowledge something before it is sent more.
         let mut blocked = None;
@@ -162,8 +162,8 @@ impl<R: Runtime> Task<R> {
             match step {
                 Step::Happened(Ok(Some(Event::Stanza(stanza)))) => self.shared.stanza(*stanza),
                 Step::Happened(Ok(Some(_))) => {}
-                Step::Happened(Ok(None)) => return Over::Because(Disconnected::ByServer, None),
-                Step::Happened(Err(error)) => return Over::Because(Disconnected::Lost(error), None),
+                Step::Happened(Ok(None)) => return End::Because(Disconnected::ByServer, None),
+                Step::Happened(Err(error)) => return End::Because(Disconnected::Lost(error), None),
                 Step::Send(stanza) => {
                     let send = connection.send(&stanza);
                     match attend(&self.shared, &self.runtime, self.clock, send).await {
@@ -173,13 +173,13 @@ impl<R: Runtime> Task<R> {
                             self.shared.sent(Some(stanza));
                         }
                         Some(Err(error)) => {
-                            return Over::Because(Disconnected::Lost(error), Some(stanza));
+                            return End::Because(Disconnected::Lost(error), Some(stanza));
                         }
                         // It goes out with the goodbye.
                         None => self.shared.sent(None),
                     }
                 }
-                Step::Close => return Over::Closed,
+                Step::Close => return End::Closed,
             }
         }
     }
@@ -225,9 +225,9 @@ async fn attend<T, R: Runtime>(
 }
 
 /// The end of the task, be it that the runtime drops it.
-struct OnDrop(Arc<Shared>);
+pub(super) struct Over(pub(super) Arc<Shared>);
 
-impl Drop for OnDrop {
+impl Drop for Over {
     fn drop(&mut self) {
         self.0.over();
     }
