@@ -161,13 +161,15 @@ async fn echo(juliet: &mut Client, words: &str) {
         juliet.send(Message::chat("romeo@localhost/bot".parse().unwrap()).body(words)).await.unwrap();
         let answer = async {
             loop {
-                if let Some(Event::Message(message)) = juliet.next().await.unwrap() {
-                    return message;
+                // What was on its way when the server ended is said again.
+                if let Some(Event::Message(message)) = juliet.next().await.unwrap()
+                    && message.body() == Some(words)
+                {
+                    return;
                 }
             }
         };
-        if let Ok(message) = tokio::time::timeout(Duration::from_millis(300), answer).await {
-            assert_eq!(message.body(), Some(words));
+        if tokio::time::timeout(Duration::from_millis(300), answer).await.is_ok() {
             return;
         }
     }

@@ -81,6 +81,7 @@ impl<R: Runtime> Task<R> {
                 break;
             }
         }
+        drop(self.over);
     }
 
     /// Whether to connect, as soon as it is time; otherwise it is the end.
