@@ -9,20 +9,27 @@
 
 use std::io::Read as _;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
+
+use balcony::prelude::*;
+use balcony::server::test_certificate;
 
 /// Longer than any of them takes on a machine that is busy.
 const LONG: Duration = Duration::from_secs(60);
 
-/// Runs an example, with a folder of its own as its argument if it wants one, and returns what it has said.
-fn run(name: &str, folder: Option<&Path>) -> String {
+fn example(name: &str) -> Command {
     let mut program = std::env::current_exe().unwrap();
     program.pop();
     program.pop();
     program.extend(["examples", name]);
     assert!(program.exists(), "{} is not built; `cargo test -p balcony-examples` does it", program.display());
-    let mut command = Command::new(program);
+    Command::new(program)
+}
+
+/// Runs an example, with a folder of its own as its argument if it wants one, and returns what it has said.
+fn run(name: &str, folder: Option<&Path>) -> String {
+    let mut command = example(name);
     command.args(folder).stdin(Stdio::null()).stdout(Stdio::piped());
     let mut child = command.spawn().unwrap();
     let mut out = child.stdout.take().unwrap();
@@ -64,6 +71,178 @@ fn a_server_in_a_program_of_ones_own() {
     let folder = tempfile::tempdir().unwrap();
     for _ in 0..2 {
         let said = run("server_tokio", Some(folder.path()));
-        assert!(said.contains(">amorous<"), "{said}");
+        assert!(said.contains("asks juliet@localhost: amorous"), "{said}");
     }
+}
+
+// Whoever copies the bot from where it is shown gets the one that is tested, and it is short.
+#[test]
+fn the_bot_is_the_same_everywhere() {
+    let read =
+        |path: &str| std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap();
+    let bot = read("echo_bot.rs");
+    assert!(bot.lines().count() <= 20);
+    let code = |text: &str, prefix: &str| -> String {
+        let lines = text.lines().map(|line| line.strip_prefix(prefix).unwrap_or(line).trim());
+        lines.filter(|line| !line.is_empty() && !line.starts_with("//")).collect()
+    };
+    let bot = code(&bot, "");
+    for (path, prefix) in
+        [("../README.md", ""), ("../crates/balcony/README.md", ""), ("../crates/balcony/src/lib.rs", "//!")]
+    {
+        assert!(code(&read(path), prefix).contains(&bot), "{path} has another one");
+    }
+}
+
+/// A program that runs until it is dropped.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+// The bot is one program and the server another; what is said to it comes back, also after the server was away.
+#[test]
+fn the_bot_echoes_and_comes_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let (certificate, key) = test_certificate("localhost").unwrap();
+    let ca = folder.path().join("ca.pem");
+    std::fs::write(&ca, &certificate).unwrap();
+    let serve = |at: &str| {
+        let accounts = MemoryAccounts::new().with("romeo@localhost", "r").unwrap();
+        Server::builder("localhost")
+            .accounts(accounts.with("juliet@localhost", "j").unwrap())
+            .certificate_pem(certificate.as_bytes(), key.expose().as_bytes())
+            .configure(|config| config.iq_needs_presence = false)
+            .listen(at.parse().unwrap())
+            .start()
+            .unwrap()
+    };
+    let program = async {
+        let server = serve("127.0.0.1:0");
+        let at = server.local_addrs()[0].to_string();
+        let environment = [
+            ("JID", "romeo@localhost/bot"),
+            ("PASSWORD", "r"),
+            ("CONNECT", &at),
+            ("CA", ca.to_str().unwrap()),
+        ];
+        let environment = environment.map(|(name, value)| (format!("BALCONY_{name}"), value));
+        let _bot = Running(example("echo_bot").envs(environment).spawn().unwrap());
+        let client = || {
+            Client::builder("juliet@localhost").password("j").connect(&at).trust_pem(certificate.as_bytes())
+        };
+        let mut juliet = client().start().await.unwrap();
+        echo(&mut juliet, "But soft").await;
+        let version =
+            Iq::get(balcony::xep::version::Query.to_element()).to("romeo@localhost/bot".parse().unwrap());
+        let version = juliet.request(version).await.unwrap();
+        let version = balcony::xep::version::Software::read(version.element().unwrap()).unwrap();
+        assert_eq!(version.name, "Echo bot");
+        server.shutdown().await;
+        drop(juliet);
+        let server = serve(&at);
+        // It waits up to a minute (RFC 6120 section 3.3).
+        let mut juliet = client().start().await.unwrap();
+        echo(&mut juliet, "what light").await;
+        server.shutdown().await;
+    };
+    block_on(async {
+        tokio::time::timeout(3 * LONG, program).await.expect("too slow");
+    });
+}
+
+/// Says something to the bot until it answers; before it is there it hears nothing.
+async fn echo(juliet: &mut Client, words: &str) {
+    loop {
+        juliet.send(Message::chat("romeo@localhost/bot".parse().unwrap()).body(words)).await.unwrap();
+        let answer = async {
+            loop {
+                // What was on its way when the server ended is said again.
+                if let Some(Event::Message(message)) = juliet.next().await.unwrap()
+                    && message.body() == Some(words)
+                {
+                    return;
+                }
+            }
+        };
+        if tokio::time::timeout(Duration::from_millis(300), answer).await.is_ok() {
+            return;
+        }
+    }
+}
+
+// The same without a runtime: it answers, and says what it is.
+#[test]
+fn the_device_answers() {
+    let folder = tempfile::tempdir().unwrap();
+    let (certificate, key) = test_certificate("localhost").unwrap();
+    let ca = folder.path().join("ca.pem");
+    std::fs::write(&ca, &certificate).unwrap();
+    let program = async {
+        let accounts = MemoryAccounts::new().with("thermometer@localhost", "t").unwrap();
+        let server = Server::builder("localhost")
+            .accounts(accounts.with("juliet@localhost", "j").unwrap())
+            .certificate_pem(certificate.as_bytes(), key.expose().as_bytes())
+            .configure(|config| config.iq_needs_presence = false)
+            .listen("127.0.0.1:0".parse().unwrap())
+            .start()
+            .unwrap();
+        let at = server.local_addrs()[0].to_string();
+        let environment = [
+            ("BALCONY_JID", "thermometer@localhost/wall"),
+            ("BALCONY_PASSWORD", "t"),
+            ("BALCONY_CONNECT", &at),
+            ("BALCONY_CA", ca.to_str().unwrap()),
+        ];
+        let _device = Running(example("device").envs(environment).spawn().unwrap());
+        let juliet = Client::builder("juliet@localhost").password("j").connect(&at);
+        let juliet = juliet.trust_pem(certificate.as_bytes()).start().await.unwrap();
+        let wall: Jid = "thermometer@localhost/wall".parse().unwrap();
+        let ask = |element: Element| juliet.request(Iq::get(element).to(wall.clone()));
+        let temperature = || Element::new(Name::from_static("temperature"), "urn:example:thermometer");
+        // Until it is there the server refuses in its name.
+        let answer = loop {
+            match ask(temperature()).await {
+                Ok(answer) => break answer,
+                Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
+            }
+        };
+        assert_eq!(answer.element().unwrap().text(), "21.5");
+        let about = balcony::xep::disco::Query::new(balcony::xep::disco::About::Info);
+        let info = ask(about.to_element()).await.unwrap();
+        let info = balcony::xep::disco::Info::read(info.element().unwrap()).unwrap();
+        assert!(
+            info.has("urn:example:thermometer") && info.identities[0].name.as_deref() == Some("Thermometer")
+        );
+        let unknown = ask(Element::new(Name::from_static("humidity"), "urn:example:thermometer")).await;
+        assert!(matches!(unknown, Err(Error::Request(RequestError::Refused(_)))), "{unknown:?}");
+        server.shutdown().await;
+    };
+    block_on(async {
+        tokio::time::timeout(LONG, program).await.expect("too slow");
+    });
+}
+
+// What is missing is said in a sentence, and at once.
+#[test]
+fn the_bot_says_what_is_missing() {
+    let run = |environment: &[(&str, &str)]| {
+        let mut command = example("echo_bot");
+        command.env_remove("BALCONY_JID").env_remove("BALCONY_PASSWORD").env_remove("BALCONY_CONNECT");
+        let output = command.envs(environment.iter().copied()).output().unwrap();
+        assert!(!output.status.success());
+        String::from_utf8(output.stderr).unwrap()
+    };
+    assert_eq!(run(&[]).trim(), "Error: the environment variable BALCONY_JID is not set");
+    let wrong = [("BALCONY_JID", "romeo@@"), ("BALCONY_PASSWORD", "r")];
+    assert!(run(&wrong).starts_with("Error: `romeo@@` is no address of XMPP: "));
+    let nobody =
+        [("BALCONY_JID", "romeo@localhost"), ("BALCONY_PASSWORD", "r"), ("BALCONY_CONNECT", "localhost:1")];
+    let said =
+        run(&[&nobody[..], &[("SSL_CERT_FILE", concat!(env!("CARGO_MANIFEST_DIR"), "/none.pem"))]].concat());
+    assert!(said.starts_with("Error: "), "{said}");
 }

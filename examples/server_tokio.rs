@@ -5,25 +5,18 @@
 //! `cargo run -p balcony-examples --example server_tokio -- FOLDER`
 #![forbid(unsafe_code)]
 
-use core::time::Duration;
 use std::path::Path;
 use std::sync::{Arc, mpsc};
 
-use balcony_client::RequestKind::{self, Get, Set};
-use balcony_examples::Failure;
-use balcony_machine::Secret;
-use balcony_router::extension::{
+use balcony::prelude::*;
+use balcony::server::ServerHandle;
+use balcony::server::extension::{
     Access, Addressee, Context, Damaged, Documents, Edit, Extension, Extensions, Hold, Registry, Reply,
     Request,
 };
-use balcony_stanza::ErrorCondition::NotAcceptable;
-use balcony_stanza::{Kind, PresenceType, Stanza};
 use balcony_store::{Request as StoreRequest, Store, StoreConfig, Worker};
-use balcony_tokio::{
-    Client, ClientConfig, Endpoint, Event, RequestOutcome, Server, ServerConfig, ServerHandle, TlsPolicy,
-    Transport,
-};
-use balcony_xml::{Element, Name};
+
+type Failure = Box<dyn core::error::Error>;
 
 const NS: &str = "urn:example:mood";
 const MOODS: &str = "mood-texts";
@@ -58,7 +51,7 @@ fn mood(text: &str) -> Element {
 fn set(most: &Mood, context: &mut Context<'_, '_, Mood>, request: &Request<'_>) -> Reply {
     let text = request.element.text().into_owned();
     if text.len() > most.0 {
-        return NotAcceptable.into();
+        return ErrorCondition::NotAcceptable.into();
     }
     let edit =
         if text.is_empty() { Edit::remove(MOODS, "") } else { Edit::put(MOODS, "", 1, text.as_bytes()) };
@@ -76,78 +69,81 @@ fn start(folder: &Path) -> Result<ServerHandle, Failure> {
     // The store is told what the extensions keep: it does not open one in which a later version of them has written.
     let kept = StoreConfig { collections: extensions.collections().into(), ..StoreConfig::default() };
     let store = Store::open_with(folder, kept)?;
-    let mut config = ServerConfig::new(vec!["localhost".parse()?], store.secret());
-    config.extensions = extensions;
-    config.tls = TlsPolicy::None; // Only this machine can connect. Any other server needs a certificate.
+    let secret = store.secret();
     let worker = Arc::new(Worker::start(store));
     for name in ["juliet", "romeo", "tybalt"] {
-        let (account, password) = (format!("{name}@localhost").parse()?, Secret::new(name.to_owned()));
+        let (account, password) =
+            (format!("{name}@localhost").parse()?, balcony::Secret::new(name.to_owned()));
         let request = StoreRequest::Create { account, password, replace: false };
         let (done, wait) = mpsc::channel();
         worker.submit(request, Box::new(move |reply| done.send(reply).unwrap_or_default()))?;
         wait.recv()?; // It is made, or was there before.
     }
-    let server = Server::builder(config, move |ask, reply| worker.handle(ask, reply));
-    Ok(server.listen("127.0.0.1:0".parse()?, Transport::Stream)?.start())
+    let server = Server::builder("localhost")
+        .configure(|config| (config.extensions, config.decoy) = (extensions, secret))
+        .dangerous_without_tls() // Only this machine can connect. Any other server needs a certificate.
+        .answers(move |ask, reply| worker.handle(ask, reply))
+        .listen("127.0.0.1:0".parse()?);
+    Ok(server.start()?)
 }
 
 async fn connect(server: &ServerHandle, name: &str) -> Result<Client, Failure> {
-    let mut config = ClientConfig::new(format!("{name}@localhost").parse()?, Secret::new(name.to_owned()));
-    config.stream.tls = TlsPolicy::None;
-    let to = server.local_addrs()[0];
-    let endpoint = Endpoint::Address { host: to.ip().to_string(), port: to.port(), direct_tls: false };
-    let mut client = Client::connect(config, endpoint).await?;
-    client.send(&Stanza::presence(PresenceType::Available)).await?;
-    Ok(client)
+    let to = server.local_addrs()[0].to_string();
+    let client =
+        Client::builder(format!("{name}@localhost/x")).password(name).connect(&to).dangerous_without_tls();
+    Ok(client.start().await?)
 }
 
-async fn ask(client: &mut Client, kind: RequestKind, of: &str, text: &str) -> Result<String, Failure> {
-    let payload = mood(text).into();
-    let answer = match client.request(kind, Some(of.parse()?), payload, Duration::from_secs(10)).await? {
-        RequestOutcome::Result(stanza) => String::from_utf8_lossy(stanza.payload.as_bytes()).into_owned(),
-        RequestOutcome::Error(error) => format!("{:?}", error.condition),
-        RequestOutcome::TimedOut | RequestOutcome::Lost => "nothing".to_owned(),
+async fn ask(client: &Client, iq: Iq, of: &str) -> Result<String, Failure> {
+    let answer = match client.request(iq.to(of.parse()?)).await {
+        Ok(response) => response.element().map(|mood| mood.text().into_owned()).unwrap_or_default(),
+        Err(Error::Request(RequestError::Refused(error))) => error.to_string(),
+        Err(error) => return Err(error.into()),
     };
-    println!("{} asks {of} ({kind:?} {text:?}): {answer}", client.jid());
+    println!("{} asks {of}: {answer}", client.jid().ok_or("offline")?);
     Ok(answer)
 }
 
-/// Waits until somebody wants to see the presence of this client's user.
-async fn wait_for_request(client: &mut Client) -> Result<(), Failure> {
+/// Waits until somebody wants to see the presence of this client's user, and lets them.
+async fn approve(client: &mut Client) -> Result<(), Failure> {
     while let Some(event) = client.next().await? {
-        if matches!(event, Event::Stanza(stanza) if stanza.head.kind == Kind::Presence(PresenceType::Subscribe))
+        if let Event::Presence(presence) = event
+            && presence.is_subscription_request()
         {
+            client.send(presence.approve()).await?;
             return Ok(());
         }
     }
-    Err("the server has closed the stream".into())
+    Err("the client has been closed".into())
 }
 
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), Failure> {
-    let folder = std::env::args().nth(1).ok_or("name a folder for the accounts")?;
-    let server = start(folder.as_ref())?;
+fn main() -> Result<(), Failure> {
+    block_on(run(std::env::args().nth(1).ok_or("name a folder for the accounts")?.as_ref()))
+}
+
+async fn run(folder: &Path) -> Result<(), Failure> {
+    let get = || Iq::get(mood(""));
+    let server = start(folder)?;
     let mut juliet = connect(&server, "juliet").await?;
-    let mut romeo = connect(&server, "romeo").await?;
-    let mut tybalt = connect(&server, "tybalt").await?;
-    ask(&mut juliet, Set, "juliet@localhost", "amorous").await?;
-    assert_eq!(ask(&mut juliet, Set, "juliet@localhost", &"sad ".repeat(51)).await?, "NotAcceptable");
-    if ask(&mut romeo, Get, "juliet@localhost", "").await? == "ServiceUnavailable" {
-        romeo.send(&Stanza::presence(PresenceType::Subscribe).to("juliet@localhost".parse()?)).await?;
-        wait_for_request(&mut juliet).await?;
-        juliet.send(&Stanza::presence(PresenceType::Subscribed).to("romeo@localhost".parse()?)).await?;
+    let (romeo, tybalt) = (connect(&server, "romeo").await?, connect(&server, "tybalt").await?);
+    ask(&juliet, Iq::set(mood("amorous")), "juliet@localhost").await?;
+    let long = Iq::set(mood(&"sad ".repeat(51)));
+    assert_eq!(ask(&juliet, long, "juliet@localhost").await?, "not-acceptable");
+    if ask(&romeo, get(), "juliet@localhost").await? == "service-unavailable" {
+        romeo.send(Stanza::presence(PresenceType::Subscribe).to("juliet@localhost".parse()?)).await?;
+        approve(&mut juliet).await?;
         // What she asks next is answered when that is done.
-        ask(&mut juliet, Get, "juliet@localhost", "").await?;
+        ask(&juliet, get(), "juliet@localhost").await?;
     }
-    assert!(ask(&mut romeo, Get, "juliet@localhost", "").await?.contains(">amorous<"));
+    assert_eq!(ask(&romeo, get(), "juliet@localhost").await?, "amorous");
     for of in ["juliet@localhost", "nobody@localhost"] {
-        assert_eq!(ask(&mut tybalt, Get, of, "").await?, "ServiceUnavailable");
+        assert_eq!(ask(&tybalt, get(), of).await?, "service-unavailable");
     }
     server.shutdown().await;
 
-    let server = start(folder.as_ref())?;
-    let mut romeo = connect(&server, "romeo").await?;
-    assert!(ask(&mut romeo, Get, "juliet@localhost", "").await?.contains(">amorous<"));
+    let server = start(folder)?;
+    let romeo = connect(&server, "romeo").await?;
+    assert_eq!(ask(&romeo, get(), "juliet@localhost").await?, "amorous");
     server.shutdown().await;
     Ok(())
 }

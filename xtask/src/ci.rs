@@ -1,13 +1,13 @@
 //! `cargo xtask ci`: what CI runs, and what a person runs before they push.
 
 use crate::options::Options;
-use crate::run::{Result, Steps, cargo, run};
-use crate::{bare, figures, fuzz, lint, simulate, spec};
+use crate::run::{Result, Steps, cargo, output, run};
+use crate::{api, bare, figures, fuzz, lint, simulate, spec};
 
 pub(crate) const USAGE: &str = "[--keep-going] [--fuzz-seconds N] [STEP...]";
 pub(crate) const HELP: &str = "\
-Everything that CI checks, quick checks first, or only the steps named: format, lint, spec, clippy, test,
-docs, features, bare, figures, simulate, fuzz. It stops at the first step that fails.
+Everything that CI checks, quick checks first, or only the steps named: format, lint, api, spec, clippy, test,
+docs, features, package, bare, figures, simulate, fuzz. It stops at the first step that fails.
   --keep-going      does the other steps all the same
   --fuzz-seconds N  fuzzes for N seconds, all targets together; 60 unless told otherwise, 0 for not at all";
 
@@ -31,9 +31,23 @@ const FEATURES: &[&[&str]] = &[
         "--features",
         "balcony-client/tls",
     ],
+    &["-p", "balcony-client", "--features", "minidom"],
+    &["-p", "balcony-runtime", "--no-default-features"],
+    &["-p", "balcony-runtime", "--no-default-features", "--features", "client"],
+    &["-p", "balcony-runtime", "--no-default-features", "--features", "server"],
     &["-p", "balcony-tokio", "--no-default-features"],
+    &["-p", "balcony-tokio", "--no-default-features", "--features", "client"],
+    &["-p", "balcony-tokio", "--no-default-features", "--features", "server"],
     &["-p", "balcony-async-std", "--no-default-features"],
     &["-p", "balcony-async-std", "--no-default-features", "--features", "smol"],
+    &["-p", "balcony", "--no-default-features"],
+    &["-p", "balcony", "--no-default-features", "--features", "client"],
+    &["-p", "balcony", "--no-default-features", "--features", "server"],
+    &["-p", "balcony", "--no-default-features", "--features", "tokio"],
+    &["-p", "balcony", "--no-default-features", "--features", "server,tokio"],
+    &["-p", "balcony", "--no-default-features", "--features", "client,smol"],
+    &["-p", "balcony", "--no-default-features", "--features", "client,async-std"],
+    &["-p", "balcony", "--features", "server,minidom,smol,async-std"],
 ];
 
 pub(crate) fn main(args: &[String]) -> Result {
@@ -41,8 +55,9 @@ pub(crate) fn main(args: &[String]) -> Result {
     let keep_going = options.flag("--keep-going");
     let fuzz_seconds = options.number("--fuzz-seconds")?.unwrap_or(60);
     let wanted = options.rest()?;
-    const STEPS: [&str; 11] = [
-        "format", "lint", "spec", "clippy", "test", "docs", "features", "bare", "figures", "simulate", "fuzz",
+    const STEPS: [&str; 13] = [
+        "format", "lint", "api", "spec", "clippy", "test", "docs", "features", "package", "bare", "figures",
+        "simulate", "fuzz",
     ];
     if let Some(unknown) = wanted.iter().find(|step| !STEPS.contains(&step.as_str())) {
         return Err(format!("there is no step `{unknown}`; there are {}", STEPS.join(", ")));
@@ -50,11 +65,13 @@ pub(crate) fn main(args: &[String]) -> Result {
     let mut steps = Steps::new(keep_going, wanted);
     steps.step("format", format);
     steps.step("lint", || lint::main(&[]));
+    steps.step("api", || api::main(&[]));
     steps.step("spec", || spec::main(&[]));
     steps.step("clippy", clippy);
     steps.step("test", test);
     steps.step("docs", docs);
     steps.step("features", features);
+    steps.step("package", package);
     steps.step("bare", || bare::main(&[]));
     steps.step("figures", || figures::main(&[]));
     steps.step("simulate", || simulate::main(&["--seconds".into(), "20".into()]));
@@ -98,5 +115,23 @@ fn docs() -> Result {
 }
 
 fn features() -> Result {
-    FEATURES.iter().try_for_each(|args| run(cargo(&["check", "--lib"]).args(*args)))
+    FEATURES
+        .iter()
+        .try_for_each(|args| run(cargo(&["clippy", "--lib"]).args(*args).args(["--", "-D", "warnings"])))?;
+    client_alone()
+}
+
+/// What is published could be: each crate has what it needs, and nothing from outside of it.
+fn package() -> Result {
+    run(&mut cargo(&["package", "--workspace", "--no-verify", "--allow-dirty", "--quiet"]))
+}
+
+/// A bot does not compile the server.
+fn client_alone() -> Result {
+    let tree = output(&mut cargo(&["tree", "-p", "balcony", "-e", "normal", "--prefix", "none"]))?;
+    let server = ["balcony-server ", "balcony-router ", "balcony-store "];
+    match tree.lines().find(|line| server.iter().any(|package| line.starts_with(package))) {
+        Some(line) => Err(format!("`balcony` as it is by default brings {line}")),
+        None => Ok(()),
+    }
 }

@@ -4,6 +4,7 @@
 //! error if anything failed.
 #![allow(clippy::disallowed_methods, reason = "the bans are for protocol crates; this program has a clock")]
 
+mod api;
 mod bare;
 mod ci;
 mod elf;
@@ -31,6 +32,7 @@ type Command = (&'static str, &'static str, &'static str, fn(&[String]) -> run::
 const COMMANDS: &[Command] = &[
     ("ci", ci::USAGE, ci::HELP, ci::main),
     ("lint", "", lint::HELP, lint::main),
+    ("api", api::USAGE, api::HELP, api::main),
     ("bare", "", bare::HELP, bare::main),
     ("interop", interop::USAGE, interop::HELP, interop::main),
     ("federate", federate::USAGE, federate::HELP, federate::main),

@@ -35,6 +35,21 @@ pub(crate) fn run(command: &mut Command) -> Result {
     if status.success() { Ok(()) } else { Err(format!("`{line}` ended with {status}")) }
 }
 
+/// Runs the command, and returns what it has printed.
+pub(crate) fn output(command: &mut Command) -> Result<String> {
+    let line = describe(command);
+    println!("$ {line}");
+    let output = command.output().map_err(|error| format!("cannot start `{line}`: {error}"))?;
+    if !output.status.success() {
+        return Err(format!(
+            "`{line}` ended with {}: {}",
+            output.status,
+            String::from_utf8_lossy(&output.stderr)
+        ));
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
 /// The command as one would type it; what Cargo separates by a control character in its variables, by a space.
 pub(crate) fn describe(command: &Command) -> String {
     let mut words: Vec<String> = command

@@ -14,9 +14,9 @@ pub(crate) enum Std {
 /// A folder under `crates/`.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Crate {
-    /// The folder; the package is `balcony-` and this.
+    /// The folder; the package is `balcony-` and this, or `balcony` alone.
     pub(crate) name: &'static str,
-    /// From 0, the vocabulary, to 5, the programs.
+    /// From 0, the vocabulary, to 6, the programs.
     pub(crate) tier: u8,
     /// What it needs.
     pub(crate) std: Std,
@@ -48,13 +48,14 @@ pub(crate) const CRATES: &[Crate] = &[
     row("tokio", 4, Std::Always),
     row("async-std", 4, Std::Always),
     row("store", 4, Std::Always),
-    row("cli", 5, Std::Always),
+    row("balcony", 5, Std::Always),
+    row("cli", 6, Std::Always),
     // For tests; no crate depends on it but in its tests.
-    row("sim", 5, Std::Always),
+    row("sim", 6, Std::Always),
 ];
 
 /// The crate of that package name.
 pub(crate) fn find(package: &str) -> Option<&'static Crate> {
-    let name = package.strip_prefix("balcony-")?;
+    let name = package.strip_prefix("balcony-").or((package == "balcony").then_some(package))?;
     CRATES.iter().find(|known| known.name == name)
 }

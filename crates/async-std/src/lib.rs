@@ -43,10 +43,13 @@ use async_io::Async;
 pub use balcony_runtime::*;
 pub use net::{TcpListener, TcpSocket};
 
+#[cfg(feature = "server")]
 /// A server on async-std or smol.
 pub type Server = balcony_runtime::Server<AsyncIo>;
+#[cfg(feature = "server")]
 /// Collects what a server on async-std or smol is made of.
 pub type ServerBuilder = balcony_runtime::ServerBuilder<AsyncIo>;
+#[cfg(feature = "client")]
 /// A client on async-std or smol.
 pub type Client = balcony_runtime::Client<AsyncIo>;
 

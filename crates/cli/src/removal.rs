@@ -17,14 +17,15 @@ pub(crate) fn remove(store: &Store, worker: &Arc<Worker>, account: BareJid) -> R
         let runtime =
             tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(io("cannot start"))?;
         let answers = Arc::clone(worker);
-        Ok(runtime.block_on(async {
+        runtime.block_on(async {
             let config = ServerConfig::new(domains, store.secret());
-            let server = Server::builder(config, move |ask, reply| answers.handle(ask, reply)).start();
+            let server = Server::builder(config, move |ask, reply| answers.handle(ask, reply));
+            let server = server.start().map_err(|error| Failure::new(error.to_string()))?;
             let removal = server.remove_account(account).await;
             // It waits for all that it has asked of the store.
             server.shutdown().await;
-            removal
-        }))
+            Ok(removal)
+        })
     };
     removal().map_or_else(|failure| Response::Failed(failure.message().to_owned()), Response::from)
 }

@@ -158,7 +158,7 @@ async fn serve(
     let mut terminate = signal(SignalKind::terminate()).map_err(io("cannot catch signals"))?;
     let mut hangup = signal(SignalKind::hangup()).map_err(io("cannot catch signals"))?;
 
-    let server = server.start();
+    let server = server.start().map_err(|error| Failure::new(error.to_string()))?;
     let controlled = Controlled { worker, server: server.clone(), domains: domains.clone() };
     let control = control.map(|socket| tokio::spawn(socket.serve(controlled)));
     let started = Started {

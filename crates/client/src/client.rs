@@ -123,6 +123,17 @@ impl Client {
         Ok(client)
     }
 
+    /// Whether another connection can go on with this session, as far as the client knows; see [`resuming`](Client::resuming).
+    #[must_use]
+    pub fn is_resumable(&self) -> bool {
+        self.resumption().is_some()
+    }
+
+    /// What was sent and is not acknowledged, the oldest first. Another connection sends it again.
+    pub fn unacknowledged(&self) -> impl Iterator<Item = &Stanza> {
+        self.outbox.iter()
+    }
+
     pub(crate) fn resumption(&self) -> Option<Resumption> {
         self.connection.resumption()
     }
@@ -317,6 +328,9 @@ impl Client {
     }
 
     fn put(&mut self, stanza: &Stanza) -> Result<(), SendError> {
+        if matches!(stanza.head.kind, Kind::Iq(_)) && stanza.head.id.is_none() {
+            return Err(ApiMisuse("an iq needs an id, or nobody can answer it").into());
+        }
         let counts = self.connection.counts_sent();
         if counts && !self.outbox.has_room(stanza) {
             return Err(SendError::Full);

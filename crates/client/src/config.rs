@@ -3,7 +3,6 @@
 //!
 //! What depends on the place that it connects to is set by `Config::for_endpoint`, in `endpoint.rs`.
 
-use alloc::borrow::Cow;
 use alloc::string::String;
 use core::time::Duration;
 
@@ -34,9 +33,9 @@ pub struct Config {
     /// Milliseconds from the start of 1970 (UTC) to the start of the clock that the client is given. Messages that are sent again in
     /// another session say when they were sent first (XEP-0203), if this is known.
     pub clock_start: Option<u64>,
-    /// What the client says it is (XEP-0092, XEP-0030).
-    pub software: (Cow<'static, str>, Cow<'static, str>),
-    /// Whether requests that the machine doesn't know come to the owner as [`Event::Stanza`](crate::Event::Stanza), to
+    /// What the client says of itself to those who ask. `None`: such requests are like all others.
+    pub discovery: Option<crate::Discovery>,
+    /// Whether requests that [`discovery`](Config::discovery) does not answer come to the owner as [`Event::Stanza`](crate::Event::Stanza), to
     /// be answered there. Otherwise the machine refuses them with `service-unavailable`, since every request must be
     /// answered (RFC 6120 section 8.2.3).
     pub take_requests: bool,
@@ -48,6 +47,13 @@ impl Config {
     #[must_use]
     pub fn with_tls(mut self, tls: balcony_tls::ClientConfig) -> Self {
         self.tls = Some(tls);
+        self
+    }
+
+    /// For a client of an [`Agent`](crate::Agent): its extensions answer requests, or its owner does, and nobody else.
+    #[must_use]
+    pub fn for_agent(mut self) -> Self {
+        (self.discovery, self.take_requests) = (None, true);
         self
     }
 
@@ -63,7 +69,9 @@ impl Config {
             acks: AckPolicy::default(),
             wake: Duration::from_secs(1),
             clock_start: None,
-            software: (Cow::Borrowed("Balcony"), Cow::Borrowed(env!("CARGO_PKG_VERSION"))),
+            discovery: Some(
+                crate::Discovery::new("Balcony", env!("CARGO_PKG_VERSION")).identity("client", "console"),
+            ),
             take_requests: false,
         }
     }

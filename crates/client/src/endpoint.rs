@@ -135,6 +135,8 @@ impl Config {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ConnectError {
+    /// The configuration demands TLS and does not say whose certificates to trust.
+    NoTrust,
     /// The operating system, or the DNS, could not say where this is.
     Lookup {
         /// The name.
@@ -183,6 +185,7 @@ impl ConnectError {
         use balcony_sasl::SaslCondition::TemporaryAuthFailure;
         match self {
             // These are found here, before anybody is asked.
+            ConnectError::NoTrust => true,
             #[cfg(feature = "tls")]
             ConnectError::Stream { error: Error::Tls(error), .. } => {
                 matches!(error, balcony_tls::Error::Domain(_) | balcony_tls::Error::Config(_))
@@ -261,6 +264,10 @@ impl fmt::Display for Attempt {
 impl fmt::Display for ConnectError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            ConnectError::NoTrust => f.write_str(
+                "TLS is wanted, but no certificate is trusted: give the configuration a `balcony_tls::ClientConfig` \
+                 with `with_tls`, or set `stream.tls` to `TlsPolicy::None` on a connection that nobody else can read",
+            ),
             ConnectError::Lookup { name, reason } => write!(f, "could not look up {name}: {reason}"),
             ConnectError::NoService(domain) => {
                 write!(f, "{domain} says in the DNS that it has no XMPP service for clients")

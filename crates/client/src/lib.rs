@@ -11,6 +11,11 @@
 //! When a connection breaks, its [`Session`] goes on on the next one where the server lets it (XEP-0198): nothing is lost and nothing
 //! arrives twice. What a client has sent it keeps until the server has acknowledged it.
 //!
+//! An [`Agent`] is what stays when connections come and go: what is to be sent, requests, presence, [extensions](Extension), and when to
+//! connect again. A device has a loop around an [`Agent`] and a [`Pump`]; the package `balcony` is that loop on an async runtime.
+//! [`Message`], [`ReceivedPresence`], [`IncomingRequest`] and [`Response`] read what has come, [`MessageBuilder`], [`Presence`] and [`Iq`]
+//! build what is said.
+//!
 //! Where to connect to is decided by [`Endpoint`] and [`srv`] (for WebSockets [`host_meta`]), when to try again by [`Backoff`], and [`Pump`] puts buffers
 //! around a client so that an adapter has only to read, write and wait; all are pure as well.
 #![cfg_attr(not(feature = "tls"), no_std)]
@@ -18,6 +23,7 @@
 
 extern crate alloc;
 
+mod agent;
 mod backoff;
 mod carbon;
 mod chat;
@@ -26,13 +32,18 @@ mod config;
 mod contacts;
 mod delay;
 mod endpoint;
+mod extension;
+mod iq;
+mod message;
 mod outbox;
 mod presence;
 mod pump;
+mod received_presence;
 mod requests;
 mod services;
 mod session;
 
+pub use agent::{Agent, AgentConfig, AgentEvent, Completion, Disconnected, IncomingId, OutboxError};
 pub use backoff::Backoff;
 #[cfg(feature = "websocket")]
 pub use balcony_connection::WebSocketUrl;
@@ -47,7 +58,14 @@ pub use delay::held_back;
 #[cfg(feature = "tls")]
 pub use endpoint::dns_name;
 pub use endpoint::{Attempt, ConnectError, Endpoint, REDIRECTS};
+pub use extension::{
+    CallId, Callable, Context, Delivered, Discovery, Extension, Extensions, Note, PrivateStorage, Receipts,
+    Roster, StorageCall,
+};
+pub use iq::{IncomingRequest, Iq, RequestError, Response};
+pub use message::{Message, MessageBuilder, Undelivered};
 pub use presence::{Presence, Show};
 pub use pump::{Pump, PumpError, Step, answer};
+pub use received_presence::ReceivedPresence;
 pub use requests::{RequestId, RequestOutcome};
 pub use session::Session;

@@ -57,6 +57,33 @@ impl Show {
 }
 
 impl Presence {
+    /// Available, with nothing else to say.
+    #[must_use]
+    pub fn available() -> Presence {
+        Presence::default()
+    }
+
+    /// The same, this available.
+    #[must_use]
+    pub fn show(mut self, show: Show) -> Presence {
+        self.show = show;
+        self
+    }
+
+    /// The same, with this to say.
+    #[must_use]
+    pub fn status(mut self, status: &str) -> Presence {
+        self.status = Some(status.into());
+        self
+    }
+
+    /// The same, with this priority.
+    #[must_use]
+    pub fn priority(mut self, priority: i8) -> Presence {
+        self.priority = priority;
+        self
+    }
+
     /// Reads the content of available presence. What breaks the rules counts as not said; of several texts in different
     /// languages the first is taken.
     #[must_use]
@@ -85,6 +112,7 @@ impl Presence {
         }
         Stanza::presence(PresenceType::Available).payload(content.iter().collect::<Payload>())
     }
+
     /// That nobody is here any more, to be sent before the stream is closed (RFC 6121 section 4.5.1). It has neither
     /// `<show/>` nor `<priority/>`.
     #[must_use]
@@ -98,5 +126,11 @@ impl Presence {
     #[must_use]
     pub fn subscription(kind: PresenceType, contact: &BareJid, random: &mut Random) -> Stanza {
         Stanza::presence(kind).to(contact.to_jid()).id(&random.token(16))
+    }
+}
+
+impl From<Presence> for Stanza {
+    fn from(presence: Presence) -> Stanza {
+        presence.to_stanza()
     }
 }

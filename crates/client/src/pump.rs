@@ -166,9 +166,10 @@ impl Pump {
         if self.eof { 0 } else { INPUT.saturating_sub(self.input.len() - self.taken) }
     }
 
-    /// Takes in received bytes; no more than there is [`room`](Pump::room) for. Empty bytes are the end of the transport.
+    /// Takes in received bytes; no more than there is [`room`](Pump::room) for. Empty bytes are the end of the transport, unless there
+    /// was no room: then there was nothing to be read.
     pub fn received(&mut self, bytes: &[u8]) {
-        self.eof |= bytes.is_empty();
+        self.eof |= bytes.is_empty() && self.room() > 0;
         self.input.drain(..core::mem::take(&mut self.taken));
         self.input.extend_from_slice(bytes);
     }
@@ -224,6 +225,15 @@ impl Pump {
     /// Brings the answer to an ask. One that has expired meanwhile needs none.
     pub fn answer(&mut self, ticket: Ticket, answer: ClientAnswer) {
         let _ = self.client.answer(ticket, answer);
+    }
+
+    /// The TLS session that the caller runs is up, after [`Event::StartTls`]: what is received and written from here on is inside of it.
+    ///
+    /// # Errors
+    ///
+    /// [`PumpError::Misuse`] if no handshake was due.
+    pub fn secured(&mut self, security: balcony_stream::Security) -> Result<(), PumpError> {
+        Ok(self.client.secured(security)?)
     }
 
     /// Closes the stream in good order; see [`Client::close`]. Step until it says [`Step::Closed`].

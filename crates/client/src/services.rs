@@ -3,11 +3,7 @@
 
 use balcony_jid::FullJid;
 use balcony_stanza::{ErrorCondition, IqType, Kind, Stanza, ns};
-use balcony_xep::disco::{self, About, Identity};
-use balcony_xep::ping::Ping;
-use balcony_xep::version::{self, Software};
-use balcony_xep::{blocking, ping};
-use balcony_xml::Element;
+use balcony_xep::blocking;
 
 use crate::Config;
 
@@ -34,27 +30,13 @@ pub(crate) fn answer(stanza: &Stanza, is_push: bool, config: &Config) -> Option<
     }
     let payload = stanza.payload.parse().ok()?;
     let child = payload.root().children().next()?;
-    let asks = kind == IqType::Get;
-    match child.namespace() {
-        // A push that is none.
-        ns::ROSTER | blocking::NS if !asks => stanza.error(&ErrorCondition::ServiceUnavailable.into()),
-        ping::NS if asks && Ping::read(child).is_some() => stanza.result(),
-        version::NS if asks && version::Query::read(child).is_some() => {
-            let (name, version) = &config.software;
-            let software = Software { name: (**name).into(), version: (**version).into(), os: None };
-            Some(stanza.result()?.child(software.to_element()))
-        }
-        _ if config.take_requests => None,
-        _ => match disco::Query::read(child).filter(|query| asks && query.about == About::Info) {
-            Some(query) if query.node.is_none() => Some(stanza.result()?.child(info(config))),
-            // There are no nodes here (XEP-0030 section 3.3).
-            Some(_) => stanza.error(&ErrorCondition::ItemNotFound.into()),
-            None => stanza.error(&ErrorCondition::ServiceUnavailable.into()),
-        },
+    // A push that is none.
+    if kind == IqType::Set && matches!(child.namespace(), ns::ROSTER | blocking::NS) {
+        return stanza.error(&ErrorCondition::ServiceUnavailable.into());
     }
-}
-
-fn info(config: &Config) -> Element {
-    let identity = Identity::new("client", "console").named(&config.software.0);
-    disco::info(None, &[identity], [disco::INFO, ping::NS, version::NS])
+    let answer = config.discovery.as_ref().and_then(|discovery| discovery.answer(stanza, &[]));
+    if answer.is_some() || config.take_requests {
+        return answer;
+    }
+    stanza.error(&ErrorCondition::ServiceUnavailable.into())
 }

@@ -17,6 +17,7 @@ use balcony_stream::{ServerStream, TlsPolicy};
 const OWN: &str = "juliet@example.com/balcony";
 const ROMEO: &str = "romeo@example.com/garden";
 const TIMEOUT: Duration = Duration::from_secs(30);
+const ITEMS: &str = "<query xmlns='http://jabber.org/protocol/disco#items'/>";
 const PING: &str = "<ping xmlns='urn:xmpp:ping'/>";
 
 /// A client that is online, and the bytes of its server.
@@ -306,7 +307,10 @@ fn ids_differ() {
 // XEP-0199 2.0 §4, XEP-0092 1.1 §2, XEP-0030 2.5 §3
 #[test]
 fn what_a_client_answers() {
-    let mut duo = Duo::online(|config| config.software = ("Bal<c>ony".into(), "7".into()));
+    let mut duo = Duo::online(|config| {
+        config.discovery =
+            Some(balcony_client::Discovery::new("Bal<c>ony", "7").identity("client", "console"));
+    });
     for from in [Some(ROMEO), Some("example.com"), None] {
         let from_attribute = from.map(|from| format!(" from='{from}'")).unwrap_or_default();
         let get = |content: &str| format!("<iq type='get' id='7' to='{OWN}'{from_attribute}>{content}</iq>");
@@ -320,9 +324,11 @@ fn what_a_client_answers() {
                 "<query xmlns='http://jabber.org/protocol/disco#info'/>",
                 "<query xmlns='http://jabber.org/protocol/disco#info'>\
                  <identity category='client' type='console' name='Bal&lt;c&gt;ony'/>\
-                 <feature var='http://jabber.org/protocol/disco#info'/><feature var='urn:xmpp:ping'/>\
-                 <feature var='jabber:iq:version'/></query>",
+                 <feature var='http://jabber.org/protocol/disco#info'/><feature var='jabber:iq:version'/>\
+                 <feature var='urn:xmpp:ping'/></query>",
             ),
+            // Nothing belongs to it (XEP-0030 §4.1).
+            (ITEMS, ITEMS),
         ] {
             duo.deliver(&get(request));
             let reply = duo.reply();
@@ -359,7 +365,7 @@ fn unknown_requests_are_refused() {
         ("get", "<ping/>"),
         ("set", "<query xmlns='http://jabber.org/protocol/disco#info'/>"),
         ("get", "<x xmlns='http://jabber.org/protocol/disco#info'/>"),
-        ("get", "<query xmlns='http://jabber.org/protocol/disco#items'/>"),
+        ("set", ITEMS),
     ] {
         duo.deliver(&format!("<iq type='{kind}' id='7' from='{ROMEO}' to='{OWN}'>{content}</iq>"));
         let reply = duo.reply();
@@ -378,14 +384,20 @@ fn unknown_requests_are_refused() {
 fn the_owner_can_take_requests() {
     let mut duo = Duo::online(|config| config.take_requests = true);
     let disco = "<query xmlns='http://jabber.org/protocol/disco#info'/>";
-    for content in ["<query xmlns='urn:example'/>", disco] {
-        for kind in ["get", "set"] {
-            duo.deliver(&format!("<iq type='{kind}' id='7' from='{ROMEO}'>{content}</iq>"));
-            let stanza = duo.stanzas.pop().unwrap();
-            assert_eq!((text(&stanza), duo.sent.len()), (content, 0));
-        }
+    for (kind, content) in
+        [("get", "<query xmlns='urn:example'/>"), ("set", "<query xmlns='urn:example'/>"), ("set", disco)]
+    {
+        duo.deliver(&format!("<iq type='{kind}' id='7' from='{ROMEO}'>{content}</iq>"));
+        let stanza = duo.stanzas.pop().unwrap();
+        assert_eq!((text(&stanza), duo.sent.len()), (content, 0));
     }
-    // What every client must answer is still answered, and what is no request is refused.
+    // Who it is it still says by itself, unless that is taken out.
+    duo.deliver(&format!("<iq type='get' id='7' from='{ROMEO}'>{disco}</iq>"));
+    assert!(text(&duo.reply()).contains("<identity "));
+    let mut quiet = Duo::online(|config| (config.take_requests, config.discovery) = (true, None));
+    quiet.deliver(&format!("<iq type='get' id='7' from='{ROMEO}'>{PING}</iq>"));
+    assert_eq!((text(&quiet.stanzas.pop().unwrap()), quiet.sent.len()), (PING, 0));
+    // What is no request is refused.
     duo.deliver(&format!("<iq type='get' id='7' from='{ROMEO}'>{PING}</iq>"));
     assert_eq!(duo.reply().head.kind, Kind::Iq(IqType::Result));
     duo.deliver(&format!("<iq type='get' id='7' from='{ROMEO}'/>"));

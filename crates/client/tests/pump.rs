@@ -10,7 +10,7 @@ use balcony_machine::{Instant, Progress, Secret, Seed};
 use balcony_sasl::ScramKeys;
 use balcony_stanza::{IqType, Kind, MessageType, Payload, Stanza, StreamCondition};
 use balcony_stream::server::{ServerAnswer, ServerAsk, ServerEvent, ServerStreamConfig};
-use balcony_stream::{ServerStream, TlsPolicy};
+use balcony_stream::{Security, ServerStream, TlsPolicy};
 use balcony_xml::{Element, Name};
 
 const NOW: Instant = Instant::ZERO;
@@ -24,13 +24,19 @@ struct Pair {
 
 impl Pair {
     fn online() -> Pair {
+        Pair::with(TlsPolicy::None)
+    }
+
+    /// With TLS it is that of the owners, who let everything pass as it is.
+    fn with(tls: TlsPolicy) -> Pair {
         let trust = balcony_tls::ClientConfig::builder().dangerous_accept_any().build().unwrap();
         let mut config =
             Config::new("juliet@example.com".parse().unwrap(), Secret::new("pencil".into())).with_tls(trust);
-        config.stream.tls = TlsPolicy::None;
+        config.stream.tls = tls;
+        config.tls = config.tls.filter(|_| tls == TlsPolicy::None);
         let mut receiving =
             ServerStreamConfig::new(vec!["example.com".parse().unwrap()], Secret::new([7; 32]));
-        receiving.tls = TlsPolicy::None;
+        receiving.tls = tls;
         let mut pair = Pair {
             pump: Pump::new(Client::new(config, &Seed::from_u64(1), NOW)),
             server: ServerStream::new(Arc::new(receiving), Seed::from_u64(2), NOW),
@@ -39,6 +45,10 @@ impl Pair {
             match pair.pump.step(NOW).unwrap() {
                 Step::Event(Event::Online(_)) => return pair,
                 Step::Event(Event::Ask(ticket, ask)) => pair.pump.answer(ticket, answer(ask)),
+                Step::Event(Event::StartTls) => {
+                    pair.pump.secured(Security::default()).unwrap();
+                    pair.server.secured(Security::default()).unwrap();
+                }
                 Step::Event(_) => {}
                 Step::Wait => pair.exchange(),
                 Step::Closed => panic!("closed"),
@@ -231,4 +241,37 @@ fn a_server_that_reads_nothing_is_given_up() {
     pair.pump.absorb(NOW).unwrap();
     assert!(timeout(give_up(&mut pair)));
     assert_eq!(pair.next_number(), Some("0".into()));
+}
+
+// A device has TLS of its own, and the same pump.
+#[test]
+fn tls_can_be_the_owners() {
+    let mut pair = Pair::with(TlsPolicy::Required);
+    pair.messages(0..1);
+    assert_eq!(pair.next_number(), Some("0".into()));
+    assert!(matches!(pair.pump.secured(Security::default()), Err(PumpError::Misuse(_))), "none is due");
+}
+
+// An adapter reads no more than there is room for, and nothing is what it then reads.
+#[test]
+fn reading_without_room_is_not_the_end() {
+    let mut pair = Pair::online();
+    pair.pump.received(&vec![b' '; pair.pump.room()]);
+    assert_eq!(pair.pump.room(), 0);
+    pair.pump.received(&[]);
+    assert!(matches!(pair.pump.step(NOW), Ok(Step::Wait)));
+    pair.messages(0..1);
+    assert_eq!(pair.next_number(), Some("0".into()));
+    pair.pump.received(&[]);
+    assert!(matches!(pair.pump.step(NOW), Err(PumpError::Ended(_))), "that was the end");
+}
+
+// RFC 6120 §8.1.3: it could never be answered.
+#[test]
+fn a_request_without_an_id_is_not_sent() {
+    let mut pair = Pair::online();
+    let request = Stanza::iq(IqType::Get).child(balcony_xep::ping::Ping.to_element());
+    assert!(matches!(pair.pump.send(&request), Err(PumpError::Misuse(_))));
+    assert!(pair.pump.output().is_empty());
+    assert_eq!(pair.pump.send(&request.id("1")), Ok(()));
 }

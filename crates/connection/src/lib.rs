@@ -64,6 +64,9 @@ pub struct Connection<S: Side> {
     stream: Stream<S>,
     #[cfg(feature = "tls")]
     layer: Layer,
+    /// Nothing has come yet.
+    #[cfg(feature = "tls")]
+    is_fresh: bool,
     /// Decrypted input that the stream has not taken yet.
     #[cfg(feature = "tls")]
     input: Vec<u8>,
@@ -110,12 +113,28 @@ impl From<balcony_stream::Error> for Error {
     }
 }
 
+/// No XML begins like a record of TLS does (RFC 8446 section 5.1), with the number of an alert or of a handshake. Whoever is at this end
+/// learns what is the matter; the peer would not understand it.
+#[cfg(feature = "tls")]
+fn not_in_the_clear(error: balcony_stream::Error) -> balcony_stream::Error {
+    match error {
+        balcony_stream::Error::Local(error) => balcony_stream::Error::Local(StreamError::new(
+            error.condition,
+            "TLS came where a stream begins in the clear: one side of this connection speaks TLS from the first byte \
+             (XEP-0368), the other does not",
+        )),
+        other => other,
+    }
+}
+
 impl<S: Side> Connection<S> {
     fn begin(stream: Stream<S>, output_limit: usize) -> Self {
         Connection {
             stream,
             #[cfg(feature = "tls")]
             layer: Layer::absent(),
+            #[cfg(feature = "tls")]
+            is_fresh: true,
             #[cfg(feature = "tls")]
             input: Vec::new(),
             output: Vec::new(),
@@ -213,7 +232,11 @@ impl<S: Side> Connection<S> {
             }
             let mut decrypted = false;
             let progress = if self.layer.is_plain() {
-                self.stream.advance(now, input, &mut self.output)?
+                let begins_like_tls = self.is_fresh && matches!(input, [0x15 | 0x16, ..]);
+                self.is_fresh &= input.is_empty();
+                self.stream
+                    .advance(now, input, &mut self.output)
+                    .map_err(|error| if begins_like_tls { not_in_the_clear(error) } else { error })?
             } else {
                 // Decrypt only when the stream has used up what it had, so that a blocked stream blocks its peer.
                 if self.input.is_empty()

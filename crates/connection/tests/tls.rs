@@ -193,6 +193,27 @@ fn a_peer_without_tls() {
     assert!(!contains(&sent, "stream"));
 }
 
+// XEP-0368: nor does it say so in XML. A client learns it from the alert that it gets, a server from the handshake.
+#[test]
+fn tls_where_the_stream_begins_in_the_clear() {
+    for mut cut in Cut::all() {
+        let mut client = End::client(TlsPolicy::Required, &IDENTITY.client);
+        client.receive(&[], &mut Cut::Whole);
+        let alert = [21, 3, 1, 0, 2, 2, 10];
+        client.receive(&alert, &mut cut);
+        let mut server = End::server(TlsPolicy::Required);
+        server.receive(&hello(), &mut cut);
+        for ended in [client.ended, server.ended] {
+            let Some(Err(error)) = ended else { panic!("it goes on") };
+            assert!(error.to_string().contains("speaks TLS from the first byte"), "{error}");
+        }
+    }
+    // Behind other bytes it is what it always was.
+    let mut server = End::server(TlsPolicy::Required);
+    server.receive(&[HEADER.as_bytes(), &hello()].concat(), &mut Cut::Bytes);
+    assert!(matches!(server.ended, Some(Err(error)) if !error.to_string().contains("first byte")));
+}
+
 // RFC 6120 §4.4 [W5] [W6]: first the closing tags, then close_notify.
 #[test]
 fn close_notify_comes_after_the_closing_tag() {

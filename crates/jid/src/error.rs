@@ -4,7 +4,7 @@
 use core::fmt;
 
 /// What is wrong with an address, and in which part of it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct JidError {
     part: Part,
     reason: Reason,
@@ -23,6 +23,13 @@ impl JidError {
     /// What is wrong with it.
     pub const fn reason(&self) -> Reason {
         self.reason
+    }
+}
+
+/// The same words as `Display`: a `main` that returns it shows what is wrong.
+impl fmt::Debug for JidError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
     }
 }
 

@@ -54,6 +54,8 @@ impl<R: Runtime> Client<R> {
     /// As `connect`.
     pub async fn connect_on(runtime: R, config: Config, endpoint: Endpoint) -> Result<Self, ConnectError> {
         let mut endpoint = endpoint;
+        // Before anybody is asked for anything.
+        check(&config)?;
         for _ in 0..REDIRECTS {
             match Client::try_connect(&runtime, &config, &endpoint).await {
                 Err(error) if let Some(other) = error.redirect(&config) => endpoint = other,
@@ -77,6 +79,7 @@ impl<R: Runtime> Client<R> {
     ///
     /// As [`connect`](Client::connect).
     pub async fn over(runtime: R, socket: impl Socket, config: Config) -> Result<Self, ConnectError> {
+        check(&config)?;
         let (clock, mut config) = (Clock::start(&runtime), config);
         config.clock_start = config.clock_start.or_else(since_1970);
         let machine = balcony_client::Client::new(config.clone(), &seed(), clock.now(&runtime));
@@ -263,6 +266,12 @@ impl<R: Runtime> fmt::Debug for Client<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Client").field("jid", &self.jid).finish_non_exhaustive()
     }
+}
+
+/// Nobody else runs TLS here. (A WebSocket in the clear is refused, or not, by the stream on it.)
+fn check(config: &Config) -> Result<(), ConnectError> {
+    let needs = config.stream.tls != balcony_stream::TlsPolicy::None && config.websocket.is_none();
+    if needs && config.tls.is_none() { Err(ConnectError::NoTrust) } else { Ok(()) }
 }
 
 struct Wire<R: Runtime> {

@@ -12,26 +12,30 @@ use crate::{Runtime, Timer as _};
 
 /// The runtime's clock, counted from a start.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Clock(time::Instant);
+pub struct Clock(time::Instant);
 
 impl Clock {
-    pub(crate) fn start<R: Runtime>(runtime: &R) -> Self {
+    /// It starts now.
+    pub fn start<R: Runtime>(runtime: &R) -> Self {
         Clock(runtime.now())
     }
 
-    pub(crate) fn now<R: Runtime>(self, runtime: &R) -> Instant {
+    /// The time.
+    #[must_use]
+    pub fn now<R: Runtime>(self, runtime: &R) -> Instant {
         Instant::from_elapsed(runtime.now().saturating_duration_since(self.0))
     }
 
     /// When the runtime's clock shows `at`.
-    pub(crate) fn at(self, at: Instant) -> time::Instant {
+    #[must_use]
+    pub fn at(self, at: Instant) -> time::Instant {
         let far = Duration::from_secs(365 * 86_400);
         self.0 + Duration::from_nanos(at.as_nanos()).min(far)
     }
 }
 
 /// What comes of `future` if that takes no longer than this.
-pub(crate) async fn timeout<T>(
+pub async fn timeout<T>(
     runtime: &impl Runtime,
     most: Duration,
     future: impl Future<Output = T>,
@@ -50,7 +54,8 @@ pub(crate) async fn timeout<T>(
 /// # Panics
 ///
 /// If it has none: nothing secret can be made then.
-pub(crate) fn seed() -> Seed {
+#[must_use]
+pub fn seed() -> Seed {
     let mut bytes = [0; 32];
     if let Err(error) = getrandom::fill(&mut bytes) {
         panic!("the operating system has no randomness: {error}");

@@ -10,11 +10,17 @@ use std::io::{self, ErrorKind};
 use std::net::ToSocketAddrs as _;
 use std::time::Instant;
 
-use balcony_client::srv::{self, Service, Target};
+use balcony_client::srv::Target;
+#[cfg(feature = "client")]
+use balcony_client::srv::{self, Service};
+#[cfg(feature = "client")]
 use balcony_client::{Attempt, ConnectError, Endpoint, dns_name};
+#[cfg(feature = "client")]
 use balcony_jid::BareJid;
 
-use crate::clock::{seed, timeout};
+#[cfg(feature = "client")]
+use crate::clock::seed;
+use crate::clock::timeout;
 use crate::{Runtime, Timer as _};
 
 /// How long one address may take.
@@ -23,6 +29,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const HEAD_START: Duration = Duration::from_millis(250);
 
 /// Connects to where an account's server is.
+#[cfg(feature = "client")]
 pub(crate) async fn connect<R: Runtime>(
     runtime: &R,
     endpoint: &Endpoint,
@@ -49,6 +56,7 @@ pub(crate) async fn connect<R: Runtime>(
 }
 
 /// The places to try for a client's domain.
+#[cfg(feature = "client")]
 async fn targets(runtime: &impl Runtime, domain: String) -> Result<Vec<Target>, ConnectError> {
     match runtime.records(Service::Client, domain.clone()).await {
         Ok(records) => Ok(srv::targets(&domain, Service::Client, records, &mut seed().random())),

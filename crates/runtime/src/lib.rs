@@ -14,34 +14,49 @@
 // Adapters are where clocks and sockets live.
 #![allow(clippy::disallowed_methods, clippy::disallowed_types)]
 
+#[cfg(feature = "client")]
 mod client;
 mod clock;
+#[cfg(any(feature = "client", feature = "server"))]
 mod connect;
 #[cfg(feature = "dns")]
 pub mod dns;
+#[cfg(feature = "server")]
 mod driver;
+#[cfg(feature = "server")]
 mod mailbox;
+#[cfg(feature = "server")]
 mod outgoing;
+#[cfg(feature = "server")]
 mod peer;
+mod pipe;
 mod runtime;
+#[cfg(feature = "server")]
 mod server;
 #[cfg(feature = "futures-io")]
 mod shim;
 mod tcp;
 
 pub use balcony_client::srv::{Record, Service, Target};
+#[cfg(feature = "client")]
 pub use balcony_client::{
     Attempt, Backoff, Carbon, Config as ClientConfig, ConnectError, Contacts, Endpoint, Event, News,
-    Presence, PumpError as Error, RequestId, RequestKind, RequestOutcome, Show,
+    Presence, PumpError as Error, RequestId, RequestKind, RequestOutcome, Session, Show,
 };
+#[cfg(feature = "server")]
 pub use balcony_server::federation::{FederationConfig, FederationLimits, FederationTls};
+#[cfg(feature = "server")]
 pub use balcony_server::{
     Answer, Ask, ComponentsConfig, Config as ServerConfig, Removal, Reply, Stats, Transport,
 };
 pub use balcony_stream::{ChannelBinding, TlsPolicy};
+#[cfg(feature = "client")]
 pub use client::Client;
+pub use clock::{Clock, seed, timeout};
+pub use pipe::Pipe;
 pub use runtime::{Interest, Listener, Options, Runtime, Socket, Task, Timer};
-pub use server::{Server, ServerBuilder, ServerHandle};
+#[cfg(feature = "server")]
+pub use server::{Server, ServerBuilder, ServerHandle, StartError};
 #[cfg(feature = "futures-io")]
 pub use shim::FuturesIo;
 pub use tcp::{UNACKNOWLEDGED, bind, prepare};

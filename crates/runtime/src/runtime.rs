@@ -135,6 +135,24 @@ pub trait Socket: Send + Sync + 'static {
     fn try_shutdown(&mut self) -> io::Result<()>;
 }
 
+impl Socket for Box<dyn Socket> {
+    fn try_read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        (**self).try_read(buffer)
+    }
+
+    fn try_write(&mut self, buffers: &[IoSlice<'_>]) -> io::Result<usize> {
+        (**self).try_write(buffers)
+    }
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>, interest: Interest) -> Poll<io::Result<()>> {
+        (**self).poll_ready(cx, interest)
+    }
+
+    fn try_shutdown(&mut self) -> io::Result<()> {
+        (**self).try_shutdown()
+    }
+}
+
 /// Where connections come from.
 pub trait Listener: Send + 'static {
     /// What they come as.

@@ -10,6 +10,7 @@ use async_channel::{Receiver, bounded};
 use balcony_jid::BareJid;
 use balcony_machine::{Instant, LimitsError};
 use balcony_server::{Ask, Config, Removal, Reply, Shard, Stats, Transport};
+use balcony_stream::TlsPolicy;
 
 use crate::clock::seed;
 use crate::driver::{AskFn, Driver, Machine, Message};
@@ -96,11 +97,25 @@ impl<R: Runtime> ServerBuilder<R> {
 
     /// Starts the server.
     ///
+    /// # Errors
+    ///
+    /// [`StartError`]: nobody could log in.
+    ///
     /// # Panics
     ///
     /// As [`listen`](ServerBuilder::listen); or if the operating system has no randomness.
-    #[must_use]
-    pub fn start(self) -> ServerHandle {
+    pub fn start(self) -> Result<ServerHandle, StartError> {
+        if self.config.certificate.is_none() {
+            let needs = |transport: &Transport| match transport {
+                Transport::Stream => matches!(self.config.tls, TlsPolicy::Required | TlsPolicy::Direct),
+                Transport::DirectTls | Transport::SecureWebSocket => true,
+                _ => false,
+            };
+            let ways = self.listeners.iter().map(|(_, transport)| transport);
+            if let Some((_, addr)) = ways.zip(&self.addrs).find(|(transport, _)| needs(transport)) {
+                return Err(StartError::NoCertificate(*addr));
+            }
+        }
         let mailbox = Mailbox::new();
         let (alive, ended) = bounded(1);
         let machine = Shard::new(balcony_server::Server::new(self.config, seed()));
@@ -108,9 +123,38 @@ impl<R: Runtime> ServerBuilder<R> {
         let driver =
             Driver::new(self.runtime.clone(), machine, self.most, self.listeners, self.ask, sockets, alive);
         self.runtime.spawn(Box::pin(driver.run()));
-        ServerHandle { mailbox, ended, addrs: self.addrs.into() }
+        Ok(ServerHandle { mailbox, ended, addrs: self.addrs.into() })
     }
 }
+
+/// Why a server does not start.
+#[derive(Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum StartError {
+    /// At this address there can be no TLS, and [`Config::tls`] or the transport demands it.
+    NoCertificate(SocketAddr),
+}
+
+/// The same words as `Display`: a `main` that returns it shows what is wrong.
+impl fmt::Debug for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            StartError::NoCertificate(addr) => write!(
+                f,
+                "nobody could log in at {addr}: TLS is wanted there, and the server has no certificate; set \
+                 `certificate` in its configuration, or `tls` to `TlsPolicy::None` where only this machine can connect"
+            ),
+        }
+    }
+}
+
+impl core::error::Error for StartError {}
 
 impl<R: Runtime> fmt::Debug for ServerBuilder<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

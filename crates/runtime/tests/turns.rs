@@ -6,9 +6,6 @@
     reason = "tests of an adapter"
 )]
 
-#[path = "world/pipe.rs"]
-mod pipe;
-
 use core::net::SocketAddr;
 use core::sync::atomic::{AtomicUsize, Ordering};
 use core::task::{Context, Poll, Waker};
@@ -20,10 +17,9 @@ use std::time::Instant;
 
 use balcony_machine::Secret;
 use balcony_runtime::{
-    Interest, Listener, Runtime, Server, ServerConfig, ServerHandle, Socket, Task, Timer, TlsPolicy,
+    Interest, Listener, Pipe, Runtime, Server, ServerConfig, ServerHandle, Socket, Task, Timer, TlsPolicy,
     Transport,
 };
-use pipe::Pipe;
 
 const HEADER: &[u8] = b"<stream:stream to='localhost' version='1.0' xmlns='jabber:client' \
                         xmlns:stream='http://etherx.jabber.org/streams'>";
@@ -68,7 +64,7 @@ impl ByHand {
         config.tls = TlsPolicy::None;
         change(&mut config);
         let server = Server::builder_on(self.clone(), config, |_, _| {});
-        server.listen("127.0.0.1:0".parse().unwrap(), Transport::Stream).unwrap().start()
+        server.listen("127.0.0.1:0".parse().unwrap(), Transport::Stream).unwrap().start().unwrap()
     }
 
     /// Runs the task once. Whether it wants to be run again at once, and whether it is still there.

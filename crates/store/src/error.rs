@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use balcony_sasl::CredentialsError;
 
 /// Why the store could not do what it was asked. Each text is one line that says what to do.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum StoreError {
     /// Another process has the store open.
@@ -96,6 +96,13 @@ impl StoreError {
             _ => alloc::format!("{error}"),
         };
         StoreError::Folder { path: path.into(), reason }
+    }
+}
+
+/// The same words as `Display`: a `main` that returns it shows what is wrong.
+impl fmt::Debug for StoreError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
     }
 }
 

@@ -39,7 +39,7 @@
 //! let server = Server::builder(config, move |ask, reply| worker.handle(ask, reply))
 //!     .listen("[::]:5222".parse()?, Transport::Stream)?
 //!     .listen("[::]:5223".parse()?, Transport::DirectTls)?
-//!     .start();
+//!     .start()?;
 //! tokio::signal::ctrl_c().await?;
 //! server.shutdown().await;
 //! # Ok(())
@@ -62,10 +62,13 @@ pub use net::{TcpListener, TcpSocket};
 use tokio::task;
 use tokio::time::{self, Sleep};
 
+#[cfg(feature = "server")]
 /// A server on tokio.
 pub type Server = balcony_runtime::Server<Tokio>;
+#[cfg(feature = "server")]
 /// Collects what a server on tokio is made of.
 pub type ServerBuilder = balcony_runtime::ServerBuilder<Tokio>;
+#[cfg(feature = "client")]
 /// A client on tokio.
 pub type Client = balcony_runtime::Client<Tokio>;
 

@@ -11,9 +11,9 @@ use balcony_client::{Contacts, RequestKind, RequestOutcome};
 use balcony_runtime::{Socket, Transport};
 use balcony_server::Ask;
 
-use super::pipe::Pipe;
 use super::rough::connections;
 use super::*;
+use balcony_runtime::Pipe;
 
 /// Messages of a burst.
 const BURST: usize = 1_500;

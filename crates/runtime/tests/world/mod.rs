@@ -3,7 +3,6 @@
 mod accounts;
 mod dns;
 mod load;
-mod pipe;
 mod rough;
 mod runtime;
 mod talk;

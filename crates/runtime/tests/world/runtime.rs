@@ -33,7 +33,7 @@ pub(crate) async fn serve(
     for transport in TRANSPORTS {
         server = server.listen("127.0.0.1:0".parse().unwrap(), transport).unwrap();
     }
-    let server = server.start();
+    let server = server.start().unwrap();
     let ports = server.local_addrs().iter().map(core::net::SocketAddr::port).collect();
     (server, ports)
 }

@@ -1,20 +1,21 @@
-//! A pipe in memory, by which the scenarios show that a socket need not be TCP.
+//! A pipe in memory, as a socket: for tests, and for a server and its clients in one program.
 
 use core::task::{Context, Poll, Waker};
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, IoSlice};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use balcony_runtime::{Interest, Socket};
+use crate::{Interest, Socket};
 
-/// One end. What is written takes so much room and no more.
-pub(crate) struct Pipe {
+/// One end of a pipe in memory. Dropping it ends both ways.
+#[derive(Debug)]
+pub struct Pipe {
     reads: Arc<Mutex<Half>>,
     writes: Arc<Mutex<Half>>,
 }
 
 /// One way.
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct Half {
     bytes: VecDeque<u8>,
     room: usize,
@@ -28,8 +29,14 @@ impl Half {
     }
 }
 
+fn lock(half: &Mutex<Half>) -> MutexGuard<'_, Half> {
+    half.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 impl Pipe {
-    pub(crate) fn pair(room: usize) -> (Pipe, Pipe) {
+    /// Two ends. What is written on one and not read on the other takes so many bytes and no more.
+    #[must_use]
+    pub fn pair(room: usize) -> (Pipe, Pipe) {
         let half = || Arc::new(Mutex::new(Half { room, ..Half::default() }));
         let (one, other) = (half(), half());
         let first = Pipe { reads: Arc::clone(&one), writes: Arc::clone(&other) };
@@ -39,7 +46,7 @@ impl Pipe {
 
 impl Socket for Pipe {
     fn try_read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let mut half = self.reads.lock().unwrap();
+        let mut half = lock(&self.reads);
         if half.bytes.is_empty() && !half.is_closed {
             return Err(ErrorKind::WouldBlock.into());
         }
@@ -49,8 +56,8 @@ impl Socket for Pipe {
     }
 
     fn try_write(&mut self, buffers: &[IoSlice<'_>]) -> io::Result<usize> {
-        let mut half = self.writes.lock().unwrap();
-        let room = half.room - half.bytes.len();
+        let mut half = lock(&self.writes);
+        let room = half.room.saturating_sub(half.bytes.len());
         if half.is_closed {
             return Err(ErrorKind::BrokenPipe.into());
         }
@@ -66,7 +73,7 @@ impl Socket for Pipe {
 
     fn poll_ready(&mut self, cx: &mut Context<'_>, interest: Interest) -> Poll<io::Result<()>> {
         let half = if interest == Interest::Read { &self.reads } else { &self.writes };
-        let mut half = half.lock().unwrap();
+        let mut half = lock(half);
         let is_ready = match interest {
             Interest::Read => !half.bytes.is_empty(),
             Interest::Write => half.bytes.len() < half.room,
@@ -79,7 +86,7 @@ impl Socket for Pipe {
     }
 
     fn try_shutdown(&mut self) -> io::Result<()> {
-        let mut half = self.writes.lock().unwrap();
+        let mut half = lock(&self.writes);
         half.is_closed = true;
         half.wake();
         Ok(())
@@ -89,7 +96,7 @@ impl Socket for Pipe {
 impl Drop for Pipe {
     fn drop(&mut self) {
         for half in [&self.reads, &self.writes] {
-            let mut half = half.lock().unwrap();
+            let mut half = lock(half);
             half.is_closed = true;
             half.wake();
         }

@@ -1,0 +1,286 @@
+//! What a client is made of.
+
+use core::fmt;
+use core::future::poll_fn;
+use core::time::Duration;
+
+use balcony_client::{Agent, AgentConfig, Backoff, Config, Endpoint, Extension, Presence};
+use balcony_jid::Jid;
+use balcony_machine::Secret;
+use balcony_runtime::{Clock, Runtime, Socket, seed};
+use balcony_stream::TlsPolicy;
+
+use super::shared::{Extensions, Shared};
+use super::task::{Over, Task, Way};
+use crate::rt::DefaultRuntime;
+use crate::{Client, Error};
+
+#[cfg(any(feature = "tokio", feature = "smol", feature = "async-std"))]
+impl Client {
+    /// Begins a client of this account, with a resource or without one: the server makes up one then.
+    ///
+    /// What is wrong with this or with anything else that the builder is told comes out when it is started.
+    pub fn builder(jid: impl fmt::Display) -> ClientBuilder {
+        ClientBuilder::on(crate::rt::usual(), jid)
+    }
+
+    /// The same from the environment: see [`ClientBuilder::from_env_on`].
+    pub fn from_env() -> ClientBuilder {
+        ClientBuilder::from_env_on(crate::rt::usual())
+    }
+}
+
+/// Collects what a [`Client`] is made of. Without more than an account and a password the client finds its server by the DNS, trusts
+/// the certificates that the operating system trusts, and is available.
+#[must_use = "nothing is started yet"]
+pub struct ClientBuilder<R = DefaultRuntime> {
+    runtime: R,
+    jid: Result<Jid, Error>,
+    password: Option<Secret<String>>,
+    endpoint: Endpoint,
+    trust: Trust,
+    without_tls: bool,
+    agent: AgentConfig,
+    extensions: Extensions,
+    configure: Vec<Configure>,
+    /// The first thing that is wrong.
+    wrong: Option<Error>,
+}
+
+type Configure = Box<dyn FnOnce(&mut Config) + Send>;
+
+enum Trust {
+    System,
+    Given(Box<balcony_tls::ClientConfigBuilder>),
+    Config(balcony_tls::ClientConfig),
+}
+
+impl<R: Runtime> ClientBuilder<R> {
+    /// As [`Client::builder`], on a runtime that is named.
+    pub fn on(runtime: R, jid: impl fmt::Display) -> Self {
+        let jid = jid.to_string();
+        ClientBuilder {
+            runtime,
+            jid: Jid::parse(&jid).map_err(|error| Error::Address(jid, error)),
+            password: None,
+            endpoint: Endpoint::Domain,
+            trust: Trust::System,
+            without_tls: false,
+            agent: AgentConfig::default(),
+            extensions: Vec::new(),
+            configure: Vec::new(),
+            wrong: None,
+        }
+    }
+
+    /// With what is in the environment: the account in `BALCONY_JID`, its password in `BALCONY_PASSWORD`. Both of these may be there:
+    /// `BALCONY_CONNECT`, a place as [`connect`](ClientBuilder::connect) has it, and `BALCONY_CA`, a file with the certificates to
+    /// trust, in PEM, instead of those of the operating system.
+    pub fn from_env_on(runtime: R) -> Self {
+        let read = |name: &str| {
+            std::env::var(name)
+                .map_err(|_| Error::Config(format!("the environment variable {name} is not set")))
+        };
+        let (jid, password) = (read("BALCONY_JID"), read("BALCONY_PASSWORD"));
+        let mut builder = ClientBuilder::on(runtime, jid.as_deref().unwrap_or_default());
+        builder.wrong = jid.err();
+        match password {
+            Ok(password) => builder = builder.password(password),
+            Err(error) => builder.complain(error),
+        }
+        if let Ok(place) = read("BALCONY_CONNECT") {
+            builder = builder.connect(&place);
+        }
+        if let Ok(file) = read("BALCONY_CA") {
+            match std::fs::read(&file) {
+                Ok(pem) => builder = builder.trust_pem(&pem),
+                Err(error) => builder.complain(Error::Config(format!("{file} cannot be read: {error}"))),
+            }
+        }
+        builder
+    }
+
+    fn complain(&mut self, error: Error) {
+        self.wrong.get_or_insert(error);
+    }
+
+    /// The account's password.
+    pub fn password(mut self, password: impl Into<String>) -> Self {
+        self.password = Some(Secret::new(password.into()));
+        self
+    }
+
+    /// Where the server is, whatever the DNS says: `host`, `host:port`, `[address]:port`, or the URL of a WebSocket (`wss://`).
+    pub fn connect(mut self, place: &str) -> Self {
+        match Endpoint::parse(place, false) {
+            Some(endpoint) => self.endpoint = endpoint,
+            None => self.complain(Error::Config(format!(
+                "`{place}` is no place to connect to: `host:port` or the URL of a WebSocket is wanted"
+            ))),
+        }
+        self
+    }
+
+    /// The same, where TLS begins with the first byte (XEP-0368).
+    pub fn connect_tls(mut self, place: &str) -> Self {
+        match Endpoint::parse(place, true) {
+            Some(endpoint @ Endpoint::Address { .. }) => self.endpoint = endpoint,
+            _ => self.complain(Error::Config(format!(
+                "`{place}` is no place to connect to with TLS: `host:port` is wanted"
+            ))),
+        }
+        self
+    }
+
+    /// Trusts these certificates, in PEM, or those that they have signed, instead of what the operating system trusts. Called again,
+    /// these as well.
+    pub fn trust_pem(mut self, pem: &[u8]) -> Self {
+        let given = match core::mem::replace(&mut self.trust, Trust::System) {
+            Trust::Given(given) => *given,
+            _ => balcony_tls::ClientConfig::builder(),
+        };
+        match given.roots_pem(pem) {
+            Ok(given) => self.trust = Trust::Given(Box::new(given)),
+            Err(error) => self.complain(error.into()),
+        }
+        self
+    }
+
+    /// Trusts as this configuration of TLS says.
+    pub fn trust(mut self, tls: balcony_tls::ClientConfig) -> Self {
+        self.trust = Trust::Config(tls);
+        self
+    }
+
+    /// Believes everybody that they are the server, so that whoever stands in between gets the password. Only for tests.
+    pub fn dangerous_trust_anyone(mut self) -> Self {
+        self.trust = Trust::Given(Box::new(balcony_tls::ClientConfig::builder().dangerous_accept_any()));
+        self
+    }
+
+    /// Does without TLS: everybody on the way can read and change everything. For tests on one machine, and for pipes.
+    pub fn dangerous_without_tls(mut self) -> Self {
+        self.without_tls = true;
+        self
+    }
+
+    /// Adds an extension: a value of the owner's, which sees what happens before those that are added later. [`ext`](Client::ext)
+    /// reaches it. There is none unless it is added.
+    pub fn with(mut self, extension: impl Extension + Send) -> Self {
+        self.extensions.push(Box::new(extension));
+        self
+    }
+
+    /// What the client says of itself whenever it comes online, instead of that it is available. [`send`](Client::send) changes it.
+    pub fn presence(mut self, presence: Presence) -> Self {
+        self.agent.presence = Some(presence);
+        self
+    }
+
+    /// Says nothing of itself: it gets no messages that are addressed to its account.
+    pub fn without_presence(mut self) -> Self {
+        self.agent.presence = None;
+        self
+    }
+
+    /// How long an answer may take, unless a request says otherwise: 30 seconds if this is not called.
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.agent.timeout = timeout;
+        self
+    }
+
+    /// How long to wait before connecting again: at random within a minute, and growing up to an hour, if this is not called.
+    pub fn backoff(mut self, backoff: Backoff) -> Self {
+        self.agent.backoff = backoff;
+        self
+    }
+
+    /// Changes anything else of the client's configuration. What it has of the builder's is there already.
+    pub fn configure(mut self, change: impl FnOnce(&mut Config) + Send + 'static) -> Self {
+        self.configure.push(Box::new(change));
+        self
+    }
+
+    /// Connects, and returns when the client is online.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with the configuration; why the client could not connect. Whether it makes sense to try that again, somebody has
+    /// to decide who knows the network; or the client does, if it is started [in the background](ClientBuilder::start_in_background).
+    pub async fn start(self) -> Result<Client, Error> {
+        self.begin(Way::To).await
+    }
+
+    /// The same on a stream that is there already, such as a pipe to a server in the same program. There is no other one after it.
+    ///
+    /// # Errors
+    ///
+    /// As [`start`](ClientBuilder::start).
+    pub async fn over(mut self, stream: impl Socket) -> Result<Client, Error> {
+        self.agent.reconnects = false;
+        self.begin(|_| Way::Over(Some(Box::new(stream)))).await
+    }
+
+    /// Returns at once, and goes on connecting until it works, or until it can't. What happens is told by events.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with the configuration.
+    ///
+    /// # Panics
+    ///
+    /// With some runtimes, such as tokio, if it is called outside of them.
+    pub fn start_in_background(mut self) -> Result<Client, Error> {
+        self.agent.is_patient = true;
+        self.spawn(Way::To)
+    }
+
+    async fn begin(self, way: impl FnOnce(Endpoint) -> Way) -> Result<Client, Error> {
+        let client = self.spawn(way)?;
+        poll_fn(|cx| client.sender.shared.poll_started(cx)).await?;
+        Ok(client)
+    }
+
+    fn spawn(self, way: impl FnOnce(Endpoint) -> Way) -> Result<Client, Error> {
+        if let Some(error) = self.wrong {
+            return Err(error);
+        }
+        let jid = self.jid?;
+        if jid.localpart().is_none() {
+            return Err(Error::Config(format!("`{jid}` is no account: a name and an `@` are missing")));
+        }
+        let no_password =
+            || Error::Config("a client needs a password: call `password` of its builder".into());
+        let mut config = Config::new(jid.to_bare(), self.password.ok_or_else(no_password)?).for_agent();
+        config.stream.resource = jid.resourcepart().map(String::from);
+        if self.without_tls {
+            config.stream.tls = TlsPolicy::None;
+        } else {
+            config.tls = Some(match self.trust {
+                Trust::System => balcony_tls::ClientConfig::builder().native_roots()?.build()?,
+                Trust::Given(given) => given.build()?,
+                Trust::Config(tls) => tls,
+            });
+        }
+        for change in self.configure {
+            change(&mut config);
+        }
+        let clock = Clock::start(&self.runtime);
+        let runtime = self.runtime.clone();
+        let agent = Agent::new(self.agent, self.extensions, &seed());
+        let shared = Shared::new(agent, move || clock.now(&runtime));
+        // If anything fails from here on, the client is dropped, and that ends it.
+        let client = Client::new(shared.clone());
+        let way = way(self.endpoint);
+        let over = Over(shared.clone());
+        let task = Task { shared, over, runtime: self.runtime.clone(), clock, config, way, connection: None };
+        self.runtime.spawn(Box::pin(task.run()));
+        Ok(client)
+    }
+}
+
+impl<R> fmt::Debug for ClientBuilder<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ClientBuilder").field("endpoint", &self.endpoint).finish_non_exhaustive()
+    }
+}

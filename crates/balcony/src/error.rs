@@ -1,0 +1,96 @@
+//! What can go wrong here.
+
+use core::fmt;
+#[cfg(feature = "client")]
+use std::sync::Arc;
+
+#[cfg(feature = "client")]
+use balcony_client::{Disconnected, RequestError};
+use balcony_jid::JidError;
+
+/// What can go wrong: a sentence for a person, and a variant for a program.
+///
+/// `Debug` shows the same sentence as `Display`, so that a `main` that returns it says what is wrong.
+#[derive(Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Error {
+    /// The configuration cannot be used.
+    Config(String),
+    /// An address is none (RFC 7622): this one, for this reason.
+    Address(String, JidError),
+    /// The certificates to trust, or to show, cannot be used.
+    Tls(balcony_tls::Error),
+    /// A request has no result.
+    #[cfg(feature = "client")]
+    Request(RequestError),
+    /// The client has ended for good, or could not begin.
+    #[cfg(feature = "client")]
+    Ended(Arc<Disconnected>),
+    /// The client has no extension of this type.
+    NoExtension(&'static str),
+    /// The server cannot start.
+    #[cfg(feature = "server")]
+    Start(balcony_runtime::StartError),
+    /// The operating system does not let the server listen there: for this reason of its own.
+    Listen(core::net::SocketAddr, String),
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Error::Config(reason) => f.write_str(reason),
+            Error::Address(text, error) => write!(f, "`{text}` is no address of XMPP: {error}"),
+            Error::Tls(error) => error.fmt(f),
+            #[cfg(feature = "client")]
+            Error::Request(error) => error.fmt(f),
+            #[cfg(feature = "client")]
+            Error::Ended(why) => why.fmt(f),
+            Error::NoExtension(name) => {
+                write!(f, "the client has no extension {name}: give it one, with `with` of its builder")
+            }
+            #[cfg(feature = "server")]
+            Error::Start(error) => error.fmt(f),
+            Error::Listen(addr, reason) => write!(f, "cannot listen at {addr}: {reason}"),
+        }
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl core::error::Error for Error {
+    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
+        // What has the same words is not another cause; what is below it is.
+        match self {
+            Error::Address(_, error) => Some(error),
+            #[cfg(feature = "client")]
+            Error::Request(error) => core::error::Error::source(error),
+            #[cfg(feature = "client")]
+            Error::Ended(why) => core::error::Error::source(&**why),
+            _ => None,
+        }
+    }
+}
+
+#[cfg(feature = "client")]
+impl From<RequestError> for Error {
+    fn from(error: RequestError) -> Self {
+        Error::Request(error)
+    }
+}
+
+impl From<balcony_tls::Error> for Error {
+    fn from(error: balcony_tls::Error) -> Self {
+        Error::Tls(error)
+    }
+}
+
+#[cfg(feature = "server")]
+impl From<balcony_runtime::StartError> for Error {
+    fn from(error: balcony_runtime::StartError) -> Self {
+        Error::Start(error)
+    }
+}

@@ -1,0 +1,123 @@
+//! XMPP for bots, devices, clients and servers of your own: chat, presence and requests between addresses such as
+//! `juliet@example.com`.
+//!
+//! # A bot
+//!
+//! It says what was said to it, answers who it is, and connects again by itself. It needs no other package:
+//!
+//! ```no_run
+//! use balcony::prelude::*;
+//!
+//! fn main() -> Result<(), Error> {
+//!     // Who it is, and its password, are in the environment: BALCONY_JID and BALCONY_PASSWORD.
+//!     let bot = Client::from_env().with(Discovery::new("Echo bot", "1.0"));
+//!     block_on(async {
+//!         let mut client = bot.start().await?;
+//!         while let Some(event) = client.next().await? {
+//!             if let Event::Message(message) = event
+//!                 && let Some(body) = message.body()
+//!             {
+//!                 client.send(message.reply().body(body)).await?;
+//!             }
+//!         }
+//!         Ok(())
+//!     })
+//! }
+//! ```
+//!
+//! [`Client`] has what a client can do, [`Event`] what happens to it. Messages are read and built by [`Message`], presence by
+//! [`Presence`] and [`ReceivedPresence`], requests by [`Iq`], [`Response`] and [`Request`]. What has no method of its own is an
+//! [`Element`] in any of them; with the feature `minidom` it is also a `minidom::Element`, and by that a type of `xmpp-parsers`.
+//!
+//! ```no_run
+//! use balcony::prelude::*;
+//!
+//! # async fn example(client: &Client) -> Result<(), Box<dyn std::error::Error>> {
+//! let juliet: Jid = "juliet@example.com".parse()?;
+//! client.send(Message::chat(juliet.clone()).body("Art thou gone so?").body_in("de", "So bist du fort?")).await?;
+//! client.send(Presence::available().show(Show::Away).status("in exile")).await?;
+//! match client.request(Iq::get(balcony::xep::version::Query.to_element()).to("example.com".parse()?)).await {
+//!     Ok(response) => println!("{:?}", response.element().and_then(balcony::xep::version::Software::read)),
+//!     Err(Error::Request(RequestError::Refused(error))) => println!("it does not say: {error}"),
+//!     Err(error) => return Err(error.into()),
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Extensions
+//!
+//! A client does what its owner does, and no more: extensions are values that are given to its [builder](ClientBuilder::with).
+//! [`Discovery`] says who this is, [`Receipts`] that messages have come, [`Roster`] knows the contacts, [`PrivateStorage`] keeps
+//! documents on the server. [`Client::ext`] reaches them while the client runs. Your own are types with [`Extension`].
+//!
+//! # A server
+//!
+//! With the feature `server`: see [`server`](https://docs.rs/balcony/latest/balcony/server/index.html).
+//!
+//! # Features
+//!
+//! | feature | what it brings |
+//! |---|---|
+//! | `client` (on) | clients |
+//! | `server` | servers |
+//! | `tokio` (on) | on tokio |
+//! | `smol` | on smol |
+//! | `async-std` | on async-std, which is discontinued (RUSTSEC-2025-0052) |
+//! | `minidom` | elements as `minidom::Element`, too |
+//!
+//! With several runtimes the first of them in this table is what [`Client::builder`] takes; [`ClientBuilder::on`] takes any.
+//!
+//! # The manual
+//!
+//! [`manual`] has a page each about bots, extensions, devices, servers, testing and runtimes.
+//!
+//! # Below
+//!
+//! Everything here is thin: what a client decides is decided by machines without sockets and clocks, in the packages `balcony-client`,
+//! `balcony-server` and below. Those who bring a loop of their own, such as a device without an operating system, use these.
+#![forbid(unsafe_code)]
+// Adapters are where clocks and sockets live.
+#![allow(clippy::disallowed_methods, clippy::disallowed_types)]
+
+#[cfg(feature = "client")]
+mod client;
+mod error;
+pub mod manual;
+pub mod prelude;
+mod rt;
+#[cfg(feature = "server")]
+pub mod server;
+
+#[cfg(feature = "client")]
+pub use balcony_client::{
+    Attempt, Backoff, CallId, Callable, Carbon, Chat, ConnectError, Contacts, Context, Delivered,
+    Disconnected, Discovery, Extension, IncomingRequest, Iq, Message, MessageBuilder, News, Note, Presence,
+    PrivateStorage, Receipts, ReceivedPresence, RequestError, RequestKind, Response, Roster, Show,
+    Undelivered, held_back,
+};
+pub use balcony_jid::{BareJid, FullJid, Jid, JidError};
+pub use balcony_machine::{Instant, Secret};
+pub use balcony_runtime as runtime;
+pub use balcony_stanza::{
+    ErrorCondition, ErrorType, IqType, Kind, MessageType, Payload, PresenceType, Stanza, StanzaError, Texts,
+    Thread,
+};
+pub use balcony_stream::TlsPolicy;
+pub use balcony_tls as tls;
+pub use balcony_xep as xep;
+pub use balcony_xml::{Element, ElementRef, Name};
+#[cfg(feature = "client")]
+pub use client::{Client, ClientBuilder, Event, Ext, Request, Sender};
+pub use error::Error;
+#[cfg(feature = "minidom")]
+pub use minidom;
+pub use rt::DefaultRuntime;
+#[cfg(any(feature = "tokio", feature = "smol", feature = "async-std"))]
+pub use rt::block_on;
+#[cfg(feature = "async-std")]
+pub use rt::on_async_std;
+#[cfg(feature = "smol")]
+pub use rt::on_smol;
+#[cfg(feature = "server")]
+pub use server::Server;

@@ -1,0 +1,78 @@
+//! Which runtime it is.
+
+#[cfg(any(feature = "tokio", feature = "smol", feature = "async-std"))]
+mod usual {
+    #[cfg(all(not(feature = "tokio"), not(feature = "smol"), feature = "async-std"))]
+    use async_std::task::block_on as run;
+    #[cfg(all(not(feature = "tokio"), feature = "smol"))]
+    use smol::block_on as run;
+
+    /// The runtime that is used unless another one is named: tokio where the feature is on, otherwise smol, otherwise async-std.
+    #[cfg(feature = "tokio")]
+    pub type DefaultRuntime = balcony_tokio::Tokio;
+    /// The runtime that is used unless another one is named: tokio where the feature is on, otherwise smol, otherwise async-std.
+    #[cfg(not(feature = "tokio"))]
+    pub type DefaultRuntime = balcony_async_std::AsyncIo;
+
+    #[cfg_attr(
+        not(any(feature = "client", feature = "server")),
+        allow(dead_code, reason = "nothing runs on it")
+    )]
+    pub(crate) fn usual() -> DefaultRuntime {
+        #[cfg(feature = "tokio")]
+        return balcony_tokio::Tokio::default();
+        #[cfg(all(not(feature = "tokio"), feature = "smol"))]
+        return balcony_async_std::AsyncIo::smol();
+        #[cfg(all(not(feature = "tokio"), not(feature = "smol")))]
+        balcony_async_std::AsyncIo::async_std()
+    }
+
+    /// Runs a program on the [`DefaultRuntime`], for those who need nothing else of it.
+    ///
+    /// What it has started ends with it: [close](crate::Client::close) a client before, so that the server learns of it.
+    ///
+    /// # Panics
+    ///
+    /// If the operating system has not what a runtime needs.
+    pub fn block_on<F: Future>(program: F) -> F::Output {
+        #[cfg(feature = "tokio")]
+        {
+            match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+                Ok(runtime) => runtime.block_on(program),
+                Err(error) => panic!("the runtime cannot start: {error}"),
+            }
+        }
+        #[cfg(not(feature = "tokio"))]
+        run(program)
+    }
+}
+
+#[cfg(any(feature = "tokio", feature = "smol", feature = "async-std"))]
+#[allow(unused_imports, reason = "without client and server nothing runs")]
+pub(crate) use usual::usual;
+#[cfg(any(feature = "tokio", feature = "smol", feature = "async-std"))]
+pub use usual::{DefaultRuntime, block_on};
+
+/// Where the runtimes do not stand: one has to be named.
+#[cfg(not(any(feature = "tokio", feature = "smol", feature = "async-std")))]
+mod none {
+    /// There is no runtime: name one.
+    #[derive(Clone, Copy, Debug)]
+    pub enum DefaultRuntime {}
+}
+#[cfg(not(any(feature = "tokio", feature = "smol", feature = "async-std")))]
+pub use none::DefaultRuntime;
+
+/// smol, to be [named](crate::ClientBuilder::on) where another runtime is the usual one.
+#[cfg(feature = "smol")]
+#[must_use]
+pub fn on_smol() -> balcony_async_std::AsyncIo {
+    balcony_async_std::AsyncIo::smol()
+}
+
+/// async-std, to be [named](crate::ClientBuilder::on) where another runtime is the usual one.
+#[cfg(feature = "async-std")]
+#[must_use]
+pub fn on_async_std() -> balcony_async_std::AsyncIo {
+    balcony_async_std::AsyncIo::async_std()
+}

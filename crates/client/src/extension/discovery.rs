@@ -1,0 +1,127 @@
+//! What a client says of itself: identity and features, software, and that it is there.
+
+use alloc::borrow::Cow;
+use alloc::string::String;
+use alloc::vec;
+use alloc::vec::Vec;
+
+use balcony_stanza::{ErrorCondition, IqType, Kind, Stanza};
+use balcony_xep::disco::{self, About, Identity, Query};
+use balcony_xep::ping::{self, Ping};
+use balcony_xep::version::{self, Software};
+
+use super::{Context, Extension};
+
+/// Answers who this is and what it can do (service discovery, XEP-0030), which program it is (XEP-0092), and that it is there (XEP-0199).
+///
+/// The features are those of all extensions, and what is [added](Discovery::feature). Without an [identity](Discovery::identity)
+/// of its own it is a client of the type `bot`.
+///
+/// ```
+/// use balcony_client::Discovery;
+///
+/// let discovery = Discovery::new("Echo", "1.0").identity("client", "pc").feature("urn:example:mood");
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Discovery {
+    name: String,
+    version: String,
+    os: Option<String>,
+    identities: Vec<(String, String)>,
+    features: Vec<Cow<'static, str>>,
+}
+
+impl Discovery {
+    /// A program of that name and version.
+    #[must_use]
+    pub fn new(name: &str, version: &str) -> Discovery {
+        Discovery {
+            name: name.into(),
+            version: version.into(),
+            os: None,
+            identities: Vec::new(),
+            features: Vec::new(),
+        }
+    }
+
+    /// Adds an identity: a category and a type that the registry of the XSF has, such as `client` and `phone`.
+    #[must_use]
+    pub fn identity(mut self, category: &str, kind: &str) -> Discovery {
+        self.identities.push((category.into(), kind.into()));
+        self
+    }
+
+    /// Adds a feature: mostly the namespace of what the owner answers itself.
+    #[must_use]
+    pub fn feature(mut self, feature: impl Into<Cow<'static, str>>) -> Discovery {
+        self.features.push(feature.into());
+        self
+    }
+
+    /// Says what it runs on, too.
+    #[must_use]
+    pub fn os(mut self, os: &str) -> Discovery {
+        self.os = Some(os.into());
+        self
+    }
+
+    /// The answer to a request; `None` if the stanza is none that is answered here. The features are those of everybody else.
+    #[must_use]
+    pub fn answer(&self, stanza: &Stanza, features: &[Cow<'_, str>]) -> Option<Stanza> {
+        if stanza.head.kind != Kind::Iq(IqType::Get) {
+            return None;
+        }
+        let content = stanza.payload.parse().ok()?;
+        let element = content.root().children().next()?;
+        if Ping::read(element).is_some() {
+            return stanza.result();
+        }
+        if version::Query::read(element).is_some() {
+            return Some(stanza.result()?.child(self.software().to_element()));
+        }
+        let query = Query::read(element)?;
+        if query.node.is_some() {
+            // There are no nodes here (XEP-0030 section 3.3).
+            return stanza.error(&ErrorCondition::ItemNotFound.into());
+        }
+        let answer = match query.about {
+            About::Info => self.info(features),
+            // Nothing belongs to a client, which is no error (XEP-0030 section 4.1).
+            About::Items => disco::Items::default().to_element(),
+        };
+        Some(stanza.result()?.child(answer))
+    }
+
+    fn software(&self) -> Software<'_> {
+        Software {
+            name: Cow::Borrowed(&self.name),
+            version: Cow::Borrowed(&self.version),
+            os: self.os.as_deref().map(Cow::Borrowed),
+        }
+    }
+
+    fn info(&self, others: &[Cow<'_, str>]) -> balcony_xml::Element {
+        let mut identities: Vec<Identity<'_>> = self
+            .identities
+            .iter()
+            .map(|(category, kind)| Identity::new(category, kind).named(&self.name))
+            .collect();
+        if identities.is_empty() {
+            identities.push(Identity::new("client", "bot").named(&self.name));
+        }
+        let mut features: Vec<&str> = vec![disco::INFO, ping::NS, version::NS];
+        features.extend(self.features.iter().map(|feature| &**feature));
+        features.extend(others.iter().map(|feature| &**feature));
+        features.sort_unstable();
+        features.dedup();
+        disco::info(None, &identities, features)
+    }
+}
+
+impl Extension for Discovery {
+    fn take(&mut self, context: &mut Context<'_>, stanza: &Stanza) -> bool {
+        let Some(answer) = self.answer(stanza, context.features()) else { return false };
+        context.send(answer);
+        true
+    }
+}

@@ -1,0 +1,220 @@
+//! Extensions of a client: plain values that their owner puts together.
+
+mod discovery;
+mod private_storage;
+mod receipts;
+mod roster;
+
+use alloc::borrow::Cow;
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use core::any::Any;
+use core::fmt;
+
+use balcony_jid::FullJid;
+use balcony_machine::Instant;
+use balcony_stanza::Stanza;
+use balcony_stream::client::ServerFeatures;
+
+pub use discovery::Discovery;
+pub use private_storage::{PrivateStorage, StorageCall};
+pub use receipts::{Delivered, Receipts};
+pub use roster::Roster;
+
+use crate::agent::Core;
+use crate::{Iq, RequestError, RequestId, Response};
+
+/// What a client does beyond the core: a value that an [`Agent`](crate::Agent) shows what happens.
+///
+/// It answers requests, reads along, makes requests of its own and [tells](Context::note) the owner what comes of them. Nothing of
+/// it is there unless the owner puts it there, and extensions that stand before it see everything first.
+///
+/// ```
+/// use balcony_client::{Context, Extension, Iq, RequestError, RequestId, Response};
+/// use balcony_stanza::Stanza;
+/// use balcony_xep::last;
+///
+/// /// Answers how long nothing has happened here (XEP-0012).
+/// struct Idle(u64);
+///
+/// impl Extension for Idle {
+///     fn features(&self) -> Vec<std::borrow::Cow<'static, str>> {
+///         vec![last::NS.into()]
+///     }
+///
+///     fn take(&mut self, context: &mut Context<'_>, stanza: &Stanza) -> bool {
+///         let Some(request) = balcony_client::IncomingRequest::read(stanza) else { return false };
+///         if !last::Query::read(request.element()).is_some() {
+///             return false;
+///         }
+///         let last = last::Last { seconds: self.0, status: None };
+///         if let Some(answer) = stanza.result() {
+///             context.send(answer.child(last.to_element()));
+///         }
+///         true
+///     }
+/// }
+/// ```
+pub trait Extension: Any {
+    /// The features that it adds to those of the client (XEP-0030). They are asked for once, when the agent is made.
+    fn features(&self) -> Vec<Cow<'static, str>> {
+        Vec::new()
+    }
+
+    /// The client is online, on a new session. What is sent here goes out before initial presence.
+    fn online(&mut self, context: &mut Context<'_>) {
+        let _ = context;
+    }
+
+    /// The session is gone, and with it all requests: each of them has been [answered](Extension::answered) before.
+    fn offline(&mut self) {}
+
+    /// A stanza has come. `true`: it is dealt with, and nobody else sees it. A request that is taken must be answered, now or later.
+    fn take(&mut self, context: &mut Context<'_>, stanza: &Stanza) -> bool {
+        let _ = (context, stanza);
+        false
+    }
+
+    /// The outcome of a [request](Context::request) that this extension has made.
+    fn answered(
+        &mut self,
+        context: &mut Context<'_>,
+        request: RequestId,
+        outcome: Result<Response, RequestError>,
+    ) {
+        let _ = (context, request, outcome);
+    }
+}
+
+/// An extension that its owner can call, and whose answer takes a while.
+pub trait Callable: Extension {
+    /// What it is told to do.
+    type Command;
+    /// What comes of it.
+    type Outcome: Send + 'static;
+
+    /// Begins. Each call is [completed](Context::complete) once, with a value of this type, now or later; at the latest when the
+    /// session is gone. The client is online.
+    fn call(&mut self, context: &mut Context<'_>, call: CallId, command: Self::Command);
+}
+
+/// Names one request or call of the owner's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CallId(pub u64);
+
+/// What an extension can do while it is shown something.
+pub struct Context<'a> {
+    pub(crate) core: &'a mut Core,
+    pub(crate) jid: &'a FullJid,
+    pub(crate) now: Instant,
+    /// The extension's place among all.
+    pub(crate) index: usize,
+}
+
+impl Context<'_> {
+    /// The time.
+    #[must_use]
+    pub fn now(&self) -> Instant {
+        self.now
+    }
+
+    /// The address that the server has bound.
+    #[must_use]
+    pub fn jid(&self) -> &FullJid {
+        self.jid
+    }
+
+    /// What the server has announced.
+    #[must_use]
+    pub fn server_features(&self) -> ServerFeatures {
+        self.core.server
+    }
+
+    /// The features of all extensions, sorted, each once.
+    #[must_use]
+    pub fn features(&self) -> &[Cow<'static, str>] {
+        &self.core.features
+    }
+
+    /// Sends a stanza.
+    pub fn send(&mut self, stanza: Stanza) {
+        self.core.push(stanza);
+    }
+
+    /// Sends a request. Its outcome comes to [`answered`](Extension::answered), in any case.
+    pub fn request(&mut self, iq: Iq) -> RequestId {
+        self.core.request(self.now, crate::agent::Asker::Extension(self.index), iq)
+    }
+
+    /// Tells the owner something.
+    pub fn note(&mut self, note: impl Any + Send) {
+        self.core.note(Note(Box::new(note)));
+    }
+
+    /// A call has come to this.
+    pub fn complete<X: Callable>(&mut self, call: CallId, outcome: X::Outcome) {
+        self.core.complete(call, crate::agent::Completion::Call(Box::new(outcome)));
+    }
+}
+
+impl fmt::Debug for Context<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Context").field("jid", &self.jid).field("now", &self.now).finish_non_exhaustive()
+    }
+}
+
+/// What an extension tells: a value of a type that it has for that.
+pub struct Note(Box<dyn Any + Send>);
+
+impl Note {
+    /// The value, if it is of this type.
+    #[must_use]
+    pub fn get<T: Any>(&self) -> Option<&T> {
+        self.0.downcast_ref()
+    }
+}
+
+impl fmt::Debug for Note {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Note").finish_non_exhaustive()
+    }
+}
+
+/// The extensions of one client, in the order in which they see what happens: none, up to four values side by side, or any number in
+/// boxes.
+pub trait Extensions {
+    /// The one in that place; `None` behind the last.
+    fn at(&mut self, index: usize) -> Option<&mut dyn Extension>;
+}
+
+impl Extensions for () {
+    fn at(&mut self, _: usize) -> Option<&mut dyn Extension> {
+        None
+    }
+}
+
+macro_rules! side_by_side {
+    ($($name:ident $index:tt),+) => {
+        impl<$($name: Extension),+> Extensions for ($($name,)+) {
+            fn at(&mut self, index: usize) -> Option<&mut dyn Extension> {
+                match index {
+                    $($index => Some(&mut self.$index),)+
+                    _ => None,
+                }
+            }
+        }
+    };
+}
+side_by_side!(A 0);
+side_by_side!(A 0, B 1);
+side_by_side!(A 0, B 1, C 2);
+side_by_side!(A 0, B 1, C 2, D 3);
+
+impl Extensions for Vec<Box<dyn Extension + Send>> {
+    fn at(&mut self, index: usize) -> Option<&mut dyn Extension> {
+        match self.get_mut(index) {
+            Some(extension) => Some(&mut **extension),
+            None => None,
+        }
+    }
+}

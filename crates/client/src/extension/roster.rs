@@ -1,0 +1,86 @@
+//! The roster, and who of it is there (RFC 6121 sections 2 to 4).
+
+use balcony_jid::BareJid;
+use balcony_stanza::Stanza;
+
+use super::{Context, Extension};
+use crate::{Contacts, Iq, RequestError, RequestId, Response};
+
+/// Keeps the [`Contacts`] of the account up to date, and tells what is new about them: [`News`](crate::News), as notes.
+///
+/// Whenever the client comes online it asks for the roster, before initial presence (RFC 6121 section 2.2). Presence is read along,
+/// and comes to the owner all the same.
+#[derive(Clone, Debug, Default)]
+pub struct Roster {
+    contacts: Option<Contacts>,
+    asked: Option<RequestId>,
+    /// Whether it has come since the client is online.
+    loaded: bool,
+}
+
+impl Roster {
+    /// Nothing is known yet.
+    #[must_use]
+    pub fn new() -> Roster {
+        Roster::default()
+    }
+
+    /// Begins with contacts that were [kept](Contacts::cached), those of the same account.
+    #[must_use]
+    pub fn with(contacts: Contacts) -> Roster {
+        Roster { contacts: Some(contacts), ..Roster::default() }
+    }
+
+    /// The contacts; `None` before the client has been online for the first time.
+    #[must_use]
+    pub fn contacts(&self) -> Option<&Contacts> {
+        self.contacts.as_ref()
+    }
+
+    /// Whether the roster is here, on this session.
+    #[must_use]
+    pub fn is_loaded(&self) -> bool {
+        self.loaded
+    }
+
+    fn of(&mut self, account: BareJid) -> &mut Contacts {
+        self.contacts.get_or_insert_with(|| Contacts::new(account))
+    }
+}
+
+impl Extension for Roster {
+    fn online(&mut self, context: &mut Context<'_>) {
+        let features = context.server_features();
+        let ask = self.of(context.jid().to_bare()).get(features);
+        self.asked = Some(context.request(Iq::get(ask)));
+    }
+
+    fn offline(&mut self) {
+        (self.asked, self.loaded) = (None, false);
+        if let Some(contacts) = &mut self.contacts {
+            contacts.offline();
+        }
+    }
+
+    fn take(&mut self, context: &mut Context<'_>, stanza: &Stanza) -> bool {
+        let is_push = crate::services::is_push(stanza, context.jid());
+        let Some(news) = self.of(context.jid().to_bare()).take(stanza) else { return false };
+        context.note(news);
+        is_push
+    }
+
+    fn answered(
+        &mut self,
+        context: &mut Context<'_>,
+        request: RequestId,
+        outcome: Result<Response, RequestError>,
+    ) {
+        if self.asked.take_if(|asked| *asked == request).is_none() {
+            return;
+        }
+        if let Ok(response) = outcome {
+            self.of(context.jid().to_bare()).load(response.stanza());
+            self.loaded = true;
+        }
+    }
+}

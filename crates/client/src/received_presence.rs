@@ -1,0 +1,91 @@
+//! Presence of others that has come (RFC 6121 sections 3 and 4).
+
+use balcony_jid::Jid;
+use balcony_stanza::{Kind, PresenceType, Stanza};
+
+use crate::{Presence, Show};
+
+/// Presence that has come: that somebody is there or gone, or wants to see ours.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReceivedPresence {
+    stanza: Stanza,
+    kind: PresenceType,
+    says: Presence,
+}
+
+impl ReceivedPresence {
+    /// Reads it; `None` if the stanza is none.
+    #[must_use]
+    pub fn read(stanza: Stanza) -> Option<ReceivedPresence> {
+        let Kind::Presence(kind) = stanza.head.kind else { return None };
+        Some(ReceivedPresence { says: Presence::read(&stanza), stanza, kind })
+    }
+
+    /// Whose it is; `None`: the own account.
+    #[must_use]
+    pub fn from(&self) -> Option<&Jid> {
+        self.stanza.head.from.as_ref()
+    }
+
+    /// Its type.
+    #[must_use]
+    pub fn kind(&self) -> PresenceType {
+        self.kind
+    }
+
+    /// Whether a resource is there.
+    #[must_use]
+    pub fn is_available(&self) -> bool {
+        self.kind == PresenceType::Available
+    }
+
+    /// Whether somebody asks to see our presence, and waits for [`approve`](ReceivedPresence::approve) or
+    /// [`refuse`](ReceivedPresence::refuse) (RFC 6121 section 3.1).
+    #[must_use]
+    pub fn is_subscription_request(&self) -> bool {
+        self.kind == PresenceType::Subscribe
+    }
+
+    /// How available the resource is.
+    #[must_use]
+    pub fn show(&self) -> Show {
+        self.says.show
+    }
+
+    /// The same in words of its user.
+    #[must_use]
+    pub fn status(&self) -> Option<&str> {
+        self.says.status.as_deref()
+    }
+
+    /// With a negative one the resource gets no messages that are addressed to its account.
+    #[must_use]
+    pub fn priority(&self) -> i8 {
+        self.says.priority
+    }
+
+    /// The answer that lets whoever asks see our presence; to be sent.
+    #[must_use]
+    pub fn approve(&self) -> Stanza {
+        self.answer(PresenceType::Subscribed)
+    }
+
+    /// The answer that does not, or no longer.
+    #[must_use]
+    pub fn refuse(&self) -> Stanza {
+        self.answer(PresenceType::Unsubscribed)
+    }
+
+    fn answer(&self, kind: PresenceType) -> Stanza {
+        let mut answer = Stanza::presence(kind);
+        // Subscriptions are between accounts (RFC 6121 section 3.1.1).
+        answer.head.to = self.from().map(|from| from.to_bare().to_jid());
+        answer
+    }
+
+    /// The stanza.
+    #[must_use]
+    pub fn stanza(&self) -> &Stanza {
+        &self.stanza
+    }
+}

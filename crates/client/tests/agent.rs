@@ -1,0 +1,666 @@
+//! The client that stays: what goes in, what comes out, and what must hold of it whatever happens.
+#![allow(clippy::std_instead_of_core, clippy::unwrap_used, reason = "tests")]
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use balcony_client::{
+    Agent, AgentConfig, AgentEvent, CallId, Completion, ConnectError, Context, Delivered, Disconnected,
+    Discovery, Error, Extension, IncomingId, Iq, Message, News, OutboxError, Presence, PrivateStorage,
+    PumpError, Receipts, RequestError, RequestId, Response, Roster, Show, StorageCall,
+};
+use balcony_jid::{FullJid, Jid};
+use balcony_machine::{Instant, Seed};
+use balcony_stanza::{
+    ErrorCondition, IqType, Kind, MessageType, Payload, PresenceType, Stanza, StreamCondition,
+};
+use balcony_xep::ping::Ping;
+use balcony_xep::private::Key;
+use balcony_xml::Name;
+use proptest::prelude::*;
+
+const ROMEO: &str = "romeo@example.net/orchard";
+
+fn jid() -> FullJid {
+    FullJid::parse("juliet@example.com/balcony").unwrap()
+}
+
+fn stanza(xml: &str) -> Stanza {
+    Stanza::parse(xml.as_bytes()).unwrap_or_else(|| panic!("no stanza: {xml}"))
+}
+
+fn text(stanza: &Stanza) -> String {
+    let mut bytes = Vec::new();
+    stanza.write(&mut bytes);
+    String::from_utf8(bytes).unwrap()
+}
+
+fn config(change: impl FnOnce(&mut AgentConfig)) -> AgentConfig {
+    let mut config = AgentConfig::default();
+    change(&mut config);
+    config
+}
+
+fn lost() -> Disconnected {
+    Disconnected::Lost(PumpError::Broken("the wire is cut".into()))
+}
+
+fn agent<X: balcony_client::Extensions>(extensions: X) -> Agent<X> {
+    Agent::new(AgentConfig::default(), extensions, &Seed::from_u64(7))
+}
+
+/// One that is online, and what that brought has been taken.
+fn online<X: balcony_client::Extensions>(extensions: X) -> Agent<X> {
+    let mut agent = agent(extensions);
+    agent.online(Instant::ZERO, jid(), Default::default());
+    while agent.next_stanza().is_some() {}
+    assert!(matches!(agent.next_event(), Some(AgentEvent::Online(own)) if own == jid()));
+    agent
+}
+
+fn sent<X: balcony_client::Extensions>(agent: &mut Agent<X>) -> Vec<String> {
+    core::iter::from_fn(|| agent.next_stanza()).map(|stanza| text(&stanza)).collect()
+}
+
+// RFC 6121 §4.2: presence goes out whenever a session begins, and it is what was said last.
+#[test]
+fn presence_is_said_again() {
+    let presence = Presence::available().show(Show::Away).status("in exile").priority(5);
+    let config = config(|config| config.presence = Some(presence));
+    let mut agent = Agent::new(config, (), &Seed::from_u64(7));
+    agent.online(Instant::ZERO, jid(), Default::default());
+    let first = "<presence><show>away</show><status>in exile</status><priority>5</priority></presence>";
+    assert_eq!(sent(&mut agent), [first]);
+    agent.send(Presence::available().into()).unwrap();
+    assert_eq!(sent(&mut agent).len(), 1);
+    agent.offline(Instant::ZERO, lost(), false).unwrap();
+    // What is said while nobody hears it is said later, once.
+    agent.send(Presence::available().show(Show::Dnd).into()).unwrap();
+    assert_eq!(agent.next_stanza(), None);
+    agent.online(Instant::ZERO, jid(), Default::default());
+    let again = sent(&mut agent);
+    assert!(again.len() == 1 && again[0].contains("<show>dnd</show>"), "{again:?}");
+    agent.send(Presence::unavailable(None)).unwrap();
+    agent.offline(Instant::ZERO, lost(), false).unwrap();
+    agent.online(Instant::ZERO, jid(), Default::default());
+    assert_eq!(sent(&mut agent), Vec::<String>::new(), "it has said that it is gone");
+}
+
+// RFC 6120 §3.3: it waits before it tries again, and does not when that is of no use.
+#[test]
+fn it_connects_again_unless_that_is_of_no_use() {
+    let mut one = agent(());
+    assert!(one.connects(Instant::ZERO));
+    // The first failure is for a person to see.
+    assert_eq!(
+        one.offline(Instant::ZERO, Disconnected::Failed(ConnectError::Broken("x".into())), false),
+        None
+    );
+    assert!(one.end().is_some() && !one.connects(Instant::from_millis(1 << 40)));
+    assert_eq!(one.send(Message::chat(ROMEO.parse().unwrap()).into()), Err(OutboxError::Ended));
+
+    let patient = config(|config| config.is_patient = true);
+    let mut two = Agent::new(patient, (), &Seed::from_u64(7));
+    let at =
+        two.offline(Instant::ZERO, Disconnected::Failed(ConnectError::Broken("x".into())), false).unwrap();
+    assert!(at <= Instant::ZERO + Duration::from_secs(60));
+    assert_eq!(two.deadline(), Some(at));
+    assert!(at == Instant::ZERO || !two.connects(Instant::ZERO));
+    assert!(two.connects(at));
+    assert!(matches!(two.next_event(), Some(AgentEvent::Offline { next: Some(_), .. })));
+
+    let mut three = online(());
+    assert!(three.offline(Instant::ZERO, Disconnected::ByServer, false).is_some());
+    assert!(matches!(three.next_event(), Some(AgentEvent::Offline { next: Some(_), .. })));
+    three.online(Instant::ZERO, jid(), Default::default());
+    three.next_event();
+    // Another client has the resource now: it would take it back, and so on.
+    let conflict = balcony_stream::Error::Remote(StreamCondition::Conflict.into());
+    let conflict = Disconnected::Lost(PumpError::Ended(Error::Stream(conflict)));
+    assert_eq!(conflict.to_string(), "another client has logged in with this resource");
+    assert_eq!(three.offline(Instant::ZERO, conflict, true), None);
+    assert!(matches!(three.next_event(), Some(AgentEvent::Offline { next: None, .. })));
+
+    let once = config(|config| config.reconnects = false);
+    let mut four = Agent::new(once, (), &Seed::from_u64(7));
+    four.online(Instant::ZERO, jid(), Default::default());
+    assert_eq!(four.offline(Instant::ZERO, lost(), false), None);
+}
+
+// RFC 6120 §8.2.3: every request is answered once: by its addressee, by time, or by the end of the session.
+#[test]
+fn requests_have_one_outcome() {
+    let mut agent = online(());
+    let ask = |agent: &mut Agent<()>| {
+        let call =
+            agent.request(Instant::ZERO, Iq::get(Ping.to_element()).to(ROMEO.parse().unwrap())).unwrap();
+        (call, agent.next_stanza().unwrap().head.id.unwrap())
+    };
+    let (first, id) = ask(&mut agent);
+    // Somebody else's answer is none.
+    agent.stanza(Instant::ZERO, stanza(&format!("<iq type='result' id='{id}' from='tybalt@example.com'/>")));
+    assert!(agent.next_completed().is_none() && matches!(agent.next_event(), Some(AgentEvent::Stanza(_))));
+    agent.stanza(Instant::ZERO, stanza(&format!("<iq type='result' id='{id}' from='{ROMEO}'/>")));
+    assert!(matches!(
+        agent.next_completed(),
+        Some((call, Completion::Response(Ok(response)))) if call == first && response.element().is_none()
+    ));
+
+    let (second, id) = ask(&mut agent);
+    let refused = "<error type='auth'><forbidden xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error>";
+    agent.stanza(
+        Instant::ZERO,
+        stanza(&format!(
+            "<iq type='error' id='{id}' from='{ROMEO}'><ping xmlns='urn:xmpp:ping'/>{refused}</iq>"
+        )),
+    );
+    assert!(matches!(
+        agent.next_completed(),
+        Some((call, Completion::Response(Err(RequestError::Refused(error)))))
+            if call == second && error.condition == ErrorCondition::Forbidden
+    ));
+
+    let (third, _) = ask(&mut agent);
+    let late = Instant::ZERO + Duration::from_secs(30);
+    assert_eq!(agent.deadline(), Some(late));
+    agent.tick(late);
+    assert!(matches!(
+        agent.next_completed(),
+        Some((call, Completion::Response(Err(RequestError::TimedOut)))) if call == third
+    ));
+
+    let (fourth, _) = ask(&mut agent);
+    agent.offline(late, lost(), false);
+    assert!(matches!(
+        agent.next_completed(),
+        Some((call, Completion::Response(Err(RequestError::Offline)))) if call == fourth
+    ));
+    assert_eq!(agent.request(late, Iq::get(Ping.to_element())), Err(RequestError::Offline));
+    assert!(agent.next_completed().is_none());
+}
+
+#[test]
+fn what_waits_goes_to_the_next_session_if_it_makes_sense_there() {
+    let mut agent = online(());
+    agent.request(Instant::ZERO, Iq::get(Ping.to_element())).unwrap();
+    agent.send(Message::chat(ROMEO.parse().unwrap()).body("1").into()).unwrap();
+    agent.send(Stanza::presence(PresenceType::Subscribe).to("romeo@example.net".parse().unwrap())).unwrap();
+    agent.send(Stanza::presence(PresenceType::Available).to(ROMEO.parse().unwrap())).unwrap();
+    agent.next_stanza().unwrap();
+    let broken = agent.next_stanza().unwrap();
+    agent.unsent(broken);
+    agent.offline(Instant::ZERO, lost(), false);
+    agent.send(Message::chat(ROMEO.parse().unwrap()).body("2").into()).unwrap();
+    assert_eq!(agent.next_stanza(), None);
+    agent.online(Instant::ZERO, jid(), Default::default());
+    let kinds: Vec<Kind> =
+        core::iter::from_fn(|| agent.next_stanza()).map(|stanza| stanza.head.kind).collect();
+    assert_eq!(
+        kinds,
+        [
+            Kind::Presence(PresenceType::Available),
+            Kind::Message(MessageType::Chat),
+            Kind::Presence(PresenceType::Subscribe),
+            Kind::Message(MessageType::Chat)
+        ]
+    );
+}
+
+#[test]
+fn stanzas_get_an_id_unless_they_have_one() {
+    let mut agent = online(());
+    let message = || Message::chat(ROMEO.parse().unwrap()).body("x");
+    let first = agent.send(message().into()).unwrap();
+    let second = agent.send(message().into()).unwrap();
+    assert_eq!(&*agent.send(message().id("mine").into()).unwrap(), "mine");
+    // An iq without one would never be answered.
+    let iq = agent.send(Stanza::iq(IqType::Get).child(Ping.to_element())).unwrap();
+    let ids: BTreeSet<_> = [&first, &second, &iq].into_iter().collect();
+    assert_eq!(ids.len(), 3);
+    let sent: Vec<_> =
+        core::iter::from_fn(|| agent.next_stanza()).map(|stanza| stanza.head.id.unwrap()).collect();
+    assert_eq!(sent, [first, second, "mine".into(), iq]);
+}
+
+// RFC 6120 §8.2.3
+#[test]
+fn requests_of_others_are_answered_once_and_not_too_many_wait() {
+    let mut agent = online(());
+    let ask = |agent: &mut Agent<()>, id: usize| {
+        agent.stanza(
+            Instant::ZERO,
+            stanza(&format!("<iq type='get' id='{id}' from='{ROMEO}'><x xmlns='urn:x'/></iq>")),
+        );
+    };
+    ask(&mut agent, 1);
+    let Some(AgentEvent::Request(id, request)) = agent.next_event() else { panic!("no request") };
+    assert!(request.element().is("x", "urn:x") && request.from().unwrap().as_str() == ROMEO);
+    assert!(agent.reply(id, Payload::EMPTY) && !agent.reply(id, Payload::EMPTY));
+    assert!(!agent.refuse(id, &ErrorCondition::Forbidden.into()));
+    assert_eq!(sent(&mut agent), [format!("<iq to='{ROMEO}' type='result' id='1'/>")]);
+    ask(&mut agent, 2);
+    let Some(AgentEvent::Request(id, _)) = agent.next_event() else { panic!("no request") };
+    assert!(agent.refuse(id, &ErrorCondition::Forbidden.into()));
+    assert!(sent(&mut agent)[0].contains("<forbidden "));
+
+    for id in 0..65 {
+        ask(&mut agent, id);
+    }
+    let refused = sent(&mut agent);
+    assert!(refused.len() == 1 && refused[0].contains("<resource-constraint "), "{refused:?}");
+    let Some(AgentEvent::Request(id, _)) = agent.next_event() else { panic!("no request") };
+    agent.offline(Instant::ZERO, lost(), false);
+    assert!(!agent.reply(id, Payload::EMPTY), "nobody waits for it any more");
+}
+
+// RFC 6120 §8.3.1: what comes back is told apart from what somebody says, or a bot answers its own words.
+#[test]
+fn errors_are_no_messages() {
+    let mut agent = online(());
+    let error =
+        "<error type='cancel'><service-unavailable xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error>";
+    agent.stanza(
+        Instant::ZERO,
+        stanza(&format!("<message type='error' id='7' from='{ROMEO}'><body>x</body>{error}</message>")),
+    );
+    let Some(AgentEvent::Undelivered(undelivered)) = agent.next_event() else { panic!("a message") };
+    assert_eq!(undelivered.error.condition, ErrorCondition::ServiceUnavailable);
+    assert_eq!((undelivered.id().as_deref(), undelivered.address().unwrap().as_str()), (Some("7"), ROMEO));
+}
+
+// RFC 6121 §2.1.6: the machine below has answered a push.
+#[test]
+fn pushes_are_told_and_not_asked() {
+    let push = "<iq type='set' id='1'><query xmlns='jabber:iq:roster'><item jid='nurse@example.com' \
+                subscription='both'/></query></iq>";
+    let mut plain = online(());
+    plain.stanza(Instant::ZERO, stanza(push));
+    assert!(matches!(plain.next_event(), Some(AgentEvent::Stanza(_))));
+
+    let mut agent = agent((Roster::new(),));
+    agent.online(Instant::ZERO, jid(), Default::default());
+    let first = sent(&mut agent);
+    assert!(
+        first.len() == 2 && first[0].contains("jabber:iq:roster") && first[1] == "<presence/>",
+        "{first:?}"
+    );
+    agent.next_event();
+    agent.stanza(Instant::ZERO, stanza(push));
+    let Some(AgentEvent::Note(note)) = agent.next_event() else { panic!("no note") };
+    assert!(matches!(note.get(), Some(News::Roster(_))));
+    assert!(agent.next_event().is_none());
+    // Presence is read along.
+    agent.stanza(Instant::ZERO, stanza("<presence from='nurse@example.com/x'/>"));
+    assert!(matches!(agent.next_event(), Some(AgentEvent::Note(_))));
+    assert!(matches!(agent.next_event(), Some(AgentEvent::Presence(_))));
+    let nurse: Jid = "nurse@example.com/x".parse().unwrap();
+    assert!(agent.ext::<Roster>().unwrap().contacts().unwrap().presence_of(&nurse).is_some());
+    agent.offline(Instant::ZERO, lost(), false);
+    assert!(agent.ext::<Roster>().unwrap().contacts().unwrap().presence_of(&nurse).is_none());
+}
+
+#[test]
+fn the_roster_is_loaded_whenever_a_session_begins() {
+    let mut agent = agent((Roster::new(),));
+    for _ in 0..2 {
+        agent.online(Instant::ZERO, jid(), Default::default());
+        let id = agent.next_stanza().unwrap().head.id.unwrap();
+        assert!(!agent.ext::<Roster>().unwrap().is_loaded());
+        let item = "<item jid='nurse@example.com' subscription='both'/>";
+        let xml = format!("<iq type='result' id='{id}'><query xmlns='jabber:iq:roster'>{item}</query></iq>");
+        agent.stanza(Instant::ZERO, stanza(&xml));
+        let roster = agent.ext::<Roster>().unwrap();
+        assert!(roster.is_loaded() && roster.contacts().unwrap().items().len() == 1);
+        agent.offline(Instant::ZERO, lost(), false);
+    }
+}
+
+// XEP-0030 §3.1, XEP-0092 §2, XEP-0199 §4: and nothing of it without the extension.
+#[test]
+fn discovery_says_what_all_extensions_can_do() {
+    let disco = format!(
+        "<iq type='get' id='1' from='{ROMEO}'><query xmlns='http://jabber.org/protocol/disco#info'/></iq>"
+    );
+    let mut none = online(());
+    none.stanza(Instant::ZERO, stanza(&disco));
+    assert!(matches!(none.next_event(), Some(AgentEvent::Request(..))));
+
+    let discovery = Discovery::new("Echo", "1.0").identity("client", "phone").feature("urn:x");
+    let mut agent = online((discovery, Receipts::for_everyone()));
+    agent.stanza(Instant::ZERO, stanza(&disco));
+    let answer = sent(&mut agent).remove(0);
+    for part in
+        ["category='client' type='phone' name='Echo'", "'urn:xmpp:receipts'", "'urn:x'", "'urn:xmpp:ping'"]
+    {
+        assert!(answer.contains(part), "{answer}");
+    }
+    assert!(agent.next_event().is_none());
+    let mut quiet = online((Discovery::new("Echo", "1.0"), Receipts::for_nobody()));
+    quiet.stanza(Instant::ZERO, stanza(&disco));
+    let answer = sent(&mut quiet).remove(0);
+    assert!(answer.contains("type='bot'") && !answer.contains("receipts"), "{answer}");
+}
+
+// XEP-0184 §5
+#[test]
+fn receipts() {
+    let mut agent = online((Receipts::for_everyone(),));
+    let request = "<request xmlns='urn:xmpp:receipts'/>";
+    agent.stanza(
+        Instant::ZERO,
+        stanza(&format!("<message type='chat' id='9' from='{ROMEO}'><body>x</body>{request}</message>")),
+    );
+    assert_eq!(
+        sent(&mut agent),
+        [format!("<message to='{ROMEO}' type='chat'><received xmlns='urn:xmpp:receipts' id='9'/></message>")]
+    );
+    assert!(matches!(agent.next_event(), Some(AgentEvent::Message(_))));
+    agent.stanza(
+        Instant::ZERO,
+        stanza(&format!("<message from='{ROMEO}'><received xmlns='urn:xmpp:receipts' id='8'/></message>")),
+    );
+    let Some(AgentEvent::Note(note)) = agent.next_event() else { panic!("no note") };
+    assert_eq!(note.get(), Some(&Delivered { id: "8".into(), by: ROMEO.parse().unwrap() }));
+    // Neither for a room, nor without an id, nor for an error.
+    for head in ["type='groupchat' id='1'", "type='chat'", "type='error' id='1'"] {
+        agent.stanza(Instant::ZERO, stanza(&format!("<message {head} from='{ROMEO}'>{request}</message>")));
+        assert_eq!(sent(&mut agent), Vec::<String>::new(), "{head}");
+    }
+}
+
+// XEP-0049 §2
+#[test]
+fn calls_to_an_extension_end_once() {
+    let key = || Key::new(Name::from_static("notes"), "urn:notes").unwrap();
+    let mut agent = online((PrivateStorage::new(),));
+    let call = agent.call::<PrivateStorage>(Instant::ZERO, StorageCall::Get(key())).unwrap().unwrap();
+    let id = agent.next_stanza().unwrap().head.id.unwrap();
+    let query = "<query xmlns='jabber:iq:private'><notes xmlns='urn:notes'>x</notes></query>";
+    agent.stanza(Instant::ZERO, stanza(&format!("<iq type='result' id='{id}'>{query}</iq>")));
+    let Some((done, Completion::Call(outcome))) = agent.next_completed() else { panic!("no outcome") };
+    let outcome = outcome.downcast::<Result<Option<balcony_xep::private::Document>, RequestError>>().unwrap();
+    assert_eq!((done, outcome.unwrap().unwrap().element().unwrap().root().text()), (call, "x".into()));
+
+    let call = agent.call::<PrivateStorage>(Instant::ZERO, StorageCall::Get(key())).unwrap().unwrap();
+    agent.offline(Instant::ZERO, lost(), false);
+    let Some((done, Completion::Call(outcome))) = agent.next_completed() else { panic!("no outcome") };
+    let outcome = outcome.downcast::<Result<Option<balcony_xep::private::Document>, RequestError>>().unwrap();
+    assert_eq!((done, *outcome), (call, Err(RequestError::Offline)));
+    assert!(agent.next_completed().is_none());
+    assert_eq!(
+        agent.call::<PrivateStorage>(Instant::ZERO, StorageCall::Get(key())),
+        Some(Err(RequestError::Offline))
+    );
+    assert!(online(()).call::<PrivateStorage>(Instant::ZERO, StorageCall::Get(key())).is_none());
+}
+
+/// Makes a request of its own for each message, and one more when it fails.
+#[derive(Default)]
+struct Asker {
+    open: BTreeMap<RequestId, u32>,
+}
+
+impl Extension for Asker {
+    fn features(&self) -> Vec<Cow<'static, str>> {
+        vec!["urn:asker".into()]
+    }
+
+    fn take(&mut self, context: &mut Context<'_>, stanza: &Stanza) -> bool {
+        if matches!(stanza.head.kind, Kind::Message(_)) {
+            *self.open.entry(context.request(Iq::get(Ping.to_element()))).or_default() += 1;
+        }
+        false
+    }
+
+    fn answered(
+        &mut self,
+        context: &mut Context<'_>,
+        request: RequestId,
+        outcome: Result<Response, RequestError>,
+    ) {
+        assert_eq!(self.open.remove(&request), Some(1), "answered once");
+        if outcome.is_err() && self.open.len() < 3 {
+            *self.open.entry(context.request(Iq::get(Ping.to_element()))).or_default() += 1;
+        }
+    }
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Online,
+    Offline(bool, bool),
+    Resumed,
+    Message,
+    Request(u8),
+    Ask,
+    Call,
+    Answer(usize),
+    Reply(usize),
+    Wait(u16),
+    Take(usize),
+    Unsent,
+    Events(usize),
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let step = prop_oneof![
+        2 => Just(Step::Online),
+        1 => any::<(bool, bool)>().prop_map(|(closed, resumable)| Step::Offline(closed, resumable)),
+        2 => Just(Step::Resumed),
+        3 => Just(Step::Message),
+        2 => any::<u8>().prop_map(Step::Request),
+        2 => Just(Step::Ask),
+        2 => Just(Step::Call),
+        3 => any::<usize>().prop_map(Step::Answer),
+        2 => any::<usize>().prop_map(Step::Reply),
+        2 => any::<u16>().prop_map(Step::Wait),
+        3 => (0_usize..8).prop_map(Step::Take),
+        1 => Just(Step::Unsent),
+        2 => (0_usize..8).prop_map(Step::Events),
+    ];
+    proptest::collection::vec(step, 0..200)
+}
+
+proptest! {
+    /// Whatever happens in whatever order: every request and call has one outcome, every message that is accepted is sent once, in
+    /// order, every request of others gets one answer at most, and nothing is due after a tick.
+    #[test]
+    fn nothing_is_lost_or_told_twice(steps in steps()) {
+        let config = config(|config| config.is_patient = true);
+        let mut agent =
+            Agent::new(config, (Asker::default(), PrivateStorage::new()), &Seed::from_u64(7));
+        let mut now = Instant::ZERO;
+        let mut calls: BTreeMap<CallId, u32> = BTreeMap::new();
+        let (mut accepted, mut written, mut last) = (0_u32, Vec::new(), None::<Stanza>);
+        let mut open: Vec<Stanza> = Vec::new();
+        let mut asked: Vec<IncomingId> = Vec::new();
+        let (mut theirs, mut answers) = (0_u32, BTreeMap::<String, u32>::new());
+        let (mut is_online, mut is_suspended) = (false, false);
+        for step in steps {
+            match step {
+                Step::Online => {
+                    if !is_online && agent.connects(now + Duration::from_secs(3600)) {
+                        agent.online(now, jid(), Default::default());
+                        (is_online, is_suspended) = (true, false);
+                        open.clear();
+                    }
+                }
+                Step::Offline(closed, resumable) => {
+                    if is_online {
+                        agent.offline(now, if closed { Disconnected::ByServer } else { lost() }, resumable);
+                        (is_online, is_suspended, last) = (false, resumable && !closed, None);
+                        if !is_suspended {
+                            open.clear();
+                        }
+                    }
+                }
+                Step::Resumed => {
+                    if is_suspended && agent.connects(now + Duration::from_secs(3600)) {
+                        prop_assert!(agent.resumed(now));
+                        (is_online, is_suspended) = (true, false);
+                    }
+                }
+                Step::Message => {
+                    if agent.has_room() {
+                        let message = Message::chat(ROMEO.parse().unwrap()).id(&accepted.to_string());
+                        prop_assert!(agent.send(message.into()).is_ok());
+                        accepted += 1;
+                    }
+                    if is_online && !agent.is_full() {
+                        agent.stanza(now, stanza(&format!("<message from='{ROMEO}'/>")));
+                    }
+                }
+                Step::Request(seconds) => {
+                    let iq = Iq::get(Ping.to_element()).timeout(Duration::from_secs(seconds.into()));
+                    let call = agent.request(now, iq);
+                    prop_assert_eq!(call.is_ok(), is_online);
+                    calls.extend(call.map(|call| (call, 0)));
+                }
+                Step::Call => {
+                    let key = Key::new(Name::from_static("notes"), "urn:notes").unwrap();
+                    let call = agent.call::<PrivateStorage>(now, StorageCall::Get(key)).unwrap();
+                    prop_assert_eq!(call.is_ok(), is_online);
+                    calls.extend(call.map(|call| (call, 0)));
+                }
+                Step::Ask => {
+                    if is_online || is_suspended {
+                        let xml = format!("<iq type='set' id='{theirs}' from='{ROMEO}'><x xmlns='urn:x'/></iq>");
+                        agent.stanza(now, stanza(&xml));
+                        theirs += 1;
+                    }
+                }
+                Step::Answer(which) => {
+                    if !open.is_empty() && is_online {
+                        let request = open.remove(which % open.len());
+                        agent.stanza(now, Stanza { head: balcony_stanza::Head {
+                            kind: Kind::Iq(IqType::Result), ..request.head }, payload: Payload::EMPTY });
+                    }
+                }
+                Step::Reply(which) => {
+                    if !asked.is_empty() {
+                        agent.reply(asked.remove(which % asked.len()), Payload::EMPTY);
+                    }
+                }
+                Step::Wait(millis) => now = now + Duration::from_millis(millis.into()),
+                Step::Take(count) => {
+                    for _ in 0..count {
+                        let Some(stanza) = agent.next_stanza() else { break };
+                        prop_assert!(is_online);
+                        let id = stanza.head.id.as_deref().unwrap_or_default().to_owned();
+                        match stanza.head.kind {
+                            Kind::Message(_) => written.push(id.parse::<u32>().unwrap()),
+                            Kind::Iq(IqType::Get) => open.push(stanza.clone()),
+                            Kind::Iq(_) => *answers.entry(id).or_default() += 1,
+                            Kind::Presence(_) => {}
+                        }
+                        last = Some(stanza);
+                    }
+                }
+                Step::Unsent => {
+                    if let Some(stanza) = last.take()
+                        && matches!(stanza.head.kind, Kind::Message(_)) && is_online
+                    {
+                        written.pop();
+                        agent.unsent(stanza);
+                    }
+                }
+                Step::Events(count) => {
+                    for _ in 0..count {
+                        if let Some(AgentEvent::Request(id, _)) = agent.next_event() {
+                            asked.push(id);
+                        }
+                    }
+                }
+            }
+            agent.tick(now);
+            if is_online {
+                prop_assert!(agent.deadline().is_none_or(|at| at > now));
+            }
+            while let Some((call, _)) = agent.next_completed() {
+                *calls.get_mut(&call).unwrap() += 1;
+            }
+            prop_assert!(calls.values().all(|count| *count <= 1));
+        }
+        // The end of the session is the end of all of them.
+        if !is_online && agent.connects(now + Duration::from_secs(3600)) {
+            // Whatever waits in an old session goes to this one, if it makes sense there.
+            agent.online(now, jid(), Default::default());
+        }
+        while let Some(stanza) = agent.next_stanza() {
+            if matches!(stanza.head.kind, Kind::Message(_)) {
+                written.push(stanza.head.id.unwrap().parse().unwrap());
+            }
+        }
+        agent.offline(now, lost(), false);
+        while let Some((call, _)) = agent.next_completed() {
+            *calls.get_mut(&call).unwrap() += 1;
+        }
+        prop_assert!(calls.values().all(|count| *count == 1));
+        prop_assert_eq!(written, (0..accepted).collect::<Vec<_>>());
+        prop_assert!(answers.values().all(|count| *count == 1));
+        prop_assert!(agent.ext::<Asker>().unwrap().open.len() <= 3);
+    }
+}
+
+// XEP-0198 §5: what a session has goes on with it, on another connection.
+#[test]
+fn a_session_goes_on() {
+    let mut agent = online((Roster::new(),));
+    let call = agent.request(Instant::ZERO, Iq::get(Ping.to_element()).to(ROMEO.parse().unwrap())).unwrap();
+    let id = agent.next_stanza().unwrap().head.id.unwrap();
+    agent.stanza(
+        Instant::ZERO,
+        stanza(&format!("<iq type='get' id='q' from='{ROMEO}'><x xmlns='urn:x'/></iq>")),
+    );
+    let Some(AgentEvent::Request(theirs, _)) = agent.next_event() else { panic!("no request") };
+    agent.offline(Instant::ZERO, lost(), true).unwrap();
+    assert!(agent.jid().is_none() && agent.next_completed().is_none());
+    assert!(matches!(agent.next_event(), Some(AgentEvent::Offline { .. })));
+    // What is said meanwhile goes out when it goes on; presence too, since nobody says it anew.
+    agent.send(Presence::available().show(Show::Away).into()).unwrap();
+    assert!(agent.reply(theirs, Payload::EMPTY));
+    assert_eq!(agent.next_stanza(), None);
+    assert!(agent.resumed(Instant::ZERO));
+    assert!(matches!(agent.next_event(), Some(AgentEvent::Resumed)) && agent.jid() == Some(&jid()));
+    let kinds: Vec<Kind> =
+        core::iter::from_fn(|| agent.next_stanza()).map(|stanza| stanza.head.kind).collect();
+    assert_eq!(kinds, [Kind::Presence(PresenceType::Available), Kind::Iq(IqType::Result)]);
+    agent.stanza(Instant::ZERO, stanza(&format!("<iq type='result' id='{id}' from='{ROMEO}'/>")));
+    assert!(matches!(
+        agent.next_completed(),
+        Some((done, Completion::Response(Ok(_)))) if done == call
+    ));
+
+    // If it does not go on, it is the end of all that.
+    let call = agent.request(Instant::ZERO, Iq::get(Ping.to_element())).unwrap();
+    agent.offline(Instant::ZERO, lost(), true).unwrap();
+    assert!(agent.next_completed().is_none());
+    agent.online(Instant::ZERO, jid(), Default::default());
+    assert!(matches!(
+        agent.next_completed(),
+        Some((done, Completion::Response(Err(RequestError::Offline)))) if done == call
+    ));
+    // Waiting for it has an end in any case.
+    let call = agent.request(Instant::ZERO, Iq::get(Ping.to_element())).unwrap();
+    agent.offline(Instant::ZERO, lost(), true).unwrap();
+    agent.tick(Instant::ZERO + Duration::from_secs(30));
+    assert!(matches!(
+        agent.next_completed(),
+        Some((done, Completion::Response(Err(RequestError::TimedOut)))) if done == call
+    ));
+    // A server that has ended the stream has ended the session, whatever it says later.
+    let call = agent.request(Instant::ZERO, Iq::get(Ping.to_element()));
+    assert_eq!(call, Err(RequestError::Offline));
+    agent.online(Instant::ZERO, jid(), Default::default());
+    let call = agent.request(Instant::ZERO, Iq::get(Ping.to_element())).unwrap();
+    let shutdown = balcony_stream::Error::Remote(StreamCondition::SystemShutdown.into());
+    agent
+        .offline(Instant::ZERO, Disconnected::Lost(PumpError::Ended(Error::Stream(shutdown))), true)
+        .unwrap();
+    assert!(matches!(
+        agent.next_completed(),
+        Some((done, Completion::Response(Err(RequestError::Offline)))) if done == call
+    ));
+    assert!(!agent.resumed(Instant::ZERO) && agent.jid().is_none());
+}
