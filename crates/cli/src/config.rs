@@ -74,6 +74,13 @@ pub(crate) struct Settings {
     /// Close connections that have not logged in after so many seconds [default: 60]
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) negotiation_timeout: Option<u32>,
+    /// Keep the session of a client whose connection is lost for so many seconds, until it comes back and goes on with it
+    /// (XEP-0198); 0: not at all [default: 600]
+    #[arg(long, value_name = "SECONDS")]
+    pub(crate) resumption_timeout: Option<u32>,
+    /// Do not let clients have acknowledged what they get and send, nor go on with sessions (XEP-0198)
+    #[arg(long)]
+    pub(crate) no_stream_management: bool,
     /// Take so many connections at most [default: 10000]
     #[arg(long, value_name = "N", help_heading = "Limits", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) max_connections: Option<u32>,
@@ -223,6 +230,8 @@ impl Settings {
             allow_plaintext,
             allow_registration,
             negotiation_timeout,
+            resumption_timeout,
+            no_stream_management,
             max_connections,
             max_connections_per_ip,
             max_attempts_per_ip,
@@ -252,6 +261,8 @@ impl Settings {
             allow_plaintext: allow_plaintext || file.allow_plaintext,
             allow_registration: allow_registration || file.allow_registration,
             negotiation_timeout: negotiation_timeout.or(file.negotiation_timeout),
+            resumption_timeout: resumption_timeout.or(file.resumption_timeout),
+            no_stream_management: no_stream_management || file.no_stream_management,
             max_connections: max_connections.or(file.max_connections),
             max_connections_per_ip: max_connections_per_ip.or(file.max_connections_per_ip),
             max_attempts_per_ip: max_attempts_per_ip.or(file.max_attempts_per_ip),
@@ -279,6 +290,10 @@ impl Settings {
         if let Some(seconds) = self.negotiation_timeout {
             config.limits.negotiation = Duration::from_secs(seconds.into());
         }
+        if let Some(seconds) = self.resumption_timeout {
+            config.limits.resumption = Duration::from_secs(seconds.into());
+        }
+        config.stream_management = !self.no_stream_management;
         config.connections_per_ip = self.max_connections_per_ip.map(|most| most as usize);
         config.attempts_per_ip = self.max_attempts_per_ip;
         config.bytes_per_second = self.max_bytes_per_second;
@@ -444,7 +459,8 @@ mod tests {
     fn limits_reach_the_server() {
         let file = read(
             "max-connections = 7\nmax-connections-per-ip = 3\nmax-attempts-per-ip = 30\nmax-bytes-per-second = 5000\nmax-stanza-bytes = 20000\n\
-             max-resources = 2\nmax-login-attempts = 1\nnegotiation-timeout = 9\nmax-offline-messages = 6\nmax-offline-bytes = 30000\nmax-contacts = 8",
+             max-resources = 2\nmax-login-attempts = 1\nnegotiation-timeout = 9\nmax-offline-messages = 6\nmax-offline-bytes = 30000\nmax-contacts = 8\n\
+             resumption-timeout = 0\nno-stream-management = true",
         )
         .unwrap();
         let settings = typed(&["--max-resources", "4"]).or(file);
@@ -455,6 +471,7 @@ mod tests {
         assert_eq!(bounded.attempts_per_ip, Some(30));
         assert_eq!((bounded.limits.after_auth.bytes, bounded.limits.resources), (20_000, 4));
         assert_eq!((bounded.limits.sasl_attempts, bounded.limits.negotiation), (1, Duration::from_secs(9)));
+        assert_eq!((bounded.limits.resumption, bounded.stream_management), (Duration::ZERO, false));
         assert_eq!(settings.max_connections, Some(7));
         let offline = settings.offline();
         assert_eq!((offline.messages, offline.bytes, bounded.roster.items), (6, 30_000, 8));
@@ -465,5 +482,6 @@ mod tests {
             (config().limits, None, None)
         );
         assert_eq!(free.roster, config().roster);
+        assert!(free.stream_management);
     }
 }

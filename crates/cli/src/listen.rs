@@ -3,9 +3,11 @@
 use core::time::Duration;
 use std::time::Instant;
 
-use balcony_client::{Backoff, Carbon, Contacts, Event, News, Presence, RequestId, RequestOutcome};
+use balcony_client::{
+    Backoff, Carbon, ConnectError, Contacts, Event, News, Presence, RequestId, RequestOutcome,
+};
 use balcony_stanza::{Stanza, StreamCondition};
-use balcony_tokio::{Client, Error};
+use balcony_tokio::Error;
 use serde::Serialize;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -29,7 +31,8 @@ pub(crate) fn run(args: ListenArgs) -> Result<(), Failure> {
             priority: args.priority,
         },
         copies: args.copies,
-        contacts: Contacts::new(args.account.to_bare()),
+        is_announced: false,
+        ready: None,
     };
     // RFC 6120 section 3.3 wants a minute; who knows that nobody else connects may be quicker.
     let backoff = Backoff::new(Duration::from_secs(args.retry), Duration::from_secs(3600));
@@ -42,8 +45,10 @@ struct Listener {
     left: Option<u64>,
     presence: Presence,
     copies: bool,
-    /// What is known of the contacts; the roster outlives a connection.
-    contacts: Contacts,
+    /// The server has been told that we are available, in this session.
+    is_announced: bool,
+    /// The answer that shows that it knows.
+    ready: Option<RequestId>,
 }
 
 /// How one connection ended.
@@ -55,8 +60,9 @@ enum End {
 }
 
 impl Listener {
-    /// Keeps a connection up (RFC 6120 section 3.3). What fails at the first attempt is reported: somebody is there to
-    /// mend it. Later only the server itself can end this; a network that has gone bad gets good again.
+    /// Keeps a connection up (RFC 6120 section 3.3), in the same session where the server lets it go on (XEP-0198). What fails at
+    /// the first attempt is reported: somebody is there to mend it. Later only the server itself can end this; a network that has
+    /// gone bad gets good again.
     async fn listen(
         &mut self,
         connector: &Connector,
@@ -64,25 +70,25 @@ impl Listener {
         stop: &mut Stop,
     ) -> Result<(), Failure> {
         let mut random = random()?;
-        let mut was_online = false;
+        let mut session = None;
         loop {
             let connected = tokio::select! {
-                connected = connector.connect() => connected,
+                connected = self.connect(connector, &mut session) => connected,
                 () = stop.asked() => return Ok(()),
             };
-            let reason = match connected {
-                Ok(client) => {
-                    was_online = true;
+            let reason = match (connected, &mut session) {
+                (Ok(()), Some(session)) => {
                     let begin = Instant::now();
-                    let end = self.session(client, stop).await?;
+                    let end = self.attend(session, stop).await?;
                     backoff.lasted(begin.elapsed());
                     match end {
                         End::Done => return Ok(()),
                         End::Lost(reason) => reason,
                     }
                 }
-                Err(error) if !was_online || error.is_permanent() => return Err(connector.explain(&error)),
-                Err(error) => error.to_string(),
+                (Err(error), Some(_)) if !error.is_permanent() => error.to_string(),
+                (Err(error), _) => return Err(connector.explain(&error)),
+                (Ok(()), None) => return Ok(()),
             };
             let wait = backoff.failed(&mut random);
             note(&format!("{reason}; connecting again in {} s", wait.as_secs() + 1));
@@ -93,24 +99,44 @@ impl Listener {
         }
     }
 
-    async fn session(&mut self, client: Client, stop: &mut Stop) -> Result<End, Failure> {
-        let mut session = Session::new(client, self.contacts.clone());
-        let end = self.attend(&mut session, stop).await;
-        self.contacts = session.contacts;
-        end
+    /// Comes online: for the first time, or again.
+    async fn connect(
+        &mut self,
+        connector: &Connector,
+        before: &mut Option<Session>,
+    ) -> Result<(), ConnectError> {
+        let Some(session) = before else {
+            let client = connector.connect().await?;
+            let contacts = Contacts::new(client.jid().to_bare());
+            *before = Some(Session::new(client, contacts));
+            return Ok(());
+        };
+        if session.client.reconnect().await? {
+            if self.is_announced {
+                note(&format!(
+                    "listening as {} again; the session goes on, and nothing is lost",
+                    session.jid()
+                ));
+            }
+        } else {
+            session.contacts.offline();
+            (self.is_announced, self.ready) = (false, None);
+        }
+        Ok(())
     }
 
-    /// Prints what comes, up to the end of the stream, whatever has brought that about: the server keeps nothing that it
-    /// has sent. Whoever asks a second time to stop does not want to wait for that.
+    /// Prints what comes, up to the end of the stream, whatever has brought that about. Whoever asks a second time to stop does not
+    /// want to wait for that.
     async fn attend(&mut self, session: &mut Session, stop: &mut Stop) -> Result<End, Failure> {
-        // The answer that shows that we are available, and why we leave once we do.
-        let (mut ready, mut end) = (None, None);
-        tokio::select! {
-            announced = self.announce(session) => match announced {
-                Ok(ping) => ready = Some(ping),
-                Err(failure) => end = Some(End::Lost(failure.to_string())),
-            },
-            () = stop.asked() => end = Some(End::Done),
+        // Why we leave once we do.
+        let mut end = None;
+        if !self.is_announced {
+            tokio::select! {
+                announced = self.announce(session) => if let Err(failure) = announced {
+                    end = Some(End::Lost(failure.to_string()));
+                },
+                () = stop.asked() => end = Some(End::Done),
+            }
         }
         let mut is_leaving = false;
         loop {
@@ -138,7 +164,7 @@ impl Listener {
                 Ok(Some((Event::Stanza(stanza), news))) => {
                     self.print(session, &stanza, news)?;
                 }
-                Ok(Some((Event::Response(answered, outcome), _))) if ready == Some(answered) => {
+                Ok(Some((Event::Response(answered, outcome), _))) if self.ready == Some(answered) => {
                     if outcome == RequestOutcome::TimedOut {
                         end.get_or_insert(End::Lost("the server does not answer".into()));
                     } else {
@@ -158,15 +184,16 @@ impl Listener {
         }
     }
 
-    /// Becomes available. The answer to the ping that is returned comes when the server knows; whoever waits for the line
-    /// that follows may send at once.
-    async fn announce(&mut self, session: &mut Session) -> Result<RequestId, Failure> {
+    /// Becomes available. The answer to a ping comes when the server knows; whoever waits for the line that follows may send at once.
+    async fn announce(&mut self, session: &mut Session) -> Result<(), Failure> {
         session.load().await?;
         if self.copies {
             session.set(Carbon::enable().into()).await?;
         }
         session.send(&self.presence.to_stanza()).await?;
-        session.ping().await
+        self.ready = Some(session.ping().await?);
+        self.is_announced = true;
+        Ok(())
     }
 
     fn print(&mut self, session: &Session, stanza: &Stanza, news: Option<News>) -> Result<(), Failure> {

@@ -28,7 +28,7 @@ impl Router {
             Origin::Remote
             | Origin::Server
             | Origin::Answer
-            | Origin::Undelivered
+            | Origin::Undelivered { .. }
             | Origin::Taken
             | Origin::Refused => (None, cost(stanza)),
         };
@@ -75,7 +75,7 @@ impl Router {
             Origin::Remote
             | Origin::Server
             | Origin::Answer
-            | Origin::Undelivered
+            | Origin::Undelivered { .. }
             | Origin::Taken
             | Origin::Refused => cost(stanza),
         };
@@ -96,7 +96,7 @@ impl Router {
             Origin::Remote
             | Origin::Server
             | Origin::Answer
-            | Origin::Undelivered
+            | Origin::Undelivered { .. }
             | Origin::Taken
             | Origin::Refused => self.asks.charge(payer, bytes, place, None),
         };

@@ -71,8 +71,8 @@ pub(crate) enum Origin {
     /// This server, in the name of somebody of whom the recipient may not know whether that is one: it answers the recipient, who pays
     /// for it.
     Answer,
-    /// This server, which had taken it already and could not deliver it.
-    Undelivered,
+    /// This server, which had taken it already and could not deliver it. Whether it has said on it since when it had it (XEP-0203).
+    Undelivered { is_stamped: bool },
     /// It waits somewhere.
     Taken,
     /// There was no room for it, and its sender has been told so.
@@ -87,7 +87,7 @@ impl Origin {
             Origin::Waited(charge) => charge.place().is_said(),
             Origin::Session { .. }
             | Origin::Remote
-            | Origin::Undelivered
+            | Origin::Undelivered { .. }
             | Origin::Taken
             | Origin::Refused => false,
         }
@@ -98,7 +98,7 @@ impl Origin {
         match self {
             Origin::Waited(charge) => charge.place().is_at_home(),
             Origin::Session { .. } | Origin::Remote | Origin::Server | Origin::Answer => true,
-            Origin::Undelivered | Origin::Taken | Origin::Refused => false,
+            Origin::Undelivered { .. } | Origin::Taken | Origin::Refused => false,
         }
     }
 }

@@ -297,13 +297,14 @@ impl Router {
         for entry in outbox.into_entries() {
             let (is_message, at) = (entry.is_message(), entry.at);
             let Some(mut stanza) = entry.undelivered() else { continue };
-            if is_message && has_waited {
-                stanza = stamped(self.accounts.get(&name), &stanza, at).unwrap_or(stanza);
-            }
+            let stamped = || stamped(self.accounts.get(&name), &stanza, at);
+            let stamped = (is_message && has_waited).then(stamped).flatten();
+            let is_stamped = stamped.is_some();
+            stanza = stamped.unwrap_or(stanza);
             match stanza.head.kind {
                 Kind::Iq(_) => self.refuse_iq(&stanza, effects),
                 _ if is_message && is_ended => self.nobody(&stanza, effects),
-                _ if is_message => self.returned(&name, stanza, effects),
+                _ if is_message => self.returned(&name, stanza, is_stamped, effects),
                 _ => {}
             }
         }
@@ -318,12 +319,12 @@ impl Router {
     }
 
     /// A message that a session has not got goes its way once more.
-    fn returned(&mut self, name: &BareJid, stanza: Stanza, effects: &mut Vec<Effect>) {
+    fn returned(&mut self, name: &BareJid, stanza: Stanza, is_stamped: bool, effects: &mut Vec<Effect>) {
         // Copies are for the session that is no more.
         if is_copy(&stanza) || stanza.head.to.as_ref().is_none_or(|to| to.bare_str() != name.as_str()) {
             return;
         }
-        self.come_again(name, stanza, &mut Origin::Undelivered, effects);
+        self.come_again(name, stanza, &mut Origin::Undelivered { is_stamped }, effects);
     }
 
     /// The same, whether or not it has waited meanwhile: it does so for stored messages that are wanted, which are older.

@@ -102,7 +102,8 @@ impl Router {
         effects: &mut Vec<Effect>,
     ) {
         let (Some(from), Some(account)) = (&stanza.head.from, self.accounts.get(name)) else { return };
-        let append = match self.shared.tables().absent(name, account, &stanza) {
+        let is_stamped = matches!(origin, Origin::Undelivered { is_stamped: true });
+        let append = match self.shared.tables().absent(name, account, &stanza, is_stamped) {
             Absent::Keep(append) => append,
             Absent::Return => return self.bounce(&stanza, ErrorCondition::ServiceUnavailable, effects),
             Absent::Drop => return,

@@ -29,16 +29,13 @@ pub(crate) struct Managed {
 }
 
 impl Router {
-    /// From now on the session [acknowledges](Router::acknowledged) what it gets. With
-    /// `resumption` it waits for its client for so long, if its connection is [lost](Router::detach), but no longer than
-    /// [`Limits::resumption`](balcony_machine::Limits::resumption). How long it waits; `None` if it does not.
-    pub fn manage(&mut self, session: SessionId, resumption: Option<Duration>) -> Option<Duration> {
-        let own = self.sessions.get_mut(&session)?;
-        let most = self.shared.config.limits.resumption;
-        let wait = resumption.map_or(Duration::ZERO, |wait| wait.min(most));
+    /// From now on the session [acknowledges](Router::acknowledged) what it gets, and waits so long for its client, if its connection is
+    /// [lost](Router::detach): not at all if that is zero. Whether there is such a session.
+    pub fn manage(&mut self, session: SessionId, wait: Duration) -> bool {
+        let Some(own) = self.sessions.get_mut(&session) else { return false };
         own.outbox.begin_acknowledging();
         own.managed = Some(Box::new(Managed { wait, until: None, resuming: None }));
-        (wait > Duration::ZERO).then_some(wait)
+        true
     }
 
     /// The session has got so many more of the stanzas that it was sent since it [acknowledges](Router::manage).

@@ -145,6 +145,8 @@ impl<R: Runtime> Client<R> {
         let resumed = online.map_err(|error| wire.pump.connect_error(error))?;
         let Some(jid) = wire.pump.client().jid() else { return Err(wire.nobody()) };
         self.jid = jid.clone();
+        // What is sent again leaves now: who knows what is awaited next.
+        wire.flush().await.map_err(|error| wire.pump.connect_error(error))?;
         Ok(resumed)
     }
 

@@ -10,12 +10,12 @@ use std::io::{self, ErrorKind};
 use std::net::ToSocketAddrs as _;
 use std::time::Instant;
 
+use balcony_client::dns_name;
 use balcony_client::srv::Target;
 #[cfg(feature = "client")]
 use balcony_client::srv::{self, Service};
 #[cfg(feature = "client")]
-use balcony_client::{Attempt, ConnectError, Endpoint, dns_name};
-#[cfg(feature = "client")]
+use balcony_client::{Attempt, ConnectError, Endpoint};
 use balcony_jid::BareJid;
 
 #[cfg(feature = "client")]

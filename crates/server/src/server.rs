@@ -373,9 +373,11 @@ impl Server {
 
     /// From now on a session acknowledges what it gets. What its client is told.
     fn manage(&mut self, session: SessionId, enable: Enable) -> Enabled<'static> {
-        let most = || enable.max.map_or(Duration::MAX, |seconds| Duration::from_secs(seconds.into()));
-        let wait = self.router.manage(session, enable.resume.then(most));
-        let resumable = wait.map(|wait| Resumable {
+        let most = self.connections.config().limits.resumption;
+        let wanted = || enable.max.map_or(most, |seconds| most.min(Duration::from_secs(seconds.into())));
+        let wait = if enable.resume { wanted() } else { Duration::ZERO };
+        let is_resumable = self.router.manage(session, wait) && wait > Duration::ZERO;
+        let resumable = is_resumable.then(|| Resumable {
             id: self.sessions.name(session, &mut self.random).into(),
             max: u32::try_from(wait.as_secs()).ok(),
             location: None,

@@ -80,15 +80,15 @@ impl Sessions {
         if let Some(seat) = self.seats.get_mut(key(session)).filter(|seat| seat.session == session) {
             seat.secret = Some(secret);
         }
-        format!("{:016x}{secret:032x}", session.0)
+        spelled(session, secret)
     }
 
-    /// The session that was [named](Sessions::name) so.
+    /// The session that was [named](Sessions::name) so, to the letter.
     pub(crate) fn named(&self, name: &str) -> Option<SessionId> {
-        let (number, secret) = name.split_at_checked(16)?;
+        let (number, _) = name.split_at_checked(16)?;
         let session = SessionId(u64::from_str_radix(number, 16).ok()?);
-        let secret = u128::from_str_radix(secret, 16).ok().filter(|_| name.len() == 48);
-        (secret.is_some() && self.seat(session)?.secret == secret).then_some(session)
+        let secret = self.seat(session)?.secret?;
+        (name == spelled(session, secret)).then_some(session)
     }
 
     /// The session has lost its connection, and waits.
@@ -134,6 +134,44 @@ impl Sessions {
     }
 }
 
+fn spelled(session: SessionId, secret: u128) -> String {
+    format!("{:016x}{secret:032x}", session.0)
+}
+
 const fn key(session: SessionId) -> usize {
     (session.0 & u32::MAX as u64) as usize
+}
+
+#[cfg(test)]
+mod tests {
+    use balcony_machine::Seed;
+
+    use super::*;
+
+    // XEP-0198 1.6.2 §3 [SM12]: one name has one session, and a session one name
+    #[test]
+    fn a_name_is_taken_to_the_letter() {
+        let mut sessions = Sessions::default();
+        let mut random = Seed::from_u64(1).random();
+        let session = sessions.begin(ConnectionId(1));
+        let name = sessions.name(session, &mut random);
+        assert_eq!(sessions.named(&name), Some(session));
+        let (number, secret) = name.split_at(16);
+        let others = [
+            name.to_uppercase(),
+            format!("+{}{secret}", &number[1..]),
+            format!("{number}+{}", &secret[1..]),
+            format!("{name}0"),
+            name[..47].into(),
+            number.into(),
+            String::new(),
+            "é".repeat(24),
+        ];
+        assert!(name.chars().any(|letter| letter.is_ascii_lowercase()));
+        for other in others {
+            assert_eq!(sessions.named(&other), None, "{other}");
+        }
+        sessions.end(session);
+        assert_eq!(sessions.named(&name), None);
+    }
 }

@@ -8,7 +8,7 @@ log = { debug = "@DIR@/prosody.log" }
 interfaces = { "127.0.0.1" }
 c2s_ports = { @PORT@ }
 c2s_direct_tls_ports = { @TLS_PORT@ }
-modules_enabled = { "saslauth", "tls", "roster", "disco", "ping", "version", "register_ibr", "user_account_management", "offline", "blocklist", "carbons" }
+modules_enabled = { "saslauth", "tls", "roster", "disco", "ping", "version", "register_ibr", "user_account_management", "offline", "blocklist", "carbons", "smacks" }
 modules_disabled = { "s2s" }
 
 c2s_require_encryption = true
@@ -16,6 +16,7 @@ authentication = "internal_hashed"
 disable_sasl_mechanisms = { "PLAIN", "OAUTHBEARER" }
 allow_registration = true
 limits = {}
+smacks_hibernation_time = 3
 
 local tls = { certificate = "@CERT@", key = "@KEY@" }
 c2s_direct_tls_ssl = tls

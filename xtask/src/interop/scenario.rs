@@ -14,7 +14,7 @@ pub(crate) struct Scenario {
 
 const LIBRARIES: [&str; 7] = ["balcony", "slixmpp", "tokio-xmpp", "xmpp.js", "smack", "mellium", "qxmpp"];
 
-pub(crate) static SCENARIOS: [Scenario; 3] = [
+pub(crate) static SCENARIOS: [Scenario; 4] = [
     Scenario {
         name: "resources",
         clients: &LIBRARIES,
@@ -76,6 +76,19 @@ pub(crate) static SCENARIOS: [Scenario; 3] = [
         ],
     },
     Scenario {
+        name: "resume",
+        clients: &["balcony", "slixmpp", "xmpp.js"],
+        title: "A network that is cut 20 times",
+        checks: &[
+            ("login", "login with stream management (XEP-0198)"),
+            ("resumed", "the session goes on after each cut"),
+            ("down", "messages to the one who is cut off: each once, in order"),
+            ("up", "messages from there: each once, in order"),
+            ("close", "streams are closed from both sides"),
+        ],
+        known: &[],
+    },
+    Scenario {
         name: "programs",
         clients: &["go-sendxmpp", "libpurple", "profanity"],
         title: "Programs for people, and `balcony` at the other end",
@@ -109,6 +122,7 @@ impl Scenario {
     pub(crate) fn accounts(&self, client: &str) -> [String; 2] {
         ["romeo", "juliet"].map(|user| match self.name {
             "resources" => user.to_owned(),
+            "resume" => format!("{user}-{client}-resume"),
             _ => format!("{user}-{client}"),
         })
     }

@@ -94,7 +94,9 @@ impl Site {
         }
         let mut command = Command::new(balcony());
         command
-            .args(["--log", "debug", "serve", "--domain", DOMAIN, "--allow-registration", "--data"])
+            .args(["--log", "debug", "serve", "--domain", DOMAIN, "--allow-registration"])
+            // Longer than any client takes to come back, and shorter than others wait for it to be seen gone.
+            .args(["--resumption-timeout", "3", "--data"])
             .arg(&data);
         command.args(["--listen", &address(self.port), "--listen-tls", &address(self.direct)]);
         let version = output(Command::new(balcony()).arg("--version"))?;

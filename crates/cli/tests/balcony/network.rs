@@ -2,6 +2,7 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
 use std::thread::spawn;
 
 use crate::world::{Server, World};
@@ -58,6 +59,59 @@ fn go(mut client: TcpStream, way: Way) {
     let _ = client.shutdown(Shutdown::Both);
 }
 
+/// A way to a server that can be cut.
+pub struct Cable {
+    /// Where clients connect to.
+    pub address: String,
+    state: Arc<Mutex<Ends>>,
+}
+
+/// What is connected by a cable; nothing, and nothing can be, while it is cut.
+#[derive(Default)]
+struct Ends {
+    streams: Vec<TcpStream>,
+    is_cut: bool,
+}
+
+impl Cable {
+    pub fn to(server: &str) -> Cable {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let cable = Cable { address: listener.local_addr().unwrap().to_string(), state: Arc::default() };
+        let (state, server) = (Arc::clone(&cable.state), server.to_owned());
+        spawn(move || {
+            while let Ok((client, _)) = listener.accept() {
+                let mut state = state.lock().unwrap();
+                let Some(server) = TcpStream::connect(&server).ok().filter(|_| !state.is_cut) else {
+                    continue;
+                };
+                for (from, to) in [(&client, &server), (&server, &client)] {
+                    let (mut from, mut to) = (from.try_clone().unwrap(), to.try_clone().unwrap());
+                    spawn(move || {
+                        // However it ends, both do.
+                        let _ = std::io::copy(&mut from, &mut to);
+                        let _ = to.shutdown(Shutdown::Both);
+                    });
+                }
+                state.streams.extend([client, server]);
+            }
+        });
+        cable
+    }
+
+    pub fn cut(&self) {
+        let mut state = self.state.lock().unwrap();
+        state.is_cut = true;
+        for stream in state.streams.drain(..) {
+            // It may be closed already.
+            let _ = stream.shutdown(Shutdown::Both);
+        }
+    }
+
+    pub fn mend(&self) {
+        self.state.lock().unwrap().is_cut = false;
+    }
+}
+
 /// What a server without TLS says.
 fn without_tls() -> String {
     "<stream:stream from='localhost' id='1' version='1.0' xmlns='jabber:client' \
@@ -102,4 +156,45 @@ fn a_listener_outlasts_networks_that_lie() {
         assert!(line.contains(reason), "{reason}: {line}");
     }
     listener.stderr_with("listening as");
+}
+
+// [SM4] [SM19]: how long a session waits for its client is the administrator's choice, while the server runs, too.
+#[test]
+fn how_long_sessions_wait_is_configured() {
+    const FIXED: &str = "listen = '127.0.0.1:0'\nlisten-tls = '127.0.0.1:0'\n";
+    let world = World::new();
+    world.write("balcony.toml", &format!("{FIXED}resumption-timeout = 1\n"));
+    let server = Server::start(world.start(&["serve", "--config", "balcony.toml"]));
+    world.account("romeo");
+    let cut = |way_back: &str| {
+        let cable = Cable::to(&server.address);
+        let listener = world.listen_at(&cable.address, "romeo@localhost/garden", &["--retry", "1"]);
+        cable.cut();
+        listener.stderr_with("connecting again in ");
+        let ended = server.process.stderr_with("romeo@localhost/garden");
+        let ended = if ended.contains(" is online") {
+            server.process.stderr_with("romeo@localhost/garden")
+        } else {
+            ended
+        };
+        let later =
+            (ended.contains("may come back")).then(|| server.process.stderr_with("romeo@localhost/garden"));
+        cable.mend();
+        listener.stderr_with(way_back);
+        listener.signal("TERM");
+        listener.wait().succeeded();
+        server.process.stderr_with("is offline");
+        (ended, later)
+    };
+    let again = "listening as romeo@localhost/garden with priority";
+    let (lost, later) = cut(again);
+    assert!(lost.contains("has lost its connection"), "{lost}");
+    assert!(later.unwrap().ends_with("is offline: it has not come back"));
+    for config in ["resumption-timeout = 0\n", "no-stream-management = true\n"] {
+        world.write("balcony.toml", &format!("{FIXED}{config}"));
+        server.process.signal("HUP");
+        server.process.stderr_with("read balcony.toml");
+        let (lost, later) = cut(again);
+        assert!(lost.contains(" is offline: ") && later.is_none(), "{lost}");
+    }
 }

@@ -15,7 +15,9 @@ use crate::collections::OFFLINE;
 use crate::{Append, Content, Entry, Room};
 
 /// The version in which a message is kept: as XML.
-const VERSION: u8 = 1;
+const PLAIN: u8 = 1;
+/// The same, and the server has said in it when it came, if that is not when it was kept.
+const STAMPED: u8 = 2;
 
 /// See the [module](self).
 #[derive(Clone, Copy, Debug)]
@@ -40,13 +42,13 @@ impl Extension for Offline {
 
     fn register(&self, registry: &mut Registry<'_, Self>) {
         registry.feature(Addressee::Server, FEATURE);
-        registry.log(OFFLINE, VERSION);
+        registry.log(OFFLINE, STAMPED);
         registry.absent(absent);
         registry.replay(OFFLINE, |_, server, entry| restore(server, entry));
     }
 }
 
-fn absent(offline: &Offline, account: AccountRef<'_, Offline>, stanza: &Stanza) -> Absent {
+fn absent(offline: &Offline, account: AccountRef<'_, Offline>, stanza: &Stanza, is_stamped: bool) -> Absent {
     let keep = stanza.payload.parse().map_or(Keep::Unwanted, |content| Keep::read(content.root()));
     match keep {
         Keep::Unwanted => return Absent::Return,
@@ -61,14 +63,17 @@ fn absent(offline: &Offline, account: AccountRef<'_, Offline>, stanza: &Stanza) 
     Absent::Keep(Append {
         log: Cow::Borrowed(OFFLINE),
         tag: Arc::from(from.map_or("", Jid::bare_str)),
-        content: Content { version: VERSION, bytes: bytes.into() },
+        content: Content { version: if is_stamped { STAMPED } else { PLAIN }, bytes: bytes.into() },
         room: Room { entries: share(offline.messages), bytes: share(offline.bytes) },
     })
 }
 
-/// The message with the time at which it was kept (XEP-0203).
+/// The message with the time at which it came (XEP-0203). In a plain one, whatever speaks for the server is somebody else's.
 fn restore(server: &str, entry: &Entry) -> Option<Stanza> {
     let stanza = Stanza::parse(&entry.content.bytes)?;
+    if entry.content.version == STAMPED {
+        return Some(stanza);
+    }
     let payload = delay::stamp(&stanza.payload, server, entry.at);
     Some(stanza.payload(payload))
 }

@@ -205,10 +205,13 @@ impl<X: Extension> Registry<'_, X> {
     /// Says what becomes of a message to an account of which no client takes it. The first extension, in the order in which they were
     /// added, that does something decides; of the standard ones that is [`Offline`](super::offline::Offline), for all that can be of
     /// use later. It is kept in a log of the extension's own.
-    pub fn absent(&mut self, absent: fn(&X, AccountRef<'_, X>, &Stanza) -> Absent) {
+    ///
+    /// The last argument says whether the message has waited for a client that has not come back (XEP-0198): then the server has said on it
+    /// since when (XEP-0203), and whoever keeps it does not have to. Otherwise whatever it says may be anybody's.
+    pub fn absent(&mut self, absent: fn(&X, AccountRef<'_, X>, &Stanza, bool) -> Absent) {
         let typed = Arc::clone(self.typed);
-        let absent = move |owner: &BareJid, account: &Account, stanza: &Stanza| {
-            absent(&typed.x, AccountRef { owner, account, typed: &typed }, stanza)
+        let absent = move |owner: &BareJid, account: &Account, stanza: &Stanza, is_stamped: bool| {
+            absent(&typed.x, AccountRef { owner, account, typed: &typed }, stanza, is_stamped)
         };
         self.tables.absent.push((self.typed.index, Box::new(absent)));
     }

@@ -69,7 +69,7 @@ type OfServer = Box<dyn Fn(Server<'_>, &Request<'_>) -> Result<Payload, StanzaEr
 type OfAccount = Box<dyn Fn(&mut Call<'_>, &Request<'_>) -> Reply + Send + Sync>;
 type OfDocuments = Box<dyn Fn(&Request<'_>, &[Document]) -> Result<Payload, StanzaError> + Send + Sync>;
 type Restore = Box<dyn Fn(&str, &Entry) -> Option<Stanza> + Send + Sync>;
-type IsAbsent = Box<dyn Fn(&BareJid, &Account, &Stanza) -> Absent + Send + Sync>;
+type IsAbsent = Box<dyn Fn(&BareJid, &Account, &Stanza, bool) -> Absent + Send + Sync>;
 type Wanted = Box<dyn Fn(&mut Call<'_>, ElementRef<'_>) + Send + Sync>;
 pub(super) type LoadedAgain = Box<dyn Fn(&Slots, &mut Call<'_>) + Send + Sync>;
 type Load = Box<dyn Fn(&[Document], &mut Slots) -> Result<(), Damaged> + Send + Sync>;
@@ -288,11 +288,18 @@ impl Tables {
     }
 
     /// What becomes of a message that nobody takes.
-    pub(crate) fn absent(&self, owner: &BareJid, account: &Account, stanza: &Stanza) -> Absent {
-        let mut all = self.absent.iter().map(|(index, absent)| match absent(owner, account, stanza) {
-            Absent::Keep(append) if !self.may_append(*index, &append) => Absent::Return,
-            absent => absent,
-        });
+    pub(crate) fn absent(
+        &self,
+        owner: &BareJid,
+        account: &Account,
+        stanza: &Stanza,
+        is_stamped: bool,
+    ) -> Absent {
+        let mut all =
+            self.absent.iter().map(|(index, absent)| match absent(owner, account, stanza, is_stamped) {
+                Absent::Keep(append) if !self.may_append(*index, &append) => Absent::Return,
+                absent => absent,
+            });
         all.find(|absent| *absent != Absent::Return).unwrap_or(Absent::Return)
     }
 

@@ -61,7 +61,7 @@ impl Extension for Odd {
                 (0..1_000).for_each(|session| copies.give(SessionId(session), stanza.clone()));
             }
         });
-        registry.absent(|_, _, stanza| {
+        registry.absent(|_, _, stanza, _| {
             let text = String::from_utf8_lossy(stanza.payload.as_bytes());
             let log = if text.contains("other") { "offline" } else { "odd-log" };
             Absent::Keep(append(log, if text.contains("newer") { 2 } else { 1 }))

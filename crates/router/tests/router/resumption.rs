@@ -8,11 +8,11 @@ use balcony_router::{Effect, Removal, SessionId};
 use balcony_stanza::{Kind, MessageType, PresenceType, Stanza, StreamCondition};
 use proptest::prelude::*;
 
-use crate::world::{World, bare, config, content, jid, wires};
+use crate::world::{World, available, bare, config, content, jid, wires};
 
 const JULIET: &str = "juliet@example.com";
 const PHONE: &str = "juliet@example.com/phone";
-const HOUR: Duration = Duration::from_secs(3_600);
+const WAIT: Duration = Duration::from_secs(600);
 
 fn chat(number: usize) -> Stanza {
     let mut stanza = content(&format!("<body>{number}</body>"));
@@ -52,7 +52,7 @@ fn world_with(config: balcony_router::Config) -> (World, SessionId, SessionId) {
     befriend(&mut world, JULIET, "nurse@example.com");
     let romeo = world.available("romeo@example.net/street", 0);
     let phone = world.available(PHONE, 0);
-    assert_eq!(world.router.manage(phone, Some(HOUR)), Some(Duration::from_secs(600)), "the most there is");
+    assert!(world.router.manage(phone, WAIT));
     (world, romeo, phone)
 }
 
@@ -127,6 +127,35 @@ fn a_client_does_not_come_back() {
     assert_eq!((world.router.queued(), resumed(&mut world, phone, 0)), (0, None));
 }
 
+// [SM20] [SM21], XEP-0203 2.0 §5: who comes later gets it from the store with the time at which it came, which nobody else can say.
+#[test]
+fn the_store_knows_when_it_came() {
+    let (mut world, romeo, phone) = world();
+    let forged = |number| {
+        let delay = "<delay xmlns='urn:xmpp:delay' from='example.com' stamp='1999-01-01T00:00:00Z'/>";
+        let mut stanza = content(&format!("<body>{number}</body>{delay}"));
+        stanza.head.kind = Kind::Message(MessageType::Chat);
+        stanza.to(jid(JULIET))
+    };
+    assert!(world.router.detach(world.now, phone));
+    world.send(romeo, chat(0));
+    world.send(romeo, forged(1));
+    world.now = world.now + WAIT;
+    tick(&mut world);
+    // Nobody is there any more.
+    world.send(romeo, forged(2));
+    assert_eq!(kept(&world), [0, 1, 2]);
+    world.now = world.now + WAIT;
+    let desk = world.connect("juliet@example.com/desk");
+    let effects = world.send(desk, available(0));
+    let mut got = wires(&effects, desk);
+    got.retain(|wire| number(wire).is_some());
+    let stamps: Vec<_> =
+        got.iter().map(|wire| wire.split("stamp='").nth(1).unwrap().get(..19).unwrap()).collect();
+    assert_eq!(stamps, ["2002-09-10T23:08:25", "2002-09-10T23:08:25", "2002-09-10T23:18:25"]);
+    assert!(got.iter().all(|wire| wire.matches("<delay").count() == 1), "{got:?}");
+}
+
 fn wires_of(world: &World) -> Vec<String> {
     let kept = world.kept(JULIET);
     kept.iter().map(|stanza| String::from_utf8_lossy(stanza.payload.as_bytes()).into_owned()).collect()
@@ -162,7 +191,7 @@ fn who_may_resume() {
     assert_eq!((resumed(&mut world, phone, 2), resumed(&mut world, SessionId(99), 0)), (None, None));
     assert!(effects.is_empty() && resumed(&mut world, phone, 1).is_some());
     // A session that does not wait ends with its connection.
-    assert_eq!(world.router.manage(romeo, None), None);
+    assert!(world.router.manage(romeo, Duration::ZERO));
     assert!(!world.router.detach(world.now, romeo));
 }
 

@@ -3,6 +3,8 @@
 mod accounts;
 mod dns;
 mod load;
+mod relay;
+mod resume;
 mod rough;
 mod runtime;
 mod talk;
@@ -10,6 +12,7 @@ mod talk;
 use core::time::Duration;
 
 pub(crate) use load::*;
+pub(crate) use resume::*;
 pub(crate) use rough::*;
 pub(crate) use talk::*;
 
@@ -58,6 +61,10 @@ macro_rules! all_on {
             silent_connections_time_out,
             a_store_that_never_answers_does_not_hold_up_the_end,
             pipes_are_sockets,
+            a_session_goes_on_after_each_cut,
+            without_resumption_a_session_begins_anew,
+            a_session_outlasts_attempts_that_fail,
+            a_device_that_wakes_up_looks_at_once,
         );
     };
     ($block_on:path: $($name:ident),+ $(,)?) => { $(

@@ -1,12 +1,13 @@
-//! The scenario "people" of `cargo xtask interop`, spoken by Balcony's own client on tokio.
+//! The scenarios "people" and "resume" of `cargo xtask interop`, spoken by Balcony's own client on tokio.
 //!
-//! Started with INTEROP_ADDRESS and _PASSWORD in the environment, and with SSL_CERT_FILE. What it sends and gets goes to the
+//! Started with the name of one, INTEROP_ADDRESS, _ROMEO, _JULIET and _PASSWORD in the environment, and with SSL_CERT_FILE. What it sends and gets goes to the
 //! standard error.
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "the bans are for protocol crates")]
 #![allow(clippy::std_instead_of_core, reason = "the scenario is compiled with tokio-xmpp, too")]
 
 #[path = "../../people.rs"]
 mod people;
+mod resume;
 
 use core::time::Duration;
 use std::env;
@@ -23,16 +24,15 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<()> {
-    people::run::<Client>().await
+    match env::args().nth(1).as_deref() {
+        Some("resume") => resume::run().await,
+        _ => people::run::<Client>().await,
+    }
 }
 
 impl Link for Client {
     async fn open(account: &str, resource: &str) -> Result<Self> {
-        let roots = std::fs::read(env::var("SSL_CERT_FILE")?)?;
-        let trust = Trust::builder().roots_pem(&roots)?.build()?;
-        let password = Secret::new(env::var("INTEROP_PASSWORD")?);
-        let mut config = ClientConfig::new(account.parse()?, password).with_tls(trust);
-        config.stream.resource = Some(resource.into());
+        let mut config = config(account, resource)?;
         config.take_requests = true;
         let address = env::var("INTEROP_ADDRESS")?;
         let endpoint = Endpoint::parse(&address, false).ok_or("INTEROP_ADDRESS is no address")?;
@@ -83,6 +83,15 @@ impl Link for Client {
     async fn lose(self) -> Result<bool> {
         Ok(true)
     }
+}
+
+fn config(account: &str, resource: &str) -> Result<ClientConfig> {
+    let roots = std::fs::read(env::var("SSL_CERT_FILE")?)?;
+    let trust = Trust::builder().roots_pem(&roots)?.build()?;
+    let password = Secret::new(env::var("INTEROP_PASSWORD")?);
+    let mut config = ClientConfig::new(account.parse()?, password).with_tls(trust);
+    config.stream.resource = Some(resource.into());
+    Ok(config)
 }
 
 fn parse(stanza: &str) -> Result<Stanza> {

@@ -1,0 +1,104 @@
+//! Clients that lose their connection and go on with their session on another one (XEP-0198).
+
+use balcony_client::{RequestKind, RequestOutcome};
+use balcony_runtime::Transport;
+
+use super::relay::Relay;
+use super::rough::connections;
+use super::*;
+use balcony_runtime::Pipe;
+
+const PHONE: &str = "romeo@localhost/phone";
+const LAPTOP: &str = "juliet@localhost/laptop";
+
+/// A phone behind a network, and a laptop that is available.
+async fn phone_and_laptop(change: impl FnOnce(&mut Config)) -> (World, Relay, Client, Client) {
+    let world = World::with(change, 100).await;
+    let relay = Relay::to(world.ports[0]);
+    let endpoint = Endpoint::Address { host: "localhost".into(), port: relay.port, direct_tls: false };
+    let mut phone = soon(runtime::connect(world.account(PHONE), endpoint)).await.unwrap();
+    // There is nothing to go on with before the server has said so, which it has when it answers.
+    let server: Jid = "localhost".parse().unwrap();
+    let outcome = soon(phone.request(RequestKind::Get, Some(server), ping(), PATIENCE)).await;
+    assert!(matches!(outcome, Ok(RequestOutcome::Result(_))), "{outcome:?}");
+    let laptop = world.online(LAPTOP, 0).await;
+    (world, relay, phone, laptop)
+}
+
+/// Up to the end of the connection.
+async fn lost(client: &mut Client) {
+    while let Some(event) = soon(client.next()).await.ok().flatten() {
+        assert!(!matches!(event, Event::Stanza(_)), "{event:?}");
+    }
+}
+
+// [SM13] [SM14] [SM18]: what was sent on either side meanwhile arrives once, in order.
+pub(crate) async fn a_session_goes_on_after_each_cut() {
+    let (world, relay, mut phone, mut laptop) = phone_and_laptop(|_| {}).await;
+    for round in 0..5 {
+        // Sent when the network is already gone, without anybody's knowing.
+        relay.cut();
+        let from_phone = soon(phone.send(&chat(LAPTOP, &format!("{round} up")))).await;
+        soon(laptop.send(&chat(PHONE, &format!("{round} down")))).await.unwrap();
+        lost(&mut phone).await;
+        assert!(soon(phone.reconnect()).await.unwrap(), "round {round}");
+        assert_eq!(phone.jid().as_str(), PHONE);
+        // Sent again when that returns, whatever is awaited next.
+        if from_phone.is_ok() {
+            assert_eq!(body(&message(&mut laptop).await), format!("{round} up"));
+        }
+        assert_eq!(body(&message(&mut phone).await), format!("{round} down"));
+        soon(phone.send(&chat(LAPTOP, &format!("{round} again")))).await.unwrap();
+        assert_eq!(body(&message(&mut laptop).await), format!("{round} again"));
+    }
+    let stats = soon(world.server.stats()).await;
+    assert_eq!((stats.connections, stats.sessions), (2, 2));
+}
+
+// [SM15]: where the session can't go on there is a new one, at the same address.
+pub(crate) async fn without_resumption_a_session_begins_anew() {
+    let (_world, relay, mut phone, mut laptop) =
+        phone_and_laptop(|config| config.limits.resumption = Duration::ZERO).await;
+    relay.cut();
+    lost(&mut phone).await;
+    assert!(!soon(phone.reconnect()).await.unwrap());
+    assert_eq!(phone.jid().as_str(), PHONE);
+    soon(laptop.send(&chat(PHONE, "anew"))).await.unwrap();
+    assert_eq!(body(&message(&mut phone).await), "anew");
+}
+
+// While nobody is there to connect to, trying changes nothing.
+pub(crate) async fn a_session_outlasts_attempts_that_fail() {
+    let (world, relay, mut phone, mut laptop) = phone_and_laptop(|_| {}).await;
+    relay.cut();
+    lost(&mut phone).await;
+    for _ in 0..3 {
+        let (ours, theirs) = Pipe::pair(1_000);
+        drop(theirs);
+        assert!(soon(phone.reconnect_over(ours)).await.is_err());
+    }
+    soon(laptop.send(&chat(PHONE, "patience"))).await.unwrap();
+    // On whatever carries bytes.
+    let (ours, theirs) = Pipe::pair(1_000);
+    world.server.connect(theirs, "a pipe", Transport::Stream);
+    assert!(soon(phone.reconnect_over(ours)).await.unwrap());
+    assert_eq!(body(&message(&mut phone).await), "patience");
+}
+
+// [SM17]: the network falls silent, and the device wakes up: a second later it knows, and goes on elsewhere.
+pub(crate) async fn a_device_that_wakes_up_looks_at_once() {
+    let (world, relay, mut phone, mut laptop) = phone_and_laptop(|_| {}).await;
+    // As long as all is well nothing comes of it.
+    phone.wake();
+    let nothing = runtime::timeout(Duration::from_millis(1_500), phone.next()).await;
+    assert!(nothing.is_none(), "{nothing:?}");
+    relay.is_silent(true);
+    soon(laptop.send(&chat(PHONE, "art thou there?"))).await.unwrap();
+    phone.wake();
+    lost(&mut phone).await;
+    relay.is_silent(false);
+    assert!(soon(phone.reconnect()).await.unwrap());
+    assert_eq!(body(&message(&mut phone).await), "art thou there?");
+    // The old connection is closed as soon as the session goes on elsewhere.
+    connections(&world, 2).await;
+}
