@@ -272,7 +272,11 @@ impl World {
                         self.closed.push(id);
                     }
                     Action::Notice(id, Notice::Ended(_)) => self.numbered.forgive(Some(id.as_u64())),
-                    Action::Write(_) | Action::Read(_) | Action::Notice(..) | Action::Removed(..) | Action::Abandoned(_) => {}
+                    Action::Write(_)
+                    | Action::Read(_)
+                    | Action::Notice(..)
+                    | Action::Removed(..)
+                    | Action::Abandoned(_) => {}
                     // It has no other servers.
                     Action::Resolve(_) | Action::Connect(..) | Action::Log(..) => {}
                 }
