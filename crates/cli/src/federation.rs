@@ -155,7 +155,7 @@ impl Federation {
         } else if open_addresses(settings).is_empty() {
             Some("the server listens on loopback addresses only".into())
         } else {
-            None
+            Some("nobody has asked for it: `enabled = true` in `[federation]` does".into())
         }
     }
 
@@ -248,7 +248,7 @@ mod tests {
         }
     }
 
-    // It is on by itself only where it can work, and otherwise where it is asked for.
+    // It is on where it is asked for; otherwise it says what else there would be to do.
     #[test]
     fn it_is_on_where_it_can_work() {
         let folder = tempfile::tempdir().unwrap();
@@ -268,6 +268,8 @@ mod tests {
         let open = Settings { listen: vec!["0.0.0.0:5222".parse().unwrap()], ..named };
         let lacking = reason(decide(&open, &Federation::default(), &["example.org", "example.net"]));
         assert!(lacking.contains("not for example.net"), "{lacking}");
+        let open_to_all = reason(decide(&open, &Federation::default(), &["example.org"]));
+        assert!(open_to_all.contains("nobody has asked"), "{open_to_all}");
         let off = reason(decide(&open, &read("enabled = false\nlisten = '127.0.0.1:1'"), &["example.org"]));
         assert_eq!(off, "the configuration says so");
 

@@ -136,6 +136,11 @@ impl Connection<Server> {
         self.stream.request_ack(now, &mut self.output)
     }
 
+    /// Nothing of the client is read for now; see [`ServerStream::unread`].
+    pub fn unread(&mut self, now: Instant) {
+        self.stream.unread(now);
+    }
+
     /// What both ends have counted; see [`ServerStream::counts`].
     #[must_use]
     pub fn counts(&self) -> Option<&Counts> {

@@ -179,7 +179,8 @@ impl Outbox {
         let sent = self.unacknowledged_bytes + self.passed_bytes;
         !self.is_detached
             && (self.passed_bytes == 0 || self.passed_bytes + bytes <= limits.credit)
-            && (sent == 0 || sent + bytes <= limits.unacknowledged)
+            // What the session owes is bounded by what it may ask; and it is not listened to meanwhile, so it can't acknowledge.
+            && (sent == 0 || sent + bytes <= limits.unacknowledged || self.owes(limits))
     }
 
     /// The network has so many of all the stanzas that its connection has got. What has left the queue, in bytes.

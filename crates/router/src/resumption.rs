@@ -115,7 +115,7 @@ impl Router {
         let account = self.accounts.get(own.jid.bare_str());
         let before = own.outbox.bytes();
         own.outbox.change(|stanza, at| stamped(account, stanza, at));
-        self.queued += own.outbox.bytes() - before;
+        self.queued = self.queued - before + own.outbox.bytes();
         if own.outbox.owes(limits) {
             effects.push(Effect::Hold { session, is_held: true });
         }

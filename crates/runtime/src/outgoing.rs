@@ -1,6 +1,7 @@
 //! Connections that a server opens to other servers: where they are, and the first place that answers. Which server is looked for, and
 //! what is said there, the machine decides.
 
+use core::time::Duration;
 use std::sync::Arc;
 
 use balcony_client::srv::{Service, Target};
@@ -9,11 +10,15 @@ use balcony_jid::BareJid;
 use balcony_server::federation::Unreachable;
 use balcony_server::{ConnectionId, Input};
 
+use crate::clock::timeout;
 use crate::connect::{Failure, race};
 use crate::driver::{Driver, Message};
 use crate::mailbox::Token;
 use crate::peer::{Peer, Place};
 use crate::{Runtime, Socket};
+
+/// How long connecting to another server may take, with all the places where it may be. The machine waits no longer either.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What has come of connecting to another server: a socket, the place among those that were to be tried, and what the log calls it.
 pub(crate) type Connected = Result<(Box<dyn Socket>, usize, String), Unreachable>;
@@ -38,7 +43,12 @@ impl<R: Runtime> Driver<R> {
     pub(crate) fn connect(&self, id: ConnectionId, targets: Vec<Target>) {
         let (runtime, mailbox) = (self.runtime.clone(), Arc::clone(&self.mailbox));
         self.runtime.spawn(Box::pin(async move {
-            let connected: Connected = match race(&runtime, &targets).await {
+            let race = timeout(&runtime, PATIENCE, race(&runtime, &targets)).await;
+            let late = || {
+                let failure = Failure { is_unknown: false, reason: "not in time".into() };
+                Err(targets.iter().map(|_| failure.clone()).collect())
+            };
+            let connected: Connected = match race.unwrap_or_else(late) {
                 Ok((socket, index)) => {
                     let Target { host, port, .. } = &targets[index];
                     Ok((Box::new(socket), index, format!("{host}:{port}")))

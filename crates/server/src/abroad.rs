@@ -174,6 +174,13 @@ impl Server {
         }
     }
 
+    /// Whether another server speaks for a component of ours. Its domain is ours, also where the certificate does not have it.
+    pub(crate) fn is_impostor(&self, event: &FederationEvent) -> bool {
+        let FederationEvent::Deliver(stanza) = event else { return false };
+        let from = stanza.head.from.as_ref().map_or("", Jid::domainpart);
+        self.components.as_ref().is_some_and(|all| all.has(from))
+    }
+
     /// A stanza has come, from a domain that its stream was proven for: to one of our accounts, or to a component; or from a component
     /// to another server.
     fn come_from_abroad(&mut self, now: Instant, stanza: Stanza) {

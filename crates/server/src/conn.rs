@@ -97,13 +97,18 @@ impl Conn {
         let is_kept_waiting = self.is_held();
         let deadline = self.connection.deadline();
         let deadline = deadline.filter(|deadline| !(is_kept_waiting && deadline.reason == Reason::Idle));
-        let acks = self.acks.as_ref().filter(|_| !self.writing && !self.ended).and_then(AckPace::deadline);
+        let acks = self.acks.as_ref().filter(|_| self.is_quiet()).and_then(AckPace::deadline);
         deadline.map(|deadline| deadline.at).into_iter().chain(self.pause(now)).chain(acks).min()
+    }
+
+    /// Whether the peer may be asked now what it has got: everything has left, and the answer would be read.
+    const fn is_quiet(&self) -> bool {
+        !self.writing && !self.ended && !self.broken && !self.is_held()
     }
 
     /// Asks the peer what it has got, if it is time and everything has left.
     pub(crate) fn ask_for_acks(&mut self, now: Instant) {
-        let is_quiet = !self.writing && !self.ended && !self.broken;
+        let is_quiet = self.is_quiet();
         if let Some(acks) = self.acks.as_mut().filter(|acks| is_quiet && acks.is_due(now)) {
             // A stream that is over is not asked any more.
             let _ = self.connection.request_ack(now);

@@ -337,6 +337,8 @@ impl Connections {
                 if conn.due(now).is_none_or(|at| at > now) {
                     break;
                 }
+                // What the peer may have answered is not read.
+                conn.connection.unread(now);
                 conn.connection.tick(now, &mut conn.out)
             } else if conn.input.is_empty() {
                 conn.connection.advance(now, fresh, &mut conn.out)
@@ -730,7 +732,10 @@ fn is_lost(ended: &Ended) -> bool {
             }
             _ => false,
         },
-        #[cfg(feature = "tls")]
+        #[allow(
+            unreachable_patterns,
+            reason = "there are others with TLS below, which somebody else may have turned on"
+        )]
         Ended::Failed(_) => true,
     }
 }

@@ -304,7 +304,9 @@ impl Server {
             } else if let Some(up) = self.connections.next_up() {
                 self.up(now, up, actions);
             } else if let Some(event) = self.federation.as_mut().and_then(Federation::next) {
-                self.act_abroad(now, event, Place::Abroad, actions);
+                if !self.is_impostor(&event) {
+                    self.act_abroad(now, event, Place::Abroad, actions);
+                }
             } else if let Some(event) = self.components.as_mut().and_then(Components::next) {
                 self.act_abroad(now, event, Place::Component, actions);
             } else {
@@ -420,6 +422,9 @@ impl Server {
             self.connections.not_resumed(before.connection, before.ticket);
         }
         if !self.router.resume(now, session, account, count, &mut self.effects) {
+            if let Some(waiting) = self.sessions.waiting(session) {
+                waiting.back = None;
+            }
             self.connections.not_resumed(connection, ticket);
         }
     }

@@ -364,3 +364,20 @@ proptest! {
         prop_assert_eq!(world.router.queued(), 0);
     }
 }
+
+// XEP-0203 §4: who claims that this server has held a message back is not believed, and its claim is shorter afterwards.
+#[test]
+fn a_forged_stamp_goes() {
+    let (mut world, romeo, phone) = world();
+    assert!(world.router.detach(world.now, phone));
+    let stamp = "2".repeat(900);
+    let mut stanza =
+        content(&format!("<body>0</body><delay xmlns='urn:xmpp:delay' from='example.com' stamp='{stamp}'/>"));
+    stanza.head.kind = Kind::Message(MessageType::Chat);
+    world.send(romeo, stanza.to(jid(JULIET)));
+    let got = wires(&resumed(&mut world, phone, 0).unwrap(), phone);
+    assert!(got.len() == 1 && !got[0].contains(&stamp), "{got:?}");
+    world.router.drained(world.now, phone, u64::MAX, &mut Vec::new());
+    world.router.acknowledged(world.now, phone, 1, &mut Vec::new());
+    assert_eq!(world.router.queued(), 0);
+}

@@ -21,6 +21,9 @@ use crate::journal::{Level, one_line};
 /// How soon a domain that could not be reached is tried again to ask it about a key: whoever shows the key may be it, and have come back.
 const KEY_PAUSE: Duration = Duration::from_secs(1);
 
+/// Keys that may wait for one domain to say whether they are its own.
+const MOST_KEYS: usize = 64;
+
 impl Federation {
     /// Puts a stanza in line, and sees to it that there is a stream; or says why not.
     pub(super) fn accept_item(&mut self, now: Instant, item: Item) -> Result<(), (Item, ErrorCondition)> {
@@ -128,12 +131,14 @@ impl Federation {
         // be one to a server that knows no dialback.
         for id in links {
             let Some(link) = self.link(id).filter(|link| link.is_open()) else { continue };
-            let Some(connection) = link.connection.as_mut() else { continue };
-            let is_asked = connection.authorize(ours.clone(), theirs.clone()).is_ok();
-            let Some(out) = link.outgoing().filter(|out| is_asked && out.proof == Some(Proof::Dialback))
-            else {
+            if link.outgoing().is_none_or(|out| out.proof != Some(Proof::Dialback)) {
                 continue;
-            };
+            }
+            let Some(connection) = link.connection.as_mut() else { continue };
+            if connection.authorize(ours.clone(), theirs.clone()).is_err() {
+                continue;
+            }
+            let Some(out) = link.outgoing() else { continue };
             out.pairs.push(ours.clone());
             self.set_state(theirs, ours, State::Opening(id));
             return self.ready.push(id);
@@ -320,7 +325,8 @@ impl Federation {
     /// A domain could not be found, reached, or talked to: whoever waits for it hears so.
     pub(super) fn fail(&mut self, now: Instant, domain: &BareJid, condition: ErrorCondition, reason: &str) {
         let limits = &self.config.limits;
-        let Some(peer) = self.peers.get_mut(domain) else { return };
+        // It may have been forgotten with its last stream: that it has failed is remembered all the same, and its attempt is over.
+        let peer = self.peers.entry(domain.clone()).or_insert_with(Peer::new);
         peer.fail(now, condition, limits);
         let waiting = peer.pairs.iter().filter(|(_, pair)| pair.state == State::Finding);
         let waiting: Vec<BareJid> = waiting.map(|(ours, _)| ours.clone()).collect();
@@ -417,7 +423,7 @@ impl Federation {
         for id in peer.links.clone() {
             let Some(link) = self.link(id).filter(|link| link.ended.is_none()) else { continue };
             let takes_keys = |out: &Outgoing| !out.authorize || out.proof == Some(Proof::Dialback);
-            if !matches!(&link.way, Way::Out(out) if takes_keys(out)) {
+            if !matches!(&link.way, Way::Out(out) if takes_keys(out) && out.keys.len() < MOST_KEYS) {
                 continue;
             }
             let is_asked = match &mut link.connection {
@@ -434,6 +440,9 @@ impl Federation {
             && now < at + KEY_PAUSE
         {
             return self.answer_key(&key, Verdict::Error(condition));
+        }
+        if peer.keys.len() >= MOST_KEYS {
+            return self.answer_key(&key, Verdict::Error(ErrorCondition::ResourceConstraint));
         }
         peer.keys.push(key);
         self.find(now, &domain, None);

@@ -63,6 +63,9 @@ use bounds::Bounds;
 use link::{Incoming, Link, Way};
 use peer::{Finding, Peer};
 
+/// Places that are tried for a domain. Its DNS may name any number of them, and other people's machines among them.
+const MOST_PLACES: usize = 8;
+
 /// All streams to and from other servers. See the [module](self).
 pub struct Federation {
     config: FederationConfig,
@@ -177,7 +180,8 @@ impl Federation {
         match records {
             Ok(records) => {
                 let service = srv::Service::Server;
-                let targets = srv::targets(domain.domainpart(), service, records, &mut self.random);
+                let mut targets = srv::targets(domain.domainpart(), service, records, &mut self.random);
+                targets.truncate(MOST_PLACES);
                 if targets.is_empty() {
                     let reason = "its DNS says that it has no service for other servers";
                     self.fail(now, domain, ErrorCondition::RemoteServerNotFound, reason);

@@ -12,6 +12,9 @@ use sha2::{Digest as _, Sha256};
 use crate::addressed::domain;
 use crate::hex::hex;
 
+/// Bytes of a key. Those that XEP-0185 recommends have 64.
+const LONGEST_KEY: usize = 1_024;
+
 /// The key by which the server of `originating` recognises, to whoever asks, a stream that it has opened to `receiving`, which
 /// gave it the id `stream_id` (XEP-0185 section 3). 64 hexadecimal digits.
 #[must_use]
@@ -108,7 +111,16 @@ impl Received {
             ));
         };
         let content = match element.attr("type") {
-            None => Content::Key(String::from(element.text().trim())),
+            None => {
+                let key = element.text();
+                if key.len() > LONGEST_KEY {
+                    return Err(StreamError::new(
+                        StreamCondition::PolicyViolation,
+                        "a dialback key of more than 1,024 bytes",
+                    ));
+                }
+                Content::Key(String::from(key.trim()))
+            }
             Some("valid") => Content::Verdict(Verdict::Valid),
             Some("invalid") => Content::Verdict(Verdict::Invalid),
             Some(_) => Content::Verdict(Verdict::Error(

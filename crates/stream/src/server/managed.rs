@@ -39,6 +39,11 @@ impl Stream<Server> {
         self.common.request_ack(now, out)
     }
 
+    /// The owner reads nothing of the client for now, so that it is no wonder if its answers do not come.
+    pub fn unread(&mut self, now: Instant) {
+        self.common.heard_while_asked(now);
+    }
+
     /// What both ends have counted, to go on from on another stream; `None` unless stream management is enabled. Also after the end.
     #[must_use]
     pub fn counts(&self) -> Option<&Counts> {
