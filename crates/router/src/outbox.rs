@@ -120,9 +120,9 @@ impl Entry {
 impl Outbox {
     /// Takes a stanza in. Whether it goes into the window at once: otherwise it waits.
     pub(crate) fn push(&mut self, now: Instant, entry: Entry, limits: &Limits) -> bool {
-        let goes = self.passed == self.entries.len() && self.has_room(entry.bytes, limits);
         self.bytes += entry.bytes;
         self.answers += if entry.is_answer { entry.bytes } else { 0 };
+        let goes = self.passed == self.entries.len() && self.has_room(entry.bytes, limits);
         if goes {
             self.passed += 1;
             self.passed_bytes += entry.bytes;

@@ -142,6 +142,13 @@ impl Router {
             next += 1;
         }
         effects.truncate(kept);
+        // Who is not listened to can't acknowledge anything: what has waited for that goes now.
+        while let Some(session) = self.owing.pop() {
+            let Some(own) = self.sessions.get_mut(&session) else { continue };
+            while let Some(stanza) = own.outbox.pass(&self.shared.config.limits) {
+                effects.push(Effect::Deliver { session, stanza });
+            }
+        }
         self.answer_resumptions(effects);
         while let Some(session) = self.abandoned.pop() {
             let start = effects.len();
@@ -180,6 +187,7 @@ impl Router {
         let goes = session.outbox.push(now, entry, limits);
         if !owed && session.outbox.owes(limits) {
             effects.push(Effect::Hold { session: id, is_held: true });
+            self.owing.push(id);
         }
         if replayed.is_some_and(|(.., is_last)| is_last) {
             session.outbox.end_replay();

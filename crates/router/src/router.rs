@@ -37,6 +37,8 @@ pub struct Router {
     pub(crate) stalls: BTreeSet<(Instant, SessionId)>,
     /// Until when which sessions without a connection wait for their clients.
     pub(crate) waiting_for_clients: BTreeSet<(Instant, SessionId)>,
+    /// Sessions that have just asked for more than they take. Empty between calls.
+    pub(crate) owing: Vec<SessionId>,
     /// Sessions whose clients may be told that they are resumed. Empty between calls.
     pub(crate) back: Vec<SessionId>,
     /// Sessions that have ended without a connection. Empty between calls.
@@ -114,6 +116,7 @@ impl Router {
             queued: 0,
             stalls: BTreeSet::new(),
             waiting_for_clients: BTreeSet::new(),
+            owing: Vec::new(),
             back: Vec::new(),
             abandoned: Vec::new(),
             replays: VecDeque::new(),

@@ -196,3 +196,34 @@ impl Server {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use alloc::boxed::Box;
+    use alloc::string::String;
+    use alloc::vec::Vec;
+
+    use balcony_jid::BareJid;
+    use balcony_machine::{Secret, Seed};
+    use balcony_stanza::MessageType;
+
+    use super::*;
+    use crate::{ComponentsConfig, Config};
+
+    // XEP-0114 §2: a component's domain is its own, whatever another server has proven.
+    #[test]
+    fn nobody_else_speaks_for_a_component() {
+        let name = |text| BareJid::parse(text).unwrap();
+        let mut config = Config::new(Vec::from([name("example.com")]), Secret::new([7; 32]));
+        let secret = Secret::new(String::from("pencil"));
+        config.components =
+            Some(ComponentsConfig::new(name("example.com"), Vec::from([(name("chat.example.com"), secret)])));
+        let server = Server::new(config, Seed::from_u64(1));
+        let from = |from: &str| {
+            let stanza = Stanza::message(MessageType::Chat).from(from.parse().unwrap());
+            FederationEvent::Deliver(Box::new(stanza.to("romeo@example.com".parse().unwrap())))
+        };
+        assert!(server.is_impostor(&from("room@chat.example.com/nick")));
+        assert!(!server.is_impostor(&from("juliet@other.example.com")));
+    }
+}

@@ -3,6 +3,7 @@
 
 use core::time::Duration;
 
+use balcony_client::RequestKind;
 use balcony_machine::Seed;
 use balcony_sim::{Accounts, Chunks, Peer, World};
 use balcony_stanza::{Kind, MessageType, PresenceType, Stanza};
@@ -205,4 +206,56 @@ fn who_goes_in_good_order_gets_nothing_twice() {
         world.send(romeo, &chat(JULIET, number * 2, 10));
         world.run();
     }
+}
+
+// A connection breaks while its client may send no more, since the store does not answer, and is to be asked what it has got: nothing is
+// left that is due (the world sees to that), and the session waits.
+#[test]
+fn a_broken_connection_that_is_held_has_nothing_due() {
+    let mut world = world(4);
+    befriend(&mut world);
+    let romeo = world.online("romeo@example.com/garden", "pencil", 0);
+    let juliet = world.online("juliet@example.com/phone", "pencil", 0);
+    world.wait(Duration::from_secs(5));
+    world.send(romeo, &chat(JULIET, 0, 10));
+    world.close(romeo);
+    world.run();
+    (world.slow_store, world.store_hangs) = (true, true);
+    for number in 0..100 {
+        world.send(juliet, &chat(ROMEO, number, 10));
+    }
+    world.run();
+    world.cut(juliet);
+    world.wait(Duration::from_secs(5));
+    assert_eq!(world.server.router().counts().sessions, 1);
+}
+
+// Limits::unacknowledged: who is not listened to, because it has asked for much, could never acknowledge. It gets what it has asked for.
+#[test]
+fn what_a_client_has_asked_for_waits_for_no_acknowledgement() {
+    let accounts = Accounts::new().with(JULIET, "pencil").with(ROMEO, "pencil");
+    let mut world = World::new(accounts, Chunks::Whole, 5, |config| {
+        config.stream_management = true;
+        config.limits.unacknowledged = 1;
+    });
+    befriend(&mut world);
+    let juliet = world.online("juliet@example.com/phone", "pencil", 0);
+    let notes = format!(
+        "<query xmlns='jabber:iq:private'><notes xmlns='urn:example:notes'>{}</notes></query>",
+        "n".repeat(100_000)
+    );
+    world.request(juliet, RequestKind::Set, None, &notes);
+    world.run();
+    world.wait(Duration::from_secs(5));
+    assert_eq!(world.take_outcomes(juliet).len(), 1);
+    let romeo = world.online("romeo@example.com/garden", "pencil", 0);
+    world.send(romeo, &chat(JULIET, 0, 10));
+    world.run();
+    let get = "<query xmlns='jabber:iq:private'><notes xmlns='urn:example:notes'/></query>";
+    for _ in 0..3 {
+        world.request(juliet, RequestKind::Get, None, get);
+    }
+    world.run();
+    world.wait(Duration::from_secs(120));
+    assert_eq!((world.take_outcomes(juliet).len(), world.failed(juliet).is_none()), (3, true));
 }

@@ -415,6 +415,9 @@ impl Federation {
     /// Has a domain asked whether a key is its own.
     pub(super) fn verify(&mut self, now: Instant, key: Key) {
         let domain = key.verification.from.clone();
+        if is_here(domain.as_str()) && !self.config.routes.contains_key(&domain) {
+            return self.answer_key(&key, Verdict::Error(ErrorCondition::RemoteServerNotFound));
+        }
         if self.closing != Closing::No || !self.peers.contains_key(&domain) && !self.has_room_for_domain() {
             return self.answer_key(&key, Verdict::Error(ErrorCondition::ResourceConstraint));
         }
@@ -448,6 +451,12 @@ impl Federation {
         self.find(now, &domain, None);
         self.arm_peer(&domain);
     }
+}
+
+/// Whether a name is an address, or this machine: nobody has us connect there by showing a key.
+fn is_here(name: &str) -> bool {
+    let address = name.trim_start_matches('[').trim_end_matches(']');
+    address.parse::<core::net::IpAddr>().is_ok() || name == "localhost" || name.ends_with(".localhost")
 }
 
 /// The domain of an address.

@@ -2,9 +2,12 @@
 
 use core::time::Duration;
 
+use balcony_connection::srv::Record;
+use balcony_machine::{Instant, Seed};
+use balcony_server::federation::{Federation, FederationEvent};
 use proptest::prelude::*;
 
-use crate::world::{Trust, World, config};
+use crate::world::{Trust, World, config, jid, message};
 
 /// What a stranger may write, in pieces that make some sense.
 fn words() -> impl Strategy<Value = String> {
@@ -56,5 +59,63 @@ proptest! {
         world.settle();
         prop_assert_eq!((world.ids(0), world.ids(1)), (vec!["true"], vec!["back"]));
         prop_assert!(world.servers[0].federation.streams() <= 4, "{}", world.servers[0].federation.streams());
+    }
+}
+
+// XEP-0185 §3: a key has 64 characters; one that is far longer is no key, and is not kept.
+#[test]
+fn keys_are_not_of_any_length() {
+    for (length, is_taken) in [(1_024, true), (1_025, false)] {
+        let mut world =
+            World::new(1, vec![config(&["a.example"], Trust::Plain), config(&["b.example"], Trust::Plain)]);
+        let stream = world.accept(0);
+        let key = "0".repeat(length);
+        let said = world.exchange(
+            0,
+            stream,
+            &format!(
+                "<stream:stream from='b.example' to='a.example' version='1.0' xmlns='jabber:server' \
+                 xmlns:db='jabber:server:dialback' xmlns:stream='http://etherx.jabber.org/streams'>\
+                 <db:result from='b.example' to='a.example'>{key}</db:result>"
+            ),
+        );
+        assert_eq!(said.contains("policy-violation"), !is_taken, "{length} {said}");
+        assert_eq!(said.contains("type='invalid'"), is_taken, "{length} {said}");
+    }
+}
+
+// A domain's DNS may name any number of places, and other people's machines among them: a few of them are tried.
+#[test]
+fn a_domain_has_only_so_many_places() {
+    let mut federation = Federation::new(config(&["a.example"], Trust::Plain), &Seed::from_u64(1));
+    federation.send(Instant::ZERO, message("romeo@a.example", "juliet@b.example", "1"), true);
+    let record =
+        |port| Record { priority: 0, weight: 0, port, target: "c.example".into(), direct_tls: false };
+    federation.resolved(Instant::ZERO, &jid("b.example"), Ok((1..2_000).map(record).collect()));
+    let events = core::iter::from_fn(|| federation.next());
+    let places = events.filter_map(|event| match event {
+        FederationEvent::Connect(_, targets) => Some(targets.len()),
+        _ => None,
+    });
+    assert_eq!(places.collect::<Vec<_>>(), [8]);
+}
+
+// Nobody has us connect to our own network by showing a key: addresses, and this machine, are no domains of other servers.
+#[test]
+fn keys_lead_to_no_addresses() {
+    for domain in ["127.0.0.1", "[::1]", "10.0.0.5", "localhost", "x.localhost"] {
+        let mut world = World::new(1, vec![config(&["a.example"], Trust::Plain)]);
+        let stream = world.accept(0);
+        let said = world.exchange(
+            0,
+            stream,
+            &format!(
+                "<stream:stream from='{domain}' to='a.example' version='1.0' xmlns='jabber:server' \
+                 xmlns:db='jabber:server:dialback' xmlns:stream='http://etherx.jabber.org/streams'>\
+                 <db:result from='{domain}' to='a.example'>00ff</db:result>"
+            ),
+        );
+        assert!(said.contains("remote-server-not-found"), "{domain} {said}");
+        assert_eq!((world.servers[0].resolved, world.servers[0].connects), (0, 0), "{domain}");
     }
 }

@@ -281,3 +281,32 @@ fn domains_take_turns_to_be_found() {
     assert_eq!((world.ids(1), world.ids(2), world.ids(3)), (vec!["0"], vec!["1"], vec!["2"]));
     assert_eq!(world.servers[0].returned.len(), 3);
 }
+
+// FederationLimits::attempts: a domain that takes connections and says nothing on them, or closes them, uses up an attempt no longer than
+// it is tried; and it is not tried again at once.
+#[test]
+fn a_domain_that_comes_to_nothing_keeps_no_attempt() {
+    for is_mute in [true, false] {
+        let mut first = config(&["a.example"], Trust::Plain);
+        first.limits.attempts = 1;
+        let mut world = World::new(
+            1,
+            vec![first, config(&["b.example"], Trust::Plain), config(&["c.example"], Trust::Plain)],
+        );
+        world.servers[1].is_mute = is_mute;
+        if !is_mute {
+            // It ends each stream as soon as that has begun.
+            world.cut_after = Some(1);
+        }
+        for round in 0..3 {
+            world.send(0, "romeo@a.example/x", "juliet@b.example", &format!("lost {round}"));
+            world.settle();
+            world.pass(Duration::from_secs(400));
+        }
+        world.cut_after = None;
+        world.send(0, "romeo@a.example/x", "nurse@c.example", "there");
+        world.settle();
+        world.pass(Duration::from_secs(120));
+        assert_eq!(world.ids(2), ["there"], "mute: {is_mute} {:?}", world.servers[0].log);
+    }
+}

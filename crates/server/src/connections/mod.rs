@@ -5,9 +5,11 @@
 //! [`hold`](Connections::hold), [`bound`](Connections::bound) and [`close`](Connections::close). Nothing that the router has accepted is
 //! lost with a value of this type.
 
+mod down;
+mod up;
+
 use alloc::boxed::Box;
 use alloc::collections::{BTreeSet, VecDeque};
-use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 use core::mem;
@@ -15,19 +17,16 @@ use core::net::IpAddr;
 use core::time::Duration;
 
 use balcony_connection::Error;
-use balcony_jid::{BareJid, FullJid};
-use balcony_machine::{Instant, On, Progress, Random, Ticket};
-use balcony_router::SessionId;
-use balcony_stanza::{ErrorCondition, Stanza, StanzaError, StreamCondition, StreamError};
+use balcony_machine::{Instant, On, Progress, Random};
+use balcony_stanza::{ErrorCondition, StanzaError, StreamCondition, StreamError};
 use balcony_stream::server::{ServerAnswer, ServerAsk, ServerEvent};
-use balcony_stream::{AckPace, AckPolicy, Counts};
-use balcony_xep::sm::{Enable, Enabled};
-use balcony_xml::Element;
 use slab::Slab;
+
+pub use up::Up;
 
 use crate::action::{Action, ConnectionId, Ended, Notice};
 use crate::config::Config;
-use crate::conn::{Attached, Conn, Unhandled};
+use crate::conn::{Attached, Conn};
 use crate::registrations::Registrations;
 use crate::transport::{self, Streams, Transport};
 
@@ -49,100 +48,6 @@ pub struct Connections {
     up: VecDeque<Up>,
     /// Connections of which more may be taken again.
     ready: VecDeque<ConnectionId>,
-}
-
-/// What connections say to the router.
-#[derive(Debug)]
-pub enum Up {
-    /// A client that has authenticated wants to bind a resource. Answer with [`Connections::bound`].
-    Bind {
-        /// Which connection.
-        connection: ConnectionId,
-        /// Names the question.
-        ticket: Ticket,
-        /// Whose resource.
-        account: BareJid,
-        /// What the client asked for; `None` leaves the choice to the server.
-        resource: Option<String>,
-        /// What else it wants done on the way (XEP-0386 section 3.2).
-        inline: Option<Element>,
-        /// Whether it wants to acknowledge what it gets, and to be acknowledged (XEP-0198).
-        enable: Option<Enable>,
-    },
-    /// A session wants to acknowledge what it gets, and to be acknowledged (XEP-0198). Answer with [`Connections::enabled`].
-    Enable {
-        /// Which session.
-        session: SessionId,
-        /// Its connection.
-        connection: ConnectionId,
-        /// Names the question there.
-        ticket: Ticket,
-        /// What it wants.
-        enable: Enable,
-    },
-    /// A client that has authenticated wants its session back (XEP-0198 section 5). Answer with [`Connections::resumed`] or
-    /// [`Connections::not_resumed`].
-    Resume {
-        /// Which connection.
-        connection: ConnectionId,
-        /// Names the question.
-        ticket: Ticket,
-        /// Whose session.
-        account: BareJid,
-        /// What the server has called it.
-        previd: String,
-        /// How many stanzas the client has got in it, modulo 2^32.
-        h: u32,
-    },
-    /// The session has got so many more of the stanzas that it was sent since it acknowledges.
-    Acknowledged {
-        /// Which session.
-        session: SessionId,
-        /// How many.
-        count: u32,
-    },
-    /// A session has sent a stanza. Until it is [handled](Connections::handled) it counts against how much is read ahead.
-    Stanza {
-        /// Which session.
-        session: SessionId,
-        /// Its number among all that the session has sent.
-        number: u64,
-        /// What.
-        stanza: Box<Stanza>,
-    },
-    /// The network has the first so many stanzas that were [delivered](Connections::deliver) to the session.
-    Drained {
-        /// Which session.
-        session: SessionId,
-        /// How many.
-        through: u64,
-    },
-    /// The session's stream is over. What was delivered to it may still be written.
-    Ended {
-        /// Which session.
-        session: SessionId,
-    },
-    /// The session has lost its connection, and waits for its client. Nothing more is said of it here.
-    Lost {
-        /// Which session.
-        session: SessionId,
-        /// What both ends have counted.
-        counts: Counts,
-    },
-    /// Nothing more can be written to the session: its connection is forgotten.
-    Gone {
-        /// Which session.
-        session: SessionId,
-    },
-    /// A stream asks about credentials or registration. Answer with [`Connections::answer`].
-    Ask {
-        /// Which connection.
-        connection: ConnectionId,
-        /// Names the question there.
-        ticket: Ticket,
-        /// The question.
-        ask: ServerAsk,
-    },
 }
 
 impl Connections {
@@ -436,174 +341,6 @@ impl Connections {
     fn may_register(&mut self, now: Instant, id: ConnectionId) -> bool {
         let origin = self.conn(id).and_then(|conn| conn.origin);
         self.registrations.take(now, origin)
-    }
-
-    /// The answer to [`Up::Ask`]. [`advance`](Connections::advance) next.
-    pub fn answer(&mut self, id: ConnectionId, ticket: Ticket, answer: ServerAnswer) {
-        if let Some(conn) = self.conn(id) {
-            // Misuse here means that the stream has given up waiting.
-            let _ = conn.connection.answer(ticket, answer);
-        }
-    }
-
-    /// The answer to [`Up::Bind`]: which session the connection has from now on, its address, and whether it acknowledges; or why it has
-    /// none.
-    pub fn bound(
-        &mut self,
-        id: ConnectionId,
-        ticket: Ticket,
-        session: SessionId,
-        bound: Result<(FullJid, Option<Enabled<'static>>), StanzaError>,
-    ) {
-        let answer = match bound {
-            Ok((jid, enabled)) => {
-                if let Some(conn) = self.conn(id) {
-                    conn.attached = Some(Attached { session, is_over: false, is_resumable: false });
-                }
-                if let Some(enabled) = &enabled {
-                    self.acknowledges(id, enabled);
-                }
-                match enabled {
-                    Some(enabled) => ServerAnswer::BoundEnabled(jid, enabled),
-                    None => ServerAnswer::Bound(Ok(jid)),
-                }
-            }
-            Err(error) => ServerAnswer::Bound(Err(error)),
-        };
-        self.answer(id, ticket, answer);
-    }
-
-    /// The answer to [`Up::Enable`].
-    pub fn enabled(&mut self, id: ConnectionId, ticket: Ticket, enabled: Enabled<'static>) {
-        self.acknowledges(id, &enabled);
-        self.answer(id, ticket, ServerAnswer::Enabled(Ok(enabled)));
-    }
-
-    fn acknowledges(&mut self, id: ConnectionId, enabled: &Enabled<'_>) {
-        if let Some(conn) = self.conn(id) {
-            conn.acks = Some(AckPace::new(AckPolicy::default()));
-            if let Some(attached) = &mut conn.attached {
-                attached.is_resumable = enabled.resumable.is_some();
-            }
-        }
-    }
-
-    /// The answer to [`Up::Resume`]: the connection has this session from now on, which has sent so many stanzas before. What is
-    /// delivered next comes behind that. `false` if the connection is gone.
-    #[expect(clippy::too_many_arguments, reason = "all that a session brings along")]
-    pub fn resumed(
-        &mut self,
-        now: Instant,
-        id: ConnectionId,
-        ticket: Ticket,
-        session: SessionId,
-        jid: FullJid,
-        received: u64,
-        counts: Counts,
-        actions: &mut Vec<Action>,
-    ) -> bool {
-        let Some(conn) = self.conn(id).filter(|conn| !conn.ended) else { return false };
-        if conn.connection.answer(ticket, ServerAnswer::Resumed { jid, counts }).is_err() {
-            return false;
-        }
-        conn.attached = Some(Attached { session, is_over: false, is_resumable: true });
-        conn.unhandled = Unhandled::beginning_at(received);
-        conn.acks = Some(AckPace::new(AckPolicy::default()));
-        // The client is told so before it gets anything. What it has sent behind its request is said up later.
-        if self.advance(now, id, &mut &[][..], actions) {
-            self.ready.push_back(id);
-        }
-        true
-    }
-
-    /// The answer to [`Up::Resume`]: there is no such session. [`advance`](Connections::advance) next.
-    pub fn not_resumed(&mut self, id: ConnectionId, ticket: Ticket) {
-        let condition = ErrorCondition::ItemNotFound;
-        self.answer(id, ticket, ServerAnswer::NotResumed { condition, h: None });
-        self.ready.push_back(id);
-    }
-
-    /// The answer to [`Up::Resume`] of a client that may have the session, but says that it has got more than it was sent: its stream
-    /// ends. [`advance`](Connections::advance) next.
-    pub fn too_much(&mut self, id: ConnectionId, ticket: Ticket, jid: FullJid, counts: Counts) {
-        self.answer(id, ticket, ServerAnswer::Resumed { jid, counts });
-        self.ready.push_back(id);
-    }
-
-    /// The client of a session is back on another connection: this one has nothing more to do with it, and ends. What both ends have
-    /// counted; `None` if the session can't go on elsewhere.
-    pub fn leave(&mut self, now: Instant, id: ConnectionId, actions: &mut Vec<Action>) -> Option<Counts> {
-        let conn = self.conn(id)?;
-        let counts = conn.attached.filter(|attached| attached.is_resumable && !attached.is_over);
-        let counts = counts.and_then(|_| conn.connection.counts().cloned())?;
-        conn.attached = None;
-        let error = StreamError::new(StreamCondition::Conflict, "the session goes on on another stream");
-        self.abort(now, id, error, actions);
-        Some(counts)
-    }
-
-    fn session(&mut self, id: ConnectionId) -> Option<SessionId> {
-        self.conn(id)?.attached.map(|attached| attached.session)
-    }
-
-    /// The stanza with this number, which was said up, is handled.
-    pub fn handled(&mut self, id: ConnectionId, number: u64) {
-        let (conns, limits) = (&mut self.conns, &self.config.limits);
-        let Some(conn) = conn_of(conns, id) else { return };
-        let before = conn.unhandled.through();
-        if conn.unhandled.handled(number, limits) {
-            self.ready.push_back(id);
-        }
-        let count = conn.unhandled.through() - before;
-        if count > 0 {
-            conn.connection.handled(u32::try_from(count).unwrap_or(u32::MAX));
-            // The peer may have asked for that.
-            if !conn.writing && conn.connection.pending() > 0 {
-                self.ready.push_back(id);
-            }
-        }
-    }
-
-    /// Takes nothing more from a connection, which has asked for so much that it does not read, until told otherwise.
-    pub fn hold(&mut self, id: ConnectionId, is_held: bool) {
-        let Some(conn) = self.conn(id) else { return };
-        if mem::replace(&mut conn.owes, is_held) && !is_held {
-            self.ready.push_back(id);
-        }
-    }
-
-    /// Writes a stanza.
-    pub fn deliver(&mut self, now: Instant, id: ConnectionId, stanza: &Stanza, actions: &mut Vec<Action>) {
-        let Some(conn) = self.conn(id).filter(|conn| !conn.missed) else { return };
-        // The only misuse there is: the stream has been closed a moment ago, and the router is about to hear of it.
-        if conn.connection.send(stanza).is_err() {
-            conn.missed = true;
-            return;
-        }
-        conn.delivered += 1;
-        if let Some(acks) = &mut conn.acks {
-            acks.sent(now);
-        }
-        if !conn.writing {
-            conn.writing = true;
-            actions.push(Action::Write(id));
-        }
-    }
-
-    /// The router has forgotten the session: its stream ends with this error.
-    pub fn close(
-        &mut self,
-        now: Instant,
-        id: ConnectionId,
-        condition: StreamCondition,
-        actions: &mut Vec<Action>,
-    ) {
-        if let Some(conn) = self.conn(id) {
-            if let Some(attached) = &mut conn.attached {
-                attached.is_over = true;
-            }
-            self.abort(now, id, condition.into(), actions);
-        }
     }
 
     /// Ends a stream with this error.
