@@ -344,6 +344,24 @@ async fn unread_events_are_bounded<R: Runtime>(runtime: R) {
     world.soon(romeo.close()).await.unwrap();
 }
 
+// XEP-0198 §4: who answers each message in the loop that takes them, and has more of them before it than it may send without an
+// acknowledgement, which is behind them.
+async fn an_echo_gets_through_a_flood<R: Runtime>(runtime: R) {
+    let world = World::new(runtime);
+    let (mut romeo, juliet) = (world.online("romeo").await, world.online("juliet").await);
+    let to = full(&romeo);
+    for number in 0..5_000 {
+        world.soon(juliet.send(Message::chat(to.clone()).body(&number.to_string()))).await.unwrap();
+    }
+    let mut next = 0;
+    while next < 5_000 {
+        let Event::Message(message) = world.event(&mut romeo).await else { continue };
+        assert_eq!(message.body(), Some(&*next.to_string()));
+        world.soon(romeo.send(message.reply().body("and back"))).await.unwrap();
+        next += 1;
+    }
+}
+
 // XEP-0198 §5: the network breaks, the session does not.
 async fn a_session_survives_its_connection<R: Runtime>(runtime: R) {
     let world = World::new(runtime);
@@ -482,4 +500,5 @@ on_both!(
     extensions,
     pipes,
     unread_events_are_bounded,
+    an_echo_gets_through_a_flood,
 );

@@ -14,12 +14,12 @@ use balcony_connection::{ClientConnection, Error};
 use balcony_jid::{BareJid, FullJid, Jid};
 use balcony_machine::{ApiMisuse, Deadline, Instant, Progress, Reason, Seed, Ticket};
 use balcony_sasl::Mechanism;
-use balcony_stanza::{IqType, Kind, Payload, Stanza, StanzaError};
+use balcony_stanza::{ErrorCondition, IqType, Kind, Payload, Stanza, StanzaError};
 use balcony_stream::AckPace;
 use balcony_stream::client::{ClientAnswer, ClientAsk, ClientEvent, Resumption, ServerFeatures};
 
 use crate::config::Config;
-use crate::outbox::{Entry, Outbox};
+use crate::outbox::{Entry, MOST_SESSIONS, Outbox};
 use crate::requests::{RequestId, RequestOutcome, Requests};
 use crate::services;
 use crate::session::Session;
@@ -337,7 +337,7 @@ impl Client {
         }
         self.connection.send(stanza)?;
         if counts {
-            self.keep(Entry { stanza: stanza.clone(), at: self.now });
+            self.keep(Entry { stanza: stanza.clone(), at: self.now, sessions: 1 });
         }
         Ok(())
     }
@@ -379,6 +379,12 @@ impl Client {
             let sent = self.config.clock_start.map(|start| start.saturating_add(since));
             let own = self.config.stream.account.as_str();
             let Some(entry) = entry.for_another_session(own, sent) else { continue };
+            if entry.sessions > MOST_SESSIONS {
+                let text = "the server has not taken it in any of several sessions";
+                let error = StanzaError::new(ErrorCondition::UndefinedCondition, text);
+                self.told.extend(entry.stanza.error(&error).map(|error| Event::Stanza(Box::new(error))));
+                continue;
+            }
             // The stream has just been opened.
             let _ = self.connection.send(&entry.stanza);
             if let Some(id) = &entry.stanza.head.id {

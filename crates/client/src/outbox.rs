@@ -21,7 +21,12 @@ pub(crate) struct Entry {
     pub(crate) stanza: Stanza,
     /// When it was sent first.
     pub(crate) at: Instant,
+    /// In how many sessions it has been sent.
+    pub(crate) sessions: u8,
 }
+
+/// In so many sessions a message is sent. A server that does not take it may end each of them because of it.
+pub(crate) const MOST_SESSIONS: u8 = 5;
 
 impl Entry {
     /// What it costs: its content, and 256 bytes for all else.
@@ -41,6 +46,7 @@ impl Entry {
         if let Some(sent) = sent {
             self.stanza.payload = delay::stamp(&self.stanza.payload, own, sent);
         }
+        self.sessions += 1;
         Some(self)
     }
 }

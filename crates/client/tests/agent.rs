@@ -362,6 +362,11 @@ fn receipts() {
     );
     let Some(AgentEvent::Note(note)) = agent.next_event() else { panic!("no note") };
     assert_eq!(note.get(), Some(&Delivered { id: "8".into(), by: ROMEO.parse().unwrap() }));
+    // What is said beside a receipt is for the owner.
+    let received = "<received xmlns='urn:xmpp:receipts' id='7'/><body>and another thing</body>";
+    agent.stanza(Instant::ZERO, stanza(&format!("<message type='chat' from='{ROMEO}'>{received}</message>")));
+    assert!(matches!(agent.next_event(), Some(AgentEvent::Note(_))));
+    assert!(matches!(agent.next_event(), Some(AgentEvent::Message(_))));
     // Neither for a room, nor without an id, nor for an error.
     for head in ["type='groupchat' id='1'", "type='chat'", "type='error' id='1'"] {
         agent.stanza(Instant::ZERO, stanza(&format!("<message {head} from='{ROMEO}'>{request}</message>")));

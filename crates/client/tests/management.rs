@@ -271,6 +271,32 @@ fn a_session_that_is_gone() {
     assert_eq!(side.client.into_session().unacknowledged().count(), 0);
 }
 
+// A server that ends each session because of a message gets that a few times, and not for ever; whoever has sent it hears so.
+#[test]
+fn what_no_session_takes_is_given_up() {
+    let mut side = Side::enabled();
+    side.send(&message("1")).unwrap();
+    let mut times = 1;
+    loop {
+        let (session, now) = side.broken();
+        side = Side::resuming(session, now + 60 * SECOND);
+        let refused = side.feed(BEFORE);
+        assert!(times > 1 || refused.contains("<resume "), "{refused}");
+        if times == 1 {
+            side.feed(FAILED);
+        }
+        let again = side.feed(BOUND);
+        if !again.contains("id='1'") {
+            break;
+        }
+        times += 1;
+        assert!(times < 10, "it is sent for ever");
+    }
+    assert_eq!(times, 5);
+    assert!(side.told.contains(&"Stanza(Some(\"1\"))".to_owned()), "{:?}", side.told);
+    assert_eq!(side.client.into_session().unacknowledged().count(), 0);
+}
+
 // XEP-0198 1.6.3 §3: without it nothing is kept, since nobody will say what has become of it.
 #[test]
 fn a_server_that_does_not_count() {

@@ -26,11 +26,16 @@ impl Clock {
         Instant::from_elapsed(runtime.now().saturating_duration_since(self.0))
     }
 
-    /// When the runtime's clock shows `at`.
+    /// When the runtime's clock shows `at`; if it can't show that, as far from the start as it can.
     #[must_use]
     pub fn at(self, at: Instant) -> time::Instant {
-        let far = Duration::from_secs(365 * 86_400);
-        self.0 + Duration::from_nanos(at.as_nanos()).min(far)
+        let mut since = Duration::from_nanos(at.as_nanos());
+        loop {
+            match self.0.checked_add(since) {
+                Some(at) => return at,
+                None => since /= 2,
+            }
+        }
     }
 }
 
@@ -61,4 +66,19 @@ pub fn seed() -> Seed {
         panic!("the operating system has no randomness: {error}");
     }
     Seed::new(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // A clock that has run for years still shows what is to come, and what never comes is no panic.
+    #[test]
+    #[expect(clippy::disallowed_methods, reason = "the clock of this machine is as good as any")]
+    fn times_far_away() {
+        let clock = Clock(time::Instant::now());
+        let years = |years: u64| Instant::from_nanos(years * 365 * 86_400 * 1_000_000_000);
+        assert!(clock.at(years(3)) > clock.at(years(2)) && clock.at(years(2)) > clock.at(years(1)));
+        assert!(clock.at(Instant::from_nanos(u64::MAX)) > clock.at(years(3)));
+    }
 }

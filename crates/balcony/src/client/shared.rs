@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use balcony_client::{
-    Agent, AgentEvent, CallId, Callable, Completion, Disconnected, Extension, IncomingId, Iq, OutboxError,
-    RequestError, Response,
+    Agent, AgentEvent, CallId, Callable, Completion, Disconnected, Extension, IncomingId, Iq, RequestError,
+    Response,
 };
 use balcony_jid::FullJid;
 use balcony_machine::Instant;
@@ -128,17 +128,17 @@ impl Shared {
             return Poll::Pending;
         }
         drop(state);
-        let Some(stanza) = stanza.take() else { return Poll::Pending };
-        self.change(|state, _| match state.agent.send(stanza) {
-            Ok(id) => Poll::Ready(Ok((id, state.agent.outbox().end))),
-            // Somebody else was first; or it has just ended.
-            Err(OutboxError::Full) => {
-                cx.waker().wake_by_ref();
-                Poll::Pending
-            }
-            Err(_) => {
-                Poll::Ready(Err(state.ended().unwrap_or(Error::Ended(Arc::new(Disconnected::ByOwner)))))
-            }
+        self.change(|state, _| {
+            // Somebody else may have been first: the stanza is taken only when there is room for it.
+            let stanza = stanza.take_if(|_| state.agent.has_room());
+            let Some(stanza) = stanza else {
+                state.watch(cx);
+                return Poll::Pending;
+            };
+            let sent = state.agent.send(stanza).map(|id| (id, state.agent.outbox().end));
+            // There was room; so it has just ended.
+            let ended = |_| state.ended().unwrap_or(Error::Ended(Arc::new(Disconnected::ByOwner)));
+            Poll::Ready(sent.map_err(ended))
         })
     }
 
@@ -304,6 +304,11 @@ impl Shared {
         };
         state.task = Some(cx.waker().clone());
         (todo, state.agent.deadline())
+    }
+
+    /// Whether more has come than the owner has taken.
+    pub(super) fn is_full(&self) -> bool {
+        self.lock().agent.is_full()
     }
 
     /// Whether the task is to stop what it does now; it is woken when it is. And when to ask again.

@@ -17,6 +17,8 @@ use super::shared::{Shared, Todo};
 const GOODBYE: Duration = Duration::from_secs(5);
 /// How long nothing is sent after the server has been found to be behind.
 const PAUSE: Duration = Duration::from_millis(50);
+/// How long nothing can be sent while nobody takes what has come, until the connection is given up.
+const STUCK: Duration = Duration::from_secs(5);
 
 /// How a client gets its connections.
 pub(super) enum Way {
@@ -134,6 +136,7 @@ impl<R: Runtime> Task<R> {
         let mut timer = self.runtime.timer();
         // The server has to acknowledge something before it is sent more.
         let mut blocked = None;
+        let mut stuck = None;
         loop {
             let step = {
                 let mut next = pin!(connection.next());
@@ -168,10 +171,22 @@ impl<R: Runtime> Task<R> {
                 Step::Send(stanza) => {
                     let send = connection.send(&stanza);
                     match attend(&self.shared, &self.runtime, self.clock, send).await {
-                        Some(Ok(())) => self.shared.sent(None),
+                        Some(Ok(())) => {
+                            self.shared.sent(None);
+                            stuck = None;
+                        }
                         Some(Err(PumpError::Full)) => {
-                            blocked = Some(self.shared.now() + PAUSE);
+                            let now = self.shared.now();
+                            blocked = Some(now + PAUSE);
                             self.shared.sent(Some(stanza));
+                            // The server's acknowledgement is behind what the owner does not take, since it waits to send. The next
+                            // connection begins with it.
+                            let since = *stuck.get_or_insert(now);
+                            if !self.shared.is_full() {
+                                stuck = None;
+                            } else if now >= since + STUCK {
+                                return End::Because(Disconnected::Lost(PumpError::Full), None);
+                            }
                         }
                         Some(Err(error)) => {
                             return End::Because(Disconnected::Lost(error), Some(stanza));

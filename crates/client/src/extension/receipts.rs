@@ -6,7 +6,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use balcony_jid::Jid;
-use balcony_stanza::{Kind, MessageType, Stanza};
+use balcony_stanza::{Kind, MessageType, Stanza, ns};
 use balcony_xep::receipts::{NS, Receipt};
 
 use super::{Context, Extension};
@@ -68,7 +68,8 @@ impl Extension for Receipts {
             }
             (Receipt::Received { id }, _) => {
                 context.note(Delivered { id: id.into_owned(), by: from.clone() });
-                true
+                // What somebody has to say beside it is for the owner.
+                content.root().child("body", ns::CLIENT).is_none()
             }
         }
     }
