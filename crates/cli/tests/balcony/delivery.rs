@@ -5,10 +5,9 @@ use std::ops::ControlFlow;
 
 use balcony_stanza::{ErrorCondition, Stanza, StanzaError};
 
-use crate::hangs::free_port;
 use crate::network::{Way, network, stream_error};
 use crate::witness::witness;
-use crate::world::{PASSWORD, Process, Server, World};
+use crate::world::{PASSWORD, Process, Server, World, free_address};
 
 /// Sends a mark to each listener by its full JID; nothing else may have come before it.
 fn nothing_else_came(world: &World, server: &Server, listeners: &[(&str, &Process)]) {
@@ -106,7 +105,7 @@ fn a_refusal_is_printed_on_one_line() {
 #[test]
 fn a_client_on_a_websocket() {
     let world = World::new();
-    let web = free_port();
+    let web = free_address();
     let server = world.serve(&["--listen-wss", &web]);
     world.account("romeo");
     world.account("juliet");

@@ -7,7 +7,7 @@ use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt as _;
 
-use crate::world::{PASSWORD, Server, World};
+use crate::world::{PASSWORD, Server, World, free_address};
 
 #[test]
 fn a_busy_port() {
@@ -173,7 +173,7 @@ fn a_wrong_password() {
 #[test]
 fn nobody_there() {
     let world = World::new();
-    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let free = free_address();
     world.serve(&[]).stop();
     let send = ["send", "--as", "romeo@localhost", "--connect", &free, "romeo@localhost", "hello"];
     let failed = world.run_as(PASSWORD, &send);

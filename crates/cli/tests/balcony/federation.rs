@@ -1,22 +1,16 @@
 //! Two servers on real sockets: what their users see of each other (RFC 6120 section 10.4, RFC 6121 sections 3 and 4).
 
-use std::net::TcpListener;
 use std::time::{Duration, Instant, SystemTime};
 
 use balcony_tls::Authority;
 
-use crate::world::{Ended, PASSWORD, Process, Server, World};
+use crate::world::{Ended, PASSWORD, Process, Server, World, free_port};
 
 /// A server with one user.
 struct Side {
     world: World,
     server: Option<Server>,
     user: String,
-}
-
-/// A port that nobody has.
-fn port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 impl Side {
@@ -67,7 +61,7 @@ fn next(listener: &Process) -> String {
 /// `romeo@a.example` and `juliet@b.example`, who find each other by a table. `more` is what their files say of federation beside that.
 fn two(more: [&str; 2]) -> [Side; 2] {
     let authority = Authority::new(SystemTime::now()).unwrap();
-    let ports = [port(), port()];
+    let ports = [free_port(), free_port()];
     let side = |index: usize, user: &str| {
         let (domain, other) = (["a.example", "b.example"][index], ["b.example", "a.example"][index]);
         let world = World::new();
@@ -202,7 +196,7 @@ fn federation_is_off_where_it_cannot_work() {
 fn a_component_attaches() {
     use std::os::unix::fs::PermissionsExt as _;
     let world = World::new();
-    let port = port();
+    let port = free_port();
     let config = format!(
         "listen = '127.0.0.1:0'\n[components]\nlisten = '127.0.0.1:{port}'\n[components.secrets]\n'rooms.localhost' = 'pencil'\n"
     );

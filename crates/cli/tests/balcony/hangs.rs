@@ -1,16 +1,11 @@
 //! What hangs outside must not hang the server: a terminal, a database; and what happens while it starts.
 
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::hostile::Raw;
-use crate::world::{PASSWORD, PROGRAM, Server, World};
-
-/// A port that was free a moment ago.
-pub fn free_port() -> String {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
-}
+use crate::world::{PASSWORD, PROGRAM, Server, World, free_address};
 
 /// A program whose stderr is a pipe that nobody reads.
 struct Mute(Child);
@@ -25,7 +20,7 @@ impl Drop for Mute {
 #[test]
 fn a_log_that_nobody_reads_stops_nobody() {
     let world = World::new();
-    let address = free_port();
+    let address = free_address();
     let mut command = Command::new(PROGRAM);
     command.args(["serve", "--listen", &address, "--log", "debug", "--demo"]).current_dir(world.path(""));
     let mut server = Mute(command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap());
@@ -55,7 +50,7 @@ fn a_log_that_nobody_reads_stops_nobody() {
 fn who_sees_a_port_open_can_manage_accounts() {
     for _ in 0..5 {
         let world = World::new();
-        let address = free_port();
+        let address = free_address();
         let server = world.start(&["serve", "--listen", &address]);
         let begin = Instant::now();
         while TcpStream::connect(&address).is_err() {

@@ -1,8 +1,10 @@
 //! A folder, and programs that run in it.
 
 use std::io::{BufRead, BufReader, Read, Write as _};
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
@@ -12,6 +14,25 @@ pub const PROGRAM: &str = env!("CARGO_BIN_EXE_balcony");
 /// Nothing here takes longer unless it hangs.
 const PATIENCE: Duration = Duration::from_secs(60);
 pub const PASSWORD: &str = "r0m30myr0m30";
+
+/// A port that stays free until this test uses it: below those that systems give to who asks for any
+/// (from 32,768 on Linux, from 49,152 elsewhere), and each given once.
+pub fn free_port() -> u16 {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    // Two runs of these tests side by side begin at different places.
+    let start = u16::try_from(std::process::id() % 200).unwrap() * 50;
+    loop {
+        let port = 20_000 + start.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed)) % 10_000;
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
+}
+
+/// The same as an address of this machine.
+pub fn free_address() -> String {
+    format!("127.0.0.1:{}", free_port())
+}
 
 /// A working folder. `./balcony-data` in it is where programs look.
 pub struct World {
