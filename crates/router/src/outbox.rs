@@ -234,9 +234,9 @@ impl Outbox {
         bytes
     }
 
-    /// From here on the session acknowledges what it gets.
-    pub(crate) fn begin_acknowledging(&mut self) {
-        let sent = self.removed + self.passed as u64;
+    /// From here on the session acknowledges what it gets, and so many of those that its connection is about to get.
+    pub(crate) fn begin_acknowledging(&mut self, coming: usize) {
+        let sent = self.removed + self.passed.saturating_sub(coming) as u64;
         self.acknowledges.get_or_insert(sent);
     }
 

@@ -30,10 +30,13 @@ pub(crate) struct Managed {
 
 impl Router {
     /// From now on the session [acknowledges](Router::acknowledged) what it gets, and waits so long for its client, if its connection is
-    /// [lost](Router::detach): not at all if that is zero. Whether there is such a session.
-    pub fn manage(&mut self, session: SessionId, wait: Duration) -> bool {
+    /// [lost](Router::detach): not at all if that is zero. What is among the effects that are still to be carried out counts already.
+    /// Whether there is such a session.
+    pub fn manage(&mut self, session: SessionId, wait: Duration, effects: &[Effect]) -> bool {
         let Some(own) = self.sessions.get_mut(&session) else { return false };
-        own.outbox.begin_acknowledging();
+        let is_for_it =
+            |effect: &&Effect| matches!(effect, Effect::Deliver { session: to, .. } if *to == session);
+        own.outbox.begin_acknowledging(effects.iter().filter(is_for_it).count());
         own.managed = Some(Box::new(Managed { wait, until: None, resuming: None }));
         true
     }

@@ -332,7 +332,7 @@ impl Server {
                     }
                 }
                 let bound = bound.map(|jid| (jid, enable.map(|enable| self.manage(session, enable))));
-                self.connections.bound(connection, ticket, session, bound);
+                self.connections.bound(now, connection, ticket, session, bound, actions);
             }
             Up::Enable { session, connection, ticket, enable } => {
                 let enabled = self.manage(session, enable);
@@ -378,7 +378,7 @@ impl Server {
         let most = self.connections.config().limits.resumption;
         let wanted = || enable.max.map_or(most, |seconds| most.min(Duration::from_secs(seconds.into())));
         let wait = if enable.resume { wanted() } else { Duration::ZERO };
-        let is_resumable = self.router.manage(session, wait) && wait > Duration::ZERO;
+        let is_resumable = self.router.manage(session, wait, &self.effects) && wait > Duration::ZERO;
         let resumable = is_resumable.then(|| Resumable {
             id: self.sessions.name(session, &mut self.random).into(),
             max: u32::try_from(wait.as_secs()).ok(),

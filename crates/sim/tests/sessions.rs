@@ -112,6 +112,28 @@ fn back_before_it_was_missed() {
     assert_eq!(world.server.router().counts().sessions, 2);
 }
 
+// RFC 6120 §7.7.2.2, XEP-0198: a client that does not go on with its session, but takes its resource with another one. What the old one
+// has not got comes to it, and so does everything later.
+#[test]
+fn another_session_takes_the_resource() {
+    let mut world = world(3);
+    befriend(&mut world);
+    let romeo = world.online("romeo@example.com/garden", "pencil", 0);
+    let before = world.online("juliet@example.com/phone", "pencil", 0);
+    let _ = (got(&mut world, romeo), got(&mut world, before));
+    world.vanish(before, 0, true);
+    let to = "juliet@example.com/phone";
+    world.send(romeo, &chat(to, 0, 10));
+    world.send(romeo, &chat(to, 1, 10));
+    world.run();
+    let juliet = world.client(to, "pencil");
+    assert_eq!(got(&mut world, juliet).0, [0, 1]);
+    world.request(juliet, RequestKind::Get, None, "<query xmlns='jabber:iq:roster'/>");
+    world.send(romeo, &chat(to, 2, 10));
+    world.run();
+    assert_eq!((got(&mut world, juliet).0, world.take_outcomes(juliet).len()), (vec![2], 1));
+}
+
 /// What happens in a history.
 #[derive(Clone, Copy, Debug)]
 enum Step {

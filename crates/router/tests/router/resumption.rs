@@ -52,7 +52,7 @@ fn world_with(config: balcony_router::Config) -> (World, SessionId, SessionId) {
     befriend(&mut world, JULIET, "nurse@example.com");
     let romeo = world.available("romeo@example.net/street", 0);
     let phone = world.available(PHONE, 0);
-    assert!(world.router.manage(phone, WAIT));
+    assert!(world.router.manage(phone, WAIT, &[]));
     (world, romeo, phone)
 }
 
@@ -191,7 +191,7 @@ fn who_may_resume() {
     assert_eq!((resumed(&mut world, phone, 2), resumed(&mut world, SessionId(99), 0)), (None, None));
     assert!(effects.is_empty() && resumed(&mut world, phone, 1).is_some());
     // A session that does not wait ends with its connection.
-    assert!(world.router.manage(romeo, Duration::ZERO));
+    assert!(world.router.manage(romeo, Duration::ZERO, &[]));
     assert!(!world.router.detach(world.now, romeo));
 }
 
@@ -379,5 +379,23 @@ fn a_forged_stamp_goes() {
     assert!(got.len() == 1 && !got[0].contains(&stamp), "{got:?}");
     world.router.drained(world.now, phone, u64::MAX, &mut Vec::new());
     world.router.acknowledged(world.now, phone, 1, &mut Vec::new());
+    assert_eq!(world.router.queued(), 0);
+}
+
+// [SM9] [SM14]: a session that acknowledges from its first stanza on, and gets what another one of the same resource has left.
+#[test]
+fn what_is_left_counts_from_the_first_on() {
+    let (mut world, romeo, phone) = world();
+    assert!(world.router.detach(world.now, phone));
+    world.send(romeo, chat(0).to(jid(PHONE)));
+    world.at_once = false;
+    let other = SessionId(7);
+    let effects = world.bind(other, JULIET, "phone");
+    let is_left = |effect: &Effect| matches!(effect, Effect::Deliver { session, .. } if *session == other);
+    assert_eq!(effects.iter().filter(|effect| is_left(effect)).count(), 1, "{effects:?}");
+    assert!(world.router.manage(other, WAIT, &effects));
+    world.router.drained(world.now, romeo, u64::MAX, &mut Vec::new());
+    assert!(world.router.queued() > 0);
+    world.router.acknowledged(world.now, other, 1, &mut Vec::new());
     assert_eq!(world.router.queued(), 0);
 }

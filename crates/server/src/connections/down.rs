@@ -27,13 +27,15 @@ impl Connections {
     }
 
     /// The answer to [`Up::Bind`]: which session the connection has from now on, its address, and whether it acknowledges; or why it has
-    /// none.
+    /// none. The client is told before this returns, so that it can get what is delivered next.
     pub fn bound(
         &mut self,
+        now: Instant,
         id: ConnectionId,
         ticket: Ticket,
         session: SessionId,
         bound: Result<(FullJid, Option<Enabled<'static>>), StanzaError>,
+        actions: &mut Vec<Action>,
     ) {
         let answer = match bound {
             Ok((jid, enabled)) => {
@@ -51,6 +53,19 @@ impl Connections {
             Err(error) => ServerAnswer::Bound(Err(error)),
         };
         self.answer(id, ticket, answer);
+        self.say(now, id, actions);
+    }
+
+    /// Has a connection say what it has been told, before anything else is delivered. What its client has sent behind its request is
+    /// said up later; and whoever has this called by taking that in may have more of it, so no more is read yet.
+    fn say(&mut self, now: Instant, id: ConnectionId, actions: &mut Vec<Action>) {
+        let Some(conn) = self.conn(id) else { return };
+        let unread = mem::take(&mut conn.unread);
+        self.advance(now, id, &mut &[][..], actions);
+        if let Some(conn) = self.conn(id) {
+            conn.unread = unread;
+            self.ready.push_back(id);
+        }
     }
 
     /// The answer to [`Up::Enable`].
@@ -89,10 +104,7 @@ impl Connections {
         conn.attached = Some(Attached { session, is_over: false, is_resumable: true });
         conn.unhandled = Unhandled::beginning_at(received);
         conn.acks = Some(AckPace::new(AckPolicy::default()));
-        // The client is told so before it gets anything. What it has sent behind its request is said up later.
-        if self.advance(now, id, &mut &[][..], actions) {
-            self.ready.push_back(id);
-        }
+        self.say(now, id, actions);
         true
     }
 
