@@ -100,7 +100,8 @@ impl Numbered {
         }
     }
 
-    /// Nothing is under way. `outputs` is all that was ever sent to anybody, and `is_stored` knows the ids of what waits.
+    /// Nothing is under way, but for what waits for clients that may come back, if any are `awaited`. `outputs` is all that was ever
+    /// sent to anybody, and `is_stored` knows the ids of what waits in the store.
     ///
     /// # Panics
     ///
@@ -108,6 +109,7 @@ impl Numbered {
     pub fn check<'a>(
         &mut self,
         outputs: impl Iterator<Item = &'a [u8]> + Clone,
+        awaited: bool,
         is_stored: impl Fn(&str) -> bool,
     ) {
         let open = |(_, sent): &(usize, &mut Sent)| matches!(sent, Sent::Open(_));
@@ -116,7 +118,7 @@ impl Numbered {
             let quoted = format!("'{id}'");
             if outputs.clone().any(|output| contains(output, quoted.as_bytes())) {
                 *sent = Sent::Seen;
-            } else {
+            } else if !awaited {
                 let all = || {
                     outputs
                         .clone()

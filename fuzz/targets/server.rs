@@ -14,6 +14,7 @@
 
 use std::collections::VecDeque;
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use balcony_fuzz::{ACCOUNT, Client, Cuts, Dice, Moment, Numbered, PASSWORD, Said, answer};
 use balcony_jid::BareJid;
@@ -64,6 +65,8 @@ struct Session {
     id: ConnectionId,
     client: Client,
     gone: bool,
+    /// Whether its stream has bound a resource, and has not ended.
+    is_bound: bool,
     /// How often it has connected anew.
     connection: usize,
     /// What it has sent on this connection, the client's own words left out.
@@ -102,6 +105,7 @@ impl World {
                 id,
                 client,
                 gone: false,
+                is_bound: false,
                 connection: 0,
                 sent: Vec::new(),
                 output: Vec::new(),
@@ -194,7 +198,7 @@ impl World {
 
     fn cut(&mut self, index: usize) {
         let mut actions = Vec::new();
-        self.sessions[index].gone = true;
+        (self.sessions[index].gone, self.sessions[index].is_bound) = (true, false);
         self.numbered.forgive(Some(self.sessions[index].id.as_u64()));
         self.server.broken(self.now, self.sessions[index].id, &mut actions);
         self.act(actions);
@@ -271,17 +275,25 @@ impl World {
                         assert!(!self.closed.contains(&id), "closed twice");
                         self.closed.push(id);
                     }
-                    Action::Notice(id, Notice::Ended(_)) => self.numbered.forgive(Some(id.as_u64())),
-                    Action::Write(_)
-                    | Action::Read(_)
-                    | Action::Notice(..)
-                    | Action::Removed(..)
-                    | Action::Abandoned(_) => {}
+                    Action::Notice(id, notice) => self.notice(id, &notice),
+                    Action::Write(_) | Action::Read(_) | Action::Removed(..) | Action::Abandoned(_) => {}
                     // It has no other servers.
                     Action::Resolve(_) | Action::Connect(..) | Action::Log(..) => {}
                 }
             }
             actions = next;
+        }
+    }
+
+    fn notice(&mut self, id: ConnectionId, notice: &Notice) {
+        let session = self.sessions.iter_mut().find(|session| session.id == id);
+        let is_over = matches!(notice, Notice::Ended(_) | Notice::Lost(_));
+        if is_over {
+            // Who has lost its connection does not come back to hear what has become of what it had sent.
+            self.numbered.forgive(Some(id.as_u64()));
+        }
+        if let Some(session) = session.filter(|_| is_over || matches!(notice, Notice::Bound(_))) {
+            session.is_bound = !is_over;
         }
     }
 
@@ -322,18 +334,31 @@ impl World {
     /// When the store does not wait, nothing is under way between two lines.
     fn check(&mut self) {
         if self.waiting.is_none() {
+            let is_awaited = self.awaits_clients();
             let outputs = self.sessions.iter().map(|session| session.output.as_slice());
-            self.numbered.check(outputs, |id| {
+            self.numbered.check(outputs, is_awaited, |id| {
                 let accounts = [ACCOUNT, ROMEO].map(|account| account.parse().expect("an address"));
                 accounts.iter().any(|account| waits(&self.kept, account, id))
             });
         }
     }
 
+    /// Whether there are sessions that have lost their connections (XEP-0198): what comes for them waits there.
+    fn awaits_clients(&self) -> bool {
+        let bound = self.sessions.iter().filter(|session| session.is_bound).count();
+        self.server.router().counts().sessions > bound
+    }
+
     /// Every connection ends, and nothing is left.
     fn end(&mut self) {
         self.answer_all();
-        self.check();
+        for _ in 0..32 {
+            self.check();
+            if !self.awaits_clients() {
+                break;
+            }
+            self.pass();
+        }
         let mut actions = Vec::new();
         self.server.shutdown(self.now, &mut actions);
         self.act(actions);
@@ -367,6 +392,8 @@ fn config(data: &[u8]) -> &'static Config {
             config.tell_strangers = tell_strangers;
             config.limits.before_auth.bytes = 2_000;
             config.limits.waiting = 16;
+            // Not longer than those who have written to such a session stay.
+            config.limits.resumption = Duration::from_secs(1);
             config
         })
     });
