@@ -56,7 +56,7 @@ fn add(most: &Todo, context: &mut Context<'_, '_, Todo>, request: &Request<'_>) 
 fn main() {
     let accounts = Accounts::new().with("juliet@example.com", "j").with("romeo@example.com", "r");
     let mut world = World::new(accounts, Chunks::Whole, 1, |config| {
-        config.extensions = Extensions::standard().with(Todo(1)).build();
+        config.extensions = Extensions::standard().with(Todo(1)).build().expect("nothing is there twice");
     });
     let juliet = world.client("juliet@example.com/a", "j");
     let romeo = world.client("romeo@example.com/b", "r");

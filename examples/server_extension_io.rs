@@ -53,7 +53,7 @@ fn service(word: &[u8]) -> Option<Vec<u8>> {
 
 fn main() {
     let mut world = World::new(Accounts::new().with("juliet@example.com", "j"), Chunks::Whole, 1, |config| {
-        config.extensions = Extensions::standard().with(Dictionary).build();
+        config.extensions = Extensions::standard().with(Dictionary).build().expect("nothing is there twice");
     });
     world.slow_store = true; // All answers come later.
     world.external = |account, extension, question| {

@@ -65,7 +65,7 @@ fn set(most: &Mood, context: &mut Context<'_, '_, Mood>, request: &Request<'_>) 
 }
 
 fn start(folder: &Path) -> Result<ServerHandle, Failure> {
-    let extensions = Extensions::standard().with(Mood(200)).build();
+    let extensions = Extensions::standard().with(Mood(200)).build()?;
     // The store is told what the extensions keep: it does not open one in which a later version of them has written.
     let kept = StoreConfig { collections: extensions.collections().into(), ..StoreConfig::default() };
     let store = Store::open_with(folder, kept)?;

@@ -280,7 +280,7 @@ impl Settings {
     }
 
     /// Sets the bounds in the configuration of a server (RFC 6120 section 13.12).
-    pub(crate) fn bound(&self, config: &mut ServerConfig) {
+    pub(crate) fn bound(&self, config: &mut ServerConfig) -> Result<(), Failure> {
         let set = |bound: &mut usize, wanted: Option<u32>| {
             if let Some(wanted) = wanted {
                 *bound = wanted as usize;
@@ -303,7 +303,8 @@ impl Settings {
         if let Some(most) = self.max_login_attempts {
             config.limits.sasl_attempts = most;
         }
-        config.extensions = Extensions::standard().with(self.offline()).build();
+        config.extensions = Extensions::standard().with(self.offline()).build()?;
+        Ok(())
     }
 
     /// The bounds of messages that wait for users who are away.
@@ -466,7 +467,7 @@ mod tests {
         let settings = typed(&["--max-resources", "4"]).or(file);
         let config = || ServerConfig::new(Vec::new(), balcony_machine::Secret::new([0; 32]));
         let mut bounded = config();
-        settings.bound(&mut bounded);
+        settings.bound(&mut bounded).unwrap();
         assert_eq!((bounded.connections_per_ip, bounded.bytes_per_second), (Some(3), Some(5000)));
         assert_eq!(bounded.attempts_per_ip, Some(30));
         assert_eq!((bounded.limits.after_auth.bytes, bounded.limits.resources), (20_000, 4));
@@ -476,7 +477,7 @@ mod tests {
         let offline = settings.offline();
         assert_eq!((offline.messages, offline.bytes, bounded.roster.items), (6, 30_000, 8));
         let mut free = config();
-        Settings::default().bound(&mut free);
+        Settings::default().bound(&mut free).unwrap();
         assert_eq!(
             (free.limits, free.connections_per_ip, free.attempts_per_ip),
             (config().limits, None, None)

@@ -3,6 +3,7 @@
 
 use core::fmt;
 
+use balcony_router::extension::Clash;
 use balcony_store::StoreError;
 
 /// Why the command could not do its work: one line that says what to do about it, and the exit status.
@@ -60,6 +61,12 @@ impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
         let is_locked = matches!(error, StoreError::Locked(_) | StoreError::InUse);
         Failure { is_locked, ..Failure::new(error.to_string()) }
+    }
+}
+
+impl From<Clash> for Failure {
+    fn from(error: Clash) -> Self {
+        Failure::new(error.to_string())
     }
 }
 

@@ -112,7 +112,7 @@ async fn serve(
     let mut certificate = Certificate::of(&settings, &domains, SystemTime::now())?;
     let mut config = ServerConfig::new(domains.to_vec(), storage.store.secret());
     config.tls = if settings.allow_plaintext { TlsPolicy::Optional } else { TlsPolicy::Required };
-    configure(&mut config, &settings, &certificate);
+    configure(&mut config, &settings, &certificate)?;
     let secret = federation::secret()?;
     let decision = settings.federation.decide(&settings, &domains, &certificate, &secret)?;
     let mut off = None;
@@ -205,7 +205,7 @@ async fn serve(
                 Ok((new, new_certificate)) => {
                     (settings, certificate) = (new, new_certificate);
                     log.set_level(settings.log.unwrap_or_default());
-                    configure(&mut config, &settings, &certificate);
+                    configure(&mut config, &settings, &certificate)?;
                     federate(&mut config, &settings, &certificate, &secret);
                     reload(&server, &config).await;
                     tracing::info!(target: "balcony", "read {}the certificate {} again", options.source(), certificate.path.display());
@@ -216,7 +216,7 @@ async fn serve(
             _ = look.tick() => match Certificate::renewed(&settings, &domains, SystemTime::now()) {
                 Ok(Some(renewed)) => {
                     certificate = renewed;
-                    configure(&mut config, &settings, &certificate);
+                    configure(&mut config, &settings, &certificate)?;
                     federate(&mut config, &settings, &certificate, &secret);
                     reload(&server, &config).await;
                     tracing::info!(target: "balcony", "renewed the development certificate {}", certificate.path.display());
@@ -291,10 +291,14 @@ fn in_use(to: SocketAddr, option: &str, error: &std::io::Error) -> Failure {
 }
 
 /// What connections get that come from now on.
-fn configure(config: &mut ServerConfig, settings: &Settings, certificate: &Certificate) {
+fn configure(
+    config: &mut ServerConfig,
+    settings: &Settings,
+    certificate: &Certificate,
+) -> Result<(), Failure> {
     config.certificate = Some(certificate.config.clone());
     config.registration = settings.allow_registration;
-    settings.bound(config);
+    settings.bound(config)
 }
 
 /// What streams to and from other servers get that begin from now on. Whether there are any can't change while the server runs.

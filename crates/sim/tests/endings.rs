@@ -30,7 +30,7 @@ fn stored(count: usize, end: End, change: impl FnOnce(&mut World, Peer)) -> Vec<
     let mut world = World::new(accounts, Chunks::Whole, 1, |config| {
         config.limits.output = 2_000;
         let offline = Offline { messages: usize::MAX, bytes: usize::MAX };
-        config.extensions = Extensions::standard().with(offline).build();
+        config.extensions = Extensions::standard().with(offline).build().unwrap();
     });
     world.slow_store = true;
     let romeo = world.client("romeo@example.com/garden", "crayon");

@@ -31,7 +31,7 @@ impl Extension for Echo {
 fn world(slow: bool) -> (World, Peer) {
     let accounts = Accounts::new().with("juliet@example.com", "j");
     let mut world = World::new(accounts, Chunks::Bytes, 3, |config| {
-        config.extensions = Extensions::standard().with(Echo).build();
+        config.extensions = Extensions::standard().with(Echo).build().unwrap();
     });
     let juliet = world.client("juliet@example.com/balcony", "j");
     world.slow_store = slow;

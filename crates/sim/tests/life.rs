@@ -83,7 +83,7 @@ impl Life {
             // Half of the servers deliver what is stored in parts.
             config.limits.output = if small { 4_000 } else { config.limits.output };
             let offline = Offline { messages: usize::MAX, bytes: usize::MAX };
-            config.extensions = Extensions::standard().with(offline).build();
+            config.extensions = Extensions::standard().with(offline).build().unwrap();
         });
         (world.slow_store, world.take_requests) = (true, true);
         Life {

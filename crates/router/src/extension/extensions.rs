@@ -5,15 +5,15 @@ use alloc::borrow::Cow;
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::fmt;
+use core::{fmt, mem};
 
 use balcony_stanza::IqType;
 
 use super::tables::Tables;
-use super::{Addressee, Extension};
+use super::{Addressee, Claim, Clash, Extension};
 
 /// The most extensions that a router has.
-const MOST: usize = 64;
+pub(super) const MOST: usize = 64;
 
 /// The extensions of a router, with all that they have registered. Clones are the same.
 #[derive(Clone)]
@@ -59,7 +59,7 @@ impl Extensions {
     /// None.
     #[must_use]
     pub fn builder() -> Builder {
-        Builder { extensions: Vec::new(), always: false }
+        Builder { extensions: Vec::new(), always: false, too_many: None }
     }
 
     /// Those that a server has if nobody says otherwise.
@@ -118,7 +118,8 @@ impl Extensions {
 
 impl Default for Extensions {
     fn default() -> Self {
-        Extensions::standard().build()
+        // Those that are ours have nothing in common, as a test says.
+        Extensions::standard().put_together().0
     }
 }
 
@@ -134,10 +135,12 @@ type Add = Box<dyn FnOnce(&mut Tables, u8)>;
 pub struct Builder {
     extensions: Vec<(&'static str, Add)>,
     always: bool,
+    /// The first for which there was no room.
+    too_many: Option<&'static str>,
 }
 
 impl Builder {
-    /// One more, behind those that are there; or instead of the one of the same name, in its place. More than 64 are not taken.
+    /// One more, behind those that are there; or instead of the one of the same name, in its place. There can be 64.
     #[must_use]
     pub fn with<X: Extension>(mut self, extension: X) -> Builder {
         let add: Add = Box::new(move |tables, index| tables.add(extension, index));
@@ -145,6 +148,8 @@ impl Builder {
             *before = add;
         } else if self.extensions.len() < MOST {
             self.extensions.push((X::NAME, add));
+        } else {
+            self.too_many.get_or_insert(X::NAME);
         }
         self
     }
@@ -166,15 +171,34 @@ impl Builder {
     }
 
     /// Has them register.
-    #[must_use]
-    pub fn build(self) -> Extensions {
+    ///
+    /// # Errors
+    ///
+    /// [`Clash`] if two of them have registered the same request, feature, collection or log, or they are too many.
+    pub fn build(self) -> Result<Extensions, Clash> {
+        if let Some(name) = self.too_many {
+            return Err(Clash::TooMany(name));
+        }
+        let (extensions, twice) = self.put_together();
+        match twice {
+            None => Ok(extensions),
+            Some((claim, first, second)) => {
+                let (first, second) = (extensions.name(first), extensions.name(second));
+                Err(Clash::Both { claim, first, second })
+            }
+        }
+    }
+
+    /// All of them, and the first thing that two of them have registered.
+    fn put_together(self) -> (Extensions, Option<(Claim, u8, u8)>) {
         let mut tables = Tables::new(self.always);
         let mut names = Vec::new();
         for (index, (name, add)) in (0_u8..).zip(self.extensions) {
             names.push(name);
             add(&mut tables, index);
         }
-        Extensions { names: names.into(), tables: Arc::new(tables) }
+        let twice = mem::take(&mut tables.claims).twice;
+        (Extensions { names: names.into(), tables: Arc::new(tables) }, twice)
     }
 }
 

@@ -23,6 +23,7 @@ use core::fmt;
 
 mod account_ref;
 mod call;
+mod clash;
 mod context;
 mod extensions;
 mod registry;
@@ -43,6 +44,7 @@ pub mod vcard;
 pub mod version;
 
 pub use account_ref::{AccountRef, Client};
+pub use clash::{Claim, Clash};
 pub use context::{Context, Server};
 pub use extensions::{Asked, Builder, Collection, Extensions, Kind};
 pub use registry::{Access, Addressee, Copies, Copying, Documents, Registry};

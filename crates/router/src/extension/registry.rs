@@ -11,8 +11,8 @@ use balcony_stanza::{IqType, Payload, Stanza, StanzaError};
 use balcony_xml::ElementRef;
 
 use super::extensions::{Collection, Kind};
-use super::tables::{OwnRequest, PublicRequest, Replay, ServerRequest, Tables, Typed};
-use super::{Absent, AccountRef, Context, Extension, Reply, Request, Server};
+use super::tables::{Key, OwnRequest, PublicRequest, Replay, ServerRequest, Tables, Typed};
+use super::{Absent, AccountRef, Claim, Context, Extension, Reply, Request, Server};
 use crate::account::Account;
 use crate::router::deliver;
 use crate::{Content, Document, Effect, Entry, SessionId};
@@ -87,8 +87,21 @@ impl Copies<'_> {
 }
 
 impl<X: Extension> Registry<'_, X> {
+    /// Nobody else can have this.
+    fn claim(&mut self, claim: Claim) {
+        self.tables.claims.add(claim, self.typed.index);
+    }
+
+    /// By what a request is found that this extension answers.
+    fn request(&mut self, of: Addressee, kind: IqType, name: &'static str, namespace: &'static str) -> Key {
+        let key = Key { is_set: kind == IqType::Set, name, namespace };
+        self.claim(Claim::Request(key.of(of)));
+        key
+    }
+
     /// Discovery announces this (XEP-0030).
     pub fn feature(&mut self, of: Addressee, feature: &'static str) {
+        self.claim(Claim::Feature(of, feature));
         self.tables.features.push((of, feature));
     }
 
@@ -100,8 +113,9 @@ impl<X: Extension> Registry<'_, X> {
         namespace: &'static str,
         answer: fn(&X, Server<'_>, &Request<'_>) -> Result<Payload, StanzaError>,
     ) {
-        let answer = self.without_account(answer);
-        self.tables.server.push((key(kind, name, namespace), answer));
+        let (key, answer) =
+            (self.request(Addressee::Server, kind, name, namespace), self.without_account(answer));
+        self.tables.server.push((key, answer));
     }
 
     /// Answers requests of anybody to any account, whether or not it exists; so the answer can't depend on that.
@@ -112,8 +126,9 @@ impl<X: Extension> Registry<'_, X> {
         namespace: &'static str,
         answer: fn(&X, Server<'_>, &Request<'_>) -> Result<Payload, StanzaError>,
     ) {
-        let answer = self.without_account(answer);
-        self.tables.every_account.push((key(kind, name, namespace), answer));
+        let (key, answer) =
+            (self.request(Addressee::Account, kind, name, namespace), self.without_account(answer));
+        self.tables.every_account.push((key, answer));
     }
 
     fn without_account(
@@ -158,7 +173,8 @@ impl<X: Extension> Registry<'_, X> {
             typed.with(call, |x, context| answer(x, context, request))
         };
         let request = OwnRequest { index: self.typed.index, access, run: Box::new(run) };
-        self.tables.account.push((key(kind, name, namespace), request));
+        let key = self.request(Addressee::Account, kind, name, namespace);
+        self.tables.account.push((key, request));
     }
 
     /// Requests of this namespace that an account's own clients address to their server are about the account, too.
@@ -181,7 +197,8 @@ impl<X: Extension> Registry<'_, X> {
             answer(&typed.x, request, &documents)
         };
         let request = PublicRequest { collection, answer: Box::new(answer) };
-        self.tables.public.push((key(IqType::Get, name, namespace), request));
+        let key = self.request(Addressee::Account, IqType::Get, name, namespace);
+        self.tables.public.push((key, request));
     }
 
     /// Says whether anything passes between an account and an entity: stanzas both ways, and presence. It may depend on what the
@@ -241,6 +258,7 @@ impl<X: Extension> Registry<'_, X> {
         let run = move |call: &mut super::Call<'_>, element: ElementRef<'_>| {
             typed.with(call, |x, context| wanted(x, context, element));
         };
+        self.claim(Claim::Inline(name, namespace));
         self.tables.bind_inline.push(((name, namespace), Box::new(run)));
     }
 
@@ -275,6 +293,7 @@ impl<X: Extension> Registry<'_, X> {
     }
 
     fn keep(&mut self, name: &'static str, version: u8, kind: Kind) {
+        self.claim(Claim::Collection(name));
         self.tables.collections.push(Collection { name: Cow::Borrowed(name), version, kind });
         self.tables.keepers.push(self.typed.index);
     }
@@ -285,10 +304,7 @@ impl<X: Extension> Registry<'_, X> {
     pub fn replay(&mut self, log: &'static str, restore: fn(&X, &str, &Entry) -> Option<Stanza>) {
         let typed = Arc::clone(self.typed);
         let restore = move |server: &str, entry: &Entry| restore(&typed.x, server, entry);
+        self.claim(Claim::Replay);
         self.tables.replay = Some(Replay { log, restore: Box::new(restore) });
     }
-}
-
-const fn key(kind: IqType, name: &'static str, namespace: &'static str) -> super::tables::Key {
-    super::tables::Key { is_set: matches!(kind, IqType::Set), name, namespace }
 }

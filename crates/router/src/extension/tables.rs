@@ -10,6 +10,7 @@ use balcony_jid::{BareJid, Jid};
 use balcony_stanza::{IqType, Payload, Stanza, StanzaError};
 use balcony_xml::ElementRef;
 
+use super::clash::Claims;
 use super::extensions::{Asked, Collection, Kind};
 use super::slots::bit;
 use super::{
@@ -56,7 +57,7 @@ pub(super) struct Key {
 }
 
 impl Key {
-    const fn of(self, of: Addressee) -> Asked {
+    pub(super) const fn of(self, of: Addressee) -> Asked {
         let kind = if self.is_set { IqType::Set } else { IqType::Get };
         Asked { of, kind, name: self.name, namespace: self.namespace }
     }
@@ -99,6 +100,8 @@ pub(crate) struct Replay {
 /// The tables.
 #[derive(Default)]
 pub(crate) struct Tables {
+    /// What was registered, until all have done so.
+    pub(super) claims: Claims,
     pub(super) features: Vec<(Addressee, &'static str)>,
     pub(super) server: Vec<(Key, ServerRequest)>,
     pub(super) every_account: Vec<(Key, ServerRequest)>,

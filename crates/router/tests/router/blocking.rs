@@ -81,7 +81,7 @@ fn the_list() {
 fn errors() {
     let mut config = config();
     let blocking = Blocking { addresses: 2, ..Blocking::default() };
-    config.extensions = Extensions::standard().with(blocking).build();
+    config.extensions = Extensions::standard().with(blocking).build().unwrap();
     let mut world = World::with(config);
     let juliet = world.connect("juliet@example.com/balcony");
     let mut fails = |stanza: Stanza, condition: &str| {

@@ -32,7 +32,7 @@ fn block(whom: &str) -> Stanza {
 /// Without an extension.
 fn lacking(name: &str) -> World {
     let mut config = config();
-    config.extensions = Extensions::standard().without(name).build();
+    config.extensions = Extensions::standard().without(name).build().unwrap();
     World::with(config)
 }
 

@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use balcony_machine::Instant;
 use balcony_roster::Subscription;
+use balcony_router::extension::vcard::Vcard;
 use balcony_router::extension::{
     Absent, Access, Addressee, Context, Copying, Edit, Extension, Extensions, Hold, Registry, Reply, Request,
 };
 use balcony_router::{Answer, Append, Ask, Content, Effect, LogEdit, Room, SessionId};
-use balcony_stanza::{IqType, Kind, MessageType, Stanza};
+use balcony_stanza::{IqType, Kind, MessageType, Payload, Stanza};
 use balcony_xml::{Element, Name};
 
 use crate::world::{World, asks, bare, config, content, jid, request, wires};
@@ -123,7 +124,7 @@ fn told(what: &impl core::fmt::Debug) -> Reply {
 
 fn world() -> (World, SessionId) {
     let mut config = config();
-    config.extensions = Extensions::standard().with(Odd).build();
+    config.extensions = Extensions::standard().with(Odd).build().unwrap();
     let mut world = World::with(config);
     world.befriend(JULIET, "romeo@example.net", Subscription::Both);
     world.befriend("romeo@example.net", JULIET, Subscription::Both);
@@ -308,10 +309,70 @@ fn nobody_else_s() {
     }
 }
 
+/// It registers one thing more than once, or one that is somebody else's.
+struct Taker(u8);
+
+impl Extension for Taker {
+    const NAME: &'static str = "taker";
+    type Account = ();
+    type Client = ();
+
+    fn register(&self, registry: &mut Registry<'_, Self>) {
+        match self.0 {
+            0 => registry.get(Access::Owner, "query", "jabber:iq:private", |_, _, _| Reply::DONE),
+            1 => registry.every_account(IqType::Get, "vCard", "vcard-temp", |_, _, _| Ok(Payload::EMPTY)),
+            2 => registry.server(IqType::Get, "ping", "urn:xmpp:ping", |_, _, _| Ok(Payload::EMPTY)),
+            3 => registry.documents("blocked", 1, true),
+            4 => registry.log("offline", 9),
+            // A name is one of documents or of a log.
+            5 => registry.documents("offline", 9, false),
+            6 => registry.replay("mine", |_, _, _| None),
+            7 => registry.feature(Addressee::Server, "urn:xmpp:carbons:2"),
+            8 => registry.bind_inline("enable", "urn:xmpp:carbons:2", |_, _, _| ()),
+            9 => {
+                registry.log("mine", 1);
+                registry.documents("mine", 1, false);
+            }
+            // None of these is anybody else's.
+            _ => {
+                registry.set("ping", "urn:xmpp:ping", |_, _, _| Reply::DONE);
+                registry.server(IqType::Set, "ping", "urn:xmpp:ping", |_, _, _| Ok(Payload::EMPTY));
+                registry.feature(Addressee::Account, "urn:example:taker");
+            }
+        }
+    }
+}
+
+// docs/extensions.md: what belongs to two extensions is refused when they are put together, with the names of both.
+#[test]
+fn two_extensions_with_the_same() {
+    let with = |number| {
+        let extensions = Extensions::standard().without("vcard").with(Vcard::default()).with(Taker(number));
+        extensions.build().map_err(|clash| clash.to_string())
+    };
+    let both = |other: &str, what: &str| format!("the extensions '{other}' and 'taker' both register {what}");
+    for (number, expected) in [
+        (0, both("private", "the get {jabber:iq:private}query to an account")),
+        (1, both("vcard", "the get {vcard-temp}vCard to an account")),
+        (2, both("ping", "the get {urn:xmpp:ping}ping to the server")),
+        (3, both("blocking", "the collection blocked")),
+        (4, both("offline", "the collection offline")),
+        (5, both("offline", "the collection offline")),
+        (6, both("offline", "the log that is replayed")),
+        (7, both("carbons", "the feature urn:xmpp:carbons:2 of the server")),
+        (8, both("carbons", "{urn:xmpp:carbons:2}enable of a client that binds")),
+        (9, "the extension 'taker' registers the collection mine twice".into()),
+    ] {
+        assert_eq!(with(number).err(), Some(expected));
+    }
+    assert!(with(10).is_ok());
+    assert!(Extensions::standard().build().is_ok());
+}
+
 // One of the same name takes the other's place.
 #[test]
 fn the_same_name() {
-    let extensions = Extensions::standard().with(Odd).with(Odd).without("nobody").build();
+    let extensions = Extensions::standard().with(Odd).with(Odd).without("nobody").build().unwrap();
     assert_eq!(extensions.names().iter().filter(|name| **name == "odd").count(), 1);
     assert_eq!(extensions.collections().iter().filter(|collection| collection.name == "odd").count(), 1);
 }

@@ -33,7 +33,7 @@ fn world() -> (World, SessionId) {
 /// A world where so many documents, of so many bytes together, have room.
 fn bounded(documents: usize, bytes: usize) -> (World, SessionId) {
     let mut config = config();
-    config.extensions = Extensions::standard().with(Private { documents, bytes }).build();
+    config.extensions = Extensions::standard().with(Private { documents, bytes }).build().unwrap();
     let mut world = World::with(config);
     let balcony = world.connect("juliet@example.com/balcony");
     (world, balcony)

@@ -153,7 +153,7 @@ fn the_own_card_is_the_own() {
 #[test]
 fn bounds() {
     let mut config = config();
-    config.extensions = Extensions::standard().with(Vcard { bytes: 100 }).build();
+    config.extensions = Extensions::standard().with(Vcard { bytes: 100 }).build().unwrap();
     let mut world = World::with(config);
     let balcony = world.connect("juliet@example.com/balcony");
     let card = |length| format!("<vCard xmlns='vcard-temp'><FN>{}</FN></vCard>", "x".repeat(length));

@@ -24,7 +24,7 @@ fn names() -> Vec<&'static str> {
 
 fn world(extensions: Builder) -> World {
     let mut config = config();
-    config.extensions = extensions.build();
+    config.extensions = extensions.build().unwrap();
     World::with(config)
 }
 
@@ -81,7 +81,7 @@ fn asked(world: &mut World, session: SessionId, asked: Asked) -> Option<String> 
 fn features_and_answers() {
     let standard = Extensions::default();
     for name in names() {
-        let without = Extensions::standard().without(name).build();
+        let without = Extensions::standard().without(name).build().unwrap();
         assert_eq!(lost(names(), without.names().to_vec()), [name]);
         for (extensions, is_there) in [(&standard, true), (&without, false)] {
             let mut config = config();
@@ -320,7 +320,7 @@ fn is_kept(effect: &Effect) -> bool {
 }
 
 fn built(grants: &Grants, extensions: Builder) -> World {
-    world_with(grants, extensions.build())
+    world_with(grants, extensions.build().unwrap())
 }
 
 proptest! {
@@ -332,7 +332,7 @@ proptest! {
         let standard_requests: Vec<_> = Extensions::default().requests().collect();
         for name in names() {
             let (mut with, mut without) = (built(&grants, standard()), built(&grants, standard().without(name)));
-            let left: Vec<_> = Extensions::standard().without(name).build().requests().collect();
+            let left: Vec<_> = Extensions::standard().without(name).build().unwrap().requests().collect();
             let (mut one, mut two) = (0, 0);
             let events = events.iter().enumerate().filter(|(_, event)| !uses(name, event, &standard_requests, &left));
             for (number, event) in events {

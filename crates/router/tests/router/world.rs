@@ -28,7 +28,7 @@ pub(crate) fn config() -> Config {
 
 /// The usual extensions, with room for so many messages that wait.
 pub(crate) fn room_for(messages: usize) -> Extensions {
-    Extensions::standard().with(Offline { messages, ..Offline::default() }).build()
+    Extensions::standard().with(Offline { messages, ..Offline::default() }).build().unwrap()
 }
 
 /// Puts a document into the store, behind the router's back.

@@ -197,7 +197,7 @@ fn config(server: &mut Config, words: &str) -> Option<()> {
         ("resources", most) => server.limits.resources = most.parse().ok()?,
         ("blocked", most) => {
             let blocking = Blocking { addresses: most.parse().ok()?, ..Blocking::default() };
-            server.extensions = extensions().with(blocking).build();
+            server.extensions = extensions().with(blocking).build().unwrap();
         }
         ("idle", seconds) => server.limits.idle = Some(Duration::from_secs(seconds.parse().ok()?)),
         _ => return None,

@@ -89,7 +89,7 @@ impl Stage {
         config.tls = TlsPolicy::None;
         config.iterations = 4096;
         config.software = balcony_router::Software { name: "Balcony".into(), version: "1".into() };
-        config.extensions = crate::script::extensions().build();
+        config.extensions = crate::script::extensions().build().unwrap();
         change(&mut config);
         Stage {
             now: Instant::ZERO,
