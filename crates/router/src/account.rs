@@ -311,6 +311,13 @@ impl Account {
         known.is_some_and(|(known, from)| !shared.allows(known.roster.owner(), self, from))
     }
 
+    /// Whether the sender sees the user's presence, and so may know that there is the account.
+    pub(crate) fn is_shown_to(&self, shared: &Shared, stanza: &Stanza) -> bool {
+        let known = self.known.as_deref().zip(stanza.head.from.as_ref());
+        known.is_some_and(|(known, from)| known.roster.is_subscriber(&from.to_bare()))
+            && !self.shuts_out(shared, stanza)
+    }
+
     /// Who sees the user's presence when it is broadcast.
     pub(crate) fn audience(&self, shared: &Shared) -> Vec<BareJid> {
         let Some(known) = self.known.as_deref() else { return Vec::new() };

@@ -110,6 +110,9 @@ impl Router {
         if is_for == For::Anybody {
             return self.read_public(&to.to_bare(), stanza, origin, effects);
         }
+        if is_for == For::Subscribers && matches!(origin, Origin::Remote) && !self.is_shown_account(&stanza) {
+            return self.ask_who_sees(&to.to_bare(), stanza, origin, effects);
+        }
         if !self.admits(&stanza, origin, effects) {
             return;
         }

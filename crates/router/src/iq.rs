@@ -87,11 +87,9 @@ impl Router {
 
     /// Whether the sender may know that there is the account that it has addressed.
     pub(crate) fn is_shown_account(&self, stanza: &Stanza) -> bool {
-        let (Some(from), Some(to)) = (&stanza.head.from, &stanza.head.to) else { return false };
-        let account =
-            self.accounts.get(to.bare_str()).filter(|account| !account.shuts_out(&self.shared, stanza));
-        let known = account.and_then(|account| account.known.as_deref());
-        known.is_some_and(|known| known.roster.is_subscriber(&from.to_bare()))
+        let Some(to) = &stanza.head.to else { return false };
+        let account = self.accounts.get(to.bare_str());
+        account.is_some_and(|account| account.is_shown_to(&self.shared, stanza))
     }
 
     /// The resource that an iq for the account goes to.

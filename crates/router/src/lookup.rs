@@ -16,6 +16,7 @@ use hashbrown::HashMap;
 use crate::account::Account;
 use crate::asks::{Charge, Purpose};
 use crate::known::Known;
+use crate::line::Origin;
 use crate::router::Router;
 use crate::{Answer, Ask, Document, Effect};
 
@@ -28,6 +29,8 @@ pub(crate) struct Lookups(HashMap<(BareJid, About), Batch>);
 pub(crate) enum About {
     /// Who sees the user's presence.
     Presence,
+    /// The same, for a request that is answered for those alone.
+    Subscribers,
     /// The documents of this collection, which anybody may read.
     Documents(&'static str),
 }
@@ -101,11 +104,13 @@ impl Router {
             if let Some(sent) = charge.sent {
                 self.disown(sent.session, &mut stanza);
             }
+            let mut origin = Origin::Waited(charge);
             match about {
                 About::Presence => self.probed(stanza, looked.as_ref(), effects),
+                About::Subscribers => self.answer_subscriber(stanza, &mut origin, looked.as_ref(), effects),
                 About::Documents(_) => self.answer_public(&stanza, looked.as_ref(), effects),
             }
-            self.release(charge, effects);
+            self.finish(origin, effects);
         }
     }
 }

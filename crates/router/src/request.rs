@@ -295,6 +295,41 @@ impl Router {
         self.look_up(name.clone(), about, stanza, charge, effects);
     }
 
+    /// Another server's user asks for what subscribers may know. Whether the user is one the account alone can say, and has to be asked
+    /// whether or not there is one, and whether or not it is in memory: how soon the answer comes must not show that. Of a user of ours
+    /// the own roster says it.
+    pub(crate) fn ask_who_sees(
+        &mut self,
+        name: &BareJid,
+        stanza: Stanza,
+        origin: &mut Origin,
+        effects: &mut Vec<Effect>,
+    ) {
+        let Some(charge) = self.charge_at(Place::Probe, &stanza, origin, effects) else { return };
+        self.look_up(name.clone(), About::Subscribers, stanza, charge, effects);
+    }
+
+    /// The store has answered. In the meantime the account may have become known, or forgotten.
+    pub(crate) fn answer_subscriber(
+        &mut self,
+        stanza: Stanza,
+        origin: &mut Origin,
+        looked: Option<&Looked>,
+        effects: &mut Vec<Effect>,
+    ) {
+        let (Some(looked), Some(to)) = (looked, &stanza.head.to) else {
+            return self.refuse(&stanza, ErrorCondition::InternalServerError, effects);
+        };
+        let name = to.to_bare();
+        let as_kept = looked.as_ref().map(|(account, _)| account);
+        let account = self.accounts.get(&name).filter(|account| account.known.is_some()).or(as_kept);
+        if !account.is_some_and(|account| account.is_shown_to(&self.shared, &stanza)) {
+            return self.refuse_iq(&stanza, effects);
+        }
+        self.wait(stanza, origin, effects);
+        self.settle(&name, effects);
+    }
+
     /// The store has answered.
     pub(crate) fn answer_public(
         &mut self,

@@ -2,10 +2,10 @@
 
 use balcony_machine::Instant;
 use balcony_roster::Subscription;
-use balcony_router::{Answer, SessionId};
+use balcony_router::{Answer, Effect, SessionId};
 use balcony_stanza::{IqType, PresenceType, Stanza};
 
-use crate::world::{World, bare, content, jid, request, tickets, unavailable, wires};
+use crate::world::{World, asks, bare, content, jid, request, tickets, unavailable, wire, wires};
 
 const JULIET: &str = "juliet@example.com";
 const ROMEO: &str = "romeo@example.net";
@@ -132,6 +132,71 @@ fn who_may_not_see() {
                     "remote friar@example.org/cell: iq error service-unavailable/cancel from juliet@example.com"
                 ]
             );
+        }
+    }
+}
+
+// XEP-0012 2.0 §3 [LA1, LA2], RFC 6120 §13.10.2 [Q12]: a subscriber of another server gets what one of this server gets, whether or not
+// the account is in memory; for everybody else the store is asked as often, whoever is there, and the refusal is the same.
+#[test]
+fn of_another_server() {
+    const NURSE: &str = "nurse@example.org/cell";
+    let seconds = |world: &mut World| {
+        let effects = world.received(NURSE, get().to(jid(JULIET)));
+        let answers = effects.iter().filter_map(|effect| match effect {
+            Effect::Remote { stanza, .. } => Some(wire(stanza)),
+            _ => None,
+        });
+        let [answer] = &answers.collect::<Vec<_>>()[..] else { panic!("{effects:?}") };
+        query(answer).to_owned()
+    };
+    for (subscription, sees) in [
+        (Subscription::From, true),
+        (Subscription::Both, true),
+        (Subscription::To, false),
+        (Subscription::None, false),
+    ] {
+        let mut world = World::new();
+        world.befriend(JULIET, "nurse@example.org", subscription);
+        let balcony = world.available("juliet@example.com/balcony", 0);
+        if sees {
+            assert_eq!(seconds(&mut world), "<query xmlns='jabber:iq:last' seconds='0'/>");
+        }
+        let (mut there, mut asked) = (Vec::new(), Vec::new());
+        for step in 0..4 {
+            match step {
+                1 => {
+                    world.now = Instant::from_millis(10_000);
+                    world.send(balcony, leaving("<status>gone</status>"));
+                    world.unbind(balcony);
+                    world.now = Instant::from_millis(15_000);
+                }
+                2 => world.block(JULIET, "nurse@example.org"),
+                3 => world.store.remove(&bare(JULIET)),
+                _ => {}
+            }
+            if sees && step == 1 {
+                let told = seconds(&mut world);
+                assert_eq!(told, "<query xmlns='jabber:iq:last' seconds='5'>gone</query>");
+                assert_eq!(world.router.counts().loaded, 0, "it is not kept in memory");
+                continue;
+            }
+            if !sees || step > 1 {
+                let effects = world.received(NURSE, get().to(jid(JULIET)));
+                there.push(world.tell(&effects));
+                asked.push(asks(&effects).into_iter().map(|(_, ask)| ask).collect::<Vec<_>>());
+            }
+        }
+        let refused = format!("remote {NURSE}: iq error service-unavailable/cancel from juliet@example.com");
+        assert!(there.iter().all(|told| *told == [refused.clone()]), "{there:?}");
+        assert!(asked.iter().all(|now| now.len() == 1 && *now == asked[0]), "{asked:?}");
+        // A store in trouble is one for all.
+        world.at_once = false;
+        for name in [JULIET, "nobody@example.com"] {
+            let effects = world.received(NURSE, get().to(jid(name)));
+            let effects = world.answer(tickets(&effects)[0], Answer::Refused);
+            let told = world.tell(&effects);
+            assert_eq!(told, [format!("remote {NURSE}: iq error internal-server-error/cancel from {name}")]);
         }
     }
 }
