@@ -25,7 +25,8 @@ impl Router {
     /// - `not-allowed` if the account is not one of a local domain, or the session has bound a resource before.
     /// - `bad-request` if the resource breaks RFC 7622.
     /// - `conflict` if another session has the resource and the policy is [`ConflictPolicy::RefuseNew`].
-    /// - `resource-constraint` if the account has [`Limits::resources`](balcony_machine::Limits::resources) bound.
+    /// - `resource-constraint` if the account has [`Limits::resources`](balcony_machine::Limits::resources) bound, and all of them
+    ///   have connections. Of those that wait for their clients the one that waits longest ends instead.
     pub fn bind(
         &mut self,
         now: Instant,
@@ -75,7 +76,9 @@ impl Router {
                 ConflictPolicy::Rename => wanted = None,
             }
         }
-        if self.sessions(account).count() >= self.shared.config.limits.resources {
+        if self.sessions(account).count() >= self.shared.config.limits.resources
+            && !self.make_room_for_another(account, effects)
+        {
             return Err(StanzaError::new(
                 ErrorCondition::ResourceConstraint,
                 "too many resources are connected",

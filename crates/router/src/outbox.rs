@@ -17,6 +17,8 @@ use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 use core::sync::atomic::{AtomicBool, Ordering};
 
+use balcony_jid::Jid;
+
 use balcony_machine::{Instant, Limits};
 use balcony_stanza::{IqType, Kind, MessageType, Stanza};
 
@@ -62,6 +64,8 @@ pub(crate) struct Entry {
     pub(crate) stanza: Arc<Stanza>,
     bytes: usize,
     is_answer: bool,
+    /// It is a request that the session has answered.
+    is_answered: bool,
     /// When it was put into the queue.
     pub(crate) at: Instant,
     /// It has come from a log, where it still is, by this number.
@@ -78,7 +82,7 @@ impl Entry {
         replayed: Option<u64>,
         others: Option<Arc<AtomicBool>>,
     ) -> Self {
-        Entry { bytes: cost(&stanza), stanza, at, is_answer, replayed, others }
+        Entry { bytes: cost(&stanza), stanza, at, is_answer, is_answered: false, replayed, others }
     }
 
     /// What it costs, in bytes.
@@ -106,14 +110,14 @@ impl Entry {
     }
 
     /// The stanza of an entry that the session will not get, if somebody else should get it now: not if another session has got it
-    /// or still may, nor if it is still where it came from.
+    /// or still may, nor if it is still where it came from, nor if it is a request that was answered.
     pub(crate) fn undelivered(self) -> Option<Stanza> {
-        let Entry { stanza, others, replayed, .. } = self;
+        let Entry { stanza, others, replayed, is_answered, .. } = self;
         let is_last = others.is_none_or(|others| {
             let is_taken = others.load(Ordering::Relaxed);
             !is_taken && Arc::strong_count(&others) == 1
         });
-        (is_last && replayed.is_none()).then(|| Arc::unwrap_or_clone(stanza))
+        (is_last && replayed.is_none() && !is_answered).then(|| Arc::unwrap_or_clone(stanza))
     }
 }
 
@@ -302,6 +306,22 @@ impl Outbox {
             self.bytes = self.bytes - entry.bytes + bytes;
             entry.bytes = bytes;
             entry.stanza = Arc::new(stanza);
+        }
+    }
+
+    /// The session answers a request of `to` with this id. If that is not acknowledged yet the answer says that it has come.
+    pub(crate) fn answer(&mut self, to: &Jid, id: &str) {
+        let sent = usize::try_from(self.highest.saturating_sub(self.removed)).unwrap_or(usize::MAX);
+        let is_asked = |entry: &&mut Entry| {
+            let head = &entry.stanza.head;
+            matches!(head.kind, Kind::Iq(IqType::Get | IqType::Set))
+                && head.id.as_deref() == Some(id)
+                && head.from.as_ref() == Some(to)
+        };
+        if let Some(entry) =
+            self.entries.iter_mut().take(sent).find(|entry| is_asked(entry) && !entry.is_answered)
+        {
+            entry.is_answered = true;
         }
     }
 

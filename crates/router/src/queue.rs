@@ -34,8 +34,10 @@ enum Offer {
     Goes,
     /// It waits for room.
     Waits,
-    /// It waits, and more than may.
+    /// It waits, and more than may wait for this session or its account.
     TooMuch,
+    /// It waits, and more than may wait for all sessions together.
+    Full,
 }
 
 impl Router {
@@ -133,6 +135,10 @@ impl Router {
                         goes = false;
                         self.close_full(session, effects);
                     }
+                    Offer::Full => {
+                        goes = false;
+                        self.make_room(session, effects);
+                    }
                 }
             }
             if goes {
@@ -195,17 +201,19 @@ impl Router {
         let after = session.outbox.stalls_at(limits);
         // What the session has asked for is bounded by what it may ask at once: nobody reads on before it has read.
         let bytes = session.outbox.bytes() - session.outbox.answers();
-        let is_too_much = !goes && {
-            let name = session.jid.to_bare();
-            bytes > limits.queue_bytes
-                || self.queued > limits.total_queue_bytes
-                || self.queued_of(&name) > limits.account_queue_bytes
-        };
+        let name = (!goes).then(|| session.jid.to_bare());
         self.watch(id, before, after);
-        if goes {
-            return Offer::Goes;
+        let limits = &self.shared.config.limits;
+        match name {
+            None => Offer::Goes,
+            Some(name)
+                if bytes > limits.queue_bytes || self.queued_of(&name) > limits.account_queue_bytes =>
+            {
+                Offer::TooMuch
+            }
+            Some(_) if self.queued > limits.total_queue_bytes + self.going => Offer::Full,
+            Some(_) => Offer::Waits,
         }
-        if is_too_much { Offer::TooMuch } else { Offer::Waits }
     }
 
     /// Takes in what was for a session that is over. What came to it in the call that ended it does not overtake the rest of its
@@ -215,6 +223,9 @@ impl Router {
             return Offer::Goes;
         };
         self.queued += entry.bytes();
+        if left.outbox.is_detached() {
+            self.going += entry.bytes();
+        }
         if entry.matters() && !left.holds {
             let account = self.accounts.get_mut(&left.account);
             if let Some(account) = account.filter(|account| account.incarnation == left.incarnation) {
@@ -259,6 +270,15 @@ impl Router {
         }
     }
 
+    /// More waits for all sessions together than may. Those go first that have no connection, as their clients take nothing now, and of
+    /// them the one whose time is over first; if there is none, the one for which something has just come.
+    fn make_room(&mut self, session: SessionId, effects: &mut Vec<Effect>) {
+        while self.queued > self.shared.config.limits.total_queue_bytes + self.going {
+            let Some(first) = self.first_to_go() else { return self.close_full(session, effects) };
+            self.close_full(first, effects);
+        }
+    }
+
     /// More waits for a session than may.
     fn close_full(&mut self, session: SessionId, effects: &mut Vec<Effect>) {
         effects.push(Effect::Close { session, error: StreamCondition::ResourceConstraint });
@@ -280,6 +300,7 @@ impl Router {
         }
         if outbox.is_detached() {
             self.abandoned.push(id);
+            self.going += outbox.bytes();
         }
         let left = Leaving { account: name.clone(), incarnation, outbox, holds, is_ended: false };
         self.leaving.insert(id, left);
@@ -296,6 +317,9 @@ impl Router {
         let Some(left) = self.leaving.remove(&session) else { return };
         let Leaving { account: name, incarnation, outbox, holds, is_ended } = left;
         self.queued -= outbox.bytes();
+        if outbox.is_detached() {
+            self.going = self.going.saturating_sub(outbox.bytes());
+        }
         if outbox.is_replaying() {
             self.unwritten(&name, session, outbox.replayed(), effects);
             // What is stored is older than what has come since.

@@ -143,6 +143,25 @@ impl Router {
 }
 
 impl Router {
+    /// Ends the session of the account that has waited longest for its client, so that another can begin. Whether there was one.
+    pub(crate) fn make_room_for_another(&mut self, account: &BareJid, effects: &mut Vec<Effect>) -> bool {
+        let since = |session: SessionId| {
+            let managed = self.sessions.get(&session)?.managed.as_ref()?;
+            Some((managed.until?.saturating_since(Instant::ZERO).saturating_sub(managed.wait), session))
+        };
+        let Some((_, oldest)) = self.sessions(account).filter_map(since).min() else { return false };
+        effects.push(Effect::Close { session: oldest, error: StreamCondition::ResourceConstraint });
+        self.end_session(oldest, effects);
+        true
+    }
+
+    /// Of the sessions without a connection for which something waits, the one whose time is over first.
+    pub(crate) fn first_to_go(&self) -> Option<SessionId> {
+        let holds =
+            |session: &SessionId| self.sessions.get(session).is_some_and(|own| own.outbox.bytes() > 0);
+        self.waiting_for_clients.iter().map(|(_, session)| *session).find(holds)
+    }
+
     /// The session is over.
     pub(crate) fn waits_no_longer(&mut self, session: SessionId, own: &Session) {
         if let Some(until) = own.managed.as_ref().and_then(|managed| managed.until) {

@@ -15,7 +15,7 @@ use crate::account::{Account, Resource};
 use crate::asks::{Asks, cost, payer};
 use crate::line::{Origin, Sent};
 use crate::lookup::Lookups;
-use crate::outbox::Outbox;
+use crate::outbox::{Outbox, is_answer};
 use crate::queue::Leaving;
 use crate::resumption::Managed;
 use crate::shared::Shared;
@@ -33,6 +33,8 @@ pub struct Router {
     pub(crate) leaving: BTreeMap<SessionId, Leaving>,
     /// What is on its way to all sessions, in bytes.
     pub(crate) queued: usize,
+    /// What is on its way to sessions that have ended without a connection, in bytes: it goes elsewhere. Nothing between calls.
+    pub(crate) going: usize,
     /// When which session is closed if it takes no more until then.
     pub(crate) stalls: BTreeSet<(Instant, SessionId)>,
     /// Until when which sessions without a connection wait for their clients.
@@ -114,6 +116,7 @@ impl Router {
             sessions: HashMap::new(),
             leaving: BTreeMap::new(),
             queued: 0,
+            going: 0,
             stalls: BTreeSet::new(),
             waiting_for_clients: BTreeSet::new(),
             owing: Vec::new(),
@@ -152,6 +155,11 @@ impl Router {
         session.undecided += 1;
         let mut origin = Origin::Session { sent, bytes: cost(&stanza) };
         stanza.head.from.get_or_insert_with(|| session.jid.to_jid());
+        if is_answer(&stanza)
+            && let (Some(to), Some(id)) = (&stanza.head.to, &stanza.head.id)
+        {
+            session.outbox.answer(to, id);
+        }
         match stanza.head.kind {
             Kind::Message(kind) => {
                 // RFC 6120 section 10.3.1: without `to` it is for the sender's own account.

@@ -8,6 +8,7 @@ mod binding;
 mod blocking;
 mod carbons;
 mod contacts;
+mod hibernated;
 mod histories;
 mod indistinguishable;
 mod iq;
