@@ -21,6 +21,7 @@ use crate::line::{Line, Task, Waiting};
 use crate::reload::Doubt;
 use crate::replay::Backlog;
 use crate::shared::Shared;
+use crate::undelivered::Obsolete;
 use crate::{Change, SessionId};
 
 /// An account that has bound resources, in the order in which they bound, or for which something waits.
@@ -61,6 +62,8 @@ pub(crate) struct Account {
     pub(crate) stale: bool,
     /// The owner wants it to be removed, before it takes anything else.
     pub(crate) removing: bool,
+    /// Documents of messages that have gone elsewhere.
+    pub(crate) obsolete: Obsolete,
 }
 
 /// What an account waits for. Until then everything that concerns it waits, too, so that order is kept.
@@ -155,6 +158,7 @@ impl Account {
             asked_again: None,
             stale: false,
             removing: false,
+            obsolete: Obsolete::default(),
         }
     }
 
@@ -275,6 +279,11 @@ impl Account {
         self.lines.keys()
     }
 
+    /// Whether something of this kind waits in a line.
+    pub(crate) fn any_in_lines(&self, is_meant: impl Fn(Task) -> bool) -> bool {
+        self.lines.values().flat_map(|line| &line.queue).any(|waiting| is_meant(waiting.task))
+    }
+
     /// Everything that waits, to be disposed of.
     pub(crate) fn take_waiting(&mut self) -> impl Iterator<Item = Waiting> {
         let lines = core::mem::take(&mut self.lines).into_values().flat_map(|line| line.queue);
@@ -362,6 +371,7 @@ impl Account {
             && self.commits == 0
             && self.lines.is_empty()
             && self.leaving == 0
+            && self.obsolete.is_empty()
             && self.backlog.delivering.is_none()
             && self.open().is_some()
     }

@@ -16,6 +16,7 @@ use crate::known::Known;
 use crate::line::{Origin, Task, Waiting};
 use crate::request::Seen;
 use crate::router::{Router, deliver};
+use crate::undelivered;
 use crate::{Answer, Effect, Kept, Removal};
 
 impl Router {
@@ -67,6 +68,11 @@ impl Router {
                     self.try_later(name);
                 }
             }
+            Purpose::Keep => {
+                let Some(account) = self.accounts.get_mut(name) else { return };
+                account.asks -= 1;
+            }
+            Purpose::Forget(keys) => self.forgotten(name, keys, saved),
             Purpose::Note => self.noted(name, effects),
             Purpose::Look(_) => {}
         }
@@ -75,7 +81,9 @@ impl Router {
 
     fn loaded(&mut self, name: &BareJid, answer: Option<Answer>, effects: &mut Vec<Effect>) {
         match answer {
-            Some(Answer::Loaded(Some(kept))) => {
+            Some(Answer::Loaded(Some(mut kept))) => {
+                let left = undelivered::split_off(&mut kept.documents);
+                let is_first = self.accounts.get(name).is_some_and(|account| account.known.is_none());
                 let account = self.accounts.get(name).filter(|account| account.known.is_some());
                 let seen = account.map(|account| Seen::now(&self.shared, name, account));
                 let Ok(before) = self.know(name, *kept) else {
@@ -86,6 +94,11 @@ impl Router {
                     self.act(name, |router| router.tell_difference(name, before, seen, effects));
                 }
                 self.enter(name, Phase::Open);
+                if is_first {
+                    // What is stored is older than what waited for sessions.
+                    self.fetch(name, effects);
+                    self.take_left(name, left, effects);
+                }
                 self.resume_returned(name, effects);
                 self.drain_all(name, effects);
             }

@@ -4,6 +4,7 @@
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 use core::mem;
 use core::time::Duration;
 
@@ -76,6 +77,10 @@ pub(crate) enum Purpose {
     Put(Arc<Stanza>),
     /// Messages that have been delivered are deleted.
     Drop,
+    /// Messages for sessions without a connection are written.
+    Keep,
+    /// Those in these documents are deleted.
+    Forget(Vec<Arc<str>>),
     /// Others wait for what is kept of the account.
     Look(About),
     /// Nobody waits for it; the account has one at a time.

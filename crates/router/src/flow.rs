@@ -235,7 +235,7 @@ impl Router {
 
     /// What asks for what is kept of an account.
     pub(crate) fn load_ask(&self, name: &BareJid) -> Ask {
-        Ask::Load { account: name.clone(), collections: self.shared.collections.clone() }
+        Ask::Load { account: name.clone(), collections: self.shared.all_collections.clone() }
     }
 
     pub(crate) fn ask(
@@ -284,6 +284,7 @@ impl Router {
             let Some(waiting) = account.and_then(|account| account.queue.pop_front()) else { break };
             self.take_up(name, waiting, effects);
         }
+        self.forget_obsolete(name, effects);
         if self.accounts.get(name).is_some_and(Account::is_idle) {
             self.accounts.remove(name);
         } else {

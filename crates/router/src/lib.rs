@@ -89,6 +89,7 @@ mod router;
 mod shared;
 mod store;
 mod subscription;
+mod undelivered;
 mod waits;
 
 pub use asks::cost;

@@ -62,9 +62,11 @@ impl Router {
         let Some(to) = &stanza.head.to else { return };
         let account = self.accounts.get(to.bare_str()).filter(|account| account.takes_message(&stanza));
         let Some(account) = account else { return self.arrive(stanza, origin, effects) };
+        let start = effects.len();
         if let Some(left) = self.place(account, kind, stanza, true, effects) {
-            self.store(left, origin, effects);
+            return self.store(left, origin, effects);
         }
+        self.keep_delivered(start, origin, effects);
     }
 
     /// A message has come for an account.
@@ -77,9 +79,11 @@ impl Router {
     ) {
         let account = stanza.head.to.as_ref().and_then(|to| self.accounts.get(to.bare_str()));
         let Some(account) = account else { return };
+        let start = effects.len();
         if let Some(left) = self.place(account, kind, stanza, true, effects) {
-            self.store(left, origin, effects);
+            return self.store(left, origin, effects);
         }
+        self.keep_delivered(start, origin, effects);
     }
 
     /// A message of the account comes back that was lost on its way to a session. It was copied when it came.
@@ -87,9 +91,11 @@ impl Router {
         let Kind::Message(kind) = stanza.head.kind else { return };
         let account = stanza.head.to.as_ref().and_then(|to| self.accounts.get(to.bare_str()));
         let Some(account) = account else { return };
+        let start = effects.len();
         if let Some(left) = self.place(account, kind, stanza, false, effects) {
-            self.store(left, origin, effects);
+            return self.store(left, origin, effects);
         }
+        self.keep_delivered(start, origin, effects);
     }
 
     /// Gives the message to those of the account who get it. It comes back if it is to be stored.

@@ -15,6 +15,7 @@
 
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, Ordering};
 
 use balcony_jid::Jid;
@@ -56,6 +57,8 @@ pub(crate) struct Outbox {
     replay: Option<u64>,
     /// Of these the session has those up to this number of their log.
     replayed: Option<u64>,
+    /// The documents of messages that the session has got.
+    freed: Vec<Arc<str>>,
 }
 
 /// A stanza on its way.
@@ -71,7 +74,29 @@ pub(crate) struct Entry {
     /// It has come from a log, where it still is, by this number.
     replayed: Option<u64>,
     /// The same is on its way to other sessions: whether one of them has got it.
-    others: Option<Arc<AtomicBool>>,
+    others: Option<Arc<Group>>,
+    /// The document in which it is written, under this key.
+    kept: Option<Arc<str>>,
+    /// It says already since when it waits (XEP-0203).
+    pub(crate) is_stamped: bool,
+}
+
+/// The sessions that get the same message.
+#[derive(Debug)]
+pub(crate) struct Group {
+    pub(crate) number: u64,
+    /// Whether one of them has got it.
+    is_taken: AtomicBool,
+}
+
+impl Group {
+    pub(crate) const fn new(number: u64, is_taken: bool) -> Self {
+        Group { number, is_taken: AtomicBool::new(is_taken) }
+    }
+
+    pub(crate) fn is_taken(&self) -> bool {
+        self.is_taken.load(Ordering::Relaxed)
+    }
 }
 
 impl Entry {
@@ -80,9 +105,11 @@ impl Entry {
         at: Instant,
         is_answer: bool,
         replayed: Option<u64>,
-        others: Option<Arc<AtomicBool>>,
+        others: Option<Arc<Group>>,
+        kept: Option<Arc<str>>,
     ) -> Self {
-        Entry { bytes: cost(&stanza), stanza, at, is_answer, is_answered: false, replayed, others }
+        let bytes = cost(&stanza);
+        Entry { bytes, stanza, at, is_answer, is_answered: false, replayed, others, kept, is_stamped: false }
     }
 
     /// What it costs, in bytes.
@@ -113,10 +140,7 @@ impl Entry {
     /// or still may, nor if it is still where it came from, nor if it is a request that was answered.
     pub(crate) fn undelivered(self) -> Option<Stanza> {
         let Entry { stanza, others, replayed, is_answered, .. } = self;
-        let is_last = others.is_none_or(|others| {
-            let is_taken = others.load(Ordering::Relaxed);
-            !is_taken && Arc::strong_count(&others) == 1
-        });
+        let is_last = others.is_none_or(|others| !others.is_taken() && Arc::strong_count(&others) == 1);
         (is_last && replayed.is_none() && !is_answered).then(|| Arc::unwrap_or_clone(stanza))
     }
 }
@@ -229,8 +253,9 @@ impl Outbox {
         }
         self.replayed = entry.replayed.or(self.replayed);
         if let Some(others) = entry.others {
-            others.store(true, Ordering::Relaxed);
+            others.is_taken.store(true, Ordering::Relaxed);
         }
+        self.freed.extend(entry.kept);
         if self.entries.is_empty() {
             // An idle session keeps no buffer.
             self.entries = VecDeque::new();
@@ -300,7 +325,7 @@ impl Outbox {
 
     /// Puts other stanzas into the place of those that have waited, but for those that come from a log.
     pub(crate) fn change(&mut self, mut change: impl FnMut(&Stanza, Instant) -> Option<Stanza>) {
-        for entry in self.entries.iter_mut().filter(|entry| entry.replayed.is_none()) {
+        for entry in self.entries.iter_mut().filter(|entry| entry.replayed.is_none() && !entry.is_stamped) {
             let Some(stanza) = change(&entry.stanza, entry.at) else { continue };
             let bytes = cost(&stanza);
             self.bytes = self.bytes - entry.bytes + bytes;
@@ -323,6 +348,42 @@ impl Outbox {
         {
             entry.is_answered = true;
         }
+    }
+
+    /// The messages in it that are written nowhere, by their places, with the time at which they came: but for those that another
+    /// session has got, or that are for this one alone.
+    pub(crate) fn unkept(&self) -> impl Iterator<Item = (usize, Arc<Stanza>, Instant)> {
+        let is_unkept = |entry: &&(usize, &Entry)| {
+            let (_, entry) = entry;
+            entry.is_message()
+                && entry.kept.is_none()
+                && entry.replayed.is_none()
+                && !is_copy(&entry.stanza)
+                && entry.others.as_ref().is_none_or(|others| !others.is_taken())
+        };
+        let entries = self.entries.iter().enumerate();
+        entries
+            .filter(move |entry| is_unkept(&entry))
+            .map(|(place, entry)| (place, Arc::clone(&entry.stanza), entry.at))
+    }
+
+    /// These are written now, in documents with these keys.
+    pub(crate) fn keep(&mut self, keys: Vec<(usize, Arc<str>)>) {
+        for (place, key) in keys {
+            if let Some(entry) = self.entries.get_mut(place) {
+                entry.kept = Some(key);
+            }
+        }
+    }
+
+    /// The documents of what is in it, and of what the session has got.
+    pub(crate) fn kept(&self) -> impl Iterator<Item = Arc<str>> {
+        self.entries.iter().filter_map(|entry| entry.kept.clone()).chain(self.freed.iter().cloned())
+    }
+
+    /// The documents of what the session has got since the last call.
+    pub(crate) fn take_freed(&mut self) -> Vec<Arc<str>> {
+        core::mem::take(&mut self.freed)
     }
 
     /// What has been taken in last is the last of what was replayed from a log.

@@ -2,7 +2,6 @@
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::sync::atomic::AtomicBool;
 
 use balcony_jid::{BareJid, Jid};
 use balcony_machine::Instant;
@@ -10,7 +9,7 @@ use balcony_stanza::{Kind, Stanza, StreamCondition};
 
 use crate::account::Phase;
 use crate::line::Origin;
-use crate::outbox::{Entry, Outbox, is_answer, is_copy};
+use crate::outbox::{Entry, Group, Outbox, is_answer, is_copy};
 use crate::resumption::stamped;
 use crate::router::Router;
 use crate::{Effect, SessionId};
@@ -53,6 +52,7 @@ impl Router {
             if was_held && !own.outbox.owes(limits) {
                 effects.push(Effect::Hold { session, is_held: false });
             }
+            self.forget_acknowledged(session, effects);
             return self.fill_window(session, before, effects);
         }
         let start = effects.len();
@@ -114,7 +114,7 @@ impl Router {
     pub(crate) fn dispatch(&mut self, start: usize, effects: &mut Vec<Effect>) {
         let (mut kept, mut next) = (start, start);
         // The latest message that goes to more than one session.
-        let mut group: Option<(Arc<Stanza>, Arc<AtomicBool>)> = None;
+        let mut group: Option<(Arc<Stanza>, Arc<Group>)> = None;
         while next < effects.len() {
             let mut goes = true;
             if let Effect::Deliver { session, stanza } = &effects[next] {
@@ -124,7 +124,8 @@ impl Router {
                     && !group.as_ref().is_some_and(|(of, _)| is_same(of))
                 {
                     let has_more = matches!(effects.get(next + 1), Some(Effect::Deliver { stanza, .. }) if is_same(stanza));
-                    group = has_more.then(|| (Arc::clone(&stanza), Arc::new(AtomicBool::new(false))));
+                    self.groups += u64::from(has_more);
+                    group = has_more.then(|| (Arc::clone(&stanza), Arc::new(Group::new(self.groups, false))));
                 }
                 let others =
                     group.as_ref().filter(|(of, _)| is_same(of)).map(|(_, others)| Arc::clone(others));
@@ -148,6 +149,7 @@ impl Router {
             next += 1;
         }
         effects.truncate(kept);
+        self.keeps.clear();
         // Who is not listened to can't acknowledge anything: what has waited for that goes now.
         while let Some(session) = self.owing.pop() {
             let Some(own) = self.sessions.get_mut(&session) else { continue };
@@ -168,14 +170,15 @@ impl Router {
         &mut self,
         id: SessionId,
         stanza: Arc<Stanza>,
-        others: Option<Arc<AtomicBool>>,
+        others: Option<Arc<Group>>,
         effects: &mut Vec<Effect>,
     ) -> Offer {
         let now = self.asks.now();
+        let kept = self.kept_as(&stanza);
         let replayed = self.replays.pop_front_if(|(replayed, ..)| Arc::ptr_eq(replayed, &stanza));
         let Some(session) = self.sessions.get_mut(&id) else {
             let is_last = replayed.as_ref().is_some_and(|(.., is_last)| *is_last);
-            let entry = Entry::new(stanza, now, false, replayed.map(|(_, number, _)| number), others);
+            let entry = Entry::new(stanza, now, false, replayed.map(|(_, number, _)| number), others, kept);
             return self.offer_late(id, entry, is_last);
         };
         let limits = &self.shared.config.limits;
@@ -186,7 +189,7 @@ impl Router {
         };
         let is_answer = is_answer(&stanza) && stanza.head.from.as_ref().is_none_or(is_own);
         let entry =
-            Entry::new(stanza, now, is_answer, replayed.as_ref().map(|(_, number, _)| *number), others);
+            Entry::new(stanza, now, is_answer, replayed.as_ref().map(|(_, number, _)| *number), others, kept);
         let before = session.outbox.stalls_at(limits);
         let owed = session.outbox.owes(limits);
         self.queued += entry.bytes();
@@ -326,12 +329,13 @@ impl Router {
             self.fetch(&name, effects);
         }
         let has_waited = outbox.is_detached();
+        let kept: Vec<Arc<str>> = outbox.kept().collect();
         for entry in outbox.into_entries() {
-            let (is_message, at) = (entry.is_message(), entry.at);
+            let (is_message, at, was_stamped) = (entry.is_message(), entry.at, entry.is_stamped);
             let Some(mut stanza) = entry.undelivered() else { continue };
             let stamped = || stamped(self.accounts.get(&name), &stanza, at);
-            let stamped = (is_message && has_waited).then(stamped).flatten();
-            let is_stamped = stamped.is_some();
+            let stamped = (is_message && has_waited && !was_stamped).then(stamped).flatten();
+            let is_stamped = was_stamped || stamped.is_some();
             stanza = stamped.unwrap_or(stanza);
             match stanza.head.kind {
                 Kind::Iq(_) => self.refuse_iq(&stanza, effects),
@@ -341,8 +345,9 @@ impl Router {
             }
         }
         let account = self.accounts.get_mut(&name).filter(|account| account.incarnation == incarnation);
-        if let Some(account) = account.filter(|_| holds) {
-            account.leaving -= 1;
+        if let Some(account) = account {
+            account.leaving -= usize::from(holds);
+            account.obsolete.add(kept);
         }
         // What is stored is older than what waits.
         self.fetch(&name, effects);
@@ -351,7 +356,13 @@ impl Router {
     }
 
     /// A message that a session has not got goes its way once more.
-    fn returned(&mut self, name: &BareJid, stanza: Stanza, is_stamped: bool, effects: &mut Vec<Effect>) {
+    pub(crate) fn returned(
+        &mut self,
+        name: &BareJid,
+        stanza: Stanza,
+        is_stamped: bool,
+        effects: &mut Vec<Effect>,
+    ) {
         // Copies are for the session that is no more.
         if is_copy(&stanza) || stanza.head.to.as_ref().is_none_or(|to| to.bare_str() != name.as_str()) {
             return;

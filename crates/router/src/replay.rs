@@ -218,6 +218,7 @@ impl Router {
     /// It is time to see that.
     pub(crate) fn try_again(&mut self, name: &BareJid, effects: &mut Vec<Effect>) {
         let Some(account) = self.accounts.get_mut(name) else { return };
+        account.obsolete.try_again();
         let backlog = &mut account.backlog;
         match (&backlog.undeleted, &backlog.delivering) {
             (Some(_), None) => self.delete_again(name, effects),

@@ -49,12 +49,14 @@ impl Router {
         if let Some(own) = self.sessions.get_mut(&session) {
             let before = own.outbox.stalls_at(limits);
             self.queued -= own.outbox.acknowledge(now, count, limits);
+            self.forget_acknowledged(session, effects);
             self.fill_window(session, before, effects);
         }
     }
 
     /// The session has lost its connection. Whether it waits for its client to come back; otherwise [`unbind`](Router::unbind) it.
-    pub fn detach(&mut self, now: Instant, session: SessionId) -> bool {
+    /// Messages that it has not acknowledged, and those that come for it from now on, are written to the store as well.
+    pub fn detach(&mut self, now: Instant, session: SessionId, effects: &mut Vec<Effect>) -> bool {
         self.asks.clock(now);
         let now = self.asks.now();
         let limits = &self.shared.config.limits;
@@ -71,6 +73,7 @@ impl Router {
         }
         self.waiting_for_clients.insert((until, session));
         self.watch(session, stall, None);
+        self.keep_queue(session, effects);
         true
     }
 
@@ -128,6 +131,7 @@ impl Router {
         own.outbox.watch(now, limits);
         let after = own.outbox.stalls_at(limits);
         self.watch(session, None, after);
+        self.forget_acknowledged(session, effects);
     }
 
     /// Ends the sessions whose clients have not come back in time.

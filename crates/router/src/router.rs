@@ -35,6 +35,13 @@ pub struct Router {
     pub(crate) queued: usize,
     /// What is on its way to sessions that have ended without a connection, in bytes: it goes elsewhere. Nothing between calls.
     pub(crate) going: usize,
+    /// How many messages have gone to several sessions so far.
+    pub(crate) groups: u64,
+    /// Messages that are being written, with the keys of their documents. Empty between calls.
+    pub(crate) keeps: Vec<(Arc<Stanza>, Arc<str>)>,
+    /// Distinguishes the documents that this router writes from those of all others, once it has written one; and how many it has.
+    pub(crate) run: Option<u64>,
+    pub(crate) kept: u64,
     /// When which session is closed if it takes no more until then.
     pub(crate) stalls: BTreeSet<(Instant, SessionId)>,
     /// Until when which sessions without a connection wait for their clients.
@@ -117,6 +124,10 @@ impl Router {
             leaving: BTreeMap::new(),
             queued: 0,
             going: 0,
+            groups: 0,
+            keeps: Vec::new(),
+            run: None,
+            kept: 0,
             stalls: BTreeSet::new(),
             waiting_for_clients: BTreeSet::new(),
             owing: Vec::new(),

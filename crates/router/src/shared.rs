@@ -3,6 +3,7 @@
 use balcony_jid::{BareJid, Jid};
 
 use crate::account::Account;
+use crate::collections::UNDELIVERED;
 use crate::extension::Tables;
 use crate::{Collections, Config};
 
@@ -12,12 +13,16 @@ pub(crate) struct Shared {
     pub(crate) config: Config,
     /// Those whose documents are loaded with an account.
     pub(crate) collections: Collections,
+    /// The same, and what the router itself has loaded with an account of which something is wanted.
+    pub(crate) all_collections: Collections,
 }
 
 impl Shared {
     pub(crate) fn new(config: Config) -> Self {
         let collections = config.extensions.tables().loaded();
-        Shared { config, collections }
+        let own = core::iter::once(UNDELIVERED.into());
+        let all_collections = collections.iter().cloned().chain(own).collect();
+        Shared { config, collections, all_collections }
     }
 
     pub(crate) fn tables(&self) -> &Tables {

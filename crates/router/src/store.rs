@@ -14,12 +14,19 @@ use balcony_stanza::Stanza;
 
 use crate::extension::Edit;
 
-/// The names of collections of the extensions of this crate that a store has kept since before there were collections.
+/// The names of collections: those of the extensions of this crate that a store has kept since before there were collections, and
+/// those that belong to no extension.
 pub mod collections {
     /// Addresses that a user has blocked: documents without content, whose keys are the addresses.
     pub const BLOCKED: &str = "blocked";
     /// Messages that wait for a user: a log of XML.
     pub const OFFLINE: &str = "offline";
+    /// Messages in the queues of sessions without a connection: documents of the account, of XML, that are deleted when a session has
+    /// acknowledged them.
+    pub const UNDELIVERED: &str = "undelivered";
+    /// Sessions that wait for their clients while their server is down (XEP-0198): documents of their domain, whose keys are their
+    /// addresses.
+    pub const SESSIONS: &str = "sessions";
 }
 
 /// A question to the owner of a [`Router`](crate::Router), about one account. Any account may not exist: only the owner

@@ -343,7 +343,8 @@ impl Server {
             }
             Up::Acknowledged { session, count } => self.router.acknowledged(now, session, count, effects),
             Up::Lost { session, counts } => {
-                let jid = self.router.jid(session).cloned().filter(|_| self.router.detach(now, session));
+                let jid =
+                    self.router.jid(session).cloned().filter(|_| self.router.detach(now, session, effects));
                 match jid {
                     Some(jid) => self.sessions.lose(session, jid, counts),
                     None => {
@@ -406,7 +407,7 @@ impl Server {
         // Its old connection is not known to be dead yet.
         if let Some(old) = self.sessions.connection(session)
             && let Some(counts) = self.connections.leave(now, old, actions)
-            && self.router.detach(now, session)
+            && self.router.detach(now, session, &mut self.effects)
         {
             self.sessions.lose(session, jid.clone(), counts);
         }
@@ -448,7 +449,7 @@ impl Server {
             self.sessions.attach(session, connection);
         } else {
             // Its client has gone again.
-            self.router.detach(now, session);
+            self.router.detach(now, session, &mut self.effects);
         }
     }
 

@@ -11,9 +11,12 @@ use balcony_stanza::IqType;
 
 use super::tables::Tables;
 use super::{Addressee, Claim, Clash, Extension};
+use crate::collections::{SESSIONS, UNDELIVERED};
 
 /// The most extensions that a router has.
 pub(super) const MOST: usize = 64;
+/// Whose the router's own collections are: no extension's.
+const NOBODY: u8 = u8::MAX;
 
 /// The extensions of a router, with all that they have registered. Clones are the same.
 #[derive(Clone)]
@@ -196,6 +199,10 @@ impl Builder {
         for (index, (name, add)) in (0_u8..).zip(self.extensions) {
             names.push(name);
             add(&mut tables, index);
+        }
+        for name in [UNDELIVERED, SESSIONS] {
+            tables.collections.push(Collection { name: name.into(), version: 1, kind: Kind::Documents });
+            tables.keepers.push(NOBODY);
         }
         let twice = mem::take(&mut tables.claims).twice;
         (Extensions { names: names.into(), tables: Arc::new(tables) }, twice)

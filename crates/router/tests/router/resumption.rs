@@ -62,6 +62,14 @@ fn befriend(world: &mut World, one: &str, other: &str) {
     world.befriend(other, one, Subscription::Both);
 }
 
+/// Its connection is lost. What is to be stored because of that is.
+fn detach(world: &mut World, session: SessionId) -> bool {
+    let mut effects = Vec::new();
+    let waits = world.router.detach(world.now, session, &mut effects);
+    stored(world, &mut effects);
+    waits
+}
+
 fn tick(world: &mut World) -> Vec<Effect> {
     let mut effects = Vec::new();
     world.router.tick(world.now, &mut effects);
@@ -81,11 +89,12 @@ fn resumed(world: &mut World, phone: SessionId, count: u32) -> Option<Vec<Effect
 fn a_client_comes_back() {
     let (mut world, romeo, phone) = world();
     world.send(romeo, chat(0));
-    assert!(world.router.detach(world.now, phone));
+    assert!(detach(&mut world, phone));
     let sent = world.send(romeo, chat(1));
     assert!(sent.iter().all(|effect| !matches!(effect, Effect::Deliver { .. })), "{sent:?}");
     world.now = world.now + Duration::from_secs(60);
-    assert!(world.send(romeo, chat(2)).is_empty());
+    let sent = world.send(romeo, chat(2));
+    assert!(sent.iter().all(|effect| matches!(effect, Effect::Ask { .. })), "{sent:?}");
     let effects = resumed(&mut world, phone, 1).unwrap();
     assert!(
         matches!(&effects[0], Effect::Resumed { session, jid, received: 1 } if *session == phone && jid.as_str() == PHONE)
@@ -109,7 +118,7 @@ fn a_client_comes_back() {
 fn a_client_does_not_come_back() {
     let (mut world, romeo, phone) = world();
     world.send(romeo, chat(0));
-    assert!(world.router.detach(world.now, phone));
+    assert!(detach(&mut world, phone));
     world.send(romeo, chat(1));
     world.now = world.now + Duration::from_secs(599);
     assert!(tick(&mut world).is_empty() && world.router.jid(phone).is_some());
@@ -137,7 +146,7 @@ fn the_store_knows_when_it_came() {
         stanza.head.kind = Kind::Message(MessageType::Chat);
         stanza.to(jid(JULIET))
     };
-    assert!(world.router.detach(world.now, phone));
+    assert!(detach(&mut world, phone));
     world.send(romeo, chat(0));
     world.send(romeo, forged(1));
     world.now = world.now + WAIT;
@@ -166,7 +175,7 @@ fn wires_of(world: &World) -> Vec<String> {
 fn what_times_out_goes_nowhere_twice() {
     let (mut world, romeo, phone) = world();
     let desk = world.available("juliet@example.com/desk", 0);
-    assert!(world.router.detach(world.now, phone));
+    assert!(detach(&mut world, phone));
     assert_eq!(wires(&world.send(romeo, chat(0)), desk).len(), 1);
     let ping =
         crate::world::request(balcony_stanza::IqType::Get, "<ping xmlns='urn:xmpp:ping'/>").to(jid(PHONE));
@@ -185,14 +194,14 @@ fn who_may_resume() {
     let (mut world, romeo, phone) = world();
     world.send(romeo, chat(0));
     assert_eq!(resumed(&mut world, phone, 0), None, "it has a connection");
-    assert!(world.router.detach(world.now, phone));
+    assert!(detach(&mut world, phone));
     let mut effects = Vec::new();
     assert!(!world.router.resume(world.now, phone, &bare("romeo@example.net"), 0, &mut effects));
     assert_eq!((resumed(&mut world, phone, 2), resumed(&mut world, SessionId(99), 0)), (None, None));
     assert!(effects.is_empty() && resumed(&mut world, phone, 1).is_some());
     // A session that does not wait ends with its connection.
     assert!(world.router.manage(romeo, Duration::ZERO, &[]));
-    assert!(!world.router.detach(world.now, romeo));
+    assert!(!detach(&mut world, romeo));
 }
 
 // [SM11]: it hears that it is resumed when all that it had sent before is decided, not sooner.
@@ -203,7 +212,7 @@ fn resumed_waits_for_what_was_sent() {
     let stanza = chat(7).to(jid("nurse@example.com"));
     let effects = world.send(phone, stanza);
     assert_eq!(world.waited.len(), 1, "the nurse's account is being loaded");
-    assert!(world.router.detach(world.now, phone));
+    assert!(detach(&mut world, phone));
     assert_eq!(resumed(&mut world, phone, 0), Some(Vec::new()));
     let mut effects = effects;
     stored(&mut world, &mut effects);
@@ -218,7 +227,7 @@ fn resumed_waits_for_what_was_sent() {
 #[test]
 fn sessions_that_wait_end_as_others() {
     let (mut world, romeo, phone) = world();
-    assert!(world.router.detach(world.now, phone));
+    assert!(detach(&mut world, phone));
     world.send(romeo, chat(0));
     let effects = world.bind(SessionId(1_000), JULIET, "phone");
     assert!(
@@ -227,7 +236,7 @@ fn sessions_that_wait_end_as_others() {
     assert_eq!((kept(&world), world.router.queued()), (vec![0], 0));
 
     let (mut world, romeo, phone) = self::world();
-    assert!(world.router.detach(world.now, phone));
+    assert!(detach(&mut world, phone));
     world.send(romeo, chat(0));
     let effects = world.removed(JULIET);
     assert!(effects.iter().any(|effect| matches!(effect, Effect::Removed { removal: Removal::Removed, .. })));
@@ -236,7 +245,7 @@ fn sessions_that_wait_end_as_others() {
     let mut small = config();
     small.limits.queue_bytes = 2_000;
     let (mut world, romeo, phone) = world_with(small);
-    assert!(world.router.detach(world.now, phone));
+    assert!(detach(&mut world, phone));
     let sent: Vec<_> = (0..30).flat_map(|number| world.send(romeo, chat(number))).collect();
     assert!(sent.iter().any(|effect| matches!(effect, Effect::Close { session, .. } if *session == phone)));
     assert_eq!((kept(&world), world.router.queued()), ((0..30).collect(), 0));
@@ -332,7 +341,7 @@ proptest! {
                     world.router.acknowledged(world.now, phone, count, &mut effects);
                 }
                 Step::Lose if is_there => {
-                    prop_assert!(world.router.detach(world.now, phone));
+                    prop_assert!(detach(&mut world, phone));
                     (is_there, arrived, written) = (false, 0, 0);
                     wire.clear();
                 }
@@ -362,6 +371,8 @@ proptest! {
         got.retain(|number: &usize| *number != usize::MAX);
         prop_assert_eq!(got, (0..sent).collect::<Vec<_>>());
         prop_assert_eq!(world.router.queued(), 0);
+        // Nothing is left of what was written because it had no connection.
+        prop_assert_eq!(world.store.documents(&bare(JULIET), "undelivered").count(), 0);
     }
 }
 
@@ -369,7 +380,7 @@ proptest! {
 #[test]
 fn a_forged_stamp_goes() {
     let (mut world, romeo, phone) = world();
-    assert!(world.router.detach(world.now, phone));
+    assert!(detach(&mut world, phone));
     let stamp = "2".repeat(900);
     let mut stanza =
         content(&format!("<body>0</body><delay xmlns='urn:xmpp:delay' from='example.com' stamp='{stamp}'/>"));

@@ -1,0 +1,224 @@
+//! Messages in the queues of sessions without a connection (XEP-0198) are on disk as well, so that a crash loses none whose sender
+//! was told that it is handled.
+//!
+//! Each is a document of its account, in [`UNDELIVERED`], from when it comes into such a queue until a session has acknowledged it, or
+//! it has gone elsewhere and that is durable. It is written before its sender's stanza counts as handled. Documents that no session
+//! has in its queue when their account is loaded are what a crash has left: they go their way once more, as those of a session that has
+//! ended do.
+//!
+//! What would not be kept for somebody who is away (XEP-0160) is not written either, nor are copies (XEP-0280): they are for one
+//! session.
+//!
+//! A store in trouble, or with too much to do, keeps nobody from getting messages: then they are in memory only, as for a session with a
+//! connection.
+
+use alloc::collections::BTreeSet;
+use alloc::format;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::mem;
+
+use balcony_jid::BareJid;
+use balcony_machine::Instant;
+use balcony_stanza::{Kind, MessageType, Stanza};
+
+use crate::account::{Account, Phase};
+use crate::asks::Purpose;
+use crate::collections::UNDELIVERED;
+use crate::extension::Absent;
+use crate::line::{Origin, Task};
+use crate::outbox::is_copy;
+use crate::resumption::stamped;
+use crate::router::Router;
+use crate::{Ask, Change, Content, Document, DocumentEdit, Effect, SessionId};
+
+/// The version in which they are written: as XML, in which the server has said since when it has them.
+const VERSION: u8 = 1;
+
+/// The documents of an account that are no longer needed.
+#[derive(Debug, Default)]
+pub(crate) struct Obsolete {
+    /// What was in them has gone elsewhere, and may wait to be stored there.
+    keys: Vec<Arc<str>>,
+    /// They could not be deleted.
+    failed: Vec<Arc<str>>,
+}
+
+impl Obsolete {
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.keys.is_empty()
+    }
+
+    pub(crate) fn add(&mut self, keys: impl IntoIterator<Item = Arc<str>>) {
+        self.keys.extend(keys);
+    }
+
+    /// It is time to try it again.
+    pub(crate) fn try_again(&mut self) {
+        self.keys.append(&mut self.failed);
+    }
+}
+
+impl Router {
+    /// Has the message written that the effects from `start` on give to a session without a connection, if they do; its sender's stanza
+    /// is handled when that is done. If too much of the sender waits nobody gets it.
+    pub(crate) fn keep_delivered(&mut self, start: usize, origin: &mut Origin, effects: &mut Vec<Effect>) {
+        // This is on the way of every message.
+        if self.waiting_for_clients.is_empty() {
+            return;
+        }
+        let waits = |effect: &Effect| match effect {
+            Effect::Deliver { session, stanza } => {
+                let own = self.sessions.get(session).filter(|own| own.outbox.is_detached())?;
+                (!is_copy(stanza)).then(|| (own.jid.to_bare(), Arc::clone(stanza)))
+            }
+            _ => None,
+        };
+        let Some((name, stanza)) = effects.iter().skip(start).find_map(waits) else { return };
+        let Some(change) = self.keep(&name, &stanza, self.asks.now()) else { return };
+        let mut delivered = effects.split_off(start);
+        let Some(charge) = self.charge(&stanza, origin, effects) else { return };
+        effects.append(&mut delivered);
+        if let Change::Document { edit, .. } = &change {
+            self.keeps.push((stanza, Arc::clone(&edit.key)));
+        }
+        self.save_beside(&name, change, Purpose::Keep, Some(charge), effects);
+    }
+
+    /// Has what is in the queue of a session written, which has lost its connection.
+    pub(crate) fn keep_queue(&mut self, session: SessionId, effects: &mut Vec<Effect>) {
+        let Some(own) = self.sessions.get(&session) else { return };
+        let name = own.jid.to_bare();
+        let waiting: Vec<_> = own.outbox.unkept().collect();
+        let mut changes = Vec::new();
+        let mut keys = Vec::new();
+        for (place, stanza, at) in waiting {
+            let Some(change) = self.keep(&name, &stanza, at) else { continue };
+            if let Change::Document { edit, .. } = &change {
+                keys.push((place, Arc::clone(&edit.key)));
+            }
+            changes.push(change);
+        }
+        if let Some(own) = self.sessions.get_mut(&session) {
+            own.outbox.keep(keys);
+        }
+        self.save_documents(&name, changes, Purpose::Keep, effects);
+    }
+
+    /// The change that writes a message, if it is one that is kept for people who are away.
+    fn keep(&mut self, name: &BareJid, stanza: &Stanza, at: Instant) -> Option<Change> {
+        let account = self.accounts.get(name)?;
+        let known = account.known.as_deref()?;
+        let is_kept =
+            matches!(
+                stanza.head.kind,
+                Kind::Message(MessageType::Normal | MessageType::Chat | MessageType::Groupchat)
+            ) && matches!(self.shared.tables().absent(name, account, stanza, false), Absent::Keep(_));
+        if !is_kept {
+            return None;
+        }
+        let (creation, clock) = (known.creation, known.clock(at));
+        let late = stamped(Some(account), stanza, at)?;
+        let mut bytes = Vec::new();
+        late.write(&mut bytes);
+        // In the order in which they came, also beside those of an earlier run, of which no number is used again.
+        let random = &mut self.random;
+        let run = *self.run.get_or_insert_with(|| random.next_u64());
+        self.kept += 1;
+        let key = format!("{clock:016x}-{run:016x}-{:016x}", self.kept);
+        let content = Content { version: VERSION, bytes: bytes.into() };
+        let edit = DocumentEdit { collection: UNDELIVERED.into(), key: key.into(), content: Some(content) };
+        Some(Change::Document { creation, edit })
+    }
+
+    /// The document of a message that is being delivered.
+    pub(crate) fn kept_as(&self, stanza: &Arc<Stanza>) -> Option<Arc<str>> {
+        self.keeps.iter().find(|(kept, _)| Arc::ptr_eq(kept, stanza)).map(|(_, key)| Arc::clone(key))
+    }
+
+    /// A session may have acknowledged messages that are written: they are no longer needed.
+    pub(crate) fn forget_acknowledged(&mut self, session: SessionId, effects: &mut Vec<Effect>) {
+        let Some(own) = self.sessions.get_mut(&session) else { return };
+        let freed = own.outbox.take_freed();
+        if !freed.is_empty() {
+            let name = own.jid.to_bare();
+            self.forget(&name, freed, effects);
+        }
+    }
+
+    fn forget(&mut self, name: &BareJid, keys: Vec<Arc<str>>, effects: &mut Vec<Effect>) {
+        let known = self.accounts.get(name).and_then(|account| account.known.as_deref());
+        let Some(creation) = known.map(|known| known.creation) else { return };
+        let forget = |key: &Arc<str>| {
+            let edit = DocumentEdit { collection: UNDELIVERED.into(), key: Arc::clone(key), content: None };
+            Change::Document { creation, edit }
+        };
+        let changes = keys.iter().map(forget).collect();
+        self.save_documents(name, changes, Purpose::Forget(keys), effects);
+    }
+
+    fn save_documents(
+        &mut self,
+        name: &BareJid,
+        changes: Vec<Change>,
+        purpose: Purpose,
+        effects: &mut Vec<Effect>,
+    ) {
+        let Some(account) = self.accounts.get_mut(name).filter(|_| !changes.is_empty()) else { return };
+        account.asks += 1;
+        let ask = Ask::Save { account: name.clone(), changes, by_others: false };
+        self.ask(ask, purpose, None, effects);
+    }
+
+    /// Messages have been deleted, or have not.
+    pub(crate) fn forgotten(&mut self, name: &BareJid, keys: Vec<Arc<str>>, is_saved: bool) {
+        let Some(account) = self.accounts.get_mut(name) else { return };
+        account.asks -= 1;
+        if !is_saved {
+            account.obsolete.failed.extend(keys);
+            self.try_later(name);
+        }
+    }
+
+    /// Deletes what has gone elsewhere, once nothing of it can be lost on the way there.
+    pub(crate) fn forget_obsolete(&mut self, name: &BareJid, effects: &mut Vec<Effect>) {
+        let Some(account) = self.accounts.get_mut(name).filter(|account| !account.obsolete.is_empty()) else {
+            return;
+        };
+        if account.phase == Phase::Open && account.backlog.puts == 0 && !account.has_returned() {
+            let keys = mem::take(&mut account.obsolete.keys);
+            self.forget(name, keys, effects);
+        }
+    }
+
+    /// An account has been loaded that was not in memory. What a crash has left of its messages goes its way once more.
+    pub(crate) fn take_left(&mut self, name: &BareJid, left: Vec<Document>, effects: &mut Vec<Effect>) {
+        let Some(account) = self.accounts.get(name).filter(|_| !left.is_empty()) else { return };
+        let sessions = account.resources().iter().filter_map(|own| self.sessions.get(&own.session));
+        let taken: BTreeSet<Arc<str>> = sessions.flat_map(|own| own.outbox.kept()).collect();
+        let mut left: Vec<Document> =
+            left.into_iter().filter(|document| !taken.contains(&document.key)).collect();
+        left.sort_by(|one, other| one.key.cmp(&other.key));
+        for document in &left {
+            if let Some(stanza) = Stanza::parse(&document.content.bytes) {
+                self.returned(name, stanza, true, effects);
+            }
+        }
+        if let Some(account) = self.accounts.get_mut(name) {
+            account.obsolete.add(left.into_iter().map(|document| document.key));
+        }
+    }
+}
+
+/// Takes the messages that wait for sessions out of what was loaded.
+pub(crate) fn split_off(documents: &mut Vec<Document>) -> Vec<Document> {
+    documents.extract_if(.., |document| document.collection == UNDELIVERED).collect()
+}
+
+impl Account {
+    /// Whether messages that have come back from sessions wait.
+    fn has_returned(&self) -> bool {
+        let is_returned = |task: Task| matches!(task, Task::Returned);
+        self.queue.iter().any(|waiting| is_returned(waiting.task)) || self.any_in_lines(is_returned)
+    }
+}
