@@ -9,6 +9,7 @@
 //! - [`Limits`] and [`XmlLimits`]: everything has a bound.
 //! - [`Secret`]: a value that never prints and is erased when dropped.
 //! - [`Seed`]: randomness is an argument too.
+//! - [`RecordWriter`] and [`RecordReader`]: what is kept and read again later.
 //!
 //! # The shape of a byte machine
 //!
@@ -48,12 +49,14 @@ extern crate alloc;
 
 mod limits;
 mod progress;
+mod record;
 mod secret;
 mod seed;
 mod time;
 
 pub use limits::{Limits, LimitsError, XmlLimits};
 pub use progress::{ApiMisuse, On, Progress, Ticket};
+pub use record::{RecordReader, RecordWriter};
 pub use secret::Secret;
 pub use seed::{Random, Seed};
 pub use time::{Deadline, Instant, Reason};

@@ -9,7 +9,7 @@ use balcony_jid::BareJid;
 use balcony_roster::Version;
 use balcony_stanza::{ErrorCondition, Stanza, StreamCondition};
 
-use crate::account::{Note, Phase};
+use crate::account::{Account, Note, Phase};
 use crate::asks::{Charge, Open, Purpose};
 use crate::extension::Damaged;
 use crate::known::Known;
@@ -26,7 +26,7 @@ impl Router {
         match purpose {
             Purpose::Look(about) => self.looked_up(&name, about, answer, effects),
             purpose => {
-                let is_same = |account: &crate::account::Account| account.incarnation == incarnation;
+                let is_same = |account: &Account| account.incarnation == incarnation;
                 if self.accounts.get(&name).is_some_and(is_same) {
                     self.answered(&name, purpose, answer, effects);
                 } else if let Purpose::Put(stanza) = purpose
@@ -84,6 +84,9 @@ impl Router {
             Some(Answer::Loaded(Some(mut kept))) => {
                 let left = undelivered::split_off(&mut kept.documents);
                 let is_first = self.accounts.get(name).is_some_and(|account| account.known.is_none());
+                if is_first {
+                    self.end_successors(name, kept.creation, effects);
+                }
                 let account = self.accounts.get(name).filter(|account| account.known.is_some());
                 let seen = account.map(|account| Seen::now(&self.shared, name, account));
                 let Ok(before) = self.know(name, *kept) else {
@@ -94,6 +97,10 @@ impl Router {
                     self.act(name, |router| router.tell_difference(name, before, seen, effects));
                 }
                 self.enter(name, Phase::Open);
+                // Those whose clients are back have waited for that.
+                self.back.extend(
+                    self.accounts.get(name).into_iter().flat_map(Account::resources).map(|r| r.session),
+                );
                 if is_first {
                     // What is stored is older than what waited for sessions.
                     self.fetch(name, effects);
@@ -121,6 +128,9 @@ impl Router {
         if let Some(before) = &mut before {
             // What has been kept since, or is to be, may be later than what was loaded.
             known.last = before.last.take();
+        }
+        if account.available().next().is_some() {
+            known.last = None;
         }
         account.known = Some(known);
         Ok(before)

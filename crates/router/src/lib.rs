@@ -86,6 +86,7 @@ mod replay;
 mod request;
 mod resumption;
 mod router;
+mod saved;
 mod shared;
 mod store;
 mod subscription;
@@ -98,6 +99,7 @@ pub use config::{Config, ConflictPolicy, Software};
 pub use effect::{Effect, Removal, SessionId};
 pub use memory::Memory;
 pub use router::{Counts, Router};
+pub use saved::Restoring;
 pub use store::{
     Answer, Append, Ask, Change, Collections, Content, Document, DocumentEdit, Entry, Kept, LastSeen,
     LogEdit, Room, collections,

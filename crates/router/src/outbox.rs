@@ -25,6 +25,10 @@ use balcony_stanza::{IqType, Kind, MessageType, Stanza};
 
 use crate::asks::cost;
 
+mod saved;
+
+pub(crate) use saved::Groups;
+
 /// The queue of one session.
 #[derive(Debug, Default)]
 pub(crate) struct Outbox {
@@ -119,6 +123,11 @@ impl Entry {
 
     pub(crate) fn is_message(&self) -> bool {
         matches!(self.stanza.head.kind, Kind::Message(_))
+    }
+
+    /// The number of the group of sessions that get the same, if there are several.
+    fn group(&self) -> Option<u64> {
+        self.others.as_ref().map(|others| others.number)
     }
 
     /// Whether its session's end has to be awaited: it may still get through, and nobody else gets it.
@@ -350,21 +359,23 @@ impl Outbox {
         }
     }
 
-    /// The messages in it that are written nowhere, by their places, with the time at which they came: but for those that another
+    /// The messages in it that are written nowhere, by their places, with the time at which they came and their groups: but for those that another
     /// session has got, or that are for this one alone.
-    pub(crate) fn unkept(&self) -> impl Iterator<Item = (usize, Arc<Stanza>, Instant)> {
-        let is_unkept = |entry: &&(usize, &Entry)| {
-            let (_, entry) = entry;
+    pub(crate) fn unkept(&self) -> impl Iterator<Item = (usize, Arc<Stanza>, Instant, Option<u64>)> {
+        let is_unkept = |entry: &Entry| {
             entry.is_message()
                 && entry.kept.is_none()
                 && entry.replayed.is_none()
                 && !is_copy(&entry.stanza)
                 && entry.others.as_ref().is_none_or(|others| !others.is_taken())
         };
-        let entries = self.entries.iter().enumerate();
-        entries
-            .filter(move |entry| is_unkept(&entry))
-            .map(|(place, entry)| (place, Arc::clone(&entry.stanza), entry.at))
+        let entries = self.entries.iter().enumerate().filter(move |(_, entry)| is_unkept(entry));
+        entries.map(|(place, entry)| (place, Arc::clone(&entry.stanza), entry.at, entry.group()))
+    }
+
+    /// The groups of the messages in it that are written and that other sessions get as well, and their documents.
+    pub(crate) fn kept_in_groups(&self) -> impl Iterator<Item = (u64, Arc<str>)> {
+        self.entries.iter().filter_map(|entry| Some((entry.group()?, entry.kept.clone()?)))
     }
 
     /// These are written now, in documents with these keys.

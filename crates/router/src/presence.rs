@@ -280,7 +280,7 @@ fn welcome(shared: &Shared, account: &Account, session: SessionId, effects: &mut
 ///
 /// It is all that a server needs to understand. Faults in `<show/>` and `<status/>` are for those to judge who show them:
 /// refusing them would keep a client offline for a word.
-fn priority(stanza: &Stanza) -> Result<i8, &'static str> {
+pub(crate) fn priority(stanza: &Stanza) -> Result<i8, &'static str> {
     if stanza.payload.is_empty() {
         return Ok(0);
     }

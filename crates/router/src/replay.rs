@@ -59,7 +59,19 @@ pub(crate) struct Delivering {
     is_written: bool,
 }
 
+impl Delivering {
+    /// Those up to this number of their log are on their way to the session.
+    pub(crate) const fn to(session: SessionId, up_to: u64) -> Self {
+        Delivering { session, up_to, is_written: false }
+    }
+}
+
 impl Backlog {
+    /// Up to which number of their log stored messages are on their way to the session, if they are.
+    pub(crate) fn delivered_to(&self, session: SessionId) -> Option<u64> {
+        self.delivering.as_ref().filter(|_| self.is_open(session)).map(|now| now.up_to)
+    }
+
     /// Whether there are messages that have to be delivered before any other, and can't be yet.
     pub(crate) fn goes_first(&self) -> bool {
         self.may_wait && self.delivering.is_some()

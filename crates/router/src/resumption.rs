@@ -21,11 +21,13 @@ use crate::{Effect, SessionId};
 #[derive(Debug)]
 pub(crate) struct Managed {
     /// How long it waits for its client; it does not if that is zero.
-    wait: Duration,
+    pub(crate) wait: Duration,
     /// It has no connection, and ends then.
-    until: Option<Instant>,
+    pub(crate) until: Option<Instant>,
     /// Its client has come back, and has got so many, but not everything is decided that it had sent before.
-    resuming: Option<u32>,
+    pub(crate) resuming: Option<u32>,
+    /// Of which account it was when it was [saved](Router::save), if it was: the account may be another by now.
+    pub(crate) creation: Option<u64>,
 }
 
 impl Router {
@@ -37,7 +39,7 @@ impl Router {
         let is_for_it =
             |effect: &&Effect| matches!(effect, Effect::Deliver { session: to, .. } if *to == session);
         own.outbox.begin_acknowledging(effects.iter().filter(is_for_it).count());
-        own.managed = Some(Box::new(Managed { wait, until: None, resuming: None }));
+        own.managed = Some(Box::new(Managed { wait, until: None, resuming: None, creation: None }));
         true
     }
 
@@ -110,6 +112,10 @@ impl Router {
     fn answer_resumption(&mut self, session: SessionId, effects: &mut Vec<Effect>) {
         let now = self.asks.now();
         let Some(own) = self.sessions.get_mut(&session).filter(|own| own.undecided == 0) else { return };
+        // What waits can't be told since when it does, as long as the account is not known.
+        if self.accounts.get(own.jid.bare_str()).is_none_or(|account| account.known.is_none()) {
+            return;
+        }
         let Some(managed) = own.managed.as_mut() else { return };
         let Some(count) = managed.resuming.take() else { return };
         if let Some(until) = managed.until.take() {

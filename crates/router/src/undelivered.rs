@@ -12,7 +12,7 @@
 //! A store in trouble, or with too much to do, keeps nobody from getting messages: then they are in memory only, as for a session with a
 //! connection.
 
-use alloc::collections::BTreeSet;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -90,9 +90,20 @@ impl Router {
         let Some(own) = self.sessions.get(&session) else { return };
         let name = own.jid.to_bare();
         let waiting: Vec<_> = own.outbox.unkept().collect();
+        if waiting.is_empty() {
+            return;
+        }
+        // What other sessions are to get as well may be written already.
+        let others = self.sessions(&name).filter_map(|other| self.sessions.get(&other));
+        let written: BTreeMap<u64, Arc<str>> =
+            others.flat_map(|other| other.outbox.kept_in_groups()).collect();
         let mut changes = Vec::new();
         let mut keys = Vec::new();
-        for (place, stanza, at) in waiting {
+        for (place, stanza, at, group) in waiting {
+            if let Some(key) = group.and_then(|group| written.get(&group)) {
+                keys.push((place, Arc::clone(key)));
+                continue;
+            }
             let Some(change) = self.keep(&name, &stanza, at) else { continue };
             if let Change::Document { edit, .. } = &change {
                 keys.push((place, Arc::clone(&edit.key)));

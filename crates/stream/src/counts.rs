@@ -5,6 +5,8 @@
 
 use alloc::collections::VecDeque;
 
+use balcony_machine::{RecordReader, RecordWriter};
+
 /// Stanzas of one direction, in their order, until they are settled: acknowledged by the peer, or handled here.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Line {
@@ -161,6 +163,29 @@ impl Counts {
     pub fn resumed(&self, h: u32) -> Counts {
         Counts { received: Line::at(self.received.settled()), sent: Line::at(h), before: 0 }
     }
+
+    /// Writes what is needed to go on with a session later, if [all](Counts::is_settled) that has come is handled.
+    pub fn write(&self, record: &mut RecordWriter) {
+        let number = |record: &mut RecordWriter, number: u32| {
+            record.number(number.into());
+        };
+        number(record, self.received.settled());
+        number(record, self.sent.settled());
+        record.list(self.sent.runs.iter(), |record, run| {
+            number(record, run.owner);
+            number(record, run.stream);
+        });
+    }
+
+    /// Reads what was [written](Counts::write); `None` if it is damaged.
+    #[must_use]
+    pub fn read(record: &mut RecordReader<'_>) -> Option<Counts> {
+        let number = |record: &mut RecordReader<'_>| u32::try_from(record.number()?).ok();
+        let (received, settled) = (number(record)?, number(record)?);
+        let runs = record.list(|record| Some(Run { owner: number(record)?, stream: number(record)? }))?;
+        let sent = Line { settled, runs: runs.into() };
+        Some(Counts { received: Line::at(received), sent, before: 0 })
+    }
 }
 
 #[cfg(test)]
@@ -238,6 +263,13 @@ mod tests {
                 // What the owner sends is bounded; so is this.
                 prop_assert!(line.runs.len() <= of_owner as usize + 1);
             }
+            // XEP-0198 §5: it goes on where it was, also after its server was down.
+            let counts = Counts { received: Line::at(start), sent: line, before: 0 };
+            let mut record = RecordWriter::default();
+            counts.write(&mut record);
+            let record = record.into_bytes();
+            prop_assert_eq!(Counts::read(&mut RecordReader::new(&record)), Some(counts));
+            prop_assert_eq!(Counts::read(&mut RecordReader::new(&record[1..])), None);
         }
     }
 

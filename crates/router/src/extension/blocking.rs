@@ -87,6 +87,7 @@ impl Extension for Blocking {
                 context.push(&push.into(), |client| *client.state);
             }
         });
+        registry.client_state(|hears| [u8::from(*hears)].into(), |state| Some(state == [1]));
         registry.allows(|_, account, entity| !account.state().holds(entity), |_| error());
     }
 }

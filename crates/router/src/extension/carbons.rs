@@ -24,6 +24,7 @@ impl Extension for Carbons {
         registry.bind_inline("enable", NS, |_, context, _| {
             let _ = switch(context, true);
         });
+        registry.client_state(|wanted| [u8::from(*wanted)].into(), |state| Some(state == [1]));
         registry.copy(copy);
     }
 }

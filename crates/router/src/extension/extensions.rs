@@ -114,6 +114,11 @@ impl Extensions {
         self.names.get(usize::from(index)).copied().unwrap_or_default()
     }
 
+    /// The place of the extension of this name.
+    pub(crate) fn index(&self, name: &str) -> Option<u8> {
+        self.names.iter().position(|known| *known == name).and_then(|at| u8::try_from(at).ok())
+    }
+
     pub(crate) fn tables(&self) -> &Tables {
         &self.tables
     }

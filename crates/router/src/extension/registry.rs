@@ -12,7 +12,7 @@ use balcony_xml::ElementRef;
 
 use super::extensions::{Collection, Kind};
 use super::tables::{Key, OwnRequest, PublicRequest, Replay, ServerRequest, Tables, Typed};
-use super::{Absent, AccountRef, Claim, Context, Extension, Reply, Request, Server};
+use super::{Absent, AccountRef, Claim, Context, Extension, Reply, Request, Server, Slots};
 use crate::account::Account;
 use crate::router::deliver;
 use crate::{Content, Document, Effect, Entry, SessionId};
@@ -274,6 +274,19 @@ impl<X: Extension> Registry<'_, X> {
                 }
             });
         }));
+    }
+
+    /// Keeps what is known of a client while the server is down, for a session that goes on afterwards (XEP-0198). `restore` gets what
+    /// `save` has made, perhaps an earlier version of it, and returns `None` if it can't read that: then nothing is known.
+    pub fn client_state(&mut self, save: fn(&X::Client) -> Vec<u8>, restore: fn(&[u8]) -> Option<X::Client>) {
+        let index = self.typed.index;
+        let save = move |slots: &Slots| slots.get(index).map(save);
+        let restore = move |state: &[u8], slots: &mut Slots| {
+            if let Some(state) = restore(state) {
+                slots.set(index, state);
+            }
+        };
+        self.tables.client_states.push((index, Box::new(save), Box::new(restore)));
     }
 
     /// Has a collection of documents in this version. Those of it that are `loaded` with an account are given to

@@ -72,6 +72,8 @@ type OfDocuments = Box<dyn Fn(&Request<'_>, &[Document]) -> Result<Payload, Stan
 type Restore = Box<dyn Fn(&str, &Entry) -> Option<Stanza> + Send + Sync>;
 type IsAbsent = Box<dyn Fn(&BareJid, &Account, &Stanza, bool) -> Absent + Send + Sync>;
 type Wanted = Box<dyn Fn(&mut Call<'_>, ElementRef<'_>) + Send + Sync>;
+type SaveClient = Box<dyn Fn(&Slots) -> Option<Vec<u8>> + Send + Sync>;
+type RestoreClient = Box<dyn Fn(&[u8], &mut Slots) + Send + Sync>;
 pub(super) type LoadedAgain = Box<dyn Fn(&Slots, &mut Call<'_>) + Send + Sync>;
 type Load = Box<dyn Fn(&[Document], &mut Slots) -> Result<(), Damaged> + Send + Sync>;
 
@@ -125,6 +127,8 @@ pub(crate) struct Tables {
     load: Vec<Load>,
     pub(super) loaded_again: Vec<LoadedAgain>,
     pub(super) replay: Option<Replay>,
+    /// How what extensions know of a client is kept while the server is down.
+    pub(super) client_states: Vec<(u8, SaveClient, RestoreClient)>,
 }
 
 /// Who answers a request to an account.
@@ -308,6 +312,21 @@ impl Tables {
 
     pub(crate) const fn replay(&self) -> Option<&Replay> {
         self.replay.as_ref()
+    }
+
+    /// What extensions know of a client, as it is kept.
+    pub(crate) fn client_states<'a>(
+        &'a self,
+        slots: &'a Slots,
+    ) -> impl Iterator<Item = (u8, Vec<u8>)> + use<'a> {
+        self.client_states.iter().filter_map(|(index, save, _)| Some((*index, save(slots)?)))
+    }
+
+    /// An extension knows again what it has kept of a client, if it can read it.
+    pub(crate) fn restore_client(&self, index: Option<u8>, state: &[u8], slots: &mut Slots) {
+        if let Some((.., restore)) = self.client_states.iter().find(|(at, ..)| Some(*at) == index) {
+            restore(state, slots);
+        }
     }
 
     /// Does what a client wants at once; `false` if no extension knows it.

@@ -3,10 +3,10 @@
 use core::time::Duration;
 
 use balcony_roster::Subscription;
-use balcony_router::{Answer, Effect, SessionId};
+use balcony_router::{Answer, Effect, Restoring, SessionId};
 use balcony_stanza::{IqType, Kind, MessageType, Stanza};
 
-use crate::world::{World, bare, config, content, jid, request, wires};
+use crate::world::{START, World, bare, config, content, jid, request, wires};
 
 const JULIET: &str = "juliet@example.com";
 const WAIT: Duration = Duration::from_secs(600);
@@ -44,7 +44,7 @@ fn sessions_that_wait_keep_nobody_out() {
     let first = world.available("juliet@example.com/first", 1);
     let second = world.available("juliet@example.com/second", 0);
     for session in [first, second] {
-        assert!(world.router.manage(session, WAIT));
+        assert!(world.router.manage(session, WAIT, &[]));
     }
     detach(&mut world, first);
     detach(&mut world, second);
@@ -72,7 +72,7 @@ fn the_oldest_goes_first_when_all_is_full() {
     let names = ["a", "b", "c", "d"].map(|name| format!("{name}@example.com"));
     let phones = names.clone().map(|name| world.available(&format!("{name}/phone"), 0));
     for phone in phones {
-        assert!(world.router.manage(phone, WAIT));
+        assert!(world.router.manage(phone, WAIT, &[]));
     }
     for phone in [phones[2], phones[0], phones[1]] {
         detach(&mut world, phone);
@@ -98,7 +98,7 @@ fn what_was_answered_is_not_refused() {
     let mut world = World::new();
     let desk = world.available("juliet@example.com/desk", 0);
     let phone = world.available("juliet@example.com/phone", 0);
-    assert!(world.router.manage(phone, WAIT));
+    assert!(world.router.manage(phone, WAIT, &[]));
     let ping = |id: &str| {
         request(IqType::Get, "<ping xmlns='urn:xmpp:ping'/>").id(id).to(jid("juliet@example.com/phone"))
     };
@@ -137,7 +137,7 @@ fn friends() -> (World, SessionId, SessionId) {
     }
     let romeo = world.available("romeo@example.net/street", 0);
     let phone = world.available("juliet@example.com/phone", 0);
-    assert!(world.router.manage(phone, WAIT));
+    assert!(world.router.manage(phone, WAIT, &[]));
     (world, romeo, phone)
 }
 
@@ -245,4 +245,160 @@ fn a_store_in_trouble_is_asked_again() {
     world.now = world.router.deadline().unwrap().at;
     world.tick();
     assert!(written(&world).is_empty());
+}
+
+/// The server ends in good order, is down for so long, and another one begins with what its store has, and with what was kept of these
+/// sessions, which have the same numbers there.
+fn restart(mut world: World, sessions: &[SessionId], down: Duration) -> World {
+    let mut effects = Vec::new();
+    let saved: Vec<_> = sessions
+        .iter()
+        .map(|session| (*session, world.router.save(world.now, *session).expect("it waits")))
+        .collect();
+    sessions.iter().for_each(|session| world.router.let_go(*session));
+    assert_eq!((world.router.queued(), world.router.counts().sessions), (0, 0));
+    let mut next = World::new();
+    (next.store, next.now) = (world.store, world.now + down);
+    let mut restoring = Restoring::at(START + next.now.as_nanos() / 1_000_000);
+    for (session, saved) in saved {
+        let jid = next.router.restore(next.now, session, &saved, &mut restoring, &mut effects);
+        assert!(jid.is_some());
+        // Nobody has it twice.
+        assert_eq!(next.router.restore(next.now, session, &saved, &mut restoring, &mut effects), None);
+        let other = SessionId(session.0 + 10_000);
+        assert_eq!(next.router.restore(next.now, other, &saved, &mut restoring, &mut effects), None);
+        assert_eq!(next.router.restore(next.now, other, &saved[1..], &mut restoring, &mut effects), None);
+    }
+    next.serve(&mut effects);
+    next
+}
+
+// XEP-0198 §5 [SM14]: a session goes on at the next process: what it has not got, in order, once; its presence, its carbons, the rest of its
+// time.
+#[test]
+fn a_session_goes_on_at_the_next_process() {
+    let (mut world, romeo, phone) = friends();
+    let desk = world.available("juliet@example.com/desk", 0);
+    assert!(world.router.manage(desk, WAIT, &[]));
+    let enable = request(IqType::Set, "<enable xmlns='urn:xmpp:carbons:2'/>");
+    world.send(phone, enable);
+    world.send(romeo, chat(0, 1));
+    let ping = request(IqType::Get, "<ping xmlns='urn:xmpp:ping'/>").to(jid("juliet@example.com/phone"));
+    world.send(romeo, ping);
+    for session in [phone, desk] {
+        detach(&mut world, session);
+    }
+    world.send(romeo, chat(1, 1));
+    assert_eq!(written(&world).len(), 2);
+    world.unbind(romeo);
+    let mut world = restart(world, &[phone, desk], Duration::from_secs(300));
+    let romeo = world.connect("romeo@example.net/street");
+    let shown = world.send(romeo, crate::world::available(0));
+    let shown = wires(&shown, romeo);
+    assert_eq!(
+        shown.iter().filter(|wire| wire.contains("from='juliet@example.com/phone'")).count(),
+        1,
+        "{shown:?}"
+    );
+    // Copies are for it alone: they are kept with the session, not for whoever comes after a crash.
+    let to_desk = chat(2, 1).to(jid("juliet@example.com/desk"));
+    world.send(romeo, to_desk);
+    let mut effects = Vec::new();
+    // It has got the presence of the desk, the answer to its request, and the first message.
+    assert!(!world.router.resume(world.now, phone, &bare("romeo@example.net"), 1, &mut effects));
+    assert!(world.router.resume(world.now, phone, &bare(JULIET), 3, &mut effects));
+    assert!(
+        matches!(&effects[0], Effect::Resumed { session, received: 2, .. } if *session == phone),
+        "{effects:?}"
+    );
+    let got = wires(&effects, phone);
+    assert_eq!(numbers(&effects, phone), [1, 2], "{got:?}");
+    assert!(got.iter().any(|wire| wire.contains("urn:xmpp:ping")), "{got:?}");
+    let late = got.iter().find(|wire| number(wire) == Some(1)).unwrap();
+    assert!(late.contains("stamp='2002-09-10T23:08:27") && late.matches("<delay").count() == 1, "{late}");
+    world.serve(&mut effects);
+    // One of both has got what was for both, so nobody else gets it when the other does not come back; and half of its time was left.
+    world.router.acknowledged(world.now, phone, 10, &mut effects);
+    world.router.acknowledged(world.now, phone, got.len() as u32, &mut effects);
+    world.serve(&mut effects);
+    assert_eq!(world.router.deadline().unwrap().at, world.now + Duration::from_secs(299));
+    world.now = world.now + Duration::from_secs(299);
+    let gone = world.tick();
+    assert!(
+        gone.contains(&format!("{}: presence unavailable from juliet@example.com/desk", world.name(romeo))),
+        "{gone:?}"
+    );
+    assert_eq!((world.kept(JULIET).len(), written(&world)), (0, vec![]));
+}
+
+// The same: a server that was down for longer than its sessions wait gives them another minute; a crash after they were restored, and what
+// was kept of them deleted, loses no message.
+#[test]
+fn a_restored_session_has_a_minute_and_outlives_a_crash() {
+    let (mut world, romeo, phone) = friends();
+    detach(&mut world, phone);
+    world.send(romeo, chat(0, 1));
+    world.unbind(romeo);
+    let world = restart(world, &[phone], Duration::from_secs(86_400));
+    assert_eq!(world.router.deadline().unwrap().at, world.now + Duration::from_secs(60));
+    let mut after = crash(world);
+    let desk = after.connect("juliet@example.com/desk");
+    assert_eq!(numbers(&after.send(desk, crate::world::available(0)), desk), [0]);
+}
+
+// Stored messages that were on their way to a session are so still: they are deleted when it has got them, and come no second time.
+#[test]
+fn stored_messages_are_on_their_way_still() {
+    for got in [0, 1] {
+        let (mut world, romeo, phone) = friends();
+        world.unbind(phone);
+        world.send(romeo, chat(0, 1));
+        world.send(romeo, chat(1, 1));
+        let phone = world.connect("juliet@example.com/phone");
+        assert!(world.router.manage(phone, WAIT, &[]));
+        let effects = world.send(phone, crate::world::available(0));
+        assert_eq!(numbers(&effects, phone), [0, 1]);
+        let before = wires(&effects, phone).iter().position(|wire| number(wire) == Some(0)).unwrap() as u32;
+        detach(&mut world, phone);
+        world.send(romeo, chat(2, 1));
+        world.unbind(romeo);
+        let mut world = restart(world, &[phone], Duration::from_secs(1));
+        let mut effects = Vec::new();
+        assert!(world.router.resume(world.now, phone, &bare(JULIET), before + got, &mut effects));
+        let sent = wires(&effects, phone).len() as u32;
+        let mut numbers = numbers(&effects, phone);
+        world.serve(&mut effects);
+        effects.clear();
+        world.router.acknowledged(world.now, phone, sent, &mut effects);
+        world.serve(&mut effects);
+        numbers.extend(self::numbers(&effects, phone));
+        assert_eq!(numbers, (got as usize..3).collect::<Vec<_>>());
+        let more = wires(&effects, phone).len() as u32;
+        effects.clear();
+        world.router.acknowledged(world.now, phone, more, &mut effects);
+        world.serve(&mut effects);
+        assert_eq!((world.kept(JULIET).len(), written(&world)), (0, vec![]));
+    }
+}
+
+// The account is another by now, or there is none: the session ends, and nobody gets what was for it.
+#[test]
+fn the_successor_of_an_account_gets_nothing() {
+    for is_made_again in [false, true] {
+        let (mut world, romeo, phone) = friends();
+        detach(&mut world, phone);
+        world.send(romeo, chat(0, 1));
+        world.unbind(romeo);
+        world.store.remove(&bare(JULIET));
+        if is_made_again {
+            world.store.create(bare(JULIET));
+        }
+        let mut world = restart(world, &[phone], Duration::from_secs(1));
+        assert_eq!((world.router.counts().sessions, world.router.queued()), (0, 0));
+        if is_made_again {
+            let desk = world.connect("juliet@example.com/desk");
+            let effects = world.send(desk, crate::world::available(0));
+            assert!(numbers(&effects, desk).is_empty(), "{effects:?}");
+        }
+    }
 }

@@ -397,7 +397,7 @@ fn a_forged_stamp_goes() {
 #[test]
 fn what_is_left_counts_from_the_first_on() {
     let (mut world, romeo, phone) = world();
-    assert!(world.router.detach(world.now, phone));
+    assert!(detach(&mut world, phone));
     world.send(romeo, chat(0).to(jid(PHONE)));
     world.at_once = false;
     let other = SessionId(7);

@@ -1,0 +1,92 @@
+//! The queue of a session that waits for its client, as it is kept while the server is down, and made of that again.
+
+use alloc::collections::{BTreeMap, VecDeque};
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use balcony_machine::{Instant, RecordReader, RecordWriter};
+use balcony_stanza::Stanza;
+
+use super::{Entry, Group, Outbox};
+
+/// The groups of sessions that get the same message, by the numbers that they had before.
+pub(crate) type Groups = BTreeMap<u64, Arc<Group>>;
+
+impl Outbox {
+    /// Writes the queue of a session without a connection. `stamp` says in what waits since when it does (XEP-0203).
+    pub(crate) fn write(
+        &self,
+        record: &mut RecordWriter,
+        stamp: impl Fn(&Stanza, Instant) -> Option<Stanza>,
+    ) {
+        let since = |number: u64| number.saturating_sub(self.removed);
+        record.number(since(self.acknowledges.unwrap_or(0)));
+        record.number(since(self.highest));
+        record.option(self.replay, |record, end| {
+            record.number(since(end));
+        });
+        record.option(self.replayed, |record, number| {
+            record.number(number);
+        });
+        record.list(self.entries.iter(), |record, entry| {
+            let late = Some(entry).filter(|entry| entry.replayed.is_none() && !entry.is_stamped);
+            let late = late.and_then(|entry| stamp(&entry.stanza, entry.at));
+            let mut bytes = Vec::new();
+            late.as_ref().unwrap_or(&entry.stanza).write(&mut bytes);
+            record.bytes(bytes).flag(entry.is_answer).flag(entry.is_answered);
+            record.option(entry.replayed, |record, number| {
+                record.number(number);
+            });
+            record.option(entry.kept.as_deref(), |record, key| {
+                record.bytes(key);
+            });
+            record.option(entry.others.as_deref(), |record, group| {
+                record.number(group.number).flag(group.is_taken());
+            });
+        });
+    }
+
+    /// Makes the queue again. It has come now; since when its stanzas wait they say themselves. `None` if the record is damaged.
+    pub(crate) fn read(
+        now: Instant,
+        record: &mut RecordReader<'_>,
+        groups: &mut Groups,
+        new_group: &mut impl FnMut(bool) -> Arc<Group>,
+    ) -> Option<Outbox> {
+        let acknowledges = record.number()?;
+        let highest = record.number()?;
+        let replay = record.option(RecordReader::number)?;
+        let replayed = record.option(RecordReader::number)?;
+        let entries: VecDeque<Entry> = record
+            .list(|record| {
+                let stanza = Arc::new(Stanza::parse(record.bytes()?)?);
+                let (is_answer, is_answered) = (record.flag()?, record.flag()?);
+                let replayed = record.option(RecordReader::number)?;
+                let kept = record.option(RecordReader::text)?.map(Arc::from);
+                let group = record.option(|record| Some((record.number()?, record.flag()?)))?;
+                let others = group.map(|(number, is_taken)| {
+                    Arc::clone(groups.entry(number).or_insert_with(|| new_group(is_taken)))
+                });
+                let entry = Entry::new(stanza, now, is_answer, replayed, others, kept);
+                Some(Entry { is_answered, is_stamped: replayed.is_none(), ..entry })
+            })?
+            .into();
+        let length = entries.len() as u64;
+        if highest > length || acknowledges > length || replay.is_some_and(|end| end > length) {
+            return None;
+        }
+        let bytes = entries.iter().map(|entry| entry.bytes).sum();
+        let answers = entries.iter().filter(|entry| entry.is_answer).map(|entry| entry.bytes).sum();
+        Some(Outbox {
+            entries,
+            highest,
+            acknowledges: Some(acknowledges),
+            is_detached: true,
+            bytes,
+            answers,
+            replay,
+            replayed,
+            ..Outbox::default()
+        })
+    }
+}
