@@ -140,6 +140,11 @@ impl Asked for ComponentAsk {
 fn salted(hash: Hash) -> &'static SaltedPassword {
     static SHA1: OnceLock<SaltedPassword> = OnceLock::new();
     static SHA256: OnceLock<SaltedPassword> = OnceLock::new();
-    let slot = if hash == Hash::Sha1 { &SHA1 } else { &SHA256 };
+    static SHA512: OnceLock<SaltedPassword> = OnceLock::new();
+    let slot = match hash {
+        Hash::Sha1 => &SHA1,
+        Hash::Sha256 => &SHA256,
+        _ => &SHA512,
+    };
     slot.get_or_init(|| salt_password(hash, PASSWORD, SALT, ITERATIONS).expect("a good password"))
 }

@@ -103,9 +103,9 @@ fn client(mechanism: Mechanism, bound: bool, messages: &[&[u8]]) {
 fn salted(hash: balcony_sasl::Hash, password: &str, salt: &[u8]) -> balcony_sasl::SaltedPassword {
     use std::collections::BTreeMap;
     use std::sync::{Mutex, PoisonError};
-    type Known = BTreeMap<(bool, Vec<u8>), balcony_sasl::SaltedPassword>;
+    type Known = BTreeMap<(balcony_sasl::Hash, Vec<u8>), balcony_sasl::SaltedPassword>;
     static KNOWN: Mutex<Known> = Mutex::new(BTreeMap::new());
     let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
-    let key = (hash == balcony_sasl::Hash::Sha1, salt.to_vec());
+    let key = (hash, salt.to_vec());
     known.entry(key).or_insert_with(|| salt_password(hash, password, salt, 4096).expect("a password")).clone()
 }

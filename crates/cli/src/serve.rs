@@ -9,6 +9,7 @@ use std::time::SystemTime;
 
 use balcony_jid::BareJid;
 use balcony_machine::Secret;
+use balcony_sasl::Mechanism;
 use balcony_store::{Store, Worker, WorkerConfig};
 use balcony_stream::TlsPolicy;
 use balcony_tokio::{Server, ServerConfig, ServerHandle, Transport};
@@ -63,8 +64,9 @@ pub(crate) fn run(args: ServeArgs, log: Option<LogLevel>) -> Result<(), Failure>
         tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(io("cannot start"))?;
     let iterations = ServerConfig::new(Vec::new(), store.secret()).iterations;
     let hashing = WorkerConfig { iterations, ..WorkerConfig::default() };
+    let offer = Offer::of(&store);
     let storage = Storage { worker: Arc::new(Worker::start_with(store.clone(), hashing)), store };
-    let served = runtime.block_on(serve(&options, settings, &storage, args.demo, &log));
+    let served = runtime.block_on(serve(&options, settings, &storage, offer, args.demo, &log));
     // With the runtime the last tasks end, then the threads of the store, then the store closes its file.
     runtime.shutdown_timeout(CLOSING);
     served.and(storage.close())
@@ -97,6 +99,7 @@ async fn serve(
     options: &Options,
     mut settings: Settings,
     storage: &Storage,
+    offer: Offer,
     demo: bool,
     log: &Log,
 ) -> Result<(), Failure> {
@@ -113,6 +116,7 @@ async fn serve(
     let mut config = ServerConfig::new(domains.to_vec(), storage.store.secret());
     config.tls = if settings.allow_plaintext { TlsPolicy::Optional } else { TlsPolicy::Required };
     configure(&mut config, &settings, &certificate)?;
+    config.mechanisms = offer.mechanisms();
     let secret = federation::secret()?;
     let decision = settings.federation.decide(&settings, &domains, &certificate, &secret)?;
     let mut off = None;
@@ -198,12 +202,16 @@ async fn serve(
             }
             // Another one meanwhile waits, since the file may have changed.
             _ = hangup.recv(), if reading.is_none() => {
-                let (options, before) = (options.clone(), settings.clone());
-                reading = Some(tokio::task::spawn_blocking(move || options.read_again(&before)));
+                let (options, before, store) = (options.clone(), settings.clone(), storage.store.clone());
+                reading = Some(tokio::task::spawn_blocking(move || {
+                    let (settings, certificate) = options.read_again(&before)?;
+                    Ok((settings, certificate, Offer::of(&store)))
+                }));
             }
             read = finished(&mut reading) => match read {
-                Ok((new, new_certificate)) => {
+                Ok((new, new_certificate, offer)) => {
                     (settings, certificate) = (new, new_certificate);
+                    config.mechanisms = offer.mechanisms();
                     log.set_level(settings.log.unwrap_or_default());
                     configure(&mut config, &settings, &certificate)?;
                     federate(&mut config, &settings, &certificate, &secret);
@@ -248,8 +256,36 @@ async fn reload(server: &ServerHandle, config: &ServerConfig) {
     }
 }
 
+/// Which mechanisms clients are offered.
+struct Offer {
+    sha512: bool,
+}
+
+impl Offer {
+    /// Those that every account has keys for: whose it will be is not known when they are offered, and one that depended on the account
+    /// would tell which accounts there are.
+    fn of(store: &Store) -> Offer {
+        let sha512 = store.all_have_sha512().unwrap_or_else(|error| {
+            tracing::warn!(target: "balcony", "cannot find out whether all accounts have keys for SCRAM-SHA-512: {error}");
+            false
+        });
+        if !sha512 {
+            tracing::info!(
+                target: "balcony",
+                "SCRAM-SHA-512 is not offered, since there are accounts of earlier versions, which have no keys for it until their \
+                 password is set again"
+            );
+        }
+        Offer { sha512 }
+    }
+
+    fn mechanisms(&self) -> Vec<Mechanism> {
+        if self.sha512 { Mechanism::all().to_vec() } else { Mechanism::for_every_account() }
+    }
+}
+
 /// What has come of reading the settings again.
-type Read = Result<(Settings, Certificate), Failure>;
+type Read = Result<(Settings, Certificate, Offer), Failure>;
 
 /// Waits until the settings have been read, if they are being read.
 async fn finished(reading: &mut Option<JoinHandle<Read>>) -> Read {

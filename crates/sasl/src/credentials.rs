@@ -158,25 +158,33 @@ impl fmt::Debug for ScramKeys {
 }
 
 /// What a server stores for one account: keys for each hash that it may log in with.
+///
+/// Accounts of earlier versions have no keys for SHA-512. A server that cannot know before a login whose it will be offers only
+/// mechanisms for which every account has keys: an attempt with another would lock out the client that prefers it.
 #[derive(Clone, Debug, Default)]
+#[non_exhaustive]
 pub struct Credentials {
     /// For SCRAM-SHA-1 and its `-PLUS` form.
     pub sha1: Option<ScramKeys>,
     /// For SCRAM-SHA-256 and its `-PLUS` form.
     pub sha256: Option<ScramKeys>,
+    /// For SCRAM-SHA-512 and its `-PLUS` form.
+    #[cfg(feature = "sha512")]
+    pub sha512: Option<ScramKeys>,
 }
 
 impl Credentials {
-    /// Derives the keys for both hashes, with one salt. **Slow** (PBKDF2, twice): see [`ScramKeys::derive`].
+    /// Derives the keys for every hash, with one salt. **Slow** (PBKDF2 for each hash): see [`ScramKeys::derive`].
     ///
     /// # Errors
     ///
     /// Those of [`ScramKeys::derive`].
     pub fn derive(password: &str, salt: &[u8], iterations: u32) -> Result<Credentials, CredentialsError> {
-        Ok(Credentials {
-            sha1: Some(ScramKeys::derive(Hash::Sha1, password, salt, iterations)?),
-            sha256: Some(ScramKeys::derive(Hash::Sha256, password, salt, iterations)?),
-        })
+        let mut credentials = Credentials::default();
+        for hash in Hash::all() {
+            credentials.set(ScramKeys::derive(*hash, password, salt, iterations)?);
+        }
+        Ok(credentials)
     }
 
     /// The keys for a hash. If there are none, hand [`fake_keys`] to the exchange: the answer must not tell
@@ -186,21 +194,38 @@ impl Credentials {
         match hash {
             Hash::Sha1 => self.sha1.as_ref(),
             Hash::Sha256 => self.sha256.as_ref(),
+            #[cfg(feature = "sha512")]
+            Hash::Sha512 => self.sha512.as_ref(),
         }
     }
 
-    /// The keys for the strongest hash there is. To verify a password, ask those or else [`fake_keys`], so that the time
-    /// doesn't tell which users exist.
-    #[must_use]
-    pub fn strongest(&self) -> Option<&ScramKeys> {
-        self.sha256.as_ref().or(self.sha1.as_ref())
+    /// Puts these keys in the place of those for the same hash.
+    pub fn set(&mut self, keys: ScramKeys) {
+        let place = match keys.hash() {
+            Hash::Sha1 => &mut self.sha1,
+            Hash::Sha256 => &mut self.sha256,
+            #[cfg(feature = "sha512")]
+            Hash::Sha512 => &mut self.sha512,
+        };
+        *place = Some(keys);
     }
 
-    /// Whether `password` is the account's, by the strongest hash there is. **Slow** (PBKDF2). Without any keys it is
-    /// false at once: see [`strongest`](Credentials::strongest).
+    /// The keys that a password is verified against: those for SHA-256 if there are any, which nearly every account has, since the
+    /// time that it takes must be the same for all. To verify a password, ask those or else [`fake_keys`] for SHA-256, so that the
+    /// time doesn't tell which users exist.
+    #[must_use]
+    pub fn to_verify(&self) -> Option<&ScramKeys> {
+        let keys = self.sha256.as_ref().or(self.sha1.as_ref());
+        #[cfg(feature = "sha512")]
+        let keys = keys.or(self.sha512.as_ref());
+        keys
+    }
+
+    /// Whether `password` is the account's. **Slow** (PBKDF2). Without any keys it is false at once: see
+    /// [`to_verify`](Credentials::to_verify).
     #[must_use]
     pub fn verify_password(&self, password: &str) -> bool {
-        self.strongest().is_some_and(|keys| keys.verify_password(password))
+        self.to_verify().is_some_and(|keys| keys.verify_password(password))
     }
 }
 
@@ -216,7 +241,7 @@ pub fn fake_keys(secret: &[u8; 32], username: &str, hash: Hash, iterations: u32)
     let draw = |hash: Hash, what: &[u8]| hash.hmac(secret, &[what, username.as_bytes()]);
     ScramKeys {
         iterations: iterations.max(MIN_ITERATIONS),
-        // The same for both hashes, as real accounts have it.
+        // The same for all hashes, as real accounts have it.
         salt: draw(Hash::Sha256, b"salt:").as_slice()[..SALT_LENGTH].into(),
         stored_key: draw(hash, b"stored key:"),
         server_key: draw(hash, b"server key:"),

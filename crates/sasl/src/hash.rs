@@ -5,23 +5,28 @@ use core::fmt;
 
 use hmac::{Hmac, KeyInit, Mac};
 use sha1::Sha1;
+#[cfg(feature = "sha512")]
+use sha2::Sha512;
 use sha2::{Digest as _, Sha256};
 use subtle::{Choice, ConstantTimeEq};
 use zeroize::Zeroize;
 
 use crate::Hash;
 
+/// The longest output.
+const MAX: usize = if cfg!(feature = "sha512") { 64 } else { 32 };
+
 /// The output of one of the hashes: a key, a proof or a signature. Erased when dropped, compared in constant time.
 #[derive(Clone)]
 pub(crate) struct Digest {
     hash: Hash,
-    bytes: [u8; 32],
+    bytes: [u8; MAX],
 }
 
 impl Digest {
     /// Takes `bytes` for an output of `hash`, if they have its length.
     pub(crate) fn from_slice(hash: Hash, bytes: &[u8]) -> Option<Digest> {
-        let mut digest = Digest { hash, bytes: [0; 32] };
+        let mut digest = Digest { hash, bytes: [0; MAX] };
         (bytes.len() == hash.length()).then(|| digest.as_mut().copy_from_slice(bytes))?;
         Some(digest)
     }
@@ -68,30 +73,36 @@ impl fmt::Debug for Digest {
 impl Hash {
     /// `H(data)` of RFC 5802 section 2.2.
     pub(crate) fn digest(self, data: &[u8]) -> Digest {
-        let mut digest = Digest { hash: self, bytes: [0; 32] };
+        let mut digest = Digest { hash: self, bytes: [0; MAX] };
         match self {
             Hash::Sha1 => digest.as_mut().copy_from_slice(&Sha1::digest(data)),
             Hash::Sha256 => digest.as_mut().copy_from_slice(&Sha256::digest(data)),
+            #[cfg(feature = "sha512")]
+            Hash::Sha512 => digest.as_mut().copy_from_slice(&Sha512::digest(data)),
         }
         digest
     }
 
     /// `HMAC(key, parts)` of RFC 5802 section 2.2, over the parts one after the other.
     pub(crate) fn hmac(self, key: &[u8], parts: &[&[u8]]) -> Digest {
-        let mut digest = Digest { hash: self, bytes: [0; 32] };
+        let mut digest = Digest { hash: self, bytes: [0; MAX] };
         match self {
             Hash::Sha1 => mac::<Hmac<Sha1>>(key, parts, digest.as_mut()),
             Hash::Sha256 => mac::<Hmac<Sha256>>(key, parts, digest.as_mut()),
+            #[cfg(feature = "sha512")]
+            Hash::Sha512 => mac::<Hmac<Sha512>>(key, parts, digest.as_mut()),
         }
         digest
     }
 
     /// `Hi(password, salt, iterations)` of RFC 5802 section 2.2, which is PBKDF2. Slow on purpose.
     pub(crate) fn pbkdf2(self, password: &[u8], salt: &[u8], iterations: u32) -> Digest {
-        let mut digest = Digest { hash: self, bytes: [0; 32] };
+        let mut digest = Digest { hash: self, bytes: [0; MAX] };
         match self {
             Hash::Sha1 => pbkdf2::pbkdf2_hmac::<Sha1>(password, salt, iterations, digest.as_mut()),
             Hash::Sha256 => pbkdf2::pbkdf2_hmac::<Sha256>(password, salt, iterations, digest.as_mut()),
+            #[cfg(feature = "sha512")]
+            Hash::Sha512 => pbkdf2::pbkdf2_hmac::<Sha512>(password, salt, iterations, digest.as_mut()),
         }
         digest
     }

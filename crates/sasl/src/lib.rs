@@ -1,5 +1,5 @@
-//! SASL for XMPP, both sides: SCRAM-SHA-1, SCRAM-SHA-256, their `-PLUS` forms and PLAIN (RFC 6120 section 6, RFC 5802,
-//! RFC 7677, RFC 4616).
+//! SASL for XMPP, both sides: SCRAM-SHA-1, SCRAM-SHA-256, SCRAM-SHA-512, their `-PLUS` forms and PLAIN (RFC 6120 section 6,
+//! RFC 5802, RFC 7677, draft-melnikov-scram-sha-512, RFC 4616).
 //!
 //! An *exchange* is one try of one mechanism: [`ClientExchange`] or [`ServerExchange`]. Raw SASL messages go in and come
 //! out as bytes; XML and base64 belong to the stream. Nothing here draws random numbers, looks up accounts or computes

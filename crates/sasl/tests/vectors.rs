@@ -167,3 +167,43 @@ fn supported_but_not_offered() {
         server_final: "v=2eIXxKCIb5k8gXCkECUWTBvW9fWlehB6BQVKf2jGTEc=",
     });
 }
+
+// draft-melnikov-scram-sha-512 §4: RFC 5802 §3 with SHA-512
+#[cfg(feature = "sha512")]
+#[test]
+fn scram_sha_512() {
+    check(&Vector {
+        mechanism: Mechanism::ScramSha512,
+        username: "user",
+        password: "pencil",
+        authzid: None,
+        binding: BindingState::Unsupported,
+        salt: b"sixteen bytes ok",
+        iterations: 10_000,
+        nonces: ("clientnonce", "servernonce"),
+        client_first: "n,,n=user,r=clientnonce",
+        server_first: "r=clientnonceservernonce,s=c2l4dGVlbiBieXRlcyBvaw==,i=10000",
+        client_final: "c=biws,r=clientnonceservernonce,p=M73RR7GClDl5ITycd4EUnwhrq0+hFGXR2ooIs+5CA0Zzx99lgNmQt0q7E9xpyO3/pqbunrftylGVEzE/JUIcmA==",
+        server_final: "v=q+L5wYBK7TKvey8/oFScKhZbGtK/6WH3gMwpUw0E6zRBbXqJ/TmOc0ql5dBAZ3v3LM9je+je1NJ3s4ft3bym8g==",
+    });
+}
+
+// draft-melnikov-scram-sha-512 §4: RFC 5802 §3 with SHA-512
+#[cfg(feature = "sha512")]
+#[test]
+fn scram_sha_512_plus() {
+    check(&Vector {
+        mechanism: Mechanism::ScramSha512Plus,
+        username: "user",
+        password: "pencil",
+        authzid: None,
+        binding: BindingState::Use(Binding::TlsExporter([7; 32])),
+        salt: b"sixteen bytes ok",
+        iterations: 10_000,
+        nonces: ("clientnonce", "servernonce"),
+        client_first: "p=tls-exporter,,n=user,r=clientnonce",
+        server_first: "r=clientnonceservernonce,s=c2l4dGVlbiBieXRlcyBvaw==,i=10000",
+        client_final: "c=cD10bHMtZXhwb3J0ZXIsLAcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcH,r=clientnonceservernonce,p=OFBxCjk5ic3CSDn4JEF/oyrfcCbr4vbaWhszKFuToTZ+H1Uqmwyetx+JOor+PIxWExqtGblpupxZFwe4bIw38g==",
+        server_final: "v=29U3Q3DD27Kow2IVTV3NBPsRgtKa5sROPOqJvIlfGArMgHYs6cLQk7YUnbzNkax3c/8iXin2V1qodnfTXXSqEw==",
+    });
+}

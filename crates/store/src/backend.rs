@@ -101,6 +101,15 @@ pub trait Backend: Send + Sync {
     /// As [`account`](Backend::account).
     fn count(&self) -> Result<u64, StoreError>;
 
+    /// Whether every account has keys for SCRAM with SHA-512. One that does not know says that it is not so.
+    ///
+    /// # Errors
+    ///
+    /// As [`account`](Backend::account).
+    fn all_have_sha512(&self) -> Result<bool, StoreError> {
+        Ok(false)
+    }
+
     /// Makes the changes, in their order and as [`Change`] says: all of them durably, or none if it fails. For each:
     /// whether it was done. `now` is in milliseconds since the start of 1970 (UTC).
     ///

@@ -22,6 +22,8 @@ enum AccountRecord {
     V1(AccountV1),
     /// The number with which it was made, and the rest.
     V2(u64, AccountV1),
+    /// The same, and the keys for SHA-512.
+    V3(u64, AccountV1, KeysV1),
 }
 
 #[derive(Serialize, Deserialize)]
@@ -56,9 +58,10 @@ pub(crate) fn encode_account(
         sha1: credentials.sha1.as_ref().map(keys),
         sha256: credentials.sha256.as_ref().map(keys),
     };
-    let record = match creation {
-        0 => AccountRecord::V1(record),
-        creation => AccountRecord::V2(creation, record),
+    let record = match (creation, credentials.sha512.as_ref().map(keys)) {
+        (creation, Some(sha512)) => AccountRecord::V3(creation, record, sha512),
+        (0, None) => AccountRecord::V1(record),
+        (creation, None) => AccountRecord::V2(creation, record),
     };
     postcard::to_allocvec(&record).map_err(damaged("the record of an account"))
 }
@@ -66,25 +69,28 @@ pub(crate) fn encode_account(
 /// The account in `bytes`.
 pub(crate) fn decode_account(bytes: &[u8]) -> Result<Account, StoreError> {
     let record = postcard::from_bytes(bytes).map_err(damaged("the record of an account"))?;
-    let (creation, record) = match record {
-        AccountRecord::V1(record) => (0, record),
-        AccountRecord::V2(creation, record) => (creation, record),
+    let (creation, record, sha512) = match record {
+        AccountRecord::V1(record) => (0, record, None),
+        AccountRecord::V2(creation, record) => (creation, record, None),
+        AccountRecord::V3(creation, record, sha512) => (creation, record, Some(sha512)),
     };
-    let keys = |hash: Hash, keys: Option<KeysV1>| {
-        keys.map(|keys| {
+    let mut credentials = Credentials::default();
+    for (hash, keys) in [(Hash::Sha1, record.sha1), (Hash::Sha256, record.sha256), (Hash::Sha512, sha512)] {
+        let Some(keys) = keys else { continue };
+        let keys =
             ScramKeys::from_parts(hash, keys.iterations, keys.salt, &keys.stored_key, &keys.server_key)
-                .map_err(|error| StoreError::Corrupt(format!("the keys of an account: {error}")))
-        })
-        .transpose()
-    };
-    Ok(Account {
-        created: record.created,
-        creation,
-        credentials: Credentials {
-            sha1: keys(Hash::Sha1, record.sha1)?,
-            sha256: keys(Hash::Sha256, record.sha256)?,
-        },
-    })
+                .map_err(|error| StoreError::Corrupt(format!("the keys of an account: {error}")))?;
+        credentials.set(keys);
+    }
+    Ok(Account { created: record.created, creation, credentials })
+}
+
+/// The first bytes of records of accounts that have keys for SHA-512: the numbers of their forms.
+pub(crate) const WITH_SHA512: &[u8] = &[2];
+
+/// Whether the account in `bytes` has keys for SHA-512; without reading them.
+pub(crate) fn has_sha512(bytes: &[u8]) -> bool {
+    bytes.first().is_some_and(|form| WITH_SHA512.contains(form))
 }
 
 /// A contact. A new form gets a new variant at the end; none is ever changed.

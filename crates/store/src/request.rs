@@ -128,7 +128,7 @@ pub enum Request {
 #[derive(Clone, Debug)]
 pub enum Reply {
     /// To `Credentials`: those of the account, if it exists.
-    Credentials(Option<Credentials>),
+    Credentials(Option<Box<Credentials>>),
     /// To `Verify`: whether the password is right.
     Verified(bool),
     /// To `Create`, `SetPassword`, `Remove`, `Save` and `Edit`: whether it was done; it is on the disk then. `false` if the account

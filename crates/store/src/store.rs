@@ -273,6 +273,16 @@ impl Store {
         self.0.backend.count()
     }
 
+    /// Whether every account has keys for SCRAM with SHA-512, so that it can be offered to all: an account that was made before it was
+    /// known here has none until it gets a new password. Looks at all accounts, up to the first that has none.
+    ///
+    /// # Errors
+    ///
+    /// As [`get`](Store::get).
+    pub fn all_have_sha512(&self) -> Result<bool, StoreError> {
+        self.0.backend.all_have_sha512()
+    }
+
     /// Makes many changes, in this order, with one write to the disk: all of them, or none if it fails. For each: whether it
     /// was done.
     ///

@@ -239,7 +239,7 @@ fn run_reader(store: &Store, shared: &Shared) {
 fn read(store: &Store, lookup: &Lookup) -> Result<Reply, StoreError> {
     Ok(match lookup {
         Lookup::Credentials(account) => {
-            Reply::Credentials(store.get(account)?.map(|account| account.credentials))
+            Reply::Credentials(store.get(account)?.map(|account| Box::new(account.credentials)))
         }
         Lookup::Exists(account) => Reply::Exists(store.get(account)?.is_some()),
         Lookup::List { domain, after, limit } => {
@@ -312,7 +312,7 @@ fn run_hasher(store: &Store, shared: &Shared, iterations: u32) {
         shared.next(&shared.hash, Schedule::next_hash, Schedule::has_hashed_all)
     {
         let change = match attempt(|| hash(store, iterations, &account, password.expose(), purpose)) {
-            Ok(Outcome::Change(change)) => Some((change, reply)),
+            Ok(Outcome::Change(change)) => Some((*change, reply)),
             Ok(Outcome::Answer(answer)) => {
                 send(reply, Ok(answer));
                 None
@@ -330,7 +330,7 @@ fn run_hasher(store: &Store, shared: &Shared, iterations: u32) {
 /// What has become of a request with a password.
 enum Outcome {
     Answer(Reply),
-    Change(Change),
+    Change(Box<Change>),
 }
 
 fn hash(
@@ -364,10 +364,10 @@ fn hash(
             Outcome::Answer(Reply::Changed(false))
         }
         (Purpose::Create { replace }, _) => {
-            Outcome::Change(Change::Create { account, credentials: derive()?, replace })
+            Outcome::Change(Box::new(Change::Create { account, credentials: derive()?, replace }))
         }
         (Purpose::Set(_), Some(_)) => {
-            Outcome::Change(Change::SetCredentials { account, credentials: derive()? })
+            Outcome::Change(Box::new(Change::SetCredentials { account, credentials: derive()? }))
         }
     })
 }
@@ -376,7 +376,7 @@ fn hash(
 /// doesn't tell (RFC 6120 section 6.5.10).
 fn keys_to_verify(store: &Store, iterations: u32, account: &BareJid, known: Option<Account>) -> ScramKeys {
     known
-        .and_then(|known| known.credentials.strongest().cloned())
+        .and_then(|known| known.credentials.to_verify().cloned())
         .unwrap_or_else(|| fake_keys(store.secret().expose(), account.as_str(), Hash::Sha256, iterations))
 }
 
@@ -402,7 +402,7 @@ mod tests {
         store.create(&keyless, Credentials::default()).unwrap();
 
         let right = keys_of(&known);
-        assert_eq!(right.stored_key(), credentials.strongest().unwrap().stored_key());
+        assert_eq!(right.stored_key(), credentials.to_verify().unwrap().stored_key());
         for other in [&keyless, &unknown] {
             let keys = keys_of(other);
             assert_eq!(work(&keys), work(&right), "{other}");

@@ -9,7 +9,7 @@ mod common;
 use alloc::collections::BTreeMap;
 
 use balcony_jid::BareJid;
-use balcony_sasl::Credentials;
+use balcony_sasl::Hash;
 use balcony_store::{Change, Store};
 use common::{Place, credentials, jid, same_credentials};
 use proptest::prelude::*;
@@ -163,7 +163,11 @@ proptest! {
     }
 }
 
-in_every_place!(the_time_of_creation_survives_a_new_password, an_account_may_have_one_hash_only);
+in_every_place!(
+    the_time_of_creation_survives_a_new_password,
+    an_account_may_have_one_hash_only,
+    sha_512_is_for_all_when_every_account_has_it,
+);
 
 fn the_time_of_creation_survives_a_new_password(place: &Place) {
     let store = place.open();
@@ -180,7 +184,19 @@ fn the_time_of_creation_survives_a_new_password(place: &Place) {
 fn an_account_may_have_one_hash_only(place: &Place) {
     let store = place.open();
     let juliet = jid("juliet@example.org");
-    let imported = Credentials { sha1: credentials("pw").sha1, sha256: None };
+    let imported = common::credentials_for(&[Hash::Sha1], "pw");
     store.create(&juliet, imported.clone()).unwrap();
     assert!(same_credentials(&store.get(&juliet).unwrap().unwrap().credentials, &imported));
+}
+
+fn sha_512_is_for_all_when_every_account_has_it(place: &Place) {
+    let store = place.open();
+    assert!(store.all_have_sha512().unwrap());
+    let (juliet, romeo) = (jid("juliet@example.org"), jid("romeo@example.org"));
+    store.create(&juliet, credentials("pw")).unwrap();
+    assert!(store.all_have_sha512().unwrap());
+    store.create(&romeo, common::credentials_for(&[Hash::Sha1, Hash::Sha256], "pw")).unwrap();
+    assert!(!store.all_have_sha512().unwrap());
+    store.set_credentials(&romeo, credentials("new")).unwrap();
+    assert!(store.all_have_sha512().unwrap());
 }

@@ -108,7 +108,7 @@ fn new_credentials_have_both_hashes_and_a_salt_of_their_own() {
         else {
             panic!()
         };
-        for hash in [Hash::Sha1, Hash::Sha256] {
+        for hash in Hash::all().iter().copied() {
             let keys = found.get(hash).unwrap();
             assert_eq!((keys.hash(), keys.iterations(), keys.salt().len()), (hash, 10_000, SALT_LENGTH));
         }
@@ -165,7 +165,8 @@ fn keys_of_an_unprepared_password_still_fit() {
     );
     let (_folder, store) = store();
     let juliet = jid("juliet@example.org");
-    let credentials = balcony_sasl::Credentials { sha256: Some(keys.unwrap()), sha1: None };
+    let mut credentials = balcony_sasl::Credentials::default();
+    credentials.set(keys.unwrap());
     store.create(&juliet, credentials.clone()).unwrap();
     let worker = Worker::start_with(store.clone(), QUICK);
     let right = |password: &str| {

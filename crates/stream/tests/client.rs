@@ -220,7 +220,7 @@ fn the_best_mechanism_is_chosen() {
         (&ALL, &[Mechanism::ScramSha1, Mechanism::ScramSha256], Some("SCRAM-SHA-1")),
         (&ALL, &[Mechanism::Plain], Some("PLAIN")),
         (&["PLAIN"], &[Mechanism::ScramSha256], None),
-        (&["plain", "SCRAM-SHA-512", "", "PLAIN "], Mechanism::all(), None),
+        (&["plain", "SCRAM-SHA3-512", "", "PLAIN "], Mechanism::all(), None),
         (&[], Mechanism::all(), None),
         (&ALL, &[], None),
     ];

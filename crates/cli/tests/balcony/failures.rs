@@ -204,7 +204,7 @@ fn the_port_of_another_protocol() {
 }
 
 /// What the server offers on a stream without TLS.
-fn features(address: &str) -> String {
+pub fn features(address: &str) -> String {
     let mut socket = TcpStream::connect(address).unwrap();
     let header = "<stream:stream to='localhost' version='1.0' xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams'>";
     socket.write_all(header.as_bytes()).unwrap();

@@ -21,6 +21,7 @@ mod hangs;
 mod hostile;
 mod import;
 mod login;
+mod mechanisms;
 mod network;
 mod order;
 mod people;

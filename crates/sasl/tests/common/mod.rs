@@ -28,20 +28,28 @@ pub fn unprepared() -> Credentials {
         let bytes = |hex: &str| -> Vec<u8> {
             (0..hex.len()).step_by(2).map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap()).collect()
         };
-        Some(ScramKeys::from_parts(hash, 4096, SALT[..].into(), &bytes(stored), &bytes(server)).unwrap())
+        ScramKeys::from_parts(hash, 4096, SALT[..].into(), &bytes(stored), &bytes(server)).unwrap()
     };
-    Credentials {
-        sha1: keys(
-            Hash::Sha1,
-            "cf1df2a78a8e4660fb1d8fde5b584414eb370266",
-            "edae5842bc2a49bbd72f1587e6097844afb74719",
-        ),
-        sha256: keys(
-            Hash::Sha256,
-            "8ce9b2ff9ff20f7cb01e27aa446d4c70b4f17d1a39169f51f84362231f175bd8",
-            "bd00d66f25b1f6e9df88a825a27a0d2c5fc04025e8dab318f95f5089a5f26bea",
-        ),
-    }
+    let mut credentials = Credentials::default();
+    credentials.set(keys(
+        Hash::Sha1,
+        "cf1df2a78a8e4660fb1d8fde5b584414eb370266",
+        "edae5842bc2a49bbd72f1587e6097844afb74719",
+    ));
+    credentials.set(keys(
+        Hash::Sha256,
+        "8ce9b2ff9ff20f7cb01e27aa446d4c70b4f17d1a39169f51f84362231f175bd8",
+        "bd00d66f25b1f6e9df88a825a27a0d2c5fc04025e8dab318f95f5089a5f26bea",
+    ));
+    #[cfg(feature = "sha512")]
+    credentials.set(keys(
+        Hash::Sha512,
+        "dac9bc5d3f5a71cd6595e0469c2e5ada63ea8140ff336a5fbf1960520e858780\
+         0ce6d528fb6ce2f852e24c24139f3d6e2d9b33d58257c1a0ca7260531743f623",
+        "556add07d4e6d7fb38f2aca22ab603d8b0368752313653003f7d0927ba2f9f7b\
+         0627198e57a21adb28f2a8771a8879efb6779084f587179997cac79693f46b6f",
+    ));
+    credentials
 }
 
 /// Which side failed, and how.

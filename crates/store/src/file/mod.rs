@@ -17,12 +17,13 @@ use std::path::Path;
 use balcony_jid::BareJid;
 use balcony_machine::Secret;
 use balcony_router::{Content, Kept};
-use redb::{Database, ReadableDatabase as _, ReadableTableMetadata as _};
+use redb::{Database, ReadableDatabase as _, ReadableTable as _, ReadableTableMetadata as _};
 
 use self::opened::Opened;
 use self::read::Reading;
 use self::tables::ACCOUNTS;
 use self::write::Writing;
+use crate::record;
 use crate::{Account, Backend, Backup, Change, Documents, Entries, Owned, Owner, StoreConfig, StoreError};
 
 /// The accounts in a data folder.
@@ -115,6 +116,18 @@ impl Backend for File {
 
     fn count(&self) -> Result<u64, StoreError> {
         self.database.read(|database| Ok(database.begin_read()?.open_table(ACCOUNTS)?.len()?))
+    }
+
+    fn all_have_sha512(&self) -> Result<bool, StoreError> {
+        self.database.read(|database| {
+            for entry in database.begin_read()?.open_table(ACCOUNTS)?.iter()? {
+                let (_, record) = entry?;
+                if !record::has_sha512(record.value()) {
+                    return Ok(false);
+                }
+            }
+            Ok(true)
+        })
     }
 
     fn commit(&self, changes: &[&Change], now: u64) -> Result<Vec<bool>, StoreError> {

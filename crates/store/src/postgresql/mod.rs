@@ -133,6 +133,10 @@ impl Backend for PostgreSql {
         self.read(read::count)
     }
 
+    fn all_have_sha512(&self) -> Result<bool, StoreError> {
+        self.read(read::all_have_sha512)
+    }
+
     fn commit(&self, changes: &[&Change], now: u64) -> Result<Vec<bool>, StoreError> {
         let mut writer = locked(&self.writer);
         // Until the server has said something else, even if this ends by a panic.

@@ -157,3 +157,12 @@ pub(super) fn count(session: &mut Session<'_>) -> Result<u64, StoreError> {
     let count: Option<i64> = row.map(|row| row.try_get(0)).transpose()?;
     Ok(count.unwrap_or_default().cast_unsigned())
 }
+
+pub(super) fn all_have_sha512(session: &mut Session<'_>) -> Result<bool, StoreError> {
+    const LACKING: &str = "\
+        SELECT EXISTS (SELECT FROM accounts WHERE NOT substring(credentials FROM 1 FOR 1) = ANY($1))";
+    let forms: Vec<&[u8]> = record::WITH_SHA512.chunks(1).collect();
+    let row = session.query_opt(LACKING, &[&forms])?;
+    let lacking: Option<bool> = row.map(|row| row.try_get(0)).transpose()?;
+    Ok(lacking == Some(false))
+}

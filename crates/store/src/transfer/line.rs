@@ -33,6 +33,8 @@ pub(super) struct Line {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     scram_sha_256: Option<Keys>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    scram_sha_512: Option<Keys>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     roster: Option<RosterText>,
     /// Of version 1 alone.
     #[serde(default, skip_serializing)]
@@ -109,6 +111,7 @@ impl From<&Backup> for Line {
             created: account.created,
             scram_sha_1: account.credentials.sha1.as_ref().map(keys),
             scram_sha_256: account.credentials.sha256.as_ref().map(keys),
+            scram_sha_512: account.credentials.sha512.as_ref().map(keys),
             roster: roster.as_ref().map(RosterText::from),
             blocked: Vec::new(),
             offline: Vec::new(),
@@ -142,10 +145,14 @@ impl Line {
     /// The account in `line` of a text of this version, or what is wrong with it.
     pub(super) fn read(line: &[u8], version: u32) -> Result<Backup, String> {
         let line: Line = serde_json::from_slice(line).map_err(|error| not_json(&error))?;
-        let credentials = Credentials {
-            sha1: line.scram_sha_1.map(|keys| keys.read(Hash::Sha1)).transpose()?,
-            sha256: line.scram_sha_256.map(|keys| keys.read(Hash::Sha256)).transpose()?,
-        };
+        let mut credentials = Credentials::default();
+        for (hash, keys) in [
+            (Hash::Sha1, line.scram_sha_1),
+            (Hash::Sha256, line.scram_sha_256),
+            (Hash::Sha512, line.scram_sha_512),
+        ] {
+            keys.map_or(Ok(()), |keys| keys.read(hash).map(|keys| credentials.set(keys)))?;
+        }
         let last =
             |text: StanzaText| Ok::<_, String>(LastSeen { at: text.at, presence: stanza(&text.stanza)? });
         let mut collections = collection::read(line.documents, line.logs)?;

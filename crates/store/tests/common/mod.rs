@@ -19,12 +19,20 @@ pub fn jid(text: &str) -> BareJid {
 
 /// Quickly made, and different for each `what`; no password fits them.
 pub fn credentials(what: &str) -> Credentials {
-    let keys = |hash| Some(fake_keys(&[7; 32], what, hash, MIN_ITERATIONS));
-    Credentials { sha1: keys(Hash::Sha1), sha256: keys(Hash::Sha256) }
+    credentials_for(Hash::all(), what)
+}
+
+/// The same, for some hashes only.
+pub fn credentials_for(hashes: &[Hash], what: &str) -> Credentials {
+    let mut credentials = Credentials::default();
+    for hash in hashes {
+        credentials.set(fake_keys(&[7; 32], what, *hash, MIN_ITERATIONS));
+    }
+    credentials
 }
 
 pub fn same_credentials(one: &Credentials, other: &Credentials) -> bool {
-    [Hash::Sha1, Hash::Sha256].into_iter().all(|hash| match (one.get(hash), other.get(hash)) {
+    Hash::all().iter().all(|hash| match (one.get(*hash), other.get(*hash)) {
         (Some(one), Some(other)) => {
             (one.iterations(), one.salt(), one.stored_key(), one.server_key())
                 == (other.iterations(), other.salt(), other.stored_key(), other.server_key())

@@ -22,7 +22,10 @@ pub struct ServerStreamConfig {
     pub tls: TlsPolicy,
     /// How the streams lie on their transport.
     pub framing: Framing,
-    /// The mechanisms offered, in order of preference. Which of them fit a stream (TLS, channel binding) is seen to.
+    /// The mechanisms offered, in order of preference. Which of them fit a stream (TLS, channel binding) is seen to. SCRAM with
+    /// SHA-512 is not among them unless you add it ([`Mechanism::all`]): accounts that were made before it was known here have no
+    /// keys for it, and whose client prefers it would be locked out. Whose account it is, and so which keys it has, is not known
+    /// when mechanisms are offered.
     pub mechanisms: Vec<Mechanism>,
     /// Whether accounts can be registered in-band (XEP-0077).
     pub registration: bool,
@@ -51,7 +54,7 @@ impl ServerStreamConfig {
             gone: Vec::new(),
             tls: TlsPolicy::Required,
             framing: Framing::default(),
-            mechanisms: Mechanism::all().to_vec(),
+            mechanisms: Mechanism::for_every_account(),
             registration: false,
             bind_inline: Vec::new(),
             management: false,
