@@ -194,6 +194,7 @@ impl ConnectError {
                 balcony_stream::Error::Authentication(condition, _) => *condition != TemporaryAuthFailure,
                 balcony_stream::Error::NoMechanism
                 | balcony_stream::Error::ChannelBinding
+                | balcony_stream::Error::Downgraded
                 | balcony_stream::Error::ServerNotAuthentic => true,
                 balcony_stream::Error::Remote(error) => {
                     error.condition == balcony_stanza::StreamCondition::HostUnknown

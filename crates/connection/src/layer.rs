@@ -234,7 +234,11 @@ impl Layer {
 fn security(now: Instant, established: &Established) -> Security {
     Security::new(established.exporter)
         .with_end_point(established.server_end_point.clone())
-        .with_version(established.protocol != "TLSv1.3")
+        .with_version(match established.protocol {
+            "TLSv1.3" => Some(0x0304),
+            "TLSv1.2" => Some(0x0303),
+            _ => None,
+        })
         .with_domains(established.peer_domains.clone())
         .with_expiry(established.peer_valid_for.map(|valid_for| now + valid_for))
 }

@@ -15,7 +15,9 @@ use subtle::ConstantTimeEq as _;
 use crate::hash::Digest;
 use crate::message::{Plain, check_authzid, check_username, text};
 use crate::scram::{self, ServerFinal, ServerFirst, escape, to_base64};
-use crate::{BindingState, CredentialsError, Hash, MIN_ITERATIONS, Mechanism, PasswordForms, SaltedPassword};
+use crate::{
+    BindingState, CredentialsError, Hash, MIN_ITERATIONS, Mechanism, Offered, PasswordForms, SaltedPassword,
+};
 
 /// The highest iteration count that a client accepts unless told otherwise: about a tenth of a second of work on a
 /// fast machine. A server could otherwise keep a client busy for hours.
@@ -42,6 +44,7 @@ pub struct ClientExchange {
     binding: BindingState,
     nonce: String,
     max_iterations: u32,
+    offered: Option<Offered>,
     state: State,
 }
 
@@ -106,6 +109,7 @@ impl ClientExchange {
             binding,
             nonce,
             max_iterations: DEFAULT_MAX_ITERATIONS,
+            offered: None,
             state: State::Start,
         })
     }
@@ -126,6 +130,12 @@ impl ClientExchange {
     #[must_use]
     pub fn with_max_iterations(self, max_iterations: u32) -> Self {
         ClientExchange { max_iterations, ..self }
+    }
+
+    /// Compares what was offered with what the server says of it, if it does (XEP-0474, XEP-0515).
+    #[must_use]
+    pub fn with_offer(self, offered: Offered) -> Self {
+        ClientExchange { offered: Some(offered), ..self }
     }
 
     /// The mechanism.
@@ -158,7 +168,7 @@ impl ClientExchange {
     /// # Errors
     ///
     /// [`Malformed`](SaslError::Malformed), [`Nonce`](SaslError::Nonce), [`Iterations`](SaslError::Iterations),
-    /// [`Refused`](SaslError::Refused) and [`NotProven`](SaslError::NotProven): all of them mean that the exchange is to
+    /// [`Downgraded`](SaslError::Downgraded), [`Refused`](SaslError::Refused) and [`NotProven`](SaslError::NotProven): all of them mean that the exchange is to
     /// be aborted.
     pub fn challenge(&mut self, data: &[u8]) -> Result<ClientStep, SaslError> {
         if let (State::Start, []) = (&self.state, data) {
@@ -232,7 +242,7 @@ impl ClientExchange {
     }
 
     fn server_first(&mut self, bare: &str, message: &str) -> Result<ClientStep, SaslError> {
-        let ServerFirst { nonce, salt, iterations } =
+        let ServerFirst { nonce, salt, iterations, extensions } =
             ServerFirst::parse(message).map_err(SaslError::Malformed)?;
         if nonce.len() <= self.nonce.len() || !nonce.starts_with(&self.nonce) {
             return Err(SaslError::Nonce);
@@ -241,6 +251,9 @@ impl ClientExchange {
             return Err(SaslError::Iterations(iterations));
         }
         let hash = self.mechanism.hash().ok_or(misuse(ENDED))?;
+        if self.offered.as_ref().is_some_and(|offered| !offered.is_told(hash, extensions)) {
+            return Err(SaslError::Downgraded);
+        }
         let mut binding = self.gs2_header().into_bytes();
         if let BindingState::Use(channel) = &self.binding {
             binding.extend_from_slice(channel.data());
@@ -332,6 +345,8 @@ pub enum SaslError {
     Iterations(u32),
     /// The server refuses, and says why in its own words.
     Refused(String),
+    /// The server has offered something else than what has come here: somebody in between has changed it (XEP-0474, XEP-0515).
+    Downgraded,
     /// The server has not shown that it knows the password.
     NotProven,
 }
@@ -345,6 +360,7 @@ impl fmt::Display for SaslError {
             SaslError::Nonce => f.write_str("the server's nonce does not continue the client's"),
             SaslError::Iterations(count) => write!(f, "the server asks for {count} iterations"),
             SaslError::Refused(error) => write!(f, "the server refuses: {error:?}"),
+            SaslError::Downgraded => f.write_str("what the server has offered is not what has come here"),
             SaslError::NotProven => f.write_str("the server has not proven that it knows the password"),
         }
     }

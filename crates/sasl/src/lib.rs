@@ -53,6 +53,7 @@ mod binding;
 mod client;
 mod condition;
 mod credentials;
+mod downgrade;
 mod hash;
 mod mechanism;
 mod message;
@@ -69,6 +70,7 @@ pub use credentials::{
     Credentials, CredentialsError, MIN_ITERATIONS, SALT_LENGTH, SaltedPassword, ScramKeys, fake_keys,
     salt_password,
 };
+pub use downgrade::Offered;
 pub use mechanism::{Hash, Mechanism};
 pub use password::{PasswordForm, PasswordForms, prepare_password};
 pub use server::{ServerExchange, ServerStep};

@@ -14,7 +14,7 @@ use subtle::ConstantTimeEq as _;
 use crate::hash::Digest;
 use crate::message::{Plain, Syntax, text};
 use crate::scram::{self, ClientFinal, ClientFirst, Flag, to_base64};
-use crate::{Binding, Failure, Mechanism, PasswordForms, SaslCondition, ScramKeys};
+use crate::{Binding, Failure, Mechanism, Offered, PasswordForms, SaslCondition, ScramKeys};
 
 /// One try of one mechanism, from the server's side.
 ///
@@ -32,6 +32,7 @@ pub struct ServerExchange {
     bindings: Vec<Binding>,
     plus_offered: bool,
     nonce: String,
+    offered: Option<Offered>,
     state: State,
 }
 
@@ -74,7 +75,14 @@ impl ServerExchange {
         nonce: impl Into<String>,
     ) -> Self {
         let bindings = binding.into_iter().collect();
-        ServerExchange { mechanism, bindings, plus_offered, nonce: nonce.into(), state: State::Start }
+        ServerExchange {
+            mechanism,
+            bindings,
+            plus_offered,
+            nonce: nonce.into(),
+            offered: None,
+            state: State::Start,
+        }
     }
 
     /// Accepts one more type of channel binding; the client chooses.
@@ -82,6 +90,12 @@ impl ServerExchange {
     pub fn with_binding(mut self, binding: Binding) -> Self {
         self.bindings.push(binding);
         self
+    }
+
+    /// Says what was offered, so that a client finds out if it has got something else (XEP-0474, XEP-0515).
+    #[must_use]
+    pub fn with_offer(self, offered: Offered) -> Self {
+        ServerExchange { offered: Some(offered), ..self }
     }
 
     /// The mechanism.
@@ -135,8 +149,11 @@ impl ServerExchange {
     pub fn credentials(&mut self, keys: ScramKeys) -> Result<ServerStep, Failure> {
         match core::mem::replace(&mut self.state, State::Ended) {
             State::Keys(first) if self.mechanism.hash() == Some(keys.hash()) => {
-                let server_first =
+                let mut server_first =
                     format!("r={},s={},i={}", first.nonce, to_base64(keys.salt()), keys.iterations());
+                if let Some(offered) = &self.offered {
+                    offered.write(keys.hash(), &mut server_first);
+                }
                 let challenge = server_first.clone().into_bytes();
                 self.state = State::Proof { first, server_first, keys };
                 Ok(ServerStep::Challenge(challenge))

@@ -25,6 +25,9 @@ pub enum Error {
     /// The receiving entity takes no channel binding that this connection has, or somebody in between hides the one that it
     /// takes. Who is sure that nobody does can [do without](crate::ChannelBinding).
     ChannelBinding,
+    /// The receiving entity has offered other mechanisms or channel bindings than those that have come here, or by another version of
+    /// TLS: somebody in between has changed them (XEP-0474, XEP-0515).
+    Downgraded,
     /// The receiving entity refused our credentials.
     Authentication(SaslCondition, Option<Cow<'static, str>>),
     /// The receiving entity did not prove that it knows our password (RFC 5802 section 5): it is not who it says.
@@ -54,6 +57,10 @@ impl fmt::Display for Error {
             Error::ChannelBinding => f.write_str(
                 "the server takes no channel binding of this connection: it has no such account, it has other types, or \
                  somebody stands in between; if you are sure of the connection, turn channel binding off",
+            ),
+            Error::Downgraded => f.write_str(
+                "the ways to log in that the server has offered are not those that have come here: somebody stands in between \
+                 and has changed them",
             ),
             Error::Authentication(SaslCondition::NotAuthorized, _) => {
                 f.write_str("wrong password, or no such account (not-authorized)")

@@ -54,16 +54,16 @@ pub struct Security {
     /// When the certificate expires with which the peer has proven who it is: the stream ends then, so that it has to prove it
     /// again.
     pub expires: Option<Instant>,
-    /// TLS before version 1.3. Its clients know no channel binding but tls-unique (RFC 5929), which is not here, so a server does not
-    /// offer them any.
-    pub before_1_3: bool,
+    /// The version of TLS as it stands in its messages, 0x0304 for TLS 1.3; `None` if the layer below does not say. Both ends compare
+    /// it, if both know it (XEP-0515): a layer that ends before the peer, as behind a proxy, must not say its own.
+    pub version: Option<u16>,
 }
 
 impl Security {
     /// Security with this channel binding, if the layer can make one, and a peer that has proved nothing.
     #[must_use]
     pub const fn new(exporter: Option<[u8; 32]>) -> Self {
-        Security { exporter, end_point: None, domains: Vec::new(), expires: None, before_1_3: false }
+        Security { exporter, end_point: None, domains: Vec::new(), expires: None, version: None }
     }
 
     /// The same with the other channel binding as well.
@@ -73,11 +73,18 @@ impl Security {
         self
     }
 
-    /// The same on an earlier version of TLS than 1.3, if it is one.
+    /// The same on this version of TLS.
     #[must_use]
-    pub const fn with_version(mut self, before_1_3: bool) -> Self {
-        self.before_1_3 = before_1_3;
+    pub const fn with_version(mut self, version: Option<u16>) -> Self {
+        self.version = version;
         self
+    }
+
+    /// Whether TLS is known to be of a version before 1.3. Its clients know no channel binding but tls-unique (RFC 5929), which is not
+    /// here, so a server does not offer them any.
+    #[must_use]
+    pub fn is_before_1_3(&self) -> bool {
+        self.version.is_some_and(|version| version < 0x0304)
     }
 
     /// The same with a peer whose certificate expires then.

@@ -447,7 +447,7 @@ fn channel_bindings_that_do_not_fit_are_no_wrong_passwords() {
 #[test]
 fn no_channel_binding_before_tls_1_3() {
     let mut server = Server::new(TlsPolicy::Direct);
-    let security = Security::new(Some([1; 32])).with_end_point(Some(vec![2; 32])).with_version(true);
+    let security = Security::new(Some([1; 32])).with_end_point(Some(vec![2; 32])).with_version(Some(0x0303));
     server.stream.secured(security).unwrap();
     let features = server.feed(HEADER);
     assert!(features.contains("SCRAM-SHA-256<") && !features.contains("-PLUS"), "{features}");

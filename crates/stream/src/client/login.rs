@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 
 use balcony_jid::FullJid;
 use balcony_machine::Instant;
-use balcony_sasl::{ClientExchange, ClientStep, Mechanism, SaslCondition, SaslError};
+use balcony_sasl::{ClientExchange, ClientStep, Mechanism, Offered, SaslCondition, SaslError};
 use balcony_stanza::{StreamCondition, StreamError};
 use balcony_xml::ElementRef;
 
@@ -15,7 +15,7 @@ use super::{Client, ClientAsk, ClientEvent, no_bound_jid};
 use crate::common::Common;
 use crate::error::Error;
 use crate::feature::bind2;
-use crate::feature::channel_binding::Announced;
+use crate::feature::channel_binding::{self, Announced};
 use crate::feature::sasl::{self, Profile};
 use crate::feature::sasl2::{self, Authenticate, InlineOffer};
 use crate::security::ChannelBinding;
@@ -31,6 +31,8 @@ pub(super) struct Offer {
     pub(super) announced: Option<Announced>,
     /// What can go along with SASL2.
     inline: InlineOffer,
+    /// All of it, to be compared with what the server says of it (XEP-0474).
+    offered: Option<Offered>,
 }
 
 impl Client {
@@ -59,6 +61,10 @@ impl Client {
         let mut exchange =
             ClientExchange::new(mechanism, username, self.config.password.clone(), None, binding, nonce)
                 .map_err(|error| self.sasl_error(&error))?;
+        if let Some(offered) = &self.offer.offered {
+            let version = common.security.as_ref().and_then(|security| security.version);
+            exchange = exchange.with_offer(offered.clone().with_tls_version(version));
+        }
         if self.refusal.is_some() {
             exchange = exchange.with_other_form();
         }
@@ -188,6 +194,7 @@ impl Client {
     fn sasl_error(&self, error: &SaslError) -> Error {
         match error {
             SaslError::NotProven => Error::ServerNotAuthentic,
+            SaslError::Downgraded => Error::Downgraded,
             SaslError::Password(error) => {
                 Error::Authentication(SaslCondition::MalformedRequest, Some(Cow::Owned(error.to_string())))
             }
@@ -210,6 +217,7 @@ impl Offer {
             plus: names().any(|name| name.ends_with("-PLUS")),
             announced: Announced::read(features),
             inline: extensible.map(InlineOffer::read).unwrap_or_default(),
+            offered: Some(Offered::new(names(), channel_binding::names(features))),
         }
     }
 }

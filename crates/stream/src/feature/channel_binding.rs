@@ -17,6 +17,13 @@ pub(crate) fn write_feature(bindings: impl Iterator<Item = Binding>, out: &mut V
     out.extend_from_slice(b"</sasl-channel-binding>");
 }
 
+/// The types in the list among these features, known here or not, if the server says which types it has.
+pub(crate) fn names(features: ElementRef<'_>) -> Option<impl Iterator<Item = &str>> {
+    let list = features.child("sasl-channel-binding", ns::SASL_CHANNEL_BINDING)?;
+    let types = list.children().filter(|child| child.is("channel-binding", ns::SASL_CHANNEL_BINDING));
+    Some(types.filter_map(|binding| binding.attr("type")))
+}
+
 /// The types that are known here, as far as a server has them.
 #[derive(Clone, Copy)]
 pub(crate) struct Announced {

@@ -5,7 +5,9 @@ use alloc::vec::Vec;
 
 use balcony_jid::BareJid;
 use balcony_machine::Instant;
-use balcony_sasl::{Binding, Failure, Mechanism, SaslCondition, ServerExchange, ServerStep, fake_keys};
+use balcony_sasl::{
+    Binding, Failure, Mechanism, Offered, SaslCondition, ServerExchange, ServerStep, fake_keys,
+};
 use balcony_stanza::{Stanza, StreamCondition, StreamError, ns};
 
 use super::{Inline, Server, ServerAnswer, ServerAsk, ServerEvent};
@@ -33,6 +35,14 @@ impl Server {
 
     fn offers_plus(&self, common: &Common) -> bool {
         self.offered(common).any(Mechanism::is_plus)
+    }
+
+    /// The same as the client should have got them, in either profile (XEP-0474 section 6.1).
+    fn offer(&self, common: &Common) -> Offered {
+        let mechanisms = self.offered(common).map(Mechanism::name);
+        let bindings = self.offers_plus(common).then(|| bindings(common).map(|binding| binding.name()));
+        let version = common.security.as_ref().and_then(|security| security.version);
+        Offered::new(mechanisms, bindings).with_tls_version(version)
     }
 
     /// SASL2 is for protected streams only (XEP-0388 section 5), and there is some mechanism.
@@ -111,6 +121,7 @@ impl Server {
         };
         let nonce = common.random.token(24);
         let mut exchange = ServerExchange::new(mechanism, None, self.offers_plus(common), nonce);
+        exchange = exchange.with_offer(self.offer(common));
         for binding in bindings(common) {
             exchange = exchange.with_binding(binding);
         }
@@ -341,7 +352,7 @@ fn offers(common: &Common, mechanism: Mechanism) -> bool {
 
 /// What -PLUS mechanisms can bind to, best first.
 fn bindings(common: &Common) -> impl Iterator<Item = Binding> {
-    let security = common.security.as_ref().filter(|security| !security.before_1_3);
+    let security = common.security.as_ref().filter(|security| !security.is_before_1_3());
     let exporter = security.and_then(|security| security.exporter).map(Binding::TlsExporter);
     let end_point = security.and_then(|security| security.end_point.as_deref());
     exporter.into_iter().chain(end_point.map(|digest| Binding::TlsServerEndPoint(digest.into())))
