@@ -95,6 +95,7 @@ impl Router {
         }
         let own = Session {
             jid: jid.clone(),
+            since: self.asks.now(),
             is_plain: false,
             outbox: Outbox::default(),
             received: 0,

@@ -48,15 +48,27 @@ impl Router {
         origin: &mut Origin,
         effects: &mut Vec<Effect>,
     ) -> Option<Charge> {
+        let place = self.place_of(stanza, origin)?;
+        self.charge_at(place, stanza, origin, effects)
+    }
+
+    /// Whether there is room for one more stanza that waits in the account of somebody else.
+    pub(crate) fn has_room(&self, stanza: &Stanza, origin: &Origin) -> bool {
+        let payer = stanza.head.from.as_ref().map(|from| self.payer(from));
+        let place = self.place_of(stanza, origin);
+        payer.zip(place).is_some_and(|(payer, place)| self.asks.has_room(&payer, &place, cost(stanza)))
+    }
+
+    /// Where a stanza waits that is for somebody else.
+    fn place_of(&self, stanza: &Stanza, origin: &Origin) -> Option<Place> {
         let to = stanza.head.to.as_ref()?;
-        let place = match (self.sees(stanza), origin.is_said()) {
+        Some(match (self.sees(stanza), origin.is_said()) {
             _ if matches!(origin, Origin::Answer) => Place::SaidAtHome,
             (true, false) => Place::Seen,
             (true, true) => Place::SaidToSeen,
             (false, false) => Place::Stranger(to.to_bare()),
             (false, true) => Place::SaidToStranger(to.to_bare()),
-        };
-        self.charge_at(place, stanza, origin, effects)
+        })
     }
 
     pub(crate) fn charge_at(

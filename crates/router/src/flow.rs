@@ -425,9 +425,13 @@ impl Router {
             && matches!(stanza.head.kind, Kind::Message(M::Normal | M::Chat | M::Groupchat))
     }
 
-    /// Whether a user of ours sends this to somebody whose presence it sees, so that there is nothing to hide.
+    /// Whether a user of ours sends this to somebody whose presence it sees, so that there is nothing to hide. There is nothing either
+    /// that the server has to hide from itself.
     pub(crate) fn sees_recipient(&self, stanza: &Stanza) -> bool {
         let (Some(from), Some(to)) = (&stanza.head.from, &stanza.head.to) else { return false };
+        if from.localpart().is_none() && self.is_local(from.domainpart()) {
+            return true;
+        }
         let known = self.accounts.get(from.bare_str()).and_then(|account| account.known.as_deref());
         let item = known.and_then(|known| known.roster.item(&to.to_bare()));
         item.is_some_and(|item| matches!(item.subscription, Subscription::To | Subscription::Both))

@@ -78,6 +78,7 @@ mod lookup;
 mod memory;
 mod message;
 mod outbox;
+mod own;
 mod presence;
 mod probe;
 mod queue;
@@ -98,6 +99,7 @@ pub use balcony_roster::Config as RosterConfig;
 pub use config::{Config, ConflictPolicy, Software};
 pub use effect::{Effect, Removal, SessionId};
 pub use memory::Memory;
+pub use own::{Bound, SendError};
 pub use router::{Counts, Router};
 pub use saved::Restoring;
 pub use store::{

@@ -70,6 +70,8 @@ pub struct Router {
 #[derive(Debug)]
 pub(crate) struct Session {
     pub(crate) jid: FullJid,
+    /// When it was bound.
+    pub(crate) since: Instant,
     /// Its messages go past its account: that waits for nothing, blocks nobody and copies nothing.
     pub(crate) is_plain: bool,
     /// What is on its way to it.

@@ -164,6 +164,7 @@ impl Router {
         let managed = Managed { wait, until: Some(until), resuming: None, creation: Some(creation) };
         let own = Session {
             jid: jid.clone(),
+            since: self.asks.now(),
             is_plain: false,
             outbox,
             received,

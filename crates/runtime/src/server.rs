@@ -7,9 +7,10 @@ use std::net::TcpListener;
 use std::sync::Arc;
 
 use async_channel::{Receiver, bounded};
-use balcony_jid::BareJid;
+use balcony_jid::{BareJid, FullJid};
 use balcony_machine::{Instant, LimitsError};
-use balcony_server::{Ask, Config, Removal, Reply, Shard, Stats, Transport};
+use balcony_server::{Ask, Config, Removal, Reply, SendError, SessionInfo, Shard, Stats, Transport};
+use balcony_stanza::{Stanza, StreamError};
 use balcony_stream::TlsPolicy;
 
 use crate::clock::seed;
@@ -165,6 +166,9 @@ impl<R: Runtime> fmt::Debug for ServerBuilder<R> {
     }
 }
 
+/// Sessions that are listed at once.
+const PAGE: usize = 256;
+
 /// Talks to a running server. The server runs until it is [shut down](ServerHandle::shutdown) or its runtime ends, whether
 /// there is a handle or not. After that the methods return at once.
 #[derive(Clone)]
@@ -206,6 +210,56 @@ impl ServerHandle {
         };
         let _ = self.with(move |machine, now| machine.remove_account(now, account, tell)).await;
         wait.recv().await.unwrap_or(Removal::Failed)
+    }
+
+    /// Sends a message, or presence of a domain, in the name of a domain of the server or of one of its accounts: `from` says which. Such a
+    /// message goes where others go, to who is there or, if it may be, to what is kept for later. Errors about it are dropped.
+    ///
+    /// ```no_run
+    /// # use balcony_runtime::ServerHandle;
+    /// # use balcony_stanza::{Content, MessageType, Stanza};
+    /// # async fn example(server: &ServerHandle) -> Result<(), Box<dyn std::error::Error>> {
+    /// let notice = Stanza::message(MessageType::Headline)
+    ///     .from("example.com".parse()?)
+    ///     .to("juliet@example.com".parse()?)
+    ///     .payload(Content::body("The balcony is closed at night.").to_payload());
+    /// server.send(notice).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`SendError`]: then nothing has been sent.
+    pub async fn send(&self, stanza: impl Into<Stanza>) -> Result<(), SendError> {
+        let stanza = stanza.into();
+        self.with(move |machine, now| machine.send(now, stanza)).await.unwrap_or(Err(SendError::Ended))
+    }
+
+    /// All sessions; none of a server that has ended. They are listed a few hundred at a time, so that a large server does not stop for
+    /// it: who comes or goes meanwhile may be in the list or not.
+    pub async fn sessions(&self) -> Vec<SessionInfo> {
+        let mut listed: Vec<SessionInfo> = Vec::new();
+        loop {
+            let after = listed.last().map(|last| last.id);
+            let page = move |machine: &mut Machine, now| machine.server().sessions(now, after, PAGE);
+            match self.with(page).await {
+                Some(page) if !page.is_empty() => listed.extend(page),
+                _ => return listed,
+            }
+        }
+    }
+
+    /// The sessions of one account, in the order in which they have bound; none of a server that has ended.
+    pub async fn sessions_of(&self, account: BareJid) -> Vec<SessionInfo> {
+        self.with(move |machine, now| machine.server().sessions_of(now, &account)).await.unwrap_or_default()
+    }
+
+    /// Ends a session with this stream error, such as [`StreamCondition::PolicyViolation`](balcony_stanza::StreamCondition) and a text that
+    /// tells its user why (RFC 6120 section 4.9.3). Its client can't go on with it, but may log in again. `false` if there is no such
+    /// session, or no server any more.
+    pub async fn disconnect(&self, session: FullJid, error: StreamError) -> bool {
+        self.with(move |machine, now| machine.disconnect(now, &session, error)).await.unwrap_or(false)
     }
 
     /// Gives another configuration to connections that come from now on. Domains cannot change.

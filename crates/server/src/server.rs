@@ -20,19 +20,19 @@ use crate::components::Components;
 use crate::config::Config;
 use crate::connections::{Connections, Up};
 use crate::federation::Federation;
-use crate::sessions::{Back, Sessions, Waiting};
+use crate::sessions::{Back, Sessions};
 use crate::transport::Transport;
 
 /// Many connections and one router. See the [crate] for how to drive it.
 pub struct Server {
-    connections: Connections,
+    pub(crate) connections: Connections,
     pub(crate) router: Router,
     /// The streams to and from other servers.
     pub(crate) federation: Option<Federation>,
     pub(crate) components: Option<Components>,
     /// It is shutting down.
     is_closing: bool,
-    sessions: Sessions,
+    pub(crate) sessions: Sessions,
     asks: Asks,
     random: Random,
     /// What the router has decided. Empty between calls.
@@ -473,12 +473,9 @@ impl Server {
             }
             Effect::Close { session, error } => {
                 if let Some(id) = self.sessions.connection(session) {
-                    self.connections.close(now, id, error, actions);
-                } else if let Some(Waiting { jid, back, .. }) = self.sessions.end(session) {
-                    actions.push(Action::Abandoned(jid));
-                    if let Some(Back { connection, ticket, .. }) = back {
-                        self.connections.not_resumed(connection, ticket);
-                    }
+                    self.connections.close(now, id, error.into(), actions);
+                } else {
+                    self.abandon(session, actions);
                 }
             }
             Effect::Ask { ticket, ask } => {

@@ -120,6 +120,12 @@ impl Sessions {
         self.seats.iter().map(|(_, seat)| seat).filter(is_waiting).map(|seat| seat.session).collect()
     }
 
+    /// The session in the next place behind that of `after`, which may be over; without one the first.
+    pub(crate) fn behind(&self, after: Option<SessionId>) -> Option<SessionId> {
+        let first = after.map_or(0, |after| key(after) + 1);
+        (first..self.seats.capacity()).find_map(|place| self.seats.get(place)).map(|seat| seat.session)
+    }
+
     /// There is no such session any more. What was kept of it, if it waited.
     pub(crate) fn end(&mut self, session: SessionId) -> Option<Waiting> {
         self.seat(session)?;

@@ -11,10 +11,10 @@ use core::net::IpAddr;
 use core::time::Duration;
 
 use balcony_connection::srv::{Record, Target};
-use balcony_jid::BareJid;
+use balcony_jid::{BareJid, FullJid};
 use balcony_machine::{Instant, Ticket};
-use balcony_router::Removal;
-use balcony_stanza::StreamError;
+use balcony_router::{Removal, SendError};
+use balcony_stanza::{Stanza, StreamError};
 
 use crate::federation::Unreachable;
 use crate::journal::{Journal, Level};
@@ -256,6 +256,28 @@ impl<P> Shard<P> {
     /// Gives another configuration to connections that come from now on; see [`Server::configure`].
     pub fn configure(&mut self, config: Config) {
         self.server.configure(config);
+    }
+
+    /// Sends a stanza in the server's name; see [`Server::send`].
+    ///
+    /// # Errors
+    ///
+    /// [`SendError`]; then nothing has been sent.
+    pub fn send(&mut self, now: Instant, stanza: Stanza) -> Result<(), SendError> {
+        self.now = now;
+        self.server.send(now, stanza, &mut self.actions)
+    }
+
+    /// Ends a session; see [`Server::disconnect`].
+    pub fn disconnect(&mut self, now: Instant, jid: &FullJid, error: StreamError) -> bool {
+        self.now = now;
+        self.server.disconnect(now, jid, error, &mut self.actions)
+    }
+
+    /// The server, to look at.
+    #[must_use]
+    pub fn server(&self) -> &Server {
+        &self.server
     }
 
     /// How busy the server is.

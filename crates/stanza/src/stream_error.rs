@@ -79,8 +79,8 @@ pub struct StreamError {
 impl StreamError {
     /// A stream error with a text for people.
     #[must_use]
-    pub fn new(condition: StreamCondition, text: &'static str) -> Self {
-        StreamError { condition, text: Some(Cow::Borrowed(text)) }
+    pub fn new(condition: StreamCondition, text: impl Into<Cow<'static, str>>) -> Self {
+        StreamError { condition, text: Some(text.into()) }
     }
 
     /// Reads a `<stream:error/>` element. A condition that is not in the list counts as `undefined-condition`.

@@ -33,8 +33,10 @@ use balcony_stream::TlsPolicy;
 
 pub use balcony_router::extension;
 pub use balcony_runtime::{
-    Answer, Ask, Removal, Reply, ServerConfig, ServerHandle, StartError, Stats, Transport,
+    Answer, Ask, Removal, Reply, SendError, ServerConfig, ServerHandle, SessionConnection, SessionInfo,
+    StartError, Stats, Transport,
 };
+pub use balcony_stanza::{StreamCondition, StreamError};
 pub use memory::MemoryAccounts;
 
 use crate::Error;

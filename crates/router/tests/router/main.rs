@@ -19,6 +19,7 @@ mod model;
 mod model_contacts;
 mod offline;
 mod outside;
+mod own;
 mod presence;
 mod private;
 mod queues;

@@ -3,6 +3,7 @@
 mod accounts;
 mod dns;
 mod load;
+mod own;
 mod relay;
 mod resume;
 mod rough;
@@ -12,6 +13,7 @@ mod talk;
 use core::time::Duration;
 
 pub(crate) use load::*;
+pub(crate) use own::*;
 pub(crate) use resume::*;
 pub(crate) use rough::*;
 pub(crate) use talk::*;
@@ -51,6 +53,9 @@ macro_rules! all_on {
             slow_readers_stall_nobody,
             one_that_never_reads_holds_up_nobody,
             removed_accounts_are_offline,
+            the_owner_speaks_in_the_name_of_the_server,
+            sessions_are_listed,
+            sessions_are_ended,
             too_many_connections_are_turned_away,
             garbage_gets_an_error_that_arrives,
             a_burst_arrives_whole,

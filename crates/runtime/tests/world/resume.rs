@@ -12,7 +12,7 @@ const PHONE: &str = "romeo@localhost/phone";
 const LAPTOP: &str = "juliet@localhost/laptop";
 
 /// A phone behind a network, and a laptop that is available.
-async fn phone_and_laptop(change: impl FnOnce(&mut Config)) -> (World, Relay, Client, Client) {
+pub(super) async fn phone_and_laptop(change: impl FnOnce(&mut Config)) -> (World, Relay, Client, Client) {
     let world = World::with(change, 100).await;
     let relay = Relay::to(world.ports[0]);
     let endpoint = Endpoint::Address { host: "localhost".into(), port: relay.port, direct_tls: false };
@@ -26,7 +26,7 @@ async fn phone_and_laptop(change: impl FnOnce(&mut Config)) -> (World, Relay, Cl
 }
 
 /// Up to the end of the connection.
-async fn lost(client: &mut Client) {
+pub(super) async fn lost(client: &mut Client) {
     while let Some(event) = soon(client.next()).await.ok().flatten() {
         assert!(!matches!(event, Event::Stanza(_)), "{event:?}");
     }

@@ -15,7 +15,7 @@ use balcony_xep::sm::Enabled;
 use super::Up;
 use super::{Connections, conn_of};
 use crate::action::{Action, ConnectionId};
-use crate::conn::{Attached, Unhandled};
+use crate::conn::{Attached, Conn, Unhandled};
 
 impl Connections {
     /// The answer to [`Up::Ask`]. [`advance`](Connections::advance) next.
@@ -183,18 +183,23 @@ impl Connections {
     }
 
     /// The router has forgotten the session: its stream ends with this error.
-    pub fn close(
-        &mut self,
-        now: Instant,
-        id: ConnectionId,
-        condition: StreamCondition,
-        actions: &mut Vec<Action>,
-    ) {
+    pub fn close(&mut self, now: Instant, id: ConnectionId, error: StreamError, actions: &mut Vec<Action>) {
         if let Some(conn) = self.conn(id) {
             if let Some(attached) = &mut conn.attached {
                 attached.is_over = true;
             }
-            self.abort(now, id, condition.into(), actions);
+            self.abort(now, id, error, actions);
         }
+    }
+
+    /// Whether there is TLS on the connection, by this server.
+    #[must_use]
+    pub fn is_secured(&self, id: ConnectionId) -> bool {
+        #[cfg(feature = "tls")]
+        let is_secured = |conn: &Conn| conn.connection.tls().is_some();
+        #[cfg(not(feature = "tls"))]
+        let is_secured = |_: &Conn| false;
+        let key = (id.0 & u64::from(u32::MAX)) as usize;
+        self.conns.get(key).filter(|conn| conn.id == id).is_some_and(|conn| is_secured(conn))
     }
 }
