@@ -15,7 +15,7 @@ use std::time::Instant;
 
 use balcony_store::{Store, Worker};
 
-use crate::control::{self, Pending, Request, Respond, Response};
+use crate::control::{self, Order, Pending, Request, Respond, Response};
 use crate::database::{self, Database};
 use crate::failure::{Failure, io, reason};
 use crate::removal;
@@ -77,9 +77,15 @@ impl Accounts {
         match self {
             Accounts::Running(server) => server.submit(&request).map_err(|error| server.lost(&error)),
             Accounts::Stopped { store, worker, open } => {
-                let remove =
-                    |account, respond: Respond| drop(respond.send(removal::remove(store, worker, account)));
-                open.push_back(control::perform(worker, &[], request, remove));
+                let carry_out = |order, respond: Respond| {
+                    drop(respond.send(match order {
+                        Order::Remove(account) => removal::remove(store, worker, account),
+                        Order::Sessions(_) | Order::Disconnect(..) => Response::Failed(
+                            "no server runs on this data folder, so nobody is connected".into(),
+                        ),
+                    }));
+                };
+                open.push_back(control::perform(worker, &[], request, carry_out));
                 Ok(())
             }
         }

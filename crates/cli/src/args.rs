@@ -88,6 +88,8 @@ Examples:
   balcony user add juliet@example.org --data /var/lib/balcony --password-file juliet.txt
   balcony user list
   balcony user import accounts.csv
+  balcony user sessions juliet
+  balcony user disconnect juliet/phone --reason 'not at night'
 
 A localpart alone means an account of --domain. While a server runs on the data folder, it makes the changes; otherwise \
 this command does. A new password is asked for twice, or taken from --password-file or BALCONY_PASSWORD.
@@ -152,6 +154,22 @@ pub(crate) enum UserCommand {
     },
     /// Print all accounts, one a line; with --domain those of that domain
     List,
+    /// Print who is connected now, one session a line; with an account its own
+    Sessions {
+        /// The account
+        account: Option<Account>,
+        /// Print each as an object in JSON, one a line
+        #[arg(long)]
+        json: bool,
+    },
+    /// End one session of an account; its client may log in again
+    Disconnect {
+        /// The session: romeo/phone, or romeo@example.org/phone
+        session: String,
+        /// What its user is told
+        #[arg(long, value_name = "TEXT", default_value = "ended by the administrator of this server")]
+        reason: String,
+    },
     /// Create many accounts from lines of `localpart,password`
     ///
     /// The password is everything after the first comma. Empty lines are skipped. A line that cannot be used is reported

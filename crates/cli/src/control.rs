@@ -5,10 +5,10 @@
 
 use std::path::{Path, PathBuf};
 
-use balcony_jid::BareJid;
+use balcony_jid::{BareJid, FullJid};
 use balcony_machine::Secret;
 use balcony_store::{Busy, Reply, Request as StoreRequest, Worker};
-use balcony_tokio::Removal;
+use balcony_tokio::{Removal, SessionConnection, SessionInfo};
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
@@ -46,6 +46,10 @@ pub(crate) enum Request {
     Remove { account: String },
     /// Some accounts of a domain, or of all, those after the account `after`.
     List { domain: Option<String>, after: Option<String> },
+    /// Who is connected, of one account or of all.
+    Sessions { account: Option<String> },
+    /// End a session, named by its full address, with this text.
+    Disconnect { session: String, text: String },
 }
 
 /// What comes back.
@@ -57,17 +61,56 @@ pub(crate) enum Response {
     Done(bool),
     /// A page of accounts; an empty one is the last.
     Accounts(Vec<String>),
+    /// Who is connected.
+    Sessions(Vec<Session>),
     /// Why it could not be done.
     Failed(String),
 }
 
-/// Does what is asked for. Without `domains` an account may be of any. The store does most of it; `remove` ends an account with
-/// all that others have of it.
+/// A session, as it is printed.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub(crate) struct Session {
+    pub(crate) session: String,
+    /// Missing if it is not available.
+    pub(crate) priority: Option<i8>,
+    /// Seconds for which it has been there.
+    pub(crate) age: u64,
+    /// `secured`, `clear`, or `lost`.
+    pub(crate) connection: String,
+}
+
+impl From<&SessionInfo> for Session {
+    fn from(session: &SessionInfo) -> Self {
+        let connection = match session.connection {
+            SessionConnection::Secured => "secured",
+            SessionConnection::Clear => "clear",
+            _ => "lost",
+        };
+        Session {
+            session: session.jid.to_string(),
+            priority: session.priority,
+            age: session.age.as_secs(),
+            connection: connection.into(),
+        }
+    }
+}
+
+/// What only a server that runs does.
+pub(crate) enum Order {
+    /// Ends an account with all that others have of it.
+    Remove(BareJid),
+    /// Lists the sessions of an account, or of all.
+    Sessions(Option<BareJid>),
+    /// Ends a session.
+    Disconnect(FullJid, String),
+}
+
+/// Does what is asked for. Without `domains` an account may be of any. The store does most of it, `order` the rest.
 pub(crate) fn perform(
     worker: &Worker,
     domains: &[BareJid],
     request: Request,
-    remove: impl FnOnce(BareJid, Respond),
+    order: impl FnOnce(Order, Respond),
 ) -> Pending {
     let (respond, receiver) = oneshot::channel();
     match translate(domains, request) {
@@ -75,7 +118,7 @@ pub(crate) fn perform(
             // A receiver that has gone away wants no response; and a sender that goes away is one, see `Pending`.
             let _ = worker.submit(request, Box::new(|reply| drop(respond.send(Response::from(reply)))));
         }
-        Ok(Task::Remove(account)) => remove(account, respond),
+        Ok(Task::Order(wanted)) => order(wanted, respond),
         Err(response) => drop(respond.send(response)),
     }
     Pending(receiver)
@@ -87,7 +130,7 @@ pub(crate) type Respond = oneshot::Sender<Response>;
 /// Who does it.
 enum Task {
     Store(StoreRequest),
-    Remove(BareJid),
+    Order(Order),
 }
 
 /// A response that is under way.
@@ -154,7 +197,16 @@ fn translate(domains: &[BareJid], request: Request) -> Result<Task, Response> {
         Request::SetPassword { account: text, password } => {
             StoreRequest::SetPassword { account: account(&text)?, password }
         }
-        Request::Remove { account: text } => return Ok(Task::Remove(account(&text)?)),
+        Request::Remove { account: text } => return Ok(Task::Order(Order::Remove(account(&text)?))),
+        Request::Sessions { account: text } => {
+            return Ok(Task::Order(Order::Sessions(text.as_deref().map(account).transpose()?)));
+        }
+        Request::Disconnect { session, text } => {
+            let session: FullJid =
+                session.parse().map_err(|error| Response::Failed(format!("{session}: {error}")))?;
+            account(session.bare_str())?;
+            return Ok(Task::Order(Order::Disconnect(session, text)));
+        }
         Request::List { domain, after } => {
             let after = after.map(|after| BareJid::parse(&after)).transpose();
             let after = after.map_err(|error| Response::Failed(error.to_string()))?;

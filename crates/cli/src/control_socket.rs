@@ -5,13 +5,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use balcony_jid::BareJid;
+use balcony_stanza::{StreamCondition, StreamError};
 use balcony_store::Worker;
 use balcony_tokio::ServerHandle;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, BufWriter};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::mpsc;
 
-use crate::control::{self, Pending, Request, Response, WINDOW};
+use crate::control::{self, Order, Pending, Request, Response, Session, WINDOW};
 
 /// The socket in the data folder; it disappears with this value.
 pub(crate) struct ControlSocket {
@@ -102,10 +103,28 @@ async fn converse(stream: UnixStream, controlled: Controlled) -> std::io::Result
 }
 
 fn begin(controlled: &Controlled, request: Request) -> Pending {
-    control::perform(&controlled.worker, &controlled.domains, request, |account, respond| {
+    control::perform(&controlled.worker, &controlled.domains, request, |order, respond| {
         let server = controlled.server.clone();
-        tokio::spawn(async move { drop(respond.send(server.remove_account(account).await.into())) });
+        // Who asked may have gone.
+        tokio::spawn(async move { drop(respond.send(carry_out(&server, order).await)) });
     })
+}
+
+async fn carry_out(server: &ServerHandle, order: Order) -> Response {
+    match order {
+        Order::Remove(account) => server.remove_account(account).await.into(),
+        Order::Sessions(account) => {
+            let sessions = match account {
+                Some(account) => server.sessions_of(account).await,
+                None => server.sessions().await,
+            };
+            Response::Sessions(sessions.iter().map(Session::from).collect())
+        }
+        Order::Disconnect(session, text) => {
+            let error = StreamError::new(StreamCondition::PolicyViolation, text);
+            Response::Done(server.disconnect(session, error).await)
+        }
+    }
 }
 
 async fn write(

@@ -7,9 +7,9 @@ use balcony_machine::Secret;
 
 use crate::accounts::Accounts;
 use crate::args::{Account, Domain, UserArgs, UserCommand};
-use crate::control::{Request, Response};
+use crate::control::{Request, Response, Session};
 use crate::failure::{Failure, io};
-use crate::output::say;
+use crate::output::{self, say};
 use crate::{database, import, password};
 
 pub(crate) fn run(args: UserArgs) -> Result<(), Failure> {
@@ -53,6 +53,15 @@ pub(crate) fn run(args: UserArgs) -> Result<(), Failure> {
             let request = Request::Remove { account: account.clone() };
             done(&mut accounts, request, &account, "has been removed", MISSING)
         }
+        (UserCommand::Sessions { account, json }, _) => {
+            let account = account.as_ref().map(address).transpose()?;
+            sessions(&mut accounts, account, json)
+        }
+        (UserCommand::Disconnect { session, reason }, _) => {
+            let session = full(&session, &domain)?;
+            let request = Request::Disconnect { session: session.clone(), text: reason };
+            done(&mut accounts, request, &session, "is disconnected", NOT_THERE)
+        }
         (UserCommand::List, _) => list(&mut accounts, wanted.as_ref()),
         (UserCommand::Import { file, replace }, Input::File(source)) => {
             import::run(&mut accounts, &domain, &file, source, replace)
@@ -78,12 +87,63 @@ impl Input {
                 Input::Password(password::new(password_file.as_deref(), account.as_str())?)
             }
             UserCommand::Import { file, .. } => Input::File(import::open(file)?),
-            UserCommand::Remove { .. } | UserCommand::List => Input::None,
+            UserCommand::Remove { .. }
+            | UserCommand::List
+            | UserCommand::Sessions { .. }
+            | UserCommand::Disconnect { .. } => Input::None,
         })
     }
 }
 
 const MISSING: &str = "does not exist; `balcony user list` shows which do";
+
+const NOT_THERE: &str = "is not connected; `balcony user sessions` shows who is";
+
+/// The full address of a session, which may lack the domain.
+fn full(session: &str, domain: &BareJid) -> Result<String, Failure> {
+    let Some((account, resource)) = session.split_once('/') else {
+        return Err(Failure::usage(format!(
+            "{session} names no session: give its resource, as in romeo/phone"
+        )));
+    };
+    let wrong = |error: &dyn core::fmt::Display| Failure::usage(format!("{session}: {error}"));
+    let account: Account = account.parse().map_err(|error| wrong(&error))?;
+    let account = account.within(domain).map_err(|error| wrong(&error))?;
+    Ok(account.with_resource(resource).map_err(|error| wrong(&error))?.to_string())
+}
+
+fn sessions(accounts: &mut Accounts, account: Option<String>, json: bool) -> Result<(), Failure> {
+    let sessions = match accounts.ask(Request::Sessions { account })? {
+        Response::Sessions(sessions) => sessions,
+        other => return Err(unexpected(other)),
+    };
+    for session in &sessions {
+        output::print(&if json { output::json(session)? } else { words(session) })?;
+    }
+    Ok(())
+}
+
+/// A session for a person to read.
+fn words(session: &Session) -> String {
+    let Session { session, priority, age, connection } = session;
+    let availability = match priority {
+        Some(priority) => format!("available with priority {priority}"),
+        None => "not available".into(),
+    };
+    let connection = match connection.as_str() {
+        "secured" => "through TLS",
+        "clear" => "in the clear",
+        _ => "lost its connection and may come back",
+    };
+    let (days, hours, minutes, seconds) = (age / 86_400, age / 3_600 % 24, age / 60 % 60, age % 60);
+    let age = match (days, hours, minutes) {
+        (0, 0, 0) => format!("{seconds} s"),
+        (0, 0, _) => format!("{minutes} min"),
+        (0, ..) => format!("{hours} h {minutes} min"),
+        _ => format!("{days} d {hours} h"),
+    };
+    format!("{session}  {availability}, for {age}, {connection}")
+}
 
 /// The domains of the running server, or the one that a server has by default.
 fn served(accounts: &mut Accounts) -> Result<Vec<BareJid>, Failure> {

@@ -201,3 +201,41 @@ fn a_demo_changes_no_account_that_exists() {
     assert_eq!(said(&server, "exists already, and keeps its password").len(), 2, "{:#?}", server.greeting);
     assert!(said(&server, "BALCONY_PASSWORD").is_empty(), "{:#?}", server.greeting);
 }
+
+// RFC 6120 §4.9.3.14: who is connected is seen, and sent away with a reason.
+#[test]
+fn sessions_are_shown_and_ended() {
+    let world = World::new();
+    world.account("juliet");
+    let none = ["user", "sessions"];
+    world.run(&none).failed(1, &["no server runs on this data folder"]);
+    let server = world.serve(&[]);
+    assert_eq!(world.run(&none).stdout, "");
+    // It does not come back while this runs.
+    let mut phone = world.listen(&server, "juliet@localhost/phone", &["--priority", "5", "--retry", "3600"]);
+    let desk = world.listen(&server, "juliet@localhost/desk", &[]);
+
+    let shown = world.run(&["user", "sessions", "juliet"]);
+    shown.succeeded();
+    let lines: Vec<_> = shown.stdout.lines().collect();
+    assert_eq!(lines.len(), 2, "{}", shown.stdout);
+    assert!(lines[0].starts_with("juliet@localhost/phone  available with priority 5, for "), "{}", lines[0]);
+    assert!(lines[0].ends_with(" s, through TLS") || lines[0].contains(" min"), "{}", lines[0]);
+    let json = world.run(&["user", "sessions", "--json"]);
+    let desks = json.stdout.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+    let of_desk: Vec<_> = desks.filter(|one| one["session"] == "juliet@localhost/desk").collect();
+    assert_eq!(of_desk.len(), 1);
+    assert_eq!((&of_desk[0]["priority"], &of_desk[0]["connection"]), (&0.into(), &"secured".into()));
+    assert!(of_desk[0]["age"].is_u64());
+
+    let ended = world.run(&["user", "disconnect", "juliet/phone", "--reason", "not at night"]);
+    assert_eq!(ended.stdout, "juliet@localhost/phone is disconnected\n");
+    phone.stderr_with("policy-violation: not at night");
+    phone.kill();
+    let again = world.run(&["user", "disconnect", "juliet/phone"]);
+    again.failed(1, &["juliet@localhost/phone is not connected; `balcony user sessions` shows who is"]);
+    world.run(&["user", "disconnect", "juliet"]).failed(2, &["juliet names no session"]);
+    assert_eq!(world.run(&["user", "sessions", "juliet"]).stdout.lines().count(), 1);
+    world.send(&server, "juliet@localhost", "juliet@localhost", "still here", &[]).succeeded();
+    assert!(desk.stdout().ends_with("still here"));
+}
