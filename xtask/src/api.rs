@@ -59,8 +59,8 @@ pub(crate) fn main(args: &[String]) -> Result {
     ))
 }
 
-/// A line for each item.
-fn api(folder: &Path) -> Result<String> {
+/// A line for each item, behind its file.
+pub(crate) fn api(folder: &Path) -> Result<String> {
     let mut files = Vec::new();
     list(folder, &mut files)?;
     let mut sources = Vec::new();

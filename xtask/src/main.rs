@@ -8,6 +8,7 @@ mod api;
 mod bare;
 mod ci;
 mod elf;
+mod enums;
 mod federate;
 mod figures;
 mod fuzz;

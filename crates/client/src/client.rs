@@ -324,12 +324,12 @@ impl Client {
     /// [`SendError`]; then nothing has happened.
     pub fn send(&mut self, stanza: &Stanza, out: &mut Vec<u8>) -> Result<(), SendError> {
         self.put(stanza)?;
-        self.connection.flush(out).map_err(|_| SendError::Misuse(ApiMisuse("the connection has failed")))
+        self.connection.flush(out).map_err(|_| SendError::Misuse(ApiMisuse::ConnectionFailed))
     }
 
     fn put(&mut self, stanza: &Stanza) -> Result<(), SendError> {
         if matches!(stanza.head.kind, Kind::Iq(_)) && stanza.head.id.is_none() {
-            return Err(ApiMisuse("an iq needs an id, or nobody can answer it").into());
+            return Err(ApiMisuse::IqWithoutId.into());
         }
         let counts = self.connection.counts_sent();
         if counts && !self.outbox.has_room(stanza) {
@@ -465,6 +465,7 @@ impl Client {
 
 /// Why a stanza was not sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum SendError {
     /// The client is not online.
     Misuse(ApiMisuse),

@@ -17,6 +17,7 @@ use crate::{Config, Error};
 
 /// Where the server of an account is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Endpoint {
     /// Where the DNS says that the account's domain is (RFC 6120 section 3.2).
     #[default]

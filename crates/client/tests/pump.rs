@@ -6,7 +6,7 @@ use core::time::Duration;
 use std::sync::Arc;
 
 use balcony_client::{Client, Config, Event, Pump, PumpError, RequestKind, RequestOutcome, Step, answer};
-use balcony_machine::{Instant, Progress, Secret, Seed};
+use balcony_machine::{ApiMisuse, Instant, Progress, Secret, Seed};
 use balcony_sasl::ScramKeys;
 use balcony_stanza::{IqType, Kind, MessageType, Payload, Stanza, StreamCondition};
 use balcony_stream::server::{ServerAnswer, ServerAsk, ServerEvent, ServerStreamConfig};
@@ -183,7 +183,10 @@ fn a_close_from_either_side_is_in_good_order() {
     pair.pump.close(NOW);
     pair.exchange();
     assert!(matches!(pair.pump.step(NOW), Ok(Step::Closed)));
-    assert!(matches!(pair.pump.send(&Stanza::message(MessageType::Chat)), Err(PumpError::Misuse(_))));
+    assert!(matches!(
+        pair.pump.send(&Stanza::message(MessageType::Chat)),
+        Err(PumpError::Misuse(ApiMisuse::NotOpen))
+    ));
 
     let mut pair = Pair::online();
     let mut out = Vec::new();
@@ -249,7 +252,10 @@ fn tls_can_be_the_owners() {
     let mut pair = Pair::with(TlsPolicy::Required);
     pair.messages(0..1);
     assert_eq!(pair.next_number(), Some("0".into()));
-    assert!(matches!(pair.pump.secured(Security::default()), Err(PumpError::Misuse(_))), "none is due");
+    assert!(
+        matches!(pair.pump.secured(Security::default()), Err(PumpError::Misuse(ApiMisuse::NoHandshakeDue))),
+        "none is due"
+    );
 }
 
 // An adapter reads no more than there is room for, and nothing is what it then reads.
@@ -271,7 +277,7 @@ fn reading_without_room_is_not_the_end() {
 fn a_request_without_an_id_is_not_sent() {
     let mut pair = Pair::online();
     let request = Stanza::iq(IqType::Get).child(balcony_xep::ping::Ping.to_element());
-    assert!(matches!(pair.pump.send(&request), Err(PumpError::Misuse(_))));
+    assert!(matches!(pair.pump.send(&request), Err(PumpError::Misuse(ApiMisuse::IqWithoutId))));
     assert!(pair.pump.output().is_empty());
     assert_eq!(pair.pump.send(&request.id("1")), Ok(()));
 }

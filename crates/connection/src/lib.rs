@@ -82,6 +82,7 @@ pub struct Connection<S: Side> {
 
 /// Why a connection ended before its time.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Error {
     /// The stream ended.
     Stream(balcony_stream::Error),

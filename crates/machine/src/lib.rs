@@ -48,6 +48,7 @@
 extern crate alloc;
 
 mod limits;
+mod misuse;
 mod progress;
 mod record;
 mod secret;
@@ -55,8 +56,9 @@ mod seed;
 mod time;
 
 pub use limits::{Limits, LimitsError, XmlLimits};
-pub use progress::{ApiMisuse, On, Progress, Ticket};
 pub use record::{RecordReader, RecordWriter};
+pub use misuse::ApiMisuse;
+pub use progress::{On, Progress, Ticket};
 pub use secret::Secret;
 pub use seed::{Random, Seed};
 pub use time::{Deadline, Instant, Reason};

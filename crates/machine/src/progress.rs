@@ -1,6 +1,4 @@
-//! What one step of a machine comes to, what it may wait for, and how its owner's mistakes are told from the peer's.
-
-use core::fmt;
+//! What one step of a machine comes to, and what it may wait for.
 
 /// What one call of a byte machine's `advance` achieved.
 ///
@@ -45,15 +43,3 @@ pub enum On {
 /// Names one ask among those that a machine has open. Hand it back with the answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Ticket(pub u64);
-
-/// The caller used a machine in a way that its documentation rules out. The machine is unchanged.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ApiMisuse(pub &'static str);
-
-impl fmt::Display for ApiMisuse {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "API misuse: {}", self.0)
-    }
-}
-
-impl core::error::Error for ApiMisuse {}

@@ -52,6 +52,7 @@ impl Config {
 
 /// What happens when a session asks for a resource that another session of the account has (RFC 6120 section 7.7.2.2).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum ConflictPolicy {
     /// The old session is closed with `conflict`: mostly it is a dead connection of the very same client.
     #[default]

@@ -92,12 +92,13 @@ impl ClientExchange {
         nonce: impl Into<String>,
     ) -> Result<Self, SaslError> {
         let (username, nonce) = (username.into(), nonce.into());
-        check_username(&username).map_err(misuse)?;
-        authzid.as_deref().map_or(Ok(()), check_authzid).map_err(misuse)?;
-        scram::nonce(&nonce).map_err(misuse)?;
+        check_username(&username).map_err(|_| misuse(ApiMisuse::Username))?;
+        let authorized = authzid.as_deref().map_or(Ok(()), check_authzid);
+        authorized.map_err(|_| misuse(ApiMisuse::AuthorizationIdentity))?;
+        scram::nonce(&nonce).map_err(|_| misuse(ApiMisuse::Nonce))?;
         let binds = matches!(binding, BindingState::Use(_));
         if mechanism != Mechanism::Plain && mechanism.is_plus() != binds {
-            return Err(misuse("channel binding goes with a -PLUS mechanism, and only with that"));
+            return Err(misuse(ApiMisuse::ChannelBinding));
         }
         let password = PasswordForms::of(password.expose()).map_err(SaslError::Password)?;
         Ok(ClientExchange {
@@ -172,7 +173,7 @@ impl ClientExchange {
     /// be aborted.
     pub fn challenge(&mut self, data: &[u8]) -> Result<ClientStep, SaslError> {
         if let (State::Start, []) = (&self.state, data) {
-            return self.initial().map(ClientStep::Send).ok_or(misuse(ENDED));
+            return self.initial().map(ClientStep::Send).ok_or(misuse(ApiMisuse::ExchangeEnded));
         }
         match core::mem::replace(&mut self.state, State::Ended) {
             State::First { bare } => self.server_first(&bare, text(data).map_err(SaslError::Malformed)?),
@@ -182,8 +183,8 @@ impl ClientExchange {
                 self.state = State::Proven;
                 Ok(ClientStep::Send(Vec::new()))
             }
-            State::Ended => Err(misuse(ENDED)),
-            State::Salting { .. } => Err(misuse("the salted password is missing")),
+            State::Ended => Err(misuse(ApiMisuse::ExchangeEnded)),
+            State::Salting { .. } => Err(misuse(ApiMisuse::SaltedPasswordMissing)),
             State::Start | State::Proven => Err(SaslError::Malformed("a challenge where none belongs")),
         }
     }
@@ -204,7 +205,7 @@ impl ClientExchange {
                 let message = format!("{without_proof},p={}", to_base64(proof.as_slice()));
                 Ok(ClientStep::Send(message.into_bytes()))
             }
-            _ => Err(misuse("a salted password that was not asked for")),
+            _ => Err(misuse(ApiMisuse::SaltedPasswordUnasked)),
         }
     }
 
@@ -221,7 +222,7 @@ impl ClientExchange {
             (State::Final { server_signature }, Some(data)) => verify(&server_signature, data),
             (State::Proven, None | Some([])) => Ok(()),
             (State::Proven, Some(_)) => Err(SaslError::Malformed("data with success where none belongs")),
-            (State::Ended, _) => Err(misuse(ENDED)),
+            (State::Ended, _) => Err(misuse(ApiMisuse::ExchangeEnded)),
             _ => Err(SaslError::NotProven),
         }
     }
@@ -250,7 +251,7 @@ impl ClientExchange {
         if !(MIN_ITERATIONS..=self.max_iterations).contains(&iterations) {
             return Err(SaslError::Iterations(iterations));
         }
-        let hash = self.mechanism.hash().ok_or(misuse(ENDED))?;
+        let hash = self.mechanism.hash().ok_or(misuse(ApiMisuse::ExchangeEnded))?;
         if self.offered.as_ref().is_some_and(|offered| !offered.is_told(hash, extensions)) {
             return Err(SaslError::Downgraded);
         }
@@ -283,10 +284,8 @@ impl fmt::Debug for ClientExchange {
     }
 }
 
-const ENDED: &str = "the exchange has ended";
-
-fn misuse(what: &'static str) -> SaslError {
-    SaslError::Misuse(ApiMisuse(what))
+const fn misuse(what: ApiMisuse) -> SaslError {
+    SaslError::Misuse(what)
 }
 
 /// Checks the server's last message.

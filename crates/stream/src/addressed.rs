@@ -72,7 +72,7 @@ fn domains(stanza: &Stanza) -> Option<(&str, &str)> {
 
 /// The domains of a stanza of ours.
 pub(crate) fn outgoing(stanza: &Stanza) -> Result<(&str, &str), ApiMisuse> {
-    domains(stanza).ok_or(ApiMisuse("a stanza on this stream needs `to` and `from`"))
+    domains(stanza).ok_or(ApiMisuse::Unaddressed)
 }
 
 /// The domain that an address is, if it is no more than that.

@@ -8,6 +8,7 @@ use balcony_machine::Instant;
 
 /// What TLS does for a stream.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum TlsPolicy {
     /// STARTTLS, and nothing else before it (RFC 6120 section 5.3.1).
     #[default]
@@ -23,6 +24,7 @@ pub enum TlsPolicy {
 /// How much a client insists on channel binding (RFC 5802 section 6), by which a login fails if somebody with a certificate
 /// that the client trusts stands between it and its server.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum ChannelBinding {
     /// Only mechanisms with channel binding are used; PLAIN never is. Whoever stands in between gets nothing. It costs the
     /// servers that can't bind, or not to what TLS has here: Prosody 0.12 and ejabberd 23.01, for two, are out of reach.

@@ -220,7 +220,7 @@ impl<S: Side> Stream<S> {
     /// [`ApiMisuse`] if no handshake was due.
     pub fn secured(&mut self, security: Security) -> Result<(), ApiMisuse> {
         if self.common.phase() != Phase::Tls || self.common.step(Step::Secured).is_err() {
-            return Err(ApiMisuse("no TLS handshake is due on this stream"));
+            return Err(ApiMisuse::NoHandshakeDue);
         }
         self.common.security = Some(security);
         self.common.restart(false);
@@ -238,7 +238,7 @@ impl<S: Side> Stream<S> {
             return Ok(());
         }
         if self.ends() || !self.side.put_answer(ticket, answer) {
-            return Err(ApiMisuse("this ask is not open"));
+            return Err(ApiMisuse::AskNotOpen);
         }
         Ok(())
     }
@@ -251,9 +251,7 @@ impl<S: Side> Stream<S> {
     /// stanza's addresses are not what was authorised.
     pub fn send(&mut self, stanza: &Stanza, out: &mut Vec<u8>) -> Result<(), ApiMisuse> {
         if !self.is_open() {
-            return Err(ApiMisuse(
-                "stanzas can be sent from the end of negotiation until the stream is closed",
-            ));
+            return Err(ApiMisuse::NotOpen);
         }
         self.side.may_send(stanza)?;
         self.common.framing.stanza(stanza, out);

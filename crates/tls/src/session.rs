@@ -173,10 +173,10 @@ impl Session {
             return Err(error.clone());
         }
         if self.established.is_none() {
-            return Err(ApiMisuse("nothing can be written before the TLS handshake is over").into());
+            return Err(ApiMisuse::BeforeHandshake.into());
         }
         if self.closed {
-            return Err(ApiMisuse("nothing can be written after the TLS session was closed").into());
+            return Err(ApiMisuse::AfterTlsClosed.into());
         }
         while !plain.is_empty() {
             // It takes as much as its buffer holds (64 KiB), which the flush empties.

@@ -19,6 +19,7 @@ const MAX_NAMESPACES: usize = 1 << 20;
 
 /// An element has no counterpart on the other side of a conversion from or to `minidom`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum MinidomError {
     /// More than 768 levels of elements.
     TooDeep,

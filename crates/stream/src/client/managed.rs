@@ -134,7 +134,7 @@ impl Stream<Client> {
     /// [`ApiMisuse`] if the session is another account's.
     pub fn resuming(mut self, resumption: Resumption) -> Result<Self, ApiMisuse> {
         if resumption.jid.bare_str() != self.side.config.account.as_str() {
-            return Err(ApiMisuse("a session goes on for its own account only"));
+            return Err(ApiMisuse::OtherAccount);
         }
         self.side.managed.earlier = Some(resumption);
         Ok(self)

@@ -92,7 +92,7 @@ impl Initiator {
     pub(super) fn may_send(&self, stanza: &Stanza) -> Result<(), ApiMisuse> {
         match outgoing(stanza)?.0 == self.config.domain.as_str() {
             true => Ok(()),
-            false => Err(ApiMisuse("a component's stanzas come from its own domain")),
+            false => Err(ApiMisuse::OtherDomain),
         }
     }
 }

@@ -212,22 +212,22 @@ impl Initiator {
         };
         match self.pairs.iter().any(is_valid) {
             true => Ok(()),
-            false => Err(ApiMisuse("stanzas between these domains are not authorised on this stream")),
+            false => Err(ApiMisuse::UnauthorizedPair),
         }
     }
 
     pub(super) fn authorize(&mut self, from: BareJid, to: BareJid) -> Result<(), ApiMisuse> {
         if self.config.dialback.is_none() {
-            return Err(ApiMisuse("more pairs of domains need dialback, which this stream does without"));
+            return Err(ApiMisuse::NoDialback);
         }
         if to != self.config.to && !self.errors {
-            return Err(ApiMisuse("the peer can take no stanzas for other domains than the first"));
+            return Err(ApiMisuse::SinglePair);
         }
         if self.pairs.iter().any(|pair| pair.from == from && pair.to == to) {
             return Ok(());
         }
         if self.pairs.len() >= self.config.limits.domain_pairs {
-            return Err(ApiMisuse("too many pairs of domains on this stream"));
+            return Err(ApiMisuse::TooManyPairs);
         }
         self.pairs.push(Pair { from, to, state: State::Wanted });
         Ok(())
@@ -235,7 +235,7 @@ impl Initiator {
 
     pub(super) fn verify(&mut self, now: Instant, verification: Verification) -> Result<(), ApiMisuse> {
         if self.verifications.len() >= self.config.limits.domain_pairs {
-            return Err(ApiMisuse("too many keys wait to be verified on this stream"));
+            return Err(ApiMisuse::TooManyKeys);
         }
         let expires = now + self.config.limits.answer;
         self.verifications.push(Asked { verification: Box::new(verification), sent: false, expires });

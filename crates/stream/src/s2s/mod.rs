@@ -123,14 +123,14 @@ impl Stream<S2s> {
     }
 }
 
-const ENDS: ApiMisuse = ApiMisuse("this stream has ended or is about to");
+const ENDS: ApiMisuse = ApiMisuse::StreamEnded;
 
 impl S2s {
     /// The end that sends, and asks.
     fn initiator(&mut self) -> Result<&mut Initiator, ApiMisuse> {
         match &mut self.0 {
             End::Initiating(end) => Ok(end),
-            End::Receiving(_) => Err(ApiMisuse("only the end that has opened this stream asks the other")),
+            End::Receiving(_) => Err(ApiMisuse::NotInitiator),
         }
     }
 }
@@ -250,9 +250,7 @@ impl Side for S2s {
     fn may_send(&self, stanza: &Stanza) -> Result<(), ApiMisuse> {
         match &self.0 {
             End::Initiating(end) => end.may_send(stanza),
-            End::Receiving(_) => {
-                Err(ApiMisuse("the receiving end of a stream between servers only receives"))
-            }
+            End::Receiving(_) => Err(ApiMisuse::OnlyReceives),
         }
     }
 }
