@@ -56,9 +56,9 @@ mod seed;
 mod time;
 
 pub use limits::{Limits, LimitsError, XmlLimits};
-pub use record::{RecordReader, RecordWriter};
 pub use misuse::ApiMisuse;
 pub use progress::{On, Progress, Ticket};
+pub use record::{RecordReader, RecordWriter};
 pub use secret::Secret;
 pub use seed::{Random, Seed};
 pub use time::{Deadline, Instant, Reason};
