@@ -271,6 +271,9 @@ impl World {
                         Some(waiting) => waiting.push_back((ticket, ask)),
                         None => self.answer(ticket, ask, &mut next),
                     },
+                    Action::Ask(ticket, Ask::Sessions { .. }) => {
+                        self.server.answer(self.now, ticket, Answer::Sessions(false), &mut next);
+                    }
                     Action::Close(id) => {
                         assert!(!self.closed.contains(&id), "closed twice");
                         self.closed.push(id);

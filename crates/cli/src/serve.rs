@@ -12,7 +12,7 @@ use balcony_machine::Secret;
 use balcony_sasl::Mechanism;
 use balcony_store::{Store, Worker, WorkerConfig};
 use balcony_stream::TlsPolicy;
-use balcony_tokio::{Server, ServerConfig, ServerHandle, Transport};
+use balcony_tokio::{SavedSession, Server, ServerConfig, ServerHandle, Transport};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior};
@@ -138,6 +138,7 @@ async fn serve(
     }
     config.components = domains.first().and_then(|domain| settings.components.config(domain));
     let of_components = settings.components.addresses();
+    config.keep_sessions = true;
     let worker = Arc::clone(&storage.worker);
     let answers = Arc::clone(&worker);
     let mut server = Server::builder(config.clone(), move |ask, reply| answers.handle(ask, reply));
@@ -162,6 +163,8 @@ async fn serve(
     let mut terminate = signal(SignalKind::terminate()).map_err(io("cannot catch signals"))?;
     let mut hangup = signal(SignalKind::hangup()).map_err(io("cannot catch signals"))?;
 
+    // Last, since they are kept no more then.
+    let server = server.sessions(now(), sessions(&storage.store, &domains).await);
     let server = server.start().map_err(|error| Failure::new(error.to_string()))?;
     let controlled = Controlled { worker, server: server.clone(), domains: domains.clone() };
     let control = control.map(|socket| tokio::spawn(socket.serve(controlled)));
@@ -246,6 +249,27 @@ async fn serve(
         _ = interrupt.recv() => std::process::exit(130),
         _ = terminate.recv() => std::process::exit(143),
     }
+}
+
+/// Takes the sessions that were kept when the server shut down out of the store. If that fails their clients begin others, and their
+/// messages are still there.
+async fn sessions(store: &Store, domains: &Arc<[BareJid]>) -> Vec<SavedSession> {
+    let (store, domains) = (store.clone(), Arc::clone(domains));
+    let taken = tokio::task::spawn_blocking(move || store.take_sessions(&domains)).await;
+    match taken.map_err(|error| error.to_string()).and_then(|taken| taken.map_err(|error| error.to_string()))
+    {
+        Ok(sessions) => sessions,
+        Err(error) => {
+            tracing::error!(target: "balcony", "sessions of before can't go on: {error}");
+            Vec::new()
+        }
+    }
+}
+
+/// Milliseconds since the start of 1970 (UTC).
+fn now() -> u64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// Gives a server another configuration.

@@ -182,11 +182,12 @@ impl Client {
         mut step: impl FnMut(&mut ClientConnection, &mut Vec<u8>) -> Result<Progress<ClientEvent>, Error>,
     ) -> Result<Progress<Event>, Error> {
         self.now = now;
-        if self.pace.is_due(now) {
-            self.pace.asked();
-            self.connection.request_ack(now);
-        }
         loop {
+            // What has just happened may have made it due.
+            if self.pace.is_due(now) {
+                self.pace.asked();
+                self.connection.request_ack(now);
+            }
             if let Some(event) = self.told.pop_front() {
                 return Ok(Progress::Event(event));
             }

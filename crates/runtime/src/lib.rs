@@ -47,8 +47,8 @@ pub use balcony_client::{
 pub use balcony_server::federation::{FederationConfig, FederationLimits, FederationTls};
 #[cfg(feature = "server")]
 pub use balcony_server::{
-    Answer, Ask, ComponentsConfig, Config as ServerConfig, Removal, Reply, SendError, SessionConnection,
-    SessionInfo, Stats, Transport,
+    Answer, Ask, ComponentsConfig, Config as ServerConfig, Removal, Reply, SavedSession, SendError,
+    SessionConnection, SessionInfo, Stats, Transport,
 };
 pub use balcony_stream::{ChannelBinding, TlsPolicy};
 #[cfg(feature = "client")]

@@ -9,7 +9,9 @@ use std::sync::Arc;
 use async_channel::{Receiver, bounded};
 use balcony_jid::{BareJid, FullJid};
 use balcony_machine::{Instant, LimitsError};
-use balcony_server::{Ask, Config, Removal, Reply, SendError, SessionInfo, Shard, Stats, Transport};
+use balcony_server::{
+    Ask, Config, Removal, Reply, SavedSession, SendError, SessionInfo, Shard, Stats, Transport,
+};
 use balcony_stanza::{Stanza, StreamError};
 use balcony_stream::TlsPolicy;
 
@@ -42,7 +44,15 @@ impl<R: Runtime> Server<R> {
         ask: impl Fn(Ask, Reply) + Send + Sync + 'static,
     ) -> ServerBuilder<R> {
         let (listeners, addrs) = (Vec::new(), Vec::new());
-        ServerBuilder { runtime, config, ask: Box::new(ask), listeners, addrs, most: 10_000 }
+        ServerBuilder {
+            runtime,
+            config,
+            ask: Box::new(ask),
+            listeners,
+            addrs,
+            most: 10_000,
+            sessions: Default::default(),
+        }
     }
 }
 
@@ -54,6 +64,8 @@ pub struct ServerBuilder<R: Runtime> {
     listeners: Vec<(R::Listener, Transport)>,
     addrs: Vec<SocketAddr>,
     most: usize,
+    /// What time it is, and the sessions that go on.
+    sessions: (u64, Vec<SavedSession>),
 }
 
 impl<R: Runtime> ServerBuilder<R> {
@@ -96,6 +108,15 @@ impl<R: Runtime> ServerBuilder<R> {
         self
     }
 
+    /// Goes on with the sessions that were kept when the server before this one shut down, and are kept no more; see
+    /// [`balcony_server::Server::restore`]. `clock` is what time it is, in milliseconds since the start of 1970 (UTC). For them to be kept
+    /// [`Config::keep_sessions`] has to say so.
+    #[must_use]
+    pub fn sessions(mut self, clock: u64, sessions: Vec<SavedSession>) -> Self {
+        self.sessions = (clock, sessions);
+        self
+    }
+
     /// Starts the server.
     ///
     /// # Errors
@@ -119,7 +140,9 @@ impl<R: Runtime> ServerBuilder<R> {
         }
         let mailbox = Mailbox::new();
         let (alive, ended) = bounded(1);
-        let machine = Shard::new(balcony_server::Server::new(self.config, seed()));
+        let mut machine = Shard::new(balcony_server::Server::new(self.config, seed()));
+        let (clock, sessions) = self.sessions;
+        machine.restore(Instant::ZERO, clock, sessions);
         let sockets = Arc::clone(&mailbox);
         let driver =
             Driver::new(self.runtime.clone(), machine, self.most, self.listeners, self.ask, sockets, alive);

@@ -79,6 +79,15 @@ pub enum Ask {
     Stream(balcony_stream::server::ServerAsk),
     /// The router's: about what is stored.
     Router(balcony_router::Ask),
+    /// Keep these sessions of a domain until the next start, for [`Server::restore`](crate::Server::restore), as documents of the
+    /// collection [`SESSIONS`](balcony_router::collections::SESSIONS): the server is shutting down. It is asked only if
+    /// [`Config::keep_sessions`](crate::Config::keep_sessions) says so.
+    Sessions {
+        /// The domain.
+        domain: BareJid,
+        /// The sessions.
+        sessions: Vec<crate::SavedSession>,
+    },
 }
 
 /// The answer to an [`Ask`], of the same kind.
@@ -88,6 +97,8 @@ pub enum Answer {
     Stream(balcony_stream::server::ServerAnswer),
     /// To the router's.
     Router(balcony_router::Answer),
+    /// To [`Ask::Sessions`]: whether they are kept, durably. Otherwise they are over.
+    Sessions(bool),
 }
 
 /// What has happened on a connection. None of it holds anything secret, nor what people write to each other.

@@ -11,6 +11,8 @@ use crate::ConnectionId;
 pub(crate) enum Asker {
     Stream(ConnectionId, Ticket),
     Router(Ticket),
+    /// The server itself, which shuts down.
+    Saving,
 }
 
 /// The open asks of all machines under one numbering.

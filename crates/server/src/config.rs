@@ -32,6 +32,9 @@ pub struct Config {
     pub mechanisms: Vec<Mechanism>,
     /// Whether clients may have stanzas acknowledged, and sessions outlive their connections (XEP-0198).
     pub stream_management: bool,
+    /// Whether whoever runs the server keeps its sessions while it is down ([`Ask::Sessions`](crate::Ask::Sessions)), so that clients
+    /// resume at the next one. Otherwise sessions end with the server.
+    pub keep_sessions: bool,
     /// Whether accounts can be registered in-band (XEP-0077). Their users can change the password and end them in any case.
     pub registration: bool,
     /// What happens when two clients want one resource.
@@ -79,6 +82,7 @@ impl Config {
             certificate: None,
             mechanisms: stream.mechanisms,
             stream_management: true,
+            keep_sessions: false,
             registration: stream.registration,
             conflict: router.conflict,
             iq_needs_presence: router.iq_needs_presence,

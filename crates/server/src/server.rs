@@ -20,6 +20,7 @@ use crate::components::Components;
 use crate::config::Config;
 use crate::connections::{Connections, Up};
 use crate::federation::Federation;
+use crate::saved::Saving;
 use crate::sessions::{Back, Sessions};
 use crate::transport::Transport;
 
@@ -31,9 +32,10 @@ pub struct Server {
     pub(crate) federation: Option<Federation>,
     pub(crate) components: Option<Components>,
     /// It is shutting down.
-    is_closing: bool,
+    pub(crate) is_closing: bool,
+    pub(crate) saving: Saving,
     pub(crate) sessions: Sessions,
-    asks: Asks,
+    pub(crate) asks: Asks,
     random: Random,
     /// What the router has decided. Empty between calls.
     pub(crate) effects: Vec<Effect>,
@@ -52,6 +54,7 @@ impl Server {
             components: config.components.clone().map(|config| Components::new(config, &random.seed())),
             connections: Connections::new(config, random.seed().random()),
             is_closing: false,
+            saving: Saving::default(),
             sessions: Sessions::default(),
             asks: Asks::default(),
             random,
@@ -168,6 +171,9 @@ impl Server {
                 self.router.answer(now, ticket, answer, &mut self.effects);
                 self.converse(now, actions);
             }
+            (Some(Asker::Saving), answer) => {
+                self.saved(now, matches!(answer, Answer::Sessions(true)), actions);
+            }
             _ => {}
         }
         self.go_on(now, actions);
@@ -203,7 +209,8 @@ impl Server {
         self.abroad(now, actions, |federation| federation.tick(now));
     }
 
-    /// Ends every stream with `system-shutdown` (RFC 6120 section 4.9.3.20). `Close` follows for each when its output is
+    /// Ends every stream with `system-shutdown` (RFC 6120 section 4.9.3.20). Sessions that can be resumed wait for their clients all the
+    /// same (XEP-0198), and are [kept](Ask::Sessions) at last, if [`Config::keep_sessions`] says so; otherwise they end. `Close` follows for each when its output is
     /// written, or after [`Limits::closing`](balcony_machine::Limits::closing) if the peer does not read.
     pub fn shutdown(&mut self, now: Instant, actions: &mut Vec<Action>) {
         self.is_closing = true;
@@ -212,10 +219,11 @@ impl Server {
             self.connections.abort(now, id, error, actions);
             self.converse(now, actions);
         }
-        for session in self.sessions.all_waiting() {
-            self.router.unbind(now, session, &mut self.effects);
-            self.sessions.end(session);
-            self.converse(now, actions);
+        if !self.config().keep_sessions {
+            self.saving = Saving::Done;
+            for session in self.sessions.all_waiting() {
+                self.end_waiting(now, session, actions);
+            }
         }
         if let Some(components) = &mut self.components {
             components.shutdown(now);
@@ -289,6 +297,7 @@ impl Server {
             federation.close(now);
             self.converse(now, actions);
         }
+        self.save_when_settled(now, actions);
     }
 
     /// Lets connections and router tell each other what they have to say, until that is all. What the router has decided already comes

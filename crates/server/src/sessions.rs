@@ -1,5 +1,6 @@
 //! Which connection a session has, and what is kept of it while it has none (XEP-0198).
 
+use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -8,6 +9,7 @@ use balcony_jid::FullJid;
 use balcony_machine::{Random, Ticket};
 use balcony_router::SessionId;
 use balcony_stream::Counts;
+use sha2::{Digest as _, Sha256};
 use slab::Slab;
 
 use crate::ConnectionId;
@@ -16,6 +18,8 @@ use crate::ConnectionId;
 #[derive(Debug, Default)]
 pub(crate) struct Sessions {
     seats: Slab<Seat>,
+    /// The sessions of a server before this one, by the digests of their names.
+    restored: BTreeMap<[u8; DIGEST], SessionId>,
     /// Distinguishes the sessions that have had the same place in the slab.
     generation: u32,
 }
@@ -24,9 +28,22 @@ pub(crate) struct Sessions {
 struct Seat {
     session: SessionId,
     place: Place,
-    /// What its client has to say to have it back, behind its number.
-    secret: Option<u128>,
+    name: Name,
 }
+
+/// What its client has to say to have a session back.
+#[derive(Debug)]
+enum Name {
+    /// It can't.
+    None,
+    /// This, behind the session's number.
+    Secret(u128),
+    /// A server before this one has named it. This is the SHA-256 of that name.
+    Digest([u8; DIGEST]),
+}
+
+/// The length of a digest, in bytes.
+pub(crate) const DIGEST: usize = 32;
 
 #[derive(Debug)]
 enum Place {
@@ -58,17 +75,32 @@ pub(crate) struct Back {
 impl Sessions {
     /// A new session, on this connection.
     pub(crate) fn begin(&mut self, connection: ConnectionId) -> SessionId {
+        self.seat(Place::On(connection), Name::None)
+    }
+
+    /// A session of a server before this one, whose client calls it by a name with this digest. It has no connection, and waits as soon as it
+    /// is [lost](Sessions::lose). `None` if there is another one with this name.
+    pub(crate) fn restore(&mut self, digest: [u8; DIGEST]) -> Option<SessionId> {
+        if self.restored.contains_key(&digest) {
+            return None;
+        }
+        let session = self.seat(Place::On(ConnectionId(u64::MAX)), Name::Digest(digest));
+        self.restored.insert(digest, session);
+        Some(session)
+    }
+
+    fn seat(&mut self, place: Place, name: Name) -> SessionId {
         self.generation = self.generation.wrapping_add(1);
         let entry = self.seats.vacant_entry();
         let key = entry.key() as u64 & u64::from(u32::MAX);
         let session = SessionId(u64::from(self.generation) << 32 | key);
-        entry.insert(Seat { session, place: Place::On(connection), secret: None });
+        entry.insert(Seat { session, place, name });
         session
     }
 
     /// The connection of a session, which may be over, as long as something may still be written to it.
     pub(crate) fn connection(&self, session: SessionId) -> Option<ConnectionId> {
-        match self.seat(session)?.place {
+        match self.find(session)?.place {
             Place::On(connection) => Some(connection),
             Place::Nowhere(_) => None,
         }
@@ -78,17 +110,32 @@ impl Sessions {
     pub(crate) fn name(&mut self, session: SessionId, random: &mut Random) -> String {
         let secret = u128::from(random.next_u64()) << 64 | u128::from(random.next_u64());
         if let Some(seat) = self.seats.get_mut(key(session)).filter(|seat| seat.session == session) {
-            seat.secret = Some(secret);
+            seat.name = Name::Secret(secret);
         }
         spelled(session, secret)
     }
 
     /// The session that was [named](Sessions::name) so, to the letter.
     pub(crate) fn named(&self, name: &str) -> Option<SessionId> {
+        let restored = || self.restored.get(&digest(name)).copied();
+        self.named_here(name).or_else(restored)
+    }
+
+    fn named_here(&self, name: &str) -> Option<SessionId> {
         let (number, _) = name.split_at_checked(16)?;
         let session = SessionId(u64::from_str_radix(number, 16).ok()?);
-        let secret = self.seat(session)?.secret?;
+        let Name::Secret(secret) = self.find(session)?.name else { return None };
         (name == spelled(session, secret)).then_some(session)
+    }
+
+    /// The digest of what its client calls a session that waits, and what is kept of it.
+    pub(crate) fn saved(&self, session: SessionId) -> Option<([u8; DIGEST], &Waiting)> {
+        let Seat { name, place: Place::Nowhere(waiting), .. } = self.find(session)? else { return None };
+        match name {
+            Name::None => None,
+            Name::Secret(secret) => Some((digest(&spelled(session, *secret)), waiting)),
+            Name::Digest(digest) => Some((*digest, waiting)),
+        }
     }
 
     /// The session has lost its connection, and waits.
@@ -128,20 +175,28 @@ impl Sessions {
 
     /// There is no such session any more. What was kept of it, if it waited.
     pub(crate) fn end(&mut self, session: SessionId) -> Option<Waiting> {
-        self.seat(session)?;
-        match self.seats.remove(key(session)).place {
+        self.find(session)?;
+        let Seat { place, name, .. } = self.seats.remove(key(session));
+        if let Name::Digest(digest) = name {
+            self.restored.remove(&digest);
+        }
+        match place {
             Place::On(_) => None,
             Place::Nowhere(waiting) => Some(*waiting),
         }
     }
 
-    fn seat(&self, session: SessionId) -> Option<&Seat> {
+    fn find(&self, session: SessionId) -> Option<&Seat> {
         self.seats.get(key(session)).filter(|seat| seat.session == session)
     }
 }
 
 fn spelled(session: SessionId, secret: u128) -> String {
     format!("{:016x}{secret:032x}", session.0)
+}
+
+fn digest(name: &str) -> [u8; DIGEST] {
+    Sha256::digest(name).into()
 }
 
 const fn key(session: SessionId) -> usize {

@@ -150,6 +150,17 @@ impl<P> Shard<P> {
         is_wanted
     }
 
+    /// Sessions go on that were kept while the server was down; see [`Server::restore`].
+    pub fn restore(
+        &mut self,
+        now: Instant,
+        clock: u64,
+        sessions: impl IntoIterator<Item = crate::SavedSession>,
+    ) {
+        self.now = now;
+        self.server.restore(now, clock, sessions, &mut self.actions);
+    }
+
     /// Writes a line to the log, in order with all others.
     pub fn log(&mut self, level: Level, line: String) {
         self.lines.push_back((level, line));
@@ -209,12 +220,13 @@ impl<P> Shard<P> {
         Some(self.ticked.map_or(next, |ticked| next.max(ticked + PAUSE)))
     }
 
-    /// Takes in no more sockets, and ends all streams; see [`Server::shutdown`]. What the store has not answered within 15
-    /// seconds, or [`Limits::answer`](balcony_machine::Limits::answer) if that is less, is given up.
+    /// Takes in no more sockets, and ends all streams; see [`Server::shutdown`]. What the store has not answered 15
+    /// seconds, or [`Limits::answer`](balcony_machine::Limits::answer) if that is less, after
+    /// [`Limits::closing`](balcony_machine::Limits::closing) is given up.
     pub fn shutdown(&mut self, now: Instant) {
         self.now = now;
         let limits = &self.server.config().limits;
-        self.closing.get_or_insert(now + limits.closing.max(limits.answer.min(PATIENCE)) + PAUSE);
+        self.closing.get_or_insert(now + limits.closing + limits.answer.min(PATIENCE) + PAUSE);
         self.server.shutdown(now, &mut self.actions);
     }
 
@@ -228,7 +240,8 @@ impl<P> Shard<P> {
     #[must_use]
     pub fn is_closed(&self) -> bool {
         let is_over = |until: Instant| {
-            self.peers.is_empty() && self.server.router().counts().asks == 0 || self.now >= until
+            let is_settled = self.server.router().counts().asks == 0 && !self.server.is_saving();
+            self.peers.is_empty() && is_settled || self.now >= until
         };
         self.closing.is_some_and(is_over)
     }
@@ -236,7 +249,7 @@ impl<P> Shard<P> {
     /// What a server that shuts down still waits for when the last stream has ended: how many answers of its store, and
     /// until when.
     fn left_open(&self) -> Option<(usize, Instant)> {
-        let asks = self.server.router().counts().asks;
+        let asks = self.server.router().counts().asks + usize::from(self.server.is_saving());
         self.closing.filter(|_| asks > 0).map(|until| (asks, until))
     }
 

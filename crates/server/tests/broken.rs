@@ -81,6 +81,7 @@ impl World {
                     let entries = vec![Entry { number: 1, at: 0, tag: "".into(), content }];
                     Answer::Router(Found::Entries { entries, more: false })
                 }
+                Ask::Sessions { .. } => Answer::Sessions(false),
                 Ask::Router(ask) => {
                     self.open.push((ticket, ask));
                     continue;

@@ -10,7 +10,9 @@ use std::collections::VecDeque;
 use balcony_client::{Client, Event, RequestKind, RequestOutcome};
 use balcony_jid::BareJid;
 use balcony_machine::{Instant, Progress, Random, Secret, Seed, Ticket};
-use balcony_server::{Action, Answer, Ask, Config, ConnectionId, Ended, Notice, Server, Transport};
+use balcony_server::{
+    Action, Answer, Ask, Config, ConnectionId, Ended, Notice, SavedSession, Server, Transport,
+};
 use balcony_stanza::{Payload, PresenceType, Stanza};
 use balcony_stream::TlsPolicy;
 
@@ -36,6 +38,8 @@ pub struct World {
     /// Whether clients leave requests that they do not know to [`take_stanzas`](World::take_stanzas), or refuse them.
     pub take_requests: bool,
     config: Config,
+    /// The sessions that are kept while the server is down.
+    sessions: Vec<SavedSession>,
     /// What the store has not done yet.
     asks: Vec<(Ticket, balcony_router::Ask)>,
     peers: Vec<Wires>,
@@ -96,6 +100,7 @@ impl World {
             external: |_, _, _| None,
             take_requests: false,
             config,
+            sessions: Vec::new(),
             asks: Vec::new(),
             peers: Vec::new(),
             random,
@@ -315,7 +320,46 @@ impl World {
         for wires in &mut self.peers {
             (wires.id, wires.closed, wires.writing) = (None, true, false);
         }
+        self.begin_again();
+    }
+
+    /// The server ends in good order, with all connections, and another one begins after it was down for so long, with what the store has
+    /// and the sessions that are kept.
+    ///
+    /// # Panics
+    ///
+    /// If the server does not get done.
+    pub fn restart(&mut self, down: Duration) {
+        self.shutdown();
+        self.run();
+        // Those that do not read are given up.
+        let closing = self.config.limits.closing + Duration::from_secs(1);
+        self.wait(closing);
+        assert_eq!((self.server.connections(), self.server.router().counts().asks), (0, 0));
+        self.start(down);
+    }
+
+    /// Another server begins after so long, when the one before has [shut down](World::shutdown).
+    pub fn start(&mut self, down: Duration) {
+        for wires in &mut self.peers {
+            (wires.id, wires.closed, wires.writing) = (None, true, false);
+        }
+        self.now = self.now + down;
+        self.begin_again();
+    }
+
+    /// The sessions that are kept while the server is down.
+    pub fn kept_sessions(&mut self) -> &mut Vec<SavedSession> {
+        &mut self.sessions
+    }
+
+    /// Another server begins, with what the store has.
+    fn begin_again(&mut self) {
         self.server = Server::new(self.config.clone(), self.random.seed());
+        let (mut actions, clock) = (Vec::new(), self.clock());
+        let sessions = mem::take(&mut self.sessions);
+        self.server.restore(self.now, clock, sessions, &mut actions);
+        self.act(actions);
     }
 
     /// Ends the server's streams.
@@ -479,6 +523,10 @@ impl World {
                         let answer = match ask {
                             Ask::Stream(ask) => Answer::Stream(self.accounts.answer(ask)),
                             Ask::Router(ask) => self.answer(ask),
+                            Ask::Sessions { sessions, .. } => {
+                                self.sessions.extend(sessions);
+                                Answer::Sessions(true)
+                            }
                         };
                         self.server.answer(self.now, ticket, answer, &mut next);
                     }
@@ -519,6 +567,14 @@ impl World {
     /// The stanzas that a client has received since the last call.
     pub fn take_stanzas(&mut self, peer: Peer) -> Vec<Stanza> {
         core::mem::take(&mut self.peers[peer.0].stanzas)
+    }
+
+    /// What a client has sent that the server has not acknowledged, as far as the client knows.
+    #[must_use]
+    pub fn unacknowledged(&self, peer: Peer) -> Vec<&Stanza> {
+        let wires = &self.peers[peer.0];
+        let client = wires.client.as_ref().or(wires.asleep.as_ref());
+        client.map(|client| client.unacknowledged().collect()).unwrap_or_default()
     }
 
     /// The outcomes of a client's requests since the last call.

@@ -15,7 +15,9 @@ const ROMEO: &str = "romeo@example.com";
 fn world(seed: u64) -> World {
     let accounts = Accounts::new().with(JULIET, "pencil").with(ROMEO, "pencil");
     let chunks = Chunks::Random(Box::new(Seed::from_u64(seed).random()));
-    World::new(accounts, chunks, seed, |config| config.stream_management = true)
+    World::new(accounts, chunks, seed, |config| {
+        (config.stream_management, config.keep_sessions) = (true, true);
+    })
 }
 
 /// Both see each other. None of their sessions is left.
@@ -147,6 +149,8 @@ enum Step {
     Back(usize),
     /// So many seconds pass.
     Wait(u64),
+    /// The server ends in good order, and begins again after so many seconds.
+    Restart(u64),
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -156,6 +160,7 @@ fn step() -> impl Strategy<Value = Step> {
         3 => (0..2_usize, prop_oneof![0..300_usize, 0..5_000_usize], any::<bool>()).prop_map(|(who, left, told)| Step::Vanish(who, left, told)),
         4 => (0..2_usize).prop_map(Step::Back),
         1 => (1..20_u64).prop_map(Step::Wait),
+        1 => (0..400_u64).prop_map(Step::Restart),
     ]
 }
 
@@ -196,6 +201,18 @@ proptest! {
                     there[who] = true;
                 }
                 Step::Wait(seconds) => world.wait(Duration::from_secs(seconds)),
+                Step::Restart(seconds) => {
+                    world.restart(Duration::from_secs(seconds));
+                    for who in [0, 1] {
+                        if there[who] {
+                            arrived[who].extend(got(&mut world, peers[who]).0);
+                        }
+                        // Nobody stays away for longer than a session waits, however often the server does.
+                        peers[who] = world.come_back(peers[who]);
+                        there[who] = true;
+                    }
+                    world.run();
+                }
                 _ => {}
             }
         }
@@ -206,6 +223,149 @@ proptest! {
         }
         prop_assert!(world.accounts.waiting(JULIET).is_empty() && world.accounts.waiting(ROMEO).is_empty());
     }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    // docs/guarantees.md: the phone is away, and the server dies at any moment. What its sender was told to be handled the phone gets when it
+    // begins again, in order; what it does not know to be handled its client sends again.
+    #[test]
+    fn a_crash_loses_nothing_that_waits(
+        seed: u64,
+        before in 0..6_usize,
+        left in 0..400_usize,
+        rounds in prop::collection::vec((1..10_usize, 1..5_000_usize, 0..80_usize, any::<bool>()), 1..4),
+    ) {
+        let mut world = world(seed);
+        befriend(&mut world);
+        let mut romeo = world.online("romeo@example.com/garden", "pencil", 0);
+        let (mut sent, mut got) = (0, Vec::new());
+        for (count, size, steps, comes_back) in rounds {
+            world.slow_store = false;
+            let juliet = world.online("juliet@example.com/phone", "pencil", 0);
+            for _ in 0..before {
+                world.send(romeo, &chat(JULIET, sent, size));
+                sent += 1;
+            }
+            world.run();
+            world.vanish(juliet, left, true);
+            got.extend(self::got(&mut world, juliet).0);
+            world.slow_store = true;
+            for _ in 0..count {
+                world.send(romeo, &chat(JULIET, sent, size));
+                sent += 1;
+            }
+            world.run_some(steps);
+            if comes_back {
+                let juliet = world.come_back(juliet);
+                world.run_some(steps);
+                world.vanish(juliet, left, false);
+                got.extend(self::got(&mut world, juliet).0);
+            }
+            world.vanish(romeo, 0, false);
+            let ids = world.unacknowledged(romeo).into_iter();
+            let open: Vec<usize> = ids.filter_map(|stanza| stanza.head.id.as_deref()?.parse().ok()).collect();
+            world.crash();
+            world.slow_store = false;
+            world.run();
+            let juliet = world.online("juliet@example.com/phone", "pencil", 0);
+            let after = self::got(&mut world, juliet).0;
+            prop_assert!(after.is_sorted_by(|a, b| a < b), "{:?}", after);
+            got.extend(after);
+            let lost: Vec<_> = (0..sent).filter(|number| !got.contains(number) && !open.contains(number)).collect();
+            prop_assert!(lost.is_empty(), "{:?} are not in {:?}, and {:?} are to be sent again", lost, got, open);
+            world.close(juliet);
+            world.run();
+            romeo = world.come_back(romeo);
+            world.run();
+            // It sends again what it does not know to be handled, and that waits now for Juliet's next session.
+        }
+        let juliet = world.online("juliet@example.com/phone", "pencil", 0);
+        got.extend(self::got(&mut world, juliet).0);
+        let lost: Vec<_> = (0..sent).filter(|number| !got.contains(number)).collect();
+        prop_assert!(lost.is_empty(), "{:?} are not in {:?}", lost, got);
+        let juliet: balcony_jid::BareJid = JULIET.parse().unwrap();
+        let left = world.accounts.kept.documents(&juliet, "undelivered").count();
+        prop_assert_eq!(left, 0);
+    }
+}
+
+// XEP-0198 §5, RFC 6120 §4.9.3.20: the server ends in good order and begins again: both resume, nothing is lost, nothing comes twice, and
+// neither sees the other go.
+#[test]
+fn a_restart_is_not_seen() {
+    let mut world = world(6);
+    befriend(&mut world);
+    let romeo = world.online("romeo@example.com/garden", "pencil", 0);
+    let juliet = world.online("juliet@example.com/phone", "pencil", 0);
+    let _ = (got(&mut world, romeo), got(&mut world, juliet));
+    world.vanish(juliet, 0, true);
+    world.send(romeo, &chat(JULIET, 0, 10));
+    world.run();
+    world.restart(Duration::from_secs(30));
+    assert!(world.failed(romeo).unwrap().to_string().contains("system-shutdown"));
+    assert_eq!(world.server.router().counts().sessions, 2);
+    let (mut romeo, mut juliet) = (world.come_back(romeo), world.come_back(juliet));
+    world.run();
+    for number in 1..4 {
+        world.send(romeo, &chat(JULIET, number, 10));
+        world.send(juliet, &chat(ROMEO, number, 10));
+        world.run();
+        world.restart(Duration::from_secs(300));
+        let numbers = if number == 1 { vec![0, 1] } else { vec![number] };
+        assert_eq!(
+            (got(&mut world, juliet), got(&mut world, romeo)),
+            ((numbers, vec![]), (vec![number], vec![]))
+        );
+        // Each comes back by the name that its session had at the first server.
+        (romeo, juliet) = (world.come_back(romeo), world.come_back(juliet));
+        world.run();
+        assert_eq!(world.jid(juliet).unwrap().as_str(), "juliet@example.com/phone");
+    }
+    assert!(world.accounts.waiting(JULIET).is_empty());
+    // Who does not come back is seen to be gone when the rest of its time is over.
+    world.vanish(juliet, 0, true);
+    world.restart(Duration::from_secs(100_000));
+    let romeo = world.come_back(romeo);
+    world.wait(Duration::from_secs(59));
+    assert_eq!(got(&mut world, romeo), (vec![], vec![]));
+    world.wait(Duration::from_secs(2));
+    assert_eq!(got(&mut world, romeo), (vec![], vec!["presence Some(\"unavailable\")".to_owned()]));
+}
+
+// A session that is kept goes on once: neither a copy of it nor what is damaged keeps a server from starting.
+#[test]
+fn what_is_damaged_is_passed_over() {
+    let mut world = world(7);
+    befriend(&mut world);
+    let juliet = world.online("juliet@example.com/phone", "pencil", 0);
+    world.vanish(juliet, 0, true);
+    let romeo = world.online("romeo@example.com/garden", "pencil", 0);
+    world.send(romeo, &chat(JULIET, 0, 10));
+    world.run();
+    world.shutdown();
+    world.wait(Duration::from_secs(10));
+    let kept = world.kept_sessions().clone();
+    assert_eq!(kept.len(), 2);
+    let damaged = |change: &dyn Fn(&mut Vec<u8>)| {
+        let mut saved = kept[0].clone();
+        let mut bytes = saved.content.bytes.to_vec();
+        change(&mut bytes);
+        saved.content.bytes = bytes.into();
+        saved
+    };
+    let length = kept[0].content.bytes.len();
+    let mut all = kept.clone();
+    all.extend((0..length).map(|length| damaged(&|bytes: &mut Vec<u8>| bytes.truncate(length))));
+    all.extend((0..length).map(|at| damaged(&|bytes: &mut Vec<u8>| bytes[at] ^= 0xff)));
+    all.extend(kept.clone());
+    *world.kept_sessions() = all;
+    world.start(Duration::from_secs(1));
+    assert_eq!(world.server.router().counts().sessions, 2);
+    let juliet = world.come_back(juliet);
+    world.run();
+    assert_eq!(got(&mut world, juliet).0, [0]);
 }
 
 // [SM9] RFC 6120 §4.4: who goes in good order has got what it has got, whether it came from somebody or out of the store.

@@ -9,7 +9,7 @@ use balcony_server::{Answer, Ask, Reply as AnswerTo};
 use balcony_stanza::{ErrorCondition, StanzaError};
 use balcony_stream::server::ServerAnswer as Stream;
 
-use crate::{Entries, Owner, Reply, Request, StoreError, Worker};
+use crate::{Entries, Owner, Reply, Request, StoreError, Worker, sessions};
 
 impl Worker {
     /// Finds the answer to what a server asks, and hands it to `reply` on a thread of the worker. Never waits: if the
@@ -18,6 +18,12 @@ impl Worker {
         match ask {
             Ask::Stream(ask) => self.answer_stream(ask, reply),
             Ask::Router(ask) => self.answer_router(ask, reply),
+            Ask::Sessions { domain, sessions } => {
+                let request = sessions::keep(domain, sessions);
+                self.put(request, reply, Answer::Sessions(false), |found| {
+                    Answer::Sessions(matches!(found, Reply::Changed(true)))
+                });
+            }
         }
     }
 

@@ -56,6 +56,7 @@ mod postgresql;
 mod record;
 mod request;
 mod schedule;
+mod sessions;
 mod store;
 mod subscriptions;
 mod transfer;

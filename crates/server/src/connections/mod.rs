@@ -463,10 +463,12 @@ fn is_lost(ended: &Ended) -> bool {
         Ended::Closed => false,
         Ended::Failed(Error::Stream(error)) => match error {
             balcony_stream::Error::Truncated => true,
-            // Either side has heard nothing of the other for too long.
-            balcony_stream::Error::Local(error) | balcony_stream::Error::Remote(error) => {
-                error.condition == StreamCondition::ConnectionTimeout
-            }
+            // Either side has heard nothing of the other for too long; or this server is about to be down.
+            balcony_stream::Error::Local(error) => matches!(
+                error.condition,
+                StreamCondition::ConnectionTimeout | StreamCondition::SystemShutdown
+            ),
+            balcony_stream::Error::Remote(error) => error.condition == StreamCondition::ConnectionTimeout,
             _ => false,
         },
         #[allow(

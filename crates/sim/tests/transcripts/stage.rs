@@ -281,6 +281,7 @@ impl Stage {
                 self.asks.push_back((ticket, ask));
             }
             Action::Ask(ticket, Ask::Router(ask)) => self.store(ticket, ask),
+            Action::Ask(ticket, Ask::Sessions { .. }) => self.answer(ticket, Answer::Sessions(false)),
             Action::Removed(account, _) => self.accounts.remove(&account),
             // It has no other servers.
             Action::Notice(..) | Action::Abandoned(_) => {}

@@ -1,0 +1,180 @@
+//! Sessions that wait for their clients while the server is down (XEP-0198): they are kept when it has shut down, and go on at the next
+//! one.
+//!
+//! When all connections are closed and nothing waits for the store any more, the sessions that can be resumed are handed to whoever runs
+//! the server ([`Ask::Sessions`]), in parts, one after the other. What is kept is the server's part, as below, and the
+//! [router's](balcony_router::Router::save). Where nobody keeps them they end with the server.
+//!
+//! The next server is given them before it takes connections ([`Server::restore`]), when they are not kept any more: a session that
+//! was restored once never is again.
+
+use alloc::collections::VecDeque;
+use alloc::format;
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::mem;
+
+use balcony_jid::{BareJid, FullJid};
+use balcony_machine::{Instant, RecordReader, RecordWriter};
+use balcony_router::{Content, Restoring, SessionId};
+use balcony_stream::Counts;
+
+use crate::action::{Action, Ask};
+use crate::asks::Asker;
+use crate::journal::Level;
+use crate::server::Server;
+use crate::sessions::{DIGEST, Waiting};
+
+/// The version in which sessions are kept.
+const VERSION: u8 = 1;
+/// As many as fit into so many bytes are kept with one ask, or one.
+const PART: usize = 256 * 1024;
+
+/// A session that is kept while its server is down.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SavedSession {
+    /// Its address: no two have the same.
+    pub key: Arc<str>,
+    /// What is kept of it.
+    pub content: Content,
+}
+
+/// How far the sessions of a server that shuts down are kept.
+#[derive(Debug, Default)]
+pub(crate) enum Saving {
+    /// The server does not shut down, or waits for something.
+    #[default]
+    No,
+    /// Some are being kept, and then these.
+    Asked(VecDeque<SessionId>),
+    /// All are kept, or are over.
+    Done,
+}
+
+impl Server {
+    /// Whether a server that shuts down has sessions that are not kept yet.
+    pub(crate) fn is_saving(&self) -> bool {
+        self.is_closing && !matches!(self.saving, Saving::Done)
+    }
+
+    /// Has the sessions kept that wait for their clients, if nothing more can happen to them.
+    pub(crate) fn save_when_settled(&mut self, now: Instant, actions: &mut Vec<Action>) {
+        if self.is_closing
+            && matches!(self.saving, Saving::No)
+            && self.connections.is_empty()
+            && self.router.counts().asks == 0
+        {
+            self.save_next(now, self.sessions.all_waiting().into(), actions);
+        }
+    }
+
+    /// Has the next of them kept.
+    fn save_next(&mut self, now: Instant, mut left: VecDeque<SessionId>, actions: &mut Vec<Action>) {
+        let (mut sessions, mut size) = (Vec::new(), 0);
+        let mut of: Option<BareJid> = None;
+        while let Some(session) = left.pop_front() {
+            let Some((domain, saved)) = self.record(now, session) else {
+                // Its client has sent what is not decided. It can't be known what of that is to be sent again.
+                self.end_waiting(now, session, actions);
+                continue;
+            };
+            size += saved.content.bytes.len();
+            if of.as_ref().is_some_and(|of| *of != domain) || size > PART && !sessions.is_empty() {
+                left.push_front(session);
+                break;
+            }
+            of = Some(domain);
+            sessions.push(saved);
+            // From now on it is what was written: nothing happens to it any more, such as the end of its time.
+            self.router.let_go(session);
+            self.sessions.end(session);
+        }
+        let Some(domain) = of else {
+            self.saving = Saving::Done;
+            return;
+        };
+        self.saving = Saving::Asked(left);
+        let ticket = self.asks.open(Asker::Saving);
+        actions.push(Action::Ask(ticket, Ask::Sessions { domain, sessions }));
+    }
+
+    /// They are kept, or are not: then they are over, and what waited for them is where the router has written it.
+    pub(crate) fn saved(&mut self, now: Instant, is_kept: bool, actions: &mut Vec<Action>) {
+        let Saving::Asked(left) = mem::take(&mut self.saving) else { return };
+        if !is_kept {
+            let line = "sessions could not be kept: their clients will begin others".into();
+            actions.push(Action::Log(Level::Warn, line));
+        }
+        self.save_next(now, left, actions);
+    }
+
+    /// A session that waits for its client is over.
+    pub(crate) fn end_waiting(&mut self, now: Instant, session: SessionId, actions: &mut Vec<Action>) {
+        self.router.unbind(now, session, &mut self.effects);
+        self.sessions.end(session);
+        self.converse(now, actions);
+    }
+
+    fn record(&self, now: Instant, session: SessionId) -> Option<(BareJid, SavedSession)> {
+        let (digest, Waiting { jid, counts, .. }) = self.sessions.saved(session)?;
+        let of_router = self.router.save(now, session)?;
+        let mut counts = counts.clone();
+        // The router has decided all of it.
+        counts.handled(u32::MAX);
+        let mut record = RecordWriter::default();
+        record.bytes(digest);
+        counts.write(&mut record);
+        record.bytes(of_router);
+        let content = Content { version: VERSION, bytes: record.into_bytes().into() };
+        let domain = BareJid::from_parts(None, jid.domainpart()).ok()?;
+        Some((domain, SavedSession { key: jid.as_str().into(), content }))
+    }
+
+    /// Sessions go on that another server has had [kept](Ask::Sessions), and that are not kept any more. `clock` is what time it is, in
+    /// milliseconds since the start of 1970 (UTC), by the clock of whoever has kept them. What can't be read is passed over, with a line
+    /// for the log. To be called before anybody connects.
+    pub fn restore(
+        &mut self,
+        now: Instant,
+        clock: u64,
+        sessions: impl IntoIterator<Item = SavedSession>,
+        actions: &mut Vec<Action>,
+    ) {
+        let (mut with, mut count) = (Restoring::at(clock), 0_usize);
+        for SavedSession { key, content } in sessions {
+            if self.restore_one(now, &content, &mut with).is_some() {
+                count += 1;
+            } else {
+                let line =
+                    format!("the session {key:?} that was kept can't go on: it is damaged, or not served");
+                actions.push(Action::Log(Level::Warn, line));
+            }
+        }
+        if count > 0 {
+            let line: String = format!("{count} sessions wait for their clients since the server was down");
+            actions.push(Action::Log(Level::Info, line));
+        }
+        self.converse(now, actions);
+        self.go_on(now, actions);
+    }
+
+    fn restore_one(&mut self, now: Instant, content: &Content, with: &mut Restoring) -> Option<FullJid> {
+        if content.version != VERSION {
+            return None;
+        }
+        let mut record = RecordReader::new(&content.bytes);
+        let digest: [u8; DIGEST] = record.bytes()?.try_into().ok()?;
+        let counts = Counts::read(&mut record)?;
+        let of_router = record.bytes().filter(|_| record.is_at_end())?;
+        let session = self.sessions.restore(digest)?;
+        let jid = self.router.restore(now, session, of_router, with, &mut self.effects);
+        match &jid {
+            Some(jid) => self.sessions.lose(session, jid.clone(), counts),
+            None => {
+                self.sessions.end(session);
+            }
+        }
+        jid
+    }
+}
