@@ -265,6 +265,8 @@ proptest! {
             }
             world.run_some(steps);
             if comes_back {
+                // What comes when it has a connection may be lost on the way to it.
+                world.run();
                 let juliet = world.come_back(juliet);
                 world.run_some(steps);
                 world.vanish(juliet, left, false);

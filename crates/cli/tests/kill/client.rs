@@ -221,7 +221,7 @@ impl Person {
 
 /// Whether one of the two sees the other's presence.
 fn is_friend(item: ElementRef<'_>) -> bool {
-    matches!(item.attr("subscription"), Some("to" | "from"))
+    matches!(item.attr("subscription"), Some("to" | "from" | "both"))
 }
 
 /// An item as it stands in a roster or a push; `None` if it says that the contact is gone.

@@ -1,4 +1,5 @@
-//! `kill -9` under load: whatever clients have been told is there when the server starts again, and messages are there once.
+//! `kill -9` under load: whatever clients have been told is there when the server starts again, and messages are there once. And, in
+//! `resume.rs`, what becomes of clients that resume.
 //!
 //! Ten rounds, or as many as `BALCONY_KILL_ROUNDS` says. `BALCONY_KILL_SEED` repeats the choices of a run, though not its
 //! timing.
@@ -18,6 +19,8 @@ mod ledger;
 #[allow(dead_code, reason = "it does more for the tests of the store")]
 #[path = "../../../store/tests/common/postgresql.rs"]
 mod postgresql;
+mod relay;
+mod resume;
 #[allow(dead_code, reason = "it does more for the other tests")]
 #[path = "../balcony/world.rs"]
 mod world;
@@ -78,7 +81,6 @@ async fn what_clients_were_told_is_in_the_tables() {
 
 /// The whole run, on accounts that are where these options say.
 async fn outlives_kills(options: &[&str]) {
-    let number = |name: &str| env::var(name).ok().map(|text| text.parse::<u64>().unwrap());
     let rounds = number("BALCONY_KILL_ROUNDS").unwrap_or(10);
     let seed = number("BALCONY_KILL_SEED").unwrap_or_else(|| u64::from(std::process::id()));
     println!("BALCONY_KILL_SEED={seed}");
@@ -215,6 +217,11 @@ fn away(number: usize) -> String {
 
 fn contact(number: usize) -> String {
     format!("contact{number}@localhost")
+}
+
+/// A number that whoever runs this has chosen.
+fn number(name: &str) -> Option<u64> {
+    env::var(name).ok().map(|text| text.parse::<u64>().unwrap())
 }
 
 fn below(random: &mut Random, end: u64) -> u64 {
