@@ -13,7 +13,7 @@ use balcony_router::extension::{Collection, Kind};
 use balcony_router::{
     Answer, Append, Ask, Change, Collections, Content, Document, DocumentEdit, Entry, LogEdit, Memory, Room,
 };
-use balcony_server::{Answer as ServerAnswer, Ask as ServerAsk};
+use balcony_server::{Answer as ServerAnswer, Ask as ServerAsk, SavedSession};
 use balcony_store::{Edit, Owner, Store, StoreConfig, StoreError, TransferError, Worker};
 use common::history::{account, message, messages, of, put, save, waiting};
 use common::{Place, credentials, jid};
@@ -265,6 +265,7 @@ proptest! {
 }
 
 in_every_place!(
+    sessions_are_taken_once,
     an_account_that_was_made_anew_is_another,
     an_account_takes_its_collections_with_it,
     owners_are_told_apart,
@@ -878,4 +879,32 @@ fn contents_do_not_print() {
     store.edit(&user(0), None, vec![edit]).unwrap();
     let found = store.documents(&user(0), "tokens", None, 9).unwrap();
     assert!(!format!("{found:?}").contains(&format!("{:?}", Arc::<[u8]>::from(&b"s3cret"[..]))));
+}
+
+// Ask::Sessions: they wait as long as the server is down, and are taken out once, each by the domain that it is of, however many and large
+// they are.
+fn sessions_are_taken_once(place: &Place) {
+    let domains = [jid("example.org"), jid("example.net")];
+    let session = |number: usize| SavedSession {
+        key: format!("user{number}@example.org/phone").into(),
+        content: content(1, &vec![7; if number.is_multiple_of(10) { 3 << 20 } else { 100 }]),
+    };
+    let sessions: Vec<_> = (0..25).map(session).collect();
+    {
+        let worker = Worker::start(place.open());
+        for part in sessions.chunks(4) {
+            let (send, reply) = channel();
+            let ask = ServerAsk::Sessions { domain: domains[0].clone(), sessions: part.to_vec() };
+            worker.handle(ask, Box::new(move |answer| send.send(answer).unwrap()));
+            assert!(matches!(reply.recv().unwrap(), ServerAnswer::Sessions(true)));
+        }
+    }
+    let store = place.open();
+    assert!(store.take_sessions(&domains[1..]).unwrap().is_empty());
+    let mut taken = store.take_sessions(&domains).unwrap();
+    taken.sort_by_key(|one| sessions.iter().position(|session| session.key == one.key));
+    assert!(taken == sessions, "{}", taken.len());
+    check(&store);
+    drop(store);
+    assert!(place.open().take_sessions(&domains).unwrap().is_empty());
 }
