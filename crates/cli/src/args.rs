@@ -67,7 +67,7 @@ Examples:
   balcony serve --config /etc/balcony.toml
       the same from a file; docs/balcony.toml shows one
 
-Ctrl-C or SIGTERM ends every stream in good order; a second Ctrl-C exits at once. SIGHUP reads the \
+Ctrl-C or SIGTERM ends every stream in good order, and sessions that can be resumed go on at the next start; a second Ctrl-C exits at once. SIGHUP reads the \
 configuration file and the certificate again without closing any connection; only domains, addresses to listen on, the \
 data folder, the database, allow-plaintext, max-connections, max-resources, max-contacts, max-offline-messages and max-offline-bytes need a restart.")]
 pub(crate) struct ServeArgs {

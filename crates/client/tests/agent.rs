@@ -654,15 +654,19 @@ fn a_session_goes_on() {
         agent.next_completed(),
         Some((done, Completion::Response(Err(RequestError::TimedOut)))) if done == call
     ));
-    // A server that has ended the stream has ended the session, whatever it says later.
+    // A server that is about to be down may keep the session.
     let call = agent.request(Instant::ZERO, Iq::get(Ping.to_element()));
     assert_eq!(call, Err(RequestError::Offline));
     agent.online(Instant::ZERO, jid(), Default::default());
+    let ended = |condition: StreamCondition| {
+        let error = balcony_stream::Error::Remote(condition.into());
+        Disconnected::Lost(PumpError::Ended(Error::Stream(error)))
+    };
+    agent.offline(Instant::ZERO, ended(StreamCondition::SystemShutdown), true).unwrap();
+    assert!(agent.resumed(Instant::ZERO) && agent.jid().is_some());
+    // One that has ended the stream for another reason has ended the session, whatever it says later.
     let call = agent.request(Instant::ZERO, Iq::get(Ping.to_element())).unwrap();
-    let shutdown = balcony_stream::Error::Remote(StreamCondition::SystemShutdown.into());
-    agent
-        .offline(Instant::ZERO, Disconnected::Lost(PumpError::Ended(Error::Stream(shutdown))), true)
-        .unwrap();
+    agent.offline(Instant::ZERO, ended(StreamCondition::Reset), true).unwrap();
     assert!(matches!(
         agent.next_completed(),
         Some((done, Completion::Response(Err(RequestError::Offline)))) if done == call
