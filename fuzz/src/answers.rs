@@ -85,6 +85,12 @@ impl Asked for ServerAsk {
             ServerAsk::Verify { account, password } => {
                 ServerAnswer::Verified(exists(&account) && password.expose() == PASSWORD)
             }
+            ServerAsk::KeysLacking { .. } => ServerAnswer::KeysLacking {
+                hashes: Hash::all().to_vec(),
+                salt: SALT.into(),
+                iterations: ITERATIONS,
+            },
+            ServerAsk::AddKeys { .. } => ServerAnswer::KeysAdded,
             ServerAsk::Bind { account, resource: None, enable: Some(_), .. } => ServerAnswer::BoundEnabled(
                 account.with_resource("counted").expect("a resource"),
                 Enabled::default(),

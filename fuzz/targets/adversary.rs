@@ -107,6 +107,7 @@ impl World {
             ServerStreamConfig::new(vec!["example.com".parse().expect("an address")], Secret::new([9; 32]));
         (server.tls, server.framing) = (client.tls, client.framing);
         server.management = true;
+        server.upgrades = balcony_sasl::Hash::all().to_vec();
         let (client, server) = (Arc::new(client), Arc::new(server));
         let client = Driver::new(ClientStream::new(client, Seed::from_u64(1), Instant::ZERO), None);
         let server = Driver::new(ServerStream::new(server, Seed::from_u64(2), Instant::ZERO), None);

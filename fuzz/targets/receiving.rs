@@ -59,6 +59,7 @@ fn configs() -> &'static [Arc<ServerStreamConfig>; 4] {
             (config.tls, config.framing) = (tls, framing);
             config.registration = true;
             config.management = true;
+            config.upgrades = balcony_sasl::Hash::all().to_vec();
             // Low enough to be reached.
             config.limits.before_auth.bytes = 2_000;
             Arc::new(config)

@@ -9,7 +9,7 @@ use std::time::SystemTime;
 
 use balcony_jid::BareJid;
 use balcony_machine::Secret;
-use balcony_sasl::Mechanism;
+use balcony_sasl::{Hash, Mechanism};
 use balcony_store::{Store, Worker, WorkerConfig};
 use balcony_stream::TlsPolicy;
 use balcony_tokio::{SavedSession, Server, ServerConfig, ServerHandle, Transport};
@@ -116,7 +116,7 @@ async fn serve(
     let mut config = ServerConfig::new(domains.to_vec(), storage.store.secret());
     config.tls = if settings.allow_plaintext { TlsPolicy::Optional } else { TlsPolicy::Required };
     configure(&mut config, &settings, &certificate)?;
-    config.mechanisms = offer.mechanisms();
+    offer.configure(&mut config);
     let secret = federation::secret()?;
     let decision = settings.federation.decide(&settings, &domains, &certificate, &secret)?;
     let mut off = None;
@@ -214,7 +214,7 @@ async fn serve(
             read = finished(&mut reading) => match read {
                 Ok((new, new_certificate, offer)) => {
                     (settings, certificate) = (new, new_certificate);
-                    config.mechanisms = offer.mechanisms();
+                    offer.configure(&mut config);
                     log.set_level(settings.log.unwrap_or_default());
                     configure(&mut config, &settings, &certificate)?;
                     federate(&mut config, &settings, &certificate, &secret);
@@ -297,14 +297,18 @@ impl Offer {
             tracing::info!(
                 target: "balcony",
                 "SCRAM-SHA-512 is not offered, since there are accounts of earlier versions, which have no keys for it until their \
-                 password is set again"
+                 password is set again, or a client that can make them (XEP-0480) logs in"
             );
         }
         Offer { sha512 }
     }
 
-    fn mechanisms(&self) -> Vec<Mechanism> {
-        if self.sha512 { Mechanism::all().to_vec() } else { Mechanism::for_every_account() }
+    /// Where accounts lack keys their clients can give them, without the password.
+    fn configure(&self, config: &mut ServerConfig) {
+        (config.mechanisms, config.upgrades) = match self.sha512 {
+            true => (Mechanism::all().to_vec(), Vec::new()),
+            false => (Mechanism::for_every_account(), vec![Hash::Sha256, Hash::Sha512]),
+        };
     }
 }
 

@@ -197,6 +197,8 @@ impl World {
             }
             ServerAsk::Verify { .. }
             | ServerAsk::Register { .. }
+            | ServerAsk::KeysLacking { .. }
+            | ServerAsk::AddKeys { .. }
             | ServerAsk::Enable(_)
             | ServerAsk::Resume { .. } => ServerAnswer::Unavailable,
         }

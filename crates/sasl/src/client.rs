@@ -227,8 +227,9 @@ impl ClientExchange {
         }
     }
 
-    /// The password in the form to send.
-    fn password(&self) -> &Secret<String> {
+    /// The password, prepared, in the form that this exchange proves or sends.
+    #[must_use]
+    pub fn password(&self) -> &Secret<String> {
         self.password.other().filter(|_| self.is_other).unwrap_or(self.password.first())
     }
 

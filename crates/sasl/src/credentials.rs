@@ -65,6 +65,24 @@ impl ScramKeys {
         })
     }
 
+    /// The keys that belong to a [`SaltedPassword`], given as [its bytes](SaltedPassword::as_bytes), which is all that is needed of the
+    /// password. Whether it is that of some password can't be seen.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`from_parts`](ScramKeys::from_parts).
+    pub fn from_salted(
+        hash: Hash,
+        salted: &[u8],
+        salt: Box<[u8]>,
+        iterations: u32,
+    ) -> Result<ScramKeys, CredentialsError> {
+        check(&salt, iterations)?;
+        let salted = SaltedPassword(Digest::from_slice(hash, salted).ok_or(CredentialsError::KeyLength)?);
+        let stored_key = hash.digest(salted.client_key().as_slice());
+        Ok(ScramKeys { iterations, salt, stored_key, server_key: salted.server_key() })
+    }
+
     /// Puts keys together again from what a store kept.
     ///
     /// # Errors
@@ -210,6 +228,14 @@ impl Credentials {
         *place = Some(keys);
     }
 
+    /// Whether these keys may be added, which a client has given that has logged in with its password (XEP-0480): there are none for
+    /// their hash, and those that there are have the same salt and iteration count. If not, the password may be another one by now.
+    #[must_use]
+    pub fn may_add(&self, keys: &ScramKeys) -> bool {
+        let same = |other: &ScramKeys| other.salt == keys.salt && other.iterations == keys.iterations;
+        self.get(keys.hash()).is_none() && self.to_verify().is_some_and(same)
+    }
+
     /// The keys that a password is verified against: those for SHA-256 if there are any, which nearly every account has, since the
     /// time that it takes must be the same for all. To verify a password, ask those or else [`fake_keys`] for SHA-256, so that the
     /// time doesn't tell which users exist.
@@ -256,7 +282,15 @@ pub fn fake_keys(secret: &[u8; 32], username: &str, hash: Hash, iterations: u32)
 pub struct SaltedPassword(Digest);
 
 impl SaltedPassword {
-    pub(crate) fn hash(&self) -> Hash {
+    /// What it consists of. As secret as the password.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        self.0.as_slice()
+    }
+
+    /// The hash that it is for.
+    #[must_use]
+    pub fn hash(&self) -> Hash {
         self.0.hash()
     }
 

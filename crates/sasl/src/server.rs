@@ -104,6 +104,12 @@ impl ServerExchange {
         self.mechanism
     }
 
+    /// Whether it has come to its end, for good or ill.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        matches!(self.state, State::Ended)
+    }
+
     /// Takes the data of `<auth/>`: `None` if the element is empty, `Some` of nothing if it holds `=` (RFC 6120 section
     /// 6.4.2). Without data, the step is an empty challenge.
     ///

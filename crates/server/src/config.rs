@@ -10,7 +10,7 @@ use balcony_jid::BareJid;
 use balcony_machine::{Limits, Secret};
 use balcony_router::extension::Extensions;
 use balcony_router::{ConflictPolicy, Software};
-use balcony_sasl::Mechanism;
+use balcony_sasl::{Hash, Mechanism};
 use balcony_stream::server::ServerStreamConfig;
 use balcony_stream::{Framing, TlsPolicy};
 
@@ -30,6 +30,8 @@ pub struct Config {
     pub certificate: Option<balcony_tls::ServerConfig>,
     /// The SASL mechanisms, in order of preference.
     pub mechanisms: Vec<Mechanism>,
+    /// The hashes that accounts may lack keys for, and that clients can give what it takes for when they log in (XEP-0480).
+    pub upgrades: Vec<Hash>,
     /// Whether clients may have stanzas acknowledged, and sessions outlive their connections (XEP-0198).
     pub stream_management: bool,
     /// Whether whoever runs the server keeps its sessions while it is down ([`Ask::Sessions`](crate::Ask::Sessions)), so that clients
@@ -81,6 +83,7 @@ impl Config {
             #[cfg(feature = "tls")]
             certificate: None,
             mechanisms: stream.mechanisms,
+            upgrades: stream.upgrades,
             stream_management: true,
             keep_sessions: false,
             registration: stream.registration,
@@ -108,6 +111,7 @@ impl Config {
         stream.framing = framing;
         stream.bind_inline = self.extensions.bind_inline().map(Cow::Borrowed).collect();
         stream.mechanisms = self.mechanisms.clone();
+        stream.upgrades = self.upgrades.clone();
         stream.management = self.stream_management;
         stream.registration = self.registration;
         stream.iterations = self.iterations;

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use balcony_jid::BareJid;
 use balcony_machine::Secret;
 use balcony_router::{Memory, collections};
-use balcony_sasl::Credentials;
+use balcony_sasl::{Credentials, Hash};
 use balcony_stanza::{ErrorCondition, Stanza};
 use balcony_stream::client::{ClientAnswer, ClientAsk};
 use balcony_stream::component::{ComponentAnswer, ComponentAsk};
@@ -64,6 +64,19 @@ impl Accounts {
             Credentials::derive(password, b"salt of the sims", ITERATIONS).expect("a valid password");
         self.insert(account, credentials);
         self
+    }
+
+    /// With one more account, or this one's with other credentials.
+    #[must_use]
+    pub fn with_credentials(mut self, account: &BareJid, credentials: Credentials) -> Self {
+        self.insert(account.clone(), credentials);
+        self
+    }
+
+    /// What is kept of an account to check logins with.
+    #[must_use]
+    pub fn credentials(&self, account: &BareJid) -> Option<&Credentials> {
+        self.credentials.get(account)
     }
 
     /// With authoritative servers that make their dialback keys from this secret (XEP-0220).
@@ -140,6 +153,18 @@ impl Asked for ServerAsk {
                     .get(&account)
                     .is_some_and(|credentials| credentials.verify_password(password.expose())),
             ),
+            ServerAsk::KeysLacking { account } => match accounts.credentials.get(&account) {
+                Some(credentials) => lacking(credentials),
+                None => ServerAnswer::Unavailable,
+            },
+            ServerAsk::AddKeys { account, keys } => {
+                if let Some(credentials) = accounts.credentials.get_mut(&account)
+                    && credentials.may_add(&keys)
+                {
+                    credentials.set(keys);
+                }
+                ServerAnswer::KeysAdded
+            }
             ServerAsk::Bind { account, resource, .. } => ServerAnswer::Bound(
                 account
                     .with_resource(resource.as_deref().unwrap_or("made-by-the-server"))
@@ -154,6 +179,12 @@ impl Asked for ServerAsk {
             }
         }
     }
+}
+
+fn lacking(credentials: &Credentials) -> ServerAnswer {
+    let Some(keys) = credentials.to_verify() else { return ServerAnswer::Unavailable };
+    let hashes = Hash::all().iter().copied().filter(|hash| credentials.get(*hash).is_none()).collect();
+    ServerAnswer::KeysLacking { hashes, salt: keys.salt().into(), iterations: keys.iterations() }
 }
 
 impl Asked for S2sAsk {

@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use balcony_jid::BareJid;
 use balcony_roster::Parts;
 use balcony_router::LastSeen;
-use balcony_sasl::Credentials;
+use balcony_sasl::{Credentials, ScramKeys};
 
 use crate::{Collections, Edit, Owned, Owner};
 
@@ -28,6 +28,14 @@ pub enum Change {
         account: BareJid,
         /// What its password will be checked against.
         credentials: Credentials,
+    },
+    /// Keys for a hash that an account has none for. It is done if the account exists, and
+    /// [may have them](Credentials::may_add).
+    AddKeys {
+        /// Its address.
+        account: BareJid,
+        /// The keys.
+        keys: ScramKeys,
     },
     /// The end of an account and of all that was kept for it. It is done if the account exists.
     Remove {
@@ -71,6 +79,7 @@ impl Change {
         match self {
             Change::Create { account, .. }
             | Change::SetCredentials { account, .. }
+            | Change::AddKeys { account, .. }
             | Change::Remove { account }
             | Change::Save { account, .. } => Owner::Account(account.clone()),
             Change::Restore(backup) => Owner::Account(backup.address.clone()),

@@ -5,6 +5,7 @@ use alloc::string::ToString as _;
 use alloc::sync::Arc;
 use std::sync::{Mutex, PoisonError};
 
+use balcony_sasl::{Credentials, Hash};
 use balcony_server::{Answer, Ask, Reply as AnswerTo};
 use balcony_stanza::{ErrorCondition, StanzaError};
 use balcony_stream::server::ServerAnswer as Stream;
@@ -42,6 +43,18 @@ impl Worker {
             Q::Verify { account, password } => {
                 self.put_stream(Request::Verify { account, password }, reply, |found| match found {
                     Reply::Verified(right) => Stream::Verified(right),
+                    _ => Stream::Unavailable,
+                });
+            }
+            Q::KeysLacking { account } => {
+                self.put_stream(Request::Credentials { account }, reply, |found| match found {
+                    Reply::Credentials(Some(credentials)) => lacking(&credentials),
+                    _ => Stream::Unavailable,
+                });
+            }
+            Q::AddKeys { account, keys } => {
+                self.put_stream(Request::AddKeys { account, keys }, reply, |found| match found {
+                    Reply::Changed(_) => Stream::KeysAdded,
                     _ => Stream::Unavailable,
                 });
             }
@@ -112,6 +125,12 @@ impl Worker {
             send(&reply, busy);
         }
     }
+}
+
+fn lacking(credentials: &Credentials) -> Stream {
+    let Some(keys) = credentials.to_verify() else { return Stream::Unavailable };
+    let hashes = Hash::all().iter().copied().filter(|hash| credentials.get(*hash).is_none()).collect();
+    Stream::KeysLacking { hashes, salt: keys.salt().into(), iterations: keys.iterations() }
 }
 
 fn send(reply: &Mutex<Option<AnswerTo>>, answer: Answer) {

@@ -10,7 +10,7 @@ use core::fmt;
 use balcony_jid::BareJid;
 use balcony_machine::Secret;
 use balcony_router::{Change, Collections, Content, Kept};
-use balcony_sasl::Credentials;
+use balcony_sasl::{Credentials, ScramKeys};
 
 use crate::{Documents, Edit, Entries, Owner, StoreError};
 
@@ -44,6 +44,13 @@ pub enum Request {
         account: BareJid,
         /// The new password.
         password: Secret<String>,
+    },
+    /// Add keys for a hash that an account has none for ([`Change::AddKeys`](crate::Change::AddKeys)).
+    AddKeys {
+        /// Its address.
+        account: BareJid,
+        /// The keys.
+        keys: ScramKeys,
     },
     /// End an account, as [`Store::remove`](crate::Store::remove) does.
     Remove {
@@ -131,7 +138,7 @@ pub enum Reply {
     Credentials(Option<Box<Credentials>>),
     /// To `Verify`: whether the password is right.
     Verified(bool),
-    /// To `Create`, `SetPassword`, `Remove`, `Save` and `Edit`: whether it was done; it is on the disk then. `false` if the account
+    /// To `Create`, `SetPassword`, `AddKeys`, `Remove`, `Save` and `Edit`: whether it was done; it is on the disk then. `false` if the account
     /// existed (`Create`) or didn't (the others) or was another, if there is no room (`Save`, `Edit`), or if a later note was put in
     /// its place ([`submit`](crate::Worker::submit)).
     Changed(bool),

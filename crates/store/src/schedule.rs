@@ -217,6 +217,13 @@ impl Schedule {
             Request::Remove { account } => {
                 self.write(Owner::Account(account.clone()), Change::Remove { account }, Touches::All, reply)
             }
+            Request::AddKeys { account, keys } => {
+                let owner = Owner::Account(account.clone());
+                if !self.writes.has_room(&owner, weight::REQUEST, self.writes.each()) {
+                    return Err(Busy);
+                }
+                self.write(owner, Change::AddKeys { account, keys }, Touches::All, reply)
+            }
             Request::Save { account, changes, by_others } => {
                 let owner = Owner::Account(account.clone());
                 let change = Change::Save { account, changes };

@@ -16,7 +16,10 @@ const PIECE: usize = 64;
 pub(crate) fn change(change: &Change) -> usize {
     REQUEST
         + match change {
-            Change::Create { .. } | Change::SetCredentials { .. } | Change::Remove { .. } => 0,
+            Change::Create { .. }
+            | Change::SetCredentials { .. }
+            | Change::AddKeys { .. }
+            | Change::Remove { .. } => 0,
             Change::Save { changes, .. } => saves(changes),
             Change::Edit { edits, .. } => {
                 edits.iter().map(|edit| PIECE + self::edit(edit.as_ref())).sum::<usize>()

@@ -5,7 +5,7 @@
 //!         │  Document, Documents, Entries ──────────────▶ reader ──────────▶ reply
 //!         ├─ Verify ────────────────────────────────────▶ hashers ─────────▶ reply
 //!         ├─ Create, SetPassword ───────────────────────▶ hashers ─▶ writer ─▶ reply
-//!         └─ Remove, Save, Edit ────────────────────────────────────▶ writer ─▶ reply
+//!         └─ AddKeys, Remove, Save, Edit ───────────────────────────▶ writer ─▶ reply
 //! ```
 //!
 //! What each of them does next says the [schedule](crate::schedule).
@@ -179,7 +179,10 @@ impl Worker {
             Request::Verify { .. } | Request::Create { .. } | Request::SetPassword { .. } => {
                 &self.shared.hash
             }
-            Request::Remove { .. } | Request::Save { .. } | Request::Edit { .. } => &self.shared.write,
+            Request::AddKeys { .. }
+            | Request::Remove { .. }
+            | Request::Save { .. }
+            | Request::Edit { .. } => &self.shared.write,
         };
         let replaced = self.shared.schedule().submit(request, reply)?;
         news.notify_one();

@@ -9,7 +9,7 @@ mod common;
 use alloc::collections::BTreeMap;
 
 use balcony_jid::BareJid;
-use balcony_sasl::Hash;
+use balcony_sasl::{Hash, ScramKeys};
 use balcony_store::{Change, Store};
 use common::{Place, credentials, jid, same_credentials};
 use proptest::prelude::*;
@@ -167,6 +167,7 @@ in_every_place!(
     the_time_of_creation_survives_a_new_password,
     an_account_may_have_one_hash_only,
     sha_512_is_for_all_when_every_account_has_it,
+    keys_are_added_to_those_of_the_same_password,
 );
 
 fn the_time_of_creation_survives_a_new_password(place: &Place) {
@@ -199,4 +200,31 @@ fn sha_512_is_for_all_when_every_account_has_it(place: &Place) {
     assert!(!store.all_have_sha512().unwrap());
     store.set_credentials(&romeo, credentials("new")).unwrap();
     assert!(store.all_have_sha512().unwrap());
+}
+
+// XEP-0480 §3 [SU9] [SU10]: the older keys stay, and what was meant for another password is not kept
+fn keys_are_added_to_those_of_the_same_password(place: &Place) {
+    let store = place.open();
+    let juliet = jid("juliet@example.org");
+    let (old, new) = (credentials("old"), credentials("new"));
+    let add = |keys: &ScramKeys| {
+        let change = Change::AddKeys { account: juliet.clone(), keys: keys.clone() };
+        store.commit([&change]).unwrap() == [true]
+    };
+    let [of_old, of_new] = [&old, &new].map(|all| all.get(Hash::Sha512).unwrap());
+    assert!(!add(of_old), "there is no account");
+    let older = |what| common::credentials_for(&[Hash::Sha1, Hash::Sha256], what);
+    store.create(&juliet, older("old")).unwrap();
+    let before = store.get(&juliet).unwrap().unwrap();
+    assert!(!add(of_new), "another salt");
+    assert!(add(of_old));
+    let after = store.get(&juliet).unwrap().unwrap();
+    assert!(same_credentials(&after.credentials, &old));
+    assert_eq!((after.created, after.creation), (before.created, before.creation));
+    assert!(!add(of_old), "it has some");
+    // A new password came first.
+    store.set_credentials(&juliet, older("new")).unwrap();
+    assert!(
+        !add(of_old) && same_credentials(&store.get(&juliet).unwrap().unwrap().credentials, &older("new"))
+    );
 }

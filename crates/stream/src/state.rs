@@ -30,6 +30,8 @@ pub enum Phase {
     Proceed,
     /// SASL messages go back and forth (section 6.4).
     Sasl,
+    /// The client is known, and has something to do before it is let in (XEP-0388 section 2.6.3).
+    Tasks,
     /// A resource has been asked for (section 7).
     Bind,
     /// The session of an earlier stream has been asked for (XEP-0198 section 5).
@@ -63,6 +65,8 @@ pub enum Step {
     Authenticated,
     /// The SASL exchange succeeded, and the stream goes on as it is (XEP-0388).
     AuthenticatedInPlace,
+    /// The SASL exchange succeeded, and there is a task to be done, or another one (XEP-0388 section 2.6.3).
+    Continue,
     /// The initiating entity asked for a resource.
     Bind,
     /// The resource was refused; another one may be asked for.
@@ -127,8 +131,14 @@ pub const TRANSITIONS: &[Transition] = &[
     (Phase::Sasl, Step::AuthFailed, Phase::Negotiate, FEATURES),
     (Phase::Sasl, Step::Authenticated, Phase::Header, FEATURES),
     (Phase::Sasl, Step::AuthenticatedInPlace, Phase::Negotiate, C2S),
+    (Phase::Sasl, Step::Continue, Phase::Tasks, C2S),
     (Phase::Sasl, Step::Close, Phase::Closing, FEATURES),
     (Phase::Sasl, Step::End, Phase::Closed, FEATURES),
+    (Phase::Tasks, Step::Continue, Phase::Tasks, C2S),
+    (Phase::Tasks, Step::AuthFailed, Phase::Negotiate, C2S),
+    (Phase::Tasks, Step::AuthenticatedInPlace, Phase::Negotiate, C2S),
+    (Phase::Tasks, Step::Close, Phase::Closing, C2S),
+    (Phase::Tasks, Step::End, Phase::Closed, C2S),
     (Phase::Bind, Step::BindRefused, Phase::Negotiate, SERVER),
     (Phase::Bind, Step::Bound, Phase::Open, C2S),
     (Phase::Bind, Step::Close, Phase::Closing, C2S),

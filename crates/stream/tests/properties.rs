@@ -5,10 +5,11 @@
 mod common;
 
 use core::time::Duration;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use balcony_jid::FullJid;
 use balcony_machine::{Instant, On, Progress, Secret, Seed, Ticket};
+use balcony_sasl::{Credentials, Hash};
 use balcony_sim::{Accounts, Simulated};
 use balcony_stanza::{MessageType, Stanza, StreamCondition};
 use balcony_stream::client::{Client, ClientAnswer, Resumption};
@@ -78,6 +79,10 @@ const SERVER_OTHERS: &[&str] = &[
     "<resumed xmlns='urn:xmpp:sm:3' previd='s' h='1'/>",
     "<resumed xmlns='urn:xmpp:sm:3' previd='s' h='9'/>",
     "<failed xmlns='urn:xmpp:sm:3' h='1'/>",
+    "<stream:features><authentication xmlns='urn:xmpp:sasl:2'><mechanism>PLAIN</mechanism>\
+     <upgrade xmlns='urn:xmpp:sasl:upgrade:0'>UPGR-SCRAM-SHA-256</upgrade></authentication></stream:features>",
+    "<continue xmlns='urn:xmpp:sasl:2'><tasks><task>UPGR-SCRAM-SHA-256</task></tasks></continue>",
+    "<task-data xmlns='urn:xmpp:sasl:2'><salt xmlns='urn:xmpp:scram-upgrade:0' iterations='4096'>c2FsdA==</salt></task-data>",
 ];
 /// What a client sends in a login, and beside it.
 const CLIENT: &[&str] = &[CLIENT_HEADER, STARTTLS, CLIENT_HEADER, PLAIN, CLIENT_HEADER, BIND_REQUEST, ENABLE];
@@ -96,6 +101,11 @@ const CLIENT_OTHERS: &[&str] = &[
     "<authenticate xmlns='urn:xmpp:sasl:2' mechanism='PLAIN'><initial-response>AGp1bGlldABwZW5jaWw=</initial-response>\
      <resume xmlns='urn:xmpp:sm:3' previd='s' h='0'/><bind xmlns='urn:xmpp:bind:0'>\
      <enable xmlns='urn:xmpp:sm:3' resume='true'/></bind></authenticate>",
+    "<authenticate xmlns='urn:xmpp:sasl:2' mechanism='PLAIN'><initial-response>AGp1bGlldABwZW5jaWw=</initial-response>\
+     <upgrade xmlns='urn:xmpp:sasl:upgrade:0'>UPGR-SCRAM-SHA-256</upgrade></authenticate>",
+    "<next xmlns='urn:xmpp:sasl:2' task='UPGR-SCRAM-SHA-256'/>",
+    "<task-data xmlns='urn:xmpp:sasl:2'><hash xmlns='urn:xmpp:scram-upgrade:0'>\
+     AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=</hash></task-data>",
 ];
 /// What either may send.
 const BOTH: &[&str] = &[
@@ -359,8 +369,19 @@ impl Run<Server> {
         (config.tls, config.framing, config.limits.output) = (tls(story.framing), story.framing, OUTPUT);
         config.registration = true;
         config.management = true;
+        config.upgrades = Hash::all().to_vec();
         Run::new(ServerStream::new(Arc::new(config), Seed::from_u64(story.seed), Instant::ZERO), story)
     }
+}
+
+/// Juliet, who has no keys for SHA-256.
+fn accounts() -> Accounts {
+    static KEYS: LazyLock<Credentials> = LazyLock::new(|| {
+        let mut keys = Credentials::derive("pencil", b"salt of the tests", 4096).unwrap();
+        keys.sha256 = None;
+        keys
+    });
+    Accounts::new().with_credentials(&"juliet@example.com".parse().unwrap(), KEYS.clone())
 }
 
 /// A session in which one message was sent, and none has come.
@@ -379,7 +400,7 @@ impl<S: Bound> Run<S> {
         Run {
             stream,
             now: Instant::ZERO,
-            accounts: Accounts::new().with("juliet@example.com", "pencil"),
+            accounts: accounts(),
             answers: true,
             asked: None,
             pending: Vec::new(),

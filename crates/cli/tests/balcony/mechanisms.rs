@@ -31,7 +31,28 @@ fn sha_512_is_offered_when_every_account_has_keys_for_it() {
     let offered = features(&server.address);
     assert!(offered.contains("<mechanism>SCRAM-SHA-256<") && !offered.contains("SHA-512"), "{offered}");
 
-    // With a new password it has them.
+    // A login gives it them, without the password (XEP-0480); what it was stays.
+    let romeo = |text: &str| -> serde_json::Value {
+        let accounts = text.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+        accounts.into_iter().find(|account| account["account"] == "romeo@localhost").unwrap()
+    };
+    world.send(&server, "romeo@localhost", "juliet@localhost", "Hi", &[]).succeeded();
+    server.stop();
+    let (before, after) = (romeo(&exported.join("\n")), romeo(&world.run(&["store", "export"]).stdout));
+    assert!(after["scram_sha_512"].is_object());
+    assert_eq!(after["scram_sha_512"]["salt"], before["scram_sha_256"]["salt"]);
+    assert_eq!(
+        (&after["scram_sha_256"], &after["scram_sha_1"]),
+        (&before["scram_sha_256"], &before["scram_sha_1"])
+    );
+    let server = world.serve(&["--allow-plaintext"]);
+    assert!(features(&server.address).contains("<mechanism>SCRAM-SHA-512<"));
+    server.stop();
+    std::fs::remove_dir_all(world.path("balcony-data")).unwrap();
+    world.run(&["store", "import", "older.jsonl"]).succeeded();
+    let server = world.serve(&["--allow-plaintext"]);
+
+    // So does a new password.
     world.run_as(PASSWORD, &["user", "passwd", "romeo"]).succeeded();
     server.process.signal("HUP");
     server.process.stderr_with("balcony-data/cert.pem again");

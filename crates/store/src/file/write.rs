@@ -4,7 +4,7 @@
 use balcony_jid::BareJid;
 use balcony_roster::{Item, Version};
 use balcony_router::Change as Save;
-use balcony_sasl::Credentials;
+use balcony_sasl::{Credentials, ScramKeys};
 use balcony_stanza::Stanza;
 use redb::{ReadableTable, Table, WriteTransaction};
 
@@ -12,7 +12,7 @@ use super::collections;
 use super::tables::{ACCOUNTS, CHANGES, CONTACTS, LAST, META, ROSTERS, end};
 use crate::collection::{self, EditRef};
 use crate::record::{self, encode_stanza, key};
-use crate::{Backup, Change, Edit, Owned, Owner, StoreConfig, StoreError};
+use crate::{Account, Backup, Change, Edit, Owned, Owner, StoreConfig, StoreError};
 
 /// A transaction that makes changes.
 pub(super) struct Writing<'t> {
@@ -70,14 +70,14 @@ impl<'t> Writing<'t> {
             Change::Save { account, changes } => return self.save(account, changes),
             Change::Restore(backup) => return self.restore(backup),
             Change::Edit { owner, creation, edits } => return self.edit(owner, *creation, edits),
+            Change::AddKeys { account, keys } => return self.add_keys(account, keys),
             Change::Clear { owner } => return self.clear(owner),
             Change::RestoreOwned(owned) => return self.restore_owned(owned),
             Change::Create { account, credentials, .. } | Change::SetCredentials { account, credentials } => {
                 (account, credentials)
             }
         };
-        let before = self.accounts.get(key(account))?;
-        let before = before.map(|value| record::decode_account(value.value())).transpose()?;
+        let before = self.account(account)?;
         let (created, creation) = match (change, before) {
             (Change::Create { replace: false, .. }, Some(_)) | (Change::SetCredentials { .. }, None) => {
                 return Ok(false);
@@ -87,6 +87,22 @@ impl<'t> Writing<'t> {
         };
         self.put_account(account, credentials, created, creation)?;
         Ok(true)
+    }
+
+    fn add_keys(&mut self, account: &BareJid, keys: &ScramKeys) -> Result<bool, StoreError> {
+        let Some(found) = self.account(account)? else { return Ok(false) };
+        let mut credentials = found.credentials;
+        if !credentials.may_add(keys) {
+            return Ok(false);
+        }
+        credentials.set(keys.clone());
+        self.put_account(account, &credentials, found.created, found.creation)?;
+        Ok(true)
+    }
+
+    fn account(&self, account: &BareJid) -> Result<Option<Account>, StoreError> {
+        let record = self.accounts.get(key(account))?;
+        record.map(|record| record::decode_account(record.value())).transpose()
     }
 
     fn put_account(
@@ -112,9 +128,7 @@ impl<'t> Writing<'t> {
 
     /// The number with which the account was made, if it exists.
     fn creation(&self, account: &BareJid) -> Result<Option<u64>, StoreError> {
-        let account = self.accounts.get(key(account))?;
-        let account = account.map(|value| record::decode_account(value.value())).transpose()?;
-        Ok(account.map(|account| account.creation))
+        Ok(self.account(account)?.map(|account| account.creation))
     }
 
     fn edit(&mut self, owner: &Owner, creation: Option<u64>, edits: &[Edit]) -> Result<bool, StoreError> {

@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 use balcony_jid::BareJid;
 use balcony_roster::{Item, Version};
 use balcony_router::Change as Save;
-use balcony_sasl::Credentials;
+use balcony_sasl::{Credentials, ScramKeys};
 use balcony_stanza::Stanza;
 
 use super::collections;
@@ -39,6 +39,7 @@ pub(super) fn apply(
             Ok(created || *replace && set(session, account, credentials)?)
         }
         Change::SetCredentials { account, credentials } => set(session, account, credentials),
+        Change::AddKeys { account, keys } => add_keys(session, account, keys),
         Change::Remove { account } => {
             let (domain, local) = key(account);
             Ok(session.execute(REMOVE, &[&domain, &local])? == 1)
@@ -49,6 +50,24 @@ pub(super) fn apply(
         Change::Clear { owner } => collections::clear(session, owner),
         Change::RestoreOwned(owned) => restore_owned(session, owned, config),
     }
+}
+
+fn add_keys(session: &mut Session<'_>, account: &BareJid, keys: &ScramKeys) -> Result<bool, StoreError> {
+    let (domain, local) = key(account);
+    let row = session.query_opt(
+        "SELECT credentials, created FROM accounts WHERE domain = $1 AND local = $2 FOR UPDATE",
+        &[&domain, &local],
+    )?;
+    let Some(row) = row else { return Ok(false) };
+    let mut credentials = record::decode_account(row.try_get(0)?)?.credentials;
+    let created: i64 = row.try_get(1)?;
+    if !credentials.may_add(keys) {
+        return Ok(false);
+    }
+    credentials.set(keys.clone());
+    let record = encode_account(&credentials, created.cast_unsigned(), NO_NUMBER)?;
+    const SET: &str = "UPDATE accounts SET credentials = $3 WHERE domain = $1 AND local = $2";
+    Ok(session.execute(SET, &[&domain, &local, &record])? == 1)
 }
 
 /// The new account's id; `None` if it existed.

@@ -38,6 +38,10 @@ pub struct ClientStreamConfig {
     /// What this installation of the client calls itself with SASL2: a UUID of version 4 that it keeps (XEP-0388). The server may
     /// then give it the same resource each time, in place of an old session of its own. Others are not shown it.
     pub agent: Option<String>,
+    /// Whether a server that lacks keys of this account for a stronger hash is given them (XEP-0480), which takes the password hashed in
+    /// another way once.
+    #[cfg(feature = "upgrade")]
+    pub upgrade: bool,
     /// What is done with stream management, where it is offered (XEP-0198).
     pub management: Management,
     /// How much channel binding matters.
@@ -62,6 +66,8 @@ impl ClientStreamConfig {
             sasl2: true,
             tag: String::from("balcony"),
             agent: None,
+            #[cfg(feature = "upgrade")]
+            upgrade: true,
             management: Management::Resume { max: None },
             channel_binding: ChannelBinding::default(),
             lang: Arc::from("en"),

@@ -19,7 +19,7 @@ use crate::feature::channel_binding::{self, Announced};
 use crate::feature::sasl::{self, Profile};
 use crate::feature::sasl2::{self, Authenticate, InlineOffer};
 use crate::security::ChannelBinding;
-use crate::state::Step;
+use crate::state::{Phase, Step};
 
 /// The part of the server's features that authentication needs.
 #[derive(Default)]
@@ -31,6 +31,9 @@ pub(super) struct Offer {
     pub(super) announced: Option<Announced>,
     /// What can go along with SASL2.
     inline: InlineOffer,
+    /// The keys that it may lack (XEP-0480).
+    #[cfg(feature = "upgrade")]
+    pub(super) upgrades: Vec<balcony_sasl::Hash>,
     /// All of it, to be compared with what the server says of it (XEP-0474).
     offered: Option<Offered>,
 }
@@ -69,6 +72,10 @@ impl Client {
             exchange = exchange.with_other_form();
         }
         let initial = exchange.initial();
+        #[cfg(feature = "upgrade")]
+        let upgrades = self.ask_to_upgrade(mechanism);
+        #[cfg(not(feature = "upgrade"))]
+        let upgrades = Vec::new();
         match self.profile {
             Profile::Classic => {
                 sasl::write_auth(common.framing, mechanism.name(), initial.as_deref(), out);
@@ -81,6 +88,7 @@ impl Client {
                 let resume = earlier.map(Resumption::request);
                 self.managed.asked_inline = Asked { resume: resume.is_some(), enable: enable.is_some() };
                 let authenticate = Authenticate {
+                    upgrades: &upgrades,
                     mechanism,
                     initial: initial.as_deref(),
                     agent: self.config.agent.as_deref(),
@@ -142,8 +150,10 @@ impl Client {
         };
         let data = data.map_err(|condition| Error::Authentication(condition, None))?;
         let Some(mut exchange) = self.exchange.take() else { return Err(unexpected()) };
-        // A server that can't prove itself is not our server, whatever it says (RFC 5802 section 5).
-        exchange.success(data.as_deref()).map_err(|_| Error::ServerNotAuthentic)?;
+        // A server that can't prove itself is not our server, whatever it says (RFC 5802 section 5). It has had to before tasks.
+        if common.phase() != Phase::Tasks {
+            exchange.success(data.as_deref()).map_err(|_| Error::ServerNotAuthentic)?;
+        }
         self.authenticated = true;
         self.refusal = None;
         match self.profile {
@@ -191,7 +201,7 @@ impl Client {
         Err(refusal)
     }
 
-    fn sasl_error(&self, error: &SaslError) -> Error {
+    pub(super) fn sasl_error(&self, error: &SaslError) -> Error {
         match error {
             SaslError::NotProven => Error::ServerNotAuthentic,
             SaslError::Downgraded => Error::Downgraded,
@@ -217,6 +227,8 @@ impl Offer {
             plus: names().any(|name| name.ends_with("-PLUS")),
             announced: Announced::read(features),
             inline: extensible.map(InlineOffer::read).unwrap_or_default(),
+            #[cfg(feature = "upgrade")]
+            upgrades: extensible.map(crate::feature::upgrade::tasks).unwrap_or_default(),
             offered: Some(Offered::new(names(), channel_binding::names(features))),
         }
     }

@@ -27,6 +27,8 @@ mod config;
 mod event;
 mod login;
 mod managed;
+#[cfg(feature = "upgrade")]
+mod upgrade;
 
 pub use config::ClientStreamConfig;
 pub use event::{ClientAnswer, ClientAsk, ClientEvent};
@@ -64,6 +66,9 @@ pub struct Client {
     /// The way in which the exchange is carried.
     profile: Profile,
     authenticated: bool,
+    /// The tasks of the login (XEP-0480).
+    #[cfg(feature = "upgrade")]
+    upgrade: upgrade::Upgrade,
     /// What SASL2 has bound on the way; told when the features that follow are here.
     bound_inline: Option<FullJid>,
     jid: Option<FullJid>,
@@ -137,6 +142,8 @@ impl Client {
             refusal: None,
             profile: Profile::default(),
             authenticated: false,
+            #[cfg(feature = "upgrade")]
+            upgrade: upgrade::Upgrade::default(),
             bound_inline: None,
             jid: None,
             announced: ServerFeatures::default(),
@@ -239,8 +246,12 @@ impl Side for Client {
                 "challenge" => self.challenge(common, now, out),
                 "success" => self.success(common).map(Some),
                 "failure" => self.failure(common, out).map(|()| None),
+                #[cfg(feature = "upgrade")]
+                "continue" => self.task_offered(common, out).map(|()| None),
                 _ => Err(unexpected()),
             },
+            #[cfg(feature = "upgrade")]
+            (Phase::Tasks, ns::SASL2, _) => self.task(common, now, out),
             (Phase::Bind, ns::CLIENT, "iq") => self.bound(common, now, out),
             // Stanzas have no business here yet; one that comes early is ignored, as it could be the server's greeting.
             (_, ns::CLIENT, _) => Ok(None),
@@ -259,6 +270,13 @@ impl Side for Client {
         answer: ClientAnswer,
         out: &mut Vec<u8>,
     ) -> Result<Option<ClientEvent>, Error> {
+        #[cfg(feature = "upgrade")]
+        let answer = match answer {
+            ClientAnswer::Salted(salted) if common.phase() == Phase::Tasks => {
+                return self.task_salted(common, &salted, out).map(|()| None);
+            }
+            answer => answer,
+        };
         match (answer, &mut self.exchange) {
             (ClientAnswer::Salted(salted), Some(exchange)) => {
                 let step = exchange.salted(salted);

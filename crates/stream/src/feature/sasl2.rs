@@ -6,13 +6,13 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use balcony_jid::FullJid;
-use balcony_sasl::{Mechanism, SaslCondition};
+use balcony_sasl::{Hash, Mechanism, SaslCondition};
 use balcony_stanza::ns;
 use balcony_xep::sm::{Enable, Resume};
 use balcony_xml::{Element, ElementRef, escape_attr, escape_text};
 
 use super::sasl::{Profile, write_mechanisms};
-use super::{bind2, sm};
+use super::{bind2, sm, upgrade};
 use crate::framing::Framing;
 
 /// The server's offer.
@@ -20,6 +20,7 @@ pub(crate) fn write_feature(
     mechanisms: impl Iterator<Item = Mechanism>,
     bind_inline: &[Cow<'static, str>],
     management: bool,
+    upgrades: &[Hash],
     out: &mut Vec<u8>,
 ) {
     out.extend_from_slice(b"<authentication xmlns='urn:xmpp:sasl:2'>");
@@ -29,7 +30,9 @@ pub(crate) fn write_feature(
     if management {
         sm::write_feature(out);
     }
-    out.extend_from_slice(b"</inline></authentication>");
+    out.extend_from_slice(b"</inline>");
+    upgrade::write_tasks(upgrades, out);
+    out.extend_from_slice(b"</authentication>");
 }
 
 /// The offer among these features, a list of mechanisms.
@@ -63,6 +66,8 @@ impl InlineOffer {
 pub(crate) struct Authenticate<'a> {
     pub(crate) mechanism: Mechanism,
     pub(crate) initial: Option<&'a [u8]>,
+    /// The tasks that it is ready for (XEP-0480).
+    pub(crate) upgrades: &'a [Hash],
     /// What the client calls its installation (section 4.2).
     pub(crate) agent: Option<&'a str>,
     /// The session to go on with, if there is one (XEP-0198).
@@ -84,6 +89,7 @@ impl Authenticate<'_> {
                 Profile::Extensible.encode(initial, out);
                 out.extend_from_slice(b"</initial-response>");
             }
+            upgrade::write_tasks(self.upgrades, out);
             if let Some(agent) = self.agent {
                 out.extend_from_slice(b"<user-agent id='");
                 escape_attr(agent, out);

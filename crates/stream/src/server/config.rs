@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 
 use balcony_jid::BareJid;
 use balcony_machine::{Limits, Secret};
-use balcony_sasl::Mechanism;
+use balcony_sasl::{Hash, Mechanism};
 
 use crate::framing::Framing;
 use crate::security::TlsPolicy;
@@ -27,6 +27,10 @@ pub struct ServerStreamConfig {
     /// keys for it, and whose client prefers it would be locked out. Whose account it is, and so which keys it has, is not known
     /// when mechanisms are offered.
     pub mechanisms: Vec<Mechanism>,
+    /// The hashes that accounts may lack keys for, and that a client can give what it takes for when it logs in with its password by
+    /// SASL2 (XEP-0480). Empty where all accounts have all keys. The owner then answers
+    /// [`KeysLacking`](super::ServerAsk::KeysLacking) and [`AddKeys`](super::ServerAsk::AddKeys).
+    pub upgrades: Vec<Hash>,
     /// Whether accounts can be registered in-band (XEP-0077).
     pub registration: bool,
     /// The namespaces of what a client can have done when it binds its resource by Bind 2, such as copies of messages (XEP-0386
@@ -55,6 +59,7 @@ impl ServerStreamConfig {
             tls: TlsPolicy::Required,
             framing: Framing::default(),
             mechanisms: Mechanism::for_every_account(),
+            upgrades: Vec::new(),
             registration: false,
             bind_inline: Vec::new(),
             management: false,

@@ -2,6 +2,7 @@
 
 use alloc::boxed::Box;
 use alloc::string::String;
+use alloc::vec::Vec;
 
 use balcony_jid::{BareJid, FullJid};
 use balcony_machine::{Secret, Ticket};
@@ -70,6 +71,20 @@ pub enum ServerAsk {
         /// What they sent.
         password: Secret<String>,
     },
+    /// Which keys does the account lack? Its client has logged in, and can help with [those that are
+    /// offered](super::ServerStreamConfig::upgrades) (XEP-0480). Answer with [`ServerAnswer::KeysLacking`].
+    KeysLacking {
+        /// The account.
+        account: BareJid,
+    },
+    /// Keep these keys for the account, if it has none for their hash, and its others have the same salt and iteration count: else its
+    /// password is another one by now. Answer with [`ServerAnswer::KeysAdded`] after they are durable.
+    AddKeys {
+        /// The account.
+        account: BareJid,
+        /// The keys.
+        keys: ScramKeys,
+    },
     /// Bind a resource. Answer with [`ServerAnswer::Bound`], or [`ServerAnswer::BoundEnabled`].
     Bind {
         /// Whose resource.
@@ -109,6 +124,17 @@ pub enum ServerAnswer {
     Credentials(Option<ScramKeys>),
     /// Whether the password is right.
     Verified(bool),
+    /// The keys that the account lacks.
+    KeysLacking {
+        /// For these hashes.
+        hashes: Vec<Hash>,
+        /// The salt of those that it has.
+        salt: Box<[u8]>,
+        /// The iteration count of those that it has.
+        iterations: u32,
+    },
+    /// The keys are kept, or were not wanted any more.
+    KeysAdded,
     /// The full JID, or why not.
     Bound(Result<FullJid, StanzaError>),
     /// The full JID, and stream management with it.

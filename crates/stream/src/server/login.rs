@@ -10,7 +10,7 @@ use balcony_sasl::{
 };
 use balcony_stanza::{Stanza, StreamCondition, StreamError, ns};
 
-use super::{Inline, Server, ServerAnswer, ServerAsk, ServerEvent};
+use super::{Inline, Server, ServerAnswer, ServerAsk, ServerEvent, Upgrade};
 use crate::common::Common;
 use crate::error::Error;
 use crate::feature::sasl::{self, Profile};
@@ -21,7 +21,13 @@ impl Server {
     pub(super) fn write_mechanisms(&self, common: &Common, out: &mut Vec<u8>) {
         sasl::write_feature(self.offered(common), out);
         if self.offers_sasl2(common) {
-            sasl2::write_feature(self.offered(common), &self.config.bind_inline, self.config.management, out);
+            sasl2::write_feature(
+                self.offered(common),
+                &self.config.bind_inline,
+                self.config.management,
+                &self.config.upgrades,
+                out,
+            );
         }
         if self.offers_plus(common) {
             channel_binding::write_feature(bindings(common), out);
@@ -111,6 +117,7 @@ impl Server {
         };
         // A new attempt discards the one before (section 6.4.2).
         self.inline = Inline::read(profile, element, self.config.management).map(Box::new);
+        self.upgrade = Upgrade::read(profile, element, &self.config.upgrades).map(Box::new);
         self.profile = profile;
         self.exchange = None;
         common.step(Step::Auth)?;
@@ -185,7 +192,7 @@ impl Server {
                     }
                 }
             }
-            Ok(ServerStep::Success { data, .. }) => self.authenticated(common, data, out).map(Some),
+            Ok(ServerStep::Success { data, .. }) => self.look_for_upgrades(common, now, data, out),
             Err(failure) => self.sasl_failure(common, failure, out),
         }
     }
@@ -213,6 +220,11 @@ impl Server {
             _ => Err(Failure::new(SaslCondition::TemporaryAuthFailure, "the account store did not answer")),
         };
         self.sasl_step(common, now, step, out)
+    }
+
+    /// Whether the client has proven who it is, and is not let in yet.
+    pub(super) fn exchange_is_over(&self) -> bool {
+        self.exchange.as_ref().is_some_and(ServerExchange::is_over)
     }
 
     fn with_exchange(
@@ -252,7 +264,8 @@ impl Server {
         self.exchange = None;
         self.candidate = None;
         self.inline = None;
-        if common.phase() == Phase::Sasl {
+        self.upgrade = None;
+        if matches!(common.phase(), Phase::Sasl | Phase::Tasks) {
             common.step(Step::AuthFailed)?;
         }
         // The reason stays here: the same words for a wrong password and an unknown user (section 6.5.10). But who could not bind is
@@ -275,7 +288,7 @@ impl Server {
         Ok(Some(ServerEvent::AuthenticationFailed { reason: failure.reason }))
     }
 
-    fn authenticated(
+    pub(super) fn authenticated(
         &mut self,
         common: &mut Common,
         data: Option<Vec<u8>>,

@@ -28,11 +28,13 @@ mod inline;
 mod login;
 mod managed;
 mod session;
+mod upgrade;
 
 pub use config::ServerStreamConfig;
 pub use event::{ServerAnswer, ServerAsk, ServerEvent};
 
 use inline::Inline;
+use upgrade::Upgrade;
 
 /// The role of a server on a client's stream. The client's is [`Client`](crate::client::Client).
 pub struct Server {
@@ -46,6 +48,8 @@ pub struct Server {
     profile: Profile,
     /// What the client wants done as soon as it is authenticated (XEP-0388).
     inline: Option<Box<Inline>>,
+    /// The keys that it gives before that (XEP-0480).
+    upgrade: Option<Box<Upgrade>>,
     /// The session that the client asks for, while the owner is asked about it (XEP-0198).
     resume: Option<Box<Resume<'static>>>,
     /// Who is logging in, while an ask about them is open.
@@ -100,6 +104,7 @@ impl Server {
             exchange: None,
             profile: Profile::default(),
             inline: None,
+            upgrade: None,
             resume: None,
             candidate: None,
             failures: 0,
@@ -218,6 +223,7 @@ impl Side for Server {
             Phase::Closing if self.jid.is_some() => self.late(common, now, out),
             Phase::Closing => Ok(None),
             Phase::Negotiate if self.is_managing(common) => self.manage(common, now, out),
+            Phase::Tasks => self.task(common, now, out),
             _ if self.account.is_some() => self.bind(common, now, out),
             _ => self.negotiate(common, now, out),
         }
@@ -232,6 +238,9 @@ impl Side for Server {
         out: &mut Vec<u8>,
     ) -> Result<Option<ServerEvent>, Error> {
         match common.phase() {
+            Phase::Sasl | Phase::Tasks if self.upgrade.is_some() && self.exchange_is_over() => {
+                return self.upgrade_answered(common, answer, out);
+            }
             Phase::Bind if self.inline.is_some() => return self.bound_inline(common, now, answer, out),
             Phase::Resume => return self.resume_answered(common, now, answer, out),
             // On an open stream nothing else is asked.
