@@ -3,12 +3,13 @@
 use std::sync::OnceLock;
 
 use balcony_jid::BareJid;
-use balcony_sasl::{Credentials, Hash, SaltedPassword, salt_password};
+use balcony_machine::Secret;
+use balcony_sasl::{Credentials, Hash, Mechanism, SaltedPassword, salt_password};
 use balcony_stanza::ErrorCondition;
 use balcony_stream::client::{Client, ClientAnswer, ClientAsk};
 use balcony_stream::component::{Component, ComponentAnswer, ComponentAsk};
 use balcony_stream::s2s::{S2s, S2sAnswer, S2sAsk, Verdict};
-use balcony_stream::server::{Server, ServerAnswer, ServerAsk};
+use balcony_stream::server::{HeldToken, NewToken, Server, ServerAnswer, ServerAsk};
 use balcony_stream::{Counts, Side, Stream};
 use balcony_xep::sm::{Enabled, Resumable};
 
@@ -91,6 +92,24 @@ impl Asked for ServerAsk {
                 iterations: ITERATIONS,
             },
             ServerAsk::AddKeys { .. } => ServerAnswer::KeysAdded,
+            ServerAsk::Tokens { account, agent } => ServerAnswer::Tokens(
+                Mechanism::for_tokens()
+                    .iter()
+                    .filter(|_| exists(&account) && agent == "fuzz")
+                    .map(|mechanism| HeldToken {
+                        id: 1,
+                        mechanism: *mechanism,
+                        token: Secret::new("token".into()),
+                        is_new: true,
+                        has_expired: false,
+                        is_due: true,
+                    })
+                    .collect(),
+            ),
+            ServerAsk::KeepToken { agent, .. } if agent != "fuzz" => ServerAnswer::TokenGone,
+            ServerAsk::KeepToken { wanted, .. } => ServerAnswer::TokenKept(
+                wanted.map(|_| NewToken { token: Secret::new("token".into()), expires: 2_000_000_000 }),
+            ),
             ServerAsk::Bind { account, resource: None, enable: Some(_), .. } => ServerAnswer::BoundEnabled(
                 account.with_resource("counted").expect("a resource"),
                 Enabled::default(),

@@ -108,6 +108,7 @@ impl World {
         (server.tls, server.framing) = (client.tls, client.framing);
         server.management = true;
         server.upgrades = balcony_sasl::Hash::all().to_vec();
+        server.tokens = balcony_sasl::Mechanism::for_tokens().to_vec();
         let (client, server) = (Arc::new(client), Arc::new(server));
         let client = Driver::new(ClientStream::new(client, Seed::from_u64(1), Instant::ZERO), None);
         let server = Driver::new(ServerStream::new(server, Seed::from_u64(2), Instant::ZERO), None);

@@ -60,6 +60,7 @@ fn configs() -> &'static [Arc<ServerStreamConfig>; 4] {
             config.registration = true;
             config.management = true;
             config.upgrades = balcony_sasl::Hash::all().to_vec();
+            config.tokens = balcony_sasl::Mechanism::for_tokens().to_vec();
             // Low enough to be reached.
             config.limits.before_auth.bytes = 2_000;
             Arc::new(config)

@@ -104,6 +104,8 @@ pub use balcony_stanza::{
     Thread,
 };
 pub use balcony_stream::TlsPolicy;
+#[cfg(feature = "client")]
+pub use balcony_stream::client::Token;
 pub use balcony_tls as tls;
 pub use balcony_xep as xep;
 pub use balcony_xml::{Element, ElementRef, Name};

@@ -170,6 +170,26 @@ pub(crate) enum UserCommand {
         #[arg(long, value_name = "TEXT", default_value = "ended by the administrator of this server")]
         reason: String,
     },
+    /// Print the tokens by which clients of an account log in without its password, one a line
+    ///
+    /// A line has the name of the token for `revoke`, when it ends unless its client comes before, and what the client calls itself.
+    Tokens {
+        /// The account
+        account: Account,
+    },
+    /// End a token of an account, or all of them: its client has to have the password for its next login
+    ///
+    /// Where it is logged in now it stays so. A new password ends all tokens, too.
+    Revoke {
+        /// The account
+        account: Account,
+        /// The token, as `tokens` prints it
+        #[arg(required_unless_present = "all", conflicts_with = "all")]
+        token: Option<String>,
+        /// All of them
+        #[arg(long)]
+        all: bool,
+    },
     /// Create many accounts from lines of `localpart,password`
     ///
     /// The password is everything after the first comma. Empty lines are skipped. A line that cannot be used is reported

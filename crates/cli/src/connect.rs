@@ -21,7 +21,7 @@ use crate::small_file;
 
 /// One account and the way to its server.
 pub(crate) struct Connector {
-    config: Config,
+    pub(crate) config: Config,
     endpoint: Endpoint,
     /// What is probably meant where a server's own certificate was given as that of an authority.
     authority: Option<PathBuf>,

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use balcony_jid::{BareJid, FullJid};
 use balcony_machine::Secret;
+use balcony_sasl::KeptToken;
 use balcony_store::{Busy, Reply, Request as StoreRequest, Worker};
 use balcony_tokio::{Removal, SessionConnection, SessionInfo};
 use serde::{Deserialize, Serialize};
@@ -50,6 +51,23 @@ pub(crate) enum Request {
     Sessions { account: Option<String> },
     /// End a session, named by its full address, with this text.
     Disconnect { session: String, text: String },
+    /// The tokens of an account.
+    Tokens { account: String },
+    /// End a token of an account, or all.
+    Revoke { account: String, token: Option<u64> },
+}
+
+/// A token of an account, for people.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) struct Token {
+    pub(crate) id: u64,
+    /// What the client calls itself.
+    pub(crate) name: String,
+    pub(crate) mechanism: String,
+    /// In seconds since the start of 1970.
+    pub(crate) expires: u64,
+    pub(crate) is_used: bool,
 }
 
 /// What comes back.
@@ -63,6 +81,8 @@ pub(crate) enum Response {
     Accounts(Vec<String>),
     /// Who is connected.
     Sessions(Vec<Session>),
+    /// The tokens of an account.
+    Tokens(Vec<Token>),
     /// Why it could not be done.
     Failed(String),
 }
@@ -153,11 +173,24 @@ impl Pending {
     }
 }
 
+impl From<&KeptToken> for Token {
+    fn from(token: &KeptToken) -> Self {
+        Token {
+            id: token.id,
+            name: token.name.clone(),
+            mechanism: token.mechanism.name().into(),
+            expires: token.expires,
+            is_used: token.is_used,
+        }
+    }
+}
+
 impl From<Reply> for Response {
     fn from(reply: Reply) -> Self {
         match reply {
             Reply::Changed(done) => Response::Done(done),
             Reply::Accounts(page) => Response::Accounts(page.iter().map(ToString::to_string).collect()),
+            Reply::Tokens(tokens) => Response::Tokens(tokens.all().iter().map(Token::from).collect()),
             Reply::Failed(error) => Response::Failed(error.to_string()),
             _ => Response::Failed("the store has answered another question".into()),
         }
@@ -206,6 +239,10 @@ fn translate(domains: &[BareJid], request: Request) -> Result<Task, Response> {
                 session.parse().map_err(|error| Response::Failed(format!("{session}: {error}")))?;
             account(session.bare_str())?;
             return Ok(Task::Order(Order::Disconnect(session, text)));
+        }
+        Request::Tokens { account: text } => StoreRequest::Tokens { account: account(&text)? },
+        Request::Revoke { account: text, token } => {
+            StoreRequest::RevokeToken { account: account(&text)?, id: token }
         }
         Request::List { domain, after } => {
             let after = after.map(|after| BareJid::parse(&after)).transpose();

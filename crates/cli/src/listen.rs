@@ -21,7 +21,9 @@ use crate::random::random;
 use crate::session::Session;
 
 pub(crate) fn run(args: ListenArgs) -> Result<(), Failure> {
-    let connector = Connector::new(&args.account, &args.connect)?;
+    let mut connector = Connector::new(&args.account, &args.connect)?;
+    // It comes back.
+    connector.config.stream.request_token = true;
     let mut listener = Listener {
         json: args.json,
         left: args.count,

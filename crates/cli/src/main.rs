@@ -41,6 +41,7 @@ mod serve;
 mod session;
 mod small_file;
 mod store;
+mod tokens;
 mod trace;
 mod user;
 

@@ -117,6 +117,7 @@ async fn serve(
     config.tls = if settings.allow_plaintext { TlsPolicy::Optional } else { TlsPolicy::Required };
     configure(&mut config, &settings, &certificate)?;
     offer.configure(&mut config);
+    config.tokens = Mechanism::for_tokens().to_vec();
     let secret = federation::secret()?;
     let decision = settings.federation.decide(&settings, &domains, &certificate, &secret)?;
     let mut off = None;

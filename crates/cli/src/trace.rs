@@ -139,7 +139,9 @@ impl World {
                     self.client.secured(Security::new(Some(EXPORTER)))?;
                 }
                 ClientEvent::Ask(ticket, ask) => self.client.answer(ticket, balcony_client::answer(ask))?,
-                ClientEvent::Authenticated { .. }
+                ClientEvent::Token(_)
+                | ClientEvent::TokenRefused(_)
+                | ClientEvent::Authenticated { .. }
                 | ClientEvent::Bound(_)
                 | ClientEvent::Enabled { .. }
                 | ClientEvent::NotEnabled(_)
@@ -199,6 +201,8 @@ impl World {
             | ServerAsk::Register { .. }
             | ServerAsk::KeysLacking { .. }
             | ServerAsk::AddKeys { .. }
+            | ServerAsk::Tokens { .. }
+            | ServerAsk::KeepToken { .. }
             | ServerAsk::Enable(_)
             | ServerAsk::Resume { .. } => ServerAnswer::Unavailable,
         }

@@ -10,7 +10,7 @@ use crate::args::{Account, Domain, UserArgs, UserCommand};
 use crate::control::{Request, Response, Session};
 use crate::failure::{Failure, io};
 use crate::output::{self, say};
-use crate::{database, import, password};
+use crate::{database, import, password, tokens};
 
 pub(crate) fn run(args: UserArgs) -> Result<(), Failure> {
     let settings = args.data.settings()?;
@@ -62,6 +62,10 @@ pub(crate) fn run(args: UserArgs) -> Result<(), Failure> {
             let request = Request::Disconnect { session: session.clone(), text: reason };
             done(&mut accounts, request, &session, "is disconnected", NOT_THERE)
         }
+        (UserCommand::Tokens { account }, _) => tokens::list(&mut accounts, &address(&account)?),
+        (UserCommand::Revoke { account, token, .. }, _) => {
+            tokens::revoke(&mut accounts, &address(&account)?, token.as_deref())
+        }
         (UserCommand::List, _) => list(&mut accounts, wanted.as_ref()),
         (UserCommand::Import { file, replace }, Input::File(source)) => {
             import::run(&mut accounts, &domain, &file, source, replace)
@@ -90,7 +94,9 @@ impl Input {
             UserCommand::Remove { .. }
             | UserCommand::List
             | UserCommand::Sessions { .. }
-            | UserCommand::Disconnect { .. } => Input::None,
+            | UserCommand::Disconnect { .. }
+            | UserCommand::Tokens { .. }
+            | UserCommand::Revoke { .. } => Input::None,
         })
     }
 }

@@ -13,10 +13,10 @@ use core::time::Duration;
 use balcony_connection::{ClientConnection, Error};
 use balcony_jid::{BareJid, FullJid, Jid};
 use balcony_machine::{ApiMisuse, Deadline, Instant, Progress, Reason, Seed, Ticket};
-use balcony_sasl::Mechanism;
+use balcony_sasl::{Mechanism, SaslCondition};
 use balcony_stanza::{ErrorCondition, IqType, Kind, Payload, Stanza, StanzaError};
 use balcony_stream::AckPace;
-use balcony_stream::client::{ClientAnswer, ClientAsk, ClientEvent, Resumption, ServerFeatures};
+use balcony_stream::client::{ClientAnswer, ClientAsk, ClientEvent, Resumption, ServerFeatures, Token};
 
 use crate::config::Config;
 use crate::outbox::{Entry, MOST_SESSIONS, Outbox};
@@ -33,6 +33,9 @@ pub struct Client {
     mechanism: Option<Mechanism>,
     /// What was sent and is not acknowledged; of an earlier session, until this one has begun.
     outbox: Outbox,
+    /// The token for the next login, once a server has given or refused one (XEP-0484).
+    #[cfg(feature = "fast")]
+    token: Option<Option<Token>>,
     /// When the server is to be asked.
     pace: AckPace,
     /// What has happened, to be told one after the other.
@@ -57,6 +60,11 @@ pub enum Event {
         /// ([`mechanisms`](balcony_stream::client::ClientStreamConfig::mechanisms)).
         mechanism: Mechanism,
     },
+    /// The server has given a token for the next login (XEP-0484). [`Client::resuming`] uses it by itself; a program that wants to log in
+    /// by it later, too, keeps it, like a password. With the feature `fast`.
+    Token(Token),
+    /// The server does not take the token any more, and was given the password instead.
+    TokenRefused(SaslCondition),
     /// The resource is bound. Send initial presence (RFC 6121 section 4.2) to receive messages.
     Online(FullJid),
     /// A stanza that answers no request of ours. What the server pushes to its account's clients, changes of the roster
@@ -97,6 +105,8 @@ impl Client {
             requests: Requests::new(random.token(8)),
             mechanism: None,
             outbox: Outbox::new(&config.stream.limits),
+            #[cfg(feature = "fast")]
+            token: None,
             pace: AckPace::new(config.acks),
             told: VecDeque::new(),
             now,
@@ -115,7 +125,19 @@ impl Client {
     ///
     /// [`ApiMisuse`] if the session is another account's.
     pub fn resuming(config: Config, session: Session, seed: &Seed, now: Instant) -> Result<Self, ApiMisuse> {
+        #[cfg(feature = "fast")]
+        let config = {
+            let mut config = config;
+            if let Some(token) = &session.token {
+                config.stream.token.clone_from(token);
+            }
+            config
+        };
         let mut client = Client::new(config, seed, now);
+        #[cfg(feature = "fast")]
+        {
+            client.token = session.token;
+        }
         if let Some(resumption) = session.resumption {
             client.connection = client.connection.resuming(resumption)?;
         }
@@ -146,6 +168,8 @@ impl Client {
             resumption: self.connection.resumption(),
             outbox: self.outbox,
             requests: self.requests,
+            #[cfg(feature = "fast")]
+            token: self.token,
             told: self.told,
         }
     }
@@ -211,6 +235,20 @@ impl Client {
             ClientEvent::Authenticated { account, mechanism } => {
                 self.mechanism = Some(mechanism);
                 Event::Authenticated { account, mechanism }
+            }
+            ClientEvent::Token(token) => {
+                #[cfg(feature = "fast")]
+                {
+                    self.token = Some(Some(token.clone()));
+                }
+                Event::Token(token)
+            }
+            ClientEvent::TokenRefused(condition) => {
+                #[cfg(feature = "fast")]
+                {
+                    self.token = Some(None);
+                }
+                Event::TokenRefused(condition)
             }
             ClientEvent::Bound(jid) => {
                 self.begin_session();

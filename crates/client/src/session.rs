@@ -6,6 +6,9 @@ use balcony_jid::FullJid;
 use balcony_stanza::Stanza;
 use balcony_stream::client::Resumption;
 
+#[cfg(feature = "fast")]
+use balcony_stream::client::Token;
+
 use crate::Event;
 use crate::outbox::Outbox;
 use crate::requests::Requests;
@@ -20,6 +23,9 @@ pub struct Session {
     pub(crate) resumption: Option<Resumption>,
     pub(crate) outbox: Outbox,
     pub(crate) requests: Requests,
+    /// The token for the next login, if anything has been heard of one.
+    #[cfg(feature = "fast")]
+    pub(crate) token: Option<Option<Token>>,
     /// What has happened and has not been told.
     pub(crate) told: VecDeque<Event>,
 }

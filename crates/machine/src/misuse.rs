@@ -73,6 +73,8 @@ misuses! {
     Nonce = "a nonce is of printable ASCII without commas",
     /// Channel binding with a mechanism that has none, or none with one that is about it (RFC 5802 section 6).
     ChannelBinding = "channel binding goes with a -PLUS mechanism, and only with that",
+    /// An exchange by password was to begin with a mechanism for tokens (XEP-0484), which has one of its own.
+    TokenMechanism = "a mechanism for tokens has an exchange of its own",
     /// An exchange was to go on that has ended, well or not.
     ExchangeEnded = "the exchange has ended",
     /// An exchange was to go on before it was given the salted password that it had asked for.

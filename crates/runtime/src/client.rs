@@ -53,9 +53,10 @@ impl<R: Runtime> Client<R> {
     ///
     /// As `connect`.
     pub async fn connect_on(runtime: R, config: Config, endpoint: Endpoint) -> Result<Self, ConnectError> {
-        let mut endpoint = endpoint;
+        let (mut endpoint, mut config) = (endpoint, config);
         // Before anybody is asked for anything.
         check(&config)?;
+        name_installation(&mut config);
         for _ in 0..REDIRECTS {
             match Client::try_connect(&runtime, &config, &endpoint).await {
                 Err(error) if let Some(other) = error.redirect(&config) => endpoint = other,
@@ -81,11 +82,13 @@ impl<R: Runtime> Client<R> {
     pub async fn over(runtime: R, socket: impl Socket, config: Config) -> Result<Self, ConnectError> {
         check(&config)?;
         let (clock, mut config) = (Clock::start(&runtime), config);
+        name_installation(&mut config);
         config.clock_start = config.clock_start.or_else(since_1970);
         let machine = balcony_client::Client::new(config.clone(), &seed(), clock.now(&runtime));
         let (pump, timer) = (Pump::new(machine), runtime.timer());
         let mut wire = Wire { pump, socket: Box::new(socket), runtime, clock, timer, early: Vec::new() };
         let online = wire.negotiate().await;
+        wire.early.drain(..).for_each(|event| wire.pump.keep(event));
         online.map_err(|error| wire.pump.connect_error(error))?;
         let Some(jid) = wire.pump.client().jid().cloned() else { return Err(wire.nobody()) };
         Ok(Client { wire, jid, config, endpoint: Endpoint::Domain })
@@ -274,6 +277,31 @@ impl<R: Runtime> fmt::Debug for Client<R> {
 fn check(config: &Config) -> Result<(), ConnectError> {
     let needs = config.stream.tls != balcony_stream::TlsPolicy::None && config.websocket.is_none();
     if needs && config.tls.is_none() { Err(ConnectError::NoTrust) } else { Ok(()) }
+}
+
+/// Gives this installation of a client a name, without which it gets no tokens (XEP-0388, XEP-0484): a UUID of version 4, as long as the
+/// client lives, unless its owner has one that it keeps.
+fn name_installation(config: &mut Config) {
+    let stream = &mut config.stream;
+    if !stream.request_token || stream.agent.is_some() {
+        return;
+    }
+    // A token knows whose it is.
+    stream.agent = stream.token.as_ref().map(|token| token.agent().into());
+    stream.agent.get_or_insert_with(|| {
+        let mut bytes = [0; 16];
+        seed().random().fill(&mut bytes);
+        uuid(bytes)
+    });
+}
+
+/// A UUID of version 4 of these random bytes (RFC 9562 section 5.4).
+fn uuid(random: [u8; 16]) -> String {
+    let number = u128::from_be_bytes(random);
+    let number = number & !(0xf << 76) & !(0b11 << 62) | 4 << 76 | 0b10 << 62;
+    let digits = format!("{number:032x}");
+    let parts = [(0, 8), (8, 12), (12, 16), (16, 20), (20, 32)];
+    parts.map(|(from, to)| &digits[from..to]).join("-")
 }
 
 struct Wire<R: Runtime> {

@@ -96,6 +96,9 @@ impl ClientExchange {
         let authorized = authzid.as_deref().map_or(Ok(()), check_authzid);
         authorized.map_err(|_| misuse(ApiMisuse::AuthorizationIdentity))?;
         scram::nonce(&nonce).map_err(|_| misuse(ApiMisuse::Nonce))?;
+        if mechanism.is_for_tokens() {
+            return Err(misuse(ApiMisuse::TokenMechanism));
+        }
         let binds = matches!(binding, BindingState::Use(_));
         if mechanism != Mechanism::Plain && mechanism.is_plus() != binds {
             return Err(misuse(ApiMisuse::ChannelBinding));

@@ -62,6 +62,8 @@ mod password;
 mod saslprep;
 mod scram;
 mod server;
+mod token;
+mod tokens;
 
 pub use binding::{Binding, BindingState};
 pub use client::{ClientExchange, ClientStep, DEFAULT_MAX_ITERATIONS, SaslError};
@@ -74,3 +76,5 @@ pub use downgrade::Offered;
 pub use mechanism::{Hash, Mechanism};
 pub use password::{PasswordForm, PasswordForms, prepare_password};
 pub use server::{ServerExchange, ServerStep};
+pub use token::{TokenLogin, TokenProof, derive_token, may_use_token};
+pub use tokens::{KeptToken, LONGEST_AGENT, LONGEST_NAME, MOST_CLIENTS, TokenUse, Tokens};

@@ -28,9 +28,19 @@ pub enum Mechanism {
     /// PLAIN (RFC 4616): the password itself. Only under TLS with a validated certificate, and as the last resort
     /// (RFC 6120 section 13.8.3).
     Plain,
+    /// HT-SHA-256-EXPR: a token, bound to the channel by `tls-exporter` (draft-schmaus-kitten-sasl-ht, XEP-0484). Those with a token
+    /// are no mechanisms for passwords, and stand in no list of such.
+    HtSha256Expr,
+    /// HT-SHA-256-ENDP: a token, bound to the server's certificate by `tls-server-end-point`.
+    HtSha256Endp,
+    /// HT-SHA-256-NONE: a token, bound to nothing.
+    HtSha256None,
 }
 
 impl Mechanism {
+    const TOKENS: &'static [Mechanism] =
+        &[Mechanism::HtSha256Expr, Mechanism::HtSha256Endp, Mechanism::HtSha256None];
+
     const ALL: &'static [Mechanism] = &[
         #[cfg(feature = "sha512")]
         Mechanism::ScramSha512Plus,
@@ -43,7 +53,25 @@ impl Mechanism {
         Mechanism::Plain,
     ];
 
-    /// Every mechanism, strongest first.
+    /// Every mechanism for tokens, strongest first.
+    #[must_use]
+    pub const fn for_tokens() -> &'static [Mechanism] {
+        Self::TOKENS
+    }
+
+    /// The mechanism for tokens of this name; `None` if it is not one of ours.
+    #[must_use]
+    pub fn for_token_from_name(name: &str) -> Option<Mechanism> {
+        Self::TOKENS.iter().copied().find(|mechanism| mechanism.name() == name)
+    }
+
+    /// Whether it is one for tokens.
+    #[must_use]
+    pub fn is_for_tokens(self) -> bool {
+        Self::TOKENS.contains(&self)
+    }
+
+    /// Every mechanism for passwords, strongest first.
     #[must_use]
     pub const fn all() -> &'static [Mechanism] {
         Self::ALL
@@ -70,10 +98,13 @@ impl Mechanism {
             Mechanism::ScramSha256 => "SCRAM-SHA-256",
             Mechanism::ScramSha1 => "SCRAM-SHA-1",
             Mechanism::Plain => "PLAIN",
+            Mechanism::HtSha256Expr => "HT-SHA-256-EXPR",
+            Mechanism::HtSha256Endp => "HT-SHA-256-ENDP",
+            Mechanism::HtSha256None => "HT-SHA-256-NONE",
         }
     }
 
-    /// The mechanism of this name, in the exact spelling of the registry; `None` if it is not one of ours.
+    /// The mechanism for passwords of this name, in the exact spelling of the registry; `None` if it is not one of ours.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Mechanism> {
         Self::ALL.iter().copied().find(|mechanism| mechanism.name() == name)
@@ -90,7 +121,7 @@ impl Mechanism {
         }
     }
 
-    /// The hash of a SCRAM mechanism; `None` for PLAIN.
+    /// The hash of a SCRAM mechanism; `None` for PLAIN, and for tokens.
     #[must_use]
     pub const fn hash(self) -> Option<Hash> {
         match self {
@@ -98,7 +129,7 @@ impl Mechanism {
             Mechanism::ScramSha512Plus | Mechanism::ScramSha512 => Some(Hash::Sha512),
             Mechanism::ScramSha256Plus | Mechanism::ScramSha256 => Some(Hash::Sha256),
             Mechanism::ScramSha1Plus | Mechanism::ScramSha1 => Some(Hash::Sha1),
-            Mechanism::Plain => None,
+            _ => None,
         }
     }
 }

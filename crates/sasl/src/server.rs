@@ -184,6 +184,9 @@ impl ServerExchange {
     }
 
     fn first(&mut self, data: &[u8]) -> Result<ServerStep, Failure> {
+        if self.mechanism.is_for_tokens() {
+            return Err(misuse("a mechanism for tokens has an exchange of its own"));
+        }
         if self.mechanism.hash().is_none() {
             return self.plain(data);
         }

@@ -32,6 +32,9 @@ pub struct Config {
     pub mechanisms: Vec<Mechanism>,
     /// The hashes that accounts may lack keys for, and that clients can give what it takes for when they log in (XEP-0480).
     pub upgrades: Vec<Hash>,
+    /// The mechanisms by which clients log in with a token that they were given before (XEP-0484), the best first
+    /// ([`Mechanism::for_tokens`]); none by default, since whoever answers for the accounts has to keep tokens.
+    pub tokens: Vec<Mechanism>,
     /// Whether clients may have stanzas acknowledged, and sessions outlive their connections (XEP-0198).
     pub stream_management: bool,
     /// Whether whoever runs the server keeps its sessions while it is down ([`Ask::Sessions`](crate::Ask::Sessions)), so that clients
@@ -84,6 +87,7 @@ impl Config {
             certificate: None,
             mechanisms: stream.mechanisms,
             upgrades: stream.upgrades,
+            tokens: stream.tokens,
             stream_management: true,
             keep_sessions: false,
             registration: stream.registration,
@@ -112,6 +116,7 @@ impl Config {
         stream.bind_inline = self.extensions.bind_inline().map(Cow::Borrowed).collect();
         stream.mechanisms = self.mechanisms.clone();
         stream.upgrades = self.upgrades.clone();
+        stream.tokens = self.tokens.clone();
         stream.management = self.stream_management;
         stream.registration = self.registration;
         stream.iterations = self.iterations;

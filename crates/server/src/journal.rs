@@ -55,7 +55,8 @@ impl Journal {
                 (Level::Info, line)
             }
             Notice::Resumed(jid) => {
-                let line = format!("{jid} is back from {from}");
+                let how = self.mechanism.map_or("", Mechanism::name);
+                let line = format!("{jid} is back ({how}) from {from}");
                 self.jid = Some(jid);
                 (Level::Info, line)
             }

@@ -6,12 +6,12 @@ use std::collections::BTreeMap;
 use balcony_jid::BareJid;
 use balcony_machine::Secret;
 use balcony_router::{Memory, collections};
-use balcony_sasl::{Credentials, Hash};
+use balcony_sasl::{Credentials, Hash, KeptToken, Mechanism, TokenUse, Tokens, derive_token};
 use balcony_stanza::{ErrorCondition, Stanza};
 use balcony_stream::client::{ClientAnswer, ClientAsk};
 use balcony_stream::component::{ComponentAnswer, ComponentAsk};
 use balcony_stream::s2s::{S2sAnswer, S2sAsk, Verdict, dialback_key};
-use balcony_stream::server::{ServerAnswer, ServerAsk};
+use balcony_stream::server::{HeldToken, NewToken, ServerAnswer, ServerAsk};
 use balcony_xep::sm::Enabled;
 
 /// The accounts of a simulated server: a store that answers at once. It answers for other servers as well.
@@ -20,9 +20,19 @@ pub struct Accounts {
     credentials: BTreeMap<BareJid, Credentials>,
     /// The secret of the servers that are asked about dialback keys.
     dialback: Option<Secret<String>>,
+    /// The tokens that clients log in by.
+    tokens: BTreeMap<BareJid, Tokens>,
+    /// How many have been given.
+    given: u64,
+    /// What time it is where tokens end, in seconds since the start of 1970 (UTC).
+    pub now: u64,
     /// What a router keeps of them.
     pub kept: Memory,
 }
+
+/// The secret that tokens are made from, and how long they last, in seconds.
+const TOKENS: [u8; 32] = [8; 32];
+const LIFETIME: u64 = 1_000_000;
 
 /// The lowest count that a client accepts: hashing is what a simulated login costs most.
 const ITERATIONS: u32 = 4096;
@@ -79,6 +89,50 @@ impl Accounts {
         self.credentials.get(account)
     }
 
+    /// The tokens of an account.
+    pub fn tokens(&mut self, account: &BareJid) -> &mut Tokens {
+        self.tokens.entry(account.clone()).or_default()
+    }
+
+    fn held(&mut self, account: &BareJid, agent: &str) -> Vec<HeldToken> {
+        let now = self.now;
+        let held = |token: &KeptToken| HeldToken {
+            id: token.id,
+            mechanism: token.mechanism,
+            token: derive_token(&TOKENS, account.as_str(), agent, token.mechanism, &token.random),
+            is_new: !token.is_used,
+            has_expired: token.has_expired(now),
+            is_due: token.is_due(now),
+        };
+        self.tokens(account).of_client(agent).map(held).collect()
+    }
+
+    fn keep_token(
+        &mut self,
+        account: &BareJid,
+        agent: String,
+        used: Option<TokenUse>,
+        wanted: Option<Mechanism>,
+    ) -> ServerAnswer {
+        let now = self.now;
+        if !self.credentials.contains_key(account) {
+            return ServerAnswer::TokenGone;
+        }
+        if used.is_some_and(|used| !self.tokens(account).use_one(&agent, used, now)) {
+            return ServerAnswer::TokenGone;
+        }
+        let Some(mechanism) = wanted else { return ServerAnswer::TokenKept(None) };
+        self.given += 1;
+        let mut random = [0; 16];
+        random[..8].copy_from_slice(&self.given.to_le_bytes());
+        let token = derive_token(&TOKENS, account.as_str(), &agent, mechanism, &random);
+        let expires = now + LIFETIME;
+        let (id, name) = (self.given, String::new());
+        let kept = KeptToken { id, agent, name, mechanism, random, given: now, expires, is_used: false };
+        self.tokens(account).put(kept);
+        ServerAnswer::TokenKept(Some(NewToken { token, expires }))
+    }
+
     /// With authoritative servers that make their dialback keys from this secret (XEP-0220).
     #[must_use]
     pub fn with_dialback(mut self, secret: &str) -> Self {
@@ -95,11 +149,14 @@ impl Accounts {
     /// With one account less. Those of a [`World`](crate::World) are removed by its server.
     pub fn remove(&mut self, account: &BareJid) {
         self.credentials.remove(account);
+        self.tokens.remove(account);
         self.kept.remove(account);
     }
 
     fn insert(&mut self, account: BareJid, credentials: Credentials) {
         self.kept.create(account.clone());
+        // A new password ends them.
+        self.tokens.remove(&account);
         self.credentials.insert(account, credentials);
     }
 
@@ -164,6 +221,10 @@ impl Asked for ServerAsk {
                     credentials.set(keys);
                 }
                 ServerAnswer::KeysAdded
+            }
+            ServerAsk::Tokens { account, agent } => ServerAnswer::Tokens(accounts.held(&account, &agent)),
+            ServerAsk::KeepToken { account, agent, used, wanted, .. } => {
+                accounts.keep_token(&account, agent, used, wanted)
             }
             ServerAsk::Bind { account, resource, .. } => ServerAnswer::Bound(
                 account

@@ -1,12 +1,13 @@
 //! What a store can be told to change, each as a whole or not at all, and what it knows of an account.
 
 use alloc::boxed::Box;
+use alloc::string::String;
 use alloc::vec::Vec;
 
 use balcony_jid::BareJid;
 use balcony_roster::Parts;
 use balcony_router::LastSeen;
-use balcony_sasl::{Credentials, ScramKeys};
+use balcony_sasl::{Credentials, KeptToken, ScramKeys, TokenUse, Tokens};
 
 use crate::{Collections, Edit, Owned, Owner};
 
@@ -36,6 +37,25 @@ pub enum Change {
         account: BareJid,
         /// The keys.
         keys: ScramKeys,
+    },
+    /// What a login does to the tokens of an account (XEP-0484): the one that was used, and a new one. It is done if the account exists
+    /// and the token that was used is still there.
+    KeepToken {
+        /// Its address.
+        account: BareJid,
+        /// What the client calls its installation.
+        agent: String,
+        /// The token that was used.
+        used: Option<TokenUse>,
+        /// The new one.
+        token: Option<Box<KeptToken>>,
+    },
+    /// The end of a token of an account, or of all. It is done if there was one.
+    RevokeToken {
+        /// Its address.
+        account: BareJid,
+        /// Which; `None` for all.
+        id: Option<u64>,
     },
     /// The end of an account and of all that was kept for it. It is done if the account exists.
     Remove {
@@ -80,6 +100,8 @@ impl Change {
             Change::Create { account, .. }
             | Change::SetCredentials { account, .. }
             | Change::AddKeys { account, .. }
+            | Change::KeepToken { account, .. }
+            | Change::RevokeToken { account, .. }
             | Change::Remove { account }
             | Change::Save { account, .. } => Owner::Account(account.clone()),
             Change::Restore(backup) => Owner::Account(backup.address.clone()),
@@ -100,6 +122,8 @@ pub struct Account {
     /// The number with which it was made: an account that is made after another has another. Accounts that are older than
     /// these numbers have zero.
     pub creation: u64,
+    /// The tokens that clients may log in by. They end with the password, and are not exported.
+    pub tokens: Tokens,
 }
 
 /// An account with all that is kept for it.
@@ -116,4 +140,19 @@ pub struct Backup {
     pub last: Option<LastSeen>,
     /// Its documents and logs. An entry whose number is zero has none yet.
     pub collections: Collections,
+}
+
+/// What a login does to tokens. Whether the one that was used was there.
+pub(crate) fn keep(
+    tokens: &mut Tokens,
+    agent: &str,
+    used: Option<TokenUse>,
+    token: Option<&KeptToken>,
+    now: u64,
+) -> bool {
+    let was_there = used.is_none_or(|used| tokens.use_one(agent, used, now));
+    if let Some(token) = token.filter(|_| was_there) {
+        tokens.put(token.clone());
+    }
+    was_there
 }

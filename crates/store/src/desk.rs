@@ -10,6 +10,7 @@ use balcony_server::{Answer, Ask, Reply as AnswerTo};
 use balcony_stanza::{ErrorCondition, StanzaError};
 use balcony_stream::server::ServerAnswer as Stream;
 
+use crate::tokens::TokenLogin;
 use crate::{Entries, Owner, Reply, Request, StoreError, Worker, sessions};
 
 impl Worker {
@@ -58,6 +59,11 @@ impl Worker {
                     _ => Stream::Unavailable,
                 });
             }
+            Q::Tokens { account, agent } => self.answer_tokens(account, agent, reply),
+            Q::KeepToken { account, agent, name, used, wanted } => {
+                let login = TokenLogin { account, agent, name, used, wanted };
+                self.keep_token(login, reply);
+            }
             Q::Register { account, password } => {
                 let request = Request::Create { account, password, replace: false };
                 self.put_stream(request, reply, |found| Stream::Registered(registered(&found)));
@@ -100,7 +106,7 @@ impl Worker {
         self.put(request, reply, Answer::Router(A::Refused), translate);
     }
 
-    fn put_stream(
+    pub(crate) fn put_stream(
         &self,
         request: Request,
         reply: AnswerTo,

@@ -59,6 +59,7 @@ mod schedule;
 mod sessions;
 mod store;
 mod subscriptions;
+mod tokens;
 mod transfer;
 mod weight;
 mod worker;

@@ -10,7 +10,7 @@ use core::fmt;
 
 use balcony_jid::{BareJid, Jid};
 use balcony_roster::{Item, Parts, Subscription, Version};
-use balcony_sasl::{Credentials, Hash, ScramKeys};
+use balcony_sasl::{Credentials, Hash, KeptToken, Mechanism, ScramKeys, Tokens};
 use balcony_stanza::Stanza;
 use serde::{Deserialize, Serialize};
 
@@ -24,6 +24,22 @@ enum AccountRecord {
     V2(u64, AccountV1),
     /// The same, and the keys for SHA-512.
     V3(u64, AccountV1, KeysV1),
+    /// The same, and tokens.
+    V4(u64, AccountV1, KeysV1, Vec<TokenV1>),
+    /// Tokens, and no keys for SHA-512.
+    V5(u64, AccountV1, Vec<TokenV1>),
+}
+
+#[derive(Serialize, Deserialize)]
+struct TokenV1 {
+    id: u64,
+    agent: Box<str>,
+    name: Box<str>,
+    mechanism: Box<str>,
+    random: [u8; 16],
+    given: u64,
+    expires: u64,
+    is_used: bool,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -46,6 +62,7 @@ pub(crate) fn encode_account(
     credentials: &Credentials,
     created: u64,
     creation: u64,
+    tokens: &Tokens,
 ) -> Result<Vec<u8>, StoreError> {
     let keys = |keys: &ScramKeys| KeysV1 {
         iterations: keys.iterations(),
@@ -58,10 +75,23 @@ pub(crate) fn encode_account(
         sha1: credentials.sha1.as_ref().map(keys),
         sha256: credentials.sha256.as_ref().map(keys),
     };
-    let record = match (creation, credentials.sha512.as_ref().map(keys)) {
-        (creation, Some(sha512)) => AccountRecord::V3(creation, record, sha512),
-        (0, None) => AccountRecord::V1(record),
-        (creation, None) => AccountRecord::V2(creation, record),
+    let token = |token: &KeptToken| TokenV1 {
+        id: token.id,
+        agent: token.agent.as_str().into(),
+        name: token.name.as_str().into(),
+        mechanism: token.mechanism.name().into(),
+        random: token.random,
+        given: token.given,
+        expires: token.expires,
+        is_used: token.is_used,
+    };
+    let tokens: Vec<TokenV1> = tokens.all().iter().map(token).collect();
+    let record = match (creation, credentials.sha512.as_ref().map(keys), tokens.is_empty()) {
+        (creation, Some(sha512), false) => AccountRecord::V4(creation, record, sha512, tokens),
+        (creation, None, false) => AccountRecord::V5(creation, record, tokens),
+        (creation, Some(sha512), true) => AccountRecord::V3(creation, record, sha512),
+        (0, None, true) => AccountRecord::V1(record),
+        (creation, None, true) => AccountRecord::V2(creation, record),
     };
     postcard::to_allocvec(&record).map_err(damaged("the record of an account"))
 }
@@ -69,10 +99,12 @@ pub(crate) fn encode_account(
 /// The account in `bytes`.
 pub(crate) fn decode_account(bytes: &[u8]) -> Result<Account, StoreError> {
     let record = postcard::from_bytes(bytes).map_err(damaged("the record of an account"))?;
-    let (creation, record, sha512) = match record {
-        AccountRecord::V1(record) => (0, record, None),
-        AccountRecord::V2(creation, record) => (creation, record, None),
-        AccountRecord::V3(creation, record, sha512) => (creation, record, Some(sha512)),
+    let (creation, record, sha512, tokens) = match record {
+        AccountRecord::V1(record) => (0, record, None, Vec::new()),
+        AccountRecord::V2(creation, record) => (creation, record, None, Vec::new()),
+        AccountRecord::V3(creation, record, sha512) => (creation, record, Some(sha512), Vec::new()),
+        AccountRecord::V4(creation, record, sha512, tokens) => (creation, record, Some(sha512), tokens),
+        AccountRecord::V5(creation, record, tokens) => (creation, record, None, tokens),
     };
     let mut credentials = Credentials::default();
     for (hash, keys) in [(Hash::Sha1, record.sha1), (Hash::Sha256, record.sha256), (Hash::Sha512, sha512)] {
@@ -82,11 +114,25 @@ pub(crate) fn decode_account(bytes: &[u8]) -> Result<Account, StoreError> {
                 .map_err(|error| StoreError::Corrupt(format!("the keys of an account: {error}")))?;
         credentials.set(keys);
     }
-    Ok(Account { created: record.created, creation, credentials })
+    let token = |token: TokenV1| {
+        Ok(KeptToken {
+            id: token.id,
+            agent: token.agent.into(),
+            name: token.name.into(),
+            mechanism: Mechanism::for_token_from_name(&token.mechanism)
+                .ok_or_else(|| StoreError::Corrupt("the mechanism of a token".into()))?,
+            random: token.random,
+            given: token.given,
+            expires: token.expires,
+            is_used: token.is_used,
+        })
+    };
+    let tokens = tokens.into_iter().map(token).collect::<Result<_, StoreError>>()?;
+    Ok(Account { created: record.created, creation, credentials, tokens: Tokens::of(tokens) })
 }
 
 /// The first bytes of records of accounts that have keys for SHA-512: the numbers of their forms.
-pub(crate) const WITH_SHA512: &[u8] = &[2];
+pub(crate) const WITH_SHA512: &[u8] = &[2, 3];
 
 /// Whether the account in `bytes` has keys for SHA-512; without reading them.
 pub(crate) fn has_sha512(bytes: &[u8]) -> bool {

@@ -10,7 +10,7 @@ use core::fmt;
 use balcony_jid::BareJid;
 use balcony_machine::Secret;
 use balcony_router::{Change, Collections, Content, Kept};
-use balcony_sasl::{Credentials, ScramKeys};
+use balcony_sasl::{Credentials, KeptToken, ScramKeys, TokenUse, Tokens};
 
 use crate::{Documents, Edit, Entries, Owner, StoreError};
 
@@ -51,6 +51,29 @@ pub enum Request {
         account: BareJid,
         /// The keys.
         keys: ScramKeys,
+    },
+    /// The tokens of an account.
+    Tokens {
+        /// Its address.
+        account: BareJid,
+    },
+    /// Change the tokens of an account after a login ([`Change::KeepToken`](crate::Change::KeepToken)).
+    KeepToken {
+        /// Its address.
+        account: BareJid,
+        /// What the client calls its installation.
+        agent: String,
+        /// The token that was used.
+        used: Option<TokenUse>,
+        /// The new one.
+        token: Option<Box<KeptToken>>,
+    },
+    /// End a token of an account, or all ([`Change::RevokeToken`](crate::Change::RevokeToken)).
+    RevokeToken {
+        /// Its address.
+        account: BareJid,
+        /// Which; `None` for all.
+        id: Option<u64>,
     },
     /// End an account, as [`Store::remove`](crate::Store::remove) does.
     Remove {
@@ -138,10 +161,12 @@ pub enum Reply {
     Credentials(Option<Box<Credentials>>),
     /// To `Verify`: whether the password is right.
     Verified(bool),
-    /// To `Create`, `SetPassword`, `AddKeys`, `Remove`, `Save` and `Edit`: whether it was done; it is on the disk then. `false` if the account
+    /// To `Create`, `SetPassword`, `AddKeys`, `KeepToken`, `RevokeToken`, `Remove`, `Save` and `Edit`: whether it was done; it is on the disk then. `false` if the account
     /// existed (`Create`) or didn't (the others) or was another, if there is no room (`Save`, `Edit`), or if a later note was put in
     /// its place ([`submit`](crate::Worker::submit)).
     Changed(bool),
+    /// To `Tokens`: those of the account; none if it does not exist.
+    Tokens(Tokens),
     /// To `Exists`.
     Exists(bool),
     /// To `Kept`: it, if the account exists.

@@ -76,6 +76,7 @@ pub(crate) struct Read {
 pub(crate) enum Lookup {
     Credentials(BareJid),
     Exists(BareJid),
+    Tokens(BareJid),
     List { domain: Option<String>, after: Option<BareJid>, limit: usize },
     Kept(BareJid, Collections),
     Document { owner: Owner, collection: Cow<'static, str>, key: Arc<str> },
@@ -87,7 +88,7 @@ impl Lookup {
     /// The account, and the changes that it waits for.
     fn depends(&self) -> Option<(Owner, Touches)> {
         match self {
-            Lookup::Credentials(account) | Lookup::Exists(account) => {
+            Lookup::Credentials(account) | Lookup::Exists(account) | Lookup::Tokens(account) => {
                 Some((Owner::Account(account.clone()), Touches::All))
             }
             Lookup::Kept(account, _) => Some((Owner::Account(account.clone()), Touches::Kept)),
@@ -101,7 +102,9 @@ impl Lookup {
 
     fn lane(&self) -> ReadLane {
         match self {
-            Lookup::Credentials(account) | Lookup::Exists(account) => ReadLane::Keys(account.clone()),
+            Lookup::Credentials(account) | Lookup::Exists(account) | Lookup::Tokens(account) => {
+                ReadLane::Keys(account.clone())
+            }
             Lookup::Kept(account, _) => ReadLane::Kept(Owner::Account(account.clone())),
             Lookup::Document { owner, .. } => ReadLane::Document(owner.clone()),
             Lookup::Documents { owner, .. } | Lookup::Entries { owner, .. } => {
@@ -217,13 +220,12 @@ impl Schedule {
             Request::Remove { account } => {
                 self.write(Owner::Account(account.clone()), Change::Remove { account }, Touches::All, reply)
             }
-            Request::AddKeys { account, keys } => {
-                let owner = Owner::Account(account.clone());
-                if !self.writes.has_room(&owner, weight::REQUEST, self.writes.each()) {
-                    return Err(Busy);
-                }
-                self.write(owner, Change::AddKeys { account, keys }, Touches::All, reply)
+            Request::Tokens { account } => self.read(Lookup::Tokens(account), reply),
+            Request::AddKeys { account, keys } => self.key(Change::AddKeys { account, keys }, reply),
+            Request::KeepToken { account, agent, used, token } => {
+                self.key(Change::KeepToken { account, agent, used, token }, reply)
             }
+            Request::RevokeToken { account, id } => self.key(Change::RevokeToken { account, id }, reply),
             Request::Save { account, changes, by_others } => {
                 let owner = Owner::Account(account.clone());
                 let change = Change::Save { account, changes };
@@ -298,6 +300,15 @@ impl Schedule {
             Write { ticket, owner: owner.clone(), touches: Touches::All, is_creating: false, todo: None };
         self.writes.push(owner, weight::REQUEST, write, Write::is_ready);
         taken
+    }
+
+    /// A change of what decides about logins.
+    fn key(&mut self, change: Change, reply: ReplyTo) -> Result<Option<ReplyTo>, Busy> {
+        let owner = change.owner();
+        if !self.writes.has_room(&owner, weight::change(&change), self.writes.each()) {
+            return Err(Busy);
+        }
+        self.write(owner, change, Touches::All, reply)
     }
 
     /// What others cause takes half of an account's room at most, so that the user's own changes find some.

@@ -19,6 +19,8 @@ pub(crate) fn change(change: &Change) -> usize {
             Change::Create { .. }
             | Change::SetCredentials { .. }
             | Change::AddKeys { .. }
+            | Change::KeepToken { .. }
+            | Change::RevokeToken { .. }
             | Change::Remove { .. } => 0,
             Change::Save { changes, .. } => saves(changes),
             Change::Edit { edits, .. } => {

@@ -1,11 +1,12 @@
 //! The threads before a store.
 //!
 //! ```text
-//! submit ─┬─ Credentials, Exists, List, Kept,
+//! submit ─┬─ Credentials, Exists, Tokens, List, Kept,
 //!         │  Document, Documents, Entries ──────────────▶ reader ──────────▶ reply
 //!         ├─ Verify ────────────────────────────────────▶ hashers ─────────▶ reply
 //!         ├─ Create, SetPassword ───────────────────────▶ hashers ─▶ writer ─▶ reply
-//!         └─ AddKeys, Remove, Save, Edit ───────────────────────────▶ writer ─▶ reply
+//!         ├─ AddKeys, KeepToken, RevokeToken, ─┐
+//!         └─ Remove, Save, Edit ──────────────┴──────────────────────────▶ writer ─▶ reply
 //! ```
 //!
 //! What each of them does next says the [schedule](crate::schedule).
@@ -16,11 +17,13 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::num::NonZeroUsize;
 use core::panic::AssertUnwindSafe;
+use core::time::Duration;
 use std::panic::catch_unwind;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 
 use balcony_jid::BareJid;
+use balcony_machine::Secret;
 use balcony_sasl::{Credentials, Hash, PasswordForm, SALT_LENGTH, ScramKeys, fake_keys};
 
 use crate::schedule::{Hashing, Lookup, Purpose, Read, Schedule, Write};
@@ -46,6 +49,9 @@ pub type ReplyTo = Box<dyn FnOnce(Reply) + Send>;
 pub struct Worker {
     shared: Arc<Shared>,
     threads: Vec<JoinHandle<()>>,
+    /// What tokens are made from.
+    pub(crate) secret: Secret<[u8; 32]>,
+    pub(crate) token_lifetime: Duration,
 }
 
 /// How a [`Worker`] works. Each of its queues (lookups, passwords of those who try to log in, new passwords, changes) has these
@@ -58,6 +64,8 @@ pub struct WorkerConfig {
     pub iterations: u32,
     /// Threads that hash passwords.
     pub hashers: NonZeroUsize,
+    /// How long a token for logging in lasts from when it was given (XEP-0484); a client that comes in time gets another one.
+    pub token_lifetime: Duration,
     /// Requests that may wait in each queue.
     pub queue: usize,
     /// The bytes that they may hold. One request always has room.
@@ -69,12 +77,13 @@ pub struct WorkerConfig {
 }
 
 impl Default for WorkerConfig {
-    /// 10,000 iterations, a hasher for each processor, and queues of 65,536 requests and 128 MiB, of which an account may have
+    /// 10,000 iterations, tokens for 30 days, a hasher for each processor, and queues of 65,536 requests and 128 MiB, of which an account may have
     /// 512 and 1 MiB: sixty-four that take all they can leave half to the others.
     fn default() -> Self {
         WorkerConfig {
             iterations: 10_000,
             hashers: thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
+            token_lifetime: Duration::from_secs(30 * 86_400),
             queue: 65_536,
             queue_bytes: 128 << 20,
             account_queue: 512,
@@ -157,7 +166,7 @@ impl Worker {
         for _ in 0..config.hashers.get() {
             start(|store, shared, config| run_hasher(store, shared, config.iterations));
         }
-        Worker { shared, threads }
+        Worker { shared, threads, secret: store.secret(), token_lifetime: config.token_lifetime }
     }
 
     /// Hands over a request; never waits. `reply` is called once, on another thread. But a note of last presence
@@ -171,6 +180,7 @@ impl Worker {
         let news = match &request {
             Request::Credentials { .. }
             | Request::Exists { .. }
+            | Request::Tokens { .. }
             | Request::List { .. }
             | Request::Kept { .. }
             | Request::Document { .. }
@@ -180,6 +190,8 @@ impl Worker {
                 &self.shared.hash
             }
             Request::AddKeys { .. }
+            | Request::KeepToken { .. }
+            | Request::RevokeToken { .. }
             | Request::Remove { .. }
             | Request::Save { .. }
             | Request::Edit { .. } => &self.shared.write,
@@ -243,6 +255,9 @@ fn read(store: &Store, lookup: &Lookup) -> Result<Reply, StoreError> {
     Ok(match lookup {
         Lookup::Credentials(account) => {
             Reply::Credentials(store.get(account)?.map(|account| Box::new(account.credentials)))
+        }
+        Lookup::Tokens(account) => {
+            Reply::Tokens(store.get(account)?.map(|account| account.tokens).unwrap_or_default())
         }
         Lookup::Exists(account) => Reply::Exists(store.get(account)?.is_some()),
         Lookup::List { domain, after, limit } => {

@@ -23,6 +23,7 @@ use common::history::{account, block, drop_up_to, message, of, put, waiting};
 use common::{Place, credentials, jid};
 
 const QUICK: WorkerConfig = WorkerConfig {
+    token_lifetime: core::time::Duration::from_secs(1_000),
     iterations: MIN_ITERATIONS,
     hashers: NonZeroUsize::MIN,
     queue: 1_024,

@@ -25,6 +25,7 @@ use balcony_store::{
 use common::{credentials, jid};
 
 const QUICK: WorkerConfig = WorkerConfig {
+    token_lifetime: core::time::Duration::from_secs(1_000),
     iterations: MIN_ITERATIONS,
     hashers: NonZeroUsize::MIN,
     queue: 1024,

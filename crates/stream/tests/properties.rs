@@ -9,10 +9,10 @@ use std::sync::{Arc, LazyLock};
 
 use balcony_jid::FullJid;
 use balcony_machine::{Instant, On, Progress, Secret, Seed, Ticket};
-use balcony_sasl::{Credentials, Hash};
+use balcony_sasl::{Credentials, Hash, Mechanism};
 use balcony_sim::{Accounts, Simulated};
 use balcony_stanza::{MessageType, Stanza, StreamCondition};
-use balcony_stream::client::{Client, ClientAnswer, Resumption};
+use balcony_stream::client::{Client, ClientAnswer, Resumption, Token};
 use balcony_stream::server::{Server, ServerAnswer, ServerStreamConfig};
 use balcony_stream::{
     ClientStream, Counts, Error, Framing, Security, ServerStream, Sorted, Stream, TlsPolicy,
@@ -81,6 +81,10 @@ const SERVER_OTHERS: &[&str] = &[
     "<failed xmlns='urn:xmpp:sm:3' h='1'/>",
     "<stream:features><authentication xmlns='urn:xmpp:sasl:2'><mechanism>PLAIN</mechanism>\
      <upgrade xmlns='urn:xmpp:sasl:upgrade:0'>UPGR-SCRAM-SHA-256</upgrade></authentication></stream:features>",
+    "<stream:features><authentication xmlns='urn:xmpp:sasl:2'><mechanism>PLAIN</mechanism><inline>\
+     <fast xmlns='urn:xmpp:fast:0'><mechanism>HT-SHA-256-NONE</mechanism></fast></inline></authentication></stream:features>",
+    "<success xmlns='urn:xmpp:sasl:2'><token xmlns='urn:xmpp:fast:0' token='t' expiry='2026-03-12T14:36:15Z'/></success>",
+    "<failure xmlns='urn:xmpp:sasl:2'><credentials-expired xmlns='urn:ietf:params:xml:ns:xmpp-sasl'/></failure>",
     "<continue xmlns='urn:xmpp:sasl:2'><tasks><task>UPGR-SCRAM-SHA-256</task></tasks></continue>",
     "<task-data xmlns='urn:xmpp:sasl:2'><salt xmlns='urn:xmpp:scram-upgrade:0' iterations='4096'>c2FsdA==</salt></task-data>",
 ];
@@ -103,6 +107,10 @@ const CLIENT_OTHERS: &[&str] = &[
      <enable xmlns='urn:xmpp:sm:3' resume='true'/></bind></authenticate>",
     "<authenticate xmlns='urn:xmpp:sasl:2' mechanism='PLAIN'><initial-response>AGp1bGlldABwZW5jaWw=</initial-response>\
      <upgrade xmlns='urn:xmpp:sasl:upgrade:0'>UPGR-SCRAM-SHA-256</upgrade></authenticate>",
+    "<authenticate xmlns='urn:xmpp:sasl:2' mechanism='HT-SHA-256-NONE'><initial-response>anVsaWV0ANJNlUgvDW4DXFbnh9rE7YMr3YTuPqJCqq3ZgicMMwAG</initial-response>\
+     <user-agent id='a'/><fast xmlns='urn:xmpp:fast:0'/></authenticate>",
+    "<authenticate xmlns='urn:xmpp:sasl:2' mechanism='PLAIN'><initial-response>AGp1bGlldABwZW5jaWw=</initial-response>\
+     <user-agent id='a'/><request-token xmlns='urn:xmpp:fast:0' mechanism='HT-SHA-256-NONE'/></authenticate>",
     "<next xmlns='urn:xmpp:sasl:2' task='UPGR-SCRAM-SHA-256'/>",
     "<task-data xmlns='urn:xmpp:sasl:2'><hash xmlns='urn:xmpp:scram-upgrade:0'>\
      AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=</hash></task-data>",
@@ -354,6 +362,8 @@ impl Run<Client> {
         (config.tls, config.framing, config.limits.output) = (tls(story.framing), story.framing, OUTPUT);
         config.sasl2 = story.sasl2;
         config.resource = (!story.sasl2).then(|| "r".into());
+        (config.agent, config.request_token) = (Some("a".into()), true);
+        config.token = Token::from_text("balcony-token-1\njuliet@example.com\na\nHT-SHA-256-NONE\n1\nt");
         let mut stream = ClientStream::new(Arc::new(config), Seed::from_u64(story.seed), Instant::ZERO);
         if story.resumes {
             stream = stream.resuming(suspended()).unwrap();
@@ -370,6 +380,7 @@ impl Run<Server> {
         config.registration = true;
         config.management = true;
         config.upgrades = Hash::all().to_vec();
+        config.tokens = Mechanism::for_tokens().to_vec();
         Run::new(ServerStream::new(Arc::new(config), Seed::from_u64(story.seed), Instant::ZERO), story)
     }
 }

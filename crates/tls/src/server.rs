@@ -51,6 +51,8 @@ impl ServerConfig {
         tls.alpn_protocols = [ALPN_CLIENT.into()].into();
         tls.ticketer = ring::Ticketer::new().map_err(|error| Error::from_rustls(error, None))?;
         tls.require_ems = true;
+        // What comes before the handshake is over can be played again, and a login with it.
+        tls.max_early_data_size = 0;
         Ok(ServerConfig { tls: Arc::new(tls), certificate, has_chain, peers: None })
     }
 
@@ -144,5 +146,20 @@ pub(crate) fn unusable(error: rustls::Error) -> ConfigError {
 impl fmt::Debug for ServerConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ServerConfig").finish_non_exhaustive()
+    }
+}
+
+#[cfg(all(test, feature = "rcgen"))]
+mod tests {
+    use super::*;
+
+    // XEP-0388 §3, XEP-0484 §3.1 [SL36] [FA3]: no login comes before the handshake is over
+    #[test]
+    fn early_data_is_not_taken() {
+        let (certificate, key) = crate::self_signed(&["localhost"]).unwrap();
+        let server = ServerConfig::from_pem(certificate.as_bytes(), key.expose().as_bytes()).unwrap();
+        for config in [&server, &server.web()] {
+            assert_eq!(config.tls.max_early_data_size, 0);
+        }
     }
 }

@@ -9,6 +9,7 @@ use balcony_jid::Jid;
 use balcony_machine::Secret;
 use balcony_runtime::{Clock, Runtime, Socket, seed};
 use balcony_stream::TlsPolicy;
+use balcony_stream::client::Token;
 
 use super::shared::{Extensions, Shared};
 use super::task::{Over, Task, Way};
@@ -37,6 +38,7 @@ pub struct ClientBuilder<R = DefaultRuntime> {
     runtime: R,
     jid: Result<Jid, Error>,
     password: Option<Secret<String>>,
+    token: Option<Token>,
     endpoint: Endpoint,
     trust: Trust,
     without_tls: bool,
@@ -63,6 +65,7 @@ impl<R: Runtime> ClientBuilder<R> {
             runtime,
             jid: Jid::parse(&jid).map_err(|error| Error::Address(jid, error)),
             password: None,
+            token: None,
             endpoint: Endpoint::Domain,
             trust: Trust::System,
             without_tls: false,
@@ -107,6 +110,13 @@ impl<R: Runtime> ClientBuilder<R> {
     /// The account's password.
     pub fn password(mut self, password: impl Into<String>) -> Self {
         self.password = Some(Secret::new(password.into()));
+        self
+    }
+
+    /// A token that the server gave in an earlier run of the program ([`Event::Token`](crate::Event::Token)), to log in by at first, with
+    /// fewer round trips. The password is for when it is not good any more.
+    pub fn token(mut self, token: Token) -> Self {
+        self.token = Some(token);
         self
     }
 
@@ -253,6 +263,8 @@ impl<R: Runtime> ClientBuilder<R> {
             || Error::Config("a client needs a password: call `password` of its builder".into());
         let mut config = Config::new(jid.to_bare(), self.password.ok_or_else(no_password)?).for_agent();
         config.stream.resource = jid.resourcepart().map(String::from);
+        config.stream.request_token = true;
+        config.stream.token = self.token;
         if self.without_tls {
             config.stream.tls = TlsPolicy::None;
         } else {

@@ -10,6 +10,7 @@ use balcony_client::{
 };
 use balcony_jid::FullJid;
 use balcony_stanza::{ErrorCondition, Payload, Stanza, StanzaError};
+use balcony_stream::client::Token;
 
 use super::shared::Shared;
 
@@ -40,6 +41,10 @@ pub enum Event {
     Request(Request),
     /// What an extension tells.
     Note(Note),
+    /// The server has given a token for the next login, in place of the one before (XEP-0484). The client uses it by itself. A program that
+    /// wants to log in by it when it is started again keeps [its text](Token::to_text) where it would keep a password, and gives it to
+    /// [`ClientBuilder::token`](crate::ClientBuilder::token).
+    Token(Token),
     /// Anything else: changes that the server announces, of the roster for example, if no extension takes them; answers to requests
     /// that were sent as plain stanzas.
     Stanza(Box<Stanza>),

@@ -215,6 +215,7 @@ impl Shared {
             AgentEvent::Undelivered(undelivered) => Event::Undelivered(undelivered),
             AgentEvent::Request(id, request) => Event::Request(Request::new(id, request, self)),
             AgentEvent::Note(note) => Event::Note(note),
+            AgentEvent::Token(token) => Event::Token(token),
             AgentEvent::Stanza(stanza) => Event::Stanza(stanza),
         }
     }

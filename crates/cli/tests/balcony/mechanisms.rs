@@ -1,6 +1,7 @@
 //! Which mechanisms a server offers, as far as it depends on its accounts.
 
 use crate::failures::features;
+use crate::network::Cable;
 use crate::world::{PASSWORD, World};
 
 // RFC 6120 §6.5.10: what is offered says nothing of a single account, and locks nobody out
@@ -57,4 +58,54 @@ fn sha_512_is_offered_when_every_account_has_keys_for_it() {
     server.process.signal("HUP");
     server.process.stderr_with("balcony-data/cert.pem again");
     assert!(features(&server.address).contains("<mechanism>SCRAM-SHA-512<"));
+}
+
+// XEP-0484: a listener that loses its network comes back by its token, which its user sees and can end
+#[test]
+fn a_listener_comes_back_by_a_token() {
+    let world = World::new();
+    world.account("juliet");
+    world.account("romeo");
+    let server = world.serve(&[]);
+    let cable = Cable::to(&server.address);
+    let listener = world.listen_at(&cable.address, "juliet@localhost/phone", &["--retry", "1"]);
+    server.process.stderr_with("juliet@localhost/phone is online (SCRAM-SHA-512-PLUS)");
+    let tokens = |account: &str| {
+        let listed = world.run(&["user", "tokens", account]);
+        listed.succeeded();
+        listed.stdout
+    };
+    let first = tokens("juliet");
+    assert!(first.contains("  HT-SHA-256-EXPR  a client without a name  (not used yet)\n"), "{first}");
+    assert_eq!(first.lines().count(), 1);
+    // One that sends a message and goes gets none.
+    world.send(&server, "romeo@localhost", "juliet@localhost", "Hi", &[]).succeeded();
+    assert_eq!(tokens("romeo"), "");
+
+    let cut = |back: &str| {
+        cable.cut();
+        listener.stderr_with("connecting again in ");
+        cable.mend();
+        server.process.stderr_with(back);
+        listener.stderr_with("the session goes on, and nothing is lost");
+    };
+    cut("juliet@localhost/phone is back (HT-SHA-256-EXPR) from ");
+    let used = tokens("juliet");
+    assert!(used.ends_with("a client without a name\n") && used[..16] == first[..16], "{used}");
+
+    // Ended by its user's hand, it is not taken any more, and the password is.
+    world.run(&["user", "revoke", "juliet", "0123456789abcdef"]).failed(1, &["has no such token"]);
+    world.run(&["user", "revoke", "juliet", "nonsense"]).failed(1, &["has no such token"]);
+    world.run(&["user", "revoke", "romeo", "--all"]).failed(1, &["romeo@localhost has no tokens"]);
+    let revoked = world.run(&["user", "revoke", "juliet", &used[..16]]);
+    assert_eq!(revoked.stdout, "the token of juliet@localhost has ended\n", "{revoked:?}");
+    assert_eq!(tokens("juliet"), "");
+    cut("juliet@localhost/phone is back (SCRAM-SHA-512-PLUS) from ");
+    assert_ne!(tokens("juliet")[..16], used[..16]);
+
+    // So it is with a new password; the client does not know that one.
+    world.run_as(PASSWORD, &["user", "passwd", "juliet"]).succeeded();
+    assert_eq!(tokens("juliet"), "");
+    server.stop();
+    assert_eq!(tokens("juliet"), "");
 }

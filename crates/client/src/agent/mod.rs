@@ -13,7 +13,7 @@ use alloc::sync::Arc;
 use balcony_jid::FullJid;
 use balcony_machine::{Instant, Random, Seed};
 use balcony_stanza::{ErrorCondition, Kind, Payload, PresenceType, Stanza, StanzaError};
-use balcony_stream::client::ServerFeatures;
+use balcony_stream::client::{ServerFeatures, Token};
 
 pub(crate) use self::core::{Asker, Core};
 pub use self::disconnected::Disconnected;
@@ -143,6 +143,9 @@ pub enum AgentEvent {
     Request(IncomingId, Box<IncomingRequest>),
     /// What an extension tells.
     Note(Note),
+    /// The server has given a token for the next login, which is used by itself (XEP-0484). A program that wants to log in by it when it
+    /// is started again keeps it, like a password.
+    Token(Token),
     /// Anything else: what the server pushes, answers to requests that were sent as plain stanzas.
     Stanza(Box<Stanza>),
 }
@@ -315,6 +318,7 @@ impl<X: Extensions> Agent<X> {
                 }
             }
             Event::Stanza(stanza) => self.stanza(now, *stanza),
+            Event::Token(token) => self.core.event(AgentEvent::Token(token), 0),
             other => return Some(other),
         }
         None

@@ -4,12 +4,13 @@
 use balcony_jid::BareJid;
 use balcony_roster::{Item, Version};
 use balcony_router::Change as Save;
-use balcony_sasl::{Credentials, ScramKeys};
+use balcony_sasl::{ScramKeys, Tokens};
 use balcony_stanza::Stanza;
 use redb::{ReadableTable, Table, WriteTransaction};
 
 use super::collections;
 use super::tables::{ACCOUNTS, CHANGES, CONTACTS, LAST, META, ROSTERS, end};
+use crate::change::keep;
 use crate::collection::{self, EditRef};
 use crate::record::{self, encode_stanza, key};
 use crate::{Account, Backup, Change, Edit, Owned, Owner, StoreConfig, StoreError};
@@ -71,6 +72,14 @@ impl<'t> Writing<'t> {
             Change::Restore(backup) => return self.restore(backup),
             Change::Edit { owner, creation, edits } => return self.edit(owner, *creation, edits),
             Change::AddKeys { account, keys } => return self.add_keys(account, keys),
+            Change::KeepToken { account, agent, used, token } => {
+                let now = self.now / 1000;
+                return self
+                    .change_tokens(account, |tokens| keep(tokens, agent, *used, token.as_deref(), now));
+            }
+            Change::RevokeToken { account, id } => {
+                return self.change_tokens(account, |tokens| tokens.revoke(*id));
+            }
             Change::Clear { owner } => return self.clear(owner),
             Change::RestoreOwned(owned) => return self.restore_owned(owned),
             Change::Create { account, credentials, .. } | Change::SetCredentials { account, credentials } => {
@@ -85,19 +94,36 @@ impl<'t> Writing<'t> {
             (_, Some(before)) => (before.created, before.creation),
             (_, None) => (self.now / 1000, self.next_creation()),
         };
-        self.put_account(account, credentials, created, creation)?;
+        // Tokens end with the password.
+        let (credentials, tokens) = (credentials.clone(), Tokens::default());
+        self.put_account(account, &Account { credentials, created, creation, tokens })?;
         Ok(true)
     }
 
     fn add_keys(&mut self, account: &BareJid, keys: &ScramKeys) -> Result<bool, StoreError> {
         let Some(found) = self.account(account)? else { return Ok(false) };
-        let mut credentials = found.credentials;
+        let mut credentials = found.credentials.clone();
         if !credentials.may_add(keys) {
             return Ok(false);
         }
         credentials.set(keys.clone());
-        self.put_account(account, &credentials, found.created, found.creation)?;
+        self.put_account(account, &Account { credentials, ..found })?;
         Ok(true)
+    }
+
+    /// Changes the tokens of an account, if it exists.
+    fn change_tokens(
+        &mut self,
+        account: &BareJid,
+        change: impl FnOnce(&mut Tokens) -> bool,
+    ) -> Result<bool, StoreError> {
+        let Some(mut found) = self.account(account)? else { return Ok(false) };
+        let done = change(&mut found.tokens);
+        if done {
+            found.tokens.forget_expired(self.now / 1000);
+            self.put_account(account, &found)?;
+        }
+        Ok(done)
     }
 
     fn account(&self, account: &BareJid) -> Result<Option<Account>, StoreError> {
@@ -105,15 +131,10 @@ impl<'t> Writing<'t> {
         record.map(|record| record::decode_account(record.value())).transpose()
     }
 
-    fn put_account(
-        &mut self,
-        account: &BareJid,
-        credentials: &Credentials,
-        created: u64,
-        creation: u64,
-    ) -> Result<(), StoreError> {
-        let record = record::encode_account(credentials, created, creation)?;
-        self.accounts.insert(key(account), &record[..])?;
+    fn put_account(&mut self, address: &BareJid, account: &Account) -> Result<(), StoreError> {
+        let Account { credentials, created, creation, tokens } = account;
+        let record = record::encode_account(credentials, *created, *creation, tokens)?;
+        self.accounts.insert(key(address), &record[..])?;
         Ok(())
     }
 
@@ -223,7 +244,8 @@ impl<'t> Writing<'t> {
         collections.admit(&self.config.collections)?;
         let (domain, local) = key(account);
         let creation = self.next_creation();
-        self.put_account(account, &what.credentials, what.created, creation)?;
+        let (credentials, created) = (what.credentials.clone(), what.created);
+        self.put_account(account, &Account { credentials, created, creation, tokens: Tokens::default() })?;
         self.collections.restore(&Owner::Account(account.clone()), collections)?;
         if let Some(roster) = roster {
             self.rosters.insert((domain, local), roster.version.0)?;

@@ -25,9 +25,10 @@ pub(super) fn account(session: &mut Session<'_>, account: &BareJid) -> Result<Op
         &[&domain, &local],
     )?;
     row.map(|row| {
-        let credentials = record::decode_account(row.try_get(0)?)?.credentials;
+        let Account { credentials, tokens, .. } = record::decode_account(row.try_get(0)?)?;
         let (created, creation) = (row.try_get::<_, i64>(1)?, row.try_get::<_, i64>(2)?);
-        Ok(Account { credentials, created: created.cast_unsigned(), creation: creation.cast_unsigned() })
+        let (created, creation) = (created.cast_unsigned(), creation.cast_unsigned());
+        Ok(Account { credentials, created, creation, tokens })
     })
     .transpose()
 }

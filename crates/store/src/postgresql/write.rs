@@ -7,14 +7,15 @@ use alloc::vec::Vec;
 use balcony_jid::BareJid;
 use balcony_roster::{Item, Version};
 use balcony_router::Change as Save;
-use balcony_sasl::{Credentials, ScramKeys};
+use balcony_sasl::{Credentials, Tokens};
 use balcony_stanza::Stanza;
 
 use super::collections;
 use super::link::Session;
+use crate::change::keep;
 use crate::collection::{self, EditRef};
 use crate::record::{self, encode_account, encode_stanza, key};
-use crate::{Backup, Change, Edit, Owned, Owner, StoreConfig, StoreError};
+use crate::{Account, Backup, Change, Edit, Owned, Owner, StoreConfig, StoreError};
 
 /// The number of an account is its row's, and does not stand in its record.
 const NO_NUMBER: u64 = 0;
@@ -30,8 +31,9 @@ pub(super) fn apply(
     const REMOVE: &str = "DELETE FROM accounts WHERE domain = $1 AND local = $2";
     let set = |session: &mut Session<'_>, account, credentials| {
         let (domain, local) = key(account);
-        Ok(session.execute(SET, &[&domain, &local, &encode_account(credentials, now / 1000, NO_NUMBER)?])?
-            == 1)
+        // Tokens end with the password.
+        let record = encode_account(credentials, now / 1000, NO_NUMBER, &Tokens::default())?;
+        Ok(session.execute(SET, &[&domain, &local, &record])? == 1)
     };
     match change {
         Change::Create { account, credentials, replace } => {
@@ -39,7 +41,21 @@ pub(super) fn apply(
             Ok(created || *replace && set(session, account, credentials)?)
         }
         Change::SetCredentials { account, credentials } => set(session, account, credentials),
-        Change::AddKeys { account, keys } => add_keys(session, account, keys),
+        Change::AddKeys { account, keys } => change_account(session, account, |found| {
+            let may = found.credentials.may_add(keys);
+            if may {
+                found.credentials.set(keys.clone());
+            }
+            may
+        }),
+        Change::KeepToken { account, agent, used, token } => change_account(session, account, |found| {
+            let done = keep(&mut found.tokens, agent, *used, token.as_deref(), now / 1000);
+            found.tokens.forget_expired(now / 1000);
+            done
+        }),
+        Change::RevokeToken { account, id } => {
+            change_account(session, account, |found| found.tokens.revoke(*id))
+        }
         Change::Remove { account } => {
             let (domain, local) = key(account);
             Ok(session.execute(REMOVE, &[&domain, &local])? == 1)
@@ -52,21 +68,26 @@ pub(super) fn apply(
     }
 }
 
-fn add_keys(session: &mut Session<'_>, account: &BareJid, keys: &ScramKeys) -> Result<bool, StoreError> {
+/// Changes an account, if it exists and `change` says so.
+fn change_account(
+    session: &mut Session<'_>,
+    account: &BareJid,
+    change: impl FnOnce(&mut Account) -> bool,
+) -> Result<bool, StoreError> {
+    const SET: &str = "UPDATE accounts SET credentials = $3 WHERE domain = $1 AND local = $2";
     let (domain, local) = key(account);
     let row = session.query_opt(
         "SELECT credentials, created FROM accounts WHERE domain = $1 AND local = $2 FOR UPDATE",
         &[&domain, &local],
     )?;
     let Some(row) = row else { return Ok(false) };
-    let mut credentials = record::decode_account(row.try_get(0)?)?.credentials;
+    let mut found = record::decode_account(row.try_get(0)?)?;
     let created: i64 = row.try_get(1)?;
-    if !credentials.may_add(keys) {
+    if !change(&mut found) {
         return Ok(false);
     }
-    credentials.set(keys.clone());
-    let record = encode_account(&credentials, created.cast_unsigned(), NO_NUMBER)?;
-    const SET: &str = "UPDATE accounts SET credentials = $3 WHERE domain = $1 AND local = $2";
+    let Account { credentials, tokens, .. } = found;
+    let record = encode_account(&credentials, created.cast_unsigned(), NO_NUMBER, &tokens)?;
     Ok(session.execute(SET, &[&domain, &local, &record])? == 1)
 }
 
@@ -81,7 +102,7 @@ fn create(
         INSERT INTO accounts (domain, local, created, credentials) VALUES ($1, $2, $3, $4) \
         ON CONFLICT DO NOTHING RETURNING id";
     let (domain, local) = key(account);
-    let record = encode_account(credentials, created, NO_NUMBER)?;
+    let record = encode_account(credentials, created, NO_NUMBER, &Tokens::default())?;
     let row = session.query_opt(CREATE, &[&domain, &local, &created.cast_signed(), &record])?;
     Ok(row.map(|row| row.try_get(0)).transpose()?)
 }

@@ -8,6 +8,7 @@ use core::num::NonZeroUsize;
 use proptest::prelude::*;
 
 const SMALL: WorkerConfig = WorkerConfig {
+    token_lifetime: core::time::Duration::from_secs(1_000),
     iterations: 0,
     hashers: NonZeroUsize::MIN,
     queue: 24,

@@ -11,7 +11,7 @@ use balcony_jid::{BareJid, Jid};
 use balcony_roster::{Item, Parts, Version};
 use balcony_router::LastSeen;
 use balcony_router::collections::OFFLINE;
-use balcony_sasl::{Credentials, Hash, ScramKeys};
+use balcony_sasl::{Credentials, Hash, ScramKeys, Tokens};
 use balcony_stanza::Stanza;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -168,7 +168,7 @@ impl Line {
         }
         Ok(Backup {
             address: bare(&line.account)?,
-            account: Account { credentials, created: line.created, creation: 0 },
+            account: Account { credentials, created: line.created, creation: 0, tokens: Tokens::default() },
             roster: line.roster.map(RosterText::read).transpose()?,
             last: line.last.map(last).transpose()?,
             collections,

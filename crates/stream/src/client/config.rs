@@ -42,6 +42,14 @@ pub struct ClientStreamConfig {
     /// another way once.
     #[cfg(feature = "upgrade")]
     pub upgrade: bool,
+    /// A token that the server gave at an earlier login, to log in by instead of the password (XEP-0484). If it is refused, the
+    /// password is used, unless that is empty.
+    #[cfg(feature = "fast")]
+    pub token: Option<super::Token>,
+    /// Whether a server that gives tokens is asked for one, which comes as [`ClientEvent::Token`](super::ClientEvent::Token): for clients
+    /// that come back, since servers keep few for an account. It needs an [`agent`](Self::agent).
+    #[cfg(feature = "fast")]
+    pub request_token: bool,
     /// What is done with stream management, where it is offered (XEP-0198).
     pub management: Management,
     /// How much channel binding matters.
@@ -68,6 +76,10 @@ impl ClientStreamConfig {
             agent: None,
             #[cfg(feature = "upgrade")]
             upgrade: true,
+            #[cfg(feature = "fast")]
+            token: None,
+            #[cfg(feature = "fast")]
+            request_token: false,
             management: Management::Resume { max: None },
             channel_binding: ChannelBinding::default(),
             lang: Arc::from("en"),

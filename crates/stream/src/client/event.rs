@@ -24,6 +24,11 @@ pub enum ClientEvent {
         /// ([`ClientStreamConfig::mechanisms`](super::ClientStreamConfig::mechanisms)).
         mechanism: Mechanism,
     },
+    /// The server has given a token for the next login (XEP-0484), in place of the one that was used, if one was. With the feature
+    /// `fast`.
+    Token(super::Token),
+    /// The server does not take the token any more. The password is used now.
+    TokenRefused(balcony_sasl::SaslCondition),
     /// A resource is bound: negotiation is complete and stanzas flow.
     Bound(FullJid),
     /// Stream management is enabled (XEP-0198). What has been [sent](crate::Stream::send) since [`Bound`](ClientEvent::Bound) comes

@@ -41,6 +41,14 @@ pub(super) struct Offer {
 impl Client {
     /// Starts the best mechanism that both sides have, with channel binding before all others.
     pub(super) fn authenticate(&mut self, common: &mut Common, out: &mut Vec<u8>) -> Result<(), Error> {
+        #[cfg(feature = "fast")]
+        if self.profile == Profile::Extensible
+            && let Some((mechanism, initial)) = self.begin_with_token(common)
+        {
+            self.write_authenticate(common, mechanism, Some(&initial), &[], out);
+            self.challenged = false;
+            return common.step(Step::Auth);
+        }
         let required = self.config.channel_binding == ChannelBinding::Required;
         let usable = |mechanism: &Mechanism| {
             self.offer.mechanisms.contains(mechanism)
@@ -81,27 +89,44 @@ impl Client {
                 sasl::write_auth(common.framing, mechanism.name(), initial.as_deref(), out);
             }
             Profile::Extensible => {
-                // If the choice of the resource is the server's, it is bound on the way.
-                let inline = self.offer.inline.bind && self.config.resource.is_none();
-                let enable = self.config.management.request().filter(|_| inline && self.offer.inline.enable);
-                let earlier = self.managed.earlier.as_ref().filter(|_| self.offer.inline.resume);
-                let resume = earlier.map(Resumption::request);
-                self.managed.asked_inline = Asked { resume: resume.is_some(), enable: enable.is_some() };
-                let authenticate = Authenticate {
-                    upgrades: &upgrades,
-                    mechanism,
-                    initial: initial.as_deref(),
-                    agent: self.config.agent.as_deref(),
-                    resume: resume.as_ref(),
-                    bind: inline.then_some(&*self.config.tag),
-                    enable,
-                };
-                authenticate.write(common.framing, out);
+                self.write_authenticate(common, mechanism, initial.as_deref(), &upgrades, out);
             }
         }
         self.exchange = Some(exchange);
         self.challenged = false;
         common.step(Step::Auth)
+    }
+
+    /// Begins a login by SASL2, with all that can go along with it.
+    fn write_authenticate(
+        &mut self,
+        common: &Common,
+        mechanism: Mechanism,
+        initial: Option<&[u8]>,
+        upgrades: &[balcony_sasl::Hash],
+        out: &mut Vec<u8>,
+    ) {
+        #[cfg(feature = "fast")]
+        let extra = self.write_fast(common);
+        #[cfg(not(feature = "fast"))]
+        let extra = Vec::new();
+        // If the choice of the resource is the server's, it is bound on the way.
+        let inline = self.offer.inline.bind && self.config.resource.is_none();
+        let enable = self.config.management.request().filter(|_| inline && self.offer.inline.enable);
+        let earlier = self.managed.earlier.as_ref().filter(|_| self.offer.inline.resume);
+        let resume = earlier.map(Resumption::request);
+        self.managed.asked_inline = Asked { resume: resume.is_some(), enable: enable.is_some() };
+        let authenticate = Authenticate {
+            upgrades,
+            mechanism,
+            initial,
+            agent: self.config.agent.as_deref(),
+            extra: &extra,
+            resume: resume.as_ref(),
+            bind: inline.then_some(&*self.config.tag),
+            enable,
+        };
+        authenticate.write(common.framing, out);
     }
 
     pub(super) fn challenge(
@@ -149,11 +174,21 @@ impl Client {
             Profile::Extensible => sasl2::additional_data(element),
         };
         let data = data.map_err(|condition| Error::Authentication(condition, None))?;
-        let Some(mut exchange) = self.exchange.take() else { return Err(unexpected()) };
-        // A server that can't prove itself is not our server, whatever it says (RFC 5802 section 5). It has had to before tasks.
-        if common.phase() != Phase::Tasks {
-            exchange.success(data.as_deref()).map_err(|_| Error::ServerNotAuthentic)?;
-        }
+        #[cfg(feature = "fast")]
+        let by_token = self.end_with_token(data.as_deref());
+        #[cfg(not(feature = "fast"))]
+        let by_token: Option<Result<Mechanism, Error>> = None;
+        let mechanism = match by_token {
+            Some(mechanism) => mechanism?,
+            None => {
+                let Some(mut exchange) = self.exchange.take() else { return Err(unexpected()) };
+                // A server that can't prove itself is not our server, whatever it says (RFC 5802 section 5). It has had to before tasks.
+                if common.phase() != Phase::Tasks {
+                    exchange.success(data.as_deref()).map_err(|_| Error::ServerNotAuthentic)?;
+                }
+                exchange.mechanism()
+            }
+        };
         self.authenticated = true;
         self.refusal = None;
         match self.profile {
@@ -164,18 +199,26 @@ impl Client {
             Profile::Extensible => {
                 self.bound_inline = read_bound(element)?;
                 self.read_inline(element, bind2::bound(element));
+                #[cfg(feature = "fast")]
+                self.read_token(element);
                 common.step(Step::AuthenticatedInPlace)?;
                 common.reader.set_limits(common.limits.after_auth);
             }
         }
-        Ok(ClientEvent::Authenticated {
-            account: self.config.account.clone(),
-            mechanism: exchange.mechanism(),
-        })
+        Ok(ClientEvent::Authenticated { account: self.config.account.clone(), mechanism })
     }
 
     pub(super) fn failure(&mut self, common: &mut Common, out: &mut Vec<u8>) -> Result<(), Error> {
         let (condition, text) = self.profile.read_failure(common.reader.element());
+        #[cfg(feature = "fast")]
+        if self.is_by_token() {
+            self.token_refused(condition);
+            common.step(Step::AuthFailed)?;
+            if self.config.password.expose().is_empty() {
+                return Err(Error::Authentication(condition, text));
+            }
+            return self.authenticate(common, out);
+        }
         let Some(exchange) = self.exchange.take() else { return Err(unexpected()) };
         common.step(Step::AuthFailed)?;
         // The first reason to try again: a server that announces no channel binding may not have ours, and says so at once.

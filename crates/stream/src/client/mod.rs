@@ -25,14 +25,18 @@ use crate::stream::Stream;
 mod binding;
 mod config;
 mod event;
+#[cfg(feature = "fast")]
+mod fast;
 mod login;
 mod managed;
+mod token;
 #[cfg(feature = "upgrade")]
 mod upgrade;
 
 pub use config::ClientStreamConfig;
 pub use event::{ClientAnswer, ClientAsk, ClientEvent};
 pub use managed::{Management, Resumption};
+pub use token::Token;
 
 use binding::Channel;
 use login::{Offer, unexpected};
@@ -66,6 +70,9 @@ pub struct Client {
     /// The way in which the exchange is carried.
     profile: Profile,
     authenticated: bool,
+    /// Tokens (XEP-0484).
+    #[cfg(feature = "fast")]
+    fast: fast::Fast,
     /// The tasks of the login (XEP-0480).
     #[cfg(feature = "upgrade")]
     upgrade: upgrade::Upgrade,
@@ -142,6 +149,8 @@ impl Client {
             refusal: None,
             profile: Profile::default(),
             authenticated: false,
+            #[cfg(feature = "fast")]
+            fast: fast::Fast::default(),
             #[cfg(feature = "upgrade")]
             upgrade: upgrade::Upgrade::default(),
             bound_inline: None,
@@ -298,6 +307,10 @@ impl Side for Client {
         now: Instant,
         _out: &mut Vec<u8>,
     ) -> Result<Option<ClientEvent>, Error> {
+        #[cfg(feature = "fast")]
+        if let Some(event) = self.tell_token() {
+            return Ok(Some(event));
+        }
         self.tell_inline(common, now)
     }
 
@@ -353,6 +366,8 @@ impl Client {
         let extensible = extensible.filter(|_| self.config.sasl2 && common.security.is_some());
         self.profile = if extensible.is_some() { Profile::Extensible } else { Profile::Classic };
         self.offer = Offer::read(features, extensible);
+        #[cfg(feature = "fast")]
+        self.read_fast(extensible.and_then(|offer| offer.child("inline", ns::SASL2)));
         // RFC 6120 section 4.9.3.23: nothing to authenticate with, and something else that must be done.
         let has_sasl = extensible.is_some() || sasl::offer(features).is_some();
         let is_required = |feature: ElementRef<'_>| {

@@ -6,13 +6,13 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use balcony_jid::FullJid;
-use balcony_sasl::{Hash, Mechanism, SaslCondition};
+use balcony_sasl::{Hash, LONGEST_NAME, Mechanism, SaslCondition};
 use balcony_stanza::ns;
 use balcony_xep::sm::{Enable, Resume};
 use balcony_xml::{Element, ElementRef, escape_attr, escape_text};
 
 use super::sasl::{Profile, write_mechanisms};
-use super::{bind2, sm, upgrade};
+use super::{bind2, fast, sm, upgrade};
 use crate::framing::Framing;
 
 /// The server's offer.
@@ -21,6 +21,7 @@ pub(crate) fn write_feature(
     bind_inline: &[Cow<'static, str>],
     management: bool,
     upgrades: &[Hash],
+    tokens: &[Mechanism],
     out: &mut Vec<u8>,
 ) {
     out.extend_from_slice(b"<authentication xmlns='urn:xmpp:sasl:2'>");
@@ -30,6 +31,7 @@ pub(crate) fn write_feature(
     if management {
         sm::write_feature(out);
     }
+    fast::write_feature(tokens.iter().copied(), out);
     out.extend_from_slice(b"</inline>");
     upgrade::write_tasks(upgrades, out);
     out.extend_from_slice(b"</authentication>");
@@ -70,6 +72,8 @@ pub(crate) struct Authenticate<'a> {
     pub(crate) upgrades: &'a [Hash],
     /// What the client calls its installation (section 4.2).
     pub(crate) agent: Option<&'a str>,
+    /// What else goes along, written out.
+    pub(crate) extra: &'a [u8],
     /// The session to go on with, if there is one (XEP-0198).
     pub(crate) resume: Option<&'a Resume<'a>>,
     /// The tag of the resource that is to be bound on the way, if one is, unless the session goes on.
@@ -95,6 +99,7 @@ impl Authenticate<'_> {
                 escape_attr(agent, out);
                 out.extend_from_slice(b"'/>");
             }
+            out.extend_from_slice(self.extra);
             if let Some(resume) = self.resume {
                 resume.to_element().root().write(out, ns::SASL2);
             }
@@ -114,10 +119,31 @@ pub(crate) fn initial_response(authenticate: ElementRef<'_>) -> Result<Option<Ve
     }
 }
 
+/// Whether the client says that it logs in by a token (XEP-0484).
+pub(crate) fn uses_token(authenticate: ElementRef<'_>) -> bool {
+    fast::Request::read(authenticate).is_used
+}
+
 /// What the client calls its installation, inside of `<authenticate/>`.
 pub(crate) fn agent(authenticate: ElementRef<'_>) -> Option<String> {
     let id = authenticate.child("user-agent", ns::SASL2)?.attr("id")?;
     (!id.is_empty()).then(|| id.into())
+}
+
+/// What the client calls itself and its device, for people; in the length in which it is kept.
+pub(crate) fn agent_name(authenticate: ElementRef<'_>) -> String {
+    let Some(agent) = authenticate.child("user-agent", ns::SASL2) else { return String::new() };
+    let mut name = String::new();
+    for part in ["software", "device"].into_iter().filter_map(|part| agent.child(part, ns::SASL2)) {
+        if !name.is_empty() {
+            name.push_str(", ");
+        }
+        name.extend(part.text().chars().filter(|c| !c.is_control()));
+    }
+    while name.len() > LONGEST_NAME {
+        name.pop();
+    }
+    name
 }
 
 /// The server's end of an exchange that has succeeded.
@@ -130,6 +156,8 @@ pub(crate) struct Success<'a> {
     pub(crate) management: Option<&'a Element>,
     /// Whether a resource is bound, and what is said of stream management then (XEP-0386).
     pub(crate) bound: Option<Option<&'a Element>>,
+    /// A token for the next login, written out (XEP-0484).
+    pub(crate) token: &'a [u8],
 }
 
 impl Success<'_> {
@@ -150,6 +178,7 @@ impl Success<'_> {
             if let Some(enabled) = self.bound {
                 bind2::write_bound(enabled, out);
             }
+            out.extend_from_slice(self.token);
             out.extend_from_slice(b"</success>");
         });
     }

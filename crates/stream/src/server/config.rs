@@ -31,6 +31,10 @@ pub struct ServerStreamConfig {
     /// SASL2 (XEP-0480). Empty where all accounts have all keys. The owner then answers
     /// [`KeysLacking`](super::ServerAsk::KeysLacking) and [`AddKeys`](super::ServerAsk::AddKeys).
     pub upgrades: Vec<Hash>,
+    /// The mechanisms by which clients can log in with a token that they were given before (XEP-0484), the best first; see
+    /// [`Mechanism::for_tokens`]. Empty: none are given. The owner then answers [`Tokens`](super::ServerAsk::Tokens) and
+    /// [`KeepToken`](super::ServerAsk::KeepToken).
+    pub tokens: Vec<Mechanism>,
     /// Whether accounts can be registered in-band (XEP-0077).
     pub registration: bool,
     /// The namespaces of what a client can have done when it binds its resource by Bind 2, such as copies of messages (XEP-0386
@@ -60,6 +64,7 @@ impl ServerStreamConfig {
             framing: Framing::default(),
             mechanisms: Mechanism::for_every_account(),
             upgrades: Vec::new(),
+            tokens: Vec::new(),
             registration: false,
             bind_inline: Vec::new(),
             management: false,

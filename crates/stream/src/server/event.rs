@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 
 use balcony_jid::{BareJid, FullJid};
 use balcony_machine::{Secret, Ticket};
-use balcony_sasl::{Hash, Mechanism, ScramKeys};
+use balcony_sasl::{Hash, Mechanism, ScramKeys, TokenUse};
 use balcony_stanza::{ErrorCondition, Stanza, StanzaError};
 use balcony_xep::sm::{Enable, Enabled};
 use balcony_xml::Element;
@@ -85,6 +85,29 @@ pub enum ServerAsk {
         /// The keys.
         keys: ScramKeys,
     },
+    /// Which tokens has this client of the account (XEP-0484)? Answer with [`ServerAnswer::Tokens`], for an account that does not exist
+    /// with none, and after the same time.
+    Tokens {
+        /// The account that somebody wants to log in to.
+        account: BareJid,
+        /// What the client calls its installation (XEP-0388).
+        agent: String,
+    },
+    /// A client has logged in, by one of its tokens or otherwise, and wants another token, or to end that one (XEP-0484 sections 3.3 to
+    /// 3.6). Keep it, as [`Tokens`](balcony_sasl::Tokens) does. Answer with [`ServerAnswer::TokenKept`] after it is durable, or
+    /// [`ServerAnswer::TokenGone`].
+    KeepToken {
+        /// The account.
+        account: BareJid,
+        /// What the client calls its installation.
+        agent: String,
+        /// What it calls itself and its device, for people.
+        name: String,
+        /// The token that it has logged in by.
+        used: Option<TokenUse>,
+        /// The mechanism for which it is to have a new one.
+        wanted: Option<Mechanism>,
+    },
     /// Bind a resource. Answer with [`ServerAnswer::Bound`], or [`ServerAnswer::BoundEnabled`].
     Bind {
         /// Whose resource.
@@ -117,6 +140,32 @@ pub enum ServerAsk {
     },
 }
 
+/// A token that a client may log in by.
+#[derive(Clone, Debug)]
+pub struct HeldToken {
+    /// Its number, for [`TokenUse`].
+    pub id: u64,
+    /// By which mechanism alone.
+    pub mechanism: Mechanism,
+    /// The token itself.
+    pub token: Secret<String>,
+    /// Whether the client has not used it yet.
+    pub is_new: bool,
+    /// Whether it has ended.
+    pub has_expired: bool,
+    /// Whether the client should get another one.
+    pub is_due: bool,
+}
+
+/// A token that a client is given.
+#[derive(Clone, Debug)]
+pub struct NewToken {
+    /// The token itself.
+    pub token: Secret<String>,
+    /// When it ends, in seconds since the start of 1970 (UTC).
+    pub expires: u64,
+}
+
 /// The answer to a [`ServerAsk`].
 #[derive(Debug)]
 pub enum ServerAnswer {
@@ -135,6 +184,12 @@ pub enum ServerAnswer {
     },
     /// The keys are kept, or were not wanted any more.
     KeysAdded,
+    /// The client's tokens; those that have ended, too, as long as they are known.
+    Tokens(Vec<HeldToken>),
+    /// It is kept, with the token that the client is to have.
+    TokenKept(Option<NewToken>),
+    /// The token that the client has logged in by has ended meanwhile.
+    TokenGone,
     /// The full JID, or why not.
     Bound(Result<FullJid, StanzaError>),
     /// The full JID, and stream management with it.

@@ -54,12 +54,20 @@ impl Inline {
     }
 
     /// The client is back in its session (XEP-0198 section 5): no features follow.
-    pub(super) fn write_resumed(self, framing: Framing, jid: &FullJid, resumed: &Element, out: &mut Vec<u8>) {
+    pub(super) fn write_resumed(
+        self,
+        framing: Framing,
+        jid: &FullJid,
+        resumed: &Element,
+        token: &[u8],
+        out: &mut Vec<u8>,
+    ) {
         let success = Success {
             data: self.success.as_deref(),
             identity: jid.as_str(),
             management: Some(resumed),
             bound: None,
+            token,
         };
         success.write(framing, out);
     }
@@ -84,7 +92,8 @@ impl Server {
     ) {
         let identity = self.account.as_ref().map(BareJid::as_str).unwrap_or_default();
         let refused = refused.map(Failed::to_element);
-        Success { data, identity, management: refused.as_ref(), bound: None }.write(common.framing, out);
+        let management = refused.as_ref();
+        Success { data, identity, management, bound: None, token: &self.issued }.write(common.framing, out);
         self.write_features(common, out);
     }
 
@@ -161,6 +170,7 @@ impl Server {
             identity: granted.jid.as_str(),
             management: refused.as_ref(),
             bound: Some(granted.enabled.as_ref()),
+            token: &self.issued,
         };
         success.write(common.framing, out);
         common.step(Step::Bound)?;

@@ -10,7 +10,7 @@ use balcony_sasl::{
 };
 use balcony_stanza::{Stanza, StreamCondition, StreamError, ns};
 
-use super::{Inline, Server, ServerAnswer, ServerAsk, ServerEvent, Upgrade};
+use super::{Fast, Inline, Server, ServerAnswer, ServerAsk, ServerEvent, Upgrade};
 use crate::common::Common;
 use crate::error::Error;
 use crate::feature::sasl::{self, Profile};
@@ -26,6 +26,7 @@ impl Server {
                 &self.config.bind_inline,
                 self.config.management,
                 &self.config.upgrades,
+                &self.token_mechanisms(common),
                 out,
             );
         }
@@ -110,7 +111,9 @@ impl Server {
                 Failure::new(SaslCondition::EncryptionRequired, "authentication was tried before TLS");
             return self.sasl_failure(common, failure, out);
         }
-        let mechanism = element.attr("mechanism").and_then(Mechanism::from_name);
+        let name = element.attr("mechanism").unwrap_or_default();
+        let mechanism = Mechanism::from_name(name);
+        let token = Mechanism::for_token_from_name(name).filter(|_| sasl2::uses_token(element));
         let data = match profile {
             Profile::Classic => profile.decode(element),
             Profile::Extensible => sasl2::initial_response(element),
@@ -118,9 +121,18 @@ impl Server {
         // A new attempt discards the one before (section 6.4.2).
         self.inline = Inline::read(profile, element, self.config.management).map(Box::new);
         self.upgrade = Upgrade::read(profile, element, &self.config.upgrades).map(Box::new);
+        let tokens = self.token_mechanisms(common);
+        self.fast = Fast::read(profile, element, &tokens).map(Box::new);
+        self.issued.clear();
         self.profile = profile;
         self.exchange = None;
         common.step(Step::Auth)?;
+        if let Some(mechanism) =
+            token.filter(|token| profile == Profile::Extensible && tokens.contains(token))
+        {
+            self.upgrade = None;
+            return self.begin_with_token(common, now, mechanism, data, out);
+        }
         let offered = mechanism.filter(|wanted| self.offered(common).any(|mechanism| mechanism == *wanted));
         let Some(mechanism) = offered else {
             let failure = Failure::new(SaslCondition::InvalidMechanism, "a mechanism that was not offered");
@@ -240,7 +252,11 @@ impl Server {
     /// The account that a user name stands for; `None` if it can be nobody's.
     ///
     /// Acting for somebody else is not supported: an authzid is the account's own bare JID (section 6.3.8).
-    fn account_of(&self, username: &str, authzid: Option<&str>) -> Result<Option<BareJid>, Failure> {
+    pub(super) fn account_of(
+        &self,
+        username: &str,
+        authzid: Option<&str>,
+    ) -> Result<Option<BareJid>, Failure> {
         let Some(domain) = &self.domain else { return Ok(None) };
         let account = BareJid::from_parts(Some(username), domain.domainpart()).ok();
         if let Some(authzid) = authzid {
@@ -265,6 +281,8 @@ impl Server {
         self.candidate = None;
         self.inline = None;
         self.upgrade = None;
+        self.fast = None;
+        self.issued.clear();
         if matches!(common.phase(), Phase::Sasl | Phase::Tasks) {
             common.step(Step::AuthFailed)?;
         }
@@ -294,7 +312,10 @@ impl Server {
         data: Option<Vec<u8>>,
         out: &mut Vec<u8>,
     ) -> Result<ServerEvent, Error> {
-        let (Some(account), Some(exchange)) = (self.candidate.take(), self.exchange.take()) else {
+        let fast = self.fast.take();
+        let mechanism = self.exchange.take().map(|exchange| exchange.mechanism());
+        let mechanism = mechanism.or(fast.and_then(|fast| fast.mechanism()));
+        let (Some(account), Some(mechanism)) = (self.candidate.take(), mechanism) else {
             return Err(StreamError::from(StreamCondition::InternalServerError).into());
         };
         // RFC 6120 section 6.4.6: the identity must be the one that the (protected) header claimed.
@@ -320,7 +341,7 @@ impl Server {
                 self.succeed_in_place(common, data, out);
             }
         }
-        Ok(ServerEvent::Authenticated { account, mechanism: exchange.mechanism() })
+        Ok(ServerEvent::Authenticated { account, mechanism })
     }
 
     fn register(
@@ -364,7 +385,7 @@ fn offers(common: &Common, mechanism: Mechanism) -> bool {
 }
 
 /// What -PLUS mechanisms can bind to, best first.
-fn bindings(common: &Common) -> impl Iterator<Item = Binding> {
+pub(super) fn bindings(common: &Common) -> impl Iterator<Item = Binding> {
     let security = common.security.as_ref().filter(|security| !security.is_before_1_3());
     let exporter = security.and_then(|security| security.exporter).map(Binding::TlsExporter);
     let end_point = security.and_then(|security| security.end_point.as_deref());
@@ -374,6 +395,7 @@ fn bindings(common: &Common) -> impl Iterator<Item = Binding> {
 fn failure_text(condition: SaslCondition) -> Option<&'static str> {
     match condition {
         SaslCondition::NotAuthorized => Some("The user name or the password is wrong."),
+        SaslCondition::CredentialsExpired => Some("The token has expired."),
         SaslCondition::EncryptionRequired => Some("Start TLS first."),
         SaslCondition::InvalidMechanism => Some("Use one of the mechanisms that were offered."),
         SaslCondition::TemporaryAuthFailure => {

@@ -204,7 +204,7 @@ impl Server {
         };
         let element = Resumed { previd: resume.previd, h: counts.h() }.to_element();
         match self.inline.take() {
-            Some(inline) => inline.write_resumed(common.framing, &jid, &element, out),
+            Some(inline) => inline.write_resumed(common.framing, &jid, &element, &self.issued, out),
             None => sm::write(common.framing, &element, out),
         }
         common.step(Step::Resumed)?;

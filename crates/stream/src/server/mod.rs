@@ -24,6 +24,7 @@ use crate::stream::Stream;
 
 mod config;
 mod event;
+mod fast;
 mod inline;
 mod login;
 mod managed;
@@ -31,8 +32,9 @@ mod session;
 mod upgrade;
 
 pub use config::ServerStreamConfig;
-pub use event::{ServerAnswer, ServerAsk, ServerEvent};
+pub use event::{HeldToken, NewToken, ServerAnswer, ServerAsk, ServerEvent};
 
+use fast::Fast;
 use inline::Inline;
 use upgrade::Upgrade;
 
@@ -50,6 +52,10 @@ pub struct Server {
     inline: Option<Box<Inline>>,
     /// The keys that it gives before that (XEP-0480).
     upgrade: Option<Box<Upgrade>>,
+    /// What it has to do with tokens (XEP-0484).
+    fast: Option<Box<Fast>>,
+    /// The token that it gets with its success, written out.
+    issued: Vec<u8>,
     /// The session that the client asks for, while the owner is asked about it (XEP-0198).
     resume: Option<Box<Resume<'static>>>,
     /// Who is logging in, while an ask about them is open.
@@ -105,6 +111,8 @@ impl Server {
             profile: Profile::default(),
             inline: None,
             upgrade: None,
+            fast: None,
+            issued: Vec::new(),
             resume: None,
             candidate: None,
             failures: 0,
@@ -239,7 +247,10 @@ impl Side for Server {
     ) -> Result<Option<ServerEvent>, Error> {
         match common.phase() {
             Phase::Sasl | Phase::Tasks if self.upgrade.is_some() && self.exchange_is_over() => {
-                return self.upgrade_answered(common, answer, out);
+                return self.upgrade_answered(common, now, answer, out);
+            }
+            Phase::Sasl | Phase::Tasks if self.asks_for_tokens() => {
+                return self.token_answered(common, now, answer, out);
             }
             Phase::Bind if self.inline.is_some() => return self.bound_inline(common, now, answer, out),
             Phase::Resume => return self.resume_answered(common, now, answer, out),

@@ -68,7 +68,7 @@ impl Server {
         out: &mut Vec<u8>,
     ) -> Result<Option<ServerEvent>, Error> {
         let (Some(upgrade), Some(account)) = (&mut self.upgrade, &self.candidate) else {
-            return self.authenticated(common, data, out).map(Some);
+            return self.keep_tokens(common, now, data, out);
         };
         upgrade.data = data;
         let ask = ServerAsk::KeysLacking { account: account.clone() };
@@ -79,6 +79,7 @@ impl Server {
     pub(super) fn upgrade_answered(
         &mut self,
         common: &mut Common,
+        now: Instant,
         answer: ServerAnswer,
         out: &mut Vec<u8>,
     ) -> Result<Option<ServerEvent>, Error> {
@@ -91,11 +92,16 @@ impl Server {
             // Nobody is kept out because it can't be found out now.
             upgrade.tasks.clear();
         }
-        self.next_task(common, out)
+        self.next_task(common, now, out)
     }
 
     /// Offers the next task, or lets the client in.
-    fn next_task(&mut self, common: &mut Common, out: &mut Vec<u8>) -> Result<Option<ServerEvent>, Error> {
+    fn next_task(
+        &mut self,
+        common: &mut Common,
+        now: Instant,
+        out: &mut Vec<u8>,
+    ) -> Result<Option<ServerEvent>, Error> {
         let Some(upgrade) = &mut self.upgrade else { return Ok(None) };
         let data = upgrade.data.take();
         match upgrade.tasks.last() {
@@ -106,7 +112,7 @@ impl Server {
             }
             None => {
                 self.upgrade = None;
-                self.authenticated(common, data, out).map(Some)
+                self.keep_tokens(common, now, data, out)
             }
         }
     }

@@ -1,0 +1,50 @@
+//! `balcony user tokens` and `balcony user revoke`: the tokens by which clients log in without the password (XEP-0484).
+
+use std::io::{BufWriter, Write as _};
+
+use balcony_xep::datetime;
+
+use crate::accounts::Accounts;
+use crate::control::{Request, Response};
+use crate::failure::{Failure, io};
+use crate::output::say;
+use crate::user::unexpected;
+
+/// The tokens of an account, a line for each.
+pub(crate) fn list(accounts: &mut Accounts, account: &str) -> Result<(), Failure> {
+    let tokens = match accounts.ask(Request::Tokens { account: account.into() })? {
+        Response::Tokens(tokens) => tokens,
+        other => return Err(unexpected(other)),
+    };
+    let mut out = BufWriter::new(std::io::stdout().lock());
+    for token in &tokens {
+        let until = datetime::format(token.expires.saturating_mul(1_000));
+        let day = until.split('T').next().unwrap_or_default();
+        let name = if token.name.is_empty() { "a client without a name" } else { &token.name };
+        let unused = if token.is_used { "" } else { "  (not used yet)" };
+        writeln!(out, "{:016x}  until {day}  {}  {name}{unused}", token.id, token.mechanism)
+            .map_err(io("cannot print the tokens"))?;
+    }
+    out.flush().map_err(io("cannot print the tokens"))
+}
+
+/// Ends a token of an account, or all of them.
+pub(crate) fn revoke(accounts: &mut Accounts, account: &str, token: Option<&str>) -> Result<(), Failure> {
+    let none =
+        || Failure::new(format!("{account} has no such token; `balcony user tokens` shows which it has"));
+    let id = token.map(|token| u64::from_str_radix(token, 16).map_err(|_| none())).transpose()?;
+    match accounts.ask(Request::Revoke { account: account.into(), token: id })? {
+        Response::Done(true) => {
+            say(&match id {
+                Some(_) => format!("the token of {account} has ended"),
+                None => format!("all tokens of {account} have ended"),
+            });
+            Ok(())
+        }
+        Response::Done(false) if id.is_none() => {
+            Err(Failure::new(format!("{account} has no tokens, or does not exist")))
+        }
+        Response::Done(false) => Err(none()),
+        other => Err(unexpected(other)),
+    }
+}

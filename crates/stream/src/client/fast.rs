@@ -1,0 +1,121 @@
+//! Logins by a token, at the client (XEP-0484).
+
+use alloc::vec::Vec;
+
+use balcony_sasl::{Binding, Mechanism, SaslCondition, TokenLogin, may_use_token};
+use balcony_xml::ElementRef;
+
+use super::{Client, ClientEvent, Token};
+use crate::common::Common;
+use crate::error::Error;
+use crate::feature::fast;
+use crate::security::ChannelBinding;
+
+/// What a client has of tokens on a stream.
+#[derive(Default)]
+pub(super) struct Fast {
+    /// The mechanisms that the server takes tokens by.
+    offered: Vec<Mechanism>,
+    /// The login by a token that is going on.
+    login: Option<TokenLogin>,
+    /// Whether the token has been tried.
+    is_spent: bool,
+    /// The mechanism that a token was asked for.
+    wanted: Option<Mechanism>,
+    /// What is to be told.
+    told: Option<ClientEvent>,
+}
+
+impl Client {
+    /// What the server offers along with SASL2.
+    pub(super) fn read_fast(&mut self, inline: Option<ElementRef<'_>>) {
+        self.fast.offered = inline.map(fast::offered).unwrap_or_default();
+    }
+
+    /// The token to log in by, if there is one that may do, and the server knows its mechanism.
+    fn token(&self, common: &Common) -> Option<&Token> {
+        let token = self.config.token.as_ref().filter(|_| !self.fast.is_spent)?;
+        let is_ours =
+            token.account == self.config.account && self.config.agent.as_ref() == Some(&token.agent);
+        let is_usable = self.fast.offered.contains(&token.mechanism) && self.may_use(token.mechanism, common);
+        (is_ours && is_usable).then_some(token)
+    }
+
+    /// Whether a mechanism for tokens is one for this stream, and for what its owner wants of channel binding.
+    fn may_use(&self, mechanism: Mechanism, common: &Common) -> bool {
+        let wish = self.config.channel_binding;
+        let fits_wish = match mechanism {
+            Mechanism::HtSha256None => wish != ChannelBinding::Required,
+            _ => wish != ChannelBinding::Off,
+        };
+        fits_wish && common.security.is_some() && may_use_token(mechanism, &bindings(common))
+    }
+
+    /// Begins a login by a token, if there is one. The mechanism, and what comes with it.
+    pub(super) fn begin_with_token(&mut self, common: &Common) -> Option<(Mechanism, Vec<u8>)> {
+        let token = self.token(common)?;
+        let username = self.config.account.localpart().unwrap_or_default();
+        let (login, initial) =
+            TokenLogin::begin(token.mechanism, username, token.token.expose(), &bindings(common))?;
+        self.fast.is_spent = true;
+        let mechanism = login.mechanism();
+        self.fast.login = Some(login);
+        Some((mechanism, initial))
+    }
+
+    /// What goes along with a login: that it is one by a token, or that a token is wanted for the next one.
+    pub(super) fn write_fast(&mut self, common: &Common) -> Vec<u8> {
+        let is_used = self.fast.login.is_some();
+        let wants = self.config.request_token && self.config.agent.is_some() && !is_used;
+        let best = || self.fast.offered.iter().copied().filter(|one| self.may_use(*one, common)).min();
+        self.fast.wanted = if wants { best() } else { None };
+        let mut out = Vec::new();
+        fast::write_request(is_used, self.fast.wanted, &mut out);
+        out
+    }
+
+    /// Whether a login by a token is going on.
+    pub(super) fn is_by_token(&self) -> bool {
+        self.fast.login.is_some()
+    }
+
+    /// The login by a token has succeeded, if the server proves that it knows it.
+    pub(super) fn end_with_token(&mut self, data: Option<&[u8]>) -> Option<Result<Mechanism, Error>> {
+        let login = self.fast.login.take()?;
+        let mechanism = login.mechanism();
+        self.fast.wanted = Some(mechanism);
+        Some(if login.is_proven(data) { Ok(mechanism) } else { Err(Error::ServerNotAuthentic) })
+    }
+
+    /// The token that a success has brought, if one was asked for or takes the place of another.
+    pub(super) fn read_token(&mut self, success: ElementRef<'_>) {
+        let (Some(mechanism), Some(agent)) = (self.fast.wanted, &self.config.agent) else { return };
+        if let Some((token, expires)) = fast::token(success) {
+            let (account, agent) = (self.config.account.clone(), agent.clone());
+            let is_text = !agent.contains('\n') && !token.expose().contains('\n');
+            let token = Token { account, agent, mechanism, token, expires };
+            self.fast.told = is_text.then_some(ClientEvent::Token(token));
+        }
+    }
+
+    /// The token was refused. Only trouble of the server's says nothing of the token itself.
+    pub(super) fn token_refused(&mut self, condition: SaslCondition) {
+        self.fast.login = None;
+        if condition != SaslCondition::TemporaryAuthFailure {
+            self.fast.told = Some(ClientEvent::TokenRefused(condition));
+        }
+    }
+
+    /// What is to be told of tokens.
+    pub(super) fn tell_token(&mut self) -> Option<ClientEvent> {
+        self.fast.told.take()
+    }
+}
+
+/// What TLS has to bind to.
+fn bindings(common: &Common) -> Vec<Binding> {
+    let security = common.security.as_ref();
+    let exporter = security.and_then(|security| security.exporter).map(Binding::TlsExporter);
+    let end_point = security.and_then(|security| security.end_point.as_deref());
+    exporter.into_iter().chain(end_point.map(|digest| Binding::TlsServerEndPoint(digest.into()))).collect()
+}
