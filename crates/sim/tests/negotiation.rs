@@ -66,7 +66,7 @@ fn chunks(kind: u8, seed: u64) -> Chunks {
 }
 
 fn mechanisms() -> impl Strategy<Value = Mechanism> {
-    proptest::sample::select(Mechanism::all().to_vec())
+    proptest::sample::select(Mechanism::for_every_account())
 }
 
 proptest! {

@@ -5,10 +5,12 @@ use alloc::vec::Vec;
 use balcony_sasl::{Binding, Mechanism, SaslCondition, TokenLogin, may_use_token};
 use balcony_xml::ElementRef;
 
+use super::token::Known;
 use super::{Client, ClientEvent, Token};
 use crate::common::Common;
 use crate::error::Error;
-use crate::feature::fast;
+use crate::feature::sasl::Profile;
+use crate::feature::{fast, iap};
 use crate::security::ChannelBinding;
 
 /// What a client has of tokens on a stream.
@@ -22,14 +24,55 @@ pub(super) struct Fast {
     is_spent: bool,
     /// The mechanism that a token was asked for.
     wanted: Option<Mechanism>,
+    /// The version of what the server offers (XEP-0509).
+    known: Option<Known>,
+    /// Whether the login has begun with the stream, and the server's offer has not come yet.
+    is_ahead: bool,
+    /// Whether the login that is going on has begun so.
+    is_guess: bool,
     /// What is to be told.
     told: Option<ClientEvent>,
 }
 
 impl Client {
-    /// What the server offers along with SASL2.
-    pub(super) fn read_fast(&mut self, inline: Option<ElementRef<'_>>) {
+    /// What the server offers along with SASL2, and the version of all that it offers.
+    pub(super) fn read_fast(&mut self, features: ElementRef<'_>, inline: Option<ElementRef<'_>>) {
         self.fast.offered = inline.map(fast::offered).unwrap_or_default();
+        let version = iap::value(features);
+        self.fast.known =
+            version.and_then(|value| Known::new(iap::scheme(features), value, self.offer.inline));
+    }
+
+    /// Begins the login with the stream, by a token, if the server has offered that when the client was there last (XEP-0509). If it
+    /// offers something else now, it says so.
+    pub(super) fn begin_ahead(&mut self, common: &Common, out: &mut Vec<u8>) {
+        let token = self.config.token.as_ref().filter(|_| self.config.sasl2 && !self.authenticated);
+        let Some((known, mechanism)) = token.and_then(|token| Some((token.known.clone()?, token.mechanism)))
+        else {
+            return;
+        };
+        self.fast.offered = Vec::from([mechanism]);
+        let Some((mechanism, initial)) = self.begin_with_token(common) else { return };
+        self.offer.inline = known.inline;
+        self.fast.known = Some(known);
+        (self.fast.is_ahead, self.fast.is_guess) = (true, true);
+        self.profile = Profile::Extensible;
+        self.write_authenticate(common, mechanism, Some(&initial), &[], out);
+    }
+
+    /// Whether the login has begun before this offer came.
+    pub(super) fn was_ahead(&mut self) -> bool {
+        let was_ahead = core::mem::take(&mut self.fast.is_ahead);
+        let is_possible = self.fast.known.is_some() && self.token_mechanism_is_offered();
+        if was_ahead && !is_possible {
+            // The server knows nothing of it any more, and will say so in some way. The next login does not begin like that.
+            self.fast.told = Some(ClientEvent::TokenRefused(SaslCondition::InvalidMechanism));
+        }
+        was_ahead
+    }
+
+    fn token_mechanism_is_offered(&self) -> bool {
+        self.config.token.as_ref().is_some_and(|token| self.fast.offered.contains(&token.mechanism))
     }
 
     /// The token to log in by, if there is one that may do, and the server knows its mechanism.
@@ -71,6 +114,9 @@ impl Client {
         self.fast.wanted = if wants { best() } else { None };
         let mut out = Vec::new();
         fast::write_request(is_used, self.fast.wanted, &mut out);
+        if let Some(known) = self.fast.known.as_ref().filter(|_| self.fast.is_ahead) {
+            iap::write_version(known.scheme.as_deref(), &known.value, &mut out);
+        }
         out
     }
 
@@ -90,17 +136,29 @@ impl Client {
     /// The token that a success has brought, if one was asked for or takes the place of another.
     pub(super) fn read_token(&mut self, success: ElementRef<'_>) {
         let (Some(mechanism), Some(agent)) = (self.fast.wanted, &self.config.agent) else { return };
+        let known = self.fast.known.clone();
         if let Some((token, expires)) = fast::token(success) {
             let (account, agent) = (self.config.account.clone(), agent.clone());
             let is_text = !agent.contains('\n') && !token.expose().contains('\n');
-            let token = Token { account, agent, mechanism, token, expires };
+            let token = Token { account, agent, mechanism, token, expires, known };
             self.fast.told = is_text.then_some(ClientEvent::Token(token));
+        } else if let Some(token) = self.config.token.as_ref().filter(|token| {
+            // The same one, and the server offers something else than before.
+            self.fast.is_spent && token.mechanism == mechanism && token.known != known
+        }) {
+            self.fast.told = Some(ClientEvent::Token(Token { known, ..token.clone() }));
         }
     }
 
     /// The token was refused. Only trouble of the server's says nothing of the token itself.
-    pub(super) fn token_refused(&mut self, condition: SaslCondition) {
+    pub(super) fn token_refused(&mut self, condition: SaslCondition, is_mismatch: bool) {
         self.fast.login = None;
+        let was_guess = core::mem::take(&mut self.fast.is_guess);
+        if is_mismatch && was_guess {
+            // It has not been looked at.
+            self.fast.is_spent = false;
+            return;
+        }
         if condition != SaslCondition::TemporaryAuthFailure {
             self.fast.told = Some(ClientEvent::TokenRefused(condition));
         }

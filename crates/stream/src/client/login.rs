@@ -30,7 +30,7 @@ pub(super) struct Offer {
     /// The types of channel binding (XEP-0440), if the server says which it has.
     pub(super) announced: Option<Announced>,
     /// What can go along with SASL2.
-    inline: InlineOffer,
+    pub(super) inline: InlineOffer,
     /// The keys that it may lack (XEP-0480).
     #[cfg(feature = "upgrade")]
     pub(super) upgrades: Vec<balcony_sasl::Hash>,
@@ -98,7 +98,7 @@ impl Client {
     }
 
     /// Begins a login by SASL2, with all that can go along with it.
-    fn write_authenticate(
+    pub(super) fn write_authenticate(
         &mut self,
         common: &Common,
         mechanism: Mechanism,
@@ -212,9 +212,10 @@ impl Client {
         let (condition, text) = self.profile.read_failure(common.reader.element());
         #[cfg(feature = "fast")]
         if self.is_by_token() {
-            self.token_refused(condition);
+            let is_mismatch = crate::feature::iap::is_mismatch(common.reader.element());
+            self.token_refused(condition, is_mismatch);
             common.step(Step::AuthFailed)?;
-            if self.config.password.expose().is_empty() {
+            if self.config.password.expose().is_empty() && !is_mismatch {
                 return Err(Error::Authentication(condition, text));
             }
             return self.authenticate(common, out);

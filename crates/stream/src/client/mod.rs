@@ -209,6 +209,8 @@ impl Side for Client {
             lang: &self.config.lang,
         };
         common.open(&header, out);
+        #[cfg(feature = "fast")]
+        self.begin_ahead(common, out);
     }
 
     /// Checks the server's header. Its features follow as an element of their own.
@@ -367,7 +369,7 @@ impl Client {
         self.profile = if extensible.is_some() { Profile::Extensible } else { Profile::Classic };
         self.offer = Offer::read(features, extensible);
         #[cfg(feature = "fast")]
-        self.read_fast(extensible.and_then(|offer| offer.child("inline", ns::SASL2)));
+        self.read_fast(features, extensible.and_then(|offer| offer.child("inline", ns::SASL2)));
         // RFC 6120 section 4.9.3.23: nothing to authenticate with, and something else that must be done.
         let has_sasl = extensible.is_some() || sasl::offer(features).is_some();
         let is_required = |feature: ElementRef<'_>| {
@@ -377,6 +379,12 @@ impl Client {
             return Err(unsupported_feature());
         }
         self.channel = Channel::new(&self.config, common.security.as_ref(), &self.offer, self.profile)?;
+        #[cfg(feature = "fast")]
+        if self.was_ahead() {
+            self.profile = Profile::Extensible;
+            self.challenged = false;
+            return common.step(Step::Auth).map(|()| None);
+        }
         self.authenticate(common, out).map(|()| None)
     }
 

@@ -1,11 +1,14 @@
 //! What a client keeps of a token (XEP-0484).
 
 use alloc::string::{String, ToString as _};
+use alloc::vec::Vec;
 use core::fmt;
 
 use balcony_jid::BareJid;
 use balcony_machine::Secret;
 use balcony_sasl::Mechanism;
+
+use crate::feature::sasl2::InlineOffer;
 
 /// A token that a server has given a client, for its next logins (XEP-0484). As secret as a password.
 ///
@@ -18,6 +21,46 @@ pub struct Token {
     pub(super) mechanism: Mechanism,
     pub(super) token: Secret<String>,
     pub(super) expires: u64,
+    /// What the server has offered when the client was there last.
+    pub(super) known: Option<Known>,
+}
+
+/// A version of an offer (XEP-0509), and what was in it of what can go along with a login.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Known {
+    pub(super) scheme: Option<String>,
+    pub(super) value: String,
+    pub(super) inline: InlineOffer,
+}
+
+/// A version may be so long; a longer one is not kept.
+const LONGEST_VERSION: usize = 256;
+
+impl Known {
+    /// What is kept of such a version, if it is one to keep.
+    pub(super) fn new(scheme: Option<&str>, value: &str, inline: InlineOffer) -> Option<Known> {
+        let is_short = |text: &str| {
+            !text.is_empty() && text.len() <= LONGEST_VERSION && !text.contains(char::is_control)
+        };
+        let fits = is_short(value) && scheme.is_none_or(|scheme| is_short(scheme) && !scheme.contains(' '));
+        fits.then(|| Known { scheme: scheme.map(String::from), value: value.into(), inline })
+    }
+
+    /// One line: what can go along, the scheme, the value.
+    fn to_text(&self) -> String {
+        let InlineOffer { bind, enable, resume } = self.inline;
+        let flag = |is_there, flag| if is_there { flag } else { "" };
+        let flags = [flag(bind, "b"), flag(enable, "e"), flag(resume, "r")].concat();
+        alloc::format!("+{flags} {} {}", self.scheme.as_deref().unwrap_or_default(), self.value)
+    }
+
+    fn from_text(text: &str) -> Option<Known> {
+        let (flags, rest) = text.strip_prefix('+')?.split_once(' ')?;
+        let (scheme, value) = rest.split_once(' ')?;
+        let has = |flag| flags.contains(flag);
+        let inline = InlineOffer { bind: has('b'), enable: has('e'), resume: has('r') };
+        Known::new(Some(scheme).filter(|scheme| !scheme.is_empty()), value, inline)
+    }
 }
 
 /// What the text of a token begins with.
@@ -52,6 +95,7 @@ impl Token {
     #[must_use]
     pub fn to_text(&self) -> Secret<String> {
         let expires = self.expires.to_string();
+        let known = self.known.as_ref().map(Known::to_text);
         let parts = [
             FORMAT,
             self.account.as_str(),
@@ -60,6 +104,7 @@ impl Token {
             &expires,
             self.token.expose(),
         ];
+        let parts: Vec<&str> = parts.into_iter().chain(known.as_deref()).collect();
         Secret::new(parts.join("\n"))
     }
 
@@ -74,7 +119,11 @@ impl Token {
         let mechanism = Mechanism::for_token_from_name(next()?)?;
         let expires = next()?.parse().ok()?;
         let token = Secret::new(next()?.into());
-        parts.next().is_none().then_some(Token { account, agent, mechanism, token, expires })
+        let known = match parts.next() {
+            Some(known) => Some(Known::from_text(known)?),
+            None => None,
+        };
+        parts.next().is_none().then_some(Token { account, agent, mechanism, token, expires, known })
     }
 }
 

@@ -10,6 +10,7 @@
 //! | types of channel binding (XEP-0440) | `channel_binding` | client, server |
 //! | SASL2 (XEP-0388) | `sasl2` | client, server |
 //! | tokens (XEP-0484), inside of SASL2 | `fast` | client, server |
+//! | a login that begins with the stream (XEP-0509) | `iap` | client, server |
 //! | keys for other hashes (XEP-0480), inside of SASL2 | `upgrade` | client, server |
 //! | resource binding (RFC 6120 section 7) | `bind` | client, server |
 //! | Bind 2 (XEP-0386), inside of SASL2 | `bind2` | client, server |
@@ -23,6 +24,7 @@ pub(crate) mod channel_binding;
 pub(crate) mod dialback;
 pub(crate) mod external;
 pub(crate) mod fast;
+pub(crate) mod iap;
 pub(crate) mod register;
 pub(crate) mod sasl;
 pub(crate) mod sasl2;

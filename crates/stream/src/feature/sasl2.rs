@@ -43,7 +43,7 @@ pub(crate) fn offer(features: ElementRef<'_>) -> Option<ElementRef<'_>> {
 }
 
 /// What an offer has inside, to go along with the login.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct InlineOffer {
     /// A resource (XEP-0386).
     pub(crate) bind: bool,

@@ -14,7 +14,7 @@ use super::{Fast, Inline, Server, ServerAnswer, ServerAsk, ServerEvent, Upgrade}
 use crate::common::Common;
 use crate::error::Error;
 use crate::feature::sasl::{self, Profile};
-use crate::feature::{channel_binding, register, sasl2, starttls};
+use crate::feature::{channel_binding, iap, register, sasl2, starttls};
 use crate::state::{Phase, Step};
 
 impl Server {
@@ -121,6 +121,9 @@ impl Server {
         // A new attempt discards the one before (section 6.4.2).
         self.inline = Inline::read(profile, element, self.config.management).map(Box::new);
         self.upgrade = Upgrade::read(profile, element, &self.config.upgrades).map(Box::new);
+        if profile == Profile::Extensible && self.knows_another_offer(common) {
+            return self.refuse_unknown_offer(common, out);
+        }
         let tokens = self.token_mechanisms(common);
         self.fast = Fast::read(profile, element, &tokens).map(Box::new);
         self.issued.clear();
@@ -271,6 +274,25 @@ impl Server {
         Ok(account)
     }
 
+    /// The client has begun its login before it could know the offer, and knows another one (XEP-0509 section 2.2). That is no attempt
+    /// to log in; but there is no end of reasons to make one.
+    fn refuse_unknown_offer(
+        &mut self,
+        common: &mut Common,
+        out: &mut Vec<u8>,
+    ) -> Result<Option<ServerEvent>, Error> {
+        (self.profile, self.exchange, self.candidate) = (Profile::Extensible, None, None);
+        (self.inline, self.upgrade, self.fast) = (None, None, None);
+        common.step(Step::Auth)?;
+        common.step(Step::AuthFailed)?;
+        iap::write_mismatch(common.framing, out);
+        self.binding_failures = self.binding_failures.saturating_add(1);
+        if self.binding_failures >= common.limits.sasl_attempts {
+            return Err(too_many_failures());
+        }
+        Ok(None)
+    }
+
     pub(super) fn sasl_failure(
         &mut self,
         common: &mut Common,
@@ -297,11 +319,7 @@ impl Server {
         let failures = if failure.is_of_binding { &mut self.binding_failures } else { &mut self.failures };
         *failures = failures.saturating_add(1);
         if *failures >= common.limits.sasl_attempts {
-            return Err(StreamError::new(
-                StreamCondition::PolicyViolation,
-                "too many failed authentications",
-            )
-            .into());
+            return Err(too_many_failures());
         }
         Ok(Some(ServerEvent::AuthenticationFailed { reason: failure.reason }))
     }
@@ -373,6 +391,10 @@ impl Server {
             register::Outcome::Ask(ask) => Ok(Some(ServerEvent::Ask(common.ask(now), ask))),
         }
     }
+}
+
+fn too_many_failures() -> Error {
+    StreamError::new(StreamCondition::PolicyViolation, "too many failed authentications").into()
 }
 
 /// Whether a mechanism fits this stream: -PLUS needs a channel to bind to, PLAIN needs TLS.

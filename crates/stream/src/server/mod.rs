@@ -16,7 +16,7 @@ use crate::common::Common;
 use crate::error::Error;
 use crate::feature::register::Registration;
 use crate::feature::sasl::Profile;
-use crate::feature::{bind, sm, starttls};
+use crate::feature::{bind, iap, sm, starttls};
 use crate::header::{Header, PeerHeader, check_namespaces, not_served};
 use crate::side::{Sealed, Side, Sorted};
 use crate::state::{Phase, Role, Step};
@@ -318,14 +318,40 @@ impl Server {
                 b"<ver xmlns='urn:xmpp:features:rosterver'/><sub xmlns='urn:xmpp:features:pre-approval'/>",
             );
         } else {
-            starttls::write_feature(common, self.config.tls, out);
-            if self.may_authenticate(common) {
-                self.write_mechanisms(common, out);
-                if self.config.registration {
-                    register::feature().root().write(out, ns::CLIENT);
-                }
+            let start = out.len();
+            self.write_first_features(common, out);
+            if self.offers_pipelining(common) {
+                let version = iap::version(&self.config.decoy, &out[start..]);
+                iap::write_version(Some("opaque"), &version, out);
             }
         }
+    }
+
+    /// What is offered to a client that has not authenticated, without its version.
+    fn write_first_features(&self, common: &Common, out: &mut Vec<u8>) {
+        starttls::write_feature(common, self.config.tls, out);
+        if self.may_authenticate(common) {
+            self.write_mechanisms(common, out);
+            if self.config.registration {
+                register::feature().root().write(out, ns::CLIENT);
+            }
+        }
+    }
+
+    /// Whether a client may begin its login with the stream (XEP-0509): it is of use where that takes one message.
+    fn offers_pipelining(&self, common: &Common) -> bool {
+        self.may_authenticate(common) && !self.token_mechanisms(common).is_empty()
+    }
+
+    /// Whether the client knows another offer than the one that it has got.
+    fn knows_another_offer(&self, common: &Common) -> bool {
+        let Some(known) = iap::value(common.reader.element()).filter(|_| self.offers_pipelining(common))
+        else {
+            return false;
+        };
+        let mut features = Vec::new();
+        self.write_first_features(common, &mut features);
+        known != iap::version(&self.config.decoy, &features)
     }
 
     /// Whether an element of stream management has come, and means something here.
