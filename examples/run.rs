@@ -60,6 +60,13 @@ fn a_machine_by_hand() {
 }
 
 #[test]
+fn a_bot_in_a_simulation() {
+    assert!(!run("simulated_bot", None).is_empty());
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("simulated_bot.rs");
+    assert!(std::fs::read_to_string(source).unwrap().lines().count() <= 40);
+}
+
+#[test]
 fn extensions_of_a_server() {
     assert!(!run("server_extension", None).is_empty());
     assert!(!run("server_extension_io", None).is_empty());

@@ -108,6 +108,16 @@ impl World {
         }
     }
 
+    /// Randomness for what belongs to this world.
+    pub(crate) fn seed(&mut self) -> Seed {
+        self.random.seed()
+    }
+
+    /// How much of so many bytes comes at once.
+    pub(crate) fn piece(&mut self, available: usize) -> usize {
+        self.chunks.next(available)
+    }
+
     /// Opens a connection that sends nothing by itself.
     pub fn raw(&mut self) -> Peer {
         let mut actions = Vec::new();
@@ -421,7 +431,7 @@ impl World {
     }
 
     /// Has the server do what is due. Then nothing is due any more.
-    fn tick(&mut self) {
+    pub(crate) fn tick(&mut self) {
         let mut actions = Vec::new();
         self.server.tick(self.now, &mut actions);
         let left = self.server.deadline();

@@ -2,6 +2,7 @@
 //!
 //! It is parsed only by those who look inside. What is put into it or taken out of it on its way leaves the rest byte for byte.
 
+use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
@@ -119,6 +120,12 @@ impl Payload {
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         self.0.as_deref().unwrap_or_default()
+    }
+
+    /// The content as XML, for tests and for people to read. `Debug` shows none of it.
+    #[must_use]
+    pub fn to_xml(&self) -> String {
+        String::from_utf8_lossy(self.as_bytes()).into_owned()
     }
 
     /// Whether there is no content.

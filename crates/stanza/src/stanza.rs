@@ -1,5 +1,6 @@
 //! A stanza: how it is put together, answered, and written.
 
+use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
@@ -107,6 +108,15 @@ impl Stanza {
             return None;
         }
         Some(self.reply(self.head.kind.as_error()).child(error.to_element()))
+    }
+
+    /// The stanza as XML, with all of its content, for tests and for people to read. `Debug` shows no content, since what people write
+    /// to each other is not for logs.
+    #[must_use]
+    pub fn to_xml(&self) -> String {
+        let mut out = Vec::new();
+        self.write(&mut out);
+        String::from_utf8_lossy(&out).into_owned()
     }
 
     /// Appends the stanza as XML, for a stream whose default namespace is the content namespace.

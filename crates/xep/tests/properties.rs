@@ -3,7 +3,7 @@
 
 mod every;
 
-use balcony_jid::Jid;
+use balcony_sim::strategies::{jid, some_text, text};
 use balcony_stanza::{ErrorCondition, IqType, MessageType, Payload, Stanza};
 use balcony_xep::blocking::{self, BlockList};
 use balcony_xep::carbons::{self, Carbon, Direction};
@@ -150,25 +150,6 @@ fn element() -> impl Strategy<Value = Element> {
         (empty.clone(), prop::collection::vec(inner, 1..4))
             .prop_map(|(element, children)| children.into_iter().fold(element, Element::child))
     })
-}
-
-/// What XML can carry.
-fn text() -> impl Strategy<Value = String> + Clone {
-    let special =
-        select(&["\n", "\t", "\r", "<", "&", "'", "\"", ">", "]]>", " "][..]).prop_map(String::from);
-    prop::collection::vec(prop_oneof![special, "[a-z\u{e9}\u{1f600}]{1,4}"], 0..4)
-        .prop_map(|parts| parts.concat())
-}
-
-/// The same, and not nothing.
-fn some_text() -> impl Strategy<Value = String> {
-    text().prop_map(|text| text + "x")
-}
-
-fn jid() -> impl Strategy<Value = Jid> {
-    const ADDRESSES: &[&str] =
-        &["juliet@example.com", "romeo@example.net/orchard", "example.org", "m\u{e9}@example.com/\u{1f600}"];
-    select(ADDRESSES).prop_map(|jid| Jid::parse(jid).unwrap())
 }
 
 fn message() -> impl Strategy<Value = Stanza> {

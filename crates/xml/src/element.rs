@@ -1,6 +1,7 @@
 //! An element with all that is in it, as a flat value: built, parsed by itself, or cut out of a fragment. It is looked into
 //! through [`ElementRef`], and `tree.rs` has its form in memory.
 
+use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 
@@ -145,6 +146,12 @@ impl Element {
     #[must_use]
     pub fn root(&self) -> ElementRef<'_> {
         ElementRef { tree: &self.0, node: 0 }
+    }
+
+    /// The element as XML; see [`ElementRef::to_xml`].
+    #[must_use]
+    pub fn to_xml(&self) -> String {
+        self.root().to_xml()
     }
 
     /// Parses one standalone element, without an XML declaration; white space may stand around it.

@@ -165,6 +165,15 @@ impl<'a> ElementRef<'a> {
         Element::from(tree)
     }
 
+    /// The element as XML that stands on its own, with all of its content, for tests and for people to read. `Debug` shows none of it,
+    /// since what people write to each other is not for logs.
+    #[must_use]
+    pub fn to_xml(&self) -> String {
+        let mut out = Vec::new();
+        self.write(&mut out, "");
+        String::from_utf8_lossy(&out).into_owned()
+    }
+
     /// Appends the element as XML for a place where the default namespace is `default_ns`, and where nothing is known
     /// about prefixes.
     ///
