@@ -35,6 +35,16 @@ pub enum Endpoint {
     /// whatever the domain of the account is.
     #[cfg(feature = "websocket")]
     WebSocket(crate::WebSocketUrl),
+    /// At a WebSocket that the web server of the account's domain tells (XEP-0156): `/.well-known/host-meta` there, in XML or in
+    /// JSON. It is fetched over HTTPS, and has to be proven to be the domain's by its certificate; then the server at the
+    /// WebSocket has to prove that it is the host in the URL. For networks in which nothing but the web gets through: the
+    /// DNS is the usual way.
+    #[cfg(feature = "websocket")]
+    HostMeta {
+        /// Where the web server is, if it is not at the domain itself, on port 443: host and port. It is asked for the domain, on that port, and
+        /// has to prove to be the domain's all the same.
+        server: Option<(String, u16)>,
+    },
 }
 
 impl Endpoint {
@@ -69,6 +79,13 @@ impl Endpoint {
             #[cfg(feature = "websocket")]
             Endpoint::WebSocket(url) => {
                 Some(Target { host: url.host().into(), port: url.port(), direct_tls: url.is_secure() })
+            }
+            // The web server; what that tells are other endpoints.
+            #[cfg(feature = "websocket")]
+            Endpoint::HostMeta { server } => {
+                let own = || (String::from(unbracketed(account.domainpart())), 443);
+                let (host, port) = server.clone().unwrap_or_else(own);
+                Some(Target { host, port, direct_tls: true })
             }
             Endpoint::Domain => {
                 let host = unbracketed(account.domainpart());
@@ -147,6 +164,13 @@ pub enum ConnectError {
     },
     /// The DNS says that this domain has decidedly no XMPP service for clients (RFC 6120 section 3.2.1).
     NoService(String),
+    /// The web server of this domain does not tell where its WebSocket is.
+    HostMeta {
+        /// The domain.
+        domain: String,
+        /// Why, in words.
+        reason: String,
+    },
     /// Nobody was there. One attempt at least.
     Unreachable(Vec<Attempt>),
     /// Somebody was there, but the stream came to nothing.
@@ -273,6 +297,9 @@ impl fmt::Display for ConnectError {
             ConnectError::Lookup { name, reason } => write!(f, "could not look up {name}: {reason}"),
             ConnectError::NoService(domain) => {
                 write!(f, "{domain} says in the DNS that it has no XMPP service for clients")
+            }
+            ConnectError::HostMeta { domain, reason } => {
+                write!(f, "the web server of {domain} does not tell where its WebSocket is: {reason}")
             }
             ConnectError::Unreachable(attempts) => {
                 f.write_str("could not connect to ")?;

@@ -42,6 +42,8 @@ mod received_presence;
 mod requests;
 mod services;
 mod session;
+#[cfg(feature = "websocket")]
+pub mod web;
 
 pub use agent::{Agent, AgentConfig, AgentEvent, Completion, Disconnected, IncomingId, OutboxError};
 pub use backoff::Backoff;

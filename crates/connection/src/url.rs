@@ -68,7 +68,8 @@ impl WebSocketUrl {
     }
 
     /// Host and port as they stand in a request (RFC 9110 section 7.2).
-    pub(crate) fn authority(&self) -> String {
+    #[must_use]
+    pub fn authority(&self) -> String {
         let WebSocketUrl { is_secure, host, port, .. } = self;
         let host = if host.contains(':') { format!("[{host}]") } else { host.clone() };
         let is_usual = *port == if *is_secure { 443 } else { 80 };

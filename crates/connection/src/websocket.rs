@@ -10,6 +10,7 @@ use std::io;
 
 use balcony_machine::Random;
 use balcony_stanza::{StreamCondition, StreamError};
+use balcony_xep::host_meta::Format;
 use tungstenite::handshake::client::Response;
 use tungstenite::handshake::derive_accept_key;
 use tungstenite::handshake::machine::TryParse as _;
@@ -27,6 +28,8 @@ const PROTOCOL_HEADER: &str = "Sec-WebSocket-Protocol";
 /// Bytes of a request or a response.
 const HANDSHAKE: usize = 8192;
 const READ_BUFFER: usize = 4096;
+/// Bytes of a URL with the name by which a client has asked.
+const HOST: usize = 512;
 
 pub(crate) struct WebSocket {
     state: State,
@@ -268,7 +271,11 @@ fn has_protocol(headers: &HeaderMap) -> bool {
 
 /// Answers a client (RFC 7395 section 3.1).
 fn respond(request: &Request, out: &mut Vec<u8>) -> Result<(), &'static str> {
-    if request.uri().path() != WEBSOCKET_PATH {
+    let path = request.uri().path();
+    if let Some(format) = [Format::Xrd, Format::Jrd].into_iter().find(|format| format.path() == path) {
+        return host_meta(request, format, out);
+    }
+    if path != WEBSOCKET_PATH {
         refuse(StatusCode::NOT_FOUND, out);
         return Err("the client asked for something else than the WebSocket");
     }
@@ -282,6 +289,27 @@ fn respond(request: &Request, out: &mut Vec<u8>) -> Result<(), &'static str> {
     }
     response.headers_mut().insert(PROTOCOL_HEADER, HeaderValue::from_static(PROTOCOL));
     write_response(&mut *out, &response).map_err(|_| "the response could not be written")
+}
+
+/// Says where the WebSocket is: here, under the name by which the client has asked (RFC 7395 section 4, XEP-0156). TLS ends here or in a
+/// proxy before. Programs of other sites may read it, and nobody keeps it for others, since it is about the name in this request.
+fn host_meta(request: &Request, format: Format, out: &mut Vec<u8>) -> Result<(), &'static str> {
+    let host = request.headers().get("Host").and_then(|host| host.to_str().ok());
+    let url = host.map(|host| format!("wss://{host}{WEBSOCKET_PATH}"));
+    let Some(url) = url.filter(|url| url.len() <= HOST && crate::WebSocketUrl::parse(url).is_some()) else {
+        refuse(StatusCode::BAD_REQUEST, out);
+        return Err("the client asked for host-meta of no host");
+    };
+    let (file, kind) = (format.write(&[&url]), format.media_type());
+    let length = file.len();
+    out.extend_from_slice(
+        format!(
+            "HTTP/1.1 200 OK\r\nContent-Type: {kind}\r\nAccess-Control-Allow-Origin: *\r\nCache-Control: no-store\r\n\
+             Connection: close\r\nContent-Length: {length}\r\n\r\n{file}"
+        )
+        .as_bytes(),
+    );
+    Err("the client asked for host-meta, and has it")
 }
 
 fn refuse(status: StatusCode, out: &mut Vec<u8>) {

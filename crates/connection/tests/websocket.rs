@@ -260,3 +260,25 @@ fn a_handshake_that_never_ends_is_given_up() {
         Ok(Progress::NeedInput)
     ));
 }
+
+// RFC 7395 §4 [V16], XEP-0156 1.4.0 §3: where the WebSocket is, for whoever asks, programs of other sites too
+#[test]
+fn it_says_where_it_is() {
+    use balcony_xep::host_meta::Format;
+    let ask = |path: &str, host: &str| answer(format!("GET {path} HTTP/1.1\r\n{host}\r\n").as_bytes());
+    for format in [Format::Xrd, Format::Jrd] {
+        for host in ["example.com", "example.com:5281", "[::1]:5281"] {
+            let (out, ended) = ask(format.path(), &format!("Host: {host}\r\n"));
+            let (head, file) = out.split_once("\r\n\r\n").unwrap();
+            assert!(head.starts_with("HTTP/1.1 200 ") && head.contains("Access-Control-Allow-Origin: *"));
+            let found = format.websockets(&format.url("example.com"), file.as_bytes()).unwrap();
+            assert_eq!(found, [format!("wss://{host}{WEBSOCKET_PATH}")]);
+            assert!(matches!(ended, Some(Err(Error::WebSocket(_)))), "{ended:?}");
+        }
+        let long = format!("Host: {}.example\r\n", "x".repeat(600));
+        for host in ["", "Host: a b\r\n", "Host: a'><b\r\n", "Host: user@example.com\r\n", &long] {
+            assert!(ask(format.path(), host).0.starts_with("HTTP/1.1 400 "), "{host}");
+        }
+    }
+    assert!(ask("/.well-known/host-meta.xml", "Host: example.com\r\n").0.starts_with("HTTP/1.1 404 "));
+}

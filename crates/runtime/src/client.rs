@@ -16,7 +16,7 @@ use balcony_machine::Instant;
 use balcony_stanza::{Payload, Stanza};
 
 use crate::clock::{Clock, seed, timeout};
-use crate::{Interest, Runtime, Socket, Timer as _, connect};
+use crate::{Interest, Runtime, Socket, Timer as _, connect, discover};
 
 /// Bytes read at once.
 const CHUNK: usize = 16_384;
@@ -67,10 +67,21 @@ impl<R: Runtime> Client<R> {
     }
 
     async fn try_connect(runtime: &R, config: &Config, endpoint: &Endpoint) -> Result<Self, ConnectError> {
-        let (socket, target) = connect::connect(runtime, endpoint, &config.stream.account).await?;
-        let there = config.clone().for_endpoint(endpoint, &target);
+        let mut places = discover::places(runtime, config, endpoint).await?.into_iter().peekable();
+        loop {
+            let Some(place) = places.next() else { return Err(ConnectError::Unreachable(Vec::new())) };
+            match Client::try_connect_at(runtime, config, &place).await {
+                Err(error) if goes_on(&error, config) && places.peek().is_some() => {}
+                result => return result.map(|client| Client { endpoint: endpoint.clone(), ..client }),
+            }
+        }
+    }
+
+    async fn try_connect_at(runtime: &R, config: &Config, place: &Endpoint) -> Result<Self, ConnectError> {
+        let (socket, target) = connect::connect(runtime, place, &config.stream.account).await?;
+        let there = config.clone().for_endpoint(place, &target);
         let client = Client::over(runtime.clone(), socket, there).await?;
-        Ok(Client { config: config.clone(), endpoint: endpoint.clone(), ..client })
+        Ok(Client { config: config.clone(), ..client })
     }
 
     /// Begins a stream on a socket that has just been connected, or on anything else that carries bytes both ways, and returns
@@ -122,9 +133,22 @@ impl<R: Runtime> Client<R> {
     }
 
     async fn reconnect_at(&mut self, endpoint: &Endpoint) -> Result<bool, ConnectError> {
+        let config = self.config.clone();
+        let places = discover::places(&self.wire.runtime, &config, endpoint).await?;
+        let mut places = places.into_iter().peekable();
+        loop {
+            let Some(place) = places.next() else { return Err(ConnectError::Unreachable(Vec::new())) };
+            match self.reconnect_to(&place).await {
+                Err(error) if goes_on(&error, &config) && places.peek().is_some() => {}
+                result => return result,
+            }
+        }
+    }
+
+    async fn reconnect_to(&mut self, place: &Endpoint) -> Result<bool, ConnectError> {
         let (socket, target) =
-            connect::connect(&self.wire.runtime, endpoint, &self.config.stream.account).await?;
-        let config = self.config.clone().for_endpoint(endpoint, &target);
+            connect::connect(&self.wire.runtime, place, &self.config.stream.account).await?;
+        let config = self.config.clone().for_endpoint(place, &target);
         self.go_on(socket, config).await
     }
 
@@ -271,6 +295,11 @@ impl<R: Runtime> fmt::Debug for Client<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Client").field("jid", &self.jid).finish_non_exhaustive()
     }
+}
+
+/// Whether another place may do better.
+fn goes_on(error: &ConnectError, config: &Config) -> bool {
+    !error.is_permanent() && error.redirect(config).is_none()
 }
 
 /// Nobody else runs TLS here. (A WebSocket in the clear is refused, or not, by the stream on it.)
@@ -424,7 +453,11 @@ fn since_1970() -> Option<u64> {
 }
 
 /// Writes once, when there is room.
-fn poll_write(socket: &mut dyn Socket, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+pub(crate) fn poll_write(
+    socket: &mut dyn Socket,
+    cx: &mut Context<'_>,
+    bytes: &[u8],
+) -> Poll<io::Result<usize>> {
     poll_try(socket, cx, Interest::Write, |socket| match socket.try_write(&[IoSlice::new(bytes)]) {
         Ok(0) => Err(ErrorKind::WriteZero.into()),
         result => result,
@@ -432,7 +465,7 @@ fn poll_write(socket: &mut dyn Socket, cx: &mut Context<'_>, bytes: &[u8]) -> Po
 }
 
 /// Tries, and waits where the socket is not ready.
-fn poll_try<T>(
+pub(crate) fn poll_try<T>(
     socket: &mut dyn Socket,
     cx: &mut Context<'_>,
     interest: Interest,

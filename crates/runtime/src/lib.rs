@@ -19,6 +19,8 @@ mod client;
 mod clock;
 #[cfg(any(feature = "client", feature = "server"))]
 mod connect;
+#[cfg(feature = "client")]
+mod discover;
 #[cfg(feature = "dns")]
 pub mod dns;
 #[cfg(feature = "server")]

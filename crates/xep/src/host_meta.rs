@@ -50,14 +50,28 @@ impl fmt::Display for HostMetaError {
 impl core::error::Error for HostMetaError {}
 
 impl Format {
+    /// The path of the file on a web server (RFC 6415 section 2).
+    #[must_use]
+    pub const fn path(self) -> &'static str {
+        match self {
+            Format::Xrd => "/.well-known/host-meta",
+            Format::Jrd => "/.well-known/host-meta.json",
+        }
+    }
+
+    /// The media type of the file.
+    #[must_use]
+    pub const fn media_type(self) -> &'static str {
+        match self {
+            Format::Xrd => "application/xrd+xml",
+            Format::Jrd => "application/json",
+        }
+    }
+
     /// Where the file of a domain is. The domain is in the form of the DNS, in A-labels.
     #[must_use]
     pub fn url(self, domain: &str) -> String {
-        let suffix = match self {
-            Format::Xrd => "",
-            Format::Jrd => ".json",
-        };
-        alloc::format!("https://{domain}/.well-known/host-meta{suffix}")
+        alloc::format!("https://{domain}{}", self.path())
     }
 
     /// The WebSockets of the domain, at most 16, in no order that means anything; those that are not protected are left out. The file

@@ -142,6 +142,25 @@ impl<R: Runtime> ClientBuilder<R> {
         self
     }
 
+    /// The server is at a WebSocket, which the web server of the account's domain tells, over HTTPS, in `/.well-known/host-meta`
+    /// (XEP-0156): for networks in which nothing but the web gets through.
+    pub fn websocket(mut self) -> Self {
+        self.endpoint = Endpoint::HostMeta { server: None };
+        self
+    }
+
+    /// The same, where this is the web server: `host`, or `host:port`. It has to prove to be the domain's all the same.
+    pub fn websocket_from(mut self, server: &str) -> Self {
+        let (host, port) = server.rsplit_once(':').unwrap_or((server, "443"));
+        match port.parse() {
+            Ok(port) if !host.is_empty() => {
+                self.endpoint = Endpoint::HostMeta { server: Some((host.into(), port)) };
+            }
+            _ => self.complain(Error::Config(format!("`{server}` is no web server: `host:port` is wanted"))),
+        }
+        self
+    }
+
     /// Trusts these certificates, in PEM, or those that they have signed, instead of what the operating system trusts. Called again,
     /// these as well.
     pub fn trust_pem(mut self, pem: &[u8]) -> Self {

@@ -9,6 +9,7 @@ mod resume;
 mod rough;
 mod runtime;
 mod talk;
+mod web;
 
 use core::time::Duration;
 
@@ -17,6 +18,7 @@ pub(crate) use own::*;
 pub(crate) use resume::*;
 pub(crate) use rough::*;
 pub(crate) use talk::*;
+pub(crate) use web::*;
 
 use balcony_client::{Config as ClientConfig, ConnectError, Endpoint, Event};
 use balcony_jid::Jid;
@@ -43,6 +45,8 @@ macro_rules! all_on {
             messages_reach_the_greatest_priority,
             direct_tls,
             websockets,
+            the_web_server_says_where,
+            a_web_server_is_not_believed_everything,
             the_dns_says_where,
             requests_wait_and_keep_the_rest,
             next_can_be_cancelled,
