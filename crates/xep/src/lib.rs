@@ -7,7 +7,10 @@
 //! | [`carbons`] | message carbons (XEP-0280) |
 //! | [`chat_markers`] | chat markers (XEP-0333) |
 //! | [`chat_states`] | chat states (XEP-0085) |
+//! | [`commands`] | ad-hoc commands (XEP-0050) |
 //! | [`conference`] | direct invitations to rooms (XEP-0249) |
+//! | [`correction`] | last message correction (XEP-0308) |
+//! | [`data_form`] | data forms (XEP-0004) |
 //! | [`datetime`] | dates and times (XEP-0082) |
 //! | [`delay`] | delayed delivery (XEP-0203, and the older XEP-0091) |
 //! | [`disco`] | service discovery (XEP-0030) |
@@ -50,7 +53,10 @@ pub mod blocking;
 pub mod carbons;
 pub mod chat_markers;
 pub mod chat_states;
+pub mod commands;
 pub mod conference;
+pub mod correction;
+pub mod data_form;
 pub mod datetime;
 pub mod delay;
 pub mod disco;

@@ -559,3 +559,45 @@ fn stream_management() {
     let failed = sm::Failed::read(element("<failed xmlns='urn:xmpp:sm:3'><x/></failed>").root());
     assert_eq!(failed, Some(sm::Failed { condition: C::UndefinedCondition, h: None }));
 }
+
+// XEP-0004 2.13.2 §3.1 [DF2], §3.3 [DF15]; XEP-0068 §5 [FN3]
+#[test]
+fn forms_say_what_they_are() {
+    use balcony_xep::data_form::DataForm;
+    let parse = |xml: &str| Element::parse(xml.as_bytes(), XmlLimits::STANZA).unwrap();
+    let none = |xml: &str| DataForm::read(parse(xml).root()).is_none();
+    assert!(none("<x xmlns='jabber:x:data'/>") && none("<x xmlns='jabber:x:data' type='questions'/>"));
+    let line = || Element::new(Name::from_static("instructions"), "jabber:x:data");
+    let form = parse("<x xmlns='jabber:x:data' type='form'/>");
+    let long = (0..4_096).fold(form, |form, _| form.child(line()));
+    assert!(DataForm::read(long.root()).is_some() && DataForm::read(long.child(line()).root()).is_none());
+    let submit = parse(
+        "<x xmlns='jabber:x:data' type='submit'><field var='FORM_TYPE'><value>urn:x</value></field>\
+         <field var='a'><value>true</value></field><field var='b'><value>yes</value></field><field var='c'/></x>",
+    );
+    let form = DataForm::read(submit.root()).unwrap();
+    assert_eq!(form.form_type(), Some("urn:x"));
+    let said = ["a", "b", "c", "d"].map(|var| form.flag(var));
+    assert_eq!((said, form.value("c"), form.values("b").count()), ([true, false, false, false], None, 1));
+    // [FN2]: not hidden, no meaning
+    let shown = parse(
+        "<x xmlns='jabber:x:data' type='form'><field var='FORM_TYPE' type='text-single'><value>urn:x</value></field></x>",
+    );
+    assert_eq!(DataForm::read(shown.root()).unwrap().form_type(), None);
+    assert!(!format!("{form:?}").contains("urn:x"), "values may be passwords");
+}
+
+// XEP-0050 1.3.0 §4.4 [AH25]; XEP-0308 1.2.1 §4
+#[test]
+fn commands_and_corrections_name_what_they_are_about() {
+    use balcony_stanza::ErrorCondition;
+    use balcony_xep::commands::Request;
+    use balcony_xep::correction::Correction;
+    let parse = |xml: &str| Element::parse(xml.as_bytes(), XmlLimits::STANZA).unwrap();
+    for wrong in ["node='x' action='stop'", "action='next'"] {
+        let element = parse(&format!("<command xmlns='http://jabber.org/protocol/commands' {wrong}/>"));
+        let error = Request::read(element.root()).unwrap_err();
+        assert_eq!(error.condition, ErrorCondition::BadRequest);
+    }
+    assert_eq!(Correction::read(parse("<replace xmlns='urn:xmpp:message-correct:0'/>").root()), None);
+}

@@ -10,6 +10,8 @@ use balcony_xep::carbons::{self, Carbon, Direction};
 use balcony_xep::chat_markers::Marker;
 use balcony_xep::chat_states::ChatState;
 use balcony_xep::conference::Invitation;
+use balcony_xep::correction::{self, Correction};
+use balcony_xep::data_form::{self, DataForm, Field as FormField, FieldKind, FormKind};
 use balcony_xep::datetime;
 use balcony_xep::delay::{self, Delay};
 use balcony_xep::disco::{self, About, Identity, Info, Item, Items};
@@ -20,7 +22,7 @@ use balcony_xep::receipts::{self, Receipt};
 use balcony_xep::register::{self, Field, Fields, Form};
 use balcony_xep::sm::{self, Ack, Enable, Enabled, Failed, Resumable, Resume, Resumed, TooHigh};
 use balcony_xep::version::{self, Software};
-use balcony_xep::{chat_markers, chat_states, conference, muc, ping, private, vcard};
+use balcony_xep::{chat_markers, chat_states, commands, conference, muc, ping, private, vcard};
 use balcony_xml::{Element, ElementRef, Name};
 use every::every;
 use proptest::option::of;
@@ -29,6 +31,18 @@ use proptest::sample::select;
 
 /// Names and the namespaces in which they mean something.
 const KNOWN: &[(&str, &str)] = &[
+    ("replace", correction::NS),
+    ("x", data_form::NS),
+    ("field", data_form::NS),
+    ("value", data_form::NS),
+    ("option", data_form::NS),
+    ("required", data_form::NS),
+    ("reported", data_form::NS),
+    ("item", data_form::NS),
+    ("command", commands::NS),
+    ("actions", commands::NS),
+    ("note", commands::NS),
+    ("next", commands::NS),
     ("ping", ping::NS),
     ("query", version::NS),
     ("name", version::NS),
@@ -97,7 +111,26 @@ const ATTRIBUTES: &[(&str, &[&str])] = &[
     ("name", &["a", "<&'\">"]),
     ("var", &["urn:x", ""]),
     ("category", &["client"]),
-    ("type", &["chat", "pc", "get", "set", "image/png"]),
+    (
+        "type",
+        &[
+            "chat",
+            "pc",
+            "get",
+            "set",
+            "image/png",
+            "form",
+            "submit",
+            "result",
+            "hidden",
+            "text-single",
+            "warn",
+        ],
+    ),
+    ("action", &["execute", "next", "cancel", "stop"]),
+    ("status", &["executing", "completed", "canceled", "x"]),
+    ("sessionid", &["1", ""]),
+    ("label", &["a", "<&'\">"]),
     ("jid", &["juliet@example.com", "Juliet@EXAMPLE.com/\u{e9}", "@", ""]),
     ("from", &["example.com", "juliet@example.com", ""]),
     ("to", &["romeo@example.net", "@"]),
@@ -150,6 +183,28 @@ fn element() -> impl Strategy<Value = Element> {
         (empty.clone(), prop::collection::vec(inner, 1..4))
             .prop_map(|(element, children)| children.into_iter().fold(element, Element::child))
     })
+}
+
+fn form_field() -> impl Strategy<Value = FormField<'static>> {
+    use FieldKind as K;
+    let kinds =
+        [K::Boolean, K::Hidden, K::ListMulti, K::TextMulti, K::TextPrivate, K::TextSingle, K::JidSingle];
+    let texts = || prop::collection::vec(text(), 0..3);
+    let kind = of(select(kinds.to_vec()));
+    (of(some_text()), kind, of(text()), of(text()), any::<bool>(), texts(), texts()).prop_map(
+        |(var, kind, label, description, is_required, values, options)| FormField {
+            var: var.map(Into::into),
+            kind,
+            label: label.map(Into::into),
+            description: description.map(Into::into),
+            is_required,
+            values: values.into_iter().map(Into::into).collect(),
+            options: options
+                .into_iter()
+                .map(|value| data_form::Choice { label: None, value: value.into() })
+                .collect(),
+        },
+    )
 }
 
 fn message() -> impl Strategy<Value = Stanza> {
@@ -245,6 +300,52 @@ proptest! {
         same!(Items, Items { node, items: items.collect() });
     }
 
+    // XEP-0004 2.13.2 §3 [DF13] [DF14] [DF20] [DF30]: whatever is in a form arrives, and goes back
+    #[test]
+    fn data_forms(
+        (kind, title, instructions) in (select(&[FormKind::Form, FormKind::Submit, FormKind::Cancel, FormKind::Result][..]), of(text()), prop::collection::vec(text(), 0..2)),
+        fields in prop::collection::vec(form_field(), 0..4),
+        (reported, items) in (prop::collection::vec(form_field(), 0..3), prop::collection::vec(prop::collection::vec(form_field(), 0..3), 0..3)),
+    ) {
+        let instructions = instructions.into_iter().map(Into::into).collect();
+        let title = title.map(Into::into);
+        let form = DataForm { kind, title, instructions, fields, reported, items };
+        let element = form.to_element();
+        prop_assert_eq!(DataForm::read(element.root()).map(DataForm::into_owned), Some(form.clone()));
+        let answer = form.answer();
+        // [DF16] [DF22]: what is hidden goes back as it is, words do not
+        for field in &form.fields {
+            if let (Some(var), Some(FieldKind::Hidden)) = (&field.var, field.kind) {
+                let first = form.field(var).unwrap();
+                prop_assert!(first.values.is_empty() || answer.values(var).eq(first.values.iter().map(|value| &**value)));
+            }
+        }
+        prop_assert!(answer.fields.iter().all(|field| field.kind.is_none_or(|kind| kind == FieldKind::Hidden)));
+        let missing: Vec<String> = answer.missing(&form).map(String::from).collect();
+        let filled = missing.iter().fold(answer, |answer, var| answer.set(var, ["x"]));
+        prop_assert_eq!(filled.missing(&form).next(), None);
+        same!(DataForm, form);
+    }
+
+    // XEP-0050 1.3.0 §2.4, §3.4 [AH8] [AH17] [AH21]
+    #[test]
+    fn ad_hoc_commands(node in text(), session in of(some_text()), action in 0..5_usize, note in of(text()), field in form_field(), flags: (bool, bool, bool, bool)) {
+        use commands::{Action, Actions, Level, Note, Request, Response, Status};
+        let actions = [Action::Execute, Action::Prev, Action::Next, Action::Complete, Action::Cancel];
+        let form = DataForm::new(FormKind::Submit).with(field);
+        let session: Option<std::borrow::Cow<'_, str>> = session.map(Into::into);
+        let request = Request { node: node.clone().into(), session: session.clone(), action: actions[action], form: Some(form.clone()) };
+        let arrived = delivered(request.to_element());
+        prop_assert_eq!(Request::read(arrived.root()), Ok(request));
+        let (prev, next, complete, has_execute) = flags;
+        let execute = has_execute.then_some(actions[action]);
+        let actions = Some(Actions { execute, prev, next, complete });
+        let notes = note.into_iter().map(|text| Note { level: Level::Warn, text: text.into() }).collect();
+        let response = Response { session, actions, notes, form: Some(form), ..Response::new(node, Status::Executing) };
+        prop_assert_eq!(response.reply(Action::Next, None).session, response.session.clone());
+        same!(Response, response);
+    }
+
     // XEP-0203 §4
     #[test]
     fn delays(at in 0..=datetime::END, from in of(text()), reason in of(some_text())) {
@@ -257,6 +358,7 @@ proptest! {
         id in text(), room in jid(), texts in prop::array::uniform3(of(text())), continues: bool,
     ) {
         same!(Receipt, Receipt::Request);
+        same!(Correction, Correction { id: (&id).into() });
         same!(Receipt, Receipt::Received { id: (&id).into() });
         same!(Marker, Marker::Markable);
         same!(Marker, Marker::Displayed { id: (&id).into() });

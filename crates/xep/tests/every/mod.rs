@@ -8,6 +8,8 @@ use balcony_xep::carbons::{self, Carbon, Direction, Private};
 use balcony_xep::chat_markers::Marker;
 use balcony_xep::chat_states::{self, ChatState};
 use balcony_xep::conference::Invitation;
+use balcony_xep::correction::Correction;
+use balcony_xep::data_form::DataForm;
 use balcony_xep::delay::{self, Delay};
 use balcony_xep::disco::{self, Info, Items};
 use balcony_xep::forward::Forwarded;
@@ -18,7 +20,7 @@ use balcony_xep::ping::Ping;
 use balcony_xep::receipts::Receipt;
 use balcony_xep::register::{self, Form};
 use balcony_xep::version::{self, Software};
-use balcony_xep::{muc, private, sm, vcard};
+use balcony_xep::{commands, muc, private, sm, vcard};
 use balcony_xml::{Element, ElementRef};
 
 /// Documents and cards may be no larger than this here.
@@ -59,6 +61,9 @@ pub fn every(element: ElementRef<'_>) {
     form!(Receipt);
     form!(Marker);
     form!(Invitation);
+    form!(Correction);
+    form!(DataForm);
+    form!(commands::Response);
     form!(Form);
     form!(BlockList);
     form!(vcard::Card);
@@ -87,6 +92,9 @@ pub fn every(element: ElementRef<'_>) {
 }
 
 fn requests(element: ElementRef<'_>) {
+    if let Ok(request) = commands::Request::read(element) {
+        assert_eq!(commands::Request::read(request.to_element().root()), Ok(request));
+    }
     if let Ok(request) = register::Request::read(element) {
         assert_eq!(register::Request::read(request.to_element().root()), Ok(request));
     }
