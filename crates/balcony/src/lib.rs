@@ -49,7 +49,7 @@
 //!
 //! A client does what its owner does, and no more: extensions are values that are given to its [builder](ClientBuilder::with).
 //! [`Discovery`] says who this is, [`Receipts`] that messages have come, [`Roster`] knows the contacts, [`PrivateStorage`] keeps
-//! documents on the server. [`Client::ext`] reaches them while the client runs. Your own are types with [`Extension`].
+//! documents on the server, [`Commands`] offers commands to others, and runs theirs. [`Client::ext`] reaches them while the client runs. Your own are types with [`Extension`].
 //!
 //! # A server
 //!
@@ -91,10 +91,10 @@ pub mod server;
 
 #[cfg(feature = "client")]
 pub use balcony_client::{
-    Attempt, Backoff, CallId, Callable, Carbon, Chat, ConnectError, Contacts, Context, Delivered,
-    Disconnected, Discovery, Extension, IncomingRequest, Iq, Message, MessageBuilder, News, Note, Presence,
-    PrivateStorage, Receipts, ReceivedPresence, RequestError, RequestKind, Response, Roster, Show,
-    Undelivered, held_back,
+    Attempt, Backoff, CallId, Callable, Carbon, Chat, CommandAnswer, CommandCall, CommandOutcome,
+    CommandStep, Commands, ConnectError, Contacts, Context, Delivered, Disconnected, Discovery, Extension,
+    IncomingRequest, Iq, Message, MessageBuilder, News, Note, Presence, PrivateStorage, Receipts,
+    ReceivedPresence, RequestError, RequestKind, Response, Roster, Show, Undelivered, held_back,
 };
 pub use balcony_jid::{BareJid, FullJid, Jid, JidError};
 pub use balcony_machine::{Instant, Secret};
@@ -108,6 +108,7 @@ pub use balcony_stream::TlsPolicy;
 pub use balcony_stream::client::Token;
 pub use balcony_tls as tls;
 pub use balcony_xep as xep;
+pub use balcony_xep::data_form::{DataForm, Field, FieldKind, FormKind};
 pub use balcony_xml::{Element, ElementRef, Name};
 #[cfg(feature = "client")]
 pub use client::{Client, ClientBuilder, Event, Ext, Request, Sender};

@@ -6,10 +6,12 @@
 pub use crate::client::{Client, Event, Sender};
 #[cfg(feature = "client")]
 pub use balcony_client::{
-    Discovery, Iq, Message, News, Presence, PrivateStorage, Receipts, RequestError, Roster, Show,
+    CommandAnswer, Commands, Discovery, Iq, Message, News, Presence, PrivateStorage, Receipts, RequestError,
+    Roster, Show,
 };
 pub use balcony_jid::{BareJid, FullJid, Jid};
 pub use balcony_stanza::{ErrorCondition, MessageType, Payload, PresenceType, Stanza};
+pub use balcony_xep::data_form::{DataForm, Field, FieldKind, FormKind};
 pub use balcony_xml::{Element, ElementRef, Name};
 
 pub use crate::Error;

@@ -61,8 +61,8 @@ pub use delay::held_back;
 pub use endpoint::dns_name;
 pub use endpoint::{Attempt, ConnectError, Endpoint, REDIRECTS};
 pub use extension::{
-    CallId, Callable, Context, Delivered, Discovery, Extension, Extensions, Note, PrivateStorage, Receipts,
-    Roster, StorageCall,
+    CallId, Callable, CommandAnswer, CommandCall, CommandOutcome, CommandStep, Commands, Context, Delivered,
+    Discovery, Extension, Extensions, Note, PrivateStorage, Receipts, Roster, StorageCall,
 };
 pub use iq::{IncomingRequest, Iq, RequestError, Response};
 pub use message::{Message, MessageBuilder, Undelivered};

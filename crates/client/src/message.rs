@@ -6,6 +6,8 @@ use alloc::vec::Vec;
 use balcony_jid::Jid;
 use balcony_stanza::{Content, Kind, MessageType, Payload, Stanza, Texts, Thread};
 use balcony_xep::chat_states::ChatState;
+use balcony_xep::correction::Correction;
+use balcony_xep::data_form::DataForm;
 use balcony_xep::delay::Delay;
 use balcony_xep::receipts::Receipt;
 use balcony_xml::{Element, ElementRef};
@@ -118,6 +120,19 @@ impl Message {
         self.elements().find_map(Receipt::read)
     }
 
+    /// The id of the message of the same sender that this one takes the place of (XEP-0308). Anybody can write that: compare who has sent
+    /// both, by the bare address, or in a room by the full one.
+    #[must_use]
+    pub fn corrects(&self) -> Option<&str> {
+        self.elements().find_map(|element| element.attr("id").filter(|_| Correction::read(element).is_some()))
+    }
+
+    /// The first form in it (XEP-0004).
+    #[must_use]
+    pub fn form(&self) -> Option<DataForm<'_>> {
+        self.elements().find_map(DataForm::read)
+    }
+
     /// That it was held back, as the first who says so (XEP-0203); anybody can write that. [`held_back`](crate::held_back) believes the
     /// own server only.
     #[must_use]
@@ -227,6 +242,17 @@ impl MessageBuilder {
     /// What the sender is doing (XEP-0085).
     pub fn chat_state(self, state: ChatState) -> Self {
         self.child(state.to_element())
+    }
+
+    /// It takes the place of a message that was sent before to the same, with this id (XEP-0308): the first one, if it was corrected
+    /// already. Everything is said again.
+    pub fn correct(self, id: &str) -> Self {
+        self.child(Correction { id: id.into() }.to_element())
+    }
+
+    /// Adds a form, or the answers to one (XEP-0004).
+    pub fn form(self, form: &DataForm<'_>) -> Self {
+        self.child(form.to_element())
     }
 
     /// Asks for a receipt (XEP-0184 section 5.1). One that comes is known by the id.

@@ -1,5 +1,6 @@
 //! A world whose clients live by themselves: they log in, do what a closure says, lose their connections and make new ones, and wait.
 
+use core::any::Any;
 use core::time::Duration;
 use std::collections::BTreeMap;
 
@@ -48,6 +49,7 @@ trait Living {
     fn send(&mut self, stanza: Stanza);
     fn request(&mut self, now: Instant, iq: Iq) -> Result<CallId, RequestError>;
     fn line(&mut self) -> &mut Line;
+    fn agent(&mut self) -> &mut dyn Any;
     fn jid(&self) -> Option<&FullJid>;
     fn end(&self) -> Option<&Disconnected>;
 }
@@ -61,6 +63,7 @@ struct Line {
     is_plugged: bool,
     events: Vec<AgentEvent>,
     outcomes: BTreeMap<CallId, Result<Response, RequestError>>,
+    calls: BTreeMap<CallId, Box<dyn Any + Send>>,
 }
 
 struct Bot<X, L> {
@@ -140,8 +143,14 @@ impl Simulation {
         logic: Option<impl Logic<X> + 'static>,
     ) -> ClientId {
         let agent = Agent::new(agent, extensions, &self.random.seed());
-        let line =
-            Line { peer: None, read: 0, is_plugged: true, events: Vec::new(), outcomes: BTreeMap::new() };
+        let line = Line {
+            peer: None,
+            read: 0,
+            is_plugged: true,
+            events: Vec::new(),
+            outcomes: BTreeMap::new(),
+            calls: BTreeMap::new(),
+        };
         self.clients.push(Box::new(Bot { agent, config, logic, pump: None, line }));
         self.run();
         ClientId(self.clients.len() - 1)
@@ -167,6 +176,23 @@ impl Simulation {
     /// What has come of a request of a client, once; `None`: nothing yet.
     pub fn outcome(&mut self, client: ClientId, request: CallId) -> Option<Result<Response, RequestError>> {
         self.clients[client.0].line().outcomes.remove(&request)
+    }
+
+    /// What has come of a call of one of a client's extensions, which its [agent](Simulation::agent) has made, once; `None`: nothing of this
+    /// type yet.
+    pub fn called<T: Any>(&mut self, client: ClientId, call: CallId) -> Option<T> {
+        let calls = &mut self.clients[client.0].line().calls;
+        let outcome = calls.remove(&call)?;
+        outcome.downcast().ok().map(|outcome| *outcome)
+    }
+
+    /// The agent of a client that has these extensions, to tell it to do something; [`run`](Simulation::run) after that.
+    ///
+    /// # Panics
+    ///
+    /// If its extensions are others.
+    pub fn agent<X: Extensions + 'static>(&mut self, client: ClientId) -> &mut Agent<X> {
+        self.clients[client.0].agent().downcast_mut().expect("the extensions that it was made with")
     }
 
     /// What has happened to a client without logic since the last call.
@@ -324,8 +350,10 @@ impl<X: Extensions, L: Logic<X>> Bot<X, L> {
             let outcome = match completion {
                 Completion::Response(outcome) => outcome,
                 Completion::Lost => Err(RequestError::Offline),
-                // Whoever calls an extension is the bot itself, and hears of it by a note.
-                Completion::Call(_) => continue,
+                Completion::Call(outcome) => {
+                    self.line.calls.insert(call, outcome);
+                    continue;
+                }
             };
             self.line.outcomes.insert(call, outcome);
         }
@@ -349,7 +377,7 @@ impl<X: Extensions, L: Logic<X>> Bot<X, L> {
     }
 }
 
-impl<X: Extensions, L: Logic<X>> Living for Bot<X, L> {
+impl<X: Extensions + 'static, L: Logic<X>> Living for Bot<X, L> {
     fn step(&mut self, world: &mut World, random: &mut Random) -> bool {
         let now = world.now;
         let mut busy = false;
@@ -394,6 +422,10 @@ impl<X: Extensions, L: Logic<X>> Living for Bot<X, L> {
 
     fn line(&mut self) -> &mut Line {
         &mut self.line
+    }
+
+    fn agent(&mut self) -> &mut dyn Any {
+        &mut self.agent
     }
 
     fn jid(&self) -> Option<&FullJid> {

@@ -4,8 +4,14 @@ use core::fmt;
 use core::marker::PhantomData;
 use std::sync::Arc;
 
-use balcony_client::{Callable, Contacts, Extension, PrivateStorage, Roster, StorageCall};
+use balcony_client::{
+    Callable, CommandCall, CommandOutcome, Commands, Contacts, Extension, PrivateStorage, RequestError,
+    Roster, StorageCall,
+};
+use balcony_jid::Jid;
 use balcony_machine::XmlLimits;
+use balcony_xep::commands::{Action, Request, Response as Step};
+use balcony_xep::data_form::DataForm;
 use balcony_xep::private::{Document, Key};
 use balcony_xml::{Element, ElementRef, Name};
 
@@ -68,6 +74,68 @@ impl Ext<'_, PrivateStorage> {
         let document = Document::new(document, XmlLimits::STANZA.bytes).ok_or_else(cannot)?;
         self.call(StorageCall::Set(Box::new(document))).await??;
         Ok(())
+    }
+}
+
+impl Ext<'_, Commands> {
+    /// The commands that an entity offers to us: the node of each, and its name for people (XEP-0050 section 2.2).
+    ///
+    /// # Errors
+    ///
+    /// As [`call`](Ext::call); the request can be refused.
+    pub async fn list(&self, of: Jid) -> Result<Vec<(String, Option<String>)>, Error> {
+        match self.call(CommandCall::List(of)).await?? {
+            CommandOutcome::Listed(listed) => Ok(listed),
+            _ => Err(RequestError::Unreadable.into()),
+        }
+    }
+
+    /// Begins a command of an entity. What comes back says whether that was all, or has a form to be answered: then
+    /// [`go_on`](Ext::go_on).
+    ///
+    /// ```no_run
+    /// use balcony::prelude::*;
+    /// use balcony::xep::commands::{Action, Status};
+    ///
+    /// # async fn example(client: &Client) -> Result<(), Box<dyn std::error::Error>> {
+    /// let (server, commands) = ("example.com".parse::<Jid>()?, client.ext::<Commands>()?);
+    /// let step = commands.run(server.clone(), "greet").await?;
+    /// if let Some(form) = step.form.as_ref().filter(|_| step.status == Status::Executing) {
+    ///     let answer = form.answer().set("name", ["Romeo"]);
+    ///     let step = commands.go_on(server, &step, Action::Execute, Some(answer)).await?;
+    ///     println!("{:?}", step.notes);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`list`](Ext::list).
+    pub async fn run(&self, of: Jid, node: &str) -> Result<Step<'static>, Error> {
+        self.step(of, Request::begin(String::from(node))).await
+    }
+
+    /// Takes the next step of a command, mostly with the [answers](balcony_xep::data_form::DataForm::answer) to its form.
+    ///
+    /// # Errors
+    ///
+    /// As [`list`](Ext::list).
+    pub async fn go_on(
+        &self,
+        of: Jid,
+        step: &Step<'_>,
+        action: Action,
+        form: Option<DataForm<'static>>,
+    ) -> Result<Step<'static>, Error> {
+        self.step(of, step.reply(action, form)).await
+    }
+
+    async fn step(&self, of: Jid, request: Request<'static>) -> Result<Step<'static>, Error> {
+        match self.call(CommandCall::Step(of, Box::new(request))).await?? {
+            CommandOutcome::Stepped(step) => Ok(*step),
+            _ => Err(RequestError::Unreadable.into()),
+        }
     }
 }
 

@@ -110,7 +110,7 @@ impl Core {
     }
 
     /// An id for a stanza that is no request of ours.
-    pub(super) fn id(&mut self) -> Arc<str> {
+    pub(crate) fn id(&mut self) -> Arc<str> {
         let number = self.number();
         Arc::from(alloc::format!("{}m{number}", self.prefix))
     }

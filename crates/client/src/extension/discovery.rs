@@ -6,6 +6,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use balcony_stanza::{ErrorCondition, IqType, Kind, Stanza};
+use balcony_xep::commands;
 use balcony_xep::disco::{self, About, Identity, Query};
 use balcony_xep::ping::{self, Ping};
 use balcony_xep::version::{self, Software};
@@ -80,6 +81,10 @@ impl Discovery {
             return Some(stanza.result()?.child(self.software().to_element()));
         }
         let query = Query::read(element)?;
+        if query.node.is_some() && features.iter().any(|feature| feature == commands::NS) {
+            // Nodes are commands, which answer for themselves, wherever they stand.
+            return None;
+        }
         if query.node.is_some() {
             // There are no nodes here (XEP-0030 section 3.3).
             return stanza.error(&ErrorCondition::ItemNotFound.into());

@@ -1,5 +1,6 @@
 //! Extensions of a client: plain values that their owner puts together.
 
+mod commands;
 mod discovery;
 mod private_storage;
 mod receipts;
@@ -16,6 +17,7 @@ use balcony_machine::Instant;
 use balcony_stanza::Stanza;
 use balcony_stream::client::ServerFeatures;
 
+pub use commands::{CommandAnswer, CommandCall, CommandOutcome, CommandStep, Commands};
 pub use discovery::Discovery;
 pub use private_storage::{PrivateStorage, StorageCall};
 pub use receipts::{Delivered, Receipts};
