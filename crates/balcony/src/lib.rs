@@ -51,6 +51,10 @@
 //! [`Discovery`] says who this is, [`Receipts`] that messages have come, [`Roster`] knows the contacts, [`PrivateStorage`] keeps
 //! documents on the server, [`Commands`] offers commands to others, and runs theirs. [`Client::ext`] reaches them while the client runs. Your own are types with [`Extension`].
 //!
+//! # Without async
+//!
+//! [`ClientBuilder::start_blocking`] gives a client whose methods wait, and can be woken: see [`blocking`].
+//!
 //! # A server
 //!
 //! With the feature `server`: see [`server`](https://docs.rs/balcony/latest/balcony/server/index.html).
@@ -80,6 +84,8 @@
 // Adapters are where clocks and sockets live.
 #![allow(clippy::disallowed_methods, clippy::disallowed_types)]
 
+#[cfg(all(feature = "client", any(feature = "tokio", feature = "smol", feature = "async-std")))]
+pub mod blocking;
 #[cfg(feature = "client")]
 mod client;
 mod error;

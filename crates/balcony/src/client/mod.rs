@@ -178,6 +178,12 @@ impl Sender {
         self.shared.jid()
     }
 
+    /// Waits until the client has ended.
+    #[cfg(any(feature = "tokio", feature = "smol", feature = "async-std"))]
+    pub(crate) async fn over(&self) {
+        poll_fn(|cx| self.shared.poll_over(cx)).await;
+    }
+
     /// Ends the client: it sends what still waits, says goodbye, and its [`next`](Client::next) returns `None`.
     pub fn close(&self) {
         self.shared.close();

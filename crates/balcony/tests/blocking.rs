@@ -1,0 +1,173 @@
+//! Clients without async, and their commands: threads, waking, extensions.
+#![allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    clippy::std_instead_of_core,
+    clippy::unwrap_used,
+    reason = "tests"
+)]
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use balcony::blocking::{self, Waited};
+use balcony::prelude::*;
+use balcony::server::{ServerHandle, test_certificate};
+use balcony::xep::commands::{Action, Status};
+use balcony::xep::ping::Ping;
+
+/// Longer than anything here takes on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A server in a thread of its own, and what its clients trust.
+struct World {
+    runtime: tokio::runtime::Runtime,
+    server: ServerHandle,
+    pem: String,
+}
+
+impl World {
+    fn new() -> World {
+        let (pem, key) = test_certificate("localhost").unwrap();
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let _inside = runtime.enter();
+        let accounts = MemoryAccounts::new().with("romeo@localhost", "r").unwrap();
+        let server = Server::builder("localhost")
+            .accounts(accounts.with("juliet@localhost", "j").unwrap())
+            .certificate_pem(pem.as_bytes(), key.expose().as_bytes())
+            .configure(|config| config.iq_needs_presence = false)
+            .listen("127.0.0.1:0".parse().unwrap())
+            .start()
+            .unwrap();
+        drop(_inside);
+        World { runtime, server, pem }
+    }
+
+    fn client(&self, name: &str, commands: Commands) -> blocking::Client {
+        Client::builder(&format!("{name}@localhost/thread"))
+            .password(&name[..1])
+            .connect(&self.server.local_addrs()[0].to_string())
+            .trust_pem(self.pem.as_bytes())
+            .with(commands)
+            .with(Discovery::new("Test", "1"))
+            .start_blocking()
+            .unwrap()
+    }
+}
+
+fn body(client: &mut blocking::Client) -> String {
+    loop {
+        match client.wait(PATIENCE).unwrap() {
+            Waited::Event(Event::Message(message)) => return message.body().unwrap().into(),
+            Waited::Event(_) => {}
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+/// Takes what has happened up to now.
+fn quiet(client: &mut blocking::Client) {
+    while !matches!(client.wait(Duration::from_millis(100)).unwrap(), Waited::TimedOut) {}
+}
+
+#[test]
+fn threads_share_a_client() {
+    let world = World::new();
+    let mut romeo = world.client("romeo", Commands::new());
+    let mut juliet = world.client("juliet", Commands::new());
+    assert_eq!(romeo.jid().unwrap().as_str(), "romeo@localhost/thread");
+    assert!(romeo.request(Iq::get(Ping.to_element()).to("localhost".parse().unwrap())).is_ok());
+    let sender = romeo.sender();
+    let other = thread::spawn(move || {
+        for number in 0..5 {
+            let message = Message::chat("juliet@localhost/thread".parse().unwrap()).body(&number.to_string());
+            sender.send(message).unwrap();
+        }
+        sender
+    });
+    for number in 0..5 {
+        assert_eq!(body(&mut juliet), number.to_string());
+    }
+    let sender = other.join().unwrap();
+    // The end of one thread's work ends the waiting of another.
+    let waits = thread::spawn(move || {
+        while romeo.next().unwrap().is_some() {}
+        romeo.close()
+    });
+    sender.close();
+    waits.join().unwrap().unwrap();
+    assert!(sender.send(Message::chat("juliet@localhost".parse().unwrap())).is_err());
+    juliet.close().unwrap();
+    world.runtime.block_on(world.server.shutdown());
+}
+
+#[test]
+fn waiting_is_ended_by_others_and_by_time() {
+    let world = World::new();
+    let mut romeo = world.client("romeo", Commands::new());
+    quiet(&mut romeo);
+    let start = Instant::now();
+    assert!(matches!(romeo.wait(Duration::from_millis(50)).unwrap(), Waited::TimedOut));
+    assert!(start.elapsed() >= Duration::from_millis(50));
+    // Before it waits, and while it does.
+    let waker = romeo.waker();
+    waker.wake();
+    assert!(matches!(romeo.wait(PATIENCE).unwrap(), Waited::Woken));
+    let other = thread::spawn(move || {
+        thread::sleep(Duration::from_millis(50));
+        waker.wake();
+    });
+    let start = Instant::now();
+    assert!(matches!(romeo.wait(PATIENCE).unwrap(), Waited::Woken));
+    assert!(start.elapsed() < PATIENCE);
+    other.join().unwrap();
+    assert!(matches!(romeo.wait(Duration::from_millis(20)).unwrap(), Waited::TimedOut), "once is once");
+    // A wrong password is an error that is told at once.
+    let wrong = Client::builder("romeo@localhost").password("x").trust_pem(world.pem.as_bytes());
+    let wrong = wrong.connect(&world.server.local_addrs()[0].to_string()).start_blocking();
+    assert!(matches!(wrong, Err(Error::Ended(_))));
+}
+
+// XEP-0050 1.3.0 §2.2, §2.4; XEP-0308 1.2.1 §4
+#[test]
+fn commands_and_corrections_through_sockets() {
+    let world = World::new();
+    let offered = Commands::new().allow(|account| account.as_str() == "juliet@localhost").command(
+        "greet",
+        "Greet somebody",
+        |asked| match asked.form.and_then(|form| form.value("name")) {
+            None => CommandAnswer::Ask(
+                DataForm::new(FormKind::Form).with(Field::new(FieldKind::TextSingle, "name").required()),
+            ),
+            Some(name) => CommandAnswer::done(format!("Hello, {name}!")),
+        },
+    );
+    let romeo = world.client("romeo", offered);
+    let mut juliet = world.client("juliet", Commands::new());
+    let of: Jid = romeo.jid().unwrap().into();
+    let commands = juliet.inner().ext::<Commands>().unwrap();
+    let listed = blocking::block_on(commands.list(of.clone())).unwrap();
+    assert_eq!(listed, [("greet".to_owned(), Some("Greet somebody".to_owned()))]);
+    let step = blocking::block_on(commands.run(of.clone(), "greet")).unwrap();
+    assert_eq!(step.status, Status::Executing);
+    let answer = step.form.as_ref().unwrap().answer().set("name", ["Juliet"]);
+    let step = blocking::block_on(commands.go_on(of, &step, Action::Execute, Some(answer))).unwrap();
+    assert_eq!((step.status, &*step.notes[0].text), (Status::Completed, "Hello, Juliet!"));
+    // Not by somebody who is not allowed, be it the owner.
+    let own: Jid = romeo.jid().unwrap().into();
+    let refused = blocking::block_on(romeo.inner().ext::<Commands>().unwrap().run(own, "greet"));
+    assert!(matches!(refused, Err(Error::Request(RequestError::Refused(_)))), "{refused:?}");
+
+    let to = || "juliet@localhost/thread".parse().unwrap();
+    let id = romeo.send(Message::chat(to()).body("But soft, what lihgt?")).unwrap();
+    romeo.send(Message::chat(to()).body("But soft, what light?").correct(&id)).unwrap();
+    let mut seen = Vec::new();
+    while seen.len() < 2 {
+        if let Waited::Event(Event::Message(message)) = juliet.wait(PATIENCE).unwrap() {
+            seen.push((message.id().map(String::from), message.corrects().map(String::from)));
+        }
+    }
+    assert_eq!((seen[0].1.as_deref(), seen[1].1.as_deref()), (None, Some(&*id)));
+    assert_eq!(seen[0].0.as_deref(), Some(&*id));
+}
