@@ -45,7 +45,7 @@ impl World {
     }
 
     fn client(&self, name: &str, commands: Commands) -> blocking::Client {
-        Client::builder(&format!("{name}@localhost/thread"))
+        Client::builder(format!("{name}@localhost/thread"))
             .password(&name[..1])
             .connect(&self.server.local_addrs()[0].to_string())
             .trust_pem(self.pem.as_bytes())

@@ -111,7 +111,7 @@ pub(crate) async fn a_web_server_is_not_believed_everything() {
     soon(connect(elsewhere).await.unwrap().close()).await.unwrap();
 
     let clear = serve(certificate.clone(), |_| found_at("http://localhost/host-meta"));
-    let round = serve(certificate.clone(), |path| found_at(path));
+    let round = serve(certificate.clone(), found_at);
     let large = serve(certificate.clone(), |_| "HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n".into());
     let nothing = serve(certificate, |_| file("<XRD xmlns='http://docs.oasis-open.org/ns/xri/xrd-1.0'/>"));
     let (foreign, _) = super::certificate();
