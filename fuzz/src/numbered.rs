@@ -1,9 +1,10 @@
 //! Messages and requests that the harness sends itself, numbered, so that order and loss show whatever else an input does.
 //!
-//! Between one sender and one address order is kept (RFC 6120 section 10.1). Nothing arrives twice on one connection. What the
+//! Between one sender and one address order is kept (RFC 6120 section 10.1), but for what has come to a session that ends and has not
+//! acknowledged it: that comes again to another. Nothing arrives twice on one connection. What the
 //! server has taken arrives, or waits in the store, or comes back to its sender.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use balcony_machine::XmlLimits;
 use balcony_stanza::{Kind, MessageType, Stanza};
@@ -21,6 +22,10 @@ pub struct Numbered {
     /// The highest number that has come from a sender, to an address, on a connection; what has waited apart from
     /// what hasn't.
     highest: BTreeMap<(String, String, u64, bool), usize>,
+    /// Which have come on which connections.
+    come: BTreeSet<(usize, u64)>,
+    /// The connections that have ended.
+    ended: BTreeSet<u64>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,7 +44,13 @@ impl Numbered {
     #[must_use]
     pub fn new(input: &[u8]) -> Self {
         let forged = contains(input, PREFIX.as_bytes());
-        Numbered { counts: !forged, sent: Vec::new(), highest: BTreeMap::new() }
+        Numbered {
+            counts: !forged,
+            sent: Vec::new(),
+            highest: BTreeMap::new(),
+            come: BTreeSet::new(),
+            ended: BTreeSet::new(),
+        }
     }
 
     /// The next one, to an address. `before` is what its sender has sent on this connection: when that isn't whole elements, or
@@ -60,7 +71,8 @@ impl Numbered {
     ///
     /// # Panics
     ///
-    /// If it has been overtaken, or has come before.
+    /// If it has been overtaken, or has come before; but what has come to somebody who is gone, and was not acknowledged (XEP-0198), may
+    /// come to somebody else.
     pub fn arrived(&mut self, stanza: &Stanza, connection: u64) {
         let head = &stanza.head;
         let is_first_hand = match head.kind {
@@ -71,6 +83,11 @@ impl Numbered {
         let number = head.id.as_deref().and_then(|id| id.strip_prefix(PREFIX)?.parse::<usize>().ok());
         let (Some(number), Some(from), Some(to)) = (number, &head.from, &head.to) else { return };
         if !is_first_hand || !self.counts {
+            return;
+        }
+        assert!(self.come.insert((number, connection)), "number {number} came twice");
+        let has_come_to = self.come.range((number, 0)..=(number, u64::MAX));
+        if has_come_to.map(|(_, connection)| connection).any(|connection| self.ended.contains(connection)) {
             return;
         }
         // What has waited says so, and comes with presence; what needs none may have come before.
@@ -84,6 +101,7 @@ impl Numbered {
 
     /// A sender has ended, or all have: nobody can tell it what became of what it sent.
     pub fn forgive(&mut self, ended: Option<u64>) {
+        self.ended.extend(ended);
         for sent in &mut self.sent {
             if matches!(*sent, Sent::Open(sender) if ended.is_none_or(|ended| ended == sender)) {
                 *sent = Sent::Lost;
