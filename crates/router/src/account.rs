@@ -271,6 +271,11 @@ impl Account {
         }
     }
 
+    /// Whether nothing of the entity waits here, nor is anything on its way that it would have to wait for.
+    pub(crate) fn is_quiet_with(&self, entity: &Jid) -> bool {
+        self.open().is_some() && self.line(entity.bare_str()).is_none()
+    }
+
     pub(crate) fn has_no_lines(&self) -> bool {
         self.lines.is_empty()
     }

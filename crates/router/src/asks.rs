@@ -14,6 +14,7 @@ use balcony_stanza::{Head, Stanza};
 use hashbrown::HashMap;
 
 use crate::commit::Commit;
+use crate::facts::SenderFacts;
 use crate::line::Sent;
 use crate::lookup::About;
 use crate::waits::{Place, Waits, memory};
@@ -48,6 +49,8 @@ pub(crate) struct Charge {
     place: Place,
     /// Who hears when it is handled; nobody if it was handled when it began to wait.
     pub(crate) sent: Option<Sent>,
+    /// What the sender's account has said of the sender.
+    pub(crate) facts: SenderFacts,
     /// It counts among [`Waits::undecided`].
     undecided: bool,
 }
@@ -153,10 +156,11 @@ impl Asks {
         bytes: usize,
         place: Place,
         sent: Option<Sent>,
+        facts: SenderFacts,
     ) -> Charge {
         self.waiting.entry(payer.clone()).or_default().add(&place, bytes);
         self.charged += 1;
-        Charge { payer, number: self.charged, bytes, place, sent, undecided: false }
+        Charge { payer, number: self.charged, bytes, place, sent, facts, undecided: false }
     }
 
     /// It waits elsewhere from now on.
@@ -274,8 +278,9 @@ mod tests {
         (limits.waiting, limits.waiting_bytes) = (2, 6);
         let mut asks = Asks::new(limits);
         let sender = BareJid::parse("romeo@example.net").unwrap();
-        let mut charges: std::vec::Vec<_> =
-            (1..4).map(|bytes| asks.charge(sender.clone(), bytes, Place::Own, None)).collect();
+        let mut charges: std::vec::Vec<_> = (1..4)
+            .map(|bytes| asks.charge(sender.clone(), bytes, Place::Own, None, SenderFacts::STRANGER))
+            .collect();
         asks.pass_on(&mut charges[0], Place::Seen);
         asks.await_fate(&mut charges[1]);
         asks.await_fate(&mut charges[1]);

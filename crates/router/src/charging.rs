@@ -9,7 +9,7 @@ use crate::Effect;
 use crate::account::is_to_itself;
 use crate::asks::{Charge, cost};
 use crate::line::{Origin, Sent};
-use crate::router::Router;
+use crate::router::{Recent, Router};
 use crate::waits::{Place, memory};
 
 impl Router {
@@ -22,11 +22,12 @@ impl Router {
         effects: &mut Vec<Effect>,
     ) -> Option<Charge> {
         let from = stanza.head.from.as_ref()?;
+        let facts = origin.facts();
         let (sent, bytes) = match mem::replace(origin, Origin::Taken) {
             Origin::Waited(charge) => return Some(charge),
-            Origin::Session { sent, bytes } => (Some(sent), bytes),
+            Origin::Session { sent, bytes, .. } => (Some(sent), bytes),
             Origin::Remote
-            | Origin::Server
+            | Origin::Server(_)
             | Origin::Answer
             | Origin::Undelivered { .. }
             | Origin::Taken
@@ -37,7 +38,7 @@ impl Router {
             self.refuse_busy(stanza, origin, effects);
             return None;
         }
-        Some(self.asks.charge(payer, bytes, Place::Own, sent))
+        Some(self.asks.charge(payer, bytes, Place::Own, sent, facts))
     }
 
     /// Charges its sender for a stanza that waits in the account of somebody else, or for that account's store. `None` if too much
@@ -62,7 +63,7 @@ impl Router {
     /// Where a stanza waits that is for somebody else.
     fn place_of(&self, stanza: &Stanza, origin: &Origin) -> Option<Place> {
         let to = stanza.head.to.as_ref()?;
-        Some(match (self.sees(stanza), origin.is_said()) {
+        Some(match (sees(stanza, origin), origin.is_said()) {
             _ if matches!(origin, Origin::Answer) => Place::SaidAtHome,
             (true, false) => Place::Seen,
             (true, true) => Place::SaidToSeen,
@@ -80,12 +81,12 @@ impl Router {
     ) -> Option<Charge> {
         let pays = if matches!(origin, Origin::Answer) { &stanza.head.to } else { &stanza.head.from };
         let payer = self.payer(pays.as_ref()?);
-        let sees = self.sees(stanza);
+        let (sees, facts) = (sees(stanza, origin), origin.facts());
         let bytes = match origin {
             Origin::Session { bytes, .. } => *bytes,
             Origin::Waited(charge) => charge.bytes(),
             Origin::Remote
-            | Origin::Server
+            | Origin::Server(_)
             | Origin::Answer
             | Origin::Undelivered { .. }
             | Origin::Taken
@@ -104,13 +105,13 @@ impl Router {
                 self.asks.pass_on(&mut charge, place);
                 charge
             }
-            Origin::Session { sent, bytes } => self.asks.charge(payer, bytes, place, Some(sent)),
+            Origin::Session { sent, bytes, .. } => self.asks.charge(payer, bytes, place, Some(sent), facts),
             Origin::Remote
-            | Origin::Server
+            | Origin::Server(_)
             | Origin::Answer
             | Origin::Undelivered { .. }
             | Origin::Taken
-            | Origin::Refused => self.asks.charge(payer, bytes, place, None),
+            | Origin::Refused => self.asks.charge(payer, bytes, place, None, facts),
         };
         if !sees {
             self.handled(&mut charge, effects);
@@ -120,47 +121,59 @@ impl Router {
         Some(charge)
     }
 
-    /// Notes that a stanza goes to somebody whose presence its sender does not see, whatever will become of it. `false` if those are too
+    /// A stanza leaves its sender's account for another one of ours: the account says what it [knows](crate::facts) of the sender, and
+    /// notes that something goes to somebody whose presence the sender does not see, whatever will become of it. `false` if those are too
     /// many: it has been refused, or dropped.
-    pub(crate) fn admits(&mut self, stanza: &Stanza, origin: &mut Origin, effects: &mut Vec<Effect>) -> bool {
+    pub(crate) fn crosses(
+        &mut self,
+        stanza: &Stanza,
+        origin: &mut Origin,
+        effects: &mut Vec<Effect>,
+    ) -> bool {
         let (Some(from), Some(to)) = (&stanza.head.from, &stanza.head.to) else { return true };
         if !origin.is_new() || matches!(origin, Origin::Answer) {
             return true;
         }
         // This is on the way of most messages. Who writes to the same again has been noted not long ago.
-        let (now, session) = (
-            self.asks.now(),
-            match origin {
-                Origin::Session { sent, .. } => self.sessions.get_mut(&sent.session),
-                _ => None,
-            },
-        );
-        let recent = session.as_ref().and_then(|session| session.recent.as_ref());
+        let now = self.asks.now();
         let span = memory(&self.shared.config.limits) / 3;
-        if recent.is_some_and(|(name, at)| name.as_str() == to.bare_str() && *at + span > now) {
+        let session = match origin {
+            Origin::Session { sent, .. } => self.sessions.get_mut(&sent.session),
+            _ => None,
+        };
+        let recent = session.and_then(|session| session.recent.as_mut());
+        if let Some(recent) = recent
+            && recent.to.as_str() == to.bare_str()
+            && recent.at + span > now
+        {
+            let account = || self.accounts.get(from.bare_str());
+            let sees = || account().is_some_and(|account| account.sees(&recent.to));
+            origin.say(*recent.sees.get_or_insert_with(sees));
             return true;
         }
         let name = to.to_bare();
-        if let Some(session) = session {
-            session.recent = Some((name.clone(), now));
-        }
-        if self.sees(stanza) || self.asks.note(&self.payer(from), &name, origin.is_said()) {
-            return true;
-        }
+        self.say_facts(stanza, origin);
+        let sees_presence = origin.facts().sees_presence;
+        let is_noted = sees(stanza, origin) || self.asks.note(&self.payer(from), &name, origin.is_said());
         if let Origin::Session { sent, .. } = origin
             && let Some(session) = self.sessions.get_mut(&sent.session)
         {
-            session.recent = None;
+            let recent = Recent { to: name, at: now, sees: Some(sees_presence) };
+            session.recent = is_noted.then_some(recent);
         }
-        if !origin.is_said() && !matches!(origin, Origin::Remote) {
+        if !is_noted && !origin.is_said() && !matches!(origin, Origin::Remote) {
             self.refuse_busy(stanza, origin, effects);
         }
-        false
+        is_noted
     }
 
-    /// Whether its sender may know what becomes of a stanza.
-    fn sees(&self, stanza: &Stanza) -> bool {
-        is_to_itself(stanza) || self.sees_recipient(stanza)
+    /// The sender's account says what the recipient's has to know of the sender.
+    pub(crate) fn say_facts(&self, stanza: &Stanza, origin: &mut Origin) {
+        let (Some(from), Some(to)) = (&stanza.head.from, &stanza.head.to) else { return };
+        // There is nothing that the server has to hide from itself.
+        let is_server = from.localpart().is_none() && self.is_local(from.domainpart());
+        let account = self.accounts.get(from.bare_str());
+        origin.say(is_server || account.is_some_and(|account| account.sees(&to.to_bare())));
     }
 
     /// The sender may send more instead of this stanza.
@@ -196,4 +209,9 @@ impl Router {
         self.refuse(stanza, error, effects);
         self.finish(mem::replace(origin, Origin::Refused), effects);
     }
+}
+
+/// Whether its sender may know what becomes of a stanza.
+fn sees(stanza: &Stanza, origin: &Origin) -> bool {
+    is_to_itself(stanza) || origin.facts().sees_presence
 }

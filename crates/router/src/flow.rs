@@ -11,12 +11,12 @@
 use alloc::vec::Vec;
 
 use balcony_jid::BareJid;
-use balcony_roster::Subscription;
 use balcony_stanza::{ErrorCondition, IqType, Kind, MessageType, PresenceType, Stanza};
 
 use crate::account::{Account, Phase, is_to_itself};
 use crate::asks::{Charge, Purpose, cost};
 use crate::commit::{Commit, Scope, Then};
+use crate::facts::{Said, SenderFacts};
 use crate::line::{Origin, Task, Waiting};
 use crate::request::For;
 use crate::router::Router;
@@ -88,7 +88,7 @@ impl Router {
     }
 
     /// The server sends a stanza in an account's name: behind what passes between the account and the recipient already.
-    pub(crate) fn leave(&mut self, name: &BareJid, stanza: Stanza, effects: &mut Vec<Effect>) {
+    pub(crate) fn leave(&mut self, name: &BareJid, stanza: Stanza, said: Said, effects: &mut Vec<Effect>) {
         let Some(to) = &stanza.head.to else { return };
         let account = self.accounts.get(name).filter(|account| !account.has_no_lines());
         let line = account.and_then(|account| account.line(to.bare_str()));
@@ -97,31 +97,47 @@ impl Router {
             if !self.asks.has_room(name, &Place::SaidAtHome, bytes) {
                 return;
             }
-            let charge = self.asks.charge(name.clone(), bytes, Place::SaidAtHome, None);
+            let facts = SenderFacts { sees_presence: false, said };
+            let charge = self.asks.charge(name.clone(), bytes, Place::SaidAtHome, None, facts);
             return self.line_up(name, &peer, Waiting { task: Task::Leaving, stanza, charge });
         }
-        self.show(stanza, &mut Origin::Server, effects);
+        self.show(stanza, &mut Origin::said(said), effects);
     }
 
-    /// Has an account take a stanza that is addressed to it, now or later.
-    pub(crate) fn arrive(&mut self, stanza: Stanza, origin: &mut Origin, effects: &mut Vec<Effect>) {
+    /// Sends a stanza from its sender's account to another one of ours.
+    pub(crate) fn pass_across(&mut self, stanza: Stanza, origin: &mut Origin, effects: &mut Vec<Effect>) {
         let Some(to) = &stanza.head.to else { return };
         let is_for = self.audience_of(&stanza);
         if is_for == For::Anybody {
+            self.say_facts(&stanza, origin);
             return self.read_public(&to.to_bare(), stanza, origin, effects);
         }
         if is_for == For::Subscribers && matches!(origin, Origin::Remote) && !self.is_shown_account(&stanza) {
             return self.ask_who_sees(&to.to_bare(), stanza, origin, effects);
         }
-        if !self.admits(&stanza, origin, effects) {
-            return;
+        if self.crosses(&stanza, origin, effects) {
+            self.arrive(is_for, stanza, origin, effects);
         }
+    }
+
+    /// Has an account take a stanza that is addressed to it, now or later.
+    pub(crate) fn arrive(
+        &mut self,
+        is_for: For,
+        stanza: Stanza,
+        origin: &mut Origin,
+        effects: &mut Vec<Effect>,
+    ) {
+        let (Some(from), Some(to)) = (&stanza.head.from, &stanza.head.to) else { return };
+        let facts = origin.facts();
         match self.accounts.get(to.bare_str()) {
+            None if facts.said == Said::WhoIsThere => {}
+            Some(account) if facts.said == Said::Again && !account.is_quiet_with(from) => {}
             // A stranger who gets nothing is told so without regard to what the account waits for, or the wait would tell of it.
             Some(account)
                 if matches!(stanza.head.kind, Kind::Iq(_))
                     && self.reached(account, &stanza).is_none()
-                    && !self.sees_recipient(&stanza)
+                    && !facts.sees_presence
                     && !(is_for == For::Subscribers && self.is_shown_account(&stanza)) =>
             {
                 self.refuse_iq(&stanza, effects);
@@ -137,7 +153,7 @@ impl Router {
                 self.settle(&name, effects);
             }
             // Whether it is a contact's the account has to say; a stranger does not wait for that.
-            None if is_for == For::Subscribers && self.sees_recipient(&stanza) => {
+            None if is_for == For::Subscribers && facts.sees_presence => {
                 self.wait(stanza, origin, effects);
             }
             None if is_probe(&stanza) => self.probe_later(stanza, origin, effects),
@@ -155,7 +171,7 @@ impl Router {
         effects: &mut Vec<Effect>,
     ) {
         let Some(account) = self.accounts.get(name) else { return };
-        let sees = self.sees_recipient(&stanza);
+        let sees = origin.facts().sees_presence;
         if !account.is_held(&stanza, sees, self.asks.undecided(name.as_str())) {
             return self.arrived(stanza, origin, effects);
         }
@@ -183,7 +199,7 @@ impl Router {
             Kind::Presence(kind) if kind.is_subscription() => {
                 self.take_subscription(kind, stanza, origin, effects);
             }
-            Kind::Presence(_) => self.take_presence(stanza, effects),
+            Kind::Presence(_) => self.take_presence(stanza, origin.facts().said, effects),
         }
     }
 
@@ -395,13 +411,16 @@ impl Router {
         }
     }
 
-    /// The sessions know whether their messages have to look at the account.
+    /// The sessions know whether their messages have to look at the account, and look anew at whom its user sees.
     pub(crate) fn refresh(&mut self, name: &BareJid) {
         let Some(account) = self.accounts.get(name) else { return };
         let is_plain = account.is_plain(&self.shared);
         for resource in account.resources() {
             if let Some(session) = self.sessions.get_mut(&resource.session) {
                 session.is_plain = is_plain;
+                if let Some(recent) = &mut session.recent {
+                    recent.sees = None;
+                }
             }
         }
     }
@@ -423,18 +442,6 @@ impl Router {
         use MessageType as M;
         self.shared.config.tell_strangers
             && matches!(stanza.head.kind, Kind::Message(M::Normal | M::Chat | M::Groupchat))
-    }
-
-    /// Whether a user of ours sends this to somebody whose presence it sees, so that there is nothing to hide. There is nothing either
-    /// that the server has to hide from itself.
-    pub(crate) fn sees_recipient(&self, stanza: &Stanza) -> bool {
-        let (Some(from), Some(to)) = (&stanza.head.from, &stanza.head.to) else { return false };
-        if from.localpart().is_none() && self.is_local(from.domainpart()) {
-            return true;
-        }
-        let known = self.accounts.get(from.bare_str()).and_then(|account| account.known.as_deref());
-        let item = known.and_then(|known| known.roster.item(&to.to_bare()));
-        item.is_some_and(|item| matches!(item.subscription, Subscription::To | Subscription::Both))
     }
 }
 

@@ -33,7 +33,7 @@ impl Router {
         } else if to.localpart().is_none() || to.is_bare() && is_own(&stanza) {
             self.own_request(from, stanza, origin, effects);
         } else {
-            self.arrive(stanza, origin, effects);
+            self.pass_across(stanza, origin, effects);
         }
     }
 

@@ -70,6 +70,7 @@ mod config;
 mod directed;
 mod effect;
 pub mod extension;
+mod facts;
 mod flow;
 mod iq;
 mod known;

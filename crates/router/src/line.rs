@@ -8,6 +8,7 @@ use balcony_stanza::Stanza;
 
 use crate::SessionId;
 use crate::asks::Charge;
+use crate::facts::{Said, SenderFacts};
 
 /// What passes between an account and one entity, as long as something of it has to wait. Nobody else's stanzas wait behind it.
 #[derive(Debug, Default)]
@@ -61,13 +62,13 @@ pub(crate) struct Sent {
 #[derive(Debug)]
 pub(crate) enum Origin {
     /// A session, just now. What it [cost](crate::cost) as the session has handed it in.
-    Session { sent: Sent, bytes: usize },
+    Session { sent: Sent, bytes: usize, facts: SenderFacts },
     /// It has waited before, and its sender is charged for it.
     Waited(Charge),
     /// Another server, just now.
     Remote,
     /// This server, in the name of the sender, who pays for it if it waits.
-    Server,
+    Server(SenderFacts),
     /// This server, in the name of somebody of whom the recipient may not know whether that is one: it answers the recipient, who pays
     /// for it.
     Answer,
@@ -80,10 +81,41 @@ pub(crate) enum Origin {
 }
 
 impl Origin {
+    /// This server, in the name of the sender, for this reason.
+    pub(crate) const fn said(why: Said) -> Origin {
+        Origin::Server(SenderFacts { sees_presence: false, said: why })
+    }
+
+    /// What the sender's account has said of the sender.
+    pub(crate) const fn facts(&self) -> SenderFacts {
+        match self {
+            Origin::Session { facts, .. } | Origin::Server(facts) => *facts,
+            Origin::Waited(charge) => charge.facts,
+            Origin::Remote
+            | Origin::Answer
+            | Origin::Undelivered { .. }
+            | Origin::Taken
+            | Origin::Refused => SenderFacts::STRANGER,
+        }
+    }
+
+    /// The sender's account says whether the sender sees the recipient's presence.
+    pub(crate) const fn say(&mut self, sees_presence: bool) {
+        match self {
+            Origin::Session { facts, .. } | Origin::Server(facts) => facts.sees_presence = sees_presence,
+            Origin::Waited(charge) => charge.facts.sees_presence = sees_presence,
+            Origin::Remote
+            | Origin::Answer
+            | Origin::Undelivered { .. }
+            | Origin::Taken
+            | Origin::Refused => {}
+        }
+    }
+
     /// Whether the server says it, in somebody's name.
     pub(crate) const fn is_said(&self) -> bool {
         match self {
-            Origin::Server | Origin::Answer => true,
+            Origin::Server(_) | Origin::Answer => true,
             Origin::Waited(charge) => charge.place().is_said(),
             Origin::Session { .. }
             | Origin::Remote
@@ -97,7 +129,7 @@ impl Origin {
     pub(crate) const fn is_new(&self) -> bool {
         match self {
             Origin::Waited(charge) => charge.place().is_at_home(),
-            Origin::Session { .. } | Origin::Remote | Origin::Server | Origin::Answer => true,
+            Origin::Session { .. } | Origin::Remote | Origin::Server(_) | Origin::Answer => true,
             Origin::Undelivered { .. } | Origin::Taken | Origin::Refused => false,
         }
     }

@@ -106,7 +106,7 @@ impl Router {
             }
             let mut origin = Origin::Waited(charge);
             match about {
-                About::Presence => self.probed(stanza, looked.as_ref(), effects),
+                About::Presence => self.probed(stanza, origin.facts(), looked.as_ref(), effects),
                 About::Subscribers => self.answer_subscriber(stanza, &mut origin, looked.as_ref(), effects),
                 About::Documents(_) => self.answer_public(&stanza, looked.as_ref(), effects),
             }

@@ -11,6 +11,7 @@ use balcony_stanza::{ErrorCondition, Kind, MessageType, Stanza};
 use crate::account::{Account, is_to_itself};
 use crate::extension::{Copies, Copying};
 use crate::line::Origin;
+use crate::request::For;
 use crate::router::{Router, deliver};
 use crate::{Effect, SessionId};
 
@@ -56,12 +57,12 @@ impl Router {
         if to.localpart().is_none() || kind == MessageType::Groupchat && to.is_bare() {
             return self.refuse(&stanza, ErrorCondition::ServiceUnavailable, effects);
         }
-        if !self.admits(&stanza, origin, effects) {
+        if !self.crosses(&stanza, origin, effects) {
             return;
         }
         let Some(to) = &stanza.head.to else { return };
         let account = self.accounts.get(to.bare_str()).filter(|account| account.takes_message(&stanza));
-        let Some(account) = account else { return self.arrive(stanza, origin, effects) };
+        let Some(account) = account else { return self.arrive(For::Others, stanza, origin, effects) };
         let start = effects.len();
         if let Some(left) = self.place(account, kind, stanza, true, effects) {
             return self.store(left, origin, effects);

@@ -7,6 +7,7 @@ use balcony_jid::FullJid;
 use balcony_machine::Instant;
 use balcony_stanza::{Kind, PresenceType, Stanza};
 
+use crate::facts::Said;
 use crate::line::Origin;
 use crate::router::Router;
 use crate::{Effect, SessionId};
@@ -86,10 +87,10 @@ impl Router {
             Kind::Presence(_) if !(shown && is_domain) => return Err(SendError::Presence),
             Kind::Presence(_) | Kind::Message(_) => {}
         }
-        let (start, mut origin) = (effects.len(), Origin::Server);
+        let (start, mut origin) = (effects.len(), Origin::said(Said::New));
         // Who may not be written to for now is found out here: behind this nobody would say so.
         let is_ours = to.localpart().is_some() && self.is_local(to.domainpart());
-        if is_ours && !(self.admits(&stanza, &mut origin, effects) && self.has_room(&stanza, &origin)) {
+        if is_ours && !(self.crosses(&stanza, &mut origin, effects) && self.has_room(&stanza, &origin)) {
             return Err(SendError::Full);
         }
         match stanza.head.kind {

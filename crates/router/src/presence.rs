@@ -9,7 +9,9 @@ use balcony_stanza::{ErrorCondition, Kind, PresenceType, Stanza, StanzaError, ns
 use crate::account::{Account, Note, Presence, Resource};
 use crate::asks::{Purpose, cost};
 use crate::directed::Directed;
+use crate::facts::Said;
 use crate::line::Origin;
+use crate::request::For;
 use crate::router::Router;
 use crate::shared::Shared;
 use crate::{Change, Effect, LastSeen, SessionId};
@@ -85,7 +87,7 @@ impl Router {
             welcome(&self.shared, account, from, effects);
         }
         for contact in account.audience(&self.shared) {
-            self.leave(&own.to_bare(), Stanza::clone(&stanza).to(contact.into()), effects);
+            self.leave(&own.to_bare(), Stanza::clone(&stanza).to(contact.into()), Said::New, effects);
         }
         if before.is_none() {
             self.probe_contacts(&own, effects);
@@ -130,20 +132,23 @@ impl Router {
         let Ended { was_available, directed, session, audience } = ended;
         if was_available {
             let everybody = own.to_bare().to_jid();
-            self.observe(stanza.clone().to(everybody.clone()), effects);
+            self.observe(stanza.clone().to(everybody.clone()), Said::New, effects);
             if let Some(session) = session {
                 effects.push(Effect::Deliver { session, stanza: Arc::new(stanza.clone().to(everybody)) });
             }
             for contact in &audience {
-                self.leave(&own.to_bare(), stanza.clone().to(contact.to_jid()), effects);
+                self.leave(&own.to_bare(), stanza.clone().to(contact.to_jid()), Said::New, effects);
             }
         }
         for entity in directed {
             let in_audience = entity.same_bare(&from)
                 || audience.iter().any(|contact| contact.as_str() == entity.bare_str());
-            let told = was_available && in_audience && (entity == from || self.sees_all(&entity));
-            if !told {
-                self.leave(&own.to_bare(), stanza.clone().to(entity), effects);
+            let is_told = was_available && in_audience;
+            if is_told && entity == from {
+                continue;
+            }
+            if let Some(said) = self.end_for(&entity, is_told) {
+                self.leave(&own.to_bare(), stanza.clone().to(entity), said, effects);
             }
         }
     }
@@ -159,11 +164,14 @@ impl Router {
         }
     }
 
-    /// Whether presence to its bare JID reaches the entity.
-    pub(crate) fn sees_all(&self, entity: &Jid) -> bool {
-        let account = self.accounts.get(entity.bare_str());
-        let resource = account.zip(entity.resourcepart()).and_then(|(account, name)| account.by_name(name));
-        resource.is_none_or(|resource| resource.presence().is_some())
+    /// How the end of directed presence is said to an entity, if at all. If its bare JID `is_told`, that reaches everybody there but the
+    /// resources of ours that are not available, which only their account knows.
+    pub(crate) fn end_for(&self, entity: &Jid, is_told: bool) -> Option<Said> {
+        match is_told {
+            false => Some(Said::New),
+            true if entity.is_full() && self.is_local(entity.domainpart()) => Some(Said::ToAll),
+            true => None,
+        }
     }
 
     /// Keeps how the account's last resource has gone, for those who ask later.
@@ -222,27 +230,27 @@ impl Router {
             let is_told = !origin.is_said();
             return effects.push(Effect::Remote { stanza, is_told });
         }
-        if !self.admits(&stanza, origin, effects) {
+        if !self.crosses(&stanza, origin, effects) {
             return;
         }
         let Some(to) = &stanza.head.to else { return };
         let Some(account) = self.accounts.get(to.bare_str()) else { return };
         if account.open().is_some() && !account.is_held(&stanza, false, None) {
-            return self.observe(stanza, effects);
+            return self.observe(stanza, origin.facts().said, effects);
         }
-        self.arrive(stanza, origin, effects);
+        self.arrive(For::Others, stanza, origin, effects);
     }
 
     /// Presence has come for an account.
-    pub(crate) fn take_presence(&mut self, stanza: Stanza, effects: &mut Vec<Effect>) {
+    pub(crate) fn take_presence(&mut self, stanza: Stanza, said: Said, effects: &mut Vec<Effect>) {
         let is_bare = stanza.head.to.as_ref().is_some_and(Jid::is_bare);
         if !(stanza.head.kind.is_error() && is_bare) {
-            self.observe(stanza, effects);
+            self.observe(stanza, said, effects);
         }
     }
 
     /// Delivers presence: to the resource with this full JID, or to all available ones (section 8.5).
-    fn observe(&mut self, stanza: Stanza, effects: &mut Vec<Effect>) {
+    fn observe(&mut self, stanza: Stanza, said: Said, effects: &mut Vec<Effect>) {
         let Some(to) = &stanza.head.to else { return };
         let Some(account) = self.accounts.get_mut(to.bare_str()) else { return };
         if account.shuts_out(&self.shared, &stanza) {
@@ -255,6 +263,9 @@ impl Router {
             matches!(stanza.head.kind, Kind::Presence(PresenceType::Unavailable | PresenceType::Error));
         let gone = stanza.head.from.as_ref().filter(|_| is_end);
         for observer in account.observers(to.resourcepart()) {
+            if said == Said::ToAll && observer.presence().is_some() {
+                continue;
+            }
             if let Some(gone) = gone {
                 observer.directed.remove(gone);
             }

@@ -8,6 +8,7 @@ use balcony_stanza::{PresenceType, Stanza};
 use balcony_xep::delay::Delay;
 
 use crate::account::{Account, Resource};
+use crate::facts::{Said, SenderFacts};
 use crate::line::Origin;
 use crate::lookup::{About, Looked};
 use crate::router::Router;
@@ -20,12 +21,12 @@ impl Router {
         if !self.is_local(to.domainpart()) {
             effects.push(Effect::Remote { stanza, is_told: true });
         } else {
-            self.arrive(stanza, origin, effects);
+            self.pass_across(stanza, origin, effects);
         }
     }
 
-    /// Asks for the presence of those whom the user is subscribed to (section 4.2.2). Contacts of this server who have no
-    /// resource have no presence either, so they are not asked.
+    /// Asks for the presence of those whom the user is subscribed to (section 4.2.2). Contacts of this server who are not
+    /// in memory have no presence either, and do not answer.
     pub(crate) fn probe_contacts(&mut self, own: &FullJid, effects: &mut Vec<Effect>) {
         let Some(account) = self.accounts.get(own.bare_str()) else { return };
         let Some(known) = account.known.as_deref() else { return };
@@ -34,7 +35,6 @@ impl Router {
             .roster
             .probed()
             .filter(|contact| self.shared.allows(name, account, &contact.to_jid()))
-            .filter(|contact| !self.is_local(contact.domainpart()) || self.accounts.contains_key(*contact))
             .cloned()
             .collect();
         for contact in contacts {
@@ -43,7 +43,7 @@ impl Router {
             let from = if is_local { own.to_jid() } else { own.to_bare().into() };
             let probe = Stanza::presence(PresenceType::Probe).from(from).to(contact.into());
             if is_local {
-                self.arrive(probe, &mut Origin::Server, effects);
+                self.pass_across(probe, &mut Origin::said(Said::WhoIsThere), effects);
             } else {
                 effects.push(Effect::Remote { stanza: probe, is_told: false });
             }
@@ -99,7 +99,13 @@ impl Router {
     }
 
     /// The store has answered. In the meantime the account may have become known, or forgotten.
-    pub(crate) fn probed(&mut self, stanza: Stanza, looked: Option<&Looked>, effects: &mut Vec<Effect>) {
+    pub(crate) fn probed(
+        &mut self,
+        stanza: Stanza,
+        facts: SenderFacts,
+        looked: Option<&Looked>,
+        effects: &mut Vec<Effect>,
+    ) {
         let (Some(looked), Some(to)) = (looked, &stanza.head.to) else { return };
         let name = to.to_bare();
         let as_kept = looked.as_ref().map(|(account, _)| account);
@@ -107,7 +113,7 @@ impl Router {
         match known {
             Some(account) if !account.is_probed_by_stranger(&self.shared, &stanza) => {
                 // It has been admitted, so it is not turned away.
-                self.wait(stanza, &mut Origin::Server, effects);
+                self.wait(stanza, &mut Origin::Server(facts), effects);
             }
             _ => self.deny_probe(&stanza, effects),
         }

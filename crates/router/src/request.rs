@@ -11,6 +11,7 @@ use crate::account::{Account, is_to_itself};
 use crate::asks::{Charge, cost};
 use crate::commit::{self, Commit, Scope};
 use crate::extension::{self, Call, Found, Hold, Later, Reply, Request, Server, Todo};
+use crate::facts::SenderFacts;
 use crate::line::Origin;
 use crate::lookup::{About, Looked};
 use crate::router::Router;
@@ -195,7 +196,7 @@ impl Router {
 
     fn charge_again(&mut self, request: &Stanza) -> Option<Charge> {
         let payer = self.payer(request.head.from.as_ref()?);
-        Some(self.asks.charge(payer, cost(request), Place::Own, None))
+        Some(self.asks.charge(payer, cost(request), Place::Own, None, SenderFacts::STRANGER))
     }
 
     fn do_later(

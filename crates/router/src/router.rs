@@ -13,6 +13,7 @@ use hashbrown::HashMap;
 
 use crate::account::{Account, Resource};
 use crate::asks::{Asks, cost, payer};
+use crate::facts::SenderFacts;
 use crate::line::{Origin, Sent};
 use crate::lookup::Lookups;
 use crate::outbox::{Outbox, is_answer};
@@ -82,8 +83,18 @@ pub(crate) struct Session {
     pub(crate) undecided: usize,
     /// It acknowledges what it gets.
     pub(crate) managed: Option<Box<Managed>>,
-    /// Whom it has written to last, and when that was [noted](Router::admits).
-    pub(crate) recent: Option<(BareJid, Instant)>,
+    /// Whom it has written to last.
+    pub(crate) recent: Option<Recent>,
+}
+
+/// Whom a session has written to last.
+#[derive(Debug)]
+pub(crate) struct Recent {
+    pub(crate) to: BareJid,
+    /// When that was [noted](Router::crosses).
+    pub(crate) at: Instant,
+    /// Whether the session's user sees the presence of whom it is; `None` if that may have changed since it was looked at.
+    pub(crate) sees: Option<bool>,
 }
 
 /// Where an address leads.
@@ -166,7 +177,7 @@ impl Router {
         let sent = Sent { session: from, number: session.received };
         session.received += 1;
         session.undecided += 1;
-        let mut origin = Origin::Session { sent, bytes: cost(&stanza) };
+        let mut origin = Origin::Session { sent, bytes: cost(&stanza), facts: SenderFacts::STRANGER };
         stanza.head.from.get_or_insert_with(|| session.jid.to_jid());
         if is_answer(&stanza)
             && let (Some(to), Some(id)) = (&stanza.head.to, &stanza.head.id)
@@ -211,7 +222,7 @@ impl Router {
             Kind::Message(kind) => self.pass_message(kind, stanza, &mut origin, effects),
             Kind::Iq(_) if to.localpart().is_none() => self.serve(&stanza, effects),
             Kind::Presence(_) if to.localpart().is_none() => {}
-            _ => self.arrive(stanza, &mut origin, effects),
+            _ => self.pass_across(stanza, &mut origin, effects),
         }
         self.go_on(effects);
         self.dispatch(start, effects);

@@ -12,6 +12,7 @@ use balcony_xml::ElementRef;
 
 use crate::asks::Charge;
 use crate::commit::{Commit, Scope, Then};
+use crate::facts::Said;
 use crate::line::Origin;
 use crate::router::{Router, deliver};
 use crate::{Ask, Change, Effect, SessionId};
@@ -174,7 +175,7 @@ impl Router {
                 }
                 Decision::Push(push) => self.push_all(name, &push, effects),
                 Decision::Deliver { to, stanza } => self.deliver_to(name, to, &stanza, effects),
-                Decision::Send(stanza) => self.pass_on(stanza, &mut Origin::Server, effects),
+                Decision::Send(stanza) => self.pass_on(stanza, &mut Origin::said(Said::New), effects),
                 Decision::Available(contact) => self.reveal(name, &contact, effects),
                 Decision::Unavailable(contact) => self.hide(name, &contact, effects),
             }
@@ -215,7 +216,7 @@ impl Router {
         if !self.is_local(to.domainpart()) {
             effects.push(Effect::Remote { stanza, is_told: true });
         } else if to.localpart().is_some() {
-            self.arrive(stanza, origin, effects);
+            self.pass_across(stanza, origin, effects);
         }
     }
 
@@ -229,7 +230,7 @@ impl Router {
         let shown: Vec<Stanza> =
             presence.map(|presence| Stanza::clone(&presence.stanza).to(contact.to_jid())).collect();
         for stanza in shown {
-            self.leave(name, stanza, effects);
+            self.leave(name, stanza, Said::New, effects);
         }
     }
 
@@ -253,7 +254,8 @@ impl Router {
         let Some(account) = self.accounts.get_mut(name) else { return };
         let mut ends = Vec::new();
         for resource in account.observers(None) {
-            ends.extend(subscribers.iter().map(|contact| (resource.jid.clone(), contact.to_jid())));
+            let new = |contact: &BareJid| (resource.jid.clone(), contact.to_jid(), Said::New);
+            ends.extend(subscribers.iter().map(new));
         }
         let mut directed = Vec::new();
         for resource in account.all() {
@@ -263,13 +265,13 @@ impl Router {
         }
         for (from, entity, is_available) in directed {
             let is_subscriber = subscribers.iter().any(|contact| contact.as_str() == entity.bare_str());
-            if !(is_available && is_subscriber && self.sees_all(&entity)) {
-                ends.push((from, entity));
+            if let Some(said) = self.end_for(&entity, is_available && is_subscriber) {
+                ends.push((from, entity, said));
             }
         }
-        for (from, to) in ends {
+        for (from, to, said) in ends {
             let end = Stanza::presence(PresenceType::Unavailable).from(from.to_jid());
-            self.leave(name, end.to(to), effects);
+            self.leave(name, end.to(to), said, effects);
         }
     }
 
@@ -278,15 +280,9 @@ impl Router {
     pub(crate) fn ask_again(&mut self, own: &FullJid, effects: &mut Vec<Effect>) {
         let Some(account) = self.accounts.get(own.bare_str()) else { return };
         let Some(known) = account.known.as_deref() else { return };
-        // What is still on its way must not be crossed by a request that it answers.
-        let is_quiet = |contact: &BareJid| {
-            account.queue.is_empty()
-                && account.line(contact.as_str()).is_none()
-                && self
-                    .accounts
-                    .get(contact)
-                    .is_none_or(|theirs| theirs.open().is_some() && theirs.line(own.bare_str()).is_none())
-        };
+        // What is still on its way must not be crossed by a request that it answers. The contact's account sees to what waits there.
+        let is_quiet =
+            |contact: &BareJid| account.queue.is_empty() && account.line(contact.as_str()).is_none();
         let asked = known
             .roster
             .asked()
@@ -302,7 +298,7 @@ impl Router {
         }
         for contact in asked {
             let request = Stanza::presence(PresenceType::Subscribe).from(own.to_bare().into());
-            self.pass_on(request.to(contact.into()), &mut Origin::Server, effects);
+            self.pass_on(request.to(contact.into()), &mut Origin::said(Said::Again), effects);
         }
     }
 
@@ -311,14 +307,26 @@ impl Router {
         let send = |kind, to: &BareJid| Stanza::presence(kind).from(roster.owner().to_jid()).to(to.to_jid());
         for item in roster.items() {
             if item.subscription.has_to() || item.ask {
-                self.pass_on(send(PresenceType::Unsubscribe, &item.jid), &mut Origin::Server, effects);
+                self.pass_on(
+                    send(PresenceType::Unsubscribe, &item.jid),
+                    &mut Origin::said(Said::New),
+                    effects,
+                );
             }
             if item.subscription.has_from() {
-                self.pass_on(send(PresenceType::Unsubscribed, &item.jid), &mut Origin::Server, effects);
+                self.pass_on(
+                    send(PresenceType::Unsubscribed, &item.jid),
+                    &mut Origin::said(Said::New),
+                    effects,
+                );
             }
         }
         for contact in roster.requests().filter_map(|request| request.head.from.as_ref()) {
-            self.pass_on(send(PresenceType::Unsubscribed, &contact.to_bare()), &mut Origin::Server, effects);
+            self.pass_on(
+                send(PresenceType::Unsubscribed, &contact.to_bare()),
+                &mut Origin::said(Said::New),
+                effects,
+            );
         }
     }
 

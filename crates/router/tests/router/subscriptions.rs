@@ -7,12 +7,12 @@ use std::collections::BTreeMap;
 use balcony_machine::Ticket;
 use balcony_roster::{Roster, State, Subscription};
 use balcony_router::{Answer, Ask, Effect, Memory, SessionId};
-use balcony_stanza::{Kind, PresenceType, Stanza};
+use balcony_stanza::{Kind, MessageType, PresenceType, Stanza};
 use proptest::prelude::*;
 
 use crate::world::{
     World, asks, available, bare, config, content, jid, of_kind, roster_get, roster_set, subscription,
-    tickets, wires,
+    tickets, unavailable, wires,
 };
 use PresenceType::{Subscribe, Subscribed, Unsubscribe, Unsubscribed};
 
@@ -461,4 +461,55 @@ proptest! {
             }
         }
     }
+}
+
+// RFC 6121 §3.1.2 [SB6]: a request that is made again when its user comes back does not follow the answer that is on its way: nobody is
+// asked who has just denied it.
+#[test]
+fn a_request_made_again_does_not_cross_its_answer() {
+    let (mut world, romeo, juliet) = world();
+    world.send(romeo, subscription(Subscribe, JULIET));
+    world.send(romeo, unavailable());
+    world.at_once = false;
+    let mut effects = world.send(juliet, subscription(Unsubscribed, ROMEO));
+    effects.extend(world.send(romeo, available(0)));
+    let mut next = 0;
+    while next < effects.len() {
+        if let Effect::Ask { ticket, ask } = effects[next].clone() {
+            let answer = world.ask(ask);
+            effects.extend(world.answer(ticket, answer));
+        }
+        next += 1;
+    }
+    assert_eq!(about(&world.tell(&effects), "balcony"), Vec::<String>::new());
+    assert_eq!(state(&world.store, ROMEO, JULIET), State::None);
+    assert_eq!(state(&world.store, JULIET, ROMEO), State::None);
+}
+
+// Limits::waiting: what a sender may know of a recipient is looked at anew when the roster has changed, also for a session that writes to
+// the same one again.
+#[test]
+fn a_new_contact_is_no_stranger_any_more() {
+    let (mut world, romeo, juliet) = world();
+    let chat = || Stanza::message(MessageType::Chat).to(jid(JULIET));
+    // While the store is slow a contact's message is handled when it is kept, and a stranger's before.
+    let mut waits = |world: &mut World| {
+        world.at_once = false;
+        world.handled.clear();
+        let effects = world.send(romeo, chat());
+        let waits = world.handled.is_empty();
+        world.at_once = true;
+        for (ticket, ask) in asks(&effects) {
+            let answer = world.ask(ask);
+            world.answer(ticket, answer);
+        }
+        waits
+    };
+    world.send(juliet, unavailable());
+    assert!(!waits(&mut world));
+    world.send(romeo, subscription(Subscribe, JULIET));
+    world.send(juliet, subscription(Subscribed, ROMEO));
+    assert!(waits(&mut world));
+    world.send(romeo, subscription(Unsubscribe, JULIET));
+    assert!(!waits(&mut world));
 }
