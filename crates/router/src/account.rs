@@ -18,7 +18,7 @@ use crate::directed::Directed;
 use crate::extension::Slots;
 use crate::known::Known;
 use crate::line::{Line, Task, Waiting};
-use crate::reload::Doubt;
+use crate::phase::Phase;
 use crate::replay::Backlog;
 use crate::shared::Shared;
 use crate::undelivered::Obsolete;
@@ -36,9 +36,7 @@ pub(crate) struct Account {
     /// Distinguishes the accounts that have had the same name.
     pub(crate) incarnation: u64,
     pub(crate) phase: Phase,
-    /// There once it has been loaded.
-    pub(crate) known: Option<Box<Known>>,
-    /// What waits for the phase to be `Open`; otherwise it is empty.
+    /// What waits for the phase to be `Open`, and then leaves one by one.
     pub(crate) queue: VecDeque<Waiting>,
     /// What waits in an account that is open: for each entity, whatever passes between it and the account, in order. What the
     /// account asks of itself and of its server is in its own line. Entities between whom and the account nothing waits have none.
@@ -52,31 +50,14 @@ pub(crate) struct Account {
     pub(crate) leaving: usize,
     /// Asks under way that are neither commits nor named by the phase.
     pub(crate) asks: usize,
-    /// Changes of its roster of which nobody has been told, until it is loaded again.
-    pub(crate) in_doubt: Vec<Doubt>,
     /// The end of its latest presence.
     pub(crate) note: Note,
     /// Who was the last of those that were asked again for what they have not answered.
     pub(crate) asked_again: Option<BareJid>,
-    /// What is in memory is not what the store has: it is to be loaded again when it is not removed after all.
-    pub(crate) stale: bool,
     /// The owner wants it to be removed, before it takes anything else.
     pub(crate) removing: bool,
     /// Documents of messages that have gone elsewhere.
     pub(crate) obsolete: Obsolete,
-}
-
-/// What an account waits for. Until then everything that concerns it waits, too, so that order is kept.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Phase {
-    /// For what is kept of it.
-    Loading,
-    /// For nothing. The account is known.
-    Open,
-    /// For its own decisions to be carried out.
-    Acting,
-    /// For its end.
-    Removing,
 }
 
 /// What is being noted of an account, without anybody waiting for it: one thing at a time, and then only the latest.
@@ -145,7 +126,6 @@ impl Account {
             most_available: SmallVec::new(),
             client_bits: 0,
             phase: Phase::Loading,
-            known: None,
             queue: VecDeque::new(),
             lines: BTreeMap::new(),
             commits: 0,
@@ -153,19 +133,31 @@ impl Account {
             backlog: Backlog::default(),
             leaving: 0,
             asks: 0,
-            in_doubt: Vec::new(),
             note: Note::Nothing,
             asked_again: None,
-            stale: false,
             removing: false,
             obsolete: Obsolete::default(),
         }
     }
 
+    /// As it is kept, for a look at it.
+    pub(crate) fn as_kept(known: Box<Known>) -> Self {
+        Account { phase: Phase::Open(known), ..Account::loading(0) }
+    }
+
+    /// What is known of it, if it has been loaded.
+    pub(crate) fn known(&self) -> Option<&Known> {
+        self.phase.known()
+    }
+
+    pub(crate) fn known_mut(&mut self) -> Option<&mut Known> {
+        self.phase.known_mut()
+    }
+
     /// What is known of it, if nothing has to wait.
     pub(crate) fn open(&self) -> Option<&Known> {
-        match self.phase {
-            Phase::Open if self.queue.is_empty() => self.known.as_deref(),
+        match &self.phase {
+            Phase::Open(known) if self.queue.is_empty() => Some(known),
             _ => None,
         }
     }
@@ -173,7 +165,7 @@ impl Account {
     /// Whether a stanza that is addressed to it has its turn, as far as the whole account is concerned. What it sends to itself has
     /// waited before.
     pub(crate) fn takes(&self, stanza: &Stanza) -> bool {
-        self.phase == Phase::Open && (self.queue.is_empty() || is_to_itself(stanza))
+        self.phase.is_open() && (self.queue.is_empty() || is_to_itself(stanza))
     }
 
     /// Whether a message that is addressed to it has its turn.
@@ -208,14 +200,12 @@ impl Account {
     fn holds_change(&self, stanza: &Stanza, undecided: Option<u64>) -> bool {
         matches!(stanza.head.kind, Kind::Presence(kind) if kind.is_subscription())
             && !is_to_itself(stanza)
-            && self.known.as_deref().and_then(|known| self.lines.get(known.roster.owner())).is_some_and(
-                |own| {
-                    own.queue.front().is_some_and(|first| {
-                        matches!((first.task, first.stanza.head.kind), (Task::Sent(_), Kind::Iq(_)))
-                            && undecided.is_none_or(|undecided| undecided > first.charge.number())
-                    })
-                },
-            )
+            && self.known().and_then(|known| self.lines.get(known.roster.owner())).is_some_and(|own| {
+                own.queue.front().is_some_and(|first| {
+                    matches!((first.task, first.stanza.head.kind), (Task::Sent(_), Kind::Iq(_)))
+                        && undecided.is_none_or(|undecided| undecided > first.charge.number())
+                })
+            })
     }
 
     /// Whether the first stanza of a line still has to wait; `is_own` if it is the account's own line, and `undecided` as for
@@ -305,7 +295,7 @@ impl Account {
 
     /// The extensions that know something of the account or one of its resources, a bit each.
     pub(crate) fn slot_bits(&self) -> u64 {
-        self.client_bits | self.known.as_ref().map_or(0, |known| known.slots.bits())
+        self.client_bits | self.known().map_or(0, |known| known.slots.bits())
     }
 
     /// Finds out anew who knows something of the resources.
@@ -321,20 +311,20 @@ impl Account {
 
     /// Whether nothing of the sender reaches the account.
     pub(crate) fn shuts_out(&self, shared: &Shared, stanza: &Stanza) -> bool {
-        let known = self.known.as_deref().zip(stanza.head.from.as_ref());
+        let known = self.known().zip(stanza.head.from.as_ref());
         known.is_some_and(|(known, from)| !shared.allows(known.roster.owner(), self, from))
     }
 
     /// Whether the sender sees the user's presence, and so may know that there is the account.
     pub(crate) fn is_shown_to(&self, shared: &Shared, stanza: &Stanza) -> bool {
-        let known = self.known.as_deref().zip(stanza.head.from.as_ref());
+        let known = self.known().zip(stanza.head.from.as_ref());
         known.is_some_and(|(known, from)| known.roster.is_subscriber(&from.to_bare()))
             && !self.shuts_out(shared, stanza)
     }
 
     /// Who sees the user's presence when it is broadcast.
     pub(crate) fn audience(&self, shared: &Shared) -> Vec<BareJid> {
-        let Some(known) = self.known.as_deref() else { return Vec::new() };
+        let Some(known) = self.known() else { return Vec::new() };
         let allows = |contact: &&BareJid| shared.allows(known.roster.owner(), self, &contact.to_jid());
         known.roster.subscribers().filter(allows).cloned().collect()
     }
@@ -342,7 +332,7 @@ impl Account {
     /// Whether it is known, and the stanza is a probe of somebody who may see nothing of it. Those whom the user has blocked are
     /// no different, or they would find that out; but who is subscribed is blocked silently, and stays subscribed.
     pub(crate) fn is_probed_by_stranger(&self, shared: &Shared, stanza: &Stanza) -> bool {
-        let (Some(known), Some(from)) = (self.known.as_deref(), &stanza.head.from) else { return false };
+        let (Some(known), Some(from)) = (self.known(), &stanza.head.from) else { return false };
         stanza.head.kind == Kind::Presence(PresenceType::Probe)
             && from.bare_str() != known.roster.owner().as_str()
             && !known.roster.is_subscriber(&from.to_bare())
@@ -351,7 +341,7 @@ impl Account {
 
     /// Whether it is not known yet, and the stanza a probe of somebody else.
     pub(crate) fn may_deny(&self, stanza: &Stanza) -> bool {
-        self.known.is_none()
+        self.known().is_none()
             && stanza.head.kind == Kind::Presence(PresenceType::Probe)
             && !is_to_itself(stanza)
     }

@@ -1,6 +1,5 @@
 //! What comes of the answers of the owner's store, and of their absence.
 
-use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::mem;
@@ -9,11 +8,12 @@ use balcony_jid::BareJid;
 use balcony_roster::Version;
 use balcony_stanza::{ErrorCondition, Stanza, StreamCondition};
 
-use crate::account::{Account, Note, Phase};
+use crate::account::{Account, Note};
 use crate::asks::{Charge, Open, Purpose};
 use crate::extension::Damaged;
 use crate::known::Known;
 use crate::line::{Origin, Task, Waiting};
+use crate::phase::Outdated;
 use crate::request::Seen;
 use crate::router::{Router, deliver};
 use crate::undelivered;
@@ -80,23 +80,30 @@ impl Router {
     }
 
     fn loaded(&mut self, name: &BareJid, answer: Option<Answer>, effects: &mut Vec<Effect>) {
+        // If it is about to end this is of no interest, and it is loaded once more if it does not.
+        if !self.accounts.get(name).is_some_and(|account| account.phase.is_loading()) {
+            return;
+        }
         match answer {
             Some(Answer::Loaded(Some(mut kept))) => {
                 let left = undelivered::split_off(&mut kept.documents);
-                let is_first = self.accounts.get(name).is_some_and(|account| account.known.is_none());
+                let is_first = self.accounts.get(name).is_some_and(|account| account.known().is_none());
                 if is_first {
                     self.end_successors(name, kept.creation, effects);
                 }
-                let account = self.accounts.get(name).filter(|account| account.known.is_some());
+                let account = self.accounts.get(name).filter(|account| account.known().is_some());
                 let seen = account.map(|account| Seen::now(&self.shared, name, account));
                 let Ok(before) = self.know(name, *kept) else {
                     return self.end_account(name, Removal::Failed, None, effects);
                 };
                 self.deny_strangers(name, effects);
                 if let Some((before, seen)) = before.zip(seen) {
-                    self.act(name, |router| router.tell_difference(name, before, seen, effects));
+                    self.tell_difference(name, before, seen, effects);
                 }
-                self.enter(name, Phase::Open);
+                if let Some(account) = self.accounts.get_mut(name) {
+                    account.phase.end_acting();
+                }
+                self.refresh(name);
                 // Those whose clients are back have waited for that.
                 self.back.extend(
                     self.accounts.get(name).into_iter().flat_map(Account::resources).map(|r| r.session),
@@ -115,7 +122,7 @@ impl Router {
     }
 
     /// An account is known from now on; what was known before, if it was.
-    fn know(&mut self, name: &BareJid, kept: Kept) -> Result<Option<Box<Known>>, Damaged> {
+    fn know(&mut self, name: &BareJid, kept: Kept) -> Result<Option<Outdated>, Damaged> {
         let fresh = Version(self.random.next_u64());
         let Some(account) = self.accounts.get_mut(name) else { return Ok(None) };
         // Messages may be on their way to the store that it did not count.
@@ -124,16 +131,14 @@ impl Router {
             .is_some_and(|replay| kept.logs.iter().any(|(log, count)| *log == replay.log && *count > 0));
         let now = self.asks.now();
         let mut known = Known::new(name.clone(), kept, &self.shared, now, fresh)?;
-        let mut before = account.known.take();
-        if let Some(before) = &mut before {
+        if let Some(before) = account.known_mut() {
             // What has been kept since, or is to be, may be later than what was loaded.
             known.last = before.last.take();
         }
         if account.available().next().is_some() {
             known.last = None;
         }
-        account.known = Some(known);
-        Ok(before)
+        Ok(account.phase.loaded(known))
     }
 
     /// A message is stored, or is not.
@@ -226,7 +231,8 @@ impl Router {
         if is_gone {
             self.end_queues(name);
         }
-        if let Some(known) = account.known.filter(|_| is_gone) {
+        let wanted_removal = account.removing || removal == Removal::Removed;
+        if let Some(known) = account.phase.into_known().filter(|_| is_gone) {
             self.farewell(&known.roster, effects);
         }
         for Waiting { task, stanza, charge } in waiting {
@@ -254,7 +260,7 @@ impl Router {
         }
         effects.append(&mut answers);
         effects.append(&mut ends);
-        if account.removing || removal == Removal::Removed {
+        if wanted_removal {
             effects.push(Effect::Removed { account: name.clone(), removal });
         }
     }

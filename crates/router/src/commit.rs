@@ -2,13 +2,11 @@
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
-use core::mem;
 
 use balcony_jid::BareJid;
 use balcony_roster::Decision;
 use balcony_stanza::{ErrorCondition, IqType, Kind, Stanza};
 
-use crate::account::Phase;
 use crate::asks::{Charge, Purpose};
 use crate::extension;
 use crate::reload::Doubt;
@@ -76,7 +74,7 @@ impl Router {
             Scope::Nothing | Scope::Own => {}
             Scope::Contact(peer) => account.line_mut(peer).commits += 1,
             Scope::Sent => account.gates += 1,
-            Scope::All => account.phase = Phase::Removing,
+            Scope::All => account.phase.remove(),
         }
         self.ask(ask, Purpose::Commit(Box::new(commit)), charge, effects);
         self.refresh(&name);
@@ -120,18 +118,21 @@ impl Router {
             Then::Removal if saved => return self.end_account(name, Removal::Removed, request, effects),
             // The roster in memory has changed already.
             Then::Roster(decisions) => {
-                if let (Scope::Contact(peer), Some(known)) = (&commit.scope, &account.known) {
-                    account.in_doubt.push(Doubt::new(&known.roster, peer.clone(), decisions));
-                }
+                let doubt = match (&commit.scope, account.known()) {
+                    (Scope::Contact(peer), Some(known)) => {
+                        Some(Doubt::new(&known.roster, peer.clone(), decisions))
+                    }
+                    _ => None,
+                };
                 self.apologise(request, effects);
-                self.reload(name, effects);
+                self.reload(name, doubt, effects);
             }
             Then::Removal => {
                 self.apologise(request, effects);
-                self.enter(name, Phase::Open);
-                if self.accounts.get_mut(name).is_some_and(|account| mem::take(&mut account.stale)) {
-                    self.reload(name, effects);
+                if self.accounts.get_mut(name).is_some_and(|account| account.phase.keep()) {
+                    self.load_again(name, effects);
                 }
+                self.refresh(name);
                 if let Some(account) = self.accounts.get_mut(name).filter(|account| account.removing) {
                     account.removing = false;
                     effects.push(Effect::Removed { account: name.clone(), removal: Removal::Failed });
@@ -140,7 +141,7 @@ impl Router {
         }
         if answer.is_none() && may_change {
             // It may still be done.
-            self.reload(name, effects);
+            self.reload(name, None, effects);
         }
         match &commit.scope {
             Scope::Nothing | Scope::Own => {}
@@ -157,10 +158,10 @@ impl Router {
     /// Lets an account do what it has decided. What arrives for it meanwhile comes behind.
     pub(crate) fn act(&mut self, name: &BareJid, what: impl FnOnce(&mut Self)) {
         let Some(account) = self.accounts.get_mut(name) else { return };
-        let before = mem::replace(&mut account.phase, Phase::Acting);
+        let begins = account.phase.begin_acting();
         what(self);
-        if let Some(account) = self.accounts.get_mut(name) {
-            account.phase = before;
+        if let Some(account) = self.accounts.get_mut(name).filter(|_| begins) {
+            account.phase.end_acting();
         }
     }
 

@@ -39,7 +39,7 @@ pub(crate) enum Said {
 impl Account {
     /// Whether its user sees the contact's presence.
     pub(crate) fn sees(&self, contact: &BareJid) -> bool {
-        let item = self.known.as_deref().and_then(|known| known.roster.item(contact));
+        let item = self.known().and_then(|known| known.roster.item(contact));
         item.is_some_and(|item| matches!(item.subscription, Subscription::To | Subscription::Both))
     }
 }

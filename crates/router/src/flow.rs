@@ -13,7 +13,7 @@ use alloc::vec::Vec;
 use balcony_jid::BareJid;
 use balcony_stanza::{ErrorCondition, IqType, Kind, MessageType, PresenceType, Stanza};
 
-use crate::account::{Account, Phase, is_to_itself};
+use crate::account::{Account, is_to_itself};
 use crate::asks::{Charge, Purpose, cost};
 use crate::commit::{Commit, Scope, Then};
 use crate::facts::{Said, SenderFacts};
@@ -284,19 +284,12 @@ impl Router {
         self.ask(ask, purpose, charge, effects);
     }
 
-    pub(crate) fn enter(&mut self, name: &BareJid, phase: Phase) {
-        if let Some(account) = self.accounts.get_mut(name) {
-            account.phase = phase;
-            self.refresh(name);
-        }
-    }
-
     /// Lets an account take what waits for it, as far as it can, and forgets it when nothing more can come of it.
     pub(crate) fn settle(&mut self, name: &BareJid, effects: &mut Vec<Effect>) {
         loop {
             self.remove(name, effects);
             self.fetch(name, effects);
-            let account = self.accounts.get_mut(name).filter(|account| account.phase == Phase::Open);
+            let account = self.accounts.get_mut(name).filter(|account| account.phase.is_open());
             let Some(waiting) = account.and_then(|account| account.queue.pop_front()) else { break };
             self.take_up(name, waiting, effects);
         }
@@ -330,7 +323,7 @@ impl Router {
     pub(crate) fn resume_returned(&mut self, name: &BareJid, effects: &mut Vec<Effect>) {
         self.fetch(name, effects);
         let is_returned = |waiting: &mut Waiting| matches!(waiting.task, Task::Returned);
-        while let Some(account) = self.accounts.get_mut(name).filter(|account| account.phase == Phase::Open)
+        while let Some(account) = self.accounts.get_mut(name).filter(|account| account.phase.is_open())
             && let Some(waiting) = account.queue.pop_front_if(is_returned)
         {
             self.take_up(name, waiting, effects);
@@ -352,7 +345,7 @@ impl Router {
         loop {
             let undecided = self.asks.undecided(name.as_str());
             let Some(account) = self.accounts.get_mut(name) else { return has_gone };
-            let can_go = account.phase == Phase::Open
+            let can_go = account.phase.is_open()
                 && account
                     .line(peer.as_str())
                     .is_some_and(|line| !account.is_first_held(line, name == peer, undecided));
@@ -398,7 +391,7 @@ impl Router {
 
     /// If the account is to be removed, and open, that comes before everything that waits.
     fn remove(&mut self, name: &BareJid, effects: &mut Vec<Effect>) {
-        let is_next = |account: &Account| account.removing && account.phase == Phase::Open;
+        let is_next = |account: &Account| account.removing && account.phase.is_open();
         if self.accounts.get(name).is_some_and(is_next) {
             let commit = Commit {
                 request: None,

@@ -150,7 +150,7 @@ impl Router {
         };
         !self.shared.config.iq_needs_presence
             || is_own(request)
-            || account.known.as_deref().is_some_and(shares)
+            || account.known().is_some_and(shares)
             || request.head.from.as_ref().is_some_and(|from| resource.has_directed_to(from))
     }
 }

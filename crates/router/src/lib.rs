@@ -80,6 +80,7 @@ mod memory;
 mod message;
 mod outbox;
 mod own;
+mod phase;
 mod presence;
 mod probe;
 mod queue;

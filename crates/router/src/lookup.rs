@@ -93,10 +93,9 @@ impl Router {
             Some(Answer::Loaded(None)) => Some(None),
             Some(Answer::Loaded(Some(kept))) => {
                 let documents = kept.documents.clone();
-                let mut as_kept = Account::loading(0);
                 let now = self.asks.now();
-                as_kept.known = Known::new(account.clone(), *kept, &self.shared, now, Version(0)).ok();
-                Some(as_kept.known.is_some().then_some((as_kept, documents)))
+                let known = Known::new(account.clone(), *kept, &self.shared, now, Version(0)).ok();
+                Some(known.map(|known| (Account::as_kept(known), documents)))
             }
             _ => None,
         };

@@ -151,7 +151,7 @@ impl Router {
     }
 
     fn copy(&self, account: &Account, why: Copying<'_>, stanza: &Stanza, effects: &mut Vec<Effect>) {
-        if let Some(known) = account.known.as_deref() {
+        if let Some(known) = account.known() {
             self.shared.tables().copy(
                 known.roster.owner(),
                 account,

@@ -76,7 +76,7 @@ impl Router {
             return self.refuse(&stanza, error, effects);
         }
         let stanza = Arc::new(stanza.to(own.to_bare().into()));
-        if let Some(known) = account.known.as_deref_mut() {
+        if let Some(known) = account.known_mut() {
             known.last = None;
         }
         let before = account.set_presence(from, Some(Presence { stanza: Arc::clone(&stanza), priority }));
@@ -182,7 +182,7 @@ impl Router {
             let presence = Arc::new(stanza.from(own.to_jid()));
             let change = Change::LastSeen(Arc::clone(&presence));
             let Some(account) = self.accounts.get_mut(&name) else { return };
-            if let Some(known) = account.known.as_deref_mut() {
+            if let Some(known) = account.known_mut() {
                 known.last = Some(LastSeen { at: known.clock(now), presence });
             }
             if let Note::Nothing = account.note {
@@ -279,7 +279,7 @@ impl Router {
 fn welcome(shared: &Shared, account: &Account, session: SessionId, effects: &mut Vec<Effect>) {
     let others = account.available().filter(|other| other.session != session);
     let presence = others.filter_map(|other| other.presence()).map(|presence| &presence.stanza);
-    let known = account.known.as_deref();
+    let known = account.known();
     let requests = known.into_iter().flat_map(|known| known.roster.requests());
     let requests = requests.filter(|request| !account.shuts_out(shared, request));
     effects.extend(

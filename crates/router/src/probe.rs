@@ -29,7 +29,7 @@ impl Router {
     /// in memory have no presence either, and do not answer.
     pub(crate) fn probe_contacts(&mut self, own: &FullJid, effects: &mut Vec<Effect>) {
         let Some(account) = self.accounts.get(own.bare_str()) else { return };
-        let Some(known) = account.known.as_deref() else { return };
+        let Some(known) = account.known() else { return };
         let name = known.roster.owner();
         let contacts: Vec<BareJid> = known
             .roster
@@ -57,7 +57,7 @@ impl Router {
         if account.shuts_out(&self.shared, stanza) {
             return;
         }
-        let known = account.known.as_deref();
+        let known = account.known();
         if prober.same_bare(to) {
             return self.show_own(account, stanza, effects);
         }
@@ -109,7 +109,7 @@ impl Router {
         let (Some(looked), Some(to)) = (looked, &stanza.head.to) else { return };
         let name = to.to_bare();
         let as_kept = looked.as_ref().map(|(account, _)| account);
-        let known = self.accounts.get(&name).filter(|account| account.known.is_some()).or(as_kept);
+        let known = self.accounts.get(&name).filter(|account| account.known().is_some()).or(as_kept);
         match known {
             Some(account) if !account.is_probed_by_stranger(&self.shared, &stanza) => {
                 // It has been admitted, so it is not turned away.

@@ -7,7 +7,6 @@ use balcony_jid::{BareJid, Jid};
 use balcony_machine::Instant;
 use balcony_stanza::{Kind, Stanza, StreamCondition};
 
-use crate::account::Phase;
 use crate::line::Origin;
 use crate::outbox::{Entry, Group, Outbox, is_answer, is_copy};
 use crate::resumption::stamped;
@@ -378,7 +377,7 @@ impl Router {
         origin: &mut Origin,
         effects: &mut Vec<Effect>,
     ) {
-        match self.accounts.get(name).filter(|account| account.phase == Phase::Open) {
+        match self.accounts.get(name).filter(|account| account.phase.is_open()) {
             Some(account) if !account.backlog.is_wanted() => self.take_returned(stanza, origin, effects),
             account => {
                 let has_line = account.is_some();

@@ -4,21 +4,18 @@
 //! That is so after a change that the store has not made, or of which it has not said in time whether it has: then memory and store may
 //! differ, either way.
 
-use alloc::boxed::Box;
 use alloc::collections::BTreeSet;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::mem;
 
 use balcony_jid::BareJid;
 use balcony_roster::{Change, Decision, Item, Push, Roster};
 use balcony_stanza::Stanza;
 
 use crate::Effect;
-use crate::account::Phase;
 use crate::asks::Purpose;
 use crate::extension::Call;
-use crate::known::Known;
+use crate::phase::Outdated;
 use crate::request::Seen;
 use crate::router::Router;
 
@@ -48,32 +45,30 @@ impl Doubt {
 impl Router {
     /// What is in memory is not what the store has, or may not be. Every change that was asked for before is in what is loaded now, or
     /// has been refused: the store takes what concerns one account in order.
-    pub(crate) fn reload(&mut self, name: &BareJid, effects: &mut Vec<Effect>) {
-        let Some(account) = self.accounts.get_mut(name) else { return };
-        match account.phase {
-            Phase::Loading => {}
-            // If it does not end.
-            Phase::Removing => account.stale = true,
-            Phase::Open | Phase::Acting => {
-                account.phase = Phase::Loading;
-                let ask = self.load_ask(name);
-                self.ask(ask, Purpose::Load, None, effects);
-                self.refresh(name);
-            }
+    pub(crate) fn reload(&mut self, name: &BareJid, doubt: Option<Doubt>, effects: &mut Vec<Effect>) {
+        if self.accounts.get_mut(name).is_some_and(|account| account.phase.reload(doubt)) {
+            self.load_again(name, effects);
+            self.refresh(name);
         }
     }
 
-    /// It was loaded again. `before` is what was known, and `seen` who saw the user then.
+    /// Asks the store for an account that is known already.
+    pub(crate) fn load_again(&mut self, name: &BareJid, effects: &mut Vec<Effect>) {
+        let ask = self.load_ask(name);
+        self.ask(ask, Purpose::Load, None, effects);
+    }
+
+    /// It was loaded again. `before` is what was known, with the changes that were in doubt, and `seen` who saw the user then.
     pub(crate) fn tell_difference(
         &mut self,
         name: &BareJid,
-        before: Box<Known>,
+        before: Outdated,
         mut seen: Seen,
         effects: &mut Vec<Effect>,
     ) {
-        let Some(account) = self.accounts.get_mut(name) else { return };
-        let doubts = mem::take(&mut account.in_doubt);
-        let Some(known) = account.known.as_deref() else { return };
+        let Outdated { known: before, doubts } = before;
+        let Some(account) = self.accounts.get(name) else { return };
+        let Some(known) = account.known() else { return };
         let told: BTreeSet<&BareJid> = doubts.iter().map(|doubt| &doubt.contact).collect();
         let (old, new) = (&before.roster, &known.roster);
         let contacts: BTreeSet<&BareJid> = old.items().chain(new.items()).map(|item| &item.jid).collect();

@@ -13,7 +13,6 @@ use alloc::vec::Vec;
 use balcony_jid::{BareJid, Jid};
 use balcony_stanza::{ErrorCondition, Stanza};
 
-use crate::account::Phase;
 use crate::asks::Purpose;
 use crate::extension::Absent;
 use crate::line::Origin;
@@ -120,7 +119,7 @@ impl Router {
             Absent::Return => return self.bounce(&stanza, ErrorCondition::ServiceUnavailable, effects),
             Absent::Drop => return,
         };
-        let Some(creation) = account.known.as_deref().map(|known| known.creation) else { return };
+        let Some(creation) = account.known().map(|known| known.creation) else { return };
         let Some(charge) = self.charge(&stanza, origin, effects) else { return };
         if let Some(account) = self.accounts.get_mut(name) {
             account.backlog.puts += 1;
@@ -140,7 +139,7 @@ impl Router {
         let Some(account) = self.accounts.get_mut(name) else { return };
         let is_taken = !account.most_available().is_empty();
         let backlog = &mut account.backlog;
-        if account.phase != Phase::Open
+        if !account.phase.is_open()
             || !(backlog.may_wait && is_taken || backlog.wanted == Wanted::Stored)
             || backlog.delivering.is_some()
             || backlog.wanted == Wanted::Asked
@@ -251,7 +250,7 @@ impl Router {
     }
 
     fn trim(&mut self, name: &BareJid, up_to: u64, effects: &mut Vec<Effect>) {
-        let known = self.accounts.get(name).and_then(|account| account.known.as_deref());
+        let known = self.accounts.get(name).and_then(|account| account.known());
         let (Some(replay), Some(known)) = (self.shared.tables().replay(), known) else { return };
         let edit = LogEdit::Trim { log: replay.log.into(), up_to };
         let change = Change::Log { creation: known.creation, edit };
@@ -276,7 +275,7 @@ impl Router {
     /// Whether the sender may hear of what becomes of messages to the account.
     fn is_told(&self, from: &Jid, name: &BareJid) -> bool {
         let is_known = self.accounts.get(name).is_some_and(|account| {
-            let known = account.known.as_ref();
+            let known = account.known();
             known.is_some_and(|known| known.roster.item(&from.to_bare()).is_some())
                 || account.resources().iter().any(|resource| resource.has_directed_to(from))
         });

@@ -209,7 +209,7 @@ impl Router {
         effects: &mut Vec<Effect>,
     ) {
         let Later { todo, hold, then } = later;
-        let known = self.accounts.get(name).and_then(|account| account.known.as_deref());
+        let known = self.accounts.get(name).and_then(|account| account.known());
         let tables = self.shared.tables();
         let is_own = match &todo {
             Todo::Save(edits) => edits.iter().all(|edit| tables.may_change(then.index, edit)),
@@ -323,7 +323,7 @@ impl Router {
         };
         let name = to.to_bare();
         let as_kept = looked.as_ref().map(|(account, _)| account);
-        let account = self.accounts.get(&name).filter(|account| account.known.is_some()).or(as_kept);
+        let account = self.accounts.get(&name).filter(|account| account.known().is_some()).or(as_kept);
         if !account.is_some_and(|account| account.is_shown_to(&self.shared, &stanza)) {
             return self.refuse_iq(&stanza, effects);
         }
@@ -386,7 +386,7 @@ impl Router {
     ) -> bool {
         let (Some(from), Some(to)) = (&stanza.head.from, &stanza.head.to) else { return false };
         let Some(account) = self.accounts.get(from.bare_str()) else { return false };
-        let Some(known) = account.known.as_deref() else { return false };
+        let Some(known) = account.known() else { return false };
         let refusal: Option<StanzaError> = self.shared.tables().refusal(known.roster.owner(), account, to);
         let Some(error) = refusal else { return false };
         match as_sent {

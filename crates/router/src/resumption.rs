@@ -113,7 +113,7 @@ impl Router {
         let now = self.asks.now();
         let Some(own) = self.sessions.get_mut(&session).filter(|own| own.undecided == 0) else { return };
         // What waits can't be told since when it does, as long as the account is not known.
-        if self.accounts.get(own.jid.bare_str()).is_none_or(|account| account.known.is_none()) {
+        if self.accounts.get(own.jid.bare_str()).is_none_or(|account| account.known().is_none()) {
             return;
         }
         let Some(managed) = own.managed.as_mut() else { return };
@@ -183,7 +183,7 @@ impl Router {
 /// What has waited for a client, with the time at which it came (XEP-0203).
 pub(crate) fn stamped(account: Option<&Account>, stanza: &Stanza, at: Instant) -> Option<Stanza> {
     let is_late = matches!(stanza.head.kind, Kind::Message(_) | Kind::Presence(_));
-    let known = account.and_then(|account| account.known.as_deref()).filter(|_| is_late)?;
+    let known = account.and_then(|account| account.known()).filter(|_| is_late)?;
     let payload = delay::stamp(&stanza.payload, known.roster.owner().domainpart(), known.clock(at));
     Some(Stanza::clone(stanza).payload(payload))
 }

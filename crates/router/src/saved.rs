@@ -49,7 +49,7 @@ impl Router {
         let managed = own.managed.as_ref()?;
         let until = managed.until?;
         let account = self.accounts.get(own.jid.bare_str())?;
-        let known = account.known.as_deref()?;
+        let known = account.known()?;
         let resource = account.resources().iter().find(|resource| resource.session == session)?;
         let millis = |span: Duration| u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
         let mut record = RecordWriter::default();

@@ -33,7 +33,7 @@ impl Router {
         };
         let Some(name) = stanza.head.from.as_ref().map(Jid::to_bare) else { return };
         let Some(account) = self.accounts.get_mut(&name) else { return };
-        let Some(known) = account.known.as_deref_mut() else { return };
+        let Some(known) = account.known_mut() else { return };
         if let Request::Get { ver } = &request {
             let answer = known.roster.get(ver.as_deref());
             if let Some(resource) = account.by_session(from) {
@@ -42,7 +42,7 @@ impl Router {
             return self.give_roster(&stanza, from, answer, effects);
         }
         let Some(charge) = self.charge_own(&stanza, origin, effects) else { return };
-        let known = self.accounts.get_mut(&name).and_then(|account| account.known.as_deref_mut());
+        let known = self.accounts.get_mut(&name).and_then(|account| account.known_mut());
         let Some(known) = known else { return };
         let mut decisions = Vec::new();
         let done = match request {
@@ -83,7 +83,7 @@ impl Router {
     ) {
         let Some(name) = stanza.head.from.as_ref().map(Jid::to_bare) else { return };
         let Some(charge) = self.charge_own(&stanza, origin, effects) else { return };
-        let known = self.accounts.get_mut(&name).and_then(|account| account.known.as_deref_mut());
+        let known = self.accounts.get_mut(&name).and_then(|account| account.known_mut());
         let Some(known) = known else { return };
         let mut decisions = Vec::new();
         let done = known.roster.outbound(stanza.clone(), &mut decisions);
@@ -115,7 +115,7 @@ impl Router {
             return;
         }
         let Some(charge) = self.charge(&stanza, origin, effects) else { return };
-        let known = self.accounts.get_mut(&name).and_then(|account| account.known.as_deref_mut());
+        let known = self.accounts.get_mut(&name).and_then(|account| account.known_mut());
         let Some(known) = known else { return };
         let mut decisions = Vec::new();
         known.roster.inbound(stanza, &mut decisions);
@@ -135,7 +135,7 @@ impl Router {
             self.act(name, |router| router.carry_out(name, decisions, request.as_ref(), effects));
             return self.release(charge, effects);
         };
-        let known = self.accounts.get(name).and_then(|account| account.known.as_deref());
+        let known = self.accounts.get(name).and_then(|account| account.known());
         let Some(roster) = known.map(|known| &known.roster) else { return };
         let change = Change::Roster {
             contact: contact.clone(),
@@ -236,7 +236,7 @@ impl Router {
 
     /// Sends the contact the end of all presence that it has seen (section 3.2.2).
     fn hide(&mut self, name: &BareJid, contact: &BareJid, effects: &mut Vec<Effect>) {
-        let account = self.accounts.get(name).filter(|account| account.known.is_some());
+        let account = self.accounts.get(name).filter(|account| account.known().is_some());
         if account.is_some_and(|account| self.shared.allows(name, account, &contact.to_jid())) {
             let is_contact = |entity: &Jid| entity.bare_str() == contact.as_str();
             self.withdraw(name, core::slice::from_ref(contact), &is_contact, effects);
@@ -279,7 +279,7 @@ impl Router {
     /// between two rosters of this server, to its end.
     pub(crate) fn ask_again(&mut self, own: &FullJid, effects: &mut Vec<Effect>) {
         let Some(account) = self.accounts.get(own.bare_str()) else { return };
-        let Some(known) = account.known.as_deref() else { return };
+        let Some(known) = account.known() else { return };
         // What is still on its way must not be crossed by a request that it answers. The contact's account sees to what waits there.
         let is_quiet =
             |contact: &BareJid| account.queue.is_empty() && account.line(contact.as_str()).is_none();

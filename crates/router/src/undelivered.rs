@@ -22,7 +22,7 @@ use balcony_jid::BareJid;
 use balcony_machine::Instant;
 use balcony_stanza::{Kind, MessageType, Stanza};
 
-use crate::account::{Account, Phase};
+use crate::account::Account;
 use crate::asks::Purpose;
 use crate::collections::UNDELIVERED;
 use crate::extension::Absent;
@@ -119,7 +119,7 @@ impl Router {
     /// The change that writes a message, if it is one that is kept for people who are away.
     fn keep(&mut self, name: &BareJid, stanza: &Stanza, at: Instant) -> Option<Change> {
         let account = self.accounts.get(name)?;
-        let known = account.known.as_deref()?;
+        let known = account.known()?;
         let is_kept =
             matches!(
                 stanza.head.kind,
@@ -158,7 +158,7 @@ impl Router {
     }
 
     fn forget(&mut self, name: &BareJid, keys: Vec<Arc<str>>, effects: &mut Vec<Effect>) {
-        let known = self.accounts.get(name).and_then(|account| account.known.as_deref());
+        let known = self.accounts.get(name).and_then(|account| account.known());
         let Some(creation) = known.map(|known| known.creation) else { return };
         let forget = |key: &Arc<str>| {
             let edit = DocumentEdit { collection: UNDELIVERED.into(), key: Arc::clone(key), content: None };
@@ -196,7 +196,7 @@ impl Router {
         let Some(account) = self.accounts.get_mut(name).filter(|account| !account.obsolete.is_empty()) else {
             return;
         };
-        if account.phase == Phase::Open && account.backlog.puts == 0 && !account.has_returned() {
+        if account.phase.is_open() && account.backlog.puts == 0 && !account.has_returned() {
             let keys = mem::take(&mut account.obsolete.keys);
             self.forget(name, keys, effects);
         }

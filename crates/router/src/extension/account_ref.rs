@@ -40,7 +40,7 @@ impl<'a, X: Extension> AccountRef<'a, X> {
     /// What the extension knows of it.
     #[must_use]
     pub fn state(&self) -> &'a X::Account {
-        let known = self.account.known.as_deref();
+        let known = self.account.known();
         known.and_then(|known| known.slots.get(self.typed.index)).unwrap_or(&self.typed.no_account)
     }
 
@@ -59,11 +59,7 @@ impl<'a, X: Extension> AccountRef<'a, X> {
     #[must_use]
     pub fn is_contact(&self, entity: &Jid) -> bool {
         entity.bare_str() == self.owner.as_str()
-            || self
-                .account
-                .known
-                .as_deref()
-                .is_some_and(|known| known.roster.item(&entity.to_bare()).is_some())
+            || self.account.known().is_some_and(|known| known.roster.item(&entity.to_bare()).is_some())
     }
 }
 

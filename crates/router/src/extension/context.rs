@@ -92,7 +92,7 @@ impl<'c, 'a, X: Extension> Context<'c, 'a, X> {
     /// that is done. `None` if the account is not loaded yet, as it may be when a client [binds](super::Registry::bind_inline);
     /// [`state`](Context::state) is the default then.
     pub fn state_mut(&mut self) -> Option<&mut X::Account> {
-        let known = self.call.account.known.as_deref_mut()?;
+        let known = self.call.account.known_mut()?;
         known.slots.get_mut(self.typed.index)
     }
 
@@ -107,7 +107,7 @@ impl<'c, 'a, X: Extension> Context<'c, 'a, X> {
     /// available.
     #[must_use]
     pub fn last_seen(&self) -> Option<(Duration, &Stanza)> {
-        let known = self.call.account.known.as_deref()?;
+        let known = self.call.account.known()?;
         if self.call.account.available().next().is_some() {
             return None;
         }

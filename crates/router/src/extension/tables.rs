@@ -37,7 +37,7 @@ impl<X: Extension> Typed<X> {
         run: impl FnOnce(&X, &mut Context<'_, '_, X>) -> R,
     ) -> R {
         let result = run(&self.x, &mut Context { call, typed: self });
-        if let Some(known) = call.account.known.as_deref_mut() {
+        if let Some(known) = call.account.known_mut() {
             known.slots.tidy(self.index, &self.no_account);
         }
         if let Some(client) = call.session.and_then(|session| call.account.by_session(session)) {

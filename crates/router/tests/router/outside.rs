@@ -48,6 +48,7 @@ impl Extension for Odd {
             "read-other",
             "external",
             "twice",
+            "leave",
         ] {
             registry.set(name, NS, act);
         }
@@ -107,6 +108,10 @@ fn act(_: &Odd, context: &mut Context<'_, '_, Odd>, request: &Request<'_>) -> Re
                     context.save(vec![Edit::put("odd", "k", 1, [])], Hold::Requests, saved)
                 })
             });
+        }
+        "leave" => {
+            let last = vec![Edit::put("odd", "k", 1, [])];
+            return context.save(last, Hold::Everything, |_, context| context.remove_account());
         }
         _ => vec![],
     };
@@ -275,6 +280,31 @@ fn one_thing_after_the_other() {
     let told = wires(&effects, balcony);
     assert!(told.len() == 2 && told[0].contains(">1</told>") && told[1].contains("id='ping'"), "{told:?}");
     assert_eq!(world.waited.len(), world.handled.len());
+}
+
+// An account that an extension has removed after something else takes nothing more (XEP-0077 section 3.2): what comes meanwhile fails.
+#[test]
+fn the_end_after_something_else() {
+    for is_removed in [true, false] {
+        let (mut world, balcony) = world();
+        let romeo = world.available("romeo@example.net/street", 0);
+        world.at_once = false;
+        let effects = world.send(balcony, set("leave"));
+        let effects = world.answer(asks(&effects)[0].0, Answer::Saved);
+        let [(ticket, Ask::Remove { .. })] = &asks(&effects)[..] else { panic!("{effects:?}") };
+        let chat = Stanza::message(MessageType::Chat).to(jid("juliet@example.com/balcony"));
+        assert!(wires(&world.send(romeo, chat), balcony).is_empty(), "it may be over");
+        let effects = world.answer(*ticket, if is_removed { Answer::Saved } else { Answer::Refused });
+        let got = wires(&effects, balcony).iter().filter(|wire| wire.starts_with("<message")).count();
+        assert_eq!(got, usize::from(!is_removed));
+        let told: Vec<_> = world.tell(&effects).into_iter().filter(|line| line.contains("message")).collect();
+        let expected = if is_removed {
+            "street: message error service-unavailable/cancel from juliet@example.com/balcony"
+        } else {
+            "balcony: message chat from romeo@example.net/street"
+        };
+        assert_eq!(told, [expected]);
+    }
 }
 
 // Copies go to clients of the account, whatever sessions there are; and what is kept goes into a log of one's own.

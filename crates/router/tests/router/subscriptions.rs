@@ -493,7 +493,7 @@ fn a_new_contact_is_no_stranger_any_more() {
     let (mut world, romeo, juliet) = world();
     let chat = || Stanza::message(MessageType::Chat).to(jid(JULIET));
     // While the store is slow a contact's message is handled when it is kept, and a stranger's before.
-    let mut waits = |world: &mut World| {
+    let waits = |world: &mut World| {
         world.at_once = false;
         world.handled.clear();
         let effects = world.send(romeo, chat());
