@@ -28,8 +28,6 @@ pub(crate) struct Backlog {
     pub(crate) puts: usize,
     /// They are wanted. Other messages wait until they are here.
     wanted: Wanted,
-    /// Since the store was asked for them another has been put there: one that came back from a session, which does not wait.
-    put_since: bool,
     /// Those that somebody is getting.
     pub(crate) delivering: Option<Delivering>,
     /// The store was in trouble. There may be more, but not now.
@@ -45,8 +43,8 @@ enum Wanted {
     No,
     /// The last of them are to be stored first.
     Stored,
-    /// The store has been asked.
-    Asked,
+    /// The store has been asked. Since then another may have been put there: one that came back from a session, which does not wait.
+    Asked { put_since: bool },
 }
 
 /// Messages that have been delivered but not deleted.
@@ -123,7 +121,9 @@ impl Router {
         let Some(charge) = self.charge(&stanza, origin, effects) else { return };
         if let Some(account) = self.accounts.get_mut(name) {
             account.backlog.puts += 1;
-            account.backlog.put_since |= account.backlog.wanted == Wanted::Asked;
+            if let Wanted::Asked { put_since } = &mut account.backlog.wanted {
+                *put_since = true;
+            }
             // Only what is in the one log that is delivered comes again.
             account.backlog.may_wait |=
                 self.shared.tables().replay().is_some_and(|replay| append.log == replay.log);
@@ -142,7 +142,7 @@ impl Router {
         if !account.phase.is_open()
             || !(backlog.may_wait && is_taken || backlog.wanted == Wanted::Stored)
             || backlog.delivering.is_some()
-            || backlog.wanted == Wanted::Asked
+            || matches!(backlog.wanted, Wanted::Asked { .. })
         {
             return;
         }
@@ -156,7 +156,7 @@ impl Router {
             return self.drain_all(name, effects);
         }
         let Some(replay) = self.shared.tables().replay() else { return };
-        backlog.wanted = Wanted::Asked;
+        backlog.wanted = Wanted::Asked { put_since: false };
         let (account, log) = (name.clone(), replay.log.into());
         let ask = Ask::Entries { account, log, bytes: self.shared.config.limits.output / 4 };
         self.ask(ask, Purpose::Fetch, None, effects);
@@ -165,9 +165,9 @@ impl Router {
     /// The messages that wait are here. If they are not, they stay in the store until later.
     pub(crate) fn fetched(&mut self, name: &BareJid, answer: Option<Answer>, effects: &mut Vec<Effect>) {
         let Some(account) = self.accounts.get_mut(name) else { return };
-        account.backlog.wanted = Wanted::No;
+        let wanted = core::mem::take(&mut account.backlog.wanted);
         let Some(&session) = account.most_available().first() else { return };
-        account.backlog.may_wait = core::mem::take(&mut account.backlog.put_since);
+        account.backlog.may_wait = matches!(wanted, Wanted::Asked { put_since: true });
         let Some(Answer::Entries { entries, more }) = answer else {
             account.backlog.given_up = true;
             return self.try_later(name);
