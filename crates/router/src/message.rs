@@ -13,6 +13,7 @@ use crate::extension::{Copies, Copying};
 use crate::line::Origin;
 use crate::request::For;
 use crate::router::{Router, deliver};
+use crate::shared::Shared;
 use crate::{Effect, SessionId};
 
 impl Router {
@@ -32,7 +33,7 @@ impl Router {
         let mut copies = Vec::new();
         // What stays in the account is copied where it arrives.
         if let Some(account) = account.filter(|_| !is_to_itself(&stanza)) {
-            self.copy(account, Copying::Sent(from), &stanza, &mut copies);
+            account.copy(&self.shared, Copying::Sent(from), &stanza, &mut copies);
         }
         self.pass_message(kind, stanza, origin, effects);
         // There is no copy of what was not sent.
@@ -64,10 +65,8 @@ impl Router {
         let account = self.accounts.get(to.bare_str()).filter(|account| account.takes_message(&stanza));
         let Some(account) = account else { return self.arrive(For::Others, stanza, origin, effects) };
         let start = effects.len();
-        if let Some(left) = self.place(account, kind, stanza, true, effects) {
-            return self.store(left, origin, effects);
-        }
-        self.keep_delivered(start, origin, effects);
+        let placed = account.place(&self.shared, kind, stanza, true, effects);
+        self.finish_placing(placed, start, origin, effects);
     }
 
     /// A message has come for an account.
@@ -81,10 +80,8 @@ impl Router {
         let account = stanza.head.to.as_ref().and_then(|to| self.accounts.get(to.bare_str()));
         let Some(account) = account else { return };
         let start = effects.len();
-        if let Some(left) = self.place(account, kind, stanza, true, effects) {
-            return self.store(left, origin, effects);
-        }
-        self.keep_delivered(start, origin, effects);
+        let placed = account.place(&self.shared, kind, stanza, true, effects);
+        self.finish_placing(placed, start, origin, effects);
     }
 
     /// A message of the account comes back that was lost on its way to a session. It was copied when it came.
@@ -93,50 +90,75 @@ impl Router {
         let account = stanza.head.to.as_ref().and_then(|to| self.accounts.get(to.bare_str()));
         let Some(account) = account else { return };
         let start = effects.len();
-        if let Some(left) = self.place(account, kind, stanza, false, effects) {
-            return self.store(left, origin, effects);
-        }
-        self.keep_delivered(start, origin, effects);
+        let placed = account.place(&self.shared, kind, stanza, false, effects);
+        self.finish_placing(placed, start, origin, effects);
     }
 
-    /// Gives the message to those of the account who get it. It comes back if it is to be stored.
+    /// What nobody has taken is stored, or comes back. What has been delivered, from there on among the effects, is kept where nobody is
+    /// connected to get it.
+    fn finish_placing(
+        &mut self,
+        placed: Placed,
+        start: usize,
+        origin: &mut Origin,
+        effects: &mut Vec<Effect>,
+    ) {
+        match placed {
+            Placed::Done => self.keep_delivered(start, origin, effects),
+            Placed::Bounces(stanza) => self.bounce(&stanza, ErrorCondition::ServiceUnavailable, effects),
+            Placed::Left(stanza) => {
+                if let Some(name) = stanza.head.to.as_ref().map(|to| to.to_bare()) {
+                    self.put_offline(&name, stanza, origin, effects);
+                }
+            }
+        }
+    }
+}
+
+/// What has become of a message at its recipient's account.
+enum Placed {
+    /// Somebody has got it, or nobody was to.
+    Done,
+    /// Nobody gets it, and its sender hears so, if the sender may.
+    Bounces(Stanza),
+    /// Nobody is there who takes it.
+    Left(Stanza),
+}
+
+impl Account {
+    /// Gives the message to those of the account who get it.
     fn place(
         &self,
-        account: &Account,
+        shared: &Shared,
         kind: MessageType,
         stanza: Stanza,
         is_new: bool,
         effects: &mut Vec<Effect>,
-    ) -> Option<Stanza> {
-        if account.shuts_out(&self.shared, &stanza) {
+    ) -> Placed {
+        if self.shuts_out(shared, &stanza) {
             // Headlines get no answer from those who are away, so here none either.
-            if kind != MessageType::Headline {
-                self.bounce(&stanza, ErrorCondition::ServiceUnavailable, effects);
-            }
-            return None;
+            return if kind == MessageType::Headline { Placed::Done } else { Placed::Bounces(stanza) };
         }
         let resource = stanza.head.to.as_ref().and_then(|to| to.resourcepart());
-        if let Some(addressed) = resource.and_then(|name| account.by_name(name)) {
-            self.give(account, &[addressed.session], stanza, is_new, effects);
-            return None;
+        if let Some(addressed) = resource.and_then(|name| self.by_name(name)) {
+            self.give(shared, &[addressed.session], stanza, is_new, effects);
+            return Placed::Done;
         }
         match (kind, resource.is_some()) {
             (MessageType::Error, _) | (MessageType::Headline, true) => {}
-            (MessageType::Groupchat, _) | (MessageType::Normal, true) => {
-                self.bounce(&stanza, ErrorCondition::ServiceUnavailable, effects);
-            }
-            (MessageType::Headline, false) => deliver(account.receptive(), stanza, effects),
-            (MessageType::Normal, false) | (MessageType::Chat, _) => match account.takers() {
-                [] => return Some(stanza),
-                sessions => self.give(account, sessions, stanza, is_new, effects),
+            (MessageType::Groupchat, _) | (MessageType::Normal, true) => return Placed::Bounces(stanza),
+            (MessageType::Headline, false) => deliver(self.receptive(), stanza, effects),
+            (MessageType::Normal, false) | (MessageType::Chat, _) => match self.takers() {
+                [] => return Placed::Left(stanza),
+                sessions => self.give(shared, sessions, stanza, is_new, effects),
             },
         }
-        None
+        Placed::Done
     }
 
     fn give(
         &self,
-        account: &Account,
+        shared: &Shared,
         to: &[SessionId],
         stanza: Stanza,
         is_new: bool,
@@ -144,27 +166,16 @@ impl Router {
     ) {
         let mut copies = Vec::new();
         if is_new {
-            self.copy(account, Copying::Received(to), &stanza, &mut copies);
+            self.copy(shared, Copying::Received(to), &stanza, &mut copies);
         }
         deliver(to.iter().copied(), stanza, effects);
         effects.append(&mut copies);
     }
 
-    fn copy(&self, account: &Account, why: Copying<'_>, stanza: &Stanza, effects: &mut Vec<Effect>) {
-        if let Some(known) = account.known() {
-            self.shared.tables().copy(
-                known.roster.owner(),
-                account,
-                why,
-                stanza,
-                &mut Copies { account, effects },
-            );
-        }
-    }
-
-    fn store(&mut self, stanza: Stanza, origin: &mut Origin, effects: &mut Vec<Effect>) {
-        if let Some(name) = stanza.head.to.as_ref().map(|to| to.to_bare()) {
-            self.put_offline(&name, stanza, origin, effects);
+    fn copy(&self, shared: &Shared, why: Copying<'_>, stanza: &Stanza, effects: &mut Vec<Effect>) {
+        if let Some(known) = self.known() {
+            let mut copies = Copies { account: self, effects };
+            shared.tables().copy(known.roster.owner(), self, why, stanza, &mut copies);
         }
     }
 }

@@ -128,28 +128,18 @@ impl Router {
 
     /// Tells exactly those who know that a resource was there that it is no longer (sections 4.5.2 and 4.6.3).
     fn announce_end(&mut self, own: &FullJid, ended: Ended, stanza: &Stanza, effects: &mut Vec<Effect>) {
-        let from = own.to_jid();
-        let Ended { was_available, directed, session, audience } = ended;
-        if was_available {
-            let everybody = own.to_bare().to_jid();
-            self.observe(stanza.clone().to(everybody.clone()), Said::New, effects);
-            if let Some(session) = session {
+        let name = own.to_bare();
+        if ended.was_available {
+            let everybody = name.to_jid();
+            if let Some(account) = self.accounts.get_mut(&name) {
+                account.observe(&self.shared, stanza.clone().to(everybody.clone()), Said::New, effects);
+            }
+            if let Some(session) = ended.session {
                 effects.push(Effect::Deliver { session, stanza: Arc::new(stanza.clone().to(everybody)) });
             }
-            for contact in &audience {
-                self.leave(&own.to_bare(), stanza.clone().to(contact.to_jid()), Said::New, effects);
-            }
         }
-        for entity in directed {
-            let in_audience = entity.same_bare(&from)
-                || audience.iter().any(|contact| contact.as_str() == entity.bare_str());
-            let is_told = was_available && in_audience;
-            if is_told && entity == from {
-                continue;
-            }
-            if let Some(said) = self.end_for(&entity, is_told) {
-                self.leave(&own.to_bare(), stanza.clone().to(entity), said, effects);
-            }
+        for (to, said) in ended.who_hears(&self.shared, own) {
+            self.leave(&name, stanza.clone().to(to), said, effects);
         }
     }
 
@@ -161,16 +151,6 @@ impl Router {
             account.and_then(|account| account.all().iter_mut().find(|r| Some(r.jid.resourcepart()) == name));
         if let Some(resource) = resource {
             resource.directed.remove(entity);
-        }
-    }
-
-    /// How the end of directed presence is said to an entity, if at all. If its bare JID `is_told`, that reaches everybody there but the
-    /// resources of ours that are not available, which only their account knows.
-    pub(crate) fn end_for(&self, entity: &Jid, is_told: bool) -> Option<Said> {
-        match is_told {
-            false => Some(Said::New),
-            true if entity.is_full() && self.is_local(entity.domainpart()) => Some(Said::ToAll),
-            true => None,
         }
     }
 
@@ -234,35 +214,33 @@ impl Router {
             return;
         }
         let Some(to) = &stanza.head.to else { return };
-        let Some(account) = self.accounts.get(to.bare_str()) else { return };
+        let Some(account) = self.accounts.get_mut(to.bare_str()) else { return };
         if account.open().is_some() && !account.is_held(&stanza, false, None) {
-            return self.observe(stanza, origin.facts().said, effects);
+            return account.observe(&self.shared, stanza, origin.facts().said, effects);
         }
         self.arrive(For::Others, stanza, origin, effects);
     }
 
     /// Presence has come for an account.
     pub(crate) fn take_presence(&mut self, stanza: Stanza, said: Said, effects: &mut Vec<Effect>) {
-        let is_bare = stanza.head.to.as_ref().is_some_and(Jid::is_bare);
-        if !(stanza.head.kind.is_error() && is_bare) {
-            self.observe(stanza, said, effects);
-        }
-    }
-
-    /// Delivers presence: to the resource with this full JID, or to all available ones (section 8.5).
-    fn observe(&mut self, stanza: Stanza, said: Said, effects: &mut Vec<Effect>) {
         let Some(to) = &stanza.head.to else { return };
         let Some(account) = self.accounts.get_mut(to.bare_str()) else { return };
-        if account.shuts_out(&self.shared, &stanza) {
-            return;
+        if !(stanza.head.kind.is_error() && to.is_bare()) {
+            account.observe(&self.shared, stanza, said, effects);
         }
-        let to = to.clone();
+    }
+}
+
+impl Account {
+    /// Delivers presence: to the resource with this full JID, or to all available ones (section 8.5).
+    fn observe(&mut self, shared: &Shared, stanza: Stanza, said: Said, effects: &mut Vec<Effect>) {
+        let Some(to) = stanza.head.to.clone().filter(|_| !self.shuts_out(shared, &stanza)) else { return };
         let stanza = Arc::new(stanza);
         // Who is gone, or was not reached, has not to be told of the end.
         let is_end =
             matches!(stanza.head.kind, Kind::Presence(PresenceType::Unavailable | PresenceType::Error));
         let gone = stanza.head.from.as_ref().filter(|_| is_end);
-        for observer in account.observers(to.resourcepart()) {
+        for observer in self.observers(to.resourcepart()) {
             if said == Said::ToAll && observer.presence().is_some() {
                 continue;
             }
@@ -271,6 +249,34 @@ impl Router {
             }
             effects.push(Effect::Deliver { session: observer.session, stanza: Arc::clone(&stanza) });
         }
+    }
+}
+
+impl Ended {
+    /// Who hears of it, and why.
+    fn who_hears(self, shared: &Shared, own: &FullJid) -> Vec<(Jid, Said)> {
+        let Ended { was_available, directed, audience, .. } = self;
+        let all = audience.iter().filter(|_| was_available).map(|contact| (contact.to_jid(), Said::New));
+        let mut who: Vec<_> = all.collect();
+        for entity in directed {
+            let in_audience = entity.bare_str() == own.bare_str()
+                || audience.iter().any(|contact| contact.as_str() == entity.bare_str());
+            let is_told = was_available && in_audience;
+            let is_itself = entity.as_str() == own.as_str();
+            let said = end_for(shared, &entity, is_told).filter(|_| !(is_told && is_itself));
+            who.extend(said.map(|said| (entity, said)));
+        }
+        who
+    }
+}
+
+/// How the end of directed presence is said to an entity, if at all. If its bare JID `is_told`, that reaches everybody there but the
+/// resources of ours that are not available, which only their account knows.
+pub(crate) fn end_for(shared: &Shared, entity: &Jid, is_told: bool) -> Option<Said> {
+    match is_told {
+        false => Some(Said::New),
+        true if entity.is_full() && shared.is_local(entity.domainpart()) => Some(Said::ToAll),
+        true => None,
     }
 }
 

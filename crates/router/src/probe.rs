@@ -12,6 +12,7 @@ use crate::facts::{Said, SenderFacts};
 use crate::line::Origin;
 use crate::lookup::{About, Looked};
 use crate::router::Router;
+use crate::shared::Shared;
 use crate::waits::Place;
 use crate::{Effect, LastSeen};
 
@@ -28,15 +29,8 @@ impl Router {
     /// Asks for the presence of those whom the user is subscribed to (section 4.2.2). Contacts of this server who are not
     /// in memory have no presence either, and do not answer.
     pub(crate) fn probe_contacts(&mut self, own: &FullJid, effects: &mut Vec<Effect>) {
-        let Some(account) = self.accounts.get(own.bare_str()) else { return };
-        let Some(known) = account.known() else { return };
-        let name = known.roster.owner();
-        let contacts: Vec<BareJid> = known
-            .roster
-            .probed()
-            .filter(|contact| self.shared.allows(name, account, &contact.to_jid()))
-            .cloned()
-            .collect();
+        let account = self.accounts.get(own.bare_str());
+        let contacts = account.map(|account| account.probed(&self.shared)).unwrap_or_default();
         for contact in contacts {
             let is_local = self.is_local(contact.domainpart());
             // Only this resource needs the answer of a contact of this server.
@@ -52,41 +46,12 @@ impl Router {
 
     /// A probe has come for an account.
     pub(crate) fn take_probe(&mut self, stanza: &Stanza, effects: &mut Vec<Effect>) {
-        let (Some(prober), Some(to)) = (&stanza.head.from, &stanza.head.to) else { return };
+        let Some(to) = &stanza.head.to else { return };
         let Some(account) = self.accounts.get(to.bare_str()) else { return };
-        if account.shuts_out(&self.shared, stanza) {
-            return;
-        }
-        let known = account.known();
-        if prober.same_bare(to) {
-            return self.show_own(account, stanza, effects);
-        }
-        let is_subscriber = known.is_some_and(|known| known.roster.is_subscriber(&prober.to_bare()));
-        let answers: Vec<Stanza> = match to.resourcepart() {
-            _ if !is_subscriber => {
-                // Directed presence shows one resource, and of it no more than that it is there.
-                let shown = account.shown_to(prober, stanza);
-                shown.map(|resource| answer(PresenceType::Available, resource.jid.to_jid(), stanza)).collect()
-            }
-            Some(name) => {
-                let is_there = account.by_name(name).is_some_and(|resource| resource.presence().is_some());
-                let kind = if is_there { PresenceType::Available } else { PresenceType::Unavailable };
-                Vec::from([answer(kind, to.clone(), stanza)])
-            }
-            None => {
-                let available = account.available().filter_map(Resource::presence);
-                available.map(|presence| Stanza::clone(&presence.stanza).to(prober.clone())).collect()
-            }
-        };
-        match answers.is_empty() {
-            true if is_subscriber => {
-                let last = known.and_then(|known| known.last.as_ref());
-                let answer = answer(PresenceType::Unavailable, to.to_bare().into(), stanza);
-                self.reply(absent(last, answer), effects);
-            }
+        match account.answer_probe(&self.shared, stanza, effects) {
+            Some(answers) => answers.into_iter().for_each(|answer| self.reply(answer, effects)),
             // Not any more, or it would not have waited.
-            true => self.deny_probe(stanza, effects),
-            false => answers.into_iter().for_each(|answer| self.reply(answer, effects)),
+            None => self.deny_probe(stanza, effects),
         }
     }
 
@@ -127,23 +92,76 @@ impl Router {
             self.pass_on(denial, &mut Origin::Answer, effects);
         }
     }
+}
+
+impl Account {
+    /// Those whom the user is subscribed to and who may be asked.
+    fn probed(&self, shared: &Shared) -> Vec<BareJid> {
+        let Some(known) = self.known() else { return Vec::new() };
+        let owner = known.roster.owner();
+        let allows = |contact: &&BareJid| shared.allows(owner, self, &contact.to_jid());
+        known.roster.probed().filter(allows).cloned().collect()
+    }
+
+    /// What the sender of a probe is answered, which may be nothing; `None` if it may see nothing. What the user's own client gets, which
+    /// has asked for all of its presence, is delivered.
+    fn answer_probe(
+        &self,
+        shared: &Shared,
+        stanza: &Stanza,
+        effects: &mut Vec<Effect>,
+    ) -> Option<Vec<Stanza>> {
+        let (Some(prober), Some(to)) = (&stanza.head.from, &stanza.head.to) else { return Some(Vec::new()) };
+        if self.shuts_out(shared, stanza) {
+            return Some(Vec::new());
+        }
+        if prober.same_bare(to) {
+            return Some(self.show_own(stanza, effects));
+        }
+        let known = self.known();
+        if !known.is_some_and(|known| known.roster.is_subscriber(&prober.to_bare())) {
+            // Directed presence shows one resource, and of it no more than that it is there.
+            let shown = self.shown_to(prober, stanza);
+            let shown = shown.map(|shown| answer(PresenceType::Available, shown.jid.to_jid(), stanza));
+            return Some(shown.collect::<Vec<_>>()).filter(|answers| !answers.is_empty());
+        }
+        if let Some(name) = to.resourcepart() {
+            return Some(Vec::from([self.of_resource(name, to, stanza)]));
+        }
+        let available = self.available().filter_map(Resource::presence);
+        let mut answers: Vec<Stanza> =
+            available.map(|presence| Stanza::clone(&presence.stanza).to(prober.clone())).collect();
+        if answers.is_empty() {
+            let last = known.and_then(|known| known.last.as_ref());
+            answers.push(absent(last, answer(PresenceType::Unavailable, to.to_bare().into(), stanza)));
+        }
+        Some(answers)
+    }
 
     /// The user asks about the own account.
-    fn show_own(&self, account: &Account, stanza: &Stanza, effects: &mut Vec<Effect>) {
-        let (Some(prober), Some(to)) = (&stanza.head.from, &stanza.head.to) else { return };
+    fn show_own(&self, stanza: &Stanza, effects: &mut Vec<Effect>) -> Vec<Stanza> {
+        let (Some(prober), Some(to)) = (&stanza.head.from, &stanza.head.to) else { return Vec::new() };
         if let Some(name) = to.resourcepart() {
-            let is_there = account.by_name(name).is_some_and(|resource| resource.presence().is_some());
-            let kind = if is_there { PresenceType::Available } else { PresenceType::Unavailable };
-            return self.reply(answer(kind, to.clone(), stanza), effects);
+            return Vec::from([self.of_resource(name, to, stanza)]);
         }
-        if account.available().next().is_none() {
-            return self.reply(answer(PresenceType::Unavailable, to.clone(), stanza), effects);
+        if self.available().next().is_none() {
+            return Vec::from([answer(PresenceType::Unavailable, to.clone(), stanza)]);
         }
-        let Some(prober) = prober.resourcepart().and_then(|name| account.by_name(name)) else { return };
-        effects.extend(account.available().filter_map(Resource::presence).map(|presence| Effect::Deliver {
-            session: prober.session,
-            stanza: Arc::clone(&presence.stanza),
-        }));
+        if let Some(prober) = prober.resourcepart().and_then(|name| self.by_name(name)) {
+            let presence = self.available().filter_map(Resource::presence);
+            effects.extend(presence.map(|presence| Effect::Deliver {
+                session: prober.session,
+                stanza: Arc::clone(&presence.stanza),
+            }));
+        }
+        Vec::new()
+    }
+
+    /// Whether a resource is there, for somebody who may know.
+    fn of_resource(&self, name: &str, to: &Jid, stanza: &Stanza) -> Stanza {
+        let is_there = self.by_name(name).is_some_and(|resource| resource.presence().is_some());
+        let kind = if is_there { PresenceType::Available } else { PresenceType::Unavailable };
+        answer(kind, to.clone(), stanza)
     }
 }
 

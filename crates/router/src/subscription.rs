@@ -10,11 +10,14 @@ use balcony_roster::{Answer, Audience, Decision, Push, Request, Roster};
 use balcony_stanza::{IqType, Payload, PresenceType, Stanza};
 use balcony_xml::ElementRef;
 
+use crate::account::Account;
 use crate::asks::Charge;
 use crate::commit::{Commit, Scope, Then};
 use crate::facts::Said;
 use crate::line::Origin;
+use crate::presence::end_for;
 use crate::router::{Router, deliver};
+use crate::shared::Shared;
 use crate::{Ask, Change, Effect, SessionId};
 
 impl Router {
@@ -174,7 +177,11 @@ impl Router {
                     }
                 }
                 Decision::Push(push) => self.push_all(name, &push, effects),
-                Decision::Deliver { to, stanza } => self.deliver_to(name, to, &stanza, effects),
+                Decision::Deliver { to, stanza } => {
+                    if let Some(account) = self.accounts.get(name) {
+                        account.deliver_to(to, &stanza, effects);
+                    }
+                }
                 Decision::Send(stanza) => self.pass_on(stanza, &mut Origin::said(Said::New), effects),
                 Decision::Available(contact) => self.reveal(name, &contact, effects),
                 Decision::Unavailable(contact) => self.hide(name, &contact, effects),
@@ -199,17 +206,6 @@ impl Router {
         deliver([session], Stanza::iq(IqType::Set).to(to).id(&id).payload(payload), effects);
     }
 
-    fn deliver_to(&self, name: &BareJid, to: Audience, stanza: &Arc<Stanza>, effects: &mut Vec<Effect>) {
-        let Some(account) = self.accounts.get(name) else { return };
-        let gets = account.resources().iter().filter(|resource| match to {
-            Audience::Available => resource.presence().is_some(),
-            Audience::Interested => resource.interested,
-        });
-        effects.extend(
-            gets.map(|resource| Effect::Deliver { session: resource.session, stanza: Arc::clone(stanza) }),
-        );
-    }
-
     /// Sends presence to whom it is addressed to: through the roster of a contact of this server.
     pub(crate) fn pass_on(&mut self, stanza: Stanza, origin: &mut Origin, effects: &mut Vec<Effect>) {
         let Some(to) = &stanza.head.to else { return };
@@ -222,13 +218,8 @@ impl Router {
 
     /// Sends the contact the presence of each available resource (section 3.1.5).
     pub(crate) fn reveal(&mut self, name: &BareJid, contact: &BareJid, effects: &mut Vec<Effect>) {
-        let Some(account) = self.accounts.get(name) else { return };
-        if !self.shared.allows(name, account, &contact.to_jid()) {
-            return;
-        }
-        let presence = account.available().filter_map(|resource| resource.presence());
-        let shown: Vec<Stanza> =
-            presence.map(|presence| Stanza::clone(&presence.stanza).to(contact.to_jid())).collect();
+        let account = self.accounts.get(name);
+        let shown = account.map(|account| account.shown_presence(&self.shared, contact)).unwrap_or_default();
         for stanza in shown {
             self.leave(name, stanza, Said::New, effects);
         }
@@ -251,54 +242,19 @@ impl Router {
         otherwise: &dyn Fn(&Jid) -> bool,
         effects: &mut Vec<Effect>,
     ) {
-        let Some(account) = self.accounts.get_mut(name) else { return };
-        let mut ends = Vec::new();
-        for resource in account.observers(None) {
-            let new = |contact: &BareJid| (resource.jid.clone(), contact.to_jid(), Said::New);
-            ends.extend(subscribers.iter().map(new));
-        }
-        let mut directed = Vec::new();
-        for resource in account.all() {
-            let is_available = resource.presence().is_some();
-            let entities = resource.directed.take_if(otherwise);
-            directed.extend(entities.into_iter().map(|entity| (resource.jid.clone(), entity, is_available)));
-        }
-        for (from, entity, is_available) in directed {
-            let is_subscriber = subscribers.iter().any(|contact| contact.as_str() == entity.bare_str());
-            if let Some(said) = self.end_for(&entity, is_available && is_subscriber) {
-                ends.push((from, entity, said));
-            }
-        }
-        for (from, to, said) in ends {
-            let end = Stanza::presence(PresenceType::Unavailable).from(from.to_jid());
-            self.leave(name, end.to(to), said, effects);
+        let account = self.accounts.get_mut(name);
+        let ends = account.map(|account| account.withdraw(&self.shared, subscribers, otherwise));
+        for (end, said) in ends.unwrap_or_default() {
+            self.leave(name, end, said, effects);
         }
     }
 
     /// Asks those again who have not answered the user's requests (section 3.1.2): the last one may be lost, to the network or,
     /// between two rosters of this server, to its end.
     pub(crate) fn ask_again(&mut self, own: &FullJid, effects: &mut Vec<Effect>) {
-        let Some(account) = self.accounts.get(own.bare_str()) else { return };
-        let Some(known) = account.known() else { return };
-        // What is still on its way must not be crossed by a request that it answers. The contact's account sees to what waits there.
-        let is_quiet =
-            |contact: &BareJid| account.queue.is_empty() && account.line(contact.as_str()).is_none();
-        let asked = known
-            .roster
-            .asked()
-            .filter(|contact| self.shared.allows(known.roster.owner(), account, &contact.to_jid()))
-            .filter(|contact| !self.is_local(contact.domainpart()) || is_quiet(contact));
-        // A part of them at a time, and the next time those that follow.
-        let (before, after): (Vec<_>, Vec<_>) =
-            asked.partition(|contact| account.asked_again.as_ref().is_some_and(|last| *contact <= last));
-        let asked: Vec<BareJid> =
-            after.into_iter().chain(before).take(self.shared.config.limits.asks).cloned().collect();
-        if let Some(account) = self.accounts.get_mut(own.bare_str()) {
-            account.asked_again = asked.last().cloned();
-        }
-        for contact in asked {
-            let request = Stanza::presence(PresenceType::Subscribe).from(own.to_bare().into());
-            self.pass_on(request.to(contact.into()), &mut Origin::said(Said::Again), effects);
+        let account = self.accounts.get_mut(own.bare_str());
+        for request in account.map(|account| account.requests_again(&self.shared)).unwrap_or_default() {
+            self.pass_on(request, &mut Origin::said(Said::Again), effects);
         }
     }
 
@@ -336,5 +292,76 @@ impl Router {
             stanza.head.from = Some(session.jid.to_jid());
         }
         stanza
+    }
+}
+
+/// What one account says and to whom, which nobody else has to be asked about.
+impl Account {
+    /// Gives a stanza to those of its resources that it is for.
+    fn deliver_to(&self, to: Audience, stanza: &Arc<Stanza>, effects: &mut Vec<Effect>) {
+        let gets = self.resources().iter().filter(|resource| match to {
+            Audience::Available => resource.presence().is_some(),
+            Audience::Interested => resource.interested,
+        });
+        effects.extend(
+            gets.map(|resource| Effect::Deliver { session: resource.session, stanza: Arc::clone(stanza) }),
+        );
+    }
+
+    /// The presence of each available resource, for a contact.
+    fn shown_presence(&self, shared: &Shared, contact: &BareJid) -> Vec<Stanza> {
+        let Some(known) = self.known() else { return Vec::new() };
+        if !shared.allows(known.roster.owner(), self, &contact.to_jid()) {
+            return Vec::new();
+        }
+        let presence = self.available().filter_map(|resource| resource.presence());
+        presence.map(|presence| Stanza::clone(&presence.stanza).to(contact.to_jid())).collect()
+    }
+
+    /// The ends of its presence for these subscribers, and for those who have seen some of it otherwise.
+    fn withdraw(
+        &mut self,
+        shared: &Shared,
+        subscribers: &[BareJid],
+        otherwise: &dyn Fn(&Jid) -> bool,
+    ) -> Vec<(Stanza, Said)> {
+        let end =
+            |own: &FullJid, to: Jid| Stanza::presence(PresenceType::Unavailable).from(own.to_jid()).to(to);
+        let mut ends = Vec::new();
+        for resource in self.available() {
+            ends.extend(subscribers.iter().map(|contact| (end(&resource.jid, contact.to_jid()), Said::New)));
+        }
+        for resource in self.all() {
+            let is_available = resource.presence().is_some();
+            for entity in resource.directed.take_if(otherwise) {
+                let is_subscriber = subscribers.iter().any(|contact| contact.as_str() == entity.bare_str());
+                let said = end_for(shared, &entity, is_available && is_subscriber);
+                ends.extend(said.map(|said| (end(&resource.jid, entity), said)));
+            }
+        }
+        ends
+    }
+
+    /// The requests that are made again, a part of those that are not answered: the next time those that follow.
+    fn requests_again(&mut self, shared: &Shared) -> Vec<Stanza> {
+        let Some(known) = self.known() else { return Vec::new() };
+        let owner = known.roster.owner();
+        // What is still on its way must not be crossed by a request that it answers. The contact's account sees to what waits there.
+        let is_quiet = |contact: &BareJid| self.queue.is_empty() && self.line(contact.as_str()).is_none();
+        let asked = known
+            .roster
+            .asked()
+            .filter(|contact| shared.allows(owner, self, &contact.to_jid()))
+            .filter(|contact| !shared.is_local(contact.domainpart()) || is_quiet(contact));
+        let (before, after): (Vec<_>, Vec<_>) =
+            asked.partition(|contact| self.asked_again.as_ref().is_some_and(|last| *contact <= last));
+        let most = shared.config.limits.asks;
+        let asked: Vec<BareJid> = after.into_iter().chain(before).take(most).cloned().collect();
+        let request = |contact: &BareJid| {
+            Stanza::presence(PresenceType::Subscribe).from(owner.to_jid()).to(contact.to_jid())
+        };
+        let requests = asked.iter().map(request).collect();
+        self.asked_again = asked.last().cloned();
+        requests
     }
 }
