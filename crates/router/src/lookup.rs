@@ -10,7 +10,7 @@ use core::mem;
 
 use balcony_jid::BareJid;
 use balcony_roster::Version;
-use balcony_stanza::Stanza;
+use balcony_stanza::{Kind, Stanza};
 use hashbrown::HashMap;
 
 use crate::account::Account;
@@ -27,10 +27,8 @@ pub(crate) struct Lookups(HashMap<(BareJid, About), Batch>);
 /// What is asked about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum About {
-    /// Who sees the user's presence.
+    /// Who sees the user's presence: for a probe, or for a request that is answered for those alone.
     Presence,
-    /// The same, for a request that is answered for those alone.
-    Subscribers,
     /// The documents of this collection, which anybody may read.
     Documents(&'static str),
 }
@@ -105,8 +103,10 @@ impl Router {
             }
             let mut origin = Origin::Waited(charge);
             match about {
+                About::Presence if matches!(stanza.head.kind, Kind::Iq(_)) => {
+                    self.answer_subscriber(stanza, &mut origin, looked.as_ref(), effects);
+                }
                 About::Presence => self.probed(stanza, origin.facts(), looked.as_ref(), effects),
-                About::Subscribers => self.answer_subscriber(stanza, &mut origin, looked.as_ref(), effects),
                 About::Documents(_) => self.answer_public(&stanza, looked.as_ref(), effects),
             }
             self.finish(origin, effects);

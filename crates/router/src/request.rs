@@ -307,7 +307,7 @@ impl Router {
         effects: &mut Vec<Effect>,
     ) {
         let Some(charge) = self.charge_at(Place::Probe, &stanza, origin, effects) else { return };
-        self.look_up(name.clone(), About::Subscribers, stanza, charge, effects);
+        self.look_up(name.clone(), About::Presence, stanza, charge, effects);
     }
 
     /// The store has answered. In the meantime the account may have become known, or forgotten.

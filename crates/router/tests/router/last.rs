@@ -2,7 +2,7 @@
 
 use balcony_machine::Instant;
 use balcony_roster::Subscription;
-use balcony_router::{Answer, Effect, SessionId};
+use balcony_router::{Answer, Ask, Effect, SessionId};
 use balcony_stanza::{IqType, PresenceType, Stanza};
 
 use crate::world::{World, asks, bare, content, jid, request, tickets, unavailable, wire, wires};
@@ -199,6 +199,25 @@ fn of_another_server() {
             assert_eq!(told, [format!("remote {NURSE}: iq error internal-server-error/cancel from {name}")]);
         }
     }
+}
+
+// RFC 6120 §13.10.2 [Q12]: whoever asks from elsewhere, by a probe or a request, asks the store no more than one thing at a time of an
+// account, so that its user can log in.
+#[test]
+fn others_share_what_they_ask_of_the_store() {
+    let mut world = World::new();
+    world.at_once = false;
+    let probe = Stanza::presence(PresenceType::Probe).to(jid(JULIET));
+    let first = world.received("friar@example.org/cell", probe);
+    let [(ticket, Ask::Load { .. })] = asks(&first)[..] else { panic!("{first:?}") };
+    for number in 0..5 {
+        let from = format!("friar@example.org/{number}");
+        assert_eq!(world.received(&from, get().to(jid(JULIET))), []);
+    }
+    let second = world.answer(ticket, Answer::Loaded(None));
+    let [(ticket, Ask::Load { .. })] = asks(&second)[..] else { panic!("{second:?}") };
+    let effects = world.answer(ticket, Answer::Loaded(None));
+    assert_eq!((asks(&effects).len(), world.tell(&effects).len()), (0, 5));
 }
 
 // XEP-0012 2.0 §4 [LA5, LA6]: a request to a full JID is that client's matter, if its sender may see it.
