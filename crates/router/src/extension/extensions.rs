@@ -5,12 +5,13 @@ use alloc::borrow::Cow;
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::{fmt, mem};
+use core::fmt;
 
 use balcony_stanza::IqType;
 
+use super::clash::Claims;
 use super::tables::Tables;
-use super::{Addressee, Claim, Clash, Extension};
+use super::{Addressee, Clash, Extension};
 use crate::collections::{SESSIONS, UNDELIVERED};
 
 /// The most extensions that a router has.
@@ -127,7 +128,7 @@ impl Extensions {
 impl Default for Extensions {
     fn default() -> Self {
         // Those that are ours have nothing in common, as a test says.
-        Extensions::standard().put_together().0
+        Extensions::standard().put_together(None).0
     }
 }
 
@@ -187,8 +188,8 @@ impl Builder {
         if let Some(name) = self.too_many {
             return Err(Clash::TooMany(name));
         }
-        let (extensions, twice) = self.put_together();
-        match twice {
+        let (extensions, claims) = self.put_together(Some(Claims::default()));
+        match claims.and_then(|claims| claims.twice) {
             None => Ok(extensions),
             Some((claim, first, second)) => {
                 let (first, second) = (extensions.name(first), extensions.name(second));
@@ -197,9 +198,10 @@ impl Builder {
         }
     }
 
-    /// All of them, and the first thing that two of them have registered.
-    fn put_together(self) -> (Extensions, Option<(Claim, u8, u8)>) {
+    /// All of them, and what they have registered, if anybody wants to know.
+    fn put_together(self, claims: Option<Claims>) -> (Extensions, Option<Claims>) {
         let mut tables = Tables::new(self.always);
+        tables.claims = claims;
         let mut names = Vec::new();
         for (index, (name, add)) in (0_u8..).zip(self.extensions) {
             names.push(name);
@@ -209,8 +211,8 @@ impl Builder {
             tables.collections.push(Collection { name: name.into(), version: 1, kind: Kind::Documents });
             tables.keepers.push(NOBODY);
         }
-        let twice = mem::take(&mut tables.claims).twice;
-        (Extensions { names: names.into(), tables: Arc::new(tables) }, twice)
+        let claims = tables.claims.take();
+        (Extensions { names: names.into(), tables: Arc::new(tables) }, claims)
     }
 }
 

@@ -89,7 +89,9 @@ impl Copies<'_> {
 impl<X: Extension> Registry<'_, X> {
     /// Nobody else can have this.
     fn claim(&mut self, claim: Claim) {
-        self.tables.claims.add(claim, self.typed.index);
+        if let Some(claims) = &mut self.tables.claims {
+            claims.add(claim, self.typed.index);
+        }
     }
 
     /// By what a request is found that this extension answers.

@@ -102,8 +102,8 @@ pub(crate) struct Replay {
 /// The tables.
 #[derive(Default)]
 pub(crate) struct Tables {
-    /// What was registered, until all have done so.
-    pub(super) claims: Claims,
+    /// What was registered, until all have done so; `None` if nobody wants to know.
+    pub(super) claims: Option<Claims>,
     pub(super) features: Vec<(Addressee, &'static str)>,
     pub(super) server: Vec<(Key, ServerRequest)>,
     pub(super) every_account: Vec<(Key, ServerRequest)>,
