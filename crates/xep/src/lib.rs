@@ -10,6 +10,7 @@
 //! | [`commands`] | ad-hoc commands (XEP-0050) |
 //! | [`conference`] | direct invitations to rooms (XEP-0249) |
 //! | [`correction`] | last message correction (XEP-0308) |
+//! | [`csi`] | client state indication (XEP-0352) |
 //! | [`data_form`] | data forms (XEP-0004) |
 //! | [`datetime`] | dates and times (XEP-0082) |
 //! | [`delay`] | delayed delivery (XEP-0203, and the older XEP-0091) |
@@ -56,6 +57,7 @@ pub mod chat_states;
 pub mod commands;
 pub mod conference;
 pub mod correction;
+pub mod csi;
 pub mod data_form;
 pub mod datetime;
 pub mod delay;

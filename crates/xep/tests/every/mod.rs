@@ -9,6 +9,7 @@ use balcony_xep::chat_markers::Marker;
 use balcony_xep::chat_states::{self, ChatState};
 use balcony_xep::conference::Invitation;
 use balcony_xep::correction::Correction;
+use balcony_xep::csi::{self, ClientState};
 use balcony_xep::data_form::DataForm;
 use balcony_xep::delay::{self, Delay};
 use balcony_xep::disco::{self, Info, Items};
@@ -58,6 +59,8 @@ pub fn every(element: ElementRef<'_>) {
     form!(carbons::Request);
     form!(Private);
     form!(ChatState);
+    form!(ClientState);
+    form!(csi::Feature);
     form!(Receipt);
     form!(Marker);
     form!(Invitation);
