@@ -88,6 +88,8 @@ impl World {
         let mut receiving = ServerStreamConfig::new(vec![domain.clone()], Secret::new([0; 32]));
         let router = RouterConfig::new(vec![domain]);
         receiving.bind_inline = router.extensions.bind_inline().map(Into::into).collect();
+        let features = router.extensions.stream_features();
+        receiving.features = features.map(|(name, namespace)| (name.into(), namespace.into())).collect();
         Ok(World {
             now,
             credentials: Credentials::derive(PASSWORD, SALT, receiving.iterations)?,
@@ -174,7 +176,8 @@ impl World {
                 | ServerEvent::Bound(_)
                 | ServerEvent::Enabled
                 | ServerEvent::Resumed { .. }
-                | ServerEvent::Acked(_) => {}
+                | ServerEvent::Acked(_)
+                | ServerEvent::Element(_) => {}
             }
         }
         self.carry(End::Server, &out)

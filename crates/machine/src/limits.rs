@@ -85,7 +85,11 @@ pub struct Limits {
     /// Bytes on their way to one session, wherever they lie, and 256 more a stanza, but for answers to what it has asked; a session of which more waits is closed with
     /// `resource-constraint`, and what it has not got goes elsewhere.
     pub queue_bytes: usize,
-    /// The same of all sessions of one account.
+    /// Stanzas that may be held back for one session because they are not urgent (XEP-0352); when there are more, all of them go.
+    pub held: usize,
+    /// The same of the bytes of these, and 256 more a stanza.
+    pub held_bytes: usize,
+    /// The same as [`queue_bytes`](Limits::queue_bytes), of all sessions of one account.
     pub account_queue_bytes: usize,
     /// The same of all accounts: past it no session gets more than its [`credit`](Limits::credit).
     pub total_queue_bytes: usize,
@@ -132,6 +136,8 @@ impl Default for Limits {
             window_bytes: 64 << 10,
             credit: 64 << 10,
             queue_bytes: 16 << 20,
+            held: 1_024,
+            held_bytes: 512 << 10,
             account_queue_bytes: 32 << 20,
             total_queue_bytes: 1 << 30,
             stall: Duration::from_secs(300),

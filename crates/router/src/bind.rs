@@ -97,6 +97,7 @@ impl Router {
             jid: jid.clone(),
             since: self.asks.now(),
             is_plain: false,
+            holds: false,
             outbox: Outbox::default(),
             received: 0,
             undecided: 0,

@@ -414,6 +414,10 @@ impl Router {
                 if let Some(recent) = &mut session.recent {
                     recent.sees = None;
                 }
+                session.holds = self.shared.tables().may_hold(resource.slots());
+                if session.outbox.held() > 0 && !self.shared.tables().holds(resource.slots()) {
+                    self.to_flush.push(resource.session);
+                }
             }
         }
     }

@@ -72,6 +72,7 @@ mod effect;
 pub mod extension;
 mod facts;
 mod flow;
+mod hold;
 mod iq;
 mod known;
 mod line;

@@ -13,6 +13,7 @@
 //!     these      │  these            │  has these       │                        │
 //! ```
 
+use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -24,6 +25,7 @@ use balcony_machine::{Instant, Limits};
 use balcony_stanza::{IqType, Kind, MessageType, Stanza};
 
 use crate::asks::cost;
+use crate::hold::{Held, Key};
 
 mod saved;
 
@@ -63,6 +65,8 @@ pub(crate) struct Outbox {
     replayed: Option<u64>,
     /// The documents of messages that the session has got.
     freed: Vec<Arc<str>>,
+    /// What is not urgent, and not in the queue yet.
+    held: Option<Box<Held>>,
 }
 
 /// A stanza on its way.
@@ -83,6 +87,8 @@ pub(crate) struct Entry {
     kept: Option<Arc<str>>,
     /// It says already since when it waits (XEP-0203).
     pub(crate) is_stamped: bool,
+    /// It was held because it is not urgent.
+    pub(crate) has_waited: bool,
 }
 
 /// The sessions that get the same message.
@@ -112,8 +118,24 @@ impl Entry {
         others: Option<Arc<Group>>,
         kept: Option<Arc<str>>,
     ) -> Self {
-        let bytes = cost(&stanza);
-        Entry { bytes, stanza, at, is_answer, is_answered: false, replayed, others, kept, is_stamped: false }
+        Entry {
+            bytes: cost(&stanza),
+            stanza,
+            at,
+            is_answer,
+            is_answered: false,
+            replayed,
+            others,
+            kept,
+            is_stamped: false,
+            has_waited: false,
+        }
+    }
+
+    /// Puts another stanza into its place.
+    pub(crate) fn change(&mut self, stanza: Stanza) {
+        self.bytes = cost(&stanza);
+        self.stanza = Arc::new(stanza);
     }
 
     /// What it costs, in bytes.
@@ -183,6 +205,42 @@ impl Outbox {
     pub(crate) fn append(&mut self, entry: Entry) {
         self.bytes += entry.bytes;
         self.entries.push_back(entry);
+    }
+
+    /// Keeps a stanza out of the queue that is not urgent, maybe in the place of an earlier one. What that has cost.
+    pub(crate) fn hold(&mut self, key: Option<Key>, mut entry: Entry) -> usize {
+        entry.has_waited = true;
+        self.bytes += entry.bytes;
+        let before = self.held.get_or_insert_default().push(key, entry).map_or(0, |before| before.bytes);
+        self.bytes -= before;
+        before
+    }
+
+    /// How many stanzas are held so.
+    pub(crate) fn held(&self) -> usize {
+        self.held.as_ref().map_or(0, |held| held.len())
+    }
+
+    /// What they cost.
+    pub(crate) fn held_bytes(&self) -> usize {
+        self.held.as_ref().map_or(0, |held| held.bytes())
+    }
+
+    /// All of them, to be put into the queue.
+    pub(crate) fn take_held(&mut self) -> Option<Box<Held>> {
+        let held = self.held.take()?;
+        self.bytes -= held.bytes();
+        Some(held)
+    }
+
+    /// The session is over: what is held and is of use to somebody else goes along with the rest. What the others have cost.
+    pub(crate) fn end_hold(&mut self) -> usize {
+        let before = self.bytes;
+        self.take_held()
+            .into_iter()
+            .flat_map(|held| held.into_lasting())
+            .for_each(|entry| self.append(entry));
+        before - self.bytes
     }
 
     /// Takes the next stanza into the window that waits, if there is room.
@@ -336,10 +394,9 @@ impl Outbox {
     pub(crate) fn change(&mut self, mut change: impl FnMut(&Stanza, Instant) -> Option<Stanza>) {
         for entry in self.entries.iter_mut().filter(|entry| entry.replayed.is_none() && !entry.is_stamped) {
             let Some(stanza) = change(&entry.stanza, entry.at) else { continue };
-            let bytes = cost(&stanza);
-            self.bytes = self.bytes - entry.bytes + bytes;
-            entry.bytes = bytes;
-            entry.stanza = Arc::new(stanza);
+            self.bytes -= entry.bytes;
+            entry.change(stanza);
+            self.bytes += entry.bytes;
         }
     }
 
@@ -389,7 +446,12 @@ impl Outbox {
 
     /// The documents of what is in it, and of what the session has got.
     pub(crate) fn kept(&self) -> impl Iterator<Item = Arc<str>> {
-        self.entries.iter().filter_map(|entry| entry.kept.clone()).chain(self.freed.iter().cloned())
+        let held = self.held.iter().flat_map(|held| held.entries());
+        self.entries
+            .iter()
+            .chain(held)
+            .filter_map(|entry| entry.kept.clone())
+            .chain(self.freed.iter().cloned())
     }
 
     /// The documents of what the session has got since the last call.

@@ -7,6 +7,7 @@ use balcony_jid::{BareJid, Jid};
 use balcony_machine::Instant;
 use balcony_stanza::{Kind, Stanza, StreamCondition};
 
+use crate::extension::Delivery;
 use crate::line::Origin;
 use crate::outbox::{Entry, Group, Outbox, is_answer, is_copy};
 use crate::resumption::stamped;
@@ -112,6 +113,8 @@ impl Router {
     /// Puts what is to be delivered into the queues of its sessions. What has no room in a window yet is taken out of the effects.
     pub(crate) fn dispatch(&mut self, start: usize, effects: &mut Vec<Effect>) {
         let (mut kept, mut next) = (start, start);
+        // What has been held for a session, and goes before the next stanza to it.
+        let mut front = Vec::new();
         // The latest message that goes to more than one session.
         let mut group: Option<(Arc<Stanza>, Arc<Group>)> = None;
         while next < effects.len() {
@@ -128,7 +131,11 @@ impl Router {
                 }
                 let others =
                     group.as_ref().filter(|(of, _)| is_same(of)).map(|(_, others)| Arc::clone(others));
-                match self.offer(session, stanza, others, effects) {
+                let offer = self.offer(session, stanza, others, &mut front, effects);
+                let count = front.len();
+                effects.splice(kept..kept, front.drain(..).map(|stanza| Effect::Deliver { session, stanza }));
+                (kept, next) = (kept + count, next + count);
+                match offer {
                     Offer::Goes => {}
                     Offer::Waits => goes = false,
                     Offer::TooMuch => {
@@ -157,6 +164,7 @@ impl Router {
             }
         }
         self.answer_resumptions(effects);
+        self.flush_all(effects);
         while let Some(session) = self.abandoned.pop() {
             let start = effects.len();
             self.finish_leaving(session, effects);
@@ -170,6 +178,7 @@ impl Router {
         id: SessionId,
         stanza: Arc<Stanza>,
         others: Option<Arc<Group>>,
+        front: &mut Vec<Arc<Stanza>>,
         effects: &mut Vec<Effect>,
     ) -> Offer {
         let now = self.asks.now();
@@ -179,6 +188,25 @@ impl Router {
             let is_last = replayed.as_ref().is_some_and(|(.., is_last)| *is_last);
             let entry = Entry::new(stanza, now, false, replayed.map(|(_, number, _)| number), others, kept);
             return self.offer_late(id, entry, is_last);
+        };
+        let session = if session.holds || session.outbox.held() > 0 {
+            let held = match self.delivery(id, &stanza, replayed.is_some()) {
+                (_, Delivery::Pass) => None,
+                (_, Delivery::Hold) => Some(None),
+                (index, Delivery::Latest(name)) => Some(Some((index, name.into()))),
+                (_, Delivery::Flush) => {
+                    self.flush(id, front);
+                    None
+                }
+            };
+            if let Some(key) = held {
+                self.hold_back(id, key, Entry::new(stanza, now, false, None, others, kept), front);
+                return Offer::Waits;
+            }
+            let Some(session) = self.sessions.get_mut(&id) else { return Offer::Goes };
+            session
+        } else {
+            session
         };
         let limits = &self.shared.config.limits;
         // Nobody but the server speaks for a whole account or a domain of ours.
@@ -288,7 +316,8 @@ impl Router {
     }
 
     /// A session is over. What is on its way to it may still get through.
-    pub(crate) fn leave_queue(&mut self, id: SessionId, name: &BareJid, outbox: Outbox) {
+    pub(crate) fn leave_queue(&mut self, id: SessionId, name: &BareJid, mut outbox: Outbox) {
+        self.queued -= outbox.end_hold();
         let stall = outbox.stalls_at(&self.shared.config.limits);
         self.watch(id, stall, None);
         if outbox.is_empty() {
@@ -327,10 +356,11 @@ impl Router {
             // What is stored is older than what has come since.
             self.fetch(&name, effects);
         }
-        let has_waited = outbox.is_detached();
+        let is_detached = outbox.is_detached();
         let kept: Vec<Arc<str>> = outbox.kept().collect();
         for entry in outbox.into_entries() {
             let (is_message, at, was_stamped) = (entry.is_message(), entry.at, entry.is_stamped);
+            let has_waited = is_detached || entry.has_waited;
             let Some(mut stanza) = entry.undelivered() else { continue };
             let stamped = || stamped(self.accounts.get(&name), &stanza, at);
             let stamped = (is_message && has_waited && !was_stamped).then(stamped).flatten();

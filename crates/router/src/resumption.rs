@@ -122,7 +122,9 @@ impl Router {
             self.waiting_for_clients.remove(&(until, session));
         }
         effects.push(Effect::Resumed { session, jid: own.jid.clone(), received: own.received });
+        self.begin_again(session);
         let limits = &self.shared.config.limits;
+        let Some(own) = self.sessions.get_mut(&session) else { return };
         self.queued -= own.outbox.attach(count);
         let account = self.accounts.get(own.jid.bare_str());
         let before = own.outbox.bytes();

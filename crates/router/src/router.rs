@@ -49,6 +49,8 @@ pub struct Router {
     pub(crate) waiting_for_clients: BTreeSet<(Instant, SessionId)>,
     /// Sessions that have just asked for more than they take. Empty between calls.
     pub(crate) owing: Vec<SessionId>,
+    /// Sessions for which nothing is held any more. Empty between calls.
+    pub(crate) to_flush: Vec<SessionId>,
     /// Sessions whose clients may be told that they are resumed. Empty between calls.
     pub(crate) back: Vec<SessionId>,
     /// Sessions that have ended without a connection. Empty between calls.
@@ -75,6 +77,8 @@ pub(crate) struct Session {
     pub(crate) since: Instant,
     /// Its messages go past its account: that waits for nothing, blocks nobody and copies nothing.
     pub(crate) is_plain: bool,
+    /// An extension may hold back what comes for it.
+    pub(crate) holds: bool,
     /// What is on its way to it.
     pub(crate) outbox: Outbox,
     /// How many stanzas it has sent.
@@ -144,6 +148,7 @@ impl Router {
             stalls: BTreeSet::new(),
             waiting_for_clients: BTreeSet::new(),
             owing: Vec::new(),
+            to_flush: Vec::new(),
             back: Vec::new(),
             abandoned: Vec::new(),
             replays: VecDeque::new(),

@@ -166,6 +166,7 @@ impl Router {
             jid: jid.clone(),
             since: self.asks.now(),
             is_plain: false,
+            holds: false,
             outbox,
             received,
             undecided: 0,

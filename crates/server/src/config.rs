@@ -114,6 +114,9 @@ impl Config {
         stream.tls = tls;
         stream.framing = framing;
         stream.bind_inline = self.extensions.bind_inline().map(Cow::Borrowed).collect();
+        let owned = |(name, namespace)| (Cow::Borrowed(name), Cow::Borrowed(namespace));
+        stream.features = self.extensions.stream_features().map(owned).collect();
+        stream.elements = self.extensions.elements().map(owned).collect();
         stream.mechanisms = self.mechanisms.clone();
         stream.upgrades = self.upgrades.clone();
         stream.tokens = self.tokens.clone();

@@ -370,6 +370,7 @@ impl Server {
                     self.connections.handled(id, number);
                 }
             }
+            Up::Element { session, element } => self.router.element(now, session, element.root(), effects),
             Up::Drained { session, through } => self.router.drained(now, session, through, effects),
             Up::Ended { session } => self.router.unbind(now, session, effects),
             Up::Gone { session } => {

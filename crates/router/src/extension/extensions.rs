@@ -81,6 +81,7 @@ impl Extensions {
             .with(super::last::Last)
             .with(super::private::Private::default())
             .with(super::vcard::Vcard::default())
+            .with(super::csi::Csi::default())
     }
 
     /// Their names, in the order in which they were added.
@@ -105,9 +106,22 @@ impl Extensions {
         &self.tables.collections
     }
 
-    /// The namespaces of what clients may want at once when they bind their resource (XEP-0386).
+    /// The namespaces of what clients may want at once when they bind their resource (XEP-0386), once each.
     pub fn bind_inline(&self) -> impl Iterator<Item = &'static str> {
-        self.tables.bind_inline.iter().map(|((_, namespace), _)| *namespace)
+        let all = &self.tables.bind_inline;
+        let namespace = |at: usize| all.get(at).map(|((_, namespace), _)| *namespace);
+        let is_first = move |at: &usize| !(0..*at).any(|before| namespace(before) == namespace(*at));
+        (0..all.len()).filter(is_first).filter_map(namespace)
+    }
+
+    /// What is announced among the features of a stream, by name and namespace.
+    pub fn stream_features(&self) -> impl Iterator<Item = (&'static str, &'static str)> {
+        self.tables.stream_features.iter().copied()
+    }
+
+    /// What clients may send beside stanzas, by name and namespace: [`Router::element`](crate::Router::element).
+    pub fn elements(&self) -> impl Iterator<Item = (&'static str, &'static str)> {
+        self.tables.elements.iter().map(|(name, _)| *name)
     }
 
     /// What an extension is called.

@@ -18,6 +18,9 @@
 //! | [`replay`](Registry::replay) | what a kept message is when somebody takes messages again |
 //! | [`copy`](Registry::copy) | who gets a copy of a message |
 //! | [`bind_inline`](Registry::bind_inline) | what a client wants at once when it binds its resource |
+//! | [`element`](Registry::element) | what a client says beside stanzas |
+//! | [`hold`](Registry::hold) | whether what comes for a client goes to it now |
+//! | [`resumed`](Registry::resumed) | what is still known of a client whose session goes on |
 
 use core::fmt;
 
@@ -33,6 +36,7 @@ mod tables;
 
 pub mod blocking;
 pub mod carbons;
+pub mod csi;
 pub mod disco;
 pub mod last;
 pub mod offline;
@@ -48,7 +52,7 @@ pub use clash::{Claim, Clash};
 pub use context::{Context, Server};
 pub use extensions::{Asked, Builder, Collection, Extensions, Kind};
 pub use registry::{Access, Addressee, Copies, Copying, Documents, Registry};
-pub use reply::{Absent, Edit, Hold, Reply, Request};
+pub use reply::{Absent, Delivery, Edit, Hold, Reply, Request};
 
 pub(crate) use call::Call;
 pub(crate) use reply::{Later, Then, Todo};

@@ -264,6 +264,55 @@ impl<X: Extension> Registry<'_, X> {
         self.tables.bind_inline.push(((name, namespace), Box::new(run)));
     }
 
+    /// Announces this among the features of a stream, to clients that have authenticated (RFC 6120 section 4.3.2).
+    pub fn stream_feature(&mut self, name: &'static str, namespace: &'static str) {
+        self.tables.stream_features.push((name, namespace));
+    }
+
+    /// Takes an element that clients send beside stanzas. It is not answered, and not counted (XEP-0198); it takes effect before what the
+    /// client sends next. The account may not be loaded yet: only the state of the client can be changed.
+    pub fn element(
+        &mut self,
+        name: &'static str,
+        namespace: &'static str,
+        sent: fn(&X, &mut Context<'_, '_, X>, ElementRef<'_>),
+    ) {
+        let typed = Arc::clone(self.typed);
+        let run = move |call: &mut super::Call<'_>, element: ElementRef<'_>| {
+            typed.with(call, |x, context| sent(x, context, element));
+        };
+        self.tables.elements.push(((name, namespace), Box::new(run)));
+    }
+
+    /// Says whether a stanza that comes for a client goes to it now, or is held until something more urgent comes; of the extensions that
+    /// know something of the client the first that does not let it [pass](super::Delivery::Pass) decides. Held is what has been decided: to
+    /// its sender it is handled, and it counts against the bounds of the client's session. It goes when an extension says so, when too much
+    /// is held ([`Limits::held`](balcony_machine::Limits::held)), and when no extension that holds knows anything of the client any more.
+    /// Then messages say since when they have waited (XEP-0203). What is replayed from a log is not held.
+    pub fn hold(&mut self, hold: fn(&X, &X::Client, &Stanza) -> super::Delivery) {
+        let typed = Arc::clone(self.typed);
+        let index = self.typed.index;
+        let hold = move |client: &Slots, stanza: &Stanza| {
+            hold(&typed.x, client.get(index).unwrap_or(&typed.no_client), stanza)
+        };
+        self.tables.add_hold(index, Box::new(hold));
+    }
+
+    /// Changes what is known of a client when it goes on with its session on another stream (XEP-0198 section 5): what was said on the
+    /// stream before, and does not hold for this one.
+    pub fn resumed(&mut self, resumed: fn(&X, &mut X::Client)) {
+        let typed = Arc::clone(self.typed);
+        let index = self.typed.index;
+        self.tables.resumed.push(Box::new(move |client| {
+            if client.get::<X::Client>(index).is_some()
+                && let Some(known) = client.get_mut(index)
+            {
+                resumed(&typed.x, known);
+                client.tidy(index, &typed.no_client);
+            }
+        }));
+    }
+
     /// Tells the account's clients when its state is another after it was loaded again: a change may have been made though its request
     /// has failed, because the store was too slow, or by others. `changed` gets the state before.
     pub fn loaded_again(&mut self, changed: fn(&X, &X::Account, &mut Context<'_, '_, X>)) {

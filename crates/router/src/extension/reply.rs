@@ -42,6 +42,20 @@ impl Request<'_> {
     }
 }
 
+/// Whether what comes for a client goes to it now: see [`Registry::hold`](super::Registry::hold).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Delivery {
+    /// It goes, past what is held.
+    Pass,
+    /// It is held. If the client's session is over before it goes, it goes elsewhere, as all that a session has not got.
+    Hold,
+    /// It is held in the place of what is held under this name, which is dropped; so is this if the session is over: to others it would
+    /// say nothing. It stands behind all that came before it.
+    Latest(Box<str>),
+    /// All that is held goes, in order, and then it.
+    Flush,
+}
+
 /// What an extension says to a request. It leaves when all that the request has caused is on its way.
 #[derive(Debug)]
 #[must_use]

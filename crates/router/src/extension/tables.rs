@@ -14,8 +14,8 @@ use super::clash::Claims;
 use super::extensions::{Asked, Collection, Kind};
 use super::slots::bit;
 use super::{
-    Absent, Access, Addressee, Call, Context, Copies, Copying, Damaged, Edit, Extension, Reply, Request,
-    Server, Slots,
+    Absent, Access, Addressee, Call, Context, Copies, Copying, Damaged, Delivery, Edit, Extension, Reply,
+    Request, Server, Slots,
 };
 use crate::account::Account;
 use crate::{Append, Collections, Document, Entry, LogEdit};
@@ -71,6 +71,9 @@ type OfAccount = Box<dyn Fn(&mut Call<'_>, &Request<'_>) -> Reply + Send + Sync>
 type OfDocuments = Box<dyn Fn(&Request<'_>, &[Document]) -> Result<Payload, StanzaError> + Send + Sync>;
 type Restore = Box<dyn Fn(&str, &Entry) -> Option<Stanza> + Send + Sync>;
 type IsAbsent = Box<dyn Fn(&BareJid, &Account, &Stanza, bool) -> Absent + Send + Sync>;
+type Sent = Box<dyn Fn(&mut Call<'_>, ElementRef<'_>) + Send + Sync>;
+type Holds = Box<dyn Fn(&Slots, &Stanza) -> Delivery + Send + Sync>;
+type Resumed = Box<dyn Fn(&mut Slots) + Send + Sync>;
 type Wanted = Box<dyn Fn(&mut Call<'_>, ElementRef<'_>) + Send + Sync>;
 type SaveClient = Box<dyn Fn(&Slots) -> Option<Vec<u8>> + Send + Sync>;
 type RestoreClient = Box<dyn Fn(&[u8], &mut Slots) + Send + Sync>;
@@ -119,6 +122,14 @@ pub(crate) struct Tables {
     copy: Vec<Copy>,
     pub(super) absent: Vec<(u8, IsAbsent)>,
     pub(super) bind_inline: Vec<((&'static str, &'static str), Wanted)>,
+    /// What is announced with the features of a stream, by name and namespace.
+    pub(super) stream_features: Vec<(&'static str, &'static str)>,
+    /// What clients send that is no stanza, by name and namespace.
+    pub(super) elements: Vec<((&'static str, &'static str), Sent)>,
+    /// The extensions that hold back what comes for clients, a bit each.
+    hold_bits: u64,
+    hold: Vec<(u8, Holds)>,
+    pub(super) resumed: Vec<Resumed>,
     pub(super) collections: Vec<Collection>,
     /// Which extension has which of them.
     pub(super) keepers: Vec<u8>,
@@ -174,6 +185,11 @@ impl Tables {
     pub(super) fn add_copy(&mut self, index: u8, copy: Copy) {
         self.copy_bits |= bit(index);
         self.copy.push(copy);
+    }
+
+    pub(super) fn add_hold(&mut self, index: u8, hold: Holds) {
+        self.hold_bits |= bit(index);
+        self.hold.push((index, hold));
     }
 
     pub(crate) fn features(&self, of: Addressee) -> impl Iterator<Item = &'static str> + use<'_> {
@@ -308,6 +324,37 @@ impl Tables {
                 absent => absent,
             });
         all.find(|absent| *absent != Absent::Return).unwrap_or(Absent::Return)
+    }
+
+    /// Takes an element that is no stanza; what no extension knows is passed over.
+    pub(crate) fn element(&self, call: &mut Call<'_>, element: ElementRef<'_>) {
+        let found = self.elements.iter().find(|((name, namespace), _)| element.is(name, namespace));
+        if let Some((_, sent)) = found {
+            sent(call, element);
+        }
+    }
+
+    /// Whether an extension knows something of this client, and so may hold back what comes for it.
+    pub(crate) const fn holds(&self, client: &Slots) -> bool {
+        client.bits() & self.hold_bits != 0
+    }
+
+    /// Whether an extension is to be asked about what comes for this client.
+    pub(crate) const fn may_hold(&self, client: &Slots) -> bool {
+        (client.bits() | self.always) & self.hold_bits != 0
+    }
+
+    /// Whether what comes for this client goes to it now, and which extension says so: the first that does not let it pass.
+    pub(crate) fn hold(&self, client: &Slots, stanza: &Stanza) -> (u8, Delivery) {
+        let known = client.bits() | self.always;
+        let asked = self.hold.iter().filter(|(index, _)| known & bit(*index) != 0);
+        let mut all = asked.map(|(index, hold)| (*index, hold(client, stanza)));
+        all.find(|(_, delivery)| *delivery != Delivery::Pass).unwrap_or((0, Delivery::Pass))
+    }
+
+    /// The client goes on with its session on another stream.
+    pub(crate) fn resumed(&self, client: &mut Slots) {
+        self.resumed.iter().for_each(|resumed| resumed(client));
     }
 
     pub(crate) const fn replay(&self) -> Option<&Replay> {

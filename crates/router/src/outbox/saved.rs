@@ -28,7 +28,10 @@ impl Outbox {
         record.option(self.replayed, |record, number| {
             record.number(number);
         });
-        record.list(self.entries.iter(), |record, entry| {
+        // What is not urgent goes along behind the rest: whether anybody uses the client it will say anew.
+        let held = self.held.iter().flat_map(|held| held.entries());
+        let entries: Vec<&Entry> = self.entries.iter().chain(held).collect();
+        record.list(entries.into_iter(), |record, entry| {
             let late = Some(entry).filter(|entry| entry.replayed.is_none() && !entry.is_stamped);
             let late = late.and_then(|entry| stamp(&entry.stanza, entry.at));
             let mut bytes = Vec::new();

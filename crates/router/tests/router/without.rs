@@ -9,6 +9,7 @@ use balcony_router::extension::offline::Offline;
 use balcony_router::extension::{Addressee, Asked, Builder, Extensions};
 use balcony_router::{Ask, Change, Collections, Effect, SessionId};
 use balcony_stanza::{IqType, Kind, MessageType, Stanza};
+use balcony_xep::csi::ClientState;
 use proptest::prelude::*;
 
 use crate::histories::{Grants, Op, grants, op, step, world_with};
@@ -99,8 +100,9 @@ fn features_and_answers() {
                 assert_eq!(is_refused, !is_there, "{name} {request:?}");
             }
         }
-        // Each answers something, or does something with messages.
-        let does = lost(standard.requests(), without.requests()).len();
+        // Each answers something, takes elements, or does something with messages.
+        let does = lost(standard.requests(), without.requests()).len()
+            + lost(standard.elements(), without.elements()).len();
         assert!(does > 0 || name == "offline", "{name}");
     }
     // No two answer the same, and what there is stands in docs/extensions.md.
@@ -119,12 +121,36 @@ fn features_and_answers() {
 // XEP-0386 1.1.0 §3: what can be wanted at once is gone, too, and wanting it all the same does nothing.
 #[test]
 fn wanted_at_once() {
-    assert_eq!(Extensions::default().bind_inline().collect::<Vec<_>>(), ["urn:xmpp:carbons:2"]);
+    let wanted = |extensions: Extensions| extensions.bind_inline().collect::<Vec<_>>();
+    assert_eq!(wanted(Extensions::default()), ["urn:xmpp:carbons:2", "urn:xmpp:csi:0"]);
+    assert_eq!(wanted(Extensions::standard().without("carbons").build().unwrap()), ["urn:xmpp:csi:0"]);
+    assert_eq!(wanted(Extensions::standard().without("csi").build().unwrap()), ["urn:xmpp:carbons:2"]);
     let without = Extensions::standard().without("carbons");
     let mut world = self::world(without);
     assert_eq!(copies_of_one_bound(&mut world), 0);
     let mut world = self::world(Extensions::standard());
     assert_eq!(copies_of_one_bound(&mut world), 1);
+}
+
+// XEP-0352 1.0.0 §4.1: what is announced on a stream, and what is taken there beside stanzas, is gone, too; and who says all the same that
+// nobody looks gets everything.
+#[test]
+fn said_on_the_stream() {
+    let (with, without) = (Extensions::default(), Extensions::standard().without("csi").build().unwrap());
+    assert_eq!(with.stream_features().collect::<Vec<_>>(), [("csi", "urn:xmpp:csi:0")]);
+    assert_eq!(
+        with.elements().collect::<Vec<_>>(),
+        [("active", "urn:xmpp:csi:0"), ("inactive", "urn:xmpp:csi:0")]
+    );
+    assert_eq!((without.stream_features().count(), without.elements().count()), (0, 0));
+    for (extensions, gets) in [(Extensions::standard(), 0), (Extensions::standard().without("csi"), 1)] {
+        let mut world = self::world(extensions);
+        let hall = world.available("juliet@example.com/hall", 0);
+        crate::csi::says(&mut world, hall, ClientState::Inactive);
+        let romeo = world.connect("romeo@example.net/street");
+        let receipt = content("<received xmlns='urn:xmpp:receipts' id='1'/>").to(jid(JULIET));
+        assert_eq!(wires(&world.send(romeo, receipt), hall).len(), gets);
+    }
 }
 
 /// How many copies a client gets that has wanted them when it bound.

@@ -322,6 +322,11 @@ impl Connections {
                 let number = conn.unhandled.add(bytes, limits);
                 self.up.push_back(Up::Stanza { session, number, stanza });
             }
+            ServerEvent::Element(element) => {
+                if let Some(session) = self.session(id) {
+                    self.up.push_back(Up::Element { session, element });
+                }
+            }
             ServerEvent::Authenticated { account, mechanism } => {
                 actions.push(Action::Notice(id, Notice::Authenticated { account, mechanism }));
             }

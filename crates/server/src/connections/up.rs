@@ -75,6 +75,13 @@ pub enum Up {
         /// What.
         stanza: Box<Stanza>,
     },
+    /// A session has sent something that is no stanza, and is an extension's.
+    Element {
+        /// Which session.
+        session: SessionId,
+        /// What.
+        element: Element,
+    },
     /// The network has the first so many stanzas that were [delivered](Connections::deliver) to the session.
     Drained {
         /// Which session.

@@ -92,6 +92,7 @@ fn there_is_a_transcript_of_each_part() {
         "blocking",
         "carbons",
         "errors",
+        "inactive",
         "login",
         "messages",
         "offline",

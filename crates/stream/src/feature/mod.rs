@@ -16,8 +16,10 @@
 //! | Bind 2 (XEP-0386), inside of SASL2 | `bind2` | client, server |
 //! | registration (XEP-0077) | `register` | server |
 //! | stream management (XEP-0198) | `sm` | client, server |
+//! | client state indication (XEP-0352), and what else is only announced | `announced` | client, server |
 //! | dialback (XEP-0220) | `dialback` | s2s |
 
+pub(crate) mod announced;
 pub(crate) mod bind;
 pub(crate) mod bind2;
 pub(crate) mod channel_binding;

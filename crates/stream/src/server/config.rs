@@ -40,6 +40,11 @@ pub struct ServerStreamConfig {
     /// The namespaces of what a client can have done when it binds its resource by Bind 2, such as copies of messages (XEP-0386
     /// section 3.1): what [`ServerAsk::Bind`](super::ServerAsk::Bind) brings.
     pub bind_inline: Vec<Cow<'static, str>>,
+    /// What is announced to clients that have authenticated beside what the stream itself negotiates: features, by name and namespace.
+    pub features: Vec<(Cow<'static, str>, Cow<'static, str>)>,
+    /// First-level elements that are no stanzas and are the owner's, by name and namespace:
+    /// [`ServerEvent::Element`](super::ServerEvent::Element), once a resource is bound.
+    pub elements: Vec<(Cow<'static, str>, Cow<'static, str>)>,
     /// Whether stream management is offered (XEP-0198), and that sessions go on after their streams. The owner then answers
     /// [`Enable`](super::ServerAsk::Enable) and [`Resume`](super::ServerAsk::Resume), and says what is
     /// [handled](crate::Stream::handled).
@@ -67,6 +72,8 @@ impl ServerStreamConfig {
             tokens: Vec::new(),
             registration: false,
             bind_inline: Vec::new(),
+            features: Vec::new(),
+            elements: Vec::new(),
             management: false,
             decoy,
             iterations: 10_000,

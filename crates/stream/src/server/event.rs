@@ -52,6 +52,9 @@ pub enum ServerEvent {
     Acked(u32),
     /// The client sent a stanza. Its `from` is what was authenticated.
     Stanza(Box<Stanza>),
+    /// The client sent one of the [elements](super::ServerStreamConfig::elements) that are the owner's. It stands in its place among the
+    /// stanzas, and is not counted as one.
+    Element(Element),
 }
 
 /// What a client's stream asks of the server, as it may take long.

@@ -11,12 +11,13 @@ use balcony_sasl::ServerExchange;
 use balcony_stanza::{ErrorCondition, Stanza, StanzaError, StreamCondition, StreamError, ns};
 use balcony_xep::register;
 use balcony_xep::sm::Resume;
+use balcony_xml::Element;
 
 use crate::common::Common;
 use crate::error::Error;
 use crate::feature::register::Registration;
 use crate::feature::sasl::Profile;
-use crate::feature::{bind, iap, sm, starttls};
+use crate::feature::{announced, bind, iap, sm, starttls};
 use crate::header::{Header, PeerHeader, check_namespaces, not_served};
 use crate::side::{Sealed, Side, Sorted};
 use crate::state::{Phase, Role, Step};
@@ -317,6 +318,9 @@ impl Server {
             out.extend_from_slice(
                 b"<ver xmlns='urn:xmpp:features:rosterver'/><sub xmlns='urn:xmpp:features:pre-approval'/>",
             );
+            for (name, namespace) in &self.config.features {
+                announced::write(name, namespace, out);
+            }
         } else {
             let start = out.len();
             self.write_first_features(common, out);
@@ -357,6 +361,13 @@ impl Server {
     /// Whether an element of stream management has come, and means something here.
     fn is_managing(&self, common: &Common) -> bool {
         self.config.management && sm::is_element(common.reader.element())
+    }
+
+    /// The element that has come, if it is no stanza and the owner's.
+    fn own_element(&self, common: &Common) -> Option<Element> {
+        let element = common.reader.element();
+        let is_own = self.config.elements.iter().any(|(name, namespace)| element.is(name, namespace));
+        is_own.then(|| Element::from(element))
     }
 
     /// The client has a resource.

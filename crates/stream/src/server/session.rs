@@ -127,7 +127,7 @@ impl Server {
             }
             Some(Ok(stanza)) => self.stamp(common, stanza),
             None if self.is_managing(common) => self.manage(common, now, out),
-            None => Err(unsupported()),
+            None => self.own_element(common).map(ServerEvent::Element).map(Some).ok_or_else(unsupported),
         }
     }
 
@@ -145,7 +145,8 @@ impl Server {
                 Ok(None)
             }
             None if self.is_managing(common) => self.manage(common, now, out),
-            None => Err(unsupported()),
+            // Whatever it is to change, nothing more comes after it.
+            None => self.own_element(common).map(|_| None).ok_or_else(unsupported),
         }
     }
 

@@ -1,0 +1,190 @@
+//! What is on its way to a session and waits because an extension says that it is not urgent, as long as nobody uses the client (XEP-0352).
+//!
+//! It waits before the session's queue, and has no place there yet: so what is of no use any more, when a later one has come, is dropped
+//! without a gap in what stream management counts (XEP-0198). It is handled for its sender, and against the session's bounds. When
+//! something urgent comes, or there is too much of it, all of it goes into the queue, in the order in which it came.
+
+use alloc::collections::BTreeMap;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use balcony_machine::Instant;
+use balcony_stanza::Stanza;
+use balcony_xml::ElementRef;
+
+use crate::account::Resource;
+use crate::extension::{Call, Delivery};
+use crate::outbox::Entry;
+use crate::resumption::stamped;
+use crate::router::Router;
+use crate::{Effect, SessionId};
+
+/// What has waited for less is as good as new.
+const FRESH: Duration = Duration::from_secs(1);
+
+/// By what a later one replaces it: which extension says so, and what that calls it.
+pub(crate) type Key = (u8, Arc<str>);
+
+/// What is held for one session, the oldest first.
+#[derive(Debug, Default)]
+pub(crate) struct Held {
+    /// By when they came.
+    entries: BTreeMap<u64, (Option<Key>, Entry)>,
+    /// The latest of each key.
+    latest: BTreeMap<Key, u64>,
+    next: u64,
+    bytes: usize,
+}
+
+impl Held {
+    /// Takes one more in. What it takes the place of.
+    pub(crate) fn push(&mut self, key: Option<Key>, entry: Entry) -> Option<Entry> {
+        let number = self.next;
+        self.next += 1;
+        self.bytes += entry.bytes();
+        let before = key.clone().and_then(|key| self.latest.insert(key, number));
+        let before = before.and_then(|before| self.entries.remove(&before)).map(|(_, entry)| entry);
+        self.bytes -= before.as_ref().map_or(0, Entry::bytes);
+        self.entries.insert(number, (key, entry));
+        before
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// What all of them cost.
+    pub(crate) const fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    pub(crate) fn entries(&self) -> impl Iterator<Item = &Entry> {
+        self.entries.values().map(|(_, entry)| entry)
+    }
+
+    /// All of them.
+    pub(crate) fn into_entries(self) -> impl Iterator<Item = Entry> {
+        self.entries.into_values().map(|(_, entry)| entry)
+    }
+
+    /// Those that are of use to somebody else if their session is over: not what a later one would have replaced.
+    pub(crate) fn into_lasting(self) -> impl Iterator<Item = Entry> {
+        self.entries.into_values().filter(|(key, _)| key.is_none()).map(|(_, entry)| entry)
+    }
+}
+
+impl Router {
+    /// Takes an element of a session's that is no stanza, and is [known](crate::extension::Extensions::elements) to an extension. It
+    /// takes effect in its place among the stanzas that the session sends.
+    pub fn element(
+        &mut self,
+        now: Instant,
+        session: SessionId,
+        element: ElementRef<'_>,
+        effects: &mut Vec<Effect>,
+    ) {
+        self.asks.clock(now);
+        let Some(name) = self.sessions.get(&session).map(|own| own.jid.to_bare()) else { return };
+        let start = effects.len();
+        let Some(account) = self.accounts.get_mut(&name) else { return };
+        let mut call = Call {
+            shared: &self.shared,
+            owner: &name,
+            account,
+            session: Some(session),
+            now: self.asks.now(),
+            random: &mut self.random,
+            effects,
+        };
+        self.shared.tables().element(&mut call, element);
+        self.refresh(&name);
+        self.dispatch(start, effects);
+    }
+
+    /// Whether something that comes for a session for which something is held, or may be, goes to it now, and which extension says so.
+    /// What comes from a log is not held: whoever replays it waits for that.
+    pub(crate) fn delivery(&self, id: SessionId, stanza: &Stanza, is_replayed: bool) -> (u8, Delivery) {
+        let Some(own) = self.sessions.get(&id).filter(|own| own.holds && !is_replayed) else {
+            return (0, Delivery::Flush);
+        };
+        let account = self.accounts.get(own.jid.bare_str());
+        let resource = account.and_then(|account| account.resources().iter().find(|r| r.session == id));
+        let tables = self.shared.tables();
+        let client = resource.map(Resource::slots);
+        // As long as nobody who holds knows anything of it, there is nothing to wait for.
+        let client = client.filter(|client| own.outbox.held() == 0 || tables.holds(client));
+        client.map_or((0, Delivery::Flush), |client| tables.hold(client, stanza))
+    }
+
+    /// Holds something back for a session. If that is too much, all of it goes: what goes at once is in front of all that comes later.
+    pub(crate) fn hold_back(
+        &mut self,
+        id: SessionId,
+        key: Option<Key>,
+        entry: Entry,
+        front: &mut Vec<Arc<Stanza>>,
+    ) {
+        let limits = &self.shared.config.limits;
+        let Some(own) = self.sessions.get_mut(&id) else { return };
+        self.queued += entry.bytes();
+        self.queued -= own.outbox.hold(key, entry);
+        let is_too_much = own.outbox.held() > limits.held
+            || own.outbox.held_bytes() > limits.held_bytes
+            || self.queued > limits.total_queue_bytes;
+        if is_too_much {
+            self.flush(id, front);
+        }
+    }
+
+    /// Puts all that is held for a session into its queue: messages with the time at which they came (XEP-0203); presence says how things
+    /// are. `front`: what goes at once.
+    pub(crate) fn flush(&mut self, id: SessionId, front: &mut Vec<Arc<Stanza>>) {
+        let (now, limits) = (self.asks.now(), &self.shared.config.limits);
+        let Some(own) = self.sessions.get_mut(&id) else { return };
+        let Some(held) = own.outbox.take_held() else { return };
+        self.queued -= held.bytes();
+        let account = self.accounts.get(own.jid.bare_str());
+        // Otherwise it is stamped when the client is back.
+        let has_connection = !own.outbox.is_detached();
+        let before = own.outbox.stalls_at(limits);
+        for mut entry in held.into_entries() {
+            let is_late = entry.is_message() && now.saturating_since(entry.at) >= FRESH;
+            if has_connection && is_late {
+                let late = stamped(account, &entry.stanza, entry.at);
+                late.into_iter().for_each(|stanza| entry.change(stanza));
+            }
+            self.queued += entry.bytes();
+            let stanza = Arc::clone(&entry.stanza);
+            if own.outbox.push(now, entry, limits) {
+                front.push(stanza);
+            }
+        }
+        let after = own.outbox.stalls_at(limits);
+        self.watch(id, before, after);
+    }
+
+    /// Lets go of what is held for sessions for which nothing is held any more.
+    pub(crate) fn flush_all(&mut self, effects: &mut Vec<Effect>) {
+        let mut front = Vec::new();
+        while let Some(session) = self.to_flush.pop() {
+            self.flush(session, &mut front);
+            effects.extend(front.drain(..).map(|stanza| Effect::Deliver { session, stanza }));
+        }
+    }
+
+    /// The client of a session is back on another connection, which is to be told so: extensions know of the client what they know of one
+    /// whose stream begins. What is held goes into the queue.
+    pub(crate) fn begin_again(&mut self, session: SessionId) {
+        let Some(name) = self.sessions.get(&session).map(|own| own.jid.to_bare()) else { return };
+        if let Some(account) = self.accounts.get_mut(&name) {
+            if let Some(resource) = account.by_session(session) {
+                self.shared.tables().resumed(resource.slots_mut());
+            }
+            account.count_slots();
+        }
+        // It has no connection yet, so nothing goes at once.
+        self.flush(session, &mut Vec::new());
+        self.refresh(&name);
+    }
+}
