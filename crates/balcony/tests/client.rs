@@ -400,6 +400,49 @@ async fn a_session_survives_its_connection<R: Runtime>(runtime: R) {
     assert_eq!(full(&romeo), romeo_at);
 }
 
+// XEP-0352 1.0.0 §3.2, §5.2: as long as nobody looks presence waits, also on the next connection.
+async fn nobody_looks<R: Runtime>(runtime: R) {
+    let world = World::new(runtime);
+    let relay = Relay::new(world.at);
+    let phone = world.client("romeo").connect(&relay.at.to_string());
+    let mut phone = world.soon(phone.start()).await.unwrap();
+    let desk = world.online("romeo").await;
+    let ping =
+        || Iq::get(Element::new(Name::from_static("ping"), "urn:xmpp:ping")).to("localhost".parse().unwrap());
+    let seen = |presence: &balcony::ReceivedPresence| presence.from() == Some(&full(&desk));
+    // What is shown of the desk, up to the message.
+    let shown = async |phone: &mut Client| {
+        // The server has what was said before.
+        world.soon(phone.request(ping())).await.unwrap();
+        for status in ["1", "2", "3"] {
+            world.soon(desk.send(Presence::available().status(status))).await.unwrap();
+        }
+        world.soon(desk.send(Message::chat(full(phone)).body("end"))).await.unwrap();
+        let mut shown = Vec::new();
+        loop {
+            match world.soon(phone.next()).await.unwrap().expect("the client has been closed") {
+                Event::Presence(presence) if seen(&presence) => {
+                    shown.extend(presence.status().map(str::to_owned));
+                }
+                Event::Message(message) if message.body() == Some("end") => return shown,
+                _ => {}
+            }
+        }
+    };
+    assert_eq!(shown(&mut phone).await, ["1", "2", "3"]);
+    phone.set_active(false);
+    assert_eq!(shown(&mut phone).await, ["3"]);
+    relay.cut();
+    while !matches!(world.event(&mut phone).await, Event::Resumed) {}
+    assert_eq!(shown(&mut phone).await, ["3"]);
+    phone.sender().set_active(true);
+    assert_eq!(shown(&mut phone).await, ["1", "2", "3"]);
+    // From the beginning, when it is shown what there is.
+    let tablet = world.client("romeo").configure(|config| config.stream.active = false);
+    let mut tablet = world.soon(tablet.start()).await.unwrap();
+    assert_eq!(shown(&mut tablet).await, ["3", "3"]);
+}
+
 /// Passes on what clients and a server say to each other, on threads of its own, until it is cut.
 struct Relay {
     at: SocketAddr,
@@ -493,6 +536,7 @@ on_both!(
     requests,
     it_comes_back,
     a_session_survives_its_connection,
+    nobody_looks,
     what_is_of_no_use_fails_at_once,
     elements_as_types_of_others,
     dropping_it_ends_it,

@@ -142,6 +142,7 @@ impl Client {
             client.connection = client.connection.resuming(resumption)?;
         }
         (client.outbox, client.requests, client.told) = (session.outbox, session.requests, session.told);
+        client.connection.set_active(session.is_active);
         Ok(client)
     }
 
@@ -171,6 +172,7 @@ impl Client {
             #[cfg(feature = "fast")]
             token: self.token,
             told: self.told,
+            is_active: self.connection.is_active(),
         }
     }
 
@@ -441,6 +443,22 @@ impl Client {
         self.connection.probe(now, self.config.wake);
         // A TLS failure shows at the next advance.
         let _ = self.connection.flush(out);
+    }
+
+    /// Says whether somebody uses this client (XEP-0352): the screen is on, its window is looked at. As long as nobody does the server may
+    /// hold back what is not urgent, such as presence, and send it together. It is told where it [wants to
+    /// know](ServerFeatures::client_state), also in each session and on each connection that comes later; at first it is as
+    /// [configured](balcony_stream::client::ClientStreamConfig::active). It may be said at any time.
+    pub fn set_active(&mut self, is_active: bool, out: &mut Vec<u8>) {
+        self.connection.set_active(is_active);
+        // A TLS failure shows at the next advance.
+        let _ = self.connection.flush(out);
+    }
+
+    /// What was said [last](Client::set_active).
+    #[must_use]
+    pub fn is_active(&self) -> bool {
+        self.connection.is_active()
     }
 
     /// Sends a request (RFC 6120 section 8.2.3); its outcome arrives as [`Event::Response`] within `timeout`.

@@ -246,6 +246,11 @@ impl Pump {
         self.client.wake(now, &mut self.out);
     }
 
+    /// Says whether somebody uses this client; see [`Client::set_active`].
+    pub fn set_active(&mut self, is_active: bool) {
+        self.client.set_active(is_active, &mut self.out);
+    }
+
     /// Goes on with the session on another connection, after the one before has ended or could not be made; see [`Client::resuming`].
     /// What was received and not taken is forgotten, since the server sends it again. The clock is the same.
     ///

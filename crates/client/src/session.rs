@@ -28,6 +28,8 @@ pub struct Session {
     pub(crate) token: Option<Option<Token>>,
     /// What has happened and has not been told.
     pub(crate) told: VecDeque<Event>,
+    /// Somebody uses the client (XEP-0352).
+    pub(crate) is_active: bool,
 }
 
 impl Session {

@@ -231,6 +231,47 @@ fn a_session_goes_on() {
     assert_eq!(side.told[2..], ["Acknowledged(\"3\")", "Acknowledged(\"4\")"]);
 }
 
+// XEP-0352 1.0.0 §4.2, §5.2, XEP-0198 1.6.3 §5 [SM18]: that nobody uses it is said on each stream, of whichever session, before all else.
+#[test]
+fn nobody_uses_it() {
+    const INACTIVE: &str = "<inactive xmlns='urn:xmpp:csi:0'/>";
+    let before = BEFORE.replace("</stream:features>", "<csi xmlns='urn:xmpp:csi:0'/></stream:features>");
+    let set_active = |side: &mut Side, is_active| {
+        let mut out = Vec::new();
+        side.client.set_active(is_active, &mut out);
+        String::from_utf8(out).unwrap()
+    };
+    let mut side = Side::new(Client::new(config(), &Seed::from_u64(1), Instant::ZERO), Instant::ZERO);
+    side.feed(&[&before, BOUND, ENABLED].concat());
+    assert!(side.client.is_active() && side.client.features().client_state);
+    assert_eq!(set_active(&mut side, false), INACTIVE);
+    side.send(&message("1")).unwrap();
+
+    // The session goes on.
+    let (session, now) = side.broken();
+    let mut side = Side::resuming(session, now);
+    side.feed(&before);
+    let again = side.feed("<resumed xmlns='urn:xmpp:sm:3' previd='s' h='0'/>");
+    assert!(again.starts_with(&format!("{INACTIVE}<message ")), "{again}");
+
+    // It does not.
+    let (session, now) = side.broken();
+    let mut side = Side::resuming(session, now);
+    side.feed(&[&before, FAILED].concat());
+    let again = side.feed(BOUND);
+    assert!(
+        again.starts_with(&format!("<enable xmlns='urn:xmpp:sm:3' resume='true'/>{INACTIVE}<message ")),
+        "{again}"
+    );
+
+    // There is no connection when somebody looks.
+    let (session, now) = side.broken();
+    let mut side = Side::resuming(session, now);
+    assert_eq!((set_active(&mut side, true), side.client.is_active()), (String::new(), true));
+    side.feed(&before);
+    assert!(!side.feed(BOUND).contains("csi"));
+}
+
 // XEP-0198 1.6.3 §5 [SM15, SM21], XEP-0203: in another session messages are sent again, with the time at which they were sent first.
 #[test]
 fn a_session_that_is_gone() {

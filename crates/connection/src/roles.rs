@@ -87,6 +87,17 @@ impl Connection<Client> {
         self.stream.probe(now, patience, &mut self.output);
     }
 
+    /// Says whether somebody uses this client; see [`ClientStream::set_active`].
+    pub fn set_active(&mut self, is_active: bool) {
+        self.stream.set_active(is_active, &mut self.output);
+    }
+
+    /// Whether somebody uses this client; see [`ClientStream::is_active`].
+    #[must_use]
+    pub fn is_active(&self) -> bool {
+        self.stream.is_active()
+    }
+
     /// Whether what is sent counts; see [`ClientStream::counts_sent`].
     #[must_use]
     pub fn counts_sent(&self) -> bool {

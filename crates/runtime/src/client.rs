@@ -184,6 +184,13 @@ impl<R: Runtime> Client<R> {
         self.wire.pump.wake(self.wire.now());
     }
 
+    /// Says whether somebody uses this client (XEP-0352), so that the server may hold back what is not urgent while nobody does; see
+    /// [`balcony_client::Client::set_active`]. It leaves as soon as one of the other methods is awaited, and holds for later
+    /// sessions, too.
+    pub fn set_active(&mut self, is_active: bool) {
+        self.wire.pump.set_active(is_active);
+    }
+
     /// The JID that the server has bound.
     #[must_use]
     pub fn jid(&self) -> &FullJid {

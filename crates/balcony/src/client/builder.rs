@@ -299,7 +299,7 @@ impl<R: Runtime> ClientBuilder<R> {
         let clock = Clock::start(&self.runtime);
         let runtime = self.runtime.clone();
         let agent = Agent::new(self.agent, self.extensions, &seed());
-        let shared = Shared::new(agent, move || clock.now(&runtime));
+        let shared = Shared::new(agent, config.stream.active, move || clock.now(&runtime));
         // If anything fails from here on, the client is dropped, and that ends it.
         let client = Client::new(shared.clone());
         let way = way(self.endpoint);

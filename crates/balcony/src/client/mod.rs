@@ -87,6 +87,11 @@ impl Client {
         self.sender.request(iq).await
     }
 
+    /// Says whether somebody uses this client: see [`Sender::set_active`].
+    pub fn set_active(&self, is_active: bool) {
+        self.sender.set_active(is_active);
+    }
+
     /// Another one who sends, for another task.
     #[must_use]
     pub fn sender(&self) -> Sender {
@@ -160,6 +165,14 @@ impl Sender {
     /// offline. [`Error::Ended`].
     pub async fn request(&self, iq: Iq) -> Result<Response, Error> {
         self.shared.request(iq)?.response().await
+    }
+
+    /// Says whether somebody uses this client (XEP-0352): on a phone, whether the screen is on and shows it. As long as nobody does the
+    /// server may hold back what is not urgent, such as presence, and send it together with the next message, so that the radio can sleep
+    /// meanwhile. At first somebody does. It holds until it is called again, whatever becomes of the connection, and needs a server that
+    /// has it; others send everything at once, as ever.
+    pub fn set_active(&self, is_active: bool) {
+        self.shared.set_active(is_active);
     }
 
     /// An extension of the client.

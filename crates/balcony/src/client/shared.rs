@@ -37,6 +37,8 @@ struct State {
     watchers: Vec<Waker>,
     /// The number of the stanza that is being written.
     in_flight: Option<u64>,
+    /// Somebody uses the client (XEP-0352).
+    is_active: bool,
     is_closing: bool,
     /// The task has ended.
     is_over: bool,
@@ -50,6 +52,7 @@ enum Waiting {
 impl Shared {
     pub(super) fn new(
         agent: Agent<Extensions>,
+        is_active: bool,
         now: impl Fn() -> Instant + Send + Sync + 'static,
     ) -> Arc<Shared> {
         let state = State {
@@ -59,6 +62,7 @@ impl Shared {
             reader: None,
             watchers: Vec::new(),
             in_flight: None,
+            is_active,
             is_closing: false,
             is_over: false,
         };
@@ -107,6 +111,14 @@ impl Shared {
 impl Shared {
     pub(super) fn close(&self) {
         self.change(|state, _| state.is_closing = true);
+    }
+
+    pub(super) fn set_active(&self, is_active: bool) {
+        self.change(|state, _| state.is_active = is_active);
+    }
+
+    pub(super) fn is_active(&self) -> bool {
+        self.lock().is_active
     }
 
     pub(super) fn jid(&self) -> Option<FullJid> {
@@ -278,6 +290,8 @@ impl State {
 pub(super) enum Todo {
     /// Send this.
     Send(Stanza),
+    /// Say whether somebody uses the client.
+    SetActive(bool),
     /// Say goodbye.
     Close,
     /// Take what comes.
@@ -288,12 +302,20 @@ pub(super) enum Todo {
 
 /// For the task.
 impl Shared {
-    /// What there is to do, and when to ask again whatever happens. The task is woken when there is something else.
-    pub(super) fn poll_todo(&self, cx: &mut Context<'_>, sends: bool) -> (Todo, Option<Instant>) {
+    /// What there is to do, and when to ask again whatever happens. The task is woken when there is something else. `is_active`: what
+    /// the connection knows.
+    pub(super) fn poll_todo(
+        &self,
+        cx: &mut Context<'_>,
+        sends: bool,
+        is_active: bool,
+    ) -> (Todo, Option<Instant>) {
         self.tick();
         let mut state = self.lock();
         let start = state.agent.outbox().start;
-        let todo = if sends && let Some(stanza) = state.agent.next_stanza() {
+        let todo = if state.is_active != is_active {
+            Todo::SetActive(state.is_active)
+        } else if sends && let Some(stanza) = state.agent.next_stanza() {
             state.in_flight = Some(start);
             Todo::Send(stanza)
         } else if state.is_closing {

@@ -108,6 +108,7 @@ impl<R: Runtime> Task<R> {
     async fn connect(&mut self) -> Option<Result<(Connection<R>, bool), Disconnected>> {
         let failed = |error: ConnectError| Disconnected::Failed(error);
         if let Some(mut connection) = self.connection.take() {
+            connection.set_active(self.shared.is_active());
             let reconnected = attend(&self.shared, &self.runtime, self.clock, connection.reconnect()).await?;
             return Some(match reconnected {
                 Ok(is_resumed) => Ok((connection, is_resumed)),
@@ -117,7 +118,8 @@ impl<R: Runtime> Task<R> {
                 }
             });
         }
-        let (runtime, config) = (self.runtime.clone(), self.config.clone());
+        let (runtime, mut config) = (self.runtime.clone(), self.config.clone());
+        config.stream.active = self.shared.is_active();
         let connected = match &mut self.way {
             Way::To(endpoint) => {
                 let connect = Connection::connect_on(runtime, config, endpoint.clone());
@@ -138,15 +140,17 @@ impl<R: Runtime> Task<R> {
         let mut blocked = None;
         let mut stuck = None;
         loop {
+            let is_active = connection.machine().is_active();
             let step = {
                 let mut next = pin!(connection.next());
                 poll_fn(|cx| {
                     loop {
                         blocked = blocked.filter(|until| self.shared.now() < *until);
-                        let (todo, at) = self.shared.poll_todo(cx, blocked.is_none());
+                        let (todo, at) = self.shared.poll_todo(cx, blocked.is_none(), is_active);
                         let at = at.into_iter().chain(blocked).min();
                         match todo {
                             Todo::Send(stanza) => return Poll::Ready(Step::Send(stanza)),
+                            Todo::SetActive(is_active) => return Poll::Ready(Step::SetActive(is_active)),
                             Todo::Close => return Poll::Ready(Step::Close),
                             Todo::Read => {
                                 if let Poll::Ready(event) = next.as_mut().poll(cx) {
@@ -195,6 +199,7 @@ impl<R: Runtime> Task<R> {
                         None => self.shared.sent(None),
                     }
                 }
+                Step::SetActive(is_active) => connection.set_active(is_active),
                 Step::Close => return End::Closed,
             }
         }
@@ -204,6 +209,7 @@ impl<R: Runtime> Task<R> {
 enum Step {
     Happened(Result<Option<Event>, PumpError>),
     Send(Stanza),
+    SetActive(bool),
     Close,
 }
 

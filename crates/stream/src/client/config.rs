@@ -52,6 +52,8 @@ pub struct ClientStreamConfig {
     pub request_token: bool,
     /// What is done with stream management, where it is offered (XEP-0198).
     pub management: Management,
+    /// Whether somebody uses the client as it begins; see [`set_active`](crate::Stream::set_active) (XEP-0352).
+    pub active: bool,
     /// How much channel binding matters.
     pub channel_binding: ChannelBinding,
     /// The language of the texts that this client sends (RFC 5646).
@@ -81,6 +83,7 @@ impl ClientStreamConfig {
             #[cfg(feature = "fast")]
             request_token: false,
             management: Management::Resume { max: None },
+            active: true,
             channel_binding: ChannelBinding::default(),
             lang: Arc::from("en"),
             limits: Limits::initiating(),

@@ -8,6 +8,7 @@ use balcony_jid::FullJid;
 use balcony_machine::Instant;
 use balcony_sasl::{ClientExchange, ClientStep, Mechanism, Offered, SaslCondition, SaslError};
 use balcony_stanza::{StreamCondition, StreamError};
+use balcony_xep::csi::ClientState;
 use balcony_xml::ElementRef;
 
 use super::managed::{Asked, Resumption};
@@ -115,7 +116,8 @@ impl Client {
         let enable = self.config.management.request().filter(|_| inline && self.offer.inline.enable);
         let earlier = self.managed.earlier.as_ref().filter(|_| self.offer.inline.resume);
         let resume = earlier.map(Resumption::request);
-        self.managed.asked_inline = Asked { resume: resume.is_some(), enable: enable.is_some() };
+        let inactive = self.activity.is_inactive && inline && self.offer.inline.client_state;
+        self.managed.asked_inline = Asked { resume: resume.is_some(), enable: enable.is_some(), inactive };
         let authenticate = Authenticate {
             upgrades,
             mechanism,
@@ -125,6 +127,7 @@ impl Client {
             resume: resume.as_ref(),
             bind: inline.then_some(&*self.config.tag),
             enable,
+            state: inactive.then_some(ClientState::Inactive),
         };
         authenticate.write(common.framing, out);
     }

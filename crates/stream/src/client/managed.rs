@@ -53,6 +53,8 @@ pub struct Resumption {
     max: Option<u32>,
     location: Option<Box<str>>,
     counts: Counts,
+    /// The server wants to know whether somebody uses the client (XEP-0352): a stream that resumes need not say so again.
+    client_state: bool,
 }
 
 impl Resumption {
@@ -115,6 +117,7 @@ pub(super) struct Managed {
 pub(super) struct Asked {
     pub(super) resume: bool,
     pub(super) enable: bool,
+    pub(super) inactive: bool,
 }
 
 /// What a login has brought.
@@ -136,6 +139,7 @@ impl Stream<Client> {
         if resumption.jid.bare_str() != self.side.config.account.as_str() {
             return Err(ApiMisuse::OtherAccount);
         }
+        self.side.activity.is_offered = resumption.client_state;
         self.side.managed.earlier = Some(resumption);
         Ok(self)
     }
@@ -156,6 +160,7 @@ impl Stream<Client> {
             max: resumable.max,
             location: resumable.location.as_deref().map(Box::from),
             counts: counts.clone(),
+            client_state: self.side.activity.is_offered,
         })
     }
 
@@ -216,7 +221,8 @@ impl Client {
 
     /// What the server has said of stream management in the success of a login (XEP-0198 section 5, XEP-0386).
     pub(super) fn read_inline(&mut self, success: ElementRef<'_>, bound: Option<ElementRef<'_>>) {
-        let Asked { resume, enable } = self.managed.asked_inline;
+        let Asked { resume, enable, inactive } = self.managed.asked_inline;
+        self.activity.is_told = inactive && bound.is_some();
         let told = &mut self.managed.told;
         if resume {
             told.resumed = success.children().find_map(Resumed::read).map(|resumed| resumed.h);
@@ -232,6 +238,7 @@ impl Client {
         &mut self,
         common: &mut Common,
         now: Instant,
+        out: &mut Vec<u8>,
     ) -> Result<Option<ClientEvent>, Error> {
         match common.phase() {
             Phase::Negotiate if self.authenticated => {}
@@ -246,7 +253,7 @@ impl Client {
         match self.managed.told.resumed.take() {
             Some(h) => {
                 common.step(Step::Resume)?;
-                self.resumed(common, now, h).map(Some)
+                self.resumed(common, now, h, out).map(Some)
             }
             None => Ok(None),
         }
@@ -261,7 +268,7 @@ impl Client {
     ) -> Result<Option<ClientEvent>, Error> {
         let element = common.reader.element();
         if let Some(resumed) = Resumed::read(element) {
-            return self.resumed(common, now, resumed.h).map(Some);
+            return self.resumed(common, now, resumed.h, out).map(Some);
         }
         let Some(failed) = Failed::read(element) else { return Err(unexpected()) };
         common.step(Step::ResumeRefused)?;
@@ -273,7 +280,13 @@ impl Client {
         Ok(event)
     }
 
-    fn resumed(&mut self, common: &mut Common, now: Instant, h: u32) -> Result<ClientEvent, Error> {
+    fn resumed(
+        &mut self,
+        common: &mut Common,
+        now: Instant,
+        h: u32,
+        out: &mut Vec<u8>,
+    ) -> Result<ClientEvent, Error> {
         let Some(earlier) = self.managed.earlier.take() else { return Err(unexpected()) };
         let Some(acknowledged) = earlier.counts.acknowledged_by(h) else {
             return Err(Error::HandledTooHigh { h, sent: earlier.counts.sent.total() });
@@ -287,6 +300,7 @@ impl Client {
             location: earlier.location.map(|location| Cow::Owned(location.into())),
         });
         self.jid = Some(earlier.jid);
+        self.tell_activity(common, out);
         Ok(ClientEvent::Resumed { acknowledged })
     }
 

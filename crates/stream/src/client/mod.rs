@@ -11,6 +11,7 @@ use balcony_jid::FullJid;
 use balcony_machine::{Instant, Seed};
 use balcony_sasl::{ClientExchange, SaslCondition};
 use balcony_stanza::{IqType, Kind, Stanza, StanzaError, StreamCondition, StreamError, ns};
+use balcony_xep::csi;
 use balcony_xml::ElementRef;
 
 use crate::common::Common;
@@ -22,6 +23,7 @@ use crate::side::{Sealed, Side, Sorted};
 use crate::state::{Phase, Role, Step};
 use crate::stream::Stream;
 
+mod activity;
 mod binding;
 mod config;
 mod event;
@@ -38,6 +40,7 @@ pub use event::{ClientAnswer, ClientAsk, ClientEvent};
 pub use managed::{Management, Resumption};
 pub use token::Token;
 
+use activity::Activity;
 use binding::Channel;
 use login::{Offer, unexpected};
 use managed::Managed;
@@ -53,6 +56,8 @@ pub struct ServerFeatures {
     pub roster_versions: bool,
     /// A subscription may be approved before it is asked for (RFC 6121 section 3.4.1).
     pub pre_approval: bool,
+    /// It wants to know whether somebody uses the client (XEP-0352): [`set_active`](crate::Stream::set_active).
+    pub client_state: bool,
 }
 
 /// The role of a client. Its server's is [`Server`](crate::server::Server).
@@ -80,6 +85,7 @@ pub struct Client {
     bound_inline: Option<FullJid>,
     jid: Option<FullJid>,
     announced: ServerFeatures,
+    activity: Activity,
     /// Stream management (XEP-0198).
     managed: Managed,
     /// Where the server has sent us.
@@ -141,6 +147,7 @@ impl Stream<Client> {
 impl Client {
     fn new(config: Arc<ClientStreamConfig>) -> Self {
         Client {
+            activity: Activity { is_inactive: !config.active, ..Activity::default() },
             config,
             exchange: None,
             challenged: false,
@@ -307,13 +314,13 @@ impl Side for Client {
         &mut self,
         common: &mut Common,
         now: Instant,
-        _out: &mut Vec<u8>,
+        out: &mut Vec<u8>,
     ) -> Result<Option<ClientEvent>, Error> {
         #[cfg(feature = "fast")]
         if let Some(event) = self.tell_token() {
             return Ok(Some(event));
         }
-        self.tell_inline(common, now)
+        self.tell_inline(common, now, out)
     }
 
     fn jid(&self) -> Option<&FullJid> {
@@ -343,7 +350,9 @@ impl Client {
             self.announced = ServerFeatures {
                 roster_versions: features.child("ver", "urn:xmpp:features:rosterver").is_some(),
                 pre_approval: features.child("sub", "urn:xmpp:features:pre-approval").is_some(),
+                client_state: features.children().any(|child| csi::Feature::read(child).is_some()),
             };
+            self.activity.is_offered = self.announced.client_state;
             let (can_bind, is_managed) = (bind::is_offered(features), sm::is_offered(features));
             self.managed.is_offered = is_managed;
             self.managed.may_bind = can_bind;
@@ -398,6 +407,7 @@ impl Client {
         common.step(Step::Bound)?;
         common.heard(now);
         self.begin_session(common, out);
+        self.tell_activity(common, out);
         self.jid = Some(jid.clone());
         Ok(ClientEvent::Bound(jid))
     }

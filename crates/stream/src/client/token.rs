@@ -48,9 +48,9 @@ impl Known {
 
     /// One line: what can go along, the scheme, the value.
     fn to_text(&self) -> String {
-        let InlineOffer { bind, enable, resume } = self.inline;
+        let InlineOffer { bind, enable, resume, client_state } = self.inline;
         let flag = |is_there, flag| if is_there { flag } else { "" };
-        let flags = [flag(bind, "b"), flag(enable, "e"), flag(resume, "r")].concat();
+        let flags = [flag(bind, "b"), flag(enable, "e"), flag(resume, "r"), flag(client_state, "c")].concat();
         alloc::format!("+{flags} {} {}", self.scheme.as_deref().unwrap_or_default(), self.value)
     }
 
@@ -58,7 +58,8 @@ impl Known {
         let (flags, rest) = text.strip_prefix('+')?.split_once(' ')?;
         let (scheme, value) = rest.split_once(' ')?;
         let has = |flag| flags.contains(flag);
-        let inline = InlineOffer { bind: has('b'), enable: has('e'), resume: has('r') };
+        let inline =
+            InlineOffer { bind: has('b'), enable: has('e'), resume: has('r'), client_state: has('c') };
         Known::new(Some(scheme).filter(|scheme| !scheme.is_empty()), value, inline)
     }
 }

@@ -5,6 +5,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use balcony_stanza::ns;
+use balcony_xep::csi::ClientState;
 use balcony_xep::sm::{self, Enable};
 use balcony_xml::{Element, ElementRef, escape_attr, escape_text};
 
@@ -37,13 +38,22 @@ pub(crate) fn offers(inline: ElementRef<'_>, namespace: &str) -> bool {
     list.is_some_and(|list| list.children().any(is_it))
 }
 
-/// The client's request: the resource begins with this tag, and its stanzas are counted as that says (XEP-0198).
-pub(crate) fn write_request(tag: &str, enable: Option<Enable>, out: &mut Vec<u8>) {
+/// The client's request: the resource begins with this tag, its stanzas are counted as that says (XEP-0198), and it is used or not
+/// (XEP-0352).
+pub(crate) fn write_request(
+    tag: &str,
+    enable: Option<Enable>,
+    state: Option<ClientState>,
+    out: &mut Vec<u8>,
+) {
     out.extend_from_slice(b"<bind xmlns='urn:xmpp:bind:0'><tag>");
     escape_text(tag, out);
     out.extend_from_slice(b"</tag>");
     if let Some(enable) = enable {
         enable.to_element().root().write(out, ns::BIND2);
+    }
+    if let Some(state) = state {
+        state.to_element().root().write(out, ns::BIND2);
     }
     out.extend_from_slice(b"</bind>");
 }

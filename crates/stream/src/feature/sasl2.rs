@@ -8,6 +8,7 @@ use alloc::vec::Vec;
 use balcony_jid::FullJid;
 use balcony_sasl::{Hash, LONGEST_NAME, Mechanism, SaslCondition};
 use balcony_stanza::ns;
+use balcony_xep::csi::ClientState;
 use balcony_xep::sm::{Enable, Resume};
 use balcony_xml::{Element, ElementRef, escape_attr, escape_text};
 
@@ -51,6 +52,8 @@ pub(crate) struct InlineOffer {
     pub(crate) enable: bool,
     /// The session of an earlier stream (XEP-0198).
     pub(crate) resume: bool,
+    /// A resource that nobody uses for now (XEP-0352).
+    pub(crate) client_state: bool,
 }
 
 impl InlineOffer {
@@ -60,6 +63,7 @@ impl InlineOffer {
             bind: bind2::is_offered(inline),
             enable: bind2::offers(inline, balcony_xep::sm::NS),
             resume: sm::is_offered(inline),
+            client_state: bind2::offers(inline, balcony_xep::csi::NS),
         }
     }
 }
@@ -80,6 +84,8 @@ pub(crate) struct Authenticate<'a> {
     pub(crate) bind: Option<&'a str>,
     /// Whether its stanzas are to be counted (XEP-0198).
     pub(crate) enable: Option<Enable>,
+    /// Whether somebody uses it, if that is said (XEP-0352).
+    pub(crate) state: Option<ClientState>,
 }
 
 impl Authenticate<'_> {
@@ -104,7 +110,7 @@ impl Authenticate<'_> {
                 resume.to_element().root().write(out, ns::SASL2);
             }
             if let Some(tag) = self.bind {
-                bind2::write_request(tag, self.enable, out);
+                bind2::write_request(tag, self.enable, self.state, out);
             }
             out.extend_from_slice(b"</authenticate>");
         });
