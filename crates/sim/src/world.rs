@@ -75,6 +75,7 @@ struct Wires {
     closed: bool,
     ended: Option<Ended>,
     received: Vec<u8>,
+    writes: Vec<(Instant, usize)>,
     stanzas: Vec<Stanza>,
     outcomes: Vec<RequestOutcome>,
     failed: Option<balcony_client::Error>,
@@ -135,6 +136,7 @@ impl World {
             closed: false,
             ended: None,
             received: Vec::new(),
+            writes: Vec::new(),
             stanzas: Vec::new(),
             outcomes: Vec::new(),
             failed: None,
@@ -198,6 +200,18 @@ impl World {
         client
             .send(stanza, &mut out)
             .unwrap_or_else(|_| panic!("the client is not online: {:?}", wires.failed));
+        wires.to_server.extend(out);
+    }
+
+    /// Has a client say whether somebody uses it (XEP-0352).
+    ///
+    /// # Panics
+    ///
+    /// If it is no client, or has no connection.
+    pub fn set_active(&mut self, peer: Peer, is_active: bool) {
+        let mut out = Vec::new();
+        let wires = &mut self.peers[peer.0];
+        wires.client.as_mut().expect("a client").set_active(is_active, &mut out);
         wires.to_server.extend(out);
     }
 
@@ -474,6 +488,9 @@ impl World {
             busy = true;
             wires.to_client.extend(&bytes);
             wires.received.extend(&bytes);
+            if !bytes.is_empty() {
+                wires.writes.push((self.now, bytes.len()));
+            }
             self.server.written(self.now, id, &mut actions);
         }
         let wires = &mut self.peers[index];
@@ -596,6 +613,12 @@ impl World {
     #[must_use]
     pub fn received(&self, peer: Peer) -> &[u8] {
         &self.peers[peer.0].received
+    }
+
+    /// When the server has written to a peer, and how many bytes.
+    #[must_use]
+    pub fn writes(&self, peer: Peer) -> &[(Instant, usize)] {
+        &self.peers[peer.0].writes
     }
 
     /// Whether the server has closed the connection.

@@ -170,7 +170,11 @@ impl Life {
                 let block = format!("<block xmlns='{}'>{item}</block>", blocking::NS);
                 self.world.request(peer, RequestKind::Set, None, &block);
             }
-            77..84 => {
+            77..79 => {
+                let is_active = self.below(2) == 0;
+                self.world.set_active(peer, is_active);
+            }
+            79..84 => {
                 let priority = self.below(3);
                 self.show(peer, priority);
             }

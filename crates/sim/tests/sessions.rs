@@ -44,6 +44,15 @@ fn chat(to: &str, number: usize, size: usize) -> Stanza {
     Stanza::parse(xml.as_bytes()).unwrap()
 }
 
+/// The same that says nothing to a person.
+fn receipt(to: &str, number: usize, size: usize) -> Stanza {
+    let text = "x".repeat(size);
+    let xml = format!(
+        "<message to='{to}' type='chat' id='{number}'><received xmlns='urn:xmpp:receipts' id='1'>{text}</received></message>"
+    );
+    Stanza::parse(xml.as_bytes()).unwrap()
+}
+
 /// The numbers of the messages that a client has got, in order, and what else it was told, by kind and type.
 fn got(world: &mut World, peer: Peer) -> (Vec<usize>, Vec<String>) {
     let (mut numbers, mut others) = (Vec::new(), Vec::new());
@@ -156,6 +165,10 @@ enum Step {
     Wait(u64),
     /// The server ends in good order, and begins again after so many seconds.
     Restart(u64),
+    /// One of them says whether somebody uses the device (XEP-0352).
+    Use(usize, bool),
+    /// One of them is seen once more.
+    Show(usize),
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -166,14 +179,16 @@ fn step() -> impl Strategy<Value = Step> {
         4 => (0..2_usize).prop_map(Step::Back),
         1 => (1..20_u64).prop_map(Step::Wait),
         1 => (0..400_u64).prop_map(Step::Restart),
+        3 => (0..2_usize, any::<bool>()).prop_map(|(who, is_used)| Step::Use(who, is_used)),
+        3 => (0..2_usize).prop_map(Step::Show),
     ]
 }
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(seeds(64)))]
 
-    // XEP-0198 §4, §5: both write to each other over networks that die at any byte, and come back each time. Everything arrives once, and in
-    // order, both ways.
+    // XEP-0198 §4, §5, XEP-0352 1.0.0 §5: both write to each other over networks that die at any byte, and come back each time, used or not.
+    // Everything arrives once, and in order, both ways.
     #[test]
     fn everything_arrives_once(seed: u64, slow: bool, steps in prop::collection::vec(step(), 1..40)) {
         let mut world = world(seed);
@@ -186,12 +201,14 @@ proptest! {
         world.slow_store = slow;
         let (mut sent, mut arrived) = ([0, 0], [Vec::new(), Vec::new()]);
         let mut there = [true, true];
-        let end = [Step::Back(0), Step::Back(1), Step::Wait(2), Step::Wait(2)];
+        let end = [Step::Back(0), Step::Back(1), Step::Use(0, true), Step::Use(1, true), Step::Wait(2), Step::Wait(2)];
         for step in steps.into_iter().chain(end) {
             match step {
                 Step::Write(who, count, size) => for _ in 0..count {
                     if there[who] && world.jid(peers[who]).is_some() {
-                        world.send(peers[who], &chat(names[1 - who], sent[who], size));
+                        // What is not urgent waits for somebody who does not look.
+                        let stanza = if size % 3 == 0 { receipt } else { chat };
+                        world.send(peers[who], &stanza(names[1 - who], sent[who], size));
                         sent[who] += 1;
                     }
                 },
@@ -217,6 +234,10 @@ proptest! {
                         there[who] = true;
                     }
                     world.run();
+                }
+                Step::Use(who, is_used) if there[who] => world.set_active(peers[who], is_used),
+                Step::Show(who) if there[who] && world.jid(peers[who]).is_some() => {
+                    world.send(peers[who], &Stanza::presence(PresenceType::Available));
                 }
                 _ => {}
             }
