@@ -316,6 +316,10 @@ pub(crate) struct ListenArgs {
     /// Print, too, what other clients of the account send and receive
     #[arg(long)]
     pub(crate) copies: bool,
+    /// Tell the server that nobody looks, as a phone in a pocket does: what is not urgent, such as presence, waits there until a message
+    /// comes (XEP-0352). The server need not do so
+    #[arg(long)]
+    pub(crate) inactive: bool,
     /// Exit after so many messages, and whatever else has come by then
     #[arg(long, value_name = "N")]
     pub(crate) count: Option<u64>,

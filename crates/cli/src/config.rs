@@ -15,6 +15,7 @@ use serde::{Deserialize, Deserializer};
 
 use crate::args::{Address, Domain, LogLevel};
 use crate::components::Components;
+use crate::csi::ClientStates;
 use crate::database::Database;
 use crate::failure::{Failure, io};
 use crate::federation::Federation;
@@ -122,6 +123,9 @@ pub(crate) struct Settings {
     /// Components: in the file only.
     #[arg(skip)]
     pub(crate) components: Box<Components>,
+    /// Clients that nobody uses: in the file only.
+    #[arg(skip)]
+    pub(crate) csi: ClientStates,
 }
 
 impl Settings {
@@ -183,6 +187,7 @@ impl Settings {
             ("federation.listen", self.federation.listen != running.federation.listen),
             ("federation.listen-tls", self.federation.listen_tls != running.federation.listen_tls),
             ("components", self.components != running.components),
+            ("csi", self.csi != running.csi),
             ("data", self.folder() != running.folder()),
             ("database", self.database != running.database),
             ("allow-plaintext", self.allow_plaintext != running.allow_plaintext),
@@ -209,6 +214,7 @@ impl Settings {
             max_offline_bytes: running.max_offline_bytes,
             max_contacts: running.max_contacts,
             components: running.components.clone(),
+            csi: running.csi,
             federation: Box::new(self.federation.with_addresses_of(&running.federation)),
             ..self
         };
@@ -245,6 +251,7 @@ impl Settings {
             log,
             federation: _,
             components: _,
+            csi: _,
         } = self;
         let listens = [&listen, &listen_tls, &listen_wss, &listen_ws].iter().any(|list| !list.is_empty());
         Settings {
@@ -276,6 +283,7 @@ impl Settings {
             log: log.or(file.log),
             federation: file.federation,
             components: file.components,
+            csi: file.csi,
         }
     }
 
@@ -303,7 +311,7 @@ impl Settings {
         if let Some(most) = self.max_login_attempts {
             config.limits.sasl_attempts = most;
         }
-        config.extensions = Extensions::standard().with(self.offline()).build()?;
+        config.extensions = self.csi.among(Extensions::standard().with(self.offline())).build()?;
         Ok(())
     }
 
@@ -455,6 +463,23 @@ mod tests {
         assert_eq!(Settings::default().folder(), Path::new(DATA));
     }
 
+    // XEP-0352 1.0.0 §3.2: what waits is the administrator's choice.
+    #[test]
+    fn client_states_can_be_left_out() {
+        let with = |text: &str| {
+            let mut config = ServerConfig::new(Vec::new(), balcony_machine::Secret::new([0; 32]));
+            typed(&[]).or(read(text).unwrap()).bound(&mut config);
+            config.extensions
+        };
+        assert_eq!(with("[csi]\nenabled = false").elements().count(), 0);
+        assert_eq!(with("[csi]\nchat-states = false").elements().count(), 2);
+        assert_eq!(with("").stream_features().count(), 1);
+        assert!(read("[csi]\nheadlines = true").unwrap_err().contains("unknown field `headlines`"));
+        let changed = read("[csi]\nother = false").unwrap().with_fixed_of(&read("").unwrap());
+        assert_eq!(changed.1, ["csi"]);
+        assert_eq!(changed.0.csi, ClientStates::default());
+    }
+
     // RFC 6120 §13.12 [Q14]
     #[test]
     fn limits_reach_the_server() {
@@ -478,6 +503,7 @@ mod tests {
         assert_eq!((offline.messages, offline.bytes, bounded.roster.items), (6, 30_000, 8));
         let mut free = config();
         Settings::default().bound(&mut free).unwrap();
+        assert_eq!(free.extensions.names(), Extensions::default().names());
         assert_eq!(
             (free.limits, free.connections_per_ip, free.attempts_per_ip),
             (config().limits, None, None)

@@ -33,6 +33,7 @@ pub(crate) fn run(args: ListenArgs) -> Result<(), Failure> {
             priority: args.priority,
         },
         copies: args.copies,
+        inactive: args.inactive,
         is_announced: false,
         ready: None,
     };
@@ -47,6 +48,8 @@ struct Listener {
     left: Option<u64>,
     presence: Presence,
     copies: bool,
+    /// Nobody looks (XEP-0352).
+    inactive: bool,
     /// The server has been told that we are available, in this session.
     is_announced: bool,
     /// The answer that shows that it knows.
@@ -108,7 +111,8 @@ impl Listener {
         before: &mut Option<Session>,
     ) -> Result<(), ConnectError> {
         let Some(session) = before else {
-            let client = connector.connect().await?;
+            let mut client = connector.connect().await?;
+            client.set_active(!self.inactive);
             let contacts = Contacts::new(client.jid().to_bare());
             *before = Some(Session::new(client, contacts));
             return Ok(());
@@ -193,6 +197,9 @@ impl Listener {
             session.set(Carbon::enable().into()).await?;
         }
         session.send(&self.presence.to_stanza()).await?;
+        if self.inactive && !session.client.machine().features().client_state {
+            note("the server does not want to know whether somebody looks, and sends everything at once");
+        }
         self.ready = Some(session.ping().await?);
         self.is_announced = true;
         Ok(())

@@ -18,6 +18,7 @@ mod config;
 mod connect;
 mod control;
 mod control_socket;
+mod csi;
 mod database;
 mod demo;
 mod failure;

@@ -20,6 +20,7 @@ mod federation;
 mod hangs;
 mod hostile;
 mod import;
+mod inactive;
 mod login;
 mod mechanisms;
 mod network;
