@@ -37,6 +37,7 @@ fn run(data: &[u8], cuts: Cuts) -> Outcome {
     }
     config.resource = [None, Some("balcony".into())][dice.roll(2)].clone();
     config.limits.before_auth.bytes = 2_000;
+    config.active = dice.roll(2) == 0;
     let mut stream = ClientStream::new(Arc::new(config), Seed::from_u64(1), Instant::ZERO);
     if dice.roll(2) == 0 {
         stream = stream.resuming(session().clone()).expect("a session of this account");
@@ -58,7 +59,7 @@ fn session() -> &'static Resumption {
         <mechanisms xmlns='urn:ietf:params:xml:ns:xmpp-sasl'><mechanism>PLAIN</mechanism></mechanisms></stream:features>\
         <success xmlns='urn:ietf:params:xml:ns:xmpp-sasl'/><stream:stream from='example.com' id='t' version='1.0' \
         xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams'><stream:features>\
-        <bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/><sm xmlns='urn:xmpp:sm:3'/></stream:features>\
+        <bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/><sm xmlns='urn:xmpp:sm:3'/><csi xmlns='urn:xmpp:csi:0'/></stream:features>\
         <iq type='result' id='bind'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'><jid>juliet@example.com/r</jid></bind></iq>\
         <enabled xmlns='urn:xmpp:sm:3' id='s' resume='true'/>";
     static SESSION: OnceLock<Resumption> = OnceLock::new();
