@@ -8,7 +8,7 @@ log = { debug = "@DIR@/prosody.log" }
 interfaces = { "127.0.0.1" }
 c2s_ports = { @PORT@ }
 c2s_direct_tls_ports = { @TLS_PORT@ }
-modules_enabled = { "saslauth", "tls", "roster", "disco", "ping", "version", "register_ibr", "user_account_management", "offline", "blocklist", "carbons", "smacks" }
+modules_enabled = { "saslauth", "tls", "roster", "disco", "ping", "version", "register_ibr", "user_account_management", "offline", "blocklist", "carbons", "smacks", "csi_simple" }
 modules_disabled = { "s2s" }
 
 c2s_require_encryption = true
@@ -17,6 +17,8 @@ disable_sasl_mechanisms = { "PLAIN", "OAUTHBEARER" }
 allow_registration = true
 limits = {}
 smacks_hibernation_time = 3
+-- Whoever has just sent something is not taken for inactive before that is over.
+csi_resume_inactive_delay = 0.1
 
 local tls = { certificate = "@CERT@", key = "@KEY@" }
 c2s_direct_tls_ssl = tls

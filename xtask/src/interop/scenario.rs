@@ -14,7 +14,7 @@ pub(crate) struct Scenario {
 
 const LIBRARIES: [&str; 7] = ["balcony", "slixmpp", "tokio-xmpp", "xmpp.js", "smack", "mellium", "qxmpp"];
 
-pub(crate) static SCENARIOS: [Scenario; 4] = [
+pub(crate) static SCENARIOS: [Scenario; 5] = [
     Scenario {
         name: "resources",
         clients: &LIBRARIES,
@@ -89,6 +89,19 @@ pub(crate) static SCENARIOS: [Scenario; 4] = [
         known: &[],
     },
     Scenario {
+        name: "inactive",
+        clients: &["balcony", "slixmpp"],
+        title: "A phone in a pocket",
+        checks: &[
+            ("offer", "client state indication is offered (XEP-0352)"),
+            ("waits", "presence and typing wait while nobody looks"),
+            ("urgent", "a message brings all of it, in order"),
+            ("looks", "it comes when somebody looks"),
+            ("close", "streams are closed from both sides"),
+        ],
+        known: &[],
+    },
+    Scenario {
         name: "programs",
         clients: &["go-sendxmpp", "libpurple", "profanity"],
         title: "Programs for people, and `balcony` at the other end",
@@ -122,7 +135,7 @@ impl Scenario {
     pub(crate) fn accounts(&self, client: &str) -> [String; 2] {
         ["romeo", "juliet"].map(|user| match self.name {
             "resources" => user.to_owned(),
-            "resume" => format!("{user}-{client}-resume"),
+            "resume" | "inactive" => format!("{user}-{client}-{}", self.name),
             _ => format!("{user}-{client}"),
         })
     }

@@ -1,10 +1,11 @@
-//! The scenarios "people" and "resume" of `cargo xtask interop`, spoken by Balcony's own client on tokio.
+//! The scenarios "people", "resume" and "inactive" of `cargo xtask interop`, spoken by Balcony's own client on tokio.
 //!
-//! Started with the name of one, INTEROP_ADDRESS, _ROMEO, _JULIET and _PASSWORD in the environment, and with SSL_CERT_FILE. What it sends and gets goes to the
+//! Started with the name of one, INTEROP_ADDRESS, _DOMAIN, _ROMEO, _JULIET and _PASSWORD in the environment, and with SSL_CERT_FILE. What it sends and gets goes to the
 //! standard error.
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "the bans are for protocol crates")]
 #![allow(clippy::std_instead_of_core, reason = "the scenario is compiled with tokio-xmpp, too")]
 
+mod inactive;
 #[path = "../../people.rs"]
 mod people;
 mod resume;
@@ -26,6 +27,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 async fn main() -> Result<()> {
     match env::args().nth(1).as_deref() {
         Some("resume") => resume::run().await,
+        Some("inactive") => inactive::run().await,
         _ => people::run::<Client>().await,
     }
 }
