@@ -468,7 +468,7 @@ mod tests {
     fn client_states_can_be_left_out() {
         let with = |text: &str| {
             let mut config = ServerConfig::new(Vec::new(), balcony_machine::Secret::new([0; 32]));
-            typed(&[]).or(read(text).unwrap()).bound(&mut config);
+            typed(&[]).or(read(text).unwrap()).bound(&mut config).unwrap();
             config.extensions
         };
         assert_eq!(with("[csi]\nenabled = false").elements().count(), 0);

@@ -27,7 +27,7 @@ fn world(seed: u64, has_csi: bool) -> World {
     World::new(accounts, chunks, seed, |config| {
         config.stream_management = true;
         if !has_csi {
-            config.extensions = Extensions::standard().without("csi").build();
+            config.extensions = Extensions::standard().without("csi").build().unwrap();
         }
     })
 }
