@@ -33,6 +33,8 @@ mod net;
 mod resolver;
 
 use core::fmt;
+#[cfg(feature = "dns")]
+use core::net::IpAddr;
 use core::net::SocketAddr;
 use core::pin::Pin;
 use core::task::{Context, Poll};
@@ -134,6 +136,11 @@ impl Runtime for AsyncIo {
     #[cfg(feature = "dns")]
     async fn records(&self, service: Service, domain: String) -> Result<Vec<Record>, String> {
         dns::records(resolver::Provider(self.spawn), self.options.name_server, service, &domain).await
+    }
+
+    #[cfg(feature = "dns")]
+    async fn addresses(&self, host: String) -> Result<Vec<IpAddr>, String> {
+        dns::addresses(resolver::Provider(self.spawn), self.options.name_server, &host).await
     }
 }
 

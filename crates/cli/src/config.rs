@@ -305,6 +305,7 @@ impl Settings {
         config.connections_per_ip = self.max_connections_per_ip.map(|most| most as usize);
         config.attempts_per_ip = self.max_attempts_per_ip;
         config.bytes_per_second = self.max_bytes_per_second;
+        config.server_connections = self.federation.connections();
         set(&mut config.limits.after_auth.bytes, self.max_stanza_bytes);
         set(&mut config.limits.resources, self.max_resources);
         set(&mut config.roster.items, self.max_contacts);

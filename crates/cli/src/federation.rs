@@ -9,7 +9,7 @@ use balcony_jid::BareJid;
 use balcony_machine::Secret;
 use balcony_stream::TlsPolicy;
 use balcony_tls::{ClientConfig, ClientConfigBuilder};
-use balcony_tokio::{Endpoint, FederationConfig, FederationTls, Target};
+use balcony_tokio::{Endpoint, FederationConfig, FederationTls, Reach, Target};
 use serde::{Deserialize, Deserializer};
 
 use crate::args::{Address, Domain};
@@ -20,6 +20,9 @@ use crate::random;
 
 /// The port of servers for other servers (RFC 6120 section 3.2.2).
 const PORT: u16 = 5269;
+
+/// Connections of other servers, and as many to them, unless it is said otherwise.
+const MOST_CONNECTIONS: u32 = 1_024;
 
 /// What the file says of other servers.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -37,6 +40,8 @@ pub(crate) struct Federation {
     deny: Vec<Domain>,
     allow_plaintext: bool,
     require_certificate: bool,
+    private_addresses: bool,
+    max_connections: Option<u32>,
     ca: Option<PathBuf>,
     max_bytes_per_second: Option<u32>,
     max_streams_per_domain: Option<u32>,
@@ -64,6 +69,7 @@ impl Federation {
         self.targets().map(drop)?;
         for (name, value) in [
             ("max-bytes-per-second", self.max_bytes_per_second),
+            ("max-connections", self.max_connections),
             ("max-streams-per-domain", self.max_streams_per_domain),
             ("max-subscriptions-per-minute", self.max_subscriptions_per_minute),
             ("patience", self.patience),
@@ -87,6 +93,11 @@ impl Federation {
         Federation { listen: running.listen.clone(), listen_tls: running.listen_tls.clone(), ..self }
     }
 
+    /// How many connections other servers may have, and as many to them.
+    pub(crate) fn connections(&self) -> usize {
+        self.max_connections.unwrap_or(MOST_CONNECTIONS) as usize
+    }
+
     /// Whether somebody has said that it is wanted.
     fn is_wanted(&self) -> bool {
         self.enabled.unwrap_or(!self.listen.is_empty() || !self.listen_tls.is_empty())
@@ -102,6 +113,15 @@ impl Federation {
     ) -> Result<Decision, Failure> {
         if let Some(reason) = self.reason_against(settings, domains, certificate) {
             return Ok(Decision::Off(reason));
+        }
+        let addresses = self.addresses(settings);
+        if let Some(Address(open)) =
+            addresses.iter().flatten().find(|Address(to)| self.allow_plaintext && is_open(to.ip()))
+        {
+            return Err(Failure::usage(format!(
+                "`allow-plaintext` in [federation] would let messages cross the network unprotected at {open}; leave it out, or \
+                 listen on addresses of a private network with `listen` there"
+            )));
         }
         let tls = match self.tls(certificate) {
             Ok(tls) => tls,
@@ -121,6 +141,8 @@ impl Federation {
         config.allow = self.allow.as_deref().map(names);
         config.deny = names(&self.deny);
         config.routes = self.targets().map_err(Failure::new)?;
+        config.private_addresses = self.private_addresses;
+        config.limits.outgoing_streams = self.connections();
         config.limits.bytes_per_second = self.max_bytes_per_second;
         if let Some(most) = self.max_streams_per_domain {
             config.limits.streams_per_domain = most as usize;
@@ -131,7 +153,7 @@ impl Federation {
         if let Some(seconds) = self.patience {
             config.limits.patience = Duration::from_secs(seconds.into());
         }
-        Ok(Decision::On(Box::new(config), self.addresses(settings)))
+        Ok(Decision::On(Box::new(config), addresses))
     }
 
     /// Why there are no other servers to be talked to, if nobody has asked for them.
@@ -215,6 +237,11 @@ fn target(place: &str, direct_tls: bool) -> Option<Target> {
     Some(Target { host, port: if port == other { port } else { PORT }, direct_tls })
 }
 
+/// Whether anybody may connect to that address: it is not one of a private network.
+fn is_open(ip: IpAddr) -> bool {
+    ip.is_unspecified() || Reach::Public.admits(ip)
+}
+
 /// The addresses on which clients come from elsewhere.
 fn open_addresses(settings: &Settings) -> BTreeSet<IpAddr> {
     let all = settings.listen.iter().chain(&settings.listen_tls);
@@ -272,6 +299,20 @@ mod tests {
         assert!(open_to_all.contains("nobody has asked"), "{open_to_all}");
         let off = reason(decide(&open, &read("enabled = false\nlisten = '127.0.0.1:1'"), &["example.org"]));
         assert_eq!(off, "the configuration says so");
+
+        // Nothing crosses the network in the clear where anybody may listen.
+        let plain =
+            |listen: &str| read(&format!("enabled = true\nallow-plaintext = true\nlisten = '{listen}'"));
+        let refused = |listen: &str| {
+            let domains = [BareJid::parse("example.org").unwrap()];
+            let certificate = Certificate::of(&open, &domains, std::time::SystemTime::now()).unwrap();
+            plain(listen).decide(&open, &domains, &certificate, &Secret::new("a secret".into())).err()
+        };
+        for listen in ["0.0.0.0:5269", "[::]:5269", "8.8.8.8:5269"] {
+            let failure = refused(listen).unwrap().to_string();
+            assert!(failure.contains("allow-plaintext") && failure.contains(listen), "{failure}");
+        }
+        assert!(refused("10.0.0.5:5269").is_none() && refused("127.0.0.1:5269").is_none());
 
         // Whom it trusts has nothing to do with who has signed its own.
         let asked = read(&format!("enabled = true\nca = '{}'", folder.path().join("ca.pem").display()));

@@ -144,7 +144,9 @@ async fn serve(
     let answers = Arc::clone(&worker);
     let mut server = Server::builder(config.clone(), move |ask, reply| answers.handle(ask, reply));
     let most = settings.max_connections.unwrap_or(MOST_CONNECTIONS);
-    open_files::make_room(most.into());
+    // Of other servers, and to them.
+    let of_servers_most = if config.federation.is_some() { 2 * settings.federation.connections() } else { 0 };
+    open_files::make_room(u64::from(most) + of_servers_most as u64);
     server = server.max_connections(most as usize);
     for (option, list, transport) in [
         ("--listen", &settings.listen, Transport::Stream),
@@ -344,6 +346,11 @@ fn domains(settings: &Settings) -> Result<Arc<[BareJid]>, Failure> {
 /// Why a socket can't listen there, and what to do about it.
 fn in_use(to: SocketAddr, option: &str, error: &std::io::Error) -> Failure {
     let advice = match error.kind() {
+        // Without an address that others find nobody could send to this server, although it was asked for.
+        std::io::ErrorKind::AddrInUse if option.starts_with("[federation]") => format!(
+            "Stop the other program, choose another address with `{option}` and name it in the SRV records, or leave other servers \
+             alone with `enabled = false` in [federation]"
+        ),
         std::io::ErrorKind::AddrInUse => {
             format!("Stop the other program or choose another address with {option}")
         }

@@ -45,8 +45,11 @@ pub enum Effect {
         /// What to send.
         stanza: Stanza,
         /// Whether its sender is to hear if that fails; not of what the server says in a client's name, such as presence to all
-        /// contacts.
+        /// contacts, nor of answers.
         is_told: bool,
+        /// Whether the server itself says it, to answer what that server has sent: that is whose fault it is if too much of it waits, not
+        /// that of the account in whose name it is said.
+        is_answer: bool,
     },
     /// A stanza of the session, which waited, is handled: see [`Router::route`](crate::Router::route). The session may have ended.
     Handled {

@@ -27,7 +27,7 @@ impl Router {
         }
         let Some(to) = &stanza.head.to else { return self.own_request(from, stanza, origin, effects) };
         if !self.is_local(to.domainpart()) {
-            effects.push(Effect::Remote { stanza, is_told: true });
+            effects.push(Effect::Remote { stanza, is_told: true, is_answer: false });
         } else if to.localpart().is_none() && !self.is_about_own_account(&stanza) {
             self.serve(&stanza, effects);
         } else if to.localpart().is_none() || to.is_bare() && is_own(&stanza) {

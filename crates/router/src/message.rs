@@ -52,7 +52,7 @@ impl Router {
     ) {
         let Some(to) = &stanza.head.to else { return };
         if !self.is_local(to.domainpart()) {
-            return effects.push(Effect::Remote { stanza, is_told: true });
+            return effects.push(Effect::Remote { stanza, is_told: true, is_answer: false });
         }
         // Both are refused whether or not there is such an account, and so without a look.
         if to.localpart().is_none() || kind == MessageType::Groupchat && to.is_bare() {

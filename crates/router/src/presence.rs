@@ -208,7 +208,7 @@ impl Router {
         if !self.is_local(to.domainpart()) {
             // What the server says in a client's name the client has not asked for.
             let is_told = !origin.is_said();
-            return effects.push(Effect::Remote { stanza, is_told });
+            return effects.push(Effect::Remote { stanza, is_told, is_answer: false });
         }
         if !self.crosses(&stanza, origin, effects) {
             return;

@@ -20,7 +20,7 @@ impl Router {
     /// A client sends a probe. It should not, but may.
     pub(crate) fn probe(&mut self, to: &Jid, stanza: Stanza, origin: &mut Origin, effects: &mut Vec<Effect>) {
         if !self.is_local(to.domainpart()) {
-            effects.push(Effect::Remote { stanza, is_told: true });
+            effects.push(Effect::Remote { stanza, is_told: true, is_answer: false });
         } else {
             self.pass_across(stanza, origin, effects);
         }
@@ -39,7 +39,7 @@ impl Router {
             if is_local {
                 self.pass_across(probe, &mut Origin::said(Said::WhoIsThere), effects);
             } else {
-                effects.push(Effect::Remote { stanza: probe, is_told: false });
+                effects.push(Effect::Remote { stanza: probe, is_told: false, is_answer: false });
             }
         }
     }

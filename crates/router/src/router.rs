@@ -368,7 +368,7 @@ impl Router {
     pub(crate) fn reply(&self, stanza: Stanza, effects: &mut Vec<Effect>) {
         let Some(to) = &stanza.head.to else { return };
         match self.locate(to) {
-            Target::Remote => effects.push(Effect::Remote { stanza, is_told: true }),
+            Target::Remote => effects.push(Effect::Remote { stanza, is_told: false, is_answer: true }),
             Target::Resource(resource) => deliver([resource.session], stanza, effects),
             Target::Account(Some(account))
                 if to.is_bare() && matches!(stanza.head.kind, Kind::Presence(_)) =>

@@ -210,7 +210,8 @@ impl Router {
     pub(crate) fn pass_on(&mut self, stanza: Stanza, origin: &mut Origin, effects: &mut Vec<Effect>) {
         let Some(to) = &stanza.head.to else { return };
         if !self.is_local(to.domainpart()) {
-            effects.push(Effect::Remote { stanza, is_told: true });
+            let is_answer = matches!(origin, Origin::Answer);
+            effects.push(Effect::Remote { stanza, is_told: !is_answer, is_answer });
         } else if to.localpart().is_some() {
             self.pass_across(stanza, origin, effects);
         }

@@ -1,13 +1,12 @@
 //! From an endpoint to a socket: the first of several places that answers (RFC 6120 section 3.2, RFC 8305).
 
 use core::future::poll_fn;
-use core::net::SocketAddr;
+use core::net::{IpAddr, SocketAddr};
 use core::pin::Pin;
 use core::task::{Context, Poll};
 use core::time::Duration;
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind};
-use std::net::ToSocketAddrs as _;
 use std::time::Instant;
 
 use balcony_client::dns_name;
@@ -21,10 +20,13 @@ use balcony_jid::BareJid;
 #[cfg(feature = "client")]
 use crate::clock::seed;
 use crate::clock::timeout;
+use crate::names;
 use crate::{Runtime, Timer as _};
 
 /// How long one address may take.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How many addresses of one place are tried: its DNS may name any number of them, and other people's machines among them.
+const MOST_ADDRESSES: usize = 8;
 /// How long an address has to itself before the next one is tried as well (RFC 8305 section 5).
 const HEAD_START: Duration = Duration::from_millis(250);
 
@@ -42,7 +44,7 @@ pub(crate) async fn connect<R: Runtime>(
     if targets.is_empty() {
         return Err(ConnectError::NoService(account.domainpart().into()));
     }
-    match race(runtime, &targets).await {
+    match race(runtime, &targets, &Names::System).await {
         Ok((socket, index)) => Ok((socket, targets[index].clone())),
         Err(failures) => {
             let attempt = |(target, failure): (Target, Failure)| Attempt {
@@ -73,18 +75,43 @@ pub(crate) struct Failure {
     pub(crate) reason: String,
 }
 
+/// Who knows the addresses of places, and which of them may be connected to.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Names {
+    /// The operating system, and all of them.
+    System,
+    /// The DNS, and those for which this holds.
+    #[cfg(feature = "server")]
+    Dns(fn(IpAddr) -> bool),
+}
+
+impl Names {
+    fn admits(self, address: IpAddr) -> bool {
+        match self {
+            Names::System => {
+                let _ = address;
+                true
+            }
+            #[cfg(feature = "server")]
+            Names::Dns(admits) => admits(address),
+        }
+    }
+}
+
 type Connecting<'a, S> = Pin<Box<dyn Future<Output = Option<io::Result<S>>> + Send + 'a>>;
-type LookingUp<'a> = Pin<Box<dyn Future<Output = Result<Vec<SocketAddr>, String>> + Send + 'a>>;
+type LookingUp<'a> = Pin<Box<dyn Future<Output = Result<Vec<IpAddr>, String>> + Send + 'a>>;
 
 /// Connects to the first of these that answers, and says which it is. They are tried in this order, each with all of its addresses,
 /// of both families in turn; the next one is tried when the one before has failed, or has not answered for a quarter of a second.
 pub(crate) async fn race<R: Runtime>(
     runtime: &R,
     targets: &[Target],
+    names: &Names,
 ) -> Result<(R::Socket, usize), Vec<Failure>> {
     let mut race = Race {
         runtime,
         targets,
+        names: *names,
         next: 0,
         looking_up: None,
         addresses: VecDeque::new(),
@@ -99,6 +126,7 @@ pub(crate) async fn race<R: Runtime>(
 struct Race<'a, R: Runtime> {
     runtime: &'a R,
     targets: &'a [Target],
+    names: Names,
     /// The target that is looked up next.
     next: usize,
     looking_up: Option<LookingUp<'a>>,
@@ -171,14 +199,12 @@ impl<R: Runtime> Race<'_, R> {
             if self.looking_up.is_none() && self.addresses.is_empty() {
                 let Some(target) = self.targets.get(self.next) else { return };
                 self.next += 1;
-                let (host, port) = (host_name(&target.host), target.port);
-                let runtime = self.runtime;
-                self.looking_up = Some(Box::pin(async move {
-                    let found = runtime.unblock(move || {
-                        (host.as_str(), port).to_socket_addrs().map(Iterator::collect::<Vec<_>>)
-                    });
-                    found.await.and_then(|found| found).map_err(|error| error.to_string())
-                }));
+                let (host, runtime) = (host_name(&target.host), self.runtime);
+                self.looking_up = Some(match self.names {
+                    Names::System => Box::pin(names::of_system(runtime.clone(), host)),
+                    #[cfg(feature = "server")]
+                    Names::Dns(_) => Box::pin(runtime.addresses(host)),
+                });
             }
             let Some(Poll::Ready(found)) = self.looking_up.as_mut().map(|found| found.as_mut().poll(cx))
             else {
@@ -186,11 +212,20 @@ impl<R: Runtime> Race<'_, R> {
             };
             self.looking_up = None;
             let target = self.next - 1;
+            let port = self.targets[target].port;
             match found {
-                Ok(found) if !found.is_empty() => {
-                    self.failures[target].is_unknown = false;
-                    self.addresses.extend(in_turn(found).into_iter().map(|address| (target, address)));
-                }
+                Ok(found) if !found.is_empty() => match tried(found, self.names) {
+                    Ok(found) => {
+                        self.failures[target].is_unknown = false;
+                        let found = found.into_iter().map(|address| SocketAddr::new(address, port));
+                        self.addresses.extend(found.map(|address| (target, address)));
+                    }
+                    Err(address) => {
+                        self.failures[target].reason = format!(
+                            "its address {address} is one of a private network, or for a special purpose, and not connected to"
+                        );
+                    }
+                },
                 Ok(_) => self.failures[target].reason = "the name has no addresses".into(),
                 Err(error) => {
                     self.failures[target].reason = format!(
@@ -202,9 +237,21 @@ impl<R: Runtime> Race<'_, R> {
     }
 }
 
-/// The families in turn, beginning with that of the first, which the operating system prefers (RFC 8305 section 4).
-fn in_turn(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
-    let first = addresses.first().is_some_and(SocketAddr::is_ipv6);
+/// Which of the addresses of one place are tried, in this order; or if there are none one that may not be.
+fn tried(found: Vec<IpAddr>, names: Names) -> Result<Vec<IpAddr>, IpAddr> {
+    let refused = found.iter().copied().find(|address| !names.admits(*address));
+    let admitted = found.into_iter().filter(|address| names.admits(*address));
+    let mut tried = in_turn(admitted.collect());
+    tried.truncate(MOST_ADDRESSES);
+    match refused.filter(|_| tried.is_empty()) {
+        Some(refused) => Err(refused),
+        None => Ok(tried),
+    }
+}
+
+/// The families in turn, beginning with that of the first, which is preferred (RFC 8305 section 4).
+fn in_turn(addresses: Vec<IpAddr>) -> Vec<IpAddr> {
+    let first = addresses.first().is_some_and(IpAddr::is_ipv6);
     let (mut one, mut other): (VecDeque<_>, VecDeque<_>) =
         addresses.into_iter().partition(|address| address.is_ipv6() == first);
     let mut ordered = Vec::with_capacity(one.len() + other.len());
@@ -232,13 +279,31 @@ mod tests {
     // RFC 8305 §4
     #[test]
     fn families_take_turns() {
-        let addresses =
-            ["[2001:db8::1]:1", "[2001:db8::2]:1", "192.0.2.1:1", "[2001:db8::3]:1", "192.0.2.2:1"];
+        let addresses = ["2001:db8::1", "2001:db8::2", "192.0.2.1", "2001:db8::3", "192.0.2.2"];
         let ordered = in_turn(addresses.iter().map(|text| text.parse().unwrap()).collect());
-        let ordered: Vec<String> = ordered.iter().map(SocketAddr::to_string).collect();
-        let expected =
-            ["[2001:db8::1]:1", "192.0.2.1:1", "[2001:db8::2]:1", "192.0.2.2:1", "[2001:db8::3]:1"];
-        assert_eq!(ordered, expected);
+        let ordered: Vec<String> = ordered.iter().map(IpAddr::to_string).collect();
+        assert_eq!(ordered, ["2001:db8::1", "192.0.2.1", "2001:db8::2", "192.0.2.2", "2001:db8::3"]);
+    }
+
+    // A place has so many addresses, of both families, however many its DNS names.
+    #[test]
+    fn addresses_of_a_place_are_bounded() {
+        let many = (0..4_000_u16).map(|n| core::net::Ipv6Addr::new(0x2a00, 0, 0, 0, 0, 0, 0, n).into());
+        let found: Vec<IpAddr> = many.chain(["192.0.2.1".parse().unwrap()]).collect();
+        let tried = tried(found, Names::System).unwrap();
+        assert_eq!(tried.len(), MOST_ADDRESSES);
+        assert!(tried[1].is_ipv4(), "{tried:?}");
+    }
+
+    // Those that may not be connected to are left out, and if they are all it is said.
+    #[cfg(feature = "server")]
+    #[test]
+    fn some_addresses_are_not_tried() {
+        let [public, private]: [IpAddr; 2] = ["1.1.1.1".parse().unwrap(), "10.0.0.5".parse().unwrap()];
+        let names = Names::Dns(|address| balcony_server::federation::Reach::Public.admits(address));
+        assert_eq!(tried(vec![private, public], names), Ok(vec![public]));
+        assert_eq!(tried(vec![private], names), Err(private));
+        assert_eq!(tried(vec![private], Names::System), Ok(vec![private]));
     }
 
     // RFC 7622 §3.2: the operating system knows no U-labels, and no brackets

@@ -1,8 +1,8 @@
-//! SRV records, for [`Runtime::records`](crate::Runtime::records), by `hickory` on the sockets of each runtime. What is made of
+//! SRV records and addresses, for [`Runtime::records`](crate::Runtime::records) and [`Runtime::addresses`](crate::Runtime::addresses), by `hickory` on the sockets of each runtime. What is made of
 //! them is decided in `balcony-client`.
 
 use core::future::poll_fn;
-use core::net::SocketAddr;
+use core::net::{IpAddr, SocketAddr};
 use core::pin::pin;
 use core::task::Poll;
 
@@ -34,6 +34,29 @@ pub async fn records<P: provider::RuntimeProvider>(
     let mut records = clear.map_err(|error| error.to_string())?;
     records.extend(direct);
     Ok(records)
+}
+
+/// The addresses of a host, of both families, from this name server or from those that the system is configured for; its file of hosts
+/// counts as well.
+///
+/// # Errors
+///
+/// Why there are none, in words.
+pub async fn addresses<P: provider::RuntimeProvider>(
+    provider: P,
+    name_server: Option<SocketAddr>,
+    host: &str,
+) -> Result<Vec<IpAddr>, String> {
+    if let Ok(address) = host.parse() {
+        return Ok(vec![address]);
+    }
+    let resolver = resolver(provider, name_server).map_err(|error| error.to_string())?;
+    // The dot at the end says that the name is complete.
+    match resolver.lookup_ip(format!("{}.", host.trim_end_matches('.'))).await {
+        Ok(found) => Ok(found.iter().collect()),
+        Err(error) if error.is_no_records_found() => Ok(Vec::new()),
+        Err(error) => Err(error.to_string()),
+    }
 }
 
 fn resolver<P: provider::RuntimeProvider>(

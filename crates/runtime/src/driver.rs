@@ -4,7 +4,7 @@
 use core::future::poll_fn;
 use core::task::{Context, Poll, Waker};
 use core::time::Duration;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::io::{self, ErrorKind};
 use std::sync::Arc;
 
@@ -72,6 +72,8 @@ pub(crate) struct Driver<R: Runtime> {
     acceptor: Acceptor,
     listeners: Vec<Listening<R::Listener>>,
     pub(crate) peers: Slab<Peer>,
+    /// The connections that are being made; each is given up when this is dropped.
+    pub(crate) connecting: BTreeMap<ConnectionId, Sender<()>>,
     /// Peers and listeners that have something to do, each once.
     ready: VecDeque<usize>,
     messages: VecDeque<Message>,
@@ -124,6 +126,7 @@ impl<R: Runtime> Driver<R> {
             ready: (0..listeners.len()).map(|index| usize::MAX - index).collect(),
             listeners,
             peers: Slab::new(),
+            connecting: BTreeMap::new(),
             messages: VecDeque::new(),
             mailbox,
             lingering: VecDeque::new(),
@@ -222,7 +225,7 @@ impl<R: Runtime> Driver<R> {
 
     fn accept(&mut self, socket: Box<dyn Socket>, from: String, transport: Transport) {
         let now = self.now;
-        let entry = self.acceptor.enter(now, self.machine.config(), &from);
+        let entry = self.acceptor.enter(now, self.machine.config(), transport, &from);
         let place = self.peers.vacant_entry();
         let key = place.key();
         let peer = Peer::new(socket, Token::new(key, &self.mailbox));
@@ -459,7 +462,8 @@ impl<R: Runtime> Driver<R> {
                     (self.ask)(ask, reply);
                 }
                 Todo::Resolve(domain) => self.resolve(domain),
-                Todo::Connect(id, targets) => self.connect(id, targets),
+                Todo::Connect(id, targets, reach) => self.connect(id, targets, reach),
+                Todo::GiveUp(id) => self.give_up(id),
                 Todo::Log(Level::Debug, line) => tracing::debug!(target: "balcony", "{line}"),
                 Todo::Log(Level::Info, line) => tracing::info!(target: "balcony", "{line}"),
                 Todo::Log(Level::Warn, line) => tracing::warn!(target: "balcony", "{line}"),

@@ -27,6 +27,7 @@ pub mod dns;
 mod driver;
 #[cfg(feature = "server")]
 mod mailbox;
+mod names;
 #[cfg(feature = "server")]
 mod outgoing;
 #[cfg(feature = "server")]
@@ -46,7 +47,7 @@ pub use balcony_client::{
     Presence, PumpError as Error, RequestId, RequestKind, RequestOutcome, Session, Show,
 };
 #[cfg(feature = "server")]
-pub use balcony_server::federation::{FederationConfig, FederationLimits, FederationTls};
+pub use balcony_server::federation::{FederationConfig, FederationLimits, FederationTls, Reach};
 #[cfg(feature = "server")]
 pub use balcony_server::{
     Answer, Ask, ComponentsConfig, Config as ServerConfig, Removal, Reply, SavedSession, SendError,

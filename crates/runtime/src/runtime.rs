@@ -1,7 +1,7 @@
 //! What the driver needs of a runtime, as traits. A runtime says how it does these things, and decides nothing.
 
 use core::fmt::Debug;
-use core::net::SocketAddr;
+use core::net::{IpAddr, SocketAddr};
 use core::pin::Pin;
 use core::task::{Context, Poll};
 use core::time::Duration;
@@ -11,6 +11,7 @@ use std::time::Instant;
 
 use balcony_client::srv::{Record, Service};
 
+use crate::names;
 use crate::tcp::UNACKNOWLEDGED;
 
 /// A task for [`Runtime::spawn`].
@@ -72,6 +73,16 @@ pub trait Runtime: Clone + Debug + Send + Sync + 'static {
     ) -> impl Future<Output = Result<Vec<Record>, String>> + Send {
         let _ = (service, domain);
         core::future::ready(Ok(Vec::new()))
+    }
+
+    /// The addresses of a host, by the DNS, without a thread that waits for it: a server looks up what strangers want. A runtime that
+    /// can't do that keeps to this, which asks the operating system.
+    ///
+    /// # Errors
+    ///
+    /// Why there are none, in words.
+    fn addresses(&self, host: String) -> impl Future<Output = Result<Vec<IpAddr>, String>> + Send {
+        names::of_system(self.clone(), host)
     }
 }
 

@@ -137,12 +137,15 @@ impl Server {
     }
 
     /// Sends a stanza to a component, or to another server.
-    pub(crate) fn send_abroad(&mut self, now: Instant, stanza: Stanza, is_told: bool) {
+    pub(crate) fn send_abroad(&mut self, now: Instant, stanza: Stanza, is_told: bool, is_answer: bool) {
         let to = stanza.head.to.as_ref().map_or("", Jid::domainpart);
         if let Some(components) = self.components.as_mut().filter(|components| components.has(to)) {
-            return components.send(now, stanza, is_told);
+            let from = stanza.head.from.as_ref().map_or("", Jid::domainpart);
+            let is_local = self.router.is_local(from) || components.has(from);
+            return components.send(now, stanza, is_told, is_local);
         }
         match &mut self.federation {
+            Some(federation) if is_answer => federation.answer(now, stanza),
             Some(federation) => federation.send(now, stanza, is_told),
             None => {
                 let condition = ErrorCondition::RemoteServerNotFound;
@@ -162,7 +165,9 @@ impl Server {
         let name = |id| place(id).name();
         match event {
             FederationEvent::Resolve(domain) => actions.push(Action::Resolve(domain)),
-            FederationEvent::Connect(id, targets) => actions.push(Action::Connect(name(id), targets)),
+            FederationEvent::Connect(id, targets, reach) => {
+                actions.push(Action::Connect(name(id), targets, reach));
+            }
             FederationEvent::Write(id) => actions.push(Action::Write(name(id))),
             FederationEvent::Read(id) => actions.push(Action::Read(name(id))),
             FederationEvent::Close(id) => actions.push(Action::Close(name(id))),
@@ -192,7 +197,7 @@ impl Server {
         let is_component = |domain: &str| self.components.as_ref().is_some_and(|all| all.has(domain));
         // Nobody else's stanzas go through this server.
         if is_component(&to) || is_component(&from) {
-            self.send_abroad(now, stanza, true);
+            self.send_abroad(now, stanza, true, false);
         }
     }
 }

@@ -11,7 +11,7 @@ use balcony_machine::Instant;
 use balcony_stanza::{StreamCondition, StreamError};
 
 use crate::pace::{Bucket, Rate};
-use crate::{Config, Level};
+use crate::{Config, Level, Transport};
 
 /// Addresses that are remembered at most for how often they have tried, beside those that have a connection. Past it the attempts
 /// of all others are forgotten.
@@ -24,9 +24,17 @@ const MINUTE: Duration = Duration::from_secs(60);
 /// [`enter`](Acceptor::enter) comes first, [`leave`](Acceptor::leave) when the socket is closed.
 #[derive(Debug)]
 pub struct Acceptor {
+    /// Those of clients.
     most: usize,
-    count: usize,
+    clients: Part,
+    servers: Part,
     origins: BTreeMap<IpAddr, Origin>,
+}
+
+/// The connections of clients, or those of other servers and components: neither takes the room of the other.
+#[derive(Debug, Default)]
+struct Part {
+    count: usize,
     /// The log knows that connections are being turned away.
     is_full: bool,
 }
@@ -40,13 +48,16 @@ struct Origin {
 
 /// A connection that has been let in; give it back to [`Acceptor::leave`].
 #[derive(Debug, PartialEq, Eq)]
-pub struct Entry(Option<IpAddr>);
+pub struct Entry {
+    origin: Option<IpAddr>,
+    is_of_server: bool,
+}
 
 impl Entry {
     /// Whom the connection is put down to; `None` for this machine, where proxies are, and for what is no address.
     #[must_use]
     pub fn origin(&self) -> Option<IpAddr> {
-        self.0
+        self.origin
     }
 }
 
@@ -60,19 +71,24 @@ pub struct Refusal {
 }
 
 impl Acceptor {
-    /// For so many connections at most.
+    /// For so many connections of clients at most. Those of other servers and components have
+    /// [a number of their own](Config::server_connections).
     #[must_use]
     pub fn new(most: usize) -> Self {
-        Acceptor { most, count: 0, origins: BTreeMap::new(), is_full: false }
+        Acceptor { most, clients: Part::default(), servers: Part::default(), origins: BTreeMap::new() }
     }
 
     /// How many connections there are.
     #[must_use]
     pub fn count(&self) -> usize {
-        self.count
+        self.clients.count + self.servers.count
     }
 
-    /// Counts one more connection from `peer`, the address of a socket such as `192.0.2.1:40000`.
+    fn part(&mut self, is_of_server: bool) -> &mut Part {
+        if is_of_server { &mut self.servers } else { &mut self.clients }
+    }
+
+    /// Counts one more connection, which begins in this way, from `peer`, the address of a socket such as `192.0.2.1:40000`.
     ///
     /// Of those from one IP address (of IPv6 the first 64 bits) there may be no more than the configuration says; what is no
     /// address, and addresses of this machine, where proxies are, are not counted.
@@ -81,11 +97,24 @@ impl Acceptor {
     ///
     /// [`Refusal`] if there are too many, or one address tries too often: close the socket, after the peer has been told why
     /// ([`Server::last_words`](crate::Server::last_words)) if that is cheap.
-    pub fn enter(&mut self, now: Instant, config: &Config, peer: &str) -> Result<Entry, Refusal> {
-        if self.count >= self.most {
-            let told = core::mem::replace(&mut self.is_full, true);
-            let line =
-                || format!("{peer} is turned away, and so are others: there are {} connections", self.most);
+    pub fn enter(
+        &mut self,
+        now: Instant,
+        config: &Config,
+        transport: Transport,
+        peer: &str,
+    ) -> Result<Entry, Refusal> {
+        let is_of_server = transport.is_of_server();
+        let (whose, most) = match is_of_server {
+            true => ("servers", config.server_connections),
+            false => ("clients", self.most),
+        };
+        let part = self.part(is_of_server);
+        if part.count >= most {
+            let told = core::mem::replace(&mut part.is_full, true);
+            let line = || {
+                format!("{peer} is turned away, and so are others: there are {most} connections of {whose}")
+            };
             return Err(Refusal {
                 error: StreamError::new(
                     StreamCondition::ResourceConstraint,
@@ -94,7 +123,7 @@ impl Acceptor {
                 line: (!told).then(|| (Level::Warn, line())),
             });
         }
-        self.is_full = false;
+        part.is_full = false;
         let origin = origin(peer);
         if let Some(address) = origin {
             self.enter_from(now, config, address).map_err(|why| Refusal {
@@ -102,8 +131,8 @@ impl Acceptor {
                 line: Some((Level::Debug, format!("{peer} is turned away: {why}"))),
             })?;
         }
-        self.count += 1;
-        Ok(Entry(origin))
+        self.part(is_of_server).count += 1;
+        Ok(Entry { origin, is_of_server })
     }
 
     fn enter_from(&mut self, now: Instant, config: &Config, address: IpAddr) -> Result<(), &'static str> {
@@ -127,8 +156,9 @@ impl Acceptor {
 
     /// A connection has ended.
     pub fn leave(&mut self, now: Instant, entry: Entry) {
-        self.count = self.count.saturating_sub(1);
-        let Some(address) = entry.0 else { return };
+        let part = self.part(entry.is_of_server);
+        part.count = part.count.saturating_sub(1);
+        let Some(address) = entry.origin else { return };
         if let Some(origin) = self.origins.get_mut(&address) {
             origin.connections = origin.connections.saturating_sub(1);
             if origin.is_forgettable(now) {
@@ -154,7 +184,7 @@ impl Origin {
 
 /// Whom connections from `peer`, the address of a socket as text, are put down to. `None` for what is no address, and for this
 /// machine: a proxy on it brings the connections of many.
-fn origin(peer: &str) -> Option<IpAddr> {
+pub(crate) fn origin(peer: &str) -> Option<IpAddr> {
     let address: SocketAddr = peer.parse().ok()?;
     match address.ip().to_canonical() {
         ip if ip.is_loopback() => None,

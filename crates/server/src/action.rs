@@ -12,6 +12,7 @@ use balcony_machine::Ticket;
 use balcony_router::Removal;
 use balcony_sasl::Mechanism;
 
+use crate::federation::Reach;
 use crate::journal::Level;
 
 /// Names one connection of a [`Server`](crate::Server). A name is not used again for a long time after its connection
@@ -46,9 +47,10 @@ pub enum Action {
     Abandoned(FullJid),
     /// Look up where this domain's service for other servers is, and say [`resolved`](crate::Server::resolved).
     Resolve(BareJid),
-    /// Connect to one of these, the first that answers in their order (RFC 8305), then say
-    /// [`connected`](crate::Server::connected) or [`unreachable`](crate::Server::unreachable). [`Close`](Action::Close) gives it up.
-    Connect(ConnectionId, Vec<Target>),
+    /// Connect to one of these, the first that answers in their order (RFC 8305), at an address that
+    /// [may be connected to](Reach::admits), then say [`connected`](crate::Server::connected) or
+    /// [`unreachable`](crate::Server::unreachable). [`Close`](Action::Close) gives it up.
+    Connect(ConnectionId, Vec<Target>, Reach),
     /// A line for the log. It holds nothing secret, and is one line.
     Log(Level, String),
 }
@@ -65,7 +67,9 @@ impl PartialEq for Action {
             (Action::Removed(a, what), Action::Removed(b, other)) => a == b && what == other,
             (Action::Abandoned(a), Action::Abandoned(b)) => a == b,
             (Action::Resolve(a), Action::Resolve(b)) => a == b,
-            (Action::Connect(a, places), Action::Connect(b, others)) => a == b && places == others,
+            (Action::Connect(a, places, reach), Action::Connect(b, others, other)) => {
+                a == b && places == others && reach == other
+            }
             (Action::Log(a, line), Action::Log(b, other)) => a == b && line == other,
             _ => false,
         }

@@ -22,7 +22,7 @@ use balcony_stanza::{ErrorCondition, Stanza, StreamCondition, StreamError};
 use balcony_stream::component::{ComponentAnswer, ComponentAsk, ComponentEvent, ComponentReceivingConfig};
 use slab::Slab;
 
-use crate::federation::{FederationEvent, Item, Queue, StreamId};
+use crate::federation::{Bounds, FederationEvent, Item, Payer, Queue, Room, StreamId};
 use crate::journal::{Level, one_line};
 
 /// A time that is later than now, and short.
@@ -38,7 +38,8 @@ pub struct ComponentsConfig {
     pub components: Vec<(BareJid, Secret<String>)>,
     /// The bounds of one stream.
     pub stream: Limits,
-    /// What may wait for one component, in bytes as [`cost`](balcony_router::cost) counts them.
+    /// What may wait for one component from the users of this server, in bytes as [`cost`](balcony_router::cost) counts them. From
+    /// other servers there may be half as much beside it, and from one of them an eighth.
     pub waiting_bytes: usize,
 }
 
@@ -72,6 +73,7 @@ struct Component {
     /// The streams that it had before, until it is certain what they have written.
     leaving: Vec<StreamId>,
     queue: Queue,
+    bounds: Bounds,
 }
 
 /// One stream.
@@ -132,9 +134,16 @@ impl Components {
         self.links.len()
     }
 
-    /// Takes a stanza to a component.
-    pub fn send(&mut self, now: Instant, stanza: Stanza, is_told: bool) {
-        let item = Item::new(stanza, is_told);
+    /// Takes a stanza to a component. `is_local` is whether it comes from this server.
+    pub fn send(&mut self, now: Instant, stanza: Stanza, is_told: bool, is_local: bool) {
+        let from = stanza.head.from.as_ref().map(Jid::to_bare);
+        let domain =
+            || stanza.head.from.as_ref().and_then(|from| BareJid::from_parts(None, from.domainpart()).ok());
+        let Some(payer) = (if is_local { from.map(Payer::Sender) } else { domain().map(Payer::Domain) })
+        else {
+            return;
+        };
+        let item = Item::new(stanza, is_told, payer);
         let to = item.stanza.head.to.as_ref().map(Jid::domainpart);
         let most = self.config.waiting_bytes;
         let Some(component) = to.and_then(|to| self.components.get_mut(to)) else { return };
@@ -142,9 +151,11 @@ impl Components {
         let Some(id) = component.link else {
             return self.give_back(item, ErrorCondition::RemoteServerTimeout);
         };
-        if !component.queue.is_empty() && component.queue.bytes() + item.bytes > most {
+        let room = Room { of_senders: most, of_sender: most, of_domains: most / 2, of_domain: most / 8 };
+        if !component.queue.is_empty() && !component.bounds.has_room(&item.payer, item.bytes, room) {
             return self.give_back(item, ErrorCondition::ResourceConstraint);
         }
+        component.bounds.add(&item.payer, item.bytes);
         component.queue.push(sender, item);
         self.wants_to_write(id);
         self.finish(now);
@@ -291,7 +302,9 @@ impl Components {
 
     /// Gives a stream the next stanza, when the owner is about to write.
     fn fill(&mut self, id: StreamId) {
-        let Some(item) = self.next_for(id).and_then(|component| component.queue.pop()) else { return };
+        let Some(component) = self.next_for(id) else { return };
+        let Some(item) = component.queue.pop() else { return };
+        component.bounds.release(&item.payer, item.bytes);
         let Some(link) = self.link(id) else { return };
         match link.connection.send(&item.stanza) {
             Ok(()) => link.batch = Some(item),
@@ -428,6 +441,7 @@ impl Components {
         let Some(component) = self.components.values_mut().find(|component| is_its(component)) else {
             return;
         };
+        link.batch.iter().for_each(|item| component.bounds.add(&item.payer, item.bytes));
         component.queue.put_back(link.batch.into_iter().collect());
         component.leaving.retain(|leaving| *leaving != id);
         if component.link == Some(id) {
@@ -436,7 +450,9 @@ impl Components {
         match component.link {
             Some(next) => self.wants_to_write(next),
             None if component.leaving.is_empty() => {
-                for item in component.queue.drain() {
+                let items = component.queue.drain();
+                component.bounds = Bounds::default();
+                for item in items {
                     self.give_back(item, ErrorCondition::RemoteServerTimeout);
                 }
             }

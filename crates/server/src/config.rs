@@ -65,6 +65,8 @@ pub struct Config {
     /// How many bytes a client may send in a second on average, with what it saves in a second to spare; above that it is
     /// read from more slowly. `None`: as fast as they come.
     pub bytes_per_second: Option<u32>,
+    /// How many connections other servers and components may have, beside those of clients.
+    pub server_connections: usize,
     /// How the server behaves towards other servers; `None` if it does not talk to any.
     pub federation: Option<FederationConfig>,
     /// The components that may attach (XEP-0114), if any. For those to talk to other servers, too, their domains stand among those of
@@ -102,6 +104,7 @@ impl Config {
             connections_per_ip: None,
             attempts_per_ip: None,
             bytes_per_second: None,
+            server_connections: 1_024,
             federation: None,
             components: None,
             limits: stream.limits,

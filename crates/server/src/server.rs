@@ -494,7 +494,9 @@ impl Server {
             }
             Effect::Removed { account, removal } => actions.push(Action::Removed(account, removal)),
             Effect::Resumed { session, jid, received } => self.resumed(now, session, jid, received, actions),
-            Effect::Remote { stanza, is_told } => self.send_abroad(now, stanza, is_told),
+            Effect::Remote { stanza, is_told, is_answer } => {
+                self.send_abroad(now, stanza, is_told, is_answer);
+            }
         }
     }
 }

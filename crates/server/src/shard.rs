@@ -16,7 +16,7 @@ use balcony_machine::{Instant, Ticket};
 use balcony_router::{Removal, SendError};
 use balcony_stanza::{Stanza, StreamError};
 
-use crate::federation::Unreachable;
+use crate::federation::{Reach, Unreachable};
 use crate::journal::{Journal, Level};
 use crate::{Action, Answer, Ask, Config, ConnectionId, Server, Transport};
 
@@ -91,9 +91,12 @@ pub enum Todo<'a, P> {
     Ask(Ticket, Ask),
     /// Look up the SRV records of this domain's service for other servers, and bring them as [`Input::Resolved`].
     Resolve(BareJid),
-    /// Connect to one of these, the first that answers in their order (RFC 8305), then call [`Shard::connected`], or say
+    /// Connect to one of these, the first that answers in their order (RFC 8305), at an address that
+    /// [may be connected to](Reach::admits), then call [`Shard::connected`], or say
     /// [`Input::Unreachable`].
-    Connect(ConnectionId, Vec<Target>),
+    Connect(ConnectionId, Vec<Target>, Reach),
+    /// Nobody wants this connection any more: if it is still being made, give that up.
+    GiveUp(ConnectionId),
     /// Write this line to the log. It holds nothing secret, and is one line.
     Log(Level, String),
 }
@@ -322,13 +325,14 @@ impl<P> Shard<P> {
                     return self.peers.get_mut(&id).map(|(peer, ..)| Todo::Read(peer));
                 }
                 Action::Close(id) => {
-                    if let Some((peer, _)) = self.peers.remove(&id) {
-                        return Some(Todo::Close(peer));
-                    }
+                    return Some(match self.peers.remove(&id) {
+                        Some((peer, _)) => Todo::Close(peer),
+                        None => Todo::GiveUp(id),
+                    });
                 }
                 Action::Ask(ticket, ask) => return Some(Todo::Ask(ticket, ask)),
                 Action::Resolve(domain) => return Some(Todo::Resolve(domain)),
-                Action::Connect(id, targets) => return Some(Todo::Connect(id, targets)),
+                Action::Connect(id, targets, reach) => return Some(Todo::Connect(id, targets, reach)),
                 Action::Log(level, line) => return Some(Todo::Log(level, line)),
                 Action::Removed(account, removal) => {
                     let waiting = self.removals.remove(&account).unwrap_or_default();
@@ -356,5 +360,55 @@ impl<P> Shard<P> {
 impl<P> fmt::Debug for Shard<P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Shard").field("server", &self.server).finish_non_exhaustive()
+    }
+}
+
+#[cfg(all(test, feature = "tls"))]
+mod tests {
+    use alloc::vec;
+
+    use balcony_machine::{Secret, Seed};
+    use balcony_stream::TlsPolicy;
+
+    use super::*;
+    use crate::federation::FederationConfig;
+
+    const HEADER: &[u8] = b"<stream:stream from='b.example' to='a.example' version='1.0' xmlns='jabber:server' \
+                            xmlns:db='jabber:server:dialback' xmlns:stream='http://etherx.jabber.org/streams'>\
+                            <db:result from='b.example' to='a.example'>00ff</db:result>";
+
+    // A connection that is still being made is given up when nobody waits for it any more.
+    #[test]
+    fn what_does_not_connect_in_time_is_given_up() {
+        let name = |text| BareJid::parse(text).unwrap();
+        let mut config = Config::new(vec![name("a.example")], Secret::new([7; 32]));
+        let mut federation = FederationConfig::new(vec![name("a.example")]);
+        (federation.tls, federation.dialback) = (TlsPolicy::None, Some(Secret::new("a secret".into())));
+        config.federation = Some(federation);
+        let mut shard = Shard::new(Server::new(config, Seed::from_u64(1)));
+        let now = Instant::ZERO;
+        let id = shard.accept(now, Transport::Server, "192.0.2.1:1".into(), None, ());
+        shard.handle(now, Input::Received(id, HEADER));
+        let (mut connecting, mut given_up) = (None, None);
+        for time in [0, 61] {
+            let now = now + Duration::from_secs(time);
+            shard.tick(now);
+            let mut resolve = None;
+            loop {
+                match shard.next() {
+                    Some(Todo::Resolve(domain)) => resolve = Some(domain),
+                    Some(Todo::Connect(id, ..)) => connecting = Some(id),
+                    Some(Todo::GiveUp(id)) => given_up = Some(id),
+                    Some(_) => {}
+                    None => match resolve.take() {
+                        Some(domain) => shard.handle(now, Input::Resolved(&domain, Ok(Vec::new()))),
+                        None => break,
+                    },
+                }
+            }
+            assert_eq!(given_up.is_some(), time > 0);
+        }
+        assert!(connecting.is_some());
+        assert_eq!(given_up, connecting);
     }
 }

@@ -35,6 +35,13 @@ pub enum Transport {
     Component,
 }
 
+impl Transport {
+    /// Whether it is one of other servers, or of components.
+    pub(crate) fn is_of_server(self) -> bool {
+        matches!(self, Transport::Server | Transport::ServerDirectTls | Transport::Component)
+    }
+}
+
 /// What connections are made of, one configuration for each way in which they can begin.
 pub(crate) struct Streams {
     clear: Arc<ServerStreamConfig>,

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use balcony_connection::ComponentConnection;
 use balcony_jid::BareJid;
 use balcony_machine::{Instant, Progress, Secret, Seed};
-use balcony_server::{Action, ComponentsConfig, Config, ConnectionId, Server, Transport};
+use balcony_server::federation::FederationEvent;
+use balcony_server::{Action, Components, ComponentsConfig, Config, ConnectionId, Server, Transport};
 use balcony_stanza::{ErrorCondition, MessageType, Stanza, StanzaError, StreamCondition};
 use balcony_stream::component::{ComponentEvent, ComponentInitiatingConfig};
 
@@ -229,4 +230,57 @@ fn attaching_again_replaces() {
             .iter()
             .all(|stanza| condition(stanza) == ErrorCondition::RemoteServerTimeout)
     );
+}
+
+// Other servers take neither the room nor the turns of our own users, however many users they have.
+#[test]
+fn others_leave_room_for_our_users() {
+    let mut config =
+        ComponentsConfig::new(jid("example.com"), vec![(jid("chat.example.com"), secret("pencil"))]);
+    config.waiting_bytes = 16_000;
+    let mut components = Components::new(config, &Seed::from_u64(1));
+    let id = components.accept(NOW, "127.0.0.1:1".into());
+    let theirs = Arc::new(ComponentInitiatingConfig::new(jid("chat.example.com"), secret("pencil")));
+    let mut theirs = ComponentConnection::initiating(theirs, Seed::from_u64(2), NOW);
+    let (mut up, mut down, mut got) = (Vec::new(), Vec::new(), Vec::new());
+    let mut exchange = |components: &mut Components, got: &mut Vec<String>| {
+        for _ in 0..100 {
+            let mut input = down.as_slice();
+            while let Ok(Progress::Event(event)) = theirs.advance(NOW, &mut input, &mut up) {
+                if let ComponentEvent::Stanza(stanza) = event {
+                    got.push(stanza.head.from.as_ref().unwrap().domainpart().into());
+                }
+            }
+            down.clear();
+            if !up.is_empty() {
+                components.receive(NOW, id, &core::mem::take(&mut up));
+            }
+            while components.next().is_some() {}
+            components.take_output(id, &mut down);
+            components.written(NOW, id);
+        }
+    };
+    exchange(&mut components, &mut got);
+    let mut send = |from: &str, is_local| {
+        components.send(NOW, message(from, "room@chat.example.com", "1"), true, is_local);
+        core::iter::from_fn(|| components.next()).any(|event| match event {
+            FederationEvent::Return { condition, .. } => {
+                assert_eq!(condition, ErrorCondition::ResourceConstraint);
+                true
+            }
+            _ => false,
+        })
+    };
+    let refused = |domain: &str, send: &mut dyn FnMut(&str, bool) -> bool| {
+        (0..200).filter(|n| send(&format!("u{n}@{domain}"), domain == "example.com")).count()
+    };
+    let of_one = 200 - refused("evil.example", &mut send);
+    let of_others: usize = (0..8).map(|n| 200 - refused(&format!("n{n}.evil.example"), &mut send)).sum();
+    assert!(of_one > 2 && (3 * of_one - 3..=3 * of_one + 3).contains(&of_others), "{of_one} {of_others}");
+    let of_ours = 200 - refused("example.com", &mut send);
+    assert!(of_ours >= 2 * (of_one + of_others) - 8, "{of_ours}");
+    exchange(&mut components, &mut got);
+    // Each of ours has a turn for one of a whole domain's.
+    let first_evil = got.iter().take(20).filter(|domain| *domain == "evil.example").count();
+    assert!(first_evil <= 2, "{got:?}");
 }

@@ -19,7 +19,7 @@ fn config() -> Config {
 
 /// Whether such a connection is let in.
 fn enter(acceptor: &mut Acceptor, config: &Config, from: &str) -> Option<Entry> {
-    acceptor.enter(Instant::ZERO, config, from).ok()
+    acceptor.enter(Instant::ZERO, config, Transport::Stream, from).ok()
 }
 
 // RFC 6120 §13.12 [Q14]: connections from one address, where all addresses of one customer are one
@@ -35,7 +35,7 @@ fn connections_from_one_address() {
         let [first, second, third] = addresses;
         let one = enter(&mut acceptor, &limited, first).unwrap();
         assert!(enter(&mut acceptor, &limited, second).is_some());
-        let refusal = acceptor.enter(Instant::ZERO, &limited, third).unwrap_err();
+        let refusal = acceptor.enter(Instant::ZERO, &limited, Transport::Stream, third).unwrap_err();
         assert_eq!(refusal.error.condition, StreamCondition::PolicyViolation);
         assert!(enter(&mut acceptor, &limited, others).is_some(), "others go on");
         // When one has gone, there is room for one.
@@ -59,13 +59,28 @@ fn connections_in_total() {
     let one = enter(&mut acceptor, &config, "192.0.2.1:1").unwrap();
     assert!(enter(&mut acceptor, &config, "127.0.0.1:1").is_some());
     for is_first in [true, false, false] {
-        let refusal = acceptor.enter(Instant::ZERO, &config, "192.0.2.2:1").unwrap_err();
+        let refusal = acceptor.enter(Instant::ZERO, &config, Transport::Stream, "192.0.2.2:1").unwrap_err();
         assert_eq!(refusal.error.condition, StreamCondition::ResourceConstraint);
         assert_eq!(refusal.line.is_some(), is_first);
     }
     acceptor.leave(Instant::ZERO, one);
     assert_eq!(acceptor.count(), 1);
     assert!(enter(&mut acceptor, &config, "192.0.2.2:1").is_some());
+}
+
+// RFC 6120 §13.12 [Q14]: servers that connect take no room of clients, nor clients of them
+#[test]
+fn servers_and_clients_have_room_of_their_own() {
+    let (mut acceptor, mut config) = (Acceptor::new(2), config());
+    config.server_connections = 3;
+    let mut enter = |transport| acceptor.enter(Instant::ZERO, &config, transport, "192.0.2.1:1").is_ok();
+    let of_servers = [Transport::Server, Transport::ServerDirectTls, Transport::Component, Transport::Server];
+    assert_eq!(of_servers.map(&mut enter), [true, true, true, false]);
+    assert_eq!(
+        [Transport::Stream, Transport::DirectTls, Transport::Stream].map(&mut enter),
+        [true, true, false]
+    );
+    assert_eq!(acceptor.count(), 5);
 }
 
 // RFC 6120 §13.12 [Q14]: attempts of one address, which count even if they last no time; others have their own
@@ -75,7 +90,7 @@ fn attempts_of_one_address() {
     config.attempts_per_ip = Some(6);
     let mut now = Instant::from_millis(5);
     let mut tries = |now, from: &str, tries: usize| {
-        let enter = |_: &usize| match acceptor.enter(now, &config, from) {
+        let enter = |_: &usize| match acceptor.enter(now, &config, Transport::Stream, from) {
             Ok(entry) => {
                 acceptor.leave(now, entry);
                 true

@@ -51,6 +51,8 @@
 
 mod net;
 
+#[cfg(feature = "dns")]
+use core::net::IpAddr;
 use core::net::SocketAddr;
 use core::pin::Pin;
 use core::task::{Context, Poll};
@@ -119,6 +121,12 @@ impl Runtime for Tokio {
     async fn records(&self, service: Service, domain: String) -> Result<Vec<Record>, String> {
         let provider = dns::provider::TokioRuntimeProvider::new();
         dns::records(provider, self.options.name_server, service, &domain).await
+    }
+
+    #[cfg(feature = "dns")]
+    async fn addresses(&self, host: String) -> Result<Vec<IpAddr>, String> {
+        let provider = dns::provider::TokioRuntimeProvider::new();
+        dns::addresses(provider, self.options.name_server, &host).await
     }
 }
 

@@ -309,6 +309,33 @@ fn other_domains_are_remote() {
     );
 }
 
+// What the server says to answer another server is marked as such, whoever it is said for; what a session sends is not.
+#[test]
+fn answers_to_other_domains_are_marked() {
+    let (mut world, romeo) = setting(NoAccount);
+    let marks = |effects: &[Effect]| -> Vec<bool> {
+        let mark = |effect: &Effect| match effect {
+            Effect::Remote { is_answer, is_told, .. } => {
+                assert!(!(*is_answer && *is_told));
+                Some(*is_answer)
+            }
+            _ => None,
+        };
+        effects.iter().filter_map(mark).collect()
+    };
+    let sent = world.send(romeo, of_kind(Kind::Message(MessageType::Chat), "friar@example.org"));
+    assert_eq!(marks(&sent), [false]);
+    for stanza in [
+        of_kind(Kind::Iq(balcony_stanza::IqType::Get), "romeo@example.net"),
+        of_kind(Kind::Iq(balcony_stanza::IqType::Get), "example.net"),
+        of_kind(Kind::Message(MessageType::Chat), "example.net"),
+        of_kind(Kind::Presence(balcony_stanza::PresenceType::Probe), "nobody@example.net"),
+    ] {
+        let answers = world.received("friar@example.org/cell", stanza.id("1"));
+        assert_eq!(marks(&answers), [true], "{answers:?}");
+    }
+}
+
 // RFC 6121 §8.5.2.1.1 [D4b]: priorities change, and with them who is most available.
 #[test]
 fn the_most_available_follow_presence() {

@@ -169,7 +169,7 @@ fn directed_presence_that_failed_is_forgotten() {
     let romeo = world.available("romeo@example.net/street", 0);
     // A domain that can't be reached.
     let sent = world.send(romeo, of_kind(Kind::Presence(PresenceType::Available), "friar@example.org"));
-    let [Effect::Remote { stanza, is_told }] = &sent[..] else { panic!("{sent:?}") };
+    let [Effect::Remote { stanza, is_told, .. }] = &sent[..] else { panic!("{sent:?}") };
     let mut effects = Vec::new();
     let condition = ErrorCondition::RemoteServerNotFound;
     world.router.undeliverable(stanza, condition, *is_told, &mut effects);
@@ -196,7 +196,7 @@ fn errors_about_what_the_server_says_are_not_shown() {
     for presence in [available(0), unavailable()] {
         let sent = world.send(romeo, presence);
         let remote = sent.iter().filter_map(|effect| match effect {
-            Effect::Remote { stanza, is_told } => Some((stanza, *is_told)),
+            Effect::Remote { stanza, is_told, .. } => Some((stanza, *is_told)),
             _ => None,
         });
         for (stanza, is_told) in remote {

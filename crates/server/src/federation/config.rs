@@ -12,13 +12,18 @@ use balcony_machine::{Limits, Secret};
 use balcony_stream::TlsPolicy;
 use balcony_stream::s2s::{S2sInitiatingConfig, S2sReceivingConfig};
 
+use super::bounds::Room;
+use super::reach::Reach;
+
 /// How a server behaves towards other servers; see [`Federation`](super::Federation).
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct FederationConfig {
     /// The domains of ours: stanzas go out from these, and come in for these. The first answers streams that name none.
     pub domains: Vec<BareJid>,
-    /// What TLS does on streams that do not begin with it.
+    /// What TLS does on streams that do not begin with it. Where it is not demanded, that holds for streams which others open, and for
+    /// those to domains that have a [route](FederationConfig::routes); the DNS can lead anywhere, and there TLS is required unless there
+    /// is [none](TlsPolicy::None) at all.
     pub tls: TlsPolicy,
     /// Our certificate, with whom we believe about others. See [`FederationTls`].
     #[cfg(feature = "tls")]
@@ -30,8 +35,11 @@ pub struct FederationConfig {
     pub allow: Option<BTreeSet<BareJid>>,
     /// Domains that may not.
     pub deny: BTreeSet<BareJid>,
-    /// Where certain domains are, whatever the DNS says.
+    /// Where certain domains are, whatever the DNS says. These may be anywhere.
     pub routes: BTreeMap<BareJid, Target>,
+    /// Whether the addresses that the DNS names may be of private networks and of this machine, too. Whoever has a domain decides
+    /// where a server connects to for it, so this is for networks whose DNS is that of the operator.
+    pub private_addresses: bool,
     /// The bounds of one stream.
     pub stream: Limits,
     /// The bounds of all of them together.
@@ -59,10 +67,21 @@ pub struct FederationLimits {
     pub sender_bytes: usize,
     /// What may wait for one domain from one of ours.
     pub domain_bytes: usize,
-    /// Domains that are looked for, or connected to, at the same time; others wait for their turn.
+    /// What may wait altogether to answer what others have sent, beside `waiting_bytes`; more of it is dropped.
+    pub answers_bytes: usize,
+    /// What may wait so for one domain. One stanza has room.
+    pub answer_bytes: usize,
+    /// Domains that are looked for, or connected to, at the same time; others wait for their turn. What other servers cause, by
+    /// keys that are to be asked about, takes no more than half of them.
     pub attempts: usize,
-    /// Domains that one account of ours may have looked for at the same time.
+    /// Domains that one account of ours may have looked for, with those that wait for their turn.
     pub attempts_per_sender: usize,
+    /// Domains that are looked for at the same time because of keys that servers at one address have shown.
+    pub attempts_per_address: usize,
+    /// Keys from one address that are being asked about, or wait for that; others are refused.
+    pub keys_per_address: usize,
+    /// Streams that are open to others at the same time; for one more the one goes that was not used for longest.
+    pub outgoing_streams: usize,
     /// Streams on which one domain sends to us; a new one ends the oldest.
     pub streams_per_domain: usize,
     /// How many bytes a domain may send in a second on average, over all of its streams; above that it is read from more slowly.
@@ -78,8 +97,10 @@ pub struct FederationLimits {
     pub most_backoff: Duration,
     /// A stream to another server on which nothing has been sent for so long is closed.
     pub idle: Duration,
-    /// Domains that are remembered, with or without a stream.
+    /// Domains that are remembered, with or without a stream. For others those go that have been idle for a minute, the longest first.
     pub domains: usize,
+    /// Domains that servers at one address have proven, on all of their streams.
+    pub domains_per_address: usize,
 }
 
 impl Default for FederationLimits {
@@ -88,8 +109,13 @@ impl Default for FederationLimits {
             waiting_bytes: 256 << 20,
             sender_bytes: 4 << 20,
             domain_bytes: 16 << 20,
+            answers_bytes: 64 << 20,
+            answer_bytes: 1 << 20,
             attempts: 256,
             attempts_per_sender: 64,
+            attempts_per_address: 32,
+            keys_per_address: 256,
+            outgoing_streams: 1_024,
             streams_per_domain: 16,
             bytes_per_second: None,
             subscriptions_per_minute: 60,
@@ -98,6 +124,19 @@ impl Default for FederationLimits {
             most_backoff: Duration::from_secs(600),
             idle: Duration::from_secs(600),
             domains: 16_384,
+            domains_per_address: 1_024,
+        }
+    }
+}
+
+impl FederationLimits {
+    /// What may wait.
+    pub(super) fn room(&self) -> Room {
+        Room {
+            of_senders: self.waiting_bytes,
+            of_sender: self.sender_bytes,
+            of_domains: self.answers_bytes,
+            of_domain: self.answer_bytes,
         }
     }
 }
@@ -115,6 +154,7 @@ impl FederationConfig {
             allow: None,
             deny: BTreeSet::new(),
             routes: BTreeMap::new(),
+            private_addresses: false,
             stream: Limits::federated(),
             limits: FederationLimits::default(),
         }
@@ -130,6 +170,11 @@ impl FederationConfig {
     #[must_use]
     pub fn admits(&self, domain: &str) -> bool {
         !self.deny.contains(domain) && self.allow.as_ref().is_none_or(|allow| allow.contains(domain))
+    }
+
+    /// Which addresses the DNS may name.
+    pub(super) fn reach(&self) -> Reach {
+        if self.private_addresses { Reach::Anywhere } else { Reach::Public }
     }
 
     /// For the streams that others open.
@@ -148,10 +193,15 @@ impl FederationConfig {
         to: &BareJid,
         authorize: bool,
         direct_tls: bool,
+        reach: Reach,
     ) -> Arc<S2sInitiatingConfig> {
         let mut config = S2sInitiatingConfig::new(from.clone(), to.clone());
         config.authorize = authorize;
-        config.tls = if direct_tls { TlsPolicy::Direct } else { self.tls };
+        config.tls = match self.tls {
+            _ if direct_tls => TlsPolicy::Direct,
+            TlsPolicy::Optional if reach != Reach::Route => TlsPolicy::Required,
+            policy => policy,
+        };
         config.dialback.clone_from(&self.dialback);
         let features = config.limits.before_auth;
         config.limits = self.stream.clone();

@@ -81,13 +81,15 @@ impl Federation {
             }
             S2sEvent::Ask(ticket, ask) => self.asked(now, id, ticket, ask),
             S2sEvent::AuthenticationFailed { reason } => self.log(id, Level::Info, reason),
-            S2sEvent::Authorized { from, to, proof } => match self.config.is_local(from.as_str()) {
-                true => self.authorized(now, id, &from, &to, proof),
-                false => self.proven(now, id, from, &to, proof),
-            },
+            S2sEvent::Authorized { from, to, proof } => {
+                match self.link(id).is_some_and(|link| link.outgoing().is_some()) {
+                    true => self.authorized(now, id, &from, &to, proof),
+                    false => self.proven(now, id, from, &to, proof),
+                }
+            }
             S2sEvent::Refused { from, to, verdict } => self.refused(now, id, &from, &to, verdict),
             S2sEvent::KeyVerified(verification, verdict) => self.verified(now, id, &verification, verdict),
-            S2sEvent::Reply(reply) => self.send_reply(now, *reply),
+            S2sEvent::Reply(reply) => self.send_for(now, *reply, false, true),
             S2sEvent::Stanza(stanza) => self.deliver(now, stanza),
         }
     }
@@ -243,6 +245,7 @@ impl Federation {
         match way {
             Way::Out(out) => self.outgoing_over(now, id, out, &ended, connection.is_some()),
             Way::In(incoming) => {
+                self.table.gone(incoming.origin, incoming.domains.len());
                 for domain in incoming.domains {
                     if let Some(peer) = self.peers.get_mut(&domain) {
                         peer.incoming.retain(|known| *known != id);

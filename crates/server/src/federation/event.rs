@@ -8,6 +8,7 @@ use balcony_connection::srv::Target;
 use balcony_jid::BareJid;
 use balcony_stanza::{ErrorCondition, Stanza};
 
+use super::reach::Reach;
 use crate::journal::Level;
 
 /// Names one stream to or from another server. A name is not used again for a long time after its stream has ended.
@@ -19,9 +20,10 @@ pub struct StreamId(pub(crate) u64);
 pub enum FederationEvent {
     /// Look up the SRV records of this domain's service for servers, then say [`resolved`](super::Federation::resolved).
     Resolve(BareJid),
-    /// Connect to one of these, the first that answers in their order (RFC 8305), then say
-    /// [`connected`](super::Federation::connected) or [`unreachable`](super::Federation::unreachable).
-    Connect(StreamId, Vec<Target>),
+    /// Connect to one of these, the first that answers in their order (RFC 8305), at an address that
+    /// [may be connected to](Reach::admits), then say [`connected`](super::Federation::connected) or
+    /// [`unreachable`](super::Federation::unreachable). [`Close`](FederationEvent::Close) gives it up.
+    Connect(StreamId, Vec<Target>, Reach),
     /// There is output: [take](super::Federation::take_output) and write it, then say [`written`](super::Federation::written).
     Write(StreamId),
     /// Everything received has been used; read on.

@@ -2,7 +2,6 @@
 
 use alloc::format;
 use alloc::vec::Vec;
-use core::time::Duration;
 
 use balcony_connection::S2sConnection;
 use balcony_connection::srv::Target;
@@ -11,25 +10,22 @@ use balcony_machine::Instant;
 use balcony_stanza::ErrorCondition;
 use balcony_stream::s2s::{Proof, Verdict};
 
+use super::attempts::Cause;
+use super::bounds::Payer;
 use super::event::{FederationEvent, StreamId, Unreachable};
 use super::link::{Link, Outgoing, Way};
 use super::peer::{Finding, Key, Pair, Peer, State};
 use super::queue::{Item, Queue};
+use super::reach::Reach;
 use super::{Closing, Due, Federation};
 use crate::journal::{Level, one_line};
-
-/// How soon a domain that could not be reached is tried again to ask it about a key: whoever shows the key may be it, and have come back.
-const KEY_PAUSE: Duration = Duration::from_secs(1);
-
-/// Keys that may wait for one domain to say whether they are its own.
-const MOST_KEYS: usize = 64;
 
 impl Federation {
     /// Puts a stanza in line, and sees to it that there is a stream; or says why not.
     pub(super) fn accept_item(&mut self, now: Instant, item: Item) -> Result<(), (Item, ErrorCondition)> {
         let addresses = item.stanza.head.from.as_ref().zip(item.stanza.head.to.as_ref());
         let Some((from, to)) = addresses else { return Ok(()) };
-        let sender = from.to_bare();
+        let (sender, cause) = (from.to_bare(), self.cause(&item));
         if !self.config.admits(to.domainpart()) {
             return Err((item, ErrorCondition::NotAllowed));
         }
@@ -39,7 +35,11 @@ impl Federation {
         let (Some(ours), Some(theirs)) = (self.own_domain(from.domainpart()), domain(to)) else {
             return Err((item, ErrorCondition::RemoteServerNotFound));
         };
-        let known = self.peers.get(&theirs);
+        let known = self.peers.get_mut(&theirs);
+        let known = known.map(|peer| {
+            peer.used = now;
+            &*peer
+        });
         if let Some(Finding::Failed { until, condition, .. }) = known.map(|peer| peer.finding.clone())
             && now < until
             && !known.is_some_and(|peer| peer.pairs.get(&ours).is_some_and(|pair| pair.state != State::Idle))
@@ -47,32 +47,32 @@ impl Federation {
             return Err((item, condition));
         }
         let full = ErrorCondition::ResourceConstraint;
-        if known.is_none() && !self.has_room_for_domain() {
+        if !self.has_room_for(&theirs) {
             return Err((item, full));
         }
-        let peer = self.peers.entry(theirs.clone()).or_insert_with(Peer::new);
+        let peer = self.peers.entry(theirs.clone()).or_insert_with(|| Peer::new(now));
         let pair = peer.pairs.entry(ours.clone()).or_insert_with(|| Pair {
             state: State::Idle,
             queue: Queue::default(),
             since: now,
         });
         let is_new = pair.state == State::Idle;
-        let of_sender = self.attempts.values().filter(|by| by.as_ref() == Some(&sender)).count();
         let is_asking_much = is_new
-            && !self.attempts.contains_key(&theirs)
-            && of_sender >= self.config.limits.attempts_per_sender;
+            && !self.attempts.has(&theirs)
+            && self.attempts.of(&cause) >= self.config.limits.attempts_per_sender.max(1);
         let is_full =
             !pair.queue.is_empty() && pair.queue.bytes() + item.bytes > self.config.limits.domain_bytes;
-        if is_asking_much || is_full || !self.bounds.admit(&sender, item.bytes, &self.config.limits) {
+        if is_asking_much || is_full || !self.bounds.admit(&item.payer, item.bytes, self.config.limits.room())
+        {
             self.arm_peer(&theirs);
             return Err((item, full));
         }
         if pair.queue.is_empty() {
             pair.since = now;
         }
-        pair.queue.push(sender.clone(), item);
+        pair.queue.push(sender, item);
         match pair.state {
-            State::Idle => self.pursue(now, &ours, &theirs, Some(sender)),
+            State::Idle => self.pursue(now, &ours, &theirs),
             State::Ready(id) => self.wants_to_write(id),
             State::Finding | State::Opening(_) => {}
         }
@@ -93,26 +93,8 @@ impl Federation {
         self.config.domains.iter().find(|domain| domain.as_str() == name).cloned()
     }
 
-    /// Whether one more domain can be remembered. Of those that are only remembered because they could not be reached one goes.
-    fn has_room_for_domain(&mut self) -> bool {
-        if self.peers.len() < self.config.limits.domains {
-            return true;
-        }
-        let is_spare = |domain: &BareJid| self.peers.get(domain).is_some_and(Peer::is_failed_only);
-        let spare = self.deadlines.iter().find_map(|(_, due)| match due {
-            Due::Peer(domain) if is_spare(domain) => Some(domain.clone()),
-            _ => None,
-        });
-        let Some(spare) = spare else { return false };
-        if let Some(peer) = self.peers.get_mut(&spare) {
-            peer.finding = Finding::Idle;
-        }
-        self.arm_peer(&spare);
-        true
-    }
-
     /// Sees to it that a pair for which something waits gets a stream.
-    pub(super) fn pursue(&mut self, now: Instant, ours: &BareJid, theirs: &BareJid, sender: Option<BareJid>) {
+    pub(super) fn pursue(&mut self, now: Instant, ours: &BareJid, theirs: &BareJid) {
         let Some(peer) = self.peers.get_mut(theirs) else { return };
         let links = peer.links.clone();
         let Some(pair) = peer.pairs.get_mut(ours).filter(|pair| !pair.queue.is_empty()) else { return };
@@ -143,24 +125,38 @@ impl Federation {
             self.set_state(theirs, ours, State::Opening(id));
             return self.ready.push(id);
         }
-        self.find(now, theirs, sender);
+        let pair = self.peers.get(theirs).and_then(|peer| peer.pairs.get(ours));
+        let cause = pair.and_then(|pair| pair.queue.first()).map(|item| self.cause(item));
+        self.find(now, theirs, cause.unwrap_or(Cause::Itself));
+    }
+
+    /// Who has the domain looked for to which this goes.
+    fn cause(&self, item: &Item) -> Cause {
+        match &item.payer {
+            Payer::Sender(sender) => Cause::Sender(sender.clone()),
+            Payer::Domain(domain) => {
+                let last = self.peers.get(domain).and_then(|peer| peer.incoming.back());
+                match last.and_then(|id| super::link_of(&self.links, *id)).map(|link| &link.way) {
+                    Some(Way::In(incoming)) => Cause::Origin(incoming.origin),
+                    _ => Cause::Itself,
+                }
+            }
+        }
     }
 
     /// Looks for a domain, unless that is being done.
-    fn find(&mut self, now: Instant, domain: &BareJid, sender: Option<BareJid>) {
+    pub(super) fn find(&mut self, now: Instant, domain: &BareJid, cause: Cause) {
         let Some(peer) = self.peers.get_mut(domain) else { return };
-        if matches!(peer.finding, Finding::Queued | Finding::Resolving(_)) {
+        if matches!(peer.finding, Finding::Resolving(_)) {
             return;
         }
-        if !self.attempts.contains_key(domain) && self.attempts.len() >= self.config.limits.attempts {
+        if !self.attempts.begin(domain, &cause, &self.config.limits) {
             peer.finding = Finding::Queued;
-            self.line.push_back(domain.clone());
-            return;
+            return self.attempts.wait(domain, cause);
         }
-        self.attempts.entry(domain.clone()).or_insert(sender);
         if let Some(target) = self.config.routes.get(domain) {
             let target = target.clone();
-            return self.found(now, domain, &[target]);
+            return self.found(now, domain, &[target], Reach::Route);
         }
         peer.finding = Finding::Resolving(now + self.config.stream.answer);
         self.events.push_back(FederationEvent::Resolve(domain.clone()));
@@ -170,7 +166,7 @@ impl Federation {
     /// An attempt is over: the next domain has its turn.
     pub(super) fn attempt_over(&mut self, now: Instant, domain: &BareJid) {
         let Some(peer) = self.peers.get(domain) else {
-            self.attempts.remove(domain);
+            self.attempts.over(domain);
             return self.next_in_line(now);
         };
         let is_going_on = matches!(peer.finding, Finding::Resolving(_))
@@ -178,14 +174,13 @@ impl Federation {
                 super::link_of(&self.links, *id).is_some_and(|link| link.ended.is_none() && !link.is_open())
             });
         if !is_going_on {
-            self.attempts.remove(domain);
+            self.attempts.over(domain);
             self.next_in_line(now);
         }
     }
 
     fn next_in_line(&mut self, now: Instant) {
-        while self.attempts.len() < self.config.limits.attempts {
-            let Some(domain) = self.line.pop_front() else { return };
+        while let Some((domain, cause)) = self.attempts.next(&self.config.limits) {
             let Some(peer) = self.peers.get_mut(&domain) else { continue };
             if !matches!(peer.finding, Finding::Queued) {
                 continue;
@@ -194,14 +189,14 @@ impl Federation {
             let wanted =
                 !peer.keys.is_empty() || peer.pairs.values().any(|pair| pair.state == State::Finding);
             if wanted {
-                self.find(now, &domain, None);
+                self.find(now, &domain, cause);
             }
             self.arm_peer(&domain);
         }
     }
 
     /// It is known where a domain is: streams are opened for all who wait.
-    pub(super) fn found(&mut self, now: Instant, domain: &BareJid, targets: &[Target]) {
+    pub(super) fn found(&mut self, now: Instant, domain: &BareJid, targets: &[Target], reach: Reach) {
         let Some(peer) = self.peers.get_mut(domain) else { return };
         peer.finding = Finding::Idle;
         let waiting =
@@ -209,12 +204,23 @@ impl Federation {
         let waiting: Vec<BareJid> = waiting.map(|(ours, _)| ours.clone()).collect();
         let keys = core::mem::take(&mut peer.keys);
         for ours in waiting {
-            let id = self.open(now, &ours, domain, true, targets.to_vec(), Vec::new());
-            self.set_state(domain, &ours, State::Opening(id));
+            if self.has_room_for_stream(now) {
+                let id = self.open(now, &ours, domain, true, targets.to_vec(), reach, Vec::new());
+                self.set_state(domain, &ours, State::Opening(id));
+            } else {
+                self.set_state(domain, &ours, State::Idle);
+                self.give_pair_back(domain, &ours, ErrorCondition::ResourceConstraint);
+            }
         }
         if let Some(first) = keys.first() {
             let ours = first.verification.to.clone();
-            self.open(now, &ours, domain, false, targets.to_vec(), keys);
+            if self.has_room_for_stream(now) {
+                self.open(now, &ours, domain, false, targets.to_vec(), reach, keys);
+            } else {
+                for key in keys {
+                    self.answer_key(&key, Verdict::Error(ErrorCondition::ResourceConstraint));
+                }
+            }
         }
         self.attempt_over(now, domain);
         self.arm_peer(domain);
@@ -228,14 +234,16 @@ impl Federation {
         theirs: &BareJid,
         authorize: bool,
         targets: Vec<Target>,
+        reach: Reach,
         keys: Vec<Key>,
     ) -> StreamId {
         let pairs = if authorize { Vec::from([ours.clone()]) } else { Vec::new() };
-        let id = self.insert(Way::Out(Outgoing {
+        let out = Outgoing {
             from: ours.clone(),
             to: theirs.clone(),
             authorize,
             targets: targets.clone(),
+            reach,
             pairs,
             keys,
             proof: None,
@@ -243,14 +251,15 @@ impl Federation {
             has_written: false,
             stalled: None,
             used: now,
-        }));
-        self.peers.entry(theirs.clone()).or_insert_with(Peer::new).links.push(id);
+        };
+        let id = self.insert(|_| Way::Out(out));
+        self.peers.entry(theirs.clone()).or_insert_with(|| Peer::new(now)).links.push(id);
         let until = now + self.config.stream.negotiation;
         if let Some(link) = self.link(id) {
             (link.until, link.deadline) = (Some(until), Some(until));
             self.deadlines.insert((until, Due::Link(id)));
         }
-        self.events.push_back(FederationEvent::Connect(id, targets));
+        self.events.push_back(FederationEvent::Connect(id, targets, reach));
         id
     }
 
@@ -263,7 +272,7 @@ impl Federation {
             return;
         }
         let Some(place) = out.targets.get(target) else { return };
-        let config = self.config.initiating(&out.from, &out.to, out.authorize, place.direct_tls);
+        let config = self.config.initiating(&out.from, &out.to, out.authorize, place.direct_tls, out.reach);
         let connection = S2sConnection::initiating(config, seed, now);
         #[cfg(feature = "tls")]
         let connection = match &self.config.certificate {
@@ -326,7 +335,7 @@ impl Federation {
     pub(super) fn fail(&mut self, now: Instant, domain: &BareJid, condition: ErrorCondition, reason: &str) {
         let limits = &self.config.limits;
         // It may have been forgotten with its last stream: that it has failed is remembered all the same, and its attempt is over.
-        let peer = self.peers.entry(domain.clone()).or_insert_with(Peer::new);
+        let peer = self.peers.entry(domain.clone()).or_insert_with(|| Peer::new(now));
         peer.fail(now, condition, limits);
         let waiting = peer.pairs.iter().filter(|(_, pair)| pair.state == State::Finding);
         let waiting: Vec<BareJid> = waiting.map(|(ours, _)| ours.clone()).collect();
@@ -354,9 +363,7 @@ impl Federation {
         let pair = self.peers.get_mut(theirs).and_then(|peer| peer.pairs.get_mut(ours));
         let items = pair.map(|pair| pair.queue.drain()).unwrap_or_default();
         for item in items {
-            if let Some(sender) = item.sender() {
-                self.bounds.release(&sender, item.bytes);
-            }
+            self.bounds.release(&item.payer, item.bytes);
             self.give_back(item, condition);
         }
     }
@@ -411,55 +418,9 @@ impl Federation {
         }
         self.arm_peer(domain);
     }
-
-    /// Has a domain asked whether a key is its own.
-    pub(super) fn verify(&mut self, now: Instant, key: Key) {
-        let domain = key.verification.from.clone();
-        if is_here(domain.as_str()) && !self.config.routes.contains_key(&domain) {
-            return self.answer_key(&key, Verdict::Error(ErrorCondition::RemoteServerNotFound));
-        }
-        if self.closing != Closing::No || !self.peers.contains_key(&domain) && !self.has_room_for_domain() {
-            return self.answer_key(&key, Verdict::Error(ErrorCondition::ResourceConstraint));
-        }
-        let peer = self.peers.entry(domain.clone()).or_insert_with(Peer::new);
-        // A stream that a certificate has opened may be one to a server that knows no dialback; whoever shows a key may not be it.
-        for id in peer.links.clone() {
-            let Some(link) = self.link(id).filter(|link| link.ended.is_none()) else { continue };
-            let takes_keys = |out: &Outgoing| !out.authorize || out.proof == Some(Proof::Dialback);
-            if !matches!(&link.way, Way::Out(out) if takes_keys(out) && out.keys.len() < MOST_KEYS) {
-                continue;
-            }
-            let is_asked = match &mut link.connection {
-                Some(connection) => connection.verify(now, key.verification.clone()).is_ok(),
-                None => true,
-            };
-            if let Some(out) = link.outgoing().filter(|_| is_asked) {
-                out.keys.push(key);
-                return self.ready.push(id);
-            }
-        }
-        let Some(peer) = self.peers.get_mut(&domain) else { return };
-        if let Finding::Failed { at, condition, .. } = peer.finding
-            && now < at + KEY_PAUSE
-        {
-            return self.answer_key(&key, Verdict::Error(condition));
-        }
-        if peer.keys.len() >= MOST_KEYS {
-            return self.answer_key(&key, Verdict::Error(ErrorCondition::ResourceConstraint));
-        }
-        peer.keys.push(key);
-        self.find(now, &domain, None);
-        self.arm_peer(&domain);
-    }
-}
-
-/// Whether a name is an address, or this machine: nobody has us connect there by showing a key.
-fn is_here(name: &str) -> bool {
-    let address = name.trim_start_matches('[').trim_end_matches(']');
-    address.parse::<core::net::IpAddr>().is_ok() || name == "localhost" || name.ends_with(".localhost")
 }
 
 /// The domain of an address.
-fn domain(address: &Jid) -> Option<BareJid> {
+pub(super) fn domain(address: &Jid) -> Option<BareJid> {
     BareJid::from_parts(None, address.domainpart()).ok()
 }

@@ -7,7 +7,7 @@ use core::time::Duration;
 use balcony_jid::{BareJid, Jid};
 use balcony_machine::{Instant, Ticket};
 use balcony_stanza::{ErrorCondition, Kind, PresenceType, Stanza, StreamCondition, StreamError};
-use balcony_stream::s2s::{Proof, S2sAnswer, S2sAsk, Verdict};
+use balcony_stream::s2s::{Proof, S2sAsk, Verdict};
 
 use super::event::{FederationEvent, StreamId};
 use super::link::Way;
@@ -21,7 +21,9 @@ impl Federation {
     pub(super) fn asked(&mut self, now: Instant, id: StreamId, ticket: Ticket, ask: S2sAsk) {
         let S2sAsk::VerifyDialback(verification) = ask;
         let from = verification.from.clone();
-        let key = Key { verification, stream: id, ticket };
+        let Some(incoming) = self.link(id).and_then(|link| link.incoming()) else { return };
+        let origin = incoming.origin;
+        let key = Key { verification, stream: id, ticket, origin, is_counted: false };
         if self.config.is_local(from.as_str()) {
             // Nobody else makes keys in our name.
             return self.answer_key(&key, Verdict::Invalid);
@@ -30,6 +32,10 @@ impl Federation {
             self.log(id, Level::Info, &format!("{from} is not allowed to send to this server"));
             return self.answer_key(&key, Verdict::Error(ErrorCondition::PolicyViolation));
         }
+        if self.table.of(origin) >= self.config.limits.domains_per_address.max(1) {
+            self.log(id, Level::Info, &format!("{from} is one domain too many of those at that address"));
+            return self.answer_key(&key, Verdict::Error(ErrorCondition::ResourceConstraint));
+        }
         if self.link(id).is_some_and(|link| link.proves(&from)) {
             // XEP-0344 section 2.4: the certificate says as much as its owner would.
             return self.answer_key(&key, Verdict::Valid);
@@ -37,17 +43,18 @@ impl Federation {
         self.verify(now, key);
     }
 
-    /// Tells a stream what has become of a key that it has shown.
-    pub(super) fn answer_key(&mut self, key: &Key, verdict: Verdict) {
-        if let Some(connection) = self.link(key.stream).and_then(|link| link.connection.as_mut()) {
-            // Misuse here means that the stream has given up waiting.
-            let _ = connection.answer(key.ticket, S2sAnswer::Verdict(verdict));
-            self.ready.push(key.stream);
-        }
-    }
-
     /// A stream is proven to come from this domain.
     pub(super) fn proven(&mut self, now: Instant, id: StreamId, from: BareJid, to: &BareJid, proof: Proof) {
+        if self.config.is_local(from.as_str()) {
+            // A certificate that proves our own domain is ours, and this is not us.
+            self.log(
+                id,
+                Level::Warn,
+                &format!("somebody else has a certificate for {from}, a domain of this server"),
+            );
+            let text = "that domain is one of this server";
+            return self.abort(now, id, StreamError::new(StreamCondition::InvalidFrom, text));
+        }
         if !self.config.admits(from.as_str()) {
             self.log(id, Level::Info, &format!("{from} is not allowed to send to this server"));
             return self.abort(now, id, policy());
@@ -58,14 +65,26 @@ impl Federation {
         };
         let names = self.link(id).map(|link| words::names(link.proven())).unwrap_or_default();
         let Some(incoming) = self.link(id).and_then(|link| link.incoming()) else { return };
-        let is_new = !incoming.domains.contains(&from);
+        let (is_new, origin) = (!incoming.domains.contains(&from), incoming.origin);
+        if is_new {
+            let is_too_much = self.table.of(origin) >= self.config.limits.domains_per_address.max(1);
+            if is_too_much || !self.has_room_for(&from) {
+                let text = "this server can't talk to so many domains";
+                return self.abort(now, id, StreamError::new(StreamCondition::ResourceConstraint, text));
+            }
+        }
+        let Some(incoming) = self.link(id).and_then(|link| link.incoming()) else { return };
         if is_new {
             incoming.domains.push(from.clone());
         }
         let line = format!("{from} sends to {to} from {}, proven {how}; {names}", incoming.address);
         self.events.push_back(FederationEvent::Log(Level::Info, one_line(line)));
         let most = self.config.limits.streams_per_domain;
-        let peer = self.peers.entry(from.clone()).or_insert_with(Peer::new);
+        if is_new {
+            self.table.proven(origin);
+        }
+        let peer = self.peers.entry(from.clone()).or_insert_with(|| Peer::new(now));
+        peer.used = now;
         // It lives, so it is worth another try.
         peer.revive();
         let mut oldest = None;
@@ -85,6 +104,7 @@ impl Federation {
         let Some(from) = stanza.head.from.as_ref().map(Jid::domainpart) else { return };
         let limits = &self.config.limits;
         let Some(peer) = self.peers.get_mut(from) else { return };
+        peer.used = now;
         if let Some(rate) = limits.bytes_per_second {
             peer.pace.pay(now, balcony_router::cost(&stanza), rate);
         }

@@ -11,8 +11,10 @@ use balcony_stream::Security;
 use balcony_stream::s2s::Proof;
 
 use super::event::StreamId;
+use super::origin::Origin;
 use super::peer::Key;
 use super::queue::Item;
+use super::reach::Reach;
 
 /// One stream.
 #[derive(Debug)]
@@ -70,6 +72,8 @@ pub(super) struct Outgoing {
     pub(super) authorize: bool,
     /// The places that have not been tried, and before it is connected all.
     pub(super) targets: Vec<Target>,
+    /// Which addresses these may have.
+    pub(super) reach: Reach,
     /// The domains of ours of which it takes stanzas, or is asked to; the next one to be taken from is the first.
     pub(super) pairs: Vec<BareJid>,
     /// Keys that are asked about on it.
@@ -89,6 +93,8 @@ pub(super) struct Outgoing {
 /// What belongs to a stream that another server has opened.
 #[derive(Debug)]
 pub(super) struct Incoming {
+    /// Whom it is put down to.
+    pub(super) origin: Origin,
     /// Where it comes from, for the log.
     pub(super) address: String,
     /// The domains that it has been proven for, each once.
@@ -130,6 +136,15 @@ impl Link {
     /// Whether stanzas can be given to it now.
     pub(super) fn is_open(&self) -> bool {
         self.ended.is_none() && self.connection.as_ref().is_some_and(S2sConnection::is_open)
+    }
+
+    /// Whether it is open, or has ended, and nothing is under way on it.
+    pub(super) fn is_resting(&self) -> bool {
+        let has_work = |out: &Outgoing| !out.batch.is_empty() || !out.keys.is_empty();
+        match &self.way {
+            Way::Out(out) => self.ended.is_some() || self.is_open() && !self.writing && !has_work(out),
+            Way::In(_) => true,
+        }
     }
 
     /// Whether what it writes is one record of TLS as long as it is short.

@@ -37,31 +37,43 @@ use balcony_connection::S2sConnection;
 use balcony_connection::srv::{self, Record};
 use balcony_jid::BareJid;
 use balcony_machine::{Instant, Random, Seed};
-use balcony_stanza::{ErrorCondition, Stanza, StreamCondition, StreamError};
+use balcony_stanza::{
+    ErrorCondition, IqType, Kind, MessageType, PresenceType, Stanza, StreamCondition, StreamError,
+};
 use balcony_stream::s2s::S2sReceivingConfig;
 use slab::Slab;
 
+mod attempts;
 mod bounds;
 mod config;
 mod drive;
 mod event;
 mod find;
 mod incoming;
+mod keys;
 mod link;
+mod origin;
 mod outgoing;
 mod peer;
 mod queue;
+mod reach;
+mod table;
 mod words;
 
+pub(crate) use bounds::{Bounds, Payer, Room};
 #[cfg(feature = "tls")]
 pub use config::FederationTls;
 pub use config::{FederationConfig, FederationLimits};
 pub use event::{FederationEvent, StreamId, Unreachable};
 pub(crate) use queue::{Item, Queue};
+pub use reach::Reach;
 
-use bounds::Bounds;
+use attempts::Attempts;
+use keys::KeysOf;
 use link::{Incoming, Link, Way};
+use origin::Origin;
 use peer::{Finding, Peer};
+use table::Table;
 
 /// Places that are tried for a domain. Its DNS may name any number of them, and other people's machines among them.
 const MOST_PLACES: usize = 8;
@@ -76,11 +88,13 @@ pub struct Federation {
     /// Distinguishes the streams that have had the same place in the slab.
     generation: u32,
     peers: BTreeMap<BareJid, Peer>,
-    /// The domains that are being looked for or connected to, and which account of ours has caused it.
-    attempts: BTreeMap<BareJid, Option<BareJid>>,
-    /// Those that wait for their turn.
-    line: VecDeque<BareJid>,
+    /// The domains that are being looked for or connected to, and those that wait for their turn.
+    attempts: Attempts,
     bounds: Bounds,
+    /// How much of the table of domains is whose, and when there was room last.
+    table: Table,
+    /// The keys that others have shown and that are being asked about.
+    keys: KeysOf,
     deadlines: BTreeSet<(Instant, Due)>,
     random: Random,
     /// Streams that can go on. Empty between calls.
@@ -119,9 +133,10 @@ impl Federation {
             links: Slab::new(),
             generation: 0,
             peers: BTreeMap::new(),
-            attempts: BTreeMap::new(),
-            line: VecDeque::new(),
+            attempts: Attempts::default(),
             bounds: Bounds::default(),
+            table: Table::default(),
+            keys: KeysOf::default(),
             deadlines: BTreeSet::new(),
             random: seed.random(),
             ready: Vec::new(),
@@ -139,17 +154,40 @@ impl Federation {
 
     /// Takes a stanza from one of our domains to another one. `is_told` is whether its sender hears if it does not get there. A
     /// stanza that lacks an address, or whose addresses are not so, has no effect.
+    ///
+    /// Its sender pays for it while it waits, or, if it is a result or an error, the domain that has asked for it.
     pub fn send(&mut self, now: Instant, stanza: Stanza, is_told: bool) {
+        let is_answer = matches!(
+            stanza.head.kind,
+            Kind::Message(MessageType::Error)
+                | Kind::Presence(PresenceType::Error)
+                | Kind::Iq(IqType::Result | IqType::Error)
+        );
+        self.send_for(now, stanza, is_told, is_answer);
+        self.finish(now);
+    }
+
+    /// Takes what the server says to another domain to answer what that has sent. Nobody hears if it does not get there. The domain
+    /// pays for it while it waits.
+    pub fn answer(&mut self, now: Instant, stanza: Stanza) {
+        self.send_for(now, stanza, false, true);
+        self.finish(now);
+    }
+
+    fn send_for(&mut self, now: Instant, stanza: Stanza, is_told: bool, is_answer: bool) {
         let (Some(from), Some(to)) = (&stanza.head.from, &stanza.head.to) else { return };
         let (ours, theirs) = (from.domainpart(), to.domainpart());
         if !self.config.is_local(ours) || self.config.is_local(theirs) {
             return;
         }
-        let item = Item::new(stanza, is_told);
+        let payer = match find::domain(to).filter(|_| is_answer) {
+            Some(domain) => Payer::Domain(domain),
+            None => Payer::Sender(from.to_bare()),
+        };
+        let item = Item::new(stanza, is_told, payer);
         if let Err((item, condition)) = self.accept_item(now, item) {
             self.give_back(item, condition);
         }
-        self.finish(now);
     }
 
     /// Takes in a stream that another server has opened, from `address`, as the log is to name it. Read from it; that is not said
@@ -162,7 +200,9 @@ impl Federation {
             Some(tls) => connection.with_server_tls(tls.accepts.clone()),
             None => connection,
         };
-        let id = self.insert(Way::In(Incoming { address, domains: Vec::new() }));
+        let id = self.insert(|id| {
+            Way::In(Incoming { origin: Origin::of(id, &address), address, domains: Vec::new() })
+        });
         if let Some(link) = self.link(id) {
             link.connection = Some(connection);
         }
@@ -186,7 +226,8 @@ impl Federation {
                     let reason = "its DNS says that it has no service for other servers";
                     self.fail(now, domain, ErrorCondition::RemoteServerNotFound, reason);
                 } else {
-                    self.found(now, domain, &targets);
+                    let reach = self.config.reach();
+                    self.found(now, domain, &targets, reach);
                 }
             }
             Err(reason) => self.fail(now, domain, ErrorCondition::RemoteServerTimeout, &reason),
@@ -382,11 +423,11 @@ impl Federation {
         self.links.get_mut(key).map(Box::as_mut).filter(|link| link.id == id)
     }
 
-    fn insert(&mut self, way: Way) -> StreamId {
+    fn insert(&mut self, way: impl FnOnce(StreamId) -> Way) -> StreamId {
         self.generation = self.generation.wrapping_add(1) & (u32::MAX >> 2);
         let entry = self.links.vacant_entry();
         let id = StreamId(u64::from(self.generation) << 32 | (entry.key() as u64 & u64::from(u32::MAX)));
-        entry.insert(Box::new(Link::new(id, way)));
+        entry.insert(Box::new(Link::new(id, way(id))));
         id
     }
 

@@ -6,7 +6,7 @@ use core::mem;
 
 use balcony_jid::BareJid;
 use balcony_machine::Instant;
-use balcony_stanza::{ErrorCondition, Stanza};
+use balcony_stanza::ErrorCondition;
 use balcony_stream::s2s::{Proof, Verdict, Verification};
 
 use super::event::{FederationEvent, StreamId};
@@ -50,9 +50,7 @@ impl Federation {
             return;
         }
         for item in &items {
-            if let Some(sender) = item.sender() {
-                self.bounds.release(&sender, item.bytes);
-            }
+            self.bounds.release(&item.payer, item.bytes);
         }
         let Some(link) = self.link(id) else { return };
         let mut refused = Vec::new();
@@ -218,7 +216,8 @@ impl Federation {
         ended: &Ended,
         was_connected: bool,
     ) {
-        let Outgoing { from, to, authorize, targets, pairs, keys, proof, batch, has_written, .. } = out;
+        let Outgoing { from, to, authorize, targets, reach, pairs, keys, proof, batch, has_written, .. } =
+            out;
         let is_refused = authorize && pairs.is_empty();
         let Some(peer) = self.peers.get_mut(&to) else { return };
         peer.links.retain(|known| *known != id);
@@ -230,9 +229,7 @@ impl Federation {
                 };
                 let items: Vec<Item> = unwritten.extract_if(.., is_of).collect();
                 for item in &items {
-                    if let Some(sender) = item.sender() {
-                        self.bounds.add(&sender, item.bytes);
-                    }
+                    self.bounds.add(&item.payer, item.bytes);
                 }
                 pair.queue.put_back(items);
                 pair.state = if pair.queue.is_empty() { State::Idle } else { State::Finding };
@@ -246,7 +243,7 @@ impl Federation {
         // It came to nothing here, but there are other places.
         if proof.is_none() && was_connected && is_wanted && !targets.is_empty() && self.closing == Closing::No
         {
-            let other = self.open(now, &from, &to, authorize, targets, keys);
+            let other = self.open(now, &from, &to, authorize, targets, reach, keys);
             if authorize {
                 self.set_state(&to, &from, State::Opening(other));
             }
@@ -269,23 +266,11 @@ impl Federation {
             self.fail(now, &to, condition, &words::reason(ended));
         } else {
             for ours in waiting {
-                self.pursue(now, &ours, &to, None);
+                self.pursue(now, &ours, &to);
             }
             self.attempt_over(now, &to);
         }
         self.arm_peer(&to);
-    }
-
-    /// Sends what the other server's mistake is answered with.
-    pub(super) fn send_reply(&mut self, now: Instant, reply: Stanza) {
-        let Some((from, to)) = reply.head.from.as_ref().zip(reply.head.to.as_ref()) else { return };
-        if !self.config.is_local(from.domainpart()) || self.config.is_local(to.domainpart()) {
-            return;
-        }
-        // It is an answer: nobody is told if it does not get there.
-        if let Err((item, condition)) = self.accept_item(now, Item::new(reply, false)) {
-            self.give_back(item, condition);
-        }
     }
 }
 

@@ -10,6 +10,7 @@ use balcony_stream::s2s::Verification;
 
 use super::config::FederationLimits;
 use super::event::StreamId;
+use super::origin::Origin;
 use super::queue::Queue;
 use crate::pace::{Bucket, Pace};
 
@@ -33,6 +34,8 @@ pub(super) struct Peer {
     pub(super) subscriptions: Bucket,
     /// Whether it has been logged that too many of these are dropped.
     pub(super) drops_logged: bool,
+    /// When something was last sent or received.
+    pub(super) used: Instant,
     /// Its entry in the set of deadlines.
     pub(super) deadline: Option<Instant>,
 }
@@ -86,10 +89,14 @@ pub(super) struct Key {
     /// The stream on which it came.
     pub(super) stream: StreamId,
     pub(super) ticket: Ticket,
+    /// Whom that stream is put down to.
+    pub(super) origin: Origin,
+    /// It is among the keys of its origin that wait.
+    pub(super) is_counted: bool,
 }
 
 impl Peer {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(now: Instant) -> Self {
         Peer {
             finding: Finding::Idle,
             failures: 0,
@@ -100,6 +107,7 @@ impl Peer {
             pace: Pace::NEW,
             subscriptions: Bucket::FULL,
             drops_logged: false,
+            used: now,
             deadline: None,
         }
     }

@@ -7,12 +7,16 @@ use alloc::vec::Vec;
 use balcony_jid::{BareJid, Jid};
 use balcony_stanza::Stanza;
 
+use super::bounds::Payer;
+
 /// A stanza on its way to another server.
 #[derive(Debug)]
 pub(crate) struct Item {
     pub(crate) stanza: Box<Stanza>,
     /// Whether its sender is to hear if it does not get there.
     pub(crate) is_told: bool,
+    /// Who pays for it while it waits.
+    pub(crate) payer: Payer,
     /// What it [costs](balcony_router::cost), in bytes.
     pub(crate) bytes: usize,
     /// More than it takes on a stream, in bytes.
@@ -23,19 +27,23 @@ pub(crate) struct Item {
 const ELEMENT: usize = 128;
 
 impl Item {
-    pub(crate) fn new(stanza: Stanza, is_told: bool) -> Item {
+    pub(crate) fn new(stanza: Stanza, is_told: bool, payer: Payer) -> Item {
         let bytes = balcony_router::cost(&stanza);
         let head = &stanza.head;
         let addresses = [&head.from, &head.to].into_iter().flatten().map(Jid::as_str);
         let texts = [&head.id, &head.lang].into_iter().flatten().map(AsRef::as_ref);
         let attributes: usize = addresses.chain(texts).map(escaped).sum();
         let written = stanza.payload.as_bytes().len() + attributes + ELEMENT;
-        Item { stanza: Box::new(stanza), is_told, bytes, written }
+        Item { stanza: Box::new(stanza), is_told, payer, bytes, written }
     }
 
-    /// The account of ours, or the domain, that it comes from.
+    /// In whose turn it goes: the account of ours that it comes from, or all of another server's domain.
     pub(crate) fn sender(&self) -> Option<BareJid> {
-        self.stanza.head.from.as_ref().map(Jid::to_bare)
+        let from = self.stanza.head.from.as_ref()?;
+        match &self.payer {
+            Payer::Domain(domain) if domain.as_str() == from.domainpart() => Some(domain.clone()),
+            _ => Some(from.to_bare()),
+        }
     }
 }
 
@@ -88,6 +96,11 @@ impl Queue {
         }
     }
 
+    /// The next stanza.
+    pub(crate) fn first(&self) -> Option<&Item> {
+        self.senders.get(self.turns.front()?)?.front()
+    }
+
     /// Takes the next stanza.
     pub(crate) fn pop(&mut self) -> Option<Item> {
         let sender = self.turns.pop_front()?;
@@ -114,7 +127,7 @@ impl Queue {
     }
 
     fn next_written(&self) -> Option<usize> {
-        Some(self.senders.get(self.turns.front()?)?.front()?.written)
+        self.first().map(|item| item.written)
     }
 
     /// Takes everything.

@@ -94,7 +94,7 @@ fn a_domain_has_only_so_many_places() {
     federation.resolved(Instant::ZERO, &jid("b.example"), Ok((1..2_000).map(record).collect()));
     let events = core::iter::from_fn(|| federation.next());
     let places = events.filter_map(|event| match event {
-        FederationEvent::Connect(_, targets) => Some(targets.len()),
+        FederationEvent::Connect(_, targets, _) => Some(targets.len()),
         _ => None,
     });
     assert_eq!(places.collect::<Vec<_>>(), [8]);

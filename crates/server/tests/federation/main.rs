@@ -2,6 +2,7 @@
 #![cfg(feature = "tls")]
 #![allow(clippy::unwrap_used, unreachable_pub, reason = "tests")]
 
+mod bounds;
 mod hostile;
 mod order;
 mod policy;

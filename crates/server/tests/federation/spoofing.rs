@@ -45,6 +45,27 @@ fn nobody_speaks_for_our_own_domain() {
     assert_eq!(world.ids(0), [""; 0]);
 }
 
+// Who shows a certificate for a domain of ours says that the stream is ours, and it is not: it ends, and the log says so.
+#[test]
+fn a_stream_that_proves_our_own_domain_ends() {
+    let mut thief = config_of(&["a.example"], &["a.example"], Trust::Certificates, &AUTHORITY);
+    thief.domains = vec![crate::world::jid("a.example"), crate::world::jid("b.example")];
+    let victim = config(&["a.example", "c.example"], Trust::Certificates);
+    let mut world = World::new(1, vec![victim, thief]);
+    world.hosts.insert(("c.example".into(), 5269), 0);
+    let record = world.record("c.example", 5269, false);
+    world.dns.insert("c.example".into(), Some(vec![record]));
+    world.send(1, "juliet@a.example/y", "romeo@c.example", "1");
+    world.settle();
+    assert_eq!((world.ids(0), world.connections()), (vec![], 0), "{:?}", world.servers[0].log);
+    assert!(
+        world.has_logged(0, "somebody else has a certificate for a.example"),
+        "{:?}",
+        world.servers[0].log
+    );
+    assert!(world.has_logged(1, "invalid-from"), "{:?}", world.servers[1].log);
+}
+
 // RFC 6120 §8.1.2.2, XEP-0220 [DB33]: a stream that is proven for one domain carries no stanzas of another
 #[test]
 fn a_proven_stream_speaks_for_its_domain_only() {
