@@ -30,7 +30,7 @@
 //! ```
 //!
 //! Below it a [`World`] has a server with clients that are driven step by step, whose store may be slow, and which may crash; a [`Pair`] joins
-//! the two ends of one stream.
+//! the two ends of one stream. A [`Network`] is several servers, with links between them that break.
 //!
 //! # Values
 //!
@@ -54,6 +54,8 @@ pub mod arbitrary;
 #[cfg(feature = "world")]
 mod chunks;
 #[cfg(feature = "world")]
+mod network;
+#[cfg(feature = "world")]
 mod pair;
 #[cfg(feature = "world")]
 mod simulation;
@@ -68,6 +70,8 @@ mod world;
 pub use accounts::{Accounts, Asked};
 #[cfg(feature = "world")]
 pub use chunks::Chunks;
+#[cfg(feature = "world")]
+pub use network::Network;
 #[cfg(feature = "world")]
 pub use pair::{End, Happened, Pair, Simulated};
 #[cfg(feature = "world")]

@@ -1,0 +1,392 @@
+//! Several servers with their people, while links break at any byte, the DNS does not answer, servers are away, one lies about who it
+//! is, and now and then one begins anew.
+//!
+//! What must be true whatever happens: nobody sees a message twice or out of order, nor one of somebody who is not who they say;
+//! nobody sees the presence of somebody who has not let them; each message arrives or comes back. And when the network rests, both
+//! sides of a subscription agree on it.
+//!
+//! A history follows from its seed. `BALCONY_NETWORKS=0..10000` goes through many more of them.
+
+#![allow(clippy::unwrap_used)]
+
+use core::time::Duration;
+use std::collections::{BTreeMap, BTreeSet};
+
+use balcony_machine::{Random, Seed};
+use balcony_roster::{Roster, State};
+use balcony_sim::Network;
+use balcony_stanza::{Kind, MessageType, PresenceType, Stanza};
+
+/// The servers and their domains. The last one has the domain of another as well.
+const SERVERS: [&[&str]; 4] = [
+    &["one.example"],
+    &["two.example"],
+    &["three.example", "four.example"],
+    &["evil.example", "two.example"],
+];
+const PEOPLE: [(usize, &str); 6] = [
+    (0, "romeo@one.example/phone"),
+    (0, "mercutio@one.example/phone"),
+    (1, "juliet@two.example/phone"),
+    (2, "friar@three.example/phone"),
+    (2, "prince@four.example/phone"),
+    (3, "tybalt@evil.example/phone"),
+];
+/// Who says that they are somebody at the second server, and are at the last.
+const IMPOSTOR: (usize, &str) = (3, "juliet@two.example/phone");
+const STEPS: usize = 60;
+
+/// A message that somebody has sent.
+struct Sent {
+    from: usize,
+    to: usize,
+    /// Whether its sender has been online since, and links have lost nothing.
+    is_followed: bool,
+    has_arrived: bool,
+    has_come_back: bool,
+}
+
+struct History {
+    network: Network,
+    random: Random,
+    sent: Vec<Sent>,
+    /// The last message that has arrived from one to the other.
+    last: BTreeMap<(usize, usize), usize>,
+    /// Who may see whom.
+    shown: BTreeSet<(usize, usize)>,
+    impostor: usize,
+}
+
+fn bare(person: usize) -> &'static str {
+    PEOPLE[person].1.split('/').next().unwrap()
+}
+
+fn person(bare_jid: &str) -> Option<usize> {
+    (0..PEOPLE.len()).find(|person| bare(*person) == bare_jid)
+}
+
+impl History {
+    fn new(seed: u64) -> History {
+        let mut network = Network::new(&SERVERS, seed, |_| {});
+        for (server, jid) in PEOPLE {
+            network.person(server, jid);
+        }
+        let impostor = network.person(IMPOSTOR.0, IMPOSTOR.1);
+        let mut history = History {
+            network,
+            random: Seed::from_u64(seed ^ 0x5eed).random(),
+            sent: Vec::new(),
+            last: BTreeMap::new(),
+            shown: BTreeSet::new(),
+            impostor,
+        };
+        for person in 0..PEOPLE.len() {
+            history.network.come(person);
+        }
+        history.network.come(impostor);
+        history.network.run();
+        history
+    }
+
+    fn below(&mut self, end: usize) -> usize {
+        usize::try_from(self.random.next_u64() % end as u64).unwrap()
+    }
+
+    /// Somebody who is online.
+    fn somebody(&mut self) -> usize {
+        let person = self.below(PEOPLE.len());
+        if !self.network.is_online(person) {
+            self.network.come(person);
+        }
+        person
+    }
+
+    fn other(&mut self, person: usize) -> usize {
+        (person + 1 + self.below(PEOPLE.len() - 1)) % PEOPLE.len()
+    }
+
+    fn subscription(&mut self, from: usize, kind: PresenceType, to: usize) {
+        if kind == PresenceType::Subscribed {
+            self.shown.insert((from, to));
+        }
+        self.network.send(from, &Stanza::presence(kind).to(bare(to).parse().unwrap()));
+    }
+
+    fn happen(&mut self) {
+        match self.below(20) {
+            0..6 => {
+                let from = self.somebody();
+                let to = self.other(from);
+                let number = self.sent.len();
+                let message = Stanza::message(MessageType::Chat).to(bare(to).parse().unwrap());
+                self.network.send(from, &message.id(&number.to_string()).payload(body(number)));
+                let is_followed = !self.network.is_lossy;
+                self.sent.push(Sent { from, to, is_followed, has_arrived: false, has_come_back: false });
+            }
+            6 | 7 => {
+                let from = self.somebody();
+                let to = self.other(from);
+                self.subscription(from, PresenceType::Subscribe, to);
+            }
+            8 | 9 => {
+                let from = self.somebody();
+                let to = self.other(from);
+                self.subscription(from, PresenceType::Subscribed, to);
+            }
+            10 => {
+                let from = self.somebody();
+                let to = self.other(from);
+                self.subscription(from, PresenceType::Unsubscribed, to);
+            }
+            11 => {
+                // The other server keeps what it has not heard of.
+                self.rest();
+                let from = self.somebody();
+                let to = self.other(from);
+                self.subscription(from, PresenceType::Unsubscribe, to);
+                self.network.run();
+            }
+            12 => {
+                let person = self.somebody();
+                self.leave(person);
+            }
+            13 => {
+                let person = self.somebody();
+                self.network.send(person, &Stanza::presence(PresenceType::Available).payload(priority()));
+            }
+            14 => {
+                let bytes = self.below(2_000) + 1;
+                self.network.cut_after = Some(bytes);
+            }
+            15 => {
+                let server = self.below(SERVERS.len());
+                match self.below(3) {
+                    0 => drop(self.network.silent.insert(SERVERS[server][0].into())),
+                    1 => drop(self.network.unreachable.insert(server)),
+                    _ => self.heal(),
+                }
+            }
+            16 => self.lie(),
+            17 => {
+                let seconds = [1, 7, 70, 700][self.below(4)];
+                self.network.wait(Duration::from_secs(seconds));
+            }
+            18 if self.below(4) == 0 => {
+                self.rest();
+                let server = self.below(SERVERS.len());
+                self.network.restart(server);
+            }
+            _ => self.network.run(),
+        }
+        let steps = self.below(60);
+        self.network.run_some(steps);
+        self.look();
+    }
+
+    /// Who is not who they say tries to talk to everybody.
+    fn lie(&mut self) {
+        let impostor = self.impostor;
+        if !self.network.is_online(impostor) {
+            self.network.come(impostor);
+        }
+        for to in 0..PEOPLE.len() {
+            let to = bare(to).parse().unwrap();
+            let message = Stanza::message(MessageType::Chat).to(to).id("forged").payload(body(usize::MAX));
+            self.network.send(impostor, &message);
+        }
+    }
+
+    fn leave(&mut self, person: usize) {
+        self.network.go(person);
+        for sent in self.sent.iter_mut().filter(|sent| sent.from == person) {
+            // An error would not find them.
+            sent.is_followed = false;
+        }
+    }
+
+    fn heal(&mut self) {
+        self.network.silent.clear();
+        self.network.unreachable.clear();
+        self.network.cut_after = None;
+    }
+
+    /// Nothing breaks any more, everybody comes, and there is time enough for all that was to happen. Then all agree.
+    fn rest(&mut self) {
+        self.heal();
+        // Those who wait for a domain that could not be reached have had their error by then, and it is tried again.
+        self.network.wait(Duration::from_secs(1_300));
+        self.look();
+        self.check_messages();
+        for round in 0..2 {
+            for person in 0..PEOPLE.len() {
+                if self.network.is_online(person) {
+                    self.leave(person);
+                }
+                self.network.run();
+                self.network.come(person);
+                self.network.run();
+            }
+            self.network.wait(Duration::from_secs(60 + round));
+            self.look();
+        }
+        self.check_rosters();
+    }
+
+    /// What everybody has got.
+    fn look(&mut self) {
+        for to in 0..PEOPLE.len() {
+            for stanza in self.network.take(to) {
+                self.see(to, &stanza);
+            }
+        }
+        // The impostor hears nothing but that it does not get through; whoever answers juliet answers the real one.
+        for stanza in self.network.take(self.impostor) {
+            let is_own =
+                |from: &balcony_jid::Jid| matches!(from.domainpart(), "evil.example" | "two.example");
+            let is_error = matches!(
+                stanza.head.kind,
+                Kind::Message(MessageType::Error) | Kind::Presence(PresenceType::Error)
+            );
+            assert!(is_error || stanza.head.from.as_ref().is_none_or(is_own), "{stanza:?}");
+        }
+    }
+
+    fn see(&mut self, to: usize, stanza: &Stanza) {
+        let sender = stanza.head.from.as_ref().and_then(|from| person(from.bare_str()));
+        let id = stanza.head.id.as_deref();
+        let is_at_home = |person: usize| PEOPLE[person].0 == 3;
+        match (stanza.head.kind, sender) {
+            // The lie stays where it was told.
+            (Kind::Message(MessageType::Chat), _) if id == Some("forged") => {
+                assert!(is_at_home(to), "{} believes a lie: {stanza:?}", bare(to));
+            }
+            (Kind::Message(MessageType::Chat), Some(from)) => {
+                let number: usize = id.unwrap().parse().unwrap();
+                let sent = &mut self.sent[number];
+                assert_eq!((sent.from, sent.to), (from, to), "message {number}");
+                assert!(!sent.has_arrived, "message {number} arrives twice");
+                assert!(!sent.has_come_back, "message {number} has come back, and arrives");
+                sent.has_arrived = true;
+                let last = self.last.insert((from, to), number);
+                assert!(last.is_none_or(|last| last < number), "{last:?} before {number}");
+            }
+            (Kind::Message(MessageType::Error), Some(_)) => {
+                let number: usize = id.unwrap().parse().unwrap();
+                let sent = &mut self.sent[number];
+                assert_eq!(sent.from, to);
+                assert!(!sent.has_come_back, "message {number} comes back twice");
+                assert!(!sent.has_arrived, "message {number} has arrived, and comes back");
+                sent.has_come_back = true;
+            }
+            (Kind::Presence(PresenceType::Available), Some(from)) => {
+                assert!(
+                    from == to || self.shown.contains(&(from, to)),
+                    "{} sees {}, who has not let them",
+                    bare(to),
+                    bare(from)
+                );
+            }
+            _ => {}
+        }
+    }
+
+    fn check_messages(&self) {
+        for (number, sent) in self.sent.iter().enumerate() {
+            // Whoever lies about a domain does not get to it, and whoever answers at that domain does not get to the liar.
+            let is_astray = PEOPLE[sent.from].0 == 3 && bare(sent.to).ends_with("two.example");
+            let is_over = sent.has_arrived || sent.has_come_back || is_astray || !sent.is_followed;
+            let is_away = !self.network.is_online(sent.to);
+            assert!(
+                is_over || is_away,
+                "message {number} from {} to {} is lost",
+                bare(sent.from),
+                bare(sent.to)
+            );
+        }
+    }
+
+    /// How one stands with the other, and whether the other may see them as soon as they ask (RFC 6121 section 3.4).
+    fn state(&self, user: usize, contact: usize) -> (State, bool) {
+        let account = bare(user).parse().unwrap();
+        let kept = self.network.accounts(PEOPLE[user].0).kept.kept(&account).unwrap();
+        kept.roster.clone().map_or((State::None, false), |parts| {
+            let roster = Roster::from_parts(account, parts, balcony_roster::Config::default());
+            let contact = bare(contact).parse().unwrap();
+            (roster.state(&contact), roster.item(&contact).is_some_and(|item| item.approved))
+        })
+    }
+
+    /// Who sees whom, as both of their servers say. Everything that was lost has been said again.
+    fn check_rosters(&mut self) {
+        self.shown.clear();
+        for user in 0..PEOPLE.len() {
+            for contact in (0..PEOPLE.len()).filter(|contact| *contact != user) {
+                // At the liar's server another juliet is asked.
+                if [user, contact].iter().any(|one| PEOPLE[*one].0 == 3)
+                    && [user, contact].iter().any(|one| bare(*one).ends_with("two.example"))
+                {
+                    continue;
+                }
+                let ((state, _), (back, is_approved)) = (self.state(user, contact), self.state(contact, user));
+                let (sees, shows) = (state.subscription().has_to(), back.subscription().has_from());
+                assert_eq!(sees, shows, "{} sees {}: {state:?} {back:?}", bare(user), bare(contact));
+                let (asks, is_asked) = (state.is_pending_out(), back.is_pending_in());
+                assert!(!asks || is_asked, "{} asks {}: {state:?} {back:?}", bare(user), bare(contact));
+                if shows || is_approved {
+                    self.shown.insert((contact, user));
+                }
+            }
+        }
+    }
+
+    fn end(&mut self) {
+        self.rest();
+        // Nobody says anything any more, and what nobody needs is closed.
+        for person in 0..PEOPLE.len() {
+            self.leave(person);
+        }
+        self.network.go(self.impostor);
+        self.network.wait(Duration::from_secs(3_000));
+        for server in 0..SERVERS.len() {
+            assert_eq!(self.network.connections(server), 0, "of server {server}");
+        }
+    }
+}
+
+fn body(number: usize) -> balcony_stanza::Payload {
+    const BODY: balcony_xml::Name = balcony_xml::Name::from_static("body");
+    balcony_xml::Element::new(BODY, "jabber:client").text(&number.to_string()).into()
+}
+
+fn priority() -> balcony_stanza::Payload {
+    const PRIORITY: balcony_xml::Name = balcony_xml::Name::from_static("priority");
+    balcony_xml::Element::new(PRIORITY, "jabber:client").text("1").into()
+}
+
+/// Says which seed it was if it fails.
+struct Of(u64);
+
+impl Drop for Of {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("the seed is {}", self.0);
+        }
+    }
+}
+
+#[test]
+#[allow(clippy::disallowed_methods, reason = "whoever runs it may name other seeds")]
+fn networks() {
+    let range = std::env::var("BALCONY_NETWORKS").unwrap_or_else(|_| "0..24".into());
+    let (from, to) = range.split_once("..").expect("BALCONY_NETWORKS is a range of seeds, such as 0..24");
+    for seed in from.parse().unwrap()..to.parse().unwrap() {
+        let _of = Of(seed);
+        let mut history = History::new(seed);
+        // What breaks loses nothing in most of them.
+        history.network.is_lossy = seed % 4 == 3;
+        for _ in 0..STEPS {
+            history.happen();
+        }
+        history.end();
+    }
+}
