@@ -23,7 +23,7 @@ Runs fuzz targets, all of them unless some are named, on the stable toolchain.
   --reproduce FILE  no fuzzing: runs one input, as it was kept in fuzz/artifacts/TARGET
 Inputs come from fuzz/seeds/TARGET (written by people) and fuzz/corpus/TARGET (found); new ones go to
 target/fuzz/found/TARGET, so that the checkout stays as it is.
-Targets run with the address sanitizer, but for `adversary` and `server`: these run without, at eight times
+Targets run with the address sanitizer, but for `adversary`, `federation` and `server`: these run without, at eight times
 the speed, and then all their inputs once with it.";
 
 /// Coverage as libFuzzer wants it.
@@ -88,7 +88,7 @@ impl Build {
 }
 
 /// Targets in which a run is a history of many steps.
-const HISTORIES: [&str; 2] = ["adversary", "server"];
+const HISTORIES: [&str; 3] = ["adversary", "federation", "server"];
 
 /// Longer inputs find little more, and slowly.
 const MAX_LENGTH: usize = 4096;

@@ -259,6 +259,12 @@ impl Server {
         &self.router
     }
 
+    /// The streams to and from other servers, to look at.
+    #[must_use]
+    pub fn federation(&self) -> Option<&Federation> {
+        self.federation.as_ref()
+    }
+
     /// The configuration that new connections get from now on. Those that stand keep theirs; domains cannot change.
     pub fn configure(&mut self, config: Config) {
         if let (Some(federation), Some(config)) = (&mut self.federation, &config.federation) {

@@ -327,7 +327,8 @@ impl History {
                 {
                     continue;
                 }
-                let ((state, _), (back, is_approved)) = (self.state(user, contact), self.state(contact, user));
+                let ((state, _), (back, is_approved)) =
+                    (self.state(user, contact), self.state(contact, user));
                 let (sees, shows) = (state.subscription().has_to(), back.subscription().has_from());
                 assert_eq!(sees, shows, "{} sees {}: {state:?} {back:?}", bare(user), bare(contact));
                 let (asks, is_asked) = (state.is_pending_out(), back.is_pending_in());
