@@ -615,3 +615,22 @@ impl Started<'_> {
 fn program() -> String {
     std::env::args().next().unwrap_or_else(|| "balcony".into())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // Who has asked for other servers hears what to change if their port is taken; there is no server that others can't reach.
+    #[test]
+    fn a_port_for_servers_that_is_taken() {
+        let taken = std::io::Error::from(std::io::ErrorKind::AddrInUse);
+        let failure = in_use("0.0.0.0:5269".parse().unwrap(), "[federation] listen", &taken).to_string();
+        for part in
+            ["0.0.0.0:5269", "`[federation] listen`", "SRV records", "`enabled = false` in [federation]"]
+        {
+            assert!(failure.contains(part), "{failure}");
+        }
+        let failure = in_use("0.0.0.0:5222".parse().unwrap(), "--listen", &taken).to_string();
+        assert!(failure.contains("choose another address with --listen"), "{failure}");
+    }
+}

@@ -207,6 +207,12 @@ impl Connection<S2s> {
         self.stream.authorize(from, to)
     }
 
+    /// Whether stanzas go both ways; see [`S2sStream::is_bidirectional`].
+    #[must_use]
+    pub fn is_bidirectional(&self) -> bool {
+        self.stream.is_bidirectional()
+    }
+
     /// Asks about a key; see [`S2sStream::verify`].
     ///
     /// # Errors

@@ -53,8 +53,8 @@ misuses! {
     OtherDomain = "a component's stanzas come from its own domain",
     /// A stanza was sent between two domains that the stream is not authorised for.
     UnauthorizedPair = "stanzas between these domains are not authorised on this stream",
-    /// The end of a stream between servers that only receives was to send.
-    OnlyReceives = "the receiving end of a stream between servers only receives",
+    /// The receiving end of a stream between servers was to send between domains for which the stream does not go both ways (XEP-0288).
+    OnlyReceives = "the receiving end of this stream only receives between these domains",
     /// The receiving end of a stream between servers was to ask something of the other.
     NotInitiator = "only the end that has opened this stream asks the other",
     /// One more pair of domains was to be authorised on a stream without dialback (XEP-0220).

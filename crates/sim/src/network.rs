@@ -161,7 +161,7 @@ impl Network {
         let online = Online { id, client, to_server: VecDeque::new(), writing: false, reads: true };
         self.people[person].online = Some(online);
         self.act(node, actions);
-        while !self.people[person].online.as_ref().is_some_and(|online| online.client.jid().is_some()) {
+        while self.people[person].online.as_ref().is_none_or(|online| online.client.jid().is_none()) {
             assert!(self.step_person(person) || self.step_store(node), "{jid} can't log in");
         }
         self.send(person, &Stanza::presence(balcony_stanza::PresenceType::Available));
@@ -474,6 +474,10 @@ impl Network {
                     let Node { server, accounts, .. } = &mut self.nodes[node];
                     let answer = Answer::Stream(accounts.answer(ask));
                     server.answer(self.now, ticket, answer, &mut next);
+                }
+                // Nobody here ends in good order.
+                Action::Ask(ticket, Ask::Sessions { .. }) => {
+                    self.nodes[node].server.answer(self.now, ticket, Answer::Sessions(false), &mut next);
                 }
                 Action::Write(id) => {
                     self.with(node, id, |end| end.wants_to_write = true, |online| online.writing = true);

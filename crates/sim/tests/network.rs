@@ -67,7 +67,12 @@ fn person(bare_jid: &str) -> Option<usize> {
 
 impl History {
     fn new(seed: u64) -> History {
-        let mut network = Network::new(&SERVERS, seed, |_| {});
+        let mut network = Network::new(&SERVERS, seed, |config| {
+            // Streams that go both ways (XEP-0288), or only some of them.
+            let federation = config.federation.as_mut().unwrap();
+            federation.bidi =
+                !(seed % 3 == 1 && federation.domains[0].as_str() == "one.example") && seed % 5 != 4;
+        });
         for (server, jid) in PEOPLE {
             network.person(server, jid);
         }

@@ -273,7 +273,7 @@ fn happen(world: &mut World, phone: Peer, here: &mut BTreeMap<usize, Peer>, numb
 }
 
 fn without() -> Extensions {
-    Extensions::standard().without("csi").build()
+    Extensions::standard().without("csi").build().unwrap()
 }
 
 // XEP-0352 1.0.0 §1: it saves bytes, and even more the radio's sleep; no message is lost, and in the end everybody is seen as without.
@@ -297,7 +297,7 @@ fn table() {
     let mut all: Vec<Day> = Vec::new();
     for (name, extensions) in [
         ("without", without()),
-        ("only presence waits", Extensions::standard().with(presence_only).build()),
+        ("only presence waits", Extensions::standard().with(presence_only).build().unwrap()),
         ("all waits that can", Extensions::default()),
     ] {
         let day = live(200, 24, 1, extensions);

@@ -42,6 +42,10 @@ pub const COMPONENT: &str = "jabber:component:accept";
 pub const DIALBACK: &str = "jabber:server:dialback";
 /// The stream feature of server dialback (XEP-0220).
 pub const DIALBACK_FEATURE: &str = "urn:xmpp:features:dialback";
+/// Streams between servers that carry stanzas both ways (XEP-0288).
+pub const BIDI: &str = "urn:xmpp:bidi";
+/// The stream feature that offers them.
+pub const BIDI_FEATURE: &str = "urn:xmpp:features:bidi";
 
 /// Whether `namespace` is one that stanzas live in.
 #[must_use]

@@ -419,3 +419,41 @@ fn the_secret_never_prints() {
     config.dialback = Some(Secret::new(SECRET.into()));
     assert!(!format!("{config:?}").contains(SECRET));
 }
+
+// XEP-0288 1.0.1 §2.2, §2.3: asked for before authentication where it is offered; then stanzas come, between these domains only
+#[test]
+fn both_ways_on_one_stream() {
+    let offered =
+        FEATURES.replace("</stream:features>", "<bidi xmlns='urn:xmpp:features:bidi'/></stream:features>");
+    let stanza = |from: &str, to: &str| format!("<message from='{from}' to='{to}'><body>Hi</body></message>");
+    let good = stanza("juliet@b.example/balcony", "romeo@a.example");
+    for (is_wanted, is_offered) in [(true, true), (true, false), (false, true)] {
+        let mut end = server(|config| config.bidi = is_wanted);
+        let said = end.feed(&[hello().as_str(), if is_offered { &offered } else { FEATURES }].concat());
+        let asked = said.find("<bidi xmlns='urn:xmpp:bidi'/>");
+        assert_eq!(asked.is_some(), is_wanted && is_offered);
+        assert!(asked.is_none_or(|asked| asked < said.find("<db:result ").unwrap()), "{said}");
+        assert_eq!(end.stream.is_bidirectional(), asked.is_some());
+        end.feed(VALID);
+        end.events.clear();
+        let said = end.feed(&good);
+        let has_come = end.stanzas.len() == 1;
+        assert_eq!((has_come, said.is_empty()), (asked.is_some(), asked.is_some()), "{said}");
+    }
+    for (from, to) in [
+        ("juliet@c.example", "romeo@a.example"),
+        ("juliet@b.example", "romeo@other.a.example"),
+        ("romeo@a.example", "juliet@b.example"),
+    ] {
+        let mut end = server(|config| config.bidi = true);
+        end.feed(&[hello().as_str(), &offered, VALID].concat());
+        end.events.clear();
+        let said = end.feed(&stanza(from, to));
+        assert!(said.contains("<invalid-from "), "{said}");
+        assert!(end.stanzas.is_empty());
+    }
+    // Before anything is proven nothing comes.
+    let mut end = server(|config| config.bidi = true);
+    let said = end.feed(&[hello().as_str(), &offered, &good].concat());
+    assert!(said.contains("<not-authorized "), "{said}");
+}

@@ -714,3 +714,58 @@ fn the_answer_to_a_header_echoes_from() {
         assert_eq!(answer.contains(" to='"), echoed, "{answer}");
     }
 }
+
+const BIDI: &str = "<bidi xmlns='urn:xmpp:bidi'/>";
+
+fn back(from: &str, to: &str) -> Stanza {
+    Stanza::message(MessageType::Chat).from(from.parse().unwrap()).to(to.parse().unwrap())
+}
+
+// XEP-0288 1.0.1 §2.1, §2.2, §2.3: offered after TLS, asked for before authentication, and for the inverse of what is proven
+#[test]
+fn both_ways_on_one_stream() {
+    for by_certificate in [true, false] {
+        let mut end = server(if by_certificate { &["a.example"] } else { &[] }, |config| config.bidi = true);
+        let offer = end.feed(&hello());
+        assert!(offer.contains("<bidi xmlns='urn:xmpp:features:bidi'/></stream:features>"), "{offer}");
+        // Nothing comes back.
+        assert_eq!(end.feed(BIDI), "");
+        assert!(end.stream.is_bidirectional());
+        if by_certificate {
+            let said = end.feed(&[AUTH, &hello()].concat());
+            assert!(said.ends_with(EMPTY_FEATURES), "{said}");
+        } else {
+            end.feed(&result("a.example", "b.example"));
+            assert!(end.stream.send(&back("juliet@b.example", "romeo@a.example"), &mut Vec::new()).is_err());
+            end.answer(S2sAnswer::Verdict(Verdict::Valid));
+        }
+        assert!(end.stream.is_open());
+        let mut out = Vec::new();
+        end.stream.send(&back("juliet@b.example/balcony", "romeo@a.example"), &mut out).unwrap();
+        assert!(String::from_utf8(out).unwrap().starts_with("<message "));
+        for (from, to) in [
+            ("juliet@chat.b.example", "romeo@a.example"),
+            ("juliet@b.example", "romeo@c.example"),
+            ("romeo@a.example", "juliet@b.example"),
+        ] {
+            assert!(end.stream.send(&back(from, to), &mut Vec::new()).is_err(), "{from} {to}");
+        }
+    }
+}
+
+// XEP-0288 §2.2: too late, before TLS, or where it was not offered, it is nothing
+#[test]
+fn not_both_ways() {
+    let mut end = server(&["a.example"], |_| {});
+    let offer = end.feed(&hello());
+    assert!(!offer.contains("bidi"), "{offer}");
+    assert!(end.feed(BIDI).contains("<not-authorized "));
+    let mut end = server(&["a.example"], |config| config.bidi = true);
+    end.feed(&[&hello(), AUTH, &hello()].concat());
+    assert!(!end.stream.is_bidirectional());
+    assert!(end.feed(BIDI).contains("<unsupported-stanza-type "));
+    let mut end = server(&[], |config| (config.bidi, config.tls) = (true, TlsPolicy::Required));
+    let offer = end.feed(&hello());
+    assert!(!offer.contains("bidi"), "{offer}");
+    assert!(end.feed(BIDI).contains("<not-authorized "));
+}

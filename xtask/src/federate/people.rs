@@ -184,9 +184,14 @@ impl Stage {
         let log = self.ours.log();
         let other = self.theirs.domain;
         let how = if self.proof == Proof::Dialback { "dialback" } else { "certificate" };
-        let incoming = format!("{other} sends to {} from", self.ours.domain);
-        let lines: Vec<&str> = log.lines().filter(|line| line.contains(&incoming)).collect();
-        match lines.iter().all(|line| line.contains(&format!("proven by {how}"))) && !lines.is_empty() {
+        // Whoever has opened the stream: it may go both ways.
+        let ours = self.ours.domain;
+        let pairs = [format!("{other} sends to {ours} from"), format!("{ours} sends to {other}, proven")];
+        let lines: Vec<&str> =
+            log.lines().filter(|line| pairs.iter().any(|pair| line.contains(pair))).collect();
+        let is_so =
+            |line: &&str| ["", "our "].iter().any(|whose| line.contains(&format!("proven by {whose}{how}")));
+        match lines.iter().all(is_so) && !lines.is_empty() {
             true => Ok(()),
             false => Err(format!("the log says: {}", lines.join("; "))),
         }

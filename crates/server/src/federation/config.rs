@@ -31,6 +31,8 @@ pub struct FederationConfig {
     /// The secret that our dialback keys are made from (XEP-0185), for servers that no certificate proves. `None` demands
     /// certificates of everybody.
     pub dialback: Option<Secret<String>>,
+    /// Whether one stream may carry stanzas both ways, with servers that can do that (XEP-0288).
+    pub bidi: bool,
     /// The only domains that may talk to ours; `None` allows all.
     pub allow: Option<BTreeSet<BareJid>>,
     /// Domains that may not.
@@ -151,6 +153,7 @@ impl FederationConfig {
             #[cfg(feature = "tls")]
             certificate: None,
             dialback: None,
+            bidi: true,
             allow: None,
             deny: BTreeSet::new(),
             routes: BTreeMap::new(),
@@ -182,6 +185,7 @@ impl FederationConfig {
         let mut config = S2sReceivingConfig::new(self.domains.clone());
         config.tls = if direct_tls { TlsPolicy::Direct } else { self.tls };
         config.dialback.clone_from(&self.dialback);
+        config.bidi = self.bidi;
         config.limits = self.stream.clone();
         Arc::new(config)
     }
@@ -203,6 +207,7 @@ impl FederationConfig {
             policy => policy,
         };
         config.dialback.clone_from(&self.dialback);
+        config.bidi = self.bidi;
         let features = config.limits.before_auth;
         config.limits = self.stream.clone();
         config.limits.before_auth = features;

@@ -90,7 +90,12 @@ impl Federation {
             S2sEvent::Refused { from, to, verdict } => self.refused(now, id, &from, &to, verdict),
             S2sEvent::KeyVerified(verification, verdict) => self.verified(now, id, &verification, verdict),
             S2sEvent::Reply(reply) => self.send_for(now, *reply, false, true),
-            S2sEvent::Stanza(stanza) => self.deliver(now, stanza),
+            S2sEvent::Stanza(stanza) => {
+                if let Some(link) = self.link(id) {
+                    link.sending.used = now;
+                }
+                self.deliver(now, stanza);
+            }
         }
     }
 
@@ -218,14 +223,14 @@ impl Federation {
             self.events.push_back(FederationEvent::Close(id));
             return;
         }
-        if matches!(&link.way, Way::Out(out) if out.stalled.is_some_and(|until| now >= until)) {
+        if link.sending.stalled.is_some_and(|until| now >= until) {
             let text = "what was sent to you has not been read for too long";
             return self.abort(now, id, StreamError::new(StreamCondition::ConnectionTimeout, text));
         }
         if let (true, Way::Out(out)) = (link.is_open(), &link.way)
             && out.authorize
             && !link.writing
-            && now >= out.used + idle
+            && now >= link.sending.used + idle
             && let Some(connection) = &mut link.connection
         {
             connection.close(now);
@@ -240,10 +245,10 @@ impl Federation {
             return;
         }
         let link = self.links.remove((id.0 & u64::from(u32::MAX)) as usize);
-        let Link { way, ended, connection, .. } = *link;
+        let Link { way, ended, connection, sending, .. } = *link;
         let ended = ended.unwrap_or(Ended::Closed);
         match way {
-            Way::Out(out) => self.outgoing_over(now, id, out, &ended, connection.is_some()),
+            Way::Out(out) => self.outgoing_over(now, id, out, sending, &ended, connection.is_some()),
             Way::In(incoming) => {
                 self.table.gone(incoming.origin, incoming.domains.len());
                 for domain in incoming.domains {
@@ -252,6 +257,7 @@ impl Federation {
                     }
                     self.arm_peer(&domain);
                 }
+                self.incoming_over(now, id, sending, &ended);
             }
         }
     }

@@ -4,7 +4,6 @@ use alloc::format;
 use alloc::vec::Vec;
 
 use balcony_connection::S2sConnection;
-use balcony_connection::srv::Target;
 use balcony_jid::{BareJid, Jid};
 use balcony_machine::Instant;
 use balcony_stanza::ErrorCondition;
@@ -13,7 +12,7 @@ use balcony_stream::s2s::{Proof, Verdict};
 use super::attempts::Cause;
 use super::bounds::Payer;
 use super::event::{FederationEvent, StreamId, Unreachable};
-use super::link::{Link, Outgoing, Way};
+use super::link::{Link, Outgoing, Places, Way};
 use super::peer::{Finding, Key, Pair, Peer, State};
 use super::queue::{Item, Queue};
 use super::reach::Reach;
@@ -109,6 +108,9 @@ impl Federation {
             return self.give_pair_back(theirs, ours, condition);
         }
         pair.state = State::Finding;
+        if self.sends_back(ours, theirs) {
+            return;
+        }
         // Who was proven by dialback can be asked to take more pairs (XEP-0220 section 2.6). A stream that a certificate has opened may
         // be one to a server that knows no dialback.
         for id in links {
@@ -120,14 +122,36 @@ impl Federation {
             if connection.authorize(ours.clone(), theirs.clone()).is_err() {
                 continue;
             }
-            let Some(out) = link.outgoing() else { continue };
-            out.pairs.push(ours.clone());
+            link.sending.pairs.push((ours.clone(), theirs.clone()));
             self.set_state(theirs, ours, State::Opening(id));
             return self.ready.push(id);
         }
         let pair = self.peers.get(theirs).and_then(|peer| peer.pairs.get(ours));
         let cause = pair.and_then(|pair| pair.queue.first()).map(|item| self.cause(item));
         self.find(now, theirs, cause.unwrap_or(Cause::Itself));
+    }
+
+    /// Has a pair for which something waits use a stream of theirs that goes both ways (XEP-0288), if there is one.
+    pub(super) fn sends_back(&mut self, ours: &BareJid, theirs: &BareJid) -> bool {
+        let Some(peer) = self.peers.get(theirs) else { return false };
+        let goes_back = |id: &StreamId| {
+            super::link_of(&self.links, *id).filter(|link| link.is_open()).is_some_and(|link| {
+                match &link.way {
+                    Way::In(incoming) => incoming.back.iter().any(|(to, from)| to == ours && from == theirs),
+                    Way::Out(_) => false,
+                }
+            })
+        };
+        // The newest: the other side may not know any more that it has the others.
+        let Some(id) = peer.incoming.iter().rev().copied().find(goes_back) else { return false };
+        let Some(link) = self.link(id) else { return false };
+        let pair = (ours.clone(), theirs.clone());
+        if !link.sending.pairs.contains(&pair) {
+            link.sending.pairs.push(pair);
+        }
+        self.set_state(theirs, ours, State::Ready(id));
+        self.wants_to_write(id);
+        true
     }
 
     /// Who has the domain looked for to which this goes.
@@ -156,7 +180,8 @@ impl Federation {
         }
         if let Some(target) = self.config.routes.get(domain) {
             let target = target.clone();
-            return self.found(now, domain, &[target], Reach::Route);
+            let places = Places { targets: Vec::from([target]), reach: Reach::Route };
+            return self.found(now, domain, &places);
         }
         peer.finding = Finding::Resolving(now + self.config.stream.answer);
         self.events.push_back(FederationEvent::Resolve(domain.clone()));
@@ -196,7 +221,7 @@ impl Federation {
     }
 
     /// It is known where a domain is: streams are opened for all who wait.
-    pub(super) fn found(&mut self, now: Instant, domain: &BareJid, targets: &[Target], reach: Reach) {
+    pub(super) fn found(&mut self, now: Instant, domain: &BareJid, places: &Places) {
         let Some(peer) = self.peers.get_mut(domain) else { return };
         peer.finding = Finding::Idle;
         let waiting =
@@ -205,7 +230,7 @@ impl Federation {
         let keys = core::mem::take(&mut peer.keys);
         for ours in waiting {
             if self.has_room_for_stream(now) {
-                let id = self.open(now, &ours, domain, true, targets.to_vec(), reach, Vec::new());
+                let id = self.open(now, &ours, domain, true, places.clone(), Vec::new());
                 self.set_state(domain, &ours, State::Opening(id));
             } else {
                 self.set_state(domain, &ours, State::Idle);
@@ -215,7 +240,7 @@ impl Federation {
         if let Some(first) = keys.first() {
             let ours = first.verification.to.clone();
             if self.has_room_for_stream(now) {
-                self.open(now, &ours, domain, false, targets.to_vec(), reach, keys);
+                self.open(now, &ours, domain, false, places.clone(), keys);
             } else {
                 for key in keys {
                     self.answer_key(&key, Verdict::Error(ErrorCondition::ResourceConstraint));
@@ -233,29 +258,16 @@ impl Federation {
         ours: &BareJid,
         theirs: &BareJid,
         authorize: bool,
-        targets: Vec<Target>,
-        reach: Reach,
+        places: Places,
         keys: Vec<Key>,
     ) -> StreamId {
-        let pairs = if authorize { Vec::from([ours.clone()]) } else { Vec::new() };
-        let out = Outgoing {
-            from: ours.clone(),
-            to: theirs.clone(),
-            authorize,
-            targets: targets.clone(),
-            reach,
-            pairs,
-            keys,
-            proof: None,
-            batch: Vec::new(),
-            has_written: false,
-            stalled: None,
-            used: now,
-        };
-        let id = self.insert(|_| Way::Out(out));
+        let Places { targets, reach } = places.clone();
+        let out = Outgoing { from: ours.clone(), to: theirs.clone(), authorize, places, keys, proof: None };
+        let id = self.insert(now, |_| Way::Out(out));
         self.peers.entry(theirs.clone()).or_insert_with(|| Peer::new(now)).links.push(id);
         let until = now + self.config.stream.negotiation;
         if let Some(link) = self.link(id) {
+            link.sending.pairs.extend(authorize.then(|| (ours.clone(), theirs.clone())));
             (link.until, link.deadline) = (Some(until), Some(until));
             self.deadlines.insert((until, Due::Link(id)));
         }
@@ -271,8 +283,9 @@ impl Federation {
         if link.connection.is_some() || link.ended.is_some() {
             return;
         }
-        let Some(place) = out.targets.get(target) else { return };
-        let config = self.config.initiating(&out.from, &out.to, out.authorize, place.direct_tls, out.reach);
+        let Some(place) = out.places.targets.get(target) else { return };
+        let config =
+            self.config.initiating(&out.from, &out.to, out.authorize, place.direct_tls, out.places.reach);
         let connection = S2sConnection::initiating(config, seed, now);
         #[cfg(feature = "tls")]
         let connection = match &self.config.certificate {
@@ -284,7 +297,7 @@ impl Federation {
         link.until = None;
         let connection = link.connection.insert(connection);
         if let Way::Out(out) = &mut link.way {
-            out.targets.drain(..=target);
+            out.places.targets.drain(..=target);
             for key in &out.keys {
                 // It has just begun, and there are few enough: a stream that shows keys shows a bounded number.
                 let _ = connection.verify(now, key.verification.clone());

@@ -11,7 +11,7 @@ use balcony_stream::s2s::{Proof, S2sAsk, Verdict};
 
 use super::event::{FederationEvent, StreamId};
 use super::link::Way;
-use super::peer::{Key, Peer};
+use super::peer::{Key, Peer, State};
 use super::{Federation, policy, words};
 use crate::journal::{Level, one_line};
 use crate::pace::Rate;
@@ -63,7 +63,7 @@ impl Federation {
             Proof::Certificate => "by certificate",
             Proof::Dialback => "by dialback",
         };
-        let names = self.link(id).map(|link| words::names(link.proven())).unwrap_or_default();
+        let names = self.link(id).map(|link| words::names(link)).unwrap_or_default();
         let Some(incoming) = self.link(id).and_then(|link| link.incoming()) else { return };
         let (is_new, origin) = (!incoming.domains.contains(&from), incoming.origin);
         if is_new {
@@ -73,9 +73,14 @@ impl Federation {
                 return self.abort(now, id, StreamError::new(StreamCondition::ResourceConstraint, text));
             }
         }
-        let Some(incoming) = self.link(id).and_then(|link| link.incoming()) else { return };
+        let Some(link) = self.link(id) else { return };
+        let goes_back = link.is_bidirectional();
+        let Some(incoming) = link.incoming() else { return };
         if is_new {
             incoming.domains.push(from.clone());
+        }
+        if goes_back {
+            incoming.back.push((to.clone(), from.clone()));
         }
         let line = format!("{from} sends to {to} from {}, proven {how}; {names}", incoming.address);
         self.events.push_back(FederationEvent::Log(Level::Info, one_line(line)));
@@ -91,6 +96,11 @@ impl Federation {
         if is_new {
             peer.incoming.push_back(id);
             oldest = peer.incoming.front().copied().filter(|_| peer.incoming.len() > most.max(1));
+        }
+        // What waits for the domain to be found need not.
+        let pair = self.peers.get(&from).and_then(|peer| peer.pairs.get(to));
+        if goes_back && pair.is_some_and(|pair| pair.state == State::Finding) {
+            self.sends_back(to, &from);
         }
         self.arm_peer(&from);
         if let Some(oldest) = oldest {
@@ -128,8 +138,10 @@ impl Federation {
     /// Until when a stream is not read from, because its domain sends too fast (RFC 6120 section 13.12).
     pub(super) fn pause(&self, now: Instant, id: StreamId) -> Option<Instant> {
         let link = super::link_of(&self.links, id)?;
-        let Way::In(incoming) = &link.way else { return None };
-        let waits = incoming.domains.iter().filter_map(|domain| self.peers.get(domain)?.pace.wait(now));
-        waits.max()
+        let wait = |domain: &BareJid| self.peers.get(domain)?.pace.wait(now);
+        match &link.way {
+            Way::In(incoming) => incoming.domains.iter().filter_map(wait).max(),
+            Way::Out(out) => wait(&out.to),
+        }
     }
 }

@@ -39,6 +39,8 @@ pub(super) struct Link {
     pub(super) broken: bool,
     /// Its entry in the set of deadlines.
     pub(super) deadline: Option<Instant>,
+    /// What is sent on it.
+    pub(super) sending: Sending,
     /// When a stream that has ended is closed even if its peer does not read; or when connecting is given up.
     pub(super) until: Option<Instant>,
 }
@@ -61,6 +63,30 @@ pub(super) enum Way {
     In(Incoming),
 }
 
+/// What we send on a stream: on one that we have opened, or on one of others that goes both ways (XEP-0288).
+#[derive(Debug)]
+pub(super) struct Sending {
+    /// The domains of ours, and theirs, between which it takes stanzas, or is asked to; the next one to be taken from is the first.
+    pub(super) pairs: Vec<(BareJid, BareJid)>,
+    /// What the owner is writing. Less than a record of TLS, or one stanza: what is not wholly written has not arrived.
+    pub(super) batch: Vec<Item>,
+    /// A batch has been written.
+    pub(super) has_written: bool,
+    /// Until when the batch has to be written.
+    pub(super) stalled: Option<Instant>,
+    /// When a stanza was last sent, or came.
+    pub(super) used: Instant,
+}
+
+/// Places where a domain may be.
+#[derive(Clone, Debug)]
+pub(super) struct Places {
+    /// In their order.
+    pub(super) targets: Vec<Target>,
+    /// Which addresses these may have.
+    pub(super) reach: Reach,
+}
+
 /// What belongs to a stream that we have opened.
 #[derive(Debug)]
 pub(super) struct Outgoing {
@@ -71,23 +97,11 @@ pub(super) struct Outgoing {
     /// Whether it is for stanzas; if not it only asks about keys.
     pub(super) authorize: bool,
     /// The places that have not been tried, and before it is connected all.
-    pub(super) targets: Vec<Target>,
-    /// Which addresses these may have.
-    pub(super) reach: Reach,
-    /// The domains of ours of which it takes stanzas, or is asked to; the next one to be taken from is the first.
-    pub(super) pairs: Vec<BareJid>,
+    pub(super) places: Places,
     /// Keys that are asked about on it.
     pub(super) keys: Vec<Key>,
     /// How the first pair was proven; none as long as none is.
     pub(super) proof: Option<Proof>,
-    /// What the owner is writing. Less than a record of TLS, or one stanza: what is not wholly written has not arrived.
-    pub(super) batch: Vec<Item>,
-    /// A batch has been written.
-    pub(super) has_written: bool,
-    /// Until when the batch has to be written.
-    pub(super) stalled: Option<Instant>,
-    /// When a stanza was last sent.
-    pub(super) used: Instant,
 }
 
 /// What belongs to a stream that another server has opened.
@@ -99,11 +113,15 @@ pub(super) struct Incoming {
     pub(super) address: String,
     /// The domains that it has been proven for, each once.
     pub(super) domains: Vec<BareJid>,
+    /// Where we may send on it, if it goes both ways: domains of ours, and theirs.
+    pub(super) back: Vec<(BareJid, BareJid)>,
 }
 
 impl Link {
-    pub(super) fn new(id: StreamId, way: Way) -> Self {
+    pub(super) fn new(id: StreamId, way: Way, now: Instant) -> Self {
+        let (pairs, batch) = (Vec::new(), Vec::new());
         Link {
+            sending: Sending { pairs, batch, has_written: false, stalled: None, used: now },
             id,
             way,
             connection: None,
@@ -138,13 +156,21 @@ impl Link {
         self.ended.is_none() && self.connection.as_ref().is_some_and(S2sConnection::is_open)
     }
 
+    /// Whether stanzas go both ways on it (XEP-0288).
+    pub(super) fn is_bidirectional(&self) -> bool {
+        self.connection.as_ref().is_some_and(S2sConnection::is_bidirectional)
+    }
+
     /// Whether it is open, or has ended, and nothing is under way on it.
     pub(super) fn is_resting(&self) -> bool {
-        let has_work = |out: &Outgoing| !out.batch.is_empty() || !out.keys.is_empty();
-        match &self.way {
-            Way::Out(out) => self.ended.is_some() || self.is_open() && !self.writing && !has_work(out),
-            Way::In(_) => true,
+        if self.ended.is_some() {
+            return true;
         }
+        self.sending.batch.is_empty()
+            && match &self.way {
+                Way::Out(out) => self.is_open() && !self.writing && out.keys.is_empty(),
+                Way::In(_) => true,
+            }
     }
 
     /// Whether what it writes is one record of TLS as long as it is short.
@@ -179,8 +205,10 @@ impl Link {
             return self.until;
         }
         let idle = match &self.way {
-            Way::Out(out) if out.stalled.is_some() => out.stalled,
-            Way::Out(out) if self.is_open() && out.authorize && !self.writing => Some(out.used + idle),
+            _ if self.sending.stalled.is_some() => self.sending.stalled,
+            Way::Out(out) if self.is_open() && out.authorize && !self.writing => {
+                Some(self.sending.used + idle)
+            }
             _ => None,
         };
         let deadline = self.connection.as_ref().and_then(S2sConnection::deadline).map(|deadline| deadline.at);

@@ -70,7 +70,7 @@ pub use reach::Reach;
 
 use attempts::Attempts;
 use keys::KeysOf;
-use link::{Incoming, Link, Way};
+use link::{Incoming, Link, Places, Way};
 use origin::Origin;
 use peer::{Finding, Peer};
 use table::Table;
@@ -200,8 +200,9 @@ impl Federation {
             Some(tls) => connection.with_server_tls(tls.accepts.clone()),
             None => connection,
         };
-        let id = self.insert(|id| {
-            Way::In(Incoming { origin: Origin::of(id, &address), address, domains: Vec::new() })
+        let id = self.insert(now, |id| {
+            let origin = Origin::of(id, &address);
+            Way::In(Incoming { origin, address, domains: Vec::new(), back: Vec::new() })
         });
         if let Some(link) = self.link(id) {
             link.connection = Some(connection);
@@ -226,8 +227,8 @@ impl Federation {
                     let reason = "its DNS says that it has no service for other servers";
                     self.fail(now, domain, ErrorCondition::RemoteServerNotFound, reason);
                 } else {
-                    let reach = self.config.reach();
-                    self.found(now, domain, &targets, reach);
+                    let places = Places { targets, reach: self.config.reach() };
+                    self.found(now, domain, &places);
                 }
             }
             Err(reason) => self.fail(now, domain, ErrorCondition::RemoteServerTimeout, &reason),
@@ -327,7 +328,8 @@ impl Federation {
         self.closing = Closing::Incoming;
         let ids: Vec<StreamId> = self.links.iter().map(|(_, link)| link.id).collect();
         for id in ids {
-            let takes_more = self.link(id).is_some_and(|link| link.outgoing().is_some() && link.is_open());
+            let takes_more =
+                self.link(id).is_some_and(|link| !link.sending.pairs.is_empty() && link.is_open());
             if !takes_more {
                 self.abort(now, id, shutting_down());
             }
@@ -423,11 +425,11 @@ impl Federation {
         self.links.get_mut(key).map(Box::as_mut).filter(|link| link.id == id)
     }
 
-    fn insert(&mut self, way: impl FnOnce(StreamId) -> Way) -> StreamId {
+    fn insert(&mut self, now: Instant, way: impl FnOnce(StreamId) -> Way) -> StreamId {
         self.generation = self.generation.wrapping_add(1) & (u32::MAX >> 2);
         let entry = self.links.vacant_entry();
         let id = StreamId(u64::from(self.generation) << 32 | (entry.key() as u64 & u64::from(u32::MAX)));
-        entry.insert(Box::new(Link::new(id, way(id))));
+        entry.insert(Box::new(Link::new(id, way(id), now)));
         id
     }
 

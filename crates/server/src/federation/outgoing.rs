@@ -10,7 +10,7 @@ use balcony_stanza::ErrorCondition;
 use balcony_stream::s2s::{Proof, Verdict, Verification};
 
 use super::event::{FederationEvent, StreamId};
-use super::link::{Ended, Outgoing, Way};
+use super::link::{Ended, Outgoing, Sending};
 use super::peer::State;
 use super::queue::Item;
 use super::{Closing, Federation, words};
@@ -33,17 +33,19 @@ impl Federation {
         let patience = self.config.limits.patience;
         let Some(link) = self.link(id).filter(|link| link.is_open()) else { return };
         let most = if link.is_encrypted() { BATCH } else { 1 };
-        let Some(out) = link.outgoing().filter(|out| out.batch.is_empty()) else { return };
-        let (theirs, pairs) = (out.to.clone(), out.pairs.clone());
+        if !link.sending.batch.is_empty() {
+            return;
+        }
+        let pairs = link.sending.pairs.clone();
         let (mut items, mut last) = (Vec::new(), None);
-        let Some(peer) = self.peers.get_mut(&theirs) else { return };
-        for ours in &pairs {
-            let pair = peer.pairs.get_mut(ours).filter(|pair| pair.state == State::Ready(id));
-            let Some(pair) = pair.filter(|pair| !pair.queue.is_empty()) else { continue };
+        for (ours, theirs) in &pairs {
+            let pair = self.peers.get_mut(theirs).and_then(|peer| peer.pairs.get_mut(ours));
+            let pair = pair.filter(|pair| pair.state == State::Ready(id) && !pair.queue.is_empty());
+            let Some(pair) = pair else { continue };
             let before = items.len();
             pair.queue.take(most, &mut items);
             if items.len() > before {
-                last = Some(ours.clone());
+                last = Some((ours, theirs));
             }
         }
         if items.is_empty() {
@@ -63,38 +65,41 @@ impl Federation {
                     false => refused.push(item),
                 }
             }
-            if let Some(out) = link.outgoing() {
-                (out.batch, out.used, out.stalled) = (sent, now, Some(now + patience));
-                // The next domain of ours has its turn.
-                if let Some(at) = last.and_then(|last| out.pairs.iter().position(|ours| *ours == last)) {
-                    let taken = out.pairs.remove(at);
-                    out.pairs.push(taken);
-                }
+            let sending = &mut link.sending;
+            (sending.batch, sending.used, sending.stalled) = (sent, now, Some(now + patience));
+            // The next pair of domains has its turn.
+            let is_last = |(ours, theirs): &(BareJid, BareJid)| last == Some((ours, theirs));
+            if let Some(at) = sending.pairs.iter().position(is_last) {
+                let taken = sending.pairs.remove(at);
+                sending.pairs.push(taken);
             }
         }
         for item in refused {
             self.give_back(item, ErrorCondition::InternalServerError);
         }
-        self.arm_peer(&theirs);
+        for (_, theirs) in &pairs {
+            self.arm_peer(theirs);
+        }
         self.ready.push(id);
     }
 
     /// What a stream was given last is written.
     pub(super) fn batch_written(&mut self, now: Instant, id: StreamId) {
-        let Some(out) = self.link(id).and_then(|link| link.outgoing()) else { return };
-        out.stalled = None;
-        if mem::take(&mut out.batch).is_empty() {
+        let Some(link) = self.link(id) else { return };
+        link.sending.stalled = None;
+        if mem::take(&mut link.sending.batch).is_empty() {
             return self.goes_on_writing(id);
         }
-        out.has_written = true;
-        let theirs = out.to.clone();
-        if let Some(peer) = self.peers.get_mut(&theirs) {
+        link.sending.has_written = true;
+        let pairs = link.sending.pairs.clone();
+        for (ours, theirs) in &pairs {
+            let Some(peer) = self.peers.get_mut(theirs) else { continue };
             peer.failures = 0;
-            for pair in peer.pairs.values_mut().filter(|pair| pair.state == State::Ready(id)) {
+            if let Some(pair) = peer.pairs.get_mut(ours).filter(|pair| pair.state == State::Ready(id)) {
                 pair.since = now;
             }
+            self.arm_peer(theirs);
         }
-        self.arm_peer(&theirs);
         self.goes_on_writing(id);
     }
 
@@ -106,16 +111,17 @@ impl Federation {
 
     /// Whether something waits for a stream of ours.
     fn has_waiting(&self, id: StreamId) -> bool {
-        let Some(Way::Out(out)) = super::link_of(&self.links, id).map(|link| &link.way) else { return false };
-        let Some(peer) = self.peers.get(&out.to) else { return false };
-        peer.pairs.values().any(|pair| pair.state == State::Ready(id) && !pair.queue.is_empty())
+        let Some(link) = super::link_of(&self.links, id) else { return false };
+        link.sending.pairs.iter().any(|(ours, theirs)| {
+            let pair = self.peers.get(theirs).and_then(|peer| peer.pairs.get(ours));
+            pair.is_some_and(|pair| pair.state == State::Ready(id) && !pair.queue.is_empty())
+        })
     }
 
     /// Whether something is still to be sent on a stream, or being sent.
     pub(super) fn has_to_send(&self, id: StreamId) -> bool {
         let Some(link) = super::link_of(&self.links, id).filter(|link| link.is_open()) else { return false };
-        let Way::Out(out) = &link.way else { return false };
-        !out.batch.is_empty() || self.has_waiting(id)
+        !link.sending.batch.is_empty() || self.has_waiting(id)
     }
 
     /// The other server takes stanzas of this pair.
@@ -128,10 +134,10 @@ impl Federation {
         proof: Proof,
     ) {
         let Some(link) = self.link(id) else { return };
-        let names = words::names(link.proven());
+        let names = words::names(link);
+        link.sending.used = now;
         let Some(out) = link.outgoing() else { return };
         out.proof.get_or_insert(proof);
-        out.used = now;
         if let Some(peer) = self.peers.get_mut(to) {
             peer.revive();
             if let Some(pair) = peer.pairs.get_mut(from).filter(|pair| pair.state == State::Opening(id)) {
@@ -158,9 +164,10 @@ impl Federation {
         to: &BareJid,
         verdict: Verdict,
     ) {
-        let Some(out) = self.link(id).and_then(|link| link.outgoing()) else { return };
-        out.pairs.retain(|ours| ours != from);
-        let (is_last, has_keys) = (out.pairs.is_empty(), !out.keys.is_empty());
+        let Some(link) = self.link(id) else { return };
+        link.sending.pairs.retain(|(ours, _)| ours != from);
+        let is_last = link.sending.pairs.is_empty();
+        let has_keys = link.outgoing().is_some_and(|out| !out.keys.is_empty());
         let condition = verdict.bounce();
         let limits = &self.config.limits;
         if let Some(peer) = self.peers.get_mut(to) {
@@ -207,25 +214,19 @@ impl Federation {
         self.attempt_over(now, &domain);
     }
 
-    /// A stream that we had opened is forgotten. What it has not written, and what waits for it, goes elsewhere or back.
-    pub(super) fn outgoing_over(
-        &mut self,
-        now: Instant,
-        id: StreamId,
-        out: Outgoing,
-        ended: &Ended,
-        was_connected: bool,
-    ) {
-        let Outgoing { from, to, authorize, targets, reach, pairs, keys, proof, batch, has_written, .. } =
-            out;
-        let is_refused = authorize && pairs.is_empty();
-        let Some(peer) = self.peers.get_mut(&to) else { return };
-        peer.links.retain(|known| *known != id);
-        let mut unwritten = batch;
-        for (ours, pair) in &mut peer.pairs {
+    /// A stream is forgotten: what it has not written waits again, in its pairs. Of those nobody else has the rest comes back.
+    fn take_back(&mut self, id: StreamId, sending: Sending) -> Vec<Item> {
+        let mut unwritten = sending.batch;
+        for (ours, theirs) in &sending.pairs {
+            let Some(pair) = self.peers.get_mut(theirs).and_then(|peer| peer.pairs.get_mut(ours)) else {
+                continue;
+            };
             if matches!(pair.state, State::Opening(of) | State::Ready(of) if of == id) {
                 let is_of = |item: &mut Item| {
-                    item.stanza.head.from.as_ref().is_some_and(|from| from.domainpart() == ours.as_str())
+                    let domains = item.stanza.head.from.as_ref().zip(item.stanza.head.to.as_ref());
+                    domains.is_some_and(|(from, to)| {
+                        from.domainpart() == ours.as_str() && to.domainpart() == theirs.as_str()
+                    })
                 };
                 let items: Vec<Item> = unwritten.extract_if(.., is_of).collect();
                 for item in &items {
@@ -235,15 +236,53 @@ impl Federation {
                 pair.state = if pair.queue.is_empty() { State::Idle } else { State::Finding };
             }
         }
+        unwritten
+    }
+
+    /// A stream of others is forgotten. What was to be sent on it takes another one.
+    pub(super) fn incoming_over(&mut self, now: Instant, id: StreamId, sending: Sending, ended: &Ended) {
+        let pairs = sending.pairs.clone();
+        for item in self.take_back(id, sending) {
+            self.give_back(item, words::condition(ended));
+        }
+        for (ours, theirs) in pairs {
+            self.peer_due(now, &theirs);
+            let pair = self.peers.get(&theirs).and_then(|peer| peer.pairs.get(&ours));
+            if pair.is_some_and(|pair| pair.state == State::Finding) {
+                self.pursue(now, &ours, &theirs);
+            }
+            self.arm_peer(&theirs);
+        }
+    }
+
+    /// A stream that we had opened is forgotten. What it has not written, and what waits for it, goes elsewhere or back.
+    pub(super) fn outgoing_over(
+        &mut self,
+        now: Instant,
+        id: StreamId,
+        out: Outgoing,
+        sending: Sending,
+        ended: &Ended,
+        was_connected: bool,
+    ) {
+        let Outgoing { from, to, authorize, places, keys, proof } = out;
+        let (is_refused, has_written) = (authorize && sending.pairs.is_empty(), sending.has_written);
+        let Some(peer) = self.peers.get_mut(&to) else { return };
+        peer.links.retain(|known| *known != id);
+        let unwritten = self.take_back(id, sending);
         // What comes back to the queue may have waited for long enough.
         self.peer_due(now, &to);
         let pair = self.peers.get(&to).and_then(|peer| peer.pairs.get(&from));
         let is_wanted =
             if authorize { pair.is_some_and(|pair| pair.state == State::Finding) } else { !keys.is_empty() };
         // It came to nothing here, but there are other places.
-        if proof.is_none() && was_connected && is_wanted && !targets.is_empty() && self.closing == Closing::No
+        if proof.is_none()
+            && was_connected
+            && is_wanted
+            && !places.targets.is_empty()
+            && self.closing == Closing::No
         {
-            let other = self.open(now, &from, &to, authorize, targets, reach, keys);
+            let other = self.open(now, &from, &to, authorize, places, keys);
             if authorize {
                 self.set_state(&to, &from, State::Opening(other));
             }

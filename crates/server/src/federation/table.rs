@@ -108,12 +108,10 @@ impl Federation {
 
     /// Whether one more stream to another server can be opened; if there are too many the one goes that was not used for longest.
     pub(super) fn has_room_for_stream(&mut self, now: Instant) -> bool {
-        let outgoing = self.links.iter().filter_map(|(_, link)| match &link.way {
-            Way::Out(out) => Some((out.used, link)),
-            Way::In(_) => None,
-        });
+        let outgoing = self.links.iter().map(|(_, link)| link).filter(|link| matches!(link.way, Way::Out(_)));
         let (mut count, mut oldest) = (0, None::<(Instant, StreamId)>);
-        for (used, link) in outgoing {
+        for link in outgoing {
+            let used = link.sending.used;
             count += 1;
             if link.is_resting() && oldest.is_none_or(|(at, _)| used < at) {
                 oldest = Some((used, link.id));

@@ -7,7 +7,7 @@ use alloc::string::{String, ToString as _};
 use balcony_connection::Error;
 use balcony_stanza::{ErrorCondition, StreamCondition};
 
-use super::link::Ended;
+use super::link::{Ended, Link};
 
 /// What the senders of stanzas are told that waited for a stream which has ended like this before it took any.
 pub(super) fn condition(ended: &Ended) -> ErrorCondition {
@@ -50,10 +50,11 @@ pub(super) fn reason(ended: &Ended) -> String {
     }
 }
 
-/// The names that the certificate of a peer proves, in words.
-pub(super) fn names(names: &[String]) -> String {
-    match names {
+/// The names that the certificate of a peer proves, and whether stanzas go both ways on the stream, in words.
+pub(super) fn names(link: &Link) -> String {
+    let names = match link.proven() {
         [] => "its certificate proves nothing to us".into(),
         names => format!("its certificate is for {}", names.join(", ")),
-    }
+    };
+    if link.is_bidirectional() { format!("{names}; stanzas go both ways") } else { names }
 }

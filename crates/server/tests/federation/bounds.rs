@@ -214,6 +214,8 @@ fn domains_of_one_address_are_bounded() {
     }
     assert_eq!(world.ids(0).len(), 3, "{:?}", world.ids(0));
     assert_eq!(world.servers[1].returned.len(), 5);
+    // One key too many ends no stream, on which others have been proven.
+    assert!(!world.has_logged(1, "can't talk to so many domains"), "{:?}", world.servers[1].log);
     world.send(2, "juliet@c.example/y", "romeo@a.example", "c");
     world.settle();
     assert_eq!(world.ids(0).len(), 4);

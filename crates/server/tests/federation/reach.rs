@@ -18,8 +18,10 @@ fn two(trust: Trust) -> World {
 // RFC 6120 §10.4, XEP-0178 §3, XEP-0220 §2: both ways, by certificate and by dialback
 #[test]
 fn stanzas_go_both_ways() {
-    for trust in ALL {
-        let mut world = two(trust);
+    for (trust, is_bidi) in ALL.into_iter().flat_map(|trust| [(trust, true), (trust, false)]) {
+        let mut configs = vec![config(&["a.example"], trust), config(&["b.example"], trust)];
+        configs[1].bidi = is_bidi;
+        let mut world = World::new(1, configs);
         world.send(0, "romeo@a.example/x", "juliet@b.example", "1");
         world.settle();
         assert_eq!(world.ids(1), ["1"], "{trust:?} {:?}", world.servers[0].log);
@@ -34,9 +36,31 @@ fn stanzas_go_both_ways() {
                 &format!("a.example sends to b.example from 198.51.100.0:40000, proven {how}")
             )
         );
-        // One stream each way: those that only asked about keys are closed.
-        assert_eq!(world.connections(), 2, "{trust:?}");
+        // One stream each way, or one for both (XEP-0288): those that only asked about keys are closed.
+        assert_eq!(world.connections(), if is_bidi { 1 } else { 2 }, "{trust:?}");
         assert_eq!(world.servers[0].federation.waiting_bytes(), 0);
+    }
+}
+
+// XEP-0288 §2.3: what goes to a domain takes the stream that it has opened to us, and when that has ended one of ours.
+#[test]
+fn a_stream_of_the_other_side_takes_what_goes_there() {
+    for trust in ALL {
+        let mut world = two(trust);
+        world.send(1, "juliet@b.example/y", "romeo@a.example", "1");
+        world.settle();
+        // To ask about a key takes a stream of its own.
+        let connects = world.servers[0].connects;
+        assert_eq!(connects, usize::from(trust != Trust::Certificates));
+        world.send(0, "romeo@a.example/x", "juliet@b.example", "2");
+        world.settle();
+        assert_eq!((world.ids(0), world.ids(1)), (vec!["1"], vec!["2"]), "{trust:?}");
+        assert_eq!((world.servers[0].connects, world.connections()), (connects, 1), "{trust:?}");
+        world.cut_all();
+        world.send(0, "romeo@a.example/x", "juliet@b.example", "3");
+        world.settle();
+        assert_eq!(world.ids(1), ["2", "3"], "{trust:?}");
+        assert!(world.servers[0].connects > connects, "{trust:?}");
     }
 }
 

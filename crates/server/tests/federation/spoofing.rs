@@ -111,3 +111,53 @@ fn a_certificate_of_ones_own_does_not_help() {
     world.settle();
     assert_eq!(world.ids(0), ["true"]);
 }
+
+// XEP-0288 §2.3: whoever we have connected to speaks on that stream for their own domain only, and only if we have asked for it.
+#[test]
+fn whom_we_connect_to_speaks_for_their_domain_only() {
+    for (from, is_bidi) in [
+        ("juliet@b.example", true),
+        ("juliet@b.example", false),
+        ("juliet@c.example", true),
+        ("romeo@a.example", true),
+    ] {
+        let mut ours = config(&["a.example"], Trust::Plain);
+        ours.bidi = is_bidi;
+        let mut federation =
+            balcony_server::federation::Federation::new(ours, &balcony_machine::Seed::from_u64(1));
+        let now = Instant::ZERO;
+        federation.send(now, crate::world::message("romeo@a.example", "juliet@b.example", "1"), true);
+        let (mut id, mut delivered) = (None, 0);
+        let script = [
+            HEADER.replace("from='b", "id='x' from='b").as_str(),
+            "<stream:features><dialback xmlns='urn:xmpp:features:dialback'><errors/></dialback>\
+             <bidi xmlns='urn:xmpp:features:bidi'/></stream:features>",
+            "<db:result from='b.example' to='a.example' type='valid'/>",
+            &message(from),
+        ]
+        .concat();
+        let mut settle = |federation: &mut balcony_server::federation::Federation| {
+            use balcony_server::federation::FederationEvent;
+            while let Some(event) = federation.next() {
+                match event {
+                    FederationEvent::Resolve(domain) => federation.resolved(now, &domain, Ok(Vec::new())),
+                    FederationEvent::Connect(stream, ..) => {
+                        id = Some(stream);
+                        federation.connected(now, stream, 0);
+                    }
+                    FederationEvent::Write(stream) => {
+                        federation.take_output(stream, &mut Vec::new());
+                        federation.written(now, stream);
+                    }
+                    FederationEvent::Deliver(_) => delivered += 1,
+                    _ => {}
+                }
+            }
+            id
+        };
+        let id = settle(&mut federation).unwrap();
+        federation.receive(now, id, script.as_bytes());
+        settle(&mut federation);
+        assert_eq!(delivered, usize::from(from == "juliet@b.example" && is_bidi), "{from} {is_bidi}");
+    }
+}

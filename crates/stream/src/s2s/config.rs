@@ -26,6 +26,8 @@ pub struct S2sInitiatingConfig {
     /// The secret that dialback keys are made from (XEP-0185), one for all streams of a server; `None` does without
     /// dialback.
     pub dialback: Option<Secret<String>>,
+    /// Whether the other server may send on this stream as well, if it offers that (XEP-0288): from the domain that it was opened to.
+    pub bidi: bool,
     /// The language of the texts that are sent (RFC 5646).
     pub lang: Arc<str>,
     /// The bounds.
@@ -44,6 +46,7 @@ impl S2sInitiatingConfig {
             authorize: true,
             tls: TlsPolicy::Required,
             dialback: None,
+            bidi: false,
             lang: Arc::from("en"),
             limits,
         }
@@ -63,6 +66,8 @@ pub struct S2sReceivingConfig {
     /// The secret that our own dialback keys are made from (XEP-0185), to tell them from others; `None` does without
     /// dialback, and demands certificates.
     pub dialback: Option<Secret<String>>,
+    /// Whether to offer that we send on the same stream, between the domains that the peer has proven and ours (XEP-0288).
+    pub bidi: bool,
     /// The bounds.
     pub limits: Limits,
 }
@@ -76,6 +81,7 @@ impl S2sReceivingConfig {
             gone: Vec::new(),
             tls: TlsPolicy::Required,
             dialback: None,
+            bidi: false,
             limits: Limits::federated(),
         }
     }

@@ -10,7 +10,7 @@ use balcony_machine::{ApiMisuse, Instant};
 use balcony_stanza::{ErrorCondition, Stanza, StreamCondition, StreamError, ns};
 
 use super::{S2sEvent, S2sInitiatingConfig};
-use crate::addressed::outgoing;
+use crate::addressed::{Incoming, outgoing};
 use crate::common::Common;
 use crate::error::Error;
 use crate::feature::dialback::{self, Content, Proof, Received, Verdict, Verification, dialback_key};
@@ -25,6 +25,8 @@ pub(super) struct Initiator {
     /// The id that the peer gave the stream, part of dialback keys.
     id: String,
     authenticated: bool,
+    /// Whether the peer sends on this stream, too.
+    bidi: bool,
     /// Whether dialback can begin, or go on.
     ready: bool,
     /// Whether the peer can refuse a dialback without ending the stream (XEP-0220 section 2.4).
@@ -65,6 +67,7 @@ impl Initiator {
             config,
             id: String::new(),
             authenticated: false,
+            bidi: false,
             ready: false,
             errors: false,
             pairs,
@@ -114,6 +117,8 @@ impl Initiator {
     ) -> Result<Option<S2sEvent>, Error> {
         let element = common.reader.element();
         match (common.phase(), element.namespace(), element.name()) {
+            // What the peer has sent before it reads that we have closed the stream counts.
+            (Phase::Open | Phase::Closing, ns::SERVER, _) if self.bidi => self.stanza(common),
             (Phase::Closing, ..) => Ok(None),
             (Phase::Negotiate, ns::STREAM, "features") if !self.ready => self.features(common, now, out),
             (Phase::Proceed, ns::TLS, "proceed") => {
@@ -261,6 +266,11 @@ impl Initiator {
         if self.authenticated {
             return self.complete(common, now).map(Some);
         }
+        if self.config.bidi && self.config.authorize && features.child("bidi", ns::BIDI_FEATURE).is_some() {
+            // XEP-0288 section 2.2: before anybody is authenticated.
+            out.extend_from_slice(b"<bidi xmlns='urn:xmpp:bidi'/>");
+            self.bidi = true;
+        }
         // Whoever offers it has seen our certificate, and believes it (XEP-0178 section 3).
         let external = common.security.is_some() && sasl::offer(features).is_some_and(external::is_offered);
         if external && self.config.authorize {
@@ -289,6 +299,32 @@ impl Initiator {
             pair.state = State::Valid;
         }
         Ok(S2sEvent::Authorized { from, to, proof: Proof::Certificate })
+    }
+
+    /// A stanza that comes the other way: from where the stream was opened to, as is proven by having been found there, or by a
+    /// certificate, to the domain of ours that it was opened for (XEP-0288 section 2.3).
+    fn stanza(&self, common: &Common) -> Result<Option<S2sEvent>, Error> {
+        let incoming = Incoming::read(common)?;
+        let Some((from, to)) = incoming.domains() else { return Ok(None) };
+        let is_valid = |pair: &Pair| {
+            matches!(pair.state, State::Valid) && pair.from.as_str() == to && pair.to.as_str() == from
+        };
+        if from != self.config.to.as_str() || !self.pairs.iter().any(is_valid) {
+            return Err(StreamError::new(
+                StreamCondition::InvalidFrom,
+                "stanzas between these domains are not authorised on this stream",
+            )
+            .into());
+        }
+        Ok(match incoming {
+            Incoming::Stanza(stanza) => Some(S2sEvent::Stanza(stanza)),
+            Incoming::Refused(reply) if common.phase() == Phase::Open => Some(S2sEvent::Reply(reply)),
+            _ => None,
+        })
+    }
+
+    pub(super) fn is_bidirectional(&self) -> bool {
+        self.bidi
     }
 
     /// Our certificate was not enough. There is still dialback.

@@ -1,9 +1,9 @@
 //! The role of a server on a stream to or from another server: the negotiation parts of federation (RFC 6120 sections 4.5, 6 and 8.1, XEP-0178, XEP-0220).
 //!
 //! Such a stream carries stanzas one way: the [initiating](S2sStream::initiating) end sends, the
-//! [receiving](S2sStream::receiving) end receives, and answers take a stream in the other direction. (XEP-0288 would change that,
-//! while the stream negotiates: this is why both ends are one type. It is not spoken; its place is in the features, after TLS and
-//! before authentication.)
+//! [receiving](S2sStream::receiving) end receives, and answers take a stream in the other direction. If both want to, it
+//! [goes both ways](S2sStream::is_bidirectional) (XEP-0288). That is negotiated by the features, after TLS and before authentication,
+//! and is why both ends are one type.
 //!
 //! Stanzas flow for authorised *pairs*: from one domain of the initiating server to one of the receiving server. There are
 //! two ways to prove a pair:
@@ -85,12 +85,21 @@ impl Stream<S2s> {
         Stream::begin(common, S2s(End::Initiating(Initiator::new(config))))
     }
 
-    /// The end that accepts the stream, and only receives stanzas.
+    /// The end that accepts the stream, and only receives stanzas, unless it [goes both ways](Stream::is_bidirectional).
     #[must_use]
     pub fn receiving(config: Arc<S2sReceivingConfig>, seed: Seed, now: Instant) -> Self {
         let limits = config.limits.clone();
         let common = Common::new(Role::S2s, config.tls, Framing::Document, limits, &seed, now);
         Stream::begin(common, S2s(End::Receiving(Receiver::new(config))))
+    }
+
+    /// Whether stanzas go both ways on this stream (XEP-0288): the receiving end may send the inverse of what was authorised.
+    #[must_use]
+    pub fn is_bidirectional(&self) -> bool {
+        match &self.side.0 {
+            End::Initiating(end) => end.is_bidirectional(),
+            End::Receiving(end) => end.is_bidirectional(),
+        }
     }
 
     /// Asks the other server to take stanzas of one more pair of domains on this stream, from one of ours to one of its
@@ -250,7 +259,7 @@ impl Side for S2s {
     fn may_send(&self, stanza: &Stanza) -> Result<(), ApiMisuse> {
         match &self.0 {
             End::Initiating(end) => end.may_send(stanza),
-            End::Receiving(_) => Err(ApiMisuse::OnlyReceives),
+            End::Receiving(end) => end.may_send(stanza),
         }
     }
 }

@@ -5,12 +5,12 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use balcony_jid::BareJid;
-use balcony_machine::{Instant, Reason, Ticket};
+use balcony_machine::{ApiMisuse, Instant, Reason, Ticket};
 use balcony_sasl::SaslCondition;
-use balcony_stanza::{ErrorCondition, StreamCondition, StreamError, ns};
+use balcony_stanza::{ErrorCondition, Stanza, StreamCondition, StreamError, ns};
 
 use super::{S2sAnswer, S2sAsk, S2sEvent, S2sReceivingConfig};
-use crate::addressed::{Incoming, domain};
+use crate::addressed::{Incoming, domain, outgoing};
 use crate::common::Common;
 use crate::error::Error;
 use crate::feature::dialback::{self, Content, Proof, Received, Verdict, Verification, dialback_key};
@@ -35,6 +35,8 @@ pub(super) struct Receiver {
     /// The domain that SASL has confirmed.
     authenticated: Option<BareJid>,
     failures: usize,
+    /// Whether the peer has asked for stanzas the other way, too.
+    bidi: bool,
     /// When the stream ends if it is for keys only.
     end: Option<Instant>,
     /// What stanzas may come from and go to, and what is about to be found out; bounded.
@@ -66,6 +68,7 @@ impl Receiver {
             id: String::new(),
             authenticated: None,
             failures: 0,
+            bidi: false,
             end: None,
             pairs: Vec::new(),
         }
@@ -132,8 +135,13 @@ impl Receiver {
             (_, ns::TLS, "starttls") => {
                 self.forget(common)?;
                 starttls::grant(common, self.config.tls, out)?;
-                (self.domain, self.claimed) = (None, None);
+                (self.domain, self.claimed, self.bidi) = (None, None, false);
                 Ok(Some(S2sEvent::StartTls))
+            }
+            // XEP-0288 section 2.2: after TLS, before anybody is authenticated, and without an answer.
+            (Phase::Negotiate, ns::BIDI, "bidi") if self.takes_bidi(common) && self.pairs.is_empty() => {
+                self.bidi = true;
+                Ok(None)
             }
             (_, ns::SASL, "auth") => self.authenticate(common, out),
             (Phase::Sasl, ns::SASL, "response") => self.external(common, out),
@@ -176,6 +184,22 @@ impl Receiver {
             _ => Verdict::Error(ErrorCondition::RemoteServerTimeout),
         });
         true
+    }
+
+    pub(super) fn is_bidirectional(&self) -> bool {
+        self.bidi
+    }
+
+    /// On a stream that goes both ways: the inverse of what was proven (XEP-0288 section 2.3).
+    pub(super) fn may_send(&self, stanza: &Stanza) -> Result<(), ApiMisuse> {
+        let (from, to) = outgoing(stanza)?;
+        let is_valid = |pair: &Pair| {
+            matches!(pair.state, State::Valid) && pair.from.as_str() == to && pair.to.as_str() == from
+        };
+        match self.bidi && self.pairs.iter().any(is_valid) {
+            true => Ok(()),
+            false => Err(ApiMisuse::OnlyReceives),
+        }
     }
 
     pub(super) fn expires(&self, phase: Phase) -> Option<Instant> {
@@ -225,8 +249,15 @@ impl Receiver {
             if secure && dialback {
                 out.extend_from_slice(b"<dialback xmlns='urn:xmpp:features:dialback'><errors/></dialback>");
             }
+            if self.takes_bidi(common) {
+                out.extend_from_slice(b"<bidi xmlns='urn:xmpp:features:bidi'/>");
+            }
         });
         Ok(())
+    }
+
+    fn takes_bidi(&self, common: &Common) -> bool {
+        self.config.bidi && starttls::is_secure_enough(common, self.config.tls)
     }
 
     /// Whether the certificate proves the domain that the peer says it is.
