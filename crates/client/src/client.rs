@@ -62,7 +62,7 @@ pub enum Event {
     },
     /// The server has given a token for the next login (XEP-0484). [`Client::resuming`] uses it by itself; a program that wants to log in
     /// by it later, too, keeps it, like a password. With the feature `fast`.
-    Token(Token),
+    Token(Box<Token>),
     /// The server does not take the token any more, and was given the password instead.
     TokenRefused(SaslCondition),
     /// The resource is bound. Send initial presence (RFC 6121 section 4.2) to receive messages.
@@ -241,7 +241,7 @@ impl Client {
             ClientEvent::Token(token) => {
                 #[cfg(feature = "fast")]
                 {
-                    self.token = Some(Some(token.clone()));
+                    self.token = Some(Some((*token).clone()));
                 }
                 Event::Token(token)
             }

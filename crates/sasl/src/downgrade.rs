@@ -1,9 +1,9 @@
 //! What a server has offered, as both ends have seen it: SCRAM messages carry a hash of it, and the version of TLS, so that somebody
 //! in between who takes the stronger mechanisms or bindings out of an offer is found out (XEP-0474, XEP-0515).
 
+use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
-use core::fmt::Write as _;
 
 use crate::Hash;
 use crate::scram::to_base64;
@@ -52,20 +52,16 @@ impl Offered {
         message.push_str(",h=");
         message.push_str(&self.hash(hash));
         if let Some(version) = self.tls_version {
-            // Writing to a string does not fail.
-            let _ = write!(message, ",t={version:04x}");
+            message.push_str(",t=");
+            message.push_str(&hex(version));
         }
     }
 
-    /// Whether the attributes of a server's message tell of this offer, as far as they are there.
-    pub(crate) fn is_told(&self, hash: Hash, extensions: &str) -> bool {
-        extensions.split(',').all(|extension| match extension.split_once('=') {
+    /// Whether what follows the three attributes that a server's first message has to have tells of this offer, as far as it does.
+    pub(crate) fn is_told(&self, hash: Hash, server_first: &str) -> bool {
+        server_first.split(',').skip(3).all(|extension| match extension.split_once('=') {
             Some(("h", told)) => told == self.hash(hash),
-            Some(("t", told)) => self.tls_version.is_none_or(|version| {
-                let mut ours = String::new();
-                let _ = write!(ours, "{version:04x}");
-                told == ours
-            }),
+            Some(("t", told)) => self.tls_version.is_none_or(|version| told == hex(version)),
             _ => true,
         })
     }
@@ -73,6 +69,11 @@ impl Offered {
     fn hash(&self, hash: Hash) -> String {
         to_base64(hash.digest(self.text.as_bytes()).as_slice())
     }
+}
+
+/// Four digits.
+fn hex(version: u16) -> String {
+    format!("{version:04x}")
 }
 
 /// The names in the order of their octets.
@@ -121,11 +122,12 @@ mod tests {
         for (told, is_right) in
             [("t=0303", true), ("t=0304", false), ("t=303", false), ("x=1", true), ("", true)]
         {
-            assert_eq!(ours.is_told(Hash::Sha1, told), is_right, "{told}");
-            assert!(offered.is_told(Hash::Sha1, told));
+            let message = format!("r=x,s=x,i=4096,{told}");
+            assert_eq!(ours.is_told(Hash::Sha1, &message), is_right, "{told}");
+            assert!(offered.is_told(Hash::Sha1, &message));
         }
         // One that is right does not make up for one that is wrong.
-        assert!(!ours.is_told(Hash::Sha1, "t=0303,t=0304"));
-        assert!(!ours.is_told(Hash::Sha1, "h=LrtFoCs8XsoI+diY4u3rG69UGN8=,h=x"));
+        assert!(!ours.is_told(Hash::Sha1, "r=x,s=x,i=4096,t=0303,t=0304"));
+        assert!(!ours.is_told(Hash::Sha1, "r=x,s=x,i=4096,h=LrtFoCs8XsoI+diY4u3rG69UGN8=,h=x"));
     }
 }

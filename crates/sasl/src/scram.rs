@@ -38,8 +38,6 @@ pub(crate) struct ServerFirst<'a> {
     pub(crate) nonce: &'a str,
     pub(crate) salt: Vec<u8>,
     pub(crate) iterations: u32,
-    /// What follows.
-    pub(crate) extensions: &'a str,
 }
 
 /// `client-final-message`.
@@ -95,8 +93,7 @@ impl<'a> ServerFirst<'a> {
         let is_number = !digits.starts_with('0') && digits.bytes().all(|b| b.is_ascii_digit());
         let iterations = digits.parse().ok().filter(|_| is_number).ok_or("bad iteration count")?;
         fields.extensions()?;
-        let extensions = text.splitn(4, ',').nth(3).unwrap_or_default();
-        Ok(ServerFirst { nonce, salt, iterations, extensions })
+        Ok(ServerFirst { nonce, salt, iterations })
     }
 }
 

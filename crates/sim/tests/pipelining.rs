@@ -97,7 +97,7 @@ fn connect(
                         ClientEvent::Ask(ticket, ask) => {
                             client.answer(ticket, server.accounts.answer(ask)).unwrap();
                         }
-                        ClientEvent::Token(token) => end.token = Some(token),
+                        ClientEvent::Token(token) => end.token = Some(*token),
                         ClientEvent::TokenRefused(_) => end.is_refused = true,
                         ClientEvent::Resumed { .. } => end.is_resumed = true,
                         _ => {}

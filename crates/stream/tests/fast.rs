@@ -72,7 +72,7 @@ fn log_in(
             match client.advance(Instant::ZERO, &mut input, &mut up) {
                 Ok(Progress::Event(event)) => match event {
                     ClientEvent::Ask(ticket, ask) => client.answer(ticket, accounts.answer(ask)).unwrap(),
-                    ClientEvent::Token(token) => login.token = Some(token),
+                    ClientEvent::Token(token) => login.token = Some(*token),
                     ClientEvent::TokenRefused(condition) => login.refused = Some(condition),
                     ClientEvent::Authenticated { mechanism, .. } => login.by = Some(mechanism),
                     _ => {}

@@ -145,7 +145,7 @@ pub enum AgentEvent {
     Note(Note),
     /// The server has given a token for the next login, which is used by itself (XEP-0484). A program that wants to log in by it when it
     /// is started again keeps it, like a password.
-    Token(Token),
+    Token(Box<Token>),
     /// Anything else: what the server pushes, answers to requests that were sent as plain stanzas.
     Stanza(Box<Stanza>),
 }

@@ -26,7 +26,7 @@ pub enum ClientEvent {
     },
     /// The server has given a token for the next login (XEP-0484), in place of the one that was used, if one was. With the feature
     /// `fast`.
-    Token(super::Token),
+    Token(Box<super::Token>),
     /// The server does not take the token any more. The password is used now.
     TokenRefused(balcony_sasl::SaslCondition),
     /// A resource is bound: negotiation is complete and stanzas flow.

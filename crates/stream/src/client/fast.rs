@@ -1,5 +1,6 @@
 //! Logins by a token, at the client (XEP-0484).
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use balcony_sasl::{Binding, Mechanism, SaslCondition, TokenLogin, may_use_token};
@@ -141,12 +142,12 @@ impl Client {
             let (account, agent) = (self.config.account.clone(), agent.clone());
             let is_text = !agent.contains('\n') && !token.expose().contains('\n');
             let token = Token { account, agent, mechanism, token, expires, known };
-            self.fast.told = is_text.then_some(ClientEvent::Token(token));
+            self.fast.told = is_text.then(|| ClientEvent::Token(Box::new(token)));
         } else if let Some(token) = self.config.token.as_ref().filter(|token| {
             // The same one, and the server offers something else than before.
             self.fast.is_spent && token.mechanism == mechanism && token.known != known
         }) {
-            self.fast.told = Some(ClientEvent::Token(Token { known, ..token.clone() }));
+            self.fast.told = Some(ClientEvent::Token(Box::new(Token { known, ..token.clone() })));
         }
     }
 

@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 
 use balcony_jid::FullJid;
 use balcony_machine::Instant;
-use balcony_sasl::{ClientExchange, ClientStep, Mechanism, Offered, SaslCondition, SaslError};
+use balcony_sasl::{ClientExchange, ClientStep, Mechanism, SaslCondition, SaslError};
 use balcony_stanza::{StreamCondition, StreamError};
 use balcony_xep::csi::ClientState;
 use balcony_xml::ElementRef;
@@ -16,7 +16,9 @@ use super::{Client, ClientAsk, ClientEvent, no_bound_jid};
 use crate::common::Common;
 use crate::error::Error;
 use crate::feature::bind2;
-use crate::feature::channel_binding::{self, Announced};
+#[cfg(feature = "downgrade")]
+use crate::feature::channel_binding;
+use crate::feature::channel_binding::Announced;
 use crate::feature::sasl::{self, Profile};
 use crate::feature::sasl2::{self, Authenticate, InlineOffer};
 use crate::security::ChannelBinding;
@@ -36,7 +38,8 @@ pub(super) struct Offer {
     #[cfg(feature = "upgrade")]
     pub(super) upgrades: Vec<balcony_sasl::Hash>,
     /// All of it, to be compared with what the server says of it (XEP-0474).
-    offered: Option<Offered>,
+    #[cfg(feature = "downgrade")]
+    offered: Option<balcony_sasl::Offered>,
 }
 
 impl Client {
@@ -73,6 +76,7 @@ impl Client {
         let mut exchange =
             ClientExchange::new(mechanism, username, self.config.password.clone(), None, binding, nonce)
                 .map_err(|error| self.sasl_error(&error))?;
+        #[cfg(feature = "downgrade")]
         if let Some(offered) = &self.offer.offered {
             let version = common.security.as_ref().and_then(|security| security.version);
             exchange = exchange.with_offer(offered.clone().with_tls_version(version));
@@ -276,7 +280,8 @@ impl Offer {
             inline: extensible.map(InlineOffer::read).unwrap_or_default(),
             #[cfg(feature = "upgrade")]
             upgrades: extensible.map(crate::feature::upgrade::tasks).unwrap_or_default(),
-            offered: Some(Offered::new(names(), channel_binding::names(features))),
+            #[cfg(feature = "downgrade")]
+            offered: Some(balcony_sasl::Offered::new(names(), channel_binding::names(features))),
         }
     }
 }

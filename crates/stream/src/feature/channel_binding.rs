@@ -18,6 +18,7 @@ pub(crate) fn write_feature(bindings: impl Iterator<Item = Binding>, out: &mut V
 }
 
 /// The types in the list among these features, known here or not, if the server says which types it has.
+#[cfg(feature = "downgrade")]
 pub(crate) fn names(features: ElementRef<'_>) -> Option<impl Iterator<Item = &str>> {
     let list = features.child("sasl-channel-binding", ns::SASL_CHANNEL_BINDING)?;
     let types = list.children().filter(|child| child.is("channel-binding", ns::SASL_CHANNEL_BINDING));
