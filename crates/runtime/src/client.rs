@@ -490,3 +490,15 @@ pub(crate) fn poll_try<T>(
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // XEP-0388 §2.3 [SL12], RFC 9562 §5.4
+    #[test]
+    fn an_installation_is_named_by_a_uuid_of_version_4() {
+        assert_eq!(uuid([0; 16]), "00000000-0000-4000-8000-000000000000");
+        assert_eq!(uuid([0xff; 16]), "ffffffff-ffff-4fff-bfff-ffffffffffff");
+    }
+}
