@@ -146,6 +146,7 @@ fn another_session_takes_the_resource() {
 }
 
 /// How many histories: so many, or as `BALCONY_SESSIONS` says.
+#[allow(clippy::disallowed_methods, reason = "whoever runs this by hand says how long")]
 fn seeds(usual: u32) -> u32 {
     std::env::var("BALCONY_SESSIONS").map_or(usual, |seeds| seeds.parse().unwrap())
 }
