@@ -1,5 +1,6 @@
 //! What the owner of a server says, sees and ends while it runs.
 
+use balcony_client::{RequestKind, RequestOutcome};
 use balcony_jid::FullJid;
 use balcony_runtime::{SendError, SessionConnection, TlsPolicy};
 use balcony_stanza::{StreamCondition, StreamError};
@@ -90,7 +91,10 @@ pub(crate) async fn sessions_are_ended() {
     assert!(ended.contains("policy-violation") && ended.contains("not on this balcony"), "{ended}");
     assert!(!soon(phone.reconnect()).await.unwrap(), "it went on");
 
-    // One whose client is on its way is ended, too.
+    // One whose client is on its way is ended, too. There is nothing to go on with before the server has said so, which it has when
+    // it answers.
+    let outcome = soon(phone.request(RequestKind::Get, Some("localhost".parse().unwrap()), ping(), PATIENCE));
+    assert!(matches!(outcome.await, Ok(RequestOutcome::Result(_))));
     relay.cut();
     lost(&mut phone).await;
     let is_lost = || async {
@@ -98,9 +102,12 @@ pub(crate) async fn sessions_are_ended() {
         let own = sessions.iter().find(|session| session.jid == phone_jid).map(|session| session.connection);
         own == Some(SessionConnection::Lost)
     };
-    while !is_lost().await {
-        runtime::sleep(Duration::from_millis(10)).await;
-    }
+    soon(async {
+        while !is_lost().await {
+            runtime::sleep(Duration::from_millis(10)).await;
+        }
+    })
+    .await;
     assert!(soon(world.server.disconnect(phone_jid.clone(), error())).await);
     assert!(soon(world.server.sessions()).await.iter().all(|session| session.jid != phone_jid));
     assert!(!soon(phone.reconnect()).await.unwrap(), "it went on");
