@@ -76,6 +76,7 @@ fn delivery(c: &mut Criterion) {
                         for (from, stanza) in messages {
                             router.route(Instant::ZERO, from, stanza, &mut effects);
                         }
+                        while router.take_in(Instant::ZERO, &mut effects) {}
                         assert_eq!(black_box(&effects).len(), BATCH);
                     },
                     BatchSize::LargeInput,
@@ -99,11 +100,13 @@ fn to_nobody(c: &mut Criterion) {
             let stanza = Stanza::message(MessageType::Chat).from(from.into()).to(to);
             router.route(Instant::ZERO, session, stanza, &mut effects);
         }
+        while router.take_in(Instant::ZERO, &mut effects) {}
         let nobody = Stanza::message(MessageType::Chat).from(own).to("nobody@example.com".parse().unwrap());
         group.bench_function(format!("{others} others wait"), |b| {
             b.iter(|| {
                 effects.clear();
                 router.route(Instant::ZERO, SessionId(0), nobody.clone(), &mut effects);
+                router.take_in(Instant::ZERO, &mut effects);
                 let Some(Effect::Ask { ticket, .. }) =
                     effects.iter().find(|e| matches!(e, Effect::Ask { .. }))
                 else {

@@ -259,8 +259,11 @@ impl World {
 
     /// Does what the server wants done. Unless the store waits, it answers at once.
     fn act(&mut self, mut actions: Vec<Action>) {
-        while !actions.is_empty() {
+        while !actions.is_empty() || self.server.router().has_parked() {
             let mut next = Vec::new();
+            if actions.is_empty() {
+                self.server.take_in(self.now, &mut next);
+            }
             for action in actions {
                 match action {
                     Action::Ask(ticket, Ask::Stream(ask)) => {

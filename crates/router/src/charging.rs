@@ -26,6 +26,7 @@ impl Router {
         let (sent, bytes) = match mem::replace(origin, Origin::Taken) {
             Origin::Waited(charge) => return Some(charge),
             Origin::Session { sent, bytes, .. } => (Some(sent), bytes),
+            Origin::Parked { bytes } => (None, bytes),
             Origin::Remote
             | Origin::Server(_)
             | Origin::Answer
@@ -83,7 +84,7 @@ impl Router {
         let payer = self.payer(pays.as_ref()?);
         let (sees, facts) = (sees(stanza, origin), origin.facts());
         let bytes = match origin {
-            Origin::Session { bytes, .. } => *bytes,
+            Origin::Session { bytes, .. } | Origin::Parked { bytes } => *bytes,
             Origin::Waited(charge) => charge.bytes(),
             Origin::Remote
             | Origin::Server(_)
@@ -107,6 +108,7 @@ impl Router {
             }
             Origin::Session { sent, bytes, .. } => self.asks.charge(payer, bytes, place, Some(sent), facts),
             Origin::Remote
+            | Origin::Parked { .. }
             | Origin::Server(_)
             | Origin::Answer
             | Origin::Undelivered { .. }
@@ -212,6 +214,6 @@ impl Router {
 }
 
 /// Whether its sender may know what becomes of a stanza.
-fn sees(stanza: &Stanza, origin: &Origin) -> bool {
+pub(crate) fn sees(stanza: &Stanza, origin: &Origin) -> bool {
     is_to_itself(stanza) || origin.facts().sees_presence
 }

@@ -15,6 +15,7 @@ use balcony_stanza::{ErrorCondition, IqType, Kind, MessageType, PresenceType, St
 
 use crate::account::{Account, is_to_itself};
 use crate::asks::{Charge, Purpose, cost};
+use crate::charging::sees;
 use crate::commit::{Commit, Scope, Then};
 use crate::facts::{Said, SenderFacts};
 use crate::line::{Origin, Task, Waiting};
@@ -115,8 +116,28 @@ impl Router {
         if is_for == For::Subscribers && matches!(origin, Origin::Remote) && !self.is_shown_account(&stanza) {
             return self.ask_who_sees(&to.to_bare(), stanza, origin, effects);
         }
-        if self.crosses(&stanza, origin, effects) {
-            self.arrive(is_for, stanza, origin, effects);
+        if !self.crosses(&stanza, origin, effects) {
+            return;
+        }
+        let sees = sees(&stanza, origin);
+        let may_wait = sees || !self.is_answered_at_once(&stanza, is_for);
+        if may_wait && self.has_to_park(&stanza, sees, origin, effects) {
+            return self.park(stanza, origin, effects);
+        }
+        self.arrive(is_for, stanza, origin, effects);
+    }
+
+    /// Whether a stranger is answered before all that it has sent before to the same: it is what strangers are answered whatever the
+    /// account does.
+    fn is_answered_at_once(&self, stanza: &Stanza, is_for: For) -> bool {
+        let Some(to) = &stanza.head.to else { return false };
+        let reaches = |account: &Account| {
+            self.reached(account, stanza).is_some()
+                || is_for == For::Subscribers && self.is_shown_account(stanza)
+        };
+        match stanza.head.kind {
+            Kind::Iq(IqType::Get | IqType::Set) => !self.accounts.get(to.bare_str()).is_some_and(reaches),
+            kind => kind == Kind::Presence(PresenceType::Probe),
         }
     }
 
@@ -132,7 +153,10 @@ impl Router {
         let facts = origin.facts();
         match self.accounts.get(to.bare_str()) {
             None if facts.said == Said::WhoIsThere => {}
-            Some(account) if facts.said == Said::Again && !account.is_quiet_with(from) => {}
+            Some(account)
+                if facts.said == Said::Again
+                    && (!account.is_quiet_with(from)
+                        || self.parked.is_between(&from.to_bare(), &to.to_bare())) => {}
             // A stranger who gets nothing is told so without regard to what the account waits for, or the wait would tell of it.
             Some(account)
                 if matches!(stanza.head.kind, Kind::Iq(_))

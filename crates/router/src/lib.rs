@@ -50,6 +50,8 @@
 //!     .from("romeo@example.com/garden".parse()?)
 //!     .to("juliet@example.com".parse()?);
 //! router.route(now, romeo, message, &mut effects);
+//! // He does not see her presence, so this comes when all that came with it is dealt with.
+//! router.take_in(now, &mut effects);
 //! assert!(matches!(effects[..], [Effect::Deliver { session, .. }] if session == juliet));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
@@ -93,6 +95,7 @@ mod router;
 mod saved;
 mod shared;
 mod store;
+mod strangers;
 mod subscription;
 mod undelivered;
 mod waits;

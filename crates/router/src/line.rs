@@ -67,6 +67,8 @@ pub(crate) enum Origin {
     Waited(Charge),
     /// Another server, just now.
     Remote,
+    /// Its sender, from here or from there, who takes it as handled: it has been [parked](crate::strangers). What it cost.
+    Parked { bytes: usize },
     /// This server, in the name of the sender, who pays for it if it waits.
     Server(SenderFacts),
     /// This server, in the name of somebody of whom the recipient may not know whether that is one: it answers the recipient, who pays
@@ -92,6 +94,7 @@ impl Origin {
             Origin::Session { facts, .. } | Origin::Server(facts) => *facts,
             Origin::Waited(charge) => charge.facts,
             Origin::Remote
+            | Origin::Parked { .. }
             | Origin::Answer
             | Origin::Undelivered { .. }
             | Origin::Taken
@@ -105,6 +108,7 @@ impl Origin {
             Origin::Session { facts, .. } | Origin::Server(facts) => facts.sees_presence = sees_presence,
             Origin::Waited(charge) => charge.facts.sees_presence = sees_presence,
             Origin::Remote
+            | Origin::Parked { .. }
             | Origin::Answer
             | Origin::Undelivered { .. }
             | Origin::Taken
@@ -119,6 +123,7 @@ impl Origin {
             Origin::Waited(charge) => charge.place().is_said(),
             Origin::Session { .. }
             | Origin::Remote
+            | Origin::Parked { .. }
             | Origin::Undelivered { .. }
             | Origin::Taken
             | Origin::Refused => false,
@@ -129,7 +134,11 @@ impl Origin {
     pub(crate) const fn is_new(&self) -> bool {
         match self {
             Origin::Waited(charge) => charge.place().is_at_home(),
-            Origin::Session { .. } | Origin::Remote | Origin::Server(_) | Origin::Answer => true,
+            Origin::Session { .. }
+            | Origin::Remote
+            | Origin::Parked { .. }
+            | Origin::Server(_)
+            | Origin::Answer => true,
             Origin::Undelivered { .. } | Origin::Taken | Origin::Refused => false,
         }
     }

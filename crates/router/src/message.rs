@@ -9,6 +9,7 @@ use alloc::vec::Vec;
 use balcony_stanza::{ErrorCondition, Kind, MessageType, Stanza};
 
 use crate::account::{Account, is_to_itself};
+use crate::charging::sees;
 use crate::extension::{Copies, Copying};
 use crate::line::Origin;
 use crate::request::For;
@@ -61,6 +62,21 @@ impl Router {
         if !self.crosses(&stanza, origin, effects) {
             return;
         }
+        let sees = sees(&stanza, origin);
+        if self.has_to_park(&stanza, sees, origin, effects) {
+            return self.park(stanza, origin, effects);
+        }
+        self.hand_over(kind, stanza, origin, effects);
+    }
+
+    /// Gives a message to the account that it is for, now or later.
+    pub(crate) fn hand_over(
+        &mut self,
+        kind: MessageType,
+        stanza: Stanza,
+        origin: &mut Origin,
+        effects: &mut Vec<Effect>,
+    ) {
         let Some(to) = &stanza.head.to else { return };
         let account = self.accounts.get(to.bare_str()).filter(|account| account.takes_message(&stanza));
         let Some(account) = account else { return self.arrive(For::Others, stanza, origin, effects) };

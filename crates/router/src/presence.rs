@@ -8,6 +8,7 @@ use balcony_stanza::{ErrorCondition, Kind, PresenceType, Stanza, StanzaError, ns
 
 use crate::account::{Account, Note, Presence, Resource};
 use crate::asks::{Purpose, cost};
+use crate::charging::sees;
 use crate::directed::Directed;
 use crate::facts::Said;
 use crate::line::Origin;
@@ -212,6 +213,10 @@ impl Router {
         }
         if !self.crosses(&stanza, origin, effects) {
             return;
+        }
+        let sees = sees(&stanza, origin);
+        if self.has_to_park(&stanza, sees, origin, effects) {
+            return self.park(stanza, origin, effects);
         }
         let Some(to) = &stanza.head.to else { return };
         let Some(account) = self.accounts.get_mut(to.bare_str()) else { return };

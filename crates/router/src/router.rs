@@ -20,6 +20,7 @@ use crate::outbox::{Outbox, is_answer};
 use crate::queue::Leaving;
 use crate::resumption::Managed;
 use crate::shared::Shared;
+use crate::strangers::Parked;
 use crate::{Answer, Config, Effect, SessionId};
 
 /// The router of one or more local domains: see the [crate documentation](crate).
@@ -58,6 +59,7 @@ pub struct Router {
     /// What has been replayed and is to be delivered next, its number in its log, and whether it is the last. Empty between calls.
     pub(crate) replays: VecDeque<(Arc<Stanza>, u64, bool)>,
     pub(crate) asks: Asks,
+    pub(crate) parked: Parked,
     pub(crate) lookups: Lookups,
     /// Whose stored messages are to be looked at again, and when, the next one first: all wait equally long.
     pub(crate) retries: VecDeque<(Instant, BareJid)>,
@@ -135,6 +137,7 @@ impl Router {
             asks: Asks::new(config.limits.clone()),
             shared: Shared::new(config),
             random: seed.random(),
+            parked: Parked::default(),
             lookups: Lookups::default(),
             accounts: HashMap::new(),
             sessions: HashMap::new(),
@@ -278,13 +281,23 @@ impl Router {
         }
     }
 
-    /// When to call [`tick`](Router::tick): the next ask expires then, or one that has failed is made again.
+    /// When to call [`tick`](Router::tick): the next ask expires then, one that has failed is made again, or something of strangers
+    /// has not been [taken in](Router::take_in).
     #[must_use]
     pub fn deadline(&self) -> Option<Deadline> {
         let retry = self.retries.front().map(|(at, _)| *at);
         let stall = self.stalls.first().map(|(at, _)| *at);
         let abandoned = self.waiting_for_clients.first().map(|(at, _)| *at);
-        let at = self.asks.deadline().into_iter().chain(retry).chain(stall).chain(abandoned).min()?;
+        let parked = self.parked.due();
+        let at = self
+            .asks
+            .deadline()
+            .into_iter()
+            .chain(retry)
+            .chain(stall)
+            .chain(abandoned)
+            .chain(parked)
+            .min()?;
         Some(Deadline { at, reason: Reason::Answer })
     }
 
@@ -304,6 +317,9 @@ impl Router {
         }
         self.go_on(effects);
         self.dispatch(start, effects);
+        if self.parked.due().is_some_and(|due| due <= now) {
+            self.take_in(now, effects);
+        }
     }
 
     /// The full JID that the session has bound.

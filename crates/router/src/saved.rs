@@ -109,13 +109,13 @@ impl Router {
         self.asks.clock(now);
         let start = effects.len();
         let read = Saved::read(self, saved, with)?;
-        let jid = self.take_in(session, read, effects);
+        let jid = self.adopt(session, read, effects);
         self.go_on(effects);
         self.dispatch(start, effects);
         jid
     }
 
-    fn take_in(&mut self, session: SessionId, saved: Saved, effects: &mut Vec<Effect>) -> Option<FullJid> {
+    fn adopt(&mut self, session: SessionId, saved: Saved, effects: &mut Vec<Effect>) -> Option<FullJid> {
         let Saved {
             jid,
             creation,

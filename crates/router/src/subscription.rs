@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 
 use balcony_jid::{BareJid, FullJid, Jid};
 use balcony_roster::{Answer, Audience, Decision, Push, Request, Roster};
-use balcony_stanza::{IqType, Payload, PresenceType, Stanza};
+use balcony_stanza::{IqType, Kind, Payload, PresenceType, Stanza};
 use balcony_xml::ElementRef;
 
 use crate::account::Account;
@@ -182,7 +182,14 @@ impl Router {
                         account.deliver_to(to, &stanza, effects);
                     }
                 }
-                Decision::Send(stanza) => self.pass_on(stanza, &mut Origin::said(Said::New), effects),
+                Decision::Send(stanza) => {
+                    // Presence has no answer that this would have to come before.
+                    let is_sent =
+                        request.is_some_and(|request| matches!(request.head.kind, Kind::Presence(_)));
+                    if !(is_sent && self.parks_said(&stanza, effects)) {
+                        self.pass_on(stanza, &mut Origin::said(Said::New), effects);
+                    }
+                }
                 Decision::Available(contact) => self.reveal(name, &contact, effects),
                 Decision::Unavailable(contact) => self.hide(name, &contact, effects),
             }

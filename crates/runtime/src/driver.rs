@@ -504,7 +504,7 @@ impl<R: Runtime> Driver<R> {
                 self.alive.close();
                 return Poll::Ready(());
             }
-            if self.ready.is_empty() && self.messages.is_empty() {
+            if self.ready.is_empty() && self.messages.is_empty() && !self.machine.has_more() {
                 let at = self.deadline();
                 let due = at.map(|at| self.timer.poll_until(cx, self.clock.at(at)));
                 if !due.is_some_and(|due| due.is_ready()) && self.mailbox.sleep(cx.waker()) {

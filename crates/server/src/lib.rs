@@ -13,6 +13,7 @@
 //! - On [`Action::Ask`]: find the answer on some other thread and bring it to [`Server::answer`].
 //! - With [`Config::federation`]: on [`Action::Resolve`] ask the DNS and say [`Server::resolved`]; on [`Action::Connect`] connect and say
 //!   [`Server::connected`] or [`Server::unreachable`].
+//! - When all this is done: [`Server::take_in`], and again as long as it is true, with what has happened meanwhile in between.
 //! - Call [`Server::tick`] when [`Server::deadline`] has passed.
 //!
 //! # By hand

@@ -209,11 +209,25 @@ impl Server {
         self.abroad(now, actions, |federation| federation.tick(now));
     }
 
+    /// Gives some of what strangers have sent to its recipients: see [`Router::take_in`]. Call it when all actions are done, until it is
+    /// `false`, and with everything else that happens in between; what nobody asks for comes with [`tick`](Server::tick), a
+    /// millisecond later.
+    pub fn take_in(&mut self, now: Instant, actions: &mut Vec<Action>) -> bool {
+        if self.router.has_parked() {
+            self.router.take_in(now, &mut self.effects);
+            self.converse(now, actions);
+            self.go_on(now, actions);
+        }
+        self.router.has_parked()
+    }
+
     /// Ends every stream with `system-shutdown` (RFC 6120 section 4.9.3.20). Sessions that can be resumed wait for their clients all the
     /// same (XEP-0198), and are [kept](Ask::Sessions) at last, if [`Config::keep_sessions`] says so; otherwise they end. `Close` follows for each when its output is
     /// written, or after [`Limits::closing`](balcony_machine::Limits::closing) if the peer does not read.
     pub fn shutdown(&mut self, now: Instant, actions: &mut Vec<Action>) {
         self.is_closing = true;
+        // What was accepted has its fate, and who has sent it hears of that if he may.
+        while self.take_in(now, actions) {}
         for id in self.connections.ids() {
             let error = StreamError::new(StreamCondition::SystemShutdown, "the server is shutting down");
             self.connections.abort(now, id, error, actions);
@@ -298,6 +312,7 @@ impl Server {
         // What other servers are told of those who have gone may have waited for the store.
         if self.is_closing
             && self.router.counts().asks == 0
+            && !self.router.has_parked()
             && let Some(federation) = &mut self.federation
         {
             federation.close(now);

@@ -36,6 +36,8 @@ pub struct Shard<P> {
     now: Instant,
     /// When it has done last what was due.
     ticked: Option<Instant>,
+    /// It has taken in something of strangers since everything was done.
+    has_taken_in: bool,
     /// Since it has been told to shut down: when that is over, whoever has not answered.
     closing: Option<Instant>,
 }
@@ -114,6 +116,7 @@ impl<P> Shard<P> {
             removals: BTreeMap::new(),
             now: Instant::ZERO,
             ticked: None,
+            has_taken_in: false,
             closing: None,
         }
     }
@@ -243,7 +246,8 @@ impl<P> Shard<P> {
     #[must_use]
     pub fn is_closed(&self) -> bool {
         let is_over = |until: Instant| {
-            let is_settled = self.server.router().counts().asks == 0 && !self.server.is_saving();
+            let router = self.server.router();
+            let is_settled = router.counts().asks == 0 && !router.has_parked() && !self.server.is_saving();
             self.peers.is_empty() && is_settled || self.now >= until
         };
         self.closing.is_some_and(is_over)
@@ -303,7 +307,14 @@ impl<P> Shard<P> {
         Stats { connections: self.peers.len(), sessions: counts.sessions, accounts: counts.accounts }
     }
 
-    /// What to do next.
+    /// Whether there is more to do when all is done that [`next`](Shard::next) says: call that again, after what has happened
+    /// meanwhile.
+    #[must_use]
+    pub fn has_more(&self) -> bool {
+        self.server.router().has_parked()
+    }
+
+    /// What to do next. What strangers have sent comes last, some of it each time until there is nothing to do.
     #[expect(clippy::should_implement_trait, reason = "what it returns borrows from it")]
     pub fn next(&mut self) -> Option<Todo<'_, P>> {
         if let Some((level, line)) = self.lines.pop_front() {
@@ -311,7 +322,16 @@ impl<P> Shard<P> {
         }
         loop {
             self.todo.extend(self.actions.drain(..));
-            match self.todo.pop_front()? {
+            let Some(action) = self.todo.pop_front() else {
+                // Everything is written that came before, and some of what strangers have sent has its turn.
+                self.has_taken_in = !self.has_taken_in && self.has_more();
+                if !self.has_taken_in {
+                    return None;
+                }
+                self.server.take_in(self.now, &mut self.actions);
+                continue;
+            };
+            match action {
                 Action::Write(id) => {
                     let mut bytes = Vec::new();
                     self.server.take_output(id, &mut bytes);

@@ -64,7 +64,14 @@ impl World {
 
     /// Answers what can be answered.
     fn act(&mut self) {
-        while let Some(action) = self.actions.pop() {
+        loop {
+            let Some(action) = self.actions.pop() else {
+                if self.server.router().has_parked() {
+                    self.server.take_in(Instant::ZERO, &mut self.actions);
+                    continue;
+                }
+                return;
+            };
             let Action::Ask(ticket, ask) = action else { continue };
             let answer = match ask {
                 Ask::Stream(ask) => Answer::Stream(credentials(ask)),

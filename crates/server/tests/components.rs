@@ -90,6 +90,9 @@ impl World {
             for index in 0..self.components.len() {
                 self.hear(index, &[]);
             }
+            if self.actions.is_empty() {
+                self.tell(|server, actions| _ = server.take_in(NOW, actions));
+            }
             let Some(action) = self.actions.pop_front() else { return };
             let find = |id| self.components.iter().position(|component| component.id == id);
             match action {

@@ -403,20 +403,23 @@ impl World {
                 busy |= self.step(peer);
             }
             busy |= self.step_store();
+            busy |= self.take_in();
             if !busy {
                 return;
             }
         }
     }
 
-    /// Lets so many pieces of what is on its way arrive, or so many asks be answered.
+    /// Lets so many pieces of what is on its way arrive, so many asks be answered, or strangers' stanzas come to their recipients.
     pub fn run_some(&mut self, steps: usize) {
         for _ in 0..steps {
-            let one = self.below(self.peers.len() + 1);
+            let one = self.below(self.peers.len() + 2);
             if one < self.peers.len() {
                 self.step(one);
-            } else {
+            } else if one == self.peers.len() {
                 self.step_store();
+            } else {
+                self.take_in();
             }
         }
     }
@@ -456,6 +459,14 @@ impl World {
     /// A number below `end`, by the seed.
     fn below(&mut self, end: usize) -> usize {
         usize::try_from(self.random.next_u64() % end as u64).unwrap_or(0)
+    }
+
+    /// Some of what strangers have sent comes to its recipients, if there is any.
+    fn take_in(&mut self) -> bool {
+        let (has_parked, mut actions) = (self.server.router().has_parked(), Vec::new());
+        self.server.take_in(self.now, &mut actions);
+        self.act(actions);
+        has_parked
     }
 
     /// The store does one thing, if there is any. It keeps the order within an account.

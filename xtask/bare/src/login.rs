@@ -107,7 +107,10 @@ impl World {
 
     /// Does what the server says until it says nothing more.
     fn settle(&mut self) {
-        while !self.actions.is_empty() {
+        while !self.actions.is_empty() || self.server.router().has_parked() {
+            if self.actions.is_empty() {
+                self.server.take_in(NOW, &mut self.actions);
+            }
             for action in core::mem::take(&mut self.actions) {
                 match action {
                     Action::Write(id) => {

@@ -31,6 +31,7 @@ mod resumption;
 mod rosters;
 mod services;
 mod slow;
+mod strangers;
 mod subscriptions;
 mod vcard;
 mod views;

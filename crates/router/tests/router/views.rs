@@ -62,7 +62,7 @@ enum Was<'e> {
 
 /// Has a history happen, and then the store do all that is left.
 fn live(world: &mut World, events: Vec<Event>, mut see: impl FnMut(&mut World, &Was<'_>, &[Effect])) {
-    world.at_once = false;
+    (world.at_once, world.parks) = (false, true);
     let (mut store, mut sessions, mut flushing) = (Slow::default(), 0, Vec::new());
     let rest = core::iter::repeat_n([Event::Take(0), Event::Answer(0), Event::Written(0)], 500).flatten();
     for (number, event) in events.into_iter().chain(rest).enumerate() {
@@ -102,6 +102,10 @@ fn live(world: &mut World, events: Vec<Event>, mut see: impl FnMut(&mut World, &
             }
             Event::Written(_) | Event::Broken(_) => {}
         }
+        // What strangers have sent comes now and then.
+        if number % 3 == 0 {
+            world.router.take_in(world.now, &mut effects);
+        }
         for effect in &effects {
             match effect.clone() {
                 Effect::Ask { ticket, ask } => {
@@ -113,7 +117,8 @@ fn live(world: &mut World, events: Vec<Event>, mut see: impl FnMut(&mut World, &
         }
         see(world, &was, &effects);
     }
-    assert!(store.asked.is_empty() && store.answers.is_empty());
+    assert!(store.asked.is_empty() && store.answers.is_empty() && !world.router.has_parked());
+    world.parks = false;
 }
 
 /// Which sessions somebody sees at the end who are not there any more, among those of this server.

@@ -72,6 +72,8 @@ pub(crate) struct World {
     pub(crate) store: Memory,
     /// Whether the store answers at once. Otherwise the test does.
     pub(crate) at_once: bool,
+    /// Whether the test says when the recipients of strangers' stanzas get them. Otherwise they do at once.
+    pub(crate) parks: bool,
     pub(crate) now: Instant,
     /// Whose stanzas had to wait, and what they cost, in order.
     pub(crate) waited: Vec<(SessionId, u64)>,
@@ -94,6 +96,7 @@ impl World {
             router: Router::new(config, &Seed::from_u64(7)),
             store: Memory::default(),
             at_once: true,
+            parks: false,
             now: Instant::ZERO,
             waited: Vec::new(),
             handled: Vec::new(),
@@ -140,6 +143,7 @@ impl World {
                 _ => {}
             }
             next += 1;
+            self.take_in(effects);
         }
         effects.retain(|effect| match effect {
             Effect::Handled { session, number } => {
@@ -179,6 +183,14 @@ impl World {
     }
 
     pub(crate) fn send(&mut self, from: SessionId, stanza: Stanza) -> Vec<Effect> {
+        let mut effects = self.brings(from, stanza);
+        self.take_in(&mut effects);
+        self.serve(&mut effects);
+        effects
+    }
+
+    /// A session sends a stanza. What it means for others that are strangers to the sender is still to come.
+    pub(crate) fn brings(&mut self, from: SessionId, stanza: Stanza) -> Vec<Effect> {
         let mut effects = Vec::new();
         let stanza = match self.router.jid(from) {
             Some(own) if matches!(stanza.head.kind, Kind::Presence(kind) if kind.is_subscription()) => {
@@ -193,8 +205,12 @@ impl World {
         if !self.router.route(self.now, from, stanza, &mut effects) {
             self.waited.push((from, number));
         }
-        self.serve(&mut effects);
         effects
+    }
+
+    /// Has the recipients of strangers' stanzas get them.
+    pub(crate) fn take_in(&mut self, effects: &mut Vec<Effect>) {
+        while !self.parks && self.router.take_in(self.now, effects) {}
     }
 
     /// Sends, and says what came of it.
@@ -207,6 +223,7 @@ impl World {
     pub(crate) fn received(&mut self, from: &str, stanza: Stanza) -> Vec<Effect> {
         let mut effects = Vec::new();
         self.router.receive(self.now, stanza.from(jid(from)), &mut effects);
+        self.take_in(&mut effects);
         self.serve(&mut effects);
         effects
     }
@@ -233,6 +250,7 @@ impl World {
             self.router.drained(self.now, session, u64::MAX, &mut effects);
             self.router.gone(self.now, session, &mut effects);
         }
+        self.take_in(&mut effects);
         self.serve(&mut effects);
         effects
     }
@@ -245,6 +263,7 @@ impl World {
     pub(crate) fn answer(&mut self, ticket: Ticket, answer: Answer) -> Vec<Effect> {
         let mut effects = Vec::new();
         self.router.answer(self.now, ticket, answer, &mut effects);
+        self.take_in(&mut effects);
         self.serve(&mut effects);
         effects
     }
@@ -252,6 +271,7 @@ impl World {
     pub(crate) fn removed(&mut self, account: &str) -> Vec<Effect> {
         let mut effects = Vec::new();
         self.router.remove_account(self.now, &bare(account), &mut effects);
+        self.take_in(&mut effects);
         self.serve(&mut effects);
         effects
     }
@@ -264,6 +284,7 @@ impl World {
     pub(crate) fn tick(&mut self) -> Vec<String> {
         let mut effects = Vec::new();
         self.router.tick(self.now, &mut effects);
+        self.take_in(&mut effects);
         self.serve(&mut effects);
         self.tell(&effects)
     }

@@ -238,6 +238,12 @@ impl Stage {
             self.act(action);
             return true;
         }
+        if self.server.router().has_parked() {
+            let mut actions = Vec::new();
+            self.server.take_in(self.now, &mut actions);
+            self.actions.extend(actions);
+            return true;
+        }
         let ready = |connection: &Connection| connection.reads && !connection.to_server.is_empty();
         if let Some(place) = self.connections.iter().position(ready) {
             let connection = &mut self.connections[place];
