@@ -22,6 +22,7 @@ const DEVICE: &str = "thumbv7em-none-eabihf";
 const PATHS: &[(&str, u64)] = &[
     ("message", 500),
     ("message-full", 500),
+    ("message-stranger", 500),
     ("message-carbons", 500),
     ("message-offline", 500),
     ("parse", 500),

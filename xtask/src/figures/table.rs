@@ -47,11 +47,12 @@ const HEAD: &str = "\
 # What the main paths cost. `cargo xtask figures` measures them and fails when one has grown by more than it may; who has a
 # good reason runs `cargo xtask figures --write`, and says the reason in the commit.
 #
-# message          a chat message of 181 bytes to the bare JID of an account with one available resource, from the sender's
-#                  bytes to the recipient's, without TLS; no extension wants it
+# message          a chat message of 181 bytes to the bare JID of a contact with one available resource, from the sender's bytes to
+#                  the recipient's, without TLS; no extension wants it
 # message-full     the same to the resource
+# message-stranger the same to the bare JID of somebody whose presence the sender does not see
 # message-carbons  the same to the bare JID; both people have a second resource, and all want copies (XEP-0280)
-# message-offline  the same to somebody who is not there, with a store that does nothing for it
+# message-offline  the same to such a stranger who is not there, with a store that does nothing for it
 # parse            the message out of the bytes of a stream
 # write            the message into a buffer
 # route            a message to an available resource, as a router sees it

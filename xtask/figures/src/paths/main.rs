@@ -15,15 +15,16 @@ use balcony_router::{Effect, Memory, Router, SessionId};
 use balcony_stanza::{MessageType, PresenceType, Stanza};
 use balcony_xml::{Reader, Token};
 
-use crate::world::World;
+use crate::world::{World, befriend};
 
 /// A path: its name, and what goes it so many times and returns how often it asked for memory.
 type Path = (&'static str, fn(usize) -> usize);
 
 const PATHS: &[Path] = &[
-    ("message", |count| messages(count, "juliet@example.com", &[])),
-    ("message-full", |count| messages(count, "juliet@example.com/desk", &[])),
-    ("message-carbons", |count| messages(count, "juliet@example.com", &CARBONS)),
+    ("message", |count| messages(count, "juliet@example.com", &[], true)),
+    ("message-full", |count| messages(count, "juliet@example.com/desk", &[], true)),
+    ("message-stranger", |count| messages(count, "juliet@example.com", &[], false)),
+    ("message-carbons", |count| messages(count, "juliet@example.com", &CARBONS, true)),
     ("message-offline", offline),
     ("parse", parse),
     ("write", write),
@@ -61,9 +62,12 @@ fn counted(act: impl FnOnce()) -> usize {
     heap::allocations() - before
 }
 
-/// Messages, from the bytes of the sender to those of the recipient.
-fn messages(count: usize, to: &str, copied: &[&str]) -> usize {
+/// Messages, from the bytes of the sender to those of the recipient, whose presence the sender sees or does not.
+fn messages(count: usize, to: &str, copied: &[&str], sees: bool) -> usize {
     let mut world = World::new();
+    if sees {
+        world.befriend("romeo@example.com", "juliet@example.com");
+    }
     let romeo = world.online("romeo@example.com", "orchard");
     let juliet = world.online("juliet@example.com", "desk");
     let mut others = Vec::new();
@@ -95,8 +99,8 @@ fn messages(count: usize, to: &str, copied: &[&str]) -> usize {
 /// Messages to somebody who is not there: from the bytes of the sender to a store that has nothing to do for it.
 fn offline(count: usize) -> usize {
     let mut world = World::new();
-    let romeo = world.online("romeo@example.com", "orchard");
     world.account("juliet@example.com");
+    let romeo = world.online("romeo@example.com", "orchard");
     let message = message("juliet@example.com");
     world.send(romeo, message.as_bytes());
     let before = world.stored;
@@ -146,6 +150,7 @@ fn route(count: usize) -> usize {
     let (mut store, mut effects) = (Memory::default(), Vec::new());
     let now = Instant::ZERO;
     let ids = [SessionId(1), SessionId(2)];
+    befriend(&mut store, "romeo@example.com", "juliet@example.com");
     for (session, account) in ids.into_iter().zip(["romeo@example.com", "juliet@example.com"]) {
         let account = BareJid::parse(account).expect("an address");
         store.create(account.clone());

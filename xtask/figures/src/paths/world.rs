@@ -3,7 +3,8 @@
 use balcony_client::{Client, Event};
 use balcony_jid::BareJid;
 use balcony_machine::{Instant, Progress, Secret, Seed};
-use balcony_router::{Change, LogEdit, Memory};
+use balcony_roster::{Item, Parts, Subscription, Version};
+use balcony_router::{Change, Kept, LogEdit, Memory};
 use balcony_sasl::{Credentials, Mechanism, salt_password};
 use balcony_server::{Action, Answer, Ask, ConnectionId, Notice, Server, Transport};
 use balcony_stream::TlsPolicy;
@@ -64,6 +65,11 @@ impl World {
 
     pub(crate) fn account(&mut self, account: &str) {
         self.kept.create(BareJid::parse(account).expect("an address"));
+    }
+
+    /// The first sees the other's presence.
+    pub(crate) fn befriend(&mut self, one: &str, other: &str) {
+        befriend(&mut self.kept, one, other);
     }
 
     /// Makes room for what this world itself keeps of so many connections.
@@ -144,7 +150,10 @@ impl World {
     /// Does what the server says until it says nothing more.
     fn settle(&mut self) {
         let mut actions = Vec::new();
-        while !self.actions.is_empty() {
+        while !self.actions.is_empty() || self.server.router().has_parked() {
+            if self.actions.is_empty() {
+                self.server.take_in(NOW, &mut self.actions);
+            }
             core::mem::swap(&mut actions, &mut self.actions);
             for action in actions.drain(..) {
                 self.act(action);
@@ -185,6 +194,17 @@ impl World {
             Action::Notice(_, Notice::Bound(_)) => self.bound += 1,
             _ => {}
         }
+    }
+}
+
+/// In the store the first sees the other's presence.
+pub(crate) fn befriend(store: &mut Memory, one: &str, other: &str) {
+    for (own, contact, subscription) in [(one, other, Subscription::To), (other, one, Subscription::From)] {
+        let [own, contact] = [own, contact].map(|account| BareJid::parse(account).expect("an address"));
+        let mut item = Item::new(contact);
+        item.subscription = subscription;
+        let parts = Parts { version: Version(1), items: vec![item], requests: vec![], changes: vec![] };
+        store.keep(own, Kept { roster: Some(parts), ..Kept::default() });
     }
 }
 
