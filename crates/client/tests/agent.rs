@@ -87,6 +87,22 @@ fn presence_is_said_again() {
     assert_eq!(sent(&mut agent), Vec::<String>::new(), "it has said that it is gone");
 }
 
+// RFC 6120 §3.3: a server that ends each session right after its begin is not asked again and again: only a session that has lasted
+// some time makes the next wait a first one.
+#[test]
+fn sessions_that_end_at_once_make_it_wait_longer() {
+    let mut one = online(());
+    let mut now = Instant::ZERO;
+    for _ in 0..12 {
+        now = one.offline(now, Disconnected::ByServer, false).unwrap();
+        one.online(now, jid(), Default::default());
+    }
+    assert!(now > Instant::ZERO + Duration::from_secs(30 * 60), "{now:?}");
+    let later = now + Duration::from_secs(3_600);
+    let at = one.offline(later, Disconnected::ByServer, false).unwrap();
+    assert!(at < later + Duration::from_secs(60));
+}
+
 // RFC 6120 §3.3: it waits before it tries again, and does not when that is of no use.
 #[test]
 fn it_connects_again_unless_that_is_of_no_use() {

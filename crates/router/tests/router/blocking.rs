@@ -101,6 +101,22 @@ fn errors() {
     assert_eq!(world.says(juliet, block(&["a@b"])), ["balcony: iq result"]);
 }
 
+// The architecture's rule 4: the list is bounded in bytes, too; what is refused changes nothing.
+#[test]
+fn the_list_is_bounded_in_bytes() {
+    let mut config = config();
+    config.extensions = Extensions::standard().with(Blocking { bytes: 200, ..Blocking::default() }).build();
+    let mut world = World::with(config);
+    let juliet = world.connect("juliet@example.com/balcony");
+    let long = |first: char| format!("{}@example.org", first.to_string().repeat(80));
+    let [one, two, three] = ['a', 'b', 'c'].map(long);
+    assert_eq!(world.says(juliet, block(&[&one])), ["balcony: iq result"]);
+    assert_eq!(world.says(juliet, block(&[&two, &three])), ["balcony: iq error resource-constraint/wait"]);
+    assert_eq!(world.says(juliet, block(&[&two])), ["balcony: iq result"]);
+    assert_eq!(world.says(juliet, block(&[&three])), ["balcony: iq error resource-constraint/wait"]);
+    assert_eq!(world.blocked("juliet@example.com"), [one, two]);
+}
+
 // XEP-0191 1.3 §3.1: whom an address includes.
 #[test]
 fn matches() {
