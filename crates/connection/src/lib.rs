@@ -58,8 +58,7 @@ pub type S2sConnection = Connection<S2s>;
 /// A component's connection to its server, either end.
 pub type ComponentConnection = Connection<Component>;
 
-/// A stream and, where there is one, the TLS session that carries it.
-#[derive(Debug)]
+/// A stream and, where there is one, the TLS session that carries it. `Debug` shows nothing that was sent or has come.
 pub struct Connection<S: Side> {
     stream: Stream<S>,
     #[cfg(feature = "tls")]
@@ -78,6 +77,16 @@ pub struct Connection<S: Side> {
     failed: Option<Error>,
     /// TLS did not take something that was to be sent.
     has_lost_output: bool,
+}
+
+impl<S: Side> fmt::Debug for Connection<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connection")
+            .field("stream", &self.stream)
+            .field("closed", &self.closed)
+            .field("failed", &self.failed)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Why a connection ended before its time.
@@ -401,6 +410,12 @@ impl<S: Side> Connection<S> {
         self.stream.abort(error, &mut self.output);
     }
 
+    /// Whether this answers a ping of the stream's own; see [`Stream::answers_ping`].
+    #[must_use]
+    pub fn answers_ping(&self, stanza: &Stanza) -> bool {
+        self.stream.answers_ping(stanza)
+    }
+
     /// Whether stanzas can be sent.
     #[must_use]
     pub fn is_open(&self) -> bool {
@@ -412,6 +427,12 @@ impl<S: Side> Connection<S> {
     #[must_use]
     pub fn tls(&self) -> Option<&balcony_tls::Established> {
         self.layer.established()
+    }
+
+    /// Why the connection has ended before its time; `None` if it has not, or in good order.
+    #[must_use]
+    pub fn failure(&self) -> Option<&Error> {
+        self.failed.as_ref()
     }
 
     /// TLS ends after the stream (RFC 6120 section 4.4).

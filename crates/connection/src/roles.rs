@@ -98,6 +98,11 @@ impl Connection<Client> {
         self.stream.is_active()
     }
 
+    /// Nothing of the server is taken for now; see [`ClientStream::unread`].
+    pub fn unread(&mut self, now: Instant) {
+        self.stream.unread(now, &mut self.output);
+    }
+
     /// Whether what is sent counts; see [`ClientStream::counts_sent`].
     #[must_use]
     pub fn counts_sent(&self) -> bool {

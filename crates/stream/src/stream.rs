@@ -1,12 +1,14 @@
 //! What a stream does whatever its role: it reads, keeps time, closes and fails.
 
+use alloc::format;
+use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 use core::time::Duration;
 
 use balcony_jid::{BareJid, FullJid, Jid};
 use balcony_machine::{ApiMisuse, Deadline, Instant, On, Progress, Reason, Ticket};
-use balcony_stanza::{IqType, Stanza, StreamCondition, StreamError, ns};
+use balcony_stanza::{IqType, Kind, Stanza, StreamCondition, StreamError, ns};
 use balcony_xep::ping::Ping;
 use balcony_xep::sm::TooHigh;
 use balcony_xml::{ReadError, Token};
@@ -33,11 +35,13 @@ pub struct Stream<S: Side> {
     failed: Option<Error>,
     /// Whether the peer has been asked if it still lives.
     pinged: bool,
+    /// How the ids of the stream's own pings begin, once there has been one, and how many there have been.
+    pings: Option<(String, u64)>,
 }
 
 impl<S: Side> Stream<S> {
     pub(crate) fn begin(common: Common, side: S) -> Self {
-        Stream { common, side, answer: None, failed: None, pinged: false }
+        Stream { common, side, answer: None, failed: None, pinged: false, pings: None }
     }
 
     /// Takes the peer's bytes up to the next event, and appends what is to be sent to `out`.
@@ -243,6 +247,17 @@ impl<S: Side> Stream<S> {
         Ok(())
     }
 
+    /// Whether this is the answer to a ping of the stream's own (XEP-0199), which is of nobody's concern.
+    #[must_use]
+    pub fn answers_ping(&self, stanza: &Stanza) -> bool {
+        matches!(stanza.head.kind, Kind::Iq(IqType::Result | IqType::Error))
+            && self
+                .pings
+                .as_ref()
+                .zip(stanza.head.id.as_ref())
+                .is_some_and(|((prefix, _), id)| id.starts_with(&**prefix))
+    }
+
     /// Appends a stanza to `out`.
     ///
     /// # Errors
@@ -389,9 +404,26 @@ impl<S: Side> Stream<S> {
         }
     }
 
+    /// The owner reads nothing of the peer's for now: the peer's silence means nothing, and is shown that this end lives.
+    pub(crate) fn stay(&mut self, now: Instant, out: &mut Vec<u8>) {
+        if !self.is_open() {
+            return;
+        }
+        self.pinged = false;
+        self.common.heard(now);
+        if self.common.is_managed() {
+            self.common.write_ack(out);
+        } else {
+            self.write_ping(None, None, out);
+        }
+    }
+
     /// A ping (XEP-0199) of the stream's own. Whatever comes back shows that the peer lives.
     fn write_ping(&mut self, from: Option<BareJid>, to: Option<BareJid>, out: &mut Vec<u8>) {
-        let id = self.common.random.token(8);
+        let random = &mut self.common.random;
+        let (prefix, count) = self.pings.get_or_insert_with(|| (random.token(8), 0));
+        let id = if *count == 0 { prefix.clone() } else { format!("{prefix}-{count}") };
+        *count += 1;
         let mut ping = Stanza::iq(IqType::Get).id(&id).child(Ping.to_element());
         ping.head.from = from.map(Jid::from);
         ping.head.to = to.map(Jid::from);

@@ -148,6 +148,12 @@ impl Element {
         ElementRef { tree: &self.0, node: 0 }
     }
 
+    /// How many bytes of memory it takes, with everything in it.
+    #[must_use]
+    pub fn memory(&self) -> usize {
+        core::mem::size_of::<Element>() + self.0.memory()
+    }
+
     /// The element as XML; see [`ElementRef::to_xml`].
     #[must_use]
     pub fn to_xml(&self) -> String {

@@ -132,6 +132,14 @@ pub(crate) struct Tree {
 }
 
 impl Tree {
+    /// Bytes of memory that its parts take.
+    pub(crate) fn memory(&self) -> usize {
+        self.source.capacity()
+            + self.pool.capacity()
+            + self.nodes.capacity() * core::mem::size_of::<Node>()
+            + self.attrs.capacity() * core::mem::size_of::<AttrNode>()
+    }
+
     pub(crate) const fn new() -> Self {
         Tree {
             source: String::new(),

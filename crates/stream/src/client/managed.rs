@@ -186,6 +186,14 @@ impl Stream<Client> {
         self.ask_within(now, patience, out);
     }
 
+    /// The owner takes nothing of the server's for now, so that it is no wonder if what the server answers does not come. Says by itself
+    /// how many stanzas are handled (XEP-0198 section 4), or, where nothing is counted, pings: the server sees that the client is there,
+    /// though it gets no answer to what it asks. Call it every few seconds, as long as what is sent leaves. Does nothing unless the stream
+    /// is open.
+    pub fn unread(&mut self, now: Instant, out: &mut Vec<u8>) {
+        self.stay(now, out);
+    }
+
     /// Whether stanzas that are [sent](Stream::send) now count, and come back as [`ClientEvent::Acked`], unless the server refuses
     /// ([`ClientEvent::NotEnabled`]).
     #[must_use]
