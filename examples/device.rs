@@ -41,7 +41,8 @@ impl Extension for Thermometer {
             IncomingRequest::read(stanza).is_some_and(|request| request.element().is("temperature", NS));
         if let (true, Some(result)) = (asks, stanza.result()) {
             let degrees = Element::new(Name::from_static("temperature"), NS).text(&self.0.to_string());
-            context.send(result.child(degrees));
+            // There is room for an answer, or nothing would be shown.
+            return context.send(result.child(degrees)).is_ok();
         }
         asks
     }
@@ -153,7 +154,7 @@ impl Device {
                 },
                 Step::Wait => {
                     let Some(stanza) = self.agent.next_stanza() else { return Ok(true) };
-                    if let Err(error) = pump.send(&stanza) {
+                    if let Err(error) = pump.send(now, &stanza) {
                         self.agent.unsent(stanza);
                         return if error == PumpError::Full { Ok(true) } else { Err(error) };
                     }
@@ -170,7 +171,7 @@ impl Device {
                 AgentEvent::Resumed => println!("online again"),
                 AgentEvent::Offline { why, .. } => println!("{why}"),
                 // Others do not get it: a device has to know no more than this.
-                AgentEvent::Request(id, _) => {
+                AgentEvent::Request((id, _)) => {
                     self.agent.refuse(id, &balcony_stanza::ErrorCondition::ServiceUnavailable.into());
                 }
                 _ => {}

@@ -7,6 +7,8 @@ use std::sync::Arc;
 #[cfg(feature = "client")]
 use balcony_client::{Disconnected, RequestError};
 use balcony_jid::JidError;
+#[cfg(feature = "client")]
+use balcony_stanza::Stanza;
 
 /// What can go wrong: a sentence for a person, and a variant for a program.
 ///
@@ -26,6 +28,10 @@ pub enum Error {
     /// The client has ended for good, or could not begin.
     #[cfg(feature = "client")]
     Ended(Arc<Disconnected>),
+    /// The client has been closed, and of these, the oldest first, nobody knows whether they have arrived: they waited for a connection, or
+    /// the server has not acknowledged them. What does not make sense in another session is not among them, such as presence.
+    #[cfg(feature = "client")]
+    Unsent(Vec<Stanza>),
     /// The client has no extension of this type.
     NoExtension(&'static str),
     /// The server cannot start.
@@ -45,6 +51,14 @@ impl fmt::Display for Error {
             Error::Request(error) => error.fmt(f),
             #[cfg(feature = "client")]
             Error::Ended(why) => why.fmt(f),
+            #[cfg(feature = "client")]
+            Error::Unsent(stanzas) => {
+                write!(
+                    f,
+                    "the client has been closed, and {} of its stanzas may not have arrived",
+                    stanzas.len()
+                )
+            }
             Error::NoExtension(name) => {
                 write!(f, "the client has no extension {name}: give it one, with `with` of its builder")
             }

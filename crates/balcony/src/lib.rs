@@ -97,7 +97,7 @@ pub mod server;
 
 #[cfg(feature = "client")]
 pub use balcony_client::{
-    Attempt, Backoff, CallId, Callable, Carbon, Chat, CommandAnswer, CommandCall, CommandOutcome,
+    AgentEvent, Attempt, Backoff, CallId, Callable, Carbon, Chat, CommandAnswer, CommandCall, CommandOutcome,
     CommandStep, Commands, ConnectError, Contacts, Context, Delivered, Disconnected, Discovery, Extension,
     IncomingRequest, Iq, Message, MessageBuilder, News, Note, Presence, PrivateStorage, Receipts,
     ReceivedPresence, RequestError, RequestKind, Response, Roster, Show, Undelivered, held_back,

@@ -7,6 +7,7 @@
     reason = "tests"
 )]
 
+use std::io::{Read as _, Write as _};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -141,14 +142,12 @@ async fn requests<R: Runtime>(runtime: R) {
     let late = Iq::get(element()).to(full(&romeo)).timeout(Duration::from_millis(50));
     let late = world.soon(juliet.request(late)).await;
     assert!(matches!(late, Err(Error::Request(RequestError::TimedOut))), "{late:?}");
-    // When the connection goes, so does the wait.
-    let (lost, ()) = world
-        .soon(futures_lite::future::zip(
-            juliet.request(Iq::get(element()).to(full(&romeo))),
-            world.server.shutdown(),
-        ))
-        .await;
-    assert_eq!(lost.unwrap_err(), Error::Request(RequestError::Offline));
+    // When the connection goes, and its session does not go on in time, the wait has an end.
+    let asked = Iq::get(element()).to(full(&romeo)).timeout(Duration::from_secs(2));
+    let (lost, ()) =
+        world.soon(futures_lite::future::zip(juliet.request(asked), world.server.shutdown())).await;
+    let lost = lost.unwrap_err();
+    assert!(matches!(lost, Error::Request(RequestError::Offline | RequestError::TimedOut)), "{lost}");
 }
 
 async fn it_comes_back<R: Runtime>(runtime: R) {
@@ -280,7 +279,10 @@ async fn senders_are_for_other_tasks<R: Runtime>(runtime: R) {
 
 async fn extensions<R: Runtime>(runtime: R) {
     let world = World::new(runtime);
-    let romeo = world.client("romeo").with(Discovery::new("Echo", "1.0")).with(Receipts::for_everyone());
+    let romeo = world
+        .client("romeo")
+        .with(Discovery::new("Echo", "1.0").for_everyone())
+        .with(Receipts::for_everyone());
     let mut romeo = world.soon(romeo.with(Roster::new()).start()).await.unwrap();
     let juliet = world.client("juliet").with(PrivateStorage::new()).with(Receipts::for_nobody());
     let mut juliet = world.soon(juliet.start()).await.unwrap();
@@ -443,9 +445,52 @@ async fn nobody_looks<R: Runtime>(runtime: R) {
     assert_eq!(shown(&mut tablet).await, ["3", "3"]);
 }
 
+// XEP-0198 §5: a device that comes out of its sleep, whose link has died meanwhile, is back at once, whatever it would have waited otherwise.
+async fn waking_up_goes_on_with_the_session<R: Runtime>(runtime: R) {
+    let world = World::new(runtime);
+    let relay = Relay::new(world.at);
+    let hours = Backoff::new(Duration::from_secs(36_000), Duration::from_secs(36_000));
+    let romeo = world.client("romeo").connect(&relay.at.to_string()).backoff(hours);
+    let mut romeo = world.soon(romeo.start()).await.unwrap();
+    let juliet = world.online("juliet").await;
+    assert!(matches!(world.event(&mut romeo).await, Event::Online(_)));
+    // So that the session can go on.
+    world.soon(romeo.request(Iq::get(balcony::xep::ping::Ping.to_element()))).await.unwrap();
+    let romeo_at = full(&romeo);
+    relay.is_silent(true);
+    world.soon(juliet.send(Message::chat(romeo_at.clone()).body("1"))).await.unwrap();
+    romeo.wake();
+    let Event::Offline { next: Some(next), .. } = world.event(&mut romeo).await else { panic!("online") };
+    assert_eq!(next, Duration::ZERO);
+    relay.is_silent(false);
+    loop {
+        match world.event(&mut romeo).await {
+            Event::Resumed => break,
+            // An attempt was made before the network was back.
+            Event::Offline { .. } => romeo.wake(),
+            event => panic!("{event:?}"),
+        }
+    }
+    assert_eq!((world.message(&mut romeo).await.body(), full(&romeo)), (Some("1"), romeo_at));
+    // One that waits to connect again does not wait any longer.
+    world.soon(world.server.shutdown()).await;
+    loop {
+        // The first attempt is made almost at once, and finds nobody.
+        let Event::Offline { next: Some(next), .. } = world.event(&mut romeo).await else { panic!("online") };
+        if next > Duration::from_secs(60) {
+            break;
+        }
+    }
+    let _server = World::serve(&world.runtime, &world.pem, world.at);
+    romeo.wake();
+    while let Event::Offline { .. } = world.event(&mut romeo).await {}
+    assert!(romeo.jid().is_some());
+}
+
 /// Passes on what clients and a server say to each other, on threads of its own, until it is cut.
 struct Relay {
     at: SocketAddr,
+    is_silent: Arc<std::sync::atomic::AtomicBool>,
     sockets: Arc<std::sync::Mutex<Vec<std::net::TcpStream>>>,
 }
 
@@ -453,22 +498,37 @@ impl Relay {
     fn new(to: SocketAddr) -> Relay {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let (at, sockets) = (listener.local_addr().unwrap(), Arc::default());
-        let relay = Relay { at, sockets: Arc::clone(&sockets) };
+        let is_silent = Arc::<std::sync::atomic::AtomicBool>::default();
+        let relay = Relay { at, is_silent: Arc::clone(&is_silent), sockets: Arc::clone(&sockets) };
         std::thread::spawn(move || {
             for client in listener.incoming() {
-                let (client, server) = (client.unwrap(), std::net::TcpStream::connect(to).unwrap());
+                // Nobody may be there.
+                let Ok(server) = std::net::TcpStream::connect(to) else { continue };
+                let client = client.unwrap();
                 let both = || (client.try_clone().unwrap(), server.try_clone().unwrap());
                 sockets.lock().unwrap().extend(<[_; 2]>::from(both()));
                 for (mut from, mut to) in [both(), (both().1, both().0)] {
+                    let is_silent = Arc::clone(&is_silent);
                     std::thread::spawn(move || {
+                        let mut buffer = [0; 4_096];
+                        while let Ok(count @ 1..) = from.read(&mut buffer) {
+                            let is_silent = is_silent.load(std::sync::atomic::Ordering::SeqCst);
+                            if !is_silent && to.write_all(&buffer[..count]).is_err() {
+                                break;
+                            }
+                        }
                         // Whoever is cut off is told so.
-                        let _ = std::io::copy(&mut from, &mut to);
                         let _ = to.shutdown(std::net::Shutdown::Both);
                     });
                 }
             }
         });
         relay
+    }
+
+    /// From now on, or no longer, what comes is dropped, and nobody is told.
+    fn is_silent(&self, is_silent: bool) {
+        self.is_silent.store(is_silent, std::sync::atomic::Ordering::SeqCst);
     }
 
     fn cut(&self) {
@@ -535,6 +595,7 @@ on_both!(
     messages_and_replies,
     requests,
     it_comes_back,
+    waking_up_goes_on_with_the_session,
     a_session_survives_its_connection,
     nobody_looks,
     what_is_of_no_use_fails_at_once,

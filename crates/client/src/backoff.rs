@@ -5,15 +5,21 @@ use core::time::Duration;
 
 use balcony_machine::Random;
 
+/// How long the first attempt to go on with a session waits at most.
+const HURRY: Duration = Duration::from_secs(2);
 /// How long a session must have lasted so that the failure after it is a first one.
 const LASTING: Duration = Duration::from_secs(30);
 
 /// How long to wait before connecting again (RFC 6120 section 3.3): at random within the first minute, then, while it
 /// keeps failing, within a range that doubles up to a bound. A server that ends every session soon after it has begun keeps
 /// failing, too.
+///
+/// Where a session waits to [go on](Backoff::broken), the first attempt is made almost at once.
 #[derive(Clone, Debug)]
 pub struct Backoff {
     failures: u32,
+    /// The attempt that is made almost at once has been made.
+    has_hurried: bool,
     first: Duration,
     most: Duration,
 }
@@ -29,7 +35,18 @@ impl Backoff {
     /// A backoff whose first wait is below `first` and whose longest is below `most`.
     #[must_use]
     pub const fn new(first: Duration, most: Duration) -> Self {
-        Backoff { failures: 0, first, most }
+        Backoff { failures: 0, has_hurried: false, first, most }
+    }
+
+    /// The connection has broken, and the server keeps the session for a while (XEP-0198 section 5): how long to wait. The first time at
+    /// most two seconds, at random, so that the clients of a network that was away for a moment do not all come in one; then as after any
+    /// [failure](Backoff::failed). The minute of RFC 6120 section 3.3 is there to spare a server that has lost all of its clients at once,
+    /// and has to log them in again; whoever goes on with a session costs little.
+    pub fn broken(&mut self, random: &mut Random) -> Duration {
+        if core::mem::replace(&mut self.has_hurried, true) || self.failures > 0 {
+            return self.failed(random);
+        }
+        within(HURRY.min(self.first), random)
     }
 
     /// The connection has ended or could not be made: how long to wait.
@@ -37,17 +54,22 @@ impl Backoff {
         let range =
             self.first.saturating_mul(1_u32.checked_shl(self.failures).unwrap_or(u32::MAX)).min(self.most);
         self.failures = self.failures.saturating_add(1).min(31);
-        let nanos = u64::try_from(range.as_nanos()).unwrap_or(u64::MAX);
-        Duration::from_nanos(if nanos == 0 { 0 } else { random.next_u64() % nanos })
+        within(range, random)
     }
 
     /// A session has ended that had lasted so long, from the bound resource on. If that was half a minute, the next failure is
     /// a first one again; call [`failed`](Backoff::failed) after it in any case.
     pub fn lasted(&mut self, length: Duration) {
         if length >= LASTING {
-            self.failures = 0;
+            (self.failures, self.has_hurried) = (0, false);
         }
     }
+}
+
+/// At random, below this.
+fn within(range: Duration, random: &mut Random) -> Duration {
+    let nanos = u64::try_from(range.as_nanos()).unwrap_or(u64::MAX);
+    Duration::from_nanos(if nanos == 0 { 0 } else { random.next_u64() % nanos })
 }
 
 #[cfg(test)]

@@ -19,20 +19,21 @@ use balcony_stream::AckPace;
 use balcony_stream::client::{ClientAnswer, ClientAsk, ClientEvent, Resumption, ServerFeatures, Token};
 
 use crate::config::Config;
-use crate::outbox::{Entry, MOST_SESSIONS, Outbox};
+use crate::outbox::{Entry, MOST_SESSIONS};
+use crate::queue::{Queue, cost};
 use crate::requests::{RequestId, RequestOutcome, Requests};
+use crate::send_error::SendError;
 use crate::services;
 use crate::session::Session;
 
-/// One account's connection to its server. See the [crate].
-#[derive(Debug)]
+/// One account's connection to its server. See the [crate]. `Debug` shows nothing of what was sent or has come.
 pub struct Client {
     config: Config,
     connection: ClientConnection,
     requests: Requests,
     mechanism: Option<Mechanism>,
     /// What was sent and is not acknowledged; of an earlier session, until this one has begun.
-    outbox: Outbox,
+    outbox: Queue<Entry>,
     /// The token for the next login, once a server has given or refused one (XEP-0484).
     #[cfg(feature = "fast")]
     token: Option<Option<Token>>,
@@ -40,8 +41,8 @@ pub struct Client {
     pace: AckPace,
     /// What has happened, to be told one after the other.
     told: VecDeque<Event>,
-    /// The time of the last call.
-    now: Instant,
+    /// The owner does not take all that comes: when the server is to be shown again that the client is there.
+    unread: Option<Instant>,
 }
 
 /// What a [`Client`] tells its owner.
@@ -104,12 +105,12 @@ impl Client {
             connection,
             requests: Requests::new(random.token(8)),
             mechanism: None,
-            outbox: Outbox::new(&config.stream.limits),
+            outbox: Queue::new(config.stream.limits.outbox, config.stream.limits.outbox_bytes),
             #[cfg(feature = "fast")]
             token: None,
             pace: AckPace::new(config.acks),
             told: VecDeque::new(),
-            now,
+            unread: None,
             config,
         }
     }
@@ -152,9 +153,15 @@ impl Client {
         self.resumption().is_some()
     }
 
+    /// Whether what is [sent](Client::send) now is kept until the server has acknowledged it.
+    #[must_use]
+    pub fn counts_sent(&self) -> bool {
+        self.connection.counts_sent()
+    }
+
     /// What was sent and is not acknowledged, the oldest first. Another connection sends it again.
     pub fn unacknowledged(&self) -> impl Iterator<Item = &Stanza> {
-        self.outbox.iter()
+        self.outbox.iter().map(|entry| &entry.stanza)
     }
 
     pub(crate) fn resumption(&self) -> Option<Resumption> {
@@ -188,7 +195,12 @@ impl Client {
         input: &mut &[u8],
         out: &mut Vec<u8>,
     ) -> Result<Progress<Event>, Error> {
-        self.run(now, out, |connection, out| connection.advance(now, input, out))
+        let progress = self.run(now, out, |connection, out| connection.advance(now, input, out))?;
+        if matches!(progress, Progress::NeedInput) {
+            // All has been taken.
+            self.unread = None;
+        }
+        Ok(progress)
     }
 
     /// Does what has become due, and takes no input, not even such as has come before: for an owner who has no place for
@@ -201,13 +213,37 @@ impl Client {
         self.run(now, out, |connection, out| connection.tick(now, out))
     }
 
+    /// The owner has no place for what has come, and reads on when it has. Until all has been read, the server is shown every few seconds
+    /// that the client is there, as far as `out` is written: by an acknowledgement of what was taken (XEP-0198 section 4), or a ping; and
+    /// its silence means nothing, since what it says is not heard. A server that takes nothing is given up as ever.
+    pub(crate) fn leave_unread(&mut self, now: Instant) {
+        let next = now + self.interval();
+        self.unread.get_or_insert(next);
+    }
+
+    /// Twice as often as a server may ask in vain that has the same patience.
+    fn interval(&self) -> Duration {
+        (self.config.stream.limits.answer / 2).max(Duration::from_millis(1))
+    }
+
+    fn stay(&mut self, now: Instant, out: &mut Vec<u8>) -> Result<(), Error> {
+        if self.unread.is_some_and(|at| at <= now) {
+            self.unread = Some(now + self.interval());
+            if out.is_empty() {
+                self.connection.unread(now);
+                self.connection.flush(out)?;
+            }
+        }
+        Ok(())
+    }
+
     fn run(
         &mut self,
         now: Instant,
         out: &mut Vec<u8>,
         mut step: impl FnMut(&mut ClientConnection, &mut Vec<u8>) -> Result<Progress<ClientEvent>, Error>,
     ) -> Result<Progress<Event>, Error> {
-        self.now = now;
+        self.stay(now, out)?;
         loop {
             // What has just happened may have made it due.
             if self.pace.is_due(now) {
@@ -224,13 +260,18 @@ impl Client {
                 Progress::Event(event) => event,
                 other => return Ok(other.map(|_| Event::StartTls)),
             };
-            if let Some(event) = self.translate(event, out)? {
+            if let Some(event) = self.translate(now, event, out)? {
                 return Ok(Progress::Event(event));
             }
         }
     }
 
-    fn translate(&mut self, event: ClientEvent, out: &mut Vec<u8>) -> Result<Option<Event>, Error> {
+    fn translate(
+        &mut self,
+        now: Instant,
+        event: ClientEvent,
+        out: &mut Vec<u8>,
+    ) -> Result<Option<Event>, Error> {
         Ok(Some(match event {
             ClientEvent::StartTls => Event::StartTls,
             ClientEvent::Ask(ticket, ask) => Event::Ask(ticket, ask),
@@ -253,25 +294,25 @@ impl Client {
                 Event::TokenRefused(condition)
             }
             ClientEvent::Bound(jid) => {
-                self.begin_session();
+                self.begin_session(now);
                 self.connection.flush(out)?;
                 Event::Online(jid)
             }
             ClientEvent::Resumed { acknowledged } => {
                 self.acknowledge(acknowledged);
-                self.send_again();
+                self.send_again(now);
                 self.connection.flush(out)?;
                 Event::Resumed
             }
             ClientEvent::Enabled { .. } => {
                 if !self.outbox.is_empty() {
-                    self.pace.sent(self.now);
+                    self.pace.sent(now);
                 }
                 return Ok(None);
             }
             ClientEvent::NotEnabled(_) => {
                 // Nobody will say what becomes of it.
-                self.outbox.take();
+                self.outbox.take().for_each(drop);
                 return Ok(None);
             }
             ClientEvent::NotResumed { acknowledged: count, .. } | ClientEvent::Acked(count) => {
@@ -281,6 +322,9 @@ impl Client {
             ClientEvent::Stanza(stanza) => {
                 // Whatever becomes of the connection, the owner has it.
                 self.connection.handled(1);
+                if self.connection.answers_ping(&stanza) {
+                    return Ok(None);
+                }
                 if let Some(request) = self.connection.jid().and_then(|own| self.requests.close(&stanza, own))
                 {
                     return Ok(Some(Event::Response(request, outcome(*stanza))));
@@ -290,7 +334,7 @@ impl Client {
                 if let Some(answer) = services::answer(&stanza, is_push, &self.config) {
                     // While the stream is closing there is nobody left to answer to; nor does a server get answers that says nothing
                     // of what it has got.
-                    let _ = self.put(&answer);
+                    let _ = self.put(now, &answer);
                     self.connection.flush(out)?;
                     if !is_push {
                         return Ok(None);
@@ -315,8 +359,10 @@ impl Client {
     #[must_use]
     pub fn deadline(&self) -> Option<Deadline> {
         let request = self.requests.deadline().map(|at| Deadline { at, reason: Reason::Request });
-        let ack = self.pace.deadline().map(|at| Deadline { at, reason: Reason::Answer });
-        self.connection.deadline().into_iter().chain(request).chain(ack).min()
+        let answer = |at| Deadline { at, reason: Reason::Answer };
+        let unread = self.unread.filter(|_| self.connection.is_open());
+        let (ack, unread) = (self.pace.deadline().map(answer), unread.map(answer));
+        self.connection.deadline().into_iter().chain(request).chain(ack).chain(unread).min()
     }
 
     /// Brings the answer to an ask.
@@ -358,41 +404,61 @@ impl Client {
     /// otherwise use [`request`](Client::request).
     ///
     /// Where stanzas are counted it is kept until the server has acknowledged it; a message with an id is then
-    /// [`Acknowledged`](Event::Acknowledged).
+    /// [`Acknowledged`](Event::Acknowledged). It is the session's from here on: whatever happens to the connection, it is not to be given
+    /// to another one.
     ///
     /// # Errors
     ///
     /// [`SendError`]; then nothing has happened.
-    pub fn send(&mut self, stanza: &Stanza, out: &mut Vec<u8>) -> Result<(), SendError> {
-        self.put(stanza)?;
-        self.connection.flush(out).map_err(|_| SendError::Misuse(ApiMisuse::ConnectionFailed))
+    pub fn send(&mut self, now: Instant, stanza: &Stanza, out: &mut Vec<u8>) -> Result<(), SendError> {
+        let counts = self.put(now, stanza)?;
+        match self.connection.flush(out) {
+            // What is kept is sent again on the next connection; why this one has failed shows at the next advance.
+            Err(_) if counts => Ok(()),
+            result => result.map_err(SendError::Ended),
+        }
     }
 
-    fn put(&mut self, stanza: &Stanza) -> Result<(), SendError> {
+    /// Whether it counts.
+    fn put(&mut self, now: Instant, stanza: &Stanza) -> Result<bool, SendError> {
+        if let Some(error) = self.connection.failure() {
+            return Err(SendError::Ended(error.clone()));
+        }
         if matches!(stanza.head.kind, Kind::Iq(_)) && stanza.head.id.is_none() {
             return Err(ApiMisuse::IqWithoutId.into());
         }
         let counts = self.connection.counts_sent();
-        if counts && !self.outbox.has_room(stanza) {
+        if counts && !self.outbox.has_room(cost(stanza)) {
             return Err(SendError::Full);
         }
         self.connection.send(stanza)?;
         if counts {
-            self.keep(Entry { stanza: stanza.clone(), at: self.now, sessions: 1 });
+            self.keep(now, Entry { stanza: stanza.clone(), at: now, sessions: 1 });
         }
-        Ok(())
+        Ok(counts)
     }
 
     /// It has just been sent, and counts.
-    fn keep(&mut self, entry: Entry) {
-        self.pace.sent(self.now);
-        self.outbox.push(entry);
+    fn keep(&mut self, now: Instant, entry: Entry) {
+        self.pace.sent(now);
+        let cost = cost(&entry.stanza);
+        self.outbox.push(entry, cost);
+    }
+
+    /// Asks the server at once what it has got, without waiting for the [policy](Config::acks): for an owner who is about to go. Does
+    /// nothing if all is acknowledged.
+    pub fn request_ack(&mut self, now: Instant, out: &mut Vec<u8>) {
+        if !self.outbox.is_empty() && self.connection.request_ack(now) {
+            self.pace.asked();
+            // A TLS failure shows at the next advance.
+            let _ = self.connection.flush(out);
+        }
     }
 
     /// The server has got so many more.
     fn acknowledge(&mut self, count: u32) {
         for _ in 0..count {
-            let Some(stanza) = self.outbox.pop() else { return };
+            let Some(Entry { stanza, .. }) = self.outbox.pop() else { return };
             if let (Kind::Message(_), Some(id)) = (stanza.head.kind, stanza.head.id) {
                 self.told.push_back(Event::Acknowledged(id));
             }
@@ -400,21 +466,21 @@ impl Client {
     }
 
     /// The session goes on: what has not got through is sent as it was.
-    fn send_again(&mut self) {
-        for entry in self.outbox.take() {
+    fn send_again(&mut self, now: Instant) {
+        for (entry, _) in self.outbox.take() {
             // The stream has just been opened.
             let _ = self.connection.send(&entry.stanza);
-            self.keep(entry);
+            self.keep(now, entry);
         }
     }
 
     /// A new session has begun; what was under way in the one before may be lost.
-    fn begin_session(&mut self) {
+    fn begin_session(&mut self, now: Instant) {
         while let Some(request) = self.requests.lose() {
             self.told.push_back(Event::Response(request, RequestOutcome::Lost));
         }
         let counts = self.connection.counts_sent();
-        for entry in self.outbox.take() {
+        for (entry, _) in self.outbox.take() {
             let since =
                 u64::try_from(entry.at.saturating_since(Instant::ZERO).as_millis()).unwrap_or(u64::MAX);
             let sent = self.config.clock_start.map(|start| start.saturating_add(since));
@@ -428,19 +494,24 @@ impl Client {
             }
             // The stream has just been opened.
             let _ = self.connection.send(&entry.stanza);
-            if let Some(id) = &entry.stanza.head.id {
+            if let (Kind::Message(_), Some(id)) = (entry.stanza.head.kind, &entry.stanza.head.id) {
                 self.told.push_back(Event::Resent(id.clone()));
             }
             if counts {
-                self.keep(entry);
+                self.keep(now, entry);
             }
         }
     }
 
     /// The device has slept, or its network has changed: asks the server at once whether the connection still lives. If nothing comes
-    /// within [`Config::wake`], the connection ends, and the next one can go on with the session.
+    /// within [`Config::wake`], the connection ends, and the next one can go on with the session. An owner who does not take what comes
+    /// would not hear the answer either: then the server is only told that the client is there.
     pub fn wake(&mut self, now: Instant, out: &mut Vec<u8>) {
-        self.connection.probe(now, self.config.wake);
+        if self.unread.is_some() {
+            self.connection.unread(now);
+        } else {
+            self.connection.probe(now, self.config.wake);
+        }
         // A TLS failure shows at the next advance.
         let _ = self.connection.flush(out);
     }
@@ -475,8 +546,9 @@ impl Client {
         timeout: Duration,
         out: &mut Vec<u8>,
     ) -> Result<RequestId, SendError> {
-        self.now = now;
-        let (request, id) = self.requests.open(now, to.clone(), timeout);
+        let Some((request, id)) = self.requests.open(now, to.clone(), timeout) else {
+            return Err(SendError::Full);
+        };
         let mut stanza = Stanza::iq(match kind {
             RequestKind::Get => IqType::Get,
             RequestKind::Set => IqType::Set,
@@ -484,7 +556,7 @@ impl Client {
         .id(&id)
         .payload(payload);
         stanza.head.to = to;
-        match self.send(&stanza, out) {
+        match self.send(now, &stanza, out) {
             Ok(()) => Ok(request),
             Err(error) => {
                 self.requests.forget(request);
@@ -520,34 +592,6 @@ impl Client {
     }
 }
 
-/// Why a stanza was not sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum SendError {
-    /// The client is not online.
-    Misuse(ApiMisuse),
-    /// The server has not acknowledged what was sent before, and no more of it is [kept](balcony_machine::Limits::outbox). Go on until it
-    /// has.
-    Full,
-}
-
-impl From<ApiMisuse> for SendError {
-    fn from(misuse: ApiMisuse) -> Self {
-        SendError::Misuse(misuse)
-    }
-}
-
-impl fmt::Display for SendError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            SendError::Misuse(misuse) => misuse.fmt(f),
-            SendError::Full => f.write_str("the server has not yet acknowledged what was sent before"),
-        }
-    }
-}
-
-impl core::error::Error for SendError {}
-
 /// What a request does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RequestKind {
@@ -563,4 +607,14 @@ fn outcome(stanza: Stanza) -> RequestOutcome {
     }
     let error = stanza.payload.parse().ok().and_then(|payload| StanzaError::from_payload(payload.root()));
     RequestOutcome::Error(error.unwrap_or_else(|| balcony_stanza::ErrorCondition::UndefinedCondition.into()))
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client")
+            .field("connection", &self.connection)
+            .field("unacknowledged", &self.outbox.len())
+            .field("told", &self.told.len())
+            .finish_non_exhaustive()
+    }
 }

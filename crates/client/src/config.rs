@@ -33,7 +33,9 @@ pub struct Config {
     /// Milliseconds from the start of 1970 (UTC) to the start of the clock that the client is given. Messages that are sent again in
     /// another session say when they were sent first (XEP-0203), if this is known.
     pub clock_start: Option<u64>,
-    /// What the client says of itself to those who ask. `None`: such requests are like all others.
+    /// What the client says of itself to those who ask: whoever has its full address, since the machine knows nobody. An
+    /// [`Agent`](crate::Agent) with the same value as an extension knows [who may](crate::Discovery). `None`: such requests are like all
+    /// others.
     pub discovery: Option<crate::Discovery>,
     /// Whether requests that [`discovery`](Config::discovery) does not answer come to the owner as [`Event::Stanza`](crate::Event::Stanza), to
     /// be answered there. Otherwise the machine refuses them with `service-unavailable`, since every request must be

@@ -11,12 +11,13 @@ use balcony_stanza::{IqType, Kind, Payload, PresenceType, Stanza, ns};
 use balcony_stream::client::ServerFeatures;
 
 use crate::Presence;
+use crate::present::Present;
 
 /// Contacts that are kept; a server has fewer.
 const ITEMS: usize = 100_000;
-/// Resources that are kept of one contact.
-const RESOURCES: usize = 256;
-/// Requests that are kept until they are answered.
+/// Bytes of their addresses, names and groups.
+const ITEM_BYTES: usize = 16 << 20;
+/// Requests that are kept until they are answered. An address has at most 2,047 bytes.
 const REQUESTS: usize = 1_000;
 
 /// What a client knows of the people around its user: the roster, who of them is there, and who asks to be let in (RFC 6121
@@ -26,6 +27,9 @@ const REQUESTS: usize = 1_000;
 /// result to [`load`](Contacts::load), and send initial presence after that (section 2.2). Then give every stanza that comes
 /// to [`take`](Contacts::take), which says what is new. After a lost connection call [`offline`](Contacts::offline) and begin
 /// again: where the server has versions only the changes are sent.
+///
+/// It keeps at most 100,000 contacts and 16 MiB of their names and groups, and of each contact 256 resources; of what these say of themselves
+/// 64 KiB of each contact and 4 MiB altogether: without room for a status it is left out. Of requests it keeps 1,000.
 ///
 /// Approving a request, or asking somebody, is presence of the types `subscribed`, `unsubscribed`, `subscribe` and
 /// `unsubscribe` to a bare address; what comes of it arrives here as a push of the roster. Nothing is approved unasked.
@@ -55,8 +59,18 @@ pub struct Contacts {
     /// The version of the roster; only the server knows what it means.
     ver: Box<str>,
     items: BTreeMap<BareJid, Item>,
-    present: BTreeMap<BareJid, BTreeMap<Box<str>, Presence>>,
+    /// Bytes of these.
+    item_bytes: usize,
+    present: Present,
     requests: BTreeSet<BareJid>,
+}
+
+/// What a contact costs, in bytes.
+fn bytes(item: &Item) -> usize {
+    let Item { jid, name, groups, .. } = item;
+    jid.as_str().len()
+        + name.as_ref().map_or(0, |name| name.len())
+        + groups.iter().map(|group| group.len()).sum::<usize>()
 }
 
 /// Something new about somebody.
@@ -87,7 +101,8 @@ impl Contacts {
             account,
             ver: Box::default(),
             items: BTreeMap::new(),
-            present: BTreeMap::new(),
+            item_bytes: 0,
+            present: Present::default(),
             requests: BTreeSet::new(),
         }
     }
@@ -95,8 +110,23 @@ impl Contacts {
     /// What was kept of [`version`](Contacts::version) and [`items`](Contacts::items).
     #[must_use]
     pub fn cached(account: BareJid, ver: &str, items: impl IntoIterator<Item = Item>) -> Self {
-        let items = items.into_iter().map(|item| (item.jid.clone(), item)).take(ITEMS);
-        Contacts { ver: ver.into(), items: items.collect(), ..Contacts::new(account) }
+        let mut contacts = Contacts { ver: ver.into(), ..Contacts::new(account) };
+        items.into_iter().for_each(|item| {
+            contacts.keep(item);
+        });
+        contacts
+    }
+
+    /// Keeps a contact, in the place of the one with its address. Whether there was room.
+    fn keep(&mut self, item: Item) -> bool {
+        let known = self.items.get(&item.jid);
+        let after = self.item_bytes - known.map_or(0, bytes) + bytes(&item);
+        let has_room = after <= ITEM_BYTES && (known.is_some() || self.items.len() < ITEMS);
+        if has_room {
+            self.item_bytes = after;
+            self.items.insert(item.jid.clone(), item);
+        }
+        has_room
     }
 
     /// The content of the iq get that asks the own server for the roster (section 2.2): for all of it, or, if the server
@@ -113,10 +143,12 @@ impl Contacts {
         let Ok(content) = result.payload.parse() else { return };
         let Some(query) = content.root().child("query", ns::ROSTER) else { return };
         self.ver = query.attr("ver").unwrap_or_default().into();
-        let items = query.children().filter_map(Item::read).take(ITEMS);
-        self.items = items.map(|item| (item.jid.clone(), item)).collect();
+        (self.items, self.item_bytes) = (BTreeMap::new(), 0);
+        query.children().filter_map(Item::read).for_each(|item| {
+            self.keep(item);
+        });
         let (items, account) = (&self.items, &self.account);
-        self.present.retain(|contact, _| contact == account || items.contains_key(contact));
+        self.present.retain(|contact| contact == account || items.contains_key(contact));
         for item in self.items.values().filter(|item| item.subscription.has_from()) {
             self.requests.remove(&item.jid);
         }
@@ -145,20 +177,19 @@ impl Contacts {
         let change = Change::read(item)?;
         match &change {
             Change::Item(item) => {
-                if self.items.len() >= ITEMS && !self.items.contains_key(&item.jid) {
+                if !self.keep(item.clone()) {
                     return None;
                 }
                 if item.subscription.has_from() {
                     self.requests.remove(&item.jid);
                 }
                 if !item.subscription.has_to() {
-                    self.present.remove(&item.jid);
+                    self.present.remove_all(&item.jid);
                 }
-                self.items.insert(item.jid.clone(), item.clone());
             }
             Change::Removed(contact) => {
-                self.items.remove(contact);
-                self.present.remove(contact);
+                self.item_bytes -= self.items.remove(contact).as_ref().map_or(0, bytes);
+                self.present.remove_all(contact);
                 self.requests.remove(contact);
             }
         }
@@ -180,7 +211,7 @@ impl Contacts {
             }
             PresenceType::Subscribed => Some(News::Approved(contact)),
             PresenceType::Unsubscribed => {
-                self.present.remove(&contact);
+                self.present.remove_all(&contact);
                 Some(News::Refused(contact))
             }
             PresenceType::Unsubscribe => {
@@ -195,28 +226,18 @@ impl Contacts {
         if contact != self.account && !self.items.contains_key(&contact) {
             return None;
         }
-        let presence = Presence::read(stanza);
         let resource = from.resourcepart().unwrap_or_default();
-        let resources = self.present.entry(contact).or_default();
-        let is_known = resources.get(resource) == Some(&presence);
-        if is_known || resources.len() >= RESOURCES && !resources.contains_key(resource) {
-            return None;
-        }
-        resources.insert(resource.into(), presence);
-        Some(News::Available(from.clone()))
+        let is_new = self.present.insert(contact, resource, Presence::read(stanza));
+        is_new.then(|| News::Available(from.clone()))
     }
 
     /// From a bare address it is the end of all resources (section 4.5.4). Of somebody who was not there it says nothing: a
     /// server may answer a request like that (section 3.1.3).
     fn unavailable(&mut self, from: &Jid, contact: &BareJid) -> Option<News> {
-        let resources = self.present.get_mut(contact)?;
         let was_there = match from.resourcepart() {
-            Some(resource) => resources.remove(resource).is_some(),
-            None => !core::mem::take(resources).is_empty(),
+            Some(resource) => self.present.remove(contact, resource),
+            None => self.present.remove_all(contact),
         };
-        if resources.is_empty() {
-            self.present.remove(contact);
-        }
         was_there.then(|| News::Unavailable(from.clone()))
     }
 
@@ -228,7 +249,7 @@ impl Contacts {
     /// The connection is over: nobody is there any more as far as anybody knows, and requests will be asked again. The
     /// roster stays.
     pub fn offline(&mut self) {
-        self.present.clear();
+        self.present = Present::default();
         self.requests.clear();
     }
 
@@ -258,7 +279,11 @@ impl Contacts {
 
     /// The resources of a contact, or of the own account, that are there. The name is empty for a contact that has none.
     pub fn resources(&self, contact: &BareJid) -> impl Iterator<Item = (&str, &Presence)> {
-        self.present.get(contact).into_iter().flatten().map(|(resource, presence)| (&**resource, presence))
+        self.present
+            .get(contact.as_str())
+            .into_iter()
+            .flatten()
+            .map(|(resource, presence)| (&**resource, presence))
     }
 
     /// Who asks to see the user's presence and has no answer yet.

@@ -9,6 +9,7 @@ use balcony_stanza::{ErrorCondition, IqType, Kind, Payload, Stanza, StanzaError}
 use balcony_xml::{Element, ElementRef};
 
 use crate::RequestKind;
+use crate::queue::cost;
 
 /// A request to be made: what it asks for, of whom, and how long the answer may take.
 ///
@@ -82,6 +83,11 @@ impl Response {
     pub fn stanza(&self) -> &Stanza {
         &self.stanza
     }
+
+    /// Bytes of memory that it takes.
+    pub(crate) fn memory(&self) -> usize {
+        cost(&self.stanza) + self.content.memory()
+    }
 }
 
 /// Why a request has no result.
@@ -94,6 +100,8 @@ pub enum RequestError {
     TimedOut,
     /// There is no connection, or it went before the answer came. Whether it was carried out is not known then.
     Offline,
+    /// Too much waits to be sent, or 1,024 requests wait for their answers: it was not sent.
+    Full,
     /// The answer is not what the extension says.
     Unreadable,
 }
@@ -111,6 +119,7 @@ impl fmt::Display for RequestError {
             RequestError::Refused(error) => write!(f, "the request was refused: {error}"),
             RequestError::TimedOut => f.write_str("the request was not answered in time"),
             RequestError::Offline => f.write_str("the client is offline, so nobody can answer the request"),
+            RequestError::Full => f.write_str("too much waits to be sent, or for an answer"),
             RequestError::Unreadable => f.write_str("the answer to the request makes no sense"),
         }
     }
@@ -194,6 +203,11 @@ impl IncomingRequest {
     #[must_use]
     pub fn stanza(&self) -> &Stanza {
         &self.stanza
+    }
+
+    /// Bytes of memory that it takes.
+    pub(crate) fn memory(&self) -> usize {
+        cost(&self.stanza) + self.content.memory()
     }
 }
 

@@ -34,12 +34,16 @@ mod delay;
 mod endpoint;
 mod extension;
 mod iq;
+mod lasting;
 mod message;
 mod outbox;
 mod presence;
+mod present;
 mod pump;
+mod queue;
 mod received_presence;
 mod requests;
+mod send_error;
 mod services;
 mod session;
 #[cfg(feature = "websocket")]
@@ -53,7 +57,7 @@ pub use balcony_connection::{Error, srv};
 pub use balcony_xep::host_meta;
 pub use carbon::Carbon;
 pub use chat::Chat;
-pub use client::{Client, Event, RequestKind, SendError};
+pub use client::{Client, Event, RequestKind};
 pub use config::Config;
 pub use contacts::{Contacts, News};
 pub use delay::held_back;
@@ -65,9 +69,11 @@ pub use extension::{
     Discovery, Extension, Extensions, Note, PrivateStorage, Receipts, Roster, StorageCall,
 };
 pub use iq::{IncomingRequest, Iq, RequestError, Response};
+pub use lasting::outlives_session;
 pub use message::{Message, MessageBuilder, Undelivered};
 pub use presence::{Presence, Show};
-pub use pump::{Pump, PumpError, Step, answer};
+pub use pump::{Mark, Pump, PumpError, Step, answer};
 pub use received_presence::ReceivedPresence;
 pub use requests::{RequestId, RequestOutcome};
+pub use send_error::SendError;
 pub use session::Session;

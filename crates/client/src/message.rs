@@ -12,6 +12,8 @@ use balcony_xep::delay::Delay;
 use balcony_xep::receipts::Receipt;
 use balcony_xml::{Element, ElementRef};
 
+use crate::queue::cost;
+
 /// A message that has come.
 ///
 /// What it says is read once. What has no method here is among its [elements](Message::elements), or in the [stanza](Message::stanza).
@@ -168,6 +170,11 @@ impl Message {
     #[must_use]
     pub fn into_stanza(self) -> Stanza {
         self.stanza
+    }
+
+    /// Bytes of memory that it takes: as it came, and twice what was read of it.
+    pub(crate) fn memory(&self) -> usize {
+        cost(&self.stanza) + self.stanza.payload.as_bytes().len() + self.elements.memory()
     }
 
     /// A message back to whoever has sent this one: of the same type, in the same thread. What was said in a room is answered to

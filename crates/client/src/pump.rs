@@ -4,7 +4,6 @@
 //! Reading, writing and waiting are the adapter's.
 
 use alloc::boxed::Box;
-use alloc::collections::VecDeque;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
@@ -15,12 +14,17 @@ use balcony_machine::{ApiMisuse, Instant, On, Progress, Seed, Ticket};
 use balcony_stanza::{Payload, Stanza};
 use balcony_stream::client::{ClientAnswer, ClientAsk};
 
+use crate::queue::{Queue, event_cost};
 use crate::{
     Client, Config, ConnectError, Error, Event, RequestId, RequestKind, RequestOutcome, SendError, Session,
 };
 
 /// Events that are kept for later while the owner waits for something else.
-const KEPT: usize = 1024;
+const KEPT: usize = 1_024;
+/// Bytes of these.
+const KEPT_BYTES: usize = 1 << 20;
+/// Bytes that wait to be written, past which nothing more is sent.
+const OUTPUT: usize = 1 << 20;
 /// Received bytes that are kept while the client takes no more.
 const INPUT: usize = 65_536;
 
@@ -30,17 +34,23 @@ const INPUT: usize = 65_536;
 /// [`output`](Pump::output) and says how much it [`wrote`](Pump::wrote); reads, if there is [`room`](Pump::room), and
 /// hands in what it [`received`](Pump::received); or waits until the [`deadline`](Pump::deadline). Each of these can be
 /// abandoned at any time and nothing is lost.
-#[derive(Debug)]
+///
+/// It keeps at most 64 KiB of input, 1,024 events and 1 MiB of them, 1 MiB of output and one stanza more of each, and what the [`Client`]
+/// keeps. `Debug` shows none of it.
 pub struct Pump {
     client: Client,
     input: Vec<u8>,
     /// How much of `input` the client has taken.
     taken: usize,
     eof: bool,
+    /// The stream has ended in good order.
+    closed: bool,
     out: Vec<u8>,
     /// How much of `out` has been written.
     written: usize,
-    kept: VecDeque<Event>,
+    /// Bytes that have been written since the pump was made.
+    total: u64,
+    kept: Queue<Event>,
 }
 
 /// What one step of a [`Pump`] came to.
@@ -64,11 +74,16 @@ pub enum PumpError {
     Broken(String),
     /// This cannot be done now. Nothing has happened.
     Misuse(ApiMisuse),
-    /// The server has not acknowledged what was sent before, and no more of it is kept. Go on until it has.
+    /// The server has not acknowledged what was sent before, or does not take it, and no more of it is kept; or 1,024 requests wait for
+    /// their answers. Go on until there is room.
     Full,
-    /// More than 1,024 stanzas came while a request waited for its answer; they have been kept.
+    /// More than 1,024 stanzas, or a megabyte of them, came while a request waited for its answer; they have been kept.
     Overrun,
 }
+
+/// A place in the output of a [`Pump`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mark(u64);
 
 impl Pump {
     /// A client that has just got its transport.
@@ -79,9 +94,11 @@ impl Pump {
             input: Vec::new(),
             taken: 0,
             eof: false,
+            closed: false,
             out: Vec::new(),
             written: 0,
-            kept: VecDeque::new(),
+            total: 0,
+            kept: Queue::new(KEPT, KEPT_BYTES),
         }
     }
 
@@ -91,7 +108,7 @@ impl Pump {
     ///
     /// [`PumpError::Ended`]. What the server is to be told is in the output.
     pub fn step(&mut self, now: Instant) -> Result<Step, PumpError> {
-        match self.kept.pop_front() {
+        match self.kept.pop() {
             Some(event) => Ok(Step::Event(event)),
             None => self.fresh(now),
         }
@@ -105,14 +122,13 @@ impl Pump {
     /// [`PumpError::Ended`], even if the server closed the stream in good order; [`PumpError::Overrun`].
     pub fn outcome(&mut self, now: Instant, request: RequestId) -> Result<Option<RequestOutcome>, PumpError> {
         let of_request = |event: &Event| matches!(event, Event::Response(id, _) if *id == request);
-        let kept = self.kept.iter().position(of_request).and_then(|at| self.kept.remove(at));
-        if let Some(Event::Response(_, outcome)) = kept {
+        if let Some(Event::Response(_, outcome)) = self.kept.remove_first(of_request) {
             return Ok(Some(outcome));
         }
-        while self.kept.len() < KEPT {
+        while !self.is_full() {
             match self.fresh(now)? {
                 Step::Event(Event::Response(id, outcome)) if id == request => return Ok(Some(outcome)),
-                Step::Event(event) => self.kept.push_back(event),
+                Step::Event(event) => self.keep(event),
                 Step::Wait => return Ok(None),
                 Step::Closed => return Err(PumpError::Ended(balcony_stream::Error::Truncated.into())),
             }
@@ -120,22 +136,24 @@ impl Pump {
         Err(PumpError::Overrun)
     }
 
-    /// Does what is due and keeps what happens, for somebody who only wants to see the output leave. When it keeps as much as
-    /// it can, no more input is taken, but time passes: a server that reads nothing is given up then, too.
+    /// Does what is due and keeps what happens, for somebody who only wants to see the output leave, or takes no events now. When it keeps
+    /// as much as it can, no more input is taken, but time passes: the server is told what was taken and that the client is there, and
+    /// a server that reads nothing is given up then, too.
     ///
     /// # Errors
     ///
     /// [`PumpError::Ended`].
     pub fn absorb(&mut self, now: Instant) -> Result<(), PumpError> {
-        while self.kept.len() < KEPT {
+        while !self.is_full() {
             match self.fresh(now)? {
-                Step::Event(event) => self.kept.push_back(event),
+                Step::Event(event) => self.keep(event),
                 Step::Wait | Step::Closed => return Ok(()),
             }
         }
+        self.client.leave_unread(now);
         // What happens without input is no more than the owner's own requests.
         while let Progress::Event(event) = self.client.tick(now, &mut self.out).map_err(PumpError::Ended)? {
-            self.kept.push_back(event);
+            self.keep(event);
         }
         Ok(())
     }
@@ -156,8 +174,17 @@ impl Pump {
         match progress.map_err(PumpError::Ended)? {
             Progress::Event(event) => Ok(Step::Event(event)),
             Progress::NeedInput | Progress::Blocked(On::Tls | On::Answer | On::OutputFull) => Ok(Step::Wait),
-            Progress::Closed => Ok(Step::Closed),
+            Progress::Closed => {
+                self.closed = true;
+                Ok(Step::Closed)
+            }
         }
+    }
+
+    /// Whether the stream has ended in good order. Events may still be kept.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.closed
     }
 
     /// How many bytes may be received now.
@@ -182,12 +209,26 @@ impl Pump {
 
     /// So many bytes of the [`output`](Pump::output) have been written.
     pub fn wrote(&mut self, count: usize) {
-        self.written = self.written.saturating_add(count);
+        let count = count.min(self.output().len());
+        self.written += count;
+        self.total += count as u64;
         if self.written >= self.out.len() {
             self.out.clear();
             self.out.shrink_to(4096);
             self.written = 0;
         }
+    }
+
+    /// Where the output ends now: to learn [later](Pump::has_written) whether what was sent up to here has been written.
+    #[must_use]
+    pub fn mark(&self) -> Mark {
+        Mark(self.total + self.output().len() as u64)
+    }
+
+    /// Whether all of the output up to this place has been written.
+    #[must_use]
+    pub fn has_written(&self, mark: Mark) -> bool {
+        self.total >= mark.0
     }
 
     /// When to go on even if nothing has come. After [`Step::Wait`], or [`absorb`](Pump::absorb), it is later than the time
@@ -201,16 +242,22 @@ impl Pump {
     ///
     /// # Errors
     ///
-    /// [`PumpError::Misuse`] unless the client is online; [`PumpError::Full`].
-    pub fn send(&mut self, stanza: &Stanza) -> Result<(), PumpError> {
-        Ok(self.client.send(stanza, &mut self.out)?)
+    /// [`PumpError::Misuse`] unless the client is online; why the connection has [ended](PumpError::Ended); [`PumpError::Full`].
+    pub fn send(&mut self, now: Instant, stanza: &Stanza) -> Result<(), PumpError> {
+        self.check_output()?;
+        Ok(self.client.send(now, stanza, &mut self.out)?)
+    }
+
+    /// Whether more may be put into the output.
+    fn check_output(&self) -> Result<(), PumpError> {
+        if self.output().len() < OUTPUT { Ok(()) } else { Err(PumpError::Full) }
     }
 
     /// Queues a request; see [`Client::request`]. Its outcome comes as an event, or from [`outcome`](Pump::outcome).
     ///
     /// # Errors
     ///
-    /// [`PumpError::Misuse`] unless the client is online; [`PumpError::Full`].
+    /// As [`send`](Pump::send).
     pub fn request(
         &mut self,
         now: Instant,
@@ -219,6 +266,7 @@ impl Pump {
         payload: Payload,
         timeout: Duration,
     ) -> Result<RequestId, PumpError> {
+        self.check_output()?;
         Ok(self.client.request(now, kind, to, payload, timeout, &mut self.out)?)
     }
 
@@ -241,6 +289,11 @@ impl Pump {
         self.client.close(now, &mut self.out);
     }
 
+    /// Asks the server at once what it has got; see [`Client::request_ack`].
+    pub fn request_ack(&mut self, now: Instant) {
+        self.client.request_ack(now, &mut self.out);
+    }
+
     /// Asks the server at once whether the connection still lives; see [`Client::wake`].
     pub fn wake(&mut self, now: Instant) {
         self.client.wake(now, &mut self.out);
@@ -261,20 +314,26 @@ impl Pump {
         let next = Client::new(config.clone(), seed, now);
         let session = core::mem::replace(&mut self.client, next).into_session();
         self.client = Client::resuming(config, session, seed, now)?;
-        (self.input, self.taken, self.eof) = (Vec::new(), 0, false);
+        (self.input, self.taken, self.eof, self.closed) = (Vec::new(), 0, false, false);
         (self.out, self.written) = (Vec::new(), 0);
         Ok(())
     }
 
     /// Keeps an event that the owner has no use for now: it comes again from [`step`](Pump::step), after those that are kept already.
     pub fn keep(&mut self, event: Event) {
-        self.kept.push_back(event);
+        let cost = event_cost(&event);
+        self.kept.push(event, cost);
+    }
+
+    /// The oldest event that is kept, for an owner who does not go on with this connection.
+    pub fn next_kept(&mut self) -> Option<Event> {
+        self.kept.pop()
     }
 
     /// Whether no more events are kept, so that no more input is taken but by [`step`](Pump::step).
     #[must_use]
     pub fn is_full(&self) -> bool {
-        self.kept.len() >= KEPT
+        self.kept.is_full()
     }
 
     /// What goes on on the next connection, after this one has ended; see [`Client::into_session`]. Events that were kept come first
@@ -282,8 +341,9 @@ impl Pump {
     #[must_use]
     pub fn into_session(self) -> Session {
         let mut session = self.client.into_session();
-        let later = core::mem::replace(&mut session.told, self.kept);
-        session.told.extend(later);
+        let later = core::mem::take(&mut session.told);
+        let mut kept = self.kept;
+        session.told = kept.take().map(|(event, _)| event).chain(later).collect();
         session
     }
 
@@ -328,6 +388,7 @@ impl From<SendError> for PumpError {
     fn from(error: SendError) -> Self {
         match error {
             SendError::Misuse(misuse) => PumpError::Misuse(misuse),
+            SendError::Ended(error) => PumpError::Ended(error),
             SendError::Full => PumpError::Full,
         }
     }
@@ -347,8 +408,18 @@ impl fmt::Display for PumpError {
 
 impl core::error::Error for PumpError {}
 
-/// A stanza, where an event holds one.
 impl Event {
+    /// Whether it is still told where the session in which it has come is over and another one has begun: messages, what says something of
+    /// subscriptions, and what has become of what was sent. Presence says who was there then, and nobody waits for an answer to a request.
+    #[must_use]
+    pub fn outlives_session(&self) -> bool {
+        match self {
+            Event::Stanza(stanza) => crate::lasting::outlives_here(stanza),
+            Event::Response(..) | Event::Acknowledged(_) | Event::Resent(_) => true,
+            _ => false,
+        }
+    }
+
     /// The stanza, if that is what happened.
     #[must_use]
     pub fn into_stanza(self) -> Option<Box<Stanza>> {
@@ -356,5 +427,16 @@ impl Event {
             Event::Stanza(stanza) => Some(stanza),
             _ => None,
         }
+    }
+}
+
+impl fmt::Debug for Pump {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pump")
+            .field("client", &self.client)
+            .field("received", &(self.input.len() - self.taken))
+            .field("output", &self.output().len())
+            .field("kept", &self.kept.len())
+            .finish_non_exhaustive()
     }
 }

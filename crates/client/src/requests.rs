@@ -26,6 +26,9 @@ pub enum RequestOutcome {
     Lost,
 }
 
+/// Requests that wait for an answer at a time. Each keeps the address that it was sent to, which has at most 3,071 bytes.
+const MOST: usize = 1_024;
+
 /// The requests that wait for an answer.
 ///
 /// An answer belongs to a request if its id *and* its sender do: matching on the id alone lets anybody answer.
@@ -48,12 +51,20 @@ impl Requests {
         Requests { open: BTreeMap::new(), next: 0, prefix }
     }
 
-    /// Opens a request to `to`; returns its name and the id that its stanza must have.
-    pub(crate) fn open(&mut self, now: Instant, to: Option<Jid>, timeout: Duration) -> (RequestId, String) {
+    /// Opens a request to `to`; returns its name and the id that its stanza must have. `None`: too many wait for an answer.
+    pub(crate) fn open(
+        &mut self,
+        now: Instant,
+        to: Option<Jid>,
+        timeout: Duration,
+    ) -> Option<(RequestId, String)> {
+        if self.open.len() >= MOST {
+            return None;
+        }
         let number = self.next;
         self.next += 1;
         self.open.insert(number, Open { to, expires: now + timeout });
-        (RequestId(number), alloc::format!("{}-{number}", self.prefix))
+        Some((RequestId(number), alloc::format!("{}-{number}", self.prefix)))
     }
 
     /// Closes the request that `stanza` answers; `None` if it answers none.

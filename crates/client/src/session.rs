@@ -1,6 +1,7 @@
 //! What a client takes along from one connection to the next (XEP-0198 section 5).
 
 use alloc::collections::VecDeque;
+use core::fmt;
 
 use balcony_jid::FullJid;
 use balcony_stanza::Stanza;
@@ -10,18 +11,18 @@ use balcony_stream::client::Resumption;
 use balcony_stream::client::Token;
 
 use crate::Event;
-use crate::outbox::Outbox;
+use crate::outbox::Entry;
+use crate::queue::Queue;
 use crate::requests::Requests;
 
 /// What outlives the connection of a [`Client`](crate::Client): its session, if the server lets it go on, what it has sent and the
 /// server has not acknowledged, and the requests that wait for an answer.
 ///
 /// [`Client::into_session`](crate::Client::into_session) makes it when a connection has ended, and
-/// [`Client::resuming`](crate::Client::resuming) goes on with it on the next one.
-#[derive(Debug)]
+/// [`Client::resuming`](crate::Client::resuming) goes on with it on the next one. `Debug` shows nothing of what was sent or has come.
 pub struct Session {
     pub(crate) resumption: Option<Resumption>,
-    pub(crate) outbox: Outbox,
+    pub(crate) outbox: Queue<Entry>,
     pub(crate) requests: Requests,
     /// The token for the next login, if anything has been heard of one.
     #[cfg(feature = "fast")]
@@ -41,6 +42,16 @@ impl Session {
 
     /// What was sent and may not have arrived, the oldest first. A client that [goes on](crate::Client::resuming) sends it again.
     pub fn unacknowledged(&self) -> impl Iterator<Item = &Stanza> {
-        self.outbox.iter()
+        self.outbox.iter().map(|entry| &entry.stanza)
+    }
+}
+
+impl fmt::Debug for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Session")
+            .field("resumption", &self.resumption)
+            .field("unacknowledged", &self.outbox.len())
+            .field("told", &self.told.len())
+            .finish_non_exhaustive()
     }
 }

@@ -250,13 +250,13 @@ fn requests_of_others_are_answered_once_and_not_too_many_wait() {
         );
     };
     ask(&mut agent, 1);
-    let Some(AgentEvent::Request(id, request)) = agent.next_event() else { panic!("no request") };
+    let Some(AgentEvent::Request((id, request))) = agent.next_event() else { panic!("no request") };
     assert!(request.element().is("x", "urn:x") && request.from().unwrap().as_str() == ROMEO);
     assert!(agent.reply(id, Payload::EMPTY) && !agent.reply(id, Payload::EMPTY));
     assert!(!agent.refuse(id, &ErrorCondition::Forbidden.into()));
     assert_eq!(sent(&mut agent), [format!("<iq to='{ROMEO}' type='result' id='1'/>")]);
     ask(&mut agent, 2);
-    let Some(AgentEvent::Request(id, _)) = agent.next_event() else { panic!("no request") };
+    let Some(AgentEvent::Request((id, _))) = agent.next_event() else { panic!("no request") };
     assert!(agent.refuse(id, &ErrorCondition::Forbidden.into()));
     assert!(sent(&mut agent)[0].contains("<forbidden "));
 
@@ -265,7 +265,7 @@ fn requests_of_others_are_answered_once_and_not_too_many_wait() {
     }
     let refused = sent(&mut agent);
     assert!(refused.len() == 1 && refused[0].contains("<resource-constraint "), "{refused:?}");
-    let Some(AgentEvent::Request(id, _)) = agent.next_event() else { panic!("no request") };
+    let Some(AgentEvent::Request((id, _))) = agent.next_event() else { panic!("no request") };
     agent.offline(Instant::ZERO, lost(), false);
     assert!(!agent.reply(id, Payload::EMPTY), "nobody waits for it any more");
 }
@@ -428,8 +428,10 @@ impl Extension for Asker {
     }
 
     fn take(&mut self, context: &mut Context<'_>, stanza: &Stanza) -> bool {
-        if matches!(stanza.head.kind, Kind::Message(_)) {
-            *self.open.entry(context.request(Iq::get(Ping.to_element()))).or_default() += 1;
+        if matches!(stanza.head.kind, Kind::Message(_))
+            && let Ok(request) = context.request(Iq::get(Ping.to_element()))
+        {
+            *self.open.entry(request).or_default() += 1;
         }
         false
     }
@@ -441,8 +443,11 @@ impl Extension for Asker {
         outcome: Result<Response, RequestError>,
     ) {
         assert_eq!(self.open.remove(&request), Some(1), "answered once");
-        if outcome.is_err() && self.open.len() < 3 {
-            *self.open.entry(context.request(Iq::get(Ping.to_element()))).or_default() += 1;
+        if outcome.is_err()
+            && self.open.len() < 3
+            && let Ok(request) = context.request(Iq::get(Ping.to_element()))
+        {
+            *self.open.entry(request).or_default() += 1;
         }
     }
 }
@@ -588,7 +593,7 @@ proptest! {
                 }
                 Step::Events(count) => {
                     for _ in 0..count {
-                        if let Some(AgentEvent::Request(id, _)) = agent.next_event() {
+                        if let Some(AgentEvent::Request((id, _))) = agent.next_event() {
                             asked.push(id);
                         }
                     }
@@ -634,7 +639,7 @@ fn a_session_goes_on() {
         Instant::ZERO,
         stanza(&format!("<iq type='get' id='q' from='{ROMEO}'><x xmlns='urn:x'/></iq>")),
     );
-    let Some(AgentEvent::Request(theirs, _)) = agent.next_event() else { panic!("no request") };
+    let Some(AgentEvent::Request((theirs, _))) = agent.next_event() else { panic!("no request") };
     agent.offline(Instant::ZERO, lost(), true).unwrap();
     assert!(agent.jid().is_none() && agent.next_completed().is_none());
     assert!(matches!(agent.next_event(), Some(AgentEvent::Offline { .. })));
@@ -688,4 +693,209 @@ fn a_session_goes_on() {
         Some((done, Completion::Response(Err(RequestError::Offline)))) if done == call
     ));
     assert!(!agent.resumed(Instant::ZERO) && agent.jid().is_none());
+}
+
+// RFC 6120 §3.3, XEP-0198 §5: whoever goes on with a session comes back almost at once, and only once.
+#[test]
+fn the_first_attempt_to_go_on_is_made_at_once() {
+    let second = Duration::from_secs(1);
+    let (mut longest, mut agents) = (Duration::ZERO, 0);
+    for seed in 0..200 {
+        let mut agent = Agent::new(AgentConfig::default(), (), &Seed::from_u64(seed));
+        agent.online(Instant::ZERO, jid(), Default::default());
+        let now = Instant::ZERO + 100 * second;
+        let at = agent.offline(now, lost(), true).unwrap();
+        assert!(at < now + 2 * second);
+        longest = longest.max(at - now);
+        // It is for one attempt; and of a server that ends what it has just begun it is not made again.
+        let failed = Disconnected::Failed(ConnectError::Broken("x".into()));
+        let next = if seed % 2 == 0 {
+            agent.offline(at, failed, true).unwrap()
+        } else {
+            assert!(agent.connects(at) && agent.resumed(at));
+            agent.offline(at + second, lost(), true).unwrap()
+        };
+        agents += usize::from(next > at + 4 * second);
+        // When a session has lasted, it is.
+        assert!(agent.connects(next) && agent.resumed(next));
+        let at = next + 30 * second;
+        assert!(agent.offline(at, lost(), true).unwrap() < at + 2 * second);
+    }
+    assert!(longest > second, "at random");
+    assert!(agents > 150, "as ever after that: {agents}");
+
+    // A session that can't go on, or that the server has ended, begins as RFC 6120 wants it.
+    let ended = balcony_stream::Error::Remote(StreamCondition::ResourceConstraint.into());
+    let ended = Disconnected::Lost(PumpError::Ended(Error::Stream(ended)));
+    for (why, resumable) in [(lost(), false), (ended, true), (Disconnected::ByServer, true)] {
+        let waits: Vec<Duration> = (0..50)
+            .map(|seed| {
+                let mut agent = Agent::new(AgentConfig::default(), (), &Seed::from_u64(seed));
+                agent.online(Instant::ZERO, jid(), Default::default());
+                agent.offline(Instant::ZERO, why.clone(), resumable).unwrap() - Instant::ZERO
+            })
+            .collect();
+        assert!(waits.iter().any(|wait| *wait > 30 * second) && waits.iter().all(|wait| *wait < 60 * second));
+    }
+}
+
+// A device that wakes up does not wait for what was drawn before it slept, nor if its connection turns out to be dead.
+#[test]
+fn a_device_that_wakes_up_connects_at_once() {
+    let second = Duration::from_secs(1);
+    let mut agent = online(());
+    let at = agent.offline(Instant::ZERO, Disconnected::ByServer, false).unwrap();
+    assert!(at > Instant::ZERO + second && !agent.connects(Instant::ZERO));
+    agent.wake(Instant::ZERO + second);
+    assert!(agent.connects(Instant::ZERO + second));
+    agent.online(Instant::ZERO + second, jid(), Default::default());
+    // As long as the connection lives nothing comes of it; if it ends soon after, that is no failure.
+    let now = Instant::ZERO + 100 * second;
+    agent.wake(now);
+    assert_eq!(agent.jid(), Some(&jid()));
+    let now = now + second;
+    assert_eq!(agent.offline(now, lost(), false), Some(now));
+    assert!(agent.connects(now));
+    agent.online(now, jid(), Default::default());
+    agent.wake(now);
+    let later = now + 20 * second;
+    assert!(agent.offline(later, lost(), false).unwrap() > later, "that has nothing to do with it");
+    // The end is the end.
+    let mut agent = online(());
+    agent.offline(Instant::ZERO, Disconnected::ByOwner, false);
+    agent.wake(Instant::ZERO);
+    assert!(!agent.connects(Instant::ZERO));
+}
+
+// RFC 6121 §4: who was there in an old session says nothing of the new one. What people have said is not lost.
+#[test]
+fn what_came_in_an_old_session_is_not_told_of_the_new_one() {
+    let late = [
+        format!("<presence from='{ROMEO}'/>"),
+        format!("<message from='{ROMEO}' id='m'><body>x</body></message>"),
+        format!("<iq type='get' id='i' from='{ROMEO}'><x xmlns='urn:x'/></iq>"),
+        format!("<presence type='subscribe' from='{ROMEO}'/>"),
+        format!(
+            "<message from='{ROMEO}'><composing xmlns='http://jabber.org/protocol/chatstates'/></message>"
+        ),
+        format!(
+            "<message type='error' from='{ROMEO}' id='e'><error type='cancel'><gone \
+             xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></message>"
+        ),
+    ];
+    let roster =
+        "<query xmlns='jabber:iq:roster'><item jid='romeo@example.net' subscription='both'/></query>";
+    let mut agent = online((Roster::new(),));
+    agent.stanza(Instant::ZERO, stanza(&format!("<iq type='set' id='1'>{roster}</iq>")));
+    agent.offline(Instant::ZERO, Disconnected::ByServer, false);
+    while agent.next_event().is_some() {}
+    for xml in &late {
+        agent.stanza(Instant::ZERO, stanza(xml));
+    }
+    agent.online(Instant::ZERO, jid(), Default::default());
+    let mut told = Vec::new();
+    while let Some(event) = agent.next_event() {
+        told.push(match event {
+            AgentEvent::Message(message) => message.id().unwrap_or_default().to_owned(),
+            AgentEvent::Undelivered(undelivered) => undelivered.id().unwrap(),
+            AgentEvent::Presence(presence) => format!("{:?}", presence.kind()),
+            AgentEvent::Online(_) => "online".to_owned(),
+            other => format!("{other:?}"),
+        });
+    }
+    assert_eq!(told, ["m", "Subscribe", "e", "online"]);
+    let romeo: Jid = ROMEO.parse().unwrap();
+    assert!(agent.ext::<Roster>().unwrap().contacts().unwrap().presence_of(&romeo).is_none());
+    assert!(sent(&mut agent).iter().all(|xml| !xml.contains("id='i'")), "nobody waits for an answer");
+}
+
+// The same rule as for what was sent and is not acknowledged.
+#[test]
+fn what_waits_to_be_sent_outlives_a_session_as_what_was_sent_does() {
+    let mut agent = online(());
+    let all = [
+        format!("<message to='{ROMEO}' id='m'><body>x</body></message>"),
+        format!(
+            "<message to='{ROMEO}' id='t'><composing xmlns='http://jabber.org/protocol/chatstates'/></message>"
+        ),
+        format!("<message type='error' to='{ROMEO}' id='e'/>"),
+        format!("<presence type='subscribed' to='{ROMEO}' id='s'/>"),
+        format!("<presence to='{ROMEO}' id='p'/>"),
+        format!("<iq type='get' to='{ROMEO}' id='i'><x xmlns='urn:x'/></iq>"),
+    ];
+    for xml in &all {
+        agent.send(stanza(xml)).unwrap();
+        let outlives = balcony_client::outlives_session(&stanza(xml));
+        assert_eq!(outlives, xml.contains("id='m'") || xml.contains("id='s'"), "{xml}");
+    }
+    agent.offline(Instant::ZERO, Disconnected::ByServer, false);
+    let ids: Vec<_> =
+        agent.take_unsent().into_iter().map(|stanza| stanza.head.id.unwrap().to_string()).collect();
+    assert_eq!(ids, ["m", "s"]);
+    assert!(agent.take_unsent().is_empty());
+}
+
+// XEP-0030: an answer shows that somebody is there, which those may know who see the presence.
+#[test]
+fn strangers_learn_nothing_from_discovery() {
+    let ask = |from: &str| {
+        let from = if from.is_empty() { String::new() } else { format!("from='{from}'") };
+        stanza(&format!(
+            "<iq type='get' id='1' {from}><query xmlns='http://jabber.org/protocol/disco#info'/></iq>"
+        ))
+    };
+    let asks = |agent: &mut Agent<(Discovery, Roster)>, from: &str| {
+        agent.stanza(Instant::ZERO, ask(from));
+        let answer = sent(agent);
+        assert_eq!(answer.len(), 1, "{from}: {answer:?}");
+        // As a server answers for somebody who is not there.
+        assert!(
+            answer[0].contains("type='result'") || answer[0].contains("<service-unavailable "),
+            "{answer:?}"
+        );
+        answer[0].contains("type='result'")
+    };
+    let mut agent = online((Discovery::new("Echo", "1.0"), Roster::new()));
+    assert!(!asks(&mut agent, ROMEO), "the roster has not come yet");
+    for (contact, subscription) in [("a", "both"), ("b", "from"), ("c", "to"), ("d", "none")] {
+        let push = format!(
+            "<iq type='set' id='1'><query xmlns='jabber:iq:roster'><item jid='{contact}@example.net' \
+             subscription='{subscription}'/></query></iq>"
+        );
+        agent.stanza(Instant::ZERO, stanza(&push));
+    }
+    let seen = [
+        "a@example.net/x",
+        "b@example.net",
+        "",
+        "juliet@example.com",
+        "juliet@example.com/other",
+        "example.com",
+    ];
+    for from in seen {
+        assert!(asks(&mut agent, from), "{from}");
+    }
+    for from in ["c@example.net/x", "d@example.net/x", ROMEO, "example.net", "room@rooms.example.net/romeo"] {
+        assert!(!asks(&mut agent, from), "{from}");
+    }
+    // Whoever was sent presence sees it, until that is taken back, or the session is over.
+    let presence = |kind| Stanza::presence(kind).to("room@rooms.example.net/juliet".parse().unwrap());
+    agent.send(presence(PresenceType::Available)).unwrap();
+    sent(&mut agent);
+    assert!(asks(&mut agent, "room@rooms.example.net/romeo"));
+    agent.send(presence(PresenceType::Unavailable)).unwrap();
+    sent(&mut agent);
+    assert!(!asks(&mut agent, "room@rooms.example.net/romeo"));
+    agent.send(presence(PresenceType::Available)).unwrap();
+    agent.offline(Instant::ZERO, Disconnected::ByServer, false);
+    agent.online(Instant::ZERO, jid(), Default::default());
+    sent(&mut agent);
+    assert!(!asks(&mut agent, "room@rooms.example.net/romeo"));
+
+    let mut open = online((Discovery::new("Echo", "1.0").for_everyone(), Roster::new()));
+    assert!(asks(&mut open, ROMEO));
+    // A bot without a roster is there for everybody.
+    let mut bot = online((Discovery::new("Echo", "1.0"),));
+    bot.stanza(Instant::ZERO, ask(ROMEO));
+    assert!(sent(&mut bot)[0].contains("type='result'"));
 }

@@ -414,7 +414,7 @@ fn closing() {
     duo.client.close(duo.now, &mut out);
     assert_eq!(out, b"</stream:stream>");
     assert!(duo.client.request(duo.now, RequestKind::Get, None, ping(), TIMEOUT, &mut out).is_err());
-    assert!(duo.client.send(&Stanza::message(MessageType::Chat), &mut out).is_err());
+    assert!(duo.client.send(Instant::ZERO, &Stanza::message(MessageType::Chat), &mut out).is_err());
     assert_eq!(out, b"</stream:stream>");
     // What was on its way still arrives; nothing is answered.
     let mut up = Vec::new();
@@ -452,7 +452,7 @@ fn nothing_is_sent_before_the_client_is_online() {
     assert!(matches!(client.advance(Instant::ZERO, &mut &[][..], &mut out), Ok(Progress::NeedInput)));
     out.clear();
     assert!(client.request(Instant::ZERO, RequestKind::Set, None, ping(), TIMEOUT, &mut out).is_err());
-    assert!(client.send(&Stanza::message(MessageType::Chat), &mut out).is_err());
+    assert!(client.send(Instant::ZERO, &Stanza::message(MessageType::Chat), &mut out).is_err());
     assert!(out.is_empty() && client.jid().is_none());
     assert_ne!(client.deadline().unwrap().reason, Reason::Request);
 }
@@ -493,4 +493,20 @@ fn what_the_server_announces_is_known() {
     let features = duo.client.features();
     assert!(features.roster_versions && features.pre_approval);
     assert_eq!(client(1, |_| {}).features(), balcony_stream::client::ServerFeatures::default());
+}
+
+// XEP-0199 §4: the machine's own ping, after a long silence or when the device wakes up, is of nobody's concern, nor is its answer.
+#[test]
+fn the_answer_to_an_own_ping_is_told_to_nobody() {
+    for answer in ["result", "error"] {
+        let mut duo = Duo::online(|_| {});
+        let mut out = Vec::new();
+        duo.client.wake(Instant::ZERO, &mut out);
+        let ping = Stanza::parse(&out).unwrap();
+        let id = ping.head.id.unwrap();
+        duo.deliver(&format!("<iq type='{answer}' id='{id}'/>"));
+        assert!(duo.stanzas.is_empty() && duo.responses.is_empty());
+        duo.deliver(&format!("<iq type='{answer}' id='x{id}'/>"));
+        assert_eq!(duo.stanzas.len(), 1, "what answers nothing is told");
+    }
 }

@@ -95,7 +95,7 @@ impl Side {
 
     fn send(&mut self, stanza: &Stanza) -> Result<String, SendError> {
         let mut out = Vec::new();
-        self.client.send(stanza, &mut out)?;
+        self.client.send(self.now, stanza, &mut out)?;
         Ok(String::from_utf8(out).unwrap())
     }
 
@@ -429,7 +429,7 @@ fn a_pump_hands_on_what_it_has_kept() {
     let mut pump = Pump::new(client);
     pump.received([BEFORE, BOUND, ENABLED, "<message id='m'/>"].concat().as_bytes());
     pump.absorb(now).unwrap();
-    pump.send(&message("1")).unwrap();
+    pump.send(now, &message("1")).unwrap();
     pump.received(a(1).as_bytes());
     pump.absorb(now).unwrap();
     pump.received(&[]);
@@ -451,4 +451,71 @@ fn a_pump_hands_on_what_it_has_kept() {
     assert_eq!(side.told.last().unwrap(), "Acknowledged(\"1\")");
     side.client.secured(Security::default()).unwrap();
     assert!(side.feed(BEFORE).ends_with("<resume xmlns='urn:xmpp:sm:3' h='1' previd='s'/>"));
+}
+
+// Whoever cannot send hears why: what the server said when it ended the stream, and not only that it is closed.
+#[test]
+fn a_stanza_that_is_refused_says_why() {
+    let mut side = Side::enabled();
+    side.feed(
+        "<stream:error><system-shutdown xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error></stream:stream>",
+    );
+    assert!(side.ended);
+    let error = side.send(&message("1")).unwrap_err();
+    assert!(
+        matches!(&error, SendError::Ended(_)) && error.to_string().contains("system-shutdown"),
+        "{error}"
+    );
+    let session = side.client.into_session();
+    assert_eq!(session.unacknowledged().count(), 0, "nothing has happened");
+
+    // A client that has not come online can do nothing yet.
+    let mut side = Side::new(Client::new(config(), &Seed::from_u64(1), Instant::ZERO), Instant::ZERO);
+    assert!(matches!(side.send(&message("1")), Err(SendError::Misuse(_))));
+}
+
+// XEP-0203: the time of a message is that of its sending, however long nothing has happened before; nor is its acknowledgement due at once.
+#[test]
+fn a_message_has_the_time_of_its_sending() {
+    let mut side = Side::enabled();
+    side.now = side.now + 300 * SECOND;
+    side.send(&message("1")).unwrap();
+    assert_eq!(side.client.deadline().unwrap().at, side.now + SECOND);
+    let (session, now) = side.broken();
+    let mut side = Side::resuming(session, now + 60 * SECOND);
+    let again = side.feed(&[BEFORE, FAILED, BOUND].concat());
+    assert!(again.contains("stamp='2001-09-09T01:51:40.000Z'"), "{again}");
+}
+
+// What is said about subscriptions is said again in another session, as messages are, and without a time: twice is no more than once.
+#[test]
+fn subscriptions_outlive_a_session() {
+    let mut side = Side::enabled();
+    let subscribe = |id: &str| {
+        Stanza::presence(balcony_stanza::PresenceType::Subscribe)
+            .id(id)
+            .to("romeo@example.net".parse().unwrap())
+    };
+    side.send(&subscribe("s")).unwrap();
+    side.send(&Stanza::presence(balcony_stanza::PresenceType::Available)).unwrap();
+    let (session, now) = side.broken();
+    let mut side = Side::resuming(session, now + SECOND);
+    let again = side.feed(&[BEFORE, FAILED, BOUND].concat());
+    assert!(again.ends_with("<presence to='romeo@example.net' type='subscribe' id='s'/>"), "{again}");
+    assert!(!side.told.iter().any(|told| told.starts_with("Resent")), "messages only: {:?}", side.told);
+}
+
+// An owner who is about to go does not wait for the second after which the server is asked.
+#[test]
+fn acknowledgements_can_be_asked_for_at_once() {
+    let mut side = Side::enabled();
+    let mut out = Vec::new();
+    side.client.request_ack(side.now, &mut out);
+    assert!(out.is_empty(), "there is nothing to be acknowledged");
+    side.send(&message("1")).unwrap();
+    side.client.request_ack(side.now, &mut out);
+    assert_eq!(out, R.as_bytes());
+    assert_eq!(side.wait(SECOND), "", "it has been asked");
+    side.feed(&a(1));
+    assert_eq!(side.told, ["Acknowledged(\"1\")"]);
 }

@@ -5,10 +5,11 @@ use core::fmt;
 use core::future::poll_fn;
 use core::task::{Context, Poll};
 use core::time::Duration;
+use std::collections::VecDeque;
 use std::io::{self, ErrorKind, IoSlice};
 
 use balcony_client::{
-    Config, ConnectError, Endpoint, Event, Pump, PumpError as Error, REDIRECTS, RequestId, RequestKind,
+    Config, ConnectError, Endpoint, Event, Mark, Pump, PumpError as Error, REDIRECTS, RequestId, RequestKind,
     RequestOutcome, Step,
 };
 use balcony_jid::{FullJid, Jid};
@@ -97,7 +98,7 @@ impl<R: Runtime> Client<R> {
         config.clock_start = config.clock_start.or_else(since_1970);
         let machine = balcony_client::Client::new(config.clone(), &seed(), clock.now(&runtime));
         let (pump, timer) = (Pump::new(machine), runtime.timer());
-        let mut wire = Wire { pump, socket: Box::new(socket), runtime, clock, timer, early: Vec::new() };
+        let mut wire = Wire { pump, socket: Box::new(socket), runtime, clock, timer, early: VecDeque::new() };
         let online = wire.negotiate().await;
         wire.early.drain(..).for_each(|event| wire.pump.keep(event));
         online.map_err(|error| wire.pump.connect_error(error))?;
@@ -107,7 +108,9 @@ impl<R: Runtime> Client<R> {
 
     /// Connects again after the connection has ended, and goes on with the session where the server lets it (XEP-0198): what it had not got
     /// is sent again, and what it has sent meanwhile comes from [`next`](Client::next). Whether the session goes on; if not, it is a new one,
-    /// as after [`connect`](Client::connect), in which messages that may not have arrived were sent again.
+    /// as after [`connect`](Client::connect), in which messages that may not have arrived were sent again. What had come in the old one
+    /// and was not taken by then still comes from `next`, but for its presence and its requests
+    /// ([`Event::outlives_session`]).
     ///
     /// It is tried once, at the place that the server has named for this, and where it was before. After an error it can be tried
     /// again, best after a [`Backoff`](balcony_client::Backoff). If it is cancelled, that is as if it had failed.
@@ -167,8 +170,10 @@ impl<R: Runtime> Client<R> {
         let now = wire.now();
         wire.pump.resume(config, &seed(), now).map_err(|error| ConnectError::Broken(error.to_string()))?;
         let online = wire.negotiate().await;
-        // What had happened before is told before all that happens now.
-        wire.early.drain(..).for_each(|event| wire.pump.keep(event));
+        // What had happened before is told before all that happens now, as far as it is of any concern in a new session.
+        let is_new = matches!(online, Ok(false));
+        let told = |event: &Event| !is_new || event.outlives_session();
+        wire.early.drain(..).filter(told).for_each(|event| wire.pump.keep(event));
         let resumed = online.map_err(|error| wire.pump.connect_error(error))?;
         let Some(jid) = wire.pump.client().jid() else { return Err(wire.nobody()) };
         self.jid = jid.clone();
@@ -215,6 +220,51 @@ impl<R: Runtime> Client<R> {
         self.wire.next().await
     }
 
+    /// Goes on with everything but events, for somebody who cannot take any now: what was sent is written, what is due is done, and what comes
+    /// is kept for [`next`](Client::next), up to 1,024 events and 1 MiB. Then nothing more is read; the server is still told every few seconds
+    /// what was taken and that the client is there, so that it does not think the connection dead.
+    ///
+    /// It returns when the connection has ended; cancel-safe. What was kept still comes from `next`.
+    ///
+    /// # Errors
+    ///
+    /// Why the connection has ended, unless the server has closed the stream in good order.
+    pub async fn hold(&mut self) -> Result<(), Error> {
+        let end = loop {
+            match self.wire.pump.absorb(self.wire.now()) {
+                Ok(()) if self.wire.pump.is_closed() => break Ok(()),
+                Ok(()) => {}
+                Err(error) => break Err(error),
+            }
+            self.wire.exchange().await?;
+        };
+        self.wire.last_words().await;
+        end
+    }
+
+    /// Waits until the server has acknowledged all that was sent, where that is counted (XEP-0198): for somebody who is about to close. What
+    /// comes meanwhile is kept for [`next`](Client::next).
+    ///
+    /// # Errors
+    ///
+    /// Why the connection has ended; [`Error::Overrun`] if more than 1,024 stanzas, or 1 MiB, come meanwhile.
+    pub async fn acknowledged(&mut self) -> Result<(), Error> {
+        self.wire.pump.request_ack(self.wire.now());
+        loop {
+            self.wire.pump.absorb(self.wire.now())?;
+            if self.machine().unacknowledged().next().is_none() {
+                return Ok(());
+            }
+            if self.wire.pump.is_full() {
+                return Err(Error::Overrun);
+            }
+            if self.wire.pump.is_closed() {
+                return Err(Error::Ended(balcony_stream::Error::Truncated.into()));
+            }
+            self.wire.exchange().await?;
+        }
+    }
+
     /// Sends a stanza, and waits until the operating system has taken it.
     ///
     /// If it is cancelled, the stanza still goes out with the next call of any method, unless it has waited until the server had
@@ -222,20 +272,62 @@ impl<R: Runtime> Client<R> {
     ///
     /// # Errors
     ///
-    /// Why the connection has ended; [`Error::Full`] if there is no room, and more than 1,024 stanzas have come that
-    /// [`next`](Client::next) has not brought.
+    /// Why the connection has ended, if the stanza has not been sent: neither has all of it left, nor does the session
+    /// [keep](balcony_client::Client::unacknowledged) it to send it again. It may be given to another session then, and is not there twice.
+    /// [`Error::Full`] if there is no room, and more than 1,024 stanzas or 1 MiB have come that [`next`](Client::next) has not brought.
     pub async fn send(&mut self, stanza: &Stanza) -> Result<(), Error> {
+        let queued = self.queue(stanza).await?;
+        self.written(queued).await
+    }
+
+    /// The first half of [`send`](Client::send): takes the stanza as soon as there is room for it. Cancelled it has not taken it.
+    ///
+    /// # Errors
+    ///
+    /// As `send`.
+    pub async fn queue(&mut self, stanza: &Stanza) -> Result<Queued, Error> {
         loop {
-            match self.wire.pump.send(stanza) {
+            match self.wire.pump.send(self.wire.now(), stanza) {
                 Err(Error::Full) if !self.wire.pump.is_full() => {}
                 result => {
                     result?;
-                    return self.wire.flush().await;
+                    return Ok(self.queued());
                 }
             }
             self.wire.pump.absorb(self.wire.now())?;
             self.wire.exchange().await?;
         }
+    }
+
+    fn queued(&self) -> Queued {
+        Queued { end: self.wire.pump.mark(), is_kept: self.machine().counts_sent() }
+    }
+
+    /// The second half: waits until the operating system has taken what was [queued](Client::queue). Cancel-safe.
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Client::send). What is kept to be sent again is no error: that the connection has ended is what
+    /// [`next`](Client::next) says.
+    pub async fn written(&mut self, queued: Queued) -> Result<(), Error> {
+        let result = loop {
+            if let Err(error) = self.wire.pump.absorb(self.wire.now()) {
+                break Err(error);
+            }
+            if self.wire.pump.has_written(queued.end) {
+                return Ok(());
+            }
+            if let Err(error) = self.wire.exchange().await {
+                break Err(error);
+            }
+        };
+        if queued.is_kept || self.wire.pump.has_written(queued.end) { Ok(()) } else { result }
+    }
+
+    /// The oldest event that was kept, for somebody who does not go on with this connection: [`next`](Client::next) without waiting and
+    /// without the connection.
+    pub fn next_kept(&mut self) -> Option<Event> {
+        self.wire.early.pop_front().or_else(|| self.wire.pump.next_kept())
     }
 
     /// Sends a request (RFC 6120 section 8.2.3) and waits for its outcome. Stanzas that come meanwhile are kept for
@@ -245,7 +337,7 @@ impl<R: Runtime> Client<R> {
     ///
     /// # Errors
     ///
-    /// Why the connection has ended; [`Error::Overrun`] if more than 1,024 stanzas come meanwhile.
+    /// Why the connection has ended; [`Error::Overrun`] if more than 1,024 stanzas, or 1 MiB, come meanwhile.
     pub async fn request(
         &mut self,
         kind: RequestKind,
@@ -275,7 +367,8 @@ impl<R: Runtime> Client<R> {
         timeout: Duration,
     ) -> Result<RequestId, Error> {
         let request = self.wire.pump.request(self.wire.now(), kind, to, payload, timeout)?;
-        self.wire.flush().await?;
+        let queued = self.queued();
+        self.written(queued).await?;
         Ok(request)
     }
 
@@ -315,6 +408,15 @@ fn check(config: &Config) -> Result<(), ConnectError> {
     if needs && config.tls.is_none() { Err(ConnectError::NoTrust) } else { Ok(()) }
 }
 
+/// A stanza that a [`Client`] has taken, and that may not have left yet.
+#[derive(Clone, Copy, Debug)]
+pub struct Queued {
+    /// Where it ends in the output.
+    end: Mark,
+    /// The session keeps it until it is acknowledged.
+    is_kept: bool,
+}
+
 /// Gives this installation of a client a name, without which it gets no tokens (XEP-0388, XEP-0484): a UUID of version 4, as long as the
 /// client lives, unless its owner has one that it keeps.
 fn name_installation(config: &mut Config) {
@@ -347,7 +449,7 @@ struct Wire<R: Runtime> {
     clock: Clock,
     timer: R::Timer,
     /// What has happened before the client was online again.
-    early: Vec<Event>,
+    early: VecDeque<Event>,
 }
 
 impl<R: Runtime> Wire<R> {
@@ -368,7 +470,7 @@ impl<R: Runtime> Wire<R> {
                         .answer(ticket, answer.unwrap_or(balcony_stream::client::ClientAnswer::Unavailable));
                 }
                 Some(Event::Authenticated { .. }) => {}
-                Some(event) => self.early.push(event),
+                Some(event) => self.early.push_back(event),
                 None => return Err(Error::Ended(balcony_stream::Error::Truncated.into())),
             }
         }

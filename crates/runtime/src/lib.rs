@@ -55,7 +55,7 @@ pub use balcony_server::{
 };
 pub use balcony_stream::{ChannelBinding, TlsPolicy};
 #[cfg(feature = "client")]
-pub use client::Client;
+pub use client::{Client, Queued};
 pub use clock::{Clock, seed, timeout};
 pub use pipe::Pipe;
 pub use runtime::{Interest, Listener, Options, Runtime, Socket, Task, Timer};

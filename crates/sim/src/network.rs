@@ -189,9 +189,10 @@ impl Network {
     ///
     /// If they are not.
     pub fn send(&mut self, person: usize, stanza: &Stanza) {
+        let now = self.now;
         let online = self.people[person].online.as_mut().expect("somebody who is online");
         let mut out = Vec::new();
-        online.client.send(stanza, &mut out).expect("a stream that is open");
+        online.client.send(now, stanza, &mut out).expect("a stream that is open");
         online.to_server.extend(out);
     }
 
@@ -470,6 +471,10 @@ impl Network {
             let mut next = Vec::new();
             match action {
                 Action::Ask(ticket, Ask::Router(ask)) => self.nodes[node].asks.push((ticket, ask)),
+                // These servers keep no sessions through a restart.
+                Action::Ask(ticket, Ask::Sessions { .. }) => {
+                    self.nodes[node].server.answer(self.now, ticket, Answer::Sessions(false), &mut next);
+                }
                 Action::Ask(ticket, Ask::Stream(ask)) => {
                     let Node { server, accounts, .. } = &mut self.nodes[node];
                     let answer = Answer::Stream(accounts.answer(ask));

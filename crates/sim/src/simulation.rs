@@ -363,10 +363,13 @@ impl<X: Extensions, L: Logic<X>> Bot<X, L> {
     fn write(&mut self, world: &mut World, peer: Peer) -> bool {
         let Some(pump) = &mut self.pump else { return false };
         while let Some(stanza) = self.agent.next_stanza() {
-            if let Err(error) = pump.send(&stanza) {
+            if let Err(error) = pump.send(world.now, &stanza) {
                 self.agent.unsent(stanza);
                 // What is not acknowledged yet is not there for ever, and a stream that is over says so.
-                debug_assert!(matches!(error, PumpError::Full | PumpError::Misuse(_)), "{error}");
+                debug_assert!(
+                    matches!(error, PumpError::Full | PumpError::Misuse(_) | PumpError::Ended(_)),
+                    "{error}"
+                );
                 break;
             }
         }

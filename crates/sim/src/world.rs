@@ -198,7 +198,7 @@ impl World {
         let wires = &mut self.peers[peer.0];
         let client = wires.client.as_mut().expect("a client");
         client
-            .send(stanza, &mut out)
+            .send(self.now, stanza, &mut out)
             .unwrap_or_else(|_| panic!("the client is not online: {:?}", wires.failed));
         wires.to_server.extend(out);
     }

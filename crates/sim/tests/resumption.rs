@@ -404,9 +404,11 @@ impl World {
                 let body = balcony_stanza::Content::body("Wherefore?").to_payload();
                 let message = Stanza::message(MessageType::Chat).id(&id).payload(body);
                 let mut out = Vec::new();
-                match self.client.as_mut().unwrap().send(&message, &mut out) {
+                match self.client.as_mut().unwrap().send(self.now, &message, &mut out) {
                     Ok(()) => self.sent[UP].push(id),
-                    Err(error) => assert!(matches!(error, SendError::Misuse(_)), "{error}"),
+                    Err(error) => {
+                        assert!(matches!(error, SendError::Misuse(_) | SendError::Ended(_)), "{error}")
+                    }
                 }
                 self.to_server.extend(out);
             }
@@ -423,7 +425,7 @@ impl World {
                 let bind = Element::new(Name::from_static("bind"), balcony_stanza::ns::BIND);
                 let mut out = Vec::new();
                 let request = Stanza::iq(IqType::Set).id("again").child(bind);
-                if self.client.as_mut().unwrap().send(&request, &mut out).is_ok() {
+                if self.client.as_mut().unwrap().send(self.now, &request, &mut out).is_ok() {
                     self.asked_to_rebind += 1;
                 }
                 self.to_server.extend(out);

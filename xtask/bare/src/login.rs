@@ -75,7 +75,7 @@ impl World {
 
     fn send(&mut self, client: usize, stanza: &Stanza) {
         let mut out = Vec::new();
-        self.clients[client].1.send(stanza, &mut out).expect("online");
+        self.clients[client].1.send(NOW, stanza, &mut out).expect("online");
         self.server.receive(NOW, self.clients[client].0, &out, &mut self.actions);
     }
 

@@ -48,7 +48,7 @@ fn run() -> Option<()> {
         let mut rest = input.as_slice();
         loop {
             match client.advance(now, &mut rest, &mut out).ok()? {
-                Progress::Event(event) => happened(&mut client, event, &mut out)?,
+                Progress::Event(event) => happened(&mut client, now, event, &mut out)?,
                 Progress::Closed => return Some(()),
                 Progress::NeedInput | Progress::Blocked(_) => break,
             }
@@ -58,16 +58,16 @@ fn run() -> Option<()> {
     }
 }
 
-fn happened(client: &mut Client, event: Event, out: &mut Vec<u8>) -> Option<()> {
+fn happened(client: &mut Client, now: Instant, event: Event, out: &mut Vec<u8>) -> Option<()> {
     match event {
         Event::Ask(ticket, ClientAsk::SaltPassword { hash, password, salt, iterations }) => {
             let salted = salt_password(hash, password.expose(), &salt, iterations).ok()?;
             client.answer(ticket, ClientAnswer::Salted(salted)).ok()?;
         }
-        Event::Online(_) => client.send(&Stanza::presence(PresenceType::Available), out).ok()?,
+        Event::Online(_) => client.send(now, &Stanza::presence(PresenceType::Available), out).ok()?,
         Event::Stanza(stanza) => {
             if let (Kind::Message(MessageType::Chat), Some(from)) = (stanza.head.kind, stanza.head.from) {
-                client.send(&Stanza::message(MessageType::Chat).to(from), out).ok()?;
+                client.send(now, &Stanza::message(MessageType::Chat).to(from), out).ok()?;
             }
         }
         _ => {}

@@ -1,7 +1,6 @@
 //! What a client is made of.
 
 use core::fmt;
-use core::future::poll_fn;
 use core::time::Duration;
 
 use balcony_client::{Agent, AgentConfig, Backoff, Config, Endpoint, Extension, Presence};
@@ -218,7 +217,8 @@ impl<R: Runtime> ClientBuilder<R> {
         self
     }
 
-    /// How long to wait before connecting again: at random within a minute, and growing up to an hour, if this is not called.
+    /// How long to wait before connecting again: at random within a minute, and growing up to an hour, if this is not called. Where the
+    /// session can go on (XEP-0198), the first attempt is made within two seconds in any case.
     pub fn backoff(mut self, backoff: Backoff) -> Self {
         self.agent.backoff = backoff;
         self
@@ -266,7 +266,7 @@ impl<R: Runtime> ClientBuilder<R> {
 
     async fn begin(self, way: impl FnOnce(Endpoint) -> Way) -> Result<Client, Error> {
         let client = self.spawn(way)?;
-        poll_fn(|cx| client.sender.shared.poll_started(cx)).await?;
+        client.sender.shared.started().await?;
         Ok(client)
     }
 

@@ -23,8 +23,10 @@ use crate::Error;
 
 /// One account's client: what happens to it, as a stream of [events](Event), and a [`Sender`] for what it says.
 ///
-/// It connects again by itself, with growing pauses, and says so. It works whether somebody waits for its events or not, up to a
-/// thousand of them. Dropping it ends it, and all that it has started; [`close`](Client::close) waits for that.
+/// It connects again by itself, with growing pauses, and says so. It works whether somebody waits for its events or not: up to a
+/// thousand of them, and a megabyte, it keeps itself, and as many with its connection; then it reads no more, and its server keeps the rest as
+/// long as that has patience. Dropping it ends it, and all that it has started; [`close`](Client::close) waits for that, and says what may
+/// not have arrived.
 ///
 /// ```no_run
 /// use balcony::prelude::*;
@@ -107,14 +109,20 @@ impl Client {
         self.sender.ext()
     }
 
-    /// Sends what still waits, says goodbye, and waits until the client has ended; no longer than a few seconds.
+    /// The device has slept, or its network has changed: see [`Sender::wake`].
+    pub fn wake(&self) {
+        self.sender.wake();
+    }
+
+    /// Sends what still waits, says goodbye, and waits until the server has acknowledged it and the client has ended; no longer than five
+    /// seconds.
     ///
     /// # Errors
     ///
-    /// Why it had ended before.
+    /// [`Error::Unsent`]: what may not have arrived. [`Error::Ended`]: why it had ended before.
     pub async fn close(self) -> Result<(), Error> {
         self.sender.close();
-        poll_fn(|cx| self.sender.shared.poll_over(cx)).await;
+        self.sender.shared.over().await;
         self.sender.shared.ended_well()
     }
 }
@@ -152,8 +160,8 @@ impl Sender {
     /// [`Error::Ended`]
     pub async fn send(&self, stanza: impl Into<Stanza>) -> Result<Arc<str>, Error> {
         let mut stanza = Some(stanza.into());
-        let (id, number) = poll_fn(|cx| self.shared.poll_send(cx, &mut stanza)).await?;
-        poll_fn(|cx| self.shared.poll_sent(cx, number)).await;
+        let (id, number) = self.shared.send(&mut stanza).await?;
+        self.shared.sent_below(number).await;
         Ok(id)
     }
 
@@ -162,7 +170,7 @@ impl Sender {
     /// # Errors
     ///
     /// [`Error::Request`]: it was refused, has no answer in time (30 seconds unless it says otherwise), or the client is or goes
-    /// offline. [`Error::Ended`].
+    /// offline; or too much waits, 1,024 stanzas or 1 MiB to be sent, or 1,024 requests for their answers. [`Error::Ended`].
     pub async fn request(&self, iq: Iq) -> Result<Response, Error> {
         self.shared.request(iq)?.response().await
     }
@@ -191,15 +199,29 @@ impl Sender {
         self.shared.jid()
     }
 
+    /// The device has slept, or its network has changed: for programs that are told so. If the client is online it asks the server at once
+    /// whether the connection still lives; if nothing comes within a second ([`wake`](balcony_client::Config::wake)), it connects again at
+    /// once. If it waits to connect again, it does so now.
+    pub fn wake(&self) {
+        self.shared.wake();
+    }
+
     /// Waits until the client has ended.
     #[cfg(any(feature = "tokio", feature = "smol", feature = "async-std"))]
     pub(crate) async fn over(&self) {
-        poll_fn(|cx| self.shared.poll_over(cx)).await;
+        self.shared.over().await;
     }
 
     /// Ends the client: it sends what still waits, says goodbye, and its [`next`](Client::next) returns `None`.
     pub fn close(&self) {
         self.shared.close();
+    }
+
+    /// What may not have arrived, the oldest first, after the client has ended: as in [`Error::Unsent`], but also if it was not closed, or
+    /// ended for another reason. Once.
+    #[must_use]
+    pub fn take_unsent(&self) -> Vec<Stanza> {
+        self.shared.take_unsent()
     }
 }
 

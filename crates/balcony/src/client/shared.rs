@@ -1,13 +1,13 @@
 //! What a client, its senders and its task share.
 
 use core::any::Any;
+use core::future::poll_fn;
 use core::task::{Context, Poll, Waker};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use balcony_client::{
-    Agent, AgentEvent, CallId, Callable, Completion, Disconnected, Extension, IncomingId, Iq, RequestError,
-    Response,
+    Agent, CallId, Callable, Completion, Disconnected, Extension, IncomingId, Iq, RequestError, Response,
 };
 use balcony_jid::FullJid;
 use balcony_machine::Instant;
@@ -27,26 +27,26 @@ pub(super) struct Shared {
 
 struct State {
     agent: Agent<Extensions>,
-    /// Who waits for requests and calls.
-    waiting: BTreeMap<CallId, Waiting>,
+    /// Who waits for which request or call.
+    waiting: BTreeMap<CallId, Waker>,
     /// The task.
     task: Option<Waker>,
     /// Who waits for events.
     reader: Option<Waker>,
-    /// Who waits until something is sent, until there is room, or until the end.
-    watchers: Vec<Waker>,
+    /// Who waits until something is sent, until there is room, or until the end; each with its number.
+    watchers: BTreeMap<u64, Waker>,
+    next_watcher: u64,
     /// The number of the stanza that is being written.
     in_flight: Option<u64>,
     /// Somebody uses the client (XEP-0352).
     is_active: bool,
     is_closing: bool,
+    /// The device has woken up, and the task does not know it yet.
+    is_woken: bool,
     /// The task has ended.
     is_over: bool,
-}
-
-enum Waiting {
-    For(Option<Waker>),
-    Done(Completion),
+    /// What may not have arrived when it had.
+    unsent: Vec<Stanza>,
 }
 
 impl Shared {
@@ -60,11 +60,14 @@ impl Shared {
             waiting: BTreeMap::new(),
             task: None,
             reader: None,
-            watchers: Vec::new(),
+            watchers: BTreeMap::new(),
+            next_watcher: 0,
             in_flight: None,
             is_active,
             is_closing: false,
+            is_woken: false,
             is_over: false,
+            unsent: Vec::new(),
         };
         Arc::new(Shared { state: Mutex::new(state), now: Box::new(now) })
     }
@@ -91,19 +94,45 @@ impl Shared {
         let mut state = self.lock();
         let result = change(&mut state, self.now());
         let mut wakers: Vec<Waker> = Vec::new();
-        while let Some((call, completion)) = state.agent.next_completed() {
-            // Whoever does not wait any longer has gone.
-            if let Some(waiting) = state.waiting.get_mut(&call)
-                && let Waiting::For(Some(waker)) = core::mem::replace(waiting, Waiting::Done(completion))
-            {
-                wakers.push(waker);
-            }
-        }
-        wakers.extend(state.reader.take());
-        wakers.append(&mut state.watchers);
+        let State { agent, waiting, reader, watchers, .. } = &mut *state;
+        wakers.extend(agent.completed().filter_map(|call| waiting.remove(&call)));
+        wakers.extend(reader.take());
+        wakers.extend(core::mem::take(watchers).into_values());
         drop(state);
         wakers.into_iter().for_each(Waker::wake);
         result
+    }
+}
+
+/// Somebody who waits until something has changed. Dropped, nobody does.
+struct Watcher<'a> {
+    shared: &'a Shared,
+    number: Option<u64>,
+}
+
+impl Drop for Watcher<'_> {
+    fn drop(&mut self) {
+        if let Some(number) = self.number {
+            self.shared.lock().watchers.remove(&number);
+        }
+    }
+}
+
+impl Shared {
+    /// Waits until this is so.
+    async fn until<T>(&self, mut look: impl FnMut(&mut State) -> Option<T>) -> T {
+        let mut watcher = Watcher { shared: self, number: None };
+        poll_fn(|cx| {
+            let mut state = self.lock();
+            let seen = look(&mut state);
+            if seen.is_none() {
+                let number = *watcher.number.get_or_insert(state.next_watcher);
+                state.next_watcher = state.next_watcher.max(number + 1);
+                state.watchers.insert(number, cx.waker().clone());
+            }
+            seen.map_or(Poll::Pending, Poll::Ready)
+        })
+        .await
     }
 }
 
@@ -125,52 +154,43 @@ impl Shared {
         self.lock().agent.jid().cloned()
     }
 
-    /// Puts a stanza into the outbox as soon as there is room. Returns its id, and the number that it has there.
-    pub(super) fn poll_send(
-        &self,
-        cx: &mut Context<'_>,
-        stanza: &mut Option<Stanza>,
-    ) -> Poll<Result<(Arc<str>, u64), Error>> {
-        let mut state = self.lock();
-        if let Some(error) = state.ended() {
-            return Poll::Ready(Err(error));
-        }
-        if !state.agent.has_room() {
-            state.watch(cx);
-            return Poll::Pending;
-        }
-        drop(state);
-        self.change(|state, _| {
-            // Somebody else may have been first: the stanza is taken only when there is room for it.
-            let stanza = stanza.take_if(|_| state.agent.has_room());
-            let Some(stanza) = stanza else {
-                state.watch(cx);
-                return Poll::Pending;
-            };
-            let sent = state.agent.send(stanza).map(|id| (id, state.agent.outbox().end));
-            // There was room; so it has just ended.
-            let ended = |_| state.ended().unwrap_or(Error::Ended(Arc::new(Disconnected::ByOwner)));
-            Poll::Ready(sent.map_err(ended))
-        })
+    pub(super) fn wake(&self) {
+        self.change(|state, now| {
+            state.agent.wake(now);
+            state.is_woken = true;
+        });
     }
 
-    /// Whether all stanzas with numbers below this one have been written; or wait, because there is no session.
-    pub(super) fn poll_sent(&self, cx: &mut Context<'_>, below: u64) -> Poll<()> {
-        let mut state = self.lock();
-        let first = state.in_flight.unwrap_or(state.agent.outbox().start);
-        if first >= below || state.agent.jid().is_none() || state.is_over {
-            return Poll::Ready(());
-        }
-        state.watch(cx);
-        Poll::Pending
+    /// Puts a stanza into the outbox as soon as there is room. Returns its id, and the number that it has there.
+    pub(super) async fn send(&self, stanza: &mut Option<Stanza>) -> Result<(Arc<str>, u64), Error> {
+        let sent = self
+            .until(|state| {
+                if let Some(error) = state.ended() {
+                    return Some(Err(error));
+                }
+                let stanza = stanza.take_if(|_| state.agent.has_room())?;
+                let sent = state.agent.send(stanza).map(|id| (id, state.agent.outbox().end));
+                Some(sent.map_err(|_| Error::Ended(Arc::new(Disconnected::ByOwner))))
+            })
+            .await?;
+        // The task has something to do.
+        self.change(|_, _| {});
+        Ok(sent)
+    }
+
+    /// Waits until all stanzas with numbers below this one have been written; or do not leave now, because there is no session.
+    pub(super) async fn sent_below(&self, below: u64) {
+        self.until(|state| {
+            let first = state.in_flight.unwrap_or(state.agent.outbox().start);
+            (first >= below || state.agent.jid().is_none() || state.is_over).then_some(())
+        })
+        .await;
     }
 
     pub(super) fn request(self: &Arc<Self>, iq: Iq) -> Result<Answer, Error> {
         let call = self.change(|state, now| {
             state.ended().map_or(Ok(()), Err)?;
-            let call = state.agent.request(now, iq)?;
-            state.waiting.insert(call, Waiting::For(None));
-            Ok::<_, Error>(call)
+            Ok::<_, Error>(state.agent.request(now, iq)?)
         })?;
         Ok(Answer { call, shared: Arc::clone(self) })
     }
@@ -178,9 +198,7 @@ impl Shared {
     pub(super) fn call<X: Callable>(self: &Arc<Self>, command: X::Command) -> Result<Answer, Error> {
         let call = self.change(|state, now| {
             state.ended().map_or(Ok(()), Err)?;
-            let call = state.agent.call::<X>(now, command).ok_or_else(no_extension::<X>)??;
-            state.waiting.insert(call, Waiting::For(None));
-            Ok::<_, Error>(call)
+            Ok::<_, Error>(state.agent.call::<X>(now, command).ok_or_else(no_extension::<X>)??)
         })?;
         Ok(Answer { call, shared: Arc::clone(self) })
     }
@@ -204,7 +222,8 @@ impl Shared {
             let task = if was_full { state.task.take() } else { None };
             drop(state);
             task.into_iter().for_each(Waker::wake);
-            return Poll::Ready(Ok(Some(self.event(event))));
+            let event = event.map_request(|(id, request)| Request::new(id, request, self));
+            return Poll::Ready(Ok(Some(event)));
         }
         // One that is being closed tells what happens until that is done.
         if let Some(error) = state.ended().filter(|_| state.is_over || state.agent.end().is_some()) {
@@ -217,50 +236,32 @@ impl Shared {
         Poll::Pending
     }
 
-    fn event(self: &Arc<Self>, event: AgentEvent) -> Event {
-        match event {
-            AgentEvent::Online(jid) => Event::Online(jid),
-            AgentEvent::Resumed => Event::Resumed,
-            AgentEvent::Offline { why, next } => Event::Offline { why, next },
-            AgentEvent::Message(message) => Event::Message(message),
-            AgentEvent::Presence(presence) => Event::Presence(presence),
-            AgentEvent::Undelivered(undelivered) => Event::Undelivered(undelivered),
-            AgentEvent::Request(id, request) => Event::Request(Request::new(id, request, self)),
-            AgentEvent::Note(note) => Event::Note(note),
-            AgentEvent::Token(token) => Event::Token(token),
-            AgentEvent::Stanza(stanza) => Event::Stanza(stanza),
-        }
+    /// Waits until the client has been online, or has ended before it was.
+    pub(super) async fn started(&self) -> Result<(), Error> {
+        self.until(|state| match state.ended() {
+            Some(error) => Some(Err(error)),
+            None => state.agent.jid().map(|_| Ok(())),
+        })
+        .await
     }
 
-    /// Ready when the client has been online, or has ended before it was.
-    pub(super) fn poll_started(&self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        let mut state = self.lock();
-        if let Some(error) = state.ended() {
-            return Poll::Ready(Err(error));
-        }
-        if state.agent.jid().is_some() {
-            return Poll::Ready(Ok(()));
-        }
-        state.watch(cx);
-        Poll::Pending
-    }
-
-    /// Whether it was the owner who has ended it.
+    /// Whether it was the owner who has ended it, and nothing is left.
     pub(super) fn ended_well(&self) -> Result<(), Error> {
-        match self.lock().ended() {
+        let mut state = self.lock();
+        match state.ended() {
             Some(Error::Ended(why)) if *why != Disconnected::ByOwner => Err(Error::Ended(why)),
-            _ => Ok(()),
+            _ if state.unsent.is_empty() => Ok(()),
+            _ => Err(Error::Unsent(core::mem::take(&mut state.unsent))),
         }
     }
 
-    /// Ready when the task has ended.
-    pub(super) fn poll_over(&self, cx: &mut Context<'_>) -> Poll<()> {
-        let mut state = self.lock();
-        if state.is_over {
-            return Poll::Ready(());
-        }
-        state.watch(cx);
-        Poll::Pending
+    pub(super) fn take_unsent(&self) -> Vec<Stanza> {
+        core::mem::take(&mut self.lock().unsent)
+    }
+
+    /// Waits until the task has ended.
+    pub(super) async fn over(&self) {
+        self.until(|state| state.is_over.then_some(())).await;
     }
 }
 
@@ -269,13 +270,6 @@ fn no_extension<X>() -> Error {
 }
 
 impl State {
-    /// Wakes this one at the next change, once.
-    fn watch(&mut self, cx: &Context<'_>) {
-        if !self.watchers.iter().any(|watcher| watcher.will_wake(cx.waker())) {
-            self.watchers.push(cx.waker().clone());
-        }
-    }
-
     /// Why nothing goes on; `None` while it does.
     fn ended(&self) -> Option<Error> {
         match self.agent.end() {
@@ -286,18 +280,29 @@ impl State {
     }
 }
 
+/// Why the task is to stop what it does.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stop {
+    /// The owner wants the end.
+    Closing,
+    /// The device has woken up.
+    Woken,
+}
+
 /// What the task is to do next.
 pub(super) enum Todo {
     /// Send this.
     Send(Stanza),
     /// Say whether somebody uses the client.
     SetActive(bool),
-    /// Say goodbye.
+    /// Say goodbye, and send what waits before.
     Close,
+    /// Ask the server whether the connection still lives.
+    Wake,
     /// Take what comes.
     Read,
-    /// Take nothing: too much waits for the owner.
-    Wait,
+    /// Take nothing, and keep the connection alive: too much waits for the owner.
+    Hold,
 }
 
 /// For the task.
@@ -313,15 +318,17 @@ impl Shared {
         self.tick();
         let mut state = self.lock();
         let start = state.agent.outbox().start;
-        let todo = if state.is_active != is_active {
+        let todo = if state.is_closing {
+            Todo::Close
+        } else if state.is_active != is_active {
             Todo::SetActive(state.is_active)
+        } else if core::mem::take(&mut state.is_woken) {
+            Todo::Wake
         } else if sends && let Some(stanza) = state.agent.next_stanza() {
             state.in_flight = Some(start);
             Todo::Send(stanza)
-        } else if state.is_closing {
-            Todo::Close
         } else if state.agent.is_full() {
-            Todo::Wait
+            Todo::Hold
         } else {
             Todo::Read
         };
@@ -334,12 +341,26 @@ impl Shared {
         self.lock().agent.is_full()
     }
 
-    /// Whether the task is to stop what it does now; it is woken when it is. And when to ask again.
-    pub(super) fn poll_closing(&self, cx: &mut Context<'_>) -> (bool, Option<Instant>) {
+    /// The next stanza to be sent, when the client is being closed.
+    pub(super) fn next_stanza(&self) -> Option<Stanza> {
+        let mut state = self.lock();
+        let start = state.agent.outbox().start;
+        let stanza = state.agent.next_stanza()?;
+        state.in_flight = Some(start);
+        Some(stanza)
+    }
+
+    /// Whether the task is to stop what it does now, and why; it is woken when it is. And when to ask again.
+    pub(super) fn poll_stop(&self, cx: &mut Context<'_>) -> (Option<Stop>, Option<Instant>) {
         self.tick();
         let mut state = self.lock();
         state.task = Some(cx.waker().clone());
-        (state.is_closing, state.agent.deadline())
+        let stop = if state.is_closing {
+            Some(Stop::Closing)
+        } else {
+            core::mem::take(&mut state.is_woken).then_some(Stop::Woken)
+        };
+        (stop, state.agent.deadline())
     }
 
     fn tick(&self) {
@@ -390,10 +411,13 @@ impl Shared {
         self.lock().agent.is_available()
     }
 
-    /// The task has ended.
-    pub(super) fn over(&self) {
+    /// The task has ended, and this is what the last session has not seen acknowledged.
+    pub(super) fn end(&self, unacknowledged: Vec<Stanza>) {
         self.change_here(|state, now| {
             state.agent.offline(now, Disconnected::ByOwner, false);
+            state.unsent.extend(unacknowledged);
+            let waiting = state.agent.take_unsent();
+            state.unsent.extend(waiting);
             state.is_over = true;
         });
     }
@@ -407,15 +431,19 @@ pub(super) struct Answer {
 
 impl Answer {
     async fn completion(&self) -> Completion {
-        core::future::poll_fn(|cx| {
+        poll_fn(|cx| {
             let mut state = self.shared.lock();
-            match state.waiting.remove(&self.call) {
-                Some(Waiting::Done(completion)) => Poll::Ready(completion),
-                // It is completed once.
-                None => Poll::Ready(Completion::Lost),
-                Some(Waiting::For(_)) if state.is_over => Poll::Ready(Completion::Lost),
-                Some(Waiting::For(_)) => {
-                    state.waiting.insert(self.call, Waiting::For(Some(cx.waker().clone())));
+            let was_full = state.agent.is_full();
+            match state.agent.take_completed(self.call) {
+                Some(completion) => {
+                    let task = if was_full { state.task.take() } else { None };
+                    drop(state);
+                    task.into_iter().for_each(Waker::wake);
+                    Poll::Ready(completion)
+                }
+                None if state.is_over => Poll::Ready(Completion::Lost),
+                None => {
+                    state.waiting.insert(self.call, cx.waker().clone());
                     Poll::Pending
                 }
             }
@@ -443,6 +471,12 @@ impl Answer {
 
 impl Drop for Answer {
     fn drop(&mut self) {
-        self.shared.lock().waiting.remove(&self.call);
+        let mut state = self.shared.lock();
+        let was_full = state.agent.is_full();
+        state.waiting.remove(&self.call);
+        state.agent.forget(self.call);
+        let task = if was_full { state.task.take() } else { None };
+        drop(state);
+        task.into_iter().for_each(Waker::wake);
     }
 }

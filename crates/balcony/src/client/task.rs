@@ -6,19 +6,23 @@ use core::task::Poll;
 use core::time::Duration;
 use std::sync::Arc;
 
-use balcony_client::{Config, ConnectError, Disconnected, Endpoint, Event, Presence, PumpError};
+use balcony_client::{
+    Config, ConnectError, Disconnected, Endpoint, Event, Presence, PumpError, outlives_session,
+};
 use balcony_machine::Instant;
 use balcony_runtime::{Client as Connection, Clock, Runtime, Socket, Timer as _, timeout};
 use balcony_stanza::Stanza;
 
-use super::shared::{Shared, Todo};
+use super::shared::{Shared, Stop, Todo};
 
-/// How long saying goodbye may take.
+/// How long the end may take: to send what waits, have it acknowledged, and say goodbye.
 const GOODBYE: Duration = Duration::from_secs(5);
 /// How long nothing is sent after the server has been found to be behind.
 const PAUSE: Duration = Duration::from_millis(50);
 /// How long nothing can be sent while nobody takes what has come, until the connection is given up.
 const STUCK: Duration = Duration::from_secs(5);
+/// After so many stanzas other tasks of the runtime have their turn, however many more there are.
+const TURNS: u32 = 32;
 
 /// How a client gets its connections.
 pub(super) enum Way {
@@ -57,33 +61,49 @@ impl<R: Runtime> Task<R> {
                     if !(is_resumed && self.shared.resumed()) {
                         self.shared.online(connection.jid().clone(), connection.machine().features());
                     }
-                    match self.serve(&mut connection).await {
+                    let end = self.serve(&mut connection).await;
+                    if let End::Closed = end {
+                        self.goodbye(&mut connection).await;
+                    }
+                    self.connection = Some(connection);
+                    match end {
                         End::Because(why, unsent) => {
-                            let machine = connection.machine();
-                            // What the session has is its business.
-                            let is_kept =
-                                |stanza: &Stanza| machine.unacknowledged().any(|kept| kept == stanza);
-                            self.shared.sent(unsent.filter(|stanza| !is_kept(stanza)));
-                            self.connection = Some(connection);
+                            self.shared.sent(unsent);
                             why
                         }
-                        End::Closed => {
-                            let goodbye = goodbye(connection, self.shared.is_available());
-                            // Whether the server has heard it or not, it is the end.
-                            let _: Option<Result<(), PumpError>> =
-                                timeout(&self.runtime, GOODBYE, goodbye).await;
-                            break;
-                        }
+                        End::Closed => break,
                     }
                 }
                 Some(Err(why)) => why,
             };
             let resumable = self.connection.as_ref().is_some_and(|last| last.machine().is_resumable());
+            if !resumable {
+                // What has come in this session is told as something of this session, as far as there is room.
+                while !self.shared.is_full() && self.tell_kept() {}
+            }
             if !self.shared.offline(why, resumable) {
                 break;
             }
         }
+        while self.tell_kept() {}
+        let unacknowledged = self.connection.iter().flat_map(|last| last.machine().unacknowledged());
+        let unacknowledged = unacknowledged.filter(|stanza| outlives_session(stanza)).cloned().collect();
+        self.shared.end(unacknowledged);
         drop(self.over);
+    }
+
+    /// Tells one thing that the last connection has kept. Whether there was one.
+    fn tell_kept(&mut self) -> bool {
+        let event = self.connection.as_mut().and_then(Connection::next_kept);
+        let is_one = event.is_some();
+        event.into_iter().for_each(|event| self.tell(event));
+        is_one
+    }
+
+    fn tell(&self, event: Event) {
+        if let Event::Stanza(stanza) = event {
+            self.shared.stanza(*stanza);
+        }
     }
 
     /// Whether to connect, as soon as it is time; otherwise it is the end.
@@ -91,7 +111,9 @@ impl<R: Runtime> Task<R> {
         let mut timer = self.runtime.timer();
         poll_fn(|cx| {
             loop {
-                let (is_closing, at) = self.shared.poll_closing(cx);
+                // Whoever has woken up connects now.
+                let (stop, at) = self.shared.poll_stop(cx);
+                let is_closing = stop == Some(Stop::Closing);
                 if is_closing || self.shared.connects() {
                     return Poll::Ready(!is_closing);
                 }
@@ -104,33 +126,50 @@ impl<R: Runtime> Task<R> {
         .await
     }
 
-    /// A connection, and whether it goes on with the session of the one before; `None` if the client is closed meanwhile.
+    /// A connection, and whether it goes on with the session of the one before; `None` if the client is closed meanwhile. An attempt that
+    /// was under way while the device slept begins anew when it wakes up.
     async fn connect(&mut self) -> Option<Result<(Connection<R>, bool), Disconnected>> {
-        let failed = |error: ConnectError| Disconnected::Failed(error);
-        if let Some(mut connection) = self.connection.take() {
+        loop {
+            let patience = match self.way {
+                Way::To(_) => Some(self.config.wake),
+                Way::Over(_) => None,
+            };
+            let attending = self.attending(patience);
+            match attending.attend(self.attempt()).await {
+                Attended::Done(result) => return result.map(|result| result.map_err(Disconnected::Failed)),
+                Attended::Stopped(Stop::Closing) => return None,
+                Attended::Stopped(Stop::Woken) => {}
+            }
+        }
+    }
+
+    /// `None`: there is nothing to connect on.
+    async fn attempt(&mut self) -> Option<Result<(Connection<R>, bool), ConnectError>> {
+        if let Some(connection) = &mut self.connection {
             connection.set_active(self.shared.is_active());
-            let reconnected = attend(&self.shared, &self.runtime, self.clock, connection.reconnect()).await?;
-            return Some(match reconnected {
-                Ok(is_resumed) => Ok((connection, is_resumed)),
-                Err(error) => {
-                    self.connection = Some(connection);
-                    Err(failed(error))
-                }
-            });
+            let reconnected = connection.reconnect().await;
+            return match reconnected {
+                Ok(is_resumed) => self.connection.take().map(|connection| Ok((connection, is_resumed))),
+                Err(error) => Some(Err(error)),
+            };
         }
         let (runtime, mut config) = (self.runtime.clone(), self.config.clone());
         config.stream.active = self.shared.is_active();
         let connected = match &mut self.way {
-            Way::To(endpoint) => {
-                let connect = Connection::connect_on(runtime, config, endpoint.clone());
-                attend(&self.shared, &self.runtime, self.clock, connect).await?
-            }
-            Way::Over(socket) => {
-                let connect = Connection::over(runtime, socket.take()?, config);
-                attend(&self.shared, &self.runtime, self.clock, connect).await?
-            }
+            Way::To(endpoint) => Connection::connect_on(runtime, config, endpoint.clone()).await,
+            Way::Over(socket) => Connection::over(runtime, socket.take()?, config).await,
         };
-        Some(connected.map(|connection| (connection, false)).map_err(failed))
+        Some(connected.map(|connection| (connection, false)))
+    }
+
+    fn attending(&self, patience: Option<Duration>) -> Attending<R> {
+        let woken_from = patience.map(|patience| self.shared.now() + patience);
+        Attending {
+            shared: Arc::clone(&self.shared),
+            runtime: self.runtime.clone(),
+            clock: self.clock,
+            woken_from,
+        }
     }
 
     /// Carries stanzas to and fro until the connection is over.
@@ -139,10 +178,18 @@ impl<R: Runtime> Task<R> {
         // The server has to acknowledge something before it is sent more.
         let mut blocked = None;
         let mut stuck = None;
+        let mut turns = 0_u32;
         loop {
+            turns = turns.wrapping_add(1);
+            if turns.is_multiple_of(TURNS) {
+                give_way().await;
+            }
+            let holds = self.shared.is_full();
             let is_active = connection.machine().is_active();
             let step = {
-                let mut next = pin!(connection.next());
+                let mut next = pin!(async {
+                    if holds { connection.hold().await.map(|()| None) } else { connection.next().await }
+                });
                 poll_fn(|cx| {
                     loop {
                         blocked = blocked.filter(|until| self.shared.now() < *until);
@@ -152,12 +199,14 @@ impl<R: Runtime> Task<R> {
                             Todo::Send(stanza) => return Poll::Ready(Step::Send(stanza)),
                             Todo::SetActive(is_active) => return Poll::Ready(Step::SetActive(is_active)),
                             Todo::Close => return Poll::Ready(Step::Close),
-                            Todo::Read => {
+                            Todo::Wake => return Poll::Ready(Step::Wake),
+                            Todo::Read if holds => return Poll::Ready(Step::Again),
+                            Todo::Hold if !holds => return Poll::Ready(Step::Again),
+                            Todo::Read | Todo::Hold => {
                                 if let Poll::Ready(event) = next.as_mut().poll(cx) {
                                     return Poll::Ready(Step::Happened(event));
                                 }
                             }
-                            Todo::Wait => {}
                         }
                         match at.map(|at| timer.poll_until(cx, self.clock.at(at))) {
                             Some(Poll::Ready(())) => {}
@@ -168,18 +217,30 @@ impl<R: Runtime> Task<R> {
                 .await
             };
             match step {
-                Step::Happened(Ok(Some(Event::Stanza(stanza)))) => self.shared.stanza(*stanza),
-                Step::Happened(Ok(Some(_))) => {}
+                Step::Again => {}
+                Step::Happened(Ok(Some(event))) => self.tell(event),
                 Step::Happened(Ok(None)) => return End::Because(Disconnected::ByServer, None),
                 Step::Happened(Err(error)) => return End::Because(Disconnected::Lost(error), None),
+                Step::Wake => connection.wake(),
+                Step::Close => return End::Closed,
                 Step::Send(stanza) => {
-                    let send = connection.send(&stanza);
-                    match attend(&self.shared, &self.runtime, self.clock, send).await {
-                        Some(Ok(())) => {
+                    match self.attending(Some(Duration::ZERO)).send(connection, &stanza).await {
+                        Ok(()) => {
                             self.shared.sent(None);
                             stuck = None;
                         }
-                        Some(Err(PumpError::Full)) => {
+                        Err(Unsent::Stopped(stop)) => {
+                            self.shared.sent(Some(stanza));
+                            if stop == Stop::Woken {
+                                connection.wake();
+                            }
+                        }
+                        // The stream is about to end: what comes says why.
+                        Err(Unsent::Error(PumpError::Misuse(_))) => {
+                            self.shared.sent(Some(stanza));
+                            blocked = Some(self.shared.now() + PAUSE);
+                        }
+                        Err(Unsent::Error(PumpError::Full)) => {
                             let now = self.shared.now();
                             blocked = Some(now + PAUSE);
                             self.shared.sent(Some(stanza));
@@ -192,58 +253,157 @@ impl<R: Runtime> Task<R> {
                                 return End::Because(Disconnected::Lost(PumpError::Full), None);
                             }
                         }
-                        Some(Err(error)) => {
+                        Err(Unsent::Error(error)) => {
                             return End::Because(Disconnected::Lost(error), Some(stanza));
                         }
-                        // It goes out with the goodbye.
-                        None => self.shared.sent(None),
                     }
                 }
                 Step::SetActive(is_active) => connection.set_active(is_active),
-                Step::Close => return End::Closed,
             }
         }
+    }
+
+    /// Sends what waits, has it acknowledged, and says goodbye. What has not got through by then is left where it is.
+    async fn goodbye(&self, connection: &mut Connection<R>) {
+        let mut in_hand = None;
+        // Whether the server has heard it or not, it is the end.
+        let _: Option<Result<(), PumpError>> =
+            timeout(&self.runtime, GOODBYE, self.say_goodbye(connection, &mut in_hand)).await;
+        self.shared.sent(in_hand);
+    }
+
+    async fn say_goodbye(
+        &self,
+        connection: &mut Connection<R>,
+        in_hand: &mut Option<Stanza>,
+    ) -> Result<(), PumpError> {
+        loop {
+            if in_hand.is_none() {
+                *in_hand = self.shared.next_stanza();
+            }
+            let Some(stanza) = &*in_hand else { break };
+            match connection.queue(stanza).await {
+                Ok(queued) => {
+                    if connection.machine().counts_sent() {
+                        // The session has it, and says at the end what became of it.
+                        *in_hand = None;
+                    }
+                    connection.written(queued).await?;
+                    *in_hand = None;
+                    self.shared.sent(None);
+                }
+                // The acknowledgement is behind what has come.
+                Err(PumpError::Full) if !self.shared.is_full() => match connection.next().await? {
+                    Some(event) => self.tell(event),
+                    None => return Ok(()),
+                },
+                Err(error) => return Err(error),
+            }
+        }
+        if self.shared.is_available() {
+            connection.send(&Presence::unavailable(None)).await?;
+        }
+        match connection.acknowledged().await {
+            // More has come than can be kept; what is not acknowledged by now is not known to have arrived.
+            Ok(()) | Err(PumpError::Overrun) => {}
+            Err(error) => return Err(error),
+        }
+        while let Some(event) = connection.next_kept() {
+            self.tell(event);
+        }
+        connection.start_close();
+        // What still comes has not been acknowledged, so that the server keeps it if there is no room for it here.
+        while let Some(event) = connection.next().await? {
+            if !self.shared.is_full() {
+                self.tell(event);
+            }
+        }
+        Ok(())
     }
 }
 
 enum Step {
+    /// Look again what there is to do.
+    Again,
     Happened(Result<Option<Event>, PumpError>),
     Send(Stanza),
     SetActive(bool),
+    Wake,
     Close,
 }
 
-async fn goodbye<R: Runtime>(mut connection: Connection<R>, is_available: bool) -> Result<(), PumpError> {
-    if is_available {
-        connection.send(&Presence::unavailable(None)).await?;
-    }
-    connection.close().await
+/// Lets other tasks have their turn.
+async fn give_way() {
+    let mut has_waited = false;
+    poll_fn(|cx| {
+        if core::mem::replace(&mut has_waited, true) {
+            return Poll::Ready(());
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
 }
 
-/// Waits for something, and does what is due meanwhile; `None` if the client is closed before.
-async fn attend<T, R: Runtime>(
-    shared: &Shared,
-    runtime: &R,
+/// Waits for something, and does what is due meanwhile, until the client is closed or woken.
+struct Attending<R> {
+    shared: Arc<Shared>,
+    runtime: R,
     clock: Clock,
-    future: impl Future<Output = T>,
-) -> Option<T> {
-    let (mut future, mut timer) = (pin!(future), runtime.timer());
-    poll_fn(|cx| {
-        loop {
-            if let Poll::Ready(result) = future.as_mut().poll(cx) {
-                return Poll::Ready(Some(result));
+    /// From when on it stops because the client is woken; `None`: never.
+    woken_from: Option<Instant>,
+}
+
+enum Attended<T> {
+    Done(T),
+    Stopped(Stop),
+}
+
+/// Why a stanza was not sent.
+enum Unsent {
+    Stopped(Stop),
+    Error(PumpError),
+}
+
+impl<R: Runtime> Attending<R> {
+    async fn attend<T>(&self, future: impl Future<Output = T>) -> Attended<T> {
+        let (mut future, mut timer) = (pin!(future), self.runtime.timer());
+        poll_fn(|cx| {
+            loop {
+                if let Poll::Ready(result) = future.as_mut().poll(cx) {
+                    return Poll::Ready(Attended::Done(result));
+                }
+                let (stop, at) = self.shared.poll_stop(cx);
+                match stop {
+                    Some(Stop::Woken) if self.woken_from.is_none_or(|from| self.shared.now() < from) => {}
+                    Some(stop) => return Poll::Ready(Attended::Stopped(stop)),
+                    None => {}
+                }
+                match at.map(|at| timer.poll_until(cx, self.clock.at(at))) {
+                    Some(Poll::Ready(())) => {}
+                    _ => return Poll::Pending,
+                }
             }
-            let (is_closing, at): (bool, Option<Instant>) = shared.poll_closing(cx);
-            if is_closing {
-                return Poll::Ready(None);
-            }
-            match at.map(|at| timer.poll_until(cx, clock.at(at))) {
-                Some(Poll::Ready(())) => {}
-                _ => return Poll::Pending,
+        })
+        .await
+    }
+
+    /// Sends a stanza, as long as nothing stops that. What was taken by then leaves in any case.
+    async fn send(&self, connection: &mut Connection<R>, stanza: &Stanza) -> Result<(), Unsent> {
+        let queued = match self.attend(connection.queue(stanza)).await {
+            Attended::Done(queued) => queued.map_err(Unsent::Error)?,
+            Attended::Stopped(stop) => return Err(Unsent::Stopped(stop)),
+        };
+        match self.attend(connection.written(queued)).await {
+            Attended::Done(written) => written.map_err(Unsent::Error),
+            Attended::Stopped(stop) => {
+                if stop == Stop::Woken {
+                    connection.wake();
+                }
+                Ok(())
             }
         }
-    })
-    .await
+    }
 }
 
 /// The end of the task, be it that the runtime drops it.
@@ -251,6 +411,6 @@ pub(super) struct Over(pub(super) Arc<Shared>);
 
 impl Drop for Over {
     fn drop(&mut self) {
-        self.0.over();
+        self.0.end(Vec::new());
     }
 }

@@ -1,31 +1,33 @@
 //! A client that stays: through all of its sessions, from the first connection to the last.
 
-mod core;
 mod disconnected;
+mod event;
+mod outbox;
+mod sessions;
+mod state;
 
-use ::core::any::Any;
-use ::core::fmt;
-use ::core::ops::Range;
-use ::core::time::Duration;
 use alloc::boxed::Box;
 use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::any::Any;
+use core::fmt;
+use core::ops::Range;
+use core::time::Duration;
 
 use balcony_jid::FullJid;
 use balcony_machine::{Instant, Random, Seed};
 use balcony_stanza::{ErrorCondition, Kind, Payload, PresenceType, Stanza, StanzaError};
-use balcony_stream::client::{ServerFeatures, Token};
 
-pub(crate) use self::core::{Asker, Core};
 pub use self::disconnected::Disconnected;
-use crate::extension::{CallId, Callable, Context, Extension, Extensions, Note};
+pub use self::event::{AgentEvent, Completion, IncomingId, OutboxError};
+pub(crate) use self::state::{Asker, State};
+use crate::extension::{CallId, Callable, Context, Extension, Extensions};
 use crate::iq::outcome;
+use crate::queue::cost;
 use crate::{
-    Backoff, Event, IncomingRequest, Iq, Message, Presence, ReceivedPresence, RequestError, Undelivered,
+    Backoff, Client, Event, IncomingRequest, Iq, Message, Presence, ReceivedPresence, RequestError,
+    RequestId, Response, Undelivered, lasting, services,
 };
-use crate::{Client, Response, services};
-
-/// Requests of others that wait for their answer at a time. More are refused.
-const INCOMING: usize = 64;
 
 /// What an [`Agent`] does.
 #[derive(Clone, Debug)]
@@ -36,7 +38,8 @@ pub struct AgentConfig {
     pub presence: Option<Presence>,
     /// How long an answer may take, unless the request says otherwise.
     pub timeout: Duration,
-    /// How long to wait before connecting again.
+    /// How long to wait before connecting again. The first attempt to go on with a session is made
+    /// [at once](Backoff::broken).
     pub backoff: Backoff,
     /// Whether it goes on connecting even if it has never been online. Otherwise the first failure is the end.
     pub is_patient: bool,
@@ -70,6 +73,9 @@ impl Default for AgentConfig {
 /// 4. **Looking**: [`is_full`](Agent::is_full) (then take no more stanzas from the connection), [`has_room`](Agent::has_room),
 ///    [`connects`](Agent::connects), [`end`](Agent::end).
 ///
+/// What it keeps is bounded, as far as its owner heeds `is_full`: 1,024 events and 1 MiB of them, as much of outcomes, and twice as much to
+/// be sent, each and one more; 1,024 requests that wait for an answer, and 64 of others.
+///
 /// ```
 /// use balcony_client::{Agent, AgentConfig, AgentEvent, Discovery, Iq};
 /// use balcony_machine::{Instant, Seed};
@@ -95,7 +101,7 @@ impl Default for AgentConfig {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct Agent<X> {
-    core: Core,
+    state: State,
     phase: Phase,
     /// The address of the session that there is, with a connection or, for a while, without.
     session: Option<Box<FullJid>>,
@@ -103,6 +109,8 @@ pub struct Agent<X> {
     /// What is said of the client whenever it comes online: what was configured, or sent last.
     presence: Option<Stanza>,
     has_been_online: bool,
+    /// When the owner has said last that the device has woken up, while there was a connection.
+    woken: Option<Instant>,
     random: Random,
     extensions: X,
 }
@@ -119,176 +127,31 @@ enum Phase {
     Ended(Arc<Disconnected>),
 }
 
-/// What an [`Agent`] tells its owner, who has to pass on all of it: so there may be more of them in another version.
-#[derive(Debug)]
-pub enum AgentEvent {
-    /// A session has begun. What depends on the last one is gone; presence has been sent.
-    Online(FullJid),
-    /// The last session goes on as if nothing had happened (XEP-0198 section 5).
-    Resumed,
-    /// There is no connection any more, or none came about. `next` says how long it is until the next attempt; `None` that there is none.
-    Offline {
-        /// Why.
-        why: Arc<Disconnected>,
-        /// When it goes on.
-        next: Option<Duration>,
-    },
-    /// A message.
-    Message(Box<Message>),
-    /// Presence.
-    Presence(Box<ReceivedPresence>),
-    /// Something that was sent could not be delivered.
-    Undelivered(Box<Undelivered>),
-    /// A request that no extension has answered; see [`reply`](Agent::reply).
-    Request(IncomingId, Box<IncomingRequest>),
-    /// What an extension tells.
-    Note(Note),
-    /// The server has given a token for the next login, which is used by itself (XEP-0484). A program that wants to log in by it when it
-    /// is started again keeps it, like a password.
-    Token(Box<Token>),
-    /// Anything else: what the server pushes, answers to requests that were sent as plain stanzas.
-    Stanza(Box<Stanza>),
-}
-
-/// Names a request of somebody else's that waits for its answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct IncomingId(u64);
-
-/// What has become of a request or call of the owner's.
-#[derive(Debug)]
-pub enum Completion {
-    /// The outcome of a [request](Agent::request).
-    Response(Result<Response, RequestError>),
-    /// What a [call](Agent::call) has come to: the extension's [`Outcome`](Callable::Outcome).
-    Call(Box<dyn Any + Send>),
-    /// The session is gone, and with it the call.
-    Lost,
-}
-
-/// Why a stanza was not accepted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum OutboxError {
-    /// The outbox is full; see [`Agent::has_room`].
-    Full,
-    /// The client has ended.
-    Ended,
-}
-
-impl fmt::Display for OutboxError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            OutboxError::Full => "too much waits to be sent",
-            OutboxError::Ended => "the client has ended",
-        })
-    }
-}
-
-impl ::core::error::Error for OutboxError {}
-
 impl<X: Extensions> Agent<X> {
     /// One that is about to connect for the first time.
     #[must_use]
     pub fn new(config: AgentConfig, mut extensions: X, seed: &Seed) -> Self {
         let mut random = seed.random();
-        let mut core = Core::new(random.token(8), config.timeout);
+        let mut state = State::new(random.token(8), config.timeout);
         let mut index = 0;
         while let Some(extension) = extensions.at(index) {
-            core.features.extend(extension.features());
+            state.features.extend(extension.features());
             index += 1;
         }
-        core.features.sort_unstable();
-        core.features.dedup();
+        state.features.sort_unstable();
+        state.features.dedup();
         let presence = config.presence.as_ref().map(Presence::to_stanza);
         Agent {
-            core,
+            state,
             phase: Phase::Connecting,
             session: None,
             config,
             presence,
             has_been_online: false,
+            woken: None,
             random,
             extensions,
         }
-    }
-
-    /// A session has begun: the resource is bound.
-    pub fn online(&mut self, now: Instant, jid: FullJid, server: ServerFeatures) {
-        if let Phase::Ended(_) = self.phase {
-            return;
-        }
-        self.end_session(now);
-        self.phase = Phase::Online(now);
-        self.session = Some(Box::new(jid.clone()));
-        let kept = self.core.begin(server);
-        for (index, request) in ::core::mem::take(&mut self.core.unsent) {
-            self.answered(now, index, request, Err(RequestError::Offline));
-        }
-        self.each(now, |extension, context| {
-            extension.online(context);
-            false
-        });
-        if let Some(presence) = &self.presence {
-            self.core.push(presence.clone());
-        }
-        self.core.outbox.extend(kept);
-        self.core.event(AgentEvent::Online(jid), 0);
-    }
-
-    /// The session of before goes on, on another connection. `false`: here it was over, so that it is a new one, and
-    /// [`online`](Agent::online) is what has happened.
-    pub fn resumed(&mut self, now: Instant) -> bool {
-        let goes_on = self.session.is_some() && matches!(self.phase, Phase::Connecting | Phase::Waiting(_));
-        if goes_on {
-            self.phase = Phase::Online(now);
-            self.core.event(AgentEvent::Resumed, 0);
-        }
-        goes_on
-    }
-
-    /// There is no connection, or no longer; or it could not be made. `resumable`: the session may [go on](Agent::resumed) on the next
-    /// one. Says when to connect again; `None`: never.
-    pub fn offline(&mut self, now: Instant, why: Disconnected, resumable: bool) -> Option<Instant> {
-        let was_online = match self.phase {
-            Phase::Online(since) => Some(now.saturating_since(since)),
-            Phase::Connecting | Phase::Waiting(_) => None,
-            Phase::Ended(_) => return None,
-        };
-        self.config.backoff.lasted(was_online.unwrap_or_default());
-        self.has_been_online |= was_online.is_some();
-        let goes_on = self.config.reconnects && (self.has_been_online || self.config.is_patient);
-        let is_end = why.is_permanent() || !goes_on;
-        let wait = self.config.backoff.failed(&mut self.random);
-        let is_over = is_end || !resumable || why.ends_session();
-        let why = Arc::new(why);
-        let next = (!is_end).then_some(wait);
-        self.phase = match next {
-            Some(wait) => Phase::Waiting(now + wait),
-            None => Phase::Ended(Arc::clone(&why)),
-        };
-        if is_over {
-            self.end_session(now);
-        }
-        self.core.event(AgentEvent::Offline { why, next }, 0);
-        next.map(|wait| now + wait)
-    }
-
-    /// If there is a session, it will not go on.
-    fn end_session(&mut self, now: Instant) {
-        if self.session.is_none() {
-            return;
-        }
-        self.core.has_session = false;
-        for (asker, request) in self.core.take_requests() {
-            self.finish(now, asker, request, Err(RequestError::Offline));
-        }
-        let mut index = 0;
-        while let Some(extension) = self.extensions.at(index) {
-            extension.offline();
-            index += 1;
-        }
-        self.core.end_session();
-        self.session = None;
     }
 
     /// Tells whoever has asked.
@@ -296,11 +159,11 @@ impl<X: Extensions> Agent<X> {
         &mut self,
         now: Instant,
         asker: Asker,
-        request: crate::RequestId,
+        request: RequestId,
         outcome: Result<Response, RequestError>,
     ) {
         match asker {
-            Asker::Owner(call) => self.core.complete(call, Completion::Response(outcome)),
+            Asker::Owner(call) => self.state.complete(call, Completion::Response(outcome)),
             Asker::Extension(index) => self.answered(now, index, request, outcome),
         }
     }
@@ -318,61 +181,94 @@ impl<X: Extensions> Agent<X> {
                 }
             }
             Event::Stanza(stanza) => self.stanza(now, *stanza),
-            Event::Token(token) => self.core.event(AgentEvent::Token(token), 0),
+            Event::Token(token) => self.state.event(AgentEvent::Token(token)),
             other => return Some(other),
         }
         None
     }
 
-    /// A stanza has come.
+    /// A stanza has come. Where no session is any more, a message that had come in the last one is told all the same; presence and requests
+    /// were of that session, and are over with it.
     pub fn stanza(&mut self, now: Instant, stanza: Stanza) {
-        let Some(jid) = &self.session else { return };
-        if let Some(request) = self.core.requests.close(&stanza, jid) {
-            if let Some(asker) = self.core.asker(request) {
+        let Some(jid) = &self.session else {
+            if lasting::outlives_here(&stanza) {
+                self.tell(stanza);
+            }
+            return;
+        };
+        let request = self.state.requests.close(&stanza, jid);
+        self.state.shown = cost(&stanza);
+        self.state.sender_sees = None;
+        if let Some(request) = request {
+            if let Some(asker) = self.state.asker(request) {
                 self.finish(now, asker, request, outcome(stanza));
             }
-            return;
-        }
-        let is_push = services::is_push(&stanza, jid);
-        if self.each(now, |extension, context| extension.take(context, &stanza)) {
-            return;
-        }
-        let bytes = stanza.payload.as_bytes().len();
-        if let Some(undelivered) = Undelivered::read(&stanza) {
-            return self.core.event(AgentEvent::Undelivered(Box::new(undelivered)), bytes);
-        }
-        let event = match stanza.head.kind {
-            Kind::Message(_) => Message::read(stanza).map(|message| AgentEvent::Message(Box::new(message))),
-            Kind::Presence(_) => {
-                ReceivedPresence::read(stanza).map(|presence| AgentEvent::Presence(Box::new(presence)))
+        } else {
+            self.state.sender_sees = self.sender_sees(&stanza);
+            if !self.each(now, |extension, context| extension.take(context, &stanza)) {
+                self.tell(stanza);
             }
-            Kind::Iq(_) if !is_push => match IncomingRequest::read(&stanza) {
-                Some(request) => self.incoming(stanza, request),
-                None => Some(AgentEvent::Stanza(Box::new(stanza))),
-            },
-            Kind::Iq(_) => Some(AgentEvent::Stanza(Box::new(stanza))),
+        }
+        self.state.shown = 0;
+    }
+
+    /// Whether the sender may see that the client is there, if anybody here knows.
+    fn sender_sees(&mut self, stanza: &Stanza) -> Option<bool> {
+        let (own, from) = (self.session.as_ref()?, stanza.head.from.as_ref());
+        if self.state.is_seen_by(from, own) {
+            return Some(true);
+        }
+        let (from, mut index) = (from?, 0);
+        while let Some(extension) = self.extensions.at(index) {
+            if let Some(sees) = extension.sees(from) {
+                return Some(sees);
+            }
+            index += 1;
+        }
+        None
+    }
+
+    /// Tells the owner of a stanza that no extension has taken.
+    fn tell(&mut self, stanza: Stanza) {
+        let is_push = self.session.as_ref().is_some_and(|own| services::is_push(&stanza, own));
+        let event = if let Some(undelivered) = Undelivered::read(&stanza) {
+            Some(AgentEvent::Undelivered(Box::new(undelivered)))
+        } else {
+            match stanza.head.kind {
+                Kind::Message(_) => {
+                    Message::read(stanza).map(|message| AgentEvent::Message(Box::new(message)))
+                }
+                Kind::Presence(_) => {
+                    ReceivedPresence::read(stanza).map(|presence| AgentEvent::Presence(Box::new(presence)))
+                }
+                Kind::Iq(_) if !is_push => match IncomingRequest::read(&stanza) {
+                    Some(request) => self.incoming(&stanza, request),
+                    None => Some(AgentEvent::Stanza(Box::new(stanza))),
+                },
+                Kind::Iq(_) => Some(AgentEvent::Stanza(Box::new(stanza))),
+            }
         };
         if let Some(event) = event {
-            self.core.event(event, bytes);
+            self.state.event(event);
         }
     }
 
     /// A request that no extension has taken.
-    fn incoming(&mut self, stanza: Stanza, request: Box<IncomingRequest>) -> Option<AgentEvent> {
-        if self.core.incoming.len() >= INCOMING {
-            let error = StanzaError::new(ErrorCondition::ResourceConstraint, "too many requests wait here");
-            self.core.outbox.extend(stanza.error(&error));
-            return None;
+    fn incoming(&mut self, stanza: &Stanza, request: Box<IncomingRequest>) -> Option<AgentEvent> {
+        if let Some(id) = self.state.wait_for_answer(stanza) {
+            return Some(AgentEvent::Request((IncomingId(id), request)));
         }
-        let id = self.core.number();
-        self.core.incoming.insert(id, stanza);
-        Some(AgentEvent::Request(IncomingId(id), request))
+        let error = StanzaError::new(ErrorCondition::ResourceConstraint, "too many requests wait here");
+        stanza.error(&error).into_iter().for_each(|error| {
+            self.state.send(error);
+        });
+        None
     }
 
     /// Does what is due.
     pub fn tick(&mut self, now: Instant) {
-        while let Some(request) = self.core.requests.expired(now) {
-            if let Some(asker) = self.core.asker(request) {
+        while let Some(request) = self.state.requests.expired(now) {
+            if let Some(asker) = self.state.asker(request) {
                 self.finish(now, asker, request, Err(RequestError::TimedOut));
             }
         }
@@ -382,15 +278,7 @@ impl<X: Extensions> Agent<X> {
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {
         let again = if let Phase::Waiting(until) = self.phase { Some(until) } else { None };
-        self.core.requests.deadline().into_iter().chain(again).min()
-    }
-
-    /// Whether the owner is to connect now, and then to say [`online`](Agent::online) or [`offline`](Agent::offline).
-    pub fn connects(&mut self, now: Instant) -> bool {
-        if matches!(self.phase, Phase::Waiting(until) if until <= now) {
-            self.phase = Phase::Connecting;
-        }
-        matches!(self.phase, Phase::Connecting)
+        self.state.requests.deadline().into_iter().chain(again).min()
     }
 
     /// Puts a stanza into the outbox, and gives it an id unless it has one; returns that. What waits there when the client comes
@@ -408,11 +296,7 @@ impl<X: Extensions> Agent<X> {
         if !self.has_room() {
             return Err(OutboxError::Full);
         }
-        let id = match &stanza.head.id {
-            Some(id) => Arc::clone(id),
-            None => self.core.id(),
-        };
-        stanza.head.id = Some(Arc::clone(&id));
+        let id = self.state.name(&mut stanza);
         if stanza.head.to.is_none()
             && matches!(stanza.head.kind, Kind::Presence(PresenceType::Available | PresenceType::Unavailable))
         {
@@ -422,26 +306,31 @@ impl<X: Extensions> Agent<X> {
                 return Ok(id);
             }
         }
-        self.core.push(stanza);
+        self.state.push(stanza);
         Ok(id)
     }
 
     /// Whether the outbox takes another stanza: it holds up to 1,024 of them, and a megabyte.
     #[must_use]
     pub fn has_room(&self) -> bool {
-        self.core.outbox.has_room()
+        !self.state.outbox.is_full_times(1)
     }
 
     /// Sends a request. What becomes of it comes from [`next_completed`](Agent::next_completed), in any case.
     ///
     /// # Errors
     ///
-    /// [`RequestError::Offline`].
+    /// [`RequestError::Offline`]; [`RequestError::Full`]: there is no [room](Agent::has_room), or 1,024 requests wait for their answers.
     pub fn request(&mut self, now: Instant, iq: Iq) -> Result<CallId, RequestError> {
         let Phase::Online(..) = self.phase else { return Err(RequestError::Offline) };
-        let call = self.core.open_call();
-        self.core.request(now, Asker::Owner(call), iq);
-        Ok(call)
+        let call = self.state.open_call();
+        match self.state.request(now, Asker::Owner(call), iq) {
+            Ok(_) => Ok(call),
+            Err(error) => {
+                self.state.forget(call);
+                Err(error)
+            }
+        }
     }
 
     /// Tells an extension to do something. What becomes of it comes from [`next_completed`](Agent::next_completed), in any case.
@@ -459,8 +348,8 @@ impl<X: Extensions> Agent<X> {
         let (Some(jid), Phase::Online(_)) = (&self.session, &self.phase) else {
             return Some(Err(RequestError::Offline));
         };
-        let call = self.core.open_call();
-        extension.call(&mut Context { core: &mut self.core, jid, now, index }, call, command);
+        let call = self.state.open_call();
+        extension.call(&mut Context { state: &mut self.state, jid, now, index }, call, command);
         Some(Ok(call))
     }
 
@@ -471,30 +360,30 @@ impl<X: Extensions> Agent<X> {
 
     /// Answers a request of somebody else's. `false`: it has been answered, or its session is over.
     pub fn reply(&mut self, request: IncomingId, content: Payload) -> bool {
-        let answer = self.core.incoming.remove(&request.0).and_then(|request| request.result());
-        self.core.answer(answer.map(|answer| answer.payload(content)))
+        let answer = self.state.take_incoming(request.0).and_then(|request| request.result());
+        self.state.answer(answer.map(|answer| answer.payload(content)))
     }
 
     /// Refuses it.
     pub fn refuse(&mut self, request: IncomingId, error: &StanzaError) -> bool {
-        let answer = self.core.incoming.remove(&request.0).and_then(|request| request.error(error));
-        self.core.answer(answer)
+        let answer = self.state.take_incoming(request.0).and_then(|request| request.error(error));
+        self.state.answer(answer)
     }
 
     /// The next stanza to be sent; `None` while there is no session.
     pub fn next_stanza(&mut self) -> Option<Stanza> {
-        if let Phase::Online(_) = self.phase { self.core.outbox.pop() } else { None }
+        if let Phase::Online(_) = self.phase { self.state.outbox.pop() } else { None }
     }
 
-    /// It could not be sent: its connection has broken. It is kept, if it makes sense on another one.
+    /// It could not be sent: its connection has broken, or has no room for it. It is the next one again, if it makes sense on another session.
     pub fn unsent(&mut self, stanza: Stanza) {
-        self.core.outbox.put_back(stanza);
+        self.state.outbox.put_back(stanza);
     }
 
     /// The numbers of the stanzas in the outbox: the next one to be sent has the first, and one that is put there gets the last.
     #[must_use]
     pub fn outbox(&self) -> Range<u64> {
-        self.core.outbox.numbers()
+        self.state.outbox.numbers()
     }
 
     /// Whether others see that the client is there, while there is a session.
@@ -505,18 +394,41 @@ impl<X: Extensions> Agent<X> {
 
     /// The next event.
     pub fn next_event(&mut self) -> Option<AgentEvent> {
-        self.core.next_event()
+        self.state.next_event()
     }
 
-    /// Whether so many events wait that no more stanzas are to be taken from the connection: 1,024 of them, or a megabyte.
+    /// Whether so much waits that no more stanzas are to be taken from the connection: 1,024 events or outcomes, or a megabyte of either, or
+    /// twice as much to be sent. What costs memory counts, so that large stanzas count more than once.
     #[must_use]
     pub fn is_full(&self) -> bool {
-        self.core.is_full()
+        self.state.is_full()
     }
 
     /// A request or call of the owner's that has come to an end.
     pub fn next_completed(&mut self) -> Option<(CallId, Completion)> {
-        self.core.completed.pop_front()
+        self.state.next_completed()
+    }
+
+    /// What this one has come to, if it has come to an end and was not taken yet.
+    pub fn take_completed(&mut self, call: CallId) -> Option<Completion> {
+        self.state.take_completed(call)
+    }
+
+    /// Those that have come to an end and were not taken yet.
+    pub fn completed(&self) -> impl Iterator<Item = CallId> {
+        self.state.completed()
+    }
+
+    /// Nobody waits for it any more. A request that was sent stays sent.
+    pub fn forget(&mut self, call: CallId) {
+        self.state.forget(call);
+    }
+
+    /// Takes out of the outbox what makes sense without this session: for an owner who will not connect again.
+    pub fn take_unsent(&mut self) -> Vec<Stanza> {
+        let mut unsent = self.state.outbox.take();
+        unsent.retain_lasting();
+        core::iter::from_fn(|| unsent.pop()).collect()
     }
 
     /// The address that the server has bound, while the client is online.
@@ -535,12 +447,12 @@ impl<X: Extensions> Agent<X> {
         &mut self,
         now: Instant,
         index: usize,
-        request: crate::RequestId,
+        request: RequestId,
         outcome: Result<Response, RequestError>,
     ) {
         let Some(jid) = &self.session else { return };
         if let Some(extension) = self.extensions.at(index) {
-            extension.answered(&mut Context { core: &mut self.core, jid, now, index }, request, outcome);
+            extension.answered(&mut Context { state: &mut self.state, jid, now, index }, request, outcome);
         }
     }
 
@@ -553,7 +465,7 @@ impl<X: Extensions> Agent<X> {
         let Some(jid) = &self.session else { return false };
         let mut index = 0;
         while let Some(extension) = self.extensions.at(index) {
-            if show(extension, &mut Context { core: &mut self.core, jid, now, index }) {
+            if show(extension, &mut Context { state: &mut self.state, jid, now, index }) {
                 return true;
             }
             index += 1;

@@ -334,7 +334,7 @@ impl Extension for Commands {
                 None => return false,
             },
             _ if element.is("command", NS) => Request::read(element)
-                .and_then(|request| self.step(context.now(), &from, &request, context.core.id().to_string()))
+                .and_then(|request| self.step(context.now(), &from, &request, context.state.id().to_string()))
                 .map(|step| step.to_element()),
             _ => return false,
         };
@@ -342,10 +342,8 @@ impl Extension for Commands {
             Ok(element) => stanza.result().map(|result| result.child(element)),
             Err(error) => stanza.error(&error),
         };
-        if let Some(answer) = answer {
-            context.send(answer);
-        }
-        true
+        // There is room for an answer, or nothing would be shown.
+        answer.is_none_or(|answer| context.send(answer).is_ok())
     }
 
     fn answered(
@@ -392,7 +390,10 @@ impl Callable for Commands {
             }
             CommandCall::Step(of, request) => (Iq::set(request.to_element()).to(of), Wanted::Step),
         };
-        self.open.insert(context.request(iq), (call, wanted));
+        match context.request(iq) {
+            Ok(request) => drop(self.open.insert(request, (call, wanted))),
+            Err(error) => context.complete::<Commands>(call, Err(error)),
+        }
     }
 }
 

@@ -18,6 +18,13 @@ use super::{Context, Extension};
 /// The features are those of all extensions, and what is [added](Discovery::feature). Without an [identity](Discovery::identity)
 /// of its own it is a client of the type `bot`.
 ///
+/// An answer shows that the client is online, and whoever may not see its presence should not learn that (a presence leak). Most servers
+/// let requests of strangers through to those who have the full address, and most clients answer them, since that address is hard to
+/// guess and only known to those who were told. Here, beside a [`Roster`](crate::Roster), it answers those who may see the client: contacts
+/// with a subscription, the own account and its server, and whoever was sent presence, such as a room. All others get what the server
+/// would say if nobody were there. Without a roster nobody knows who may, and everybody is answered, as by a bot that is there for
+/// strangers; so it is if [that is said](Discovery::for_everyone).
+///
 /// ```
 /// use balcony_client::Discovery;
 ///
@@ -30,6 +37,7 @@ pub struct Discovery {
     os: Option<String>,
     identities: Vec<(String, String)>,
     features: Vec<Cow<'static, str>>,
+    answers_strangers: bool,
 }
 
 impl Discovery {
@@ -42,7 +50,15 @@ impl Discovery {
             os: None,
             identities: Vec::new(),
             features: Vec::new(),
+            answers_strangers: false,
         }
+    }
+
+    /// Answers those as well who may not see that the client is there, and learn it by that.
+    #[must_use]
+    pub fn for_everyone(mut self) -> Discovery {
+        self.answers_strangers = true;
+        self
     }
 
     /// Adds an identity: a category and a type that the registry of the XSF has, such as `client` and `phone`.
@@ -126,7 +142,13 @@ impl Discovery {
 impl Extension for Discovery {
     fn take(&mut self, context: &mut Context<'_>, stanza: &Stanza) -> bool {
         let Some(answer) = self.answer(stanza, context.features()) else { return false };
-        context.send(answer);
-        true
+        let answer = if self.answers_strangers || context.sender_sees() != Some(false) {
+            Some(answer)
+        } else {
+            // As if nobody were there (RFC 6121 section 8.5.3.2.3).
+            stanza.error(&ErrorCondition::ServiceUnavailable.into())
+        };
+        // There is room for an answer, or nothing would be shown.
+        answer.is_none_or(|answer| context.send(answer).is_ok())
     }
 }

@@ -12,7 +12,7 @@ use alloc::vec::Vec;
 use core::any::Any;
 use core::fmt;
 
-use balcony_jid::FullJid;
+use balcony_jid::{FullJid, Jid};
 use balcony_machine::Instant;
 use balcony_stanza::Stanza;
 use balcony_stream::client::ServerFeatures;
@@ -23,8 +23,8 @@ pub use private_storage::{PrivateStorage, StorageCall};
 pub use receipts::{Delivered, Receipts};
 pub use roster::Roster;
 
-use crate::agent::Core;
-use crate::{Iq, RequestError, RequestId, Response};
+use crate::agent::State;
+use crate::{Iq, OutboxError, RequestError, RequestId, Response};
 
 /// What a client does beyond the core: a value that an [`Agent`](crate::Agent) shows what happens.
 ///
@@ -50,10 +50,8 @@ use crate::{Iq, RequestError, RequestId, Response};
 ///             return false;
 ///         }
 ///         let last = last::Last { seconds: self.0, status: None };
-///         if let Some(answer) = stanza.result() {
-///             context.send(answer.child(last.to_element()));
-///         }
-///         true
+///         // There is room for an answer, or nothing would be shown.
+///         stanza.result().is_none_or(|answer| context.send(answer.child(last.to_element())).is_ok())
 ///     }
 /// }
 /// ```
@@ -75,6 +73,13 @@ pub trait Extension: Any {
     fn take(&mut self, context: &mut Context<'_>, stanza: &Stanza) -> bool {
         let _ = (context, stanza);
         false
+    }
+
+    /// Whether somebody may see that this client is there (RFC 6121 section 4.2), if this extension knows: [`Roster`] does. Who may not should
+    /// not learn it from an answer; see [`Context::sender_sees`].
+    fn sees(&self, somebody: &Jid) -> Option<bool> {
+        let _ = somebody;
+        None
     }
 
     /// The outcome of a [request](Context::request) that this extension has made.
@@ -106,7 +111,7 @@ pub struct CallId(pub u64);
 
 /// What an extension can do while it is shown something.
 pub struct Context<'a> {
-    pub(crate) core: &'a mut Core,
+    pub(crate) state: &'a mut State,
     pub(crate) jid: &'a FullJid,
     pub(crate) now: Instant,
     /// The extension's place among all.
@@ -129,33 +134,51 @@ impl Context<'_> {
     /// What the server has announced.
     #[must_use]
     pub fn server_features(&self) -> ServerFeatures {
-        self.core.server
+        self.state.server
     }
 
     /// The features of all extensions, sorted, each once.
     #[must_use]
     pub fn features(&self) -> &[Cow<'static, str>] {
-        &self.core.features
+        &self.state.features
     }
 
     /// Sends a stanza.
-    pub fn send(&mut self, stanza: Stanza) {
-        self.core.push(stanza);
+    ///
+    /// # Errors
+    ///
+    /// [`OutboxError::Full`]: too much waits to be sent, 2,048 stanzas or 2 MiB. It cannot be while a stanza is [shown](Extension::take) and
+    /// this is the first one that is sent.
+    pub fn send(&mut self, stanza: Stanza) -> Result<(), OutboxError> {
+        if self.state.send(stanza) { Ok(()) } else { Err(OutboxError::Full) }
+    }
+
+    /// Whether whoever has sent the stanza that is shown may see that this client is there: the own account, its server, whoever was sent
+    /// presence, and whom an extension [knows](Extension::sees) of. `None`: nobody here knows, since there is no [`Roster`].
+    #[must_use]
+    pub fn sender_sees(&self) -> Option<bool> {
+        self.state.sender_sees
     }
 
     /// Sends a request. Its outcome comes to [`answered`](Extension::answered), in any case.
-    pub fn request(&mut self, iq: Iq) -> RequestId {
-        self.core.request(self.now, crate::agent::Asker::Extension(self.index), iq)
+    ///
+    /// # Errors
+    ///
+    /// [`RequestError::Offline`]: the session has just ended. [`RequestError::Full`]: as for [`send`](Context::send), or 1,024 requests wait
+    /// for their answers. Nothing comes to `answered` then.
+    pub fn request(&mut self, iq: Iq) -> Result<RequestId, RequestError> {
+        self.state.request(self.now, crate::agent::Asker::Extension(self.index), iq)
     }
 
-    /// Tells the owner something.
+    /// Tells the owner something. It is dropped if the owner has taken nothing for so long that twice as much waits as
+    /// [may](crate::Agent::is_full).
     pub fn note(&mut self, note: impl Any + Send) {
-        self.core.note(Note(Box::new(note)));
+        self.state.note(Note(Box::new(note)));
     }
 
     /// A call has come to this.
     pub fn complete<X: Callable>(&mut self, call: CallId, outcome: X::Outcome) {
-        self.core.complete(call, crate::agent::Completion::Call(Box::new(outcome)));
+        self.state.complete(call, crate::agent::Completion::Call(Box::new(outcome)));
     }
 }
 

@@ -70,6 +70,9 @@ impl Callable for PrivateStorage {
         };
         let payload = request.to_payload();
         let iq = if request.kind() == IqType::Get { Iq::get(payload) } else { Iq::set(payload) };
-        self.open.insert(context.request(iq), (call, reads));
+        match context.request(iq) {
+            Ok(request) => drop(self.open.insert(request, (call, reads))),
+            Err(error) => context.complete::<PrivateStorage>(call, Err(error)),
+        }
     }
 }

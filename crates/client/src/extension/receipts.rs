@@ -62,7 +62,8 @@ impl Extension for Receipts {
             (Receipt::Request, _) => {
                 if let (Some(id), true) = (stanza.head.id.as_deref(), self.answers) {
                     let receipt = Receipt::Received { id: Cow::Borrowed(id) };
-                    context.send(Stanza::message(kind).to(from.clone()).child(receipt.to_element()));
+                    // Without room for it there is none: whoever waits for it must be able to do without.
+                    let _ = context.send(Stanza::message(kind).to(from.clone()).child(receipt.to_element()));
                 }
                 false
             }

@@ -1,6 +1,6 @@
 //! The roster, and who of it is there (RFC 6121 sections 2 to 4).
 
-use balcony_jid::BareJid;
+use balcony_jid::{BareJid, Jid};
 use balcony_stanza::Stanza;
 
 use super::{Context, Extension};
@@ -52,7 +52,7 @@ impl Extension for Roster {
     fn online(&mut self, context: &mut Context<'_>) {
         let features = context.server_features();
         let ask = self.of(context.jid().to_bare()).get(features);
-        self.asked = Some(context.request(Iq::get(ask)));
+        self.asked = context.request(Iq::get(ask)).ok();
     }
 
     fn offline(&mut self) {
@@ -67,6 +67,11 @@ impl Extension for Roster {
         let Some(news) = self.of(context.jid().to_bare()).take(stanza) else { return false };
         context.note(news);
         is_push
+    }
+
+    fn sees(&self, somebody: &Jid) -> Option<bool> {
+        let item = self.contacts.as_ref().and_then(|contacts| contacts.item(&somebody.to_bare()));
+        Some(item.is_some_and(|item| item.subscription.has_from()))
     }
 
     fn answered(
