@@ -102,3 +102,59 @@ pub(crate) async fn a_device_that_wakes_up_looks_at_once() {
     // The old connection is closed as soon as the session goes on elsewhere.
     connections(&world, 2).await;
 }
+
+// [SM14] [SM21]: what `send` has taken is sent again by the session; what it has refused it has not, so that whoever sends that again does
+// not send it twice.
+pub(crate) async fn what_is_sent_into_a_broken_connection_arrives_once() {
+    let (_world, relay, mut phone, mut laptop) = phone_and_laptop(|_| {}).await;
+    let mut number = 0;
+    for _ in 0..5 {
+        relay.cut();
+        let mut refused = Vec::new();
+        for _ in 0..10 {
+            number += 1;
+            let stanza = chat(LAPTOP, &number.to_string());
+            if soon(phone.send(&stanza)).await.is_err() {
+                refused.push(stanza);
+            }
+        }
+        assert!(soon(phone.reconnect()).await.unwrap());
+        for stanza in refused {
+            soon(phone.send(&stanza)).await.unwrap();
+        }
+    }
+    for expected in 1..=number {
+        assert_eq!(body(&message(&mut laptop).await), expected.to_string());
+    }
+}
+
+// RFC 6121 §4: who was there when a session ended says nothing of another one; what people have said is not lost.
+pub(crate) async fn presence_of_an_old_session_is_not_told_in_a_new_one() {
+    for resumption in [Duration::from_secs(60), Duration::ZERO] {
+        let (_world, relay, mut phone, mut laptop) =
+            phone_and_laptop(|config| config.limits.resumption = resumption).await;
+        let seen = Stanza::presence(PresenceType::Available).to(PHONE.parse().unwrap()).id("seen");
+        soon(laptop.send(&seen)).await.unwrap();
+        soon(laptop.send(&chat(PHONE, "kept"))).await.unwrap();
+        soon(laptop.request(RequestKind::Get, Some("localhost".parse().unwrap()), ping(), PATIENCE))
+            .await
+            .unwrap();
+        // While it waits for this it keeps them for later.
+        let outcome =
+            soon(phone.request(RequestKind::Get, Some("localhost".parse().unwrap()), ping(), PATIENCE)).await;
+        assert!(matches!(outcome, Ok(RequestOutcome::Result(_))), "{outcome:?}");
+        relay.cut();
+        let goes_on = soon(phone.reconnect()).await.unwrap();
+        assert_eq!(goes_on, resumption > Duration::ZERO);
+        let mut told = Vec::new();
+        loop {
+            let Some(Event::Stanza(stanza)) = soon(phone.next()).await.unwrap() else { continue };
+            if stanza.head.kind.name() == "message" {
+                assert_eq!(body(&stanza), "kept");
+                break;
+            }
+            told.extend(stanza.head.id);
+        }
+        assert_eq!(told.iter().any(|id| &**id == "seen"), goes_on);
+    }
+}
