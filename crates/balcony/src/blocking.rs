@@ -101,6 +101,7 @@ impl Client {
     /// # Errors
     ///
     /// Why the client has ended for good, as [`crate::Client::next`].
+    #[allow(clippy::should_implement_trait, reason = "as the method of the client that does not block")]
     pub fn next(&mut self) -> Result<Option<Event>, Error> {
         block_on(self.client.next())
     }

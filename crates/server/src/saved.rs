@@ -64,6 +64,7 @@ impl Server {
             && matches!(self.saving, Saving::No)
             && self.connections.is_empty()
             && self.router.counts().asks == 0
+            && !self.router.has_parked()
         {
             self.save_next(now, self.sessions.all_waiting().into(), actions);
         }

@@ -480,10 +480,6 @@ impl Network {
                     let answer = Answer::Stream(accounts.answer(ask));
                     server.answer(self.now, ticket, answer, &mut next);
                 }
-                // Nobody here ends in good order.
-                Action::Ask(ticket, Ask::Sessions { .. }) => {
-                    self.nodes[node].server.answer(self.now, ticket, Answer::Sessions(false), &mut next);
-                }
                 Action::Write(id) => {
                     self.with(node, id, |end| end.wants_to_write = true, |online| online.writing = true);
                 }

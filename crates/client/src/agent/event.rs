@@ -48,7 +48,7 @@ pub enum AgentEvent<R = (IncomingId, Box<IncomingRequest>)> {
     Note(Note),
     /// The server has given a token for the next login, in place of the one before (XEP-0484). The client uses it by itself. A program that
     /// wants to log in by it when it is started again keeps [its text](Token::to_text) where it would keep a password.
-    Token(Token),
+    Token(Box<Token>),
     /// Anything else: changes that the server announces, of the roster for example, if no extension takes them; answers to requests
     /// that were sent as plain stanzas.
     Stanza(Box<Stanza>),

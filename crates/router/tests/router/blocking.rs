@@ -105,7 +105,8 @@ fn errors() {
 #[test]
 fn the_list_is_bounded_in_bytes() {
     let mut config = config();
-    config.extensions = Extensions::standard().with(Blocking { bytes: 200, ..Blocking::default() }).build();
+    config.extensions =
+        Extensions::standard().with(Blocking { bytes: 200, ..Blocking::default() }).build().unwrap();
     let mut world = World::with(config);
     let juliet = world.connect("juliet@example.com/balcony");
     let long = |first: char| format!("{}@example.org", first.to_string().repeat(80));
