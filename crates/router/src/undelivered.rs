@@ -87,8 +87,6 @@ impl Router {
 
     /// Has what is in the queue of a session written, which has lost its connection.
     pub(crate) fn keep_queue(&mut self, session: SessionId, effects: &mut Vec<Effect>) {
-        // What is not urgent as well. Without a connection nothing goes at once.
-        self.flush(session, &mut Vec::new());
         let Some(own) = self.sessions.get(&session) else { return };
         let name = own.jid.to_bare();
         let waiting: Vec<_> = own.outbox.unkept().collect();

@@ -10,7 +10,7 @@ use balcony_client::{
 };
 use balcony_jid::FullJid;
 use balcony_machine::{Instant, Random, Secret};
-use balcony_stanza::Stanza;
+use balcony_stanza::{ErrorCondition, Stanza};
 use balcony_stream::TlsPolicy;
 
 use crate::{Accounts, Peer, World};
@@ -112,7 +112,8 @@ impl Simulation {
         )
     }
 
-    /// A client with extensions, and a closure for what happens to it. It connects again for ever.
+    /// A client with extensions, and a closure for what happens to it. It connects again for ever. Requests are
+    /// the closure's to answer or refuse, those of the server, too: it gives up a client that does not say that it is there.
     pub fn bot<X: Extensions + 'static>(
         &mut self,
         config: Config,
@@ -195,7 +196,7 @@ impl Simulation {
         self.clients[client.0].agent().downcast_mut().expect("the extensions that it was made with")
     }
 
-    /// What has happened to a client without logic since the last call.
+    /// What has happened to a client without logic since the last call. Requests among it have been refused.
     pub fn events(&mut self, client: ClientId) -> Vec<AgentEvent> {
         core::mem::take(&mut self.clients[client.0].line().events)
     }
@@ -343,7 +344,13 @@ impl<X: Extensions, L: Logic<X>> Bot<X, L> {
         while let Some(event) = self.agent.next_event() {
             match &mut self.logic {
                 Some(logic) => logic(&mut self.agent, now, event),
-                None => self.line.events.push(event),
+                None => {
+                    // Nobody waits in vain, least of all the server, which asks whether the client is still there.
+                    if let AgentEvent::Request((id, _)) = &event {
+                        self.agent.refuse(*id, &ErrorCondition::ServiceUnavailable.into());
+                    }
+                    self.line.events.push(event);
+                }
             }
         }
         while let Some((call, completion)) = self.agent.next_completed() {

@@ -7,7 +7,7 @@ use balcony_client::{
     AgentConfig, AgentEvent, Config, Disconnected, Discovery, Iq, Message, Receipts, RequestError,
 };
 use balcony_sim::{Accounts, Chunks, ClientId, Simulation, World};
-use balcony_stanza::{PresenceType, Stanza};
+use balcony_stanza::{ErrorCondition, PresenceType, Stanza};
 use balcony_stream::TlsPolicy;
 use balcony_tls::{ClientConfig, ServerConfig};
 use balcony_xep::ping::Ping;
@@ -24,12 +24,16 @@ fn simulation(seed: u64, change: impl FnOnce(&mut balcony_server::Config)) -> Si
 /// A bot that says everything back.
 fn echo(simulation: &mut Simulation, config: Config) -> ClientId {
     let extensions = (Discovery::new("Echo", "1.0"), Receipts::default());
-    simulation.bot(config, extensions, |agent, _, event| {
-        if let AgentEvent::Message(message) = event
-            && let Some(body) = message.body()
-        {
-            agent.send(message.reply().body(body).into()).unwrap();
+    simulation.bot(config, extensions, |agent, _, event| match event {
+        AgentEvent::Message(message) => {
+            if let Some(body) = message.body() {
+                agent.send(message.reply().body(body).into()).unwrap();
+            }
         }
+        AgentEvent::Request((id, _)) => {
+            agent.refuse(id, &ErrorCondition::ServiceUnavailable.into());
+        }
+        _ => {}
     })
 }
 

@@ -129,9 +129,9 @@ fn channel_binding_is_a_choice() {
     let server = world.serve(&[]);
     world.account("romeo");
     for (options, mechanism) in [
-        (&[][..], "(SCRAM-SHA-256-PLUS)"),
-        (&["--channel-binding", "off"], "(SCRAM-SHA-256)"),
-        (&["--channel-binding", "required"], "(SCRAM-SHA-256-PLUS)"),
+        (&[][..], "(SCRAM-SHA-512-PLUS)"),
+        (&["--channel-binding", "off"], "(SCRAM-SHA-512)"),
+        (&["--channel-binding", "required"], "(SCRAM-SHA-512-PLUS)"),
     ] {
         send(&world, &[&["--connect", &server.address], options].concat()).succeeded();
         let line = server.process.stderr_with("is online");

@@ -285,7 +285,8 @@ async fn talk(mut me: Friend, round: u64, mut random: Random) -> Friend {
             numbers[to] += 1;
             me.sent.push(text.clone());
             if me.say(to, &text).await.is_err() {
-                // Until then it was taken: it is sent again.
+                // It is not sent again, what was taken before is.
+                me.sent.pop();
                 return me.hear_the_rest().await;
             }
         }
