@@ -201,7 +201,7 @@ impl World {
                             self.server.unreachable(self.now, id, &unreachable, &mut next);
                         }
                     }
-                    Action::Ask(_, Ask::Stream(_)) => panic!("there are no clients"),
+                    Action::Ask(_, Ask::Stream(_) | Ask::Sessions { .. }) => panic!("there are no clients"),
                     Action::Notice(..) | Action::Removed(..) | Action::Abandoned(_) | Action::Log(..) => {}
                 }
             }

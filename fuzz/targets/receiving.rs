@@ -63,7 +63,8 @@ fn configs() -> &'static [Arc<ServerStreamConfig>; 4] {
             config.tokens = balcony_sasl::Mechanism::for_tokens().to_vec();
             // What a router makes of it is not the stream's business.
             config.features = vec![("csi".into(), "urn:xmpp:csi:0".into())];
-            config.elements = ["active", "inactive"].map(|name| (name.into(), "urn:xmpp:csi:0".into())).into();
+            config.elements =
+                ["active", "inactive"].map(|name| (name.into(), "urn:xmpp:csi:0".into())).into();
             config.bind_inline = vec!["urn:xmpp:csi:0".into()];
             // Low enough to be reached.
             config.limits.before_auth.bytes = 2_000;
