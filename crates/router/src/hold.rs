@@ -16,6 +16,7 @@ use balcony_xml::ElementRef;
 use crate::account::Resource;
 use crate::extension::{Call, Delivery};
 use crate::outbox::Entry;
+use crate::queue::Offer;
 use crate::resumption::stamped;
 use crate::router::Router;
 use crate::{Effect, SessionId};
@@ -117,24 +118,28 @@ impl Router {
         client.map_or((0, Delivery::Flush), |client| tables.hold(client, stanza))
     }
 
-    /// Holds something back for a session. If that is too much, all of it goes: what goes at once is in front of all that comes later.
+    /// Holds something back for a session. If that is too much, all of it goes: what goes at once is in front of all that comes later, and
+    /// what has no room counts as everything that waits for the session.
     pub(crate) fn hold_back(
         &mut self,
         id: SessionId,
         key: Option<Key>,
         entry: Entry,
         front: &mut Vec<Arc<Stanza>>,
-    ) {
+    ) -> Offer {
         let limits = &self.shared.config.limits;
-        let Some(own) = self.sessions.get_mut(&id) else { return };
+        let Some(own) = self.sessions.get_mut(&id) else { return Offer::Waits };
         self.queued += entry.bytes();
         self.queued -= own.outbox.hold(key, entry);
         let is_too_much = own.outbox.held() > limits.held
             || own.outbox.held_bytes() > limits.held_bytes
             || self.queued > limits.total_queue_bytes;
-        if is_too_much {
-            self.flush(id, front);
+        if !is_too_much {
+            return Offer::Waits;
         }
+        self.flush(id, front);
+        let has_gone = self.sessions.get(&id).is_none_or(|own| own.outbox.has_passed_all());
+        if has_gone { Offer::Waits } else { self.has_to_wait(id) }
     }
 
     /// Puts all that is held for a session into its queue: messages with the time at which they came (XEP-0203); presence says how things

@@ -264,6 +264,11 @@ impl Outbox {
         !self.is_detached && (self.passed < self.entries.len() || self.owes(limits))
     }
 
+    /// Whether the connection has everything that is in the queue.
+    pub(crate) fn has_passed_all(&self) -> bool {
+        self.passed == self.entries.len()
+    }
+
     /// Whether the session has asked for so much that it is not listened to until it has taken some of it.
     pub(crate) const fn owes(&self, limits: &Limits) -> bool {
         self.answers > limits.window_bytes

@@ -28,7 +28,7 @@ pub(crate) struct Leaving {
 }
 
 /// What becomes of a stanza that is to be delivered.
-enum Offer {
+pub(crate) enum Offer {
     /// It goes to the connection.
     Goes,
     /// It waits for room.
@@ -200,8 +200,8 @@ impl Router {
                 }
             };
             if let Some(key) = held {
-                self.hold_back(id, key, Entry::new(stanza, now, false, None, others, kept), front);
-                return Offer::Waits;
+                let entry = Entry::new(stanza, now, false, None, others, kept);
+                return self.hold_back(id, key, entry, front);
             }
             let Some(session) = self.sessions.get_mut(&id) else { return Offer::Goes };
             session
@@ -229,20 +229,22 @@ impl Router {
             session.outbox.end_replay();
         }
         let after = session.outbox.stalls_at(limits);
+        self.watch(id, before, after);
+        if goes { Offer::Goes } else { self.has_to_wait(id) }
+    }
+
+    /// Something waits for this session: whether that is more than may.
+    pub(crate) fn has_to_wait(&self, id: SessionId) -> Offer {
+        let limits = &self.shared.config.limits;
+        let Some(session) = self.sessions.get(&id) else { return Offer::Waits };
         // What the session has asked for is bounded by what it may ask at once: nobody reads on before it has read.
         let bytes = session.outbox.bytes() - session.outbox.answers();
-        let name = (!goes).then(|| session.jid.to_bare());
-        self.watch(id, before, after);
-        let limits = &self.shared.config.limits;
-        match name {
-            None => Offer::Goes,
-            Some(name)
-                if bytes > limits.queue_bytes || self.queued_of(&name) > limits.account_queue_bytes =>
-            {
-                Offer::TooMuch
-            }
-            Some(_) if self.queued > limits.total_queue_bytes + self.going => Offer::Full,
-            Some(_) => Offer::Waits,
+        if bytes > limits.queue_bytes || self.queued_of(&session.jid.to_bare()) > limits.account_queue_bytes {
+            Offer::TooMuch
+        } else if self.queued > limits.total_queue_bytes + self.going {
+            Offer::Full
+        } else {
+            Offer::Waits
         }
     }
 

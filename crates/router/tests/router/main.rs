@@ -17,6 +17,7 @@ mod indistinguishable;
 mod iq;
 mod last;
 mod meeting;
+mod meets;
 mod messages;
 mod model;
 mod model_contacts;
