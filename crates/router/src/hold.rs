@@ -69,9 +69,17 @@ impl Held {
         self.entries.into_values().map(|(_, entry)| entry)
     }
 
-    /// Those that are of use to somebody else if their session is over: not what a later one would have replaced.
-    pub(crate) fn into_lasting(self) -> impl Iterator<Item = Entry> {
-        self.entries.into_values().filter(|(key, _)| key.is_none()).map(|(_, entry)| entry)
+    /// The same, to be changed.
+    pub(crate) fn entries_mut(&mut self) -> impl Iterator<Item = &mut Entry> {
+        self.entries.values_mut().map(|(_, entry)| entry)
+    }
+
+    /// Those that are of use to somebody else if their session is over, and the others: what a later one would have replaced.
+    pub(crate) fn into_lasting(self) -> (Vec<Entry>, Vec<Entry>) {
+        let (lasting, others): (Vec<_>, Vec<_>) =
+            self.entries.into_values().partition(|(key, _)| key.is_none());
+        let entries = |all: Vec<(Option<Key>, Entry)>| all.into_iter().map(|(_, entry)| entry).collect();
+        (entries(lasting), entries(others))
     }
 }
 
@@ -130,10 +138,15 @@ impl Router {
         let limits = &self.shared.config.limits;
         let Some(own) = self.sessions.get_mut(&id) else { return Offer::Waits };
         self.queued += entry.bytes();
-        self.queued -= own.outbox.hold(key, entry);
+        let before = own.outbox.hold(key, entry);
+        self.queued -= before.as_ref().map_or(0, Entry::bytes);
         let is_too_much = own.outbox.held() > limits.held
             || own.outbox.held_bytes() > limits.held_bytes
             || self.queued > limits.total_queue_bytes;
+        if let Some(kept) = before.and_then(|before| before.kept_for_others()) {
+            let name = own.jid.to_bare();
+            self.give_up_documents(&name, [kept]);
+        }
         if !is_too_much {
             return Offer::Waits;
         }

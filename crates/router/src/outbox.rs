@@ -152,6 +152,13 @@ impl Entry {
         self.others.as_ref().map(|others| others.number)
     }
 
+    /// The document in which it is written, if it is, and the group of the sessions that may still get it.
+    pub(crate) fn kept_for_others(&self) -> Option<(Arc<str>, Option<u64>)> {
+        let others =
+            self.others.as_ref().filter(|others| !others.is_taken() && Arc::strong_count(others) > 1);
+        Some((self.kept.clone()?, others.map(|others| others.number)))
+    }
+
     /// Whether its session's end has to be awaited: it may still get through, and nobody else gets it.
     pub(crate) fn matters(&self) -> bool {
         self.is_message() && self.others.is_none() && !is_copy(&self.stanza)
@@ -207,12 +214,12 @@ impl Outbox {
         self.entries.push_back(entry);
     }
 
-    /// Keeps a stanza out of the queue that is not urgent, maybe in the place of an earlier one. What that has cost.
-    pub(crate) fn hold(&mut self, key: Option<Key>, mut entry: Entry) -> usize {
+    /// Keeps a stanza out of the queue that is not urgent, maybe in the place of an earlier one, which is no more.
+    pub(crate) fn hold(&mut self, key: Option<Key>, mut entry: Entry) -> Option<Entry> {
         entry.has_waited = true;
         self.bytes += entry.bytes;
-        let before = self.held.get_or_insert_default().push(key, entry).map_or(0, |before| before.bytes);
-        self.bytes -= before;
+        let before = self.held.get_or_insert_default().push(key, entry);
+        self.bytes -= before.as_ref().map_or(0, Entry::bytes);
         before
     }
 
@@ -233,14 +240,11 @@ impl Outbox {
         Some(held)
     }
 
-    /// The session is over: what is held and is of use to somebody else goes along with the rest. What the others have cost.
-    pub(crate) fn end_hold(&mut self) -> usize {
-        let before = self.bytes;
-        self.take_held()
-            .into_iter()
-            .flat_map(|held| held.into_lasting())
-            .for_each(|entry| self.append(entry));
-        before - self.bytes
+    /// The session is over: what is held and is of use to somebody else goes along with the rest. The others, which are no more.
+    pub(crate) fn end_hold(&mut self) -> Vec<Entry> {
+        let (lasting, others) = self.take_held().map(|held| held.into_lasting()).unwrap_or_default();
+        lasting.into_iter().for_each(|entry| self.append(entry));
+        others
     }
 
     /// Takes the next stanza into the window that waits, if there is room.
@@ -457,6 +461,19 @@ impl Outbox {
             .chain(held)
             .filter_map(|entry| entry.kept.clone())
             .chain(self.freed.iter().cloned())
+    }
+
+    /// The same, each with the group of the sessions that may still get what is in it.
+    pub(crate) fn kept_for_others(&self) -> impl Iterator<Item = (Arc<str>, Option<u64>)> {
+        let freed = self.freed.iter().map(|key| (Arc::clone(key), None));
+        self.entries.iter().filter_map(Entry::kept_for_others).chain(freed)
+    }
+
+    /// What goes to this group is written in this document: it is this session's from now on. Whether the session is to get it.
+    pub(crate) fn take_over(&mut self, group: u64, key: &Arc<str>) -> bool {
+        let held = self.held.iter_mut().flat_map(|held| held.entries_mut());
+        let same = self.entries.iter_mut().chain(held).find(|entry| entry.group() == Some(group));
+        same.is_some_and(|entry| entry.kept.get_or_insert_with(|| Arc::clone(key)) == key)
     }
 
     /// The documents of what the session has got since the last call.

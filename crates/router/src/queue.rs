@@ -319,7 +319,9 @@ impl Router {
 
     /// A session is over. What is on its way to it may still get through.
     pub(crate) fn leave_queue(&mut self, id: SessionId, name: &BareJid, mut outbox: Outbox) {
-        self.queued -= outbox.end_hold();
+        let dropped = outbox.end_hold();
+        self.queued -= dropped.iter().map(Entry::bytes).sum::<usize>();
+        self.give_up_documents(name, dropped.iter().filter_map(Entry::kept_for_others));
         let stall = outbox.stalls_at(&self.shared.config.limits);
         self.watch(id, stall, None);
         if outbox.is_empty() {
@@ -359,7 +361,7 @@ impl Router {
             self.fetch(&name, effects);
         }
         let is_detached = outbox.is_detached();
-        let kept: Vec<Arc<str>> = outbox.kept().collect();
+        let kept: Vec<_> = outbox.kept_for_others().collect();
         for entry in outbox.into_entries() {
             let (is_message, at, was_stamped) = (entry.is_message(), entry.at, entry.is_stamped);
             let has_waited = is_detached || entry.has_waited;
@@ -378,12 +380,20 @@ impl Router {
         let account = self.accounts.get_mut(&name).filter(|account| account.incarnation == incarnation);
         if let Some(account) = account {
             account.leaving -= usize::from(holds);
-            account.obsolete.add(kept);
+            self.give_up_documents(&name, kept);
         }
         // What is stored is older than what waits.
         self.fetch(&name, effects);
         self.drain_all(&name, effects);
         self.settle(&name, effects);
+    }
+
+    /// The same as [`Outbox::take_over`], of sessions that have ended in this call as well, and whose queues are still to go elsewhere.
+    pub(crate) fn is_left_to_another(&mut self, group: u64, key: &Arc<str>) -> bool {
+        let leaving = &mut self.leaving;
+        self.abandoned
+            .iter()
+            .any(|other| leaving.get_mut(other).is_some_and(|left| left.outbox.take_over(group, key)))
     }
 
     /// A message that a session has not got goes its way once more.

@@ -181,6 +181,28 @@ impl Router {
         self.ask(ask, purpose, None, effects);
     }
 
+    /// A session does not get what is in these documents. They are not needed any more, but where another session of their group still
+    /// waits for the same: then they are that one's.
+    pub(crate) fn give_up_documents(
+        &mut self,
+        name: &BareJid,
+        kept: impl IntoIterator<Item = (Arc<str>, Option<u64>)>,
+    ) {
+        for (key, group) in kept {
+            let is_taken_over = group.is_some_and(|group| {
+                let own: Vec<SessionId> = self.sessions(name).collect();
+                let mut own = own.iter().filter_map(|other| {
+                    let outbox = &mut self.sessions.get_mut(other)?.outbox;
+                    outbox.take_over(group, &key).then_some(())
+                });
+                own.next().is_some() || self.is_left_to_another(group, &key)
+            });
+            if !is_taken_over && let Some(account) = self.accounts.get_mut(name) {
+                account.obsolete.add([key]);
+            }
+        }
+    }
+
     /// Messages have been deleted, or have not.
     pub(crate) fn forgotten(&mut self, name: &BareJid, keys: Vec<Arc<str>>, is_saved: bool) {
         let Some(account) = self.accounts.get_mut(name) else { return };

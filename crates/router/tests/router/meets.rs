@@ -8,7 +8,7 @@ use balcony_stanza::{Kind, MessageType, Stanza};
 use balcony_xep::csi::ClientState;
 
 use crate::csi::says;
-use crate::world::{World, config, content, jid};
+use crate::world::{World, bare, config, content, jid};
 
 const JULIET: &str = "juliet@example.com";
 const WAIT: Duration = Duration::from_secs(600);
@@ -40,6 +40,15 @@ fn message(xml: &str) -> Stanza {
     stanza.to(jid(JULIET))
 }
 
+fn written(world: &World) -> Vec<String> {
+    let juliet = bare(JULIET);
+    world
+        .store
+        .documents(&juliet, "undelivered")
+        .map(|(_, content)| String::from_utf8_lossy(&content.bytes).into_owned())
+        .collect()
+}
+
 // Limits::queue_bytes, of what is not urgent as well.
 #[test]
 fn what_is_held_is_bounded_by_the_queue() {
@@ -62,4 +71,41 @@ fn what_is_held_is_bounded_by_the_queue() {
         assert!(most < 30_000, "{is_detached}: {most} bytes");
         assert!(world.router.jid(phone).is_none());
     }
+}
+
+// A message for two sessions that wait, of which one ends: the other still waits, and a crash must not lose it.
+#[test]
+fn what_two_wait_for_is_written_as_long_as_one_waits() {
+    let (mut world, romeo) = friends(config());
+    let first = phone(&mut world, "first", Duration::from_secs(60));
+    let second = phone(&mut world, "second", WAIT);
+    detach(&mut world, first);
+    detach(&mut world, second);
+    world.send(romeo, message("<body>once</body>"));
+    assert_eq!(written(&world).len(), 1);
+    world.now = world.now + Duration::from_secs(60);
+    world.tick();
+    assert!(world.router.jid(first).is_none() && world.router.jid(second).is_some());
+    assert_eq!(world.kept(JULIET).len(), 0);
+    assert_eq!(written(&world).len(), 1, "it is in memory only");
+    world.now = world.now + WAIT;
+    world.tick();
+    assert_eq!((world.kept(JULIET).len(), written(&world).len()), (1, 0));
+}
+
+// What a later one replaces while it is held needs no document any more, and what is dropped at the end of its session neither.
+#[test]
+fn what_is_replaced_is_not_written_for_ever() {
+    let (mut world, romeo) = friends(config());
+    let phone = phone(&mut world, "phone", WAIT);
+    says(&mut world, phone, ClientState::Inactive);
+    detach(&mut world, phone);
+    let state = "<composing xmlns='http://jabber.org/protocol/chatstates'/><store xmlns='urn:xmpp:hints'/>";
+    for _ in 0..20 {
+        world.send(romeo, message(state));
+    }
+    assert_eq!(written(&world).len(), 1);
+    world.now = world.now + WAIT;
+    world.tick();
+    assert_eq!((written(&world).len(), world.router.queued()), (0, 0));
 }
