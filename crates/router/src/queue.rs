@@ -380,6 +380,9 @@ impl Router {
         let account = self.accounts.get_mut(&name).filter(|account| account.incarnation == incarnation);
         if let Some(account) = account {
             account.leaving -= usize::from(holds);
+        }
+        // If the account could not be loaded and its messages have it loaded anew, it is still the one that has these documents.
+        if !is_ended {
             self.give_up_documents(&name, kept);
         }
         // What is stored is older than what waits.

@@ -53,6 +53,10 @@ impl Obsolete {
         self.keys.extend(keys);
     }
 
+    fn all(&self) -> impl Iterator<Item = Arc<str>> {
+        self.keys.iter().chain(&self.failed).cloned()
+    }
+
     /// It is time to try it again.
     pub(crate) fn try_again(&mut self) {
         self.keys.append(&mut self.failed);
@@ -228,7 +232,9 @@ impl Router {
     pub(crate) fn take_left(&mut self, name: &BareJid, left: Vec<Document>, effects: &mut Vec<Effect>) {
         let Some(account) = self.accounts.get(name).filter(|_| !left.is_empty()) else { return };
         let sessions = account.resources().iter().filter_map(|own| self.sessions.get(&own.session));
-        let taken: BTreeSet<Arc<str>> = sessions.flat_map(|own| own.outbox.kept()).collect();
+        // What waits here already has come back from sessions that ended while the account could not be loaded.
+        let taken: BTreeSet<Arc<str>> =
+            sessions.flat_map(|own| own.outbox.kept()).chain(account.obsolete.all()).collect();
         let mut left: Vec<Document> =
             left.into_iter().filter(|document| !taken.contains(&document.key)).collect();
         left.sort_by(|one, other| one.key.cmp(&other.key));

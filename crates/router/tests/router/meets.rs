@@ -3,12 +3,12 @@
 use core::time::Duration;
 
 use balcony_roster::Subscription;
-use balcony_router::SessionId;
+use balcony_router::{Answer, Ask, SessionId};
 use balcony_stanza::{Kind, MessageType, Stanza};
 use balcony_xep::csi::ClientState;
 
 use crate::csi::says;
-use crate::world::{World, bare, config, content, jid};
+use crate::world::{World, asks, available, bare, config, content, jid, wires};
 
 const JULIET: &str = "juliet@example.com";
 const WAIT: Duration = Duration::from_secs(600);
@@ -91,6 +91,48 @@ fn what_two_wait_for_is_written_as_long_as_one_waits() {
     world.now = world.now + WAIT;
     world.tick();
     assert_eq!((world.kept(JULIET).len(), written(&world).len()), (1, 0));
+}
+
+// The account can't be loaded again, and its sessions end. What waited for them comes once.
+#[test]
+fn what_waited_comes_once_after_a_failure() {
+    let (mut world, romeo) = friends(config());
+    let phone = phone(&mut world, "phone", WAIT);
+    detach(&mut world, phone);
+    world.send(romeo, message("<body>once</body>"));
+    assert_eq!(written(&world).len(), 1);
+    // A change of Juliet's that fails has her account loaded again, which fails.
+    let desk = world.available("juliet@example.com/desk", -1);
+    world.at_once = false;
+    let mut effects =
+        world.send(desk, crate::world::roster_set("<item jid='nurse@example.com' name='Nurse'/>"));
+    let mut all = Vec::new();
+    let mut failed = 0;
+    while !effects.is_empty() {
+        let mut next = Vec::new();
+        for (ticket, ask) in asks(&effects) {
+            let answer = match &ask {
+                _ if failed >= 2 => world.ask(ask),
+                Ask::Save { .. } | Ask::Load { .. } => {
+                    failed += 1;
+                    Answer::Refused
+                }
+                _ => world.ask(ask),
+            };
+            next.append(&mut world.answer(ticket, answer));
+        }
+        all.extend(effects);
+        effects = next;
+    }
+    assert_eq!(failed, 2);
+    assert!(world.router.jid(phone).is_none());
+    world.at_once = true;
+    assert_eq!(world.kept(JULIET).len(), 1, "{:?}", written(&world));
+    assert_eq!(written(&world).len(), 0);
+    let later = world.connect("juliet@example.com/later");
+    let effects = world.send(later, available(0));
+    let got: Vec<_> = wires(&effects, later).into_iter().filter(|wire| wire.contains("once")).collect();
+    assert_eq!(got.len(), 1, "{got:?}");
 }
 
 // What a later one replaces while it is held needs no document any more, and what is dropped at the end of its session neither.
