@@ -51,6 +51,8 @@ pub(crate) struct Charge {
     pub(crate) sent: Option<Sent>,
     /// What the sender's account has said of the sender.
     pub(crate) facts: SenderFacts,
+    /// It has been delivered once, and says since when the server has it (XEP-0203).
+    pub(crate) is_stamped: bool,
     /// It counts among [`Waits::undecided`].
     undecided: bool,
 }
@@ -160,7 +162,7 @@ impl Asks {
     ) -> Charge {
         self.waiting.entry(payer.clone()).or_default().add(&place, bytes);
         self.charged += 1;
-        Charge { payer, number: self.charged, bytes, place, sent, facts, undecided: false }
+        Charge { payer, number: self.charged, bytes, place, sent, facts, is_stamped: false, undecided: false }
     }
 
     /// It waits elsewhere from now on.

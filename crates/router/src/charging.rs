@@ -82,7 +82,7 @@ impl Router {
     ) -> Option<Charge> {
         let pays = if matches!(origin, Origin::Answer) { &stanza.head.to } else { &stanza.head.from };
         let payer = self.payer(pays.as_ref()?);
-        let (sees, facts) = (sees(stanza, origin), origin.facts());
+        let (sees, facts, is_stamped) = (sees(stanza, origin), origin.facts(), origin.is_stamped());
         let bytes = match origin {
             Origin::Session { bytes, .. } | Origin::Parked { bytes } => *bytes,
             Origin::Waited(charge) => charge.bytes(),
@@ -115,6 +115,7 @@ impl Router {
             | Origin::Taken
             | Origin::Refused => self.asks.charge(payer, bytes, place, None, facts),
         };
+        charge.is_stamped = is_stamped;
         if !sees {
             self.handled(&mut charge, effects);
         } else if charge.sent.is_some() {

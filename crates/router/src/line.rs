@@ -130,6 +130,21 @@ impl Origin {
         }
     }
 
+    /// Whether the server has said on it since when it had it (XEP-0203).
+    pub(crate) const fn is_stamped(&self) -> bool {
+        match self {
+            Origin::Undelivered { is_stamped } => *is_stamped,
+            Origin::Waited(charge) => charge.is_stamped,
+            Origin::Session { .. }
+            | Origin::Remote
+            | Origin::Parked { .. }
+            | Origin::Server(_)
+            | Origin::Answer
+            | Origin::Taken
+            | Origin::Refused => false,
+        }
+    }
+
     /// Whether it comes just now to where others are than its sender.
     pub(crate) const fn is_new(&self) -> bool {
         match self {

@@ -111,8 +111,7 @@ impl Router {
         effects: &mut Vec<Effect>,
     ) {
         let (Some(from), Some(account)) = (&stanza.head.from, self.accounts.get(name)) else { return };
-        let is_stamped = matches!(origin, Origin::Undelivered { is_stamped: true });
-        let append = match self.shared.tables().absent(name, account, &stanza, is_stamped) {
+        let append = match self.shared.tables().absent(name, account, &stanza, origin.is_stamped()) {
             Absent::Keep(append) => append,
             Absent::Return => return self.bounce(&stanza, ErrorCondition::ServiceUnavailable, effects),
             Absent::Drop => return,

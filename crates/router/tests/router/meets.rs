@@ -151,3 +151,31 @@ fn what_is_replaced_is_not_written_for_ever() {
     world.tick();
     assert_eq!((written(&world).len(), world.router.queued()), (0, 0));
 }
+
+// What has waited keeps its time, also if it had to wait for its account on its way into the store.
+#[test]
+fn what_comes_back_says_since_when() {
+    let (mut world, romeo) = friends(config());
+    let phone = phone(&mut world, "phone", WAIT);
+    detach(&mut world, phone);
+    world.send(romeo, message("<body>once</body>"));
+    world.now = world.now + (WAIT - Duration::from_secs(1));
+    let desk = world.available("juliet@example.com/desk", -1);
+    world.at_once = false;
+    // A change that fails has the account loaded again; meanwhile the phone's time is over.
+    let effects = world.send(desk, crate::world::roster_set("<item jid='nurse@example.com' name='Nurse'/>"));
+    let effects = world.answer(asks(&effects)[0].0, Answer::Refused);
+    world.now = world.now + Duration::from_secs(1);
+    let mut later = Vec::new();
+    world.router.tick(world.now, &mut later);
+    world.at_once = true;
+    let mut effects: Vec<_> = effects.into_iter().chain(later).collect();
+    world.serve(&mut effects);
+    assert!(world.router.jid(phone).is_none());
+    assert_eq!(world.kept(JULIET).len(), 1);
+    world.now = world.now + WAIT;
+    let later = world.connect("juliet@example.com/later");
+    let effects = world.send(later, available(0));
+    let got: Vec<_> = wires(&effects, later).into_iter().filter(|wire| wire.contains("once")).collect();
+    assert!(got.len() == 1 && got[0].contains("23:08:25"), "{got:?}");
+}
