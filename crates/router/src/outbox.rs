@@ -425,7 +425,7 @@ impl Outbox {
         }
     }
 
-    /// The messages in it that are written nowhere, by their places, with the time at which they came and their groups: but for those that another
+    /// The messages in it, and behind them those that are held, that are written nowhere, by their places, with the time at which they came and their groups: but for those that another
     /// session has got, or that are for this one alone.
     pub(crate) fn unkept(&self) -> impl Iterator<Item = (usize, Arc<Stanza>, Instant, Option<u64>)> {
         let is_unkept = |entry: &Entry| {
@@ -435,19 +435,23 @@ impl Outbox {
                 && !is_copy(&entry.stanza)
                 && entry.others.as_ref().is_none_or(|others| !others.is_taken())
         };
-        let entries = self.entries.iter().enumerate().filter(move |(_, entry)| is_unkept(entry));
+        let held = self.held.iter().flat_map(|held| held.entries());
+        let entries = self.entries.iter().chain(held).enumerate().filter(move |(_, entry)| is_unkept(entry));
         entries.map(|(place, entry)| (place, Arc::clone(&entry.stanza), entry.at, entry.group()))
     }
 
     /// The groups of the messages in it that are written and that other sessions get as well, and their documents.
     pub(crate) fn kept_in_groups(&self) -> impl Iterator<Item = (u64, Arc<str>)> {
-        self.entries.iter().filter_map(|entry| Some((entry.group()?, entry.kept.clone()?)))
+        let held = self.held.iter().flat_map(|held| held.entries());
+        self.entries.iter().chain(held).filter_map(|entry| Some((entry.group()?, entry.kept.clone()?)))
     }
 
     /// These are written now, in documents with these keys.
     pub(crate) fn keep(&mut self, keys: Vec<(usize, Arc<str>)>) {
+        let held = self.held.iter_mut().flat_map(|held| held.entries_mut());
+        let mut entries = self.entries.iter_mut().chain(held).enumerate();
         for (place, key) in keys {
-            if let Some(entry) = self.entries.get_mut(place) {
+            if let Some((_, entry)) = entries.find(|(at, _)| *at == place) {
                 entry.kept = Some(key);
             }
         }

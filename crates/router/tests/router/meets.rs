@@ -179,3 +179,25 @@ fn what_comes_back_says_since_when() {
     let got: Vec<_> = wires(&effects, later).into_iter().filter(|wire| wire.contains("once")).collect();
     assert!(got.len() == 1 && got[0].contains("23:08:25"), "{got:?}");
 }
+
+// What is held when the connection is lost is written, and stays held: a later one still takes its place.
+#[test]
+fn what_is_held_is_written_where_it_is() {
+    let (mut world, romeo) = friends(config());
+    let phone = phone(&mut world, "phone", WAIT);
+    says(&mut world, phone, ClientState::Inactive);
+    world.send(romeo, message("<received xmlns='urn:xmpp:receipts' id='1'/>"));
+    world.send(romeo, available(1));
+    assert!(written(&world).is_empty());
+    detach(&mut world, phone);
+    assert_eq!(written(&world).len(), 1);
+    world.send(romeo, available(2));
+    let mut effects = Vec::new();
+    assert!(world.router.resume(world.now, phone, &bare(JULIET), 0, &mut effects));
+    let got = wires(&effects, phone);
+    assert!(got.iter().any(|wire| wire.contains("receipts")), "{got:?}");
+    assert!(got.iter().all(|wire| !wire.contains("<priority>1")), "{got:?}");
+    world.router.acknowledged(world.now, phone, got.len() as u32, &mut effects);
+    world.serve(&mut effects);
+    assert_eq!((written(&world).len(), world.router.queued()), (0, 0));
+}
