@@ -16,6 +16,8 @@ use crate::WebSocketUrl;
 pub const FILE: usize = 65_536;
 /// Bytes of the head of a response.
 const HEAD: usize = 8192;
+/// Interim responses before the one that counts.
+const INTERIM: usize = 8;
 /// How often a file may be somewhere else.
 pub const REDIRECTS: usize = 3;
 
@@ -93,6 +95,11 @@ pub fn place(url: &str) -> Option<WebSocketUrl> {
 
 /// Reads a response. `None`: it is not whole yet.
 fn response(bytes: &[u8], is_end: bool) -> Result<Option<Fetched>, String> {
+    response_behind(bytes, is_end, INTERIM)
+}
+
+/// The same, behind so many interim ones at most.
+fn response_behind(bytes: &[u8], is_end: bool, interim: usize) -> Result<Option<Fetched>, String> {
     let incomplete = || if is_end { Err("the response is not whole".into()) } else { Ok(None) };
     let Some(end) = bytes.windows(4).position(|four| four == b"\r\n\r\n").filter(|end| *end <= HEAD) else {
         return if bytes.len() > HEAD {
@@ -112,7 +119,10 @@ fn response(bytes: &[u8], is_end: bool) -> Result<Option<Fetched>, String> {
     };
     match status {
         // Interim responses (RFC 9110 section 15.2).
-        100..200 if status != 101 => response(rest, is_end),
+        100..200 if status != 101 => match interim.checked_sub(1) {
+            Some(interim) => response_behind(rest, is_end, interim),
+            None => Err("the web server does not come to its response".into()),
+        },
         301 | 302 | 303 | 307 | 308 => {
             let to = header("Location").ok_or("the file is elsewhere, but nobody says where")?;
             Ok(Some(Fetched::Elsewhere(to.into())))
@@ -215,6 +225,15 @@ mod tests {
         for text in [&*long, &*large, &*chunk, &*endless, huge, coded, lost, nowhere, other] {
             assert!(response(text.as_bytes(), false).is_err(), "{}", &text[..text.len().min(80)]);
         }
+    }
+
+    // RFC 9110 §15.2: interim responses come before the one that counts, but not without end.
+    #[test]
+    fn interim_responses_have_an_end() {
+        let interim = "HTTP/1.1 103 Early Hints\r\n\r\n";
+        let few = format!("{}HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n<XRD>", interim.repeat(3));
+        assert_eq!(response(few.as_bytes(), false), file("<XRD>"));
+        assert!(response(interim.repeat(200_000).as_bytes(), false).is_err());
     }
 
     #[test]
