@@ -223,6 +223,15 @@ impl Asked for ServerAsk {
                 ServerAnswer::KeysAdded
             }
             ServerAsk::Tokens { account, agent } => ServerAnswer::Tokens(accounts.held(&account, &agent)),
+            ServerAsk::KeepToken { account, salt: Some(salt), .. }
+                if accounts
+                    .credentials
+                    .get(&account)
+                    .and_then(Credentials::to_verify)
+                    .is_none_or(|keys| keys.salt() != &*salt) =>
+            {
+                ServerAnswer::TokenGone
+            }
             ServerAsk::KeepToken { account, agent, used, wanted, .. } => {
                 accounts.keep_token(&account, agent, used, wanted)
             }

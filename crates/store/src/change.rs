@@ -39,7 +39,7 @@ pub enum Change {
         keys: ScramKeys,
     },
     /// What a login does to the tokens of an account (XEP-0484): the one that was used, and a new one. It is done if the account exists
-    /// and the token that was used is still there.
+    /// and the token that was used is still there, and the keys are still those by which the client has proven its password.
     KeepToken {
         /// Its address.
         account: BareJid,
@@ -49,6 +49,8 @@ pub enum Change {
         used: Option<TokenUse>,
         /// The new one.
         token: Option<Box<KeptToken>>,
+        /// What these keys are salted with, if it has proven its password.
+        salt: Option<Box<[u8]>>,
     },
     /// The end of a token of an account, or of all. It is done if there was one.
     RevokeToken {
@@ -142,17 +144,23 @@ pub struct Backup {
     pub collections: Collections,
 }
 
-/// What a login does to tokens. Whether the one that was used was there.
+/// What a login does to tokens, unless the password has been changed since it was proven. Whether that is so, and the token that was
+/// used was there.
 pub(crate) fn keep(
-    tokens: &mut Tokens,
+    account: &mut Account,
     agent: &str,
     used: Option<TokenUse>,
     token: Option<&KeptToken>,
+    salt: Option<&[u8]>,
     now: u64,
 ) -> bool {
-    let was_there = used.is_none_or(|used| tokens.use_one(agent, used, now));
+    let keys = account.credentials.to_verify();
+    if salt.is_some_and(|salt| keys.is_none_or(|keys| keys.salt() != salt)) {
+        return false;
+    }
+    let was_there = used.is_none_or(|used| account.tokens.use_one(agent, used, now));
     if let Some(token) = token.filter(|_| was_there) {
-        tokens.put(token.clone());
+        account.tokens.put(token.clone());
     }
     was_there
 }

@@ -60,8 +60,8 @@ impl Worker {
                 });
             }
             Q::Tokens { account, agent } => self.answer_tokens(account, agent, reply),
-            Q::KeepToken { account, agent, name, used, wanted } => {
-                let login = TokenLogin { account, agent, name, used, wanted };
+            Q::KeepToken { account, agent, name, used, wanted, salt } => {
+                let login = TokenLogin { account, agent, name, used, wanted, salt };
                 self.keep_token(login, reply);
             }
             Q::Register { account, password } => {

@@ -67,6 +67,8 @@ pub enum Request {
         used: Option<TokenUse>,
         /// The new one.
         token: Option<Box<KeptToken>>,
+        /// What the keys have to be salted with.
+        salt: Option<Box<[u8]>>,
     },
     /// End a token of an account, or all ([`Change::RevokeToken`](crate::Change::RevokeToken)).
     RevokeToken {

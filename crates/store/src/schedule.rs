@@ -222,8 +222,8 @@ impl Schedule {
             }
             Request::Tokens { account } => self.read(Lookup::Tokens(account), reply),
             Request::AddKeys { account, keys } => self.key(Change::AddKeys { account, keys }, reply),
-            Request::KeepToken { account, agent, used, token } => {
-                self.key(Change::KeepToken { account, agent, used, token }, reply)
+            Request::KeepToken { account, agent, used, token, salt } => {
+                self.key(Change::KeepToken { account, agent, used, token, salt }, reply)
             }
             Request::RevokeToken { account, id } => self.key(Change::RevokeToken { account, id }, reply),
             Request::Save { account, changes, by_others } => {

@@ -20,6 +20,7 @@ pub(crate) struct TokenLogin {
     pub(crate) name: String,
     pub(crate) used: Option<TokenUse>,
     pub(crate) wanted: Option<Mechanism>,
+    pub(crate) salt: Option<Box<[u8]>>,
 }
 
 impl Worker {
@@ -35,14 +36,14 @@ impl Worker {
 
     /// Keeps what a login does to tokens.
     pub(crate) fn keep_token(&self, login: TokenLogin, reply: AnswerTo) {
-        let TokenLogin { account, agent, name, used, wanted } = login;
+        let TokenLogin { account, agent, name, used, wanted, salt } = login;
         let given = match wanted.map(|mechanism| self.give(&account, &agent, name, mechanism)).transpose() {
             Ok(given) => given,
             // Without random bytes there is no token.
             Err(_) => return reply(Answer::Stream(ServerAnswer::Unavailable)),
         };
         let (token, new) = given.unzip();
-        let request = Request::KeepToken { account, agent, used, token: token.map(Box::new) };
+        let request = Request::KeepToken { account, agent, used, token: token.map(Box::new), salt };
         self.put_stream(request, reply, move |found| match found {
             Reply::Changed(true) => ServerAnswer::TokenKept(new),
             Reply::Changed(false) => ServerAnswer::TokenGone,

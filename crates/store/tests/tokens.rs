@@ -17,6 +17,7 @@ use common::{Place, credentials, jid};
 in_every_place!(
     tokens_end_with_what_they_stand_for,
     a_login_and_the_next_one,
+    no_token_for_a_password_of_before,
     tokens_are_not_exported,
     tokens_that_have_ended_are_forgotten,
 );
@@ -41,7 +42,7 @@ const NONE: Mechanism = Mechanism::HtSha256None;
 
 fn keep(worker: &Worker, used: Option<TokenUse>, wanted: Option<Mechanism>) -> ServerAnswer {
     let (account, agent, name) = (jid("juliet@example.org"), String::from("phone"), String::from("Phone"));
-    ask(worker, ServerAsk::KeepToken { account, agent, name, used, wanted })
+    ask(worker, ServerAsk::KeepToken { account, agent, name, used, wanted, salt: None })
 }
 
 fn give(worker: &Worker) -> NewToken {
@@ -131,6 +132,27 @@ fn a_login_and_the_next_one(place: &Place) {
     assert!(held(&worker, "phone").is_empty());
 }
 
+// Who has begun with the old password, and ends after the new one is set, gets no token; nor of an account by the same name.
+fn no_token_for_a_password_of_before(place: &Place) {
+    let store = place.open();
+    let juliet = jid("juliet@example.org");
+    store.create(&juliet, credentials("old")).unwrap();
+    let worker = worker(&store, 1_000);
+    let salt = |what| Some(Box::from(credentials(what).get(Hash::Sha256).unwrap().salt()));
+    let keep = |salt| {
+        let (account, agent, name) = (juliet.clone(), String::from("phone"), String::new());
+        ask(&worker, ServerAsk::KeepToken { account, agent, name, used: None, wanted: Some(NONE), salt })
+    };
+    assert!(matches!(keep(salt("old")), ServerAnswer::TokenKept(Some(_))));
+    store.set_credentials(&juliet, credentials("new")).unwrap();
+    assert!(matches!(keep(salt("old")), ServerAnswer::TokenGone));
+    assert!(held(&worker, "phone").is_empty());
+    store.remove(&juliet).unwrap();
+    store.create(&juliet, credentials("other")).unwrap();
+    assert!(matches!(keep(salt("new")), ServerAnswer::TokenGone));
+    assert!(matches!(keep(salt("other")), ServerAnswer::TokenKept(Some(_))));
+}
+
 // [FA19]: what is kept is not the token, and does not leave the store
 fn tokens_are_not_exported(place: &Place) {
     let store = place.open();
@@ -161,7 +183,8 @@ fn tokens_that_have_ended_are_forgotten(place: &Place) {
     for agent in 0..50 {
         let (account, agent, name) = (juliet.clone(), format!("{agent}"), "x".repeat(64));
         let wanted = Some(NONE);
-        let kept = ask(&longer, ServerAsk::KeepToken { account, agent, name, used: None, wanted });
+        let kept =
+            ask(&longer, ServerAsk::KeepToken { account, agent, name, used: None, wanted, salt: None });
         assert!(matches!(kept, ServerAnswer::TokenKept(Some(_))));
     }
     assert_eq!(all(), balcony_sasl::MOST_CLIENTS);

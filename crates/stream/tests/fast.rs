@@ -96,6 +96,10 @@ fn log_in(
                     let is_of_password =
                         matches!(ask, ServerAsk::Credentials { .. } | ServerAsk::Verify { .. });
                     login.asked_passwords += usize::from(is_of_password);
+                    // Whose password was proven says by which keys, in case there are others by now.
+                    if let ServerAsk::KeepToken { used, salt, .. } = &ask {
+                        assert_eq!(used.is_none(), salt.is_some());
+                    }
                     server.answer(ticket, accounts.answer(ask)).unwrap();
                 }
                 ServerEvent::AuthenticationFailed { reason } => login.failures.push(reason),

@@ -72,13 +72,14 @@ impl<'t> Writing<'t> {
             Change::Restore(backup) => return self.restore(backup),
             Change::Edit { owner, creation, edits } => return self.edit(owner, *creation, edits),
             Change::AddKeys { account, keys } => return self.add_keys(account, keys),
-            Change::KeepToken { account, agent, used, token } => {
+            Change::KeepToken { account, agent, used, token, salt } => {
                 let now = self.now / 1000;
-                return self
-                    .change_tokens(account, |tokens| keep(tokens, agent, *used, token.as_deref(), now));
+                return self.change_tokens(account, |found| {
+                    keep(found, agent, *used, token.as_deref(), salt.as_deref(), now)
+                });
             }
             Change::RevokeToken { account, id } => {
-                return self.change_tokens(account, |tokens| tokens.revoke(*id));
+                return self.change_tokens(account, |found| found.tokens.revoke(*id));
             }
             Change::Clear { owner } => return self.clear(owner),
             Change::RestoreOwned(owned) => return self.restore_owned(owned),
@@ -115,10 +116,10 @@ impl<'t> Writing<'t> {
     fn change_tokens(
         &mut self,
         account: &BareJid,
-        change: impl FnOnce(&mut Tokens) -> bool,
+        change: impl FnOnce(&mut Account) -> bool,
     ) -> Result<bool, StoreError> {
         let Some(mut found) = self.account(account)? else { return Ok(false) };
-        let done = change(&mut found.tokens);
+        let done = change(&mut found);
         if done {
             found.tokens.forget_expired(self.now / 1000);
             self.put_account(account, &found)?;

@@ -48,11 +48,13 @@ pub(super) fn apply(
             }
             may
         }),
-        Change::KeepToken { account, agent, used, token } => change_account(session, account, |found| {
-            let done = keep(&mut found.tokens, agent, *used, token.as_deref(), now / 1000);
-            found.tokens.forget_expired(now / 1000);
-            done
-        }),
+        Change::KeepToken { account, agent, used, token, salt } => {
+            change_account(session, account, |found| {
+                let done = keep(found, agent, *used, token.as_deref(), salt.as_deref(), now / 1000);
+                found.tokens.forget_expired(now / 1000);
+                done
+            })
+        }
         Change::RevokeToken { account, id } => {
             change_account(session, account, |found| found.tokens.revoke(*id))
         }

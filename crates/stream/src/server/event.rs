@@ -110,6 +110,9 @@ pub enum ServerAsk {
         used: Option<TokenUse>,
         /// The mechanism for which it is to have a new one.
         wanted: Option<Mechanism>,
+        /// The salt of the keys by which it has proven its password, if that was with such keys. If the account has others by now, the
+        /// password is another one, or the account is, and there is no token: [`ServerAnswer::TokenGone`].
+        salt: Option<Box<[u8]>>,
     },
     /// Bind a resource. Answer with [`ServerAnswer::Bound`], or [`ServerAnswer::BoundEnabled`].
     Bind {

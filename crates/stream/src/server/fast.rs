@@ -1,5 +1,6 @@
 //! Logins by a token, and tokens for the next one (XEP-0484).
 
+use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -28,6 +29,8 @@ pub(super) struct Fast {
     invalidate: bool,
     /// The token, when it is known which one it was.
     used: Option<TokenUse>,
+    /// What the keys are salted with by which the client has proven its password.
+    salt: Option<Box<[u8]>>,
     /// Whether the owner has been asked to keep what comes of it.
     is_keeping: bool,
     /// What ends the exchange, while that is so.
@@ -54,9 +57,15 @@ impl Fast {
             proof: None,
             invalidate: is_used && invalidate,
             used: None,
+            salt: None,
             is_keeping: false,
             data: None,
         })
+    }
+
+    /// The client proves its password by keys with this salt. There is no token for who takes their time until the password is another.
+    pub(super) fn proven_by(&mut self, salt: &[u8]) {
+        self.salt.get_or_insert_with(|| salt.into());
     }
 
     /// The mechanism of a login by a token.
@@ -189,6 +198,7 @@ impl Server {
             name: fast.name.clone(),
             used: fast.used,
             wanted: fast.wanted,
+            salt: fast.salt.take(),
         };
         Ok(Some(ServerEvent::Ask(common.ask(now), ask)))
     }

@@ -229,6 +229,9 @@ impl Server {
                 let keys = keys.unwrap_or_else(|| {
                     fake_keys(self.config.decoy.expose(), account.as_str(), hash, self.config.iterations)
                 });
+                if let Some(fast) = &mut self.fast {
+                    fast.proven_by(keys.salt());
+                }
                 self.with_exchange(|exchange| exchange.credentials(keys))
             }
             ServerAnswer::Verified(right) => self.with_exchange(|exchange| exchange.verified(right)),

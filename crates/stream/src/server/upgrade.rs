@@ -87,6 +87,9 @@ impl Server {
             (&mut self.upgrade, answer)
         {
             upgrade.tasks.retain(|task| hashes.contains(task));
+            if let Some(fast) = &mut self.fast {
+                fast.proven_by(&salt);
+            }
             (upgrade.salt, upgrade.iterations) = (salt, iterations);
         } else if let Some(upgrade) = self.upgrade.as_mut().filter(|upgrade| upgrade.state == State::Lookup) {
             // Nobody is kept out because it can't be found out now.
