@@ -132,9 +132,12 @@ impl Router {
                 let others =
                     group.as_ref().filter(|(of, _)| is_same(of)).map(|(_, others)| Arc::clone(others));
                 let offer = self.offer(session, stanza, others, &mut front, effects);
-                let count = front.len();
-                effects.splice(kept..kept, front.drain(..).map(|stanza| Effect::Deliver { session, stanza }));
-                (kept, next) = (kept + count, next + count);
+                if !front.is_empty() {
+                    let count = front.len();
+                    let first = front.drain(..).map(|stanza| Effect::Deliver { session, stanza });
+                    effects.splice(kept..kept, first);
+                    (kept, next) = (kept + count, next + count);
+                }
                 match offer {
                     Offer::Goes => {}
                     Offer::Waits => goes = false,
