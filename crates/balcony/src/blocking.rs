@@ -39,7 +39,8 @@ use crate::{DefaultRuntime, Error};
 
 /// A client whose methods wait. See the [module](self).
 ///
-/// Dropping it ends it; [`close`](Client::close) waits for that.
+/// Dropping it ends it; [`close`](Client::close) waits for that. A program that ends without it may leave its session waiting at the
+/// server for some minutes, in which contacts see it online.
 pub struct Client {
     client: crate::Client,
     woken: Arc<Woken>,
