@@ -217,6 +217,25 @@ impl Credentials {
         }
     }
 
+    /// The keys for a hash; if there are none for it, keys with the account's own salt and iteration count that no password fits. With
+    /// those of [`fake_keys`] a stranger who asks for two hashes would see two salts, which no unknown user has. `None` if there are
+    /// no keys at all: then hand [`fake_keys`] to the exchange.
+    #[must_use]
+    pub fn get_or_impossible(&self, hash: Hash) -> Option<ScramKeys> {
+        if let Some(keys) = self.get(hash) {
+            return Some(keys.clone());
+        }
+        let known = self.to_verify()?;
+        // Nobody knows of what this is the hash.
+        let draw = |what: &[u8]| hash.hmac(known.server_key(), &[what]);
+        Some(ScramKeys {
+            iterations: known.iterations,
+            salt: known.salt.clone(),
+            stored_key: draw(b"no stored key"),
+            server_key: draw(b"no server key"),
+        })
+    }
+
     /// Puts these keys in the place of those for the same hash.
     pub fn set(&mut self, keys: ScramKeys) {
         let place = match keys.hash() {

@@ -54,6 +54,22 @@ fn nothing_is_derived_from_bad_arguments() {
     }
 }
 
+// RFC 6120 §6.5.10: an account that lacks keys for a hash shows one salt for all, as an unknown user does, and no password fits.
+#[test]
+fn what_an_account_lacks_does_not_show() {
+    let all = Credentials::derive("pencil", SALT, 4096).unwrap();
+    for hash in Hash::all() {
+        let mut one = Credentials::default();
+        one.set(all.get(*hash).unwrap().clone());
+        for other in Hash::all() {
+            let keys = one.get_or_impossible(*other).unwrap();
+            assert_eq!((keys.hash(), keys.salt(), keys.iterations()), (*other, &SALT[..], 4096));
+            assert_eq!(keys.verify_password("pencil"), other == hash);
+        }
+    }
+    assert!(Credentials::default().get_or_impossible(Hash::Sha256).is_none());
+}
+
 // RFC 5802 §3: keys for each hash, and a password check with whatever there is
 #[test]
 fn credentials_verify_a_password() {

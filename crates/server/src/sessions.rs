@@ -4,6 +4,7 @@ use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::fmt;
 
 use balcony_jid::FullJid;
 use balcony_machine::{Random, Ticket};
@@ -32,7 +33,6 @@ struct Seat {
 }
 
 /// What its client has to say to have a session back.
-#[derive(Debug)]
 enum Name {
     /// It can't.
     None,
@@ -40,6 +40,17 @@ enum Name {
     Secret(u128),
     /// A server before this one has named it. This is the SHA-256 of that name.
     Digest([u8; DIGEST]),
+}
+
+impl fmt::Debug for Name {
+    /// Whoever knows the name has the session, so it is not shown.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Name::None => "None",
+            Name::Secret(_) => "Secret(..)",
+            Name::Digest(_) => "Digest(..)",
+        })
+    }
 }
 
 /// The length of a digest, in bytes.

@@ -35,7 +35,7 @@ impl Worker {
             Q::Credentials { account, hash } => {
                 let translate = move |found| match found {
                     Reply::Credentials(credentials) => {
-                        Stream::Credentials(credentials.and_then(|all| all.get(hash).cloned()))
+                        Stream::Credentials(credentials.and_then(|all| all.get_or_impossible(hash)))
                     }
                     _ => Stream::Unavailable,
                 };

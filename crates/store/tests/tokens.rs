@@ -8,7 +8,7 @@ use std::sync::mpsc;
 
 use balcony_jid::BareJid;
 use balcony_machine::Secret;
-use balcony_sasl::{Hash, KeptToken, Mechanism, TokenUse};
+use balcony_sasl::{Credentials, Hash, KeptToken, Mechanism, TokenUse};
 use balcony_server::{Answer, Ask};
 use balcony_store::{Change, Store, Worker, WorkerConfig};
 use balcony_stream::server::{NewToken, ServerAnswer, ServerAsk};
@@ -18,6 +18,7 @@ in_every_place!(
     tokens_end_with_what_they_stand_for,
     a_login_and_the_next_one,
     no_token_for_a_password_of_before,
+    what_an_account_lacks_does_not_show,
     tokens_are_not_exported,
     tokens_that_have_ended_are_forgotten,
 );
@@ -57,6 +58,23 @@ fn held(worker: &Worker, agent: &str) -> Vec<(u64, Secret<String>, bool)> {
     let ask_for = ServerAsk::Tokens { account: jid("juliet@example.org"), agent: agent.into() };
     let ServerAnswer::Tokens(tokens) = ask(worker, ask_for) else { panic!("no tokens") };
     tokens.into_iter().map(|token| (token.id, token.token, token.is_new)).collect()
+}
+
+// RFC 6120 §6.5.10: whoever asks by each hash sees one salt, also of an account that has keys for one hash only.
+fn what_an_account_lacks_does_not_show(place: &Place) {
+    let store = place.open();
+    let juliet = jid("juliet@example.org");
+    let mut old = Credentials::default();
+    old.set(credentials("pencil").get(Hash::Sha1).unwrap().clone());
+    store.commit([&Change::Create { account: juliet.clone(), credentials: old, replace: false }]).unwrap();
+    let worker = worker(&store, 1_000);
+    let salt = |hash: Hash| match ask(&worker, ServerAsk::Credentials { account: juliet.clone(), hash }) {
+        ServerAnswer::Credentials(keys) => keys.map(|keys| keys.salt().to_owned()),
+        other => panic!("{other:?}"),
+    };
+    let shown = salt(Hash::Sha1);
+    assert!(shown.is_some());
+    assert!(Hash::all().iter().all(|hash| salt(*hash) == shown));
 }
 
 // [FA28]
