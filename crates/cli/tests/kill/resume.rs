@@ -6,6 +6,7 @@
 //! been written, and comes; what was on its way to the other two may be lost, which is counted.
 
 use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use balcony_client::{Config, Endpoint, Event};
@@ -167,7 +168,7 @@ async fn befriend(address: &str) {
     }
 }
 
-/// All connect again, and take what comes until nothing more does.
+/// All connect again, and take what comes until it is known of every message what has become of it, and nothing more comes.
 async fn come_back(friends: Vec<Friend>, address: &str, before: Option<End>) -> Vec<Friend> {
     let mut coming = JoinSet::new();
     for mut friend in friends {
@@ -181,31 +182,19 @@ async fn come_back(friends: Vec<Friend>, address: &str, before: Option<End>) -> 
     while let Some(friend) = coming.join_next().await {
         there.push(friend.unwrap());
     }
-    let wanted = |to: usize| {
-        let to = to.to_string();
-        move |text: &&String| text.split('.').nth(2) == Some(&to)
-    };
-    let refused: BTreeSet<String> = there.iter().flat_map(|friend| friend.refused.clone()).collect();
+    let refused: BTreeSet<&String> = there.iter().flat_map(|friend| &friend.refused).collect();
     let is_sure = |text: &String| there.iter().any(|friend| friend.acknowledged.contains(text));
-    let all: Vec<(String, bool)> = there
-        .iter()
-        .flat_map(|friend| {
-            friend
-                .sent
-                .iter()
-                .filter(|text| !refused.contains(*text))
-                .map(|text| (text.clone(), is_sure(text)))
-        })
-        .collect();
+    let is_away = |text: &String| text.split('.').nth(2) == Some(&AWAY.to_string());
+    // What was acknowledged may be lost to those who had a connection; everything else was sent again.
+    let may_be_lost = |text: &String| before == Some(End::Kill) && is_sure(text) && !is_away(text);
+    let sent = there.iter().flat_map(|friend| &friend.sent);
+    let open = sent.filter(|text| !refused.contains(text) && !may_be_lost(text)).cloned().collect();
+    let open = Arc::new(Mutex::new(open));
     let mut taking = JoinSet::new();
     for mut friend in there {
-        // What was acknowledged may be lost to those who had a connection; everything else was sent again.
-        let may_lack = before == Some(End::Kill) && friend.place != AWAY;
-        let is_wanted = wanted(friend.place);
-        let all = all.iter().filter(|(text, is_sure)| is_wanted(&text) && !(may_lack && *is_sure));
-        let all: Vec<String> = all.map(|(text, _)| text.clone()).collect();
+        let open = Arc::clone(&open);
         taking.spawn(async move {
-            friend.take(&all).await;
+            friend.take(&open).await;
             friend
         });
     }
@@ -357,16 +346,21 @@ impl Friend {
         self
     }
 
-    /// Takes what comes until it has `all` of that, and nothing more comes.
-    async fn take(&mut self, all: &[String]) {
+    /// Takes what comes until nothing is `open`, of anybody's messages, and nothing more comes. A message has come to its recipient or back
+    /// to its sender as an error, however late.
+    async fn take(&mut self, open: &Mutex<BTreeSet<String>>) {
         let started = Instant::now();
         loop {
             match timeout(QUIET, self.client.as_mut().unwrap().next()).await {
                 Ok(event) => self.hear(event.unwrap().unwrap()),
-                Err(_) if all.iter().all(|text| self.got.contains(text)) => return,
-                // What is missing is told by the check.
-                Err(_) if started.elapsed() > PATIENCE => return,
-                Err(_) => {}
+                Err(_) => {
+                    let mut open = open.lock().unwrap();
+                    open.retain(|text| !self.refused.contains(text) && !self.got.contains(text));
+                    // What is missing is told by the check.
+                    if open.is_empty() || started.elapsed() > PATIENCE {
+                        return;
+                    }
+                }
             }
         }
     }
