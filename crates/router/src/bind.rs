@@ -101,7 +101,6 @@ impl Router {
             outbox: Outbox::default(),
             received: 0,
             undecided: 0,
-            managed: None,
             recent: None,
         };
         self.sessions.insert(session, own);

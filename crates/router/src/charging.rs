@@ -185,7 +185,7 @@ impl Router {
             effects.push(Effect::Handled { session, number });
             if let Some(own) = self.sessions.get_mut(&session) {
                 own.undecided -= 1;
-                if own.undecided == 0 && own.managed.is_some() {
+                if own.undecided == 0 && own.outbox.management().managed().is_some() {
                     self.back.push(session);
                 }
             }

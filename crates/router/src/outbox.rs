@@ -17,7 +17,9 @@ use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::mem;
 use core::sync::atomic::{AtomicBool, Ordering};
+use core::time::Duration;
 
 use balcony_jid::Jid;
 
@@ -27,8 +29,10 @@ use balcony_stanza::{IqType, Kind, MessageType, Stanza};
 use crate::asks::cost;
 use crate::hold::{Held, Key};
 
+mod management;
 mod saved;
 
+pub(crate) use management::{Managed, Management};
 pub(crate) use saved::Groups;
 
 /// The queue of one session.
@@ -48,10 +52,8 @@ pub(crate) struct Outbox {
     base: u64,
     /// How many stanzas there were before the first that no connection has got.
     highest: u64,
-    /// The session acknowledges what it gets: how many stanzas there were before the first that counts.
-    acknowledges: Option<u64>,
-    /// It has no connection.
-    is_detached: bool,
+    /// Whether the session acknowledges what it gets, and whether it has a connection.
+    management: Management,
     /// What all entries cost.
     bytes: usize,
     /// What those of them cost that answer requests of this session.
@@ -265,7 +267,7 @@ impl Outbox {
 
     /// Whether the session has to take something before it gets more, or before more is taken of it.
     fn has_to_take(&self, limits: &Limits) -> bool {
-        !self.is_detached && (self.passed < self.entries.len() || self.owes(limits))
+        !self.is_detached() && (self.passed < self.entries.len() || self.owes(limits))
     }
 
     /// Whether the connection has everything that is in the queue.
@@ -281,7 +283,7 @@ impl Outbox {
     /// One stanza always has room.
     const fn has_room(&self, bytes: usize, limits: &Limits) -> bool {
         let sent = self.unacknowledged_bytes + self.passed_bytes;
-        !self.is_detached
+        !self.is_detached()
             && (self.passed_bytes == 0 || self.passed_bytes + bytes <= limits.credit)
             // What the session owes is bounded by what it may ask; and it is not listened to meanwhile, so it can't acknowledge.
             && (sent == 0 || sent + bytes <= limits.unacknowledged || self.owes(limits))
@@ -294,12 +296,12 @@ impl Outbox {
         while self.unacknowledged < self.passed && self.removed + (self.unacknowledged as u64) < through {
             let Some(entry) = self.entries.get_mut(self.unacknowledged) else { break };
             let bytes = entry.bytes;
-            self.answers -= if core::mem::take(&mut entry.is_answer) { bytes } else { 0 };
+            self.answers -= if mem::take(&mut entry.is_answer) { bytes } else { 0 };
             self.unacknowledged += 1;
             self.unacknowledged_bytes += bytes;
             self.passed_bytes -= bytes;
             taken += bytes;
-            if self.acknowledges.is_none() {
+            if self.management.managed().is_none() {
                 removed += self.remove_first();
             }
         }
@@ -339,22 +341,23 @@ impl Outbox {
         bytes
     }
 
-    /// From here on the session acknowledges what it gets, and so many of those that its connection is about to get.
-    pub(crate) fn begin_acknowledging(&mut self, coming: usize) {
+    /// Whether the session acknowledges what it gets, and whether it has a connection.
+    pub(crate) const fn management(&self) -> &Management {
+        &self.management
+    }
+
+    /// From here on the session acknowledges what it gets, and so many of those that its connection is about to get. It waits so long for
+    /// its client when its connection is lost.
+    pub(crate) fn manage(&mut self, wait: Duration, coming: usize) {
         let sent = self.removed + self.passed.saturating_sub(coming) as u64;
-        self.acknowledges.get_or_insert(sent);
+        self.management.begin(wait, sent);
     }
 
     /// How many stanzas there were before the first that the session has not got, if it has got so many more of those that count. `None`
     /// if it can't have got so many.
     fn through(&self, count: u32) -> Option<u64> {
-        let through = self.removed.max(self.acknowledges?) + u64::from(count);
+        let through = self.removed.max(self.management.managed()?.first) + u64::from(count);
         (through <= self.highest).then_some(through)
-    }
-
-    /// Whether the session can have got so many more of those that count.
-    pub(crate) fn may_acknowledge(&self, count: u32) -> bool {
-        self.through(count).is_some()
     }
 
     /// The session has got so many more of those that count. What has left the queue, in bytes.
@@ -371,22 +374,33 @@ impl Outbox {
         removed
     }
 
-    /// The connection is gone. What the session has not acknowledged is to be sent once more.
-    pub(crate) fn detach(&mut self) {
-        self.is_detached = true;
-        (self.passed, self.passed_bytes) = (0, 0);
-        (self.unacknowledged, self.unacknowledged_bytes) = (0, 0);
-        self.waits = None;
+    /// The connection is gone. What the session has not acknowledged is to be sent once more. `false`, and nothing has changed, if it
+    /// does not wait for its client.
+    pub(crate) fn detach(&mut self, now: Instant) -> bool {
+        let waits = self.management.detach(now);
+        if waits {
+            (self.passed, self.passed_bytes) = (0, 0);
+            (self.unacknowledged, self.unacknowledged_bytes) = (0, 0);
+            self.waits = None;
+        }
+        waits
     }
 
     /// Whether it has no connection.
     pub(crate) const fn is_detached(&self) -> bool {
-        self.is_detached
+        self.management.is_detached()
     }
 
-    /// The session has another connection, and has got so many more of those that count: the rest [goes](Outbox::pass) there. What has left
-    /// the queue, in bytes.
-    pub(crate) fn attach(&mut self, count: u32) -> usize {
+    /// The session's client is back, and has got so many more of those that count. `false`, and nothing has changed, if it was not gone,
+    /// or can't have got so many.
+    pub(crate) fn resume(&mut self, count: u32) -> bool {
+        self.through(count).is_some() && self.management.resume(count)
+    }
+
+    /// The session has the connection on which its client has [come back](Outbox::resume): what that has not got [goes](Outbox::pass)
+    /// there. What has left the queue, in bytes.
+    pub(crate) fn attach(&mut self) -> usize {
+        let Some(count) = self.management.attach() else { return 0 };
         let through = self.through(count).unwrap_or(0);
         let mut removed = 0;
         while self.removed < through && !self.entries.is_empty() {
@@ -395,8 +409,14 @@ impl Outbox {
             (self.passed, self.passed_bytes) = (1, bytes);
             removed += self.remove_first();
         }
-        (self.base, self.is_detached) = (self.removed, false);
+        self.base = self.removed;
         removed
+    }
+
+    /// What is in it is for nobody. What that cost, in bytes.
+    pub(crate) fn clear(&mut self) -> usize {
+        let management = mem::take(&mut self.management);
+        mem::replace(self, Outbox { management, ..Outbox::default() }).bytes
     }
 
     /// Puts other stanzas into the place of those that have waited, but for those that come from a log.
@@ -482,7 +502,7 @@ impl Outbox {
 
     /// The documents of what the session has got since the last call.
     pub(crate) fn take_freed(&mut self) -> Vec<Arc<str>> {
-        core::mem::take(&mut self.freed)
+        mem::take(&mut self.freed)
     }
 
     /// What has been taken in last is the last of what was replayed from a log.

@@ -4,7 +4,6 @@
 //! its client comes back on another connection it says how much it has got, hears how much of what it has sent was handled, and gets the
 //! rest. When it does not come back in time the session ends as any other: what it has not got goes elsewhere.
 
-use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::time::Duration;
 
@@ -14,21 +13,9 @@ use balcony_stanza::{Kind, Stanza, StreamCondition};
 use balcony_xep::delay;
 
 use crate::account::Account;
+use crate::outbox::Management;
 use crate::router::{Router, Session};
 use crate::{Effect, SessionId};
-
-/// How a session that acknowledges goes on after its connection.
-#[derive(Debug)]
-pub(crate) struct Managed {
-    /// How long it waits for its client; it does not if that is zero.
-    pub(crate) wait: Duration,
-    /// It has no connection, and ends then.
-    pub(crate) until: Option<Instant>,
-    /// Its client has come back, and has got so many, but not everything is decided that it had sent before.
-    pub(crate) resuming: Option<u32>,
-    /// Of which account it was when it was [saved](Router::save), if it was: the account may be another by now.
-    pub(crate) creation: Option<u64>,
-}
 
 impl Router {
     /// From now on the session [acknowledges](Router::acknowledged) what it gets, and waits so long for its client, if its connection is
@@ -38,8 +25,7 @@ impl Router {
         let Some(own) = self.sessions.get_mut(&session) else { return false };
         let is_for_it =
             |effect: &&Effect| matches!(effect, Effect::Deliver { session: to, .. } if *to == session);
-        own.outbox.begin_acknowledging(effects.iter().filter(is_for_it).count());
-        own.managed = Some(Box::new(Managed { wait, until: None, resuming: None, creation: None }));
+        own.outbox.manage(wait, effects.iter().filter(is_for_it).count());
         true
     }
 
@@ -64,16 +50,13 @@ impl Router {
         let limits = &self.shared.config.limits;
         let Some(own) = self.sessions.get_mut(&session) else { return false };
         let stall = own.outbox.stalls_at(limits);
-        let Some(managed) = own.managed.as_mut().filter(|managed| managed.wait > Duration::ZERO) else {
+        let before = own.outbox.management().until();
+        if !own.outbox.detach(now) {
             return false;
-        };
-        let until = now + managed.wait;
-        managed.resuming = None;
-        own.outbox.detach();
-        if let Some(before) = managed.until.replace(until) {
-            self.waiting_for_clients.remove(&(before, session));
         }
-        self.waiting_for_clients.insert((until, session));
+        let after = own.outbox.management().until();
+        before.map(|before| self.waiting_for_clients.remove(&(before, session)));
+        self.waiting_for_clients.extend(after.map(|after| (after, session)));
         self.watch(session, stall, None);
         self.keep_queue(session, effects);
         true
@@ -92,10 +75,9 @@ impl Router {
     ) -> bool {
         self.asks.clock(now);
         let own = self.sessions.get_mut(&session).filter(|own| own.jid.bare_str() == account.as_str());
-        let Some(own) = own.filter(|own| own.outbox.may_acknowledge(count)) else { return false };
-        let managed = own.managed.as_mut().filter(|managed| managed.until.is_some());
-        let Some(managed) = managed else { return false };
-        managed.resuming = Some(count);
+        if !own.is_some_and(|own| own.outbox.resume(count)) {
+            return false;
+        }
         self.back.push(session);
         self.answer_resumptions(effects);
         true
@@ -116,16 +98,13 @@ impl Router {
         if self.accounts.get(own.jid.bare_str()).is_none_or(|account| account.known().is_none()) {
             return;
         }
-        let Some(managed) = own.managed.as_mut() else { return };
-        let Some(count) = managed.resuming.take() else { return };
-        if let Some(until) = managed.until.take() {
-            self.waiting_for_clients.remove(&(until, session));
-        }
+        let Management::Resuming { until, .. } = own.outbox.management() else { return };
+        self.waiting_for_clients.remove(&(*until, session));
         effects.push(Effect::Resumed { session, jid: own.jid.clone(), received: own.received });
         self.begin_again(session);
         let limits = &self.shared.config.limits;
         let Some(own) = self.sessions.get_mut(&session) else { return };
-        self.queued -= own.outbox.attach(count);
+        self.queued -= own.outbox.attach();
         let account = self.accounts.get(own.jid.bare_str());
         let before = own.outbox.bytes();
         own.outbox.change(|stanza, at| stamped(account, stanza, at));
@@ -158,8 +137,9 @@ impl Router {
     /// Ends the session of the account that has waited longest for its client, so that another can begin. Whether there was one.
     pub(crate) fn make_room_for_another(&mut self, account: &BareJid, effects: &mut Vec<Effect>) -> bool {
         let since = |session: SessionId| {
-            let managed = self.sessions.get(&session)?.managed.as_ref()?;
-            Some((managed.until?.saturating_since(Instant::ZERO).saturating_sub(managed.wait), session))
+            let management = self.sessions.get(&session)?.outbox.management();
+            let (managed, until) = (management.managed()?, management.until()?);
+            Some((until.saturating_since(Instant::ZERO).saturating_sub(managed.wait), session))
         };
         let Some((_, oldest)) = self.sessions(account).filter_map(since).min() else { return false };
         effects.push(Effect::Close { session: oldest, error: StreamCondition::ResourceConstraint });
@@ -176,7 +156,7 @@ impl Router {
 
     /// The session is over.
     pub(crate) fn waits_no_longer(&mut self, session: SessionId, own: &Session) {
-        if let Some(until) = own.managed.as_ref().and_then(|managed| managed.until) {
+        if let Some(until) = own.outbox.management().until() {
             self.waiting_for_clients.remove(&(until, session));
         }
     }

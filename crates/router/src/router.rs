@@ -1,7 +1,6 @@
 //! The router itself: its parts, and all that its owner can tell it. What is done with it is in the other files, each of which
 //! has a part of the router's methods.
 
-use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -18,7 +17,6 @@ use crate::line::{Origin, Sent};
 use crate::lookup::Lookups;
 use crate::outbox::{Outbox, is_answer};
 use crate::queue::Leaving;
-use crate::resumption::Managed;
 use crate::shared::Shared;
 use crate::strangers::Parked;
 use crate::{Answer, Config, Effect, SessionId};
@@ -87,8 +85,6 @@ pub(crate) struct Session {
     pub(crate) received: u64,
     /// How many of these are not handled.
     pub(crate) undecided: usize,
-    /// It acknowledges what it gets.
-    pub(crate) managed: Option<Box<Managed>>,
     /// Whom it has written to last.
     pub(crate) recent: Option<Recent>,
 }

@@ -16,7 +16,7 @@ use crate::account::{Presence, Resource};
 use crate::outbox::{Group, Groups, Outbox};
 use crate::presence::priority;
 use crate::replay::Delivering;
-use crate::resumption::{Managed, stamped};
+use crate::resumption::stamped;
 use crate::router::{Router, Session};
 use crate::{Effect, SessionId};
 
@@ -46,8 +46,8 @@ impl Router {
     pub fn save(&self, now: Instant, session: SessionId) -> Option<Vec<u8>> {
         let now = now.max(self.asks.now());
         let own = self.sessions.get(&session).filter(|own| own.undecided == 0)?;
-        let managed = own.managed.as_ref()?;
-        let until = managed.until?;
+        let management = own.outbox.management();
+        let (managed, until) = (management.managed()?, management.until()?);
         let account = self.accounts.get(own.jid.bare_str())?;
         let known = account.known()?;
         let resource = account.resources().iter().find(|resource| resource.session == session)?;
@@ -116,19 +116,8 @@ impl Router {
     }
 
     fn adopt(&mut self, session: SessionId, saved: Saved, effects: &mut Vec<Effect>) -> Option<FullJid> {
-        let Saved {
-            jid,
-            creation,
-            received,
-            wait,
-            left,
-            interested,
-            presence,
-            directed,
-            states,
-            delivering,
-            outbox,
-        } = saved;
+        let Saved { jid, received, until, interested, presence, directed, states, delivering, outbox } =
+            saved;
         let name = jid.to_bare();
         let is_taken = self.accounts.get(&name).is_some_and(|account| {
             account.by_name(jid.resourcepart()).is_some()
@@ -141,7 +130,6 @@ impl Router {
         {
             return None;
         }
-        let until = self.asks.now() + left;
         self.queued += outbox.bytes();
         let extensions = self.shared.config.extensions.clone();
         let account = self.load(&name, effects);
@@ -161,7 +149,6 @@ impl Router {
         account.set_presence(session, presence.map(|(stanza, priority)| Presence { stanza, priority }));
         self.online += usize::from(is_first);
         self.waiting_for_clients.insert((until, session));
-        let managed = Managed { wait, until: Some(until), resuming: None, creation: Some(creation) };
         let own = Session {
             jid: jid.clone(),
             since: self.asks.now(),
@@ -170,7 +157,6 @@ impl Router {
             outbox,
             received,
             undecided: 0,
-            managed: Some(alloc::boxed::Box::new(managed)),
             recent: None,
         };
         self.sessions.insert(session, own);
@@ -181,14 +167,14 @@ impl Router {
     /// The account is not the one that these sessions were of: they end, and nobody hears of them.
     pub(crate) fn end_successors(&mut self, name: &BareJid, creation: u64, effects: &mut Vec<Effect>) {
         let is_other = |session: &SessionId| {
-            let managed = self.sessions.get(session).and_then(|own| own.managed.as_ref());
+            let managed = self.sessions.get(session).and_then(|own| own.outbox.management().managed());
             managed.is_some_and(|managed| managed.creation.is_some_and(|of| of != creation))
         };
         let others: Vec<SessionId> = self.sessions(name).filter(is_other).collect();
         for session in others {
             effects.push(Effect::Close { session, error: StreamCondition::NotAuthorized });
             let Some(own) = self.sessions.get_mut(&session) else { continue };
-            self.queued -= core::mem::take(&mut own.outbox).bytes();
+            self.queued -= own.outbox.clear();
             if let Some(account) = self.accounts.get_mut(name) {
                 account.set_presence(session, None);
                 account.backlog.delivering = None;
@@ -202,10 +188,9 @@ impl Router {
 /// A session as it was saved.
 struct Saved {
     jid: FullJid,
-    creation: u64,
     received: u64,
-    wait: Duration,
-    left: Duration,
+    /// When it ends, if its client does not come back.
+    until: Instant,
     interested: bool,
     presence: Option<(Arc<Stanza>, i8)>,
     directed: Vec<Jid>,
@@ -236,20 +221,12 @@ impl Saved {
             router.groups += 1;
             Arc::new(Group::new(router.groups, is_taken))
         };
-        let outbox = Outbox::read(router.asks.now(), &mut record, &mut with.groups, &mut new_group)?;
-        let saved = Saved {
-            jid,
-            creation,
-            received,
-            wait,
-            left,
-            interested,
-            presence,
-            directed,
-            states,
-            delivering,
-            outbox,
-        };
+        let now = router.asks.now();
+        let until = now + left;
+        let waits = (wait, until, creation);
+        let outbox = Outbox::read(now, waits, &mut record, &mut with.groups, &mut new_group)?;
+        let saved =
+            Saved { jid, received, until, interested, presence, directed, states, delivering, outbox };
         record.is_at_end().then_some(saved)
     }
 }

@@ -1,13 +1,15 @@
 //! The queue of a session that waits for its client, as it is kept while the server is down, and made of that again.
 
+use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::time::Duration;
 
 use balcony_machine::{Instant, RecordReader, RecordWriter};
 use balcony_stanza::Stanza;
 
-use super::{Entry, Group, Outbox};
+use super::{Entry, Group, Managed, Management, Outbox};
 
 /// The groups of sessions that get the same message, by the numbers that they had before.
 pub(crate) type Groups = BTreeMap<u64, Arc<Group>>;
@@ -20,7 +22,7 @@ impl Outbox {
         stamp: impl Fn(&Stanza, Instant) -> Option<Stanza>,
     ) {
         let since = |number: u64| number.saturating_sub(self.removed);
-        record.number(since(self.acknowledges.unwrap_or(0)));
+        record.number(since(self.management.managed().map_or(0, |managed| managed.first)));
         record.number(since(self.highest));
         record.option(self.replay, |record, end| {
             record.number(since(end));
@@ -49,14 +51,16 @@ impl Outbox {
         });
     }
 
-    /// Makes the queue again. It has come now; since when its stanzas wait they say themselves. `None` if the record is damaged.
+    /// Makes the queue again, of a session that waits for its client until then, of so long altogether, and that was of the account which
+    /// was the `creation`th. It has come now; since when its stanzas wait they say themselves. `None` if the record is damaged.
     pub(crate) fn read(
         now: Instant,
+        (wait, until, creation): (Duration, Instant, u64),
         record: &mut RecordReader<'_>,
         groups: &mut Groups,
         new_group: &mut impl FnMut(bool) -> Arc<Group>,
     ) -> Option<Outbox> {
-        let acknowledges = record.number()?;
+        let first = record.number()?;
         let highest = record.number()?;
         let replay = record.option(RecordReader::number)?;
         let replayed = record.option(RecordReader::number)?;
@@ -75,16 +79,16 @@ impl Outbox {
             })?
             .into();
         let length = entries.len() as u64;
-        if highest > length || acknowledges > length || replay.is_some_and(|end| end > length) {
+        if highest > length || first > length || replay.is_some_and(|end| end > length) {
             return None;
         }
         let bytes = entries.iter().map(|entry| entry.bytes).sum();
         let answers = entries.iter().filter(|entry| entry.is_answer).map(|entry| entry.bytes).sum();
+        let managed = Box::new(Managed { first, wait, creation: Some(creation) });
         Some(Outbox {
             entries,
             highest,
-            acknowledges: Some(acknowledges),
-            is_detached: true,
+            management: Management::Detached { managed, until },
             bytes,
             answers,
             replay,
