@@ -18,7 +18,7 @@ use crate::directed::Directed;
 use crate::extension::Slots;
 use crate::known::Known;
 use crate::line::{Line, Task, Waiting};
-use crate::phase::Phase;
+use crate::phase::{Phase, Stage};
 use crate::replay::Backlog;
 use crate::shared::Shared;
 use crate::undelivered::Obsolete;
@@ -142,7 +142,7 @@ impl Account {
 
     /// As it is kept, for a look at it.
     pub(crate) fn as_kept(known: Box<Known>) -> Self {
-        Account { phase: Phase::Open(known), ..Account::loading(0) }
+        Account { phase: Phase::Loaded(known, Stage::Open), ..Account::loading(0) }
     }
 
     /// What is known of it, if it has been loaded.
@@ -157,7 +157,7 @@ impl Account {
     /// What is known of it, if nothing has to wait.
     pub(crate) fn open(&self) -> Option<&Known> {
         match &self.phase {
-            Phase::Open(known) if self.queue.is_empty() => Some(known),
+            Phase::Loaded(known, Stage::Open) if self.queue.is_empty() => Some(known),
             _ => None,
         }
     }

@@ -19,18 +19,22 @@ use crate::reload::Doubt;
 pub(crate) enum Phase {
     /// For what is kept of it, for the first time.
     Loading,
+    /// This is known of it, and this is what it waits for.
+    Loaded(Box<Known>, Stage),
+}
+
+/// What an account waits for of which something is known.
+#[derive(Debug)]
+pub(crate) enum Stage {
     /// For nothing.
-    Open(Box<Known>),
+    Open,
     /// For its own decisions to be carried out.
-    Acting(Box<Known>),
-    /// For what is kept of it, once more: what is known may not be what the store has.
-    Reloading(Outdated),
-    /// For its end.
-    Removing {
-        known: Box<Known>,
-        /// If it does not end, it is to be loaded again, with these changes in doubt.
-        stale: Option<Vec<Doubt>>,
-    },
+    Acting,
+    /// For what is kept of it, once more: what is known may not be what the store has. Nobody has been told of these changes of its
+    /// roster.
+    Reloading(Vec<Doubt>),
+    /// For its end. If it does not end, and there are such changes, it is to be loaded again.
+    Removing(Option<Vec<Doubt>>),
 }
 
 /// What is known of an account and may not be what the store has.
@@ -44,115 +48,92 @@ pub(crate) struct Outdated {
 impl Phase {
     /// What is known of it, if it has been loaded.
     pub(crate) fn known(&self) -> Option<&Known> {
-        match self {
-            Phase::Loading => None,
-            Phase::Open(known)
-            | Phase::Acting(known)
-            | Phase::Reloading(Outdated { known, .. })
-            | Phase::Removing { known, .. } => Some(known),
-        }
+        if let Phase::Loaded(known, _) = self { Some(known) } else { None }
     }
 
     pub(crate) fn known_mut(&mut self) -> Option<&mut Known> {
-        match self {
-            Phase::Loading => None,
-            Phase::Open(known)
-            | Phase::Acting(known)
-            | Phase::Reloading(Outdated { known, .. })
-            | Phase::Removing { known, .. } => Some(known),
-        }
+        if let Phase::Loaded(known, _) = self { Some(known) } else { None }
     }
 
     pub(crate) fn into_known(self) -> Option<Box<Known>> {
-        match self {
-            Phase::Loading => None,
-            Phase::Open(known)
-            | Phase::Acting(known)
-            | Phase::Reloading(Outdated { known, .. })
-            | Phase::Removing { known, .. } => Some(known),
-        }
+        if let Phase::Loaded(known, _) = self { Some(known) } else { None }
     }
 
     pub(crate) const fn is_open(&self) -> bool {
-        matches!(self, Phase::Open(_))
+        matches!(self, Phase::Loaded(_, Stage::Open))
+    }
+
+    /// Whether it carries out its own decisions.
+    pub(crate) const fn is_acting(&self) -> bool {
+        matches!(self, Phase::Loaded(_, Stage::Acting))
     }
 
     /// Whether it waits for what is kept of it.
     pub(crate) const fn is_loading(&self) -> bool {
-        matches!(self, Phase::Loading | Phase::Reloading(_))
+        matches!(self, Phase::Loading | Phase::Loaded(_, Stage::Reloading(_)))
     }
 
     /// This is kept of it. It acts upon that before it is open. What was known before, if it was
     /// loaded before.
     pub(crate) fn loaded(&mut self, known: Box<Known>) -> Option<Outdated> {
-        match mem::replace(self, Phase::Acting(known)) {
-            Phase::Reloading(before) => Some(before),
-            before => before.into_known().map(|known| Outdated { known, doubts: Vec::new() }),
+        match mem::replace(self, Phase::Loaded(known, Stage::Acting)) {
+            Phase::Loading => None,
+            Phase::Loaded(known, Stage::Reloading(doubts)) => Some(Outdated { known, doubts }),
+            Phase::Loaded(known, _) => Some(Outdated { known, doubts: Vec::new() }),
         }
     }
 
     /// It begins to carry out what it has decided. `false` if it does so already, or is not open and takes nothing anyway.
     pub(crate) fn begin_acting(&mut self) -> bool {
-        self.step(|phase| match phase {
-            Phase::Open(known) => (Phase::Acting(known), true),
-            phase => (phase, false),
-        })
+        let Phase::Loaded(_, stage @ Stage::Open) = self else { return false };
+        *stage = Stage::Acting;
+        true
     }
 
     /// It has done so, and is open if it is not to end.
     pub(crate) fn end_acting(&mut self) {
-        self.step(|phase| match phase {
-            Phase::Acting(known) => (Phase::Open(known), ()),
-            phase => (phase, ()),
-        });
+        if let Phase::Loaded(_, stage @ Stage::Acting) = self {
+            *stage = Stage::Open;
+        }
     }
 
     /// What is known may not be what the store has, and this change may not be there. Whether the store has to be asked now: otherwise it
     /// has been, or will be when the account does not end.
     pub(crate) fn reload(&mut self, doubt: Option<Doubt>) -> bool {
-        self.step(|phase| match phase {
-            Phase::Loading => (Phase::Loading, false),
-            Phase::Open(known) | Phase::Acting(known) => {
-                (Phase::Reloading(Outdated { known, doubts: doubt.into_iter().collect() }), true)
+        let Phase::Loaded(_, stage) = self else { return false };
+        match stage {
+            Stage::Open | Stage::Acting => {
+                *stage = Stage::Reloading(doubt.into_iter().collect());
+                return true;
             }
-            Phase::Reloading(mut before) => {
-                before.doubts.extend(doubt);
-                (Phase::Reloading(before), false)
-            }
-            Phase::Removing { known, stale } => {
-                let mut doubts = stale.unwrap_or_default();
-                doubts.extend(doubt);
-                (Phase::Removing { known, stale: Some(doubts) }, false)
-            }
-        })
+            Stage::Reloading(doubts) => doubts.extend(doubt),
+            Stage::Removing(doubts) => doubts.get_or_insert_default().extend(doubt),
+        }
+        false
     }
 
     /// Its end is on its way to the store.
     pub(crate) fn remove(&mut self) {
-        self.step(|phase| match phase {
-            Phase::Open(known) | Phase::Acting(known) => (Phase::Removing { known, stale: None }, ()),
-            Phase::Reloading(Outdated { known, doubts }) => {
-                (Phase::Removing { known, stale: Some(doubts) }, ())
-            }
-            phase @ (Phase::Loading | Phase::Removing { .. }) => (phase, ()),
-        });
+        let Phase::Loaded(_, stage) = self else { return };
+        *stage = match mem::replace(stage, Stage::Open) {
+            Stage::Open | Stage::Acting => Stage::Removing(None),
+            Stage::Reloading(doubts) => Stage::Removing(Some(doubts)),
+            Stage::Removing(doubts) => Stage::Removing(doubts),
+        };
     }
 
     /// It does not end after all. Whether the store has to be asked for it now.
     pub(crate) fn keep(&mut self) -> bool {
-        self.step(|phase| match phase {
-            Phase::Removing { known, stale: None } => (Phase::Open(known), false),
-            Phase::Removing { known, stale: Some(doubts) } => {
-                (Phase::Reloading(Outdated { known, doubts }), true)
+        let Phase::Loaded(_, stage) = self else { return false };
+        match mem::replace(stage, Stage::Open) {
+            Stage::Removing(None) => return false,
+            Stage::Removing(Some(doubts)) => *stage = Stage::Reloading(doubts),
+            other => {
+                *stage = other;
+                return false;
             }
-            phase => (phase, false),
-        })
-    }
-
-    fn step<T>(&mut self, step: impl FnOnce(Phase) -> (Phase, T)) -> T {
-        let (phase, result) = step(mem::replace(self, Phase::Loading));
-        *self = phase;
-        result
+        }
+        true
     }
 }
 
@@ -202,7 +183,7 @@ mod tests {
     // An account that is about to end does not open because it has done what it had decided.
     #[test]
     fn an_account_that_ends_stays_closed() {
-        let mut phase = Phase::Open(known());
+        let mut phase = Phase::Loaded(known(), Stage::Open);
         assert!(phase.begin_acting());
         assert!(!phase.begin_acting());
         phase.remove();

@@ -24,7 +24,6 @@ use crate::asks::cost;
 use crate::charging::sees;
 use crate::facts::{Said, SenderFacts};
 use crate::line::Origin;
-use crate::phase::Phase;
 use crate::router::Router;
 use crate::{Effect, SessionId};
 
@@ -222,7 +221,7 @@ impl Router {
         }
         // What a request causes comes before its answer, and so does everything before that.
         let account = stanza.head.from.as_ref().and_then(|from| self.accounts.get(from.bare_str()));
-        let cannot_wait = sees || account.is_some_and(|account| matches!(account.phase, Phase::Acting(_)));
+        let cannot_wait = sees || account.is_some_and(|account| account.phase.is_acting());
         if cannot_wait && !self.parked.is_taking {
             let sender = self.sender(stanza);
             while self.parked.has_pair(stanza)
