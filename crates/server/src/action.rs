@@ -14,11 +14,22 @@ use balcony_sasl::Mechanism;
 
 use crate::federation::Reach;
 use crate::journal::Level;
+use crate::slots::Number;
 
 /// Names one connection of a [`Server`](crate::Server). A name is not used again for a long time after its connection
 /// has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ConnectionId(pub(crate) u64);
+
+impl Number for ConnectionId {
+    fn from_u64(number: u64) -> Self {
+        ConnectionId(number)
+    }
+
+    fn to_u64(self) -> u64 {
+        self.0
+    }
+}
 
 impl ConnectionId {
     /// The name as a number, for logs and tables.
@@ -134,7 +145,7 @@ pub enum Notice {
 /// How a connection ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ended {
-    /// Closed by the client, in good order.
+    /// Closed by the peer, in good order.
     Closed,
     /// For this reason.
     Failed(balcony_connection::Error),

@@ -5,28 +5,28 @@
 //! so that what was not wholly written when it broke goes to the next one, and nothing twice. What is for a component that is not there
 //! comes back with `remote-server-timeout`. Who attaches again replaces the stream before.
 
-use alloc::boxed::Box;
-use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::collections::{BTreeMap, VecDeque};
 use alloc::format;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
 use core::mem;
-use core::time::Duration;
 
 use balcony_connection::ComponentConnection;
 use balcony_jid::{BareJid, Jid};
-use balcony_machine::{Instant, Limits, On, Progress, Random, Secret, Seed};
+use balcony_machine::{Instant, Limits, Random, Secret, Seed};
 use balcony_stanza::{ErrorCondition, Stanza, StreamCondition, StreamError};
-use balcony_stream::component::{ComponentAnswer, ComponentAsk, ComponentEvent, ComponentReceivingConfig};
-use slab::Slab;
+use balcony_stream::component::{
+    Component as Role, ComponentAnswer, ComponentAsk, ComponentEvent, ComponentReceivingConfig,
+};
 
+use crate::action::Ended;
+use crate::deadlines::{Armed, Deadlines};
 use crate::federation::{Bounds, FederationEvent, Item, Payer, Queue, Room, StreamId};
 use crate::journal::{Level, one_line};
-
-/// A time that is later than now, and short.
-const SOON: Duration = Duration::from_millis(1);
+use crate::link::{Link, Next, Step};
+use crate::slots::Slots;
 
 /// Which components may attach.
 #[derive(Clone, Debug)]
@@ -57,9 +57,8 @@ pub struct Components {
     config: ComponentsConfig,
     receiving: Arc<ComponentReceivingConfig>,
     components: BTreeMap<BareJid, Component>,
-    links: Slab<Box<Link>>,
-    generation: u32,
-    deadlines: BTreeSet<(Instant, StreamId)>,
+    streams: Slots<StreamId, Stream>,
+    deadlines: Deadlines<StreamId>,
     random: Random,
     ready: Vec<StreamId>,
     events: VecDeque<FederationEvent>,
@@ -69,7 +68,7 @@ pub struct Components {
 #[derive(Default)]
 struct Component {
     /// Its stream.
-    link: Option<StreamId>,
+    stream: Option<StreamId>,
     /// The streams that it had before, until it is certain what they have written.
     leaving: Vec<StreamId>,
     queue: Queue,
@@ -77,23 +76,15 @@ struct Component {
 }
 
 /// One stream.
-struct Link {
-    id: StreamId,
+struct Stream {
     address: String,
-    connection: ComponentConnection,
+    link: Link<Role>,
     /// The component that it is, when it is attached.
     component: Option<BareJid>,
-    input: Vec<u8>,
-    out: Vec<u8>,
-    writing: bool,
-    unread: bool,
-    ended: bool,
-    eof: bool,
-    broken: bool,
     /// What the owner is writing.
     batch: Option<Item>,
-    deadline: Option<Instant>,
-    until: Option<Instant>,
+    /// Its entry among the deadlines.
+    armed: Armed,
 }
 
 impl Components {
@@ -107,9 +98,8 @@ impl Components {
             receiving: Arc::new(receiving),
             components: components.collect(),
             config,
-            links: Slab::new(),
-            generation: 0,
-            deadlines: BTreeSet::new(),
+            streams: Slots::new(),
+            deadlines: Deadlines::new(),
             random: seed.random(),
             ready: Vec::new(),
             events: VecDeque::new(),
@@ -131,7 +121,7 @@ impl Components {
     /// How many streams there are.
     #[must_use]
     pub fn streams(&self) -> usize {
-        self.links.len()
+        self.streams.len()
     }
 
     /// Takes a stanza to a component. `is_local` is whether it comes from this server.
@@ -148,7 +138,7 @@ impl Components {
         let most = self.config.waiting_bytes;
         let Some(component) = to.and_then(|to| self.components.get_mut(to)) else { return };
         let Some(sender) = item.sender() else { return };
-        let Some(id) = component.link else {
+        let Some(id) = component.stream else {
             return self.give_back(item, ErrorCondition::RemoteServerTimeout);
         };
         let room = Room { of_senders: most, of_sender: most, of_domains: most / 2, of_domain: most / 8 };
@@ -163,26 +153,10 @@ impl Components {
 
     /// Takes in a new connection from `address`, as the log is to name it.
     pub fn accept(&mut self, now: Instant, address: String) -> StreamId {
-        self.generation = self.generation.wrapping_add(1) & (u32::MAX >> 2);
         let connection = ComponentConnection::receiving(Arc::clone(&self.receiving), self.random.seed(), now);
-        let entry = self.links.vacant_entry();
-        let id = StreamId(u64::from(self.generation) << 32 | (entry.key() as u64 & u64::from(u32::MAX)));
-        entry.insert(Box::new(Link {
-            id,
-            address,
-            connection,
-            component: None,
-            input: Vec::new(),
-            out: Vec::new(),
-            writing: false,
-            unread: false,
-            ended: false,
-            eof: false,
-            broken: false,
-            batch: None,
-            deadline: None,
-            until: None,
-        }));
+        let link = Link::new(connection);
+        let armed = Armed::default();
+        let id = self.streams.insert(|_| Stream { address, link, component: None, batch: None, armed });
         self.ready.push(id);
         self.finish(now);
         id
@@ -190,24 +164,24 @@ impl Components {
 
     /// Bytes have come. Hand in no more before [`FederationEvent::Read`].
     pub fn receive(&mut self, now: Instant, id: StreamId, bytes: &[u8]) {
-        let Some(link) = self.link(id) else { return };
-        (link.unread, link.input) = (true, [mem::take(&mut link.input).as_slice(), bytes].concat());
-        self.ready.push(id);
+        let Some(stream) = self.streams.get_mut(id) else { return };
+        stream.link.received();
+        self.advance(now, id, bytes);
         self.finish(now);
     }
 
     /// The peer has closed its side of the transport.
     pub fn eof(&mut self, now: Instant, id: StreamId) {
-        let Some(link) = self.link(id) else { return };
-        link.eof = true;
+        let Some(stream) = self.streams.get_mut(id) else { return };
+        stream.link.eof();
         self.ready.push(id);
         self.finish(now);
     }
 
     /// The transport is broken, and what was taken last is not wholly written. The stream is forgotten without `Close`.
     pub fn broken(&mut self, now: Instant, id: StreamId) {
-        let Some(link) = self.link(id) else { return };
-        (link.eof, link.broken) = (true, true);
+        let Some(stream) = self.streams.get_mut(id) else { return };
+        stream.link.broken();
         self.ready.push(id);
         self.finish(now);
     }
@@ -215,17 +189,16 @@ impl Components {
     /// Swaps the bytes to be written into `buffer`, which must be empty.
     pub fn take_output(&mut self, id: StreamId, buffer: &mut Vec<u8>) {
         self.fill(id);
-        if let Some(link) = self.link(id) {
-            // Without TLS it can't fail.
-            let _ = link.connection.flush(&mut link.out);
-            mem::swap(buffer, &mut link.out);
+        if let Some(stream) = self.streams.get_mut(id) {
+            stream.link.take_output(buffer);
         }
     }
 
     /// What [`take_output`](Components::take_output) gave has been written, all of it.
     pub fn written(&mut self, now: Instant, id: StreamId) {
-        let Some(link) = self.link(id) else { return };
-        (link.writing, link.batch) = (false, None);
+        let Some(stream) = self.streams.get_mut(id) else { return };
+        stream.link.written();
+        stream.batch = None;
         self.wants_to_write(id);
         self.ready.push(id);
         self.finish(now);
@@ -234,15 +207,13 @@ impl Components {
     /// When to call [`tick`](Components::tick).
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {
-        self.deadlines.first().map(|(at, _)| *at)
+        self.deadlines.first()
     }
 
     /// Does what has become due. After that no [`deadline`](Components::deadline) is `now` or earlier.
     pub fn tick(&mut self, now: Instant) {
-        let due = self.deadlines.iter().take_while(|(at, _)| *at <= now).map(|(_, id)| *id);
-        let due: Vec<StreamId> = due.collect();
-        for id in due {
-            match self.link(id).and_then(|link| link.until).is_some_and(|until| now >= until) {
+        for id in self.deadlines.due(now) {
+            match self.streams.get(id).is_some_and(|stream| stream.link.has_lingered(now)) {
                 true => {
                     self.forget(id);
                     self.events.push_back(FederationEvent::Close(id));
@@ -255,17 +226,12 @@ impl Components {
 
     /// Ends all streams with `system-shutdown`.
     pub fn shutdown(&mut self, now: Instant) {
-        let ids: Vec<StreamId> = self.links.iter().map(|(_, link)| link.id).collect();
+        let ids: Vec<StreamId> = self.streams.iter().map(|(id, _)| id).collect();
         for id in ids {
             let error = StreamError::new(StreamCondition::SystemShutdown, "the server is shutting down");
             self.abort(now, id, error);
         }
         self.finish(now);
-    }
-
-    fn link(&mut self, id: StreamId) -> Option<&mut Link> {
-        let key = (id.0 & u64::from(u32::MAX)) as usize;
-        self.links.get_mut(key).map(Box::as_mut).filter(|link| link.id == id)
     }
 
     fn give_back(&mut self, item: Item, condition: ErrorCondition) {
@@ -276,7 +242,7 @@ impl Components {
     fn finish(&mut self, now: Instant) {
         while !self.ready.is_empty() {
             for id in mem::take(&mut self.ready) {
-                self.advance(now, id);
+                self.advance(now, id, &[]);
             }
         }
     }
@@ -284,19 +250,19 @@ impl Components {
     /// Has a stream take what waits for it, as soon as the owner has written what there is, if it may.
     fn wants_to_write(&mut self, id: StreamId) {
         if self.next_for(id).is_some()
-            && let Some(link) = self.link(id).filter(|link| !link.writing)
+            && let Some(stream) = self.streams.get_mut(id)
+            && stream.link.begin_writing()
         {
-            link.writing = true;
             self.events.push_back(FederationEvent::Write(id));
         }
     }
 
     /// The component for which something waits that this stream may take now.
     fn next_for(&mut self, id: StreamId) -> Option<&mut Component> {
-        let link = self.link(id).filter(|link| !link.ended && link.batch.is_none())?;
-        let name = link.component.clone().filter(|_| link.connection.is_open())?;
+        let stream = self.streams.get(id).filter(|stream| stream.link.is_open() && stream.batch.is_none())?;
+        let name = stream.component.clone()?;
         let component = self.components.get_mut(&name)?;
-        let may = component.link == Some(id) && component.leaving.is_empty() && !component.queue.is_empty();
+        let may = component.stream == Some(id) && component.leaving.is_empty() && !component.queue.is_empty();
         may.then_some(component)
     }
 
@@ -305,36 +271,20 @@ impl Components {
         let Some(component) = self.next_for(id) else { return };
         let Some(item) = component.queue.pop() else { return };
         component.bounds.release(&item.payer, item.bytes);
-        let Some(link) = self.link(id) else { return };
-        match link.connection.send(&item.stanza) {
-            Ok(()) => link.batch = Some(item),
+        let Some(stream) = self.streams.get_mut(id) else { return };
+        match stream.link.connection.send(&item.stanza) {
+            Ok(()) => stream.batch = Some(item),
             // It is open, and a component takes whatever is for its domain.
             Err(_) => self.give_back(item, ErrorCondition::InternalServerError),
         }
     }
 
-    fn advance(&mut self, now: Instant, id: StreamId) {
-        while let Some(link) = self.link(id).filter(|link| !link.ended) {
-            let mut input = link.input.as_slice();
-            let result = link.connection.advance(now, &mut input, &mut link.out);
-            let taken = link.input.len() - input.len();
-            link.input.drain(..taken);
-            match result {
-                Ok(Progress::Event(event)) => self.event(now, id, event),
-                // What is written to nobody takes no room.
-                Ok(Progress::Blocked(On::OutputFull)) if link.broken && !link.out.is_empty() => {
-                    link.out.clear();
-                }
-                Ok(progress @ (Progress::NeedInput | Progress::Blocked(_))) => {
-                    if link.eof && !matches!(progress, Progress::Blocked(On::OutputFull)) {
-                        // How it has ended is in the log already, or not worth it.
-                        let _ = link.connection.eof(now, &mut link.out);
-                        self.end(now, id, "the connection has ended");
-                    }
-                    break;
-                }
-                Ok(Progress::Closed) => self.end(now, id, "it has closed the stream"),
-                Err(error) => self.end(now, id, &format!("{error}")),
+    fn advance(&mut self, now: Instant, id: StreamId, mut fresh: &[u8]) {
+        while let Some(stream) = self.streams.get_mut(id).filter(|stream| !stream.link.has_ended()) {
+            match stream.link.step(now, &mut fresh) {
+                Step::Event(event) => self.event(now, id, event),
+                Step::Rest => break,
+                Step::Over(why) => self.end(now, id, why),
             }
         }
         self.settle(id);
@@ -344,15 +294,15 @@ impl Components {
         match event {
             ComponentEvent::Ask(ticket, ComponentAsk::Attach { component }) => {
                 self.replace(now, id, &component);
-                if let Some(link) = self.link(id) {
+                if let Some(stream) = self.streams.get_mut(id) {
                     // The ask was opened just now, and nobody else answers it.
-                    let _ = link.connection.answer(ticket, ComponentAnswer::Attached(true));
+                    let _ = stream.link.connection.answer(ticket, ComponentAnswer::Attached(true));
                 }
             }
             ComponentEvent::Attached(component) => {
-                let Some(link) = self.link(id) else { return };
-                link.component = Some(component.clone());
-                let line = format!("component {component} is attached from {}", link.address);
+                let Some(stream) = self.streams.get_mut(id) else { return };
+                stream.component = Some(component.clone());
+                let line = format!("component {component} is attached from {}", stream.address);
                 self.events.push_back(FederationEvent::Log(Level::Info, one_line(line)));
                 self.wants_to_write(id);
             }
@@ -363,7 +313,7 @@ impl Components {
     /// A stream is about to become a component's: the one before goes.
     fn replace(&mut self, now: Instant, id: StreamId, name: &BareJid) {
         let Some(component) = self.components.get_mut(name) else { return };
-        if let Some(old) = component.link.replace(id) {
+        if let Some(old) = component.stream.replace(id) {
             component.leaving.push(old);
             let text = "the component has attached again";
             self.abort(now, old, StreamError::new(StreamCondition::Conflict, text));
@@ -371,83 +321,61 @@ impl Components {
     }
 
     fn abort(&mut self, now: Instant, id: StreamId, error: StreamError) {
-        let Some(link) = self.link(id).filter(|link| !link.ended) else { return };
-        link.connection.abort(error);
-        // It fails with the error that it was just given.
-        let _ = link.connection.tick(now, &mut link.out);
-        self.end(now, id, "ended by this server");
+        let Some(stream) = self.streams.get_mut(id).filter(|stream| !stream.link.has_ended()) else { return };
+        let why = stream.link.abort(now, error);
+        self.end(now, id, why);
         self.ready.push(id);
     }
 
-    fn end(&mut self, now: Instant, id: StreamId, why: &str) {
-        let until = now + self.config.stream.closing.max(SOON);
-        let Some(link) = self.link(id).filter(|link| !link.ended) else { return };
-        (link.ended, link.until, link.input) = (true, Some(until), Vec::new());
-        let line = match &link.component {
-            Some(component) => format!("component {component} is gone: {why}"),
-            None => format!("the stream of a component at {} has ended: {why}", link.address),
+    fn end(&mut self, now: Instant, id: StreamId, why: Ended) {
+        let closing = self.config.stream.closing;
+        let reason = match &why {
+            Ended::Closed => "it has closed the stream".into(),
+            Ended::Failed(error) => format!("{error}"),
+        };
+        let Some(stream) = self.streams.get_mut(id).filter(|stream| !stream.link.has_ended()) else { return };
+        stream.link.end(now, why, closing);
+        let line = match &stream.component {
+            Some(component) => format!("component {component} is gone: {reason}"),
+            None => format!("the stream of a component at {} has ended: {reason}", stream.address),
         };
         self.events.push_back(FederationEvent::Log(Level::Info, one_line(line)));
     }
 
-    /// Brings the owner and the set of deadlines up to date about one stream.
+    /// Brings the owner and the deadlines up to date about one stream.
     fn settle(&mut self, id: StreamId) {
-        let Some(link) = self.link(id) else { return };
-        if link.broken {
-            let _ = link.connection.flush(&mut link.out);
-            (link.out, link.writing, link.unread) = (Vec::new(), false, false);
-            if link.ended {
-                return self.forget(id);
+        let Some(stream) = self.streams.get_mut(id) else { return };
+        match stream.link.settle(true) {
+            Next::Forget => return self.forget(id),
+            Next::Close => {
+                self.forget(id);
+                return self.events.push_back(FederationEvent::Close(id));
+            }
+            Next::Go { write, read } => {
+                self.events.extend(write.then_some(FederationEvent::Write(id)));
+                self.events.extend(read.then_some(FederationEvent::Read(id)));
             }
         }
-        let is_to_write = !link.writing && (!link.out.is_empty() || link.connection.pending() > 0);
-        if is_to_write {
-            link.writing = true;
-        }
-        let (has_ended, is_over) = (link.ended, link.ended && !link.writing);
-        let reads = link.unread && !has_ended && link.input.is_empty();
-        if reads {
-            (link.unread, link.input) = (false, Vec::new());
-        }
-        let due = link.until.or_else(|| link.connection.deadline().map(|deadline| deadline.at));
-        let old = mem::replace(&mut link.deadline, due);
-        if old != due {
-            self.deadlines.extend(due.map(|at| (at, id)));
-            if let Some(old) = old {
-                self.deadlines.remove(&(old, id));
-            }
-        }
-        if is_to_write {
-            self.events.push_back(FederationEvent::Write(id));
-        }
-        if is_over {
-            self.forget(id);
-            self.events.push_back(FederationEvent::Close(id));
-        } else if reads {
-            self.events.push_back(FederationEvent::Read(id));
-        }
+        let deadline = || stream.link.connection.deadline().map(|deadline| deadline.at);
+        let due = stream.link.closes_at().or_else(deadline);
+        self.deadlines.arm(&mut stream.armed, due, || id);
     }
 
     /// Forgets a stream. What it has not written goes to the next one, or back if there is none.
     fn forget(&mut self, id: StreamId) {
-        if self.link(id).is_none() {
-            return;
-        }
-        let link = self.links.remove((id.0 & u64::from(u32::MAX)) as usize);
-        if let Some(at) = link.deadline {
-            self.deadlines.remove(&(at, id));
-        }
-        let is_its = |component: &Component| component.link == Some(id) || component.leaving.contains(&id);
+        let Some(mut stream) = self.streams.remove(id) else { return };
+        self.deadlines.arm(&mut stream.armed, None, || id);
+        let is_its = |component: &Component| component.stream == Some(id) || component.leaving.contains(&id);
         let Some(component) = self.components.values_mut().find(|component| is_its(component)) else {
             return;
         };
-        link.batch.iter().for_each(|item| component.bounds.add(&item.payer, item.bytes));
-        component.queue.put_back(link.batch.into_iter().collect());
+        stream.batch.iter().for_each(|item| component.bounds.add(&item.payer, item.bytes));
+        component.queue.put_back(stream.batch.into_iter().collect());
         component.leaving.retain(|leaving| *leaving != id);
-        if component.link == Some(id) {
-            component.link = None;
+        if component.stream == Some(id) {
+            component.stream = None;
         }
-        match component.link {
+        match component.stream {
             Some(next) => self.wants_to_write(next),
             None if component.leaving.is_empty() => {
                 let items = component.queue.drain();
@@ -463,6 +391,6 @@ impl Components {
 
 impl fmt::Debug for Components {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Components").field("streams", &self.links.len()).finish_non_exhaustive()
+        f.debug_struct("Components").field("streams", &self.streams.len()).finish_non_exhaustive()
     }
 }

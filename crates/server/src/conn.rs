@@ -1,39 +1,25 @@
-//! One connection as it is kept: the machine of its stream, the bytes before and behind that, and when to look at it again.
+//! One connection of a client as it is kept: its [stream](Link), what is between that and the router, and when to look at it again.
 //!
 //! Here it is decided whether more may be taken from the peer now: not while too much of what it has sent waits in the router,
 //! not while it leaves the answers to its requests unread, and not while it sends too fast (RFC 6120 section 13.12). What is then
-//! done about it is in `connections.rs`.
+//! done about it is in `connections`.
 
 use alloc::collections::VecDeque;
-use alloc::vec::Vec;
 use core::net::IpAddr;
 
 use balcony_connection::ServerConnection;
 use balcony_machine::{Instant, Limits, Reason};
 use balcony_router::SessionId;
 use balcony_stream::AckPace;
+use balcony_stream::server::Server as ServerStream;
 
-use crate::ConnectionId;
+use crate::deadlines::Armed;
+use crate::link::Link;
 use crate::pace::Pace;
 
 /// One connection, with what is kept beside it.
 pub(crate) struct Conn {
-    pub(crate) id: ConnectionId,
-    pub(crate) connection: ServerConnection,
-    /// Received, but not taken yet: the connection is blocked. At most what the owner handed in at once.
-    pub(crate) input: Vec<u8>,
-    /// To be written.
-    pub(crate) out: Vec<u8>,
-    /// The owner is writing, or has been told to.
-    pub(crate) writing: bool,
-    /// The owner waits for [`Action::Read`](crate::Action::Read).
-    pub(crate) unread: bool,
-    /// Nothing more will come: what is in `out` is the last.
-    pub(crate) ended: bool,
-    /// The peer has closed its side of the transport. What it sent before that is still dealt with.
-    pub(crate) eof: bool,
-    /// Nothing can be written any more; the owner has forgotten the connection.
-    pub(crate) broken: bool,
+    pub(crate) link: Link<ServerStream>,
     /// The session that has bound a resource on it.
     pub(crate) attached: Option<Attached>,
     /// How many stanzas were delivered to it, and how many of them were there when the owner last took output.
@@ -51,24 +37,14 @@ pub(crate) struct Conn {
     pub(crate) pace: Pace,
     /// When to ask what its peer has got, if that counts.
     pub(crate) acks: Option<AckPace>,
-    /// The entry in the heap of deadlines.
-    pub(crate) deadline: Option<Instant>,
-    /// When a connection that has ended is closed even if its peer does not read.
-    pub(crate) linger: Option<Instant>,
+    /// Its entry among the deadlines.
+    pub(crate) armed: Armed,
 }
 
 impl Conn {
-    pub(crate) fn new(id: ConnectionId, connection: ServerConnection) -> Self {
+    pub(crate) fn new(connection: ServerConnection) -> Self {
         Conn {
-            id,
-            connection,
-            input: Vec::new(),
-            out: Vec::new(),
-            writing: false,
-            unread: false,
-            ended: false,
-            eof: false,
-            broken: false,
+            link: Link::new(connection),
             attached: None,
             delivered: 0,
             taken: 0,
@@ -78,8 +54,7 @@ impl Conn {
             origin: None,
             pace: Pace::NEW,
             acks: None,
-            deadline: None,
-            linger: None,
+            armed: Armed::default(),
         }
     }
 
@@ -90,12 +65,12 @@ impl Conn {
 
     /// When there is something to do for it even if nothing comes.
     pub(crate) fn due(&self, now: Instant) -> Option<Instant> {
-        if self.linger.is_some() {
-            return self.linger;
+        if self.link.has_ended() {
+            return self.link.closes_at();
         }
         // A peer is not read from while too much of it waits, so it is not silent.
         let is_kept_waiting = self.is_held();
-        let deadline = self.connection.deadline();
+        let deadline = self.link.connection.deadline();
         let deadline = deadline.filter(|deadline| !(is_kept_waiting && deadline.reason == Reason::Idle));
         let acks = self.acks.as_ref().filter(|_| self.is_quiet()).and_then(AckPace::deadline);
         deadline.map(|deadline| deadline.at).into_iter().chain(self.pause(now)).chain(acks).min()
@@ -103,7 +78,7 @@ impl Conn {
 
     /// Whether the peer may be asked now what it has got: everything has left, and the answer would be read.
     const fn is_quiet(&self) -> bool {
-        !self.writing && !self.ended && !self.broken && !self.is_held()
+        !self.link.is_writing() && !self.link.has_ended() && !self.link.is_broken() && !self.is_held()
     }
 
     /// Asks the peer what it has got, if it is time and everything has left.
@@ -111,19 +86,19 @@ impl Conn {
         let is_quiet = self.is_quiet();
         if let Some(acks) = self.acks.as_mut().filter(|acks| is_quiet && acks.is_due(now)) {
             // A stream that is over is not asked any more.
-            let _ = self.connection.request_ack(now);
+            let _ = self.link.connection.request_ack(now);
             acks.asked();
         }
     }
 
     /// Until when the peer is not read from because it sends too fast (RFC 6120 section 13.12).
     pub(crate) fn pause(&self, now: Instant) -> Option<Instant> {
-        self.pace.wait(now).filter(|_| self.unread && !self.ended)
+        self.pace.wait(now).filter(|_| self.link.is_unread() && !self.link.has_ended())
     }
 
     /// Whether no more of its stanzas may be taken now.
     pub(crate) const fn is_held(&self) -> bool {
-        self.unhandled.is_full || self.owes && !self.broken
+        self.unhandled.is_full || self.owes && !self.link.is_broken()
     }
 }
 

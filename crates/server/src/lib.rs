@@ -50,8 +50,10 @@ mod components;
 mod config;
 mod conn;
 mod connections;
+mod deadlines;
 pub mod federation;
 mod journal;
+mod link;
 mod own;
 mod pace;
 mod registrations;
@@ -59,6 +61,7 @@ mod saved;
 mod server;
 mod sessions;
 mod shard;
+mod slots;
 mod transport;
 
 pub use acceptor::{Acceptor, Entry, Refusal};

@@ -11,9 +11,9 @@ use balcony_stream::server::ServerAnswer;
 use balcony_stream::{AckPace, AckPolicy, Counts};
 use balcony_xep::sm::Enabled;
 
+use super::Connections;
 #[cfg(doc)]
 use super::Up;
-use super::{Connections, conn_of};
 use crate::action::{Action, ConnectionId};
 use crate::conn::{Attached, Conn, Unhandled};
 
@@ -22,7 +22,7 @@ impl Connections {
     pub fn answer(&mut self, id: ConnectionId, ticket: Ticket, answer: ServerAnswer) {
         if let Some(conn) = self.conn(id) {
             // Misuse here means that the stream has given up waiting.
-            let _ = conn.connection.answer(ticket, answer);
+            let _ = conn.link.connection.answer(ticket, answer);
         }
     }
 
@@ -60,10 +60,10 @@ impl Connections {
     /// said up later; and whoever has this called by taking that in may have more of it, so no more is read yet.
     fn say(&mut self, now: Instant, id: ConnectionId, actions: &mut Vec<Action>) {
         let Some(conn) = self.conn(id) else { return };
-        let unread = mem::take(&mut conn.unread);
+        let was_unread = conn.link.keep_unread(false);
         self.advance(now, id, &mut &[][..], actions);
         if let Some(conn) = self.conn(id) {
-            conn.unread = unread;
+            conn.link.keep_unread(was_unread);
             self.ready.push_back(id);
         }
     }
@@ -97,8 +97,8 @@ impl Connections {
         counts: Counts,
         actions: &mut Vec<Action>,
     ) -> bool {
-        let Some(conn) = self.conn(id).filter(|conn| !conn.ended) else { return false };
-        if conn.connection.answer(ticket, ServerAnswer::Resumed { jid, counts }).is_err() {
+        let Some(conn) = self.conn(id).filter(|conn| !conn.link.has_ended()) else { return false };
+        if conn.link.connection.answer(ticket, ServerAnswer::Resumed { jid, counts }).is_err() {
             return false;
         }
         conn.attached = Some(Attached { session, is_over: false, is_resumable: true });
@@ -127,7 +127,7 @@ impl Connections {
     pub fn leave(&mut self, now: Instant, id: ConnectionId, actions: &mut Vec<Action>) -> Option<Counts> {
         let conn = self.conn(id)?;
         let counts = conn.attached.filter(|attached| attached.is_resumable && !attached.is_over);
-        let counts = counts.and_then(|_| conn.connection.counts().cloned())?;
+        let counts = counts.and_then(|_| conn.link.connection.counts().cloned())?;
         conn.attached = None;
         let error = StreamError::new(StreamCondition::Conflict, "the session goes on on another stream");
         self.abort(now, id, error, actions);
@@ -141,16 +141,16 @@ impl Connections {
     /// The stanza with this number, which was said up, is handled.
     pub fn handled(&mut self, id: ConnectionId, number: u64) {
         let (conns, limits) = (&mut self.conns, &self.config.limits);
-        let Some(conn) = conn_of(conns, id) else { return };
+        let Some(conn) = conns.get_mut(id) else { return };
         let before = conn.unhandled.through();
         if conn.unhandled.handled(number, limits) {
             self.ready.push_back(id);
         }
         let count = conn.unhandled.through() - before;
         if count > 0 {
-            conn.connection.handled(u32::try_from(count).unwrap_or(u32::MAX));
+            conn.link.connection.handled(u32::try_from(count).unwrap_or(u32::MAX));
             // The peer may have asked for that.
-            if !conn.writing && conn.connection.pending() > 0 {
+            if !conn.link.is_writing() && conn.link.connection.pending() > 0 {
                 self.ready.push_back(id);
             }
         }
@@ -168,7 +168,7 @@ impl Connections {
     pub fn deliver(&mut self, now: Instant, id: ConnectionId, stanza: &Stanza, actions: &mut Vec<Action>) {
         let Some(conn) = self.conn(id).filter(|conn| !conn.missed) else { return };
         // The only misuse there is: the stream has been closed a moment ago, and the router is about to hear of it.
-        if conn.connection.send(stanza).is_err() {
+        if conn.link.connection.send(stanza).is_err() {
             conn.missed = true;
             return;
         }
@@ -176,8 +176,7 @@ impl Connections {
         if let Some(acks) = &mut conn.acks {
             acks.sent(now);
         }
-        if !conn.writing {
-            conn.writing = true;
+        if conn.link.begin_writing() {
             actions.push(Action::Write(id));
         }
     }
@@ -196,10 +195,9 @@ impl Connections {
     #[must_use]
     pub fn is_secured(&self, id: ConnectionId) -> bool {
         #[cfg(feature = "tls")]
-        let is_secured = |conn: &Conn| conn.connection.tls().is_some();
+        let is_secured = |conn: &Conn| conn.link.connection.tls().is_some();
         #[cfg(not(feature = "tls"))]
         let is_secured = |_: &Conn| false;
-        let key = (id.0 & u64::from(u32::MAX)) as usize;
-        self.conns.get(key).filter(|conn| conn.id == id).is_some_and(|conn| is_secured(conn))
+        self.conns.get(id).is_some_and(is_secured)
     }
 }

@@ -8,30 +8,26 @@
 mod down;
 mod up;
 
-use alloc::boxed::Box;
-use alloc::collections::{BTreeSet, VecDeque};
+use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::fmt;
-use core::mem;
 use core::net::IpAddr;
-use core::time::Duration;
 
 use balcony_connection::Error;
-use balcony_machine::{Instant, On, Progress, Random};
+use balcony_machine::{Instant, Random};
 use balcony_stanza::{ErrorCondition, StanzaError, StreamCondition, StreamError};
 use balcony_stream::server::{ServerAnswer, ServerAsk, ServerEvent};
-use slab::Slab;
 
 pub use up::Up;
 
 use crate::action::{Action, ConnectionId, Ended, Notice};
 use crate::config::Config;
 use crate::conn::{Attached, Conn};
+use crate::deadlines::Deadlines;
+use crate::link::{Next, Step};
 use crate::registrations::Registrations;
+use crate::slots::Slots;
 use crate::transport::{self, Streams, Transport};
-
-/// A time that is later than now, and short.
-const SOON: Duration = Duration::from_millis(1);
 
 /// Many connections. [`Server`](crate::Server) puts it together with a router.
 ///
@@ -39,10 +35,8 @@ const SOON: Duration = Duration::from_millis(1);
 pub struct Connections {
     config: Config,
     streams: Streams,
-    conns: Slab<Box<Conn>>,
-    /// Distinguishes the connections that have had the same place in the slab.
-    generation: u32,
-    deadlines: BTreeSet<(Instant, ConnectionId)>,
+    conns: Slots<ConnectionId, Conn>,
+    deadlines: Deadlines<ConnectionId>,
     random: Random,
     registrations: Registrations,
     up: VecDeque<Up>,
@@ -57,9 +51,8 @@ impl Connections {
         Connections {
             streams: Streams::new(&config),
             config,
-            conns: Slab::new(),
-            generation: 0,
-            deadlines: BTreeSet::new(),
+            conns: Slots::new(),
+            deadlines: Deadlines::new(),
             random,
             registrations: Registrations::default(),
             up: VecDeque::new(),
@@ -70,11 +63,7 @@ impl Connections {
     /// Takes in a new connection, which begins in this way.
     pub fn accept(&mut self, now: Instant, transport: Transport, actions: &mut Vec<Action>) -> ConnectionId {
         let connection = self.streams.connection(transport, self.random.seed(), now);
-        // The highest bits are for streams of other servers and of components.
-        self.generation = self.generation.wrapping_add(1) & (u32::MAX >> 2);
-        let entry = self.conns.vacant_entry();
-        let id = ConnectionId(u64::from(self.generation) << 32 | (entry.key() as u64 & u64::from(u32::MAX)));
-        entry.insert(Box::new(Conn::new(id, connection)));
+        let id = self.conns.insert(|_| Conn::new(connection));
         self.settle(now, id, actions);
         id
     }
@@ -95,7 +84,7 @@ impl Connections {
     pub fn received(&mut self, now: Instant, id: ConnectionId, bytes: usize) {
         let rate = self.config.bytes_per_second;
         let Some(conn) = self.conn(id) else { return };
-        conn.unread = true;
+        conn.link.received();
         if let Some(rate) = rate {
             conn.pace.pay(now, bytes, rate);
         }
@@ -104,7 +93,7 @@ impl Connections {
     /// The peer has closed its side of the transport. [`advance`](Connections::advance) next.
     pub fn eof(&mut self, id: ConnectionId) {
         if let Some(conn) = self.conn(id) {
-            conn.eof = true;
+            conn.link.eof();
         }
     }
 
@@ -112,22 +101,20 @@ impl Connections {
     /// soon as what had come before is said up.
     pub fn broken(&mut self, now: Instant, id: ConnectionId, actions: &mut Vec<Action>) {
         let Some(conn) = self.conn(id) else { return };
-        conn.eof = true;
-        if conn.ended || !conn.is_bound() {
+        conn.link.broken();
+        conn.missed = true;
+        if !conn.is_bound() && !conn.link.has_ended() {
             self.end_of_input(now, id, actions);
-            self.forget(id);
-        } else {
-            (conn.broken, conn.missed) = (true, true);
+        } else if conn.link.has_ended() {
+            self.settle(now, id, actions);
         }
     }
 
     /// Swaps the bytes to be written into `buffer`, which must be empty.
     pub fn take_output(&mut self, id: ConnectionId, buffer: &mut Vec<u8>) {
         if let Some(conn) = self.conn(id) {
-            // What gathered since `Action::Write` goes along. A TLS failure shows at the next advance, and in what was lost.
-            let _ = conn.connection.flush(&mut conn.out);
-            mem::swap(buffer, &mut conn.out);
-            if !conn.connection.has_lost_output() {
+            conn.link.take_output(buffer);
+            if !conn.link.connection.has_lost_output() {
                 conn.taken = conn.delivered;
             }
         }
@@ -136,8 +123,8 @@ impl Connections {
     /// What [`take_output`](Connections::take_output) gave has been written. [`advance`](Connections::advance) next: the connection may
     /// have been waiting for room.
     pub fn written(&mut self, id: ConnectionId) {
-        let Some(conn) = conn_of(&mut self.conns, id) else { return };
-        conn.writing = false;
+        let Some(conn) = self.conns.get_mut(id) else { return };
+        conn.link.written();
         if let Some(attached) = &conn.attached {
             self.up.push_back(Up::Drained { session: attached.session, through: conn.taken });
         }
@@ -146,20 +133,19 @@ impl Connections {
     /// When to look what is [due](Connections::due).
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {
-        self.deadlines.first().map(|(at, _)| *at)
+        self.deadlines.first()
     }
 
     /// The connections for which something is due. [`tick`](Connections::tick) each of them once.
     #[must_use]
     pub fn due(&self, now: Instant) -> Vec<ConnectionId> {
-        let due = self.deadlines.range(..=(now, ConnectionId(u64::MAX)));
-        due.map(|(_, id)| *id).collect()
+        self.deadlines.due(now)
     }
 
     /// Closes a connection that has had its time to write the rest. Otherwise `true`: [`advance`](Connections::advance) it.
     pub fn tick(&mut self, now: Instant, id: ConnectionId, actions: &mut Vec<Action>) -> bool {
         let Some(conn) = self.conn(id) else { return false };
-        let is_over = conn.linger.is_some_and(|linger| now >= linger);
+        let is_over = conn.link.has_lingered(now);
         if is_over {
             self.forget(id);
             actions.push(Action::Close(id));
@@ -170,14 +156,14 @@ impl Connections {
     /// All connections, in no particular order.
     #[must_use]
     pub fn ids(&self) -> Vec<ConnectionId> {
-        self.conns.iter().map(|(_, conn)| conn.id).collect()
+        self.conns.iter().map(|(id, _)| id).collect()
     }
 
     /// Forgets all connections at once, as when their task has died. Their sessions hear of it; nobody else does.
     pub fn lose(&mut self) {
         self.deadlines.clear();
         self.ready.clear();
-        let lost: Vec<Conn> = self.conns.drain().map(|conn| *conn).collect();
+        let lost: Vec<Conn> = self.conns.drain().collect();
         let attached = || lost.iter().filter_map(|conn| conn.attached);
         let ended = attached().filter(|attached| !attached.is_over);
         self.up.extend(ended.map(|Attached { session, .. }| Up::Ended { session }));
@@ -232,50 +218,27 @@ impl Connections {
                 return true;
             }
             let Some(conn) = self.conn(id) else { return false };
-            if conn.ended {
+            if conn.link.has_ended() {
                 break;
             }
             conn.ask_for_acks(now);
-            let result = if conn.is_held() {
+            let step = if conn.is_held() {
                 // The order of its stanzas is kept. Time passes for it all the same.
-                conn.input.extend_from_slice(mem::take(fresh));
+                conn.link.leave(fresh);
                 if conn.due(now).is_none_or(|at| at > now) {
                     break;
                 }
                 // What the peer may have answered is not read.
-                conn.connection.unread(now);
-                conn.connection.tick(now, &mut conn.out)
-            } else if conn.input.is_empty() {
-                conn.connection.advance(now, fresh, &mut conn.out)
+                conn.link.connection.unread(now);
+                conn.link.pass(now)
             } else {
-                conn.input.extend_from_slice(mem::take(fresh));
-                let mut input = conn.input.as_slice();
-                let result = conn.connection.advance(now, &mut input, &mut conn.out);
-                let taken = conn.input.len() - input.len();
-                conn.input.drain(..taken);
-                result
+                conn.link.step(now, fresh)
             };
-            match result {
-                Ok(Progress::Event(event)) => self.event(now, id, event, actions),
-                // What is written to nobody takes no room.
-                Ok(Progress::Blocked(On::OutputFull)) if conn.broken && !conn.out.is_empty() => {
-                    conn.out.clear();
-                }
-                Ok(progress @ (Progress::NeedInput | Progress::Blocked(_))) => {
-                    conn.input.extend_from_slice(mem::take(fresh));
-                    let waits = matches!(progress, Progress::Blocked(On::Answer | On::OutputFull));
-                    if conn.eof && !conn.is_held() && !waits {
-                        self.end_of_input(now, id, actions);
-                        return false;
-                    }
-                    break;
-                }
-                Ok(Progress::Closed) => {
-                    self.end(now, id, Ended::Closed, actions);
-                    return false;
-                }
-                Err(error) => {
-                    self.end(now, id, Ended::Failed(error), actions);
+            match step {
+                Step::Event(event) => self.event(now, id, event, actions),
+                Step::Rest => break,
+                Step::Over(why) => {
+                    self.end(now, id, why, actions);
                     return false;
                 }
             }
@@ -316,7 +279,7 @@ impl Connections {
             ServerEvent::Ask(ticket, ask) => self.up.push_back(Up::Ask { connection: id, ticket, ask }),
             ServerEvent::Stanza(stanza) => {
                 let (conns, limits) = (&mut self.conns, &self.config.limits);
-                let Some(conn) = conn_of(conns, id) else { return };
+                let Some(conn) = conns.get_mut(id) else { return };
                 let Some(session) = conn.attached.as_ref().map(|attached| attached.session) else { return };
                 let bytes = balcony_router::cost(&stanza);
                 let number = conn.unhandled.add(bytes, limits);
@@ -350,43 +313,28 @@ impl Connections {
 
     /// Ends a stream with this error.
     pub fn abort(&mut self, now: Instant, id: ConnectionId, error: StreamError, actions: &mut Vec<Action>) {
-        let Some(conn) = self.conn(id) else { return };
-        if conn.ended {
-            return;
-        }
-        conn.connection.abort(error.clone());
-        // This encrypts its last words, closes TLS and returns the same error.
-        let ended = match conn.connection.tick(now, &mut conn.out) {
-            Err(error) => error,
-            Ok(_) => Error::Stream(balcony_stream::Error::Local(error)),
-        };
-        self.end(now, id, Ended::Failed(ended), actions);
+        let Some(conn) = self.conn(id).filter(|conn| !conn.link.has_ended()) else { return };
+        let why = conn.link.abort(now, error);
+        self.end(now, id, why, actions);
     }
 
     /// All that the peer has sent is dealt with, and no more will come.
     fn end_of_input(&mut self, now: Instant, id: ConnectionId, actions: &mut Vec<Action>) {
-        let Some(conn) = self.conn(id).filter(|conn| !conn.ended) else { return };
-        let ended = match conn.connection.eof(now, &mut conn.out) {
-            Ok(_) => Ended::Closed,
-            Err(error) => Ended::Failed(error),
-        };
-        self.end(now, id, ended, actions);
+        let Some(conn) = self.conn(id).filter(|conn| !conn.link.has_ended()) else { return };
+        if let Step::Over(why) = conn.link.end_of_input(now) {
+            self.end(now, id, why, actions);
+        }
     }
 
     /// The stream is over; what is left is to write the rest and close.
     fn end(&mut self, now: Instant, id: ConnectionId, ended: Ended, actions: &mut Vec<Action>) {
-        let linger = now + self.config.limits.closing.max(SOON);
-        let Some(conn) = conn_of(&mut self.conns, id) else { return };
-        if conn.ended {
-            return;
-        }
-        conn.ended = true;
-        conn.linger = Some(linger);
-        conn.input = Vec::new();
+        let closing = self.config.limits.closing;
+        let Some(conn) = self.conns.get_mut(id).filter(|conn| !conn.link.has_ended()) else { return };
+        conn.link.end(now, ended.clone(), closing);
         let is_lost = is_lost(&ended);
         let attached = conn.attached.as_mut().filter(|attached| !attached.is_over);
         let counts = attached.as_ref().filter(|attached| is_lost && attached.is_resumable);
-        match (counts.and_then(|_| conn.connection.counts().cloned()), attached) {
+        match (counts.and_then(|_| conn.link.connection.counts().cloned()), attached) {
             (Some(counts), Some(attached)) => {
                 let session = attached.session;
                 conn.attached = None;
@@ -406,59 +354,35 @@ impl Connections {
 
     /// Brings the owner and the heap of deadlines up to date about one connection.
     fn settle(&mut self, now: Instant, id: ConnectionId, actions: &mut Vec<Action>) {
-        let Some(conn) = conn_of(&mut self.conns, id) else { return };
-        if conn.broken {
-            // There is nobody to write to, nor to read from.
-            let _ = conn.connection.flush(&mut conn.out);
-            conn.out = Vec::new();
-            (conn.writing, conn.unread) = (false, false);
-            if conn.ended {
-                return self.forget(id);
-            }
-        }
-        if !conn.writing && (!conn.out.is_empty() || conn.connection.pending() > 0) {
-            conn.writing = true;
-            actions.push(Action::Write(id));
-        }
-        if conn.ended && !conn.writing {
-            self.forget(id);
-            actions.push(Action::Close(id));
-            return;
-        }
+        let Some(conn) = self.conns.get_mut(id) else { return };
         // Who sends too fast waits, and everything that it has sent is dealt with meanwhile (RFC 6120 section 13.12).
-        let is_read = conn.input.is_empty() && !conn.is_held() && conn.pause(now).is_none();
-        if conn.unread && !conn.ended && is_read {
-            conn.unread = false;
-            // An idle connection keeps no buffer.
-            conn.input = Vec::new();
-            actions.push(Action::Read(id));
+        let may_read = !conn.is_held() && conn.pause(now).is_none();
+        match conn.link.settle(may_read) {
+            Next::Forget => return self.forget(id),
+            Next::Close => {
+                self.forget(id);
+                return actions.push(Action::Close(id));
+            }
+            Next::Go { write, read } => {
+                actions.extend(write.then_some(Action::Write(id)));
+                actions.extend(read.then_some(Action::Read(id)));
+            }
         }
         let due = conn.due(now);
-        let old = mem::replace(&mut conn.deadline, due);
-        if old != due {
-            if let Some(old) = old {
-                self.deadlines.remove(&(old, id));
-            }
-            if let Some(due) = due {
-                self.deadlines.insert((due, id));
-            }
-        }
+        self.deadlines.arm(&mut conn.armed, due, || id);
     }
 
     /// Forgets a connection: what it has not written goes elsewhere.
     fn forget(&mut self, id: ConnectionId) {
-        let Some(conn) = conn_of(&mut self.conns, id) else { return };
-        if let Some(at) = conn.deadline {
-            self.deadlines.remove(&(at, id));
-        }
-        if let Some(attached) = conn.attached.take() {
+        let Some(mut conn) = self.conns.remove(id) else { return };
+        self.deadlines.arm(&mut conn.armed, None, || id);
+        if let Some(attached) = conn.attached {
             self.up.push_back(Up::Gone { session: attached.session });
         }
-        self.conns.remove((id.0 & u64::from(u32::MAX)) as usize);
     }
 
     fn conn(&mut self, id: ConnectionId) -> Option<&mut Conn> {
-        conn_of(&mut self.conns, id)
+        self.conns.get_mut(id)
     }
 }
 
@@ -482,11 +406,6 @@ fn is_lost(ended: &Ended) -> bool {
         )]
         Ended::Failed(_) => true,
     }
-}
-
-fn conn_of(conns: &mut Slab<Box<Conn>>, id: ConnectionId) -> Option<&mut Conn> {
-    let key = (id.0 & u64::from(u32::MAX)) as usize;
-    conns.get_mut(key).map(Box::as_mut).filter(|conn| conn.id == id)
 }
 
 impl fmt::Debug for Connections {

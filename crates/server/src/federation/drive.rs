@@ -1,76 +1,31 @@
 //! How a stream goes on: bytes in, events out, time, and its end.
 
 use alloc::format;
-use alloc::vec::Vec;
-use core::mem;
-use core::time::Duration;
 
 use balcony_connection::Error;
 use balcony_jid::BareJid;
-use balcony_machine::{Instant, On, Progress};
+use balcony_machine::Instant;
 use balcony_stanza::{StreamCondition, StreamError};
 use balcony_stream::s2s::S2sEvent;
 
 use super::event::{FederationEvent, StreamId};
-use super::link::{Ended, Link, Way};
+use super::link::{Link, Stage, Way};
 use super::{Due, Federation, words};
+use crate::action::Ended;
 use crate::journal::{Level, one_line};
-
-/// A time that is later than now, and short.
-const SOON: Duration = Duration::from_millis(1);
+use crate::link::{Next, Step};
 
 impl Federation {
     /// Lets a stream take what it was left with before and then `fresh`, and does what comes of it.
     pub(super) fn advance(&mut self, now: Instant, id: StreamId, mut fresh: &[u8]) {
-        loop {
-            let Some(link) = self.link(id) else { return };
-            let Some(connection) = link.connection.as_mut().filter(|_| link.ended.is_none()) else { break };
-            let result = if link.input.is_empty() {
-                connection.advance(now, &mut fresh, &mut link.out)
-            } else {
-                link.input.extend_from_slice(mem::take(&mut fresh));
-                let mut input = link.input.as_slice();
-                let result = connection.advance(now, &mut input, &mut link.out);
-                let taken = link.input.len() - input.len();
-                link.input.drain(..taken);
-                result
-            };
-            match result {
-                Ok(Progress::Event(event)) => self.event(now, id, event),
-                // What is written to nobody takes no room.
-                Ok(Progress::Blocked(On::OutputFull)) if link.broken && !link.out.is_empty() => {
-                    link.out.clear();
-                }
-                Ok(progress @ (Progress::NeedInput | Progress::Blocked(_))) => {
-                    link.input.extend_from_slice(fresh);
-                    let is_full = matches!(progress, Progress::Blocked(On::OutputFull));
-                    if link.eof && !is_full {
-                        self.end_of_input(now, id);
-                    }
-                    break;
-                }
-                Ok(Progress::Closed) => {
-                    self.end(now, id, Ended::Closed);
-                    break;
-                }
-                Err(error) => {
-                    self.end(now, id, Ended::Failed(error));
-                    break;
-                }
+        while let Some(stream) = self.link(id).and_then(Link::stream).filter(|stream| !stream.has_ended()) {
+            match stream.step(now, &mut fresh) {
+                Step::Event(event) => self.event(now, id, event),
+                Step::Rest => break,
+                Step::Over(why) => self.end(now, id, why),
             }
         }
         self.settle(now, id);
-    }
-
-    /// All that the peer has sent is dealt with, and no more will come.
-    fn end_of_input(&mut self, now: Instant, id: StreamId) {
-        let Some(link) = self.link(id) else { return };
-        let Some(connection) = &mut link.connection else { return };
-        let ended = match connection.eof(now, &mut link.out) {
-            Ok(_) => Ended::Closed,
-            Err(error) => Ended::Failed(error),
-        };
-        self.end(now, id, ended);
     }
 
     fn event(&mut self, now: Instant, id: StreamId, event: S2sEvent) {
@@ -101,26 +56,20 @@ impl Federation {
 
     /// Ends a stream at once with this error.
     pub(super) fn abort(&mut self, now: Instant, id: StreamId, error: StreamError) {
-        let Some(link) = self.link(id).filter(|link| link.ended.is_none()) else { return };
-        let Some(connection) = &mut link.connection else {
-            return self.end(now, id, Ended::Failed(Error::Stream(balcony_stream::Error::Local(error))));
+        let Some(link) = self.link(id).filter(|link| !link.has_ended()) else { return };
+        let why = match link.stream() {
+            Some(stream) => stream.abort(now, error),
+            None => Ended::Failed(Error::Stream(balcony_stream::Error::Local(error))),
         };
-        connection.abort(error.clone());
-        // This encrypts its last words, closes TLS and returns the same error.
-        let ended = match connection.tick(now, &mut link.out) {
-            Err(error) => error,
-            Ok(_) => Error::Stream(balcony_stream::Error::Local(error)),
-        };
-        self.end(now, id, Ended::Failed(ended));
+        self.end(now, id, why);
         self.settle(now, id);
     }
 
     /// The stream is over; what is left is to write the rest and close.
     pub(super) fn end(&mut self, now: Instant, id: StreamId, ended: Ended) {
-        let until = now + self.config.stream.closing.max(SOON);
-        let Some(link) = self.link(id).filter(|link| link.ended.is_none()) else { return };
-        (link.until, link.input) = (Some(until), Vec::new());
-        let is_connected = link.connection.is_some();
+        let closing = self.config.stream.closing;
+        let Some(link) = self.link(id).filter(|link| !link.has_ended()) else { return };
+        let (was_connecting, reason) = (link.is_connecting(), words::reason(&ended));
         let level = match (&link.way, &ended) {
             (Way::In(_), Ended::Failed(Error::Stream(balcony_stream::Error::Local(error))))
                 if error.condition != StreamCondition::SystemShutdown =>
@@ -129,82 +78,50 @@ impl Federation {
             }
             _ => Level::Debug,
         };
-        let reason = words::reason(&ended);
-        link.ended = Some(ended);
+        match &mut link.stage {
+            Stage::Connected(stream) => stream.end(now, ended, closing),
+            stage => *stage = Stage::GivenUp(ended),
+        }
         self.log(id, level, &format!("the stream has ended: {reason}"));
-        if !is_connected {
+        if was_connecting {
             self.forget(now, id);
             self.events.push_back(FederationEvent::Close(id));
         }
     }
 
-    /// Brings the owner and the set of deadlines up to date about one stream.
+    /// Brings the owner and the deadlines up to date about one stream.
     fn settle(&mut self, now: Instant, id: StreamId) {
         let pause = self.pause(now, id);
+        if let Some(stream) = self.link(id).and_then(Link::stream) {
+            match stream.settle(pause.is_none()) {
+                Next::Forget => return self.forget(now, id),
+                Next::Close => {
+                    self.forget(now, id);
+                    return self.events.push_back(FederationEvent::Close(id));
+                }
+                Next::Go { write, read } => {
+                    self.events.extend(write.then_some(FederationEvent::Write(id)));
+                    self.events.extend(read.then_some(FederationEvent::Read(id)));
+                }
+            }
+        }
         let idle = self.config.limits.idle;
-        let Some(link) = self.link(id) else { return };
-        let has_ended = link.ended.is_some();
-        if link.broken {
-            if let Some(connection) = &mut link.connection {
-                // There is nobody to write to, nor to read from.
-                let _ = connection.flush(&mut link.out);
-            }
-            link.out = Vec::new();
-            (link.writing, link.unread) = (false, false);
-            if has_ended {
-                return self.forget(now, id);
-            }
-        }
-        let pending = link.connection.as_ref().map_or(0, balcony_connection::S2sConnection::pending);
-        let has_output = !link.out.is_empty() || pending > 0;
-        if !link.writing && has_output {
-            link.writing = true;
-            self.events.push_back(FederationEvent::Write(id));
-        }
-        let Some(link) = self.link(id) else { return };
-        if has_ended && !link.writing {
-            self.forget(now, id);
-            self.events.push_back(FederationEvent::Close(id));
-            return;
-        }
-        if link.unread && !has_ended && link.input.is_empty() && pause.is_none() {
-            link.unread = false;
-            // An idle stream keeps no buffer.
-            link.input = Vec::new();
-            self.events.push_back(FederationEvent::Read(id));
-        }
-        let Some(link) = self.link(id) else { return };
-        let due = link.due(pause.filter(|_| link.unread), idle);
+        let due = self.link(id).and_then(|link| link.due(pause, idle));
         self.arm_link(id, due);
     }
 
-    fn arm_link(&mut self, id: StreamId, due: Option<Instant>) {
-        let Some(link) = self.link(id) else { return };
-        let old = mem::replace(&mut link.deadline, due);
-        if old != due {
-            if let Some(old) = old {
-                self.deadlines.remove(&(old, Due::Link(id)));
-            }
-            if let Some(due) = due {
-                self.deadlines.insert((due, Due::Link(id)));
-            }
+    pub(super) fn arm_link(&mut self, id: StreamId, due: Option<Instant>) {
+        if let Some(link) = self.links.get_mut(id) {
+            self.deadlines.arm(&mut link.armed, due, || Due::Link(id));
         }
     }
 
-    /// Brings the set of deadlines up to date about a domain, and forgets it if nothing is known of it.
+    /// Brings the deadlines up to date about a domain, and forgets it if nothing is known of it.
     pub(super) fn arm_peer(&mut self, domain: &BareJid) {
         let Some(peer) = self.peers.get_mut(domain) else { return };
         let due = peer.due(&self.config.limits);
-        let old = mem::replace(&mut peer.deadline, due);
         let is_idle = peer.is_idle();
-        if old != due {
-            if let Some(old) = old {
-                self.deadlines.remove(&(old, Due::Peer(domain.clone())));
-            }
-            if let Some(due) = due {
-                self.deadlines.insert((due, Due::Peer(domain.clone())));
-            }
-        }
+        self.deadlines.arm(&mut peer.armed, due, || Due::Peer(domain.clone()));
         if is_idle && due.is_none() {
             self.peers.remove(domain);
         }
@@ -214,26 +131,25 @@ impl Federation {
     pub(super) fn link_due(&mut self, now: Instant, id: StreamId) {
         let idle = self.config.limits.idle;
         let Some(link) = self.link(id) else { return };
-        if link.until.is_some_and(|until| now >= until) {
-            if link.ended.is_none() {
-                // The owner has not connected in time.
-                return self.not_connected_in_time(now, id);
+        match &link.stage {
+            // The owner has not connected in time.
+            Stage::Connecting(until) if now >= *until => return self.not_connected_in_time(now, id),
+            Stage::Connected(stream) if stream.has_lingered(now) => {
+                self.forget(now, id);
+                return self.events.push_back(FederationEvent::Close(id));
             }
-            self.forget(now, id);
-            self.events.push_back(FederationEvent::Close(id));
-            return;
+            _ => {}
         }
         if link.sending.stalled.is_some_and(|until| now >= until) {
             let text = "what was sent to you has not been read for too long";
             return self.abort(now, id, StreamError::new(StreamCondition::ConnectionTimeout, text));
         }
-        if let (true, Way::Out(out)) = (link.is_open(), &link.way)
-            && out.authorize
-            && !link.writing
-            && now >= link.sending.used + idle
-            && let Some(connection) = &mut link.connection
-        {
-            connection.close(now);
+        let is_of_use = match &link.way {
+            Way::Out(out) => !out.authorize || link.is_writing() || now < link.sending.used + idle,
+            Way::In(_) => true,
+        };
+        if let Some(stream) = link.stream().filter(|stream| stream.is_open() && !is_of_use) {
+            stream.connection.close(now);
         }
         self.ready.push(id);
     }
@@ -241,14 +157,14 @@ impl Federation {
     /// Forgets a stream: what it has not written, and who waited for it, need another.
     fn forget(&mut self, now: Instant, id: StreamId) {
         self.arm_link(id, None);
-        if self.link(id).is_none() {
-            return;
-        }
-        let link = self.links.remove((id.0 & u64::from(u32::MAX)) as usize);
-        let Link { way, ended, connection, sending, .. } = *link;
-        let ended = ended.unwrap_or(Ended::Closed);
+        let Some(Link { way, stage, sending, .. }) = self.links.remove(id) else { return };
+        let (ended, was_connected) = match stage {
+            Stage::Connected(stream) => (stream.why().cloned().unwrap_or(Ended::Closed), true),
+            Stage::GivenUp(ended) => (ended, false),
+            Stage::Connecting(_) => (Ended::Closed, false),
+        };
         match way {
-            Way::Out(out) => self.outgoing_over(now, id, out, sending, &ended, connection.is_some()),
+            Way::Out(out) => self.outgoing_over(now, id, out, sending, &ended, was_connected),
             Way::In(incoming) => {
                 self.table.gone(incoming.origin, incoming.domains.len());
                 for domain in incoming.domains {

@@ -10,10 +10,21 @@ use balcony_stanza::{ErrorCondition, Stanza};
 
 use super::reach::Reach;
 use crate::journal::Level;
+use crate::slots::Number;
 
 /// Names one stream to or from another server. A name is not used again for a long time after its stream has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct StreamId(pub(crate) u64);
+
+impl Number for StreamId {
+    fn from_u64(number: u64) -> Self {
+        StreamId(number)
+    }
+
+    fn to_u64(self) -> u64 {
+        self.0
+    }
+}
 
 /// What the owner of a [`Federation`](super::Federation) has to do. The order counts.
 #[derive(Debug)]

@@ -1,5 +1,6 @@
 //! From a stanza to a stream: which domain is looked for when, and what happens when it is not found (RFC 6120 sections 3.2 and 10.4).
 
+use alloc::boxed::Box;
 use alloc::format;
 use alloc::vec::Vec;
 
@@ -12,11 +13,11 @@ use balcony_stream::s2s::{Proof, Verdict};
 use super::attempts::Cause;
 use super::bounds::Payer;
 use super::event::{FederationEvent, StreamId, Unreachable};
-use super::link::{Link, Outgoing, Places, Way};
+use super::link::{Link, Outgoing, Places, Stage, Stream, Way};
 use super::peer::{Finding, Key, Pair, Peer, State};
 use super::queue::{Item, Queue};
 use super::reach::Reach;
-use super::{Closing, Due, Federation};
+use super::{Closing, Federation};
 use crate::journal::{Level, one_line};
 
 impl Federation {
@@ -118,7 +119,7 @@ impl Federation {
             if link.outgoing().is_none_or(|out| out.proof != Some(Proof::Dialback)) {
                 continue;
             }
-            let Some(connection) = link.connection.as_mut() else { continue };
+            let Some(connection) = link.connection() else { continue };
             if connection.authorize(ours.clone(), theirs.clone()).is_err() {
                 continue;
             }
@@ -196,7 +197,7 @@ impl Federation {
         };
         let is_going_on = matches!(peer.finding, Finding::Resolving(_))
             || peer.links.iter().any(|id| {
-                super::link_of(&self.links, *id).is_some_and(|link| link.ended.is_none() && !link.is_open())
+                super::link_of(&self.links, *id).is_some_and(|link| !link.has_ended() && !link.is_open())
             });
         if !is_going_on {
             self.attempts.over(domain);
@@ -263,14 +264,13 @@ impl Federation {
     ) -> StreamId {
         let Places { targets, reach } = places.clone();
         let out = Outgoing { from: ours.clone(), to: theirs.clone(), authorize, places, keys, proof: None };
-        let id = self.insert(now, |_| Way::Out(out));
-        self.peers.entry(theirs.clone()).or_insert_with(|| Peer::new(now)).links.push(id);
         let until = now + self.config.stream.negotiation;
+        let id = self.links.insert(|_| Link::new(Way::Out(out), Stage::Connecting(until), now));
+        self.peers.entry(theirs.clone()).or_insert_with(|| Peer::new(now)).links.push(id);
         if let Some(link) = self.link(id) {
             link.sending.pairs.extend(authorize.then(|| (ours.clone(), theirs.clone())));
-            (link.until, link.deadline) = (Some(until), Some(until));
-            self.deadlines.insert((until, Due::Link(id)));
         }
+        self.arm_link(id, Some(until));
         self.events.push_back(FederationEvent::Connect(id, targets, reach));
         id
     }
@@ -280,7 +280,7 @@ impl Federation {
         let seed = self.random.seed();
         let Some(link) = super::link_of(&self.links, id) else { return };
         let Way::Out(out) = &link.way else { return };
-        if link.connection.is_some() || link.ended.is_some() {
+        if !link.is_connecting() {
             return;
         }
         let Some(place) = out.places.targets.get(target) else { return };
@@ -293,22 +293,22 @@ impl Federation {
                 .with_client_tls(tls.connects.clone().with_alpn(place.direct_tls), out.to.domainpart()),
             None => connection,
         };
+        let mut stream = Box::new(Stream::new(connection));
         let Some(link) = self.link(id) else { return };
-        link.until = None;
-        let connection = link.connection.insert(connection);
         if let Way::Out(out) = &mut link.way {
             out.places.targets.drain(..=target);
             for key in &out.keys {
                 // It has just begun, and there are few enough: a stream that shows keys shows a bounded number.
-                let _ = connection.verify(now, key.verification.clone());
+                let _ = stream.connection.verify(now, key.verification.clone());
             }
         }
+        link.stage = Stage::Connected(stream);
         self.ready.push(id);
     }
 
     /// There is nobody at any of the places.
     pub(super) fn not_reached(&mut self, now: Instant, id: StreamId, unreachable: &Unreachable) {
-        let Some(link) = self.link(id).filter(|link| link.connection.is_none()) else { return };
+        let Some(link) = self.link(id).filter(|link| link.is_connecting()) else { return };
         let Some(out) = link.outgoing() else { return };
         let domain = out.to.clone();
         let condition = match unreachable.is_unknown {
@@ -328,12 +328,8 @@ impl Federation {
 
     /// Forgets a stream that was never connected. Who waited for it waits for the domain.
     fn drop_unconnected(&mut self, id: StreamId) {
-        let Some(link) = self.link(id) else { return };
-        let deadline = link.deadline;
-        let link = self.links.remove((id.0 & u64::from(u32::MAX)) as usize);
-        if let Some(at) = deadline {
-            self.deadlines.remove(&(at, Due::Link(id)));
-        }
+        self.arm_link(id, None);
+        let Some(link) = self.links.remove(id) else { return };
         let Way::Out(out) = link.way else { return };
         if let Some(peer) = self.peers.get_mut(&out.to) {
             peer.links.retain(|known| *known != id);

@@ -61,12 +61,12 @@ impl Federation {
         let peer = self.peers.entry(domain.clone()).or_insert_with(|| Peer::new(now));
         // A stream that a certificate has opened may be one to a server that knows no dialback; whoever shows a key may not be it.
         for id in peer.links.clone() {
-            let Some(link) = self.link(id).filter(|link| link.ended.is_none()) else { continue };
+            let Some(link) = self.link(id).filter(|link| !link.has_ended()) else { continue };
             let takes_keys = |out: &Outgoing| !out.authorize || out.proof == Some(Proof::Dialback);
             if !matches!(&link.way, Way::Out(out) if takes_keys(out) && out.keys.len() < MOST_KEYS) {
                 continue;
             }
-            let is_asked = match &mut link.connection {
+            let is_asked = match link.connection() {
                 Some(connection) => connection.verify(now, key.verification.clone()).is_ok(),
                 None => true,
             };
@@ -111,7 +111,7 @@ impl Federation {
         if key.is_counted {
             self.keys.remove(key.origin);
         }
-        if let Some(connection) = self.link(key.stream).and_then(|link| link.connection.as_mut()) {
+        if let Some(connection) = self.link(key.stream).and_then(|link| link.connection()) {
             // Misuse here means that the stream has given up waiting.
             let _ = connection.answer(key.ticket, S2sAnswer::Verdict(verdict));
             self.ready.push(key.stream);

@@ -1,5 +1,6 @@
-//! One stream to or from another server, with what is kept beside it.
+//! One stream to or from another server, with what is kept beside it: who has opened it, how far it has come, and what is sent on it.
 
+use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -8,50 +9,36 @@ use balcony_connection::srv::Target;
 use balcony_jid::BareJid;
 use balcony_machine::Instant;
 use balcony_stream::Security;
-use balcony_stream::s2s::Proof;
+use balcony_stream::s2s::{Proof, S2s};
 
-use super::event::StreamId;
 use super::origin::Origin;
 use super::peer::Key;
 use super::queue::Item;
 use super::reach::Reach;
+use crate::action::Ended;
+use crate::deadlines::Armed;
 
-/// One stream.
-#[derive(Debug)]
+/// A stream between servers, with its bytes.
+pub(super) type Stream = crate::link::Link<S2s>;
+
+/// One stream, or one that we are about to open.
 pub(super) struct Link {
-    pub(super) id: StreamId,
     pub(super) way: Way,
-    /// `None` while the owner connects.
-    pub(super) connection: Option<S2sConnection>,
-    /// Received, but not taken yet. At most what the owner handed in at once.
-    pub(super) input: Vec<u8>,
-    /// To be written.
-    pub(super) out: Vec<u8>,
-    /// The owner is writing, or has been told to.
-    pub(super) writing: bool,
-    /// The owner waits for `Read`.
-    pub(super) unread: bool,
-    /// Why it is over: what is in `out` is the last.
-    pub(super) ended: Option<Ended>,
-    /// The peer has closed its side of the transport.
-    pub(super) eof: bool,
-    /// Nothing can be written any more; the owner has forgotten it.
-    pub(super) broken: bool,
-    /// Its entry in the set of deadlines.
-    pub(super) deadline: Option<Instant>,
+    pub(super) stage: Stage,
     /// What is sent on it.
     pub(super) sending: Sending,
-    /// When a stream that has ended is closed even if its peer does not read; or when connecting is given up.
-    pub(super) until: Option<Instant>,
+    /// Its entry among the deadlines.
+    pub(super) armed: Armed,
 }
 
-/// How a stream has ended.
-#[derive(Clone, Debug)]
-pub(super) enum Ended {
-    /// By both, in good order.
-    Closed,
-    /// For this reason.
-    Failed(balcony_connection::Error),
+/// How far it has come.
+pub(super) enum Stage {
+    /// The owner connects, at most until then.
+    Connecting(Instant),
+    /// It is connected, or was.
+    Connected(Box<Stream>),
+    /// It is given up before it was connected.
+    GivenUp(Ended),
 }
 
 /// Who has opened it.
@@ -118,23 +105,48 @@ pub(super) struct Incoming {
 }
 
 impl Link {
-    pub(super) fn new(id: StreamId, way: Way, now: Instant) -> Self {
+    pub(super) fn new(way: Way, stage: Stage, now: Instant) -> Self {
         let (pairs, batch) = (Vec::new(), Vec::new());
-        Link {
-            sending: Sending { pairs, batch, has_written: false, stalled: None, used: now },
-            id,
-            way,
-            connection: None,
-            input: Vec::new(),
-            out: Vec::new(),
-            writing: false,
-            unread: false,
-            ended: None,
-            eof: false,
-            broken: false,
-            deadline: None,
-            until: None,
+        let sending = Sending { pairs, batch, has_written: false, stalled: None, used: now };
+        Link { sending, way, stage, armed: Armed::default() }
+    }
+
+    /// The stream, when it is connected.
+    pub(super) fn stream(&mut self) -> Option<&mut Stream> {
+        if let Stage::Connected(stream) = &mut self.stage { Some(stream) } else { None }
+    }
+
+    /// The machine of the stream, when it is connected.
+    pub(super) fn connection(&mut self) -> Option<&mut S2sConnection> {
+        self.stream().map(|stream| &mut stream.connection)
+    }
+
+    fn connected(&self) -> Option<&Stream> {
+        if let Stage::Connected(stream) = &self.stage { Some(stream) } else { None }
+    }
+
+    /// Whether it is over.
+    pub(super) fn has_ended(&self) -> bool {
+        match &self.stage {
+            Stage::Connecting(_) => false,
+            Stage::Connected(stream) => stream.has_ended(),
+            Stage::GivenUp(_) => true,
         }
+    }
+
+    /// Whether the owner is to connect.
+    pub(super) const fn is_connecting(&self) -> bool {
+        matches!(self.stage, Stage::Connecting(_))
+    }
+
+    /// Whether the owner is writing, or has been told to.
+    pub(super) fn is_writing(&self) -> bool {
+        self.connected().is_some_and(Stream::is_writing)
+    }
+
+    /// Whether it may be given stanzas when its output is taken, which its owner has to hear.
+    pub(super) fn begin_writing(&mut self) -> bool {
+        self.stream().is_some_and(|stream| stream.is_open() && stream.begin_writing())
     }
 
     pub(super) fn outgoing(&mut self) -> Option<&mut Outgoing> {
@@ -153,22 +165,22 @@ impl Link {
 
     /// Whether stanzas can be given to it now.
     pub(super) fn is_open(&self) -> bool {
-        self.ended.is_none() && self.connection.as_ref().is_some_and(S2sConnection::is_open)
+        self.connected().is_some_and(Stream::is_open)
     }
 
     /// Whether stanzas go both ways on it (XEP-0288).
     pub(super) fn is_bidirectional(&self) -> bool {
-        self.connection.as_ref().is_some_and(S2sConnection::is_bidirectional)
+        self.connected().is_some_and(|stream| stream.connection.is_bidirectional())
     }
 
     /// Whether it is open, or has ended, and nothing is under way on it.
     pub(super) fn is_resting(&self) -> bool {
-        if self.ended.is_some() {
+        if self.has_ended() {
             return true;
         }
         self.sending.batch.is_empty()
             && match &self.way {
-                Way::Out(out) => self.is_open() && !self.writing && out.keys.is_empty(),
+                Way::Out(out) => self.is_open() && !self.is_writing() && out.keys.is_empty(),
                 Way::In(_) => true,
             }
     }
@@ -176,7 +188,7 @@ impl Link {
     /// Whether what it writes is one record of TLS as long as it is short.
     pub(super) fn is_encrypted(&self) -> bool {
         #[cfg(feature = "tls")]
-        return self.connection.as_ref().is_some_and(|connection| connection.tls().is_some());
+        return self.connected().is_some_and(|stream| stream.connection.tls().is_some());
         #[cfg(not(feature = "tls"))]
         false
     }
@@ -184,7 +196,7 @@ impl Link {
     /// The domain names that the peer's certificate proves.
     #[cfg(feature = "tls")]
     pub(super) fn proven(&self) -> &[String] {
-        let tls = self.connection.as_ref().and_then(S2sConnection::tls);
+        let tls = self.connected().and_then(|stream| stream.connection.tls());
         tls.map(|tls| tls.peer_domains.as_slice()).unwrap_or_default()
     }
 
@@ -201,17 +213,21 @@ impl Link {
 
     /// When there is something to do for it even if nothing comes. `pause` is until when it is not read from.
     pub(super) fn due(&self, pause: Option<Instant>, idle: core::time::Duration) -> Option<Instant> {
-        if self.until.is_some() {
-            return self.until;
-        }
+        let stream = match &self.stage {
+            Stage::Connecting(until) => return Some(*until),
+            Stage::GivenUp(_) => return None,
+            Stage::Connected(stream) if stream.has_ended() => return stream.closes_at(),
+            Stage::Connected(stream) => stream,
+        };
         let idle = match &self.way {
             _ if self.sending.stalled.is_some() => self.sending.stalled,
-            Way::Out(out) if self.is_open() && out.authorize && !self.writing => {
+            Way::Out(out) if self.is_open() && out.authorize && !stream.is_writing() => {
                 Some(self.sending.used + idle)
             }
             _ => None,
         };
-        let deadline = self.connection.as_ref().and_then(S2sConnection::deadline).map(|deadline| deadline.at);
+        let deadline = stream.connection.deadline().map(|deadline| deadline.at);
+        let pause = pause.filter(|_| stream.is_unread());
         deadline.into_iter().chain(pause).chain(idle).min()
     }
 }

@@ -26,7 +26,7 @@
 //! ```
 
 use alloc::boxed::Box;
-use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::collections::{BTreeMap, VecDeque};
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -41,7 +41,6 @@ use balcony_stanza::{
     ErrorCondition, IqType, Kind, MessageType, PresenceType, Stanza, StreamCondition, StreamError,
 };
 use balcony_stream::s2s::S2sReceivingConfig;
-use slab::Slab;
 
 mod attempts;
 mod bounds;
@@ -70,10 +69,13 @@ pub use reach::Reach;
 
 use attempts::Attempts;
 use keys::KeysOf;
-use link::{Incoming, Link, Places, Way};
+use link::{Incoming, Link, Places, Stage, Stream, Way};
 use origin::Origin;
 use peer::{Finding, Peer};
 use table::Table;
+
+use crate::deadlines::Deadlines;
+use crate::slots::Slots;
 
 /// Places that are tried for a domain. Its DNS may name any number of them, and other people's machines among them.
 const MOST_PLACES: usize = 8;
@@ -84,9 +86,7 @@ pub struct Federation {
     /// What streams are made of that others open: those that begin in the clear, and those that begin with TLS.
     clear: Arc<S2sReceivingConfig>,
     direct: Arc<S2sReceivingConfig>,
-    links: Slab<Box<Link>>,
-    /// Distinguishes the streams that have had the same place in the slab.
-    generation: u32,
+    links: Slots<StreamId, Link>,
     peers: BTreeMap<BareJid, Peer>,
     /// The domains that are being looked for or connected to, and those that wait for their turn.
     attempts: Attempts,
@@ -95,7 +95,7 @@ pub struct Federation {
     table: Table,
     /// The keys that others have shown and that are being asked about.
     keys: KeysOf,
-    deadlines: BTreeSet<(Instant, Due)>,
+    deadlines: Deadlines<Due>,
     random: Random,
     /// Streams that can go on. Empty between calls.
     ready: Vec<StreamId>,
@@ -130,14 +130,13 @@ impl Federation {
             clear: config.receiving(false),
             direct: config.receiving(true),
             config,
-            links: Slab::new(),
-            generation: 0,
+            links: Slots::new(),
             peers: BTreeMap::new(),
             attempts: Attempts::default(),
             bounds: Bounds::default(),
             table: Table::default(),
             keys: KeysOf::default(),
-            deadlines: BTreeSet::new(),
+            deadlines: Deadlines::new(),
             random: seed.random(),
             ready: Vec::new(),
             events: VecDeque::new(),
@@ -200,13 +199,12 @@ impl Federation {
             Some(tls) => connection.with_server_tls(tls.accepts.clone()),
             None => connection,
         };
-        let id = self.insert(now, |id| {
+        let stage = Stage::Connected(Box::new(Stream::new(connection)));
+        let id = self.links.insert(|id| {
             let origin = Origin::of(id, &address);
-            Way::In(Incoming { origin, address, domains: Vec::new(), back: Vec::new() })
+            let way = Way::In(Incoming { origin, address, domains: Vec::new(), back: Vec::new() });
+            Link::new(way, stage, now)
         });
-        if let Some(link) = self.link(id) {
-            link.connection = Some(connection);
-        }
         self.ready.push(id);
         self.finish(now);
         id
@@ -250,21 +248,16 @@ impl Federation {
 
     /// Bytes have come. Hand in no more before [`FederationEvent::Read`].
     pub fn receive(&mut self, now: Instant, id: StreamId, bytes: &[u8]) {
-        let Some(link) = self.link(id) else { return };
-        link.unread = true;
-        if link.input.is_empty() {
-            self.advance(now, id, bytes);
-        } else {
-            link.input.extend_from_slice(bytes);
-            self.advance(now, id, &[]);
-        }
+        let Some(stream) = self.link(id).and_then(Link::stream) else { return };
+        stream.received();
+        self.advance(now, id, bytes);
         self.finish(now);
     }
 
     /// The peer has closed its side of the transport.
     pub fn eof(&mut self, now: Instant, id: StreamId) {
-        let Some(link) = self.link(id) else { return };
-        link.eof = true;
+        let Some(stream) = self.link(id).and_then(Link::stream) else { return };
+        stream.eof();
         self.ready.push(id);
         self.finish(now);
     }
@@ -272,8 +265,8 @@ impl Federation {
     /// The transport is broken: nothing can be written any more, and what was [taken](Federation::take_output) last is not wholly
     /// written. The stream is forgotten without `Close`.
     pub fn broken(&mut self, now: Instant, id: StreamId) {
-        let Some(link) = self.link(id) else { return };
-        (link.eof, link.broken) = (true, true);
+        let Some(stream) = self.link(id).and_then(Link::stream) else { return };
+        stream.broken();
         self.ready.push(id);
         self.finish(now);
     }
@@ -282,20 +275,16 @@ impl Federation {
     pub fn take_output(&mut self, id: StreamId, buffer: &mut Vec<u8>) {
         let now = self.clock;
         self.fill(now, id);
-        if let Some(link) = self.link(id) {
-            if let Some(connection) = &mut link.connection {
-                // A failure of TLS shows when the stream goes on.
-                let _ = connection.flush(&mut link.out);
-            }
-            mem::swap(buffer, &mut link.out);
+        if let Some(stream) = self.link(id).and_then(Link::stream) {
+            stream.take_output(buffer);
         }
         self.finish(now);
     }
 
     /// What [`take_output`](Federation::take_output) gave has been written, all of it.
     pub fn written(&mut self, now: Instant, id: StreamId) {
-        let Some(link) = self.link(id) else { return };
-        link.writing = false;
+        let Some(stream) = self.link(id).and_then(Link::stream) else { return };
+        stream.written();
         self.batch_written(now, id);
         self.close_if_done(now, id);
         self.ready.push(id);
@@ -305,14 +294,12 @@ impl Federation {
     /// When to call [`tick`](Federation::tick).
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {
-        self.deadlines.first().map(|(at, _)| *at)
+        self.deadlines.first()
     }
 
     /// Does what has become due. After that no [`deadline`](Federation::deadline) is `now` or earlier.
     pub fn tick(&mut self, now: Instant) {
-        let due: Vec<Due> =
-            self.deadlines.iter().take_while(|(at, _)| *at <= now).map(|(_, due)| due.clone()).collect();
-        for due in due {
+        for due in self.deadlines.due(now) {
             match due {
                 Due::Link(id) => self.link_due(now, id),
                 Due::Peer(domain) => self.peer_due(now, &domain),
@@ -326,7 +313,7 @@ impl Federation {
     /// [`close`](Federation::close) when that is all.
     pub fn shutdown(&mut self, now: Instant) {
         self.closing = Closing::Incoming;
-        let ids: Vec<StreamId> = self.links.iter().map(|(_, link)| link.id).collect();
+        let ids: Vec<StreamId> = self.links.iter().map(|(id, _)| id).collect();
         for id in ids {
             let takes_more =
                 self.link(id).is_some_and(|link| !link.sending.pairs.is_empty() && link.is_open());
@@ -345,7 +332,7 @@ impl Federation {
     pub fn close(&mut self, now: Instant) {
         if self.closing == Closing::Incoming {
             self.closing = Closing::All;
-            let ids: Vec<StreamId> = self.links.iter().map(|(_, link)| link.id).collect();
+            let ids: Vec<StreamId> = self.links.iter().map(|(id, _)| id).collect();
             for id in ids {
                 self.close_if_done(now, id);
             }
@@ -405,7 +392,7 @@ impl Federation {
     /// Whether the owner is to connect for this stream.
     #[must_use]
     pub fn is_connecting(&self, id: StreamId) -> bool {
-        link_of(&self.links, id).is_some_and(|link| link.connection.is_none() && link.ended.is_none())
+        link_of(&self.links, id).is_some_and(Link::is_connecting)
     }
 
     /// What to write to a connection of another server that is not [taken in](Federation::accept), and closed at once: a stream with
@@ -421,16 +408,7 @@ impl Federation {
     }
 
     fn link(&mut self, id: StreamId) -> Option<&mut Link> {
-        let key = (id.0 & u64::from(u32::MAX)) as usize;
-        self.links.get_mut(key).map(Box::as_mut).filter(|link| link.id == id)
-    }
-
-    fn insert(&mut self, now: Instant, way: impl FnOnce(StreamId) -> Way) -> StreamId {
-        self.generation = self.generation.wrapping_add(1) & (u32::MAX >> 2);
-        let entry = self.links.vacant_entry();
-        let id = StreamId(u64::from(self.generation) << 32 | (entry.key() as u64 & u64::from(u32::MAX)));
-        entry.insert(Box::new(Link::new(id, way(id), now)));
-        id
+        self.links.get_mut(id)
     }
 
     /// Returns a stanza to its sender.
@@ -450,9 +428,8 @@ impl Federation {
     }
 }
 
-fn link_of(links: &Slab<Box<Link>>, id: StreamId) -> Option<&Link> {
-    let key = (id.0 & u64::from(u32::MAX)) as usize;
-    links.get(key).map(Box::as_ref).filter(|link| link.id == id)
+fn link_of(links: &Slots<StreamId, Link>, id: StreamId) -> Option<&Link> {
+    links.get(id)
 }
 
 fn shutting_down() -> StreamError {

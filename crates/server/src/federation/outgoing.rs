@@ -10,10 +10,11 @@ use balcony_stanza::ErrorCondition;
 use balcony_stream::s2s::{Proof, Verdict, Verification};
 
 use super::event::{FederationEvent, StreamId};
-use super::link::{Ended, Outgoing, Sending};
+use super::link::{Link, Outgoing, Sending};
 use super::peer::State;
 use super::queue::Item;
 use super::{Closing, Federation, words};
+use crate::action::Ended;
 use crate::journal::{Level, one_line};
 
 /// What is given to a stream at once, in bytes: less than a record of TLS, so that it arrives whole or not at all.
@@ -22,8 +23,7 @@ const BATCH: usize = 14 << 10;
 impl Federation {
     /// Has a stream take what waits for it, as soon as the owner has written what there is.
     pub(super) fn wants_to_write(&mut self, id: StreamId) {
-        if let Some(link) = self.link(id).filter(|link| link.is_open() && !link.writing) {
-            link.writing = true;
+        if self.link(id).is_some_and(Link::begin_writing) {
             self.events.push_back(FederationEvent::Write(id));
         }
     }
@@ -56,7 +56,7 @@ impl Federation {
         }
         let Some(link) = self.link(id) else { return };
         let mut refused = Vec::new();
-        if let Some(connection) = &mut link.connection {
+        if let Some(connection) = link.connection() {
             let mut sent = Vec::new();
             for item in items {
                 // It is open, and the pair is authorised on it: the rest would be a fault of ours, and lose nothing.
@@ -185,7 +185,7 @@ impl Federation {
         // XEP-0220 section 2.1.1: who has called a key invalid is asked about no others.
         if is_last
             && !has_keys
-            && let Some(connection) = self.link(id).and_then(|link| link.connection.as_mut())
+            && let Some(connection) = self.link(id).and_then(|link| link.connection())
         {
             connection.close(now);
         }
@@ -208,7 +208,7 @@ impl Federation {
             self.answer_key(&key, verdict);
         }
         // XEP-0220 section 2.1.2: a stream that was opened for this is of no more use.
-        if is_over && let Some(connection) = self.link(id).and_then(|link| link.connection.as_mut()) {
+        if is_over && let Some(connection) = self.link(id).and_then(|link| link.connection()) {
             connection.close(now);
         }
         self.attempt_over(now, &domain);

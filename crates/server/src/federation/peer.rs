@@ -12,6 +12,7 @@ use super::config::FederationLimits;
 use super::event::StreamId;
 use super::origin::Origin;
 use super::queue::Queue;
+use crate::deadlines::Armed;
 use crate::pace::{Bucket, Pace};
 
 /// A domain of another server, with what waits for it and what comes from it.
@@ -36,8 +37,8 @@ pub(super) struct Peer {
     pub(super) drops_logged: bool,
     /// When something was last sent or received.
     pub(super) used: Instant,
-    /// Its entry in the set of deadlines.
-    pub(super) deadline: Option<Instant>,
+    /// Its entry among the deadlines.
+    pub(super) armed: Armed,
 }
 
 /// How far the search for a domain has come.
@@ -108,7 +109,7 @@ impl Peer {
             subscriptions: Bucket::FULL,
             drops_logged: false,
             used: now,
-            deadline: None,
+            armed: Armed::default(),
         }
     }
 

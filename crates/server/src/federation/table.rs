@@ -108,13 +108,13 @@ impl Federation {
 
     /// Whether one more stream to another server can be opened; if there are too many the one goes that was not used for longest.
     pub(super) fn has_room_for_stream(&mut self, now: Instant) -> bool {
-        let outgoing = self.links.iter().map(|(_, link)| link).filter(|link| matches!(link.way, Way::Out(_)));
+        let outgoing = self.links.iter().filter(|(_, link)| matches!(link.way, Way::Out(_)));
         let (mut count, mut oldest) = (0, None::<(Instant, StreamId)>);
-        for link in outgoing {
+        for (id, link) in outgoing {
             let used = link.sending.used;
             count += 1;
             if link.is_resting() && oldest.is_none_or(|(at, _)| used < at) {
-                oldest = Some((used, link.id));
+                oldest = Some((used, id));
             }
         }
         if count < self.config.limits.outgoing_streams.max(1) {
@@ -129,7 +129,7 @@ impl Federation {
     fn retire(&mut self, now: Instant, id: StreamId) {
         match self.link(id).filter(|link| matches!(link.way, Way::Out(_)) && link.is_open()) {
             Some(link) => {
-                if let Some(connection) = &mut link.connection {
+                if let Some(connection) = link.connection() {
                     connection.close(now);
                 }
                 self.ready.push(id);

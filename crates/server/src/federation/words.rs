@@ -7,7 +7,8 @@ use alloc::string::{String, ToString as _};
 use balcony_connection::Error;
 use balcony_stanza::{ErrorCondition, StreamCondition};
 
-use super::link::{Ended, Link};
+use super::link::Link;
+use crate::action::Ended;
 
 /// What the senders of stanzas are told that waited for a stream which has ended like this before it took any.
 pub(super) fn condition(ended: &Ended) -> ErrorCondition {
