@@ -106,7 +106,7 @@ impl Router {
                 About::Presence if matches!(stanza.head.kind, Kind::Iq(_)) => {
                     self.answer_subscriber(stanza, &mut origin, looked.as_ref(), effects);
                 }
-                About::Presence => self.probed(stanza, origin.facts(), looked.as_ref(), effects),
+                About::Presence => self.probed(stanza, &mut origin, looked.as_ref(), effects),
                 About::Documents(_) => self.answer_public(&stanza, looked.as_ref(), effects),
             }
             self.finish(origin, effects);

@@ -8,7 +8,7 @@ use balcony_stanza::{PresenceType, Stanza};
 use balcony_xep::delay::Delay;
 
 use crate::account::{Account, Resource};
-use crate::facts::{Said, SenderFacts};
+use crate::facts::Said;
 use crate::line::Origin;
 use crate::lookup::{About, Looked};
 use crate::router::Router;
@@ -67,7 +67,7 @@ impl Router {
     pub(crate) fn probed(
         &mut self,
         stanza: Stanza,
-        facts: SenderFacts,
+        origin: &mut Origin,
         looked: Option<&Looked>,
         effects: &mut Vec<Effect>,
     ) {
@@ -77,8 +77,8 @@ impl Router {
         let known = self.accounts.get(&name).filter(|account| account.known().is_some()).or(as_kept);
         match known {
             Some(account) if !account.is_probed_by_stranger(&self.shared, &stanza) => {
-                // It has been admitted, so it is not turned away.
-                self.wait(stanza, &mut Origin::Server(facts), effects);
+                // It has been charged for, so it is not turned away.
+                self.wait(stanza, origin, effects);
             }
             _ => self.deny_probe(&stanza, effects),
         }

@@ -210,6 +210,53 @@ fn probes_while_the_store_is_in_trouble() {
     }
 }
 
+// RFC 6121 §4.3 [PR8]: a probe that is admitted waits for the account as what it is, and is paid for once.
+#[test]
+fn a_probe_is_paid_for_once() {
+    let mut config = config();
+    config.limits.waiting = 1;
+    let mut world = World::with(config);
+    let friars: Vec<String> = (0..6).map(|number| format!("friar{number}@example.org")).collect();
+    for friar in &friars {
+        world.befriend("juliet@example.com", friar, Subscription::From);
+    }
+    world.at_once = false;
+    let mut loads = Vec::new();
+    for friar in &friars {
+        let mut effects = Vec::new();
+        let probe = of_kind(PROBE, "juliet@example.com").from(jid(friar));
+        world.router.receive(world.now, probe, &mut effects);
+        let [(ticket, ask)] = &asks(&effects)[..] else { panic!("{effects:?}") };
+        // The prober is a subscriber, and the account has to be loaded for all that is to be said.
+        let answer = world.ask(ask.clone());
+        loads.extend(asks(&world.answer(*ticket, answer)));
+    }
+    let [(ticket, ask)] = &loads[..] else { panic!("{loads:?}") };
+    let answer = world.ask(ask.clone());
+    let effects = world.answer(*ticket, answer);
+    let answered = effects.iter().filter(|effect| matches!(effect, Effect::Remote { .. })).count();
+    assert_eq!(answered, friars.len(), "{effects:?}");
+}
+
+// RFC 6121 §4.3 [PR8]: who may know what becomes of a probe is not told that it is handled before it is.
+#[test]
+fn a_probe_is_handled_when_it_is_answered() {
+    let mut world = World::new();
+    world.befriend("romeo@example.net", "juliet@example.com", Subscription::To);
+    world.befriend("juliet@example.com", "romeo@example.net", Subscription::From);
+    let street = world.connect("romeo@example.net/street");
+    world.at_once = false;
+    let mut effects = world.brings(street, of_kind(PROBE, "juliet@example.com"));
+    for _ in 0..2 {
+        assert_eq!(world.handled, []);
+        let (ticket, ask) = asks(&effects).remove(0);
+        let answer = world.ask(ask);
+        effects = world.answer(ticket, answer);
+    }
+    assert_eq!(world.handled, [street]);
+    assert_eq!(wires(&effects, street).len(), 1, "{effects:?}");
+}
+
 // RFC 6121 §4.3.2 [PR11], XEP-0203 2.0 §4: who is away was there until then.
 #[test]
 fn last_presence() {
