@@ -15,7 +15,7 @@ use core::mem;
 
 use balcony_connection::ComponentConnection;
 use balcony_jid::{BareJid, Jid};
-use balcony_machine::{Instant, Limits, Random, Secret, Seed};
+use balcony_machine::{Instant, Limits, Progress, Random, Secret, Seed};
 use balcony_stanza::{ErrorCondition, Stanza, StreamCondition, StreamError};
 use balcony_stream::component::{
     Component as Role, ComponentAnswer, ComponentAsk, ComponentEvent, ComponentReceivingConfig,
@@ -25,7 +25,7 @@ use crate::action::Ended;
 use crate::deadlines::{Armed, Deadlines};
 use crate::federation::{Bounds, FederationEvent, Item, Payer, Queue, Room, StreamId};
 use crate::journal::{Level, one_line};
-use crate::link::{Link, Next, Step};
+use crate::link::{Link, Next};
 use crate::slots::Slots;
 
 /// Which components may attach.
@@ -282,9 +282,10 @@ impl Components {
     fn advance(&mut self, now: Instant, id: StreamId, mut fresh: &[u8]) {
         while let Some(stream) = self.streams.get_mut(id).filter(|stream| !stream.link.has_ended()) {
             match stream.link.step(now, &mut fresh) {
-                Step::Event(event) => self.event(now, id, event),
-                Step::Rest => break,
-                Step::Over(why) => self.end(now, id, why),
+                Ok(Progress::Event(event)) => self.event(now, id, event),
+                Ok(Progress::NeedInput | Progress::Blocked(_)) => break,
+                Ok(Progress::Closed) => self.end(now, id, Ended::Closed),
+                Err(error) => self.end(now, id, Ended::Failed(error)),
             }
         }
         self.settle(id);

@@ -93,7 +93,7 @@ impl Conn {
 
     /// Until when the peer is not read from because it sends too fast (RFC 6120 section 13.12).
     pub(crate) fn pause(&self, now: Instant) -> Option<Instant> {
-        self.pace.wait(now).filter(|_| self.link.is_unread() && !self.link.has_ended())
+        if self.link.is_unread() && !self.link.has_ended() { self.pace.wait(now) } else { None }
     }
 
     /// Whether no more of its stanzas may be taken now.

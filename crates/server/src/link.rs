@@ -55,16 +55,6 @@ struct End {
     until: Instant,
 }
 
-/// How far a stream has got.
-pub(crate) enum Step<S: Side> {
-    /// It says this, and may have more to say.
-    Event(S::Event),
-    /// It waits.
-    Rest,
-    /// It is to [end](Link::end) for this reason.
-    Over(Ended),
-}
-
 /// What is to be done for a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Next {
@@ -94,8 +84,9 @@ impl<S: Side> Link<S> {
         }
     }
 
-    /// Lets it take what it was left with before and then `fresh`, up to the next event.
-    pub(crate) fn step(&mut self, now: Instant, fresh: &mut &[u8]) -> Step<S> {
+    /// Lets it take what it was left with before and then `fresh`, up to the next event, or until it waits. `Closed`, or an error: it is
+    /// to [end](Link::end).
+    pub(crate) fn step(&mut self, now: Instant, fresh: &mut &[u8]) -> Result<Progress<S::Event>, Error> {
         loop {
             let result = if self.input.is_empty() {
                 self.connection.advance(now, fresh, &mut self.out)
@@ -107,30 +98,29 @@ impl<S: Side> Link<S> {
                 self.input.drain(..taken);
                 result
             };
-            match result {
-                Ok(Progress::Event(event)) => return Step::Event(event),
-                Ok(Progress::Blocked(On::OutputFull)) if self.has_no_reader() => self.out.clear(),
-                Ok(progress @ (Progress::NeedInput | Progress::Blocked(_))) => {
-                    self.leave(fresh);
-                    let waits = matches!(progress, Progress::Blocked(On::Answer | On::OutputFull));
-                    return if self.is_eof() && !waits { self.end_of_input(now) } else { Step::Rest };
-                }
-                Ok(Progress::Closed) => return Step::Over(Ended::Closed),
-                Err(error) => return Step::Over(Ended::Failed(error)),
+            if matches!(result, Ok(Progress::Blocked(On::OutputFull))) && self.has_no_reader() {
+                self.out.clear();
+                continue;
             }
+            if matches!(result, Ok(Progress::NeedInput | Progress::Blocked(_))) {
+                self.leave(fresh);
+                let waits = matches!(result, Ok(Progress::Blocked(On::Answer | On::OutputFull)));
+                if self.is_eof() && !waits {
+                    return self.end_of_input(now);
+                }
+            }
+            return result;
         }
     }
 
-    /// Lets time pass for it, and takes nothing in.
-    pub(crate) fn pass(&mut self, now: Instant) -> Step<S> {
+    /// Lets time pass for it, and takes nothing in; like [`step`](Link::step).
+    pub(crate) fn pass(&mut self, now: Instant) -> Result<Progress<S::Event>, Error> {
         loop {
-            match self.connection.tick(now, &mut self.out) {
-                Ok(Progress::Event(event)) => return Step::Event(event),
-                Ok(Progress::Blocked(On::OutputFull)) if self.has_no_reader() => self.out.clear(),
-                Ok(Progress::NeedInput | Progress::Blocked(_)) => return Step::Rest,
-                Ok(Progress::Closed) => return Step::Over(Ended::Closed),
-                Err(error) => return Step::Over(Ended::Failed(error)),
+            let result = self.connection.tick(now, &mut self.out);
+            if !(matches!(result, Ok(Progress::Blocked(On::OutputFull))) && self.has_no_reader()) {
+                return result;
             }
+            self.out.clear();
         }
     }
 
@@ -145,11 +135,8 @@ impl<S: Side> Link<S> {
     }
 
     /// No more will come, and all that has come is dealt with, or never will be.
-    pub(crate) fn end_of_input(&mut self, now: Instant) -> Step<S> {
-        Step::Over(match self.connection.eof(now, &mut self.out) {
-            Ok(_) => Ended::Closed,
-            Err(error) => Ended::Failed(error),
-        })
+    pub(crate) fn end_of_input(&mut self, now: Instant) -> Result<Progress<S::Event>, Error> {
+        self.connection.eof(now, &mut self.out).map(|_| Progress::Closed)
     }
 
     /// Has it fail with this error, which its peer is told. It is to [end](Link::end) for this reason.

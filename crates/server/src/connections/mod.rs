@@ -14,7 +14,7 @@ use core::fmt;
 use core::net::IpAddr;
 
 use balcony_connection::Error;
-use balcony_machine::{Instant, Random};
+use balcony_machine::{Instant, Progress, Random};
 use balcony_stanza::{ErrorCondition, StanzaError, StreamCondition, StreamError};
 use balcony_stream::server::{ServerAnswer, ServerAsk, ServerEvent};
 
@@ -24,7 +24,7 @@ use crate::action::{Action, ConnectionId, Ended, Notice};
 use crate::config::Config;
 use crate::conn::{Attached, Conn};
 use crate::deadlines::Deadlines;
-use crate::link::{Next, Step};
+use crate::link::Next;
 use crate::registrations::Registrations;
 use crate::slots::Slots;
 use crate::transport::{self, Streams, Transport};
@@ -234,14 +234,17 @@ impl Connections {
             } else {
                 conn.link.step(now, fresh)
             };
-            match step {
-                Step::Event(event) => self.event(now, id, event, actions),
-                Step::Rest => break,
-                Step::Over(why) => {
-                    self.end(now, id, why, actions);
-                    return false;
+            let why = match step {
+                Ok(Progress::Event(event)) => {
+                    self.event(now, id, event, actions);
+                    continue;
                 }
-            }
+                Ok(Progress::NeedInput | Progress::Blocked(_)) => break,
+                Ok(Progress::Closed) => Ended::Closed,
+                Err(error) => Ended::Failed(error),
+            };
+            self.end(now, id, why, actions);
+            return false;
         }
         *fresh = &[];
         self.settle(now, id, actions);
@@ -321,9 +324,8 @@ impl Connections {
     /// All that the peer has sent is dealt with, and no more will come.
     fn end_of_input(&mut self, now: Instant, id: ConnectionId, actions: &mut Vec<Action>) {
         let Some(conn) = self.conn(id).filter(|conn| !conn.link.has_ended()) else { return };
-        if let Step::Over(why) = conn.link.end_of_input(now) {
-            self.end(now, id, why, actions);
-        }
+        let why = conn.link.end_of_input(now).err().map_or(Ended::Closed, Ended::Failed);
+        self.end(now, id, why, actions);
     }
 
     /// The stream is over; what is left is to write the rest and close.

@@ -4,7 +4,7 @@ use alloc::format;
 
 use balcony_connection::Error;
 use balcony_jid::BareJid;
-use balcony_machine::Instant;
+use balcony_machine::{Instant, Progress};
 use balcony_stanza::{StreamCondition, StreamError};
 use balcony_stream::s2s::S2sEvent;
 
@@ -13,16 +13,17 @@ use super::link::{Link, Stage, Way};
 use super::{Due, Federation, words};
 use crate::action::Ended;
 use crate::journal::{Level, one_line};
-use crate::link::{Next, Step};
+use crate::link::Next;
 
 impl Federation {
     /// Lets a stream take what it was left with before and then `fresh`, and does what comes of it.
     pub(super) fn advance(&mut self, now: Instant, id: StreamId, mut fresh: &[u8]) {
         while let Some(stream) = self.link(id).and_then(Link::stream).filter(|stream| !stream.has_ended()) {
             match stream.step(now, &mut fresh) {
-                Step::Event(event) => self.event(now, id, event),
-                Step::Rest => break,
-                Step::Over(why) => self.end(now, id, why),
+                Ok(Progress::Event(event)) => self.event(now, id, event),
+                Ok(Progress::NeedInput | Progress::Blocked(_)) => break,
+                Ok(Progress::Closed) => self.end(now, id, Ended::Closed),
+                Err(error) => self.end(now, id, Ended::Failed(error)),
             }
         }
         self.settle(now, id);
