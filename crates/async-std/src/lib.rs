@@ -29,8 +29,6 @@
 #![allow(clippy::disallowed_methods, clippy::disallowed_types)]
 
 mod net;
-#[cfg(feature = "dns")]
-mod resolver;
 
 use core::fmt;
 #[cfg(feature = "dns")]
@@ -43,6 +41,8 @@ use std::time::Instant;
 
 use async_io::Async;
 pub use balcony_runtime::*;
+#[cfg(feature = "dns")]
+pub use net::UdpSocket;
 pub use net::{TcpListener, TcpSocket};
 
 #[cfg(feature = "server")]
@@ -135,12 +135,25 @@ impl Runtime for AsyncIo {
 
     #[cfg(feature = "dns")]
     async fn records(&self, service: Service, domain: String) -> Result<Vec<Record>, String> {
-        dns::records(resolver::Provider(self.spawn), self.options.name_server, service, &domain).await
+        dns::records(*self, self.options.name_server, service, &domain).await
     }
 
     #[cfg(feature = "dns")]
     async fn addresses(&self, host: String) -> Result<Vec<IpAddr>, String> {
-        dns::addresses(resolver::Provider(self.spawn), self.options.name_server, &host).await
+        dns::addresses(*self, self.options.name_server, &host).await
+    }
+}
+
+#[cfg(feature = "dns")]
+impl dns::Lookup for AsyncIo {
+    type Datagrams = UdpSocket;
+
+    fn datagrams(&self, from: SocketAddr) -> io::Result<UdpSocket> {
+        UdpSocket::new(from)
+    }
+
+    async fn sleep(length: core::time::Duration) {
+        async_io::Timer::after(length).await;
     }
 }
 

@@ -60,16 +60,44 @@ impl Listener for TcpListener {
     type Socket = TcpSocket;
 
     fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<(TcpSocket, SocketAddr)>> {
-        loop {
-            match self.listener.get_ref().accept() {
-                Ok((stream, from)) => {
-                    return Poll::Ready(Ok((TcpSocket::new(Async::new(stream)?, self.unacknowledged), from)));
-                }
-                Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                    ready!(self.listener.poll_readable(cx))?
-                }
-                Err(error) => return Poll::Ready(Err(error)),
-            }
+        let (stream, from) =
+            ready!(attempt(|| self.listener.get_ref().accept(), || self.listener.poll_readable(cx)))?;
+        Poll::Ready(Ok((TcpSocket::new(Async::new(stream)?, self.unacknowledged), from)))
+    }
+}
+
+/// Datagrams of `async-io`, for the DNS.
+#[cfg(feature = "dns")]
+#[derive(Debug)]
+pub struct UdpSocket(Async<std::net::UdpSocket>);
+
+#[cfg(feature = "dns")]
+impl UdpSocket {
+    pub(crate) fn new(from: SocketAddr) -> io::Result<Self> {
+        Async::<std::net::UdpSocket>::bind(from).map(UdpSocket)
+    }
+}
+
+#[cfg(feature = "dns")]
+impl balcony_runtime::dns::Datagrams for UdpSocket {
+    fn poll_receive(&self, cx: &mut Context<'_>, to: &mut [u8]) -> Poll<io::Result<(usize, SocketAddr)>> {
+        attempt(|| self.0.get_ref().recv_from(to), || self.0.poll_readable(cx))
+    }
+
+    fn poll_send(&self, cx: &mut Context<'_>, bytes: &[u8], to: SocketAddr) -> Poll<io::Result<usize>> {
+        attempt(|| self.0.get_ref().send_to(bytes, to), || self.0.poll_writable(cx))
+    }
+}
+
+/// Tries something whenever it may succeed.
+fn attempt<T>(
+    mut attempt: impl FnMut() -> io::Result<T>,
+    mut poll_ready: impl FnMut() -> Poll<io::Result<()>>,
+) -> Poll<io::Result<T>> {
+    loop {
+        match attempt() {
+            Err(error) if error.kind() == ErrorKind::WouldBlock => ready!(poll_ready())?,
+            result => return Poll::Ready(result),
         }
     }
 }

@@ -1,5 +1,5 @@
-//! SRV records and addresses, for [`Runtime::records`](crate::Runtime::records) and [`Runtime::addresses`](crate::Runtime::addresses), by `hickory` on the sockets of each runtime. What is made of
-//! them is decided in `balcony-client`.
+//! SRV records and addresses, for [`Runtime::records`](crate::Runtime::records) and [`Runtime::addresses`](crate::Runtime::addresses), by
+//! `hickory` on the sockets of any runtime that has [datagrams](Lookup). What is made of them is decided in `balcony-client`.
 
 use core::future::poll_fn;
 use core::net::{IpAddr, SocketAddr};
@@ -10,8 +10,12 @@ use balcony_client::srv::{Record, Service};
 use hickory_resolver::Resolver;
 use hickory_resolver::config::{NameServerConfig, ResolverConfig};
 use hickory_resolver::net::NetError;
-pub use hickory_resolver::net::runtime as provider;
 use hickory_resolver::proto::rr::RData;
+
+mod sockets;
+
+use sockets::Provider;
+pub use sockets::{Datagrams, Lookup};
 
 /// What both services of a domain have (XEP-0368 section 2.1), from this name server or from those that the system is configured
 /// for.
@@ -19,14 +23,14 @@ use hickory_resolver::proto::rr::RData;
 /// # Errors
 ///
 /// Why the DNS does not answer, in words.
-pub async fn records<P: provider::RuntimeProvider>(
-    provider: P,
+pub async fn records<R: Lookup>(
+    runtime: R,
     name_server: Option<SocketAddr>,
     service: Service,
     domain: &str,
 ) -> Result<Vec<Record>, String> {
     let [in_the_clear, with_tls] = service.labels();
-    let resolver = resolver(provider, name_server).map_err(|error| error.to_string())?;
+    let resolver = resolver(runtime, name_server).map_err(|error| error.to_string())?;
     // Not every DNS answers for a service that it has not heard of.
     let direct = async { lookup(&resolver, with_tls, domain, true).await.unwrap_or_default() };
     let clear = lookup(&resolver, in_the_clear, domain, false);
@@ -42,15 +46,15 @@ pub async fn records<P: provider::RuntimeProvider>(
 /// # Errors
 ///
 /// Why there are none, in words.
-pub async fn addresses<P: provider::RuntimeProvider>(
-    provider: P,
+pub async fn addresses<R: Lookup>(
+    runtime: R,
     name_server: Option<SocketAddr>,
     host: &str,
 ) -> Result<Vec<IpAddr>, String> {
     if let Ok(address) = host.parse() {
         return Ok(vec![address]);
     }
-    let resolver = resolver(provider, name_server).map_err(|error| error.to_string())?;
+    let resolver = resolver(runtime, name_server).map_err(|error| error.to_string())?;
     // The dot at the end says that the name is complete.
     match resolver.lookup_ip(format!("{}.", host.trim_end_matches('.'))).await {
         Ok(found) => Ok(found.iter().collect()),
@@ -59,18 +63,19 @@ pub async fn addresses<P: provider::RuntimeProvider>(
     }
 }
 
-fn resolver<P: provider::RuntimeProvider>(
-    provider: P,
+fn resolver<R: Lookup>(
+    runtime: R,
     name_server: Option<SocketAddr>,
-) -> Result<Resolver<P>, NetError> {
+) -> Result<Resolver<Provider<R>>, NetError> {
+    let provider = Provider(runtime);
     let Some(address) = name_server else { return Resolver::builder(provider)?.build() };
     let mut server = NameServerConfig::udp_and_tcp(address.ip());
     server.connections.iter_mut().for_each(|connection| connection.port = address.port());
     Resolver::builder_with_config(ResolverConfig::from_name_servers(vec![server]), provider).build()
 }
 
-async fn lookup<P: provider::RuntimeProvider>(
-    resolver: &Resolver<P>,
+async fn lookup<R: Lookup>(
+    resolver: &Resolver<Provider<R>>,
     service: &str,
     domain: &str,
     direct_tls: bool,

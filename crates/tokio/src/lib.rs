@@ -60,6 +60,8 @@ use std::io;
 use std::time::Instant;
 
 pub use balcony_runtime::*;
+#[cfg(feature = "dns")]
+pub use net::UdpSocket;
 pub use net::{TcpListener, TcpSocket};
 use tokio::task;
 use tokio::time::{self, Sleep};
@@ -119,14 +121,25 @@ impl Runtime for Tokio {
 
     #[cfg(feature = "dns")]
     async fn records(&self, service: Service, domain: String) -> Result<Vec<Record>, String> {
-        let provider = dns::provider::TokioRuntimeProvider::new();
-        dns::records(provider, self.options.name_server, service, &domain).await
+        dns::records(*self, self.options.name_server, service, &domain).await
     }
 
     #[cfg(feature = "dns")]
     async fn addresses(&self, host: String) -> Result<Vec<IpAddr>, String> {
-        let provider = dns::provider::TokioRuntimeProvider::new();
-        dns::addresses(provider, self.options.name_server, &host).await
+        dns::addresses(*self, self.options.name_server, &host).await
+    }
+}
+
+#[cfg(feature = "dns")]
+impl dns::Lookup for Tokio {
+    type Datagrams = UdpSocket;
+
+    fn datagrams(&self, from: SocketAddr) -> io::Result<UdpSocket> {
+        UdpSocket::new(from)
+    }
+
+    async fn sleep(length: core::time::Duration) {
+        time::sleep(length).await;
     }
 }
 

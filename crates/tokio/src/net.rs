@@ -86,3 +86,30 @@ impl Listener for TcpListener {
         Poll::Ready(Ok((TcpSocket::new(stream, self.unacknowledged), from)))
     }
 }
+
+/// Datagrams of tokio, for the DNS.
+#[cfg(feature = "dns")]
+#[derive(Debug)]
+pub struct UdpSocket(tokio::net::UdpSocket);
+
+#[cfg(feature = "dns")]
+impl UdpSocket {
+    pub(crate) fn new(from: SocketAddr) -> io::Result<Self> {
+        let socket = std::net::UdpSocket::bind(from)?;
+        socket.set_nonblocking(true)?;
+        tokio::net::UdpSocket::from_std(socket).map(UdpSocket)
+    }
+}
+
+#[cfg(feature = "dns")]
+impl balcony_runtime::dns::Datagrams for UdpSocket {
+    fn poll_receive(&self, cx: &mut Context<'_>, to: &mut [u8]) -> Poll<io::Result<(usize, SocketAddr)>> {
+        let mut buffer = tokio::io::ReadBuf::new(to);
+        let from = ready!(self.0.poll_recv_from(cx, &mut buffer))?;
+        Poll::Ready(Ok((buffer.filled().len(), from)))
+    }
+
+    fn poll_send(&self, cx: &mut Context<'_>, bytes: &[u8], to: SocketAddr) -> Poll<io::Result<usize>> {
+        self.0.poll_send_to(cx, bytes, to)
+    }
+}

@@ -91,14 +91,18 @@ pub(crate) async fn the_dns_says_where() {
     let (server, ports) = runtime::serve(Options::default(), config, accounts::ask(), 100).await;
     let world = World { server, trust, ports };
     let mut options = Options::default();
-    options.name_server = Some(dns::serve("_xmpp-client._tcp.example.com", world.ports[0]));
-    let connect =
-        |account| Client::connect_on(crate::kind::with(options), world.account(account), Endpoint::Domain);
-    let romeo = soon(connect("romeo@example.com/orchard")).await.unwrap();
-    assert_eq!(romeo.jid().as_str(), "romeo@example.com/orchard");
-    soon(romeo.close()).await.unwrap();
+    for by in [dns::By::Udp, dns::By::Tcp] {
+        options.name_server = Some(dns::serve("_xmpp-client._tcp.example.com", world.ports[0], by));
+        let account = world.account("romeo@example.com/orchard");
+        let connect = Client::connect_on(crate::kind::with(options), account, Endpoint::Domain);
+        let romeo = soon(connect).await.unwrap();
+        assert_eq!(romeo.jid().as_str(), "romeo@example.com/orchard");
+        soon(romeo.close()).await.unwrap();
+    }
     // This one does not know that domain, and nobody is at its own port.
-    let error = soon(connect("romeo@unknown.invalid")).await.unwrap_err().to_string();
+    let account = world.account("romeo@unknown.invalid");
+    let connect = Client::connect_on(crate::kind::with(options), account, Endpoint::Domain);
+    let error = soon(connect).await.unwrap_err().to_string();
     assert!(error.contains("unknown.invalid:5222"), "{error}");
 }
 
