@@ -105,6 +105,13 @@ conditions! {
     }
 }
 
+impl ErrorCondition {
+    /// Whether it may say where else to go.
+    const fn has_moved(self) -> bool {
+        matches!(self, ErrorCondition::Gone | ErrorCondition::Redirect)
+    }
+}
+
 /// The `<error/>` of a stanza of type error (RFC 6120 section 8.3).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StanzaError {
@@ -113,11 +120,13 @@ pub struct StanzaError {
     /// What happened, for machines.
     pub condition: ErrorCondition,
     /// Where else to go, as a URI: what [`Gone`](ErrorCondition::Gone) and [`Redirect`](ErrorCondition::Redirect) say
-    /// inside of their condition (sections 8.3.3.5 and 8.3.3.14). Ask the user before following it.
+    /// inside of their condition (sections 8.3.3.5 and 8.3.3.14); other conditions have none, and it is not written there. Ask the user
+    /// before following it.
     pub address: Option<Cow<'static, str>>,
     /// What happened, for people; in English when it is ours.
     pub text: Option<Cow<'static, str>>,
-    /// An application-specific condition (RFC 6120 section 8.3.4).
+    /// An application-specific condition (RFC 6120 section 8.3.4), in a namespace of its own: one in that of the RFC's own conditions is
+    /// not written.
     pub application: Option<Box<Element>>,
 }
 
@@ -157,11 +166,10 @@ impl StanzaError {
             .filter(standard)
             .find_map(|child| Some((ErrorCondition::from_name(child.name())?, child.text())))
             .unwrap_or((ErrorCondition::UndefinedCondition, Cow::Borrowed("")));
-        let moved = matches!(condition, ErrorCondition::Gone | ErrorCondition::Redirect);
         Some(StanzaError {
             kind: error.attr("type").and_then(ErrorType::from_name).unwrap_or(condition.default_type()),
             condition,
-            address: (moved && !address.is_empty()).then(|| Cow::Owned(address.into_owned())),
+            address: (condition.has_moved() && !address.is_empty()).then(|| Cow::Owned(address.into_owned())),
             text: error.child("text", ns::STANZA_ERRORS).map(|text| Cow::Owned(String::from(text.text()))),
             application: error
                 .children()
@@ -177,14 +185,15 @@ impl StanzaError {
         const TYPE: Name = Name::from_static("type");
         const TEXT: Name = Name::from_static("text");
         let mut condition = Element::new(Name::from_static(self.condition.name()), ns::STANZA_ERRORS);
-        if let Some(address) = &self.address {
+        if let Some(address) = self.address.as_ref().filter(|_| self.condition.has_moved()) {
             condition = condition.text(address);
         }
         let mut error = Element::new(ERROR, ns::CLIENT).attr(TYPE, self.kind.name()).child(condition);
         if let Some(text) = &self.text {
             error = error.child(Element::new(TEXT, ns::STANZA_ERRORS).lang("en").text(text));
         }
-        if let Some(application) = &self.application {
+        let is_foreign = |application: &&Box<Element>| application.root().namespace() != ns::STANZA_ERRORS;
+        if let Some(application) = self.application.as_ref().filter(is_foreign) {
             error = error.child(Element::clone(application));
         }
         error
