@@ -12,7 +12,7 @@ use balcony_jid::{BareJid, FullJid, Jid};
 use balcony_machine::{Instant, RecordReader, RecordWriter};
 use balcony_stanza::{Stanza, StreamCondition};
 
-use crate::account::{Presence, Resource};
+use crate::account::{Account, Presence, Resource};
 use crate::outbox::{Group, Groups, Outbox};
 use crate::presence::priority;
 use crate::replay::Delivering;
@@ -42,13 +42,15 @@ impl Restoring {
 impl Router {
     /// What has to be kept of a session that [waits](Router::detach) for its client, so that another router can
     /// [restore](Router::restore) it. `None` if it does not wait, or not everything is decided that it has sent.
+    ///
+    /// The sessions of an account are saved at one moment, and then [let go](Router::let_go): what ends in between gives to others what a
+    /// saved one has, too.
     #[must_use]
     pub fn save(&self, now: Instant, session: SessionId) -> Option<Vec<u8>> {
         let now = now.max(self.asks.now());
-        let own = self.sessions.get(&session).filter(|own| own.undecided == 0)?;
+        let (own, account) = self.waiting(session)?;
         let management = own.outbox.management();
         let (managed, until) = (management.managed()?, management.until()?);
-        let account = self.accounts.get(own.jid.bare_str())?;
         let known = account.known()?;
         let resource = account.resources().iter().find(|resource| resource.session == session)?;
         let millis = |span: Duration| u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
@@ -75,6 +77,19 @@ impl Router {
         });
         own.outbox.write(&mut record, |stanza, at| stamped(Some(account), stanza, at));
         Some(record.into_bytes())
+    }
+
+    /// Whether the session can be [saved](Router::save).
+    #[must_use]
+    pub fn can_save(&self, session: SessionId) -> bool {
+        self.waiting(session).is_some()
+    }
+
+    /// A session that waits for its client, with its account, which is known. Everything is decided that it has sent.
+    fn waiting(&self, session: SessionId) -> Option<(&Session, &Account)> {
+        let own = self.sessions.get(&session).filter(|own| own.undecided == 0)?;
+        let account = self.accounts.get(own.jid.bare_str()).filter(|account| account.known().is_some())?;
+        own.outbox.management().until().is_some().then_some((own, account))
     }
 
     /// What was [saved](Router::save) of this session is kept elsewhere: the router forgets it, and nobody hears of that. For a router

@@ -2,8 +2,8 @@
 //! one.
 //!
 //! When all connections are closed and nothing waits for the store any more, the sessions that can be resumed are handed to whoever runs
-//! the server ([`Ask::Sessions`]), in parts, one after the other. What is kept is the server's part, as below, and the
-//! [router's](balcony_router::Router::save). Where nobody keeps them they end with the server.
+//! the server ([`Ask::Sessions`]), as they are at one moment, in parts, one after the other. What is kept is the server's part, as below,
+//! and the [router's](balcony_router::Router::save). Where nobody keeps them they end with the server.
 //!
 //! The next server is given them before it takes connections ([`Server::restore`]), when they are not kept any more: a session that
 //! was restored once never is again.
@@ -46,8 +46,8 @@ pub(crate) enum Saving {
     /// The server does not shut down, or waits for something.
     #[default]
     No,
-    /// Some are being kept, and then these.
-    Asked(VecDeque<SessionId>),
+    /// Some are being kept, and then these, each with its domain.
+    Asked(VecDeque<(BareJid, SavedSession)>),
     /// All are kept, or are over.
     Done,
 }
@@ -60,54 +60,65 @@ impl Server {
 
     /// Has the sessions kept that wait for their clients, if nothing more can happen to them.
     pub(crate) fn save_when_settled(&mut self, now: Instant, actions: &mut Vec<Action>) {
-        if self.is_closing
+        while self.is_closing
             && matches!(self.saving, Saving::No)
             && self.connections.is_empty()
             && self.router.counts().asks == 0
             && !self.router.has_parked()
         {
-            self.save_next(now, self.sessions.all_waiting().into(), actions);
+            let is_unsettled = |session: &SessionId| {
+                self.sessions.saved(*session).is_none() || !self.router.can_save(*session)
+            };
+            let unsettled: Vec<_> = self.sessions.all_waiting().into_iter().filter(is_unsettled).collect();
+            if unsettled.is_empty() {
+                let all = self.record_all(now);
+                return self.save_next(all, actions);
+            }
+            // Their clients have sent what is not decided. It can't be known what of that is to be sent again.
+            for session in unsettled {
+                self.end_waiting(now, session, actions);
+            }
         }
     }
 
-    /// Has the next of them kept.
-    fn save_next(&mut self, now: Instant, mut left: VecDeque<SessionId>, actions: &mut Vec<Action>) {
-        let (mut sessions, mut size) = (Vec::new(), 0);
-        let mut of: Option<BareJid> = None;
-        while let Some(session) = left.pop_front() {
-            let Some((domain, saved)) = self.record(now, session) else {
-                // Its client has sent what is not decided. It can't be known what of that is to be sent again.
-                self.end_waiting(now, session, actions);
-                continue;
-            };
-            size += saved.content.bytes.len();
-            if of.as_ref().is_some_and(|of| *of != domain) || size > PART && !sessions.is_empty() {
-                left.push_front(session);
-                break;
-            }
-            of = Some(domain);
-            sessions.push(saved);
-            // From now on it is what was written: nothing happens to it any more, such as the end of its time.
+    /// What is to be kept of all sessions, as they are at one moment. From then on there are none: if one ended when another of its
+    /// account is kept already, what was for both would come to that one, and to whoever comes next.
+    fn record_all(&mut self, now: Instant) -> VecDeque<(BareJid, SavedSession)> {
+        let mut all = VecDeque::new();
+        for session in self.sessions.all_waiting() {
+            all.extend(self.record(now, session));
             self.router.let_go(session);
             self.sessions.end(session);
         }
-        let Some(domain) = of else {
+        all
+    }
+
+    /// Has the next of them kept.
+    fn save_next(&mut self, mut left: VecDeque<(BareJid, SavedSession)>, actions: &mut Vec<Action>) {
+        let Some(domain) = left.front().map(|(domain, _)| domain.clone()) else {
             self.saving = Saving::Done;
             return;
         };
+        let (mut sessions, mut size) = (Vec::new(), 0);
+        while let Some((_, saved)) = left.pop_front_if(|(of, saved)| {
+            size += saved.content.bytes.len();
+            *of == domain && (size <= PART || sessions.is_empty())
+        }) {
+            sessions.push(saved);
+        }
         self.saving = Saving::Asked(left);
         let ticket = self.asks.open(Asker::Saving);
         actions.push(Action::Ask(ticket, Ask::Sessions { domain, sessions }));
     }
 
     /// They are kept, or are not: then they are over, and what waited for them is where the router has written it.
-    pub(crate) fn saved(&mut self, now: Instant, is_kept: bool, actions: &mut Vec<Action>) {
+    pub(crate) fn saved(&mut self, is_kept: bool, actions: &mut Vec<Action>) {
         let Saving::Asked(left) = mem::take(&mut self.saving) else { return };
         if !is_kept {
             let line = "sessions could not be kept: their clients will begin others".into();
             actions.push(Action::Log(Level::Warn, line));
         }
-        self.save_next(now, left, actions);
+        self.save_next(left, actions);
     }
 
     /// A session that waits for its client is over.

@@ -172,7 +172,7 @@ impl Server {
                 self.converse(now, actions);
             }
             (Some(Asker::Saving), answer) => {
-                self.saved(now, matches!(answer, Answer::Sessions(true)), actions);
+                self.saved(matches!(answer, Answer::Sessions(true)), actions);
             }
             _ => {}
         }

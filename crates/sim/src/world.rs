@@ -33,6 +33,8 @@ pub struct World {
     pub slow_store: bool,
     /// Whether the store does nothing at all, if it is a slow one.
     pub store_hangs: bool,
+    /// Whether the server's sessions are kept only when it [gets on](World::keep_sessions), if it shuts down.
+    pub sessions_hang: bool,
     /// What answers extensions that ask whoever runs the server. Otherwise nobody does.
     pub external: External,
     /// Whether clients leave requests that they do not know to [`take_stanzas`](World::take_stanzas), or refuse them.
@@ -40,6 +42,8 @@ pub struct World {
     config: Config,
     /// The sessions that are kept while the server is down.
     sessions: Vec<SavedSession>,
+    /// Those that the server wants to be kept.
+    keeping: Option<(Ticket, Vec<SavedSession>)>,
     /// What the store has not done yet.
     asks: Vec<(Ticket, balcony_router::Ask)>,
     peers: Vec<Wires>,
@@ -98,10 +102,12 @@ impl World {
             accounts,
             slow_store: false,
             store_hangs: false,
+            sessions_hang: false,
             external: |_, _, _| None,
             take_requests: false,
             config,
             sessions: Vec::new(),
+            keeping: None,
             asks: Vec::new(),
             peers: Vec::new(),
             random,
@@ -377,6 +383,16 @@ impl World {
         &mut self.sessions
     }
 
+    /// Keeps those that the server wants to be kept, if there are any and it has waited for that so far. Whether there were.
+    pub fn keep_sessions(&mut self) -> bool {
+        let Some((ticket, sessions)) = self.keeping.take() else { return false };
+        self.sessions.extend(sessions);
+        let mut actions = Vec::new();
+        self.server.answer(self.now, ticket, Answer::Sessions(true), &mut actions);
+        self.act(actions);
+        true
+    }
+
     /// Another server begins, with what the store has.
     fn begin_again(&mut self) {
         self.server = Server::new(self.config.clone(), self.random.seed());
@@ -557,6 +573,9 @@ impl World {
             for action in actions {
                 match action {
                     Action::Ask(ticket, Ask::Router(ask)) if self.slow_store => self.asks.push((ticket, ask)),
+                    Action::Ask(ticket, Ask::Sessions { sessions, .. }) if self.sessions_hang => {
+                        self.keeping = Some((ticket, sessions));
+                    }
                     Action::Ask(ticket, ask) => {
                         let answer = match ask {
                             Ask::Stream(ask) => Answer::Stream(self.accounts.answer(ask)),

@@ -365,6 +365,48 @@ fn a_restart_is_not_seen() {
     assert_eq!(got(&mut world, romeo), (vec![], vec!["presence Some(\"unavailable\")".to_owned()]));
 }
 
+// XEP-0198 §5, docs/guarantees.md: a message is for two devices that wait for their clients. When the server ends it keeps their sessions in
+// several parts, and the time of the other device is over before the last of them is kept. It comes once.
+#[test]
+fn a_sibling_ends_while_sessions_are_kept() {
+    for stays in [0, 1] {
+        let mut world = world(8);
+        befriend(&mut world);
+        let romeo = world.online("romeo@example.com/garden", "pencil", 0);
+        let devices = [
+            world.online("juliet@example.com/phone", "pencil", 0),
+            world.online("juliet@example.com/desk", "pencil", 0),
+        ];
+        // Each has so much in its queue that a part holds one of them.
+        world.vanish(devices[1 - stays], 0, true);
+        world.wait(Duration::from_secs(300));
+        world.vanish(devices[stays], 0, true);
+        for number in 0..20 {
+            world.send(romeo, &chat(JULIET, number, 20_000));
+        }
+        world.run();
+        world.close(romeo);
+        world.wait(Duration::from_secs(290));
+        world.sessions_hang = true;
+        world.shutdown();
+        world.run();
+        let mut parts = 0;
+        world.wait(Duration::from_secs(20));
+        while world.keep_sessions() {
+            parts += 1;
+            world.wait(Duration::from_secs(20));
+        }
+        assert_eq!(world.server.connections(), 0);
+        world.start(Duration::from_secs(1));
+        let device = world.come_back(devices[stays]);
+        world.run();
+        assert_eq!(got(&mut world, device).0, (0..20).collect::<Vec<_>>());
+        world.wait(Duration::from_secs(700));
+        assert!(got(&mut world, device).0.is_empty() && parts == 2);
+        assert!(world.accounts.waiting(JULIET).is_empty());
+    }
+}
+
 // A session that is kept goes on once: neither a copy of it nor what is damaged keeps a server from starting.
 #[test]
 fn what_is_damaged_is_passed_over() {
