@@ -21,7 +21,7 @@ use crate::line::{Line, Task, Waiting};
 use crate::phase::{Phase, Stage};
 use crate::replay::Backlog;
 use crate::shared::Shared;
-use crate::undelivered::Obsolete;
+use crate::undelivered::{Deletions, Obsolete};
 use crate::{Change, SessionId};
 
 /// An account that has bound resources, in the order in which they bound, or for which something waits.
@@ -58,6 +58,8 @@ pub(crate) struct Account {
     pub(crate) removing: bool,
     /// Documents of messages that have gone elsewhere.
     pub(crate) obsolete: Obsolete,
+    /// What became of attempts to delete what somebody has got.
+    pub(crate) deletions: Deletions,
 }
 
 /// What is being noted of an account, without anybody waiting for it: one thing at a time, and then only the latest.
@@ -137,6 +139,7 @@ impl Account {
             asked_again: None,
             removing: false,
             obsolete: Obsolete::default(),
+            deletions: Deletions::default(),
         }
     }
 
@@ -366,7 +369,8 @@ impl Account {
             && self.commits == 0
             && self.lines.is_empty()
             && self.leaving == 0
-            && self.obsolete.is_empty()
+            && (self.obsolete.is_empty() && self.backlog.is_deleted() || self.deletions.are_hopeless())
+            && self.obsolete.is_tried()
             && self.backlog.delivering.is_none()
             && self.open().is_some()
     }

@@ -64,6 +64,7 @@ impl Router {
                 let Some(account) = self.accounts.get_mut(name) else { return };
                 account.asks -= 1;
                 account.backlog.deleted(saved);
+                account.deletions.count(saved);
                 if !saved {
                     self.try_later(name);
                 }

@@ -79,6 +79,11 @@ impl Backlog {
         self.wanted != Wanted::No
     }
 
+    /// Whether all is deleted that somebody has got.
+    pub(crate) const fn is_deleted(&self) -> bool {
+        self.undeleted.is_none()
+    }
+
     /// What was delivered is deleted, or could not be.
     pub(crate) fn deleted(&mut self, saved: bool) {
         let delivered = self.delivering.take();

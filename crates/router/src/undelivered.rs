@@ -12,7 +12,7 @@
 //! A store in trouble, or with too much to do, keeps nobody from getting messages: then they are in memory only, as for a session with a
 //! connection.
 
-use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::format;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -40,13 +40,28 @@ const VERSION: u8 = 1;
 pub(crate) struct Obsolete {
     /// What was in them has gone elsewhere, and may wait to be stored there.
     keys: Vec<Arc<str>>,
-    /// They could not be deleted.
-    failed: Vec<Arc<str>>,
+    /// They could not be deleted. Of more than [`MOST_FAILED`] the oldest are forgotten.
+    failed: VecDeque<Arc<str>>,
 }
 
+/// So many documents that could not be deleted are known of an account, of about 50 bytes each.
+const MOST_FAILED: usize = 4_096;
+
 impl Obsolete {
-    pub(crate) const fn is_empty(&self) -> bool {
+    /// Whether none are known, whatever became of an attempt to delete them.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.keys.is_empty() && self.failed.is_empty()
+    }
+
+    /// Whether none are to be deleted now.
+    pub(crate) const fn is_tried(&self) -> bool {
         self.keys.is_empty()
+    }
+
+    fn failed(&mut self, keys: Vec<Arc<str>>) {
+        self.failed.extend(keys);
+        let excess = self.failed.len().saturating_sub(MOST_FAILED);
+        self.failed.drain(..excess);
     }
 
     pub(crate) fn add(&mut self, keys: impl IntoIterator<Item = Arc<str>>) {
@@ -59,7 +74,31 @@ impl Obsolete {
 
     /// It is time to try it again.
     pub(crate) fn try_again(&mut self) {
-        self.keys.append(&mut self.failed);
+        self.keys.extend(self.failed.drain(..));
+    }
+}
+
+/// How often in a row the store has not deleted what somebody has got.
+///
+/// An account of which something is left to be deleted stays in memory, so that nobody gets it once more when it is loaded again: until
+/// the store has deleted it, or has failed so often in a row that it may be for ever. What is left then comes once more, to whoever takes
+/// messages next, with the same id.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Deletions {
+    failed: u8,
+}
+
+impl Deletions {
+    /// With the usual bound on an answer that is ten minutes.
+    const MOST: u8 = 20;
+
+    pub(crate) fn count(&mut self, is_done: bool) {
+        self.failed = if is_done { 0 } else { self.failed.saturating_add(1) };
+    }
+
+    /// Whether it is no use to wait for them.
+    pub(crate) const fn are_hopeless(self) -> bool {
+        self.failed >= Self::MOST
     }
 }
 
@@ -211,15 +250,16 @@ impl Router {
     pub(crate) fn forgotten(&mut self, name: &BareJid, keys: Vec<Arc<str>>, is_saved: bool) {
         let Some(account) = self.accounts.get_mut(name) else { return };
         account.asks -= 1;
+        account.deletions.count(is_saved);
         if !is_saved {
-            account.obsolete.failed.extend(keys);
+            account.obsolete.failed(keys);
             self.try_later(name);
         }
     }
 
     /// Deletes what has gone elsewhere, once nothing of it can be lost on the way there.
     pub(crate) fn forget_obsolete(&mut self, name: &BareJid, effects: &mut Vec<Effect>) {
-        let Some(account) = self.accounts.get_mut(name).filter(|account| !account.obsolete.is_empty()) else {
+        let Some(account) = self.accounts.get_mut(name).filter(|account| !account.obsolete.is_tried()) else {
             return;
         };
         if account.phase.is_open() && account.backlog.puts == 0 && !account.has_returned() {

@@ -247,6 +247,63 @@ fn a_store_in_trouble_is_asked_again() {
     assert!(written(&world).is_empty());
 }
 
+/// The store refuses all that it is asked, but for what it has to load, until so much time has passed.
+fn refuse_for(world: &mut World, span: Duration, mut effects: Vec<Effect>) {
+    let end = world.now + span;
+    loop {
+        for ticket in crate::world::tickets(&core::mem::take(&mut effects)) {
+            world.router.answer(world.now, ticket, Answer::Refused, &mut effects);
+        }
+        if effects.iter().any(|effect| matches!(effect, Effect::Ask { .. })) {
+            continue;
+        }
+        let Some(due) = world.router.deadline().filter(|due| due.at <= end) else { break };
+        world.now = due.at;
+        world.router.tick(world.now, &mut effects);
+    }
+    world.now = end;
+}
+
+// docs/guarantees.md: what a client has acknowledged comes no second time when the store can't delete it for a while, though nobody of the
+// account is there any more: neither what waited for a session, nor what was stored. If it can't for long, it does.
+#[test]
+fn what_can_not_be_deleted_for_a_while_comes_once() {
+    for (minutes, more) in [(5, 0), (15, 1)] {
+        for is_stored in [false, true] {
+            let (mut world, romeo, mut phone) = friends();
+            let mut effects = Vec::new();
+            if is_stored {
+                world.unbind(phone);
+                world.send(romeo, chat(0, 1));
+                phone = world.connect("juliet@example.com/phone");
+                assert!(world.router.manage(phone, WAIT, &[]));
+                effects = world.send(phone, crate::world::available(0));
+            } else {
+                detach(&mut world, phone);
+                world.send(romeo, chat(0, 1));
+                assert!(world.router.resume(world.now, phone, &bare(JULIET), 0, &mut effects));
+            }
+            assert_eq!(numbers(&effects, phone), [0]);
+            world.at_once = false;
+            let sent = wires(&effects, phone).len() as u32;
+            effects.clear();
+            world.router.acknowledged(world.now, phone, sent, &mut effects);
+            for session in [phone, romeo] {
+                world.router.unbind(world.now, session, &mut effects);
+                world.router.gone(world.now, session, &mut effects);
+            }
+            refuse_for(&mut world, Duration::from_secs(minutes * 60), effects);
+            world.at_once = true;
+            let desk = world.connect("juliet@example.com/desk");
+            let effects = world.send(desk, crate::world::available(0));
+            assert_eq!(numbers(&effects, desk).len(), more, "{minutes} {is_stored}");
+            world.now = world.now + Duration::from_secs(60);
+            world.tick();
+            assert_eq!((written(&world), world.kept(JULIET).len()), (vec![], 0), "{minutes} {is_stored}");
+        }
+    }
+}
+
 /// The server ends in good order, is down for so long, and another one begins with what its store has, and with what was kept of these
 /// sessions, which have the same numbers there.
 fn restart(mut world: World, sessions: &[SessionId], down: Duration) -> World {
