@@ -139,6 +139,12 @@ impl ClientExchange {
         ClientExchange { max_iterations, ..self }
     }
 
+    /// The same, and a server that does not say what it has offered is not gone on with.
+    #[must_use]
+    pub fn with_offer_that_has_to_be_told(self, offered: Offered) -> Self {
+        ClientExchange { offered: Some((offered, Offered::has_to_be_told)), ..self }
+    }
+
     /// Compares what was offered with what the server says of it, if it does (XEP-0474, XEP-0515).
     #[must_use]
     pub fn with_offer(self, offered: Offered) -> Self {

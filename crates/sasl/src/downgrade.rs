@@ -66,6 +66,12 @@ impl Offered {
         })
     }
 
+    /// Whether it tells of this offer, and not of nothing.
+    pub(crate) fn has_to_be_told(&self, hash: Hash, server_first: &str) -> bool {
+        let is_there = server_first.split(',').skip(3).any(|extension| extension.starts_with("h="));
+        is_there && self.is_told(hash, server_first)
+    }
+
     fn hash(&self, hash: Hash) -> String {
         to_base64(hash.digest(self.text.as_bytes()).as_slice())
     }

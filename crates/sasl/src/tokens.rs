@@ -90,8 +90,8 @@ impl Tokens {
         })
     }
 
-    /// The client has logged in by one of its tokens: those that it had before end, and this one, too, if it wants that (sections 3.5,
-    /// 3.6). Whether it was still there.
+    /// The client has logged in by one of its tokens: those that it had before end. If it wants to end this one all of them do, whether or
+    /// not they have arrived (sections 3.5, 3.6). Whether it was still there.
     pub fn use_one(&mut self, agent: &str, used: TokenUse, now: u64) -> bool {
         let Some(token) = self.0.iter().find(|token| token.id == used.id && token.agent == agent) else {
             return false;
@@ -101,11 +101,11 @@ impl Tokens {
         }
         let (was_used, expires) = (token.is_used, token.expires);
         self.0.retain(|token| {
-            let is_it = token.id == used.id;
-            let is_other = token.agent == agent && !is_it;
+            let is_other = token.id != used.id;
             // One that was given later, and has not arrived, maybe, stays: it ends later.
             let ends_before = token.expires < expires || (!was_used && token.is_used);
-            !(is_it && used.invalidate || is_other && ends_before)
+            let ends = used.invalidate || is_other && ends_before;
+            !(ends && token.agent == agent)
         });
         for token in &mut self.0 {
             token.is_used |= token.id == used.id;

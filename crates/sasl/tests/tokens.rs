@@ -164,7 +164,9 @@ proptest! {
                     }
                     for other in before.all() {
                         let left = tokens.all().iter().find(|left| left.id == other.id);
-                        if other.id == id {
+                        if invalidate && other.agent == token.agent {
+                            prop_assert_eq!(left, None);
+                        } else if other.id == id {
                             prop_assert_eq!(left.is_some(), !invalidate);
                             prop_assert!(left.is_none_or(|left| left.is_used));
                         } else if other.agent != token.agent {

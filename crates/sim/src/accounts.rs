@@ -208,7 +208,9 @@ impl Asked for ServerAsk {
                 accounts
                     .credentials
                     .get(&account)
-                    .is_some_and(|credentials| credentials.verify_password(password.expose())),
+                    .and_then(Credentials::to_verify)
+                    .filter(|keys| keys.verify_password(password.expose()))
+                    .map(|keys| keys.salt().into()),
             ),
             ServerAsk::KeysLacking { account } => match accounts.credentials.get(&account) {
                 Some(credentials) => lacking(credentials),

@@ -43,7 +43,7 @@ impl Worker {
             }
             Q::Verify { account, password } => {
                 self.put_stream(Request::Verify { account, password }, reply, |found| match found {
-                    Reply::Verified(right) => Stream::Verified(right),
+                    Reply::Verified(salt) => Stream::Verified(salt),
                     _ => Stream::Unavailable,
                 });
             }

@@ -161,8 +161,8 @@ pub enum Request {
 pub enum Reply {
     /// To `Credentials`: those of the account, if it exists.
     Credentials(Option<Box<Credentials>>),
-    /// To `Verify`: whether the password is right.
-    Verified(bool),
+    /// To `Verify`: the salt of the keys that the password fits, `None` if it is wrong.
+    Verified(Option<Box<[u8]>>),
     /// To `Create`, `SetPassword`, `AddKeys`, `KeepToken`, `RevokeToken`, `Remove`, `Save` and `Edit`: whether it was done; it is on the disk then. `false` if the account
     /// existed (`Create`) or didn't (the others) or was another, if there is no room (`Save`, `Edit`), or if a later note was put in
     /// its place ([`submit`](crate::Worker::submit)).

@@ -375,7 +375,7 @@ fn hash(
                      use SCRAM with it until the password is set again"
                 );
             }
-            Outcome::Answer(Reply::Verified(form.is_some()))
+            Outcome::Answer(Reply::Verified(form.map(|_| keys.salt().into())))
         }
         // Not worth the work; what is, the writer decides again.
         (Purpose::Create { replace: false }, Some(_)) | (Purpose::Set(_), None) => {

@@ -150,20 +150,20 @@ fn logins_wait_for_new_passwords_and_nothing_else(place: &Place) {
     let exists = || ask(&worker, Request::Exists { account: account(0) });
     let put = ask(&worker, save(0, put(message("hi"))));
     gate.wait(1);
-    assert!(matches!(verify("new").recv_timeout(LONG).unwrap(), Reply::Verified(false)));
+    assert!(matches!(verify("new").recv_timeout(LONG).unwrap(), Reply::Verified(None)));
     assert!(matches!(exists().recv_timeout(LONG).unwrap(), Reply::Exists(true)));
     let set = ask(&worker, Request::SetPassword { account: account(0), password: password("new") });
     let removed = ask(&worker, Request::Remove { account: account(0) });
     let (verified, exists) = (verify("new"), exists());
     // Attempts at others' accounts don't wait.
     let other = ask(&worker, Request::Verify { account: account(1), password: password("new") });
-    assert!(matches!(other.recv_timeout(LONG).unwrap(), Reply::Verified(false)));
+    assert!(matches!(other.recv_timeout(LONG).unwrap(), Reply::Verified(None)));
     assert!(verified.recv_timeout(MOMENT).is_err() && exists.try_recv().is_err());
     gate.open();
     for reply in [put, set, removed] {
         assert!(matches!(reply.recv_timeout(LONG).unwrap(), Reply::Changed(true)));
     }
-    assert!(matches!(verified.recv_timeout(LONG).unwrap(), Reply::Verified(false)));
+    assert!(matches!(verified.recv_timeout(LONG).unwrap(), Reply::Verified(None)));
     assert!(matches!(exists.recv_timeout(LONG).unwrap(), Reply::Exists(false)));
 }
 
@@ -440,7 +440,7 @@ fn what_was_taken_is_answered_when_the_worker_ends() {
     });
     worker.shutdown();
     opener.join().unwrap();
-    assert!(matches!(replies[3].try_recv().unwrap(), Reply::Verified(true)));
+    assert!(matches!(replies[3].try_recv().unwrap(), Reply::Verified(Some(_))));
     for reply in [&replies[0], &replies[1], &replies[2], &replies[4], &replies[5]] {
         assert!(!matches!(reply.try_recv().unwrap(), Reply::Failed(_)));
     }

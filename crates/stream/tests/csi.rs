@@ -45,7 +45,7 @@ fn server(takes: bool) -> Server {
 fn authenticated(takes: bool) -> Server {
     let mut server = server(takes);
     server.feed(&[TO_SERVER, PLAIN].concat());
-    server.answer(ServerAnswer::Verified(true));
+    server.answer(ServerAnswer::Verified(Some([7; 16].into())));
     server
 }
 
@@ -64,7 +64,7 @@ fn announced_after_the_login() {
     let before = server.feed(TO_SERVER);
     assert!(!before.contains(CSI) && before.contains("<feature var='urn:xmpp:csi:0'/>"), "{before}");
     server.feed(PLAIN);
-    server.answer(ServerAnswer::Verified(true));
+    server.answer(ServerAnswer::Verified(Some([7; 16].into())));
     assert!(server.feed(TO_SERVER).contains(CSI));
     let mut server = authenticated(false);
     assert!(!server.feed(TO_SERVER).contains("csi"));
@@ -132,7 +132,7 @@ fn wanted_with_the_resource() {
         "<authenticate xmlns='urn:xmpp:sasl:2' mechanism='PLAIN'><initial-response>AGp1bGlldABwZW5jaWw=</initial-response>\
          <bind xmlns='urn:xmpp:bind:0'>{INACTIVE}</bind></authenticate>"
     ));
-    server.answer(ServerAnswer::Verified(true));
+    server.answer(ServerAnswer::Verified(Some([7; 16].into())));
     let (_, ask) = &server.asks[0];
     let ServerAsk::Bind { inline: Some(inline), .. } = ask else { panic!("{ask:?}") };
     assert_eq!(inline.root().children().find_map(ClientState::read), Some(ClientState::Inactive));

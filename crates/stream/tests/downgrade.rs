@@ -26,6 +26,16 @@ impl Legs {
         versions: [Option<u16>; 2],
         configure: impl FnOnce(&mut ClientStreamConfig),
     ) -> Legs {
+        // The same channel, as if nobody were there, so that it is not the binding that fails.
+        let security = |version| Security::new(exporter.then_some([5; 32])).with_version(version);
+        Legs::with(versions.map(security), sasl2, configure)
+    }
+
+    fn with(
+        [ours, theirs]: [Security; 2],
+        sasl2: bool,
+        configure: impl FnOnce(&mut ClientStreamConfig),
+    ) -> Legs {
         let mut client =
             ClientStreamConfig::new("juliet@example.com".parse().unwrap(), Secret::new("pencil".into()));
         (client.tls, client.sasl2) = (TlsPolicy::Direct, sasl2);
@@ -34,10 +44,8 @@ impl Legs {
         (server.tls, server.mechanisms) = (TlsPolicy::Direct, Mechanism::all().to_vec());
         let mut client = ClientStream::new(Arc::new(client), Seed::from_u64(1), Instant::ZERO);
         let mut server = ServerStream::new(Arc::new(server), Seed::from_u64(2), Instant::ZERO);
-        // The same channel, as if nobody were there, so that it is not the binding that fails.
-        let security = |version| Security::new(exporter.then_some([5; 32])).with_version(version);
-        client.secured(security(versions[0])).unwrap();
-        server.secured(security(versions[1])).unwrap();
+        client.secured(ours).unwrap();
+        server.secured(theirs).unwrap();
         Legs { client, server, accounts: Accounts::new().with("juliet@example.com", "pencil") }
     }
 
@@ -119,6 +127,21 @@ fn bindings_are_not_changed() {
             assert_eq!(legs.run(|sent| sent.replace(list, other)), Err(Error::Downgraded));
             assert_eq!(Legs::new(true, sasl2, [None; 2], |_| {}).run(|sent| sent), Ok(()));
         }
+    }
+}
+
+// XEP-0474 §7 [SD8]: both can bind, but to nothing that both have. The login goes on if that is what the server has offered.
+#[test]
+fn bindings_without_one_in_common_are_the_servers_word() {
+    for sasl2 in [false, true] {
+        let legs = || {
+            let (ours, theirs) =
+                (Security::new(Some([5; 32])), Security::new(None).with_end_point(Some(vec![6; 32])));
+            Legs::with([ours, theirs], sasl2, |_| {})
+        };
+        assert_eq!(legs().run(|sent| sent), Ok(()));
+        let (list, other) = ("type='tls-server-end-point'", "type='tls-unique'");
+        assert_eq!(legs().run(|sent| sent.replace(list, other)), Err(Error::Downgraded));
     }
 }
 

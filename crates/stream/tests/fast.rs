@@ -203,9 +203,26 @@ proptest! {
         prop_assert_eq!(&next.end, &None);
         prop_assert_eq!(next.by.unwrap().is_for_tokens(), is_possible);
         prop_assert_eq!(next.asked_passwords == 0, is_possible);
-        // Another one for what is possible now; or the same, with what the server offers now (XEP-0509).
-        prop_assert_eq!(next.token.is_some(), !is_possible || first != second);
-        prop_assert_eq!(next.down.contains("<token"), !is_possible);
+        // The second login would bind. Another one for what is possible now, also where that is better; or the same, with what the server
+        // offers now (XEP-0509).
+        let best = match second {
+            Channel { exporter: Some(_), .. } => Mechanism::HtSha256Expr,
+            Channel { end_point: true, .. } => Mechanism::HtSha256Endp,
+            _ => Mechanism::HtSha256None,
+        };
+        let is_better = best < expected;
+        let awaits = is_better && first == second;
+        prop_assert_eq!(next.token.is_some(), !is_possible || is_better || first != second);
+        prop_assert_eq!(next.down.contains("<token"), !is_possible || is_better && !awaits);
+        // One that went ahead of the offer is followed by one that does not.
+        let mut token = next.token.clone().unwrap_or(token);
+        if awaits {
+            prop_assert_eq!(token.mechanism(), expected);
+            token = log_in(&mut accounts, [second; 2], with(&token)).token.unwrap();
+        }
+        prop_assert_eq!(token.mechanism(), if is_better || !is_possible { best } else { expected });
+        let last = log_in(&mut accounts, [second; 2], with(&token));
+        prop_assert!(last.by == Some(token.mechanism()) && last.token.is_none(), "{next:?} {last:?}");
     }
 }
 
@@ -348,6 +365,38 @@ fn a_client_ends_its_token() {
         assert!(answer.starts_with("<success") && answer.contains("<token") == renewed, "{answer}");
         let answer = feed(&mut accounts, &by_token(&token, "", AGENT, ""));
         assert!(answer.contains("<not-authorized "), "{answer}");
+    }
+}
+
+// XEP-0484 §3.6 [FA17]: a client that logs out for good ends its token, and the one that it was given in its place
+#[test]
+fn a_client_ends_all_that_it_was_given() {
+    let (mut accounts, old) = given();
+    accounts.now += 90_000;
+    let new = log_in(&mut accounts, [FULL; 2], with(&old)).token.unwrap();
+    assert_eq!(accounts.tokens(&juliet()).all().len(), 2);
+    let last = log_in(&mut accounts, [FULL; 2], |config| {
+        (config.token, config.end_token) = (Some(old), true);
+    });
+    assert!(last.up.contains("<fast xmlns='urn:xmpp:fast:0' invalidate='true'/>"), "{}", last.up);
+    assert!(last.by == Some(Mechanism::HtSha256Expr) && last.end.is_none() && last.token.is_none());
+    assert!(!last.up.contains("<request-token") && accounts.tokens(&juliet()).all().is_empty());
+    assert_eq!(log_in(&mut accounts, [FULL; 2], with(&new)).refused, Some(SaslCondition::NotAuthorized));
+    // Without a token there is nothing to end, and nothing is asked for.
+    accounts.tokens(&juliet()).revoke(None);
+    let none = log_in(&mut accounts, [FULL; 2], |config| config.end_token = true);
+    assert!(none.token.is_none() && none.end.is_none() && accounts.tokens(&juliet()).all().is_empty());
+}
+
+// A password that is sent as it is proves itself against keys with a salt as any other, in case there are others by now.
+#[test]
+fn a_password_that_is_sent_says_by_which_keys_it_is_right() {
+    for channel in [FULL, Channel { exporter: None, end_point: false }] {
+        // `log_in` looks at the salt.
+        let login = log_in(&mut accounts(), [channel; 2], |config| {
+            (config.mechanisms, config.channel_binding) = (vec![Mechanism::Plain], ChannelBinding::Off);
+        });
+        assert!(login.by == Some(Mechanism::Plain) && login.token.is_some());
     }
 }
 

@@ -848,7 +848,7 @@ fn an_ask_that_is_not_answered_expires() {
     server.now = server.stream.deadline().unwrap().at;
     // RFC 6120 §6.5.11
     assert!(server.feed("").contains("<temporary-auth-failure/>"));
-    assert!(server.stream.answer(ticket, ServerAnswer::Verified(true)).is_err());
+    assert!(server.stream.answer(ticket, ServerAnswer::Verified(Some([7; 16].into()))).is_err());
 }
 
 // XEP-0077 2.4 §3.1

@@ -51,7 +51,7 @@ fn with(change: impl FnOnce(&mut ServerStreamConfig)) -> Server {
 fn authenticated_with(change: impl FnOnce(&mut ServerStreamConfig)) -> Server {
     let mut server = with(change);
     server.feed(&[HEADER, PLAIN].concat());
-    server.answer(ServerAnswer::Verified(true));
+    server.answer(ServerAnswer::Verified(Some([7; 16].into())));
     server.feed(HEADER);
     server
 }
@@ -440,7 +440,7 @@ fn inline(content: &str) -> Server {
         "{offer}"
     );
     server.feed(&authenticate(content));
-    assert_eq!(server.answer(ServerAnswer::Verified(true)), "");
+    assert_eq!(server.answer(ServerAnswer::Verified(Some([7; 16].into()))), "");
     server.events.clear();
     server
 }
@@ -536,11 +536,11 @@ fn not_resumed_with_the_login() {
 fn a_wrong_password_resumes_nothing() {
     let mut server = with(|_| {});
     server.feed(&[HEADER, &*authenticate(&resume(0))].concat());
-    server.answer(ServerAnswer::Verified(false));
+    server.answer(ServerAnswer::Verified(None));
     assert!(server.asks.is_empty());
     // Nor does it with the next login.
     server.feed(&authenticate("<bind xmlns='urn:xmpp:bind:0'/>"));
-    server.answer(ServerAnswer::Verified(true));
+    server.answer(ServerAnswer::Verified(Some([7; 16].into())));
     assert!(matches!(server.asks[..], [(_, ServerAsk::Bind { .. })]));
 }
 

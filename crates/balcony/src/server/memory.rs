@@ -55,9 +55,9 @@ impl MemoryAccounts {
                     Answer::Stream(ServerAnswer::Credentials(known.cloned()))
                 }
                 Ask::Stream(ServerAsk::Verify { account, password }) => {
-                    let known = credentials.get(&account);
-                    let is_right = known.is_some_and(|account| account.verify_password(password.expose()));
-                    Answer::Stream(ServerAnswer::Verified(is_right))
+                    let keys = credentials.get(&account).and_then(Credentials::to_verify);
+                    let right = keys.filter(|keys| keys.verify_password(password.expose()));
+                    Answer::Stream(ServerAnswer::Verified(right.map(|keys| keys.salt().into())))
                 }
                 // Accounts are made before the server starts.
                 Ask::Stream(_) => Answer::Stream(ServerAnswer::Unavailable),

@@ -34,7 +34,11 @@ pub(crate) fn ask() -> impl Fn(Ask, Reply) + Send + Sync + 'static {
                 accounts.get(&account).and_then(|account| account.get(hash)).cloned(),
             )),
             Ask::Stream(Asked::Verify { account, password }) => Answer::Stream(Stream::Verified(
-                accounts.get(&account).is_some_and(|account| account.verify_password(password.expose())),
+                accounts
+                    .get(&account)
+                    .and_then(Credentials::to_verify)
+                    .filter(|keys| keys.verify_password(password.expose()))
+                    .map(|keys| keys.salt().into()),
             )),
             Ask::Stream(_) => Answer::Stream(Stream::Unavailable),
             Ask::Router(ask) => {

@@ -19,6 +19,8 @@ pub(super) struct Channel {
     left: Vec<Binding>,
     /// Whether the server has refused a type.
     refused: bool,
+    /// Both ends bind, but to nothing that both have: the server has to say itself that this is its offer (XEP-0474 section 7).
+    has_to_be_told: bool,
 }
 
 impl Channel {
@@ -49,9 +51,11 @@ impl Channel {
         };
         let left: Vec<Binding> = end_point.into_iter().chain(exporter).collect();
         if left.is_empty() {
-            return Err(Error::ChannelBinding);
+            let is_enough = cfg!(feature = "downgrade") && config.channel_binding != ChannelBinding::Required;
+            let told = Channel { has_to_be_told: true, ..Channel::default() };
+            return if is_enough { Ok(told) } else { Err(Error::ChannelBinding) };
         }
-        Ok(Channel { able: true, left, refused: false })
+        Ok(Channel { able: true, left, ..Channel::default() })
     }
 
     /// Whether there is something left to bind to.
@@ -77,5 +81,10 @@ impl Channel {
 
     pub(super) fn is_refused(&self) -> bool {
         self.refused
+    }
+
+    /// Whether a login is safe only if the server says in it what it has offered.
+    pub(super) fn has_to_be_told(&self) -> bool {
+        self.has_to_be_told
     }
 }

@@ -50,6 +50,10 @@ pub struct ClientStreamConfig {
     /// that come back, since servers keep few for an account. It needs an [`agent`](Self::agent).
     #[cfg(feature = "fast")]
     pub request_token: bool,
+    /// Whether this is the last login by the [`token`](Self::token): the server is told that it ends, with all that this installation was
+    /// given (XEP-0484 section 3.6), and is not asked for another one.
+    #[cfg(feature = "fast")]
+    pub end_token: bool,
     /// What is done with stream management, where it is offered (XEP-0198).
     pub management: Management,
     /// Whether somebody uses the client as it begins; see [`set_active`](crate::Stream::set_active) (XEP-0352).
@@ -82,6 +86,8 @@ impl ClientStreamConfig {
             token: None,
             #[cfg(feature = "fast")]
             request_token: false,
+            #[cfg(feature = "fast")]
+            end_token: false,
             management: Management::Resume { max: None },
             active: true,
             channel_binding: ChannelBinding::default(),

@@ -23,6 +23,8 @@ pub(super) struct Fast {
     login: Option<TokenLogin>,
     /// Whether the token has been tried.
     is_spent: bool,
+    /// The mechanism by which the login that has succeeded used the token.
+    used: Option<Mechanism>,
     /// The mechanism that a token was asked for.
     wanted: Option<Mechanism>,
     /// The version of what the server offers (XEP-0509).
@@ -31,6 +33,8 @@ pub(super) struct Fast {
     is_ahead: bool,
     /// Whether the login that is going on has begun so.
     is_guess: bool,
+    /// Whether the offer shows that a token could be had that is bound better, too late for this login to ask for it.
+    comes_late: bool,
     /// What is to be told.
     told: Option<ClientEvent>,
 }
@@ -62,9 +66,10 @@ impl Client {
     }
 
     /// Whether the login has begun before this offer came.
-    pub(super) fn was_ahead(&mut self) -> bool {
+    pub(super) fn was_ahead(&mut self, common: &Common) -> bool {
         let was_ahead = core::mem::take(&mut self.fast.is_ahead);
         let is_possible = self.fast.known.is_some() && self.token_mechanism_is_offered();
+        self.fast.comes_late = was_ahead && self.better(common).is_some();
         if was_ahead && !is_possible {
             // The server knows nothing of it any more, and will say so in some way. The next login does not begin like that.
             self.fast.told = Some(ClientEvent::TokenRefused(SaslCondition::InvalidMechanism));
@@ -89,7 +94,8 @@ impl Client {
     fn may_use(&self, mechanism: Mechanism, common: &Common) -> bool {
         let wish = self.config.channel_binding;
         let fits_wish = match mechanism {
-            Mechanism::HtSha256None => wish != ChannelBinding::Required,
+            // Nothing that a token says shows what the server has offered.
+            Mechanism::HtSha256None => wish != ChannelBinding::Required && !self.channel.has_to_be_told(),
             _ => wish != ChannelBinding::Off,
         };
         fits_wish && common.security.is_some() && may_use_token(mechanism, &bindings(common))
@@ -107,14 +113,21 @@ impl Client {
         Some((mechanism, initial))
     }
 
+    /// The mechanism to ask for a token for: the best of those that can be used here, if it is better than that of the token by which
+    /// this login is made. A token that is bound to no channel does not stay so where another can be.
+    fn better(&self, common: &Common) -> Option<Mechanism> {
+        let is_wanted = self.config.request_token && self.config.agent.is_some() && !self.config.end_token;
+        let best = self.fast.offered.iter().copied().filter(|one| self.may_use(*one, common)).min();
+        let used = self.fast.login.as_ref().map(TokenLogin::mechanism);
+        best.filter(|best| is_wanted && used.is_none_or(|used| *best < used))
+    }
+
     /// What goes along with a login: that it is one by a token, or that a token is wanted for the next one.
     pub(super) fn write_fast(&mut self, common: &Common) -> Vec<u8> {
         let is_used = self.fast.login.is_some();
-        let wants = self.config.request_token && self.config.agent.is_some() && !is_used;
-        let best = || self.fast.offered.iter().copied().filter(|one| self.may_use(*one, common)).min();
-        self.fast.wanted = if wants { best() } else { None };
+        self.fast.wanted = self.better(common);
         let mut out = Vec::new();
-        fast::write_request(is_used, self.fast.wanted, &mut out);
+        fast::write_request(is_used, self.config.end_token, self.fast.wanted, &mut out);
         if let Some(known) = self.fast.known.as_ref().filter(|_| self.fast.is_ahead) {
             iap::write_version(known.scheme.as_deref(), &known.value, &mut out);
         }
@@ -130,14 +143,16 @@ impl Client {
     pub(super) fn end_with_token(&mut self, data: Option<&[u8]>) -> Option<Result<Mechanism, Error>> {
         let login = self.fast.login.take()?;
         let mechanism = login.mechanism();
-        self.fast.wanted = Some(mechanism);
+        self.fast.used = Some(mechanism);
         Some(if login.is_proven(data) { Ok(mechanism) } else { Err(Error::ServerNotAuthentic) })
     }
 
     /// The token that a success has brought, if one was asked for or takes the place of another.
     pub(super) fn read_token(&mut self, success: ElementRef<'_>) {
-        let (Some(mechanism), Some(agent)) = (self.fast.wanted, &self.config.agent) else { return };
-        let known = self.fast.known.clone();
+        let used = self.fast.used;
+        let (Some(mechanism), Some(agent)) = (self.fast.wanted.or(used), &self.config.agent) else { return };
+        // The next login awaits the offer if it can ask for a token that is bound better.
+        let known = self.fast.known.clone().filter(|_| !self.fast.comes_late);
         if let Some((token, expires)) = fast::token(success) {
             let (account, agent) = (self.config.account.clone(), agent.clone());
             let is_text = !agent.contains('\n') && !token.expose().contains('\n');
@@ -145,7 +160,7 @@ impl Client {
             self.fast.told = is_text.then(|| ClientEvent::Token(Box::new(token)));
         } else if let Some(token) = self.config.token.as_ref().filter(|token| {
             // The same one, and the server offers something else than before.
-            self.fast.is_spent && token.mechanism == mechanism && token.known != known
+            Some(token.mechanism) == used && !self.config.end_token && token.known != known
         }) {
             self.fast.told = Some(ClientEvent::Token(Box::new(Token { known, ..token.clone() })));
         }
@@ -157,7 +172,7 @@ impl Client {
         let was_guess = core::mem::take(&mut self.fast.is_guess);
         if is_mismatch && was_guess {
             // It has not been looked at.
-            self.fast.is_spent = false;
+            (self.fast.is_spent, self.fast.comes_late) = (false, false);
             return;
         }
         if condition != SaslCondition::TemporaryAuthFailure {

@@ -27,7 +27,7 @@ use crate::state::{Phase, Step};
 /// The part of the server's features that authentication needs.
 #[derive(Default)]
 pub(super) struct Offer {
-    mechanisms: Vec<Mechanism>,
+    pub(super) mechanisms: Vec<Mechanism>,
     /// Whether there is any -PLUS mechanism, known here or not.
     pub(super) plus: bool,
     /// The types of channel binding (XEP-0440), if the server says which it has.
@@ -58,14 +58,17 @@ impl Client {
             self.offer.mechanisms.contains(mechanism)
                 && match mechanism {
                     // A refusal, which may be anybody's, never brings out the password itself.
-                    Mechanism::Plain => common.security.is_some() && !required && !self.channel.is_refused(),
+                    Mechanism::Plain => {
+                        common.security.is_some()
+                            && !(required || self.channel.is_refused() || self.channel.has_to_be_told())
+                    }
                     plus if plus.is_plus() => self.channel.is_left(),
                     _ => !required,
                 }
         };
         let ours = || self.config.mechanisms.iter().copied().filter(usable);
         let Some(mechanism) = ours().find(|mechanism| mechanism.is_plus()).or_else(|| ours().next()) else {
-            return Err(match required || self.channel.is_refused() {
+            return Err(match required || self.channel.is_refused() || self.channel.has_to_be_told() {
                 true => Error::ChannelBinding,
                 false => Error::NoMechanism,
             });
@@ -79,7 +82,11 @@ impl Client {
         #[cfg(feature = "downgrade")]
         if let Some(offered) = &self.offer.offered {
             let version = common.security.as_ref().and_then(|security| security.version);
-            exchange = exchange.with_offer(offered.clone().with_tls_version(version));
+            let offered = offered.clone().with_tls_version(version);
+            exchange = match self.channel.has_to_be_told() {
+                true => exchange.with_offer_that_has_to_be_told(offered),
+                false => exchange.with_offer(offered),
+            };
         }
         if self.refusal.is_some() {
             exchange = exchange.with_other_form();

@@ -109,7 +109,7 @@ pub struct Client {
 /// use balcony_stream::server::ServerAnswer;
 ///
 /// fn answer(stream: &mut ClientStream, ticket: Ticket) {
-///     let _ = stream.answer(ticket, ServerAnswer::Verified(true));
+///     let _ = stream.answer(ticket, ServerAnswer::Verified(Some([7; 16].into())));
 /// }
 /// ```
 pub type ClientStream = Stream<Client>;
@@ -389,7 +389,7 @@ impl Client {
         }
         self.channel = Channel::new(&self.config, common.security.as_ref(), &self.offer, self.profile)?;
         #[cfg(feature = "fast")]
-        if self.was_ahead() {
+        if self.was_ahead(common) {
             self.profile = Profile::Extensible;
             self.challenged = false;
             return common.step(Step::Auth).map(|()| None);

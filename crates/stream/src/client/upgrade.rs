@@ -26,10 +26,17 @@ pub(super) struct Upgrade {
 
 impl Client {
     /// The tasks to ask for along with a login by this mechanism: not where the login could be bound to the channel and is not (XEP-0480
-    /// section 5).
+    /// section 5). What the server says of its offer (XEP-0474) does not cover them, so somebody in between could make some up; nobody
+    /// needs keys for a hash that the server takes logins by, or that is no stronger than the one in use.
     pub(super) fn ask_to_upgrade(&mut self, mechanism: Mechanism) -> Vec<Hash> {
         let is_safe = mechanism.is_plus() || !self.offer.plus;
-        let asked = if is_safe && self.config.upgrade { self.offer.upgrades.clone() } else { Vec::new() };
+        let is_better = |task: &Hash| {
+            mechanism.hash().is_none_or(|hash| *task > hash)
+                && !self.offer.mechanisms.iter().any(|offered| offered.hash() == Some(*task))
+        };
+        let tasks = self.offer.upgrades.iter().copied();
+        let is_wanted = |task: &Hash| is_safe && self.config.upgrade && is_better(task);
+        let asked: Vec<Hash> = tasks.filter(is_wanted).collect();
         self.upgrade = Upgrade { asked: asked.clone(), task: None };
         asked
     }

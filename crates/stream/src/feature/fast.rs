@@ -62,11 +62,14 @@ pub(crate) fn offered(inline: ElementRef<'_>) -> Vec<Mechanism> {
     names.filter_map(|name| Mechanism::for_token_from_name(&name)).collect()
 }
 
-/// The client logs in by a token, or wants one for this mechanism.
+/// The client logs in by a token, for the last time if it ends, or wants one for this mechanism.
 #[cfg(feature = "fast")]
-pub(crate) fn write_request(is_used: bool, wanted: Option<Mechanism>, out: &mut Vec<u8>) {
+pub(crate) fn write_request(is_used: bool, ends: bool, wanted: Option<Mechanism>, out: &mut Vec<u8>) {
     if is_used {
-        out.extend_from_slice(b"<fast xmlns='urn:xmpp:fast:0'/>");
+        let ends = if ends { " invalidate='true'" } else { "" };
+        for part in ["<fast xmlns='urn:xmpp:fast:0'", ends, "/>"] {
+            out.extend_from_slice(part.as_bytes());
+        }
     }
     if let Some(wanted) = wanted {
         for part in ["<request-token xmlns='urn:xmpp:fast:0' mechanism='", wanted.name(), "'/>"] {

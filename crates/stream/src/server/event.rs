@@ -110,8 +110,8 @@ pub enum ServerAsk {
         used: Option<TokenUse>,
         /// The mechanism for which it is to have a new one.
         wanted: Option<Mechanism>,
-        /// The salt of the keys by which it has proven its password, if that was with such keys. If the account has others by now, the
-        /// password is another one, or the account is, and there is no token: [`ServerAnswer::TokenGone`].
+        /// The salt of the keys by which it has proven its password, if it has not logged in by a token. If the account has others by now,
+        /// the password is another one, or the account is, and there is no token: [`ServerAnswer::TokenGone`].
         salt: Option<Box<[u8]>>,
     },
     /// Bind a resource. Answer with [`ServerAnswer::Bound`], or [`ServerAnswer::BoundEnabled`].
@@ -177,8 +177,8 @@ pub struct NewToken {
 pub enum ServerAnswer {
     /// The keys; `None` if there is no such account.
     Credentials(Option<ScramKeys>),
-    /// Whether the password is right.
-    Verified(bool),
+    /// The salt of the keys that the password fits; `None` if it is wrong.
+    Verified(Option<Box<[u8]>>),
     /// The keys that the account lacks.
     KeysLacking {
         /// For these hashes.

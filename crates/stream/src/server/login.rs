@@ -234,7 +234,12 @@ impl Server {
                 }
                 self.with_exchange(|exchange| exchange.credentials(keys))
             }
-            ServerAnswer::Verified(right) => self.with_exchange(|exchange| exchange.verified(right)),
+            ServerAnswer::Verified(salt) => {
+                if let Some((fast, salt)) = self.fast.as_mut().zip(salt.as_deref()) {
+                    fast.proven_by(salt);
+                }
+                self.with_exchange(|exchange| exchange.verified(salt.is_some()))
+            }
             _ => Err(Failure::new(SaslCondition::TemporaryAuthFailure, "the account store did not answer")),
         };
         self.sasl_step(common, now, step, out)
