@@ -13,11 +13,15 @@ use alloc::vec::Vec;
 use balcony_jid::{BareJid, Jid};
 use balcony_stanza::{ErrorCondition, Stanza};
 
+use crate::account::Account;
 use crate::asks::Purpose;
 use crate::extension::Absent;
 use crate::line::Origin;
 use crate::router::Router;
-use crate::{Answer, Ask, Change, Effect, LogEdit, SessionId};
+use crate::{Answer, Append, Ask, Change, Effect, LogEdit, SessionId};
+
+/// What a message costs in a queue beside its bytes: so many go into one.
+const MESSAGE: usize = 256;
 
 /// What is known of an account's stored messages.
 #[derive(Debug, Default)]
@@ -117,7 +121,7 @@ impl Router {
     ) {
         let (Some(from), Some(account)) = (&stanza.head.from, self.accounts.get(name)) else { return };
         let append = match self.shared.tables().absent(name, account, &stanza, origin.is_stamped()) {
-            Absent::Keep(append) => append,
+            Absent::Keep(append) => self.with_room_behind(account, append),
             Absent::Return => return self.bounce(&stanza, ErrorCondition::ServiceUnavailable, effects),
             Absent::Drop => return,
         };
@@ -136,6 +140,18 @@ impl Router {
         self.refresh(name);
         let change = Change::Log { creation, edit: LogEdit::Append(append) };
         self.save_beside(name, change, Purpose::Put(Arc::new(stanza)), Some(charge), effects);
+    }
+
+    /// What is stored because older messages are on their way to a client is on its way, too: it has as much room as it would have in the
+    /// client's queue, and what waits for people who are away has its own.
+    fn with_room_behind(&self, account: &Account, mut append: Append) -> Append {
+        let is_replayed = self.shared.tables().replay().is_some_and(|replay| append.log == replay.log);
+        if is_replayed && account.backlog.goes_first() && !account.most_available().is_empty() {
+            let most = self.shared.config.limits.queue_bytes;
+            append.room.entries = append.room.entries.saturating_add(most / MESSAGE);
+            append.room.bytes = append.room.bytes.saturating_add(most);
+        }
+        append
     }
 
     /// If somebody takes messages again, gets those that wait. Until they are there later messages wait.
