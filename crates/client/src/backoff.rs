@@ -7,6 +7,8 @@ use balcony_machine::Random;
 
 /// How long the first attempt to go on with a session waits at most.
 const HURRY: Duration = Duration::from_secs(2);
+/// How long the first attempt waits at most after the server has said that it shuts down.
+const SHUTDOWN: Duration = Duration::from_secs(20);
 /// How long a session must have lasted so that the failure after it is a first one.
 const LASTING: Duration = Duration::from_secs(30);
 
@@ -47,6 +49,16 @@ impl Backoff {
             return self.failed(random);
         }
         within(HURRY.min(self.first), random)
+    }
+
+    /// The server has said that it shuts down (RFC 6120 section 4.9.3.20), to all of its clients in the same moment, and keeps the session for
+    /// a while: how long to wait. The first time at most twenty seconds, at random, so that they do not come back in one moment either; a
+    /// session waits for longer. Then as after any [failure](Backoff::failed).
+    pub fn shut_down(&mut self, random: &mut Random) -> Duration {
+        if core::mem::replace(&mut self.has_hurried, true) || self.failures > 0 {
+            return self.failed(random);
+        }
+        within(SHUTDOWN.min(self.first), random)
     }
 
     /// The connection has ended or could not be made: how long to wait.

@@ -32,6 +32,8 @@ pub struct Client {
     connection: ClientConnection,
     requests: Requests,
     mechanism: Option<Mechanism>,
+    /// The account has been logged in to by SCRAM, on this connection or one before.
+    knows_scram: bool,
     /// What was sent and is not acknowledged; of an earlier session, until this one has begun.
     outbox: Queue<Entry>,
     /// The token for the next login, once a server has given or refused one (XEP-0484).
@@ -105,6 +107,7 @@ impl Client {
             connection,
             requests: Requests::new(random.token(8)),
             mechanism: None,
+            knows_scram: false,
             outbox: Queue::new(config.stream.limits.outbox, config.stream.limits.outbox_bytes),
             #[cfg(feature = "fast")]
             token: None,
@@ -118,6 +121,9 @@ impl Client {
     /// A client that will connect, and go on with the session of a connection that has ended. All connections of a session have the
     /// same clock.
     ///
+    /// Once the account was logged in to by SCRAM, its password is not sent in the clear any more (XEP-0474 section 7): a server that offers
+    /// nothing but PLAIN then is taken for somebody else.
+    ///
     /// If its server lets it, [`Event::Resumed`] says so, and what the server had not got is sent again. If not, [`Event::Online`] comes as
     /// ever, and the messages that may not have arrived are sent again in the new session, each with its id, and when it was sent first
     /// if [that is known](Config::clock_start).
@@ -126,14 +132,15 @@ impl Client {
     ///
     /// [`ApiMisuse`] if the session is another account's.
     pub fn resuming(config: Config, session: Session, seed: &Seed, now: Instant) -> Result<Self, ApiMisuse> {
+        let mut config = config;
         #[cfg(feature = "fast")]
-        let config = {
-            let mut config = config;
-            if let Some(token) = &session.token {
-                config.stream.token.clone_from(token);
-            }
-            config
-        };
+        if let Some(token) = &session.token {
+            config.stream.token.clone_from(token);
+        }
+        if session.knows_scram {
+            // XEP-0474 section 7.
+            config.stream.mechanisms.retain(|mechanism| *mechanism != Mechanism::Plain);
+        }
         let mut client = Client::new(config, seed, now);
         #[cfg(feature = "fast")]
         {
@@ -143,6 +150,7 @@ impl Client {
             client.connection = client.connection.resuming(resumption)?;
         }
         (client.outbox, client.requests, client.told) = (session.outbox, session.requests, session.told);
+        client.knows_scram = session.knows_scram;
         client.connection.set_active(session.is_active);
         Ok(client)
     }
@@ -179,6 +187,7 @@ impl Client {
             #[cfg(feature = "fast")]
             token: self.token,
             told: self.told,
+            knows_scram: self.knows_scram,
             is_active: self.connection.is_active(),
         }
     }
@@ -277,6 +286,7 @@ impl Client {
             ClientEvent::Ask(ticket, ask) => Event::Ask(ticket, ask),
             ClientEvent::Authenticated { account, mechanism } => {
                 self.mechanism = Some(mechanism);
+                self.knows_scram |= mechanism.hash().is_some();
                 Event::Authenticated { account, mechanism }
             }
             ClientEvent::Token(token) => {
@@ -616,5 +626,38 @@ impl fmt::Debug for Client {
             .field("unacknowledged", &self.outbox.len())
             .field("told", &self.told.len())
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use balcony_machine::Secret;
+
+    use super::*;
+
+    // XEP-0474 §7 [SD6]: after a login by SCRAM the password is not sent in the clear any more, however often the client comes back.
+    #[test]
+    fn who_has_proven_the_password_does_not_send_it() {
+        for (by, sends) in [
+            (Mechanism::Plain, true),
+            (Mechanism::HtSha256None, true),
+            (Mechanism::ScramSha1, false),
+            (Mechanism::ScramSha256Plus, false),
+        ] {
+            let config = || {
+                let account = BareJid::parse("juliet@example.com").unwrap();
+                Config::new(account, Secret::new("pencil".into()))
+            };
+            let (seed, now) = (Seed::from_u64(1), Instant::ZERO);
+            let mut client = Client::new(config(), &seed, now);
+            let account = client.config.stream.account.clone();
+            let event = ClientEvent::Authenticated { account, mechanism: by };
+            client.translate(now, event, &mut Vec::new()).unwrap();
+            for _ in 0..3 {
+                client = Client::resuming(config(), client.into_session(), &seed, now).unwrap();
+                assert_eq!(client.config.stream.mechanisms.contains(&Mechanism::Plain), sends, "{by}");
+                assert!(client.config.stream.mechanisms.contains(&Mechanism::ScramSha256));
+            }
+        }
     }
 }

@@ -27,6 +27,8 @@ pub struct Session {
     /// The token for the next login, if anything has been heard of one.
     #[cfg(feature = "fast")]
     pub(crate) token: Option<Option<Token>>,
+    /// Whether the account has been logged in to by SCRAM.
+    pub(crate) knows_scram: bool,
     /// What has happened and has not been told.
     pub(crate) told: VecDeque<Event>,
     /// Somebody uses the client (XEP-0352).

@@ -695,6 +695,27 @@ fn a_session_goes_on() {
     assert!(!agent.resumed(Instant::ZERO) && agent.jid().is_none());
 }
 
+// RFC 6120 §3.3, §4.9.3.20: a server that shuts down ends all streams in one moment. Its clients do not come back in one.
+#[test]
+fn after_a_shutdown_clients_come_back_one_by_one() {
+    let second = Duration::from_secs(1);
+    let mut seconds = [0; 20];
+    for seed in 0..2_000 {
+        let mut agent = Agent::new(AgentConfig::default(), (), &Seed::from_u64(seed));
+        agent.online(Instant::ZERO, jid(), Default::default());
+        let now = Instant::ZERO + 100 * second;
+        let error = balcony_stream::Error::Remote(StreamCondition::SystemShutdown.into());
+        let why = Disconnected::Lost(PumpError::Ended(Error::Stream(error)));
+        let wait = agent.offline(now, why, true).unwrap() - now;
+        seconds[wait.as_secs() as usize] += 1;
+        // It is not up yet: then as ever.
+        let at = now + wait;
+        let failed = Disconnected::Failed(ConnectError::Broken("x".into()));
+        assert!(agent.offline(at, failed, true).unwrap() < at + 60 * second);
+    }
+    assert!(seconds.iter().all(|clients| (50..200).contains(clients)), "{seconds:?}");
+}
+
 // RFC 6120 §3.3, XEP-0198 §5: whoever goes on with a session comes back almost at once, and only once.
 #[test]
 fn the_first_attempt_to_go_on_is_made_at_once() {

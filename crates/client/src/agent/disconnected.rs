@@ -39,6 +39,16 @@ impl Disconnected {
 }
 
 impl Disconnected {
+    /// Whether the server has said that it shuts down (RFC 6120 section 4.9.3.20): all of its clients have lost their connections.
+    #[must_use]
+    pub fn is_shutdown(&self) -> bool {
+        matches!(
+            self,
+            Disconnected::Lost(PumpError::Ended(Error::Stream(Ended::Remote(error))))
+                if error.condition == StreamCondition::SystemShutdown
+        )
+    }
+
     /// Whether the session is over with its connection: the server has closed it, or ended it with an error (RFC 6120 section 4.9.1.1),
     /// or the owner has. A server that shuts down may keep it: whoever comes back is told.
     #[must_use]

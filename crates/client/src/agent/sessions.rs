@@ -64,7 +64,10 @@ impl<X: Extensions> Agent<X> {
         let wait = if has_slept {
             Duration::ZERO
         } else if was_online.is_some() && !is_over {
-            self.config.backoff.broken(&mut self.random)
+            match why.is_shutdown() {
+                true => self.config.backoff.shut_down(&mut self.random),
+                false => self.config.backoff.broken(&mut self.random),
+            }
         } else {
             self.config.backoff.failed(&mut self.random)
         };
