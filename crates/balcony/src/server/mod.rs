@@ -18,13 +18,14 @@
 //! ```
 //!
 //! Accounts that outlive the program are in the package `balcony-store`: give [`answers`](ServerBuilder::answers) a closure that hands
-//! what it gets to a `balcony_store::Worker`. What a server does beyond the core are [extensions](ServerBuilder::configure): the page
+//! what it gets to a `balcony_store::Worker`, and [`sessions`](ServerBuilder::sessions) what that has kept of them. What a server does beyond the core are [extensions](ServerBuilder::configure): the page
 //! [`docs/extensions.md`](https://docs.rs/balcony-router) says how to write one.
 
 mod memory;
 
 use core::fmt;
 use core::net::SocketAddr;
+use std::time::SystemTime;
 
 use balcony_jid::BareJid;
 use balcony_machine::Secret;
@@ -33,8 +34,8 @@ use balcony_stream::TlsPolicy;
 
 pub use balcony_router::extension;
 pub use balcony_runtime::{
-    Answer, Ask, Removal, Reply, SendError, ServerConfig, ServerHandle, SessionConnection, SessionInfo,
-    StartError, Stats, Transport,
+    Answer, Ask, Removal, Reply, SavedSession, SendError, ServerConfig, ServerHandle, SessionConnection,
+    SessionInfo, StartError, Stats, Transport,
 };
 pub use balcony_stanza::{StreamCondition, StreamError};
 pub use memory::MemoryAccounts;
@@ -65,6 +66,8 @@ pub struct ServerBuilder<R = DefaultRuntime> {
     answers: AskFn,
     listen: Vec<(SocketAddr, Transport)>,
     most: usize,
+    /// Those of the server before.
+    sessions: Vec<SavedSession>,
     /// The first thing that is wrong.
     wrong: Option<Error>,
 }
@@ -80,6 +83,7 @@ impl<R: Runtime> ServerBuilder<R> {
             answers: Box::new(MemoryAccounts::new().into_answers()),
             listen: Vec::new(),
             most: 10_000,
+            sessions: Vec::new(),
             wrong: None,
         };
         builder.domain(domain)
@@ -131,6 +135,17 @@ impl<R: Runtime> ServerBuilder<R> {
         self
     }
 
+    /// Keeps the sessions of clients over a restart of the program (XEP-0198). When the server shuts down it asks
+    /// [its owner](Self::answers) to keep them ([`Ask::Sessions`]), as `balcony_store::Worker` does; `sessions` are those that were kept so, and that are
+    /// kept no more, as from `balcony_store::Store::take_sessions`: none at the first start. Without this they end with the server.
+    ///
+    /// Their clients have as much time to come back as they had left, by the clock of this machine, or a minute.
+    pub fn sessions(mut self, sessions: Vec<SavedSession>) -> Self {
+        self.config.keep_sessions = true;
+        self.sessions = sessions;
+        self
+    }
+
     /// Takes connections at this address, which begin in the clear and go on with TLS.
     pub fn listen(self, to: SocketAddr) -> Self {
         self.listen_for(to, Transport::Stream)
@@ -167,12 +182,20 @@ impl<R: Runtime> ServerBuilder<R> {
             return Err(error);
         }
         let mut server = balcony_runtime::Server::builder_on(self.runtime, self.config, self.answers)
-            .max_connections(self.most);
+            .max_connections(self.most)
+            .sessions(now(), self.sessions);
         for (to, transport) in self.listen {
             server = server.listen(to, transport).map_err(|error| Error::Listen(to, error.to_string()))?;
         }
         Ok(server.start()?)
     }
+}
+
+/// Milliseconds since the start of 1970 (UTC).
+#[allow(clippy::disallowed_methods, reason = "how long a server was down no monotonic clock knows")]
+fn now() -> u64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
 impl<R> fmt::Debug for ServerBuilder<R> {

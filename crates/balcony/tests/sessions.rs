@@ -1,0 +1,72 @@
+//! A server of the front door with a store: sessions outlive it.
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use balcony::prelude::*;
+use balcony::runtime::timeout;
+use balcony::server::{ServerHandle, test_certificate};
+use balcony::{Backoff, DefaultRuntime};
+use balcony_jid::BareJid;
+use balcony_sasl::{Credentials, MIN_ITERATIONS};
+use balcony_store::{Store, Worker};
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+fn serve(store: &Store, pem: &(String, String), at: SocketAddr) -> ServerHandle {
+    let sessions = store.take_sessions(&["localhost".parse().unwrap()]).unwrap();
+    let worker = Arc::new(Worker::start(store.clone()));
+    Server::builder("localhost")
+        .answers(move |ask, reply| worker.handle(ask, reply))
+        .sessions(sessions)
+        .certificate_pem(pem.0.as_bytes(), pem.1.as_bytes())
+        .listen(at)
+        .start()
+        .unwrap()
+}
+
+async fn event(client: &mut Client) -> Event {
+    let runtime = DefaultRuntime::default();
+    timeout(&runtime, PATIENCE, client.next()).await.expect("too slow").unwrap().expect("it is closed")
+}
+
+// XEP-0198 §5: the server is shut down and started again, with what its store has kept. Its client goes on with the session.
+#[test]
+fn a_session_goes_on_at_the_next_server() {
+    balcony::block_on(async {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).unwrap();
+        let juliet: BareJid = "juliet@localhost".parse().unwrap();
+        let credentials = Credentials::derive("j", b"salt of sixteen!", MIN_ITERATIONS).unwrap();
+        store.create(&juliet, credentials).unwrap();
+        let (certificate, key) = test_certificate("localhost").unwrap();
+        let pem = (certificate, key.expose().clone());
+        let mut server = serve(&store, &pem, "127.0.0.1:0".parse().unwrap());
+        let at = server.local_addrs()[0];
+        let client = Client::builder("juliet@localhost/balcony").password("j").connect(&at.to_string());
+        let client = client.trust_pem(pem.0.as_bytes());
+        let quick = Backoff::new(Duration::from_millis(20), Duration::from_millis(100));
+        let mut client = client.backoff(quick).start().await.unwrap();
+        while !matches!(event(&mut client).await, Event::Online(_)) {}
+        // It asks to go on with its session when it is online.
+        client.send(Message::chat("juliet@localhost".parse().unwrap()).body("x")).await.unwrap();
+        while !matches!(event(&mut client).await, Event::Message(_)) {}
+        for _ in 0..2 {
+            server.shutdown().await;
+            while !matches!(event(&mut client).await, Event::Offline { .. }) {}
+            server = serve(&store, &pem, at);
+            loop {
+                match event(&mut client).await {
+                    Event::Resumed => break,
+                    Event::Online(_) => panic!("another session has begun"),
+                    _ => {}
+                }
+            }
+        }
+        client.close().await.unwrap();
+        server.shutdown().await;
+        assert!(store.take_sessions(&["localhost".parse().unwrap()]).unwrap().is_empty());
+    });
+}
