@@ -79,6 +79,10 @@ pub(crate) struct Settings {
     /// (XEP-0198); 0: not at all [default: 600]
     #[arg(long, value_name = "SECONDS")]
     pub(crate) resumption_timeout: Option<u32>,
+    /// Let clients that come back log in without their password for so many days after they were there last (XEP-0484); 0: not at
+    /// all [default: 30]
+    #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(u32).range(..=36_500))]
+    pub(crate) token_lifetime: Option<u32>,
     /// Do not let clients have acknowledged what they get and send, nor go on with sessions (XEP-0198)
     #[arg(long)]
     pub(crate) no_stream_management: bool,
@@ -191,6 +195,7 @@ impl Settings {
             ("data", self.folder() != running.folder()),
             ("database", self.database != running.database),
             ("allow-plaintext", self.allow_plaintext != running.allow_plaintext),
+            ("token-lifetime", self.token_lifetime != running.token_lifetime),
             ("max-connections", self.max_connections != running.max_connections),
             ("max-resources", self.max_resources != running.max_resources),
             ("max-offline-messages", self.max_offline_messages != running.max_offline_messages),
@@ -208,6 +213,7 @@ impl Settings {
             data: running.data.clone(),
             database: running.database.clone(),
             allow_plaintext: running.allow_plaintext,
+            token_lifetime: running.token_lifetime,
             max_connections: running.max_connections,
             max_resources: running.max_resources,
             max_offline_messages: running.max_offline_messages,
@@ -237,6 +243,7 @@ impl Settings {
             allow_registration,
             negotiation_timeout,
             resumption_timeout,
+            token_lifetime,
             no_stream_management,
             max_connections,
             max_connections_per_ip,
@@ -269,6 +276,7 @@ impl Settings {
             allow_registration: allow_registration || file.allow_registration,
             negotiation_timeout: negotiation_timeout.or(file.negotiation_timeout),
             resumption_timeout: resumption_timeout.or(file.resumption_timeout),
+            token_lifetime: token_lifetime.or(file.token_lifetime),
             no_stream_management: no_stream_management || file.no_stream_management,
             max_connections: max_connections.or(file.max_connections),
             max_connections_per_ip: max_connections_per_ip.or(file.max_connections_per_ip),
@@ -285,6 +293,12 @@ impl Settings {
             components: file.components,
             csi: file.csi,
         }
+    }
+
+    /// How long a token lives that a client gets for its next login, if it gets one (XEP-0484).
+    pub(crate) fn token_lifetime(&self) -> Option<Duration> {
+        let days = self.token_lifetime.unwrap_or(30);
+        (days > 0).then(|| Duration::from_secs(u64::from(days) * 86_400))
     }
 
     /// Sets the bounds in the configuration of a server (RFC 6120 section 13.12).
@@ -479,6 +493,21 @@ mod tests {
         let changed = read("[csi]\nother = false").unwrap().with_fixed_of(&read("").unwrap());
         assert_eq!(changed.1, ["csi"]);
         assert_eq!(changed.0.csi, ClientStates::default());
+    }
+
+    // XEP-0484 §3.5
+    #[test]
+    fn tokens_live_as_long_as_they_should() {
+        let lifetime = |text: &str| read(text).unwrap().token_lifetime();
+        assert_eq!(lifetime(""), Some(Duration::from_secs(30 * 86_400)));
+        assert_eq!(lifetime("token-lifetime = 1"), Some(Duration::from_secs(86_400)));
+        assert_eq!(lifetime("token-lifetime = 0"), None);
+        assert_eq!(
+            typed(&["--token-lifetime", "2"]).or(read("token-lifetime = 1").unwrap()).token_lifetime,
+            Some(2)
+        );
+        let changed = read("token-lifetime = 2").unwrap().with_fixed_of(&read("").unwrap());
+        assert_eq!((changed.1, changed.0.token_lifetime), (vec!["token-lifetime"], None));
     }
 
     // RFC 6120 §13.12 [Q14]

@@ -63,7 +63,9 @@ pub(crate) fn run(args: ServeArgs, log: Option<LogLevel>) -> Result<(), Failure>
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(io("cannot start"))?;
     let iterations = ServerConfig::new(Vec::new(), store.secret()).iterations;
-    let hashing = WorkerConfig { iterations, ..WorkerConfig::default() };
+    let usual = WorkerConfig::default();
+    let token_lifetime = settings.token_lifetime().unwrap_or(usual.token_lifetime);
+    let hashing = WorkerConfig { iterations, token_lifetime, ..usual };
     let offer = Offer::of(&store);
     let storage = Storage { worker: Arc::new(Worker::start_with(store.clone(), hashing)), store };
     let served = runtime.block_on(serve(&options, settings, &storage, offer, args.demo, &log));
@@ -117,7 +119,9 @@ async fn serve(
     config.tls = if settings.allow_plaintext { TlsPolicy::Optional } else { TlsPolicy::Required };
     configure(&mut config, &settings, &certificate)?;
     offer.configure(&mut config);
-    config.tokens = Mechanism::for_tokens().to_vec();
+    if settings.token_lifetime().is_some() {
+        config.tokens = Mechanism::for_tokens().to_vec();
+    }
     let secret = federation::secret()?;
     let decision = settings.federation.decide(&settings, &domains, &certificate, &secret)?;
     let mut off = None;
