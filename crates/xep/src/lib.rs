@@ -23,6 +23,7 @@
 //! | [`offline`] | offline messages (XEP-0160) |
 //! | [`ping`] | ping (XEP-0199) |
 //! | [`private`] | private XML storage (XEP-0049) |
+//! | [`push`] | push notifications (XEP-0357) |
 //! | [`receipts`] | delivery receipts (XEP-0184) |
 //! | [`register`] | in-band registration (XEP-0077) |
 //! | [`sm`] | stream management (XEP-0198) |
@@ -71,6 +72,7 @@ pub mod muc;
 pub mod offline;
 pub mod ping;
 pub mod private;
+pub mod push;
 pub mod receipts;
 pub mod register;
 pub mod sm;

@@ -15,6 +15,7 @@ use balcony_xep::hints::Hints;
 use balcony_xep::last::{self, Last};
 use balcony_xep::offline::Keep;
 use balcony_xep::ping::Ping;
+use balcony_xep::push;
 use balcony_xep::register::{self, Field, Form};
 use balcony_xep::version::{self, Software};
 use balcony_xep::{muc, private, sm, vcard};
@@ -585,6 +586,93 @@ fn forms_say_what_they_are() {
     );
     assert_eq!(DataForm::read(shown.root()).unwrap().form_type(), None);
     assert!(!format!("{form:?}").contains("urn:x"), "values may be passwords");
+}
+
+// XEP-0357 0.4.1 §5 [PN2] [PN3], §6 [PN5], §7 [PN8] [PN9] [PN10]
+#[test]
+fn push_notifications() {
+    const OPTIONS: &str = "<x xmlns='jabber:x:data' type='submit'>\
+        <field var='FORM_TYPE'><value>http://jabber.org/protocol/pubsub#publish-options</value></field>\
+        <field var='secret'><value>eruio234vzxc2kla-91</value></field></x>";
+    let enable = format!(
+        "<enable xmlns='urn:xmpp:push:0' jid='push-5.client.example' node='yxs32uqsflafdk3iuqo'>{OPTIONS}</enable>"
+    );
+    let parsed = element(&enable);
+    let request = push::Request::read(parsed.root()).unwrap();
+    assert_eq!(written(&request.to_element()), enable);
+    assert!(!format!("{request:?}").contains("eruio234vzxc2kla-91"), "no secret shows");
+    // Another form is none of publish options.
+    let other = element(
+        "<enable xmlns='urn:xmpp:push:0' jid='push.example'><x xmlns='jabber:x:data' type='submit'/></enable>",
+    );
+    let jid: Jid = "push.example".parse().unwrap();
+    let enabled = push::Enable { jid: jid.clone(), node: None, options: None };
+    assert_eq!(push::Request::read(other.root()), Ok(push::Request::Enable(enabled)));
+    let disable = element("<disable xmlns='urn:xmpp:push:0' jid='PUSH.example' node='x'/>");
+    let disabled = push::Disable { jid, node: Some("x".into()) };
+    assert_eq!(push::Request::read(disable.root()), Ok(push::Request::Disable(disabled)));
+    for (wrong, condition) in [
+        ("<enable xmlns='urn:xmpp:push:0' node='x'/>", C::BadRequest),
+        ("<disable xmlns='urn:xmpp:push:0'/>", C::BadRequest),
+        ("<enable xmlns='urn:xmpp:push:0' jid='@'/>", C::JidMalformed),
+        ("<notification xmlns='urn:xmpp:push:0' jid='a'/>", C::BadRequest),
+        ("<enable xmlns='urn:xmpp:carbons:2' jid='a'/>", C::BadRequest),
+    ] {
+        let error = push::Request::read(element(wrong).root()).unwrap_err();
+        assert_eq!(error.condition, condition, "{wrong}");
+    }
+
+    // As in the examples of the XEP, whose forms do not say what they are.
+    let publish = |form: &str| {
+        format!(
+            "<pubsub xmlns='http://jabber.org/protocol/pubsub'><publish node='yxs32uqsflafdk3iuqo'><item>\
+             <notification xmlns='urn:xmpp:push:0'>{form}<additional xmlns='http://example.com/custom'/></notification>\
+             </item></publish><publish-options>{OPTIONS}</publish-options></pubsub>"
+        )
+    };
+    let example = element(&publish(
+        "<x xmlns='jabber:x:data'><field var='FORM_TYPE'><value>urn:xmpp:push:summary</value></field>\
+         <field var='message-count'><value>1</value></field>\
+         <field var='last-message-sender'><value>juliet@capulet.example/balcony</value></field>\
+         <field var='last-message-body'><value>Wherefore art thou, Romeo?</value></field></x>",
+    ));
+    let read = push::Publish::read(example.root()).unwrap();
+    let summary = push::Summary {
+        messages: Some(1),
+        subscriptions: None,
+        sender: Some("juliet@capulet.example/balcony".parse().unwrap()),
+        body: Some("Wherefore art thou, Romeo?".into()),
+    };
+    assert!(!format!("{read:?}").contains("Wherefore"), "nor what people say");
+    assert_eq!(
+        (read.node.as_deref(), &read.notification.summary),
+        (Some("yxs32uqsflafdk3iuqo"), &Some(summary))
+    );
+    assert_eq!(
+        read.options.as_ref().and_then(|options| options.value("secret")),
+        Some("eruio234vzxc2kla-91")
+    );
+    assert_eq!(
+        written(&read.to_element()),
+        format!(
+            "<pubsub xmlns='http://jabber.org/protocol/pubsub'><publish node='yxs32uqsflafdk3iuqo'><item>\
+             <notification xmlns='urn:xmpp:push:0'><x xmlns='jabber:x:data' type='submit'>\
+             <field var='FORM_TYPE' type='hidden'><value>urn:xmpp:push:summary</value></field>\
+             <field var='message-count' type='text-single'><value>1</value></field>\
+             <field var='last-message-sender' type='jid-single'><value>juliet@capulet.example/balcony</value></field>\
+             <field var='last-message-body' type='text-single'><value>Wherefore art thou, Romeo?</value></field></x>\
+             </notification></item></publish><publish-options>{OPTIONS}</publish-options></pubsub>"
+        )
+    );
+    let bare = element(&publish(""));
+    assert_eq!(push::Publish::read(bare.root()).unwrap().notification.summary, None);
+    for wrong in [
+        "<pubsub xmlns='http://jabber.org/protocol/pubsub'/>",
+        "<pubsub xmlns='http://jabber.org/protocol/pubsub'><publish><item/></publish></pubsub>",
+        "<pubsub xmlns='http://jabber.org/protocol/pubsub'><publish><item><notification xmlns='urn:xmpp:push:0'/></item><item/></publish></pubsub>",
+    ] {
+        assert_eq!(push::Publish::read(element(wrong).root()), None, "{wrong}");
+    }
 }
 
 // XEP-0050 1.3.0 §4.4 [AH25]; XEP-0308 1.2.1 §4

@@ -18,6 +18,7 @@ use balcony_xep::disco::{self, About, Identity, Info, Item, Items};
 use balcony_xep::forward::{self, Forwarded};
 use balcony_xep::hints::{self, Hints};
 use balcony_xep::last::{self, Last};
+use balcony_xep::push::{self, Notification, Publish, Summary};
 use balcony_xep::receipts::{self, Receipt};
 use balcony_xep::register::{self, Field, Fields, Form};
 use balcony_xep::sm::{self, Ack, Enable, Enabled, Failed, Resumable, Resume, Resumed, TooHigh};
@@ -101,6 +102,13 @@ const KNOWN: &[(&str, &str)] = &[
     ("r", sm::NS),
     ("a", sm::NS),
     ("handled-count-too-high", sm::NS),
+    ("enable", push::NS),
+    ("disable", push::NS),
+    ("notification", push::NS),
+    ("pubsub", push::PUBSUB),
+    ("publish", push::PUBSUB),
+    ("item", push::PUBSUB),
+    ("publish-options", push::PUBSUB),
     ("x", ""),
     ("x", "urn:x"),
 ];
@@ -109,7 +117,7 @@ const KNOWN: &[(&str, &str)] = &[
 const ATTRIBUTES: &[(&str, &[&str])] = &[
     ("node", &["", "x"]),
     ("name", &["a", "<&'\">"]),
-    ("var", &["urn:x", ""]),
+    ("var", &["urn:x", "", "FORM_TYPE", "message-count", "last-message-body"]),
     ("category", &["client"]),
     (
         "type",
@@ -390,6 +398,30 @@ proptest! {
         copied!(Failed, Failed { condition, h: max });
         copied!(Ack, Ack { h });
         copied!(TooHigh, TooHigh { h, sent });
+    }
+
+    // XEP-0357 0.4.1 §5 [PN2] [PN3], §6 [PN5], §7 [PN8] [PN9] [PN10]
+    #[test]
+    fn push_notifications(
+        (service, sender) in (jid(), of(jid())), node in of(text()), counts: [Option<u32>; 2], body in of(text()), secret in of(text()),
+    ) {
+        let options = secret.map(|secret| {
+            let form = DataForm::new(FormKind::Submit).with(FormField::hidden("FORM_TYPE", push::PUBLISH_OPTIONS));
+            form.with(FormField::new(FieldKind::TextPrivate, "secret").valued(secret))
+        });
+        let node: Option<std::borrow::Cow<'_, str>> = node.map(Into::into);
+        let enable = push::Enable { jid: service.clone(), node: node.clone(), options: options.clone() };
+        let disable = push::Disable { jid: service, node: node.clone() };
+        for request in [push::Request::Enable(enable), push::Request::Disable(disable)] {
+            let arrived = delivered(request.to_element());
+            prop_assert_eq!(push::Request::read(arrived.root()), Ok(request));
+        }
+        let [messages, subscriptions] = counts;
+        let summary = Summary { messages, subscriptions, sender, body: body.map(Into::into) };
+        same!(Summary, summary.clone());
+        let notification = Notification { summary: Some(summary) };
+        same!(Notification, notification.clone());
+        same!(Publish, Publish { node, notification, options });
     }
 
     // XEP-0334 §4

@@ -18,6 +18,7 @@ use balcony_xep::hints::Hints;
 use balcony_xep::last::{self, Last};
 use balcony_xep::offline::Keep;
 use balcony_xep::ping::Ping;
+use balcony_xep::push::{self, Notification, Publish, Summary};
 use balcony_xep::receipts::Receipt;
 use balcony_xep::register::{self, Form};
 use balcony_xep::version::{self, Software};
@@ -69,6 +70,9 @@ pub fn every(element: ElementRef<'_>) {
     form!(commands::Response);
     form!(Form);
     form!(BlockList);
+    form!(Summary);
+    form!(Notification);
+    form!(Publish);
     form!(vcard::Card);
     form!(sm::Feature);
     form!(sm::Enable);
@@ -97,6 +101,9 @@ pub fn every(element: ElementRef<'_>) {
 fn requests(element: ElementRef<'_>) {
     if let Ok(request) = commands::Request::read(element) {
         assert_eq!(commands::Request::read(request.to_element().root()), Ok(request));
+    }
+    if let Ok(request) = push::Request::read(element) {
+        assert_eq!(push::Request::read(request.to_element().root()), Ok(request));
     }
     if let Ok(request) = register::Request::read(element) {
         assert_eq!(register::Request::read(request.to_element().root()), Ok(request));
