@@ -84,6 +84,8 @@ pub(crate) struct Resource {
     pub(crate) directed: Directed,
     /// Whether it has asked for the roster, and so gets pushes (RFC 6121 section 2.2).
     pub(crate) interested: bool,
+    /// Whether it has a connection; otherwise it waits for its client (XEP-0198).
+    pub(crate) is_connected: bool,
     /// What extensions know of it. After a change call [`Account::count_slots`].
     slots: Slots,
 }
@@ -431,6 +433,7 @@ impl Account {
             presence: None,
             directed: Directed::default(),
             interested: false,
+            is_connected: true,
             slots: Slots::default(),
         });
     }

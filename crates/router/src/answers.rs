@@ -29,7 +29,7 @@ impl Router {
                 let is_same = |account: &Account| account.incarnation == incarnation;
                 if self.accounts.get(&name).is_some_and(is_same) {
                     self.answered(&name, purpose, answer, effects);
-                } else if let Purpose::Put(stanza) = purpose
+                } else if let Purpose::Put { message: stanza, .. } = purpose
                     && answer != Some(Answer::Saved)
                     && charge.as_ref().is_some_and(Charge::is_awaited)
                 {
@@ -59,7 +59,12 @@ impl Router {
                 self.fetched(name, answer, effects);
                 self.drain_all(name, effects);
             }
-            Purpose::Put(stanza) => self.put(name, &stanza, answer, effects),
+            Purpose::Put { message, is_again } => {
+                if saved {
+                    self.note_stored(name, &message, is_again);
+                }
+                self.put(name, &message, answer, effects);
+            }
             Purpose::Drop => {
                 let Some(account) = self.accounts.get_mut(name) else { return };
                 account.asks -= 1;

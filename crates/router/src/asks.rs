@@ -79,7 +79,11 @@ pub(crate) enum Purpose {
     /// What was decided becomes visible.
     Commit(Box<Commit>),
     /// The sender of this message hears if it was not stored.
-    Put(Arc<Stanza>),
+    Put {
+        message: Arc<Stanza>,
+        /// It has waited for a client before, or may have.
+        is_again: bool,
+    },
     /// Messages that have been delivered are deleted.
     Drop,
     /// Messages for sessions without a connection are written.

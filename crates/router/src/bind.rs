@@ -102,6 +102,7 @@ impl Router {
             received: 0,
             undecided: 0,
             recent: None,
+            is_watched: false,
         };
         self.sessions.insert(session, own);
         self.refresh(account);

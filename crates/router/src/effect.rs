@@ -1,13 +1,14 @@
 //! What a router decides, for its owner to carry out, in order: what is written to which session, what is asked of the store, and
 //! what goes to other servers.
 
+use alloc::string::String;
 use alloc::sync::Arc;
 
 use balcony_jid::{BareJid, FullJid};
 use balcony_machine::Ticket;
 use balcony_stanza::{Stanza, StreamCondition};
 
-use crate::Ask;
+use crate::{Ask, Level};
 
 /// Names a session: a resource that is bound. The owner chooses the number, and uses it for one session only. It is not that of a
 /// connection.
@@ -74,6 +75,8 @@ pub enum Effect {
         /// How many stanzas it has sent so far, all of which are handled: the number of the next.
         received: u64,
     },
+    /// A line for the log, of an extension. It holds nothing secret, but may hold line breaks that somebody else has chosen.
+    Log(Level, String),
     /// An account has been removed, by its user (XEP-0077 section 3.2) or by the owner; or what
     /// [`Router::remove_account`](crate::Router::remove_account) has come to, once however often it was called meanwhile.
     Removed {

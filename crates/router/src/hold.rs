@@ -104,6 +104,7 @@ impl Router {
             session: Some(session),
             now: self.asks.now(),
             random: &mut self.random,
+            orders: &mut self.orders.orders,
             effects,
         };
         self.shared.tables().element(&mut call, element);

@@ -101,9 +101,9 @@ impl Router {
     }
 
     /// An iq to one of the server's own addresses.
-    pub(crate) fn serve(&self, stanza: &Stanza, effects: &mut Vec<Effect>) {
+    pub(crate) fn serve(&mut self, stanza: &Stanza, effects: &mut Vec<Effect>) {
         if stanza.result().is_none() {
-            return;
+            return self.take_response(stanza, effects);
         }
         if !stanza.head.to.as_ref().is_some_and(Jid::is_bare) {
             return self.refuse(stanza, ErrorCondition::ServiceUnavailable, effects);

@@ -460,6 +460,13 @@ impl Outbox {
         entries.map(|(place, entry)| (place, Arc::clone(&entry.stanza), entry.at, entry.group()))
     }
 
+    /// The messages in it, and behind them those that are held, with the time at which they came: but for those that come from a log.
+    pub(crate) fn messages(&self) -> impl Iterator<Item = (Instant, &Arc<Stanza>)> {
+        let held = self.held.iter().flat_map(|held| held.entries());
+        let messages = |entry: &&Entry| entry.is_message() && entry.replayed.is_none();
+        self.entries.iter().chain(held).filter(messages).map(|entry| (entry.at, &entry.stanza))
+    }
+
     /// The groups of the messages in it that are written and that other sessions get as well, and their documents.
     pub(crate) fn kept_in_groups(&self) -> impl Iterator<Item = (u64, Arc<str>)> {
         let held = self.held.iter().flat_map(|held| held.entries());

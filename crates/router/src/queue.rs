@@ -168,6 +168,7 @@ impl Router {
         }
         self.answer_resumptions(effects);
         self.flush_all(effects);
+        self.carry_out_orders(effects);
         while let Some(session) = self.abandoned.pop() {
             let start = effects.len();
             self.finish_leaving(session, effects);
@@ -187,6 +188,9 @@ impl Router {
         let now = self.asks.now();
         let kept = self.kept_as(&stanza);
         let replayed = self.replays.pop_front_if(|(replayed, ..)| Arc::ptr_eq(replayed, &stanza));
+        if replayed.is_none() {
+            self.note_waiting(id, &stanza);
+        }
         let Some(session) = self.sessions.get_mut(&id) else {
             let is_last = replayed.as_ref().is_some_and(|(.., is_last)| *is_last);
             let entry = Entry::new(stanza, now, false, replayed.map(|(_, number, _)| number), others, kept);

@@ -94,6 +94,7 @@ impl Router {
             session: None,
             now: self.asks.now(),
             random: &mut self.random,
+            orders: &mut self.orders.orders,
             effects,
         };
         self.shared.tables().loaded_again(&before.slots, &mut call);

@@ -126,6 +126,7 @@ impl Router {
             Absent::Drop => return,
         };
         let Some(creation) = account.known().map(|known| known.creation) else { return };
+        let is_again = origin.is_stamped();
         let Some(charge) = self.charge(&stanza, origin, effects) else { return };
         if let Some(account) = self.accounts.get_mut(name) {
             account.backlog.puts += 1;
@@ -139,7 +140,13 @@ impl Router {
         }
         self.refresh(name);
         let change = Change::Log { creation, edit: LogEdit::Append(append) };
-        self.save_beside(name, change, Purpose::Put(Arc::new(stanza)), Some(charge), effects);
+        self.save_beside(
+            name,
+            change,
+            Purpose::Put { message: Arc::new(stanza), is_again },
+            Some(charge),
+            effects,
+        );
     }
 
     /// What is stored because older messages are on their way to a client is on its way, too: it has as much room as it would have in the

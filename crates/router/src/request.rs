@@ -109,6 +109,7 @@ impl Router {
                     session,
                     now: self.asks.now(),
                     random: &mut self.random,
+                    orders: &mut self.orders.orders,
                     effects,
                 };
                 let reply = own.run(&mut call, &request);
@@ -139,6 +140,7 @@ impl Router {
             session,
             now: self.asks.now(),
             random: &mut self.random,
+            orders: &mut self.orders.orders,
             effects,
         };
         let reply = (then.run)(&mut call, answer);
@@ -369,6 +371,7 @@ impl Router {
                 session: Some(session),
                 now: self.asks.now(),
                 random: &mut self.random,
+                orders: &mut self.orders.orders,
                 effects,
             };
             let _ = self.shared.tables().bind_inline(&mut call, element);

@@ -58,7 +58,11 @@ impl Router {
         before.map(|before| self.waiting_for_clients.remove(&(before, session)));
         self.waiting_for_clients.extend(after.map(|after| (after, session)));
         self.watch(session, stall, None);
+        self.set_connected(session, false);
+        let start = effects.len();
         self.keep_queue(session, effects);
+        self.note_queue(session);
+        self.dispatch(start, effects);
         true
     }
 
@@ -101,6 +105,7 @@ impl Router {
         let Management::Resuming { until, .. } = own.outbox.management() else { return };
         self.waiting_for_clients.remove(&(*until, session));
         effects.push(Effect::Resumed { session, jid: own.jid.clone(), received: own.received });
+        self.set_connected(session, true);
         self.begin_again(session);
         let limits = &self.shared.config.limits;
         let Some(own) = self.sessions.get_mut(&session) else { return };
@@ -119,6 +124,15 @@ impl Router {
         let after = own.outbox.stalls_at(limits);
         self.watch(session, None, after);
         self.forget_acknowledged(session, effects);
+    }
+
+    /// The account knows whether a client of it has a connection.
+    fn set_connected(&mut self, session: SessionId, is_connected: bool) {
+        let Some(name) = self.sessions.get(&session).map(|own| own.jid.to_bare()) else { return };
+        let account = self.accounts.get_mut(&name);
+        if let Some(resource) = account.and_then(|account| account.by_session(session)) {
+            resource.is_connected = is_connected;
+        }
     }
 
     /// Ends the sessions whose clients have not come back in time.

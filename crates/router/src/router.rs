@@ -15,6 +15,7 @@ use crate::asks::{Asks, cost, payer};
 use crate::facts::SenderFacts;
 use crate::line::{Origin, Sent};
 use crate::lookup::Lookups;
+use crate::orders::Orders;
 use crate::outbox::{Outbox, is_answer};
 use crate::queue::Leaving;
 use crate::shared::Shared;
@@ -57,6 +58,8 @@ pub struct Router {
     /// What has been replayed and is to be delivered next, its number in its log, and whether it is the last. Empty between calls.
     pub(crate) replays: VecDeque<(Arc<Stanza>, u64, bool)>,
     pub(crate) asks: Asks,
+    /// What extensions want to have done, and are told.
+    pub(crate) orders: Orders,
     pub(crate) parked: Parked,
     pub(crate) lookups: Lookups,
     /// Whose stored messages are to be looked at again, and when, the next one first: all wait equally long.
@@ -87,6 +90,8 @@ pub(crate) struct Session {
     pub(crate) undecided: usize,
     /// Whom it has written to last.
     pub(crate) recent: Option<Recent>,
+    /// It is seen later whether it has acknowledged what it has got.
+    pub(crate) is_watched: bool,
 }
 
 /// Whom a session has written to last.
@@ -135,6 +140,7 @@ impl Router {
             random: seed.random(),
             parked: Parked::default(),
             lookups: Lookups::default(),
+            orders: Orders::default(),
             accounts: HashMap::new(),
             sessions: HashMap::new(),
             leaving: BTreeMap::new(),
@@ -261,6 +267,9 @@ impl Router {
         {
             self.forget_directed(from, to);
         }
+        if is_told && self.is_request_unsent(stanza, condition, effects) {
+            return;
+        }
         // Probes are the server's own.
         if is_told && stanza.head.kind != Kind::Presence(PresenceType::Probe) {
             self.refuse(stanza, condition, effects);
@@ -293,6 +302,7 @@ impl Router {
             .chain(stall)
             .chain(abandoned)
             .chain(parked)
+            .chain(self.orders.deadline())
             .min()?;
         Some(Deadline { at, reason: Reason::Answer })
     }
@@ -311,6 +321,7 @@ impl Router {
         while let Some((_, account)) = self.retries.pop_front_if(|(at, _)| *at <= now) {
             self.try_again(&account, effects);
         }
+        self.tick_orders(effects);
         self.go_on(effects);
         self.dispatch(start, effects);
         if self.parked.due().is_some_and(|due| due <= now) {

@@ -155,6 +155,7 @@ impl Router {
                 extensions.tables().restore_client(extensions.index(extension), state, resource.slots_mut());
             }
             resource.interested = interested;
+            resource.is_connected = false;
             directed.into_iter().for_each(|entity| resource.directed.insert(entity));
         }
         account.count_slots();
@@ -173,6 +174,7 @@ impl Router {
             received,
             undecided: 0,
             recent: None,
+            is_watched: false,
         };
         self.sessions.insert(session, own);
         self.refresh(&name);

@@ -9,21 +9,11 @@ use alloc::string::String;
 
 use balcony_connection::Error;
 use balcony_jid::FullJid;
+pub use balcony_router::Level;
 use balcony_sasl::Mechanism;
 use balcony_stanza::StreamCondition;
 
 use crate::{Ended, Notice};
-
-/// How much a line of the log matters.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Level {
-    /// For those who look for a fault.
-    Debug,
-    /// The ordinary course of things.
-    Info,
-    /// Somebody may want to look into this.
-    Warn,
-}
 
 /// Puts what happens on one connection into words, with what is known of it from before.
 pub(crate) struct Journal {

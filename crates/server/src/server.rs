@@ -20,6 +20,7 @@ use crate::components::Components;
 use crate::config::Config;
 use crate::connections::{Connections, Up};
 use crate::federation::Federation;
+use crate::journal::one_line;
 use crate::saved::Saving;
 use crate::sessions::{Back, Sessions};
 use crate::transport::Transport;
@@ -513,6 +514,7 @@ impl Server {
                 let ticket = self.asks.open(Asker::Router(ticket));
                 actions.push(Action::Ask(ticket, Ask::Router(ask)));
             }
+            Effect::Log(level, line) => actions.push(Action::Log(level, one_line(line))),
             Effect::Removed { account, removal } => actions.push(Action::Removed(account, removal)),
             Effect::Resumed { session, jid, received } => self.resumed(now, session, jid, received, actions),
             Effect::Remote { stanza, is_told, is_answer } => {

@@ -26,6 +26,8 @@ pub struct Client<'a, X: Extension> {
     pub jid: &'a FullJid,
     /// Whether it has sent presence, of whatever priority.
     pub is_available: bool,
+    /// Whether it has a connection; otherwise its session waits for it (XEP-0198).
+    pub is_connected: bool,
     /// What the extension knows of it.
     pub state: &'a X::Client,
 }
@@ -51,6 +53,7 @@ impl<'a, X: Extension> AccountRef<'a, X> {
             session: resource.session,
             jid: &resource.jid,
             is_available: resource.presence().is_some(),
+            is_connected: resource.is_connected,
             state: resource.slots().get(typed.index).unwrap_or(&typed.no_client),
         })
     }

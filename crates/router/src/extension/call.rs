@@ -18,6 +18,8 @@ pub(crate) struct Call<'a> {
     pub(crate) session: Option<SessionId>,
     pub(crate) now: Instant,
     pub(crate) random: &'a mut Random,
+    /// What is to be done when it has returned.
+    pub(crate) orders: &'a mut Vec<super::Order>,
     /// What is said to the account's own clients.
     pub(crate) effects: &'a mut Vec<Effect>,
 }

@@ -38,6 +38,12 @@ impl<'a> Server<'a> {
         self.shared.tables().features(of)
     }
 
+    /// Whether this is one of the domains that the server serves.
+    #[must_use]
+    pub fn serves(&self, domain: &str) -> bool {
+        self.shared.is_local(domain)
+    }
+
     /// How long the server has been running.
     #[must_use]
     pub fn uptime(&self) -> Duration {

@@ -8,23 +8,17 @@ use alloc::boxed::Box;
 use alloc::format;
 
 use balcony_jid::Jid;
-use balcony_stanza::{Kind, MessageType, PresenceType, Stanza, ns};
+use balcony_stanza::{Kind, MessageType, PresenceType, Stanza};
 use balcony_xep::carbons::{Carbon, Direction};
 use balcony_xep::chat_states::is_only_state;
 use balcony_xep::csi::{ClientState, FEATURE, NS};
-use balcony_xep::{conference, muc};
+use balcony_xep::muc;
 use balcony_xml::ElementRef;
 
+use super::matters::says_something;
 use super::{Context, Delivery, Extension, Registry};
 use crate::outbox::is_copy;
 
-/// What says how a message is encrypted (XEP-0380): nobody else can know whether it matters.
-const ENCRYPTION: &str = "urn:xmpp:eme:0";
-const ENCRYPTED: &str = "jabber:x:encrypted";
-/// Calls (XEP-0353, XEP-0482), in any version.
-const CALLS: [&str; 2] = ["urn:xmpp:jingle-message:", "urn:xmpp:call-invites:"];
-/// Somebody wants to be noticed (XEP-0224).
-const ATTENTION: &str = "urn:xmpp:attention:0";
 /// By this status a room speaks of whoever gets it (XEP-0045 section 15.6).
 const SELF: &str = "110";
 
@@ -104,7 +98,7 @@ impl Csi {
     fn message(&self, stanza: &Stanza) -> Delivery {
         let Ok(content) = stanza.payload.parse() else { return Delivery::Flush };
         let root = content.root();
-        if stanza.head.kind == Kind::Message(MessageType::Error) || root.children().any(is_urgent) {
+        if stanza.head.kind == Kind::Message(MessageType::Error) || says_something(root) {
             return Delivery::Flush;
         }
         match (is_only_state(root), &stanza.head.from) {
@@ -120,22 +114,6 @@ impl Csi {
 /// What somebody is doing in a conversation.
 fn state_of(from: &Jid, to: Option<&Jid>) -> Box<str> {
     format!("state {from} {}", to.map_or("", Jid::as_str)).into()
-}
-
-/// Whether a message with this in it says something to a person.
-fn is_urgent(child: ElementRef<'_>) -> bool {
-    let (name, namespace) = (child.name(), child.namespace());
-    match name {
-        "body" | "subject" if ns::is_content(namespace) => true,
-        "encrypted" => true,
-        "x" if namespace == muc::USER => {
-            child.children().any(|told| ["invite", "decline"].contains(&told.name()))
-        }
-        _ => {
-            [ENCRYPTION, ENCRYPTED, ATTENTION, conference::NS].contains(&namespace)
-                || CALLS.iter().any(|calls| namespace.starts_with(calls))
-        }
-    }
 }
 
 /// Whether presence of a room says what has become of the one who gets it there: that one is in, or is no longer.

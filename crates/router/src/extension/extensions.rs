@@ -82,6 +82,7 @@ impl Extensions {
             .with(super::private::Private::default())
             .with(super::vcard::Vcard::default())
             .with(super::csi::Csi::default())
+            .with(super::push::Push::default())
     }
 
     /// Their names, in the order in which they were added.

@@ -20,6 +20,8 @@
 //! | [`bind_inline`](Registry::bind_inline) | what a client wants at once when it binds its resource |
 //! | [`element`](Registry::element) | what a client says beside stanzas |
 //! | [`hold`](Registry::hold) | whether what comes for a client goes to it now |
+//! | [`waits`](Registry::waits) | what waits for the account's user |
+//! | [`woken`](Registry::woken) | what it wanted to do now |
 //! | [`resumed`](Registry::resumed) | what is still known of a client whose session goes on |
 
 use core::fmt;
@@ -29,6 +31,8 @@ mod call;
 mod clash;
 mod context;
 mod extensions;
+mod matters;
+mod orders;
 mod registry;
 mod reply;
 mod slots;
@@ -42,6 +46,7 @@ pub mod last;
 pub mod offline;
 pub mod ping;
 pub mod private;
+pub mod push;
 pub mod registration;
 pub mod session;
 pub mod vcard;
@@ -51,10 +56,12 @@ pub use account_ref::{AccountRef, Client};
 pub use clash::{Claim, Clash};
 pub use context::{Context, Server};
 pub use extensions::{Asked, Builder, Collection, Extensions, Kind};
+pub use orders::{Response, Waiting};
 pub use registry::{Access, Addressee, Copies, Copying, Documents, Registry};
 pub use reply::{Absent, Delivery, Edit, Hold, Reply, Request};
 
 pub(crate) use call::Call;
+pub(crate) use orders::{Order, Respond, What};
 pub(crate) use reply::{Later, Then, Todo};
 pub(crate) use slots::Slots;
 pub(crate) use tables::{Found, Tables};

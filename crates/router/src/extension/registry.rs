@@ -12,7 +12,7 @@ use balcony_xml::ElementRef;
 
 use super::extensions::{Collection, Kind};
 use super::tables::{Key, OwnRequest, PublicRequest, Replay, ServerRequest, Tables, Typed};
-use super::{Absent, AccountRef, Claim, Context, Extension, Reply, Request, Server, Slots};
+use super::{Absent, AccountRef, Claim, Context, Extension, Reply, Request, Server, Slots, Waiting};
 use crate::account::Account;
 use crate::router::deliver;
 use crate::{Content, Document, Effect, Entry, SessionId};
@@ -296,6 +296,24 @@ impl<X: Extension> Registry<'_, X> {
             hold(&typed.x, client.get(index).unwrap_or(&typed.no_client), stanza)
         };
         self.tables.add_hold(index, Box::new(hold));
+    }
+
+    /// Hears of messages that wait for the account's user: in the session of a client that has lost its connection (XEP-0198), with one that
+    /// does not acknowledge them for a quarter of a minute, or in the store (XEP-0160), when they are there durably. Asked if the
+    /// extension knows something of the account. The context's [session](Context::session) is the client for which a message waits.
+    pub fn waits(&mut self, waits: fn(&X, &mut Context<'_, '_, X>, &Waiting<'_>)) {
+        let typed = Arc::clone(self.typed);
+        let waits = move |call: &mut super::Call<'_>, waiting: &Waiting<'_>| {
+            typed.with(call, |x, context| waits(x, context, waiting));
+        };
+        self.tables.add_waits(self.typed.index, Box::new(waits));
+    }
+
+    /// Is called at the time that the extension has [wanted](Context::wake).
+    pub fn woken(&mut self, woken: fn(&X, &mut Context<'_, '_, X>)) {
+        let typed = Arc::clone(self.typed);
+        let woken = move |call: &mut super::Call<'_>| typed.with(call, woken);
+        self.tables.woken.push((self.typed.index, Box::new(woken)));
     }
 
     /// Changes what is known of a client when it goes on with its session on another stream (XEP-0198 section 5): what was said on the

@@ -15,7 +15,7 @@ use super::extensions::{Asked, Collection, Kind};
 use super::slots::bit;
 use super::{
     Absent, Access, Addressee, Call, Context, Copies, Copying, Damaged, Delivery, Edit, Extension, Reply,
-    Request, Server, Slots,
+    Request, Server, Slots, Waiting,
 };
 use crate::account::Account;
 use crate::{Append, Collections, Document, Entry, LogEdit};
@@ -73,6 +73,8 @@ type Restore = Box<dyn Fn(&str, &Entry) -> Option<Stanza> + Send + Sync>;
 type IsAbsent = Box<dyn Fn(&BareJid, &Account, &Stanza, bool) -> Absent + Send + Sync>;
 type Sent = Box<dyn Fn(&mut Call<'_>, ElementRef<'_>) + Send + Sync>;
 type Holds = Box<dyn Fn(&Slots, &Stanza) -> Delivery + Send + Sync>;
+type Waits = Box<dyn Fn(&mut Call<'_>, &Waiting<'_>) + Send + Sync>;
+type Woken = Box<dyn Fn(&mut Call<'_>) + Send + Sync>;
 type Resumed = Box<dyn Fn(&mut Slots) + Send + Sync>;
 type Wanted = Box<dyn Fn(&mut Call<'_>, ElementRef<'_>) + Send + Sync>;
 type SaveClient = Box<dyn Fn(&Slots) -> Option<Vec<u8>> + Send + Sync>;
@@ -129,6 +131,10 @@ pub(crate) struct Tables {
     /// The extensions that hold back what comes for clients, a bit each.
     hold_bits: u64,
     hold: Vec<(u8, Holds)>,
+    /// The extensions that hear of messages that wait, a bit each.
+    waits_bits: u64,
+    waits: Vec<(u8, Waits)>,
+    pub(super) woken: Vec<(u8, Woken)>,
     pub(super) resumed: Vec<Resumed>,
     pub(super) collections: Vec<Collection>,
     /// Which extension has which of them.
@@ -190,6 +196,11 @@ impl Tables {
     pub(super) fn add_hold(&mut self, index: u8, hold: Holds) {
         self.hold_bits |= bit(index);
         self.hold.push((index, hold));
+    }
+
+    pub(super) fn add_waits(&mut self, index: u8, waits: Waits) {
+        self.waits_bits |= bit(index);
+        self.waits.push((index, waits));
     }
 
     pub(crate) fn features(&self, of: Addressee) -> impl Iterator<Item = &'static str> + use<'_> {
@@ -350,6 +361,30 @@ impl Tables {
         let asked = self.hold.iter().filter(|(index, _)| known & bit(*index) != 0);
         let mut all = asked.map(|(index, hold)| (*index, hold(client, stanza)));
         all.find(|(_, delivery)| *delivery != Delivery::Pass).unwrap_or((0, Delivery::Pass))
+    }
+
+    /// Whether an extension hears of messages that wait.
+    pub(crate) const fn is_told(&self) -> bool {
+        self.waits_bits != 0
+    }
+
+    /// Whether one does of an account of which these extensions know something.
+    pub(crate) const fn is_told_of(&self, bits: u64) -> bool {
+        (bits | self.always) & self.waits_bits != 0
+    }
+
+    /// A message waits for the user of an account.
+    pub(crate) fn waits(&self, call: &mut Call<'_>, waiting: &Waiting<'_>) {
+        let known = call.account.known().map_or(0, |known| known.slots.bits()) | self.always;
+        self.waits
+            .iter()
+            .filter(|(index, _)| known & bit(*index) != 0)
+            .for_each(|(_, waits)| waits(call, waiting));
+    }
+
+    /// It is the time that an extension has wanted.
+    pub(crate) fn woken(&self, index: u8, call: &mut Call<'_>) {
+        self.woken.iter().filter(|(at, _)| *at == index).for_each(|(_, woken)| woken(call));
     }
 
     /// The client goes on with its session on another stream.

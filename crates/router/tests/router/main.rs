@@ -26,6 +26,7 @@ mod outside;
 mod own;
 mod presence;
 mod private;
+mod push;
 mod queues;
 mod registration;
 mod resumption;

@@ -81,7 +81,7 @@ fn disco_info() {
             "<iq{from} to='romeo@example.net/street' type='result' id='q'>\
              <query xmlns='{}'><identity category='account' type='registered'/>{common}{people}{}</query></iq>",
             ns::DISCO_INFO,
-            feature("jabber:iq:last") + &feature("vcard-temp")
+            ["jabber:iq:last", "vcard-temp", "urn:xmpp:push:0"].map(feature).concat()
         )
     };
     assert_eq!(reply(&mut world, romeo, ask()), account(""));

@@ -314,9 +314,11 @@ pub(crate) fn tell(effect: &Effect, name: &dyn Fn(SessionId) -> String) -> Optio
             format!("remote {}: {}", stanza.head.to.as_ref().unwrap(), brief(stanza))
         }
         Effect::Removed { account, removal } => format!("{account}: {removal:?}"),
-        Effect::Ask { .. } | Effect::Handled { .. } | Effect::Hold { .. } | Effect::Resumed { .. } => {
-            return None;
-        }
+        Effect::Ask { .. }
+        | Effect::Handled { .. }
+        | Effect::Hold { .. }
+        | Effect::Resumed { .. }
+        | Effect::Log(..) => return None,
     })
 }
 

@@ -1,0 +1,77 @@
+//! Whether a message says something to a person: what a client that nobody uses gets at once (XEP-0352), and for which a device is woken
+//! (XEP-0357). There is one such judgment.
+
+use alloc::string::String;
+
+use balcony_stanza::{Kind, MessageType, Stanza, ns};
+use balcony_xep::carbons::{Carbon, Direction};
+use balcony_xep::{conference, muc};
+use balcony_xml::ElementRef;
+
+use crate::outbox::is_copy;
+
+/// What says how a message is encrypted (XEP-0380): nobody else can know whether it matters.
+const ENCRYPTION: &str = "urn:xmpp:eme:0";
+const ENCRYPTED: &str = "jabber:x:encrypted";
+/// Calls (XEP-0353, XEP-0482), in any version.
+const CALLS: [&str; 2] = ["urn:xmpp:jingle-message:", "urn:xmpp:call-invites:"];
+/// Somebody wants to be noticed (XEP-0224).
+const ATTENTION: &str = "urn:xmpp:attention:0";
+
+/// Whether a message with this content says something to a person.
+pub(super) fn says_something(content: ElementRef<'_>) -> bool {
+    content.children().any(is_said)
+}
+
+/// Why nobody is woken for a message, in words; `None` if it is worth it. A copy (XEP-0280) is worth what its message is.
+pub(super) fn why_not_wake(message: &Stanza, owner: &str) -> Option<&'static str> {
+    let copy = is_copy(message).then(|| message.payload.parse().ok()).flatten();
+    match copy.as_ref().and_then(|content| Carbon::read(content.root())) {
+        Some(Carbon { direction: Direction::Sent, .. }) => Some("it is a copy of what the user has sent"),
+        Some(Carbon { message, .. }) => why_not_wake_for(&message, owner),
+        None => why_not_wake_for(message, owner),
+    }
+}
+
+fn why_not_wake_for(message: &Stanza, owner: &str) -> Option<&'static str> {
+    if message.head.kind == Kind::Message(MessageType::Error) {
+        return Some("it is an error");
+    }
+    if message.head.from.as_ref().is_some_and(|from| from.bare_str() == owner) {
+        return Some("the user has sent it");
+    }
+    let says_something = message.payload.parse().is_ok_and(|content| says_something(content.root()));
+    (!says_something).then_some("it says nothing to a person")
+}
+
+/// Whether a message with this in it says something to a person.
+fn is_said(child: ElementRef<'_>) -> bool {
+    let (name, namespace) = (child.name(), child.namespace());
+    match name {
+        "body" | "subject" if ns::is_content(namespace) => true,
+        "encrypted" => true,
+        "x" if namespace == muc::USER => {
+            child.children().any(|told| ["invite", "decline"].contains(&told.name()))
+        }
+        _ => {
+            [ENCRYPTION, ENCRYPTED, ATTENTION, conference::NS].contains(&namespace)
+                || CALLS.iter().any(|calls| namespace.starts_with(calls))
+        }
+    }
+}
+
+/// What a message says, or the message of which it is a copy; `None` if it has no body.
+pub(super) fn body_of(message: &Stanza) -> Option<String> {
+    let content = message.payload.parse().ok()?;
+    if let Some(carbon) = is_copy(message).then(|| Carbon::read(content.root())).flatten() {
+        let content = carbon.message.payload.parse().ok()?;
+        return text_of(content.root());
+    }
+    text_of(content.root())
+}
+
+fn text_of(content: ElementRef<'_>) -> Option<String> {
+    let body =
+        content.children().find(|child| child.name() == "body" && ns::is_content(child.namespace()))?;
+    Some(body.text().into_owned())
+}
