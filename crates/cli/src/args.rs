@@ -52,6 +52,8 @@ pub(crate) enum Command {
     Roster(RosterArgs),
     /// Show which contacts are online
     Presence(PresenceArgs),
+    /// Run a push service for tests, which prints what servers tell it (XEP-0357)
+    PushService(PushServiceArgs),
     /// Show a login as it goes over the wire, line by line
     Trace,
 }
@@ -326,11 +328,46 @@ pub(crate) struct ListenArgs {
     /// Print a line of JSON for each message, and for each change of a contact
     #[arg(long)]
     pub(crate) json: bool,
+    /// Have the server tell this push service when messages wait and the connection is lost (XEP-0357). It does so until it is told
+    /// otherwise, also after this command has ended
+    #[arg(long, value_name = "JID")]
+    pub(crate) push: Option<Jid>,
+    /// The node of the push service
+    #[arg(long, value_name = "NODE", requires = "push")]
+    pub(crate) push_node: Option<Text>,
+    /// Have the server tell this push service no longer
+    #[arg(long, value_name = "JID", conflicts_with = "push")]
+    pub(crate) no_push: Option<Jid>,
     /// Make a lost connection again within so many seconds, at a random moment; within ever more while that fails
     #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=3600))]
     pub(crate) retry: u64,
     #[command(flatten)]
     pub(crate) connect: ConnectArgs,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Example, with `\"push.localhost\" = \"a long secret\"` in [components.secrets] of the server's configuration:
+  balcony push-service push.localhost --secret-file secret
+  balcony listen --as juliet@localhost/phone --push push.localhost
+
+It attaches to the server as a component (XEP-0114), wakes no device, and prints a line of JSON for each notification: when, of which \
+server, the node, and what the server tells in short, such as how many messages wait.")]
+pub(crate) struct PushServiceArgs {
+    /// The domain of the service
+    pub(crate) domain: Domain,
+    /// Take the secret from the first line of this file; `-` is the standard input [default: BALCONY_PASSWORD, or a prompt]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) secret_file: Option<PathBuf>,
+    /// Where the server listens for components
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:5347")]
+    pub(crate) connect: Address,
+    /// The only nodes that there are; may be given several times. Without it there is any
+    #[arg(long, value_name = "NODE")]
+    pub(crate) node: Vec<String>,
+    /// Exit after so many notifications
+    #[arg(long, value_name = "N")]
+    pub(crate) count: Option<u64>,
 }
 
 #[derive(Debug, clap::Args)]

@@ -20,6 +20,7 @@ use crate::database::Database;
 use crate::failure::{Failure, io};
 use crate::federation::Federation;
 use crate::password::MARK;
+use crate::push::PushNotifications;
 use crate::small_file;
 
 /// Where a server keeps its data unless it is told otherwise.
@@ -130,6 +131,9 @@ pub(crate) struct Settings {
     /// Clients that nobody uses: in the file only.
     #[arg(skip)]
     pub(crate) csi: ClientStates,
+    /// Push notifications: in the file only.
+    #[arg(skip)]
+    pub(crate) push: PushNotifications,
 }
 
 impl Settings {
@@ -192,6 +196,7 @@ impl Settings {
             ("federation.listen-tls", self.federation.listen_tls != running.federation.listen_tls),
             ("components", self.components != running.components),
             ("csi", self.csi != running.csi),
+            ("push", self.push != running.push),
             ("data", self.folder() != running.folder()),
             ("database", self.database != running.database),
             ("allow-plaintext", self.allow_plaintext != running.allow_plaintext),
@@ -221,6 +226,7 @@ impl Settings {
             max_contacts: running.max_contacts,
             components: running.components.clone(),
             csi: running.csi,
+            push: running.push,
             federation: Box::new(self.federation.with_addresses_of(&running.federation)),
             ..self
         };
@@ -259,6 +265,7 @@ impl Settings {
             federation: _,
             components: _,
             csi: _,
+            push: _,
         } = self;
         let listens = [&listen, &listen_tls, &listen_wss, &listen_ws].iter().any(|list| !list.is_empty());
         Settings {
@@ -292,6 +299,7 @@ impl Settings {
             federation: file.federation,
             components: file.components,
             csi: file.csi,
+            push: file.push,
         }
     }
 
@@ -326,7 +334,8 @@ impl Settings {
         if let Some(most) = self.max_login_attempts {
             config.limits.sasl_attempts = most;
         }
-        config.extensions = self.csi.among(Extensions::standard().with(self.offline())).build()?;
+        let extensions = Extensions::standard().with(self.offline());
+        config.extensions = self.push.among(self.csi.among(extensions)).build()?;
         Ok(())
     }
 
@@ -508,6 +517,24 @@ mod tests {
         );
         let changed = read("token-lifetime = 2").unwrap().with_fixed_of(&read("").unwrap());
         assert_eq!((changed.1, changed.0.token_lifetime), (vec!["token-lifetime"], None));
+    }
+
+    // XEP-0357 0.4.1 §9 [PN14]: what services are told is the administrator's choice, and nobody's texts unless that is wanted.
+    #[test]
+    fn push_can_be_left_out() {
+        let with = |text: &str| {
+            let mut config = ServerConfig::new(Vec::new(), balcony_machine::Secret::new([0; 32]));
+            typed(&[]).or(read(text).unwrap()).bound(&mut config).unwrap();
+            config.extensions.names().contains(&"push")
+        };
+        assert!(
+            with("")
+                && with("[push]\nlast-message-sender = true\ninterval = 1")
+                && !with("[push]\nenabled = false")
+        );
+        assert!(read("[push]\nbody = true").unwrap_err().contains("unknown field `body`"));
+        let changed = read("[push]\nmessage-count = false").unwrap().with_fixed_of(&read("").unwrap());
+        assert_eq!((changed.1, changed.0.push), (vec!["push"], PushNotifications::default()));
     }
 
     // RFC 6120 §13.12 [Q14]

@@ -6,8 +6,10 @@ use std::time::Instant;
 use balcony_client::{
     Backoff, Carbon, ConnectError, Contacts, Event, News, Presence, RequestId, RequestOutcome,
 };
-use balcony_stanza::{Stanza, StreamCondition};
+use balcony_jid::Jid;
+use balcony_stanza::{Payload, Stanza, StreamCondition};
 use balcony_tokio::Error;
+use balcony_xep::push::{Disable, Enable, Request};
 use serde::Serialize;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -24,6 +26,7 @@ pub(crate) fn run(args: ListenArgs) -> Result<(), Failure> {
     let mut connector = Connector::new(&args.account, &args.connect)?;
     // It comes back.
     connector.config.stream.request_token = true;
+    let push = push(&args);
     let mut listener = Listener {
         json: args.json,
         left: args.count,
@@ -34,12 +37,22 @@ pub(crate) fn run(args: ListenArgs) -> Result<(), Failure> {
         },
         copies: args.copies,
         inactive: args.inactive,
+        push,
         is_announced: false,
         ready: None,
     };
     // RFC 6120 section 3.3 wants a minute; who knows that nobody else connects may be quicker.
     let backoff = Backoff::new(Duration::from_secs(args.retry), Duration::from_secs(3600));
     runtime()?.block_on(async { listener.listen(&connector, backoff, &mut Stop::new()?).await })
+}
+
+/// The request that enables or disables a push service, if one is to be.
+fn push(args: &ListenArgs) -> Option<Payload> {
+    let node = args.push_node.as_ref().map(|node| node.as_str().into());
+    let enable = |jid: &Jid| Request::Enable(Enable { jid: jid.clone(), node, options: None });
+    let disable = |jid: &Jid| Request::Disable(Disable { jid: jid.clone(), node: None });
+    let request = args.push.as_ref().map(enable).or_else(|| args.no_push.as_ref().map(disable));
+    request.map(|request| request.to_element().into())
 }
 
 struct Listener {
@@ -50,6 +63,8 @@ struct Listener {
     copies: bool,
     /// Nobody looks (XEP-0352).
     inactive: bool,
+    /// What it says of a push service (XEP-0357).
+    push: Option<Payload>,
     /// The server has been told that we are available, in this session.
     is_announced: bool,
     /// The answer that shows that it knows.
@@ -195,6 +210,9 @@ impl Listener {
         session.load().await?;
         if self.copies {
             session.set(Carbon::enable().into()).await?;
+        }
+        if let Some(push) = &self.push {
+            session.set(push.clone()).await?;
         }
         session.send(&self.presence.to_stanza()).await?;
         if self.inactive && !session.client.machine().features().client_state {

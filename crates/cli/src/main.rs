@@ -34,6 +34,8 @@ mod open_files;
 mod output;
 mod password;
 mod presence;
+mod push;
+mod push_service;
 mod random;
 mod removal;
 mod roster;
@@ -79,6 +81,7 @@ fn run(args: Args) -> Result<(), Failure> {
         Command::Listen(listen) => client(args.log, || listen::run(listen)),
         Command::Roster(roster) => client(args.log, || roster::run(roster)),
         Command::Presence(presence) => client(args.log, || presence::run(presence)),
+        Command::PushService(service) => push_service::run(service),
         Command::Trace => trace::run(),
     }
 }

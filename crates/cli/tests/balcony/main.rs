@@ -26,6 +26,7 @@ mod mechanisms;
 mod network;
 mod order;
 mod people;
+mod push;
 mod registration;
 mod reload;
 mod store;
