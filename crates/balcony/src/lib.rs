@@ -49,7 +49,7 @@
 //!
 //! A client does what its owner does, and no more: extensions are values that are given to its [builder](ClientBuilder::with).
 //! [`Discovery`] says who this is, [`Receipts`] that messages have come, [`Roster`] knows the contacts, [`PrivateStorage`] keeps
-//! documents on the server, [`Commands`] offers commands to others, and runs theirs. [`Client::ext`] reaches them while the client runs. Your own are types with [`Extension`].
+//! documents on the server, [`Commands`] offers commands to others, and runs theirs, [`Push`] has a push service told when messages wait. [`Client::ext`] reaches them while the client runs. Your own are types with [`Extension`].
 //!
 //! # Without async
 //!
@@ -99,7 +99,7 @@ pub mod server;
 pub use balcony_client::{
     AgentEvent, Attempt, Backoff, CallId, Callable, Carbon, Chat, CommandAnswer, CommandCall, CommandOutcome,
     CommandStep, Commands, ConnectError, Contacts, Context, Delivered, Disconnected, Discovery, Extension,
-    IncomingRequest, Iq, Message, MessageBuilder, News, Note, Presence, PrivateStorage, Receipts,
+    IncomingRequest, Iq, Message, MessageBuilder, News, Note, Presence, PrivateStorage, Push, Receipts,
     ReceivedPresence, RequestError, RequestKind, Response, Roster, Show, Undelivered, held_back,
 };
 pub use balcony_jid::{BareJid, FullJid, Jid, JidError};

@@ -15,7 +15,7 @@ use std::time::Duration;
 use balcony::prelude::*;
 use balcony::runtime::{Runtime, timeout};
 use balcony::server::{MemoryAccounts, ServerHandle, Transport, pipe, test_certificate};
-use balcony::{Backoff, ClientBuilder, Delivered, Disconnected, ErrorType, StanzaError};
+use balcony::{Backoff, ClientBuilder, Delivered, Disconnected, ErrorType, Push, StanzaError};
 
 /// Longer than anything here takes on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -285,6 +285,7 @@ async fn extensions<R: Runtime>(runtime: R) {
         .with(Receipts::for_everyone());
     let mut romeo = world.soon(romeo.with(Roster::new()).start()).await.unwrap();
     let juliet = world.client("juliet").with(PrivateStorage::new()).with(Receipts::for_nobody());
+    let juliet = juliet.with(Push::new());
     let mut juliet = world.soon(juliet.start()).await.unwrap();
     let storage = juliet.ext::<PrivateStorage>().unwrap();
     assert_eq!(world.soon(storage.get("notes", "urn:notes")).await.unwrap(), None);
@@ -295,6 +296,15 @@ async fn extensions<R: Runtime>(runtime: R) {
     assert!(
         matches!(romeo.ext::<PrivateStorage>(), Err(Error::NoExtension(name)) if name.contains("PrivateStorage"))
     );
+
+    // XEP-0357 0.4.1 §5 [PN2], §6 [PN5]
+    let push = juliet.ext::<Push>().unwrap();
+    let service = || "push.example.org".parse::<Jid>().unwrap();
+    world.soon(push.enable(service(), Some("x"), None)).await.unwrap();
+    world.soon(push.disable(service(), None)).await.unwrap();
+    let refused = world.soon(push.enable("localhost".parse().unwrap(), None, None)).await;
+    let is_refused = |error: &Error| error.to_string().contains("item-not-found");
+    assert!(refused.as_ref().is_err_and(is_refused), "{refused:?}");
 
     let version = Iq::get(balcony::xep::version::Query.to_element()).to(full(&romeo));
     let version = world.soon(juliet.request(version)).await.unwrap();

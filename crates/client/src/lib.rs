@@ -66,7 +66,7 @@ pub use endpoint::dns_name;
 pub use endpoint::{Attempt, ConnectError, Endpoint, REDIRECTS};
 pub use extension::{
     CallId, Callable, CommandAnswer, CommandCall, CommandOutcome, CommandStep, Commands, Context, Delivered,
-    Discovery, Extension, Extensions, Note, PrivateStorage, Receipts, Roster, StorageCall,
+    Discovery, Extension, Extensions, Note, PrivateStorage, Push, Receipts, Roster, StorageCall,
 };
 pub use iq::{IncomingRequest, Iq, RequestError, Response};
 pub use lasting::outlives_session;

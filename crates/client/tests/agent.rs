@@ -416,6 +416,36 @@ fn calls_to_an_extension_end_once() {
     assert!(online(()).call::<PrivateStorage>(Instant::ZERO, StorageCall::Get(key())).is_none());
 }
 
+// XEP-0357 0.4.1 §5 [PN2], §6 [PN5]
+#[test]
+fn push_is_enabled_and_disabled() {
+    use balcony_client::Push;
+    use balcony_xep::push::{Disable, Enable, Request};
+    let jid: balcony_jid::Jid = "push.example.org".parse().unwrap();
+    let enable = Request::Enable(Enable { jid: jid.clone(), node: Some("x".into()), options: None });
+    let disable = Request::Disable(Disable { jid, node: None });
+    let mut agent = online((Push::new(),));
+    for (request, answer) in [(enable, Ok(())), (disable, Err(()))] {
+        let call = agent.call::<Push>(Instant::ZERO, request.clone()).unwrap().unwrap();
+        let sent = agent.next_stanza().unwrap();
+        let content = sent.payload.parse().unwrap();
+        assert_eq!(Request::read(content.root().children().next().unwrap()), Ok(request));
+        let id = sent.head.id.unwrap();
+        let error =
+            "<error type='cancel'><item-not-found xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error>";
+        agent.stanza(
+            Instant::ZERO,
+            stanza(&match answer {
+                Ok(()) => format!("<iq type='result' id='{id}'/>"),
+                Err(()) => format!("<iq type='error' id='{id}'>{error}</iq>"),
+            }),
+        );
+        let Some((done, Completion::Call(outcome))) = agent.next_completed() else { panic!("no outcome") };
+        let outcome = outcome.downcast::<Result<(), RequestError>>().unwrap();
+        assert_eq!((done, outcome.map_err(drop)), (call, answer));
+    }
+}
+
 /// Makes a request of its own for each message, and one more when it fails.
 #[derive(Default)]
 struct Asker {

@@ -98,6 +98,7 @@ impl Router {
             since: self.asks.now(),
             is_plain: false,
             holds: false,
+            is_told: false,
             outbox: Outbox::default(),
             received: 0,
             undecided: 0,

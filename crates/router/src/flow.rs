@@ -432,6 +432,7 @@ impl Router {
     pub(crate) fn refresh(&mut self, name: &BareJid) {
         let Some(account) = self.accounts.get(name) else { return };
         let is_plain = account.is_plain(&self.shared);
+        let is_told = self.shared.is_told_of(account);
         for resource in account.resources() {
             if let Some(session) = self.sessions.get_mut(&resource.session) {
                 session.is_plain = is_plain;
@@ -439,6 +440,7 @@ impl Router {
                     recent.sees = None;
                 }
                 session.holds = self.shared.tables().may_hold(resource.slots());
+                session.is_told = is_told;
                 if session.outbox.held() > 0 && !self.shared.tables().holds(resource.slots()) {
                     self.to_flush.push(resource.session);
                 }

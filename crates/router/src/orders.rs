@@ -96,25 +96,13 @@ impl Orders {
 }
 
 impl Router {
-    /// Whether an extension wants to know which messages wait for the account's user.
-    fn tells_of(&self, name: &str) -> bool {
-        let tables = self.shared.tables();
-        tables.is_told()
-            && self.accounts.get(name).is_some_and(|account| {
-                account.known().is_some_and(|known| tables.is_told_of(known.slots.bits()))
-            })
-    }
-
-    /// Something is put into the queue of a session. If it is a message, and the session has no connection, extensions hear of it.
+    /// Something is put into the queue of a session of which extensions are told. If it is a message, and the session has no connection,
+    /// they hear of it.
     pub(crate) fn note_waiting(&mut self, session: SessionId, stanza: &Arc<Stanza>) {
-        // This is on the way of every message.
-        if !self.shared.tables().is_told() || !matches!(stanza.head.kind, Kind::Message(_)) {
+        if !matches!(stanza.head.kind, Kind::Message(_)) {
             return;
         }
         let Some(own) = self.sessions.get(&session).filter(|own| own.managed.is_some()) else { return };
-        if !self.tells_of(own.jid.bare_str()) {
-            return;
-        }
         if own.outbox.is_detached() {
             let name = own.jid.to_bare();
             self.note(&name, Some(session), Arc::clone(stanza), false);
@@ -137,7 +125,7 @@ impl Router {
 
     /// What of the messages in a session's queue came by then waits; when the first of the others came.
     fn note_since(&mut self, session: SessionId, by: Option<Instant>) -> Option<Instant> {
-        let own = self.sessions.get(&session).filter(|own| self.tells_of(own.jid.bare_str()))?;
+        let own = self.sessions.get(&session).filter(|own| own.is_told)?;
         let name = own.jid.to_bare();
         let is_old = |at: Instant| by.is_none_or(|by| at <= by);
         let messages = own.outbox.messages().filter(|(at, _)| is_old(*at));
@@ -149,7 +137,7 @@ impl Router {
 
     /// A message is stored for whoever of the account comes next.
     pub(crate) fn note_stored(&mut self, account: &BareJid, message: &Arc<Stanza>, is_again: bool) {
-        if self.tells_of(account.as_str()) {
+        if self.accounts.get(account).is_some_and(|account| self.shared.is_told_of(account)) {
             self.note(account, None, Arc::clone(message), is_again);
         }
     }

@@ -188,13 +188,17 @@ impl Router {
         let now = self.asks.now();
         let kept = self.kept_as(&stanza);
         let replayed = self.replays.pop_front_if(|(replayed, ..)| Arc::ptr_eq(replayed, &stanza));
-        if replayed.is_none() {
-            self.note_waiting(id, &stanza);
-        }
         let Some(session) = self.sessions.get_mut(&id) else {
             let is_last = replayed.as_ref().is_some_and(|(.., is_last)| *is_last);
             let entry = Entry::new(stanza, now, false, replayed.map(|(_, number, _)| number), others, kept);
             return self.offer_late(id, entry, is_last);
+        };
+        let session = if session.is_told && replayed.is_none() {
+            self.note_waiting(id, &stanza);
+            let Some(session) = self.sessions.get_mut(&id) else { return Offer::Goes };
+            session
+        } else {
+            session
         };
         let session = if session.holds || session.outbox.held() > 0 {
             let held = match self.delivery(id, &stanza, replayed.is_some()) {

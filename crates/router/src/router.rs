@@ -82,6 +82,8 @@ pub(crate) struct Session {
     pub(crate) is_plain: bool,
     /// An extension may hold back what comes for it.
     pub(crate) holds: bool,
+    /// An extension wants to know which messages wait for it.
+    pub(crate) is_told: bool,
     /// What is on its way to it.
     pub(crate) outbox: Outbox,
     /// How many stanzas it has sent.

@@ -170,6 +170,7 @@ impl Router {
             since: self.asks.now(),
             is_plain: false,
             holds: false,
+            is_told: false,
             outbox,
             received,
             undecided: 0,

@@ -33,6 +33,11 @@ impl Shared {
         self.config.domains.iter().any(|local| local.domainpart() == domain)
     }
 
+    /// Whether an extension wants to know which messages wait for the account's user.
+    pub(crate) fn is_told_of(&self, account: &Account) -> bool {
+        account.known().is_some_and(|known| self.tables().is_told_of(known.slots.bits()))
+    }
+
     /// Whether anything passes between the account and the entity.
     pub(crate) fn allows(&self, owner: &BareJid, account: &Account, entity: &Jid) -> bool {
         self.tables().allows(owner, account, entity)

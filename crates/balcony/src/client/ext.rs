@@ -5,7 +5,7 @@ use core::marker::PhantomData;
 use std::sync::Arc;
 
 use balcony_client::{
-    Callable, CommandCall, CommandOutcome, Commands, Contacts, Extension, PrivateStorage, RequestError,
+    Callable, CommandCall, CommandOutcome, Commands, Contacts, Extension, PrivateStorage, Push, RequestError,
     Roster, StorageCall,
 };
 use balcony_jid::Jid;
@@ -13,6 +13,7 @@ use balcony_machine::XmlLimits;
 use balcony_xep::commands::{Action, Request, Response as Step};
 use balcony_xep::data_form::DataForm;
 use balcony_xep::private::{Document, Key};
+use balcony_xep::push;
 use balcony_xml::{Element, ElementRef, Name};
 
 use super::shared::Shared;
@@ -74,6 +75,36 @@ impl Ext<'_, PrivateStorage> {
         let document = Document::new(document, XmlLimits::STANZA.bytes).ok_or_else(cannot)?;
         self.call(StorageCall::Set(Box::new(document))).await??;
         Ok(())
+    }
+}
+
+impl Ext<'_, Push> {
+    /// Has the server tell this push service, and this node of it, when messages wait for this client (XEP-0357 section 5). `options` is
+    /// what the service wants back each time: a form of the type [`PUBLISH_OPTIONS`](push::PUBLISH_OPTIONS).
+    ///
+    /// # Errors
+    ///
+    /// As [`call`](Ext::call); the request can be refused.
+    pub async fn enable(
+        &self,
+        service: Jid,
+        node: Option<&str>,
+        options: Option<DataForm<'_>>,
+    ) -> Result<(), Error> {
+        let node = node.map(|node| node.to_owned().into());
+        let options = options.map(DataForm::into_owned);
+        let enable = push::Enable { jid: service, node, options };
+        Ok(self.call(push::Request::Enable(enable)).await??)
+    }
+
+    /// Has it do so no longer (XEP-0357 section 6); without a node for none of the service.
+    ///
+    /// # Errors
+    ///
+    /// As [`enable`](Ext::enable).
+    pub async fn disable(&self, service: Jid, node: Option<&str>) -> Result<(), Error> {
+        let node = node.map(|node| node.to_owned().into());
+        Ok(self.call(push::Request::Disable(push::Disable { jid: service, node })).await??)
     }
 }
 

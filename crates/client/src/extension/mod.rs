@@ -3,6 +3,7 @@
 mod commands;
 mod discovery;
 mod private_storage;
+mod push;
 mod receipts;
 mod roster;
 
@@ -20,6 +21,7 @@ use balcony_stream::client::ServerFeatures;
 pub use commands::{CommandAnswer, CommandCall, CommandOutcome, CommandStep, Commands};
 pub use discovery::Discovery;
 pub use private_storage::{PrivateStorage, StorageCall};
+pub use push::Push;
 pub use receipts::{Delivered, Receipts};
 pub use roster::Roster;
 

@@ -363,12 +363,7 @@ impl Tables {
         all.find(|(_, delivery)| *delivery != Delivery::Pass).unwrap_or((0, Delivery::Pass))
     }
 
-    /// Whether an extension hears of messages that wait.
-    pub(crate) const fn is_told(&self) -> bool {
-        self.waits_bits != 0
-    }
-
-    /// Whether one does of an account of which these extensions know something.
+    /// Whether an extension hears of messages that wait, of an account of which these know something.
     pub(crate) const fn is_told_of(&self, bits: u64) -> bool {
         (bits | self.always) & self.waits_bits != 0
     }
