@@ -1,6 +1,8 @@
 //! What the TLS of a client trusts, and of a server that connects to others. Whether a certificate is to be believed is decided
 //! in `verify.rs`.
 
+use alloc::collections::BTreeMap;
+use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
@@ -9,6 +11,7 @@ use rustls::RootCertStore;
 use rustls::client::danger::ServerCertVerifier;
 use rustls::crypto::ring;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::version::TLS12;
 
 use crate::identity::Service;
 use crate::server::unusable;
@@ -21,6 +24,8 @@ use crate::{ConfigError, Error, pem};
 #[derive(Clone)]
 pub struct ClientConfig {
     pub(crate) tls: Arc<rustls::ClientConfig>,
+    /// The same with the certificates of certain domains of ours.
+    domains: Arc<BTreeMap<String, Arc<rustls::ClientConfig>>>,
     pub(crate) alpn: bool,
     pub(crate) service: Service,
     /// `None` if everybody is accepted, and so nothing is proven.
@@ -35,6 +40,9 @@ impl ClientConfig {
             roots: RootCertStore::empty(),
             given: Vec::new(),
             own: None,
+            domains: BTreeMap::new(),
+            to_servers: false,
+            tls12_only: false,
             accept_any: false,
             accept_unproven: false,
             alpn: false,
@@ -47,6 +55,16 @@ impl ClientConfig {
         self.alpn = on;
         self
     }
+
+    /// The same configuration for a stream from `domain`, one of ours: with its certificate, if it has one of its own
+    /// ([`federation_of`](ClientConfigBuilder::federation_of)).
+    #[must_use]
+    pub fn of(mut self, domain: &str) -> ClientConfig {
+        if let Some(tls) = self.domains.get(domain) {
+            self.tls = Arc::clone(tls);
+        }
+        self
+    }
 }
 
 impl fmt::Debug for ClientConfig {
@@ -55,13 +73,20 @@ impl fmt::Debug for ClientConfig {
     }
 }
 
+/// A certificate, followed by those who have signed it, and its key.
+type Own = (Vec<CertificateDer<'static>>, Arc<PrivateKeyDer<'static>>);
+
 /// Collects what a [`ClientConfig`] is made of.
 #[derive(Clone)]
 pub struct ClientConfigBuilder {
     roots: RootCertStore,
     given: Vec<CertificateDer<'static>>,
     /// The certificates and the key of a server.
-    own: Option<(Vec<CertificateDer<'static>>, Arc<PrivateKeyDer<'static>>)>,
+    own: Option<Own>,
+    /// Those of certain domains.
+    domains: BTreeMap<String, Own>,
+    to_servers: bool,
+    tls12_only: bool,
     accept_any: bool,
     accept_unproven: bool,
     alpn: bool,
@@ -126,6 +151,37 @@ impl ClientConfigBuilder {
         Ok(self)
     }
 
+    /// The same for streams from `domain` only, one of ours in the form of its address, if it has a certificate of its own: see
+    /// [`ClientConfig::of`].
+    ///
+    /// # Errors
+    ///
+    /// As for [`federation`](ClientConfigBuilder::federation).
+    pub fn federation_of(
+        mut self,
+        domain: &str,
+        cert_chain_pem: &[u8],
+        key_pem: &[u8],
+    ) -> Result<Self, Error> {
+        let own = (pem::certificates(cert_chain_pem)?, Arc::new(pem::private_key(key_pem)?));
+        self.domains.insert(domain.into(), own);
+        Ok(self)
+    }
+
+    /// For streams to other servers, without a certificate of ours: names in certificates, and ALPN, are those of `xmpp-server`.
+    #[must_use]
+    pub fn to_servers(mut self) -> Self {
+        self.to_servers = true;
+        self
+    }
+
+    /// Offers TLS 1.2 and nothing newer: to find out whether a server still talks to those who have no more.
+    #[must_use]
+    pub fn tls12_only(mut self) -> Self {
+        self.tls12_only = true;
+        self
+    }
+
     /// Goes on with a server whose certificate does not prove that it is who is wanted. TLS then keeps out listeners, and
     /// nobody else; [`Established::peer_domains`](crate::Established::peer_domains) is empty. That is better than nothing
     /// between servers that go on with dialback (RFC 7590 section 3.4), and nowhere else.
@@ -149,7 +205,7 @@ impl ClientConfigBuilder {
     /// [`Error::Config`]: nobody is trusted.
     pub fn build(self) -> Result<ClientConfig, Error> {
         let provider = Arc::new(ring::default_provider());
-        let service = if self.own.is_some() { Service::Server } else { Service::Client };
+        let service = if self.own.is_some() || self.to_servers { Service::Server } else { Service::Client };
         let trust = match self.accept_any {
             true => None,
             false => {
@@ -160,17 +216,26 @@ impl ClientConfigBuilder {
             Some(trust) if !self.accept_unproven => Arc::new(Trusted { trust: Arc::clone(trust), service }),
             _ => Arc::new(Anyone(provider.signature_verification_algorithms)),
         };
+        let versions = if self.tls12_only { &[&TLS12][..] } else { rustls::DEFAULT_VERSIONS };
         let builder = rustls::ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
+            .with_protocol_versions(versions)
             .map_err(|error| Error::from_rustls(error, None))?
             .dangerous()
             .with_custom_certificate_verifier(verifier);
-        let mut tls = match self.own {
-            Some((chain, key)) => builder.with_client_auth_cert(chain, key.clone_key()).map_err(unusable)?,
-            None => builder.with_no_client_auth(),
+        let showing = |own: Option<Own>| -> Result<Arc<rustls::ClientConfig>, Error> {
+            let builder = builder.clone();
+            let mut tls = match own {
+                Some((chain, key)) => {
+                    builder.with_client_auth_cert(chain, key.clone_key()).map_err(unusable)?
+                }
+                None => builder.with_no_client_auth(),
+            };
+            tls.require_ems = true;
+            Ok(Arc::new(tls))
         };
-        tls.require_ems = true;
-        Ok(ClientConfig { tls: Arc::new(tls), alpn: self.alpn, service, trust })
+        let domains = self.domains.into_iter().map(|(domain, own)| Ok((domain, showing(Some(own))?)));
+        let domains = Arc::new(domains.collect::<Result<_, Error>>()?);
+        Ok(ClientConfig { tls: showing(self.own)?, domains, alpn: self.alpn, service, trust })
     }
 }
 

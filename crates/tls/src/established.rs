@@ -48,6 +48,7 @@ impl Established {
             Connection::Server(server) => server.server_name().map(String::from),
             Connection::Client(_) => None,
         };
+        let own = ours.certificates.as_ref().map(|own| own.of(server_name.as_deref()).certificate());
         let chain = connection.peer_certificates().unwrap_or_default();
         let proven = match &ours.trust {
             Some(trust) => trust.proven(chain, ours.service, UnixTime::now()),
@@ -65,7 +66,7 @@ impl Established {
             // require that, so a session of 1.2 that gets here has it.
             exporter: connection.export_keying_material([0; 32], b"EXPORTER-Channel-Binding", Some(b"")).ok(),
             alpn: connection.alpn_protocol().map(Vec::from),
-            server_end_point: ours.certificate.as_ref().or(chain.first()).and_then(server_end_point),
+            server_end_point: own.or(chain.first()).and_then(server_end_point),
             peer_certificates: chain.iter().map(|certificate| certificate.to_vec()).collect(),
             peer_domains: proven.domains,
             peer_valid_for: proven.valid_for,

@@ -41,7 +41,9 @@ extern crate alloc;
 
 #[cfg(feature = "rcgen")]
 mod authority;
+mod certificates;
 mod client;
+mod details;
 mod end_point;
 mod error;
 mod established;
@@ -57,6 +59,7 @@ mod verify;
 #[cfg(feature = "rcgen")]
 pub use authority::Authority;
 pub use client::{ClientConfig, ClientConfigBuilder};
+pub use details::CertificateDetails;
 pub use error::{ConfigError, Error, Refusal};
 pub use established::Established;
 pub use name::ascii as domain_to_ascii;

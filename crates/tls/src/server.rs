@@ -6,26 +6,25 @@ use alloc::sync::Arc;
 use core::fmt;
 use core::ops::Range;
 
-use rustls::client::verify_server_name;
 use rustls::crypto::ring;
-use rustls::pki_types::CertificateDer;
-use rustls::server::ParsedCertificate;
+use rustls::server::ResolvesServerCert;
 use x509_parser::certificate::X509Certificate;
 use x509_parser::prelude::FromDer as _;
 use x509_parser::time::ASN1Time;
 
+use crate::certificates::{Certificates, Own};
 use crate::verify::{Anyone, Trust};
 use crate::{ALPN_CLIENT, ALPN_SERVER, ClientConfig, ConfigError, Error, name, pem};
 
-/// What all TLS sessions of a server share: its certificate and key. Cloning is cheap.
+/// What all TLS sessions of a server share: its certificate and key, or one of [each domain](ServerConfig::with_domain). Cloning is
+/// cheap.
 ///
 /// Clients that offer ALPN must offer `xmpp-client` (XEP-0368); clients that offer none, as with STARTTLS, are welcome.
 /// Sessions are resumed with stateless tickets under keys that rotate and are never stored.
 #[derive(Clone)]
 pub struct ServerConfig {
     pub(crate) tls: Arc<rustls::ServerConfig>,
-    pub(crate) certificate: CertificateDer<'static>,
-    has_chain: bool,
+    pub(crate) certificates: Arc<Certificates>,
     /// Whom to believe about other servers.
     pub(crate) peers: Option<Arc<Trust>>,
 }
@@ -40,20 +39,36 @@ impl ServerConfig {
     pub fn from_pem(cert_chain_pem: &[u8], key_pem: &[u8]) -> Result<ServerConfig, Error> {
         let chain = pem::certificates(cert_chain_pem)?;
         let key = pem::private_key(key_pem)?;
-        let (certificate, has_chain) = (chain[0].clone(), chain.len() > 1);
         let provider = Arc::new(ring::default_provider());
         let mut tls = rustls::ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .map_err(|error| Error::from_rustls(error, None))?
             .with_no_client_auth()
-            .with_single_cert(chain, key)
+            .with_single_cert(chain.clone(), key)
             .map_err(unusable)?;
         tls.alpn_protocols = [ALPN_CLIENT.into()].into();
         tls.ticketer = ring::Ticketer::new().map_err(|error| Error::from_rustls(error, None))?;
         tls.require_ems = true;
         // What comes before the handshake is over can be played again, and a login with it.
         tls.max_early_data_size = 0;
-        Ok(ServerConfig { tls: Arc::new(tls), certificate, has_chain, peers: None })
+        let certificates = Arc::new(Certificates::one(chain, Arc::clone(&tls.cert_resolver)));
+        Ok(ServerConfig { tls: Arc::new(tls), certificates, peers: None })
+    }
+
+    /// The same server with another certificate for those who ask for `domain` (SNI, RFC 6066 section 3): the one of `other`. Who asks for
+    /// no name is shown the certificate of this configuration, and so is who asks for a name that stands in none of the certificates.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Domain`] if it can be no name in a certificate.
+    pub fn with_domain(&self, domain: &str, other: &ServerConfig) -> Result<ServerConfig, Error> {
+        let name = name::reference(domain)?.to_str().to_ascii_lowercase();
+        let mut certificates = (*self.certificates).clone();
+        certificates.named.insert(name, other.certificates.first.clone());
+        let certificates = Arc::new(certificates);
+        let mut tls = (*self.tls).clone();
+        tls.cert_resolver = Arc::clone(&certificates) as Arc<dyn ResolvesServerCert>;
+        Ok(ServerConfig { tls: Arc::new(tls), certificates, peers: self.peers.clone() })
     }
 
     /// The same server to other servers: it asks them for their certificates. `trust` is what we are to them in turn
@@ -78,8 +93,7 @@ impl ServerConfig {
         tls.require_ems = true;
         Ok(ServerConfig {
             tls: Arc::new(tls),
-            certificate: self.certificate.clone(),
-            has_chain: self.has_chain,
+            certificates: Arc::clone(&self.certificates),
             peers: trust.trust.clone(),
         })
     }
@@ -92,10 +106,15 @@ impl ServerConfig {
         ServerConfig { tls: Arc::new(tls), ..self.clone() }
     }
 
+    /// The certificate that is shown unless another domain is asked for.
+    fn own(&self) -> &Own {
+        &self.certificates.first
+    }
+
     /// From when until when the certificate is valid, in seconds since 1970 (UTC); `None` if that cannot be read.
     #[must_use]
     pub fn validity(&self) -> Option<Range<u64>> {
-        let (_, certificate) = X509Certificate::from_der(&self.certificate).ok()?;
+        let (_, certificate) = X509Certificate::from_der(self.own().certificate()).ok()?;
         let seconds = |time: ASN1Time| u64::try_from(time.timestamp()).ok();
         let validity = certificate.validity();
         Some(seconds(validity.not_before)?..seconds(validity.not_after)?)
@@ -104,13 +123,13 @@ impl ServerConfig {
     /// Whether certificates of those who have signed the server's own are sent along with it.
     #[must_use]
     pub fn has_chain(&self) -> bool {
-        self.has_chain
+        self.own().chain.len() > 1
     }
 
     /// Whether the certificate says that it is its own authority.
     #[must_use]
     pub fn is_self_signed(&self) -> bool {
-        X509Certificate::from_der(&self.certificate)
+        X509Certificate::from_der(self.own().certificate())
             .is_ok_and(|(_, certificate)| certificate.issuer() == certificate.subject())
     }
 
@@ -119,19 +138,19 @@ impl ServerConfig {
     #[must_use]
     pub fn is_issued_by(&self, pem: &[u8]) -> bool {
         let Ok(authority) = pem::certificates(pem) else { return false };
-        match (X509Certificate::from_der(&authority[0]), X509Certificate::from_der(&self.certificate)) {
+        match (X509Certificate::from_der(&authority[0]), X509Certificate::from_der(self.own().certificate()))
+        {
             (Ok((_, authority)), Ok((_, own))) => authority.subject() == own.issuer(),
             _ => false,
         }
     }
 
-    /// Whether clients will find `domain` among the names of the certificate. Ask it for each domain when the server
+    /// Whether clients will find `domain` among the names of the certificate that they are shown. Ask it for each domain when the server
     /// starts: otherwise the first to notice is a user.
     #[must_use]
     pub fn covers(&self, domain: &str) -> bool {
         let Ok(reference) = name::reference(domain) else { return false };
-        ParsedCertificate::try_from(&self.certificate)
-            .is_ok_and(|certificate| verify_server_name(&certificate, &reference).is_ok())
+        self.certificates.of(Some(&reference.to_str())).covers(&reference)
     }
 }
 

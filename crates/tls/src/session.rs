@@ -8,9 +8,9 @@ use core::fmt;
 use std::io::{BufRead as _, Write as _};
 
 use balcony_machine::ApiMisuse;
-use rustls::pki_types::CertificateDer;
 use rustls::{ClientConnection, Connection, ServerConnection};
 
+use crate::certificates::Certificates;
 use crate::identity::Service;
 use crate::verify::Trust;
 use crate::{ClientConfig, Error, Established, ServerConfig, name};
@@ -42,8 +42,8 @@ pub(crate) struct Ours {
     /// Whom to believe about the peer.
     pub(crate) trust: Option<Arc<Trust>>,
     pub(crate) service: Service,
-    /// A server's own certificate.
-    pub(crate) certificate: Option<CertificateDer<'static>>,
+    /// A server's own certificates.
+    pub(crate) certificates: Option<Arc<Certificates>>,
 }
 
 /// Where a [`Session`] stands.
@@ -71,7 +71,7 @@ impl Session {
         let alpn = if config.alpn { [config.service.alpn().into()].into() } else { Vec::new() };
         let connection = ClientConnection::new_with_alpn(Arc::clone(&config.tls), reference, alpn)
             .map_err(|error| Error::from_rustls(error, Some(domain)))?;
-        let ours = Ours { trust: config.trust.clone(), service: config.service, certificate: None };
+        let ours = Ours { trust: config.trust.clone(), service: config.service, certificates: None };
         Ok(Session::new(connection.into(), Some(domain.into()), ours))
     }
 
@@ -86,7 +86,7 @@ impl Session {
         let ours = Ours {
             trust: config.peers.clone(),
             service: Service::Server,
-            certificate: Some(config.certificate.clone()),
+            certificates: Some(Arc::clone(&config.certificates)),
         };
         Ok(Session::new(connection.into(), None, ours))
     }
