@@ -56,6 +56,13 @@ impl Connection<Client> {
         self.stream.features()
     }
 
+    /// What the server has announced last; see [`ClientStream::offered`].
+    #[cfg(feature = "look")]
+    #[must_use]
+    pub fn offered(&self) -> Option<&balcony_stream::Offered> {
+        self.stream.offered()
+    }
+
     /// The same connection, to go on with a session; see [`ClientStream::resuming`].
     ///
     /// # Errors
@@ -186,10 +193,14 @@ impl Connection<S2s> {
     }
 
     /// With TLS at the initiating end: one that is made for [federation](balcony_tls::ClientConfigBuilder::federation), with
-    /// [`S2sInitiatingConfig::to`] for the domain.
+    /// [`S2sInitiatingConfig::to`] for the domain. The certificate that is shown is that of the domain which the stream is from.
     #[cfg(feature = "tls")]
     #[must_use]
     pub fn with_client_tls(mut self, tls: balcony_tls::ClientConfig, domain: &str) -> Self {
+        let tls = match self.stream.opened_for() {
+            Some(ours) => tls.of(ours.as_str()),
+            None => tls,
+        };
         self.layer = Layer::client(tls, domain);
         self
     }
@@ -210,6 +221,13 @@ impl Connection<S2s> {
     /// As for [`S2sStream::authorize`].
     pub fn authorize(&mut self, from: BareJid, to: BareJid) -> Result<(), ApiMisuse> {
         self.stream.authorize(from, to)
+    }
+
+    /// What the server has announced last; see [`S2sStream::offered`].
+    #[cfg(feature = "look")]
+    #[must_use]
+    pub fn offered(&self) -> Option<&balcony_stream::Offered> {
+        self.stream.offered()
     }
 
     /// Whether stanzas go both ways; see [`S2sStream::is_bidirectional`].

@@ -52,6 +52,8 @@ mod feature;
 mod framing;
 mod header;
 mod hex;
+#[cfg(feature = "look")]
+mod offered;
 pub mod s2s;
 mod security;
 pub mod server;
@@ -65,6 +67,8 @@ pub use component::ComponentStream;
 pub use counts::Counts;
 pub use error::Error;
 pub use framing::Framing;
+#[cfg(feature = "look")]
+pub use offered::Offered;
 pub use s2s::S2sStream;
 pub use security::{ChannelBinding, Security, TlsPolicy};
 pub use server::ServerStream;

@@ -60,6 +60,10 @@ pub struct ClientStreamConfig {
     pub active: bool,
     /// How much channel binding matters.
     pub channel_binding: ChannelBinding,
+    /// Whether the stream only looks: it gets as far as the features under what [`tls`](Self::tls) demands, keeps them for
+    /// [`Stream::offered`](crate::Stream::offered), and does nothing more until it is closed.
+    #[cfg(feature = "look")]
+    pub look: bool,
     /// The language of the texts that this client sends (RFC 5646).
     pub lang: Arc<str>,
     /// The bounds.
@@ -91,6 +95,8 @@ impl ClientStreamConfig {
             management: Management::Resume { max: None },
             active: true,
             channel_binding: ChannelBinding::default(),
+            #[cfg(feature = "look")]
+            look: false,
             lang: Arc::from("en"),
             limits: Limits::initiating(),
         }

@@ -90,6 +90,9 @@ pub struct Client {
     managed: Managed,
     /// Where the server has sent us.
     redirect: Option<String>,
+    /// What it has announced last, on a stream that looks.
+    #[cfg(feature = "look")]
+    offered: Option<Box<crate::Offered>>,
 }
 
 /// A client's stream to its server.
@@ -135,6 +138,13 @@ impl Stream<Client> {
         self.side.announced
     }
 
+    /// What the server has announced last; `None` before that, and on a stream that does not [look](ClientStreamConfig::look).
+    #[cfg(feature = "look")]
+    #[must_use]
+    pub fn offered(&self) -> Option<&crate::Offered> {
+        self.side.offered.as_deref()
+    }
+
     /// The URI that the server has closed the stream for, to be used instead (RFC 7395 section 3.6.1). One that would be less
     /// protected than this stream is left out, so what is here may be followed; the server there has to be checked as this
     /// one was.
@@ -165,6 +175,8 @@ impl Client {
             announced: ServerFeatures::default(),
             managed: Managed::default(),
             redirect: None,
+            #[cfg(feature = "look")]
+            offered: None,
         }
     }
 }
@@ -369,7 +381,15 @@ impl Client {
             return self.request_bind(common, out).map(|()| None);
         }
         let offers_tls = starttls::is_offered(features);
+        #[cfg(feature = "look")]
+        if self.config.look {
+            self.offered = Some(Box::new(crate::Offered::read(common)));
+        }
         if starttls::request(common, self.config.tls, offers_tls, out)? {
+            return Ok(None);
+        }
+        #[cfg(feature = "look")]
+        if self.config.look {
             return Ok(None);
         }
         let features = common.reader.element();

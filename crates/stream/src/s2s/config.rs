@@ -28,6 +28,10 @@ pub struct S2sInitiatingConfig {
     pub dialback: Option<Secret<String>>,
     /// Whether the other server may send on this stream as well, if it offers that (XEP-0288): from the domain that it was opened to.
     pub bidi: bool,
+    /// Whether the stream only looks: it gets as far as the features under what [`tls`](Self::tls) demands, keeps them for
+    /// [`Stream::offered`](crate::Stream::offered), and does nothing more until it is closed.
+    #[cfg(feature = "look")]
+    pub look: bool,
     /// The language of the texts that are sent (RFC 5646).
     pub lang: Arc<str>,
     /// The bounds.
@@ -47,6 +51,8 @@ impl S2sInitiatingConfig {
             tls: TlsPolicy::Required,
             dialback: None,
             bidi: false,
+            #[cfg(feature = "look")]
+            look: false,
             lang: Arc::from("en"),
             limits,
         }

@@ -35,6 +35,9 @@ pub(super) struct Initiator {
     pairs: Vec<Pair>,
     /// Keys that wait for their verdict; bounded.
     verifications: Vec<Asked>,
+    /// What the peer has announced last, on a stream that looks.
+    #[cfg(feature = "look")]
+    pub(super) offered: Option<Box<crate::Offered>>,
 }
 
 struct Pair {
@@ -72,6 +75,8 @@ impl Initiator {
             errors: false,
             pairs,
             verifications: Vec::new(),
+            #[cfg(feature = "look")]
+            offered: None,
         }
     }
 }
@@ -256,7 +261,15 @@ impl Initiator {
         out: &mut Vec<u8>,
     ) -> Result<Option<S2sEvent>, Error> {
         let offers_tls = starttls::is_offered(common.reader.element());
+        #[cfg(feature = "look")]
+        if self.config.look {
+            self.offered = Some(Box::new(crate::Offered::read(common)));
+        }
         if starttls::request(common, self.config.tls, offers_tls, out)? {
+            return Ok(None);
+        }
+        #[cfg(feature = "look")]
+        if self.config.look {
             return Ok(None);
         }
         let features = common.reader.element();
@@ -321,6 +334,10 @@ impl Initiator {
             Incoming::Refused(reply) if common.phase() == Phase::Open => Some(S2sEvent::Reply(reply)),
             _ => None,
         })
+    }
+
+    pub(super) fn opened_for(&self) -> &BareJid {
+        &self.config.from
     }
 
     pub(super) fn is_bidirectional(&self) -> bool {

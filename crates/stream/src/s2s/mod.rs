@@ -102,6 +102,25 @@ impl Stream<S2s> {
         }
     }
 
+    /// What the server has announced last; `None` before that, and on a stream that does not [look](S2sInitiatingConfig::look).
+    #[cfg(feature = "look")]
+    #[must_use]
+    pub fn offered(&self) -> Option<&crate::Offered> {
+        match &self.side.0 {
+            End::Initiating(end) => end.offered.as_deref(),
+            End::Receiving(_) => None,
+        }
+    }
+
+    /// The domain of ours that the stream was opened for; `None` at the end that has accepted it.
+    #[must_use]
+    pub fn opened_for(&self) -> Option<&BareJid> {
+        match &self.side.0 {
+            End::Initiating(end) => Some(end.opened_for()),
+            End::Receiving(_) => None,
+        }
+    }
+
     /// Asks the other server to take stanzas of one more pair of domains on this stream, from one of ours to one of its
     /// own (XEP-0220). The answer is [`S2sEvent::Authorized`] or [`S2sEvent::Refused`].
     ///
