@@ -10,7 +10,9 @@ use balcony_jid::BareJid;
 use balcony_machine::Secret;
 use balcony_tls::{Authority, ServerConfig};
 
+use crate::args::Domain;
 use crate::config::Settings;
+use crate::domains::OfDomain;
 use crate::failure::{Failure, io};
 use crate::new_file;
 use crate::small_file;
@@ -38,6 +40,16 @@ pub(crate) struct Certificate {
     pub(crate) trust: Option<PathBuf>,
     /// What was made just now.
     pub(crate) made: Made,
+    /// Those of certain domains.
+    others: Vec<Other>,
+}
+
+/// The certificate of one domain.
+struct Other {
+    domain: BareJid,
+    config: ServerConfig,
+    path: PathBuf,
+    key: PathBuf,
 }
 
 /// What of a development certificate was made just now.
@@ -66,7 +78,7 @@ impl Certificate {
         domains: &[BareJid],
         now: SystemTime,
     ) -> Result<Certificate, Failure> {
-        let made = match named(settings) {
+        let made = match named(settings).is_some() {
             true => Made::Nothing,
             false => Files::of(settings).make(domains, now)?,
         };
@@ -75,8 +87,25 @@ impl Certificate {
 
     /// Reads the certificate of a server that has one already: if it is gone, that is a mistake.
     pub(crate) fn existing(settings: &Settings) -> Result<Certificate, Failure> {
+        let mut certificate = Certificate::shown_first(settings)?;
+        for (domain, OfDomain { certificate: path, key }) in settings.domains.iter() {
+            let config = read(path, key)?;
+            if !config.covers(domain.domainpart()) {
+                return Err(Failure::new(format!(
+                    "the certificate {} of [domains] is not for {domain}: get one that is, or name another",
+                    path.display()
+                )));
+            }
+            certificate.config = certificate.config.with_domain(domain.domainpart(), &config)?;
+            certificate.others.push(Other { domain, config, path: path.clone(), key: key.clone() });
+        }
+        Ok(certificate)
+    }
+
+    /// The one that is shown to who asks for no domain that has another.
+    fn shown_first(settings: &Settings) -> Result<Certificate, Failure> {
         let files = Files::of(settings);
-        if let (Some(path), Some(key)) = (&settings.cert, &settings.key) {
+        if let Some((path, key)) = named(settings) {
             let config = read(path, key)?;
             return Ok(Certificate {
                 config,
@@ -84,6 +113,7 @@ impl Certificate {
                 key: key.clone(),
                 trust: None,
                 made: Made::Nothing,
+                others: Vec::new(),
             });
         }
         is_whole(("certificate", &files.certificate), ("private key", &files.key))?;
@@ -92,7 +122,14 @@ impl Certificate {
             true => Some(files.authority),
             false => config.is_self_signed().then(|| files.certificate.clone()),
         };
-        Ok(Certificate { config, path: files.certificate, key: files.key, trust, made: Made::Nothing })
+        Ok(Certificate {
+            config,
+            path: files.certificate,
+            key: files.key,
+            trust,
+            made: Made::Nothing,
+            others: Vec::new(),
+        })
     }
 
     /// Renews the development certificate of a server that runs, if it is time for that; `None` if it is not.
@@ -101,7 +138,7 @@ impl Certificate {
         domains: &[BareJid],
         now: SystemTime,
     ) -> Result<Option<Certificate>, Failure> {
-        if named(settings) {
+        if named(settings).is_some() {
             return Ok(None);
         }
         let certificate = Certificate::existing(settings)?;
@@ -116,8 +153,22 @@ impl Certificate {
     }
 
     /// Both in PEM.
-    pub(crate) fn pem(&self) -> Result<(Vec<u8>, Secret<Vec<u8>>), Failure> {
-        Ok((bytes("certificate", &self.path)?, Secret::new(bytes("private key", &self.key)?)))
+    pub(crate) fn pem(&self) -> Result<Pem, Failure> {
+        pem(&self.path, &self.key)
+    }
+
+    /// The same of those that are for certain domains only.
+    pub(crate) fn others(&self) -> impl Iterator<Item = Result<(&BareJid, Pem), Failure>> {
+        self.others.iter().map(|other| Ok((&other.domain, pem(&other.path, &other.key)?)))
+    }
+
+    /// The certificate that who asks for `domain` is shown, by the name of its file; and whether it is one that was named, not one for
+    /// development.
+    pub(crate) fn shown_for(&self, domain: &BareJid) -> (&Path, bool) {
+        match self.others.iter().find(|other| other.domain == *domain) {
+            Some(other) => (&other.path, true),
+            None => (&self.path, self.trust.is_none()),
+        }
     }
 
     /// The domains that clients will not find in it.
@@ -130,24 +181,49 @@ impl Certificate {
         self.trust.as_ref() == Some(&self.path)
     }
 
-    /// In how many days it ends, if that is soon; none are left if it has ended.
-    pub(crate) fn days_left(&self, now: SystemTime) -> Option<u64> {
-        // There are certificates for a few days only.
-        let validity = self.config.validity().unwrap_or_default();
-        let lifetime = Duration::from_secs(validity.end.saturating_sub(validity.start));
-        let left = left(&self.config, now);
-        (left < WARNING.min(lifetime / 6)).then_some(left.as_secs() / 86_400)
+    /// Those that end soon, and in how many days; none are left if one has ended.
+    pub(crate) fn ending(&self, now: SystemTime) -> Vec<(&Path, u64)> {
+        let days = |config| days_left(config, now);
+        self.all().filter_map(|(path, config)| Some((path, days(config)?))).collect()
     }
 
-    /// Whether it was named and is sent without those that have signed it, though it has not signed itself.
-    pub(crate) fn is_alone(&self) -> bool {
-        self.trust.is_none() && !self.config.has_chain() && !self.config.is_self_signed()
+    /// Those that were named and are sent without those that have signed them, though they have not signed themselves.
+    pub(crate) fn alone(&self) -> Vec<&Path> {
+        let all = self.all().skip(usize::from(self.trust.is_some()));
+        let alone = all.filter(|(_, config)| !config.has_chain() && !config.is_self_signed());
+        alone.map(|(path, _)| path).collect()
+    }
+
+    /// Each file once, with what is in it.
+    fn all(&self) -> impl Iterator<Item = (&Path, &ServerConfig)> {
+        let others = self.others.iter().filter(|other| other.path != self.path);
+        core::iter::once((&*self.path, &self.config)).chain(others.map(|other| (&*other.path, &other.config)))
     }
 }
 
-/// Whether a certificate is named, so that there is none for development.
-fn named(settings: &Settings) -> bool {
-    settings.cert.is_some() && settings.key.is_some()
+/// The certificate that is named, with its key, so that there is none for development: that of all domains, or that of the first one.
+fn named(settings: &Settings) -> Option<(&PathBuf, &PathBuf)> {
+    if let (Some(path), Some(key)) = (&settings.cert, &settings.key) {
+        return Some((path, key));
+    }
+    let Domain(first) = settings.domain.first()?;
+    settings.domains.of(first).map(|OfDomain { certificate, key }| (certificate, key))
+}
+
+/// A certificate and its key, in PEM.
+type Pem = (Vec<u8>, Secret<Vec<u8>>);
+
+fn pem(path: &Path, key: &Path) -> Result<Pem, Failure> {
+    Ok((bytes("certificate", path)?, Secret::new(bytes("private key", key)?)))
+}
+
+/// In how many days it ends, if that is soon.
+fn days_left(config: &ServerConfig, now: SystemTime) -> Option<u64> {
+    // There are certificates for a few days only.
+    let validity = config.validity().unwrap_or_default();
+    let lifetime = Duration::from_secs(validity.end.saturating_sub(validity.start));
+    let left = left(config, now);
+    (left < WARNING.min(lifetime / 6)).then_some(left.as_secs() / 86_400)
 }
 
 /// How long it is still valid.
@@ -290,7 +366,7 @@ mod tests {
         let first = Certificate::of(&settings, &names, now).unwrap();
         assert_eq!((first.made, first.lacks(&names).len()), (Made::Authority, 0));
         assert_eq!(first.trust, Some(folder.path().join(AUTHORITY)));
-        assert!(!first.is_self_signed() && first.days_left(now).is_none());
+        assert!(!first.is_self_signed() && days_left(&first.config, now).is_none());
         for (name, expected) in
             [(AUTHORITY, 0o644), (AUTHORITY_KEY, 0o600), (CERTIFICATE, 0o644), (KEY, 0o600)]
         {
@@ -313,7 +389,7 @@ mod tests {
 
         let later = now + 368 * DAY;
         let renewed = Certificate::renewed(&settings, &names, later).unwrap().unwrap();
-        assert_eq!((renewed.made, renewed.days_left(later)), (Made::Certificate, None));
+        assert_eq!((renewed.made, days_left(&renewed.config, later)), (Made::Certificate, None));
         let after = content(&folder);
         assert_ne!(after[2], before[2]);
         assert_eq!((&after[..2], &after[3]), (&before[..2], &before[3]), "keys and authority stay");
@@ -361,7 +437,10 @@ mod tests {
         let before = content(&folder);
         let later = now + 500 * DAY;
         let kept = Certificate::of(&settings, &domains(&["example.net"]), later).unwrap();
-        assert_eq!((kept.made, kept.trust.clone(), kept.days_left(later)), (Made::Nothing, None, Some(0)));
+        assert_eq!(
+            (kept.made, kept.trust.clone(), days_left(&kept.config, later)),
+            (Made::Nothing, None, Some(0))
+        );
         assert!(Certificate::renewed(&settings, &names, later).unwrap().is_none());
         assert_eq!(content(&folder), before);
     }
@@ -373,8 +452,8 @@ mod tests {
         Certificate::of(&settings, &names, now).unwrap();
         std::fs::remove_file(folder.path().join(AUTHORITY_KEY)).unwrap();
         let kept = Certificate::of(&settings, &names, now + 390 * DAY).unwrap();
-        assert_eq!((kept.made, kept.days_left(now + 390 * DAY)), (Made::Nothing, Some(6)));
-        assert_eq!(kept.days_left(now + 380 * DAY), None);
+        assert_eq!((kept.made, days_left(&kept.config, now + 390 * DAY)), (Made::Nothing, Some(6)));
+        assert_eq!(days_left(&kept.config, now + 380 * DAY), None);
         std::fs::remove_file(folder.path().join(CERTIFICATE)).unwrap();
         std::fs::remove_file(folder.path().join(KEY)).unwrap();
         let failure = Certificate::of(&settings, &names, now).err().unwrap();

@@ -17,6 +17,7 @@ use crate::args::{Address, Domain, LogLevel};
 use crate::components::Components;
 use crate::csi::ClientStates;
 use crate::database::Database;
+use crate::domains::Domains;
 use crate::failure::{Failure, io};
 use crate::federation::Federation;
 use crate::password::MARK;
@@ -125,6 +126,9 @@ pub(crate) struct Settings {
     /// Other servers: in the file only.
     #[arg(skip)]
     pub(crate) federation: Box<Federation>,
+    /// Domains with a certificate of their own: in the file only.
+    #[arg(skip)]
+    pub(crate) domains: Box<Domains>,
     /// Components: in the file only.
     #[arg(skip)]
     pub(crate) components: Box<Components>,
@@ -175,7 +179,11 @@ impl Settings {
         if let Err(reason) = settings.components.check(path) {
             return Err(Failure::new(format!("{}: [components]: {reason}", path.display())));
         }
+        if let Err(reason) = settings.domains.check(&settings.domain, &settings.components.domains()) {
+            return Err(Failure::new(format!("{}: [domains]: {reason}", path.display())));
+        }
         let folder = path.parent().unwrap_or(Path::new(""));
+        settings.domains.in_folder(folder);
         settings.federation.in_folder(folder);
         for path in [&mut settings.data, &mut settings.cert, &mut settings.key].into_iter().flatten() {
             *path = folder.join(&*path);
@@ -263,6 +271,7 @@ impl Settings {
             max_login_attempts,
             log,
             federation: _,
+            domains: _,
             components: _,
             csi: _,
             push: _,
@@ -297,6 +306,7 @@ impl Settings {
             max_login_attempts: max_login_attempts.or(file.max_login_attempts),
             log: log.or(file.log),
             federation: file.federation,
+            domains: file.domains,
             components: file.components,
             csi: file.csi,
             push: file.push,

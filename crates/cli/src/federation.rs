@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use balcony_jid::BareJid;
 use balcony_machine::Secret;
 use balcony_stream::TlsPolicy;
-use balcony_tls::{ClientConfig, ClientConfigBuilder};
+use balcony_tls::{ClientConfig, ClientConfigBuilder, Refusal};
 use balcony_tokio::{Endpoint, FederationConfig, FederationTls, Reach, Target};
 use serde::{Deserialize, Deserializer};
 
@@ -57,10 +57,18 @@ fn some_or_more<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Vec
 
 /// Whether a server talks to others.
 pub(crate) enum Decision {
-    /// In this way, with these addresses to listen on: for STARTTLS, and for direct TLS.
-    On(Box<FederationConfig>, [Vec<Address>; 2]),
+    On(On),
     /// It does not, for this reason.
     Off(String),
+}
+
+/// How it does.
+pub(crate) struct On {
+    pub(crate) config: Box<FederationConfig>,
+    /// The addresses to listen on: for STARTTLS, and for direct TLS.
+    pub(crate) addresses: [Vec<Address>; 2],
+    /// Why.
+    pub(crate) reason: String,
 }
 
 impl Federation {
@@ -111,9 +119,10 @@ impl Federation {
         certificate: &Certificate,
         secret: &Secret<String>,
     ) -> Result<Decision, Failure> {
-        if let Some(reason) = self.reason_against(settings, domains, certificate) {
-            return Ok(Decision::Off(reason));
-        }
+        let reason = match self.reason(settings, domains, certificate) {
+            Ok(reason) => reason,
+            Err(reason) => return Ok(Decision::Off(reason)),
+        };
         let addresses = self.addresses(settings);
         if let Some(Address(open)) =
             addresses.iter().flatten().find(|Address(to)| self.allow_plaintext && is_open(to.ip()))
@@ -153,32 +162,33 @@ impl Federation {
         if let Some(seconds) = self.patience {
             config.limits.patience = Duration::from_secs(seconds.into());
         }
-        Ok(Decision::On(Box::new(config), addresses))
+        Ok(Decision::On(On { config: Box::new(config), addresses, reason }))
     }
 
-    /// Why there are no other servers to be talked to, if nobody has asked for them.
-    fn reason_against(
+    /// Why there are other servers to be talked to; or why there are none.
+    fn reason(
         &self,
         settings: &Settings,
         domains: &[BareJid],
         certificate: &Certificate,
-    ) -> Option<String> {
+    ) -> Result<String, String> {
         if self.enabled == Some(false) {
-            return Some("the configuration says so".into());
+            return Err("the configuration says so".into());
         }
         if self.is_wanted() {
-            return None;
+            return Ok("the configuration says so".into());
         }
-        let lacking = certificate.lacks(domains);
-        if certificate.trust.is_some() || certificate.config.is_self_signed() {
-            Some("no other server knows who has signed the certificate".into())
-        } else if !lacking.is_empty() {
-            Some(format!("the certificate is not for {}", lacking.join(", ")))
-        } else if open_addresses(settings).is_empty() {
-            Some("the server listens on loopback addresses only".into())
-        } else {
-            Some("nobody has asked for it: `enabled = true` in `[federation]` does".into())
+        if let Some(path) = development(domains, certificate) {
+            return Err(format!(
+                "no other server knows who has signed the certificate {}, which is one for development",
+                path.display()
+            ));
         }
+        if open_addresses(settings).is_empty() {
+            return Err("the server listens on loopback addresses only".into());
+        }
+        checkable(domains, certificate)?;
+        Ok("the certificate of each domain is one that other servers can check".into())
     }
 
     fn addresses(&self, settings: &Settings) -> [Vec<Address>; 2] {
@@ -201,7 +211,12 @@ impl Federation {
                 own.clone().native_roots().unwrap_or(own)
             }
         };
-        let connects = self.connects(builder.federation(&pem.0, pem.1.expose())?)?;
+        let mut builder = builder.federation(&pem.0, pem.1.expose())?;
+        for other in certificate.others() {
+            let (domain, pem) = other?;
+            builder = builder.federation_of(domain.as_str(), &pem.0, pem.1.expose())?;
+        }
+        let connects = self.connects(builder)?;
         let accepts = certificate.config.federation(&connects)?;
         Ok(FederationTls { accepts, connects })
     }
@@ -224,6 +239,42 @@ impl Federation {
             }
         }
         Ok(targets)
+    }
+}
+
+/// The certificate of one of these domains that nobody has named.
+fn development<'a>(domains: &[BareJid], certificate: &'a Certificate) -> Option<&'a Path> {
+    let mut shown = domains.iter().map(|domain| certificate.shown_for(domain));
+    shown.find(|(_, was_named)| !was_named).map(|(path, _)| path)
+}
+
+/// Whether others can check the certificate of each domain: whoever trusts the public authorities, as those of the operating system are,
+/// finds that it is for the domain, today. If not, why.
+fn checkable(domains: &[BareJid], certificate: &Certificate) -> Result<(), String> {
+    // Not those of `ca`: it says whom this server trusts, not who trusts it.
+    let public = ClientConfig::builder().native_roots().and_then(|roots| roots.to_servers().build());
+    let public = public.map_err(|error| error.to_string())?;
+    for domain in domains {
+        let (path, _) = certificate.shown_for(domain);
+        if let Err(error) = public.judge_server(&certificate.config, domain.domainpart()) {
+            return Err(format!("other servers would not take {}: {}", path.display(), words(error)));
+        }
+    }
+    Ok(())
+}
+
+/// What is wrong with a certificate of our own.
+fn words(error: balcony_tls::Error) -> String {
+    match error {
+        balcony_tls::Error::Certificate { domain, refusal: Refusal::Untrusted } => {
+            format!(
+                "no public authority vouches for it to be that of {domain}, or those between are missing in the file"
+            )
+        }
+        balcony_tls::Error::Certificate { domain, refusal: Refusal::WrongName(names) } => {
+            format!("{domain} is missing in it; it is for {}", names.join(", "))
+        }
+        error => error.to_string(),
     }
 }
 
@@ -271,7 +322,7 @@ mod tests {
     fn reason(decision: Decision) -> String {
         match decision {
             Decision::Off(reason) => reason,
-            Decision::On(config, _) => panic!("{config:?}"),
+            Decision::On(on) => panic!("{:?}", on.config),
         }
     }
 
@@ -282,21 +333,17 @@ mod tests {
         let path = |name: &str| Some(folder.path().join(name));
         let local = Settings { data: path(""), ..Settings::default() };
         let made = reason(decide(&local, &Federation::default(), &["example.org"]));
-        assert!(made.contains("no other server knows"), "{made}");
-
-        let named = Settings {
-            cert: path("cert.pem"),
-            key: path("key.pem"),
-            listen: vec!["127.0.0.1:5222".parse().unwrap()],
-            ..local
-        };
+        assert!(made.contains("no other server knows who has signed"), "{made}");
+        let named = Settings { cert: path("cert.pem"), key: path("key.pem"), ..local };
         let loopback = reason(decide(&named, &Federation::default(), &["example.org"]));
         assert!(loopback.contains("loopback"), "{loopback}");
+        // Of an authority that nobody else knows, it makes no difference that it was named.
         let open = Settings { listen: vec!["0.0.0.0:5222".parse().unwrap()], ..named };
-        let lacking = reason(decide(&open, &Federation::default(), &["example.org", "example.net"]));
-        assert!(lacking.contains("not for example.net"), "{lacking}");
-        let open_to_all = reason(decide(&open, &Federation::default(), &["example.org"]));
-        assert!(open_to_all.contains("nobody has asked"), "{open_to_all}");
+        let unknown = reason(decide(&open, &Federation::default(), &["example.org"]));
+        assert!(
+            unknown.contains("other servers would not take") && unknown.contains("cert.pem"),
+            "{unknown}"
+        );
         let off = reason(decide(&open, &read("enabled = false\nlisten = '127.0.0.1:1'"), &["example.org"]));
         assert_eq!(off, "the configuration says so");
 
@@ -316,7 +363,9 @@ mod tests {
 
         // Whom it trusts has nothing to do with who has signed its own.
         let asked = read(&format!("enabled = true\nca = '{}'", folder.path().join("ca.pem").display()));
-        let Decision::On(config, [listen, listen_tls]) = decide(&open, &asked, &["example.org"]) else {
+        let Decision::On(On { config, addresses: [listen, listen_tls], .. }) =
+            decide(&open, &asked, &["example.org"])
+        else {
             panic!("it was asked for")
         };
         assert!(config.dialback.is_some() && config.tls == TlsPolicy::Required);

@@ -21,6 +21,7 @@ mod control_socket;
 mod csi;
 mod database;
 mod demo;
+mod domains;
 mod failure;
 mod federation;
 mod hold;

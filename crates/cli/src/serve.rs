@@ -24,7 +24,7 @@ use crate::control_socket::{ControlSocket, Controlled};
 use crate::database;
 use crate::demo::{self, Account};
 use crate::failure::{Failure, io, reason};
-use crate::federation::{self, Decision};
+use crate::federation::{self, Decision, On};
 use crate::hold::Hold;
 use crate::log::{self, Log};
 use crate::open_files;
@@ -124,16 +124,12 @@ async fn serve(
     }
     let secret = federation::secret()?;
     let decision = settings.federation.decide(&settings, &domains, &certificate, &secret)?;
-    let mut off = None;
-    let [of_servers, of_servers_tls] = match decision {
-        Decision::On(federation, addresses) => {
+    let ([of_servers, of_servers_tls], federates) = match decision {
+        Decision::On(On { config: federation, addresses, reason }) => {
             config.federation = Some(*federation);
-            addresses
+            (addresses, Ok(reason))
         }
-        Decision::Off(reason) => {
-            off = Some(reason);
-            Default::default()
-        }
+        Decision::Off(reason) => (Default::default(), Err(reason)),
     };
 
     if let Some(both) = settings.components.domains().iter().find(|domain| domains.contains(domain)) {
@@ -184,11 +180,12 @@ async fn serve(
         addresses: server.local_addrs(),
     };
     started.lines(&accounts).iter().for_each(|line| say(line));
-    match off {
-        None => {
-            tracing::info!(target: "balcony", "federation is on: users of other servers can be talked to")
-        }
-        Some(reason) => tracing::info!(
+    match federates {
+        Ok(reason) => tracing::info!(
+            target: "balcony",
+            "federation is on, since {reason}: users of other servers can be talked to"
+        ),
+        Err(reason) => tracing::info!(
             target: "balcony",
             "federation is off, since {reason}; [federation] in the configuration file can turn it on"
         ),
@@ -385,7 +382,7 @@ fn federate(
     secret: &Secret<String>,
 ) {
     match settings.federation.decide(settings, &config.domains, certificate, secret) {
-        Ok(Decision::On(federation, _)) if config.federation.is_some() => {
+        Ok(Decision::On(On { config: federation, .. })) if config.federation.is_some() => {
             config.federation = Some(*federation);
         }
         Ok(Decision::Off(_)) if config.federation.is_none() => {}
@@ -439,14 +436,15 @@ impl Options {
 
 /// Clients refuse a certificate that has ended, and some say no more than that.
 fn warn_of_end(certificate: &Certificate) {
-    let path = certificate.path.display();
-    match certificate.days_left(SystemTime::now()) {
-        None => {}
-        Some(0) => {
-            tracing::warn!(target: "balcony", "the certificate {path} has ended, or does so today: clients refuse it");
-        }
-        Some(days) => {
-            tracing::warn!(target: "balcony", "the certificate {path} ends in {days} days, and clients will refuse it");
+    for (path, days) in certificate.ending(SystemTime::now()) {
+        let path = path.display();
+        match days {
+            0 => {
+                tracing::warn!(target: "balcony", "the certificate {path} has ended, or does so today: clients refuse it");
+            }
+            days => {
+                tracing::warn!(target: "balcony", "the certificate {path} ends in {days} days, and clients will refuse it");
+            }
         }
     }
 }
@@ -473,12 +471,12 @@ fn warn(settings: &Settings, domains: &[BareJid], certificate: &Certificate) {
             certificate.path.display(),
         );
     }
-    if certificate.is_alone() {
+    for path in certificate.alone() {
         tracing::info!(
             target: "balcony",
             "the certificate {} comes without those that have signed it; clients that do not know these refuse it. Authorities \
              give both in one file, often called fullchain.pem",
-            certificate.path.display(),
+            path.display(),
         );
     }
     warn_of_end(certificate);

@@ -14,6 +14,7 @@ mod certificates;
 mod delivery;
 #[cfg(target_os = "linux")]
 mod disk;
+mod domains;
 mod endings;
 mod failures;
 mod federation;
