@@ -11,6 +11,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 use serde::Deserialize;
 use tracing_subscriber::filter::LevelFilter;
 
+use crate::check::CheckArgs;
 use crate::config::Settings;
 use crate::database::Database;
 use crate::failure::Failure;
@@ -26,7 +27,7 @@ Begin like this:
   balcony serve --demo
 and type what it says into two other terminals.
 
-Exit status: 0 done, 1 failed, 2 not understood."
+Exit status: 0 done, 1 failed, 2 not understood; of `check`: 0 all is well, 1 something will not work, 2 not checked."
 )]
 pub(crate) struct Args {
     /// How much to log to stderr [default: info]
@@ -54,6 +55,8 @@ pub(crate) enum Command {
     Presence(PresenceArgs),
     /// Run a push service for tests, which prints what servers tell it (XEP-0357)
     PushService(PushServiceArgs),
+    /// Look at a domain as clients and other servers do, and say what will not work for whom
+    Check(CheckArgs),
     /// Show a login as it goes over the wire, line by line
     Trace,
 }

@@ -162,6 +162,14 @@ impl Certificate {
         self.others.iter().map(|other| Ok((&other.domain, pem(&other.path, &other.key)?)))
     }
 
+    /// The one that is shown for `domain`, in PEM.
+    pub(crate) fn pem_for(&self, domain: &BareJid) -> Result<Pem, Failure> {
+        match self.others.iter().find(|other| other.domain == *domain) {
+            Some(other) => pem(&other.path, &other.key),
+            None => self.pem(),
+        }
+    }
+
     /// The certificate that who asks for `domain` is shown, by the name of its file; and whether it is one that was named, not one for
     /// development.
     pub(crate) fn shown_for(&self, domain: &BareJid) -> (&Path, bool) {
@@ -211,7 +219,7 @@ fn named(settings: &Settings) -> Option<(&PathBuf, &PathBuf)> {
 }
 
 /// A certificate and its key, in PEM.
-type Pem = (Vec<u8>, Secret<Vec<u8>>);
+pub(crate) type Pem = (Vec<u8>, Secret<Vec<u8>>);
 
 fn pem(path: &Path, key: &Path) -> Result<Pem, Failure> {
     Ok((bytes("certificate", path)?, Secret::new(bytes("private key", key)?)))

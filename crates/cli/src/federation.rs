@@ -226,6 +226,12 @@ impl Federation {
         Ok(builder.build()?)
     }
 
+    /// Where this domain is, if the file says so.
+    pub(crate) fn route(&self, domain: &BareJid) -> Option<Target> {
+        // That they can be read was looked at when the file was.
+        self.targets().ok()?.remove(domain)
+    }
+
     /// The routes. The values are as those of `--connect`.
     fn targets(&self) -> Result<BTreeMap<BareJid, Target>, String> {
         let mut targets = BTreeMap::new();

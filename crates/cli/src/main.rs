@@ -13,6 +13,7 @@
 mod accounts;
 mod args;
 mod certificate;
+mod check;
 mod components;
 mod config;
 mod connect;
@@ -83,6 +84,7 @@ fn run(args: Args) -> Result<(), Failure> {
         Command::Roster(roster) => client(args.log, || roster::run(roster)),
         Command::Presence(presence) => client(args.log, || presence::run(presence)),
         Command::PushService(service) => push_service::run(service),
+        Command::Check(check) => client(args.log, || check::run(check)),
         Command::Trace => trace::run(),
     }
 }

@@ -11,6 +11,7 @@
 
 mod accounts;
 mod certificates;
+mod check;
 mod delivery;
 #[cfg(target_os = "linux")]
 mod disk;

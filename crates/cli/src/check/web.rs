@@ -1,0 +1,115 @@
+//! What the web server of the domain tells clients in browsers (XEP-0156).
+
+use core::net::SocketAddr;
+
+use balcony_client::dns_name;
+use balcony_client::host_meta::Format;
+use balcony_client::web::{Fetch, Fetched, REDIRECTS, place};
+use balcony_connection::srv::Target;
+use balcony_jid::BareJid;
+use balcony_tls::ClientConfig;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+use super::report::{Finding, Level};
+use super::{Look, addresses};
+
+const CHUNK: usize = 16_384;
+
+/// What is to be said of both forms of the file. `at` is where the web server is, if it is not where the DNS says.
+pub(super) async fn look(
+    look: &Look,
+    domain: &BareJid,
+    at: Option<&Target>,
+    tls: &ClientConfig,
+) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for (format, what) in [(Format::Xrd, "host-meta"), (Format::Jrd, "host-meta.json")] {
+        let fetched = tokio::time::timeout(look.patience, find(look, domain, at, tls, format)).await;
+        let fetched = fetched.unwrap_or_else(|_| {
+            Err(Trouble::None(format!("no answer within {} seconds", look.patience.as_secs())))
+        });
+        findings.push(match fetched {
+            Ok(urls) if urls.is_empty() => Finding::new(Level::Note, what, "it names no WebSocket"),
+            Ok(urls) => Finding::new(
+                Level::Fine,
+                what,
+                format!("clients in browsers are sent to {}", urls.join(", ")),
+            ),
+            Err(Trouble::None(reason)) => Finding::new(Level::Note, what, format!("there is none: {reason}"))
+                .whom("clients in browsers, which have to be told the WebSocket otherwise")
+                .change("if there is a WebSocket, have the web server pass on /.well-known/host-meta"),
+            Err(Trouble::Bad(reason)) => {
+                Finding::new(Level::Wrong, what, format!("it cannot be understood: {reason}"))
+                    .whom("clients in browsers")
+                    .change("correct the file, or take it out")
+            }
+        });
+    }
+    findings
+}
+
+/// Why no WebSocket is known.
+enum Trouble {
+    /// There is no such file.
+    None(String),
+    /// There is one, which is wrong.
+    Bad(String),
+}
+
+/// The WebSockets that the file names.
+async fn find(
+    look: &Look,
+    domain: &BareJid,
+    at: Option<&Target>,
+    tls: &ClientConfig,
+    format: Format,
+) -> Result<Vec<String>, Trouble> {
+    let none = |error: &dyn core::fmt::Display| Trouble::None(error.to_string());
+    let name = dns_name(domain).map_err(|error| none(&error))?;
+    let mut url = format.url(&name);
+    let mut at = at.cloned();
+    for _ in 0..=REDIRECTS {
+        let there = place(&url).ok_or_else(|| Trouble::None(format!("{url} is no URL of HTTPS")))?;
+        let target = at.take().unwrap_or_else(|| Target {
+            host: there.host().into(),
+            port: there.port(),
+            direct_tls: true,
+        });
+        match fetch(look, &url, there.host(), &target, tls).await.map_err(Trouble::None)? {
+            Fetched::File(file) => {
+                return format.websockets(&url, &file).map_err(|error| Trouble::Bad(error.to_string()));
+            }
+            Fetched::Elsewhere(to) => url = to,
+            _ => return Err(Trouble::None("what was fetched is not understood".into())),
+        }
+    }
+    Err(Trouble::None("it is always said to be somewhere else".into()))
+}
+
+async fn fetch(
+    look: &Look,
+    url: &str,
+    name: &str,
+    at: &Target,
+    tls: &ClientConfig,
+) -> Result<Fetched, String> {
+    let mut fetch = Fetch::new(url, name, tls)?;
+    let found = addresses(look, &at.host).await?;
+    let found: Vec<SocketAddr> = found.into_iter().map(|ip| SocketAddr::new(ip, at.port)).collect();
+    let broken = |error: std::io::Error| format!("no connection: {}", crate::failure::reason(&error));
+    let mut socket = TcpStream::connect(&*found).await.map_err(broken)?;
+    let (mut out, mut buffer) = (Vec::new(), vec![0; CHUNK]);
+    let mut fetched = fetch.received(&[], &mut out)?;
+    loop {
+        socket.write_all(&out).await.map_err(broken)?;
+        out.clear();
+        if let Some(fetched) = fetched {
+            return Ok(fetched);
+        }
+        match socket.read(&mut buffer).await.map_err(broken)? {
+            0 => return fetch.eof(),
+            count => fetched = fetch.received(&buffer[..count], &mut out)?,
+        }
+    }
+}
