@@ -101,6 +101,14 @@ fn the_bot_is_the_same_everywhere() {
     }
 }
 
+// One for a component is as short.
+#[test]
+fn the_component_is_short() {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("echo_component.rs");
+    let source = std::fs::read_to_string(source).unwrap();
+    assert!(source.lines().count() <= 20, "{}", source.lines().count());
+}
+
 /// A program that runs until it is dropped.
 struct Running(Child);
 

@@ -5,6 +5,8 @@ use core::fmt;
 use std::sync::Arc;
 
 #[cfg(feature = "client")]
+use balcony_client::component::Detached;
+#[cfg(feature = "client")]
 use balcony_client::{Disconnected, RequestError};
 use balcony_jid::JidError;
 #[cfg(feature = "client")]
@@ -28,6 +30,9 @@ pub enum Error {
     /// The client has ended for good, or could not begin.
     #[cfg(feature = "client")]
     Ended(Arc<Disconnected>),
+    /// A component has ended for good, or could not begin.
+    #[cfg(feature = "client")]
+    Detached(Arc<Detached>),
     /// The client has been closed, and of these, the oldest first, nobody knows whether they have arrived: they waited for a connection, or
     /// the server has not acknowledged them. What does not make sense in another session is not among them, such as presence.
     #[cfg(feature = "client")]
@@ -51,6 +56,8 @@ impl fmt::Display for Error {
             Error::Request(error) => error.fmt(f),
             #[cfg(feature = "client")]
             Error::Ended(why) => why.fmt(f),
+            #[cfg(feature = "client")]
+            Error::Detached(why) => why.fmt(f),
             #[cfg(feature = "client")]
             Error::Unsent(stanzas) => {
                 write!(

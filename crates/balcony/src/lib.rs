@@ -51,6 +51,10 @@
 //! [`Discovery`] says who this is, [`Receipts`] that messages have come, [`Roster`] knows the contacts, [`PrivateStorage`] keeps
 //! documents on the server, [`Commands`] offers commands to others, and runs theirs, [`Push`] has a push service told when messages wait. [`Client::ext`] reaches them while the client runs. Your own are types with [`Extension`].
 //!
+//! # A component
+//!
+//! A service with a domain of its own, such as rooms or a gateway, attaches to a server with a secret: [`Component`].
+//!
 //! # Without async
 //!
 //! [`ClientBuilder::start_blocking`] gives a client whose methods wait, and can be woken: see [`blocking`].
@@ -88,6 +92,8 @@
 pub mod blocking;
 #[cfg(feature = "client")]
 mod client;
+#[cfg(feature = "client")]
+mod component;
 mod error;
 pub mod manual;
 pub mod prelude;
@@ -95,6 +101,8 @@ mod rt;
 #[cfg(feature = "server")]
 pub mod server;
 
+#[cfg(feature = "client")]
+pub use balcony_client::component::Detached;
 #[cfg(feature = "client")]
 pub use balcony_client::{
     AgentEvent, Attempt, Backoff, CallId, Callable, Carbon, Chat, CommandAnswer, CommandCall, CommandOutcome,
@@ -118,6 +126,8 @@ pub use balcony_xep::data_form::{DataForm, Field, FieldKind, FormKind};
 pub use balcony_xml::{Element, ElementRef, Name};
 #[cfg(feature = "client")]
 pub use client::{Client, ClientBuilder, Event, Ext, Request, Sender};
+#[cfg(feature = "client")]
+pub use component::{Component, ComponentBuilder, ComponentEvent, ComponentRequest};
 pub use error::Error;
 #[cfg(feature = "minidom")]
 pub use minidom;

@@ -5,6 +5,8 @@
 #[cfg(feature = "client")]
 pub use crate::client::{Client, Event, Sender};
 #[cfg(feature = "client")]
+pub use crate::component::{Component, ComponentEvent};
+#[cfg(feature = "client")]
 pub use balcony_client::{
     CommandAnswer, Commands, Discovery, Iq, Message, News, Presence, PrivateStorage, Receipts, RequestError,
     Roster, Show,

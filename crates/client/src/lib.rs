@@ -28,6 +28,7 @@ mod backoff;
 mod carbon;
 mod chat;
 mod client;
+pub mod component;
 mod config;
 mod contacts;
 mod delay;

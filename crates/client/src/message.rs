@@ -212,6 +212,13 @@ impl MessageBuilder {
         self
     }
 
+    /// Says that it is from this address: for components, which speak for all addresses of their domain. A client's server says who has sent
+    /// a message.
+    pub fn from(mut self, from: Jid) -> Self {
+        self.stanza.head.from = Some(from);
+        self
+    }
+
     /// Names it, so that what comes back about it can be told apart.
     pub fn id(mut self, id: &str) -> Self {
         self.stanza = self.stanza.id(id);

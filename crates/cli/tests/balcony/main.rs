@@ -12,6 +12,7 @@
 mod accounts;
 mod certificates;
 mod check;
+mod component;
 mod delivery;
 #[cfg(target_os = "linux")]
 mod disk;

@@ -117,6 +117,8 @@ pub enum OutboxError {
     Full,
     /// The client has ended.
     Ended,
+    /// It is from an address of another domain than that of the component.
+    OtherDomain,
 }
 
 impl fmt::Display for OutboxError {
@@ -124,6 +126,7 @@ impl fmt::Display for OutboxError {
         f.write_str(match self {
             OutboxError::Full => "too much waits to be sent",
             OutboxError::Ended => "the client has ended",
+            OutboxError::OtherDomain => "the stanza is from an address of another domain",
         })
     }
 }
