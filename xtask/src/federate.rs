@@ -16,7 +16,7 @@ use std::process::Command;
 
 use crate::interop::{install, output};
 use crate::options::Options;
-use crate::run::{Result, cargo, root, run};
+use crate::run::{Result, cargo, root, run, target};
 use people::{ROWS, Row};
 use servers::{Proof, Server};
 
@@ -97,7 +97,7 @@ fn network(folder: &std::path::Path) -> Result {
 
 /// A folder below target/federate.
 fn folder(name: &str) -> Result<PathBuf> {
-    let path = root().join("target/federate").join(name);
+    let path = target().join("federate").join(name);
     fs::create_dir_all(&path).map_err(|error| format!("{}: {error}", path.display()))?;
     Ok(path)
 }

@@ -17,7 +17,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use crate::options::Options;
-use crate::run::{Result, cargo, root, run};
+use crate::run::{Result, cargo, root, run, target};
 use clients::Client;
 use matrix::{Outcome, Pair};
 pub(crate) use process::{Process, eventually, output, read};
@@ -114,7 +114,7 @@ pub(crate) fn main(args: &[String]) -> Result {
 
 /// A folder below target/interop.
 fn folder(name: &str) -> Result<PathBuf> {
-    let path = root().join("target/interop").join(name);
+    let path = target().join("interop").join(name);
     fs::create_dir_all(&path).map_err(|error| format!("{}: {error}", path.display()))?;
     Ok(path)
 }

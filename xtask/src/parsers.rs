@@ -4,7 +4,7 @@ use std::fs;
 use std::io::Write as _;
 use std::process::{Command, Stdio};
 
-use crate::run::{Result, cargo, command, root, run};
+use crate::run::{Result, cargo, command, root, run, target};
 
 pub(crate) const HELP: &str = "\
 Writes docs/parsers.md: tricky documents, and what Balcony's reader, rxml, expat and libxml2 say of each. Needs Python 3; lxml
@@ -14,7 +14,7 @@ pub(crate) fn main(args: &[String]) -> Result {
     if let Some(unknown) = args.first() {
         return Err(format!("unknown option `{unknown}`"));
     }
-    let folder = root().join("target/parsers");
+    let folder = target().join("parsers");
     let python = folder.join("bin/python").to_string_lossy().into_owned();
     if !folder.join("bin/python").exists() {
         run(&mut command("python3", &["-m", "venv", &folder.to_string_lossy()]))?;

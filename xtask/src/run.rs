@@ -15,6 +15,29 @@ pub(crate) fn root() -> PathBuf {
     root
 }
 
+/// What Cargo has built beside this program: so it is in the same folder, whatever the environment and Cargo's configuration say of that.
+pub(crate) fn built(name: &str) -> PathBuf {
+    profile().join(name)
+}
+
+/// The folder for all that Cargo, or a command here, builds or fetches: `target`, unless told otherwise.
+pub(crate) fn target() -> PathBuf {
+    let mut target = profile();
+    target.pop();
+    target
+}
+
+/// `target/debug`. A test is a folder below it.
+fn profile() -> PathBuf {
+    let mut folder = std::env::current_exe().unwrap_or_default();
+    folder.pop();
+    if folder.ends_with("deps") {
+        folder.pop();
+    }
+    // Where a system doesn't tell which program this is, it is where Cargo builds by default.
+    if folder.as_os_str().is_empty() { root().join("target/debug") } else { folder }
+}
+
 /// A command that runs in the root of the checkout.
 pub(crate) fn command(program: &str, args: &[&str]) -> Command {
     let mut command = Command::new(program);
@@ -126,5 +149,17 @@ impl Steps {
             }
         }
         if failed.is_empty() { Ok(()) } else { Err(failed.join("; ")) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_built_is_beside_this() {
+        let tests = built("deps");
+        assert_eq!(std::env::current_exe().unwrap().parent(), Some(tests.as_path()));
+        assert_eq!(built("").parent(), Some(target().as_path()));
     }
 }

@@ -6,7 +6,7 @@ use std::process::Command;
 
 use super::folder;
 use super::process::output;
-use crate::run::{Result, cargo, command, root, run};
+use crate::run::{Result, built, cargo, command, root, run};
 
 /// The interpreter that has slixmpp, and slixmpp's version.
 pub(crate) fn slixmpp() -> Result<(PathBuf, String)> {
@@ -37,7 +37,7 @@ pub(crate) fn slixmpp() -> Result<(PathBuf, String)> {
 /// The scenario "people" in Balcony's own client, built.
 pub(crate) fn balcony() -> Result<PathBuf> {
     run(&mut cargo(&["build", "--package", "interop-balcony"]))?;
-    Ok(root().join("target/debug/interop-balcony"))
+    Ok(built("interop-balcony"))
 }
 
 /// The scenarios in tokio-xmpp, built.

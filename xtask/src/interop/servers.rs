@@ -11,7 +11,7 @@ use std::process::Command;
 use super::process::{Process, eventually, output, read};
 use super::scenario::SCENARIOS;
 use super::{DOMAIN, PASSWORD, folder, install};
-use crate::run::{Result, root};
+use crate::run::{Result, built, root};
 
 /// Balcony is first, because the others take its certificate.
 pub(crate) const NAMES: [&str; 3] = ["balcony", "prosody", "ejabberd"];
@@ -74,7 +74,7 @@ impl Server {
 
 /// The program under test.
 pub(crate) fn balcony() -> PathBuf {
-    root().join("target/debug/balcony")
+    built("balcony")
 }
 
 impl Site {
