@@ -9,6 +9,7 @@ mod balcony;
 mod clients;
 pub(crate) mod install;
 mod matrix;
+mod newest;
 mod process;
 mod scenario;
 mod servers;
@@ -22,8 +23,7 @@ use clients::Client;
 use matrix::{Outcome, Pair};
 pub(crate) use process::{Process, eventually, output, read};
 use scenario::SCENARIOS;
-use servers::Server;
-pub(crate) use servers::balcony;
+pub(crate) use servers::{Purpose, Server, balcony};
 
 pub(crate) const USAGE: &str = "[--write] [NAME...]";
 pub(crate) const HELP: &str = "\
@@ -35,9 +35,9 @@ It installs them below target/interop or with apt-get; what cannot be had is ski
 With names, only the pairs with such a client or server. --write puts the result into docs/interop.md.";
 
 /// The domain that all servers serve.
-const DOMAIN: &str = "localhost";
+pub(crate) const DOMAIN: &str = "localhost";
 /// The password of romeo and juliet, on loopback addresses and for this run only.
-const PASSWORD: &str = "wherefore art thou";
+pub(crate) const PASSWORD: &str = "wherefore art thou";
 
 pub(crate) fn main(args: &[String]) -> Result {
     let mut options = Options::new(args);
@@ -66,7 +66,7 @@ pub(crate) fn main(args: &[String]) -> Result {
     let servers: Vec<(&str, Result<Server>)> = servers::NAMES
         .into_iter()
         .filter(|server| *server == "balcony" || clients::NAMES.iter().any(|client| wanted(client, server)))
-        .map(|name| (name, Server::start(name)))
+        .map(|name| (name, Server::start(name, &servers::SCENARIOS_OF_CLIENTS)))
         .collect();
     if let Some(("balcony", Err(error))) = servers.first() {
         return Err(format!("Balcony does not start: {error}"));
@@ -76,7 +76,9 @@ pub(crate) fn main(args: &[String]) -> Result {
     let all = servers.iter().flat_map(|server| SCENARIOS.iter().map(move |scenario| (server, scenario)));
     for ((server_name, server), scenario) in all {
         for (client_name, client) in &clients {
-            if !scenario.clients.contains(client_name) || !wanted(client_name, server_name) {
+            // What is newest is looked at for what the older ones don't have: how sessions go on.
+            let is_for = scenario.name == "resume" || !server_name.ends_with("-newest");
+            if !is_for || !scenario.clients.contains(client_name) || !wanted(client_name, server_name) {
                 continue;
             }
             let outcome = match (client, server) {

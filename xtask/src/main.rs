@@ -21,6 +21,7 @@ mod run;
 mod simulate;
 mod source;
 mod spec;
+mod survive;
 mod tiers;
 
 use std::process::ExitCode;
@@ -42,6 +43,7 @@ const COMMANDS: &[Command] = &[
     ("figures", figures::USAGE, figures::HELP, figures::main),
     ("fuzz", fuzz::USAGE, fuzz::HELP, fuzz::main),
     ("kill", kill::USAGE, kill::HELP, kill::main),
+    ("survive", survive::USAGE, survive::HELP, survive::main),
     ("simulate", simulate::USAGE, simulate::HELP, simulate::main),
 ];
 

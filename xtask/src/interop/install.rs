@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::folder;
+use super::newest::Newest;
 use super::process::output;
 use crate::run::{Result, built, cargo, command, root, run};
 
@@ -149,10 +150,20 @@ pub(crate) fn debian(package: &str) -> Result<String> {
     Ok(version.split(['-', '+']).next().unwrap_or(&version).to_owned())
 }
 
+/// The newest Prosody and ejabberd.
+pub(crate) fn newest() -> Result {
+    Newest::prepare().map(drop)
+}
+
+/// Whether this may install what it likes.
+pub(crate) fn is_root() -> bool {
+    output(Command::new("id").arg("-u")).as_deref() == Ok("0")
+}
+
 /// Installs Debian packages without starting the services in them.
 fn apt(packages: &[&str]) -> Result {
     let by_hand = format!("install it with `apt-get install {}`", packages.join(" "));
-    if output(Command::new("id").arg("-u")).as_deref() != Ok("0") {
+    if !is_root() {
         return Err(format!("not root; {by_hand}"));
     }
     let _policy = NoServices::hold()?;

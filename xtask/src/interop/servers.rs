@@ -8,15 +8,30 @@ use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use super::newest::Newest;
 use super::process::{Process, eventually, output, read};
 use super::scenario::SCENARIOS;
 use super::{DOMAIN, PASSWORD, folder, install};
 use crate::run::{Result, built, root};
 
 /// Balcony is first, because the others take its certificate.
-pub(crate) const NAMES: [&str; 3] = ["balcony", "prosody", "ejabberd"];
+pub(crate) const NAMES: [&str; 5] = ["balcony", "prosody", "ejabberd", "prosody-newest", "ejabberd-newest"];
 
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// What servers are started for.
+pub(crate) struct Purpose {
+    /// The folder below target/interop in which all of them have theirs.
+    pub(crate) folder: &'static str,
+    /// Where they listen.
+    pub(crate) host: Ipv4Addr,
+    /// How long they keep a session without a connection, in seconds.
+    pub(crate) resumption: u32,
+}
+
+/// Sessions wait longer than any client takes to come back, and shorter than others wait for it to be seen gone.
+pub(crate) const SCENARIOS_OF_CLIENTS: Purpose =
+    Purpose { folder: "", host: Ipv4Addr::LOCALHOST, resumption: 3 };
 
 /// A server that runs until this is dropped.
 pub(crate) struct Server {
@@ -39,20 +54,30 @@ struct Log {
 }
 
 /// What is being prepared.
-struct Site {
+struct Site<'a> {
+    purpose: &'a Purpose,
     folder: PathBuf,
     port: u16,
     direct: u16,
+    /// Where it is installed; `None`: where everything is.
+    newest: Option<Newest>,
 }
 
 impl Server {
-    pub(crate) fn start(name: &str) -> Result<Self> {
-        let site = Site::new(name)?;
-        match name {
-            "balcony" => site.balcony(),
-            "prosody" => site.prosody(install::debian(name)?),
-            _ => site.ejabberd(install::debian(name)?),
-        }
+    pub(crate) fn start(name: &str, purpose: &Purpose) -> Result<Self> {
+        let mut site = Site::new(name, purpose)?;
+        let package = name.trim_end_matches("-newest");
+        let version = match package == name {
+            true if name == "balcony" => return site.balcony(),
+            true => install::debian(name)?,
+            false => {
+                let newest = Newest::prepare()?;
+                let version = newest.version(package)?;
+                site.newest = Some(newest);
+                version
+            }
+        };
+        if package == "prosody" { site.prosody(version) } else { site.ejabberd(version) }
     }
 
     /// The mechanism of the last login, as the server tells it.
@@ -77,12 +102,34 @@ pub(crate) fn balcony() -> PathBuf {
     built("balcony")
 }
 
-impl Site {
-    fn new(name: &str) -> Result<Self> {
-        let folder = folder(name)?;
+impl<'a> Site<'a> {
+    fn new(name: &str, purpose: &'a Purpose) -> Result<Self> {
+        let folder = folder(purpose.folder)?.join(name);
         let _ = fs::remove_dir_all(&folder);
         fs::create_dir_all(folder.join("data")).map_err(|error| format!("{}: {error}", folder.display()))?;
-        Ok(Site { folder, port: free_port()?, direct: free_port()? })
+        let host = purpose.host;
+        Ok(Site { purpose, folder, port: free_port(host)?, direct: free_port(host)?, newest: None })
+    }
+
+    /// One of its programs.
+    fn command(&self, program: &str) -> Command {
+        match &self.newest {
+            Some(newest) => newest.command(program, &self.folder),
+            None => {
+                let mut command = Command::new(program);
+                command.current_dir(&self.folder);
+                command
+            }
+        }
+    }
+
+    fn address(&self, port: u16) -> String {
+        format!("{}:{port}", self.purpose.host)
+    }
+
+    /// The folder with the authority and the certificate that Balcony has made for itself, and its key.
+    fn certificate(&self) -> Result<PathBuf> {
+        Ok(folder(self.purpose.folder)?.join("balcony/store"))
     }
 
     fn balcony(self) -> Result<Server> {
@@ -95,10 +142,9 @@ impl Site {
         let mut command = Command::new(balcony());
         command
             .args(["--log", "debug", "serve", "--domain", DOMAIN, "--allow-registration"])
-            // Longer than any client takes to come back, and shorter than others wait for it to be seen gone.
-            .args(["--resumption-timeout", "3", "--data"])
+            .args(["--resumption-timeout", &self.purpose.resumption.to_string(), "--data"])
             .arg(&data);
-        command.args(["--listen", &address(self.port), "--listen-tls", &address(self.direct)]);
+        command.args(["--listen", &self.address(self.port), "--listen-tls", &self.address(self.direct)]);
         let version = output(Command::new(balcony()).arg("--version"))?;
         let version = version.rsplit(' ').next().unwrap_or(&version).to_owned();
         self.run(command, version, Log { name: "errors.log", before: "is online (" }, |_| true)
@@ -108,9 +154,9 @@ impl Site {
         let config = self.write_config("prosody/prosody.cfg.lua")?;
         for user in &users() {
             let words = ["register", user, DOMAIN, PASSWORD];
-            output(Command::new("prosodyctl").arg("--config").arg(&config).args(words))?;
+            output(self.command("prosodyctl").arg("--config").arg(&config).args(words))?;
         }
-        let mut command = Command::new("prosody");
+        let mut command = self.command("prosody");
         command.args(["-F", "--config"]).arg(config);
         self.run(command, version, Log { name: "prosody.log", before: "mechanism='" }, |_| true)
     }
@@ -124,10 +170,10 @@ impl Site {
              file:write_file(\"ready\", [])",
             users().into_iter().collect::<Vec<_>>().join("\">>, <<\"")
         );
-        let mut command = Command::new("erl");
+        let mut command = self.command("erl");
         command.args(["-noinput", "+Bd", "-mnesia", "dir", "\"data\"", "-s", "ejabberd", "-eval", &accounts]);
         command.env("ERL_LIBS", libraries.join(":")).env("EJABBERD_CONFIG_PATH", config);
-        command.env("EJABBERD_LOG_PATH", self.folder.join("ejabberd.log")).current_dir(&self.folder);
+        command.env("EJABBERD_LOG_PATH", self.folder.join("ejabberd.log"));
         self.run(command, version, Log { name: "ejabberd.log", before: "Accepted c2s " }, |folder| {
             folder.join("ready").exists()
         })
@@ -143,7 +189,7 @@ impl Site {
     ) -> Result<Server> {
         let errors = self.folder.join("errors.log");
         let mut process = Process::start(command, &self.folder.join("output.log"), &errors)?;
-        let accepts = |port| TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok();
+        let accepts = |port| TcpStream::connect((self.purpose.host, port)).is_ok();
         process
             .wait_until(PATIENCE, || ready(&self.folder) && accepts(self.port) && accepts(self.direct))
             .map_err(|error| {
@@ -151,9 +197,9 @@ impl Site {
             })?;
         Ok(Server {
             version,
-            address: address(self.port),
-            direct: address(self.direct),
-            ca: certificate()?.join("ca.pem"),
+            address: self.address(self.port),
+            direct: self.address(self.direct),
+            ca: self.certificate()?.join("ca.pem"),
             folder: self.folder,
             log,
             _process: process,
@@ -163,10 +209,13 @@ impl Site {
     /// Fills in the blanks of a configuration.
     fn write_config(&self, template: &str) -> Result<PathBuf> {
         let template = root().join("xtask/interop").join(template);
-        let certificate = certificate()?;
+        let certificate = self.certificate()?;
         let text = fs::read_to_string(&template)
             .map_err(|error| format!("{}: {error}", template.display()))?
             .replace("@DIR@", &self.folder.to_string_lossy())
+            .replace("@HOST@", &self.purpose.host.to_string())
+            .replace("@RESUMPTION@", &self.purpose.resumption.to_string())
+            .replace("@NEWEST@", if self.newest.is_some() { "" } else { "# Not in this version:" })
             .replace("@PORT@", &self.port.to_string())
             .replace("@TLS_PORT@", &self.direct.to_string())
             .replace("@CERT@", &certificate.join("cert.pem").to_string_lossy())
@@ -185,17 +234,8 @@ fn users() -> BTreeSet<String> {
     accounts.collect()
 }
 
-/// The folder with the authority and the certificate that Balcony has made for itself, and its key.
-fn certificate() -> Result<PathBuf> {
-    Ok(folder("balcony")?.join("store"))
-}
-
-fn address(port: u16) -> String {
-    format!("127.0.0.1:{port}")
-}
-
-fn free_port() -> Result<u16> {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+fn free_port(host: Ipv4Addr) -> Result<u16> {
+    TcpListener::bind((host, 0))
         .and_then(|listener| listener.local_addr())
         .map(|address| address.port())
         .map_err(|error| format!("no free port: {error}"))

@@ -1,4 +1,5 @@
-//! The scenarios "people", "resume" and "inactive" of `cargo xtask interop`, spoken by Balcony's own client on tokio.
+//! The scenarios "people", "resume" and "inactive" of `cargo xtask interop`, spoken by Balcony's own client on tokio, and a client of
+//! `cargo xtask survive`.
 //!
 //! Started with the name of one, INTEROP_ADDRESS, _DOMAIN, _ROMEO, _JULIET and _PASSWORD in the environment, and with SSL_CERT_FILE. What it sends and gets goes to the
 //! standard error.
@@ -9,6 +10,7 @@ mod inactive;
 #[path = "../../people.rs"]
 mod people;
 mod resume;
+mod survive;
 
 use core::time::Duration;
 use std::env;
@@ -28,6 +30,7 @@ async fn main() -> Result<()> {
     match env::args().nth(1).as_deref() {
         Some("resume") => resume::run().await,
         Some("inactive") => inactive::run().await,
+        Some("survive") => survive::run().await,
         _ => people::run::<Client>().await,
     }
 }
