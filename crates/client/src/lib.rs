@@ -47,6 +47,7 @@ mod requests;
 mod send_error;
 mod services;
 mod session;
+mod sorted;
 #[cfg(feature = "websocket")]
 pub mod web;
 

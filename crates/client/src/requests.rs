@@ -1,13 +1,14 @@
 //! Which stanza answers which request: the one with its id that comes from whom it was sent to (RFC 6120 section 8.1.2.1), so
 //! that nobody else can answer. A request that nobody answers ends when its time is over.
 
-use alloc::collections::BTreeMap;
 use alloc::string::{String, ToString as _};
 use core::time::Duration;
 
 use balcony_jid::{FullJid, Jid};
 use balcony_machine::Instant;
 use balcony_stanza::{IqType, Kind, Stanza, StanzaError};
+
+use crate::sorted::SortedMap;
 
 /// Names one request of a [`Client`](crate::Client).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -34,7 +35,7 @@ const MOST: usize = 1_024;
 /// An answer belongs to a request if its id *and* its sender do: matching on the id alone lets anybody answer.
 #[derive(Debug)]
 pub(crate) struct Requests {
-    open: BTreeMap<u64, Open>,
+    open: SortedMap<u64, Open>,
     next: u64,
     /// Makes our ids differ from those of other streams of this account.
     prefix: String,
@@ -48,7 +49,7 @@ struct Open {
 
 impl Requests {
     pub(crate) fn new(prefix: String) -> Self {
-        Requests { open: BTreeMap::new(), next: 0, prefix }
+        Requests { open: SortedMap::new(), next: 0, prefix }
     }
 
     /// Opens a request to `to`; returns its name and the id that its stanza must have. `None`: too many wait for an answer.
@@ -96,12 +97,12 @@ impl Requests {
 
     /// When the next request expires.
     pub(crate) fn deadline(&self) -> Option<Instant> {
-        self.open.values().map(|request| request.expires).min()
+        self.open.iter().map(|(_, request)| request.expires).min()
     }
 
     /// Closes a request whose time has run out.
     pub(crate) fn expired(&mut self, now: Instant) -> Option<RequestId> {
-        let number = *self.open.iter().find(|(_, request)| now >= request.expires)?.0;
+        let number = self.open.iter().find(|(_, request)| now >= request.expires)?.0;
         self.open.remove(&number);
         Some(RequestId(number))
     }

@@ -1,11 +1,11 @@
 //! The flat form of an element: nodes in document order, and their strings as places in two texts: the exact bytes that the
 //! element was read from, and what doesn't stand there as it is meant.
 
-use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
 
 use crate::ReadError;
+use crate::critbit::{CritBit, Key};
 
 /// A string of a tree: a piece of what it was read from, or of its pool.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -273,9 +273,19 @@ impl Tree {
     pub(crate) fn push_copy(&mut self, from: &Tree, node: u32) {
         let base = index(self.nodes.len());
         // Those that share a namespace go on sharing it.
-        let mut copied = BTreeMap::new();
-        let mut namespace =
-            |tree: &mut Tree, span: Span| *copied.entry(span).or_insert_with(|| tree.intern(from.get(span)));
+        let (mut copied, mut spans) = (CritBit::new(), Vec::<(Span, Span)>::new());
+        let mut namespace = |tree: &mut Tree, span: Span| {
+            let key = |span| Key(from.get(span).as_bytes(), b"");
+            match copied.find(key(span), |at| key(spans[at as usize].0)) {
+                Some(at) => spans[at as usize].1,
+                None => {
+                    copied.insert(key(span), index(spans.len()), |at| key(spans[at as usize].0));
+                    let copy = tree.intern(from.get(span));
+                    spans.push((span, copy));
+                    copy
+                }
+            }
+        };
         for source in node..from.head(node).end {
             let Some(Node::Element(head)) = from.nodes.get(source as usize) else {
                 if let Some(Node::Text(span)) = from.nodes.get(source as usize) {

@@ -26,7 +26,7 @@ use crate::iq::outcome;
 use crate::queue::cost;
 use crate::{
     Backoff, Client, Event, IncomingRequest, Iq, Message, Presence, ReceivedPresence, RequestError,
-    RequestId, Response, Undelivered, lasting, services,
+    RequestId, Response, Undelivered, lasting, services, sorted,
 };
 
 /// What an [`Agent`] does.
@@ -135,11 +135,11 @@ impl<X: Extensions> Agent<X> {
         let mut state = State::new(random.token(8), config.timeout);
         let mut index = 0;
         while let Some(extension) = extensions.at(index) {
-            state.features.extend(extension.features());
+            for feature in extension.features() {
+                sorted::put(&mut state.features, feature);
+            }
             index += 1;
         }
-        state.features.sort_unstable();
-        state.features.dedup();
         let presence = config.presence.as_ref().map(Presence::to_stanza);
         Agent {
             state,

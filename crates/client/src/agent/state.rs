@@ -1,7 +1,6 @@
 //! What an agent and its extensions share: the outbox, what is open, and what is to be told.
 
 use alloc::borrow::Cow;
-use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -17,6 +16,7 @@ use super::outbox::Outbox;
 use crate::extension::{CallId, Note};
 use crate::queue::{ENTRY, Queue, cost, error_cost};
 use crate::requests::Requests;
+use crate::sorted::SortedMap;
 use crate::{Iq, RequestError, RequestId, RequestKind};
 
 /// Events, and outcomes of requests, that wait for the owner.
@@ -46,9 +46,9 @@ pub(crate) struct State {
     pub(crate) server: ServerFeatures,
     pub(crate) features: Vec<Cow<'static, str>>,
     pub(super) requests: Requests,
-    askers: BTreeMap<RequestId, Asker>,
+    askers: SortedMap<RequestId, Asker>,
     /// Requests and calls of the owner's that have not been completed.
-    open: BTreeSet<CallId>,
+    open: SortedMap<CallId, ()>,
     completed: Queue<(CallId, Completion)>,
     /// The heads of requests of others.
     incoming: Queue<(u64, Stanza)>,
@@ -59,7 +59,7 @@ pub(crate) struct State {
     /// Whether its sender may see that the client is there; `None`: nobody here knows.
     pub(crate) sender_sees: Option<bool>,
     /// Whom directed presence has been sent to in this session.
-    directed: BTreeSet<BareJid>,
+    directed: SortedMap<BareJid, ()>,
     prefix: String,
     next: u64,
     timeout: Duration,
@@ -72,15 +72,15 @@ impl State {
             server: ServerFeatures::default(),
             features: Vec::new(),
             requests: Requests::new(prefix.clone()),
-            askers: BTreeMap::new(),
-            open: BTreeSet::new(),
+            askers: SortedMap::new(),
+            open: SortedMap::new(),
             completed: Queue::new(MOST, MOST_BYTES),
             incoming: Queue::new(INCOMING, MOST_BYTES),
             outbox: Outbox::default(),
             events: Queue::new(MOST, MOST_BYTES),
             shown: 0,
             sender_sees: None,
-            directed: BTreeSet::new(),
+            directed: SortedMap::new(),
             prefix,
             next: 0,
             timeout,
@@ -98,7 +98,7 @@ impl State {
         self.incoming.take().for_each(drop);
         self.directed.clear();
         self.outbox.retain_lasting();
-        for call in core::mem::take(&mut self.open) {
+        for (call, ()) in self.open.take() {
             self.completed.push((call, Completion::Lost), ENTRY);
         }
     }
@@ -106,7 +106,7 @@ impl State {
     /// Every open request, which is no longer open.
     pub(super) fn take_requests(&mut self) -> Vec<(Asker, RequestId)> {
         while self.requests.lose().is_some() {}
-        core::mem::take(&mut self.askers).into_iter().map(|(request, asker)| (asker, request)).collect()
+        self.askers.take().into_iter().map(|(request, asker)| (asker, request)).collect()
     }
 
     /// Who has made a request that is closed now.
@@ -138,7 +138,7 @@ impl State {
         }
         match (stanza.head.kind, &stanza.head.to) {
             (Kind::Presence(PresenceType::Available), Some(to)) if self.directed.len() < DIRECTED => {
-                self.directed.insert(to.to_bare());
+                self.directed.insert(to.to_bare(), ());
             }
             (Kind::Presence(PresenceType::Unavailable), Some(to)) => {
                 self.directed.remove(to.bare_str());
@@ -217,7 +217,7 @@ impl State {
 
     pub(super) fn open_call(&mut self) -> CallId {
         let call = CallId(self.number());
-        self.open.insert(call);
+        self.open.insert(call, ());
         call
     }
 
@@ -229,7 +229,7 @@ impl State {
 
     /// Once, and only for those that are open.
     pub(crate) fn complete(&mut self, call: CallId, completion: Completion) {
-        if self.open.remove(&call) {
+        if self.open.remove(&call).is_some() {
             let cost = match &completion {
                 Completion::Response(Ok(response)) => response.memory(),
                 Completion::Response(Err(RequestError::Refused(error))) => error_cost(error),

@@ -2,7 +2,6 @@
 
 use alloc::borrow::Cow;
 use alloc::boxed::Box;
-use alloc::collections::BTreeMap;
 use alloc::string::{String, ToString as _};
 use alloc::vec;
 use alloc::vec::Vec;
@@ -17,6 +16,7 @@ use balcony_xep::data_form::{self, DataForm, FormKind};
 use balcony_xep::disco::{self, About, Identity, Item, Items, Query};
 
 use super::{CallId, Callable, Context, Extension};
+use crate::sorted::SortedMap;
 use crate::{Iq, RequestError, RequestId, Response};
 
 /// Runs that wait for their next step, in all; the oldest is forgotten for another.
@@ -47,9 +47,9 @@ const WAIT: Duration = Duration::from_secs(600);
 pub struct Commands {
     offered: Vec<Offered>,
     allows: Box<dyn FnMut(&BareJid) -> bool + Send>,
-    runs: BTreeMap<String, Run>,
+    runs: SortedMap<String, Run>,
     /// What we have asked of others.
-    open: BTreeMap<RequestId, (CallId, Wanted)>,
+    open: SortedMap<RequestId, (CallId, Wanted)>,
     begun: u64,
 }
 
@@ -147,8 +147,8 @@ impl Commands {
         Commands {
             offered: Vec::new(),
             allows: Box::new(|_| false),
-            runs: BTreeMap::new(),
-            open: BTreeMap::new(),
+            runs: SortedMap::new(),
+            open: SortedMap::new(),
             begun: 0,
         }
     }
@@ -261,7 +261,7 @@ impl Commands {
         }
         let count = run.map_or(0, |run| run.step + 1);
         let answer = (self.offered[place].run)(&CommandStep { from, step: count, form });
-        let over = |runs: &mut BTreeMap<String, Run>| {
+        let over = |runs: &mut SortedMap<String, Run>| {
             if let Some(session) = &request.session {
                 runs.remove(&**session);
             }
@@ -297,7 +297,7 @@ impl Commands {
 
     /// Makes room for one more run, and names it.
     fn begin(&mut self, now: Instant, from: &Jid, id: String) -> Result<String, StanzaError> {
-        let own = self.runs.values().filter(|run| run.by.bare_str() == from.bare_str());
+        let own = self.runs.iter().filter(|(_, run)| run.by.bare_str() == from.bare_str());
         if own.count() >= RUNS_OF_ONE {
             return Err(StanzaError::new(
                 ErrorCondition::NotAllowed,

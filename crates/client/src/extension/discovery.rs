@@ -2,7 +2,6 @@
 
 use alloc::borrow::Cow;
 use alloc::string::String;
-use alloc::vec;
 use alloc::vec::Vec;
 
 use balcony_stanza::{ErrorCondition, IqType, Kind, Stanza};
@@ -12,6 +11,7 @@ use balcony_xep::ping::{self, Ping};
 use balcony_xep::version::{self, Software};
 
 use super::{Context, Extension};
+use crate::sorted;
 
 /// Answers who this is and what it can do (service discovery, XEP-0030), which program it is (XEP-0092), and that it is there (XEP-0199).
 ///
@@ -130,11 +130,13 @@ impl Discovery {
         if identities.is_empty() {
             identities.push(Identity::new("client", "bot").named(&self.name));
         }
-        let mut features: Vec<&str> = vec![disco::INFO, ping::NS, version::NS];
-        features.extend(self.features.iter().map(|feature| &**feature));
-        features.extend(others.iter().map(|feature| &**feature));
-        features.sort_unstable();
-        features.dedup();
+        let mut features = Vec::new();
+        for feature in [disco::INFO, ping::NS, version::NS] {
+            sorted::put(&mut features, feature);
+        }
+        for feature in self.features.iter().chain(others) {
+            sorted::put(&mut features, &**feature);
+        }
         disco::info(None, &identities, features)
     }
 }

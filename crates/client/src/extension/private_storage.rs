@@ -1,19 +1,19 @@
 //! Private XML storage (XEP-0049).
 
 use alloc::boxed::Box;
-use alloc::collections::BTreeMap;
 
 use balcony_stanza::IqType;
 use balcony_xep::private::{Document, Key, Request};
 
 use super::{CallId, Callable, Context, Extension};
+use crate::sorted::SortedMap;
 use crate::{Iq, RequestError, RequestId, Response};
 
 /// Keeps documents of the client's own on its server, and reads them.
 #[derive(Clone, Debug, Default)]
 pub struct PrivateStorage {
     /// Whether they read.
-    open: BTreeMap<RequestId, (CallId, bool)>,
+    open: SortedMap<RequestId, (CallId, bool)>,
 }
 
 /// What to do with the storage.
