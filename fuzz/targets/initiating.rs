@@ -40,7 +40,7 @@ fn run(data: &[u8], cuts: Cuts) -> Outcome {
     config.active = dice.roll(2) == 0;
     let mut stream = ClientStream::new(Arc::new(config), Seed::from_u64(1), Instant::ZERO);
     if dice.roll(2) == 0 {
-        stream = stream.resuming(session().clone()).expect("a session of this account");
+        stream.resume(session().clone()).expect("a session of this account");
     }
     let patience = [None, None, Some(1)][dice.roll(3)];
     let silence = dice.roll(2) == 0;

@@ -29,7 +29,8 @@ use crate::session::Session;
 /// One account's connection to its server. See the [crate]. `Debug` shows nothing of what was sent or has come.
 pub struct Client {
     config: Config,
-    connection: ClientConnection,
+    /// On the heap: it is large, and a client is moved from hand to hand, on a stack that may be small.
+    connection: Box<ClientConnection>,
     requests: Requests,
     mechanism: Option<Mechanism>,
     /// The account has been logged in to by SCRAM, on this connection or one before.
@@ -104,7 +105,7 @@ impl Client {
             None => connection,
         };
         Client {
-            connection,
+            connection: Box::new(connection),
             requests: Requests::new(random.token(8)),
             mechanism: None,
             knows_scram: false,
@@ -147,7 +148,7 @@ impl Client {
             client.token = session.token;
         }
         if let Some(resumption) = session.resumption {
-            client.connection = client.connection.resuming(resumption)?;
+            client.connection.resume(resumption)?;
         }
         (client.outbox, client.requests, client.told) = (session.outbox, session.requests, session.told);
         client.knows_scram = session.knows_scram;

@@ -63,14 +63,13 @@ impl Connection<Client> {
         self.stream.offered()
     }
 
-    /// The same connection, to go on with a session; see [`ClientStream::resuming`].
+    /// Goes on with a session; see [`ClientStream::resume`].
     ///
     /// # Errors
     ///
-    /// As for [`ClientStream::resuming`].
-    pub fn resuming(mut self, resumption: Resumption) -> Result<Self, ApiMisuse> {
-        self.stream = self.stream.resuming(resumption)?;
-        Ok(self)
+    /// As for [`ClientStream::resume`].
+    pub fn resume(&mut self, resumption: Resumption) -> Result<(), ApiMisuse> {
+        self.stream.resume(resumption)
     }
 
     /// What is needed to go on with the session; see [`ClientStream::resumption`]. Nothing after the stream was closed in good order.

@@ -78,7 +78,7 @@ fn connect(
     config.token = token.cloned();
     let mut client = ClientStream::new(Arc::new(config), Seed::from_u64(1), Instant::ZERO);
     if let Some(resumption) = resumption {
-        client = client.resuming(resumption).unwrap();
+        client.resume(resumption).unwrap();
     }
     let mut stream = ServerStream::new(Arc::new(server.config.clone()), Seed::from_u64(2), Instant::ZERO);
     let security = || Security::new(Some([5; 32])).with_end_point(Some(vec![6; 48]));

@@ -228,9 +228,7 @@ fn told_again_when_the_session_goes_on() {
     let resumption = client.stream.resumption().unwrap();
     let resuming = || {
         let mut client = Client::secured(None, |config| config.active = false);
-        let idle = ClientStream::new(Arc::new(config()), Seed::from_u64(1), Instant::ZERO);
-        let stream = core::mem::replace(&mut client.stream, idle);
-        client.stream = stream.resuming(resumption.clone()).unwrap();
+        client.stream.resume(resumption.clone()).unwrap();
         client
     };
     let resumed = "<resumed xmlns='urn:xmpp:sm:3' previd='s' h='0'/>";

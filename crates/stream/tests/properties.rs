@@ -373,7 +373,7 @@ impl Run<Client> {
         config.token = Token::from_text(&token);
         let mut stream = ClientStream::new(Arc::new(config), Seed::from_u64(story.seed), Instant::ZERO);
         if story.resumes {
-            stream = stream.resuming(suspended()).unwrap();
+            stream.resume(suspended()).unwrap();
         }
         Run::new(stream, story)
     }

@@ -69,14 +69,8 @@ fn suspended() -> Resumption {
 
 fn resuming(change: impl FnOnce(&mut ClientStreamConfig)) -> Client {
     let mut client = Client::secured(None, change);
-    let stream = core::mem::replace(&mut client.stream, idle());
-    client.stream = stream.resuming(suspended()).unwrap();
+    client.stream.resume(suspended()).unwrap();
     client
-}
-
-/// A stream that nothing happens on.
-fn idle() -> ClientStream {
-    ClientStream::new(Arc::new(config()), Seed::from_u64(1), Instant::ZERO)
 }
 
 // XEP-0198 1.6.3 §3 [SM1, SM2, SM4]
@@ -208,8 +202,7 @@ fn a_session_goes_on() {
     assert_eq!(again.max(), Some(Duration::from_secs(300)));
     let mut client = authenticated({
         let mut client = Client::secured(None, |_| {});
-        let stream = core::mem::replace(&mut client.stream, idle());
-        client.stream = stream.resuming(again).unwrap();
+        client.stream.resume(again).unwrap();
         client
     });
     assert_eq!(client.feed(BIND_AND_SM), "<resume xmlns='urn:xmpp:sm:3' h='2' previd='s'/>");
@@ -256,8 +249,8 @@ fn a_server_that_says_what_cannot_be() {
         assert_eq!(client.error(), StreamCondition::UndefinedCondition, "{wrong}");
     }
     let stranger = ClientStreamConfig::new("romeo@example.com".parse().unwrap(), config().password);
-    let stream = ClientStream::new(Arc::new(stranger), Seed::from_u64(1), Instant::ZERO);
-    assert!(stream.resuming(suspended()).is_err());
+    let mut stream = ClientStream::new(Arc::new(stranger), Seed::from_u64(1), Instant::ZERO);
+    assert!(stream.resume(suspended()).is_err());
 }
 
 const INLINE: &str = "<inline><bind xmlns='urn:xmpp:bind:0'><inline><feature var='urn:xmpp:sm:3'/></inline></bind>\

@@ -391,7 +391,7 @@ impl Callable for Commands {
             CommandCall::Step(of, request) => (Iq::set(request.to_element()).to(of), Wanted::Step),
         };
         match context.request(iq) {
-            Ok(request) => drop(self.open.insert(request, (call, wanted))),
+            Ok(request) => self.open.insert(request, (call, wanted)),
             Err(error) => context.complete::<Commands>(call, Err(error)),
         }
     }

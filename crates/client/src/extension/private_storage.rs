@@ -71,7 +71,7 @@ impl Callable for PrivateStorage {
         let payload = request.to_payload();
         let iq = if request.kind() == IqType::Get { Iq::get(payload) } else { Iq::set(payload) };
         match context.request(iq) {
-            Ok(request) => drop(self.open.insert(request, (call, reads))),
+            Ok(request) => self.open.insert(request, (call, reads)),
             Err(error) => context.complete::<PrivateStorage>(call, Err(error)),
         }
     }

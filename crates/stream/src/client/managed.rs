@@ -129,19 +129,19 @@ struct Told {
 }
 
 impl Stream<Client> {
-    /// The same stream, which is to go on with the session of an earlier one. If its server lets it, the stream says
+    /// Goes on with the session of an earlier stream: to be said before the first byte. If the server lets it, the stream says
     /// [`Resumed`](ClientEvent::Resumed) instead of [`Bound`](ClientEvent::Bound).
     ///
     /// # Errors
     ///
-    /// [`ApiMisuse`] if the session is another account's.
-    pub fn resuming(mut self, resumption: Resumption) -> Result<Self, ApiMisuse> {
+    /// [`ApiMisuse`] if the session is another account's. Nothing has happened then.
+    pub fn resume(&mut self, resumption: Resumption) -> Result<(), ApiMisuse> {
         if resumption.jid.bare_str() != self.side.config.account.as_str() {
             return Err(ApiMisuse::OtherAccount);
         }
         self.side.activity.is_offered = resumption.client_state;
         self.side.managed.earlier = Some(resumption);
-        Ok(self)
+        Ok(())
     }
 
     /// What is needed to go on with the session on another stream; `None` if the server does not let it, or has not got so far. Also
