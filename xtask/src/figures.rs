@@ -9,6 +9,7 @@ mod measure;
 mod table;
 
 use measure::Compiler;
+pub(crate) use measure::{flags, has_target};
 use table::{Measured, Table};
 
 pub(crate) const USAGE: &str = "[--write]";

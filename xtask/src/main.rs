@@ -11,6 +11,7 @@ mod elf;
 mod enums;
 mod federate;
 mod figures;
+mod firmware;
 mod fuzz;
 mod interop;
 mod kill;
@@ -41,6 +42,7 @@ const COMMANDS: &[Command] = &[
     ("parsers", "", parsers::HELP, parsers::main),
     ("spec", spec::USAGE, spec::HELP, spec::main),
     ("figures", figures::USAGE, figures::HELP, figures::main),
+    ("firmware", "", firmware::HELP, firmware::main),
     ("fuzz", fuzz::USAGE, fuzz::HELP, fuzz::main),
     ("kill", kill::USAGE, kill::HELP, kill::main),
     ("survive", survive::USAGE, survive::HELP, survive::main),

@@ -101,7 +101,7 @@ fn build(target: &str, profile: &str, bin: &str) -> Result {
 }
 
 /// Panics name files. Where the checkout is, and where Cargo keeps other packages, makes no difference to their length.
-fn flags() -> Result<Vec<String>> {
+pub(crate) fn flags() -> Result<Vec<String>> {
     let home = std::env::var("CARGO_HOME");
     let home = home.or_else(|_| std::env::var("HOME").map(|home| format!("{home}/.cargo")));
     let sources = Path::new(&home.map_err(|_| "neither CARGO_HOME nor HOME is set")?).join("registry/src");
@@ -119,7 +119,7 @@ fn program(target: &str, profile: &str, bin: &str) -> PathBuf {
     Path::new(TARGET).join(target).join(profile).join(bin)
 }
 
-fn has_target(target: &str) -> Result<bool> {
+pub(crate) fn has_target(target: &str) -> Result<bool> {
     let output = command(&rustc(), &["--print", "target-libdir", "--target", target])
         .output()
         .map_err(|error| format!("{}: {error}", rustc()))?;
