@@ -192,9 +192,9 @@ impl StanzaError {
         if let Some(text) = &self.text {
             error = error.child(Element::new(TEXT, ns::STANZA_ERRORS).lang("en").text(text));
         }
-        let is_foreign = |application: &&Box<Element>| application.root().namespace() != ns::STANZA_ERRORS;
-        if let Some(application) = self.application.as_ref().filter(is_foreign) {
-            error = error.child(Element::clone(application));
+        let is_foreign = |application: &&Element| application.root().namespace() != ns::STANZA_ERRORS;
+        if let Some(application) = self.application.as_deref().filter(is_foreign) {
+            error = error.child(application.clone());
         }
         error
     }
