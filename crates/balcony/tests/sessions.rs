@@ -1,9 +1,9 @@
 //! A server of the front door with a store: sessions outlive it.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
-use std::net::SocketAddr;
+use core::net::SocketAddr;
+use core::time::Duration;
 use std::sync::Arc;
-use std::time::Duration;
 
 use balcony::prelude::*;
 use balcony::runtime::timeout;

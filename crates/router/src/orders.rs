@@ -102,7 +102,10 @@ impl Router {
         if !matches!(stanza.head.kind, Kind::Message(_)) {
             return;
         }
-        let Some(own) = self.sessions.get(&session).filter(|own| own.managed.is_some()) else { return };
+        let Some(own) = self.sessions.get(&session).filter(|own| own.outbox.management().managed().is_some())
+        else {
+            return;
+        };
         if own.outbox.is_detached() {
             let name = own.jid.to_bare();
             self.note(&name, Some(session), Arc::clone(stanza), false);

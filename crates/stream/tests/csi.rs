@@ -10,10 +10,10 @@ use balcony_machine::{Instant, Secret, Seed};
 use balcony_stanza::StreamCondition;
 use balcony_stream::client::ClientStreamConfig;
 use balcony_stream::server::{ServerAnswer, ServerAsk, ServerEvent, ServerStreamConfig};
-use balcony_stream::{ClientStream, ServerStream, TlsPolicy};
+use balcony_stream::{ServerStream, TlsPolicy};
 use balcony_xep::csi::ClientState;
 use balcony_xep::sm::Enabled;
-use common::{BIND, BOUND, Client, HEADER, SUCCESS, config, features, mechanisms};
+use common::{BIND, BOUND, Client, HEADER, SUCCESS, features, mechanisms};
 use scripted::End;
 
 type Server = End<balcony_stream::server::Server>;
