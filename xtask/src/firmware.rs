@@ -114,7 +114,7 @@ fn by_crate(symbols: &[Symbol], flash: u64) -> String {
             None => crates.push((name, symbol.size)),
         }
     }
-    crates.sort_by_key(|(name, size)| (std::cmp::Reverse(*size), *name));
+    crates.sort_by_key(|(name, size)| (core::cmp::Reverse(*size), *name));
     let all: u64 = crates.iter().map(|(_, size)| size).sum();
     let rest = crates.iter().skip(SHOWN).map(|(_, size)| size).sum();
     crates.truncate(SHOWN);
