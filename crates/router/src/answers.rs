@@ -118,6 +118,7 @@ impl Router {
                     // What is stored is older than what waited for sessions.
                     self.fetch(name, effects);
                     self.take_left(name, left, effects);
+                    self.note_restored(name);
                 }
                 self.resume_returned(name, effects);
                 self.drain_all(name, effects);

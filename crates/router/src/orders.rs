@@ -121,19 +121,31 @@ impl Router {
         self.orders.silent.insert((since + SILENCE, session));
     }
 
-    /// A session has lost its connection: what is in its queue waits.
+    /// A session has no connection: what is in its queue waits, and what is held.
     pub(crate) fn note_queue(&mut self, session: SessionId) {
-        self.note_since(session, None);
+        let Some(own) = self.sessions.get(&session).filter(|own| own.is_told && own.outbox.is_detached())
+        else {
+            return;
+        };
+        let name = own.jid.to_bare();
+        let messages = own.outbox.messages().map(|(_, message)| message).chain(own.outbox.held_messages());
+        let messages: Vec<_> = messages.cloned().collect();
+        messages.into_iter().for_each(|message| self.note(&name, Some(session), message, true));
     }
 
-    /// What of the messages in a session's queue came by then waits; when the first of the others came.
-    fn note_since(&mut self, session: SessionId, by: Option<Instant>) -> Option<Instant> {
+    /// Sessions of a server before this one wait for their clients, and their account is known now. Nobody remembers what was told of them.
+    pub(crate) fn note_restored(&mut self, name: &BareJid) {
+        let sessions: Vec<SessionId> = self.sessions(name).collect();
+        sessions.into_iter().for_each(|session| self.note_queue(session));
+    }
+
+    /// What a session with a connection has got by then, and has not acknowledged, waits; when the first of what it has got later came.
+    fn note_unacknowledged(&mut self, session: SessionId, by: Instant) -> Option<Instant> {
         let own = self.sessions.get(&session).filter(|own| own.is_told)?;
         let name = own.jid.to_bare();
-        let is_old = |at: Instant| by.is_none_or(|by| at <= by);
-        let messages = own.outbox.messages().filter(|(at, _)| is_old(*at));
+        let messages = own.outbox.messages().filter(|(at, _)| *at <= by);
         let messages: Vec<_> = messages.map(|(_, message)| Arc::clone(message)).collect();
-        let next = own.outbox.messages().map(|(at, _)| at).filter(|at| !is_old(*at)).min();
+        let next = own.outbox.messages().map(|(at, _)| at).filter(|at| *at > by).min();
         messages.into_iter().for_each(|message| self.note(&name, Some(session), message, true));
         next
     }
@@ -352,7 +364,7 @@ impl Router {
                 continue;
             }
             let by = Instant::ZERO + now.saturating_since(Instant::ZERO).saturating_sub(SILENCE);
-            if let Some(next) = self.note_since(session, Some(by)) {
+            if let Some(next) = self.note_unacknowledged(session, by) {
                 self.watch_silence(session, next);
             }
         }

@@ -460,11 +460,16 @@ impl Outbox {
         entries.map(|(place, entry)| (place, Arc::clone(&entry.stanza), entry.at, entry.group()))
     }
 
-    /// The messages in it, and behind them those that are held, with the time at which they came: but for those that come from a log.
+    /// The messages in it, with the time at which they came, but for those that come from a log.
     pub(crate) fn messages(&self) -> impl Iterator<Item = (Instant, &Arc<Stanza>)> {
-        let held = self.held.iter().flat_map(|held| held.entries());
         let messages = |entry: &&Entry| entry.is_message() && entry.replayed.is_none();
-        self.entries.iter().chain(held).filter(messages).map(|entry| (entry.at, &entry.stanza))
+        self.entries.iter().filter(messages).map(|entry| (entry.at, &entry.stanza))
+    }
+
+    /// The messages that are held.
+    pub(crate) fn held_messages(&self) -> impl Iterator<Item = &Arc<Stanza>> {
+        let held = self.held.iter().flat_map(|held| held.entries());
+        held.filter(|entry| entry.is_message()).map(|entry| &entry.stanza)
     }
 
     /// The groups of the messages in it that are written and that other sessions get as well, and their documents.

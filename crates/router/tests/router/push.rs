@@ -4,13 +4,14 @@ use core::time::Duration;
 
 use balcony_router::extension::Extensions;
 use balcony_router::extension::push::Push;
-use balcony_router::{Effect, Level, SessionId};
+use balcony_router::{Effect, Level, Restoring, SessionId};
 use balcony_stanza::{ErrorCondition, ErrorType, IqType, Kind, MessageType, Stanza, StanzaError};
+use balcony_xep::csi::ClientState;
 use balcony_xep::push::{Publish, Summary};
 use balcony_xml::Element;
 use proptest::prelude::*;
 
-use crate::world::{World, bare, condition, config, content, document, jid, request, wire, wires};
+use crate::world::{START, World, bare, condition, config, content, document, jid, request, wire, wires};
 
 const JULIET: &str = "juliet@example.com";
 const SERVICE: &str = "push.example.org";
@@ -544,6 +545,43 @@ fn registrations_are_kept() {
     assert_eq!(damaged.kept(JULIET).len(), 1);
 }
 
+// A server that starts anew remembers no push that it has sent, or could not send: a phone whose session goes on is told of what waits.
+#[test]
+fn sessions_that_are_restored() {
+    let (mut world, romeo, phone) = world();
+    world.send(romeo, chat("one"));
+    detach(&mut world, phone);
+    let saved = world.router.save(world.now, phone).unwrap();
+    let mut again = World::with(config());
+    again.store = world.store;
+    let mut effects = Vec::new();
+    let mut restoring = Restoring::at(START + 1_000);
+    assert!(again.router.restore(again.now, phone, &saved, &mut restoring, &mut effects).is_some());
+    assert!(remote(&effects).is_empty());
+    again.serve(&mut effects);
+    let [push] = &remote(&effects)[..] else { panic!("{effects:?}") };
+    assert_eq!(count(push), 1);
+    accepts(&mut again, push);
+    assert_eq!(wires(&resume(&mut again, phone, 0), phone).len(), 1);
+}
+
+// What is held for a client that nobody uses was not sent to it, so it is not late (XEP-0352).
+#[test]
+fn what_is_held_is_not_late() {
+    let (mut world, romeo, phone) = world();
+    crate::csi::says(&mut world, phone, ClientState::Inactive);
+    let receipt = content("<received xmlns='urn:xmpp:receipts' id='1'/>");
+    world.send(romeo, receipt.to(jid(JULIET)));
+    world.send(romeo, chat("one"));
+    world.send(romeo, content("<received xmlns='urn:xmpp:receipts' id='2'/>").to(jid(JULIET)));
+    acknowledge(&mut world, phone);
+    let effects = after(&mut world, 15);
+    assert!(lines(&effects).is_empty() && remote(&effects).is_empty(), "{effects:?}");
+    // Without a connection it waits as everything does, and wakes nobody.
+    let effects = detach(&mut world, phone);
+    assert!(has_line(&effects, "it says nothing to a person") && remote(&effects).is_empty());
+}
+
 // A change that a client wants, and one that an answer brings, don't get into each other's way: what was enabled last holds.
 #[test]
 fn an_error_while_it_is_enabled_anew() {
@@ -568,7 +606,8 @@ enum Op {
     Detach,
     Resume,
     Reconnect,
-    Wait(u64),
+    /// It acknowledges what it has got, or not, and so many seconds pass.
+    Wait(bool, u64),
     Answer(bool),
     Enable,
 }
@@ -579,7 +618,8 @@ fn op() -> impl Strategy<Value = Op> {
         2 => Just(Op::Detach),
         2 => Just(Op::Resume),
         1 => Just(Op::Reconnect),
-        2 => prop::sample::select(vec![1_u64, 5, 15, 100, 700]).prop_map(Op::Wait),
+        2 => (prop::bool::weighted(0.8), prop::sample::select(vec![1_u64, 5, 15, 100, 700]))
+            .prop_map(|(acknowledges, seconds)| Op::Wait(acknowledges, seconds)),
         2 => any::<bool>().prop_map(Op::Answer),
         1 => Just(Op::Enable),
     ]
@@ -594,11 +634,12 @@ proptest! {
     fn every_message_that_waits_is_told_or_explained(ops in prop::collection::vec(op(), 1..40)) {
         let (mut world, romeo, first) = world();
         let mut phone = first;
-        let (mut is_connected, mut unacknowledged) = (true, 0_u32);
+        let mut is_connected = true;
         let mut open: Vec<Stanza> = Vec::new();
         let mut last: Option<balcony_machine::Instant> = None;
         for (number, op) in ops.into_iter().enumerate() {
             let was_connected = is_connected;
+            let mut is_silent = false;
             let effects = match &op {
                 Op::Message(matters) => {
                     let mut message = chat(&format!("m{number}"));
@@ -610,7 +651,6 @@ proptest! {
                     if !is_connected && *matters && !registered(&world).is_empty() {
                         prop_assert!(has_line(&effects, "push for juliet@example.com/phone"), "{effects:?}");
                     }
-                    unacknowledged += u32::from(is_connected && world.router.jid(phone).is_some());
                     effects
                 }
                 Op::Detach if is_connected => {
@@ -619,41 +659,36 @@ proptest! {
                 }
                 Op::Resume if !is_connected && world.router.jid(phone).is_some() => {
                     is_connected = true;
-                    let effects = resume(&mut world, phone, 0);
-                    unacknowledged = u32::try_from(wires(&effects, phone).len()).unwrap();
-                    effects
+                    resume(&mut world, phone, 0)
                 }
                 Op::Reconnect if !is_connected && world.router.jid(phone).is_none() => {
                     phone = world.available("juliet@example.com/phone", 0);
                     prop_assert!(world.router.manage(phone, WAIT, &[]));
-                    (is_connected, unacknowledged) = (true, 0);
+                    is_connected = true;
                     Vec::new()
                 }
-                Op::Wait(seconds) => {
-                    if is_connected && unacknowledged > 0 {
-                        let mut effects = Vec::new();
-                        world.router.acknowledged(world.now, phone, unacknowledged, &mut effects);
-                        unacknowledged = 0;
+                Op::Wait(acknowledges, seconds) => {
+                    if is_connected && *acknowledges {
+                        acknowledge(&mut world, phone);
                     }
+                    is_silent = is_connected && !acknowledges;
                     after(&mut world, *seconds)
                 }
                 Op::Answer(is_good) if !open.is_empty() => {
                     let push = open.remove(0);
                     if *is_good { accepts(&mut world, &push) } else { refuses(&mut world, &push, ErrorCondition::ResourceConstraint) }
                 }
-                Op::Enable if is_connected => {
-                    unacknowledged += 1;
-                    world.send(phone, enable(SERVICE, "x", ""))
-                }
+                Op::Enable if is_connected => world.send(phone, enable(SERVICE, "x", "")),
                 _ => Vec::new(),
             };
             for push in remote(&effects) {
-                prop_assert!(!was_connected || !is_connected, "{op:?}: {effects:?}");
-                if let Some(last) = last {
-                    prop_assert!(matches!(op, Op::Enable) || world.now.saturating_since(last) >= Duration::from_secs(10) || number == 0);
-                }
+                prop_assert!(!was_connected || !is_connected || is_silent, "{op:?}: {effects:?}");
+                let since = last.map(|last| world.now.saturating_since(last));
+                prop_assert!(since.is_none_or(|since| since >= Duration::from_secs(10)), "{op:?} {since:?}");
+                prop_assert!(open.is_empty() || since > Some(Duration::from_secs(90)), "one is on its way");
                 last = Some(world.now);
-                open.push(push);
+                // That before has expired.
+                open = vec![push];
             }
             if matches!(op, Op::Enable) {
                 (last, open) = (None, Vec::new());
