@@ -1,5 +1,6 @@
 //! What an extension wants to have done that is no answer to a request: a request in the server's name, a change, a message of the server,
-//! a line for the log, and to be called later. The router does it when the function has returned (`orders.rs` there).
+//! a line for the log, and to be called later. The router does it when the function has returned (`orders.rs` there); not for an account
+//! that is not loaded, as it may be when a client binds.
 
 use alloc::boxed::Box;
 use alloc::string::String;
