@@ -288,7 +288,8 @@ impl Router {
         match account.and_then(|account| self.reached(account, &as_owner)) {
             Some(resource) => deliver([resource.session], request, effects),
             None => {
-                let error = ErrorCondition::ServiceUnavailable.into();
+                // It may come back.
+                let error = ErrorCondition::RecipientUnavailable.into();
                 self.respond(number, Response::Error(error), effects);
             }
         }
