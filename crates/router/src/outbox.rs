@@ -18,20 +18,21 @@ use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::mem;
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::sync::atomic::Ordering;
 use core::time::Duration;
 
 use balcony_jid::Jid;
 
 use balcony_machine::{Instant, Limits};
-use balcony_stanza::{IqType, Kind, MessageType, Stanza};
+use balcony_stanza::{IqType, Kind, Stanza};
 
-use crate::asks::cost;
 use crate::hold::{Held, Key};
 
+mod entry;
 mod management;
 mod saved;
 
+pub(crate) use entry::{Entry, Group, is_answer, is_copy};
 pub(crate) use management::{Managed, Management};
 pub(crate) use saved::Groups;
 
@@ -69,120 +70,6 @@ pub(crate) struct Outbox {
     freed: Vec<Arc<str>>,
     /// What is not urgent, and not in the queue yet.
     held: Option<Box<Held>>,
-}
-
-/// A stanza on its way.
-#[derive(Debug)]
-pub(crate) struct Entry {
-    pub(crate) stanza: Arc<Stanza>,
-    bytes: usize,
-    is_answer: bool,
-    /// It is a request that the session has answered.
-    is_answered: bool,
-    /// When it was put into the queue.
-    pub(crate) at: Instant,
-    /// It has come from a log, where it still is, by this number.
-    replayed: Option<u64>,
-    /// The same is on its way to other sessions: whether one of them has got it.
-    others: Option<Arc<Group>>,
-    /// The document in which it is written, under this key.
-    kept: Option<Arc<str>>,
-    /// It says already since when it waits (XEP-0203).
-    pub(crate) is_stamped: bool,
-    /// It was held because it is not urgent.
-    pub(crate) has_waited: bool,
-}
-
-/// The sessions that get the same message.
-#[derive(Debug)]
-pub(crate) struct Group {
-    pub(crate) number: u64,
-    /// Whether one of them has got it.
-    is_taken: AtomicBool,
-}
-
-impl Group {
-    pub(crate) const fn new(number: u64, is_taken: bool) -> Self {
-        Group { number, is_taken: AtomicBool::new(is_taken) }
-    }
-
-    pub(crate) fn is_taken(&self) -> bool {
-        self.is_taken.load(Ordering::Relaxed)
-    }
-}
-
-impl Entry {
-    pub(crate) fn new(
-        stanza: Arc<Stanza>,
-        at: Instant,
-        is_answer: bool,
-        replayed: Option<u64>,
-        others: Option<Arc<Group>>,
-        kept: Option<Arc<str>>,
-    ) -> Self {
-        Entry {
-            bytes: cost(&stanza),
-            stanza,
-            at,
-            is_answer,
-            is_answered: false,
-            replayed,
-            others,
-            kept,
-            is_stamped: false,
-            has_waited: false,
-        }
-    }
-
-    /// Puts another stanza into its place.
-    pub(crate) fn change(&mut self, stanza: Stanza) {
-        self.bytes = cost(&stanza);
-        self.stanza = Arc::new(stanza);
-    }
-
-    /// What it costs, in bytes.
-    pub(crate) const fn bytes(&self) -> usize {
-        self.bytes
-    }
-
-    pub(crate) fn is_message(&self) -> bool {
-        matches!(self.stanza.head.kind, Kind::Message(_))
-    }
-
-    /// The number of the group of sessions that get the same, if there are several.
-    fn group(&self) -> Option<u64> {
-        self.others.as_ref().map(|others| others.number)
-    }
-
-    /// The document in which it is written, if it is, and the group of the sessions that may still get it.
-    pub(crate) fn kept_for_others(&self) -> Option<(Arc<str>, Option<u64>)> {
-        let others =
-            self.others.as_ref().filter(|others| !others.is_taken() && Arc::strong_count(others) > 1);
-        Some((self.kept.clone()?, others.map(|others| others.number)))
-    }
-
-    /// Whether its session's end has to be awaited: it may still get through, and nobody else gets it.
-    pub(crate) fn matters(&self) -> bool {
-        self.is_message() && self.others.is_none() && !is_copy(&self.stanza)
-    }
-
-    /// Whether something becomes of it if its session does not get it.
-    pub(crate) fn is_returned(&self) -> bool {
-        self.replayed.is_some()
-            || match self.stanza.head.kind {
-                Kind::Message(kind) => kind != MessageType::Error,
-                Kind::Iq(kind) => matches!(kind, IqType::Get | IqType::Set),
-                Kind::Presence(_) => false,
-            }
-    }
-
-    /// The stanza of an entry that the session will not get, if somebody else should get it now: not if another session has got it
-    /// or still may, nor if it is still where it came from, nor if it is a request that was answered.
-    pub(crate) fn undelivered(self) -> Option<Stanza> {
-        let Entry { stanza, others, replayed, is_answered, .. } = self;
-        let is_last = others.is_none_or(|others| !others.is_taken() && Arc::strong_count(&others) == 1);
-        (is_last && replayed.is_none() && !is_answered).then(|| Arc::unwrap_or_clone(stanza))
-    }
 }
 
 impl Outbox {
@@ -567,15 +454,4 @@ impl Outbox {
     pub(crate) fn into_entries(self) -> VecDeque<Entry> {
         self.entries
     }
-}
-
-/// Whether a stanza answers a request of the one whom it is for.
-pub(crate) const fn is_answer(stanza: &Stanza) -> bool {
-    matches!(stanza.head.kind, Kind::Iq(IqType::Result | IqType::Error))
-}
-
-/// Whether a message is a copy, which the account has made for one of its own sessions: others speak with the address of a resource.
-pub(crate) fn is_copy(stanza: &Stanza) -> bool {
-    let from = stanza.head.from.as_ref().filter(|from| from.is_bare());
-    from.zip(stanza.head.to.as_ref()).is_some_and(|(from, to)| from.same_bare(to))
 }
