@@ -1,0 +1,145 @@
+//! What goes wrong in a world: peers that stall or hang up, networks that break, servers that crash or start again.
+
+use core::mem;
+use core::time::Duration;
+
+use balcony_client::Client;
+use balcony_server::{Answer, SavedSession, Server};
+
+use super::{Peer, World};
+
+impl World {
+    /// From now on the peer takes nothing that the server sends, or again everything.
+    pub fn stall(&mut self, peer: Peer, stalled: bool) {
+        self.peers[peer.0].stalled = stalled;
+    }
+
+    /// Cuts the connection, as a network does. What the server had written before still arrives.
+    pub fn cut(&mut self, peer: Peer) {
+        let mut actions = Vec::new();
+        self.peers[peer.0].closed = true;
+        if let Some(id) = self.peers[peer.0].id {
+            self.server.broken(self.now, id, &mut actions);
+        }
+        self.act(actions);
+    }
+
+    /// All connections are lost at once, and the server goes on. What it had written before still arrives.
+    pub fn lose_connections(&mut self) {
+        for wires in &mut self.peers {
+            (wires.id, wires.closed, wires.writing) = (None, true, false);
+        }
+        let mut actions = Vec::new();
+        self.server.lose_connections(self.now, &mut actions);
+        self.act(actions);
+    }
+
+    /// The network of a peer is gone, and with it all but so many bytes of what is on its way, in each direction. If the server is not
+    /// told it goes on as if the peer did not read.
+    pub fn vanish(&mut self, peer: Peer, left: usize, is_told: bool) {
+        let wires = &mut self.peers[peer.0];
+        wires.stalled = true;
+        let mut to_server = mem::take(&mut wires.to_server);
+        to_server.truncate(left);
+        wires.to_client.truncate(left);
+        self.drain(peer);
+        self.peers[peer.0].to_server = to_server;
+        while self.peers[peer.0].reads && !self.peers[peer.0].to_server.is_empty() && self.step(peer.0) {}
+        let wires = &mut self.peers[peer.0];
+        wires.to_server.clear();
+        wires.asleep = wires.client.take();
+        if is_told {
+            self.cut(peer);
+        }
+    }
+
+    /// The client of a peer whose connection is lost comes back on another one, with the session that it had if it can.
+    ///
+    /// # Panics
+    ///
+    /// If it is no client, or has come back already.
+    pub fn come_back(&mut self, peer: Peer) -> Peer {
+        let wires = &mut self.peers[peer.0];
+        let client = wires.asleep.take().or(wires.client.take());
+        let (client, config) = client.zip(wires.config.take()).expect("a client");
+        let seed = self.random.seed();
+        let client = Client::resuming(config.clone(), client.into_session(), &seed, self.now);
+        let client = client.expect("an account of its own");
+        let peer = self.raw();
+        (self.peers[peer.0].client, self.peers[peer.0].config) = (Some(client), Some(config));
+        peer
+    }
+
+    /// The peer closes its side of the transport, behind what it has sent; it still reads.
+    pub fn hang_up(&mut self, peer: Peer) {
+        while !self.peers[peer.0].to_server.is_empty() && self.step(peer.0) {}
+        let mut actions = Vec::new();
+        if let Some(id) = self.peers[peer.0].id {
+            self.server.eof(self.now, id, &mut actions);
+        }
+        self.act(actions);
+    }
+
+    /// The server dies, and with it all connections; another one begins with what the store has. Of what the store was to
+    /// change a part has become durable.
+    pub fn crash(&mut self) {
+        let done = self.below(self.asks.len() + 1);
+        let clock = self.clock();
+        for (_, ask) in self.asks.drain(..).take(done) {
+            self.accounts.kept.answer(clock, ask);
+        }
+        for wires in &mut self.peers {
+            (wires.id, wires.closed, wires.writing) = (None, true, false);
+        }
+        self.begin_again();
+    }
+
+    /// The server ends in good order, with all connections, and another one begins after it was down for so long, with what the store has
+    /// and the sessions that are kept.
+    ///
+    /// # Panics
+    ///
+    /// If the server does not get done.
+    pub fn restart(&mut self, down: Duration) {
+        self.shutdown();
+        self.run();
+        // Those that do not read are given up.
+        let closing = self.config.limits.closing + Duration::from_secs(1);
+        self.wait(closing);
+        assert_eq!((self.server.connections(), self.server.router().counts().asks), (0, 0));
+        self.start(down);
+    }
+
+    /// Another server begins after so long, when the one before has [shut down](World::shutdown).
+    pub fn start(&mut self, down: Duration) {
+        for wires in &mut self.peers {
+            (wires.id, wires.closed, wires.writing) = (None, true, false);
+        }
+        self.now = self.now + down;
+        self.begin_again();
+    }
+
+    /// The sessions that are kept while the server is down.
+    pub fn kept_sessions(&mut self) -> &mut Vec<SavedSession> {
+        &mut self.sessions
+    }
+
+    /// Keeps those that the server wants to be kept, if there are any and it has waited for that so far. Whether there were.
+    pub fn keep_sessions(&mut self) -> bool {
+        let Some((ticket, sessions)) = self.keeping.take() else { return false };
+        self.sessions.extend(sessions);
+        let mut actions = Vec::new();
+        self.server.answer(self.now, ticket, Answer::Sessions(true), &mut actions);
+        self.act(actions);
+        true
+    }
+
+    /// Another server begins, with what the store has.
+    fn begin_again(&mut self) {
+        self.server = Server::new(self.config.clone(), self.random.seed());
+        let (mut actions, clock) = (Vec::new(), self.clock());
+        let sessions = mem::take(&mut self.sessions);
+        self.server.restore(self.now, clock, sessions, &mut actions);
+        self.act(actions);
+    }
+}
