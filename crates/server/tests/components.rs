@@ -1,6 +1,7 @@
 //! Components attach to a whole server (XEP-0114), and what is for them and from them goes where it has to.
 #![allow(clippy::unwrap_used)]
 
+use core::time::Duration;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -11,6 +12,7 @@ use balcony_server::federation::FederationEvent;
 use balcony_server::{Action, Components, ComponentsConfig, Config, ConnectionId, Server, Transport};
 use balcony_stanza::{ErrorCondition, MessageType, Stanza, StanzaError, StreamCondition};
 use balcony_stream::component::{ComponentEvent, ComponentInitiatingConfig};
+use proptest::prelude::*;
 
 const NOW: Instant = Instant::ZERO;
 
@@ -286,4 +288,78 @@ fn others_leave_room_for_our_users() {
     // Each of ours has a turn for one of a whole domain's.
     let first_evil = got.iter().take(20).filter(|domain| *domain == "evil.example").count();
     assert!(first_evil <= 2, "{got:?}");
+}
+
+/// What may happen to the streams of components.
+#[derive(Clone, Debug)]
+enum Step {
+    Accept,
+    /// One of them sends this.
+    Receive(usize, &'static str),
+    Eof(usize),
+    Broken(usize),
+    /// What is written to one of them, and whether all of it is.
+    Write(usize, bool),
+    Pass(u64),
+    Shutdown,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    const SAID: &[&str] = &[
+        "<stream:stream xmlns='jabber:component:accept' xmlns:stream='http://etherx.jabber.org/streams' to='chat.example.com'>",
+        "<handshake>0000000000000000000000000000000000000000</handshake>",
+        "</stream:stream>",
+        "no XML <",
+        " ",
+    ];
+    prop_oneof![
+        3 => Just(Step::Accept),
+        6 => (any::<usize>(), prop::sample::select(SAID)).prop_map(|(stream, said)| Step::Receive(stream, said)),
+        1 => any::<usize>().prop_map(Step::Eof),
+        1 => any::<usize>().prop_map(Step::Broken),
+        4 => (any::<usize>(), any::<bool>()).prop_map(|(stream, is_written)| Step::Write(stream, is_written)),
+        6 => (0..40_000_u64).prop_map(Step::Pass),
+        1 => Just(Step::Shutdown),
+    ]
+}
+
+proptest! {
+    // The architecture's rule 8: after each `tick` nothing is due any more, and everything ends by itself.
+    #[test]
+    fn nothing_stays_due(steps in prop::collection::vec(step(), 1..60)) {
+        let config = ComponentsConfig::new(jid("example.com"), vec![(jid("chat.example.com"), secret("pencil"))]);
+        let (mut components, mut now) = (Components::new(config, &Seed::from_u64(1)), NOW);
+        let mut streams = Vec::new();
+        for step in steps.into_iter().chain([Step::Pass(100_000), Step::Pass(100_000)]) {
+            let named = |place: usize| streams.get(place % streams.len().max(1)).copied();
+            match step {
+                Step::Accept => streams.push(components.accept(now, "127.0.0.1:1".into())),
+                Step::Receive(place, said) => {
+                    named(place).into_iter().for_each(|id| components.receive(now, id, said.as_bytes()));
+                }
+                Step::Eof(place) => named(place).into_iter().for_each(|id| components.eof(now, id)),
+                Step::Broken(place) => named(place).into_iter().for_each(|id| components.broken(now, id)),
+                Step::Write(place, is_written) => {
+                    if let Some(id) = named(place) {
+                        components.take_output(id, &mut Vec::new());
+                        if is_written {
+                            components.written(now, id);
+                        }
+                    }
+                }
+                Step::Pass(millis) => {
+                    let end = now + Duration::from_millis(millis);
+                    while let Some(at) = components.deadline().filter(|at| *at <= end) {
+                        now = now.max(at);
+                        components.tick(now);
+                        prop_assert!(components.deadline().is_none_or(|left| left > now));
+                    }
+                    now = end;
+                }
+                Step::Shutdown => components.shutdown(now),
+            }
+            while components.next().is_some() {}
+        }
+        prop_assert_eq!(components.streams(), 0, "nobody has the right secret");
+    }
 }
