@@ -22,6 +22,7 @@ use crate::failure::{Failure, io};
 use crate::federation::Federation;
 use crate::password::MARK;
 use crate::push::PushNotifications;
+use crate::queues::Queues;
 use crate::small_file;
 
 /// Where a server keeps its data unless it is told otherwise.
@@ -138,6 +139,9 @@ pub(crate) struct Settings {
     /// Push notifications: in the file only.
     #[arg(skip)]
     pub(crate) push: PushNotifications,
+    /// What is on its way to clients: in the file only.
+    #[arg(skip)]
+    pub(crate) queues: Queues,
 }
 
 impl Settings {
@@ -182,6 +186,9 @@ impl Settings {
         if let Err(reason) = settings.domains.check(&settings.domain, &settings.components.domains()) {
             return Err(Failure::new(format!("{}: [domains]: {reason}", path.display())));
         }
+        if let Err(reason) = settings.queues.check() {
+            return Err(Failure::new(format!("{}: [queues]: {reason}", path.display())));
+        }
         let folder = path.parent().unwrap_or(Path::new(""));
         settings.domains.in_folder(folder);
         settings.federation.in_folder(folder);
@@ -205,6 +212,7 @@ impl Settings {
             ("components", self.components != running.components),
             ("csi", self.csi != running.csi),
             ("push", self.push != running.push),
+            ("queues", self.queues != running.queues),
             ("data", self.folder() != running.folder()),
             ("database", self.database != running.database),
             ("allow-plaintext", self.allow_plaintext != running.allow_plaintext),
@@ -235,6 +243,7 @@ impl Settings {
             components: running.components.clone(),
             csi: running.csi,
             push: running.push,
+            queues: running.queues,
             federation: Box::new(self.federation.with_addresses_of(&running.federation)),
             ..self
         };
@@ -275,6 +284,7 @@ impl Settings {
             components: _,
             csi: _,
             push: _,
+            queues: _,
         } = self;
         let listens = [&listen, &listen_tls, &listen_wss, &listen_ws].iter().any(|list| !list.is_empty());
         Settings {
@@ -310,6 +320,7 @@ impl Settings {
             components: file.components,
             csi: file.csi,
             push: file.push,
+            queues: file.queues,
         }
     }
 
@@ -327,6 +338,7 @@ impl Settings {
             }
         };
         config.limits = Limits::default();
+        self.queues.bound(&mut config.limits);
         if let Some(seconds) = self.negotiation_timeout {
             config.limits.negotiation = Duration::from_secs(seconds.into());
         }
@@ -467,6 +479,17 @@ mod tests {
             let small = read(&format!("{bytes} = 9999")).unwrap_err();
             assert_eq!(small, format!("balcony.toml: `{bytes}` has to be 10000 or more"));
         }
+        let small = read("[queues]\nsession-bytes = 65536").unwrap_err();
+        assert_eq!(small, "balcony.toml: [queues]: `session-bytes` has to be 1048576 or more");
+        for much in ["session-bytes = 40000000", "account-bytes = 2000000000"] {
+            let much = read(&format!("[queues]\n{much}")).unwrap_err();
+            assert!(
+                much.ends_with("no session may have more than its account, and no account more than all"),
+                "{much}"
+            );
+        }
+        let changed = read("[queues]\ntotal-bytes = 2000000000").unwrap().with_fixed_of(&read("").unwrap());
+        assert_eq!((changed.1, changed.0.queues), (vec!["queues"], Queues::default()));
         let kind = read("domain = 7").unwrap_err();
         assert!(kind.contains("a text or a list of texts is wanted"), "{kind}");
         assert_eq!(read("cert = 'a.pem'").unwrap_err(), "balcony.toml: `cert` and `key` need each other");
@@ -553,7 +576,8 @@ mod tests {
         let file = read(
             "max-connections = 7\nmax-connections-per-ip = 3\nmax-attempts-per-ip = 30\nmax-bytes-per-second = 5000\nmax-stanza-bytes = 20000\n\
              max-resources = 2\nmax-login-attempts = 1\nnegotiation-timeout = 9\nmax-offline-messages = 6\nmax-offline-bytes = 30000\nmax-contacts = 8\n\
-             resumption-timeout = 0\nno-stream-management = true",
+             resumption-timeout = 0\nno-stream-management = true\n\
+             [queues]\nsession-bytes = 2000000\naccount-bytes = 3000000\ntotal-bytes = 4000000",
         )
         .unwrap();
         let settings = typed(&["--max-resources", "4"]).or(file);
@@ -565,6 +589,12 @@ mod tests {
         assert_eq!((bounded.limits.after_auth.bytes, bounded.limits.resources), (20_000, 4));
         assert_eq!((bounded.limits.sasl_attempts, bounded.limits.negotiation), (1, Duration::from_secs(9)));
         assert_eq!((bounded.limits.resumption, bounded.stream_management), (Duration::ZERO, false));
+        let queues = [
+            bounded.limits.queue_bytes,
+            bounded.limits.account_queue_bytes,
+            bounded.limits.total_queue_bytes,
+        ];
+        assert_eq!(queues, [2_000_000, 3_000_000, 4_000_000]);
         assert_eq!(settings.max_connections, Some(7));
         let offline = settings.offline();
         assert_eq!((offline.messages, offline.bytes, bounded.roster.items), (6, 30_000, 8));

@@ -38,6 +38,7 @@ mod password;
 mod presence;
 mod push;
 mod push_service;
+mod queues;
 mod random;
 mod removal;
 mod roster;
