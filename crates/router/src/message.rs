@@ -124,7 +124,7 @@ impl Router {
             Placed::Bounces(stanza) => self.bounce(&stanza, ErrorCondition::ServiceUnavailable, effects),
             Placed::Left(stanza) => {
                 if let Some(name) = stanza.head.to.as_ref().map(|to| to.to_bare()) {
-                    self.put_offline(&name, stanza, origin, effects);
+                    self.keep_for_absent(&name, stanza, origin, effects);
                 }
             }
         }

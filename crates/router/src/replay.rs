@@ -112,7 +112,7 @@ impl Backlog {
 
 impl Router {
     /// Stores a message for an account where nobody takes it.
-    pub(crate) fn put_offline(
+    pub(crate) fn keep_for_absent(
         &mut self,
         name: &BareJid,
         stanza: Stanza,

@@ -138,6 +138,27 @@ fn waiting_is_per_pair() {
     assert!(told.iter().any(|line| line.starts_with("balcony: iq result")), "{told:?}");
 }
 
+// RFC 6120 §10.1 [Q10]: nor does a stranger who asks for a subscription, takes that back, and asks again, however slow the store is.
+#[test]
+fn a_stranger_who_asks_again_and_again_delays_nobody() {
+    let (mut world, romeo) = world();
+    world.at_once = true;
+    let juliet = world.available("juliet@example.com/balcony", 0);
+    world.send(romeo, available(0));
+    let tybalt = world.available("tybalt@example.com/lane", 0);
+    world.at_once = false;
+    let mut open = 0;
+    for number in 0..20 {
+        let kind = if number % 2 == 0 { PresenceType::Subscribe } else { PresenceType::Unsubscribe };
+        open += asks(&world.send(tybalt, subscription(kind, JULIET))).len();
+        assert_eq!(world.says(romeo, chat("juliet@example.com/balcony")).len(), 1, "{number}");
+        assert_eq!(world.says(juliet, chat("romeo@example.net/street")).len(), 1, "{number}");
+        let answered = world.says(juliet, ping());
+        assert_eq!(answered, ["balcony: iq result"], "{number}");
+    }
+    assert!(open > 0, "the store has something to do for it");
+}
+
 // RFC 6121 §4.2 [PR2], RFC 6120 §10.1 [Q10]: presence that goes to all contacts comes to a contact behind what concerns that contact
 // alone.
 #[test]
