@@ -176,6 +176,15 @@ impl Client {
     pub fn close(self) -> Result<(), Error> {
         block_on(self.client.close())
     }
+
+    /// Logs out for good: see [`crate::Client::log_out`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn log_out(self) -> Result<(), Error> {
+        block_on(self.client.log_out())
+    }
 }
 
 impl Sender {

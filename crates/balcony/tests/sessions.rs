@@ -10,7 +10,7 @@ use balcony::runtime::timeout;
 use balcony::server::{ServerHandle, test_certificate};
 use balcony::{Backoff, DefaultRuntime};
 use balcony_jid::BareJid;
-use balcony_sasl::{Credentials, MIN_ITERATIONS};
+use balcony_sasl::{Credentials, MIN_ITERATIONS, Mechanism};
 use balcony_store::{Store, Worker};
 
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -21,10 +21,20 @@ fn serve(store: &Store, pem: &(String, String), at: SocketAddr) -> ServerHandle 
     Server::builder("localhost")
         .answers(move |ask, reply| worker.handle(ask, reply))
         .sessions(sessions)
+        .configure(|config| config.tokens = Mechanism::for_tokens().to_vec())
         .certificate_pem(pem.0.as_bytes(), pem.1.as_bytes())
         .listen(at)
         .start()
         .unwrap()
+}
+
+fn store() -> (tempfile::TempDir, Store) {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path()).unwrap();
+    let juliet: BareJid = "juliet@localhost".parse().unwrap();
+    let credentials = Credentials::derive("j", b"salt of sixteen!", MIN_ITERATIONS).unwrap();
+    store.create(&juliet, credentials).unwrap();
+    (folder, store)
 }
 
 async fn event(client: &mut Client) -> Event {
@@ -36,11 +46,7 @@ async fn event(client: &mut Client) -> Event {
 #[test]
 fn a_session_goes_on_at_the_next_server() {
     balcony::block_on(async {
-        let folder = tempfile::tempdir().unwrap();
-        let store = Store::open(folder.path()).unwrap();
-        let juliet: BareJid = "juliet@localhost".parse().unwrap();
-        let credentials = Credentials::derive("j", b"salt of sixteen!", MIN_ITERATIONS).unwrap();
-        store.create(&juliet, credentials).unwrap();
+        let (_folder, store) = store();
         let (certificate, key) = test_certificate("localhost").unwrap();
         let pem = (certificate, key.expose().clone());
         let mut server = serve(&store, &pem, "127.0.0.1:0".parse().unwrap());
@@ -68,5 +74,32 @@ fn a_session_goes_on_at_the_next_server() {
         client.close().await.unwrap();
         server.shutdown().await;
         assert!(store.take_sessions(&["localhost".parse().unwrap()]).unwrap().is_empty());
+    });
+}
+
+// XEP-0484 §3.6: a client that is closed can log in by its token later, one that logs out can't.
+#[test]
+fn who_logs_out_ends_its_token() {
+    balcony::block_on(async {
+        let (_folder, store) = store();
+        let (certificate, key) = test_certificate("localhost").unwrap();
+        let pem = (certificate, key.expose().clone());
+        let server = serve(&store, &pem, "127.0.0.1:0".parse().unwrap());
+        let at = server.local_addrs()[0].to_string();
+        let client = |password: &str| {
+            let client = Client::builder("juliet@localhost/balcony").password(password).connect(&at);
+            client.trust_pem(pem.0.as_bytes())
+        };
+        let mut first = client("j").start().await.unwrap();
+        let token = loop {
+            if let Event::Token(token) = event(&mut first).await {
+                break *token;
+            }
+        };
+        first.close().await.unwrap();
+        let second = client("wrong").token(token.clone()).start().await.unwrap();
+        second.log_out().await.unwrap();
+        assert!(client("wrong").token(token).start().await.is_err());
+        server.shutdown().await;
     });
 }

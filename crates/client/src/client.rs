@@ -596,6 +596,13 @@ impl Client {
         self.mechanism
     }
 
+    /// The token for the next login, if there is one (XEP-0484).
+    #[cfg(feature = "fast")]
+    #[must_use]
+    pub fn token(&self) -> Option<&Token> {
+        self.token.as_ref().map_or(self.config.stream.token.as_ref(), Option::as_ref)
+    }
+
     /// What the server has announced that the owner may use.
     #[must_use]
     pub fn features(&self) -> ServerFeatures {

@@ -410,12 +410,12 @@ impl core::error::Error for PumpError {}
 
 impl Event {
     /// Whether it is still told where the session in which it has come is over and another one has begun: messages, what says something of
-    /// subscriptions, and what has become of what was sent. Presence says who was there then, and nobody waits for an answer to a request.
+    /// subscriptions, what has become of what was sent, and the token for the next login. Presence says who was there then, and nobody waits for an answer to a request.
     #[must_use]
     pub fn outlives_session(&self) -> bool {
         match self {
             Event::Stanza(stanza) => crate::lasting::outlives_here(stanza),
-            Event::Response(..) | Event::Acknowledged(_) | Event::Resent(_) => true,
+            Event::Response(..) | Event::Acknowledged(_) | Event::Resent(_) | Event::Token(_) => true,
             _ => false,
         }
     }

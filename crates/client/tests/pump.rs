@@ -281,3 +281,11 @@ fn a_request_without_an_id_is_not_sent() {
     assert!(pair.pump.output().is_empty());
     assert_eq!(pair.pump.send(NOW, &request.id("1")), Ok(()));
 }
+
+// XEP-0484 §3.3: a token is the client's, and not its session's.
+#[test]
+fn a_token_is_told_in_a_new_session() {
+    let text = "balcony-token-1\njuliet@example.com\nagent\nHT-SHA-256-NONE\n1\nsecret";
+    let token = balcony_stream::client::Token::from_text(text).unwrap();
+    assert!(Event::Token(Box::new(token)).outlives_session());
+}

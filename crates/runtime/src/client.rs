@@ -1,6 +1,8 @@
 //! A client with its socket, as its user awaits it. It has no task of its own: a `Pump` says what is to be done next, and each
 //! method does so while it is awaited.
 
+mod log_out;
+
 use core::fmt;
 use core::future::poll_fn;
 use core::task::{Context, Poll};

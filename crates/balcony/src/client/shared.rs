@@ -12,6 +12,7 @@ use balcony_client::{
 use balcony_jid::FullJid;
 use balcony_machine::Instant;
 use balcony_stanza::{Payload, Stanza, StanzaError};
+use balcony_stream::client::Token;
 
 use super::event::{Event, Request};
 use crate::Error;
@@ -41,6 +42,10 @@ struct State {
     /// Somebody uses the client (XEP-0352).
     is_active: bool,
     is_closing: bool,
+    /// Its token is to end as well.
+    logs_out: bool,
+    /// Why it has not, if that was tried.
+    not_logged_out: Option<Arc<Disconnected>>,
     /// The device has woken up, and the task does not know it yet.
     is_woken: bool,
     /// The task has ended.
@@ -65,6 +70,8 @@ impl Shared {
             in_flight: None,
             is_active,
             is_closing: false,
+            logs_out: false,
+            not_logged_out: None,
             is_woken: false,
             is_over: false,
             unsent: Vec::new(),
@@ -140,6 +147,10 @@ impl Shared {
 impl Shared {
     pub(super) fn close(&self) {
         self.change(|state, _| state.is_closing = true);
+    }
+
+    pub(super) fn log_out(&self) {
+        self.change(|state, _| (state.is_closing, state.logs_out) = (true, true));
     }
 
     pub(super) fn set_active(&self, is_active: bool) {
@@ -250,8 +261,8 @@ impl Shared {
         let mut state = self.lock();
         match state.ended() {
             Some(Error::Ended(why)) if *why != Disconnected::ByOwner => Err(Error::Ended(why)),
-            _ if state.unsent.is_empty() => Ok(()),
-            _ => Err(Error::Unsent(core::mem::take(&mut state.unsent))),
+            _ if !state.unsent.is_empty() => Err(Error::Unsent(core::mem::take(&mut state.unsent))),
+            _ => state.not_logged_out.take().map_or(Ok(()), |why| Err(Error::Ended(why))),
         }
     }
 
@@ -398,6 +409,10 @@ impl Shared {
         self.change_here(|state, now| state.agent.stanza(now, stanza));
     }
 
+    pub(super) fn token(&self, token: Box<Token>) {
+        self.change_here(|state, _| state.agent.token(token));
+    }
+
     /// Whether there is another attempt.
     pub(super) fn offline(&self, why: Disconnected, resumable: bool) -> bool {
         self.change_here(|state, now| {
@@ -412,6 +427,14 @@ impl Shared {
     }
 
     /// The task has ended, and this is what the last session has not seen acknowledged.
+    pub(super) fn logs_out(&self) -> bool {
+        self.lock().logs_out
+    }
+
+    pub(super) fn not_logged_out(&self, why: Disconnected) {
+        self.change_here(|state, _| state.not_logged_out = Some(Arc::new(why)));
+    }
+
     pub(super) fn end(&self, unacknowledged: Vec<Stanza>) {
         self.change_here(|state, now| {
             state.agent.offline(now, Disconnected::ByOwner, false);

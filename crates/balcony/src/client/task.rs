@@ -88,8 +88,25 @@ impl<R: Runtime> Task<R> {
         while self.tell_kept() {}
         let unacknowledged = self.connection.iter().flat_map(|last| last.machine().unacknowledged());
         let unacknowledged = unacknowledged.filter(|stanza| outlives_session(stanza)).cloned().collect();
+        self.log_out().await;
         self.shared.end(unacknowledged);
         drop(self.over);
+    }
+
+    /// Ends the token, if the owner does not come back.
+    async fn log_out(&mut self) {
+        // On a socket that can be used once there is no other login.
+        if !self.shared.logs_out() || matches!(self.way, Way::Over(_)) {
+            return;
+        }
+        let Some(connection) = self.connection.take() else { return };
+        let done = timeout(&self.runtime, GOODBYE, connection.log_out()).await;
+        if let Some(Err(error)) = done {
+            self.shared.not_logged_out(Disconnected::Failed(error));
+        } else if done.is_none() {
+            let error = ConnectError::Broken("the server did not answer in time".into());
+            self.shared.not_logged_out(Disconnected::Failed(error));
+        }
     }
 
     /// Tells one thing that the last connection has kept. Whether there was one.
@@ -101,8 +118,10 @@ impl<R: Runtime> Task<R> {
     }
 
     fn tell(&self, event: Event) {
-        if let Event::Stanza(stanza) = event {
-            self.shared.stanza(*stanza);
+        match event {
+            Event::Stanza(stanza) => self.shared.stanza(*stanza),
+            Event::Token(token) => self.shared.token(token),
+            _ => {}
         }
     }
 

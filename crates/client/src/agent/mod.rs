@@ -17,6 +17,7 @@ use core::time::Duration;
 use balcony_jid::FullJid;
 use balcony_machine::{Instant, Random, Seed};
 use balcony_stanza::{ErrorCondition, Kind, Payload, PresenceType, Stanza, StanzaError};
+use balcony_stream::client::Token;
 
 pub use self::disconnected::Disconnected;
 pub use self::event::{AgentEvent, Completion, IncomingId, OutboxError};
@@ -181,10 +182,15 @@ impl<X: Extensions> Agent<X> {
                 }
             }
             Event::Stanza(stanza) => self.stanza(now, *stanza),
-            Event::Token(token) => self.state.event(AgentEvent::Token(token)),
+            Event::Token(token) => self.token(token),
             other => return Some(other),
         }
         None
+    }
+
+    /// The server has given a token for the next login (XEP-0484).
+    pub fn token(&mut self, token: Box<Token>) {
+        self.state.event(AgentEvent::Token(token));
     }
 
     /// A stanza has come. Where no session is any more, a message that had come in the last one is told all the same; presence and requests
