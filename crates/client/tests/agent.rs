@@ -103,6 +103,29 @@ fn sessions_that_end_at_once_make_it_wait_longer() {
     assert!(at < later + Duration::from_secs(60));
 }
 
+// RFC 6120 §3.3: a network that is away for weeks is tried for weeks, at random within an hour each time, and then the session begins anew.
+#[test]
+fn it_never_gives_up() {
+    let hour = Duration::from_secs(3_600);
+    let mut one = online(());
+    let (mut now, mut longest, mut shortest) = (Instant::ZERO, Duration::ZERO, hour);
+    for number in 0..5_000 {
+        let failed = Disconnected::Failed(ConnectError::Broken("x".into()));
+        let next = one.offline(now, if number == 0 { lost() } else { failed }, true).unwrap();
+        let wait = next - now;
+        assert!(wait < hour && one.deadline() == Some(next) && !one.connects(now));
+        if number > 10 {
+            (longest, shortest) = (longest.max(wait), shortest.min(wait));
+        }
+        assert!(one.connects(next));
+        while one.next_event().is_some() {}
+        now = next;
+    }
+    assert!(longest > hour / 60 * 59 && shortest < hour / 60 && now > Instant::ZERO + 24 * 60 * hour);
+    one.online(now, jid(), Default::default());
+    assert!(one.offline(now + hour, lost(), false).unwrap() < now + hour + hour / 60);
+}
+
 // RFC 6120 §3.3: it waits before it tries again, and does not when that is of no use.
 #[test]
 fn it_connects_again_unless_that_is_of_no_use() {

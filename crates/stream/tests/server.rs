@@ -795,6 +795,40 @@ fn silence_before_negotiation_is_over() {
     assert_eq!(server.error(), StreamCondition::ConnectionTimeout);
 }
 
+// The same in each phase up to the bound resource: all of them together have a minute, however often the peer says a little.
+#[test]
+fn silence_in_each_phase_before_the_resource() {
+    let scram = "<authenticate xmlns='urn:xmpp:sasl:2' mechanism='SCRAM-SHA-1'><initial-response>biwsbj1qdWxpZXQscj14\
+                 </initial-response></authenticate>";
+    let bind = &BIND[..40];
+    for said in [
+        &[HEADER][..],
+        &[HEADER, "<auth xmlns='urn:ietf:params"],
+        &[HEADER, scram],
+        &[HEADER, PLAIN],
+        &[HEADER, PLAIN, HEADER],
+        &[HEADER, PLAIN, HEADER, bind],
+    ] {
+        let mut server = Server::secured();
+        server.feed(&said.concat());
+        assert!(!server.stream.is_open(), "{said:?}");
+        // As far as white space may stand there.
+        for seconds in [20, 40] {
+            server.now = Instant::ZERO + Duration::from_secs(seconds);
+            server.feed(" ");
+        }
+        let at = server.stream.deadline().unwrap().at;
+        assert!(at <= Instant::ZERO + Duration::from_secs(60), "{said:?}: {at:?}");
+        server.now = Instant::ZERO + Duration::from_secs(60);
+        server.feed("");
+        // Who has not begun the stream, or begun it anew, was asked nothing.
+        let (is_asked, error) = (said != [HEADER, PLAIN], server.error());
+        let expected =
+            if is_asked { StreamCondition::ConnectionTimeout } else { StreamCondition::PolicyViolation };
+        assert_eq!(error, expected, "{said:?}");
+    }
+}
+
 // RFC 6120 §4.6.1 [W3] [W4]
 #[test]
 fn an_idle_peer_is_asked_and_then_dropped() {

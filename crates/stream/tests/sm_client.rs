@@ -208,6 +208,40 @@ fn a_session_goes_on() {
     assert_eq!(client.feed(BIND_AND_SM), "<resume xmlns='urn:xmpp:sm:3' h='2' previd='s'/>");
 }
 
+// RFC 6120 §4.6, §4.9.3.4 [W3] [W4]: a server that falls silent while the client waits to be back, or to have its acknowledgements.
+#[test]
+fn a_server_that_falls_silent_on_the_way_back() {
+    let begins: [fn() -> Client; 4] = [
+        || {
+            let mut client = authenticated(resuming(|_| {}));
+            client.feed(BIND_AND_SM);
+            client
+        },
+        || login(resuming(|config| config.resource = None), INLINE).0,
+        || {
+            let mut client = login(resuming(|_| {}), INLINE).0;
+            client.feed(&success(FAILED));
+            client
+        },
+        || {
+            let (mut client, _) = login(Client::secured(None, |config| config.resource = None), INLINE);
+            client.feed(&success(&format!("<bound xmlns='urn:xmpp:bind:0'>{ENABLED}</bound>")));
+            client
+        },
+    ];
+    for (number, begin) in begins.into_iter().enumerate() {
+        let mut client = begin();
+        assert!(!client.stream.is_open(), "{number}");
+        // Half of what is awaited is no sign of an end.
+        client.feed("<iq type='res");
+        let at = client.stream.deadline().unwrap().at;
+        assert!(at <= Instant::ZERO + Duration::from_secs(60), "{number}");
+        client.now = at;
+        client.feed("");
+        assert_eq!(client.error(), StreamCondition::ConnectionTimeout, "{number}");
+    }
+}
+
 // XEP-0198 1.6.3 §5 [SM15]
 #[test]
 fn a_session_that_is_gone() {
