@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 use core::time::Duration;
+use std::collections::BTreeSet;
 
 use balcony_client::RequestKind;
 use balcony_machine::Seed;
@@ -319,6 +320,111 @@ proptest! {
         let juliet: balcony_jid::BareJid = JULIET.parse().unwrap();
         let left = world.accounts.kept.documents(&juliet, "undelivered").count();
         prop_assert_eq!(left, 0);
+    }
+}
+
+/// What happens to two devices of one account.
+#[derive(Clone, Copy, Debug)]
+enum Both {
+    /// So many messages of this size come for the account, or for one of the devices.
+    Come(usize, usize, Option<usize>),
+    Some(usize),
+    /// The network of one of them dies.
+    Vanish(usize, usize, bool),
+    Back(usize),
+    Wait(u64),
+    /// The server ends, and keeps each part of its sessions when so many seconds have passed; after so many another begins.
+    Restart(u64, u64),
+}
+
+fn both() -> impl Strategy<Value = Both> {
+    prop_oneof![
+        4 => (1..8_usize, prop_oneof![1..200_usize, 10_000..60_000_usize], prop::option::of(0..2_usize))
+            .prop_map(|(count, size, to)| Both::Come(count, size, to)),
+        4 => (1..60_usize).prop_map(Both::Some),
+        4 => (0..2_usize, 0..3_000_usize, any::<bool>()).prop_map(|(who, left, told)| Both::Vanish(who, left, told)),
+        3 => (0..2_usize).prop_map(Both::Back),
+        3 => prop_oneof![1..20_u64, 200..590_u64].prop_map(Both::Wait),
+        2 => (prop_oneof![Just(0), 1..400_u64], 0..300_u64).prop_map(|(part, down)| Both::Restart(part, down)),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(seeds(16)))]
+
+    // XEP-0198 §5, RFC 6121 §8.5, docs/guarantees.md: whatever becomes of two devices of one account, and of their server in good order, each
+    // message comes to one of them at least, and to none of them twice that goes on with its session.
+    #[test]
+    fn two_devices_get_everything_and_nothing_twice(seed: u64, slow: bool, steps in prop::collection::vec(both(), 1..30)) {
+        let mut world = world(seed);
+        befriend(&mut world);
+        let mut romeo = world.online("romeo@example.com/garden", "pencil", 0);
+        let names = ["juliet@example.com/phone", "juliet@example.com/desk"];
+        let mut devices = names.map(|name| world.online(name, "pencil", 0));
+        world.slow_store = slow;
+        let (mut sent, mut arrived) = (0, [Vec::new(), Vec::new()]);
+        // Since when they are away: who is away for too long does not come back, since that would be another session.
+        let mut away = [None, None];
+        for step in steps {
+            match step {
+                Both::Come(count, size, to) => for _ in 0..count {
+                    world.send(romeo, &chat(to.map_or(JULIET, |to| names[to]), sent, size));
+                    sent += 1;
+                },
+                Both::Some(steps) => world.run_some(steps),
+                Both::Vanish(who, left, told) if away[who].is_none() => {
+                    world.vanish(devices[who], left, told);
+                    arrived[who].extend(got(&mut world, devices[who]).0);
+                    away[who] = Some(world.now);
+                }
+                Both::Back(who) => if let Some(since) = away[who] && world.now - since < Duration::from_secs(500) {
+                    devices[who] = world.come_back(devices[who]);
+                    away[who] = None;
+                },
+                Both::Wait(seconds) => world.wait(Duration::from_secs(seconds)),
+                Both::Restart(part, down) => {
+                    world.sessions_hang = true;
+                    world.shutdown();
+                    // Those that do not read are given up.
+                    world.wait(Duration::from_secs(6 + part));
+                    while world.keep_sessions() {
+                        world.wait(Duration::from_secs(part));
+                    }
+                    prop_assert_eq!((world.server.connections(), world.server.router().counts().asks), (0, 0));
+                    world.sessions_hang = false;
+                    world.start(Duration::from_secs(down));
+                    romeo = world.come_back(romeo);
+                    for who in [0, 1] {
+                        arrived[who].extend(got(&mut world, devices[who]).0);
+                        if away[who].is_none() {
+                            devices[who] = world.come_back(devices[who]);
+                        }
+                    }
+                    world.run();
+                }
+                Both::Vanish(..) => {}
+            }
+        }
+        world.run();
+        // What a device has not got that does not come back is for the other one, or waits for the next.
+        world.wait(Duration::from_secs(1_300));
+        for who in [0, 1] {
+            if away[who].is_none() {
+                arrived[who].extend(got(&mut world, devices[who]).0);
+            }
+            let mut once = arrived[who].clone();
+            once.sort_unstable();
+            once.dedup();
+            prop_assert_eq!(once.len(), arrived[who].len(), "{} {:?}", names[who], arrived[who]);
+        }
+        let next = world.online("juliet@example.com/next", "pencil", 1);
+        // It gets stored messages in parts, each when it has acknowledged the one before.
+        world.wait(Duration::from_secs(60));
+        let next = got(&mut world, next).0;
+        let all: BTreeSet<usize> = arrived.iter().flatten().chain(&next).copied().collect();
+        prop_assert_eq!(all, (0..sent).collect::<BTreeSet<_>>());
+        let juliet: balcony_jid::BareJid = JULIET.parse().unwrap();
+        prop_assert_eq!(world.accounts.kept.documents(&juliet, "undelivered").count(), 0);
     }
 }
 
