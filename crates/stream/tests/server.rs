@@ -1028,6 +1028,19 @@ fn the_resource_of_an_installation() {
     }
 }
 
+// XEP-0388 1.0.4 §3 [SL2]: on protected streams only; nor is it taken where it was not offered.
+#[test]
+fn no_sasl2_without_tls() {
+    for tls in [TlsPolicy::None, TlsPolicy::Optional] {
+        let mut server = Server::new(tls);
+        let offer = server.feed(HEADER);
+        assert!(offer.contains("<mechanisms ") && !offer.contains("urn:xmpp:sasl:2"), "{offer}");
+        let sent = server.feed(PLAIN_AND_BIND);
+        assert!(!sent.contains("<success") && !server.stream.is_open(), "{sent}");
+        assert_eq!(server.error(), StreamCondition::NotAuthorized);
+    }
+}
+
 // XEP-0386 1.1.0 §3: what else is wanted along with the resource, such as carbons.
 #[test]
 fn what_is_inside_of_bind2() {

@@ -187,20 +187,26 @@ struct AtTask {
 
 impl AtTask {
     fn new() -> AtTask {
+        AtTask::with("")
+    }
+
+    /// The client asks for this, too.
+    fn with(more: &str) -> AtTask {
         let mut config = ServerStreamConfig::new(vec!["example.com".parse().unwrap()], Secret::new([7; 32]));
         (config.tls, config.upgrades) = (TlsPolicy::Direct, vec![Hash::Sha256, Hash::Sha512]);
+        config.tokens = Mechanism::for_tokens().to_vec();
         let mut stream = ServerStream::new(Arc::new(config), Seed::from_u64(2), Instant::ZERO);
         stream.secured(Security::new(None)).unwrap();
         let accounts = Accounts::new().with_credentials(&juliet(), keys(&[Hash::Sha1], "pencil"));
         let mut server = AtTask { stream, accounts, ended: None };
-        let sent = server.feed(
+        let sent = server.feed(&format!(
             "<stream:stream to='example.com' version='1.0' xmlns='jabber:client' \
              xmlns:stream='http://etherx.jabber.org/streams'><authenticate xmlns='urn:xmpp:sasl:2' mechanism='PLAIN'>\
              <initial-response>AGp1bGlldABwZW5jaWw=</initial-response>\
              <upgrade xmlns='urn:xmpp:sasl:upgrade:0'>UPGR-SCRAM-SHA-256</upgrade>\
              <upgrade xmlns='urn:xmpp:sasl:upgrade:0'>UPGR-SCRAM-SHA-256-PLUS</upgrade>\
-             <upgrade xmlns='urn:xmpp:sasl:upgrade:0'>UPGR-BLOOP</upgrade></authenticate>",
-        );
+             <upgrade xmlns='urn:xmpp:sasl:upgrade:0'>UPGR-BLOOP</upgrade>{more}</authenticate>",
+        ));
         let expected =
             "<continue xmlns='urn:xmpp:sasl:2'><tasks><task>UPGR-SCRAM-SHA-256</task></tasks></continue>";
         assert!(sent.ends_with(expected), "{sent}");
@@ -232,6 +238,24 @@ fn hash(data: &str) -> String {
     format!(
         "<task-data xmlns='urn:xmpp:sasl:2'><hash xmlns='urn:xmpp:scram-upgrade:0'>{data}</hash></task-data>"
     )
+}
+
+// XEP-0484 §3.3 [FA6], XEP-0388 §2.6.3: a token comes when all tasks are done, and not before; a login that fails in one leaves none.
+#[test]
+fn a_token_comes_behind_the_tasks() {
+    const WANTED: &str = "<user-agent id='d4565fa7-4d72-4749-b3d3-740edbf87770'/>\
+                          <request-token xmlns='urn:xmpp:fast:0' mechanism='HT-SHA-256-NONE'/>";
+    // 32 bytes, which nobody can check.
+    let salted = hash("AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=");
+    for is_done in [true, false] {
+        let mut server = AtTask::with(WANTED);
+        assert!(!server.feed(NEXT).contains("<token"));
+        let end = if is_done { &*salted } else { "<abort xmlns='urn:xmpp:sasl:2'/>" };
+        assert!(server.accounts.tokens(&juliet()).all().is_empty());
+        let sent = server.feed(end);
+        assert_eq!((sent.contains("<success"), sent.contains("<token ")), (is_done, is_done), "{sent}");
+        assert_eq!(server.accounts.tokens(&juliet()).all().len(), usize::from(is_done));
+    }
 }
 
 // XEP-0388 §2.6.3 [SL31], XEP-0480 §2, §3 [SU6] [SU8] [SU9]: and then the client may try again
