@@ -16,8 +16,8 @@ use crate::line::{Origin, Task, Waiting};
 use crate::phase::Outdated;
 use crate::request::Seen;
 use crate::router::{Router, deliver};
-use crate::undelivered;
 use crate::{Answer, Effect, Kept, Removal};
+use crate::{owed, undelivered};
 
 impl Router {
     /// An answer has come, or none in time.
@@ -80,7 +80,7 @@ impl Router {
             }
             Purpose::Forget(keys) => self.forgotten(name, keys, saved),
             Purpose::Note => self.noted(name, effects),
-            Purpose::Look(_) => {}
+            Purpose::Look(_) | Purpose::Settled => {}
         }
         self.settle(name, effects);
     }
@@ -93,6 +93,7 @@ impl Router {
         match answer {
             Some(Answer::Loaded(Some(mut kept))) => {
                 let left = undelivered::split_off(&mut kept.documents);
+                let owed = owed::split_off(&mut kept.documents);
                 let is_first = self.accounts.get(name).is_some_and(|account| account.known().is_none());
                 if is_first {
                     self.end_successors(name, kept.creation, effects);
@@ -122,6 +123,7 @@ impl Router {
                 }
                 self.resume_returned(name, effects);
                 self.drain_all(name, effects);
+                self.take_owed(name, &owed, effects);
             }
             Some(Answer::Loaded(None)) => self.end_account(name, Removal::Missing, None, effects),
             _ => self.end_account(name, Removal::Failed, None, effects),
@@ -205,6 +207,7 @@ impl Router {
     ) {
         // Taken out first: sessions that are closed need not hear of each other's end.
         let Some(mut account) = self.accounts.remove(name) else { return };
+        self.owed.remove(name);
         let resources = account.take_resources();
         self.online -= usize::from(!resources.is_empty());
         let is_gone = removal != Removal::Failed;
@@ -243,6 +246,9 @@ impl Router {
             self.farewell(&known.roster, effects);
         }
         for Waiting { task, stanza, charge } in waiting {
+            if is_gone && matches!(task, Task::Arrived) {
+                self.note_heard(&stanza);
+            }
             match task {
                 Task::Arrived | Task::Returned if is_gone && charge.is_awaited() => {
                     self.come_back(&stanza, ErrorCondition::ServiceUnavailable, true, effects);

@@ -90,6 +90,8 @@ pub(crate) enum Purpose {
     Keep,
     /// Those in these documents are deleted.
     Forget(Vec<Arc<str>>),
+    /// What the account has said has got there, and need not be said again: nobody waits for that.
+    Settled,
     /// Others wait for what is kept of the account.
     Look(About),
     /// Nobody waits for it; the account has one at a time.

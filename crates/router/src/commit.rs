@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 
 use balcony_jid::BareJid;
 use balcony_roster::Decision;
-use balcony_stanza::{ErrorCondition, IqType, Kind, Stanza};
+use balcony_stanza::{ErrorCondition, IqType, Kind, PresenceType, Stanza};
 
 use crate::asks::{Charge, Purpose};
 use crate::extension;
@@ -44,7 +44,8 @@ pub(crate) enum Scope {
 /// What happens once it is durable.
 #[derive(Debug)]
 pub(crate) enum Then {
-    Roster(Vec<Decision>),
+    /// What the account's roster has decided, and if a contact has caused it, who has said what.
+    Roster(Vec<Decision>, Option<(BareJid, PresenceType)>),
     /// An extension, which this session has asked, goes on.
     Extension(Option<SessionId>, extension::Then),
     Removal,
@@ -62,7 +63,7 @@ impl Router {
         let name = ask.account().clone();
         commit.asked_by = match commit.then {
             Then::Extension(session, _) => session,
-            Then::Roster(_) | Then::Removal => charge.as_ref().and_then(|charge| Some(charge.sent?.session)),
+            Then::Roster(..) | Then::Removal => charge.as_ref().and_then(|charge| Some(charge.sent?.session)),
         };
         let Some(account) = self.accounts.get_mut(&name) else { return };
         if let Scope::Nothing = commit.scope {
@@ -106,7 +107,11 @@ impl Router {
         let request = commit.request.as_ref();
         let may_change = commit.may_change;
         match commit.then {
-            Then::Roster(decisions) if saved => {
+            Then::Roster(decisions, heard) if saved => {
+                self.owe(name, &decisions, heard.as_ref());
+                if let Some((contact, kind)) = heard {
+                    self.note_heard(&Stanza::presence(kind).from(contact.into()).to(name.to_jid()));
+                }
                 self.act(name, |router| router.carry_out(name, decisions, request, effects));
             }
             Then::Extension(session, then) => match (answer.clone(), request) {
@@ -117,7 +122,7 @@ impl Router {
             },
             Then::Removal if saved => return self.end_account(name, Removal::Removed, request, effects),
             // The roster in memory has changed already.
-            Then::Roster(decisions) => {
+            Then::Roster(decisions, _) => {
                 let doubt = match (&commit.scope, account.known()) {
                     (Scope::Contact(peer), Some(known)) => {
                         Some(Doubt::new(&known.roster, peer.clone(), decisions))

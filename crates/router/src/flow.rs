@@ -256,6 +256,7 @@ impl Router {
 
     /// Lets those go on whose requests had to wait for the fate of what they had sent.
     pub(crate) fn go_on(&mut self, effects: &mut Vec<Effect>) {
+        self.tell_heard();
         while let Some(name) = self.decided.pop() {
             self.drain(&name, &name, effects);
             self.settle(&name, effects);
@@ -320,6 +321,7 @@ impl Router {
         self.forget_obsolete(name, effects);
         if self.accounts.get(name).is_some_and(Account::is_idle) {
             self.accounts.remove(name);
+            self.forget_owed(name);
         } else {
             self.refresh(name);
         }
@@ -450,6 +452,7 @@ impl Router {
 
     /// What becomes of a stanza to an account that does not exist; or, if it [needs none](needs_account), is not there.
     pub(crate) fn nobody(&mut self, stanza: &Stanza, effects: &mut Vec<Effect>) {
+        self.note_heard(stanza);
         match stanza.head.kind {
             _ if self.tells_strangers_of(stanza) => {
                 self.refuse(stanza, ErrorCondition::ServiceUnavailable, effects);

@@ -84,6 +84,7 @@ mod memory;
 mod message;
 mod orders;
 mod outbox;
+mod owed;
 mod own;
 mod phase;
 mod presence;

@@ -81,6 +81,7 @@ impl Router {
         seen.leave_out(&told);
         let made: Vec<bool> = doubts.iter().map(|doubt| doubt.is_made(new)).collect();
         for (doubt, _) in doubts.into_iter().zip(made).filter(|(_, is_made)| *is_made) {
+            self.owe(name, &doubt.decisions, None);
             self.carry_out(name, doubt.decisions, None, effects);
         }
         for push in pushes {

@@ -255,6 +255,7 @@ impl Router {
 
     /// It is time to see that.
     pub(crate) fn try_again(&mut self, name: &BareJid, effects: &mut Vec<Effect>) {
+        self.look_at_owed(name, effects);
         let Some(account) = self.accounts.get_mut(name) else { return };
         account.obsolete.try_again();
         let backlog = &mut account.backlog;

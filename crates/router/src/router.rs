@@ -17,6 +17,7 @@ use crate::line::{Origin, Sent};
 use crate::lookup::Lookups;
 use crate::orders::Orders;
 use crate::outbox::{Outbox, is_answer};
+use crate::owed::{Debtors, Owed};
 use crate::queue::Leaving;
 use crate::shared::Shared;
 use crate::strangers::Parked;
@@ -70,6 +71,13 @@ pub struct Router {
     pub(crate) incarnations: u64,
     /// Accounts that have nothing undecided any more. Empty between calls.
     pub(crate) decided: Vec<BareJid>,
+    /// What accounts have said about subscriptions and may not have reached the contacts: of accounts in memory, and where something is
+    /// under way.
+    pub(crate) owed: BTreeMap<BareJid, Owed>,
+    /// Accounts that have something to say again.
+    pub(crate) debtors: Debtors,
+    /// Who has said what about subscriptions to whom, and has been heard. Empty between calls.
+    pub(crate) arrived_words: Vec<(BareJid, BareJid, PresenceType)>,
 }
 
 /// A bound resource, as seen from its connection.
@@ -163,6 +171,9 @@ impl Router {
             online: 0,
             incarnations: 0,
             decided: Vec::new(),
+            owed: BTreeMap::new(),
+            debtors: Debtors::default(),
+            arrived_words: Vec::new(),
         }
     }
 
@@ -253,6 +264,7 @@ impl Router {
         effects: &mut Vec<Effect>,
     ) {
         let start = effects.len();
+        self.word_lost(stanza);
         self.come_back(stanza, condition, is_told, effects);
         self.dispatch(start, effects);
     }
@@ -305,6 +317,7 @@ impl Router {
             .chain(abandoned)
             .chain(parked)
             .chain(self.orders.deadline())
+            .chain(self.debtors.due())
             .min()?;
         Some(Deadline { at, reason: Reason::Answer })
     }
@@ -324,6 +337,7 @@ impl Router {
             self.try_again(&account, effects);
         }
         self.tick_orders(effects);
+        self.take_turns(effects);
         self.go_on(effects);
         self.dispatch(start, effects);
         if self.parked.due().is_some_and(|due| due <= now) {

@@ -3,7 +3,7 @@
 use balcony_jid::{BareJid, Jid};
 
 use crate::account::Account;
-use crate::collections::UNDELIVERED;
+use crate::collections::{OWED, UNDELIVERED};
 use crate::extension::Tables;
 use crate::{Collections, Config};
 
@@ -20,7 +20,7 @@ pub(crate) struct Shared {
 impl Shared {
     pub(crate) fn new(config: Config) -> Self {
         let collections = config.extensions.tables().loaded();
-        let own = core::iter::once(UNDELIVERED.into());
+        let own = [UNDELIVERED, OWED].map(Into::into);
         let all_collections = collections.iter().cloned().chain(own).collect();
         Shared { config, collections, all_collections }
     }

@@ -24,6 +24,9 @@ pub mod collections {
     /// Messages in the queues of sessions without a connection: documents of the account, of XML, that are deleted when a session has
     /// acknowledged them.
     pub const UNDELIVERED: &str = "undelivered";
+    /// What was said about subscriptions and may not have reached the contact: documents of the account, whose keys are a direction and
+    /// the contact's address.
+    pub const OWED: &str = "owed";
     /// Sessions that wait for their clients while their server is down (XEP-0198): documents of their domain, whose keys are their
     /// addresses.
     pub const SESSIONS: &str = "sessions";

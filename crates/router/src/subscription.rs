@@ -54,7 +54,7 @@ impl Router {
             Request::Remove(contact) => known.roster.remove(&contact, &mut decisions),
         };
         match done {
-            Ok(()) => self.decide(&name, decisions, Some(stanza), charge, effects),
+            Ok(()) => self.decide(&name, decisions, Some(stanza), None, charge, effects),
             Err(error) => {
                 self.refuse(&stanza, error, effects);
                 self.release(charge, effects);
@@ -92,7 +92,7 @@ impl Router {
         let done = known.roster.outbound(stanza.clone(), &mut decisions);
         let request = self.as_sent(from, stanza);
         match done {
-            Ok(()) => self.decide(&name, decisions, Some(request), charge, effects),
+            Ok(()) => self.decide(&name, decisions, Some(request), None, charge, effects),
             Err(error) => {
                 self.refuse(&request, error, effects);
                 self.release(charge, effects);
@@ -115,26 +115,32 @@ impl Router {
         let is_lost = to.resourcepart().is_some_and(|resource| account.by_name(resource).is_none())
             && kind != PresenceType::Subscribe;
         if is_lost || account.shuts_out(&self.shared, &stanza) {
-            return;
+            return self.note_heard(&stanza);
         }
         let Some(charge) = self.charge(&stanza, origin, effects) else { return };
         let known = self.accounts.get_mut(&name).and_then(|account| account.known_mut());
         let Some(known) = known else { return };
         let mut decisions = Vec::new();
+        let heard = stanza.head.from.as_ref().map(|from| (from.to_bare(), kind));
         known.roster.inbound(stanza, &mut decisions);
-        self.decide(&name, decisions, None, charge, effects);
+        self.decide(&name, decisions, None, heard, charge, effects);
     }
 
-    /// Carries out decisions, after the change that they begin with is durable. `request` is what a client has sent.
+    /// Carries out decisions, after the change that they begin with is durable. `request` is what a client has sent, and `heard` what a
+    /// contact has said.
     fn decide(
         &mut self,
         name: &BareJid,
         mut decisions: Vec<Decision>,
         request: Option<Stanza>,
+        heard: Option<(BareJid, PresenceType)>,
         charge: Charge,
         effects: &mut Vec<Effect>,
     ) {
         let Some(Decision::Save(contact)) = decisions.first() else {
+            if let Some((contact, kind)) = heard {
+                self.note_heard(&Stanza::presence(kind).from(contact.into()).to(name.to_jid()));
+            }
             self.act(name, |router| router.carry_out(name, decisions, request.as_ref(), effects));
             return self.release(charge, effects);
         };
@@ -149,11 +155,12 @@ impl Router {
         };
         let scope = Scope::Contact(contact.clone());
         decisions.remove(0);
-        let ask =
-            Ask::Save { account: name.clone(), changes: Vec::from([change]), by_others: request.is_none() };
+        let mut changes = Vec::from([change]);
+        changes.extend(self.owed_changes(name, &decisions, heard.as_ref()));
+        let ask = Ask::Save { account: name.clone(), changes, by_others: request.is_none() };
         self.commit(
             ask,
-            Commit { request, scope, then: Then::Roster(decisions), may_change: true, asked_by: None },
+            Commit { request, scope, then: Then::Roster(decisions, heard), may_change: true, asked_by: None },
             Some(charge),
             effects,
         );
@@ -183,6 +190,7 @@ impl Router {
                     }
                 }
                 Decision::Send(stanza) => {
+                    self.saying(&stanza);
                     // Presence has no answer that this would have to come before.
                     let is_sent =
                         request.is_some_and(|request| matches!(request.head.kind, Kind::Presence(_)));
@@ -262,8 +270,10 @@ impl Router {
     pub(crate) fn ask_again(&mut self, own: &FullJid, effects: &mut Vec<Effect>) {
         let account = self.accounts.get_mut(own.bare_str());
         for request in account.map(|account| account.requests_again(&self.shared)).unwrap_or_default() {
+            self.saying(&request);
             self.pass_on(request, &mut Origin::said(Said::Again), effects);
         }
+        self.say_owed(&own.to_bare(), effects);
     }
 
     /// Ends the subscriptions of an account that is no more.

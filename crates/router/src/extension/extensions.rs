@@ -12,7 +12,7 @@ use balcony_stanza::IqType;
 use super::clash::Claims;
 use super::tables::Tables;
 use super::{Addressee, Clash, Extension};
-use crate::collections::{SESSIONS, UNDELIVERED};
+use crate::collections::{OWED, SESSIONS, UNDELIVERED};
 
 /// The most extensions that a router has.
 pub(super) const MOST: usize = 64;
@@ -222,7 +222,7 @@ impl Builder {
             names.push(name);
             add(&mut tables, index);
         }
-        for name in [UNDELIVERED, SESSIONS] {
+        for name in [UNDELIVERED, OWED, SESSIONS] {
             tables.collections.push(Collection { name: name.into(), version: 1, kind: Kind::Documents });
             tables.keepers.push(NOBODY);
         }

@@ -23,6 +23,7 @@ mod model;
 mod model_contacts;
 mod offline;
 mod outside;
+mod owed;
 mod own;
 mod presence;
 mod private;
