@@ -84,15 +84,32 @@ impl Federation {
         {
             return self.answer_key(&key, Verdict::Error(condition));
         }
-        if peer.keys.len() >= MOST_KEYS {
+        if peer.keys.len() >= MOST_KEYS && !self.gives_way(&domain, key.origin) {
             return self.answer_key(&key, Verdict::Error(ErrorCondition::ResourceConstraint));
         }
+        let Some(peer) = self.peers.get_mut(&domain) else { return };
         key.is_counted = true;
         let origin = key.origin;
         peer.keys.push(key);
         self.keys.add(origin);
         self.find(now, &domain, Cause::Origin(origin));
         self.arm_peer(&domain);
+    }
+
+    /// Of the keys that wait for a domain the youngest of the origin that has most gives way, if that has more than this one would have:
+    /// a few addresses together don't keep the domain itself out. Whether one did.
+    fn gives_way(&mut self, domain: &BareJid, to: Origin) -> bool {
+        let Some(peer) = self.peers.get_mut(domain) else { return false };
+        let mut counts = BTreeMap::<Origin, usize>::new();
+        for key in &peer.keys {
+            *counts.entry(key.origin).or_default() += 1;
+        }
+        let own = counts.get(&to).copied().unwrap_or_default();
+        let most = counts.into_iter().max_by_key(|(_, count)| *count).filter(|(_, count)| *count > own + 1);
+        let at = most.and_then(|(most, _)| peer.keys.iter().rposition(|key| key.origin == most));
+        let Some(key) = at.map(|at| peer.keys.remove(at)) else { return false };
+        self.answer_key(&key, Verdict::Error(ErrorCondition::ResourceConstraint));
+        true
     }
 
     /// How many keys of one origin a domain is asked about, or is to be.
@@ -123,4 +140,59 @@ impl Federation {
 fn is_here(name: &str) -> bool {
     let address = name.trim_start_matches('[').trim_end_matches(']');
     address.parse::<core::net::IpAddr>().is_ok() || name == "localhost" || name.ends_with(".localhost")
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::format;
+    use alloc::string::String;
+    use alloc::vec::Vec;
+
+    use balcony_machine::{Seed, Ticket};
+    use balcony_stream::s2s::Verification;
+
+    use super::super::{FederationConfig, StreamId};
+    use super::*;
+
+    fn name(text: &str) -> BareJid {
+        BareJid::parse(text).unwrap()
+    }
+
+    fn key(origin: u64, number: u64) -> Key {
+        let (id, key) = (format!("{origin}-{number}"), String::from("key"));
+        let verification = Verification { from: name("b.example"), to: name("a.example"), id, key };
+        let stream = StreamId(origin);
+        Key {
+            verification,
+            stream,
+            ticket: Ticket(number),
+            origin: Origin::Stream(stream),
+            is_counted: false,
+        }
+    }
+
+    // XEP-0220 §2.2, RFC 6120 §13.12: while a domain is being looked for, a few addresses that show many keys in its name don't keep the
+    // domain's own out.
+    #[test]
+    fn a_few_addresses_keep_nobody_out() {
+        let config = FederationConfig::new(Vec::from([name("a.example")]));
+        let mut federation = Federation::new(config, &Seed::from_u64(1));
+        for origin in 0..8 {
+            for number in 0..20 {
+                federation.verify(Instant::ZERO, key(origin, number));
+            }
+        }
+        let of = |federation: &Federation, origin: u64| {
+            let keys = &federation.peers[&name("b.example")].keys;
+            assert!(keys.len() <= MOST_KEYS);
+            keys.iter().filter(|key| key.origin == Origin::Stream(StreamId(origin))).count()
+        };
+        // Of those, too, each has its part.
+        assert_eq!((0..8).map(|origin| of(&federation, origin)).collect::<Vec<_>>(), [8; 8]);
+        federation.verify(Instant::ZERO, key(99, 0));
+        assert_eq!(of(&federation, 99), 1);
+        // What has given way is not counted any more.
+        let counted: usize = federation.keys.0.values().sum();
+        assert_eq!(counted, MOST_KEYS);
+    }
 }
