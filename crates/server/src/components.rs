@@ -198,7 +198,9 @@ impl Components {
     pub fn written(&mut self, now: Instant, id: StreamId) {
         let Some(stream) = self.streams.get_mut(id) else { return };
         stream.link.written();
-        stream.batch = None;
+        // A component is a process of the operator's.
+        let word = stream.batch.take().and_then(|item| item.word());
+        self.events.extend(word.map(|(from, to, kind)| FederationEvent::Heard { from, to, kind }));
         self.wants_to_write(id);
         self.ready.push(id);
         self.finish(now);
@@ -305,6 +307,7 @@ impl Components {
                 stream.component = Some(component.clone());
                 let line = format!("component {component} is attached from {}", stream.address);
                 self.events.push_back(FederationEvent::Log(Level::Info, one_line(line)));
+                self.events.push_back(FederationEvent::Reached(component));
                 self.wants_to_write(id);
             }
             ComponentEvent::Stanza(stanza) => self.events.push_back(FederationEvent::Deliver(stanza)),

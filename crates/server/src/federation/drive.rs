@@ -141,6 +141,8 @@ impl Federation {
             }
             _ => {}
         }
+        self.lived_on(now, id);
+        let Some(link) = self.link(id) else { return };
         if link.sending.stalled.is_some_and(|until| now >= until) {
             let text = "what was sent to you has not been read for too long";
             return self.abort(now, id, StreamError::new(StreamCondition::ConnectionTimeout, text));

@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 
 use balcony_connection::srv::Target;
 use balcony_jid::BareJid;
-use balcony_stanza::{ErrorCondition, Stanza};
+use balcony_stanza::{ErrorCondition, PresenceType, Stanza};
 
 use super::reach::Reach;
 use crate::journal::Level;
@@ -52,6 +52,18 @@ pub enum FederationEvent {
         /// Whether its sender is told at all, as it was [sent](super::Federation::send).
         is_told: bool,
     },
+    /// Another server has certainly got this presence, which manages a subscription. Tell
+    /// [`Router::heard`](balcony_router::Router::heard).
+    Heard {
+        /// Whose word it is.
+        from: BareJid,
+        /// To whom.
+        to: BareJid,
+        /// What.
+        kind: PresenceType,
+    },
+    /// This domain has been talked to, or has talked to us. Tell [`Router::domain_lives`](balcony_router::Router::domain_lives).
+    Reached(BareJid),
     /// A line for the log. It holds nothing secret, nor what people write to each other, and is one line.
     Log(Level, String),
 }

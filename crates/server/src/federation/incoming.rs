@@ -92,6 +92,8 @@ impl Federation {
         peer.used = now;
         // It lives, so it is worth another try.
         peer.revive();
+        self.events.push_back(FederationEvent::Reached(from.clone()));
+        let Some(peer) = self.peers.get_mut(&from) else { return };
         let mut oldest = None;
         if is_new {
             peer.incoming.push_back(id);

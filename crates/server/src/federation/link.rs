@@ -1,6 +1,7 @@
 //! One stream to or from another server, with what is kept beside it: who has opened it, how far it has come, and what is sent on it.
 
 use alloc::boxed::Box;
+use alloc::collections::VecDeque;
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -57,6 +58,8 @@ pub(super) struct Sending {
     pub(super) pairs: Vec<(BareJid, BareJid)>,
     /// What the owner is writing. Less than a record of TLS, or one stanza: what is not wholly written has not arrived.
     pub(super) batch: Vec<Item>,
+    /// What is written and says something about subscriptions, each with when it has certainly arrived if the stream is still there.
+    pub(super) unheard: VecDeque<(Instant, Item)>,
     /// A batch has been written.
     pub(super) has_written: bool,
     /// Until when the batch has to be written.
@@ -107,7 +110,14 @@ pub(super) struct Incoming {
 impl Link {
     pub(super) fn new(way: Way, stage: Stage, now: Instant) -> Self {
         let (pairs, batch) = (Vec::new(), Vec::new());
-        let sending = Sending { pairs, batch, has_written: false, stalled: None, used: now };
+        let sending = Sending {
+            pairs,
+            batch,
+            unheard: VecDeque::new(),
+            has_written: false,
+            stalled: None,
+            used: now,
+        };
         Link { sending, way, stage, armed: Armed::default() }
     }
 
@@ -228,6 +238,7 @@ impl Link {
         };
         let deadline = stream.connection.deadline().map(|deadline| deadline.at);
         let pause = pause.filter(|_| stream.is_unread());
-        deadline.into_iter().chain(pause).chain(idle).min()
+        let heard = self.sending.unheard.front().map(|(at, _)| *at);
+        deadline.into_iter().chain(pause).chain(idle).chain(heard).min()
     }
 }

@@ -57,6 +57,7 @@ mod peer;
 mod queue;
 mod reach;
 mod table;
+mod unheard;
 mod words;
 
 pub(crate) use bounds::{Bounds, Payer, Room};

@@ -87,10 +87,13 @@ impl Federation {
     pub(super) fn batch_written(&mut self, now: Instant, id: StreamId) {
         let Some(link) = self.link(id) else { return };
         link.sending.stalled = None;
-        if mem::take(&mut link.sending.batch).is_empty() {
+        let batch = mem::take(&mut link.sending.batch);
+        if batch.is_empty() {
             return self.goes_on_writing(id);
         }
         link.sending.has_written = true;
+        self.note_unheard(now, id, batch);
+        let Some(link) = self.link(id) else { return };
         let pairs = link.sending.pairs.clone();
         for (ours, theirs) in &pairs {
             let Some(peer) = self.peers.get_mut(theirs) else { continue };
@@ -150,6 +153,7 @@ impl Federation {
         };
         let line = format!("{from} sends to {to}, proven {how}; {names}");
         self.events.push_back(FederationEvent::Log(Level::Info, one_line(line)));
+        self.events.push_back(FederationEvent::Reached(to.clone()));
         self.attempt_over(now, to);
         self.arm_peer(to);
         self.goes_on_writing(id);
@@ -215,8 +219,9 @@ impl Federation {
     }
 
     /// A stream is forgotten: what it has not written waits again, in its pairs. Of those nobody else has the rest comes back.
-    fn take_back(&mut self, id: StreamId, sending: Sending) -> Vec<Item> {
-        let mut unwritten = sending.batch;
+    fn take_back(&mut self, id: StreamId, mut sending: Sending, ended: &Ended) -> Vec<Item> {
+        let mut unwritten = self.take_unheard(&mut sending, ended);
+        unwritten.append(&mut sending.batch);
         for (ours, theirs) in &sending.pairs {
             let Some(pair) = self.peers.get_mut(theirs).and_then(|peer| peer.pairs.get_mut(ours)) else {
                 continue;
@@ -242,7 +247,7 @@ impl Federation {
     /// A stream of others is forgotten. What was to be sent on it takes another one.
     pub(super) fn incoming_over(&mut self, now: Instant, id: StreamId, sending: Sending, ended: &Ended) {
         let pairs = sending.pairs.clone();
-        for item in self.take_back(id, sending) {
+        for item in self.take_back(id, sending, ended) {
             self.give_back(item, words::condition(ended));
         }
         for (ours, theirs) in pairs {
@@ -269,7 +274,7 @@ impl Federation {
         let (is_refused, has_written) = (authorize && sending.pairs.is_empty(), sending.has_written);
         let Some(peer) = self.peers.get_mut(&to) else { return };
         peer.links.retain(|known| *known != id);
-        let unwritten = self.take_back(id, sending);
+        let unwritten = self.take_back(id, sending, ended);
         // What comes back to the queue may have waited for long enough.
         self.peer_due(now, &to);
         let pair = self.peers.get(&to).and_then(|peer| peer.pairs.get(&from));

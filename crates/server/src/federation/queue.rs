@@ -5,7 +5,7 @@ use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
 
 use balcony_jid::{BareJid, Jid};
-use balcony_stanza::Stanza;
+use balcony_stanza::{Kind, PresenceType, Stanza};
 
 use super::bounds::Payer;
 
@@ -21,6 +21,8 @@ pub(crate) struct Item {
     pub(crate) bytes: usize,
     /// More than it takes on a stream, in bytes.
     pub(crate) written: usize,
+    /// A stream has taken it before, and may have lost it.
+    pub(crate) is_repeated: bool,
 }
 
 /// What the name of a stanza and those of its attributes take on a stream.
@@ -34,7 +36,18 @@ impl Item {
         let texts = [&head.id, &head.lang].into_iter().flatten().map(AsRef::as_ref);
         let attributes: usize = addresses.chain(texts).map(escaped).sum();
         let written = stanza.payload.as_bytes().len() + attributes + ELEMENT;
-        Item { stanza: Box::new(stanza), is_told, payer, bytes, written }
+        Item { stanza: Box::new(stanza), is_told, payer, bytes, written, is_repeated: false }
+    }
+
+    /// What it says about a subscription, if its sender is owed the certainty that it gets there, whom, and to whom.
+    pub(crate) fn word(&self) -> Option<(BareJid, BareJid, PresenceType)> {
+        let head = &self.stanza.head;
+        match (&head.kind, &head.from, &head.to, &self.payer) {
+            (Kind::Presence(kind), Some(from), Some(to), Payer::Sender(_)) if kind.is_subscription() => {
+                Some((from.to_bare(), to.to_bare(), *kind))
+            }
+            _ => None,
+        }
     }
 
     /// In whose turn it goes: the account of ours that it comes from, or all of another server's domain.

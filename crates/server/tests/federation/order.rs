@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use balcony_stanza::Stanza;
 use proptest::prelude::*;
 
-use crate::world::{Trust, World, config};
+use crate::world::{Trust, World, config, jid};
 
 /// Numbers of the stanzas of one pair of addresses, as they arrived.
 fn numbers<'a>(stanzas: impl IntoIterator<Item = &'a Stanza>) -> BTreeMap<(String, String), Vec<u32>> {
@@ -130,4 +130,44 @@ fn senders_take_turns() {
     let ids = world.ids(1);
     assert_eq!(ids.len(), 1_001);
     assert!(ids.iter().position(|id| *id == "quiet").unwrap() < 3);
+}
+
+// RFC 6121 §3: what is said about a subscription goes over the next stream if the one that took it is lost, once, and counts as heard
+// when the stream has lived on, or was closed in good order. A message does not: it may have arrived.
+#[test]
+fn a_word_on_a_subscription_is_followed() {
+    use balcony_stanza::PresenceType;
+    let word = || {
+        let presence = Stanza::presence(PresenceType::Unsubscribe).from("romeo@a.example".parse().unwrap());
+        presence.to("juliet@b.example".parse().unwrap()).id("9")
+    };
+    let heard = |world: &World| world.servers[0].heard.len();
+    for trust in [Trust::Plain, Trust::Dialback, Trust::Certificates] {
+        for cuts in 0..3 {
+            let mut configs = vec![config(&["a.example"], trust), config(&["b.example"], trust)];
+            configs[0].limits.idle = Duration::from_secs(if cuts == 0 { 30 } else { 600 });
+            let mut world = World::new(cuts, configs);
+            world.send_stanza(0, word());
+            world.send(0, "romeo@a.example/r", "juliet@b.example", "0");
+            world.settle();
+            assert_eq!((heard(&world), world.servers[1].delivered.len()), (0, 2));
+            for _ in 0..cuts {
+                world.cut_all();
+                world.settle();
+            }
+            let words = world.ids(1).iter().filter(|id| **id == "9").count();
+            assert_eq!(
+                (words, world.ids(1).len()),
+                (1 + cuts.min(1) as usize, words + 1),
+                "{trust:?} {cuts}"
+            );
+            assert_eq!(world.servers[0].reached, vec![jid("b.example"); words]);
+            world.pass(Duration::from_secs(if cuts == 0 { 40 } else { 100 }));
+            // After the second time it is up to whoever has said it.
+            assert_eq!(heard(&world), usize::from(cuts < 2), "{trust:?} {cuts}");
+            assert_eq!(world.servers[0].dropped.len(), usize::from(cuts == 2));
+            assert!(world.servers[0].returned.is_empty());
+            assert!(world.servers[0].dropped.iter().all(|stanza| stanza.head == word().head));
+        }
+    }
 }

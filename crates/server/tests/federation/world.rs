@@ -12,7 +12,7 @@ use balcony_server::Level;
 use balcony_server::federation::{
     Federation, FederationConfig, FederationEvent, FederationTls, StreamId, Unreachable,
 };
-use balcony_stanza::{ErrorCondition, MessageType, Stanza};
+use balcony_stanza::{ErrorCondition, MessageType, PresenceType, Stanza};
 use balcony_stream::TlsPolicy;
 use balcony_tls::{Authority, ClientConfig, ServerConfig};
 
@@ -77,6 +77,11 @@ pub struct Server {
     pub is_mute: bool,
     pub delivered: Vec<Stanza>,
     pub returned: Vec<(Stanza, ErrorCondition)>,
+    /// What came back of which nobody is told.
+    pub dropped: Vec<Stanza>,
+    /// What others have certainly got.
+    pub heard: Vec<(BareJid, PresenceType)>,
+    pub reached: Vec<BareJid>,
     pub log: Vec<(Level, String)>,
     pub resolved: usize,
     pub connects: usize,
@@ -157,6 +162,9 @@ impl World {
                 is_mute: false,
                 delivered: Vec::new(),
                 returned: Vec::new(),
+                dropped: Vec::new(),
+                heard: Vec::new(),
+                reached: Vec::new(),
                 log: Vec::new(),
                 resolved: 0,
                 connects: 0,
@@ -293,8 +301,12 @@ impl World {
             FederationEvent::Return { stanza, condition, is_told } => {
                 if is_told {
                     self.servers[index].returned.push((*stanza, condition));
+                } else {
+                    self.servers[index].dropped.push(*stanza);
                 }
             }
+            FederationEvent::Heard { to, kind, .. } => self.servers[index].heard.push((to, kind)),
+            FederationEvent::Reached(domain) => self.servers[index].reached.push(domain),
             FederationEvent::Log(level, line) => self.servers[index].log.push((level, line)),
         }
     }
