@@ -65,6 +65,34 @@ pub trait Backend: Send + Sync {
         bytes: usize,
     ) -> Result<Documents, StoreError>;
 
+    /// Up to `limit` accounts that have documents in this collection, in the order of [`list`](Backend::list), after `after`, or from the
+    /// first. One that has no better way looks at all accounts.
+    ///
+    /// # Errors
+    ///
+    /// As [`account`](Backend::account).
+    fn holders(
+        &self,
+        collection: &str,
+        after: Option<&BareJid>,
+        limit: usize,
+    ) -> Result<Vec<BareJid>, StoreError> {
+        const PAGE: usize = 1000;
+        let (mut found, mut after) = (Vec::new(), after.cloned());
+        while found.len() < limit {
+            let page = self.list(None, after.as_ref(), PAGE)?;
+            let Some(last) = page.last() else { break };
+            after = Some(last.clone());
+            for account in page {
+                let owner = Owner::Account(account.clone());
+                if found.len() < limit && !self.documents(&owner, collection, None, 0)?.documents.is_empty() {
+                    found.push(account);
+                }
+            }
+        }
+        Ok(found)
+    }
+
     /// Entries of one of an owner's logs with higher numbers than `after`: as many as fit into so many bytes of content, but at
     /// least one, if there is one. All numbers are higher than zero.
     ///

@@ -159,6 +159,20 @@ impl Store {
         self.0.backend.documents(owner, collection, after, bytes)
     }
 
+    /// Up to `limit` accounts that have documents in this collection, by domain and then localpart, after `after`, or from the first.
+    ///
+    /// # Errors
+    ///
+    /// As [`get`](Store::get).
+    pub fn holders(
+        &self,
+        collection: &str,
+        after: Option<&BareJid>,
+        limit: usize,
+    ) -> Result<Vec<BareJid>, StoreError> {
+        self.0.backend.holders(collection, after, limit)
+    }
+
     /// Entries of one of an owner's logs with higher numbers than `after`, the oldest first: as many as fit into so many bytes of
     /// content, but at least one, if there is one. All numbers are higher than zero.
     ///

@@ -265,6 +265,7 @@ proptest! {
 }
 
 in_every_place!(
+    holders_are_found,
     sessions_are_taken_once,
     an_account_that_was_made_anew_is_another,
     an_account_takes_its_collections_with_it,
@@ -282,6 +283,46 @@ in_every_place!(
 );
 
 // What was meant for an account is not done to its successor by the same name.
+// Those who have documents in a collection are found in parts, whatever else they and others have.
+fn holders_are_found(place: &Place) {
+    let store = place.open();
+    for number in 0..6 {
+        create(&store, number);
+    }
+    let has = [
+        (0, "owed"),
+        (1, "notes"),
+        (1, "zeal"),
+        (2, "notes"),
+        (2, "owed"),
+        (4, "owed"),
+        (4, "zeal"),
+        (5, "owe"),
+    ];
+    for (number, collection) in has {
+        for key in ["one", "two"] {
+            assert!(store.edit(&user(number), None, vec![text(collection, key, "x")]).unwrap());
+        }
+    }
+    let domain = Owner::Domain(jid("example.com"));
+    assert!(store.edit(&domain, None, vec![text("owed", "one", "x")]).unwrap());
+    let mut expected = [0, 2, 4].map(account);
+    expected.sort();
+    for limit in 1..5 {
+        let (mut found, mut after) = (Vec::new(), None);
+        loop {
+            let part = store.holders("owed", after.as_ref(), limit).unwrap();
+            assert!(part.len() <= limit);
+            let Some(last) = part.last() else { break };
+            after = Some(last.clone());
+            found.extend(part);
+        }
+        found.sort();
+        assert_eq!(found, expected);
+    }
+    assert!(store.holders("nothing", None, 9).unwrap().is_empty());
+}
+
 fn an_account_that_was_made_anew_is_another(place: &Place) {
     let store = place.open();
     create(&store, 0);

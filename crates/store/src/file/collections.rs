@@ -5,6 +5,7 @@ use alloc::collections::BTreeSet;
 use alloc::string::String;
 use alloc::vec::Vec;
 
+use balcony_jid::BareJid;
 use balcony_router::extension::Kind;
 use balcony_router::{Append, Content, Document, DocumentEdit, Entry, LogEdit};
 use redb::{ReadTransaction, ReadableTable, Table, WriteTransaction};
@@ -253,6 +254,44 @@ pub(super) fn documents(
             break;
         }
         found.documents.push(a_document(collection, key, content(version, octets)));
+    }
+    Ok(found)
+}
+
+/// Accounts that have documents in a collection. Those that have none at all are passed over, and of the others one place is looked at.
+pub(super) fn holders(
+    transaction: &ReadTransaction,
+    collection: &str,
+    after: Option<&BareJid>,
+    limit: usize,
+) -> Result<Vec<BareJid>, StoreError> {
+    let table = transaction.open_table(DOCUMENTS)?;
+    let kind = OwnerKind::Account.number();
+    let place = |account: &BareJid| {
+        let (domain, local) = key(account);
+        (String::from(domain), end(local), String::new())
+    };
+    // The first place that may be an answer.
+    let mut from = after.map_or_else(Default::default, place);
+    let mut found = Vec::new();
+    while found.len() < limit {
+        let (domain, local, name) = &from;
+        let mut next = table.range((kind, domain.as_str(), local.as_str(), name.as_str(), "")..)?;
+        let Some(entry) = next.next() else { break };
+        let (at, _) = entry?;
+        let (of, domain, local, name, _) = at.value();
+        if of != kind {
+            break;
+        }
+        let (domain, local) = (String::from(domain), String::from(local));
+        from = match name.cmp(collection) {
+            core::cmp::Ordering::Less => (domain, local, String::from(collection)),
+            core::cmp::Ordering::Equal => {
+                found.push(address(&domain, &local)?);
+                (domain, end(&local), String::new())
+            }
+            core::cmp::Ordering::Greater => (domain, end(&local), String::new()),
+        };
     }
     Ok(found)
 }

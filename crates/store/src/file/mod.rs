@@ -90,6 +90,15 @@ impl Backend for File {
         self.read(|reading| collections::documents(&reading.0, owner, collection, after, bytes))
     }
 
+    fn holders(
+        &self,
+        collection: &str,
+        after: Option<&BareJid>,
+        limit: usize,
+    ) -> Result<Vec<BareJid>, StoreError> {
+        self.read(|reading| collections::holders(&reading.0, collection, after, limit))
+    }
+
     fn entries(&self, owner: &Owner, log: &str, after: u64, bytes: usize) -> Result<Entries, StoreError> {
         self.read(|reading| collections::entries(&reading.0, owner, log, after, bytes))
     }

@@ -4,6 +4,7 @@ use alloc::borrow::Cow;
 use alloc::string::String;
 use alloc::vec::Vec;
 
+use balcony_jid::BareJid;
 use balcony_router::extension::Kind;
 use balcony_router::{Append, Content, Document, DocumentEdit, Entry, LogEdit};
 use postgres::Row;
@@ -154,6 +155,24 @@ pub(super) fn restore(
         }
     }
     Ok(())
+}
+
+/// Accounts that have documents in a collection.
+pub(super) fn holders(
+    session: &mut Session<'_>,
+    collection: &str,
+    after: Option<&BareJid>,
+    limit: usize,
+) -> Result<Vec<BareJid>, StoreError> {
+    const HOLDERS: &str = "\
+        SELECT o.domain, o.local FROM owners o WHERE o.kind = 'account' \
+        AND EXISTS (SELECT FROM documents d WHERE d.owner = o.id AND d.collection = $1) \
+        AND (o.domain, o.local) > ($2, $3) ORDER BY o.domain, o.local LIMIT $4";
+    // No domain is empty.
+    let (domain, local) = after.map_or(("", ""), key);
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let rows = session.query(HOLDERS, &[&collection, &domain, &local, &limit])?;
+    rows.iter().map(|row| address(row.try_get(0)?, row.try_get(1)?)).collect()
 }
 
 /// Takes away all that an owner has; `false` if that is nothing.

@@ -112,6 +112,15 @@ impl Backend for PostgreSql {
         self.read(|session| collections::documents(session, owner, collection, after, bytes))
     }
 
+    fn holders(
+        &self,
+        collection: &str,
+        after: Option<&BareJid>,
+        limit: usize,
+    ) -> Result<Vec<BareJid>, StoreError> {
+        self.read(|session| collections::holders(session, collection, after, limit))
+    }
+
     fn entries(&self, owner: &Owner, log: &str, after: u64, bytes: usize) -> Result<Entries, StoreError> {
         self.read(|session| collections::entries(session, owner, log, after, bytes))
     }
