@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use balcony_client::{Client, Event};
 use balcony_jid::{BareJid, FullJid};
 use balcony_machine::{Instant, Progress, Random, Secret, Seed, Ticket};
+use balcony_router::collections;
 use balcony_server::federation::{FederationConfig, Unreachable};
 use balcony_server::{Action, Answer, Ask, Config, ConnectionId, Server, Transport};
 use balcony_stanza::Stanza;
@@ -231,6 +232,10 @@ impl Network {
         let node = &mut self.nodes[server];
         node.asks.clear();
         node.server = Server::new(node.config.clone(), self.random.seed());
+        let people = self.people.iter().filter(|wires| wires.node == server).map(|wires| wires.jid.to_bare());
+        let kept = &node.accounts.kept;
+        let owing = people.filter(|person| kept.documents(person, collections::OWED).next().is_some());
+        node.server.say_again(self.now, owing);
     }
 
     /// All links break.
