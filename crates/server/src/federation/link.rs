@@ -110,14 +110,8 @@ pub(super) struct Incoming {
 impl Link {
     pub(super) fn new(way: Way, stage: Stage, now: Instant) -> Self {
         let (pairs, batch) = (Vec::new(), Vec::new());
-        let sending = Sending {
-            pairs,
-            batch,
-            unheard: VecDeque::new(),
-            has_written: false,
-            stalled: None,
-            used: now,
-        };
+        let sending =
+            Sending { pairs, batch, unheard: VecDeque::new(), has_written: false, stalled: None, used: now };
         Link { sending, way, stage, armed: Armed::default() }
     }
 

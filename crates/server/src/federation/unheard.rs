@@ -14,8 +14,9 @@ use balcony_stanza::{ErrorCondition, Payload};
 
 use super::Federation;
 use super::event::{FederationEvent, StreamId};
-use super::link::{Ended, Sending};
+use super::link::Sending;
 use super::queue::Item;
+use crate::action::Ended;
 
 /// After so long what was written has arrived, if the stream is still there. Sockets are broken when nothing is acknowledged for a
 /// minute.
@@ -42,7 +43,10 @@ impl Federation {
 
     /// A stream is still there: what was written long ago has arrived.
     pub(super) fn lived_on(&mut self, now: Instant, id: StreamId) {
-        let Some(link) = self.link(id).filter(|link| link.ended.is_none() && !link.broken) else { return };
+        let Some(link) = self.link(id) else { return };
+        if link.stream().is_some_and(|stream| stream.has_ended() || stream.is_broken()) {
+            return;
+        }
         let mut heard = Vec::new();
         while let Some((_, item)) = link.sending.unheard.pop_front_if(|(at, _)| *at <= now) {
             heard.push(item);
