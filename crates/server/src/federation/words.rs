@@ -51,11 +51,31 @@ pub(super) fn reason(ended: &Ended) -> String {
     }
 }
 
-/// The names that the certificate of a peer proves, and whether stanzas go both ways on the stream, in words.
+/// The names that the certificate of a peer proves, and whether stanzas go both ways on the stream, in words. Of one that proves nothing it
+/// is said for whom it is and who has signed it, so that somebody can tell which of the two is the matter.
 pub(super) fn names(link: &Link) -> String {
     let names = match link.proven() {
-        [] => "its certificate proves nothing to us".into(),
+        [] => unproven(link),
         names => format!("its certificate is for {}", names.join(", ")),
     };
     if link.is_bidirectional() { format!("{names}; stanzas go both ways") } else { names }
+}
+
+/// A certificate that proves nothing.
+fn unproven(link: &Link) -> String {
+    #[cfg(feature = "tls")]
+    if let Some(tls) = link.connection.as_ref().and_then(balcony_connection::S2sConnection::tls) {
+        let Some(own) = tls.peer_certificates.first() else { return "it has shown no certificate".into() };
+        if let Some(details) = balcony_tls::CertificateDetails::read(own) {
+            let names: alloc::vec::Vec<_> =
+                details.names.iter().take(8).map(String::as_str).collect();
+            let names = if names.is_empty() { "nobody".into() } else { names.join(", ") };
+            return format!(
+                "its certificate proves nothing to us: it is for {names}, signed by {}",
+                if details.is_self_signed { "itself" } else { &details.issuer }
+            );
+        }
+    }
+    let _ = link;
+    "its certificate proves nothing to us".into()
 }
