@@ -5,7 +5,7 @@ use std::time::SystemTime;
 
 use balcony_connection::Error;
 use balcony_connection::srv::Service;
-use balcony_stanza::StreamCondition;
+use balcony_stanza::{StreamCondition, StreamError};
 use balcony_stream::Offered;
 use balcony_tls::{CertificateDetails, Error as TlsError, Refusal};
 
@@ -243,7 +243,31 @@ impl Port<'_> {
             End::Broken(how) => self
                 .wrong(format!("{how} before there was anything to log in with"))
                 .change("look into the log of the server"),
+            End::Failed(Error::Stream(balcony_stream::Error::Remote(fault)))
+                if self.service == Service::Server
+                    && seen.tls.is_some()
+                    && matches!(
+                        fault.condition,
+                        StreamCondition::PolicyViolation | StreamCondition::NotAuthorized
+                    ) =>
+            {
+                self.not_believed(look, fault)
+            }
             End::Failed(error) => self.failed(seen, error),
+        }
+    }
+
+    /// It has ended the stream because of what we have, or have not, proven.
+    fn not_believed(&self, look: &Look, fault: &StreamError) -> Finding {
+        match look.shows_certificate {
+            true => self
+                .finding(Level::Wrong, format!("it does not believe the certificate of {}: {fault}", look.own))
+                .whom("whoever writes from there")
+                .change("check that domain, too"),
+            false => self.finding(
+                Level::Note,
+                format!("it demands a certificate, and none was shown to it ({fault}); with --cert it can be seen which it believes"),
+            ),
         }
     }
 

@@ -267,6 +267,9 @@ fn as_the_server_of_another_domain() {
     let ended = look(&[]);
     says(&ended, 0, "ok", &[&theirs.port, "it believes the certificate of a.example (EXTERNAL)"]);
     says(&ended, 0, "note", &["it does not say that it takes dialback"]);
+    // Who shows none learns no more.
+    let without = ["localhost", "--server", &theirs.port, "--ca", "balcony-data/ca.pem"];
+    says(&check(world, &without), 0, "note", &["it demands a certificate, and none was shown"]);
     let args =
         ["localhost", "--as", "a.example", "--cert", "a.pem", "--key", "a-key.pem", "--server", &theirs.port];
     let ended = check(world, &[&args[..], &["--ca", "balcony-data/ca.pem"]].concat());

@@ -31,7 +31,7 @@ pub use event::{ComponentEvent, Detached};
 
 use crate::backoff::Backoff;
 use crate::iq::outcome;
-use crate::queue::{Queue, cost};
+use crate::queue::{ENTRY, Queue, cost, error_cost};
 use crate::{Iq, OutboxError, RequestError, RequestKind, Response};
 
 /// Stanzas, and bytes of them, that wait to be sent; and events that wait for the owner.
@@ -63,6 +63,8 @@ pub struct Component {
     events: Queue<ComponentEvent>,
     requests: BTreeMap<u64, Open>,
     completed: BTreeMap<u64, Result<Response, RequestError>>,
+    /// What those take in memory.
+    completed_bytes: usize,
     next_request: u64,
     /// Makes our ids differ from those of other runs.
     prefix: String,
@@ -72,6 +74,15 @@ pub struct Component {
     is_connecting: bool,
     is_closing: bool,
     end: Option<Arc<Detached>>,
+}
+
+/// What a result takes while nobody has taken it.
+fn memory(result: &Result<Response, RequestError>) -> usize {
+    match result {
+        Ok(response) => response.memory(),
+        Err(RequestError::Refused(error)) => error_cost(error),
+        Err(_) => ENTRY,
+    }
 }
 
 struct Open {
@@ -97,6 +108,7 @@ impl Component {
             events: Queue::new(MOST, MOST_BYTES),
             requests: BTreeMap::new(),
             completed: BTreeMap::new(),
+            completed_bytes: 0,
             next_request: 0,
             prefix,
             backoff: Backoff::new(PAUSES[0], PAUSES[1]),
@@ -174,10 +186,10 @@ impl Component {
         self.detached(now, why);
     }
 
-    /// Whether more is to be read: not while the owner takes no events, or the server takes no answers.
+    /// Whether more is to be read: not while the owner takes no events or results, or the server takes no answers.
     #[must_use]
     pub fn wants_input(&self) -> bool {
-        !self.events.is_full() && !self.outbox.is_full_times(2)
+        !self.events.is_full() && !self.outbox.is_full_times(2) && self.completed_bytes < MOST_BYTES
     }
 
     /// What is to be written. Take out of it what was.
@@ -273,6 +285,7 @@ impl Component {
 
     fn complete(&mut self, number: u64, result: Result<Response, RequestError>) {
         if self.requests.remove(&number).is_some() {
+            self.completed_bytes += memory(&result);
             self.completed.insert(number, result);
         }
     }
@@ -389,13 +402,15 @@ impl Component {
 
     /// What has come of a request, once.
     pub fn take_completed(&mut self, request: ComponentRequestId) -> Option<Result<Response, RequestError>> {
-        self.completed.remove(&request.0)
+        let result = self.completed.remove(&request.0)?;
+        self.completed_bytes -= memory(&result);
+        Some(result)
     }
 
     /// Nobody waits for the answer any more.
     pub fn forget(&mut self, request: ComponentRequestId) {
         self.requests.remove(&request.0);
-        self.completed.remove(&request.0);
+        drop(self.take_completed(request));
     }
 
     /// Sends what waits as far as there is a connection, and ends the component.

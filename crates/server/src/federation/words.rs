@@ -47,6 +47,11 @@ pub(super) fn reason(ended: &Ended) -> String {
         Ended::Failed(Error::Stream(balcony_stream::Error::NoMechanism)) => {
             "it takes neither our certificate nor, as far as we may use it, dialback".into()
         }
+        // There are no passwords here.
+        Ended::Failed(Error::Stream(balcony_stream::Error::Authentication(condition, text))) => {
+            let text = text.as_deref().map(|text| format!(": {text}")).unwrap_or_default();
+            format!("it does not take our certificate ({}){text}", condition.name())
+        }
         Ended::Failed(error) => error.to_string(),
     }
 }
@@ -67,8 +72,7 @@ fn unproven(link: &Link) -> String {
     if let Some(tls) = link.connection.as_ref().and_then(balcony_connection::S2sConnection::tls) {
         let Some(own) = tls.peer_certificates.first() else { return "it has shown no certificate".into() };
         if let Some(details) = balcony_tls::CertificateDetails::read(own) {
-            let names: alloc::vec::Vec<_> =
-                details.names.iter().take(8).map(String::as_str).collect();
+            let names: alloc::vec::Vec<_> = details.names.iter().take(8).map(String::as_str).collect();
             let names = if names.is_empty() { "nobody".into() } else { names.join(", ") };
             return format!(
                 "its certificate proves nothing to us: it is for {names}, signed by {}",
@@ -78,4 +82,22 @@ fn unproven(link: &Link) -> String {
     }
     let _ = link;
     "its certificate proves nothing to us".into()
+}
+
+#[cfg(test)]
+mod tests {
+    use balcony_sasl::SaslCondition;
+
+    use super::*;
+
+    // RFC 6120 §6.5, XEP-0178 §3: what another server says of our certificate is not about a password
+    #[test]
+    fn a_refused_certificate_is_called_one() {
+        let text = Some("unsupported certificate purpose".into());
+        let error = balcony_stream::Error::Authentication(SaslCondition::NotAuthorized, text);
+        assert_eq!(
+            reason(&Ended::Failed(Error::Stream(error))),
+            "it does not take our certificate (not-authorized): unsupported certificate purpose"
+        );
+    }
 }
