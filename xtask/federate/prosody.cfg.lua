@@ -7,9 +7,10 @@ log = { debug = "@DIR@/prosody.log" }
 
 interfaces = { "@IP@" }
 c2s_ports = { 5222 }
+c2s_direct_tls_ports = { 5223 }
 s2s_ports = { 5269 }
 s2s_direct_tls_ports = { 5270 }
-modules_enabled = { "saslauth", "tls", "s2s", "s2s_bidi", "dialback", "s2s_auth_certs", "roster", "disco", "ping", "version", "offline", "blocklist", "carbons" }
+modules_enabled = { "saslauth", "tls", "s2s", "s2s_bidi", @DIALBACK@"s2s_auth_certs", "roster", "disco", "ping", "version", "offline", "blocklist", "carbons" }
 
 c2s_require_encryption = true
 s2s_require_encryption = true

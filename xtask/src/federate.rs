@@ -6,9 +6,14 @@
 #![allow(clippy::disallowed_types, reason = "the bans are for protocol crates; this has files and sockets")]
 
 mod certificates;
+mod component;
 mod dns;
+mod listener;
 mod people;
+mod report;
 mod servers;
+mod triangle;
+mod wrong;
 
 use std::fs;
 use std::path::PathBuf;
@@ -17,73 +22,107 @@ use std::process::Command;
 use crate::interop::{install, output};
 use crate::options::Options;
 use crate::run::{Result, cargo, root, run, target};
-use people::{ROWS, Row};
-use servers::{Proof, Server};
+use report::{Report, Rows};
+use servers::{Proof, Server, Setup};
 
-pub(crate) const USAGE: &str = "[--write]";
+pub(crate) const USAGE: &str = "[--write] [NAME...]";
 pub(crate) const HELP: &str = "\
-Runs Balcony with Debian's Prosody, and with another Balcony, in a network namespace with a DNS of its own, and lets
-a user of each talk to the other: subscriptions, presence, messages, errors, users who are away, a restart of either
-server in the middle; by certificate, by dialback, and with TLS from the first byte. It needs root, `unshare`
-and `openssl`; Prosody is installed with apt-get. --write puts the result into docs/federation.md.";
+Runs Balcony with Debian's Prosody and ejabberd, and with another Balcony, in a network namespace with a DNS of its own, and lets
+a user of each talk to the other: subscriptions, presence, messages, requests, blocking, errors, users who are away, a restart of either
+server in the middle, every stream cut in the middle; by certificate, by dialback, and with TLS from the first byte. Then wrong
+certificates of seven kinds at either side, three domains of which Balcony hosts two, and a component in slixmpp. It needs root,
+`unshare` and `openssl`; the servers are installed with apt-get, slixmpp below target/interop. With names (`prosody`, `wrong`,
+`triangle`, `component` ...) only those parts. --write puts the result into docs/federation.md.";
 
 /// Set where the namespace is.
 const INSIDE: &str = "BALCONY_FEDERATE";
 
-/// Who talks to Balcony, and how they prove who they are.
-const PAIRS: &[(&str, Proof)] = &[
-    ("balcony", Proof::Certificate),
-    ("balcony", Proof::Dialback),
-    ("balcony", Proof::DirectTls),
-    ("prosody", Proof::Certificate),
-    ("prosody", Proof::Dialback),
-    ("prosody", Proof::DirectTls),
-];
+/// Who talks to Balcony.
+const OTHERS: [&str; 3] = ["balcony", "prosody", "ejabberd"];
+
+/// What there is beside them.
+const PARTS: [&str; 3] = ["wrong", "triangle", "component"];
+
+/// How they prove who they are.
+const PROOFS: [Proof; 3] = [Proof::Certificate, Proof::Dialback, Proof::DirectTls];
 
 pub(crate) fn main(args: &[String]) -> Result {
+    let mut options = Options::new(args);
+    let write = options.flag("--write");
+    let names = options.rest()?;
+    let all = || OTHERS.into_iter().chain(PARTS);
+    if let Some(unknown) = names.iter().find(|name| !all().any(|known| known == name.as_str())) {
+        return Err(format!("nothing here is called `{unknown}`"));
+    }
+    if write && !names.is_empty() {
+        return Err("--write wants all of it".into());
+    }
+    let wanted = |name: &str| names.is_empty() || names.iter().any(|wanted| wanted == name);
     if std::env::var_os(INSIDE).is_none() {
+        if output(Command::new("id").arg("-u")).as_deref() != Ok("0") {
+            println!("SKIP: a network of its own is only for root");
+            return Ok(());
+        }
         run(&mut cargo(&["build", "--package", "balcony-cli"]))?;
-        // Here there is still a network to get it from.
-        install::debian("prosody")?;
+        // Here there is still a network to get them from. What can't be had is said inside.
+        for other in OTHERS.into_iter().skip(1) {
+            let _ = install::debian(other);
+        }
+        let _ = install::slixmpp();
         let program = std::env::current_exe().map_err(|error| error.to_string())?;
         let mut inside = Command::new("unshare");
         inside.args(["--net", "--mount", "--"]).arg(program).arg("federate").args(args).env(INSIDE, "1");
         return run(inside.current_dir(root()));
     }
-    let mut options = Options::new(args);
-    let write = options.flag("--write");
-    options.rest()?;
     let folder = folder("")?;
     let _ = fs::remove_dir_all(&folder);
     let folder = self::folder("")?;
     network(&folder)?;
+    dns::serve()?;
 
-    let mut results: Vec<(String, Vec<Result>)> = Vec::new();
-    for (other, proof) in PAIRS {
-        let name = format!("{other}-{}", proof.name());
-        println!("{name}");
-        let folder = self::folder(&name)?;
-        let started = dns::serve().and_then(|()| {
-            let ours = Server::prepare("balcony", "one.test", 2, *proof, &folder)?;
-            Ok((ours, Server::prepare(other, "two.test", 3, *proof, &folder)?))
-        });
-        match started {
-            Ok((ours, theirs)) => {
-                let title = format!("{} {}, {}", theirs.name, theirs.version, proof.words());
-                results.push((title, people::run(ours, theirs, *proof)));
-            }
-            Err(reason) => results.push((name, vec![Err(reason)])),
+    let mut report = Report::default();
+    for other in OTHERS.into_iter().filter(|other| wanted(other)) {
+        for proof in PROOFS {
+            let name = format!("{other}-{}", proof.name());
+            println!("{name}");
+            report.people.push(match people(other, proof, &self::folder(&name)?) {
+                Ok(column) => column,
+                Err(reason) => (name, Rows::Skipped(reason)),
+            });
+        }
+        if wanted("wrong") {
+            println!("{other}, wrong certificates");
+            report.wrong.push((other, wrong::run(other, &self::folder(&format!("{other}-wrong"))?)));
         }
     }
-    let table = markdown(&results);
-    println!("\n{table}");
+    for other in OTHERS.into_iter().skip(1).filter(|_| wanted("triangle")) {
+        println!("triangle with {other}");
+        let result = triangle::run(other, &self::folder(&format!("{other}-triangle"))?);
+        report.triangle.push((other, result));
+    }
+    if wanted("component") {
+        println!("component");
+        report.component = Some(component::run("balcony", &self::folder("component")?));
+    }
+    let text = report.markdown();
+    println!("\n{text}");
     println!("Configurations and logs are in {}", folder.display());
     if write {
         let path = root().join("docs/federation.md");
-        fs::write(&path, &table).map_err(|error| format!("{}: {error}", path.display()))?;
+        fs::write(&path, &text).map_err(|error| format!("{}: {error}", path.display()))?;
     }
-    let failed = results.iter().flat_map(|(_, rows)| rows).filter(|row| row.is_err()).count();
-    if failed == 0 { Ok(()) } else { Err(format!("{failed} of the rows failed")) }
+    match report.failures().len() {
+        0 => Ok(()),
+        failed => Err(format!("{failed} of the rows failed")),
+    }
+}
+
+/// All that two users do, and what the column is called.
+fn people(other: &'static str, proof: Proof, folder: &std::path::Path) -> Result<(String, Rows)> {
+    let ours = Server::prepare(&Setup::new("balcony", "one.test", proof).with(other), folder)?;
+    let theirs = Server::prepare(&Setup::new(other, "two.test", proof), folder)?;
+    let title = format!("{} {}, {}", theirs.name, theirs.version, proof.words());
+    Ok((title, Rows::Ran(people::run(ours, theirs, proof, folder.to_owned()))))
 }
 
 /// The loopback interface, and a DNS at the address where resolvers look for it.
@@ -100,42 +139,4 @@ fn folder(name: &str) -> Result<PathBuf> {
     let path = target().join("federate").join(name);
     fs::create_dir_all(&path).map_err(|error| format!("{}: {error}", path.display()))?;
     Ok(path)
-}
-
-fn markdown(results: &[(String, Vec<Result>)]) -> String {
-    let mut out = String::from(
-        "# Balcony among other servers\n\nWritten by `cargo xtask federate --write`: a user of Balcony and one of another server, each at their own, found by SRV records in a\n\
-         DNS of the test's own. 'Certificate' is SASL EXTERNAL with a certificate of an authority that both trust; 'dialback' is a certificate that\n\
-         nobody vouches for, at both ends; 'direct TLS' is a certificate, and `_xmpps-server` records only.\n\n| what |",
-    );
-    for (title, _) in results {
-        out.push_str(&format!(" {title} |"));
-    }
-    out.push_str("\n|---|");
-    out.push_str(&"---|".repeat(results.len()));
-    out.push('\n');
-    for (index, Row { what, .. }) in ROWS.iter().enumerate() {
-        out.push_str(&format!("| {what} |"));
-        for (_, rows) in results {
-            out.push_str(match rows.get(index) {
-                Some(Ok(())) => " ok |",
-                Some(Err(_)) => " **no** |",
-                None => " - |",
-            });
-        }
-        out.push('\n');
-    }
-    let failures: Vec<String> = results
-        .iter()
-        .flat_map(|(title, rows)| {
-            let failed =
-                rows.iter().zip(ROWS).filter_map(|(row, Row { what, .. })| Some((what, row.as_ref().err()?)));
-            failed.map(move |(what, error)| format!("- {title}: {what}: {error}\n")).collect::<Vec<_>>()
-        })
-        .collect();
-    if !failures.is_empty() {
-        out.push_str("\nWhat failed:\n\n");
-        out.extend(failures);
-    }
-    out
 }

@@ -6,12 +6,12 @@ use std::sync::Once;
 
 use crate::run::Result;
 
-/// Whether the records say that streams begin with TLS.
+/// Whether the records for servers say that streams begin with TLS, and no others.
 pub(crate) static DIRECT_TLS: AtomicBool = AtomicBool::new(false);
 
 static STARTED: Once = Once::new();
 
-/// Serves `one.test` at 127.0.0.2 and `two.test` at 127.0.0.3, for as long as this process runs.
+/// Serves `one.test` and what is hosted there at 127.0.0.2, and `two.test` at 127.0.0.3, for as long as this process runs.
 pub(crate) fn serve() -> Result {
     let mut result = Ok(());
     STARTED.call_once(|| match UdpSocket::bind("127.0.0.1:53") {
@@ -31,24 +31,38 @@ pub(crate) fn serve() -> Result {
     result
 }
 
+/// The address of a domain, and of the host that it is on.
+fn host(domain: &str) -> Option<[u8; 4]> {
+    match domain {
+        "one.test" | "three.test" | "echo.one.test" => Some([127, 0, 0, 2]),
+        "two.test" => Some([127, 0, 0, 3]),
+        _ => None,
+    }
+}
+
+/// The port of a service, if there are records for it.
+fn port(service: &str) -> Option<u16> {
+    let direct = DIRECT_TLS.load(Ordering::SeqCst);
+    match service {
+        "_xmpp-client" => Some(5222),
+        "_xmpps-client" => Some(5223),
+        "_xmpp-server" if !direct => Some(5269),
+        "_xmpps-server" if direct => Some(5270),
+        _ => None,
+    }
+}
+
 fn answer(query: &[u8]) -> Option<Vec<u8>> {
     let end = 12 + query.get(12..)?.iter().position(|byte| *byte == 0)? + 1;
     let question = query.get(12..end + 4)?;
     let kind = u16::from_be_bytes([*query.get(end)?, *query.get(end + 1)?]);
     let name = name(&query[12..end])?;
-    let direct_tls = DIRECT_TLS.load(Ordering::SeqCst);
-    let (service, port) =
-        if direct_tls { ("_xmpps-server._tcp.", 5270_u16) } else { ("_xmpp-server._tcp.", 5269) };
-    let host = |domain: &str| match domain {
-        "one.test" => Some([127, 0, 0, 2]),
-        "two.test" => Some([127, 0, 0, 3]),
-        _ => None,
-    };
-    let data = match (kind, name.strip_prefix(service)) {
-        (1, _) => host(&name).map(Vec::from),
+    let service = name.split_once("._tcp.").filter(|(_, domain)| host(domain).is_some());
+    let data = match (kind, service) {
+        (1, None) => host(&name).map(Vec::from),
         // Priority, weight, port, target.
-        (33, Some(domain)) if host(domain).is_some() => {
-            Some([&[0, 1, 0, 1], &port.to_be_bytes()[..], &labels(domain)].concat())
+        (33, Some((service, domain))) => {
+            port(service).map(|port| [&[0, 1, 0, 1], &port.to_be_bytes()[..], &labels(domain)].concat())
         }
         _ => None,
     };

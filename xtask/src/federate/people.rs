@@ -1,15 +1,13 @@
 //! A user of each server, with Balcony's own client: what they see of each other.
 
-use core::cell::RefCell;
 use core::time::Duration;
-use std::process::{Command, Output};
+use std::path::PathBuf;
+use std::process::Command;
 
-use super::servers::{PASSWORD, Proof, Server};
-use crate::interop::{Process, balcony, eventually, read};
+use super::listener::{Listener, PATIENCE, done};
+use super::servers::{Proof, Server};
+use crate::interop::{balcony, eventually};
 use crate::run::Result;
-
-/// How long what one does may take until the other sees it.
-const PATIENCE: Duration = Duration::from_secs(30);
 
 /// One thing that is tried.
 pub(crate) struct Row {
@@ -25,6 +23,10 @@ pub(crate) const ROWS: &[Row] = &[
     Row { what: "chat to theirs", run: |stage| stage.chat(true, "But soft, what light?") },
     Row { what: "chat to ours", run: |stage| stage.chat(false, "Ay me!") },
     Row { what: "the proof that was wanted", run: Stage::proof },
+    Row { what: "`balcony check` of both says what it is like", run: Stage::check },
+    Row { what: "a request to theirs, and its answer", run: Stage::request },
+    Row { what: "theirs is blocked, and is not any more (XEP-0191)", run: Stage::block },
+    Row { what: "every stream is cut: presence stays, chat goes on", run: Stage::cut },
     Row { what: "an error for somebody who is not there", run: Stage::nobody },
     Row { what: "a message to theirs who is away, kept there", run: |stage| stage.away(true) },
     Row { what: "a message to ours who is away, kept here", run: |stage| stage.away(false) },
@@ -39,19 +41,12 @@ struct Stage {
     proof: Proof,
     /// The listener of each, ours first.
     listeners: [Option<Listener>; 2],
-}
-
-/// Somebody who is online.
-struct Listener {
-    _process: Process,
-    output: std::path::PathBuf,
-    /// How much of the output has been looked at.
-    seen: RefCell<usize>,
+    folder: PathBuf,
 }
 
 /// Runs all rows.
-pub(crate) fn run(ours: Server, theirs: Server, proof: Proof) -> Vec<Result> {
-    let mut stage = Stage { ours, theirs, proof, listeners: [None, None] };
+pub(crate) fn run(ours: Server, theirs: Server, proof: Proof, folder: PathBuf) -> Vec<Result> {
+    let mut stage = Stage { ours, theirs, proof, listeners: [None, None], folder };
     let mut results = Vec::new();
     for Row { what, run } in ROWS {
         let result = run(&mut stage);
@@ -72,32 +67,18 @@ impl Stage {
     fn command(&self, is_ours: bool, command: &str, resource: Option<&str>) -> Command {
         let server = self.server(is_ours);
         let who = resource.map_or(server.user(), |resource| format!("{}/{resource}", server.user()));
-        let mut words = Command::new(balcony());
-        words.args([command, "--as", &who, "--connect", &server.address, "--ca"]).arg(&server.ca);
-        words.env("BALCONY_PASSWORD", PASSWORD);
+        let mut words = server.command(command, &who);
+        words.arg("--ca").arg(&server.ca);
         words
-    }
-
-    fn done(&self, mut command: Command) -> Result<String> {
-        let Output { status, stdout, stderr } = command.output().map_err(|error| error.to_string())?;
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
-        if status.success() { Ok(text(&stdout)) } else { Err(text(&stderr)) }
     }
 
     /// Has somebody come online, if they aren't.
     fn online(&mut self, is_ours: bool) -> Result {
         let place = usize::from(!is_ours);
-        if self.listeners[place].is_some() {
-            return Ok(());
+        if self.listeners[place].is_none() {
+            let listener = Listener::start(self.command(is_ours, "listen", Some("home")), &self.folder)?;
+            self.listeners[place] = Some(listener);
         }
-        let server = self.server(is_ours);
-        let count = server.log().len() + usize::from(is_ours);
-        let output =
-            std::env::temp_dir().join(format!("federate-{}-{}-{count}", std::process::id(), server.user()));
-        let errors = output.with_extension("errors");
-        let mut process = Process::start(self.command(is_ours, "listen", Some("home")), &output, &errors)?;
-        process.wait_until(PATIENCE, || read(&errors).contains("listening as"))?;
-        self.listeners[place] = Some(Listener { _process: process, output, seen: RefCell::new(0) });
         Ok(())
     }
 
@@ -110,27 +91,14 @@ impl Stage {
         let Some(listener) = &self.listeners[usize::from(!is_ours)] else {
             return Err("nobody listens".into());
         };
-        let found = eventually(PATIENCE, || {
-            let text = read(&listener.output);
-            let seen = *listener.seen.borrow();
-            let at = text.get(seen..).and_then(|rest| rest.find(what));
-            if let Some(at) = at {
-                *listener.seen.borrow_mut() = seen + at + what.len();
-            }
-            at.is_some()
-        });
-        let who = self.server(is_ours).user();
-        if found { Ok(()) } else { Err(format!("{who} does not see `{what}`")) }
+        listener.sees(what).map_err(|error| format!("{}: {error}", self.server(is_ours).user()))
     }
 
     fn subscribe(&mut self, by_ours: bool) -> Result {
         self.online(!by_ours)?;
         let (asker, asked) = (self.server(by_ours).user(), self.server(!by_ours).user());
         let mut command = self.command(by_ours, "roster", None);
-        self.done({
-            command.args(["add", &asked]);
-            command
-        })?;
+        done(command.args(["add", &asked]))?;
         if by_ours {
             self.sees(false, &format!("{asker} asks to see when you are online"))?;
         }
@@ -141,13 +109,13 @@ impl Stage {
         if !by_ours {
             let mut approve = self.command(true, "roster", None);
             approve.args(["approve", &asker]);
-            self.done(approve)?;
+            done(&mut approve)?;
         }
-        self.done(command)?;
+        done(&mut command)?;
         let row = || {
             let mut list = self.command(by_ours, "roster", None);
             list.arg("list");
-            self.done(list).unwrap_or_default()
+            done(&mut list).unwrap_or_default()
         };
         let wanted = if by_ours { "you see" } else { "you see each other" };
         let is_there =
@@ -171,7 +139,7 @@ impl Stage {
     fn send(&self, from_ours: bool, to: &str, text: &str) -> Result {
         let mut command = self.command(from_ours, "send", Some("quill"));
         command.args([to, text]);
-        self.done(command).map(drop)
+        done(&mut command).map(drop)
     }
 
     fn chat(&mut self, from_ours: bool, text: &str) -> Result {
@@ -197,10 +165,77 @@ impl Stage {
         }
     }
 
+    /// Only with a certificate that nobody vouches for there is something to complain about.
+    fn check(&mut self) -> Result {
+        for server in [&self.ours, &self.theirs] {
+            let mut command = Command::new(balcony());
+            command.args(["check", server.domain, "--ca"]).arg(&server.trusted);
+            let output = command.output().map_err(|error| error.to_string())?;
+            let text = String::from_utf8_lossy(&output.stdout).into_owned();
+            let wrong: Vec<&str> = text.lines().filter(|line| line.starts_with("WRONG")).collect();
+            let is_stranger = self.proof == Proof::Dialback;
+            let is_right = match is_stranger {
+                false => output.status.code() == Some(0),
+                true => {
+                    output.status.code() == Some(1)
+                        && wrong.iter().all(|line| line.contains("certificate comes alone"))
+                }
+            };
+            if !is_right {
+                return Err(format!(
+                    "of {}: {:?}, {}",
+                    server.domain,
+                    output.status.code(),
+                    wrong.join("; ")
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// `send` asks whether the device is there, after the message.
+    fn request(&mut self) -> Result {
+        self.online(false)?;
+        self.send(true, &format!("{}/home", self.theirs.user()), "Who is there?")?;
+        self.sees(false, "Who is there?")
+    }
+
+    fn block(&mut self) -> Result {
+        let theirs = self.theirs.user();
+        self.online(true)?;
+        done(self.command(true, "roster", None).args(["block", &theirs]))?;
+        // Whether they are told is up to privacy: it must not be seen.
+        let _ = self.send(false, &self.ours.user(), "Do you hear me?");
+        done(self.command(true, "roster", None).args(["unblock", &theirs]))?;
+        self.send(false, &self.ours.user(), "And now?")?;
+        let listener = self.listeners[0].as_ref().ok_or("nobody listens")?;
+        listener.sees("And now?")?;
+        match listener.has("Do you hear me?") {
+            false => Ok(()),
+            true => Err("what was blocked is seen".into()),
+        }
+    }
+
+    /// As by a router that forgets connections: both ends hear of it.
+    fn cut(&mut self) -> Result {
+        self.presence()?;
+        let filter = "( sport = :5269 or dport = :5269 or sport = :5270 or dport = :5270 )";
+        done(Command::new("ss").args(["-K", "state", "established", filter]))?;
+        self.chat(true, "Wilt thou be gone?")?;
+        self.chat(false, "It is not yet near day")?;
+        // A device that comes now is seen: nobody has forgotten anybody.
+        let mut command = self.command(false, "listen", Some("more"));
+        command.args(["--count", "1"]);
+        let more = Listener::start(command, &self.folder)?;
+        self.sees(true, &format!("{}/more is online", self.theirs.user()))?;
+        drop(more);
+        self.sees(true, &format!("{}/more is offline", self.theirs.user()))
+    }
+
     fn nobody(&mut self) -> Result {
         let mut command = self.command(true, "roster", None);
         command.args(["add", "nobody@nowhere.test"]);
-        match self.done(command) {
+        match done(&mut command) {
             Err(error) if error.contains("remote-server-not-found") => Ok(()),
             other => Err(format!("{other:?}")),
         }
@@ -238,7 +273,7 @@ impl Stage {
         std::thread::sleep(Duration::from_secs(1));
         let mut command = self.command(true, "roster", None);
         command.args(["add", &format!("nurse@{}", self.theirs.domain)]);
-        match self.done(command) {
+        match done(&mut command) {
             Err(error) if error.contains("remote-server-timeout") => {}
             other => return Err(format!("{other:?}")),
         }

@@ -1,0 +1,169 @@
+//! What has come of all of it, as the page docs/federation.md.
+
+use super::certificates::Kind;
+use super::people::{ROWS, Row};
+use super::wrong;
+use crate::run::Result;
+
+/// What a pair of servers has come to.
+pub(crate) enum Rows {
+    Ran(Vec<Result>),
+    /// It could not be had, for this reason.
+    Skipped(String),
+}
+
+/// What was tried, each with what has come of it.
+pub(crate) type Tried = Vec<(String, Result)>;
+
+/// What has come of each kind of wrong certificate, at theirs and at ours.
+pub(crate) type Kinds = Vec<(Kind, [Result; 2])>;
+
+/// All results.
+#[derive(Default)]
+pub(crate) struct Report {
+    /// Columns with their titles.
+    pub(crate) people: Vec<(String, Rows)>,
+    /// With whom, and for each kind what ours and what theirs have done.
+    pub(crate) wrong: Vec<(&'static str, Kinds)>,
+    pub(crate) triangle: Vec<(&'static str, Result<Tried>)>,
+    /// The version of slixmpp, and rows.
+    pub(crate) component: Option<Result<(String, Tried)>>,
+}
+
+const HEAD: &str = "\
+# Balcony among other servers
+
+Written by `cargo xtask federate --write`: a user of Balcony and one of another server, each at their own, found by SRV records in a
+DNS of the test's own. 'Certificate' is SASL EXTERNAL and nothing else, with a certificate of an authority that both trust; 'dialback' is a
+certificate that nobody vouches for, at both ends, and dialback; 'direct TLS' is a certificate, and `_xmpps-server` records only.
+
+Certificates are for servers only (`serverAuth`), as public authorities make them now. ejabberd 23.01 takes such a one for dialback and no more, so that where it
+is the other one Balcony's are for clients, too (`clientAuth`).
+
+";
+
+impl Report {
+    pub(crate) fn markdown(&self) -> String {
+        let mut out = HEAD.to_owned();
+        let titles: Vec<&str> = self.people.iter().map(|(title, _)| title.as_str()).collect();
+        header(&mut out, "what", &titles);
+        for (index, Row { what, .. }) in ROWS.iter().enumerate() {
+            let cells = self.people.iter().map(|(_, rows)| match rows {
+                Rows::Ran(rows) => cell(rows.get(index)),
+                Rows::Skipped(_) => "-",
+            });
+            row(&mut out, what, cells);
+        }
+        if !self.wrong.is_empty() {
+            out.push_str("\n## Wrong certificates\n\nWhere certificates are demanded: nothing goes, and the sender hears of it.\n\n");
+            let titles: Vec<String> = self
+                .wrong
+                .iter()
+                .flat_map(|(other, _)| wrong::ROWS.iter().map(move |row| format!("{other}: {row}")))
+                .collect();
+            header(&mut out, "certificate", &titles.iter().map(String::as_str).collect::<Vec<_>>());
+            for (index, kind) in Kind::WRONG.into_iter().enumerate() {
+                let both = self.wrong.iter().filter_map(|(_, kinds)| kinds.get(index));
+                row(
+                    &mut out,
+                    kind.words(),
+                    both.flat_map(|(_, both)| both.iter().map(|one| cell(Some(one)))),
+                );
+            }
+        }
+        if !self.triangle.is_empty() {
+            out.push_str("\n## Three domains\n\nBalcony hosts `one.test` and `three.test`, each with its own certificate; the other server has `two.test`.\n\n");
+            let titles: Vec<&str> = self.triangle.iter().map(|(other, _)| *other).collect();
+            header(&mut out, "what", &titles);
+            let first = self.triangle.iter().find_map(|(_, result)| result.as_ref().ok());
+            for (index, (what, _)) in first.into_iter().flatten().enumerate() {
+                let cells = self.triangle.iter().map(|(_, result)| match result {
+                    Ok(rows) => cell(rows.get(index).map(|(_, result)| result)),
+                    Err(_) => "-",
+                });
+                row(&mut out, what, cells);
+            }
+        }
+        if let Some(Ok((version, rows))) = &self.component {
+            out.push_str("\n## A component\n\nOf slixmpp, at Balcony (XEP-0114).\n\n");
+            header(&mut out, "what", &[&format!("slixmpp {version}")]);
+            for (what, result) in rows {
+                row(&mut out, what, core::iter::once(cell(Some(result))));
+            }
+        }
+        for (title, list) in [("What failed", self.failures()), ("What could not be had", self.skipped())] {
+            if !list.is_empty() {
+                out.push_str(&format!("\n{title}:\n\n"));
+                list.iter().for_each(|line| out.push_str(&format!("- {line}\n")));
+            }
+        }
+        out
+    }
+
+    /// All that did not go as it should, in words.
+    pub(crate) fn failures(&self) -> Vec<String> {
+        let mut failed = Vec::new();
+        let mut add = |of: &str, what: &str, result: &Result| {
+            if let Err(error) = result {
+                failed.push(format!("{of}: {what}: {error}"));
+            }
+        };
+        for (title, rows) in &self.people {
+            if let Rows::Ran(rows) = rows {
+                rows.iter().zip(ROWS).for_each(|(result, Row { what, .. })| add(title, what, result));
+            }
+        }
+        for (other, kinds) in &self.wrong {
+            for (kind, both) in kinds {
+                let rows = wrong::ROWS.iter().zip(both);
+                rows.for_each(|(what, result)| add(other, &format!("{}: {what}", kind.words()), result));
+            }
+        }
+        for (other, rows) in
+            self.triangle.iter().filter_map(|(other, rows)| Some((other, rows.as_ref().ok()?)))
+        {
+            rows.iter().for_each(|(what, result)| add(other, what, result));
+        }
+        if let Some(Ok((_, rows))) = &self.component {
+            rows.iter().for_each(|(what, result)| add("slixmpp", what, result));
+        }
+        failed
+    }
+
+    /// All that was not there, with the reasons.
+    fn skipped(&self) -> Vec<String> {
+        let people = self.people.iter().filter_map(|(title, rows)| match rows {
+            Rows::Skipped(reason) => Some(format!("SKIP {title}: {reason}")),
+            Rows::Ran(_) => None,
+        });
+        let triangle = self.triangle.iter().filter_map(|(other, result)| {
+            Some(format!("SKIP three domains with {other}: {}", result.as_ref().err()?))
+        });
+        let component = self
+            .component
+            .iter()
+            .filter_map(|result| Some(format!("SKIP the component: {}", result.as_ref().err()?)));
+        people.chain(triangle).chain(component).collect()
+    }
+}
+
+fn cell(result: Option<&Result>) -> &'static str {
+    match result {
+        Some(Ok(())) => "ok",
+        Some(Err(_)) => "**no**",
+        None => "-",
+    }
+}
+
+fn header(out: &mut String, first: &str, titles: &[&str]) {
+    row(out, first, titles.iter().copied());
+    out.push_str("|---|");
+    out.push_str(&"---|".repeat(titles.len()));
+    out.push('\n');
+}
+
+fn row<'a>(out: &mut String, first: &str, cells: impl Iterator<Item = &'a str>) {
+    out.push_str(&format!("| {first} |"));
+    cells.for_each(|cell| out.push_str(&format!(" {cell} |")));
+    out.push('\n');
+}
