@@ -1,12 +1,12 @@
 //! `cargo xtask firmware`: a client on a microcontroller, run in QEMU against the server, and what it needs.
 
 use std::fs;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use crate::bare::share_lock;
 use crate::elf::{self, Symbol};
 use crate::figures::{flags, has_target};
-use crate::run::{Result, cargo, command, output, root, run};
+use crate::run::{Result, cargo, command, describe, root, run};
 
 pub(crate) const HELP: &str = "\
 Builds the lamp of examples/firmware for a thumbv7em-none-eabihf, runs it in QEMU (mps2-an386) with the server on
@@ -33,7 +33,7 @@ const BUDGETS: &[(&str, u64)] = &[
     ("ram", 40 * 1024),
 ];
 /// What it takes today, and a little. The aim is 160 KiB.
-const FLASH: u64 = 184 * 1024;
+const FLASH: u64 = 186 * 1024;
 
 pub(crate) fn main(args: &[String]) -> Result {
     if let Some(arg) = args.first() {
@@ -56,10 +56,16 @@ pub(crate) fn main(args: &[String]) -> Result {
     let folder = std::env::temp_dir().join(format!("balcony-firmware-{}", std::process::id()));
     fs::create_dir(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
     let mut story = command(&root().join(TARGET).join("host/host").to_string_lossy(), &[QEMU, &program]);
-    let told = output(story.arg(&folder));
+    story.arg(&folder).stderr(Stdio::inherit());
+    println!("$ {}", describe(&story));
+    let ended = story.output();
     fs::remove_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
-    let told = told?;
+    let ended = ended.map_err(|error| format!("host: {error}"))?;
+    let told = String::from_utf8_lossy(&ended.stdout);
     print!("{told}");
+    if !ended.status.success() {
+        return Err(format!("the story has ended with {}", ended.status));
+    }
 
     let file = fs::read(root().join(&program)).map_err(|error| format!("{program}: {error}"))?;
     let symbols = elf::symbols(&file).ok_or_else(|| format!("{program}: not an ELF file"))?;

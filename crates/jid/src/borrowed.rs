@@ -46,18 +46,18 @@ impl<'a> JidRef<'a> {
 
     /// The address without its resourcepart: `juliet@example.com`.
     pub fn bare_str(self) -> &'a str {
-        &self.text[..usize::from(self.bare)]
+        self.text.get(..usize::from(self.bare)).unwrap_or_default()
     }
 
     /// What stands before the `@`, if there is one: `juliet`.
     pub fn localpart(self) -> Option<&'a str> {
-        (self.local > 0).then(|| &self.text[..usize::from(self.local)])
+        self.text.get(..usize::from(self.local)).filter(|local| !local.is_empty())
     }
 
     /// The domain: `example.com`.
     pub fn domainpart(self) -> &'a str {
         let start = if self.local > 0 { usize::from(self.local) + 1 } else { 0 };
-        &self.text[start..usize::from(self.bare)]
+        self.text.get(start..usize::from(self.bare)).unwrap_or_default()
     }
 
     /// What stands after the first `/`, if there is one: `balcony`.

@@ -70,7 +70,11 @@ impl Jid {
 
     /// This address, borrowed.
     pub fn as_ref(&self) -> JidRef<'_> {
-        JidRef::from_offsets(&self.text[..usize::from(self.end)], self.local, self.bare)
+        JidRef::from_offsets(
+            self.text.get(..usize::from(self.end)).unwrap_or_default(),
+            self.local,
+            self.bare,
+        )
     }
 
     /// The whole address: `juliet@example.com/balcony`.

@@ -34,7 +34,8 @@ impl Stanza {
     ///
     /// # Errors
     ///
-    /// [`Invalid`] with `policy-violation` for one that the reader [refused](balcony_xml::Token::Refused); with `bad-request` for an iq without id, with an unknown type or, as a get or set, without exactly
+    /// [`Invalid`] with `policy-violation` for one that the reader [refused](balcony_xml::Token::Refused), or `resource-constraint` if
+    /// there was no memory for it; with `bad-request` for an iq without id, with an unknown type or, as a get or set, without exactly
     /// one child (RFC 6120 section 8.2.3), and for an unknown presence type (RFC 6121 section 4.7.1); with
     /// `jid-malformed` for an address that breaks RFC 7622.
     #[must_use]
@@ -87,13 +88,18 @@ fn read_head(element: ElementRef<'_>, refusal: Option<ReadError>) -> Result<Head
     };
     let kind = read_kind(element).map_err(|text| fail(ErrorCondition::BadRequest, text, None))?;
     if let Some(refusal) = refusal {
+        let condition = match refusal {
+            ReadError::NoMemory => ErrorCondition::ResourceConstraint,
+            _ => ErrorCondition::PolicyViolation,
+        };
         let text = match refusal {
+            ReadError::NoMemory => "there is no memory for the stanza",
             ReadError::TooDeep => "the stanza is nested too deeply",
             ReadError::TooManyAttributes => "an element of the stanza has too many attributes",
             ReadError::TooManyNodes => "the stanza has too many parts",
             _ => "the stanza is too long",
         };
-        return Err(fail(ErrorCondition::PolicyViolation, text, Some(kind)));
+        return Err(fail(condition, text, Some(kind)));
     }
     if let Kind::Iq(iq) = kind {
         if id.is_none() {

@@ -259,6 +259,7 @@ impl Common {
             | ReadError::TooDeep
             | ReadError::TooManyAttributes
             | ReadError::TooManyNodes => StreamCondition::PolicyViolation,
+            ReadError::NoMemory => StreamCondition::ResourceConstraint,
         };
         let text = match (self.framing, self.phase) {
             // A client that opens a stream as on TCP is told of more than its missing end tag.

@@ -116,6 +116,8 @@ impl Builder {
             return Err(ReadError::TooDeep);
         }
         self.count_node(limits)?;
+        self.tree.nodes.try_reserve(1)?;
+        self.open.try_reserve(1)?;
         self.attributes = 0;
         let node = self.tree.push_element(name.prefix(), name.local(), Span::EMPTY);
         self.open.push(node);
@@ -146,6 +148,7 @@ impl Builder {
         } else if prefix.len() == XMLNS.len() && texts.get(prefix) == XMLNS {
             self.scope.declare(level, name, value, texts)
         } else {
+            self.tree.attrs.try_reserve(1)?;
             self.tree.attrs.push(AttrNode { prefix, name, namespace: Span::EMPTY, value });
             Ok(())
         }
@@ -191,6 +194,7 @@ impl Builder {
         } else {
             let key = |attr: &AttrNode| Key(texts.get(attr.name), texts.get(attr.namespace));
             self.seen.clear();
+            self.seen.try_reserve(attrs.len())?;
             attrs.iter().zip(0..).find_map(|(attr, at)| {
                 let before = self.seen.insert(key(attr), at, |at| key(&attrs[at as usize]))?;
                 Some((&attrs[before as usize], attr))
@@ -218,7 +222,7 @@ impl Builder {
         {
             self.borrows = !prefix.is_empty() || !self.is_content(source, declared);
         }
-        Ok(self.scope.intern(&mut self.tree, declared))
+        self.scope.intern(&mut self.tree, declared)
     }
 
     /// Whether a default namespace is the content namespace.
@@ -233,6 +237,7 @@ impl Builder {
     pub(crate) fn text(&mut self, source: &[u8], piece: Span, limits: &XmlLimits) -> Result<(), ReadError> {
         if self.tree.text_begins() {
             self.count_node(limits)?;
+            self.tree.nodes.try_reserve(1)?;
         }
         self.tree.push_piece(source, piece)
     }
@@ -240,6 +245,7 @@ impl Builder {
     pub(crate) fn char(&mut self, source: &[u8], c: char, limits: &XmlLimits) -> Result<(), ReadError> {
         if self.tree.text_begins() {
             self.count_node(limits)?;
+            self.tree.nodes.try_reserve(1)?;
         }
         self.tree.push_char(source, c)
     }

@@ -3,6 +3,7 @@
 //!
 //! The keys lie elsewhere. What is in the tree is numbers of theirs, and they are taken back in the opposite order.
 
+use alloc::collections::TryReserveError;
 use alloc::vec::Vec;
 
 /// Two strings without bytes of zero, one behind the other.
@@ -68,6 +69,11 @@ pub(crate) struct CritBit {
 impl CritBit {
     pub(crate) const fn new() -> Self {
         CritBit { root: None, branches: Vec::new() }
+    }
+
+    /// Makes room for so many more keys.
+    pub(crate) fn try_reserve(&mut self, keys: usize) -> Result<(), TryReserveError> {
+        self.branches.try_reserve(keys)
     }
 
     fn link(&self, slot: Slot) -> Option<Link> {

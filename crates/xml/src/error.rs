@@ -1,6 +1,9 @@
 //! What can be wrong with XML, and which stream error tells the peer. Whether the stream ends of it is decided by whoever reads.
 
+use alloc::collections::TryReserveError;
 use core::fmt;
+
+use smallvec::CollectionAllocErr;
 
 /// What is wrong with the XML that a peer sent. Every variant belongs to one stream error condition (RFC 6120 section
 /// 4.9.3), named in its documentation.
@@ -25,6 +28,20 @@ pub enum ReadError {
     TooManyAttributes,
     /// The element has more elements and runs of text than allowed: `policy-violation`.
     TooManyNodes,
+    /// There is no memory for it, where what gives memory says so: `resource-constraint`.
+    NoMemory,
+}
+
+impl From<TryReserveError> for ReadError {
+    fn from(_: TryReserveError) -> Self {
+        ReadError::NoMemory
+    }
+}
+
+impl From<CollectionAllocErr> for ReadError {
+    fn from(_: CollectionAllocErr) -> Self {
+        ReadError::NoMemory
+    }
 }
 
 impl fmt::Display for ReadError {
@@ -39,6 +56,7 @@ impl fmt::Display for ReadError {
             ReadError::TooDeep => f.write_str("the element is nested too deeply"),
             ReadError::TooManyAttributes => f.write_str("an element has too many attributes"),
             ReadError::TooManyNodes => f.write_str("the element has too many parts"),
+            ReadError::NoMemory => f.write_str("there is no memory for the element"),
         }
     }
 }

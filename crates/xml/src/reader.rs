@@ -33,7 +33,9 @@ const MAX_BYTES: usize = 1 << 30;
 /// held until it is complete, its exact bytes beside its parsed form, so the memory taken is at most a small multiple of
 /// [`XmlLimits::bytes`]; between elements it is a few kilobytes.
 ///
-/// An element that passes another limit than that of bytes somewhere in its content is no danger to the stream: its content is
+/// Memory is asked for in a way that can be refused, where what gives it can refuse ([`ReadError::NoMemory`]).
+///
+/// An element that passes another limit than that of bytes, or that of memory, somewhere in its content is no danger to the stream: its content is
 /// read and dropped, and it comes as [`Token::Refused`].
 ///
 /// ```
@@ -108,6 +110,12 @@ const ONE_ELEMENT: ReadError = ReadError::NotWellFormed("a message holds exactly
 
 /// How many bytes of input are first put behind an element that has begun before; then twice as many each time.
 const WINDOW: usize = 512;
+
+/// Whoever keeps the content of an element will need as much memory again, and can't say that there is none: for a content of so many
+/// bytes that is found out before.
+const LARGE: usize = 2_048;
+/// What the memory of something shared has beside it.
+const COUNTS: usize = 2 * size_of::<usize>();
 
 impl Reader {
     /// A reader at the start of a stream.
@@ -267,9 +275,12 @@ impl Reader {
         if part.is_some() {
             let taken = core::str::from_utf8(taken).map_err(|_| ReadError::Encoding)?;
             crate::work::looked_at(taken.len());
-            self.assembly.builder.tree_mut().source.push_str(taken);
+            let kept = &mut self.assembly.builder.tree_mut().source;
+            kept.try_reserve(taken.len())?;
+            kept.push_str(taken);
         } else {
             crate::work::looked_at(taken.len());
+            self.partial.try_reserve(taken.len())?;
             self.partial.extend_from_slice(taken);
         }
         Ok(part)
@@ -282,6 +293,7 @@ impl Reader {
         let before = self.partial.len();
         let mut source = mem::take(&mut self.partial);
         crate::work::looked_at(window);
+        source.try_reserve(window)?;
         source.extend_from_slice(&input[..window]);
         let part = self.tokens(&source);
         let end = self.tokenizer.position();
@@ -378,6 +390,16 @@ impl Reader {
                 self.assembly.builder.drop_content(&[]);
                 self.assembly.refusal = Some(ReadError::TooLong);
             }
+        }
+        // Of what is small nobody doubts it.
+        let content = self.payload().len();
+        if self.makes_payload
+            && content >= LARGE
+            && Vec::<u8>::new().try_reserve_exact(content + COUNTS).is_err()
+        {
+            self.assembly.builder.drop_content(&[]);
+            self.assembly.builder.shrink();
+            self.assembly.refusal = Some(ReadError::NoMemory);
         }
         self.assembly.refusal.map_or(Token::Element, Token::Refused)
     }

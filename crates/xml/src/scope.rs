@@ -111,6 +111,8 @@ impl Scope {
         if uri.is_empty() && !name.is_empty() {
             return Err(ReadError::BadNamespace("a prefix is declared for no namespace"));
         }
+        self.bindings.try_reserve(1)?;
+        self.by_prefix.try_reserve(1)?;
         // Where it was declared, it stands.
         let in_tree = InTree { tree: self.tree, namespace };
         let at = self.push(Binding { level, prefix, namespace, is_kept: false, hides, in_tree });
@@ -188,21 +190,22 @@ impl Scope {
     }
 
     /// The namespace for `tree`, in whose texts it is put once.
-    pub(crate) fn intern(&mut self, tree: &mut Tree, declared: Declared) -> Span {
+    pub(crate) fn intern(&mut self, tree: &mut Tree, declared: Declared) -> Result<Span, ReadError> {
         let (in_tree, kept) = match declared {
-            Declared::Nothing => return Span::EMPTY,
+            Declared::Nothing => return Ok(Span::EMPTY),
             Declared::Xml => (&mut self.xml, None),
             Declared::By(at) => match self.bindings.get_mut(at as usize) {
                 // All that isn't kept is of this tree, and stands there.
                 Some(binding) => (&mut binding.in_tree, Some(binding.namespace)),
-                None => return Span::EMPTY,
+                None => return Ok(Span::EMPTY),
             },
         };
         if in_tree.tree != self.tree {
             let namespace = kept.map_or(XML_NS, |span| self.kept.get(span.range()).unwrap_or_default());
+            tree.pool.try_reserve(namespace.len())?;
             *in_tree = InTree { tree: self.tree, namespace: tree.intern(namespace) };
         }
-        in_tree.namespace
+        Ok(in_tree.namespace)
     }
 
     /// The element at `level` ends, and its declarations with it.

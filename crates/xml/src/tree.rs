@@ -234,6 +234,7 @@ impl Tree {
     /// The same with a character that does not stand in the source.
     pub(crate) fn push_char(&mut self, source: &[u8], c: char) -> Result<(), ReadError> {
         self.pool_text(source)?;
+        self.pool.try_reserve(c.len_utf8())?;
         self.pool.push(c);
         self.text_grows(c.len_utf8());
         Ok(())
@@ -249,6 +250,7 @@ impl Tree {
                     *last = Span::pooled(end, self.pool.len());
                 } else if last.range().end != end {
                     // Something else has been put into the pool since.
+                    self.pool.try_reserve(last.len())?;
                     self.pool.extend_from_within(last.range());
                     *last = Span::pooled(end, self.pool.len());
                 }
@@ -354,6 +356,8 @@ impl Tree {
 pub(crate) fn push_valid(pool: &mut String, source: &[u8], piece: Span) -> Result<(), ReadError> {
     crate::work::looked_at(piece.len());
     let bytes = source.get(piece.range()).unwrap_or_default();
-    pool.push_str(core::str::from_utf8(bytes).map_err(|_| ReadError::Encoding)?);
+    let text = core::str::from_utf8(bytes).map_err(|_| ReadError::Encoding)?;
+    pool.try_reserve(text.len())?;
+    pool.push_str(text);
     Ok(())
 }

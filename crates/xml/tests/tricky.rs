@@ -40,6 +40,7 @@ fn kind(error: ReadError) -> &'static str {
         ReadError::TooDeep => "deep",
         ReadError::TooManyAttributes => "attributes",
         ReadError::TooManyNodes => "nodes",
+        ReadError::NoMemory => "memory",
     }
 }
 

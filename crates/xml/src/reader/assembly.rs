@@ -136,8 +136,10 @@ impl Assembly {
     /// Drops the content of an element if only that is too much, so that one can go on behind it.
     #[cold]
     fn fail(&mut self, error: ReadError, event: &Event, source: &[u8]) -> Result<(), ReadError> {
-        let is_limit =
-            matches!(error, ReadError::TooDeep | ReadError::TooManyAttributes | ReadError::TooManyNodes);
+        let is_limit = matches!(
+            error,
+            ReadError::TooDeep | ReadError::TooManyAttributes | ReadError::TooManyNodes | ReadError::NoMemory
+        );
         // Who sent it and to whom has to be known.
         let has_start_tag = self.content > 0;
         if !is_limit || !has_start_tag {
@@ -148,6 +150,10 @@ impl Assembly {
         self.refusal = Some(error);
         self.children.clear();
         self.builder.drop_content(source);
+        if error == ReadError::NoMemory {
+            // Whoever answers needs some.
+            self.builder.shrink();
+        }
         Ok(())
     }
 

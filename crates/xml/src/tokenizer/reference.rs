@@ -80,7 +80,9 @@ impl Tokenizer {
         sink: &mut S,
     ) -> Result<Step<S::Part>, ReadError> {
         if self.state == State::ValueReference {
-            sink.pool().push(c);
+            let pool = sink.pool();
+            pool.try_reserve(c.len_utf8())?;
+            pool.push(c);
             Ok(self.begin(State::Value))
         } else {
             self.go(State::Content);

@@ -137,6 +137,7 @@ impl Tokenizer {
         sink: &mut S,
     ) -> Result<Step<S::Part>, ReadError> {
         let Some(name) = self.name(source)? else { return Ok(Step::More) };
+        self.open.try_reserve(1)?;
         self.open.push((name.start, name.end));
         self.state = State::Tag;
         self.emit(Event::Open(name), source, sink)
@@ -304,6 +305,7 @@ impl Tokenizer {
                 // What else is white space is a space (XML section 3.3.3).
                 Some(byte @ (b'\t' | b'\n' | b'\r')) => {
                     self.decode(source, pool)?;
+                    pool.try_reserve(1)?;
                     pool.push(' ');
                     self.after_cr = *byte == b'\r';
                     return Ok(self.begin(State::Value));

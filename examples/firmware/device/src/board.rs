@@ -1,7 +1,8 @@
 //! What this program needs of a board: a line, a clock, randomness, and a way to say something and to end.
 //!
 //! The board is an Arm MPS2 with a Cortex-M4 (AN386), as QEMU plays it. Its first UART is the line to the server, like that of a
-//! modem; the second says whether there is one: `1` when the line is up, `0` when it is cut. What the program says, its end and its
+//! modem; the second says whether there is one, `1` when the line is up, `0` when it is cut, and is
+//! told by an `r` that the program rests. What the program says, its end and its
 //! randomness go over the debugger (semihosting). Another board has another file like this one.
 
 use core::cell::Cell;
@@ -99,9 +100,9 @@ impl Board {
         }
     }
 
-    /// Whether there is a line to the server.
+    /// Whether there is a line to the server. One that was cut and is there again is another one, so each change shows once.
     pub(crate) fn is_up(&mut self) -> bool {
-        while let Some(byte) = CARRIER.byte() {
+        if let Some(byte) = CARRIER.byte() {
             self.is_up = byte == b'1';
         }
         self.is_up
@@ -125,6 +126,12 @@ impl Board {
             while LINE.read(STATE) & IS_SENDING != 0 {}
             LINE.write(DATA, u32::from(*byte));
         }
+    }
+
+    /// Says on the second UART that the program is at rest.
+    pub(crate) fn rests(&self) {
+        while CARRIER.read(STATE) & IS_SENDING != 0 {}
+        CARRIER.write(DATA, u32::from(b'r'));
     }
 
     /// What was sent over a line that has been cut since is of no use to the next one.

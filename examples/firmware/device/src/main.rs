@@ -12,6 +12,7 @@ mod heap;
 mod lamp;
 
 use core::panic::PanicInfo;
+use core::time::Duration;
 
 use alloc::string::String;
 use alloc::vec;
@@ -47,6 +48,9 @@ const STORY: &[&str] = &[
     "closed",
 ];
 
+/// When nothing has come for so long, nothing is under way.
+const QUIET: Duration = Duration::from_millis(200);
+
 /// The loop's own buffer.
 const CHUNK: usize = 128;
 
@@ -57,6 +61,10 @@ struct Device {
     seed: Seed,
     told: usize,
     level: u8,
+    /// When something has come last.
+    heard: Instant,
+    /// Nothing has come since the other end was told that nothing happens.
+    rests: bool,
     /// The most memory in use while nothing happens.
     rest: usize,
 }
@@ -85,7 +93,17 @@ impl Device {
         patient.presence = Some(Presence::available().priority(PRIORITY));
         let extensions = (Discovery::new("Lamp", "1.0").identity("client", "bot"), lamp::commands(ACCOUNT));
         let agent = Agent::new(patient, extensions, &seed);
-        Some(Device { board, config, agent, seed, told: 0, level: 0, rest: 0 })
+        Some(Device {
+            board,
+            config,
+            agent,
+            seed,
+            told: 0,
+            level: 0,
+            heard: Instant::ZERO,
+            rests: false,
+            rest: 0,
+        })
     }
 
     fn run(&mut self) {
@@ -93,8 +111,9 @@ impl Device {
         loop {
             let now = self.board.now();
             self.agent.tick(now);
-            if self.board.is_up() && self.agent.connects(now) {
+            if !self.board.is_up() {
                 self.board.forget();
+            } else if self.agent.connects(now) {
                 let why = self.connection(&mut session);
                 let resumable =
                     session.as_ref().is_some_and(|session: &Session| session.resumable().is_some());
@@ -140,7 +159,10 @@ impl Device {
             let room = pump.room().min(buffer.len());
             match self.board.read(&mut buffer[..room]) {
                 0 => self.idle(&pump),
-                count => pump.received(&buffer[..count]),
+                count => {
+                    (self.heard, self.rests) = (self.board.now(), false);
+                    pump.received(&buffer[..count]);
+                }
             }
         };
         *session = Some(pump.into_session());
@@ -204,6 +226,10 @@ impl Device {
                 AgentEvent::Offline { .. } => self.happened("offline"),
                 AgentEvent::Message(message) => {
                     self.happened("message");
+                    if STORY.get(self.told) == Some(&"sleep") {
+                        // What comes next is more than there is memory for.
+                        say_number("figure peak", heap::take_peak());
+                    }
                     let text = if self.level == 0 { "It is dark." } else { "There is light." };
                     let sent = self.agent.send(message.reply().body(text).to_stanza());
                     check(sent.is_ok(), "a reply");
@@ -227,8 +253,12 @@ impl Device {
     /// Nothing is to be done. A device with a battery sleeps here until a byte comes or something is due (`wfi`, with the interrupts of the
     /// line and of a timer); this one only looks how much memory it holds.
     fn idle(&mut self, pump: &Pump) {
-        if self.agent.jid().is_some() && pump.client().unacknowledged().next().is_none() {
+        let is_quiet = self.board.now() - self.heard >= QUIET;
+        if is_quiet && self.agent.jid().is_some() && pump.client().unacknowledged().next().is_none() {
             self.rest = self.rest.max(heap::used());
+            if !core::mem::replace(&mut self.rests, true) {
+                self.board.rests();
+            }
         }
     }
 
@@ -236,7 +266,6 @@ impl Device {
         check(self.told == STORY.len(), "the story is not over");
         check(self.rest > 0, "it was never at rest");
         say_number("figure rest", self.rest);
-        say_number("figure peak", heap::take_peak());
         say_number("figure arena", heap::ARENA);
         say_number("figure allocations", heap::allocations());
         say_number("figure stack", stack());

@@ -16,6 +16,7 @@ pub(crate) struct Board {
     qemu: Child,
     line: UnixStream,
     carrier: UnixStream,
+    rests: usize,
 }
 
 impl Board {
@@ -44,7 +45,7 @@ impl Board {
         }
         let (carrier, line) = (sockets.pop(), sockets.pop());
         let (Some(line), Some(carrier)) = (line, carrier) else { return Err("no sockets".into()) };
-        Ok(Board { qemu, line, carrier })
+        Ok(Board { qemu, line, carrier, rests: 0 })
     }
 
     /// What has come over the line; `None` when QEMU has ended.
@@ -76,6 +77,17 @@ impl Board {
     /// Whether there is a line.
     pub(crate) fn set_carrier(&mut self, is_up: bool) -> Result<(), Failure> {
         Ok(self.carrier.write_all(if is_up { b"1" } else { b"0" })?)
+    }
+
+    /// How often the device has said that it is at rest.
+    pub(crate) fn rests(&mut self) -> Result<usize, Failure> {
+        let mut buffer = [0; 64];
+        match self.carrier.read(&mut buffer) {
+            Ok(count) => self.rests += buffer[..count].iter().filter(|byte| **byte == b'r').count(),
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::ConnectionReset) => {}
+            Err(error) => return Err(error.into()),
+        }
+        Ok(self.rests)
     }
 
     pub(crate) fn has_ended(&mut self) -> Result<Option<ExitStatus>, Failure> {

@@ -13,6 +13,7 @@ use std::time::Instant;
 use balcony_client::{CommandCall, CommandOutcome};
 use balcony_jid::Jid;
 use balcony_server::Notice;
+use balcony_stanza::ErrorCondition;
 use balcony_xep::commands::{Action, Request, Response, Status};
 use board::Board;
 use world::World;
@@ -22,8 +23,9 @@ pub(crate) type Failure = Box<dyn core::error::Error>;
 
 /// How long a step of the story may take, on a machine that has much else to do.
 const PATIENCE: Duration = Duration::from_secs(120);
-/// What a device holds at rest shows when all that it has sent is acknowledged, which it asks for after a second.
-const REST: Duration = Duration::from_millis(2_500);
+
+/// So many elements do not fit into the device's arena.
+const CROWD: usize = 500;
 
 const LAMP: &str = "juliet@example.com/lamp";
 
@@ -60,24 +62,30 @@ fn story(world: &mut World) -> Result<(), Failure> {
     let asked = step(world, desk, &lamp, Request::begin("set"))?;
     assert_eq!(asked.status, Status::Executing);
     let form = asked.form.as_ref().ok_or("no form")?.answer().set("level", ["70"]);
+    let rests = world.board().rests()?;
     let done = step(world, desk, &lamp, asked.reply(Action::Complete, Some(form)))?;
     assert_eq!(done.status, Status::Completed);
     assert_eq!(done.notes.first().map(|note| &*note.text), Some("The lamp is at 70 %"));
-    pause(world, REST)?;
+    rest(world, rests)?;
 
     // The line is cut. What comes meanwhile waits for the device, which goes on with its session.
+    let rests = world.board().rests()?;
     world.set_line(false)?;
     until(world, "the server has lost the lamp", |world| {
         world.notices.iter().any(|notice| matches!(notice, Notice::Lost(_)))
     })?;
     world.write(romeo, "juliet@example.com", "Art thou gone so?")?;
-    pause(world, Duration::from_millis(200))?;
     world.set_line(true)?;
     until(world, "the session goes on", |world| {
         world.notices.iter().any(|notice| matches!(notice, Notice::Resumed(jid) if jid.as_str() == LAMP))
     })?;
     heard(world, romeo, 2, "There is light.")?;
-    pause(world, REST)?;
+    rest(world, rests)?;
+
+    // What does not fit into the device's memory is an error for its sender, and the device goes on.
+    world.crowd(romeo, LAMP, CROWD)?;
+    until(world, "the crowd is refused", |world| !world.people[romeo].refused.is_empty())?;
+    assert_eq!(world.people[romeo].refused, [ErrorCondition::ResourceConstraint]);
 
     // And it goes in good order.
     let done = step(world, desk, &lamp, Request::begin("sleep"))?;
@@ -121,9 +129,9 @@ fn until(world: &mut World, what: &str, mut is_so: impl FnMut(&mut World) -> boo
     }
 }
 
-fn pause(world: &mut World, length: Duration) -> Result<(), Failure> {
-    let end = Instant::now() + length;
-    until(world, "some time has passed", |_| Instant::now() >= end)
+/// Goes on until the device has said once more that it is at rest: when all that it has sent is acknowledged.
+fn rest(world: &mut World, before: usize) -> Result<(), Failure> {
+    until(world, "the lamp is at rest", |world| world.board().rests().is_ok_and(|rests| rests > before))
 }
 
 /// Somebody gets an answer of the lamp, which is the so many-th.

@@ -11,8 +11,10 @@ use balcony_machine::{Instant, Secret, Seed};
 use balcony_router::Memory;
 use balcony_sasl::{Credentials, Mechanism};
 use balcony_server::{Action, Answer, Ask, ConnectionId, Notice, Server, Transport};
+use balcony_stanza::ErrorCondition;
 use balcony_stream::TlsPolicy;
 use balcony_stream::server::{ServerAnswer, ServerAsk};
+use balcony_xml::{Element, Name};
 
 use crate::Failure;
 use crate::board::Board;
@@ -42,6 +44,8 @@ pub(crate) struct Person {
     pub(crate) is_online: bool,
     /// What others have written to them.
     pub(crate) messages: Vec<(String, String)>,
+    /// Why what they have written was not delivered.
+    pub(crate) refused: Vec<ErrorCondition>,
     /// Who is there, and with which priority; or gone.
     pub(crate) presences: Vec<(String, Option<i8>)>,
 }
@@ -88,6 +92,7 @@ impl World {
             agent: Agent::new(says, (Commands::new(),), &seed),
             is_online: false,
             messages: Vec::new(),
+            refused: Vec::new(),
             presences: Vec::new(),
         });
         Ok(self.people.len() - 1)
@@ -115,6 +120,16 @@ impl World {
     pub(crate) fn write(&mut self, from: usize, to: &str, text: &str) -> Result<(), Failure> {
         let message = Message::chat(to.parse()?).body(text).to_stanza();
         self.people[from].agent.send(message)?;
+        Ok(())
+    }
+
+    /// Writes a message with so many elements, which takes the recipient many times the memory of its bytes.
+    pub(crate) fn crowd(&mut self, from: usize, to: &str, elements: usize) -> Result<(), Failure> {
+        let mut crowd = Element::new(Name::from_static("crowd"), "urn:example:crowd");
+        for _ in 0..elements {
+            crowd = crowd.child(Element::new(Name::from_static("a"), "urn:example:crowd"));
+        }
+        self.people[from].agent.send(Message::chat(to.parse()?).child(crowd).to_stanza())?;
         Ok(())
     }
 
@@ -245,7 +260,7 @@ impl Person {
                     let priority = presence.is_available().then(|| presence.priority());
                     self.presences.push((name(presence.from()), priority));
                 }
-                AgentEvent::Undelivered(what) => println!("host: not delivered: {:?}", what.error),
+                AgentEvent::Undelivered(what) => self.refused.push(what.error.condition),
                 _ => {}
             }
         }
