@@ -5,10 +5,13 @@ use core::time::Duration;
 
 use balcony_machine::Random;
 
-/// How long the first attempt to go on with a session waits at most.
+/// How long the first attempt to go on with a session waits at most. The range doubles with each, four times.
 const HURRY: Duration = Duration::from_secs(2);
 /// How long the first attempt waits at most after the server has said that it shuts down.
 const SHUTDOWN: Duration = Duration::from_secs(20);
+/// So many attempts are made like that: with a range of half a minute for most of them they take some ten minutes, and servers seldom keep a
+/// session for longer.
+const HURRIED: u32 = 32;
 /// How long a session must have lasted so that the failure after it is a first one.
 const LASTING: Duration = Duration::from_secs(30);
 
@@ -16,12 +19,12 @@ const LASTING: Duration = Duration::from_secs(30);
 /// keeps failing, within a range that doubles up to a bound. A server that ends every session soon after it has begun keeps
 /// failing, too.
 ///
-/// Where a session waits to [go on](Backoff::broken), the first attempt is made almost at once.
+/// Where a session waits to [go on](Backoff::broken), the first attempt is made almost at once, and the others within half a minute.
 #[derive(Clone, Debug)]
 pub struct Backoff {
     failures: u32,
-    /// The attempt that is made almost at once has been made.
-    has_hurried: bool,
+    /// Attempts to go on with a session since one has lasted.
+    hurried: u32,
     first: Duration,
     most: Duration,
 }
@@ -37,27 +40,31 @@ impl Backoff {
     /// A backoff whose first wait is below `first` and whose longest is below `most`.
     #[must_use]
     pub const fn new(first: Duration, most: Duration) -> Self {
-        Backoff { failures: 0, has_hurried: false, first, most }
+        Backoff { failures: 0, hurried: 0, first, most }
     }
 
-    /// The connection has broken, and the server keeps the session for a while (XEP-0198 section 5): how long to wait. The first time at
-    /// most two seconds, at random, so that the clients of a network that was away for a moment do not all come in one; then as after any
-    /// [failure](Backoff::failed). The minute of RFC 6120 section 3.3 is there to spare a server that has lost all of its clients at once,
-    /// and has to log them in again; whoever goes on with a session costs little.
+    /// The connection has broken, or could not be made again, and the server keeps the session for a while (XEP-0198 section 5): how long to
+    /// wait. The first time at most two seconds, at random, so that the clients of a network that was away for a moment do not all come in
+    /// one; then within a range that doubles up to half a minute, and, when the session is likely to be over, as after any
+    /// [failure](Backoff::failed). The minute of RFC 6120 section 3.3, which grows to an hour, is there to spare a server that has lost all of
+    /// its clients at once, and has to log them in again; whoever goes on with a session costs little, and comes too late after that.
     pub fn broken(&mut self, random: &mut Random) -> Duration {
-        if core::mem::replace(&mut self.has_hurried, true) || self.failures > 0 {
+        if self.hurried >= HURRIED || self.failures > 0 {
             return self.failed(random);
         }
-        within(HURRY.min(self.first), random)
+        let range = HURRY.min(self.first).saturating_mul(1 << self.hurried.min(4)).min(self.most);
+        self.hurried += 1;
+        within(range, random)
     }
 
     /// The server has said that it shuts down (RFC 6120 section 4.9.3.20), to all of its clients in the same moment, and keeps the session for
     /// a while: how long to wait. The first time at most twenty seconds, at random, so that they do not come back in one moment either; a
-    /// session waits for longer. Then as after any [failure](Backoff::failed).
+    /// session waits for longer. Then as for a connection that has [broken](Backoff::broken).
     pub fn shut_down(&mut self, random: &mut Random) -> Duration {
-        if core::mem::replace(&mut self.has_hurried, true) || self.failures > 0 {
+        if self.hurried >= HURRIED || self.failures > 0 {
             return self.failed(random);
         }
+        self.hurried += 1;
         within(SHUTDOWN.min(self.first), random)
     }
 
@@ -73,7 +80,7 @@ impl Backoff {
     /// a first one again; call [`failed`](Backoff::failed) after it in any case.
     pub fn lasted(&mut self, length: Duration) {
         if length >= LASTING {
-            (self.failures, self.has_hurried) = (0, false);
+            (self.failures, self.hurried) = (0, 0);
         }
     }
 }
@@ -117,5 +124,28 @@ mod tests {
         assert!(longest(&mut backoff, 0) > 30 * minute);
         backoff.lasted(Duration::from_secs(30));
         assert!(longest(&mut backoff, 0) < minute);
+    }
+
+    #[test]
+    fn a_session_that_can_go_on_is_tried_often() {
+        let mut random = Seed::from_u64(7).random();
+        let mut waits = vec![Duration::ZERO; HURRIED as usize + 1];
+        for _ in 0..200 {
+            let mut backoff = Backoff::default();
+            for longest in &mut waits {
+                *longest = backoff.broken(&mut random).max(*longest);
+            }
+            assert_eq!(backoff.failures, 1);
+        }
+        let seconds = |secs| Duration::from_secs(secs);
+        assert!(waits[0] < seconds(2) && waits[0] > seconds(1));
+        assert!(waits[1] < seconds(4) && waits[1] > seconds(2));
+        let last = HURRIED as usize;
+        assert!(waits[4..last].iter().all(|wait| (seconds(16)..seconds(32)).contains(wait)));
+        assert!(waits[last] > seconds(32), "then it is a failure like any other");
+
+        let mut short = Backoff::new(Duration::from_millis(100), seconds(1));
+        assert!((0..HURRIED).all(|_| short.broken(&mut random) < seconds(1)));
+        assert!(Backoff::new(Duration::ZERO, Duration::ZERO).broken(&mut random).is_zero());
     }
 }

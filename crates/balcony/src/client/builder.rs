@@ -218,7 +218,8 @@ impl<R: Runtime> ClientBuilder<R> {
     }
 
     /// How long to wait before connecting again: at random within a minute, and growing up to an hour, if this is not called. Where the
-    /// session can go on (XEP-0198), the first attempt is made within two seconds in any case.
+    /// session can go on (XEP-0198), the first attempt is made within two seconds, and more of them for some ten minutes, half a minute
+    /// apart at most.
     pub fn backoff(mut self, backoff: Backoff) -> Self {
         self.agent.backoff = backoff;
         self

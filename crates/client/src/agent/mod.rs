@@ -40,7 +40,7 @@ pub struct AgentConfig {
     /// How long an answer may take, unless the request says otherwise.
     pub timeout: Duration,
     /// How long to wait before connecting again. The first attempt to go on with a session is made
-    /// [at once](Backoff::broken), or, if the server has shut down, [within seconds](Backoff::shut_down).
+    /// [at once](Backoff::broken), or, if the server has shut down, [within seconds](Backoff::shut_down), and the next ones soon after.
     pub backoff: Backoff,
     /// Whether it goes on connecting even if it has never been online. Otherwise the first failure is the end.
     pub is_patient: bool,

@@ -63,7 +63,7 @@ impl<X: Extensions> Agent<X> {
         let has_slept = self.woken.take().is_some_and(|at| now.saturating_since(at) <= WOKEN);
         let wait = if has_slept {
             Duration::ZERO
-        } else if was_online.is_some() && !is_over {
+        } else if !is_over {
             match why.is_shutdown() {
                 true => self.config.backoff.shut_down(&mut self.random),
                 false => self.config.backoff.broken(&mut self.random),
