@@ -1,6 +1,7 @@
 //! Child processes and steps, with their times.
 
 use core::time::Duration;
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::Instant;
@@ -45,9 +46,19 @@ pub(crate) fn command(program: &str, args: &[&str]) -> Command {
     command
 }
 
-/// Cargo, as it was called itself.
+/// Cargo, as it was called itself. What it has said of this package for this program is not passed on: `ring` takes it for a change, and is built
+/// again, and all that depends on it.
 pub(crate) fn cargo(args: &[&str]) -> Command {
-    command(&std::env::var("CARGO").unwrap_or_else(|_| "cargo".into()), args)
+    let mut cargo = command(&std::env::var("CARGO").unwrap_or_else(|_| "cargo".into()), args);
+    let names = std::env::vars_os().map(|(name, _)| name);
+    let of_this = |name: &OsString| {
+        let name = name.to_string_lossy();
+        name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_")
+    };
+    for name in names.filter(of_this) {
+        cargo.env_remove(name);
+    }
+    cargo
 }
 
 /// Prints the command, runs it, and waits until it has ended well.
@@ -155,6 +166,14 @@ impl Steps {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn cargo_is_not_told_of_this_package() {
+        // Cargo has told this test.
+        assert!(std::env::var_os("CARGO_PKG_NAME").is_some());
+        let cargo = cargo(&["build"]);
+        assert!(cargo.get_envs().any(|(name, value)| name == "CARGO_PKG_NAME" && value.is_none()));
+    }
 
     #[test]
     fn what_is_built_is_beside_this() {
