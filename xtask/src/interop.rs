@@ -11,6 +11,7 @@ pub(crate) mod install;
 mod matrix;
 mod newest;
 mod process;
+mod relay;
 mod scenario;
 mod servers;
 
@@ -22,17 +23,18 @@ use crate::run::{Result, cargo, root, run, target};
 use clients::Client;
 use matrix::{Outcome, Pair};
 pub(crate) use process::{Process, eventually, output, read};
-use scenario::SCENARIOS;
+use scenario::{SCENARIOS, Scenario};
 pub(crate) use servers::{Purpose, Server, balcony};
 
-pub(crate) const USAGE: &str = "[--write] [NAME...]";
+pub(crate) const USAGE: &str = "[--write] [--scenario NAME] [NAME...]";
 pub(crate) const HELP: &str = "\
-Lets slixmpp, tokio-xmpp, xmpp.js, Smack, mellium, QXmpp and Balcony's own client log in at Balcony, Prosody
-and ejabberd, first with three resources of different priorities, then as two people with rosters, presence,
+Lets slixmpp, tokio-xmpp, xmpp.js, Smack, mellium, QXmpp, aioxmpp, libstrophe and Balcony's own client log in at
+Balcony, Prosody and ejabberd, those of Debian and the newest, first with three resources of different priorities, then as two people with rosters, presence,
 offline messages, blocking and carbons, and compares what each client gets with what the RFCs and XEPs say.
 profanity, a client on libpurple and go-sendxmpp talk to `balcony` there.
 It installs them below target/interop or with apt-get; what cannot be had is skipped with the reason.
-With names, only the pairs with such a client or server. --write puts the result into docs/interop.md.";
+With names, only the pairs with such a client or server, and with --scenario only one of resources, people, resume,
+inactive and programs. --write puts the result into docs/interop.md.";
 
 /// The domain that all servers serve.
 pub(crate) const DOMAIN: &str = "localhost";
@@ -42,43 +44,68 @@ pub(crate) const PASSWORD: &str = "wherefore art thou";
 pub(crate) fn main(args: &[String]) -> Result {
     let mut options = Options::new(args);
     let write = options.flag("--write");
+    let only = options.value("--scenario")?;
+    if let Some(only) = &only
+        && SCENARIOS.iter().all(|scenario| scenario.name != only)
+    {
+        return Err(format!("there is no scenario `{only}`"));
+    }
     let names = options.rest()?;
     let known =
         |name: &String| clients::NAMES.contains(&name.as_str()) || servers::NAMES.contains(&name.as_str());
     if let Some(unknown) = names.iter().find(|name| !known(name)) {
         return Err(format!("nothing here is called `{unknown}`"));
     }
-    if write && !names.is_empty() {
+    if write && (only.is_some() || !names.is_empty()) {
         return Err("--write wants all pairs".into());
     }
-    let wanted = |client: &str, server: &str| {
-        names.is_empty() || names.iter().any(|name| name == client || name == server)
+    let wanted = |scenario: &Scenario, client: &str, server: &str| {
+        // What is newest is looked at for what the older ones don't have: how sessions go on.
+        let is_for = scenario.name == "resume" || !server.ends_with("-newest");
+        let is_named = names.is_empty() || names.iter().any(|name| name == client || name == server);
+        let is_one = only.as_ref().is_none_or(|only| scenario.name == only);
+        is_for && is_one && is_named && scenario.clients.contains(&client)
     };
+    let any = |client: &str, server: &str| SCENARIOS.iter().any(|scenario| wanted(scenario, client, server));
 
     run(&mut cargo(&["build", "--package", "balcony-cli"]))?;
     let logs = folder("logs")?;
     let clients: Vec<(&str, Result<Client>)> = clients::NAMES
         .into_iter()
-        .filter(|client| servers::NAMES.iter().any(|server| wanted(client, server)))
+        .filter(|client| servers::NAMES.iter().any(|server| any(client, server)))
         .map(|name| (name, Client::prepare(name)))
         .collect();
     // Balcony is there in any case: the others take its certificate.
-    let servers: Vec<(&str, Result<Server>)> = servers::NAMES
-        .into_iter()
-        .filter(|server| *server == "balcony" || clients::NAMES.iter().any(|client| wanted(client, server)))
-        .map(|name| (name, Server::start(name, &servers::SCENARIOS_OF_CLIENTS)))
-        .collect();
-    if let Some(("balcony", Err(error))) = servers.first() {
+    let mut servers: Vec<Started> = Vec::new();
+    for purpose in [&servers::USUAL, &servers::CUT] {
+        let scenarios = || SCENARIOS.iter().filter(|scenario| scenario.purpose().folder == purpose.folder);
+        let any = |server: &str| {
+            let mut pairs =
+                clients::NAMES.into_iter().flat_map(|client| scenarios().map(move |one| (client, one)));
+            pairs.any(|(client, scenario)| wanted(scenario, client, server))
+        };
+        if !servers::NAMES.into_iter().any(any) {
+            continue;
+        }
+        for name in servers::NAMES.into_iter().filter(|name| *name == "balcony" || any(name)) {
+            servers.push(Started { name, purpose, server: Server::start(name, purpose) });
+        }
+    }
+    if let Some(error) =
+        servers.iter().filter(|one| one.name == "balcony").find_map(|one| one.server.as_ref().err())
+    {
         return Err(format!("Balcony does not start: {error}"));
     }
 
     let mut results = Vec::new();
-    let all = servers.iter().flat_map(|server| SCENARIOS.iter().map(move |scenario| (server, scenario)));
-    for ((server_name, server), scenario) in all {
+    let all =
+        servers::NAMES.into_iter().flat_map(|name| SCENARIOS.iter().map(move |scenario| (name, scenario)));
+    for (server_name, scenario) in all {
+        let is_for =
+            |one: &&Started| one.name == server_name && one.purpose.folder == scenario.purpose().folder;
+        let Some(Started { server, .. }) = servers.iter().find(is_for) else { continue };
         for (client_name, client) in &clients {
-            // What is newest is looked at for what the older ones don't have: how sessions go on.
-            let is_for = scenario.name == "resume" || !server_name.ends_with("-newest");
-            if !is_for || !scenario.clients.contains(client_name) || !wanted(client_name, server_name) {
+            if !wanted(scenario, client_name, server_name) {
                 continue;
             }
             let outcome = match (client, server) {
@@ -97,7 +124,7 @@ pub(crate) fn main(args: &[String]) -> Result {
                 scenario,
                 client: version(client_name, client.as_ref().ok().map(|client| client.version.as_str())),
                 server: version(server_name, server.as_ref().ok().map(|server| server.version.as_str())),
-                is_control: *client_name != "balcony" && *server_name != "balcony",
+                is_control: *client_name != "balcony" && server_name != "balcony",
                 outcome,
             });
         }
@@ -112,6 +139,13 @@ pub(crate) fn main(args: &[String]) -> Result {
             .map_err(|error| format!("{}: {error}", path.display()))?;
     }
     matrix::verdict(&results)
+}
+
+/// A server, and what it was started for.
+struct Started {
+    name: &'static str,
+    purpose: &'static Purpose,
+    server: Result<Server>,
 }
 
 /// A folder below target/interop.

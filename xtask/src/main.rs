@@ -7,6 +7,7 @@
 mod api;
 mod bare;
 mod ci;
+mod dice;
 mod elf;
 mod enums;
 mod federate;

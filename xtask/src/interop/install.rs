@@ -11,16 +11,22 @@ use crate::run::{Result, built, cargo, command, root, run};
 
 /// The interpreter that has slixmpp, and slixmpp's version.
 pub(crate) fn slixmpp() -> Result<(PathBuf, String)> {
-    let folder = folder("slixmpp")?;
-    let requirements = root().join("xtask/interop/slixmpp/requirements.txt");
+    python("slixmpp")
+}
+
+/// The interpreter that has aioxmpp, and aioxmpp's version.
+pub(crate) fn aioxmpp() -> Result<(PathBuf, String)> {
+    python("aioxmpp")
+}
+
+/// An interpreter with what the requirements of this library say, which has the library's name, and the library's version.
+fn python(library: &str) -> Result<(PathBuf, String)> {
+    let folder = folder(library)?;
+    let requirements = root().join("xtask/interop").join(library).join("requirements.txt");
     let python = folder.join("bin/python");
     let version = |python: &Path| {
-        output(Command::new(python).args([
-            "-W",
-            "ignore",
-            "-c",
-            "import slixmpp; print(slixmpp.__version__)",
-        ]))
+        let print = format!("import {library}; print({library}.__version__)");
+        output(Command::new(python).args(["-W", "ignore", "-c", &print]))
     };
     let is_current = fs::read(folder.join("installed")).ok() == fs::read(&requirements).ok();
     if !is_current || version(&python).is_err() {
@@ -63,7 +69,7 @@ pub(crate) fn xmpp_js() -> Result<(PathBuf, String)> {
     let lock = Path::new("package-lock.json");
     let is_current = folder.join("node_modules").exists()
         && fs::read(folder.join("installed")).ok() == fs::read(ours.join(lock)).ok();
-    for file in ["package.json", "package-lock.json", "common.js", "people.js", "resources.js"] {
+    for file in ["package.json", "package-lock.json", "common.js", "people.js", "resources.js", "resume.js"] {
         copy(&ours.join(file), &folder.join(file))?;
     }
     if !is_current {
@@ -126,6 +132,15 @@ pub(crate) fn libpurple() -> Result<(PathBuf, String)> {
     let sources = ["xtask/interop/libpurple/purple.c".to_owned()];
     let program = folder("libpurple")?.join("purple");
     compile("gcc", &["-Wextra", "-Wno-cast-function-type"], &sources, &["purple"], &program)?;
+    Ok((program, version))
+}
+
+/// The scenario on libstrophe, built.
+pub(crate) fn libstrophe() -> Result<(PathBuf, String)> {
+    let version = debian("libstrophe-dev")?;
+    let sources = ["xtask/interop/libstrophe/resume.c".to_owned()];
+    let program = folder("libstrophe")?.join("resume");
+    compile("gcc", &["-Wextra"], &sources, &["libstrophe"], &program)?;
     Ok((program, version))
 }
 

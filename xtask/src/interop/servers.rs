@@ -29,9 +29,10 @@ pub(crate) struct Purpose {
     pub(crate) resumption: u32,
 }
 
-/// Sessions wait longer than any client takes to come back, and shorter than others wait for it to be seen gone.
-pub(crate) const SCENARIOS_OF_CLIENTS: Purpose =
-    Purpose { folder: "", host: Ipv4Addr::LOCALHOST, resumption: 3 };
+/// Sessions wait longer than a client takes to come back, and shorter than others wait for it to be seen gone.
+pub(crate) static USUAL: Purpose = Purpose { folder: "", host: Ipv4Addr::LOCALHOST, resumption: 3 };
+/// For a network that is cut again and again, also while a client logs in.
+pub(crate) static CUT: Purpose = Purpose { folder: "cut", host: Ipv4Addr::LOCALHOST, resumption: 60 };
 
 /// A server that runs until this is dropped.
 pub(crate) struct Server {

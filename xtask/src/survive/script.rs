@@ -2,6 +2,8 @@
 
 use core::fmt::Write as _;
 
+use crate::dice::Dice;
+
 /// The two who write to each other, each with a network of its own.
 pub(crate) const ROLES: [&str; 2] = ["phone", "desk"];
 
@@ -53,27 +55,6 @@ pub(crate) fn script(seed: u64, seconds: u64) -> String {
         } else {
             at = end;
         }
-    }
-}
-
-/// Numbers that are the same whenever the seed is (splitmix64).
-struct Dice(u64);
-
-impl Dice {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-
-    fn between(&mut self, low: f64, high: f64) -> f64 {
-        low + (high - low) * (self.next() >> 11) as f64 / (1_u64 << 53) as f64
-    }
-
-    fn one_of<'a, T>(&mut self, all: &'a [T]) -> &'a T {
-        &all[(self.next() % all.len() as u64) as usize]
     }
 }
 

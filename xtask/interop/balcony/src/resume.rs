@@ -1,153 +1,121 @@
 //! The scenario "resume": romeo's network is cut again and again while he and juliet write to each other.
 
-use core::sync::atomic::{AtomicBool, Ordering};
 use core::time::Duration;
 use std::env;
-use std::sync::{Arc, Mutex};
+use std::fs;
 
-use balcony_stanza::Stanza;
-use balcony_tokio::{Client, Endpoint, Event};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::task::AbortHandle;
-use tokio::time::{sleep, timeout};
+use balcony::Backoff;
+use balcony::prelude::*;
+use tokio::time::{interval, timeout};
 
 use crate::people::Result;
-use crate::{config, parse};
 
-const CUTS: usize = 20;
-/// So many messages each way while all is well, and so many that the network swallows.
-const BURST: usize = 5;
-const PATIENCE: Duration = Duration::from_secs(15);
+/// How often each of them writes.
+const PACE: Duration = Duration::from_millis(20);
+const PATIENCE: Duration = Duration::from_secs(30);
 
-/// A network between a client and its server that can be cut, and brings nothing from some time before that.
-#[derive(Clone, Default)]
-struct Relay {
-    tasks: Arc<Mutex<Vec<AbortHandle>>>,
-    is_silent: Arc<AtomicBool>,
-}
-
-impl Relay {
-    async fn serve(self, listener: TcpListener, server: String) {
-        while let Ok((here, _)) = listener.accept().await {
-            let Ok(there) = TcpStream::connect(&server).await else { return };
-            let ((from_here, to_here), (from_there, to_there)) = (here.into_split(), there.into_split());
-            for (from, to) in [(from_here, to_there), (from_there, to_here)] {
-                let task = tokio::spawn(bring(from, to, Arc::clone(&self.is_silent)));
-                self.tasks.lock().expect("nobody panics").push(task.abort_handle());
-            }
-        }
-    }
-
-    fn cut(&self) {
-        self.tasks.lock().expect("nobody panics").drain(..).for_each(|task| task.abort());
-        self.is_silent.store(false, Ordering::SeqCst);
-    }
-}
-
-async fn bring(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, is_silent: Arc<AtomicBool>) {
-    let mut buffer = [0; 4096];
-    while let Ok(count @ 1..) = from.read(&mut buffer).await {
-        let bytes = buffer.get(..count).unwrap_or_default();
-        if !is_silent.load(Ordering::SeqCst) && to.write_all(bytes).await.is_err() {
-            return;
-        }
-    }
-}
-
-/// Somebody, and the numbers of the messages that they have got.
+/// Somebody, and what has happened to them.
 struct Person {
     client: Client,
     got: Vec<usize>,
+    resumed: usize,
+    begun: usize,
+    tokens: usize,
 }
 
 impl Person {
     async fn open(account: &str, resource: &str, address: &str) -> Result<Person> {
-        let endpoint = Endpoint::parse(address, false).ok_or("that is no address")?;
-        let mut client = Client::connect(config(account, resource)?, endpoint).await?;
-        client.send(&parse("<presence/>")?).await?;
-        Ok(Person { client, got: Vec::new() })
+        let client = Client::builder(format!("{account}/{resource}"))
+            .password(env::var("INTEROP_PASSWORD")?)
+            .connect(address)
+            .trust_pem(&fs::read(env::var("SSL_CERT_FILE")?)?)
+            // As often as the network is cut here, the times for people are too long.
+            .backoff(Backoff::new(Duration::from_millis(100), Duration::from_millis(300)))
+            .start_in_background()?;
+        Ok(Person { client, got: Vec::new(), resumed: 0, begun: 0, tokens: 0 })
     }
 
-    async fn send(&mut self, to: &Person, number: usize) -> Result<()> {
-        let to = to.client.jid();
-        let stanza = parse(&format!("<message type='chat' to='{to}'><body>{number}</body></message>"))?;
-        Ok(self.client.send(&stanza).await?)
-    }
-
-    fn take(&mut self, stanza: &Stanza) {
-        let content = stanza.payload.parse().ok();
-        let body = content.as_ref().and_then(|content| content.root().child("body", "jabber:client"));
-        self.got.extend(body.and_then(|body| body.text().parse::<usize>().ok()));
-    }
-
-    /// Takes what comes, for so long. Whether the connection still lives.
-    async fn listen(&mut self, length: Duration) -> bool {
-        let listening = async {
-            loop {
-                match self.client.next().await {
-                    Ok(Some(Event::Stanza(stanza))) => self.take(&stanza),
-                    Ok(Some(_)) => {}
-                    Ok(None) | Err(_) => return,
-                }
+    async fn take(&mut self) -> Result<()> {
+        match self.client.next().await?.ok_or("the client has ended")? {
+            Event::Message(message) => {
+                self.got.extend(message.body().and_then(|body| body.parse::<usize>().ok()));
             }
-        };
-        timeout(length, listening).await.is_err()
+            Event::Resumed => self.resumed += 1,
+            Event::Online(_) => self.begun += 1,
+            Event::Token(_) => self.tokens += 1,
+            other => {
+                eprintln!("{}: {other:?}", self.client.jid().map_or_else(String::new, |jid| jid.to_string()))
+            }
+        }
+        Ok(())
     }
 
     /// All messages, once, in order.
-    async fn all(&mut self) -> core::result::Result<String, String> {
-        let expected: Vec<usize> = (0..CUTS * 2 * BURST).collect();
-        for _ in 0..PATIENCE.as_secs() * 10 {
-            if self.got.len() >= expected.len() {
-                break;
-            }
-            self.listen(Duration::from_millis(100)).await;
-        }
-        if self.got == expected {
-            Ok(format!("{} messages", expected.len()))
+    fn check(&self, name: &str, sent: usize) {
+        if self.got.iter().copied().eq(0..sent) {
+            println!("ok\t{name}\t{sent} messages");
         } else {
-            Err(format!("got {:?}", self.got))
+            let lost: Vec<usize> = (0..sent).filter(|number| !self.got.contains(number)).collect();
+            println!("FAIL\t{name}\t{} of {sent} have come; lost: {lost:?}", self.got.len());
         }
     }
 }
 
+/// Takes what comes until both have had enough.
+async fn take(romeo: &mut Person, juliet: &mut Person, is_enough: impl Fn(&Person) -> bool) -> Result<()> {
+    while !(is_enough(romeo) && is_enough(juliet)) {
+        tokio::select! {
+            taken = romeo.take() => taken?,
+            taken = juliet.take() => taken?,
+        }
+    }
+    Ok(())
+}
+
+/// How often the network has been cut so far.
+fn cuts() -> Result<usize> {
+    // While it is being written there is nothing.
+    Ok(fs::read_to_string(env::var("INTEROP_COUNT")?)?.parse().unwrap_or(0))
+}
+
 /// Runs it. Each check is a line.
 pub(crate) async fn run() -> Result<()> {
-    let listener = TcpListener::bind("127.0.0.1:0").await?;
-    let by_relay = listener.local_addr()?.to_string();
-    let (relay, address) = (Relay::default(), env::var("INTEROP_ADDRESS")?);
-    tokio::spawn(relay.clone().serve(listener, address.clone()));
-    let mut romeo = Person::open(&env::var("INTEROP_ROMEO")?, "train", &by_relay).await?;
-    let mut juliet = Person::open(&env::var("INTEROP_JULIET")?, "balcony", &address).await?;
-    println!("ok\tlogin\twith stream management");
-    let (mut number, mut resumed) = (0, 0);
-    for _ in 0..CUTS {
-        for is_silent in [false, true] {
-            relay.is_silent.store(is_silent, Ordering::SeqCst);
-            for _ in 0..BURST {
-                romeo.send(&juliet, number).await?;
-                juliet.send(&romeo, number).await?;
-                number += 1;
+    let all: usize = env::var("INTEROP_CUTS")?.parse()?;
+    let [romeo_jid, juliet_jid] = [env::var("INTEROP_ROMEO")?, env::var("INTEROP_JULIET")?];
+    let mut juliet = Person::open(&juliet_jid, "balcony", &env::var("INTEROP_ADDRESS")?).await?;
+    let mut romeo = Person::open(&romeo_jid, "train", &env::var("INTEROP_RELAY")?).await?;
+    timeout(PATIENCE, take(&mut romeo, &mut juliet, |person| person.begun > 0)).await??;
+    let (to_romeo, to_juliet): (Jid, Jid) = (romeo_jid.parse()?, juliet_jid.parse()?);
+    let (mut pace, mut sent) = (interval(PACE), 0);
+    let (to, from) = (romeo.client.sender(), juliet.client.sender());
+    while cuts()? < all {
+        tokio::select! {
+            taken = romeo.take() => taken?,
+            taken = juliet.take() => taken?,
+            _ = pace.tick() => {
+                let body = sent.to_string();
+                for (sender, peer) in [(&to, &to_juliet), (&from, &to_romeo)] {
+                    let (sender, message) = (sender.clone(), Message::chat(peer.clone()).body(&body));
+                    tokio::spawn(async move { sender.send(message).await });
+                }
+                sent += 1;
             }
-            juliet.listen(Duration::from_millis(30)).await;
-            romeo.listen(Duration::from_millis(30)).await;
-        }
-        relay.cut();
-        while romeo.listen(PATIENCE).await {}
-        if let Ok(true) = timeout(PATIENCE, romeo.client.reconnect()).await? {
-            resumed += 1;
-        }
-        sleep(Duration::from_millis(10)).await;
-    }
-    println!("{}\tresumed\t{resumed} of {CUTS}", if resumed == CUTS { "ok" } else { "FAIL" });
-    for (name, person) in [("down", &mut romeo), ("up", &mut juliet)] {
-        match person.all().await {
-            Ok(found) => println!("ok\t{name}\t{found}"),
-            Err(found) => println!("FAIL\t{name}\t{found}"),
         }
     }
+    // What has not come in time is told below.
+    if let Ok(taken) =
+        timeout(PATIENCE, take(&mut romeo, &mut juliet, |person| person.got.len() >= sent)).await
+    {
+        taken?;
+    }
+    let how = if romeo.tokens > 0 { "SASL 2, with a token (FAST)" } else { "with stream management" };
+    println!("ok\tlogin\t{how}");
+    match (romeo.begun, romeo.resumed) {
+        (1, 1..) => println!("ok\tresumed\t{} times", romeo.resumed),
+        (begun, resumed) => println!("FAIL\tresumed\t{begun} begun, {resumed} resumed"),
+    }
+    romeo.check("down", sent);
+    juliet.check("up", sent);
     for person in [romeo, juliet] {
         person.client.close().await?;
     }

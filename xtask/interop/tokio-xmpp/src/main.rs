@@ -10,6 +10,7 @@ mod client;
 mod link;
 #[path = "../../people.rs"]
 mod people;
+mod resume;
 mod wire;
 
 use std::fmt::Debug;
@@ -32,6 +33,7 @@ async fn main() -> Result<()> {
     wire::record(&std::env::var("INTEROP_LOG")?)?;
     match std::env::args().nth(1).as_deref() {
         Some("people") => people::run::<link::Link>().await,
+        Some("resume") => resume::run().await,
         _ => resources().await,
     }
 }
