@@ -125,7 +125,8 @@ impl Link {
         self.stream().map(|stream| &mut stream.connection)
     }
 
-    fn connected(&self) -> Option<&Stream> {
+    /// The same, to look at.
+    pub(super) fn connected(&self) -> Option<&Stream> {
         if let Stage::Connected(stream) = &self.stage { Some(stream) } else { None }
     }
 

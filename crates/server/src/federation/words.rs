@@ -69,7 +69,7 @@ pub(super) fn names(link: &Link) -> String {
 /// A certificate that proves nothing.
 fn unproven(link: &Link) -> String {
     #[cfg(feature = "tls")]
-    if let Some(tls) = link.connection.as_ref().and_then(balcony_connection::S2sConnection::tls) {
+    if let Some(tls) = link.connected().and_then(|stream| stream.connection.tls()) {
         let Some(own) = tls.peer_certificates.first() else { return "it has shown no certificate".into() };
         if let Some(details) = balcony_tls::CertificateDetails::read(own) {
             let names: alloc::vec::Vec<_> = details.names.iter().take(8).map(String::as_str).collect();
