@@ -88,7 +88,7 @@ pub(crate) static SCENARIOS: [Scenario; 5] = [
             ("up", "messages from there: each once, in order"),
             ("close", "streams are closed from both sides"),
         ],
-        known: &[("slixmpp", "up"), ("libstrophe", "up")],
+        known: &[("slixmpp", "up"), ("aioxmpp", "up"), ("libstrophe", "up")],
     },
     Scenario {
         name: "inactive",
