@@ -216,7 +216,7 @@ impl<'a> Site<'a> {
             .replace("@DIR@", &self.folder.to_string_lossy())
             .replace("@HOST@", &self.purpose.host.to_string())
             .replace("@RESUMPTION@", &self.purpose.resumption.to_string())
-            .replace("@NEWEST@", if self.newest.is_some() { "" } else { "# Not in this version:" })
+            .replace("@NEWEST@", if self.newest.is_some() { "" } else { "# Not in this version: " })
             .replace("@PORT@", &self.port.to_string())
             .replace("@TLS_PORT@", &self.direct.to_string())
             .replace("@CERT@", &certificate.join("cert.pem").to_string_lossy())
