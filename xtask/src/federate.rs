@@ -32,7 +32,7 @@ a user of each talk to the other: subscriptions, presence, messages, requests, b
 server in the middle, every stream cut in the middle; by certificate, by dialback, and with TLS from the first byte. Then wrong
 certificates of seven kinds at either side, three domains of which Balcony hosts two, and a component in slixmpp. It needs root,
 `unshare` and `openssl`; the servers are installed with apt-get, slixmpp below target/interop. With names (`prosody`, `wrong`,
-`triangle`, `component` ...) only those parts. --write puts the result into docs/federation.md.";
+`triangle`, `component` ...) only those parts. --write puts the results into docs/federation.md, and leaves there what was not run.";
 
 /// Set where the namespace is.
 const INSIDE: &str = "BALCONY_FEDERATE";
@@ -54,8 +54,8 @@ pub(crate) fn main(args: &[String]) -> Result {
     if let Some(unknown) = names.iter().find(|name| !all().any(|known| known == name.as_str())) {
         return Err(format!("nothing here is called `{unknown}`"));
     }
-    if write && !names.is_empty() {
-        return Err("--write wants all of it".into());
+    if write && names.iter().any(|name| OTHERS.contains(&name.as_str())) {
+        return Err("--write wants all servers, or parts beside them".into());
     }
     let wanted = |name: &str| names.is_empty() || names.iter().any(|wanted| wanted == name);
     if std::env::var_os(INSIDE).is_none() {
@@ -90,10 +90,10 @@ pub(crate) fn main(args: &[String]) -> Result {
                 Err(reason) => (name, Rows::Skipped(reason)),
             });
         }
-        if wanted("wrong") {
-            println!("{other}, wrong certificates");
-            report.wrong.push((other, wrong::run(other, &self::folder(&format!("{other}-wrong"))?)));
-        }
+    }
+    for other in OTHERS.into_iter().filter(|_| wanted("wrong")) {
+        println!("{other}, wrong certificates");
+        report.wrong.push((other, wrong::run(other, &self::folder(&format!("{other}-wrong"))?)));
     }
     for other in OTHERS.into_iter().skip(1).filter(|_| wanted("triangle")) {
         println!("triangle with {other}");
@@ -104,12 +104,13 @@ pub(crate) fn main(args: &[String]) -> Result {
         println!("component");
         report.component = Some(component::run("balcony", &self::folder("component")?));
     }
-    let text = report.markdown();
+    let page = root().join("docs/federation.md");
+    // Of parts that were not run what stands there stays.
+    let text = report.markdown(&fs::read_to_string(&page).unwrap_or_default());
     println!("\n{text}");
     println!("Configurations and logs are in {}", folder.display());
     if write {
-        let path = root().join("docs/federation.md");
-        fs::write(&path, &text).map_err(|error| format!("{}: {error}", path.display()))?;
+        fs::write(&page, &text).map_err(|error| format!("{}: {error}", page.display()))?;
     }
     match report.failures().len() {
         0 => Ok(()),

@@ -104,12 +104,20 @@ impl Refusal {
             | Reason::BadSignature
             | Reason::UnsupportedSignatureAlgorithmForPublicKeyContext { .. } => Refusal::Untrusted,
             Reason::NotValidForName => Refusal::WrongName(Vec::new()),
-            Reason::NotValidForNameContext { presented, .. } => Refusal::WrongName(presented),
+            Reason::NotValidForNameContext { presented, .. } => {
+                Refusal::WrongName(presented.into_iter().map(plain).collect())
+            }
             Reason::Expired | Reason::ExpiredContext { .. } => Refusal::Expired,
             Reason::NotValidYet | Reason::NotValidYetContext { .. } => Refusal::NotYetValid,
             other => Refusal::Other(alloc::format!("{other}")),
         }
     }
+}
+
+/// A name in a certificate as a person writes it. rustls says of which kind each is: `DnsName("example.org")`.
+fn plain(name: String) -> String {
+    let inside = name.strip_prefix("DnsName(\"").and_then(|name| name.strip_suffix("\")"));
+    inside.map(String::from).unwrap_or(name)
 }
 
 impl fmt::Display for Error {

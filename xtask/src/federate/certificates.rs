@@ -63,7 +63,7 @@ impl Kind {
             Kind::Good => "",
             Kind::Expired => "has expired",
             Kind::NotYetValid => "is not valid yet",
-            Kind::OtherDomain => "but only for elsewhere.test",
+            Kind::OtherDomain => "is not for two.test but only for",
             Kind::SelfSigned | Kind::Stranger | Kind::Incomplete => "is not signed by a trusted authority",
             Kind::OtherPurpose => "cannot be accepted",
         }

@@ -42,20 +42,34 @@ is the other one Balcony's are for clients, too (`clientAuth`).
 
 ";
 
+/// A part of the page: its heading, and what stands below that. The first has none.
+type Section = (&'static str, String);
+
+const WRONG: &str = "## Wrong certificates";
+const TRIANGLE: &str = "## Three domains";
+const COMPONENT: &str = "## A component";
+
 impl Report {
-    pub(crate) fn markdown(&self) -> String {
-        let mut out = HEAD.to_owned();
-        let titles: Vec<&str> = self.people.iter().map(|(title, _)| title.as_str()).collect();
-        header(&mut out, "what", &titles);
-        for (index, Row { what, .. }) in ROWS.iter().enumerate() {
-            let cells = self.people.iter().map(|(_, rows)| match rows {
-                Rows::Ran(rows) => cell(rows.get(index)),
-                Rows::Skipped(_) => "-",
-            });
-            row(&mut out, what, cells);
+    /// What was run, as parts of the page.
+    fn sections(&self) -> Vec<Section> {
+        let mut sections = Vec::new();
+        if !self.people.is_empty() {
+            let mut out = HEAD.to_owned();
+            let titles: Vec<&str> = self.people.iter().map(|(title, _)| title.as_str()).collect();
+            header(&mut out, "what", &titles);
+            for (index, Row { what, .. }) in ROWS.iter().enumerate() {
+                let cells = self.people.iter().map(|(_, rows)| match rows {
+                    Rows::Ran(rows) => cell(rows.get(index)),
+                    Rows::Skipped(_) => "-",
+                });
+                row(&mut out, what, cells);
+            }
+            sections.push(("", out));
         }
         if !self.wrong.is_empty() {
-            out.push_str("\n## Wrong certificates\n\nWhere certificates are demanded: nothing goes, and the sender hears of it.\n\n");
+            let mut out = String::from(
+                "Where certificates are demanded: nothing goes, and the sender hears of it.\n\n",
+            );
             let titles: Vec<String> = self
                 .wrong
                 .iter()
@@ -70,9 +84,12 @@ impl Report {
                     both.flat_map(|(_, both)| both.iter().map(|one| cell(Some(one)))),
                 );
             }
+            sections.push((WRONG, out));
         }
         if !self.triangle.is_empty() {
-            out.push_str("\n## Three domains\n\nBalcony hosts `one.test` and `three.test`, each with its own certificate; the other server has `two.test`.\n\n");
+            let mut out = String::from(
+                "Balcony hosts `one.test` and `three.test`, each with its own certificate; the other server has `two.test`.\n\n",
+            );
             let titles: Vec<&str> = self.triangle.iter().map(|(other, _)| *other).collect();
             header(&mut out, "what", &titles);
             let first = self.triangle.iter().find_map(|(_, result)| result.as_ref().ok());
@@ -83,68 +100,107 @@ impl Report {
                 });
                 row(&mut out, what, cells);
             }
+            sections.push((TRIANGLE, out));
         }
-        if let Some(Ok((version, rows))) = &self.component {
-            out.push_str("\n## A component\n\nOf slixmpp, at Balcony (XEP-0114).\n\n");
-            header(&mut out, "what", &[&format!("slixmpp {version}")]);
-            for (what, result) in rows {
-                row(&mut out, what, core::iter::once(cell(Some(result))));
+        if let Some(result) = &self.component {
+            let mut out = String::from("Of slixmpp, at Balcony (XEP-0114).\n\n");
+            if let Ok((version, rows)) = result {
+                header(&mut out, "what", &[&format!("slixmpp {version}")]);
+                for (what, result) in rows {
+                    row(&mut out, what, core::iter::once(cell(Some(result))));
+                }
+            }
+            sections.push((COMPONENT, out));
+        }
+        for (heading, text) in &mut sections {
+            for (title, list) in [("What failed", self.failures()), ("What could not be had", self.skipped())]
+            {
+                let here: Vec<&String> =
+                    list.iter().filter(|(of, _)| of == heading).map(|(_, line)| line).collect();
+                if !here.is_empty() {
+                    text.push_str(&format!("\n{title}:\n\n"));
+                    here.iter().for_each(|line| text.push_str(&format!("- {line}\n")));
+                }
             }
         }
-        for (title, list) in [("What failed", self.failures()), ("What could not be had", self.skipped())] {
-            if !list.is_empty() {
-                out.push_str(&format!("\n{title}:\n\n"));
-                list.iter().for_each(|line| out.push_str(&format!("- {line}\n")));
+        sections
+    }
+
+    /// The page: what was run, and of what was not what stood there before.
+    pub(crate) fn markdown(&self, before: &str) -> String {
+        let new = self.sections();
+        let mut out = String::new();
+        for heading in ["", WRONG, TRIANGLE, COMPONENT] {
+            let section = new.iter().find(|(of, _)| *of == heading);
+            let text = section.map_or_else(|| standing(before, heading), |(_, text)| text.clone());
+            if text.trim().is_empty() {
+                continue;
             }
+            if !heading.is_empty() {
+                out.push_str(&format!("\n{heading}\n\n"));
+            }
+            out.push_str(text.trim());
+            out.push('\n');
         }
         out
     }
 
-    /// All that did not go as it should, in words.
-    pub(crate) fn failures(&self) -> Vec<String> {
+    /// All that did not go as it should, in words, with the heading of the section.
+    pub(crate) fn failures(&self) -> Vec<(&'static str, String)> {
         let mut failed = Vec::new();
-        let mut add = |of: &str, what: &str, result: &Result| {
+        let mut add = |heading: &'static str, of: &str, what: &str, result: &Result| {
             if let Err(error) = result {
-                failed.push(format!("{of}: {what}: {error}"));
+                failed.push((heading, format!("{of}: {what}: {error}")));
             }
         };
         for (title, rows) in &self.people {
             if let Rows::Ran(rows) = rows {
-                rows.iter().zip(ROWS).for_each(|(result, Row { what, .. })| add(title, what, result));
+                rows.iter().zip(ROWS).for_each(|(result, Row { what, .. })| add("", title, what, result));
             }
         }
         for (other, kinds) in &self.wrong {
             for (kind, both) in kinds {
                 let rows = wrong::ROWS.iter().zip(both);
-                rows.for_each(|(what, result)| add(other, &format!("{}: {what}", kind.words()), result));
+                rows.for_each(|(what, result)| {
+                    add(WRONG, other, &format!("{}: {what}", kind.words()), result)
+                });
             }
         }
         for (other, rows) in
             self.triangle.iter().filter_map(|(other, rows)| Some((other, rows.as_ref().ok()?)))
         {
-            rows.iter().for_each(|(what, result)| add(other, what, result));
+            rows.iter().for_each(|(what, result)| add(TRIANGLE, other, what, result));
         }
         if let Some(Ok((_, rows))) = &self.component {
-            rows.iter().for_each(|(what, result)| add("slixmpp", what, result));
+            rows.iter().for_each(|(what, result)| add(COMPONENT, "slixmpp", what, result));
         }
         failed
     }
 
     /// All that was not there, with the reasons.
-    fn skipped(&self) -> Vec<String> {
+    fn skipped(&self) -> Vec<(&'static str, String)> {
         let people = self.people.iter().filter_map(|(title, rows)| match rows {
-            Rows::Skipped(reason) => Some(format!("SKIP {title}: {reason}")),
+            Rows::Skipped(reason) => Some(("", format!("SKIP {title}: {reason}"))),
             Rows::Ran(_) => None,
         });
         let triangle = self.triangle.iter().filter_map(|(other, result)| {
-            Some(format!("SKIP three domains with {other}: {}", result.as_ref().err()?))
+            Some((TRIANGLE, format!("SKIP {other}: {}", result.as_ref().err()?)))
         });
         let component = self
             .component
             .iter()
-            .filter_map(|result| Some(format!("SKIP the component: {}", result.as_ref().err()?)));
+            .filter_map(|result| Some((COMPONENT, format!("SKIP slixmpp: {}", result.as_ref().err()?))));
         people.chain(triangle).chain(component).collect()
     }
+}
+
+/// What stands below a heading of the page, up to the next one.
+fn standing(page: &str, heading: &str) -> String {
+    let rest = match heading {
+        "" => page,
+        heading => page.split_once(&format!("\n{heading}\n")).map_or("", |(_, rest)| rest),
+    };
+    rest.split("\n## ").next().unwrap_or_default().to_owned()
 }
 
 fn cell(result: Option<&Result>) -> &'static str {

@@ -36,11 +36,11 @@ fn pair(other: &'static str, [ours, theirs]: [Kind; 2], folder: &Path) -> Result
     Ok([Server::prepare(&setup("balcony", "one.test", ours), folder)?, theirs])
 }
 
-/// Our user asks theirs: an error comes back.
+/// Our user writes to theirs: an error comes back.
 fn refused(ours: &Server) -> Result {
-    let mut command = ours.command("roster", &user("one.test"));
-    // It is not this certificate that is looked at.
-    command.args(["--insecure", "add", &user("two.test")]);
+    let mut command = ours.command("send", &user("one.test"));
+    // It is not what clients think of our certificate that is looked at.
+    command.args(["--insecure", &user("two.test"), "But soft, what light?"]);
     match done(&mut command) {
         Err(error) if error.contains("internal-server-error") || error.contains("remote-server-timeout") => {
             Ok(())
