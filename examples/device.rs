@@ -17,8 +17,8 @@ use std::net::TcpStream;
 use std::time::Instant as Clock;
 
 use balcony_client::{
-    Agent, AgentConfig, AgentEvent, Client, Config, ConnectError, Context, Disconnected, Discovery, Endpoint,
-    Event, Extension, IncomingRequest, Pump, PumpError, Session, Step, answer,
+    Agent, AgentConfig, AgentEvent, ClientConfig, ClientMachine, ConnectError, Context, Disconnected,
+    Discovery, Endpoint, Extension, IncomingRequest, MachineEvent, Pump, PumpError, Session, Step, answer,
 };
 use balcony_examples::Failure;
 use balcony_jid::Jid;
@@ -50,7 +50,7 @@ impl Extension for Thermometer {
 
 struct Device {
     agent: Agent<(Discovery, Thermometer)>,
-    config: Config,
+    config: ClientConfig,
     endpoint: Endpoint,
     seed: Seed,
     clock: Clock,
@@ -58,14 +58,14 @@ struct Device {
 
 fn main() -> Result<(), Failure> {
     let wanted = |name: &str| env::var(name).map_err(|_| format!("{name} is not set"));
-    let trust = balcony_tls::ClientConfig::builder();
+    let trust = balcony_tls::TlsTrust::builder();
     let trust = match env::var("BALCONY_CA") {
         Ok(file) => trust.roots_pem(&std::fs::read(file)?)?,
         Err(_) => trust.native_roots()?,
     };
     let jid: Jid = wanted("BALCONY_JID")?.parse()?;
     let mut config =
-        Config::new(jid.to_bare(), Secret::new(wanted("BALCONY_PASSWORD")?)).with_tls(trust.build()?);
+        ClientConfig::new(jid.to_bare(), Secret::new(wanted("BALCONY_PASSWORD")?)).with_tls(trust.build()?);
     config = config.for_agent();
     config.stream.resource = jid.resourcepart().map(String::from);
     let place = env::var("BALCONY_CONNECT").unwrap_or_else(|_| jid.as_ref().domainpart().to_owned());
@@ -117,11 +117,11 @@ impl Device {
         self.seed = self.seed.random().seed();
         let (config, now) = (self.config.clone().for_endpoint(&self.endpoint, &target), self.now());
         let client = match session.take() {
-            Some(session) => match Client::resuming(config, session, &self.seed, now) {
+            Some(session) => match ClientMachine::resuming(config, session, &self.seed, now) {
                 Ok(client) => client,
                 Err(misuse) => return Disconnected::Lost(misuse.into()),
             },
-            None => Client::new(config, &self.seed, now),
+            None => ClientMachine::new(config, &self.seed, now),
         };
         let mut pump = Pump::new(client);
         let why = loop {
@@ -149,7 +149,7 @@ impl Device {
             let step = pump.step(now)?;
             match step {
                 Step::Event(event) => match self.agent.take(now, event, pump.client()) {
-                    Some(Event::Ask(ticket, ask)) => pump.answer(ticket, answer(ask)),
+                    Some(MachineEvent::Ask(ticket, ask)) => pump.answer(ticket, answer(ask)),
                     _ => self.tell(),
                 },
                 Step::Wait => {

@@ -16,7 +16,7 @@ use balcony_jid::BareJid;
 use balcony_machine::{Instant, Secret, Seed};
 use balcony_router::{Memory, collections};
 use balcony_server::federation::{FederationConfig, Unreachable};
-use balcony_server::{Action, Answer, Ask, Config, ConnectionId, Server, Transport};
+use balcony_server::{Action, Answer, Ask, ServerConfig, ConnectionId, Server, Transport};
 use balcony_stanza::Stanza;
 use balcony_stream::TlsPolicy;
 use libfuzzer_sys::fuzz_target;
@@ -260,9 +260,9 @@ fn verdicts(heard: &[u8], verdict: &str) -> Vec<u8> {
     answers.collect::<String>().into()
 }
 
-fn config() -> Config {
+fn config() -> ServerConfig {
     let name = |name: &str| -> BareJid { name.parse().expect("a domain") };
-    let mut config = Config::new(vec![name("example.com")], Secret::new([7; 32]));
+    let mut config = ServerConfig::new(vec![name("example.com")], Secret::new([7; 32]));
     config.tls = TlsPolicy::None;
     let mut federation = FederationConfig::new(vec![name("example.com")]);
     federation.tls = TlsPolicy::None;

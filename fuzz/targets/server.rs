@@ -20,7 +20,7 @@ use balcony_fuzz::{ACCOUNT, Client, Cuts, Dice, Moment, Numbered, PASSWORD, Said
 use balcony_jid::BareJid;
 use balcony_machine::{Instant, Progress, Secret, Seed, Ticket};
 use balcony_router::{Memory, collections};
-use balcony_server::{Action, Answer, Ask, Config, ConnectionId, Notice, Server, Transport};
+use balcony_server::{Action, Answer, Ask, ServerConfig, ConnectionId, Notice, Server, Transport};
 use balcony_stanza::Stanza;
 use balcony_stream::client::{ClientEvent, ClientStreamConfig};
 use balcony_stream::server::ServerAsk;
@@ -387,12 +387,12 @@ fn waits(kept: &Memory, account: &BareJid, id: &str) -> bool {
 
 /// Made once: one for what the input alone sends, and one for what has numbers, in which nothing that can't be delivered is left
 /// without an answer, as it is for strangers otherwise.
-fn config(data: &[u8]) -> &'static Config {
-    static CONFIGS: OnceLock<[Config; 2]> = OnceLock::new();
+fn config(data: &[u8]) -> &'static ServerConfig {
+    static CONFIGS: OnceLock<[ServerConfig; 2]> = OnceLock::new();
     let configs = CONFIGS.get_or_init(|| {
         [false, true].map(|tell_strangers| {
             let domains = vec!["example.com".parse().expect("an address")];
-            let mut config = Config::new(domains, Secret::new([9; 32]));
+            let mut config = ServerConfig::new(domains, Secret::new([9; 32]));
             config.tls = TlsPolicy::None;
             config.registration = true;
             config.tell_strangers = tell_strangers;

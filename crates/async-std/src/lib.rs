@@ -1,4 +1,4 @@
-//! Balcony on async-std, smol and any other runtime beside `async-io`: [`Server`] and [`Client`].
+//! Balcony on async-std, smol and any other runtime beside `async-io`: [`Server`] and [`ConnectedClient`].
 //!
 //! What they do is in `balcony-runtime`, the same for all runtimes. Here is how these runtimes do it: [`AsyncIo`]. Sockets and timers
 //! are those of `async-io`, which async-std and smol share, and which run on a thread of their own elsewhere. Only tasks are the
@@ -7,17 +7,17 @@
 //! smol.
 //!
 //! ```no_run
-//! use balcony_async_std::{AsyncIo, Client, ClientConfig, Endpoint, Event};
+//! use balcony_async_std::{AsyncIo, ConnectedClient, ClientConfig, Endpoint, MachineEvent};
 //! use balcony_machine::Secret;
 //! use balcony_stanza::{PresenceType, Stanza};
 //!
-//! # async fn example(trust: balcony_tls::ClientConfig) -> Result<(), Box<dyn std::error::Error>> {
+//! # async fn example(trust: balcony_tls::TlsTrust) -> Result<(), Box<dyn std::error::Error>> {
 //! let config = ClientConfig::new("juliet@example.com".parse()?, Secret::new("r0m30".into())).with_tls(trust);
 //! let smol = AsyncIo::new(|task| smol::spawn(task).detach());
-//! let mut client = Client::connect_on(smol, config, Endpoint::Domain).await?;
+//! let mut client = ConnectedClient::connect_on(smol, config, Endpoint::Domain).await?;
 //! client.send(&Stanza::presence(PresenceType::Available)).await?;
 //! while let Some(event) = client.next().await? {
-//!     if let Event::Stanza(stanza) = event {
+//!     if let MachineEvent::Stanza(stanza) = event {
 //!         println!("from {:?}: {:?}", stanza.head.from, stanza.head.kind);
 //!     }
 //! }
@@ -53,7 +53,7 @@ pub type Server = balcony_runtime::Server<AsyncIo>;
 pub type ServerBuilder = balcony_runtime::ServerBuilder<AsyncIo>;
 #[cfg(feature = "client")]
 /// A client on async-std or smol.
-pub type Client = balcony_runtime::Client<AsyncIo>;
+pub type ConnectedClient = balcony_runtime::ConnectedClient<AsyncIo>;
 
 /// A runtime beside `async-io`. With the feature `async-std` the default is async-std.
 #[derive(Clone, Copy)]

@@ -16,8 +16,8 @@
 //! }
 //! ```
 //!
-//! Each client has a thread of its own, on which a runtime does the work; it ends with the client. Other threads have a [`Sender`]. A thread
-//! that has to look after something else as well [waits](Client::wait) with a bound, or has a [`Waker`] that ends the waiting.
+//! Each client has a thread of its own, on which a runtime does the work; it ends with the client. Other threads have a [`BlockingSender`]. A thread
+//! that has to look after something else as well [waits](BlockingClient::wait) with a bound, or has a [`Waker`] that ends the waiting.
 
 use core::fmt;
 use core::pin::pin;
@@ -39,18 +39,18 @@ use crate::{DefaultRuntime, Error};
 
 /// A client whose methods wait. See the [module](self).
 ///
-/// Dropping it ends it; [`close`](Client::close) waits for that. A program that ends without it may leave its session waiting at the
+/// Dropping it ends it; [`close`](BlockingClient::close) waits for that. A program that ends without it may leave its session waiting at the
 /// server for some minutes, in which contacts see it online.
-pub struct Client {
+pub struct BlockingClient {
     client: crate::Client,
     woken: Arc<Woken>,
 }
 
-/// Sends for a [`Client`], from any thread. It does not keep the client alive.
+/// Sends for a [`BlockingClient`], from any thread. It does not keep the client alive.
 #[derive(Clone, Debug)]
-pub struct Sender(crate::Sender);
+pub struct BlockingSender(crate::Sender);
 
-/// Ends the waiting of a [`Client`], from any thread.
+/// Ends the waiting of a [`BlockingClient`], from any thread.
 #[derive(Clone)]
 pub struct Waker(Arc<Woken>);
 
@@ -74,7 +74,7 @@ impl ClientBuilder<DefaultRuntime> {
     /// # Errors
     ///
     /// As [`start`](ClientBuilder::start); [`Error::Config`] if the operating system has no thread for it.
-    pub fn start_blocking(self) -> Result<Client, Error> {
+    pub fn start_blocking(self) -> Result<BlockingClient, Error> {
         let (started, begun) = sync_channel(1);
         let work = move || {
             crate::block_on(async move {
@@ -91,13 +91,13 @@ impl ClientBuilder<DefaultRuntime> {
         spawned.map_err(|error| Error::Config(format!("no thread for the client: {error}")))?;
         let gone = || Error::Config("the thread of the client has ended".into());
         let client = begun.recv().map_err(|_| gone())??;
-        Ok(Client { client, woken: Arc::default() })
+        Ok(BlockingClient { client, woken: Arc::default() })
     }
 }
 
-impl Client {
+impl BlockingClient {
     /// Waits for the next event. `None`: the client has been closed by its owner. Being [woken](Waker::wake) does not end it; the next
-    /// [`wait`](Client::wait) says so.
+    /// [`wait`](BlockingClient::wait) says so.
     ///
     /// # Errors
     ///
@@ -111,7 +111,7 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// As [`next`](Client::next).
+    /// As [`next`](BlockingClient::next).
     pub fn wait(&mut self, most: Duration) -> Result<Waited, Error> {
         let until = Instant::now().checked_add(most);
         let woken = &self.woken;
@@ -152,8 +152,8 @@ impl Client {
 
     /// Another one who sends, for another thread.
     #[must_use]
-    pub fn sender(&self) -> Sender {
-        Sender(self.client.sender())
+    pub fn sender(&self) -> BlockingSender {
+        BlockingSender(self.client.sender())
     }
 
     /// The address that the server has bound; `None` while the client is offline.
@@ -187,8 +187,8 @@ impl Client {
     }
 }
 
-impl Sender {
-    /// As [`Client::send`].
+impl BlockingSender {
+    /// As [`BlockingClient::send`].
     ///
     /// # Errors
     ///
@@ -197,7 +197,7 @@ impl Sender {
         block_on(self.0.send(stanza))
     }
 
-    /// As [`Client::request`].
+    /// As [`BlockingClient::request`].
     ///
     /// # Errors
     ///
@@ -206,14 +206,14 @@ impl Sender {
         block_on(self.0.request(iq))
     }
 
-    /// Ends the client, and does not wait for that: its [`next`](Client::next) returns `None`.
+    /// Ends the client, and does not wait for that: its [`next`](BlockingClient::next) returns `None`.
     pub fn close(&self) {
         self.0.close();
     }
 }
 
 impl Waker {
-    /// Ends the [waiting](Client::wait) of the client; if it does not wait, the next waiting ends at once.
+    /// Ends the [waiting](BlockingClient::wait) of the client; if it does not wait, the next waiting ends at once.
     pub fn wake(&self) {
         self.0.is_woken.store(true, Ordering::SeqCst);
         let waits = self.0.waits.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
@@ -277,9 +277,9 @@ impl Woken {
     }
 }
 
-impl fmt::Debug for Client {
+impl fmt::Debug for BlockingClient {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Client").field("jid", &self.jid()).finish_non_exhaustive()
+        f.debug_struct("BlockingClient").field("jid", &self.jid()).finish_non_exhaustive()
     }
 }
 

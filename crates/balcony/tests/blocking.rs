@@ -44,7 +44,7 @@ impl World {
         World { runtime, server, pem }
     }
 
-    fn client(&self, name: &str, commands: Commands) -> blocking::Client {
+    fn client(&self, name: &str, commands: Commands) -> blocking::BlockingClient {
         Client::builder(format!("{name}@localhost/thread"))
             .password(&name[..1])
             .connect(&self.server.local_addrs()[0].to_string())
@@ -56,7 +56,7 @@ impl World {
     }
 }
 
-fn body(client: &mut blocking::Client) -> String {
+fn body(client: &mut blocking::BlockingClient) -> String {
     loop {
         match client.wait(PATIENCE).unwrap() {
             Waited::Event(Event::Message(message)) => return message.body().unwrap().into(),
@@ -67,7 +67,7 @@ fn body(client: &mut blocking::Client) -> String {
 }
 
 /// Takes what has happened up to now.
-fn quiet(client: &mut blocking::Client) {
+fn quiet(client: &mut blocking::BlockingClient) {
     while !matches!(client.wait(Duration::from_millis(100)).unwrap(), Waited::TimedOut) {}
 }
 

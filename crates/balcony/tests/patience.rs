@@ -334,14 +334,16 @@ fn a_stanza_that_has_left_is_not_sent_again() {
         let server = serve();
         let (ours, theirs) = Pipe::pair(65_536);
         server.connect(theirs, "a pipe", Transport::Stream);
-        let mut config =
-            balcony_client::Config::new("romeo@localhost".parse().unwrap(), balcony::Secret::new("r".into()));
+        let mut config = balcony_client::ClientConfig::new(
+            "romeo@localhost".parse().unwrap(),
+            balcony::Secret::new("r".into()),
+        );
         config.stream.tls = balcony::TlsPolicy::None;
         config.stream.management = balcony_stream::client::Management::Off;
         let room = Arc::new(AtomicUsize::new(usize::MAX));
         let socket = Breaks(ours, Arc::clone(&room));
         let mut client =
-            balcony::runtime::Client::over(DefaultRuntime::default(), socket, config).await.unwrap();
+            balcony::runtime::ConnectedClient::over(DefaultRuntime::default(), socket, config).await.unwrap();
         let (first, second) = (to_juliet("1").to_stanza(), to_juliet("2").to_stanza());
         let mut bytes = Vec::new();
         first.write(&mut bytes);

@@ -8,7 +8,7 @@ use std::time::SystemTime;
 
 use balcony_jid::BareJid;
 use balcony_machine::Secret;
-use balcony_tls::{Authority, ServerConfig};
+use balcony_tls::{Authority, TlsIdentity};
 
 use crate::args::Domain;
 use crate::config::Settings;
@@ -31,7 +31,7 @@ const WARNING: Duration = Duration::from_secs(86_400 * 14);
 
 /// The certificate that a server uses.
 pub(crate) struct Certificate {
-    pub(crate) config: ServerConfig,
+    pub(crate) config: TlsIdentity,
     /// Where it was read.
     pub(crate) path: PathBuf,
     /// And its private key.
@@ -47,7 +47,7 @@ pub(crate) struct Certificate {
 /// The certificate of one domain.
 struct Other {
     domain: BareJid,
-    config: ServerConfig,
+    config: TlsIdentity,
     path: PathBuf,
     key: PathBuf,
 }
@@ -203,7 +203,7 @@ impl Certificate {
     }
 
     /// Each file once, with what is in it.
-    fn all(&self) -> impl Iterator<Item = (&Path, &ServerConfig)> {
+    fn all(&self) -> impl Iterator<Item = (&Path, &TlsIdentity)> {
         let others = self.others.iter().filter(|other| other.path != self.path);
         core::iter::once((&*self.path, &self.config)).chain(others.map(|other| (&*other.path, &other.config)))
     }
@@ -226,7 +226,7 @@ fn pem(path: &Path, key: &Path) -> Result<Pem, Failure> {
 }
 
 /// In how many days it ends, if that is soon.
-fn days_left(config: &ServerConfig, now: SystemTime) -> Option<u64> {
+fn days_left(config: &TlsIdentity, now: SystemTime) -> Option<u64> {
     // There are certificates for a few days only.
     let validity = config.validity().unwrap_or_default();
     let lifetime = Duration::from_secs(validity.end.saturating_sub(validity.start));
@@ -235,7 +235,7 @@ fn days_left(config: &ServerConfig, now: SystemTime) -> Option<u64> {
 }
 
 /// How long it is still valid.
-fn left(config: &ServerConfig, now: SystemTime) -> Duration {
+fn left(config: &TlsIdentity, now: SystemTime) -> Duration {
     let now = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     Duration::from_secs(config.validity().unwrap_or_default().end).saturating_sub(now)
 }
@@ -306,7 +306,7 @@ impl Files {
     }
 
     /// Whether the authority in the folder has signed this certificate.
-    fn has_issued(&self, config: &ServerConfig) -> bool {
+    fn has_issued(&self, config: &TlsIdentity) -> bool {
         small_file::read(&self.authority).is_ok_and(|authority| config.is_issued_by(&authority))
     }
 }
@@ -329,10 +329,10 @@ fn bytes(what: &str, path: &Path) -> Result<Vec<u8>, Failure> {
     small_file::read(path).map_err(io(format!("cannot read the {what} {}", path.display())))
 }
 
-fn read(path: &Path, key: &Path) -> Result<ServerConfig, Failure> {
+fn read(path: &Path, key: &Path) -> Result<TlsIdentity, Failure> {
     let certificate = bytes("certificate", path)?;
     let key_pem = Secret::new(bytes("private key", key)?);
-    ServerConfig::from_pem(&certificate, key_pem.expose()).map_err(|error| cannot_use(path, key, &error))
+    TlsIdentity::from_pem(&certificate, key_pem.expose()).map_err(|error| cannot_use(path, key, &error))
 }
 
 fn cannot_use(path: &Path, key: &Path, error: &balcony_tls::Error) -> Failure {

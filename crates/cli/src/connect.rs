@@ -3,12 +3,12 @@
 
 use std::path::{Path, PathBuf};
 
-use balcony_client::{Config, ConnectError, Endpoint, Error};
+use balcony_client::{ClientConfig, ConnectError, Endpoint, Error};
 use balcony_jid::{BareJid, Jid};
 use balcony_stanza::StreamCondition;
 use balcony_stream::TlsPolicy;
-use balcony_tls::{ClientConfig, ClientConfigBuilder};
-use balcony_tokio::Client;
+use balcony_tls::{TlsTrust, TlsTrustBuilder};
+use balcony_tokio::ConnectedClient;
 use tokio::runtime::Runtime;
 
 use crate::args::ConnectArgs;
@@ -21,7 +21,7 @@ use crate::small_file;
 
 /// One account and the way to its server.
 pub(crate) struct Connector {
-    pub(crate) config: Config,
+    pub(crate) config: ClientConfig,
     endpoint: Endpoint,
     /// What is probably meant where a server's own certificate was given as that of an authority.
     authority: Option<PathBuf>,
@@ -47,7 +47,7 @@ impl Connector {
         };
         let tls = trust(&bare, args)?;
         let password = password::known(args.password_file.as_deref(), bare.as_str())?;
-        let mut config = Config::new(bare, password).with_tls(tls);
+        let mut config = ClientConfig::new(bare, password).with_tls(tls);
         config.stream.resource = account.resourcepart().map(Into::into);
         config.stream.channel_binding = args.channel_binding.into();
         if args.allow_plaintext {
@@ -59,8 +59,8 @@ impl Connector {
     }
 
     /// Connects; the client is online then.
-    pub(crate) async fn connect(&self) -> Result<Client, ConnectError> {
-        Client::connect(self.config.clone(), self.endpoint.clone()).await
+    pub(crate) async fn connect(&self) -> Result<ConnectedClient, ConnectError> {
+        ConnectedClient::connect(self.config.clone(), self.endpoint.clone()).await
     }
 
     /// Why no connection came about, with what to do about it here.
@@ -111,8 +111,8 @@ pub(crate) fn runtime() -> Result<Runtime, Failure> {
 }
 
 /// Whom to believe that they are the server of `account`.
-fn trust(account: &BareJid, args: &ConnectArgs) -> Result<ClientConfig, Failure> {
-    let builder = ClientConfig::builder();
+fn trust(account: &BareJid, args: &ConnectArgs) -> Result<TlsTrust, Failure> {
+    let builder = TlsTrust::builder();
     if args.insecure {
         note(
             "warning: --insecure accepts every certificate; whoever sits between can read and change everything",
@@ -134,7 +134,7 @@ fn trust(account: &BareJid, args: &ConnectArgs) -> Result<ClientConfig, Failure>
     Ok(builder.native_roots()?.build()?)
 }
 
-fn given(builder: ClientConfigBuilder, path: &Path) -> Result<ClientConfigBuilder, Failure> {
+fn given(builder: TlsTrustBuilder, path: &Path) -> Result<TlsTrustBuilder, Failure> {
     let pem = small_file::read(path).map_err(io(format!("cannot read {}", path.display())))?;
     builder.roots_pem(&pem).map_err(|error| Failure::new(format!("cannot use {}: {error}", path.display())))
 }

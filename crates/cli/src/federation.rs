@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use balcony_jid::BareJid;
 use balcony_machine::Secret;
 use balcony_stream::TlsPolicy;
-use balcony_tls::{ClientConfig, ClientConfigBuilder, Refusal};
+use balcony_tls::{Refusal, TlsTrust, TlsTrustBuilder};
 use balcony_tokio::{Endpoint, FederationConfig, FederationTls, Reach, Target};
 use serde::{Deserialize, Deserializer};
 
@@ -203,10 +203,10 @@ impl Federation {
     fn tls(&self, certificate: &Certificate) -> Result<FederationTls, Failure> {
         let pem = certificate.pem()?;
         let builder = match &self.ca {
-            None => ClientConfig::builder().native_roots()?,
+            None => TlsTrust::builder().native_roots()?,
             Some(path) => {
                 let roots = std::fs::read(path).map_err(io(format!("cannot read {}", path.display())))?;
-                let own = ClientConfig::builder().roots_pem(&roots)?;
+                let own = TlsTrust::builder().roots_pem(&roots)?;
                 // A system without authorities has at least this one.
                 own.clone().native_roots().unwrap_or(own)
             }
@@ -221,7 +221,7 @@ impl Federation {
         Ok(FederationTls { accepts, connects })
     }
 
-    fn connects(&self, builder: ClientConfigBuilder) -> Result<ClientConfig, Failure> {
+    fn connects(&self, builder: TlsTrustBuilder) -> Result<TlsTrust, Failure> {
         let builder = if self.require_certificate { builder } else { builder.accept_unproven() };
         Ok(builder.build()?)
     }
@@ -258,7 +258,7 @@ fn development<'a>(domains: &[BareJid], certificate: &'a Certificate) -> Option<
 /// finds that it is for the domain, today. If not, why.
 fn checkable(domains: &[BareJid], certificate: &Certificate) -> Result<(), String> {
     // Not those of `ca`: it says whom this server trusts, not who trusts it.
-    let public = ClientConfig::builder().native_roots().and_then(|roots| roots.to_servers().build());
+    let public = TlsTrust::builder().native_roots().and_then(|roots| roots.to_servers().build());
     let public = public.map_err(|error| error.to_string())?;
     for domain in domains {
         let (path, _) = certificate.shown_for(domain);

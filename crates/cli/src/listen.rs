@@ -4,7 +4,7 @@ use core::time::Duration;
 use std::time::Instant;
 
 use balcony_client::{
-    Backoff, Carbon, ConnectError, Contacts, Event, News, Presence, RequestId, RequestOutcome,
+    Backoff, Carbon, ConnectError, Contacts, MachineEvent, News, Presence, RequestId, RequestOutcome,
 };
 use balcony_jid::Jid;
 use balcony_stanza::{Payload, Stanza, StreamCondition};
@@ -182,10 +182,10 @@ impl Listener {
                 }
             };
             match next {
-                Ok(Some((Event::Stanza(stanza), news))) => {
+                Ok(Some((MachineEvent::Stanza(stanza), news))) => {
                     self.print(session, &stanza, news)?;
                 }
-                Ok(Some((Event::Response(answered, outcome), _))) if self.ready == Some(answered) => {
+                Ok(Some((MachineEvent::Response(answered, outcome), _))) if self.ready == Some(answered) => {
                     if outcome == RequestOutcome::TimedOut {
                         end.get_or_insert(End::Lost("the server does not answer".into()));
                     } else {

@@ -2,10 +2,10 @@
 
 use core::time::Duration;
 
-use balcony_client::{Contacts, Event, News, Presence, RequestId, RequestKind, RequestOutcome};
+use balcony_client::{Contacts, MachineEvent, News, Presence, RequestId, RequestKind, RequestOutcome};
 use balcony_jid::{BareJid, FullJid, Jid};
 use balcony_stanza::{ErrorCondition, Payload, Stanza, StanzaError};
-use balcony_tokio::{Client, Error};
+use balcony_tokio::{ConnectedClient, Error};
 use balcony_xep::ping::Ping;
 
 use crate::connect::Connector;
@@ -23,13 +23,13 @@ const AT_ONCE: Duration = Duration::from_secs(1);
 
 /// One account, from one login to the next.
 pub(crate) struct Session {
-    pub(crate) client: Client,
+    pub(crate) client: ConnectedClient,
     pub(crate) contacts: Contacts,
 }
 
 impl Session {
     /// Takes over a client that has just come online, with what is known from an earlier session.
-    pub(crate) fn new(client: Client, mut contacts: Contacts) -> Session {
+    pub(crate) fn new(client: ConnectedClient, mut contacts: Contacts) -> Session {
         contacts.offline();
         Session { client, contacts }
     }
@@ -164,11 +164,11 @@ impl Session {
     }
 
     /// The next event, with what it says about contacts. `None`: the stream has been closed in good order.
-    pub(crate) async fn next(&mut self) -> Result<Option<(Event, Option<News>)>, Error> {
+    pub(crate) async fn next(&mut self) -> Result<Option<(MachineEvent, Option<News>)>, Error> {
         let event = self.client.next().await?;
         Ok(event.map(|event| {
             let news = match &event {
-                Event::Stanza(stanza) => self.contacts.take(stanza),
+                MachineEvent::Stanza(stanza) => self.contacts.take(stanza),
                 _ => None,
             };
             (event, news)
@@ -198,7 +198,7 @@ fn domain(name: &str) -> Option<Jid> {
 /// from one to the other keep their order (RFC 6120 section 10.1), so what was sent to `whom` before has been processed then,
 /// and errors about it are among these stanzas. Returns the error, if that is the answer.
 pub(crate) async fn fence(
-    client: &mut Client,
+    client: &mut ConnectedClient,
     whom: Option<Jid>,
     patience: Duration,
     mut seen: impl FnMut(Stanza),
@@ -207,11 +207,11 @@ pub(crate) async fn fence(
     let request = client.start_request(RequestKind::Get, whom, ping(), patience).await.map_err(ended)?;
     loop {
         match client.next().await.map_err(ended)? {
-            Some(Event::Stanza(stanza)) => seen(*stanza),
-            Some(Event::Response(response, RequestOutcome::TimedOut)) if response == request => {
+            Some(MachineEvent::Stanza(stanza)) => seen(*stanza),
+            Some(MachineEvent::Response(response, RequestOutcome::TimedOut)) if response == request => {
                 return Err(silent(&name));
             }
-            Some(Event::Response(response, outcome)) if response == request => {
+            Some(MachineEvent::Response(response, outcome)) if response == request => {
                 return Ok(match outcome {
                     RequestOutcome::Error(error) => Some(error),
                     _ => None,

@@ -18,7 +18,7 @@ use balcony_stanza::{ErrorCondition, IqType, Kind, Payload, Stanza, StanzaError}
 use balcony_stream::AckPace;
 use balcony_stream::client::{ClientAnswer, ClientAsk, ClientEvent, Resumption, ServerFeatures, Token};
 
-use crate::config::Config;
+use crate::config::ClientConfig;
 use crate::outbox::{Entry, MOST_SESSIONS};
 use crate::queue::{Queue, cost};
 use crate::requests::{RequestId, RequestOutcome, Requests};
@@ -27,8 +27,8 @@ use crate::services;
 use crate::session::Session;
 
 /// One account's connection to its server. See the [crate]. `Debug` shows nothing of what was sent or has come.
-pub struct Client {
-    config: Config,
+pub struct ClientMachine {
+    config: ClientConfig,
     /// On the heap: it is large, and a client is moved from hand to hand, on a stack that may be small.
     connection: Box<ClientConnection>,
     requests: Requests,
@@ -43,18 +43,18 @@ pub struct Client {
     /// When the server is to be asked.
     pace: AckPace,
     /// What has happened, to be told one after the other.
-    told: VecDeque<Event>,
+    told: VecDeque<MachineEvent>,
     /// The owner does not take all that comes: when the server is to be shown again that the client is there.
     unread: Option<Instant>,
 }
 
-/// What a [`Client`] tells its owner.
+/// What a [`ClientMachine`] tells its owner.
 #[derive(Debug)]
 #[non_exhaustive]
-pub enum Event {
-    /// The next byte is TLS's: run it, then call `Client::secured`. Only if the configuration has no TLS of its own.
+pub enum MachineEvent {
+    /// The next byte is TLS's: run it, then call `ClientMachine::secured`. Only if the configuration has no TLS of its own.
     StartTls,
-    /// Compute this and bring the [`answer`](Client::answer); it takes a while on purpose.
+    /// Compute this and bring the [`answer`](ClientMachine::answer); it takes a while on purpose.
     Ask(Ticket, ClientAsk),
     /// The server has accepted the password, and proven that it knows it where the mechanism can show that.
     Authenticated {
@@ -64,7 +64,7 @@ pub enum Event {
         /// ([`mechanisms`](balcony_stream::client::ClientStreamConfig::mechanisms)).
         mechanism: Mechanism,
     },
-    /// The server has given a token for the next login (XEP-0484). [`Client::resuming`] uses it by itself; a program that wants to log in
+    /// The server has given a token for the next login (XEP-0484). [`ClientMachine::resuming`] uses it by itself; a program that wants to log in
     /// by it later, too, keeps it, like a password. With the feature `fast`.
     Token(Box<Token>),
     /// The server does not take the token any more, and was given the password instead.
@@ -77,7 +77,7 @@ pub enum Event {
     /// A request has been answered, or has expired.
     Response(RequestId, RequestOutcome),
     /// The session of the connection before goes on, with its resource, its roster and its presence (XEP-0198 section 5). What the
-    /// server had not got has been sent again. This comes instead of [`Online`](Event::Online).
+    /// server had not got has been sent again. This comes instead of [`Online`](MachineEvent::Online).
     Resumed,
     /// The server has taken over a message with this id. Messages without an id are not told of.
     Acknowledged(Arc<str>),
@@ -86,10 +86,10 @@ pub enum Event {
     Resent(Arc<str>),
 }
 
-impl Client {
+impl ClientMachine {
     /// A client that will connect. `now` begins the time allowed for negotiation.
     #[must_use]
-    pub fn new(config: Config, seed: &Seed, now: Instant) -> Self {
+    pub fn new(config: ClientConfig, seed: &Seed, now: Instant) -> Self {
         let mut random = seed.random();
         let connection = ClientConnection::new(Arc::new(config.stream.clone()), random.seed(), now);
         #[cfg(feature = "tls")]
@@ -104,7 +104,7 @@ impl Client {
             }
             None => connection,
         };
-        Client {
+        ClientMachine {
             connection: Box::new(connection),
             requests: Requests::new(random.token(8)),
             mechanism: None,
@@ -125,14 +125,19 @@ impl Client {
     /// Once the account was logged in to by SCRAM, its password is not sent in the clear any more (XEP-0474 section 7): a server that offers
     /// nothing but PLAIN then is taken for somebody else.
     ///
-    /// If its server lets it, [`Event::Resumed`] says so, and what the server had not got is sent again. If not, [`Event::Online`] comes as
+    /// If its server lets it, [`MachineEvent::Resumed`] says so, and what the server had not got is sent again. If not, [`MachineEvent::Online`] comes as
     /// ever, and the messages that may not have arrived are sent again in the new session, each with its id, and when it was sent first
-    /// if [that is known](Config::clock_start).
+    /// if [that is known](ClientConfig::clock_start).
     ///
     /// # Errors
     ///
     /// [`ApiMisuse`] if the session is another account's.
-    pub fn resuming(config: Config, session: Session, seed: &Seed, now: Instant) -> Result<Self, ApiMisuse> {
+    pub fn resuming(
+        config: ClientConfig,
+        session: Session,
+        seed: &Seed,
+        now: Instant,
+    ) -> Result<Self, ApiMisuse> {
         let mut config = config;
         #[cfg(feature = "fast")]
         if let Some(token) = &session.token {
@@ -142,7 +147,7 @@ impl Client {
             // XEP-0474 section 7.
             config.stream.mechanisms.retain(|mechanism| *mechanism != Mechanism::Plain);
         }
-        let mut client = Client::new(config, seed, now);
+        let mut client = ClientMachine::new(config, seed, now);
         #[cfg(feature = "fast")]
         {
             client.token = session.token;
@@ -156,13 +161,13 @@ impl Client {
         Ok(client)
     }
 
-    /// Whether another connection can go on with this session, as far as the client knows; see [`resuming`](Client::resuming).
+    /// Whether another connection can go on with this session, as far as the client knows; see [`resuming`](ClientMachine::resuming).
     #[must_use]
     pub fn is_resumable(&self) -> bool {
         self.resumption().is_some()
     }
 
-    /// Whether what is [sent](Client::send) now is kept until the server has acknowledged it.
+    /// Whether what is [sent](ClientMachine::send) now is kept until the server has acknowledged it.
     #[must_use]
     pub fn counts_sent(&self) -> bool {
         self.connection.counts_sent()
@@ -177,7 +182,7 @@ impl Client {
         self.connection.resumption()
     }
 
-    /// What goes on on the next connection, after this one has ended: see [`resuming`](Client::resuming). The session of a stream that was
+    /// What goes on on the next connection, after this one has ended: see [`resuming`](ClientMachine::resuming). The session of a stream that was
     /// closed in good order is over.
     #[must_use]
     pub fn into_session(self) -> Session {
@@ -204,7 +209,7 @@ impl Client {
         now: Instant,
         input: &mut &[u8],
         out: &mut Vec<u8>,
-    ) -> Result<Progress<Event>, Error> {
+    ) -> Result<Progress<MachineEvent>, Error> {
         let progress = self.run(now, out, |connection, out| connection.advance(now, input, out))?;
         if matches!(progress, Progress::NeedInput) {
             // All has been taken.
@@ -218,8 +223,8 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// As for [`advance`](Client::advance).
-    pub fn tick(&mut self, now: Instant, out: &mut Vec<u8>) -> Result<Progress<Event>, Error> {
+    /// As for [`advance`](ClientMachine::advance).
+    pub fn tick(&mut self, now: Instant, out: &mut Vec<u8>) -> Result<Progress<MachineEvent>, Error> {
         self.run(now, out, |connection, out| connection.tick(now, out))
     }
 
@@ -252,7 +257,7 @@ impl Client {
         now: Instant,
         out: &mut Vec<u8>,
         mut step: impl FnMut(&mut ClientConnection, &mut Vec<u8>) -> Result<Progress<ClientEvent>, Error>,
-    ) -> Result<Progress<Event>, Error> {
+    ) -> Result<Progress<MachineEvent>, Error> {
         self.stay(now, out)?;
         loop {
             // What has just happened may have made it due.
@@ -264,11 +269,11 @@ impl Client {
                 return Ok(Progress::Event(event));
             }
             if let Some(request) = self.requests.expired(now) {
-                return Ok(Progress::Event(Event::Response(request, RequestOutcome::TimedOut)));
+                return Ok(Progress::Event(MachineEvent::Response(request, RequestOutcome::TimedOut)));
             }
             let event = match step(&mut self.connection, out)? {
                 Progress::Event(event) => event,
-                other => return Ok(other.map(|_| Event::StartTls)),
+                other => return Ok(other.map(|_| MachineEvent::StartTls)),
             };
             if let Some(event) = self.translate(now, event, out)? {
                 return Ok(Progress::Event(event));
@@ -281,39 +286,39 @@ impl Client {
         now: Instant,
         event: ClientEvent,
         out: &mut Vec<u8>,
-    ) -> Result<Option<Event>, Error> {
+    ) -> Result<Option<MachineEvent>, Error> {
         Ok(Some(match event {
-            ClientEvent::StartTls => Event::StartTls,
-            ClientEvent::Ask(ticket, ask) => Event::Ask(ticket, ask),
+            ClientEvent::StartTls => MachineEvent::StartTls,
+            ClientEvent::Ask(ticket, ask) => MachineEvent::Ask(ticket, ask),
             ClientEvent::Authenticated { account, mechanism } => {
                 self.mechanism = Some(mechanism);
                 self.knows_scram |= mechanism.hash().is_some();
-                Event::Authenticated { account, mechanism }
+                MachineEvent::Authenticated { account, mechanism }
             }
             ClientEvent::Token(token) => {
                 #[cfg(feature = "fast")]
                 {
                     self.token = Some(Some((*token).clone()));
                 }
-                Event::Token(token)
+                MachineEvent::Token(token)
             }
             ClientEvent::TokenRefused(condition) => {
                 #[cfg(feature = "fast")]
                 {
                     self.token = Some(None);
                 }
-                Event::TokenRefused(condition)
+                MachineEvent::TokenRefused(condition)
             }
             ClientEvent::Bound(jid) => {
                 self.begin_session(now);
                 self.connection.flush(out)?;
-                Event::Online(jid)
+                MachineEvent::Online(jid)
             }
             ClientEvent::Resumed { acknowledged } => {
                 self.acknowledge(acknowledged);
                 self.send_again(now);
                 self.connection.flush(out)?;
-                Event::Resumed
+                MachineEvent::Resumed
             }
             ClientEvent::Enabled { .. } => {
                 if !self.outbox.is_empty() {
@@ -338,7 +343,7 @@ impl Client {
                 }
                 if let Some(request) = self.connection.jid().and_then(|own| self.requests.close(&stanza, own))
                 {
-                    return Ok(Some(Event::Response(request, outcome(*stanza))));
+                    return Ok(Some(MachineEvent::Response(request, outcome(*stanza))));
                 }
                 let own = self.connection.jid();
                 let is_push = own.is_some_and(|own| services::is_push(&stanza, own));
@@ -351,7 +356,7 @@ impl Client {
                         return Ok(None);
                     }
                 }
-                Event::Stanza(stanza)
+                MachineEvent::Stanza(stanza)
             }
         }))
     }
@@ -361,11 +366,11 @@ impl Client {
     /// # Errors
     ///
     /// If the stream had not been closed by then.
-    pub fn eof(&mut self, now: Instant, out: &mut Vec<u8>) -> Result<Progress<Event>, Error> {
-        Ok(self.connection.eof(now, out)?.map(|_| Event::StartTls))
+    pub fn eof(&mut self, now: Instant, out: &mut Vec<u8>) -> Result<Progress<MachineEvent>, Error> {
+        Ok(self.connection.eof(now, out)?.map(|_| MachineEvent::StartTls))
     }
 
-    /// When to call [`advance`](Client::advance) even if nothing has come. It is later than the time of the last such call,
+    /// When to call [`advance`](ClientMachine::advance) even if nothing has come. It is later than the time of the last such call,
     /// unless that call returned an event.
     #[must_use]
     pub fn deadline(&self) -> Option<Deadline> {
@@ -412,10 +417,10 @@ impl Client {
     }
 
     /// Appends a stanza to `out`. Give an iq get or set an id of your own only if you watch for its answer yourself;
-    /// otherwise use [`request`](Client::request).
+    /// otherwise use [`request`](ClientMachine::request).
     ///
     /// Where stanzas are counted it is kept until the server has acknowledged it; a message with an id is then
-    /// [`Acknowledged`](Event::Acknowledged). It is the session's from here on: whatever happens to the connection, it is not to be given
+    /// [`Acknowledged`](MachineEvent::Acknowledged). It is the session's from here on: whatever happens to the connection, it is not to be given
     /// to another one.
     ///
     /// # Errors
@@ -456,7 +461,7 @@ impl Client {
         self.outbox.push(entry, cost);
     }
 
-    /// Asks the server at once what it has got, without waiting for the [policy](Config::acks): for an owner who is about to go. Does
+    /// Asks the server at once what it has got, without waiting for the [policy](ClientConfig::acks): for an owner who is about to go. Does
     /// nothing if all is acknowledged.
     pub fn request_ack(&mut self, now: Instant, out: &mut Vec<u8>) {
         if !self.outbox.is_empty() && self.connection.request_ack(now) {
@@ -471,7 +476,7 @@ impl Client {
         for _ in 0..count {
             let Some(Entry { stanza, .. }) = self.outbox.pop() else { return };
             if let (Kind::Message(_), Some(id)) = (stanza.head.kind, stanza.head.id) {
-                self.told.push_back(Event::Acknowledged(id));
+                self.told.push_back(MachineEvent::Acknowledged(id));
             }
         }
     }
@@ -488,7 +493,7 @@ impl Client {
     /// A new session has begun; what was under way in the one before may be lost.
     fn begin_session(&mut self, now: Instant) {
         while let Some(request) = self.requests.lose() {
-            self.told.push_back(Event::Response(request, RequestOutcome::Lost));
+            self.told.push_back(MachineEvent::Response(request, RequestOutcome::Lost));
         }
         let counts = self.connection.counts_sent();
         for (entry, _) in self.outbox.take() {
@@ -500,13 +505,14 @@ impl Client {
             if entry.sessions > MOST_SESSIONS {
                 let text = "the server has not taken it in any of several sessions";
                 let error = StanzaError::new(ErrorCondition::UndefinedCondition, text);
-                self.told.extend(entry.stanza.error(&error).map(|error| Event::Stanza(Box::new(error))));
+                self.told
+                    .extend(entry.stanza.error(&error).map(|error| MachineEvent::Stanza(Box::new(error))));
                 continue;
             }
             // The stream has just been opened.
             let _ = self.connection.send(&entry.stanza);
             if let (Kind::Message(_), Some(id)) = (entry.stanza.head.kind, &entry.stanza.head.id) {
-                self.told.push_back(Event::Resent(id.clone()));
+                self.told.push_back(MachineEvent::Resent(id.clone()));
             }
             if counts {
                 self.keep(now, entry);
@@ -515,7 +521,7 @@ impl Client {
     }
 
     /// The device has slept, or its network has changed: asks the server at once whether the connection still lives. If nothing comes
-    /// within [`Config::wake`], the connection ends, and the next one can go on with the session. An owner who does not take what comes
+    /// within [`ClientConfig::wake`], the connection ends, and the next one can go on with the session. An owner who does not take what comes
     /// would not hear the answer either: then the server is only told that the client is there.
     pub fn wake(&mut self, now: Instant, out: &mut Vec<u8>) {
         if self.unread.is_some() {
@@ -537,13 +543,13 @@ impl Client {
         let _ = self.connection.flush(out);
     }
 
-    /// What was said [last](Client::set_active).
+    /// What was said [last](ClientMachine::set_active).
     #[must_use]
     pub fn is_active(&self) -> bool {
         self.connection.is_active()
     }
 
-    /// Sends a request (RFC 6120 section 8.2.3); its outcome arrives as [`Event::Response`] within `timeout`.
+    /// Sends a request (RFC 6120 section 8.2.3); its outcome arrives as [`MachineEvent::Response`] within `timeout`.
     ///
     /// # Errors
     ///
@@ -576,7 +582,7 @@ impl Client {
         }
     }
 
-    /// Closes the stream in good order; call [`advance`](Client::advance) until it says
+    /// Closes the stream in good order; call [`advance`](ClientMachine::advance) until it says
     /// [`Closed`](Progress::Closed). Say goodbye with unavailable presence first (RFC 6121 section 4.5).
     pub fn close(&mut self, now: Instant, out: &mut Vec<u8>) {
         self.connection.close(now);
@@ -590,7 +596,7 @@ impl Client {
         self.connection.jid()
     }
 
-    /// How the login went, from [`Event::Authenticated`] on.
+    /// How the login went, from [`MachineEvent::Authenticated`] on.
     #[must_use]
     pub fn mechanism(&self) -> Option<Mechanism> {
         self.mechanism
@@ -627,9 +633,9 @@ fn outcome(stanza: Stanza) -> RequestOutcome {
     RequestOutcome::Error(error.unwrap_or_else(|| balcony_stanza::ErrorCondition::UndefinedCondition.into()))
 }
 
-impl fmt::Debug for Client {
+impl fmt::Debug for ClientMachine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Client")
+        f.debug_struct("ClientMachine")
             .field("connection", &self.connection)
             .field("unacknowledged", &self.outbox.len())
             .field("told", &self.told.len())
@@ -654,15 +660,15 @@ mod tests {
         ] {
             let config = || {
                 let account = BareJid::parse("juliet@example.com").unwrap();
-                Config::new(account, Secret::new("pencil".into()))
+                ClientConfig::new(account, Secret::new("pencil".into()))
             };
             let (seed, now) = (Seed::from_u64(1), Instant::ZERO);
-            let mut client = Client::new(config(), &seed, now);
+            let mut client = ClientMachine::new(config(), &seed, now);
             let account = client.config.stream.account.clone();
             let event = ClientEvent::Authenticated { account, mechanism: by };
             client.translate(now, event, &mut Vec::new()).unwrap();
             for _ in 0..3 {
-                client = Client::resuming(config(), client.into_session(), &seed, now).unwrap();
+                client = ClientMachine::resuming(config(), client.into_session(), &seed, now).unwrap();
                 assert_eq!(client.config.stream.mechanisms.contains(&Mechanism::Plain), sends, "{by}");
                 assert!(client.config.stream.mechanisms.contains(&Mechanism::ScramSha256));
             }

@@ -1,7 +1,7 @@
 //! What a client is told before it connects: its stream, whom TLS is to trust, and what becomes of requests that it does not
 //! know.
 //!
-//! What depends on the place that it connects to is set by `Config::for_endpoint`, in `endpoint.rs`.
+//! What depends on the place that it connects to is set by `ClientConfig::for_endpoint`, in `endpoint.rs`.
 
 use alloc::string::String;
 use core::time::Duration;
@@ -11,24 +11,24 @@ use balcony_machine::Secret;
 use balcony_stream::AckPolicy;
 use balcony_stream::client::ClientStreamConfig;
 
-/// What a [`Client`](crate::Client) is.
+/// What a [`ClientMachine`](crate::ClientMachine) is.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
-pub struct Config {
+pub struct ClientConfig {
     /// The stream: account, password, resource, TLS, mechanisms, limits.
     pub stream: ClientStreamConfig,
     /// Whom to believe that they are the server. `None`: TLS is the owner's
-    /// ([`Event::StartTls`](crate::Event::StartTls)).
+    /// ([`MachineEvent::StartTls`](crate::MachineEvent::StartTls)).
     #[cfg(feature = "tls")]
-    pub tls: Option<balcony_tls::ClientConfig>,
-    /// Where the WebSocket is that the stream is on (RFC 7395); see [`for_endpoint`](Config::for_endpoint). `None`: the stream is a
+    pub tls: Option<balcony_tls::TlsTrust>,
+    /// Where the WebSocket is that the stream is on (RFC 7395); see [`for_endpoint`](ClientConfig::for_endpoint). `None`: the stream is a
     /// document of XML.
     #[cfg(feature = "websocket")]
     pub websocket: Option<crate::WebSocketUrl>,
     /// When the server is asked what has arrived, where stanzas are counted
     /// ([`management`](ClientStreamConfig::management)).
     pub acks: AckPolicy,
-    /// How long the server may take to show that it is still there after [`wake`](crate::Client::wake).
+    /// How long the server may take to show that it is still there after [`wake`](crate::ClientMachine::wake).
     pub wake: Duration,
     /// Milliseconds from the start of 1970 (UTC) to the start of the clock that the client is given. Messages that are sent again in
     /// another session say when they were sent first (XEP-0203), if this is known.
@@ -37,17 +37,17 @@ pub struct Config {
     /// [`Agent`](crate::Agent) with the same value as an extension knows [who may](crate::Discovery). `None`: such requests are like all
     /// others.
     pub discovery: Option<crate::Discovery>,
-    /// Whether requests that [`discovery`](Config::discovery) does not answer come to the owner as [`Event::Stanza`](crate::Event::Stanza), to
+    /// Whether requests that [`discovery`](ClientConfig::discovery) does not answer come to the owner as [`MachineEvent::Stanza`](crate::MachineEvent::Stanza), to
     /// be answered there. Otherwise the machine refuses them with `service-unavailable`, since every request must be
     /// answered (RFC 6120 section 8.2.3).
     pub take_requests: bool,
 }
 
-impl Config {
+impl ClientConfig {
     /// With TLS that trusts as this says.
     #[cfg(feature = "tls")]
     #[must_use]
-    pub fn with_tls(mut self, tls: balcony_tls::ClientConfig) -> Self {
+    pub fn with_tls(mut self, tls: balcony_tls::TlsTrust) -> Self {
         self.tls = Some(tls);
         self
     }
@@ -62,7 +62,7 @@ impl Config {
     /// The defaults, for this account.
     #[must_use]
     pub fn new(account: BareJid, password: Secret<String>) -> Self {
-        Config {
+        ClientConfig {
             stream: ClientStreamConfig::new(account, password),
             #[cfg(feature = "tls")]
             tls: None,

@@ -13,7 +13,7 @@ use balcony_jid::BareJid;
 use balcony_stream::TlsPolicy;
 
 use crate::srv::Target;
-use crate::{Config, Error};
+use crate::{ClientConfig, Error};
 
 /// Where the server of an account is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -115,7 +115,7 @@ fn unbracketed(host: &str) -> &str {
     host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host)
 }
 
-impl Config {
+impl ClientConfig {
     /// The same configuration, for one of the places where `endpoint` is: for a server where TLS begins with the first byte
     /// (XEP-0368), or where it does not, or for a WebSocket. On a WebSocket in the clear nothing but the policy that was configured
     /// allows to do without TLS.
@@ -177,7 +177,7 @@ pub enum ConnectError {
     Stream {
         /// Why.
         error: Error,
-        /// Whether that somebody [had proven](crate::Client::is_server_proven) to be the server. If not, anybody on the
+        /// Whether that somebody [had proven](crate::ClientMachine::is_server_proven) to be the server. If not, anybody on the
         /// way there may have been it.
         proven: bool,
     },
@@ -240,7 +240,7 @@ impl ConnectError {
     /// Everything else stays: the domain that is asked for, the certificate that must prove it, the security that is
     /// demanded. Without TLS nothing would show that the new host is the right one, so nobody is followed then.
     #[must_use]
-    pub fn redirect(&self, config: &Config) -> Option<Endpoint> {
+    pub fn redirect(&self, config: &ClientConfig) -> Option<Endpoint> {
         let ConnectError::Stream { error: Error::Stream(balcony_stream::Error::Remote(error)), .. } = self
         else {
             return None;
@@ -257,21 +257,21 @@ impl crate::Session {
     ///
     /// As for [`redirect`](ConnectError::redirect), everything else stays, and without TLS nobody is followed.
     #[must_use]
-    pub fn location(&self, config: &Config) -> Option<Endpoint> {
+    pub fn location(&self, config: &ClientConfig) -> Option<Endpoint> {
         elsewhere(self.resumption.as_ref()?.location()?, config)
     }
 }
 
-impl crate::Client {
+impl crate::ClientMachine {
     /// Where to go on with the session; see [`Session::location`](crate::Session::location).
     #[must_use]
-    pub fn location(&self, config: &Config) -> Option<Endpoint> {
+    pub fn location(&self, config: &ClientConfig) -> Option<Endpoint> {
         elsewhere(self.resumption()?.location()?, config)
     }
 }
 
 /// The host that a server names, and the port after a colon, unless nothing would show that it is the right one.
-fn elsewhere(host: &str, config: &Config) -> Option<Endpoint> {
+fn elsewhere(host: &str, config: &ClientConfig) -> Option<Endpoint> {
     let protected = matches!(config.stream.tls, TlsPolicy::Required | TlsPolicy::Direct);
     protected.then(|| Endpoint::parse(host, config.stream.tls == TlsPolicy::Direct))?
 }
@@ -291,7 +291,7 @@ impl fmt::Display for ConnectError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             ConnectError::NoTrust => f.write_str(
-                "TLS is wanted, but no certificate is trusted: give the configuration a `balcony_tls::ClientConfig` \
+                "TLS is wanted, but no certificate is trusted: give the configuration a `balcony_tls::TlsTrust` \
                  with `with_tls`, or set `stream.tls` to `TlsPolicy::None` on a connection that nobody else can read",
             ),
             ConnectError::Lookup { name, reason } => write!(f, "could not look up {name}: {reason}"),

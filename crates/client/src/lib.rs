@@ -1,6 +1,6 @@
 //! A whole XMPP client endpoint as one sans-IO machine: one account's connection, its requests and their answers.
 //!
-//! A [`Client`] takes the server's bytes and the time, appends what is to be sent, and returns one [`Event`] at a time.
+//! A [`ClientMachine`] takes the server's bytes and the time, appends what is to be sent, and returns one [`MachineEvent`] at a time.
 //! It keeps track of requests (an iq and its answer), answers the requests that every client must answer, and leaves
 //! the rest to its owner. `balcony-tokio` and `balcony-async-std` bring the sockets.
 //!
@@ -59,8 +59,8 @@ pub use balcony_connection::{Error, srv};
 pub use balcony_xep::host_meta;
 pub use carbon::Carbon;
 pub use chat::Chat;
-pub use client::{Client, Event, RequestKind};
-pub use config::Config;
+pub use client::{ClientMachine, MachineEvent, RequestKind};
+pub use config::ClientConfig;
 pub use contacts::{Contacts, News};
 pub use delay::held_back;
 #[cfg(feature = "tls")]

@@ -16,7 +16,8 @@ use balcony_stream::client::{ClientAnswer, ClientAsk};
 
 use crate::queue::{Queue, event_cost};
 use crate::{
-    Client, Config, ConnectError, Error, Event, RequestId, RequestKind, RequestOutcome, SendError, Session,
+    ClientConfig, ClientMachine, ConnectError, Error, MachineEvent, RequestId, RequestKind, RequestOutcome,
+    SendError, Session,
 };
 
 /// Events that are kept for later while the owner waits for something else.
@@ -28,17 +29,17 @@ const OUTPUT: usize = 1 << 20;
 /// Received bytes that are kept while the client takes no more.
 const INPUT: usize = 65_536;
 
-/// A [`Client`] with its buffers: what an adapter of any runtime, or none, puts between a socket and its user.
+/// A [`ClientMachine`] with its buffers: what an adapter of any runtime, or none, puts between a socket and its user.
 ///
 /// The adapter calls [`step`](Pump::step) until it says [`Step::Wait`]. Then it does whichever comes first: writes some of
 /// [`output`](Pump::output) and says how much it [`wrote`](Pump::wrote); reads, if there is [`room`](Pump::room), and
 /// hands in what it [`received`](Pump::received); or waits until the [`deadline`](Pump::deadline). Each of these can be
 /// abandoned at any time and nothing is lost.
 ///
-/// It keeps at most 64 KiB of input, 1,024 events and 1 MiB of them, 1 MiB of output and one stanza more of each, and what the [`Client`]
+/// It keeps at most 64 KiB of input, 1,024 events and 1 MiB of them, 1 MiB of output and one stanza more of each, and what the [`ClientMachine`]
 /// keeps. `Debug` shows none of it.
 pub struct Pump {
-    client: Client,
+    client: ClientMachine,
     input: Vec<u8>,
     /// How much of `input` the client has taken.
     taken: usize,
@@ -50,14 +51,14 @@ pub struct Pump {
     written: usize,
     /// Bytes that have been written since the pump was made.
     total: u64,
-    kept: Queue<Event>,
+    kept: Queue<MachineEvent>,
 }
 
 /// What one step of a [`Pump`] came to.
 #[derive(Debug)]
 pub enum Step {
     /// Something happened. Step again.
-    Event(Event),
+    Event(MachineEvent),
     /// Nothing more without input, output or time.
     Wait,
     /// The stream has ended in good order. What is left of the output goes out, then the transport ends.
@@ -88,7 +89,7 @@ pub struct Mark(u64);
 impl Pump {
     /// A client that has just got its transport.
     #[must_use]
-    pub fn new(client: Client) -> Self {
+    pub fn new(client: ClientMachine) -> Self {
         Pump {
             client,
             input: Vec::new(),
@@ -121,13 +122,16 @@ impl Pump {
     ///
     /// [`PumpError::Ended`], even if the server closed the stream in good order; [`PumpError::Overrun`].
     pub fn outcome(&mut self, now: Instant, request: RequestId) -> Result<Option<RequestOutcome>, PumpError> {
-        let of_request = |event: &Event| matches!(event, Event::Response(id, _) if *id == request);
-        if let Some(Event::Response(_, outcome)) = self.kept.remove_first(of_request) {
+        let of_request =
+            |event: &MachineEvent| matches!(event, MachineEvent::Response(id, _) if *id == request);
+        if let Some(MachineEvent::Response(_, outcome)) = self.kept.remove_first(of_request) {
             return Ok(Some(outcome));
         }
         while !self.is_full() {
             match self.fresh(now)? {
-                Step::Event(Event::Response(id, outcome)) if id == request => return Ok(Some(outcome)),
+                Step::Event(MachineEvent::Response(id, outcome)) if id == request => {
+                    return Ok(Some(outcome));
+                }
                 Step::Event(event) => self.keep(event),
                 Step::Wait => return Ok(None),
                 Step::Closed => return Err(PumpError::Ended(balcony_stream::Error::Truncated.into())),
@@ -238,7 +242,7 @@ impl Pump {
         self.client.deadline().map(|deadline| deadline.at)
     }
 
-    /// Queues a stanza; see [`Client::send`].
+    /// Queues a stanza; see [`ClientMachine::send`].
     ///
     /// # Errors
     ///
@@ -253,7 +257,7 @@ impl Pump {
         if self.output().len() < OUTPUT { Ok(()) } else { Err(PumpError::Full) }
     }
 
-    /// Queues a request; see [`Client::request`]. Its outcome comes as an event, or from [`outcome`](Pump::outcome).
+    /// Queues a request; see [`ClientMachine::request`]. Its outcome comes as an event, or from [`outcome`](Pump::outcome).
     ///
     /// # Errors
     ///
@@ -275,7 +279,7 @@ impl Pump {
         let _ = self.client.answer(ticket, answer);
     }
 
-    /// The TLS session that the caller runs is up, after [`Event::StartTls`]: what is received and written from here on is inside of it.
+    /// The TLS session that the caller runs is up, after [`MachineEvent::StartTls`]: what is received and written from here on is inside of it.
     ///
     /// # Errors
     ///
@@ -284,49 +288,49 @@ impl Pump {
         Ok(self.client.secured(security)?)
     }
 
-    /// Closes the stream in good order; see [`Client::close`]. Step until it says [`Step::Closed`].
+    /// Closes the stream in good order; see [`ClientMachine::close`]. Step until it says [`Step::Closed`].
     pub fn close(&mut self, now: Instant) {
         self.client.close(now, &mut self.out);
     }
 
-    /// Asks the server at once what it has got; see [`Client::request_ack`].
+    /// Asks the server at once what it has got; see [`ClientMachine::request_ack`].
     pub fn request_ack(&mut self, now: Instant) {
         self.client.request_ack(now, &mut self.out);
     }
 
-    /// Asks the server at once whether the connection still lives; see [`Client::wake`].
+    /// Asks the server at once whether the connection still lives; see [`ClientMachine::wake`].
     pub fn wake(&mut self, now: Instant) {
         self.client.wake(now, &mut self.out);
     }
 
-    /// Says whether somebody uses this client; see [`Client::set_active`].
+    /// Says whether somebody uses this client; see [`ClientMachine::set_active`].
     pub fn set_active(&mut self, is_active: bool) {
         self.client.set_active(is_active, &mut self.out);
     }
 
-    /// Goes on with the session on another connection, after the one before has ended or could not be made; see [`Client::resuming`].
+    /// Goes on with the session on another connection, after the one before has ended or could not be made; see [`ClientMachine::resuming`].
     /// What was received and not taken is forgotten, since the server sends it again. The clock is the same.
     ///
     /// # Errors
     ///
     /// [`ApiMisuse`] if the configuration is another account's. The session is lost then.
-    pub fn resume(&mut self, config: Config, seed: &Seed, now: Instant) -> Result<(), ApiMisuse> {
-        let next = Client::new(config.clone(), seed, now);
+    pub fn resume(&mut self, config: ClientConfig, seed: &Seed, now: Instant) -> Result<(), ApiMisuse> {
+        let next = ClientMachine::new(config.clone(), seed, now);
         let session = core::mem::replace(&mut self.client, next).into_session();
-        self.client = Client::resuming(config, session, seed, now)?;
+        self.client = ClientMachine::resuming(config, session, seed, now)?;
         (self.input, self.taken, self.eof, self.closed) = (Vec::new(), 0, false, false);
         (self.out, self.written) = (Vec::new(), 0);
         Ok(())
     }
 
     /// Keeps an event that the owner has no use for now: it comes again from [`step`](Pump::step), after those that are kept already.
-    pub fn keep(&mut self, event: Event) {
+    pub fn keep(&mut self, event: MachineEvent) {
         let cost = event_cost(&event);
         self.kept.push(event, cost);
     }
 
     /// The oldest event that is kept, for an owner who does not go on with this connection.
-    pub fn next_kept(&mut self) -> Option<Event> {
+    pub fn next_kept(&mut self) -> Option<MachineEvent> {
         self.kept.pop()
     }
 
@@ -336,7 +340,7 @@ impl Pump {
         self.kept.is_full()
     }
 
-    /// What goes on on the next connection, after this one has ended; see [`Client::into_session`]. Events that were kept come first
+    /// What goes on on the next connection, after this one has ended; see [`ClientMachine::into_session`]. Events that were kept come first
     /// there.
     #[must_use]
     pub fn into_session(self) -> Session {
@@ -360,7 +364,7 @@ impl Pump {
 
     /// The client.
     #[must_use]
-    pub fn client(&self) -> &Client {
+    pub fn client(&self) -> &ClientMachine {
         &self.client
     }
 }
@@ -408,14 +412,14 @@ impl fmt::Display for PumpError {
 
 impl core::error::Error for PumpError {}
 
-impl Event {
+impl MachineEvent {
     /// Whether it is still told where the session in which it has come is over and another one has begun: messages, what says something of
     /// subscriptions, what has become of what was sent, and the token for the next login. Presence says who was there then, and nobody waits for an answer to a request.
     #[must_use]
     pub fn outlives_session(&self) -> bool {
         match self {
-            Event::Stanza(stanza) => crate::lasting::outlives_here(stanza),
-            Event::Response(..) | Event::Acknowledged(_) | Event::Resent(_) | Event::Token(_) => true,
+            MachineEvent::Stanza(stanza) => crate::lasting::outlives_here(stanza),
+            MachineEvent::Response(..) | MachineEvent::Acknowledged(_) | MachineEvent::Resent(_) | MachineEvent::Token(_) => true,
             _ => false,
         }
     }
@@ -424,7 +428,7 @@ impl Event {
     #[must_use]
     pub fn into_stanza(self) -> Option<Box<Stanza>> {
         match self {
-            Event::Stanza(stanza) => Some(stanza),
+            MachineEvent::Stanza(stanza) => Some(stanza),
             _ => None,
         }
     }

@@ -5,7 +5,7 @@ use alloc::collections::{VecDeque, vec_deque};
 use balcony_jid::Jid;
 use balcony_stanza::{Head, Stanza, StanzaError};
 
-use crate::{Event, RequestOutcome};
+use crate::{MachineEvent, RequestOutcome};
 
 /// What is kept of anything beside its texts, in bytes.
 pub(crate) const ENTRY: usize = 256;
@@ -119,12 +119,12 @@ pub(crate) fn cost(stanza: &Stanza) -> usize {
 }
 
 /// What an event costs.
-pub(crate) fn event_cost(event: &Event) -> usize {
+pub(crate) fn event_cost(event: &MachineEvent) -> usize {
     match event {
-        Event::Stanza(stanza) => cost(stanza),
-        Event::Response(_, RequestOutcome::Result(stanza)) => cost(stanza),
-        Event::Response(_, RequestOutcome::Error(error)) => error_cost(error),
-        Event::Acknowledged(id) | Event::Resent(id) => ENTRY + id.len(),
+        MachineEvent::Stanza(stanza) => cost(stanza),
+        MachineEvent::Response(_, RequestOutcome::Result(stanza)) => cost(stanza),
+        MachineEvent::Response(_, RequestOutcome::Error(error)) => error_cost(error),
+        MachineEvent::Acknowledged(id) | MachineEvent::Resent(id) => ENTRY + id.len(),
         _ => ENTRY,
     }
 }

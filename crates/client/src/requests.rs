@@ -10,7 +10,7 @@ use balcony_stanza::{IqType, Kind, Stanza, StanzaError};
 
 use crate::sorted::SortedMap;
 
-/// Names one request of a [`Client`](crate::Client).
+/// Names one request of a [`ClientMachine`](crate::ClientMachine).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RequestId(pub u64);
 

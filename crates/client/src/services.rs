@@ -5,7 +5,7 @@ use balcony_jid::FullJid;
 use balcony_stanza::{ErrorCondition, IqType, Kind, Stanza, ns};
 use balcony_xep::blocking;
 
-use crate::Config;
+use crate::ClientConfig;
 
 /// Whether the server tells its account's clients of a change: of the roster (RFC 6121 section 2.1.6), or of who is blocked
 /// (XEP-0191 section 3.3). Only the server may; anybody else could fill the roster with strangers.
@@ -23,7 +23,7 @@ pub(crate) fn is_push(stanza: &Stanza, own: &FullJid) -> bool {
 }
 
 /// The answer to a request; `None` if `stanza` is no request, or one for the owner.
-pub(crate) fn answer(stanza: &Stanza, is_push: bool, config: &Config) -> Option<Stanza> {
+pub(crate) fn answer(stanza: &Stanza, is_push: bool, config: &ClientConfig) -> Option<Stanza> {
     let Kind::Iq(kind @ (IqType::Get | IqType::Set)) = stanza.head.kind else { return None };
     if is_push {
         return stanza.result();

@@ -10,16 +10,16 @@ use balcony_stream::client::Resumption;
 #[cfg(feature = "fast")]
 use balcony_stream::client::Token;
 
-use crate::Event;
+use crate::MachineEvent;
 use crate::outbox::Entry;
 use crate::queue::Queue;
 use crate::requests::Requests;
 
-/// What outlives the connection of a [`Client`](crate::Client): its session, if the server lets it go on, what it has sent and the
+/// What outlives the connection of a [`ClientMachine`](crate::ClientMachine): its session, if the server lets it go on, what it has sent and the
 /// server has not acknowledged, and the requests that wait for an answer.
 ///
-/// [`Client::into_session`](crate::Client::into_session) makes it when a connection has ended, and
-/// [`Client::resuming`](crate::Client::resuming) goes on with it on the next one. `Debug` shows nothing of what was sent or has come.
+/// [`ClientMachine::into_session`](crate::ClientMachine::into_session) makes it when a connection has ended, and
+/// [`ClientMachine::resuming`](crate::ClientMachine::resuming) goes on with it on the next one. `Debug` shows nothing of what was sent or has come.
 pub struct Session {
     pub(crate) resumption: Option<Resumption>,
     pub(crate) outbox: Queue<Entry>,
@@ -30,7 +30,7 @@ pub struct Session {
     /// Whether the account has been logged in to by SCRAM.
     pub(crate) knows_scram: bool,
     /// What has happened and has not been told.
-    pub(crate) told: VecDeque<Event>,
+    pub(crate) told: VecDeque<MachineEvent>,
     /// Somebody uses the client (XEP-0352).
     pub(crate) is_active: bool,
 }
@@ -42,7 +42,7 @@ impl Session {
         self.resumption.as_ref().map(Resumption::jid)
     }
 
-    /// What was sent and may not have arrived, the oldest first. A client that [goes on](crate::Client::resuming) sends it again.
+    /// What was sent and may not have arrived, the oldest first. A client that [goes on](crate::ClientMachine::resuming) sends it again.
     pub fn unacknowledged(&self) -> impl Iterator<Item = &Stanza> {
         self.outbox.iter().map(|entry| &entry.stanza)
     }

@@ -8,7 +8,7 @@ use alloc::string::{String, ToString as _};
 use alloc::vec::Vec;
 use core::fmt;
 
-use balcony_tls::{ClientConfig, Session, Status};
+use balcony_tls::{Session, Status, TlsTrust};
 
 use crate::WebSocketUrl;
 
@@ -47,7 +47,7 @@ impl Fetch {
     /// # Errors
     ///
     /// If it is no such URL, or nobody can prove to be that.
-    pub fn new(url: &str, name: &str, tls: &ClientConfig) -> Result<Fetch, String> {
+    pub fn new(url: &str, name: &str, tls: &TlsTrust) -> Result<Fetch, String> {
         let place = place(url).ok_or_else(|| format!("{url} is no URL of HTTPS"))?;
         let tls = tls.clone().with_alpn(false);
         let session = Session::client(&tls, name).map_err(|error| error.to_string())?;

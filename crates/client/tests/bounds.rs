@@ -5,8 +5,8 @@
 use std::time::Duration;
 
 use balcony_client::{
-    Agent, AgentConfig, AgentEvent, Client, Completion, Config, Contacts, Context, Disconnected, Event,
-    Extension, Iq, Message, OutboxError, Pump, PumpError, RequestError, RequestKind, Step,
+    Agent, AgentConfig, AgentEvent, ClientConfig, ClientMachine, Completion, Contacts, Context, Disconnected,
+    Extension, Iq, MachineEvent, Message, OutboxError, Pump, PumpError, RequestError, RequestKind, Step,
 };
 use balcony_jid::{FullJid, Jid};
 use balcony_machine::{Instant, Secret, Seed};
@@ -32,10 +32,10 @@ const ROMEO: &str = "romeo@example.net/orchard";
 
 /// A client whose TLS is somebody else's, before it has said anything.
 fn new_pump(management: Management) -> Pump {
-    let mut config = Config::new("juliet@example.com".parse().unwrap(), Secret::new("pencil".into()));
+    let mut config = ClientConfig::new("juliet@example.com".parse().unwrap(), Secret::new("pencil".into()));
     config.stream.tls = TlsPolicy::Direct;
     config.stream.management = management;
-    let mut client = Client::new(config, &Seed::from_u64(1), NOW);
+    let mut client = ClientMachine::new(config, &Seed::from_u64(1), NOW);
     client.secured(Security::default()).unwrap();
     Pump::new(client)
 }
@@ -89,7 +89,7 @@ fn what_a_pump_keeps_is_bounded_in_bytes() {
         assert!((MIB / 2..2 * MIB).contains(&count), "{count}");
         // Nothing of it is lost.
         let mut told = 0;
-        while let Step::Event(Event::Stanza(_)) = pump.step(NOW).unwrap() {
+        while let Step::Event(MachineEvent::Stanza(_)) = pump.step(NOW).unwrap() {
             told += 1;
         }
         assert_eq!(told, count / stanza.len());

@@ -6,7 +6,7 @@
 use core::time::Duration;
 use std::sync::Arc;
 
-use balcony_client::{Client, Config, Event, RequestId, RequestKind, RequestOutcome};
+use balcony_client::{ClientConfig, ClientMachine, MachineEvent, RequestId, RequestKind, RequestOutcome};
 use balcony_jid::Jid;
 use balcony_machine::{Instant, Progress, Reason, Secret, Seed};
 use balcony_sasl::ScramKeys;
@@ -22,7 +22,7 @@ const PING: &str = "<ping xmlns='urn:xmpp:ping'/>";
 
 /// A client that is online, and the bytes of its server.
 struct Duo {
-    client: Client,
+    client: ClientMachine,
     server: ServerStream,
     now: Instant,
     /// What the client has sent since it was last asked.
@@ -32,21 +32,21 @@ struct Duo {
     closed: bool,
 }
 
-fn client(seed: u64, change: impl FnOnce(&mut Config)) -> Client {
-    let trust = balcony_tls::ClientConfig::builder().dangerous_accept_any().build().unwrap();
-    let mut config =
-        Config::new("juliet@example.com".parse().unwrap(), Secret::new("pencil".into())).with_tls(trust);
+fn client(seed: u64, change: impl FnOnce(&mut ClientConfig)) -> ClientMachine {
+    let trust = balcony_tls::TlsTrust::builder().dangerous_accept_any().build().unwrap();
+    let mut config = ClientConfig::new("juliet@example.com".parse().unwrap(), Secret::new("pencil".into()))
+        .with_tls(trust);
     config.stream.tls = TlsPolicy::None;
     change(&mut config);
-    Client::new(config, &Seed::from_u64(seed), Instant::ZERO)
+    ClientMachine::new(config, &Seed::from_u64(seed), Instant::ZERO)
 }
 
 impl Duo {
-    fn online(change: impl FnOnce(&mut Config)) -> Duo {
+    fn online(change: impl FnOnce(&mut ClientConfig)) -> Duo {
         Duo::online_with(client(1, change))
     }
 
-    fn online_with(client: Client) -> Duo {
+    fn online_with(client: ClientMachine) -> Duo {
         let mut receiving =
             ServerStreamConfig::new(vec!["example.com".parse().unwrap()], Secret::new([7; 32]));
         receiving.tls = TlsPolicy::None;
@@ -71,11 +71,11 @@ impl Duo {
             let (mut input, mut up) = (down.as_slice(), Vec::new());
             loop {
                 match self.client.advance(self.now, &mut input, &mut up).unwrap() {
-                    Progress::Event(Event::Ask(ticket, ask)) => {
+                    Progress::Event(MachineEvent::Ask(ticket, ask)) => {
                         self.client.answer(ticket, balcony_client::answer(ask)).unwrap();
                     }
-                    Progress::Event(Event::Stanza(stanza)) => self.stanzas.push(*stanza),
-                    Progress::Event(Event::Response(request, outcome)) => {
+                    Progress::Event(MachineEvent::Stanza(stanza)) => self.stanzas.push(*stanza),
+                    Progress::Event(MachineEvent::Response(request, outcome)) => {
                         self.responses.push((request, outcome))
                     }
                     Progress::Event(_) => {}
@@ -432,7 +432,7 @@ fn closing() {
         }
     }
     assert!(
-        matches!(&happened[..], [Event::Stanza(_), Event::Response(answered, RequestOutcome::Result(_))] if *answered == request),
+        matches!(&happened[..], [MachineEvent::Stanza(_), MachineEvent::Response(answered, RequestOutcome::Result(_))] if *answered == request),
         "{happened:?}"
     );
     assert!(up.is_empty(), "{}", String::from_utf8_lossy(&up));

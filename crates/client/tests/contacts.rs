@@ -4,7 +4,7 @@
 
 use balcony_client::{Carbon, Contacts, News, Presence, Show, held_back};
 use balcony_jid::{BareJid, FullJid, Jid};
-use balcony_roster::{Change, Config, Decision, Item, Roster, Set, Subscription, Version};
+use balcony_roster::{Change, Decision, Item, Roster, RosterConfig, Set, Subscription, Version};
 use balcony_stanza::{IqType, PresenceType, Stanza};
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
@@ -273,7 +273,7 @@ proptest! {
     // RFC 6121 §2.1.4, §2.1.6: whoever reads along has the roster that the server has, whenever they came
     #[test]
     fn pushes_lead_to_the_servers_roster(steps in prop::collection::vec((0..4_u8, 0..3_u8), 0..30), late in 0..30_usize) {
-        let mut server = Roster::new(bare(OWN), Version(1), Config::default());
+        let mut server = Roster::new(bare(OWN), Version(1), RosterConfig::default());
         let mut contacts = Contacts::new(bare(OWN));
         for (at, (what, who)) in steps.into_iter().enumerate() {
             if at == late {

@@ -4,7 +4,9 @@
 
 use core::time::Duration;
 
-use balcony_client::{Client, Config, Endpoint, Event, Pump, RequestKind, SendError, Session};
+use balcony_client::{
+    ClientConfig, ClientMachine, Endpoint, MachineEvent, Pump, RequestKind, SendError, Session,
+};
 use balcony_machine::{Instant, On, Progress, Secret, Seed};
 use balcony_stanza::{MessageType, Payload, Stanza};
 use balcony_stream::client::Management;
@@ -30,8 +32,8 @@ fn a(h: u32) -> String {
     format!("<a xmlns='urn:xmpp:sm:3' h='{h}'/>")
 }
 
-fn config() -> Config {
-    let mut config = Config::new("juliet@example.com".parse().unwrap(), Secret::new("pencil".into()));
+fn config() -> ClientConfig {
+    let mut config = ClientConfig::new("juliet@example.com".parse().unwrap(), Secret::new("pencil".into()));
     config.stream.tls = TlsPolicy::Direct;
     config.stream.resource = Some("balcony".into());
     // 2001-09-09.
@@ -41,23 +43,24 @@ fn config() -> Config {
 
 /// A client, and what came of it.
 struct Side {
-    client: Client,
+    client: ClientMachine,
     now: Instant,
     told: Vec<String>,
     ended: bool,
 }
 
 impl Side {
-    fn new(client: Client, now: Instant) -> Side {
+    fn new(client: ClientMachine, now: Instant) -> Side {
         let mut side = Side { client, now, told: Vec::new(), ended: false };
         side.client.secured(Security::default()).unwrap();
         side
     }
 
-    fn with(change: impl FnOnce(&mut Config)) -> Side {
+    fn with(change: impl FnOnce(&mut ClientConfig)) -> Side {
         let mut config = config();
         change(&mut config);
-        let mut side = Side::new(Client::new(config, &Seed::from_u64(1), Instant::ZERO), Instant::ZERO);
+        let mut side =
+            Side::new(ClientMachine::new(config, &Seed::from_u64(1), Instant::ZERO), Instant::ZERO);
         side.feed(&[BEFORE, BOUND].concat());
         side
     }
@@ -70,7 +73,7 @@ impl Side {
     }
 
     fn resuming(session: Session, now: Instant) -> Side {
-        Side::new(Client::resuming(config(), session, &Seed::from_u64(2), now).unwrap(), now)
+        Side::new(ClientMachine::resuming(config(), session, &Seed::from_u64(2), now).unwrap(), now)
     }
 
     /// Feeds bytes of the server, and returns what came back.
@@ -79,7 +82,7 @@ impl Side {
         loop {
             match self.client.advance(self.now, &mut input, &mut out) {
                 Ok(Progress::Event(event)) => self.told.push(match event {
-                    Event::Stanza(stanza) => format!("Stanza({:?})", stanza.head.id.as_deref()),
+                    MachineEvent::Stanza(stanza) => format!("Stanza({:?})", stanza.head.id.as_deref()),
                     other => format!("{other:?}"),
                 }),
                 Ok(Progress::NeedInput | Progress::Blocked(On::Answer)) => break,
@@ -209,7 +212,7 @@ fn a_session_goes_on() {
     let acks = a(2);
     let mut input = acks.as_bytes();
     let first = side.client.advance(side.now, &mut input, &mut out).unwrap();
-    assert!(matches!(first, Progress::Event(Event::Acknowledged(id)) if &*id == "1"));
+    assert!(matches!(first, Progress::Event(MachineEvent::Acknowledged(id)) if &*id == "1"));
     let (session, now) = side.broken();
     assert_eq!(session.resumable().unwrap().as_str(), "juliet@example.com/balcony");
     let ids = |stanza: &Stanza| stanza.head.id.as_deref().unwrap().to_owned();
@@ -241,7 +244,7 @@ fn nobody_uses_it() {
         side.client.set_active(is_active, &mut out);
         String::from_utf8(out).unwrap()
     };
-    let mut side = Side::new(Client::new(config(), &Seed::from_u64(1), Instant::ZERO), Instant::ZERO);
+    let mut side = Side::new(ClientMachine::new(config(), &Seed::from_u64(1), Instant::ZERO), Instant::ZERO);
     side.feed(&[&before, BOUND, ENABLED].concat());
     assert!(side.client.is_active() && side.client.features().client_state);
     assert_eq!(set_active(&mut side, false), INACTIVE);
@@ -397,7 +400,7 @@ fn a_session_that_was_closed() {
     let mut other = config();
     other.stream.account = "romeo@example.com".parse().unwrap();
     let (session, _) = Side::enabled().broken();
-    assert!(Client::resuming(other, session, &Seed::from_u64(1), Instant::ZERO).is_err());
+    assert!(ClientMachine::resuming(other, session, &Seed::from_u64(1), Instant::ZERO).is_err());
 }
 
 // XEP-0198 1.6.3 §5 [SM22]: where it wants to be found again is believed of a server that has proven who it is, and has to again.
@@ -424,7 +427,7 @@ fn a_place_to_come_back_to() {
 #[test]
 fn a_pump_hands_on_what_it_has_kept() {
     let now = Instant::ZERO;
-    let mut client = Client::new(config(), &Seed::from_u64(1), now);
+    let mut client = ClientMachine::new(config(), &Seed::from_u64(1), now);
     client.secured(Security::default()).unwrap();
     let mut pump = Pump::new(client);
     pump.received([BEFORE, BOUND, ENABLED, "<message id='m'/>"].concat().as_bytes());
@@ -435,7 +438,7 @@ fn a_pump_hands_on_what_it_has_kept() {
     pump.received(&[]);
     pump.absorb(now).unwrap_err();
     let mut side = Side {
-        client: Client::resuming(config(), pump.into_session(), &Seed::from_u64(2), now).unwrap(),
+        client: ClientMachine::resuming(config(), pump.into_session(), &Seed::from_u64(2), now).unwrap(),
         now,
         told: Vec::new(),
         ended: false,
@@ -470,7 +473,7 @@ fn a_stanza_that_is_refused_says_why() {
     assert_eq!(session.unacknowledged().count(), 0, "nothing has happened");
 
     // A client that has not come online can do nothing yet.
-    let mut side = Side::new(Client::new(config(), &Seed::from_u64(1), Instant::ZERO), Instant::ZERO);
+    let mut side = Side::new(ClientMachine::new(config(), &Seed::from_u64(1), Instant::ZERO), Instant::ZERO);
     assert!(matches!(side.send(&message("1")), Err(SendError::Misuse(_))));
 }
 

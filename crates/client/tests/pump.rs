@@ -5,7 +5,9 @@
 use core::time::Duration;
 use std::sync::Arc;
 
-use balcony_client::{Client, Config, Event, Pump, PumpError, RequestKind, RequestOutcome, Step, answer};
+use balcony_client::{
+    ClientConfig, ClientMachine, MachineEvent, Pump, PumpError, RequestKind, RequestOutcome, Step, answer,
+};
 use balcony_machine::{ApiMisuse, Instant, Progress, Secret, Seed};
 use balcony_sasl::ScramKeys;
 use balcony_stanza::{IqType, Kind, MessageType, Payload, Stanza, StreamCondition};
@@ -29,23 +31,24 @@ impl Pair {
 
     /// With TLS it is that of the owners, who let everything pass as it is.
     fn with(tls: TlsPolicy) -> Pair {
-        let trust = balcony_tls::ClientConfig::builder().dangerous_accept_any().build().unwrap();
+        let trust = balcony_tls::TlsTrust::builder().dangerous_accept_any().build().unwrap();
         let mut config =
-            Config::new("juliet@example.com".parse().unwrap(), Secret::new("pencil".into())).with_tls(trust);
+            ClientConfig::new("juliet@example.com".parse().unwrap(), Secret::new("pencil".into()))
+                .with_tls(trust);
         config.stream.tls = tls;
         config.tls = config.tls.filter(|_| tls == TlsPolicy::None);
         let mut receiving =
             ServerStreamConfig::new(vec!["example.com".parse().unwrap()], Secret::new([7; 32]));
         receiving.tls = tls;
         let mut pair = Pair {
-            pump: Pump::new(Client::new(config, &Seed::from_u64(1), NOW)),
+            pump: Pump::new(ClientMachine::new(config, &Seed::from_u64(1), NOW)),
             server: ServerStream::new(Arc::new(receiving), Seed::from_u64(2), NOW),
         };
         loop {
             match pair.pump.step(NOW).unwrap() {
-                Step::Event(Event::Online(_)) => return pair,
-                Step::Event(Event::Ask(ticket, ask)) => pair.pump.answer(ticket, answer(ask)),
-                Step::Event(Event::StartTls) => {
+                Step::Event(MachineEvent::Online(_)) => return pair,
+                Step::Event(MachineEvent::Ask(ticket, ask)) => pair.pump.answer(ticket, answer(ask)),
+                Step::Event(MachineEvent::StartTls) => {
                     pair.pump.secured(Security::default()).unwrap();
                     pair.server.secured(Security::default()).unwrap();
                 }
@@ -116,7 +119,7 @@ impl Pair {
 
     fn next_number(&mut self) -> Option<String> {
         match self.pump.step(NOW).unwrap() {
-            Step::Event(Event::Stanza(stanza)) => {
+            Step::Event(MachineEvent::Stanza(stanza)) => {
                 assert!(matches!(stanza.head.kind, Kind::Message(_)));
                 stanza.head.id.map(|id| id.to_string())
             }

@@ -7,7 +7,7 @@ use core::fmt;
 
 use balcony_machine::Instant;
 use balcony_stream::Security;
-use balcony_tls::{ClientConfig, Established, ServerConfig, Session, Status};
+use balcony_tls::{Established, Session, Status, TlsIdentity, TlsTrust};
 
 use crate::Error;
 #[cfg(feature = "websocket")]
@@ -28,8 +28,8 @@ pub(crate) struct Layer {
 enum End {
     /// TLS is somebody else's: whoever owns the connection.
     Absent,
-    Client(ClientConfig, String),
-    Server(ServerConfig),
+    Client(TlsTrust, String),
+    Server(TlsIdentity),
 }
 
 impl Layer {
@@ -37,11 +37,11 @@ impl Layer {
         Layer::new(End::Absent)
     }
 
-    pub(crate) fn client(config: ClientConfig, domain: &str) -> Self {
+    pub(crate) fn client(config: TlsTrust, domain: &str) -> Self {
         Layer::new(End::Client(config, String::from(domain)))
     }
 
-    pub(crate) fn server(config: ServerConfig) -> Self {
+    pub(crate) fn server(config: TlsIdentity) -> Self {
         Layer::new(End::Server(config))
     }
 

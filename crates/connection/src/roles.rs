@@ -30,7 +30,7 @@ impl Connection<Client> {
     /// With TLS. The server must prove that it is `domain`, the domain of the account (RFC 6120 section 13.7.2.1).
     #[cfg(feature = "tls")]
     #[must_use]
-    pub fn with_tls(mut self, tls: balcony_tls::ClientConfig, domain: &str) -> Self {
+    pub fn with_tls(mut self, tls: balcony_tls::TlsTrust, domain: &str) -> Self {
         self.layer = Layer::client(tls, domain);
         self
     }
@@ -133,7 +133,7 @@ impl Connection<Server> {
     /// With TLS.
     #[cfg(feature = "tls")]
     #[must_use]
-    pub fn with_tls(mut self, tls: balcony_tls::ServerConfig) -> Self {
+    pub fn with_tls(mut self, tls: balcony_tls::TlsIdentity) -> Self {
         self.layer = Layer::server(tls);
         self
     }
@@ -191,11 +191,11 @@ impl Connection<S2s> {
         Connection::begin(S2sStream::receiving(config, seed, now), output_limit)
     }
 
-    /// With TLS at the initiating end: one that is made for [federation](balcony_tls::ClientConfigBuilder::federation), with
+    /// With TLS at the initiating end: one that is made for [federation](balcony_tls::TlsTrustBuilder::federation), with
     /// [`S2sInitiatingConfig::to`] for the domain. The certificate that is shown is that of the domain which the stream is from.
     #[cfg(feature = "tls")]
     #[must_use]
-    pub fn with_client_tls(mut self, tls: balcony_tls::ClientConfig, domain: &str) -> Self {
+    pub fn with_client_tls(mut self, tls: balcony_tls::TlsTrust, domain: &str) -> Self {
         let tls = match self.stream.opened_for() {
             Some(ours) => tls.of(ours.as_str()),
             None => tls,
@@ -204,11 +204,11 @@ impl Connection<S2s> {
         self
     }
 
-    /// With TLS at the receiving end: one that is made for [federation](balcony_tls::ServerConfig::federation), since what the
+    /// With TLS at the receiving end: one that is made for [federation](balcony_tls::TlsIdentity::federation), since what the
     /// peer's certificate proves comes from there.
     #[cfg(feature = "tls")]
     #[must_use]
-    pub fn with_server_tls(mut self, tls: balcony_tls::ServerConfig) -> Self {
+    pub fn with_server_tls(mut self, tls: balcony_tls::TlsIdentity) -> Self {
         self.layer = Layer::server(tls);
         self
     }
@@ -263,7 +263,7 @@ impl Connection<Component> {
     /// With TLS from the first byte, at the component's end. The server must prove that it is `domain`.
     #[cfg(feature = "tls")]
     #[must_use]
-    pub fn with_client_tls(mut self, tls: balcony_tls::ClientConfig, domain: &str) -> Self {
+    pub fn with_client_tls(mut self, tls: balcony_tls::TlsTrust, domain: &str) -> Self {
         self.layer = Layer::client(tls, domain);
         self
     }
@@ -271,7 +271,7 @@ impl Connection<Component> {
     /// With TLS from the first byte, at the server's end.
     #[cfg(feature = "tls")]
     #[must_use]
-    pub fn with_server_tls(mut self, tls: balcony_tls::ServerConfig) -> Self {
+    pub fn with_server_tls(mut self, tls: balcony_tls::TlsIdentity) -> Self {
         self.layer = Layer::server(tls);
         self
     }

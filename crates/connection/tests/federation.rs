@@ -20,7 +20,7 @@ use balcony_stream::s2s::{
     Proof, S2s, S2sAnswer, S2sAsk, S2sEvent, S2sInitiatingConfig, S2sReceivingConfig, Verdict,
 };
 use balcony_stream::{Side, TlsPolicy};
-use balcony_tls::{ClientConfig, ServerConfig};
+use balcony_tls::{TlsIdentity, TlsTrust};
 use issuer::Name::{Dns, Srv, XmppAddr};
 use issuer::{Issuer, Pem, server};
 
@@ -113,7 +113,7 @@ impl Server {
         let mut config = S2sInitiatingConfig::new(jid(self.domain), jid(to.domain));
         (config.tls, config.dialback, config.authorize) = (self.tls, self.dialback(), authorize);
         config.limits = Server::limits();
-        let tls = ClientConfig::builder().roots_pem(self.roots.as_bytes()).unwrap();
+        let tls = TlsTrust::builder().roots_pem(self.roots.as_bytes()).unwrap();
         let tls = tls.federation(self.identity.0.as_bytes(), self.identity.1.as_bytes()).unwrap();
         let tls = if self.dialback { tls.accept_unproven() } else { tls };
         let tls = tls.alpn(self.tls == TlsPolicy::Direct).build().unwrap();
@@ -238,7 +238,7 @@ fn a_component_on_tls() {
     let issuer = Issuer::new();
     let identity = issuer.certify(&[Dns("b.example")], |_| {});
     let (certificate, key) = (identity.0.as_bytes(), identity.1.as_bytes());
-    let roots = ClientConfig::builder().roots_pem(issuer.pem().as_bytes()).unwrap().build().unwrap();
+    let roots = TlsTrust::builder().roots_pem(issuer.pem().as_bytes()).unwrap().build().unwrap();
     let secret = || Secret::new(String::from("pencil"));
 
     let mut config = ComponentInitiatingConfig::new(jid("chat.b.example"), secret());
@@ -248,7 +248,7 @@ fn a_component_on_tls() {
     let mut config = ComponentReceivingConfig::new(jid("b.example"), vec![(jid("chat.b.example"), secret())]);
     config.direct_tls = true;
     let theirs = ComponentConnection::receiving(Arc::new(config), Seed::from_u64(2), Instant::ZERO);
-    let mut theirs = Peer::of(theirs.with_server_tls(ServerConfig::from_pem(certificate, key).unwrap()));
+    let mut theirs = Peer::of(theirs.with_server_tls(TlsIdentity::from_pem(certificate, key).unwrap()));
 
     settle(&mut ours, &mut theirs);
     let Some(ComponentEvent::Ask(ticket, ComponentAsk::Attach { component })) = theirs.events.pop() else {

@@ -413,7 +413,7 @@ fn channel_binding_is_offered_from_tls_1_3_on() {
 
     let (certificate, key) = balcony_tls::self_signed(&["example.com"]).unwrap();
     let identity =
-        balcony_tls::ServerConfig::from_pem(certificate.as_bytes(), key.expose().as_bytes()).unwrap();
+        balcony_tls::TlsIdentity::from_pem(certificate.as_bytes(), key.expose().as_bytes()).unwrap();
     for (version, is_offered) in [(&rustls::version::TLS12, false), (&rustls::version::TLS13, true)] {
         let mut roots = rustls::RootCertStore::empty();
         roots.add(CertificateDer::from_pem_slice(certificate.as_bytes()).unwrap()).unwrap();

@@ -3,7 +3,7 @@
 
 /// The bounds of a roster, and which of the choices that RFC 6121 leaves open it takes. Lengths are octets of UTF-8.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Config {
+pub struct RosterConfig {
     /// Items; past it a new one is refused with `resource-constraint`.
     pub items: usize,
     /// The lengths of all addresses, names and groups together; past it what would add to them is refused with
@@ -25,9 +25,9 @@ pub struct Config {
     pub pre_approval: bool,
 }
 
-impl Default for Config {
+impl Default for RosterConfig {
     fn default() -> Self {
-        Config {
+        RosterConfig {
             items: 1_000,
             bytes: 1 << 20,
             name: 256,

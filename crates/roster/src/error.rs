@@ -25,15 +25,15 @@ pub enum Error {
     DuplicateGroup,
     /// A group has no name: `not-acceptable`.
     EmptyGroup,
-    /// The name has more than [`Config::name`](crate::Config::name) octets: `not-acceptable`.
+    /// The name has more than [`RosterConfig::name`](crate::RosterConfig::name) octets: `not-acceptable`.
     NameTooLong,
-    /// A group has more than [`Config::group`](crate::Config::group) octets: `not-acceptable`.
+    /// A group has more than [`RosterConfig::group`](crate::RosterConfig::group) octets: `not-acceptable`.
     GroupTooLong,
-    /// There are more than [`Config::groups`](crate::Config::groups) groups: `not-acceptable`.
+    /// There are more than [`RosterConfig::groups`](crate::RosterConfig::groups) groups: `not-acceptable`.
     TooManyGroups,
     /// The item to be removed is not there: `item-not-found`.
     NotFound,
-    /// The roster has [`Config::items`](crate::Config::items) or [`Config::bytes`](crate::Config::bytes) already:
+    /// The roster has [`RosterConfig::items`](crate::RosterConfig::items) or [`RosterConfig::bytes`](crate::RosterConfig::bytes) already:
     /// `resource-constraint`.
     Full,
 }

@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 
 use balcony_jid::{BareJid, resourcepart};
 
-use crate::{Config, Error, Subscription};
+use crate::{Error, RosterConfig, Subscription};
 
 /// A contact in the roster, with all that the roster shows of it (RFC 6121 section 2.1.2).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,7 +41,7 @@ impl Item {
         }
     }
 
-    /// What counts for [`Config::bytes`].
+    /// What counts for [`RosterConfig::bytes`].
     pub(crate) fn size(&self) -> usize {
         size(&self.jid, self.name.as_deref(), &self.groups)
     }
@@ -69,7 +69,7 @@ impl Set {
     }
 
     /// Section 2.3.3. What the roster itself has to say comes later.
-    pub(crate) fn check(&self, config: &Config) -> Result<(), Error> {
+    pub(crate) fn check(&self, config: &RosterConfig) -> Result<(), Error> {
         if self.name.as_ref().is_some_and(|name| name.len() > config.name) {
             return Err(Error::NameTooLong);
         }

@@ -21,10 +21,10 @@
 //! and section 3 disagree.
 //!
 //! ```
-//! use balcony_roster::{Audience, Config, Decision, Roster, State, Version};
+//! use balcony_roster::{Audience, RosterConfig, Decision, Roster, State, Version};
 //! use balcony_stanza::{PresenceType, Stanza};
 //!
-//! let mut juliet = Roster::new("juliet@example.com".parse()?, Version(7), Config::default());
+//! let mut juliet = Roster::new("juliet@example.com".parse()?, Version(7), RosterConfig::default());
 //! let mut decisions = Vec::new();
 //!
 //! // Romeo asks. The request is kept and shown, but does not make him a contact.
@@ -54,7 +54,7 @@
 //!
 //! - A pre-approval is used up by the request that it answers (section 3.4.2).
 //! - Removing an item also withdraws the user's request and denies that of the contact (section 2.5.2 is silent).
-//! - Requests past the bounds of [`Config`] are ignored. An error would tell the sender that the account exists.
+//! - Requests past the bounds of [`RosterConfig`] are ignored. An error would tell the sender that the account exists.
 //! - A notification that finds no resource is not kept (section 3.1.6): the roster tells the same.
 //! - Items have bare addresses; a full one is refused as malformed.
 #![no_std]
@@ -73,7 +73,7 @@ mod roster;
 mod subscription;
 mod xml;
 
-pub use config::Config;
+pub use config::RosterConfig;
 pub use decision::{Audience, Decision};
 pub use error::Error;
 pub use item::{Item, Set};

@@ -67,9 +67,9 @@ impl Roster {
     }
 
     /// A contact has sent the user presence of one of the four types that manage subscriptions. Any other stanza, one without
-    /// `from` and one from the user's own account are ignored, and so is a request past the bounds of [`Config`].
+    /// `from` and one from the user's own account are ignored, and so is a request past the bounds of [`RosterConfig`].
     ///
-    /// [`Config`]: crate::Config
+    /// [`RosterConfig`]: crate::RosterConfig
     pub fn inbound(&mut self, mut stanza: Stanza, decisions: &mut Vec<Decision>) {
         let (Kind::Presence(kind), Some(from)) = (stanza.head.kind, stanza.head.from.take()) else {
             return;

@@ -10,13 +10,13 @@ use alloc::vec::Vec;
 use balcony_jid::{BareJid, Jid};
 use balcony_stanza::{PresenceType, Stanza};
 
-use crate::{Answer, Change, Config, Decision, Error, Item, Push, Set, State, Subscription, Version};
+use crate::{Answer, Change, Decision, Error, Item, Push, RosterConfig, Set, State, Subscription, Version};
 
 /// The roster of one account, and how the account stands with each contact: see the [crate documentation](crate).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Roster {
     pub(crate) owner: BareJid,
-    pub(crate) config: Config,
+    pub(crate) config: RosterConfig,
     pub(crate) items: BTreeMap<BareJid, Item>,
     /// A contact is pending in exactly if its request is here; such a contact may have no item.
     pub(crate) requests: BTreeMap<BareJid, Arc<Stanza>>,
@@ -42,7 +42,7 @@ impl Roster {
     /// An empty roster. Its first version should be a random number, so that no client takes it for one that the
     /// account had earlier.
     #[must_use]
-    pub const fn new(owner: BareJid, version: Version, config: Config) -> Self {
+    pub const fn new(owner: BareJid, version: Version, config: RosterConfig) -> Self {
         Roster {
             owner,
             config,
@@ -58,7 +58,7 @@ impl Roster {
     /// What can't be is left out: the later of two items or requests of one contact wins, and what is granted is not pending,
     /// and what is granted or pending is not pre-approved. Bounds hold for what comes later.
     #[must_use]
-    pub fn from_parts(owner: BareJid, parts: Parts, config: Config) -> Self {
+    pub fn from_parts(owner: BareJid, parts: Parts, config: RosterConfig) -> Self {
         let mut roster = Roster::new(owner, parts.version, config);
         for mut item in parts.items {
             item.ask &= !item.subscription.has_to();

@@ -8,7 +8,7 @@ use balcony_jid::BareJid;
 use balcony_stanza::{Head, IqType, Kind, ns};
 use balcony_xml::{Element, ElementRef, Name};
 
-use crate::{Change, Config, Error, Item, Push, Roster, Set, Version};
+use crate::{Change, Error, Item, Push, Roster, RosterConfig, Set, Version};
 
 pub(crate) const QUERY: Name = Name::from_static("query");
 pub(crate) const VER: Name = Name::from_static("ver");
@@ -103,7 +103,7 @@ impl Item {
     }
 }
 
-impl Config {
+impl RosterConfig {
     /// What the server announces among the features of an authenticated stream (RFC 6121 sections 2.6.1 and 3.4.1).
     #[must_use]
     pub fn features(&self) -> Vec<Element> {

@@ -26,7 +26,7 @@ pub struct Config {
     /// without it they are told nothing (RFC 6121 section 8.1).
     pub tell_strangers: bool,
     /// The bounds and choices of rosters.
-    pub roster: balcony_roster::Config,
+    pub roster: balcony_roster::RosterConfig,
     /// What the server does beyond RFC 6120 and 6121.
     pub extensions: Extensions,
     /// What the server says it is.
@@ -43,7 +43,7 @@ impl Config {
             conflict: ConflictPolicy::default(),
             iq_needs_presence: true,
             tell_strangers: false,
-            roster: balcony_roster::Config::default(),
+            roster: balcony_roster::RosterConfig::default(),
             extensions: Extensions::default(),
             software: Software::default(),
         }

@@ -104,7 +104,7 @@ mod undelivered;
 mod waits;
 
 pub use asks::cost;
-pub use balcony_roster::Config as RosterConfig;
+pub use balcony_roster::RosterConfig;
 pub use config::{Config, ConflictPolicy, Software};
 pub use effect::{Effect, Removal, SessionId};
 pub use level::Level;

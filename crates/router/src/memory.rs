@@ -219,5 +219,5 @@ impl Account {
     }
 }
 
-/// As many as the default of [`balcony_roster::Config::changes`].
+/// As many as the default of [`balcony_roster::RosterConfig::changes`].
 const MOST_CHANGES: usize = 256;

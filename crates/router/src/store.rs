@@ -196,7 +196,7 @@ pub enum Change {
         /// The version of the roster now.
         version: Version,
         /// Whether clients see the change. If so, the contact is the latest of [`Parts::changes`], of which as many have to be
-        /// kept as [`balcony_roster::Config::changes`] says, and may be more.
+        /// kept as [`balcony_roster::RosterConfig::changes`] says, and may be more.
         pushed: bool,
     },
     /// The account's last available resource has become unavailable just now, with this presence.

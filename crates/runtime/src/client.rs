@@ -11,8 +11,8 @@ use std::collections::VecDeque;
 use std::io::{self, ErrorKind, IoSlice};
 
 use balcony_client::{
-    Config, ConnectError, Endpoint, Event, Mark, Pump, PumpError as Error, REDIRECTS, RequestId, RequestKind,
-    RequestOutcome, Step,
+    ClientConfig, ConnectError, Endpoint, MachineEvent, Mark, Pump, PumpError as Error, REDIRECTS, RequestId,
+    RequestKind, RequestOutcome, Step,
 };
 use balcony_jid::{FullJid, Jid};
 use balcony_machine::Instant;
@@ -29,62 +29,76 @@ const LAST_WORDS: Duration = Duration::from_secs(2);
 /// One account's connection to its server.
 ///
 /// It has no task of its own: what the server sends is handled while one of its methods is being awaited, usually
-/// [`next`](Client::next).
-pub struct Client<R: Runtime> {
+/// [`next`](ConnectedClient::next).
+pub struct ConnectedClient<R: Runtime> {
     wire: Wire<R>,
     jid: FullJid,
-    config: Config,
+    config: ClientConfig,
     endpoint: Endpoint,
 }
 
-impl<R: Runtime + Default> Client<R> {
+impl<R: Runtime + Default> ConnectedClient<R> {
     /// Connects, and returns when the client is online: authenticated, with a resource bound. Send initial presence next
     /// (RFC 6121 section 4.2) to receive messages.
     ///
     /// # Errors
     ///
     /// [`ConnectError`], in words for a person; see [`ConnectError::is_permanent`] on whether to try again.
-    pub async fn connect(config: Config, endpoint: Endpoint) -> Result<Self, ConnectError> {
-        Client::connect_on(R::default(), config, endpoint).await
+    pub async fn connect(config: ClientConfig, endpoint: Endpoint) -> Result<Self, ConnectError> {
+        ConnectedClient::connect_on(R::default(), config, endpoint).await
     }
 }
 
-impl<R: Runtime> Client<R> {
+impl<R: Runtime> ConnectedClient<R> {
     /// As `connect`, on a runtime that is given.
     ///
     /// # Errors
     ///
     /// As `connect`.
-    pub async fn connect_on(runtime: R, config: Config, endpoint: Endpoint) -> Result<Self, ConnectError> {
+    pub async fn connect_on(
+        runtime: R,
+        config: ClientConfig,
+        endpoint: Endpoint,
+    ) -> Result<Self, ConnectError> {
         let (mut endpoint, mut config) = (endpoint, config);
         // Before anybody is asked for anything.
         check(&config)?;
         name_installation(&mut config);
         for _ in 0..REDIRECTS {
-            match Client::try_connect(&runtime, &config, &endpoint).await {
+            match ConnectedClient::try_connect(&runtime, &config, &endpoint).await {
                 Err(error) if let Some(other) = error.redirect(&config) => endpoint = other,
                 result => return result,
             }
         }
-        Client::try_connect(&runtime, &config, &endpoint).await
+        ConnectedClient::try_connect(&runtime, &config, &endpoint).await
     }
 
-    async fn try_connect(runtime: &R, config: &Config, endpoint: &Endpoint) -> Result<Self, ConnectError> {
+    async fn try_connect(
+        runtime: &R,
+        config: &ClientConfig,
+        endpoint: &Endpoint,
+    ) -> Result<Self, ConnectError> {
         let mut places = discover::places(runtime, config, endpoint).await?.into_iter().peekable();
         loop {
             let Some(place) = places.next() else { return Err(ConnectError::Unreachable(Vec::new())) };
-            match Client::try_connect_at(runtime, config, &place).await {
+            match ConnectedClient::try_connect_at(runtime, config, &place).await {
                 Err(error) if goes_on(&error, config) && places.peek().is_some() => {}
-                result => return result.map(|client| Client { endpoint: endpoint.clone(), ..client }),
+                result => {
+                    return result.map(|client| ConnectedClient { endpoint: endpoint.clone(), ..client });
+                }
             }
         }
     }
 
-    async fn try_connect_at(runtime: &R, config: &Config, place: &Endpoint) -> Result<Self, ConnectError> {
+    async fn try_connect_at(
+        runtime: &R,
+        config: &ClientConfig,
+        place: &Endpoint,
+    ) -> Result<Self, ConnectError> {
         let (socket, target) = connect::connect(runtime, place, &config.stream.account).await?;
         let there = config.clone().for_endpoint(place, &target);
-        let client = Client::over(runtime.clone(), socket, there).await?;
-        Ok(Client { config: config.clone(), ..client })
+        let client = ConnectedClient::over(runtime.clone(), socket, there).await?;
+        Ok(ConnectedClient { config: config.clone(), ..client })
     }
 
     /// Begins a stream on a socket that has just been connected, or on anything else that carries bytes both ways, and returns
@@ -92,34 +106,34 @@ impl<R: Runtime> Client<R> {
     ///
     /// # Errors
     ///
-    /// As [`connect`](Client::connect).
-    pub async fn over(runtime: R, socket: impl Socket, config: Config) -> Result<Self, ConnectError> {
+    /// As [`connect`](ConnectedClient::connect).
+    pub async fn over(runtime: R, socket: impl Socket, config: ClientConfig) -> Result<Self, ConnectError> {
         check(&config)?;
         let (clock, mut config) = (Clock::start(&runtime), config);
         name_installation(&mut config);
         config.clock_start = config.clock_start.or_else(since_1970);
-        let machine = balcony_client::Client::new(config.clone(), &seed(), clock.now(&runtime));
+        let machine = balcony_client::ClientMachine::new(config.clone(), &seed(), clock.now(&runtime));
         let (pump, timer) = (Pump::new(machine), runtime.timer());
         let mut wire = Wire { pump, socket: Box::new(socket), runtime, clock, timer, early: VecDeque::new() };
         let online = wire.negotiate().await;
         wire.early.drain(..).for_each(|event| wire.pump.keep(event));
         online.map_err(|error| wire.pump.connect_error(error))?;
         let Some(jid) = wire.pump.client().jid().cloned() else { return Err(wire.nobody()) };
-        Ok(Client { wire, jid, config, endpoint: Endpoint::Domain })
+        Ok(ConnectedClient { wire, jid, config, endpoint: Endpoint::Domain })
     }
 
     /// Connects again after the connection has ended, and goes on with the session where the server lets it (XEP-0198): what it had not got
-    /// is sent again, and what it has sent meanwhile comes from [`next`](Client::next). Whether the session goes on; if not, it is a new one,
-    /// as after [`connect`](Client::connect), in which messages that may not have arrived were sent again. What had come in the old one
+    /// is sent again, and what it has sent meanwhile comes from [`next`](ConnectedClient::next). Whether the session goes on; if not, it is a new one,
+    /// as after [`connect`](ConnectedClient::connect), in which messages that may not have arrived were sent again. What had come in the old one
     /// and was not taken by then still comes from `next`, but for its presence and its requests
-    /// ([`Event::outlives_session`]).
+    /// ([`MachineEvent::outlives_session`]).
     ///
     /// It is tried once, at the place that the server has named for this, and where it was before. After an error it can be tried
     /// again, best after a [`Backoff`](balcony_client::Backoff). If it is cancelled, that is as if it had failed.
     ///
     /// # Errors
     ///
-    /// As [`connect`](Client::connect).
+    /// As [`connect`](ConnectedClient::connect).
     pub async fn reconnect(&mut self) -> Result<bool, ConnectError> {
         let place = self.wire.pump.client().location(&self.config);
         if let Some(place) = place
@@ -157,16 +171,16 @@ impl<R: Runtime> Client<R> {
         self.go_on(socket, config).await
     }
 
-    /// As [`reconnect`](Client::reconnect), on a socket that has just been connected.
+    /// As [`reconnect`](ConnectedClient::reconnect), on a socket that has just been connected.
     ///
     /// # Errors
     ///
-    /// As [`connect`](Client::connect).
+    /// As [`connect`](ConnectedClient::connect).
     pub async fn reconnect_over(&mut self, socket: impl Socket) -> Result<bool, ConnectError> {
         self.go_on(socket, self.config.clone()).await
     }
 
-    async fn go_on(&mut self, socket: impl Socket, config: Config) -> Result<bool, ConnectError> {
+    async fn go_on(&mut self, socket: impl Socket, config: ClientConfig) -> Result<bool, ConnectError> {
         let wire = &mut self.wire;
         wire.socket = Box::new(socket);
         let now = wire.now();
@@ -174,7 +188,7 @@ impl<R: Runtime> Client<R> {
         let online = wire.negotiate().await;
         // What had happened before is told before all that happens now, as far as it is of any concern in a new session.
         let is_new = matches!(online, Ok(false));
-        let told = |event: &Event| !is_new || event.outlives_session();
+        let told = |event: &MachineEvent| !is_new || event.outlives_session();
         wire.early.drain(..).filter(told).for_each(|event| wire.pump.keep(event));
         let resumed = online.map_err(|error| wire.pump.connect_error(error))?;
         let Some(jid) = wire.pump.client().jid() else { return Err(wire.nobody()) };
@@ -185,14 +199,14 @@ impl<R: Runtime> Client<R> {
     }
 
     /// The device has slept, or its network has changed: asks the server at once whether the connection still lives, as soon as one of the
-    /// other methods is awaited. If it does not, [`next`](Client::next) says so within [`Config::wake`], and
-    /// [`reconnect`](Client::reconnect) can go on with the session.
+    /// other methods is awaited. If it does not, [`next`](ConnectedClient::next) says so within [`ClientConfig::wake`], and
+    /// [`reconnect`](ConnectedClient::reconnect) can go on with the session.
     pub fn wake(&mut self) {
         self.wire.pump.wake(self.wire.now());
     }
 
     /// Says whether somebody uses this client (XEP-0352), so that the server may hold back what is not urgent while nobody does; see
-    /// [`balcony_client::Client::set_active`]. It leaves as soon as one of the other methods is awaited, and holds for later
+    /// [`balcony_client::ClientMachine::set_active`]. It leaves as soon as one of the other methods is awaited, and holds for later
     /// sessions, too.
     pub fn set_active(&mut self, is_active: bool) {
         self.wire.pump.set_active(is_active);
@@ -206,11 +220,11 @@ impl<R: Runtime> Client<R> {
 
     /// The client below, to look at.
     #[must_use]
-    pub fn machine(&self) -> &balcony_client::Client {
+    pub fn machine(&self) -> &balcony_client::ClientMachine {
         self.wire.pump.client()
     }
 
-    /// Waits for the next event: a stanza, or the outcome of a request that was [started](Client::start_request). `None`:
+    /// Waits for the next event: a stanza, or the outcome of a request that was [started](ConnectedClient::start_request). `None`:
     /// the server has closed the stream in good order.
     ///
     /// Cancel-safe: if another branch of a `select!` is first, nothing is lost.
@@ -218,12 +232,12 @@ impl<R: Runtime> Client<R> {
     /// # Errors
     ///
     /// Why the connection has ended.
-    pub async fn next(&mut self) -> Result<Option<Event>, Error> {
+    pub async fn next(&mut self) -> Result<Option<MachineEvent>, Error> {
         self.wire.next().await
     }
 
     /// Goes on with everything but events, for somebody who cannot take any now: what was sent is written, what is due is done, and what comes
-    /// is kept for [`next`](Client::next), up to 1,024 events and 1 MiB. Then nothing more is read; the server is still told every few seconds
+    /// is kept for [`next`](ConnectedClient::next), up to 1,024 events and 1 MiB. Then nothing more is read; the server is still told every few seconds
     /// what was taken and that the client is there, so that it does not think the connection dead.
     ///
     /// It returns when the connection has ended; cancel-safe. What was kept still comes from `next`.
@@ -245,7 +259,7 @@ impl<R: Runtime> Client<R> {
     }
 
     /// Waits until the server has acknowledged all that was sent, where that is counted (XEP-0198): for somebody who is about to close. What
-    /// comes meanwhile is kept for [`next`](Client::next).
+    /// comes meanwhile is kept for [`next`](ConnectedClient::next).
     ///
     /// # Errors
     ///
@@ -275,14 +289,14 @@ impl<R: Runtime> Client<R> {
     /// # Errors
     ///
     /// Why the connection has ended, if the stanza has not been sent: neither has all of it left, nor does the session
-    /// [keep](balcony_client::Client::unacknowledged) it to send it again. It may be given to another session then, and is not there twice.
-    /// [`Error::Full`] if there is no room, and more than 1,024 stanzas or 1 MiB have come that [`next`](Client::next) has not brought.
+    /// [keep](balcony_client::ClientMachine::unacknowledged) it to send it again. It may be given to another session then, and is not there twice.
+    /// [`Error::Full`] if there is no room, and more than 1,024 stanzas or 1 MiB have come that [`next`](ConnectedClient::next) has not brought.
     pub async fn send(&mut self, stanza: &Stanza) -> Result<(), Error> {
         let queued = self.queue(stanza).await?;
         self.written(queued).await
     }
 
-    /// The first half of [`send`](Client::send): takes the stanza as soon as there is room for it. Cancelled it has not taken it.
+    /// The first half of [`send`](ConnectedClient::send): takes the stanza as soon as there is room for it. Cancelled it has not taken it.
     ///
     /// # Errors
     ///
@@ -305,12 +319,12 @@ impl<R: Runtime> Client<R> {
         Queued { end: self.wire.pump.mark(), is_kept: self.machine().counts_sent() }
     }
 
-    /// The second half: waits until the operating system has taken what was [queued](Client::queue). Cancel-safe.
+    /// The second half: waits until the operating system has taken what was [queued](ConnectedClient::queue). Cancel-safe.
     ///
     /// # Errors
     ///
-    /// As [`send`](Client::send). What is kept to be sent again is no error: that the connection has ended is what
-    /// [`next`](Client::next) says.
+    /// As [`send`](ConnectedClient::send). What is kept to be sent again is no error: that the connection has ended is what
+    /// [`next`](ConnectedClient::next) says.
     pub async fn written(&mut self, queued: Queued) -> Result<(), Error> {
         let result = loop {
             if let Err(error) = self.wire.pump.absorb(self.wire.now()) {
@@ -326,14 +340,14 @@ impl<R: Runtime> Client<R> {
         if queued.is_kept || self.wire.pump.has_written(queued.end) { Ok(()) } else { result }
     }
 
-    /// The oldest event that was kept, for somebody who does not go on with this connection: [`next`](Client::next) without waiting and
+    /// The oldest event that was kept, for somebody who does not go on with this connection: [`next`](ConnectedClient::next) without waiting and
     /// without the connection.
-    pub fn next_kept(&mut self) -> Option<Event> {
+    pub fn next_kept(&mut self) -> Option<MachineEvent> {
         self.wire.early.pop_front().or_else(|| self.wire.pump.next_kept())
     }
 
     /// Sends a request (RFC 6120 section 8.2.3) and waits for its outcome. Stanzas that come meanwhile are kept for
-    /// [`next`](Client::next), which brings them even if the connection has ended. `to` is `None` for one's own account.
+    /// [`next`](ConnectedClient::next), which brings them even if the connection has ended. `to` is `None` for one's own account.
     ///
     /// If it is cancelled, the outcome comes from `next`.
     ///
@@ -356,7 +370,7 @@ impl<R: Runtime> Client<R> {
         }
     }
 
-    /// Sends a request whose outcome comes from [`next`](Client::next) as [`Event::Response`].
+    /// Sends a request whose outcome comes from [`next`](ConnectedClient::next) as [`MachineEvent::Response`].
     ///
     /// # Errors
     ///
@@ -374,14 +388,14 @@ impl<R: Runtime> Client<R> {
         Ok(request)
     }
 
-    /// Begins to close the stream in good order: [`next`](Client::next) brings what still comes, and in the end `None`. Send
+    /// Begins to close the stream in good order: [`next`](ConnectedClient::next) brings what still comes, and in the end `None`. Send
     /// unavailable presence first (RFC 6121 section 4.5).
     pub fn start_close(&mut self) {
         self.wire.pump.close(self.wire.now());
     }
 
     /// Closes the stream in good order, and waits, for a bounded time, until the server has closed its side. What still
-    /// comes is dropped; [`start_close`](Client::start_close) drops nothing.
+    /// comes is dropped; [`start_close`](ConnectedClient::start_close) drops nothing.
     ///
     /// # Errors
     ///
@@ -393,24 +407,24 @@ impl<R: Runtime> Client<R> {
     }
 }
 
-impl<R: Runtime> fmt::Debug for Client<R> {
+impl<R: Runtime> fmt::Debug for ConnectedClient<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Client").field("jid", &self.jid).finish_non_exhaustive()
+        f.debug_struct("ConnectedClient").field("jid", &self.jid).finish_non_exhaustive()
     }
 }
 
 /// Whether another place may do better.
-fn goes_on(error: &ConnectError, config: &Config) -> bool {
+fn goes_on(error: &ConnectError, config: &ClientConfig) -> bool {
     !error.is_permanent() && error.redirect(config).is_none()
 }
 
 /// Nobody else runs TLS here. (A WebSocket in the clear is refused, or not, by the stream on it.)
-fn check(config: &Config) -> Result<(), ConnectError> {
+fn check(config: &ClientConfig) -> Result<(), ConnectError> {
     let needs = config.stream.tls != balcony_stream::TlsPolicy::None && config.websocket.is_none();
     if needs && config.tls.is_none() { Err(ConnectError::NoTrust) } else { Ok(()) }
 }
 
-/// A stanza that a [`Client`] has taken, and that may not have left yet.
+/// A stanza that a [`ConnectedClient`] has taken, and that may not have left yet.
 #[derive(Clone, Copy, Debug)]
 pub struct Queued {
     /// Where it ends in the output.
@@ -421,7 +435,7 @@ pub struct Queued {
 
 /// Gives this installation of a client a name, without which it gets no tokens (XEP-0388, XEP-0484): a UUID of version 4, as long as the
 /// client lives, unless its owner has one that it keeps.
-fn name_installation(config: &mut Config) {
+fn name_installation(config: &mut ClientConfig) {
     let stream = &mut config.stream;
     if !stream.request_token || stream.agent.is_some() {
         return;
@@ -451,7 +465,7 @@ struct Wire<R: Runtime> {
     clock: Clock,
     timer: R::Timer,
     /// What has happened before the client was online again.
-    early: VecDeque<Event>,
+    early: VecDeque<MachineEvent>,
 }
 
 impl<R: Runtime> Wire<R> {
@@ -463,15 +477,15 @@ impl<R: Runtime> Wire<R> {
     async fn negotiate(&mut self) -> Result<bool, Error> {
         loop {
             match self.next().await? {
-                Some(Event::Online(_)) => return Ok(false),
-                Some(Event::Resumed) => return Ok(true),
-                Some(Event::Ask(ticket, ask)) => {
+                Some(MachineEvent::Online(_)) => return Ok(false),
+                Some(MachineEvent::Resumed) => return Ok(true),
+                Some(MachineEvent::Ask(ticket, ask)) => {
                     let answer = self.runtime.unblock(move || balcony_client::answer(ask)).await;
                     // Only a runtime that is ending does not run it.
                     self.pump
                         .answer(ticket, answer.unwrap_or(balcony_stream::client::ClientAnswer::Unavailable));
                 }
-                Some(Event::Authenticated { .. }) => {}
+                Some(MachineEvent::Authenticated { .. }) => {}
                 Some(event) => self.early.push_back(event),
                 None => return Err(Error::Ended(balcony_stream::Error::Truncated.into())),
             }
@@ -483,7 +497,7 @@ impl<R: Runtime> Wire<R> {
         self.pump.connect_error(Error::Ended(balcony_stream::Error::Truncated.into()))
     }
 
-    async fn next(&mut self) -> Result<Option<Event>, Error> {
+    async fn next(&mut self) -> Result<Option<MachineEvent>, Error> {
         loop {
             let end = match self.pump.step(self.now()) {
                 Ok(Step::Event(event)) => return Ok(Some(event)),

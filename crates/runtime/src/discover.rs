@@ -5,7 +5,7 @@ use core::time::Duration;
 
 use balcony_client::host_meta::Format;
 use balcony_client::web::{Fetch, Fetched, REDIRECTS, place};
-use balcony_client::{Config, ConnectError, Endpoint, WebSocketUrl, dns_name};
+use balcony_client::{ClientConfig, ConnectError, Endpoint, WebSocketUrl, dns_name};
 
 use crate::client::{poll_try, poll_write};
 use crate::{Interest, Runtime, connect, timeout};
@@ -18,7 +18,7 @@ const CHUNK: usize = 16_384;
 /// The places to try, one after the other, for an endpoint: what the web server tells, or the endpoint itself.
 pub(crate) async fn places(
     runtime: &impl Runtime,
-    config: &Config,
+    config: &ClientConfig,
     endpoint: &Endpoint,
 ) -> Result<Vec<Endpoint>, ConnectError> {
     let Endpoint::HostMeta { .. } = endpoint else { return Ok(vec![endpoint.clone()]) };
@@ -33,7 +33,7 @@ pub(crate) async fn places(
 /// What the domain says, in either format; never nothing.
 async fn find(
     runtime: &impl Runtime,
-    config: &Config,
+    config: &ClientConfig,
     endpoint: &Endpoint,
 ) -> Result<Vec<WebSocketUrl>, String> {
     let mut why = None;
@@ -50,7 +50,7 @@ async fn find(
 
 async fn look(
     runtime: &impl Runtime,
-    config: &Config,
+    config: &ClientConfig,
     endpoint: &Endpoint,
     format: Format,
 ) -> Result<Vec<WebSocketUrl>, String> {
@@ -92,7 +92,7 @@ fn relative(url: &str, path: &str) -> String {
 
 async fn fetch(
     runtime: &impl Runtime,
-    config: &Config,
+    config: &ClientConfig,
     url: &str,
     name: &str,
     at: &Endpoint,

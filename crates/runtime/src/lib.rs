@@ -8,7 +8,7 @@
 //! nor, while nothing comes, a buffer. A turn takes 16 KiB of one socket, and the task lets others run after some turns. What
 //! can't be written yet stops no reading; when to read is the machine's decision.
 //!
-//! A [`Client`] has no task: it gives bytes and the time to a [`balcony_client::Client`] while its owner waits for one of its
+//! A [`ConnectedClient`] has no task: it gives bytes and the time to a [`balcony_client::ClientMachine`] while its owner waits for one of its
 //! methods.
 #![forbid(unsafe_code)]
 // Adapters are where clocks and sockets live.
@@ -43,19 +43,19 @@ mod tcp;
 pub use balcony_client::srv::{Record, Service, Target};
 #[cfg(feature = "client")]
 pub use balcony_client::{
-    Attempt, Backoff, Carbon, Config as ClientConfig, ConnectError, Contacts, Endpoint, Event, News,
-    Presence, PumpError as Error, RequestId, RequestKind, RequestOutcome, Session, Show,
+    Attempt, Backoff, Carbon, ClientConfig, ConnectError, Contacts, Endpoint, MachineEvent, News, Presence,
+    PumpError as Error, RequestId, RequestKind, RequestOutcome, Session, Show,
 };
 #[cfg(feature = "server")]
 pub use balcony_server::federation::{FederationConfig, FederationLimits, FederationTls, Reach};
 #[cfg(feature = "server")]
 pub use balcony_server::{
-    Answer, Ask, ComponentsConfig, Config as ServerConfig, Removal, Reply, SavedSession, SendError,
-    SessionConnection, SessionInfo, Stats, Transport,
+    Answer, Ask, ComponentsConfig, Removal, Reply, SavedSession, SendError, ServerConfig, SessionConnection,
+    SessionInfo, Stats, Transport,
 };
 pub use balcony_stream::{ChannelBinding, TlsPolicy};
 #[cfg(feature = "client")]
-pub use client::{Client, Queued};
+pub use client::{ConnectedClient, Queued};
 pub use clock::{Clock, seed, timeout};
 pub use pipe::Pipe;
 pub use runtime::{Interest, Listener, Options, Runtime, Socket, Task, Timer};

@@ -10,7 +10,7 @@ use async_channel::{Receiver, bounded};
 use balcony_jid::{BareJid, FullJid};
 use balcony_machine::{Instant, LimitsError};
 use balcony_server::{
-    Ask, Config, Removal, Reply, SavedSession, SendError, SessionInfo, Shard, Stats, Transport,
+    Ask, Removal, Reply, SavedSession, SendError, ServerConfig, SessionInfo, Shard, Stats, Transport,
 };
 use balcony_stanza::{Stanza, StreamError};
 use balcony_stream::TlsPolicy;
@@ -31,7 +31,10 @@ pub struct Server<R> {
 impl<R: Runtime + Default> Server<R> {
     /// Begins a server. `ask` is called with what the server has to know; it must not wait, but pass the question on, and see to
     /// it that the reply is called. A reply that is dropped counts as one that never comes.
-    pub fn builder(config: Config, ask: impl Fn(Ask, Reply) + Send + Sync + 'static) -> ServerBuilder<R> {
+    pub fn builder(
+        config: ServerConfig,
+        ask: impl Fn(Ask, Reply) + Send + Sync + 'static,
+    ) -> ServerBuilder<R> {
         Server::builder_on(R::default(), config, ask)
     }
 }
@@ -40,7 +43,7 @@ impl<R: Runtime> Server<R> {
     /// As `builder`, on a runtime that is given.
     pub fn builder_on(
         runtime: R,
-        config: Config,
+        config: ServerConfig,
         ask: impl Fn(Ask, Reply) + Send + Sync + 'static,
     ) -> ServerBuilder<R> {
         let (listeners, addrs) = (Vec::new(), Vec::new());
@@ -59,7 +62,7 @@ impl<R: Runtime> Server<R> {
 /// Collects what a server is made of.
 pub struct ServerBuilder<R: Runtime> {
     runtime: R,
-    config: Config,
+    config: ServerConfig,
     ask: AskFn,
     listeners: Vec<(R::Listener, Transport)>,
     addrs: Vec<SocketAddr>,
@@ -69,13 +72,13 @@ pub struct ServerBuilder<R: Runtime> {
 }
 
 impl<R: Runtime> ServerBuilder<R> {
-    /// Accepts connections at this address, too, which begin in this way. Where TLS is not the first thing [`Config::tls`] says whether
+    /// Accepts connections at this address, too, which begin in this way. Where TLS is not the first thing [`ServerConfig::tls`] says whether
     /// it must follow, for all addresses alike.
     ///
     /// # Errors
     ///
     /// Those of the operating system: somebody else has the address, most likely. `InvalidInput` if no server can work within
-    /// [`Config::limits`].
+    /// [`ServerConfig::limits`].
     ///
     /// # Panics
     ///
@@ -110,7 +113,7 @@ impl<R: Runtime> ServerBuilder<R> {
 
     /// Goes on with the sessions that were kept when the server before this one shut down, and are kept no more; see
     /// [`balcony_server::Server::restore`]. `clock` is what time it is, in milliseconds since the start of 1970 (UTC). For them to be kept
-    /// [`Config::keep_sessions`] has to say so.
+    /// [`ServerConfig::keep_sessions`] has to say so.
     #[must_use]
     pub fn sessions(mut self, clock: u64, sessions: Vec<SavedSession>) -> Self {
         self.sessions = (clock, sessions);
@@ -155,7 +158,7 @@ impl<R: Runtime> ServerBuilder<R> {
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum StartError {
-    /// At this address there can be no TLS, and [`Config::tls`] or the transport demands it.
+    /// At this address there can be no TLS, and [`ServerConfig::tls`] or the transport demands it.
     NoCertificate(SocketAddr),
 }
 
@@ -296,8 +299,8 @@ impl ServerHandle {
     ///
     /// # Errors
     ///
-    /// If no server can work within [`Config::limits`]; then all stays as it was.
-    pub async fn reload(&self, config: Config) -> Result<(), LimitsError> {
+    /// If no server can work within [`ServerConfig::limits`]; then all stays as it was.
+    pub async fn reload(&self, config: ServerConfig) -> Result<(), LimitsError> {
         config.limits.check()?;
         // A server that has ended needs none.
         let _ = self.with(move |machine, _| machine.configure(config)).await;

@@ -11,10 +11,10 @@ use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
 use std::sync::Arc;
 
-use balcony_client::{Config, ConnectError, Endpoint, REDIRECTS};
+use balcony_client::{ClientConfig, ConnectError, Endpoint, REDIRECTS};
 use balcony_machine::Secret;
 use balcony_stream::TlsPolicy;
-use balcony_tokio::Client;
+use balcony_tokio::ConnectedClient;
 
 /// A server that says `see-other-host` to everybody, before TLS even, and counts them.
 fn elsewhere(host: &str) -> (u16, Arc<AtomicUsize>) {
@@ -41,14 +41,13 @@ fn elsewhere(host: &str) -> (u16, Arc<AtomicUsize>) {
 
 fn connect(port: u16, tls: TlsPolicy) -> Option<ConnectError> {
     let (certificate, _) = balcony_tls::self_signed(&["localhost"]).unwrap();
-    let trust =
-        balcony_tls::ClientConfig::builder().roots_pem(certificate.as_bytes()).unwrap().build().unwrap();
+    let trust = balcony_tls::TlsTrust::builder().roots_pem(certificate.as_bytes()).unwrap().build().unwrap();
     let account = "juliet@localhost".parse().unwrap();
-    let mut config = Config::new(account, Secret::new(String::from("pencil"))).with_tls(trust);
+    let mut config = ClientConfig::new(account, Secret::new(String::from("pencil"))).with_tls(trust);
     config.stream.tls = tls;
     let endpoint = Endpoint::Address { host: "127.0.0.1".into(), port, direct_tls: false };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(Client::connect(config, endpoint)).err()
+    runtime.block_on(ConnectedClient::connect(config, endpoint)).err()
 }
 
 // RFC 6120 §4.9.3.19 [N20]: followed to the new host, a few times, and not at all without TLS.

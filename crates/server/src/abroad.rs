@@ -221,13 +221,13 @@ mod tests {
     use balcony_stanza::MessageType;
 
     use super::*;
-    use crate::{ComponentsConfig, Config};
+    use crate::{ComponentsConfig, ServerConfig};
 
     // XEP-0114 §2: a component's domain is its own, whatever another server has proven.
     #[test]
     fn nobody_else_speaks_for_a_component() {
         let name = |text| BareJid::parse(text).unwrap();
-        let mut config = Config::new(Vec::from([name("example.com")]), Secret::new([7; 32]));
+        let mut config = ServerConfig::new(Vec::from([name("example.com")]), Secret::new([7; 32]));
         let secret = Secret::new(String::from("pencil"));
         config.components =
             Some(ComponentsConfig::new(name("example.com"), Vec::from([(name("chat.example.com"), secret)])));

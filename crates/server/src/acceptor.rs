@@ -11,12 +11,12 @@ use balcony_machine::Instant;
 use balcony_stanza::{StreamCondition, StreamError};
 
 use crate::pace::{Bucket, Rate};
-use crate::{Config, Level, Transport};
+use crate::{Level, ServerConfig, Transport};
 
 /// Addresses that are remembered at most for how often they have tried, beside those that have a connection. Past it the attempts
 /// of all others are forgotten.
 const REMEMBERED: usize = 65_536;
-/// In this time an address has [`Config::attempts_per_ip`] attempts.
+/// In this time an address has [`ServerConfig::attempts_per_ip`] attempts.
 const MINUTE: Duration = Duration::from_secs(60);
 
 /// Counts the connections of a server: one value for all of its listeners.
@@ -72,7 +72,7 @@ pub struct Refusal {
 
 impl Acceptor {
     /// For so many connections of clients at most. Those of other servers and components have
-    /// [a number of their own](Config::server_connections).
+    /// [a number of their own](ServerConfig::server_connections).
     #[must_use]
     pub fn new(most: usize) -> Self {
         Acceptor { most, clients: Part::default(), servers: Part::default(), origins: BTreeMap::new() }
@@ -100,7 +100,7 @@ impl Acceptor {
     pub fn enter(
         &mut self,
         now: Instant,
-        config: &Config,
+        config: &ServerConfig,
         transport: Transport,
         peer: &str,
     ) -> Result<Entry, Refusal> {
@@ -135,7 +135,12 @@ impl Acceptor {
         Ok(Entry { origin, is_of_server })
     }
 
-    fn enter_from(&mut self, now: Instant, config: &Config, address: IpAddr) -> Result<(), &'static str> {
+    fn enter_from(
+        &mut self,
+        now: Instant,
+        config: &ServerConfig,
+        address: IpAddr,
+    ) -> Result<(), &'static str> {
         if self.origins.len() >= REMEMBERED {
             self.forget(now);
         }

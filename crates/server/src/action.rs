@@ -96,7 +96,7 @@ pub enum Ask {
     Router(balcony_router::Ask),
     /// Keep these sessions of a domain until the next start, for [`Server::restore`](crate::Server::restore), as documents of the
     /// collection [`SESSIONS`](balcony_router::collections::SESSIONS): the server is shutting down. It is asked only if
-    /// [`Config::keep_sessions`](crate::Config::keep_sessions) says so.
+    /// [`ServerConfig::keep_sessions`](crate::ServerConfig::keep_sessions) says so.
     Sessions {
         /// The domain.
         domain: BareJid,

@@ -20,14 +20,14 @@ use crate::federation::FederationConfig;
 /// What a [`Server`](crate::Server) serves, and how.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
-pub struct Config {
+pub struct ServerConfig {
     /// The domains served. The first answers clients that name none.
     pub domains: Vec<BareJid>,
     /// What TLS does on streams that do not begin with it.
     pub tls: TlsPolicy,
     /// The certificate and its key, for STARTTLS and direct TLS.
     #[cfg(feature = "tls")]
-    pub certificate: Option<balcony_tls::ServerConfig>,
+    pub certificate: Option<balcony_tls::TlsIdentity>,
     /// The SASL mechanisms, in order of preference.
     pub mechanisms: Vec<Mechanism>,
     /// The hashes that accounts may lack keys for, and that clients can give what it takes for when they log in (XEP-0480).
@@ -70,19 +70,19 @@ pub struct Config {
     /// How the server behaves towards other servers; `None` if it does not talk to any.
     pub federation: Option<FederationConfig>,
     /// The components that may attach (XEP-0114), if any. For those to talk to other servers, too, their domains stand among those of
-    /// [`federation`](Config::federation).
+    /// [`federation`](ServerConfig::federation).
     pub components: Option<ComponentsConfig>,
     /// The bounds.
     pub limits: Limits,
 }
 
-impl Config {
+impl ServerConfig {
     /// A server for these domains with the defaults of a public one. It still needs a certificate.
     #[must_use]
     pub fn new(domains: Vec<BareJid>, decoy: Secret<[u8; 32]>) -> Self {
         let stream = ServerStreamConfig::new(Vec::new(), decoy);
         let router = balcony_router::Config::new(Vec::new());
-        Config {
+        ServerConfig {
             domains,
             tls: stream.tls,
             #[cfg(feature = "tls")]

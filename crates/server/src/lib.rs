@@ -11,7 +11,7 @@
 //! - On [`Action::Write`]: take the bytes with [`Server::take_output`], write them, then say [`Server::written`]. While
 //!   they are being written no other `Write` comes for that connection, and what gathers meanwhile leaves in one piece.
 //! - On [`Action::Ask`]: find the answer on some other thread and bring it to [`Server::answer`].
-//! - With [`Config::federation`]: on [`Action::Resolve`] ask the DNS and say [`Server::resolved`]; on [`Action::Connect`] connect and say
+//! - With [`ServerConfig::federation`]: on [`Action::Resolve`] ask the DNS and say [`Server::resolved`]; on [`Action::Connect`] connect and say
 //!   [`Server::connected`] or [`Server::unreachable`].
 //! - When all this is done: [`Server::take_in`], and again as long as it is true, with what has happened meanwhile in between.
 //! - Call [`Server::tick`] when [`Server::deadline`] has passed.
@@ -20,10 +20,10 @@
 //!
 //! ```
 //! use balcony_machine::{Instant, Secret, Seed};
-//! use balcony_server::{Action, Config, Server, Transport};
+//! use balcony_server::{Action, ServerConfig, Server, Transport};
 //! use balcony_stream::TlsPolicy;
 //!
-//! let mut config = Config::new(vec!["example.com".parse()?], Secret::new([7; 32]));
+//! let mut config = ServerConfig::new(vec!["example.com".parse()?], Secret::new([7; 32]));
 //! config.tls = TlsPolicy::None;
 //! let (mut server, now) = (Server::new(config, Seed::from_u64(1)), Instant::ZERO);
 //!
@@ -68,7 +68,7 @@ pub use acceptor::{Acceptor, Entry, Refusal};
 pub use action::{Action, Answer, Ask, ConnectionId, Ended, Notice, Reply};
 pub use balcony_router::{Removal, SendError, SessionId};
 pub use components::{Components, ComponentsConfig};
-pub use config::Config;
+pub use config::ServerConfig;
 pub use connections::{Connections, Up};
 pub use journal::Level;
 pub use own::{SessionConnection, SessionInfo};

@@ -17,7 +17,7 @@ use crate::abroad::{Place, What};
 use crate::action::{Action, Answer, Ask, ConnectionId};
 use crate::asks::{Asker, Asks};
 use crate::components::Components;
-use crate::config::Config;
+use crate::config::ServerConfig;
 use crate::connections::{Connections, Up};
 use crate::federation::Federation;
 use crate::journal::one_line;
@@ -47,7 +47,7 @@ pub struct Server {
 impl Server {
     /// A server without connections.
     #[must_use]
-    pub fn new(config: Config, seed: Seed) -> Self {
+    pub fn new(config: ServerConfig, seed: Seed) -> Self {
         let mut random = seed.random();
         Server {
             router: Router::new(config.router(), &random.seed()),
@@ -72,7 +72,7 @@ impl Server {
     }
 
     /// Takes in a new connection of another server, or of a component, from `address`, as the log is to name it. Without
-    /// [`Config::federation`] and [`Config::components`] there are none.
+    /// [`ServerConfig::federation`] and [`ServerConfig::components`] there are none.
     pub fn accept_server(
         &mut self,
         now: Instant,
@@ -223,7 +223,7 @@ impl Server {
     }
 
     /// Ends every stream with `system-shutdown` (RFC 6120 section 4.9.3.20). Sessions that can be resumed wait for their clients all the
-    /// same (XEP-0198), and are [kept](Ask::Sessions) at last, if [`Config::keep_sessions`] says so; otherwise they end. `Close` follows for each when its output is
+    /// same (XEP-0198), and are [kept](Ask::Sessions) at last, if [`ServerConfig::keep_sessions`] says so; otherwise they end. `Close` follows for each when its output is
     /// written, or after [`Limits::closing`](balcony_machine::Limits::closing) if the peer does not read.
     pub fn shutdown(&mut self, now: Instant, actions: &mut Vec<Action>) {
         self.is_closing = true;
@@ -281,7 +281,7 @@ impl Server {
     }
 
     /// The configuration that new connections get from now on. Those that stand keep theirs; domains cannot change.
-    pub fn configure(&mut self, config: Config) {
+    pub fn configure(&mut self, config: ServerConfig) {
         if let (Some(federation), Some(config)) = (&mut self.federation, &config.federation) {
             federation.configure(config.clone());
         }
@@ -290,7 +290,7 @@ impl Server {
 
     /// The configuration.
     #[must_use]
-    pub fn config(&self) -> &Config {
+    pub fn config(&self) -> &ServerConfig {
         self.connections.config()
     }
 

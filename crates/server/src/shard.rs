@@ -18,7 +18,7 @@ use balcony_stanza::{Stanza, StreamError};
 
 use crate::federation::{Reach, Unreachable};
 use crate::journal::{Journal, Level};
-use crate::{Action, Answer, Ask, Config, ConnectionId, Server, Transport};
+use crate::{Action, Answer, Ask, ConnectionId, Server, ServerConfig, Transport};
 
 /// A [`Server`] with a table of its sockets: what an adapter of any runtime puts between them.
 ///
@@ -180,7 +180,7 @@ impl<P> Shard<P> {
 
     /// The configuration.
     #[must_use]
-    pub fn config(&self) -> &Config {
+    pub fn config(&self) -> &ServerConfig {
         self.server.config()
     }
 
@@ -280,7 +280,7 @@ impl<P> Shard<P> {
     }
 
     /// Gives another configuration to connections that come from now on; see [`Server::configure`].
-    pub fn configure(&mut self, config: Config) {
+    pub fn configure(&mut self, config: ServerConfig) {
         self.server.configure(config);
     }
 
@@ -407,7 +407,7 @@ mod tests {
     #[test]
     fn what_does_not_connect_in_time_is_given_up() {
         let name = |text| BareJid::parse(text).unwrap();
-        let mut config = Config::new(vec![name("a.example")], Secret::new([7; 32]));
+        let mut config = ServerConfig::new(vec![name("a.example")], Secret::new([7; 32]));
         let mut federation = FederationConfig::new(vec![name("a.example")]);
         (federation.tls, federation.dialback) = (TlsPolicy::None, Some(Secret::new("a secret".into())));
         config.federation = Some(federation);

@@ -10,10 +10,10 @@ use balcony_stanza::StreamError;
 use balcony_stream::server::ServerStreamConfig;
 use balcony_stream::{Framing, TlsPolicy};
 
-use crate::config::Config;
+use crate::config::ServerConfig;
 
 /// How a connection begins. Whether TLS must follow where it is not the first thing is another question, and has one answer for all
-/// connections: [`Config::tls`].
+/// connections: [`ServerConfig::tls`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Transport {
@@ -27,11 +27,11 @@ pub enum Transport {
     /// With a request for a WebSocket on TLS (`wss`).
     #[cfg(feature = "websocket")]
     SecureWebSocket,
-    /// Of another server, with a stream of XML, in the clear. It needs [`Config::federation`].
+    /// Of another server, with a stream of XML, in the clear. It needs [`ServerConfig::federation`].
     Server,
-    /// Of another server, with TLS, and a stream of XML on it (XEP-0368). It needs [`Config::federation`].
+    /// Of another server, with TLS, and a stream of XML on it (XEP-0368). It needs [`ServerConfig::federation`].
     ServerDirectTls,
-    /// Of a component, with a stream of XML, in the clear (XEP-0114). It needs [`Config::components`].
+    /// Of a component, with a stream of XML, in the clear (XEP-0114). It needs [`ServerConfig::components`].
     Component,
 }
 
@@ -47,7 +47,7 @@ pub(crate) struct Streams {
     clear: Arc<ServerStreamConfig>,
     direct: Arc<ServerStreamConfig>,
     #[cfg(feature = "tls")]
-    certificate: Option<balcony_tls::ServerConfig>,
+    certificate: Option<balcony_tls::TlsIdentity>,
     #[cfg(feature = "websocket")]
     web: Web,
 }
@@ -56,11 +56,11 @@ pub(crate) struct Streams {
 struct Web {
     clear: Arc<ServerStreamConfig>,
     secure: Arc<ServerStreamConfig>,
-    certificate: Option<balcony_tls::ServerConfig>,
+    certificate: Option<balcony_tls::TlsIdentity>,
 }
 
 impl Streams {
-    pub(crate) fn new(config: &Config) -> Self {
+    pub(crate) fn new(config: &ServerConfig) -> Self {
         Streams {
             clear: config.stream(config.tls, Framing::Document),
             direct: config.stream(TlsPolicy::Direct, Framing::Document),
@@ -70,7 +70,7 @@ impl Streams {
             web: Web {
                 clear: config.stream(TlsPolicy::None, Framing::Messages),
                 secure: config.stream(TlsPolicy::Direct, Framing::Messages),
-                certificate: config.certificate.as_ref().map(balcony_tls::ServerConfig::web),
+                certificate: config.certificate.as_ref().map(balcony_tls::TlsIdentity::web),
             },
         }
     }
@@ -129,7 +129,7 @@ pub(crate) fn last_words(
 #[cfg(feature = "tls")]
 fn with_tls(
     connection: ServerConnection,
-    certificate: Option<&balcony_tls::ServerConfig>,
+    certificate: Option<&balcony_tls::TlsIdentity>,
 ) -> ServerConnection {
     match certificate {
         Some(certificate) => connection.with_tls(certificate.clone()),

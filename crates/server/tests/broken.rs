@@ -10,20 +10,20 @@ use balcony_machine::{Instant, Progress, Secret, Seed, Ticket};
 use balcony_roster::{Item, Parts, Subscription, Version};
 use balcony_router::{Answer as Found, Ask as Lookup, Change, Content, Entry, Kept, LogEdit, collections};
 use balcony_sasl::ScramKeys;
-use balcony_server::{Action, Answer, Ask, Config, ConnectionId, Server, Transport};
+use balcony_server::{Action, Answer, Ask, ConnectionId, Server, ServerConfig, Transport};
 use balcony_stanza::{MessageType, PresenceType, Stanza};
 use balcony_stream::TlsPolicy;
 use balcony_stream::client::{ClientAnswer, ClientAsk, ClientEvent, ClientStreamConfig};
 use balcony_stream::server::{ServerAnswer, ServerAsk};
-use balcony_tls::{ClientConfig, ServerConfig};
+use balcony_tls::{TlsIdentity, TlsTrust};
 
 const JULIET: &str = "juliet@example.com";
 const NURSE: &str = "nurse@example.com";
 
-static IDENTITY: LazyLock<(ServerConfig, ClientConfig)> = LazyLock::new(|| {
+static IDENTITY: LazyLock<(TlsIdentity, TlsTrust)> = LazyLock::new(|| {
     let (certificate, key) = balcony_tls::self_signed(&["example.com"]).unwrap();
-    let server = ServerConfig::from_pem(certificate.as_bytes(), key.expose().as_bytes()).unwrap();
-    let client = ClientConfig::builder().roots_pem(certificate.as_bytes()).unwrap().build().unwrap();
+    let server = TlsIdentity::from_pem(certificate.as_bytes(), key.expose().as_bytes()).unwrap();
+    let client = TlsTrust::builder().roots_pem(certificate.as_bytes()).unwrap().build().unwrap();
     (server, client)
 });
 
@@ -55,7 +55,7 @@ fn kept(account: &BareJid) -> Kept {
 
 impl World {
     fn new() -> World {
-        let mut config = Config::new(vec!["example.com".parse().unwrap()], Secret::new([7; 32]));
+        let mut config = ServerConfig::new(vec!["example.com".parse().unwrap()], Secret::new([7; 32]));
         config.stream_management = false;
         config.certificate = Some(IDENTITY.0.clone());
         let server = Server::new(config, Seed::from_u64(1));

@@ -9,7 +9,7 @@ use balcony_connection::ComponentConnection;
 use balcony_jid::BareJid;
 use balcony_machine::{Instant, Progress, Secret, Seed};
 use balcony_server::federation::FederationEvent;
-use balcony_server::{Action, Components, ComponentsConfig, Config, ConnectionId, Server, Transport};
+use balcony_server::{Action, Components, ComponentsConfig, ConnectionId, Server, ServerConfig, Transport};
 use balcony_stanza::{ErrorCondition, MessageType, Stanza, StanzaError, StreamCondition};
 use balcony_stream::component::{ComponentEvent, ComponentInitiatingConfig};
 use proptest::prelude::*;
@@ -44,7 +44,7 @@ struct World {
 
 impl World {
     fn new() -> World {
-        let mut config = Config::new(vec![jid("example.com")], Secret::new([7; 32]));
+        let mut config = ServerConfig::new(vec![jid("example.com")], Secret::new([7; 32]));
         let names =
             vec![(jid("chat.example.com"), secret("pencil")), (jid("news.example.com"), secret("paper"))];
         config.components = Some(ComponentsConfig::new(jid("example.com"), names));

@@ -4,21 +4,21 @@
 use core::time::Duration;
 
 use balcony_machine::{Instant, Secret, Seed};
-use balcony_server::{Acceptor, Action, Answer, Ask, Config, Entry, Server, Transport};
+use balcony_server::{Acceptor, Action, Answer, Ask, Entry, Server, ServerConfig, Transport};
 use balcony_stanza::{StreamCondition, StreamError};
 use balcony_stream::TlsPolicy;
 
 const HEADER: &[u8] = b"<stream:stream to='example.com' version='1.0' xmlns='jabber:client' \
                         xmlns:stream='http://etherx.jabber.org/streams'>";
 
-fn config() -> Config {
-    let mut config = Config::new(vec!["example.com".parse().unwrap()], Secret::new([7; 32]));
+fn config() -> ServerConfig {
+    let mut config = ServerConfig::new(vec!["example.com".parse().unwrap()], Secret::new([7; 32]));
     config.tls = TlsPolicy::None;
     config
 }
 
 /// Whether such a connection is let in.
-fn enter(acceptor: &mut Acceptor, config: &Config, from: &str) -> Option<Entry> {
+fn enter(acceptor: &mut Acceptor, config: &ServerConfig, from: &str) -> Option<Entry> {
     acceptor.enter(Instant::ZERO, config, Transport::Stream, from).ok()
 }
 

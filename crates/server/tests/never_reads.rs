@@ -5,7 +5,7 @@ use core::time::Duration;
 
 use balcony_machine::{Instant, Progress, Secret, Seed};
 use balcony_sasl::ScramKeys;
-use balcony_server::{Action, Answer, Ask, Config, ConnectionId, Ended, Notice, Server, Transport};
+use balcony_server::{Action, Answer, Ask, ConnectionId, Ended, Notice, Server, ServerConfig, Transport};
 use balcony_stanza::StreamCondition;
 use balcony_stream::client::{ClientAnswer, ClientAsk, ClientEvent, ClientStreamConfig};
 use balcony_stream::server::{ServerAnswer, ServerAsk};
@@ -26,7 +26,7 @@ struct World {
 
 impl World {
     fn new() -> World {
-        let mut config = Config::new(vec!["example.com".parse().unwrap()], Secret::new([7; 32]));
+        let mut config = ServerConfig::new(vec!["example.com".parse().unwrap()], Secret::new([7; 32]));
         config.tls = TlsPolicy::None;
         config.registration = true;
         config.limits.output = 10_000;

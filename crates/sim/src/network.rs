@@ -6,12 +6,12 @@ use core::mem;
 use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use balcony_client::{Client, Event};
+use balcony_client::{ClientMachine, MachineEvent};
 use balcony_jid::{BareJid, FullJid};
 use balcony_machine::{Instant, Progress, Random, Secret, Seed, Ticket};
 use balcony_router::collections;
 use balcony_server::federation::{FederationConfig, Unreachable};
-use balcony_server::{Action, Answer, Ask, Config, ConnectionId, Server, Transport};
+use balcony_server::{Action, Answer, Ask, ConnectionId, Server, ServerConfig, Transport};
 use balcony_stanza::Stanza;
 use balcony_stream::TlsPolicy;
 
@@ -42,7 +42,7 @@ pub struct Network {
 #[derive(Debug)]
 struct Node {
     server: Server,
-    config: Config,
+    config: ServerConfig,
     accounts: Accounts,
     /// What the store has not done yet.
     asks: Vec<(Ticket, balcony_router::Ask)>,
@@ -60,7 +60,7 @@ struct Wires {
 #[derive(Debug)]
 struct Online {
     id: ConnectionId,
-    client: Client,
+    client: ClientMachine,
     to_server: VecDeque<u8>,
     writing: bool,
     reads: bool,
@@ -98,13 +98,13 @@ impl Network {
     ///
     /// If one of the names is none.
     #[must_use]
-    pub fn new(domains: &[&[&str]], seed: u64, change: impl Fn(&mut Config)) -> Network {
+    pub fn new(domains: &[&[&str]], seed: u64, change: impl Fn(&mut ServerConfig)) -> Network {
         let mut random = Seed::from_u64(seed).random();
         let mut dns = BTreeMap::new();
         let mut nodes = Vec::new();
         for (number, own) in domains.iter().enumerate() {
             let names: Vec<BareJid> = own.iter().map(|name| name.parse().expect("a domain")).collect();
-            let mut config = Config::new(names.clone(), Secret::new([9; 32]));
+            let mut config = ServerConfig::new(names.clone(), Secret::new([9; 32]));
             config.tls = TlsPolicy::None;
             config.stream_management = false;
             let mut federation = FederationConfig::new(names);
@@ -153,10 +153,11 @@ impl Network {
     pub fn come(&mut self, person: usize) {
         let Wires { node, jid, .. } = &self.people[person];
         let (node, jid) = (*node, jid.clone());
-        let mut config = balcony_client::Config::new(jid.to_bare(), Secret::new(String::from(PASSWORD)));
+        let mut config =
+            balcony_client::ClientConfig::new(jid.to_bare(), Secret::new(String::from(PASSWORD)));
         config.stream.tls = TlsPolicy::None;
         config.stream.resource = Some(String::from(jid.resourcepart()));
-        let client = Client::new(config, &self.random.seed(), self.now);
+        let client = ClientMachine::new(config, &self.random.seed(), self.now);
         let mut actions = Vec::new();
         let id = self.nodes[node].server.accept(self.now, Transport::Stream, &mut actions);
         let online = Online { id, client, to_server: VecDeque::new(), writing: false, reads: true };
@@ -354,11 +355,11 @@ impl Network {
         let (mut input, mut out) = (bytes.as_slice(), Vec::new());
         loop {
             match online.client.advance(now, &mut input, &mut out) {
-                Ok(Progress::Event(Event::Ask(ticket, ask))) => {
+                Ok(Progress::Event(MachineEvent::Ask(ticket, ask))) => {
                     let answer = accounts.answer(ask);
                     online.client.answer(ticket, answer).expect("the ask has just been opened");
                 }
-                Ok(Progress::Event(Event::Stanza(stanza))) => got.push(*stanza),
+                Ok(Progress::Event(MachineEvent::Stanza(stanza))) => got.push(*stanza),
                 Ok(Progress::Event(_)) => {}
                 Ok(_) => break,
                 Err(error) => panic!("a client has failed: {error}"),

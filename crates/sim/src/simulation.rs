@@ -5,8 +5,8 @@ use core::time::Duration;
 use std::collections::BTreeMap;
 
 use balcony_client::{
-    Agent, AgentConfig, AgentEvent, CallId, Client, Completion, Config, ConnectError, Disconnected, Event,
-    Extensions, Iq, Pump, PumpError, RequestError, Response, Step,
+    Agent, AgentConfig, AgentEvent, CallId, ClientConfig, ClientMachine, Completion, ConnectError,
+    Disconnected, Extensions, Iq, MachineEvent, Pump, PumpError, RequestError, Response, Step,
 };
 use balcony_jid::FullJid;
 use balcony_machine::{Instant, Random, Secret};
@@ -68,7 +68,7 @@ struct Line {
 
 struct Bot<X, L> {
     agent: Agent<X>,
-    config: Config,
+    config: ClientConfig,
     /// Without one its events are kept.
     logic: Option<L>,
     pump: Option<Pump>,
@@ -90,9 +90,9 @@ impl Simulation {
     ///
     /// If the address has no resource.
     #[must_use]
-    pub fn config(&self, jid: &str, password: &str) -> Config {
+    pub fn config(&self, jid: &str, password: &str) -> ClientConfig {
         let jid = FullJid::parse(jid).expect("a full address");
-        let mut config = Config::new(jid.to_bare(), Secret::new(password.into()));
+        let mut config = ClientConfig::new(jid.to_bare(), Secret::new(password.into()));
         config.stream.tls = TlsPolicy::None;
         config.stream.resource = Some(jid.resourcepart().into());
         config.for_agent()
@@ -116,7 +116,7 @@ impl Simulation {
     /// the closure's to answer or refuse, those of the server, too: it gives up a client that does not say that it is there.
     pub fn bot<X: Extensions + 'static>(
         &mut self,
-        config: Config,
+        config: ClientConfig,
         extensions: X,
         logic: impl Logic<X> + 'static,
     ) -> ClientId {
@@ -128,7 +128,7 @@ impl Simulation {
     /// The same, with everything said of when it connects and what it shows.
     pub fn bot_with<X: Extensions + 'static>(
         &mut self,
-        config: Config,
+        config: ClientConfig,
         agent: AgentConfig,
         extensions: X,
         logic: impl Logic<X> + 'static,
@@ -138,7 +138,7 @@ impl Simulation {
 
     fn add<X: Extensions + 'static>(
         &mut self,
-        config: Config,
+        config: ClientConfig,
         agent: AgentConfig,
         extensions: X,
         logic: Option<impl Logic<X> + 'static>,
@@ -291,7 +291,7 @@ impl<X: Extensions, L: Logic<X>> Bot<X, L> {
         }
         match &mut self.pump {
             Some(pump) => pump.resume(self.config.clone(), &seed, now).expect("an account of its own"),
-            None => self.pump = Some(Pump::new(Client::new(self.config.clone(), &seed, now))),
+            None => self.pump = Some(Pump::new(ClientMachine::new(self.config.clone(), &seed, now))),
         }
         (self.line.peer, self.line.read) = (Some(world.raw()), 0);
     }
@@ -322,7 +322,7 @@ impl<X: Extensions, L: Logic<X>> Bot<X, L> {
         while let Some(pump) = self.pump.as_mut().filter(|_| !self.agent.is_full()) {
             match pump.step(now) {
                 Ok(Step::Event(event)) => {
-                    if let Some(Event::Ask(ticket, ask)) = self.agent.take(now, event, pump.client()) {
+                    if let Some(MachineEvent::Ask(ticket, ask)) = self.agent.take(now, event, pump.client()) {
                         pump.answer(ticket, accounts.answer(ask));
                     }
                     self.talk(now);

@@ -6,10 +6,10 @@
 use core::time::Duration;
 use std::collections::VecDeque;
 
-use balcony_client::{Client, RequestKind, RequestOutcome};
+use balcony_client::{ClientMachine, RequestKind, RequestOutcome};
 use balcony_jid::BareJid;
 use balcony_machine::{Instant, Random, Secret, Seed, Ticket};
-use balcony_server::{Config, ConnectionId, Ended, SavedSession, Server, Transport};
+use balcony_server::{ConnectionId, Ended, SavedSession, Server, ServerConfig, Transport};
 use balcony_stanza::{Payload, PresenceType, Stanza};
 use balcony_stream::TlsPolicy;
 
@@ -39,7 +39,7 @@ pub struct World {
     pub external: External,
     /// Whether clients leave requests that they do not know to [`take_stanzas`](World::take_stanzas), or refuse them.
     pub take_requests: bool,
-    config: Config,
+    config: ServerConfig,
     /// The sessions that are kept while the server is down.
     sessions: Vec<SavedSession>,
     /// Those that the server wants to be kept.
@@ -63,10 +63,10 @@ pub struct Peer(usize);
 struct Wires {
     /// Unless the server that had it has crashed.
     id: Option<ConnectionId>,
-    client: Option<Client>,
+    client: Option<ClientMachine>,
     /// The client, if its network is gone.
-    asleep: Option<Client>,
-    config: Option<balcony_client::Config>,
+    asleep: Option<ClientMachine>,
+    config: Option<balcony_client::ClientConfig>,
     to_server: VecDeque<u8>,
     to_client: VecDeque<u8>,
     /// The server waits for this connection's output to be written.
@@ -87,12 +87,17 @@ struct Wires {
 
 impl World {
     /// A world for `example.com` without TLS, with these accounts. Its sessions end with their connections; those who want to see them
-    /// resumed set [`stream_management`](Config::stream_management).
+    /// resumed set [`stream_management`](ServerConfig::stream_management).
     #[must_use]
-    pub fn new(accounts: Accounts, chunks: Chunks, seed: u64, change: impl FnOnce(&mut Config)) -> Self {
+    pub fn new(
+        accounts: Accounts,
+        chunks: Chunks,
+        seed: u64,
+        change: impl FnOnce(&mut ServerConfig),
+    ) -> Self {
         let mut random = Seed::from_u64(seed).random();
         let domain = BareJid::parse("example.com").expect("a valid domain");
-        let mut config = Config::new(vec![domain], Secret::new([9; 32]));
+        let mut config = ServerConfig::new(vec![domain], Secret::new([9; 32]));
         config.tls = TlsPolicy::None;
         config.stream_management = false;
         change(&mut config);
@@ -169,11 +174,12 @@ impl World {
     /// If the JID has no resource.
     pub fn connect(&mut self, jid: &str, password: &str) -> Peer {
         let jid = balcony_jid::FullJid::parse(jid).expect("a full JID");
-        let mut config = balcony_client::Config::new(jid.to_bare(), Secret::new(String::from(password)));
+        let mut config =
+            balcony_client::ClientConfig::new(jid.to_bare(), Secret::new(String::from(password)));
         config.stream.tls = TlsPolicy::None;
         config.stream.resource = Some(String::from(jid.resourcepart()));
         config.take_requests = self.take_requests;
-        let client = Client::new(config.clone(), &self.random.seed(), self.now);
+        let client = ClientMachine::new(config.clone(), &self.random.seed(), self.now);
         let peer = self.raw();
         (self.peers[peer.0].client, self.peers[peer.0].config) = (Some(client), Some(config));
         peer

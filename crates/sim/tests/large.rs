@@ -2,13 +2,13 @@
 #![allow(clippy::unwrap_used)]
 
 use balcony_client::RequestKind;
-use balcony_server::{Config, Ended};
+use balcony_server::{Ended, ServerConfig};
 use balcony_sim::{Accounts, Chunks, Peer, World};
 use balcony_stanza::{Kind, MessageType};
 
 const LIMIT: usize = 262_144;
 
-fn world(change: impl FnOnce(&mut Config)) -> World {
+fn world(change: impl FnOnce(&mut ServerConfig)) -> World {
     let accounts = Accounts::new().with("juliet@example.com", "pencil").with("romeo@example.com", "crayon");
     World::new(accounts, Chunks::Whole, 1, change)
 }

@@ -422,7 +422,8 @@ impl Life {
 
     fn state(&self, user: &str, contact: &str) -> State {
         self.parts(user).map_or(State::None, |parts| {
-            let roster = Roster::from_parts(user.parse().unwrap(), parts, balcony_roster::Config::default());
+            let roster =
+                Roster::from_parts(user.parse().unwrap(), parts, balcony_roster::RosterConfig::default());
             roster.state(&contact.parse().unwrap())
         })
     }

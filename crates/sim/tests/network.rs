@@ -329,7 +329,7 @@ impl History {
         let account = bare(user).parse().unwrap();
         let kept = self.network.accounts(PEOPLE[user].0).kept.kept(&account).unwrap();
         kept.roster.clone().map_or((State::None, false), |parts| {
-            let roster = Roster::from_parts(account, parts, balcony_roster::Config::default());
+            let roster = Roster::from_parts(account, parts, balcony_roster::RosterConfig::default());
             let contact = bare(contact).parse().unwrap();
             (roster.state(&contact), roster.item(&contact).is_some_and(|item| item.approved))
         })

@@ -9,7 +9,7 @@ use core::time::Duration;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use balcony_client::{Client, Config, Event, RequestKind, RequestOutcome, SendError};
+use balcony_client::{ClientConfig, ClientMachine, MachineEvent, RequestKind, RequestOutcome, SendError};
 use balcony_jid::FullJid;
 use balcony_machine::{Instant, On, Progress, Secret, Seed};
 use balcony_sasl::Mechanism;
@@ -103,8 +103,8 @@ struct World {
     manner: Manner,
     now: Instant,
     seed: u64,
-    client: Option<Client>,
-    config: Config,
+    client: Option<ClientMachine>,
+    config: ClientConfig,
     server: ServerStream,
     server_config: Arc<ServerStreamConfig>,
     session: Option<Held>,
@@ -135,7 +135,7 @@ const DOWN: usize = 1;
 impl World {
     fn new(manner: Manner) -> World {
         let mut config =
-            Config::new("juliet@example.com".parse().unwrap(), Secret::new(String::from("pencil")));
+            ClientConfig::new("juliet@example.com".parse().unwrap(), Secret::new(String::from("pencil")));
         config.stream.tls = TlsPolicy::Direct;
         config.stream.framing = manner.framing;
         config.stream.mechanisms = vec![Mechanism::Plain];
@@ -149,7 +149,7 @@ impl World {
             manner,
             now: Instant::ZERO,
             seed: 1,
-            client: Some(Client::new(config.clone(), &Seed::from_u64(1), Instant::ZERO)),
+            client: Some(ClientMachine::new(config.clone(), &Seed::from_u64(1), Instant::ZERO)),
             config,
             server: ServerStream::new(Arc::clone(&server), Seed::from_u64(2), Instant::ZERO),
             server_config: server,
@@ -204,9 +204,9 @@ impl World {
         }
     }
 
-    fn told(&mut self, event: Event) {
+    fn told(&mut self, event: MachineEvent) {
         match event {
-            Event::Stanza(stanza) => {
+            MachineEvent::Stanza(stanza) => {
                 if stanza.head.kind == Kind::Iq(IqType::Error) {
                     self.rebinds += 1;
                     assert!(self.rebinds <= REBINDS);
@@ -215,12 +215,12 @@ impl World {
                 assert_eq!(stanza.head.kind, Kind::Message(MessageType::Chat));
                 self.arrived[DOWN].push(stanza.head.id.unwrap().to_string());
             }
-            Event::Acknowledged(id) => self.acknowledged.push(id.to_string()),
-            Event::Resent(id) => self.resent.push(id.to_string()),
-            Event::Resumed => self.resumed += 1,
-            Event::Response(_, RequestOutcome::Result(_)) => self.answers += 1,
-            Event::Response(_, RequestOutcome::Lost) => self.lost += 1,
-            Event::Online(_) | Event::Authenticated { .. } => {}
+            MachineEvent::Acknowledged(id) => self.acknowledged.push(id.to_string()),
+            MachineEvent::Resent(id) => self.resent.push(id.to_string()),
+            MachineEvent::Resumed => self.resumed += 1,
+            MachineEvent::Response(_, RequestOutcome::Result(_)) => self.answers += 1,
+            MachineEvent::Response(_, RequestOutcome::Lost) => self.lost += 1,
+            MachineEvent::Online(_) | MachineEvent::Authenticated { .. } => {}
             other => panic!("{other:?}"),
         }
     }
@@ -390,7 +390,7 @@ impl World {
         self.seed += 2;
         let session = client.into_session();
         let seed = Seed::from_u64(self.seed);
-        self.client = Some(Client::resuming(self.config.clone(), session, &seed, self.now).unwrap());
+        self.client = Some(ClientMachine::resuming(self.config.clone(), session, &seed, self.now).unwrap());
         let config = Arc::clone(&self.server_config);
         self.server = ServerStream::new(config, Seed::from_u64(self.seed + 1), self.now);
         self.begin();

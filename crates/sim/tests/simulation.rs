@@ -4,25 +4,25 @@
 use core::time::Duration;
 
 use balcony_client::{
-    AgentConfig, AgentEvent, Config, Disconnected, Discovery, Iq, Message, Receipts, RequestError,
+    AgentConfig, AgentEvent, ClientConfig, Disconnected, Discovery, Iq, Message, Receipts, RequestError,
 };
 use balcony_sim::{Accounts, Chunks, ClientId, Simulation, World};
 use balcony_stanza::{ErrorCondition, PresenceType, Stanza};
 use balcony_stream::TlsPolicy;
-use balcony_tls::{ClientConfig, ServerConfig};
+use balcony_tls::{TlsIdentity, TlsTrust};
 use balcony_xep::ping::Ping;
 
 const MINUTE: Duration = Duration::from_secs(60);
 const BOT: &str = "romeo@example.com/bot";
 
-fn simulation(seed: u64, change: impl FnOnce(&mut balcony_server::Config)) -> Simulation {
+fn simulation(seed: u64, change: impl FnOnce(&mut balcony_server::ServerConfig)) -> Simulation {
     let accounts = Accounts::new().with("romeo@example.com", "r").with("juliet@example.com", "j");
     let chunks = Chunks::Random(Box::new(balcony_machine::Seed::from_u64(seed).random()));
     Simulation::new(World::new(accounts, chunks, seed, change))
 }
 
 /// A bot that says everything back.
-fn echo(simulation: &mut Simulation, config: Config) -> ClientId {
+fn echo(simulation: &mut Simulation, config: ClientConfig) -> ClientId {
     let extensions = (Discovery::new("Echo", "1.0"), Receipts::default());
     simulation.bot(config, extensions, |agent, _, event| match event {
         AgentEvent::Message(message) => {
@@ -127,10 +127,10 @@ fn with_a_domain_and_tls_of_its_own() {
         config.domains = vec!["verona.example".parse().unwrap()];
         config.tls = TlsPolicy::Required;
         config.certificate =
-            Some(ServerConfig::from_pem(certificate.as_bytes(), key.expose().as_bytes()).unwrap());
+            Some(TlsIdentity::from_pem(certificate.as_bytes(), key.expose().as_bytes()).unwrap());
     });
     let mut simulation = Simulation::new(world);
-    let trust = ClientConfig::builder().roots_pem(certificate.as_bytes()).unwrap().build().unwrap();
+    let trust = TlsTrust::builder().roots_pem(certificate.as_bytes()).unwrap().build().unwrap();
     let mut config = simulation.config("romeo@verona.example/bot", "r").with_tls(trust);
     config.stream.tls = TlsPolicy::Required;
     let bot = echo(&mut simulation, config.clone());

@@ -168,7 +168,7 @@ pub trait Backend: Send + Sync {
 /// The bounds of a store.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoreConfig {
-    /// Changes of one roster that are remembered, for [`balcony_roster::Config::changes`].
+    /// Changes of one roster that are remembered, for [`balcony_roster::RosterConfig::changes`].
     pub roster_changes: usize,
     /// The collections that this program knows, with the highest version of each. A store that has a newer one of these is not
     /// opened, nor is one imported; others are left as they are.
@@ -179,7 +179,7 @@ impl Default for StoreConfig {
     /// As many changes as a roster has by default, and the collections of a router's standard extensions.
     fn default() -> Self {
         StoreConfig {
-            roster_changes: balcony_roster::Config::default().changes,
+            roster_changes: balcony_roster::RosterConfig::default().changes,
             collections: Extensions::default().collections().into(),
         }
     }

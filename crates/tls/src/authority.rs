@@ -31,14 +31,14 @@ const LEAF: Duration = Duration::from_secs(86_400 * 397);
 ///
 /// ```
 /// use std::time::SystemTime;
-/// use balcony_tls::{Authority, ClientConfig, ServerConfig};
+/// use balcony_tls::{Authority, TlsTrust, TlsIdentity};
 ///
 /// # fn main() -> Result<(), balcony_tls::Error> {
 /// let now = SystemTime::now();
 /// let authority = Authority::new(now)?;
 /// let (certificate, key) = authority.issue(&["example.org"], None, now)?;
-/// let server = ServerConfig::from_pem(certificate.as_bytes(), key.expose().as_bytes())?;
-/// let client = ClientConfig::builder().roots_pem(authority.certificate_pem().as_bytes())?.build()?;
+/// let server = TlsIdentity::from_pem(certificate.as_bytes(), key.expose().as_bytes())?;
+/// let client = TlsTrust::builder().roots_pem(authority.certificate_pem().as_bytes())?.build()?;
 /// assert!(server.covers("example.org") && server.is_issued_by(authority.certificate_pem().as_bytes()));
 /// # let _ = client;
 /// # Ok(())

@@ -20,9 +20,9 @@ use crate::{ConfigError, Error, pem};
 
 /// What all TLS sessions of a client share: whom it trusts. Cloning is cheap.
 ///
-/// A server is a client of other servers: see [`ClientConfigBuilder::federation`].
+/// A server is a client of other servers: see [`TlsTrustBuilder::federation`].
 #[derive(Clone)]
-pub struct ClientConfig {
+pub struct TlsTrust {
     pub(crate) tls: Arc<rustls::ClientConfig>,
     /// The same with the certificates of certain domains of ours.
     domains: Arc<BTreeMap<String, Arc<rustls::ClientConfig>>>,
@@ -32,11 +32,11 @@ pub struct ClientConfig {
     pub(crate) trust: Option<Arc<Trust>>,
 }
 
-impl ClientConfig {
+impl TlsTrust {
     /// Starts a configuration that trusts nobody yet.
     #[must_use]
-    pub fn builder() -> ClientConfigBuilder {
-        ClientConfigBuilder {
+    pub fn builder() -> TlsTrustBuilder {
+        TlsTrustBuilder {
             roots: RootCertStore::empty(),
             given: Vec::new(),
             own: None,
@@ -51,15 +51,15 @@ impl ClientConfig {
 
     /// The same configuration with ALPN on, for direct TLS (XEP-0368), or off, for STARTTLS.
     #[must_use]
-    pub fn with_alpn(mut self, on: bool) -> ClientConfig {
+    pub fn with_alpn(mut self, on: bool) -> TlsTrust {
         self.alpn = on;
         self
     }
 
     /// The same configuration for a stream from `domain`, one of ours: with its certificate, if it has one of its own
-    /// ([`federation_of`](ClientConfigBuilder::federation_of)).
+    /// ([`federation_of`](TlsTrustBuilder::federation_of)).
     #[must_use]
-    pub fn of(mut self, domain: &str) -> ClientConfig {
+    pub fn of(mut self, domain: &str) -> TlsTrust {
         if let Some(tls) = self.domains.get(domain) {
             self.tls = Arc::clone(tls);
         }
@@ -67,18 +67,18 @@ impl ClientConfig {
     }
 }
 
-impl fmt::Debug for ClientConfig {
+impl fmt::Debug for TlsTrust {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ClientConfig").field("alpn", &self.alpn).finish_non_exhaustive()
+        f.debug_struct("TlsTrust").field("alpn", &self.alpn).finish_non_exhaustive()
     }
 }
 
 /// A certificate, followed by those who have signed it, and its key.
 type Own = (Vec<CertificateDer<'static>>, Arc<PrivateKeyDer<'static>>);
 
-/// Collects what a [`ClientConfig`] is made of.
+/// Collects what a [`TlsTrust`] is made of.
 #[derive(Clone)]
-pub struct ClientConfigBuilder {
+pub struct TlsTrustBuilder {
     roots: RootCertStore,
     given: Vec<CertificateDer<'static>>,
     /// The certificates and the key of a server.
@@ -92,7 +92,7 @@ pub struct ClientConfigBuilder {
     alpn: bool,
 }
 
-impl ClientConfigBuilder {
+impl TlsTrustBuilder {
     /// Trusts these certificate authorities as well. A server's own, self-signed certificate can stand among them; it is
     /// then accepted for the names in it.
     ///
@@ -152,11 +152,11 @@ impl ClientConfigBuilder {
     }
 
     /// The same for streams from `domain` only, one of ours in the form of its address, if it has a certificate of its own: see
-    /// [`ClientConfig::of`].
+    /// [`TlsTrust::of`].
     ///
     /// # Errors
     ///
-    /// As for [`federation`](ClientConfigBuilder::federation).
+    /// As for [`federation`](TlsTrustBuilder::federation).
     pub fn federation_of(
         mut self,
         domain: &str,
@@ -203,7 +203,7 @@ impl ClientConfigBuilder {
     /// # Errors
     ///
     /// [`Error::Config`]: nobody is trusted.
-    pub fn build(self) -> Result<ClientConfig, Error> {
+    pub fn build(self) -> Result<TlsTrust, Error> {
         let provider = Arc::new(ring::default_provider());
         let service = if self.own.is_some() || self.to_servers { Service::Server } else { Service::Client };
         let trust = match self.accept_any {
@@ -235,13 +235,13 @@ impl ClientConfigBuilder {
         };
         let domains = self.domains.into_iter().map(|(domain, own)| Ok((domain, showing(Some(own))?)));
         let domains = Arc::new(domains.collect::<Result<_, Error>>()?);
-        Ok(ClientConfig { tls: showing(self.own)?, domains, alpn: self.alpn, service, trust })
+        Ok(TlsTrust { tls: showing(self.own)?, domains, alpn: self.alpn, service, trust })
     }
 }
 
-impl fmt::Debug for ClientConfigBuilder {
+impl fmt::Debug for TlsTrustBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ClientConfigBuilder")
+        f.debug_struct("TlsTrustBuilder")
             .field("roots", &self.roots.len())
             .field("federation", &self.own.is_some())
             .field("accept_any", &self.accept_any)

@@ -1,5 +1,5 @@
 //! What stands in a certificate, for whoever has to find out why nobody believes it. Whether it is to be believed is another question:
-//! [`ClientConfig::judge`].
+//! [`TlsTrust::judge`].
 
 use alloc::borrow::ToOwned as _;
 use alloc::string::{String, ToString as _};
@@ -14,7 +14,7 @@ use x509_parser::time::ASN1Time;
 
 use crate::identity::{Identity, Service};
 use crate::verify::Trusted;
-use crate::{ClientConfig, Error, ServerConfig, name};
+use crate::{Error, TlsIdentity, TlsTrust, name};
 
 /// What stands in a certificate (RFC 5280 section 4.1).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,10 +57,10 @@ impl CertificateDetails {
     }
 }
 
-impl ClientConfig {
+impl TlsTrust {
     /// Whether a server that presents these certificates, in DER and its own first, has proven with them that it is `domain`: whether a
     /// [`Session`](crate::Session) of a configuration with these roots would go on. For configurations that themselves
-    /// [go on without proof](crate::ClientConfigBuilder::accept_unproven); one that accepts everybody accepts this, too.
+    /// [go on without proof](crate::TlsTrustBuilder::accept_unproven); one that accepts everybody accepts this, too.
     ///
     /// # Errors
     ///
@@ -75,8 +75,8 @@ impl ClientConfig {
     ///
     /// # Errors
     ///
-    /// As for [`judge`](ClientConfig::judge).
-    pub fn judge_server(&self, server: &ServerConfig, domain: &str) -> Result<(), Error> {
+    /// As for [`judge`](TlsTrust::judge).
+    pub fn judge_server(&self, server: &TlsIdentity, domain: &str) -> Result<(), Error> {
         let name = name::ascii(domain)?;
         self.judge_der(&server.certificates.of(Some(&name)).chain, domain)
     }

@@ -9,13 +9,13 @@
 //! to check certificates, for the time.
 //!
 //! ```
-//! use balcony_tls::{ClientConfig, ServerConfig, Session, Status};
+//! use balcony_tls::{TlsTrust, TlsIdentity, Session, Status};
 //!
 //! # fn main() -> Result<(), balcony_tls::Error> {
 //! # #[cfg(feature = "rcgen")] {
 //! let (certificate, key) = balcony_tls::self_signed(&["example.org"])?;
-//! let server = ServerConfig::from_pem(certificate.as_bytes(), key.expose().as_bytes())?;
-//! let client = ClientConfig::builder().roots_pem(certificate.as_bytes())?.build()?;
+//! let server = TlsIdentity::from_pem(certificate.as_bytes(), key.expose().as_bytes())?;
+//! let client = TlsTrust::builder().roots_pem(certificate.as_bytes())?.build()?;
 //!
 //! let mut server = Session::server(&server)?;
 //! let mut client = Session::client(&client, "example.org")?;
@@ -58,14 +58,14 @@ mod verify;
 
 #[cfg(feature = "rcgen")]
 pub use authority::Authority;
-pub use client::{ClientConfig, ClientConfigBuilder};
+pub use client::{TlsTrust, TlsTrustBuilder};
 pub use details::CertificateDetails;
 pub use error::{ConfigError, Error, Refusal};
 pub use established::Established;
 pub use name::ascii as domain_to_ascii;
 #[cfg(feature = "rcgen")]
 pub use self_signed::self_signed;
-pub use server::ServerConfig;
+pub use server::TlsIdentity;
 pub use session::{Session, Status};
 
 /// What clients and servers call the protocol of a client-to-server stream in ALPN (XEP-0368).

@@ -15,7 +15,7 @@ const DAY: Duration = Duration::from_secs(86_400);
 /// Makes a certificate for `domains` and `localhost` that is its own authority and valid for ten years, for tests: the
 /// certificate and its private key, in PEM.
 ///
-/// Clients refuse it unless it is given to them as a [root](crate::ClientConfigBuilder::roots_pem), and some do even then: for
+/// Clients refuse it unless it is given to them as a [root](crate::TlsTrustBuilder::roots_pem), and some do even then: for
 /// a server that people use there is [`Authority`](crate::Authority).
 ///
 /// # Errors

@@ -14,29 +14,29 @@ use x509_parser::time::ASN1Time;
 
 use crate::certificates::{Certificates, Own};
 use crate::verify::{Anyone, Trust};
-use crate::{ALPN_CLIENT, ALPN_SERVER, ClientConfig, ConfigError, Error, name, pem};
+use crate::{ALPN_CLIENT, ALPN_SERVER, ConfigError, Error, TlsTrust, name, pem};
 
-/// What all TLS sessions of a server share: its certificate and key, or one of [each domain](ServerConfig::with_domain). Cloning is
+/// What all TLS sessions of a server share: its certificate and key, or one of [each domain](TlsIdentity::with_domain). Cloning is
 /// cheap.
 ///
 /// Clients that offer ALPN must offer `xmpp-client` (XEP-0368); clients that offer none, as with STARTTLS, are welcome.
 /// Sessions are resumed with stateless tickets under keys that rotate and are never stored.
 #[derive(Clone)]
-pub struct ServerConfig {
+pub struct TlsIdentity {
     pub(crate) tls: Arc<rustls::ServerConfig>,
     pub(crate) certificates: Arc<Certificates>,
     /// Whom to believe about other servers.
     pub(crate) peers: Option<Arc<Trust>>,
 }
 
-impl ServerConfig {
+impl TlsIdentity {
     /// The server with this certificate, followed by the authorities that signed it if there are any, and its private
     /// key (PKCS #8, PKCS #1 or SEC 1), all in PEM. Both may stand in one file, which is then passed twice.
     ///
     /// # Errors
     ///
     /// [`Error::Config`] with a text that says what is missing or does not fit.
-    pub fn from_pem(cert_chain_pem: &[u8], key_pem: &[u8]) -> Result<ServerConfig, Error> {
+    pub fn from_pem(cert_chain_pem: &[u8], key_pem: &[u8]) -> Result<TlsIdentity, Error> {
         let chain = pem::certificates(cert_chain_pem)?;
         let key = pem::private_key(key_pem)?;
         let provider = Arc::new(ring::default_provider());
@@ -52,7 +52,7 @@ impl ServerConfig {
         // What comes before the handshake is over can be played again, and a login with it.
         tls.max_early_data_size = 0;
         let certificates = Arc::new(Certificates::one(chain, Arc::clone(&tls.cert_resolver)));
-        Ok(ServerConfig { tls: Arc::new(tls), certificates, peers: None })
+        Ok(TlsIdentity { tls: Arc::new(tls), certificates, peers: None })
     }
 
     /// The same server with another certificate for those who ask for `domain` (SNI, RFC 6066 section 3): the one of `other`. Who asks for
@@ -61,18 +61,18 @@ impl ServerConfig {
     /// # Errors
     ///
     /// [`Error::Domain`] if it can be no name in a certificate.
-    pub fn with_domain(&self, domain: &str, other: &ServerConfig) -> Result<ServerConfig, Error> {
+    pub fn with_domain(&self, domain: &str, other: &TlsIdentity) -> Result<TlsIdentity, Error> {
         let name = name::reference(domain)?.to_str().to_ascii_lowercase();
         let mut certificates = (*self.certificates).clone();
         certificates.named.insert(name, other.certificates.first.clone());
         let certificates = Arc::new(certificates);
         let mut tls = (*self.tls).clone();
         tls.cert_resolver = Arc::clone(&certificates) as Arc<dyn ResolvesServerCert>;
-        Ok(ServerConfig { tls: Arc::new(tls), certificates, peers: self.peers.clone() })
+        Ok(TlsIdentity { tls: Arc::new(tls), certificates, peers: self.peers.clone() })
     }
 
     /// The same server to other servers: it asks them for their certificates. `trust` is what we are to them in turn
-    /// ([`federation`](crate::ClientConfigBuilder::federation)); whom that trusts, this trusts.
+    /// ([`federation`](crate::TlsTrustBuilder::federation)); whom that trusts, this trusts.
     ///
     /// A certificate that proves nothing, or none at all, does no harm to the handshake, because there is still dialback:
     /// look at [`Established::peer_domains`](crate::Established::peer_domains).
@@ -80,7 +80,7 @@ impl ServerConfig {
     /// # Errors
     ///
     /// [`Error::Protocol`] if the operating system gives no randomness.
-    pub fn federation(&self, trust: &ClientConfig) -> Result<ServerConfig, Error> {
+    pub fn federation(&self, trust: &TlsTrust) -> Result<TlsIdentity, Error> {
         let provider = Arc::new(ring::default_provider());
         let verifier = Arc::new(Anyone(provider.signature_verification_algorithms));
         let mut tls = rustls::ServerConfig::builder_with_provider(provider)
@@ -91,7 +91,7 @@ impl ServerConfig {
         tls.alpn_protocols = [ALPN_SERVER.into()].into();
         tls.ticketer = ring::Ticketer::new().map_err(|error| Error::from_rustls(error, None))?;
         tls.require_ems = true;
-        Ok(ServerConfig {
+        Ok(TlsIdentity {
             tls: Arc::new(tls),
             certificates: Arc::clone(&self.certificates),
             peers: trust.trust.clone(),
@@ -100,10 +100,10 @@ impl ServerConfig {
 
     /// The same server to browsers, which know no protocol but HTTP, for WebSockets (RFC 7395).
     #[must_use]
-    pub fn web(&self) -> ServerConfig {
+    pub fn web(&self) -> TlsIdentity {
         let mut tls = (*self.tls).clone();
         tls.alpn_protocols = [b"http/1.1"[..].into()].into();
-        ServerConfig { tls: Arc::new(tls), ..self.clone() }
+        TlsIdentity { tls: Arc::new(tls), ..self.clone() }
     }
 
     /// The certificate that is shown unless another domain is asked for.
@@ -162,9 +162,9 @@ pub(crate) fn unusable(error: rustls::Error) -> ConfigError {
     }
 }
 
-impl fmt::Debug for ServerConfig {
+impl fmt::Debug for TlsIdentity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ServerConfig").finish_non_exhaustive()
+        f.debug_struct("TlsIdentity").finish_non_exhaustive()
     }
 }
 
@@ -176,7 +176,7 @@ mod tests {
     #[test]
     fn early_data_is_not_taken() {
         let (certificate, key) = crate::self_signed(&["localhost"]).unwrap();
-        let server = ServerConfig::from_pem(certificate.as_bytes(), key.expose().as_bytes()).unwrap();
+        let server = TlsIdentity::from_pem(certificate.as_bytes(), key.expose().as_bytes()).unwrap();
         for config in [&server, &server.web()] {
             assert_eq!(config.tls.max_early_data_size, 0);
         }

@@ -13,7 +13,7 @@ use rustls::{ClientConnection, Connection, ServerConnection};
 use crate::certificates::Certificates;
 use crate::identity::Service;
 use crate::verify::Trust;
-use crate::{ClientConfig, Error, Established, ServerConfig, name};
+use crate::{Error, Established, TlsIdentity, TlsTrust, name};
 
 /// One TLS connection, of either side.
 ///
@@ -66,7 +66,7 @@ impl Session {
     /// # Errors
     ///
     /// [`Error::Domain`] if no certificate can be for `domain`.
-    pub fn client(config: &ClientConfig, domain: &str) -> Result<Session, Error> {
+    pub fn client(config: &TlsTrust, domain: &str) -> Result<Session, Error> {
         let reference = name::reference(domain)?;
         let alpn = if config.alpn { [config.service.alpn().into()].into() } else { Vec::new() };
         let connection = ClientConnection::new_with_alpn(Arc::clone(&config.tls), reference, alpn)
@@ -80,7 +80,7 @@ impl Session {
     /// # Errors
     ///
     /// [`Error::Protocol`] if the operating system gives no randomness.
-    pub fn server(config: &ServerConfig) -> Result<Session, Error> {
+    pub fn server(config: &TlsIdentity) -> Result<Session, Error> {
         let connection = ServerConnection::new(Arc::clone(&config.tls))
             .map_err(|error| Error::from_rustls(error, None))?;
         let ours = Ours {

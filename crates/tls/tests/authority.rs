@@ -11,19 +11,19 @@ use core::time::Duration;
 use std::time::SystemTime;
 
 use balcony_machine::Secret;
-use balcony_tls::{Authority, ClientConfig, ConfigError, Error, ServerConfig, Session};
+use balcony_tls::{Authority, ConfigError, Error, Session, TlsIdentity, TlsTrust};
 use x509_parser::certificate::X509Certificate;
 use x509_parser::prelude::FromDer as _;
 
 const DAY: Duration = Duration::from_secs(86_400);
 
-fn server((certificate, key): &(String, Secret<String>)) -> ServerConfig {
-    ServerConfig::from_pem(certificate.as_bytes(), key.expose().as_bytes()).unwrap()
+fn server((certificate, key): &(String, Secret<String>)) -> TlsIdentity {
+    TlsIdentity::from_pem(certificate.as_bytes(), key.expose().as_bytes()).unwrap()
 }
 
 /// Whether a client that trusts the PEM accepts the server for that domain.
-fn is_accepted(server: &ServerConfig, trusted: &str, domain: &str) -> bool {
-    let client = ClientConfig::builder().roots_pem(trusted.as_bytes()).unwrap().build().unwrap();
+fn is_accepted(server: &TlsIdentity, trusted: &str, domain: &str) -> bool {
+    let client = TlsTrust::builder().roots_pem(trusted.as_bytes()).unwrap().build().unwrap();
     let mut client = Session::client(&client, domain).unwrap();
     let mut server = Session::server(server).unwrap();
     let (mut up, mut down, mut plain) = (Vec::new(), Vec::new(), Vec::new());

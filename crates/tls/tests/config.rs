@@ -3,11 +3,11 @@
 
 mod common;
 
-use balcony_tls::{ClientConfig, ConfigError, Error, ServerConfig};
+use balcony_tls::{ConfigError, Error, TlsIdentity, TlsTrust};
 use common::{IDENTITY, SERVER};
 
 fn server(certificate: &str, key: &str) -> ConfigError {
-    match ServerConfig::from_pem(certificate.as_bytes(), key.as_bytes()) {
+    match TlsIdentity::from_pem(certificate.as_bytes(), key.as_bytes()) {
         Err(Error::Config(error)) => error,
         other => panic!("{other:?}"),
     }
@@ -37,7 +37,7 @@ fn each_fault_of_a_servers_identity_has_its_name() {
 #[test]
 fn certificate_and_key_may_share_a_file() {
     let both = [&*IDENTITY.1, &*IDENTITY.0].concat();
-    assert!(ServerConfig::from_pem(both.as_bytes(), both.as_bytes()).is_ok());
+    assert!(TlsIdentity::from_pem(both.as_bytes(), both.as_bytes()).is_ok());
 }
 
 #[test]
@@ -46,8 +46,8 @@ fn a_byte_order_mark_hides_nothing() {
     let marked = |pem: &str| format!("\u{feff}{pem}");
     // The first of a chain is the server's own.
     let chain = marked(&[&IDENTITY.0, &*other].concat());
-    assert!(ServerConfig::from_pem(chain.as_bytes(), marked(&IDENTITY.1).as_bytes()).is_ok());
-    assert!(ClientConfig::builder().roots_pem(marked(&other).as_bytes()).is_ok());
+    assert!(TlsIdentity::from_pem(chain.as_bytes(), marked(&IDENTITY.1).as_bytes()).is_ok());
+    assert!(TlsTrust::builder().roots_pem(marked(&other).as_bytes()).is_ok());
 }
 
 // What other programs write, and people put together.
@@ -64,7 +64,7 @@ fn pem_may_have_more_in_it() {
         (format!("{certificate}{key}"), format!("{certificate}{key}"), false),
         (format!("{key}{certificate}{other}"), format!("{certificate}\n\n{key}"), true),
     ] {
-        let server = ServerConfig::from_pem(certificate.as_bytes(), key.as_bytes()).unwrap();
+        let server = TlsIdentity::from_pem(certificate.as_bytes(), key.as_bytes()).unwrap();
         assert_eq!(server.has_chain(), has_chain);
         assert_eq!(server.web().has_chain(), has_chain);
         assert!(server.covers("example.org"));
@@ -73,8 +73,8 @@ fn pem_may_have_more_in_it() {
 
 #[test]
 fn a_client_that_trusts_nobody_is_not_built() {
-    assert!(matches!(ClientConfig::builder().build(), Err(Error::Config(ConfigError::NoRoots))));
-    let nothing = ClientConfig::builder().roots_pem(b"nothing");
+    assert!(matches!(TlsTrust::builder().build(), Err(Error::Config(ConfigError::NoRoots))));
+    let nothing = TlsTrust::builder().roots_pem(b"nothing");
     assert!(matches!(nothing, Err(Error::Config(ConfigError::NoCertificate))));
 }
 
@@ -88,7 +88,7 @@ fn a_server_knows_its_names() {
 fn errors_are_one_line_and_secrets_stay_in() {
     let (_, key) = balcony_tls::self_signed(&["example.org"]).unwrap();
     assert_eq!(format!("{key:?}"), "Secret(..)");
-    assert_eq!(format!("{:?}", *SERVER), "ServerConfig { .. }");
+    assert_eq!(format!("{:?}", *SERVER), "TlsIdentity { .. }");
     for error in [ConfigError::NoKey, ConfigError::KeyMismatch, ConfigError::EncryptedKey] {
         assert!(!Error::from(error).to_string().contains('\n'));
     }

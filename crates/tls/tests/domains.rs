@@ -4,21 +4,21 @@
 mod common;
 mod issuer;
 
-use balcony_tls::{CertificateDetails, ClientConfig, Error, Refusal, ServerConfig};
+use balcony_tls::{CertificateDetails, Error, Refusal, TlsIdentity, TlsTrust};
 use common::{Pair, whole};
 use issuer::Name::{Dns, XmppAddr};
 use issuer::{Issuer, Name, Pem};
 
-fn config((certificate, key): &Pem) -> ServerConfig {
-    ServerConfig::from_pem(certificate.as_bytes(), key.as_bytes()).unwrap()
+fn config((certificate, key): &Pem) -> TlsIdentity {
+    TlsIdentity::from_pem(certificate.as_bytes(), key.as_bytes()).unwrap()
 }
 
-fn trusting(issuer: &Issuer) -> ClientConfig {
-    ClientConfig::builder().roots_pem(issuer.pem().as_bytes()).unwrap().build().unwrap()
+fn trusting(issuer: &Issuer) -> TlsTrust {
+    TlsTrust::builder().roots_pem(issuer.pem().as_bytes()).unwrap().build().unwrap()
 }
 
 /// Of `first.example`, with others for `second.example`, and for `third.example` and all below it.
-fn several(issuer: &Issuer) -> ServerConfig {
+fn several(issuer: &Issuer) -> TlsIdentity {
     let certify = |names: &[Name<'_>]| config(&issuer.certify(names, |_| {}));
     let server = certify(&[Dns("first.example"), Dns("extra.example")]);
     let server = server.with_domain("second.example", &certify(&[Dns("second.example")])).unwrap();
@@ -27,8 +27,8 @@ fn several(issuer: &Issuer) -> ServerConfig {
 }
 
 /// The names in the certificate that somebody sees who asks for `name`.
-fn shown(server: &ServerConfig, name: &str) -> Vec<String> {
-    let client = ClientConfig::builder().dangerous_accept_any().build().unwrap();
+fn shown(server: &TlsIdentity, name: &str) -> Vec<String> {
+    let client = TlsTrust::builder().dangerous_accept_any().build().unwrap();
     let mut pair = Pair::new(&client, server, name);
     pair.settle(&mut whole).unwrap();
     let [client, server] = [&pair.client, &pair.server].map(|side| side.session.established().unwrap());
@@ -71,7 +71,7 @@ fn streams_from_a_domain_show_its_certificate() {
     let issuer = Issuer::new();
     let certify = |name| issuer.certify(&[XmppAddr(name)], |_| {});
     let [first, second] = [certify("first.example"), certify("second.example")];
-    let client = ClientConfig::builder().roots_pem(issuer.pem().as_bytes()).unwrap();
+    let client = TlsTrust::builder().roots_pem(issuer.pem().as_bytes()).unwrap();
     let client = client.federation(first.0.as_bytes(), first.1.as_bytes()).unwrap();
     let client = client.federation_of("second.example", second.0.as_bytes(), second.1.as_bytes()).unwrap();
     let client = client.build().unwrap();
@@ -86,7 +86,7 @@ fn streams_from_a_domain_show_its_certificate() {
 }
 
 /// Why a certificate proves nothing.
-fn refusal(client: &ClientConfig, server: &ServerConfig, domain: &str) -> Option<Refusal> {
+fn refusal(client: &TlsTrust, server: &TlsIdentity, domain: &str) -> Option<Refusal> {
     match client.judge_server(server, domain) {
         Ok(()) => None,
         Err(Error::Certificate { refusal, .. }) => Some(refusal),
@@ -104,7 +104,7 @@ fn certificates_are_judged_as_in_a_handshake() {
     let early = config(&issuer.certify(&[Dns("a.example")], |params| params.not_before = date(2090, 1, 1)));
     let of_stranger = config(&stranger.certify(&[Dns("a.example")], |_| {}));
     let strict = trusting(&issuer);
-    let lax = ClientConfig::builder().roots_pem(issuer.pem().as_bytes()).unwrap().accept_unproven();
+    let lax = TlsTrust::builder().roots_pem(issuer.pem().as_bytes()).unwrap().accept_unproven();
     let lax = lax.to_servers().build().unwrap();
     for (server, domain, expected) in [
         (&good, "a.example", None),
@@ -133,7 +133,7 @@ fn the_details_of_a_certificate() {
         (params.not_before, params.not_after) =
             (rcgen::date_time_ymd(2024, 1, 1), rcgen::date_time_ymd(2025, 1, 1));
     });
-    let client = ClientConfig::builder().dangerous_accept_any().build().unwrap();
+    let client = TlsTrust::builder().dangerous_accept_any().build().unwrap();
     let mut pair = Pair::new(&client, &config(&pem), "a.example");
     pair.settle(&mut whole).unwrap();
     let der = &pair.client.session.established().unwrap().peer_certificates[0];
@@ -149,7 +149,7 @@ fn the_details_of_a_certificate() {
 fn an_old_client_is_one_of_tls_1_2() {
     let issuer = Issuer::new();
     let server = config(&issuer.certify(&[Dns("a.example")], |_| {}));
-    let client = ClientConfig::builder().dangerous_accept_any().tls12_only().build().unwrap();
+    let client = TlsTrust::builder().dangerous_accept_any().tls12_only().build().unwrap();
     let mut pair = Pair::new(&client, &server, "a.example");
     pair.settle(&mut whole).unwrap();
     assert_eq!(pair.client.session.established().unwrap().protocol, "TLSv1.2");

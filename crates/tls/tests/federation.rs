@@ -6,7 +6,7 @@ mod issuer;
 
 use core::time::Duration;
 
-use balcony_tls::{ClientConfig, Error, Refusal, ServerConfig};
+use balcony_tls::{Error, Refusal, TlsIdentity, TlsTrust};
 use common::{Pair, trusting, whole};
 use issuer::Name::{Dns, Other, Srv, XmppAddr, XmppAddrIa5};
 use issuer::{Issuer, Name, Pem, server};
@@ -32,7 +32,7 @@ const NAMES: &[Name<'static>] = &[
 ];
 
 /// A handshake between servers: what the one that accepts has learnt of the other.
-fn proven(initiating: &ClientConfig, receiving: &ServerConfig, to: &str) -> (Vec<String>, Option<Duration>) {
+fn proven(initiating: &TlsTrust, receiving: &TlsIdentity, to: &str) -> (Vec<String>, Option<Duration>) {
     let mut pair = Pair::new(initiating, receiving, to);
     pair.settle(&mut whole).unwrap();
     let established = pair.server.session.established().unwrap();
@@ -83,7 +83,7 @@ fn what_the_certificate_of_a_server_proves() {
 fn what_the_certificate_proves_to_a_client() {
     let issuer = Issuer::new();
     let identity = issuer.certify(NAMES, |_| {});
-    let plain = ServerConfig::from_pem(identity.0.as_bytes(), identity.1.as_bytes()).unwrap();
+    let plain = TlsIdentity::from_pem(identity.0.as_bytes(), identity.1.as_bytes()).unwrap();
     let fits = |domain: &str| Pair::new(&trusting(&issuer.pem()), &plain, domain).settle(&mut whole);
     for domain in ["example.org", "clients.example", "xmpp.example"] {
         assert!(fits(domain).is_ok(), "{domain}");
@@ -146,7 +146,7 @@ fn a_constrained_authority_vouches_for_dns_names_only() {
     ];
     let identity = issuer.certify(names, |_| {});
     assert_eq!(proves(&identity, &issuer.pem()), ["theirs.example"]);
-    let plain = ServerConfig::from_pem(identity.0.as_bytes(), identity.1.as_bytes()).unwrap();
+    let plain = TlsIdentity::from_pem(identity.0.as_bytes(), identity.1.as_bytes()).unwrap();
     assert!(Pair::new(&trusting(&issuer.pem()), &plain, "bank.example").settle(&mut whole).is_err());
 }
 
@@ -157,7 +157,7 @@ fn an_unproven_server_is_refused_unless_it_is_asked_for() {
     let (_, theirs) = server(&other.certify(&[Dns("theirs.example")], |_| {}), &other.pem());
     let (certificate, key) = one.certify(&[Dns("ours.example")], |_| {});
     let builder = || {
-        let builder = ClientConfig::builder().roots_pem(one.pem().as_bytes()).unwrap();
+        let builder = TlsTrust::builder().roots_pem(one.pem().as_bytes()).unwrap();
         builder.federation(certificate.as_bytes(), key.as_bytes()).unwrap()
     };
     let mut strict = Pair::new(&builder().build().unwrap(), &theirs, "theirs.example");
@@ -173,7 +173,7 @@ fn a_server_is_not_taken_for_a_client() {
     let issuer = Issuer::new();
     let identity = issuer.certify(&[Dns("ours.example")], |_| {});
     let (client, server) = server(&identity, &issuer.pem());
-    let plain = ServerConfig::from_pem(identity.0.as_bytes(), identity.1.as_bytes()).unwrap();
+    let plain = TlsIdentity::from_pem(identity.0.as_bytes(), identity.1.as_bytes()).unwrap();
     let client = client.with_alpn(true);
     assert!(Pair::new(&client, &plain, "ours.example").settle(&mut whole).is_err());
     let mut pair = Pair::new(&client, &server, "ours.example");
@@ -192,7 +192,7 @@ fn the_server_end_point_goes_by_the_hash_of_the_signature() {
         let params = rcgen::CertificateParams::new(["example.org".to_owned()]).unwrap();
         let key = rcgen::KeyPair::generate_for(algorithm).unwrap();
         let pem = params.self_signed(&key).unwrap().pem();
-        let server = ServerConfig::from_pem(pem.as_bytes(), key.serialize_pem().as_bytes()).unwrap();
+        let server = TlsIdentity::from_pem(pem.as_bytes(), key.serialize_pem().as_bytes()).unwrap();
         let mut pair = Pair::new(&trusting(&pem), &server, "example.org");
         pair.settle(&mut whole).unwrap();
         let [ours, theirs] = [&pair.client, &pair.server]

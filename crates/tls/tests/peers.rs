@@ -8,7 +8,7 @@ mod common;
 use alloc::sync::Arc;
 use std::io::{Read as _, Write as _};
 
-use balcony_tls::{Error, Refusal, ServerConfig, Session};
+use balcony_tls::{Error, Refusal, Session, TlsIdentity};
 use common::{CLIENT, DOMAIN, IDENTITY, SERVER, Side, trusting, whole};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -152,7 +152,7 @@ fn made(change: impl FnOnce(&mut rcgen::CertificateParams)) -> (String, String) 
 
 /// What a client that trusts just this certificate says of a server that has it.
 fn judged((certificate, key): &(String, String), domain: &str) -> Result<(), Error> {
-    let server = ServerConfig::from_pem(certificate.as_bytes(), key.as_bytes()).unwrap();
+    let server = TlsIdentity::from_pem(certificate.as_bytes(), key.as_bytes()).unwrap();
     let mut pair = common::Pair::new(&trusting(certificate), &server, domain);
     pair.settle(&mut whole).map(drop)
 }
@@ -186,7 +186,7 @@ fn a_servers_own_certificate_may_be_given_as_the_root() {
     assert_eq!(refusals(&early, DOMAIN), Some(Refusal::NotYetValid));
 
     // Another certificate that is marked so gains nothing by it.
-    let stranger = ServerConfig::from_pem(marked.0.as_bytes(), marked.1.as_bytes()).unwrap();
+    let stranger = TlsIdentity::from_pem(marked.0.as_bytes(), marked.1.as_bytes()).unwrap();
     let mut pair = common::Pair::new(&trusting(&plain.0), &stranger, DOMAIN);
     assert!(matches!(pair.settle(&mut whole), Err(Error::Certificate { .. })));
 }
@@ -208,7 +208,7 @@ fn a_chain_is_followed_to_the_root() {
         rcgen::CertificateParams::new([DOMAIN.to_owned()]).unwrap().signed_by(&own_key, &middle).unwrap();
 
     let works = |chain: &str| {
-        let server = ServerConfig::from_pem(chain.as_bytes(), own_key.serialize_pem().as_bytes()).unwrap();
+        let server = TlsIdentity::from_pem(chain.as_bytes(), own_key.serialize_pem().as_bytes()).unwrap();
         let mut pair = common::Pair::new(&trusting(&root.pem()), &server, DOMAIN);
         pair.settle(&mut whole).map(drop)
     };
@@ -220,7 +220,7 @@ fn a_chain_is_followed_to_the_root() {
 #[cfg(feature = "native-roots")]
 #[test]
 fn the_operating_system_does_not_trust_a_stranger() {
-    let Ok(builder) = balcony_tls::ClientConfig::builder().native_roots() else { return };
+    let Ok(builder) = balcony_tls::TlsTrust::builder().native_roots() else { return };
     let mut pair = common::Pair::new(&builder.build().unwrap(), &SERVER, DOMAIN);
     assert!(matches!(pair.settle(&mut whole), Err(Error::Certificate { refusal: Refusal::Untrusted, .. })));
 }
@@ -259,7 +259,7 @@ fn a_namesake_of_the_authority_vouches_for_nothing() {
     let key = rcgen::KeyPair::generate_for(&rcgen::PKCS_ED25519).unwrap();
     let namesake = params.self_signed(&key).unwrap().pem();
 
-    let server = ServerConfig::from_pem(own.0.as_bytes(), own.1.as_bytes()).unwrap();
+    let server = TlsIdentity::from_pem(own.0.as_bytes(), own.1.as_bytes()).unwrap();
     let mut pair = common::Pair::new(&trusting(&namesake), &server, DOMAIN);
     let refused = pair.settle(&mut whole).map(drop);
     assert_eq!(refused, Err(Error::Certificate { domain: DOMAIN.into(), refusal: Refusal::Untrusted }));

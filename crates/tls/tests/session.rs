@@ -3,7 +3,7 @@
 
 mod common;
 
-use balcony_tls::{ALPN_CLIENT, ClientConfig, Error, Refusal, Session, Status};
+use balcony_tls::{ALPN_CLIENT, Error, Refusal, Session, Status, TlsTrust};
 use common::{CLIENT, DOMAIN, IDENTITY, Pair, SERVER, Side, trusting, whole};
 use proptest::prelude::*;
 
@@ -222,7 +222,7 @@ fn an_unknown_authority_is_refused_with_advice() {
 
 #[test]
 fn accepting_any_certificate_accepts_any() {
-    let config = ClientConfig::builder().dangerous_accept_any().build().unwrap();
+    let config = TlsTrust::builder().dangerous_accept_any().build().unwrap();
     let mut pair = Pair::new(&config, &SERVER, "example.net");
     assert_eq!(pair.settle(&mut whole), Ok((Status::Established, Status::Established)));
 }
@@ -232,8 +232,7 @@ fn accepting_any_certificate_accepts_any() {
 fn internationalised_names_and_addresses_are_reference_identities() {
     let domains = ["bücher.example", "127.0.0.1", "[::1]"];
     let (certificate, key) = balcony_tls::self_signed(&["bücher.example", "127.0.0.1", "::1"]).unwrap();
-    let server =
-        balcony_tls::ServerConfig::from_pem(certificate.as_bytes(), key.expose().as_bytes()).unwrap();
+    let server = balcony_tls::TlsIdentity::from_pem(certificate.as_bytes(), key.expose().as_bytes()).unwrap();
     for domain in domains {
         assert!(server.covers(domain), "{domain}");
         let mut pair = Pair::new(&trusting(&certificate), &server, domain);

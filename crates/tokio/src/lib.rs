@@ -1,4 +1,4 @@
-//! Balcony on tokio: [`Server`] and [`Client`].
+//! Balcony on tokio: [`Server`] and [`ConnectedClient`].
 //!
 //! What they do is in `balcony-runtime`, the same for all runtimes. Here is how tokio does it: [`Tokio`].
 //!
@@ -7,14 +7,14 @@
 //! ```no_run
 //! use balcony_machine::Secret;
 //! use balcony_stanza::{PresenceType, Stanza};
-//! use balcony_tokio::{Client, ClientConfig, Endpoint, Event};
+//! use balcony_tokio::{ConnectedClient, ClientConfig, Endpoint, MachineEvent};
 //!
-//! # async fn example(trust: balcony_tls::ClientConfig) -> Result<(), Box<dyn std::error::Error>> {
+//! # async fn example(trust: balcony_tls::TlsTrust) -> Result<(), Box<dyn std::error::Error>> {
 //! let config = ClientConfig::new("juliet@example.com".parse()?, Secret::new("r0m30".into())).with_tls(trust);
-//! let mut client = Client::connect(config, Endpoint::Domain).await?;
+//! let mut client = ConnectedClient::connect(config, Endpoint::Domain).await?;
 //! client.send(&Stanza::presence(PresenceType::Available)).await?;
 //! while let Some(event) = client.next().await? {
-//!     if let Event::Stanza(stanza) = event {
+//!     if let MachineEvent::Stanza(stanza) = event {
 //!         println!("from {:?}: {:?}", stanza.head.from, stanza.head.kind);
 //!     }
 //! }
@@ -34,7 +34,7 @@
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
 //! let store = Store::open("data".as_ref())?;
 //! let mut config = ServerConfig::new(vec!["example.com".parse()?], store.secret());
-//! config.certificate = Some(balcony_tls::ServerConfig::from_pem(&std::fs::read("cert.pem")?, &std::fs::read("key.pem")?)?);
+//! config.certificate = Some(balcony_tls::TlsIdentity::from_pem(&std::fs::read("cert.pem")?, &std::fs::read("key.pem")?)?);
 //! let worker = Arc::new(Worker::start(store));
 //! let server = Server::builder(config, move |ask, reply| worker.handle(ask, reply))
 //!     .listen("[::]:5222".parse()?, Transport::Stream)?
@@ -74,7 +74,7 @@ pub type Server = balcony_runtime::Server<Tokio>;
 pub type ServerBuilder = balcony_runtime::ServerBuilder<Tokio>;
 #[cfg(feature = "client")]
 /// A client on tokio.
-pub type Client = balcony_runtime::Client<Tokio>;
+pub type ConnectedClient = balcony_runtime::ConnectedClient<Tokio>;
 
 /// The runtime that the caller is in.
 #[derive(Clone, Copy, Debug, Default)]

@@ -4,7 +4,7 @@ use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;
 
-use balcony_client::{Client, Event};
+use balcony_client::{ClientMachine, MachineEvent};
 use balcony_jid::{BareJid, Jid};
 use balcony_machine::{Instant, Progress, Secret, Seed};
 use balcony_roster as _;
@@ -40,14 +40,14 @@ struct World {
     actions: Vec<Action>,
     credentials: Credentials,
     kept: Memory,
-    clients: Vec<(ConnectionId, Client)>,
+    clients: Vec<(ConnectionId, ClientMachine)>,
     messages: usize,
 }
 
 impl World {
     fn new() -> Self {
         let domain = BareJid::parse("example.com").expect("an address");
-        let mut config = balcony_server::Config::new(vec![domain], Secret::new([7; 32]));
+        let mut config = balcony_server::ServerConfig::new(vec![domain], Secret::new([7; 32]));
         config.tls = TlsPolicy::None;
         World {
             server: Server::new(config, Seed::from_u64(0)),
@@ -62,10 +62,10 @@ impl World {
     fn connect(&mut self, account: &str, seed: u64) -> usize {
         let account = BareJid::parse(account).expect("an address");
         self.kept.create(account.clone());
-        let mut config = balcony_client::Config::new(account, Secret::new(String::from("pencil")));
+        let mut config = balcony_client::ClientConfig::new(account, Secret::new(String::from("pencil")));
         config.stream.tls = TlsPolicy::None;
         config.stream.mechanisms = vec![Mechanism::ScramSha256];
-        let client = Client::new(config, &Seed::from_u64(seed), NOW);
+        let client = ClientMachine::new(config, &Seed::from_u64(seed), NOW);
         let id = self.server.accept(NOW, Transport::Stream, &mut self.actions);
         self.clients.push((id, client));
         let at = self.clients.len() - 1;
@@ -85,7 +85,7 @@ impl World {
         let mut out = Vec::new();
         loop {
             match client.advance(NOW, &mut input, &mut out).expect("a good server") {
-                Progress::Event(Event::Ask(
+                Progress::Event(MachineEvent::Ask(
                     ticket,
                     balcony_stream::client::ClientAsk::SaltPassword { hash, password, salt, iterations },
                 )) => {
@@ -95,7 +95,7 @@ impl World {
                         .answer(ticket, balcony_stream::client::ClientAnswer::Salted(salted))
                         .expect("an open ask");
                 }
-                Progress::Event(Event::Stanza(stanza)) => {
+                Progress::Event(MachineEvent::Stanza(stanza)) => {
                     self.messages += usize::from(!stanza.payload.is_empty())
                 }
                 Progress::Event(_) => {}

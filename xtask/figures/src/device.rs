@@ -14,7 +14,7 @@ use core::hint::black_box;
 use core::panic::PanicInfo;
 use core::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
-use balcony_client::{Client, Config, Event};
+use balcony_client::{ClientMachine, ClientConfig, MachineEvent};
 use balcony_jid::BareJid;
 use balcony_machine::{Instant, Progress, Secret, Seed};
 use balcony_sasl::{Mechanism, salt_password};
@@ -38,10 +38,10 @@ fn transmit(bytes: &mut Vec<u8>) {
 
 fn run() -> Option<()> {
     let account = BareJid::parse(black_box("juliet@example.com")).ok()?;
-    let mut config = Config::new(account, Secret::new(String::from(black_box("pencil"))));
+    let mut config = ClientConfig::new(account, Secret::new(String::from(black_box("pencil"))));
     config.stream.tls = TlsPolicy::None;
     config.stream.mechanisms = alloc::vec![Mechanism::ScramSha256];
-    let mut client = Client::new(config, &Seed::from_u64(black_box(1)), Instant::ZERO);
+    let mut client = ClientMachine::new(config, &Seed::from_u64(black_box(1)), Instant::ZERO);
     let (mut input, mut out) = (Vec::new(), Vec::new());
     loop {
         let now = receive(&mut input);
@@ -58,14 +58,14 @@ fn run() -> Option<()> {
     }
 }
 
-fn happened(client: &mut Client, now: Instant, event: Event, out: &mut Vec<u8>) -> Option<()> {
+fn happened(client: &mut ClientMachine, now: Instant, event: MachineEvent, out: &mut Vec<u8>) -> Option<()> {
     match event {
-        Event::Ask(ticket, ClientAsk::SaltPassword { hash, password, salt, iterations }) => {
+        MachineEvent::Ask(ticket, ClientAsk::SaltPassword { hash, password, salt, iterations }) => {
             let salted = salt_password(hash, password.expose(), &salt, iterations).ok()?;
             client.answer(ticket, ClientAnswer::Salted(salted)).ok()?;
         }
-        Event::Online(_) => client.send(now, &Stanza::presence(PresenceType::Available), out).ok()?,
-        Event::Stanza(stanza) => {
+        MachineEvent::Online(_) => client.send(now, &Stanza::presence(PresenceType::Available), out).ok()?,
+        MachineEvent::Stanza(stanza) => {
             if let (Kind::Message(MessageType::Chat), Some(from)) = (stanza.head.kind, stanza.head.from) {
                 client.send(now, &Stanza::message(MessageType::Chat).to(from), out).ok()?;
             }

@@ -3,7 +3,7 @@
 use core::fmt;
 use core::time::Duration;
 
-use balcony_client::{Agent, AgentConfig, Backoff, Config, Endpoint, Extension, Presence};
+use balcony_client::{Agent, AgentConfig, Backoff, ClientConfig, Endpoint, Extension, Presence};
 use balcony_jid::Jid;
 use balcony_machine::Secret;
 use balcony_runtime::{Clock, Runtime, Socket, seed};
@@ -48,12 +48,12 @@ pub struct ClientBuilder<R = DefaultRuntime> {
     wrong: Option<Error>,
 }
 
-type Configure = Box<dyn FnOnce(&mut Config) + Send>;
+type Configure = Box<dyn FnOnce(&mut ClientConfig) + Send>;
 
 enum Trust {
     System,
-    Given(Box<balcony_tls::ClientConfigBuilder>),
-    Config(balcony_tls::ClientConfig),
+    Given(Box<balcony_tls::TlsTrustBuilder>),
+    Config(balcony_tls::TlsTrust),
 }
 
 impl<R: Runtime> ClientBuilder<R> {
@@ -165,7 +165,7 @@ impl<R: Runtime> ClientBuilder<R> {
     pub fn trust_pem(mut self, pem: &[u8]) -> Self {
         let given = match core::mem::replace(&mut self.trust, Trust::System) {
             Trust::Given(given) => *given,
-            _ => balcony_tls::ClientConfig::builder(),
+            _ => balcony_tls::TlsTrust::builder(),
         };
         match given.roots_pem(pem) {
             Ok(given) => self.trust = Trust::Given(Box::new(given)),
@@ -175,14 +175,14 @@ impl<R: Runtime> ClientBuilder<R> {
     }
 
     /// Trusts as this configuration of TLS says.
-    pub fn trust(mut self, tls: balcony_tls::ClientConfig) -> Self {
+    pub fn trust(mut self, tls: balcony_tls::TlsTrust) -> Self {
         self.trust = Trust::Config(tls);
         self
     }
 
     /// Believes everybody that they are the server, so that whoever stands in between gets the password. Only for tests.
     pub fn dangerous_trust_anyone(mut self) -> Self {
-        self.trust = Trust::Given(Box::new(balcony_tls::ClientConfig::builder().dangerous_accept_any()));
+        self.trust = Trust::Given(Box::new(balcony_tls::TlsTrust::builder().dangerous_accept_any()));
         self
     }
 
@@ -226,7 +226,7 @@ impl<R: Runtime> ClientBuilder<R> {
     }
 
     /// Changes anything else of the client's configuration. What it has of the builder's is there already.
-    pub fn configure(mut self, change: impl FnOnce(&mut Config) + Send + 'static) -> Self {
+    pub fn configure(mut self, change: impl FnOnce(&mut ClientConfig) + Send + 'static) -> Self {
         self.configure.push(Box::new(change));
         self
     }
@@ -281,7 +281,7 @@ impl<R: Runtime> ClientBuilder<R> {
         }
         let no_password =
             || Error::Config("a client needs a password: call `password` of its builder".into());
-        let mut config = Config::new(jid.to_bare(), self.password.ok_or_else(no_password)?).for_agent();
+        let mut config = ClientConfig::new(jid.to_bare(), self.password.ok_or_else(no_password)?).for_agent();
         config.stream.resource = jid.resourcepart().map(String::from);
         config.stream.request_token = true;
         config.stream.token = self.token;
@@ -289,7 +289,7 @@ impl<R: Runtime> ClientBuilder<R> {
             config.stream.tls = TlsPolicy::None;
         } else {
             config.tls = Some(match self.trust {
-                Trust::System => balcony_tls::ClientConfig::builder().native_roots()?.build()?,
+                Trust::System => balcony_tls::TlsTrust::builder().native_roots()?.build()?,
                 Trust::Given(given) => given.build()?,
                 Trust::Config(tls) => tls,
             });

@@ -215,7 +215,7 @@ impl Sender {
     }
 
     /// The device has slept, or its network has changed: for programs that are told so. If the client is online it asks the server at once
-    /// whether the connection still lives; if nothing comes within a second ([`wake`](balcony_client::Config::wake)), it connects again at
+    /// whether the connection still lives; if nothing comes within a second ([`wake`](balcony_client::ClientConfig::wake)), it connects again at
     /// once. If it waits to connect again, it does so now.
     pub fn wake(&self) {
         self.shared.wake();

@@ -7,10 +7,10 @@ use core::time::Duration;
 use std::sync::Arc;
 
 use balcony_client::{
-    Config, ConnectError, Disconnected, Endpoint, Event, Presence, PumpError, outlives_session,
+    ClientConfig, ConnectError, Disconnected, Endpoint, MachineEvent, Presence, PumpError, outlives_session,
 };
 use balcony_machine::Instant;
-use balcony_runtime::{Client as Connection, Clock, Runtime, Socket, Timer as _, timeout};
+use balcony_runtime::{Clock, ConnectedClient, Runtime, Socket, Timer as _, timeout};
 use balcony_stanza::Stanza;
 
 use super::shared::{Shared, Stop, Todo};
@@ -36,12 +36,12 @@ pub(super) struct Task<R: Runtime> {
     pub(super) shared: Arc<Shared>,
     pub(super) runtime: R,
     pub(super) clock: Clock,
-    pub(super) config: Config,
+    pub(super) config: ClientConfig,
     pub(super) way: Way,
     /// Dropped with the task, be it that the runtime ends before it has begun.
     pub(super) over: Over,
     /// The last connection, for the sake of its session.
-    pub(super) connection: Option<Connection<R>>,
+    pub(super) connection: Option<ConnectedClient<R>>,
 }
 
 /// Why a session is over.
@@ -111,16 +111,16 @@ impl<R: Runtime> Task<R> {
 
     /// Tells one thing that the last connection has kept. Whether there was one.
     fn tell_kept(&mut self) -> bool {
-        let event = self.connection.as_mut().and_then(Connection::next_kept);
+        let event = self.connection.as_mut().and_then(ConnectedClient::next_kept);
         let is_one = event.is_some();
         event.into_iter().for_each(|event| self.tell(event));
         is_one
     }
 
-    fn tell(&self, event: Event) {
+    fn tell(&self, event: MachineEvent) {
         match event {
-            Event::Stanza(stanza) => self.shared.stanza(*stanza),
-            Event::Token(token) => self.shared.token(token),
+            MachineEvent::Stanza(stanza) => self.shared.stanza(*stanza),
+            MachineEvent::Token(token) => self.shared.token(token),
             _ => {}
         }
     }
@@ -147,7 +147,7 @@ impl<R: Runtime> Task<R> {
 
     /// A connection, and whether it goes on with the session of the one before; `None` if the client is closed meanwhile. An attempt that
     /// was under way while the device slept begins anew when it wakes up.
-    async fn connect(&mut self) -> Option<Result<(Connection<R>, bool), Disconnected>> {
+    async fn connect(&mut self) -> Option<Result<(ConnectedClient<R>, bool), Disconnected>> {
         loop {
             let patience = match self.way {
                 Way::To(_) => Some(self.config.wake),
@@ -163,7 +163,7 @@ impl<R: Runtime> Task<R> {
     }
 
     /// `None`: there is nothing to connect on.
-    async fn attempt(&mut self) -> Option<Result<(Connection<R>, bool), ConnectError>> {
+    async fn attempt(&mut self) -> Option<Result<(ConnectedClient<R>, bool), ConnectError>> {
         if let Some(connection) = &mut self.connection {
             connection.set_active(self.shared.is_active());
             let reconnected = connection.reconnect().await;
@@ -175,8 +175,8 @@ impl<R: Runtime> Task<R> {
         let (runtime, mut config) = (self.runtime.clone(), self.config.clone());
         config.stream.active = self.shared.is_active();
         let connected = match &mut self.way {
-            Way::To(endpoint) => Connection::connect_on(runtime, config, endpoint.clone()).await,
-            Way::Over(socket) => Connection::over(runtime, socket.take()?, config).await,
+            Way::To(endpoint) => ConnectedClient::connect_on(runtime, config, endpoint.clone()).await,
+            Way::Over(socket) => ConnectedClient::over(runtime, socket.take()?, config).await,
         };
         Some(connected.map(|connection| (connection, false)))
     }
@@ -192,7 +192,7 @@ impl<R: Runtime> Task<R> {
     }
 
     /// Carries stanzas to and fro until the connection is over.
-    async fn serve(&self, connection: &mut Connection<R>) -> End {
+    async fn serve(&self, connection: &mut ConnectedClient<R>) -> End {
         let mut timer = self.runtime.timer();
         // The server has to acknowledge something before it is sent more.
         let mut blocked = None;
@@ -283,7 +283,7 @@ impl<R: Runtime> Task<R> {
     }
 
     /// Sends what waits, has it acknowledged, and says goodbye. What has not got through by then is left where it is.
-    async fn goodbye(&self, connection: &mut Connection<R>) {
+    async fn goodbye(&self, connection: &mut ConnectedClient<R>) {
         let mut in_hand = None;
         // Whether the server has heard it or not, it is the end.
         let _: Option<Result<(), PumpError>> =
@@ -293,7 +293,7 @@ impl<R: Runtime> Task<R> {
 
     async fn say_goodbye(
         &self,
-        connection: &mut Connection<R>,
+        connection: &mut ConnectedClient<R>,
         in_hand: &mut Option<Stanza>,
     ) -> Result<(), PumpError> {
         loop {
@@ -344,7 +344,7 @@ impl<R: Runtime> Task<R> {
 enum Step {
     /// Look again what there is to do.
     Again,
-    Happened(Result<Option<Event>, PumpError>),
+    Happened(Result<Option<MachineEvent>, PumpError>),
     Send(Stanza),
     SetActive(bool),
     Wake,
@@ -408,7 +408,7 @@ impl<R: Runtime> Attending<R> {
     }
 
     /// Sends a stanza, as long as nothing stops that. What was taken by then leaves in any case.
-    async fn send(&self, connection: &mut Connection<R>, stanza: &Stanza) -> Result<(), Unsent> {
+    async fn send(&self, connection: &mut ConnectedClient<R>, stanza: &Stanza) -> Result<(), Unsent> {
         let queued = match self.attend(connection.queue(stanza)).await {
             Attended::Done(queued) => queued.map_err(Unsent::Error)?,
             Attended::Stopped(stop) => return Err(Unsent::Stopped(stop)),

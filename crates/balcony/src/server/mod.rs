@@ -104,7 +104,7 @@ impl<R: Runtime> ServerBuilder<R> {
 
     /// The server's certificate, followed by the authorities that have signed it, and its key, all in PEM.
     pub fn certificate_pem(mut self, chain: &[u8], key: &[u8]) -> Self {
-        match balcony_tls::ServerConfig::from_pem(chain, key) {
+        match balcony_tls::TlsIdentity::from_pem(chain, key) {
             Ok(certificate) => self.config.certificate = Some(certificate),
             Err(error) => self.complain(error.into()),
         }

@@ -16,7 +16,7 @@ use core::time::Duration;
 use balcony_client::Endpoint;
 use balcony_connection::srv::{Service, Target};
 use balcony_jid::BareJid;
-use balcony_tls::ClientConfig;
+use balcony_tls::TlsTrust;
 use balcony_tokio::{Options, Runtime as _, Tokio};
 
 pub(crate) use args::CheckArgs;
@@ -48,20 +48,20 @@ pub(crate) struct Look {
     own: BareJid,
     shows_certificate: bool,
     /// They go on whatever the certificate is, and judge it afterwards: of a client, and of a server.
-    configs: [ClientConfig; 2],
+    configs: [TlsTrust; 2],
     /// The same with TLS 1.2 only.
-    old: [ClientConfig; 2],
+    old: [TlsTrust; 2],
     /// One that goes on with nobody who has not proven to be who is wanted.
-    web: ClientConfig,
+    web: TlsTrust,
 }
 
 impl Look {
     /// The TLS of those who look for this service.
-    fn tls(&self, service: Service) -> &ClientConfig {
+    fn tls(&self, service: Service) -> &TlsTrust {
         &self.configs[usize::from(service == Service::Server)]
     }
 
-    fn old_tls(&self, service: Service) -> &ClientConfig {
+    fn old_tls(&self, service: Service) -> &TlsTrust {
         &self.old[usize::from(service == Service::Server)]
     }
 }
@@ -84,7 +84,7 @@ pub(crate) fn run(args: CheckArgs) -> Result<(), Failure> {
 fn prepare(args: &CheckArgs, domain: &BareJid, settings: Option<&Settings>) -> Result<Look, Failure> {
     let mut options = Options::default();
     options.name_server = args.dns.map(|args::NameServer(address)| address);
-    let mut roots = ClientConfig::builder();
+    let mut roots = TlsTrust::builder();
     match &args.ca {
         None => roots = roots.native_roots()?,
         Some(path) => {

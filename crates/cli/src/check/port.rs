@@ -11,7 +11,7 @@ use balcony_machine::{Instant, Progress, Secret};
 use balcony_stream::client::ClientStreamConfig;
 use balcony_stream::s2s::S2sInitiatingConfig;
 use balcony_stream::{Offered, Side, TlsPolicy};
-use balcony_tls::{ClientConfig, Established};
+use balcony_tls::{Established, TlsTrust};
 use balcony_tokio::{Clock, Tokio, seed};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -54,7 +54,7 @@ pub(super) async fn look(
     domain: &BareJid,
     service: Service,
     to: SocketAddr,
-    tls: ClientConfig,
+    tls: TlsTrust,
     direct: bool,
 ) -> Seen {
     let mut seen = Seen::default();

@@ -7,7 +7,7 @@ use balcony_client::host_meta::Format;
 use balcony_client::web::{Fetch, Fetched, REDIRECTS, place};
 use balcony_connection::srv::Target;
 use balcony_jid::BareJid;
-use balcony_tls::ClientConfig;
+use balcony_tls::TlsTrust;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
@@ -17,12 +17,7 @@ use super::{Look, addresses};
 const CHUNK: usize = 16_384;
 
 /// What is to be said of both forms of the file. `at` is where the web server is, if it is not where the DNS says.
-pub(super) async fn look(
-    look: &Look,
-    domain: &BareJid,
-    at: Option<&Target>,
-    tls: &ClientConfig,
-) -> Vec<Finding> {
+pub(super) async fn look(look: &Look, domain: &BareJid, at: Option<&Target>, tls: &TlsTrust) -> Vec<Finding> {
     let mut findings = Vec::new();
     for (format, what) in [(Format::Xrd, "host-meta"), (Format::Jrd, "host-meta.json")] {
         let fetched = tokio::time::timeout(look.patience, find(look, domain, at, tls, format)).await;
@@ -62,7 +57,7 @@ async fn find(
     look: &Look,
     domain: &BareJid,
     at: Option<&Target>,
-    tls: &ClientConfig,
+    tls: &TlsTrust,
     format: Format,
 ) -> Result<Vec<String>, Trouble> {
     let none = |error: &dyn core::fmt::Display| Trouble::None(error.to_string());
@@ -87,13 +82,7 @@ async fn find(
     Err(Trouble::None("it is always said to be somewhere else".into()))
 }
 
-async fn fetch(
-    look: &Look,
-    url: &str,
-    name: &str,
-    at: &Target,
-    tls: &ClientConfig,
-) -> Result<Fetched, String> {
+async fn fetch(look: &Look, url: &str, name: &str, at: &Target, tls: &TlsTrust) -> Result<Fetched, String> {
     let mut fetch = Fetch::new(url, name, tls)?;
     let found = addresses(look, &at.host).await?;
     let found: Vec<SocketAddr> = found.into_iter().map(|ip| SocketAddr::new(ip, at.port)).collect();

@@ -3,7 +3,7 @@
 use std::sync::Mutex;
 use std::time::Duration;
 
-use balcony_client::{Config, Endpoint, RequestKind, RequestOutcome};
+use balcony_client::{ClientConfig, Endpoint, RequestKind, RequestOutcome};
 use balcony_machine::Secret;
 use balcony_stanza::{Payload, Stanza};
 use balcony_xml::{Element, Name};
@@ -15,18 +15,19 @@ use crate::world::{Server, World};
 /// A client that is online.
 pub struct Talk {
     runtime: Runtime,
-    client: Mutex<balcony_tokio::Client>,
+    client: Mutex<balcony_tokio::ConnectedClient>,
 }
 
 impl Talk {
     pub fn with(world: &World, server: &Server, account: &str, password: &str) -> Result<Talk, String> {
         let pem = std::fs::read(world.path("balcony-data/ca.pem")).unwrap();
-        let trust = balcony_tls::ClientConfig::builder().roots_pem(&pem).unwrap().build().unwrap();
-        let config = Config::new(account.parse().unwrap(), Secret::new(password.into())).with_tls(trust);
+        let trust = balcony_tls::TlsTrust::builder().roots_pem(&pem).unwrap().build().unwrap();
+        let config =
+            ClientConfig::new(account.parse().unwrap(), Secret::new(password.into())).with_tls(trust);
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let endpoint = Endpoint::parse(&server.address, false).unwrap();
-        let client = runtime.block_on(balcony_tokio::Client::connect(config, endpoint));
+        let client = runtime.block_on(balcony_tokio::ConnectedClient::connect(config, endpoint));
         Ok(Talk { client: Mutex::new(client.map_err(|error| error.to_string())?), runtime })
     }
 

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use balcony_client::{Config, Endpoint, Event, RequestKind, RequestOutcome};
+use balcony_client::{ClientConfig, Endpoint, MachineEvent, RequestKind, RequestOutcome};
 use balcony_jid::{BareJid, Jid};
 use balcony_stanza::{IqType, Kind, MessageType, Payload, PresenceType, Stanza, ns};
 use balcony_stream::TlsPolicy;
-use balcony_tokio::Client;
+use balcony_tokio::ConnectedClient;
 use balcony_xml::{Element, ElementRef, Name};
 
 use crate::world::PASSWORD;
@@ -68,15 +68,15 @@ impl Change {
     }
 }
 
-pub struct Person(Client);
+pub struct Person(ConnectedClient);
 
 impl Person {
     pub async fn connect(address: &str, account: &str) -> Result<Person> {
-        let mut config = Config::new(BareJid::parse(account).unwrap(), String::from(PASSWORD).into());
+        let mut config = ClientConfig::new(BareJid::parse(account).unwrap(), String::from(PASSWORD).into());
         config.stream.tls = TlsPolicy::None;
         config.take_requests = true;
         let endpoint = Endpoint::parse(address, false).unwrap();
-        let client = Client::connect(config, endpoint).await;
+        let client = ConnectedClient::connect(config, endpoint).await;
         client.map(Person).map_err(|error| Ended::Refused(error.to_string()))
     }
 
@@ -210,7 +210,7 @@ impl Person {
     async fn next(&mut self) -> Result<Stanza> {
         loop {
             match tokio::time::timeout(PATIENCE, self.0.next()).await {
-                Ok(Ok(Some(Event::Stanza(stanza)))) => return Ok(*stanza),
+                Ok(Ok(Some(MachineEvent::Stanza(stanza)))) => return Ok(*stanza),
                 Ok(Ok(Some(_))) => {}
                 Ok(_) => return Err(Ended::Connection),
                 Err(_) => return Err(Ended::Refused("the server says nothing".into())),

@@ -9,12 +9,12 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use balcony_client::{Config, Endpoint, Event};
+use balcony_client::{ClientConfig, Endpoint, MachineEvent};
 use balcony_jid::BareJid;
 use balcony_machine::{Random, Seed};
 use balcony_stanza::{Kind, MessageType, PresenceType, Stanza, ns};
 use balcony_stream::TlsPolicy;
-use balcony_tokio::Client;
+use balcony_tokio::ConnectedClient;
 use balcony_xml::{Element, Name};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
@@ -47,7 +47,7 @@ enum End {
 struct Friend {
     place: usize,
     relay: Relay,
-    client: Option<Client>,
+    client: Option<ConnectedClient>,
     /// What was sent, and what of it the server has acknowledged.
     sent: Vec<String>,
     acknowledged: BTreeSet<String>,
@@ -305,11 +305,11 @@ impl Friend {
             }
         } else {
             let account = BareJid::parse(NAMES[self.place]).unwrap();
-            let mut config = Config::new(account, String::from(world::PASSWORD).into());
+            let mut config = ClientConfig::new(account, String::from(world::PASSWORD).into());
             config.stream.tls = TlsPolicy::None;
             config.stream.resource = Some("phone".into());
             let endpoint = Endpoint::parse(&self.relay.address.to_string(), false).unwrap();
-            self.client = Some(Client::connect(config, endpoint).await.unwrap());
+            self.client = Some(ConnectedClient::connect(config, endpoint).await.unwrap());
         }
         let client = self.client.as_mut().unwrap();
         client.send(&Stanza::presence(PresenceType::Available)).await.unwrap();
@@ -322,18 +322,18 @@ impl Friend {
         self.client.as_mut().unwrap().send(&message).await
     }
 
-    fn hear(&mut self, event: Event) {
+    fn hear(&mut self, event: MachineEvent) {
         match event {
-            Event::Acknowledged(id) => {
+            MachineEvent::Acknowledged(id) => {
                 self.acknowledged.insert(id.to_string());
             }
-            Event::Stanza(stanza) if stanza.head.kind == Kind::Message(MessageType::Chat) => {
+            MachineEvent::Stanza(stanza) if stanza.head.kind == Kind::Message(MessageType::Chat) => {
                 self.got.push(stanza.head.id.as_deref().unwrap().to_owned());
             }
-            Event::Stanza(stanza) if stanza.head.kind == Kind::Message(MessageType::Error) => {
+            MachineEvent::Stanza(stanza) if stanza.head.kind == Kind::Message(MessageType::Error) => {
                 self.refused.insert(stanza.head.id.as_deref().unwrap().to_owned());
             }
-            Event::Stanza(stanza) => assert!(!stanza.head.kind.is_error(), "{stanza:?}"),
+            MachineEvent::Stanza(stanza) => assert!(!stanza.head.kind.is_error(), "{stanza:?}"),
             _ => {}
         }
     }

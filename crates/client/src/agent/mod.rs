@@ -26,8 +26,8 @@ use crate::extension::{CallId, Callable, Context, Extension, Extensions};
 use crate::iq::outcome;
 use crate::queue::cost;
 use crate::{
-    Backoff, Client, Event, IncomingRequest, Iq, Message, Presence, ReceivedPresence, RequestError,
-    RequestId, Response, Undelivered, lasting, services, sorted,
+    Backoff, ClientMachine, IncomingRequest, Iq, MachineEvent, Message, Presence, ReceivedPresence,
+    RequestError, RequestId, Response, Undelivered, lasting, services, sorted,
 };
 
 /// What an [`Agent`] does.
@@ -63,10 +63,10 @@ impl Default for AgentConfig {
 
 /// What stays of a client when its connections come and go: its outbox, requests and their answers, its
 /// [extensions](Extension), presence, and when to connect again. It works on stanzas; bytes are the business of the
-/// [`Client`] that there is for each connection.
+/// [`ClientMachine`] that there is for each connection.
 ///
 /// 1. **What has happened goes in**: [`online`](Agent::online) or [`resumed`](Agent::resumed), [`stanza`](Agent::stanza), [`offline`](Agent::offline), and
-///    [`tick`](Agent::tick) at the [`deadline`](Agent::deadline). [`take`](Agent::take) sorts what a `Client` says.
+///    [`tick`](Agent::tick) at the [`deadline`](Agent::deadline). [`take`](Agent::take) sorts what a `ClientMachine` says.
 /// 2. **What the owner wants**: [`send`](Agent::send), [`request`](Agent::request), [`call`](Agent::call), and
 ///    [`reply`](Agent::reply) or [`refuse`](Agent::refuse) for each request of others.
 /// 3. **What comes of it**, after each of these: [`next_stanza`](Agent::next_stanza) to be sent while there is a connection,
@@ -169,20 +169,25 @@ impl<X: Extensions> Agent<X> {
         }
     }
 
-    /// What the [`Client`] of a connection tells: all that concerns the agent. What is left is for the owner, such as
-    /// [`Ask`](Event::Ask).
-    pub fn take(&mut self, now: Instant, event: Event, client: &Client) -> Option<Event> {
+    /// What the [`ClientMachine`] of a connection tells: all that concerns the agent. What is left is for the owner, such as
+    /// [`Ask`](MachineEvent::Ask).
+    pub fn take(
+        &mut self,
+        now: Instant,
+        event: MachineEvent,
+        client: &ClientMachine,
+    ) -> Option<MachineEvent> {
         match event {
-            Event::Online(jid) => self.online(now, jid, client.features()),
-            Event::Resumed => {
+            MachineEvent::Online(jid) => self.online(now, jid, client.features()),
+            MachineEvent::Resumed => {
                 if !self.resumed(now)
                     && let Some(jid) = client.jid()
                 {
                     self.online(now, jid.clone(), client.features());
                 }
             }
-            Event::Stanza(stanza) => self.stanza(now, *stanza),
-            Event::Token(token) => self.token(token),
+            MachineEvent::Stanza(stanza) => self.stanza(now, *stanza),
+            MachineEvent::Token(token) => self.token(token),
             other => return Some(other),
         }
         None

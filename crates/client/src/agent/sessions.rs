@@ -85,7 +85,7 @@ impl<X: Extensions> Agent<X> {
     }
 
     /// The device has slept, or its network has changed: if the client waits to connect again, it does so now. If it is online, the owner
-    /// [asks](crate::Client::wake) the server whether the connection still lives; one that ends soon after this is followed by another at once.
+    /// [asks](crate::ClientMachine::wake) the server whether the connection still lives; one that ends soon after this is followed by another at once.
     pub fn wake(&mut self, now: Instant) {
         match self.phase {
             Phase::Waiting(_) => self.phase = Phase::Connecting,

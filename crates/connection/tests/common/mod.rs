@@ -10,7 +10,7 @@ use balcony_stanza::Stanza;
 use balcony_stream::client::{Client, ClientStreamConfig};
 use balcony_stream::server::{Server, ServerStreamConfig};
 use balcony_stream::{Side, Sorted, TlsPolicy};
-use balcony_tls::{ClientConfig, ServerConfig, Session, Status};
+use balcony_tls::{Session, Status, TlsIdentity, TlsTrust};
 
 pub const HEADER: &str = "<stream:stream to='example.com' version='1.0' xmlns='jabber:client' \
                           xmlns:stream='http://etherx.jabber.org/streams'>";
@@ -23,15 +23,15 @@ pub const CLOSE: &str = "</stream:stream>";
 
 /// A server's certificate, and a client that trusts nobody else.
 pub struct Identity {
-    pub server: ServerConfig,
-    pub client: ClientConfig,
+    pub server: TlsIdentity,
+    pub client: TlsTrust,
 }
 
 impl Identity {
     pub fn of(domain: &str) -> Identity {
         let (certificate, key) = balcony_tls::self_signed(&[domain]).unwrap();
-        let server = ServerConfig::from_pem(certificate.as_bytes(), key.expose().as_bytes()).unwrap();
-        let client = ClientConfig::builder().roots_pem(certificate.as_bytes()).unwrap().build().unwrap();
+        let server = TlsIdentity::from_pem(certificate.as_bytes(), key.expose().as_bytes()).unwrap();
+        let client = TlsTrust::builder().roots_pem(certificate.as_bytes()).unwrap().build().unwrap();
         Identity { server, client }
     }
 }
@@ -72,7 +72,7 @@ pub struct End<S: Side> {
 }
 
 impl End<Client> {
-    pub fn client(tls: TlsPolicy, identity: &ClientConfig) -> Self {
+    pub fn client(tls: TlsPolicy, identity: &TlsTrust) -> Self {
         let mut config = ClientStreamConfig::new(
             "juliet@example.com".parse().unwrap(),
             Secret::new(String::from("pencil")),
@@ -90,7 +90,7 @@ impl End<Server> {
 
     pub fn server_with(
         tls: TlsPolicy,
-        identity: &ServerConfig,
+        identity: &TlsIdentity,
         change: impl FnOnce(&mut ServerStreamConfig),
     ) -> Self {
         let mut config = ServerStreamConfig::new(vec!["example.com".parse().unwrap()], Secret::new([9; 32]));

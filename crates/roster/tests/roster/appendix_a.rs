@@ -1,6 +1,6 @@
 //! The 72 rows of the appendix, on the tables and on a roster.
 
-use balcony_roster::{Change, Config, Roster, State, Subscription};
+use balcony_roster::{Change, Roster, RosterConfig, State, Subscription};
 use balcony_stanza::PresenceType;
 
 use crate::world::{
@@ -123,7 +123,7 @@ fn check(row: &Row<'_>, mut roster: Roster) {
 // RFC 6121 §3 [SB1], §3.1.2 [SB2]: addresses; §2.6.1 [RV11]: versions; §3.1.4 [SB4]: no answer of the server mirrors an id
 #[test]
 fn a_roster_follows_the_tables() {
-    let config = Config { pre_approval: false, ..Config::default() };
+    let config = RosterConfig { pre_approval: false, ..RosterConfig::default() };
     for row in rows() {
         check(&row, roster(row.before, Some(item(row.before)), config));
         if may_lack_item(row.before) {
@@ -168,7 +168,7 @@ fn other_stanzas_change_nothing() {
     for state in State::ALL {
         for kind in [P::Available, P::Unavailable, P::Probe, P::Error] {
             assert_eq!((state.outbound(kind), state.inbound(kind), state.reply(kind)), (None, None, None));
-            let mut roster = roster(state, Some(item(state)), Config::default());
+            let mut roster = roster(state, Some(item(state)), RosterConfig::default());
             let (before, mut decisions) = (roster.clone(), Vec::new());
             roster.outbound(outgoing(kind, CONTACT), &mut decisions).unwrap();
             roster.inbound(incoming(kind, CONTACT), &mut decisions);
@@ -176,7 +176,7 @@ fn other_stanzas_change_nothing() {
         }
     }
     for kind in TYPES {
-        let mut roster = crate::world::empty(Config::default());
+        let mut roster = crate::world::empty(RosterConfig::default());
         let (before, mut decisions) = (roster.clone(), Vec::new());
         roster.outbound(outgoing(kind, crate::world::USER), &mut decisions).unwrap();
         roster.inbound(incoming(kind, &format!("{}/attic", crate::world::USER)), &mut decisions);
@@ -189,7 +189,7 @@ fn other_stanzas_change_nothing() {
 #[test]
 fn who_is_told() {
     for state in State::ALL {
-        let roster = roster(state, Some(item(state)), Config::default());
+        let roster = roster(state, Some(item(state)), RosterConfig::default());
         let one = |yes: bool| if yes { vec![contact()] } else { vec![] };
         let (from, to) = (
             matches!(state, State::From | State::FromPendingOut | State::Both),

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use balcony_roster::{Config, Parts, Roster, State, Subscription, Version};
+use balcony_roster::{Parts, Roster, RosterConfig, State, Subscription, Version};
 use balcony_stanza::{PresenceType as P, Stanza};
 
 use crate::world::{CONTACT, USER, bare, contact, incoming, item};
@@ -24,7 +24,7 @@ fn only_states_that_exist_come_back() {
                 if request {
                     parts.requests.push(Arc::new(incoming(P::Subscribe, CONTACT)));
                 }
-                let roster = Roster::from_parts(bare(USER), parts, Config::default());
+                let roster = Roster::from_parts(bare(USER), parts, RosterConfig::default());
                 let state = State::new(subscription, ask, request);
                 let now = roster.item(&contact()).unwrap();
                 assert_eq!(roster.state(&contact()), state);
@@ -46,7 +46,7 @@ fn a_roster_may_be_over_its_bounds() {
         .to_vec();
     parts.changes = parts.items.iter().map(|item| item.jid.clone()).collect();
     parts.requests.push(Arc::new(Stanza::presence(P::Subscribe)));
-    let config = Config { items: 1, changes: 2, ..Config::default() };
+    let config = RosterConfig { items: 1, changes: 2, ..RosterConfig::default() };
     let roster = Roster::from_parts(bare(USER), parts, config);
     assert_eq!(roster.items().len(), 3);
     assert_eq!(roster.to_parts().changes, [bare("b@example.net"), bare("c@example.net")]);

@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use balcony_jid::BareJid;
-use balcony_roster::{Config, Decision, Item, Parts, Roster, State, Version};
+use balcony_roster::{Decision, Item, Parts, Roster, RosterConfig, State, Version};
 use balcony_stanza::{PresenceType, Stanza};
 
 use crate::world::{TYPES, bare};
@@ -41,7 +41,7 @@ fn roster(own: usize, side: Side) -> Roster {
         requests: side.state.is_pending_in().then(|| Arc::new(request)).into_iter().collect(),
         changes: vec![],
     };
-    Roster::from_parts(own.clone(), parts, Config::default())
+    Roster::from_parts(own.clone(), parts, RosterConfig::default())
 }
 
 /// Lets one user act, and delivers what comes of it until nothing more does.

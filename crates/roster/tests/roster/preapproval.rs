@@ -1,6 +1,6 @@
 //! Approving a request before it comes (RFC 6121 section 3.4).
 
-use balcony_roster::{Change, Config, State};
+use balcony_roster::{Change, RosterConfig, State};
 use balcony_stanza::PresenceType as P;
 
 use crate::world::{
@@ -28,7 +28,7 @@ fn what_nobody_has_asked_for_is_approved_here_only() {
             if !with_item && !may_lack_item(state) {
                 continue;
             }
-            let mut roster = roster(state, with_item.then(|| item(state)), Config::default());
+            let mut roster = roster(state, with_item.then(|| item(state)), RosterConfig::default());
             let mut decisions = Vec::new();
             roster.outbound(outgoing(P::Subscribed, CONTACT), &mut decisions).unwrap();
             assert_eq!(words(&decisions), "save push");
@@ -48,7 +48,7 @@ fn what_nobody_has_asked_for_is_approved_here_only() {
 #[test]
 fn elsewhere_nothing_is_pre_approved() {
     for state in State::ALL.into_iter().filter(|state| !APPROVABLE.contains(state)) {
-        let mut roster = roster(state, Some(item(state)), Config::default());
+        let mut roster = roster(state, Some(item(state)), RosterConfig::default());
         let mut decisions = Vec::new();
         roster.outbound(outgoing(P::Subscribed, CONTACT), &mut decisions).unwrap();
         assert!(!roster.item(&contact()).unwrap().approved);
@@ -62,7 +62,7 @@ fn elsewhere_nothing_is_pre_approved() {
 fn an_approved_request_is_answered_and_not_shown() {
     let after = [State::From, State::FromPendingOut, State::Both];
     for (before, after) in APPROVABLE.into_iter().zip(after) {
-        let mut roster = roster(before, Some(item(before)), Config::default());
+        let mut roster = roster(before, Some(item(before)), RosterConfig::default());
         let mut decisions = Vec::new();
         roster.outbound(outgoing(P::Subscribed, CONTACT), &mut decisions).unwrap();
         decisions.clear();
@@ -82,7 +82,7 @@ fn an_approval_can_be_taken_back() {
     for state in APPROVABLE {
         let mut approved = item(state);
         approved.approved = true;
-        let mut roster = roster(state, Some(approved), Config::default());
+        let mut roster = roster(state, Some(approved), RosterConfig::default());
         let mut decisions = Vec::new();
         roster.outbound(outgoing(P::Unsubscribed, CONTACT), &mut decisions).unwrap();
         assert_eq!(words(&decisions), "save push");
@@ -98,7 +98,7 @@ fn an_approval_can_be_taken_back() {
 // RFC 6121 §3.4.2 [PA11]
 #[test]
 fn an_approval_goes_with_its_item() {
-    let mut roster = empty(Config::default());
+    let mut roster = empty(RosterConfig::default());
     let mut decisions = Vec::new();
     roster.outbound(outgoing(P::Subscribed, CONTACT), &mut decisions).unwrap();
     roster.remove(&contact(), &mut decisions).unwrap();
@@ -113,7 +113,7 @@ fn an_approval_stays() {
     for state in APPROVABLE {
         let mut approved = item(state);
         approved.approved = true;
-        let start = roster(state, Some(approved), Config::default());
+        let start = roster(state, Some(approved), RosterConfig::default());
         for kind in [P::Subscribe, P::Unsubscribe] {
             let mut roster = start.clone();
             roster.outbound(outgoing(kind, CONTACT), &mut Vec::new()).unwrap();
@@ -130,7 +130,7 @@ fn an_approval_stays() {
 // RFC 6121 §4.3.2 [PA12]: refusing a probe is a question to the roster and changes nothing in it
 #[test]
 fn an_approval_outlives_a_probe() {
-    let mut roster = empty(Config::default());
+    let mut roster = empty(RosterConfig::default());
     roster.outbound(outgoing(P::Subscribed, CONTACT), &mut Vec::new()).unwrap();
     assert!(!roster.is_subscriber(&contact()));
     let mut decisions = Vec::new();
@@ -142,7 +142,7 @@ fn an_approval_outlives_a_probe() {
 #[test]
 fn without_the_feature_it_is_ignored() {
     for state in APPROVABLE {
-        let config = Config { pre_approval: false, ..Config::default() };
+        let config = RosterConfig { pre_approval: false, ..RosterConfig::default() };
         let mut roster = roster(state, Some(item(state)), config);
         let (before, mut decisions) = (roster.clone(), Vec::new());
         roster.outbound(outgoing(P::Subscribed, CONTACT), &mut decisions).unwrap();

@@ -1,6 +1,6 @@
 //! Removing an item (RFC 6121 section 2.5).
 
-use balcony_roster::{Change, Config, Error, State};
+use balcony_roster::{Change, Error, RosterConfig, State};
 
 use crate::world::{assert_addresses, bare, contact, item, pushes, roster, words};
 
@@ -19,7 +19,7 @@ fn what_a_removal_sends() {
         (State::Both, " send:unsubscribe unavailable send:unsubscribed"),
     ];
     for (state, presence) in rows {
-        let mut roster = roster(state, Some(item(state)), Config::default());
+        let mut roster = roster(state, Some(item(state)), RosterConfig::default());
         let mut decisions = Vec::new();
         roster.remove(&contact(), &mut decisions).unwrap();
         assert_eq!(words(&decisions), format!("save push{presence} result"), "{state:?}");
@@ -34,7 +34,7 @@ fn what_a_removal_sends() {
 #[test]
 fn what_is_not_there_is_not_removed() {
     for state in [State::None, State::NonePendingIn] {
-        let mut roster = roster(state, None, Config::default());
+        let mut roster = roster(state, None, RosterConfig::default());
         let (before, mut decisions) = (roster.clone(), Vec::new());
         assert_eq!(roster.remove(&contact(), &mut decisions), Err(Error::NotFound));
         assert_eq!(roster.remove(&bare("nobody@example.net"), &mut decisions), Err(Error::NotFound));

@@ -1,6 +1,6 @@
 //! Subscription requests that wait for the user (RFC 6121 section 3.1.3).
 
-use balcony_roster::{Audience, Config, Decision, State};
+use balcony_roster::{Audience, Decision, RosterConfig, State};
 use balcony_stanza::{PresenceType as P, Stanza};
 use balcony_xml::{Element, Name};
 
@@ -15,7 +15,7 @@ fn with_nick(text: &str) -> Stanza {
 #[test]
 fn a_request_is_kept_whole_until_it_is_answered() {
     for answer in [P::Subscribed, P::Unsubscribed] {
-        let mut roster = empty(Config::default());
+        let mut roster = empty(RosterConfig::default());
         let mut decisions = Vec::new();
         roster.inbound(with_nick("Romeo"), &mut decisions);
         let [Decision::Save(_), Decision::Deliver { to: Audience::Available, stanza }] = &decisions[..]
@@ -40,7 +40,7 @@ fn a_request_is_kept_whole_until_it_is_answered() {
 // RFC 6121 §A.3.2 [A.3.2-3]: who takes a request back is not shown any more
 #[test]
 fn a_request_can_be_taken_back() {
-    let mut roster = empty(Config::default());
+    let mut roster = empty(RosterConfig::default());
     roster.inbound(with_nick("Romeo"), &mut Vec::new());
     roster.inbound(incoming(P::Unsubscribe, CONTACT), &mut Vec::new());
     assert_eq!(roster.requests().len(), 0);
@@ -49,7 +49,7 @@ fn a_request_can_be_taken_back() {
 // RFC 6121 §3.1.3 [SB8]: their number and size are limited
 #[test]
 fn requests_are_bounded() {
-    let config = Config { requests: 2, request: 200, ..Config::default() };
+    let config = RosterConfig { requests: 2, request: 200, ..RosterConfig::default() };
     let mut roster = empty(config);
     let mut decisions = Vec::new();
     roster.inbound(with_nick(&"x".repeat(200)), &mut decisions);

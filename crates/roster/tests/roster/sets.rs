@@ -1,6 +1,6 @@
 //! Roster sets and their errors (RFC 6121 sections 2.3 to 2.5).
 
-use balcony_roster::{Change, Config, Error, Item, Roster, Set, State};
+use balcony_roster::{Change, Error, Item, Roster, RosterConfig, Set, State};
 use balcony_stanza::{ErrorCondition as C, ErrorType as T, PresenceType as P, StanzaError};
 
 use crate::world::{
@@ -25,7 +25,7 @@ fn refuse(roster: &mut Roster, set: Set, error: Error) {
 // RFC 6121 §2.3.2 [R17, R18]: a result for the setter, one item for all interested resources; a new item has subscription none
 #[test]
 fn a_set_adds_an_item() {
-    let mut roster = empty(Config::default());
+    let mut roster = empty(RosterConfig::default());
     let mut decisions = Vec::new();
     roster.set(set(Some("Romeo"), &["Friends", "Lovers"]), &mut decisions).unwrap();
     assert_eq!(words(&decisions), "save push result");
@@ -44,7 +44,7 @@ fn a_set_replaces_name_and_groups_and_nothing_else() {
         for name in [None, Some("")] {
             let mut before = item(state);
             before.approved = matches!(state, State::None | State::NonePendingOut | State::To);
-            let mut roster = roster(state, Some(before.clone()), Config::default());
+            let mut roster = roster(state, Some(before.clone()), RosterConfig::default());
             let mut decisions = Vec::new();
             roster.set(set(name, &[]), &mut decisions).unwrap();
             assert_eq!(words(&decisions), "save push result");
@@ -58,7 +58,7 @@ fn a_set_replaces_name_and_groups_and_nothing_else() {
 // RFC 6121 §3.1.3 [6.1]: a contact that waits can be put into the roster; it still waits
 #[test]
 fn a_set_leaves_a_request_waiting() {
-    let mut roster = roster(State::NonePendingIn, None, Config::default());
+    let mut roster = roster(State::NonePendingIn, None, RosterConfig::default());
     roster.set(set(Some("Romeo"), &[]), &mut Vec::new()).unwrap();
     assert_eq!(roster.state(&contact()), State::NonePendingIn);
     assert!(roster.request(&contact()).is_some());
@@ -67,7 +67,7 @@ fn a_set_leaves_a_request_waiting() {
 // RFC 6121 §2.3.3 [RE3]: compared like resourceparts: U+212B maps to U+00C5; case counts
 #[test]
 fn a_group_stands_once() {
-    let mut roster = empty(Config::default());
+    let mut roster = empty(RosterConfig::default());
     refuse(&mut roster, set(None, &["a", "b", "a"]), Error::DuplicateGroup);
     refuse(&mut roster, set(None, &["\u{212B}", "\u{C5}"]), Error::DuplicateGroup);
     // No resourceparts, and still groups.
@@ -78,7 +78,7 @@ fn a_group_stands_once() {
 // RFC 6121 §2.3.3 [RE4, RE5, RE6]
 #[test]
 fn names_and_groups_are_bounded() {
-    let config = Config { name: 4, group: 4, groups: 2, ..Config::default() };
+    let config = RosterConfig { name: 4, group: 4, groups: 2, ..RosterConfig::default() };
     let mut roster = empty(config);
     refuse(&mut roster, set(Some("abcde"), &[]), Error::NameTooLong);
     refuse(&mut roster, set(None, &["ab", ""]), Error::EmptyGroup);
@@ -90,13 +90,17 @@ fn names_and_groups_are_bounded() {
 // RFC 6121 §2.3.3 [RE10]
 #[test]
 fn nobody_is_their_own_contact() {
-    refuse(&mut empty(Config::default()), Set { jid: bare(USER), name: None, groups: vec![] }, Error::OwnJid);
+    refuse(
+        &mut empty(RosterConfig::default()),
+        Set { jid: bare(USER), name: None, groups: vec![] },
+        Error::OwnJid,
+    );
 }
 
 // RFC 6120 §8.3.3.18: a roster has a bound, whichever way an item would be made
 #[test]
 fn a_roster_is_bounded() {
-    let mut roster = empty(Config { items: 1, ..Config::default() });
+    let mut roster = empty(RosterConfig { items: 1, ..RosterConfig::default() });
     let mut decisions = Vec::new();
     roster.set(Set { jid: bare("nurse@example.com"), name: None, groups: vec![] }, &mut decisions).unwrap();
     roster.inbound(incoming(P::Subscribe, CONTACT), &mut decisions);
@@ -117,7 +121,7 @@ fn a_roster_is_bounded() {
 #[test]
 fn the_texts_of_a_roster_are_bounded() {
     // The addresses have 17 and 13 octets, so that 10 are left.
-    let mut roster = empty(Config { bytes: 40, ..Config::default() });
+    let mut roster = empty(RosterConfig { bytes: 40, ..RosterConfig::default() });
     let mut decisions = Vec::new();
     let named = |jid: &str, name: &str, group: &str| Set {
         jid: bare(jid),
@@ -135,7 +139,7 @@ fn the_texts_of_a_roster_are_bounded() {
         assert_eq!(roster.outbound(outgoing(kind, "b@example.net"), &mut decisions), Err(Error::Full));
     }
     // One that is over its bound already may be put in order step by step.
-    let less = Config { bytes: 10, ..Config::default() };
+    let less = RosterConfig { bytes: 10, ..RosterConfig::default() };
     let mut roster = balcony_roster::Roster::from_parts(bare(USER), roster.to_parts(), less);
     roster.set(named("nurse@example.com", "Ange", "x"), &mut decisions).unwrap();
     refuse(&mut roster, named("nurse@example.com", "Angel", "x"), Error::Full);

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use balcony_jid::BareJid;
-use balcony_roster::{Answer, Change, Config, Decision, Item, Push, Roster, Set, Version};
+use balcony_roster::{Answer, Change, Decision, Item, Push, Roster, RosterConfig, Set, Version};
 use balcony_stanza::{PresenceType, ns};
 use proptest::prelude::*;
 
@@ -29,7 +29,7 @@ fn is_whole(answer: &Answer) -> bool {
 // RFC 6121 §2.6.3 [RV6, RV7]: one push for each item, as it is now, in the order of the changes, each with its own version
 #[test]
 fn what_was_missed_comes_once_and_in_order() {
-    let mut roster = empty(Config::default());
+    let mut roster = empty(RosterConfig::default());
     for jid in ["a@example.net", "b@example.net", "c@example.net", "d@example.net"] {
         set(&mut roster, jid, "old");
     }
@@ -48,7 +48,7 @@ fn what_was_missed_comes_once_and_in_order() {
 // RFC 6121 §2.6.2 [RV3], §2.6.3 [RV4, RV5, RV10]
 #[test]
 fn when_the_whole_roster_is_sent() {
-    let config = Config { changes: 3, ..Config::default() };
+    let config = RosterConfig { changes: 3, ..RosterConfig::default() };
     let mut roster = empty(config);
     // Valid, and empty: not the same as an empty roster.
     assert_eq!(missed(&roster, roster.version()), []);
@@ -77,7 +77,7 @@ fn when_the_whole_roster_is_sent() {
 // RFC 6121 §2.6.3 [RV7]: a version is an arbitrary name; running out of numbers is nothing special
 #[test]
 fn versions_wrap() {
-    let mut roster = Roster::new(bare("juliet@example.com"), Version(u64::MAX), Config::default());
+    let mut roster = Roster::new(bare("juliet@example.com"), Version(u64::MAX), RosterConfig::default());
     let seen = roster.version();
     set(&mut roster, "a@example.net", "x");
     set(&mut roster, "b@example.net", "x");
@@ -141,7 +141,7 @@ proptest! {
     // of pushes are all different
     #[test]
     fn a_cache_becomes_the_roster(steps in prop::collection::vec(step(), 1..60), changes in 0..8_usize) {
-        let mut roster = empty(Config { changes, items: 4, requests: 3, ..Config::default() });
+        let mut roster = empty(RosterConfig { changes, items: 4, requests: 3, ..RosterConfig::default() });
         let (mut present, mut away) = (Client::default(), Client::default());
         let mut versions = vec![roster.version()];
         for step in steps {
@@ -168,7 +168,7 @@ proptest! {
             prop_assert!(roster.items().eq(present.items.values()));
             prop_assert!(roster.items().len() <= 4 && roster.requests().len() <= 3);
             prop_assert!(roster.to_parts().changes.len() <= changes);
-            let kept = Roster::from_parts(roster.owner().clone(), roster.to_parts(), Config { changes, items: 4, requests: 3, ..Config::default() });
+            let kept = Roster::from_parts(roster.owner().clone(), roster.to_parts(), RosterConfig { changes, items: 4, requests: 3, ..RosterConfig::default() });
             prop_assert_eq!(&kept, &roster);
         }
         away.sync(&roster);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use balcony_jid::BareJid;
-use balcony_roster::{Audience, Config, Decision, Item, Parts, Push, Roster, State, Version};
+use balcony_roster::{Audience, Decision, Item, Parts, Push, Roster, RosterConfig, State, Version};
 use balcony_stanza::PresenceType as P;
 use balcony_stanza::{Kind, PresenceType, Stanza};
 
@@ -21,7 +21,7 @@ pub(crate) fn contact() -> BareJid {
     bare(CONTACT)
 }
 
-pub(crate) fn empty(config: Config) -> Roster {
+pub(crate) fn empty(config: RosterConfig) -> Roster {
     Roster::new(bare(USER), Version(1), config)
 }
 
@@ -46,7 +46,7 @@ pub(crate) fn item(state: State) -> Item {
 }
 
 /// A roster with this state, and with this item if there is one.
-pub(crate) fn roster(state: State, item: Option<Item>, config: Config) -> Roster {
+pub(crate) fn roster(state: State, item: Option<Item>, config: RosterConfig) -> Roster {
     let request = state.is_pending_in().then(|| Arc::new(incoming(P::Subscribe, CONTACT)));
     let parts = Parts {
         version: Version(1),

@@ -1,7 +1,7 @@
 //! The `<query/>` element, read and written (RFC 6121 section 2.1).
 
 use balcony_machine::XmlLimits;
-use balcony_roster::{Answer, Change, Config, Error, Item, Push, Request, Set, Subscription, Version};
+use balcony_roster::{Answer, Change, Error, Item, Push, Request, RosterConfig, Set, Subscription, Version};
 use balcony_stanza::{IqType, Stanza, ns};
 use balcony_xml::Element;
 use proptest::prelude::*;
@@ -97,7 +97,7 @@ fn a_roster_is_its_owners() {
 // RFC 6121 §2.1.4 [R12, RV10]: an empty roster is a query without items; §2.6.3 [RV8]: every result has a version
 #[test]
 fn an_empty_roster() {
-    let Answer::Whole(query) = empty(Config::default()).get(None) else { panic!("not whole") };
+    let Answer::Whole(query) = empty(RosterConfig::default()).get(None) else { panic!("not whole") };
     assert_eq!(text(&query), "<query xmlns='jabber:iq:roster' ver='1'/>");
 }
 
@@ -136,7 +136,7 @@ fn pushes() {
 #[test]
 fn features() {
     let names = |pre_approval| {
-        let config = Config { pre_approval, ..Config::default() };
+        let config = RosterConfig { pre_approval, ..RosterConfig::default() };
         config.features().iter().map(text).collect::<Vec<_>>()
     };
     assert_eq!(

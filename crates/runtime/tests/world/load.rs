@@ -56,7 +56,7 @@ pub(crate) async fn a_burst_to_a_slow_reader_arrives_whole() {
 }
 
 /// Asks the server something, and waits for the answer.
-async fn ask(client: &mut Client) {
+async fn ask(client: &mut ConnectedClient) {
     let outcome = client.request(RequestKind::Get, Some("localhost".parse().unwrap()), ping(), PATIENCE);
     assert!(matches!(soon(outcome).await, Ok(RequestOutcome::Result(_))));
 }
@@ -187,7 +187,8 @@ pub(crate) async fn other_transports(ours: impl Socket, theirs: impl Socket) {
     let world = World::new().await;
     world.server.connect(theirs, "a pipe", Transport::Stream);
     let config = world.account("romeo@localhost/orchard");
-    let mut romeo = soon(Client::over(crate::kind::with(Options::default()), ours, config)).await.unwrap();
+    let mut romeo =
+        soon(ConnectedClient::over(crate::kind::with(Options::default()), ours, config)).await.unwrap();
     let mut juliet = world.online("juliet@localhost/balcony", 0).await;
     soon(romeo.send(&chat("juliet@localhost/balcony", &"long ".repeat(3_000)))).await.unwrap();
     assert_eq!(body(&message(&mut juliet).await).len(), 15_000);

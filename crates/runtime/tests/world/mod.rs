@@ -20,15 +20,15 @@ pub(crate) use rough::*;
 pub(crate) use talk::*;
 pub(crate) use web::*;
 
-use balcony_client::{Config as ClientConfig, ConnectError, Endpoint, Event};
+use balcony_client::{ClientConfig, ConnectError, Endpoint, MachineEvent};
 use balcony_jid::Jid;
 use balcony_machine::Secret;
-use balcony_server::Config;
+use balcony_server::ServerConfig;
 use balcony_stanza::{MessageType, Payload, PresenceType, Stanza, ns};
-use balcony_tls::{ClientConfig as Trust, ServerConfig as Certificate};
+use balcony_tls::{TlsIdentity, TlsTrust};
 use balcony_xml::{Element, Name};
 
-use runtime::{Client, ServerHandle};
+use runtime::{ConnectedClient, ServerHandle};
 
 use balcony_runtime::Options;
 
@@ -91,20 +91,20 @@ pub(crate) use all_on;
 /// A server on loopback and what its clients need to know.
 struct World {
     server: ServerHandle,
-    trust: Trust,
+    trust: TlsTrust,
     /// Ports for STARTTLS, direct TLS, WebSockets, and WebSockets on TLS.
     ports: Vec<u16>,
 }
 
 /// A new certificate, and a configuration of clients that trusts it and nothing else.
-fn certificate() -> (Certificate, Trust) {
+fn certificate() -> (TlsIdentity, TlsTrust) {
     let (certificate, key) = balcony_tls::self_signed(&["localhost"]).unwrap();
-    let trust = Trust::builder().roots_pem(certificate.as_bytes()).unwrap().build().unwrap();
-    (Certificate::from_pem(certificate.as_bytes(), key.expose().as_bytes()).unwrap(), trust)
+    let trust = TlsTrust::builder().roots_pem(certificate.as_bytes()).unwrap().build().unwrap();
+    (TlsIdentity::from_pem(certificate.as_bytes(), key.expose().as_bytes()).unwrap(), trust)
 }
 
-fn config(certificate: Certificate) -> Config {
-    let mut config = Config::new(vec!["localhost".parse().unwrap()], Secret::new([7; 32]));
+fn config(certificate: TlsIdentity) -> ServerConfig {
+    let mut config = ServerConfig::new(vec!["localhost".parse().unwrap()], Secret::new([7; 32]));
     config.certificate = Some(certificate);
     config
 }
@@ -114,11 +114,11 @@ impl World {
         World::with(|_| {}, 100).await
     }
 
-    async fn with(change: impl FnOnce(&mut Config), most: usize) -> World {
+    async fn with(change: impl FnOnce(&mut ServerConfig), most: usize) -> World {
         World::with_options(Options::default(), change, most).await
     }
 
-    async fn with_options(options: Options, change: impl FnOnce(&mut Config), most: usize) -> World {
+    async fn with_options(options: Options, change: impl FnOnce(&mut ServerConfig), most: usize) -> World {
         let (certificate, trust) = certificate();
         let mut config = config(certificate);
         change(&mut config);
@@ -140,12 +140,12 @@ impl World {
         Endpoint::Address { host: "localhost".into(), port: self.ports[usize::from(direct_tls)], direct_tls }
     }
 
-    async fn connect(&self, config: ClientConfig, direct_tls: bool) -> Result<Client, ConnectError> {
+    async fn connect(&self, config: ClientConfig, direct_tls: bool) -> Result<ConnectedClient, ConnectError> {
         soon(runtime::connect(config, self.endpoint(direct_tls))).await
     }
 
     /// A client that is online, and available with this priority if one is given.
-    async fn online(&self, jid: &str, priority: impl Into<Option<i8>>) -> Client {
+    async fn online(&self, jid: &str, priority: impl Into<Option<i8>>) -> ConnectedClient {
         let mut client = self.connect(self.account(jid), false).await.unwrap();
         if let Some(priority) = priority.into() {
             let priority = Element::new(PRIORITY, ns::CLIENT).text(&priority.to_string());
@@ -188,15 +188,15 @@ fn ping() -> Payload {
 }
 
 /// The next stanza.
-async fn receive(client: &mut Client) -> Stanza {
+async fn receive(client: &mut ConnectedClient) -> Stanza {
     match soon(client.next()).await.unwrap() {
-        Some(Event::Stanza(stanza)) => *stanza,
+        Some(MachineEvent::Stanza(stanza)) => *stanza,
         other => panic!("expected a stanza, got {other:?}"),
     }
 }
 
 /// The next message; presence of others goes unnoticed.
-async fn message(client: &mut Client) -> Stanza {
+async fn message(client: &mut ConnectedClient) -> Stanza {
     loop {
         let stanza = receive(client).await;
         if stanza.head.kind.name() == "message" {

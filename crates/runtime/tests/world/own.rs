@@ -83,7 +83,7 @@ pub(crate) async fn sessions_are_ended() {
     assert!(!soon(world.server.disconnect(phone_jid.clone(), error())).await);
     let ended = loop {
         match soon(phone.next()).await {
-            Ok(Some(Event::Stanza(_))) => {}
+            Ok(Some(MachineEvent::Stanza(_))) => {}
             other => break other.map(|event| format!("{event:?}")),
         }
     };

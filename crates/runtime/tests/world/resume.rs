@@ -12,7 +12,9 @@ const PHONE: &str = "romeo@localhost/phone";
 const LAPTOP: &str = "juliet@localhost/laptop";
 
 /// A phone behind a network, and a laptop that is available.
-pub(super) async fn phone_and_laptop(change: impl FnOnce(&mut Config)) -> (World, Relay, Client, Client) {
+pub(super) async fn phone_and_laptop(
+    change: impl FnOnce(&mut ServerConfig),
+) -> (World, Relay, ConnectedClient, ConnectedClient) {
     let world = World::with(change, 100).await;
     let relay = Relay::to(world.ports[0]);
     let endpoint = Endpoint::Address { host: "localhost".into(), port: relay.port, direct_tls: false };
@@ -26,9 +28,9 @@ pub(super) async fn phone_and_laptop(change: impl FnOnce(&mut Config)) -> (World
 }
 
 /// Up to the end of the connection.
-pub(super) async fn lost(client: &mut Client) {
+pub(super) async fn lost(client: &mut ConnectedClient) {
     while let Some(event) = soon(client.next()).await.ok().flatten() {
-        assert!(!matches!(event, Event::Stanza(_)), "{event:?}");
+        assert!(!matches!(event, MachineEvent::Stanza(_)), "{event:?}");
     }
 }
 
@@ -148,7 +150,7 @@ pub(crate) async fn presence_of_an_old_session_is_not_told_in_a_new_one() {
         assert_eq!(goes_on, resumption > Duration::ZERO);
         let mut told = Vec::new();
         loop {
-            let Some(Event::Stanza(stanza)) = soon(phone.next()).await.unwrap() else { continue };
+            let Some(MachineEvent::Stanza(stanza)) = soon(phone.next()).await.unwrap() else { continue };
             if stanza.head.kind.name() == "message" {
                 assert_eq!(body(&stanza), "kept");
                 break;

@@ -23,7 +23,7 @@ pub(super) async fn connections(world: &World, expected: usize) {
 }
 
 /// The condition with which the server ended the stream.
-async fn ended(client: &mut Client) -> StreamCondition {
+async fn ended(client: &mut ConnectedClient) -> StreamCondition {
     loop {
         match soon(client.next()).await {
             Ok(Some(_)) => {}
@@ -55,7 +55,7 @@ pub(crate) async fn wrong_passwords_are_refused() {
         assert!(error.to_string().starts_with("wrong password, or no such account"), "{error}");
     }
     // Whoever does not look at certificates has heard it from somebody.
-    world.trust = Trust::builder().dangerous_accept_any().build().unwrap();
+    world.trust = TlsTrust::builder().dangerous_accept_any().build().unwrap();
     let mut config = world.account("romeo@localhost");
     config.stream.password = Secret::new("wrong".into());
     let error = world.connect(config, false).await.unwrap_err();
@@ -105,7 +105,7 @@ pub(crate) async fn shutdown_ends_all_streams() {
 
 // RFC 6120 §4.9.3.17: a peer that does not read loses its stream, and nobody else notices
 pub(crate) async fn slow_readers_stall_nobody() {
-    let small = |config: &mut Config| {
+    let small = |config: &mut ServerConfig| {
         config.limits.output = 65_536;
         config.limits.closing = Duration::from_millis(200);
     };
@@ -135,7 +135,7 @@ pub(crate) async fn slow_readers_stall_nobody() {
 
 // RFC 6120 §4.6.1: one that never reads, and has not logged in, holds up neither the others nor the end
 pub(crate) async fn one_that_never_reads_holds_up_nobody() {
-    let impatient = |config: &mut Config| {
+    let impatient = |config: &mut ServerConfig| {
         (config.tls, config.registration) = (balcony_stream::TlsPolicy::Optional, true);
         config.limits.output = 65_536;
         config.limits.negotiation = Duration::from_secs(6);

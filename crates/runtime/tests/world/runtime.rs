@@ -5,18 +5,21 @@ use core::pin::pin;
 use core::task::Poll;
 use core::time::Duration;
 
-use balcony_client::{Config as ClientConfig, ConnectError, Endpoint};
+use balcony_client::{ClientConfig, ConnectError, Endpoint};
 use balcony_runtime::{Options, Runtime as _, Server, Timer as _, Transport};
-use balcony_server::{Ask, Config, Reply};
+use balcony_server::{Ask, Reply, ServerConfig};
 
 pub(crate) use balcony_runtime::ServerHandle;
 
 use crate::kind::{self, Kind};
 
-pub(crate) type Client = balcony_runtime::Client<Kind>;
+pub(crate) type ConnectedClient = balcony_runtime::ConnectedClient<Kind>;
 
-pub(crate) async fn connect(config: ClientConfig, endpoint: Endpoint) -> Result<Client, ConnectError> {
-    Client::connect_on(kind::with(Options::default()), config, endpoint).await
+pub(crate) async fn connect(
+    config: ClientConfig,
+    endpoint: Endpoint,
+) -> Result<ConnectedClient, ConnectError> {
+    ConnectedClient::connect_on(kind::with(Options::default()), config, endpoint).await
 }
 
 /// How the ports begin, in order.
@@ -25,7 +28,7 @@ pub(crate) const TRANSPORTS: [Transport; 4] =
 
 pub(crate) async fn serve(
     options: Options,
-    config: Config,
+    config: ServerConfig,
     ask: impl Fn(Ask, Reply) + Send + Sync + 'static,
     most: usize,
 ) -> (ServerHandle, Vec<u16>) {

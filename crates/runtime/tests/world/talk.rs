@@ -84,8 +84,8 @@ pub(crate) async fn websockets() {
 // RFC 6120 §3.2.1 [C1]: where the SRV records say, on all runtimes
 pub(crate) async fn the_dns_says_where() {
     let (certificate, key) = balcony_tls::self_signed(&["example.com"]).unwrap();
-    let trust = Trust::builder().roots_pem(certificate.as_bytes()).unwrap().build().unwrap();
-    let certificate = Certificate::from_pem(certificate.as_bytes(), key.expose().as_bytes()).unwrap();
+    let trust = TlsTrust::builder().roots_pem(certificate.as_bytes()).unwrap().build().unwrap();
+    let certificate = TlsIdentity::from_pem(certificate.as_bytes(), key.expose().as_bytes()).unwrap();
     let mut config = config(certificate);
     config.domains = vec!["example.com".parse().unwrap()];
     let (server, ports) = runtime::serve(Options::default(), config, accounts::ask(), 100).await;
@@ -94,14 +94,14 @@ pub(crate) async fn the_dns_says_where() {
     for by in [dns::By::Udp, dns::By::Tcp] {
         options.name_server = Some(dns::serve("_xmpp-client._tcp.example.com", world.ports[0], by));
         let account = world.account("romeo@example.com/orchard");
-        let connect = Client::connect_on(crate::kind::with(options), account, Endpoint::Domain);
+        let connect = ConnectedClient::connect_on(crate::kind::with(options), account, Endpoint::Domain);
         let romeo = soon(connect).await.unwrap();
         assert_eq!(romeo.jid().as_str(), "romeo@example.com/orchard");
         soon(romeo.close()).await.unwrap();
     }
     // This one does not know that domain, and nobody is at its own port.
     let account = world.account("romeo@unknown.invalid");
-    let connect = Client::connect_on(crate::kind::with(options), account, Endpoint::Domain);
+    let connect = ConnectedClient::connect_on(crate::kind::with(options), account, Endpoint::Domain);
     let error = soon(connect).await.unwrap_err().to_string();
     assert!(error.contains("unknown.invalid:5222"), "{error}");
 }
@@ -129,7 +129,7 @@ pub(crate) async fn requests_wait_and_keep_the_rest() {
 
     let started = soon(romeo.start_request(RequestKind::Get, Some(server), ping(), PATIENCE)).await.unwrap();
     match soon(romeo.next()).await.unwrap() {
-        Some(Event::Response(request, RequestOutcome::Result(_))) => assert_eq!(request, started),
+        Some(MachineEvent::Response(request, RequestOutcome::Result(_))) => assert_eq!(request, started),
         other => panic!("{other:?}"),
     }
 

@@ -4,7 +4,7 @@ use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
 
 use balcony_stanza::{StreamCondition, StreamError};
-use balcony_tls::{ServerConfig, Session};
+use balcony_tls::{Session, TlsIdentity};
 
 use super::*;
 
@@ -16,12 +16,12 @@ fn host_meta(port: u16) -> Endpoint {
 }
 
 /// A web server for `localhost` that answers requests for these paths, and where it is.
-fn serve(certificate: Certificate, answers: impl Fn(&str) -> String + Send + 'static) -> u16 {
+fn serve(certificate: TlsIdentity, answers: impl Fn(&str) -> String + Send + 'static) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     std::thread::spawn(move || {
         for socket in listener.incoming() {
-            let (mut socket, config): (_, ServerConfig) = (socket.unwrap(), certificate.web());
+            let (mut socket, config): (_, TlsIdentity) = (socket.unwrap(), certificate.web());
             let mut session = Session::server(&config).unwrap();
             let (mut plain, mut buffer) = (Vec::new(), [0; 4096]);
             while !plain.ends_with(b"\r\n\r\n") {

@@ -21,7 +21,7 @@ use balcony_stream::server::{ServerAnswer, ServerAsk, ServerEvent};
 pub use up::Up;
 
 use crate::action::{Action, ConnectionId, Ended, Notice};
-use crate::config::Config;
+use crate::config::ServerConfig;
 use crate::conn::{Attached, Conn};
 use crate::deadlines::Deadlines;
 use crate::link::Next;
@@ -33,7 +33,7 @@ use crate::transport::{self, Streams, Transport};
 ///
 /// Its methods append [`Action`]s for whoever has the sockets, and gather what is to be said [up](Connections::next_up).
 pub struct Connections {
-    config: Config,
+    config: ServerConfig,
     streams: Streams,
     conns: Slots<ConnectionId, Conn>,
     deadlines: Deadlines<ConnectionId>,
@@ -47,7 +47,7 @@ pub struct Connections {
 impl Connections {
     /// Without any connection.
     #[must_use]
-    pub fn new(config: Config, random: Random) -> Self {
+    pub fn new(config: ServerConfig, random: Random) -> Self {
         Connections {
             streams: Streams::new(&config),
             config,
@@ -183,14 +183,14 @@ impl Connections {
     }
 
     /// The configuration that new connections get from now on.
-    pub fn configure(&mut self, config: Config) {
+    pub fn configure(&mut self, config: ServerConfig) {
         self.streams = Streams::new(&config);
         self.config = config;
     }
 
     /// The configuration.
     #[must_use]
-    pub fn config(&self) -> &Config {
+    pub fn config(&self) -> &ServerConfig {
         &self.config
     }
 

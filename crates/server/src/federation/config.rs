@@ -52,11 +52,11 @@ pub struct FederationConfig {
 #[cfg(feature = "tls")]
 #[derive(Clone, Debug)]
 pub struct FederationTls {
-    /// Where we accept: made by [`ServerConfig::federation`](balcony_tls::ServerConfig::federation).
-    pub accepts: balcony_tls::ServerConfig,
-    /// Where we connect: made with [`federation`](balcony_tls::ClientConfigBuilder::federation), and, if dialback is to serve where
-    /// a certificate does not, with [`accept_unproven`](balcony_tls::ClientConfigBuilder::accept_unproven).
-    pub connects: balcony_tls::ClientConfig,
+    /// Where we accept: made by [`TlsIdentity::federation`](balcony_tls::TlsIdentity::federation).
+    pub accepts: balcony_tls::TlsIdentity,
+    /// Where we connect: made with [`federation`](balcony_tls::TlsTrustBuilder::federation), and, if dialback is to serve where
+    /// a certificate does not, with [`accept_unproven`](balcony_tls::TlsTrustBuilder::accept_unproven).
+    pub connects: balcony_tls::TlsTrust,
 }
 
 /// The bounds of all streams to and from other servers together. Bytes are as [`cost`](balcony_router::cost) counts them.

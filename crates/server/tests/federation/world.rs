@@ -14,7 +14,7 @@ use balcony_server::federation::{
 };
 use balcony_stanza::{ErrorCondition, MessageType, PresenceType, Stanza};
 use balcony_stream::TlsPolicy;
-use balcony_tls::{Authority, ClientConfig, ServerConfig};
+use balcony_tls::{Authority, TlsIdentity, TlsTrust};
 
 pub static AUTHORITY: LazyLock<Authority> = LazyLock::new(|| Authority::new(today()).unwrap());
 pub static STRANGER: LazyLock<Authority> = LazyLock::new(|| Authority::new(today()).unwrap());
@@ -58,13 +58,13 @@ pub fn config_of(domains: &[&str], names: &[&str], trust: Trust, issuer: &Author
     }
     let (certificate, key) = issuer.issue(names, None, today()).unwrap();
     let (certificate, key) = (certificate.as_bytes(), key.expose().as_bytes());
-    let connects = ClientConfig::builder().roots_pem(AUTHORITY.certificate_pem().as_bytes()).unwrap();
+    let connects = TlsTrust::builder().roots_pem(AUTHORITY.certificate_pem().as_bytes()).unwrap();
     let mut connects = connects.federation(certificate, key).unwrap();
     if config.dialback.is_some() {
         connects = connects.accept_unproven();
     }
     let connects = connects.build().unwrap();
-    let accepts = ServerConfig::from_pem(certificate, key).unwrap().federation(&connects).unwrap();
+    let accepts = TlsIdentity::from_pem(certificate, key).unwrap().federation(&connects).unwrap();
     config.certificate = Some(FederationTls { accepts, connects });
     config
 }

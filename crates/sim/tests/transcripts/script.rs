@@ -29,7 +29,7 @@ use balcony_router::extension::blocking::Blocking;
 use balcony_router::extension::offline::Offline;
 use balcony_router::extension::{Builder, Extensions};
 use balcony_sasl::Mechanism;
-use balcony_server::Config;
+use balcony_server::ServerConfig;
 
 use crate::names::Names;
 use crate::stage::{How, Login, Stage, Wire};
@@ -110,7 +110,7 @@ impl Replay {
             ["config", ..] if self.stage.is_none() => {
                 self.config.push(words[1..].join(" "));
                 config(
-                    &mut Config::new(Vec::new(), balcony_machine::Secret::new([0; 32])),
+                    &mut ServerConfig::new(Vec::new(), balcony_machine::Secret::new([0; 32])),
                     &words[1..].join(" "),
                 )
             }
@@ -186,7 +186,7 @@ pub(crate) fn extensions() -> Builder {
 }
 
 /// One `* config` line.
-fn config(server: &mut Config, words: &str) -> Option<()> {
+fn config(server: &mut ServerConfig, words: &str) -> Option<()> {
     let (name, value) = words.split_once(' ').unwrap_or((words, ""));
     match (name, value) {
         ("registration", "") => server.registration = true,

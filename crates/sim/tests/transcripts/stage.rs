@@ -3,11 +3,11 @@
 use core::time::Duration;
 use std::collections::VecDeque;
 
-use balcony_client::{Client, Event};
+use balcony_client::{ClientMachine, MachineEvent};
 use balcony_jid::{BareJid, Jid};
 use balcony_machine::{Instant, Progress, Secret, Seed, Ticket, XmlLimits};
 use balcony_sasl::Mechanism;
-use balcony_server::{Action, Answer, Ask, Config, ConnectionId, Server, Transport};
+use balcony_server::{Action, Answer, Ask, ConnectionId, Server, ServerConfig, Transport};
 use balcony_sim::Accounts;
 use balcony_stream::TlsPolicy;
 use balcony_xml::Reader;
@@ -65,7 +65,7 @@ struct Connection {
     name: String,
     id: ConnectionId,
     /// It speaks until it is bound.
-    client: Option<Client>,
+    client: Option<ClientMachine>,
     /// A client speaks, or has done so since the wires were taken.
     logging_in: bool,
     /// Whether the client has asked for a resource.
@@ -82,9 +82,9 @@ struct Connection {
 
 impl Stage {
     /// A server for `example.com` without TLS.
-    pub(crate) fn new(how: How, change: impl FnOnce(&mut Config)) -> Self {
+    pub(crate) fn new(how: How, change: impl FnOnce(&mut ServerConfig)) -> Self {
         let domain = BareJid::parse("example.com").unwrap();
-        let mut config = Config::new(vec![domain], Secret::new([9; 32]));
+        let mut config = ServerConfig::new(vec![domain], Secret::new([9; 32]));
         config.stream_management = false;
         config.tls = TlsPolicy::None;
         config.iterations = 4096;
@@ -134,13 +134,13 @@ impl Stage {
     pub(crate) fn login(&mut self, name: &str, jid: &str, login: Login) -> Option<()> {
         self.connect(name)?;
         let jid = Jid::parse(jid).ok()?;
-        let mut config = balcony_client::Config::new(jid.to_bare(), Secret::new(login.password));
+        let mut config = balcony_client::ClientConfig::new(jid.to_bare(), Secret::new(login.password));
         config.stream.tls = TlsPolicy::None;
         config.stream.mechanisms = vec![login.mechanism];
         config.stream.resource = jid.resourcepart().map(String::from);
         let place = self.connections.len() - 1;
         let connection = &mut self.connections[place];
-        connection.client = Some(Client::new(config, &Seed::from_u64(100 + place as u64), self.now));
+        connection.client = Some(ClientMachine::new(config, &Seed::from_u64(100 + place as u64), self.now));
         connection.named = jid.is_full();
         connection.logging_in = true;
         self.feed(place, &[]);
@@ -315,8 +315,8 @@ impl Stage {
         let mut out = Vec::new();
         while let Ok(Progress::Event(event)) = client.advance(self.now, &mut input, &mut out) {
             match event {
-                Event::Ask(ticket, ask) => client.answer(ticket, self.accounts.answer(ask)).unwrap(),
-                Event::Online(_) => connection.jid = client.jid().map(|jid| jid.to_jid()),
+                MachineEvent::Ask(ticket, ask) => client.answer(ticket, self.accounts.answer(ask)).unwrap(),
+                MachineEvent::Online(_) => connection.jid = client.jid().map(|jid| jid.to_jid()),
                 _ => {}
             }
         }

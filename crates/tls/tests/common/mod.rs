@@ -3,7 +3,7 @@
 
 use std::sync::LazyLock;
 
-use balcony_tls::{ClientConfig, Error, ServerConfig, Session, Status};
+use balcony_tls::{Error, Session, Status, TlsIdentity, TlsTrust};
 
 pub const DOMAIN: &str = "example.org";
 
@@ -13,15 +13,15 @@ pub static IDENTITY: LazyLock<(String, String)> = LazyLock::new(|| {
     (certificate, key.expose().clone())
 });
 
-pub static SERVER: LazyLock<ServerConfig> =
-    LazyLock::new(|| ServerConfig::from_pem(IDENTITY.0.as_bytes(), IDENTITY.1.as_bytes()).unwrap());
+pub static SERVER: LazyLock<TlsIdentity> =
+    LazyLock::new(|| TlsIdentity::from_pem(IDENTITY.0.as_bytes(), IDENTITY.1.as_bytes()).unwrap());
 
 /// A client that trusts this certificate only.
-pub fn trusting(pem: &str) -> ClientConfig {
-    ClientConfig::builder().roots_pem(pem.as_bytes()).unwrap().build().unwrap()
+pub fn trusting(pem: &str) -> TlsTrust {
+    TlsTrust::builder().roots_pem(pem.as_bytes()).unwrap().build().unwrap()
 }
 
-pub static CLIENT: LazyLock<ClientConfig> = LazyLock::new(|| trusting(&IDENTITY.0));
+pub static CLIENT: LazyLock<TlsTrust> = LazyLock::new(|| trusting(&IDENTITY.0));
 
 /// One side, and what it has received.
 pub struct Side {
@@ -64,7 +64,7 @@ pub struct Pair {
 }
 
 impl Pair {
-    pub fn new(client: &ClientConfig, server: &ServerConfig, domain: &str) -> Pair {
+    pub fn new(client: &TlsTrust, server: &TlsIdentity, domain: &str) -> Pair {
         Pair {
             client: Side::new(Session::client(client, domain).unwrap()),
             server: Side::new(Session::server(server).unwrap()),

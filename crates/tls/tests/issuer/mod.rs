@@ -1,7 +1,7 @@
 //! An authority that puts into certificates what servers have in theirs.
 #![allow(dead_code, unreachable_pub, reason = "each test file uses a part of it")]
 
-use balcony_tls::{ClientConfig, ServerConfig};
+use balcony_tls::{TlsIdentity, TlsTrust};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, CustomExtension, IsCa, KeyPair};
 
 /// One name in a certificate.
@@ -84,10 +84,10 @@ impl Issuer {
 }
 
 /// Both ends of a server with this certificate, as other servers see it, which trusts only this authority.
-pub fn server((certificate, key): &Pem, roots: &str) -> (ClientConfig, ServerConfig) {
+pub fn server((certificate, key): &Pem, roots: &str) -> (TlsTrust, TlsIdentity) {
     let (certificate, key) = (certificate.as_bytes(), key.as_bytes());
-    let client = ClientConfig::builder().roots_pem(roots.as_bytes()).unwrap();
+    let client = TlsTrust::builder().roots_pem(roots.as_bytes()).unwrap();
     let client = client.federation(certificate, key).unwrap().build().unwrap();
-    let server = ServerConfig::from_pem(certificate, key).unwrap().federation(&client).unwrap();
+    let server = TlsIdentity::from_pem(certificate, key).unwrap().federation(&client).unwrap();
     (client, server)
 }

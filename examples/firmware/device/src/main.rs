@@ -18,7 +18,7 @@ use alloc::string::String;
 use alloc::vec;
 
 use balcony_client::{
-    Agent, AgentConfig, AgentEvent, Client, Commands, Config, Disconnected, Discovery, Event, Presence, Pump,
+    Agent, AgentConfig, AgentEvent, ClientMachine, Commands, ClientConfig, Disconnected, Discovery, MachineEvent, Presence, Pump,
     PumpError, Session, Step, answer,
 };
 use balcony_jid::BareJid;
@@ -56,7 +56,7 @@ const CHUNK: usize = 128;
 
 struct Device {
     board: Board,
-    config: Config,
+    config: ClientConfig,
     agent: Agent<(Discovery, Commands)>,
     seed: Seed,
     told: usize,
@@ -82,7 +82,7 @@ fn main() -> ! {
 impl Device {
     fn new(board: Board) -> Option<Device> {
         let account = BareJid::parse(ACCOUNT).ok()?;
-        let mut config = Config::new(account, Secret::new(String::from(PASSWORD))).for_agent();
+        let mut config = ClientConfig::new(account, Secret::new(String::from(PASSWORD))).for_agent();
         config.stream.resource = Some(String::from(RESOURCE));
         // The line is the device's own, to a gateway that stands beside it.
         config.stream.tls = TlsPolicy::None;
@@ -133,11 +133,11 @@ impl Device {
         self.seed = self.seed.random().seed();
         let (config, now) = (self.config.clone(), self.board.now());
         let client = match session.take() {
-            Some(session) => match Client::resuming(config, session, &self.seed, now) {
+            Some(session) => match ClientMachine::resuming(config, session, &self.seed, now) {
                 Ok(client) => client,
                 Err(misuse) => return Disconnected::Lost(misuse.into()),
             },
-            None => Client::new(config, &self.seed, now),
+            None => ClientMachine::new(config, &self.seed, now),
         };
         let mut pump = Pump::new(client);
         let mut buffer = [0; CHUNK];
@@ -176,8 +176,8 @@ impl Device {
             self.agent.tick(now);
             match pump.step(now)? {
                 Step::Event(event) => match self.agent.take(now, event, pump.client()) {
-                    Some(Event::Ask(ticket, ask)) => pump.answer(ticket, answer(ask)),
-                    Some(Event::Authenticated { mechanism: Mechanism::ScramSha256, .. }) => {
+                    Some(MachineEvent::Ask(ticket, ask)) => pump.answer(ticket, answer(ask)),
+                    Some(MachineEvent::Authenticated { mechanism: Mechanism::ScramSha256, .. }) => {
                         self.happened("authenticated");
                     }
                     _ => self.tell(),

@@ -3,8 +3,8 @@
 use std::time::Instant as Clock;
 
 use balcony_client::{
-    Agent, AgentConfig, AgentEvent, CallId, Client, CommandCall, CommandOutcome, Commands, Completion,
-    Config, Event, Message, Presence, Pump, RequestError, Step, answer,
+    Agent, AgentConfig, AgentEvent, CallId, ClientMachine, CommandCall, CommandOutcome, Commands, Completion,
+    ClientConfig, MachineEvent, Message, Presence, Pump, RequestError, Step, answer,
 };
 use balcony_jid::{BareJid, Jid};
 use balcony_machine::{Instant, Secret, Seed};
@@ -53,7 +53,7 @@ pub(crate) struct Person {
 impl World {
     pub(crate) fn new(board: Board) -> Result<World, Failure> {
         let domain: BareJid = "example.com".parse()?;
-        let mut config = balcony_server::Config::new(vec![domain], Secret::new([7; 32]));
+        let mut config = balcony_server::ServerConfig::new(vec![domain], Secret::new([7; 32]));
         config.tls = TlsPolicy::None;
         let mut kept = Memory::default();
         for account in ["juliet@example.com", "romeo@example.com"] {
@@ -80,7 +80,7 @@ impl World {
     pub(crate) fn person(&mut self, jid: &str, priority: i8) -> Result<usize, Failure> {
         let (jid, now) = (jid.parse::<Jid>()?, self.now());
         let seed = Seed::from_u64(1 + self.people.len() as u64);
-        let mut config = Config::new(jid.to_bare(), Secret::new(PASSWORD.into())).for_agent();
+        let mut config = ClientConfig::new(jid.to_bare(), Secret::new(PASSWORD.into())).for_agent();
         config.stream.resource = jid.resourcepart().map(String::from);
         config.stream.tls = TlsPolicy::None;
         config.stream.mechanisms = vec![Mechanism::ScramSha256];
@@ -88,7 +88,7 @@ impl World {
         says.presence = Some(Presence::available().priority(priority));
         self.people.push(Person {
             id: self.server.accept(now, Transport::Stream, &mut self.actions),
-            pump: Pump::new(Client::new(config, &seed, now)),
+            pump: Pump::new(ClientMachine::new(config, &seed, now)),
             agent: Agent::new(says, (Commands::new(),), &seed),
             is_online: false,
             messages: Vec::new(),
@@ -233,7 +233,7 @@ impl Person {
             self.agent.tick(now);
             match self.pump.step(now)? {
                 Step::Event(event) => {
-                    if let Some(Event::Ask(ticket, ask)) = self.agent.take(now, event, self.pump.client()) {
+                    if let Some(MachineEvent::Ask(ticket, ask)) = self.agent.take(now, event, self.pump.client()) {
                         self.pump.answer(ticket, answer(ask));
                     }
                     self.tell();

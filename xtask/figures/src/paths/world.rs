@@ -1,6 +1,6 @@
 //! A server, those who log in to it, and a store that answers at once.
 
-use balcony_client::{Client, Event};
+use balcony_client::{ClientMachine, MachineEvent};
 use balcony_jid::BareJid;
 use balcony_machine::{Instant, Progress, Secret, Seed};
 use balcony_roster::{Item, Parts, Subscription, Version};
@@ -22,7 +22,7 @@ pub(crate) struct World {
     kept: Memory,
     connections: Vec<ConnectionId>,
     /// A client that logs in, on which connection, and what it says.
-    client: Option<(usize, Client)>,
+    client: Option<(usize, ClientMachine)>,
     said: Vec<Vec<u8>>,
     /// Bytes that were sent to each connection.
     pub(crate) written: Vec<usize>,
@@ -41,7 +41,7 @@ impl World {
 
     fn with(credentials: Credentials, kept: Memory) -> Self {
         let domain = BareJid::parse("example.com").expect("an address");
-        let mut config = balcony_server::Config::new(vec![domain], Secret::new([7; 32]));
+        let mut config = balcony_server::ServerConfig::new(vec![domain], Secret::new([7; 32]));
         config.tls = TlsPolicy::None;
         World {
             server: Server::new(config, Seed::from_u64(0)),
@@ -90,12 +90,12 @@ impl World {
     pub(crate) fn login(&mut self, account: &str, resource: &str) -> usize {
         self.account(account);
         let account = BareJid::parse(account).expect("an address");
-        let mut config = balcony_client::Config::new(account, Secret::new("pencil".into()));
+        let mut config = balcony_client::ClientConfig::new(account, Secret::new("pencil".into()));
         config.stream.tls = TlsPolicy::None;
         config.stream.mechanisms = vec![Mechanism::ScramSha256];
         config.stream.resource = Some(resource.into());
         let place = self.accept();
-        let client = Client::new(config, &Seed::from_u64(1 + place as u64), NOW);
+        let client = ClientMachine::new(config, &Seed::from_u64(1 + place as u64), NOW);
         self.client = Some((place, client));
         let before = self.bound;
         self.feed(&[]);
@@ -136,7 +136,7 @@ impl World {
         let Some((place, client)) = &mut self.client else { return };
         let mut out = Vec::new();
         while let Progress::Event(event) = client.advance(NOW, &mut input, &mut out).expect("a good server") {
-            if let Event::Ask(ticket, ClientAsk::SaltPassword { hash, password, salt, iterations }) = event {
+            if let MachineEvent::Ask(ticket, ClientAsk::SaltPassword { hash, password, salt, iterations }) = event {
                 let salted = salt_password(hash, password.expose(), &salt, iterations).expect("a password");
                 client.answer(ticket, ClientAnswer::Salted(salted)).expect("an open ask");
             }

@@ -4,7 +4,7 @@ use core::time::Duration;
 use std::env;
 
 use balcony_stanza::{Kind, Stanza};
-use balcony_tokio::{Client, Endpoint, Event, RequestKind, RequestOutcome};
+use balcony_tokio::{ConnectedClient, Endpoint, MachineEvent, RequestKind, RequestOutcome};
 use tokio::time::timeout;
 
 use crate::people::Result;
@@ -15,7 +15,7 @@ const SOON: Duration = Duration::from_millis(500);
 
 /// Somebody, and what they have seen of juliet, in order.
 struct Person {
-    client: Client,
+    client: ConnectedClient,
     seen: Vec<String>,
 }
 
@@ -23,7 +23,7 @@ impl Person {
     async fn open(account: &str, resource: &str) -> Result<Person> {
         let address = env::var("INTEROP_ADDRESS")?;
         let endpoint = Endpoint::parse(&address, false).ok_or("INTEROP_ADDRESS is no address")?;
-        let client = Client::connect(config(account, resource)?, endpoint).await?;
+        let client = ConnectedClient::connect(config(account, resource)?, endpoint).await?;
         let mut person = Person { client, seen: Vec::new() };
         person.say("<presence/>").await?;
         person.settle().await?;
@@ -49,7 +49,7 @@ impl Person {
         let looking = async {
             while what.is_none_or(|what| !self.seen.iter().any(|seen| seen == what)) {
                 match self.client.next().await? {
-                    Some(Event::Stanza(stanza)) => self.seen.extend(seen(&stanza)),
+                    Some(MachineEvent::Stanza(stanza)) => self.seen.extend(seen(&stanza)),
                     Some(_) => {}
                     None => return Err("the server has closed the stream".into()),
                 }

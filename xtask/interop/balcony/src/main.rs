@@ -18,8 +18,8 @@ use std::env;
 use balcony_jid::Jid;
 use balcony_machine::Secret;
 use balcony_stanza::{Payload, Stanza, ns};
-use balcony_tls::ClientConfig as Trust;
-use balcony_tokio::{Client, ClientConfig, Endpoint, Event, RequestKind, RequestOutcome};
+use balcony_tls::TlsTrust;
+use balcony_tokio::{ClientConfig, ConnectedClient, Endpoint, MachineEvent, RequestKind, RequestOutcome};
 use minidom::Element;
 use people::{Link, Request, Result};
 
@@ -31,21 +31,21 @@ async fn main() -> Result<()> {
         Some("resume") => resume::run().await,
         Some("inactive") => inactive::run().await,
         Some("survive") => survive::run().await,
-        _ => people::run::<Client>().await,
+        _ => people::run::<ConnectedClient>().await,
     }
 }
 
-impl Link for Client {
+impl Link for ConnectedClient {
     async fn open(account: &str, resource: &str) -> Result<Self> {
         let mut config = config(account, resource)?;
         config.take_requests = true;
         let address = env::var("INTEROP_ADDRESS")?;
         let endpoint = Endpoint::parse(&address, false).ok_or("INTEROP_ADDRESS is no address")?;
-        Ok(Client::connect(config, endpoint).await?)
+        Ok(ConnectedClient::connect(config, endpoint).await?)
     }
 
     async fn send(&mut self, stanza: &str) -> Result<()> {
-        Ok(Client::send(self, &parse(stanza)?).await?)
+        Ok(ConnectedClient::send(self, &parse(stanza)?).await?)
     }
 
     fn offers_preapproval(&self) -> Option<bool> {
@@ -54,8 +54,8 @@ impl Link for Client {
 
     async fn next(&mut self) -> Result<Element> {
         loop {
-            match Client::next(self).await? {
-                Some(Event::Stanza(stanza)) => return element(&stanza),
+            match ConnectedClient::next(self).await? {
+                Some(MachineEvent::Stanza(stanza)) => return element(&stanza),
                 Some(_) => {}
                 None => return Err("the server has closed the stream".into()),
             }
@@ -74,7 +74,7 @@ impl Link for Client {
         };
         let to = to.map(str::parse::<Jid>).transpose()?;
         let payload: Payload = parse(&format!("<message>{payload}</message>"))?.payload;
-        match Client::request(self, kind, to, payload, PATIENCE).await? {
+        match ConnectedClient::request(self, kind, to, payload, PATIENCE).await? {
             RequestOutcome::Result(stanza) => Ok(Ok(element(&stanza)?)),
             RequestOutcome::Error(error) => Ok(Err(error.condition.to_string())),
             RequestOutcome::TimedOut | RequestOutcome::Lost => Err("a request was not answered".into()),
@@ -82,7 +82,7 @@ impl Link for Client {
     }
 
     async fn close(self) -> Result<()> {
-        Ok(Client::close(self).await?)
+        Ok(ConnectedClient::close(self).await?)
     }
 
     async fn lose(self) -> Result<bool> {
@@ -92,7 +92,7 @@ impl Link for Client {
 
 fn config(account: &str, resource: &str) -> Result<ClientConfig> {
     let roots = std::fs::read(env::var("SSL_CERT_FILE")?)?;
-    let trust = Trust::builder().roots_pem(&roots)?.build()?;
+    let trust = TlsTrust::builder().roots_pem(&roots)?.build()?;
     let password = Secret::new(env::var("INTEROP_PASSWORD")?);
     let mut config = ClientConfig::new(account.parse()?, password).with_tls(trust);
     config.stream.resource = Some(resource.into());
