@@ -37,10 +37,14 @@ use balcony_stanza::Stanza;
 use crate::client::{ClientBuilder, Event};
 use crate::{DefaultRuntime, Error};
 
+/// How long dropping a client waits at most: a little longer than its task takes to say goodbye.
+const LEAVING: Duration = Duration::from_secs(6);
+
 /// A client whose methods wait. See the [module](self).
 ///
-/// Dropping it ends it; [`close`](BlockingClient::close) waits for that. A program that ends without it may leave its session waiting at the
-/// server for some minutes, in which contacts see it online.
+/// Dropping it says goodbye and waits for that, for a few seconds at most; [`close`](BlockingClient::close) says besides what may not have
+/// arrived. A process that is killed, or exits without dropping it, leaves its session waiting at the server for some minutes, in which
+/// contacts see it online.
 pub struct BlockingClient {
     client: crate::Client,
     woken: Arc<Woken>,
@@ -174,7 +178,15 @@ impl BlockingClient {
     ///
     /// Why it had ended before.
     pub fn close(self) -> Result<(), Error> {
-        block_on(self.client.close())
+        block_on(self.client.end())
+    }
+}
+
+impl Drop for BlockingClient {
+    fn drop(&mut self) {
+        let mut end = pin!(self.client.end());
+        // Why it has ended, or what has not arrived, is for those who close it.
+        let _ = park(Instant::now().checked_add(LEAVING), |cx| end.as_mut().poll(cx));
     }
 
     /// Logs out for good: see [`crate::Client::log_out`].

@@ -129,6 +129,18 @@ fn waiting_is_ended_by_others_and_by_time() {
     assert!(matches!(wrong, Err(Error::Ended(_))));
 }
 
+#[test]
+fn a_client_that_is_dropped_leaves_no_session() {
+    let world = World::new();
+    for _ in 0..3 {
+        let mut romeo = world.client("romeo", Commands::new());
+        quiet(&mut romeo);
+        assert_eq!(world.runtime.block_on(world.server.sessions()).len(), 1);
+        drop(romeo);
+        assert!(world.runtime.block_on(world.server.sessions()).is_empty());
+    }
+}
+
 // XEP-0050 1.3.0 §2.2, §2.4; XEP-0308 1.2.1 §4
 #[test]
 fn commands_and_corrections_through_sockets() {

@@ -189,7 +189,7 @@ pub(crate) enum UserCommand {
         /// The account
         account: Account,
         /// The token, as `tokens` prints it
-        #[arg(required_unless_present = "all", conflicts_with = "all")]
+        #[arg(conflicts_with = "all")]
         token: Option<String>,
         /// All of them
         #[arg(long)]

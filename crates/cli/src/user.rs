@@ -63,8 +63,14 @@ pub(crate) fn run(args: UserArgs) -> Result<(), Failure> {
             done(&mut accounts, request, &session, "is disconnected", NOT_THERE)
         }
         (UserCommand::Tokens { account }, _) => tokens::list(&mut accounts, &address(&account)?),
-        (UserCommand::Revoke { account, token, .. }, _) => {
-            tokens::revoke(&mut accounts, &address(&account)?, token.as_deref())
+        (UserCommand::Revoke { account, token, all }, _) => {
+            let account = address(&account)?;
+            if token.is_none() && !all {
+                return Err(Failure::usage(format!(
+                    "which token of {account}? `balcony user tokens` shows them, and --all ends all"
+                )));
+            }
+            tokens::revoke(&mut accounts, &account, token.as_deref())
         }
         (UserCommand::List, _) => list(&mut accounts, wanted.as_ref()),
         (UserCommand::Import { file, replace }, Input::File(source)) => {

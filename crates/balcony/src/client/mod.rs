@@ -121,6 +121,11 @@ impl Client {
     ///
     /// [`Error::Unsent`]: what may not have arrived. [`Error::Ended`]: why it had ended before.
     pub async fn close(self) -> Result<(), Error> {
+        self.end().await
+    }
+
+    /// As [`close`](Client::close).
+    pub(crate) async fn end(&self) -> Result<(), Error> {
         self.sender.close();
         self.sender.shared.over().await;
         self.sender.shared.ended_well()

@@ -95,6 +95,7 @@ fn a_listener_comes_back_by_a_token() {
 
     // Ended by its user's hand, it is not taken any more, and the password is.
     world.run(&["user", "revoke", "juliet", "0123456789abcdef"]).failed(1, &["has no such token"]);
+    world.run(&["user", "revoke", "juliet"]).failed(2, &["which token of juliet@localhost?", "--all"]);
     world.run(&["user", "revoke", "juliet", "nonsense"]).failed(1, &["has no such token"]);
     world.run(&["user", "revoke", "romeo", "--all"]).failed(1, &["romeo@localhost has no tokens"]);
     let revoked = world.run(&["user", "revoke", "juliet", &used[..16]]);
