@@ -180,14 +180,6 @@ impl BlockingClient {
     pub fn close(self) -> Result<(), Error> {
         block_on(self.client.end())
     }
-}
-
-impl Drop for BlockingClient {
-    fn drop(&mut self) {
-        let mut end = pin!(self.client.end());
-        // Why it has ended, or what has not arrived, is for those who close it.
-        let _ = park(Instant::now().checked_add(LEAVING), |cx| end.as_mut().poll(cx));
-    }
 
     /// Logs out for good: see [`crate::Client::log_out`].
     ///
@@ -195,7 +187,15 @@ impl Drop for BlockingClient {
     ///
     /// As there.
     pub fn log_out(self) -> Result<(), Error> {
-        block_on(self.client.log_out())
+        block_on(self.client.end_token())
+    }
+}
+
+impl Drop for BlockingClient {
+    fn drop(&mut self) {
+        let mut end = pin!(self.client.end());
+        // Why it has ended, or what has not arrived, is for those who close it.
+        let _ = park(Instant::now().checked_add(LEAVING), |cx| end.as_mut().poll(cx));
     }
 }
 

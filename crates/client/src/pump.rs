@@ -419,7 +419,10 @@ impl MachineEvent {
     pub fn outlives_session(&self) -> bool {
         match self {
             MachineEvent::Stanza(stanza) => crate::lasting::outlives_here(stanza),
-            MachineEvent::Response(..) | MachineEvent::Acknowledged(_) | MachineEvent::Resent(_) | MachineEvent::Token(_) => true,
+            MachineEvent::Response(..)
+            | MachineEvent::Acknowledged(_)
+            | MachineEvent::Resent(_)
+            | MachineEvent::Token(_) => true,
             _ => false,
         }
     }

@@ -290,5 +290,5 @@ fn a_request_without_an_id_is_not_sent() {
 fn a_token_is_told_in_a_new_session() {
     let text = "balcony-token-1\njuliet@example.com\nagent\nHT-SHA-256-NONE\n1\nsecret";
     let token = balcony_stream::client::Token::from_text(text).unwrap();
-    assert!(Event::Token(Box::new(token)).outlives_session());
+    assert!(MachineEvent::Token(Box::new(token)).outlives_session());
 }

@@ -130,9 +130,7 @@ impl Client {
         self.sender.shared.over().await;
         self.sender.shared.ended_well()
     }
-}
 
-impl Client {
     /// The owner logs out for good: as [`close`](Client::close), and then the server is told that the [token](crate::Event::Token) of this
     /// client ends, which takes another connection, of five seconds at most. Without that whoever finds the token can log in by it until its
     /// time is over. A client that has not been online has no token.
@@ -141,6 +139,11 @@ impl Client {
     ///
     /// As [`close`](Client::close). [`Error::Ended`] also if the token could not be ended; [`Error::Unsent`] comes first.
     pub async fn log_out(self) -> Result<(), Error> {
+        self.end_token().await
+    }
+
+    /// As [`log_out`](Client::log_out), for an owner that keeps it.
+    pub(crate) async fn end_token(&self) -> Result<(), Error> {
         self.sender.shared.log_out();
         self.sender.shared.over().await;
         self.sender.shared.ended_well()

@@ -3,18 +3,18 @@
 use balcony_client::ConnectError;
 use balcony_machine::Secret;
 
-use super::Client;
+use super::ConnectedClient;
 use crate::Runtime;
 
-impl<R: Runtime> Client<R> {
-    /// Logs out for good, after the connection has ended: logs in once more by the [token](balcony_client::Client::token) that the server has
+impl<R: Runtime> ConnectedClient<R> {
+    /// Logs out for good, after the connection has ended: logs in once more by the [token](balcony_client::ClientMachine::token) that the server has
     /// given, which ends with that login, and closes. Whether there was one. Without it a token is good until its time is over.
     ///
     /// The password is not used: a token that the server does not take any more has ended.
     ///
     /// # Errors
     ///
-    /// As [`connect`](Client::connect); the token may still be good then.
+    /// As [`connect`](ConnectedClient::connect); the token may still be good then.
     pub async fn log_out(mut self) -> Result<bool, ConnectError> {
         if self.machine().token().is_none() {
             return Ok(false);

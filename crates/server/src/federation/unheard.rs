@@ -44,7 +44,7 @@ impl Federation {
     /// A stream is still there: what was written long ago has arrived.
     pub(super) fn lived_on(&mut self, now: Instant, id: StreamId) {
         let Some(link) = self.link(id) else { return };
-        if link.stream().is_some_and(|stream| stream.has_ended() || stream.is_broken()) {
+        if link.stream().is_none_or(|stream| stream.has_ended() || stream.is_broken()) {
             return;
         }
         let mut heard = Vec::new();

@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use balcony_client::Event;
+use balcony_client::MachineEvent;
 use balcony_machine::Progress;
 use balcony_server::{Action, Answer, Ask, ConnectionId, Notice};
 
@@ -146,12 +146,12 @@ impl World {
         let (mut input, mut out) = (chunk.as_slice(), Vec::new());
         loop {
             match client.advance(self.now, &mut input, &mut out) {
-                Ok(Progress::Event(Event::Ask(ticket, ask))) => {
+                Ok(Progress::Event(MachineEvent::Ask(ticket, ask))) => {
                     let answer = self.accounts.answer(ask);
                     client.answer(ticket, answer).expect("the ask has just been opened");
                 }
-                Ok(Progress::Event(Event::Stanza(stanza))) => wires.stanzas.push(*stanza),
-                Ok(Progress::Event(Event::Response(_, outcome))) => wires.outcomes.push(outcome),
+                Ok(Progress::Event(MachineEvent::Stanza(stanza))) => wires.stanzas.push(*stanza),
+                Ok(Progress::Event(MachineEvent::Response(_, outcome))) => wires.outcomes.push(outcome),
                 Ok(Progress::Event(_)) => {}
                 Ok(Progress::NeedInput | Progress::Blocked(_) | Progress::Closed) => break,
                 Err(error) => {

@@ -3,7 +3,7 @@
 use core::mem;
 use core::time::Duration;
 
-use balcony_client::Client;
+use balcony_client::ClientMachine;
 use balcony_server::{Answer, SavedSession, Server};
 
 use super::{Peer, World};
@@ -63,7 +63,7 @@ impl World {
         let client = wires.asleep.take().or(wires.client.take());
         let (client, config) = client.zip(wires.config.take()).expect("a client");
         let seed = self.random.seed();
-        let client = Client::resuming(config.clone(), client.into_session(), &seed, self.now);
+        let client = ClientMachine::resuming(config.clone(), client.into_session(), &seed, self.now);
         let client = client.expect("an account of its own");
         let peer = self.raw();
         (self.peers[peer.0].client, self.peers[peer.0].config) = (Some(client), Some(config));
