@@ -16,7 +16,7 @@ use balcony_jid::BareJid;
 use balcony_machine::{Instant, Secret, Seed};
 use balcony_router::{Memory, collections};
 use balcony_server::federation::{FederationConfig, Unreachable};
-use balcony_server::{Action, Answer, Ask, ServerConfig, ConnectionId, Server, Transport};
+use balcony_server::{Action, Answer, Ask, ConnectionId, Server, ServerConfig, Transport};
 use balcony_stanza::Stanza;
 use balcony_stream::TlsPolicy;
 use libfuzzer_sys::fuzz_target;

@@ -20,7 +20,7 @@ use balcony_fuzz::{ACCOUNT, Client, Cuts, Dice, Moment, Numbered, PASSWORD, Said
 use balcony_jid::BareJid;
 use balcony_machine::{Instant, Progress, Secret, Seed, Ticket};
 use balcony_router::{Memory, collections};
-use balcony_server::{Action, Answer, Ask, ServerConfig, ConnectionId, Notice, Server, Transport};
+use balcony_server::{Action, Answer, Ask, ConnectionId, Notice, Server, ServerConfig, Transport};
 use balcony_stanza::Stanza;
 use balcony_stream::client::{ClientEvent, ClientStreamConfig};
 use balcony_stream::server::ServerAsk;

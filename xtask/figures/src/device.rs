@@ -14,7 +14,7 @@ use core::hint::black_box;
 use core::panic::PanicInfo;
 use core::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
-use balcony_client::{ClientMachine, ClientConfig, MachineEvent};
+use balcony_client::{ClientConfig, ClientMachine, MachineEvent};
 use balcony_jid::BareJid;
 use balcony_machine::{Instant, Progress, Secret, Seed};
 use balcony_sasl::{Mechanism, salt_password};

@@ -18,8 +18,8 @@ use alloc::string::String;
 use alloc::vec;
 
 use balcony_client::{
-    Agent, AgentConfig, AgentEvent, ClientMachine, Commands, ClientConfig, Disconnected, Discovery, MachineEvent, Presence, Pump,
-    PumpError, Session, Step, answer,
+    Agent, AgentConfig, AgentEvent, ClientConfig, ClientMachine, Commands, Disconnected, Discovery,
+    MachineEvent, Presence, Pump, PumpError, Session, Step, answer,
 };
 use balcony_jid::BareJid;
 use balcony_machine::{Instant, Secret, Seed};

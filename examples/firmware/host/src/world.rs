@@ -3,8 +3,8 @@
 use std::time::Instant as Clock;
 
 use balcony_client::{
-    Agent, AgentConfig, AgentEvent, CallId, ClientMachine, CommandCall, CommandOutcome, Commands, Completion,
-    ClientConfig, MachineEvent, Message, Presence, Pump, RequestError, Step, answer,
+    Agent, AgentConfig, AgentEvent, CallId, ClientConfig, ClientMachine, CommandCall, CommandOutcome,
+    Commands, Completion, MachineEvent, Message, Presence, Pump, RequestError, Step, answer,
 };
 use balcony_jid::{BareJid, Jid};
 use balcony_machine::{Instant, Secret, Seed};
@@ -233,7 +233,9 @@ impl Person {
             self.agent.tick(now);
             match self.pump.step(now)? {
                 Step::Event(event) => {
-                    if let Some(MachineEvent::Ask(ticket, ask)) = self.agent.take(now, event, self.pump.client()) {
+                    if let Some(MachineEvent::Ask(ticket, ask)) =
+                        self.agent.take(now, event, self.pump.client())
+                    {
                         self.pump.answer(ticket, answer(ask));
                     }
                     self.tell();

@@ -136,7 +136,9 @@ impl World {
         let Some((place, client)) = &mut self.client else { return };
         let mut out = Vec::new();
         while let Progress::Event(event) = client.advance(NOW, &mut input, &mut out).expect("a good server") {
-            if let MachineEvent::Ask(ticket, ClientAsk::SaltPassword { hash, password, salt, iterations }) = event {
+            if let MachineEvent::Ask(ticket, ClientAsk::SaltPassword { hash, password, salt, iterations }) =
+                event
+            {
                 let salted = salt_password(hash, password.expose(), &salt, iterations).expect("a password");
                 client.answer(ticket, ClientAnswer::Salted(salted)).expect("an open ask");
             }
