@@ -460,7 +460,7 @@ async fn waking_up_goes_on_with_the_session<R: Runtime>(runtime: R) {
     let world = World::new(runtime);
     let relay = Relay::new(world.at);
     let hours = Backoff::new(Duration::from_secs(36_000), Duration::from_secs(36_000));
-    let romeo = world.client("romeo").connect(&relay.at.to_string()).backoff(hours);
+    let romeo = world.client("romeo").connect(&relay.at.to_string()).backoff(hours.clone());
     let mut romeo = world.soon(romeo.start()).await.unwrap();
     let juliet = world.online("juliet").await;
     assert!(matches!(world.event(&mut romeo).await, Event::Online(_)));
@@ -484,10 +484,12 @@ async fn waking_up_goes_on_with_the_session<R: Runtime>(runtime: R) {
         }
     }
     assert_eq!((world.message(&mut romeo).await.body(), full(&romeo)), (Some("1"), romeo_at));
-    // One that waits to connect again does not wait any longer.
+    // One that waits for hours to connect does not wait any longer.
+    drop(romeo);
     world.soon(world.server.shutdown()).await;
+    let at = world.at.to_string();
+    let mut romeo = world.client("romeo").connect(&at).backoff(hours).start_in_background().unwrap();
     loop {
-        // The first attempt is made almost at once, and finds nobody.
         let Event::Offline { next: Some(next), .. } = world.event(&mut romeo).await else { panic!("online") };
         if next > Duration::from_secs(60) {
             break;
