@@ -10,12 +10,12 @@ use balcony_jid::BareJid;
 use balcony_machine::Secret;
 use balcony_tls::{Authority, TlsIdentity};
 
-use crate::args::Domain;
 use crate::config::Settings;
 use crate::domains::OfDomain;
 use crate::failure::{Failure, io};
 use crate::new_file;
 use crate::small_file;
+use crate::values::Domain;
 
 /// Where the certificate of the development authority is, in the data folder: what clients have to trust.
 pub(crate) const AUTHORITY: &str = "ca.pem";

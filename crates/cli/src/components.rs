@@ -11,8 +11,8 @@ use balcony_machine::Secret;
 use balcony_tokio::ComponentsConfig;
 use serde::Deserialize;
 
-use crate::args::{Address, Domain};
 use crate::config::one_or_more;
+use crate::values::{Address, Domain};
 
 /// The port that components are used to.
 const PORT: u16 = 5347;

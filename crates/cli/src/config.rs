@@ -13,7 +13,6 @@ use balcony_tokio::ServerConfig;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 
-use crate::args::{Address, Domain, LogLevel};
 use crate::components::Components;
 use crate::csi::ClientStates;
 use crate::database::Database;
@@ -24,6 +23,7 @@ use crate::password::MARK;
 use crate::push::PushNotifications;
 use crate::queues::Queues;
 use crate::small_file;
+use crate::values::{Address, Domain, LogLevel};
 
 /// Where a server keeps its data unless it is told otherwise.
 pub(crate) const DATA: &str = "./balcony-data";

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use balcony_jid::BareJid;
 use serde::Deserialize;
 
-use crate::args::Domain;
+use crate::values::Domain;
 
 /// What the file says of each domain.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]

@@ -12,11 +12,11 @@ use balcony_tls::{Refusal, TlsTrust, TlsTrustBuilder};
 use balcony_tokio::{Endpoint, FederationConfig, FederationTls, Reach, Target};
 use serde::{Deserialize, Deserializer};
 
-use crate::args::{Address, Domain};
 use crate::certificate::Certificate;
 use crate::config::{Settings, one_or_more};
 use crate::failure::{Failure, io};
 use crate::random;
+use crate::values::{Address, Domain};
 
 /// The port of servers for other servers (RFC 6120 section 3.2.2).
 const PORT: u16 = 5269;

@@ -9,7 +9,7 @@ use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::prelude::*;
 use tracing_subscriber::{Registry, reload};
 
-use crate::args::LogLevel;
+use crate::values::LogLevel;
 
 /// Lines that may wait, each of them no longer than [`LINE`].
 const LINES: usize = 4096;

@@ -50,14 +50,16 @@ mod store;
 mod tokens;
 mod trace;
 mod user;
+mod values;
 
 use std::process::ExitCode;
 
 use clap::Parser as _;
 use clap::error::{ContextKind, ErrorKind};
 
-use crate::args::{Args, Command, LogLevel};
+use crate::args::{Args, Command};
 use crate::failure::Failure;
+use crate::values::LogLevel;
 
 fn main() -> ExitCode {
     let result = match Args::try_parse() {

@@ -7,7 +7,7 @@ use balcony_stanza::{ErrorCondition, Kind, PresenceType, Stanza, StanzaError};
 use balcony_xep::blocking::{self, BlockList};
 use serde::Serialize;
 
-use crate::args::{Contact, RosterArgs, RosterCommand, Text};
+use crate::args::{RosterArgs, RosterCommand};
 use crate::connect::{Connector, runtime};
 use crate::failure::Failure;
 use crate::message;
@@ -15,6 +15,7 @@ use crate::output::{self, note, say};
 use crate::presence::onlooker;
 use crate::random::random;
 use crate::session::Session;
+use crate::values::{Contact, Text};
 
 pub(crate) fn run(args: RosterArgs) -> Result<(), Failure> {
     let Some(account) = args.account else {

@@ -7,13 +7,14 @@ use std::path::Path;
 use balcony_jid::Jid;
 use balcony_stanza::{MessageType, Stanza};
 
-use crate::args::{MessageKind, SendArgs, Text};
+use crate::args::SendArgs;
 use crate::connect::{Connector, runtime};
 use crate::failure::{Failure, io};
 use crate::message::{body, error};
 use crate::password::MARK;
 use crate::random::random;
 use crate::session::{ended, fence};
+use crate::values::{MessageKind, Text};
 
 /// How long the recipient's server may take to answer.
 const PATIENCE: Duration = Duration::from_secs(30);

@@ -18,7 +18,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior};
 
-use crate::args::{Address, Domain, LogLevel, ServeArgs};
+use crate::args::ServeArgs;
 use crate::certificate::{AUTHORITY, CERTIFICATE, Certificate, Made};
 use crate::config::{DATA, Settings};
 use crate::control_socket::{ControlSocket, Controlled};
@@ -30,6 +30,7 @@ use crate::hold::Hold;
 use crate::log::{self, Log};
 use crate::open_files;
 use crate::output::say;
+use crate::values::{Address, Domain, LogLevel};
 
 /// How long the last tasks, and then the store, may take to end.
 const CLOSING: Duration = Duration::from_secs(5);

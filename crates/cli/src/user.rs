@@ -6,10 +6,11 @@ use balcony_jid::BareJid;
 use balcony_machine::Secret;
 
 use crate::accounts::Accounts;
-use crate::args::{Account, Domain, UserArgs, UserCommand};
+use crate::args::{UserArgs, UserCommand};
 use crate::control::{Request, Response, Session};
 use crate::failure::{Failure, io};
 use crate::output::{self, say};
+use crate::values::{Account, Domain};
 use crate::{database, import, password, tokens};
 
 pub(crate) fn run(args: UserArgs) -> Result<(), Failure> {

@@ -27,7 +27,7 @@ const HOUR: u64 = 60 * MINUTE;
 
 /// What happens, and who does it: the phone or a contact, by number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum MachineEvent {
+enum Event {
     /// A contact shows something else.
     Shows(usize, &'static str),
     /// A contact is online, or no longer.
@@ -51,7 +51,7 @@ enum MachineEvent {
 }
 
 /// A day from midnight to midnight, in seconds, in order.
-fn day(contacts: usize, hours: u64, random: &mut Random) -> Vec<(u64, MachineEvent)> {
+fn day(contacts: usize, hours: u64, random: &mut Random) -> Vec<(u64, Event)> {
     let mut below = |end: u64| random.next_u64() % end.max(1);
     let mut events = Vec::new();
     for contact in 0..contacts {
@@ -61,18 +61,18 @@ fn day(contacts: usize, hours: u64, random: &mut Random) -> Vec<(u64, MachineEve
             1 => (0, 24 * HOUR),
             _ => (6 * HOUR + below(3 * HOUR), 21 * HOUR + below(3 * HOUR)),
         };
-        events.push((begin, MachineEvent::Comes(contact)));
+        events.push((begin, Event::Comes(contact)));
         // Its program says that it is away after some minutes without anybody, and that it is not, when there is somebody.
         let mut at = begin + below(40 * MINUTE);
         while at + 30 * MINUTE < end {
-            events.push((at, MachineEvent::Shows(contact, "away")));
+            events.push((at, Event::Shows(contact, "away")));
             at += MINUTE + below(40 * MINUTE);
-            events.push((at, MachineEvent::Shows(contact, "")));
+            events.push((at, Event::Shows(contact, "")));
             at += 5 * MINUTE + below(80 * MINUTE);
         }
-        events.push((end - 1, MachineEvent::Goes(contact)));
+        events.push((end - 1, Event::Goes(contact)));
         if below(8) == 0 {
-            events.push((begin + below(end - begin), MachineEvent::Publishes(contact)));
+            events.push((begin + below(end - begin), Event::Publishes(contact)));
         }
     }
     // Conversations with a few of them: a question or three, some of which are answered when somebody looks.
@@ -80,32 +80,32 @@ fn day(contacts: usize, hours: u64, random: &mut Random) -> Vec<(u64, MachineEve
         let contact = usize::try_from(below(12.min(contacts as u64))).unwrap();
         let mut at = 8 * HOUR + below(14 * HOUR);
         for _ in 0..=below(4) {
-            events.push((at, MachineEvent::Composes(contact)));
+            events.push((at, Event::Composes(contact)));
             if below(3) == 0 {
                 at += 5 + below(20);
-                events.push((at, MachineEvent::Pauses(contact)));
+                events.push((at, Event::Pauses(contact)));
                 at += 5 + below(40);
-                events.push((at, MachineEvent::Composes(contact)));
+                events.push((at, Event::Composes(contact)));
             }
             at += 3 + below(30);
-            events.push((at, MachineEvent::Says(contact)));
+            events.push((at, Event::Says(contact)));
             at += 5 + below(90);
         }
         if below(3) > 0 {
             at += 30 + below(10 * MINUTE);
-            events.push((at, MachineEvent::Looks));
+            events.push((at, Event::Looks));
             at += 10 + below(30);
-            events.push((at, MachineEvent::Answers(contact)));
-            events.push((at + 1, MachineEvent::Receives(contact)));
-            events.push((at + 20 + below(2 * HOUR), MachineEvent::Reads(contact)));
-            events.push((at + 20 + below(60), MachineEvent::Pockets));
+            events.push((at, Event::Answers(contact)));
+            events.push((at + 1, Event::Receives(contact)));
+            events.push((at + 20 + below(2 * HOUR), Event::Reads(contact)));
+            events.push((at + 20 + below(60), Event::Pockets));
         }
     }
     // And it is looked at for no reason.
     for _ in 0..contacts / 5 {
         let at = 7 * HOUR + below(16 * HOUR);
-        events.push((at, MachineEvent::Looks));
-        events.push((at + 20 + below(3 * MINUTE), MachineEvent::Pockets));
+        events.push((at, Event::Looks));
+        events.push((at + 20 + below(3 * MINUTE), Event::Pockets));
     }
     events.retain(|(at, _)| *at < hours * HOUR);
     events.sort_unstable();
@@ -212,14 +212,8 @@ fn keep(accounts: &mut Accounts, account: &str, items: Vec<Item>) {
     accounts.kept.keep(account, kept);
 }
 
-fn happen(
-    world: &mut World,
-    phone: Peer,
-    here: &mut BTreeMap<usize, Peer>,
-    number: usize,
-    event: MachineEvent,
-) {
-    use MachineEvent::{
+fn happen(world: &mut World, phone: Peer, here: &mut BTreeMap<usize, Peer>, number: usize, event: Event) {
+    use Event::{
         Answers, Comes, Composes, Goes, Looks, Pauses, Pockets, Publishes, Reads, Receives, Says, Shows,
     };
     let to_phone = |content: &str| {
@@ -297,7 +291,7 @@ fn it_saves() {
 fn table() {
     let presence_only = Csi { chat_states: false, other: false, ..Csi::default() };
     let looks = day(200, 24, &mut Seed::from_u64(1).random());
-    let looks = looks.iter().filter(|(_, event)| *event == MachineEvent::Looks).count();
+    let looks = looks.iter().filter(|(_, event)| *event == Event::Looks).count();
     println!("the phone is looked at {looks} times\n");
     println!("| | bytes | wake-ups | presence | messages |\n|---|---|---|---|---|");
     let mut all: Vec<Day> = Vec::new();

@@ -4,7 +4,7 @@ use core::net::{IpAddr, SocketAddr};
 use core::str::FromStr;
 use std::path::PathBuf;
 
-use crate::args::{Domain, Place};
+use crate::values::{Domain, Place};
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\

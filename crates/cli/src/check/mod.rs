@@ -23,12 +23,12 @@ pub(crate) use args::CheckArgs;
 use judge::Port;
 use report::{Finding, Level, Report};
 
-use crate::args::{Domain, Place};
 use crate::certificate::Certificate;
 use crate::config::Settings;
 use crate::connect::runtime;
 use crate::failure::{Failure, io};
 use crate::small_file;
+use crate::values::{Domain, Place};
 
 /// Addresses of one place that are looked at.
 const MOST_ADDRESSES: usize = 8;
