@@ -6,8 +6,8 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
-use core::mem;
 use core::ops::Range;
+use core::{hint, mem};
 
 use balcony_machine::XmlLimits;
 
@@ -116,6 +116,14 @@ const WINDOW: usize = 512;
 const LARGE: usize = 2_048;
 /// What the memory of something shared has beside it.
 const COUNTS: usize = 2 * size_of::<usize>();
+
+/// Whether there is so much memory in one piece. A compiler that sees that nobody uses it may not leave out the question.
+fn has_memory(bytes: usize) -> bool {
+    let mut piece = Vec::<u8>::new();
+    let has_memory = piece.try_reserve_exact(bytes).is_ok();
+    hint::black_box(&piece);
+    has_memory
+}
 
 impl Reader {
     /// A reader at the start of a stream.
@@ -393,10 +401,7 @@ impl Reader {
         }
         // Of what is small nobody doubts it.
         let content = self.payload().len();
-        if self.makes_payload
-            && content >= LARGE
-            && Vec::<u8>::new().try_reserve_exact(content + COUNTS).is_err()
-        {
+        if self.makes_payload && content >= LARGE && !has_memory(content + COUNTS) {
             self.assembly.builder.drop_content(&[]);
             self.assembly.builder.shrink();
             self.assembly.refusal = Some(ReadError::NoMemory);
