@@ -56,6 +56,9 @@ struct History {
     last: BTreeMap<(usize, usize), usize>,
     /// Who may see whom.
     shown: BTreeSet<(usize, usize)>,
+    /// Who has refused whom, and who has let them see oneself after that.
+    refused: BTreeSet<(usize, usize)>,
+    relented: BTreeSet<(usize, usize)>,
     impostor: usize,
 }
 
@@ -85,6 +88,8 @@ impl History {
             sent: Vec::new(),
             last: BTreeMap::new(),
             shown: BTreeSet::new(),
+            refused: BTreeSet::new(),
+            relented: BTreeSet::new(),
             impostor,
         };
         for person in 0..PEOPLE.len() {
@@ -113,8 +118,15 @@ impl History {
     }
 
     fn subscription(&mut self, from: usize, kind: PresenceType, to: usize) {
-        if kind == PresenceType::Subscribed {
-            self.shown.insert((from, to));
+        match kind {
+            PresenceType::Subscribed => {
+                self.shown.insert((from, to));
+                if self.refused.contains(&(from, to)) {
+                    self.relented.insert((from, to));
+                }
+            }
+            PresenceType::Unsubscribed => drop(self.refused.insert((from, to))),
+            _ => {}
         }
         self.network.send(from, &Stanza::presence(kind).to(bare(to).parse().unwrap()));
     }
@@ -349,7 +361,15 @@ impl History {
                 let ((state, _), (back, is_approved)) =
                     (self.state(user, contact), self.state(contact, user));
                 let (sees, shows) = (state.subscription().has_to(), back.subscription().has_from());
-                assert_eq!(sees, shows, "{} sees {}: {state:?} {back:?}", bare(user), bare(contact));
+                // A request crosses a refusal, and meets one who has approved it since (RFC 6121 section 3.4). Whoever has been refused
+                // has to ignore that answer (section 3.1.6).
+                let has_crossed = shows && self.relented.contains(&(contact, user));
+                assert!(
+                    sees == shows || has_crossed,
+                    "{} sees {}: {state:?} {back:?}",
+                    bare(user),
+                    bare(contact)
+                );
                 let (asks, is_asked) = (state.is_pending_out(), back.is_pending_in());
                 assert!(!asks || is_asked, "{} asks {}: {state:?} {back:?}", bare(user), bare(contact));
                 if shows || is_approved {
