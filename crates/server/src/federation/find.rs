@@ -410,6 +410,7 @@ impl Federation {
             }
             _ => {}
         }
+        self.ask_about_keys(now, domain);
         let Some(peer) = self.peers.get(domain) else { return };
         let is_late = |pair: &Pair| !pair.queue.is_empty() && now >= pair.since + patience;
         let late = peer.pairs.iter().filter(|(_, pair)| is_late(pair)).map(|(ours, _)| ours.clone());

@@ -16,6 +16,7 @@ use super::peer::{Finding, Key, Peer};
 use super::{Closing, Federation};
 
 /// How soon a domain that could not be reached is tried again to ask it about a key: whoever shows the key may be it, and have come back.
+/// Keys that come sooner wait for that.
 const KEY_PAUSE: Duration = Duration::from_secs(1);
 
 /// Keys about which one stream to a domain is asked, or that wait for one.
@@ -78,12 +79,7 @@ impl Federation {
                 return self.ready.push(id);
             }
         }
-        let Some(peer) = self.peers.get_mut(&domain) else { return };
-        if let Finding::Failed { at, condition, .. } = peer.finding
-            && now < at + KEY_PAUSE
-        {
-            return self.answer_key(&key, Verdict::Error(condition));
-        }
+        let Some(peer) = self.peers.get(&domain) else { return };
         if peer.keys.len() >= MOST_KEYS && !self.gives_way(&domain, key.origin) {
             return self.answer_key(&key, Verdict::Error(ErrorCondition::ResourceConstraint));
         }
@@ -92,8 +88,28 @@ impl Federation {
         let origin = key.origin;
         peer.keys.push(key);
         self.keys.add(origin);
-        self.find(now, &domain, Cause::Origin(origin));
+        let pause = match self.peers.get(&domain).map(|peer| &peer.finding) {
+            Some(Finding::Failed { at, .. }) => Some(*at + KEY_PAUSE).filter(|over| now < *over),
+            _ => None,
+        };
+        match (pause, self.peers.get_mut(&domain)) {
+            (Some(_), Some(peer)) => peer.keys_wait_until = pause,
+            _ => self.find(now, &domain, Cause::Origin(origin)),
+        }
         self.arm_peer(&domain);
+    }
+
+    /// The pause after a failure is over: the domain is asked about the keys that have waited for that.
+    pub(super) fn ask_about_keys(&mut self, now: Instant, domain: &BareJid) {
+        let Some(peer) = self.peers.get_mut(domain) else { return };
+        if peer.keys_wait_until.is_none_or(|until| now < until) {
+            return;
+        }
+        peer.keys_wait_until = None;
+        if let Some(key) = peer.keys.first() {
+            let cause = Cause::Origin(key.origin);
+            self.find(now, domain, cause);
+        }
     }
 
     /// Of the keys that wait for a domain the youngest of the origin that has most gives way, if that has more than this one would have:

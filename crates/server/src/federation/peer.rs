@@ -27,6 +27,8 @@ pub(super) struct Peer {
     pub(super) links: Vec<StreamId>,
     /// Keys that it is to be asked about as soon as there is a stream.
     pub(super) keys: Vec<Key>,
+    /// Until when they wait, since the domain could not be reached a moment ago.
+    pub(super) keys_wait_until: Option<Instant>,
     /// The streams on which it has proven itself, the oldest first.
     pub(super) incoming: VecDeque<StreamId>,
     /// How fast it sends.
@@ -104,6 +106,7 @@ impl Peer {
             pairs: BTreeMap::new(),
             links: Vec::new(),
             keys: Vec::new(),
+            keys_wait_until: None,
             incoming: VecDeque::new(),
             pace: Pace::NEW,
             subscriptions: Bucket::FULL,
@@ -140,7 +143,7 @@ impl Peer {
             Finding::Failed { at, until, .. } => Some(until + (until - at)),
         };
         let pairs = self.pairs.values().filter(|pair| !pair.queue.is_empty());
-        pairs.map(|pair| pair.since + limits.patience).chain(finding).min()
+        pairs.map(|pair| pair.since + limits.patience).chain(finding).chain(self.keys_wait_until).min()
     }
 
     /// It could not be reached once more: how long it is left alone.

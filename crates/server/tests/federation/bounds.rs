@@ -337,3 +337,25 @@ fn a_right_key_is_believed() {
         world.exchange(0, id, &format!("<db:result from='b.example' to='a.example'>{key}</db:result>"));
     assert!(said.contains("type='valid'"), "{said}");
 }
+
+// A server that comes back shows its key at once. Who could not reach it a moment before asks it a second later, and it is believed: else it
+// would take us for a server that does not answer.
+#[test]
+fn a_key_after_a_failure_waits() {
+    let mut world =
+        World::new(1, vec![config(&["a.example"], Trust::Plain), config(&["b.example"], Trust::Plain)]);
+    world.servers[1].is_up = false;
+    world.send(0, "romeo@a.example/x", "juliet@b.example", "1");
+    world.settle();
+    assert_eq!(world.returned(0), [("1", ErrorCondition::RemoteServerTimeout)]);
+    world.servers[1].is_up = true;
+    world.send(1, "juliet@b.example/y", "romeo@a.example", "2");
+    world.settle();
+    assert_eq!((world.ids(0), world.returned(1)), (Vec::new(), Vec::new()), "it waits");
+    world.pass(Duration::from_secs(1));
+    assert_eq!(world.ids(0), ["2"]);
+    // And now it lives for us, too.
+    world.send(0, "romeo@a.example/x", "juliet@b.example", "3");
+    world.settle();
+    assert_eq!(world.ids(1), ["3"]);
+}
