@@ -390,6 +390,41 @@ fn sasl_errors() {
     }
 }
 
+// XEP-0388 §2.4 [SL18]: during an exchange of SASL2 there is nothing but its answers, and no change from one profile to the other. In
+// the older one a client may begin anew (RFC 6120 §6.4.2).
+#[test]
+fn an_exchange_is_not_left_for_another_one() {
+    const AUTH: &str = "<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='SCRAM-SHA-256'>biwsbj1qdWxpZXQscj1hYmNkZWY=</auth>";
+    const AUTHENTICATE: &str = "<authenticate xmlns='urn:xmpp:sasl:2' mechanism='SCRAM-SHA-256'>\
+         <initial-response>biwsbj1qdWxpZXQscj1hYmNkZWY=</initial-response></authenticate>";
+    const PLAIN2: &str = "<authenticate xmlns='urn:xmpp:sasl:2' mechanism='PLAIN'>\
+         <initial-response>AGp1bGlldABwZW5jaWw=</initial-response></authenticate>";
+    for (first, second, goes_on) in [
+        (AUTH, PLAIN, true),
+        (AUTH, PLAIN2, false),
+        (AUTHENTICATE, PLAIN, false),
+        (AUTHENTICATE, PLAIN2, false),
+        (AUTHENTICATE, AUTHENTICATE, false),
+    ] {
+        let mut server = Server::secured();
+        server.feed(HEADER);
+        assert!(server.feed(first).starts_with("<challenge"), "{first}");
+        let answer = server.feed(second);
+        assert_eq!(answer.contains("<success"), goes_on, "{first} {second} {answer}");
+        if !goes_on {
+            assert_eq!(server.error(), StreamCondition::PolicyViolation);
+        }
+    }
+    // Who gives it up may begin anew in either.
+    for second in [PLAIN, PLAIN2] {
+        let mut server = Server::secured();
+        server.feed(HEADER);
+        server.feed(AUTHENTICATE);
+        assert!(server.feed("<abort xmlns='urn:xmpp:sasl:2'/>").contains("<aborted "));
+        assert!(server.feed(second).contains("<success"), "{second}");
+    }
+}
+
 // RFC 6120 §6.4.4 [S11]
 #[test]
 fn five_wrong_passwords_end_the_stream() {

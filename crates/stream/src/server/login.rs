@@ -105,6 +105,12 @@ impl Server {
         profile: Profile,
         out: &mut Vec<u8>,
     ) -> Result<Option<ServerEvent>, Error> {
+        // Only in the older profile may a client begin anew while an exchange is under way (RFC 6120 section 6.4.2, XEP-0388 section 2.4).
+        let are_classic = [self.profile, profile] == [Profile::Classic; 2];
+        if common.phase() == Phase::Sasl && !are_classic {
+            let says = "a login is under way: finish or abort it first";
+            return Err(StreamError::new(StreamCondition::PolicyViolation, says).into());
+        }
         let element = common.reader.element();
         if !self.may_authenticate(common) {
             let failure =
