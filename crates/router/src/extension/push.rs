@@ -30,8 +30,8 @@ use super::{
     Waiting,
 };
 use crate::Level;
-pub use registration::Registration;
 use registration::mark;
+pub use registration::{Registration, Registrations};
 
 const REGISTRATIONS: &str = "push";
 const VERSION: u8 = 1;
@@ -79,17 +79,16 @@ impl Default for Push {
 
 impl Extension for Push {
     const NAME: &'static str = "push";
-    /// By service and node.
-    type Account = BTreeMap<Box<str>, Registration>;
+    type Account = Registrations;
     /// Whether something has come for it since it was last connected.
     type Client = bool;
 
     fn load(&self, documents: &Documents<'_>) -> Result<Self::Account, Damaged> {
         let registration = |key: &str, bytes: &[u8]| Registration::read(key, bytes).ok_or(Damaged);
-        documents
-            .of(REGISTRATIONS)
-            .map(|(key, content)| Ok((Box::from(key), registration(key, &content.bytes)?)))
-            .collect()
+        let kept = documents.of(REGISTRATIONS);
+        let kept: Result<BTreeMap<_, _>, Damaged> =
+            kept.map(|(key, content)| Ok((Box::from(key), registration(key, &content.bytes)?))).collect();
+        kept.map(Registrations::new)
     }
 
     fn register(&self, registry: &mut Registry<'_, Self>) {
@@ -126,8 +125,7 @@ fn enable(
             .into();
     }
     let known = context.state();
-    let number = known.values().map(|registration| registration.number + 1).max().unwrap_or(0);
-    let registration = Registration::new(number, resource, asked);
+    let registration = Registration::new(known.next(), resource, asked);
     if asked.node.as_ref().is_some_and(|node| node.len() > NODE)
         || registration.options.as_bytes().len() > push.options
     {
@@ -145,7 +143,9 @@ fn enable(
         let line = format!("{} is enabled", about(context, &registration));
         context.log(Level::Info, line);
         if let Some(known) = context.state_mut() {
-            known.retain(|other, _| !replaced.contains(other));
+            for other in &replaced {
+                known.remove(other);
+            }
             known.insert(key.into(), registration);
         }
         Reply::DONE

@@ -602,6 +602,30 @@ fn an_error_while_it_is_enabled_anew() {
     assert!(remote(&after(&mut world, 60)).is_empty());
 }
 
+// What was sent for a registration that has been disabled says nothing of the one that was enabled after it, though it is at the same
+// service and node: an app that comes back may have told its service of the device anew.
+#[test]
+fn a_late_answer_is_not_for_the_next_registration() {
+    for how_many in [1, 2] {
+        let (mut world, romeo, phone) = world();
+        if how_many == 2 {
+            world.send(phone, enable(SERVICE, "y", ""));
+        }
+        detach(&mut world, phone);
+        let pushes = remote(&world.send(romeo, chat("one")));
+        assert_eq!(pushes.len(), how_many);
+        resume(&mut world, phone, 0);
+        world.send(phone, disable(&format!("jid='{SERVICE}'")));
+        assert!(registered(&world).is_empty());
+        world.send(phone, enable(SERVICE, "x", ""));
+        for push in &pushes {
+            let effects = refuses(&mut world, push, ErrorCondition::ItemNotFound);
+            assert!(!has_line(&effects, "is disabled"), "{effects:?}");
+        }
+        assert_eq!(registered(&world), ["push.example.org x"]);
+    }
+}
+
 #[derive(Clone, Debug)]
 enum Op {
     Message(bool),

@@ -1,7 +1,7 @@
 //! One thing that is told of messages: a service and a node of it, the client that has enabled it, and how far that has got.
 
 use alloc::boxed::Box;
-use alloc::collections::VecDeque;
+use alloc::collections::{BTreeMap, VecDeque};
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -27,6 +27,50 @@ pub struct Registration {
     /// The form of publish options, if there is one.
     pub(super) options: Payload,
     pub(super) progress: Progress,
+}
+
+/// All registrations of an account, by service and node.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Registrations {
+    by_key: BTreeMap<Box<str>, Registration>,
+    /// The number of the next one. None is used twice, so that the answer to what was sent for one that is gone is not taken for the
+    /// answer to another at the same service and node.
+    next: u64,
+}
+
+impl Registrations {
+    /// Those that were kept.
+    pub(super) fn new(by_key: BTreeMap<Box<str>, Registration>) -> Registrations {
+        let last = by_key.values().map(|registration| registration.number).max();
+        Registrations { by_key, next: last.map_or(0, |last| last.saturating_add(1)) }
+    }
+
+    /// The number for another one.
+    pub(super) const fn next(&self) -> u64 {
+        self.next
+    }
+
+    /// Adds one, or puts it in the place of that with the same key.
+    pub(super) fn insert(&mut self, key: Box<str>, registration: Registration) {
+        self.next = self.next.max(registration.number.saturating_add(1));
+        self.by_key.insert(key, registration);
+    }
+
+    pub(super) fn remove(&mut self, key: &str) -> Option<Registration> {
+        self.by_key.remove(key)
+    }
+
+    pub(super) fn get_mut(&mut self, key: &str) -> Option<&mut Registration> {
+        self.by_key.get_mut(key)
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&Box<str>, &Registration)> {
+        self.by_key.iter()
+    }
+
+    pub(super) fn values(&self) -> impl Iterator<Item = &Registration> {
+        self.by_key.values()
+    }
 }
 
 /// How far a registration has got. It is in memory only.
