@@ -249,18 +249,20 @@ fn next(push: &Push, context: &mut Context<'_, '_, Push>, key: &str) {
     let Registration { resource, service, progress, .. } = registration;
     let (resource, service) = (resource.clone(), service.clone());
     let earliest = progress.sent.map_or(now, |sent| sent + push.interval);
-    let wait = if progress.is_under_way {
-        "one is on its way".into()
+    // Of messages that wait for the same notification only the first is worth a line that everybody sees: whoever sends a flood of them
+    // would write one for each of the account's registrations.
+    let (level, wait) = if progress.is_under_way {
+        (Level::Debug, "one is on its way".into())
     } else if let Some(due) = progress.due.filter(|due| *due > now) {
-        format!("the next goes in {} s", seconds(due.saturating_since(now)))
+        (Level::Debug, format!("the next goes in {} s", seconds(due.saturating_since(now))))
     } else if earliest > now {
         progress.due = Some(earliest);
-        format!("the next goes in {} s", seconds(earliest.saturating_since(now)))
+        (Level::Info, format!("the next goes in {} s", seconds(earliest.saturating_since(now))))
     } else {
         return send(push, context, key);
     };
     let line = format!("push for {}/{resource} to {service} waits for others: {wait}", context.owner());
-    context.log(Level::Info, line);
+    context.log(level, line);
 }
 
 /// Rounded up.

@@ -602,6 +602,26 @@ fn an_error_while_it_is_enabled_anew() {
     assert!(remote(&after(&mut world, 60)).is_empty());
 }
 
+// The log at its usual level grows with the notifications, not with what strangers send.
+#[test]
+fn a_flood_does_not_fill_the_log() {
+    for answered in [true, false] {
+        let (mut world, romeo, phone) = world();
+        world.send(phone, enable(SERVICE, "y", ""));
+        detach(&mut world, phone);
+        let mut effects = world.send(romeo, chat("first"));
+        for push in remote(&effects).iter().filter(|_| answered) {
+            effects.append(&mut accepts(&mut world, push));
+        }
+        for number in 0..100 {
+            effects.append(&mut world.send(romeo, chat(&number.to_string())));
+        }
+        let seen = lines(&effects).iter().filter(|(level, _)| *level >= Level::Info).count();
+        let all = lines(&effects).len();
+        assert!(seen <= 4 && all >= 200, "{seen} of {all}");
+    }
+}
+
 // What was sent for a registration that has been disabled says nothing of the one that was enabled after it, though it is at the same
 // service and node: an app that comes back may have told its service of the device anew.
 #[test]
