@@ -16,6 +16,7 @@ use crate::certificate::Certificate;
 use crate::config::{Settings, one_or_more};
 use crate::failure::{Failure, io};
 use crate::random;
+use crate::small_file;
 use crate::values::{Address, Domain};
 
 /// The port of servers for other servers (RFC 6120 section 3.2.2).
@@ -205,7 +206,7 @@ impl Federation {
         let builder = match &self.ca {
             None => TlsTrust::builder().native_roots()?,
             Some(path) => {
-                let roots = std::fs::read(path).map_err(io(format!("cannot read {}", path.display())))?;
+                let roots = small_file::read(path).map_err(io(format!("cannot read {}", path.display())))?;
                 let own = TlsTrust::builder().roots_pem(&roots)?;
                 // A system without authorities has at least this one.
                 own.clone().native_roots().unwrap_or(own)
@@ -224,6 +225,11 @@ impl Federation {
     fn connects(&self, builder: TlsTrustBuilder) -> Result<TlsTrust, Failure> {
         let builder = if self.require_certificate { builder } else { builder.accept_unproven() };
         Ok(builder.build()?)
+    }
+
+    /// The authorities that are trusted besides those of the operating system.
+    pub(crate) const fn ca(&self) -> Option<&PathBuf> {
+        self.ca.as_ref()
     }
 
     /// Where this domain is, if the file says so.

@@ -7,7 +7,7 @@ use balcony_xep::datetime;
 use crate::accounts::Accounts;
 use crate::control::{Request, Response};
 use crate::failure::{Failure, io};
-use crate::output::say;
+use crate::output::{note, say};
 use crate::user::unexpected;
 
 /// The tokens of an account, a line for each.
@@ -16,6 +16,9 @@ pub(crate) fn list(accounts: &mut Accounts, account: &str) -> Result<(), Failure
         Response::Tokens(tokens) => tokens,
         other => return Err(unexpected(other)),
     };
+    if tokens.is_empty() {
+        note(&format!("{account} has no tokens, or does not exist"));
+    }
     let mut out = BufWriter::new(std::io::stdout().lock());
     for token in &tokens {
         let until = datetime::format(token.expires.saturating_mul(1_000));

@@ -126,10 +126,15 @@ fn full(session: &str, domain: &BareJid) -> Result<String, Failure> {
 }
 
 fn sessions(accounts: &mut Accounts, account: Option<String>, json: bool) -> Result<(), Failure> {
-    let sessions = match accounts.ask(Request::Sessions { account })? {
+    let mut sessions = match accounts.ask(Request::Sessions { account: account.clone() })? {
         Response::Sessions(sessions) => sessions,
         other => return Err(unexpected(other)),
     };
+    if sessions.is_empty() {
+        let nobody = account.map(|account| format!("{account} is not connected, or does not exist"));
+        output::note(&nobody.unwrap_or_else(|| "nobody is connected".into()));
+    }
+    sessions.sort_by(|one, other| one.session.cmp(&other.session));
     for session in &sessions {
         output::print(&if json { output::json(session)? } else { words(session) })?;
     }

@@ -135,6 +135,9 @@ impl Router {
 
     /// Sessions of a server before this one wait for their clients, and their account is known now. Nobody remembers what was told of them.
     pub(crate) fn note_restored(&mut self, name: &BareJid) {
+        if self.accounts.get(name).is_none_or(|account| !self.shared.is_told_of(account)) {
+            return;
+        }
         let sessions: Vec<SessionId> = self.sessions(name).collect();
         sessions.into_iter().for_each(|session| self.note_queue(session));
     }

@@ -342,6 +342,10 @@ impl Router {
 
     /// An account has been loaded, with these documents.
     pub(crate) fn take_owed(&mut self, name: &BareJid, documents: &[Document], effects: &mut Vec<Effect>) {
+        // As mostly: nobody is to be looked at for it.
+        if documents.is_empty() && !self.owed.contains_key(name) {
+            return;
+        }
         let now = self.asks.now();
         let known = self.accounts.get(name).and_then(|account| account.known());
         let Some((creation, clock)) = known.map(|known| (known.creation, known.clock(now))) else { return };

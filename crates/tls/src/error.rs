@@ -75,6 +75,9 @@ pub enum Refusal {
     Expired,
     /// Its time has not come, or the clock of this machine is wrong.
     NotYetValid,
+    /// It is that of an authority (RFC 5280 section 4.2.1.9), with which no server shows who it is. Tools make such ones where somebody signs
+    /// their own.
+    Authority,
     /// Something rarer.
     Other(String),
 }
@@ -109,6 +112,10 @@ impl Refusal {
             }
             Reason::Expired | Reason::ExpiredContext { .. } => Refusal::Expired,
             Reason::NotValidYet | Reason::NotValidYetContext { .. } => Refusal::NotYetValid,
+            // It has no reason of its own for that.
+            Reason::Other(other) if alloc::format!("{other:?}").contains("CaUsedAsEndEntity") => {
+                Refusal::Authority
+            }
             other => Refusal::Other(alloc::format!("{other}")),
         }
     }
@@ -150,6 +157,11 @@ impl fmt::Display for Error {
                         "the certificate of {domain} is not valid yet; is the clock of this machine right?"
                     )
                 }
+                Refusal::Authority => write!(
+                    f,
+                    "the certificate of {domain} is made for an authority, not for a server; if it is the right \
+                     one, add it to the trusted roots, or have it made again without that (`basicConstraints=CA:FALSE`)"
+                ),
                 Refusal::Other(reason) => {
                     write!(f, "the certificate of {domain} cannot be accepted: {reason}")
                 }

@@ -132,6 +132,10 @@ impl Port<'_> {
                     format!("no authority that is trusted here vouches for the certificate, which {issuer} has signed"),
                     "get one of an authority that others trust; or look whether those between are complete".into(),
                 ),
+                Refusal::Authority => wrong(
+                    "the certificate is made for an authority, not for a server".into(),
+                    "get one of an authority that others trust; one of one's own is made with basicConstraints=CA:FALSE".into(),
+                ),
                 Refusal::Other(reason) => wrong(
                     format!("the certificate cannot be accepted: {reason}"),
                     "get one for a server, such as authorities give by ACME".into(),

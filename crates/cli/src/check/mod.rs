@@ -85,7 +85,8 @@ fn prepare(args: &CheckArgs, domain: &BareJid, settings: Option<&Settings>) -> R
     let mut options = Options::default();
     options.name_server = args.dns.map(|args::NameServer(address)| address);
     let mut roots = TlsTrust::builder();
-    match &args.ca {
+    // As a server with this configuration, whom that server trusts.
+    match args.ca.as_ref().or(settings.and_then(|settings| settings.federation.ca())) {
         None => roots = roots.native_roots()?,
         Some(path) => {
             let pem = small_file::read(path).map_err(io(format!("cannot read {}", path.display())))?;

@@ -210,7 +210,8 @@ fn sessions_are_shown_and_ended() {
     let none = ["user", "sessions"];
     world.run(&none).failed(1, &["no server runs on this data folder"]);
     let server = world.serve(&[]);
-    assert_eq!(world.run(&none).stdout, "");
+    let nobody = world.run(&none);
+    assert_eq!((nobody.stdout.as_str(), nobody.stderr.as_str()), ("", "balcony: nobody is connected\n"));
     // It does not come back while this runs.
     let mut phone = world.listen(&server, "juliet@localhost/phone", &["--priority", "5", "--retry", "3600"]);
     let desk = world.listen(&server, "juliet@localhost/desk", &[]);
@@ -219,8 +220,20 @@ fn sessions_are_shown_and_ended() {
     shown.succeeded();
     let lines: Vec<_> = shown.stdout.lines().collect();
     assert_eq!(lines.len(), 2, "{}", shown.stdout);
-    assert!(lines[0].starts_with("juliet@localhost/phone  available with priority 5, for "), "{}", lines[0]);
-    assert!(lines[0].ends_with(" s, through TLS") || lines[0].contains(" min"), "{}", lines[0]);
+    assert!(
+        lines[0].starts_with("juliet@localhost/desk  available"),
+        "in the order of their names: {}",
+        lines[0]
+    );
+    assert!(lines[1].starts_with("juliet@localhost/phone  available with priority 5, for "), "{}", lines[1]);
+    assert!(lines[1].ends_with(" s, through TLS") || lines[1].contains(" min"), "{}", lines[1]);
+    let wrong = world.run(&["user", "sessions", "juliett"]);
+    wrong.succeeded();
+    assert!(
+        wrong.stderr.contains("juliett@localhost is not connected, or does not exist"),
+        "{}",
+        wrong.stderr
+    );
     let json = world.run(&["user", "sessions", "--json"]);
     let desks = json.stdout.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
     let of_desk: Vec<_> = desks.filter(|one| one["session"] == "juliet@localhost/desk").collect();

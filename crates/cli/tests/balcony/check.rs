@@ -194,6 +194,11 @@ fn wrong_certificates_of_many_kinds() {
         ),
         ((alone, alone_key), "WRONG", &["comes alone", "CN=one between"]),
         (
+            certify(&|params| params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained)),
+            "WRONG",
+            &["is made for an authority, not for a server"],
+        ),
+        (
             certify(&|params| params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth]),
             "WRONG",
             &["the certificate cannot be accepted"],
@@ -236,20 +241,13 @@ fn as_the_server_of_another_domain() {
     let config = |route: &str| {
         world.write(
             "own.toml",
-            &format!("domain = 'a.example'\ncert = 'a.pem'\nkey = 'a-key.pem'\n[federation.routes]\nlocalhost = '{route}'\n"),
+            &format!("domain = 'a.example'\ncert = 'a.pem'\nkey = 'a-key.pem'\n[federation]\nca = 'balcony-data/ca.pem'\n\
+                 [federation.routes]\nlocalhost = '{route}'\n"),
         );
     };
     config(&theirs.port);
     let look = |more: &[&str]| {
-        let args = [
-            "localhost",
-            "--config",
-            "own.toml",
-            "--ca",
-            "balcony-data/ca.pem",
-            "--client",
-            &theirs.server.address,
-        ];
+        let args = ["localhost", "--config", "own.toml", "--client", &theirs.server.address];
         check(world, &[&args[..], more].concat())
     };
     // The place is that of the route.
