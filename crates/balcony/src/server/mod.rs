@@ -19,7 +19,23 @@
 //!
 //! Accounts that outlive the program are in the package `balcony-store`: give [`answers`](ServerBuilder::answers) a closure that hands
 //! what it gets to a `balcony_store::Worker`, and [`sessions`](ServerBuilder::sessions) what that has kept of them. What a server does beyond the core are [extensions](ServerBuilder::configure): the page
-//! [`docs/extensions.md`](https://docs.rs/balcony-router) says how to write one.
+//! [`docs/extensions.md`](https://docs.rs/balcony-router) says how to write one. What an extension asks of the program
+//! ([`Context::external`](extension::Context::external)) comes there, too:
+//!
+//! ```
+//! use balcony::server::{Answer, Ask, Reply, RouterAnswer, RouterAsk};
+//!
+//! fn answer(ask: Ask, reply: Reply, store: impl Fn(Ask, Reply)) {
+//!     match ask {
+//!         // It may come from another thread, and later.
+//!         Ask::Router(RouterAsk::External { question, .. }) => {
+//!             let answer: Vec<u8> = question.iter().rev().copied().collect();
+//!             reply(Answer::Router(RouterAnswer::External(answer.into())));
+//!         }
+//!         ask => store(ask, reply),
+//!     }
+//! }
+//! ```
 
 mod memory;
 
@@ -32,7 +48,7 @@ use balcony_machine::Secret;
 use balcony_runtime::{Runtime, Socket, seed};
 use balcony_stream::TlsPolicy;
 
-pub use balcony_router::extension;
+pub use balcony_router::{Answer as RouterAnswer, Ask as RouterAsk, extension};
 pub use balcony_runtime::{
     Answer, Ask, Removal, Reply, SavedSession, SendError, ServerConfig, ServerHandle, SessionConnection,
     SessionInfo, StartError, Stats, Transport,
