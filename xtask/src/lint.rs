@@ -5,6 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::enums;
+use crate::links;
 use crate::run::{Result, root};
 use crate::source::{code, has_docs, has_word};
 use crate::tiers::{CRATES, Crate, LAST_PURE_TIER, Std, find};
@@ -13,7 +14,7 @@ pub(crate) const HELP: &str = "\
 Checks the tiers (docs/architecture.md). Tiers 0 to 3: no clock, socket, file, thread, environment or
 randomness outside of tests, #![no_std] and #![forbid(unsafe_code)]. All: the workspace's lints, and no
 dependency on a higher tier. Each source file of the project, tests and tools too, begins with //! docs. And
-each public enum of a library is #[non_exhaustive], or docs/enums.md says why it is not.";
+each public enum of a library is #[non_exhaustive], or docs/enums.md says why it is not. Links from page to page lead somewhere.";
 
 /// What a protocol crate must not name, and what it does instead.
 const FORBIDDEN: &[(&str, &str)] = &[
@@ -71,6 +72,7 @@ pub(crate) fn main(args: &[String]) -> Result {
     }
     println!("lint: {} source files in all, for their docs", documented(&mut findings)?);
     println!("lint: {} public enums of libraries", enums::check(&mut findings)?);
+    println!("lint: {} links from page to page", links::check(&mut findings)?);
     println!("lint: {} manifests and {files} source files of tiers 0 to {LAST_PURE_TIER}", CRATES.len());
     for known in CRATES.iter().filter(|known| known.tier <= LAST_PURE_TIER && known.std == Std::Always) {
         println!("lint: crates/{} may use std, by design; everything else holds for it too", known.name);

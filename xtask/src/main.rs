@@ -16,6 +16,7 @@ mod firmware;
 mod fuzz;
 mod interop;
 mod kill;
+mod links;
 mod lint;
 mod options;
 mod parsers;
