@@ -39,6 +39,8 @@ pub struct Router {
     pub(crate) going: usize,
     /// How many messages have gone to several sessions so far.
     pub(crate) groups: u64,
+    /// Its sessions are [kept elsewhere](Router::let_go).
+    pub(crate) is_over: bool,
     /// Messages that are being written, with the keys of their documents. Empty between calls.
     pub(crate) keeps: Vec<(Arc<Stanza>, Arc<str>)>,
     /// Distinguishes the documents that this router writes from those of all others, once it has written one; and how many it has.
@@ -157,6 +159,7 @@ impl Router {
             queued: 0,
             going: 0,
             groups: 0,
+            is_over: false,
             keeps: Vec::new(),
             run: None,
             kept: 0,
@@ -301,9 +304,12 @@ impl Router {
     }
 
     /// When to call [`tick`](Router::tick): the next ask expires then, one that has failed is made again, or something of strangers
-    /// has not been [taken in](Router::take_in).
+    /// has not been [taken in](Router::take_in). A router that has [let sessions go](Router::let_go) has nothing left to do.
     #[must_use]
     pub fn deadline(&self) -> Option<Deadline> {
+        if self.is_over {
+            return None;
+        }
         let retry = self.retries.front().map(|(at, _)| *at);
         let stall = self.stalls.first().map(|(at, _)| *at);
         let abandoned = self.waiting_for_clients.first().map(|(at, _)| *at);
@@ -326,6 +332,9 @@ impl Router {
     /// deleted are tried again.
     pub fn tick(&mut self, now: Instant, effects: &mut Vec<Effect>) {
         self.asks.clock(now);
+        if self.is_over {
+            return;
+        }
         let start = effects.len();
         self.close_stalled(effects);
         self.end_abandoned(effects);

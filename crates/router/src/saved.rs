@@ -93,8 +93,10 @@ impl Router {
     }
 
     /// What was [saved](Router::save) of this session is kept elsewhere: the router forgets it, and nobody hears of that. For a router
-    /// that is about to end.
+    /// that is about to end: nothing becomes due in it from then on. An account that it loaded now would take what is written down for
+    /// these sessions for what a crash has left.
     pub fn let_go(&mut self, session: SessionId) {
+        self.is_over = true;
         let Some(own) = self.sessions.remove(&session) else { return };
         self.waits_no_longer(session, &own);
         self.queued -= own.outbox.bytes();

@@ -428,6 +428,36 @@ proptest! {
     }
 }
 
+// XEP-0198 §5, RFC 6120 §4.9.3.20: keeping the sessions takes the store longer than the router's timers run, and an account that owes its
+// contacts a word has nothing to load for that meanwhile: what is written down for the sessions is theirs.
+#[test]
+fn sessions_are_kept_slowly() {
+    let mut world = world(0);
+    befriend(&mut world);
+    let mut romeo = world.online("romeo@example.com/garden", "pencil", 0);
+    let names = ["juliet@example.com/phone", "juliet@example.com/desk"];
+    let mut devices = names.map(|name| world.online(name, "pencil", 0));
+    (0..2).for_each(|number| world.send(romeo, &chat(JULIET, number, 1)));
+    let mut arrived = [vec![], vec![]];
+    for part in [0, 13, 60] {
+        world.sessions_hang = true;
+        world.shutdown();
+        world.wait(Duration::from_secs(6 + part));
+        while world.keep_sessions() {
+            world.wait(Duration::from_secs(part));
+        }
+        world.sessions_hang = false;
+        world.start(Duration::ZERO);
+        romeo = world.come_back(romeo);
+        devices = devices.map(|device| world.come_back(device));
+        world.run();
+        for who in [0, 1] {
+            arrived[who].extend(got(&mut world, devices[who]).0);
+        }
+    }
+    assert_eq!(arrived, [[0, 1], [0, 1]]);
+}
+
 // XEP-0198 §5, RFC 6120 §4.9.3.20: the server ends in good order and begins again: both resume, nothing is lost, nothing comes twice, and
 // neither sees the other go.
 #[test]
