@@ -167,7 +167,7 @@ impl World {
                     self.server.secured(Security::new(Some(EXPORTER)))?;
                 }
                 ServerEvent::Ask(ticket, ask) => {
-                    let answer = self.answer(ask);
+                    let answer = self.answer(*ask);
                     self.server.answer(ticket, answer)?;
                 }
                 ServerEvent::Stanza(stanza) => self.route(*stanza, &mut out)?,

@@ -98,14 +98,17 @@ impl Duo {
         let mut out = Vec::new();
         while let Progress::Event(event) = self.server.advance(self.now, &mut input, &mut out).unwrap() {
             match event {
-                ServerEvent::Ask(ticket, ServerAsk::Credentials { hash, .. }) => {
-                    let keys = ScramKeys::derive(hash, "pencil", b"salt", 4096).unwrap();
-                    self.server.answer(ticket, ServerAnswer::Credentials(Some(keys))).unwrap();
-                }
-                ServerEvent::Ask(ticket, ServerAsk::Bind { account, .. }) => {
-                    let jid = account.with_resource("balcony").unwrap();
-                    self.server.answer(ticket, ServerAnswer::Bound(Ok(jid))).unwrap();
-                }
+                ServerEvent::Ask(ticket, ask) => match *ask {
+                    ServerAsk::Credentials { hash, .. } => {
+                        let keys = ScramKeys::derive(hash, "pencil", b"salt", 4096).unwrap();
+                        self.server.answer(ticket, ServerAnswer::Credentials(Some(keys))).unwrap();
+                    }
+                    ServerAsk::Bind { account, .. } => {
+                        let jid = account.with_resource("balcony").unwrap();
+                        self.server.answer(ticket, ServerAnswer::Bound(Ok(jid))).unwrap();
+                    }
+                    _ => {}
+                },
                 ServerEvent::Stanza(stanza) => self.sent.push(*stanza),
                 _ => {}
             }

@@ -68,14 +68,17 @@ impl Pair {
             let mut input = &self.pump.output()[..written].to_vec()[..];
             while let Progress::Event(event) = self.server.advance(NOW, &mut input, &mut out).unwrap() {
                 match event {
-                    ServerEvent::Ask(ticket, ServerAsk::Credentials { hash, .. }) => {
-                        let keys = ScramKeys::derive(hash, "pencil", b"salt", 4096).unwrap();
-                        self.server.answer(ticket, ServerAnswer::Credentials(Some(keys))).unwrap();
-                    }
-                    ServerEvent::Ask(ticket, ServerAsk::Bind { account, .. }) => {
-                        let jid = account.with_resource("balcony").unwrap();
-                        self.server.answer(ticket, ServerAnswer::Bound(Ok(jid))).unwrap();
-                    }
+                    ServerEvent::Ask(ticket, ask) => match *ask {
+                        ServerAsk::Credentials { hash, .. } => {
+                            let keys = ScramKeys::derive(hash, "pencil", b"salt", 4096).unwrap();
+                            self.server.answer(ticket, ServerAnswer::Credentials(Some(keys))).unwrap();
+                        }
+                        ServerAsk::Bind { account, .. } => {
+                            let jid = account.with_resource("balcony").unwrap();
+                            self.server.answer(ticket, ServerAnswer::Bound(Ok(jid))).unwrap();
+                        }
+                        _ => {}
+                    },
                     ServerEvent::Stanza(stanza) => {
                         if let Some(result) = stanza.result() {
                             self.server.send(&result, &mut out).unwrap();

@@ -123,9 +123,9 @@ fn connect(
                 match event {
                     ServerEvent::Ask(ticket, ask) => {
                         let is_password =
-                            matches!(ask, ServerAsk::Credentials { .. } | ServerAsk::Verify { .. });
+                            matches!(*ask, ServerAsk::Credentials { .. } | ServerAsk::Verify { .. });
                         end.passwords += usize::from(is_password);
-                        stream.answer(ticket, server.answer(ask)).unwrap();
+                        stream.answer(ticket, server.answer(*ask)).unwrap();
                     }
                     ServerEvent::AuthenticationFailed { .. } => end.failures += 1,
                     _ => {}

@@ -269,7 +269,7 @@ impl World {
     fn server_event(&mut self, event: ServerEvent, out: &mut Vec<u8>) {
         match event {
             ServerEvent::Ask(ticket, ask) => {
-                let answer = self.answer(ask);
+                let answer = self.answer(*ask);
                 self.server.answer(ticket, answer).unwrap();
             }
             ServerEvent::Bound(jid) => {

@@ -67,7 +67,7 @@ impl Legs {
             let mut input = bytes.as_slice();
             while let Ok(Progress::Event(event)) = self.server.advance(Instant::ZERO, &mut input, &mut down) {
                 if let ServerEvent::Ask(ticket, ask) = event {
-                    self.server.answer(ticket, self.accounts.answer(ask)).unwrap();
+                    self.server.answer(ticket, self.accounts.answer(*ask)).unwrap();
                 }
             }
         }

@@ -94,13 +94,13 @@ fn log_in(
             match event {
                 ServerEvent::Ask(ticket, ask) => {
                     let is_of_password =
-                        matches!(ask, ServerAsk::Credentials { .. } | ServerAsk::Verify { .. });
+                        matches!(*ask, ServerAsk::Credentials { .. } | ServerAsk::Verify { .. });
                     login.asked_passwords += usize::from(is_of_password);
                     // Whose password was proven says by which keys, in case there are others by now.
-                    if let ServerAsk::KeepToken { used, salt, .. } = &ask {
+                    if let ServerAsk::KeepToken { used, salt, .. } = &*ask {
                         assert_eq!(used.is_none(), salt.is_some());
                     }
-                    server.answer(ticket, accounts.answer(ask)).unwrap();
+                    server.answer(ticket, accounts.answer(*ask)).unwrap();
                 }
                 ServerEvent::AuthenticationFailed { reason } => login.failures.push(reason),
                 _ => {}
@@ -325,7 +325,7 @@ fn feed(accounts: &mut Accounts, authenticate: &str) -> String {
     let (mut input, mut out) = (bytes.as_bytes(), Vec::new());
     while let Ok(Progress::Event(event)) = stream.advance(Instant::ZERO, &mut input, &mut out) {
         if let ServerEvent::Ask(ticket, ask) = event {
-            stream.answer(ticket, accounts.answer(ask)).unwrap();
+            stream.answer(ticket, accounts.answer(*ask)).unwrap();
         }
     }
     let out = String::from_utf8(out).unwrap();

@@ -77,7 +77,7 @@ impl Server {
         loop {
             match self.stream.advance(self.now, &mut input, &mut self.out) {
                 Ok(Progress::Event(ServerEvent::Ask(ticket, ask))) => {
-                    let answer = self.accounts.answer(ask);
+                    let answer = self.accounts.answer(*ask);
                     self.stream.answer(ticket, answer).unwrap();
                 }
                 Ok(Progress::Event(ServerEvent::Stanza(stanza))) => self.stanzas.push(*stanza),
@@ -1095,12 +1095,12 @@ fn what_is_inside_of_bind2() {
         let (mut input, mut out, mut asked) = (login.as_bytes(), Vec::new(), None);
         while let Progress::Event(event) = stream.advance(Instant::ZERO, &mut input, &mut out).unwrap() {
             if let ServerEvent::Ask(ticket, ask) = event {
-                if let ServerAsk::Bind { inline, .. } = &ask {
+                if let ServerAsk::Bind { inline, .. } = &*ask {
                     let wants =
                         |inline: &Element| inline.root().child("enable", "urn:xmpp:carbons:2").is_some();
                     asked = Some(inline.as_ref().is_some_and(wants));
                 }
-                stream.answer(ticket, accounts.answer(ask)).unwrap();
+                stream.answer(ticket, accounts.answer(*ask)).unwrap();
             }
         }
         assert_eq!(asked, Some(wanted), "{inside}");

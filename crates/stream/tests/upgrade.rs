@@ -106,10 +106,10 @@ fn log_in(
         let mut input = bytes.as_slice();
         while let Progress::Event(event) = server.advance(Instant::ZERO, &mut input, &mut down).unwrap() {
             if let ServerEvent::Ask(ticket, ask) = event {
-                if let ServerAsk::KeysLacking { .. } | ServerAsk::AddKeys { .. } = &ask {
+                if let ServerAsk::KeysLacking { .. } | ServerAsk::AddKeys { .. } = &*ask {
                     login.asked.push(format!("{ask:?}"));
                 }
-                server.answer(ticket, login.accounts.answer(ask)).unwrap();
+                server.answer(ticket, login.accounts.answer(*ask)).unwrap();
             }
         }
     }
@@ -218,7 +218,7 @@ impl AtTask {
         loop {
             match self.stream.advance(Instant::ZERO, &mut input, &mut out) {
                 Ok(Progress::Event(ServerEvent::Ask(ticket, ask))) => {
-                    self.stream.answer(ticket, self.accounts.answer(ask)).unwrap();
+                    self.stream.answer(ticket, self.accounts.answer(*ask)).unwrap();
                 }
                 Ok(Progress::Event(_)) => {}
                 Ok(_) => break,

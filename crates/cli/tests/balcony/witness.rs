@@ -68,14 +68,17 @@ fn attend(
         let (mut input, mut out, mut ended) = (&buffer[..length], Vec::new(), length == 0);
         loop {
             match stream.advance(Instant::ZERO, &mut input, &mut out).unwrap() {
-                Progress::Event(ServerEvent::Ask(ticket, ServerAsk::Credentials { hash, .. })) => {
-                    let keys = ScramKeys::derive(hash, PASSWORD, b"salt", 4096).unwrap();
-                    stream.answer(ticket, ServerAnswer::Credentials(Some(keys))).unwrap();
-                }
-                Progress::Event(ServerEvent::Ask(ticket, ServerAsk::Bind { account, .. })) => {
-                    let jid = account.with_resource("here").unwrap();
-                    stream.answer(ticket, ServerAnswer::Bound(Ok(jid))).unwrap();
-                }
+                Progress::Event(ServerEvent::Ask(ticket, ask)) => match *ask {
+                    ServerAsk::Credentials { hash, .. } => {
+                        let keys = ScramKeys::derive(hash, PASSWORD, b"salt", 4096).unwrap();
+                        stream.answer(ticket, ServerAnswer::Credentials(Some(keys))).unwrap();
+                    }
+                    ServerAsk::Bind { account, .. } => {
+                        let jid = account.with_resource("here").unwrap();
+                        stream.answer(ticket, ServerAnswer::Bound(Ok(jid))).unwrap();
+                    }
+                    _ => {}
+                },
                 Progress::Event(ServerEvent::Stanza(stanza)) => {
                     let dies = answer(&stanza, &mut out) == Break(());
                     seen.push(*stanza);

@@ -14,7 +14,7 @@ use core::fmt;
 use core::net::IpAddr;
 
 use balcony_connection::Error;
-use balcony_machine::{Instant, Progress, Random};
+use balcony_machine::{Instant, Progress, Random, Ticket};
 use balcony_stanza::{ErrorCondition, StanzaError, StreamCondition, StreamError};
 use balcony_stream::server::{ServerAnswer, ServerAsk, ServerEvent};
 
@@ -251,19 +251,34 @@ impl Connections {
         false
     }
 
-    fn event(&mut self, now: Instant, id: ConnectionId, event: ServerEvent, actions: &mut Vec<Action>) {
-        match event {
-            ServerEvent::Ask(ticket, ServerAsk::Bind { account, resource, inline, enable }) => {
+    /// A stream asks something.
+    fn asked(&mut self, now: Instant, id: ConnectionId, ticket: Ticket, ask: ServerAsk) {
+        match ask {
+            ServerAsk::Bind { account, resource, inline, enable } => {
                 self.up.push_back(Up::Bind { connection: id, ticket, account, resource, inline, enable });
             }
-            ServerEvent::Ask(ticket, ServerAsk::Resume { account, previd, h }) => {
+            ServerAsk::Resume { account, previd, h } => {
                 self.up.push_back(Up::Resume { connection: id, ticket, account, previd, h });
             }
-            ServerEvent::Ask(ticket, ServerAsk::Enable(enable)) => {
+            ServerAsk::Enable(enable) => {
                 if let Some(session) = self.session(id) {
                     self.up.push_back(Up::Enable { session, connection: id, ticket, enable });
                 }
             }
+            ServerAsk::Register { .. } if !self.may_register(now, id) => {
+                let error = StanzaError::new(
+                    ErrorCondition::ResourceConstraint,
+                    "too many accounts have been registered lately: try again later",
+                );
+                self.answer(id, ticket, ServerAnswer::Registered(Err(error)));
+            }
+            ask => self.up.push_back(Up::Ask { connection: id, ticket, ask }),
+        }
+    }
+
+    fn event(&mut self, now: Instant, id: ConnectionId, event: ServerEvent, actions: &mut Vec<Action>) {
+        match event {
+            ServerEvent::Ask(ticket, ask) => self.asked(now, id, ticket, *ask),
             ServerEvent::Acked(count) => {
                 if let Some(session) = self.session(id) {
                     self.up.push_back(Up::Acknowledged { session, count });
@@ -272,14 +287,6 @@ impl Connections {
             ServerEvent::Resumed { jid, .. } => actions.push(Action::Notice(id, Notice::Resumed(jid))),
             // That was said when it was granted.
             ServerEvent::Enabled => {}
-            ServerEvent::Ask(ticket, ServerAsk::Register { .. }) if !self.may_register(now, id) => {
-                let error = StanzaError::new(
-                    ErrorCondition::ResourceConstraint,
-                    "too many accounts have been registered lately: try again later",
-                );
-                self.answer(id, ticket, ServerAnswer::Registered(Err(error)));
-            }
-            ServerEvent::Ask(ticket, ask) => self.up.push_back(Up::Ask { connection: id, ticket, ask }),
             ServerEvent::Stanza(stanza) => {
                 let (conns, limits) = (&mut self.conns, &self.config.limits);
                 let Some(conn) = conns.get_mut(id) else { return };

@@ -20,7 +20,7 @@ pub enum ServerEvent {
     /// [`Stream::secured`](crate::Stream::secured). Output up to here goes out in the clear.
     StartTls,
     /// Something slow is needed; the stream waits until [`Stream::answer`](crate::Stream::answer).
-    Ask(Ticket, ServerAsk),
+    Ask(Ticket, Box<ServerAsk>),
     /// The client is who it says it is. The stream restarts, unless SASL2 goes on with it.
     Authenticated {
         /// The account.

@@ -108,7 +108,7 @@ impl Server {
         fast.proof = Some(proof);
         self.candidate = Some(account.clone());
         let ask = ServerAsk::Tokens { account, agent: fast.agent.clone() };
-        Ok(Some(ServerEvent::Ask(common.ask(now), ask)))
+        Ok(Some(ServerEvent::Ask(common.ask(now), Box::new(ask))))
     }
 
     /// Whether an ask about tokens is open.
@@ -200,7 +200,7 @@ impl Server {
             wanted: fast.wanted,
             salt: fast.salt.take(),
         };
-        Ok(Some(ServerEvent::Ask(common.ask(now), ask)))
+        Ok(Some(ServerEvent::Ask(common.ask(now), Box::new(ask))))
     }
 
     fn let_in_with_token(

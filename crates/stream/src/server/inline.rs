@@ -2,6 +2,7 @@
 //! (XEP-0388, XEP-0386, XEP-0198 section 5).
 
 use alloc::borrow::Cow;
+use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -142,7 +143,7 @@ impl Server {
             enable: request.enable,
         };
         common.step(Step::Bind)?;
-        Ok(Some(ServerEvent::Ask(common.ask(now), ask)))
+        Ok(Some(ServerEvent::Ask(common.ask(now), Box::new(ask))))
     }
 
     pub(super) fn bound_inline(

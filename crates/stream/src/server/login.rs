@@ -189,7 +189,10 @@ impl Server {
                     Err(failure) => self.sasl_failure(common, failure, out),
                     Ok(Some(account)) => {
                         self.candidate = Some(account.clone());
-                        Ok(Some(ServerEvent::Ask(common.ask(now), ServerAsk::Credentials { account, hash })))
+                        Ok(Some(ServerEvent::Ask(
+                            common.ask(now),
+                            Box::new(ServerAsk::Credentials { account, hash }),
+                        )))
                     }
                     // No account can have this name; it is treated like one that doesn't exist.
                     Ok(None) => {
@@ -205,7 +208,10 @@ impl Server {
                     Err(failure) => self.sasl_failure(common, failure, out),
                     Ok(Some(account)) => {
                         self.candidate = Some(account.clone());
-                        Ok(Some(ServerEvent::Ask(common.ask(now), ServerAsk::Verify { account, password })))
+                        Ok(Some(ServerEvent::Ask(
+                            common.ask(now),
+                            Box::new(ServerAsk::Verify { account, password }),
+                        )))
                     }
                     Ok(None) => {
                         let step = self.with_exchange(|exchange| exchange.verified(false));
@@ -402,7 +408,7 @@ impl Server {
         let domain = self.domain.as_ref().ok_or_else(not_authorized)?;
         match self.registration.request(common.framing, &stanza, query, domain, out) {
             register::Outcome::Answered => Ok(None),
-            register::Outcome::Ask(ask) => Ok(Some(ServerEvent::Ask(common.ask(now), ask))),
+            register::Outcome::Ask(ask) => Ok(Some(ServerEvent::Ask(common.ask(now), Box::new(ask)))),
         }
     }
 }

@@ -91,7 +91,7 @@ impl Server {
                 .into());
             }
             common.count_received();
-            return Ok(Some(ServerEvent::Ask(common.ask(now), ServerAsk::Enable(enable))));
+            return Ok(Some(ServerEvent::Ask(common.ask(now), Box::new(ServerAsk::Enable(enable)))));
         }
         if !common.is_managed() {
             sm::refuse(common.framing, ErrorCondition::UnexpectedRequest, out);
@@ -156,7 +156,7 @@ impl Server {
         let ask = ServerAsk::Resume { account, previd: String::from(&*resume.previd), h: resume.h };
         self.resume = Some(Box::new(resume));
         common.step(Step::Resume)?;
-        Ok(Some(ServerEvent::Ask(common.ask(now), ask)))
+        Ok(Some(ServerEvent::Ask(common.ask(now), Box::new(ask))))
     }
 
     /// The session goes on, or the client may bind a resource on this stream.

@@ -148,7 +148,7 @@ impl Side for Server {
     fn sort(event: ServerEvent) -> Sorted<Self> {
         match event {
             ServerEvent::StartTls => Sorted::StartTls,
-            ServerEvent::Ask(ticket, ask) => Sorted::Ask(ticket, ask),
+            ServerEvent::Ask(ticket, ask) => Sorted::Ask(ticket, *ask),
             ServerEvent::Stanza(stanza) => Sorted::Stanza(stanza),
             event => Sorted::Other(event),
         }

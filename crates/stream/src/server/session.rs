@@ -1,5 +1,6 @@
 //! The authenticated client: it binds a resource (RFC 6120 section 7), and then its stanzas come.
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use balcony_jid::FullJid;
@@ -46,12 +47,12 @@ impl Server {
         common.step(Step::Bind)?;
         Ok(Some(ServerEvent::Ask(
             common.ask(now),
-            ServerAsk::Bind {
+            Box::new(ServerAsk::Bind {
                 account: account.clone(),
                 resource: request.resource,
                 inline: None,
                 enable: None,
-            },
+            }),
         )))
     }
 

@@ -72,7 +72,7 @@ impl Server {
         };
         upgrade.data = data;
         let ask = ServerAsk::KeysLacking { account: account.clone() };
-        Ok(Some(ServerEvent::Ask(common.ask(now), ask)))
+        Ok(Some(ServerEvent::Ask(common.ask(now), Box::new(ask))))
     }
 
     /// The owner's answer, while there are tasks.
@@ -156,7 +156,7 @@ impl Server {
                 upgrade.tasks.pop();
                 upgrade.state = State::Keeping;
                 let ask = ServerAsk::AddKeys { account: account.clone(), keys };
-                Ok(Some(ServerEvent::Ask(common.ask(now), ask)))
+                Ok(Some(ServerEvent::Ask(common.ask(now), Box::new(ask))))
             }
             (_, "abort") => {
                 let failure = Failure::new(SaslCondition::Aborted, "aborted by the client");
