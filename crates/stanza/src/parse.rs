@@ -8,7 +8,7 @@ use alloc::boxed::Box;
 use alloc::sync::Arc;
 
 use balcony_jid::Jid;
-use balcony_xml::{ElementRef, ReadError, Reader, Token};
+use balcony_xml::{ElementRef, ReadError, Reader, Token, XML_NS};
 
 use crate::payload::UNBOUNDED;
 use crate::{
@@ -68,8 +68,37 @@ impl Stanza {
     }
 }
 
+/// The attributes of a stanza that say something to everybody (RFC 6120 section 8.1).
+#[derive(Clone, Copy, Default)]
+struct Attributes<'a> {
+    to: Option<&'a str>,
+    from: Option<&'a str>,
+    id: Option<&'a str>,
+    kind: Option<&'a str>,
+    lang: Option<&'a str>,
+}
+
+impl<'a> Attributes<'a> {
+    /// Finds them in one pass: there is one for each stanza that comes.
+    fn of(element: ElementRef<'a>) -> Self {
+        let mut found = Attributes::default();
+        for attr in element.attrs() {
+            let place = match (attr.name, attr.namespace) {
+                ("to", "") => &mut found.to,
+                ("from", "") => &mut found.from,
+                ("id", "") => &mut found.id,
+                ("type", "") => &mut found.kind,
+                ("lang", XML_NS) => &mut found.lang,
+                _ => continue,
+            };
+            *place = Some(attr.value);
+        }
+        found
+    }
+}
+
 fn read_head(element: ElementRef<'_>, refusal: Option<ReadError>) -> Result<Head, Box<Invalid>> {
-    let id = element.attr("id").map(Arc::from);
+    let attributes = Attributes::of(element);
     let fail = |condition, text, kind: Option<Kind>| {
         let error = StanzaError::new(condition, text);
         // Without a known kind there is still a sender who waits: an iq of unknown type is answered like a request.
@@ -79,14 +108,15 @@ fn read_head(element: ElementRef<'_>, refusal: Option<ReadError>) -> Result<Head
             _ => Kind::Iq(IqType::Get),
         });
         let mut request = Stanza::new(kind);
-        request.head.id = element.attr("id").map(Arc::from);
+        request.head.id = attributes.id.map(Arc::from);
         // The reply swaps those addresses that are valid, as any other reply does (RFC 6120 section 8.3.1).
-        let address = |name| element.attr(name).and_then(|text| Jid::parse(text).ok());
-        request.head.to = address("to");
-        request.head.from = address("from");
+        let address = |text: Option<&str>| text.and_then(|text| Jid::parse(text).ok());
+        request.head.to = address(attributes.to);
+        request.head.from = address(attributes.from);
         Box::new(Invalid { reply: request.error(&error), error })
     };
-    let kind = read_kind(element).map_err(|text| fail(ErrorCondition::BadRequest, text, None))?;
+    let kind = read_kind(element.name(), attributes.kind)
+        .map_err(|text| fail(ErrorCondition::BadRequest, text, None))?;
     if let Some(refusal) = refusal {
         let condition = match refusal {
             ReadError::NoMemory => ErrorCondition::ResourceConstraint,
@@ -102,7 +132,7 @@ fn read_head(element: ElementRef<'_>, refusal: Option<ReadError>) -> Result<Head
         return Err(fail(condition, text, Some(kind)));
     }
     if let Kind::Iq(iq) = kind {
-        if id.is_none() {
+        if attributes.id.is_none() {
             return Err(fail(ErrorCondition::BadRequest, "an iq needs an id", Some(kind)));
         }
         let children = element.children().take(3).count();
@@ -114,23 +144,18 @@ fn read_head(element: ElementRef<'_>, refusal: Option<ReadError>) -> Result<Head
             ));
         }
     }
-    let address = |name| match element.attr(name) {
+    let address = |text: Option<&str>, wrong| match text.map(Jid::parse) {
         None => Ok(None),
-        Some(text) => Jid::parse(text).map(Some).map_err(|_| {
-            let text = if name == "to" {
-                "the `to` address is not valid"
-            } else {
-                "the `from` address is not valid"
-            };
-            fail(ErrorCondition::JidMalformed, text, Some(kind))
-        }),
+        Some(Ok(address)) => Ok(Some(address)),
+        Some(Err(_)) => Err(fail(ErrorCondition::JidMalformed, wrong, Some(kind))),
     };
-    Ok(Head { kind, to: address("to")?, from: address("from")?, id, lang: element.language().map(Arc::from) })
+    let to = address(attributes.to, "the `to` address is not valid")?;
+    let from = address(attributes.from, "the `from` address is not valid")?;
+    Ok(Head { kind, to, from, id: attributes.id.map(Arc::from), lang: attributes.lang.map(Arc::from) })
 }
 
-fn read_kind(element: ElementRef<'_>) -> Result<Kind, &'static str> {
-    let type_name = element.attr("type");
-    Ok(match element.name() {
+fn read_kind(name: &str, type_name: Option<&str>) -> Result<Kind, &'static str> {
+    Ok(match name {
         "message" => Kind::Message(match type_name {
             Some("chat") => MessageType::Chat,
             Some("groupchat") => MessageType::Groupchat,

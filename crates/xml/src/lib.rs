@@ -46,7 +46,7 @@ pub use name::{InvalidName, Name};
 pub use reader::{Reader, Token};
 pub use writer::Writer;
 
-/// The namespace that the prefix `xml` always stands for.
-pub(crate) const XML_NS: &str = "http://www.w3.org/XML/1998/namespace";
+/// The namespace that the prefix `xml` always stands for (Namespaces in XML section 3): that of `xml:lang`.
+pub const XML_NS: &str = "http://www.w3.org/XML/1998/namespace";
 /// The namespace of declarations themselves.
 pub(crate) const XMLNS_NS: &str = "http://www.w3.org/2000/xmlns/";
