@@ -20,7 +20,8 @@ use balcony_stanza::Stanza;
 pub enum Error {
     /// The configuration cannot be used.
     Config(String),
-    /// An address is none (RFC 7622): this one, for this reason.
+    /// An address is none (RFC 7622): this one, for this reason. The text is empty where only the reason is known, as where `?` has
+    /// made this of a [`JidError`](crate::JidError).
     Address(String, JidError),
     /// The certificates to trust, or to show, cannot be used.
     Tls(balcony_tls::Error),
@@ -50,6 +51,7 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Error::Config(reason) => f.write_str(reason),
+            Error::Address(text, error) if text.is_empty() => error.fmt(f),
             Error::Address(text, error) => write!(f, "`{text}` is no address of XMPP: {error}"),
             Error::Tls(error) => error.fmt(f),
             #[cfg(feature = "client")]
@@ -86,7 +88,7 @@ impl core::error::Error for Error {
     fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
         // What has the same words is not another cause; what is below it is.
         match self {
-            Error::Address(_, error) => Some(error),
+            Error::Address(text, error) if !text.is_empty() => Some(error),
             #[cfg(feature = "client")]
             Error::Request(error) => core::error::Error::source(error),
             #[cfg(feature = "client")]
@@ -100,6 +102,12 @@ impl core::error::Error for Error {
 impl From<RequestError> for Error {
     fn from(error: RequestError) -> Self {
         Error::Request(error)
+    }
+}
+
+impl From<JidError> for Error {
+    fn from(error: JidError) -> Self {
+        Error::Address(String::new(), error)
     }
 }
 

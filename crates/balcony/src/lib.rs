@@ -78,12 +78,14 @@
 //!
 //! # The manual
 //!
-//! [`manual`] has a page each about bots, extensions, devices, servers, testing and runtimes.
+//! [`manual`] has a page each about bots, extensions, devices, servers and their extensions, testing and runtimes.
 //!
 //! # Below
 //!
 //! Everything here is thin: what a client decides is decided by machines without sockets and clocks, in the packages `balcony-client`,
-//! `balcony-server` and below. Those who bring a loop of their own, such as a device without an operating system, use these.
+//! `balcony-server` and below. Those who bring a loop of their own, such as a device without an operating system, use these. What
+//! methods here take and give is in [`jid`], [`machine`], [`stanza`], [`stream`], [`xep`] and [`xml`], so that none of these has to be named
+//! beside this one.
 #![forbid(unsafe_code)]
 // Adapters are where clocks and sockets live.
 #![allow(clippy::disallowed_methods, clippy::disallowed_types)]
@@ -105,24 +107,30 @@ pub mod server;
 pub use balcony_client::component::Detached;
 #[cfg(feature = "client")]
 pub use balcony_client::{
-    AgentEvent, Attempt, Backoff, CallId, Callable, Carbon, Chat, CommandAnswer, CommandCall, CommandOutcome,
-    CommandStep, Commands, ConnectError, Contacts, Context, Delivered, Disconnected, Discovery, Extension,
-    IncomingRequest, Iq, Message, MessageBuilder, News, Note, Presence, PrivateStorage, Push, Receipts,
-    ReceivedPresence, RequestError, RequestKind, Response, Roster, Show, Undelivered, held_back,
+    AgentEvent, Attempt, Backoff, CallId, Callable, Carbon, Chat, ClientConfig, CommandAnswer, CommandCall,
+    CommandOutcome, CommandStep, Commands, ConnectError, Contacts, Context, Delivered, Disconnected,
+    Discovery, Endpoint, Extension, IncomingRequest, Iq, Message, MessageBuilder, News, Note, Presence,
+    PrivateStorage, Push, Receipts, ReceivedPresence, RequestError, RequestKind, Response, Roster, Show,
+    Undelivered, held_back,
 };
+pub use balcony_jid as jid;
 pub use balcony_jid::{BareJid, FullJid, Jid, JidError};
+pub use balcony_machine as machine;
 pub use balcony_machine::{Instant, Secret};
 pub use balcony_runtime as runtime;
+pub use balcony_stanza as stanza;
 pub use balcony_stanza::{
     ErrorCondition, ErrorType, IqType, Kind, MessageType, Payload, PresenceType, Stanza, StanzaError, Texts,
     Thread,
 };
+pub use balcony_stream as stream;
 pub use balcony_stream::TlsPolicy;
 #[cfg(feature = "client")]
 pub use balcony_stream::client::Token;
 pub use balcony_tls as tls;
 pub use balcony_xep as xep;
 pub use balcony_xep::data_form::{DataForm, Field, FieldKind, FormKind};
+pub use balcony_xml as xml;
 pub use balcony_xml::{Element, ElementRef, Name};
 #[cfg(feature = "client")]
 pub use client::{Client, ClientBuilder, Event, Ext, Request, Sender};

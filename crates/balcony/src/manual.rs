@@ -17,6 +17,10 @@ pub mod device {}
 pub mod server {}
 
 #[cfg(all(feature = "client", feature = "server"))]
+#[doc = include_str!("manual/server_extension.md")]
+pub mod server_extension {}
+
+#[cfg(all(feature = "client", feature = "server"))]
 #[doc = include_str!("manual/testing.md")]
 pub mod testing {}
 

@@ -18,29 +18,18 @@
 //! ```
 //!
 //! Accounts that outlive the program are in the package `balcony-store`: give [`answers`](ServerBuilder::answers) a closure that hands
-//! what it gets to a `balcony_store::Worker`, and [`sessions`](ServerBuilder::sessions) what that has kept of them. What a server does beyond the core are [extensions](ServerBuilder::configure): the page
-//! [`docs/extensions.md`](https://docs.rs/balcony-router) says how to write one. What an extension asks of the program
-//! ([`Context::external`](extension::Context::external)) comes there, too:
+//! what it gets to a `balcony_store::Worker`, and [`sessions`](ServerBuilder::sessions) what that has kept of them.
 //!
-//! ```
-//! use balcony::server::{Answer, Ask, Reply, RouterAnswer, RouterAsk};
-//!
-//! fn answer(ask: Ask, reply: Reply, store: impl Fn(Ask, Reply)) {
-//!     match ask {
-//!         // It may come from another thread, and later.
-//!         Ask::Router(RouterAsk::External { question, .. }) => {
-//!             let answer: Vec<u8> = question.iter().rev().copied().collect();
-//!             reply(Answer::Router(RouterAnswer::External(answer.into())));
-//!         }
-//!         ask => store(ask, reply),
-//!     }
-//! }
-//! ```
+//! What a server does beyond the core are [extensions](extension), which [`configure`](ServerBuilder::configure) puts into its
+//! configuration: [the manual](crate::manual::server_extension) shows how to write one. What an extension asks of the program
+//! ([`Context::external`](extension::Context::external)) is answered by [`external`](ServerBuilder::external).
 
+mod external;
 mod memory;
 
 use core::fmt;
 use core::net::SocketAddr;
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use balcony_jid::BareJid;
@@ -48,16 +37,33 @@ use balcony_machine::Secret;
 use balcony_runtime::{Runtime, Socket, seed};
 use balcony_stream::TlsPolicy;
 
-pub use balcony_router::{Answer as RouterAnswer, Ask as RouterAsk, extension};
+pub use balcony_router::{
+    Answer as RouterAnswer, Ask as RouterAsk, ConflictPolicy, Kept, RosterConfig, Software,
+};
 pub use balcony_runtime::{
     Answer, Ask, Removal, Reply, SavedSession, SendError, ServerConfig, ServerHandle, SessionConnection,
     SessionInfo, StartError, Stats, Transport,
 };
+pub use balcony_sasl::{Hash, Mechanism};
+pub use balcony_server::ComponentsConfig;
+pub use balcony_server::federation::FederationConfig;
 pub use balcony_stanza::{StreamCondition, StreamError};
+pub use balcony_stream::server::{ServerAnswer as StreamAnswer, ServerAsk as StreamAsk};
+pub use external::ExternalReply;
 pub use memory::MemoryAccounts;
 
 use crate::Error;
 use crate::rt::DefaultRuntime;
+
+pub mod extension {
+    //! Extensions: what a server does beyond RFC 6120 and 6121, a value each. All that a module with one names is here, but for elements
+    //! and errors, which are in the root of the crate. [The manual](crate::manual::server_extension) has a whole one.
+    //!
+    //! A program names few of them itself; so one `use` of all, in a module of the extension's own, does not meet the names that
+    //! clients have for their extensions.
+    pub use balcony_router::extension::*;
+    pub use balcony_router::{Append, Content, DocumentEdit, Entry, Level, LogEdit, Room, SessionId};
+}
 
 /// A server. There is a [builder](Server::builder), and, while it runs, a [handle](ServerHandle).
 #[derive(Clone, Copy, Debug)]
@@ -80,6 +86,7 @@ pub struct ServerBuilder<R = DefaultRuntime> {
     runtime: R,
     config: ServerConfig,
     answers: AskFn,
+    externals: external::Externals,
     listen: Vec<(SocketAddr, Transport)>,
     most: usize,
     /// Those of the server before.
@@ -97,6 +104,7 @@ impl<R: Runtime> ServerBuilder<R> {
             runtime,
             config: ServerConfig::new(Vec::new(), Secret::new(secret)),
             answers: Box::new(MemoryAccounts::new().into_answers()),
+            externals: external::Externals::new(),
             listen: Vec::new(),
             most: 10_000,
             sessions: Vec::new(),
@@ -142,6 +150,19 @@ impl<R: Runtime> ServerBuilder<R> {
     /// reply is called. A reply that is dropped counts as one that never comes.
     pub fn answers(mut self, answers: impl Fn(Ask, Reply) + Send + Sync + 'static) -> Self {
         self.answers = Box::new(answers);
+        self
+    }
+
+    /// Who answers what an extension asks of the program ([`Context::external`](extension::Context::external)): the extension of this
+    /// name, for this account, with these bytes. It must not wait, but pass the question on, to a thread or a task that calls
+    /// [`ExternalReply::answer`] when it knows. Nobody's stanzas wait for that; the request fails if it takes longer than
+    /// [`Limits::answer`](crate::machine::Limits::answer). Any other asks go to [`answers`](Self::answers).
+    pub fn external(
+        mut self,
+        extension: &'static str,
+        answer: impl Fn(BareJid, Arc<[u8]>, ExternalReply) + Send + Sync + 'static,
+    ) -> Self {
+        self.externals.insert(extension, Box::new(answer));
         self
     }
 
@@ -197,7 +218,8 @@ impl<R: Runtime> ServerBuilder<R> {
         if let Some(error) = self.wrong {
             return Err(error);
         }
-        let mut server = balcony_runtime::Server::builder_on(self.runtime, self.config, self.answers)
+        let answers = external::apart(self.externals, self.answers);
+        let mut server = balcony_runtime::Server::builder_on(self.runtime, self.config, answers)
             .max_connections(self.most)
             .sessions(now(), self.sessions);
         for (to, transport) in self.listen {

@@ -57,6 +57,8 @@ pub enum Delivery {
 }
 
 /// What an extension says to a request. It leaves when all that the request has caused is on its way.
+///
+/// It is made by `into()` of an element or a [`Payload`], of an [`ErrorCondition`] or a [`StanzaError`], or of a `Result` of these.
 #[derive(Debug)]
 #[must_use]
 pub enum Reply {
