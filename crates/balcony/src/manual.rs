@@ -16,7 +16,7 @@ pub mod device {}
 #[doc = include_str!("manual/server.md")]
 pub mod server {}
 
-#[cfg(all(feature = "client", feature = "server"))]
+#[cfg(feature = "server")]
 #[doc = include_str!("manual/server_extension.md")]
 pub mod server_extension {}
 

@@ -47,7 +47,6 @@ fn ask(
             .external("oracle", move |account, question, reply| {
                 answer(format!("{account}: {}", String::from_utf8_lossy(&question)), reply);
             })
-            .external("nobody", |_, _, _| panic!("it has no such extension"))
             .accounts(accounts)
             .configure(|config| config.extensions = extensions)
             .dangerous_without_tls()
@@ -107,4 +106,12 @@ fn what_is_wrong_with_an_address_is_an_error_of_the_front_door() {
     assert!(matches!(error, Error::Address(..)));
     assert_eq!(error.to_string(), "@example.com".parse::<Jid>().unwrap_err().to_string());
     assert!(core::error::Error::source(&error).is_none(), "the same words twice");
+}
+
+/// A name that is misspelt is said at once, instead of failing each request.
+#[test]
+fn a_server_does_not_start_with_answers_for_an_extension_that_it_does_not_have() {
+    let server = Server::builder("localhost").external("orakle", |_, _, reply| reply.refuse());
+    let error = server.dangerous_without_tls().start().map(drop).unwrap_err();
+    assert!(matches!(error, Error::Config(_)) && error.to_string().contains("orakle"), "{error}");
 }

@@ -10,7 +10,6 @@ use balcony_stanza::{ErrorCondition, Stanza, StreamCondition};
 
 use crate::account::{Account, Note};
 use crate::asks::{Charge, Open, Purpose};
-use crate::extension::Damaged;
 use crate::known::Known;
 use crate::line::{Origin, Task, Waiting};
 use crate::phase::Outdated;
@@ -100,8 +99,12 @@ impl Router {
                 }
                 let account = self.accounts.get(name).filter(|account| account.known().is_some());
                 let seen = account.map(|account| Seen::now(&self.shared, name, account));
-                let Ok(before) = self.know(name, *kept) else {
-                    return self.end_account(name, Removal::Failed, None, effects);
+                let before = match self.know(name, *kept) {
+                    Ok(before) => before,
+                    Err(extension) => {
+                        self.complain_of_damage(name, extension, effects);
+                        return self.end_account(name, Removal::Failed, None, effects);
+                    }
                 };
                 self.deny_strangers(name, effects);
                 if let Some((before, seen)) = before.zip(seen) {
@@ -130,8 +133,9 @@ impl Router {
         }
     }
 
-    /// An account is known from now on; what was known before, if it was.
-    fn know(&mut self, name: &BareJid, kept: Kept) -> Result<Option<Outdated>, Damaged> {
+    /// An account is known from now on; what was known before, if it was. Fails with the number of the extension whose documents are
+    /// damaged.
+    fn know(&mut self, name: &BareJid, kept: Kept) -> Result<Option<Outdated>, u8> {
         let fresh = Version(self.random.next_u64());
         let Some(account) = self.accounts.get_mut(name) else { return Ok(None) };
         // Messages may be on their way to the store that it did not count.

@@ -8,6 +8,7 @@ use balcony_roster::Decision;
 use balcony_stanza::{ErrorCondition, IqType, Kind, PresenceType, Stanza};
 
 use crate::asks::{Charge, Purpose};
+use crate::complaints::Complaint;
 use crate::extension;
 use crate::reload::Doubt;
 use crate::router::Router;
@@ -118,7 +119,12 @@ impl Router {
                 (Some(answer), Some(request)) if answer != Answer::Refused => {
                     self.act(name, |router| router.go_on_with(name, session, then, answer, request, effects));
                 }
-                _ => self.apologise(request, effects),
+                (answer, request) => {
+                    if answer.is_some() && matches!(commit.scope, Scope::Nothing) {
+                        self.complain(Complaint::NoAnswer, then.index, effects);
+                    }
+                    self.apologise(request, effects);
+                }
             },
             Then::Removal if saved => return self.end_account(name, Removal::Removed, request, effects),
             // The roster in memory has changed already.

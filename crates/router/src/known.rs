@@ -8,7 +8,7 @@ use balcony_jid::BareJid;
 use balcony_machine::Instant;
 use balcony_roster::{Roster, Version};
 
-use crate::extension::{Damaged, Slots};
+use crate::extension::Slots;
 use crate::shared::Shared;
 use crate::{Kept, LastSeen};
 
@@ -27,14 +27,14 @@ pub(crate) struct Known {
 }
 
 impl Known {
-    /// `fresh` is the version of a roster that was never changed.
+    /// `fresh` is the version of a roster that was never changed. Fails with the number of the extension whose documents are damaged.
     pub(crate) fn new(
         owner: BareJid,
         kept: Kept,
         shared: &Shared,
         now: Instant,
         fresh: Version,
-    ) -> Result<Box<Self>, Damaged> {
+    ) -> Result<Box<Self>, u8> {
         let config = shared.config.roster;
         let roster = match kept.roster {
             Some(parts) => Roster::from_parts(owner, parts, config),

@@ -68,6 +68,7 @@ mod asks;
 mod bind;
 mod charging;
 mod commit;
+mod complaints;
 mod config;
 mod directed;
 mod effect;

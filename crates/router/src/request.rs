@@ -10,6 +10,7 @@ use balcony_xml::ElementRef;
 use crate::account::{Account, is_to_itself};
 use crate::asks::{Charge, cost};
 use crate::commit::{self, Commit, Scope};
+use crate::complaints::Complaint;
 use crate::extension::{self, Call, Found, Hold, Later, Reply, Request, Server, Todo};
 use crate::facts::SenderFacts;
 use crate::line::Origin;
@@ -211,7 +212,6 @@ impl Router {
         effects: &mut Vec<Effect>,
     ) {
         let Later { todo, hold, then } = later;
-        let known = self.accounts.get(name).and_then(|account| account.known());
         let tables = self.shared.tables();
         let is_own = match &todo {
             Todo::Save(edits) => edits.iter().all(|edit| tables.may_change(then.index, edit)),
@@ -220,6 +220,10 @@ impl Router {
             }
             Todo::SetPassword(_) | Todo::Remove | Todo::External(_) => true,
         };
+        if !is_own {
+            self.complain(Complaint::NotRegistered, then.index, effects);
+        }
+        let known = self.accounts.get(name).and_then(|account| account.known());
         let Some(known) = known.filter(|_| is_own) else {
             self.refuse(&request, ErrorCondition::InternalServerError, effects);
             return self.release(charge, effects);

@@ -12,6 +12,7 @@ use hashbrown::HashMap;
 
 use crate::account::{Account, Resource};
 use crate::asks::{Asks, cost, payer};
+use crate::complaints::Complaints;
 use crate::facts::SenderFacts;
 use crate::line::{Origin, Sent};
 use crate::lookup::Lookups;
@@ -61,6 +62,8 @@ pub struct Router {
     /// What has been replayed and is to be delivered next, its number in its log, and whether it is the last. Empty between calls.
     pub(crate) replays: VecDeque<(Arc<Stanza>, u64, bool)>,
     pub(crate) asks: Asks,
+    /// What was said to whoever runs the server about its extensions.
+    pub(crate) complaints: Complaints,
     /// What extensions want to have done, and are told.
     pub(crate) orders: Orders,
     pub(crate) parked: Parked,
@@ -148,6 +151,7 @@ impl Router {
     pub fn new(config: Config, seed: &Seed) -> Self {
         Router {
             asks: Asks::new(config.limits.clone()),
+            complaints: Complaints::default(),
             shared: Shared::new(config),
             random: seed.random(),
             parked: Parked::default(),

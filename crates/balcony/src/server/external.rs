@@ -9,6 +9,7 @@ use balcony_router::{Answer as RouterAnswer, Ask as RouterAsk};
 use balcony_runtime::{Answer, Ask, Reply};
 
 use super::AskFn;
+use crate::Error;
 
 /// The functions that answer extensions, by the extension's name.
 pub(super) type Externals =
@@ -46,6 +47,16 @@ impl Drop for ExternalReply {
 impl fmt::Debug for ExternalReply {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("ExternalReply")
+    }
+}
+
+/// Whether the extensions that are named are among those of the server.
+pub(super) fn check(externals: &Externals, extensions: &[&str]) -> Result<(), Error> {
+    match externals.keys().find(|name| !extensions.contains(name)) {
+        Some(name) => Err(Error::Config(format!(
+            "`external` names the extension {name}, which the server does not have: give it one, with `configure`"
+        ))),
+        None => Ok(()),
     }
 }
 

@@ -218,6 +218,7 @@ impl<R: Runtime> ServerBuilder<R> {
         if let Some(error) = self.wrong {
             return Err(error);
         }
+        external::check(&self.externals, self.config.extensions.names())?;
         let answers = external::apart(self.externals, self.answers);
         let mut server = balcony_runtime::Server::builder_on(self.runtime, self.config, answers)
             .max_connections(self.most)

@@ -141,7 +141,8 @@ pub(crate) struct Tables {
     pub(super) keepers: Vec<u8>,
     /// Which extension has which collection loaded with an account.
     pub(super) loaded: Vec<(u8, &'static str)>,
-    load: Vec<Load>,
+    /// How what an extension knows of an account is made, with its number.
+    load: Vec<(u8, Load)>,
     pub(super) loaded_again: Vec<LoadedAgain>,
     pub(super) replay: Option<Replay>,
     /// How what extensions know of a client is kept while the server is down.
@@ -173,13 +174,14 @@ impl Tables {
         let own: Vec<&'static str> =
             self.loaded.iter().filter(|(at, _)| *at == index).map(|(_, name)| *name).collect();
         if !own.is_empty() {
-            self.load.push(Box::new(move |all, slots| {
+            let load: Load = Box::new(move |all, slots| {
                 let state = typed.x.load(&super::Documents { all, collections: &own })?;
                 if state != typed.no_account {
                     slots.set(index, state);
                 }
                 Ok(())
-            }));
+            });
+            self.load.push((index, load));
         }
     }
 
@@ -237,10 +239,12 @@ impl Tables {
         self.loaded.iter().map(|(_, name)| Cow::Borrowed(*name)).collect()
     }
 
-    /// The states of extensions that know something of an account with these documents.
-    pub(crate) fn load(&self, documents: &[Document]) -> Result<Slots, Damaged> {
+    /// The states of extensions that know something of an account with these documents; the number of the first that can't read its own.
+    pub(crate) fn load(&self, documents: &[Document]) -> Result<Slots, u8> {
         let mut slots = Slots::default();
-        self.load.iter().try_for_each(|load| load(documents, &mut slots))?;
+        self.load
+            .iter()
+            .try_for_each(|(index, load)| load(documents, &mut slots).map_err(|Damaged| *index))?;
         Ok(slots)
     }
 

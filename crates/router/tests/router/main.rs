@@ -7,6 +7,7 @@ mod asks;
 mod binding;
 mod blocking;
 mod carbons;
+mod complaints;
 mod contacts;
 mod csi;
 mod csi_model;
