@@ -71,7 +71,7 @@ impl Accounts {
     pub fn with(mut self, account: &str, password: &str) -> Self {
         let account = BareJid::parse(account).expect("a valid bare JID");
         let credentials =
-            Credentials::derive(password, b"salt of the sims", ITERATIONS).expect("a valid password");
+            crate::keys::credentials(password, b"salt of the sims", ITERATIONS).expect("a valid password");
         self.insert(account, credentials);
         self
     }
@@ -168,7 +168,7 @@ impl Accounts {
         if self.credentials.contains_key(&account) {
             return Err(balcony_stanza::ErrorCondition::Conflict.into());
         }
-        let credentials = Credentials::derive(password.expose(), b"another salt", ITERATIONS)
+        let credentials = crate::keys::credentials(password.expose(), b"another salt", ITERATIONS)
             .map_err(|_| balcony_stanza::ErrorCondition::NotAcceptable)?;
         self.insert(account, credentials);
         Ok(())
@@ -189,7 +189,7 @@ impl Asked for ClientAsk {
 
     fn answer(self, _: &mut Accounts) -> ClientAnswer {
         let ClientAsk::SaltPassword { hash, password, salt, iterations } = self;
-        match balcony_sasl::salt_password(hash, password.expose(), &salt, iterations) {
+        match crate::keys::salt_password(hash, password.expose(), &salt, iterations) {
             Ok(salted) => ClientAnswer::Salted(salted),
             Err(_) => ClientAnswer::Unavailable,
         }

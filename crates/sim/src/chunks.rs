@@ -1,6 +1,6 @@
 //! How a simulated network cuts what it carries, since nothing may depend on that.
 
-use balcony_machine::Random;
+use balcony_machine::{Random, Seed};
 
 /// How a wire cuts what it carries.
 #[derive(Debug)]
@@ -9,11 +9,17 @@ pub enum Chunks {
     Whole,
     /// One byte at a time.
     Bytes,
-    /// Pieces of random length, mostly short.
+    /// Pieces of random length, mostly short: see [`Chunks::random`].
     Random(Box<Random>),
 }
 
 impl Chunks {
+    /// Pieces of random length, mostly short: the same ones for the same number.
+    #[must_use]
+    pub fn random(seed: u64) -> Chunks {
+        Chunks::Random(Box::new(Seed::from_u64(seed).random()))
+    }
+
     /// The length of the next piece of `available` bytes.
     pub(crate) fn next(&mut self, available: usize) -> usize {
         let wanted = match self {

@@ -54,6 +54,8 @@ pub mod arbitrary;
 #[cfg(feature = "world")]
 mod chunks;
 #[cfg(feature = "world")]
+mod keys;
+#[cfg(feature = "world")]
 mod network;
 #[cfg(feature = "world")]
 mod pair;
