@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use balcony_jid::Jid;
 use clap::{Parser, Subcommand};
 
+use crate::bench::BenchArgs;
 use crate::check::CheckArgs;
 use crate::config::Settings;
 use crate::database::Database;
@@ -52,6 +53,8 @@ pub(crate) enum Command {
     PushService(PushServiceArgs),
     /// Look at a domain as clients and other servers do, and say what will not work for whom
     Check(CheckArgs),
+    /// Put load on a server of your own, check every delivery, and measure
+    Bench(Box<BenchArgs>),
     /// Show a login as it goes over the wire, line by line
     Trace,
 }

@@ -12,6 +12,7 @@
 
 mod accounts;
 mod args;
+mod bench;
 mod certificate;
 mod check;
 mod components;
@@ -88,6 +89,7 @@ fn run(args: Args) -> Result<(), Failure> {
         Command::Presence(presence) => client(args.log, || presence::run(presence)),
         Command::PushService(service) => push_service::run(service),
         Command::Check(check) => client(args.log, || check::run(check)),
+        Command::Bench(bench) => client(args.log, || bench::run(*bench)),
         Command::Trace => trace::run(),
     }
 }

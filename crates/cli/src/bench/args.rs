@@ -1,0 +1,171 @@
+//! What can be typed after `balcony bench`. The texts here are the help.
+
+use balcony_sasl::Mechanism;
+use clap::Subcommand;
+
+use crate::args::ConnectArgs;
+use crate::values::Domain;
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples, with a server on this machine and its process id in $PID:
+  balcony bench chat --pairs 20 --window 16 --size 100 --pid $PID
+  balcony bench chat --window 1 --connect 127.0.0.1:5222 --plain
+      one message at a time, without TLS
+  balcony bench logins --domain example.org --connect 10.0.0.7:5222 --register --insecure
+
+The accounts are PREFIX0, PREFIX1 and so on, all with the same password; each load says how many it needs. --register creates those that \
+are missing, where the server lets strangers do that (XEP-0077). For a server of this program, with BALCONY_PASSWORD set, these two lines do:
+  for i in $(seq 0 999); do echo \"bench$i,$BALCONY_PASSWORD\"; done > accounts.csv
+  balcony user import accounts.csv
+
+Every message is checked: whether it arrives at whom it was sent to, once, in order, and as it was sent. It is for servers that are yours. One that is \
+not on this machine or in a private network is refused without --yes-this-is-mine.
+
+Exit status: 0 all that was sent arrived as it should, 1 something did not, or nothing could be measured, 2 not understood. Ctrl-C ends it early, with \
+what was measured by then; a second one at once.")]
+pub(crate) struct BenchArgs {
+    #[command(flatten)]
+    pub(crate) common: Common,
+    #[command(flatten)]
+    pub(crate) connect: ConnectArgs,
+    #[command(subcommand)]
+    pub(crate) load: Load,
+}
+
+/// What all loads have in common.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Common {
+    /// The domain of the accounts; without --connect also the host to connect to
+    #[arg(long, global = true, value_name = "DOMAIN", default_value = "localhost")]
+    pub(crate) domain: Domain,
+    /// What the names of the accounts begin with; a number follows, from 0
+    #[arg(long, global = true, value_name = "PREFIX", default_value = "bench")]
+    pub(crate) accounts: String,
+    /// Create accounts that are missing from outside, in-band (XEP-0077)
+    #[arg(long, global = true)]
+    pub(crate) register: bool,
+    /// Use no TLS, also where the server has it
+    #[arg(long, global = true, conflicts_with_all = ["direct_tls", "allow_plaintext"])]
+    pub(crate) plain: bool,
+    /// Log in by this mechanism only, such as SCRAM-SHA-1, in the way of RFC 6120 that all servers know
+    #[arg(long, global = true, value_name = "NAME", value_parser = mechanism)]
+    pub(crate) mechanism: Option<Mechanism>,
+    /// The process of the server, if it is on this machine: its CPU time and memory are measured (Linux)
+    #[arg(long, global = true, value_name = "PID")]
+    pub(crate) pid: Option<u32>,
+    /// Measure for so long
+    #[arg(long, global = true, value_name = "SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    pub(crate) seconds: u64,
+    /// Let it run for so long before that
+    #[arg(long, global = true, value_name = "SECONDS", default_value_t = 1, value_parser = clap::value_parser!(u64).range(0..=3600))]
+    pub(crate) warm_up: u64,
+    /// Print one object of JSON
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// The server may be loaded though it is neither on this machine nor in a private network
+    #[arg(long, global = true)]
+    pub(crate) yes_this_is_mine: bool,
+}
+
+/// What is done to the server.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Load {
+    /// Logins with SCRAM: connect, log in, bind, close; and again
+    ///
+    /// The password of each account is hashed once for all of its logins, as clients do that keep the result. USERS accounts.
+    Logins {
+        /// So many accounts, in turn
+        #[arg(long, value_name = "USERS", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+        users: u32,
+        /// So many logins at the same time
+        #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+        parallel: u32,
+    },
+    /// Sessions that do nothing: what the memory of the server grows by (with --pid), and whether all still live at the end
+    ///
+    /// SESSIONS accounts, or fewer with --resources.
+    Idle {
+        /// So many sessions
+        #[arg(long, value_name = "SESSIONS", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+        sessions: u32,
+        /// Of these so many with the same account
+        #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000))]
+        resources: u32,
+    },
+    /// Pairs, of which one writes to the other's full JID
+    ///
+    /// Two accounts for each pair.
+    Chat {
+        /// So many pairs
+        #[arg(long, value_name = "PAIRS", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+        pairs: u32,
+        /// So many messages of a pair on their way; 1 is one at a time
+        #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+        window: u32,
+        /// Bytes of a body
+        #[arg(long, value_name = "BYTES", default_value_t = 100, value_parser = clap::value_parser!(u32).range(64..=200_000))]
+        size: u32,
+    },
+    /// Headlines to accounts with several resources: each gets them but the last one, whose priority is negative
+    ///
+    /// Two accounts for each group: one that writes, and one that reads.
+    FanOut {
+        /// So many accounts that read
+        #[arg(long, value_name = "GROUPS", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+        groups: u32,
+        /// So many resources of each
+        #[arg(long, value_name = "RESOURCES", default_value_t = 10, value_parser = clap::value_parser!(u32).range(2..=1000))]
+        resources: u32,
+        /// So many headlines of a group on their way
+        #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+        window: u32,
+        /// Bytes of a body
+        #[arg(long, value_name = "BYTES", default_value_t = 100, value_parser = clap::value_parser!(u32).range(64..=200_000))]
+        size: u32,
+    },
+    /// One user, whom others are subscribed to, and who is away, back, away ...
+    ///
+    /// SUBSCRIBERS accounts and one more. They subscribe where they are not, and stay so afterwards.
+    Presence {
+        /// So many others
+        #[arg(long, value_name = "SUBSCRIBERS", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+        subscribers: u32,
+        /// So many changes on their way
+        #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000))]
+        window: u32,
+    },
+    /// Bad clients: wrong passwords, garbage, half-open connections, some that never read; and what good ones feel, who chat meanwhile
+    ///
+    /// The first third of the time is quiet. Two accounts for each pair, and two for those who never read.
+    Storm {
+        /// So many pairs of good clients
+        #[arg(long, value_name = "PAIRS", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+        pairs: u32,
+        /// Each of these sends so many messages a second
+        #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+        rate: u32,
+        /// So many bad clients of each kind
+        #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=1000))]
+        bad: u32,
+    },
+}
+
+fn mechanism(name: &str) -> Result<Mechanism, String> {
+    let all = Mechanism::all();
+    all.iter().find(|mechanism| mechanism.name().eq_ignore_ascii_case(name)).copied().ok_or_else(|| {
+        let names: Vec<_> = all.iter().map(|mechanism| mechanism.name()).collect();
+        format!("there are {}", names.join(", "))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mechanism_is_found_by_its_name() {
+        assert_eq!(mechanism("scram-sha-1").unwrap().name(), "SCRAM-SHA-1");
+        assert!(mechanism("DIGEST-MD5").unwrap_err().contains("SCRAM-SHA-256"));
+    }
+}

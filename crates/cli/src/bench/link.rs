@@ -1,0 +1,245 @@
+//! One connection of a load: a socket of tokio around the client's machine. Everything runs on one thread; what a hundred connections have
+//! to say in a moment costs a hundred writes and no switch of tasks.
+
+use core::cell::RefCell;
+use core::future::poll_fn;
+use core::pin::Pin;
+use core::task::{Context, Poll};
+use std::io::ErrorKind;
+use std::rc::Rc;
+
+use balcony_client::{
+    ClientConfig, ClientMachine, MachineEvent, Pump, PumpError, RequestId, RequestKind, Step,
+};
+use balcony_jid::FullJid;
+use balcony_machine::Instant;
+use balcony_stanza::{Payload, Stanza};
+use balcony_xep::ping::Ping;
+use tokio::io::Interest;
+use tokio::net::TcpStream;
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+use tokio::time::{Duration, Sleep, sleep_until, timeout};
+
+use super::world::{World, progress};
+use crate::failure::reason;
+
+/// Bytes read at once.
+const CHUNK: usize = 65_536;
+/// How long a login, or the answer to a request, may take.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+/// Logins at the same time, where they are not what is measured.
+const PARALLEL: usize = 32;
+
+thread_local! {
+    /// What is read goes through here, so that a connection that waits needs no buffer.
+    static CHUNK_OF_ALL: RefCell<Vec<u8>> = RefCell::new(vec![0; CHUNK]);
+}
+
+/// Why a connection has ended, in words.
+pub(crate) type Result<T> = core::result::Result<T, String>;
+
+/// A client that is online.
+pub(crate) struct Link {
+    world: Rc<World>,
+    socket: TcpStream,
+    pump: Pump,
+    timer: Option<Pin<Box<Sleep>>>,
+    pub(crate) jid: FullJid,
+}
+
+impl Link {
+    /// Connects, logs in and binds.
+    pub(crate) async fn open(world: &Rc<World>, account: u32, resource: &str) -> Result<Link> {
+        let config = world.config(account, resource).map_err(|failure| failure.to_string())?;
+        Link::open_with(world, config).await
+    }
+
+    pub(crate) async fn open_with(world: &Rc<World>, config: ClientConfig) -> Result<Link> {
+        let open = Link::negotiate(world, config);
+        timeout(PATIENCE, open).await.unwrap_or_else(|_| Err("a login takes more than a minute".into()))
+    }
+
+    async fn negotiate(world: &Rc<World>, config: ClientConfig) -> Result<Link> {
+        let account = config.stream.account.clone();
+        let nobody = account.with_resource("-").map_err(|error| error.to_string())?;
+        let socket = TcpStream::connect(world.address)
+            .await
+            .map_err(|error| format!("cannot connect to {}: {}", world.address, reason(&error)))?;
+        socket.set_nodelay(true).map_err(|error| reason(&error))?;
+        let now = Instant::from_elapsed(world.start.elapsed());
+        let pump = Pump::new(ClientMachine::new(config, &world.seed(), now));
+        let mut link = Link { world: world.clone(), socket, pump, timer: None, jid: nobody };
+        loop {
+            match link.step()? {
+                Some(MachineEvent::Online(jid)) if jid.to_bare() == account => {
+                    link.jid = jid;
+                    return Ok(link);
+                }
+                Some(MachineEvent::Online(jid)) => return Err(format!("{account} was bound as {jid}")),
+                Some(MachineEvent::Ask(ticket, ask)) => {
+                    let answer = world.answer(ask).await;
+                    link.pump.answer(ticket, answer);
+                }
+                Some(_) => {}
+                None => link.exchange().await?,
+            }
+        }
+    }
+
+    fn now(&self) -> Instant {
+        Instant::from_elapsed(self.world.start.elapsed())
+    }
+
+    /// The next thing that has happened; `None`: nothing without [`exchange`](Link::exchange).
+    pub(crate) fn step(&mut self) -> Result<Option<MachineEvent>> {
+        match self.pump.step(self.now()).map_err(|error| error.to_string())? {
+            Step::Event(event) => Ok(Some(event)),
+            Step::Wait => Ok(None),
+            Step::Closed => Err("the server has closed the stream".into()),
+        }
+    }
+
+    /// Queues a stanza; whether there was room for it.
+    pub(crate) fn send(&mut self, stanza: &Stanza) -> Result<bool> {
+        match self.pump.send(self.now(), stanza) {
+            Ok(()) => Ok(true),
+            Err(PumpError::Full) => Ok(false),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+
+    /// Asks the server for a sign that it has done all before.
+    pub(crate) fn ping(&mut self) -> Result<RequestId> {
+        let server = self.jid.domainpart().parse().ok();
+        self.request(RequestKind::Get, server, Ping.to_element().into())
+    }
+
+    pub(crate) fn request(
+        &mut self,
+        kind: RequestKind,
+        to: Option<balcony_jid::Jid>,
+        payload: Payload,
+    ) -> Result<RequestId> {
+        let now = self.now();
+        self.pump.request(now, kind, to, payload, PATIENCE).map_err(|error| error.to_string())
+    }
+
+    /// Waits until something was written or read, or is due.
+    pub(crate) async fn exchange(&mut self) -> Result<()> {
+        poll_fn(|cx| self.poll_exchange(cx)).await
+    }
+
+    /// The same, to be polled with others.
+    pub(crate) fn poll_exchange(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        let broken = |error: std::io::Error| format!("the connection broke down: {}", reason(&error));
+        let mut is_done = false;
+        while !self.pump.output().is_empty() {
+            match self.socket.try_write(self.pump.output()) {
+                Ok(count) => {
+                    self.pump.wrote(count);
+                    is_done = true;
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    match self.socket.poll_write_ready(cx) {
+                        Poll::Ready(ready) => ready.map_err(broken)?,
+                        Poll::Pending => break,
+                    }
+                }
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Poll::Ready(Err(broken(error))),
+            }
+        }
+        loop {
+            let room = self.pump.room().min(CHUNK);
+            if room == 0 {
+                break;
+            }
+            let read = CHUNK_OF_ALL.with_borrow_mut(|chunk| {
+                let chunk = &mut chunk[..room];
+                self.socket.try_read(chunk).inspect(|count| self.pump.received(&chunk[..*count]))
+            });
+            match read {
+                Ok(_) => return Poll::Ready(Ok(())),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    match self.socket.poll_read_ready(cx) {
+                        Poll::Ready(ready) => ready.map_err(broken)?,
+                        Poll::Pending => break,
+                    }
+                }
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Poll::Ready(Err(broken(error))),
+            }
+        }
+        if is_done {
+            return Poll::Ready(Ok(()));
+        }
+        let Some(at) = self.pump.deadline() else { return Poll::Pending };
+        let at = self.world.start + Duration::from_nanos(at.as_nanos());
+        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(at)));
+        if timer.deadline() != at {
+            timer.as_mut().reset(at);
+        }
+        timer.as_mut().poll(cx).map(Ok)
+    }
+
+    /// Closes the stream in good order. What still comes is not looked at.
+    pub(crate) async fn close(mut self) -> Result<()> {
+        self.pump.close(self.now());
+        let closed = async {
+            loop {
+                match self.pump.step(self.now()).map_err(|error| error.to_string())? {
+                    Step::Closed => return Ok(()),
+                    Step::Event(_) => {}
+                    Step::Wait => self.exchange().await?,
+                }
+            }
+        };
+        let result = timeout(PATIENCE, closed).await;
+        result.unwrap_or_else(|_| Err("the server does not close the stream".into()))
+    }
+
+    /// The socket alone, on which nothing is read any more.
+    pub(crate) fn into_socket(self) -> TcpStream {
+        self.socket
+    }
+
+    /// Waits until what was sent is written.
+    pub(crate) async fn flush(&mut self) -> Result<()> {
+        while !self.pump.output().is_empty() {
+            self.socket.ready(Interest::WRITABLE).await.map_err(|error| reason(&error))?;
+            self.exchange().await?;
+        }
+        Ok(())
+    }
+}
+
+/// Opens many, in the order of `wanted`: accounts and resources. `None`: it is to stop.
+pub(crate) async fn open_all(world: &Rc<World>, wanted: &[(u32, String)]) -> Result<Option<Vec<Link>>> {
+    let bar = progress(wanted.len() as u64, "logging in");
+    let places = Rc::new(Semaphore::new(PARALLEL));
+    let mut tasks = JoinSet::new();
+    for (index, (account, resource)) in wanted.iter().cloned().enumerate() {
+        let (world, places) = (world.clone(), places.clone());
+        tasks.spawn_local(async move {
+            let _place = places.acquire().await;
+            (index, Link::open(&world, account, &resource).await.map_err(|error| (account, error)))
+        });
+    }
+    let mut links: Vec<Option<Link>> = wanted.iter().map(|_| None).collect();
+    let all = async {
+        while let Some(done) = tasks.join_next().await {
+            let (index, link) = done.map_err(|error| error.to_string())?;
+            let link = link.map_err(|(account, error)| match world.account(account) {
+                Ok(account) => format!("{account}: {error}"),
+                Err(_) => error,
+            })?;
+            links[index] = Some(link);
+            bar.inc(1);
+        }
+        Ok(())
+    };
+    let result = world.unless_stopped(all).await;
+    bar.finish_and_clear();
+    result.transpose().map(|done| done.map(|()| links.into_iter().flatten().collect()))
+}

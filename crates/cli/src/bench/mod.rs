@@ -1,0 +1,96 @@
+//! `balcony bench`: load for any XMPP server, with every delivery checked, and what that costs the server.
+//!
+//! All connections are on one thread, each the client's machine with a socket of tokio ([`link`]). A [`group`] is one that sends and those who get
+//! it; a [`lane`] checks what one of them gets.
+
+mod args;
+mod group;
+mod histogram;
+mod lane;
+mod link;
+mod loads;
+mod register;
+mod report;
+mod sessions;
+mod storm;
+mod usage;
+mod world;
+
+use std::rc::Rc;
+
+pub(crate) use args::BenchArgs;
+use args::Load;
+use report::Report;
+use tokio::task::LocalSet;
+use world::World;
+
+use crate::connect::runtime;
+use crate::failure::Failure;
+use crate::open_files;
+use crate::output::note;
+
+/// Of a program that Ctrl-C has ended, as shells tell it.
+const INTERRUPTED: i32 = 130;
+
+pub(crate) fn run(args: BenchArgs) -> Result<(), Failure> {
+    let local = LocalSet::new();
+    local.block_on(&runtime()?, async {
+        let world = World::new(&args.common, &args.connect).await?;
+        open_files::make_room(connections(&args.load));
+        tokio::task::spawn_local(interrupts(world.clone()));
+        if args.common.register && register::all(&world, accounts(&args.load)).await?.is_none() {
+            return Err(Failure::new("ended before anything was measured"));
+        }
+        let (name, told) = match args.load {
+            Load::Logins { users, parallel } => ("logins", sessions::logins(&world, users, parallel).await?),
+            Load::Idle { sessions, resources } => {
+                ("idle", sessions::idle(&world, sessions, resources).await?)
+            }
+            Load::Chat { pairs, window, size } => ("chat", loads::chat(&world, pairs, window, size).await?),
+            Load::FanOut { groups, resources, window, size } => {
+                ("fan-out", loads::fan_out(&world, groups, resources, (window, size)).await?)
+            }
+            Load::Presence { subscribers, window } => {
+                ("presence", loads::presence(&world, subscribers, window).await?)
+            }
+            Load::Storm { pairs, rate, bad } => ("storm", storm::storm(&world, pairs, rate, bad).await?),
+        };
+        Report::new(name, &world, told).tell(args.common.json)
+    })
+}
+
+/// The first Ctrl-C ends what runs, the second one the program.
+async fn interrupts(world: Rc<World>) {
+    if tokio::signal::ctrl_c().await.is_ok() {
+        note("ending, with what was measured so far; again to exit at once");
+        world.interrupt();
+        if tokio::signal::ctrl_c().await.is_ok() {
+            std::process::exit(INTERRUPTED);
+        }
+    }
+}
+
+/// How many accounts a load needs.
+fn accounts(load: &Load) -> u32 {
+    match *load {
+        Load::Logins { users, .. } => users,
+        Load::Idle { sessions, resources } => sessions.div_ceil(resources),
+        Load::Chat { pairs, .. } => pairs * 2,
+        Load::FanOut { groups, .. } => groups * 2,
+        Load::Presence { subscribers, .. } => subscribers + 1,
+        Load::Storm { pairs, .. } => pairs * 2 + 2,
+    }
+}
+
+/// How many connections there are at the same time, at most.
+fn connections(load: &Load) -> u64 {
+    let all = |a: u32, b: u32| u64::from(a) * u64::from(b);
+    match *load {
+        Load::Logins { users, parallel } => u64::from(users) + u64::from(parallel),
+        Load::Idle { sessions, .. } => u64::from(sessions),
+        Load::Chat { pairs, .. } => all(pairs, 2),
+        Load::FanOut { groups, resources, .. } => all(groups, resources + 1),
+        Load::Presence { subscribers, .. } => u64::from(subscribers) + 1,
+        Load::Storm { pairs, bad, .. } => all(pairs, 2) + all(bad, 5),
+    }
+}
