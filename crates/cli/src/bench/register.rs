@@ -160,7 +160,7 @@ impl Raw {
     async fn read(&mut self) -> Result<Vec<u8>> {
         let mut chunk = vec![0; 16_384];
         match self.socket.read(&mut chunk).await {
-            Ok(0) => Err("the server has closed the connection".into()),
+            Ok(0) => Err("the server has closed the connection; it may not let strangers register".into()),
             Ok(count) => {
                 chunk.truncate(count);
                 Ok(chunk)

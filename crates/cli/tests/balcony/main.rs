@@ -10,6 +10,7 @@
 )]
 
 mod accounts;
+mod bench;
 mod certificates;
 mod check;
 mod component;
