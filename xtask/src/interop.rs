@@ -9,7 +9,7 @@ mod balcony;
 mod clients;
 pub(crate) mod install;
 mod matrix;
-mod newest;
+pub(crate) mod newest;
 mod process;
 mod relay;
 mod scenario;
@@ -149,7 +149,7 @@ struct Started {
 }
 
 /// A folder below target/interop.
-fn folder(name: &str) -> Result<PathBuf> {
+pub(crate) fn folder(name: &str) -> Result<PathBuf> {
     let path = target().join("interop").join(name);
     fs::create_dir_all(&path).map_err(|error| format!("{}: {error}", path.display()))?;
     Ok(path)

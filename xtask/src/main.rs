@@ -7,6 +7,7 @@
 mod api;
 mod bare;
 mod ci;
+mod compare;
 mod dice;
 mod elf;
 mod enums;
@@ -41,6 +42,7 @@ const COMMANDS: &[Command] = &[
     ("bare", "", bare::HELP, bare::main),
     ("interop", interop::USAGE, interop::HELP, interop::main),
     ("federate", federate::USAGE, federate::HELP, federate::main),
+    ("compare", compare::USAGE, compare::HELP, compare::main),
     ("parsers", "", parsers::HELP, parsers::main),
     ("spec", spec::USAGE, spec::HELP, spec::main),
     ("figures", figures::USAGE, figures::HELP, figures::main),

@@ -31,6 +31,11 @@ impl Process {
         Ok(Process { child, name })
     }
 
+    /// Its number, also where it was started by way of other programs: each of those becomes the next one.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Waits until something is true, for as long as the program runs.
     pub(crate) fn wait_until(&mut self, patience: Duration, mut ready: impl FnMut() -> bool) -> Result {
         let mut ended = None;

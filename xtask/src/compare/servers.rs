@@ -1,0 +1,234 @@
+//! The servers that are compared: each on free ports of the loopback, with its data below target/interop/compare, and the same accounts.
+
+use core::time::Duration;
+use std::fs;
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use crate::interop::newest::Newest;
+use crate::interop::{Process, folder, install, output, read};
+use crate::run::{Result, describe, root, target};
+
+/// Balcony is first, because the others take its certificate.
+pub(crate) const NAMES: [&str; 3] = ["balcony", "prosody", "ejabberd"];
+
+/// How long a server may take to start.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// Of all accounts, on loopback addresses and for this run only.
+const PASSWORD: &str = "wherefore art thou";
+
+/// A server that is installed, with its configuration.
+pub(crate) struct Site {
+    name: &'static str,
+    version: String,
+    folder: PathBuf,
+    port: u16,
+    direct: u16,
+    /// Where it is installed; `None`: where everything is.
+    newest: Option<Newest>,
+    /// How many accounts it is to have.
+    accounts: String,
+}
+
+impl Site {
+    /// Installs and configures a server; its old data is removed.
+    pub(crate) fn prepare(name: &'static str, accounts: &str) -> Result<Site> {
+        let folder = folder("compare")?.join(name);
+        let _ = fs::remove_dir_all(&folder);
+        fs::create_dir_all(folder.join("data")).map_err(|error| format!("{}: {error}", folder.display()))?;
+        let (version, newest) = match name {
+            "balcony" => {
+                let version = output(Command::new(target().join("release/balcony")).arg("--version"))?;
+                (version.rsplit(' ').next().unwrap_or("?").to_owned(), None)
+            }
+            _ => match Newest::prepare().and_then(|newest| Ok((newest.version(name)?, newest))) {
+                Ok((version, newest)) => (version, Some(newest)),
+                Err(reason) => {
+                    println!("the newest {name} cannot be had: {reason}; Debian's is taken");
+                    (install::debian(name)?, None)
+                }
+            },
+        };
+        let (port, direct) = (free_port()?, free_port()?);
+        Ok(Site { name, version, folder, port, direct, newest, accounts: accounts.to_owned() })
+    }
+
+    /// Its name and version.
+    pub(crate) fn title(&self) -> String {
+        let name = match self.name {
+            "balcony" => "Balcony",
+            "prosody" => "Prosody",
+            other => other,
+        };
+        format!("{name} {}", self.version)
+    }
+
+    /// The folder with the certificate that Balcony has made for itself.
+    fn store(&self) -> PathBuf {
+        self.folder.with_file_name("balcony").join("store")
+    }
+
+    /// A program of ours on this processor.
+    pub(crate) fn pinned(&self, processor: Option<&str>, program: impl AsRef<Path>) -> Command {
+        pin(Command::new(program.as_ref()), processor)
+    }
+
+    fn command(&self) -> Result<Command> {
+        let other = |program: &str| match &self.newest {
+            Some(newest) => newest.command(program, &self.folder),
+            None => Command::new(program),
+        };
+        Ok(match self.name {
+            "balcony" => {
+                let mut command = Command::new(target().join("release/balcony"));
+                command.args(["--log", "warn", "serve", "--domain", "localhost", "--allow-registration"]);
+                command
+                    .args(["--allow-plaintext", "--max-connections", "100000", "--data"])
+                    .arg(self.store());
+                command.args(["--listen", &format!("127.0.0.1:{}", self.port)]);
+                command.args(["--listen-tls", &format!("127.0.0.1:{}", self.direct)]);
+                command
+            }
+            "prosody" => {
+                let mut command = other("prosody");
+                command.args(["-F", "--config"]).arg(self.configure("prosody.cfg.lua")?);
+                command
+            }
+            // Without `ejabberdctl`: that would change the user, and start a daemon that outlives the server. Its schedulers don't spin while they
+            // wait (+sbwt), so that its CPU time is that of its work.
+            _ => {
+                let config = self.configure("ejabberd.yml")?;
+                let libraries = ["/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu"];
+                let mut command = other("erl");
+                command.args([
+                    "-noinput",
+                    "+K",
+                    "true",
+                    "+P",
+                    "1000000",
+                    "+sbwt",
+                    "none",
+                    "+sbwtdcpu",
+                    "none",
+                ]);
+                command.args(["+sbwtdio", "none", "-mnesia", "dir", "\"data\"", "-s", "ejabberd"]);
+                command.args(["-eval", "file:write_file(\"ready\", [])"]);
+                command.env("ERL_LIBS", libraries.join(":")).env("EJABBERD_CONFIG_PATH", config);
+                command.env("EJABBERD_LOG_PATH", self.folder.join("ejabberd.log"));
+                command
+            }
+        })
+    }
+
+    /// Fills in the blanks of a configuration.
+    fn configure(&self, template: &str) -> Result<PathBuf> {
+        let (from, to) = (root().join("xtask/compare").join(template), self.folder.join(template));
+        let text = fs::read_to_string(&from)
+            .map_err(|error| format!("{}: {error}", from.display()))?
+            .replace("@DIR@", &self.folder.to_string_lossy())
+            .replace("@PORT@", &self.port.to_string())
+            .replace("@TLS_PORT@", &self.direct.to_string())
+            .replace("@CERT@", &self.store().join("cert.pem").to_string_lossy())
+            .replace("@KEY@", &self.store().join("key.pem").to_string_lossy());
+        fs::write(&to, text).map_err(|error| format!("{}: {error}", to.display()))?;
+        Ok(to)
+    }
+}
+
+/// A server that runs until this is dropped.
+pub(crate) struct Server {
+    site: Site,
+    process: Option<Process>,
+}
+
+impl Server {
+    /// Starts it, and has it make the accounts.
+    pub(crate) fn start(site: Site, processor: Option<&str>) -> Result<Server> {
+        if site.name != "balcony" && !site.store().join("cert.pem").exists() {
+            // The certificate is made by the first start.
+            let first = Server::start(Site::prepare("balcony", "1")?, None)?;
+            drop(first);
+        }
+        let mut server = Server { site, process: None };
+        server.restart(processor)?;
+        let mut register = Command::new(target().join("release/balcony"));
+        let count = server.site.accounts.parse::<u32>().unwrap_or(0).max(101).to_string();
+        register.args(["bench", "logins", "--plain", "--register", "--seconds", "1", "--users", &count]);
+        match server.bench(&mut register)? {
+            (_, None) => Ok(server),
+            (_, Some(complaint)) => Err(format!("its accounts could not be made: {complaint}")),
+        }
+    }
+
+    pub(crate) fn restart(&mut self, processor: Option<&str>) -> Result {
+        self.process = None;
+        let mut command = pin(self.site.command()?, processor);
+        command.current_dir(&self.site.folder);
+        let ready = self.site.folder.join("ready");
+        let _ = fs::remove_file(&ready);
+        let says_so = self.site.name == "ejabberd";
+        let errors = self.site.folder.join("errors.log");
+        let mut process = Process::start(command, &self.site.folder.join("output.log"), &errors)?;
+        let accepts = |port: u16| TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok();
+        let is_ready =
+            || (!says_so || ready.exists()) && accepts(self.site.port) && accepts(self.site.direct);
+        process.wait_until(PATIENCE, is_ready).map_err(|error| {
+            format!("{error}: {}", read(&errors).trim().lines().next_back().unwrap_or_default())
+        })?;
+        self.process = Some(process);
+        Ok(())
+    }
+
+    pub(crate) fn site(&self) -> &Site {
+        &self.site
+    }
+
+    /// Its process.
+    pub(crate) fn id(&self) -> String {
+        self.process.as_ref().map(|process| process.id().to_string()).unwrap_or_default()
+    }
+
+    /// Runs `balcony bench` against it: the report, and what it complains about.
+    pub(crate) fn bench(&self, command: &mut Command) -> Result<(String, Option<String>)> {
+        let line = describe(command);
+        command.args(["--json", "--connect", &format!("127.0.0.1:{}", self.site.port), "--ca"]);
+        command.arg(self.site.store().join("ca.pem"));
+        command.env("BALCONY_PASSWORD", PASSWORD).stdin(Stdio::null());
+        let output = command.output().map_err(|error| format!("cannot start `{line}`: {error}"))?;
+        let report = String::from_utf8_lossy(&output.stdout).into_owned();
+        let complaint = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+        match output.status.success() {
+            true => Ok((report, None)),
+            false if report.is_empty() => Err(complaint),
+            false => {
+                println!("`{line}`: {complaint}: {report}");
+                Ok((report, Some(complaint)))
+            }
+        }
+    }
+}
+
+/// The same command on one processor.
+fn pin(command: Command, processor: Option<&str>) -> Command {
+    let Some(processor) = processor else { return command };
+    let mut pinned = Command::new("taskset");
+    pinned.args(["-c", processor]).arg(command.get_program()).args(command.get_args());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => pinned.env(name, value),
+            None => pinned.env_remove(name),
+        };
+    }
+    if let Some(folder) = command.get_current_dir() {
+        pinned.current_dir(folder);
+    }
+    pinned
+}
+
+fn free_port() -> Result<u16> {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+        .and_then(|listener| listener.local_addr())
+        .map(|address| address.port())
+        .map_err(|error| format!("no free port: {error}"))
+}
