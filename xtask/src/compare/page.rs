@@ -1,7 +1,7 @@
 //! docs/performance.md: a table with a column for each server, and how it came about.
 
+use core::fmt::Write as _;
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::fs;
 use std::process::Command;
 

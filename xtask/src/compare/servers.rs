@@ -1,8 +1,9 @@
 //! The servers that are compared: each on free ports of the loopback, with its data below target/interop/compare, and the same accounts.
 
+use core::net::Ipv4Addr;
 use core::time::Duration;
 use std::fs;
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
