@@ -120,18 +120,14 @@ impl Group {
     async fn talk(&mut self) -> Result<()> {
         let mut end = None;
         loop {
+            self.take_all()?;
             if self.world.is_stopped() {
                 let end = *end.get_or_insert_with(|| Instant::now() + DRAIN);
                 if self.reached() == self.sent || Instant::now() >= end {
                     return Ok(());
                 }
             } else {
-                self.fill()?;
-            }
-            let before = self.reached();
-            self.take_all()?;
-            if self.reached() > before && !self.world.is_stopped() && self.pace.interval.is_none() {
-                // There is room again: what is sent now leaves in one piece.
+                // What is sent now leaves in one piece.
                 self.fill()?;
             }
             let due = match (end, self.pace.interval) {
