@@ -7,16 +7,29 @@ use std::sync::Arc;
 
 use balcony::prelude::*;
 use balcony::runtime::timeout;
-use balcony::server::{ServerHandle, test_certificate};
+use balcony::server::{SavedSession, ServerHandle, test_certificate};
 use balcony::{Backoff, DefaultRuntime};
 use balcony_jid::BareJid;
+use balcony_router::Content;
 use balcony_sasl::{Credentials, MIN_ITERATIONS, Mechanism};
 use balcony_store::{Store, Worker};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
 fn serve(store: &Store, pem: &(String, String), at: SocketAddr) -> ServerHandle {
-    let sessions = store.take_sessions(&["localhost".parse().unwrap()]).unwrap();
+    serve_with(store, taken(store), pem, at)
+}
+
+fn taken(store: &Store) -> Vec<SavedSession> {
+    store.take_sessions(&["localhost".parse().unwrap()]).unwrap()
+}
+
+fn serve_with(
+    store: &Store,
+    sessions: Vec<SavedSession>,
+    pem: &(String, String),
+    at: SocketAddr,
+) -> ServerHandle {
     let worker = Arc::new(Worker::start(store.clone()));
     Server::builder("localhost")
         .answers(move |ask, reply| worker.handle(ask, reply))
@@ -74,6 +87,49 @@ fn a_session_goes_on_at_the_next_server() {
         client.close().await.unwrap();
         server.shutdown().await;
         assert!(store.take_sessions(&["localhost".parse().unwrap()]).unwrap().is_empty());
+    });
+}
+
+/// The session as servers have kept it that did not keep how long it has been bound: the last number of what the router has written,
+/// which is the last of all, with its length before it.
+fn of_version_1(saved: SavedSession) -> SavedSession {
+    let mut bytes = saved.content.bytes.to_vec();
+    let length = |at: usize| u64::from_le_bytes(bytes[at..at + 8].try_into().unwrap());
+    let at = (0..bytes.len() - 8).find(|at| length(*at) == (bytes.len() - at - 8) as u64).unwrap();
+    let shorter = length(at) - 8;
+    bytes[at..at + 8].copy_from_slice(&shorter.to_le_bytes());
+    bytes.truncate(bytes.len() - 8);
+    SavedSession { key: saved.key, content: Content { version: 1, bytes: bytes.into() } }
+}
+
+// A session is as old as it is, whatever servers it was at; of one that an earlier version has kept this much is not known.
+#[test]
+fn a_session_keeps_its_age() {
+    balcony::block_on(async {
+        let (_folder, store) = store();
+        let (certificate, key) = test_certificate("localhost").unwrap();
+        let pem = (certificate, key.expose().clone());
+        let server = serve(&store, &pem, "127.0.0.1:0".parse().unwrap());
+        let at = server.local_addrs()[0];
+        let client = Client::builder("juliet@localhost/balcony").password("j").connect(&at.to_string());
+        let mut client = client.trust_pem(pem.0.as_bytes()).start().await.unwrap();
+        while !matches!(event(&mut client).await, Event::Online(_)) {}
+        let begun = std::time::Instant::now();
+        client.send(Message::chat("juliet@localhost".parse().unwrap()).body("x")).await.unwrap();
+        while !matches!(event(&mut client).await, Event::Message(_)) {}
+        std::thread::sleep(Duration::from_millis(300));
+        server.shutdown().await;
+        // It does not come back.
+        let kept = taken(&store);
+        assert_eq!((kept.len(), kept[0].content.version), (1, 2));
+        let age = begun.elapsed();
+        for (session, least) in [(kept[0].clone(), age), (of_version_1(kept[0].clone()), Duration::ZERO)] {
+            let server = serve_with(&store, vec![session], &pem, "127.0.0.1:0".parse().unwrap());
+            let listed = server.sessions().await;
+            assert_eq!(listed.len(), 1);
+            assert!(listed[0].age >= least, "{:?} {least:?}", listed[0].age);
+            assert!(listed[0].waits.is_some_and(|left| left > Duration::from_secs(60)));
+        }
     });
 }
 

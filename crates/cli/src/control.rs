@@ -3,6 +3,7 @@
 //! They go through a Unix socket in that folder, a line of JSON for each request and each response, in the same order.
 //! A client may send many requests before it reads the first response. Whoever may open the socket may do everything.
 
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use balcony_jid::{BareJid, FullJid};
@@ -97,6 +98,12 @@ pub(crate) struct Session {
     pub(crate) age: u64,
     /// `secured`, `clear`, or `lost`.
     pub(crate) connection: String,
+    /// Where its client is; of IPv6 the network. Missing for clients on the server's machine, and for those that are not connected.
+    pub(crate) address: Option<String>,
+    /// Whether nobody uses it, as its client says.
+    pub(crate) inactive: bool,
+    /// Seconds for which it still waits for its client, if that is not connected.
+    pub(crate) waits: Option<u64>,
 }
 
 impl From<&SessionInfo> for Session {
@@ -111,6 +118,12 @@ impl From<&SessionInfo> for Session {
             priority: session.priority,
             age: session.age.as_secs(),
             connection: connection.into(),
+            address: session.address.map(|address| match address {
+                IpAddr::V4(address) => address.to_string(),
+                IpAddr::V6(network) => format!("{network}/64"),
+            }),
+            inactive: session.is_inactive,
+            waits: session.waits.map(|left| left.as_secs()),
         }
     }
 }

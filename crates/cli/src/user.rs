@@ -143,24 +143,31 @@ fn sessions(accounts: &mut Accounts, account: Option<String>, json: bool) -> Res
 
 /// A session for a person to read.
 fn words(session: &Session) -> String {
-    let Session { session, priority, age, connection } = session;
+    let Session { session, priority, age, connection, address, inactive, waits } = session;
     let availability = match priority {
         Some(priority) => format!("available with priority {priority}"),
         None => "not available".into(),
     };
-    let connection = match connection.as_str() {
-        "secured" => "through TLS",
-        "clear" => "in the clear",
-        _ => "lost its connection and may come back",
+    let inactive = if *inactive { ", not in use" } else { "" };
+    let connection = match (connection.as_str(), waits) {
+        ("secured", _) => "through TLS".into(),
+        ("clear", _) => "in the clear".into(),
+        (_, Some(left)) => format!("lost its connection and may come back within {}", span(*left)),
+        _ => "lost its connection and may come back".into(),
     };
-    let (days, hours, minutes, seconds) = (age / 86_400, age / 3_600 % 24, age / 60 % 60, age % 60);
-    let age = match (days, hours, minutes) {
+    let from = address.as_ref().map(|address| format!(" from {address}")).unwrap_or_default();
+    format!("{session}  {availability}{inactive}, for {}, {connection}{from}", span(*age))
+}
+
+/// So many seconds, for a person to read.
+fn span(seconds: u64) -> String {
+    let (days, hours, minutes) = (seconds / 86_400, seconds / 3_600 % 24, seconds / 60 % 60);
+    match (days, hours, minutes) {
         (0, 0, 0) => format!("{seconds} s"),
         (0, 0, _) => format!("{minutes} min"),
         (0, ..) => format!("{hours} h {minutes} min"),
         _ => format!("{days} d {hours} h"),
-    };
-    format!("{session}  {availability}, for {age}, {connection}")
+    }
 }
 
 /// The domains of the running server, or the one that a server has by default.

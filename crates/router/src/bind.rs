@@ -1,6 +1,7 @@
 //! Sessions come and go: resource binding (RFC 6120 section 7) and its end.
 
 use alloc::vec::Vec;
+use core::time::Duration;
 
 use balcony_jid::{BareJid, FullJid};
 use balcony_machine::Instant;
@@ -96,6 +97,7 @@ impl Router {
         let own = Session {
             jid: jid.clone(),
             since: self.asks.now(),
+            before: Duration::ZERO,
             is_plain: false,
             holds: false,
             is_told: false,

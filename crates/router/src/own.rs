@@ -2,11 +2,13 @@
 
 use alloc::vec::Vec;
 use core::fmt;
+use core::time::Duration;
 
 use balcony_jid::FullJid;
 use balcony_machine::Instant;
 use balcony_stanza::{Kind, PresenceType, Stanza};
 
+use crate::extension::csi::Csi;
 use crate::facts::Said;
 use crate::line::Origin;
 use crate::router::Router;
@@ -60,8 +62,12 @@ pub struct Bound<'a> {
     pub jid: &'a FullJid,
     /// Its priority (RFC 6121 section 4.7.2.3), if it is available: if it has sent presence.
     pub priority: Option<i8>,
-    /// When it was bound.
-    pub since: Instant,
+    /// How long it has been bound, with what it was by routers before this one, and with the time between them.
+    pub age: Duration,
+    /// Its client has said that nobody uses it (XEP-0352).
+    pub is_inactive: bool,
+    /// It has no connection: until then it waits for its client (XEP-0198 section 5).
+    pub until: Option<Instant>,
 }
 
 impl Router {
@@ -110,10 +116,12 @@ impl Router {
 
     /// What is known of a session.
     #[must_use]
-    pub fn bound(&self, session: SessionId) -> Option<Bound<'_>> {
+    pub fn bound(&self, now: Instant, session: SessionId) -> Option<Bound<'_>> {
         let own = self.sessions.get(&session)?;
         let resource = self.accounts.get(own.jid.bare_str())?.by_name(own.jid.resourcepart())?;
         let priority = resource.presence().map(|presence| presence.priority);
-        Some(Bound { jid: &own.jid, priority, since: own.since })
+        let is_inactive = Csi::is_inactive(&self.shared.config.extensions, resource.slots());
+        let until = own.outbox.management().until();
+        Some(Bound { jid: &own.jid, priority, age: own.age(now), is_inactive, until })
     }
 }

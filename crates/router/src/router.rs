@@ -4,6 +4,7 @@
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::time::Duration;
 
 use balcony_jid::{BareJid, FullJid, Jid};
 use balcony_machine::{Deadline, Instant, Random, Reason, Seed, Ticket};
@@ -89,8 +90,10 @@ pub struct Router {
 #[derive(Debug)]
 pub(crate) struct Session {
     pub(crate) jid: FullJid,
-    /// When it was bound.
+    /// When it was bound, or taken over from a router before this one.
     pub(crate) since: Instant,
+    /// How long it had been bound then.
+    pub(crate) before: Duration,
     /// Its messages go past its account: that waits for nothing, blocks nobody and copies nothing.
     pub(crate) is_plain: bool,
     /// An extension may hold back what comes for it.
@@ -107,6 +110,13 @@ pub(crate) struct Session {
     pub(crate) recent: Option<Recent>,
     /// It is seen later whether it has acknowledged what it has got.
     pub(crate) is_watched: bool,
+}
+
+impl Session {
+    /// How long it has been bound.
+    pub(crate) fn age(&self, now: Instant) -> Duration {
+        self.before.saturating_add(now.saturating_since(self.since))
+    }
 }
 
 /// Whom a session has written to last.

@@ -76,6 +76,7 @@ impl Router {
             record.number(up_to);
         });
         own.outbox.write(&mut record, |stanza, at| stamped(Some(account), stanza, at));
+        record.number(millis(own.age(now)));
         Some(record.into_bytes())
     }
 
@@ -133,7 +134,7 @@ impl Router {
     }
 
     fn adopt(&mut self, session: SessionId, saved: Saved, effects: &mut Vec<Effect>) -> Option<FullJid> {
-        let Saved { jid, received, until, interested, presence, directed, states, delivering, outbox } =
+        let Saved { jid, received, until, interested, presence, directed, states, delivering, outbox, age } =
             saved;
         let name = jid.to_bare();
         let is_taken = self.accounts.get(&name).is_some_and(|account| {
@@ -170,6 +171,7 @@ impl Router {
         let own = Session {
             jid: jid.clone(),
             since: self.asks.now(),
+            before: age,
             is_plain: false,
             holds: false,
             is_told: false,
@@ -218,6 +220,8 @@ struct Saved {
     /// Up to which number of their log stored messages are on their way to it.
     delivering: Option<u64>,
     outbox: Outbox,
+    /// How long it has been bound.
+    age: Duration,
 }
 
 impl Saved {
@@ -245,8 +249,11 @@ impl Saved {
         let until = now + left;
         let waits = (wait, until, creation);
         let outbox = Outbox::read(now, waits, &mut record, &mut with.groups, &mut new_group)?;
+        // Routers before this number did not keep it.
+        let age = if record.is_at_end() { 0 } else { record.number()? };
+        let age = Duration::from_millis(age).saturating_add(passed);
         let saved =
-            Saved { jid, received, until, interested, presence, directed, states, delivering, outbox };
+            Saved { jid, received, until, interested, presence, directed, states, delivering, outbox, age };
         record.is_at_end().then_some(saved)
     }
 }

@@ -30,6 +30,8 @@ pub mod collections {
     /// Sessions that wait for their clients while their server is down (XEP-0198): documents of their domain, whose keys are their
     /// addresses.
     pub const SESSIONS: &str = "sessions";
+    /// The version in which they are written.
+    pub const SESSIONS_VERSION: u8 = 2;
 }
 
 /// A question to the owner of a [`Router`](crate::Router), about one account. Any account may not exist: only the owner

@@ -1,6 +1,7 @@
 //! What the owner of a server says in its name, and does with the sessions of its accounts.
 
 use alloc::vec::Vec;
+use core::net::IpAddr;
 use core::time::Duration;
 
 use balcony_jid::{BareJid, FullJid};
@@ -23,10 +24,18 @@ pub struct SessionInfo {
     /// Its priority (RFC 6121 section 4.7.2.3) if it is available, which it is since it has sent presence. `None`: it is connected only,
     /// and gets what is addressed to its full address.
     pub priority: Option<i8>,
-    /// How long it has been bound.
+    /// How long it has been bound: as long as its client goes on with it, on one connection after the other, and at one server after
+    /// the other.
     pub age: Duration,
     /// What it is connected by.
     pub connection: SessionConnection,
+    /// The address from which its client is connected, if it is told to the server ([`Server::came_from`]): of IPv6 the network, which
+    /// are the first 64 bits. `None` for clients on this machine, and for those that are not connected.
+    pub address: Option<IpAddr>,
+    /// Whether its client has said that nobody uses it (XEP-0352).
+    pub is_inactive: bool,
+    /// How long it still waits for its client, if that is not connected.
+    pub waits: Option<Duration>,
 }
 
 /// How a session reaches its client.
@@ -106,13 +115,22 @@ impl Server {
     }
 
     fn session_info(&self, now: Instant, session: SessionId) -> Option<SessionInfo> {
-        let bound = self.router.bound(session)?;
-        let connection = match self.sessions.connection(session).map(|id| self.connections.is_secured(id)) {
+        let bound = self.router.bound(now, session)?;
+        let on = self.sessions.connection(session);
+        let connection = match on.map(|id| self.connections.is_secured(id)) {
             Some(true) => SessionConnection::Secured,
             Some(false) => SessionConnection::Clear,
             None => SessionConnection::Lost,
         };
-        let age = now.saturating_since(bound.since);
-        Some(SessionInfo { id: session, jid: bound.jid.clone(), priority: bound.priority, age, connection })
+        Some(SessionInfo {
+            id: session,
+            jid: bound.jid.clone(),
+            priority: bound.priority,
+            age: bound.age,
+            connection,
+            address: on.and_then(|id| self.connections.origin(id)),
+            is_inactive: bound.is_inactive,
+            waits: bound.until.map(|until| until.saturating_since(now)),
+        })
     }
 }

@@ -17,6 +17,7 @@ use core::mem;
 
 use balcony_jid::{BareJid, FullJid};
 use balcony_machine::{Instant, RecordReader, RecordWriter};
+use balcony_router::collections::SESSIONS_VERSION;
 use balcony_router::{Content, Restoring, SessionId};
 use balcony_stream::Counts;
 
@@ -26,8 +27,8 @@ use crate::journal::Level;
 use crate::server::Server;
 use crate::sessions::{DIGEST, Waiting};
 
-/// The version in which sessions are kept.
-const VERSION: u8 = 1;
+/// The first version that can be read: these sessions lack how long they have been bound.
+const FIRST_VERSION: u8 = 1;
 /// As many as fit into so many bytes are kept with one ask, or one.
 const PART: usize = 256 * 1024;
 
@@ -138,7 +139,7 @@ impl Server {
         record.bytes(digest);
         counts.write(&mut record);
         record.bytes(of_router);
-        let content = Content { version: VERSION, bytes: record.into_bytes().into() };
+        let content = Content { version: SESSIONS_VERSION, bytes: record.into_bytes().into() };
         let domain = BareJid::from_parts(None, jid.domainpart()).ok()?;
         Some((domain, SavedSession { key: jid.as_str().into(), content }))
     }
@@ -172,7 +173,7 @@ impl Server {
     }
 
     fn restore_one(&mut self, now: Instant, content: &Content, with: &mut Restoring) -> Option<FullJid> {
-        if content.version != VERSION {
+        if !(FIRST_VERSION..=SESSIONS_VERSION).contains(&content.version) {
             return None;
         }
         let mut record = RecordReader::new(&content.bytes);

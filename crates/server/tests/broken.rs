@@ -225,3 +225,15 @@ fn what_tls_has_not_taken_is_not_written() {
     world.save();
     world.comes_back();
 }
+
+// Whoever owns the server sees where a client is, as far as it is told, and as long as it is connected.
+#[test]
+fn where_a_client_is() {
+    let mut world = World::new();
+    let id = world.login();
+    let address = |world: &World| world.server.sessions(Instant::ZERO, None, 9)[0].address;
+    assert_eq!(address(&world), None);
+    let network = "2001:db8:1:2::".parse().unwrap();
+    world.server.came_from(id, network);
+    assert_eq!(address(&world), Some(network));
+}

@@ -240,6 +240,12 @@ fn sessions_are_shown_and_ended() {
     assert_eq!(of_desk.len(), 1);
     assert_eq!((&of_desk[0]["priority"], &of_desk[0]["connection"]), (&0.into(), &"secured".into()));
     assert!(of_desk[0]["age"].is_u64());
+    let null = serde_json::Value::Null;
+    assert_eq!(
+        [&of_desk[0]["inactive"], &of_desk[0]["waits"], &of_desk[0]["address"]],
+        [&false.into(), &null, &null],
+        "it is on this machine"
+    );
 
     let ended = world.run(&["user", "disconnect", "juliet/phone", "--reason", "not at night"]);
     assert_eq!(ended.stdout, "juliet@localhost/phone is disconnected\n");

@@ -30,6 +30,10 @@ fn nobody_looks() {
     let garden = world.listen(&server, "romeo@localhost/garden", &[]);
     assert_eq!(next(&garden), "juliet@localhost/phone is online");
     assert!(phone.is_silent());
+    let shown = world.run(&["user", "sessions"]);
+    let lines: Vec<_> = shown.stdout.lines().collect();
+    assert!(lines[0].starts_with("juliet@localhost/phone  available with priority 0, not in use, for "));
+    assert!(lines[1].starts_with("romeo@localhost/garden  available with priority 0, for "), "{lines:?}");
     world.send(&server, "romeo@localhost/quill", "juliet@localhost", "But soft!", &[]).succeeded();
     assert_eq!(next(&phone), "romeo@localhost/garden is online");
     assert_eq!(next(&phone), "romeo@localhost/quill: But soft!");

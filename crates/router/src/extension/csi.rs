@@ -16,7 +16,7 @@ use balcony_xep::muc;
 use balcony_xml::ElementRef;
 
 use super::matters::says_something;
-use super::{Context, Delivery, Extension, Registry};
+use super::{Context, Delivery, Extension, Extensions, Registry, Slots};
 use crate::outbox::is_copy;
 
 /// By this status a room speaks of whoever gets it (XEP-0045 section 15.6).
@@ -68,6 +68,12 @@ fn said(context: &mut Context<'_, '_, Csi>, element: ElementRef<'_>) {
 }
 
 impl Csi {
+    /// Whether a client has said that nobody uses it, of which these extensions know this.
+    pub(crate) fn is_inactive(extensions: &Extensions, client: &Slots) -> bool {
+        let index = extensions.index(<Csi as Extension>::NAME);
+        index.and_then(|index| client.get(index)).copied().unwrap_or_default()
+    }
+
     /// What becomes of a stanza for a client that nobody uses.
     fn delivery(&self, stanza: &Stanza) -> Delivery {
         match (stanza.head.kind, &stanza.head.from) {

@@ -12,7 +12,7 @@ use balcony_stanza::IqType;
 use super::clash::Claims;
 use super::tables::Tables;
 use super::{Addressee, Clash, Extension};
-use crate::collections::{OWED, SESSIONS, UNDELIVERED};
+use crate::collections::{OWED, SESSIONS, SESSIONS_VERSION, UNDELIVERED};
 
 /// The most extensions that a router has.
 pub(super) const MOST: usize = 64;
@@ -222,8 +222,8 @@ impl Builder {
             names.push(name);
             add(&mut tables, index);
         }
-        for name in [UNDELIVERED, OWED, SESSIONS] {
-            tables.collections.push(Collection { name: name.into(), version: 1, kind: Kind::Documents });
+        for (name, version) in [(UNDELIVERED, 1), (OWED, 1), (SESSIONS, SESSIONS_VERSION)] {
+            tables.collections.push(Collection { name: name.into(), version, kind: Kind::Documents });
             tables.keepers.push(NOBODY);
         }
         let claims = tables.claims.take();

@@ -5,6 +5,7 @@ use core::time::Duration;
 use balcony_roster::Subscription;
 use balcony_router::{Answer, Effect, Restoring, SessionId};
 use balcony_stanza::{IqType, Kind, MessageType, Stanza};
+use balcony_xep::csi::ClientState;
 
 use crate::world::{START, World, bare, config, content, jid, request, wires};
 
@@ -302,6 +303,33 @@ fn what_can_not_be_deleted_for_a_while_comes_once() {
             assert_eq!((written(&world), world.kept(JULIET).len()), (vec![], 0), "{minutes} {is_stored}");
         }
     }
+}
+
+// XEP-0198 §5, XEP-0352 §5.2: what is known of a session is so at the next server, with its age, of which the time between is a part; and it
+// is as inactive as it was until its client is back.
+#[test]
+fn a_session_is_known_at_the_next_server() {
+    let mut world = World::new();
+    let phone = world.available("juliet@example.com/phone", 0);
+    assert!(world.router.manage(phone, WAIT, &[]));
+    crate::csi::says(&mut world, phone, ClientState::Inactive);
+    world.now = world.now + Duration::from_secs(5);
+    let bound = world.router.bound(world.now, phone).unwrap();
+    assert_eq!((bound.age, bound.is_inactive, bound.until), (Duration::from_secs(5), true, None));
+    detach(&mut world, phone);
+    let until = world.router.bound(world.now, phone).unwrap().until;
+    assert_eq!(until.map(|until| until + Duration::from_secs(1)), Some(world.now + WAIT));
+    for (restarts, age) in [(1, 17), (2, 28)] {
+        world = restart(world, &[phone], Duration::from_secs(11));
+        let bound = world.router.bound(world.now, phone).unwrap();
+        assert_eq!((bound.age, bound.is_inactive), (Duration::from_secs(age), false), "{restarts}");
+        assert!(bound.until.is_some());
+    }
+    let mut effects = Vec::new();
+    assert!(world.router.resume(world.now, phone, &bare(JULIET), 0, &mut effects));
+    world.now = world.now + Duration::from_secs(1);
+    let bound = world.router.bound(world.now, phone).unwrap();
+    assert_eq!((bound.age, bound.until), (Duration::from_secs(29), None));
 }
 
 /// The server ends in good order, is down for so long, and another one begins with what its store has, and with what was kept of these

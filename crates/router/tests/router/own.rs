@@ -107,12 +107,14 @@ fn sessions_are_known() {
     let romeo = world.connect("romeo@example.net/street");
     let jid = world.router.jid(romeo).cloned().unwrap();
     assert_eq!(world.router.session(&jid), Some(romeo));
-    let priority = |world: &World| world.router.bound(romeo).unwrap().priority;
+    let priority = |world: &World| world.router.bound(world.now, romeo).unwrap().priority;
     assert_eq!(priority(&world), None);
     world.send(romeo, available(-7));
     assert_eq!(priority(&world), Some(-7));
-    assert_eq!(world.router.bound(romeo).unwrap().since, world.now);
+    world.now = world.now + Duration::from_secs(7);
+    let bound = world.router.bound(world.now, romeo).unwrap();
+    assert_eq!((bound.age, bound.is_inactive, bound.until), (Duration::from_secs(7), false, None));
     world.unbind(romeo);
-    assert_eq!((world.router.session(&jid), world.router.bound(romeo)), (None, None));
+    assert_eq!((world.router.session(&jid), world.router.bound(world.now, romeo)), (None, None));
     assert!(matches!(notice("romeo@example.net").head.kind, Kind::Message(_)));
 }

@@ -2,6 +2,7 @@
 
 use alloc::vec::Vec;
 use core::mem;
+use core::net::IpAddr;
 
 use balcony_jid::FullJid;
 use balcony_machine::{Instant, Ticket};
@@ -199,5 +200,11 @@ impl Connections {
         #[cfg(not(feature = "tls"))]
         let is_secured = |_: &Conn| false;
         self.conns.get(id).is_some_and(is_secured)
+    }
+
+    /// Where the connection comes from, if that is known.
+    #[must_use]
+    pub fn origin(&self, id: ConnectionId) -> Option<IpAddr> {
+        self.conns.get(id)?.origin
     }
 }
