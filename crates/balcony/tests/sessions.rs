@@ -146,13 +146,16 @@ fn who_logs_out_ends_its_token() {
             let client = Client::builder("juliet@localhost/balcony").password(password).connect(&at);
             client.trust_pem(pem.0.as_bytes())
         };
-        let mut first = client("j").start().await.unwrap();
+        let mut first = client("j").names("Echo 1.0", "Nurse's").start().await.unwrap();
         let token = loop {
             if let Event::Token(token) = event(&mut first).await {
                 break *token;
             }
         };
         first.close().await.unwrap();
+        // Its owner knows it again in the list.
+        let tokens = store.tokens(&"juliet@localhost".parse().unwrap()).unwrap();
+        assert_eq!(tokens.all()[0].name, "Echo 1.0, Nurse's");
         let second = client("wrong").token(token.clone()).start().await.unwrap();
         second.log_out().await.unwrap();
         assert!(client("wrong").token(token).start().await.is_err());

@@ -179,6 +179,9 @@ pub(crate) enum UserCommand {
     Tokens {
         /// The account
         account: Account,
+        /// Print each as an object in JSON, one a line
+        #[arg(long)]
+        json: bool,
     },
     /// End a token of an account, or all of them: its client has to have the password for its next login
     ///

@@ -10,6 +10,7 @@ use balcony_jid::Jid;
 use balcony_stanza::{Payload, Stanza, StreamCondition};
 use balcony_tokio::Error;
 use balcony_xep::push::{Disable, Enable, Request};
+use rustix::system::uname;
 use serde::Serialize;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -26,6 +27,8 @@ pub(crate) fn run(args: ListenArgs) -> Result<(), Failure> {
     let mut connector = Connector::new(&args.account, &args.connect)?;
     // It comes back.
     connector.config.stream.request_token = true;
+    connector.config.stream.software = Some(concat!("balcony listen ", env!("CARGO_PKG_VERSION")).into());
+    connector.config.stream.device = uname().nodename().to_str().ok().map(Into::into);
     let push = push(&args);
     let mut listener = Listener {
         json: args.json,

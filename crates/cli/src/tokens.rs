@@ -3,15 +3,16 @@
 use std::io::{BufWriter, Write as _};
 
 use balcony_xep::datetime;
+use serde::Serialize;
 
 use crate::accounts::Accounts;
-use crate::control::{Request, Response};
+use crate::control::{Request, Response, Token};
 use crate::failure::{Failure, io};
-use crate::output::{note, say};
+use crate::output::{self, note, say};
 use crate::user::unexpected;
 
 /// The tokens of an account, a line for each.
-pub(crate) fn list(accounts: &mut Accounts, account: &str) -> Result<(), Failure> {
+pub(crate) fn list(accounts: &mut Accounts, account: &str, json: bool) -> Result<(), Failure> {
     let tokens = match accounts.ask(Request::Tokens { account: account.into() })? {
         Response::Tokens(tokens) => tokens,
         other => return Err(unexpected(other)),
@@ -21,6 +22,10 @@ pub(crate) fn list(accounts: &mut Accounts, account: &str) -> Result<(), Failure
     }
     let mut out = BufWriter::new(std::io::stdout().lock());
     for token in &tokens {
+        if json {
+            writeln!(out, "{}", output::json(&Row::from(token))?).map_err(io("cannot print the tokens"))?;
+            continue;
+        }
         let until = datetime::format(token.expires.saturating_mul(1_000));
         let day = until.split('T').next().unwrap_or_default();
         let name = if token.name.is_empty() { "a client without a name" } else { &token.name };
@@ -29,6 +34,31 @@ pub(crate) fn list(accounts: &mut Accounts, account: &str) -> Result<(), Failure
             .map_err(io("cannot print the tokens"))?;
     }
     out.flush().map_err(io("cannot print the tokens"))
+}
+
+/// A token as it is printed in JSON.
+#[derive(Debug, Serialize)]
+struct Row<'a> {
+    /// What `revoke` calls it.
+    token: String,
+    /// When it ends unless its client comes before (XEP-0082).
+    until: String,
+    mechanism: &'a str,
+    /// What the client calls itself and its device; empty if it does not.
+    client: &'a str,
+    is_used: bool,
+}
+
+impl<'a> From<&'a Token> for Row<'a> {
+    fn from(token: &'a Token) -> Self {
+        Row {
+            token: format!("{:016x}", token.id),
+            until: datetime::format(token.expires.saturating_mul(1_000)),
+            mechanism: &token.mechanism,
+            client: &token.name,
+            is_used: token.is_used,
+        }
+    }
 }
 
 /// Ends a token of an account, or all of them.

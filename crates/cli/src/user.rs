@@ -63,7 +63,7 @@ pub(crate) fn run(args: UserArgs) -> Result<(), Failure> {
             let request = Request::Disconnect { session: session.clone(), text: reason };
             done(&mut accounts, request, &session, "is disconnected", NOT_THERE)
         }
-        (UserCommand::Tokens { account }, _) => tokens::list(&mut accounts, &address(&account)?),
+        (UserCommand::Tokens { account, json }, _) => tokens::list(&mut accounts, &address(&account)?, json),
         (UserCommand::Revoke { account, token, all }, _) => {
             let account = address(&account)?;
             if token.is_none() && !all {

@@ -62,8 +62,10 @@ impl ClientConfig {
     /// The defaults, for this account.
     #[must_use]
     pub fn new(account: BareJid, password: Secret<String>) -> Self {
+        let mut stream = ClientStreamConfig::new(account, password);
+        stream.software = Some(concat!("Balcony ", env!("CARGO_PKG_VERSION")).into());
         ClientConfig {
-            stream: ClientStreamConfig::new(account, password),
+            stream,
             #[cfg(feature = "tls")]
             tls: None,
             #[cfg(feature = "websocket")]

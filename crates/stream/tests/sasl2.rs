@@ -59,6 +59,23 @@ fn the_installation_names_itself() {
         client.output()
     );
     assert!(!offered().output().contains("user-agent"));
+    for (software, device, wanted) in [
+        (Some("Echo <1.0>"), None, "<software>Echo &lt;1.0&gt;</software>"),
+        (None, Some("balcony & garden"), "<device>balcony &amp; garden</device>"),
+        (Some("Echo"), Some("balcony"), "<software>Echo</software><device>balcony</device>"),
+    ] {
+        let of = |text: Option<&str>| text.map(String::from);
+        let mut client = Client::secured(None, |config| {
+            (config.agent, config.software, config.device) = (Some("1".into()), of(software), of(device));
+        });
+        client.feed(&[HEADER, &features(&sasl2(&["PLAIN"], INLINE_BIND))].concat());
+        let output = client.output();
+        assert!(output.contains(&format!("<user-agent id='1'>{wanted}</user-agent>")), "{output}");
+    }
+    // Without an installation there is nothing to show in a list.
+    let mut client = Client::secured(None, |config| config.software = Some("Echo".into()));
+    client.feed(&[HEADER, &features(&sasl2(&["PLAIN"], INLINE_BIND))].concat());
+    assert!(!client.output().contains("Echo"));
 }
 
 // XEP-0388 1.0.4: without Bind 2, or with a resource of our own choice, binding is as ever.

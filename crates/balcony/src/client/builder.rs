@@ -119,6 +119,15 @@ impl<R: Runtime> ClientBuilder<R> {
         self
     }
 
+    /// The program with its version, and the device that it runs on, as the account's owner would know them again in a list of clients that
+    /// can log in by a token. The server alone is told ([`Discovery`](crate::Discovery) tells others).
+    pub fn names(self, software: impl Into<String>, device: impl Into<String>) -> Self {
+        let (software, device) = (software.into(), device.into());
+        self.configure(move |config| {
+            (config.stream.software, config.stream.device) = (Some(software), Some(device));
+        })
+    }
+
     /// Where the server is, whatever the DNS says: `host`, `host:port`, `[address]:port`, or the URL of a WebSocket (`wss://`).
     pub fn connect(mut self, place: &str) -> Self {
         match Endpoint::parse(place, false) {

@@ -76,7 +76,14 @@ fn a_listener_comes_back_by_a_token() {
         listed.stdout
     };
     let first = tokens("juliet");
-    assert!(first.contains("  HT-SHA-256-EXPR  a client without a name  (not used yet)\n"), "{first}");
+    let client = concat!("balcony listen ", env!("CARGO_PKG_VERSION"), ", ");
+    assert!(first.contains(&format!("  HT-SHA-256-EXPR  {client}")), "{first}");
+    assert!(first.ends_with("  (not used yet)\n") && !first.contains(", \u{20}"), "{first}");
+    let json = world.run(&["user", "tokens", "juliet", "--json"]).stdout;
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!((&json["token"], &json["is_used"]), (&first[..16].into(), &false.into()), "{json}");
+    assert_eq!(json["mechanism"], "HT-SHA-256-EXPR");
+    assert!(json["client"].as_str().unwrap().starts_with(client) && json["until"].is_string(), "{json}");
     assert_eq!(first.lines().count(), 1);
     // One that sends a message and goes gets none.
     world.send(&server, "romeo@localhost", "juliet@localhost", "Hi", &[]).succeeded();
@@ -93,7 +100,7 @@ fn a_listener_comes_back_by_a_token() {
     };
     cut("juliet@localhost/phone is back (HT-SHA-256-EXPR) from ");
     let used = tokens("juliet");
-    assert!(used.ends_with("a client without a name\n") && used[..16] == first[..16], "{used}");
+    assert!(!used.contains("not used yet") && used[..16] == first[..16], "{used}");
 
     // Ended by its user's hand, it is not taken any more, and the password is.
     world.run(&["user", "revoke", "juliet", "0123456789abcdef"]).failed(1, &["has no such token"]);

@@ -38,6 +38,11 @@ pub struct ClientStreamConfig {
     /// What this installation of the client calls itself with SASL2: a UUID of version 4 that it keeps (XEP-0388). The server may
     /// then give it the same resource each time, in place of an old session of its own. Others are not shown it.
     pub agent: Option<String>,
+    /// The program, with its version, and the device that it runs on, as the account's owner would know them again in a list of
+    /// clients (XEP-0388). The server is told of them together with an [`agent`](Self::agent); others are not.
+    pub software: Option<String>,
+    /// See [`software`](Self::software).
+    pub device: Option<String>,
     /// Whether a server that lacks keys of this account for a stronger hash is given them (XEP-0480), which takes the password hashed in
     /// another way once.
     #[cfg(feature = "upgrade")]
@@ -84,6 +89,8 @@ impl ClientStreamConfig {
             sasl2: true,
             tag: String::from("balcony"),
             agent: None,
+            software: None,
+            device: None,
             #[cfg(feature = "upgrade")]
             upgrade: true,
             #[cfg(feature = "fast")]

@@ -20,7 +20,7 @@ use crate::feature::bind2;
 use crate::feature::channel_binding;
 use crate::feature::channel_binding::Announced;
 use crate::feature::sasl::{self, Profile};
-use crate::feature::sasl2::{self, Authenticate, InlineOffer};
+use crate::feature::sasl2::{self, Authenticate, InlineOffer, UserAgent};
 use crate::security::ChannelBinding;
 use crate::state::{Phase, Step};
 
@@ -133,7 +133,11 @@ impl Client {
             upgrades,
             mechanism,
             initial,
-            agent: self.config.agent.as_deref(),
+            agent: self.config.agent.as_deref().map(|id| UserAgent {
+                id,
+                software: self.config.software.as_deref(),
+                device: self.config.device.as_deref(),
+            }),
             extra: &extra,
             resume: resume.as_ref(),
             bind: inline.then_some(&*self.config.tag),

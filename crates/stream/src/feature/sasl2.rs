@@ -68,6 +68,39 @@ impl InlineOffer {
     }
 }
 
+/// What a client says of itself to its server (section 4.2).
+#[derive(Clone, Copy)]
+pub(crate) struct UserAgent<'a> {
+    /// What it calls its installation.
+    pub(crate) id: &'a str,
+    pub(crate) software: Option<&'a str>,
+    pub(crate) device: Option<&'a str>,
+}
+
+impl UserAgent<'_> {
+    fn write(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"<user-agent id='");
+        escape_attr(self.id, out);
+        let parts = [("software", self.software), ("device", self.device)];
+        if parts.iter().all(|(_, text)| text.is_none()) {
+            out.extend_from_slice(b"'/>");
+            return;
+        }
+        out.extend_from_slice(b"'>");
+        for (name, text) in parts {
+            let Some(text) = text else { continue };
+            for part in ["<", name, ">"] {
+                out.extend_from_slice(part.as_bytes());
+            }
+            escape_text(text, out);
+            for part in ["</", name, ">"] {
+                out.extend_from_slice(part.as_bytes());
+            }
+        }
+        out.extend_from_slice(b"</user-agent>");
+    }
+}
+
 /// How a client begins.
 pub(crate) struct Authenticate<'a> {
     pub(crate) mechanism: Mechanism,
@@ -75,7 +108,7 @@ pub(crate) struct Authenticate<'a> {
     /// The tasks that it is ready for (XEP-0480).
     pub(crate) upgrades: &'a [Hash],
     /// What the client calls its installation (section 4.2).
-    pub(crate) agent: Option<&'a str>,
+    pub(crate) agent: Option<UserAgent<'a>>,
     /// What else goes along, written out.
     pub(crate) extra: &'a [u8],
     /// The session to go on with, if there is one (XEP-0198).
@@ -101,9 +134,7 @@ impl Authenticate<'_> {
             }
             upgrade::write_tasks(self.upgrades, out);
             if let Some(agent) = self.agent {
-                out.extend_from_slice(b"<user-agent id='");
-                escape_attr(agent, out);
-                out.extend_from_slice(b"'/>");
+                agent.write(out);
             }
             out.extend_from_slice(self.extra);
             if let Some(resume) = self.resume {
