@@ -7,6 +7,7 @@ use balcony_client::{ClientConfig, ConnectError, Endpoint, Error};
 use balcony_jid::{BareJid, Jid};
 use balcony_stanza::StreamCondition;
 use balcony_stream::TlsPolicy;
+use balcony_stream::client::Management;
 use balcony_tls::{TlsTrust, TlsTrustBuilder};
 use balcony_tokio::ConnectedClient;
 use tokio::runtime::Runtime;
@@ -49,6 +50,8 @@ impl Connector {
         let password = password::known(args.password_file.as_deref(), bare.as_str())?;
         let mut config = ClientConfig::new(bare, password).with_tls(tls);
         config.stream.resource = account.resourcepart().map(Into::into);
+        // Commands do not come back: the server need not keep their sessions when they end, however that is.
+        config.stream.management = Management::Count;
         config.stream.channel_binding = args.channel_binding.into();
         if args.allow_plaintext {
             config.stream.tls = TlsPolicy::Optional;

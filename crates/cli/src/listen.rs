@@ -8,24 +8,26 @@ use balcony_client::{
 };
 use balcony_jid::Jid;
 use balcony_stanza::{Payload, Stanza, StreamCondition};
+use balcony_stream::client::Management;
 use balcony_tokio::Error;
 use balcony_xep::push::{Disable, Enable, Request};
 use rustix::system::uname;
 use serde::Serialize;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::args::ListenArgs;
 use crate::connect::{Connector, runtime};
-use crate::failure::{Failure, io};
+use crate::failure::Failure;
 use crate::message::Message;
 use crate::news::Notice;
 use crate::output::{self, note, now};
 use crate::random::random;
 use crate::session::Session;
+use crate::stop::Stop;
 
 pub(crate) fn run(args: ListenArgs) -> Result<(), Failure> {
     let mut connector = Connector::new(&args.account, &args.connect)?;
     // It comes back.
+    connector.config.stream.management = Management::Resume { max: None };
     connector.config.stream.request_token = true;
     connector.config.stream.software = Some(concat!("balcony listen ", env!("CARGO_PKG_VERSION")).into());
     connector.config.stream.device = uname().nodename().to_str().ok().map(Into::into);
@@ -102,7 +104,14 @@ impl Listener {
             let reason = match (connected, &mut session) {
                 (Ok(()), Some(session)) => {
                     let begin = Instant::now();
-                    let end = self.attend(session, stop).await?;
+                    let end = match self.attend(session, stop).await {
+                        Ok(end) => end,
+                        Err(failure) => {
+                            // The stream may be over, which the failure says then.
+                            let _ = session.close(stop).await;
+                            return Err(failure);
+                        }
+                    };
                     backoff.lasted(begin.elapsed());
                     match end {
                         End::Done => return Ok(()),
@@ -261,24 +270,4 @@ fn lost(error: Error, is_server_proven: bool) -> Result<End, Failure> {
         }
     }
     Ok(End::Lost(error.to_string()))
-}
-
-/// Ctrl-C, or a polite request of the system to end.
-struct Stop {
-    interrupt: Signal,
-    terminate: Signal,
-}
-
-impl Stop {
-    fn new() -> Result<Stop, Failure> {
-        let catch = |kind| signal(kind).map_err(io("cannot catch signals"));
-        Ok(Stop { interrupt: catch(SignalKind::interrupt())?, terminate: catch(SignalKind::terminate())? })
-    }
-
-    async fn asked(&mut self) {
-        tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
-        }
-    }
 }

@@ -47,6 +47,7 @@ mod send;
 mod serve;
 mod session;
 mod small_file;
+mod stop;
 mod store;
 mod tokens;
 mod trace;

@@ -31,13 +31,12 @@ pub(crate) fn onlooker() -> Presence {
 
 pub(crate) fn run(args: PresenceArgs) -> Result<(), Failure> {
     let connector = Connector::new(&args.account, &args.connect)?;
-    runtime()?.block_on(async {
-        let mut session = Session::open(&connector).await?;
+    runtime()?.block_on(Session::run(&connector, async |session| {
+        session.load().await?;
         session.send(&onlooker().to_stanza()).await?;
         session.settle_everywhere().await?;
-        print(&session, args.json)?;
-        session.close().await
-    })
+        print(session, args.json)
+    }))
 }
 
 fn print(session: &Session, json: bool) -> Result<(), Failure> {

@@ -22,12 +22,10 @@ pub(crate) fn run(args: RosterArgs) -> Result<(), Failure> {
         return Err(Failure::usage("--as: whose roster? An account such as romeo@localhost is wanted"));
     };
     let connector = Connector::new(&account, &args.connect)?;
-    runtime()?.block_on(async {
-        let mut session = Session::open(&connector).await?;
-        let done = perform(&mut session, args.command.unwrap_or_default()).await;
-        let closed = session.close().await;
-        done.and(closed)
-    })
+    runtime()?.block_on(Session::run(&connector, async |session| {
+        session.load().await?;
+        perform(session, args.command.unwrap_or_default()).await
+    }))
 }
 
 async fn perform(session: &mut Session, command: RosterCommand) -> Result<(), Failure> {

@@ -13,7 +13,7 @@ use crate::failure::{Failure, io};
 use crate::message::{body, error};
 use crate::password::MARK;
 use crate::random::random;
-use crate::session::{ended, fence};
+use crate::session::{Session, ended, fence};
 use crate::values::{MessageKind, Text};
 
 /// How long the recipient's server may take to answer.
@@ -38,26 +38,24 @@ pub(crate) fn run(args: SendArgs) -> Result<(), Failure> {
     // The account answers for its devices, which may be asleep.
     let whom = Jid::from(args.to.to_bare());
     let message = Stanza::message(kind).to(args.to).id(&id).payload(body(text.as_str())?);
-    runtime()?.block_on(async {
-        let mut client = connector.connect().await.map_err(|error| connector.explain(&error))?;
+    runtime()?.block_on(Session::run(&connector, async |session| {
+        let client = &mut session.client;
         client.send(&message).await.map_err(ended)?;
         let mut refusal = None;
-        let answered = fence(&mut client, Some(whom), PATIENCE, |stanza| {
+        let answered = fence(client, Some(whom), PATIENCE, |stanza| {
             if stanza.head.kind.is_error() && stanza.head.id.as_deref() == Some(&*id) {
                 refusal = Some(refused(&stanza));
             }
         })
         .await;
-        let closed = client.close().await.map_err(ended);
         if let Some(refusal) = refusal {
             return Err(refusal);
         }
-        answered.map_err(|failure| match failure.is_silence() {
+        answered.map(|_| ()).map_err(|failure| match failure.is_silence() {
             true => Failure::new(format!("{failure}: the message may or may not have arrived")),
             false => failure,
-        })?;
-        closed
-    })
+        })
+    }))
 }
 
 /// What stands on the standard input, but for what editors and shells put around it.

@@ -11,6 +11,7 @@ use balcony_xep::ping::Ping;
 use crate::connect::Connector;
 use crate::failure::Failure;
 use crate::output::note;
+use crate::stop::{Stop, interrupted};
 
 /// How long a server may take to answer a request.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -46,13 +47,25 @@ impl Session {
         Ok(())
     }
 
-    /// Connects for one command.
-    pub(crate) async fn open(connector: &Connector) -> Result<Session, Failure> {
-        let client = connector.connect().await.map_err(|error| connector.explain(&error))?;
+    /// Connects for one command, does it, and closes the stream, whatever has become of it: also when somebody asks to stop. Who asks once
+    /// more does not want to wait for that.
+    pub(crate) async fn run(
+        connector: &Connector,
+        command: impl AsyncFnOnce(&mut Session) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        let mut stop = Stop::new()?;
+        let client = tokio::select! {
+            client = connector.connect() => client.map_err(|error| connector.explain(&error))?,
+            () = stop.asked() => return Err(interrupted()),
+        };
         let account = client.jid().to_bare();
         let mut session = Session::new(client, Contacts::new(account));
-        session.load().await?;
-        Ok(session)
+        let done = tokio::select! {
+            done = command(&mut session) => done,
+            () = stop.asked() => Err(interrupted()),
+        };
+        let closed = session.close(&mut stop).await;
+        done.and(closed)
     }
 
     pub(crate) fn jid(&self) -> &FullJid {
@@ -182,11 +195,17 @@ impl Session {
         self.client.start_close();
     }
 
-    /// Leaves, and waits until the stream has been closed.
-    pub(crate) async fn close(mut self) -> Result<(), Failure> {
-        self.leave().await;
-        while self.next().await.map_err(ended)?.is_some() {}
-        Ok(())
+    /// Leaves, and waits until the stream has been closed, but not for long.
+    pub(crate) async fn close(&mut self, stop: &mut Stop) -> Result<(), Failure> {
+        let closed = async {
+            self.leave().await;
+            while self.next().await.map_err(ended)?.is_some() {}
+            Ok(())
+        };
+        tokio::select! {
+            closed = tokio::time::timeout(SOON, closed) => closed.unwrap_or_else(|_| Err(silent("the server"))),
+            () = stop.asked() => Err(interrupted()),
+        }
     }
 }
 

@@ -21,6 +21,7 @@ mod domains;
 mod endings;
 mod failures;
 mod federation;
+mod goodbye;
 mod hangs;
 mod hostile;
 mod import;

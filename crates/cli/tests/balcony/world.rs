@@ -12,7 +12,7 @@ use tempfile::TempDir;
 
 pub const PROGRAM: &str = env!("CARGO_BIN_EXE_balcony");
 /// Nothing here takes longer unless it hangs.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_secs(60);
 pub const PASSWORD: &str = "r0m30myr0m30";
 
 /// A port that stays free until this test uses it: below those that systems give to who asks for any

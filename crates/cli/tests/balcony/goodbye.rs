@@ -1,0 +1,89 @@
+//! Commands that end before they are done: by an error, a signal, or killed. The server is left without a session of theirs.
+
+use std::ops::ControlFlow::Continue;
+use std::sync::mpsc::channel;
+use std::time::Duration;
+
+use balcony_stanza::{Kind, PresenceType};
+
+use crate::witness::{polite, witness};
+use crate::world::{PASSWORD, PATIENCE, World};
+
+/// Waits until nobody is connected any more.
+fn nobody_is_left(world: &World) {
+    let begin = std::time::Instant::now();
+    loop {
+        let shown = world.run(&["user", "sessions"]);
+        shown.succeeded();
+        if shown.stdout.is_empty() {
+            return;
+        }
+        assert!(begin.elapsed() < PATIENCE, "{}", shown.stdout);
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+// RFC 6120 §4.4: whoever is told to end says goodbye, in whatever it is; a server that does not answer keeps nobody for long.
+#[test]
+fn commands_that_are_told_to_end_say_goodbye() {
+    let world = World::new();
+    for command in [
+        &["presence"][..],
+        &["roster"],
+        &["roster", "add", "juliet@localhost"],
+        &["send", "juliet@localhost", "But soft!"],
+    ] {
+        for signal in ["INT", "TERM"] {
+            let (sender, heard) = channel();
+            // It answers nothing.
+            let (address, _server) = witness(move |stanza, _| {
+                let _ = sender.send(stanza.head.kind);
+                Continue(())
+            });
+            let options = ["--as", "romeo@localhost", "--allow-plaintext", "--connect", &address];
+            let process = world.start_as(PASSWORD, &[command, &options[..]].concat());
+            heard.recv_timeout(PATIENCE).unwrap();
+            process.signal(signal);
+            let ended = process.wait();
+            assert_eq!(ended.status, Some(1), "{command:?}: {ended:?}");
+            assert!(ended.stderr.contains("balcony: interrupted"), "{command:?}: {ended:?}");
+            let is_goodbye = |kind| kind == Kind::Presence(PresenceType::Unavailable);
+            assert!(heard.iter().any(is_goodbye), "{command:?}");
+        }
+    }
+}
+
+// XEP-0198 §5: the server does not wait for commands that do not come back.
+#[test]
+fn commands_that_are_killed_leave_nothing() {
+    let world = World::new();
+    world.account("romeo");
+    let server = world.serve(&[]);
+    let options = ["--as", "romeo@localhost/x", "--connect", &server.address];
+    for command in [&["presence"][..], &["roster"]] {
+        let process = world.start_as(PASSWORD, &[command, &options[..]].concat());
+        // Somewhere on its way.
+        server.process.stderr_with("romeo@localhost/x is online");
+        process.signal("KILL");
+        process.wait();
+        nobody_is_left(&world);
+    }
+}
+
+// Nobody reads any more what a listener prints: it ends with an error, and takes its leave.
+#[test]
+fn a_listener_without_a_reader_says_goodbye() {
+    let world = World::new();
+    world.account("romeo");
+    let server = world.serve(&[]);
+    let listener = world.shell(&format!(
+        "BALCONY_PASSWORD={PASSWORD} balcony listen --as romeo@localhost/x --connect {} >/dev/full",
+        server.address
+    ));
+    listener.stderr_with("listening as");
+    world.send(&server, "romeo@localhost/y", "romeo@localhost/x", "anybody?", &[]).succeeded();
+    let ended = listener.wait();
+    assert_eq!(ended.status, Some(1), "{ended:?}");
+    assert!(ended.stderr.contains("cannot print"), "{ended:?}");
+    nobody_is_left(&world);
+}
