@@ -166,6 +166,9 @@ pub(crate) enum UserCommand {
         json: bool,
     },
     /// End one session of an account; its client may log in again
+    ///
+    /// Most clients do so by themselves, `balcony listen` within its --retry. To keep them out, give the account another password first,
+    /// or remove it.
     Disconnect {
         /// The session: romeo/phone, or romeo@example.org/phone
         session: String,
@@ -342,7 +345,12 @@ pub(crate) struct ListenArgs {
     /// Have the server tell this push service no longer
     #[arg(long, value_name = "JID", conflicts_with = "push")]
     pub(crate) no_push: Option<Jid>,
-    /// Make a lost connection again within so many seconds, at a random moment; within ever more while that fails
+    /// Make a lost connection again within so many seconds, at a random moment
+    ///
+    /// Each time that this fails the range doubles, up to an hour; a connection that has lasted so many seconds, or half a minute, begins
+    /// anew. As long as the server may keep the session, it is tried within two seconds, and then within half a minute. An account
+    /// that is removed, a password that is wrong by now and another client with the same resource end the command; a session that the
+    /// server's administrator ends (`balcony user disconnect`) is followed by another one.
     #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=3600))]
     pub(crate) retry: u64,
     #[command(flatten)]
@@ -382,8 +390,8 @@ Examples:
   balcony roster --as juliet@localhost deny paris@localhost
   balcony roster --as juliet@localhost block tybalt@localhost
 
-When two people add each other they see when the other is online. The list shows requests that wait for an answer; for \
-that the command is online for a moment, and contacts see it.")]
+When two people add each other they see when the other is online. None of these commands comes online but `list --requests`: a server \
+hands requests that wait for an answer to clients that are available only. It does so as `balcony presence` does.")]
 pub(crate) struct RosterArgs {
     /// The account
     #[arg(long = "as", global = true, value_name = "JID")]
@@ -396,11 +404,14 @@ pub(crate) struct RosterArgs {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum RosterCommand {
-    /// Print all contacts and requests; the same as no command
+    /// Print all contacts; the same as no command
     List {
         /// Print a line of JSON for each
         #[arg(long)]
         json: bool,
+        /// Print requests, too, that wait for an answer. For a moment contacts see a client of yours that is away
+        #[arg(long)]
+        requests: bool,
     },
     /// Make somebody a contact, or give one another name or other groups
     ///
@@ -452,7 +463,7 @@ pub(crate) enum RosterCommand {
 
 impl Default for RosterCommand {
     fn default() -> Self {
-        RosterCommand::List { json: false }
+        RosterCommand::List { json: false, requests: false }
     }
 }
 
@@ -461,7 +472,8 @@ impl Default for RosterCommand {
 Example:
   balcony presence --as juliet@localhost
 
-To look means to be online for a moment, and contacts see it. What they see of you while you are online is an option of \
+Servers tell who is online to clients that are available only (RFC 6121 section 4), so this one is for a moment: away for longer (xa), which \
+is what contacts see, and with priority -1, so that no message comes to it. What contacts see of you while you are online is an option of \
 `balcony listen`.")]
 pub(crate) struct PresenceArgs {
     /// The account

@@ -1,6 +1,6 @@
 //! `balcony presence`: who is online now.
 
-use balcony_client::Presence;
+use balcony_client::{Presence, Show};
 use balcony_roster::Item;
 use serde::Serialize;
 
@@ -24,9 +24,9 @@ struct Online<'a> {
     priority: i8,
 }
 
-/// Presence of a client that is there to look, and takes no messages away from others.
+/// Presence of a client that is there to look: nobody should take it for somebody to talk to, and it takes no messages away from others.
 pub(crate) fn onlooker() -> Presence {
-    Presence { priority: -1, ..Presence::default() }
+    Presence { show: Show::Xa, priority: -1, ..Presence::default() }
 }
 
 pub(crate) fn run(args: PresenceArgs) -> Result<(), Failure> {

@@ -30,7 +30,7 @@ pub(crate) fn run(args: RosterArgs) -> Result<(), Failure> {
 
 async fn perform(session: &mut Session, command: RosterCommand) -> Result<(), Failure> {
     match command {
-        RosterCommand::List { json } => list(session, json).await,
+        RosterCommand::List { json, requests } => list(session, json, requests).await,
         RosterCommand::Add { contact: Contact(contact), name, group } => {
             add(session, contact, name, group).await
         }
@@ -47,10 +47,12 @@ async fn perform(session: &mut Session, command: RosterCommand) -> Result<(), Fa
     }
 }
 
-/// Requests come to clients that are available only, so this one is for a moment.
-async fn list(session: &mut Session, json: bool) -> Result<(), Failure> {
-    session.send(&onlooker().to_stanza()).await?;
-    session.settle().await?;
+/// Requests come to clients that are available only (RFC 6121 section 3.1.3), so for these this one is for a moment.
+async fn list(session: &mut Session, json: bool, requests: bool) -> Result<(), Failure> {
+    if requests {
+        session.send(&onlooker().to_stanza()).await?;
+        session.settle().await?;
+    }
     let contacts = &session.contacts;
     let strangers = contacts.requests().filter(|asking| contacts.item(asking).is_none());
     let strangers: Vec<Item> = strangers.cloned().map(Item::new).collect();

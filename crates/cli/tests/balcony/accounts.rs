@@ -117,7 +117,7 @@ fn removing_an_account_ends_its_streams() {
 
 /// What juliet's roster shows.
 fn contacts(world: &World, server: &Server) -> String {
-    let list = ["roster", "--as", "juliet@localhost", "--connect", &server.address];
+    let list = ["roster", "list", "--requests", "--as", "juliet@localhost", "--connect", &server.address];
     let list = world.run_as(PASSWORD, &list);
     list.succeeded();
     list.stdout
@@ -257,4 +257,11 @@ fn sessions_are_shown_and_ended() {
     assert_eq!(world.run(&["user", "sessions", "juliet"]).stdout.lines().count(), 1);
     world.send(&server, "juliet@localhost", "juliet@localhost", "still here", &[]).succeeded();
     assert!(desk.stdout().ends_with("still here"));
+
+    // ADR 26: its client comes back, with another session.
+    let quick = world.listen(&server, "juliet@localhost/quick", &["--retry", "1"]);
+    world.run(&["user", "disconnect", "juliet/quick"]).succeeded();
+    let line = quick.stderr_with("policy-violation: ended by the administrator of this server");
+    assert!(line.ends_with("; connecting again in 1 s"), "{line}");
+    assert!(quick.stderr_with("listening as juliet@localhost/quick").ends_with("with priority 0"));
 }

@@ -60,7 +60,9 @@ fn two_people_add_each_other() {
     assert!(asked.starts_with(
         "romeo@localhost asks to see when you are online: `balcony roster --as juliet@localhost approve"
     ));
-    assert_eq!(people.roster("juliet", &[]), "romeo@localhost  they ask to see you (approve or deny)\n");
+    let asks = people.roster("juliet", &["list", "--requests"]);
+    assert_eq!(asks, "romeo@localhost  they ask to see you (approve or deny)\n");
+    assert_eq!(people.roster("juliet", &[]), "");
     let row =
         "juliet@localhost  you have asked to see them; they may see you when they ask  Juliet  [Capulet]\n";
     assert_eq!(people.roster("romeo", &["list"]), row);
@@ -112,7 +114,7 @@ fn requests_are_answered() {
     for suitor in ["romeo", "paris"] {
         people.roster(suitor, &["add", "juliet@localhost"]);
     }
-    let rows = people.roster("juliet", &["list", "--json"]);
+    let rows = people.roster("juliet", &["list", "--json", "--requests"]);
     let rows: Vec<Value> = rows.lines().map(|row| serde_json::from_str(row).unwrap()).collect();
     assert_eq!(rows.len(), 2);
     assert!(rows.iter().all(|row| row["asks"] == true && row["subscription"] == "none"));
@@ -259,4 +261,32 @@ fn a_phone_loses_its_network() {
     let phone = people.listen("juliet@localhost/phone", &[]);
     while !people.next(&phone).starts_with("romeo@localhost/quill: four (sent ") {}
     assert_eq!(people.next(&garden), "juliet@localhost/phone is online");
+}
+
+// RFC 6121 §4.7.2: who looks is nobody to talk to, and who changes a roster is not there at all.
+#[test]
+fn who_looks_does_not_look_available() {
+    let people = People::new(&["juliet", "romeo"]);
+    people.roster("romeo", &["add", "juliet@localhost"]);
+    people.roster("juliet", &["add", "romeo@localhost"]);
+    let garden = people.listen("romeo@localhost/garden", &["--json"]);
+    // A message waits for whoever is there to get it.
+    people
+        .world
+        .send(&people.server, "romeo@localhost/quill", "juliet@localhost", "But soft!", &[])
+        .succeeded();
+    for quiet in [&[][..], &["list"], &["add", "romeo@localhost", "--name", "Romeo"], &["blocked"]] {
+        people.roster("juliet", quiet);
+    }
+    assert!(garden.is_silent(), "nobody has come");
+    people.roster("juliet", &["list", "--requests"]);
+    people.run("presence", "juliet", &[]).succeeded();
+    for _ in 0..2 {
+        let here: Value = serde_json::from_str(&garden.stdout()).unwrap();
+        assert_eq!((&here["type"], &here["show"]), (&"available".into(), &"xa".into()), "{here}");
+        let gone: Value = serde_json::from_str(&garden.stdout()).unwrap();
+        assert_eq!((&gone["type"], &gone["from"]), (&"unavailable".into(), &here["from"]), "{gone}");
+    }
+    let phone = people.listen("juliet@localhost/phone", &[]);
+    while !people.next(&phone).starts_with("romeo@localhost/quill: But soft! (sent ") {}
 }
