@@ -4,7 +4,8 @@ use core::time::Duration;
 use std::time::Instant;
 
 use balcony_client::{
-    Backoff, Carbon, ConnectError, Contacts, MachineEvent, News, Presence, RequestId, RequestOutcome,
+    Backoff, Carbon, ClientMachine, ConnectError, Contacts, Disconnected, MachineEvent, News, Presence,
+    RequestId, RequestOutcome,
 };
 use balcony_jid::Jid;
 use balcony_stanza::{Payload, Stanza, StreamCondition};
@@ -80,8 +81,30 @@ struct Listener {
 enum End {
     /// There was enough, or somebody has asked to stop.
     Done,
-    /// It broke, for this reason.
-    Lost(String),
+    /// It broke.
+    Lost(Lost),
+}
+
+/// Why a connection is to be made again, and how soon.
+struct Lost {
+    reason: String,
+    pause: Pause,
+}
+
+/// How soon to connect again: see [`Backoff`].
+enum Pause {
+    Failed,
+    /// The server keeps the session for a while.
+    Broken,
+    /// The same, of a server that has said to all of its clients that it shuts down.
+    ShutDown,
+}
+
+impl Lost {
+    /// The session is over.
+    fn over(reason: impl Into<String>) -> Lost {
+        Lost { reason: reason.into(), pause: Pause::Failed }
+    }
 }
 
 impl Listener {
@@ -101,7 +124,7 @@ impl Listener {
                 connected = self.connect(connector, &mut session) => connected,
                 () = stop.asked() => return Ok(()),
             };
-            let reason = match (connected, &mut session) {
+            let Lost { reason, pause } = match (connected, &mut session) {
                 (Ok(()), Some(session)) => {
                     let begin = Instant::now();
                     let end = match self.attend(session, stop).await {
@@ -115,14 +138,24 @@ impl Listener {
                     backoff.lasted(begin.elapsed());
                     match end {
                         End::Done => return Ok(()),
-                        End::Lost(reason) => reason,
+                        End::Lost(lost) => lost,
                     }
                 }
-                (Err(error), Some(_)) if !error.is_permanent() => error.to_string(),
+                (Err(error), Some(session)) if !error.is_permanent() => {
+                    let pause = match session.client.machine().is_resumable() {
+                        true => Pause::Broken,
+                        false => Pause::Failed,
+                    };
+                    Lost { reason: error.to_string(), pause }
+                }
                 (Err(error), _) => return Err(connector.explain(&error)),
                 (Ok(()), None) => return Ok(()),
             };
-            let wait = backoff.failed(&mut random);
+            let wait = match pause {
+                Pause::Failed => backoff.failed(&mut random),
+                Pause::Broken => backoff.broken(&mut random),
+                Pause::ShutDown => backoff.shut_down(&mut random),
+            };
             note(&format!("{reason}; connecting again in {} s", wait.as_secs() + 1));
             tokio::select! {
                 () = tokio::time::sleep(wait) => {}
@@ -166,7 +199,7 @@ impl Listener {
         if !self.is_announced {
             tokio::select! {
                 announced = self.announce(session) => if let Err(failure) = announced {
-                    end = Some(End::Lost(failure.to_string()));
+                    end = Some(End::Lost(Lost::over(failure.to_string())));
                 },
                 () = stop.asked() => end = Some(End::Done),
             }
@@ -199,7 +232,7 @@ impl Listener {
                 }
                 Ok(Some((MachineEvent::Response(answered, outcome), _))) if self.ready == Some(answered) => {
                     if outcome == RequestOutcome::TimedOut {
-                        end.get_or_insert(End::Lost("the server does not answer".into()));
+                        end.get_or_insert(End::Lost(Lost::over("the server does not answer")));
                     } else {
                         let (jid, priority) = (session.jid(), self.presence.priority);
                         note(&format!("listening as {jid} with priority {priority}"));
@@ -207,11 +240,12 @@ impl Listener {
                 }
                 Ok(Some(_)) => {}
                 Ok(None) => {
-                    return Ok(end.unwrap_or(End::Lost("the server has closed the stream".into())));
+                    let lost = Lost::over("the server has closed the stream");
+                    return Ok(end.unwrap_or(End::Lost(lost)));
                 }
                 Err(error) => {
-                    let lost = lost(error, session.client.machine().is_server_proven())?;
-                    return Ok(end.unwrap_or(lost));
+                    let lost = lost(error, session.client.machine())?;
+                    return Ok(end.unwrap_or(End::Lost(lost)));
                 }
             }
         }
@@ -254,7 +288,7 @@ impl Listener {
 }
 
 /// A connection has ended. Coming back would only take it away again from whoever has it now, or is of no use.
-fn lost(error: Error, is_server_proven: bool) -> Result<End, Failure> {
+fn lost(error: Error, machine: &ClientMachine) -> Result<Lost, Failure> {
     if let Error::Ended(balcony_client::Error::Stream(balcony_stream::Error::Remote(error))) = &error {
         match error.condition {
             // RFC 6120 section 4.9.3.3 forbids to come back with this resource, whoever has said it.
@@ -263,11 +297,17 @@ fn lost(error: Error, is_server_proven: bool) -> Result<End, Failure> {
                     "another client has taken this resource; choose another one with --as",
                 ));
             }
-            StreamCondition::NotAuthorized if is_server_proven => {
+            StreamCondition::NotAuthorized if machine.is_server_proven() => {
                 return Err(Failure::new("the account has been removed"));
             }
             _ => {}
         }
     }
-    Ok(End::Lost(error.to_string()))
+    let why = Disconnected::Lost(error);
+    let pause = match why.ends_session() || !machine.is_resumable() {
+        true => Pause::Failed,
+        false if why.is_shutdown() => Pause::ShutDown,
+        false => Pause::Broken,
+    };
+    Ok(Lost { reason: why.to_string(), pause })
 }

@@ -12,7 +12,7 @@ const SHUTDOWN: Duration = Duration::from_secs(20);
 /// So many attempts are made like that: with a range of half a minute for most of them they take some ten minutes, and servers seldom keep a
 /// session for longer.
 const HURRIED: u32 = 32;
-/// How long a session must have lasted so that the failure after it is a first one.
+/// How long a session must have lasted at most so that the failure after it is a first one.
 const LASTING: Duration = Duration::from_secs(30);
 
 /// How long to wait before connecting again (RFC 6120 section 3.3): at random within the first minute, then, while it
@@ -76,10 +76,12 @@ impl Backoff {
         within(range, random)
     }
 
-    /// A session has ended that had lasted so long, from the bound resource on. If that was half a minute, the next failure is
-    /// a first one again; call [`failed`](Backoff::failed) after it in any case.
+    /// A session has ended that had lasted so long, from the bound resource on. If that was half a minute, or as long as the first wait
+    /// may be where that is less, the next failure is a first one again: who wants to be back at once is not made to wait for what was
+    /// long ago, and a server that lets everybody in and throws them out is left alone ever longer. Call [`failed`](Backoff::failed) after it
+    /// in any case.
     pub fn lasted(&mut self, length: Duration) {
-        if length >= LASTING {
+        if length >= LASTING.min(self.first) {
             (self.failures, self.hurried) = (0, 0);
         }
     }
@@ -124,6 +126,15 @@ mod tests {
         assert!(longest(&mut backoff, 0) > 30 * minute);
         backoff.lasted(Duration::from_secs(30));
         assert!(longest(&mut backoff, 0) < minute);
+
+        let mut quick = Backoff::new(Duration::from_secs(2), minute);
+        for (lasted, bound) in [(1, 2), (1, 4), (2, 2), (1, 4), (1, 8), (3, 2)] {
+            quick.lasted(Duration::from_secs(lasted));
+            let bound = Duration::from_secs(bound);
+            let most = longest(&mut quick, 0);
+            assert!(most < bound && most > bound / 2, "{most:?} after {lasted} s");
+            quick.failed(&mut Seed::from_u64(3).random());
+        }
     }
 
     #[test]
