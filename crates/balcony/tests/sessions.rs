@@ -12,7 +12,7 @@ use balcony::{Backoff, DefaultRuntime};
 use balcony_jid::BareJid;
 use balcony_router::Content;
 use balcony_sasl::{Credentials, MIN_ITERATIONS, Mechanism};
-use balcony_store::{Store, Worker};
+use balcony_store::{Reply, Request, Store, Worker};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -154,7 +154,12 @@ fn who_logs_out_ends_its_token() {
         };
         first.close().await.unwrap();
         // Its owner knows it again in the list.
-        let tokens = store.tokens(&"juliet@localhost".parse().unwrap()).unwrap();
+        let (sender, tokens) = std::sync::mpsc::channel();
+        let request = Request::Tokens { account: "juliet@localhost".parse().unwrap() };
+        Worker::start(store.clone())
+            .submit(request, Box::new(move |reply| drop(sender.send(reply))))
+            .unwrap();
+        let Reply::Tokens(tokens) = tokens.recv().unwrap() else { panic!("other questions were asked") };
         assert_eq!(tokens.all()[0].name, "Echo 1.0, Nurse's");
         let second = client("wrong").token(token.clone()).start().await.unwrap();
         second.log_out().await.unwrap();

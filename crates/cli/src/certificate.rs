@@ -9,10 +9,12 @@ use std::time::SystemTime;
 use balcony_jid::BareJid;
 use balcony_machine::Secret;
 use balcony_tls::{Authority, TlsIdentity};
+use balcony_xep::datetime;
 
 use crate::config::Settings;
 use crate::domains::OfDomain;
 use crate::failure::{Failure, io};
+use crate::federation::is_public;
 use crate::new_file;
 use crate::small_file;
 use crate::values::Domain;
@@ -195,11 +197,52 @@ impl Certificate {
         self.all().filter_map(|(path, config)| Some((path, days(config)?))).collect()
     }
 
-    /// Those that were named and are sent without those that have signed them, though they have not signed themselves.
-    pub(crate) fn alone(&self) -> Vec<&Path> {
+    /// Those that were named and are sent without those that have signed them, though they have not signed themselves, and none of these
+    /// roots (in PEM) has.
+    pub(crate) fn alone(&self, roots: &[Vec<u8>]) -> Vec<&Path> {
         let all = self.all().skip(usize::from(self.trust.is_some()));
-        let alone = all.filter(|(_, config)| !config.has_chain() && !config.is_self_signed());
-        alone.map(|(path, _)| path).collect()
+        let is_whole = |config: &TlsIdentity| {
+            config.has_chain()
+                || config.is_self_signed()
+                || roots.iter().any(|root| config.is_issued_by(root))
+        };
+        all.filter(|(_, config)| !is_whole(config)).map(|(path, _)| path).collect()
+    }
+
+    /// What a person is told of those that were named: where each is, for which domain if not for all, and until when it is valid.
+    pub(crate) fn lines(&self) -> Vec<String> {
+        let until = |config: &TlsIdentity| {
+            let end = config.validity().unwrap_or_default().end;
+            let until = datetime::format(end.saturating_mul(1_000));
+            let day = until.split('T').next().unwrap_or_default().to_owned();
+            format!("valid until {day} ({} days)", left(config, SystemTime::now()).as_secs() / 86_400)
+        };
+        let first = match self.trust {
+            None => Some(format!("certificate {}, {}", self.path.display(), until(&self.config))),
+            // It is renewed in time.
+            Some(_) => None,
+        };
+        let others = self.others.iter().map(|Other { domain, config, path, .. }| {
+            format!("certificate of {domain}: {}, {}", path.display(), until(config))
+        });
+        first.into_iter().chain(others).collect()
+    }
+
+    /// What clients have to be told to trust (`--ca`) so that they take the certificate of this domain: a file, or, of an authority that is
+    /// not known here, `FILE`. `None` where clients trust it anyway.
+    pub(crate) fn to_trust(&self, domain: &BareJid, root: Option<&Path>) -> Option<PathBuf> {
+        let (path, was_named) = self.shown_for(domain);
+        if !was_named {
+            return self.trust.clone();
+        }
+        if is_public(domain, self) {
+            return None;
+        }
+        let own = self.others.iter().find(|other| other.domain == *domain);
+        let config = own.map_or(&self.config, |other| &other.config);
+        let has_issued = |root: &&Path| small_file::read(root).is_ok_and(|pem| config.is_issued_by(&pem));
+        let itself = config.is_self_signed().then_some(path);
+        Some(root.filter(has_issued).or(itself).unwrap_or(Path::new("FILE")).to_owned())
     }
 
     /// Each file once, with what is in it.

@@ -154,7 +154,13 @@ impl Settings {
         let text = text.strip_prefix(MARK).unwrap_or(&text);
         let mut settings: Settings = toml::from_str(text).map_err(|error| {
             let line = error.span().map_or(1, |span| text[..span.start].matches('\n').count() + 1);
-            Failure::new(format!("{}:{line}: {}", path.display(), error.message().replace('\n', " ")))
+            let key = error.span().and_then(|span| text.get(span)).unwrap_or_default();
+            let message = match error.message() {
+                // It does not say which; the same key or table is somewhere above.
+                "duplicate key" => format!("`{}` is there twice", key.trim()),
+                message => message.replace('\n', " "),
+            };
+            Failure::new(format!("{}:{line}: {message}", path.display()))
         })?;
         if settings.cert.is_some() != settings.key.is_some() {
             return Err(Failure::new(format!("{}: `cert` and `key` need each other", path.display())));
@@ -436,6 +442,21 @@ mod tests {
         let marked = read("\u{feff}listen = ['[::1]:1']").unwrap();
         assert_eq!(marked.listen, ["[::1]:1".parse().unwrap()]);
         assert!(read("\u{feff}\nlisten = 1").unwrap_err().starts_with("balcony.toml:2: "));
+    }
+
+    #[test]
+    fn what_is_there_twice_is_named() {
+        let federation = "[federation]\nenabled = false\n";
+        for (text, wanted) in [
+            ("data = 'a'\nlisten = []\ndata = 'b'\n", "balcony.toml:3: `data` is there twice"),
+            (&format!("{federation}[csi]\n{federation}"), "balcony.toml:4: `federation` is there twice"),
+            (
+                "[domains]\n'a.example' = { key = 'b', certificate = 'a', key = 'c' }",
+                "balcony.toml:2: `key` is there twice",
+            ),
+        ] {
+            assert_eq!(read(text).unwrap_err(), wanted);
+        }
     }
 
     #[test]

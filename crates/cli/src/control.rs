@@ -3,7 +3,7 @@
 //! They go through a Unix socket in that folder, a line of JSON for each request and each response, in the same order.
 //! A client may send many requests before it reads the first response. Whoever may open the socket may do everything.
 
-use std::net::IpAddr;
+use core::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use balcony_jid::{BareJid, FullJid};

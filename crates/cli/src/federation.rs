@@ -192,6 +192,21 @@ impl Federation {
         Ok("the certificate of each domain is one that other servers can check".into())
     }
 
+    /// Why a server with these settings that serves this domain talks to no others, as far as its files tell.
+    pub(crate) fn off(&self, settings: &Settings, domain: &BareJid) -> Option<String> {
+        let serves = match &settings.domain[..] {
+            [] => domain.as_str() == "localhost",
+            served => served.iter().any(|Domain(served)| served == domain),
+        };
+        let certificate = Certificate::existing(settings);
+        match (serves, self.enabled, certificate) {
+            (false, ..) => None,
+            (_, Some(false), _) => Some("the configuration says so".into()),
+            (.., Ok(certificate)) => self.reason(settings, &[domain.clone()], &certificate).err(),
+            _ => None,
+        }
+    }
+
     fn addresses(&self, settings: &Settings) -> [Vec<Address>; 2] {
         if !self.listen.is_empty() || !self.listen_tls.is_empty() {
             return [self.listen.clone(), self.listen_tls.clone()];
@@ -258,6 +273,11 @@ impl Federation {
 fn development<'a>(domains: &[BareJid], certificate: &'a Certificate) -> Option<&'a Path> {
     let mut shown = domains.iter().map(|domain| certificate.shown_for(domain));
     shown.find(|(_, was_named)| !was_named).map(|(path, _)| path)
+}
+
+/// Whether clients that trust the public authorities, as those of the operating system are, take the certificate of this domain.
+pub(crate) fn is_public(domain: &BareJid, certificate: &Certificate) -> bool {
+    checkable(core::slice::from_ref(domain), certificate).is_ok()
 }
 
 /// Whether others can check the certificate of each domain: whoever trusts the public authorities, as those of the operating system are,

@@ -30,6 +30,7 @@ use crate::hold::Hold;
 use crate::log::{self, Log};
 use crate::open_files;
 use crate::output::say;
+use crate::small_file;
 use crate::values::{Address, Domain, LogLevel};
 
 /// How long the last tasks, and then the store, may take to end.
@@ -227,6 +228,9 @@ async fn serve(
                     federate(&mut config, &settings, &certificate, &secret);
                     reload(&server, &config).await;
                     tracing::info!(target: "balcony", "read {}the certificate {} again", options.source(), certificate.path.display());
+                    for line in certificate.lines() {
+                        tracing::info!(target: "balcony", "{line}");
+                    }
                     warn(&settings, &domains, &certificate);
                 }
                 Err(failure) => tracing::error!(target: "balcony", "everything stays as it was: {failure}"),
@@ -497,11 +501,13 @@ fn warn(settings: &Settings, domains: &[BareJid], certificate: &Certificate) {
             certificate.path.display(),
         );
     }
-    for path in certificate.alone() {
+    let roots = settings.federation.ca().and_then(|path| small_file::read(path).ok());
+    for path in certificate.alone(roots.as_slice()) {
         tracing::info!(
             target: "balcony",
-            "the certificate {} comes without those that have signed it; clients that do not know these refuse it. Authorities \
-             give both in one file, often called fullchain.pem",
+            "the certificate {} comes alone. If a root has signed it, nothing is missing, and clients have to trust that root. If an \
+             authority between has, clients refuse it that do not know that one: put its certificate behind this one in the file, as \
+             public authorities do in their fullchain.pem",
             path.display(),
         );
     }
@@ -560,6 +566,7 @@ impl Started<'_> {
                 }
             });
         }
+        lines.extend(self.certificate.lines().into_iter().map(|line| format!("  {line}")));
         for Account { address, password } in accounts {
             lines.push(match password {
                 Some(password) => format!("  demo account {address} with password {}", password.expose()),
@@ -629,8 +636,10 @@ impl Started<'_> {
                 options.push_str(" --direct-tls");
             }
         }
-        if let Some(trust) = &self.certificate.trust {
-            let is_found = [AUTHORITY, CERTIFICATE].iter().any(|file| *trust == Path::new(DATA).join(file));
+        let root = self.settings.federation.ca().map(|path| &**path);
+        let first = self.domains.first();
+        if let Some(trust) = first.and_then(|domain| self.certificate.to_trust(domain, root)) {
+            let is_found = [AUTHORITY, CERTIFICATE].iter().any(|file| trust == Path::new(DATA).join(file));
             if !is_localhost || !is_found {
                 options.push_str(&format!(" --ca {}", trust.display()));
             }

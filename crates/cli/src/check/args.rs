@@ -14,7 +14,7 @@ Examples:
       for monitoring: the exit status says enough, and the object why
   balcony check example.org --config /etc/balcony.toml
       as other servers see it from this one: with its certificate, and the place in [federation.routes]
-  balcony check localhost --client 127.0.0.1:5222 --ca balcony-data/ca.pem
+  balcony check localhost --client 127.0.0.1:5222
 
 It looks where the DNS says that the domain is, connects to each address, and gets as far as clients do before they log in, and servers \
 before they prove who they are. Nothing is changed, and no account is needed.
@@ -46,7 +46,7 @@ pub(crate) struct CheckArgs {
     #[arg(long, value_name = "HOST:PORT", help_heading = "Places")]
     pub(crate) web: Option<Place>,
     /// Look as the server with this configuration: at the place that [federation.routes] has for the domain, as its first domain, with
-    /// the certificate of that
+    /// the certificate of that. Of a domain that it serves, that other servers find nothing is no fault where federation is off
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
     /// Say to be the server of this domain [default: check.invalid, which nobody is]
@@ -58,7 +58,7 @@ pub(crate) struct CheckArgs {
     /// The private key of the certificate
     #[arg(long, value_name = "FILE", requires = "cert")]
     pub(crate) key: Option<PathBuf>,
-    /// Trust the authorities in this PEM file beside those of the operating system
+    /// Trust the authorities in this PEM file beside those of the operating system [default: for localhost ca.pem in the data folder]
     #[arg(long, value_name = "FILE")]
     pub(crate) ca: Option<PathBuf>,
     /// How long each step may take: a question to the DNS, a connection with all that is said on it

@@ -25,7 +25,7 @@ use report::{Finding, Level, Report};
 
 use crate::certificate::Certificate;
 use crate::config::Settings;
-use crate::connect::runtime;
+use crate::connect::{development, runtime};
 use crate::failure::{Failure, io};
 use crate::small_file;
 use crate::values::{Domain, Place};
@@ -85,8 +85,11 @@ fn prepare(args: &CheckArgs, domain: &BareJid, settings: Option<&Settings>) -> R
     let mut options = Options::default();
     options.name_server = args.dns.map(|args::NameServer(address)| address);
     let mut roots = TlsTrust::builder();
-    // As a server with this configuration, whom that server trusts.
-    match args.ca.as_ref().or(settings.and_then(|settings| settings.federation.ca())) {
+    // As a server with this configuration, whom that server trusts; and for localhost whom clients here trust.
+    let folder = settings.map_or_else(|| Settings::default().folder(), Settings::folder);
+    let development = development(domain, &folder);
+    let ca = args.ca.as_ref().or(settings.and_then(|settings| settings.federation.ca()));
+    match ca.or(development.as_ref()) {
         None => roots = roots.native_roots()?,
         Some(path) => {
             let pem = small_file::read(path).map_err(io(format!("cannot read {}", path.display())))?;
@@ -134,6 +137,8 @@ struct Given {
     only: bool,
     places: Vec<(Service, Target)>,
     web: Option<Target>,
+    /// Why the server with this configuration, which serves the domain, talks to no others.
+    off: Option<String>,
 }
 
 fn given(args: &CheckArgs, domain: &BareJid, settings: Option<&Settings>) -> Result<Given, Failure> {
@@ -153,6 +158,7 @@ fn given(args: &CheckArgs, domain: &BareJid, settings: Option<&Settings>) -> Res
         }
     }
     given.web = args.web.as_ref().map(|place| target(place, true)).transpose()?;
+    given.off = settings.and_then(|settings| settings.federation.off(settings, domain));
     if !given.places.iter().any(|(service, _)| *service == Service::Server) {
         let route = settings.and_then(|settings| settings.federation.route(domain));
         given.places.extend(route.map(|route| (Service::Server, route)));
@@ -165,6 +171,13 @@ async fn check(look: &Look, domain: &BareJid, given: Given) -> Vec<Finding> {
     for service in [Service::Client, Service::Server] {
         let here = given.places.iter().filter(|(of, _)| *of == service);
         let mut places: Vec<Target> = here.map(|(_, target)| target.clone()).collect();
+        if let (Service::Server, true, false, Some(reason)) =
+            (service, places.is_empty(), given.only, &given.off)
+        {
+            let says = format!("the server with this configuration talks to none: {reason}");
+            findings.push(Finding::new(Level::Note, find::whom(service), says));
+            continue;
+        }
         if places.is_empty() && !given.only {
             let (found, more) = find::places(look, look.tokio, domain, service).await;
             findings.extend(more);

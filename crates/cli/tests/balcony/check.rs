@@ -476,3 +476,37 @@ fn what_the_web_server_says() {
     let ended = check(&world, &["localhost", "--web", &server.address, "--timeout", "2"]);
     says(&ended, 0, "note", &["host-meta", "there is none"]);
 }
+
+// Whoever checks a server on their own machine needs to name neither its authority nor what it does not want.
+#[test]
+fn a_server_for_localhost() {
+    let world = World::new();
+    let server = world.serve(&[]);
+    let there = ["--client", &server.address];
+    says(
+        &check(&world, &[&["localhost"], &there[..]].concat()),
+        0,
+        "ok",
+        &["the certificate is for localhost"],
+    );
+    // Its data may be elsewhere; and it talks to no other servers.
+    let address = format!("127.0.0.1:{}", free_port());
+    world.write(
+        "own.toml",
+        &format!("data = 'elsewhere'\nlisten = '{address}'\n[federation]\nenabled = false\n"),
+    );
+    let _other = Server::start(world.start(&["serve", "--config", "own.toml"]));
+    let there = ["localhost", "--config", "own.toml", "--client", &address];
+    says(&check(&world, &there), 0, "ok", &[&address, "the certificate is for localhost"]);
+    let all = check(&world, &["localhost", "--config", "own.toml", "--timeout", "2"]);
+    assert!(
+        all.stdout.contains(
+            "other servers: the server with this configuration talks to none: the configuration says so"
+        ),
+        "{all:?}"
+    );
+    assert!(!all.stdout.contains("5269"), "{all:?}");
+    // Of a domain of somebody else that says nothing.
+    let other = check(&world, &["other.localhost", "--config", "own.toml", "--timeout", "2"]);
+    assert!(!other.stdout.contains("talks to none"), "{other:?}");
+}

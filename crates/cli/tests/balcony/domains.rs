@@ -31,6 +31,15 @@ fn each_domain_has_its_own_certificate() {
     certificate(&world, &of_b, "b", &["b.example"]);
     world.write("balcony.toml", TWO);
     let server = Server::start(world.start(&["serve", "--config", "balcony.toml"]));
+    // Whoever starts it sees which there are, and until when; and which root clients have to be told of.
+    let greeting = server.greeting.join("\n");
+    for part in
+        ["\n  certificate a.pem, valid until 20", "\n  certificate of b.example: b.pem, valid until 20"]
+    {
+        assert!(greeting.contains(part), "{greeting}");
+    }
+    assert!(greeting.contains(" listen --as romeo@a.example --connect "), "{greeting}");
+    assert!(greeting.lines().any(|line| line.ends_with(" --ca FILE")), "{greeting}");
     let to_self = |domain: &str, ca: &str, more: &[&str]| {
         let user = format!("romeo@{domain}");
         let args = ["send", "--as", &user, "--type", "headline", &user, "hello", "--ca", ca];
@@ -56,6 +65,7 @@ fn each_domain_has_its_own_certificate() {
     certificate(&world, &of_a, "b", &["b.example"]);
     server.process.signal("HUP");
     server.process.stderr_with("read balcony.toml and the certificate");
+    server.process.stderr_with("certificate of b.example: b.pem, valid until 20");
     to_self("b.example", "ca-a.pem", &starttls).succeeded();
     to_self("b.example", "ca-b.pem", &direct).failed(1, &["not signed by a trusted authority"]);
 }
