@@ -15,7 +15,7 @@ use hashbrown::HashMap;
 
 use crate::commit::Commit;
 use crate::facts::SenderFacts;
-use crate::line::Sent;
+use crate::line::{Sent, When};
 use crate::lookup::About;
 use crate::waits::{Place, Waits, memory};
 
@@ -51,8 +51,8 @@ pub(crate) struct Charge {
     pub(crate) sent: Option<Sent>,
     /// What the sender's account has said of the sender.
     pub(crate) facts: SenderFacts,
-    /// It has been delivered once, and says since when the server has it (XEP-0203).
-    pub(crate) is_stamped: bool,
+    /// When it was delivered, if it has been.
+    pub(crate) again: Option<When>,
     /// It counts among [`Waits::undecided`].
     undecided: bool,
 }
@@ -168,7 +168,7 @@ impl Asks {
     ) -> Charge {
         self.waiting.entry(payer.clone()).or_default().add(&place, bytes);
         self.charged += 1;
-        Charge { payer, number: self.charged, bytes, place, sent, facts, is_stamped: false, undecided: false }
+        Charge { payer, number: self.charged, bytes, place, sent, facts, again: None, undecided: false }
     }
 
     /// It waits elsewhere from now on.

@@ -30,7 +30,7 @@ impl Router {
             Origin::Remote
             | Origin::Server(_)
             | Origin::Answer
-            | Origin::Undelivered { .. }
+            | Origin::Undelivered(_)
             | Origin::Taken
             | Origin::Refused => (None, cost(stanza)),
         };
@@ -82,14 +82,14 @@ impl Router {
     ) -> Option<Charge> {
         let pays = if matches!(origin, Origin::Answer) { &stanza.head.to } else { &stanza.head.from };
         let payer = self.payer(pays.as_ref()?);
-        let (sees, facts, is_stamped) = (sees(stanza, origin), origin.facts(), origin.is_stamped());
+        let (sees, facts, again) = (sees(stanza, origin), origin.facts(), origin.again());
         let bytes = match origin {
             Origin::Session { bytes, .. } | Origin::Parked { bytes } => *bytes,
             Origin::Waited(charge) => charge.bytes(),
             Origin::Remote
             | Origin::Server(_)
             | Origin::Answer
-            | Origin::Undelivered { .. }
+            | Origin::Undelivered(_)
             | Origin::Taken
             | Origin::Refused => cost(stanza),
         };
@@ -111,11 +111,11 @@ impl Router {
             | Origin::Parked { .. }
             | Origin::Server(_)
             | Origin::Answer
-            | Origin::Undelivered { .. }
+            | Origin::Undelivered(_)
             | Origin::Taken
             | Origin::Refused => self.asks.charge(payer, bytes, place, None, facts),
         };
-        charge.is_stamped = is_stamped;
+        charge.again = again;
         if !sees {
             self.handled(&mut charge, effects);
         } else if charge.sent.is_some() {

@@ -249,7 +249,11 @@ impl Router {
         let Some(charge) = self.charge(&stanza, origin, effects) else { return };
         let account = self.load(&name, effects);
         let queue = if has_line { &mut account.line_mut(&peer).queue } else { &mut account.queue };
-        let place = queue.partition_point(|waiting| matches!(waiting.task, Task::Returned));
+        // They are told from each other by when they came first.
+        let order = |charge: &Charge| charge.again.map_or(0, |again| again.order);
+        let place = queue.partition_point(|waiting| {
+            matches!(waiting.task, Task::Returned) && order(&waiting.charge) <= order(&charge)
+        });
         queue.insert(place, Waiting { task: Task::Returned, stanza, charge });
         self.refresh(&name);
     }

@@ -4,6 +4,7 @@
 
 use alloc::collections::VecDeque;
 
+use balcony_machine::Instant;
 use balcony_stanza::Stanza;
 
 use crate::SessionId;
@@ -57,6 +58,17 @@ pub(crate) struct Sent {
     pub(crate) number: u64,
 }
 
+/// When a stanza was delivered. A message that a session has not got comes once more: it goes before what was delivered after it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct When {
+    /// Its place among all that has been delivered.
+    pub(crate) order: u64,
+    /// By the clock.
+    pub(crate) at: Instant,
+    /// It says since when the server has it (XEP-0203).
+    pub(crate) is_stamped: bool,
+}
+
 /// Who has brought a stanza that is on its way. Whoever has it wait takes it, and leaves `Taken`; whoever turns it away
 /// leaves `Refused`.
 #[derive(Debug)]
@@ -74,8 +86,8 @@ pub(crate) enum Origin {
     /// This server, in the name of somebody of whom the recipient may not know whether that is one: it answers the recipient, who pays
     /// for it.
     Answer,
-    /// This server, which had taken it already and could not deliver it. Whether it has said on it since when it had it (XEP-0203).
-    Undelivered { is_stamped: bool },
+    /// This server, which had taken it already and could not deliver it.
+    Undelivered(When),
     /// It waits somewhere.
     Taken,
     /// There was no room for it, and its sender has been told so.
@@ -96,7 +108,7 @@ impl Origin {
             Origin::Remote
             | Origin::Parked { .. }
             | Origin::Answer
-            | Origin::Undelivered { .. }
+            | Origin::Undelivered(_)
             | Origin::Taken
             | Origin::Refused => SenderFacts::STRANGER,
         }
@@ -110,7 +122,7 @@ impl Origin {
             Origin::Remote
             | Origin::Parked { .. }
             | Origin::Answer
-            | Origin::Undelivered { .. }
+            | Origin::Undelivered(_)
             | Origin::Taken
             | Origin::Refused => {}
         }
@@ -124,25 +136,30 @@ impl Origin {
             Origin::Session { .. }
             | Origin::Remote
             | Origin::Parked { .. }
-            | Origin::Undelivered { .. }
+            | Origin::Undelivered(_)
             | Origin::Taken
             | Origin::Refused => false,
         }
     }
 
-    /// Whether the server has said on it since when it had it (XEP-0203).
-    pub(crate) const fn is_stamped(&self) -> bool {
+    /// When it was delivered first, if it has been delivered once.
+    pub(crate) const fn again(&self) -> Option<When> {
         match self {
-            Origin::Undelivered { is_stamped } => *is_stamped,
-            Origin::Waited(charge) => charge.is_stamped,
+            Origin::Undelivered(again) => Some(*again),
+            Origin::Waited(charge) => charge.again,
             Origin::Session { .. }
             | Origin::Remote
             | Origin::Parked { .. }
             | Origin::Server(_)
             | Origin::Answer
             | Origin::Taken
-            | Origin::Refused => false,
+            | Origin::Refused => None,
         }
+    }
+
+    /// Whether the server has said on it since when it had it (XEP-0203).
+    pub(crate) fn is_stamped(&self) -> bool {
+        self.again().is_some_and(|again| again.is_stamped)
     }
 
     /// Whether it comes just now to where others are than its sender.
@@ -154,7 +171,7 @@ impl Origin {
             | Origin::Parked { .. }
             | Origin::Server(_)
             | Origin::Answer => true,
-            Origin::Undelivered { .. } | Origin::Taken | Origin::Refused => false,
+            Origin::Undelivered(_) | Origin::Taken | Origin::Refused => false,
         }
     }
 }

@@ -120,7 +120,10 @@ impl Router {
         effects: &mut Vec<Effect>,
     ) {
         match placed {
-            Placed::Done => self.keep_delivered(start, origin, effects),
+            Placed::Done => {
+                self.put_in_order(start, origin, effects);
+                self.keep_delivered(start, origin, effects);
+            }
             Placed::Bounces(stanza) => self.bounce(&stanza, ErrorCondition::ServiceUnavailable, effects),
             Placed::Left(stanza) => {
                 if let Some(name) = stanza.head.to.as_ref().map(|to| to.to_bare()) {

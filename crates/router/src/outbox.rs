@@ -27,6 +27,7 @@ use balcony_machine::{Instant, Limits};
 use balcony_stanza::{IqType, Kind, Stanza};
 
 use crate::hold::{Held, Key};
+use crate::line::When;
 
 mod entry;
 mod management;
@@ -35,6 +36,16 @@ mod saved;
 pub(crate) use entry::{Entry, Group, is_answer, is_copy};
 pub(crate) use management::{Managed, Management};
 pub(crate) use saved::Groups;
+
+/// A message that is written nowhere.
+#[derive(Debug)]
+pub(crate) struct Unkept {
+    pub(crate) place: usize,
+    pub(crate) stanza: Arc<Stanza>,
+    pub(crate) when: When,
+    /// The group of sessions that get the same.
+    pub(crate) group: Option<u64>,
+}
 
 /// The queue of one session.
 #[derive(Debug, Default)]
@@ -75,6 +86,17 @@ pub(crate) struct Outbox {
 impl Outbox {
     /// Takes a stanza in. Whether it goes into the window at once: otherwise it waits.
     pub(crate) fn push(&mut self, now: Instant, entry: Entry, limits: &Limits) -> bool {
+        self.put(now, self.entries.len(), entry, limits)
+    }
+
+    /// The same for what has come [back](crate::router::Router::returned) from another session, for one without a connection: it goes
+    /// before what was delivered later.
+    pub(crate) fn push_returned(&mut self, now: Instant, entry: Entry, limits: &Limits) -> bool {
+        let place = if self.is_detached() { self.place_of(&entry) } else { self.entries.len() };
+        self.put(now, place, entry, limits)
+    }
+
+    fn put(&mut self, now: Instant, place: usize, entry: Entry, limits: &Limits) -> bool {
         self.bytes += entry.bytes;
         self.answers += if entry.is_answer { entry.bytes } else { 0 };
         let goes = self.passed == self.entries.len() && self.has_room(entry.bytes, limits);
@@ -83,9 +105,21 @@ impl Outbox {
             self.passed_bytes += entry.bytes;
             self.highest = self.highest.max(self.removed + self.passed as u64);
         }
-        self.entries.push_back(entry);
+        if let Some(end) = self.replay.as_mut().filter(|end| self.removed + (place as u64) < **end) {
+            *end += 1;
+        }
+        self.entries.insert(place, entry);
         self.watch(now, limits);
         goes
+    }
+
+    /// Where something belongs in the queue of a session without a connection: before what has come later, but behind what was sent once,
+    /// as the client counts that.
+    fn place_of(&self, entry: &Entry) -> usize {
+        let sent = usize::try_from(self.highest.saturating_sub(self.removed)).unwrap_or(usize::MAX);
+        let later = |other: &&Entry| other.order > entry.order;
+        let free = self.entries.iter().skip(sent).rev();
+        self.entries.len() - free.take_while(later).count()
     }
 
     /// Keeps in mind since when the session has to take something.
@@ -334,7 +368,7 @@ impl Outbox {
 
     /// The messages in it, and behind them those that are held, that are written nowhere, by their places, with the time at which they came and their groups: but for those that another
     /// session has got, or that are for this one alone.
-    pub(crate) fn unkept(&self) -> impl Iterator<Item = (usize, Arc<Stanza>, Instant, Option<u64>)> {
+    pub(crate) fn unkept(&self) -> impl Iterator<Item = Unkept> {
         let is_unkept = |entry: &Entry| {
             entry.is_message()
                 && entry.kept.is_none()
@@ -344,7 +378,12 @@ impl Outbox {
         };
         let held = self.held.iter().flat_map(|held| held.entries());
         let entries = self.entries.iter().chain(held).enumerate().filter(move |(_, entry)| is_unkept(entry));
-        entries.map(|(place, entry)| (place, Arc::clone(&entry.stanza), entry.at, entry.group()))
+        entries.map(|(place, entry)| Unkept {
+            place,
+            stanza: Arc::clone(&entry.stanza),
+            when: entry.when(),
+            group: entry.group(),
+        })
     }
 
     /// The messages in it, with the time at which they came, but for those that come from a log.

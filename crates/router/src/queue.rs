@@ -1,5 +1,6 @@
 //! What the router has decided to deliver goes through the queues of its sessions.
 
+use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
@@ -8,7 +9,7 @@ use balcony_machine::Instant;
 use balcony_stanza::{Kind, Stanza, StreamCondition};
 
 use crate::extension::Delivery;
-use crate::line::Origin;
+use crate::line::{Origin, When};
 use crate::outbox::{Entry, Group, Outbox, is_answer, is_copy};
 use crate::resumption::stamped;
 use crate::router::Router;
@@ -25,6 +26,15 @@ pub(crate) struct Leaving {
     holds: bool,
     /// There is no such account any more. If there is one of this name it is another.
     is_ended: bool,
+}
+
+/// A message that is about to be delivered.
+#[derive(Debug)]
+pub(crate) struct Placed {
+    pub(crate) stanza: Arc<Stanza>,
+    pub(crate) when: When,
+    /// It was delivered then, to a session that has not got it.
+    is_returned: bool,
 }
 
 /// What becomes of a stanza that is to be delivered.
@@ -63,7 +73,7 @@ impl Router {
                 self.written(session, effects);
             }
             if is_over {
-                self.finish_leaving(session, effects);
+                self.finish_leaving(&[session], effects);
             }
             self.go_on(effects);
         }
@@ -99,7 +109,7 @@ impl Router {
     pub fn gone(&mut self, now: Instant, session: SessionId, effects: &mut Vec<Effect>) {
         self.asks.clock(now);
         let start = effects.len();
-        self.finish_leaving(session, effects);
+        self.finish_leaving(&[session], effects);
         self.go_on(effects);
         self.dispatch(start, effects);
     }
@@ -110,6 +120,22 @@ impl Router {
         self.queued
     }
 
+    /// The message that the effects from there on give to sessions has its place among all that are delivered, as it is written with that;
+    /// or it has had it for long.
+    pub(crate) fn put_in_order(&mut self, start: usize, origin: &Origin, effects: &[Effect]) {
+        let again = origin.again();
+        // This is on the way of every message.
+        if again.is_none() && self.waiting_for_clients.is_empty() {
+            return;
+        }
+        let Some(Effect::Deliver { stanza, .. }) = effects.get(start) else { return };
+        let when = again.unwrap_or_else(|| {
+            self.delivered += 1;
+            When { order: self.delivered, at: self.asks.now(), is_stamped: false }
+        });
+        self.placed.push(Placed { stanza: Arc::clone(stanza), when, is_returned: again.is_some() });
+    }
+
     /// Puts what is to be delivered into the queues of its sessions. What has no room in a window yet is taken out of the effects.
     pub(crate) fn dispatch(&mut self, start: usize, effects: &mut Vec<Effect>) {
         let (mut kept, mut next) = (start, start);
@@ -117,6 +143,7 @@ impl Router {
         let mut front = Vec::new();
         // The latest message that goes to more than one session.
         let mut group: Option<(Arc<Stanza>, Arc<Group>)> = None;
+        let mut latest: Option<Arc<Stanza>> = None;
         while next < effects.len() {
             let mut goes = true;
             if let Effect::Deliver { session, stanza } = &effects[next] {
@@ -128,6 +155,10 @@ impl Router {
                     let has_more = matches!(effects.get(next + 1), Some(Effect::Deliver { stanza, .. }) if is_same(stanza));
                     self.groups += u64::from(has_more);
                     group = has_more.then(|| (Arc::clone(&stanza), Arc::new(Group::new(self.groups, false))));
+                }
+                if !latest.as_ref().is_some_and(is_same) {
+                    self.delivered += 1;
+                    latest = Some(Arc::clone(&stanza));
                 }
                 let others =
                     group.as_ref().filter(|(of, _)| is_same(of)).map(|(_, others)| Arc::clone(others));
@@ -159,6 +190,7 @@ impl Router {
         }
         effects.truncate(kept);
         self.keeps.clear();
+        self.placed.clear();
         // Who is not listened to can't acknowledge anything: what has waited for that goes now.
         while let Some(session) = self.owing.pop() {
             let Some(own) = self.sessions.get_mut(&session) else { continue };
@@ -171,7 +203,13 @@ impl Router {
         self.carry_out_orders(effects);
         while let Some(session) = self.abandoned.pop() {
             let start = effects.len();
-            self.finish_leaving(session, effects);
+            let account = self.leaving.get(&session).map(|left| left.account.clone());
+            let leaving = &self.leaving;
+            let is_of_it =
+                |other: &mut SessionId| leaving.get(other).map(|left| &left.account) == account.as_ref();
+            let mut sessions: Vec<_> = self.abandoned.extract_if(.., is_of_it).collect();
+            sessions.push(session);
+            self.finish_leaving(&sessions, effects);
             self.go_on(effects);
             self.dispatch(start, effects);
         }
@@ -187,10 +225,15 @@ impl Router {
     ) -> Offer {
         let now = self.asks.now();
         let kept = self.kept_as(&stanza);
+        let placed = self.placed.iter().find(|placed| Arc::ptr_eq(&placed.stanza, &stanza));
+        let is_returned = placed.is_some_and(|placed| placed.is_returned);
+        let new = When { order: self.delivered, at: now, is_stamped: false };
+        let when = placed.map_or(new, |placed| placed.when);
         let replayed = self.replays.pop_front_if(|(replayed, ..)| Arc::ptr_eq(replayed, &stanza));
         let Some(session) = self.sessions.get_mut(&id) else {
             let is_last = replayed.as_ref().is_some_and(|(.., is_last)| *is_last);
             let entry = Entry::new(stanza, now, false, replayed.map(|(_, number, _)| number), others, kept);
+            let entry = entry.at(when);
             return self.offer_late(id, entry, is_last);
         };
         let session = if session.is_told && replayed.is_none() {
@@ -211,7 +254,7 @@ impl Router {
                 }
             };
             if let Some(key) = held {
-                let entry = Entry::new(stanza, now, false, None, others, kept);
+                let entry = Entry::new(stanza, now, false, None, others, kept).at(when);
                 return self.hold_back(id, key, entry, front);
             }
             let Some(session) = self.sessions.get_mut(&id) else { return Offer::Goes };
@@ -228,10 +271,14 @@ impl Router {
         let is_answer = is_answer(&stanza) && stanza.head.from.as_ref().is_none_or(is_own);
         let entry =
             Entry::new(stanza, now, is_answer, replayed.as_ref().map(|(_, number, _)| *number), others, kept);
+        let entry = entry.at(when);
         let before = session.outbox.stalls_at(limits);
         let owed = session.outbox.owes(limits);
         self.queued += entry.bytes();
-        let goes = session.outbox.push(now, entry, limits);
+        let goes = match is_returned {
+            true => session.outbox.push_returned(now, entry, limits),
+            false => session.outbox.push(now, entry, limits),
+        };
         if !owed && session.outbox.owes(limits) {
             effects.push(Effect::Hold { session: id, is_held: true });
             self.owing.push(id);
@@ -359,43 +406,54 @@ impl Router {
         }
     }
 
-    fn finish_leaving(&mut self, session: SessionId, effects: &mut Vec<Effect>) {
-        let Some(left) = self.leaving.remove(&session) else { return };
-        let Leaving { account: name, incarnation, outbox, holds, is_ended } = left;
-        self.queued -= outbox.bytes();
-        if outbox.is_detached() {
-            self.going = self.going.saturating_sub(outbox.bytes());
+    /// What these sessions of one account have not got goes elsewhere, in the order in which it came.
+    fn finish_leaving(&mut self, sessions: &[SessionId], effects: &mut Vec<Effect>) {
+        let left: Vec<_> = sessions.iter().filter_map(|session| self.leaving.remove_entry(session)).collect();
+        let Some(name) = left.first().map(|(_, left)| left.account.clone()) else { return };
+        let mut holders = Vec::new();
+        let mut kept = BTreeMap::new();
+        let mut entries = Vec::new();
+        for (session, Leaving { incarnation, outbox, holds, is_ended, .. }) in left {
+            self.queued -= outbox.bytes();
+            let is_detached = outbox.is_detached();
+            if is_detached {
+                self.going = self.going.saturating_sub(outbox.bytes());
+            }
+            if outbox.is_replaying() {
+                self.unwritten(&name, session, outbox.replayed(), effects);
+                // What is stored is older than what has come since.
+                self.fetch(&name, effects);
+            }
+            // If the account could not be loaded and its messages have it loaded anew, it is still the one that has these documents.
+            if !is_ended {
+                kept.extend(outbox.kept_for_others());
+            }
+            if holds {
+                holders.push(incarnation);
+            }
+            let all = outbox.into_entries().into_iter();
+            entries.extend(all.map(|entry| (entry, is_detached, is_ended)));
         }
-        if outbox.is_replaying() {
-            self.unwritten(&name, session, outbox.replayed(), effects);
-            // What is stored is older than what has come since.
-            self.fetch(&name, effects);
-        }
-        let is_detached = outbox.is_detached();
-        let kept: Vec<_> = outbox.kept_for_others().collect();
-        for entry in outbox.into_entries() {
-            let (is_message, at, was_stamped) = (entry.is_message(), entry.at, entry.is_stamped);
-            let has_waited = is_detached || entry.has_waited;
+        entries.sort_by_key(|(entry, ..)| entry.order);
+        for (entry, is_detached, is_ended) in entries {
+            let (is_message, when) = (entry.is_message(), entry.when());
+            let (has_waited, was_stamped) = (is_detached || entry.has_waited, entry.is_stamped);
             let Some(mut stanza) = entry.undelivered() else { continue };
-            let stamped = || stamped(self.accounts.get(&name), &stanza, at);
+            let stamped = || stamped(self.accounts.get(&name), &stanza, when.at);
             let stamped = (is_message && has_waited && !was_stamped).then(stamped).flatten();
-            let is_stamped = was_stamped || stamped.is_some();
+            let when = When { is_stamped: was_stamped || stamped.is_some(), ..when };
             stanza = stamped.unwrap_or(stanza);
             match stanza.head.kind {
                 Kind::Iq(_) => self.refuse_iq(&stanza, effects),
                 _ if is_message && is_ended => self.nobody(&stanza, effects),
-                _ if is_message => self.returned(&name, stanza, is_stamped, effects),
+                _ if is_message => self.returned(&name, stanza, when, effects),
                 _ => {}
             }
         }
-        let account = self.accounts.get_mut(&name).filter(|account| account.incarnation == incarnation);
-        if let Some(account) = account {
-            account.leaving -= usize::from(holds);
+        if let Some(account) = self.accounts.get_mut(&name) {
+            account.leaving -= holders.iter().filter(|of| **of == account.incarnation).count();
         }
-        // If the account could not be loaded and its messages have it loaded anew, it is still the one that has these documents.
-        if !is_ended {
-            self.give_up_documents(&name, kept);
-        }
+        self.give_up_documents(&name, kept);
         // What is stored is older than what waits.
         self.fetch(&name, effects);
         self.drain_all(&name, effects);
@@ -411,18 +469,12 @@ impl Router {
     }
 
     /// A message that a session has not got goes its way once more.
-    pub(crate) fn returned(
-        &mut self,
-        name: &BareJid,
-        stanza: Stanza,
-        is_stamped: bool,
-        effects: &mut Vec<Effect>,
-    ) {
+    pub(crate) fn returned(&mut self, name: &BareJid, stanza: Stanza, when: When, effects: &mut Vec<Effect>) {
         // Copies are for the session that is no more.
         if is_copy(&stanza) || stanza.head.to.as_ref().is_none_or(|to| to.bare_str() != name.as_str()) {
             return;
         }
-        self.come_again(name, stanza, &mut Origin::Undelivered { is_stamped }, effects);
+        self.come_again(name, stanza, &mut Origin::Undelivered(when), effects);
     }
 
     /// The same, whether or not it has waited meanwhile: it does so for stored messages that are wanted, which are older.

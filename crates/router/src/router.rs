@@ -20,7 +20,7 @@ use crate::lookup::Lookups;
 use crate::orders::Orders;
 use crate::outbox::{Outbox, is_answer};
 use crate::owed::{Debtors, Owed};
-use crate::queue::Leaving;
+use crate::queue::{Leaving, Placed};
 use crate::shared::Shared;
 use crate::strangers::Parked;
 use crate::{Answer, Config, Effect, SessionId};
@@ -41,6 +41,10 @@ pub struct Router {
     pub(crate) going: usize,
     /// How many messages have gone to several sessions so far.
     pub(crate) groups: u64,
+    /// How many stanzas have been delivered so far; what goes to several sessions counts once.
+    pub(crate) delivered: u64,
+    /// Messages that are about to be delivered and have their place already. Empty between calls.
+    pub(crate) placed: Vec<Placed>,
     /// Its sessions are [kept elsewhere](Router::let_go).
     pub(crate) is_over: bool,
     /// Messages that are being written, with the keys of their documents. Empty between calls.
@@ -173,6 +177,8 @@ impl Router {
             queued: 0,
             going: 0,
             groups: 0,
+            delivered: 0,
+            placed: Vec::new(),
             is_over: false,
             keeps: Vec::new(),
             run: None,

@@ -252,6 +252,7 @@ impl Saved {
         // Routers before this number did not keep it.
         let age = if record.is_at_end() { 0 } else { record.number()? };
         let age = Duration::from_millis(age).saturating_add(passed);
+        router.delivered = router.delivered.max(outbox.last_order());
         let saved =
             Saved { jid, received, until, interested, presence, directed, states, delivering, outbox, age };
         record.is_at_end().then_some(saved)

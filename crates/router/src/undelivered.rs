@@ -19,15 +19,14 @@ use alloc::vec::Vec;
 use core::mem;
 
 use balcony_jid::BareJid;
-use balcony_machine::Instant;
 use balcony_stanza::{Kind, MessageType, Stanza};
 
 use crate::account::Account;
 use crate::asks::Purpose;
 use crate::collections::UNDELIVERED;
 use crate::extension::Absent;
-use crate::line::{Origin, Task};
-use crate::outbox::is_copy;
+use crate::line::{Origin, Task, When};
+use crate::outbox::{Unkept, is_copy};
 use crate::resumption::stamped;
 use crate::router::Router;
 use crate::{Ask, Change, Content, Document, DocumentEdit, Effect, SessionId};
@@ -118,7 +117,9 @@ impl Router {
             _ => None,
         };
         let Some((name, stanza)) = effects.iter().skip(start).find_map(waits) else { return };
-        let Some(change) = self.keep(&name, &stanza, self.asks.now()) else { return };
+        let placed = self.placed.iter().find(|placed| Arc::ptr_eq(&placed.stanza, &stanza));
+        let Some(when) = placed.map(|placed| placed.when) else { return };
+        let Some(change) = self.keep(&name, &stanza, when) else { return };
         let mut delivered = effects.split_off(start);
         let Some(charge) = self.charge(&stanza, origin, effects) else { return };
         effects.append(&mut delivered);
@@ -142,12 +143,12 @@ impl Router {
             others.flat_map(|other| other.outbox.kept_in_groups()).collect();
         let mut changes = Vec::new();
         let mut keys = Vec::new();
-        for (place, stanza, at, group) in waiting {
+        for Unkept { place, stanza, when, group } in waiting {
             if let Some(key) = group.and_then(|group| written.get(&group)) {
                 keys.push((place, Arc::clone(key)));
                 continue;
             }
-            let Some(change) = self.keep(&name, &stanza, at) else { continue };
+            let Some(change) = self.keep(&name, &stanza, when) else { continue };
             if let Change::Document { edit, .. } = &change {
                 keys.push((place, Arc::clone(&edit.key)));
             }
@@ -160,7 +161,7 @@ impl Router {
     }
 
     /// The change that writes a message, if it is one that is kept for people who are away.
-    fn keep(&mut self, name: &BareJid, stanza: &Stanza, at: Instant) -> Option<Change> {
+    fn keep(&mut self, name: &BareJid, stanza: &Stanza, when: When) -> Option<Change> {
         let account = self.accounts.get(name)?;
         let known = account.known()?;
         let is_kept =
@@ -171,15 +172,16 @@ impl Router {
         if !is_kept {
             return None;
         }
+        let When { order, at, is_stamped } = when;
         let (creation, clock) = (known.creation, known.clock(at));
-        let late = stamped(Some(account), stanza, at)?;
+        let late = if is_stamped { None } else { Some(stamped(Some(account), stanza, at)?) };
         let mut bytes = Vec::new();
-        late.write(&mut bytes);
+        late.as_ref().unwrap_or(stanza).write(&mut bytes);
         // In the order in which they came, also beside those of an earlier run, of which no number is used again.
         let random = &mut self.random;
         let run = *self.run.get_or_insert_with(|| random.next_u64());
         self.kept += 1;
-        let key = format!("{clock:016x}-{run:016x}-{:016x}", self.kept);
+        let key = format!("{clock:016x}-{order:016x}-{run:016x}-{:016x}", self.kept);
         let content = Content { version: VERSION, bytes: bytes.into() };
         let edit = DocumentEdit { collection: UNDELIVERED.into(), key: key.into(), content: Some(content) };
         Some(Change::Document { creation, edit })
@@ -280,7 +282,9 @@ impl Router {
         left.sort_by(|one, other| one.key.cmp(&other.key));
         for document in &left {
             if let Some(stanza) = Stanza::parse(&document.content.bytes) {
-                self.returned(name, stanza, true, effects);
+                // Nothing that is in memory was delivered before.
+                let when = When { order: 0, at: self.asks.now(), is_stamped: true };
+                self.returned(name, stanza, when, effects);
             }
         }
         if let Some(account) = self.accounts.get_mut(name) {

@@ -7,6 +7,7 @@ use balcony_machine::Instant;
 use balcony_stanza::{IqType, Kind, MessageType, Stanza};
 
 use crate::asks::cost;
+use crate::line::When;
 
 /// A stanza on its way.
 #[derive(Debug)]
@@ -26,6 +27,8 @@ pub(crate) struct Entry {
     pub(super) kept: Option<Arc<str>>,
     /// It says already since when it waits (XEP-0203).
     pub(crate) is_stamped: bool,
+    /// Its place among all that has been delivered to any session.
+    pub(crate) order: u64,
     /// It was held because it is not urgent.
     pub(crate) has_waited: bool,
 }
@@ -67,8 +70,20 @@ impl Entry {
             others,
             kept,
             is_stamped: false,
+            order: 0,
             has_waited: false,
         }
+    }
+
+    /// It was delivered then.
+    pub(crate) fn at(self, when: When) -> Self {
+        let When { order, at, is_stamped } = when;
+        Entry { order, at, is_stamped, ..self }
+    }
+
+    /// When it was delivered.
+    pub(crate) const fn when(&self) -> When {
+        When { order: self.order, at: self.at, is_stamped: self.is_stamped }
     }
 
     /// Puts another stanza into its place.

@@ -33,7 +33,7 @@ impl Outbox {
         // What is not urgent goes along behind the rest: whether anybody uses the client it will say anew.
         let held = self.held.iter().flat_map(|held| held.entries());
         let entries: Vec<&Entry> = self.entries.iter().chain(held).collect();
-        record.list(entries.into_iter(), |record, entry| {
+        record.list(entries.iter().copied(), |record, entry| {
             let late = Some(entry).filter(|entry| entry.replayed.is_none() && !entry.is_stamped);
             let late = late.and_then(|entry| stamp(&entry.stanza, entry.at));
             let mut bytes = Vec::new();
@@ -49,6 +49,14 @@ impl Outbox {
                 record.number(group.number).flag(group.is_taken());
             });
         });
+        record.list(entries.into_iter(), |record, entry| {
+            record.number(entry.order);
+        });
+    }
+
+    /// The place of the latest in it among all that has been delivered.
+    pub(crate) fn last_order(&self) -> u64 {
+        self.entries.iter().map(|entry| entry.order).max().unwrap_or(0)
     }
 
     /// Makes the queue again, of a session that waits for its client until then, of so long altogether, and that was of the account which
@@ -64,7 +72,7 @@ impl Outbox {
         let highest = record.number()?;
         let replay = record.option(RecordReader::number)?;
         let replayed = record.option(RecordReader::number)?;
-        let entries: VecDeque<Entry> = record
+        let mut entries: VecDeque<Entry> = record
             .list(|record| {
                 let stanza = Arc::new(Stanza::parse(record.bytes()?)?);
                 let (is_answer, is_answered) = (record.flag()?, record.flag()?);
@@ -78,6 +86,9 @@ impl Outbox {
                 Some(Entry { is_answered, is_stamped: replayed.is_none(), ..entry })
             })?
             .into();
+        // There were records that did not say it.
+        let orders = if record.is_at_end() { Vec::new() } else { record.list(RecordReader::number)? };
+        entries.iter_mut().zip(orders).for_each(|(entry, order)| entry.order = order);
         let length = entries.len() as u64;
         if highest > length || first > length || replay.is_some_and(|end| end > length) {
             return None;

@@ -11,6 +11,7 @@ mod complaints;
 mod contacts;
 mod csi;
 mod csi_model;
+mod endings;
 mod hibernated;
 mod histories;
 mod hold;
