@@ -68,6 +68,12 @@ pub trait Side: Sized + fmt::Debug + Sealed {
         out: &mut Vec<u8>,
     ) -> Result<Option<Self::Event>, Error>;
 
+    /// Whether the peer may send nothing now but elements that are due, not even white space between them (XEP-0388 section 2.4).
+    #[doc(hidden)]
+    fn is_strict(&self, _common: &Common) -> bool {
+        false
+    }
+
     /// The ask that input waited for is answered.
     #[doc(hidden)]
     fn answered(

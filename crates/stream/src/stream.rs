@@ -96,7 +96,12 @@ impl<S: Side> Stream<S> {
             if out.len() >= self.common.limits.output {
                 return Ok(Progress::Blocked(On::OutputFull));
             }
+            let space = self.common.reader.whitespace();
             let token = self.common.reader.read(input).map_err(|error| self.common.read_error(&error))?;
+            if self.common.reader.whitespace() > space && self.side.is_strict(&self.common) {
+                let says = "a login is under way, and white space is no part of it";
+                return Err(StreamError::new(StreamCondition::PolicyViolation, says).into());
+            }
             if input.len() < start {
                 self.pinged = false;
                 self.side.heard(&mut self.common, now);

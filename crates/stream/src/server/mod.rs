@@ -195,6 +195,20 @@ impl Side for Server {
             )
             .into());
         }
+        // XEP-0388 section 2.1, where SASL2 is: on protected streams.
+        let is_of_another = |claimed: &BareJid| {
+            served.as_ref().is_some_and(|domain| domain.domainpart() != claimed.domainpart())
+        };
+        if common.security.is_some()
+            && self.account.is_none()
+            && self.claimed.as_ref().is_some_and(is_of_another)
+        {
+            return Err(StreamError::new(
+                StreamCondition::InvalidFrom,
+                "the `from` of the stream is of another domain than its `to`",
+            )
+            .into());
+        }
         if !header.has_features() {
             return Err(StreamError::new(
                 StreamCondition::UnsupportedVersion,
@@ -205,6 +219,10 @@ impl Side for Server {
         common.peer_lang = header.lang;
         self.write_features(common, out);
         common.step(Step::Headers).map(|()| None)
+    }
+
+    fn is_strict(&self, common: &Common) -> bool {
+        self.profile == Profile::Extensible && matches!(common.phase(), Phase::Sasl | Phase::Tasks)
     }
 
     /// What this end does of itself, without waiting for the peer.
