@@ -1,5 +1,6 @@
 //! What a connection can do in one role only: how it begins, on what it lies, and what its stream is asked for.
 
+use alloc::string::String;
 use alloc::sync::Arc;
 use core::time::Duration;
 
@@ -233,6 +234,44 @@ impl Connection<S2s> {
     #[must_use]
     pub fn is_bidirectional(&self) -> bool {
         self.stream.is_bidirectional()
+    }
+
+    /// Has the other server asked about an earlier stream; see [`S2sStream::ask_about`].
+    ///
+    /// # Errors
+    ///
+    /// As for [`S2sStream::ask_about`].
+    pub fn ask_about(&mut self, id: String, counts: Counts) -> Result<(), ApiMisuse> {
+        self.stream.ask_about(id, counts)
+    }
+
+    /// Whether it is still to be found out if stanzas count; see [`S2sStream::is_settling`].
+    #[must_use]
+    pub fn is_settling(&self) -> bool {
+        self.stream.is_settling()
+    }
+
+    /// Whether stanzas that are sent count; see [`S2sStream::counts_sent`].
+    #[must_use]
+    pub fn counts_sent(&self) -> bool {
+        self.stream.counts_sent()
+    }
+
+    /// Asks the other server what it has handled; see [`S2sStream::request_ack`].
+    pub fn request_ack(&mut self, now: Instant) -> bool {
+        self.stream.request_ack(now, &mut self.output)
+    }
+
+    /// What both ends have counted; see [`S2sStream::counts`].
+    #[must_use]
+    pub fn counts(&self) -> Option<&Counts> {
+        self.stream.counts()
+    }
+
+    /// By what name the stream can be asked about; see [`S2sStream::managed_id`].
+    #[must_use]
+    pub fn managed_id(&self) -> Option<&str> {
+        self.stream.managed_id()
     }
 
     /// Asks about a key; see [`S2sStream::verify`].

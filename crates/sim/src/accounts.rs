@@ -263,7 +263,11 @@ impl Asked for S2sAsk {
     type Answer = S2sAnswer;
 
     fn answer(self, accounts: &mut Accounts) -> S2sAnswer {
-        let S2sAsk::VerifyDialback(asked) = self;
+        let asked = match self {
+            S2sAsk::VerifyDialback(asked) => asked,
+            // Every stream is the first here.
+            S2sAsk::Earlier { .. } => return S2sAnswer::Earlier(None),
+        };
         let Some(secret) = &accounts.dialback else { return S2sAnswer::Unavailable };
         let (to, from) = (asked.to.as_str(), asked.from.as_str());
         let right = dialback_key(secret.expose(), to, from, &asked.id) == asked.key;

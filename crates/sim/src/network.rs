@@ -31,6 +31,8 @@ pub struct Network {
     /// Whether what is on its way over a link that breaks is lost, although its sender was told that it is written. Otherwise it
     /// arrives.
     pub is_lossy: bool,
+    /// How many links have broken.
+    pub cuts: usize,
     nodes: Vec<Node>,
     people: Vec<Wires>,
     links: Vec<Link>,
@@ -124,6 +126,7 @@ impl Network {
             unreachable: BTreeSet::new(),
             cut_after: None,
             is_lossy: false,
+            cuts: 0,
             nodes,
             people: Vec::new(),
             links: Vec::new(),
@@ -451,6 +454,7 @@ impl Network {
     fn cut(&mut self, link: usize) {
         let link = &mut self.links[link];
         link.is_cut = true;
+        self.cuts += 1;
         if self.is_lossy {
             link.ends.iter_mut().for_each(|end| end.wire.clear());
         }

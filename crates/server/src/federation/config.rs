@@ -33,6 +33,8 @@ pub struct FederationConfig {
     pub dialback: Option<Secret<String>>,
     /// Whether one stream may carry stanzas both ways, with servers that can do that (XEP-0288).
     pub bidi: bool,
+    /// Whether stanzas are counted, with servers that can do that (XEP-0198): what a stream has lost is sent again.
+    pub management: bool,
     /// The only domains that may talk to ours; `None` allows all.
     pub allow: Option<BTreeSet<BareJid>>,
     /// Domains that may not.
@@ -154,6 +156,7 @@ impl FederationConfig {
             certificate: None,
             dialback: None,
             bidi: true,
+            management: true,
             allow: None,
             deny: BTreeSet::new(),
             routes: BTreeMap::new(),
@@ -185,7 +188,7 @@ impl FederationConfig {
         let mut config = S2sReceivingConfig::new(self.domains.clone());
         config.tls = if direct_tls { TlsPolicy::Direct } else { self.tls };
         config.dialback.clone_from(&self.dialback);
-        config.bidi = self.bidi;
+        (config.bidi, config.management) = (self.bidi, self.management);
         config.limits = self.stream.clone();
         Arc::new(config)
     }
@@ -207,7 +210,7 @@ impl FederationConfig {
             policy => policy,
         };
         config.dialback.clone_from(&self.dialback);
-        config.bidi = self.bidi;
+        (config.bidi, config.management) = (self.bidi, self.management);
         let features = config.limits.before_auth;
         config.limits = self.stream.clone();
         config.limits.before_auth = features;

@@ -6,7 +6,7 @@ use balcony_connection::Error;
 use balcony_jid::BareJid;
 use balcony_machine::{Instant, Progress};
 use balcony_stanza::{StreamCondition, StreamError};
-use balcony_stream::s2s::S2sEvent;
+use balcony_stream::s2s::{S2sAsk, S2sEvent};
 
 use super::event::{FederationEvent, StreamId};
 use super::link::{Link, Stage, Way};
@@ -35,7 +35,15 @@ impl Federation {
             S2sEvent::StartTls => {
                 self.end(now, id, Ended::Failed(Error::Stream(balcony_stream::Error::NoTls)));
             }
-            S2sEvent::Ask(ticket, ask) => self.asked(now, id, ticket, ask),
+            S2sEvent::Ask(ticket, S2sAsk::VerifyDialback(verification)) => {
+                self.asked(now, id, ticket, verification);
+            }
+            S2sEvent::Ask(ticket, S2sAsk::Earlier { id: earlier, h }) => {
+                self.asked_about(now, id, ticket, &earlier, h);
+            }
+            S2sEvent::Earlier { h } => self.told_about(id, h),
+            S2sEvent::Managed => self.managed(id),
+            S2sEvent::Acked(count) => self.acked(now, id, count),
             S2sEvent::AuthenticationFailed { reason } => self.log(id, Level::Info, reason),
             S2sEvent::Authorized { from, to, proof } => {
                 match self.link(id).is_some_and(|link| link.outgoing().is_some()) {
@@ -142,13 +150,22 @@ impl Federation {
             _ => {}
         }
         self.lived_on(now, id);
+        self.ask_what_has_come(now, id);
+        if self.link(id).is_some_and(|link| link.sending.counts_from.is_some_and(|at| at <= now)) {
+            self.managed(id);
+        }
         let Some(link) = self.link(id) else { return };
         if link.sending.stalled.is_some_and(|until| now >= until) {
             let text = "what was sent to you has not been read for too long";
             return self.abort(now, id, StreamError::new(StreamCondition::ConnectionTimeout, text));
         }
         let is_of_use = match &link.way {
-            Way::Out(out) => !out.authorize || link.is_writing() || now < link.sending.used + idle,
+            Way::Out(out) => {
+                !out.authorize
+                    || link.is_writing()
+                    || !link.sending.unacked.is_empty()
+                    || now < link.sending.used + idle
+            }
             Way::In(_) => true,
         };
         if let Some(stream) = link.stream().filter(|stream| stream.is_open() && !is_of_use) {
@@ -158,16 +175,19 @@ impl Federation {
     }
 
     /// Forgets a stream: what it has not written, and who waited for it, need another.
-    fn forget(&mut self, now: Instant, id: StreamId) {
+    pub(super) fn forget(&mut self, now: Instant, id: StreamId) {
         self.arm_link(id, None);
-        let Some(Link { way, stage, sending, .. }) = self.links.remove(id) else { return };
+        let Some(link) = self.links.remove(id) else { return };
+        let earlier = self.note_earlier(now, &link);
+        let earlier = earlier.as_deref();
+        let Link { way, stage, sending, .. } = link;
         let (ended, was_connected) = match stage {
             Stage::Connected(stream) => (stream.why().cloned().unwrap_or(Ended::Closed), true),
             Stage::GivenUp(ended) => (ended, false),
             Stage::Connecting(_) => (Ended::Closed, false),
         };
         match way {
-            Way::Out(out) => self.outgoing_over(now, id, out, sending, &ended, was_connected),
+            Way::Out(out) => self.outgoing_over(now, id, out, sending, earlier, &ended, was_connected),
             Way::In(incoming) => {
                 self.table.gone(incoming.origin, incoming.domains.len());
                 for domain in incoming.domains {
@@ -176,7 +196,7 @@ impl Federation {
                     }
                     self.arm_peer(&domain);
                 }
-                self.incoming_over(now, id, sending, &ended);
+                self.incoming_over(now, id, sending, earlier, &ended);
             }
         }
     }

@@ -55,13 +55,15 @@ impl Federation {
             state: State::Idle,
             queue: Queue::default(),
             since: now,
+            under_way: 0,
+            doubt: None,
         });
         let is_new = pair.state == State::Idle;
         let is_asking_much = is_new
             && !self.attempts.has(&theirs)
             && self.attempts.of(&cause) >= self.config.limits.attempts_per_sender.max(1);
-        let is_full =
-            !pair.queue.is_empty() && pair.queue.bytes() + item.bytes > self.config.limits.domain_bytes;
+        let waiting = pair.queue.bytes() + pair.under_way;
+        let is_full = waiting > 0 && waiting + item.bytes > self.config.limits.domain_bytes;
         if is_asking_much || is_full || !self.bounds.admit(&item.payer, item.bytes, self.config.limits.room())
         {
             self.arm_peer(&theirs);
@@ -109,9 +111,15 @@ impl Federation {
             return self.give_pair_back(theirs, ours, condition);
         }
         pair.state = State::Finding;
+        if !self.config.admits(theirs.as_str()) {
+            self.set_state(theirs, ours, State::Idle);
+            return self.give_pair_back(theirs, ours, ErrorCondition::NotAllowed);
+        }
         if self.sends_back(ours, theirs) {
             return;
         }
+        // What has arrived of it a new stream asks, before anything else goes over that.
+        let links = if self.has_known_doubt(now, ours, theirs) { Vec::new() } else { links };
         // Who was proven by dialback can be asked to take more pairs (XEP-0220 section 2.6). A stream that a certificate has opened may
         // be one to a server that knows no dialback.
         for id in links {
@@ -134,6 +142,9 @@ impl Federation {
 
     /// Has a pair for which something waits use a stream of theirs that goes both ways (XEP-0288), if there is one.
     pub(super) fn sends_back(&mut self, ours: &BareJid, theirs: &BareJid) -> bool {
+        if self.has_known_doubt(self.clock, ours, theirs) {
+            return false;
+        }
         let Some(peer) = self.peers.get(theirs) else { return false };
         let goes_back = |id: &StreamId| {
             super::link_of(&self.links, *id).filter(|link| link.is_open()).is_some_and(|link| {
@@ -294,6 +305,12 @@ impl Federation {
             None => connection,
         };
         let mut stream = Box::new(Stream::new(connection));
+        let (ours, theirs, is_asking) =
+            (out.from.clone(), out.to.clone(), out.authorize && self.config.management);
+        if is_asking && let Some((earlier, counts)) = self.to_ask_about(now, &ours, &theirs, id) {
+            // It has just begun.
+            let _ = stream.connection.ask_about(earlier.into(), counts);
+        }
         let Some(link) = self.link(id) else { return };
         if let Way::Out(out) = &mut link.way {
             out.places.targets.drain(..=target);
@@ -352,6 +369,11 @@ impl Federation {
             self.answer_key(&key, Verdict::Error(condition));
         }
         for ours in waiting {
+            // It can't be asked, but it may still be heard.
+            self.forget_doubt(domain, &ours);
+            if self.sends_back(&ours, domain) {
+                continue;
+            }
             self.set_state(domain, &ours, State::Idle);
             self.give_pair_back(domain, &ours, condition);
         }
@@ -370,10 +392,16 @@ impl Federation {
     /// What waits for a pair goes back to its senders.
     pub(super) fn give_pair_back(&mut self, theirs: &BareJid, ours: &BareJid, condition: ErrorCondition) {
         let pair = self.peers.get_mut(theirs).and_then(|peer| peer.pairs.get_mut(ours));
-        let items = pair.map(|pair| pair.queue.drain()).unwrap_or_default();
+        let drain = |pair: &mut Pair| {
+            pair.doubt = None;
+            pair.queue.drain()
+        };
+        let items = pair.map(drain).unwrap_or_default();
         for item in items {
             self.bounds.release(&item.payer, item.bytes);
-            self.give_back(item, condition);
+            // Of what may have arrived only this is certain.
+            let is_in_doubt = item.number.is_some();
+            self.give_back(item, if is_in_doubt { ErrorCondition::RemoteServerTimeout } else { condition });
         }
     }
 

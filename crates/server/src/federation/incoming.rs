@@ -7,7 +7,7 @@ use core::time::Duration;
 use balcony_jid::{BareJid, Jid};
 use balcony_machine::{Instant, Ticket};
 use balcony_stanza::{ErrorCondition, Kind, PresenceType, Stanza, StreamCondition, StreamError};
-use balcony_stream::s2s::{Proof, S2sAsk, Verdict};
+use balcony_stream::s2s::{Proof, Verdict, Verification};
 
 use super::event::{FederationEvent, StreamId};
 use super::link::Way;
@@ -18,8 +18,7 @@ use crate::pace::Rate;
 
 impl Federation {
     /// A stream asks whether a key of dialback is right.
-    pub(super) fn asked(&mut self, now: Instant, id: StreamId, ticket: Ticket, ask: S2sAsk) {
-        let S2sAsk::VerifyDialback(verification) = ask;
+    pub(super) fn asked(&mut self, now: Instant, id: StreamId, ticket: Ticket, verification: Verification) {
         let from = verification.from.clone();
         let Some(incoming) = self.link(id).and_then(|link| link.incoming()) else { return };
         let origin = incoming.origin;
@@ -82,7 +81,11 @@ impl Federation {
         if goes_back {
             incoming.back.push((to.clone(), from.clone()));
         }
-        let line = format!("{from} sends to {to} from {}, proven {how}; {names}", incoming.address);
+        let address = incoming.address.clone();
+        if goes_back {
+            self.may_be_managed(now, id);
+        }
+        let line = format!("{from} sends to {to} from {}, proven {how}; {names}", address);
         self.events.push_back(FederationEvent::Log(Level::Info, one_line(line)));
         let most = self.config.limits.streams_per_domain;
         if is_new {

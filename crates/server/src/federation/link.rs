@@ -60,6 +60,16 @@ pub(super) struct Sending {
     pub(super) batch: Vec<Item>,
     /// What is written and says something about subscriptions, each with when it has certainly arrived if the stream is still there.
     pub(super) unheard: VecDeque<(Instant, Item)>,
+    /// What is written, counts, and is not acknowledged, in order (XEP-0198).
+    pub(super) unacked: VecDeque<Item>,
+    /// The other server is asked what it has, and has not answered.
+    pub(super) is_asked: bool,
+    /// When it is asked again, since it has answered that it has no more than before.
+    pub(super) asks_at: Option<Instant>,
+    /// Until when nothing is sent, since the other server is about to have stanzas counted.
+    pub(super) counts_from: Option<Instant>,
+    /// The earlier stream that this one is to ask about, until it is answered.
+    pub(super) asks_about: Option<Box<str>>,
     /// A batch has been written.
     pub(super) has_written: bool,
     /// Until when the batch has to be written.
@@ -110,8 +120,19 @@ pub(super) struct Incoming {
 impl Link {
     pub(super) fn new(way: Way, stage: Stage, now: Instant) -> Self {
         let (pairs, batch) = (Vec::new(), Vec::new());
-        let sending =
-            Sending { pairs, batch, unheard: VecDeque::new(), has_written: false, stalled: None, used: now };
+        let sending = Sending {
+            pairs,
+            batch,
+            unheard: VecDeque::new(),
+            unacked: VecDeque::new(),
+            is_asked: false,
+            asks_at: None,
+            counts_from: None,
+            asks_about: None,
+            has_written: false,
+            stalled: None,
+            used: now,
+        };
         Link { sending, way, stage, armed: Armed::default() }
     }
 
@@ -184,6 +205,7 @@ impl Link {
             return true;
         }
         self.sending.batch.is_empty()
+            && self.sending.unacked.is_empty()
             && match &self.way {
                 Way::Out(out) => self.is_open() && !self.is_writing() && out.keys.is_empty(),
                 Way::In(_) => true,
@@ -226,7 +248,12 @@ impl Link {
         };
         let idle = match &self.way {
             _ if self.sending.stalled.is_some() => self.sending.stalled,
-            Way::Out(out) if self.is_open() && out.authorize && !stream.is_writing() => {
+            Way::Out(out)
+                if self.is_open()
+                    && out.authorize
+                    && !stream.is_writing()
+                    && self.sending.unacked.is_empty() =>
+            {
                 Some(self.sending.used + idle)
             }
             _ => None,
@@ -234,6 +261,8 @@ impl Link {
         let deadline = stream.connection.deadline().map(|deadline| deadline.at);
         let pause = pause.filter(|_| stream.is_unread());
         let heard = self.sending.unheard.front().map(|(at, _)| *at);
-        deadline.into_iter().chain(pause).chain(idle).chain(heard).min()
+        let asks = self.sending.asks_at.filter(|_| self.is_open());
+        let counts = self.sending.counts_from;
+        deadline.into_iter().chain(pause).chain(idle).chain(heard).chain(asks).chain(counts).min()
     }
 }

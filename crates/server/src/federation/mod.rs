@@ -8,8 +8,11 @@
 //!
 //! - Stanzas go from one domain to another on one stream at a time, so those of one sender to one recipient keep their order. A stream
 //!   that is over gives way to the next one only when it is certain what it has written.
-//! - Nothing is sent twice. What the owner says to be [written](Federation::written) is gone; what was not wholly written when the
-//!   transport broke has not arrived, as it was less than one record of TLS, or one stanza, and goes over the next stream.
+//! - What the other server has acknowledged is not sent again (XEP-0198). What it has not when a stream ends goes over the next one, in
+//!   its order, as soon as it is known what of it has arrived.
+//! - Where the other server does not count, nothing is sent twice. What the owner says to be [written](Federation::written) is gone; what
+//!   was not wholly written when the transport broke has not arrived, as it was less than one record of TLS, or one stanza, and goes over
+//!   the next stream.
 //! - What can't be sent comes back as [`FederationEvent::Return`], once, with the condition that RFC 6120 section 10.4 and XEP-0220 name:
 //!   `remote-server-not-found` if there is no such domain, `remote-server-timeout` if it does not answer, `internal-server-error` if it is
 //!   there and no stream comes about; `not-allowed` if we don't talk to it, `resource-constraint` if too much waits.
@@ -51,6 +54,7 @@ mod find;
 mod incoming;
 mod keys;
 mod link;
+mod managed;
 mod origin;
 mod outgoing;
 mod peer;
@@ -71,6 +75,7 @@ pub use reach::Reach;
 use attempts::Attempts;
 use keys::KeysOf;
 use link::{Incoming, Link, Places, Stage, Stream, Way};
+use managed::EarlierStreams;
 use origin::Origin;
 use peer::{Finding, Peer};
 use table::Table;
@@ -96,6 +101,8 @@ pub struct Federation {
     table: Table,
     /// The keys that others have shown and that are being asked about.
     keys: KeysOf,
+    /// Streams that are over and can be asked about.
+    earlier: EarlierStreams,
     deadlines: Deadlines<Due>,
     random: Random,
     /// Streams that can go on. Empty between calls.
@@ -137,6 +144,7 @@ impl Federation {
             bounds: Bounds::default(),
             table: Table::default(),
             keys: KeysOf::default(),
+            earlier: EarlierStreams::default(),
             deadlines: Deadlines::new(),
             random: seed.random(),
             ready: Vec::new(),
@@ -378,7 +386,7 @@ impl Federation {
         self.links.len()
     }
 
-    /// How many bytes of stanzas wait for streams.
+    /// How many bytes of stanzas wait for streams, or have gone over one and are not acknowledged.
     #[must_use]
     pub fn waiting_bytes(&self) -> usize {
         self.bounds.total()

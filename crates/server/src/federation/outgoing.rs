@@ -33,15 +33,22 @@ impl Federation {
         let patience = self.config.limits.patience;
         let Some(link) = self.link(id).filter(|link| link.is_open()) else { return };
         let most = if link.is_encrypted() { BATCH } else { 1 };
-        if !link.sending.batch.is_empty() {
+        if !link.sending.batch.is_empty() || !self.may_fill(id) {
             return;
         }
+        let Some(link) = self.link(id) else { return };
         let pairs = link.sending.pairs.clone();
+        let counts = link.connected().is_some_and(|stream| stream.connection.counts_sent());
         let (mut items, mut last) = (Vec::new(), None);
         for (ours, theirs) in &pairs {
+            if self.is_in_doubt(ours, theirs, id) {
+                continue;
+            }
             let pair = self.peers.get_mut(theirs).and_then(|peer| peer.pairs.get_mut(ours));
             let pair = pair.filter(|pair| pair.state == State::Ready(id) && !pair.queue.is_empty());
             let Some(pair) = pair else { continue };
+            // Whoever could have told what has arrived has not.
+            pair.doubt = None;
             let before = items.len();
             pair.queue.take(most, &mut items);
             if items.len() > before {
@@ -51,8 +58,12 @@ impl Federation {
         if items.is_empty() {
             return;
         }
-        for item in &items {
-            self.bounds.release(&item.payer, item.bytes);
+        for item in &mut items {
+            item.number = counts.then(|| self.earlier.number());
+            match counts {
+                true => self.under_way(item, usize::saturating_add),
+                false => self.bounds.release(&item.payer, item.bytes),
+            }
         }
         let Some(link) = self.link(id) else { return };
         let mut refused = Vec::new();
@@ -75,6 +86,10 @@ impl Federation {
             }
         }
         for item in refused {
+            if item.number.is_some() {
+                self.under_way(&item, usize::saturating_sub);
+                self.bounds.release(&item.payer, item.bytes);
+            }
             self.give_back(item, ErrorCondition::InternalServerError);
         }
         for (_, theirs) in &pairs {
@@ -92,7 +107,10 @@ impl Federation {
             return self.goes_on_writing(id);
         }
         link.sending.has_written = true;
-        self.note_unheard(now, id, batch);
+        let (counted, others) = batch.into_iter().partition(|item: &Item| item.number.is_some());
+        link.sending.unacked.extend::<Vec<Item>>(counted);
+        self.note_unheard(now, id, others);
+        self.ask_what_has_come(now, id);
         let Some(link) = self.link(id) else { return };
         let pairs = link.sending.pairs.clone();
         for (ours, theirs) in &pairs {
@@ -106,7 +124,7 @@ impl Federation {
         self.goes_on_writing(id);
     }
 
-    fn goes_on_writing(&mut self, id: StreamId) {
+    pub(super) fn goes_on_writing(&mut self, id: StreamId) {
         if self.has_waiting(id) {
             self.wants_to_write(id);
         }
@@ -115,16 +133,21 @@ impl Federation {
     /// Whether something waits for a stream of ours.
     fn has_waiting(&self, id: StreamId) -> bool {
         let Some(link) = super::link_of(&self.links, id) else { return false };
-        link.sending.pairs.iter().any(|(ours, theirs)| {
-            let pair = self.peers.get(theirs).and_then(|peer| peer.pairs.get(ours));
-            pair.is_some_and(|pair| pair.state == State::Ready(id) && !pair.queue.is_empty())
-        })
+        let is_free = |(ours, theirs): &&(BareJid, BareJid)| !self.is_in_doubt(ours, theirs, id);
+        self.may_fill(id) && link.sending.pairs.iter().filter(is_free).any(|pair| self.waits(pair, id))
     }
 
-    /// Whether something is still to be sent on a stream, or being sent.
+    /// Whether something waits between these domains for this stream.
+    fn waits(&self, (ours, theirs): &(BareJid, BareJid), id: StreamId) -> bool {
+        let pair = self.peers.get(theirs).and_then(|peer| peer.pairs.get(ours));
+        pair.is_some_and(|pair| pair.state == State::Ready(id) && !pair.queue.is_empty())
+    }
+
+    /// Whether something is still to be sent on a stream, or being sent, or not acknowledged.
     pub(super) fn has_to_send(&self, id: StreamId) -> bool {
         let Some(link) = super::link_of(&self.links, id).filter(|link| link.is_open()) else { return false };
-        !link.sending.batch.is_empty() || self.has_waiting(id)
+        let Sending { batch, unacked, pairs, .. } = &link.sending;
+        !batch.is_empty() || !unacked.is_empty() || pairs.iter().any(|pair| self.waits(pair, id))
     }
 
     /// The other server takes stanzas of this pair.
@@ -219,9 +242,16 @@ impl Federation {
     }
 
     /// A stream is forgotten: what it has not written waits again, in its pairs. Of those nobody else has the rest comes back.
-    fn take_back(&mut self, id: StreamId, mut sending: Sending, ended: &Ended) -> Vec<Item> {
+    fn take_back(
+        &mut self,
+        now: Instant,
+        id: StreamId,
+        mut sending: Sending,
+        earlier: Option<&str>,
+        ended: &Ended,
+    ) -> Vec<Item> {
         let mut unwritten = self.take_unheard(&mut sending, ended);
-        unwritten.append(&mut sending.batch);
+        unwritten.append(&mut self.take_unacked(&mut sending, earlier.is_some()));
         for (ours, theirs) in &sending.pairs {
             let Some(pair) = self.peers.get_mut(theirs).and_then(|peer| peer.pairs.get_mut(ours)) else {
                 continue;
@@ -234,20 +264,33 @@ impl Federation {
                     })
                 };
                 let items: Vec<Item> = unwritten.extract_if(.., is_of).collect();
-                for item in &items {
+                for item in items.iter().filter(|item| item.number.is_none()) {
                     self.bounds.add(&item.payer, item.bytes);
+                }
+                if items.iter().any(|item| item.number.is_some()) {
+                    (pair.since, pair.doubt) = (now, earlier.map(Into::into));
                 }
                 pair.queue.put_back(items);
                 pair.state = if pair.queue.is_empty() { State::Idle } else { State::Finding };
             }
         }
+        for item in unwritten.iter().filter(|item| item.number.is_some()) {
+            self.bounds.release(&item.payer, item.bytes);
+        }
         unwritten
     }
 
     /// A stream of others is forgotten. What was to be sent on it takes another one.
-    pub(super) fn incoming_over(&mut self, now: Instant, id: StreamId, sending: Sending, ended: &Ended) {
+    pub(super) fn incoming_over(
+        &mut self,
+        now: Instant,
+        id: StreamId,
+        sending: Sending,
+        earlier: Option<&str>,
+        ended: &Ended,
+    ) {
         let pairs = sending.pairs.clone();
-        for item in self.take_back(id, sending, ended) {
+        for item in self.take_back(now, id, sending, earlier, ended) {
             self.give_back(item, words::condition(ended));
         }
         for (ours, theirs) in pairs {
@@ -267,6 +310,7 @@ impl Federation {
         id: StreamId,
         out: Outgoing,
         sending: Sending,
+        earlier: Option<&str>,
         ended: &Ended,
         was_connected: bool,
     ) {
@@ -274,7 +318,7 @@ impl Federation {
         let (is_refused, has_written) = (authorize && sending.pairs.is_empty(), sending.has_written);
         let Some(peer) = self.peers.get_mut(&to) else { return };
         peer.links.retain(|known| *known != id);
-        let unwritten = self.take_back(id, sending, ended);
+        let unwritten = self.take_back(now, id, sending, earlier, ended);
         // What comes back to the queue may have waited for long enough.
         self.peer_due(now, &to);
         let pair = self.peers.get(&to).and_then(|peer| peer.pairs.get(&from));

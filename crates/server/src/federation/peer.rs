@@ -1,5 +1,6 @@
 //! What is known of another server's domain.
 
+use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
 
@@ -37,6 +38,8 @@ pub(super) struct Peer {
     pub(super) subscriptions: Bucket,
     /// Whether it has been logged that too many of these are dropped.
     pub(super) drops_logged: bool,
+    /// The last stream that is over, went both ways, and can be asked about.
+    pub(super) last: Option<Box<str>>,
     /// When something was last sent or received.
     pub(super) used: Instant,
     /// Its entry among the deadlines.
@@ -70,6 +73,10 @@ pub(super) struct Pair {
     pub(super) queue: Queue,
     /// Since when nothing of it has been taken by a stream.
     pub(super) since: Instant,
+    /// What streams have taken and is not acknowledged, in bytes.
+    pub(super) under_way: usize,
+    /// The stream that is over and may have taken the first of what waits.
+    pub(super) doubt: Option<Box<str>>,
 }
 
 /// The stream that takes what goes from one domain to another: one at a time (RFC 6120 section 10.1).
@@ -111,6 +118,7 @@ impl Peer {
             pace: Pace::NEW,
             subscriptions: Bucket::FULL,
             drops_logged: false,
+            last: None,
             used: now,
             armed: Armed::default(),
         }

@@ -21,8 +21,10 @@ pub(crate) struct Item {
     pub(crate) bytes: usize,
     /// More than it takes on a stream, in bytes.
     pub(crate) written: usize,
-    /// A stream has taken it before, and may have lost it.
-    pub(crate) is_repeated: bool,
+    /// How often a stream has taken it and may have lost it.
+    pub(crate) losses: u8,
+    /// What it is called while a stream has it that counts, and then until it is known whether it has arrived.
+    pub(crate) number: Option<u64>,
 }
 
 /// What the name of a stanza and those of its attributes take on a stream.
@@ -36,7 +38,7 @@ impl Item {
         let texts = [&head.id, &head.lang].into_iter().flatten().map(AsRef::as_ref);
         let attributes: usize = addresses.chain(texts).map(escaped).sum();
         let written = stanza.payload.as_bytes().len() + attributes + ELEMENT;
-        Item { stanza: Box::new(stanza), is_told, payer, bytes, written, is_repeated: false }
+        Item { stanza: Box::new(stanza), is_told, payer, bytes, written, losses: 0, number: None }
     }
 
     /// What it says about a subscription, if its sender is owed the certainty that it gets there, whom, and to whom.
@@ -141,6 +143,29 @@ impl Queue {
 
     fn next_written(&self) -> Option<usize> {
         self.first().map(|item| item.written)
+    }
+
+    /// The stanza of this number, which waits again, has not arrived.
+    pub(crate) fn has_not_arrived(&mut self, number: u64) {
+        let all = self.senders.values_mut().flatten();
+        all.filter(|item| item.number == Some(number)).for_each(|item| item.number = None);
+    }
+
+    /// Takes the stanza of this number, if it is there.
+    pub(crate) fn remove(&mut self, number: u64) -> Option<Item> {
+        let is_it = |item: &Item| item.number == Some(number);
+        let (sender, place) = self
+            .senders
+            .iter()
+            .find_map(|(sender, line)| line.iter().position(is_it).map(|place| (sender.clone(), place)))?;
+        let line = self.senders.get_mut(&sender)?;
+        let item = line.remove(place)?;
+        if line.is_empty() {
+            self.senders.remove(&sender);
+            self.turns.retain(|turn| *turn != sender);
+        }
+        self.bytes -= item.bytes;
+        Some(item)
     }
 
     /// Takes everything.

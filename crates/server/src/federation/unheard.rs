@@ -1,5 +1,5 @@
 //! What is said about subscriptions is noted until it has certainly arrived (RFC 6121 section 3): two rosters have to agree, and to say it
-//! twice does no harm.
+//! twice does no harm. This is for streams on which stanzas are not counted; [elsewhere](super::managed) the other server says what it has.
 //!
 //! It has arrived when the stream has been closed by both in good order, or is still there after the time in which the kernel would
 //! have noticed that nobody acknowledges it. If the stream is lost before that it goes over the next one, once, and comes back after
@@ -60,11 +60,11 @@ impl Federation {
         for (_, mut item) in mem::take(&mut sending.unheard) {
             match ended {
                 Ended::Closed => self.is_heard(&item),
-                Ended::Failed(_) if item.is_repeated => {
+                Ended::Failed(_) if item.losses > 0 => {
                     self.give_back(item, ErrorCondition::RemoteServerTimeout);
                 }
                 Ended::Failed(_) => {
-                    item.is_repeated = true;
+                    item.losses = 1;
                     again.push(item);
                 }
             }
@@ -72,7 +72,7 @@ impl Federation {
         again
     }
 
-    fn is_heard(&mut self, item: &Item) {
+    pub(super) fn is_heard(&mut self, item: &Item) {
         self.events.extend(item.word().map(|(from, to, kind)| FederationEvent::Heard { from, to, kind }));
     }
 }

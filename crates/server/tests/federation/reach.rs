@@ -243,20 +243,28 @@ fn a_server_that_says_nothing() {
 // One that reads no more is given up, and what waits for it comes back.
 #[test]
 fn a_server_that_reads_no_more() {
-    let mut world = two(Trust::Certificates);
-    world.send(0, "romeo@a.example/x", "juliet@b.example", "0");
-    world.settle();
-    world.servers[1].is_mute = true;
-    for n in 1..1_000 {
-        world.send(0, "romeo@a.example/x", "juliet@b.example", &n.to_string());
+    for is_managed in [false, true] {
+        let mut ours = config(&["a.example"], Trust::Certificates);
+        ours.management = is_managed;
+        let mut world = World::new(1, vec![ours, config(&["b.example"], Trust::Certificates)]);
+        world.send(0, "romeo@a.example/x", "juliet@b.example", "0");
+        world.settle();
+        world.servers[1].is_mute = true;
+        for n in 1..1_000 {
+            world.send(0, "romeo@a.example/x", "juliet@b.example", &n.to_string());
+        }
+        world.pass(Duration::from_secs(if is_managed { 29 } else { 59 }));
+        assert_eq!(world.returned(0), []);
+        world.pass(Duration::from_secs(90));
+        let why =
+            if is_managed { "no answer within the time allowed" } else { "has not been read for too long" };
+        assert!(world.has_logged(0, why), "{:?}", world.servers[0].log);
+        let returned = world.returned(0);
+        // Of what was written and can't be asked for nobody hears.
+        assert!(if is_managed { returned.len() == 999 } else { returned.len() > 300 }, "{}", returned.len());
+        assert!(returned.iter().all(|(_, condition)| *condition == RemoteServerTimeout));
+        assert_eq!(world.servers[0].federation.waiting_bytes(), 0);
     }
-    world.pass(Duration::from_secs(59));
-    assert_eq!(world.returned(0), []);
-    world.pass(Duration::from_secs(90));
-    assert!(world.has_logged(0, "has not been read for too long"), "{:?}", world.servers[0].log);
-    let returned = world.returned(0);
-    assert!(returned.len() > 300 && returned.iter().all(|(_, condition)| *condition == RemoteServerTimeout));
-    assert_eq!(world.servers[0].federation.waiting_bytes(), 0);
 }
 
 // What waits is bounded for each sender, and for each domain.

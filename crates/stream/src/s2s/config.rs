@@ -28,6 +28,8 @@ pub struct S2sInitiatingConfig {
     pub dialback: Option<Secret<String>>,
     /// Whether the other server may send on this stream as well, if it offers that (XEP-0288): from the domain that it was opened to.
     pub bidi: bool,
+    /// Whether stanzas are counted, where the other server can do that (XEP-0198).
+    pub management: bool,
     /// Whether the stream only looks: it gets as far as the features under what [`tls`](Self::tls) demands, keeps them for
     /// [`Stream::offered`](crate::Stream::offered), and does nothing more until it is closed.
     #[cfg(feature = "look")]
@@ -51,6 +53,7 @@ impl S2sInitiatingConfig {
             tls: TlsPolicy::Required,
             dialback: None,
             bidi: false,
+            management: false,
             #[cfg(feature = "look")]
             look: false,
             lang: Arc::from("en"),
@@ -74,6 +77,8 @@ pub struct S2sReceivingConfig {
     pub dialback: Option<Secret<String>>,
     /// Whether to offer that we send on the same stream, between the domains that the peer has proven and ours (XEP-0288).
     pub bidi: bool,
+    /// Whether to offer that stanzas are counted (XEP-0198).
+    pub management: bool,
     /// The bounds.
     pub limits: Limits,
 }
@@ -88,6 +93,7 @@ impl S2sReceivingConfig {
             tls: TlsPolicy::Required,
             dialback: None,
             bidi: false,
+            management: false,
             limits: Limits::federated(),
         }
     }

@@ -1,6 +1,7 @@
 //! What a stream between servers tells and asks.
 
 use alloc::boxed::Box;
+use alloc::string::String;
 
 use balcony_jid::BareJid;
 use balcony_machine::Ticket;
@@ -44,6 +45,17 @@ pub enum S2sEvent {
     /// The peer sent a stanza that breaks the rules of stanzas, and this is what its sender is to be told. It can't go
     /// back on this stream, which carries stanzas one way only (RFC 6120 section 4.5): route it.
     Reply(Box<Stanza>),
+    /// Whether stanzas are counted on this stream is settled (XEP-0198): [`Stream::counts_sent`](crate::Stream::counts_sent) says it. Not
+    /// if the other server has no stream management.
+    Managed,
+    /// What the other server says of the stream that it was [asked about](crate::Stream::ask_about).
+    Earlier {
+        /// How many stanzas had come to it there, as it counts them; `None` if it does not know.
+        h: Option<u32>,
+    },
+    /// So many more of the stanzas that were given to [`Stream::send`](crate::Stream::send) and count are in the hands of the other
+    /// server; none if it has no more than before.
+    Acked(u32),
     /// The peer sent a stanza. Its domains are authorised.
     Stanza(Box<Stanza>),
 }
@@ -54,6 +66,14 @@ pub enum S2sAsk {
     /// Is this the key of the domain that it is said to come from? Open a stream to that domain, or take one, and let it
     /// [verify](crate::Stream::verify) the key; answer with [`S2sAnswer::Verdict`].
     VerifyDialback(Verification),
+    /// How many stanzas have come on an earlier stream with the same server (XEP-0198 section 5)? Answer with [`S2sAnswer::Earlier`],
+    /// and only if that stream was between domains of which this one has proven one.
+    Earlier {
+        /// The name of that stream.
+        id: String,
+        /// How many of ours have come on it, as the other server counts them.
+        h: u32,
+    },
 }
 
 /// The answer to an [`S2sAsk`].
@@ -61,6 +81,8 @@ pub enum S2sAsk {
 pub enum S2sAnswer {
     /// What the authoritative server says about a key, or why it could not be asked.
     Verdict(Verdict),
+    /// So many stanzas had come; `None` if nobody knows.
+    Earlier(Option<u32>),
     /// The question can't be answered now.
     Unavailable,
 }

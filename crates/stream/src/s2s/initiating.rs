@@ -9,13 +9,14 @@ use balcony_jid::BareJid;
 use balcony_machine::{ApiMisuse, Instant};
 use balcony_stanza::{ErrorCondition, Stanza, StreamCondition, StreamError, ns};
 
+use super::managed::Managed;
 use super::{S2sEvent, S2sInitiatingConfig};
 use crate::addressed::{Incoming, outgoing};
 use crate::common::Common;
 use crate::error::Error;
 use crate::feature::dialback::{self, Content, Proof, Received, Verdict, Verification, dialback_key};
 use crate::feature::sasl::{self, Profile};
-use crate::feature::{external, starttls};
+use crate::feature::{external, sm, starttls};
 use crate::header::{Header, Version, check_namespaces};
 use crate::side::Silence;
 use crate::state::{Phase, Step};
@@ -35,6 +36,8 @@ pub(super) struct Initiator {
     pairs: Vec<Pair>,
     /// Keys that wait for their verdict; bounded.
     verifications: Vec<Asked>,
+    /// Stream management.
+    pub(super) managed: Managed,
     /// What the peer has announced last, on a stream that looks.
     #[cfg(feature = "look")]
     pub(super) offered: Option<Box<crate::Offered>>,
@@ -75,6 +78,7 @@ impl Initiator {
             errors: false,
             pairs,
             verifications: Vec::new(),
+            managed: Managed::default(),
             #[cfg(feature = "look")]
             offered: None,
         }
@@ -124,6 +128,9 @@ impl Initiator {
         match (common.phase(), element.namespace(), element.name()) {
             // What the peer has sent before it reads that we have closed the stream counts.
             (Phase::Open | Phase::Closing, ns::SERVER, _) if self.bidi => self.stanza(common),
+            (Phase::Open | Phase::Closing, balcony_xep::sm::NS, _) if self.config.management => {
+                self.managed.element(common, now, out)
+            }
             (Phase::Closing, ..) => Ok(None),
             (Phase::Negotiate, ns::STREAM, "features") if !self.ready => self.features(common, now, out),
             (Phase::Proceed, ns::TLS, "proceed") => {
@@ -183,6 +190,10 @@ impl Initiator {
                 pair.state = State::Asked(now + 2 * common.limits.answer);
             }
         }
+        let event = self.managed.due(common, now, out);
+        if event.is_some() {
+            return event;
+        }
         for asked in self.verifications.iter_mut().filter(|asked| !asked.sent) {
             let Verification { from, to, id, key } = &*asked.verification;
             dialback::write_key(to, from, Some(id), key, out);
@@ -198,7 +209,8 @@ impl Initiator {
             State::Asked(expires) => Some(expires),
             State::Wanted | State::Valid => None,
         });
-        pairs.chain(self.verifications.iter().map(|asked| asked.expires)).min()
+        let managed = self.managed.expires().filter(|_| are_due);
+        pairs.chain(self.verifications.iter().map(|asked| asked.expires)).chain(managed).min()
     }
 
     /// A stream for keys only is idle when we have no more of them, whatever the peer says: it may be anybody, and have had it
@@ -276,6 +288,8 @@ impl Initiator {
         let dialback = features.child("dialback", ns::DIALBACK_FEATURE);
         self.errors =
             dialback.is_some_and(|dialback| dialback.child("errors", ns::DIALBACK_FEATURE).is_some());
+        let has_management = self.config.management && self.config.authorize;
+        self.managed.set_offered(has_management && sm::is_offered(features));
         if self.authenticated {
             return self.complete(common, now).map(Some);
         }
@@ -316,9 +330,12 @@ impl Initiator {
 
     /// A stanza that comes the other way: from where the stream was opened to, as is proven by having been found there, or by a
     /// certificate, to the domain of ours that it was opened for (XEP-0288 section 2.3).
-    fn stanza(&self, common: &Common) -> Result<Option<S2sEvent>, Error> {
+    fn stanza(&self, common: &mut Common) -> Result<Option<S2sEvent>, Error> {
         let incoming = Incoming::read(common)?;
-        let Some((from, to)) = incoming.domains() else { return Ok(None) };
+        let Some((from, to)) = incoming.domains() else {
+            common.took();
+            return Ok(None);
+        };
         let is_valid = |pair: &Pair| {
             matches!(pair.state, State::Valid) && pair.from.as_str() == to && pair.to.as_str() == from
         };
@@ -329,6 +346,7 @@ impl Initiator {
             )
             .into());
         }
+        common.took();
         Ok(match incoming {
             Incoming::Stanza(stanza) => Some(S2sEvent::Stanza(stanza)),
             Incoming::Refused(reply) if common.phase() == Phase::Open => Some(S2sEvent::Reply(reply)),

@@ -5,6 +5,9 @@
 //! [goes both ways](S2sStream::is_bidirectional) (XEP-0288). That is negotiated by the features, after TLS and before authentication,
 //! and is why both ends are one type.
 //!
+//! Where both have stream management (XEP-0198), each end learns which of its stanzas the other has got, and when a stream is lost the
+//! [next one](S2sStream::ask_about) tells it of the rest.
+//!
 //! Stanzas flow for authorised *pairs*: from one domain of the initiating server to one of the receiving server. There are
 //! two ways to prove a pair:
 //!
@@ -48,6 +51,7 @@ use crate::stream::Stream;
 mod config;
 mod event;
 mod initiating;
+mod managed;
 mod receiving;
 
 pub use config::{S2sInitiatingConfig, S2sReceivingConfig};
@@ -244,6 +248,17 @@ impl Side for S2s {
             End::Initiating(end) => Ok(end.due(common, now, out)),
             End::Receiving(end) => end.due(common, now, out),
         }
+    }
+
+    fn answered(
+        &mut self,
+        common: &mut Common,
+        _now: Instant,
+        answer: S2sAnswer,
+        out: &mut Vec<u8>,
+    ) -> Result<Option<S2sEvent>, Error> {
+        managed::told(common, &answer, out);
+        Ok(None)
     }
 
     fn put_answer(&mut self, ticket: Ticket, answer: S2sAnswer) -> bool {

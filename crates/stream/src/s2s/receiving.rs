@@ -1,5 +1,6 @@
 //! The receiving entity: a server on the stream of another server, from which stanzas come.
 
+use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -9,13 +10,13 @@ use balcony_machine::{ApiMisuse, Instant, Reason, Ticket};
 use balcony_sasl::SaslCondition;
 use balcony_stanza::{ErrorCondition, Stanza, StreamCondition, StreamError, ns};
 
-use super::{S2sAnswer, S2sAsk, S2sEvent, S2sReceivingConfig};
+use super::{S2sAnswer, S2sAsk, S2sEvent, S2sReceivingConfig, managed};
 use crate::addressed::{Incoming, domain, outgoing};
 use crate::common::Common;
 use crate::error::Error;
 use crate::feature::dialback::{self, Content, Proof, Received, Verdict, Verification, dialback_key};
 use crate::feature::sasl::Profile;
-use crate::feature::{external, starttls};
+use crate::feature::{external, sm, starttls};
 use crate::header::{Header, PeerHeader, check_namespaces, not_served};
 use crate::hex::same;
 use crate::security::TlsPolicy;
@@ -39,6 +40,8 @@ pub(super) struct Receiver {
     bidi: bool,
     /// When the stream ends if it is for keys only.
     end: Option<Instant>,
+    /// What the stream is called when it is over (XEP-0198).
+    pub(super) managed_id: Option<Box<str>>,
     /// What stanzas may come from and go to, and what is about to be found out; bounded.
     pairs: Vec<Pair>,
 }
@@ -70,6 +73,7 @@ impl Receiver {
             failures: 0,
             bidi: false,
             end: None,
+            managed_id: None,
             pairs: Vec::new(),
         }
     }
@@ -130,6 +134,11 @@ impl Receiver {
             (Phase::Closing, ..) if self.pairs.is_empty() => Ok(None),
             (Phase::Negotiate | Phase::Open, ns::DIALBACK, _) if self.config.dialback.is_some() => {
                 self.dialback(common, now, out).map(|()| None)
+            }
+            (Phase::Negotiate | Phase::Open | Phase::Closing, balcony_xep::sm::NS, _)
+                if self.config.management =>
+            {
+                managed::received(&mut self.managed_id, common, now, out)
             }
             (Phase::Open | Phase::Closing, ..) => self.stanza(common),
             (_, ns::TLS, "starttls") => {
@@ -249,6 +258,9 @@ impl Receiver {
             if secure && dialback {
                 out.extend_from_slice(b"<dialback xmlns='urn:xmpp:features:dialback'><errors/></dialback>");
             }
+            if secure && self.config.management {
+                sm::write_feature(out);
+            }
             if self.takes_bidi(common) {
                 out.extend_from_slice(b"<bidi xmlns='urn:xmpp:features:bidi'/>");
             }
@@ -277,7 +289,11 @@ impl Receiver {
         to: BareJid,
         out: &mut Vec<u8>,
     ) -> Result<S2sEvent, Error> {
-        common.framing.features(out, |_| {});
+        common.framing.features(out, |out| {
+            if self.config.management {
+                sm::write_feature(out);
+            }
+        });
         common.step(Step::Complete)?;
         common.heard(now);
         self.pairs.push(Pair { from: from.clone(), to: to.clone(), state: State::Valid });
@@ -483,9 +499,12 @@ impl Receiver {
     }
 
     /// A first-level element of the open stream (RFC 6120 sections 8.1.1.2 and 8.1.2.2).
-    fn stanza(&self, common: &Common) -> Result<Option<S2sEvent>, Error> {
+    fn stanza(&self, common: &mut Common) -> Result<Option<S2sEvent>, Error> {
         let incoming = Incoming::read(common)?;
-        let Some((from, to)) = incoming.domains() else { return Ok(None) };
+        let Some((from, to)) = incoming.domains() else {
+            common.took();
+            return Ok(None);
+        };
         if !self.config.domains.iter().any(|domain| domain.as_str() == to) {
             let gone = self.config.gone.iter().any(|domain| domain.as_str() == to);
             let condition = if gone { StreamCondition::HostGone } else { StreamCondition::HostUnknown };
@@ -501,6 +520,7 @@ impl Receiver {
             )
             .into());
         }
+        common.took();
         Ok(match incoming {
             Incoming::Stanza(stanza) => Some(S2sEvent::Stanza(stanza)),
             Incoming::Refused(reply) if common.phase() == Phase::Open => Some(S2sEvent::Reply(reply)),

@@ -1,0 +1,379 @@
+//! Stream management between servers (XEP-0198): what a stream has taken is kept until the other server says that it has it.
+//!
+//! When a stream ends, what is not acknowledged waits again, before what came later. If both servers know the stream by a name, the next
+//! stream to the domain asks first what had arrived on it, so that nothing goes twice; the other server may do the same, and then says by
+//! that what it has. The pair of domains waits until it is known: it is *in doubt*. Where nobody can tell, what is not acknowledged is
+//! sent once more, and may arrive twice.
+
+use alloc::boxed::Box;
+use alloc::collections::{BTreeMap, VecDeque};
+use alloc::vec::Vec;
+use core::mem;
+use core::time::Duration;
+
+use balcony_jid::{BareJid, Jid};
+use balcony_machine::{Instant, Ticket};
+use balcony_stanza::{ErrorCondition, StreamCondition, StreamError};
+use balcony_stream::Counts;
+use balcony_stream::s2s::S2sAnswer;
+
+use super::Federation;
+use super::event::{FederationEvent, StreamId};
+use super::link::{Link, Sending, Way};
+use super::peer::State;
+use super::queue::Item;
+
+/// Streams that are over and can be asked about, altogether, and those to and from one domain.
+const MOST: usize = 4_096;
+const MOST_OF_DOMAIN: usize = 16;
+/// How long they are known after their end. Twice as long as stanzas wait for a stream, and what they can't tell then is not asked.
+const KNOWN: Duration = Duration::from_secs(120);
+/// How long a stream on which others have us answer is waited for until they have stanzas counted.
+const UNCOUNTED: Duration = Duration::from_secs(1);
+/// How long until it is asked again what it has, if it has answered that this is no more than before.
+const AGAIN: Duration = Duration::from_secs(1);
+/// How often a stream may be lost with a stanza until that comes back: if the other server can tell what it has got, and otherwise.
+const LOSSES: u8 = 5;
+const UNCERTAIN_LOSSES: u8 = 1;
+
+/// A stream that is over, with what is known of it.
+#[derive(Debug)]
+struct Earlier {
+    /// The domains of others with which it was.
+    domains: Vec<BareJid>,
+    counts: Counts,
+    /// What we have sent on it and was not acknowledged, in order.
+    open: VecDeque<Sent>,
+    /// The stream that is to ask about it.
+    asked_on: Option<StreamId>,
+    until: Instant,
+}
+
+/// A stanza that was sent: from a domain of ours, to one of theirs, under its number.
+#[derive(Clone, Debug)]
+struct Sent {
+    ours: BareJid,
+    theirs: BareJid,
+    number: u64,
+}
+
+/// The streams that are over and can be asked about.
+#[derive(Debug, Default)]
+pub(super) struct EarlierStreams {
+    by_id: BTreeMap<Box<str>, Earlier>,
+    /// The oldest first.
+    order: VecDeque<Box<str>>,
+    /// How many stanzas have been numbered.
+    numbered: u64,
+}
+
+impl EarlierStreams {
+    /// A number for a stanza that is sent.
+    pub(super) fn number(&mut self) -> u64 {
+        self.numbered += 1;
+        self.numbered
+    }
+
+    fn add(&mut self, now: Instant, id: Box<str>, earlier: Earlier) {
+        let shared = |other: &Earlier| other.domains.iter().any(|domain| earlier.domains.contains(domain));
+        let of_domain = |id: &&Box<str>| self.by_id.get(*id).is_some_and(shared);
+        if self.order.iter().filter(of_domain).count() >= MOST_OF_DOMAIN
+            && let Some(oldest) = self.order.iter().find(of_domain).cloned()
+        {
+            self.remove(&oldest);
+        }
+        while let Some(oldest) = self.order.front().cloned()
+            && (self.order.len() >= MOST || self.by_id.get(&oldest).is_none_or(|old| old.until <= now))
+        {
+            self.remove(&oldest);
+        }
+        if self.by_id.insert(id.clone(), earlier).is_none() {
+            self.order.push_back(id);
+        }
+    }
+
+    fn remove(&mut self, id: &str) {
+        self.by_id.remove(id);
+        self.order.retain(|known| &**known != id);
+    }
+
+    fn get(&mut self, now: Instant, id: &str) -> Option<&mut Earlier> {
+        self.by_id.get_mut(id).filter(|earlier| now < earlier.until)
+    }
+}
+
+/// The domain of ours, and theirs, between which a stanza goes.
+fn domains(item: &Item) -> Option<(&str, &str)> {
+    let head = &item.stanza.head;
+    head.from.as_ref().zip(head.to.as_ref()).map(|(from, to)| (Jid::domainpart(from), Jid::domainpart(to)))
+}
+
+impl Federation {
+    /// What is under way in this pair of domains, and paid for, has become more, or less.
+    pub(super) fn under_way(&mut self, item: &Item, change: fn(usize, usize) -> usize) {
+        let Some((ours, theirs)) = domains(item) else { return };
+        if let Some(pair) = self.peers.get_mut(theirs).and_then(|peer| peer.pairs.get_mut(ours)) {
+            pair.under_way = change(pair.under_way, item.bytes);
+        }
+    }
+
+    /// Whether a stream may be given stanzas: not while it is being found out if they count on it.
+    pub(super) fn may_fill(&self, id: StreamId) -> bool {
+        super::link_of(&self.links, id).is_some_and(|link| {
+            let is_settling = link.connected().is_some_and(|stream| stream.connection.is_settling());
+            !is_settling && link.sending.counts_from.is_none()
+        })
+    }
+
+    /// Whether a pair has to wait, since another stream is to ask what has arrived of it.
+    pub(super) fn is_in_doubt(&self, ours: &BareJid, theirs: &BareJid, on: StreamId) -> bool {
+        let pair = self.peers.get(theirs).and_then(|peer| peer.pairs.get(ours));
+        let Some(id) = pair.and_then(|pair| pair.doubt.as_deref()) else { return false };
+        let asked_on = self.earlier.by_id.get(id).and_then(|earlier| earlier.asked_on);
+        asked_on.is_some_and(|other| other != on && self.is_asking(other, id))
+    }
+
+    /// Whether another stream may have taken the first of what waits in a pair, and can be asked about.
+    pub(super) fn has_known_doubt(&mut self, now: Instant, ours: &BareJid, theirs: &BareJid) -> bool {
+        let pair = self.peers.get(theirs).and_then(|peer| peer.pairs.get(ours));
+        let Some(id) = pair.and_then(|pair| pair.doubt.as_deref()) else { return false };
+        self.earlier.get(now, id).is_some()
+    }
+
+    /// Nobody is going to say what has arrived.
+    pub(super) fn forget_doubt(&mut self, theirs: &BareJid, ours: &BareJid) {
+        if let Some(pair) = self.peers.get_mut(theirs).and_then(|peer| peer.pairs.get_mut(ours)) {
+            pair.doubt = None;
+        }
+    }
+
+    fn is_asking(&self, stream: StreamId, id: &str) -> bool {
+        let link = super::link_of(&self.links, stream).filter(|link| !link.has_ended());
+        link.is_some_and(|link| link.sending.asks_about.as_deref() == Some(id))
+    }
+
+    /// A stream of ours begins: what it is to ask about, if anything.
+    pub(super) fn to_ask_about(
+        &mut self,
+        now: Instant,
+        ours: &BareJid,
+        theirs: &BareJid,
+        on: StreamId,
+    ) -> Option<(Box<str>, Counts)> {
+        let peer = self.peers.get(theirs)?;
+        let own = peer.pairs.get(ours).into_iter();
+        let in_doubt: Vec<Box<str>> =
+            own.chain(peer.pairs.values()).filter_map(|pair| pair.doubt.clone()).collect();
+        for id in in_doubt.into_iter().chain(peer.last.clone()) {
+            let asked_on = self.earlier.get(now, &id).and_then(|earlier| earlier.asked_on);
+            if asked_on.is_some_and(|other| self.is_asking(other, &id)) {
+                continue;
+            }
+            let Some(earlier) = self.earlier.get(now, &id) else { continue };
+            earlier.asked_on = Some(on);
+            let counts = earlier.counts.clone();
+            if let Some(link) = self.link(on) {
+                link.sending.asks_about = Some(id.clone());
+            }
+            return Some((id, counts));
+        }
+        None
+    }
+
+    /// Another server asks how many of its stanzas had come on an earlier stream, and says how many of ours had.
+    pub(super) fn asked_about(&mut self, now: Instant, on: StreamId, ticket: Ticket, id: &str, h: u32) {
+        let Some(proven) = self.link(on).and_then(|link| link.incoming()).map(|way| way.domains.clone())
+        else {
+            return;
+        };
+        // The other server has lost it, so it is over, whatever is still to come on it.
+        let is_it = |link: &Link| {
+            let stream = link.connected();
+            stream.is_some_and(|stream| stream.connection.managed_id() == Some(id))
+                && partners(&link.way).iter().any(|domain| proven.contains(domain))
+        };
+        let lost =
+            self.links.iter().find(|(other, link)| *other != on && is_it(link)).map(|(other, _)| other);
+        if let Some(lost) = lost {
+            let text = "the other end has opened another stream";
+            self.abort(now, lost, StreamError::new(StreamCondition::Conflict, text));
+            if self.link(lost).is_some() {
+                self.forget(now, lost);
+                self.events.push_back(FederationEvent::Close(lost));
+            }
+        }
+        let earlier = self.earlier.get(now, id);
+        let known = earlier.filter(|earlier| earlier.domains.iter().any(|domain| proven.contains(domain)));
+        let answer = known.map(|earlier| earlier.counts.h());
+        if answer.is_some() {
+            self.has_arrived(id, Some(h));
+        }
+        if let Some(connection) = self.link(on).and_then(Link::connection) {
+            // Misuse here means that the stream has given up waiting.
+            let _ = connection.answer(ticket, S2sAnswer::Earlier(answer));
+            self.ready.push(on);
+        }
+    }
+
+    /// It is known how many of our stanzas had arrived on an earlier stream, or nobody can tell: the rest is sent again.
+    fn has_arrived(&mut self, id: &str, h: Option<u32>) {
+        let Some(earlier) = self.earlier.by_id.get_mut(id) else { return };
+        let open = mem::take(&mut earlier.open);
+        // Of those that count as sent the first may be acknowledged since.
+        let before = (earlier.counts.unacknowledged() as usize).saturating_sub(open.len());
+        let arrived_at_all = h.and_then(|h| earlier.counts.acknowledged_by(h));
+        let arrived = (arrived_at_all.unwrap_or_default() as usize).saturating_sub(before);
+        let (mut ready, mut finding) = (Vec::new(), Vec::new());
+        for (place, Sent { ours, theirs, number }) in open.into_iter().enumerate() {
+            let Some(peer) = self.peers.get_mut(&theirs) else { continue };
+            let Some(pair) = peer.pairs.get_mut(&ours) else { continue };
+            let mut item = None;
+            if place < arrived {
+                item = pair.queue.remove(number);
+            } else if arrived_at_all.is_some() {
+                pair.queue.has_not_arrived(number);
+            }
+            if pair.doubt.as_deref() == Some(id) {
+                pair.doubt = None;
+            }
+            match pair.state {
+                State::Ready(on) if !ready.contains(&on) => ready.push(on),
+                State::Finding => finding.push((ours, theirs.clone())),
+                _ => {}
+            }
+            if let Some(item) = item {
+                self.bounds.release(&item.payer, item.bytes);
+                self.is_heard(&item);
+            }
+            self.arm_peer(&theirs);
+        }
+        for (ours, theirs) in finding {
+            let pair = self.peers.get_mut(&theirs).and_then(|peer| peer.pairs.get_mut(&ours));
+            let Some(pair) = pair.filter(|pair| pair.state == State::Finding) else { continue };
+            match pair.queue.is_empty() {
+                true => pair.state = State::Idle,
+                // It need not be looked for any more.
+                false => drop(self.sends_back(&ours, &theirs)),
+            }
+        }
+        for on in ready {
+            self.goes_on_writing(on);
+        }
+    }
+
+    /// The other server has answered what a stream of ours has asked about an earlier one.
+    pub(super) fn told_about(&mut self, id: StreamId, h: Option<u32>) {
+        if let Some(asked) = self.link(id).and_then(|link| link.sending.asks_about.take()) {
+            self.has_arrived(&asked, h);
+        }
+    }
+
+    /// It is settled whether stanzas count on a stream.
+    pub(super) fn managed(&mut self, id: StreamId) {
+        // What it has not answered by now it does not answer.
+        self.told_about(id, None);
+        if let Some(link) = self.link(id) {
+            link.sending.counts_from = None;
+        }
+        self.goes_on_writing(id);
+    }
+
+    /// A stream that others have opened is proven, and takes what goes back: they may have stanzas counted in a moment.
+    pub(super) fn may_be_managed(&mut self, now: Instant, id: StreamId) {
+        let is_offered = self.config.management;
+        let Some(link) = self.link(id).filter(|link| is_offered && link.sending.pairs.is_empty()) else {
+            return;
+        };
+        if link.connected().is_some_and(|stream| !stream.connection.counts_sent()) {
+            link.sending.counts_from.get_or_insert(now + UNCOUNTED);
+        }
+    }
+
+    /// So many more of what a stream has taken are in the hands of the other server.
+    pub(super) fn acked(&mut self, now: Instant, id: StreamId, count: u32) {
+        let Some(link) = self.link(id) else { return };
+        let sending = &mut link.sending;
+        sending.is_asked = false;
+        sending.asks_at = (count == 0).then_some(now + AGAIN);
+        let mut acked = Vec::new();
+        for _ in 0..count {
+            // The answer may be there before the owner has said that all is written.
+            let next = sending.unacked.pop_front();
+            let next = next.or_else(|| (!sending.batch.is_empty()).then(|| sending.batch.remove(0)));
+            acked.extend(next);
+        }
+        for item in &acked {
+            self.bounds.release(&item.payer, item.bytes);
+            self.under_way(item, usize::saturating_sub);
+            self.is_heard(item);
+        }
+        self.ask_what_has_come(now, id);
+        self.close_if_done(now, id);
+    }
+
+    /// Asks the other server what it has, if something is not acknowledged: once at a time, so that much traffic costs few questions.
+    pub(super) fn ask_what_has_come(&mut self, now: Instant, id: StreamId) {
+        let Some(link) = self.link(id).filter(|link| link.is_open()) else { return };
+        let Sending { unacked, is_asked, asks_at, .. } = &mut link.sending;
+        let has_to_wait = asks_at.is_some_and(|at| now < at);
+        *asks_at = asks_at.filter(|_| has_to_wait);
+        if unacked.is_empty() || *is_asked || has_to_wait {
+            return;
+        }
+        if link.connection().is_some_and(|connection| connection.request_ack(now)) {
+            link.sending.is_asked = true;
+            self.ready.push(id);
+        }
+    }
+
+    /// A stream is about to be forgotten: the other server may be asked, or may ask, what has arrived on it.
+    pub(super) fn note_earlier(&mut self, now: Instant, link: &Link) -> Option<Box<str>> {
+        let connection = &link.connected()?.connection;
+        let (id, counts) = (connection.managed_id()?, connection.counts()?.clone());
+        let id: Box<str> = Box::from(id);
+        let name = |name: &str| BareJid::from_parts(None, name).ok();
+        let sent = |item: &Item| {
+            let (ours, theirs) = domains(item)?;
+            Some(Sent { ours: name(ours)?, theirs: name(theirs)?, number: item.number? })
+        };
+        let open = link.sending.unacked.iter().chain(&link.sending.batch).filter_map(sent).collect();
+        let domains = partners(&link.way).to_vec();
+        for domain in domains.iter().filter(|_| connection.is_bidirectional()) {
+            if let Some(peer) = self.peers.get_mut(domain) {
+                peer.last = Some(id.clone());
+            }
+        }
+        let earlier = Earlier { domains, counts, open, asked_on: None, until: now + KNOWN };
+        self.earlier.add(now, id.clone(), earlier);
+        Some(id)
+    }
+
+    /// A stream is forgotten: what was not acknowledged and is to be sent again. What has been lost too often comes back.
+    pub(super) fn take_unacked(&mut self, sending: &mut Sending, is_known: bool) -> Vec<Item> {
+        let most = if is_known { LOSSES } else { UNCERTAIN_LOSSES };
+        let mut again = Vec::new();
+        for mut item in mem::take(&mut sending.unacked).into_iter().chain(mem::take(&mut sending.batch)) {
+            if item.number.is_none() {
+                again.push(item);
+                continue;
+            }
+            self.under_way(&item, usize::saturating_sub);
+            item.losses = item.losses.saturating_add(1);
+            if item.losses > most {
+                self.bounds.release(&item.payer, item.bytes);
+                self.give_back(item, ErrorCondition::RemoteServerTimeout);
+            } else {
+                again.push(item);
+            }
+        }
+        again
+    }
+}
+
+/// The domains of others that a stream is with.
+fn partners(way: &Way) -> &[BareJid] {
+    match way {
+        Way::Out(out) => core::slice::from_ref(&out.to),
+        Way::In(incoming) => &incoming.domains,
+    }
+}
