@@ -105,6 +105,13 @@ pub(super) struct Key {
     pub(super) is_counted: bool,
 }
 
+impl Pair {
+    /// Whether nothing waits, and nothing is on its way.
+    fn is_empty(&self) -> bool {
+        self.queue.is_empty() && self.under_way == 0
+    }
+}
+
 impl Peer {
     pub(super) fn new(now: Instant) -> Self {
         Peer {
@@ -130,7 +137,7 @@ impl Peer {
             && self.links.is_empty()
             && self.keys.is_empty()
             && self.incoming.is_empty()
-            && self.pairs.values().all(|pair| pair.queue.is_empty())
+            && self.pairs.values().all(Pair::is_empty)
     }
 
     /// Whether nothing but a failure is known of it.
@@ -139,7 +146,7 @@ impl Peer {
             && self.links.is_empty()
             && self.keys.is_empty()
             && self.incoming.is_empty()
-            && self.pairs.values().all(|pair| pair.queue.is_empty())
+            && self.pairs.values().all(Pair::is_empty)
     }
 
     /// When something has to be done about it even if nothing happens.

@@ -175,3 +175,10 @@ fn a_word_on_a_subscription_is_followed() {
         }
     }
 }
+
+// XEP-0198 §5 [SM24]: what a stream of the other side has taken, and has not acknowledged, is asked for on one of our own, and goes once.
+#[test]
+fn what_a_stream_of_the_other_side_has_taken() {
+    let steps = [Step::CutAfter(3_746), Step::Send(0, 0, 6), Step::Send(1, 0, 13)];
+    run(44, Trust::Plain, true, 400, &steps).unwrap();
+}
