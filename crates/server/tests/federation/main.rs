@@ -4,6 +4,7 @@
 
 mod bounds;
 mod hostile;
+mod managed;
 mod order;
 mod policy;
 mod reach;

@@ -1,0 +1,179 @@
+//! Stream management between servers (XEP-0198): what a stream has lost is sent again, and what has arrived is not.
+
+use core::time::Duration;
+
+use balcony_server::federation::StreamId;
+use balcony_stanza::ErrorCondition::{RemoteServerTimeout, ResourceConstraint};
+
+use crate::world::{Trust, World, config};
+
+fn two(trust: Trust) -> World {
+    World::new(1, vec![config(&["a.example"], trust), config(&["b.example"], trust)])
+}
+
+fn header(from: &str) -> String {
+    format!(
+        "<stream:stream from='{from}' to='a.example' version='1.0' xmlns='jabber:server' \
+         xmlns:db='jabber:server:dialback' xmlns:stream='http://etherx.jabber.org/streams'>"
+    )
+}
+
+/// What is after the first of these in a text, up to the next quote.
+fn after<'a>(text: &'a str, what: &str) -> &'a str {
+    text.split_once(what).unwrap().1.split('\'').next().unwrap()
+}
+
+/// A stream of `b.example` to `a.example` that a test plays by hand. It is proven.
+struct ByHand(StreamId);
+
+impl ByHand {
+    fn open(world: &mut World) -> ByHand {
+        let id = world.accept(0);
+        let said = world.exchange(0, id, &header("b.example"));
+        ByHand::prove(world, id, &said)
+    }
+
+    /// Its key is right, and the server of the domain says so. `said` has the header of the other end.
+    fn prove(world: &mut World, id: StreamId, said: &str) -> ByHand {
+        let stream = after(said, " id='");
+        let key = balcony_stream::s2s::dialback_key("secret of b.example", "a.example", "b.example", stream);
+        world.exchange(0, id, &format!("<db:result from='b.example' to='a.example'>{key}</db:result>"));
+        for _ in 0..10 {
+            world.exchange(0, id, " ");
+        }
+        ByHand(id)
+    }
+
+    fn says(&self, world: &mut World, bytes: &str) -> String {
+        world.exchange(0, self.0, bytes)
+    }
+}
+
+fn ask(id: &str) -> String {
+    format!("<resume xmlns='urn:xmpp:sm:3' previd='{id}' h='0'/>")
+}
+
+const ENABLE: &str = "<enable xmlns='urn:xmpp:sm:3' resume='true'/>";
+const MESSAGE: &str = "<message from='juliet@b.example/x' to='romeo@a.example'/>";
+
+// What is acknowledged waits no more, and nobody hears of it when its stream is lost.
+#[test]
+fn what_has_arrived_is_done() {
+    for trust in [Trust::Plain, Trust::Dialback, Trust::Certificates] {
+        let mut world = two(trust);
+        for n in 0..40 {
+            world.send(0, "romeo@a.example/x", "juliet@b.example", &n.to_string());
+        }
+        world.settle();
+        assert_eq!(world.servers[0].federation.waiting_bytes(), 0);
+        world.cut_all();
+        world.pass(Duration::from_secs(200));
+        assert_eq!((world.ids(1).len(), world.returned(0)), (40, vec![]));
+    }
+}
+
+// XEP-0198 §5 [SM15, SM16]: another server is told what has come on its stream, by its name; nobody else is, and learns nothing of it.
+#[test]
+fn only_its_own_server_can_ask_about_a_stream() {
+    let mut world = two(Trust::Plain);
+    let first = ByHand::open(&mut world);
+    let said = first.says(&mut world, ENABLE);
+    let id = after(&said, " id='").to_owned();
+    first.says(&mut world, &MESSAGE.repeat(3));
+    assert_eq!(world.servers[0].delivered.len(), 3);
+
+    // A stranger who has the name somehow, and has proven nothing, or another domain.
+    let stranger = world.accept(0);
+    world.exchange(0, stranger, &header("evil.example"));
+    let said = world.exchange(0, stranger, &ask(&id));
+    assert!(said.contains("<unexpected-request") && !said.contains(" h="), "{said}");
+
+    // The first stream is over when its server asks about it on the next one, whatever is still to come on it.
+    let next = ByHand::open(&mut world);
+    assert!(
+        next.says(&mut world, &ask("no such name")).starts_with("<failed xmlns='urn:xmpp:sm:3'><item-not")
+    );
+    for _ in 0..2 {
+        let said = next.says(&mut world, &ask(&id));
+        assert!(said.starts_with("<failed xmlns='urn:xmpp:sm:3' h='3'><item-not-found"), "{said}");
+        assert!(!world.servers[0].federation.knows(first.0));
+    }
+    first.says(&mut world, MESSAGE);
+    assert_eq!(world.servers[0].delivered.len(), 3);
+    // It counts anew, under another name, and the first is known for a while.
+    let said = next.says(&mut world, ENABLE);
+    assert!(said.starts_with("<enabled") && after(&said, " id='") != id, "{said}");
+    world.pass(Duration::from_secs(121));
+    let late = ByHand::open(&mut world);
+    let said = late.says(&mut world, &ask(&id));
+    assert!(said.starts_with("<failed xmlns='urn:xmpp:sm:3'><item-not-found"), "{said}");
+}
+
+// Another server that can't say what it has got, as Prosody, which gives and takes no names between servers: what it has not
+// acknowledged goes once more, or comes back if that can't be, with its id.
+#[test]
+fn what_nobody_can_tell_is_sent_once_more() {
+    for is_up in [true, false] {
+        let mut world = two(Trust::Plain);
+        let stream = world.accept(0);
+        let said = world.exchange(0, stream, &header("b.example"));
+        world.exchange(0, stream, "<bidi xmlns='urn:xmpp:bidi'/>");
+        let stream = ByHand::prove(&mut world, stream, &said);
+        stream.says(&mut world, "<enable xmlns='urn:xmpp:sm:3'/>");
+        world.send(0, "romeo@a.example/x", "juliet@b.example", "1");
+        world.send(0, "romeo@a.example/x", "juliet@b.example", "2");
+        let said = stream.says(&mut world, " ");
+        stream.says(&mut world, "<a xmlns='urn:xmpp:sm:3' h='1'/>");
+        assert!(said.contains("id='1'") && said.contains("id='2'"), "{said}");
+        world.servers[1].is_up = is_up;
+        let now = world.now;
+        world.servers[0].federation.broken(now, stream.0);
+        world.pass(Duration::from_secs(100));
+        match is_up {
+            true => assert_eq!((world.ids(1), world.returned(0)), (vec!["2"], vec![])),
+            false => {
+                assert_eq!((world.ids(1), world.returned(0)), (vec![], vec![("2", RemoteServerTimeout)]))
+            }
+        }
+        assert_eq!(world.servers[0].federation.waiting_bytes(), 0);
+    }
+}
+
+// What is under way counts among what waits for a domain, so that a server which acknowledges nothing costs no more than one that is away.
+#[test]
+fn what_is_under_way_is_bounded() {
+    let mut ours = config(&["a.example"], Trust::Certificates);
+    ours.limits.domain_bytes = 30_000;
+    let mut world = World::new(1, vec![ours, config(&["b.example"], Trust::Certificates)]);
+    world.send(0, "romeo@a.example/x", "juliet@b.example", "first");
+    world.settle();
+    world.servers[1].is_mute = true;
+    for n in 0..400 {
+        world.send(0, &format!("u{n}@a.example/x"), "juliet@b.example", &n.to_string());
+        world.settle();
+        assert!(world.servers[0].federation.waiting_bytes() <= 30_000);
+    }
+    let full = world.returned(0).iter().filter(|(_, condition)| *condition == ResourceConstraint).count();
+    assert!((200..400).contains(&full), "{full}");
+    world.pass(Duration::from_secs(300));
+    let late = world.returned(0).iter().filter(|(_, condition)| *condition == RemoteServerTimeout).count();
+    assert_eq!((late + full, world.servers[0].federation.waiting_bytes()), (400, 0));
+}
+
+// A server that shuts down ends a stream when what it has sent there is acknowledged.
+#[test]
+fn the_last_words_of_a_server_are_acknowledged() {
+    let mut world = two(Trust::Certificates);
+    world.send(0, "romeo@a.example/x", "juliet@b.example", "1");
+    world.settle();
+    world.servers[1].is_mute = true;
+    world.send(0, "romeo@a.example/x", "juliet@b.example", "2");
+    let now = world.now;
+    world.servers[0].federation.shutdown(now);
+    world.servers[0].federation.close(now);
+    world.settle();
+    assert_eq!(world.servers[0].federation.streams(), 1);
+    world.servers[1].is_mute = false;
+    world.settle();
+    assert_eq!((world.ids(1), world.servers[0].federation.streams()), (vec!["1", "2"], 0));
+}
