@@ -9,6 +9,9 @@ use serde::Serialize;
 use crate::failure::Failure;
 use crate::output::clock;
 
+/// Of `xml:lang`.
+const XML: &str = "http://www.w3.org/XML/1998/namespace";
+
 /// A message as it is printed.
 #[derive(Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct Message {
@@ -38,7 +41,7 @@ impl Message {
         let payload = minidom::Element::try_from(&payload).ok()?;
         // Of several languages that of the stanza.
         let is_own = |child: &&minidom::Element| {
-            child.language().is_none_or(|lang| Some(lang) == stanza.head.lang.as_deref())
+            child.attr_ns(XML, "lang").is_none_or(|lang| Some(lang) == stanza.head.lang.as_deref())
         };
         let text = |name| {
             let all = || payload.children().filter(|child| child.is(name, ns::CLIENT));
