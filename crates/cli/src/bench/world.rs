@@ -151,7 +151,6 @@ impl World {
         let server = common.pid.map(Process::other).transpose()?;
         let mut config = Connector::new(&Jid::from(first), connect)?.config;
         config.stream.management = Management::Off;
-        config.stream.upgrade = false;
         if direct {
             config.stream.tls = TlsPolicy::Direct;
         }
