@@ -111,7 +111,7 @@ impl BlockingClient {
         block_on(self.client.next())
     }
 
-    /// Waits for the next event, but no longer than this, and not when somebody wakes it, or has done so since the last time.
+    /// Waits for the next event, of whatever kind, but no longer than this, and not when somebody wakes it, or has done so since the last time.
     ///
     /// # Errors
     ///

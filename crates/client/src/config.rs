@@ -33,9 +33,11 @@ pub struct ClientConfig {
     /// Milliseconds from the start of 1970 (UTC) to the start of the clock that the client is given. Messages that are sent again in
     /// another session say when they were sent first (XEP-0203), if this is known.
     pub clock_start: Option<u64>,
-    /// What the client says of itself to those who ask: whoever has its full address, since the machine knows nobody. An
-    /// [`Agent`](crate::Agent) with the same value as an extension knows [who may](crate::Discovery). `None`: such requests are like all
-    /// others.
+    /// What the client says of itself to those who ask: all who have its full address and whom the server lets through, since the machine
+    /// knows no contacts. They learn by that that it is online. An [`Agent`](crate::Agent) with the same value as an extension, beside a
+    /// [`Roster`](crate::Roster), knows [who may](crate::Discovery); a machine without one that is not to be found by strangers has `None`
+    /// here, and such requests are like all others: they get what the server says where nobody is. Unless it is said otherwise it is a
+    /// program of the name Balcony.
     pub discovery: Option<crate::Discovery>,
     /// Whether requests that [`discovery`](ClientConfig::discovery) does not answer come to the owner as [`MachineEvent::Stanza`](crate::MachineEvent::Stanza), to
     /// be answered there. Otherwise the machine refuses them with `service-unavailable`, since every request must be

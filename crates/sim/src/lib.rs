@@ -29,6 +29,9 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
+//! Beside this crate a test needs `balcony`, or `balcony-client`, which have the types of a client, such as `Iq` and `Message`; with
+//! `balcony` they are `balcony::{AgentEvent, Iq, Message}`. `Chunks::random(seed)` has the network cut what it carries anywhere.
+//!
 //! Below it a [`World`] has a server with clients that are driven step by step, whose store may be slow, and which may crash; a [`Pair`] joins
 //! the two ends of one stream. A [`Network`] is several servers, with links between them that break.
 //!
@@ -85,3 +88,8 @@ pub use world::{External, Peer, World};
 #[cfg(all(doctest, feature = "world"))]
 #[doc = include_str!("../../../README.md")]
 struct Readme;
+
+/// The same for that of this crate.
+#[cfg(all(doctest, feature = "world", feature = "proptest"))]
+#[doc = include_str!("../README.md")]
+struct OwnReadme;
