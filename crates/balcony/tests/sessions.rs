@@ -114,15 +114,18 @@ fn a_session_keeps_its_age() {
         let client = Client::builder("juliet@localhost/balcony").password("j").connect(&at.to_string());
         let mut client = client.trust_pem(pem.0.as_bytes()).start().await.unwrap();
         while !matches!(event(&mut client).await, Event::Online(_)) {}
-        let begun = std::time::Instant::now();
         client.send(Message::chat("juliet@localhost".parse().unwrap()).body("x")).await.unwrap();
         while !matches!(event(&mut client).await, Event::Message(_)) {}
-        std::thread::sleep(Duration::from_millis(300));
+        let none =
+            timeout(&DefaultRuntime::default(), Duration::from_millis(300), std::future::pending::<()>())
+                .await;
+        assert_eq!(none, None);
+        let age = server.sessions().await[0].age;
+        assert!(age >= Duration::from_millis(300));
         server.shutdown().await;
         // It does not come back.
         let kept = taken(&store);
         assert_eq!((kept.len(), kept[0].content.version), (1, 2));
-        let age = begun.elapsed();
         for (session, least) in [(kept[0].clone(), age), (of_version_1(kept[0].clone()), Duration::ZERO)] {
             let server = serve_with(&store, vec![session], &pem, "127.0.0.1:0".parse().unwrap());
             let listed = server.sessions().await;

@@ -202,7 +202,7 @@ impl Federation {
         match (serves, self.enabled, certificate) {
             (false, ..) => None,
             (_, Some(false), _) => Some("the configuration says so".into()),
-            (.., Ok(certificate)) => self.reason(settings, &[domain.clone()], &certificate).err(),
+            (.., Ok(certificate)) => self.reason(settings, core::slice::from_ref(domain), &certificate).err(),
             _ => None,
         }
     }

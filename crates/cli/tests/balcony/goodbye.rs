@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use balcony_stanza::{Kind, PresenceType};
 
-use crate::witness::{polite, witness};
+use crate::witness::witness;
 use crate::world::{PASSWORD, PATIENCE, World};
 
 /// Waits until nobody is connected any more.
