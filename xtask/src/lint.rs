@@ -5,6 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::enums;
+use crate::features;
 use crate::links;
 use crate::run::{Result, root};
 use crate::source::{code, has_docs, has_word};
@@ -14,7 +15,8 @@ pub(crate) const HELP: &str = "\
 Checks the tiers (docs/architecture.md). Tiers 0 to 3: no clock, socket, file, thread, environment or
 randomness outside of tests, #![no_std] and #![forbid(unsafe_code)]. All: the workspace's lints, and no
 dependency on a higher tier. Each source file of the project, tests and tools too, begins with //! docs. And
-each public enum of a library is #[non_exhaustive], or docs/enums.md says why it is not. Links from page to page lead somewhere.";
+each public enum of a library is #[non_exhaustive], or docs/enums.md says why it is not. Links from page to page lead somewhere.
+The docs of each library have a table of its features.";
 
 /// What a protocol crate must not name, and what it does instead.
 const FORBIDDEN: &[(&str, &str)] = &[
@@ -62,16 +64,18 @@ pub(crate) fn main(args: &[String]) -> Result {
     }
     let mut findings = Vec::new();
     folders(&mut findings)?;
-    let mut files = 0;
+    let (mut files, mut rows) = (0, 0);
     for known in CRATES {
         let manifest = read(&root().join("crates").join(known.name).join("Cargo.toml"))?;
         check_manifest(known, &manifest, &mut findings);
+        rows += features::check(known.name, &manifest, &mut findings)?;
         if known.tier <= LAST_PURE_TIER {
             files += sources(known, &mut findings)?;
         }
     }
     println!("lint: {} source files in all, for their docs", documented(&mut findings)?);
     println!("lint: {} public enums of libraries", enums::check(&mut findings)?);
+    println!("lint: {rows} features of libraries, for the tables in their docs");
     println!("lint: {} links from page to page", links::check(&mut findings)?);
     println!("lint: {} manifests and {files} source files of tiers 0 to {LAST_PURE_TIER}", CRATES.len());
     for known in CRATES.iter().filter(|known| known.tier <= LAST_PURE_TIER && known.std == Std::Always) {

@@ -11,6 +11,7 @@ mod compare;
 mod dice;
 mod elf;
 mod enums;
+mod features;
 mod federate;
 mod figures;
 mod firmware;

@@ -24,6 +24,16 @@
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! # Features
+//!
+//! | feature | what it brings |
+//! |---|---|
+//! | `client` (on) | clients |
+//! | `server` (on) | servers |
+//! | `async-std` (on) | runs tasks on async-std |
+//! | `smol` | runs tasks on smol |
+//! | `dns` (on) | finds servers by the SRV records of their domain (RFC 6120 section 3.2.1) |
 #![forbid(unsafe_code)]
 // Adapters are where clocks and sockets live.
 #![allow(clippy::disallowed_methods, clippy::disallowed_types)]

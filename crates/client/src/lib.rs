@@ -18,6 +18,17 @@
 //!
 //! Where to connect to is decided by [`Endpoint`] and [`srv`] (for WebSockets [`host_meta`]), when to try again by [`Backoff`], and [`Pump`] puts buffers
 //! around a client so that an adapter has only to read, write and wait; all are pure as well.
+//!
+//! # Features
+//!
+//! | feature | what it brings |
+//! |---|---|
+//! | `downgrade` | finds out if somebody has changed what the server offers (XEP-0474, XEP-0515). Part of `tls`; who brings TLS of their own turns it on |
+//! | `upgrade` | gives servers keys for stronger hashes (XEP-0480) |
+//! | `fast` | logs in by tokens (XEP-0484) |
+//! | `tls` (on) | TLS by rustls, which needs std. Without it `StartTls` comes up, and the caller brings its own TLS |
+//! | `websocket` | streams on WebSockets (RFC 7395) |
+//! | `minidom` | what stanzas hold as types that are made of `minidom::Element`, such as those of the package `xmpp-parsers`. Needs std |
 #![cfg_attr(not(feature = "tls"), no_std)]
 #![forbid(unsafe_code)]
 

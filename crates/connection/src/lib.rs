@@ -17,6 +17,14 @@
 //!
 //! Without the feature `tls` (on by default) the crate is `no_std`. Without it, or without a configuration for TLS, the event
 //! `StartTls` of the stream comes up to the caller, who runs TLS below and calls [`Connection::secured`].
+//!
+//! # Features
+//!
+//! | feature | what it brings |
+//! |---|---|
+//! | `tls` (on) | TLS by rustls, which needs std. Without it the caller brings its own |
+//! | `look` | streams that only look at what a server offers |
+//! | `websocket` | XMPP on WebSockets (RFC 7395) |
 #![cfg_attr(not(feature = "tls"), no_std)]
 #![forbid(unsafe_code)]
 

@@ -45,6 +45,13 @@
 //! The feature `unicode`, on by default, brings tables of character properties. Without it, ASCII addresses behave the same, upper
 //! case included, and all others are refused with [`Reason::NoUnicode`]. The feature `jid` adds conversions from and to the
 //! types of the `jid` package.
+//!
+//! # Features
+//!
+//! | feature | what it brings |
+//! |---|---|
+//! | `unicode` (on) | addresses outside ASCII. Without it they are refused, and the crate has no dependencies |
+//! | `jid` | conversions from and to the types of the `jid` package |
 #![no_std]
 #![forbid(unsafe_code)]
 

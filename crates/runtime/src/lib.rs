@@ -10,6 +10,15 @@
 //!
 //! A [`ConnectedClient`] has no task: it gives bytes and the time to a [`balcony_client::ClientMachine`] while its owner waits for one of its
 //! methods.
+//!
+//! # Features
+//!
+//! | feature | what it brings |
+//! |---|---|
+//! | `client` (on) | clients |
+//! | `server` (on) | servers |
+//! | `dns` | finds servers by the SRV records of their domain (RFC 6120 section 3.2.1) |
+//! | `futures-io` | makes sockets of what speaks the traits of futures-io |
 #![forbid(unsafe_code)]
 // Adapters are where clocks and sockets live.
 #![allow(clippy::disallowed_methods, clippy::disallowed_types)]

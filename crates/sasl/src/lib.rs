@@ -44,6 +44,13 @@
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! # Features
+//!
+//! | feature | what it brings |
+//! |---|---|
+//! | `sha512` (on) | SCRAM-SHA-512 |
+//! | `unicode` (on) | passwords outside ASCII, prepared by SASLprep (RFC 4013). Without it they are refused |
 #![no_std]
 #![forbid(unsafe_code)]
 

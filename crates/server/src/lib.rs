@@ -37,6 +37,13 @@
 //! assert!(String::from_utf8(out)?.contains("</stream:error></stream:stream>"));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
+//!
+//! # Features
+//!
+//! | feature | what it brings |
+//! |---|---|
+//! | `tls` (on) | TLS by rustls, which needs std. Without it streams go in the clear, for devices behind something that protects them |
+//! | `websocket` | clients on WebSockets (RFC 7395) |
 #![cfg_attr(not(feature = "tls"), no_std)]
 #![forbid(unsafe_code)]
 

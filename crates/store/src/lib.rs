@@ -38,6 +38,12 @@
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! # Features
+//!
+//! | feature | what it brings |
+//! |---|---|
+//! | `postgres` | accounts in PostgreSQL instead of a file |
 #![forbid(unsafe_code)]
 
 extern crate alloc;

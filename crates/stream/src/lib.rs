@@ -36,6 +36,15 @@
 //!
 //! All transitions stand in one table, [`TRANSITIONS`](state::TRANSITIONS), with the roles that take each; `docs/stream.md`
 //! draws them.
+//!
+//! # Features
+//!
+//! | feature | what it brings |
+//! |---|---|
+//! | `downgrade` | clients that find out if somebody has changed what their server offers (XEP-0474, XEP-0515) |
+//! | `fast` | clients that log in by tokens (XEP-0484) |
+//! | `look` | streams that only look at what a server offers |
+//! | `upgrade` | clients that give servers keys for stronger hashes (XEP-0480) |
 #![no_std]
 #![forbid(unsafe_code)]
 

@@ -35,6 +35,13 @@
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! # Features
+//!
+//! | feature | what it brings |
+//! |---|---|
+//! | `native-roots` | the certificate authorities that the operating system trusts |
+//! | `rcgen` | certificates for development |
 #![forbid(unsafe_code)]
 
 extern crate alloc;

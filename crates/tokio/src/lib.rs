@@ -45,6 +45,14 @@
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! # Features
+//!
+//! | feature | what it brings |
+//! |---|---|
+//! | `client` (on) | clients |
+//! | `server` (on) | servers |
+//! | `dns` (on) | finds servers by the SRV records of their domain (RFC 6120 section 3.2.1) |
 #![forbid(unsafe_code)]
 // Adapters are where clocks and sockets live.
 #![allow(clippy::disallowed_methods, clippy::disallowed_types)]

@@ -46,6 +46,12 @@
 //! assert!(element.root().is("query", version::NS));
 //! assert_eq!(Software::read(element.root()), Some(software));
 //! ```
+//!
+//! # Features
+//!
+//! | feature | what it brings |
+//! |---|---|
+//! | `host-meta` | where a domain's WebSockets are (XEP-0156), for clients that can look up no SRV records. It brings a JSON parser |
 #![no_std]
 #![forbid(unsafe_code)]
 

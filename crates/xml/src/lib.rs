@@ -13,6 +13,12 @@
 //! predefined ones. There is no schema, and no prefix has a meaning.
 //!
 //! With the feature `minidom` (needs `std`), elements convert to `minidom::Element` and back.
+//!
+//! # Features
+//!
+//! | feature | what it brings |
+//! |---|---|
+//! | `minidom` | conversions between elements and `minidom::Element`. Needs std |
 #![no_std]
 #![forbid(unsafe_code)]
 
