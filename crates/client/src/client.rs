@@ -27,6 +27,53 @@ use crate::services;
 use crate::session::Session;
 
 /// One account's connection to its server. See the [crate]. `Debug` shows nothing of what was sent or has come.
+///
+/// 1. **What has happened goes in**: bytes with [`advance`](ClientMachine::advance), their end with [`eof`](ClientMachine::eof),
+///    [`tick`](ClientMachine::tick) at the [`deadline`](ClientMachine::deadline), and the [`answer`](ClientMachine::answer) to what was asked.
+/// 2. **What the owner wants**: [`send`](ClientMachine::send), [`request`](ClientMachine::request), [`close`](ClientMachine::close), and
+///    [`wake`](ClientMachine::wake) and [`set_active`](ClientMachine::set_active) on devices.
+/// 3. **What comes of it**: bytes to be written, which each of these appends to the owner's buffer, and events. One is returned at a time:
+///    call `advance` again, with no more bytes too, until it wants input.
+/// 4. **Looking**: [`jid`](ClientMachine::jid), [`features`](ClientMachine::features), [`is_resumable`](ClientMachine::is_resumable);
+///    and when the connection is over [`into_session`](ClientMachine::into_session), of which [`resuming`](ClientMachine::resuming) makes the next one.
+///
+/// The whole loop on a socket that blocks, without the deadline, for which the socket needs a time-out; a [`Pump`](crate::Pump) has the buffers in it:
+///
+/// ```no_run
+/// use std::io::{Read, Write};
+/// use std::net::TcpStream;
+/// use balcony_client::{ClientConfig, ClientMachine, MachineEvent, Presence};
+/// use balcony_machine::{Instant, Progress, Seed};
+///
+/// fn run(config: ClientConfig, seed: &Seed, mut socket: TcpStream) -> Result<(), Box<dyn std::error::Error>> {
+///     let start = std::time::Instant::now();
+///     let now = || Instant::ZERO + start.elapsed();
+///     let mut client = ClientMachine::new(config, seed, now());
+///     let (mut bytes, mut out) = (Vec::new(), Vec::new());
+///     loop {
+///         let mut input = bytes.as_slice();
+///         loop {
+///             match client.advance(now(), &mut input, &mut out)? {
+///                 Progress::Event(MachineEvent::Ask(ticket, ask)) => client.answer(ticket, balcony_client::answer(ask))?,
+///                 Progress::Event(MachineEvent::Online(_)) => {
+///                     client.send(now(), &Presence::default().to_stanza(), &mut out)?;
+///                 }
+///                 Progress::Event(event) => println!("{event:?}"),
+///                 Progress::Closed => return Ok(socket.write_all(&out)?),
+///                 Progress::NeedInput | Progress::Blocked(_) => break,
+///             }
+///         }
+///         socket.write_all(&out)?;
+///         out.clear();
+///         bytes.resize(4096, 0);
+///         let length = socket.read(&mut bytes)?;
+///         bytes.truncate(length);
+///         if length == 0 {
+///             client.eof(now(), &mut out)?;
+///         }
+///     }
+/// }
+/// ```
 pub struct ClientMachine {
     config: ClientConfig,
     /// On the heap: it is large, and a client is moved from hand to hand, on a stack that may be small.
