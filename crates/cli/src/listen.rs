@@ -159,7 +159,12 @@ impl Listener {
             note(&format!("{reason}; connecting again in {} s", wait.as_secs() + 1));
             tokio::select! {
                 () = tokio::time::sleep(wait) => {}
-                () = stop.asked() => return Ok(()),
+                () = stop.asked() => {
+                    if let Some(session) = &mut session {
+                        session.end(stop).await;
+                    }
+                    return Ok(());
+                }
             }
         }
     }

@@ -195,6 +195,21 @@ impl Session {
         self.client.start_close();
     }
 
+    /// Ends a session without a connection, if the server keeps it and can be reached soon. Otherwise it ends by itself, which nobody here can
+    /// change.
+    pub(crate) async fn end(&mut self, stop: &mut Stop) {
+        if !self.client.machine().is_resumable() {
+            return;
+        }
+        let reconnected = tokio::select! {
+            reconnected = tokio::time::timeout(SOON, self.client.reconnect()) => matches!(reconnected, Ok(Ok(_))),
+            () = stop.asked() => false,
+        };
+        if reconnected {
+            let _ = self.close(stop).await;
+        }
+    }
+
     /// Leaves, and waits until the stream has been closed, but not for long.
     pub(crate) async fn close(&mut self, stop: &mut Stop) -> Result<(), Failure> {
         let closed = async {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use balcony_stanza::{Kind, PresenceType};
 
+use crate::network::Cable;
 use crate::witness::witness;
 use crate::world::{PASSWORD, PATIENCE, World};
 
@@ -85,5 +86,27 @@ fn a_listener_without_a_reader_says_goodbye() {
     let ended = listener.wait();
     assert_eq!(ended.status, Some(1), "{ended:?}");
     assert!(ended.stderr.contains("cannot print"), "{ended:?}");
+    nobody_is_left(&world);
+}
+
+// XEP-0198 §5: a listener that waits to connect again, and is told to end, ends the session that waits for it.
+#[test]
+fn a_listener_that_waits_ends_its_session() {
+    let world = World::new();
+    world.account("romeo");
+    let server = world.serve(&[]);
+    let cable = Cable::to(&server.address);
+    let listener = world.listen_at(&cable.address, "romeo@localhost/x", &[]);
+    cable.cut();
+    // Long enough to be told.
+    let is_long = |line: &str| {
+        let wait = line.split(" again in ").nth(1).and_then(|rest| rest.strip_suffix(" s"));
+        wait.is_some_and(|seconds| seconds.parse::<u32>().unwrap() >= 5)
+    };
+    while !is_long(&listener.stderr_with("connecting again in ")) {}
+    assert!(world.run(&["user", "sessions"]).stdout.contains("romeo@localhost/x"));
+    cable.mend();
+    listener.signal("INT");
+    listener.wait().succeeded();
     nobody_is_left(&world);
 }
