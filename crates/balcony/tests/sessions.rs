@@ -117,7 +117,7 @@ fn a_session_keeps_its_age() {
         client.send(Message::chat("juliet@localhost".parse().unwrap()).body("x")).await.unwrap();
         while !matches!(event(&mut client).await, Event::Message(_)) {}
         let none =
-            timeout(&DefaultRuntime::default(), Duration::from_millis(300), std::future::pending::<()>())
+            timeout(&DefaultRuntime::default(), Duration::from_millis(300), core::future::pending::<()>())
                 .await;
         assert_eq!(none, None);
         let age = server.sessions().await[0].age;
