@@ -124,8 +124,9 @@ fn enable(
         return StanzaError::new(ErrorCondition::ItemNotFound, "there is no push service at this address")
             .into();
     }
+    let uptime = context.server().uptime();
     let known = context.state();
-    let registration = Registration::new(known.next(), resource, asked);
+    let registration = Registration::new(known.next(uptime), resource, asked);
     if asked.node.as_ref().is_some_and(|node| node.len() > NODE)
         || registration.options.as_bytes().len() > push.options
     {

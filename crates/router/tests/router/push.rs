@@ -4,7 +4,7 @@ use core::time::Duration;
 
 use balcony_router::extension::Extensions;
 use balcony_router::extension::push::Push;
-use balcony_router::{Effect, Level, Restoring, SessionId};
+use balcony_router::{Answer, Ask, Effect, Level, Restoring, SessionId};
 use balcony_stanza::{ErrorCondition, ErrorType, IqType, Kind, MessageType, Stanza, StanzaError};
 use balcony_xep::csi::ClientState;
 use balcony_xep::push::{Publish, Summary};
@@ -644,6 +644,29 @@ fn a_late_answer_is_not_for_the_next_registration() {
         }
         assert_eq!(registered(&world), ["push.example.org x"]);
     }
+}
+
+// The same if the account was loaded again in between, because the store has refused a change: what is known then says nothing of
+// registrations that are gone.
+#[test]
+fn a_late_answer_is_not_for_the_next_registration_of_an_account_that_was_loaded_again() {
+    let (mut world, romeo, phone) = world();
+    detach(&mut world, phone);
+    let pushes = remote(&world.send(romeo, chat("one")));
+    resume(&mut world, phone, 0);
+    world.send(phone, disable(&format!("jid='{SERVICE}'")));
+    world.at_once = false;
+    let effects = world.send(phone, crate::world::roster_set("<item jid='nurse@example.com'/>"));
+    let [ticket] = crate::world::tickets(&effects)[..] else { panic!("{effects:?}") };
+    world.at_once = true;
+    let effects = world.answer(ticket, Answer::Refused);
+    assert!(effects.iter().any(|effect| matches!(effect, Effect::Ask { ask: Ask::Load { .. }, .. })));
+    world.now = world.now + Duration::from_secs(1);
+    world.send(phone, enable(SERVICE, "x", ""));
+    assert_eq!(registered(&world), ["push.example.org x"]);
+    let effects = refuses(&mut world, &pushes[0], ErrorCondition::ItemNotFound);
+    assert!(!has_line(&effects, "is disabled"), "{effects:?}");
+    assert_eq!(registered(&world), ["push.example.org x"]);
 }
 
 #[derive(Clone, Debug)]

@@ -7,6 +7,8 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 
+use core::time::Duration;
+
 use balcony_jid::Jid;
 use balcony_machine::{Instant, RecordReader, RecordWriter};
 use balcony_stanza::{Payload, Stanza};
@@ -45,9 +47,10 @@ impl Registrations {
         Registrations { by_key, next: last.map_or(0, |last| last.saturating_add(1)) }
     }
 
-    /// The number for another one.
-    pub(super) const fn next(&self) -> u64 {
-        self.next
+    /// The number for another one, by how long the server has run: if the account was loaded again those that are gone have left no trace
+    /// of theirs here, and what was sent for them may still be on its way.
+    pub(super) fn next(&self, uptime: Duration) -> u64 {
+        self.next.max(u64::try_from(uptime.as_nanos()).unwrap_or(0))
     }
 
     /// Adds one, or puts it in the place of that with the same key.
