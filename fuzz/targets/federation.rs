@@ -201,6 +201,10 @@ impl World {
                             self.server.unreachable(self.now, id, &unreachable, &mut next);
                         }
                     }
+                    Action::Ask(ticket, Ask::Holders { collection, after, limit }) => {
+                        let holders = self.kept.holders(collection, after.as_ref(), limit);
+                        self.server.answer(self.now, ticket, Answer::Holders(Some(holders)), &mut next);
+                    }
                     Action::Ask(_, Ask::Stream(_) | Ask::Sessions { .. }) => panic!("there are no clients"),
                     Action::Notice(..) | Action::Removed(..) | Action::Abandoned(_) | Action::Log(..) => {}
                 }

@@ -277,6 +277,10 @@ impl World {
                     Action::Ask(ticket, Ask::Sessions { .. }) => {
                         self.server.answer(self.now, ticket, Answer::Sessions(false), &mut next);
                     }
+                    Action::Ask(ticket, Ask::Holders { collection, after, limit }) => {
+                        let holders = self.kept.holders(collection, after.as_ref(), limit);
+                        self.server.answer(self.now, ticket, Answer::Holders(Some(holders)), &mut next);
+                    }
                     Action::Close(id) => {
                         assert!(!self.closed.contains(&id), "closed twice");
                         self.closed.push(id);

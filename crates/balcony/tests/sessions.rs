@@ -170,3 +170,40 @@ fn who_logs_out_ends_its_token() {
         server.shutdown().await;
     });
 }
+
+// RFC 6121 §3: what an account has said about a subscription and may not have reached its contact is said again when the server starts,
+// though nobody of the account comes, and its program does nothing for that.
+#[test]
+fn what_a_contact_did_not_hear_is_said_again() {
+    use balcony_router::{Content, DocumentEdit, collections::OWED};
+    use balcony_store::{Edit, Owner};
+
+    balcony::block_on(async {
+        let (_folder, store) = store();
+        let nurse: BareJid = "nurse@localhost".parse().unwrap();
+        let credentials = Credentials::derive("n", b"salt of sixteen!", MIN_ITERATIONS).unwrap();
+        store.create(&nurse, credentials).unwrap();
+        // Juliet has asked to see the nurse, and the server was killed before the nurse had it.
+        let juliet = Owner::Account("juliet@localhost".parse().unwrap());
+        let since = u64::try_from(std::time::UNIX_EPOCH.elapsed().unwrap().as_millis()).unwrap();
+        let content = Content { version: 1, bytes: format!("subscribe {since}").into_bytes().into() };
+        let key = "to nurse@localhost".into();
+        let owed = DocumentEdit { collection: OWED.into(), key, content: Some(content) };
+        assert!(store.edit(&juliet, None, vec![Edit::Document(owed)]).unwrap());
+        let (certificate, key) = test_certificate("localhost").unwrap();
+        let pem = (certificate, key.expose().clone());
+        let server = serve(&store, &pem, "127.0.0.1:0".parse().unwrap());
+        let at = server.local_addrs()[0].to_string();
+        let client = Client::builder("nurse@localhost/balcony").password("n").connect(&at);
+        let mut client = client.trust_pem(pem.0.as_bytes()).start().await.unwrap();
+        let asked = loop {
+            match event(&mut client).await {
+                Event::Presence(presence) if presence.kind() == PresenceType::Subscribe => break presence,
+                _ => {}
+            }
+        };
+        assert_eq!(asked.from().unwrap().to_string(), "juliet@localhost");
+        client.close().await.unwrap();
+        server.shutdown().await;
+    });
+}

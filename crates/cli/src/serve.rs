@@ -9,7 +9,6 @@ use std::time::SystemTime;
 
 use balcony_jid::BareJid;
 use balcony_machine::Secret;
-use balcony_router::collections::OWED;
 use balcony_sasl::{Hash, Mechanism};
 use balcony_store::{Store, Worker, WorkerConfig};
 use balcony_stream::TlsPolicy;
@@ -172,7 +171,6 @@ async fn serve(
     // Last, since they are kept no more then.
     let server = server.sessions(now(), sessions(&storage.store, &domains).await);
     let server = server.start().map_err(|error| Failure::new(error.to_string()))?;
-    let owing = tokio::spawn(say_again(storage.store.clone(), server.clone()));
     let controlled = Controlled { worker, server: server.clone(), domains: domains.clone() };
     let control = control.map(|socket| tokio::spawn(socket.serve(controlled)));
     let started = Started {
@@ -249,7 +247,6 @@ async fn serve(
         }
     };
     drop(hold);
-    owing.abort();
     tracing::info!(target: "balcony", "closing all streams; Ctrl-C again exits at once");
     if let Some(control) = control {
         control.abort();
@@ -274,28 +271,6 @@ async fn sessions(store: &Store, domains: &Arc<[BareJid]>) -> Vec<SavedSession> 
         Err(error) => {
             tracing::error!(target: "balcony", "sessions of before can't go on: {error}");
             Vec::new()
-        }
-    }
-}
-
-/// Has accounts say again what they have said about subscriptions and may not have reached their contacts, when a crash or the network
-/// came between.
-async fn say_again(store: Store, server: ServerHandle) {
-    const PAGE: usize = 1000;
-    let mut after = None;
-    loop {
-        let (store, from) = (store.clone(), after.clone());
-        let page = tokio::task::spawn_blocking(move || store.holders(OWED, from.as_ref(), PAGE)).await;
-        match page.map_err(|error| error.to_string()).and_then(|page| page.map_err(|error| error.to_string()))
-        {
-            Ok(accounts) if accounts.is_empty() => return,
-            Ok(accounts) => {
-                after = accounts.last().cloned();
-                server.say_again(accounts).await;
-            }
-            Err(error) => {
-                return tracing::error!(target: "balcony", "cannot find out whose subscriptions others may not have heard of: {error}");
-            }
         }
     }
 }

@@ -76,6 +76,14 @@ impl Memory {
             .filter_map(move |((name, key), content)| (name == collection).then_some((&**key, content)))
     }
 
+    /// Up to `limit` accounts that have documents in this collection, in the order of their names, behind `after`.
+    #[must_use]
+    pub fn holders(&self, collection: &str, after: Option<&BareJid>, limit: usize) -> Vec<BareJid> {
+        let holds = |account: &&BareJid| self.documents(account, collection).next().is_some();
+        let behind = |account: &&BareJid| after.is_none_or(|after| *account > after);
+        self.accounts.keys().filter(behind).filter(holds).take(limit).cloned().collect()
+    }
+
     /// The entries of one of an account's logs, the oldest first.
     pub fn entries(&self, account: &BareJid, log: &str) -> impl Iterator<Item = &Entry> {
         let account = self.accounts.get(account).into_iter();

@@ -262,13 +262,6 @@ impl ServerHandle {
         self.with(move |machine, now| machine.send(now, stanza)).await.unwrap_or(Err(SendError::Ended))
     }
 
-    /// Has these accounts say again what they have said about subscriptions and may not have reached their contacts; see
-    /// [`balcony_server::Server::say_again`]. To be called once, when the server has started.
-    pub async fn say_again(&self, accounts: Vec<BareJid>) {
-        // A server that has ended says nothing.
-        let _ = self.with(move |machine, now| machine.say_again(now, accounts)).await;
-    }
-
     /// All sessions; none of a server that has ended. They are listed a few hundred at a time, so that a large server does not stop for
     /// it: who comes or goes meanwhile may be in the list or not.
     pub async fn sessions(&self) -> Vec<SessionInfo> {

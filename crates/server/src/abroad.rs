@@ -53,12 +53,6 @@ impl Place {
 }
 
 impl Server {
-    /// Has these accounts say again what they owe their contacts: those that have documents in
-    /// [`OWED`](balcony_router::collections::OWED) when the server starts. They do so one after another, as time goes by.
-    pub fn say_again(&mut self, now: Instant, accounts: impl IntoIterator<Item = BareJid>) {
-        self.router.say_again(now, accounts);
-    }
-
     /// The DNS has answered [`Action::Resolve`]: these records, none if there are none, or why it does not answer, in words.
     pub fn resolved(
         &mut self,

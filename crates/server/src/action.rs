@@ -103,6 +103,16 @@ pub enum Ask {
         /// The sessions.
         sessions: Vec<crate::SavedSession>,
     },
+    /// Which accounts have documents in this collection: up to `limit` of them, by domain and then localpart. It is asked when the
+    /// server starts, until there are no more.
+    Holders {
+        /// The name of the collection.
+        collection: &'static str,
+        /// The last of those before; `None` at first.
+        after: Option<BareJid>,
+        /// How many at most.
+        limit: usize,
+    },
 }
 
 /// The answer to an [`Ask`], of the same kind.
@@ -114,6 +124,8 @@ pub enum Answer {
     Router(balcony_router::Answer),
     /// To [`Ask::Sessions`]: whether they are kept, durably. Otherwise they are over.
     Sessions(bool),
+    /// To [`Ask::Holders`]: none if there are no more; `None` if it can't be told now.
+    Holders(Option<Vec<BareJid>>),
 }
 
 /// What has happened on a connection. None of it holds anything secret, nor what people write to each other.

@@ -13,6 +13,8 @@ pub(crate) enum Asker {
     Router(Ticket),
     /// The server itself, which shuts down.
     Saving,
+    /// The server itself, which has started.
+    Owing,
 }
 
 /// The open asks of all machines under one numbering.

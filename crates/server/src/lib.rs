@@ -61,6 +61,7 @@ mod deadlines;
 pub mod federation;
 mod journal;
 mod link;
+mod owing;
 mod own;
 mod pace;
 mod registrations;

@@ -21,6 +21,7 @@ use crate::config::ServerConfig;
 use crate::connections::{Connections, Up};
 use crate::federation::Federation;
 use crate::journal::one_line;
+use crate::owing::Owing;
 use crate::saved::Saving;
 use crate::sessions::{Back, Sessions};
 use crate::transport::Transport;
@@ -35,6 +36,7 @@ pub struct Server {
     /// It is shutting down.
     pub(crate) is_closing: bool,
     pub(crate) saving: Saving,
+    pub(crate) owing: Owing,
     pub(crate) sessions: Sessions,
     pub(crate) asks: Asks,
     random: Random,
@@ -56,6 +58,7 @@ impl Server {
             connections: Connections::new(config, random.seed().random()),
             is_closing: false,
             saving: Saving::default(),
+            owing: Owing::default(),
             sessions: Sessions::default(),
             asks: Asks::default(),
             random,
@@ -175,6 +178,10 @@ impl Server {
             (Some(Asker::Saving), answer) => {
                 self.saved(matches!(answer, Answer::Sessions(true)), actions);
             }
+            (Some(Asker::Owing), answer) => {
+                let holders = if let Answer::Holders(holders) = answer { holders } else { None };
+                self.owe(now, holders, actions);
+            }
             _ => {}
         }
         self.go_on(now, actions);
@@ -187,7 +194,8 @@ impl Server {
         let components = self.components.as_ref().and_then(Components::deadline);
         let streams = self.connections.deadline().into_iter().chain(abroad).chain(components).min();
         let streams = streams.map(|at| Deadline { at, reason: Reason::Idle });
-        streams.into_iter().chain(self.router.deadline()).min()
+        let owing = self.owing_due().map(|at| Deadline { at, reason: Reason::Answer });
+        streams.into_iter().chain(owing).chain(self.router.deadline()).min()
     }
 
     /// Does what has become due. After that no [`deadline`](Server::deadline) is `now` or earlier.
@@ -200,6 +208,7 @@ impl Server {
                 self.converse(now, actions);
             }
         }
+        self.look_for_owing(now, actions);
         if self.router.deadline().is_some_and(|deadline| now >= deadline.at) {
             self.router.tick(now, &mut self.effects);
             self.converse(now, actions);

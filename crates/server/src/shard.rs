@@ -167,12 +167,6 @@ impl<P> Shard<P> {
         self.server.restore(now, clock, sessions, &mut self.actions);
     }
 
-    /// Has accounts say again what they owe their contacts; see [`Server::say_again`].
-    pub fn say_again(&mut self, now: Instant, accounts: impl IntoIterator<Item = balcony_jid::BareJid>) {
-        self.now = now;
-        self.server.say_again(now, accounts);
-    }
-
     /// Writes a line to the log, in order with all others.
     pub fn log(&mut self, level: Level, line: String) {
         self.lines.push_back((level, line));

@@ -89,6 +89,7 @@ impl World {
                     Answer::Router(Found::Entries { entries, more: false })
                 }
                 Ask::Sessions { .. } => Answer::Sessions(false),
+                Ask::Holders { .. } => Answer::Holders(Some(Vec::new())),
                 Ask::Router(ask) => {
                     self.open.push((ticket, ask));
                     continue;

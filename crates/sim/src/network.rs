@@ -9,7 +9,6 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use balcony_client::{ClientMachine, MachineEvent};
 use balcony_jid::{BareJid, FullJid};
 use balcony_machine::{Instant, Progress, Random, Secret, Seed, Ticket};
-use balcony_router::collections;
 use balcony_server::federation::{FederationConfig, Unreachable};
 use balcony_server::{Action, Answer, Ask, ConnectionId, Server, ServerConfig, Transport};
 use balcony_stanza::Stanza;
@@ -236,10 +235,6 @@ impl Network {
         let node = &mut self.nodes[server];
         node.asks.clear();
         node.server = Server::new(node.config.clone(), self.random.seed());
-        let people = self.people.iter().filter(|wires| wires.node == server).map(|wires| wires.jid.to_bare());
-        let kept = &node.accounts.kept;
-        let owing = people.filter(|person| kept.documents(person, collections::OWED).next().is_some());
-        node.server.say_again(self.now, owing);
     }
 
     /// All links break.
@@ -484,6 +479,11 @@ impl Network {
                 // These servers keep no sessions through a restart.
                 Action::Ask(ticket, Ask::Sessions { .. }) => {
                     self.nodes[node].server.answer(self.now, ticket, Answer::Sessions(false), &mut next);
+                }
+                Action::Ask(ticket, Ask::Holders { collection, after, limit }) => {
+                    let Node { server, accounts, .. } = &mut self.nodes[node];
+                    let holders = accounts.kept.holders(collection, after.as_ref(), limit);
+                    server.answer(self.now, ticket, Answer::Holders(Some(holders)), &mut next);
                 }
                 Action::Ask(ticket, Ask::Stream(ask)) => {
                     let Node { server, accounts, .. } = &mut self.nodes[node];

@@ -26,6 +26,12 @@ impl Worker {
                     Answer::Sessions(matches!(found, Reply::Changed(true)))
                 });
             }
+            Ask::Holders { collection, after, limit } => {
+                let request = Request::Holders { collection: collection.into(), after, limit };
+                self.put(request, reply, Answer::Holders(None), |found| {
+                    Answer::Holders(if let Reply::Accounts(accounts) = found { Some(accounts) } else { None })
+                });
+            }
         }
     }
 

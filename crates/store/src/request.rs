@@ -154,6 +154,15 @@ pub enum Request {
         /// The size of the page.
         limit: usize,
     },
+    /// A page of the accounts that have documents in a collection, as [`Store::holders`](crate::Store::holders) gives it.
+    Holders {
+        /// The name of the collection.
+        collection: Box<str>,
+        /// The last account of the page before.
+        after: Option<BareJid>,
+        /// The size of the page.
+        limit: usize,
+    },
 }
 
 /// What a [`Worker`](crate::Worker) answers.
@@ -179,7 +188,7 @@ pub enum Reply {
     Documents(Documents),
     /// To `Entries`.
     Entries(Entries),
-    /// To `List`.
+    /// To `List` and `Holders`.
     Accounts(Vec<BareJid>),
     /// To anything: it could not be found out, or was not done.
     Failed(StoreError),

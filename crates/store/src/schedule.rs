@@ -78,6 +78,7 @@ pub(crate) enum Lookup {
     Exists(BareJid),
     Tokens(BareJid),
     List { domain: Option<String>, after: Option<BareJid>, limit: usize },
+    Holders { collection: Box<str>, after: Option<BareJid>, limit: usize },
     Kept(BareJid, Collections),
     Document { owner: Owner, collection: Cow<'static, str>, key: Arc<str> },
     Documents { owner: Owner, collection: Box<str>, after: Option<Box<str>>, bytes: usize },
@@ -96,7 +97,7 @@ impl Lookup {
             Lookup::Documents { owner, .. } | Lookup::Entries { owner, .. } => {
                 Some((owner.clone(), Touches::Kept))
             }
-            Lookup::List { .. } => None,
+            Lookup::List { .. } | Lookup::Holders { .. } => None,
         }
     }
 
@@ -110,7 +111,7 @@ impl Lookup {
             Lookup::Documents { owner, .. } | Lookup::Entries { owner, .. } => {
                 ReadLane::Collections(owner.clone())
             }
-            Lookup::List { .. } => ReadLane::List,
+            Lookup::List { .. } | Lookup::Holders { .. } => ReadLane::List,
         }
     }
 
@@ -118,6 +119,7 @@ impl Lookup {
         let text = match self {
             Lookup::List { domain, .. } => domain.as_ref().map_or(0, String::len),
             Lookup::Document { collection, key, .. } => collection.len() + key.len(),
+            Lookup::Holders { collection, .. } => collection.len(),
             Lookup::Documents { collection, after, .. } => {
                 collection.len() + after.as_ref().map_or(0, |after| after.len())
             }
@@ -202,6 +204,9 @@ impl Schedule {
             Request::Credentials { account } => self.read(Lookup::Credentials(account), reply),
             Request::Exists { account } => self.read(Lookup::Exists(account), reply),
             Request::List { domain, after, limit } => self.read(Lookup::List { domain, after, limit }, reply),
+            Request::Holders { collection, after, limit } => {
+                self.read(Lookup::Holders { collection, after, limit }, reply)
+            }
             Request::Kept { account, collections } => self.read(Lookup::Kept(account, collections), reply),
             Request::Document { owner, collection, key } => {
                 self.read(Lookup::Document { owner, collection, key }, reply)

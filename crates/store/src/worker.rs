@@ -182,6 +182,7 @@ impl Worker {
             | Request::Exists { .. }
             | Request::Tokens { .. }
             | Request::List { .. }
+            | Request::Holders { .. }
             | Request::Kept { .. }
             | Request::Document { .. }
             | Request::Documents { .. }
@@ -266,6 +267,9 @@ fn read(store: &Store, lookup: &Lookup) -> Result<Reply, StoreError> {
                 Some(domain) => store.list(domain, after, *limit)?,
                 None => store.list_all(after, *limit)?,
             })
+        }
+        Lookup::Holders { collection, after, limit } => {
+            Reply::Accounts(store.holders(collection, after.as_ref(), *limit)?)
         }
         Lookup::Kept(account, collections) => Reply::Kept(store.kept(account, collections)?.map(Box::new)),
         Lookup::Document { owner, collection, key } => {

@@ -184,6 +184,10 @@ impl World {
                                 self.sessions.extend(sessions);
                                 Answer::Sessions(true)
                             }
+                            Ask::Holders { collection, after, limit } => {
+                                let holders = self.accounts.kept.holders(collection, after.as_ref(), limit);
+                                Answer::Holders(Some(holders))
+                            }
                         };
                         self.server.answer(self.now, ticket, answer, &mut next);
                     }

@@ -288,6 +288,9 @@ impl Stage {
             }
             Action::Ask(ticket, Ask::Router(ask)) => self.store(ticket, ask),
             Action::Ask(ticket, Ask::Sessions { .. }) => self.answer(ticket, Answer::Sessions(false)),
+            Action::Ask(ticket, Ask::Holders { .. }) => {
+                self.answer(ticket, Answer::Holders(Some(Vec::new())))
+            }
             Action::Removed(account, _) => self.accounts.remove(&account),
             // It has no other servers.
             Action::Notice(..) | Action::Abandoned(_) => {}
