@@ -230,6 +230,12 @@ impl Connection<S2s> {
         self.stream.offered()
     }
 
+    /// The domain that the other server says it is; see [`S2sStream::claimed`].
+    #[must_use]
+    pub fn claimed(&self) -> Option<&BareJid> {
+        self.stream.claimed()
+    }
+
     /// Whether stanzas go both ways; see [`S2sStream::is_bidirectional`].
     #[must_use]
     pub fn is_bidirectional(&self) -> bool {

@@ -78,7 +78,8 @@ impl Federation {
     pub(super) fn end(&mut self, now: Instant, id: StreamId, ended: Ended) {
         let closing = self.config.stream.closing;
         let Some(link) = self.link(id).filter(|link| !link.has_ended()) else { return };
-        let (was_connecting, reason) = (link.is_connecting(), words::reason(&ended));
+        let (was_connecting, reason) =
+            (link.is_connecting(), words::reason(&ended) + &words::refused(link, &ended));
         let level = match (&link.way, &ended) {
             (Way::In(_), Ended::Failed(Error::Stream(balcony_stream::Error::Local(error))))
                 if error.condition != StreamCondition::SystemShutdown =>

@@ -19,9 +19,10 @@ use balcony_stream::s2s::S2sAnswer;
 
 use super::Federation;
 use super::event::{FederationEvent, StreamId};
-use super::link::{Link, Sending, Way};
+use super::link::{Link, Sending, Stream, Way};
 use super::peer::State;
 use super::queue::Item;
+use crate::action::Ended;
 
 /// Streams that are over and can be asked about, altogether, and those to and from one domain.
 const MOST: usize = 4_096;
@@ -263,9 +264,15 @@ impl Federation {
 
     /// The other server has answered what a stream of ours has asked about an earlier one.
     pub(super) fn told_about(&mut self, id: StreamId, h: Option<u32>) {
-        if let Some(asked) = self.link(id).and_then(|link| link.sending.asks_about.take()) {
-            self.has_arrived(&asked, h);
+        let Some(link) = self.link(id) else { return };
+        let Some(asked) = link.sending.asks_about.take() else { return };
+        for domain in partners(&link.way).to_vec() {
+            // Once is enough.
+            if let Some(peer) = self.peers.get_mut(&domain) {
+                peer.last.take_if(|last| *last == asked);
+            }
         }
+        self.has_arrived(&asked, h);
     }
 
     /// It is settled whether stanzas count on a stream.
@@ -338,7 +345,10 @@ impl Federation {
         };
         let open = link.sending.unacked.iter().chain(&link.sending.batch).filter_map(sent).collect();
         let domains = partners(&link.way).to_vec();
-        for domain in domains.iter().filter(|_| connection.is_bidirectional()) {
+        // Who has closed it in good order asks if there is something to ask.
+        let is_lost = matches!(link.connected().and_then(Stream::why), Some(Ended::Failed(_)));
+        let tells = is_lost && connection.is_bidirectional();
+        for domain in domains.iter().filter(|_| tells) {
             if let Some(peer) = self.peers.get_mut(domain) {
                 peer.last = Some(id.clone());
             }

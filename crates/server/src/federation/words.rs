@@ -7,7 +7,7 @@ use alloc::string::{String, ToString as _};
 use balcony_connection::Error;
 use balcony_stanza::{ErrorCondition, StreamCondition};
 
-use super::link::Link;
+use super::link::{Link, Way};
 use crate::action::Ended;
 
 /// What the senders of stanzas are told that waited for a stream which has ended like this before it took any.
@@ -54,6 +54,21 @@ pub(super) fn reason(ended: &Ended) -> String {
         }
         Ended::Failed(error) => error.to_string(),
     }
+}
+
+/// For the log: which name is missing from which certificate, if a stream of others has ended since it proves nobody (RFC 6120 section
+/// 13.7.1.2).
+pub(super) fn refused(link: &Link, ended: &Ended) -> String {
+    let is_refused = matches!(ended, Ended::Failed(Error::Stream(balcony_stream::Error::Local(error)))
+        if error.condition == StreamCondition::PolicyViolation);
+    let Way::In(incoming) = &link.way else { return String::new() };
+    if !is_refused || !incoming.domains.is_empty() || !link.is_encrypted() {
+        return String::new();
+    }
+    let claimed = link.connected().and_then(|stream| stream.connection.claimed());
+    let claimed = claimed
+        .map_or_else(|| "it does not say who it is".into(), |name| format!("it says that it is {name}"));
+    format!("; {claimed}, and {}", names(link))
 }
 
 /// The names that the certificate of a peer proves, and whether stanzas go both ways on the stream, in words. Of one that proves nothing it

@@ -1,6 +1,7 @@
 //! A server that is not who it says.
 
 use balcony_machine::Instant;
+use balcony_server::Level;
 
 use crate::world::{AUTHORITY, STRANGER, Trust, World, config, config_of};
 
@@ -159,5 +160,32 @@ fn whom_we_connect_to_speaks_for_their_domain_only() {
         federation.receive(now, id, script.as_bytes());
         settle(&mut federation);
         assert_eq!(delivered, usize::from(from == "juliet@b.example" && is_bidi), "{from} {is_bidi}");
+    }
+}
+
+// RFC 6120 §13.7.1.2, XEP-0178: whoever runs the server reads in its log which name is missing from which certificate.
+#[test]
+fn the_log_says_which_name_is_missing() {
+    for (issuer, names, expected) in [
+        (&AUTHORITY, ["c.example", "d.example"], "its certificate is for c.example, d.example"),
+        (
+            &STRANGER,
+            ["b.example", "d.example"],
+            "its certificate proves nothing to us: it is for b.example, d.example",
+        ),
+    ] {
+        let other = config_of(&["b.example"], &names, Trust::Certificates, issuer);
+        let mut world = World::new(1, vec![config(&["a.example"], Trust::Certificates), other]);
+        world.send(1, "juliet@b.example/y", "romeo@a.example", "1");
+        world.settle();
+        let expected = format!(
+            "a certificate that proves your domain is needed; it says that it is b.example, and {expected}"
+        );
+        assert_eq!(world.ids(0), [""; 0]);
+        let said = world.servers[0]
+            .log
+            .iter()
+            .filter(|(level, line)| *level == Level::Info && line.contains(&expected));
+        assert_eq!(said.count(), 1, "{:?}", world.servers[0].log);
     }
 }

@@ -358,6 +358,10 @@ impl Initiator {
         &self.config.from
     }
 
+    pub(super) fn opened_to(&self) -> &BareJid {
+        &self.config.to
+    }
+
     pub(super) fn is_bidirectional(&self) -> bool {
         self.bidi
     }

@@ -125,6 +125,16 @@ impl Stream<S2s> {
         }
     }
 
+    /// The domain that the other server says it is, in the header of the stream, whether it has proven that or not; at the end that has
+    /// opened the stream the domain that it was opened to.
+    #[must_use]
+    pub fn claimed(&self) -> Option<&BareJid> {
+        match &self.side.0 {
+            End::Initiating(end) => Some(end.opened_to()),
+            End::Receiving(end) => end.claimed(),
+        }
+    }
+
     /// Asks the other server to take stanzas of one more pair of domains on this stream, from one of ours to one of its
     /// own (XEP-0220). The answer is [`S2sEvent::Authorized`] or [`S2sEvent::Refused`].
     ///

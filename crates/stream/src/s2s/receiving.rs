@@ -195,6 +195,10 @@ impl Receiver {
         true
     }
 
+    pub(super) fn claimed(&self) -> Option<&BareJid> {
+        self.claimed.as_ref()
+    }
+
     pub(super) fn is_bidirectional(&self) -> bool {
         self.bidi
     }
