@@ -178,9 +178,8 @@ impl Federation {
     /// Forgets a stream: what it has not written, and who waited for it, need another.
     pub(super) fn forget(&mut self, now: Instant, id: StreamId) {
         self.arm_link(id, None);
-        let Some(link) = self.links.remove(id) else { return };
-        let earlier = self.note_earlier(now, &link);
-        let earlier = earlier.as_deref();
+        let Some(mut link) = self.links.remove(id) else { return };
+        link.sending.name = self.note_earlier(now, &link);
         let Link { way, stage, sending, .. } = link;
         let (ended, was_connected) = match stage {
             Stage::Connected(stream) => (stream.why().cloned().unwrap_or(Ended::Closed), true),
@@ -188,7 +187,7 @@ impl Federation {
             Stage::Connecting(_) => (Ended::Closed, false),
         };
         match way {
-            Way::Out(out) => self.outgoing_over(now, id, out, sending, earlier, &ended, was_connected),
+            Way::Out(out) => self.outgoing_over(now, id, out, sending, &ended, was_connected),
             Way::In(incoming) => {
                 self.table.gone(incoming.origin, incoming.domains.len());
                 for domain in incoming.domains {
@@ -197,7 +196,7 @@ impl Federation {
                     }
                     self.arm_peer(&domain);
                 }
-                self.incoming_over(now, id, sending, earlier, &ended);
+                self.incoming_over(now, id, sending, &ended);
             }
         }
     }

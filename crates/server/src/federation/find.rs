@@ -307,7 +307,7 @@ impl Federation {
         let mut stream = Box::new(Stream::new(connection));
         let (ours, theirs, is_asking) =
             (out.from.clone(), out.to.clone(), out.authorize && self.config.management);
-        if is_asking && let Some((earlier, counts)) = self.to_ask_about(now, &ours, &theirs, id) {
+        if is_asking && let Some((earlier, counts)) = self.choose_earlier(now, &ours, &theirs, id) {
             // It has just begun.
             let _ = stream.connection.ask_about(earlier.into(), counts);
         }

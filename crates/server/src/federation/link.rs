@@ -68,6 +68,8 @@ pub(super) struct Sending {
     pub(super) asks_at: Option<Instant>,
     /// Until when nothing is sent, since the other server is about to have stanzas counted.
     pub(super) counts_from: Option<Instant>,
+    /// By what name it can be asked about when it is over.
+    pub(super) name: Option<Box<str>>,
     /// The earlier stream that this one is to ask about, until it is answered.
     pub(super) asks_about: Option<Box<str>>,
     /// A batch has been written.
@@ -128,6 +130,7 @@ impl Link {
             is_asked: false,
             asks_at: None,
             counts_from: None,
+            name: None,
             asks_about: None,
             has_written: false,
             stalled: None,

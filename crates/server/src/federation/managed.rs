@@ -77,10 +77,9 @@ impl EarlierStreams {
 
     fn add(&mut self, now: Instant, id: Box<str>, earlier: Earlier) {
         let shared = |other: &Earlier| other.domains.iter().any(|domain| earlier.domains.contains(domain));
-        let of_domain = |id: &&Box<str>| self.by_id.get(*id).is_some_and(shared);
-        if self.order.iter().filter(of_domain).count() >= MOST_OF_DOMAIN
-            && let Some(oldest) = self.order.iter().find(of_domain).cloned()
-        {
+        let mut of_domain = self.order.iter().filter(|id| self.by_id.get(&***id).is_some_and(shared));
+        let oldest = of_domain.next().cloned();
+        if let Some(oldest) = oldest.filter(|_| of_domain.count() + 1 >= MOST_OF_DOMAIN) {
             self.remove(&oldest);
         }
         while let Some(oldest) = self.order.front().cloned()
@@ -154,7 +153,7 @@ impl Federation {
     }
 
     /// A stream of ours begins: what it is to ask about, if anything.
-    pub(super) fn to_ask_about(
+    pub(super) fn choose_earlier(
         &mut self,
         now: Instant,
         ours: &BareJid,
@@ -359,8 +358,8 @@ impl Federation {
     }
 
     /// A stream is forgotten: what was not acknowledged and is to be sent again. What has been lost too often comes back.
-    pub(super) fn take_unacked(&mut self, sending: &mut Sending, is_known: bool) -> Vec<Item> {
-        let most = if is_known { LOSSES } else { UNCERTAIN_LOSSES };
+    pub(super) fn take_unacked(&mut self, sending: &mut Sending) -> Vec<Item> {
+        let most = if sending.name.is_some() { LOSSES } else { UNCERTAIN_LOSSES };
         let mut again = Vec::new();
         for mut item in mem::take(&mut sending.unacked).into_iter().chain(mem::take(&mut sending.batch)) {
             if item.number.is_none() {

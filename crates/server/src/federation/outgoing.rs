@@ -242,16 +242,9 @@ impl Federation {
     }
 
     /// A stream is forgotten: what it has not written waits again, in its pairs. Of those nobody else has the rest comes back.
-    fn take_back(
-        &mut self,
-        now: Instant,
-        id: StreamId,
-        mut sending: Sending,
-        earlier: Option<&str>,
-        ended: &Ended,
-    ) -> Vec<Item> {
+    fn take_back(&mut self, now: Instant, id: StreamId, mut sending: Sending, ended: &Ended) -> Vec<Item> {
         let mut unwritten = self.take_unheard(&mut sending, ended);
-        unwritten.append(&mut self.take_unacked(&mut sending, earlier.is_some()));
+        unwritten.append(&mut self.take_unacked(&mut sending));
         for (ours, theirs) in &sending.pairs {
             let Some(pair) = self.peers.get_mut(theirs).and_then(|peer| peer.pairs.get_mut(ours)) else {
                 continue;
@@ -268,7 +261,7 @@ impl Federation {
                     self.bounds.add(&item.payer, item.bytes);
                 }
                 if items.iter().any(|item| item.number.is_some()) {
-                    (pair.since, pair.doubt) = (now, earlier.map(Into::into));
+                    (pair.since, pair.doubt) = (now, sending.name.clone());
                 }
                 pair.queue.put_back(items);
                 pair.state = if pair.queue.is_empty() { State::Idle } else { State::Finding };
@@ -281,16 +274,9 @@ impl Federation {
     }
 
     /// A stream of others is forgotten. What was to be sent on it takes another one.
-    pub(super) fn incoming_over(
-        &mut self,
-        now: Instant,
-        id: StreamId,
-        sending: Sending,
-        earlier: Option<&str>,
-        ended: &Ended,
-    ) {
+    pub(super) fn incoming_over(&mut self, now: Instant, id: StreamId, sending: Sending, ended: &Ended) {
         let pairs = sending.pairs.clone();
-        for item in self.take_back(now, id, sending, earlier, ended) {
+        for item in self.take_back(now, id, sending, ended) {
             self.give_back(item, words::condition(ended));
         }
         for (ours, theirs) in pairs {
@@ -310,7 +296,6 @@ impl Federation {
         id: StreamId,
         out: Outgoing,
         sending: Sending,
-        earlier: Option<&str>,
         ended: &Ended,
         was_connected: bool,
     ) {
@@ -318,7 +303,7 @@ impl Federation {
         let (is_refused, has_written) = (authorize && sending.pairs.is_empty(), sending.has_written);
         let Some(peer) = self.peers.get_mut(&to) else { return };
         peer.links.retain(|known| *known != id);
-        let unwritten = self.take_back(now, id, sending, earlier, ended);
+        let unwritten = self.take_back(now, id, sending, ended);
         // What comes back to the queue may have waited for long enough.
         self.peer_due(now, &to);
         let pair = self.peers.get(&to).and_then(|peer| peer.pairs.get(&from));
