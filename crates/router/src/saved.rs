@@ -94,8 +94,8 @@ impl Router {
     }
 
     /// What was [saved](Router::save) of this session is kept elsewhere: the router forgets it, and nobody hears of that. For a router
-    /// that is about to end: nothing becomes due in it from then on. An account that it loaded now would take what is written down for
-    /// these sessions for what a crash has left.
+    /// that is about to end: nothing becomes due in it from then on, and what is written down for these sessions is left to them, if what
+    /// still comes has an account loaded.
     pub fn let_go(&mut self, session: SessionId) {
         self.is_over = true;
         let Some(own) = self.sessions.remove(&session) else { return };

@@ -272,6 +272,10 @@ impl Router {
 
     /// An account has been loaded that was not in memory. What a crash has left of its messages goes its way once more.
     pub(crate) fn take_left(&mut self, name: &BareJid, left: Vec<Document>, effects: &mut Vec<Effect>) {
+        // It is for sessions that go on at the next server.
+        if self.is_over {
+            return;
+        }
         let Some(account) = self.accounts.get(name).filter(|_| !left.is_empty()) else { return };
         let sessions = account.resources().iter().filter_map(|own| self.sessions.get(&own.session));
         // What waits here already has come back from sessions that ended while the account could not be loaded.

@@ -487,3 +487,30 @@ fn the_successor_of_an_account_gets_nothing() {
         }
     }
 }
+
+// docs/guarantees.md: what still comes from other servers while the sessions are being kept is stored, and what waits for the sessions
+// comes with them, once.
+#[test]
+fn what_comes_while_sessions_are_kept() {
+    let (mut world, romeo, phone) = friends();
+    detach(&mut world, phone);
+    world.send(romeo, chat(0, 1));
+    world.unbound(romeo);
+    let saved = world.router.save(world.now, phone).expect("it waits");
+    world.router.let_go(phone);
+    // With the first the account has left memory again.
+    for number in [1, 2] {
+        world.received("nurse@example.org/ward", chat(number, 1));
+    }
+    assert_eq!((written(&world), world.kept(JULIET).len()), (vec![0], 2));
+    let mut next = World::new();
+    (next.store, next.now) = (world.store, world.now);
+    let mut restoring = Restoring::at(START + next.now.as_nanos() / 1_000_000);
+    let mut effects = Vec::new();
+    assert!(next.router.restore(next.now, phone, &saved, &mut restoring, &mut effects).is_some());
+    next.serve(&mut effects);
+    let mut effects = Vec::new();
+    assert!(next.router.resume(next.now, phone, &bare(JULIET), 0, &mut effects));
+    next.serve(&mut effects);
+    assert_eq!(numbers(&effects, phone), [0, 1, 2]);
+}
