@@ -50,7 +50,7 @@ fn says(server: &mut Server, text: &str) -> String {
             ServerAsk::Verify { .. } => ServerAnswer::Verified(Some([7; 16].into())),
             ServerAsk::Credentials { hash, .. } => {
                 let all = Credentials::derive("pencil", &[7; 16], 4096).unwrap();
-                ServerAnswer::Credentials(Some(all.get(*hash).unwrap().clone().into()))
+                ServerAnswer::Credentials(Some(all.get(*hash).unwrap().clone()))
             }
             _ => ServerAnswer::Unavailable,
         };
