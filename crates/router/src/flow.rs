@@ -153,10 +153,7 @@ impl Router {
         let facts = origin.facts();
         match self.accounts.get(to.bare_str()) {
             None if facts.said == Said::WhoIsThere => {}
-            Some(account)
-                if facts.said == Said::Again
-                    && (!account.is_quiet_with(from)
-                        || self.parked.is_between(&from.to_bare(), &to.to_bare())) => {}
+            Some(_) if facts.said == Said::Again && !self.is_quiet(&from.to_bare(), &to.to_bare()) => {}
             // A stranger who gets nothing is told so without regard to what the account waits for, or the wait would tell of it.
             Some(account)
                 if matches!(stanza.head.kind, Kind::Iq(_))

@@ -384,16 +384,43 @@ impl Router {
             let to = stanza.head.to.as_ref();
             account.zip(to).is_some_and(|(account, to)| self.shared.allows(name, account, to))
         });
+        // The second word for a contact may wait behind the first one, if that waits behind nothing.
+        let mut before: Option<(BareJid, bool)> = None;
         for stanza in again {
             self.saying(&stanza);
-            let is_local = stanza.head.to.as_ref().is_some_and(|to| self.is_local(to.domainpart()));
-            if is_local {
-                self.pass_on(stanza, &mut Origin::said(Said::Again), effects);
+            let Some((_, (contact, _), _)) = word(&stanza) else { continue };
+            if self.is_local(contact.domainpart()) {
+                let is_second = before.take_if(|(before, _)| *before == contact);
+                let is_quiet = is_second
+                    .as_ref()
+                    .map_or_else(|| self.is_quiet(name, &contact), |(_, is_quiet)| *is_quiet);
+                let said = if is_second.is_some() && is_quiet { Said::New } else { Said::Again };
+                before = Some((contact, is_quiet));
+                self.pass_on(stanza, &mut Origin::said(said), effects);
             } else {
                 // The user has heard of it, if it has failed before.
                 effects.push(Effect::Remote { stanza, is_told: false, is_answer: false });
             }
         }
+    }
+
+    /// Whether a request of a contact of this server has crossed a word on its way there, or one that a crash has kept from going: that its
+    /// subscription is denied, or over. Then it was made before that word, and is answered by it. That another server has not heard such a
+    /// word is not known for sure.
+    pub(crate) fn crosses_refusal(&self, name: &BareJid, request: &Stanza) -> bool {
+        let Some(contact) = request.head.from.as_ref().map(|from| from.to_bare()) else { return false };
+        if !self.is_local(contact.domainpart()) {
+            return false;
+        }
+        let owed = self.owed.get(name);
+        let entry = owed.and_then(|owed| owed.entries.get(&(contact, Direction::From)));
+        entry.is_some_and(|entry| entry.kind == PresenceType::Unsubscribed && !entry.is_done)
+    }
+
+    /// Whether nothing of this account waits for that one.
+    pub(crate) fn is_quiet(&self, from: &BareJid, to: &BareJid) -> bool {
+        self.accounts.get(to).is_none_or(|account| account.is_quiet_with(&from.to_jid()))
+            && !self.parked.is_between(from, to)
     }
 }
 

@@ -117,6 +117,10 @@ impl Router {
         if is_lost || account.shuts_out(&self.shared, &stanza) {
             return self.note_heard(&stanza);
         }
+        if kind == PresenceType::Subscribe && self.crosses_refusal(&name, &stanza) {
+            self.note_heard(&stanza);
+            return self.say_owed(&name, effects);
+        }
         let Some(charge) = self.charge(&stanza, origin, effects) else { return };
         let known = self.accounts.get_mut(&name).and_then(|account| account.known_mut());
         let Some(known) = known else { return };

@@ -166,6 +166,30 @@ fn the_contact_has_the_last_word() {
     assert_eq!(state(&world, ROMEO, AWAY), State::NonePendingIn);
 }
 
+// RFC 6121 §3.2: two words for one contact are said in one breath. The second does not wait until the first is long forgotten: she would
+// have asked again meanwhile, and never heard that he has ended her subscription.
+#[test]
+fn two_words_for_one_contact() {
+    let mut world = World::new();
+    [ROMEO, JULIET].into_iter().for_each(|account| world.store.create(bare(account)));
+    let romeo = world.available("romeo@example.net/one", 0);
+    world.send(romeo, subscription(Subscribe, JULIET));
+    world.send(romeo, subscription(Subscribed, JULIET));
+    let juliet = world.available("juliet@example.com/one", 0);
+    world.send(juliet, subscription(Subscribe, ROMEO));
+    world.at_once = false;
+    let effects = world.send(romeo, subscription(Unsubscribed, JULIET));
+    assert_eq!(world.ask(asks(&effects)[0].1.clone()), Answer::Saved);
+    crash(&mut world);
+    assert_eq!(
+        owed(&world, ROMEO),
+        [format!("from {JULIET}: unsubscribed"), format!("to {JULIET}: subscribe")]
+    );
+    start(&mut world);
+    assert_eq!(state(&world, JULIET, ROMEO), State::NonePendingIn);
+    assert_eq!(state(&world, ROMEO, JULIET), State::NonePendingOut);
+}
+
 // Nobody fills a disk, and nobody is asked for ever.
 #[test]
 fn it_is_bounded() {
