@@ -132,6 +132,8 @@ fn pour(rate: Option<u32>, chunk: usize, seconds: u64) -> usize {
     config.limits.negotiation = Duration::from_secs(3600);
     let mut server = Server::new(config, Seed::from_u64(1));
     let (mut now, mut actions) = (Instant::ZERO, Vec::new());
+    // What a server asks when it starts.
+    server.tick(now, &mut actions);
     let id = server.accept(now, Transport::Stream, &mut actions);
     let mut poured = 0;
     let mut next = HEADER.to_vec();

@@ -214,6 +214,10 @@ impl World {
                 let answer = Answer::Router(self.kept.answer(0, ask));
                 self.server.answer(now, ticket, answer, &mut self.actions);
             }
+            Action::Ask(ticket, Ask::Holders { collection, after, limit }) => {
+                let holders = self.kept.holders(collection, after.as_ref(), limit);
+                self.server.answer(now, ticket, Answer::Holders(Some(holders)), &mut self.actions);
+            }
             Action::Ask(_, ask) => {
                 return Err(format!("the server asks for more than it may: {ask:?}").into());
             }
