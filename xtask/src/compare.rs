@@ -136,7 +136,9 @@ pub(crate) fn main(args: &[String]) -> Result {
                 page.command(load.name, &describe(&command));
                 let result = server.bench(command.arg("--pid").arg(server.id()));
                 let value = result.as_ref().ok().and_then(|(json, _)| number(json, load.figure));
-                println!("{round}/{rounds} {}, {}: {value:?}", server.site().title(), load.name);
+                let shown =
+                    value.map_or_else(|| "nothing measured".to_owned(), |value| format!("{value:.1}"));
+                println!("{round}/{rounds} {}, {}: {shown}", server.site().title(), load.name);
                 page.add(&server.site().title(), load, value);
                 match result {
                     Ok((_, None)) => {}
