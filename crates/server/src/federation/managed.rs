@@ -6,7 +6,7 @@
 //! sent once more, and may arrive twice.
 
 use alloc::boxed::Box;
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
 use core::mem;
 use core::time::Duration;
@@ -48,6 +48,8 @@ struct Earlier {
     /// The stream that is to ask about it.
     asked_on: Option<StreamId>,
     until: Instant,
+    /// How many were added before it.
+    age: u64,
 }
 
 /// A stanza that was sent: from a domain of ours, to one of theirs, under its number.
@@ -58,12 +60,14 @@ struct Sent {
     number: u64,
 }
 
-/// The streams that are over and can be asked about.
+/// The streams that are over and can be asked about. What one costs does not depend on the streams of other domains.
 #[derive(Debug, Default)]
 pub(super) struct EarlierStreams {
     by_id: BTreeMap<Box<str>, Earlier>,
-    /// The oldest first.
-    order: VecDeque<Box<str>>,
+    /// By when they were added: altogether, and those with each domain.
+    by_age: BTreeMap<u64, Box<str>>,
+    by_domain: BTreeMap<BareJid, BTreeSet<u64>>,
+    added: u64,
     /// How many stanzas have been numbered.
     numbered: u64,
 }
@@ -75,26 +79,45 @@ impl EarlierStreams {
         self.numbered
     }
 
-    fn add(&mut self, now: Instant, id: Box<str>, earlier: Earlier) {
-        let shared = |other: &Earlier| other.domains.iter().any(|domain| earlier.domains.contains(domain));
-        let mut of_domain = self.order.iter().filter(|id| self.by_id.get(&***id).is_some_and(shared));
-        let oldest = of_domain.next().cloned();
-        if let Some(oldest) = oldest.filter(|_| of_domain.count() + 1 >= MOST_OF_DOMAIN) {
-            self.remove(&oldest);
+    fn add(&mut self, now: Instant, id: Box<str>, mut earlier: Earlier) {
+        self.remove(&id);
+        for domain in &earlier.domains {
+            while let Some(ages) = self.by_domain.get(domain).filter(|ages| ages.len() >= MOST_OF_DOMAIN) {
+                let Some(oldest) = ages.first().copied() else { break };
+                self.remove_oldest(oldest);
+            }
         }
-        while let Some(oldest) = self.order.front().cloned()
-            && (self.order.len() >= MOST || self.by_id.get(&oldest).is_none_or(|old| old.until <= now))
+        while let Some((age, oldest)) = self.by_age.first_key_value()
+            && (self.by_id.len() >= MOST || self.by_id.get(oldest).is_none_or(|old| old.until <= now))
         {
-            self.remove(&oldest);
+            self.remove_oldest(*age);
         }
-        if self.by_id.insert(id.clone(), earlier).is_none() {
-            self.order.push_back(id);
+        earlier.age = self.added;
+        self.added += 1;
+        self.by_age.insert(earlier.age, id.clone());
+        for domain in &earlier.domains {
+            self.by_domain.entry(domain.clone()).or_default().insert(earlier.age);
+        }
+        self.by_id.insert(id, earlier);
+    }
+
+    fn remove_oldest(&mut self, age: u64) {
+        if let Some(id) = self.by_age.remove(&age) {
+            self.remove(&id);
         }
     }
 
     fn remove(&mut self, id: &str) {
-        self.by_id.remove(id);
-        self.order.retain(|known| &**known != id);
+        let Some(earlier) = self.by_id.remove(id) else { return };
+        self.by_age.remove(&earlier.age);
+        for domain in &earlier.domains {
+            if let Some(ages) = self.by_domain.get_mut(domain) {
+                ages.remove(&earlier.age);
+                if ages.is_empty() {
+                    self.by_domain.remove(domain);
+                }
+            }
+        }
     }
 
     fn get(&mut self, now: Instant, id: &str) -> Option<&mut Earlier> {
@@ -187,13 +210,12 @@ impl Federation {
             return;
         };
         // The other server has lost it, so it is over, whatever is still to come on it.
-        let is_it = |link: &Link| {
-            let stream = link.connected();
-            stream.is_some_and(|stream| stream.connection.managed_id() == Some(id))
-                && partners(&link.way).iter().any(|domain| proven.contains(domain))
+        let is_it = |other: &StreamId| {
+            let stream = super::link_of(&self.links, *other).and_then(Link::connected);
+            *other != on && stream.is_some_and(|stream| stream.connection.managed_id() == Some(id))
         };
-        let lost =
-            self.links.iter().find(|(other, link)| *other != on && is_it(link)).map(|(other, _)| other);
+        let theirs = proven.iter().filter_map(|domain| self.peers.get(domain));
+        let lost = theirs.flat_map(|peer| peer.links.iter().chain(&peer.incoming)).copied().find(is_it);
         if let Some(lost) = lost {
             let text = "the other end has opened another stream";
             self.abort(now, lost, StreamError::new(StreamCondition::Conflict, text));
@@ -352,7 +374,7 @@ impl Federation {
                 peer.last = Some(id.clone());
             }
         }
-        let earlier = Earlier { domains, counts, open, asked_on: None, until: now + KNOWN };
+        let earlier = Earlier { domains, counts, open, asked_on: None, until: now + KNOWN, age: 0 };
         self.earlier.add(now, id.clone(), earlier);
         Some(id)
     }
@@ -384,5 +406,68 @@ fn partners(way: &Way) -> &[BareJid] {
     match way {
         Way::Out(out) => core::slice::from_ref(&out.to),
         Way::In(incoming) => &incoming.domains,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use alloc::format;
+    use alloc::string::ToString;
+
+    use super::*;
+
+    fn domain(number: usize) -> BareJid {
+        format!("d{number}.example").parse().unwrap()
+    }
+
+    fn earlier(domains: &[usize], until: Instant) -> Earlier {
+        let domains = domains.iter().map(|number| domain(*number)).collect();
+        Earlier { domains, counts: Counts::default(), open: VecDeque::new(), asked_on: None, until, age: 0 }
+    }
+
+    fn is_consistent(streams: &EarlierStreams) {
+        assert_eq!(streams.by_id.len(), streams.by_age.len());
+        for (domain, ages) in &streams.by_domain {
+            assert!((1..=MOST_OF_DOMAIN).contains(&ages.len()), "{domain}");
+            for age in ages {
+                assert!(streams.by_id[&streams.by_age[age]].domains.contains(domain));
+            }
+        }
+        let named: usize = streams.by_id.values().map(|earlier| earlier.domains.len()).sum();
+        assert_eq!(named, streams.by_domain.values().map(BTreeSet::len).sum::<usize>());
+    }
+
+    #[test]
+    fn what_is_remembered_is_bounded() {
+        let (mut streams, now) = (EarlierStreams::default(), Instant::ZERO);
+        let until = now + KNOWN;
+        // The streams of one domain push out each other, and nobody else's.
+        streams.add(now, "other".into(), earlier(&[1], until));
+        for number in 0..100 {
+            streams.add(now, number.to_string().into(), earlier(&[0], until));
+            is_consistent(&streams);
+        }
+        assert_eq!(streams.by_id.len(), MOST_OF_DOMAIN + 1);
+        assert!(streams.get(now, "other").is_some() && streams.get(now, "99").is_some());
+        assert!(streams.get(now, "0").is_none());
+        // One that is with several domains counts for each.
+        streams.add(now, "both".into(), earlier(&[0, 1], until));
+        is_consistent(&streams);
+        // The same name again is the same stream.
+        streams.add(now, "both".into(), earlier(&[2], until));
+        is_consistent(&streams);
+        // Altogether there is a bound as well; the oldest go first.
+        for number in 0..MOST {
+            streams.add(now, format!("s{number}").into(), earlier(&[number + 3], until));
+        }
+        is_consistent(&streams);
+        assert_eq!(streams.by_id.len(), MOST);
+        assert!(streams.get(now, "both").is_none() && streams.get(now, "s0").is_some());
+        // What is too old to be asked about goes with the next.
+        streams.add(until, "new".into(), earlier(&[0], until + KNOWN));
+        is_consistent(&streams);
+        assert_eq!(streams.by_id.len(), 1);
     }
 }
