@@ -4,14 +4,14 @@ use alloc::borrow::ToOwned as _;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use balcony_connection::srv::Record;
-use balcony_jid::{BareJid, Jid};
+use balcony_jid::Jid;
 use balcony_machine::Instant;
 use balcony_stanza::{ErrorCondition, Stanza};
 
 use crate::action::{Action, ConnectionId};
-use crate::federation::{Federation, FederationEvent, StreamId, Unreachable};
-use crate::server::Server;
+use crate::federation::{FederationEvent, StreamId, Unreachable};
+use crate::hub::Hub;
+use crate::transport::Transport;
 
 /// What the names of these streams have in common, as those of connections.
 const ABROAD: u64 = 1 << 63;
@@ -52,71 +52,9 @@ impl Place {
     }
 }
 
-impl Server {
-    /// The DNS has answered [`Action::Resolve`]: these records, none if there are none, or why it does not answer, in words.
-    pub fn resolved(
-        &mut self,
-        now: Instant,
-        domain: &BareJid,
-        records: Result<Vec<Record>, String>,
-        actions: &mut Vec<Action>,
-    ) {
-        self.abroad(now, actions, |federation| federation.resolved(now, domain, records));
-    }
-
-    /// The owner has connected to the target at this place in the list of [`Action::Connect`]. Read from it. Whether the server
-    /// still wants the connection; if not, close it.
-    pub fn connected(
-        &mut self,
-        now: Instant,
-        id: ConnectionId,
-        target: usize,
-        actions: &mut Vec<Action>,
-    ) -> bool {
-        let (Some(federation), Some(Place::Abroad(stream))) = (&self.federation, Place::of(id)) else {
-            return false;
-        };
-        if !federation.is_connecting(stream) {
-            return false;
-        }
-        self.abroad(now, actions, |federation| federation.connected(now, stream, target));
-        true
-    }
-
-    /// None of the targets of [`Action::Connect`] could be connected to.
-    pub fn unreachable(
-        &mut self,
-        now: Instant,
-        id: ConnectionId,
-        unreachable: &Unreachable,
-        actions: &mut Vec<Action>,
-    ) {
-        let Some(Place::Abroad(stream)) = Place::of(id) else { return };
-        self.abroad(now, actions, |federation| federation.unreachable(now, stream, unreachable));
-    }
-
-    /// Tells the streams to other servers something, and does what comes of it.
-    pub(crate) fn abroad(
-        &mut self,
-        now: Instant,
-        actions: &mut Vec<Action>,
-        tell: impl FnOnce(&mut Federation),
-    ) {
-        if let Some(federation) = &mut self.federation {
-            tell(federation);
-        }
-        self.converse(now, actions);
-        self.go_on(now, actions);
-    }
-
+impl Hub {
     /// Something has happened to a connection of another server, or of a component.
-    pub(crate) fn elsewhere(
-        &mut self,
-        now: Instant,
-        place: Place,
-        what: What<'_>,
-        actions: &mut Vec<Action>,
-    ) {
+    pub(crate) fn elsewhere(&mut self, now: Instant, place: Place, what: What<'_>) {
         match (place, &mut self.federation, &mut self.components) {
             (Place::Abroad(id), Some(federation), _) => match what {
                 What::Received(bytes) => federation.receive(now, id, bytes),
@@ -132,8 +70,52 @@ impl Server {
             },
             _ => {}
         }
-        self.converse(now, actions);
-        self.go_on(now, actions);
+    }
+
+    /// Takes in a new connection of another server, or of a component. `None` if there are none of this kind.
+    pub(crate) fn accept(
+        &mut self,
+        now: Instant,
+        transport: Transport,
+        address: String,
+    ) -> Option<ConnectionId> {
+        let place = match (transport, &mut self.federation, &mut self.components) {
+            (Transport::Component, _, Some(components)) => Place::Component(components.accept(now, address)),
+            (Transport::Server | Transport::ServerDirectTls, Some(federation), _) => {
+                let direct_tls = transport == Transport::ServerDirectTls;
+                Place::Abroad(federation.accept(now, direct_tls, address))
+            }
+            _ => return None,
+        };
+        Some(place.name())
+    }
+
+    /// Swaps the bytes to be written into `buffer`, which must be empty.
+    pub(crate) fn take_output(&mut self, place: Place, buffer: &mut Vec<u8>) {
+        match (place, &mut self.federation, &mut self.components) {
+            (Place::Abroad(id), Some(federation), _) => federation.take_output(id, buffer),
+            (Place::Component(id), _, Some(components)) => components.take_output(id, buffer),
+            _ => {}
+        }
+    }
+
+    /// A connection was made; see [`Server::connected`](crate::Server::connected).
+    pub(crate) fn connected(&mut self, now: Instant, id: ConnectionId, target: usize) -> bool {
+        let (Some(federation), Some(Place::Abroad(stream))) = (&mut self.federation, Place::of(id)) else {
+            return false;
+        };
+        let is_wanted = federation.is_connecting(stream);
+        if is_wanted {
+            federation.connected(now, stream, target);
+        }
+        is_wanted
+    }
+
+    /// None could be made; see [`Server::unreachable`](crate::Server::unreachable).
+    pub(crate) fn unreachable(&mut self, now: Instant, id: ConnectionId, unreachable: &Unreachable) {
+        if let (Some(federation), Some(Place::Abroad(stream))) = (&mut self.federation, Place::of(id)) {
+            federation.unreachable(now, stream, unreachable);
+        }
     }
 
     /// Sends a stanza to a component, or to another server.
@@ -225,12 +207,12 @@ mod tests {
         let secret = Secret::new(String::from("pencil"));
         config.components =
             Some(ComponentsConfig::new(name("example.com"), Vec::from([(name("chat.example.com"), secret)])));
-        let server = Server::new(config, Seed::from_u64(1));
+        let hub = Hub::new(&config, &Seed::from_u64(1), 1);
         let from = |from: &str| {
             let stanza = Stanza::message(MessageType::Chat).from(from.parse().unwrap());
             FederationEvent::Deliver(Box::new(stanza.to("romeo@example.com".parse().unwrap())))
         };
-        assert!(server.is_impostor(&from("room@chat.example.com/nick")));
-        assert!(!server.is_impostor(&from("juliet@other.example.com")));
+        assert!(hub.is_impostor(&from("room@chat.example.com/nick")));
+        assert!(!hub.is_impostor(&from("juliet@other.example.com")));
     }
 }

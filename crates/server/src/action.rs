@@ -37,6 +37,12 @@ impl ConnectionId {
     pub const fn as_u64(self) -> u64 {
         self.0
     }
+
+    /// Which [part](crate::Connections::of_part) of the server's connections it is one of.
+    #[must_use]
+    pub fn part(self) -> usize {
+        crate::slots::part(self)
+    }
 }
 
 /// What the owner of a [`Server`](crate::Server) has to do. Actions take place in the order in which they came.

@@ -10,8 +10,8 @@ use balcony_router::collections::OWED;
 
 use crate::action::{Action, Ask};
 use crate::asks::Asker;
+use crate::hub::Hub;
 use crate::journal::Level;
-use crate::server::Server;
 
 /// So many accounts are asked for at once.
 const PAGE: usize = 1000;
@@ -35,7 +35,7 @@ impl Default for Owing {
     }
 }
 
-impl Server {
+impl Hub {
     /// When it is to be asked.
     pub(crate) fn owing_due(&self) -> Option<Instant> {
         match &self.owing {

@@ -6,12 +6,12 @@ use core::time::Duration;
 
 use balcony_jid::{BareJid, FullJid};
 use balcony_machine::Instant;
-use balcony_router::{SendError, SessionId};
-use balcony_stanza::{Stanza, StreamError};
+use balcony_router::SessionId;
+use balcony_stanza::StreamError;
 
 use crate::action::Action;
-use crate::server::Server;
-use crate::sessions::Waiting;
+use crate::hub::Hub;
+use crate::sessions::Over;
 
 /// A session: a resource that is bound.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,7 +29,7 @@ pub struct SessionInfo {
     pub age: Duration,
     /// What it is connected by.
     pub connection: SessionConnection,
-    /// The address from which its client is connected, if it is told to the server ([`Server::came_from`]): of IPv6 the network, which
+    /// The address from which its client is connected, if it is told to the server ([`Server::came_from`](crate::Server::came_from)): of IPv6 the network, which
     /// are the first 64 bits. `None` for clients on this machine, and for those that are not connected.
     pub address: Option<IpAddr>,
     /// Whether its client has said that nobody uses it (XEP-0352).
@@ -50,30 +50,14 @@ pub enum SessionConnection {
     Lost,
 }
 
-impl Server {
-    /// Sends a message, or presence of a domain, in the name of a domain or an account of this server; see
-    /// [`Router::send`](balcony_router::Router::send).
-    ///
-    /// # Errors
-    ///
-    /// [`SendError`]; then nothing has been sent.
-    pub fn send(&mut self, now: Instant, stanza: Stanza, actions: &mut Vec<Action>) -> Result<(), SendError> {
-        let sent = self.router.send(now, stanza, &mut self.effects);
-        self.converse(now, actions);
-        self.go_on(now, actions);
-        sent
-    }
-
-    /// The sessions of one account, in the order in which they have bound.
-    #[must_use]
-    pub fn sessions_of(&self, now: Instant, account: &BareJid) -> Vec<SessionInfo> {
+impl Hub {
+    /// See [`Server::sessions_of`](crate::Server::sessions_of).
+    pub(crate) fn sessions_of(&self, now: Instant, account: &BareJid) -> Vec<SessionInfo> {
         self.router.sessions(account).filter_map(|session| self.session_info(now, session)).collect()
     }
 
-    /// Some sessions of all accounts, at most `limit`: those behind the session `after`, or the first. None is listed twice by calls of
-    /// which each goes on behind the last of the one before, and none left out that is there all the time. An empty list is the end.
-    #[must_use]
-    pub fn sessions(&self, now: Instant, after: Option<SessionId>, limit: usize) -> Vec<SessionInfo> {
+    /// See [`Server::sessions`](crate::Server::sessions).
+    pub(crate) fn sessions(&self, now: Instant, after: Option<SessionId>, limit: usize) -> Vec<SessionInfo> {
         let mut listed = Vec::new();
         let mut after = after;
         while listed.len() < limit {
@@ -84,9 +68,8 @@ impl Server {
         listed
     }
 
-    /// Ends a session with this stream error, as far as its client can hear it: it can't be resumed. Its resource becomes unavailable,
-    /// and what has not reached it goes elsewhere. `false` if nobody has bound that address.
-    pub fn disconnect(
+    /// See [`Server::disconnect`](crate::Server::disconnect).
+    pub(crate) fn disconnect(
         &mut self,
         now: Instant,
         jid: &FullJid,
@@ -94,30 +77,25 @@ impl Server {
         actions: &mut Vec<Action>,
     ) -> bool {
         let Some(session) = self.router.session(jid) else { return false };
-        match self.sessions.connection(session) {
-            Some(id) => self.connections.close(now, id, error, actions),
-            None => self.abandon(session, actions),
-        }
+        self.close(session, error, actions);
         self.router.unbind(now, session, &mut self.effects);
-        self.converse(now, actions);
-        self.go_on(now, actions);
         true
     }
 
     /// A session without a connection is over.
     pub(crate) fn abandon(&mut self, session: SessionId, actions: &mut Vec<Action>) {
-        if let Some(Waiting { jid, back, .. }) = self.sessions.end(session) {
-            actions.push(Action::Abandoned(jid));
+        if let Some(Over { waited, back }) = self.sessions.end(session) {
+            actions.extend(waited.map(Action::Abandoned));
             if let Some(back) = back {
-                self.connections.not_resumed(back.connection, back.ticket);
+                self.not_resumed(back);
             }
         }
     }
 
     fn session_info(&self, now: Instant, session: SessionId) -> Option<SessionInfo> {
         let bound = self.router.bound(now, session)?;
-        let on = self.sessions.connection(session);
-        let connection = match on.map(|id| self.connections.is_secured(id)) {
+        let via = self.sessions.via(session);
+        let connection = match via.map(|via| via.is_secured) {
             Some(true) => SessionConnection::Secured,
             Some(false) => SessionConnection::Clear,
             None => SessionConnection::Lost,
@@ -128,7 +106,7 @@ impl Server {
             priority: bound.priority,
             age: bound.age,
             connection,
-            address: on.and_then(|id| self.connections.origin(id)),
+            address: via.and_then(|via| via.address),
             is_inactive: bound.is_inactive,
             waits: bound.until.map(|until| until.saturating_since(now)),
         })

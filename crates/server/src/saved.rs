@@ -5,7 +5,7 @@
 //! the server ([`Ask::Sessions`]), as they are at one moment, in parts, one after the other. What is kept is the server's part, as below,
 //! and the [router's](balcony_router::Router::save). Where nobody keeps them they end with the server.
 //!
-//! The next server is given them before it takes connections ([`Server::restore`]), when they are not kept any more: a session that
+//! The next server is given them before it takes connections ([`Server::restore`](crate::Server::restore)), when they are not kept any more: a session that
 //! was restored once never is again.
 
 use alloc::collections::VecDeque;
@@ -23,8 +23,8 @@ use balcony_stream::Counts;
 
 use crate::action::{Action, Ask};
 use crate::asks::Asker;
+use crate::hub::Hub;
 use crate::journal::Level;
-use crate::server::Server;
 use crate::sessions::{DIGEST, Waiting};
 
 /// The first version that can be read: these sessions lack how long they have been bound.
@@ -53,7 +53,7 @@ pub(crate) enum Saving {
     Done,
 }
 
-impl Server {
+impl Hub {
     /// Whether a server that shuts down has sessions that are not kept yet.
     pub(crate) fn is_saving(&self) -> bool {
         self.is_closing && !matches!(self.saving, Saving::Done)
@@ -63,7 +63,7 @@ impl Server {
     pub(crate) fn save_when_settled(&mut self, now: Instant, actions: &mut Vec<Action>) {
         while self.is_closing
             && matches!(self.saving, Saving::No)
-            && self.connections.is_empty()
+            && self.is_alone()
             && self.router.counts().asks == 0
             && !self.router.has_parked()
         {
@@ -77,7 +77,7 @@ impl Server {
             }
             // Their clients have sent what is not decided. It can't be known what of that is to be sent again.
             for session in unsettled {
-                self.end_waiting(now, session, actions);
+                self.end_waiting(now, session);
             }
         }
     }
@@ -123,10 +123,9 @@ impl Server {
     }
 
     /// A session that waits for its client is over.
-    pub(crate) fn end_waiting(&mut self, now: Instant, session: SessionId, actions: &mut Vec<Action>) {
+    pub(crate) fn end_waiting(&mut self, now: Instant, session: SessionId) {
         self.router.unbind(now, session, &mut self.effects);
-        self.sessions.end(session);
-        self.converse(now, actions);
+        self.end_session(session);
     }
 
     fn record(&self, now: Instant, session: SessionId) -> Option<(BareJid, SavedSession)> {
@@ -144,10 +143,8 @@ impl Server {
         Some((domain, SavedSession { key: jid.as_str().into(), content }))
     }
 
-    /// Sessions go on that another server has had [kept](Ask::Sessions), and that are not kept any more. `clock` is what time it is, in
-    /// milliseconds since the start of 1970 (UTC), by the clock of whoever has kept them. What can't be read is passed over, with a line
-    /// for the log. To be called before anybody connects.
-    pub fn restore(
+    /// See [`Server::restore`](crate::Server::restore).
+    pub(crate) fn restore(
         &mut self,
         now: Instant,
         clock: u64,
@@ -168,8 +165,6 @@ impl Server {
             let line: String = format!("{count} sessions wait for their clients since the server was down");
             actions.push(Action::Log(Level::Info, line));
         }
-        self.converse(now, actions);
-        self.go_on(now, actions);
     }
 
     fn restore_one(&mut self, now: Instant, content: &Content, with: &mut Restoring) -> Option<FullJid> {
@@ -183,10 +178,8 @@ impl Server {
         let session = self.sessions.restore(digest)?;
         let jid = self.router.restore(now, session, of_router, with, &mut self.effects);
         match &jid {
-            Some(jid) => self.sessions.lose(session, jid.clone(), counts),
-            None => {
-                self.sessions.end(session);
-            }
+            Some(jid) => drop(self.sessions.lose(session, jid.clone(), counts)),
+            None => drop(self.sessions.end(session)),
         }
         jid
     }

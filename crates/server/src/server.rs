@@ -1,77 +1,91 @@
-//! A whole server as one value: many connections and one router, and what these say to each other.
+//! A whole server as one value: many connections and what they have in common, and what these say to each other.
 
+use alloc::collections::VecDeque;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
-use core::mem;
 use core::net::IpAddr;
-use core::time::Duration;
 
+use balcony_connection::srv::Record;
 use balcony_jid::{BareJid, FullJid};
 use balcony_machine::{Deadline, Instant, Random, Reason, Seed, Ticket};
-use balcony_router::{Effect, Router, SessionId};
-use balcony_stanza::{StreamCondition, StreamError};
-use balcony_xep::sm::{Enable, Enabled, Resumable};
+use balcony_router::{Router, SendError, SessionId};
+use balcony_stanza::{Stanza, StreamCondition, StreamError};
 
 use crate::abroad::{Place, What};
-use crate::action::{Action, Answer, Ask, ConnectionId};
-use crate::asks::{Asker, Asks};
+use crate::action::{Action, Answer, ConnectionId};
 use crate::components::Components;
 use crate::config::ServerConfig;
-use crate::connections::{Connections, Up};
-use crate::federation::Federation;
-use crate::journal::one_line;
-use crate::owing::Owing;
-use crate::saved::Saving;
-use crate::sessions::{Back, Sessions};
+use crate::connections::{Connections, Down};
+use crate::federation::{Federation, Unreachable};
+use crate::hub::Hub;
+use crate::own::SessionInfo;
+use crate::saved::SavedSession;
 use crate::transport::Transport;
 
 /// Many connections and one router. See the [crate] for how to drive it.
 pub struct Server {
-    pub(crate) connections: Connections,
-    pub(crate) router: Router,
-    /// The streams to and from other servers.
-    pub(crate) federation: Option<Federation>,
-    pub(crate) components: Option<Components>,
-    /// It is shutting down.
-    pub(crate) is_closing: bool,
-    pub(crate) saving: Saving,
-    pub(crate) owing: Owing,
-    pub(crate) sessions: Sessions,
-    pub(crate) asks: Asks,
-    random: Random,
-    /// What the router has decided. Empty between calls.
-    pub(crate) effects: Vec<Effect>,
-    /// Kept for its capacity; empty.
-    spare: Vec<Effect>,
+    parts: Vec<Part>,
+    hub: Hub,
+    /// Decides what happens first, if there are several parts.
+    schedule: Option<Random>,
 }
+
+/// Some of the connections, and what they have been told and have not heard.
+struct Part {
+    connections: Connections,
+    down: VecDeque<Down>,
+}
+
+/// So much is said to the hub at once by each of several parts.
+const BATCH: usize = 64;
 
 impl Server {
     /// A server without connections.
     #[must_use]
     pub fn new(config: ServerConfig, seed: Seed) -> Self {
         let mut random = seed.random();
-        Server {
-            router: Router::new(config.router(), &random.seed()),
-            federation: config.federation.clone().map(|config| Federation::new(config, &random.seed())),
-            components: config.components.clone().map(|config| Components::new(config, &random.seed())),
-            connections: Connections::new(config, random.seed().random()),
-            is_closing: false,
-            saving: Saving::default(),
-            owing: Owing::default(),
-            sessions: Sessions::default(),
-            asks: Asks::default(),
-            random,
-            effects: Vec::new(),
-            spare: Vec::new(),
-        }
+        let hub = Hub::new(&config, &random.seed(), 1);
+        Server { parts: Vec::from([Part::of(Connections::new(config, random))]), hub, schedule: None }
+    }
+
+    /// A server whose connections are in so many parts, 1 to 256, as they would be on several threads: each part goes on by itself, and
+    /// what parts and router say to each other is under way for a while. What happens first is decided by the seed. This is for tests;
+    /// it is no faster. What is under way goes on with [`take_in`](Server::take_in).
+    #[must_use]
+    pub fn in_parts(config: ServerConfig, seed: Seed, parts: u16) -> Self {
+        let mut random = seed.random();
+        let parts = parts.clamp(1, 256);
+        let hub = Hub::new(&config, &random.seed(), parts.into());
+        let part = |number| {
+            let random = random.seed().random();
+            Part::of(Connections::of_part(config.clone(), random, number, BATCH))
+        };
+        let parts = (0..=u8::MAX).take(parts.into()).map(part).collect();
+        Server { parts, hub, schedule: Some(random) }
+    }
+
+    fn connections_of(&mut self, id: ConnectionId) -> Option<&mut Connections> {
+        self.parts.get_mut(id.part()).map(|part| &mut part.connections)
+    }
+
+    /// The connections that the next one comes to.
+    fn fewest(&mut self) -> &mut Connections {
+        let fewest = (1..self.parts.len()).fold(0, |fewest, place| {
+            if self.parts[place].connections.len() < self.parts[fewest].connections.len() {
+                place
+            } else {
+                fewest
+            }
+        });
+        &mut self.parts[fewest].connections
     }
 
     /// Takes in a new connection, which begins in this way.
     ///
     /// One of another server is accepted with [`accept_server`](Server::accept_server).
     pub fn accept(&mut self, now: Instant, transport: Transport, actions: &mut Vec<Action>) -> ConnectionId {
-        self.connections.accept(now, transport, actions)
+        self.fewest().accept(now, transport, actions)
     }
 
     /// Takes in a new connection of another server, or of a component, from `address`, as the log is to name it. Without
@@ -83,41 +97,41 @@ impl Server {
         address: String,
         actions: &mut Vec<Action>,
     ) -> ConnectionId {
-        let id = match (transport, &mut self.federation, &mut self.components) {
-            (Transport::Component, _, Some(components)) => Place::Component(components.accept(now, address)),
-            (Transport::Server | Transport::ServerDirectTls, Some(federation), _) => {
-                let direct_tls = transport == Transport::ServerDirectTls;
-                Place::Abroad(federation.accept(now, direct_tls, address))
-            }
-            _ => return self.accept(now, transport, actions),
+        let Some(id) = self.hub.accept(now, transport, address) else {
+            return self.accept(now, transport, actions);
         };
-        self.converse(now, actions);
-        self.go_on(now, actions);
-        id.name()
+        self.settle(now, actions);
+        id
     }
 
     /// What to write to a new connection that is not [taken in](Server::accept), and closed at once: a stream with this error
     /// (RFC 6120 section 4.9.1.2), or its like in HTTP. Empty where it would take a TLS handshake to say anything.
     pub fn last_words(&mut self, now: Instant, transport: Transport, error: StreamError) -> Vec<u8> {
-        match (&mut self.federation, transport) {
+        match (&mut self.hub.federation, transport) {
             (Some(federation), Transport::Server | Transport::ServerDirectTls) => {
                 federation.last_words(now, transport == Transport::ServerDirectTls, error)
             }
-            _ => self.connections.last_words(now, transport, error),
+            _ => self.fewest().last_words(now, transport, error),
         }
     }
 
-    /// Says where a connection comes from, as far as that is known: so many accounts may be registered from one address (XEP-0077).
+    /// Says where a connection comes from, as far as that is known: so many accounts may be registered from one address (XEP-0077). Say it
+    /// as soon as the connection is [taken in](Server::accept): a session has the address that was known when it was bound.
     pub fn came_from(&mut self, id: ConnectionId, address: IpAddr) {
-        self.connections.came_from(id, address);
+        if let Some(connections) = self.connections_of(id) {
+            connections.came_from(id, address);
+        }
     }
 
     /// Bytes have come. Hand in no more before [`Action::Read`]; it comes at once unless the connection is blocked.
     pub fn receive(&mut self, now: Instant, id: ConnectionId, bytes: &[u8], actions: &mut Vec<Action>) {
         if let Some(place) = Place::of(id) {
-            return self.elsewhere(now, place, What::Received(bytes), actions);
+            self.hub.elsewhere(now, place, What::Received(bytes));
+            return self.settle(now, actions);
         }
-        self.connections.received(now, id, bytes.len());
+        if let Some(connections) = self.connections_of(id) {
+            connections.received(now, id, bytes.len());
+        }
         self.advance(now, id, bytes, actions);
         self.go_on(now, actions);
     }
@@ -126,9 +140,12 @@ impl Server {
     /// the peer reads the answers.
     pub fn eof(&mut self, now: Instant, id: ConnectionId, actions: &mut Vec<Action>) {
         if let Some(place) = Place::of(id) {
-            return self.elsewhere(now, place, What::Eof, actions);
+            self.hub.elsewhere(now, place, What::Eof);
+            return self.settle(now, actions);
         }
-        self.connections.eof(id);
+        if let Some(connections) = self.connections_of(id) {
+            connections.eof(id);
+        }
         self.advance(now, id, &[], actions);
         self.go_on(now, actions);
     }
@@ -137,28 +154,37 @@ impl Server {
     /// stanzas are routed that had come before.
     pub fn broken(&mut self, now: Instant, id: ConnectionId, actions: &mut Vec<Action>) {
         if let Some(place) = Place::of(id) {
-            return self.elsewhere(now, place, What::Broken, actions);
+            self.hub.elsewhere(now, place, What::Broken);
+            return self.settle(now, actions);
         }
-        self.connections.broken(now, id, actions);
+        if let Some(connections) = self.connections_of(id) {
+            connections.broken(now, id, actions);
+        }
         self.advance(now, id, &[], actions);
         self.go_on(now, actions);
     }
 
     /// Swaps the bytes to be written into `buffer`, which must be empty.
     pub fn take_output(&mut self, id: ConnectionId, buffer: &mut Vec<u8>) {
-        match (Place::of(id), &mut self.federation, &mut self.components) {
-            (Some(Place::Abroad(id)), Some(federation), _) => federation.take_output(id, buffer),
-            (Some(Place::Component(id)), _, Some(components)) => components.take_output(id, buffer),
-            _ => self.connections.take_output(id, buffer),
+        match Place::of(id) {
+            Some(place) => self.hub.take_output(place, buffer),
+            None => {
+                if let Some(connections) = self.connections_of(id) {
+                    connections.take_output(id, buffer);
+                }
+            }
         }
     }
 
     /// What [`take_output`](Server::take_output) gave has been written.
     pub fn written(&mut self, now: Instant, id: ConnectionId, actions: &mut Vec<Action>) {
         if let Some(place) = Place::of(id) {
-            return self.elsewhere(now, place, What::Written, actions);
+            self.hub.elsewhere(now, place, What::Written);
+            return self.settle(now, actions);
         }
-        self.connections.written(id);
+        if let Some(connections) = self.connections_of(id) {
+            connections.written(id);
+        }
         self.converse(now, actions);
         self.advance(now, id, &[], actions);
         self.go_on(now, actions);
@@ -166,375 +192,363 @@ impl Server {
 
     /// An answer has come. One that comes too late changes nothing.
     pub fn answer(&mut self, now: Instant, ticket: Ticket, answer: Answer, actions: &mut Vec<Action>) {
-        match (self.asks.close(ticket), answer) {
-            (Some(Asker::Stream(id, ticket)), Answer::Stream(answer)) => {
-                self.connections.answer(id, ticket, answer);
-                self.advance(now, id, &[], actions);
-            }
-            (Some(Asker::Router(ticket)), Answer::Router(answer)) => {
-                self.router.answer(now, ticket, answer, &mut self.effects);
-                self.converse(now, actions);
-            }
-            (Some(Asker::Saving), answer) => {
-                self.saved(matches!(answer, Answer::Sessions(true)), actions);
-            }
-            (Some(Asker::Owing), answer) => {
-                let holders = if let Answer::Holders(holders) = answer { holders } else { None };
-                self.owe(now, holders, actions);
-            }
-            _ => {}
-        }
-        self.go_on(now, actions);
+        self.hub.answer(now, ticket, answer, actions);
+        self.settle(now, actions);
     }
 
     /// When to call [`tick`](Server::tick).
     #[must_use]
     pub fn deadline(&self) -> Option<Deadline> {
-        let abroad = self.federation.as_ref().and_then(Federation::deadline);
-        let components = self.components.as_ref().and_then(Components::deadline);
-        let streams = self.connections.deadline().into_iter().chain(abroad).chain(components).min();
+        let streams = self.parts.iter().filter_map(|part| part.connections.deadline()).min();
         let streams = streams.map(|at| Deadline { at, reason: Reason::Idle });
-        let owing = self.owing_due().map(|at| Deadline { at, reason: Reason::Answer });
-        streams.into_iter().chain(owing).chain(self.router.deadline()).min()
+        streams.into_iter().chain(self.hub.deadline()).min()
     }
 
     /// Does what has become due. After that no [`deadline`](Server::deadline) is `now` or earlier.
     pub fn tick(&mut self, now: Instant, actions: &mut Vec<Action>) {
         // Each connection once, whatever it says then: none of them can keep the others waiting.
-        for id in self.connections.due(now) {
-            if self.connections.tick(now, id, actions) {
-                self.advance(now, id, &[], actions);
-            } else {
-                self.converse(now, actions);
+        for place in 0..self.parts.len() {
+            for id in self.parts[place].connections.due(now) {
+                if self.parts[place].connections.tick(now, id, actions) {
+                    self.advance(now, id, &[], actions);
+                } else {
+                    self.converse(now, actions);
+                }
             }
         }
-        self.look_for_owing(now, actions);
-        if self.router.deadline().is_some_and(|deadline| now >= deadline.at) {
-            self.router.tick(now, &mut self.effects);
-            self.converse(now, actions);
-        }
-        if let Some(components) = &mut self.components {
-            components.tick(now);
-        }
-        self.abroad(now, actions, |federation| federation.tick(now));
+        self.hub.tick(now, actions);
+        self.settle(now, actions);
     }
 
     /// Gives some of what strangers have sent to its recipients: see [`Router::take_in`]. Call it when all actions are done, until it is
     /// `false`, and with everything else that happens in between; what nobody asks for comes with [`tick`](Server::tick), a
     /// millisecond later.
     pub fn take_in(&mut self, now: Instant, actions: &mut Vec<Action>) -> bool {
-        if self.router.has_parked() {
-            self.router.take_in(now, &mut self.effects);
-            self.converse(now, actions);
-            self.go_on(now, actions);
+        if self.hub.take_in(now) | self.is_under_way() {
+            self.settle(now, actions);
         }
-        self.router.has_parked()
+        self.has_more()
+    }
+
+    /// Whether there is something for [`take_in`](Server::take_in).
+    #[must_use]
+    pub fn has_more(&self) -> bool {
+        self.hub.router.has_parked() || self.is_under_way()
+    }
+
+    /// Whether a part of several has something to hear, or to say, or to go on with.
+    fn is_under_way(&self) -> bool {
+        let is_busy =
+            |part: &Part| !part.down.is_empty() || part.connections.has_up() || part.connections.has_ready();
+        self.schedule.is_some() && self.parts.iter().any(is_busy)
     }
 
     /// Ends every stream with `system-shutdown` (RFC 6120 section 4.9.3.20). Sessions that can be resumed wait for their clients all the
     /// same (XEP-0198), and are [kept](Ask::Sessions) at last, if [`ServerConfig::keep_sessions`] says so; otherwise they end. `Close` follows for each when its output is
     /// written, or after [`Limits::closing`](balcony_machine::Limits::closing) if the peer does not read.
     pub fn shutdown(&mut self, now: Instant, actions: &mut Vec<Action>) {
-        self.is_closing = true;
+        self.hub.is_closing = true;
         // What was accepted has its fate, and who has sent it hears of that if he may.
         while self.take_in(now, actions) {}
-        for id in self.connections.ids() {
-            let error = StreamError::new(StreamCondition::SystemShutdown, "the server is shutting down");
-            self.connections.abort(now, id, error, actions);
+        for place in 0..self.parts.len() {
+            for id in self.parts[place].connections.ids() {
+                let error = StreamError::new(StreamCondition::SystemShutdown, "the server is shutting down");
+                self.parts[place].connections.abort(now, id, error, actions);
+                self.converse(now, actions);
+            }
+            self.parts[place].connections.close_down();
             self.converse(now, actions);
         }
-        if !self.config().keep_sessions {
-            self.saving = Saving::Done;
-            for session in self.sessions.all_waiting() {
-                self.end_waiting(now, session, actions);
-            }
-        }
-        if let Some(components) = &mut self.components {
-            components.shutdown(now);
-        }
-        self.abroad(now, actions, |federation| federation.shutdown(now));
+        self.hub.shutdown(now);
+        self.settle(now, actions);
     }
 
     /// All connections are lost at once, with whatever was in their buffers, as when the task that has the sockets dies. There is no
     /// [`Action::Close`] for them. What the router has accepted is not lost: it goes elsewhere, as for each session that ends.
     pub fn lose_connections(&mut self, now: Instant, actions: &mut Vec<Action>) {
-        self.connections.lose();
-        self.converse(now, actions);
+        for place in 0..self.parts.len() {
+            self.parts[place].connections.lose();
+            self.converse(now, actions);
+        }
     }
 
     /// Removes an account, ends its streams, and tells its contacts, if any; see [`Router::remove_account`].
     /// [`Action::Removed`] follows.
     pub fn remove_account(&mut self, now: Instant, account: &BareJid, actions: &mut Vec<Action>) {
-        self.router.remove_account(now, account, &mut self.effects);
-        self.converse(now, actions);
-        self.go_on(now, actions);
+        self.hub.remove_account(now, account);
+        self.settle(now, actions);
     }
 
     /// How many connections there are.
     #[must_use]
     pub fn connections(&self) -> usize {
-        let abroad = self.federation.as_ref().map_or(0, Federation::streams);
-        self.connections.len() + abroad + self.components.as_ref().map_or(0, Components::streams)
+        let abroad = self.hub.federation.as_ref().map_or(0, Federation::streams);
+        let clients: usize = self.parts.iter().map(|part| part.connections.len()).sum();
+        clients + abroad + self.hub.components.as_ref().map_or(0, Components::streams)
     }
 
     /// The router, to look at.
     #[must_use]
     pub fn router(&self) -> &Router {
-        &self.router
+        &self.hub.router
     }
 
     /// The streams to and from other servers, to look at.
     #[must_use]
     pub fn federation(&self) -> Option<&Federation> {
-        self.federation.as_ref()
+        self.hub.federation.as_ref()
     }
 
     /// The configuration that new connections get from now on. Those that stand keep theirs; domains cannot change.
     pub fn configure(&mut self, config: ServerConfig) {
-        if let (Some(federation), Some(config)) = (&mut self.federation, &config.federation) {
-            federation.configure(config.clone());
+        self.hub.configure(&config);
+        for part in &mut self.parts {
+            part.connections.configure(config.clone());
         }
-        self.connections.configure(config);
     }
 
     /// The configuration.
     #[must_use]
     pub fn config(&self) -> &ServerConfig {
-        self.connections.config()
+        self.parts[0].connections.config()
     }
 
     /// Lets a connection take what it has and `fresh`.
     fn advance(&mut self, now: Instant, id: ConnectionId, mut fresh: &[u8], actions: &mut Vec<Action>) {
         loop {
-            let has_more = self.connections.advance(now, id, &mut fresh, actions);
+            let is_direct = self.schedule.is_none();
+            let Some(connections) = self.connections_of(id) else { return };
+            let has_more = connections.advance(now, id, &mut fresh, actions);
+            if has_more && !is_direct {
+                connections.leave_for_later(id, &mut fresh);
+            }
             self.converse(now, actions);
-            if !has_more {
+            if !(has_more && is_direct) {
                 return;
             }
         }
+    }
+
+    /// Does all that follows from what has happened.
+    fn settle(&mut self, now: Instant, actions: &mut Vec<Action>) {
+        self.converse(now, actions);
+        self.go_on(now, actions);
     }
 
     /// Goes on with the connections of which more may be taken again.
-    pub(crate) fn go_on(&mut self, now: Instant, actions: &mut Vec<Action>) {
-        while let Some(id) = self.connections.next_ready() {
-            self.advance(now, id, &[], actions);
-        }
-        // What other servers are told of those who have gone may have waited for the store.
-        if self.is_closing
-            && self.router.counts().asks == 0
-            && !self.router.has_parked()
-            && let Some(federation) = &mut self.federation
-        {
-            federation.close(now);
-            self.converse(now, actions);
-        }
-        self.save_when_settled(now, actions);
-    }
-
-    /// Lets connections and router tell each other what they have to say, until that is all. What the router has decided already comes
-    /// first, so that order is kept.
-    pub(crate) fn converse(&mut self, now: Instant, actions: &mut Vec<Action>) {
+    fn go_on(&mut self, now: Instant, actions: &mut Vec<Action>) {
         loop {
-            if !self.effects.is_empty() {
-                let mut effects = mem::replace(&mut self.effects, mem::take(&mut self.spare));
-                for effect in effects.drain(..) {
-                    self.down(now, effect, actions);
-                }
-                self.spare = effects;
-            } else if let Some(up) = self.connections.next_up() {
-                self.up(now, up, actions);
-            } else if let Some(event) = self.federation.as_mut().and_then(Federation::next) {
-                if !self.is_impostor(&event) {
-                    self.act_abroad(now, event, Place::Abroad, actions);
-                }
-            } else if let Some(event) = self.components.as_mut().and_then(Components::next) {
-                self.act_abroad(now, event, Place::Component, actions);
-            } else {
+            // With several parts that is what happens while they converse.
+            while self.schedule.is_none()
+                && let Some(id) = self.parts[0].connections.next_ready()
+            {
+                self.advance(now, id, &[], actions);
+            }
+            if !self.hub.is_closing {
+                return;
+            }
+            self.hub.go_on_closing(now, actions);
+            self.converse(now, actions);
+            if self.schedule.is_some() || !self.parts[0].connections.has_ready() {
                 return;
             }
         }
     }
 
-    fn up(&mut self, now: Instant, up: Up, actions: &mut Vec<Action>) {
-        let effects = &mut self.effects;
-        match up {
-            Up::Bind { connection, ticket, account, resource, inline, enable } => {
-                let session = self.sessions.begin(connection);
-                let bound = self.router.bind(now, session, &account, resource.as_deref(), effects);
-                match &bound {
-                    Ok(_) => {
-                        if let Some(inline) = inline {
-                            self.router.bind_inline(session, inline.root(), effects);
-                        }
-                    }
-                    Err(_) => {
-                        self.sessions.end(session);
-                    }
-                }
-                let bound = bound.map(|jid| (jid, enable.map(|enable| self.manage(session, enable))));
-                self.connections.bound(now, connection, ticket, session, bound, actions);
+    /// Lets connections and the hub tell each other what they have to say, until that is all; if there are several parts, or for a while.
+    fn converse(&mut self, now: Instant, actions: &mut Vec<Action>) {
+        if self.schedule.is_some() {
+            return self.interleave(now, actions);
+        }
+        let connections = &mut self.parts[0].connections;
+        // What is decided already comes first, so that order is kept.
+        loop {
+            while let Some(down) = self.hub.next_down(now, actions) {
+                connections.take(now, down, actions);
             }
-            Up::Enable { session, connection, ticket, enable } => {
-                let enabled = self.manage(session, enable);
-                self.connections.enabled(connection, ticket, enabled);
-            }
-            Up::Resume { connection, ticket, account, previd, h } => {
-                self.resume(now, &account, &previd, Back { connection, ticket, h }, actions);
-            }
-            Up::Acknowledged { session, count } => self.router.acknowledged(now, session, count, effects),
-            Up::Lost { session, counts } => {
-                let jid =
-                    self.router.jid(session).cloned().filter(|_| self.router.detach(now, session, effects));
-                match jid {
-                    Some(jid) => self.sessions.lose(session, jid, counts),
-                    None => {
-                        self.router.unbind(now, session, effects);
-                        self.router.gone(now, session, effects);
-                        self.sessions.end(session);
-                    }
-                }
-            }
-            Up::Stanza { session, number, stanza } => {
-                if self.router.route(now, session, *stanza, effects)
-                    && let Some(id) = self.sessions.connection(session)
-                {
-                    self.connections.handled(id, number);
-                }
-            }
-            Up::Element { session, element } => self.router.element(now, session, element.root(), effects),
-            Up::Drained { session, through } => self.router.drained(now, session, through, effects),
-            Up::Ended { session } => self.router.unbind(now, session, effects),
-            Up::Gone { session } => {
-                self.sessions.end(session);
-                self.router.gone(now, session, effects);
-            }
-            Up::Ask { connection, ticket, ask } => {
-                let ticket = self.asks.open(Asker::Stream(connection, ticket));
-                actions.push(Action::Ask(ticket, Ask::Stream(ask)));
+            if let Some(up) = connections.next_up() {
+                self.hub.up(now, up, actions);
+            } else if !self.hub.go_abroad(now, actions) {
+                return;
             }
         }
     }
 
-    /// From now on a session acknowledges what it gets. What its client is told.
-    fn manage(&mut self, session: SessionId, enable: Enable) -> Enabled<'static> {
-        let most = self.connections.config().limits.resumption;
-        let wanted = || enable.max.map_or(most, |seconds| most.min(Duration::from_secs(seconds.into())));
-        let wait = if enable.resume { wanted() } else { Duration::ZERO };
-        let is_resumable = self.router.manage(session, wait, &self.effects) && wait > Duration::ZERO;
-        let resumable = is_resumable.then(|| Resumable {
-            id: self.sessions.name(session, &mut self.random).into(),
-            max: u32::try_from(wait.as_secs()).ok(),
-            location: None,
-        });
-        Enabled { resumable }
+    /// Lets several parts go on, some steps of theirs at a time.
+    fn interleave(&mut self, now: Instant, actions: &mut Vec<Action>) {
+        let mut is_first = true;
+        loop {
+            // Whoever has the hub passes on all that it says before somebody else has it.
+            while let Some(down) = self.hub.next_down(now, actions) {
+                if let Some(part) = self.parts.get_mut(down.connection().part()) {
+                    part.down.push_back(down);
+                }
+            }
+            let busy: Vec<(usize, Step)> = self
+                .parts
+                .iter()
+                .enumerate()
+                .flat_map(|(place, part)| part.steps().map(move |step| (place, step)))
+                .collect();
+            let Some(random) = &mut self.schedule else { return };
+            let number = random.next_u64();
+            if busy.is_empty() {
+                if !self.hub.go_abroad(now, actions) {
+                    return;
+                }
+                continue;
+            }
+            if number.is_multiple_of(8) && !is_first {
+                return;
+            }
+            is_first = false;
+            let any = usize::try_from(number >> 8).unwrap_or(usize::MAX) % busy.len();
+            let (place, step) = busy[any];
+            let Part { connections, down } = &mut self.parts[place];
+            match step {
+                Step::Hear => {
+                    if let Some(down) = down.pop_front() {
+                        connections.take(now, down, actions);
+                    }
+                }
+                Step::Say => {
+                    if let Some(up) = connections.next_up() {
+                        self.hub.up(now, up, actions);
+                    }
+                }
+                Step::GoOn => {
+                    if let Some(id) = connections.next_ready()
+                        && connections.advance(now, id, &mut &[][..], actions)
+                    {
+                        connections.leave_for_later(id, &mut &[][..]);
+                    }
+                }
+            }
+        }
     }
 
-    /// A client wants its session back (XEP-0198 section 5).
-    fn resume(
+    /// The DNS has answered [`Action::Resolve`]: these records, none if there are none, or why it does not answer, in words.
+    pub fn resolved(
         &mut self,
         now: Instant,
-        account: &BareJid,
-        previd: &str,
-        back: Back,
+        domain: &BareJid,
+        records: Result<Vec<Record>, String>,
         actions: &mut Vec<Action>,
     ) {
-        let Back { connection, ticket, h } = back;
-        let own = |jid: &&FullJid| jid.bare_str() == account.as_str();
-        let found = self.sessions.named(previd).and_then(|session| {
-            let jid = self.router.jid(session).filter(own)?;
-            Some((session, jid.clone()))
-        });
-        let Some((session, jid)) = found else { return self.connections.not_resumed(connection, ticket) };
-        // Its old connection is not known to be dead yet.
-        if let Some(old) = self.sessions.connection(session)
-            && let Some(counts) = self.connections.leave(now, old, actions)
-            && self.router.detach(now, session, &mut self.effects)
-        {
-            self.sessions.lose(session, jid.clone(), counts);
+        if let Some(federation) = &mut self.hub.federation {
+            federation.resolved(now, domain, records);
         }
-        let Some(waiting) = self.sessions.waiting(session) else {
-            return self.connections.not_resumed(connection, ticket);
-        };
-        let Some(count) = waiting.counts.acknowledged_by(h) else {
-            let counts = waiting.counts.clone();
-            return self.connections.too_much(connection, ticket, jid, counts);
-        };
-        // Who has come back twice gets it where it came last.
-        if let Some(before) = waiting.back.replace(back) {
-            self.connections.not_resumed(before.connection, before.ticket);
-        }
-        if !self.router.resume(now, session, account, count, &mut self.effects) {
-            if let Some(waiting) = self.sessions.waiting(session) {
-                waiting.back = None;
-            }
-            self.connections.not_resumed(connection, ticket);
-        }
+        self.settle(now, actions);
     }
 
-    /// The router has all that a session has sent before, and goes on with it.
-    fn resumed(
+    /// The owner has connected to the target at this place in the list of [`Action::Connect`]. Read from it. Whether the server
+    /// still wants the connection; if not, close it.
+    pub fn connected(
         &mut self,
         now: Instant,
-        session: SessionId,
-        jid: FullJid,
-        received: u64,
+        id: ConnectionId,
+        target: usize,
         actions: &mut Vec<Action>,
-    ) {
-        let Some(waiting) = self.sessions.waiting(session) else { return };
-        let Some(Back { connection, ticket, h }) = waiting.back.take() else { return };
-        // All of it.
-        waiting.counts.handled(u32::MAX);
-        let counts = waiting.counts.clone();
-        waiting.counts = counts.resumed(h);
-        if self.connections.resumed(now, connection, ticket, session, jid, received, counts, actions) {
-            self.sessions.attach(session, connection);
-        } else {
-            // Its client has gone again.
-            self.router.detach(now, session, &mut self.effects);
-        }
+    ) -> bool {
+        let is_wanted = self.hub.connected(now, id, target);
+        self.settle(now, actions);
+        is_wanted
     }
 
-    /// Does what the router has decided.
-    fn down(&mut self, now: Instant, effect: Effect, actions: &mut Vec<Action>) {
-        match effect {
-            Effect::Deliver { session, stanza } => {
-                if let Some(id) = self.sessions.connection(session) {
-                    self.connections.deliver(now, id, &stanza, actions);
-                }
-            }
-            Effect::Handled { session, number } => {
-                if let Some(id) = self.sessions.connection(session) {
-                    self.connections.handled(id, number);
-                }
-            }
-            Effect::Hold { session, is_held } => {
-                if let Some(id) = self.sessions.connection(session) {
-                    self.connections.hold(id, is_held);
-                }
-            }
-            Effect::Close { session, error } => {
-                if let Some(id) = self.sessions.connection(session) {
-                    self.connections.close(now, id, error.into(), actions);
-                } else {
-                    self.abandon(session, actions);
-                }
-            }
-            Effect::Ask { ticket, ask } => {
-                let ticket = self.asks.open(Asker::Router(ticket));
-                actions.push(Action::Ask(ticket, Ask::Router(ask)));
-            }
-            Effect::Log(level, line) => actions.push(Action::Log(level, one_line(line))),
-            Effect::Removed { account, removal } => actions.push(Action::Removed(account, removal)),
-            Effect::Resumed { session, jid, received } => self.resumed(now, session, jid, received, actions),
-            Effect::Remote { stanza, is_told, is_answer } => {
-                self.send_abroad(now, stanza, is_told, is_answer);
-            }
-        }
+    /// None of the targets of [`Action::Connect`] could be connected to.
+    pub fn unreachable(
+        &mut self,
+        now: Instant,
+        id: ConnectionId,
+        unreachable: &Unreachable,
+        actions: &mut Vec<Action>,
+    ) {
+        self.hub.unreachable(now, id, unreachable);
+        self.settle(now, actions);
+    }
+
+    /// Sends a message, or presence of a domain, in the name of a domain or an account of this server; see
+    /// [`Router::send`](balcony_router::Router::send).
+    ///
+    /// # Errors
+    ///
+    /// [`SendError`]; then nothing has been sent.
+    pub fn send(&mut self, now: Instant, stanza: Stanza, actions: &mut Vec<Action>) -> Result<(), SendError> {
+        let sent = self.hub.send(now, stanza);
+        self.settle(now, actions);
+        sent
+    }
+
+    /// The sessions of one account, in the order in which they have bound.
+    #[must_use]
+    pub fn sessions_of(&self, now: Instant, account: &BareJid) -> Vec<SessionInfo> {
+        self.hub.sessions_of(now, account)
+    }
+
+    /// Some sessions of all accounts, at most `limit`: those behind the session `after`, or the first. None is listed twice by calls of
+    /// which each goes on behind the last of the one before, and none left out that is there all the time. An empty list is the end.
+    #[must_use]
+    pub fn sessions(&self, now: Instant, after: Option<SessionId>, limit: usize) -> Vec<SessionInfo> {
+        self.hub.sessions(now, after, limit)
+    }
+
+    /// Ends a session with this stream error, as far as its client can hear it: it can't be resumed. Its resource becomes unavailable,
+    /// and what has not reached it goes elsewhere. `false` if nobody has bound that address.
+    pub fn disconnect(
+        &mut self,
+        now: Instant,
+        jid: &FullJid,
+        error: StreamError,
+        actions: &mut Vec<Action>,
+    ) -> bool {
+        let is_there = self.hub.disconnect(now, jid, error, actions);
+        self.settle(now, actions);
+        is_there
+    }
+
+    /// Whether a server that shuts down has sessions that are not kept yet.
+    pub(crate) fn is_saving(&self) -> bool {
+        self.hub.is_saving()
+    }
+
+    /// Sessions go on that another server has had [kept](crate::Ask::Sessions), and that are not kept any more. `clock` is what time it
+    /// is, in milliseconds since the start of 1970 (UTC), by the clock of whoever has kept them. What can't be read is passed over, with
+    /// a line for the log. To be called before anybody connects.
+    pub fn restore(
+        &mut self,
+        now: Instant,
+        clock: u64,
+        sessions: impl IntoIterator<Item = SavedSession>,
+        actions: &mut Vec<Action>,
+    ) {
+        self.hub.restore(now, clock, sessions, actions);
+        self.settle(now, actions);
+    }
+}
+
+/// What a part can do.
+#[derive(Clone, Copy)]
+enum Step {
+    Hear,
+    Say,
+    GoOn,
+}
+
+impl Part {
+    const fn of(connections: Connections) -> Self {
+        Part { connections, down: VecDeque::new() }
+    }
+
+    fn steps(&self) -> impl Iterator<Item = Step> {
+        let hear = (!self.down.is_empty()).then_some(Step::Hear);
+        let say = self.connections.has_up().then_some(Step::Say);
+        let go_on = self.connections.has_ready().then_some(Step::GoOn);
+        hear.into_iter().chain(say).chain(go_on)
     }
 }
 
 impl fmt::Debug for Server {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Server").field("connections", &self.connections.len()).finish_non_exhaustive()
+        f.debug_struct("Server").field("connections", &self.connections()).finish_non_exhaustive()
     }
 }

@@ -14,6 +14,7 @@ use sha2::{Digest as _, Sha256};
 use slab::Slab;
 
 use crate::ConnectionId;
+use crate::connections::Via;
 
 /// The sessions of a server, and their connections. A session has a number of its own: it is not its connection.
 #[derive(Debug, Default)]
@@ -53,13 +54,16 @@ impl fmt::Debug for Name {
     }
 }
 
+/// How a session is connected that is about to be [lost](Sessions::lose).
+const NOWHERE: Via = Via { is_secured: false, address: None };
+
 /// The length of a digest, in bytes.
 pub(crate) const DIGEST: usize = 32;
 
 #[derive(Debug)]
 enum Place {
-    /// It has a connection.
-    On(ConnectionId),
+    /// It has a connection. Its client may be back on another one, and waits for this one to let it go.
+    On(ConnectionId, Via, Option<alloc::boxed::Box<Back>>),
     /// It waits for its client.
     Nowhere(alloc::boxed::Box<Waiting>),
 }
@@ -81,12 +85,23 @@ pub(crate) struct Back {
     pub(crate) ticket: Ticket,
     /// How many stanzas it has got, modulo 2^32.
     pub(crate) h: u32,
+    /// How it is connected.
+    pub(crate) via: Via,
+}
+
+/// What is left of a session that is over.
+#[derive(Debug)]
+pub(crate) struct Over {
+    /// Its address, if it had no connection.
+    pub(crate) waited: Option<FullJid>,
+    /// Whoever wanted it back.
+    pub(crate) back: Option<Back>,
 }
 
 impl Sessions {
     /// A new session, on this connection.
-    pub(crate) fn begin(&mut self, connection: ConnectionId) -> SessionId {
-        self.seat(Place::On(connection), Name::None)
+    pub(crate) fn begin(&mut self, connection: ConnectionId, via: Via) -> SessionId {
+        self.seat(Place::On(connection, via, None), Name::None)
     }
 
     /// A session of a server before this one, whose client calls it by a name with this digest. It has no connection, and waits as soon as it
@@ -95,7 +110,7 @@ impl Sessions {
         if self.restored.contains_key(&digest) {
             return None;
         }
-        let session = self.seat(Place::On(ConnectionId(u64::MAX)), Name::Digest(digest));
+        let session = self.seat(Place::On(ConnectionId(u64::MAX), NOWHERE, None), Name::Digest(digest));
         self.restored.insert(digest, session);
         Some(session)
     }
@@ -112,7 +127,15 @@ impl Sessions {
     /// The connection of a session, which may be over, as long as something may still be written to it.
     pub(crate) fn connection(&self, session: SessionId) -> Option<ConnectionId> {
         match self.find(session)?.place {
-            Place::On(connection) => Some(connection),
+            Place::On(connection, ..) => Some(connection),
+            Place::Nowhere(_) => None,
+        }
+    }
+
+    /// How its client is connected, if it is.
+    pub(crate) fn via(&self, session: SessionId) -> Option<Via> {
+        match self.find(session)?.place {
+            Place::On(_, via, _) => Some(via),
             Place::Nowhere(_) => None,
         }
     }
@@ -120,7 +143,7 @@ impl Sessions {
     /// What its client calls it when it comes back (XEP-0198 section 3): its number, and 128 random bits, so that it can't be guessed.
     pub(crate) fn name(&mut self, session: SessionId, random: &mut Random) -> String {
         let secret = u128::from(random.next_u64()) << 64 | u128::from(random.next_u64());
-        if let Some(seat) = self.seats.get_mut(key(session)).filter(|seat| seat.session == session) {
+        if let Some(seat) = self.seat_of(session) {
             seat.name = Name::Secret(secret);
         }
         spelled(session, secret)
@@ -149,26 +172,43 @@ impl Sessions {
         }
     }
 
-    /// The session has lost its connection, and waits.
-    pub(crate) fn lose(&mut self, session: SessionId, jid: FullJid, counts: Counts) {
-        if let Some(seat) = self.seats.get_mut(key(session)).filter(|seat| seat.session == session) {
+    /// The client of a session that has a connection is back on another one. Whoever was so before, if any.
+    pub(crate) fn comes_back(&mut self, session: SessionId, to: Back) -> Option<Back> {
+        match &mut self.seat_of(session)?.place {
+            Place::On(.., back) => back.replace(to.into()).map(|before| *before),
+            Place::Nowhere(_) => None,
+        }
+    }
+
+    /// The session can't leave its connection. Whoever wanted it back.
+    pub(crate) fn stays(&mut self, session: SessionId) -> Option<Back> {
+        match &mut self.seat_of(session)?.place {
+            Place::On(.., back) => back.take().map(|back| *back),
+            Place::Nowhere(_) => None,
+        }
+    }
+
+    /// The session has lost its connection, and waits. Where its client is back, if it is.
+    pub(crate) fn lose(&mut self, session: SessionId, jid: FullJid, counts: Counts) -> Option<Back> {
+        let back = self.stays(session);
+        if let Some(seat) = self.seat_of(session) {
             seat.place = Place::Nowhere(alloc::boxed::Box::new(Waiting { jid, counts, back: None }));
         }
+        back
     }
 
     /// What is kept of a session that waits.
     pub(crate) fn waiting(&mut self, session: SessionId) -> Option<&mut Waiting> {
-        let seat = self.seats.get_mut(key(session)).filter(|seat| seat.session == session)?;
-        match &mut seat.place {
-            Place::On(_) => None,
+        match &mut self.seat_of(session)?.place {
+            Place::On(..) => None,
             Place::Nowhere(waiting) => Some(waiting),
         }
     }
 
     /// The session goes on on this connection.
-    pub(crate) fn attach(&mut self, session: SessionId, connection: ConnectionId) {
-        if let Some(seat) = self.seats.get_mut(key(session)).filter(|seat| seat.session == session) {
-            seat.place = Place::On(connection);
+    pub(crate) fn attach(&mut self, session: SessionId, connection: ConnectionId, via: Via) {
+        if let Some(seat) = self.seat_of(session) {
+            seat.place = Place::On(connection, via, None);
         }
     }
 
@@ -184,17 +224,21 @@ impl Sessions {
         (first..self.seats.capacity()).find_map(|place| self.seats.get(place)).map(|seat| seat.session)
     }
 
-    /// There is no such session any more. What was kept of it, if it waited.
-    pub(crate) fn end(&mut self, session: SessionId) -> Option<Waiting> {
+    /// There is no such session any more.
+    pub(crate) fn end(&mut self, session: SessionId) -> Option<Over> {
         self.find(session)?;
         let Seat { place, name, .. } = self.seats.remove(key(session));
         if let Name::Digest(digest) = name {
             self.restored.remove(&digest);
         }
-        match place {
-            Place::On(_) => None,
-            Place::Nowhere(waiting) => Some(*waiting),
-        }
+        Some(match place {
+            Place::On(.., back) => Over { waited: None, back: back.map(|back| *back) },
+            Place::Nowhere(waiting) => Over { waited: Some(waiting.jid), back: waiting.back },
+        })
+    }
+
+    fn seat_of(&mut self, session: SessionId) -> Option<&mut Seat> {
+        self.seats.get_mut(key(session)).filter(|seat| seat.session == session)
     }
 
     fn find(&self, session: SessionId) -> Option<&Seat> {
@@ -225,7 +269,7 @@ mod tests {
     fn a_name_is_taken_to_the_letter() {
         let mut sessions = Sessions::default();
         let mut random = Seed::from_u64(1).random();
-        let session = sessions.begin(ConnectionId(1));
+        let session = sessions.begin(ConnectionId(1), NOWHERE);
         let name = sessions.name(session, &mut random);
         assert_eq!(sessions.named(&name), Some(session));
         let (number, secret) = name.split_at(16);

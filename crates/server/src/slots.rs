@@ -17,12 +17,22 @@ pub(crate) struct Slots<K, T> {
     slab: Slab<(u64, Box<T>)>,
     /// Distinguishes the entries that have had the same place.
     generation: u32,
+    /// Stands in all numbers.
+    part: u8,
     numbers: PhantomData<K>,
 }
 
+/// Bits of a number for the place in the table. Before them stand eight for the part.
+const PLACE: u32 = 24;
+
 impl<K: Number, T> Slots<K, T> {
     pub(crate) const fn new() -> Self {
-        Slots { slab: Slab::new(), generation: 0, numbers: PhantomData }
+        Slots::of_part(0)
+    }
+
+    /// A table that is one of several: the numbers in none of them are those in another, and [say](part) in which one they are.
+    pub(crate) const fn of_part(part: u8) -> Self {
+        Slots { slab: Slab::new(), generation: 0, part, numbers: PhantomData }
     }
 
     /// Puts one in, which is made of its number.
@@ -30,7 +40,8 @@ impl<K: Number, T> Slots<K, T> {
         // The two highest bits tell the tables of a server apart.
         self.generation = self.generation.wrapping_add(1) & (u32::MAX >> 2);
         let entry = self.slab.vacant_entry();
-        let number = u64::from(self.generation) << 32 | (entry.key() as u64 & u64::from(u32::MAX));
+        let place = entry.key() as u64 & ((1 << PLACE) - 1);
+        let number = u64::from(self.generation) << 32 | u64::from(self.part) << PLACE | place;
         entry.insert((number, Box::new(make(K::from_u64(number)))));
         K::from_u64(number)
     }
@@ -71,7 +82,12 @@ impl<K: Number, T> Slots<K, T> {
 
 /// The place of an entry in its slab.
 fn place<K: Number>(id: K) -> usize {
-    (id.to_u64() & u64::from(u32::MAX)) as usize
+    (id.to_u64() & ((1 << PLACE) - 1)) as usize
+}
+
+/// Which of several tables an entry is in.
+pub(crate) fn part<K: Number>(id: K) -> usize {
+    (id.to_u64() >> PLACE & 0xff) as usize
 }
 
 #[cfg(test)]

@@ -2,6 +2,8 @@
 #![cfg(feature = "tls")]
 #![allow(clippy::unwrap_used)]
 
+use core::net::IpAddr;
+
 use std::sync::LazyLock;
 
 use balcony_connection::ClientConnection;
@@ -115,7 +117,14 @@ impl World {
 
     /// Logs Juliet in.
     fn login(&mut self) -> ConnectionId {
+        self.login_from(None)
+    }
+
+    fn login_from(&mut self, address: Option<IpAddr>) -> ConnectionId {
         let id = self.server.accept(Instant::ZERO, Transport::DirectTls, &mut self.actions);
+        if let Some(address) = address {
+            self.server.came_from(id, address);
+        }
         let mut config =
             ClientStreamConfig::new(JULIET.parse().unwrap(), Secret::new(String::from("pencil")));
         config.tls = TlsPolicy::Direct;
@@ -230,11 +239,10 @@ fn what_tls_has_not_taken_is_not_written() {
 // Whoever owns the server sees where a client is, as far as it is told, and as long as it is connected.
 #[test]
 fn where_a_client_is() {
-    let mut world = World::new();
-    let id = world.login();
-    let address = |world: &World| world.server.sessions(Instant::ZERO, None, 9)[0].address;
-    assert_eq!(address(&world), None);
     let network = "2001:db8:1:2::".parse().unwrap();
-    world.server.came_from(id, network);
-    assert_eq!(address(&world), Some(network));
+    for from in [None, Some(network)] {
+        let mut world = World::new();
+        world.login_from(from);
+        assert_eq!(world.server.sessions(Instant::ZERO, None, 9)[0].address, from);
+    }
 }

@@ -40,6 +40,8 @@ pub struct World {
     /// Whether clients leave requests that they do not know to [`take_stanzas`](World::take_stanzas), or refuse them.
     pub take_requests: bool,
     config: ServerConfig,
+    /// Of the connections of its server.
+    parts: u16,
     /// The sessions that are kept while the server is down.
     sessions: Vec<SavedSession>,
     /// Those that the server wants to be kept.
@@ -104,6 +106,7 @@ impl World {
         World {
             now: Instant::ZERO,
             server: Server::new(config.clone(), random.seed()),
+            parts: 0,
             accounts,
             slow_store: false,
             store_hangs: false,
@@ -117,6 +120,25 @@ impl World {
             peers: Vec::new(),
             random,
             chunks,
+        }
+    }
+
+    /// The same, with the connections of its server in so many parts, whose turns are decided by the seed, as several threads would have
+    /// them ([`Server::in_parts`]); 0 is the server that there was. Before anybody connects.
+    #[must_use]
+    pub fn in_parts(mut self, parts: u16) -> Self {
+        self.parts = parts;
+        if parts > 0 {
+            self.server = self.new_server();
+        }
+        self
+    }
+
+    fn new_server(&mut self) -> Server {
+        let (config, seed) = (self.config.clone(), self.random.seed());
+        match self.parts {
+            0 => Server::new(config, seed),
+            parts => Server::in_parts(config, seed, parts),
         }
     }
 

@@ -85,6 +85,7 @@ impl Life {
             let offline = Offline { messages: usize::MAX, bytes: usize::MAX };
             config.extensions = Extensions::standard().with(offline).build().unwrap();
         });
+        world = world.in_parts((seed % 4) as u16);
         (world.slow_store, world.take_requests) = (true, true);
         Life {
             world,

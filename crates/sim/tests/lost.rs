@@ -49,7 +49,7 @@ proptest! {
         rounds in prop::collection::vec((1..12_usize, 0..60_usize, any::<bool>(), any::<bool>(), 1..40_000_usize), 1..5),
     ) {
         let accounts = Accounts::new().with(JULIET, "pencil").with("romeo@example.com", "crayon");
-        let mut world = World::new(accounts, Chunks::Random(Box::new(Seed::from_u64(seed).random())), seed, |_| {});
+        let mut world = World::new(accounts, Chunks::Random(Box::new(Seed::from_u64(seed).random())), seed, |_| {}).in_parts((seed % 4) as u16);
         befriend(&mut world);
         let (mut sent, mut accepted, mut got) = (0, Vec::new(), Vec::new());
         for (count, steps, is_there, is_stalled, size) in rounds {

@@ -11,6 +11,7 @@ use proptest::prelude::*;
 fn world(seed: u64) -> World {
     let accounts = Accounts::new().with("juliet@example.com", "pencil").with("romeo@example.com", "crayon");
     World::new(accounts, Chunks::Random(Box::new(Seed::from_u64(seed).random())), seed, |_| {})
+        .in_parts((seed % 4) as u16)
 }
 
 fn subscription(kind: PresenceType, to: &str) -> Stanza {

@@ -19,6 +19,7 @@ fn world(seed: u64) -> World {
     World::new(accounts, chunks, seed, |config| {
         (config.stream_management, config.keep_sessions) = (true, true);
     })
+    .in_parts((seed % 4) as u16)
 }
 
 /// Both see each other. None of their sessions is left.

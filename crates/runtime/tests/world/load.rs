@@ -119,7 +119,7 @@ pub(crate) async fn dead_peers_are_offline() {
     let (mut sent, begin) = (0, Instant::now());
     while soon(world.server.stats()).await.sessions == 2 {
         assert!(begin.elapsed() < PATIENCE, "it is taken for alive");
-        // More than a window, less than the server would keep.
+        // More than a window, less than the server would keep. A slow machine may find out before all is sent.
         if sent < 700 {
             soon(juliet.send(&long)).await.unwrap();
             sent += 1;
@@ -127,7 +127,6 @@ pub(crate) async fn dead_peers_are_offline() {
             runtime::timeout(Duration::from_millis(50), juliet.next()).await;
         }
     }
-    assert_eq!(sent, 700);
     connections(&world, 1).await;
 }
 

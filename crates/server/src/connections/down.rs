@@ -1,8 +1,8 @@
 //! What the router, and whoever asks for it, say to connections.
 
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::mem;
-use core::net::IpAddr;
 
 use balcony_jid::FullJid;
 use balcony_machine::{Instant, Ticket};
@@ -12,24 +12,178 @@ use balcony_stream::server::ServerAnswer;
 use balcony_stream::{AckPace, AckPolicy, Counts};
 use balcony_xep::sm::Enabled;
 
-use super::Connections;
-#[cfg(doc)]
-use super::Up;
+use super::{Connections, Up};
 use crate::action::{Action, ConnectionId};
-use crate::conn::{Attached, Conn, Unhandled};
+use crate::conn::{Attached, Unhandled};
+
+/// What is said to connections, each word to one of them. What is said to one that is gone changes nothing.
+#[derive(Debug)]
+pub enum Down {
+    /// The answer to [`Up::Ask`].
+    Answer {
+        /// Which connection.
+        connection: ConnectionId,
+        /// Names the question there.
+        ticket: Ticket,
+        /// The answer.
+        answer: ServerAnswer,
+    },
+    /// The answer to [`Up::Bind`].
+    Bound {
+        /// Which connection.
+        connection: ConnectionId,
+        /// Names the question there.
+        ticket: Ticket,
+        /// The session that the connection has from now on.
+        session: SessionId,
+        /// Its address, and whether it acknowledges; or why there is no such session.
+        bound: Result<(FullJid, Option<Enabled<'static>>), StanzaError>,
+    },
+    /// The answer to [`Up::Enable`].
+    Enabled {
+        /// Which connection.
+        connection: ConnectionId,
+        /// Names the question there.
+        ticket: Ticket,
+        /// What its client is told.
+        enabled: Enabled<'static>,
+    },
+    /// The answer to [`Up::Resume`]: the connection has this session from now on. What is delivered next comes behind that.
+    Resumed {
+        /// Which connection.
+        connection: ConnectionId,
+        /// Names the question there.
+        ticket: Ticket,
+        /// The session.
+        session: SessionId,
+        /// Its address.
+        jid: FullJid,
+        /// How many stanzas it has sent before.
+        received: u64,
+        /// What both ends have counted.
+        counts: Counts,
+    },
+    /// The answer to [`Up::Resume`]: there is no such session.
+    NotResumed {
+        /// Which connection.
+        connection: ConnectionId,
+        /// Names the question there.
+        ticket: Ticket,
+    },
+    /// The answer to [`Up::Resume`] of a client that may have the session, but says that it has got more than it was sent: its stream
+    /// ends.
+    TooMuch {
+        /// Which connection.
+        connection: ConnectionId,
+        /// Names the question there.
+        ticket: Ticket,
+        /// The session's address.
+        jid: FullJid,
+        /// What both ends have counted.
+        counts: Counts,
+    },
+    /// The client of a session is back on another connection: this one has nothing more to do with it, and ends. It says [`Up::Lost`], or
+    /// [`Up::Stays`] if the session can't go on elsewhere.
+    Leave {
+        /// Which connection.
+        connection: ConnectionId,
+        /// Which session.
+        session: SessionId,
+    },
+    /// A stanza of [`Up::Stanza`] is handled.
+    Handled {
+        /// Which connection.
+        connection: ConnectionId,
+        /// Its number.
+        number: u64,
+    },
+    /// Take nothing more from the client, which has asked for so much that it does not read, until told otherwise.
+    Hold {
+        /// Which connection.
+        connection: ConnectionId,
+        /// Whether that begins or ends.
+        is_held: bool,
+    },
+    /// Write a stanza.
+    Deliver {
+        /// Which connection.
+        connection: ConnectionId,
+        /// What; shared by all who get it.
+        stanza: Arc<Stanza>,
+    },
+    /// The router has forgotten the session: its stream ends with this error.
+    Close {
+        /// Which connection.
+        connection: ConnectionId,
+        /// Why.
+        error: StreamError,
+    },
+}
+
+impl Down {
+    /// To which connection it is said.
+    #[must_use]
+    pub const fn connection(&self) -> ConnectionId {
+        match self {
+            Down::Answer { connection, .. }
+            | Down::Bound { connection, .. }
+            | Down::Enabled { connection, .. }
+            | Down::Resumed { connection, .. }
+            | Down::NotResumed { connection, .. }
+            | Down::TooMuch { connection, .. }
+            | Down::Leave { connection, .. }
+            | Down::Handled { connection, .. }
+            | Down::Hold { connection, .. }
+            | Down::Deliver { connection, .. }
+            | Down::Close { connection, .. } => *connection,
+        }
+    }
+}
 
 impl Connections {
-    /// The answer to [`Up::Ask`]. [`advance`](Connections::advance) next.
-    pub fn answer(&mut self, id: ConnectionId, ticket: Ticket, answer: ServerAnswer) {
-        if let Some(conn) = self.conn(id) {
-            // Misuse here means that the stream has given up waiting.
-            let _ = conn.link.connection.answer(ticket, answer);
+    /// Does what it is told. [`next_up`](Connections::next_up) and [`next_ready`](Connections::next_ready) then.
+    pub fn take(&mut self, now: Instant, down: Down, actions: &mut Vec<Action>) {
+        match down {
+            Down::Deliver { connection, stanza } => self.deliver(now, connection, &stanza, actions),
+            Down::Handled { connection, number } => self.handled(connection, number),
+            Down::Hold { connection, is_held } => self.hold(connection, is_held),
+            Down::Answer { connection, ticket, answer } => self.answer(connection, ticket, answer),
+            Down::Bound { connection, ticket, session, bound } => {
+                self.bound(now, connection, ticket, session, bound, actions);
+            }
+            Down::Enabled { connection, ticket, enabled } => {
+                self.acknowledges(connection, &enabled);
+                self.answer(connection, ticket, ServerAnswer::Enabled(Ok(enabled)));
+            }
+            Down::Resumed { connection, ticket, session, jid, received, counts } => {
+                if !self.resumed(now, connection, ticket, session, jid, received, counts.clone(), actions) {
+                    // Its client has gone again.
+                    self.up.push_back(Up::Lost { session, counts });
+                }
+            }
+            Down::NotResumed { connection, ticket } => {
+                let condition = ErrorCondition::ItemNotFound;
+                self.answer(connection, ticket, ServerAnswer::NotResumed { condition, h: None });
+            }
+            Down::TooMuch { connection, ticket, jid, counts } => {
+                self.answer(connection, ticket, ServerAnswer::Resumed { jid, counts });
+            }
+            Down::Leave { connection, session } => self.leave(now, connection, session, actions),
+            Down::Close { connection, error } => self.close(now, connection, error, actions),
         }
     }
 
-    /// The answer to [`Up::Bind`]: which session the connection has from now on, its address, and whether it acknowledges; or why it has
-    /// none. The client is told before this returns, so that it can get what is delivered next.
-    pub fn bound(
+    /// Has a stream go on with an answer.
+    fn answer(&mut self, id: ConnectionId, ticket: Ticket, answer: ServerAnswer) {
+        if let Some(conn) = self.conn(id) {
+            // Misuse here means that the stream has given up waiting.
+            let _ = conn.link.connection.answer(ticket, answer);
+            self.ready.push_back(id);
+        }
+    }
+
+    /// The client is told before this returns, so that it can get what is delivered next.
+    fn bound(
         &mut self,
         now: Instant,
         id: ConnectionId,
@@ -38,11 +192,16 @@ impl Connections {
         bound: Result<(FullJid, Option<Enabled<'static>>), StanzaError>,
         actions: &mut Vec<Action>,
     ) {
+        let Some(conn) = self.conn(id).filter(|conn| !conn.link.has_ended()) else {
+            // Its client has gone again.
+            if bound.is_ok() {
+                self.up.extend([Up::Ended { session }, Up::Gone { session }]);
+            }
+            return;
+        };
         let answer = match bound {
             Ok((jid, enabled)) => {
-                if let Some(conn) = self.conn(id) {
-                    conn.attached = Some(Attached { session, is_over: false, is_resumable: false });
-                }
+                conn.attached = Some(Attached { session, is_over: false, is_resumable: false });
                 if let Some(enabled) = &enabled {
                     self.acknowledges(id, enabled);
                 }
@@ -69,12 +228,6 @@ impl Connections {
         }
     }
 
-    /// The answer to [`Up::Enable`].
-    pub fn enabled(&mut self, id: ConnectionId, ticket: Ticket, enabled: Enabled<'static>) {
-        self.acknowledges(id, &enabled);
-        self.answer(id, ticket, ServerAnswer::Enabled(Ok(enabled)));
-    }
-
     fn acknowledges(&mut self, id: ConnectionId, enabled: &Enabled<'_>) {
         if let Some(conn) = self.conn(id) {
             conn.acks = Some(AckPace::new(AckPolicy::default()));
@@ -84,10 +237,9 @@ impl Connections {
         }
     }
 
-    /// The answer to [`Up::Resume`]: the connection has this session from now on, which has sent so many stanzas before. What is
-    /// delivered next comes behind that. `false` if the connection is gone.
+    /// `false` if the connection is gone.
     #[expect(clippy::too_many_arguments, reason = "all that a session brings along")]
-    pub fn resumed(
+    fn resumed(
         &mut self,
         now: Instant,
         id: ConnectionId,
@@ -109,38 +261,23 @@ impl Connections {
         true
     }
 
-    /// The answer to [`Up::Resume`]: there is no such session. [`advance`](Connections::advance) next.
-    pub fn not_resumed(&mut self, id: ConnectionId, ticket: Ticket) {
-        let condition = ErrorCondition::ItemNotFound;
-        self.answer(id, ticket, ServerAnswer::NotResumed { condition, h: None });
-        self.ready.push_back(id);
-    }
-
-    /// The answer to [`Up::Resume`] of a client that may have the session, but says that it has got more than it was sent: its stream
-    /// ends. [`advance`](Connections::advance) next.
-    pub fn too_much(&mut self, id: ConnectionId, ticket: Ticket, jid: FullJid, counts: Counts) {
-        self.answer(id, ticket, ServerAnswer::Resumed { jid, counts });
-        self.ready.push_back(id);
-    }
-
-    /// The client of a session is back on another connection: this one has nothing more to do with it, and ends. What both ends have
-    /// counted; `None` if the session can't go on elsewhere.
-    pub fn leave(&mut self, now: Instant, id: ConnectionId, actions: &mut Vec<Action>) -> Option<Counts> {
-        let conn = self.conn(id)?;
-        let counts = conn.attached.filter(|attached| attached.is_resumable && !attached.is_over);
-        let counts = counts.and_then(|_| conn.link.connection.counts().cloned())?;
+    fn leave(&mut self, now: Instant, id: ConnectionId, session: SessionId, actions: &mut Vec<Action>) {
+        let Some(conn) = self.conn(id) else { return };
+        let goes_on =
+            |attached: &Attached| attached.session == session && attached.is_resumable && !attached.is_over;
+        let counts = conn.attached.filter(goes_on).and_then(|_| conn.link.connection.counts().cloned());
+        let Some(counts) = counts else { return self.up.push_back(Up::Stays { session }) };
         conn.attached = None;
         let error = StreamError::new(StreamCondition::Conflict, "the session goes on on another stream");
         self.abort(now, id, error, actions);
-        Some(counts)
+        self.up.push_back(Up::Lost { session, counts });
     }
 
     pub(super) fn session(&mut self, id: ConnectionId) -> Option<SessionId> {
         self.conn(id)?.attached.map(|attached| attached.session)
     }
 
-    /// The stanza with this number, which was said up, is handled.
-    pub fn handled(&mut self, id: ConnectionId, number: u64) {
+    fn handled(&mut self, id: ConnectionId, number: u64) {
         let (conns, limits) = (&mut self.conns, &self.config.limits);
         let Some(conn) = conns.get_mut(id) else { return };
         let before = conn.unhandled.through();
@@ -157,16 +294,14 @@ impl Connections {
         }
     }
 
-    /// Takes nothing more from a connection, which has asked for so much that it does not read, until told otherwise.
-    pub fn hold(&mut self, id: ConnectionId, is_held: bool) {
+    fn hold(&mut self, id: ConnectionId, is_held: bool) {
         let Some(conn) = self.conn(id) else { return };
         if mem::replace(&mut conn.owes, is_held) && !is_held {
             self.ready.push_back(id);
         }
     }
 
-    /// Writes a stanza.
-    pub fn deliver(&mut self, now: Instant, id: ConnectionId, stanza: &Stanza, actions: &mut Vec<Action>) {
+    fn deliver(&mut self, now: Instant, id: ConnectionId, stanza: &Stanza, actions: &mut Vec<Action>) {
         let Some(conn) = self.conn(id).filter(|conn| !conn.missed) else { return };
         // The only misuse there is: the stream has been closed a moment ago, and the router is about to hear of it.
         if conn.link.connection.send(stanza).is_err() {
@@ -182,29 +317,12 @@ impl Connections {
         }
     }
 
-    /// The router has forgotten the session: its stream ends with this error.
-    pub fn close(&mut self, now: Instant, id: ConnectionId, error: StreamError, actions: &mut Vec<Action>) {
+    fn close(&mut self, now: Instant, id: ConnectionId, error: StreamError, actions: &mut Vec<Action>) {
         if let Some(conn) = self.conn(id) {
             if let Some(attached) = &mut conn.attached {
                 attached.is_over = true;
             }
             self.abort(now, id, error, actions);
         }
-    }
-
-    /// Whether there is TLS on the connection, by this server.
-    #[must_use]
-    pub fn is_secured(&self, id: ConnectionId) -> bool {
-        #[cfg(feature = "tls")]
-        let is_secured = |conn: &Conn| conn.link.connection.tls().is_some();
-        #[cfg(not(feature = "tls"))]
-        let is_secured = |_: &Conn| false;
-        self.conns.get(id).is_some_and(is_secured)
-    }
-
-    /// Where the connection comes from, if that is known.
-    #[must_use]
-    pub fn origin(&self, id: ConnectionId) -> Option<IpAddr> {
-        self.conns.get(id)?.origin
     }
 }

@@ -1,9 +1,7 @@
 //! Many connections of one task: bytes to stanzas and back.
 //!
 //! It knows streams, deadlines and how fast peers send, and no accounts. What concerns those it says [up](Up), to whoever has the
-//! router; what the router decides comes down by [`deliver`](Connections::deliver), [`handled`](Connections::handled),
-//! [`hold`](Connections::hold), [`bound`](Connections::bound) and [`close`](Connections::close). Nothing that the router has accepted is
-//! lost with a value of this type.
+//! router; what the router decides comes [down](Down). Nothing that the router has accepted is lost with a value of this type.
 
 mod down;
 mod up;
@@ -11,21 +9,22 @@ mod up;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::fmt;
+use core::mem;
 use core::net::IpAddr;
 
 use balcony_connection::Error;
 use balcony_machine::{Instant, Progress, Random, Ticket};
-use balcony_stanza::{ErrorCondition, StanzaError, StreamCondition, StreamError};
-use balcony_stream::server::{ServerAnswer, ServerAsk, ServerEvent};
+use balcony_stanza::{StreamCondition, StreamError};
+use balcony_stream::server::{ServerAsk, ServerEvent};
 
-pub use up::Up;
+pub use down::Down;
+pub use up::{Up, Via};
 
 use crate::action::{Action, ConnectionId, Ended, Notice};
 use crate::config::ServerConfig;
 use crate::conn::{Attached, Conn};
 use crate::deadlines::Deadlines;
 use crate::link::Next;
-use crate::registrations::Registrations;
 use crate::slots::Slots;
 use crate::transport::{self, Streams, Transport};
 
@@ -38,7 +37,11 @@ pub struct Connections {
     conns: Slots<ConnectionId, Conn>,
     deadlines: Deadlines<ConnectionId>,
     random: Random,
-    registrations: Registrations,
+    /// No more come, and it is to be said when the last one is gone.
+    is_closing: bool,
+    is_alone: bool,
+    /// So many words are gathered before they have to be said up.
+    most: usize,
     up: VecDeque<Up>,
     /// Connections of which more may be taken again.
     ready: VecDeque<ConnectionId>,
@@ -48,13 +51,22 @@ impl Connections {
     /// Without any connection.
     #[must_use]
     pub fn new(config: ServerConfig, random: Random) -> Self {
+        Connections::of_part(config, random, 0, 1)
+    }
+
+    /// One of several, each of which another thread may have. All numbers of its connections [say](ConnectionId::part) that it is this one. It goes
+    /// on until so many words are to be said up.
+    #[must_use]
+    pub fn of_part(config: ServerConfig, random: Random, part: u8, most: usize) -> Self {
         Connections {
             streams: Streams::new(&config),
             config,
-            conns: Slots::new(),
+            conns: Slots::of_part(part),
             deadlines: Deadlines::new(),
             random,
-            registrations: Registrations::default(),
+            is_closing: false,
+            is_alone: false,
+            most,
             up: VecDeque::new(),
             ready: VecDeque::new(),
         }
@@ -64,6 +76,7 @@ impl Connections {
     pub fn accept(&mut self, now: Instant, transport: Transport, actions: &mut Vec<Action>) -> ConnectionId {
         let connection = self.streams.connection(transport, self.random.seed(), now);
         let id = self.conns.insert(|_| Conn::new(connection));
+        self.tell_if_alone();
         self.settle(now, id, actions);
         id
     }
@@ -168,6 +181,21 @@ impl Connections {
         let ended = attached().filter(|attached| !attached.is_over);
         self.up.extend(ended.map(|Attached { session, .. }| Up::Ended { session }));
         self.up.extend(attached().map(|Attached { session, .. }| Up::Gone { session }));
+        self.tell_if_alone();
+    }
+
+    /// The server shuts down: the ends of all streams have been said up, and [`Up::Alone`] tells when there are no connections any more.
+    pub fn close_down(&mut self) {
+        self.is_closing = true;
+        self.up.push_back(Up::AllEnded);
+        self.tell_if_alone();
+    }
+
+    fn tell_if_alone(&mut self) {
+        let is_alone = self.is_closing && self.conns.is_empty();
+        if mem::replace(&mut self.is_alone, is_alone) != is_alone {
+            self.up.push_back(Up::Alone(is_alone));
+        }
     }
 
     /// How many connections there are.
@@ -204,8 +232,28 @@ impl Connections {
         self.ready.pop_front()
     }
 
-    /// Lets a connection take what it was left with before and then `fresh`, until it has something to say up: then this is `true`, and
-    /// it goes on with the next call. When it is `false` all of `fresh` has been taken.
+    /// Whether there is such a connection.
+    #[must_use]
+    pub fn has_ready(&self) -> bool {
+        !self.ready.is_empty()
+    }
+
+    /// Whether there is something to be said up.
+    #[must_use]
+    pub fn has_up(&self) -> bool {
+        !self.up.is_empty()
+    }
+
+    /// Leaves what has come for when the connection is [ready](Connections::next_ready), which it is at once.
+    pub fn leave_for_later(&mut self, id: ConnectionId, fresh: &mut &[u8]) {
+        if let Some(conn) = self.conn(id) {
+            conn.link.leave(fresh);
+            self.ready.push_back(id);
+        }
+    }
+
+    /// Lets a connection take what it was left with before and then `fresh`, until enough is to be said up: then this is `true`, and it
+    /// goes on with the next call. When it is `false` all of `fresh` has been taken.
     pub fn advance(
         &mut self,
         now: Instant,
@@ -214,7 +262,7 @@ impl Connections {
         actions: &mut Vec<Action>,
     ) -> bool {
         loop {
-            if !self.up.is_empty() {
+            if self.up.len() >= self.most {
                 return true;
             }
             let Some(conn) = self.conn(id) else { return false };
@@ -252,33 +300,39 @@ impl Connections {
     }
 
     /// A stream asks something.
-    fn asked(&mut self, now: Instant, id: ConnectionId, ticket: Ticket, ask: ServerAsk) {
+    fn asked(&mut self, id: ConnectionId, ticket: Ticket, ask: ServerAsk) {
         match ask {
             ServerAsk::Bind { account, resource, inline, enable } => {
-                self.up.push_back(Up::Bind { connection: id, ticket, account, resource, inline, enable });
+                let via = self.via(id);
+                self.up.push_back(Up::Bind {
+                    connection: id,
+                    ticket,
+                    account,
+                    resource,
+                    inline,
+                    enable,
+                    via,
+                });
             }
             ServerAsk::Resume { account, previd, h } => {
-                self.up.push_back(Up::Resume { connection: id, ticket, account, previd, h });
+                let via = self.via(id);
+                self.up.push_back(Up::Resume { connection: id, ticket, account, previd, h, via });
             }
             ServerAsk::Enable(enable) => {
                 if let Some(session) = self.session(id) {
                     self.up.push_back(Up::Enable { session, connection: id, ticket, enable });
                 }
             }
-            ServerAsk::Register { .. } if !self.may_register(now, id) => {
-                let error = StanzaError::new(
-                    ErrorCondition::ResourceConstraint,
-                    "too many accounts have been registered lately: try again later",
-                );
-                self.answer(id, ticket, ServerAnswer::Registered(Err(error)));
+            ask => {
+                let via = self.via(id);
+                self.up.push_back(Up::Ask { connection: id, ticket, ask, via });
             }
-            ask => self.up.push_back(Up::Ask { connection: id, ticket, ask }),
         }
     }
 
     fn event(&mut self, now: Instant, id: ConnectionId, event: ServerEvent, actions: &mut Vec<Action>) {
         match event {
-            ServerEvent::Ask(ticket, ask) => self.asked(now, id, ticket, *ask),
+            ServerEvent::Ask(ticket, ask) => self.asked(id, ticket, *ask),
             ServerEvent::Acked(count) => {
                 if let Some(session) = self.session(id) {
                     self.up.push_back(Up::Acknowledged { session, count });
@@ -315,10 +369,13 @@ impl Connections {
         }
     }
 
-    /// Whether one more account may be registered from where this connection comes from.
-    fn may_register(&mut self, now: Instant, id: ConnectionId) -> bool {
-        let origin = self.conn(id).and_then(|conn| conn.origin);
-        self.registrations.take(now, origin)
+    fn via(&self, id: ConnectionId) -> Via {
+        let conn = self.conns.get(id);
+        #[cfg(feature = "tls")]
+        let is_secured = conn.is_some_and(|conn| conn.link.connection.tls().is_some());
+        #[cfg(not(feature = "tls"))]
+        let is_secured = false;
+        Via { is_secured, address: conn.and_then(|conn| conn.origin) }
     }
 
     /// Ends a stream with this error.
@@ -388,6 +445,7 @@ impl Connections {
         if let Some(attached) = conn.attached {
             self.up.push_back(Up::Gone { session: attached.session });
         }
+        self.tell_if_alone();
     }
 
     fn conn(&mut self, id: ConnectionId) -> Option<&mut Conn> {

@@ -2,6 +2,7 @@
 
 use alloc::boxed::Box;
 use alloc::string::String;
+use core::net::IpAddr;
 
 use balcony_jid::BareJid;
 use balcony_machine::Ticket;
@@ -12,14 +13,14 @@ use balcony_stream::server::ServerAsk;
 use balcony_xep::sm::Enable;
 use balcony_xml::Element;
 
-use crate::ConnectionId;
 #[cfg(doc)]
-use crate::Connections;
+use super::Down;
+use crate::ConnectionId;
 
 /// What connections say to the router.
 #[derive(Debug)]
 pub enum Up {
-    /// A client that has authenticated wants to bind a resource. Answer with [`Connections::bound`].
+    /// A client that has authenticated wants to bind a resource. Answer with [`Down::Bound`].
     Bind {
         /// Which connection.
         connection: ConnectionId,
@@ -33,8 +34,10 @@ pub enum Up {
         inline: Option<Element>,
         /// Whether it wants to acknowledge what it gets, and to be acknowledged (XEP-0198).
         enable: Option<Enable>,
+        /// How it is connected.
+        via: Via,
     },
-    /// A session wants to acknowledge what it gets, and to be acknowledged (XEP-0198). Answer with [`Connections::enabled`].
+    /// A session wants to acknowledge what it gets, and to be acknowledged (XEP-0198). Answer with [`Down::Enabled`].
     Enable {
         /// Which session.
         session: SessionId,
@@ -45,8 +48,8 @@ pub enum Up {
         /// What it wants.
         enable: Enable,
     },
-    /// A client that has authenticated wants its session back (XEP-0198 section 5). Answer with [`Connections::resumed`] or
-    /// [`Connections::not_resumed`].
+    /// A client that has authenticated wants its session back (XEP-0198 section 5). Answer with [`Down::Resumed`],
+    /// [`Down::NotResumed`] or [`Down::TooMuch`].
     Resume {
         /// Which connection.
         connection: ConnectionId,
@@ -58,6 +61,8 @@ pub enum Up {
         previd: String,
         /// How many stanzas the client has got in it, modulo 2^32.
         h: u32,
+        /// How it is connected.
+        via: Via,
     },
     /// The session has got so many more of the stanzas that it was sent since it acknowledges.
     Acknowledged {
@@ -66,7 +71,7 @@ pub enum Up {
         /// How many.
         count: u32,
     },
-    /// A session has sent a stanza. Until it is [handled](Connections::handled) it counts against how much is read ahead.
+    /// A session has sent a stanza. Until it is [handled](Down::Handled) it counts against how much is read ahead.
     Stanza {
         /// Which session.
         session: SessionId,
@@ -82,7 +87,7 @@ pub enum Up {
         /// What.
         element: Element,
     },
-    /// The network has the first so many stanzas that were [delivered](Connections::deliver) to the session.
+    /// The network has the first so many stanzas that were [delivered](Down::Deliver) to the session.
     Drained {
         /// Which session.
         session: SessionId,
@@ -101,12 +106,17 @@ pub enum Up {
         /// What both ends have counted.
         counts: Counts,
     },
+    /// The session can't go on elsewhere: its stream is over in good order, or its client does not acknowledge what it gets.
+    Stays {
+        /// Which session.
+        session: SessionId,
+    },
     /// Nothing more can be written to the session: its connection is forgotten.
     Gone {
         /// Which session.
         session: SessionId,
     },
-    /// A stream asks about credentials or registration. Answer with [`Connections::answer`].
+    /// A stream asks about credentials or registration. Answer with [`Down::Answer`].
     Ask {
         /// Which connection.
         connection: ConnectionId,
@@ -114,5 +124,20 @@ pub enum Up {
         ticket: Ticket,
         /// The question.
         ask: ServerAsk,
+        /// How it is connected.
+        via: Via,
     },
+    /// The connections are [closing](super::Connections::close_down): all sessions have ended, or wait for their clients.
+    AllEnded,
+    /// The connections are closing, and none is left; or there is another one all the same.
+    Alone(bool),
+}
+
+/// How a client is connected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Via {
+    /// Through TLS that ends here.
+    pub is_secured: bool,
+    /// From this address, if that is known and counts.
+    pub address: Option<IpAddr>,
 }

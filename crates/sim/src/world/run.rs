@@ -77,12 +77,12 @@ impl World {
         usize::try_from(self.random.next_u64() % end as u64).unwrap_or(0)
     }
 
-    /// Some of what strangers have sent comes to its recipients, if there is any.
+    /// Some of what strangers have sent comes to its recipients, if there is any, and what is under way in the server goes on.
     pub(super) fn take_in(&mut self) -> bool {
-        let (has_parked, mut actions) = (self.server.router().has_parked(), Vec::new());
+        let (has_more, mut actions) = (self.server.has_more(), Vec::new());
         self.server.take_in(self.now, &mut actions);
         self.act(actions);
-        has_parked
+        has_more
     }
 
     /// The store does one thing, if there is any. It keeps the order within an account.

@@ -136,7 +136,7 @@ impl World {
 
     /// Another server begins, with what the store has.
     fn begin_again(&mut self) {
-        self.server = Server::new(self.config.clone(), self.random.seed());
+        self.server = self.new_server();
         let (mut actions, clock) = (Vec::new(), self.clock());
         let sessions = mem::take(&mut self.sessions);
         self.server.restore(self.now, clock, sessions, &mut actions);

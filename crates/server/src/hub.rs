@@ -1,0 +1,429 @@
+//! What all connections of a server have in common: the router, the streams to other servers and to components, and which session is on
+//! which connection. It has no connection of a client: of those it [hears](Up), and [says](Down) what is to be done.
+
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+use core::fmt;
+use core::mem;
+use core::time::Duration;
+
+use balcony_jid::{BareJid, FullJid};
+use balcony_machine::{Deadline, Instant, Random, Reason, Seed, Ticket};
+use balcony_router::{Effect, Router, SendError, SessionId};
+use balcony_stanza::{ErrorCondition, Stanza, StanzaError, StreamError};
+use balcony_stream::server::{ServerAnswer, ServerAsk};
+use balcony_xep::sm::{Enable, Enabled, Resumable};
+
+use crate::abroad::Place;
+use crate::action::{Action, Answer, Ask};
+use crate::asks::{Asker, Asks};
+use crate::components::Components;
+use crate::config::ServerConfig;
+use crate::connections::{Down, Up};
+use crate::federation::Federation;
+use crate::journal::one_line;
+use crate::owing::Owing;
+use crate::registrations::Registrations;
+use crate::saved::Saving;
+use crate::sessions::{Back, Sessions};
+
+/// The router, the streams to other servers, and the sessions. [`Server`](crate::Server) puts it together with connections.
+pub(crate) struct Hub {
+    pub(crate) router: Router,
+    /// The streams to and from other servers.
+    pub(crate) federation: Option<Federation>,
+    pub(crate) components: Option<Components>,
+    /// It is shutting down.
+    pub(crate) is_closing: bool,
+    /// The parts of the connections of clients; of them those that are closing and have no session any more, and those that have no
+    /// connection any more.
+    parts: usize,
+    parts_ended: usize,
+    parts_alone: usize,
+    pub(crate) saving: Saving,
+    pub(crate) owing: Owing,
+    pub(crate) sessions: Sessions,
+    pub(crate) asks: Asks,
+    registrations: Registrations,
+    random: Random,
+    /// The longest time for which a session may wait for its client.
+    resumption: Duration,
+    /// Whether sessions outlive the server.
+    keep_sessions: bool,
+    /// What the router has decided. Empty between calls.
+    pub(crate) effects: Vec<Effect>,
+    /// What connections are to be told of that.
+    down: VecDeque<Down>,
+    /// Kept for its capacity; empty.
+    spare: Vec<Effect>,
+}
+
+impl Hub {
+    /// For connections in so many parts.
+    pub(crate) fn new(config: &ServerConfig, seed: &Seed, parts: usize) -> Self {
+        let mut random = seed.random();
+        Hub {
+            router: Router::new(config.router(), &random.seed()),
+            federation: config.federation.clone().map(|config| Federation::new(config, &random.seed())),
+            components: config.components.clone().map(|config| Components::new(config, &random.seed())),
+            is_closing: false,
+            parts,
+            parts_ended: 0,
+            parts_alone: 0,
+            saving: Saving::default(),
+            owing: Owing::default(),
+            sessions: Sessions::default(),
+            asks: Asks::default(),
+            registrations: Registrations::default(),
+            random,
+            resumption: config.limits.resumption,
+            keep_sessions: config.keep_sessions,
+            effects: Vec::new(),
+            down: VecDeque::new(),
+            spare: Vec::new(),
+        }
+    }
+
+    /// The configuration from now on. Domains cannot change.
+    pub(crate) fn configure(&mut self, config: &ServerConfig) {
+        if let (Some(federation), Some(config)) = (&mut self.federation, &config.federation) {
+            federation.configure(config.clone());
+        }
+        (self.resumption, self.keep_sessions) = (config.limits.resumption, config.keep_sessions);
+    }
+
+    /// What is to be said to connections next, if anything has been decided: say all of it before anything else happens, so that order is
+    /// kept.
+    pub(crate) fn next_down(&mut self, now: Instant, actions: &mut Vec<Action>) -> Option<Down> {
+        loop {
+            if let Some(down) = self.down.pop_front() {
+                return Some(down);
+            }
+            if self.effects.is_empty() {
+                return None;
+            }
+            let mut effects = mem::replace(&mut self.effects, mem::take(&mut self.spare));
+            for effect in effects.drain(..) {
+                self.effect(now, effect, actions);
+            }
+            self.spare = effects;
+        }
+    }
+
+    /// Does the next thing that the streams of other servers, or of components, want. Whether there was one.
+    pub(crate) fn go_abroad(&mut self, now: Instant, actions: &mut Vec<Action>) -> bool {
+        if let Some(event) = self.federation.as_mut().and_then(Federation::next) {
+            if !self.is_impostor(&event) {
+                self.act_abroad(now, event, Place::Abroad, actions);
+            }
+        } else if let Some(event) = self.components.as_mut().and_then(Components::next) {
+            self.act_abroad(now, event, Place::Component, actions);
+        } else {
+            return false;
+        }
+        true
+    }
+
+    /// Connections say something.
+    pub(crate) fn up(&mut self, now: Instant, up: Up, actions: &mut Vec<Action>) {
+        let effects = &mut self.effects;
+        match up {
+            Up::Bind { connection, ticket, account, resource, inline, enable, via } => {
+                let session = self.sessions.begin(connection, via);
+                let bound = self.router.bind(now, session, &account, resource.as_deref(), effects);
+                match &bound {
+                    Ok(_) => {
+                        if let Some(inline) = inline {
+                            self.router.bind_inline(session, inline.root(), effects);
+                        }
+                    }
+                    Err(_) => {
+                        self.sessions.end(session);
+                    }
+                }
+                let bound = bound.map(|jid| (jid, enable.map(|enable| self.manage(session, enable))));
+                self.down.push_back(Down::Bound { connection, ticket, session, bound });
+            }
+            Up::Enable { session, connection, ticket, enable } => {
+                let enabled = self.manage(session, enable);
+                self.down.push_back(Down::Enabled { connection, ticket, enabled });
+            }
+            Up::Resume { connection, ticket, account, previd, h, via } => {
+                self.resume(now, account, &previd, Back { connection, ticket, h, via });
+            }
+            Up::Acknowledged { session, count } => self.router.acknowledged(now, session, count, effects),
+            Up::Lost { session, counts } => {
+                // A server that has told its sessions that they end takes no more that wait.
+                let waits = !self.is_closing || self.keep_sessions;
+                let jid = self.router.jid(session).filter(|_| waits).cloned();
+                let jid = jid.filter(|_| self.router.detach(now, session, effects));
+                match jid {
+                    Some(jid) => {
+                        if let Some(back) = self.sessions.lose(session, jid, counts) {
+                            self.resume_waiting(now, session, back);
+                        }
+                    }
+                    None => {
+                        self.router.unbind(now, session, effects);
+                        self.router.gone(now, session, effects);
+                        self.end_session(session);
+                    }
+                }
+            }
+            Up::Stays { session } => {
+                if let Some(back) = self.sessions.stays(session) {
+                    self.not_resumed(back);
+                }
+            }
+            Up::Stanza { session, number, stanza } => {
+                if self.router.route(now, session, *stanza, effects)
+                    && let Some(connection) = self.sessions.connection(session)
+                {
+                    self.down.push_back(Down::Handled { connection, number });
+                }
+            }
+            Up::Element { session, element } => self.router.element(now, session, element.root(), effects),
+            Up::Drained { session, through } => self.router.drained(now, session, through, effects),
+            Up::Ended { session } => self.router.unbind(now, session, effects),
+            Up::Gone { session } => {
+                self.router.gone(now, session, effects);
+                self.end_session(session);
+            }
+            Up::Ask { connection, ticket, ask: ServerAsk::Register { .. }, via }
+                if !self.registrations.take(now, via.address) =>
+            {
+                let error = StanzaError::new(
+                    ErrorCondition::ResourceConstraint,
+                    "too many accounts have been registered lately: try again later",
+                );
+                let answer = ServerAnswer::Registered(Err(error));
+                self.down.push_back(Down::Answer { connection, ticket, answer });
+            }
+            Up::Ask { connection, ticket, ask, .. } => {
+                let ticket = self.asks.open(Asker::Stream(connection, ticket));
+                actions.push(Action::Ask(ticket, Ask::Stream(ask)));
+            }
+            Up::AllEnded => self.parts_ended += 1,
+            Up::Alone(true) => self.parts_alone += 1,
+            Up::Alone(false) => self.parts_alone = self.parts_alone.saturating_sub(1),
+        }
+    }
+
+    /// An answer has come. One that comes too late changes nothing.
+    pub(crate) fn answer(&mut self, now: Instant, ticket: Ticket, answer: Answer, actions: &mut Vec<Action>) {
+        match (self.asks.close(ticket), answer) {
+            (Some(Asker::Stream(connection, ticket)), Answer::Stream(answer)) => {
+                self.down.push_back(Down::Answer { connection, ticket, answer });
+            }
+            (Some(Asker::Router(ticket)), Answer::Router(answer)) => {
+                self.router.answer(now, ticket, answer, &mut self.effects);
+            }
+            (Some(Asker::Saving), answer) => self.saved(matches!(answer, Answer::Sessions(true)), actions),
+            (Some(Asker::Owing), answer) => {
+                let holders = if let Answer::Holders(holders) = answer { holders } else { None };
+                self.owe(now, holders, actions);
+            }
+            _ => {}
+        }
+    }
+
+    /// When to call [`tick`](Hub::tick).
+    pub(crate) fn deadline(&self) -> Option<Deadline> {
+        let abroad = self.federation.as_ref().and_then(Federation::deadline);
+        let components = self.components.as_ref().and_then(Components::deadline);
+        let streams = abroad.into_iter().chain(components).min();
+        let streams = streams.map(|at| Deadline { at, reason: Reason::Idle });
+        let owing = self.owing_due().map(|at| Deadline { at, reason: Reason::Answer });
+        streams.into_iter().chain(owing).chain(self.router.deadline()).min()
+    }
+
+    /// Does what has become due.
+    pub(crate) fn tick(&mut self, now: Instant, actions: &mut Vec<Action>) {
+        self.look_for_owing(now, actions);
+        if self.router.deadline().is_some_and(|deadline| now >= deadline.at) {
+            self.router.tick(now, &mut self.effects);
+        }
+        if let Some(components) = &mut self.components {
+            components.tick(now);
+        }
+        if let Some(federation) = &mut self.federation {
+            federation.tick(now);
+        }
+    }
+
+    /// Gives some of what strangers have sent to its recipients. Whether there was any.
+    pub(crate) fn take_in(&mut self, now: Instant) -> bool {
+        let has_parked = self.router.has_parked();
+        if has_parked {
+            self.router.take_in(now, &mut self.effects);
+        }
+        has_parked
+    }
+
+    pub(crate) fn remove_account(&mut self, now: Instant, account: &BareJid) {
+        self.router.remove_account(now, account, &mut self.effects);
+    }
+
+    pub(crate) fn send(&mut self, now: Instant, stanza: Stanza) -> Result<(), SendError> {
+        self.router.send(now, stanza, &mut self.effects)
+    }
+
+    /// Whether the server shuts down, and there are no connections of clients any more.
+    pub(crate) const fn is_alone(&self) -> bool {
+        self.parts_alone == self.parts
+    }
+
+    /// The server shuts down. What was accepted has its fate, and all connections have been told.
+    pub(crate) fn shutdown(&mut self, now: Instant) {
+        self.is_closing = true;
+        if !self.keep_sessions {
+            self.saving = Saving::Done;
+            for session in self.sessions.all_waiting() {
+                self.end_waiting(now, session);
+            }
+        }
+        if let Some(components) = &mut self.components {
+            components.shutdown(now);
+        }
+        if let Some(federation) = &mut self.federation {
+            federation.shutdown(now);
+        }
+    }
+
+    /// Does what a server that shuts down does as soon as nothing is under way: its streams to other servers end, and its sessions are kept.
+    pub(crate) fn go_on_closing(&mut self, now: Instant, actions: &mut Vec<Action>) {
+        // What other servers are told of those who have gone may have waited for the store.
+        if self.parts_ended == self.parts
+            && self.router.counts().asks == 0
+            && !self.router.has_parked()
+            && let Some(federation) = &mut self.federation
+        {
+            federation.close(now);
+        }
+        self.save_when_settled(now, actions);
+    }
+
+    /// From now on a session acknowledges what it gets. What its client is told.
+    fn manage(&mut self, session: SessionId, enable: Enable) -> Enabled<'static> {
+        let most = self.resumption;
+        let wanted = || enable.max.map_or(most, |seconds| most.min(Duration::from_secs(seconds.into())));
+        let wait = if enable.resume { wanted() } else { Duration::ZERO };
+        let is_resumable = self.router.manage(session, wait, &self.effects) && wait > Duration::ZERO;
+        let resumable = is_resumable.then(|| Resumable {
+            id: self.sessions.name(session, &mut self.random).into(),
+            max: u32::try_from(wait.as_secs()).ok(),
+            location: None,
+        });
+        Enabled { resumable }
+    }
+
+    /// A client wants its session back (XEP-0198 section 5).
+    fn resume(&mut self, now: Instant, account: BareJid, previd: &str, back: Back) {
+        let own = |session: &SessionId| {
+            self.router.jid(*session).is_some_and(|jid| jid.bare_str() == account.as_str())
+        };
+        let Some(session) = self.sessions.named(previd).filter(own) else { return self.not_resumed(back) };
+        match self.sessions.connection(session) {
+            // Its old connection is not known to be dead yet. It tells what both ends have counted.
+            Some(connection) => {
+                if let Some(before) = self.sessions.comes_back(session, back) {
+                    self.not_resumed(before);
+                } else {
+                    self.down.push_back(Down::Leave { connection, session });
+                }
+            }
+            None => self.resume_waiting(now, session, back),
+        }
+    }
+
+    /// A client wants a session back that waits for it.
+    fn resume_waiting(&mut self, now: Instant, session: SessionId, back: Back) {
+        let Some(account) = self.router.jid(session).map(FullJid::to_bare) else {
+            return self.not_resumed(back);
+        };
+        let Some(waiting) = self.sessions.waiting(session) else { return self.not_resumed(back) };
+        let Some(count) = waiting.counts.acknowledged_by(back.h) else {
+            let (jid, counts) = (waiting.jid.clone(), waiting.counts.clone());
+            let Back { connection, ticket, .. } = back;
+            return self.down.push_back(Down::TooMuch { connection, ticket, jid, counts });
+        };
+        // Who has come back twice gets it where it came last.
+        if let Some(before) = waiting.back.replace(back) {
+            self.not_resumed(before);
+        }
+        if !self.router.resume(now, session, &account, count, &mut self.effects) {
+            if let Some(waiting) = self.sessions.waiting(session) {
+                waiting.back = None;
+            }
+            self.not_resumed(back);
+        }
+    }
+
+    pub(crate) fn not_resumed(&mut self, back: Back) {
+        self.down.push_back(Down::NotResumed { connection: back.connection, ticket: back.ticket });
+    }
+
+    /// There is no such session any more; whoever wanted it back hears of that.
+    pub(crate) fn end_session(&mut self, session: SessionId) {
+        if let Some(back) = self.sessions.end(session).and_then(|ended| ended.back) {
+            self.not_resumed(back);
+        }
+    }
+
+    /// The router has all that a session has sent before, and goes on with it.
+    fn resumed(&mut self, session: SessionId, jid: FullJid, received: u64) {
+        let Some(waiting) = self.sessions.waiting(session) else { return };
+        let Some(Back { connection, ticket, h, via }) = waiting.back.take() else { return };
+        // All of it.
+        waiting.counts.handled(u32::MAX);
+        let counts = waiting.counts.clone().resumed(h);
+        self.sessions.attach(session, connection, via);
+        self.down.push_back(Down::Resumed { connection, ticket, session, jid, received, counts });
+    }
+
+    /// Ends the stream of a session with this error, if it has one.
+    pub(crate) fn close(&mut self, session: SessionId, error: StreamError, actions: &mut Vec<Action>) {
+        match self.sessions.connection(session) {
+            Some(connection) => self.down.push_back(Down::Close { connection, error }),
+            None => self.abandon(session, actions),
+        }
+    }
+
+    /// Does what the router has decided.
+    fn effect(&mut self, now: Instant, effect: Effect, actions: &mut Vec<Action>) {
+        match effect {
+            Effect::Deliver { session, stanza } => {
+                if let Some(connection) = self.sessions.connection(session) {
+                    self.down.push_back(Down::Deliver { connection, stanza });
+                }
+            }
+            Effect::Handled { session, number } => {
+                if let Some(connection) = self.sessions.connection(session) {
+                    self.down.push_back(Down::Handled { connection, number });
+                }
+            }
+            Effect::Hold { session, is_held } => {
+                if let Some(connection) = self.sessions.connection(session) {
+                    self.down.push_back(Down::Hold { connection, is_held });
+                }
+            }
+            Effect::Close { session, error } => self.close(session, error.into(), actions),
+            Effect::Ask { ticket, ask } => {
+                let ticket = self.asks.open(Asker::Router(ticket));
+                actions.push(Action::Ask(ticket, Ask::Router(ask)));
+            }
+            Effect::Log(level, line) => actions.push(Action::Log(level, one_line(line))),
+            Effect::Removed { account, removal } => actions.push(Action::Removed(account, removal)),
+            Effect::Resumed { session, jid, received } => self.resumed(session, jid, received),
+            Effect::Remote { stanza, is_told, is_answer } => {
+                self.send_abroad(now, stanza, is_told, is_answer);
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Hub {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Hub").field("is_closing", &self.is_closing).finish_non_exhaustive()
+    }
+}
