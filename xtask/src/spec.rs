@@ -146,7 +146,9 @@ fn cite(files: &mut BTreeMap<&str, Rules>, path: &str, text: &str) {
         let Some(comment) = comment.filter(|_| in_test).map(|at| &line[at..]) else { continue };
         let place = format!("{path}:{}", number + 1);
         for (file, id) in citations(comment) {
-            if let Some(at) = files.get_mut(file).and_then(|rules| rules.get_mut(&id)) {
+            let Some(file) = file.or_else(|| only_file_with(files, &id)) else { continue };
+            let at = files.get_mut(file).and_then(|rules| rules.get_mut(&id));
+            if let Some(at) = at.filter(|at| at.last() != Some(&place)) {
                 at.push(place.clone());
             }
             // `§4.9.3.*` stands for every rule of a section that a test goes through as a table.
@@ -174,9 +176,18 @@ fn name_rows(files: &mut BTreeMap<&str, Rules>, path: &str, number: usize, line:
     }
 }
 
-/// What a comment cites: files and ids. An id belongs to the document named last before it.
-fn citations(comment: &str) -> Vec<(&'static str, String)> {
+/// The file of a row that is cited without its document: the first RFC, or else the only file that has such a row.
+fn only_file_with<'a>(files: &BTreeMap<&'a str, Rules>, id: &str) -> Option<&'a str> {
+    let mut with = files.iter().filter(|(_, rules)| rules.contains_key(id)).map(|(name, _)| *name);
+    let first = with.next()?;
+    (first == "rfc6120.md" || with.next().is_none()).then_some(first)
+}
+
+/// What a comment cites: files and ids. An id belongs to the document named last before it; if none is, the file of an id in brackets is
+/// left open.
+fn citations(comment: &str) -> Vec<(Option<&'static str>, String)> {
     let mut found = Vec::new();
+    let mut is_named = false;
     let mut file = "rfc6120.md";
     let mut words = comment.split_whitespace().peekable();
     let mut example = false;
@@ -185,15 +196,16 @@ fn citations(comment: &str) -> Vec<(&'static str, String)> {
         let bare = word.trim_matches(|c: char| !c.is_alphanumeric() && !matches!(c, '§' | '*'));
         match bare {
             "rfc6120.md" | "6120" | "7395" | "7590" | "5802" | "7677" | "4616" | "9266" | "5929" => {
-                file = "rfc6120.md"
+                (file, is_named) = ("rfc6120.md", true);
             }
-            "rfc6121.md" | "6121" => file = "rfc6121.md",
-            "rfc7622.md" | "7622" | "8264" | "8265" => file = "rfc7622.md",
-            _ if bare.starts_with("XEP-") => file = "xeps.md",
+            "rfc6121.md" | "6121" => (file, is_named) = ("rfc6121.md", true),
+            "rfc7622.md" | "7622" | "8264" | "8265" => (file, is_named) = ("rfc7622.md", true),
+            "xeps.md" => (file, is_named) = ("xeps.md", true),
+            _ if bare.starts_with("XEP-") => (file, is_named) = ("xeps.md", true),
             _ => {}
         }
         if let Some(section) = bare.strip_prefix('§') {
-            found.push((file, format!("§{section}")));
+            found.push((Some(file), format!("§{section}")));
         }
         match bare {
             "example" | "examples" => {
@@ -203,13 +215,13 @@ fn citations(comment: &str) -> Vec<(&'static str, String)> {
             "to" if example => {
                 let end = words.peek().and_then(|word| number(word));
                 if let (Some(from), Some(to)) = (last, end) {
-                    found.extend((from..=to).map(|n| ("rfc7622.md", format!("example {n}"))));
+                    found.extend((from..=to).map(|n| (Some("rfc7622.md"), format!("example {n}"))));
                 }
             }
             _ if example => match number(bare) {
                 Some(n) => {
                     last = Some(n);
-                    found.push(("rfc7622.md", format!("example {n}")));
+                    found.push((Some("rfc7622.md"), format!("example {n}")));
                 }
                 None => example = false,
             },
@@ -218,15 +230,16 @@ fn citations(comment: &str) -> Vec<(&'static str, String)> {
         if bare == "option"
             && let Some(n) = words.peek().and_then(|word| number(word))
         {
-            found.push((file, format!("option {n}")));
+            found.push((Some(file), format!("option {n}")));
         }
         // Feature ids are names that nothing else has; rows stand in brackets, several of them between commas.
-        found.push((file, bare.to_owned()));
-        if word.contains('[') || word.ends_with("],") || word.ends_with(']') || word.ends_with(',') {
+        found.push((Some(file), bare.to_owned()));
+        if word.contains(['[', ']']) || word.ends_with(',') {
+            let file_of_row = is_named.then_some(file);
             let ids = word.trim_matches(|c: char| !c.is_alphanumeric() && c != '*');
-            found.push((file, ids.to_owned()));
+            found.push((file_of_row, ids.to_owned()));
             if let Some((from, to)) = ids.split_once("..") {
-                found.extend(range(from, to).map(|id| (file, id)));
+                found.extend(range(from, to).map(|id| (file_of_row, id)));
             }
         }
     }
@@ -295,7 +308,7 @@ fn walk(folder: &Path, visit: &mut impl FnMut(&str, &str)) {
 
 #[cfg(test)]
 mod tests {
-    use super::{citations, rules};
+    use super::{citations, cite, rules};
 
     #[test]
     fn tables_have_rules() {
@@ -309,10 +322,23 @@ mod tests {
     }
 
     #[test]
+    fn a_row_without_its_document_is_of_the_only_file_that_has_it() {
+        let files =
+            [("rfc6120.md", ["S5", "W1"]), ("rfc6121.md", ["S5", "SB1"]), ("xeps.md", ["SB1", "SL4"])];
+        let mut files =
+            files.map(|(name, ids)| (name, ids.map(|id| (id.to_owned(), Vec::new())).into())).into();
+        cite(&mut files, "crates/x/tests/y.rs", "// [SL4] [S5] [SB1] [W1]\n// SL4\n// XEP-0388 [SL4]\n");
+        let cited = |file: &str, id: &str| files[file][id].len();
+        assert_eq!([cited("rfc6120.md", "S5"), cited("rfc6121.md", "S5")], [1, 0]);
+        assert_eq!([cited("rfc6121.md", "SB1"), cited("xeps.md", "SB1")], [0, 0]);
+        assert_eq!(files["xeps.md"]["SL4"], ["crates/x/tests/y.rs:1", "crates/x/tests/y.rs:3"]);
+    }
+
+    #[test]
     fn comments_cite_rules() {
         let has = |comment: &str, file: &str, id: &str| {
             assert!(
-                citations(comment).iter().any(|(f, i)| (*f, i.as_str()) == (file, id)),
+                citations(comment).iter().any(|(f, i)| (*f, i.as_str()) == (Some(file), id)),
                 "{comment}: {id}"
             );
         };
@@ -327,6 +353,7 @@ mod tests {
         has("// RFC 7622 §3.5 examples 16, 17, 19 to 23", "rfc7622.md", "example 17");
         has("// RFC 5802 §5 [SC1..SC4]", "rfc6120.md", "SC3");
         has("// RFC 6121 §8.1 [PR33], XEP-0012 2.0 §3, §8 [LA2, LA11]", "xeps.md", "LA11");
+        assert!(citations("// [SL4, SL7]: so").contains(&(None, "SL7".into())));
         assert!(!citations("// RFC 7622 example 18").iter().any(|(_, id)| id == "example 17"));
     }
 }
