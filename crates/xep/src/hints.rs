@@ -10,7 +10,7 @@ pub const NS: &str = "urn:xmpp:hints";
 /// The hints of one message. Nobody must rely on others doing what they say (section 5).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Hints {
-    /// Not to be kept for good, in archives or logs (section 4.1).
+    /// Not to be kept for good, in archives or logs; until the recipient is there it may be (section 4.1).
     pub no_permanent_store: bool,
     /// Not to be kept at all, not even until the recipient is there (section 4.2).
     pub no_store: bool,

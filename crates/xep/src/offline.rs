@@ -13,7 +13,7 @@ pub const FEATURE: &str = "msgoffline";
 pub enum Keep {
     /// It is.
     Yes,
-    /// Its sender does not want it kept (XEP-0334 sections 4.1 and 4.2).
+    /// Its sender does not want it kept, not even until the recipient is there (XEP-0334 section 4.2).
     Unwanted,
     /// It says nothing that matters later: only what its sender is doing (section 3).
     Needless,
@@ -24,7 +24,7 @@ impl Keep {
     #[must_use]
     pub fn read(content: ElementRef<'_>) -> Keep {
         let hints = Hints::read(content);
-        if hints.no_store || hints.no_permanent_store {
+        if hints.no_store {
             Keep::Unwanted
         } else if !hints.store && chat_states::is_only_state(content) {
             Keep::Needless

@@ -294,8 +294,10 @@ fn what_is_kept() {
         (format!("{STATE}<x xmlns='urn:x'/>"), Keep::Yes),
         ("<thread>t</thread>".into(), Keep::Yes),
         (format!("<body>x</body>{}", hint("no-store")), Keep::Unwanted),
-        (format!("<body>x</body>{}", hint("no-permanent-store")), Keep::Unwanted),
-        // XEP-0334 [HI8]
+        // XEP-0334 §4.1 [HI1], §4.2 [HI2], [HI8]: only what is not to be kept at all.
+        (format!("<body>x</body>{}", hint("no-permanent-store")), Keep::Yes),
+        (format!("{STATE}{}", hint("no-permanent-store")), Keep::Needless),
+        (format!("{}{}", hint("no-store"), hint("no-permanent-store")), Keep::Unwanted),
         (format!("{}{}", hint("no-store"), hint("store")), Keep::Unwanted),
     ] {
         let content = content(&xml).parse().unwrap();

@@ -68,7 +68,8 @@ fn messages_wait() {
     assert!(bodies(&wires(&world.send(attic, available(9)), attic)).is_empty());
 }
 
-// RFC 6121 §8.5.2.2.1 [DN8], XEP-0160 1.0.1 §3, XEP-0334 1.0.0 §4: what is stored, and what is told of the rest to a contact.
+// RFC 6121 §8.5.2.2.1 [DN8], XEP-0160 1.0.1 §3, XEP-0334 1.0.0 §4, §5 [HI1] [HI2] [HI4] [HI5] [AR11]: what is stored, and what is told of
+// the rest to a contact. Hints do not make an error one that is kept.
 #[test]
 fn what_is_stored() {
     const STATE: &str = "<composing xmlns='http://jabber.org/protocol/chatstates'/>";
@@ -84,10 +85,12 @@ fn what_is_stored() {
         (MessageType::Chat, format!("{STATE}<store {HINT}/>"), kept),
         (MessageType::Chat, format!("{STATE}<no-copy {HINT}/>"), dropped),
         (MessageType::Chat, format!("<body>x</body><no-store {HINT}/>"), refused),
-        (MessageType::Chat, format!("<body>x</body><no-permanent-store {HINT}/>"), refused),
+        (MessageType::Chat, format!("<body>x</body><no-permanent-store {HINT}/>"), kept),
+        (MessageType::Chat, format!("<body>x</body><no-permanent-store {HINT}/><no-store {HINT}/>"), refused),
         (MessageType::Groupchat, "<body>x</body>".to_owned(), refused),
         (MessageType::Headline, "<body>x</body>".to_owned(), dropped),
         (MessageType::Error, "<body>x</body>".to_owned(), dropped),
+        (MessageType::Error, format!("<body>x</body><store {HINT}/>"), dropped),
     ] {
         let (mut world, romeo) = world();
         let effects = world.send(romeo, message(kind, &xml));
