@@ -4,7 +4,9 @@
 
 mod common;
 
-use balcony_machine::Progress;
+use core::time::Duration;
+
+use balcony_machine::{Instant, Progress};
 use balcony_sasl::{Mechanism, SaslCondition};
 use balcony_stanza::StreamCondition;
 use balcony_stream::client::ClientEvent;
@@ -32,7 +34,7 @@ fn offered() -> Client {
     client
 }
 
-// XEP-0388 1.0.4, XEP-0386 1.1.0
+// XEP-0388 1.0.4 §2.2, §2.6.1 [SL16] [SL26], XEP-0386 1.1.0 §3.2, §4 [BI3] [BI19]: the tag is the name of the program, nothing of its owner's.
 #[test]
 fn login_and_resource_at_once() {
     let mut client = offered();
@@ -78,7 +80,7 @@ fn the_installation_names_itself() {
     assert!(!client.output().contains("Echo"));
 }
 
-// XEP-0388 1.0.4: without Bind 2, or with a resource of our own choice, binding is as ever.
+// XEP-0388 1.0.4, XEP-0386 [BI21]: without Bind 2, or with a resource of our own choice, binding is as ever.
 #[test]
 fn login_and_then_a_resource() {
     for (wish, content) in [(Some("balcony"), INLINE_BIND), (None, "")] {
@@ -95,7 +97,7 @@ fn login_and_then_a_resource() {
     }
 }
 
-// XEP-0388 1.0.4: its list is its own.
+// XEP-0388 1.0.4 §2.3 [SL9]: its list is its own.
 #[test]
 fn the_mechanism_is_one_of_the_list_that_is_used() {
     let offer = format!("{}{}", mechanisms(&["SCRAM-SHA-256", "PLAIN"]), sasl2(&["SCRAM-SHA-1"], ""));
@@ -123,7 +125,7 @@ fn never_without_tls() {
     assert_eq!(client.failure(), Error::NoMechanism);
 }
 
-// RFC 5802 §5 [SC9], in this profile too.
+// RFC 5802 §5 [SC9], XEP-0388 §2.6.1 [SL23]: in this profile too.
 #[test]
 fn the_server_proves_itself() {
     for (proof, proven) in [("", false), ("<additional-data>dj0=</additional-data>", false), ("PROOF", true)]
@@ -152,7 +154,38 @@ fn the_server_proves_itself() {
     }
 }
 
-// XEP-0388 1.0.4
+// XEP-0388 1.0.4 §2.4, §2.5 [SL17] [SL20]: an answer for each challenge, and nothing else until the end, whatever the owner wants and
+// however long it takes. Then the wait is over, and so is the stream.
+#[test]
+fn nothing_else_is_said_during_an_exchange() {
+    let mut client = Client::secured(None, |config| config.resource = None);
+    client.feed(HEADER);
+    let authenticate = client.feed(&features(&sasl2(&["SCRAM-SHA-256"], INLINE_BIND)));
+    assert!(authenticate.starts_with("<authenticate ") && authenticate.ends_with("</authenticate>"));
+    let silent = |client: &mut Client| {
+        let message = balcony_stanza::Stanza::message(balcony_stanza::MessageType::Chat);
+        assert!(client.stream.send(&message, &mut client.out).is_err());
+        let due = client.stream.deadline().unwrap().at.saturating_since(Instant::ZERO);
+        client.now = Instant::ZERO + (due - Duration::from_millis(1));
+        assert_eq!(client.feed(" \n"), "");
+    };
+    silent(&mut client);
+    let mut scram = Scram::new(Mechanism::ScramSha256, None, false);
+    let challenge = scram.challenge(&data(&authenticate, "initial-response"));
+    let challenge =
+        common::sasl("challenge", &challenge).replace("urn:ietf:params:xml:ns:xmpp-sasl", "urn:xmpp:sasl:2");
+    let response = client.feed(&challenge);
+    assert!(
+        response.starts_with("<response xmlns='urn:xmpp:sasl:2'>") && response.matches('<').count() == 2,
+        "{response}"
+    );
+    silent(&mut client);
+    client.now = client.stream.deadline().unwrap().at;
+    client.feed("");
+    assert_eq!(client.error(), StreamCondition::ConnectionTimeout);
+}
+
+// XEP-0388 1.0.4 §2.6.2, §4.5 [SL27] [SL34]
 #[test]
 fn failures() {
     let mut client = offered();
@@ -164,6 +197,13 @@ fn failures() {
         client.failure(),
         Error::Authentication(SaslCondition::AccountDisabled, Some("Ask the nurse".into()))
     );
+    // The server may give up as well.
+    let mut client = offered();
+    client.feed(
+        "<failure xmlns='urn:xmpp:sasl:2'><aborted xmlns='urn:ietf:params:xml:ns:xmpp-sasl'/>\
+         <x xmlns='urn:x'/></failure>",
+    );
+    assert_eq!(client.failure(), Error::Authentication(SaslCondition::Aborted, None));
     // A resource that nobody can have.
     for identifier in ["", "<authorization-identifier>juliet@example.com</authorization-identifier>"] {
         let mut client = offered();

@@ -3,13 +3,17 @@
 
 mod scripted;
 
+use core::time::Duration;
+
 use std::sync::Arc;
 
 use balcony_machine::{Instant, Secret, Seed};
-use balcony_sasl::Credentials;
+use balcony_sasl::{BindingState, ClientExchange, ClientStep, Credentials, Mechanism, salt_password};
 use balcony_stanza::StreamCondition;
 use balcony_stream::server::{ServerAnswer, ServerAsk, ServerStreamConfig};
 use balcony_stream::{ServerStream, TlsPolicy};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use scripted::End;
 
 type Server = End<balcony_stream::server::Server>;
@@ -57,6 +61,10 @@ fn says(server: &mut Server, text: &str) -> String {
         said += &server.answer(answer);
     }
     said
+}
+
+fn just_before(at: Instant) -> Instant {
+    Instant::ZERO + (at.saturating_since(Instant::ZERO) - Duration::from_millis(1))
 }
 
 fn failed(said: &str, condition: &str) -> bool {
@@ -227,4 +235,171 @@ fn the_resource_comes_with_sasl2_only() {
     let mut server = End::new(ServerStream::new(Arc::new(config), Seed::from_u64(1), Instant::ZERO));
     let offer = server.feed(&header(""));
     assert!(!offer.contains("urn:xmpp:bind:0") && offer.contains("<mechanisms "), "{offer}");
+}
+
+/// What is offered to a client on TLS with this configuration, and this seed.
+fn offer(seed: u64, change: impl FnOnce(&mut ServerStreamConfig)) -> String {
+    let mut config = ServerStreamConfig::new(vec!["example.com".parse().unwrap()], Secret::new([9; 32]));
+    config.tls = TlsPolicy::Direct;
+    change(&mut config);
+    let mut server =
+        End::new(ServerStream::new(Arc::new(config), Seed::from_u64(seed), Instant::ZERO)).secured(&[]);
+    let sent = server.feed(&header("from='juliet@example.com'"));
+    sent.split_once("<stream:features>").unwrap().1.to_owned()
+}
+
+// [SL1] [SL3] [SL5]: the same offer for the same, with what can be wanted on the way; the mechanisms fit any account. Without one there is
+// nothing to offer.
+#[test]
+fn the_offer() {
+    let first = offer(1, |_| {});
+    let (_, rest) = first.split_once("<authentication xmlns='urn:xmpp:sasl:2'>").unwrap();
+    let (authentication, _) = rest.split_once("</authentication>").unwrap();
+    let (mechanisms, inline) = authentication.split_once("<inline>").unwrap();
+    assert_eq!(
+        mechanisms,
+        "<mechanism>SCRAM-SHA-256</mechanism><mechanism>SCRAM-SHA-1</mechanism><mechanism>PLAIN</mechanism>"
+    );
+    assert!(inline.starts_with("<bind xmlns='urn:xmpp:bind:0'") && inline.ends_with("</inline>"), "{inline}");
+    for seed in 2..5 {
+        assert_eq!(offer(seed, |_| {}), first);
+    }
+    let none = offer(1, |config| config.mechanisms.clear());
+    assert!(!none.contains("authentication") && !none.contains("mechanism"), "{none}");
+    // All that there are need what the stream does not have.
+    let none = offer(1, |config| config.mechanisms.retain(|mechanism| mechanism.is_plus()));
+    assert!(!none.contains("authentication") && !none.contains("mechanism"), "{none}");
+}
+
+// [SL10] [SL14] [SL38]: only what was offered; who does not say what it is, or says what nobody knows, is let in as well.
+#[test]
+fn what_a_login_has_in_it() {
+    for name in ["SCRAM-SHA-256-PLUS", "X-TOKEN", "", "plain", "HT-SHA-256-NONE"] {
+        let mut server = server("");
+        let login = plain(&format!("<initial-response>{JULIET}</initial-response>")).replace("PLAIN", name);
+        assert!(failed(&says(&mut server, &login), "invalid-mechanism"), "{name}");
+        assert!(says(&mut server, &login.replace(&format!("'{name}'"), "'PLAIN'")).contains("<success"));
+    }
+    for more in [
+        "",
+        "<user-agent/>",
+        "<user-agent id='not a uuid'><software>S</software><x xmlns='urn:x'/></user-agent>",
+        "<x xmlns='urn:x'><initial-response>AA==</initial-response></x><bind xmlns='urn:y'/>",
+        "<upgrade xmlns='urn:xmpp:sasl:upgrade:0'>UPGR-X</upgrade>",
+        "<resume xmlns='urn:xmpp:sm:2' previd='x' h='1'/>",
+    ] {
+        for login in [
+            format!("<initial-response>{JULIET}</initial-response>{more}"),
+            format!("{more}<initial-response>{JULIET}</initial-response>"),
+        ] {
+            let said = says(&mut server(""), &plain(&login));
+            assert!(said.starts_with("<success "), "{login}: {said}");
+        }
+    }
+}
+
+// [SL19] [SL22]: until the end a server says nothing but what belongs to the exchange, and what the mechanism has to say last goes into the
+// success.
+#[test]
+fn the_server_says_nothing_else_during_an_exchange() {
+    let password = Secret::new("pencil".into());
+    let mechanism = Mechanism::ScramSha256;
+    let mut client =
+        ClientExchange::new(mechanism, "juliet", password, None, BindingState::Unsupported, "abcdef")
+            .unwrap();
+    let first = STANDARD.encode(client.initial().unwrap());
+    let mut server = server("");
+    let challenge = says(&mut server, &SCRAM.replace("biwsbj1qdWxpZXQscj1hYmNkZWY=", &first));
+    assert!(challenge.starts_with("<challenge ") && challenge.ends_with("</challenge>"), "{challenge}");
+    assert_eq!(challenge.matches('<').count(), 2);
+    // However long it takes.
+    server.now = just_before(server.stream.deadline().unwrap().at);
+    assert_eq!(server.feed(""), "");
+    let decode = |data: &str| STANDARD.decode(data.split('<').next().unwrap()).unwrap();
+    let ClientStep::AskSalted { hash, password, salt, iterations } =
+        client.challenge(&decode(challenge.split_once('>').unwrap().1)).unwrap()
+    else {
+        panic!()
+    };
+    let ClientStep::Send(response) =
+        client.salted(salt_password(hash, password.expose(), &salt, iterations).unwrap()).unwrap()
+    else {
+        panic!()
+    };
+    let response = STANDARD.encode(response);
+    let said = says(&mut server, &format!("<response xmlns='urn:xmpp:sasl:2'>{response}</response>"));
+    let data = said.strip_prefix("<success xmlns='urn:xmpp:sasl:2'><additional-data>").unwrap();
+    assert_eq!(client.success(Some(&decode(data))), Ok(()));
+}
+
+// [SL27] [SL28] [SL34]: a failure, whoever ends the exchange, leaves everything as it was; five of them end the stream.
+#[test]
+fn failures_change_nothing() {
+    let wrong = plain("<initial-response>AGp1bGlldABjcmF5b24=</initial-response>");
+    let refuse = |server: &mut Server, text: &str| {
+        let mut said = server.feed(text);
+        while !server.asks.is_empty() {
+            said += &server.answer(ServerAnswer::Verified(None));
+        }
+        said
+    };
+    let mut server = server("");
+    for _ in 0..4 {
+        let said = refuse(&mut server, &wrong);
+        assert!(failed(&said, "not-authorized") && said.ends_with("</failure>"), "{said}");
+        assert!(server.stanzas.is_empty() && server.ended.is_none());
+    }
+    assert!(failed(&refuse(&mut server, &wrong), "not-authorized"));
+    assert_eq!(server.error(), StreamCondition::PolicyViolation);
+    for abort in [
+        "<abort xmlns='urn:xmpp:sasl:2'/>",
+        "<abort xmlns='urn:xmpp:sasl:2'><text>The user has pressed Escape</text></abort>",
+    ] {
+        let mut server = self::server("");
+        says(&mut server, SCRAM);
+        assert!(failed(&server.feed(abort), "aborted"));
+        let said = says(&mut server, &plain(&format!("<initial-response>{JULIET}</initial-response>")));
+        assert!(said.starts_with("<success "), "{said}");
+    }
+}
+
+// [BI4]: whoever is not let in gets no resource, and it is not even asked for.
+#[test]
+fn no_resource_without_a_login() {
+    let bind = "<bind xmlns='urn:xmpp:bind:0'><tag>phone</tag></bind>";
+    let login = plain(&format!("<initial-response>{JULIET}</initial-response>{bind}"));
+    let mut server = server("");
+    server.feed(&login);
+    assert!(matches!(server.asks[0].1, ServerAsk::Verify { .. }));
+    let said = server.answer(ServerAnswer::Verified(None));
+    assert!(failed(&said, "not-authorized") && server.asks.is_empty(), "{said}");
+    // Nor with the next login, which does not want one.
+    let said = says(&mut server, &plain(&format!("<initial-response>{JULIET}</initial-response>")));
+    assert!(said.contains("<success") && !said.contains("<bound"), "{said}");
+    // Who is let in hears of it when it has one, not before.
+    let mut server = self::server("");
+    server.feed(&login);
+    assert_eq!(server.answer(ServerAnswer::Verified(Some([7; 16].into()))), "");
+    assert!(matches!(&server.asks[0].1, ServerAsk::Bind { .. }));
+}
+
+// [SL13]: what a client says of itself is for its server: nothing that goes out has it.
+#[test]
+fn nobody_is_told_what_a_client_is() {
+    let agent = "<user-agent id='d4565fa7-4d72-4749-b3d3-740edbf87770'><software>Echo</software>\
+                 <device>Kitchen</device></user-agent>";
+    let bind = "<bind xmlns='urn:xmpp:bind:0'><tag>phone</tag></bind>";
+    let mut server = server("");
+    server.feed(&plain(&format!("<initial-response>{JULIET}</initial-response>{agent}{bind}")));
+    server.answer(ServerAnswer::Verified(Some([7; 16].into())));
+    let ServerAsk::Bind { account, resource, .. } = &server.asks[0].1 else { panic!("{:?}", server.asks) };
+    let jid = account.with_resource(resource.as_ref().unwrap()).unwrap();
+    let asked = format!("{:?}", server.asks);
+    let said = server.answer(ServerAnswer::Bound(Ok(jid)));
+    assert!(said.contains("/phone/") && server.stream.is_open(), "{said}");
+    for told in [&asked, &said, &server.told()] {
+        for secret in ["d4565fa7", "Echo", "Kitchen"] {
+            assert!(!told.contains(secret), "{told}");
+        }
+    }
 }

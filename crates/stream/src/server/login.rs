@@ -19,6 +19,10 @@ use crate::state::{Phase, Step};
 
 impl Server {
     pub(super) fn write_mechanisms(&self, common: &Common, out: &mut Vec<u8>) {
+        // The list has at least one (RFC 6120 section 6.4.1).
+        if self.offered(common).next().is_none() {
+            return;
+        }
         sasl::write_feature(self.offered(common), out);
         if self.offers_sasl2(common) {
             sasl2::write_feature(
@@ -52,7 +56,7 @@ impl Server {
         Offered::new(mechanisms, bindings).with_tls_version(version)
     }
 
-    /// SASL2 is for protected streams only (XEP-0388 section 5), and there is some mechanism.
+    /// SASL2 is for protected streams only (XEP-0388 section 3), and there is some mechanism.
     fn offers_sasl2(&self, common: &Common) -> bool {
         common.security.is_some() && self.offered(common).next().is_some()
     }
