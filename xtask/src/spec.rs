@@ -10,13 +10,17 @@ use crate::run::Result;
 pub(crate) const USAGE: &str = "[--list] [--missing] [FILE...]";
 pub(crate) const HELP: &str = "\
 Holds the rules of docs/spec against the tests that cite them (docs/spec/README.md says how), and fails if a rule of a
-file that is finished has none. Rules that do not apply stand in docs/spec/exceptions.md, with the reason.
+file that is finished, or of an XEP that is, has none. Rules that do not apply stand in docs/spec/exceptions.md, with the reason.
   --list     shows every rule with the places that cite it
   --missing  shows the rules that nothing cites, in unfinished files too
   FILE       only these, such as rfc7622.md";
 
 /// The files whose every rule is tested. A file is added here when it is finished, and never taken out again.
 const FINISHED: &[&str] = &["rfc6120.md", "rfc6121.md", "rfc7622.md"];
+
+/// The rows of `xeps.md` with these letters, of which every one is tested as well: an XEP that is finished.
+const FINISHED_XEPS: &[&str] =
+    &["CB", "CI", "CR", "DL", "FA", "HI", "IA", "OF", "PN", "SD", "SL", "SM", "SU", "TD"];
 
 /// Where tests are.
 const FOLDERS: &[&str] = &["crates", "fuzz/targets", "xtask/interop", "xtask/src"];
@@ -71,11 +75,21 @@ pub(crate) fn main(args: &[String]) -> Result {
         if finished && !uncited.is_empty() {
             failed.push(format!("{name} has {} rules without a test", uncited.len()));
         }
+        let of_finished: Vec<_> =
+            uncited.iter().filter(|id| *name == "xeps.md" && is_of_finished_xep(id)).collect();
+        if !of_finished.is_empty() {
+            failed.push(format!("{name}: {of_finished:?} are of XEPs that are finished, and have no test"));
+        }
         if !stale.is_empty() {
             failed.push(format!("{name}: {stale:?} stand in exceptions.md, and tests cite them"));
         }
     }
     if failed.is_empty() { Ok(()) } else { Err(failed.join("; ")) }
+}
+
+/// Whether a row of `xeps.md` is of an XEP that is finished: `SM20`.
+fn is_of_finished_xep(id: &str) -> bool {
+    FINISHED_XEPS.contains(&id.trim_end_matches(|c: char| c.is_ascii_digit()))
 }
 
 /// The ids in the first column of the tables of a file, and those with which lines begin: `- LA1 [2] …`. A section number stands for `§number`, and a number below 24 in
@@ -138,7 +152,7 @@ fn cite(files: &mut BTreeMap<&str, Rules>, path: &str, text: &str) {
         || path.starts_with("fuzz");
     let mut in_test = is_test;
     for (number, line) in text.lines().enumerate() {
-        in_test |= line.contains("#[cfg(test)]");
+        in_test |= line.contains("#[cfg(test)]") || line.contains("#[cfg(all(test,");
         if in_test {
             name_rows(files, path, number + 1, line);
         }

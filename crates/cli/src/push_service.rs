@@ -163,3 +163,17 @@ fn about() -> Info<'static> {
         features: vec![disco::INFO.into(), push::NS.into()],
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // XEP-0357 §4.2 [PN15]
+    #[test]
+    fn it_says_what_it_is() {
+        let about = about();
+        let [identity] = &about.identities[..] else { panic!("{about:?}") };
+        assert_eq!((&*identity.category, &*identity.kind), ("pubsub", "push"));
+        assert!(about.features.contains(&"urn:xmpp:push:0".into()));
+    }
+}

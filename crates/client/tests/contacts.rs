@@ -229,7 +229,7 @@ fn carbon(from: &str, way: &str, message: &str) -> Stanza {
     ))
 }
 
-// XEP-0280 1.0.1 §7, §8, §11: forged copies put words into other people's mouths (CVE-2017-5589 and its siblings)
+// XEP-0280 1.0.1 §7, §8, §11 [CR5] [CR9]: forged copies put words into other people's mouths (CVE-2017-5589 and its siblings)
 #[test]
 fn only_the_own_account_makes_copies() {
     let own = FullJid::parse("juliet@example.com/balcony").unwrap();
@@ -247,7 +247,7 @@ fn only_the_own_account_makes_copies() {
     }
 }
 
-// XEP-0203 2.0 §2
+// XEP-0203 2.0 §2, §5 [DL4]
 #[test]
 fn only_the_own_server_says_when_a_message_was_held_back() {
     let own = FullJid::parse("juliet@example.com/balcony").unwrap();

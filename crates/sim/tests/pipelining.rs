@@ -163,7 +163,7 @@ proptest! {
     }
 }
 
-// XEP-0509 §2.2, §2.3 [IA2] [IA5] [IA6] [IA7]: the offer has changed: one round trip more, and no failed login
+// XEP-0509 §2.2, §2.3 [IA2] [IA5] [IA6] [IA7] [IA9]: the offer has changed: one round trip more, and no failed login
 #[test]
 fn a_server_that_has_changed_says_so() {
     let mut server = Server::new();

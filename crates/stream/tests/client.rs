@@ -302,7 +302,7 @@ fn flag_of(auth: &str) -> (String, String) {
     (initial.split(',').next().unwrap().to_owned(), mechanism.to_owned())
 }
 
-// RFC 5802 §6 [SC12], XEP-0440
+// RFC 5802 §6 [SC12], XEP-0440 §3 [CB3] [CB4]
 #[test]
 fn channel_binding_is_used_where_both_can_and_never_hidden() {
     let plus = mechanisms(&ALL);
@@ -328,7 +328,7 @@ fn channel_binding_is_used_where_both_can_and_never_hidden() {
     }
 }
 
-// XEP-0440 1.0.0: the better one that both ends have, and each of them alone
+// XEP-0440 1.0.0 §3 [CB2] [CB9]: the better one that both ends have, and each of them alone
 #[test]
 fn the_best_channel_binding_of_both_ends() {
     const END: &[u8] = &[7; 32];
@@ -351,7 +351,7 @@ fn the_best_channel_binding_of_both_ends() {
     }
 }
 
-// XEP-0440 1.0.0: what no honest server offers, nobody answers
+// XEP-0440 1.0.0 §3 [CB5] [CB6]: what no honest server offers, nobody answers
 #[test]
 fn an_offer_that_was_tampered_with_ends_the_stream() {
     let no_plus = &["SCRAM-SHA-256", "SCRAM-SHA-1", "PLAIN"][..];

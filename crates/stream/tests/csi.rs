@@ -57,7 +57,7 @@ fn bound(takes: bool) -> Server {
     server
 }
 
-// XEP-0352 1.0.0 §4.1, RFC 6120 §4.3.2: announced to those who have authenticated, and in what can be wanted with a resource.
+// XEP-0352 1.0.0 §4.1 [CI1], RFC 6120 §4.3.2: announced to those who have authenticated, and in what can be wanted with a resource.
 #[test]
 fn announced_after_the_login() {
     let mut server = server(true);
@@ -70,7 +70,7 @@ fn announced_after_the_login() {
     assert!(!server.feed(TO_SERVER).contains("csi"));
 }
 
-// XEP-0352 §4.2, XEP-0198 1.6.2 §4 [SM5]: in its place among the stanzas, without an answer, and not counted.
+// XEP-0352 §4.2 [CI2], XEP-0198 1.6.2 §4 [SM5]: in its place among the stanzas, without an answer, and not counted.
 #[test]
 fn between_stanzas() {
     let mut server = bound(true);
@@ -156,7 +156,7 @@ fn with_csi(more: &str) -> String {
     BIND.replace("</stream:features>", &format!("{CSI}{more}</stream:features>"))
 }
 
-// XEP-0352 §4.1, §4.2: it is told where it wants to know, when there is news, and once.
+// XEP-0352 §4.1, §4.2 [CI2]: it is told where it wants to know, when there is news, and once.
 #[test]
 fn told_where_it_is_offered() {
     let mut client = self::client(|_| {}, &with_csi(""));
@@ -217,7 +217,7 @@ fn told_with_the_resource() {
     assert!(!said.contains("csi"), "{said}");
 }
 
-// XEP-0352 §5.2, XEP-0198 §5 [SM18]: a session that goes on begins as active, so it is said again; also where the login brings no features.
+// XEP-0352 §5.2 [CI4], XEP-0198 §5 [SM18]: a session that goes on begins as active, so it is said again; also where the login brings no features.
 #[test]
 fn told_again_when_the_session_goes_on() {
     let mut client = self::client(|_| {}, &with_csi(SM));

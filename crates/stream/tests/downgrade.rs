@@ -154,7 +154,7 @@ fn mechanisms_are_not_made_up() {
     assert_eq!(end, Err(Error::Downgraded));
 }
 
-// XEP-0515 §4 [TD1] [TD2] [TD4] [TD5]
+// XEP-0515 §4, §5 [TD1] [TD2] [TD3] [TD4] [TD5]: beside the hash of the offer, which stands in the same message
 #[test]
 fn versions_of_tls_are_compared_where_both_know_theirs() {
     let (new, old) = (Some(0x0304), Some(0x0303));

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use balcony_jid::BareJid;
 use balcony_machine::{Instant, Progress, Secret, Seed};
-use balcony_sasl::{Mechanism, SaslCondition};
+use balcony_sasl::{Hash, Mechanism, SaslCondition};
 use balcony_sim::Accounts;
 use balcony_stream::client::{ClientEvent, ClientStreamConfig, Token};
 use balcony_stream::server::{ServerAsk, ServerEvent, ServerStreamConfig};
@@ -128,7 +128,7 @@ fn given() -> (Accounts, Token) {
     (accounts, login.token.unwrap())
 }
 
-// XEP-0484 §3.1, §3.2, §3.3, §3.4 [FA1] [FA2] [FA4] [FA5] [FA7] [FA9] [FA25] [FA26] [FA27]
+// XEP-0484 §3.1, §3.2, §3.3, §3.4 [FA29] [FA1] [FA2] [FA4] [FA5] [FA7] [FA9] [FA25] [FA26] [FA27]
 #[test]
 fn a_password_brings_a_token_and_a_token_a_session() {
     let mut accounts = accounts();
@@ -138,6 +138,7 @@ fn a_password_brings_a_token_and_a_token_a_session() {
                  <mechanism>HT-SHA-256-NONE</mechanism></fast></inline>";
     assert!(first.down.contains(offer), "{}", first.down);
     assert!(first.up.contains("<request-token xmlns='urn:xmpp:fast:0' mechanism='HT-SHA-256-EXPR'/>"));
+    assert!(first.down.contains("<authorization-identifier>juliet@example.com/"), "{}", first.down);
     let token = first.token.unwrap();
     assert_eq!(token.mechanism(), Mechanism::HtSha256Expr);
     assert_eq!((token.account(), token.agent(), token.expires()), (&juliet(), AGENT, 1_701_000_000));
@@ -316,6 +317,7 @@ fn a_token_ends_with_what_it_stands_for() {
 fn feed(accounts: &mut Accounts, authenticate: &str) -> String {
     let mut config = ServerStreamConfig::new(vec!["example.com".parse().unwrap()], Secret::new([7; 32]));
     (config.tls, config.tokens) = (TlsPolicy::Direct, Mechanism::for_tokens().to_vec());
+    config.upgrades = vec![Hash::Sha512];
     let mut stream = ServerStream::new(Arc::new(config), Seed::from_u64(2), Instant::ZERO);
     stream.secured(Security::new(None)).unwrap();
     let bytes = format!(
@@ -345,11 +347,32 @@ fn by_token(token: &str, attributes: &str, agent: &str, rest: &str) -> String {
 
 /// An account with a token that is bound to nothing, and its text.
 fn plain_token() -> (Accounts, String) {
-    let mut accounts = accounts();
+    plain_token_of(Accounts::new().with("juliet@example.com", "pencil"))
+}
+
+fn plain_token_of(mut accounts: Accounts) -> (Accounts, String) {
+    accounts.now = 1_700_000_000;
     let bare = Channel { exporter: None, end_point: false };
     let login = log_in(&mut accounts, [bare; 2], |_| {});
     let text = login.down.split_once(" token='").unwrap().1.split('\'').next().unwrap().to_owned();
     (accounts, text)
+}
+
+// XEP-0484 §4.2 [FA21]: a login by a token is over after one message each way, whatever else there would be to do.
+#[test]
+fn a_token_is_asked_for_nothing_more() {
+    const TASK: &str = "<upgrade xmlns='urn:xmpp:sasl:upgrade:0'>UPGR-SCRAM-SHA-512</upgrade>";
+    let all = balcony_sasl::Credentials::derive("pencil", b"salt of this one", 4096).unwrap();
+    let mut lacking = balcony_sasl::Credentials::default();
+    lacking.set(all.get(Hash::Sha256).unwrap().clone());
+    let (mut accounts, token) = plain_token_of(Accounts::new().with_credentials(&juliet(), lacking));
+    // Who proves the password is asked for keys.
+    let login = format!(
+        "<authenticate xmlns='urn:xmpp:sasl:2' mechanism='PLAIN'><initial-response>AGp1bGlldABwZW5jaWw=</initial-response>{TASK}</authenticate>"
+    );
+    assert!(feed(&mut accounts, &login).starts_with("<continue "));
+    let answer = feed(&mut accounts, &by_token(&token, "", AGENT, TASK));
+    assert!(answer.starts_with("<success ") && !answer.contains("<task"), "{answer}");
 }
 
 // XEP-0484 §3.6 [FA17] [FA18]
@@ -447,6 +470,26 @@ fn the_server_proves_itself() {
         assert!(sent.contains("mechanism='HT-SHA-256-EXPR'"), "{sent}");
         client.feed(&format!("<success xmlns='urn:xmpp:sasl:2'>{data}</success>"));
         assert_eq!(client.failure(), Error::ServerNotAuthentic);
+    }
+}
+
+// XEP-0509 §2.3.1 [IA8]: whatever its server has called the offer, a client says it as it was.
+#[test]
+fn the_version_of_an_offer_has_no_meaning() {
+    let (_, token) = given();
+    let text = token.to_text();
+    let (short, _) = text.expose().rsplit_once('\n').unwrap();
+    for value in ["x", "+ber opaque", "0", "%20 'quoted' & <b/>", "\u{fc}\u{1f468}"] {
+        let mut client = Client::secured(Some([5; 32]), |config| {
+            config.token = Some(Token::from_text(&format!("{short}\n+b some-scheme {value}")).unwrap());
+            (config.agent, config.account) = (Some(AGENT.into()), juliet());
+        });
+        let sent = client.feed("");
+        let escaped =
+            value.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('\'', "&apos;");
+        let version =
+            format!("<config-version xmlns='urn:xmpp:iap:0' scheme='some-scheme' value='{escaped}'/>");
+        assert!(sent.contains("<authenticate ") && sent.contains(&version), "{value}: {sent}");
     }
 }
 

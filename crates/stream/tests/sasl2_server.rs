@@ -403,3 +403,29 @@ fn nobody_is_told_what_a_client_is() {
         }
     }
 }
+
+// XEP-0509 §3.1 [IA10]: who has waited for the offer may say which it was. Another one is no attempt to log in; but there is no end of
+// such words that is waited for.
+#[test]
+fn a_login_may_say_which_offer_it_knows() {
+    let server = || {
+        let mut config = ServerStreamConfig::new(vec!["example.com".parse().unwrap()], Secret::new([9; 32]));
+        (config.tls, config.tokens) = (TlsPolicy::Direct, Mechanism::for_tokens().to_vec());
+        let stream = ServerStream::new(Arc::new(config), Seed::from_u64(1), Instant::ZERO);
+        let mut server = End::new(stream).secured(&[]);
+        let features = server.feed(&header(""));
+        let (_, rest) = features.split_once("<config-version ").unwrap();
+        (server, format!("<config-version {}/>", rest.split_once("/>").unwrap().0))
+    };
+    let login = |version: &str| plain(&format!("<initial-response>{JULIET}</initial-response>{version}"));
+    let (mut known, version) = server();
+    assert!(says(&mut known, &login(&version)).starts_with("<success "));
+    let (mut other, version) = server();
+    let wrong = version.replace("value='", "value='x");
+    for _ in 0..4 {
+        let said = says(&mut other, &login(&wrong));
+        assert!(failed(&said, "aborted") && said.contains("<config-version-mismatch "), "{said}");
+        assert!(other.told().is_empty(), "{}", other.told());
+    }
+    assert!(says(&mut other, &login(&version)).starts_with("<success "));
+}

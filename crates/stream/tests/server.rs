@@ -390,7 +390,7 @@ fn sasl_errors() {
     }
 }
 
-// XEP-0388 §2.4 [SL18]: during an exchange of SASL2 there is nothing but its answers, and no change from one profile to the other. In
+// XEP-0388 §2.4, §4.5 [SL18] [SL34]: during an exchange of SASL2 there is nothing but its answers, and no change from one profile to the other. In
 // the older one a client may begin anew (RFC 6120 §6.4.2).
 #[test]
 fn an_exchange_is_not_left_for_another_one() {
@@ -964,7 +964,7 @@ fn registration_before_login() {
     assert_eq!(server.error(), StreamCondition::NotAuthorized);
 }
 
-// XEP-0440 1.0.0, rfc6120.md [SC15]: every server has tls-server-end-point, announces what it has, and takes either
+// XEP-0440 1.0.0 §2, §3 [CB1] [CB2], XEP-0388 §2.1 [SL6], rfc6120.md [SC15]: every server has tls-server-end-point, announces what it has, and takes either
 #[test]
 fn the_types_of_channel_binding() {
     const LIST: &str = "<sasl-channel-binding xmlns='urn:xmpp:sasl-cb:0'>";
@@ -1024,7 +1024,8 @@ fn the_types_of_channel_binding() {
     }
 }
 
-// XEP-0386 1.1.0 §3.2.1, XEP-0388 1.0.4 §4.2: an installation keeps its resource, and nobody learns what it calls itself
+// XEP-0386 1.1.0 §3.2.1 [BI8] [BI9] [BI10] [BI11] [BI12], XEP-0388 1.0.4 §4.2: an installation keeps its resource, and nobody learns what it
+// calls itself
 #[test]
 fn the_resource_of_an_installation() {
     let resource = |agent: &str, tag: &str, decoy: u8| {
@@ -1040,8 +1041,18 @@ fn the_resource_of_an_installation() {
             "<authenticate xmlns='urn:xmpp:sasl:2' mechanism='PLAIN'><initial-response>AGp1bGlldABwZW5jaWw=\
              </initial-response>{agent}<bind xmlns='urn:xmpp:bind:0'>{tag}</bind></authenticate>"
         );
-        server.feed(&format!("{HEADER}{login}"));
-        server.stream.jid().unwrap().resourcepart().to_owned()
+        let told = server.feed(&format!("{HEADER}{login}"));
+        let jid = server.stream.jid().unwrap();
+        // Its account ends at the first slash.
+        assert_eq!(
+            (jid.bare_str(), jid.as_str().split_once('/').unwrap().1),
+            ("juliet@example.com", jid.resourcepart())
+        );
+        let bound = format!(
+            "<authorization-identifier>{jid}</authorization-identifier><bound xmlns='urn:xmpp:bind:0'/></success>"
+        );
+        assert!(told.contains(&bound), "{told}");
+        jid.resourcepart().to_owned()
     };
     let phone = resource("4f5a", "phone", 1);
     assert!(phone.starts_with("phone/") && phone.len() >= 16 && !phone.contains("4f5a"), "{phone}");
@@ -1076,7 +1087,7 @@ fn no_sasl2_without_tls() {
     }
 }
 
-// XEP-0386 1.1.0 §3: what else is wanted along with the resource, such as carbons.
+// XEP-0386 1.1.0 §3.1, §3.2.1 [BI1] [BI17]: what else is wanted along with the resource, such as carbons.
 #[test]
 fn what_is_inside_of_bind2() {
     for (inside, wanted) in

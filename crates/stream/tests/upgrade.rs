@@ -123,7 +123,7 @@ fn hashes() -> impl Strategy<Value = Vec<Hash>> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
 
-    // XEP-0480 §2, §3 [SU2] [SU4] [SU5] [SU6] [SU7] [SU8] [SU10], XEP-0388 §2.6.3 [SL29] [SL30] [SL32]
+    // XEP-0480 §2, §3 [SU1] [SU2] [SU3] [SU4] [SU5] [SU6] [SU7] [SU8] [SU10], XEP-0388 §2.6.3 [SL29] [SL30] [SL32]
     #[test]
     fn an_account_gets_the_keys_that_it_lacks(
         has in hashes(), offered in hashes(), mechanism in proptest::sample::select(Mechanism::all()),
@@ -137,6 +137,9 @@ proptest! {
             (config.mechanisms, config.channel_binding) = (vec![mechanism], binding);
         });
         prop_assert_eq!(&login.end, &Ok(()));
+        prop_assert!(login.up.contains(" from='juliet@example.com'"), "{}", login.up);
+        // No task has the password itself.
+        prop_assert_eq!(login.down.matches("<task>").count(), login.down.matches("<task>UPGR-SCRAM-").count());
         // Who could bind the login and does not gives away nothing (section 5) [SU11].
         let is_safe = mechanism.is_plus() || !exporter;
         // Nor who is asked for keys that the server has, as its mechanisms say, or for weaker ones: these may be made up, for its own
@@ -240,7 +243,7 @@ fn hash(data: &str) -> String {
     )
 }
 
-// XEP-0484 §3.3 [FA6], XEP-0388 §2.6.3: a token comes when all tasks are done, and not before; a login that fails in one leaves none.
+// XEP-0484 §3.3 [FA6], XEP-0388 §2.6.3 [SL33]: a token comes when all tasks are done, and not before; a login that fails in one leaves none.
 #[test]
 fn a_token_comes_behind_the_tasks() {
     const WANTED: &str = "<user-agent id='d4565fa7-4d72-4749-b3d3-740edbf87770'/>\
@@ -254,6 +257,9 @@ fn a_token_comes_behind_the_tasks() {
         assert!(server.accounts.tokens(&juliet()).all().is_empty());
         let sent = server.feed(end);
         assert_eq!((sent.contains("<success"), sent.contains("<token ")), (is_done, is_done), "{sent}");
+        // It is still who it was.
+        let identity = "<authorization-identifier>juliet@example.com</authorization-identifier>";
+        assert_eq!(sent.contains(identity), is_done, "{sent}");
         assert_eq!(server.accounts.tokens(&juliet()).all().len(), usize::from(is_done));
     }
 }

@@ -172,7 +172,8 @@ impl fmt::Debug for TlsIdentity {
 mod tests {
     use super::*;
 
-    // XEP-0388 §3, XEP-0484 §3.1 [SL36] [FA3]: no login comes before the handshake is over
+    // XEP-0388 §3, XEP-0386 §4, XEP-0484 §3.1 [SL36] [BI20] [FA3], XEP-0509 §4 [IA12]: no login comes before the
+    // handshake is over, nor is one sent
     #[test]
     fn early_data_is_not_taken() {
         let (certificate, key) = crate::self_signed(&["localhost"]).unwrap();
@@ -180,5 +181,7 @@ mod tests {
         for config in [&server, &server.web()] {
             assert_eq!(config.tls.max_early_data_size, 0);
         }
+        let client = crate::TlsTrust::builder().roots_pem(certificate.as_bytes()).unwrap().build().unwrap();
+        assert!(!client.tls.enable_early_data);
     }
 }

@@ -47,7 +47,7 @@ fn copies(effects: &[Effect], to: SessionId) -> usize {
     wires(effects, to).iter().filter(|wire| wire.contains("urn:xmpp:carbons:2")).count()
 }
 
-// XEP-0280 1.0.1 §7, §8, XEP-0297 1.0 §3: the original as it was, the copies around it.
+// XEP-0280 1.0.1 §7, §8 [CR3] [CR5], XEP-0297 1.0 §3: the original as it was, the copies around it.
 #[test]
 fn received() {
     let Scene { mut world, romeo, balcony, others } = scene();
@@ -81,7 +81,7 @@ fn received() {
     );
 }
 
-// XEP-0280 1.0.1 §7: what one resource sends, the others see.
+// XEP-0280 1.0.1 §8 [CR4] [CR5]: what one resource sends, the others see.
 #[test]
 fn sent() {
     let Scene { mut world, balcony, others, .. } = scene();
@@ -116,7 +116,7 @@ fn within_the_account() {
     assert_eq!(others.map(|to| copies(&effects, to)), [0, 1, 1]);
 }
 
-// XEP-0280 1.0.1 §6.1, §9: which messages.
+// XEP-0280 1.0.1 §6.1, §9 [CR6] [CR7] [AR1] [AR2] [AR3]: which messages.
 #[test]
 fn eligible() {
     use MessageType::{Chat, Error, Groupchat, Headline, Normal};
@@ -149,13 +149,13 @@ fn eligible() {
         assert!(wires(&effects, romeo)[0].contains(&xml.replace("<body>x</body>", "")), "{xml}");
         assert_eq!((got, wires(&effects, others[0]).len()), (received, sent), "{kind:?} {xml}");
     }
-    // XEP-0334 1.0.0 §4.3: the hint is for full JIDs only.
+    // XEP-0334 1.0.0 §4.3 [HI3]: the hint is for full JIDs only.
     let Scene { mut world, romeo, others, .. } = scene();
     let hint = message(Chat, "<no-copy xmlns='urn:xmpp:hints'/>").to(jid("juliet@example.com"));
     assert_eq!(copies(&world.send(romeo, hint), others[0]), 1);
 }
 
-// XEP-0280 1.0.1 §5, §6; nobody else can switch it.
+// XEP-0280 1.0.1 §5, §6 [CR1]; nobody else can switch it.
 #[test]
 fn switching() {
     let Scene { mut world, romeo, balcony, others } = scene();
@@ -186,7 +186,7 @@ fn switching() {
     assert_eq!(effects.len(), 1);
 }
 
-// RFC 6121 §8.5.2.2.1: what is stored has reached nobody, and is copied to nobody.
+// RFC 6121 §8.5.2.2.1, XEP-0280 [CR11]: what is stored has reached nobody, and is copied to nobody; nor is it when it comes from the store.
 #[test]
 fn stored_messages_are_not_copied() {
     let Scene { mut world, romeo, balcony, others } = scene();
@@ -196,9 +196,12 @@ fn stored_messages_are_not_copied() {
         world.send(romeo, message(MessageType::Chat, "<body>x</body>").to(jid("juliet@example.com")));
     assert!(world.tell(&effects)[0].starts_with("store for"));
     assert_eq!(others.map(|to| copies(&effects, to)), [0, 0, 0]);
+    let effects = world.send(balcony, available(0));
+    assert!(wires(&effects, balcony).iter().any(|wire| wire.contains("<body>x</body><delay ")));
+    assert_eq!(others.map(|to| copies(&effects, to)), [0, 0, 0]);
 }
 
-// XEP-0386 1.1.0 §3: a resource that wants copies from the moment on in which it is bound, even while the account is loaded.
+// XEP-0386 1.1.0 §3.2.1 [BI15]: a resource that wants copies from the moment on in which it is bound, even while the account is loaded.
 #[test]
 fn from_the_first_moment() {
     let mut world = World::new();

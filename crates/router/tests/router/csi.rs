@@ -60,7 +60,7 @@ fn got(effects: &[Effect], phone: SessionId) -> Vec<&'static str> {
     wires(effects, phone).iter().map(mark).collect()
 }
 
-// XEP-0352 1.0.0 §3.2, §5.1: nothing comes until something urgent does; then all of it, in order, of presence and chat states only the latest.
+// XEP-0352 1.0.0 §3.2, §5.1 [CI3] [CI7]: nothing comes until something urgent does; then all of it, in order, of presence and chat states only the latest.
 #[test]
 fn what_is_held_goes_with_what_is_urgent() {
     let (mut world, romeo, phone) = world();
@@ -92,7 +92,7 @@ fn what_is_held_goes_with_what_is_urgent() {
     assert_eq!(got(&world.send(romeo, available(1)), phone), ["<priority>1<"]);
 }
 
-// XEP-0352 §3.2: what a person would want to see does not wait, nor does what a program waits for.
+// XEP-0352 §3.2 [CI7]: what a person would want to see does not wait, nor does what a program waits for.
 #[test]
 fn what_is_urgent() {
     use MessageType::{Chat, Error, Groupchat, Headline, Normal};
@@ -182,7 +182,7 @@ fn what_is_urgent() {
     }
 }
 
-// XEP-0352 §5.1: what is held comes before the answer to what the client asks then.
+// XEP-0352 §5.1 [CI5]: what is held comes before the answer to what the client asks then.
 #[test]
 fn before_answers() {
     let (mut world, romeo, phone) = world();
@@ -192,7 +192,7 @@ fn before_answers() {
     assert_eq!(got(&effects, phone), ["receipts", "<priority>1<", "<iq"]);
 }
 
-// XEP-0198 1.6.2 §4 [SM11], RFC 6121 §8.1: who sends what is held hears nothing of that.
+// XEP-0198 1.6.2 §4 [SM11], XEP-0352 §6 [CI6], RFC 6121 §8.1: who sends what is held hears nothing of that.
 #[test]
 fn held_is_handled() {
     let (mut world, romeo, _) = world();
@@ -203,7 +203,7 @@ fn held_is_handled() {
     assert_eq!(world.router.counts().asks, 0);
 }
 
-// XEP-0203 2.0 §2: a message that has waited says since when; what has not waited does not, nor does presence, which says how things are.
+// XEP-0203 2.0 §2 [DL5]: a message that has waited says since when; what has not waited does not, nor does presence, which says how things are.
 #[test]
 fn it_says_since_when() {
     let (mut world, romeo, phone) = world();
@@ -221,7 +221,7 @@ fn it_says_since_when() {
     assert_eq!(world.router.queued(), 0);
 }
 
-// Limits::held, Limits::held_bytes: what would be too much goes; nothing is closed or dropped.
+// XEP-0352 [CI8], Limits::held, Limits::held_bytes: what would be too much goes; nothing is closed or dropped.
 #[test]
 fn it_is_bounded() {
     for (held, bytes) in [(3, usize::MAX), (usize::MAX, 1_200)] {
@@ -285,7 +285,7 @@ fn resume(world: &mut World, phone: SessionId, count: u32) -> Vec<Effect> {
     effects
 }
 
-// XEP-0352 §5.2, XEP-0198 1.6.3 §5 [SM18]: without a connection it is held as before; when the session goes on all of it comes, behind what the
+// XEP-0352 §5.2 [CI4] [CI8], XEP-0198 1.6.3 §5 [SM18]: without a connection it is held as before; when the session goes on all of it comes, behind what the
 // client had not got, and the client is active.
 #[test]
 fn a_session_that_goes_on() {

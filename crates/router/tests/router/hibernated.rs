@@ -358,7 +358,7 @@ fn restart(mut world: World, sessions: &[SessionId], down: Duration) -> World {
     next
 }
 
-// XEP-0198 §5 [SM14]: a session goes on at the next process: what it has not got, in order, once; its presence, its carbons, the rest of its
+// XEP-0198 §5 [SM14], XEP-0280 [CR10]: a session goes on at the next process: what it has not got, in order, once; its presence, its carbons, the rest of its
 // time.
 #[test]
 fn a_session_goes_on_at_the_next_process() {

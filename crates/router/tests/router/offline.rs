@@ -38,7 +38,7 @@ fn bodies(wires: &[String]) -> Vec<String> {
     wires.iter().filter_map(body).collect()
 }
 
-// XEP-0160 1.0.1 §3, XEP-0203 2.0 §4: in order, as they were, with the time at which they were stored; once.
+// XEP-0160 1.0.1 §2, §3 [OF2] [OF3], XEP-0203 2.0 §2, §4 [DL1]: in order, as they were, with the time at which they were stored; once.
 #[test]
 fn messages_wait() {
     let (mut world, romeo) = world();
@@ -68,7 +68,7 @@ fn messages_wait() {
     assert!(bodies(&wires(&world.send(attic, available(9)), attic)).is_empty());
 }
 
-// RFC 6121 §8.5.2.2.1 [DN8], XEP-0160 1.0.1 §3, XEP-0334 1.0.0 §4, §5 [HI1] [HI2] [HI4] [HI5] [AR11]: what is stored, and what is told of
+// RFC 6121 §8.5.2.2.1 [DN8], XEP-0160 1.0.1 §3 [OF1], XEP-0334 1.0.0 §4, §5 [HI1] [HI2] [HI4] [HI5] [AR11]: what is stored, and what is told of
 // the rest to a contact. Hints do not make an error one that is kept.
 #[test]
 fn what_is_stored() {
@@ -99,7 +99,7 @@ fn what_is_stored() {
     }
 }
 
-// XEP-0160 1.0.1 §3: no room. A stranger is not told: it would show that there is an account, and that nobody is there.
+// XEP-0160 1.0.1 §2 [OF4]: no room. A stranger is not told: it would show that there is an account, and that nobody is there.
 #[test]
 fn too_many() {
     let mut config = config();
@@ -157,7 +157,7 @@ fn an_answer_comes_behind_what_becomes_of_earlier_messages() {
     assert_eq!(wires(&world.send(nurse, ping("nurse@example.com")), nurse).len(), 1);
 }
 
-// XEP-0203 2.0 §5: nobody else speaks for the server.
+// XEP-0203 2.0 §5 [DL3]: nobody else speaks for the server.
 #[test]
 fn forged_delays() {
     let (mut world, romeo) = world();
@@ -175,7 +175,7 @@ fn forged_delays() {
     );
 }
 
-// A crash between delivery and deletion loses nothing: deleted is what has been written, and only that.
+// XEP-0160 [OF6]: a crash between delivery and deletion loses nothing: deleted is what has been written, and only that.
 #[test]
 fn deleted_after_it_is_written() {
     let (mut world, romeo) = world();
@@ -223,7 +223,7 @@ fn deleted_after_it_is_written() {
     assert!(world.kept(JULIET).is_empty());
 }
 
-// Whoever has got the messages and leaves at once does not get them again (XEP-0160 §2), and what comes later is not lost.
+// XEP-0160 §2 [OF6]: whoever has got the messages and leaves at once does not get them again, and what comes later is not lost.
 #[test]
 fn written_after_the_end_of_the_stream() {
     let (mut world, romeo) = world();

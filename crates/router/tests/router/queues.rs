@@ -120,7 +120,7 @@ fn what_comes_at_once_and_is_too_much_goes_elsewhere() {
     assert_eq!((world.router.queued(), world.router.counts().loaded), (0, 1));
 }
 
-// XEP-0280 §7: a copy is for one resource. When that is gone nobody gets it, nor is it stored.
+// XEP-0280 §7 [CR8]: a copy is for one resource. When that is gone nobody gets it, nor is it stored.
 #[test]
 fn copies_that_are_lost_are_no_messages() {
     let (mut world, romeo) = world();

@@ -136,7 +136,7 @@ fn a_client_does_not_come_back() {
     assert_eq!((world.router.queued(), resumed(&mut world, phone, 0)), (0, None));
 }
 
-// [SM20] [SM21], XEP-0203 2.0 §5: who comes later gets it from the store with the time at which it came, which nobody else can say.
+// [SM20] [SM21], XEP-0203 2.0 §2, §5 [DL2] [DL3]: who comes later gets it from the store with the time at which it came, which nobody else can say.
 #[test]
 fn the_store_knows_when_it_came() {
     let (mut world, romeo, phone) = world();

@@ -61,7 +61,7 @@ fn disco_info() {
     let ask = || iq(IqType::Get, "query", ns::DISCO_INFO);
     let feature = |var: &str| format!("<feature var='{var}'/>");
     let common = feature(ns::DISCO_INFO) + &feature(ns::DISCO_ITEMS) + &feature(ns::PING);
-    // XEP-0191 1.3 §3.1, XEP-0280 1.0.1 §4, XEP-0160 1.0.1 §5
+    // XEP-0191 1.3 §3.1, XEP-0280 1.0.1 §4 [CR2], XEP-0160 1.0.1 §5 [OF5]
     let people = feature("urn:xmpp:blocking") + &feature("urn:xmpp:carbons:2");
     assert_eq!(
         reply(&mut world, romeo, ask().to(jid("example.com"))),
