@@ -207,3 +207,46 @@ fn what_a_contact_did_not_hear_is_said_again() {
         server.shutdown().await;
     });
 }
+
+// XEP-0386 §3.2 [BI18]: a program that is started anew, and calls its resource otherwise, takes the place of its old session; another
+// program stays.
+#[test]
+fn an_installation_has_one_session() {
+    balcony::block_on(async {
+        let (_folder, store) = store();
+        let (certificate, key) = test_certificate("localhost").unwrap();
+        let pem = (certificate, key.expose().clone());
+        let server = serve(&store, &pem, "127.0.0.1:0".parse().unwrap());
+        let at = server.local_addrs()[0].to_string();
+        let client = |agent: &'static str, tag: &'static str| {
+            let client = Client::builder("juliet@localhost").password("j").connect(&at);
+            client.trust_pem(pem.0.as_bytes()).configure(move |config| {
+                (config.stream.agent, config.stream.tag) = (Some(agent.into()), tag.into());
+            })
+        };
+        let online = async |client: balcony::ClientBuilder| {
+            let mut client = client.start().await.unwrap();
+            loop {
+                if let Event::Online(jid) = event(&mut client).await {
+                    break (client, jid.resourcepart().to_owned());
+                }
+            }
+        };
+        let (mut old, first) = online(client("1", "echo-1")).await;
+        let (other, _) = online(client("2", "echo-1")).await;
+        let (new, second) = online(client("1", "echo-2")).await;
+        assert!(first.starts_with("echo-1/") && second.starts_with("echo-2/"), "{first} {second}");
+        let end = loop {
+            if let offline @ Event::Offline { .. } = event(&mut old).await {
+                break format!("{offline:?}");
+            }
+        };
+        assert!(end.contains("another client has logged in") && end.contains("next: None"), "{end}");
+        drop(old);
+        assert_eq!(server.sessions().await.len(), 2);
+        for client in [other, new] {
+            client.close().await.unwrap();
+        }
+        server.shutdown().await;
+    });
+}

@@ -44,6 +44,39 @@ impl Router {
         bound
     }
 
+    /// Ends the sessions that an installation of a client has begun before (XEP-0386 section 3.2), as it is about to
+    /// [bind](Router::bind) another: those of the account whose resource is this, or ends with a slash and this. Only where newcomers
+    /// replace others ([`ConflictPolicy::ReplaceOld`]).
+    pub fn replace(
+        &mut self,
+        now: Instant,
+        account: &BareJid,
+        installation: &str,
+        effects: &mut Vec<Effect>,
+    ) {
+        self.asks.clock(now);
+        if self.shared.config.conflict != ConflictPolicy::ReplaceOld || installation.is_empty() {
+            return;
+        }
+        let start = effects.len();
+        let is_of_it = |resource: &str| {
+            let rest = resource.strip_suffix(installation);
+            rest.is_some_and(|tag| tag.is_empty() || tag.ends_with('/'))
+        };
+        let resources = self.accounts.get(account).map(|account| account.resources()).unwrap_or_default();
+        let old: Vec<SessionId> = resources
+            .iter()
+            .filter(|resource| is_of_it(resource.jid.resourcepart()))
+            .map(|resource| resource.session)
+            .collect();
+        for session in old {
+            effects.push(Effect::Close { session, error: StreamCondition::Conflict });
+            self.end_session(session, effects);
+        }
+        self.go_on(effects);
+        self.dispatch(start, effects);
+    }
+
     fn bind_now(
         &mut self,
         session: SessionId,

@@ -128,8 +128,11 @@ impl Hub {
     pub(crate) fn up(&mut self, now: Instant, up: Up, actions: &mut Vec<Action>) {
         let effects = &mut self.effects;
         match up {
-            Up::Bind { connection, ticket, account, resource, inline, enable, via } => {
+            Up::Bind { connection, ticket, account, resource, installation, inline, enable, via } => {
                 let session = self.sessions.begin(connection, via);
+                if let Some(installation) = installation {
+                    self.router.replace(now, &account, &installation, effects);
+                }
                 let bound = self.router.bind(now, session, &account, resource.as_deref(), effects);
                 match &bound {
                     Ok(_) => {

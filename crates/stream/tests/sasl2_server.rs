@@ -429,3 +429,32 @@ fn a_login_may_say_which_offer_it_knows() {
     }
     assert!(says(&mut other, &login(&version)).starts_with("<success "));
 }
+
+// XEP-0386 §3.2 [BI18]: whoever binds says by which installation, so that its older sessions end; by what only this server makes of its name.
+#[test]
+fn a_resource_says_which_installation_it_is_of() {
+    let bound = |agent: &str, bind: &str| {
+        let mut server = server("");
+        server.feed(&plain(&format!("<initial-response>{JULIET}</initial-response>{agent}{bind}")));
+        server.answer(ServerAnswer::Verified(Some([7; 16].into())));
+        match &server.asks[0].1 {
+            ServerAsk::Bind { resource, installation, .. } => (resource.clone(), installation.clone()),
+            ask => panic!("{ask:?}"),
+        }
+    };
+    let (mine, other) = ("<user-agent id='4f5a'/>", "<user-agent id='4f5b'/>");
+    let tags = ["<tag>phone</tag>", "<tag>desk</tag>", "", "<tag>a\tb</tag>"];
+    let all: Vec<_> =
+        tags.map(|tag| bound(mine, &format!("<bind xmlns='urn:xmpp:bind:0'>{tag}</bind>"))).into();
+    for (resource, installation) in &all {
+        assert_eq!(installation, &all[0].1);
+        let (resource, installation) = (resource.as_ref().unwrap(), installation.as_ref().unwrap());
+        assert!(resource == installation || resource.ends_with(&format!("/{installation}")), "{resource}");
+        assert!(installation.len() >= 16 && !installation.contains("4f5a"));
+    }
+    let bind = "<bind xmlns='urn:xmpp:bind:0'><tag>phone</tag></bind>";
+    assert_ne!(bound(other, bind).1, all[0].1);
+    for agent in ["", "<user-agent/>", "<user-agent id=''/>"] {
+        assert_eq!(bound(agent, bind).1, None, "{agent}");
+    }
+}

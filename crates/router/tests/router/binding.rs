@@ -235,3 +235,32 @@ fn queries() {
     world.unbind(orchard);
     assert_eq!((world.router.counts().accounts, world.router.counts().sessions), (0, 0));
 }
+
+// XEP-0386 §3.2 [BI18]: the sessions that an installation of a client has begun before end when it begins another, whatever their tags
+// say; those of other installations and of clients that name none stay, and those of other accounts.
+#[test]
+fn an_installation_has_one_session() {
+    const OTHERS: [&str; 5] = ["fone", "tablet/2f0e", "phone/x4f5a", "4f5a/phone", "4f5a "];
+    for policy in [ConflictPolicy::ReplaceOld, ConflictPolicy::RefuseNew, ConflictPolicy::Rename] {
+        let mut config = config();
+        config.conflict = policy;
+        let mut world = World::with(config);
+        for (session, resource) in (1..).zip(["phone/4f5a", "4f5a", "a/b/4f5a"].iter().chain(&OTHERS)) {
+            bind(&mut world, session, "juliet@example.com", Some(resource)).0.unwrap();
+        }
+        bind(&mut world, 20, "romeo@example.net", Some("phone/4f5a")).0.unwrap();
+        let mut effects = Vec::new();
+        world.router.replace(NOW, &bare("nobody@example.com"), "4f5a", &mut effects);
+        world.router.replace(NOW, &bare("juliet@example.com"), "", &mut effects);
+        assert_eq!(effects, []);
+        world.router.replace(NOW, &bare("juliet@example.com"), "4f5a", &mut effects);
+        let closed = |effect: &Effect| match effect {
+            Effect::Close { session, error: StreamCondition::Conflict } => Some(session.0),
+            _ => None,
+        };
+        let closed: Vec<u64> = effects.iter().filter_map(closed).collect();
+        let expected = if policy == ConflictPolicy::ReplaceOld { &[1, 2, 3][..] } else { &[] };
+        assert_eq!(closed, expected, "{policy:?}");
+        assert_eq!(world.router.counts().sessions, 9 - expected.len());
+    }
+}

@@ -302,13 +302,14 @@ impl Connections {
     /// A stream asks something.
     fn asked(&mut self, id: ConnectionId, ticket: Ticket, ask: ServerAsk) {
         match ask {
-            ServerAsk::Bind { account, resource, inline, enable } => {
-                let via = self.via(id);
+            ServerAsk::Bind { account, resource, installation, inline, enable } => {
+                let (connection, via) = (id, self.via(id));
                 self.up.push_back(Up::Bind {
-                    connection: id,
+                    connection,
                     ticket,
                     account,
                     resource,
+                    installation,
                     inline,
                     enable,
                     via,

@@ -30,6 +30,10 @@ pub enum Up {
         account: BareJid,
         /// What the client asked for; `None` leaves the choice to the server.
         resource: Option<String>,
+        /// With what the resources of the same installation of a client end, whose other sessions are to end ([`Router::replace`]).
+        ///
+        /// [`Router::replace`]: balcony_router::Router::replace
+        installation: Option<String>,
         /// What else it wants done on the way (XEP-0386 section 3.2).
         inline: Option<Element>,
         /// Whether it wants to acknowledge what it gets, and to be acknowledged (XEP-0198).

@@ -120,6 +120,9 @@ pub enum ServerAsk {
         account: BareJid,
         /// What the client asked for; `None` leaves the choice to the server.
         resource: Option<String>,
+        /// With what its resource ends, and those of all other sessions that the same installation of a client has bound so: they are to
+        /// end (XEP-0386 section 3.2). `None` if the client has not said which one it is, or binds otherwise.
+        installation: Option<String>,
         /// What else it wants done on the way: its `<bind/>` of Bind 2, if that has something in it (XEP-0386 section 3.2).
         inline: Option<Element>,
         /// Whether it wants stream management on the way (XEP-0386 section 3.2): [`ServerAnswer::BoundEnabled`] gives it that.

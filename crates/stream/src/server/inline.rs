@@ -123,8 +123,9 @@ impl Server {
         let Some(request) = &inline.bind else { return Ok(None) };
         // XEP-0386 section 3.2.1: the client's tag, and something of ours that makes it one of its kind. An installation that
         // comes back gets the resource that it had, and so takes the place of its old session, which is dead most likely.
-        let own = match &inline.agent {
-            Some(agent) => Some(self.installation(account, agent)),
+        let installation = inline.agent.as_ref().map(|agent| self.installation(account, agent));
+        let own = match &installation {
+            Some(installation) => Some(installation.clone()),
             None if request.tag.is_some() => Some(common.random.token(12)),
             None => None,
         };
@@ -139,6 +140,7 @@ impl Server {
         let ask = ServerAsk::Bind {
             account: account.clone(),
             resource,
+            installation,
             inline: request.inline.clone(),
             enable: request.enable,
         };

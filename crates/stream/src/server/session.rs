@@ -50,6 +50,7 @@ impl Server {
             Box::new(ServerAsk::Bind {
                 account: account.clone(),
                 resource: request.resource,
+                installation: None,
                 inline: None,
                 enable: None,
             }),
