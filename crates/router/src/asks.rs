@@ -53,6 +53,8 @@ pub(crate) struct Charge {
     pub(crate) facts: SenderFacts,
     /// When it was delivered, if it has been.
     pub(crate) again: Option<When>,
+    /// The document in which it is written, if it is.
+    pub(crate) document: Option<Arc<str>>,
     /// It counts among [`Waits::undecided`].
     undecided: bool,
 }
@@ -168,7 +170,17 @@ impl Asks {
     ) -> Charge {
         self.waiting.entry(payer.clone()).or_default().add(&place, bytes);
         self.charged += 1;
-        Charge { payer, number: self.charged, bytes, place, sent, facts, again: None, undecided: false }
+        Charge {
+            payer,
+            number: self.charged,
+            bytes,
+            place,
+            sent,
+            facts,
+            again: None,
+            document: None,
+            undecided: false,
+        }
     }
 
     /// It waits elsewhere from now on.

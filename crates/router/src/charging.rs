@@ -30,7 +30,7 @@ impl Router {
             Origin::Remote
             | Origin::Server(_)
             | Origin::Answer
-            | Origin::Undelivered(_)
+            | Origin::Undelivered { .. }
             | Origin::Taken
             | Origin::Refused => (None, cost(stanza)),
         };
@@ -89,7 +89,7 @@ impl Router {
             Origin::Remote
             | Origin::Server(_)
             | Origin::Answer
-            | Origin::Undelivered(_)
+            | Origin::Undelivered { .. }
             | Origin::Taken
             | Origin::Refused => cost(stanza),
         };
@@ -107,11 +107,15 @@ impl Router {
                 charge
             }
             Origin::Session { sent, bytes, .. } => self.asks.charge(payer, bytes, place, Some(sent), facts),
+            Origin::Undelivered { document, .. } => {
+                let mut charge = self.asks.charge(payer, bytes, place, None, facts);
+                charge.document = document;
+                charge
+            }
             Origin::Remote
             | Origin::Parked { .. }
             | Origin::Server(_)
             | Origin::Answer
-            | Origin::Undelivered(_)
             | Origin::Taken
             | Origin::Refused => self.asks.charge(payer, bytes, place, None, facts),
         };

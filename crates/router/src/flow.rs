@@ -303,10 +303,22 @@ impl Router {
         charge: Option<Charge>,
         effects: &mut Vec<Effect>,
     ) {
+        self.save_all_beside(name, Vec::from([change]), purpose, charge, effects);
+    }
+
+    /// The same with several changes, of which all are made or none.
+    pub(crate) fn save_all_beside(
+        &mut self,
+        name: &BareJid,
+        changes: Vec<Change>,
+        purpose: Purpose,
+        charge: Option<Charge>,
+        effects: &mut Vec<Effect>,
+    ) {
         let Some(account) = self.accounts.get_mut(name) else { return };
         account.asks += 1;
         let by_others = charge.as_ref().is_some_and(|charge| !charge.is_paid_by(name));
-        let ask = Ask::Save { account: name.clone(), changes: Vec::from([change]), by_others };
+        let ask = Ask::Save { account: name.clone(), changes, by_others };
         self.ask(ask, purpose, charge, effects);
     }
 

@@ -3,6 +3,7 @@
 //! Whether a stanza has to wait is decided in `account.rs`, when it goes on in `flow.rs`, and who pays for it in `charging.rs`.
 
 use alloc::collections::VecDeque;
+use alloc::sync::Arc;
 
 use balcony_machine::Instant;
 use balcony_stanza::Stanza;
@@ -86,8 +87,9 @@ pub(crate) enum Origin {
     /// This server, in the name of somebody of whom the recipient may not know whether that is one: it answers the recipient, who pays
     /// for it.
     Answer,
-    /// This server, which had taken it already and could not deliver it.
-    Undelivered(When),
+    /// This server, which had taken it already and could not deliver it. It may be [written](crate::undelivered) in the document with
+    /// this key, and is then for nobody else.
+    Undelivered { when: When, document: Option<Arc<str>> },
     /// It waits somewhere.
     Taken,
     /// There was no room for it, and its sender has been told so.
@@ -108,7 +110,7 @@ impl Origin {
             Origin::Remote
             | Origin::Parked { .. }
             | Origin::Answer
-            | Origin::Undelivered(_)
+            | Origin::Undelivered { .. }
             | Origin::Taken
             | Origin::Refused => SenderFacts::STRANGER,
         }
@@ -122,7 +124,7 @@ impl Origin {
             Origin::Remote
             | Origin::Parked { .. }
             | Origin::Answer
-            | Origin::Undelivered(_)
+            | Origin::Undelivered { .. }
             | Origin::Taken
             | Origin::Refused => {}
         }
@@ -136,7 +138,7 @@ impl Origin {
             Origin::Session { .. }
             | Origin::Remote
             | Origin::Parked { .. }
-            | Origin::Undelivered(_)
+            | Origin::Undelivered { .. }
             | Origin::Taken
             | Origin::Refused => false,
         }
@@ -145,7 +147,7 @@ impl Origin {
     /// When it was delivered first, if it has been delivered once.
     pub(crate) const fn again(&self) -> Option<When> {
         match self {
-            Origin::Undelivered(again) => Some(*again),
+            Origin::Undelivered { when, .. } => Some(*when),
             Origin::Waited(charge) => charge.again,
             Origin::Session { .. }
             | Origin::Remote
@@ -171,7 +173,7 @@ impl Origin {
             | Origin::Parked { .. }
             | Origin::Server(_)
             | Origin::Answer => true,
-            Origin::Undelivered(_) | Origin::Taken | Origin::Refused => false,
+            Origin::Undelivered { .. } | Origin::Taken | Origin::Refused => false,
         }
     }
 }

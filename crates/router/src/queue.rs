@@ -413,6 +413,8 @@ impl Router {
         let mut holders = Vec::new();
         let mut kept = BTreeMap::new();
         let mut entries = Vec::new();
+        // Those of a message that several of them were to get may be known to one of them only.
+        let mut documents = BTreeMap::new();
         for (session, Leaving { incarnation, outbox, holds, is_ended, .. }) in left {
             self.queued -= outbox.bytes();
             let is_detached = outbox.is_detached();
@@ -427,6 +429,7 @@ impl Router {
             // If the account could not be loaded and its messages have it loaded anew, it is still the one that has these documents.
             if !is_ended {
                 kept.extend(outbox.kept_for_others());
+                documents.extend(outbox.kept_in_groups());
             }
             if holds {
                 holders.push(incarnation);
@@ -438,6 +441,7 @@ impl Router {
         for (entry, is_detached, is_ended) in entries {
             let (is_message, when) = (entry.is_message(), entry.when());
             let (has_waited, was_stamped) = (is_detached || entry.has_waited, entry.is_stamped);
+            let document = entry.document(&documents).filter(|_| !is_ended);
             let Some(mut stanza) = entry.undelivered() else { continue };
             let stamped = || stamped(self.accounts.get(&name), &stanza, when.at);
             let stamped = (is_message && has_waited && !was_stamped).then(stamped).flatten();
@@ -446,7 +450,7 @@ impl Router {
             match stanza.head.kind {
                 Kind::Iq(_) => self.refuse_iq(&stanza, effects),
                 _ if is_message && is_ended => self.nobody(&stanza, effects),
-                _ if is_message => self.returned(&name, stanza, when, effects),
+                _ if is_message => self.returned(&name, stanza, when, document, effects),
                 _ => {}
             }
         }
@@ -468,13 +472,20 @@ impl Router {
             .any(|other| leaving.get_mut(other).is_some_and(|left| left.outbox.take_over(group, key)))
     }
 
-    /// A message that a session has not got goes its way once more.
-    pub(crate) fn returned(&mut self, name: &BareJid, stanza: Stanza, when: When, effects: &mut Vec<Effect>) {
+    /// A message that a session has not got goes its way once more. It may be written in a document.
+    pub(crate) fn returned(
+        &mut self,
+        name: &BareJid,
+        stanza: Stanza,
+        when: When,
+        document: Option<Arc<str>>,
+        effects: &mut Vec<Effect>,
+    ) {
         // Copies are for the session that is no more.
         if is_copy(&stanza) || stanza.head.to.as_ref().is_none_or(|to| to.bare_str() != name.as_str()) {
             return;
         }
-        self.come_again(name, stanza, &mut Origin::Undelivered(when), effects);
+        self.come_again(name, stanza, &mut Origin::Undelivered { when, document }, effects);
     }
 
     /// The same, whether or not it has waited meanwhile: it does so for stored messages that are wanted, which are older.

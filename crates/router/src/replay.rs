@@ -9,6 +9,7 @@
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::iter;
 
 use balcony_jid::{BareJid, Jid};
 use balcony_stanza::{ErrorCondition, Stanza};
@@ -18,6 +19,7 @@ use crate::asks::Purpose;
 use crate::extension::Absent;
 use crate::line::Origin;
 use crate::router::Router;
+use crate::undelivered;
 use crate::{Answer, Append, Ask, Change, Effect, LogEdit, SessionId};
 
 /// What a message costs in a queue beside its bytes: so many go into one.
@@ -127,7 +129,8 @@ impl Router {
         };
         let Some(creation) = account.known().map(|known| known.creation) else { return };
         let is_again = origin.is_stamped();
-        let Some(charge) = self.charge(&stanza, origin, effects) else { return };
+        let Some(mut charge) = self.charge(&stanza, origin, effects) else { return };
+        let document = charge.document.take();
         if let Some(account) = self.accounts.get_mut(name) {
             account.backlog.puts += 1;
             if let Wanted::Asked { put_since } = &mut account.backlog.wanted {
@@ -139,14 +142,11 @@ impl Router {
             account.line_mut(&from.to_bare()).puts += 1;
         }
         self.refresh(name);
-        let change = Change::Log { creation, edit: LogEdit::Append(append) };
-        self.save_beside(
-            name,
-            change,
-            Purpose::Put { message: Arc::new(stanza), is_again },
-            Some(charge),
-            effects,
-        );
+        let append = Change::Log { creation, edit: LogEdit::Append(append) };
+        let delete = document.map(|document| undelivered::deletion(creation, document));
+        let changes = iter::once(append).chain(delete).collect();
+        let purpose = Purpose::Put { message: Arc::new(stanza), is_again };
+        self.save_all_beside(name, changes, purpose, Some(charge), effects);
     }
 
     /// What is stored because older messages are on their way to a client is on its way, too: it has as much room as it would have in the

@@ -2,7 +2,8 @@
 //! was told that it is handled.
 //!
 //! Each is a document of its account, in [`UNDELIVERED`], from when it comes into such a queue until a session has acknowledged it, or
-//! it has gone elsewhere and that is durable. It is written before its sender's stanza counts as handled. Documents that no session
+//! it has gone elsewhere and that is durable. What is stored instead is so in the step that deletes its document, so that it is in one
+//! place whenever somebody looks, also if the router has given up waiting for that step, or has died. It is written before its sender's stanza counts as handled. Documents that no session
 //! has in its queue when their account is loaded are what a crash has left: they go their way once more, as those of a session that has
 //! ended do.
 //!
@@ -121,12 +122,15 @@ impl Router {
         let Some(when) = placed.map(|placed| placed.when) else { return };
         let Some(change) = self.keep(&name, &stanza, when) else { return };
         let mut delivered = effects.split_off(start);
-        let Some(charge) = self.charge(&stanza, origin, effects) else { return };
+        let Some(mut charge) = self.charge(&stanza, origin, effects) else { return };
         effects.append(&mut delivered);
-        if let Change::Document { edit, .. } = &change {
+        let mut changes = Vec::from([change]);
+        if let [Change::Document { edit, creation }] = &changes[..] {
             self.keeps.push((stanza, Arc::clone(&edit.key)));
+            // It may be written already, of a session that has ended.
+            changes.extend(charge.document.take().map(|document| deletion(*creation, document)));
         }
-        self.save_beside(&name, change, Purpose::Keep, Some(charge), effects);
+        self.save_all_beside(&name, changes, Purpose::Keep, Some(charge), effects);
     }
 
     /// Has what is in the queue of a session written, which has lost its connection.
@@ -205,11 +209,7 @@ impl Router {
     fn forget(&mut self, name: &BareJid, keys: Vec<Arc<str>>, effects: &mut Vec<Effect>) {
         let known = self.accounts.get(name).and_then(|account| account.known());
         let Some(creation) = known.map(|known| known.creation) else { return };
-        let forget = |key: &Arc<str>| {
-            let edit = DocumentEdit { collection: UNDELIVERED.into(), key: Arc::clone(key), content: None };
-            Change::Document { creation, edit }
-        };
-        let changes = keys.iter().map(forget).collect();
+        let changes = keys.iter().map(|key| deletion(creation, Arc::clone(key))).collect();
         self.save_documents(name, changes, Purpose::Forget(keys), effects);
     }
 
@@ -288,13 +288,19 @@ impl Router {
             if let Some(stanza) = Stanza::parse(&document.content.bytes) {
                 // Nothing that is in memory was delivered before.
                 let when = When { order: 0, at: self.asks.now(), is_stamped: true };
-                self.returned(name, stanza, when, effects);
+                self.returned(name, stanza, when, Some(Arc::clone(&document.key)), effects);
             }
         }
         if let Some(account) = self.accounts.get_mut(name) {
             account.obsolete.add(left.into_iter().map(|document| document.key));
         }
     }
+}
+
+/// The change that deletes a message.
+pub(crate) fn deletion(creation: u64, key: Arc<str>) -> Change {
+    let edit = DocumentEdit { collection: UNDELIVERED.into(), key, content: None };
+    Change::Document { creation, edit }
 }
 
 /// Takes the messages that wait for sessions out of what was loaded.

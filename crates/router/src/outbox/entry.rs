@@ -1,5 +1,6 @@
 //! One stanza on its way to a session, and what becomes of it if the session does not get it.
 
+use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use core::sync::atomic::{AtomicBool, Ordering};
 
@@ -111,6 +112,12 @@ impl Entry {
         let others =
             self.others.as_ref().filter(|others| !others.is_taken() && Arc::strong_count(others) > 1);
         Some((self.kept.clone()?, others.map(|others| others.number)))
+    }
+
+    /// The document in which it is written, if it is; those of groups are known.
+    pub(crate) fn document(&self, of_groups: &BTreeMap<u64, Arc<str>>) -> Option<Arc<str>> {
+        let of_group = || of_groups.get(&self.group()?).cloned();
+        self.kept.clone().or_else(of_group)
     }
 
     /// Whether its session's end has to be awaited: it may still get through, and nobody else gets it.

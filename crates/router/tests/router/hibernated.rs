@@ -7,7 +7,7 @@ use balcony_router::{Answer, Effect, Restoring, SessionId};
 use balcony_stanza::{IqType, Kind, MessageType, Stanza};
 use balcony_xep::csi::ClientState;
 
-use crate::world::{START, World, bare, config, content, jid, request, wires};
+use crate::world::{START, World, bare, config, content, jid, request, wire, wires};
 
 const JULIET: &str = "juliet@example.com";
 const WAIT: Duration = Duration::from_secs(600);
@@ -144,8 +144,13 @@ fn friends() -> (World, SessionId, SessionId) {
 
 /// The server dies, and another one begins with what its store has.
 fn crash(world: World) -> World {
+    crash_of(&world)
+}
+
+/// What would come of that now.
+fn crash_of(world: &World) -> World {
     let mut next = World::new();
-    (next.store, next.now) = (world.store, world.now);
+    (next.store, next.now) = (world.store.clone(), world.now);
     next
 }
 
@@ -205,27 +210,49 @@ fn what_waited_for_a_phone_outlives_a_crash() {
     assert!(numbers(&world.send(desk, crate::world::available(0)), desk).is_empty());
 }
 
-// [SM20]: a session that ends has its messages go elsewhere; they are deleted when that is durable, not sooner.
-#[test]
-fn what_goes_elsewhere_is_never_written_nowhere() {
-    let (mut world, romeo, phone) = friends();
-    detach(&mut world, phone);
-    world.send(romeo, chat(0, 1));
-    world.send(romeo, chat(1, 1));
-    world.now = world.now + WAIT;
-    let mut effects = Vec::new();
-    world.router.tick(world.now, &mut effects);
+/// The store does one thing after the other that it is asked, each of which is looked at.
+fn serve_and_look(world: &mut World, mut effects: Vec<Effect>, look: impl Fn(&World)) {
     let mut next = 0;
     while next < effects.len() {
         if let Effect::Ask { ticket, ask } = effects[next].clone() {
             let answer = world.ask(ask);
-            let all = written(&world).len() + world.kept(JULIET).len();
-            assert!(all >= 2, "{all}");
+            look(world);
             world.router.answer(world.now, ticket, answer, &mut effects);
         }
         next += 1;
     }
-    assert_eq!((written(&world), world.kept(JULIET).len()), (vec![], 2));
+}
+
+// [SM20]: a session that ends has its messages go elsewhere. They are stored there and deleted here in one step: whenever the server dies,
+// or gives up waiting for its store, each is written once. The same goes for what a crash has left.
+#[test]
+fn what_goes_elsewhere_is_always_written_once() {
+    let (mut world, romeo, phone) = friends();
+    let desk = world.available("juliet@example.com/desk", 0);
+    assert!(world.router.manage(desk, WAIT, &[]));
+    for session in [phone, desk] {
+        detach(&mut world, session);
+    }
+    world.send(romeo, chat(0, 1));
+    world.send(romeo, chat(1, 1));
+    world.send(romeo, chat(2, 1).to(jid("juliet@example.com/phone")));
+    let is_once = |world: &World| {
+        let mut all: Vec<_> = world.kept(JULIET).iter().filter_map(|stanza| number(&wire(stanza))).collect();
+        all.extend(written(world));
+        all.sort_unstable();
+        assert_eq!(all, [0, 1, 2]);
+    };
+    let mut left = crash_of(&world);
+    world.now = world.now + WAIT;
+    let mut effects = Vec::new();
+    world.router.tick(world.now, &mut effects);
+    serve_and_look(&mut world, effects, is_once);
+    assert_eq!((written(&world), world.kept(JULIET).len()), (vec![], 3));
+    // Somebody who does not take messages has the account loaded.
+    left.at_once = false;
+    let effects = left.bind(SessionId(77), JULIET, "hall");
+    serve_and_look(&mut left, effects, is_once);
+    assert_eq!((written(&left), left.kept(JULIET).len()), (vec![], 3));
 }
 
 // A store in trouble keeps nobody from getting messages; what it could not delete it deletes later.
