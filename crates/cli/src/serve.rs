@@ -1,5 +1,6 @@
 //! `balcony serve`: a server until somebody ends it.
 
+use core::fmt;
 use core::future::pending;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use core::time::Duration;
@@ -169,7 +170,7 @@ async fn serve(
     let mut hangup = signal(SignalKind::hangup()).map_err(io("cannot catch signals"))?;
 
     // Last, since they are kept no more then.
-    let server = server.sessions(now(), sessions(&storage.store, &domains).await);
+    let server = server.sessions(now(), sessions(&storage.store, &domains).await?);
     let server = server.start().map_err(|error| Failure::new(error.to_string()))?;
     let controlled = Controlled { worker, server: server.clone(), domains: domains.clone() };
     let control = control.map(|socket| tokio::spawn(socket.serve(controlled)));
@@ -260,19 +261,15 @@ async fn serve(
     }
 }
 
-/// Takes the sessions that were kept when the server shut down out of the store. If that fails their clients begin others, and their
-/// messages are still there.
-async fn sessions(store: &Store, domains: &Arc<[BareJid]>) -> Vec<SavedSession> {
+/// Takes the sessions that were kept when the server shut down out of the store. If that fails the server does not start: those that stay
+/// there would go on at another start, when their clients have long had others.
+async fn sessions(store: &Store, domains: &Arc<[BareJid]>) -> Result<Vec<SavedSession>, Failure> {
     let (store, domains) = (store.clone(), Arc::clone(domains));
     let taken = tokio::task::spawn_blocking(move || store.take_sessions(&domains)).await;
-    match taken.map_err(|error| error.to_string()).and_then(|taken| taken.map_err(|error| error.to_string()))
-    {
-        Ok(sessions) => sessions,
-        Err(error) => {
-            tracing::error!(target: "balcony", "sessions of before can't go on: {error}");
-            Vec::new()
-        }
-    }
+    let failed = |error: &dyn fmt::Display| {
+        Failure::new(format!("cannot take the sessions that are to go on out of the store: {error}"))
+    };
+    taken.map_err(|error| failed(&error))?.map_err(|error| failed(&error))
 }
 
 /// Milliseconds since the start of 1970 (UTC).

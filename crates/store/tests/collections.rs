@@ -940,12 +940,27 @@ fn sessions_are_taken_once(place: &Place) {
             assert!(matches!(reply.recv().unwrap(), ServerAnswer::Sessions(true)));
         }
     }
-    let store = place.open();
-    assert!(store.take_sessions(&domains[1..]).unwrap().is_empty());
-    let mut taken = store.take_sessions(&domains).unwrap();
+    assert!(place.open().take_sessions(&domains[1..]).unwrap().is_empty());
+    // A store that fails at any moment gives none and keeps all.
+    let take = |left| {
+        let gate = common::gate::Gate::default();
+        gate.open();
+        gate.fail_after(left);
+        gate.before(place.open()).take_sessions(&domains)
+    };
+    let owner = Owner::Domain(domains[0].clone());
+    let mut failures = 0;
+    let mut taken = loop {
+        if let Ok(taken) = take(failures) {
+            break taken;
+        }
+        failures += 1;
+        let found = place.open().documents(&owner, "sessions", None, 1 << 30).unwrap();
+        assert_eq!(found.documents.len(), sessions.len(), "after {failures}");
+    };
+    assert!(failures > 4, "{failures}");
     taken.sort_by_key(|one| sessions.iter().position(|session| session.key == one.key));
     assert!(taken == sessions, "{}", taken.len());
-    check(&store);
-    drop(store);
+    check(&place.open());
     assert!(place.open().take_sessions(&domains).unwrap().is_empty());
 }

@@ -17,12 +17,19 @@ struct Inner {
     is_open: bool,
     /// Commits that have come to the gate, each with the accounts of its changes.
     commits: Vec<Vec<BareJid>>,
+    /// After so many readings of documents and commits each of them fails.
+    left: Option<usize>,
 }
 
 impl Gate {
     /// A store behind this gate, which is closed.
     pub fn before(&self, store: Store) -> Store {
         Store::new(Gated { store, gate: Arc::clone(&self.0) })
+    }
+
+    /// After so many readings of documents and commits each of them fails.
+    pub fn fail_after(&self, left: usize) {
+        self.0.0.lock().unwrap().left = Some(left);
     }
 
     pub fn open(&self) {
@@ -51,6 +58,19 @@ impl Drop for Gate {
 struct Gated {
     store: Store,
     gate: Arc<(Mutex<Inner>, Condvar)>,
+}
+
+impl Gated {
+    fn fails(&self) -> Result<(), StoreError> {
+        match &mut self.gate.0.lock().unwrap().left {
+            Some(0) => Err(StoreError::Io("this is part of the test".into())),
+            Some(left) => {
+                *left -= 1;
+                Ok(())
+            }
+            None => Ok(()),
+        }
+    }
 }
 
 impl Backend for Gated {
@@ -90,6 +110,7 @@ impl Backend for Gated {
         after: Option<&str>,
         bytes: usize,
     ) -> Result<Documents, StoreError> {
+        self.fails()?;
         self.store.documents(owner, collection, after, bytes)
     }
 
@@ -106,6 +127,7 @@ impl Backend for Gated {
     }
 
     fn commit(&self, changes: &[&Change], _: u64) -> Result<Vec<bool>, StoreError> {
+        self.fails()?;
         let mut inner = self.gate.0.lock().unwrap();
         inner.commits.push(changes.iter().map(|change| change.owner().address().clone()).collect());
         self.gate.1.notify_all();
