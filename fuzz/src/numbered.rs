@@ -1,9 +1,8 @@
 //! Messages and requests that the harness sends itself, numbered, so that order and loss show whatever else an input does.
 //!
 //! Between one sender and one address order is kept (RFC 6120 section 10.1), but for what has come to a session that ends and has not
-//! acknowledged it: that comes again to another. Nothing arrives twice on one connection, unless the store has kept something long
-//! after it was asked to: the server has given up waiting by then, and tries again. What the server has taken arrives, or waits in the
-//! store, or comes back to its sender.
+//! acknowledged it: that comes again to another. Nothing arrives twice on one connection. What the
+//! server has taken arrives, or waits in the store, or comes back to its sender.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,8 +18,6 @@ const HEADER: &[u8] = b"<s:stream xmlns='jabber:client' xmlns:s='http://etherx.j
 #[derive(Debug)]
 pub struct Numbered {
     counts: bool,
-    /// Whether something may come twice.
-    repeats: bool,
     sent: Vec<Sent>,
     /// The highest number that has come from a sender, to an address, on a connection; what has waited apart from
     /// what hasn't.
@@ -49,7 +46,6 @@ impl Numbered {
         let forged = contains(input, PREFIX.as_bytes());
         Numbered {
             counts: !forged,
-            repeats: false,
             sent: Vec::new(),
             highest: BTreeMap::new(),
             come: BTreeSet::new(),
@@ -89,10 +85,7 @@ impl Numbered {
         if !is_first_hand || !self.counts {
             return;
         }
-        if !self.come.insert((number, connection)) {
-            assert!(self.repeats, "number {number} came twice");
-            return;
-        }
+        assert!(self.come.insert((number, connection)), "number {number} came twice");
         let has_come_to = self.come.range((number, 0)..=(number, u64::MAX));
         if has_come_to.map(|(_, connection)| connection).any(|connection| self.ended.contains(connection)) {
             return;
@@ -104,11 +97,6 @@ impl Numbered {
             assert!(number > *highest, "number {number} came after {highest}, from {from} to {to}");
         }
         self.highest.insert(pair, number);
-    }
-
-    /// The store has done so late what it was asked that it may do it twice.
-    pub fn may_repeat(&mut self) {
-        self.repeats = true;
     }
 
     /// A sender has ended, or all have: nobody can tell it what became of what it sent.

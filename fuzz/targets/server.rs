@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use balcony_fuzz::{ACCOUNT, Client, Cuts, Dice, Moment, Numbered, PASSWORD, Said, answer};
 use balcony_jid::BareJid;
-use balcony_machine::{Instant, Limits, Progress, Secret, Seed, Ticket};
+use balcony_machine::{Instant, Progress, Secret, Seed, Ticket};
 use balcony_router::{Memory, collections};
 use balcony_server::{Action, Answer, Ask, ConnectionId, Notice, Server, ServerConfig, Transport};
 use balcony_stanza::Stanza;
@@ -51,8 +51,8 @@ fuzz_target!(|data: &[u8]| {
 struct World {
     server: Server,
     kept: Memory,
-    /// The questions to a store that waits, and since when.
-    waiting: Option<VecDeque<(Instant, Ticket, balcony_router::Ask)>>,
+    /// The questions to a store that waits.
+    waiting: Option<VecDeque<(Ticket, balcony_router::Ask)>>,
     now: Instant,
     sessions: Vec<Session>,
     numbered: Numbered,
@@ -271,7 +271,7 @@ impl World {
                         self.server.answer(self.now, ticket, answer, &mut next);
                     }
                     Action::Ask(ticket, Ask::Router(ask)) => match &mut self.waiting {
-                        Some(waiting) => waiting.push_back((self.now, ticket, ask)),
+                        Some(waiting) => waiting.push_back((ticket, ask)),
                         None => self.answer(ticket, ask, &mut next),
                     },
                     Action::Ask(ticket, Ask::Sessions { .. }) => {
@@ -325,10 +325,7 @@ impl World {
 
     /// A store that waits gives its oldest answer.
     fn answer_one(&mut self) {
-        if let Some((since, ticket, ask)) = self.waiting.as_mut().and_then(VecDeque::pop_front) {
-            if self.now.saturating_since(since) >= Limits::default().answer {
-                self.numbered.may_repeat();
-            }
+        if let Some((ticket, ask)) = self.waiting.as_mut().and_then(VecDeque::pop_front) {
             let mut actions = Vec::new();
             self.answer(ticket, ask, &mut actions);
             self.act(actions);
