@@ -13,6 +13,7 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::mpsc;
 
 use crate::control::{self, Order, Pending, Request, Response, Session, WINDOW};
+use crate::failure::reason;
 
 /// The socket in the data folder; it disappears with this value.
 pub(crate) struct ControlSocket {
@@ -52,7 +53,7 @@ impl ControlSocket {
                     let controlled = controlled.clone();
                     tokio::spawn(async move {
                         if let Err(error) = converse(stream, controlled).await {
-                            tracing::debug!(target: "balcony", "a control connection broke: {error}");
+                            tracing::debug!(target: "balcony", "a control connection broke: {}", reason(&error));
                         }
                     });
                 }
@@ -60,7 +61,7 @@ impl ControlSocket {
                     tracing::warn!(target: "balcony", "another user of this machine was refused control")
                 }
                 Err(error) => {
-                    tracing::warn!(target: "balcony", "no control connection can be accepted: {error}");
+                    tracing::warn!(target: "balcony", "no control connection can be accepted: {}", reason(&error));
                     tokio::time::sleep(core::time::Duration::from_millis(100)).await;
                 }
             }

@@ -5,6 +5,7 @@ use core::fmt;
 
 use balcony_router::extension::Clash;
 use balcony_store::StoreError;
+pub(crate) use balcony_tokio::reason;
 
 /// Why the command could not do its work: one line that says what to do about it, and the exit status.
 #[derive(Debug)]
@@ -79,19 +80,4 @@ impl From<balcony_tls::Error> for Failure {
 /// Says what could not be done with a file or socket, and why, in the words of the operating system.
 pub(crate) fn io(what: impl fmt::Display) -> impl FnOnce(std::io::Error) -> Failure {
     move |error| Failure::new(format!("{what}: {}", reason(&error)))
-}
-
-/// The reason alone, without the number of the error.
-pub(crate) fn reason(error: &std::io::Error) -> String {
-    match error.kind() {
-        std::io::ErrorKind::AddrInUse => "address in use".into(),
-        std::io::ErrorKind::AddrNotAvailable => "this machine has no such address".into(),
-        std::io::ErrorKind::PermissionDenied => "permission denied".into(),
-        std::io::ErrorKind::NotFound => "no such file or folder".into(),
-        std::io::ErrorKind::AlreadyExists => "something else is there".into(),
-        std::io::ErrorKind::NotADirectory => "there is a file where a folder is wanted".into(),
-        std::io::ErrorKind::IsADirectory => "it is a folder".into(),
-        std::io::ErrorKind::ConnectionRefused => "connection refused".into(),
-        _ => error.to_string(),
-    }
 }

@@ -19,7 +19,7 @@ use balcony_machine::Instant;
 use balcony_stanza::{Payload, Stanza};
 
 use crate::clock::{Clock, seed, timeout};
-use crate::{Interest, Runtime, Socket, Timer as _, connect, discover};
+use crate::{Interest, Runtime, Socket, Timer as _, connect, discover, reason};
 
 /// Bytes read at once.
 const CHUNK: usize = 16_384;
@@ -526,7 +526,7 @@ impl<R: Runtime> Wire<R> {
     /// Writes something, reads something, or waits until something is due, whichever is first. Cancelled it has done nothing, or
     /// all that it says.
     async fn exchange(&mut self) -> Result<(), Error> {
-        poll_fn(|cx| self.poll_exchange(cx)).await.map_err(|error| Error::Broken(error.to_string()))
+        poll_fn(|cx| self.poll_exchange(cx)).await.map_err(|error| Error::Broken(reason(&error)))
     }
 
     fn poll_exchange(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

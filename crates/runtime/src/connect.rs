@@ -21,7 +21,7 @@ use balcony_jid::BareJid;
 use crate::clock::seed;
 use crate::clock::timeout;
 use crate::names;
-use crate::{Runtime, Timer as _};
+use crate::{Runtime, Timer as _, reason};
 
 /// How long one address may take.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -185,7 +185,7 @@ impl<R: Runtime> Race<'_, R> {
                 Some(Err(error)) if error.kind() == ErrorKind::ConnectionRefused => {
                     "connection refused - is a server running there?".into()
                 }
-                Some(Err(error)) => error.to_string(),
+                Some(Err(error)) => reason(&error),
                 None => format!("no answer within {} seconds", PATIENCE.as_secs()),
             };
             self.failures[target] = Failure { is_unknown: false, reason };

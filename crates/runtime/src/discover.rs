@@ -8,7 +8,7 @@ use balcony_client::web::{Fetch, Fetched, REDIRECTS, place};
 use balcony_client::{ClientConfig, ConnectError, Endpoint, WebSocketUrl, dns_name};
 
 use crate::client::{poll_try, poll_write};
-use crate::{Interest, Runtime, connect, timeout};
+use crate::{Interest, Runtime, connect, reason, timeout};
 
 /// How long it may take to find out, in both formats.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -101,7 +101,7 @@ async fn fetch(
     let mut fetch = Fetch::new(url, name, tls)?;
     let connected = connect::connect(runtime, at, &config.stream.account).await;
     let (mut socket, _) = connected.map_err(|error| error.to_string())?;
-    let broken = |error: std::io::Error| format!("the connection broke down: {error}");
+    let broken = |error: std::io::Error| format!("the connection broke down: {}", reason(&error));
     let (mut out, mut buffer) = (Vec::new(), vec![0; CHUNK]);
     let mut fetched = fetch.received(&[], &mut out)?;
     loop {

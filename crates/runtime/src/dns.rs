@@ -30,12 +30,12 @@ pub async fn records<R: Lookup>(
     domain: &str,
 ) -> Result<Vec<Record>, String> {
     let [in_the_clear, with_tls] = service.labels();
-    let resolver = resolver(runtime, name_server).map_err(|error| error.to_string())?;
+    let resolver = resolver(runtime, name_server).map_err(words)?;
     // Not every DNS answers for a service that it has not heard of.
     let direct = async { lookup(&resolver, with_tls, domain, true).await.unwrap_or_default() };
     let clear = lookup(&resolver, in_the_clear, domain, false);
     let (clear, direct) = both(clear, direct).await;
-    let mut records = clear.map_err(|error| error.to_string())?;
+    let mut records = clear.map_err(words)?;
     records.extend(direct);
     Ok(records)
 }
@@ -54,12 +54,20 @@ pub async fn addresses<R: Lookup>(
     if let Ok(address) = host.parse() {
         return Ok(vec![address]);
     }
-    let resolver = resolver(runtime, name_server).map_err(|error| error.to_string())?;
+    let resolver = resolver(runtime, name_server).map_err(words)?;
     // The dot at the end says that the name is complete.
     match resolver.lookup_ip(format!("{}.", host.trim_end_matches('.'))).await {
         Ok(found) => Ok(found.iter().collect()),
         Err(error) if error.is_no_records_found() => Ok(Vec::new()),
-        Err(error) => Err(error.to_string()),
+        Err(error) => Err(words(error)),
+    }
+}
+
+/// Why nothing was found.
+fn words(error: NetError) -> String {
+    match error {
+        NetError::Io(error) => crate::reason(&error),
+        error => error.to_string(),
     }
 }
 

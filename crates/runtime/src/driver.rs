@@ -20,7 +20,7 @@ use crate::clock::Clock;
 use crate::mailbox::{Mailbox, Token};
 use crate::outgoing::Connected;
 use crate::peer::{Peer, Phase, Place, Tried};
-use crate::{Interest, Listener as _, Record, Runtime, Socket, Timer as _};
+use crate::{Interest, Listener as _, Record, Runtime, Socket, Timer as _, reason};
 
 /// Bytes that are read of one socket at a time.
 const TURN: usize = 16_384;
@@ -214,7 +214,8 @@ impl<R: Runtime> Driver<R> {
                 Poll::Ready(Err(error)) => {
                     listening.paused = Some(now + PAUSE);
                     if !was_failing {
-                        self.machine.log(Level::Warn, format!("connections cannot be accepted: {error}"));
+                        self.machine
+                            .log(Level::Warn, format!("connections cannot be accepted: {}", reason(&error)));
                     }
                     return;
                 }

@@ -42,6 +42,7 @@ mod outgoing;
 #[cfg(feature = "server")]
 mod peer;
 mod pipe;
+mod reason;
 mod runtime;
 #[cfg(feature = "server")]
 mod server;
@@ -67,6 +68,7 @@ pub use balcony_stream::{ChannelBinding, TlsPolicy};
 pub use client::{ConnectedClient, Queued};
 pub use clock::{Clock, seed, timeout};
 pub use pipe::Pipe;
+pub use reason::reason;
 pub use runtime::{Interest, Listener, Options, Runtime, Socket, Task, Timer};
 #[cfg(feature = "server")]
 pub use server::{Server, ServerBuilder, ServerHandle, StartError};

@@ -6,8 +6,8 @@ use core::sync::atomic::{AtomicUsize, Ordering};
 use core::time::Duration;
 use std::net::ToSocketAddrs as _;
 
-use crate::Runtime;
 use crate::clock::timeout;
+use crate::{Runtime, reason};
 
 /// How long anybody waits. The thread may wait for longer, and keeps its place until it is done.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -49,7 +49,7 @@ pub(crate) async fn of_system(runtime: impl Runtime, host: String) -> Result<Vec
         found.map(|found| found.map(|address| address.ip()).collect::<Vec<_>>())
     });
     match timeout(&runtime, PATIENCE, found).await {
-        Some(found) => found.and_then(|found| found).map_err(|error| error.to_string()),
+        Some(found) => found.and_then(|found| found).map_err(|error| reason(&error)),
         None => Err(format!("no answer within {} seconds", PATIENCE.as_secs())),
     }
 }

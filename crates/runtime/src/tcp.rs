@@ -44,6 +44,6 @@ pub fn prepare<'a>(socket: impl Into<SockRef<'a>>, unacknowledged: Duration) {
     #[cfg(not(any(target_os = "linux", target_os = "android")))]
     let _ = unacknowledged;
     if let Err(error) = result {
-        tracing::debug!(target: "balcony", "a socket cannot be set up as it should be: {error}");
+        tracing::debug!(target: "balcony", "a socket cannot be set up as it should be: {}", crate::reason(&error));
     }
 }

@@ -93,10 +93,18 @@ impl StoreError {
             ErrorKind::NotFound => "no folder can be made there".into(),
             ErrorKind::ReadOnlyFilesystem => "it is on a file system that is read-only".into(),
             ErrorKind::StorageFull => "the disk is full".into(),
-            _ => alloc::format!("{error}"),
+            _ => reason(error),
         };
         StoreError::Folder { path: path.into(), reason }
     }
+}
+
+/// What the operating system says, without the number that it has for that.
+pub(crate) fn reason(error: &std::io::Error) -> String {
+    let text = alloc::format!("{error}");
+    let number = error.raw_os_error().map(|number| alloc::format!(" (os error {number})"));
+    let words = number.and_then(|number| text.strip_suffix(&number).map(String::from));
+    words.unwrap_or(text)
 }
 
 /// The same words as `Display`: a `main` that returns it shows what is wrong.
@@ -167,9 +175,8 @@ impl core::error::Error for StoreError {}
 impl From<redb::Error> for StoreError {
     fn from(error: redb::Error) -> Self {
         match error {
-            redb::Error::Io(_) | redb::Error::PreviousIo | redb::Error::Backend(_) => {
-                StoreError::Io(alloc::format!("{error}"))
-            }
+            redb::Error::Io(error) => StoreError::Io(reason(&error)),
+            redb::Error::PreviousIo | redb::Error::Backend(_) => StoreError::Io(alloc::format!("{error}")),
             other => StoreError::Corrupt(alloc::format!("{other}")),
         }
     }

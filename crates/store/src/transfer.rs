@@ -2,7 +2,7 @@
 //! are. Behind the accounts come the other owners of documents and logs.
 
 use alloc::boxed::Box;
-use alloc::string::{String, ToString as _};
+use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 use std::io::{self, BufRead, Write};
@@ -299,7 +299,7 @@ impl From<StoreError> for TransferError {
 
 impl From<io::Error> for TransferError {
     fn from(error: io::Error) -> Self {
-        TransferError::Io(error.to_string())
+        TransferError::Io(crate::error::reason(&error))
     }
 }
 

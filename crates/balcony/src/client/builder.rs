@@ -96,7 +96,10 @@ impl<R: Runtime> ClientBuilder<R> {
         if let Ok(file) = read("BALCONY_CA") {
             match std::fs::read(&file) {
                 Ok(pem) => builder = builder.trust_pem(&pem),
-                Err(error) => builder.complain(Error::Config(format!("{file} cannot be read: {error}"))),
+                Err(error) => builder.complain(Error::Config(format!(
+                    "{file} cannot be read: {}",
+                    balcony_runtime::reason(&error)
+                ))),
             }
         }
         builder

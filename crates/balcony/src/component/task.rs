@@ -123,12 +123,12 @@ impl<R: Runtime> Task<R> {
             (host.as_str(), port).to_socket_addrs().map(Iterator::collect::<Vec<SocketAddr>>)
         });
         let found = timeout(&self.runtime, PATIENCE, found).await.ok_or("the name is not found in time")?;
-        let found = found.and_then(|found| found).map_err(|error| error.to_string())?;
+        let found = found.and_then(|found| found).map_err(|error| balcony_runtime::reason(&error))?;
         let mut reason = "the name has no addresses".to_owned();
         for to in found {
             match timeout(&self.runtime, PATIENCE, self.runtime.connect(to)).await {
                 Some(Ok(socket)) => return Ok(socket),
-                Some(Err(error)) => reason = format!("{to}: {error}"),
+                Some(Err(error)) => reason = format!("{to}: {}", balcony_runtime::reason(&error)),
                 None => reason = format!("{to}: no answer within {} seconds", PATIENCE.as_secs()),
             }
         }
@@ -201,7 +201,7 @@ impl<R: Runtime> Task<R> {
         if is_busy {
             return Ok(Poll::Ready(()));
         }
-        let broken = |error: io::Error| Carried::Broken(error.to_string());
+        let broken = |error: io::Error| Carried::Broken(balcony_runtime::reason(&error));
         for (is_wanted, interest) in [(writes, Interest::Write), (reads, Interest::Read)] {
             if is_wanted && let Poll::Ready(ready) = socket.poll_ready(cx, interest) {
                 return ready.map(Poll::Ready).map_err(broken);
@@ -219,6 +219,6 @@ fn tried(result: io::Result<usize>) -> Result<Option<usize>, Carried> {
     match result {
         Ok(count) => Ok(Some(count)),
         Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => Ok(None),
-        Err(error) => Err(Carried::Broken(error.to_string())),
+        Err(error) => Err(Carried::Broken(balcony_runtime::reason(&error))),
     }
 }

@@ -224,7 +224,9 @@ impl<R: Runtime> ServerBuilder<R> {
             .max_connections(self.most)
             .sessions(now(), self.sessions);
         for (to, transport) in self.listen {
-            server = server.listen(to, transport).map_err(|error| Error::Listen(to, error.to_string()))?;
+            server = server
+                .listen(to, transport)
+                .map_err(|error| Error::Listen(to, balcony_runtime::reason(&error)))?;
         }
         Ok(server.start()?)
     }

@@ -17,6 +17,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use super::Look;
+use crate::failure::reason;
 
 /// Bytes read at once.
 const CHUNK: usize = 16_384;
@@ -99,7 +100,7 @@ async fn talk<S: Side>(
 ) -> Option<End> {
     let broken = |error: io::Error| match error.kind() {
         ErrorKind::ConnectionReset | ErrorKind::BrokenPipe => "it was cut".into(),
-        _ => error.to_string(),
+        _ => reason(&error),
     };
     let now = || clock.now(&Tokio::default());
     let (mut buffer, mut out) = (vec![0; CHUNK], Vec::new());

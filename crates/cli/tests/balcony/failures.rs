@@ -270,3 +270,26 @@ fn it_makes_room_for_connections_as_far_as_it_may() {
     assert_eq!(open_files(&server), "256");
     assert!(server.stop().stderr.contains("fewer than 500 connections fit: raise the limit"));
 }
+
+// Errors of the operating system are sentences, without the numbers that it has for them.
+#[test]
+fn a_connection_that_is_cut() {
+    let world = World::new();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let cutting = std::thread::spawn(move || {
+        let (client, _) = listener.accept().unwrap();
+        // What nobody has read makes it a reset.
+        client.peek(&mut [0]).unwrap();
+    });
+    let failed = world.run_as(
+        PASSWORD,
+        &["send", "--as", "romeo@localhost", "--insecure", "--connect", &address, "juliet@localhost", "x"],
+    );
+    cutting.join().unwrap();
+    assert_eq!(failed.status, Some(1), "{failed:?}");
+    assert!(
+        failed.stderr.contains("the other end has cut it") && !failed.stderr.contains("os error"),
+        "{failed:?}"
+    );
+}
