@@ -42,6 +42,8 @@ pub(crate) struct Federation {
     allow_plaintext: bool,
     require_certificate: bool,
     private_addresses: bool,
+    /// Whether what is sent is acknowledged (XEP-0198); `None`: it is.
+    stream_management: Option<bool>,
     max_connections: Option<u32>,
     ca: Option<PathBuf>,
     max_bytes_per_second: Option<u32>,
@@ -152,6 +154,7 @@ impl Federation {
         config.deny = names(&self.deny);
         config.routes = self.targets().map_err(Failure::new)?;
         config.private_addresses = self.private_addresses;
+        config.management = self.stream_management.unwrap_or(config.management);
         config.limits.outgoing_streams = self.connections();
         config.limits.bytes_per_second = self.max_bytes_per_second;
         if let Some(most) = self.max_streams_per_domain {
@@ -400,8 +403,19 @@ mod tests {
         else {
             panic!("it was asked for")
         };
-        assert!(config.dialback.is_some() && config.tls == TlsPolicy::Required);
+        assert!(config.dialback.is_some() && config.tls == TlsPolicy::Required && config.management);
         assert_eq!((listen, listen_tls), (vec!["0.0.0.0:5269".parse().unwrap()], vec![]));
+
+        // XEP-0198 between servers can be left out.
+        for (says, wanted) in [("true", true), ("false", false)] {
+            let asked = read(&format!(
+                "enabled = true\nallow-plaintext = true\nlisten = '127.0.0.1:1'\nstream-management = {says}"
+            ));
+            let Decision::On(On { config, .. }) = decide(&open, &asked, &["example.org"]) else {
+                panic!("it was asked for")
+            };
+            assert_eq!(config.management, wanted);
+        }
     }
 
     #[test]
