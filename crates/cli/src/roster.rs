@@ -38,6 +38,7 @@ async fn perform(session: &mut Session, command: RosterCommand) -> Result<(), Fa
         RosterCommand::Approve { contact: Contact(contact) } => approve(session, contact).await,
         RosterCommand::Deny { contact: Contact(contact) } => deny(session, contact).await,
         RosterCommand::Block { address } => {
+            is_other(session, &address)?;
             session.set(blocking::block([address.as_str()]).into()).await?;
             say(&format!("{address} is blocked: nothing passes between you"));
             Ok(())
@@ -138,9 +139,7 @@ async fn add(
     name: Option<Text>,
     groups: Vec<Text>,
 ) -> Result<(), Failure> {
-    if contact == session.jid().to_bare() {
-        return Err(Failure::new(format!("{contact} is this account itself")));
-    }
+    is_other(session, &contact.to_jid())?;
     let known = session.contacts.item(&contact).cloned();
     let is_changed = known.is_none() || name.is_some() || !groups.is_empty();
     let known = known.unwrap_or_else(|| Item::new(contact.clone()));
@@ -188,7 +187,7 @@ async fn add(
 
 async fn remove(session: &mut Session, contact: BareJid) -> Result<(), Failure> {
     let request = Request::Remove(contact.clone()).to_element();
-    match session.request(RequestKind::Set, request.into()).await? {
+    match session.change(request.into()).await? {
         Ok(_) => say(&format!("{contact} is no contact any more; neither sees the other")),
         Err(error) if error.condition == ErrorCondition::ItemNotFound => {
             return Err(Failure::new(format!("{contact} is no contact; `balcony roster` shows who is")));
@@ -219,6 +218,14 @@ async fn deny(session: &mut Session, contact: BareJid) -> Result<(), Failure> {
     refused(&session.settle().await?, &contact)?;
     say(&format!("{contact} does not see when you are online"));
     Ok(())
+}
+
+/// Nobody is their own contact, and blocking oneself does nothing, or cuts one's own clients off from each other, as the server likes.
+fn is_other(session: &Session, address: &Jid) -> Result<(), Failure> {
+    match address.bare_str() == session.jid().bare_str() {
+        true => Err(Failure::new(format!("{address} is this account itself"))),
+        false => Ok(()),
+    }
 }
 
 /// A server says the same whether anything has changed or not.
@@ -259,7 +266,7 @@ async fn block_list(session: &mut Session) -> Result<Vec<String>, Failure> {
 
 /// Sends presence that manages a subscription (RFC 6121 section 3).
 async fn tell(session: &mut Session, kind: PresenceType, contact: &BareJid) -> Result<(), Failure> {
-    session.send(&Presence::subscription(kind, contact, &mut random()?)).await
+    session.tell(&Presence::subscription(kind, contact, &mut random()?)).await
 }
 
 /// Whether one of these errors is about presence to the contact.

@@ -40,6 +40,7 @@ pub(crate) fn run(args: SendArgs) -> Result<(), Failure> {
     let message = Stanza::message(kind).to(args.to).id(&id).payload(body(text.as_str())?);
     runtime()?.block_on(Session::run(&connector, async |session| {
         let client = &mut session.client;
+        session.doubt = Some("the message may or may not have arrived");
         client.send(&message).await.map_err(ended)?;
         let mut refusal = None;
         let answered = fence(client, Some(whom), PATIENCE, |stanza| {
@@ -48,13 +49,13 @@ pub(crate) fn run(args: SendArgs) -> Result<(), Failure> {
             }
         })
         .await;
-        if let Some(refusal) = refusal {
-            return Err(refusal);
+        if answered.is_ok() || refusal.is_some() {
+            session.doubt = None;
         }
-        answered.map(|_| ()).map_err(|failure| match failure.is_silence() {
-            true => Failure::new(format!("{failure}: the message may or may not have arrived")),
-            false => failure,
-        })
+        match refusal {
+            Some(refusal) => Err(refusal),
+            None => answered.map(|_| ()),
+        }
     }))
 }
 

@@ -26,13 +26,18 @@ const AT_ONCE: Duration = Duration::from_secs(1);
 pub(crate) struct Session {
     pub(crate) client: ConnectedClient,
     pub(crate) contacts: Contacts,
+    /// What is to be said if the command ends now, because something was sent that is not known to be done.
+    pub(crate) doubt: Option<&'static str>,
 }
+
+/// The doubt about a change at the server.
+const CHANGE: &str = "the change may or may not have been made";
 
 impl Session {
     /// Takes over a client that has just come online, with what is known from an earlier session.
     pub(crate) fn new(client: ConnectedClient, mut contacts: Contacts) -> Session {
         contacts.offline();
-        Session { client, contacts }
+        Session { client, contacts, doubt: None }
     }
 
     /// Loads the roster (RFC 6121 section 2.2).
@@ -64,6 +69,10 @@ impl Session {
             done = command(&mut session) => done,
             () = stop.asked() => Err(interrupted()),
         };
+        let done = done.map_err(|failure| match session.doubt {
+            Some(doubt) => Failure::new(format!("{failure}: {doubt}")),
+            None => failure,
+        });
         let closed = session.close(&mut stop).await;
         done.and(closed)
     }
@@ -79,10 +88,21 @@ impl Session {
 
     /// Has the own account do something. What the server refuses is a failure.
     pub(crate) async fn set(&mut self, payload: Payload) -> Result<(), Failure> {
-        self.request(RequestKind::Set, payload)
-            .await?
-            .map(|_| ())
-            .map_err(|error| Failure::new(error.to_string()))
+        self.change(payload).await?.map(|_| ()).map_err(|error| Failure::new(error.to_string()))
+    }
+
+    /// The same, for whoever knows what the refusal means.
+    pub(crate) async fn change(&mut self, payload: Payload) -> Result<Result<Stanza, StanzaError>, Failure> {
+        self.doubt = Some(CHANGE);
+        let answer = self.request(RequestKind::Set, payload).await?;
+        self.doubt = None;
+        Ok(answer)
+    }
+
+    /// Sends presence that changes who sees whom (RFC 6121 section 3).
+    pub(crate) async fn tell(&mut self, presence: &Stanza) -> Result<(), Failure> {
+        self.doubt = Some(CHANGE);
+        self.send(presence).await
     }
 
     /// Asks the own account.
@@ -102,6 +122,7 @@ impl Session {
     pub(crate) async fn settle(&mut self) -> Result<Vec<Stanza>, Failure> {
         let mut errors = Vec::new();
         self.read_until(self.server(), PATIENCE, &mut errors).await?;
+        self.doubt = None;
         Ok(errors)
     }
 
@@ -117,6 +138,7 @@ impl Session {
             other => other?,
         };
         self.read_until(self.server(), PATIENCE, &mut errors).await?;
+        self.doubt = None;
         // All other errors are answers of the contact's server, which need not know a ping.
         let unreachable = [ErrorCondition::RemoteServerNotFound, ErrorCondition::RemoteServerTimeout];
         Ok((errors, answer.filter(|error| unreachable.contains(&error.condition))))

@@ -73,7 +73,7 @@ pub(crate) fn run(args: UserArgs) -> Result<(), Failure> {
             }
             tokens::revoke(&mut accounts, &account, token.as_deref())
         }
-        (UserCommand::List, _) => list(&mut accounts, wanted.as_ref()),
+        (UserCommand::List, _) => list(&mut accounts, wanted.as_ref(), &settings.domain),
         (UserCommand::Import { file, replace }, Input::File(source)) => {
             import::run(&mut accounts, &domain, &file, source, replace)
         }
@@ -199,16 +199,19 @@ fn done(
     }
 }
 
-/// The accounts of a domain, or of all, also of those that are not served at present.
-fn list(accounts: &mut Accounts, domain: Option<&BareJid>) -> Result<(), Failure> {
+/// The accounts of a domain, or of all, also of those that are not served at present. A domain without accounts that is not served (by the
+/// server that runs, or the configuration) is a mistake.
+fn list(accounts: &mut Accounts, domain: Option<&BareJid>, configured: &[Domain]) -> Result<(), Failure> {
     let mut out = BufWriter::new(std::io::stdout().lock());
     let mut after = None;
+    let mut is_empty = true;
     loop {
         let request = Request::List { domain: domain.map(ToString::to_string), after };
         let page = match accounts.ask(request)? {
             Response::Accounts(page) => page,
             other => return Err(unexpected(other)),
         };
+        is_empty &= page.is_empty();
         for account in &page {
             writeln!(out, "{account}").map_err(io("cannot print the accounts"))?;
         }
@@ -217,7 +220,28 @@ fn list(accounts: &mut Accounts, domain: Option<&BareJid>) -> Result<(), Failure
             None => break,
         }
     }
-    out.flush().map_err(io("cannot print the accounts"))
+    out.flush().map_err(io("cannot print the accounts"))?;
+    match domain {
+        Some(domain) if is_empty => {
+            let mut served = match accounts.ask(Request::Domains)? {
+                Response::Domains(names) => names,
+                other => return Err(unexpected(other)),
+            };
+            if served.is_empty() {
+                served = configured.iter().map(|Domain(domain)| domain.to_string()).collect();
+            }
+            if !served.is_empty() && !served.iter().any(|name| name == domain.as_str()) {
+                let served = served.join(", ");
+                return Err(Failure::new(format!(
+                    "there are no accounts at {domain}, which the server does not serve; it serves {served}"
+                )));
+            }
+            output::note(&format!("there are no accounts at {domain}"));
+        }
+        None if is_empty => output::note("there are no accounts yet; `balcony user add` makes one"),
+        _ => {}
+    }
+    Ok(())
 }
 
 pub(crate) fn unexpected(response: Response) -> Failure {

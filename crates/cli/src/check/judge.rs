@@ -13,6 +13,7 @@ use super::Look;
 use super::find::whom;
 use super::port::{End, Seen};
 use super::report::{Finding, Level, date};
+use crate::failure::reason;
 
 const DAY: u64 = 86_400;
 
@@ -26,6 +27,8 @@ pub(super) struct Port<'a> {
     pub(super) direct: bool,
     /// Other addresses of the same place have been reached.
     pub(super) has_others: bool,
+    /// Nothing says that there is anybody, and there need not be.
+    pub(super) is_optional: bool,
 }
 
 impl Port<'_> {
@@ -228,6 +231,10 @@ impl Port<'_> {
         let patience = look.patience.as_secs();
         match end {
             End::NoConnection(error) => match error.kind() {
+                ErrorKind::ConnectionRefused if self.is_optional => self.finding(
+                    Level::Note,
+                    "nobody listens there, which is in order for a server that is for this machine only: no other one finds it by this name",
+                ),
                 ErrorKind::ConnectionRefused => self
                     .wrong("connection refused: nobody listens there, or a firewall says so")
                     .change("start the server, have it listen on this address, open the port, or take the record out"),
@@ -236,7 +243,7 @@ impl Port<'_> {
                     let level = if self.has_others { Level::Note } else { Level::Unknown };
                     self.finding(level, "not looked at: from here there is no way to such addresses")
                 }
-                _ => self.wrong(format!("there is no connection: {error}")).change("look at the network in between"),
+                _ => self.wrong(format!("there is no connection: {}", reason(error))).change("look at the network in between"),
             },
             End::NoAnswer => self
                 .wrong(format!("no answer within {patience} seconds"))

@@ -169,6 +169,7 @@ fn given(args: &CheckArgs, domain: &BareJid, settings: Option<&Settings>) -> Res
 async fn check(look: &Look, domain: &BareJid, given: Given) -> Vec<Finding> {
     let mut findings = Vec::new();
     for service in [Service::Client, Service::Server] {
+        let mut is_optional = false;
         let here = given.places.iter().filter(|(of, _)| *of == service);
         let mut places: Vec<Target> = here.map(|(_, target)| target.clone()).collect();
         if let (Service::Server, true, false, Some(reason)) =
@@ -182,6 +183,7 @@ async fn check(look: &Look, domain: &BareJid, given: Given) -> Vec<Finding> {
             let (found, more) = find::places(look, look.tokio, domain, service).await;
             findings.extend(more);
             places = found;
+            is_optional = service == Service::Server && is_this_machine(domain);
         }
         if places.len() > MOST_PLACES {
             let says = format!("there are {} places; the first {MOST_PLACES} are looked at", places.len());
@@ -191,7 +193,7 @@ async fn check(look: &Look, domain: &BareJid, given: Given) -> Vec<Finding> {
         // All at the same time; what is said of them keeps its order.
         let tasks: Vec<_> = places
             .into_iter()
-            .map(|target| tokio::spawn(place(look.clone(), domain.clone(), service, target)))
+            .map(|target| tokio::spawn(place(look.clone(), domain.clone(), service, target, is_optional)))
             .collect();
         for task in tasks {
             match task.await {
@@ -208,8 +210,21 @@ async fn check(look: &Look, domain: &BareJid, given: Given) -> Vec<Finding> {
     findings
 }
 
-/// Looks at all addresses of one place.
-async fn place(look: Look, domain: BareJid, service: Service, target: Target) -> Vec<Finding> {
+/// Whether a domain is always the machine that looks for it (RFC 6761 section 6.3), so that no other server can.
+fn is_this_machine(domain: &BareJid) -> bool {
+    let name = domain.domainpart();
+    let ip = name.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+    name == "localhost" || name.ends_with(".localhost") || ip.is_ok_and(|ip| ip.is_loopback())
+}
+
+/// Looks at all addresses of one place, where there may be nobody if it is optional.
+async fn place(
+    look: Look,
+    domain: BareJid,
+    service: Service,
+    target: Target,
+    is_optional: bool,
+) -> Vec<Finding> {
     let name = format!("port of {} at {}:{}", find::whom(service), bracketed(&target.host), target.port);
     let found = match addresses(&look, &target.host).await {
         Ok(found) if found.is_empty() => {
@@ -246,8 +261,14 @@ async fn place(look: Look, domain: BareJid, service: Service, target: Target) ->
             true => name.clone(),
             false => format!("{name} ({ip})"),
         };
-        let port =
-            Port { about: &about, domain: domain.domainpart(), service, direct, has_others: has_any(*ip) };
+        let port = Port {
+            about: &about,
+            domain: domain.domainpart(),
+            service,
+            direct,
+            has_others: has_any(*ip),
+            is_optional,
+        };
         findings.extend(port.judge(&look, one));
     }
     // Once for all of its addresses, which are mostly of one server.
@@ -256,7 +277,14 @@ async fn place(look: Look, domain: BareJid, service: Service, target: Target) ->
     {
         let old = look.old_tls(service).clone();
         let again = port::look(&look, &domain, service, SocketAddr::new(*ip, target.port), old, direct).await;
-        let port = Port { about: &name, domain: domain.domainpart(), service, direct, has_others: true };
+        let port = Port {
+            about: &name,
+            domain: domain.domainpart(),
+            service,
+            direct,
+            has_others: true,
+            is_optional,
+        };
         findings.push(port.old_tls(&again));
     }
     findings

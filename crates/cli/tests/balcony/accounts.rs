@@ -86,6 +86,28 @@ fn accounts_belong_to_the_first_domain_unless_they_name_one() {
     assert_eq!(all.stdout, "romeo@a.example\njuliet@b.example\n");
 }
 
+// A domain that is mistyped is not the same as one where nobody has an account yet.
+#[test]
+fn a_domain_that_is_not_served_has_no_accounts() {
+    let world = World::new();
+    let list = |more: &[&str]| world.run(&[&["user", "list"], more].concat());
+    let server = world.serve(&["--domain", "a.example", "--domain", "b.example"]);
+    assert!(list(&[]).stderr.contains("there are no accounts yet"));
+    world.account("romeo");
+    list(&["--domain", "b.exmaple"]).failed(
+        1,
+        &["no accounts at b.exmaple, which the server does not serve; it serves a.example, b.example"],
+    );
+    let nobody = list(&["--domain", "b.example"]);
+    nobody.succeeded();
+    assert_eq!((&*nobody.stdout, &*nobody.stderr), ("", "balcony: there are no accounts at b.example\n"));
+    server.stop();
+    // Where nobody says which domains there are it can be no mistake.
+    list(&["--domain", "b.exmaple"]).succeeded();
+    world.write("balcony.toml", "domain = 'a.example'\ndata = 'balcony-data'");
+    list(&["--domain", "b.exmaple", "--config", "balcony.toml"]).failed(1, &["it serves a.example"]);
+}
+
 #[test]
 fn a_new_password_holds_for_new_connections_only() {
     let world = World::new();

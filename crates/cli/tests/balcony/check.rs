@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{Read as _, Write as _};
-use std::net::{SocketAddr, TcpListener, UdpSocket};
+use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 
 use balcony_tls::Authority;
 use rcgen::{
@@ -482,6 +482,12 @@ fn what_the_web_server_says() {
 fn a_server_for_localhost() {
     let world = World::new();
     let server = world.serve(&[]);
+    // Nothing is said of other servers, for whom nobody listens.
+    if TcpStream::connect("127.0.0.1:5269").is_err() {
+        let all = check(&world, &["localhost", "--timeout", "2"]);
+        let line = all.stdout.lines().find(|line| line.contains("port of other servers at localhost:5269"));
+        assert!(line.is_some_and(|line| line.starts_with("note") && line.contains("in order")), "{all:?}");
+    }
     let there = ["--client", &server.address];
     says(
         &check(&world, &[&["localhost"], &there[..]].concat()),

@@ -267,3 +267,40 @@ fn so_much_is_kept_and_no_more() {
     add("romeo@localhost").succeeded();
     add("nurse@localhost").failed(1, &["resource-constraint"]);
 }
+
+// Whoever is told to end while nobody knows yet what has become of the message says so.
+#[test]
+fn a_send_that_is_interrupted_says_what_is_not_known() {
+    let world = World::new();
+    world.account("romeo");
+    // The other server takes the connection, and says nothing.
+    let far = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    world.write(
+        "balcony.toml",
+        &format!(
+            "listen = '127.0.0.1:0'\nlisten-tls = '127.0.0.1:0'\ndata = 'balcony-data'\n[federation]\nenabled = true\nlisten = '{}'\n\
+             ca = 'balcony-data/ca.pem'\n[federation.routes]\n'far.example' = '{}'\n",
+            free_address(),
+            far.local_addr().unwrap()
+        ),
+    );
+    world.serve(&[]).stop();
+    let server = Server::start(world.start(&["serve", "--config", "balcony.toml"]));
+    let connect = ["--as", "romeo@localhost", "--connect", &server.address];
+    let send = world.start_as(PASSWORD, &[&["send"], &connect[..], &["juliet@far.example", "x"]].concat());
+    let _far = far.accept().unwrap();
+    send.signal("INT");
+    send.wait().failed(1, &["interrupted: the message may or may not have arrived"]);
+    // Before it has said anything there is nothing to be unsure of.
+    let mute = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = mute.local_addr().unwrap().to_string();
+    let send = world.start_as(
+        PASSWORD,
+        &["send", "--as", "romeo@localhost", "--connect", &address, "juliet@localhost", "x"],
+    );
+    let _mute = mute.accept().unwrap();
+    send.signal("TERM");
+    let ended = send.wait();
+    ended.failed(1, &["interrupted"]);
+    assert!(!ended.stderr.contains("may"), "{ended:?}");
+}

@@ -166,6 +166,10 @@ fn nothing_comes_from_the_blocked() {
     let phone = people.listen("juliet@localhost/phone", &[]);
     let send = |from: &str, to: &str, text: &str| people.world.send(&people.server, from, to, text, &[]);
     assert!(people.run("roster", "juliet", &["blocked"]).stderr.contains("nobody is blocked"));
+    // Oneself, and one's own devices, one can't block.
+    for own in ["juliet@localhost", "Juliet@localhost/phone"] {
+        people.run("roster", "juliet", &["block", own]).failed(1, &["is this account itself"]);
+    }
     people.roster("juliet", &["block", "tybalt@localhost"]);
     assert_eq!(people.roster("juliet", &["blocked"]), "tybalt@localhost\n");
     send("juliet@localhost", "tybalt@localhost", "hi").failed(1, &["came back: not-acceptable"]);
