@@ -138,19 +138,7 @@ impl ClientMachine {
     #[must_use]
     pub fn new(config: ClientConfig, seed: &Seed, now: Instant) -> Self {
         let mut random = seed.random();
-        let connection = ClientConnection::new(Arc::new(config.stream.clone()), random.seed(), now);
-        #[cfg(feature = "tls")]
-        let connection = match &config.tls {
-            Some(tls) => connection.with_tls(tls.clone(), config.server_name()),
-            None => connection,
-        };
-        #[cfg(feature = "websocket")]
-        let connection = match &config.websocket {
-            Some(url) => {
-                connection.with_websocket(url, &random.seed(), config.stream.limits.after_auth.bytes)
-            }
-            None => connection,
-        };
+        let connection = config.connection(&mut random, now);
         ClientMachine {
             connection: Box::new(connection),
             requests: Requests::new(random.token(8)),

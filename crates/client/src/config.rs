@@ -4,10 +4,12 @@
 //! What depends on the place that it connects to is set by `ClientConfig::for_endpoint`, in `endpoint.rs`.
 
 use alloc::string::String;
+use alloc::sync::Arc;
 use core::time::Duration;
 
+use balcony_connection::ClientConnection;
 use balcony_jid::BareJid;
-use balcony_machine::Secret;
+use balcony_machine::{Instant, Random, Secret};
 use balcony_stream::AckPolicy;
 use balcony_stream::client::ClientStreamConfig;
 
@@ -52,6 +54,24 @@ impl ClientConfig {
     pub fn with_tls(mut self, tls: balcony_tls::TlsTrust) -> Self {
         self.tls = Some(tls);
         self
+    }
+
+    /// A connection that is configured like this, on which nothing has happened yet: below a [`ClientMachine`](crate::ClientMachine), or for
+    /// those who want no more of a server than what comes before a login. `now` begins the time allowed for negotiation.
+    #[must_use]
+    pub fn connection(&self, random: &mut Random, now: Instant) -> ClientConnection {
+        let connection = ClientConnection::new(Arc::new(self.stream.clone()), random.seed(), now);
+        #[cfg(feature = "tls")]
+        let connection = match &self.tls {
+            Some(tls) => connection.with_tls(tls.clone(), self.server_name()),
+            None => connection,
+        };
+        #[cfg(feature = "websocket")]
+        let connection = match &self.websocket {
+            Some(url) => connection.with_websocket(url, &random.seed(), self.stream.limits.after_auth.bytes),
+            None => connection,
+        };
+        connection
     }
 
     /// For a client of an [`Agent`](crate::Agent): its extensions answer requests, or its owner does, and nobody else.

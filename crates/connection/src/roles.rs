@@ -64,6 +64,23 @@ impl Connection<Client> {
         self.stream.offered()
     }
 
+    /// Whether all that there is before a login has been seen; see [`ClientStream::has_looked`].
+    #[cfg(feature = "look")]
+    #[must_use]
+    pub fn has_looked(&self) -> bool {
+        self.stream.has_looked()
+    }
+
+    /// Sends a request that needs no login; see [`ClientStream::request_before_login`].
+    ///
+    /// # Errors
+    ///
+    /// As for [`ClientStream::request_before_login`].
+    #[cfg(feature = "look")]
+    pub fn request_before_login(&mut self, request: &balcony_stanza::Stanza) -> Result<(), ApiMisuse> {
+        self.stream.request_before_login(request, &mut self.output)
+    }
+
     /// Goes on with a session; see [`ClientStream::resume`].
     ///
     /// # Errors

@@ -66,7 +66,8 @@ pub struct ClientStreamConfig {
     /// How much channel binding matters.
     pub channel_binding: ChannelBinding,
     /// Whether the stream only looks: it gets as far as the features under what [`tls`](Self::tls) demands, keeps them for
-    /// [`Stream::offered`](crate::Stream::offered), and does nothing more until it is closed.
+    /// [`Stream::offered`](crate::Stream::offered), and does nothing more until it is closed, but for
+    /// [requests](crate::Stream::request_before_login) of its owner.
     #[cfg(feature = "look")]
     pub look: bool,
     /// The language of the texts that this client sends (RFC 5646).

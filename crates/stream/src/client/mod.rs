@@ -93,6 +93,9 @@ pub struct Client {
     /// What it has announced last, on a stream that looks.
     #[cfg(feature = "look")]
     offered: Option<Box<crate::Offered>>,
+    /// Nothing more is to be negotiated before a login, on a stream that looks.
+    #[cfg(feature = "look")]
+    has_looked: bool,
 }
 
 /// A client's stream to its server.
@@ -145,6 +148,33 @@ impl Stream<Client> {
         self.side.offered.as_deref()
     }
 
+    /// Sends a request that a server takes before a login, such as the registration of an account (XEP-0077 section 3.1), on a stream that
+    /// [looks](ClientStreamConfig::look) and has [seen](Self::offered) all features. What the server says to it comes as [`ClientEvent::Stanza`];
+    /// which of these is the answer is for the caller to see, by its id.
+    ///
+    /// # Errors
+    ///
+    /// [`ApiMisuse::NotOpen`] at any other time.
+    #[cfg(feature = "look")]
+    pub fn request_before_login(
+        &mut self,
+        request: &balcony_stanza::Stanza,
+        out: &mut Vec<u8>,
+    ) -> Result<(), balcony_machine::ApiMisuse> {
+        if !self.side.has_looked || self.common.phase() != Phase::Negotiate {
+            return Err(balcony_machine::ApiMisuse::NotOpen);
+        }
+        self.common.framing.stanza(request, out);
+        Ok(())
+    }
+
+    /// Whether a stream that looks has seen all that there is to see before a login: under TLS, where there is to be TLS.
+    #[cfg(feature = "look")]
+    #[must_use]
+    pub fn has_looked(&self) -> bool {
+        self.side.has_looked
+    }
+
     /// The URI that the server has closed the stream for, to be used instead (RFC 7395 section 3.6.1). One that would be less
     /// protected than this stream is left out, so what is here may be followed; the server there has to be checked as this
     /// one was.
@@ -177,6 +207,8 @@ impl Client {
             redirect: None,
             #[cfg(feature = "look")]
             offered: None,
+            #[cfg(feature = "look")]
+            has_looked: false,
         }
     }
 }
@@ -283,6 +315,11 @@ impl Side for Client {
             #[cfg(feature = "upgrade")]
             (Phase::Tasks, ns::SASL2, _) => self.task(common, now, out),
             (Phase::Bind, ns::CLIENT, "iq") => self.bound(common, now, out),
+            #[cfg(feature = "look")]
+            (Phase::Negotiate, ns::CLIENT, "iq") if self.has_looked => {
+                let answer = Stanza::from_reader(&common.reader).and_then(Result::ok);
+                Ok(answer.map(|answer| ClientEvent::Stanza(Box::new(answer))))
+            }
             // Stanzas have no business here yet; one that comes early is ignored, as it could be the server's greeting.
             (_, ns::CLIENT, _) => Ok(None),
             _ => {
@@ -390,6 +427,7 @@ impl Client {
         }
         #[cfg(feature = "look")]
         if self.config.look {
+            self.has_looked = true;
             return Ok(None);
         }
         let features = common.reader.element();
