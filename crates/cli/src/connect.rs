@@ -8,7 +8,7 @@ use balcony_jid::{BareJid, Jid};
 use balcony_stanza::StreamCondition;
 use balcony_stream::TlsPolicy;
 use balcony_stream::client::Management;
-use balcony_tls::{TlsTrust, TlsTrustBuilder};
+use balcony_tls::{Refusal, TlsTrust, TlsTrustBuilder};
 use balcony_tokio::ConnectedClient;
 use tokio::runtime::Runtime;
 
@@ -61,6 +61,11 @@ impl Connector {
         Ok(Connector { config, endpoint, authority })
     }
 
+    /// Where the server is.
+    pub(crate) fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
+    }
+
     /// Connects; the client is online then.
     pub(crate) async fn connect(&self) -> Result<ConnectedClient, ConnectError> {
         ConnectedClient::connect(self.config.clone(), self.endpoint.clone()).await
@@ -74,8 +79,15 @@ impl Connector {
         };
         let authority = self.authority.as_ref().map(|path| format!(" (--ca {} trusts it)", path.display()));
         let hint = match error {
-            ConnectError::Stream { error: Error::Tls(balcony_tls::Error::Certificate { .. }), .. } => {
-                authority.as_deref().unwrap_or(" (--ca FILE trusts it)")
+            ConnectError::Stream {
+                error: Error::Tls(balcony_tls::Error::Certificate { refusal, .. }),
+                ..
+            } if !is_of_somebody_else(refusal) => authority.as_deref().unwrap_or(" (--ca FILE trusts it)"),
+            ConnectError::Stream { error: Error::Stream(balcony_stream::Error::NoTls), .. } => {
+                " (--allow-plaintext goes on without, which is safe on this machine only)"
+            }
+            ConnectError::Stream { error: Error::WebSocket(_), .. } => {
+                " (the URL is wrong, or the server has none; that of Balcony ends with /xmpp-websocket)"
             }
             ConnectError::Stream { error: Error::Stream(balcony_stream::Error::ChannelBinding), .. } => {
                 " (--channel-binding off)"
@@ -92,6 +104,11 @@ impl Connector {
         };
         Failure::new(format!("{error}{hint}"))
     }
+}
+
+/// Whether trust in who has signed a certificate makes no difference.
+fn is_of_somebody_else(refusal: &Refusal) -> bool {
+    matches!(refusal, Refusal::WrongName(_) | Refusal::Expired | Refusal::NotYetValid)
 }
 
 /// Whether somebody was there who may well speak something else than XMPP.

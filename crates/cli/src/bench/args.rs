@@ -1,10 +1,10 @@
 //! What can be typed after `balcony bench`. The texts here are the help.
 
+use balcony_jid::{BareJid, Jid};
 use balcony_sasl::Mechanism;
 use clap::Subcommand;
 
 use crate::args::ConnectArgs;
-use crate::values::Domain;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -12,18 +12,19 @@ Examples, with a server on this machine and its process id in $PID:
   balcony bench chat --pairs 20 --window 16 --size 100 --pid $PID
   balcony bench chat --window 1 --connect 127.0.0.1:5222 --plain
       one message at a time, without TLS
-  balcony bench logins --domain example.org --connect 10.0.0.7:5222 --register --insecure
+  balcony bench logins --as bench@example.org --connect 10.0.0.7:5222 --register --insecure
+  balcony bench chat --connect ws://127.0.0.1:5280/xmpp-websocket --plain
 
-The accounts are PREFIX0, PREFIX1 and so on, all with the same password; each load says how many it needs. --register creates those that \
+With --as bench@localhost, which is the default, the accounts are bench0@localhost, bench1@localhost and so on, all with the same password; each load says how many it needs. --register creates those that \
 are missing, where the server lets strangers do that (XEP-0077). For a server of this program, with BALCONY_PASSWORD set, these two lines do:
   for i in $(seq 0 999); do echo \"bench$i,$BALCONY_PASSWORD\"; done > accounts.csv
   balcony user import accounts.csv
 
 Every message is checked: whether it arrives at whom it was sent to, once, in order, and as it was sent. It is for servers that are yours. One that is \
-not on this machine or in a private network is refused without --yes-this-is-mine.
+not on this machine or in a private network is refused without --yes-this-is-mine. A server that dies meanwhile is told, with what was measured by then.
 
-Exit status: 0 all that was sent arrived as it should, 1 something did not, or nothing could be measured, 2 not understood. Ctrl-C ends it early, with \
-what was measured by then; a second one at once.")]
+Exit status: 0 all that was sent arrived as it should, 1 something did not, the server was lost, or nothing could be measured, 2 not understood. Ctrl-C or \
+SIGTERM ends it early, with what was measured by then; a second one at once.")]
 pub(crate) struct BenchArgs {
     #[command(flatten)]
     pub(crate) common: Common,
@@ -36,16 +37,13 @@ pub(crate) struct BenchArgs {
 /// What all loads have in common.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Common {
-    /// The domain of the accounts; without --connect also the host to connect to
-    #[arg(long, global = true, value_name = "DOMAIN", default_value = "localhost")]
-    pub(crate) domain: Domain,
-    /// What the names of the accounts begin with; a number follows, from 0
-    #[arg(long, global = true, value_name = "PREFIX", default_value = "bench")]
-    pub(crate) accounts: String,
+    /// What the accounts are called; a number follows the name, from 0. Without --connect the domain is also the host to connect to
+    #[arg(long = "as", global = true, value_name = "JID", default_value = "bench@localhost", value_parser = accounts)]
+    pub(crate) accounts: BareJid,
     /// Create accounts that are missing from outside, in-band (XEP-0077)
     #[arg(long, global = true)]
     pub(crate) register: bool,
-    /// Use no TLS, also where the server has it
+    /// Use no TLS, also where the server has it. It has to let clients in without, which Balcony does with --allow-plaintext
     #[arg(long, global = true, conflicts_with_all = ["direct_tls", "allow_plaintext"])]
     pub(crate) plain: bool,
     /// Log in by this mechanism only, such as SCRAM-SHA-1, in the way of RFC 6120 that all servers know
@@ -151,6 +149,14 @@ pub(crate) enum Load {
     },
 }
 
+fn accounts(text: &str) -> Result<BareJid, String> {
+    match Jid::parse(text) {
+        Ok(jid) if jid.localpart().is_some() && jid.resourcepart().is_none() => Ok(jid.into_bare()),
+        Ok(_) => Err("an account without resource is wanted, such as bench@localhost".into()),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
 fn mechanism(name: &str) -> Result<Mechanism, String> {
     let all = Mechanism::all();
     all.iter().find(|mechanism| mechanism.name().eq_ignore_ascii_case(name)).copied().ok_or_else(|| {
@@ -162,6 +168,14 @@ fn mechanism(name: &str) -> Result<Mechanism, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn accounts_have_a_name_and_a_domain() {
+        assert_eq!(accounts("bench@example.org").unwrap().as_str(), "bench@example.org");
+        for wrong in ["example.org", "bench@example.org/x"] {
+            assert!(accounts(wrong).unwrap_err().contains("such as bench@localhost"), "{wrong}");
+        }
+    }
 
     #[test]
     fn a_mechanism_is_found_by_its_name() {

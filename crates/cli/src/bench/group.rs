@@ -17,6 +17,10 @@ use super::world::World;
 
 /// How long what is on its way may take when nothing more is sent. What has not come by then is missing.
 const DRAIN: Duration = Duration::from_secs(10);
+/// The same where somebody waits for the end.
+const DRAIN_SOON: Duration = Duration::from_secs(3);
+/// How long closing all of the streams may take.
+const CLOSING: Duration = Duration::from_secs(1);
 
 /// How something is said.
 #[derive(Clone, Debug)]
@@ -106,9 +110,10 @@ impl Group {
             let example = || format!("{} from {}, of {}", link.jid, self.links[0].jid, self.sent);
             self.world.meter.wrong(Wrong::Missing, lane.lacks(self.sent), example);
         }
+        let end = Instant::now() + CLOSING;
         for link in self.links {
             // Nothing depends on how it ends.
-            let _ = tokio::time::timeout(Duration::from_secs(1), link.close()).await;
+            let _ = tokio::time::timeout_at(end, link.close()).await;
         }
     }
 
@@ -122,7 +127,7 @@ impl Group {
         loop {
             self.take_all()?;
             if self.world.is_stopped() {
-                let end = *end.get_or_insert_with(|| Instant::now() + DRAIN);
+                let end = *end.get_or_insert_with(|| Instant::now() + self.drain());
                 if self.reached() == self.sent || Instant::now() >= end {
                     return Ok(());
                 }
@@ -137,6 +142,11 @@ impl Group {
             };
             self.exchange(due).await?;
         }
+    }
+
+    /// How long what is on its way may take.
+    fn drain(&self) -> Duration {
+        if self.world.is_interrupted() { DRAIN_SOON } else { DRAIN }
     }
 
     fn has_room(&self) -> bool {
@@ -217,7 +227,7 @@ impl Group {
 
     /// Makes sure that nothing more comes: what a server delivers before it answers a ping has come then.
     async fn settle(&mut self) -> Result<()> {
-        let end = Instant::now() + DRAIN;
+        let end = Instant::now() + self.drain();
         for place in 0..self.links.len() {
             let ping = self.links[place].ping()?;
             loop {

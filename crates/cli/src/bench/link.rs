@@ -9,7 +9,7 @@ use std::io::ErrorKind;
 use std::rc::Rc;
 
 use balcony_client::{
-    ClientConfig, ClientMachine, MachineEvent, Pump, PumpError, RequestId, RequestKind, Step,
+    ClientConfig, ClientMachine, ConnectError, MachineEvent, Pump, PumpError, RequestId, RequestKind, Step,
 };
 use balcony_jid::FullJid;
 use balcony_machine::Instant;
@@ -56,39 +56,49 @@ impl Link {
     }
 
     pub(crate) async fn open_with(world: &Rc<World>, config: ClientConfig) -> Result<Link> {
-        let open = Link::negotiate(world, config);
+        let open = async {
+            let socket = world.connect().await.map_err(|error| world.explain(&error))?;
+            Link::login(world, socket, config).await.map_err(|error| world.explain(&error))
+        };
         timeout(PATIENCE, open).await.unwrap_or_else(|_| Err("a login takes more than a minute".into()))
     }
 
-    async fn negotiate(world: &Rc<World>, config: ClientConfig) -> Result<Link> {
+    /// Logs in and binds, on a socket that is connected.
+    pub(crate) async fn login(
+        world: &Rc<World>,
+        socket: TcpStream,
+        config: ClientConfig,
+    ) -> core::result::Result<Link, ConnectError> {
+        let broken = |reason: String| ConnectError::Broken(reason);
         let account = config.stream.account.clone();
-        let nobody = account.with_resource("-").map_err(|error| error.to_string())?;
-        let socket = TcpStream::connect(world.address)
-            .await
-            .map_err(|error| format!("cannot connect to {}: {}", world.address, reason(&error)))?;
-        socket.set_nodelay(true).map_err(|error| reason(&error))?;
-        let now = Instant::from_elapsed(world.start.elapsed());
+        let nobody = account.with_resource("-").map_err(|error| broken(error.to_string()))?;
+        let now = world.now();
         let pump = Pump::new(ClientMachine::new(config, &world.seed(), now));
         let mut link = Link { world: world.clone(), socket, pump, timer: None, jid: nobody };
         loop {
-            match link.step()? {
-                Some(MachineEvent::Online(jid)) if jid.to_bare() == account => {
+            let step = link.pump.step(link.now()).map_err(|error| link.pump.connect_error(error))?;
+            match step {
+                Step::Event(MachineEvent::Online(jid)) if jid.to_bare() == account => {
+                    world.is_online(link.pump.client().tls());
                     link.jid = jid;
                     return Ok(link);
                 }
-                Some(MachineEvent::Online(jid)) => return Err(format!("{account} was bound as {jid}")),
-                Some(MachineEvent::Ask(ticket, ask)) => {
+                Step::Event(MachineEvent::Online(jid)) => {
+                    return Err(broken(format!("{account} was bound as {jid}")));
+                }
+                Step::Event(MachineEvent::Ask(ticket, ask)) => {
                     let answer = world.answer(ask).await;
                     link.pump.answer(ticket, answer);
                 }
-                Some(_) => {}
-                None => link.exchange().await?,
+                Step::Event(_) => {}
+                Step::Wait => poll_fn(|cx| link.poll_io(cx)).await.map_err(|error| broken(reason(&error)))?,
+                Step::Closed => return Err(broken("the server has closed the stream".into())),
             }
         }
     }
 
     fn now(&self) -> Instant {
-        Instant::from_elapsed(self.world.start.elapsed())
+        self.world.now()
     }
 
     /// The next thing that has happened; `None`: nothing without [`exchange`](Link::exchange).
@@ -132,7 +142,10 @@ impl Link {
 
     /// The same, to be polled with others.
     pub(crate) fn poll_exchange(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
-        let broken = |error: std::io::Error| format!("the connection broke down: {}", reason(&error));
+        self.poll_io(cx).map_err(|error| format!("the connection broke down: {}", reason(&error)))
+    }
+
+    fn poll_io(&mut self, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
         let mut is_done = false;
         while !self.pump.output().is_empty() {
             match self.socket.try_write(self.pump.output()) {
@@ -142,12 +155,12 @@ impl Link {
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
                     match self.socket.poll_write_ready(cx) {
-                        Poll::Ready(ready) => ready.map_err(broken)?,
+                        Poll::Ready(ready) => ready?,
                         Poll::Pending => break,
                     }
                 }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) => return Poll::Ready(Err(broken(error))),
+                Err(error) => return Poll::Ready(Err(error)),
             }
         }
         loop {
@@ -163,12 +176,12 @@ impl Link {
                 Ok(_) => return Poll::Ready(Ok(())),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
                     match self.socket.poll_read_ready(cx) {
-                        Poll::Ready(ready) => ready.map_err(broken)?,
+                        Poll::Ready(ready) => ready?,
                         Poll::Pending => break,
                     }
                 }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) => return Poll::Ready(Err(broken(error))),
+                Err(error) => return Poll::Ready(Err(error)),
             }
         }
         if is_done {

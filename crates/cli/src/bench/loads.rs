@@ -78,9 +78,11 @@ pub(crate) async fn fan_out(
         let last = members.len() - 1;
         for (place, link) in members.iter_mut().enumerate() {
             let priority = if place == last { -1 } else { 0 };
-            online(link, &Presence::available().priority(priority).to_stanza())
-                .await
-                .map_err(Failure::new)?;
+            let presence = Presence::available().priority(priority).to_stanza();
+            let Some(online) = world.unless_stopped(online(link, &presence)).await else {
+                return Ok(Told { settings, ..Told::default() });
+            };
+            online.map_err(Failure::new)?;
         }
         let words = Words::Message(MessageType::Headline, Jid::from(members[last].jid.to_bare()));
         all.push(Group::new(
@@ -199,7 +201,7 @@ async fn run(
     for group in groups {
         tasks.spawn_local(group.run());
     }
-    let stretch = world.run(&mut tasks).await?;
+    let stretch = world.run(&mut tasks).await;
     let mut told = Told { settings, seconds: stretch.wall.as_secs_f64(), ..Told::default() };
     let count = world.meter.count.get();
     if count > 0 {

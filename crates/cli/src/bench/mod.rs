@@ -28,8 +28,9 @@ use crate::connect::runtime;
 use crate::failure::Failure;
 use crate::open_files;
 use crate::output::note;
+use crate::stop::Stop;
 
-/// Of a program that Ctrl-C has ended, as shells tell it.
+/// Of a program that a signal has ended, as shells tell it.
 const INTERRUPTED: i32 = 130;
 
 pub(crate) fn run(args: BenchArgs) -> Result<(), Failure> {
@@ -37,7 +38,7 @@ pub(crate) fn run(args: BenchArgs) -> Result<(), Failure> {
     local.block_on(&runtime()?, async {
         let world = World::new(&args.common, &args.connect).await?;
         open_files::make_room(connections(&args.load));
-        tokio::task::spawn_local(interrupts(world.clone()));
+        tokio::task::spawn_local(interrupts(world.clone(), Stop::new()?));
         if args.common.register && register::all(&world, accounts(&args.load)).await?.is_none() {
             return Err(Failure::new("ended before anything was measured"));
         }
@@ -59,15 +60,13 @@ pub(crate) fn run(args: BenchArgs) -> Result<(), Failure> {
     })
 }
 
-/// The first Ctrl-C ends what runs, the second one the program.
-async fn interrupts(world: Rc<World>) {
-    if tokio::signal::ctrl_c().await.is_ok() {
-        note("ending, with what was measured so far; again to exit at once");
-        world.interrupt();
-        if tokio::signal::ctrl_c().await.is_ok() {
-            std::process::exit(INTERRUPTED);
-        }
-    }
+/// The first Ctrl-C, or SIGTERM, ends what runs, the second one the program.
+async fn interrupts(world: Rc<World>, mut stop: Stop) {
+    stop.asked().await;
+    note("ending, with what was measured so far; again to exit at once");
+    world.interrupt();
+    stop.asked().await;
+    std::process::exit(INTERRUPTED);
 }
 
 /// How many accounts a load needs.

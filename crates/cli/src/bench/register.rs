@@ -3,9 +3,12 @@
 use core::time::Duration;
 use std::rc::Rc;
 
+use balcony_client::ConnectError;
+use balcony_connection::ClientConnection;
 use balcony_jid::BareJid;
+use balcony_machine::Progress;
 use balcony_stanza::{ErrorCondition, IqType, Kind, Stanza, StanzaError};
-use balcony_tls::{Session, Status};
+use balcony_stream::client::ClientEvent;
 use balcony_xep::register::{Field, Fields, Request};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -16,13 +19,13 @@ use crate::failure::{Failure, reason};
 
 /// How long the server may take for one account.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// More than a server says before the answer.
-const MOST: usize = 65_536;
-
-type Result<T> = core::result::Result<T, String>;
+/// Bytes read at once.
+const CHUNK: usize = 16_384;
+/// The name of the request.
+const ID: &str = "register";
 
 /// Creates so many accounts; those that exist stay as they are. `None`: it is to stop.
-pub(crate) async fn all(world: &Rc<World>, count: u32) -> core::result::Result<Option<()>, Failure> {
+pub(crate) async fn all(world: &Rc<World>, count: u32) -> Result<Option<()>, Failure> {
     let bar = progress(u64::from(count), "registering");
     for number in 0..count {
         let account = world.account(number)?;
@@ -36,140 +39,98 @@ pub(crate) async fn all(world: &Rc<World>, count: u32) -> core::result::Result<O
     Ok(Some(()))
 }
 
-/// A stream in the clear or in TLS, on which what comes is looked for in the text.
-struct Raw {
-    socket: TcpStream,
-    tls: Option<Session>,
-    text: Vec<u8>,
-}
-
-async fn register(world: &World, number: u32, account: &BareJid) -> Result<()> {
-    let config = world.config(number, "register").map_err(|failure| failure.to_string())?;
-    let socket = TcpStream::connect(world.address).await.map_err(|error| reason(&error))?;
-    let mut raw = Raw { socket, tls: None, text: Vec::new() };
-    let domain = account.domainpart();
-    let session = || match &config.tls {
-        Some(trust) => Session::client(trust, domain).map_err(|error| error.to_string()),
-        None => Err("no TLS".into()),
-    };
-    if world.tls == "direct" {
-        raw.secure(session()?).await?;
+async fn register(world: &World, number: u32, account: &BareJid) -> Result<(), String> {
+    let mut config = world.config(number, "register").map_err(|failure| failure.to_string())?;
+    config.stream.look = true;
+    let socket = world.connect().await.map_err(|error| world.explain(&error))?;
+    let connection = config.connection(&mut world.seed().random(), world.now());
+    let mut stranger = Stranger { world, connection, socket, input: Vec::new(), out: Vec::new() };
+    while !stranger.connection.has_looked() {
+        stranger.go_on().await?;
     }
-    let header = format!(
-        "<?xml version='1.0'?><stream:stream to='{domain}' version='1.0' xmlns='jabber:client' \
-         xmlns:stream='http://etherx.jabber.org/streams'>"
-    );
-    raw.say(header.as_bytes()).await?;
-    raw.until(&["</stream:features>"]).await?;
-    if world.tls == "starttls" {
-        raw.say(b"<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>").await?;
-        raw.until(&["<proceed", "<failure"]).await?;
-        raw.until(&[">"]).await?;
-        raw.secure(session()?).await?;
-        raw.say(header.as_bytes()).await?;
-        raw.until(&["</stream:features>"]).await?;
-    }
+    let is_offered = stranger.connection.offered().is_some_and(|offered| offered.registration);
     let fields = Fields::new()
         .with(Field::Username, account.localpart().unwrap_or_default())
         .with(Field::Password, config.stream.password.expose());
-    let query = Request::Register(fields).to_element();
-    let mut bytes = Vec::new();
-    Stanza::iq(IqType::Set).id("register").child(query).write(&mut bytes);
-    raw.text.clear();
-    raw.say(&bytes).await?;
-    loop {
-        let Some(answer) = Stanza::parse(raw.text.trim_ascii()) else {
-            raw.more().await?;
-            continue;
-        };
-        if answer.head.kind == Kind::Iq(IqType::Result) {
-            break;
+    let request = Stanza::iq(IqType::Set).id(ID).child(Request::Register(fields).to_element());
+    stranger.connection.request_before_login(&request).map_err(|error| error.to_string())?;
+    let answer = loop {
+        match stranger.go_on().await {
+            Ok(Some(answer)) if answer.head.id.as_deref() == Some(ID) => break answer,
+            Ok(_) => {}
+            Err(reason) if !is_offered => return Err(format!("{reason}{OFF}")),
+            Err(reason) => return Err(reason),
         }
+    };
+    if answer.head.kind != Kind::Iq(IqType::Result) {
         let content = answer.payload.parse().map_err(|error| error.to_string())?;
         match StanzaError::from_payload(content.root()) {
             // It exists: whether its password is the right one is seen when it logs in.
-            Some(error) if error.condition == ErrorCondition::Conflict => break,
-            Some(error) => return Err(format!("the server says {error}")),
+            Some(error) if error.condition == ErrorCondition::Conflict => {}
+            Some(error) if is_offered => return Err(format!("the server refuses: {error}")),
+            Some(error) => return Err(format!("the server refuses: {error}{OFF}")),
             None => return Err("the server answers something else".into()),
         }
     }
+    stranger.connection.close(world.now());
     // The account is there, whether the stream ends in good order or not.
-    let _ = raw.say(b"</stream:stream>").await;
+    let _ = stranger.flush().await;
     Ok(())
 }
 
-impl Raw {
-    async fn secure(&mut self, mut session: Session) -> Result<()> {
-        let (mut out, mut plain) = (Vec::new(), Vec::new());
-        let mut input: Vec<u8> = Vec::new();
-        while session.read(&mut input.as_slice(), &mut plain, &mut out).map_err(|error| error.to_string())?
-            == Status::Handshaking
-        {
-            self.write(&out).await?;
-            out.clear();
-            input = self.read().await?;
-        }
-        self.write(&out).await?;
-        (self.tls, self.text) = (Some(session), plain);
-        Ok(())
-    }
+/// What there is to do about a server that does not say that it registers.
+const OFF: &str = " (it does not let strangers register; Balcony does with --allow-registration. Or create the accounts beforehand, as with \
+                   `balcony user import`, and leave --register out)";
 
-    async fn say(&mut self, bytes: &[u8]) -> Result<()> {
-        let mut out = Vec::new();
-        match &mut self.tls {
-            Some(session) => session.write(bytes, &mut out).map_err(|error| error.to_string())?,
-            None => out.extend_from_slice(bytes),
-        }
-        self.write(&out).await
-    }
+/// A client without an account, on a connection that only looks at what there is before a login.
+struct Stranger<'a> {
+    world: &'a World,
+    connection: ClientConnection,
+    socket: TcpStream,
+    input: Vec<u8>,
+    out: Vec<u8>,
+}
 
-    /// Reads until one of these has come, and forgets all up to its end.
-    async fn until(&mut self, ends: &[&str]) -> Result<()> {
-        loop {
-            let found = ends.iter().find_map(|end| {
-                let place = self.text.windows(end.len()).position(|window| window == end.as_bytes())?;
-                Some(place + end.len())
-            });
-            if let Some(end) = found {
-                self.text.drain(..end);
-                return Ok(());
+impl Stranger<'_> {
+    /// Goes on to what the server says next, or until more has been read.
+    async fn go_on(&mut self) -> Result<Option<Stanza>, String> {
+        let mut input = &*self.input;
+        let progress = self.connection.advance(self.world.now(), &mut input, &mut self.out);
+        let taken = self.input.len() - input.len();
+        self.input.drain(..taken);
+        // Also what it has to say to an end.
+        let flushed = self.flush().await;
+        let failed = |error| self.world.explain(&ConnectError::Stream { error, proven: false });
+        match progress.map_err(failed)? {
+            Progress::Event(ClientEvent::Stanza(stanza)) => return Ok(Some(*stanza)),
+            Progress::Event(_) => return Ok(None),
+            Progress::Closed => return Err("the server has closed the stream".into()),
+            _ if taken > 0 => return Ok(None),
+            _ => {}
+        }
+        flushed?;
+        let mut chunk = [0; CHUNK];
+        match self.socket.read(&mut chunk).await.map_err(|error| broken(&error))? {
+            0 => match self.connection.eof(self.world.now(), &mut self.out) {
+                Err(error) => Err(failed(error)),
+                Ok(_) => Err("the server has closed the connection".into()),
+            },
+            count => {
+                self.input.extend_from_slice(&chunk[..count]);
+                Ok(None)
             }
-            self.more().await?;
         }
     }
 
-    /// Reads something more.
-    async fn more(&mut self) -> Result<()> {
-        if self.text.len() > MOST {
-            return Err("the server says too much".into());
-        }
-        let input = self.read().await?;
-        match &mut self.tls {
-            Some(session) => {
-                let mut out = Vec::new();
-                session
-                    .read(&mut input.as_slice(), &mut self.text, &mut out)
-                    .map_err(|error| error.to_string())?;
-                self.write(&out).await?;
-            }
-            None => self.text.extend_from_slice(&input),
-        }
-        Ok(())
+    async fn flush(&mut self) -> Result<(), String> {
+        // What can't be said shows when it is read on.
+        let _ = self.connection.flush(&mut self.out);
+        let written = self.socket.write_all(&self.out).await;
+        self.out.clear();
+        written.map_err(|error| broken(&error))
     }
+}
 
-    async fn read(&mut self) -> Result<Vec<u8>> {
-        let mut chunk = vec![0; 16_384];
-        match self.socket.read(&mut chunk).await {
-            Ok(0) => Err("the server has closed the connection; it may not let strangers register".into()),
-            Ok(count) => {
-                chunk.truncate(count);
-                Ok(chunk)
-            }
-            Err(error) => Err(reason(&error)),
-        }
-    }
-
-    async fn write(&mut self, bytes: &[u8]) -> Result<()> {
-        self.socket.write_all(bytes).await.map_err(|error| reason(&error))
-    }
+fn broken(error: &std::io::Error) -> String {
+    format!("the connection broke down: {}", reason(error))
 }

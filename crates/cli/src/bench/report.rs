@@ -1,5 +1,6 @@
 //! What was measured: a table for a person, or an object of JSON.
 
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use serde::ser::SerializeMap as _;
@@ -7,28 +8,55 @@ use serde::{Serialize, Serializer};
 
 use super::histogram::Percentiles;
 use super::lane::Wrong;
-use super::world::{Stretch, World};
+use super::world::{Protection, Stretch, World, shortened};
 use crate::failure::Failure;
 use crate::output;
 
+/// A figure: so many of something, or a measure.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[serde(untagged)]
+pub(crate) enum Figure {
+    Count(u64),
+    /// To three decimals.
+    Measure(f64),
+}
+
+impl From<u64> for Figure {
+    fn from(count: u64) -> Self {
+        Figure::Count(count)
+    }
+}
+
+impl From<u32> for Figure {
+    fn from(count: u32) -> Self {
+        Figure::Count(count.into())
+    }
+}
+
+impl From<f64> for Figure {
+    fn from(value: f64) -> Self {
+        Figure::Measure((value * 1e3).round() / 1e3)
+    }
+}
+
 /// Figures by their names, in the order in which they are told. A name ends with the unit where it is no plain count.
 #[derive(Debug, Default)]
-pub(crate) struct Figures(Vec<(String, f64)>);
+pub(crate) struct Figures(Vec<(String, Figure)>);
 
 impl Figures {
-    pub(crate) fn add(&mut self, name: &str, value: f64) {
-        self.0.push((name.into(), value));
+    pub(crate) fn add(&mut self, name: &str, value: impl Into<Figure>) {
+        self.0.push((name.into(), value.into()));
     }
 
-    pub(crate) fn with(mut self, name: &str, value: impl Into<f64>) -> Self {
-        self.add(name, value.into());
+    pub(crate) fn with(mut self, name: &str, value: impl Into<Figure>) -> Self {
+        self.add(name, value);
         self
     }
 
     /// So many of something in a stretch of time: in all, a second of wall time, and a second of the server's CPU.
     pub(crate) fn rates(&mut self, what: &str, count: u64, stretch: &Stretch) {
-        let count = count as f64;
         self.add(what, count);
+        let count = count as f64;
         let wall = stretch.wall.as_secs_f64();
         if wall > 0.0 {
             self.add(&format!("{what}_per_second"), count / wall);
@@ -52,7 +80,7 @@ impl Serialize for Figures {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(Some(self.0.len()))?;
         for (name, value) in &self.0 {
-            map.serialize_entry(name, &rounded(*value))?;
+            map.serialize_entry(name, value)?;
         }
         map.end()
     }
@@ -74,10 +102,58 @@ struct WrongRow {
     examples: Vec<String>,
 }
 
+/// How something has failed, or ended, and how often.
 #[derive(Debug, Serialize)]
-struct FailedRow {
+struct Reason {
     reason: String,
     count: u64,
+}
+
+fn reasons(reasons: BTreeMap<String, u64>) -> Vec<Reason> {
+    let mut rows: Vec<_> = reasons.into_iter().map(|(reason, count)| Reason { reason, count }).collect();
+    // The most frequent first.
+    rows.sort_by_key(|row| u64::MAX - row.count);
+    rows
+}
+
+/// What has become of bad clients of one kind.
+#[derive(Debug, Serialize)]
+pub(crate) struct Bad {
+    kind: &'static str,
+    /// Connections that were tried.
+    tried: u64,
+    /// Those that were not accepted, by reason.
+    refused: Vec<Reason>,
+    /// Those that have ended, by reason.
+    ended: Vec<Reason>,
+    /// Those that had not when time was up.
+    open: u64,
+}
+
+impl Bad {
+    pub(crate) fn new(
+        kind: &'static str,
+        tried: u64,
+        refused: BTreeMap<String, u64>,
+        ended: BTreeMap<String, u64>,
+    ) -> Bad {
+        let over: u64 = refused.values().chain(ended.values()).sum();
+        Bad {
+            kind,
+            tried,
+            refused: reasons(refused),
+            ended: reasons(ended),
+            open: tried.saturating_sub(over),
+        }
+    }
+}
+
+/// How many connections were protected like this.
+#[derive(Debug, Serialize)]
+struct Protected {
+    #[serde(flatten)]
+    protection: Protection,
+    connections: u64,
 }
 
 /// All of it.
@@ -85,17 +161,23 @@ struct FailedRow {
 pub(crate) struct Report {
     load: &'static str,
     server: String,
-    tls: &'static str,
+    /// As it came about, of all who were online.
+    tls: Vec<Protected>,
     /// It was ended early.
     interrupted: bool,
+    /// Seconds after which the server was gone, if it was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    server_lost_after_seconds: Option<Figure>,
     settings: Figures,
-    measured_seconds: f64,
+    measured_seconds: Figure,
     figures: Figures,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    bad_clients: Vec<Bad>,
     latency_ms: Vec<Latency>,
     /// Deliveries that were looked at, also outside of the time that was measured, and were as they should be.
     checked: u64,
     wrong: Vec<WrongRow>,
-    failed: Vec<FailedRow>,
+    failed: Vec<Reason>,
 }
 
 /// What a load tells.
@@ -105,25 +187,28 @@ pub(crate) struct Told {
     pub(crate) seconds: f64,
     pub(crate) figures: Figures,
     pub(crate) latency: Vec<Latency>,
+    pub(crate) bad: Vec<Bad>,
 }
 
 impl Report {
     pub(crate) fn new(load: &'static str, world: &Rc<World>, told: Told) -> Report {
         let meter = &world.meter;
         let wrong = meter.wrong.take().into_iter();
-        let failed = meter.failed.take().into_iter();
+        let tls = world.protection.take().into_iter();
         Report {
             load,
             server: world.address.to_string(),
-            tls: world.tls,
+            tls: tls.map(|(protection, connections)| Protected { protection, connections }).collect(),
             interrupted: world.is_interrupted(),
+            server_lost_after_seconds: world.lost().map(|after| after.as_secs_f64().into()),
             settings: told.settings,
-            measured_seconds: rounded(told.seconds),
+            measured_seconds: told.seconds.into(),
             figures: told.figures,
+            bad_clients: told.bad,
             latency_ms: told.latency,
             checked: meter.good.get(),
             wrong: wrong.map(|(what, (count, examples))| WrongRow { what, count, examples }).collect(),
-            failed: failed.map(|(reason, count)| FailedRow { reason, count }).collect(),
+            failed: reasons(meter.failed.take()),
         }
     }
 
@@ -135,10 +220,15 @@ impl Report {
         }
         let wrong: u64 = self.wrong.iter().map(|row| row.count).sum();
         let failed: u64 = self.failed.iter().map(|row| row.count).sum();
-        match (wrong, failed) {
-            (0, 0) if self.figures.0.is_empty() => Err(Failure::new("nothing was measured")),
-            (0, 0) => Ok(()),
-            (0, _) => Err(Failure::new(format!("connections or logins that failed: {failed}"))),
+        match (self.server_lost_after_seconds, wrong, failed) {
+            (Some(after), ..) => Err(Failure::new(format!(
+                "the server at {} was lost after {} s; what was measured until then is above",
+                self.server,
+                number(after)
+            ))),
+            (_, 0, 0) if self.figures.0.is_empty() => Err(Failure::new("nothing was measured")),
+            (_, 0, 0) => Ok(()),
+            (_, 0, _) => Err(Failure::new(format!("connections or logins that failed: {failed}"))),
             _ => Err(Failure::new(format!("wrong deliveries: {wrong}"))),
         }
     }
@@ -150,15 +240,21 @@ impl Report {
             .iter()
             .map(|(name, value)| format!("{} {}", words(name), number(*value)))
             .collect();
-        let mut lines = vec![format!(
-            "{} at {}, TLS: {}; {}; {:.1} s measured{}",
-            self.load,
-            self.server,
-            self.tls,
-            settings.join(", "),
-            self.measured_seconds,
-            if self.interrupted { ", ended early" } else { "" }
-        )];
+        let early = match (self.server_lost_after_seconds, self.interrupted) {
+            (Some(_), _) => ", until the server was lost",
+            (None, true) => ", ended early",
+            _ => "",
+        };
+        let mut lines = vec![
+            format!(
+                "{} at {}; {}; {} s measured{early}",
+                self.load,
+                self.server,
+                settings.join(", "),
+                number(self.measured_seconds)
+            ),
+            format!("  {:<34} {}", "TLS", self.tls()),
+        ];
         let figures = self.figures.0.iter();
         lines.extend(figures.map(|(name, value)| format!("  {:<34} {:>14}", words(name), number(*value))));
         if !self.latency_ms.is_empty() {
@@ -173,17 +269,59 @@ impl Report {
             lines.push(format!(
                 "  {:<34} {:>14}",
                 "deliveries as they should be",
-                number(self.checked as f64)
+                number(self.checked.into())
             ));
         }
         for WrongRow { what, count, examples } in &self.wrong {
-            lines.push(format!("  WRONG {:<28} {:>14}", what.to_string(), number(*count as f64)));
+            // A server that is gone has done nothing wrong but that.
+            let mark = match (what, self.server_lost_after_seconds) {
+                (Wrong::Missing, Some(_)) => "LOST ",
+                _ => "WRONG",
+            };
+            lines.push(format!("  {mark} {:<28} {:>14}", what.to_string(), number((*count).into())));
             lines.extend(examples.iter().map(|example| format!("        {}", shortened(example))));
         }
-        for FailedRow { reason, count } in &self.failed {
-            lines.push(format!("  FAILED {count} times: {reason}"));
+        for Reason { reason, count } in &self.failed {
+            lines.push(format!("  FAILED {}: {reason}", times(*count)));
+        }
+        for Bad { kind, tried, refused, ended, open } in &self.bad_clients {
+            lines.push(format!("  {kind:<34} {:>14}", number((*tried).into())));
+            let rows = [("not accepted", refused), ("ended", ended)];
+            for (what, Reason { reason, count }) in
+                rows.iter().flat_map(|(what, rows)| rows.iter().map(move |row| (what, row)))
+            {
+                lines.push(format!("    {what} {}: {reason}", times(*count)));
+            }
+            if *open > 0 {
+                lines.push(format!("    still open at the end: {open}"));
+            }
         }
         lines
+    }
+
+    /// How the connections were protected.
+    fn tls(&self) -> String {
+        let rows = self.tls.iter().map(|Protected { protection, connections }| {
+            let Protection { how, protocol, cipher_suite } = protection;
+            let details = match (protocol, cipher_suite) {
+                (Some(protocol), Some(suite)) => format!(" ({protocol}, {suite})"),
+                _ => String::new(),
+            };
+            let of =
+                if self.tls.len() > 1 { format!(" on {connections} connections") } else { String::new() };
+            format!("{how}{details}{of}")
+        });
+        match self.tls.is_empty() {
+            true => "nobody was online".into(),
+            false => rows.collect::<Vec<_>>().join("; "),
+        }
+    }
+}
+
+fn times(count: u64) -> String {
+    match count {
+        1 => "once".into(),
+        count => format!("{} times", number(count.into())),
     }
 }
 
@@ -191,17 +329,15 @@ fn words(name: &str) -> String {
     name.replace('_', " ")
 }
 
-/// To three decimals, for programs.
-fn rounded(value: f64) -> f64 {
-    (value * 1e3).round() / 1e3
-}
-
 /// For people: groups of three digits, and decimals where the number is small.
-fn number(value: f64) -> String {
-    if value.fract() != 0.0 && value.abs() < 100.0 {
-        return format!("{value:.2}");
-    }
-    let digits = format!("{value:.0}");
+fn number(value: Figure) -> String {
+    let digits = match value {
+        Figure::Count(count) => count.to_string(),
+        Figure::Measure(value) if value.fract() != 0.0 && value.abs() < 100.0 => {
+            return format!("{value:.2}");
+        }
+        Figure::Measure(value) => format!("{value:.0}"),
+    };
     let mut grouped = String::new();
     for (place, digit) in digits.chars().enumerate() {
         if place > 0 && (digits.len() - place).is_multiple_of(3) && !grouped.ends_with('-') {
@@ -210,15 +346,6 @@ fn number(value: f64) -> String {
         grouped.push(digit);
     }
     grouped
-}
-
-/// An example for a line.
-fn shortened(text: &str) -> String {
-    const MOST: usize = 300;
-    match text.char_indices().nth(MOST) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text.into(),
-    }
 }
 
 #[cfg(test)]
@@ -230,8 +357,9 @@ mod tests {
         for (value, text) in
             [(0.0, "0"), (12.345, "12.35"), (999.9, "1,000"), (1234567.0, "1,234,567"), (-1000.0, "-1,000")]
         {
-            assert_eq!(number(value), text);
+            assert_eq!(number(value.into()), text);
         }
+        assert_eq!(number(1_234_567_u64.into()), "1,234,567");
     }
 
     #[test]
@@ -246,7 +374,7 @@ mod tests {
         figures.rates("messages", 1000, &stretch);
         assert_eq!(
             serde_json::to_string(&figures).unwrap(),
-            r#"{"messages":1000.0,"messages_per_second":100.0,"messages_per_cpu_second":250.0,"server_cpu_percent":40.0,"load_generator_cpu_percent":50.0}"#
+            r#"{"messages":1000,"messages_per_second":100.0,"messages_per_cpu_second":250.0,"server_cpu_percent":40.0,"load_generator_cpu_percent":50.0}"#
         );
     }
 }

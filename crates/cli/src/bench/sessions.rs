@@ -27,7 +27,8 @@ pub(crate) async fn logins(world: &Rc<World>, users: u32, parallel: u32) -> Resu
     let wanted: Vec<_> = (0..users).map(|account| (account, resource(world, 0))).collect();
     let Some(links) = open_all(world, &wanted).await.map_err(Failure::new)? else { return Ok(told) };
     for link in links {
-        link.close().await.map_err(Failure::new)?;
+        let Some(closed) = world.unless_stopped(link.close()).await else { return Ok(told) };
+        closed.map_err(Failure::new)?;
     }
     let next = Rc::new(Cell::new(0_u32));
     let mut tasks = JoinSet::new();
@@ -54,7 +55,7 @@ pub(crate) async fn logins(world: &Rc<World>, users: u32, parallel: u32) -> Resu
             }
         });
     }
-    let stretch = world.run(&mut tasks).await?;
+    let stretch = world.run(&mut tasks).await;
     told.seconds = stretch.wall.as_secs_f64();
     let count = world.meter.count.get();
     if count > 0 {
@@ -81,16 +82,19 @@ pub(crate) async fn idle(world: &Rc<World>, sessions: u32, resources: u32) -> Re
     if world.unless_stopped(tokio::time::sleep(REST)).await.is_none() {
         return Ok(told);
     }
-    let memory = || world.server.map(|server| server.kib()).transpose();
-    let (before, start) = (memory()?, Instant::now());
+    // Of a server that has ended meanwhile there is none.
+    let memory = || world.server.and_then(|server| server.kib().ok());
+    let (before, start) = (memory(), Instant::now());
     let wanted: Vec<_> = (0..sessions)
         .map(|session| (session / resources, resource(world, 1 + session % resources)))
         .collect();
     let Some(mut links) = open_all(world, &wanted).await.map_err(failed)? else { return Ok(told) };
     for link in &mut links {
-        online(link, &Presence::available().to_stanza()).await.map_err(failed)?;
+        let available = Presence::available().to_stanza();
+        let Some(online) = world.unless_stopped(online(link, &available)).await else { return Ok(told) };
+        online.map_err(failed)?;
     }
-    told.figures.add("sessions", links.len() as f64);
+    told.figures.add("sessions", links.len() as u64);
     told.figures.add("seconds_until_all_were_online", start.elapsed().as_secs_f64());
     let mut tasks = JoinSet::new();
     let left = Rc::new(Cell::new(0_u32));
@@ -116,14 +120,14 @@ pub(crate) async fn idle(world: &Rc<World>, sessions: u32, resources: u32) -> Re
         });
     }
     world.unless_stopped(tokio::time::sleep(REST)).await;
-    let after = memory()?;
-    let stretch = world.measure(world.seconds(), &mut tasks).await?;
+    let after = memory();
+    let stretch = world.measure(world.seconds(), &mut tasks).await;
     world.finish(&mut tasks).await;
     told.seconds = stretch.wall.as_secs_f64();
-    told.figures.add("sessions_that_lived_to_the_end", f64::from(left.get()));
+    told.figures.add("sessions_that_lived_to_the_end", left.get());
     if let (Some(before), Some(after)) = (before, after) {
-        told.figures.add("server_kib_before", before as f64);
-        told.figures.add("server_kib_after", after as f64);
+        told.figures.add("server_kib_before", before);
+        told.figures.add("server_kib_after", after);
         told.figures.add("kib_per_session", (after as f64 - before as f64) / f64::from(sessions));
     }
     if let Some(server) = stretch.server.filter(|_| !stretch.wall.is_zero()) {

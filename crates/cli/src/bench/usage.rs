@@ -28,6 +28,11 @@ impl Process {
         Ok(Duration::from_millis(ticks.saturating_mul(1000 / TICKS)))
     }
 
+    /// Whether it has ended, though its parent may not have looked yet.
+    pub(crate) fn has_ended(self) -> bool {
+        self.read("stat").map_or(true, |stat| is_dead(&stat))
+    }
+
     /// Memory that it has now, in KiB.
     pub(crate) fn kib(self) -> Result<u64, Failure> {
         resident(&self.read("status")?).ok_or_else(|| self.unknown())
@@ -42,6 +47,12 @@ impl Process {
     fn unknown(self) -> Failure {
         Failure::new("--pid: what /proc says of the process cannot be read on this system")
     }
+}
+
+/// The field behind the name.
+fn is_dead(stat: &str) -> bool {
+    let state = stat.rsplit_once(')').and_then(|(_, rest)| rest.trim_start().chars().next());
+    matches!(state, Some('Z' | 'X') | None)
 }
 
 /// The fields 14 and 15 of `stat`; the second one, a name in parentheses, may hold anything.
@@ -64,6 +75,7 @@ mod tests {
     fn a_process_may_be_called_anything() {
         let stat = "17 (a) b (c) S 1 17 17 0 -1 4194560 100 0 0 0 250 50 0 0 20 0 3 0 100 0 0";
         assert_eq!(cpu_ticks(stat), Some(300));
+        assert!(!is_dead(stat) && is_dead(&stat.replace(") S", ") Z")));
         assert_eq!(resident("Name:\tx\nVmRSS:\t   1234 kB\nThreads:\t1\n"), Some(1234));
         assert_eq!((cpu_ticks("17 (a"), resident("VmRSS: much")), (None, None));
     }
@@ -74,6 +86,7 @@ mod tests {
         assert!(Process::OWN.kib().unwrap() > 100);
         let start = Process::OWN.cpu().unwrap();
         while Process::OWN.cpu().unwrap() <= start {}
+        assert!(!Process::OWN.has_ended() && Process(Some(u32::MAX)).has_ended());
         assert!(Process::other(u32::MAX).unwrap_err().to_string().contains("--pid"));
     }
 }

@@ -4,19 +4,23 @@ use core::cell::{Cell, RefCell};
 use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
 use std::collections::{BTreeMap, HashMap};
-use std::io::IsTerminal as _;
+use std::io::{ErrorKind, IsTerminal as _};
 use std::rc::Rc;
 
-use balcony_client::{ClientConfig, Endpoint};
+use balcony_client::srv::Target;
+use balcony_client::{Attempt, ClientConfig, ConnectError, Error};
 use balcony_jid::{BareJid, Jid};
 use balcony_machine::{Random, Seed};
 use balcony_sasl::{Hash, SaltedPassword};
 use balcony_stream::TlsPolicy;
 use balcony_stream::client::{ClientAnswer, ClientAsk, Management};
+use balcony_tls::Established;
 use indicatif::{ProgressBar, ProgressStyle};
+use serde::Serialize;
+use tokio::net::TcpStream;
 use tokio::sync::watch;
-use tokio::task::JoinSet;
-use tokio::time::Instant;
+use tokio::task::{JoinError, JoinSet};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::args::Common;
 use super::histogram::Histogram;
@@ -24,24 +28,35 @@ use super::lane::Wrong;
 use super::usage::Process;
 use crate::args::ConnectArgs;
 use crate::connect::Connector;
-use crate::failure::{Failure, io};
+use crate::failure::{Failure, io, reason};
 use crate::random::random;
 
 /// Examples of what was wrong that are kept of each kind.
 const EXAMPLES: usize = 3;
 /// Salted passwords that are kept.
 const MOST_SALTED: usize = 1_000_000;
+/// How often it is looked whether the server still lives, and what it has used by then.
+const TICK: Duration = Duration::from_millis(100);
+/// How long the server may take to accept a connection that shows that it lives.
+const KNOCK: Duration = Duration::from_secs(2);
+/// How long what has begun may take when nothing more begins, and when somebody waits for the end.
+const ENDING: Duration = Duration::from_secs(30);
+const ENDING_SOON: Duration = Duration::from_secs(8);
 
 /// A run.
 pub(crate) struct World {
     /// Of every connection, but for the account and the resource.
     config: ClientConfig,
+    connector: Connector,
     /// Where the server is.
     pub(crate) address: SocketAddr,
-    /// How TLS is used: `none`, `starttls` or `direct`.
-    pub(crate) tls: &'static str,
-    domain: BareJid,
-    prefix: String,
+    /// The place, as it was named.
+    target: Target,
+    /// How those that were online were protected, and how many there were.
+    pub(crate) protection: RefCell<BTreeMap<Protection, u64>>,
+    /// All of them, with a number behind the name.
+    accounts: BareJid,
+    registers: bool,
     /// The name of this run, in everything that it sends.
     pub(crate) run: String,
     pub(crate) server: Option<Process>,
@@ -52,7 +67,24 @@ pub(crate) struct World {
     salted: RefCell<HashMap<Salting, SaltedPassword>>,
     stop: watch::Sender<bool>,
     interrupted: Cell<bool>,
+    /// How long after the start the server was found to be gone.
+    lost: Cell<Option<Duration>>,
+    /// CPU time of the server, when it was last known.
+    cpu: Cell<Option<Duration>>,
+    /// As many failures as there were when it was last looked whether the server lives.
+    looked: Cell<u64>,
     pub(crate) meter: Meter,
+}
+
+/// How a connection is protected.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub(crate) struct Protection {
+    /// `none`, `starttls`, `direct` or `wss`.
+    pub(crate) how: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) protocol: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) cipher_suite: Option<String>,
 }
 
 /// What a salted password is made of.
@@ -72,6 +104,8 @@ pub(crate) struct Meter {
     pub(crate) wrong: RefCell<BTreeMap<Wrong, (u64, Vec<String>)>>,
     /// Connections and logins that failed, by reason.
     pub(crate) failed: RefCell<BTreeMap<String, u64>>,
+    /// All of these.
+    failures: Cell<u64>,
 }
 
 impl Meter {
@@ -100,10 +134,26 @@ impl Meter {
 
     /// Something failed. There are few reasons, and each is told once.
     pub(crate) fn failed(&self, reason: &str) {
-        let mut failed = self.failed.borrow_mut();
-        if failed.len() < 100 || failed.contains_key(reason) {
-            *failed.entry(reason.into()).or_default() += 1;
-        }
+        self.failures.set(self.failures.get() + 1);
+        tell(&mut self.failed.borrow_mut(), reason);
+    }
+}
+
+/// Counts a reason, in bounds: servers may say anything.
+pub(crate) fn tell(reasons: &mut BTreeMap<String, u64>, reason: &str) {
+    const MOST: usize = 100;
+    let reason = shortened(reason);
+    let reason =
+        if reasons.len() < MOST || reasons.contains_key(&reason) { reason } else { "otherwise".into() };
+    *reasons.entry(reason).or_default() += 1;
+}
+
+/// An example, or a reason, for a line.
+pub(crate) fn shortened(text: &str) -> String {
+    const MOST: usize = 300;
+    match text.char_indices().nth(MOST) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.into(),
     }
 }
 
@@ -119,24 +169,15 @@ pub(crate) struct Stretch {
 impl World {
     /// Finds the server, and makes sure that it may be loaded.
     pub(crate) async fn new(common: &Common, connect: &ConnectArgs) -> Result<Rc<World>, Failure> {
-        let domain = common.domain.0.clone();
-        let account = |number: u32| {
-            BareJid::from_parts(Some(&format!("{}{number}", common.accounts)), domain.domainpart())
-        };
-        let first = account(0)
-            .map_err(|error| Failure::usage(format!("--accounts: `{}`: {error}", common.accounts)))?;
-        let (host, port, direct) = match &connect.connect {
-            None => (
-                domain.domainpart().to_owned(),
-                if connect.direct_tls { 5223 } else { 5222 },
-                connect.direct_tls,
-            ),
-            Some(place) => match place.endpoint(connect.direct_tls) {
-                Some(Endpoint::Address { host, port, direct_tls }) => (host, port, direct_tls),
-                _ => return Err(Failure::usage("--connect: a host and a port is wanted")),
-            },
-        };
-        let address = tokio::net::lookup_host((&*host, port))
+        let connector = Connector::new(&Jid::from(numbered(&common.accounts, 0)?), connect)?;
+        let domain = common.accounts.domainpart();
+        let target = connector.endpoint().target(&common.accounts).unwrap_or_else(|| Target {
+            host: domain.into(),
+            port: 5222,
+            direct_tls: false,
+        });
+        let host = &target.host;
+        let address = tokio::net::lookup_host((&**host, target.port))
             .await
             .map_err(io(format!("cannot find {host}")))?
             // The test and the figures are of one place.
@@ -149,10 +190,12 @@ impl World {
             )));
         }
         let server = common.pid.map(Process::other).transpose()?;
-        let mut config = Connector::new(&Jid::from(first), connect)?.config;
+        let mut config = connector.config.clone();
         config.stream.management = Management::Off;
-        if direct {
-            config.stream.tls = TlsPolicy::Direct;
+        if common.plain && target.direct_tls {
+            return Err(Failure::usage(
+                "--plain: TLS is part of this place; one that begins with ws:// has none",
+            ));
         }
         if common.plain {
             config.stream.tls = TlsPolicy::None;
@@ -161,18 +204,16 @@ impl World {
             config.stream.mechanisms = vec![mechanism];
             config.stream.sasl2 = false;
         }
-        let tls = match (common.plain, direct) {
-            (true, _) => "none",
-            (_, true) => "direct",
-            _ => "starttls",
-        };
+        let config = config.for_endpoint(connector.endpoint(), &target);
         let mut random = random()?;
         Ok(Rc::new(World {
             config,
+            connector,
             address,
-            tls,
-            domain,
-            prefix: common.accounts.clone(),
+            target,
+            protection: RefCell::default(),
+            accounts: common.accounts.clone(),
+            registers: common.register,
             run: random.token(8),
             server,
             seconds: Duration::from_secs(common.seconds),
@@ -182,14 +223,16 @@ impl World {
             salted: RefCell::default(),
             stop: watch::Sender::new(false),
             interrupted: Cell::new(false),
+            lost: Cell::new(None),
+            cpu: Cell::new(None),
+            looked: Cell::new(0),
             meter: Meter::default(),
         }))
     }
 
     /// The account with this number.
     pub(crate) fn account(&self, number: u32) -> Result<BareJid, Failure> {
-        BareJid::from_parts(Some(&format!("{}{number}", self.prefix)), self.domain.domainpart())
-            .map_err(|error| Failure::usage(format!("--accounts: {error}")))
+        numbered(&self.accounts, number)
     }
 
     /// What a client of this account is.
@@ -198,6 +241,68 @@ impl World {
         config.stream.account = self.account(number)?;
         config.stream.resource = Some(resource.into());
         Ok(config)
+    }
+
+    /// Opens a socket to the server.
+    pub(crate) async fn connect(&self) -> Result<TcpStream, ConnectError> {
+        let socket = TcpStream::connect(self.address).await.and_then(|socket| {
+            socket.set_nodelay(true)?;
+            Ok(socket)
+        });
+        socket.map_err(|error| {
+            let Target { host, port, .. } = self.target.clone();
+            ConnectError::Unreachable(vec![Attempt { host, port, reason: reason(&error) }])
+        })
+    }
+
+    /// A client is online, on a connection that is protected like this.
+    pub(crate) fn is_online(&self, tls: Option<&Established>) {
+        let how = match (tls, &self.config.websocket, self.config.stream.tls) {
+            (None, ..) => "none",
+            (_, Some(_), _) => "wss",
+            (_, _, TlsPolicy::Direct) => "direct",
+            _ => "starttls",
+        };
+        let protocol = tls.map(|tls| tls.protocol);
+        let cipher_suite = tls.map(|tls| tls.cipher_suite.clone());
+        *self.protection.borrow_mut().entry(Protection { how, protocol, cipher_suite }).or_default() += 1;
+    }
+
+    /// Why a client did not come online, with what to do about it.
+    pub(crate) fn explain(&self, error: &ConnectError) -> String {
+        let is_refusal = matches!(
+            error,
+            ConnectError::Stream {
+                error: Error::Stream(balcony_stream::Error::Authentication(..))
+                    | Error::Tls(balcony_tls::Error::Certificate { .. }),
+                ..
+            }
+        );
+        if !is_refusal && !self.protection.borrow().is_empty() {
+            // It has worked before: there is nothing to be done about the options.
+            return error.to_string();
+        }
+        let text = self.connector.explain(error).to_string();
+        let hint = match error {
+            ConnectError::Unreachable(_) => " (start the server, or name its place with --connect HOST:PORT)",
+            ConnectError::Stream {
+                error: Error::Stream(balcony_stream::Error::Authentication(..)), ..
+            } if self.registers => {
+                " (an account that exists already keeps its password, which has to be this one)"
+            }
+            ConnectError::Stream {
+                error: Error::Stream(balcony_stream::Error::Authentication(..)), ..
+            } => {
+                " (all accounts need this password; --register creates those that are missing, and so does `balcony user import`)"
+            }
+            _ => "",
+        };
+        format!("{text}{hint}")
+    }
+
+    /// The time, for what is made of machines.
+    pub(crate) fn now(&self) -> balcony_machine::Instant {
+        balcony_machine::Instant::from_elapsed(self.start.elapsed())
     }
 
     pub(crate) fn seed(&self) -> Seed {
@@ -260,31 +365,86 @@ impl World {
         }
     }
 
+    /// How long after the start the server was lost, if it was.
+    pub(crate) fn lost(&self) -> Option<Duration> {
+        self.lost.get()
+    }
+
+    /// How long what has begun may still take.
+    pub(crate) fn ending(&self) -> Duration {
+        match self.is_interrupted() || self.lost.get().is_some() {
+            true => ENDING_SOON,
+            false => ENDING,
+        }
+    }
+
+    /// Looks whether the server is gone: its process has ended, or, after something has failed, nobody listens there any more. Then everything
+    /// ends.
+    async fn look(&self) {
+        if let Some(server) = self.server {
+            self.cpu.set(server.cpu().ok().or(self.cpu.get()));
+        }
+        let failures = self.meter.failures.get();
+        let has_news = self.looked.replace(failures) != failures;
+        if self.lost.get().is_some() {
+            return;
+        }
+        let is_gone = match self.server.is_some_and(Process::has_ended) {
+            true => true,
+            // Of a server that is too busy to accept anything nobody knows.
+            false if has_news => match timeout(KNOCK, TcpStream::connect(self.address)).await {
+                Ok(Err(error)) => is_absence(error.kind()),
+                _ => false,
+            },
+            false => false,
+        };
+        if is_gone {
+            self.lost.set(Some(self.start.elapsed()));
+            self.stop();
+        }
+    }
+
     /// Lets tasks run for as long as was said, then has them stop, and waits for them. What was measured is in the meter.
-    pub(crate) async fn run(&self, tasks: &mut JoinSet<()>) -> Result<Stretch, Failure> {
+    pub(crate) async fn run(&self, tasks: &mut JoinSet<()>) -> Stretch {
         self.pass(self.warm_up, tasks, None).await;
-        let stretch = self.measure(self.seconds, tasks).await?;
+        let stretch = self.measure(self.seconds, tasks).await;
         self.finish(tasks).await;
-        Ok(stretch)
+        stretch
     }
 
     /// Measures while tasks run.
-    pub(crate) async fn measure(&self, time: Duration, tasks: &mut JoinSet<()>) -> Result<Stretch, Failure> {
-        let cpu = || self.server.map(Process::cpu).transpose();
-        let (server, own, start) = (cpu()?, Process::OWN.cpu().ok(), Instant::now());
+    pub(crate) async fn measure(&self, time: Duration, tasks: &mut JoinSet<()>) -> Stretch {
+        self.look().await;
+        let (server, own, start) = (self.cpu.get(), Process::OWN.cpu().ok(), Instant::now());
         self.meter.is_on.set(!self.is_stopped());
         self.pass(time, tasks, Some("measuring")).await;
         self.meter.is_on.set(false);
         let wall = start.elapsed();
+        self.look().await;
         let since = |now: Option<Duration>, before: Option<Duration>| Some(now?.saturating_sub(before?));
-        let server = since(cpu()?, server);
-        Ok(Stretch { wall, server, own: since(Process::OWN.cpu().ok(), own) })
+        let server = since(self.cpu.get(), server);
+        Stretch { wall, server, own: since(Process::OWN.cpu().ok(), own) }
     }
 
-    /// Has tasks stop, and waits for them.
+    /// Has tasks stop, and waits for them, but not for ever.
     pub(crate) async fn finish(&self, tasks: &mut JoinSet<()>) {
         self.stop();
-        while tasks.join_next().await.is_some() {}
+        let end = Instant::now() + self.ending();
+        while let Ok(Some(ended)) = timeout_at(end, tasks.join_next()).await {
+            self.fault(&ended);
+        }
+        for _ in 0..tasks.len() {
+            self.meter.failed("it did not come to its end: the server does not answer");
+        }
+        tasks.shutdown().await;
+        self.look().await;
+    }
+
+    /// A task has ended: if by a fault of this program, that is told.
+    fn fault(&self, ended: &Result<(), JoinError>) {
+        if ended.as_ref().is_err_and(JoinError::is_panic) {
+            self.meter.failed("this program has a fault, see above");
+        }
     }
 
     /// Waits for so long, or until it is to stop or no task is left.
@@ -299,11 +459,14 @@ impl World {
             if left.is_zero() || self.is_stopped() {
                 break;
             }
-            let wait = tokio::time::sleep(left.min(Duration::from_millis(500)));
+            let wait = tokio::time::sleep(left.min(TICK));
             tokio::select! {
                 () = self.stopped() => {}
-                () = wait => {}
-                ended = tasks.join_next() => if ended.is_none() { break },
+                () = wait => self.look().await,
+                ended = tasks.join_next() => match ended {
+                    Some(ended) => self.fault(&ended),
+                    None => break,
+                },
             }
         }
         if let Some(bar) = bar {
@@ -326,6 +489,18 @@ pub(crate) fn progress(total: u64, what: &'static str) -> ProgressBar {
         Ok(style) => bar.with_style(style),
         Err(_) => bar,
     }
+}
+
+/// One of the accounts: the name, with this number behind it.
+fn numbered(accounts: &BareJid, number: u32) -> Result<BareJid, Failure> {
+    let name = format!("{}{number}", accounts.localpart().unwrap_or_default());
+    BareJid::from_parts(Some(&name), accounts.domainpart())
+        .map_err(|error| Failure::usage(format!("--as: `{name}`: {error}")))
+}
+
+/// Whether this error says that there is nobody. Others may be the fault of this machine, such as too many open files.
+fn is_absence(kind: ErrorKind) -> bool {
+    matches!(kind, ErrorKind::ConnectionRefused | ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable)
 }
 
 /// Whether an address is on this machine or in a private network (RFC 1918, RFC 4193), or of the link.

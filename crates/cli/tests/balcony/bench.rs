@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::world::{Ended, PASSWORD, Server, World};
+use crate::world::{Ended, PASSWORD, Process, Server, World, free_address};
 
 /// A server with this many accounts, and what `bench` is told of it.
 fn site(accounts: u32, options: &[&str]) -> (World, Server) {
@@ -32,6 +32,7 @@ fn bench(world: &World, server: &Server, args: &[&str]) -> Ended {
 fn measured(ended: &Ended) -> Value {
     ended.succeeded();
     let report: Value = serde_json::from_str(&ended.stdout).unwrap();
+    assert!(report.get("server_lost_after_seconds").is_none(), "{report}");
     assert_eq!(report["wrong"], Value::Array(vec![]), "{report}");
     assert_eq!(report["failed"], Value::Array(vec![]), "{report}");
     assert_eq!(report["interrupted"], false, "{report}");
@@ -50,6 +51,10 @@ fn pairs_chat_and_every_message_is_checked() {
         let report = measured(&bench(&world, &server, &[&["chat", "--pairs", "3"], more].concat()));
         let messages = figure(&report, "messages");
         assert!(messages > 0.0 && report["checked"].as_f64().unwrap() >= messages, "{report}");
+        // What is counted has no decimals; how it was protected is what came about.
+        assert!(report["figures"]["messages"].is_u64() && report["settings"]["pairs"] == 3, "{report}");
+        let tls = if more.contains(&"--plain") { "none" } else { "starttls" };
+        assert_eq!((&report["tls"][0]["how"], &report["tls"][0]["connections"]), (&tls.into(), &6.into()));
         assert!(figure(&report, "messages_per_second") > 0.0, "{report}");
         let latency = &report["latency_ms"][0];
         assert!(latency["p50"].as_f64().unwrap() <= latency["max"].as_f64().unwrap(), "{report}");
@@ -59,6 +64,33 @@ fn pairs_chat_and_every_message_is_checked() {
         .run_as(PASSWORD, &["bench", "chat", "--pairs", "1", "--connect", &server.address, "--seconds", "1"]);
     table.succeeded();
     assert!(table.stdout.contains("messages per second"), "{table:?}");
+    assert!(table.stdout.contains("starttls (TLSv1.3, "), "{table:?}");
+}
+
+// Where a server has none it is not enough that TLS was not forbidden.
+#[test]
+fn whether_there_is_tls_is_told_as_it_came_about() {
+    let (world, server) = site(2, &["--listen-ws", "127.0.0.1:0", "--listen-wss", "127.0.0.1:0"]);
+    let at = |how: &str| {
+        let find =
+            |line: &String| Some(line.trim().strip_prefix("listening on ")?.strip_suffix(how)?.to_owned());
+        server.greeting.iter().find_map(find).unwrap()
+    };
+    let clear = at(" (WebSocket without TLS, at /xmpp-websocket)");
+    let secured = at(" (WebSocket on TLS, at /xmpp-websocket)").replace("127.0.0.1", "localhost");
+    for (place, more, how) in [
+        (format!("ws://{clear}/xmpp-websocket"), "--allow-plaintext", "none"),
+        (format!("wss://{secured}/xmpp-websocket"), "--allow-plaintext", "wss"),
+        (server.address_tls.clone(), "--direct-tls", "direct"),
+    ] {
+        let args = ["bench", "chat", "--pairs", "1", "--seconds", "1", "--warm-up", "0", "--json"];
+        let report = measured(&world.run_as(PASSWORD, &[&args[..], &[more, "--connect", &place]].concat()));
+        assert_eq!(report["tls"][0]["how"], how, "{report}");
+    }
+    let place = format!("wss://{secured}/xmpp-websocket");
+    world
+        .run_as(PASSWORD, &["bench", "chat", "--plain", "--connect", &place])
+        .failed(2, &["--plain: TLS is part of this place"]);
 }
 
 #[test]
@@ -108,9 +140,22 @@ fn good_clients_are_measured_before_and_in_the_storm() {
     let report = measured(&ended);
     let rows: Vec<_> = report["latency_ms"].as_array().unwrap().iter().map(|row| &row["of"]).collect();
     assert_eq!(rows, ["while it is quiet", "in the storm"], "{report}");
-    for kind in ["wrong_passwords_refused", "garbage_connections", "half_open_connections"] {
-        assert!(figure(&report, kind) > 0.0, "{kind}: {report}");
+    let bad = report["bad_clients"].as_array().unwrap();
+    let kinds: Vec<_> = bad.iter().map(|bad| bad["kind"].as_str().unwrap()).collect();
+    assert_eq!(kinds, ["wrong passwords", "garbage", "half-open", "never reading"], "{report}");
+    for bad in bad {
+        let sum = |what: &str| -> u64 {
+            bad[what].as_array().unwrap().iter().map(|row| row["count"].as_u64().unwrap()).sum()
+        };
+        let tried = bad["tried"].as_u64().unwrap();
+        // Each is told once, and none is forgotten.
+        assert!(tried > 0 && sum("refused") + sum("ended") + bad["open"].as_u64().unwrap() == tried, "{bad}");
     }
+    let reasons = |place: usize| bad[place]["ended"].to_string();
+    assert!(
+        reasons(0).contains("not-authorized") && reasons(1).contains("by the server: not-well-formed"),
+        "{report}"
+    );
 }
 
 #[test]
@@ -122,7 +167,10 @@ fn accounts_that_are_missing_are_registered_and_those_that_exist_stay() {
     assert_eq!(world.run(&["user", "list"]).stdout, "bench0@localhost\nbench1@localhost\n");
     let (world, server) = site(0, &[]);
     let refused = bench(&world, &server, &["chat", "--pairs", "1", "--register", "--plain"]);
-    refused.failed(1, &["--register: bench0@localhost:", "may not let strangers register"]);
+    refused.failed(
+        1,
+        &["--register: bench0@localhost:", "does not let strangers register", "--allow-registration"],
+    );
     assert!(!refused.stderr.contains(PASSWORD), "{refused:?}");
 }
 
@@ -141,25 +189,102 @@ fn what_is_not_near_is_not_loaded() {
 #[test]
 fn accounts_that_cannot_log_in_are_told() {
     let (world, server) = site(1, &[]);
-    bench(&world, &server, &["chat", "--pairs", "1"]).failed(1, &["bench1@localhost", "not-authorized"]);
+    bench(&world, &server, &["chat", "--pairs", "1"])
+        .failed(1, &["bench1@localhost", "not-authorized", "--register creates those that are missing"]);
+    // Nobody can be deaf who is not let in.
+    let (world, server) = site(2, &[]);
+    bench(&world, &server, &["storm", "--pairs", "1"]).failed(1, &["bench2@localhost", "not-authorized"]);
 }
 
+// What is wrong is said with what to do about it.
 #[test]
-fn ctrl_c_ends_it_with_what_was_measured() {
-    let (world, server) = site(2, &[]);
-    let args = ["bench", "chat", "--pairs", "1", "--seconds", "600", "--warm-up", "0", "--json"];
-    let running = world.start_as(PASSWORD, &[&args[..], &["--connect", &server.address]].concat());
+fn a_server_that_is_not_there_or_not_trusted() {
+    let world = World::new();
+    let run = |args: &[&str]| world.run_as(PASSWORD, &[&["bench", "chat"], args].concat());
+    for more in [&[][..], &["--register"]] {
+        run(&[&["--connect", &free_address()], more].concat())
+            .failed(1, &["connection refused", "start the server", "--connect HOST:PORT"]);
+    }
+    let server = world.serve(&[]);
+    std::fs::remove_file(world.path("balcony-data/ca.pem")).unwrap();
+    run(&["--connect", &server.address]).failed(1, &["--ca FILE trusts it"]);
+    run(&["--as", "bench@localhost/x"]).failed(2, &["--as <JID>", "such as bench@localhost"]);
+}
+
+/// Some that run in `bench` against a server, and are at it.
+fn running(world: &World, server: &Server, load: &[&str]) -> Process {
+    let at = ["--seconds", "600", "--warm-up", "0", "--json", "--connect", &server.address];
+    let running = world.start_as(PASSWORD, &[&["bench"], load, &at].concat());
     let start = Instant::now();
     while world.run(&["user", "sessions"]).stdout.lines().count() < 2 {
         assert!(start.elapsed() < Duration::from_secs(60), "nobody logs in");
     }
-    thread::sleep(Duration::from_secs(2));
-    running.signal("INT");
-    let ended = running.wait();
-    assert_eq!(ended.status, Some(0), "{ended:?}");
-    let report: Value = serde_json::from_str(&ended.stdout).unwrap();
-    assert_eq!(report["interrupted"], true, "{report}");
-    assert!(figure(&report, "messages") > 0.0 && report["wrong"] == Value::Array(vec![]), "{report}");
+    thread::sleep(Duration::from_secs(1));
+    running
+}
+
+#[test]
+fn a_server_that_dies_is_told_with_what_was_measured_by_then() {
+    let loads: [(&[&str], &str); 4] = [
+        (&["chat", "--pairs", "2"], "messages"),
+        (&["logins", "--users", "4"], "logins"),
+        (&["fan-out", "--groups", "2", "--resources", "3"], "deliveries"),
+        (&["storm", "--pairs", "1", "--bad", "2"], "messages_while_quiet"),
+    ];
+    for (load, what) in loads {
+        for with_process in [false, true] {
+            let (world, mut server) = site(4, &[]);
+            let pid = server.process.id().to_string();
+            let more = if with_process { &["--pid", &pid][..] } else { &[] };
+            let running = running(&world, &server, &[load, more].concat());
+            server.process.kill();
+            let ended = running.wait();
+            ended.failed(1, &["the server at ", " was lost after ", "measured until then is above"]);
+            let report: Value = serde_json::from_str(&ended.stdout).unwrap();
+            assert!(figure(&report, what) > 0.0, "{report}");
+            let (lost, measured) =
+                (report["server_lost_after_seconds"].as_f64(), report["measured_seconds"].as_f64());
+            assert!(lost.unwrap() > 0.0 && measured.unwrap() < 60.0, "{report}");
+            if with_process && what != "messages_while_quiet" {
+                assert!(figure(&report, &format!("{what}_per_cpu_second")) > 0.0, "{report}");
+            }
+        }
+    }
+}
+
+// One that hangs is no reason to wait longer than somebody does who has asked for the end.
+#[test]
+fn a_server_that_hangs_does_not_keep_it_from_ending() {
+    for load in [&["chat", "--pairs", "2"][..], &["logins", "--users", "4"]] {
+        let (world, server) = site(4, &[]);
+        let running = running(&world, &server, load);
+        server.process.signal("STOP");
+        let start = Instant::now();
+        running.signal("TERM");
+        let ended = running.wait();
+        server.process.signal("CONT");
+        assert!(start.elapsed() < Duration::from_secs(20), "{:?}", start.elapsed());
+        assert_eq!(ended.status, Some(1), "{ended:?}");
+        let report: Value = serde_json::from_str(&ended.stdout).unwrap();
+        assert!(
+            report["interrupted"] == true && !report["failed"].as_array().unwrap().is_empty(),
+            "{report}"
+        );
+    }
+}
+
+#[test]
+fn signals_end_it_with_what_was_measured() {
+    let (world, server) = site(2, &[]);
+    for signal in ["INT", "TERM"] {
+        let running = running(&world, &server, &["chat", "--pairs", "1"]);
+        running.signal(signal);
+        let ended = running.wait();
+        assert_eq!(ended.status, Some(0), "{ended:?}");
+        let report: Value = serde_json::from_str(&ended.stdout).unwrap();
+        assert_eq!(report["interrupted"], true, "{report}");
+        assert!(figure(&report, "messages") > 0.0 && report["wrong"] == Value::Array(vec![]), "{report}");
+    }
 }
 
 /// What somebody between the clients and their server does to the fifth message that comes from it.
