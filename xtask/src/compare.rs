@@ -6,6 +6,7 @@
 #![allow(clippy::disallowed_types, reason = "the bans are for protocol crates; this has files and processes")]
 
 mod page;
+mod plot;
 mod servers;
 
 use std::collections::BTreeMap;
@@ -24,7 +25,7 @@ pub(crate) const HELP: &str = "\
 Builds Balcony for release, and runs it, the newest Prosody and the newest ejabberd (or else Debian's) in turn, three times or --rounds, each under the
 loads of `balcony bench`: chat, logins, idle sessions, headlines, presence. The server is pinned to one processor by `taskset`, the load generator to
 another one. What cannot be had is skipped with the reason. With names (balcony, prosody, ejabberd) only those servers; with --load only loads whose names
-contain the text. --seconds is for each load (10), --sessions how many are idle (1000). --write puts the table into docs/performance.md: on a machine that
+contain the text. --seconds is for each load (10), --sessions how many are idle (1000). --write puts the tables into docs/performance.md, and plots into docs/performance/: on a machine that
 does nothing else.";
 
 /// The processors of the server and of the load generator.
@@ -47,8 +48,8 @@ const fn load(name: &'static str, args: &'static [&'static str], figure: &'stati
 
 const LOADS: &[Load] = &[
     // Memory first, of a server that has just been started.
-    Load { is_weight: true, ..load("KiB an idle session, plain", &["idle", "--plain"], "kib_per_session") },
-    Load { is_weight: true, ..load("KiB an idle session, STARTTLS", &["idle"], "kib_per_session") },
+    Load { is_weight: true, ..load("an idle session, plain", &["idle", "--plain"], "kib_per_session") },
+    Load { is_weight: true, ..load("an idle session, STARTTLS", &["idle"], "kib_per_session") },
     load("chat, 100 B", &["chat", "--size", "100", "--plain"], "messages_per_cpu_second"),
     load("chat, 1 KiB", &["chat", "--size", "1024", "--plain"], "messages_per_cpu_second"),
     load("chat, 10 KiB", &["chat", "--size", "10240", "--plain"], "messages_per_cpu_second"),
@@ -156,6 +157,12 @@ pub(crate) fn main(args: &[String]) -> Result {
     if write {
         let path = root().join("docs/performance.md");
         fs::write(&path, &text).map_err(|error| format!("{}: {error}", path.display()))?;
+        let folder = path.with_extension("");
+        fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+        for (name, plot) in page.plots(&loads) {
+            let path = folder.join(name);
+            fs::write(&path, plot).map_err(|error| format!("{}: {error}", path.display()))?;
+        }
     }
     page.verdict()
 }

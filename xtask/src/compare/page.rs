@@ -6,11 +6,17 @@ use std::fs;
 use std::process::Command;
 
 use super::Load;
+use super::plot::{Group, bars};
 use crate::interop::output;
 use crate::run::Result;
 
 /// A load average from which on the machine does something else, too.
 const BUSY: f64 = 0.5;
+/// Percent from which on the spread of a figure stands beside it.
+const WIDE: f64 = 10.0;
+/// The files with plots, in the folder of the page's name.
+const WORK: &str = "work.svg";
+const MEMORY: &str = "memory.svg";
 
 /// What was measured, and on which machine.
 pub(crate) struct Page {
@@ -85,47 +91,70 @@ impl Page {
         values.get(values.len() / 2).copied()
     }
 
-    /// The widest spread of the rounds of one cell, in percent of its median.
-    fn spread(&self, loads: &[&Load]) -> f64 {
+    /// How far the rounds of one cell are apart, in percent of its median; `None` with one round.
+    fn spread(&self, server: &str, load: &Load) -> Option<f64> {
+        let values = self.values.get(&(server.to_owned(), load.name)).filter(|values| values.len() > 1)?;
+        let (least, most) =
+            values.iter().fold((f64::MAX, f64::MIN), |(a, b), value| (a.min(*value), b.max(*value)));
+        Some((most - least) / self.median(server, load)? * 100.0)
+    }
+
+    /// The widest spread of all cells, and which it is.
+    fn widest(&self, loads: &[&Load]) -> Option<(f64, String)> {
         let cells = loads.iter().flat_map(|load| self.servers.iter().map(move |server| (server, load)));
         let spreads = cells.filter_map(|(server, load)| {
-            let values = self.values.get(&(server.clone(), load.name))?;
-            let (least, most) =
-                values.iter().fold((f64::MAX, f64::MIN), |(a, b), value| (a.min(*value), b.max(*value)));
-            Some((most - least) / self.median(server, load)? * 100.0)
+            Some((self.spread(server, load)?, format!("{server}, {}", load.name)))
         });
-        spreads.fold(0.0, f64::max)
+        spreads.max_by(|a, b| a.0.total_cmp(&b.0))
+    }
+
+    /// In how many times as much Balcony does, or as little it needs, as another server.
+    fn ratio(&self, server: &str, load: &Load) -> Option<f64> {
+        let (ours, theirs) = (self.median(self.servers.first()?, load)?, self.median(server, load)?);
+        let (more, less) = if load.is_weight { (theirs, ours) } else { (ours, theirs) };
+        (less > 0.0).then(|| more / less)
+    }
+
+    /// The files with plots, and what is in each.
+    pub(crate) fn plots(&self, loads: &[&Load]) -> Vec<(&'static str, String)> {
+        let others = self.servers.get(1..).unwrap_or_default();
+        let plot = |is_weight: bool, title: &str| {
+            let loads = loads.iter().filter(|load| load.is_weight == is_weight);
+            let groups: Vec<_> = loads
+                .map(|load| Group {
+                    name: load.name.into(),
+                    values: others.iter().map(|server| self.ratio(server, load)).collect(),
+                })
+                .collect();
+            bars(title, others, &groups)
+        };
+        vec![
+            (WORK, plot(false, "How many times as much CPU time others need for the same work as Balcony")),
+            (MEMORY, plot(true, "How many times as much memory others need for an idle session as Balcony")),
+        ]
     }
 
     pub(crate) fn markdown(&self, loads: &[&Load]) -> String {
         let mut text = String::from(
-            "# Performance\n\n`cargo xtask compare --write` has written this page: Balcony and other servers under the same load, that of \
-             `balcony bench`, which checks every delivery. [`benchmarks.md`](benchmarks.md) tells how it measures.\n\n\
-             Rates are a second of the server's CPU time, in user space and in the kernel; behind the figures of others, in how many times as much Balcony does, \
-             or weighs less.\n\n",
+            "# Performance\n\nBalcony and other servers under the same load, that of `balcony bench`, which checks every delivery. `cargo xtask compare --write` has \
+             written this page; [`benchmarks.md`](benchmarks.md) tells how it measures.\n\n",
         );
-        let (first, others) = match self.servers.split_first() {
-            Some((first, others)) => (Some(first), others),
-            None => (None, &[][..]),
+        let of = |is_weight: bool| -> Vec<&Load> {
+            loads.iter().copied().filter(|load| load.is_weight == is_weight).collect()
         };
-        let _ = writeln!(text, "| | {} |", self.servers.join(" | "));
-        let _ = writeln!(text, "|---|{}", "---|".repeat(self.servers.len()));
-        for load in loads {
-            let ours = first.and_then(|server| self.median(server, load));
-            let _ = write!(text, "| {} | {} |", load.name, ours.map_or("-".into(), number));
-            for server in others {
-                let theirs = self.median(server, load);
-                let ratio = match (ours, theirs) {
-                    (Some(ours), Some(theirs)) if load.is_weight && ours > 0.0 => Some(theirs / ours),
-                    (Some(ours), Some(theirs)) if !load.is_weight && theirs > 0.0 => Some(ours / theirs),
-                    _ => None,
-                };
-                let ratio = ratio.map(|ratio| format!(" ({ratio:.1})")).unwrap_or_default();
-                let _ = write!(text, " {}{ratio} |", theirs.map_or("-".into(), number));
-            }
-            text.push('\n');
-        }
-        text.push('\n');
+        text.push_str(
+            "## Work\n\nMessages, deliveries and logins that a server does in a second of its CPU time, in user space and in the kernel: more is better. `12.0 ×` says \
+             that Balcony does 12 times as much in the same CPU time, or that the other server needs 12 times the CPU time for the same work. Where it is less than \
+             1 the other one is better, and it is **bold**.\n\n",
+        );
+        self.table(&mut text, "in a second of CPU time", &of(false));
+        let _ = writeln!(text, "\n![The ratios of the table as bars](performance/{WORK})\n");
+        text.push_str(
+            "## Memory\n\nWhat the memory of a server grows by for each session that is online and idle, in KiB: less is better. `6.5 ×` says that the other server needs \
+             6.5 times as much.\n\n",
+        );
+        self.table(&mut text, "KiB", &of(true));
+        let _ = writeln!(text, "\n![The ratios of the table as bars](performance/{MEMORY})\n");
         for line in self.skipped.iter().chain(&self.complaints) {
             let _ = writeln!(text, "- {line}");
         }
@@ -144,6 +173,34 @@ impl Page {
         text
     }
 
+    /// A row for each load; for each other server its figure and the ratio, in columns of their own.
+    fn table(&self, text: &mut String, what: &str, loads: &[&Load]) {
+        let heads = self.servers.iter().enumerate();
+        let heads: Vec<_> = heads
+            .map(|(place, server)| if place == 0 { server.clone() } else { format!("{server} | ratio") })
+            .collect();
+        let _ = writeln!(text, "| {what} | {} |", heads.join(" | "));
+        let _ = writeln!(text, "|---|{}", "--:|".repeat((self.servers.len() * 2).saturating_sub(1)));
+        for load in loads {
+            let _ = write!(text, "| {} |", load.name);
+            for (place, server) in self.servers.iter().enumerate() {
+                let spread = self.spread(server, load).filter(|spread| *spread >= WIDE);
+                let spread = spread.map(|spread| format!(" (± {:.0} %)", spread / 2.0)).unwrap_or_default();
+                let figure = self.median(server, load).map_or("-".into(), number);
+                let _ = write!(text, " {figure}{spread} |");
+                if place > 0 {
+                    let ratio = match self.ratio(server, load) {
+                        None => "-".into(),
+                        Some(ratio) if ratio < 1.0 => format!("**{ratio:.1} ×**"),
+                        Some(ratio) => format!("{ratio:.1} ×"),
+                    };
+                    let _ = write!(text, " {ratio} |");
+                }
+            }
+            text.push('\n');
+        }
+    }
+
     fn how(&self, loads: &[&Load]) -> String {
         let date = output(Command::new("date").args(["-u", "+%Y-%m-%d"])).unwrap_or_default();
         let pinned = match self.is_pinned {
@@ -158,13 +215,24 @@ impl Page {
             ),
             _ => String::new(),
         };
+        let rounds = match self.rounds {
+            1 => "One round, so that nothing is known of how much a figure differs from one to the next: differences of some percent say nothing.".into(),
+            rounds => {
+                let widest = self.widest(loads).map(|(spread, which)| {
+                    format!(
+                        " The rounds of one figure are at most {spread:.0} % of it apart ({which}); where it is {WIDE:.0} % or more, `±` says half of it."
+                    )
+                });
+                format!(
+                    "{rounds} rounds, in each of which the servers took turns; the figures are medians.{}",
+                    widest.unwrap_or_default()
+                )
+            }
+        };
         format!(
-            "{date}, {}, {}. Medians of {} rounds, in each of which the servers took turns; the widest spread of one figure is {:.0} % of it. Each load ran for {} s, with \
-             {pinned}; {} sessions were idle.{busy}",
+            "{date}, {}, {}. {rounds} Each load ran for {} s, with {pinned}; {} sessions were idle.{busy}",
             machine(),
             output(Command::new("uname").args(["-sr"])).unwrap_or_default(),
-            self.rounds,
-            self.spread(loads),
             self.seconds,
             self.sessions,
         )
@@ -231,9 +299,19 @@ mod tests {
         page.skip("third", "there is none");
         page.complain("other 2", loads[1].name, "wrong deliveries: 1");
         let text = page.markdown(&loads);
-        assert!(text.contains("| | Balcony 1 | other 2 |\n|---|---|---|\n"), "{text}");
-        assert!(text.contains("| KiB an idle session, plain | 11.0 | 60.0 (5.5) |\n"), "{text}");
-        assert!(text.contains("| chat, 100 B | 110,000 | - |\n"), "{text}");
+        assert!(text.contains("| KiB | Balcony 1 | other 2 | ratio |\n|---|--:|--:|--:|\n"), "{text}");
+        // The rounds of both are far apart.
+        assert!(
+            text.contains("| an idle session, plain | 11.0 (± 9 %) | 60.0 (± 792 %) | 5.5 × |\n"),
+            "{text}"
+        );
+        assert!(text.contains("| chat, 100 B | 110,000 (± 9 %) | - | - |\n"), "{text}");
+        assert!(
+            text.contains("3 rounds, in each of which") && text.contains("at most 1583 % of it apart"),
+            "{text}"
+        );
+        let plots = page.plots(&loads);
+        assert!(plots[1].1.contains(">5.5</text>") && text.contains("(performance/memory.svg)"), "{text}");
         assert!(
             text.contains("- third: SKIP: there is none\n- other 2, chat, 100 B: wrong deliveries: 1\n"),
             "{text}"
@@ -241,6 +319,14 @@ mod tests {
         assert!(!text.contains("busy") && page.verdict().is_ok(), "{text}");
         page.complain("Balcony 1", "chat", "wrong deliveries: 1");
         assert!(page.verdict().is_err());
-        assert!(Page::new("1.50 1 1", true, 1, "1", "1").markdown(&loads).contains("was busy"));
+        let mut page = Page::new("1.50 1 1", true, 1, "1", "1");
+        page.add("Balcony 1", loads[1], Some(1.0));
+        page.add("other 2", loads[1], Some(2.0));
+        let text = page.markdown(&loads);
+        assert!(
+            text.contains("was busy") && text.contains("One round, so that") && !text.contains('±'),
+            "{text}"
+        );
+        assert!(text.contains("| chat, 100 B | 1.0 | 2.0 | **0.5 ×** |\n"), "{text}");
     }
 }
