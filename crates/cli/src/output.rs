@@ -14,7 +14,15 @@ pub(crate) fn say(text: &str) {
 
 /// The same for those who have nothing else to do: without a reader they fail.
 pub(crate) fn print(text: &str) -> Result<(), Failure> {
-    line(std::io::stdout().lock(), text).map_err(io("cannot print"))
+    line(std::io::stdout().lock(), text).map_err(unprinted)
+}
+
+/// What could not be printed is a failure. Nothing is said of a reader who has had enough, such as `head`.
+pub(crate) fn unprinted(error: std::io::Error) -> Failure {
+    match error.kind() {
+        std::io::ErrorKind::BrokenPipe => Failure::new(""),
+        _ => io("cannot print")(error),
+    }
 }
 
 /// Prints a line to stderr: what went wrong, and what else is no result.

@@ -8,7 +8,7 @@ use crate::args::PresenceArgs;
 use crate::connect::{Connector, runtime};
 use crate::failure::Failure;
 use crate::news::state;
-use crate::output::{self, note, say};
+use crate::output::{self, note};
 use crate::session::Session;
 
 /// A resource that is online.
@@ -62,7 +62,7 @@ fn print(session: &Session, json: bool) -> Result<(), Failure> {
             };
             format!("{jid}{who} is {}", state(show, status))
         };
-        say(&line);
+        output::print(&line)?;
     }
     if online.is_empty() {
         note(&format!("nobody is online whom {own} may see"));

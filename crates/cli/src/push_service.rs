@@ -2,7 +2,7 @@
 //! (XEP-0114).
 
 use core::time::Duration;
-use std::io::{Read as _, Write as _};
+use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::TcpStream;
 use std::sync::Arc;
 use std::time::Instant as Clock;
@@ -30,7 +30,13 @@ pub(crate) fn run(args: PushServiceArgs) -> Result<(), Failure> {
     let secret = password::known(args.secret_file.as_deref(), domain.as_str())?;
     let address = args.connect.0;
     let lost = || io(format!("cannot connect to {address}"));
-    let socket = TcpStream::connect(address).map_err(lost())?;
+    let socket = TcpStream::connect(address).map_err(|error| match error.kind() {
+        ErrorKind::ConnectionRefused => Failure::new(format!(
+            "cannot connect to {address}: connection refused (a server listens for components where [components.secrets] of its configuration \
+             has one; --connect says where)"
+        )),
+        _ => lost()(error),
+    })?;
     socket.set_read_timeout(Some(PATIENCE)).map_err(lost())?;
     let config = Arc::new(ComponentInitiatingConfig::new(domain, secret));
     let begin = Clock::now();

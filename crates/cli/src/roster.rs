@@ -68,7 +68,7 @@ async fn list(session: &mut Session, json: bool, requests: bool) -> Result<(), F
             true => output::json(row)?,
             false => row.line(width),
         };
-        say(&line);
+        output::print(&line)?;
     }
     if rows.is_empty() {
         note("there are no contacts yet; `balcony roster add` makes one");
@@ -242,7 +242,7 @@ async fn unblock(session: &mut Session, address: Jid) -> Result<(), Failure> {
 async fn blocked(session: &mut Session) -> Result<(), Failure> {
     let jids = block_list(session).await?;
     for jid in &jids {
-        say(jid);
+        output::print(jid)?;
     }
     if jids.is_empty() {
         note("nobody is blocked");

@@ -28,6 +28,9 @@ pub(crate) fn run(args: SendArgs) -> Result<(), Failure> {
         "-" => read_text()?,
         _ => args.text,
     };
+    if text.as_str().is_empty() {
+        return Err(Failure::usage("the text is empty: there is nothing to send"));
+    }
     let kind = match args.kind {
         MessageKind::Chat => MessageType::Chat,
         MessageKind::Normal => MessageType::Normal,

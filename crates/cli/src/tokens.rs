@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::accounts::Accounts;
 use crate::control::{Request, Response, Token};
-use crate::failure::{Failure, io};
+use crate::failure::Failure;
 use crate::output::{self, note, say};
 use crate::user::unexpected;
 
@@ -23,7 +23,7 @@ pub(crate) fn list(accounts: &mut Accounts, account: &str, json: bool) -> Result
     let mut out = BufWriter::new(std::io::stdout().lock());
     for token in &tokens {
         if json {
-            writeln!(out, "{}", output::json(&Row::from(token))?).map_err(io("cannot print the tokens"))?;
+            writeln!(out, "{}", output::json(&Row::from(token))?).map_err(output::unprinted)?;
             continue;
         }
         let until = datetime::format(token.expires.saturating_mul(1_000));
@@ -31,9 +31,9 @@ pub(crate) fn list(accounts: &mut Accounts, account: &str, json: bool) -> Result
         let name = if token.name.is_empty() { "a client without a name" } else { &token.name };
         let unused = if token.is_used { "" } else { "  (not used yet)" };
         writeln!(out, "{:016x}  until {day}  {}  {name}{unused}", token.id, token.mechanism)
-            .map_err(io("cannot print the tokens"))?;
+            .map_err(output::unprinted)?;
     }
-    out.flush().map_err(io("cannot print the tokens"))
+    out.flush().map_err(output::unprinted)
 }
 
 /// A token as it is printed in JSON.

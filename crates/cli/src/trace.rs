@@ -22,7 +22,7 @@ use base64::engine::general_purpose::STANDARD;
 
 use crate::failure::Failure;
 use crate::message::body;
-use crate::output::say;
+use crate::output::print;
 
 const DOMAIN: &str = "example.com";
 const ACCOUNT: &str = "juliet@example.com";
@@ -37,8 +37,7 @@ const SESSION: SessionId = SessionId(1);
 /// Prints the trace.
 pub(crate) fn run() -> Result<(), Failure> {
     let trace = record().map_err(|error| Failure::new(format!("the trace went wrong: {error}")))?;
-    trace.lines().for_each(say);
-    Ok(())
+    trace.lines().try_for_each(print)
 }
 
 type Error = Box<dyn core::error::Error>;

@@ -8,7 +8,7 @@ use balcony_machine::Secret;
 use crate::accounts::Accounts;
 use crate::args::{UserArgs, UserCommand};
 use crate::control::{Request, Response, Session};
-use crate::failure::{Failure, io};
+use crate::failure::Failure;
 use crate::output::{self, say};
 use crate::values::{Account, Domain};
 use crate::{database, import, password, tokens};
@@ -213,14 +213,14 @@ fn list(accounts: &mut Accounts, domain: Option<&BareJid>, configured: &[Domain]
         };
         is_empty &= page.is_empty();
         for account in &page {
-            writeln!(out, "{account}").map_err(io("cannot print the accounts"))?;
+            writeln!(out, "{account}").map_err(output::unprinted)?;
         }
         match page.last() {
             Some(last) => after = Some(last.clone()),
             None => break,
         }
     }
-    out.flush().map_err(io("cannot print the accounts"))?;
+    out.flush().map_err(output::unprinted)?;
     match domain {
         Some(domain) if is_empty => {
             let mut served = match accounts.ask(Request::Domains)? {

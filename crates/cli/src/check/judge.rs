@@ -27,6 +27,8 @@ pub(super) struct Port<'a> {
     pub(super) direct: bool,
     /// Other addresses of the same place have been reached.
     pub(super) has_others: bool,
+    /// The domain is this machine for everybody: nobody comes from elsewhere.
+    pub(super) is_local: bool,
     /// Nothing says that there is anybody, and there need not be.
     pub(super) is_optional: bool,
 }
@@ -49,11 +51,11 @@ impl Port<'_> {
         let mut findings = Vec::new();
         if let Some(clear) = seen.clear.as_ref().filter(|clear| !clear.mechanisms.is_empty()) {
             let says = format!("a login without TLS is offered ({})", clear.mechanisms.join(", "));
-            findings.push(
-                self.wrong(says)
-                    .whom("users whose password or messages somebody on the way reads")
-                    .change("have the server demand TLS before a login"),
-            );
+            let whom = "users whose password or messages somebody on the way reads";
+            findings.push(match self.is_local {
+                true => self.finding(Level::Note, format!("{says}, on this machine only")),
+                false => self.wrong(says).whom(whom).change("have the server demand TLS before a login"),
+            });
         }
         if let Some(tls) = &seen.tls {
             let how = if self.direct { "direct TLS" } else { "STARTTLS" };

@@ -267,6 +267,7 @@ async fn place(
             service,
             direct,
             has_others: has_any(*ip),
+            is_local: is_this_machine(&domain) && ip.is_loopback(),
             is_optional,
         };
         findings.extend(port.judge(&look, one));
@@ -283,6 +284,7 @@ async fn place(
             service,
             direct,
             has_others: true,
+            is_local: is_this_machine(&domain) && ip.is_loopback(),
             is_optional,
         };
         findings.push(port.old_tls(&again));

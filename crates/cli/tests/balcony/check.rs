@@ -321,6 +321,12 @@ fn ports_that_are_none() {
         <mechanism>PLAIN</mechanism></mechanisms></stream:features><failure xmlns='urn:ietf:params:xml:ns:xmpp-tls'/></stream:stream>";
     let ended = one("--client", &serve_badly(FEATURES));
     says(&ended, 1, "WRONG", &["STARTTLS is not offered"]);
+    says(&ended, 1, "note", &["a login without TLS is offered (PLAIN), on this machine only"]);
+    // Of a domain that others come to it is another matter.
+    let ended = check(
+        world,
+        &["example.org", "--client", &serve_badly(FEATURES), "--timeout", "2", "--ca", "balcony-data/ca.pem"],
+    );
     says(&ended, 1, "WRONG", &["a login without TLS is offered (PLAIN)"]);
 }
 

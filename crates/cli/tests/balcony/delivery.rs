@@ -227,16 +227,21 @@ fn text_that_xml_cannot_carry_is_refused() {
         &["roster", "add", "romeo@localhost", "--group", "a", "--group", "\u{1}"],
         &["--group <GROUP>: "],
     );
+    refused(&["send", "juliet@localhost", ""], &["the text is empty"]);
     // Addresses have rules of their own.
     refused(&["send", "juliet@localhost/\u{1b}", "x"], &["U+001B"]);
-    for (input, expected) in [("a\0b\n", Some("it contains U+0000")), ("\u{feff}ok\n", None)] {
+    for (input, expected, text) in [
+        ("a\0b\n", Some("it contains U+0000"), "the text on the standard input: "),
+        ("\n", Some("there is nothing to send"), "the text is empty"),
+        ("\u{feff}ok\n", None, ""),
+    ] {
         world.write("p", PASSWORD);
         let args = ["send", "--password-file", "p", "juliet@localhost/desk", "-"];
         let desk = world.listen(&server, "juliet@localhost/desk", &["--json"]);
         let mut send = world.start(&[&args, &as_juliet[..]].concat());
         send.input(input);
         match expected {
-            Some(expected) => send.wait().failed(2, &["the text on the standard input: ", expected]),
+            Some(expected) => send.wait().failed(2, &[text, expected]),
             None => {
                 send.wait().succeeded();
                 assert!(desk.stdout().contains(r#""body":"ok""#));

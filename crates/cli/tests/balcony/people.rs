@@ -160,6 +160,25 @@ fn who_cannot_be_reached_has_not_been_asked() {
 }
 
 // XEP-0191 1.3
+// What cannot be printed is not done; a reader who has had enough, such as `head`, is no news.
+#[test]
+fn what_nobody_reads_is_a_failure() {
+    let people = People::new(&["romeo", "juliet"]);
+    people.roster("romeo", &["add", "juliet@localhost"]);
+    people.roster("romeo", &["block", "tybalt@localhost"]);
+    let address = &people.server.address;
+    let at = |command: &str| format!("balcony {command} --as romeo@localhost --connect {address}");
+    for command in [&at("roster"), &at("roster blocked"), "balcony user list", "balcony trace"] {
+        let run = |to: &str| {
+            people.world.shell(&format!("BALCONY_PASSWORD={PASSWORD} sh -c \"{command} {to}\"")).wait()
+        };
+        run("> /dev/full").failed(1, &["cannot print: the disk is full"]);
+        // Whoever is gone before anything comes.
+        let closed = run("| true");
+        assert_eq!(closed.stderr, "", "{command}: {closed:?}");
+    }
+}
+
 #[test]
 fn nothing_comes_from_the_blocked() {
     let people = People::new(&["juliet", "tybalt"]);
