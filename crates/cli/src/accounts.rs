@@ -182,6 +182,14 @@ impl Running {
     }
 }
 
+/// What was answered is not what was asked for: why it could not be done, or a mistake.
+pub(crate) fn unexpected(response: Response) -> Failure {
+    match response {
+        Response::Failed(reason) => Failure::new(reason),
+        _ => Failure::new("the running server is of another version than this command"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -8,10 +8,11 @@ use clap::{Parser, Subcommand};
 use crate::bench::BenchArgs;
 use crate::check::CheckArgs;
 use crate::config::Settings;
+use crate::connect::ConnectArgs;
 use crate::database::Database;
 use crate::failure::Failure;
 use crate::news::Availability;
-use crate::values::{Account, Address, ChannelBinding, Contact, Domain, LogLevel, MessageKind, Place, Text};
+use crate::values::{Account, Address, Contact, Domain, LogLevel, MessageKind, Text};
 
 /// An XMPP server and small clients.
 #[derive(Debug, Parser)]
@@ -247,33 +248,6 @@ pub(crate) enum StoreCommand {
     },
     /// Look at everything that is kept, and name what is broken
     Check,
-}
-
-/// How a client gets to its server.
-#[derive(Debug, clap::Args)]
-pub(crate) struct ConnectArgs {
-    /// Take the password from the first line of this file; `-` is the standard input [default: BALCONY_PASSWORD, or a prompt]
-    #[arg(long, global = true, value_name = "FILE")]
-    pub(crate) password_file: Option<PathBuf>,
-    /// Connect to this place instead of the one that DNS names: HOST:PORT, or the URL of a WebSocket
-    #[arg(long, global = true, value_name = "PLACE")]
-    pub(crate) connect: Option<Place>,
-    /// Begin with TLS instead of negotiating it
-    #[arg(long, global = true)]
-    pub(crate) direct_tls: bool,
-    /// Trust the certificates in this PEM file and no others [default: those of the operating system; for localhost
-    /// also ./balcony-data/ca.pem]
-    #[arg(long, global = true, value_name = "FILE", conflicts_with = "insecure")]
-    pub(crate) ca: Option<PathBuf>,
-    /// Accept any certificate. Whoever sits between can then read and change everything
-    #[arg(long, global = true)]
-    pub(crate) insecure: bool,
-    /// Go on without TLS where the server has none
-    #[arg(long, global = true, conflicts_with = "direct_tls")]
-    pub(crate) allow_plaintext: bool,
-    /// How much to insist that the login is bound to this connection, so that nobody in between can use it
-    #[arg(long, global = true, value_name = "HOW", value_enum, default_value_t)]
-    pub(crate) channel_binding: ChannelBinding,
 }
 
 #[derive(Debug, clap::Args)]

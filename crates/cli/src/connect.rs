@@ -12,13 +12,40 @@ use balcony_tls::{Refusal, TlsTrust, TlsTrustBuilder};
 use balcony_tokio::ConnectedClient;
 use tokio::runtime::Runtime;
 
-use crate::args::ConnectArgs;
 use crate::certificate::{AUTHORITY, CERTIFICATE};
 use crate::config::DATA;
 use crate::failure::{Failure, io};
 use crate::output::note;
 use crate::password;
 use crate::small_file;
+use crate::values::{ChannelBinding, Place};
+
+/// How a client gets to its server.
+#[derive(Debug, clap::Args)]
+pub(crate) struct ConnectArgs {
+    /// Take the password from the first line of this file; `-` is the standard input [default: BALCONY_PASSWORD, or a prompt]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) password_file: Option<PathBuf>,
+    /// Connect to this place instead of the one that DNS names: HOST:PORT, or the URL of a WebSocket
+    #[arg(long, global = true, value_name = "PLACE")]
+    pub(crate) connect: Option<Place>,
+    /// Begin with TLS instead of negotiating it
+    #[arg(long, global = true)]
+    pub(crate) direct_tls: bool,
+    /// Trust the certificates in this PEM file and no others [default: those of the operating system; for localhost
+    /// also ./balcony-data/ca.pem]
+    #[arg(long, global = true, value_name = "FILE", conflicts_with = "insecure")]
+    pub(crate) ca: Option<PathBuf>,
+    /// Accept any certificate. Whoever sits between can then read and change everything
+    #[arg(long, global = true)]
+    pub(crate) insecure: bool,
+    /// Go on without TLS where the server has none
+    #[arg(long, global = true, conflicts_with = "direct_tls")]
+    pub(crate) allow_plaintext: bool,
+    /// How much to insist that the login is bound to this connection, so that nobody in between can use it
+    #[arg(long, global = true, value_name = "HOW", value_enum, default_value_t)]
+    pub(crate) channel_binding: ChannelBinding,
+}
 
 /// One account and the way to its server.
 pub(crate) struct Connector {

@@ -31,7 +31,7 @@ pub(crate) async fn accounts(worker: &Worker, domains: &[BareJid]) -> Result<Vec
             Response::Done(is_new) => {
                 accounts.push(Account { address, password: is_new.then_some(password) });
             }
-            other => return Err(crate::user::unexpected(other)),
+            other => return Err(crate::accounts::unexpected(other)),
         }
     }
     Ok(accounts)

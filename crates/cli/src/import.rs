@@ -10,12 +10,11 @@ use balcony_jid::BareJid;
 use balcony_machine::Secret;
 use indicatif::{HumanCount, ProgressBar, ProgressStyle};
 
-use crate::accounts::Accounts;
+use crate::accounts::{Accounts, unexpected};
 use crate::control::{Request, Response, WINDOW};
 use crate::failure::{Failure, io};
 use crate::output::{note, say};
 use crate::password::MARK;
-use crate::user::unexpected;
 
 /// A line longer than this is no account.
 const LONGEST: usize = 8192;

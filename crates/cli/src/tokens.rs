@@ -5,11 +5,10 @@ use std::io::{BufWriter, Write as _};
 use balcony_xep::datetime;
 use serde::Serialize;
 
-use crate::accounts::Accounts;
+use crate::accounts::{Accounts, unexpected};
 use crate::control::{Request, Response, Token};
 use crate::failure::Failure;
 use crate::output::{self, note, say};
-use crate::user::unexpected;
 
 /// The tokens of an account, a line for each.
 pub(crate) fn list(accounts: &mut Accounts, account: &str, json: bool) -> Result<(), Failure> {

@@ -5,7 +5,7 @@ use std::io::{BufWriter, Write as _};
 use balcony_jid::BareJid;
 use balcony_machine::Secret;
 
-use crate::accounts::Accounts;
+use crate::accounts::{Accounts, unexpected};
 use crate::args::{UserArgs, UserCommand};
 use crate::control::{Request, Response, Session};
 use crate::failure::Failure;
@@ -242,11 +242,4 @@ fn list(accounts: &mut Accounts, domain: Option<&BareJid>, configured: &[Domain]
         _ => {}
     }
     Ok(())
-}
-
-pub(crate) fn unexpected(response: Response) -> Failure {
-    match response {
-        Response::Failed(reason) => Failure::new(reason),
-        _ => Failure::new("the running server is of another version than this command"),
-    }
 }

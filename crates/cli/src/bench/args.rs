@@ -4,7 +4,7 @@ use balcony_jid::{BareJid, Jid};
 use balcony_sasl::Mechanism;
 use clap::Subcommand;
 
-use crate::args::ConnectArgs;
+use crate::connect::ConnectArgs;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\

@@ -26,8 +26,7 @@ use super::args::Common;
 use super::histogram::Histogram;
 use super::lane::Wrong;
 use super::usage::Process;
-use crate::args::ConnectArgs;
-use crate::connect::Connector;
+use crate::connect::{ConnectArgs, Connector};
 use crate::failure::{Failure, io, reason};
 use crate::random::random;
 
