@@ -11,7 +11,7 @@ use balcony_machine::Secret;
 use balcony_tokio::ComponentsConfig;
 use serde::Deserialize;
 
-use crate::config::one_or_more;
+use crate::one_or_more::one_or_more;
 use crate::values::{Address, Domain};
 
 /// The port that components are used to.

@@ -1,7 +1,5 @@
 //! What `serve` can be told, typed or in a file.
 
-use core::fmt::Display;
-use core::str::FromStr;
 use core::time::Duration;
 use std::io::{Error, ErrorKind};
 use std::path::{Path, PathBuf};
@@ -10,8 +8,7 @@ use balcony_machine::Limits;
 use balcony_router::extension::Extensions;
 use balcony_router::extension::offline::Offline;
 use balcony_tokio::ServerConfig;
-use serde::de::Error as _;
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 
 use crate::components::Components;
 use crate::csi::ClientStates;
@@ -19,6 +16,7 @@ use crate::database::Database;
 use crate::domains::Domains;
 use crate::failure::{Failure, io};
 use crate::federation::Federation;
+use crate::one_or_more::one_or_more;
 use crate::password::MARK;
 use crate::push::PushNotifications;
 use crate::queues::Queues;
@@ -380,26 +378,6 @@ impl Settings {
     pub(crate) fn folder(&self) -> PathBuf {
         self.data.clone().unwrap_or_else(|| DATA.into())
     }
-}
-
-/// One value or a list of them, as text.
-pub(crate) fn one_or_more<'de, D, T>(deserializer: D) -> Result<Vec<T>, D::Error>
-where
-    D: Deserializer<'de>,
-    T: FromStr<Err: Display>,
-{
-    #[derive(Deserialize)]
-    #[serde(untagged, expecting = "a text or a list of texts is wanted")]
-    enum OneOrMore {
-        One(String),
-        More(Vec<String>),
-    }
-    let texts = match OneOrMore::deserialize(deserializer)? {
-        OneOrMore::One(text) => vec![text],
-        OneOrMore::More(texts) => texts,
-    };
-    let parse = |text: String| text.parse().map_err(|error| D::Error::custom(format!("`{text}`: {error}")));
-    texts.into_iter().map(parse).collect()
 }
 
 #[cfg(test)]

@@ -25,7 +25,7 @@ use crate::control_socket::{ControlSocket, Controlled};
 use crate::database;
 use crate::demo::{self, Account};
 use crate::failure::{Failure, io, reason};
-use crate::federation::{self, Decision, On};
+use crate::federate::{self, Decision, On};
 use crate::hold::Hold;
 use crate::log::{self, Log};
 use crate::open_files;
@@ -125,8 +125,8 @@ async fn serve(
     if settings.token_lifetime().is_some() {
         config.tokens = Mechanism::for_tokens().to_vec();
     }
-    let secret = federation::secret()?;
-    let decision = settings.federation.decide(&settings, &domains, &certificate, &secret)?;
+    let secret = federate::secret()?;
+    let decision = federate::decide(&settings, &domains, &certificate, &secret)?;
     let ([of_servers, of_servers_tls], federates) = match decision {
         Decision::On(On { config: federation, addresses, reason }) => {
             config.federation = Some(*federation);
@@ -383,7 +383,7 @@ fn federate(
     certificate: &Certificate,
     secret: &Secret<String>,
 ) {
-    match settings.federation.decide(settings, &config.domains, certificate, secret) {
+    match federate::decide(settings, &config.domains, certificate, secret) {
         Ok(Decision::On(On { config: federation, .. })) if config.federation.is_some() => {
             config.federation = Some(*federation);
         }

@@ -27,6 +27,7 @@ use crate::certificate::Certificate;
 use crate::config::Settings;
 use crate::connect::{development, runtime};
 use crate::failure::{Failure, io};
+use crate::federate;
 use crate::small_file;
 use crate::values::{Domain, Place};
 
@@ -158,7 +159,7 @@ fn given(args: &CheckArgs, domain: &BareJid, settings: Option<&Settings>) -> Res
         }
     }
     given.web = args.web.as_ref().map(|place| target(place, true)).transpose()?;
-    given.off = settings.and_then(|settings| settings.federation.off(settings, domain));
+    given.off = settings.and_then(|settings| federate::off(settings, domain));
     if !given.places.iter().any(|(service, _)| *service == Service::Server) {
         let route = settings.and_then(|settings| settings.federation.route(domain));
         given.places.extend(route.map(|route| (Service::Server, route)));

@@ -1,0 +1,251 @@
+//! The server's certificate: the one that was named, or one for [`development`] in the data folder.
+
+mod development;
+mod file;
+mod public;
+
+use core::time::Duration;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use balcony_jid::BareJid;
+use balcony_tls::TlsIdentity;
+use balcony_xep::datetime;
+
+pub(crate) use development::{AUTHORITY, CERTIFICATE, Made};
+use development::{Files, RENEWAL};
+use file::{Pem, is_whole, left, pem, read};
+pub(crate) use public::checkable;
+
+use crate::config::Settings;
+use crate::domains::OfDomain;
+use crate::failure::Failure;
+use crate::small_file;
+use crate::values::Domain;
+
+/// How long before the end of a certificate somebody is told of it, at most. Who renews certificates has done it by then.
+const WARNING: Duration = Duration::from_secs(86_400 * 14);
+
+/// The certificate that a server uses.
+pub(crate) struct Certificate {
+    pub(crate) config: TlsIdentity,
+    /// Where it was read.
+    pub(crate) path: PathBuf,
+    /// And its private key.
+    key: PathBuf,
+    /// The file that clients have to trust, if this program has made it: no client does so unasked.
+    pub(crate) trust: Option<PathBuf>,
+    /// What was made just now.
+    pub(crate) made: Made,
+    /// Those of certain domains.
+    others: Vec<Other>,
+}
+
+/// The certificate of one domain.
+struct Other {
+    domain: BareJid,
+    config: TlsIdentity,
+    path: PathBuf,
+    key: PathBuf,
+}
+
+impl Certificate {
+    /// Reads the certificate. If none is named, makes what is missing in the data folder: an authority, and a certificate of that
+    /// for `domains`, which is also renewed before it ends and when a domain has come. What others have signed stays.
+    pub(crate) fn of(
+        settings: &Settings,
+        domains: &[BareJid],
+        now: SystemTime,
+    ) -> Result<Certificate, Failure> {
+        let made = match named(settings).is_some() {
+            true => Made::Nothing,
+            false => Files::of(settings).make(domains, now)?,
+        };
+        Ok(Certificate { made, ..Certificate::existing(settings)? })
+    }
+
+    /// Reads the certificate of a server that has one already: if it is gone, that is a mistake.
+    pub(crate) fn existing(settings: &Settings) -> Result<Certificate, Failure> {
+        let mut certificate = Certificate::shown_first(settings)?;
+        for (domain, OfDomain { certificate: path, key }) in settings.domains.iter() {
+            let config = read(path, key)?;
+            if !config.covers(domain.domainpart()) {
+                return Err(Failure::new(format!(
+                    "the certificate {} of [domains] is not for {domain}: get one that is, or name another",
+                    path.display()
+                )));
+            }
+            certificate.config = certificate.config.with_domain(domain.domainpart(), &config)?;
+            certificate.others.push(Other { domain, config, path: path.clone(), key: key.clone() });
+        }
+        Ok(certificate)
+    }
+
+    /// The one that is shown to who asks for no domain that has another.
+    fn shown_first(settings: &Settings) -> Result<Certificate, Failure> {
+        let files = Files::of(settings);
+        if let Some((path, key)) = named(settings) {
+            let config = read(path, key)?;
+            return Ok(Certificate {
+                config,
+                path: path.clone(),
+                key: key.clone(),
+                trust: None,
+                made: Made::Nothing,
+                others: Vec::new(),
+            });
+        }
+        is_whole(("certificate", &files.certificate), ("private key", &files.key))?;
+        let config = read(&files.certificate, &files.key)?;
+        let trust = match files.has_issued(&config) {
+            true => Some(files.authority),
+            false => config.is_self_signed().then(|| files.certificate.clone()),
+        };
+        Ok(Certificate {
+            config,
+            path: files.certificate,
+            key: files.key,
+            trust,
+            made: Made::Nothing,
+            others: Vec::new(),
+        })
+    }
+
+    /// Renews the development certificate of a server that runs, if it is time for that; `None` if it is not.
+    pub(crate) fn renewed(
+        settings: &Settings,
+        domains: &[BareJid],
+        now: SystemTime,
+    ) -> Result<Option<Certificate>, Failure> {
+        if named(settings).is_some() {
+            return Ok(None);
+        }
+        let certificate = Certificate::existing(settings)?;
+        let is_ours = Files::of(settings).has_issued(&certificate.config);
+        match is_ours && left(&certificate.config, now) < RENEWAL {
+            // Without the key of the authority it stays as it is.
+            true => {
+                Ok(Some(Certificate::of(settings, domains, now)?).filter(|new| new.made != Made::Nothing))
+            }
+            false => Ok(None),
+        }
+    }
+
+    /// Both in PEM.
+    pub(crate) fn pem(&self) -> Result<Pem, Failure> {
+        pem(&self.path, &self.key)
+    }
+
+    /// The same of those that are for certain domains only.
+    pub(crate) fn others(&self) -> impl Iterator<Item = Result<(&BareJid, Pem), Failure>> {
+        self.others.iter().map(|other| Ok((&other.domain, pem(&other.path, &other.key)?)))
+    }
+
+    /// The one that is shown for `domain`, in PEM.
+    pub(crate) fn pem_for(&self, domain: &BareJid) -> Result<Pem, Failure> {
+        match self.others.iter().find(|other| other.domain == *domain) {
+            Some(other) => pem(&other.path, &other.key),
+            None => self.pem(),
+        }
+    }
+
+    /// The certificate that who asks for `domain` is shown, by the name of its file; and whether it is one that was named, not one for
+    /// development.
+    pub(crate) fn shown_for(&self, domain: &BareJid) -> (&Path, bool) {
+        match self.others.iter().find(|other| other.domain == *domain) {
+            Some(other) => (&other.path, true),
+            None => (&self.path, self.trust.is_none()),
+        }
+    }
+
+    /// The domains that clients will not find in it.
+    pub(crate) fn lacks<'a>(&self, domains: &'a [BareJid]) -> Vec<&'a str> {
+        domains.iter().map(BareJid::domainpart).filter(|domain| !self.config.covers(domain)).collect()
+    }
+
+    /// Whether it is one for development from before there was an authority, which some clients cannot be made to accept.
+    pub(crate) fn is_self_signed(&self) -> bool {
+        self.trust.as_ref() == Some(&self.path)
+    }
+
+    /// Those that end soon, and in how many days; none are left if one has ended.
+    pub(crate) fn ending(&self, now: SystemTime) -> Vec<(&Path, u64)> {
+        let days = |config| days_left(config, now);
+        self.all().filter_map(|(path, config)| Some((path, days(config)?))).collect()
+    }
+
+    /// Those that were named and are sent without those that have signed them, though they have not signed themselves, and none of these
+    /// roots (in PEM) has.
+    pub(crate) fn alone(&self, roots: &[Vec<u8>]) -> Vec<&Path> {
+        let all = self.all().skip(usize::from(self.trust.is_some()));
+        let is_whole = |config: &TlsIdentity| {
+            config.has_chain()
+                || config.is_self_signed()
+                || roots.iter().any(|root| config.is_issued_by(root))
+        };
+        all.filter(|(_, config)| !is_whole(config)).map(|(path, _)| path).collect()
+    }
+
+    /// What a person is told of those that were named: where each is, for which domain if not for all, and until when it is valid.
+    pub(crate) fn lines(&self) -> Vec<String> {
+        let until = |config: &TlsIdentity| {
+            let end = config.validity().unwrap_or_default().end;
+            let until = datetime::format(end.saturating_mul(1_000));
+            let day = until.split('T').next().unwrap_or_default().to_owned();
+            format!("valid until {day} ({} days)", left(config, SystemTime::now()).as_secs() / 86_400)
+        };
+        let first = match self.trust {
+            None => Some(format!("certificate {}, {}", self.path.display(), until(&self.config))),
+            // It is renewed in time.
+            Some(_) => None,
+        };
+        let others = self.others.iter().map(|Other { domain, config, path, .. }| {
+            format!("certificate of {domain}: {}, {}", path.display(), until(config))
+        });
+        first.into_iter().chain(others).collect()
+    }
+
+    /// What clients have to be told to trust (`--ca`) so that they take the certificate of this domain: a file, or, of an authority that is
+    /// not known here, `FILE`. `None` where clients trust it anyway.
+    pub(crate) fn to_trust(&self, domain: &BareJid, root: Option<&Path>) -> Option<PathBuf> {
+        let (path, was_named) = self.shown_for(domain);
+        if !was_named {
+            return self.trust.clone();
+        }
+        if checkable(core::slice::from_ref(domain), self).is_ok() {
+            return None;
+        }
+        let own = self.others.iter().find(|other| other.domain == *domain);
+        let config = own.map_or(&self.config, |other| &other.config);
+        let has_issued = |root: &&Path| small_file::read(root).is_ok_and(|pem| config.is_issued_by(&pem));
+        let itself = config.is_self_signed().then_some(path);
+        Some(root.filter(has_issued).or(itself).unwrap_or(Path::new("FILE")).to_owned())
+    }
+
+    /// Each file once, with what is in it.
+    fn all(&self) -> impl Iterator<Item = (&Path, &TlsIdentity)> {
+        let others = self.others.iter().filter(|other| other.path != self.path);
+        core::iter::once((&*self.path, &self.config)).chain(others.map(|other| (&*other.path, &other.config)))
+    }
+}
+
+/// The certificate that is named, with its key, so that there is none for development: that of all domains, or that of the first one.
+fn named(settings: &Settings) -> Option<(&PathBuf, &PathBuf)> {
+    if let (Some(path), Some(key)) = (&settings.cert, &settings.key) {
+        return Some((path, key));
+    }
+    let Domain(first) = settings.domain.first()?;
+    settings.domains.of(first).map(|OfDomain { certificate, key }| (certificate, key))
+}
+
+/// In how many days it ends, if that is soon.
+fn days_left(config: &TlsIdentity, now: SystemTime) -> Option<u64> {
+    // There are certificates for a few days only.
+    let validity = config.validity().unwrap_or_default();
+    let lifetime = Duration::from_secs(validity.end.saturating_sub(validity.start));
+    let left = left(config, now);
+    (left < WARNING.min(lifetime / 6)).then_some(left.as_secs() / 86_400)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,137 @@
+//! Certificates in data folders, over the years.
+
+use std::os::unix::fs::PermissionsExt as _;
+
+use balcony_tls::Authority;
+
+use super::development::{AUTHORITY_KEY, KEY};
+use super::*;
+
+const DAY: Duration = Duration::from_secs(86_400);
+
+fn folder() -> (tempfile::TempDir, Settings) {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = Settings { data: Some(folder.path().into()), ..Settings::default() };
+    (folder, settings)
+}
+
+fn domains(names: &[&str]) -> Vec<BareJid> {
+    names.iter().map(|name| BareJid::parse(name).unwrap()).collect()
+}
+
+fn content(folder: &tempfile::TempDir) -> Vec<Vec<u8>> {
+    let read = |name| std::fs::read(folder.path().join(name)).unwrap_or_default();
+    [AUTHORITY, AUTHORITY_KEY, CERTIFICATE, KEY].map(read).into()
+}
+
+#[test]
+fn the_development_certificate_is_made_once_and_its_keys_are_private() {
+    let (folder, settings) = folder();
+    let (now, names) = (SystemTime::now(), domains(&["example.org", "localhost"]));
+    let first = Certificate::of(&settings, &names, now).unwrap();
+    assert_eq!((first.made, first.lacks(&names).len()), (Made::Authority, 0));
+    assert_eq!(first.trust, Some(folder.path().join(AUTHORITY)));
+    assert!(!first.is_self_signed() && days_left(&first.config, now).is_none());
+    for (name, expected) in [(AUTHORITY, 0o644), (AUTHORITY_KEY, 0o600), (CERTIFICATE, 0o644), (KEY, 0o600)] {
+        let mode = std::fs::metadata(folder.path().join(name)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, expected, "{name}");
+    }
+    let before = content(&folder);
+    let second = Certificate::of(&settings, &names[1..], now + 366 * DAY).unwrap();
+    assert_eq!((second.made, content(&folder)), (Made::Nothing, before));
+}
+
+#[test]
+fn it_is_renewed_before_it_ends_and_the_authority_stays() {
+    let (folder, settings) = folder();
+    let (now, names) = (SystemTime::now(), domains(&["example.org"]));
+    Certificate::of(&settings, &names, now).unwrap();
+    let before = content(&folder);
+    assert!(Certificate::renewed(&settings, &names, now + 366 * DAY).unwrap().is_none());
+    assert_eq!(content(&folder), before);
+
+    let later = now + 368 * DAY;
+    let renewed = Certificate::renewed(&settings, &names, later).unwrap().unwrap();
+    assert_eq!((renewed.made, days_left(&renewed.config, later)), (Made::Certificate, None));
+    let after = content(&folder);
+    assert_ne!(after[2], before[2]);
+    assert_eq!((&after[..2], &after[3]), (&before[..2], &before[3]), "keys and authority stay");
+
+    // For a domain that has come, too.
+    let more = domains(&["example.org", "example.net"]);
+    let other = Certificate::of(&settings, &more, later).unwrap();
+    assert_eq!((other.made, other.lacks(&more).len()), (Made::Certificate, 0));
+    assert_eq!(content(&folder)[..2], before[..2]);
+    // And where somebody has moved it away.
+    std::fs::remove_file(folder.path().join(CERTIFICATE)).unwrap();
+    std::fs::remove_file(folder.path().join(KEY)).unwrap();
+    assert_eq!(Certificate::of(&settings, &names, now).unwrap().made, Made::Certificate);
+    assert_eq!(content(&folder)[..2], before[..2]);
+}
+
+#[test]
+fn one_that_is_its_own_authority_is_kept_until_it_ends() {
+    let (folder, settings) = folder();
+    let (now, names) = (SystemTime::now(), domains(&["example.org"]));
+    let (certificate, key) = balcony_tls::self_signed(&["example.org"]).unwrap();
+    std::fs::write(folder.path().join(CERTIFICATE), &certificate).unwrap();
+    std::fs::write(folder.path().join(KEY), key.expose()).unwrap();
+    let before = content(&folder);
+    let kept = Certificate::of(&settings, &domains(&["example.net"]), now).unwrap();
+    assert_eq!((kept.made, kept.lacks(&names).len()), (Made::Nothing, 0));
+    assert!(kept.is_self_signed());
+    assert_eq!(kept.trust, Some(folder.path().join(CERTIFICATE)));
+    assert!(Certificate::renewed(&settings, &names, now + 3_640 * DAY).unwrap().is_none());
+    assert_eq!(content(&folder), before);
+
+    let replaced = Certificate::of(&settings, &names, now + 3_653 * DAY).unwrap();
+    assert_eq!((replaced.made, replaced.is_self_signed()), (Made::Authority, false));
+    assert_eq!(replaced.trust, Some(folder.path().join(AUTHORITY)));
+}
+
+#[test]
+fn what_others_have_signed_stays() {
+    let (folder, settings) = folder();
+    let (now, names) = (SystemTime::now(), domains(&["example.org"]));
+    Certificate::of(&settings, &names, now).unwrap();
+    let (certificate, key) = Authority::new(now).unwrap().issue(&["example.org"], None, now).unwrap();
+    std::fs::write(folder.path().join(CERTIFICATE), &certificate).unwrap();
+    std::fs::write(folder.path().join(KEY), key.expose()).unwrap();
+    let before = content(&folder);
+    let later = now + 500 * DAY;
+    let kept = Certificate::of(&settings, &domains(&["example.net"]), later).unwrap();
+    assert_eq!(
+        (kept.made, kept.trust.clone(), days_left(&kept.config, later)),
+        (Made::Nothing, None, Some(0))
+    );
+    assert!(Certificate::renewed(&settings, &names, later).unwrap().is_none());
+    assert_eq!(content(&folder), before);
+}
+
+#[test]
+fn without_the_key_of_the_authority_the_certificate_is_used_and_not_renewed() {
+    let (folder, settings) = folder();
+    let (now, names) = (SystemTime::now(), domains(&["example.org"]));
+    Certificate::of(&settings, &names, now).unwrap();
+    std::fs::remove_file(folder.path().join(AUTHORITY_KEY)).unwrap();
+    let kept = Certificate::of(&settings, &names, now + 390 * DAY).unwrap();
+    assert_eq!((kept.made, days_left(&kept.config, now + 390 * DAY)), (Made::Nothing, Some(6)));
+    assert_eq!(days_left(&kept.config, now + 380 * DAY), None);
+    std::fs::remove_file(folder.path().join(CERTIFICATE)).unwrap();
+    std::fs::remove_file(folder.path().join(KEY)).unwrap();
+    let failure = Certificate::of(&settings, &names, now).err().unwrap();
+    assert!(failure.message().contains("ca.pem away, too, and the next start makes a new"), "{failure}");
+}
+
+#[test]
+fn half_a_pair_is_not_overwritten() {
+    let (folder, settings) = folder();
+    std::fs::write(folder.path().join(KEY), "mine").unwrap();
+    let failure = Certificate::of(&settings, &[], SystemTime::now()).err().unwrap();
+    assert!(failure.message().starts_with("cannot read the certificate "), "{failure}");
+    assert!(
+        failure.message().contains("key.pem away, too, and the next start makes a new pair"),
+        "{failure}"
+    );
+    assert_eq!(std::fs::read(folder.path().join(KEY)).unwrap(), b"mine");
+}
