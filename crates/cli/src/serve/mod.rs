@@ -1,16 +1,20 @@
 //! `balcony serve`: a server until somebody ends it.
 
+mod offer;
+mod options;
+mod started;
+mod warnings;
+
 use core::fmt;
 use core::future::pending;
-use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use core::net::SocketAddr;
 use core::time::Duration;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use balcony_jid::BareJid;
 use balcony_machine::Secret;
-use balcony_sasl::{Hash, Mechanism};
+use balcony_sasl::Mechanism;
 use balcony_store::{Store, Worker, WorkerConfig};
 use balcony_stream::TlsPolicy;
 use balcony_tokio::{SavedSession, Server, ServerConfig, ServerHandle, Transport};
@@ -18,20 +22,24 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior};
 
+use offer::Offer;
+use options::{Options, domains};
+use started::Started;
+use warnings::{warn, warn_of_end};
+
 use crate::args::ServeArgs;
-use crate::certificate::{AUTHORITY, CERTIFICATE, Certificate, Made};
-use crate::config::{DATA, Settings};
+use crate::certificate::Certificate;
+use crate::config::Settings;
 use crate::control_socket::{ControlSocket, Controlled};
 use crate::database;
-use crate::demo::{self, Account};
+use crate::demo;
 use crate::failure::{Failure, io, reason};
 use crate::federate::{self, Decision, On};
 use crate::hold::Hold;
 use crate::log::{self, Log};
 use crate::open_files;
 use crate::output::say;
-use crate::small_file;
-use crate::values::{Address, Domain, LogLevel};
+use crate::values::{Address, LogLevel};
 
 /// How long the last tasks, and then the store, may take to end.
 const CLOSING: Duration = Duration::from_secs(5);
@@ -286,38 +294,6 @@ async fn reload(server: &ServerHandle, config: &ServerConfig) {
     }
 }
 
-/// Which mechanisms clients are offered.
-struct Offer {
-    sha512: bool,
-}
-
-impl Offer {
-    /// Those that every account has keys for: whose it will be is not known when they are offered, and one that depended on the account
-    /// would tell which accounts there are.
-    fn of(store: &Store) -> Offer {
-        let sha512 = store.all_have_sha512().unwrap_or_else(|error| {
-            tracing::warn!(target: "balcony", "cannot find out whether all accounts have keys for SCRAM-SHA-512: {error}");
-            false
-        });
-        if !sha512 {
-            tracing::info!(
-                target: "balcony",
-                "SCRAM-SHA-512 is not offered, since there are accounts of earlier versions, which have no keys for it until their \
-                 password is set again, or a client that can make them (XEP-0480) logs in"
-            );
-        }
-        Offer { sha512 }
-    }
-
-    /// Where accounts lack keys their clients can give them, without the password.
-    fn configure(&self, config: &mut ServerConfig) {
-        (config.mechanisms, config.upgrades) = match self.sha512 {
-            true => (Mechanism::all().to_vec(), Vec::new()),
-            false => (Mechanism::for_every_account(), vec![Hash::Sha256, Hash::Sha512]),
-        };
-    }
-}
-
 /// What has come of reading the settings again.
 type Read = Result<(Settings, Certificate, Offer), Failure>;
 
@@ -329,21 +305,6 @@ async fn finished(reading: &mut Option<JoinHandle<Read>>) -> Read {
     read.unwrap_or_else(|_| {
         Err(Failure::new("reading the settings has ended by a fault of this program, see above"))
     })
-}
-
-/// The domains, each of them once.
-fn domains(settings: &Settings) -> Result<Arc<[BareJid]>, Failure> {
-    let mut domains: Vec<BareJid> = Vec::new();
-    for Domain(domain) in &settings.domain {
-        if !domains.contains(domain) {
-            domains.push(domain.clone());
-        }
-    }
-    if domains.is_empty() {
-        let localhost = BareJid::parse("localhost").map_err(|error| Failure::new(error.to_string()))?;
-        domains.push(localhost);
-    }
-    Ok(domains.into())
 }
 
 /// Why a socket can't listen there, and what to do about it.
@@ -393,236 +354,6 @@ fn federate(
         }
         Err(failure) => tracing::error!(target: "balcony", "federation stays as it was: {failure}"),
     }
-}
-
-/// Where the settings come from, to read them again.
-#[derive(Clone)]
-struct Options {
-    typed: Settings,
-    config: Option<PathBuf>,
-    log: Option<LogLevel>,
-}
-
-impl Options {
-    /// What is typed wins over the file.
-    fn read(&self) -> Result<Settings, Failure> {
-        let file = self.config.as_deref().map(Settings::read).transpose()?.unwrap_or_default();
-        let mut settings = self.typed.clone().or(file);
-        settings.log = self.log.or(settings.log);
-        let lists = [&settings.listen, &settings.listen_tls, &settings.listen_wss, &settings.listen_ws];
-        if lists.iter().all(|list| list.is_empty()) {
-            let local = |port| Address(SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
-            settings.listen = vec![local(5222)];
-            settings.listen_tls = vec![local(5223)];
-        }
-        Ok(settings)
-    }
-
-    /// Reads the settings and the certificate again, as that is renewed every few months. What cannot change while the
-    /// server runs stays, and is named.
-    fn read_again(&self, before: &Settings) -> Result<(Settings, Certificate), Failure> {
-        let (settings, fixed) = self.read()?.with_fixed_of(before);
-        let certificate = Certificate::existing(&settings)?;
-        if !fixed.is_empty() {
-            let fixed = fixed.join(", ");
-            tracing::warn!(target: "balcony", "a change of {fixed} needs a restart: that stays as it was");
-        }
-        Ok((settings, certificate))
-    }
-
-    /// The file, in words.
-    fn source(&self) -> String {
-        self.config.as_ref().map(|path| format!("{} and ", path.display())).unwrap_or_default()
-    }
-}
-
-/// Clients refuse a certificate that has ended, and some say no more than that.
-fn warn_of_end(certificate: &Certificate) {
-    for (path, days) in certificate.ending(SystemTime::now()) {
-        let path = path.display();
-        match days {
-            0 => {
-                tracing::warn!(target: "balcony", "the certificate {path} has ended, or does so today: clients refuse it");
-            }
-            days => {
-                tracing::warn!(target: "balcony", "the certificate {path} ends in {days} days, and clients will refuse it");
-            }
-        }
-    }
-}
-
-fn warn(settings: &Settings, domains: &[BareJid], certificate: &Certificate) {
-    let lacking = certificate.lacks(domains);
-    if !lacking.is_empty() {
-        let advice = match certificate.trust {
-            Some(_) => "move it and key.pem beside it away, and the next start makes a new one",
-            None => "get one that is",
-        };
-        tracing::warn!(
-            target: "balcony",
-            "the certificate {} is not for {}, so clients will refuse it: {advice}",
-            certificate.path.display(),
-            lacking.join(", "),
-        );
-    }
-    if certificate.is_self_signed() {
-        tracing::info!(
-            target: "balcony",
-            "the certificate {} is its own authority, which some clients cannot be made to accept; move it and key.pem beside it \
-             away, and the next start makes one that {AUTHORITY} has signed, and that is what clients have to trust then",
-            certificate.path.display(),
-        );
-    }
-    let roots = settings.federation.ca().and_then(|path| small_file::read(path).ok());
-    for path in certificate.alone(roots.as_slice()) {
-        tracing::info!(
-            target: "balcony",
-            "the certificate {} comes alone. If a root has signed it, nothing is missing, and clients have to trust that root. If an \
-             authority between has, clients refuse it that do not know that one: put its certificate behind this one in the file, as \
-             public authorities do in their fullchain.pem",
-            path.display(),
-        );
-    }
-    warn_of_end(certificate);
-    if settings.allow_plaintext {
-        tracing::warn!(target: "balcony", "clients may log in without TLS: every program on this machine that can capture traffic reads along");
-    }
-}
-
-/// What a person is told when the server has started.
-struct Started<'a> {
-    settings: &'a Settings,
-    domains: &'a [BareJid],
-    certificate: &'a Certificate,
-    /// Where other servers connect to: for STARTTLS, and for direct TLS.
-    of_servers: [&'a Vec<Address>; 2],
-    /// Where components attach.
-    of_components: &'a Vec<Address>,
-    addresses: &'a [SocketAddr],
-}
-
-impl Started<'_> {
-    fn lines(&self, accounts: &[Account]) -> Vec<String> {
-        let names = self.domains.iter().map(BareJid::as_str).collect::<Vec<_>>().join(", ");
-        let mut lines = vec![format!("balcony {} serves {names}", env!("CARGO_PKG_VERSION"))];
-        let starttls = match self.settings.allow_plaintext {
-            false => "STARTTLS",
-            true => "STARTTLS, or no TLS at all",
-        };
-        // In the order in which the server was told to listen.
-        let Settings { listen, listen_tls, listen_wss, listen_ws, .. } = self.settings;
-        let lists = [
-            (listen, starttls),
-            (listen_tls, "direct TLS"),
-            (listen_wss, "WebSocket on TLS, at /xmpp-websocket"),
-            (listen_ws, "WebSocket without TLS, at /xmpp-websocket"),
-            (self.of_servers[0], "other servers, STARTTLS"),
-            (self.of_servers[1], "other servers, direct TLS"),
-            (self.of_components, "components"),
-        ];
-        let how = lists.iter().flat_map(|(list, how)| core::iter::repeat_n(how, list.len()));
-        for (address, how) in self.addresses.iter().zip(how) {
-            lines.push(format!("  listening on {address} ({how})"));
-        }
-        lines.push(format!("  accounts in {}", self.settings.folder().display()));
-        if let Some(trust) = &self.certificate.trust {
-            let (certificate, trust) = (self.certificate.path.display(), trust.display());
-            lines.push(match self.certificate.made {
-                _ if self.certificate.is_self_signed() => format!("  development certificate {certificate}"),
-                Made::Nothing => format!("  development certificate {certificate}, signed by {trust}"),
-                Made::Certificate => {
-                    format!("  development certificate {certificate}, signed by {trust} just now")
-                }
-                Made::Authority => {
-                    format!("  development certificate {certificate}, signed by {trust}, both made just now")
-                }
-            });
-        }
-        lines.extend(self.certificate.lines().into_iter().map(|line| format!("  {line}")));
-        for Account { address, password } in accounts {
-            lines.push(match password {
-                Some(password) => format!("  demo account {address} with password {}", password.expose()),
-                None => format!(
-                    "  demo account {address} exists already, and keeps its password (`{} user passwd {address}{}` gives it \
-                     another)",
-                    program(),
-                    self.data_option()
-                ),
-            });
-        }
-        self.next(accounts, &mut lines);
-        lines
-    }
-
-    /// What to type next.
-    fn next(&self, accounts: &[Account], lines: &mut Vec<String>) {
-        let client = self.client_options();
-        let balcony = program();
-        if let [romeo, juliet] = accounts {
-            // Without it the command asks.
-            let password = |account: &Account| match &account.password {
-                Some(password) => format!("BALCONY_PASSWORD={} ", password.expose()),
-                None => String::new(),
-            };
-            lines.push("Next, in two other terminals:".into());
-            lines.push(format!("  {}{balcony} listen --as {}{client}", password(juliet), juliet.address));
-            lines.push(format!(
-                "  {}{balcony} send --as {}{client} {} 'Art thou not Juliet?'",
-                password(romeo),
-                romeo.address,
-                juliet.address
-            ));
-        } else {
-            lines.push("Next, in another terminal:".into());
-            lines.push(format!("  {balcony} user add romeo{}", self.data_option()));
-            if let Some(domain) = self.domains.first() {
-                lines.push(format!("  {balcony} listen --as romeo@{domain}{client}"));
-            }
-        }
-    }
-
-    /// What `balcony user` needs to get here.
-    fn data_option(&self) -> String {
-        match self.settings.folder() {
-            folder if folder == Path::new(DATA) => String::new(),
-            folder => format!(" --data {}", folder.display()),
-        }
-    }
-
-    /// What a client on this machine needs to get here.
-    fn client_options(&self) -> String {
-        let mut options = String::new();
-        let is_localhost = self.domains.first().is_some_and(|domain| domain.domainpart() == "localhost");
-        let streams = self.settings.listen.len() + self.settings.listen_tls.len();
-        if let Some(&address) = self.addresses.first().filter(|_| streams > 0) {
-            let direct = self.settings.listen.is_empty();
-            let reached = match address.ip() {
-                IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
-                IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
-                ip => ip,
-            };
-            if !is_localhost || !reached.is_loopback() || direct || address.port() != 5222 {
-                options.push_str(&format!(" --connect {}", SocketAddr::new(reached, address.port())));
-            }
-            if direct {
-                options.push_str(" --direct-tls");
-            }
-        }
-        let root = self.settings.federation.ca().map(|path| &**path);
-        let first = self.domains.first();
-        if let Some(trust) = first.and_then(|domain| self.certificate.to_trust(domain, root)) {
-            let is_found = [AUTHORITY, CERTIFICATE].iter().any(|file| trust == Path::new(DATA).join(file));
-            if !is_localhost || !is_found {
-                options.push_str(&format!(" --ca {}", trust.display()));
-            }
-        }
-        options
-    }
-}
-
-/// This program, as it was typed: it need not be on the search path.
-fn program() -> String {
-    std::env::args().next().unwrap_or_else(|| "balcony".into())
 }
 
 #[cfg(test)]

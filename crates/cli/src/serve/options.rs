@@ -1,0 +1,68 @@
+//! What a server is told: typed, or in a file that can be read again.
+
+use core::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use balcony_jid::BareJid;
+
+use crate::certificate::Certificate;
+use crate::config::Settings;
+use crate::failure::Failure;
+use crate::values::{Address, Domain, LogLevel};
+
+/// Where the settings come from, to read them again.
+#[derive(Clone)]
+pub(super) struct Options {
+    pub(super) typed: Settings,
+    pub(super) config: Option<PathBuf>,
+    pub(super) log: Option<LogLevel>,
+}
+
+impl Options {
+    /// What is typed wins over the file.
+    pub(super) fn read(&self) -> Result<Settings, Failure> {
+        let file = self.config.as_deref().map(Settings::read).transpose()?.unwrap_or_default();
+        let mut settings = self.typed.clone().or(file);
+        settings.log = self.log.or(settings.log);
+        let lists = [&settings.listen, &settings.listen_tls, &settings.listen_wss, &settings.listen_ws];
+        if lists.iter().all(|list| list.is_empty()) {
+            let local = |port| Address(SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
+            settings.listen = vec![local(5222)];
+            settings.listen_tls = vec![local(5223)];
+        }
+        Ok(settings)
+    }
+
+    /// Reads the settings and the certificate again, as that is renewed every few months. What cannot change while the
+    /// server runs stays, and is named.
+    pub(super) fn read_again(&self, before: &Settings) -> Result<(Settings, Certificate), Failure> {
+        let (settings, fixed) = self.read()?.with_fixed_of(before);
+        let certificate = Certificate::existing(&settings)?;
+        if !fixed.is_empty() {
+            let fixed = fixed.join(", ");
+            tracing::warn!(target: "balcony", "a change of {fixed} needs a restart: that stays as it was");
+        }
+        Ok((settings, certificate))
+    }
+
+    /// The file, in words.
+    pub(super) fn source(&self) -> String {
+        self.config.as_ref().map(|path| format!("{} and ", path.display())).unwrap_or_default()
+    }
+}
+
+/// The domains, each of them once.
+pub(super) fn domains(settings: &Settings) -> Result<Arc<[BareJid]>, Failure> {
+    let mut domains: Vec<BareJid> = Vec::new();
+    for Domain(domain) in &settings.domain {
+        if !domains.contains(domain) {
+            domains.push(domain.clone());
+        }
+    }
+    if domains.is_empty() {
+        let localhost = BareJid::parse("localhost").map_err(|error| Failure::new(error.to_string()))?;
+        domains.push(localhost);
+    }
+    Ok(domains.into())
+}
