@@ -12,9 +12,10 @@ use core::fmt;
 use balcony_machine::{ApiMisuse, Secret};
 use subtle::ConstantTimeEq as _;
 
+use crate::base64::to_base64;
 use crate::hash::Digest;
 use crate::message::{Plain, check_authzid, check_username, text};
-use crate::scram::{self, ServerFinal, ServerFirst, escape, to_base64};
+use crate::scram::{self, ServerFinal, ServerFirst, escape};
 use crate::{
     BindingState, CredentialsError, Hash, MIN_ITERATIONS, Mechanism, Offered, PasswordForms, SaltedPassword,
 };
@@ -272,7 +273,7 @@ impl ClientExchange {
         if let BindingState::Use(channel) = &self.binding {
             binding.extend_from_slice(channel.data());
         }
-        let without_proof = format!("c={},r={nonce}", to_base64(binding));
+        let without_proof = format!("c={},r={nonce}", to_base64(&binding));
         let auth_message = format!("{bare},{message},{without_proof}");
         self.state = State::Salting { hash, auth_message, without_proof };
         Ok(ClientStep::AskSalted { hash, password: self.password().clone(), salt: salt.into(), iterations })

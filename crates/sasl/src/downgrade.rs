@@ -6,7 +6,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use crate::Hash;
-use crate::scram::to_base64;
+use crate::base64::to_base64;
 
 /// What stands between two names of a list.
 const BETWEEN: char = '\u{1E}';

@@ -56,6 +56,7 @@
 
 extern crate alloc;
 
+mod base64;
 mod binding;
 mod client;
 mod condition;
@@ -72,6 +73,7 @@ mod server;
 mod token;
 mod tokens;
 
+pub use base64::{from_base64, to_base64, to_base64_url};
 pub use binding::{Binding, BindingState};
 pub use client::{ClientExchange, ClientStep, DEFAULT_MAX_ITERATIONS, SaslError};
 pub use condition::{Failure, SaslCondition};

@@ -3,9 +3,7 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-
+use crate::base64::from_base64;
 use crate::message::{self, Syntax};
 
 /// How a client stands to channel binding (`gs2-cbind-flag`).
@@ -177,13 +175,8 @@ fn unescape(saslname: &str) -> Result<String, Syntax> {
     Ok(name)
 }
 
-/// `base64` of `data`.
-pub(crate) fn to_base64(data: impl AsRef<[u8]>) -> String {
-    STANDARD.encode(data)
-}
-
 fn base64(text: &str) -> Result<Vec<u8>, Syntax> {
-    STANDARD.decode(text).map_err(|_| "bad base64 in an attribute")
+    from_base64(text).ok_or("bad base64 in an attribute")
 }
 
 /// Checks that a nonce consists of printable ASCII without the comma.

@@ -11,9 +11,10 @@ use core::fmt;
 use balcony_machine::Secret;
 use subtle::ConstantTimeEq as _;
 
+use crate::base64::to_base64;
 use crate::hash::Digest;
 use crate::message::{Plain, Syntax, text};
-use crate::scram::{self, ClientFinal, ClientFirst, Flag, to_base64};
+use crate::scram::{self, ClientFinal, ClientFirst, Flag};
 use crate::{Binding, Failure, Mechanism, Offered, PasswordForms, SaslCondition, ScramKeys};
 
 /// One try of one mechanism, from the server's side.
@@ -198,7 +199,7 @@ impl ServerExchange {
         self.state = State::Keys(First {
             nonce: format!("{}{}", message.nonce, self.nonce),
             bare: message.bare.into(),
-            binding: to_base64(expected),
+            binding: to_base64(&expected),
             username: message.username,
             authzid: message.authzid,
         });

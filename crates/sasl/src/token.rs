@@ -5,10 +5,9 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use balcony_machine::Secret;
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use subtle::ConstantTimeEq as _;
 
+use crate::base64::to_base64_url;
 use crate::hash::Digest;
 use crate::message::{bounded, check_username};
 use crate::{Binding, Failure, Hash, Mechanism, SaslCondition};
@@ -157,5 +156,5 @@ pub fn derive_token(
     let parts = ["token\0", account, "\0", agent, "\0", mechanism.name(), "\0"].map(str::as_bytes);
     let [a, b, c, d, e, f, g] = parts;
     let digest = Hash::Sha256.hmac(secret, &[a, b, c, d, e, f, g, random]);
-    Secret::new(URL_SAFE_NO_PAD.encode(digest.as_slice()))
+    Secret::new(to_base64_url(digest.as_slice()))
 }

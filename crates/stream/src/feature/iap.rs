@@ -5,9 +5,8 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use balcony_machine::Secret;
+use balcony_sasl::to_base64_url;
 use balcony_xml::{ElementRef, escape_attr};
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
 
@@ -21,7 +20,7 @@ pub(crate) fn version(secret: &Secret<[u8; 32]>, features: &[u8]) -> String {
     let Ok(mac) = <Hmac<Sha256>>::new_from_slice(secret.expose()) else { return String::new() };
     // Nothing else that is made from this secret begins so.
     let digest = mac.chain_update(b"features\0").chain_update(features).finalize().into_bytes();
-    URL_SAFE_NO_PAD.encode(&digest[..16])
+    to_base64_url(&digest[..16])
 }
 
 /// The version, in the server's offer or the client's request.

@@ -4,11 +4,9 @@ use alloc::borrow::Cow;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use balcony_sasl::{Mechanism, SaslCondition};
+use balcony_sasl::{Mechanism, SaslCondition, from_base64, to_base64};
 use balcony_stanza::ns;
 use balcony_xml::{ElementRef, escape_text};
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 
 use crate::framing::Framing;
 
@@ -45,7 +43,7 @@ impl Profile {
         match (self, &*element.text()) {
             (Profile::Classic, "") => Ok(None),
             (Profile::Classic, "=") | (Profile::Extensible, "") => Ok(Some(Vec::new())),
-            (_, text) => STANDARD.decode(text).map(Some).map_err(|_| SaslCondition::IncorrectEncoding),
+            (_, text) => from_base64(text).map(Some).ok_or(SaslCondition::IncorrectEncoding),
         }
     }
 
@@ -54,7 +52,7 @@ impl Profile {
         if data.is_empty() && self == Profile::Classic {
             out.push(b'=');
         } else {
-            out.extend_from_slice(STANDARD.encode(data).as_bytes());
+            out.extend_from_slice(to_base64(data).as_bytes());
         }
     }
 

@@ -3,11 +3,9 @@
 
 use alloc::vec::Vec;
 
-use balcony_sasl::Hash;
+use balcony_sasl::{Hash, from_base64, to_base64};
 use balcony_stanza::ns;
 use balcony_xml::ElementRef;
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 
 use super::sasl::Profile;
 use crate::framing::Framing;
@@ -117,7 +115,7 @@ fn write_data(framing: Framing, start: &[&str], data: &[u8], end: &str, out: &mu
         for part in ["<task-data xmlns='", ns::SASL2, "'>"].iter().chain(start) {
             out.extend_from_slice(part.as_bytes());
         }
-        out.extend_from_slice(STANDARD.encode(data).as_bytes());
+        out.extend_from_slice(to_base64(data).as_bytes());
         for part in [end, "</task-data>"] {
             out.extend_from_slice(part.as_bytes());
         }
@@ -126,5 +124,5 @@ fn write_data(framing: Framing, start: &[&str], data: &[u8], end: &str, out: &mu
 
 /// What an element holds, if it holds something.
 fn decode(element: ElementRef<'_>) -> Option<Vec<u8>> {
-    STANDARD.decode(element.text().as_bytes()).ok().filter(|data| !data.is_empty())
+    from_base64(&element.text()).filter(|data| !data.is_empty())
 }
