@@ -23,6 +23,7 @@
 //!
 //! | feature | what it brings |
 //! |---|---|
+//! | `sha1` (on) | SCRAM-SHA-1, which RFC 6120 section 13.8 wants every client to have. A device that knows its server leaves it out |
 //! | `downgrade` | finds out if somebody has changed what the server offers (XEP-0474, XEP-0515). Part of `tls`; who brings TLS of their own turns it on |
 //! | `upgrade` | gives servers keys for stronger hashes (XEP-0480) |
 //! | `fast` | logs in by tokens (XEP-0484) |

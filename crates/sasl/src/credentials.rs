@@ -183,6 +183,7 @@ impl fmt::Debug for ScramKeys {
 #[non_exhaustive]
 pub struct Credentials {
     /// For SCRAM-SHA-1 and its `-PLUS` form.
+    #[cfg(feature = "sha1")]
     pub sha1: Option<ScramKeys>,
     /// For SCRAM-SHA-256 and its `-PLUS` form.
     pub sha256: Option<ScramKeys>,
@@ -210,6 +211,7 @@ impl Credentials {
     #[must_use]
     pub fn get(&self, hash: Hash) -> Option<&ScramKeys> {
         match hash {
+            #[cfg(feature = "sha1")]
             Hash::Sha1 => self.sha1.as_ref(),
             Hash::Sha256 => self.sha256.as_ref(),
             #[cfg(feature = "sha512")]
@@ -239,6 +241,7 @@ impl Credentials {
     /// Puts these keys in the place of those for the same hash.
     pub fn set(&mut self, keys: ScramKeys) {
         let place = match keys.hash() {
+            #[cfg(feature = "sha1")]
             Hash::Sha1 => &mut self.sha1,
             Hash::Sha256 => &mut self.sha256,
             #[cfg(feature = "sha512")]
@@ -260,7 +263,9 @@ impl Credentials {
     /// time doesn't tell which users exist.
     #[must_use]
     pub fn to_verify(&self) -> Option<&ScramKeys> {
-        let keys = self.sha256.as_ref().or(self.sha1.as_ref());
+        let keys = self.sha256.as_ref();
+        #[cfg(feature = "sha1")]
+        let keys = keys.or(self.sha1.as_ref());
         #[cfg(feature = "sha512")]
         let keys = keys.or(self.sha512.as_ref());
         keys

@@ -4,6 +4,7 @@
 use core::fmt;
 
 use hmac::{Hmac, KeyInit, Mac};
+#[cfg(feature = "sha1")]
 use sha1::Sha1;
 #[cfg(feature = "sha512")]
 use sha2::Sha512;
@@ -75,6 +76,7 @@ impl Hash {
     pub(crate) fn digest(self, data: &[u8]) -> Digest {
         let mut digest = Digest { hash: self, bytes: [0; MAX] };
         match self {
+            #[cfg(feature = "sha1")]
             Hash::Sha1 => digest.as_mut().copy_from_slice(&Sha1::digest(data)),
             Hash::Sha256 => digest.as_mut().copy_from_slice(&Sha256::digest(data)),
             #[cfg(feature = "sha512")]
@@ -87,6 +89,7 @@ impl Hash {
     pub(crate) fn hmac(self, key: &[u8], parts: &[&[u8]]) -> Digest {
         let mut digest = Digest { hash: self, bytes: [0; MAX] };
         match self {
+            #[cfg(feature = "sha1")]
             Hash::Sha1 => mac::<Hmac<Sha1>>(key, parts, digest.as_mut()),
             Hash::Sha256 => mac::<Hmac<Sha256>>(key, parts, digest.as_mut()),
             #[cfg(feature = "sha512")]
@@ -99,6 +102,7 @@ impl Hash {
     pub(crate) fn pbkdf2(self, password: &[u8], salt: &[u8], iterations: u32) -> Digest {
         let mut digest = Digest { hash: self, bytes: [0; MAX] };
         match self {
+            #[cfg(feature = "sha1")]
             Hash::Sha1 => pbkdf2::pbkdf2_hmac::<Sha1>(password, salt, iterations, digest.as_mut()),
             Hash::Sha256 => pbkdf2::pbkdf2_hmac::<Sha256>(password, salt, iterations, digest.as_mut()),
             #[cfg(feature = "sha512")]

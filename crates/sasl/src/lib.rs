@@ -49,6 +49,7 @@
 //!
 //! | feature | what it brings |
 //! |---|---|
+//! | `sha1` (on) | SCRAM-SHA-1, which RFC 6120 section 13.8 wants everybody to have. A device that knows its server's mechanisms leaves it out |
 //! | `sha512` (on) | SCRAM-SHA-512 |
 //! | `unicode` (on) | passwords outside ASCII, prepared by SASLprep (RFC 4013). Without it they are refused |
 #![no_std]

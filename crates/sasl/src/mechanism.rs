@@ -16,14 +16,16 @@ pub enum Mechanism {
     ScramSha512Plus,
     /// SCRAM-SHA-256-PLUS (RFC 7677).
     ScramSha256Plus,
-    /// SCRAM-SHA-1-PLUS (RFC 5802), mandatory to implement by RFC 6120 section 13.8.
+    /// SCRAM-SHA-1-PLUS (RFC 5802), mandatory to implement by RFC 6120 section 13.8. With the feature `sha1`.
+    #[cfg(feature = "sha1")]
     ScramSha1Plus,
     /// SCRAM-SHA-512 (draft-melnikov-scram-sha-512). With the feature `sha512`.
     #[cfg(feature = "sha512")]
     ScramSha512,
     /// SCRAM-SHA-256 (RFC 7677).
     ScramSha256,
-    /// SCRAM-SHA-1 (RFC 5802), mandatory to implement by RFC 6120 section 13.8.
+    /// SCRAM-SHA-1 (RFC 5802), mandatory to implement by RFC 6120 section 13.8. With the feature `sha1`.
+    #[cfg(feature = "sha1")]
     ScramSha1,
     /// PLAIN (RFC 4616): the password itself. Only under TLS with a validated certificate, and as the last resort
     /// (RFC 6120 section 13.8.3).
@@ -45,10 +47,12 @@ impl Mechanism {
         #[cfg(feature = "sha512")]
         Mechanism::ScramSha512Plus,
         Mechanism::ScramSha256Plus,
+        #[cfg(feature = "sha1")]
         Mechanism::ScramSha1Plus,
         #[cfg(feature = "sha512")]
         Mechanism::ScramSha512,
         Mechanism::ScramSha256,
+        #[cfg(feature = "sha1")]
         Mechanism::ScramSha1,
         Mechanism::Plain,
     ];
@@ -94,8 +98,10 @@ impl Mechanism {
             #[cfg(feature = "sha512")]
             Mechanism::ScramSha512 => "SCRAM-SHA-512",
             Mechanism::ScramSha256Plus => "SCRAM-SHA-256-PLUS",
+            #[cfg(feature = "sha1")]
             Mechanism::ScramSha1Plus => "SCRAM-SHA-1-PLUS",
             Mechanism::ScramSha256 => "SCRAM-SHA-256",
+            #[cfg(feature = "sha1")]
             Mechanism::ScramSha1 => "SCRAM-SHA-1",
             Mechanism::Plain => "PLAIN",
             Mechanism::HtSha256Expr => "HT-SHA-256-EXPR",
@@ -116,7 +122,9 @@ impl Mechanism {
         match self {
             #[cfg(feature = "sha512")]
             Mechanism::ScramSha512Plus => true,
-            Mechanism::ScramSha256Plus | Mechanism::ScramSha1Plus => true,
+            Mechanism::ScramSha256Plus => true,
+            #[cfg(feature = "sha1")]
+            Mechanism::ScramSha1Plus => true,
             _ => false,
         }
     }
@@ -128,6 +136,7 @@ impl Mechanism {
             #[cfg(feature = "sha512")]
             Mechanism::ScramSha512Plus | Mechanism::ScramSha512 => Some(Hash::Sha512),
             Mechanism::ScramSha256Plus | Mechanism::ScramSha256 => Some(Hash::Sha256),
+            #[cfg(feature = "sha1")]
             Mechanism::ScramSha1Plus | Mechanism::ScramSha1 => Some(Hash::Sha1),
             _ => None,
         }
@@ -144,7 +153,8 @@ impl fmt::Display for Mechanism {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Hash {
-    /// SHA-1, 20 bytes. Its known collisions don't touch HMAC, on which SCRAM rests.
+    /// SHA-1, 20 bytes. Its known collisions don't touch HMAC, on which SCRAM rests. With the feature `sha1`.
+    #[cfg(feature = "sha1")]
     Sha1,
     /// SHA-256, 32 bytes.
     Sha256,
@@ -155,6 +165,7 @@ pub enum Hash {
 
 impl Hash {
     const ALL: &'static [Hash] = &[
+        #[cfg(feature = "sha1")]
         Hash::Sha1,
         Hash::Sha256,
         #[cfg(feature = "sha512")]
@@ -171,6 +182,7 @@ impl Hash {
     #[must_use]
     pub const fn scram(self) -> Mechanism {
         match self {
+            #[cfg(feature = "sha1")]
             Hash::Sha1 => Mechanism::ScramSha1,
             Hash::Sha256 => Mechanism::ScramSha256,
             #[cfg(feature = "sha512")]
@@ -182,6 +194,7 @@ impl Hash {
     #[must_use]
     pub const fn length(self) -> usize {
         match self {
+            #[cfg(feature = "sha1")]
             Hash::Sha1 => 20,
             Hash::Sha256 => 32,
             #[cfg(feature = "sha512")]
