@@ -65,8 +65,8 @@ pub(crate) fn check_hyphens(label: &str) -> Result<(), Reason> {
 /// only. A zone names an interface of one machine, whose case may matter there, so it stays.
 fn ip_literal(text: &str) -> Result<Cow<'_, str>, Reason> {
     let inner = text.strip_prefix('[').and_then(|t| t.strip_suffix(']')).ok_or(Reason::IpLiteral)?;
-    let (address, zone) = match inner.split_once("%25") {
-        Some((address, zone)) => (address, Some(zone)),
+    let (address, zone) = match inner.split_once('%') {
+        Some((address, zone)) => (address, Some(zone.strip_prefix("25").ok_or(Reason::IpLiteral)?)),
         None => (inner, None),
     };
     let valid = match address.strip_prefix(['v', 'V']) {

@@ -532,7 +532,8 @@ fn unsupported_feature() -> Error {
 
 /// Whether this is the URI of a WebSocket or of BOSH, and not less protected than what is left for it.
 fn may_follow(secure: bool, uri: &str) -> bool {
-    let scheme = uri.split_once("://").map(|(scheme, _)| scheme).unwrap_or_default();
+    let scheme = uri.split_once(':').filter(|(_, rest)| rest.starts_with("//")).map(|(scheme, _)| scheme);
+    let scheme = scheme.unwrap_or_default();
     let is = |name: &str| scheme.eq_ignore_ascii_case(name);
     is("wss") || is("https") || (!secure && (is("ws") || is("http")))
 }
