@@ -4,7 +4,7 @@
 use alloc::string::String;
 use core::fmt;
 
-use rand_chacha::ChaCha20Rng;
+use chacha20::ChaCha20Rng;
 use rand_core::{Rng as _, SeedableRng as _};
 
 /// Thirty-two bytes from which a machine draws all its randomness.
@@ -93,5 +93,28 @@ impl Random {
 impl fmt::Debug for Random {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Random(..)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // RFC 8439 appendix A.1, test vectors 1 and 2: whoever repeats an old run gets the bytes that it had.
+    #[test]
+    fn the_sequence_is_the_key_stream_of_the_rfc() {
+        let mut random = Seed::new([0; 32]).random();
+        let mut bytes = [0; 3];
+        random.fill(&mut bytes);
+        assert_eq!(bytes, [0x76, 0xb8, 0xe0]);
+        // A word that was begun is not used again.
+        assert_eq!(random.next_u64(), u64::from_le_bytes([0xa0, 0xf1, 0x3d, 0x90, 0x40, 0x5d, 0x6a, 0xe5]));
+        random.fill(&mut [0; 52]);
+        let mut bytes = [0; 8];
+        random.fill(&mut bytes);
+        assert_eq!(bytes, [0x9f, 0x07, 0xe7, 0xbe, 0x55, 0x51, 0x38, 0x7a]);
+        // And over the end of what is made at once.
+        random.fill(&mut [0; 180]);
+        assert_eq!(random.token(26), "t33nb9x6gfcjm3tk6yq93cx9ym");
     }
 }
