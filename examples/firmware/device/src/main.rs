@@ -8,6 +8,7 @@
 extern crate alloc;
 
 mod board;
+mod copy;
 mod heap;
 mod lamp;
 
