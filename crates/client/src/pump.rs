@@ -357,8 +357,11 @@ impl Pump {
         match error {
             PumpError::Ended(error) => ConnectError::Stream { error, proven: self.client.is_server_proven() },
             PumpError::Broken(reason) => ConnectError::Broken(reason),
-            // Before a client is online nobody can misuse it, or wait for anything.
-            other => ConnectError::Broken(alloc::format!("{other}")),
+            // Before a client is online nobody can misuse it, or wait for anything. To say it in the words of each error would bring the
+            // texts of all of them into every device.
+            PumpError::Misuse(_) | PumpError::Full | PumpError::Overrun => {
+                ConnectError::Broken(String::from("the client was used before it was online"))
+            }
         }
     }
 
