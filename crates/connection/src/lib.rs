@@ -67,6 +67,70 @@ pub type S2sConnection = Connection<S2s>;
 pub type ComponentConnection = Connection<Component>;
 
 /// A stream and, where there is one, the TLS session that carries it. `Debug` shows nothing that was sent or has come.
+///
+/// 1. **What has happened goes in**: the transport's bytes with [`advance`](Connection::advance), their end with [`eof`](Connection::eof), the time with
+///    [`tick`](Connection::tick), the [`answer`](Connection::answer) to what was asked.
+/// 2. **What the owner wants**: [`send`](Connection::send), [`close`](Connection::close), [`abort`](Connection::abort), and what the role adds. Then
+///    [`flush`](Connection::flush): many stanzas become few TLS records so.
+/// 3. **What comes of it**: the transport's bytes, which `advance`, `tick`, `eof` and `flush` append to the owner's buffer, and events. One is returned at
+///    a time: call `advance` again, with no more bytes too, until it wants input or is blocked.
+/// 4. **Looking**: [`deadline`](Connection::deadline), [`pending`](Connection::pending), [`is_open`](Connection::is_open),
+///    [`failure`](Connection::failure), [`answers_ping`](Connection::answers_ping), and with TLS [`tls`](Connection::tls).
+///
+/// So the order is: what has happened, `advance` until it returns no event, what the owner wants, `flush`, write the buffer, wait for bytes or
+/// the deadline. The whole loop of a component on a socket whose reads time out:
+///
+/// ```no_run
+/// use std::io::{ErrorKind, Read, Write};
+/// use std::net::TcpStream;
+/// use std::sync::Arc;
+/// use balcony_connection::ComponentConnection;
+/// use balcony_machine::{Instant, Progress, Seed};
+/// use balcony_stanza::{MessageType, Stanza};
+/// use balcony_stream::component::{ComponentEvent, ComponentInitiatingConfig};
+///
+/// fn run(config: ComponentInitiatingConfig, seed: Seed, mut socket: TcpStream) -> Result<(), Box<dyn std::error::Error>> {
+///     let start = std::time::Instant::now();
+///     let now = || Instant::ZERO + start.elapsed();
+///     let mut connection = ComponentConnection::initiating(Arc::new(config), seed, now());
+///     let (mut bytes, mut out, mut chunk) = (Vec::new(), Vec::new(), [0; 4096]);
+///     loop {
+///         let mut input = bytes.as_slice();
+///         let over = loop {
+///             match connection.advance(now(), &mut input, &mut out) {
+///                 Ok(Progress::Event(ComponentEvent::Stanza(stanza))) => {
+///                     let mut reply = Stanza::message(MessageType::Chat);
+///                     (reply.head.from, reply.head.to) = (stanza.head.to, stanza.head.from);
+///                     connection.send(&reply)?;
+///                 }
+///                 Ok(Progress::Event(_)) => {}
+///                 Ok(Progress::Closed) => break Some(Ok(())),
+///                 Ok(Progress::NeedInput | Progress::Blocked(_)) => break None,
+///                 Err(error) => break Some(Err(error)),
+///             }
+///         };
+///         let taken = bytes.len() - input.len();
+///         bytes.drain(..taken);
+///         // After an error as well: the peer is told why.
+///         let _ = connection.flush(&mut out);
+///         socket.write_all(&out)?;
+///         out.clear();
+///         if let Some(result) = over {
+///             return Ok(result?);
+///         }
+///         let due = connection.deadline().map(|deadline| deadline.at.saturating_since(now()));
+///         socket.set_read_timeout(due.map(|due| due.max(std::time::Duration::from_millis(1))))?;
+///         match socket.read(&mut chunk) {
+///             Ok(0) => drop(connection.eof(now(), &mut out)?),
+///             Ok(length) => bytes.extend_from_slice(&chunk[..length]),
+///             Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
+///             Err(error) => return Err(error.into()),
+///         }
+///     }
+/// }
+/// ```
+///
+/// A role's own methods are in its `impl` below: [`ClientConnection`], [`ServerConnection`], [`S2sConnection`], [`ComponentConnection`].
 pub struct Connection<S: Side> {
     stream: Stream<S>,
     #[cfg(feature = "tls")]

@@ -25,7 +25,89 @@ use crate::shared::Shared;
 use crate::strangers::Parked;
 use crate::{Answer, Config, Effect, SessionId};
 
-/// The router of one or more local domains: see the [crate documentation](crate).
+/// The router of one or more local domains. The [crate documentation](crate) says what it decides.
+///
+/// 1. **What has happened goes in**: [`bind`](Router::bind) and [`bind_inline`](Router::bind_inline) when a session begins, [`route`](Router::route)
+///    for each stanza of it, [`drained`](Router::drained) when the network has what it was delivered, [`unbind`](Router::unbind) when it ends and
+///    [`gone`](Router::gone) when nothing can be written to it any more; of a session that can be resumed [`manage`](Router::manage),
+///    [`acknowledged`](Router::acknowledged), [`detach`](Router::detach), [`resume`](Router::resume). From other servers
+///    [`receive`](Router::receive) and [`undeliverable`](Router::undeliverable). The [`answer`](Router::answer) to each ask, and
+///    [`tick`](Router::tick) at the [`deadline`](Router::deadline).
+/// 2. **What the owner wants**: [`send`](Router::send), [`remove_account`](Router::remove_account), and around a restart
+///    [`save`](Router::save), [`let_go`](Router::let_go), [`restore`](Router::restore).
+/// 3. **What comes of it**: [`Effect`]s, which each of these appends to the owner's list, to be carried out in their order. When all are done, and what
+///    they have led to, [`take_in`](Router::take_in), until it is `false`.
+/// 4. **Looking**: [`jid`](Router::jid), [`sessions`](Router::sessions), [`session`](Router::session), [`bound`](Router::bound),
+///    [`counts`](Router::counts), [`is_local`](Router::is_local), [`can_save`](Router::can_save).
+///
+/// The whole loop, with a store in memory and lists in the place of connections. Where there are several steps to what has happened, such as
+/// the stanzas of one read, they go in first, and their effects are carried out together.
+///
+/// ```
+/// use std::collections::{BTreeMap, VecDeque};
+/// use balcony_machine::{Instant, Seed};
+/// use balcony_router::{Config, Effect, Memory, Router, SessionId};
+/// use balcony_stanza::{MessageType, PresenceType, Stanza};
+///
+/// /// Carries out what the router has decided, and what that leads to.
+/// fn carry_out(
+///     router: &mut Router,
+///     now: Instant,
+///     effects: &mut Vec<Effect>,
+///     store: &mut Memory,
+///     written: &mut BTreeMap<SessionId, Vec<String>>,
+/// ) {
+///     loop {
+///         for effect in std::mem::take(effects) {
+///             match effect {
+///                 Effect::Deliver { session, stanza } => {
+///                     let stream = written.entry(session).or_default();
+///                     stream.push(stanza.to_xml());
+///                     // Not before the network has it, on a real connection.
+///                     router.drained(now, session, stream.len() as u64, effects);
+///                 }
+///                 // Somewhere else, as it may take long; `router.tick` at `router.deadline` gives up on it.
+///                 Effect::Ask { ticket, ask } => router.answer(now, ticket, store.answer(0, ask), effects),
+///                 // There are no other servers.
+///                 Effect::Remote { stanza, .. } => println!("nobody takes {}", stanza.to_xml()),
+///                 Effect::Close { session, .. } => drop(written.remove(&session)),
+///                 // Bookkeeping: how much may be read from whom, and the log.
+///                 _ => {}
+///             }
+///         }
+///         if effects.is_empty() && !router.take_in(now, effects) && effects.is_empty() {
+///             return;
+///         }
+///     }
+/// }
+///
+/// let mut router = Router::new(Config::new(vec!["example.com".parse()?]), &Seed::from_u64(1));
+/// let (now, mut effects) = (Instant::ZERO, Vec::new());
+/// let (mut store, mut written) = (Memory::default(), BTreeMap::new());
+/// let (romeo, juliet) = (SessionId(1), SessionId(2));
+/// let mut happens = VecDeque::from([
+///     (juliet, Stanza::presence(PresenceType::Available)),
+///     (romeo, Stanza::message(MessageType::Chat).id("1").to("juliet@example.com".parse()?)),
+/// ]);
+/// for (session, account) in [(romeo, "romeo@example.com"), (juliet, "juliet@example.com")] {
+///     store.create(account.parse()?);
+///     router.bind(now, session, &account.parse()?, Some("balcony"), &mut effects)?;
+/// }
+/// while let Some((session, mut stanza)) = happens.pop_front() {
+///     // Their streams say so of all that they send.
+///     stanza.head.from = router.jid(session).map(|jid| jid.clone().into());
+///     router.route(now, session, stanza, &mut effects);
+///     carry_out(&mut router, now, &mut effects, &mut store, &mut written);
+/// }
+/// assert!(written[&juliet].iter().any(|stanza| stanza.contains("id='1'")));
+/// for session in [romeo, juliet] {
+///     router.unbind(now, session, &mut effects);
+///     router.gone(now, session, &mut effects);
+/// }
+/// carry_out(&mut router, now, &mut effects, &mut store, &mut written);
+/// assert_eq!(router.counts().sessions, 0);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct Router {
     pub(crate) shared: Shared,

@@ -24,8 +24,72 @@ use crate::state::{Phase, Step};
 /// [`ServerStream`](crate::ServerStream), [`S2sStream`](crate::S2sStream) or [`ComponentStream`](crate::ComponentStream). Each has
 /// its own way to begin, its own events, and what else only it can do.
 ///
-/// Call [`advance`](Stream::advance) until it wants input, whenever bytes have come, an ask has been answered, TLS has
-/// become ready or the [`deadline`](Stream::deadline) has passed; then write what stands in the buffer.
+/// 1. **What has happened goes in**: bytes and the time with [`advance`](Stream::advance), the end of the transport with [`eof`](Stream::eof), the
+///    [`answer`](Stream::answer) to what was asked, and [`secured`](Stream::secured) when the TLS below is ready.
+/// 2. **What the owner wants**: [`send`](Stream::send), [`close`](Stream::close), [`abort`](Stream::abort), and what the role adds.
+/// 3. **What comes of it**: bytes to be written, which each of these appends to the owner's buffer, and events. One is returned at a time:
+///    call `advance` again, with no more bytes too, until it wants input or is blocked. That goes for answers as well: they take effect there.
+/// 4. **Looking**: [`deadline`](Stream::deadline), when to call `advance` although nothing has come; [`is_open`](Stream::is_open),
+///    [`answers_ping`](Stream::answers_ping).
+///
+/// So the order is: what has happened, `advance` until it returns no event, write the buffer, wait for bytes or the deadline. Bytes that
+/// `advance` has left in its input have to stand before the next ones. The whole loop, for any role, on a socket whose reads time out:
+///
+/// ```
+/// use std::io::{ErrorKind, Read, Write};
+/// use balcony_machine::{Instant, Progress};
+/// use balcony_stream::{Error, Side, Stream};
+///
+/// /// `decide` is told each event, and may answer it, or send something.
+/// fn run<S: Side>(
+///     mut stream: Stream<S>,
+///     mut from: impl Read,
+///     mut to: impl Write,
+///     mut decide: impl FnMut(&mut Stream<S>, S::Event, &mut Vec<u8>),
+/// ) -> Result<(), Box<dyn std::error::Error>> {
+///     let start = std::time::Instant::now();
+///     let now = || Instant::ZERO + start.elapsed();
+///     let (mut bytes, mut out, mut chunk) = (Vec::new(), Vec::new(), [0; 4096]);
+///     loop {
+///         let mut input = bytes.as_slice();
+///         let over = loop {
+///             match stream.advance(now(), &mut input, &mut out) {
+///                 Ok(Progress::Event(event)) => decide(&mut stream, event, &mut out),
+///                 Ok(Progress::Closed) => break Some(Ok(())),
+///                 Ok(Progress::NeedInput | Progress::Blocked(_)) => break None,
+///                 Err(error) => break Some(Err(error)),
+///             }
+///         };
+///         let taken = bytes.len() - input.len();
+///         bytes.drain(..taken);
+///         // What the peer is told of an error is written as well.
+///         to.write_all(&out)?;
+///         out.clear();
+///         if let Some(result) = over {
+///             return Ok(result?);
+///         }
+///         match from.read(&mut chunk) {
+///             Ok(0) => drop(stream.eof(now(), &mut out)?),
+///             Ok(length) => bytes.extend_from_slice(&chunk[..length]),
+///             // The deadline may be here: `advance` looks at the time.
+///             Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
+///             Err(error) => return Err(error.into()),
+///         }
+///     }
+/// }
+///
+/// // A server that is sent something else than XMPP, and says so.
+/// # use std::sync::Arc;
+/// # use balcony_machine::{Secret, Seed};
+/// # use balcony_stream::{ServerStream, server::ServerStreamConfig};
+/// let config = ServerStreamConfig::new(vec!["example.com".parse()?], Secret::new([7; 32]));
+/// let stream = ServerStream::new(Arc::new(config), Seed::from_u64(1), Instant::ZERO);
+/// let mut sent = Vec::new();
+/// let error = run(stream, &b"GET / HTTP/1.1\r\n\r\n"[..], &mut sent, |_, _, _| {}).unwrap_err();
+/// assert!(matches!(error.downcast_ref(), Some(Error::Local(_))));
+/// assert!(String::from_utf8(sent)?.ends_with("</stream:error></stream:stream>"));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub struct Stream<S: Side> {
     pub(crate) common: Common,
     pub(crate) side: S,

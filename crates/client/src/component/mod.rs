@@ -50,7 +50,89 @@ const PAUSES: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(60)];
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ComponentRequestId(u64);
 
-/// A component, whatever becomes of its connections. See the module.
+/// A component, whatever becomes of its connections. The [module](self) draws how they follow each other.
+///
+/// 1. **What has happened goes in**: [`connected`](Component::connected) or [`unreachable`](Component::unreachable) when it
+///    [connects](Component::connects), bytes with [`receive`](Component::receive), their end with [`disconnected`](Component::disconnected),
+///    [`tick`](Component::tick) at the [`deadline`](Component::deadline).
+/// 2. **What the owner wants**: [`send`](Component::send), [`request`](Component::request), [`answer`](Component::answer) for each request of
+///    others, [`forget`](Component::forget), [`close`](Component::close).
+/// 3. **What comes of it**, after each of these: [`output`](Component::output) to be written, [`next_event`](Component::next_event),
+///    [`take_completed`](Component::take_completed).
+/// 4. **Looking**: [`wants_input`](Component::wants_input) (else read no more, and `tick` when events are taken),
+///    [`has_room`](Component::has_room), [`is_online`](Component::is_online), [`is_over`](Component::is_over), [`end`](Component::end).
+///
+/// The whole loop of a component that echoes, on a socket that blocks as long as the deadline allows:
+///
+/// ```no_run
+/// use std::io::{ErrorKind, Read, Write};
+/// use std::net::TcpStream;
+/// use std::time::Duration;
+/// use balcony_client::component::{Component, ComponentEvent};
+/// use balcony_machine::{Instant, Seed};
+/// use balcony_stanza::{ErrorCondition, StanzaError};
+/// use balcony_stream::component::ComponentInitiatingConfig;
+///
+/// fn run(config: ComponentInitiatingConfig, seed: Seed) -> Result<(), Box<dyn std::error::Error>> {
+///     let start = std::time::Instant::now();
+///     let now = || Instant::ZERO + start.elapsed();
+///     let mut component = Component::new(config, seed);
+///     let (mut socket, mut chunk) = (None, [0; 4096]);
+///     loop {
+///         if component.connects(now()) {
+///             match TcpStream::connect("localhost:5347") {
+///                 Ok(connected) => {
+///                     socket = Some(connected);
+///                     component.connected(now());
+///                 }
+///                 Err(error) => component.unreachable(now(), &error.to_string()),
+///             }
+///         }
+///         while let Some(event) = component.next_event() {
+///             match event {
+///                 ComponentEvent::Message(message) => {
+///                     if let Some(body) = message.body() {
+///                         component.send(message.reply().body(body).to_stanza())?;
+///                     }
+///                 }
+///                 ComponentEvent::Request(request) => {
+///                     let error = StanzaError::from(ErrorCondition::ServiceUnavailable);
+///                     component.answer(request.stanza().error(&error).expect("requests have answers"))?;
+///                 }
+///                 ComponentEvent::Offline { why, next: None } => return Err(why.to_string().into()),
+///                 _ => {}
+///             }
+///         }
+///         // Events that were taken have made room for others.
+///         component.tick(now());
+///         let due = component.deadline().map(|at| at.saturating_since(now()).max(Duration::from_millis(1)));
+///         let Some(stream) = &mut socket else {
+///             std::thread::sleep(due.unwrap_or_default());
+///             continue;
+///         };
+///         let result = stream.write_all(component.output());
+///         component.output().clear();
+///         if component.is_over() {
+///             socket = None;
+///             component.disconnected(now(), None);
+///             continue;
+///         }
+///         stream.set_read_timeout(due)?;
+///         match result.and_then(|()| stream.read(&mut chunk)) {
+///             Ok(0) => {
+///                 socket = None;
+///                 component.disconnected(now(), None);
+///             }
+///             Ok(length) => component.receive(now(), &chunk[..length]),
+///             Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
+///             Err(error) => {
+///                 socket = None;
+///                 component.disconnected(now(), Some(&error.to_string()));
+///             }
+///         }
+///     }
+/// }
+/// ```
 pub struct Component {
     config: Arc<ComponentInitiatingConfig>,
     random: Random,

@@ -98,7 +98,65 @@ pub struct Client {
     has_looked: bool,
 }
 
-/// A client's stream to its server.
+/// A client's stream to its server. To what every [`Stream`] has it adds:
+///
+/// 1. **What has happened**: [`handled`](Stream::handled), so many stanzas that count are dealt with; [`unread`](Stream::unread), they are not yet.
+/// 2. **What the owner wants**: [`resume`](Stream::resume) before the first byte, [`set_active`](Stream::set_active),
+///    [`request_ack`](Stream::request_ack), [`probe`](Stream::probe).
+/// 3. **What comes of it**: [`ClientEvent`]s, in the order `StartTls`, `Ask`, `Authenticated`, `Bound` or `Resumed`, `Enabled`; then stanzas.
+/// 4. **Looking**: [`jid`](Stream::jid), [`features`](Stream::features), [`redirect`](Stream::redirect); and when it is over
+///    [`resumption`](Stream::resumption), for the next one.
+///
+/// The whole loop, with what a server says in the place of a socket, and TLS below:
+///
+/// ```
+/// use std::sync::Arc;
+/// use balcony_machine::{Instant, Progress, Secret, Seed};
+/// use balcony_sasl::salt_password;
+/// use balcony_stanza::{MessageType, Stanza};
+/// use balcony_stream::client::{ClientAnswer, ClientAsk, ClientEvent, ClientStreamConfig};
+/// use balcony_stream::{ClientStream, Security, TlsPolicy};
+///
+/// # let header = "<stream:stream from='example.com' id='1' version='1.0' xmlns='jabber:client' \
+/// #               xmlns:stream='http://etherx.jabber.org/streams'>";
+/// # let login = "<stream:features><mechanisms xmlns='urn:ietf:params:xml:ns:xmpp-sasl'><mechanism>PLAIN</mechanism></mechanisms>\
+/// #              </stream:features>";
+/// # let success = "<success xmlns='urn:ietf:params:xml:ns:xmpp-sasl'/>";
+/// # let bind = "<stream:features><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/></stream:features>";
+/// # let bound = "<iq type='result' id='bind'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'>\
+/// #              <jid>juliet@example.com/balcony</jid></bind></iq>";
+/// # let end = "</stream:stream>";
+/// # let from_server = [header, login, success, header, bind, bound, end];
+/// let mut config = ClientStreamConfig::new("juliet@example.com".parse()?, Secret::new("pencil".into()));
+/// config.tls = TlsPolicy::Direct;
+/// let (now, mut out) = (Instant::ZERO, Vec::new());
+/// let mut stream = ClientStream::new(Arc::new(config), Seed::from_u64(1), now);
+/// // TLS has shaken hands. With STARTTLS that is done at `ClientEvent::StartTls`.
+/// stream.secured(Security::default())?;
+/// // The client speaks first: `advance` is called before anything has come.
+/// for bytes in [""].into_iter().chain(from_server) {
+///     let mut input = bytes.as_bytes();
+///     loop {
+///         match stream.advance(now, &mut input, &mut out)? {
+///             Progress::Event(ClientEvent::Ask(ticket, ClientAsk::SaltPassword { hash, password, salt, iterations })) => {
+///                 let salted = salt_password(hash, password.expose(), &salt, iterations)?;
+///                 stream.answer(ticket, ClientAnswer::Salted(salted))?;
+///             }
+///             Progress::Event(ClientEvent::Bound(jid)) => {
+///                 assert_eq!(jid.as_str(), "juliet@example.com/balcony");
+///                 stream.send(&Stanza::message(MessageType::Chat).to("romeo@example.net".parse()?), &mut out)?;
+///             }
+///             Progress::Event(_) => {}
+///             Progress::NeedInput | Progress::Closed => break,
+///             Progress::Blocked(on) => panic!("nothing was left to wait for: {on:?}"),
+///         }
+///     }
+///     // Here the bytes are written.
+/// }
+/// let out = String::from_utf8(out)?;
+/// assert!(out.contains("to='romeo@example.net'") && out.ends_with("</stream:stream>"));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 ///
 /// What other roles do does not compile:
 ///

@@ -40,7 +40,48 @@ enum End {
     Receiving(Receiver),
 }
 
-/// A component's stream, seen from either of its ends.
+/// A component's stream, seen from either of its ends. To what every [`Stream`] has it adds nothing but its events:
+///
+/// 1. **What has happened**: bytes, the time, and at the server the answer to [`ComponentAsk::Attach`].
+/// 2. **What the owner wants**: [`send`](Stream::send), once it [is open](Stream::is_open); [`close`](Stream::close).
+/// 3. **What comes of it**: [`ComponentEvent`]s: at the server `Ask`, at both ends `Attached`, then stanzas.
+/// 4. **Looking**: [`is_open`](Stream::is_open), [`deadline`](Stream::deadline).
+///
+/// The whole loop of a component, with what its server says in the place of a socket:
+///
+/// ```
+/// use std::sync::Arc;
+/// use balcony_machine::{Instant, Progress, Secret, Seed};
+/// use balcony_stanza::{MessageType, Stanza};
+/// use balcony_stream::ComponentStream;
+/// use balcony_stream::component::{ComponentEvent, ComponentInitiatingConfig};
+///
+/// # let header = "<stream:stream from='echo.example.com' id='3BF96D32' xmlns='jabber:component:accept' \
+/// #               xmlns:stream='http://etherx.jabber.org/streams'>";
+/// # let message = "<message from='juliet@example.com/balcony' to='echo.example.com'/>";
+/// # let from_server = [header, "<handshake/>", message, "</stream:stream>"];
+/// let config = ComponentInitiatingConfig::new("echo.example.com".parse()?, Secret::new("secret".into()));
+/// let (now, mut out) = (Instant::ZERO, Vec::new());
+/// let mut stream = ComponentStream::initiating(Arc::new(config), Seed::from_u64(1), now);
+/// // The component speaks first: `advance` is called before anything has come.
+/// for bytes in [""].into_iter().chain(from_server) {
+///     let mut input = bytes.as_bytes();
+///     loop {
+///         match stream.advance(now, &mut input, &mut out)? {
+///             Progress::Event(ComponentEvent::Stanza(stanza)) => {
+///                 let mut reply = Stanza::message(MessageType::Chat);
+///                 (reply.head.from, reply.head.to) = (stanza.head.to, stanza.head.from);
+///                 stream.send(&reply, &mut out)?;
+///             }
+///             Progress::Event(_) => {}
+///             Progress::NeedInput | Progress::Blocked(_) | Progress::Closed => break,
+///         }
+///     }
+///     // Here the bytes are written.
+/// }
+/// assert!(String::from_utf8(out)?.contains("to='juliet@example.com/balcony'"));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 ///
 /// There is no STARTTLS, and whoever waits for it finds out soon:
 ///

@@ -68,7 +68,72 @@ enum End {
     Receiving(Receiver),
 }
 
-/// A stream between servers, seen from either of its ends.
+/// A stream between servers, seen from either of its ends. To what every [`Stream`] has it adds:
+///
+/// 1. **What has happened**: nothing; what is answered is an [`S2sAsk`].
+/// 2. **What the owner wants**, at the end that has opened the stream: [`authorize`](Stream::authorize), [`verify`](Stream::verify),
+///    [`ask_about`](Stream::ask_about) before the first byte; at both [`request_ack`](Stream::request_ack).
+/// 3. **What comes of it**: [`S2sEvent`]s, `StartTls` first; stanzas of a pair come, or may be sent, after its `Authorized`. An ask blocks
+///    nothing here: the stream goes on for other pairs.
+/// 4. **Looking**: [`claimed`](Stream::claimed), [`opened_for`](Stream::opened_for), [`is_bidirectional`](Stream::is_bidirectional),
+///    [`is_settling`](Stream::is_settling), [`counts_sent`](Stream::counts_sent), [`counts`](Stream::counts),
+///    [`managed_id`](Stream::managed_id).
+///
+/// The whole loop of both ends, which are here in one program: what one writes the other reads.
+///
+/// ```
+/// use std::sync::Arc;
+/// use balcony_machine::{Instant, Progress, Secret, Seed};
+/// use balcony_stanza::{MessageType, Stanza};
+/// use balcony_stream::s2s::{S2sAnswer, S2sAsk, S2sEvent, S2sInitiatingConfig, S2sReceivingConfig, Verdict};
+/// use balcony_stream::{Error, S2sStream, TlsPolicy};
+///
+/// /// Takes the peer's bytes, and returns what came of them.
+/// fn turn(stream: &mut S2sStream, bytes: &mut Vec<u8>, out: &mut Vec<u8>) -> Result<Vec<S2sEvent>, Error> {
+///     let (mut input, mut events) = (bytes.as_slice(), Vec::new());
+///     while let Progress::Event(event) = stream.advance(Instant::ZERO, &mut input, out)? {
+///         events.push(event);
+///     }
+///     let taken = bytes.len() - input.len();
+///     bytes.drain(..taken);
+///     Ok(events)
+/// }
+///
+/// let mut a = S2sInitiatingConfig::new("a.example".parse()?, "b.example".parse()?);
+/// (a.tls, a.dialback) = (TlsPolicy::None, Some(Secret::new("known to a.example only".into())));
+/// let mut b = S2sReceivingConfig::new(vec!["b.example".parse()?]);
+/// (b.tls, b.dialback) = (TlsPolicy::None, Some(Secret::new("known to b.example only".into())));
+/// let mut a = S2sStream::initiating(Arc::new(a), Seed::from_u64(1), Instant::ZERO);
+/// let mut b = S2sStream::receiving(Arc::new(b), Seed::from_u64(2), Instant::ZERO);
+///
+/// let (mut to_a, mut to_b, mut received) = (Vec::new(), Vec::new(), Vec::new());
+/// // Until neither has anything to say.
+/// loop {
+///     for event in turn(&mut a, &mut to_a, &mut to_b)? {
+///         if let S2sEvent::Authorized { from, to, .. } = event {
+///             let stanza = Stanza::message(MessageType::Chat).from(from.to_jid()).to(to.to_jid());
+///             a.send(&stanza, &mut to_b)?;
+///         }
+///     }
+///     for event in turn(&mut b, &mut to_b, &mut to_a)? {
+///         match event {
+///             S2sEvent::Ask(ticket, S2sAsk::VerifyDialback(_)) => {
+///                 // A real server asks the server of a.example, on a stream that it opens for that.
+///                 b.answer(ticket, S2sAnswer::Verdict(Verdict::Valid))?;
+///                 // The answer takes effect, and goes out, at the next turn.
+///                 turn(&mut b, &mut to_b, &mut to_a)?;
+///             }
+///             S2sEvent::Stanza(stanza) => received.push(stanza),
+///             _ => {}
+///         }
+///     }
+///     if to_a.is_empty() && to_b.is_empty() {
+///         break;
+///     }
+/// }
+/// assert_eq!(received.len(), 1);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 ///
 /// Nobody binds a resource here, so this does not compile:
 ///

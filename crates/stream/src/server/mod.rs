@@ -74,7 +74,64 @@ pub struct Server {
     registration: Registration,
 }
 
-/// A client's stream, at its server.
+/// A client's stream, at its server. To what every [`Stream`] has it adds:
+///
+/// 1. **What has happened**: [`handled`](Stream::handled), so many stanzas that count are dealt with; [`unread`](Stream::unread), they are not yet.
+/// 2. **What the owner wants**: [`request_ack`](Stream::request_ack).
+/// 3. **What comes of it**: [`ServerEvent`]s, in the order `StartTls`, `Authenticated`, `Bound` or `Resumed`, `Enabled`, with asks in
+///    between; then stanzas. Until an ask is answered the stream is blocked.
+/// 4. **Looking**: [`jid`](Stream::jid), [`counts`](Stream::counts).
+///
+/// The whole loop, with what a client says in the place of a socket, and TLS below:
+///
+/// ```
+/// use std::sync::Arc;
+/// use balcony_machine::{Instant, Progress, Secret, Seed};
+/// use balcony_stream::server::{ServerAnswer, ServerAsk, ServerEvent, ServerStreamConfig};
+/// use balcony_stream::{Security, ServerStream, TlsPolicy};
+///
+/// # let header = "<stream:stream to='example.com' version='1.0' xmlns='jabber:client' \
+/// #               xmlns:stream='http://etherx.jabber.org/streams'>";
+/// # let auth = "<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='PLAIN'>AGp1bGlldABwZW5jaWw=</auth>";
+/// # let bind = "<iq type='set' id='1'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'><resource>balcony</resource></bind></iq>";
+/// # let presence = "<presence/>";
+/// # let end = "</stream:stream>";
+/// # let from_client = [header, auth, header, bind, presence, end];
+/// let mut config = ServerStreamConfig::new(vec!["example.com".parse()?], Secret::new([7; 32]));
+/// config.tls = TlsPolicy::Direct;
+/// let (now, mut out, mut stanzas) = (Instant::ZERO, Vec::new(), Vec::new());
+/// let mut stream = ServerStream::new(Arc::new(config), Seed::from_u64(1), now);
+/// // TLS has shaken hands. With STARTTLS that is done at `ServerEvent::StartTls`.
+/// stream.secured(Security::default())?;
+/// for bytes in from_client {
+///     let mut input = bytes.as_bytes();
+///     loop {
+///         match stream.advance(now, &mut input, &mut out)? {
+///             Progress::Event(ServerEvent::Ask(ticket, ask)) => {
+///                 // A real server looks this up elsewhere, and goes on with other streams meanwhile.
+///                 let answer = match *ask {
+///                     ServerAsk::Verify { password, .. } => {
+///                         ServerAnswer::Verified((password.expose() == "pencil").then(|| [1; 16].into()))
+///                     }
+///                     ServerAsk::Bind { account, resource, .. } => {
+///                         ServerAnswer::Bound(Ok(account.with_resource(resource.as_deref().unwrap_or("any"))?))
+///                     }
+///                     _ => ServerAnswer::Unavailable,
+///                 };
+///                 stream.answer(ticket, answer)?;
+///             }
+///             Progress::Event(ServerEvent::Stanza(stanza)) => stanzas.push(stanza),
+///             Progress::Event(_) => {}
+///             Progress::NeedInput | Progress::Closed => break,
+///             Progress::Blocked(on) => panic!("every ask was answered: {on:?}"),
+///         }
+///     }
+///     // Here the bytes are written.
+/// }
+/// assert_eq!(stanzas[0].head.from, Some("juliet@example.com/balcony".parse()?));
+/// assert!(String::from_utf8(out)?.ends_with("</stream:stream>"));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 ///
 /// What other roles do does not compile; a server sends nobody elsewhere by itself, for one:
 ///
