@@ -14,6 +14,7 @@ docs, features, package, bare, figures, firmware, simulate, fuzz. It stops at th
 /// What is built in other ways than the workspace builds it.
 const FEATURES: &[&[&str]] = &[
     &["-p", "balcony-xml", "--features", "minidom"],
+    &["-p", "balcony-stanza", "--features", "minidom"],
     &["-p", "balcony-jid", "--no-default-features"],
     &["-p", "balcony-jid", "--features", "jid"],
     &["-p", "balcony-sasl", "--no-default-features"],
@@ -85,8 +86,9 @@ pub(crate) fn main(args: &[String]) -> Result {
 /// All packages, those outside of the workspace too.
 fn format() -> Result {
     run(&mut cargo(&["fmt", "--all", "--check"]))?;
-    for manifest in ["fuzz/Cargo.toml", "xtask/bare/Cargo.toml", "xtask/figures/Cargo.toml"] {
-        run(&mut cargo(&["fmt", "--manifest-path", manifest, "--check"]))?;
+    for package in ["fuzz", "xtask/bare", "xtask/figures", "xtask/xmpp-parsers"] {
+        let manifest = format!("{package}/Cargo.toml");
+        run(&mut cargo(&["fmt", "--manifest-path", &manifest, "--check"]))?;
     }
     Ok(())
 }
@@ -120,7 +122,14 @@ fn features() -> Result {
     FEATURES
         .iter()
         .try_for_each(|args| run(cargo(&["clippy", "--lib"]).args(*args).args(["--", "-D", "warnings"])))?;
-    client_alone()
+    client_alone()?;
+    types_of_others()
+}
+
+/// What stanzas hold as types of `xmpp-parsers`, which no crate of ours brings.
+fn types_of_others() -> Result {
+    bare::share_lock("xtask/xmpp-parsers")?;
+    run(&mut cargo(&["test", "--manifest-path", "xtask/xmpp-parsers/Cargo.toml", "--target-dir", "target"]))
 }
 
 /// What is published could be: each crate has what it needs, and nothing from outside of it.

@@ -36,10 +36,9 @@ pub(crate) fn run(args: ListenArgs) -> Result<(), Failure> {
     let mut listener = Listener {
         json: args.json,
         left: args.count,
-        presence: Presence {
-            show: args.show.into(),
-            status: args.status.map(|status| status.as_str().into()),
-            priority: args.priority,
+        presence: {
+            let presence = Presence::available().show(args.show.into()).priority(args.priority);
+            args.status.iter().fold(presence, |presence, status| presence.status(status.as_str()))
         },
         copies: args.copies,
         inactive: args.inactive,

@@ -44,7 +44,7 @@ impl Notice {
             from: from.into(),
             kind,
             show: presence.and_then(|presence| presence.show.name()),
-            status: presence.and_then(|presence| presence.status.as_deref()).map(str::to_owned),
+            status: presence.and_then(|presence| presence.statuses.best("")).map(str::to_owned),
         })
     }
 

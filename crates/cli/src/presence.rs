@@ -50,7 +50,7 @@ fn print(session: &Session, json: bool) -> Result<(), Failure> {
     for (item, bare, (resource, presence)) in &online {
         let jid = if resource.is_empty() { bare.to_string() } else { format!("{bare}/{resource}") };
         let name = item.and_then(|item: &Item| item.name.as_deref());
-        let (show, status) = (presence.show.name(), presence.status.as_deref());
+        let (show, status) = (presence.show.name(), presence.statuses.best(""));
         let line = if json {
             let online = Online { jid, name, show, status, priority: presence.priority };
             output::json(&online)?

@@ -1,13 +1,12 @@
 //! What a resource says of itself, read from presence and written into it, and the presence that ends a session or manages
 //! subscriptions (RFC 6121 sections 3 and 4.7).
 
-use alloc::boxed::Box;
 use alloc::string::ToString as _;
 use alloc::vec::Vec;
 
 use balcony_jid::BareJid;
 use balcony_machine::Random;
-use balcony_stanza::{Payload, PresenceType, Stanza, ns};
+use balcony_stanza::{Payload, PresenceType, Stanza, Texts, ns};
 use balcony_xml::{Element, Name};
 
 /// What an available resource says of itself (RFC 6121 section 4.7.2).
@@ -15,8 +14,8 @@ use balcony_xml::{Element, Name};
 pub struct Presence {
     /// How available somebody is there.
     pub show: Show,
-    /// The same in words of the user's own.
-    pub status: Option<Box<str>>,
+    /// The same in words of the user's own, in one language or several (RFC 6121 section 4.7.2.2).
+    pub statuses: Texts,
     /// From -128 to 127; with a negative one the resource gets no messages that are addressed to its account.
     pub priority: i8,
 }
@@ -70,10 +69,23 @@ impl Presence {
         self
     }
 
-    /// The same, with this to say.
+    /// The same, with this to say, in the language of the stream.
     #[must_use]
-    pub fn status(mut self, status: &str) -> Presence {
-        self.status = Some(status.into());
+    pub fn status(self, status: &str) -> Presence {
+        self.status_in("", status)
+    }
+
+    /// The same, with this to say in another language (RFC 5646).
+    ///
+    /// ```
+    /// use balcony_client::Presence;
+    ///
+    /// let presence = Presence::available().status("at lunch").status_in("cs", "na obědě");
+    /// assert_eq!(presence.statuses.best("cs-CZ"), Some("na obědě"));
+    /// ```
+    #[must_use]
+    pub fn status_in(mut self, lang: &str, status: &str) -> Presence {
+        self.statuses.set(lang, status);
         self
     }
 
@@ -84,15 +96,15 @@ impl Presence {
         self
     }
 
-    /// Reads the content of available presence. What breaks the rules counts as not said; of several texts in different
-    /// languages the first is taken.
+    /// Reads the content of available presence. What breaks the rules, or is empty, counts as not said.
     #[must_use]
     pub fn read(stanza: &Stanza) -> Presence {
         let Ok(content) = stanza.payload.parse() else { return Presence::default() };
         let text = |name| content.root().child(name, ns::CLIENT).map(|child| child.text());
+        let inherited = stanza.head.lang.as_deref().unwrap_or_default();
         Presence {
             show: text("show").map(|show| Show::read(show.trim())).unwrap_or_default(),
-            status: text("status").filter(|status| !status.is_empty()).map(Box::from),
+            statuses: Texts::read(content.root(), "status", inherited),
             priority: text("priority").and_then(|text| text.trim().parse().ok()).unwrap_or_default(),
         }
     }
@@ -106,7 +118,7 @@ impl Presence {
         let element = |name, text: &str| Element::new(name, ns::CLIENT).text(text);
         let mut content = Vec::new();
         content.extend(self.show.name().map(|show| element(SHOW, show)));
-        content.extend(self.status.as_deref().map(|status| element(STATUS, status)));
+        content.extend(self.statuses.to_elements(STATUS));
         if self.priority != 0 {
             content.push(element(PRIORITY, &self.priority.to_string()));
         }
@@ -117,7 +129,7 @@ impl Presence {
     /// `<show/>` nor `<priority/>`.
     #[must_use]
     pub fn unavailable(status: Option<&str>) -> Stanza {
-        let gone = Presence { status: status.map(Box::from), ..Presence::default() };
+        let gone = status.map_or_else(Presence::default, |status| Presence::default().status(status));
         Stanza::presence(PresenceType::Unavailable).payload(gone.to_stanza().payload)
     }
 

@@ -4,6 +4,7 @@ use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 
 use balcony_jid::BareJid;
+use balcony_stanza::Texts;
 
 use crate::Presence;
 
@@ -23,7 +24,7 @@ pub(crate) struct Present {
 }
 
 fn bytes(presence: &Presence) -> usize {
-    presence.status.as_ref().map_or(0, |status| status.len())
+    presence.statuses.iter().map(|(lang, status)| lang.len() + status.len() + size_of::<[&str; 2]>()).sum()
 }
 
 impl Present {
@@ -37,7 +38,7 @@ impl Present {
         let of_contact: usize = resources.values().map(bytes).sum();
         let more = bytes(&presence);
         if of_contact - before + more > CONTACT_BYTES || self.bytes - before + more > BYTES {
-            presence.status = None;
+            presence.statuses = Texts::default();
         }
         if resources.get(resource) == Some(&presence) {
             return false;

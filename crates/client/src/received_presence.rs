@@ -1,7 +1,7 @@
 //! Presence of others that has come (RFC 6121 sections 3 and 4).
 
 use balcony_jid::Jid;
-use balcony_stanza::{Kind, PresenceType, Stanza};
+use balcony_stanza::{Kind, PresenceType, Stanza, Texts};
 
 use crate::{Presence, Show};
 
@@ -52,10 +52,23 @@ impl ReceivedPresence {
         self.says.show
     }
 
-    /// The same in words of its user.
+    /// The same in words of its user; of several texts the one in no particular language, or else the first.
     #[must_use]
     pub fn status(&self) -> Option<&str> {
-        self.says.status.as_deref()
+        self.says.statuses.best("")
+    }
+
+    /// Those words in all the languages they have come in.
+    #[must_use]
+    pub fn statuses(&self) -> &Texts {
+        &self.says.statuses
+    }
+
+    /// The first element that `T` can be made of, such as a type of the package `xmpp-parsers`.
+    #[cfg(feature = "minidom")]
+    #[must_use]
+    pub fn get<T: TryFrom<minidom::Element>>(&self) -> Option<T> {
+        self.stanza.payload.get()
     }
 
     /// With a negative one the resource gets no messages that are addressed to its account.

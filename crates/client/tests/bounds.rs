@@ -417,7 +417,7 @@ fn what_contacts_say_of_themselves_is_bounded_in_bytes() {
     }
     let all = || contacts.items().flat_map(|item| contacts.resources(&item.jid));
     let bytes: usize =
-        all().filter_map(|(_, presence)| presence.status.as_ref()).map(|status| status.len()).sum();
+        all().filter_map(|(_, presence)| presence.statuses.best("")).map(|status| status.len()).sum();
     assert!(bytes <= 4 * MIB, "{bytes}");
     // Who is there is known all the same.
     assert_eq!(all().count(), 1_000);
@@ -425,7 +425,7 @@ fn what_contacts_say_of_themselves_is_bounded_in_bytes() {
     // Nor does one contact use up what there is for all.
     let kept = contacts
         .items()
-        .filter(|item| contacts.resources(&item.jid).any(|(_, presence)| presence.status.is_some()));
+        .filter(|item| contacts.resources(&item.jid).any(|(_, presence)| !presence.statuses.is_empty()));
     assert!(kept.count() > 10);
     // A message of the same does no harm.
     let message: Stanza = Message::chat(romeo()).body("x").into();

@@ -51,7 +51,7 @@ fn strangers_see_the_user_while_the_chat_lasts() {
     ] {
         let mut chat = chat();
         chat.shows_presence = is_allowed;
-        let presence = Presence { status: Some("on the balcony".into()), ..Presence::default() };
+        let presence = Presence::available().status("on the balcony");
         let contacts = contacts(subscription);
         let told = chat.begin(&contacts, &presence);
         let here = presence.to_stanza().to(PEER.parse().unwrap());

@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
-use balcony_client::{Carbon, Contacts, News, Presence, Show, held_back};
+use balcony_client::{Carbon, Contacts, News, Presence, ReceivedPresence, Show, held_back};
 use balcony_jid::{BareJid, FullJid, Jid};
 use balcony_roster::{Change, Decision, Item, Roster, RosterConfig, Set, Subscription, Version};
 use balcony_stanza::{IqType, PresenceType, Stanza};
@@ -133,7 +133,8 @@ fn presence_is_shown_for_each_resource() {
     assert_eq!(presence(&mut contacts, "romeo@example.net/a", ""), available("romeo@example.net/a"));
     let away = "<show>away</show><status>at lunch</status><status xml:lang='it'>a pranzo</status><priority>-3</priority>";
     assert_eq!(presence(&mut contacts, "romeo@example.net/b", away), available("romeo@example.net/b"));
-    let expected = Presence { show: Show::Away, status: Some("at lunch".into()), priority: -3 };
+    let expected =
+        Presence::available().show(Show::Away).status("at lunch").status_in("it", "a pranzo").priority(-3);
     assert_eq!(contacts.presence_of(&jid("romeo@example.net/b")), Some(&expected));
     // The same again is no news.
     assert_eq!(presence(&mut contacts, "romeo@example.net/b", away), None);
@@ -213,13 +214,37 @@ fn without_a_connection_nobody_is_there_but_the_roster_stays() {
 #[test]
 fn presence_is_read_as_it_was_written() {
     for show in [Show::Online, Show::Chat, Show::Away, Show::Xa, Show::Dnd] {
-        for (status, priority) in [(None, 0), (Some("<at> 'lunch'"), 127), (Some("x"), -128)] {
-            let presence = Presence { show, status: status.map(Box::from), priority };
+        let statuses: [&[(&str, &str)]; 4] =
+            [&[], &[("", "<at> 'lunch'")], &[("de", "x")], &[("", "x"), ("cs", "y")]];
+        for (statuses, priority) in statuses.into_iter().zip([0, 127, -128, 1]) {
+            let presence = statuses
+                .iter()
+                .fold(Presence::available().show(show).priority(priority), |presence, (lang, status)| {
+                    presence.status_in(lang, status)
+                });
             let stanza = presence.to_stanza();
             assert!(stanza.head.to.is_none() && stanza.head.kind.type_name().is_none());
             assert_eq!(Presence::read(&stanza), presence);
         }
     }
+}
+
+// RFC 6121 §4.7.2.2: a status in several languages, each once; the element's language is the stanza's unless it says another.
+#[test]
+fn a_status_has_languages() {
+    let read = |content: &str| {
+        let presence =
+            ReceivedPresence::read(stanza(&format!("<presence xml:lang='de'>{content}</presence>"))).unwrap();
+        let all =
+            presence.statuses().iter().map(|(lang, text)| format!("{lang}: {text}")).collect::<Vec<_>>();
+        (presence.status().map(str::to_owned), all)
+    };
+    assert_eq!(read(""), (None, vec![]));
+    assert_eq!(read("<status/>"), (None, vec![]));
+    assert_eq!(read("<status>zu Tisch</status>"), (Some("zu Tisch".into()), vec!["de: zu Tisch".into()]));
+    let several = "<status>zu Tisch</status><status xml:lang='cs'>na obědě</status><status xml:lang='DE'>weg</status>\
+                   <status xml:lang='en'/><status xmlns='urn:example'>x</status>";
+    assert_eq!(read(several), (Some("zu Tisch".into()), vec!["de: zu Tisch".into(), "cs: na obědě".into()]));
 }
 
 fn carbon(from: &str, way: &str, message: &str) -> Stanza {

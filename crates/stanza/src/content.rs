@@ -1,5 +1,5 @@
 //! What a message says to people: its texts in their languages, and the conversation that it belongs to (RFC 6121 sections 5.2.3
-//! to 5.2.5). What extensions put into a message is not looked at here.
+//! to 5.2.5). What extensions put into a message is not looked at here. The status of presence is such a text, too (section 4.7.2.2).
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -54,8 +54,8 @@ impl Content {
         let inherited = stanza.head.lang.as_deref().unwrap_or_default();
         for child in payload.root().children().filter(|child| child.namespace() == ns::CLIENT) {
             match child.name() {
-                "body" => content.bodies.read(child, inherited),
-                "subject" => content.subjects.read(child, inherited),
+                "body" => content.bodies.put(child, inherited),
+                "subject" => content.subjects.put(child, inherited),
                 "thread" if content.thread.is_none() => content.thread = Thread::read(child),
                 _ => {}
             }
@@ -68,7 +68,7 @@ impl Content {
     pub fn to_payload(&self) -> Payload {
         const BODY: Name = Name::from_static("body");
         const SUBJECT: Name = Name::from_static("subject");
-        let texts = self.subjects.elements(SUBJECT).chain(self.bodies.elements(BODY));
+        let texts = self.subjects.to_elements(SUBJECT).chain(self.bodies.to_elements(BODY));
         let elements: Vec<Element> = texts.chain(self.thread.as_ref().map(Thread::to_element)).collect();
         elements.iter().collect()
     }
@@ -122,16 +122,36 @@ impl Texts {
         self.0.iter().map(|(lang, text)| (&**lang, &**text))
     }
 
-    fn read(&mut self, element: ElementRef<'_>, inherited: &str) {
+    /// Reads the elements of that name among the children of a stanza: `content` is its [parsed](Payload::parse) payload, and `inherited`
+    /// the language of the stanza. Of each language the first counts; those that are empty are passed over.
+    #[must_use]
+    pub fn read(content: ElementRef<'_>, name: &str, inherited: &str) -> Texts {
+        let mut texts = Texts::default();
+        let is_text = |child: &ElementRef<'_>| child.is(name, ns::CLIENT) && !child.text().is_empty();
+        for child in content.children().filter(is_text) {
+            texts.put(child, inherited);
+        }
+        texts
+    }
+
+    /// Whether there is no text.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    fn put(&mut self, element: ElementRef<'_>, inherited: &str) {
         let lang = element.language().unwrap_or(inherited);
         if self.get(lang).is_none() {
             self.set(lang, &element.text());
         }
     }
 
+    /// The same as elements of that name.
+    ///
     /// One text alone may take its language from the stanza. Among others it must not: servers give a stanza the language
     /// of the stream (RFC 6120 section 8.1.5), and that may be the language of one of them.
-    fn elements(&self, name: Name) -> impl Iterator<Item = Element> {
+    pub fn to_elements(&self, name: Name) -> impl Iterator<Item = Element> {
         let is_alone = self.0.len() == 1;
         self.iter().map(move |(lang, text)| {
             let element = Element::new(name.clone(), ns::CLIENT).text(text);

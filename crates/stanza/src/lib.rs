@@ -24,6 +24,12 @@
 //! );
 //! # Ok::<(), balcony_jid::JidError>(())
 //! ```
+//!
+//! # Features
+//!
+//! | feature | what it brings |
+//! |---|---|
+//! | `minidom` | what stanzas hold as types that are made of `minidom::Element`, such as those of the package `xmpp-parsers`. Needs std |
 #![no_std]
 #![forbid(unsafe_code)]
 

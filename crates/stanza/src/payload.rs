@@ -142,6 +142,33 @@ impl Payload {
     pub fn parse(&self) -> Result<Element, ReadError> {
         Element::parse_payload(self.as_bytes(), ns::CLIENT, UNBOUNDED)
     }
+
+    /// The first element that `T` can be made of. Types of the package `xmpp-parsers` can be, if its version of `minidom` is the same:
+    ///
+    /// ```
+    /// use balcony_stanza::Stanza;
+    /// # /// As those of `xmpp-parsers` are.
+    /// # #[derive(Debug, PartialEq)]
+    /// # struct Version { name: String }
+    /// # impl TryFrom<minidom::Element> for Version {
+    /// #     type Error = ();
+    /// #     fn try_from(element: minidom::Element) -> Result<Self, ()> {
+    /// #         let name = element.get_child("name", "jabber:iq:version").ok_or(())?.text();
+    /// #         Ok(Version { name })
+    /// #     }
+    /// # }
+    ///
+    /// let xml = "<iq type='result' id='1'><query xmlns='jabber:iq:version'><name>Gajim</name></query></iq>";
+    /// let stanza = Stanza::parse(xml.as_bytes()).unwrap();
+    /// // With `Version` of `xmpp_parsers::version`.
+    /// assert_eq!(stanza.payload.get::<Version>().unwrap().name, "Gajim");
+    /// ```
+    #[cfg(feature = "minidom")]
+    #[must_use]
+    pub fn get<T: TryFrom<minidom::Element>>(&self) -> Option<T> {
+        let content = self.parse().ok()?;
+        content.root().children().find_map(|child| T::try_from(minidom::Element::try_from(child).ok()?).ok())
+    }
 }
 
 /// One element as the whole content.

@@ -48,7 +48,7 @@ impl Words {
                 Content::read(stanza).bodies.best("").map(Into::into)
             }
             (Words::Presence, Kind::Presence(PresenceType::Available)) => {
-                Presence::read(stanza).status.map(Into::into)
+                Presence::read(stanza).statuses.best("").map(Into::into)
             }
             _ => None,
         }
