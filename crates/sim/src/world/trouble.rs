@@ -4,7 +4,7 @@ use core::mem;
 use core::time::Duration;
 
 use balcony_client::ClientMachine;
-use balcony_server::{Answer, SavedSession, Server};
+use balcony_server::{Answer, SavedSession};
 
 use super::{Peer, World};
 
