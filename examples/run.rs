@@ -242,6 +242,53 @@ fn the_device_answers() {
     });
 }
 
+// It says something, prints what is answered, and ends.
+#[test]
+fn the_blocking_client_has_an_answer() {
+    let folder = tempfile::tempdir().unwrap();
+    let (certificate, key) = test_certificate("localhost").unwrap();
+    let ca = folder.path().join("ca.pem");
+    std::fs::write(&ca, &certificate).unwrap();
+    let program = async {
+        let accounts = MemoryAccounts::new().with("romeo@localhost", "r").unwrap();
+        let server = Server::builder("localhost")
+            .accounts(accounts.with("juliet@localhost", "j").unwrap())
+            .certificate_pem(certificate.as_bytes(), key.expose().as_bytes())
+            .listen("127.0.0.1:0".parse().unwrap())
+            .start()
+            .unwrap();
+        let at = server.local_addrs()[0].to_string();
+        let juliet = Client::builder("juliet@localhost/balcony").password("j").connect(&at);
+        let mut juliet = juliet.trust_pem(certificate.as_bytes()).start().await.unwrap();
+        let environment = [
+            ("BALCONY_JID", "romeo@localhost/garden"),
+            ("BALCONY_PASSWORD", "r"),
+            ("BALCONY_CONNECT", &at),
+            ("BALCONY_CA", ca.to_str().unwrap()),
+        ];
+        let mut romeo = example("client_blocking");
+        romeo.envs(environment).args(["juliet@localhost", "But", "soft"]).stdout(Stdio::piped());
+        let romeo = romeo.spawn().unwrap();
+        while let Some(event) = juliet.next().await.unwrap() {
+            if let Event::Message(message) = event {
+                assert_eq!(message.body(), Some("But soft"));
+                juliet.send(message.reply().body("Ay me!")).await.unwrap();
+                break;
+            }
+        }
+        let ended = tokio::task::spawn_blocking(|| romeo.wait_with_output().unwrap()).await.unwrap();
+        assert!(ended.status.success(), "{ended:?}");
+        let said = String::from_utf8(ended.stdout).unwrap();
+        assert_eq!(said, "online as romeo@localhost/garden\njuliet@localhost/balcony: Ay me!\n");
+        server.shutdown().await;
+    };
+    block_on(async {
+        tokio::time::timeout(LONG, program).await.expect("too slow");
+    });
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("client_blocking.rs");
+    assert!(std::fs::read_to_string(source).unwrap().lines().count() <= 150);
+}
+
 // What is missing is said in a sentence, and at once.
 #[test]
 fn the_bot_says_what_is_missing() {
