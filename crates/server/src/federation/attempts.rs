@@ -26,6 +26,9 @@ pub(super) struct Attempts {
     waiting: BTreeMap<Cause, VecDeque<BareJid>>,
     /// Whose turn it is. Each cause for which a domain waits stands there once.
     turns: VecDeque<Cause>,
+    /// Domains that could not be reached, and are tried again after a while since something waits for them; and how many of a cause.
+    resting: BTreeMap<BareJid, Cause>,
+    resting_of: BTreeMap<Cause, usize>,
 }
 
 impl Attempts {
@@ -34,9 +37,10 @@ impl Attempts {
         self.running.contains_key(domain)
     }
 
-    /// How many domains are looked for because of this, or wait for that.
+    /// How many domains are looked for because of this, or wait for that, or are tried again later.
     pub(super) fn of(&self, cause: &Cause) -> usize {
-        self.running_of(cause) + self.waiting.get(cause).map_or(0, VecDeque::len)
+        let resting = self.resting_of.get(cause).copied().unwrap_or_default();
+        self.running_of(cause) + self.waiting.get(cause).map_or(0, VecDeque::len) + resting
     }
 
     fn running_of(&self, cause: &Cause) -> usize {
@@ -50,6 +54,7 @@ impl Attempts {
         }
         let may = self.may_begin(cause, limits);
         if may {
+            self.has_rested(domain);
             self.running.insert(domain.clone(), cause.clone());
         }
         may
@@ -73,6 +78,7 @@ impl Attempts {
 
     /// Has a domain wait for its turn.
     pub(super) fn wait(&mut self, domain: &BareJid, cause: Cause) {
+        self.has_rested(domain);
         let line = self.waiting.entry(cause.clone()).or_default();
         if line.is_empty() {
             self.turns.push_back(cause);
@@ -82,9 +88,28 @@ impl Attempts {
         }
     }
 
-    /// A domain is not looked for any more.
-    pub(super) fn over(&mut self, domain: &BareJid) {
-        self.running.remove(domain);
+    /// A domain is not looked for any more. Why it was, if it was.
+    pub(super) fn over(&mut self, domain: &BareJid) -> Option<Cause> {
+        self.running.remove(domain)
+    }
+
+    /// A domain is to be tried again after a while, for this.
+    pub(super) fn rest(&mut self, domain: &BareJid, cause: Cause) {
+        if !self.resting.contains_key(domain) {
+            *self.resting_of.entry(cause.clone()).or_default() += 1;
+            self.resting.insert(domain.clone(), cause);
+        }
+    }
+
+    /// It is tried, or need not be any more.
+    pub(super) fn has_rested(&mut self, domain: &BareJid) {
+        let Some(cause) = self.resting.remove(domain) else { return };
+        if let Some(count) = self.resting_of.get_mut(&cause) {
+            *count = count.saturating_sub(1);
+            if *count == 0 {
+                self.resting_of.remove(&cause);
+            }
+        }
     }
 
     /// The next domain that may be begun with, and why it was to be looked for. It waits no more.

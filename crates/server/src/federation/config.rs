@@ -78,7 +78,7 @@ pub struct FederationLimits {
     /// Domains that are looked for, or connected to, at the same time; others wait for their turn. What other servers cause, by
     /// keys that are to be asked about, takes no more than half of them.
     pub attempts: usize,
-    /// Domains that one account of ours may have looked for, with those that wait for their turn.
+    /// Domains that one account of ours may have looked for, with those that wait for their turn or are tried again.
     pub attempts_per_sender: usize,
     /// Domains that are looked for at the same time because of keys that servers at one address have shown.
     pub attempts_per_address: usize,
@@ -93,7 +93,9 @@ pub struct FederationLimits {
     pub bytes_per_second: Option<u32>,
     /// Subscription requests of one domain at once, and then as many in a minute; what is more is dropped.
     pub subscriptions_per_minute: u32,
-    /// How long stanzas wait for a stream that takes none, until they go back to their senders with `remote-server-timeout`.
+    /// How long stanzas wait for a stream that takes none, or for a domain that can't be reached and is tried again, until they go back to
+    /// their senders with `remote-server-timeout`. Requests come back as soon as the domain could not be reached once, and everything does
+    /// where it has been away for that long.
     pub patience: Duration,
     /// How long a domain that could not be reached is left alone after the first time; twice as long after each further one.
     pub backoff: Duration,

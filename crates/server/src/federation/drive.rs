@@ -131,6 +131,9 @@ impl Federation {
         let Some(peer) = self.peers.get_mut(domain) else { return };
         let due = peer.due(&self.config.limits);
         let is_idle = peer.is_idle();
+        if !peer.is_waited_for() {
+            self.attempts.has_rested(domain);
+        }
         self.deadlines.arm(&mut peer.armed, due, || Due::Peer(domain.clone()));
         if is_idle && due.is_none() {
             self.peers.remove(domain);
@@ -181,13 +184,20 @@ impl Federation {
         let Some(mut link) = self.links.remove(id) else { return };
         link.sending.name = self.note_earlier(now, &link);
         let Link { way, stage, sending, .. } = link;
+        let unanswered = sending.asks_about.clone();
         let (ended, was_connected) = match stage {
             Stage::Connected(stream) => (stream.why().cloned().unwrap_or(Ended::Closed), true),
             Stage::GivenUp(ended) => (ended, false),
             Stage::Connecting(_) => (Ended::Closed, false),
         };
         match way {
-            Way::Out(out) => self.outgoing_over(now, id, out, sending, &ended, was_connected),
+            Way::Out(out) => {
+                let theirs = out.to.clone();
+                self.outgoing_over(now, id, out, sending, &ended, was_connected);
+                if let Some(asked) = unanswered {
+                    self.does_not_ask(&theirs, &asked);
+                }
+            }
             Way::In(incoming) => {
                 self.table.gone(incoming.origin, incoming.domains.len());
                 for domain in incoming.domains {

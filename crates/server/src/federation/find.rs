@@ -40,9 +40,9 @@ impl Federation {
             peer.used = now;
             &*peer
         });
-        if let Some(Finding::Failed { until, condition, .. }) = known.map(|peer| peer.finding.clone())
-            && now < until
-            && !known.is_some_and(|peer| peer.pairs.get(&ours).is_some_and(|pair| pair.state != State::Idle))
+        if let Some((condition, may_wait)) = known.and_then(|peer| peer.failure(now, &self.config.limits))
+            && (!may_wait || item.is_fresh_request())
+            && !known.and_then(|peer| peer.pairs.get(&ours)).is_some_and(Pair::has_stream)
         {
             return Err((item, condition));
         }
@@ -69,12 +69,14 @@ impl Federation {
             self.arm_peer(&theirs);
             return Err((item, full));
         }
-        if pair.queue.is_empty() {
+        let is_first = pair.queue.is_empty();
+        if is_first {
             pair.since = now;
         }
         pair.queue.push(sender, item);
         match pair.state {
             State::Idle => self.pursue(now, &ours, &theirs),
+            State::Finding if is_first => self.pursue(now, &ours, &theirs),
             State::Ready(id) => self.wants_to_write(id),
             State::Finding | State::Opening(_) => {}
         }
@@ -104,13 +106,10 @@ impl Federation {
             pair.state = State::Idle;
             return self.give_pair_back(theirs, ours, ErrorCondition::RemoteServerTimeout);
         }
-        if let Finding::Failed { until, condition, .. } = peer.finding
-            && now < until
-        {
-            pair.state = State::Idle;
-            return self.give_pair_back(theirs, ours, condition);
-        }
         pair.state = State::Finding;
+        if peer.failure(now, &self.config.limits).is_some() {
+            return self.waits_for_another_try(now, ours, theirs);
+        }
         if !self.config.admits(theirs.as_str()) {
             self.set_state(theirs, ours, State::Idle);
             return self.give_pair_back(theirs, ours, ErrorCondition::NotAllowed);
@@ -135,9 +134,46 @@ impl Federation {
             self.set_state(theirs, ours, State::Opening(id));
             return self.ready.push(id);
         }
-        let pair = self.peers.get(theirs).and_then(|peer| peer.pairs.get(ours));
-        let cause = pair.and_then(|pair| pair.queue.first()).map(|item| self.cause(item));
-        self.find(now, theirs, cause.unwrap_or(Cause::Itself));
+        let cause = self.cause_of(ours, theirs);
+        self.find(now, theirs, cause);
+    }
+
+    /// The domain could not be reached, and is left alone for now. What goes there waits until it is tried again, or comes back.
+    fn waits_for_another_try(&mut self, now: Instant, ours: &BareJid, theirs: &BareJid) {
+        let failure = self.peers.get(theirs).and_then(|peer| peer.failure(now, &self.config.limits));
+        match failure {
+            Some((condition, false)) => self.is_given_up(now, ours, theirs, condition),
+            _ if self.sends_back(ours, theirs) => {}
+            None => {}
+            Some((condition, true)) => {
+                self.give_requests_back(ours, theirs, condition);
+                let cause = self.cause_of(ours, theirs);
+                self.attempts.rest(theirs, cause);
+            }
+        }
+    }
+
+    /// Whoever waits for an answer hears at once that there will be none. What may have arrived is not among it.
+    fn give_requests_back(&mut self, ours: &BareJid, theirs: &BareJid, condition: ErrorCondition) {
+        let pair = self.peers.get_mut(theirs).and_then(|peer| peer.pairs.get_mut(ours));
+        for item in pair.map(|pair| pair.queue.extract(Item::is_fresh_request)).unwrap_or_default() {
+            self.bounds.release(&item.payer, item.bytes);
+            self.give_back(item, condition);
+        }
+    }
+
+    /// A domain that could not be reached is not tried again for what waits. It can't be asked what has arrived, but it may still be heard
+    /// on a stream of its own; else what waits comes back.
+    fn is_given_up(&mut self, now: Instant, ours: &BareJid, theirs: &BareJid, condition: ErrorCondition) {
+        self.forget_doubt(theirs, ours);
+        if self.sends_back(ours, theirs) {
+            if let Some(pair) = self.peers.get_mut(theirs).and_then(|peer| peer.pairs.get_mut(ours)) {
+                pair.since = now;
+            }
+            return;
+        }
+        self.set_state(theirs, ours, State::Idle);
+        self.give_pair_back(theirs, ours, condition);
     }
 
     /// Has a pair for which something waits use a stream of theirs that goes both ways (XEP-0288), if there is one.
@@ -180,6 +216,12 @@ impl Federation {
         }
     }
 
+    /// Who has a domain looked for to which something waits from one of ours.
+    fn cause_of(&self, ours: &BareJid, theirs: &BareJid) -> Cause {
+        let pair = self.peers.get(theirs).and_then(|peer| peer.pairs.get(ours));
+        pair.and_then(|pair| pair.queue.first()).map_or(Cause::Itself, |item| self.cause(item))
+    }
+
     /// Looks for a domain, unless that is being done.
     pub(super) fn find(&mut self, now: Instant, domain: &BareJid, cause: Cause) {
         let Some(peer) = self.peers.get_mut(domain) else { return };
@@ -210,8 +252,12 @@ impl Federation {
             || peer.links.iter().any(|id| {
                 super::link_of(&self.links, *id).is_some_and(|link| !link.has_ended() && !link.is_open())
             });
+        let rests = matches!(peer.finding, Finding::Failed { .. }) && peer.is_waited_for();
         if !is_going_on {
-            self.attempts.over(domain);
+            let cause = self.attempts.over(domain);
+            if rests {
+                self.attempts.rest(domain, cause.unwrap_or(Cause::Itself));
+            }
             self.next_in_line(now);
         }
     }
@@ -236,9 +282,7 @@ impl Federation {
     pub(super) fn found(&mut self, now: Instant, domain: &BareJid, places: &Places) {
         let Some(peer) = self.peers.get_mut(domain) else { return };
         peer.finding = Finding::Idle;
-        let waiting =
-            peer.pairs.iter().filter(|(_, pair)| pair.state == State::Finding && !pair.queue.is_empty());
-        let waiting: Vec<BareJid> = waiting.map(|(ours, _)| ours.clone()).collect();
+        let waiting = peer.waiting();
         let keys = core::mem::take(&mut peer.keys);
         for ours in waiting {
             if self.has_room_for_stream(now) {
@@ -333,7 +377,7 @@ impl Federation {
             false => ErrorCondition::RemoteServerTimeout,
         };
         self.drop_unconnected(id);
-        self.fail(now, &domain, condition, &unreachable.reason);
+        self.fail(now, &domain, condition, !unreachable.is_unknown, &unreachable.reason);
     }
 
     /// The owner has not said in time whether it has connected.
@@ -357,25 +401,26 @@ impl Federation {
         }
     }
 
-    /// A domain could not be found, reached, or talked to: whoever waits for it hears so.
-    pub(super) fn fail(&mut self, now: Instant, domain: &BareJid, condition: ErrorCondition, reason: &str) {
+    /// A domain could not be found, reached, or talked to. If that is passing it is tried again for what waits, as long as that waits;
+    /// otherwise whoever waits for it hears so.
+    pub(super) fn fail(
+        &mut self,
+        now: Instant,
+        domain: &BareJid,
+        condition: ErrorCondition,
+        is_passing: bool,
+        reason: &str,
+    ) {
         let limits = &self.config.limits;
         // It may have been forgotten with its last stream: that it has failed is remembered all the same, and its attempt is over.
         let peer = self.peers.entry(domain.clone()).or_insert_with(|| Peer::new(now));
-        peer.fail(now, condition, limits);
-        let waiting = peer.pairs.iter().filter(|(_, pair)| pair.state == State::Finding);
-        let waiting: Vec<BareJid> = waiting.map(|(ours, _)| ours.clone()).collect();
+        peer.fail(now, condition, is_passing, limits);
+        let waiting = peer.waiting();
         for key in core::mem::take(&mut peer.keys) {
             self.answer_key(&key, Verdict::Error(condition));
         }
         for ours in waiting {
-            // It can't be asked, but it may still be heard.
-            self.forget_doubt(domain, &ours);
-            if self.sends_back(&ours, domain) {
-                continue;
-            }
-            self.set_state(domain, &ours, State::Idle);
-            self.give_pair_back(domain, &ours, condition);
+            self.waits_for_another_try(now, &ours, domain);
         }
         let line = format!("{domain} cannot be reached ({condition}): {reason}");
         self.events.push_back(FederationEvent::Log(Level::Info, one_line(line)));
@@ -426,35 +471,38 @@ impl Federation {
         let Some(peer) = self.peers.get_mut(domain) else { return };
         match peer.finding {
             Finding::Resolving(until) if now >= until => {
-                self.fail(
-                    now,
-                    domain,
-                    ErrorCondition::RemoteServerTimeout,
-                    "the DNS has not answered in time",
-                );
+                let reason = "the DNS has not answered in time";
+                self.fail(now, domain, ErrorCondition::RemoteServerTimeout, true, reason);
             }
-            Finding::Failed { at, until, .. } if now >= until + (until - at) => {
-                (peer.finding, peer.failures) = (Finding::Idle, 0);
+            Finding::Failed { at, until, .. } if now >= until + (until - at) && !peer.is_waited_for() => {
+                peer.finding = Finding::Idle;
+                peer.has_not_failed();
             }
             _ => {}
         }
         self.ask_about_keys(now, domain);
         let Some(peer) = self.peers.get(domain) else { return };
         let is_late = |pair: &Pair| !pair.queue.is_empty() && now >= pair.since + patience;
-        let late = peer.pairs.iter().filter(|(_, pair)| is_late(pair)).map(|(ours, _)| ours.clone());
-        let late: Vec<BareJid> = late.collect();
-        for ours in late {
-            self.give_pair_back(domain, &ours, ErrorCondition::RemoteServerTimeout);
-            if self
-                .peers
-                .get(domain)
-                .and_then(|peer| peer.pairs.get(&ours))
-                .is_some_and(|p| p.state == State::Finding)
-            {
-                self.set_state(domain, &ours, State::Idle);
+        let late = peer.pairs.iter().filter(|(_, pair)| is_late(pair));
+        let late: Vec<(BareJid, bool)> = late.map(|(ours, pair)| (ours.clone(), pair.is_waiting())).collect();
+        for (ours, is_waiting) in late {
+            match is_waiting {
+                true => self.is_given_up(now, &ours, domain, ErrorCondition::RemoteServerTimeout),
+                false => self.give_pair_back(domain, &ours, ErrorCondition::RemoteServerTimeout),
             }
         }
+        self.try_again(now, domain);
         self.arm_peer(domain);
+    }
+
+    /// A domain that could not be reached is tried again for what waits, if it has been left alone for long enough.
+    fn try_again(&mut self, now: Instant, domain: &BareJid) {
+        let Some(peer) = self.peers.get(domain) else { return };
+        if matches!(peer.finding, Finding::Failed { until, .. } if now >= until) {
+            for ours in peer.waiting() {
+                self.pursue(now, &ours, domain);
+            }
+        }
     }
 }
 

@@ -11,7 +11,7 @@ use balcony_stream::s2s::{Proof, Verdict, Verification};
 
 use super::event::{FederationEvent, StreamId};
 use super::link::Way;
-use super::peer::{Key, Peer, State};
+use super::peer::{Finding, Key, Peer, State};
 use super::{Federation, policy, words};
 use crate::journal::{Level, one_line};
 use crate::pace::Rate;
@@ -94,6 +94,7 @@ impl Federation {
         let peer = self.peers.entry(from.clone()).or_insert_with(|| Peer::new(now));
         peer.used = now;
         // It lives, so it is worth another try.
+        let has_failed = matches!(peer.finding, Finding::Failed { .. });
         peer.revive();
         self.events.push_back(FederationEvent::Reached(from.clone()));
         let Some(peer) = self.peers.get_mut(&from) else { return };
@@ -106,6 +107,11 @@ impl Federation {
         let pair = self.peers.get(&from).and_then(|peer| peer.pairs.get(to));
         if goes_back && pair.is_some_and(|pair| pair.state == State::Finding) {
             self.sends_back(to, &from);
+        }
+        if has_failed {
+            for ours in self.peers.get(&from).map(Peer::waiting).unwrap_or_default() {
+                self.pursue(now, &ours, &from);
+            }
         }
         self.arm_peer(&from);
         if let Some(oldest) = oldest {

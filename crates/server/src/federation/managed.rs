@@ -20,7 +20,7 @@ use balcony_stream::s2s::S2sAnswer;
 use super::Federation;
 use super::event::{FederationEvent, StreamId};
 use super::link::{Link, Sending, Stream, Way};
-use super::peer::State;
+use super::peer::{Pair, State};
 use super::queue::Item;
 use crate::action::Ended;
 
@@ -70,6 +70,17 @@ pub(super) struct EarlierStreams {
     added: u64,
     /// How many stanzas have been numbered.
     numbered: u64,
+}
+
+/// What a stream has to do about a pair whose first stanzas another stream may have taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Doubt {
+    /// Nothing.
+    None,
+    /// Wait: another stream asks what has arrived.
+    Asked,
+    /// Make way for a stream that asks: nobody does, and it has begun without asking.
+    Unasked,
 }
 
 impl EarlierStreams {
@@ -148,12 +159,31 @@ impl Federation {
         })
     }
 
-    /// Whether a pair has to wait, since another stream is to ask what has arrived of it.
-    pub(super) fn is_in_doubt(&self, ours: &BareJid, theirs: &BareJid, on: StreamId) -> bool {
+    /// What a stream has to do about a pair whose first stanzas another stream may have taken.
+    pub(super) fn doubt(&self, ours: &BareJid, theirs: &BareJid, on: StreamId) -> Doubt {
         let pair = self.peers.get(theirs).and_then(|peer| peer.pairs.get(ours));
-        let Some(id) = pair.and_then(|pair| pair.doubt.as_deref()) else { return false };
-        let asked_on = self.earlier.by_id.get(id).and_then(|earlier| earlier.asked_on);
-        asked_on.is_some_and(|other| other != on && self.is_asking(other, id))
+        let Some(id) = pair.and_then(|pair| pair.doubt.as_deref()) else { return Doubt::None };
+        let earlier = self.earlier.by_id.get(id).filter(|earlier| self.clock < earlier.until);
+        match earlier.map(|earlier| earlier.asked_on) {
+            // Nobody can tell, or it has been asked itself, and has not been told.
+            None => Doubt::None,
+            Some(Some(other)) if other == on => Doubt::None,
+            Some(Some(other)) if self.is_asking(other, id) => Doubt::Asked,
+            Some(_) => Doubt::Unasked,
+        }
+    }
+
+    /// A stream that was to ask about an earlier one never will: those who wait for that have to know.
+    pub(super) fn does_not_ask(&mut self, theirs: &BareJid, id: &str) {
+        let Some(peer) = self.peers.get(theirs) else { return };
+        let waits = |pair: &&Pair| pair.doubt.as_deref() == Some(id);
+        let on = peer.pairs.values().filter(waits).filter_map(|pair| match pair.state {
+            State::Ready(on) => Some(on),
+            _ => None,
+        });
+        for on in on.collect::<Vec<_>>() {
+            self.goes_on_writing(on);
+        }
     }
 
     /// Whether another stream may have taken the first of what waits in a pair, and can be asked about.

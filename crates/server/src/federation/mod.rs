@@ -16,7 +16,8 @@
 //! - What can't be sent comes back as [`FederationEvent::Return`], once, with the condition that RFC 6120 section 10.4 and XEP-0220 name:
 //!   `remote-server-not-found` if there is no such domain, `remote-server-timeout` if it does not answer, `internal-server-error` if it is
 //!   there and no stream comes about; `not-allowed` if we don't talk to it, `resource-constraint` if too much waits.
-//! - A domain that could not be reached is left alone for a while, in which whatever goes there comes back at once.
+//! - A domain that could not be reached is left alone for a while. If it may be there in a moment, what goes there waits and is tried
+//!   again, but for requests, until its patience is over; otherwise, or if the domain has been away for longer, it comes back at once.
 //! - Nobody can send in the name of a domain that they have not proven, neither by certificate nor by dialback, nor in the name of a
 //!   domain of ours.
 //!
@@ -232,13 +233,13 @@ impl Federation {
                 targets.truncate(MOST_PLACES);
                 if targets.is_empty() {
                     let reason = "its DNS says that it has no service for other servers";
-                    self.fail(now, domain, ErrorCondition::RemoteServerNotFound, reason);
+                    self.fail(now, domain, ErrorCondition::RemoteServerNotFound, false, reason);
                 } else {
                     let places = Places { targets, reach: self.config.reach() };
                     self.found(now, domain, &places);
                 }
             }
-            Err(reason) => self.fail(now, domain, ErrorCondition::RemoteServerTimeout, &reason),
+            Err(reason) => self.fail(now, domain, ErrorCondition::RemoteServerTimeout, true, &reason),
         }
         self.finish(now);
     }

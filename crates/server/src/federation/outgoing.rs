@@ -11,9 +11,10 @@ use balcony_stream::s2s::{Proof, Verdict, Verification};
 
 use super::event::{FederationEvent, StreamId};
 use super::link::{Link, Outgoing, Sending};
-use super::peer::State;
+use super::managed::Doubt;
+use super::peer::{Finding, Peer, State};
 use super::queue::Item;
-use super::{Closing, Federation, words};
+use super::{Closing, Federation, link_of, words};
 use crate::action::Ended;
 use crate::journal::{Level, one_line};
 
@@ -39,10 +40,15 @@ impl Federation {
         let Some(link) = self.link(id) else { return };
         let pairs = link.sending.pairs.clone();
         let counts = link.connected().is_some_and(|stream| stream.connection.counts_sent());
-        let (mut items, mut last) = (Vec::new(), None);
+        let (mut items, mut last, mut has_to_end) = (Vec::new(), None, false);
         for (ours, theirs) in &pairs {
-            if self.is_in_doubt(ours, theirs, id) {
-                continue;
+            match self.doubt(ours, theirs, id) {
+                Doubt::None => {}
+                Doubt::Asked => continue,
+                Doubt::Unasked => {
+                    has_to_end |= self.waits((ours, theirs), id);
+                    continue;
+                }
             }
             let pair = self.peers.get_mut(theirs).and_then(|peer| peer.pairs.get_mut(ours));
             let pair = pair.filter(|pair| pair.state == State::Ready(id) && !pair.queue.is_empty());
@@ -54,6 +60,12 @@ impl Federation {
             if items.len() > before {
                 last = Some((ours, theirs));
             }
+        }
+        if has_to_end && items.is_empty() {
+            if let Some(connection) = self.link(id).and_then(Link::connection) {
+                connection.close(now);
+            }
+            return self.ready.push(id);
         }
         if items.is_empty() {
             return;
@@ -115,7 +127,7 @@ impl Federation {
         let pairs = link.sending.pairs.clone();
         for (ours, theirs) in &pairs {
             let Some(peer) = self.peers.get_mut(theirs) else { continue };
-            peer.failures = 0;
+            peer.has_not_failed();
             if let Some(pair) = peer.pairs.get_mut(ours).filter(|pair| pair.state == State::Ready(id)) {
                 pair.since = now;
             }
@@ -132,22 +144,25 @@ impl Federation {
 
     /// Whether something waits for a stream of ours.
     fn has_waiting(&self, id: StreamId) -> bool {
-        let Some(link) = super::link_of(&self.links, id) else { return false };
-        let is_free = |(ours, theirs): &&(BareJid, BareJid)| !self.is_in_doubt(ours, theirs, id);
-        self.may_fill(id) && link.sending.pairs.iter().filter(is_free).any(|pair| self.waits(pair, id))
+        let Some(link) = link_of(&self.links, id) else { return false };
+        let is_free = |(ours, theirs): &&(BareJid, BareJid)| self.doubt(ours, theirs, id) != Doubt::Asked;
+        let mut pairs = link.sending.pairs.iter().filter(is_free);
+        self.may_fill(id) && pairs.any(|(ours, theirs)| self.waits((ours, theirs), id))
     }
 
     /// Whether something waits between these domains for this stream.
-    fn waits(&self, (ours, theirs): &(BareJid, BareJid), id: StreamId) -> bool {
+    fn waits(&self, (ours, theirs): (&BareJid, &BareJid), id: StreamId) -> bool {
         let pair = self.peers.get(theirs).and_then(|peer| peer.pairs.get(ours));
         pair.is_some_and(|pair| pair.state == State::Ready(id) && !pair.queue.is_empty())
     }
 
     /// Whether something is still to be sent on a stream, or being sent, or not acknowledged.
     pub(super) fn has_to_send(&self, id: StreamId) -> bool {
-        let Some(link) = super::link_of(&self.links, id).filter(|link| link.is_open()) else { return false };
+        let Some(link) = link_of(&self.links, id).filter(|link| link.is_open()) else { return false };
         let Sending { batch, unacked, pairs, .. } = &link.sending;
-        !batch.is_empty() || !unacked.is_empty() || pairs.iter().any(|pair| self.waits(pair, id))
+        !batch.is_empty()
+            || !unacked.is_empty()
+            || pairs.iter().any(|(ours, theirs)| self.waits((ours, theirs), id))
     }
 
     /// The other server takes stanzas of this pair.
@@ -164,7 +179,11 @@ impl Federation {
         link.sending.used = now;
         let Some(out) = link.outgoing() else { return };
         out.proof.get_or_insert(proof);
+        let mut waiting = Vec::new();
         if let Some(peer) = self.peers.get_mut(to) {
+            if matches!(peer.finding, Finding::Failed { .. }) {
+                waiting = peer.waiting();
+            }
             peer.revive();
             if let Some(pair) = peer.pairs.get_mut(from).filter(|pair| pair.state == State::Opening(id)) {
                 pair.state = State::Ready(id);
@@ -174,9 +193,19 @@ impl Federation {
             Proof::Certificate => "by our certificate",
             Proof::Dialback => "by dialback",
         };
+        // What it was to ask about it does not, where stanzas are not counted.
+        let is_settling = link_of(&self.links, id)
+            .and_then(Link::connected)
+            .is_some_and(|stream| stream.connection.is_settling());
+        if !is_settling {
+            self.told_about(id, None);
+        }
         let line = format!("{from} sends to {to}, proven {how}; {names}");
         self.events.push_back(FederationEvent::Log(Level::Info, one_line(line)));
         self.events.push_back(FederationEvent::Reached(to.clone()));
+        for ours in waiting {
+            self.pursue(now, &ours, to);
+        }
         self.attempt_over(now, to);
         self.arm_peer(to);
         self.goes_on_writing(id);
@@ -194,14 +223,18 @@ impl Federation {
         let Some(link) = self.link(id) else { return };
         link.sending.pairs.retain(|(ours, _)| ours != from);
         let is_last = link.sending.pairs.is_empty();
+        let asked = link.sending.asks_about.take_if(|_| is_last);
         let has_keys = link.outgoing().is_some_and(|out| !out.keys.is_empty());
         let condition = verdict.bounce();
+        if let Some(asked) = asked {
+            self.does_not_ask(to, &asked);
+        }
         let limits = &self.config.limits;
         if let Some(peer) = self.peers.get_mut(to) {
-            peer.fail(now, condition, limits);
+            peer.fail(now, condition, words::is_passing(verdict), limits);
             if let Some(pair) = peer.pairs.get_mut(from).filter(|pair| pair.state == State::Opening(id)) {
-                pair.state = State::Idle;
-                self.give_pair_back(to, from, condition);
+                pair.state = State::Finding;
+                self.pursue(now, from, to);
             }
         }
         let line = format!(
@@ -329,14 +362,15 @@ impl Federation {
         for key in keys {
             self.answer_key(&key, Verdict::Error(ErrorCondition::RemoteServerTimeout));
         }
-        let waiting: Vec<BareJid> = self.peers.get(&to).map(waiting).unwrap_or_default();
+        let waiting: Vec<BareJid> = self.peers.get(&to).map(Peer::waiting).unwrap_or_default();
         // A stream that has taken nothing was of no use, however far it came.
         let has_failed = match authorize {
             true => !has_written && !is_refused && (proof.is_none() || !waiting.is_empty()),
             false => has_keys,
         };
         if has_failed {
-            self.fail(now, &to, condition, &words::reason(ended));
+            let is_passing = condition == ErrorCondition::RemoteServerTimeout;
+            self.fail(now, &to, condition, is_passing, &words::reason(ended));
         } else {
             for ours in waiting {
                 self.pursue(now, &ours, &to);
@@ -345,11 +379,6 @@ impl Federation {
         }
         self.arm_peer(&to);
     }
-}
-
-/// The domains of ours that wait for this one.
-fn waiting(peer: &super::peer::Peer) -> Vec<BareJid> {
-    peer.pairs.iter().filter(|(_, pair)| pair.state == State::Finding).map(|(ours, _)| ours.clone()).collect()
 }
 
 /// A verdict in words.

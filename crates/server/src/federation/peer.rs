@@ -22,6 +22,8 @@ pub(super) struct Peer {
     pub(super) finding: Finding,
     /// How many attempts to reach it have failed since the last one that has not.
     pub(super) failures: u32,
+    /// When the first of them has.
+    pub(super) failing_since: Option<Instant>,
     /// What goes there, by the domain of ours that it comes from.
     pub(super) pairs: BTreeMap<BareJid, Pair>,
     /// The streams that we have opened to it, or are opening.
@@ -63,6 +65,8 @@ pub(super) enum Finding {
         until: Instant,
         /// What their senders are told meanwhile.
         condition: ErrorCondition,
+        /// Whether that may be over in a moment: nobody has answered, or a connection broke.
+        is_passing: bool,
     },
 }
 
@@ -84,7 +88,7 @@ pub(super) struct Pair {
 pub(super) enum State {
     /// None, and nothing waits.
     Idle,
-    /// The domain is being looked for.
+    /// The domain is being looked for, or is to be when it is tried again.
     Finding,
     /// This one is being opened for it, or asked to take it.
     Opening(StreamId),
@@ -106,6 +110,16 @@ pub(super) struct Key {
 }
 
 impl Pair {
+    /// Whether something waits for the domain to be found.
+    pub(super) fn is_waiting(&self) -> bool {
+        self.state == State::Finding && !self.queue.is_empty()
+    }
+
+    /// Whether a stream takes it, or is about to.
+    pub(super) fn has_stream(&self) -> bool {
+        matches!(self.state, State::Opening(_) | State::Ready(_))
+    }
+
     /// Whether nothing waits, and nothing is on its way.
     fn is_empty(&self) -> bool {
         self.queue.is_empty() && self.under_way == 0
@@ -117,6 +131,7 @@ impl Peer {
         Peer {
             finding: Finding::Idle,
             failures: 0,
+            failing_since: None,
             pairs: BTreeMap::new(),
             links: Vec::new(),
             keys: Vec::new(),
@@ -154,6 +169,7 @@ impl Peer {
         let finding = match self.finding {
             Finding::Idle | Finding::Queued => None,
             Finding::Resolving(until) => Some(until),
+            Finding::Failed { until, .. } if self.is_waited_for() => Some(until),
             // It is remembered for as long again, so that the next failure counts as another.
             Finding::Failed { at, until, .. } => Some(until + (until - at)),
         };
@@ -161,19 +177,49 @@ impl Peer {
         pairs.map(|pair| pair.since + limits.patience).chain(finding).chain(self.keys_wait_until).min()
     }
 
-    /// It could not be reached once more: how long it is left alone.
-    pub(super) fn fail(&mut self, now: Instant, condition: ErrorCondition, limits: &FederationLimits) {
+    /// Whether stanzas wait for it to be found.
+    pub(super) fn is_waited_for(&self) -> bool {
+        self.pairs.values().any(Pair::is_waiting)
+    }
+
+    /// The domains of ours of which something waits for it to be found.
+    pub(super) fn waiting(&self) -> Vec<BareJid> {
+        self.pairs.iter().filter(|(_, pair)| pair.is_waiting()).map(|(ours, _)| ours.clone()).collect()
+    }
+
+    /// It could not be reached once more: how long it is left alone. `is_passing`: that may be over in a moment.
+    pub(super) fn fail(
+        &mut self,
+        now: Instant,
+        condition: ErrorCondition,
+        is_passing: bool,
+        limits: &FederationLimits,
+    ) {
         let factor = 1_u32.checked_shl(self.failures).unwrap_or(u32::MAX);
         let backoff = limits.backoff.saturating_mul(factor).min(limits.most_backoff);
         self.failures = self.failures.saturating_add(1).min(31);
-        self.finding = Finding::Failed { at: now, until: now + backoff, condition };
+        self.failing_since.get_or_insert(now);
+        self.finding = Finding::Failed { at: now, until: now + backoff, condition, is_passing };
+    }
+
+    /// What those are told who send something there now, since it could not be reached a moment ago, and whether what need not be answered
+    /// soon may wait until it is tried again. It may as long as the domain has not been away for longer than stanzas wait.
+    pub(super) fn failure(&self, now: Instant, limits: &FederationLimits) -> Option<(ErrorCondition, bool)> {
+        let Finding::Failed { until, condition, is_passing, .. } = self.finding else { return None };
+        let is_away = self.failing_since.is_some_and(|since| now >= since + limits.patience);
+        (now < until).then_some((condition, is_passing && !is_away))
     }
 
     /// It lives.
     pub(super) fn revive(&mut self) {
-        self.failures = 0;
+        self.has_not_failed();
         if matches!(self.finding, Finding::Failed { .. }) {
             self.finding = Finding::Idle;
         }
+    }
+
+    /// The next failure is the first.
+    pub(super) fn has_not_failed(&mut self) {
+        (self.failures, self.failing_since) = (0, None);
     }
 }

@@ -3,9 +3,10 @@
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
+use core::mem;
 
 use balcony_jid::{BareJid, Jid};
-use balcony_stanza::{Kind, PresenceType, Stanza};
+use balcony_stanza::{IqType, Kind, PresenceType, Stanza};
 
 use super::bounds::Payer;
 
@@ -39,6 +40,11 @@ impl Item {
         let attributes: usize = addresses.chain(texts).map(escaped).sum();
         let written = stanza.payload.as_bytes().len() + attributes + ELEMENT;
         Item { stanza: Box::new(stanza), is_told, payer, bytes, written, losses: 0, number: None }
+    }
+
+    /// Whether it is a request that has certainly not arrived: somebody waits for the answer, and can ask again.
+    pub(crate) fn is_fresh_request(&self) -> bool {
+        self.number.is_none() && matches!(self.stanza.head.kind, Kind::Iq(IqType::Get | IqType::Set))
     }
 
     /// What it says about a subscription, if its sender is owed the certainty that it gets there, whom, and to whom.
@@ -166,6 +172,24 @@ impl Queue {
         }
         self.bytes -= item.bytes;
         Some(item)
+    }
+
+    /// Takes those for which this is so, in the order of their senders.
+    pub(crate) fn extract(&mut self, mut is_it: impl FnMut(&Item) -> bool) -> Vec<Item> {
+        let mut taken = Vec::new();
+        for line in self.senders.values_mut() {
+            let all = mem::take(line);
+            for item in all {
+                match is_it(&item) {
+                    true => taken.push(item),
+                    false => line.push_back(item),
+                }
+            }
+        }
+        self.bytes -= taken.iter().map(|item| item.bytes).sum::<usize>();
+        self.senders.retain(|_, line| !line.is_empty());
+        self.turns.retain(|sender| self.senders.contains_key(sender));
+        taken
     }
 
     /// Takes everything.

@@ -6,6 +6,7 @@ use alloc::string::{String, ToString as _};
 
 use balcony_connection::Error;
 use balcony_stanza::{ErrorCondition, StreamCondition};
+use balcony_stream::s2s::Verdict;
 
 use super::link::{Link, Way};
 use crate::action::Ended;
@@ -54,6 +55,17 @@ pub(super) fn reason(ended: &Ended) -> String {
         }
         Ended::Failed(error) => error.to_string(),
     }
+}
+
+/// Whether a pair of domains that another server does not take may be taken in a moment: it could not find out about our key.
+pub(super) fn is_passing(verdict: Verdict) -> bool {
+    let Verdict::Error(condition) = verdict else { return false };
+    matches!(
+        condition,
+        ErrorCondition::RemoteServerTimeout
+            | ErrorCondition::ResourceConstraint
+            | ErrorCondition::InternalServerError
+    )
 }
 
 /// For the log: which name is missing from which certificate, if a stream of others has ended since it proves nobody (RFC 6120 section

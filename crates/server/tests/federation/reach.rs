@@ -6,6 +6,7 @@ use balcony_connection::srv::Target;
 use balcony_stanza::ErrorCondition::{
     InternalServerError, RemoteServerNotFound, RemoteServerTimeout, ResourceConstraint,
 };
+use balcony_stanza::{IqType, Stanza};
 
 use crate::world::{AUTHORITY, STRANGER, Trust, World, config, config_of, jid, short};
 
@@ -100,8 +101,8 @@ fn another_place_where_one_comes_to_nothing() {
     assert_eq!(world.servers[0].returned, []);
 }
 
-// RFC 6120 §10.4: `remote-server-not-found` without such a domain, `remote-server-timeout` where nobody answers; once each, and
-// again without looking until the domain is tried again
+// RFC 6120 §10.4: `remote-server-not-found` without such a domain, at once; `remote-server-timeout` where nobody answers for as long as
+// stanzas wait, and then at once; once each, and without looking until the domain is tried again
 #[test]
 fn what_cannot_be_sent_comes_back() {
     let mut world = two(Trust::Certificates);
@@ -116,20 +117,105 @@ fn what_cannot_be_sent_comes_back() {
         ("broken.example", RemoteServerTimeout),
         ("down.example", RemoteServerTimeout),
     ] {
-        let before = world.servers[0].returned.len();
+        let (before, first) = (world.servers[0].returned.len(), world.servers[0].resolved);
         world.send(0, "romeo@a.example/x", &format!("juliet@{domain}"), "1");
         world.settle();
+        if condition == RemoteServerTimeout {
+            world.pass(Duration::from_secs(59));
+            assert_eq!(world.returned(0).len(), before, "{domain}");
+            assert_eq!(
+                world.servers[0].resolved,
+                first + 4,
+                "{domain} is tried at once, after 5, 15 and 35 s"
+            );
+            world.pass(Duration::from_secs(2));
+        }
         let resolved = world.servers[0].resolved;
         world.send(0, "romeo@a.example/x", &format!("juliet@{domain}"), "2");
         world.settle();
         let returned = world.returned(0)[before..].to_vec();
         assert_eq!(returned, [("1", condition), ("2", condition)], "{domain}");
         assert_eq!(world.servers[0].resolved, resolved, "it is left alone");
-        world.pass(Duration::from_secs(6));
+        world.pass(Duration::from_secs(if condition == RemoteServerTimeout { 15 } else { 6 }));
         world.send(0, "romeo@a.example/x", &format!("juliet@{domain}"), "3");
         world.settle();
         assert_eq!(world.servers[0].resolved, resolved + 1, "and tried again");
+        assert_eq!(world.returned(0).last(), Some(&("3", condition)), "{domain}");
     }
+    assert_eq!(world.servers[0].federation.waiting_bytes(), 0);
+}
+
+// A stanza whose domain can't be reached waits, and goes as soon as it can; those behind it, too, in their order.
+#[test]
+fn what_waits_goes_when_the_domain_is_back() {
+    for (trust, is_known) in ALL.into_iter().flat_map(|trust| [(trust, false), (trust, true)]) {
+        let mut world = two(trust);
+        if is_known {
+            world.send(0, "romeo@a.example/x", "juliet@b.example", "0");
+            world.settle();
+            world.cut_all();
+        }
+        world.servers[1].is_up = false;
+        for second in 1..20 {
+            world.send(0, "romeo@a.example/x", "juliet@b.example", &second.to_string());
+            world.pass(Duration::from_secs(1));
+        }
+        world.servers[1].is_up = true;
+        // It is tried again after 35 s.
+        world.pass(Duration::from_secs(20));
+        let first = usize::from(!is_known);
+        let expected: Vec<String> = (first..20).map(|n| n.to_string()).collect();
+        assert_eq!(
+            (world.ids(1), world.returned(0)),
+            (expected.iter().map(String::as_str).collect(), vec![])
+        );
+    }
+}
+
+// Whoever has asked something hears at once that the domain can't be reached now, as with a person who waits for the answer; a message
+// that was sent before does not come back for that.
+#[test]
+fn a_request_does_not_wait_for_another_try() {
+    let mut world = two(Trust::Certificates);
+    world.servers[1].is_up = false;
+    let ask = |id: &str| {
+        let ask = Stanza::iq(IqType::Get).from("romeo@a.example/x".parse().unwrap());
+        ask.to("juliet@b.example".parse().unwrap()).id(id)
+    };
+    world.send(0, "romeo@a.example/x", "juliet@b.example", "1");
+    world.send_stanza(0, ask("2"));
+    world.send(0, "romeo@a.example/x", "juliet@b.example", "3");
+    world.settle();
+    assert_eq!(world.returned(0), [("2", RemoteServerTimeout)]);
+    world.pass(Duration::from_secs(1));
+    world.send_stanza(0, ask("4"));
+    world.settle();
+    assert_eq!(world.returned(0), [("2", RemoteServerTimeout), ("4", RemoteServerTimeout)]);
+    world.servers[1].is_up = true;
+    world.pass(Duration::from_secs(5));
+    assert_eq!(world.ids(1), ["1", "3"]);
+    assert_eq!(world.servers[0].federation.waiting_bytes(), 0);
+}
+
+// FederationLimits::attempts_per_sender: domains that are tried again for an account count as those that are looked for.
+#[test]
+fn domains_that_are_tried_again_are_bounded() {
+    let mut ours = config(&["a.example"], Trust::Certificates);
+    ours.limits.attempts_per_sender = 3;
+    let mut world = World::new(1, vec![ours]);
+    for n in 0..10 {
+        world.dns.insert(format!("n{n}.example"), None);
+        world.send(0, "romeo@a.example/x", &format!("x@n{n}.example"), &n.to_string());
+        world.settle();
+    }
+    assert_eq!(world.returned(0).len(), 7);
+    assert!(world.returned(0).iter().all(|(_, condition)| *condition == ResourceConstraint));
+    // What waits no more counts no more.
+    world.pass(Duration::from_secs(61));
+    assert_eq!(world.returned(0).len(), 10);
+    world.send(0, "romeo@a.example/x", "x@m.example", "m");
+    world.settle();
+    assert_eq!(world.returned(0).last(), Some(&("m", RemoteServerNotFound)));
 }
 
 // A domain that fails again and again is tried less and less often.
@@ -232,10 +318,11 @@ fn a_server_that_says_nothing() {
     let mut world = World::new(1, vec![ours, config(&["b.example"], Trust::Certificates)]);
     world.servers[1].is_mute = true;
     world.send(0, "romeo@a.example/x", "juliet@b.example", "1");
-    world.pass(Duration::from_secs(19));
+    world.pass(Duration::from_secs(59));
     assert_eq!(world.returned(0), []);
-    world.pass(Duration::from_secs(10));
+    world.pass(Duration::from_secs(1));
     assert_eq!(world.returned(0), [("1", RemoteServerTimeout)]);
+    world.pass(Duration::from_secs(20));
     assert_eq!(world.servers[0].federation.streams(), 0);
     assert_eq!(world.servers[0].federation.waiting_bytes(), 0);
 }
