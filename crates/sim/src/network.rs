@@ -27,8 +27,8 @@ pub struct Network {
     pub unreachable: BTreeSet<usize>,
     /// The links break when so many more bytes have gone over any of them.
     pub cut_after: Option<usize>,
-    /// Whether what is on its way over a link that breaks is lost, although its sender was told that it is written. Otherwise it
-    /// arrives.
+    /// Whether what is on its way over a link that breaks is lost, although its sender was told that it is written; it is on its way for a
+    /// while. Otherwise it arrives.
     pub is_lossy: bool,
     /// How many links have broken.
     pub cuts: usize,
@@ -417,6 +417,7 @@ impl Network {
     /// What one end has written arrives at the other.
     fn arrive(&mut self, link: usize, side: usize, most: usize) -> bool {
         let now = self.now;
+        let is_late = self.is_lossy && self.below(8) != 0;
         let Link { ends: [first, second], is_cut } = &mut self.links[link];
         let (from, to) = if side == 0 { (first, second) } else { (second, first) };
         let Some(id) = to.id else {
@@ -428,6 +429,10 @@ impl Network {
         if !from.wire.is_empty() {
             if !to.reads {
                 return false;
+            }
+            // What is lost by a link that breaks is what has been written and is not there yet: most of the time there is something.
+            if is_late {
+                return true;
             }
             let count = most.min(from.wire.len());
             let bytes: Vec<u8> = from.wire.drain(..count).collect();

@@ -6,7 +6,8 @@
 //! (XEP-0198), and both only if a link has broken that may have taken it and nobody could be asked. And when the network rests, both
 //! sides of a subscription agree on it.
 //!
-//! A history follows from its seed. `BALCONY_NETWORKS=0..10000` goes through many more of them.
+//! A history follows from its seed. `BALCONY_NETWORKS=0..10000` goes through many more of them, `BALCONY_LINKS=0..10000` through more of
+//! those in which links break and nothing else does.
 
 #![allow(clippy::unwrap_used)]
 
@@ -15,6 +16,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use balcony_machine::{Random, Seed};
 use balcony_roster::{Roster, State};
+use balcony_server::federation::FederationConfig;
 use balcony_sim::Network;
 use balcony_stanza::{Kind, MessageType, PresenceType, Stanza};
 
@@ -76,11 +78,17 @@ fn person(bare_jid: &str) -> Option<usize> {
 
 impl History {
     fn new(seed: u64) -> History {
+        History::with(seed, |_| {})
+    }
+
+    /// With servers that are changed so.
+    fn with(seed: u64, change: impl Fn(&mut FederationConfig)) -> History {
         let mut network = Network::new(&SERVERS, seed, |config| {
             // Streams that go both ways (XEP-0288), or only some of them.
             let federation = config.federation.as_mut().unwrap();
             federation.bidi =
                 !(seed % 3 == 1 && federation.domains[0].as_str() == "one.example") && seed % 5 != 4;
+            change(federation);
         });
         for (server, jid) in PEOPLE {
             network.person(server, jid);
@@ -122,6 +130,16 @@ impl History {
         (person + 1 + self.below(PEOPLE.len() - 1)) % PEOPLE.len()
     }
 
+    /// Somebody who is online writes to somebody.
+    fn write(&mut self, from: usize, to: usize) {
+        let number = self.sent.len();
+        let message = Stanza::message(MessageType::Chat).to(bare(to).parse().unwrap());
+        self.network.send(from, &message.id(&number.to_string()).payload(body(number)));
+        let (is_followed, may_repeat, is_in_doubt) = (true, false, false);
+        let (has_arrived, has_come_back) = (false, false);
+        self.sent.push(Sent { from, to, is_followed, may_repeat, is_in_doubt, has_arrived, has_come_back });
+    }
+
     fn subscription(&mut self, from: usize, kind: PresenceType, to: usize) {
         match kind {
             PresenceType::Subscribed => {
@@ -141,20 +159,7 @@ impl History {
             0..6 => {
                 let from = self.somebody();
                 let to = self.other(from);
-                let number = self.sent.len();
-                let message = Stanza::message(MessageType::Chat).to(bare(to).parse().unwrap());
-                self.network.send(from, &message.id(&number.to_string()).payload(body(number)));
-                let (is_followed, may_repeat, is_in_doubt) = (true, false, false);
-                let (has_arrived, has_come_back) = (false, false);
-                self.sent.push(Sent {
-                    from,
-                    to,
-                    is_followed,
-                    may_repeat,
-                    is_in_doubt,
-                    has_arrived,
-                    has_come_back,
-                });
+                self.write(from, to);
             }
             6 | 7 => {
                 let from = self.somebody();
@@ -209,6 +214,27 @@ impl History {
         }
         let steps = self.below(60);
         self.network.run_some(steps);
+        self.look();
+    }
+
+    /// Two people at two servers write to each other much at once, and a link breaks at some byte of that, or what comes of it.
+    fn write_and_break(&mut self) {
+        let people = [self.below(2), 2];
+        let bytes = self.below(8_000) + 1;
+        self.network.cut_after = Some(bytes);
+        for _ in 0..self.below(30) + 1 {
+            let from = self.below(2);
+            self.write(people[from], people[1 - from]);
+            let steps = self.below(20);
+            self.network.run_some(steps);
+        }
+        let steps = self.below(2_000);
+        self.network.run_some(steps);
+        if self.below(4) == 0 {
+            self.network.cut_all();
+        }
+        let seconds = [0, 0, 1, 7][self.below(4)];
+        self.network.wait(Duration::from_secs(seconds));
         self.look();
     }
 
@@ -438,12 +464,17 @@ impl Drop for Of {
     }
 }
 
-#[test]
+/// The seeds that a variable of the environment names, such as `0..10000`, or so many.
 #[allow(clippy::disallowed_methods, reason = "whoever runs it may name other seeds")]
+fn seeds(variable: &str, otherwise: u64) -> core::ops::Range<u64> {
+    let Ok(range) = std::env::var(variable) else { return 0..otherwise };
+    let (from, to) = range.split_once("..").expect("a range of seeds, such as 0..24");
+    from.parse().unwrap()..to.parse().unwrap()
+}
+
+#[test]
 fn networks() {
-    let range = std::env::var("BALCONY_NETWORKS").unwrap_or_else(|_| "0..24".into());
-    let (from, to) = range.split_once("..").expect("BALCONY_NETWORKS is a range of seeds, such as 0..24");
-    for seed in from.parse().unwrap()..to.parse().unwrap() {
+    for seed in seeds("BALCONY_NETWORKS", 24) {
         let _of = Of(seed);
         let mut history = History::new(seed);
         // What breaks loses nothing in most of them.
@@ -453,4 +484,42 @@ fn networks() {
         }
         history.end();
     }
+}
+
+/// Two servers write to each other over links that break, and nothing else goes wrong. How many messages there were, and those that have not
+/// arrived, or have come back. None arrives twice, or out of order.
+fn lost_over_links(seed: u64, is_managed: bool) -> (usize, Vec<usize>) {
+    let _of = Of(seed);
+    let mut history = History::with(seed, |federation| federation.management = is_managed);
+    history.network.is_lossy = true;
+    for _ in 0..12 {
+        // A stanza comes back after five lost streams, or after a minute in which no stream comes about.
+        for _ in 0..3 {
+            history.write_and_break();
+        }
+        history.network.cut_after = None;
+        history.network.wait(Duration::from_secs(100));
+        history.look();
+    }
+    assert!(history.network.cuts > 12, "only {} links broke", history.network.cuts);
+    let sent = history.sent.iter().enumerate();
+    let lost = sent.filter(|(_, sent)| !sent.has_arrived || sent.has_come_back).map(|(number, _)| number);
+    (history.sent.len(), lost.collect())
+}
+
+// XEP-0198 §5 [SM24]: two servers that count, and can be asked, lose nothing over links that break, and return nothing while they can
+// reach each other again: every message arrives, once, and in order.
+#[test]
+fn links_that_break_lose_nothing() {
+    // Those that have found something come first.
+    for seed in [29].into_iter().chain(seeds("BALCONY_LINKS", 12)) {
+        let (sent, lost) = lost_over_links(seed, true);
+        assert!(lost.is_empty(), "of {sent} messages {lost:?} are lost, or came back, with seed {seed}");
+    }
+}
+
+// Where they don't count the same links lose something: what is demanded above is worth something.
+#[test]
+fn links_that_break_lose_what_is_not_counted() {
+    assert!((0..2).all(|seed| !lost_over_links(seed, false).1.is_empty()));
 }
