@@ -474,7 +474,8 @@ fn seeds(variable: &str, otherwise: u64) -> core::ops::Range<u64> {
 
 #[test]
 fn networks() {
-    for seed in seeds("BALCONY_NETWORKS", 24) {
+    // Those that have found something come first.
+    for seed in [916].into_iter().chain(seeds("BALCONY_NETWORKS", 24)) {
         let _of = Of(seed);
         let mut history = History::new(seed);
         // What breaks loses nothing in most of them.

@@ -42,6 +42,8 @@ const UNCERTAIN_LOSSES: u8 = 1;
 struct Earlier {
     /// The domains of others with which it was.
     domains: Vec<BareJid>,
+    /// The domains of ours with which it was, as the other server knows: a stream of another one is not told of it.
+    ours: Vec<BareJid>,
     counts: Counts,
     /// What we have sent on it and was not acknowledged, in order.
     open: VecDeque<Sent>,
@@ -222,7 +224,8 @@ impl Federation {
             if asked_on.is_some_and(|other| self.is_asking(other, &id)) {
                 continue;
             }
-            let Some(earlier) = self.earlier.get(now, &id) else { continue };
+            let earlier = self.earlier.get(now, &id).filter(|earlier| earlier.ours.contains(ours));
+            let Some(earlier) = earlier else { continue };
             earlier.asked_on = Some(on);
             let counts = earlier.counts.clone();
             if let Some(link) = self.link(on) {
@@ -404,7 +407,11 @@ impl Federation {
                 peer.last = Some(id.clone());
             }
         }
-        let earlier = Earlier { domains, counts, open, asked_on: None, until: now + KNOWN, age: 0 };
+        let ours = match &link.way {
+            Way::Out(_) => link.sending.pairs.iter().map(|(ours, _)| ours.clone()).collect(),
+            Way::In(incoming) => incoming.back.first().map(|(ours, _)| ours.clone()).into_iter().collect(),
+        };
+        let earlier = Earlier { domains, ours, counts, open, asked_on: None, until: now + KNOWN, age: 0 };
         self.earlier.add(now, id.clone(), earlier);
         Some(id)
     }
@@ -454,7 +461,8 @@ mod tests {
 
     fn earlier(domains: &[usize], until: Instant) -> Earlier {
         let domains = domains.iter().map(|number| domain(*number)).collect();
-        Earlier { domains, counts: Counts::default(), open: VecDeque::new(), asked_on: None, until, age: 0 }
+        let (ours, counts, open) = (Vec::new(), Counts::default(), VecDeque::new());
+        Earlier { domains, ours, counts, open, asked_on: None, until, age: 0 }
     }
 
     fn is_consistent(streams: &EarlierStreams) {
