@@ -279,14 +279,25 @@ impl Federation {
         let arrived_at_all = h.and_then(|h| earlier.counts.acknowledged_by(h));
         let arrived = (arrived_at_all.unwrap_or_default() as usize).saturating_sub(before);
         let (mut ready, mut finding) = (Vec::new(), Vec::new());
+        // What has arrived of each pair, and what has not: each queue is gone through once.
+        let mut pairs = BTreeMap::<(BareJid, BareJid), [BTreeSet<u64>; 2]>::new();
         for (place, Sent { ours, theirs, number }) in open.into_iter().enumerate() {
+            let [there, lost] = pairs.entry((ours, theirs)).or_default();
+            if place < arrived {
+                there.insert(number)
+            } else {
+                lost.insert(number)
+            };
+        }
+        for ((ours, theirs), [there, lost]) in pairs {
             let Some(peer) = self.peers.get_mut(&theirs) else { continue };
             let Some(pair) = peer.pairs.get_mut(&ours) else { continue };
-            let mut item = None;
-            if place < arrived {
-                item = pair.queue.remove(number);
-            } else if arrived_at_all.is_some() {
-                pair.queue.has_not_arrived(number);
+            let has = |numbers: &BTreeSet<u64>, item: &Item| {
+                item.number.is_some_and(|number| numbers.contains(&number))
+            };
+            let items = pair.queue.extract(|item| has(&there, item));
+            if arrived_at_all.is_some() {
+                pair.queue.each(|item| item.number = item.number.filter(|number| !lost.contains(number)));
             }
             if pair.doubt.as_deref() == Some(id) {
                 pair.doubt = None;
@@ -296,7 +307,7 @@ impl Federation {
                 State::Finding => finding.push((ours, theirs.clone())),
                 _ => {}
             }
-            if let Some(item) = item {
+            for item in items {
                 self.bounds.release(&item.payer, item.bytes);
                 self.is_heard(&item);
             }

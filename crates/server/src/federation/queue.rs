@@ -151,27 +151,9 @@ impl Queue {
         self.first().map(|item| item.written)
     }
 
-    /// The stanza of this number, which waits again, has not arrived.
-    pub(crate) fn has_not_arrived(&mut self, number: u64) {
-        let all = self.senders.values_mut().flatten();
-        all.filter(|item| item.number == Some(number)).for_each(|item| item.number = None);
-    }
-
-    /// Takes the stanza of this number, if it is there.
-    pub(crate) fn remove(&mut self, number: u64) -> Option<Item> {
-        let is_it = |item: &Item| item.number == Some(number);
-        let (sender, place) = self
-            .senders
-            .iter()
-            .find_map(|(sender, line)| line.iter().position(is_it).map(|place| (sender.clone(), place)))?;
-        let line = self.senders.get_mut(&sender)?;
-        let item = line.remove(place)?;
-        if line.is_empty() {
-            self.senders.remove(&sender);
-            self.turns.retain(|turn| *turn != sender);
-        }
-        self.bytes -= item.bytes;
-        Some(item)
+    /// Does this with each stanza.
+    pub(crate) fn each(&mut self, act: impl FnMut(&mut Item)) {
+        self.senders.values_mut().flatten().for_each(act);
     }
 
     /// Takes those for which this is so, in the order of their senders.
