@@ -12,6 +12,7 @@ use balcony_machine::Instant;
 use balcony_stream::Security;
 use balcony_stream::s2s::{Proof, S2s};
 
+use super::managed::StreamName;
 use super::origin::Origin;
 use super::peer::Key;
 use super::queue::Item;
@@ -69,9 +70,9 @@ pub(super) struct Sending {
     /// Until when nothing is sent, since the other server is about to have stanzas counted.
     pub(super) counts_from: Option<Instant>,
     /// By what name it can be asked about when it is over.
-    pub(super) name: Option<Box<str>>,
+    pub(super) name: Option<StreamName>,
     /// The earlier stream that this one is to ask about, until it is answered.
-    pub(super) asks_about: Option<Box<str>>,
+    pub(super) asks_about: Option<StreamName>,
     /// A batch has been written.
     pub(super) has_written: bool,
     /// Until when the batch has to be written.

@@ -27,6 +27,10 @@ use crate::action::Ended;
 /// Streams that are over and can be asked about, altogether, and those to and from one domain.
 const MOST: usize = 4_096;
 const MOST_OF_DOMAIN: usize = 16;
+/// Stanzas that were not acknowledged when such streams ended, altogether, and of those with one domain. Past that the oldest of these
+/// streams is asked no more.
+const OPEN: usize = 65_536;
+const OPEN_OF_DOMAIN: usize = 8_192;
 /// How long they are known after their end. Twice as long as stanzas wait for a stream, and what they can't tell then is not asked.
 const KNOWN: Duration = Duration::from_secs(120);
 /// How long a stream on which others have us answer is waited for until they have stanzas counted.
@@ -36,6 +40,14 @@ const AGAIN: Duration = Duration::from_secs(1);
 /// How often a stream may be lost with a stanza until that comes back: if the other server can tell what it has got, and otherwise.
 const LOSSES: u8 = 5;
 const UNCERTAIN_LOSSES: u8 = 1;
+
+/// The name of a stream, from whoever it was opened to: others may name theirs as this server, or a third one, has named one.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct StreamName {
+    /// The domain that has named it; `None`: this server.
+    by: Option<BareJid>,
+    id: Box<str>,
+}
 
 /// A stream that is over, with what is known of it.
 #[derive(Debug)]
@@ -65,11 +77,13 @@ struct Sent {
 /// The streams that are over and can be asked about. What one costs does not depend on the streams of other domains.
 #[derive(Debug, Default)]
 pub(super) struct EarlierStreams {
-    by_id: BTreeMap<Box<str>, Earlier>,
+    by_id: BTreeMap<StreamName, Earlier>,
     /// By when they were added: altogether, and those with each domain.
-    by_age: BTreeMap<u64, Box<str>>,
+    by_age: BTreeMap<u64, StreamName>,
     by_domain: BTreeMap<BareJid, BTreeSet<u64>>,
     added: u64,
+    /// How many stanzas are open in all of them.
+    open: usize,
     /// How many stanzas have been numbered.
     numbered: u64,
 }
@@ -92,16 +106,20 @@ impl EarlierStreams {
         self.numbered
     }
 
-    fn add(&mut self, now: Instant, id: Box<str>, mut earlier: Earlier) {
+    fn add(&mut self, now: Instant, id: StreamName, mut earlier: Earlier) {
         self.remove(&id);
         for domain in &earlier.domains {
-            while let Some(ages) = self.by_domain.get(domain).filter(|ages| ages.len() >= MOST_OF_DOMAIN) {
+            while let Some(ages) = self.by_domain.get(domain)
+                && (ages.len() >= MOST_OF_DOMAIN || self.open_of(ages) + earlier.open.len() > OPEN_OF_DOMAIN)
+            {
                 let Some(oldest) = ages.first().copied() else { break };
                 self.remove_oldest(oldest);
             }
         }
         while let Some((age, oldest)) = self.by_age.first_key_value()
-            && (self.by_id.len() >= MOST || self.by_id.get(oldest).is_none_or(|old| old.until <= now))
+            && (self.by_id.len() >= MOST
+                || self.open + earlier.open.len() > OPEN
+                || self.by_id.get(oldest).is_none_or(|old| old.until <= now))
         {
             self.remove_oldest(*age);
         }
@@ -111,7 +129,21 @@ impl EarlierStreams {
         for domain in &earlier.domains {
             self.by_domain.entry(domain.clone()).or_default().insert(earlier.age);
         }
+        self.open += earlier.open.len();
         self.by_id.insert(id, earlier);
+    }
+
+    fn open_of(&self, ages: &BTreeSet<u64>) -> usize {
+        let names = ages.iter().filter_map(|age| self.by_age.get(age));
+        names.filter_map(|name| self.by_id.get(name)).map(|earlier| earlier.open.len()).sum()
+    }
+
+    /// What is open in one of them, which is to be settled, with what both ends have counted.
+    fn settle(&mut self, id: &StreamName) -> Option<(VecDeque<Sent>, &Counts)> {
+        let earlier = self.by_id.get_mut(id)?;
+        let open = mem::take(&mut earlier.open);
+        self.open -= open.len();
+        Some((open, &earlier.counts))
     }
 
     fn remove_oldest(&mut self, age: u64) {
@@ -120,8 +152,9 @@ impl EarlierStreams {
         }
     }
 
-    fn remove(&mut self, id: &str) {
+    fn remove(&mut self, id: &StreamName) {
         let Some(earlier) = self.by_id.remove(id) else { return };
+        self.open -= earlier.open.len();
         self.by_age.remove(&earlier.age);
         for domain in &earlier.domains {
             if let Some(ages) = self.by_domain.get_mut(domain) {
@@ -133,7 +166,7 @@ impl EarlierStreams {
         }
     }
 
-    fn get(&mut self, now: Instant, id: &str) -> Option<&mut Earlier> {
+    fn get(&mut self, now: Instant, id: &StreamName) -> Option<&mut Earlier> {
         self.by_id.get_mut(id).filter(|earlier| now < earlier.until)
     }
 }
@@ -164,7 +197,7 @@ impl Federation {
     /// What a stream has to do about a pair whose first stanzas another stream may have taken.
     pub(super) fn doubt(&self, ours: &BareJid, theirs: &BareJid, on: StreamId) -> Doubt {
         let pair = self.peers.get(theirs).and_then(|peer| peer.pairs.get(ours));
-        let Some(id) = pair.and_then(|pair| pair.doubt.as_deref()) else { return Doubt::None };
+        let Some(id) = pair.and_then(|pair| pair.doubt.as_ref()) else { return Doubt::None };
         let earlier = self.earlier.by_id.get(id).filter(|earlier| self.clock < earlier.until);
         match earlier.map(|earlier| earlier.asked_on) {
             // Nobody can tell, or it has been asked itself, and has not been told.
@@ -176,9 +209,9 @@ impl Federation {
     }
 
     /// A stream that was to ask about an earlier one never will: those who wait for that have to know.
-    pub(super) fn does_not_ask(&mut self, theirs: &BareJid, id: &str) {
+    pub(super) fn does_not_ask(&mut self, theirs: &BareJid, id: &StreamName) {
         let Some(peer) = self.peers.get(theirs) else { return };
-        let waits = |pair: &&Pair| pair.doubt.as_deref() == Some(id);
+        let waits = |pair: &&Pair| pair.doubt.as_ref() == Some(id);
         let on = peer.pairs.values().filter(waits).filter_map(|pair| match pair.state {
             State::Ready(on) => Some(on),
             _ => None,
@@ -191,7 +224,7 @@ impl Federation {
     /// Whether another stream may have taken the first of what waits in a pair, and can be asked about.
     pub(super) fn has_known_doubt(&mut self, now: Instant, ours: &BareJid, theirs: &BareJid) -> bool {
         let pair = self.peers.get(theirs).and_then(|peer| peer.pairs.get(ours));
-        let Some(id) = pair.and_then(|pair| pair.doubt.as_deref()) else { return false };
+        let Some(id) = pair.and_then(|pair| pair.doubt.as_ref()) else { return false };
         self.earlier.get(now, id).is_some()
     }
 
@@ -202,9 +235,9 @@ impl Federation {
         }
     }
 
-    fn is_asking(&self, stream: StreamId, id: &str) -> bool {
+    fn is_asking(&self, stream: StreamId, id: &StreamName) -> bool {
         let link = super::link_of(&self.links, stream).filter(|link| !link.has_ended());
-        link.is_some_and(|link| link.sending.asks_about.as_deref() == Some(id))
+        link.is_some_and(|link| link.sending.asks_about.as_ref() == Some(id))
     }
 
     /// A stream of ours begins: what it is to ask about, if anything.
@@ -217,7 +250,7 @@ impl Federation {
     ) -> Option<(Box<str>, Counts)> {
         let peer = self.peers.get(theirs)?;
         let own = peer.pairs.get(ours).into_iter();
-        let in_doubt: Vec<Box<str>> =
+        let in_doubt: Vec<StreamName> =
             own.chain(peer.pairs.values()).filter_map(|pair| pair.doubt.clone()).collect();
         for id in in_doubt.into_iter().chain(peer.last.clone()) {
             let asked_on = self.earlier.get(now, &id).and_then(|earlier| earlier.asked_on);
@@ -231,7 +264,7 @@ impl Federation {
             if let Some(link) = self.link(on) {
                 link.sending.asks_about = Some(id.clone());
             }
-            return Some((id, counts));
+            return Some((id.id, counts));
         }
         None
     }
@@ -257,12 +290,17 @@ impl Federation {
                 self.events.push_back(FederationEvent::Close(lost));
             }
         }
-        let earlier = self.earlier.get(now, id);
-        let known = earlier.filter(|earlier| earlier.domains.iter().any(|domain| proven.contains(domain)));
-        let answer = known.map(|earlier| earlier.counts.h());
-        if answer.is_some() {
-            self.has_arrived(id, Some(h));
-        }
+        // Either of us has named it, and nobody else.
+        let by = [None].into_iter().chain(proven.iter().cloned().map(Some));
+        let known = by.map(|by| StreamName { by, id: id.into() }).find_map(|name| {
+            let earlier = self.earlier.get(now, &name)?;
+            let is_theirs = earlier.domains.iter().any(|domain| proven.contains(domain));
+            is_theirs.then(|| (earlier.counts.h(), name))
+        });
+        let answer = known.map(|(counted, name)| {
+            self.has_arrived(&name, Some(h));
+            counted
+        });
         if let Some(connection) = self.link(on).and_then(Link::connection) {
             // Misuse here means that the stream has given up waiting.
             let _ = connection.answer(ticket, S2sAnswer::Earlier(answer));
@@ -271,12 +309,11 @@ impl Federation {
     }
 
     /// It is known how many of our stanzas had arrived on an earlier stream, or nobody can tell: the rest is sent again.
-    fn has_arrived(&mut self, id: &str, h: Option<u32>) {
-        let Some(earlier) = self.earlier.by_id.get_mut(id) else { return };
-        let open = mem::take(&mut earlier.open);
+    fn has_arrived(&mut self, id: &StreamName, h: Option<u32>) {
+        let Some((open, counts)) = self.earlier.settle(id) else { return };
         // Of those that count as sent the first may be acknowledged since.
-        let before = (earlier.counts.unacknowledged() as usize).saturating_sub(open.len());
-        let arrived_at_all = h.and_then(|h| earlier.counts.acknowledged_by(h));
+        let before = (counts.unacknowledged() as usize).saturating_sub(open.len());
+        let arrived_at_all = h.and_then(|h| counts.acknowledged_by(h));
         let arrived = (arrived_at_all.unwrap_or_default() as usize).saturating_sub(before);
         let (mut ready, mut finding) = (Vec::new(), Vec::new());
         // What has arrived of each pair, and what has not: each queue is gone through once.
@@ -299,7 +336,7 @@ impl Federation {
             if arrived_at_all.is_some() {
                 pair.queue.each(|item| item.number = item.number.filter(|number| !lost.contains(number)));
             }
-            if pair.doubt.as_deref() == Some(id) {
+            if pair.doubt.as_ref() == Some(id) {
                 pair.doubt = None;
             }
             match pair.state {
@@ -399,10 +436,14 @@ impl Federation {
     }
 
     /// A stream is about to be forgotten: the other server may be asked, or may ask, what has arrived on it.
-    pub(super) fn note_earlier(&mut self, now: Instant, link: &Link) -> Option<Box<str>> {
+    pub(super) fn note_earlier(&mut self, now: Instant, link: &Link) -> Option<StreamName> {
         let connection = &link.connected()?.connection;
         let (id, counts) = (connection.managed_id()?, connection.counts()?.clone());
-        let id: Box<str> = Box::from(id);
+        let by = match &link.way {
+            Way::Out(out) => Some(out.to.clone()),
+            Way::In(_) => None,
+        };
+        let id = StreamName { by, id: id.into() };
         let name = |name: &str| BareJid::from_parts(None, name).ok();
         let sent = |item: &Item| {
             let (ours, theirs) = domains(item)?;
@@ -476,6 +517,10 @@ mod tests {
         Earlier { domains, ours, counts, open, asked_on: None, until, age: 0 }
     }
 
+    fn named(id: impl Into<Box<str>>) -> StreamName {
+        StreamName { by: None, id: id.into() }
+    }
+
     fn is_consistent(streams: &EarlierStreams) {
         assert_eq!(streams.by_id.len(), streams.by_age.len());
         for (domain, ages) in &streams.by_domain {
@@ -493,30 +538,71 @@ mod tests {
         let (mut streams, now) = (EarlierStreams::default(), Instant::ZERO);
         let until = now + KNOWN;
         // The streams of one domain push out each other, and nobody else's.
-        streams.add(now, "other".into(), earlier(&[1], until));
+        streams.add(now, named("other"), earlier(&[1], until));
         for number in 0..100 {
-            streams.add(now, number.to_string().into(), earlier(&[0], until));
+            streams.add(now, named(number.to_string()), earlier(&[0], until));
             is_consistent(&streams);
         }
         assert_eq!(streams.by_id.len(), MOST_OF_DOMAIN + 1);
-        assert!(streams.get(now, "other").is_some() && streams.get(now, "99").is_some());
-        assert!(streams.get(now, "0").is_none());
+        assert!(streams.get(now, &named("other")).is_some() && streams.get(now, &named("99")).is_some());
+        assert!(streams.get(now, &named("0")).is_none());
         // One that is with several domains counts for each.
-        streams.add(now, "both".into(), earlier(&[0, 1], until));
+        streams.add(now, named("both"), earlier(&[0, 1], until));
         is_consistent(&streams);
         // The same name again is the same stream.
-        streams.add(now, "both".into(), earlier(&[2], until));
+        streams.add(now, named("both"), earlier(&[2], until));
         is_consistent(&streams);
         // Altogether there is a bound as well; the oldest go first.
         for number in 0..MOST {
-            streams.add(now, format!("s{number}").into(), earlier(&[number + 3], until));
+            streams.add(now, named(format!("s{number}")), earlier(&[number + 3], until));
         }
         is_consistent(&streams);
         assert_eq!(streams.by_id.len(), MOST);
-        assert!(streams.get(now, "both").is_none() && streams.get(now, "s0").is_some());
+        assert!(streams.get(now, &named("both")).is_none() && streams.get(now, &named("s0")).is_some());
         // What is too old to be asked about goes with the next.
-        streams.add(until, "new".into(), earlier(&[0], until + KNOWN));
+        streams.add(until, named("new"), earlier(&[0], until + KNOWN));
         is_consistent(&streams);
         assert_eq!(streams.by_id.len(), 1);
+    }
+
+    // Whoever takes much and acknowledges nothing has what is remembered of it forgotten, before that of others.
+    #[test]
+    fn what_was_open_is_bounded() {
+        let (mut streams, now) = (EarlierStreams::default(), Instant::ZERO);
+        let open = |of: usize, count: usize| {
+            let sent = |number| Sent { ours: domain(99), theirs: domain(of), number };
+            Earlier { open: (0..count as u64).map(sent).collect(), ..earlier(&[of], now + KNOWN) }
+        };
+        streams.add(now, named("other"), open(1, 10));
+        for number in 0..10 {
+            streams.add(now, named(number.to_string()), open(0, OPEN_OF_DOMAIN / 4));
+            is_consistent(&streams);
+            assert!(streams.open <= OPEN_OF_DOMAIN + 10);
+        }
+        assert!(streams.get(now, &named("other")).is_some() && streams.get(now, &named("0")).is_none());
+        for of in 2..100 {
+            streams.add(now, named(format!("of {of}")), open(of, OPEN_OF_DOMAIN / 4));
+            assert!(streams.open <= OPEN);
+        }
+        is_consistent(&streams);
+        // What is settled is open no more.
+        let before = streams.open;
+        let (settled, _) = streams.settle(&named("of 99")).unwrap();
+        assert_eq!((settled.len(), streams.open), (OPEN_OF_DOMAIN / 4, before - OPEN_OF_DOMAIN / 4));
+        assert!(streams.settle(&named("nobody's")).is_none());
+    }
+
+    // A stream of another server that is named like one of this server's is another stream.
+    #[test]
+    fn names_are_those_of_whoever_gave_them() {
+        let (mut streams, now) = (EarlierStreams::default(), Instant::ZERO);
+        streams.add(now, named("a"), earlier(&[0], now + KNOWN));
+        let theirs = |number| StreamName { by: Some(domain(number)), id: "a".into() };
+        streams.add(now, theirs(1), earlier(&[1], now + KNOWN));
+        streams.add(now, theirs(2), earlier(&[2], now + KNOWN));
+        is_consistent(&streams);
+        for (name, of) in [(named("a"), 0), (theirs(1), 1), (theirs(2), 2)] {
+            assert_eq!(streams.get(now, &name).unwrap().domains, [domain(of)]);
+        }
     }
 }

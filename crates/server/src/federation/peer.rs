@@ -1,6 +1,5 @@
 //! What is known of another server's domain.
 
-use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
 
@@ -11,6 +10,7 @@ use balcony_stream::s2s::Verification;
 
 use super::config::FederationLimits;
 use super::event::StreamId;
+use super::managed::StreamName;
 use super::origin::Origin;
 use super::queue::Queue;
 use crate::deadlines::Armed;
@@ -41,7 +41,7 @@ pub(super) struct Peer {
     /// Whether it has been logged that too many of these are dropped.
     pub(super) drops_logged: bool,
     /// The last stream that is over, went both ways, and can be asked about.
-    pub(super) last: Option<Box<str>>,
+    pub(super) last: Option<StreamName>,
     /// When something was last sent or received.
     pub(super) used: Instant,
     /// Its entry among the deadlines.
@@ -80,7 +80,7 @@ pub(super) struct Pair {
     /// What streams have taken and is not acknowledged, in bytes.
     pub(super) under_way: usize,
     /// The stream that is over and may have taken the first of what waits.
-    pub(super) doubt: Option<Box<str>>,
+    pub(super) doubt: Option<StreamName>,
 }
 
 /// The stream that takes what goes from one domain to another: one at a time (RFC 6120 section 10.1).
