@@ -41,7 +41,7 @@ impl XmlLimits {
 
 /// The bounds of a machine. The [default](Limits::default) suits a public server towards its clients; the other ends have
 /// [others](Limits::initiating). Lower them for a device.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Limits {
     /// One element before authentication.

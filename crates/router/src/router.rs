@@ -246,7 +246,7 @@ impl Router {
     #[must_use]
     pub fn new(config: Config, seed: &Seed) -> Self {
         Router {
-            asks: Asks::new(config.limits.clone()),
+            asks: Asks::new(config.limits),
             complaints: Complaints::default(),
             shared: Shared::new(config),
             random: seed.random(),

@@ -92,7 +92,7 @@ impl Components {
     #[must_use]
     pub fn new(config: ComponentsConfig, seed: &Seed) -> Self {
         let mut receiving = ComponentReceivingConfig::new(config.domain.clone(), config.components.clone());
-        receiving.limits = config.stream.clone();
+        receiving.limits = config.stream;
         let components = config.components.iter().map(|(domain, _)| (domain.clone(), Component::default()));
         Components {
             receiving: Arc::new(receiving),

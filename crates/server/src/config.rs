@@ -126,7 +126,7 @@ impl ServerConfig {
         stream.management = self.stream_management;
         stream.registration = self.registration;
         stream.iterations = self.iterations;
-        stream.limits = self.limits.clone();
+        stream.limits = self.limits;
         Arc::new(stream)
     }
 
@@ -134,7 +134,7 @@ impl ServerConfig {
     pub(crate) fn router(&self) -> balcony_router::Config {
         balcony_router::Config {
             domains: self.domains.clone(),
-            limits: self.limits.clone(),
+            limits: self.limits,
             conflict: self.conflict,
             iq_needs_presence: self.iq_needs_presence,
             tell_strangers: self.tell_strangers,

@@ -191,7 +191,7 @@ impl FederationConfig {
         config.tls = if direct_tls { TlsPolicy::Direct } else { self.tls };
         config.dialback.clone_from(&self.dialback);
         (config.bidi, config.management) = (self.bidi, self.management);
-        config.limits = self.stream.clone();
+        config.limits = self.stream;
         Arc::new(config)
     }
 
@@ -214,7 +214,7 @@ impl FederationConfig {
         config.dialback.clone_from(&self.dialback);
         (config.bidi, config.management) = (self.bidi, self.management);
         let features = config.limits.before_auth;
-        config.limits = self.stream.clone();
+        config.limits = self.stream;
         config.limits.before_auth = features;
         Arc::new(config)
     }

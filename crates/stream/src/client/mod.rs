@@ -182,7 +182,7 @@ impl Stream<Client> {
     /// A stream that opens itself.
     #[must_use]
     pub fn new(config: Arc<ClientStreamConfig>, seed: Seed, now: Instant) -> Self {
-        let limits = config.limits.clone();
+        let limits = config.limits;
         let common = Common::new(Role::Client, config.tls, config.framing, limits, &seed, now);
         Stream::begin(common, Client::new(config))
     }

@@ -98,7 +98,7 @@ impl Stream<Component> {
     /// The end of the component, which opens the stream.
     #[must_use]
     pub fn initiating(config: Arc<ComponentInitiatingConfig>, seed: Seed, now: Instant) -> Self {
-        let limits = config.limits.clone();
+        let limits = config.limits;
         let common =
             Common::new(Role::Component, tls(config.direct_tls), Framing::Document, limits, &seed, now);
         Stream::begin(common, Component(End::Initiating(Initiator::new(config))))
@@ -107,7 +107,7 @@ impl Stream<Component> {
     /// The end of its server.
     #[must_use]
     pub fn receiving(config: Arc<ComponentReceivingConfig>, seed: Seed, now: Instant) -> Self {
-        let limits = config.limits.clone();
+        let limits = config.limits;
         let common =
             Common::new(Role::Component, tls(config.direct_tls), Framing::Document, limits, &seed, now);
         Stream::begin(common, Component(End::Receiving(Receiver::new(config))))

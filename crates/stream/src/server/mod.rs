@@ -147,7 +147,7 @@ impl Stream<Server> {
     /// A stream that a client is about to open.
     #[must_use]
     pub fn new(config: Arc<ServerStreamConfig>, seed: Seed, now: Instant) -> Self {
-        let limits = config.limits.clone();
+        let limits = config.limits;
         let common = Common::new(Role::Server, config.tls, config.framing, limits, &seed, now);
         Stream::begin(common, Server::new(config))
     }
