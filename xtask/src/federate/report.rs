@@ -40,7 +40,7 @@ certificate that nobody vouches for, at both ends, and dialback; 'direct TLS' is
 Certificates are for servers only (`serverAuth`), as public authorities make them now. ejabberd 23.01 takes such a one for dialback and no more, so that where it
 is the other one Balcony's are for clients, too (`clientAuth`).
 
-Where both servers can, a stream counts what it has carried (XEP-0198), so that nothing is lost or doubled with it; `stream-management = false` in `[federation]` of
+Where both servers can, a stream counts what it has carried (XEP-0198), so that nothing is lost with it ([what may come twice](guarantees.md)); `stream-management = false` in `[federation]` of
 Balcony's configuration turns that off.
 
 ";
