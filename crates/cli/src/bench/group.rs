@@ -107,8 +107,10 @@ impl Group {
             self.world.meter.failed(&error);
         }
         for (lane, link) in self.lanes.iter().zip(&self.links[1..]) {
-            let example = || format!("{} from {}, of {}", link.jid, self.links[0].jid, self.sent);
-            self.world.meter.wrong(Wrong::Missing, lane.lacks(self.sent), example);
+            let lacks = lane.lacks(self.sent);
+            let (from, sent) = (&self.links[0].jid, self.sent);
+            let example = || format!("{lacks} of the {sent} from {from} to {}", link.jid);
+            self.world.meter.wrong(Wrong::Missing, lacks, example);
         }
         let end = Instant::now() + CLOSING;
         for link in self.links {

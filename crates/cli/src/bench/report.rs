@@ -12,6 +12,9 @@ use super::world::{Protection, Stretch, World, shortened};
 use crate::failure::Failure;
 use crate::output;
 
+/// The first column of the table is at least so wide.
+const NARROWEST: usize = 34;
+
 /// A figure: so many of something, or a measure.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 #[serde(untagged)]
@@ -245,6 +248,9 @@ impl Report {
             (None, true) => ", ended early",
             _ => "",
         };
+        let figures: Vec<_> =
+            self.figures.0.iter().map(|(name, value)| (words(name), number(*value))).collect();
+        let wide = first_column(figures.iter().map(|(name, _)| name.as_str()));
         let mut lines = vec![
             format!(
                 "{} at {}; {}; {} s measured{early}",
@@ -253,21 +259,20 @@ impl Report {
                 settings.join(", "),
                 number(self.measured_seconds)
             ),
-            format!("  {:<34} {}", "TLS", self.tls()),
+            format!("  {:<wide$} {}", "TLS", self.tls()),
         ];
-        let figures = self.figures.0.iter();
-        lines.extend(figures.map(|(name, value)| format!("  {:<34} {:>14}", words(name), number(*value))));
+        lines.extend(figures.iter().map(|(name, value)| format!("  {name:<wide$} {value:>14}")));
         if !self.latency_ms.is_empty() {
             let head = ["p50", "p90", "p99", "p99.9", "max"].map(|name| format!("{name:>9}")).concat();
-            lines.push(format!("  {:<34} {head}", "milliseconds"));
+            lines.push(format!("  {:<wide$} {head}", "milliseconds"));
         }
         for Latency { of, millis } in &self.latency_ms {
             let times = [millis.p50, millis.p90, millis.p99, millis.p999, millis.max];
-            lines.push(format!("  {of:<34} {}", times.map(|time| format!("{time:>9.3}")).concat()));
+            lines.push(format!("  {of:<wide$} {}", times.map(|time| format!("{time:>9.3}")).concat()));
         }
         if self.checked > 0 || !self.wrong.is_empty() {
             lines.push(format!(
-                "  {:<34} {:>14}",
+                "  {:<wide$} {:>14}",
                 "deliveries as they should be",
                 number(self.checked.into())
             ));
@@ -278,14 +283,15 @@ impl Report {
                 (Wrong::Missing, Some(_)) => "LOST ",
                 _ => "WRONG",
             };
-            lines.push(format!("  {mark} {:<28} {:>14}", what.to_string(), number((*count).into())));
+            let what = format!("{mark} {what}");
+            lines.push(format!("  {what:<wide$} {:>14}", number((*count).into())));
             lines.extend(examples.iter().map(|example| format!("        {}", shortened(example))));
         }
         for Reason { reason, count } in &self.failed {
             lines.push(format!("  FAILED {}: {reason}", times(*count)));
         }
         for Bad { kind, tried, refused, ended, open } in &self.bad_clients {
-            lines.push(format!("  {kind:<34} {:>14}", number((*tried).into())));
+            lines.push(format!("  {kind:<wide$} {:>14}", number((*tried).into())));
             let rows = [("not accepted", refused), ("ended", ended)];
             for (what, Reason { reason, count }) in
                 rows.iter().flat_map(|(what, rows)| rows.iter().map(move |row| (what, row)))
@@ -325,8 +331,19 @@ fn times(count: u64) -> String {
     }
 }
 
+/// The name of a figure for a person to read.
 fn words(name: &str) -> String {
-    name.replace('_', " ")
+    let word = |word| match word {
+        "cpu" => "CPU",
+        "kib" => "KiB",
+        word => word,
+    };
+    name.split('_').map(word).collect::<Vec<_>>().join(" ")
+}
+
+/// What stands in front of a number, in a column that is as wide as the longest of them.
+fn first_column<'a>(names: impl Iterator<Item = &'a str>) -> usize {
+    names.map(str::len).max().unwrap_or(0).max(NARROWEST)
 }
 
 /// For people: groups of three digits, and decimals where the number is small.
@@ -360,6 +377,39 @@ mod tests {
             assert_eq!(number(value.into()), text);
         }
         assert_eq!(number(1_234_567_u64.into()), "1,234,567");
+    }
+
+    #[test]
+    fn numbers_stand_under_each_other_however_long_their_names_are() {
+        let long = "messages_in_the_storm_per_cpu_second";
+        let report = Report {
+            load: "storm",
+            server: "127.0.0.1:5222".into(),
+            tls: Vec::new(),
+            interrupted: false,
+            server_lost_after_seconds: None,
+            settings: Figures::default().with("size_bytes", 100_u64),
+            measured_seconds: 2.0.into(),
+            figures: Figures::default().with(long, 329_u64).with("server_kib_after", 34_052_u64),
+            bad_clients: vec![Bad::new("garbage", 4, BTreeMap::new(), BTreeMap::new())],
+            latency_ms: Vec::new(),
+            checked: 400,
+            wrong: vec![WrongRow { what: Wrong::Missing, count: 3, examples: Vec::new() }],
+            failed: Vec::new(),
+        };
+        let table = report.table();
+        let ends = |number: &str| {
+            let line = table.iter().find(|line| line.ends_with(&format!(" {number}")));
+            line.unwrap_or_else(|| panic!("no {number} in {table:#?}")).len()
+        };
+        for number in ["34,052", "400", "3", "4"] {
+            assert_eq!(ends(number), ends("329"), "{number} in {table:#?}");
+        }
+        assert!(
+            table.iter().any(|line| line.starts_with("  messages in the storm per CPU second ")),
+            "{table:#?}"
+        );
+        assert!(table.iter().any(|line| line.starts_with("  server KiB after ")), "{table:#?}");
     }
 
     #[test]
