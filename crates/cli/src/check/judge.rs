@@ -239,7 +239,7 @@ impl Port<'_> {
                 ),
                 ErrorKind::ConnectionRefused => self
                     .wrong("connection refused: nobody listens there, or a firewall says so")
-                    .change("start the server, have it listen on this address, open the port, or take the record out"),
+                    .change("start the server, have it listen on this address, or open the port; if an SRV record leads here by mistake, take that out"),
                 // It says something of the machine on which this runs.
                 ErrorKind::NetworkUnreachable | ErrorKind::AddrNotAvailable => {
                     let level = if self.has_others { Level::Note } else { Level::Unknown };
@@ -289,7 +289,7 @@ impl Port<'_> {
         match error {
             Error::Tls(TlsError::NotTls) if self.direct => self
                 .wrong("what comes is no TLS, though it should begin with the first byte here")
-                .change("have the server listen for direct TLS on this port, or take it out of the records that begin with _xmpps"),
+                .change("have the server listen for direct TLS on this port; if a record that begins with _xmpps leads here by mistake, take that out"),
             Error::Tls(TlsError::Alert(alert)) if alert == "NoApplicationProtocol" => self
                 .wrong("it refuses the protocol that is offered in TLS (ALPN)")
                 .change("have what listens there take `xmpp-client` or `xmpp-server` (XEP-0368)"),

@@ -301,7 +301,15 @@ fn ports_that_are_none() {
         check(world, &["localhost", option, place, "--ca", "balcony-data/ca.pem", "--timeout", "2"])
     };
     for option in ["--client", "--client-tls", "--server", "--server-tls"] {
-        says(&one(option, &nobody), 1, "WRONG", &[&nobody, "connection refused"]);
+        let ended = one(option, &nobody);
+        says(&ended, 1, "WRONG", &[&nobody, "connection refused"]);
+        // This place was typed, and no record is to be changed for it.
+        says(
+            &ended,
+            1,
+            "        to do: start the server",
+            &["open the port; if an SRV record leads here by mistake"],
+        );
     }
     let silent = serve_badly(b"");
     for option in ["--client", "--server-tls"] {
