@@ -2,7 +2,7 @@
 
 use balcony_client::{Carbon, held_back};
 use balcony_jid::FullJid;
-use balcony_stanza::{Kind, MessageType, Payload, Stanza, StanzaError, ns};
+use balcony_stanza::{ErrorCondition, Kind, MessageType, Payload, Stanza, StanzaError, ns};
 use balcony_xml::Element;
 use serde::Serialize;
 
@@ -48,7 +48,7 @@ impl Message {
             all().find(is_own).or_else(|| all().next()).map(minidom::Element::text)
         };
         let body = match kind {
-            MessageType::Error => format!("error: {}", error(stanza)?),
+            MessageType::Error => format!("error: {}", explained(&error(stanza)?)),
             _ => text("body")?,
         };
         let to = copy.as_ref().and_then(|copy| copy.head.to.as_ref());
@@ -70,6 +70,30 @@ impl Message {
         let subject = self.subject.as_ref().map(|subject| format!("({subject}) ")).unwrap_or_default();
         let sent = self.sent.map(|at| ago(self.time.saturating_sub(at))).unwrap_or_default();
         format!("{} {from}{to}: {subject}{}{sent}", clock(self.time), self.body)
+    }
+}
+
+/// An error for a person to read: its condition (RFC 6120 section 8.3.3), and what whoever has sent it says of it, or what the condition means
+/// if that is nothing.
+pub(crate) fn explained(error: &StanzaError) -> String {
+    let means = match error.condition {
+        ErrorCondition::RemoteServerNotFound => {
+            "there is no such server, or this account's does not talk to it"
+        }
+        ErrorCondition::RemoteServerTimeout => "that server does not answer",
+        ErrorCondition::ServiceUnavailable => {
+            "nobody takes it there: there may be no such account or service, or no room, or not for this account"
+        }
+        ErrorCondition::RecipientUnavailable => "nobody is online there",
+        ErrorCondition::ItemNotFound => "there is no such account or thing",
+        ErrorCondition::Forbidden | ErrorCondition::NotAllowed => "this account may not do that",
+        ErrorCondition::NotAcceptable => "it was refused, such as for whom it is from or how large it is",
+        ErrorCondition::ResourceConstraint => "there is no room for more, or too much to do at the moment",
+        _ => "",
+    };
+    match (&error.text, means) {
+        (None, means) if !means.is_empty() => format!("{error} ({means})"),
+        _ => error.to_string(),
     }
 }
 
@@ -139,8 +163,14 @@ mod tests {
         let sent = message(MessageType::Chat, "hello").to("juliet@localhost".parse().unwrap());
         let error = sent.error(&ErrorCondition::ServiceUnavailable.into()).unwrap();
         let read = Message::read(&error, &own(), 0).unwrap();
-        assert_eq!((read.kind, read.body.as_str()), ("error", "error: service-unavailable"));
-        assert_eq!(read.line(), "[00:00:00] juliet@localhost: error: service-unavailable");
+        let explained = "error: service-unavailable (nobody takes it there: ";
+        assert!(read.kind == "error" && read.body.starts_with(explained), "{read:?}");
+        let line = read.line();
+        assert!(line.starts_with(&format!("[00:00:00] juliet@localhost: {explained}")), "{line}");
+        // What the other end says of it itself is better.
+        let text = "my inbox is full";
+        let error = StanzaError { text: Some(text.into()), ..ErrorCondition::ServiceUnavailable.into() };
+        assert_eq!(super::explained(&error), "service-unavailable: my inbox is full");
     }
 
     // XEP-0203 2.0 §2, XEP-0280 1.0.1 §7

@@ -162,10 +162,15 @@ async fn add(
         tell(session, PresenceType::Subscribe, &contact).await?;
     }
     let (errors, unreachable) = session.settle_with(&contact).await?;
-    refused(&errors, &contact)?;
+    // What was put into the roster stays there, whatever becomes of the request.
+    let stays = |failure: Failure| {
+        let failure = failure.message();
+        Failure::new(format!("{failure}; {contact} is a contact all the same, until `balcony roster remove`"))
+    };
+    refused(&errors, &contact).map_err(stays)?;
     // A server need not say so of the request itself: this client is not available.
     if let Some(error) = unreachable.filter(|_| asks) {
-        return Err(cannot_be_reached(&contact, &error));
+        return Err(stays(cannot_be_reached(&contact, &error)));
     }
     let subscription =
         |contacts: &Contacts| contacts.item(&contact).map(|item| item.subscription).unwrap_or_default();
@@ -192,7 +197,7 @@ async fn remove(session: &mut Session, contact: BareJid) -> Result<(), Failure> 
         Err(error) if error.condition == ErrorCondition::ItemNotFound => {
             return Err(Failure::new(format!("{contact} is no contact; `balcony roster` shows who is")));
         }
-        Err(error) => return Err(Failure::new(error.to_string())),
+        Err(error) => return Err(Failure::new(message::explained(&error))),
     }
     Ok(())
 }
@@ -255,7 +260,7 @@ async fn block_list(session: &mut Session) -> Result<Vec<String>, Failure> {
     let request = blocking::Request::List.to_element();
     let result = match session.request(RequestKind::Get, request.into()).await? {
         Ok(result) => result,
-        Err(error) => return Err(Failure::new(error.to_string())),
+        Err(error) => return Err(Failure::new(message::explained(&error))),
     };
     let Ok(content) = result.payload.parse() else { return Ok(Vec::new()) };
     let list = content.root().children().find_map(BlockList::read).unwrap_or_default();
@@ -283,5 +288,5 @@ fn refused(errors: &[Stanza], contact: &BareJid) -> Result<(), Failure> {
 }
 
 fn cannot_be_reached(contact: &BareJid, error: &StanzaError) -> Failure {
-    Failure::new(format!("{contact} cannot be reached: {error}"))
+    Failure::new(format!("{contact} cannot be reached: {}", message::explained(error)))
 }

@@ -10,7 +10,7 @@ use balcony_stanza::{MessageType, Stanza};
 use crate::args::SendArgs;
 use crate::connect::{Connector, runtime};
 use crate::failure::{Failure, io};
-use crate::message::{body, error};
+use crate::message::{body, error, explained};
 use crate::password::MARK;
 use crate::random::random;
 use crate::session::{Session, ended, fence};
@@ -72,7 +72,7 @@ fn read_text() -> Result<Text, Failure> {
 
 /// Why the message came back.
 fn refused(stanza: &Stanza) -> Failure {
-    let reason = error(stanza).map_or_else(|| "for no reason given".into(), |error| error.to_string());
+    let reason = error(stanza).map_or_else(|| "for no reason given".into(), |error| explained(&error));
     let from = stanza.head.from.as_ref().map(ToString::to_string).unwrap_or_default();
     Failure::new(format!("the message to {from} came back: {reason}"))
 }

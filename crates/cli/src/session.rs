@@ -10,6 +10,7 @@ use balcony_xep::ping::Ping;
 
 use crate::connect::Connector;
 use crate::failure::Failure;
+use crate::message::explained;
 use crate::output::note;
 use crate::stop::{Stop, interrupted};
 
@@ -88,7 +89,7 @@ impl Session {
 
     /// Has the own account do something. What the server refuses is a failure.
     pub(crate) async fn set(&mut self, payload: Payload) -> Result<(), Failure> {
-        self.change(payload).await?.map(|_| ()).map_err(|error| Failure::new(error.to_string()))
+        self.change(payload).await?.map(|_| ()).map_err(|error| Failure::new(explained(&error)))
     }
 
     /// The same, for whoever knows what the refusal means.

@@ -153,10 +153,17 @@ fn who_cannot_be_reached_has_not_been_asked() {
     let people = People::new(&["juliet"]);
     let add = ["add", "romeo@nowhere.example", "--name", "Romeo"];
     for _ in 0..2 {
-        people
-            .run("roster", "juliet", &add)
-            .failed(1, &["romeo@nowhere.example cannot be reached: remote-server-not-found"]);
+        people.run("roster", "juliet", &add).failed(
+            1,
+            &[
+                "romeo@nowhere.example cannot be reached: remote-server-not-found (there is no such server",
+                "is a contact all the same, until `balcony roster remove`",
+            ],
+        );
     }
+    let list = people.run("roster", "juliet", &["list"]);
+    list.succeeded();
+    assert!(list.stdout.starts_with("romeo@nowhere.example  "), "{list:?}");
 }
 
 // XEP-0191 1.3
