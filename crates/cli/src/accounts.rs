@@ -113,6 +113,15 @@ impl Accounts {
         self.submit(request)?;
         self.receive()
     }
+
+    /// Fails if there is no such account. Whoever runs a server may know, and has often mistyped.
+    pub(crate) fn has(&mut self, account: &str) -> Result<(), Failure> {
+        match self.ask(Request::Exists { account: account.into() })? {
+            Response::Done(true) => Ok(()),
+            Response::Done(false) => Err(Failure::new(format!("{account} {}", crate::user::MISSING))),
+            other => Err(unexpected(other)),
+        }
+    }
 }
 
 impl Running {

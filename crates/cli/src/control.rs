@@ -52,6 +52,8 @@ pub(crate) enum Request {
     Sessions { account: Option<String> },
     /// End a session, named by its full address, with this text.
     Disconnect { session: String, text: String },
+    /// Whether there is such an account.
+    Exists { account: String },
     /// The tokens of an account.
     Tokens { account: String },
     /// End a token of an account, or all.
@@ -76,7 +78,7 @@ pub(crate) struct Token {
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Response {
     Domains(Vec<String>),
-    /// Whether it was done: `false` if the account existed already, or did not.
+    /// Whether it was done: `false` if the account existed already, or did not. To [`Exists`](Request::Exists) whether it does.
     Done(bool),
     /// A page of accounts; an empty one is the last.
     Accounts(Vec<String>),
@@ -201,7 +203,7 @@ impl From<&KeptToken> for Token {
 impl From<Reply> for Response {
     fn from(reply: Reply) -> Self {
         match reply {
-            Reply::Changed(done) => Response::Done(done),
+            Reply::Changed(done) | Reply::Exists(done) => Response::Done(done),
             Reply::Accounts(page) => Response::Accounts(page.iter().map(ToString::to_string).collect()),
             Reply::Tokens(tokens) => Response::Tokens(tokens.all().iter().map(Token::from).collect()),
             Reply::Failed(error) => Response::Failed(error.to_string()),
@@ -253,6 +255,7 @@ fn translate(domains: &[BareJid], request: Request) -> Result<Task, Response> {
             account(session.bare_str())?;
             return Ok(Task::Order(Order::Disconnect(session, text)));
         }
+        Request::Exists { account: text } => StoreRequest::Exists { account: account(&text)? },
         Request::Tokens { account: text } => StoreRequest::Tokens { account: account(&text)? },
         Request::Revoke { account: text, token } => {
             StoreRequest::RevokeToken { account: account(&text)?, id: token }

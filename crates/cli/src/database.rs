@@ -15,6 +15,7 @@ use serde::{Deserialize, Deserializer};
 
 use crate::control;
 use crate::failure::{Failure, io};
+use crate::output::note;
 
 /// How long a command such as `user add` has the accounts open.
 const MOMENT: Duration = Duration::from_secs(2);
@@ -46,7 +47,21 @@ pub(crate) fn open(folder: &Path, database: Option<&Database>) -> Result<Store, 
     }
 }
 
-/// The same for a server. A command that has them open for a moment is waited for.
+/// The same for a command, which says so if there were none: the folder may be another one than was meant.
+pub(crate) fn open_or_make(folder: &Path, database: Option<&Database>) -> Result<Store, Failure> {
+    if database.is_none()
+        && let Some(store) = Store::open_existing(folder)?
+    {
+        return Ok(store);
+    }
+    let store = open(folder, database)?;
+    if database.is_none() {
+        note(&format!("there were no accounts in {}; they are kept there from now on", folder.display()));
+    }
+    Ok(store)
+}
+
+/// Like [`open`], for a server. A command that has them open for a moment is waited for.
 pub(crate) fn open_for_server(folder: &Path, database: Option<&Database>) -> Result<Store, Failure> {
     let begin = Instant::now();
     loop {
@@ -59,7 +74,7 @@ pub(crate) fn open_for_server(folder: &Path, database: Option<&Database>) -> Res
     }
 }
 
-/// The same, but where there are no accounts it makes nothing: the folder may be another one than was meant.
+/// The accounts for a command; where there are none it makes nothing: the folder may be another one than was meant.
 pub(crate) fn existing(folder: &Path, database: Option<&Database>) -> Result<Store, Failure> {
     match database {
         None => Store::open_existing(folder)?.ok_or_else(|| missing(folder)),

@@ -17,7 +17,8 @@ pub(crate) fn list(accounts: &mut Accounts, account: &str, json: bool) -> Result
         other => return Err(unexpected(other)),
     };
     if tokens.is_empty() {
-        note(&format!("{account} has no tokens, or does not exist"));
+        accounts.has(account)?;
+        note(&format!("{account} has no tokens"));
     }
     let mut out = BufWriter::new(std::io::stdout().lock());
     for token in &tokens {
@@ -73,10 +74,10 @@ pub(crate) fn revoke(accounts: &mut Accounts, account: &str, token: Option<&str>
             });
             Ok(())
         }
-        Response::Done(false) if id.is_none() => {
-            Err(Failure::new(format!("{account} has no tokens, or does not exist")))
+        Response::Done(false) => {
+            accounts.has(account)?;
+            Err(if id.is_some() { none() } else { Failure::new(format!("{account} has no tokens")) })
         }
-        Response::Done(false) => Err(none()),
         other => Err(unexpected(other)),
     }
 }

@@ -21,7 +21,7 @@ pub(crate) fn run(args: UserArgs) -> Result<(), Failure> {
         typed.unwrap_or_else(|| settings.domain.clone()).into_iter().map(|Domain(domain)| domain).collect();
     let input = Input::of(&args.command)?;
     let open = match args.command {
-        UserCommand::Add { .. } | UserCommand::Import { .. } => database::open,
+        UserCommand::Add { .. } | UserCommand::Import { .. } => database::open_or_make,
         _ => database::existing,
     };
     let mut accounts = Accounts::open(&settings.folder(), settings.database.as_ref(), open)?;
@@ -61,7 +61,11 @@ pub(crate) fn run(args: UserArgs) -> Result<(), Failure> {
         (UserCommand::Disconnect { session, reason }, _) => {
             let session = full(&session, &domain)?;
             let request = Request::Disconnect { session: session.clone(), text: reason };
-            done(&mut accounts, request, &session, "is disconnected", NOT_THERE)
+            let outcome = done(&mut accounts, request, &session, "is disconnected", NOT_THERE);
+            if outcome.is_err() {
+                accounts.has(session.split('/').next().unwrap_or_default())?;
+            }
+            outcome
         }
         (UserCommand::Tokens { account, json }, _) => tokens::list(&mut accounts, &address(&account)?, json),
         (UserCommand::Revoke { account, token, all }, _) => {
@@ -108,7 +112,8 @@ impl Input {
     }
 }
 
-const MISSING: &str = "does not exist; `balcony user list` shows which do";
+/// What is said of an account that is not there.
+pub(crate) const MISSING: &str = "does not exist; `balcony user list` shows which do";
 
 const NOT_THERE: &str = "is not connected; `balcony user sessions` shows who is";
 
@@ -131,8 +136,13 @@ fn sessions(accounts: &mut Accounts, account: Option<String>, json: bool) -> Res
         other => return Err(unexpected(other)),
     };
     if sessions.is_empty() {
-        let nobody = account.map(|account| format!("{account} is not connected, or does not exist"));
-        output::note(&nobody.unwrap_or_else(|| "nobody is connected".into()));
+        output::note(&match account {
+            Some(account) => {
+                accounts.has(&account)?;
+                format!("{account} is not connected")
+            }
+            None => "nobody is connected".into(),
+        });
     }
     sessions.sort_by(|one, other| one.session.cmp(&other.session));
     for session in &sessions {

@@ -10,9 +10,16 @@ fn list(world: &World) -> Vec<String> {
 }
 
 /// What can be done with accounts, whoever has the store open.
-fn manage(world: &World) {
+fn manage(world: &World, is_new: bool) {
     let added = world.run_as(PASSWORD, &["user", "add", "romeo"]);
     assert_eq!(added.stdout, "romeo@localhost has been created\n");
+    // The folder may be another one than was meant.
+    let note = if is_new {
+        "balcony: there were no accounts in ./balcony-data; they are kept there from now on\n"
+    } else {
+        ""
+    };
+    assert_eq!(added.stderr, note);
     let again = world.run_as("other", &["user", "add", "Romeo@localhost"]);
     again.failed(1, &["romeo@localhost exists already; `balcony user passwd`"]);
     let file = world.write("juliet.txt", "secret\nsomething else\n");
@@ -45,7 +52,7 @@ fn of_a_stopped_server() {
     world.run(&["user", "import", "none"]).failed(1, &["cannot read none: no such file"]);
     world.run(&["user", "import", "."]).failed(1, &["cannot read .: it is a folder"]);
     assert!(!world.path("balcony-data").exists());
-    manage(&world);
+    manage(&world, true);
     // The folder's first user made it; a server takes it over.
     let server = world.serve(&[]);
     assert_eq!(list(&world), ["romeo@localhost"]);
@@ -57,7 +64,7 @@ fn of_a_running_server() {
     let world = World::new();
     let server = world.serve(&[]);
     assert!(list(&world).is_empty());
-    manage(&world);
+    manage(&world, false);
     world.listen(&server, "romeo@localhost", &[]);
 
     let other = world.run_as("x", &["user", "add", "romeo@example.org"]);
@@ -229,6 +236,7 @@ fn a_demo_changes_no_account_that_exists() {
 fn sessions_are_shown_and_ended() {
     let world = World::new();
     world.account("juliet");
+    world.account("romeo");
     let none = ["user", "sessions"];
     world.run(&none).failed(1, &["no server runs on this data folder"]);
     let server = world.serve(&[]);
@@ -249,13 +257,20 @@ fn sessions_are_shown_and_ended() {
     );
     assert!(lines[1].starts_with("juliet@localhost/phone  available with priority 5, for "), "{}", lines[1]);
     assert!(lines[1].ends_with(" s, through TLS") || lines[1].contains(" min"), "{}", lines[1]);
-    let wrong = world.run(&["user", "sessions", "juliett"]);
-    wrong.succeeded();
-    assert!(
-        wrong.stderr.contains("juliett@localhost is not connected, or does not exist"),
-        "{}",
-        wrong.stderr
-    );
+    let away = world.run(&["user", "sessions", "romeo"]);
+    away.succeeded();
+    assert_eq!(away.stderr, "balcony: romeo@localhost is not connected\n");
+    // A name that was mistyped.
+    for command in [
+        &["sessions", "juliett"][..],
+        &["disconnect", "juliett/phone"],
+        &["tokens", "juliett"],
+        &["revoke", "juliett", "--all"],
+        &["revoke", "juliett", "17"],
+    ] {
+        let failed = world.run(&[&["user"], command].concat());
+        failed.failed(1, &["juliett@localhost does not exist; `balcony user list` shows which do"]);
+    }
     let json = world.run(&["user", "sessions", "--json"]);
     let desks = json.stdout.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
     let of_desk: Vec<_> = desks.filter(|one| one["session"] == "juliet@localhost/desk").collect();
