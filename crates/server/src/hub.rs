@@ -1,6 +1,7 @@
 //! What all connections of a server have in common: the router, the streams to other servers and to components, and which session is on
 //! which connection. It has no connection of a client: of those it [hears](Up), and [says](Down) what is to be done.
 
+use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::fmt;
@@ -19,7 +20,7 @@ use crate::action::{Action, Answer, Ask};
 use crate::asks::{Asker, Asks};
 use crate::components::Components;
 use crate::config::ServerConfig;
-use crate::connections::{Down, Up};
+use crate::connections::{BindRequest, Down, ResumeRequest, Up};
 use crate::federation::Federation;
 use crate::journal::one_line;
 use crate::owing::Owing;
@@ -128,7 +129,8 @@ impl Hub {
     pub(crate) fn up(&mut self, now: Instant, up: Up, actions: &mut Vec<Action>) {
         let effects = &mut self.effects;
         match up {
-            Up::Bind { connection, ticket, account, resource, installation, inline, enable, via } => {
+            Up::Bind { connection, ticket, request } => {
+                let BindRequest { account, resource, installation, inline, enable, via } = *request;
                 let session = self.sessions.begin(connection, via);
                 if let Some(installation) = installation {
                     self.router.replace(now, &account, &installation, effects);
@@ -145,13 +147,14 @@ impl Hub {
                     }
                 }
                 let bound = bound.map(|jid| (jid, enable.map(|enable| self.manage(session, enable))));
-                self.down.push_back(Down::Bound { connection, ticket, session, bound });
+                self.down.push_back(Down::Bound { connection, ticket, session, bound: Box::new(bound) });
             }
             Up::Enable { session, connection, ticket, enable } => {
-                let enabled = self.manage(session, enable);
+                let enabled = Box::new(self.manage(session, *enable));
                 self.down.push_back(Down::Enabled { connection, ticket, enabled });
             }
-            Up::Resume { connection, ticket, account, previd, h, via } => {
+            Up::Resume { connection, ticket, request } => {
+                let ResumeRequest { account, previd, h, via } = *request;
                 self.resume(now, account, &previd, Back { connection, ticket, h, via });
             }
             Up::Acknowledged { session, count } => self.router.acknowledged(now, session, count, effects),
@@ -162,7 +165,7 @@ impl Hub {
                 let jid = jid.filter(|_| self.router.detach(now, session, effects));
                 match jid {
                     Some(jid) => {
-                        if let Some(back) = self.sessions.lose(session, jid, counts) {
+                        if let Some(back) = self.sessions.lose(session, jid, *counts) {
                             self.resume_waiting(now, session, back);
                         }
                     }
@@ -192,19 +195,20 @@ impl Hub {
                 self.router.gone(now, session, effects);
                 self.end_session(session);
             }
-            Up::Ask { connection, ticket, ask: ServerAsk::Register { .. }, via }
-                if !self.registrations.take(now, via.address) =>
+            Up::Ask { connection, ticket, ask, via }
+                if matches!(*ask, ServerAsk::Register { .. })
+                    && !self.registrations.take(now, via.address) =>
             {
                 let error = StanzaError::new(
                     ErrorCondition::ResourceConstraint,
                     "too many accounts have been registered lately: try again later",
                 );
-                let answer = ServerAnswer::Registered(Err(error));
+                let answer = Box::new(ServerAnswer::Registered(Err(error)));
                 self.down.push_back(Down::Answer { connection, ticket, answer });
             }
             Up::Ask { connection, ticket, ask, .. } => {
                 let ticket = self.asks.open(Asker::Stream(connection, ticket));
-                actions.push(Action::Ask(ticket, Ask::Stream(ask)));
+                actions.push(Action::Ask(ticket, Ask::Stream(*ask)));
             }
             Up::AllEnded => self.parts_ended += 1,
             Up::Alone(true) => self.parts_alone += 1,
@@ -216,6 +220,7 @@ impl Hub {
     pub(crate) fn answer(&mut self, now: Instant, ticket: Ticket, answer: Answer, actions: &mut Vec<Action>) {
         match (self.asks.close(ticket), answer) {
             (Some(Asker::Stream(connection, ticket)), Answer::Stream(answer)) => {
+                let answer = Box::new(answer);
                 self.down.push_back(Down::Answer { connection, ticket, answer });
             }
             (Some(Asker::Router(ticket)), Answer::Router(answer)) => {
@@ -346,7 +351,7 @@ impl Hub {
         };
         let Some(waiting) = self.sessions.waiting(session) else { return self.not_resumed(back) };
         let Some(count) = waiting.counts.acknowledged_by(back.h) else {
-            let (jid, counts) = (waiting.jid.clone(), waiting.counts.clone());
+            let (jid, counts) = (Box::new(waiting.jid.clone()), Box::new(waiting.counts.clone()));
             let Back { connection, ticket, .. } = back;
             return self.down.push_back(Down::TooMuch { connection, ticket, jid, counts });
         };
@@ -379,7 +384,7 @@ impl Hub {
         let Some(Back { connection, ticket, h, via }) = waiting.back.take() else { return };
         // All of it.
         waiting.counts.handled(u32::MAX);
-        let counts = waiting.counts.clone().resumed(h);
+        let (jid, counts) = (Box::new(jid), Box::new(waiting.counts.clone().resumed(h)));
         self.sessions.attach(session, connection, via);
         self.down.push_back(Down::Resumed { connection, ticket, session, jid, received, counts });
     }
@@ -387,7 +392,7 @@ impl Hub {
     /// Ends the stream of a session with this error, if it has one.
     pub(crate) fn close(&mut self, session: SessionId, error: StreamError, actions: &mut Vec<Action>) {
         match self.sessions.connection(session) {
-            Some(connection) => self.down.push_back(Down::Close { connection, error }),
+            Some(connection) => self.down.push_back(Down::Close { connection, error: Box::new(error) }),
             None => self.abandon(session, actions),
         }
     }

@@ -79,7 +79,7 @@ pub use action::{Action, Answer, Ask, ConnectionId, Ended, Notice, Reply};
 pub use balcony_router::{Removal, SendError, SessionId};
 pub use components::{Components, ComponentsConfig};
 pub use config::ServerConfig;
-pub use connections::{Connections, Down, Up, Via};
+pub use connections::{BindRequest, Connections, Down, ResumeRequest, Up, Via};
 pub use journal::Level;
 pub use own::{SessionConnection, SessionInfo};
 pub use saved::SavedSession;

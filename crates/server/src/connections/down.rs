@@ -1,5 +1,6 @@
 //! What the router, and whoever asks for it, say to connections.
 
+use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::mem;
@@ -26,7 +27,7 @@ pub enum Down {
         /// Names the question there.
         ticket: Ticket,
         /// The answer.
-        answer: ServerAnswer,
+        answer: Box<ServerAnswer>,
     },
     /// The answer to [`Up::Bind`].
     Bound {
@@ -37,7 +38,7 @@ pub enum Down {
         /// The session that the connection has from now on.
         session: SessionId,
         /// Its address, and whether it acknowledges; or why there is no such session.
-        bound: Result<(FullJid, Option<Enabled<'static>>), StanzaError>,
+        bound: Box<Result<(FullJid, Option<Enabled<'static>>), StanzaError>>,
     },
     /// The answer to [`Up::Enable`].
     Enabled {
@@ -46,7 +47,7 @@ pub enum Down {
         /// Names the question there.
         ticket: Ticket,
         /// What its client is told.
-        enabled: Enabled<'static>,
+        enabled: Box<Enabled<'static>>,
     },
     /// The answer to [`Up::Resume`]: the connection has this session from now on. What is delivered next comes behind that.
     Resumed {
@@ -57,11 +58,11 @@ pub enum Down {
         /// The session.
         session: SessionId,
         /// Its address.
-        jid: FullJid,
+        jid: Box<FullJid>,
         /// How many stanzas it has sent before.
         received: u64,
         /// What both ends have counted.
-        counts: Counts,
+        counts: Box<Counts>,
     },
     /// The answer to [`Up::Resume`]: there is no such session.
     NotResumed {
@@ -78,9 +79,9 @@ pub enum Down {
         /// Names the question there.
         ticket: Ticket,
         /// The session's address.
-        jid: FullJid,
+        jid: Box<FullJid>,
         /// What both ends have counted.
-        counts: Counts,
+        counts: Box<Counts>,
     },
     /// The client of a session is back on another connection: this one has nothing more to do with it, and ends. It says [`Up::Lost`], or
     /// [`Up::Stays`] if the session can't go on elsewhere.
@@ -116,7 +117,7 @@ pub enum Down {
         /// Which connection.
         connection: ConnectionId,
         /// Why.
-        error: StreamError,
+        error: Box<StreamError>,
     },
 }
 
@@ -147,16 +148,17 @@ impl Connections {
             Down::Deliver { connection, stanza } => self.deliver(now, connection, &stanza, actions),
             Down::Handled { connection, number } => self.handled(connection, number),
             Down::Hold { connection, is_held } => self.hold(connection, is_held),
-            Down::Answer { connection, ticket, answer } => self.answer(connection, ticket, answer),
+            Down::Answer { connection, ticket, answer } => self.answer(connection, ticket, *answer),
             Down::Bound { connection, ticket, session, bound } => {
-                self.bound(now, connection, ticket, session, bound, actions);
+                self.bound(now, connection, ticket, session, *bound, actions);
             }
             Down::Enabled { connection, ticket, enabled } => {
                 self.acknowledges(connection, &enabled);
-                self.answer(connection, ticket, ServerAnswer::Enabled(Ok(enabled)));
+                self.answer(connection, ticket, ServerAnswer::Enabled(Ok(*enabled)));
             }
             Down::Resumed { connection, ticket, session, jid, received, counts } => {
-                if !self.resumed(now, connection, ticket, session, jid, received, counts.clone(), actions) {
+                let (jid, kept) = (*jid, (*counts).clone());
+                if !self.resumed(now, connection, ticket, session, jid, received, kept, actions) {
                     // Its client has gone again.
                     self.up.push_back(Up::Lost { session, counts });
                 }
@@ -166,10 +168,11 @@ impl Connections {
                 self.answer(connection, ticket, ServerAnswer::NotResumed { condition, h: None });
             }
             Down::TooMuch { connection, ticket, jid, counts } => {
+                let (jid, counts) = (*jid, *counts);
                 self.answer(connection, ticket, ServerAnswer::Resumed { jid, counts });
             }
             Down::Leave { connection, session } => self.leave(now, connection, session, actions),
-            Down::Close { connection, error } => self.close(now, connection, error, actions),
+            Down::Close { connection, error } => self.close(now, connection, *error, actions),
         }
     }
 
@@ -270,7 +273,7 @@ impl Connections {
         conn.attached = None;
         let error = StreamError::new(StreamCondition::Conflict, "the session goes on on another stream");
         self.abort(now, id, error, actions);
-        self.up.push_back(Up::Lost { session, counts });
+        self.up.push_back(Up::Lost { session, counts: Box::new(counts) });
     }
 
     pub(super) fn session(&mut self, id: ConnectionId) -> Option<SessionId> {

@@ -6,6 +6,7 @@
 mod down;
 mod up;
 
+use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::fmt;
@@ -18,7 +19,7 @@ use balcony_stanza::{StreamCondition, StreamError};
 use balcony_stream::server::{ServerAsk, ServerEvent};
 
 pub use down::Down;
-pub use up::{Up, Via};
+pub use up::{BindRequest, ResumeRequest, Up, Via};
 
 use crate::action::{Action, ConnectionId, Ended, Notice};
 use crate::config::ServerConfig;
@@ -300,31 +301,25 @@ impl Connections {
     }
 
     /// A stream asks something.
-    fn asked(&mut self, id: ConnectionId, ticket: Ticket, ask: ServerAsk) {
-        match ask {
+    fn asked(&mut self, id: ConnectionId, ticket: Ticket, ask: Box<ServerAsk>) {
+        match *ask {
             ServerAsk::Bind { account, resource, installation, inline, enable } => {
-                let (connection, via) = (id, self.via(id));
-                self.up.push_back(Up::Bind {
-                    connection,
-                    ticket,
-                    account,
-                    resource,
-                    installation,
-                    inline,
-                    enable,
-                    via,
-                });
+                let via = self.via(id);
+                let request = Box::new(BindRequest { account, resource, installation, inline, enable, via });
+                self.up.push_back(Up::Bind { connection: id, ticket, request });
             }
             ServerAsk::Resume { account, previd, h } => {
                 let via = self.via(id);
-                self.up.push_back(Up::Resume { connection: id, ticket, account, previd, h, via });
+                let request = Box::new(ResumeRequest { account, previd, h, via });
+                self.up.push_back(Up::Resume { connection: id, ticket, request });
             }
             ServerAsk::Enable(enable) => {
                 if let Some(session) = self.session(id) {
+                    let enable = Box::new(enable);
                     self.up.push_back(Up::Enable { session, connection: id, ticket, enable });
                 }
             }
-            ask => {
+            _ => {
                 let via = self.via(id);
                 self.up.push_back(Up::Ask { connection: id, ticket, ask, via });
             }
@@ -333,7 +328,7 @@ impl Connections {
 
     fn event(&mut self, now: Instant, id: ConnectionId, event: ServerEvent, actions: &mut Vec<Action>) {
         match event {
-            ServerEvent::Ask(ticket, ask) => self.asked(id, ticket, *ask),
+            ServerEvent::Ask(ticket, ask) => self.asked(id, ticket, ask),
             ServerEvent::Acked(count) => {
                 if let Some(session) = self.session(id) {
                     self.up.push_back(Up::Acknowledged { session, count });
@@ -352,7 +347,7 @@ impl Connections {
             }
             ServerEvent::Element(element) => {
                 if let Some(session) = self.session(id) {
-                    self.up.push_back(Up::Element { session, element });
+                    self.up.push_back(Up::Element { session, element: Box::new(element) });
                 }
             }
             ServerEvent::Authenticated { account, mechanism } => {
@@ -406,7 +401,7 @@ impl Connections {
                 let session = attached.session;
                 conn.attached = None;
                 actions.push(Action::Notice(id, Notice::Lost(ended)));
-                self.up.push_back(Up::Lost { session, counts });
+                self.up.push_back(Up::Lost { session, counts: Box::new(counts) });
             }
             (_, attached) => {
                 actions.push(Action::Notice(id, Notice::Ended(ended)));
@@ -479,5 +474,17 @@ fn is_lost(ended: &Ended) -> bool {
 impl fmt::Debug for Connections {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Connections").field("connections", &self.conns.len()).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // Each is moved into a queue and out of it, for every stanza.
+    #[test]
+    fn words_are_short() {
+        assert!(size_of::<Up>() <= 56, "{}", size_of::<Up>());
+        assert!(size_of::<Down>() <= 56, "{}", size_of::<Down>());
     }
 }

@@ -26,20 +26,8 @@ pub enum Up {
         connection: ConnectionId,
         /// Names the question.
         ticket: Ticket,
-        /// Whose resource.
-        account: BareJid,
-        /// What the client asked for; `None` leaves the choice to the server.
-        resource: Option<String>,
-        /// With what the resources of the same installation of a client end, whose other sessions are to end ([`Router::replace`]).
-        ///
-        /// [`Router::replace`]: balcony_router::Router::replace
-        installation: Option<String>,
-        /// What else it wants done on the way (XEP-0386 section 3.2).
-        inline: Option<Element>,
-        /// Whether it wants to acknowledge what it gets, and to be acknowledged (XEP-0198).
-        enable: Option<Enable>,
-        /// How it is connected.
-        via: Via,
+        /// What it wants.
+        request: Box<BindRequest>,
     },
     /// A session wants to acknowledge what it gets, and to be acknowledged (XEP-0198). Answer with [`Down::Enabled`].
     Enable {
@@ -50,23 +38,17 @@ pub enum Up {
         /// Names the question there.
         ticket: Ticket,
         /// What it wants.
-        enable: Enable,
+        enable: Box<Enable>,
     },
     /// A client that has authenticated wants its session back (XEP-0198 section 5). Answer with [`Down::Resumed`],
     /// [`Down::NotResumed`] or [`Down::TooMuch`].
     Resume {
         /// Which connection.
         connection: ConnectionId,
-        /// Names the question.
+        /// Names the question there.
         ticket: Ticket,
-        /// Whose session.
-        account: BareJid,
-        /// What the server has called it.
-        previd: String,
-        /// How many stanzas the client has got in it, modulo 2^32.
-        h: u32,
-        /// How it is connected.
-        via: Via,
+        /// What it wants.
+        request: Box<ResumeRequest>,
     },
     /// The session has got so many more of the stanzas that it was sent since it acknowledges.
     Acknowledged {
@@ -89,7 +71,7 @@ pub enum Up {
         /// Which session.
         session: SessionId,
         /// What.
-        element: Element,
+        element: Box<Element>,
     },
     /// The network has the first so many stanzas that were [delivered](Down::Deliver) to the session.
     Drained {
@@ -108,7 +90,7 @@ pub enum Up {
         /// Which session.
         session: SessionId,
         /// What both ends have counted.
-        counts: Counts,
+        counts: Box<Counts>,
     },
     /// The session can't go on elsewhere: its stream is over in good order, or its client does not acknowledge what it gets.
     Stays {
@@ -127,7 +109,7 @@ pub enum Up {
         /// Names the question there.
         ticket: Ticket,
         /// The question.
-        ask: ServerAsk,
+        ask: Box<ServerAsk>,
         /// How it is connected.
         via: Via,
     },
@@ -135,6 +117,36 @@ pub enum Up {
     AllEnded,
     /// The connections are closing, and none is left; or there is another one all the same.
     Alone(bool),
+}
+
+/// A resource that is to be bound.
+#[derive(Debug)]
+pub struct BindRequest {
+    /// Whose resource.
+    pub account: BareJid,
+    /// What the client asked for; `None` leaves the choice to the server.
+    pub resource: Option<String>,
+    /// Its installation, if it has named that: older sessions of it end (XEP-0386 section 3.2).
+    pub installation: Option<String>,
+    /// What else it wants done on the way (XEP-0386 section 3.2).
+    pub inline: Option<Element>,
+    /// Whether it wants to acknowledge what it gets, and to be acknowledged (XEP-0198).
+    pub enable: Option<Enable>,
+    /// How it is connected.
+    pub via: Via,
+}
+
+/// A session that is to go on.
+#[derive(Debug)]
+pub struct ResumeRequest {
+    /// Whose session.
+    pub account: BareJid,
+    /// What the server has called it.
+    pub previd: String,
+    /// How many stanzas the client has got in it, modulo 2^32.
+    pub h: u32,
+    /// How it is connected.
+    pub via: Via,
 }
 
 /// How a client is connected.
