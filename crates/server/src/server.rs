@@ -244,7 +244,7 @@ impl Server {
     }
 
     /// Ends every stream with `system-shutdown` (RFC 6120 section 4.9.3.20). Sessions that can be resumed wait for their clients all the
-    /// same (XEP-0198), and are [kept](Ask::Sessions) at last, if [`ServerConfig::keep_sessions`] says so; otherwise they end. `Close` follows for each when its output is
+    /// same (XEP-0198), and are [kept](crate::Ask::Sessions) at last, if [`ServerConfig::keep_sessions`] says so; otherwise they end. `Close` follows for each when its output is
     /// written, or after [`Limits::closing`](balcony_machine::Limits::closing) if the peer does not read.
     pub fn shutdown(&mut self, now: Instant, actions: &mut Vec<Action>) {
         self.hub.is_closing = true;
