@@ -212,7 +212,7 @@ impl Stream<Client> {
     ///
     /// # Errors
     ///
-    /// [`ApiMisuse::NotOpen`] at any other time.
+    /// [`ApiMisuse::NotOpen`](balcony_machine::ApiMisuse::NotOpen) at any other time.
     #[cfg(feature = "look")]
     pub fn request_before_login(
         &mut self,
