@@ -198,13 +198,15 @@ impl Federation {
     pub(super) fn doubt(&self, ours: &BareJid, theirs: &BareJid, on: StreamId) -> Doubt {
         let pair = self.peers.get(theirs).and_then(|peer| peer.pairs.get(ours));
         let Some(id) = pair.and_then(|pair| pair.doubt.as_ref()) else { return Doubt::None };
-        let earlier = self.earlier.by_id.get(id).filter(|earlier| self.clock < earlier.until);
-        match earlier.map(|earlier| earlier.asked_on) {
-            // Nobody can tell, or it has been asked itself, and has not been told.
-            None => Doubt::None,
-            Some(Some(other)) if other == on => Doubt::None,
-            Some(Some(other)) if self.is_asking(other, id) => Doubt::Asked,
-            Some(_) => Doubt::Unasked,
+        let Some(earlier) = self.earlier.by_id.get(id).filter(|earlier| self.clock < earlier.until) else {
+            return Doubt::None;
+        };
+        match earlier.asked_on {
+            Some(other) if other == on => Doubt::None,
+            Some(other) if self.is_asking(other, id) => Doubt::Asked,
+            // No stream of this domain of ours may ask, since the other server does not know the earlier one to be with it.
+            _ if !earlier.ours.contains(ours) => Doubt::None,
+            _ => Doubt::Unasked,
         }
     }
 
@@ -225,7 +227,7 @@ impl Federation {
     pub(super) fn has_known_doubt(&mut self, now: Instant, ours: &BareJid, theirs: &BareJid) -> bool {
         let pair = self.peers.get(theirs).and_then(|peer| peer.pairs.get(ours));
         let Some(id) = pair.and_then(|pair| pair.doubt.as_ref()) else { return false };
-        self.earlier.get(now, id).is_some()
+        self.earlier.get(now, id).is_some_and(|earlier| earlier.ours.contains(ours))
     }
 
     /// Nobody is going to say what has arrived.
