@@ -187,8 +187,9 @@ impl Connections {
 
     /// The server shuts down: the ends of all streams have been said up, and [`Up::Alone`] tells when there are no connections any more.
     pub fn close_down(&mut self) {
-        self.is_closing = true;
-        self.up.push_back(Up::AllEnded);
+        if !mem::replace(&mut self.is_closing, true) {
+            self.up.push_back(Up::AllEnded);
+        }
         self.tell_if_alone();
     }
 
