@@ -176,8 +176,10 @@ impl Hub {
                     }
                 }
             }
-            Up::Stays { session } => {
-                if let Some(back) = self.sessions.stays(session) {
+            Up::Stays { session, connection } => {
+                if self.sessions.connection(session) == Some(connection)
+                    && let Some(back) = self.sessions.stays(session)
+                {
                     self.not_resumed(back);
                 }
             }

@@ -247,7 +247,7 @@ impl<P> Shard<P> {
     pub fn is_closed(&self) -> bool {
         let is_over = |until: Instant| {
             let router = self.server.router();
-            let is_settled = router.counts().asks == 0 && !router.has_parked() && !self.server.is_saving();
+            let is_settled = router.counts().asks == 0 && !self.server.has_more() && !self.server.is_saving();
             self.peers.is_empty() && is_settled || self.now >= until
         };
         self.closing.is_some_and(is_over)

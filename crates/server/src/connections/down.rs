@@ -155,6 +155,8 @@ impl Connections {
             Down::Enabled { connection, ticket, enabled } => {
                 self.acknowledges(connection, &enabled);
                 self.answer(connection, ticket, ServerAnswer::Enabled(Ok(*enabled)));
+                // What is delivered next counts.
+                self.say(now, connection, actions);
             }
             Down::Resumed { connection, ticket, session, jid, received, counts } => {
                 let (jid, kept) = (*jid, (*counts).clone());
@@ -224,7 +226,10 @@ impl Connections {
     fn say(&mut self, now: Instant, id: ConnectionId, actions: &mut Vec<Action>) {
         let Some(conn) = self.conn(id) else { return };
         let was_unread = conn.link.keep_unread(false);
+        // However much is to be said up already.
+        let most = mem::replace(&mut self.most, self.up.len() + 1);
         self.advance(now, id, &mut &[][..], actions);
+        self.most = most;
         if let Some(conn) = self.conn(id) {
             conn.link.keep_unread(was_unread);
             self.ready.push_back(id);
@@ -269,11 +274,11 @@ impl Connections {
         let goes_on =
             |attached: &Attached| attached.session == session && attached.is_resumable && !attached.is_over;
         let counts = conn.attached.filter(goes_on).and_then(|_| conn.link.connection.counts().cloned());
-        let Some(counts) = counts else { return self.up.push_back(Up::Stays { session }) };
+        let Some(counts) = counts else { return self.up.push_back(Up::Stays { session, connection: id }) };
         conn.attached = None;
+        self.up.push_back(Up::Lost { session, counts: Box::new(counts) });
         let error = StreamError::new(StreamCondition::Conflict, "the session goes on on another stream");
         self.abort(now, id, error, actions);
-        self.up.push_back(Up::Lost { session, counts: Box::new(counts) });
     }
 
     pub(super) fn session(&mut self, id: ConnectionId) -> Option<SessionId> {

@@ -96,6 +96,8 @@ pub enum Up {
     Stays {
         /// Which session.
         session: SessionId,
+        /// Its connection. If it has another one by now, this is of no account.
+        connection: ConnectionId,
     },
     /// Nothing more can be written to the session: its connection is forgotten.
     Gone {
