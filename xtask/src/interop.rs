@@ -108,25 +108,27 @@ pub(crate) fn main(args: &[String]) -> Result {
             if !wanted(scenario, client_name, server_name) {
                 continue;
             }
-            let outcome = match (client, server) {
-                (Ok(client), Ok(server)) => {
-                    println!("{}: {client_name} at {server_name}", scenario.name);
-                    let log = logs.join(format!("{}-{client_name}-{server_name}.log", scenario.name));
-                    Outcome::Ran(client.run(scenario, server, &log))
-                }
-                (Err(reason), _) | (_, Err(reason)) => Outcome::Skipped(reason.clone()),
-            };
             let version = |name: &str, version: Option<&str>| match version {
                 Some(version) => format!("{name} {version}"),
                 None => name.to_owned(),
             };
-            results.push(Pair {
+            let mut pair = Pair {
                 scenario,
                 client: version(client_name, client.as_ref().ok().map(|client| client.version.as_str())),
                 server: version(server_name, server.as_ref().ok().map(|server| server.version.as_str())),
                 is_control: *client_name != "balcony" && server_name != "balcony",
-                outcome,
-            });
+                outcome: Outcome::Ran(Vec::new()),
+            };
+            match (client, server) {
+                (Ok(client), Ok(server)) => pair.runs(|at| {
+                    let again = if at == 0 { "" } else { "-again" };
+                    println!("{}: {client_name} at {server_name}{}", scenario.name, again.replace('-', ", "));
+                    let log = logs.join(format!("{}-{client_name}-{server_name}{again}.log", scenario.name));
+                    client.run(scenario, server, &log, at)
+                }),
+                (Err(reason), _) | (_, Err(reason)) => pair.outcome = Outcome::Skipped(reason.clone()),
+            }
+            results.push(pair);
         }
     }
     drop(servers);

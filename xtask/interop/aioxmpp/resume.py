@@ -84,7 +84,11 @@ class Person:
             return report("ok", name, f"{sent} messages")
         lost = [each for each in expected if each not in self.bodies]
         twice = sorted({each for each in self.bodies if self.bodies.count(each) > 1})
-        return report("FAIL", name, f"lost: {lost}, twice: {twice}" if lost or twice else "not in order")
+
+        def some(those):
+            return f"{len(those)} (the first {those[0]})" if those else "none"
+
+        return report("FAIL", name, f"lost: {some(lost)}, twice: {some(twice)}" if lost or twice else "not in order")
 
 
 async def main():

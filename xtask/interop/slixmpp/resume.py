@@ -85,6 +85,10 @@ async def went_on(client):
     return f"{client.resumed} times"
 
 
+def some(those):
+    return f"{len(those)} (the first {those[0]})" if those else "none"
+
+
 async def all_of(client, number):
     """All messages, once, in order."""
     expected = [str(number) for number in range(number)]
@@ -96,7 +100,7 @@ async def all_of(client, number):
         pass
     lost = [each for each in expected if each not in client.bodies]
     twice = sorted({each for each in client.bodies if client.bodies.count(each) > 1})
-    assert not lost and not twice, f"lost: {lost}, twice: {twice}"
+    assert not lost and not twice, f"lost: {some(lost)}, twice: {some(twice)}"
     assert client.bodies == expected, "not in order"
     return f"{len(expected)} messages"
 

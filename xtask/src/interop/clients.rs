@@ -109,7 +109,8 @@ impl Client {
     }
 
     /// Goes through all checks. What goes over the wire, as far as the client tells, is in the log.
-    pub(crate) fn run(&self, scenario: &Scenario, server: &Server, log: &Path) -> Vec<Found> {
+    /// `at` counts the tries, from 0 on.
+    pub(crate) fn run(&self, scenario: &Scenario, server: &Server, log: &Path, at: usize) -> Vec<Found> {
         let name = vec!["{}".to_owned()];
         let (program, args, trust) = match &self.kind {
             Kind::Balcony { .. } if scenario.name == "resources" => return balcony::scenario(server, log),
@@ -117,7 +118,7 @@ impl Client {
             Kind::Program { program, args, trust } => (program, args, trust),
         };
         let mut command = Command::new(program);
-        let [romeo, juliet] = scenario.accounts(&self.name).map(|user| format!("{user}@{DOMAIN}"));
+        let [romeo, juliet] = scenario.accounts(&self.name, at).map(|user| format!("{user}@{DOMAIN}"));
         command
             .args(args.iter().map(|arg| arg.replace("{}", scenario.name)))
             .env("INTEROP_ROMEO", romeo)

@@ -2,7 +2,7 @@
 
 use core::fmt::Write as _;
 
-use super::scenario::Scenario;
+use super::scenario::{Scenario, TRIES};
 use crate::run::Result;
 
 /// How one check went, and what there is to say about it.
@@ -73,6 +73,30 @@ pub(crate) enum Outcome {
 }
 
 impl Pair {
+    /// Runs it, and once more if Balcony fails. What failed at first is told with what came of it the second time.
+    pub(crate) fn runs(&mut self, mut run: impl FnMut(usize) -> Vec<Found>) {
+        let mut before: Vec<Found> = Vec::new();
+        for at in 0..TRIES {
+            let mut found = run(at);
+            for found in &mut found {
+                let failed =
+                    before.iter().find(|one| one.check == found.check && one.verdict == Verdict::Fail);
+                if let (Some(failed), Verdict::Ok) = (failed, found.verdict) {
+                    found.detail = format!("{} (the second time; at first: {})", found.detail, failed.detail);
+                }
+            }
+            self.outcome = Outcome::Ran(found);
+            if self.failures().iter().all(|(_, differs)| *differs) {
+                return;
+            }
+            if let Outcome::Ran(found) = &mut self.outcome
+                && at + 1 < TRIES
+            {
+                before = core::mem::take(found);
+            }
+        }
+    }
+
     /// What stands in the row of this check: nothing, if it was not reached.
     fn cell(&self, check: &str) -> String {
         match &self.outcome {
@@ -225,6 +249,24 @@ mod tests {
         assert_eq!(verdict_of(&lines, false), Err("one at other: bind: broken".into()));
         assert_eq!(verdict_of(&lines, true), Ok(()));
         assert_eq!(verdict_of(&all_ok()[1..], false), Err("one at other: bind: not reached".into()));
+    }
+
+    #[test]
+    fn a_failure_is_tried_again_and_told() {
+        let mut pair = pair(false, &[]);
+        let check = SCENARIOS[0].checks[0].0;
+        let mut tries = Vec::new();
+        pair.runs(|at| {
+            tries.push(at);
+            let mut found: Vec<Found> = all_ok().iter().filter_map(|line| Found::parse(line)).collect();
+            if at == 0 {
+                found[0] = Found::new(check, Err("late".into()));
+            }
+            found
+        });
+        assert_eq!(tries, [0, 1]);
+        assert_eq!(pair.cell(check), "ok: fine (the second time; at first: late)");
+        assert_eq!(verdict(&[pair]), Ok(()));
     }
 
     #[test]

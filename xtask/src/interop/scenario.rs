@@ -14,6 +14,9 @@ pub(crate) struct Scenario {
     pub(crate) known: &'static [(&'static str, &'static str)],
 }
 
+/// How often a pair with Balcony may try a scenario: machines that are busy with other things are late.
+pub(crate) const TRIES: usize = 2;
+
 const LIBRARIES: [&str; 7] = ["balcony", "slixmpp", "tokio-xmpp", "xmpp.js", "smack", "mellium", "qxmpp"];
 
 pub(crate) static SCENARIOS: [Scenario; 5] = [
@@ -138,12 +141,13 @@ impl Scenario {
         if self.name == "resume" { &servers::CUT } else { &servers::USUAL }
     }
 
-    /// romeo's and juliet's accounts. Where they have contacts, each client has its own.
-    pub(crate) fn accounts(&self, client: &str) -> [String; 2] {
+    /// romeo's and juliet's accounts. Where they have contacts, each client has its own, and new ones at each [try](TRIES).
+    pub(crate) fn accounts(&self, client: &str, at: usize) -> [String; 2] {
+        let again = if at == 0 { String::new() } else { format!("-{at}") };
         ["romeo", "juliet"].map(|user| match self.name {
             "resources" => user.to_owned(),
-            "resume" | "inactive" => format!("{user}-{client}-{}", self.name),
-            _ => format!("{user}-{client}"),
+            "resume" | "inactive" => format!("{user}-{client}-{}{again}", self.name),
+            _ => format!("{user}-{client}{again}"),
         })
     }
 }

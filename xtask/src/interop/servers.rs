@@ -10,7 +10,7 @@ use std::process::Command;
 
 use super::newest::Newest;
 use super::process::{Process, eventually, output, read};
-use super::scenario::SCENARIOS;
+use super::scenario::{SCENARIOS, TRIES};
 use super::{DOMAIN, PASSWORD, folder, install};
 use crate::run::{Result, built, root};
 
@@ -231,7 +231,8 @@ impl<'a> Site<'a> {
 fn users() -> BTreeSet<String> {
     let accounts = SCENARIOS
         .iter()
-        .flat_map(|scenario| scenario.clients.iter().flat_map(|client| scenario.accounts(client)));
+        .flat_map(|scenario| scenario.clients.iter().map(move |client| (scenario, client)))
+        .flat_map(|(scenario, client)| (0..TRIES).flat_map(move |at| scenario.accounts(client, at)));
     accounts.collect()
 }
 

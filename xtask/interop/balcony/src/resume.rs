@@ -56,7 +56,11 @@ impl Person {
             println!("ok\t{name}\t{sent} messages");
         } else {
             let lost: Vec<usize> = (0..sent).filter(|number| !self.got.contains(number)).collect();
-            println!("FAIL\t{name}\t{} of {sent} have come; lost: {lost:?}", self.got.len());
+            let (count, first) = (lost.len(), lost.first());
+            println!(
+                "FAIL\t{name}\t{} of {sent} have come; {count} lost, the first {first:?}",
+                self.got.len()
+            );
         }
     }
 }
