@@ -236,21 +236,32 @@ pub(crate) async fn open_all(world: &Rc<World>, wanted: &[(u32, String)]) -> Res
         let (world, places) = (world.clone(), places.clone());
         tasks.spawn_local(async move {
             let _place = places.acquire().await;
-            (index, Link::open(&world, account, &resource).await.map_err(|error| (account, error)))
+            let link = Link::open(&world, account, &resource).await;
+            (
+                index,
+                link.map_err(|error| {
+                    world.account(account).map_or(error.clone(), |jid| format!("{jid}: {error}"))
+                }),
+            )
         });
     }
     let mut links: Vec<Option<Link>> = wanted.iter().map(|_| None).collect();
+    // The first in order that fails is the one that is told, whichever the server is done with first.
     let all = async {
-        while let Some(done) = tasks.join_next().await {
+        let mut failed: Option<(usize, String)> = None;
+        while failed.as_ref().is_none_or(|(first, _)| links[..*first].iter().any(Option::is_none)) {
+            let Some(done) = tasks.join_next().await else { break };
             let (index, link) = done.map_err(|error| error.to_string())?;
-            let link = link.map_err(|(account, error)| match world.account(account) {
-                Ok(account) => format!("{account}: {error}"),
-                Err(_) => error,
-            })?;
-            links[index] = Some(link);
+            match link {
+                Ok(link) => links[index] = Some(link),
+                Err(error) if failed.as_ref().is_none_or(|(first, _)| index < *first) => {
+                    failed = Some((index, error));
+                }
+                Err(_) => {}
+            }
             bar.inc(1);
         }
-        Ok(())
+        failed.map_or(Ok(()), |(_, error)| Err(error))
     };
     let result = world.unless_stopped(all).await;
     bar.finish_and_clear();

@@ -38,6 +38,10 @@ const MOST_SALTED: usize = 1_000_000;
 const TICK: Duration = Duration::from_millis(100);
 /// How long the server may take to accept a connection that shows that it lives.
 const KNOCK: Duration = Duration::from_secs(2);
+/// How often it may end a connection at once and be knocked at again.
+const KNOCKS: usize = 10;
+/// How long a connection that nothing is said on has to last for somebody to be there.
+const SILENCE: Duration = Duration::from_millis(100);
 /// How long what has begun may take when nothing more begins, and when somebody waits for the end.
 const ENDING: Duration = Duration::from_secs(30);
 const ENDING_SOON: Duration = Duration::from_secs(8);
@@ -390,17 +394,29 @@ impl World {
         }
         let is_gone = match self.server.is_some_and(Process::has_ended) {
             true => true,
-            // Of a server that is too busy to accept anything nobody knows.
-            false if has_news => match timeout(KNOCK, TcpStream::connect(self.address)).await {
-                Ok(Err(error)) => is_absence(error.kind()),
-                _ => false,
-            },
-            false => false,
+            false => has_news && self.nobody_listens().await,
         };
         if is_gone {
             self.lost.set(Some(self.start.elapsed()));
             self.stop();
         }
+    }
+
+    /// Knocks at the server's port. One that dies closes its sockets one after another, so a connection that ends at once says nothing yet.
+    async fn nobody_listens(&self) -> bool {
+        for _ in 0..KNOCKS {
+            let socket = match timeout(KNOCK, TcpStream::connect(self.address)).await {
+                Ok(Ok(socket)) => socket,
+                Ok(Err(error)) => return is_absence(error.kind()),
+                // Of a server that is too busy to accept anything nobody knows.
+                Err(_) => return false,
+            };
+            // A server says nothing before its client does.
+            if timeout(SILENCE, socket.peek(&mut [0])).await.is_err() {
+                return false;
+            }
+        }
+        false
     }
 
     /// Lets tasks run for as long as was said, then has them stop, and waits for them. What was measured is in the meter.
