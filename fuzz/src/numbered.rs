@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use balcony_machine::XmlLimits;
 use balcony_stanza::{Kind, MessageType, Stanza};
 use balcony_xml::{Reader, Token};
+use memchr::memmem;
 
 /// Ids begin with it. An input in which it stands could make ids of its own, and nothing is counted.
 const PREFIX: &str = "fuzz-nr-";
@@ -130,11 +131,15 @@ impl Numbered {
         awaited: bool,
         is_stored: impl Fn(&str) -> bool,
     ) {
-        let open = |(_, sent): &(usize, &mut Sent)| matches!(sent, Sent::Open(_));
-        for (number, sent) in self.sent.iter_mut().enumerate().filter(open) {
-            let id = id(number);
-            let quoted = format!("'{id}'");
-            if outputs.clone().any(|output| contains(output, quoted.as_bytes())) {
+        if !self.sent.iter().any(|sent| matches!(sent, Sent::Open(_))) {
+            return;
+        }
+        let seen: BTreeSet<usize> = outputs.clone().flat_map(quoted_numbers).collect();
+        for (number, sent) in self.sent.iter_mut().enumerate() {
+            if !matches!(sent, Sent::Open(_)) {
+                continue;
+            }
+            if seen.contains(&number) {
                 *sent = Sent::Seen;
             } else if !awaited {
                 let all = || {
@@ -143,7 +148,7 @@ impl Numbered {
                         .map(|output| String::from_utf8_lossy(output).into_owned())
                         .collect::<Vec<_>>()
                 };
-                assert!(is_stored(&id), "number {number} is gone without a trace: {:?}", all());
+                assert!(is_stored(&id(number)), "number {number} is gone without a trace: {:?}", all());
             }
         }
     }
@@ -153,11 +158,20 @@ fn id(number: usize) -> String {
     format!("{PREFIX}{number}")
 }
 
-/// Words are compared only where their first two bytes stand: the fuzzer looks at each comparison, and that takes longer than
-/// the comparison.
+/// The search is a package of others: the fuzzer looks at each comparison of ours, and that takes longer than the comparison.
 fn contains(text: &[u8], word: &[u8]) -> bool {
-    let begins = |window: &&[u8]| window.iter().zip(word).take(2).all(|(a, b)| a == b);
-    text.windows(word.len()).filter(begins).any(|window| window == word)
+    memmem::find(text, word).is_some()
+}
+
+/// The numbers whose ids stand between quotes.
+fn quoted_numbers(text: &[u8]) -> impl Iterator<Item = usize> {
+    memmem::find_iter(text, PREFIX.as_bytes()).filter_map(|at| {
+        let digits = text[at + PREFIX.len()..].split(|byte| !byte.is_ascii_digit()).next()?;
+        let end = at + PREFIX.len() + digits.len();
+        let is_quoted = at.checked_sub(1).and_then(|before| text.get(before)) == Some(&b'\'')
+            && text.get(end) == Some(&b'\'');
+        is_quoted.then(|| str::from_utf8(digits).ok()?.parse().ok()).flatten()
+    })
 }
 
 /// Whether a stanza may follow these bytes.
