@@ -112,6 +112,20 @@ async fn messages_and_replies<R: Runtime>(runtime: R) {
     assert_eq!(undelivered.id().as_deref(), Some("lost"));
 }
 
+// Accounts in memory are told the time like all others (XEP-0203).
+async fn what_has_waited_says_since_when<R: Runtime>(runtime: R) {
+    let world = World::new(runtime);
+    let romeo = world.online("romeo").await;
+    let (acknowledged, message) = (romeo.sender(), Message::chat("juliet@localhost".parse().unwrap()));
+    world.soon(acknowledged.send(message.body("But soft"))).await.unwrap();
+    let since_1970 = || std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap();
+    let before = since_1970() - PATIENCE;
+    let mut juliet = world.online("juliet").await;
+    let message = world.message(&mut juliet).await;
+    let at = Duration::from_millis(message.delay().expect("it says nothing").at);
+    assert!(before < at && at <= since_1970(), "{at:?}");
+}
+
 async fn requests<R: Runtime>(runtime: R) {
     let world = World::new(runtime);
     let (mut romeo, juliet) = (world.online("romeo").await, world.online("juliet").await);
@@ -607,6 +621,7 @@ macro_rules! on_both {
 
 on_both!(
     messages_and_replies,
+    what_has_waited_says_since_when,
     requests,
     it_comes_back,
     waking_up_goes_on_with_the_session,

@@ -62,7 +62,8 @@ impl MemoryAccounts {
                 // Accounts are made before the server starts.
                 Ask::Stream(_) => Answer::Stream(ServerAnswer::Unavailable),
                 Ask::Router(ask) => {
-                    Answer::Router(memory.lock().unwrap_or_else(PoisonError::into_inner).answer(0, ask))
+                    let mut memory = memory.lock().unwrap_or_else(PoisonError::into_inner);
+                    Answer::Router(memory.answer(super::now(), ask))
                 }
                 // Nothing outlives the server.
                 Ask::Sessions { .. } => Answer::Sessions(false),
