@@ -5,13 +5,15 @@ use std::env;
 
 use balcony_stanza::{Kind, Stanza};
 use balcony_tokio::{ConnectedClient, Endpoint, MachineEvent, RequestKind, RequestOutcome};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use crate::people::Result;
 use crate::{PATIENCE, config, parse};
 
 /// What is not urgent has come within this time, if it comes at all.
 const SOON: Duration = Duration::from_millis(500);
+/// By then the client has nothing more to say.
+const QUIET: Duration = Duration::from_millis(1500);
 
 /// Somebody, and what they have seen of juliet, in order.
 struct Person {
@@ -117,6 +119,8 @@ fn nothing(phone: &Person) -> Result<String> {
 async fn waits(phone: &mut Person, juliet: &mut Person) -> Result<String> {
     phone.client.set_active(false);
     phone.settle().await?;
+    // The client asks a second later what has arrived of its own, and Prosody lets go of all that it holds when anything comes.
+    sleep(QUIET).await;
     phone.sees(None).await?;
     phone.seen.clear();
     for show in ["away", "xa", "dnd"] {

@@ -12,6 +12,8 @@ use crate::people::Result;
 
 /// How often each of them writes.
 const PACE: Duration = Duration::from_millis(20);
+/// So many messages to each may be under way.
+const UNDER_WAY: usize = 30;
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Somebody, and what has happened to them.
@@ -96,7 +98,8 @@ pub(crate) async fn run() -> Result<()> {
         tokio::select! {
             taken = romeo.take() => taken?,
             taken = juliet.take() => taken?,
-            _ = pace.tick() => {
+            // A connection lasts for some ten thousand bytes: more than that under way would not get through any of them.
+            _ = pace.tick(), if sent < romeo.got.len().min(juliet.got.len()) + UNDER_WAY => {
                 let body = sent.to_string();
                 for (sender, peer) in [(&to, &to_juliet), (&from, &to_romeo)] {
                     let (sender, message) = (sender.clone(), Message::chat(peer.clone()).body(&body));
