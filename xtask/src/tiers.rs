@@ -49,6 +49,7 @@ pub(crate) const CRATES: &[Crate] = &[
     row("async-std", 4, Std::Always),
     row("store", 4, Std::Always),
     row("balcony", 5, Std::Always),
+    row("ffi", 5, Std::Always),
     row("cli", 6, Std::Always),
     // For tests; no crate depends on it but in its tests.
     row("sim", 6, Std::Always),
