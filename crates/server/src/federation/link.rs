@@ -75,6 +75,8 @@ pub(super) struct Sending {
     pub(super) asks_about: Option<StreamName>,
     /// A batch has been written.
     pub(super) has_written: bool,
+    /// It is closed so that another stream asks what has arrived on an earlier one.
+    pub(super) makes_way: bool,
     /// Until when the batch has to be written.
     pub(super) stalled: Option<Instant>,
     /// When a stanza was last sent, or came.
@@ -134,6 +136,7 @@ impl Link {
             name: None,
             asks_about: None,
             has_written: false,
+            makes_way: false,
             stalled: None,
             used: now,
         };

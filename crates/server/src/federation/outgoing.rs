@@ -62,8 +62,11 @@ impl Federation {
             }
         }
         if has_to_end && items.is_empty() {
-            if let Some(connection) = self.link(id).and_then(Link::connection) {
-                connection.close(now);
+            if let Some(link) = self.link(id) {
+                link.sending.makes_way = true;
+                if let Some(connection) = link.connection() {
+                    connection.close(now);
+                }
             }
             return self.ready.push(id);
         }
@@ -333,7 +336,8 @@ impl Federation {
         was_connected: bool,
     ) {
         let Outgoing { from, to, authorize, places, keys, proof } = out;
-        let (is_refused, has_written) = (authorize && sending.pairs.is_empty(), sending.has_written);
+        let is_refused = authorize && sending.pairs.is_empty();
+        let was_of_use = sending.has_written || sending.makes_way;
         let Some(peer) = self.peers.get_mut(&to) else { return };
         peer.links.retain(|known| *known != id);
         let unwritten = self.take_back(now, id, sending, ended);
@@ -363,9 +367,9 @@ impl Federation {
             self.answer_key(&key, Verdict::Error(ErrorCondition::RemoteServerTimeout));
         }
         let waiting: Vec<BareJid> = self.peers.get(&to).map(Peer::waiting).unwrap_or_default();
-        // A stream that has taken nothing was of no use, however far it came.
+        // A stream that has taken nothing was of no use, however far it came; unless another one is to ask first.
         let has_failed = match authorize {
-            true => !has_written && !is_refused && (proof.is_none() || !waiting.is_empty()),
+            true => !was_of_use && !is_refused && (proof.is_none() || !waiting.is_empty()),
             false => has_keys,
         };
         if has_failed {

@@ -2,8 +2,11 @@
 
 use core::time::Duration;
 
-use balcony_server::federation::StreamId;
+use balcony_connection::srv::Record;
+use balcony_server::federation::{FederationConfig, StreamId};
 use balcony_stanza::ErrorCondition::{RemoteServerTimeout, ResourceConstraint};
+use balcony_stanza::{IqType, Stanza};
+use balcony_xml::{Element, Name};
 
 use crate::world::{Trust, World, config};
 
@@ -176,4 +179,49 @@ fn the_last_words_of_a_server_are_acknowledged() {
     world.servers[1].is_mute = false;
     world.settle();
     assert_eq!((world.ids(1), world.servers[0].federation.streams()), (vec!["1", "2"], 0));
+}
+
+/// Two domains of the first server have both lost something on one stream to `b.example`. The stream for the first, which asks what has
+/// arrived, is held as it begins, and that for the second waits for the answer.
+fn two_in_doubt(limits: impl Fn(&mut FederationConfig)) -> World {
+    let mut ours = config(&["a.example", "c.example", "d.example"], Trust::Plain);
+    limits(&mut ours);
+    let mut world = World::new(1, vec![ours, config(&["b.example"], Trust::Plain)]);
+    let places = [0, 1].map(|priority| Record { priority, ..world.record("b.example", 5269, false) });
+    world.dns.insert("b.example".into(), Some(places.into()));
+    for round in ["1", "2"] {
+        world.send(0, "romeo@a.example/x", "juliet@b.example", &format!("a{round}"));
+        world.settle();
+        world.send(0, "nurse@c.example/x", "juliet@b.example", &format!("c{round}"));
+        world.settle();
+        world.servers[1].is_mute = true;
+    }
+    assert_eq!(world.connections(), 1, "both go over one stream");
+    world.held = Some(world.made);
+    world.servers[1].is_mute = false;
+    world.cut_all();
+    world.settle();
+    world
+}
+
+// XEP-0198 §5 [SM24]: a stream that begins without asking what has arrived on a lost one makes way for one that asks. The domain is there all
+// the same: it is not left alone for that, and a request to it does not come back.
+#[test]
+fn a_stream_that_makes_way_is_no_failure() {
+    let mut world = two_in_doubt(|_| {});
+    let ask = Stanza::iq(IqType::Get).from("nurse@c.example/x".parse().unwrap());
+    let ask = ask.to("juliet@b.example/y".parse().unwrap()).id("ask");
+    world.send_stanza(0, ask.payload(Element::new(Name::from_static("ping"), "urn:xmpp:ping").into()));
+    world.settle();
+    assert_eq!(world.ids(1), ["a1", "c1"]);
+    world.is_slow = true;
+    world.cut_held();
+    world.settle();
+    assert!(world.has_logged(0, "stream to b.example: the stream has ended: it closed the stream"));
+    world.connect();
+    world.settle();
+    assert!(!world.has_logged(0, "cannot be reached"), "{:?}", world.servers[0].log);
+    let mut ids = world.ids(1);
+    ids.sort_unstable();
+    assert_eq!((ids, world.returned(0)), (vec!["a1", "a2", "ask", "c1", "c2"], vec![]));
 }

@@ -115,6 +115,8 @@ const KERNEL: usize = 20_000;
 struct Pipe {
     ends: [End; 2],
     is_cut: bool,
+    /// How many were made before it.
+    number: usize,
 }
 
 pub struct World {
@@ -125,6 +127,13 @@ pub struct World {
     /// Who is at which host and port.
     pub hosts: BTreeMap<(String, u16), usize>,
     pipes: Vec<Pipe>,
+    /// How many connections have been made.
+    pub made: usize,
+    /// The number of a connection over which nothing goes.
+    pub held: Option<usize>,
+    /// Connecting takes longer than all else, until [`connect`](World::connect).
+    pub is_slow: bool,
+    connecting: Vec<(usize, FederationEvent)>,
     random: Random,
     /// The connections break when so many more bytes have gone over any of them.
     pub cut_after: Option<usize>,
@@ -142,6 +151,10 @@ impl World {
             dns: BTreeMap::new(),
             hosts: BTreeMap::new(),
             pipes: Vec::new(),
+            made: 0,
+            held: None,
+            is_slow: false,
+            connecting: Vec::new(),
             random: Seed::from_u64(seed).random(),
             cut_after: None,
             cuts: 0,
@@ -250,6 +263,7 @@ impl World {
                     None => server.federation.resolved(now, &domain, Ok(Vec::new())),
                 }
             }
+            event @ FederationEvent::Connect(..) if self.is_slow => self.connecting.push((index, event)),
             FederationEvent::Connect(id, targets, _) => {
                 self.servers[index].connects += 1;
                 let at = |target: &balcony_connection::srv::Target| {
@@ -270,7 +284,9 @@ impl World {
                     format!("198.51.100.{index}:40000"),
                 );
                 let end = |server, id| End { server, id: Some(id), reads: true, ..End::default() };
-                self.pipes.push(Pipe { ends: [end(index, id), end(to, accepted)], is_cut: false });
+                let ends = [end(index, id), end(to, accepted)];
+                self.pipes.push(Pipe { ends, is_cut: false, number: self.made });
+                self.made += 1;
                 self.servers[index].federation.connected(now, id, n);
             }
             FederationEvent::Write(id) => {
@@ -314,6 +330,9 @@ impl World {
     /// Moves some bytes of a pipe.
     fn flow(&mut self, index: usize) -> bool {
         let mut moved = false;
+        if self.held == Some(self.pipes[index].number) {
+            return false;
+        }
         for side in 0..2 {
             if self.pipes[index].is_cut {
                 return true;
@@ -396,6 +415,22 @@ impl World {
             if !self.pipes[index].is_cut {
                 self.cut(index);
             }
+        }
+    }
+
+    /// What was slow to connect does.
+    pub fn connect(&mut self) {
+        self.is_slow = false;
+        for (index, event) in core::mem::take(&mut self.connecting) {
+            self.carry_out(index, event);
+        }
+    }
+
+    /// Breaks the connection over which nothing goes.
+    pub fn cut_held(&mut self) {
+        let held = self.held.take();
+        if let Some(index) = self.pipes.iter().position(|pipe| Some(pipe.number) == held && !pipe.is_cut) {
+            self.cut(index);
         }
     }
 
