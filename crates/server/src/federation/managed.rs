@@ -204,8 +204,7 @@ impl Federation {
         match earlier.asked_on {
             Some(other) if other == on => Doubt::None,
             Some(other) if self.is_asking(other, id) => Doubt::Asked,
-            // No stream of this domain of ours may ask, since the other server does not know the earlier one to be with it.
-            _ if !earlier.ours.contains(ours) => Doubt::None,
+            _ if !self.may_ask(earlier, ours) => Doubt::None,
             _ => Doubt::Unasked,
         }
     }
@@ -224,10 +223,17 @@ impl Federation {
     }
 
     /// Whether another stream may have taken the first of what waits in a pair, and can be asked about.
-    pub(super) fn has_known_doubt(&mut self, now: Instant, ours: &BareJid, theirs: &BareJid) -> bool {
+    pub(super) fn has_known_doubt(&self, now: Instant, ours: &BareJid, theirs: &BareJid) -> bool {
         let pair = self.peers.get(theirs).and_then(|peer| peer.pairs.get(ours));
         let Some(id) = pair.and_then(|pair| pair.doubt.as_ref()) else { return false };
-        self.earlier.get(now, id).is_some_and(|earlier| earlier.ours.contains(ours))
+        let earlier = self.earlier.by_id.get(id).filter(|earlier| now < earlier.until);
+        earlier.is_some_and(|earlier| self.may_ask(earlier, ours))
+    }
+
+    /// Whether a stream that is opened for this domain of ours may ask about an earlier one: the other server has to know that to be with
+    /// the domain, and stanzas have to be counted still.
+    fn may_ask(&self, earlier: &Earlier, ours: &BareJid) -> bool {
+        self.config.management && earlier.ours.contains(ours)
     }
 
     /// Nobody is going to say what has arrived.

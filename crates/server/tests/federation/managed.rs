@@ -225,3 +225,25 @@ fn a_stream_that_makes_way_is_no_failure() {
     ids.sort_unstable();
     assert_eq!((ids, world.returned(0)), (vec!["a1", "a2", "ask", "c1", "c2"], vec![]));
 }
+
+// XEP-0198 §5 [SM24]: a server that is told to count no more asks nobody what has arrived on a stream that it has lost before. What was on it
+// goes once more.
+#[test]
+fn nobody_asks_where_nothing_is_counted_any_more() {
+    let mut world = two(Trust::Plain);
+    world.send(0, "romeo@a.example/x", "juliet@b.example", "1");
+    world.settle();
+    world.servers[1].is_mute = true;
+    world.send(0, "romeo@a.example/x", "juliet@b.example", "2");
+    world.settle();
+    (world.servers[1].is_mute, world.is_slow) = (false, true);
+    world.cut_all();
+    world.settle();
+    let mut config = world.servers[0].federation.config().clone();
+    config.management = false;
+    world.servers[0].federation.configure(config);
+    world.connect();
+    world.settle();
+    assert_eq!((world.ids(1), world.returned(0)), (vec!["1", "2"], vec![]));
+    assert_eq!(world.servers[0].federation.waiting_bytes(), 0);
+}
