@@ -12,7 +12,7 @@ use balcony_stream::s2s::{Proof, Verdict, Verification};
 use super::event::{FederationEvent, StreamId};
 use super::link::{Link, Outgoing, Sending};
 use super::managed::Doubt;
-use super::peer::{Finding, Peer, State};
+use super::peer::{Finding, Pair, Peer, State};
 use super::queue::Item;
 use super::{Closing, Federation, link_of, words};
 use crate::action::Ended;
@@ -129,9 +129,12 @@ impl Federation {
         let Some(link) = self.link(id) else { return };
         let pairs = link.sending.pairs.clone();
         for (ours, theirs) in &pairs {
+            // What waits until another stream has asked is not in its turn here.
+            let has_turns = self.doubt(ours, theirs, id) == Doubt::None;
             let Some(peer) = self.peers.get_mut(theirs) else { continue };
             peer.has_not_failed();
-            if let Some(pair) = peer.pairs.get_mut(ours).filter(|pair| pair.state == State::Ready(id)) {
+            let is_taken = |pair: &&mut Pair| has_turns && pair.state == State::Ready(id);
+            if let Some(pair) = peer.pairs.get_mut(ours).filter(is_taken) {
                 pair.since = now;
             }
             self.arm_peer(theirs);

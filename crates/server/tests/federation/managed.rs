@@ -247,3 +247,20 @@ fn nobody_asks_where_nothing_is_counted_any_more() {
     assert_eq!((world.ids(1), world.returned(0)), (vec!["1", "2"], vec![]));
     assert_eq!(world.servers[0].federation.waiting_bytes(), 0);
 }
+
+// FederationLimits::patience: what only waits for another stream to ask comes back in time, whatever else its own stream takes meanwhile.
+#[test]
+fn what_waits_to_be_asked_about_comes_back_in_time() {
+    let mut world = two_in_doubt(|config| config.stream.negotiation = Duration::from_secs(600));
+    for second in 0..59 {
+        world.send(0, "paris@d.example/x", "juliet@b.example", &format!("d{second}"));
+        world.pass(Duration::from_secs(1));
+        assert_eq!(world.returned(0), []);
+    }
+    for second in 59..70 {
+        world.send(0, "paris@d.example/x", "juliet@b.example", &format!("d{second}"));
+        world.pass(Duration::from_secs(1));
+    }
+    assert!(world.returned(0).contains(&("c2", RemoteServerTimeout)), "{:?}", world.returned(0));
+    assert_eq!(world.ids(1).len(), 72);
+}
