@@ -6,6 +6,7 @@ use balcony_connection::srv::Record;
 use balcony_server::federation::{FederationConfig, StreamId};
 use balcony_stanza::ErrorCondition::{RemoteServerTimeout, ResourceConstraint};
 use balcony_stanza::{IqType, Stanza};
+use balcony_stream::s2s::dialback_key;
 use balcony_xml::{Element, Name};
 
 use crate::world::{Trust, World, config};
@@ -38,9 +39,12 @@ impl ByHand {
 
     /// Its key is right, and the server of the domain says so. `said` has the header of the other end.
     fn prove(world: &mut World, id: StreamId, said: &str) -> ByHand {
-        let stream = after(said, " id='");
-        let key = balcony_stream::s2s::dialback_key("secret of b.example", "a.example", "b.example", stream);
-        world.exchange(0, id, &format!("<db:result from='b.example' to='a.example'>{key}</db:result>"));
+        ByHand::prove_to(world, id, said, "a.example")
+    }
+
+    fn prove_to(world: &mut World, id: StreamId, said: &str, to: &str) -> ByHand {
+        let key = dialback_key("secret of b.example", to, "b.example", after(said, " id='"));
+        world.exchange(0, id, &format!("<db:result from='b.example' to='{to}'>{key}</db:result>"));
         for _ in 0..10 {
             world.exchange(0, id, " ");
         }
@@ -263,4 +267,27 @@ fn what_waits_to_be_asked_about_comes_back_in_time() {
     }
     assert!(world.returned(0).contains(&("c2", RemoteServerTimeout)), "{:?}", world.returned(0));
     assert_eq!(world.ids(1).len(), 72);
+}
+
+// XEP-0198 §5 [SM24], XEP-0288 §2.3: another server knows a stream of its own that goes both ways as one with the first of our domains. What
+// was lost on it of the others nobody may ask about, and it goes once more.
+#[test]
+fn what_nobody_may_ask_about_is_sent_once_more() {
+    let ours = config(&["a.example", "c.example"], Trust::Plain);
+    let mut world = World::new(1, vec![ours, config(&["b.example"], Trust::Plain)]);
+    let stream = world.accept(0);
+    let said = world.exchange(0, stream, &header("b.example"));
+    world.exchange(0, stream, "<bidi xmlns='urn:xmpp:bidi'/>");
+    ByHand::prove(&mut world, stream, &said);
+    let stream = ByHand::prove_to(&mut world, stream, &said, "c.example");
+    stream.says(&mut world, ENABLE);
+    world.send(0, "nurse@c.example/x", "juliet@b.example", "1");
+    let said = stream.says(&mut world, " ");
+    assert!(said.contains("id='1'"), "{said}");
+    let (now, connects) = (world.now, world.servers[0].connects);
+    world.servers[0].federation.broken(now, stream.0);
+    world.settle();
+    assert_eq!((world.ids(1), world.returned(0)), (vec!["1"], vec![]));
+    assert_eq!(world.servers[0].connects, connects + 1, "the first stream takes it");
+    assert_eq!(world.servers[0].federation.waiting_bytes(), 0);
 }
