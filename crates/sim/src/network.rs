@@ -211,6 +211,12 @@ impl Network {
         &self.nodes[server].accounts
     }
 
+    /// Whether a server has asked its store for something that is not done.
+    #[must_use]
+    pub fn is_asking(&self, server: usize) -> bool {
+        !self.nodes[server].asks.is_empty()
+    }
+
     /// How many connections a server has, of clients and of other servers.
     #[must_use]
     pub fn connections(&self, server: usize) -> usize {
@@ -235,6 +241,19 @@ impl Network {
         let node = &mut self.nodes[server];
         node.asks.clear();
         node.server = Server::new(node.config.clone(), self.random.seed());
+    }
+
+    /// A server is told to shut down. Its people are not online any more.
+    pub fn shutdown(&mut self, server: usize) {
+        let mut actions = Vec::new();
+        let node = &mut self.nodes[server].server;
+        node.shutdown(self.now, &mut actions);
+        for wires in self.people.iter_mut().filter(|wires| wires.node == server) {
+            if let Some(online) = wires.online.take() {
+                node.broken(self.now, online.id, &mut actions);
+            }
+        }
+        self.act(server, actions);
     }
 
     /// All links break.

@@ -524,3 +524,27 @@ fn links_that_break_lose_nothing() {
 fn links_that_break_lose_what_is_not_counted() {
     assert!((0..2).all(|seed| !lost_over_links(seed, false).1.is_empty()));
 }
+
+// RFC 6120 §4.9.3.20: a server that is told to shut down while its store has something to do ends its streams to other servers when that is
+// done, also if it is told so again meanwhile.
+#[test]
+fn a_server_that_is_told_twice_ends_its_streams() {
+    for times in [1, 2] {
+        let mut history = History::new(0);
+        history.write(0, 2);
+        history.network.run();
+        assert!(
+            history.network.connections(0) > 2,
+            "a stream to the other server, beside those of two people"
+        );
+        history.leave(1);
+        history.write(0, 1);
+        // The server has the message, and its store has not.
+        while !history.network.is_asking(0) {
+            history.network.run_some(1);
+        }
+        (0..times).for_each(|_| history.network.shutdown(0));
+        history.network.run();
+        assert_eq!(history.network.connections(0), 0, "told {times} times");
+    }
+}
