@@ -8,6 +8,7 @@
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
+use core::cmp::Reverse;
 use core::mem;
 use core::time::Duration;
 
@@ -24,13 +25,14 @@ use super::peer::{Pair, State};
 use super::queue::Item;
 use crate::action::Ended;
 
-/// Streams that are over and can be asked about, altogether, and those to and from one domain.
-const MOST: usize = 4_096;
+/// Streams that are over and can be asked about, to and from one domain, and the stanzas that were not acknowledged when they ended. Past
+/// that the oldest of these streams is asked no more.
 const MOST_OF_DOMAIN: usize = 16;
-/// Stanzas that were not acknowledged when such streams ended, altogether, and of those with one domain. Past that the oldest of these
-/// streams is asked no more.
-const OPEN: usize = 65_536;
 const OPEN_OF_DOMAIN: usize = 8_192;
+/// What they may cost altogether: a stanza that was not acknowledged costs one, and a stream so much beside them. Past that the oldest of
+/// the site goes that costs most.
+const MOST: usize = 131_072;
+const STREAM: usize = 16;
 /// How long they are known after their end. Twice as long as stanzas wait for a stream, and what they can't tell then is not asked.
 const KNOWN: Duration = Duration::from_secs(120);
 /// How long a stream on which others have us answer is waited for until they have stanzas counted.
@@ -81,11 +83,28 @@ pub(super) struct EarlierStreams {
     /// By when they were added: altogether, and those with each domain.
     by_age: BTreeMap<u64, StreamName>,
     by_domain: BTreeMap<BareJid, BTreeSet<u64>>,
+    by_site: BTreeMap<Box<str>, Site>,
+    /// The sites by what they cost, of several that cost as much the one with the oldest stream last.
+    by_cost: BTreeSet<(usize, Reverse<Option<u64>>, Box<str>)>,
     added: u64,
-    /// How many stanzas are open in all of them.
-    open: usize,
+    /// What all of them cost.
+    cost: usize,
     /// How many stanzas have been numbered.
     numbered: u64,
+}
+
+/// The streams to and from the domains below one name that somebody has registered.
+#[derive(Debug, Default)]
+struct Site {
+    ages: BTreeSet<u64>,
+    /// What they cost.
+    cost: usize,
+}
+
+impl Site {
+    fn oldest(&self) -> Reverse<Option<u64>> {
+        Reverse(self.ages.first().copied())
+    }
 }
 
 /// What a stream has to do about a pair whose first stanzas another stream may have taken.
@@ -108,6 +127,9 @@ impl EarlierStreams {
 
     fn add(&mut self, now: Instant, id: StreamName, mut earlier: Earlier) {
         self.remove(&id);
+        if earlier.cost() > MOST {
+            return;
+        }
         for domain in &earlier.domains {
             while let Some(ages) = self.by_domain.get(domain)
                 && (ages.len() >= MOST_OF_DOMAIN || self.open_of(ages) + earlier.open.len() > OPEN_OF_DOMAIN)
@@ -117,9 +139,7 @@ impl EarlierStreams {
             }
         }
         while let Some((age, oldest)) = self.by_age.first_key_value()
-            && (self.by_id.len() >= MOST
-                || self.open + earlier.open.len() > OPEN
-                || self.by_id.get(oldest).is_none_or(|old| old.until <= now))
+            && self.by_id.get(oldest).is_none_or(|old| old.until <= now)
         {
             self.remove_oldest(*age);
         }
@@ -129,8 +149,20 @@ impl EarlierStreams {
         for domain in &earlier.domains {
             self.by_domain.entry(domain.clone()).or_default().insert(earlier.age);
         }
-        self.open += earlier.open.len();
+        for site in earlier.sites() {
+            self.change_site(site, |of| {
+                of.ages.insert(earlier.age);
+                of.cost += earlier.cost();
+            });
+        }
+        self.cost += earlier.cost();
         self.by_id.insert(id, earlier);
+        while self.cost > MOST
+            && let Some((_, _, site)) = self.by_cost.last()
+            && let Some(oldest) = self.by_site.get(site).and_then(|of| of.ages.first().copied())
+        {
+            self.remove_oldest(oldest);
+        }
     }
 
     fn open_of(&self, ages: &BTreeSet<u64>) -> usize {
@@ -142,8 +174,12 @@ impl EarlierStreams {
     fn settle(&mut self, id: &StreamName) -> Option<(VecDeque<Sent>, &Counts)> {
         let earlier = self.by_id.get_mut(id)?;
         let open = mem::take(&mut earlier.open);
-        self.open -= open.len();
-        Some((open, &earlier.counts))
+        let sites = earlier.sites();
+        self.cost -= open.len();
+        for site in sites {
+            self.change_site(site, |of| of.cost = of.cost.saturating_sub(open.len()));
+        }
+        Some((open, &self.by_id.get(id)?.counts))
     }
 
     fn remove_oldest(&mut self, age: u64) {
@@ -154,7 +190,7 @@ impl EarlierStreams {
 
     fn remove(&mut self, id: &StreamName) {
         let Some(earlier) = self.by_id.remove(id) else { return };
-        self.open -= earlier.open.len();
+        self.cost -= earlier.cost();
         self.by_age.remove(&earlier.age);
         for domain in &earlier.domains {
             if let Some(ages) = self.by_domain.get_mut(domain) {
@@ -164,11 +200,55 @@ impl EarlierStreams {
                 }
             }
         }
+        for site in earlier.sites() {
+            self.change_site(site, |of| {
+                of.ages.remove(&earlier.age);
+                of.cost = of.cost.saturating_sub(earlier.cost());
+            });
+        }
+    }
+
+    fn change_site(&mut self, name: Box<str>, change: impl FnOnce(&mut Site)) {
+        let mut site = self.by_site.remove(&name).unwrap_or_default();
+        self.by_cost.remove(&(site.cost, site.oldest(), name.clone()));
+        change(&mut site);
+        if !site.ages.is_empty() {
+            self.by_cost.insert((site.cost, site.oldest(), name.clone()));
+            self.by_site.insert(name, site);
+        }
     }
 
     fn get(&mut self, now: Instant, id: &StreamName) -> Option<&mut Earlier> {
         self.by_id.get_mut(id).filter(|earlier| now < earlier.until)
     }
+}
+
+impl Earlier {
+    fn cost(&self) -> usize {
+        STREAM + self.open.len()
+    }
+
+    /// The sites of its domains, each once.
+    fn sites(&self) -> BTreeSet<Box<str>> {
+        self.domains.iter().map(|domain| site(domain.as_str()).into()).collect()
+    }
+}
+
+/// What registries of countries have people register names below.
+const REGISTERED_BELOW: [&str; 12] =
+    ["ac", "co", "com", "edu", "gob", "gov", "ne", "net", "nom", "or", "org", "web"];
+
+/// The part of a domain that somebody has registered: whoever has that has any number of names below it. It is told by its form: two labels,
+/// or three as in `example.co.uk`. Where a registry does it otherwise several people share a site.
+fn site(domain: &str) -> &str {
+    if domain.starts_with('[') || domain.ends_with(|last: char| last.is_ascii_digit()) {
+        return domain;
+    }
+    let mut dots = domain.rmatch_indices('.').map(|(at, _)| at);
+    let (Some(last), Some(second)) = (dots.next(), dots.next()) else { return domain };
+    let is_below = domain.len() - last == 3 && REGISTERED_BELOW.contains(&&domain[second + 1..last]);
+    let before = if is_below { dots.next() } else { Some(second) };
+    before.map_or(domain, |at| &domain[at + 1..])
 }
 
 /// The domain of ours, and theirs, between which a stanza goes.
@@ -529,6 +609,13 @@ mod tests {
         StreamName { by: None, id: id.into() }
     }
 
+    /// With so many stanzas that were not acknowledged.
+    fn open(of: &BareJid, count: usize) -> Earlier {
+        let sent = |number| Sent { ours: domain(99), theirs: of.clone(), number };
+        let of_nobody = earlier(&[], Instant::ZERO + KNOWN);
+        Earlier { domains: Vec::from([of.clone()]), open: (0..count as u64).map(sent).collect(), ..of_nobody }
+    }
+
     fn is_consistent(streams: &EarlierStreams) {
         assert_eq!(streams.by_id.len(), streams.by_age.len());
         for (domain, ages) in &streams.by_domain {
@@ -539,6 +626,18 @@ mod tests {
         }
         let named: usize = streams.by_id.values().map(|earlier| earlier.domains.len()).sum();
         assert_eq!(named, streams.by_domain.values().map(BTreeSet::len).sum::<usize>());
+        let cost: usize = streams.by_id.values().map(Earlier::cost).sum();
+        assert!(streams.cost == cost && cost <= MOST, "{} {cost}", streams.cost);
+        assert_eq!(streams.by_site.len(), streams.by_cost.len());
+        for (name, site) in &streams.by_site {
+            let of_site = site.ages.iter().map(|age| &streams.by_id[&streams.by_age[age]]);
+            assert_eq!(of_site.map(Earlier::cost).sum::<usize>(), site.cost, "{name}");
+            assert!(
+                streams.by_cost.contains(&(site.cost, site.oldest(), name.clone())) && !site.ages.is_empty()
+            );
+        }
+        let sites: usize = streams.by_id.values().map(|earlier| earlier.sites().len()).sum();
+        assert_eq!(sites, streams.by_site.values().map(|site| site.ages.len()).sum::<usize>());
     }
 
     #[test]
@@ -560,13 +659,12 @@ mod tests {
         // The same name again is the same stream.
         streams.add(now, named("both"), earlier(&[2], until));
         is_consistent(&streams);
-        // Altogether there is a bound as well; the oldest go first.
-        for number in 0..MOST {
+        // Altogether there is a bound as well.
+        for number in 0..MOST / STREAM {
             streams.add(now, named(format!("s{number}")), earlier(&[number + 3], until));
         }
         is_consistent(&streams);
-        assert_eq!(streams.by_id.len(), MOST);
-        assert!(streams.get(now, &named("both")).is_none() && streams.get(now, &named("s0")).is_some());
+        assert_eq!(streams.by_id.len(), MOST / STREAM);
         // What is too old to be asked about goes with the next.
         streams.add(until, named("new"), earlier(&[0], until + KNOWN));
         is_consistent(&streams);
@@ -577,27 +675,70 @@ mod tests {
     #[test]
     fn what_was_open_is_bounded() {
         let (mut streams, now) = (EarlierStreams::default(), Instant::ZERO);
-        let open = |of: usize, count: usize| {
-            let sent = |number| Sent { ours: domain(99), theirs: domain(of), number };
-            Earlier { open: (0..count as u64).map(sent).collect(), ..earlier(&[of], now + KNOWN) }
-        };
-        streams.add(now, named("other"), open(1, 10));
+        let cost = |open: usize| open + STREAM;
+        streams.add(now, named("other"), open(&domain(1), 10));
         for number in 0..10 {
-            streams.add(now, named(number.to_string()), open(0, OPEN_OF_DOMAIN / 4));
+            streams.add(now, named(number.to_string()), open(&domain(0), OPEN_OF_DOMAIN / 4));
             is_consistent(&streams);
-            assert!(streams.open <= OPEN_OF_DOMAIN + 10);
+            assert!(streams.cost <= cost(10) + OPEN_OF_DOMAIN + 4 * STREAM);
         }
         assert!(streams.get(now, &named("other")).is_some() && streams.get(now, &named("0")).is_none());
         for of in 2..100 {
-            streams.add(now, named(format!("of {of}")), open(of, OPEN_OF_DOMAIN / 4));
-            assert!(streams.open <= OPEN);
+            streams.add(now, named(format!("of {of}")), open(&domain(of), OPEN_OF_DOMAIN / 4));
         }
         is_consistent(&streams);
+        assert!(streams.get(now, &named("other")).is_some());
         // What is settled is open no more.
-        let before = streams.open;
+        let before = streams.cost;
         let (settled, _) = streams.settle(&named("of 99")).unwrap();
-        assert_eq!((settled.len(), streams.open), (OPEN_OF_DOMAIN / 4, before - OPEN_OF_DOMAIN / 4));
+        assert_eq!((settled.len(), streams.cost), (OPEN_OF_DOMAIN / 4, before - OPEN_OF_DOMAIN / 4));
         assert!(streams.settle(&named("nobody's")).is_none());
+        is_consistent(&streams);
+    }
+
+    // RFC 6120 §13.12: the subdomains of one server, however many, push out each other; and one stream with more than there is room for pushes
+    // out nobody.
+    #[test]
+    fn subdomains_push_out_nobody_else() {
+        for (count, each) in [(100, OPEN_OF_DOMAIN), (MOST / STREAM, 0), (2_000, 100)] {
+            let (mut streams, now) = (EarlierStreams::default(), Instant::ZERO);
+            for honest in 0..4 {
+                let name = format!("honest {honest}");
+                streams.add(now, named(name), open(&domain(honest), OPEN_OF_DOMAIN / 2));
+            }
+            for number in 0..count {
+                let of = format!("n{number}.of.evil.example").parse().unwrap();
+                streams.add(now, named(number.to_string()), open(&of, each));
+            }
+            streams.add(now, named("little"), open(&"much.example".parse().unwrap(), 1));
+            streams.add(now, named("too much"), open(&"a.much.example".parse().unwrap(), MOST));
+            is_consistent(&streams);
+            let mut has = |name: &str| streams.get(now, &named(name)).is_some();
+            assert!(has("little") && !has("too much"));
+            assert!(streams.get(now, &named((count - 1).to_string())).is_some());
+            for honest in 0..4 {
+                assert!(streams.get(now, &named(format!("honest {honest}"))).is_some(), "{count} of {each}");
+            }
+        }
+    }
+
+    #[test]
+    fn subdomains_are_of_one_site() {
+        for (domain, of) in [
+            ("example.com", "example.com"),
+            ("a.b.example.com", "example.com"),
+            ("chat.example.co.uk", "example.co.uk"),
+            ("example.co.uk", "example.co.uk"),
+            ("chat.abc.de", "abc.de"),
+            ("a.chat.example.de", "example.de"),
+            ("localhost", "localhost"),
+            ("192.0.2.1", "192.0.2.1"),
+            ("[2001:db8::1]", "[2001:db8::1]"),
+            ("chat.bücher.example", "bücher.example"),
+            (".", "."),
+        ] {
+            assert_eq!(site(domain), of, "{domain}");
+        }
     }
 
     // A stream of another server that is named like one of this server's is another stream.
