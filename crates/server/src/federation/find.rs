@@ -469,16 +469,10 @@ impl Federation {
     pub(super) fn peer_due(&mut self, now: Instant, domain: &BareJid) {
         let patience = self.config.limits.patience;
         let Some(peer) = self.peers.get_mut(domain) else { return };
-        match peer.finding {
-            Finding::Resolving(until) if now >= until => {
-                let reason = "the DNS has not answered in time";
-                self.fail(now, domain, ErrorCondition::RemoteServerTimeout, true, reason);
-            }
-            Finding::Failed { at, until, .. } if now >= until + (until - at) && !peer.is_waited_for() => {
-                peer.finding = Finding::Idle;
-                peer.has_not_failed();
-            }
-            _ => {}
+        peer.forget_failure(now);
+        if matches!(peer.finding, Finding::Resolving(until) if now >= until) {
+            let reason = "the DNS has not answered in time";
+            self.fail(now, domain, ErrorCondition::RemoteServerTimeout, true, reason);
         }
         self.ask_about_keys(now, domain);
         let Some(peer) = self.peers.get(domain) else { return };
@@ -492,6 +486,10 @@ impl Federation {
             }
         }
         self.try_again(now, domain);
+        // What was late has perhaps kept it.
+        if let Some(peer) = self.peers.get_mut(domain) {
+            peer.forget_failure(now);
+        }
         self.arm_peer(domain);
     }
 

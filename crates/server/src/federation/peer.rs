@@ -210,6 +210,16 @@ impl Peer {
         (now < until).then_some((condition, is_passing && !is_away))
     }
 
+    /// That it could not be reached is of no more interest, if it was left alone for long enough, and nothing waits for it.
+    pub(super) fn forget_failure(&mut self, now: Instant) {
+        if let Finding::Failed { at, until, .. } = self.finding
+            && now >= until + (until - at)
+            && !self.is_waited_for()
+        {
+            self.revive();
+        }
+    }
+
     /// It lives.
     pub(super) fn revive(&mut self) {
         self.has_not_failed();

@@ -27,6 +27,8 @@ enum Step {
     CutAfter(usize),
     CutAll,
     Pass(u64),
+    /// The machines are suspended for so many milliseconds.
+    Sleep(u64),
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -35,6 +37,7 @@ fn step() -> impl Strategy<Value = Step> {
         2 => (1..6_000_usize).prop_map(Step::CutAfter),
         1 => Just(Step::CutAll),
         2 => (1..30_000_u64).prop_map(Step::Pass),
+        1 => (1..200_000_u64).prop_map(Step::Sleep),
     ]
 }
 
@@ -61,6 +64,7 @@ fn run(seed: u64, trust: Trust, is_managed: bool, piece: usize, steps: &[Step]) 
             Step::CutAfter(bytes) => world.cut_after = Some(*bytes),
             Step::CutAll => world.cut_all(),
             Step::Pass(millis) => world.pass(Duration::from_millis(*millis)),
+            Step::Sleep(millis) => world.sleep(Duration::from_millis(*millis)),
         }
         if seed.is_multiple_of(2) {
             world.settle();

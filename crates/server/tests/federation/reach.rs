@@ -172,6 +172,22 @@ fn what_waits_goes_when_the_domain_is_back() {
     }
 }
 
+// `Federation::tick`: after it nothing is due, however long a machine was suspended, and what has waited for longer than patience comes back.
+#[test]
+fn nothing_is_due_after_a_long_sleep() {
+    for seconds in [1, 5, 6, 10, 11, 59, 60, 61, 70, 1_000, 100_000] {
+        let mut world = two(Trust::Certificates);
+        world.dns.insert("b.example".into(), None);
+        world.send(0, "romeo@a.example/x", "juliet@b.example", "1");
+        world.sleep(Duration::from_secs(seconds));
+        let is_late = seconds >= 60;
+        assert_eq!(world.returned(0).len(), usize::from(is_late), "{seconds}");
+        world.sleep(Duration::from_secs(seconds));
+        world.pass(Duration::from_secs(100));
+        assert_eq!((world.returned(0).len(), world.servers[0].federation.waiting_bytes()), (1, 0));
+    }
+}
+
 // Whoever has asked something hears at once that the domain can't be reached now, as with a person who waits for the answer; a message
 // that was sent before does not come back for that.
 #[test]

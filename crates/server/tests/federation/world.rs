@@ -217,13 +217,25 @@ impl World {
             let due = due.filter_map(|server| server.federation.deadline()).min();
             let Some(at) = due.filter(|at| *at <= end) else { break };
             self.now = self.now.max(at);
-            for server in self.servers.iter_mut().filter(|server| server.is_up) {
-                server.federation.tick(self.now);
-                let left = server.federation.deadline();
-                assert!(left.is_none_or(|left| left > self.now), "{left:?} is due at {:?}", self.now);
-            }
+            self.tick();
         }
         self.now = end;
+    }
+
+    /// Lets time pass of which nobody takes notice before it is over, as when a machine is suspended.
+    pub fn sleep(&mut self, time: Duration) {
+        self.settle();
+        self.now = self.now + time;
+        self.tick();
+        self.settle();
+    }
+
+    fn tick(&mut self) {
+        for server in self.servers.iter_mut().filter(|server| server.is_up) {
+            server.federation.tick(self.now);
+            let left = server.federation.deadline();
+            assert!(left.is_none_or(|left| left > self.now), "{left:?} is due at {:?}", self.now);
+        }
     }
 
     fn step(&mut self) -> bool {
