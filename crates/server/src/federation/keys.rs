@@ -89,7 +89,7 @@ impl Federation {
         peer.keys.push(key);
         self.keys.add(origin);
         let pause = match self.peers.get(&domain).map(|peer| &peer.finding) {
-            Some(Finding::Failed { at, .. }) => Some(*at + KEY_PAUSE).filter(|over| now < *over),
+            Some(Finding::Failed { tried, .. }) => Some(*tried + KEY_PAUSE).filter(|over| now < *over),
             _ => None,
         };
         match (pause, self.peers.get_mut(&domain)) {

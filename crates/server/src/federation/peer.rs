@@ -24,6 +24,8 @@ pub(super) struct Peer {
     pub(super) failures: u32,
     /// When the first of them has.
     pub(super) failing_since: Option<Instant>,
+    /// Since when and until when it is left alone because of the last of them. It may be tried meanwhile to ask it about keys.
+    left_alone: Option<(Instant, Instant)>,
     /// What goes there, by the domain of ours that it comes from.
     pub(super) pairs: BTreeMap<BareJid, Pair>,
     /// The streams that we have opened to it, or are opening.
@@ -61,6 +63,8 @@ pub(super) enum Finding {
     Failed {
         /// When that was.
         at: Instant,
+        /// When it was last tried, to ask it about keys.
+        tried: Instant,
         /// Until when it is not tried again for stanzas.
         until: Instant,
         /// What their senders are told meanwhile.
@@ -132,6 +136,7 @@ impl Peer {
             finding: Finding::Idle,
             failures: 0,
             failing_since: None,
+            left_alone: None,
             pairs: BTreeMap::new(),
             links: Vec::new(),
             keys: Vec::new(),
@@ -187,7 +192,9 @@ impl Peer {
         self.pairs.iter().filter(|(_, pair)| pair.is_waiting()).map(|(ours, _)| ours.clone()).collect()
     }
 
-    /// It could not be reached once more: how long it is left alone. `is_passing`: that may be over in a moment.
+    /// It could not be reached once more: how long it is left alone. `is_passing`: that may be over in a moment. Where it is left alone
+    /// already it stays so for as long: whoever shows keys in its name decides how often it is tried to ask it about them, and not when what
+    /// waits for it is tried again.
     pub(super) fn fail(
         &mut self,
         now: Instant,
@@ -195,11 +202,16 @@ impl Peer {
         is_passing: bool,
         limits: &FederationLimits,
     ) {
-        let factor = 1_u32.checked_shl(self.failures).unwrap_or(u32::MAX);
-        let backoff = limits.backoff.saturating_mul(factor).min(limits.most_backoff);
-        self.failures = self.failures.saturating_add(1).min(31);
+        let known = self.left_alone.filter(|(_, until)| now < *until);
+        let (at, until) = known.unwrap_or_else(|| {
+            let factor = 1_u32.checked_shl(self.failures).unwrap_or(u32::MAX);
+            let backoff = limits.backoff.saturating_mul(factor).min(limits.most_backoff);
+            self.failures = self.failures.saturating_add(1).min(31);
+            (now, now + backoff)
+        });
+        self.left_alone = Some((at, until));
         self.failing_since.get_or_insert(now);
-        self.finding = Finding::Failed { at: now, until: now + backoff, condition, is_passing };
+        self.finding = Finding::Failed { at, tried: now, until, condition, is_passing };
     }
 
     /// What those are told who send something there now, since it could not be reached a moment ago, and whether what need not be answered
@@ -230,6 +242,6 @@ impl Peer {
 
     /// The next failure is the first.
     pub(super) fn has_not_failed(&mut self) {
-        (self.failures, self.failing_since) = (0, None);
+        (self.failures, self.failing_since, self.left_alone) = (0, None, None);
     }
 }

@@ -366,3 +366,31 @@ fn a_key_after_a_failure_waits() {
     world.settle();
     assert_eq!((world.ids(1), world.returned(0)), (vec!["1", "3"], vec![]));
 }
+
+// RFC 6120 §13.12, XEP-0220 §2.2: whoever shows keys in the name of a domain that is away has it tried at once, and does not keep what waits
+// for it from being tried again in time.
+#[test]
+fn keys_in_the_name_of_another_put_nothing_off() {
+    let mut world =
+        World::new(1, vec![config(&["a.example"], Trust::Plain), config(&["b.example"], Trust::Plain)]);
+    world.servers[1].is_up = false;
+    world.send(0, "romeo@a.example/x", "juliet@b.example", "1");
+    world.settle();
+    for second in 1..5 {
+        world.pass(Duration::from_secs(1));
+        let id = world.accept(0);
+        world.exchange(0, id, &header("b.example"));
+        let key = "<db:result from='b.example' to='a.example'>00ff</db:result>";
+        let said = world.exchange(0, id, key);
+        assert!(
+            said.contains("remote-server-timeout") || said.contains("remote-connection-failed"),
+            "{said}"
+        );
+        assert_eq!(world.servers[0].resolved, 1 + second, "it is tried");
+    }
+    world.pass(Duration::from_secs(7));
+    world.servers[1].is_up = true;
+    // As without the keys it is tried after 5 and 15 s.
+    world.pass(Duration::from_secs(4));
+    assert_eq!((world.ids(1), world.returned(0)), (vec!["1"], vec![]));
+}
