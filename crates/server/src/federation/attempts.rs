@@ -37,7 +37,8 @@ impl Attempts {
         self.running.contains_key(domain)
     }
 
-    /// How many domains are looked for because of this, or wait for that, or are tried again later.
+    /// How many domains are looked for because of this, or wait for that, or are tried again later. Those of [`Cause::Itself`] are tried
+    /// again without counting: they have nothing in common.
     pub(super) fn of(&self, cause: &Cause) -> usize {
         let resting = self.resting_of.get(cause).copied().unwrap_or_default();
         self.running_of(cause) + self.waiting.get(cause).map_or(0, VecDeque::len) + resting
@@ -95,7 +96,7 @@ impl Attempts {
 
     /// A domain is to be tried again after a while, for this.
     pub(super) fn rest(&mut self, domain: &BareJid, cause: Cause) {
-        if !self.resting.contains_key(domain) {
+        if cause != Cause::Itself && !self.resting.contains_key(domain) {
             *self.resting_of.entry(cause.clone()).or_default() += 1;
             self.resting.insert(domain.clone(), cause);
         }

@@ -394,3 +394,29 @@ fn keys_in_the_name_of_another_put_nothing_off() {
     world.pass(Duration::from_secs(4));
     assert_eq!((world.ids(1), world.returned(0)), (vec!["1"], vec![]));
 }
+
+// FederationLimits::attempts_per_sender: answers to domains that can't be reached, and have no stream to us any more, don't keep those to
+// others from being sent: no account is behind them that could look for fewer.
+#[test]
+fn answers_that_wait_keep_no_others_back() {
+    let mut ours = config(&["a.example"], Trust::Certificates);
+    ours.limits.attempts_per_sender = 3;
+    let mut world = World::new(1, vec![ours, config(&["b.example"], Trust::Certificates)]);
+    let answer = |to: &str| {
+        let answer = Stanza::iq(IqType::Result).from("romeo@a.example/x".parse().unwrap());
+        answer.to(to.parse().unwrap()).id("answer")
+    };
+    for n in 0..10 {
+        world.dns.insert(format!("n{n}.example"), None);
+        let now = world.now;
+        world.servers[0].federation.answer(now, answer(&format!("x@n{n}.example")));
+        world.settle();
+    }
+    assert_eq!((world.servers[0].resolved, world.servers[0].dropped.len()), (10, 0), "each is looked for");
+    let now = world.now;
+    world.servers[0].federation.answer(now, answer("juliet@b.example/y"));
+    world.settle();
+    assert_eq!(world.ids(1), ["answer"]);
+    world.pass(Duration::from_secs(61));
+    assert_eq!((world.servers[0].dropped.len(), world.servers[0].federation.waiting_bytes()), (10, 0));
+}
