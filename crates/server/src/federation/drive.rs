@@ -115,6 +115,7 @@ impl Federation {
                 }
             }
         }
+        self.list_if_resting(id);
         let idle = self.config.limits.idle;
         let due = self.link(id).and_then(|link| link.due(pause, idle));
         self.arm_link(id, due);
@@ -183,7 +184,7 @@ impl Federation {
         self.arm_link(id, None);
         let Some(mut link) = self.links.remove(id) else { return };
         link.sending.name = self.note_earlier(now, &link);
-        let Link { way, stage, sending, .. } = link;
+        let Link { way, stage, sending, listed, .. } = link;
         let unanswered = sending.asks_about.clone();
         let (ended, was_connected) = match stage {
             Stage::Connected(stream) => (stream.why().cloned().unwrap_or(Ended::Closed), true),
@@ -192,6 +193,7 @@ impl Federation {
         };
         match way {
             Way::Out(out) => {
+                self.opened.gone(id, listed);
                 let theirs = out.to.clone();
                 self.outgoing_over(now, id, out, sending, &ended, was_connected);
                 if let Some(asked) = unanswered {

@@ -321,6 +321,7 @@ impl Federation {
         let out = Outgoing { from: ours.clone(), to: theirs.clone(), authorize, places, keys, proof: None };
         let until = now + self.config.stream.negotiation;
         let id = self.links.insert(|_| Link::new(Way::Out(out), Stage::Connecting(until), now));
+        self.opened.one_more();
         self.peers.entry(theirs.clone()).or_insert_with(|| Peer::new(now)).links.push(id);
         if let Some(link) = self.link(id) {
             link.sending.pairs.extend(authorize.then(|| (ours.clone(), theirs.clone())));
@@ -392,6 +393,7 @@ impl Federation {
         self.arm_link(id, None);
         let Some(link) = self.links.remove(id) else { return };
         let Way::Out(out) = link.way else { return };
+        self.opened.gone(id, link.listed);
         if let Some(peer) = self.peers.get_mut(&out.to) {
             peer.links.retain(|known| *known != id);
             peer.keys.extend(out.keys);

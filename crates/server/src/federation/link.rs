@@ -31,6 +31,8 @@ pub(super) struct Link {
     pub(super) sending: Sending,
     /// Its entry among the deadlines.
     pub(super) armed: Armed,
+    /// When it was last used, as it is listed among the [streams that may rest](super::table::Opened).
+    pub(super) listed: Option<Instant>,
 }
 
 /// How far it has come.
@@ -140,7 +142,7 @@ impl Link {
             stalled: None,
             used: now,
         };
-        Link { sending, way, stage, armed: Armed::default() }
+        Link { sending, way, stage, armed: Armed::default(), listed: None }
     }
 
     /// The stream, when it is connected.

@@ -79,7 +79,7 @@ use link::{Incoming, Link, Places, Stage, Stream, Way};
 use managed::EarlierStreams;
 use origin::Origin;
 use peer::{Finding, Peer};
-use table::Table;
+use table::{Opened, Table};
 
 use crate::deadlines::Deadlines;
 use crate::slots::Slots;
@@ -94,6 +94,8 @@ pub struct Federation {
     clear: Arc<S2sReceivingConfig>,
     direct: Arc<S2sReceivingConfig>,
     links: Slots<StreamId, Link>,
+    /// Those of them that we have opened.
+    opened: Opened,
     peers: BTreeMap<BareJid, Peer>,
     /// The domains that are being looked for or connected to, and those that wait for their turn.
     attempts: Attempts,
@@ -140,6 +142,7 @@ impl Federation {
             direct: config.receiving(true),
             config,
             links: Slots::new(),
+            opened: Opened::default(),
             peers: BTreeMap::new(),
             attempts: Attempts::default(),
             bounds: Bounds::default(),

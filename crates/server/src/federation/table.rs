@@ -1,7 +1,7 @@
 //! The table of domains that are known, and who may fill it: whoever has a name in the DNS has any number of names below it, so names
 //! alone bound nothing. One address has so much of the table, and when it is full those go that have been idle for longest.
 
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 use core::time::Duration;
 
@@ -52,6 +52,46 @@ impl Table {
     /// How many domains the streams from there have proven.
     pub(super) fn of(&self, origin: Origin) -> usize {
         self.proven.get(&origin).copied().unwrap_or_default()
+    }
+}
+
+/// The streams that we have opened, and those of them that may rest.
+#[derive(Debug, Default)]
+pub(super) struct Opened {
+    /// How many there are.
+    count: usize,
+    /// Streams that rested when they were listed, by when they were used last before. They may be at work, or have been used since.
+    resting: BTreeSet<(Instant, StreamId)>,
+}
+
+impl Opened {
+    /// One more is opened.
+    pub(super) fn one_more(&mut self) {
+        self.count += 1;
+    }
+
+    /// One is forgotten, which was listed as last used then.
+    pub(super) fn gone(&mut self, id: StreamId, listed: Option<Instant>) {
+        self.count -= 1;
+        if let Some(listed) = listed {
+            self.resting.remove(&(listed, id));
+        }
+    }
+
+    /// The one that was not used for longest, of those of which `used` says when they were; the others go from the list. Each look beyond the
+    /// first is for a stream that something has happened to since it was listed, so that what this costs altogether is no more than that.
+    fn oldest(&mut self, mut used: impl FnMut(StreamId) -> Option<Instant>) -> Option<StreamId> {
+        loop {
+            let (listed, id) = self.resting.pop_first()?;
+            match used(id) {
+                Some(used) if used > listed => drop(self.resting.insert((used, id))),
+                Some(_) => {
+                    self.resting.insert((listed, id));
+                    return Some(id);
+                }
+                None => {}
+            }
+        }
     }
 }
 
@@ -108,21 +148,27 @@ impl Federation {
 
     /// Whether one more stream to another server can be opened; if there are too many the one goes that was not used for longest.
     pub(super) fn has_room_for_stream(&mut self, now: Instant) -> bool {
-        let outgoing = self.links.iter().filter(|(_, link)| matches!(link.way, Way::Out(_)));
-        let (mut count, mut oldest) = (0, None::<(Instant, StreamId)>);
-        for (id, link) in outgoing {
-            let used = link.sending.used;
-            count += 1;
-            if link.is_resting() && oldest.is_none_or(|(at, _)| used < at) {
-                oldest = Some((used, id));
-            }
-        }
-        if count < self.config.limits.outgoing_streams.max(1) {
+        if self.opened.count < self.config.limits.outgoing_streams.max(1) {
             return true;
         }
-        let Some((_, id)) = oldest else { return false };
+        let links = &mut self.links;
+        let oldest = self.opened.oldest(|id| {
+            let link = links.get_mut(id)?;
+            link.listed = link.is_resting().then_some(link.sending.used);
+            link.listed
+        });
+        let Some(id) = oldest else { return false };
         self.retire(now, id);
         true
+    }
+
+    /// A stream may have come to rest. It is listed once, and goes from the list when it is met there at work.
+    pub(super) fn list_if_resting(&mut self, id: StreamId) {
+        let Some(link) = self.links.get_mut(id) else { return };
+        if link.listed.is_none() && matches!(link.way, Way::Out(_)) && link.is_resting() {
+            link.listed = Some(link.sending.used);
+            self.opened.resting.insert((link.sending.used, id));
+        }
     }
 
     /// Ends a stream on which nothing is under way: others need its place.
@@ -139,5 +185,48 @@ impl Federation {
                 self.abort(now, id, StreamError::new(StreamCondition::ResourceConstraint, text));
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // Among a thousand streams the one that was not used for longest is found without looking at the others; and what happens to those is
+    // looked at once.
+    #[test]
+    fn the_oldest_stream_is_found_at_once() {
+        let at = |second: u64| Instant::ZERO + Duration::from_secs(second);
+        let mut opened = Opened::default();
+        let mut used: BTreeMap<StreamId, Option<Instant>> = BTreeMap::new();
+        for number in 0..1_000 {
+            opened.resting.insert((at(number), StreamId(number)));
+            used.insert(StreamId(number), Some(at(number)));
+        }
+        let look = |opened: &mut Opened, used: &BTreeMap<StreamId, Option<Instant>>| {
+            let mut looks = 0;
+            let oldest = opened.oldest(|id| {
+                looks += 1;
+                used.get(&id).copied().flatten()
+            });
+            (oldest.map(|StreamId(number)| number), looks)
+        };
+        for _ in 0..3 {
+            assert_eq!(look(&mut opened, &used), (Some(0), 1));
+        }
+        // One is gone, one is at work, and one was used again.
+        opened.count = 1_000;
+        opened.gone(StreamId(0), Some(at(0)));
+        assert_eq!((opened.count, opened.resting.len()), (999, 999));
+        used.insert(StreamId(1), None);
+        used.insert(StreamId(2), Some(at(5_000)));
+        assert_eq!(look(&mut opened, &used), (Some(3), 3));
+        assert_eq!(look(&mut opened, &used), (Some(3), 1));
+        // All others are at work.
+        used.retain(|id, _| *id == StreamId(2));
+        assert_eq!(look(&mut opened, &used), (Some(2), 998));
+        assert_eq!(look(&mut opened, &used), (Some(2), 1));
+        opened.gone(StreamId(2), Some(at(5_000)));
+        assert_eq!(look(&mut opened, &used), (None, 0));
     }
 }
