@@ -83,7 +83,7 @@ impl Federation {
         }
         let address = incoming.address.clone();
         if goes_back {
-            self.may_be_managed(now, id);
+            self.may_be_managed(now, id, &from);
         }
         let line = format!("{from} sends to {to} from {}, proven {how}; {names}", address);
         self.events.push_back(FederationEvent::Log(Level::Info, one_line(line)));

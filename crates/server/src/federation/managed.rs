@@ -471,18 +471,34 @@ impl Federation {
         self.told_about(id, None);
         if let Some(link) = self.link(id) {
             link.sending.counts_from = None;
+            let counts = link.connected().map(|stream| stream.connection.counts_sent());
+            let domains = link.incoming().map(|incoming| incoming.domains.clone()).unwrap_or_default();
+            for domain in domains {
+                if let Some(peer) = self.peers.get_mut(&domain) {
+                    peer.counts = counts;
+                }
+            }
         }
         self.goes_on_writing(id);
     }
 
-    /// A stream that others have opened is proven, and takes what goes back: they may have stanzas counted in a moment.
-    pub(super) fn may_be_managed(&mut self, now: Instant, id: StreamId) {
-        let is_offered = self.config.management;
-        let Some(link) = self.link(id).filter(|link| is_offered && link.sending.pairs.is_empty()) else {
+    /// A stream that this domain has opened is proven, and takes what goes back: it may have stanzas counted in a moment, unless it has not
+    /// lately.
+    pub(super) fn may_be_managed(&mut self, now: Instant, id: StreamId, domain: &BareJid) {
+        let never_counts = self.peers.get(domain).is_some_and(|peer| peer.counts == Some(false));
+        let may_count = self.config.management && !never_counts;
+        let Some(link) = self.link(id).filter(|link| may_count && link.sending.pairs.is_empty()) else {
             return;
         };
         if link.connected().is_some_and(|stream| !stream.connection.counts_sent()) {
             link.sending.counts_from.get_or_insert(now + UNCOUNTED);
+        }
+    }
+
+    /// A stanza has come on a stream: whoever is about to have stanzas counted says so before it sends some.
+    pub(super) fn is_not_managed(&mut self, id: StreamId) {
+        if self.link(id).is_some_and(|link| link.sending.counts_from.is_some()) {
+            self.managed(id);
         }
     }
 

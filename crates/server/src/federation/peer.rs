@@ -42,6 +42,8 @@ pub(super) struct Peer {
     pub(super) subscriptions: Bucket,
     /// Whether it has been logged that too many of these are dropped.
     pub(super) drops_logged: bool,
+    /// Whether it has had stanzas counted on the last stream that it has opened, and that goes both ways.
+    pub(super) counts: Option<bool>,
     /// The last stream that is over, went both ways, and can be asked about.
     pub(super) last: Option<StreamName>,
     /// When something was last sent or received.
@@ -145,6 +147,7 @@ impl Peer {
             pace: Pace::NEW,
             subscriptions: Bucket::FULL,
             drops_logged: false,
+            counts: None,
             last: None,
             used: now,
             armed: Armed::default(),

@@ -122,10 +122,7 @@ fn only_its_own_server_can_ask_about_a_stream() {
 fn what_nobody_can_tell_is_sent_once_more() {
     for is_up in [true, false] {
         let mut world = two(Trust::Plain);
-        let stream = world.accept(0);
-        let said = world.exchange(0, stream, &header("b.example"));
-        world.exchange(0, stream, "<bidi xmlns='urn:xmpp:bidi'/>");
-        let stream = ByHand::prove(&mut world, stream, &said);
+        let stream = both_ways(&mut world);
         stream.says(&mut world, "<enable xmlns='urn:xmpp:sm:3'/>");
         world.send(0, "romeo@a.example/x", "juliet@b.example", "1");
         world.send(0, "romeo@a.example/x", "juliet@b.example", "2");
@@ -290,4 +287,50 @@ fn what_nobody_may_ask_about_is_sent_once_more() {
     assert_eq!((world.ids(1), world.returned(0)), (vec!["1"], vec![]));
     assert_eq!(world.servers[0].connects, connects + 1, "the first stream takes it");
     assert_eq!(world.servers[0].federation.waiting_bytes(), 0);
+}
+
+/// A stream of `b.example` that goes both ways, and is proven.
+fn both_ways(world: &mut World) -> ByHand {
+    let stream = world.accept(0);
+    let said = world.exchange(0, stream, &header("b.example"));
+    world.exchange(0, stream, "<bidi xmlns='urn:xmpp:bidi'/>");
+    ByHand::prove(world, stream, &said)
+}
+
+// XEP-0288 §2.3, XEP-0198 §3: what goes back on a stream of another server waits for a moment until that has stanzas counted; not where it has
+// sent one first, as then it does not, nor where it has not done so on its last stream.
+#[test]
+fn nobody_waits_for_a_server_that_does_not_count() {
+    let mut world = two(Trust::Plain);
+    let sends = |world: &mut World, id: &str| {
+        world.send(0, "romeo@a.example/x", "juliet@b.example", id);
+    };
+    let has = |said: &str, id: &str| said.contains(&format!("id='{id}'"));
+    let moment = Duration::from_secs(1);
+    // One that counts is waited for.
+    let first = both_ways(&mut world);
+    sends(&mut world, "1");
+    assert!(!has(&first.says(&mut world, " "), "1"));
+    assert!(has(&first.says(&mut world, ENABLE), "1"));
+    first.says(&mut world, "<a xmlns='urn:xmpp:sm:3' h='1'/></stream:stream>");
+    let second = both_ways(&mut world);
+    sends(&mut world, "2");
+    assert!(!has(&second.says(&mut world, " "), "2"));
+    // A stanza comes first.
+    assert!(has(&second.says(&mut world, MESSAGE), "2"));
+    // It is remembered as long as there is a stream of the domain.
+    let third = both_ways(&mut world);
+    second.says(&mut world, "</stream:stream>");
+    sends(&mut world, "3");
+    assert!(has(&third.says(&mut world, " "), "3"));
+    // And so is that it has stanzas counted all the same.
+    third.says(&mut world, ENABLE);
+    let fourth = both_ways(&mut world);
+    third.says(&mut world, "</stream:stream>");
+    sends(&mut world, "4");
+    assert!(!has(&fourth.says(&mut world, " "), "4"));
+    world.now = world.now + moment;
+    let now = world.now;
+    world.servers[0].federation.tick(now);
+    assert!(has(&fourth.says(&mut world, " "), "4"));
 }
