@@ -270,6 +270,13 @@ impl Federation {
         let Some(out) = self.link(id).and_then(|link| link.outgoing()) else { return };
         let answered: Vec<_> = out.keys.extract_if(.., |key| key.verification == *verification).collect();
         let (is_over, domain) = (!out.authorize && out.keys.is_empty(), out.to.clone());
+        // XEP-0220 section 2.5: it can't say, and so the domain is not there; or it has not answered in time.
+        let verdict = match verdict {
+            Verdict::Error(condition) if condition != ErrorCondition::RemoteServerTimeout => {
+                Verdict::Error(ErrorCondition::RemoteServerNotFound)
+            }
+            verdict => verdict,
+        };
         for key in answered {
             self.answer_key(&key, verdict);
         }
@@ -366,8 +373,12 @@ impl Federation {
         for item in unwritten {
             self.give_back(item, condition);
         }
+        let of_keys = match condition {
+            ErrorCondition::RemoteServerNotFound => condition,
+            _ => ErrorCondition::RemoteServerTimeout,
+        };
         for key in keys {
-            self.answer_key(&key, Verdict::Error(ErrorCondition::RemoteServerTimeout));
+            self.answer_key(&key, Verdict::Error(of_keys));
         }
         let waiting: Vec<BareJid> = self.peers.get(&to).map(Peer::waiting).unwrap_or_default();
         // A stream that has taken nothing was of no use, however far it came; unless another one is to ask first.
