@@ -136,4 +136,21 @@ mod tests {
         // Three quarters begin with the one of three quarters of the weight.
         assert!((2800..3200).contains(&first[1]), "{first:?}");
     }
+
+    // XEP-0368 1.1 §3 [DT1], §5 [DT7]: both kinds are one list; that one of them is not there says nothing of the other, nor leads it to the
+    // domain itself
+    #[test]
+    fn both_kinds_are_one_list() {
+        let direct = |priority, target: &str| Record { direct_tls: true, ..record(priority, 1, target) };
+        let order = |records: Vec<Record>| {
+            let targets = targets("example.com", Service::Server, records, &mut Seed::from_u64(1).random());
+            let text = |target: &Target| (target.host.clone(), target.direct_tls);
+            targets.iter().map(text).collect::<Vec<_>>()
+        };
+        let is = |host: &str, direct_tls| (String::from(host), direct_tls);
+        let all = vec![record(2, 1, "c"), direct(3, "d"), record(0, 1, "a"), direct(1, "b")];
+        assert_eq!(order(all), [is("a", false), is("b", true), is("c", false), is("d", true)]);
+        assert_eq!(order(vec![direct(0, ""), record(0, 0, "a")]), [is("a", false)]);
+        assert_eq!(order(vec![direct(0, "")]), []);
+    }
 }

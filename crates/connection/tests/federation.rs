@@ -166,7 +166,7 @@ fn a_certificate_authorises_a_server() {
     }
 }
 
-// RFC 6120 §13.7.1.2 [T5]: a name of another, or the right one that nobody vouches for, proves nothing
+// RFC 6120 §13.7.1.2 [T5], XEP-0178 1.2 §3 [EX21]: a name of another, or the right one that nobody vouches for, proves nothing
 #[test]
 fn another_certificate_does_not() {
     for (name, believed) in [

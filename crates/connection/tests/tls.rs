@@ -22,7 +22,7 @@ fn message(id: &str) -> Stanza {
     Stanza::message(MessageType::Chat).to("juliet@example.com".parse().unwrap()).id(id)
 }
 
-// RFC 6120 §15 tls-support tls-restart security-mti-confidentiality, XEP-0368; habits.md invariant 1
+// RFC 6120 §15 tls-support tls-restart security-mti-confidentiality, XEP-0368 1.1 §3 [DT2, DT3]; habits.md invariant 1
 #[test]
 fn login_and_chat_however_the_bytes_are_cut() {
     for tls in [TlsPolicy::Required, TlsPolicy::Optional, TlsPolicy::Direct] {
@@ -180,7 +180,7 @@ fn a_wrong_certificate() {
     }
 }
 
-// XEP-0368: the other end does not speak TLS at all.
+// XEP-0368 1.1 §3 [DT2]: the other end does not speak TLS at all.
 #[test]
 fn a_peer_without_tls() {
     let mut client = End::client(TlsPolicy::Direct, &IDENTITY.client);

@@ -77,7 +77,7 @@ fn verification(id: &str) -> Verification {
     Verification { from, to, id: id.into(), key: "the <key>".into() }
 }
 
-// RFC 6120 §4.7.1 [H2], §4.7.2 [H5], §4.7.3 [H8], §4.7.5 [H12], §4.8.2 xml-namespace-content-server; XEP-0220 1.1.1 §2
+// RFC 6120 §4.7.1 [H2], §4.7.2 [H5], §4.7.3 [H8], §4.7.5 [H12], §4.8.2 xml-namespace-content-server; XEP-0220 1.1.1 §2, §2.4.1 [DB1]
 #[test]
 fn the_initial_header() {
     let mut end = server(|_| {});
@@ -109,7 +109,7 @@ fn bad_headers() {
     assert!(end.ended.is_none());
 }
 
-// RFC 6120 §6.3.4 [S1] [S3] [S9], §4.3.5 [N3], §15 sasl-restart; XEP-0178 1.2 §3
+// RFC 6120 §6.3.4 [S1] [S3] [S9], §4.3.5 [N3], §15 sasl-restart; XEP-0178 1.2 §3 [EX16, EX22]
 #[test]
 fn authorised_by_certificate() {
     let mut end = server(|_| {});
@@ -134,7 +134,7 @@ fn authorised_by_certificate() {
     assert_eq!(response, "<response xmlns='urn:ietf:params:xml:ns:xmpp-sasl'>YS5leGFtcGxl</response>");
 }
 
-// RFC 6120 §6.4.5 [N17], §13.8: what is tried, in which order.
+// RFC 6120 §6.4.5 [N17], §13.8, XEP-0220 1.1.1 §2.1.1 [DB4]: what is tried, in which order.
 #[test]
 fn certificate_then_dialback() {
     let result = format!("<db:result from='a.example' to='b.example'>{}</db:result>", key());
@@ -161,7 +161,7 @@ fn certificate_then_dialback() {
     assert!(end.feed(&[&hello(), EXTERNAL].concat()).ends_with(&result));
 }
 
-// RFC 6120 §5.3.1 tls-mtn, §5.4.3.3 [N12]; RFC 7590 §3.1 [U2]
+// RFC 6120 §5.3.1 tls-mtn, §5.4.3.3 [N12]; RFC 7590 §3.1 [U2]; XEP-0185 1.0 [DK5]
 #[test]
 fn tls_comes_first() {
     let tls = "<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>";
@@ -185,7 +185,7 @@ fn tls_comes_first() {
     }
 }
 
-// XEP-0220 1.1.1 §2.1.1
+// XEP-0220 1.1.1 §2.1.1, §2.5 [DB7, DB11, DB12], XEP-0288 1.0.1 §2.2 [BD8]
 #[test]
 fn the_verdicts_on_our_key() {
     let error = "<db:result from='b.example' to='a.example' type='error'><error type='cancel'>\
@@ -226,7 +226,7 @@ fn the_verdicts_on_our_key() {
     assert!(end.stream.send(&message("c.example", "b.example"), &mut Vec::new()).is_err());
 }
 
-// XEP-0220 1.1.1 §3.1: the attack of 2012. Only what was asked on this stream is answered on it.
+// XEP-0220 1.1.1 §3.1 [DB8, DB17]: the attack of 2012. Only what was asked on this stream is answered on it.
 #[test]
 fn answers_to_nothing() {
     let mut end = server(|_| {});
@@ -257,7 +257,7 @@ fn answers_to_nothing() {
     assert_eq!(end.events.len(), 2, "{}", end.told());
 }
 
-// XEP-0220 1.1.1 §2.1.2
+// XEP-0220 1.1.1 §2.1.2 [DB15, DB6]
 #[test]
 fn keys_of_others_are_verified() {
     let asked = |id: &str| {
@@ -325,7 +325,7 @@ fn a_stream_for_keys_only_is_ours_to_end() {
     assert!(!end.stream.is_open() && end.output().ends_with(CLOSE));
 }
 
-// XEP-0220 1.1.1 §2.5, habits.md: every list has a bound.
+// XEP-0220 1.1.1 §2.1.1, §2.3, §2.5, §2.6 [DB3, DB5, DB6, DB29, DB30, DB31], habits.md: every list has a bound.
 #[test]
 fn more_pairs() {
     let authorize = |end: &mut End<S2s>, from: &str, to: &str| {
@@ -420,7 +420,7 @@ fn the_secret_never_prints() {
     assert!(!format!("{config:?}").contains(SECRET));
 }
 
-// XEP-0288 1.0.1 §2.2, §2.3: asked for before authentication where it is offered; then stanzas come, between these domains only
+// XEP-0288 1.0.1 §2.2 [BD3, BD4], §2.3: asked for before authentication where it is offered; then stanzas come, between these domains only
 #[test]
 fn both_ways_on_one_stream() {
     let offered =
@@ -456,4 +456,17 @@ fn both_ways_on_one_stream() {
     let mut end = server(|config| config.bidi = true);
     let said = end.feed(&[hello().as_str(), &offered, &good].concat());
     assert!(said.contains("<not-authorized "), "{said}");
+}
+
+// XEP-0288 1.0.1 §2.1 [BD2]: not before TLS, also where it is offered there
+#[test]
+fn both_ways_only_behind_tls() {
+    let bidi = "<bidi xmlns='urn:xmpp:features:bidi'/></stream:features>";
+    let tls = "<stream:features><starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>";
+    let mut end = server(|config| (config.bidi, config.tls) = (true, TlsPolicy::Required));
+    let said = end.feed(&[&hello(), tls, bidi].concat());
+    assert!(said.ends_with("<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>"), "{said}");
+    end.feed("<proceed xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>");
+    let said = end.feed(&[hello(), FEATURES.replace("</stream:features>", bidi)].concat());
+    assert!(said.contains("<bidi xmlns='urn:xmpp:bidi'/>") && end.stream.is_bidirectional(), "{said}");
 }

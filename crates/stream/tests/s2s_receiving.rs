@@ -69,7 +69,7 @@ fn pair(event: &S2sEvent) -> (&str, &str, Proof) {
     (from.as_str(), to.as_str(), *proof)
 }
 
-// RFC 6120 §4.7.1 [H3], §4.7.2 [H7], §4.7.3 [H9], §4.8.2 xml-namespace-content-server; XEP-0220 1.1.1 §2
+// RFC 6120 §4.7.1 [H3], §4.7.2 [H7], §4.7.3 [H9], §4.8.2 xml-namespace-content-server; XEP-0220 1.1.1 §2, §2.4.1 [DB1]
 #[test]
 fn the_response_header() {
     let mut end = server(&["a.example"], |_| {});
@@ -114,7 +114,8 @@ fn bad_headers() {
     }
 }
 
-// RFC 6120 §6.3.4 [S3], §13.7.1.2 [T2] [T3] [T5] tls-correlate, RFC 7590 §3.4 [U4], RFC 6120 §13.8 security-mti-both-external, §8.1.2.2; XEP-0178 1.2 §3
+// RFC 6120 §6.3.4 [S3], §13.7.1.2 [T2] [T3] [T5] tls-correlate, RFC 7590 §3.4 [U4], RFC 6120 §13.8 security-mti-both-external, §8.1.2.2; XEP-0178 1.2 §3 [EX12, EX14, EX15],
+// XEP-0220 1.1.1 §2.4.2 [DB2], XEP-0368 1.1 §3 [DT3]
 #[test]
 fn external_is_offered_to_whom_the_certificate_proves() {
     for (proven, from, offered) in [
@@ -147,7 +148,7 @@ fn external_is_offered_to_whom_the_certificate_proves() {
     );
 }
 
-// RFC 6120 §6.4 [S6] [S9], §4.3.5 [N3], §15 sasl-restart; XEP-0178 1.2 §3
+// RFC 6120 §6.4 [S6] [S9], §4.3.5 [N3], §15 sasl-restart; XEP-0178 1.2 §3 [EX11, EX17, EX22]
 #[test]
 fn authorised_by_certificate() {
     let auth = |data: &str| {
@@ -176,7 +177,7 @@ fn authorised_by_certificate() {
     }
 }
 
-// RFC 6120 §6.5, §6.4.5: and whoever fails may still use dialback.
+// RFC 6120 §6.5, §6.4.5, XEP-0178 1.2 §3 [EX17, EX18, EX19, EX22]: and whoever fails may still use dialback.
 #[test]
 fn external_that_fails() {
     let auth = |mechanism: &str, data: &str| {
@@ -229,6 +230,16 @@ fn external_that_fails() {
     assert_eq!(end.error(), StreamCondition::PolicyViolation);
 }
 
+// XEP-0178 1.2 §3 [EX20], RFC 6120 §8.1.2.2: a certificate may name others, and the stream is for the one that it was opened for.
+#[test]
+fn other_names_of_the_certificate_need_their_own_proof() {
+    let mut end = server(&["a.example", "c.example"], |_| {});
+    end.feed(&[&hello(), AUTH, &hello(), MESSAGE].concat());
+    assert!(end.stream.is_open() && end.stanzas.len() == 1);
+    end.feed("<message from='romeo@c.example' to='juliet@b.example'/>");
+    assert_eq!((end.error(), end.stanzas.len()), (StreamCondition::InvalidFrom, 1));
+}
+
 // RFC 6120 §6.4.6 sasl-correlate [S13]
 #[test]
 fn the_header_after_sasl_names_whom_sasl_did() {
@@ -237,7 +248,7 @@ fn the_header_after_sasl_names_whom_sasl_did() {
     assert_eq!(end.error(), StreamCondition::InvalidFrom);
 }
 
-// RFC 6120 §6.4.5 [N17], §4.3.5 [N3]: empty features would mean that all is well.
+// RFC 6120 §6.4.5 [N17], §4.3.5 [N3], XEP-0178 1.2 §3 [EX13, EX15]: empty features would mean that all is well.
 #[test]
 fn without_a_certificate_and_without_dialback() {
     let mut end = server(&["c.example"], |config| config.dialback = None);
@@ -249,7 +260,7 @@ fn without_a_certificate_and_without_dialback() {
     assert_eq!(end.error(), StreamCondition::NotAuthorized);
 }
 
-// XEP-0220 1.1.1 §2.2.1: an ask that the stream does not wait for; then stanzas of this pair flow.
+// XEP-0220 1.1.1 §2.2.1 [DB13, DB15, DB20, DB24]: an ask that the stream does not wait for; then stanzas of this pair flow.
 #[test]
 fn authorised_by_dialback() {
     let mut end = server(&[], |_| {});
@@ -280,7 +291,7 @@ fn authorised_by_dialback() {
     assert_eq!(end.stanzas.len(), 1);
 }
 
-// RFC 6120 §4.9.3.12 [N16]: not before it is known.
+// RFC 6120 §4.9.3.12 [N16], XEP-0220 1.1.1 §2.2.1 [DB13]: not before it is known.
 #[test]
 fn stanzas_before_the_verdict() {
     for first in ["", &result("a.example", "b.example")] {
@@ -291,7 +302,7 @@ fn stanzas_before_the_verdict() {
     }
 }
 
-// XEP-0220 1.1.1 §2.2.1, §2.4.2
+// XEP-0220 1.1.1 §2.2.1, §2.5 [DB20, DB21, DB27, DB28]
 #[test]
 fn dialback_that_fails() {
     let told = |verdict: &str| format!("<db:result from='b.example' to='a.example' type={verdict}");
@@ -333,7 +344,7 @@ fn dialback_that_fails() {
     assert_eq!(end.error(), StreamCondition::NotAuthorized);
 }
 
-// XEP-0220 1.1.1 §2.1.2, §2.5: pairs are decided one by one, and one that is refused does no harm to the others.
+// XEP-0220 1.1.1 §2.1.2, §2.5, §2.6.1 [DB21, DB29, DB30]: pairs are decided one by one, and one that is refused does no harm to the others.
 #[test]
 fn many_pairs_on_one_stream() {
     let mut end = open();
@@ -418,7 +429,7 @@ fn who_has_proven_nothing_has_few_requests() {
     assert!(end.stream.is_open() && end.asks.len() == 18, "{}", end.asks.len());
 }
 
-// XEP-0220 1.1.1 §2.2.2, XEP-0185 1.0 §3: our own keys are judged without asking anybody.
+// XEP-0220 1.1.1 §2.2.2 [DB23, DB24, DB25], XEP-0185 1.0 §3 [DK4]: our own keys are judged without asking anybody.
 #[test]
 fn keys_of_our_own() {
     let key = dialback_key(SECRET, "a.example", "b.example", "id&1");
@@ -447,7 +458,7 @@ fn keys_of_our_own() {
     assert!(end.asks.is_empty() && end.ended.is_none());
 }
 
-// XEP-0220 1.1.1 §2.2.1: a target that is not ours is no stream error either.
+// XEP-0220 1.1.1 §2.2.1 [DB14]: a target that is not ours is no stream error either.
 #[test]
 fn dialback_to_somebody_else() {
     let mut end = open();
@@ -458,19 +469,26 @@ fn dialback_to_somebody_else() {
     assert!(end.asks.is_empty() && end.stream.is_open());
 }
 
-// XEP-0220 1.1.1 §3.1: answers belong on streams that we have opened.
+// XEP-0220 1.1.1 §3.1 [DB26], XEP-0288 1.0.1 §4 [BD9]: answers belong on streams on which we ask, and that are those that we have opened,
+// also where stanzas go both ways.
 #[test]
 fn answers_that_nobody_waits_for() {
-    let mut end = server(&[], |_| {});
-    end.feed(&[hello(), result("a.example", "b.example")].concat());
-    for kind in ["valid", "invalid", "error"] {
-        for (name, from, to) in [("result", "a.example", "b.example"), ("verify", "a.example", "b.example")] {
-            let id = stream_id(&end.output()).to_owned();
-            let spoof = format!("<db:{name} from='{from}' to='{to}' id='{id}' type='{kind}'/>");
-            assert_eq!(end.feed(&spoof), "", "{spoof}");
+    for is_bidi in [false, true] {
+        let mut end = server(&[], |config| config.bidi = is_bidi);
+        let bidi = if is_bidi { BIDI } else { "" };
+        end.feed(&[&hello(), bidi, &result("a.example", "b.example")].concat());
+        assert_eq!(end.stream.is_bidirectional(), is_bidi);
+        for kind in ["valid", "invalid", "error"] {
+            for (name, from, to) in
+                [("result", "a.example", "b.example"), ("verify", "a.example", "b.example")]
+            {
+                let id = stream_id(&end.output()).to_owned();
+                let spoof = format!("<db:{name} from='{from}' to='{to}' id='{id}' type='{kind}'/>");
+                assert_eq!(end.feed(&spoof), "", "{spoof}");
+            }
         }
+        assert!(!end.stream.is_open() && end.events.is_empty() && end.asks.len() == 1);
     }
-    assert!(!end.stream.is_open() && end.events.is_empty() && end.asks.len() == 1);
 }
 
 // RFC 6120 §4.9.3.7, §4.9.3.1, §4.9.3.24
@@ -513,7 +531,7 @@ fn dialback_before_tls() {
     );
 }
 
-// RFC 6120 §5.4.3.3 [N12] [N13]: nothing from before TLS counts after it.
+// RFC 6120 §5.4.3.3 [N12] [N13], XEP-0178 1.2 §3 [EX19]: nothing from before TLS counts after it, nor who the peer said to be.
 #[test]
 fn starttls_begins_anew() {
     let mut end = server(&[], |config| config.tls = TlsPolicy::Optional);
@@ -528,6 +546,11 @@ fn starttls_begins_anew() {
         answer.ends_with(&format!("<stream:features>{EXTERNAL}{DIALBACK}</stream:features>")),
         "{answer}"
     );
+    let mut other = server(&[], |config| config.tls = TlsPolicy::Optional);
+    other.security = proving(&["a.example"]);
+    other.feed(&(hello() + "<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>"));
+    let answer_to_other = other.feed(&header("from='c.example' to='b.example' version='1.0'"));
+    assert!(answer_to_other.ends_with(&format!("<stream:features>{DIALBACK}</stream:features>")));
     // RFC 6120 §5.4.2.2 [N10]
     let answer = end.feed("<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>");
     assert_eq!(answer, "<failure xmlns='urn:ietf:params:xml:ns:xmpp-tls'/></stream:stream>");
@@ -673,7 +696,7 @@ fn a_stream_for_keys_only_has_an_end() {
     assert!(end.feed(verify).contains("type='invalid'") && end.stream.is_open());
 }
 
-// XEP-0185 1.0 §3, XEP-0220 1.1.1 §2.1.1 and §2.1.2
+// XEP-0185 1.0 §2 [DK1], §3, XEP-0220 1.1.1 §2.1.1 and §2.1.2
 #[test]
 fn the_keys_of_the_specifications() {
     for (secret, receiving, originating, id, key) in [
@@ -721,7 +744,7 @@ fn back(from: &str, to: &str) -> Stanza {
     Stanza::message(MessageType::Chat).from(from.parse().unwrap()).to(to.parse().unwrap())
 }
 
-// XEP-0288 1.0.1 §2.1, §2.2, §2.3: offered after TLS, asked for before authentication, and for the inverse of what is proven
+// XEP-0288 1.0.1 §2.1, §2.2 [BD4, BD6], §2.3: offered after TLS, asked for before authentication, and for the inverse of what is proven
 #[test]
 fn both_ways_on_one_stream() {
     for by_certificate in [true, false] {

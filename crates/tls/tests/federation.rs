@@ -39,7 +39,7 @@ fn proven(initiating: &TlsTrust, receiving: &TlsIdentity, to: &str) -> (Vec<Stri
     (established.peer_domains.clone(), established.peer_valid_for)
 }
 
-// RFC 6120 §13.7.1.2 §13.7.1.4 [T1] [T6]: the kinds of names, of which each proves its own and nothing else
+// RFC 6120 §13.7.1.2 §13.7.1.4 [T1] [T6], XEP-0178 1.2 §3 [EX12, EX21], XEP-0368 1.1 §3 [DT6]: the kinds of names, of which each proves its own and nothing else
 #[test]
 fn what_the_certificate_of_a_server_proves() {
     let issuer = Issuer::new();
@@ -167,7 +167,7 @@ fn an_unproven_server_is_refused_unless_it_is_asked_for() {
     assert!(lenient.client.session.established().unwrap().peer_domains.is_empty());
 }
 
-// XEP-0368 §3: among servers ALPN has another name
+// XEP-0368 1.1 §3 [DT5]: among servers ALPN has another name
 #[test]
 fn a_server_is_not_taken_for_a_client() {
     let issuer = Issuer::new();

@@ -95,12 +95,12 @@ fn established_says_what_was_agreed_on() {
     let server = pair.server.session.established().unwrap();
     assert_eq!((server.protocol, &server.cipher_suite), (client.protocol, &client.cipher_suite));
     assert!(server.peer_certificates.is_empty());
-    // XEP-0368 §3: SNI is the domain
+    // XEP-0368 1.1 §3 [DT4]: SNI is the domain
     assert_eq!(server.server_name.as_deref(), Some(DOMAIN));
     assert!(!format!("{server:?}").contains("exporter"));
 }
 
-// XEP-0368 §3
+// XEP-0368 1.1 §3 [DT5]
 #[test]
 fn alpn_is_agreed_on_if_the_client_offers_it() {
     for (config, agreed) in [(CLIENT.clone(), None), (CLIENT.clone().with_alpn(true), Some(ALPN_CLIENT))] {

@@ -199,7 +199,8 @@ fn keys_of_one_address_are_bounded() {
     assert_eq!(alone.show_key(id, "fresh.example"), "");
 }
 
-// Whoever has a domain has any number below it, and they prove so many of them from one address.
+// XEP-0220 1.1.1 §2.5 [DB32]: whoever has a domain has any number below it, and they prove so many of them from one address. What is refused for
+// that is tried again on other streams for a while, and given up.
 #[test]
 fn domains_of_one_address_are_bounded() {
     let mut ours = config(&["a.example"], Trust::Plain);

@@ -95,7 +95,7 @@ fn run(seed: u64, trust: Trust, is_managed: bool, piece: usize, steps: &[Step]) 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
 
-    // RFC 6120 §10.1 [N19], XEP-0198 §5 [SM24]: what one user sends to another arrives in its order, nothing twice, and nothing is lost
+    // RFC 6120 §10.1 [N19], XEP-0198 §5 [SM24], XEP-0220 1.1.1 §2.1.1 [DB10]: what one user sends to another arrives in its order, nothing twice, and nothing is lost
     // without an error; without stream management but what the network had when it broke
     #[test]
     fn stanzas_keep_their_order_wherever_it_breaks(

@@ -16,7 +16,7 @@ fn two(trust: Trust) -> World {
     World::new(1, vec![config(&["a.example"], trust), config(&["b.example"], trust)])
 }
 
-// RFC 6120 §10.4, XEP-0178 §3, XEP-0220 §2: both ways, by certificate and by dialback
+// RFC 6120 §10.4, XEP-0178 1.2 §3, XEP-0220 1.1.1 §2.1.2 [DB10, DB16]: both ways, by certificate and by dialback
 #[test]
 fn stanzas_go_both_ways() {
     for (trust, is_bidi) in ALL.into_iter().flat_map(|trust| [(trust, true), (trust, false)]) {
@@ -43,7 +43,7 @@ fn stanzas_go_both_ways() {
     }
 }
 
-// XEP-0288 §2.3: what goes to a domain takes the stream that it has opened to us, and when that has ended one of ours.
+// XEP-0288 1.0.1 §2.2 [BD5], §2.3: what goes to a domain takes the stream that it has opened to us, and when that has ended one of ours.
 #[test]
 fn a_stream_of_the_other_side_takes_what_goes_there() {
     for trust in ALL {
@@ -65,7 +65,7 @@ fn a_stream_of_the_other_side_takes_what_goes_there() {
     }
 }
 
-// XEP-0368 §2.1, §3: a record of direct TLS is as good as another
+// XEP-0368 1.1 §3 [DT2]: a record of direct TLS is as good as another
 #[test]
 fn tls_from_the_first_byte() {
     for trust in [Trust::Certificates, Trust::Dialback] {
@@ -255,7 +255,7 @@ fn a_dead_domain_is_tried_less_and_less() {
     assert_eq!((world.ids(0), world.ids(1)), (vec!["x"], vec!["y"]));
 }
 
-// RFC 6120 §13.7.2, XEP-0220 §2.1.1: a server that is not who is wanted gets nothing, and the log says what its certificate lacks
+// RFC 6120 §13.7.2, XEP-0178 1.2 §3 [EX21], XEP-0220 §2.1.1: a server that is not who is wanted gets nothing, and the log says what its certificate lacks
 #[test]
 fn a_wrong_certificate_is_not_talked_to() {
     let wrong = [
@@ -292,7 +292,7 @@ fn a_route_needs_no_dns() {
     assert_eq!((world.ids(1), world.servers[0].resolved), (vec!["1"], 0));
 }
 
-// XEP-0220 §2.6: a stream that dialback has opened takes more domains of ours; a certificate's is for one
+// XEP-0220 1.1.1 §2.6.1 [DB30]: a stream that dialback has opened takes more domains of ours; a certificate's is for one
 #[test]
 fn several_domains_of_ours() {
     for (trust, streams) in [(Trust::Plain, 1), (Trust::Dialback, 1), (Trust::Certificates, 2)] {
