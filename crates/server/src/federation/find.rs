@@ -424,6 +424,7 @@ impl Federation {
         for ours in waiting {
             self.waits_for_another_try(now, &ours, domain);
         }
+        self.was_not_asked(now, domain);
         let line = format!("{domain} cannot be reached ({condition}): {reason}");
         self.events.push_back(FederationEvent::Log(Level::Info, one_line(line)));
         self.attempt_over(now, domain);

@@ -12,10 +12,10 @@ use balcony_stream::s2s::{Proof, S2sAnswer, Verdict};
 use super::attempts::Cause;
 use super::link::{Link, Outgoing, Way};
 use super::origin::Origin;
-use super::peer::{Finding, Key, Peer};
+use super::peer::{Key, Peer};
 use super::{Closing, Federation};
 
-/// How soon a domain that could not be reached is tried again to ask it about a key: whoever shows the key may be it, and have come back.
+/// How soon a domain that could not be asked about a key is tried again to ask it about another: whoever shows the key may be it, and have come back.
 /// Keys that come sooner wait for that.
 const KEY_PAUSE: Duration = Duration::from_secs(1);
 
@@ -88,15 +88,17 @@ impl Federation {
         let origin = key.origin;
         peer.keys.push(key);
         self.keys.add(origin);
-        let pause = match self.peers.get(&domain).map(|peer| &peer.finding) {
-            Some(Finding::Failed { tried, .. }) => Some(*tried + KEY_PAUSE).filter(|over| now < *over),
-            _ => None,
-        };
-        match (pause, self.peers.get_mut(&domain)) {
-            (Some(_), Some(peer)) => peer.keys_wait_until = pause,
-            _ => self.find(now, &domain, Cause::Origin(origin)),
+        if self.peers.get(&domain).is_some_and(|peer| peer.keys_wait_until.is_none_or(|until| until <= now)) {
+            self.find(now, &domain, Cause::Origin(origin));
         }
         self.arm_peer(&domain);
+    }
+
+    /// A domain could not be asked about keys: others wait a moment.
+    pub(super) fn was_not_asked(&mut self, now: Instant, domain: &BareJid) {
+        if let Some(peer) = self.peers.get_mut(domain) {
+            peer.keys_wait_until = Some(now + KEY_PAUSE);
+        }
     }
 
     /// The pause after a failure is over: the domain is asked about the keys that have waited for that.

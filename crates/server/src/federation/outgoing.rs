@@ -381,11 +381,19 @@ impl Federation {
             self.answer_key(&key, Verdict::Error(of_keys));
         }
         let waiting: Vec<BareJid> = self.peers.get(&to).map(Peer::waiting).unwrap_or_default();
-        // A stream that has taken nothing was of no use, however far it came; unless another one is to ask first.
+        // A stream that has taken nothing was of no use, however far it came; unless another one is to ask first. Whoever is there and can't
+        // be asked about keys may take stanzas all the same, by certificate: nobody keeps these from it by showing keys in its name.
         let has_failed = match authorize {
             true => !was_of_use && !is_refused && (proof.is_none() || !waiting.is_empty()),
-            false => has_keys,
+            false => has_keys && !was_connected,
         };
+        if has_keys {
+            self.was_not_asked(now, &to);
+        }
+        if has_keys && !has_failed {
+            let line = format!("{to} could not be asked about a key: {}", words::reason(ended));
+            self.events.push_back(FederationEvent::Log(Level::Info, one_line(line)));
+        }
         if has_failed {
             let is_passing = condition == ErrorCondition::RemoteServerTimeout;
             self.fail(now, &to, condition, is_passing, &words::reason(ended));

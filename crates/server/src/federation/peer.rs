@@ -32,7 +32,7 @@ pub(super) struct Peer {
     pub(super) links: Vec<StreamId>,
     /// Keys that it is to be asked about as soon as there is a stream.
     pub(super) keys: Vec<Key>,
-    /// Until when they wait, since the domain could not be reached a moment ago.
+    /// Until when they wait, since the domain could not be asked about others a moment ago.
     pub(super) keys_wait_until: Option<Instant>,
     /// The streams on which it has proven itself, the oldest first.
     pub(super) incoming: VecDeque<StreamId>,
@@ -65,8 +65,6 @@ pub(super) enum Finding {
     Failed {
         /// When that was.
         at: Instant,
-        /// When it was last tried, to ask it about keys.
-        tried: Instant,
         /// Until when it is not tried again for stanzas.
         until: Instant,
         /// What their senders are told meanwhile.
@@ -214,7 +212,7 @@ impl Peer {
         });
         self.left_alone = Some((at, until));
         self.failing_since.get_or_insert(now);
-        self.finding = Finding::Failed { at, tried: now, until, condition, is_passing };
+        self.finding = Finding::Failed { at, until, condition, is_passing };
     }
 
     /// What those are told who send something there now, since it could not be reached a moment ago, and whether what need not be answered

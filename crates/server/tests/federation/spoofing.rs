@@ -1,5 +1,7 @@
 //! A server that is not who it says.
 
+use core::time::Duration;
+
 use balcony_machine::Instant;
 use balcony_server::Level;
 
@@ -188,4 +190,26 @@ fn the_log_says_which_name_is_missing() {
             .filter(|(level, line)| *level == Level::Info && line.contains(&expected));
         assert_eq!(said.count(), 1, "{:?}", world.servers[0].log);
     }
+}
+
+// RFC 6120 §13.12: whoever shows keys in the name of a domain that knows no dialback achieves nothing, neither for the domain nor against it:
+// what goes there goes, and it is not asked for each of the keys.
+#[test]
+fn keys_in_the_name_of_a_domain_without_dialback() {
+    let thief = config_of(&["b.example"], &["b.example"], Trust::Dialback, &STRANGER);
+    let ours = config_of(&["a.example"], &["a.example"], Trust::Dialback, &AUTHORITY);
+    let mut world = World::new(2, vec![ours, config(&["b.example"], Trust::Certificates), thief]);
+    world.hosts.insert(("b.example".into(), 5269), 1);
+    for round in 0..10 {
+        world.send(2, "juliet@b.example/y", "romeo@a.example", "fake");
+        world.settle();
+        world.send(0, "romeo@a.example/x", "juliet@b.example", "true");
+        world.settle();
+        assert_eq!(world.ids(1), vec!["true"; round + 1], "{:?}", world.servers[0].log);
+        assert!(world.has_logged(0, "b.example could not be asked about a key"));
+        world.cut_all();
+        world.pass(Duration::from_millis(100));
+    }
+    assert_eq!((world.ids(0), world.returned(0)), (vec![], vec![]));
+    assert!(world.servers[0].connects <= 10 + 2, "{}", world.servers[0].connects);
 }
