@@ -1,0 +1,305 @@
+//! Servers whose certificates lie: for somebody else, expired, or signed by an authority that nobody knows. The seed decides whose does, who
+//! is content with dialback, and where the DNS leads to for a domain that two servers say to have.
+//!
+//! What must be true whatever happens: no stanza goes to a domain, or comes from one, that was not proven to the other server. And what may
+//! go arrives, and comes back otherwise.
+//!
+//! A history follows from its seed but for the keys and certificates, which are made anew, and where in them a link breaks.
+//! `BALCONY_CERTIFICATES=0..1000` goes through many more of them.
+
+#![allow(clippy::unwrap_used)]
+
+use core::time::Duration;
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
+use std::time::SystemTime;
+
+use balcony_machine::{Random, Secret, Seed};
+use balcony_server::federation::{FederationConfig, FederationTls};
+use balcony_sim::Network;
+use balcony_stanza::{Kind, MessageType, Stanza};
+use balcony_stream::TlsPolicy;
+use balcony_tls::{Authority, TlsIdentity, TlsTrust};
+
+static AUTHORITY: LazyLock<Authority> = LazyLock::new(|| Authority::new(today()).unwrap());
+static STRANGER: LazyLock<Authority> = LazyLock::new(|| Authority::new(today()).unwrap());
+
+#[expect(clippy::disallowed_methods, reason = "certificates are checked against the clock of this machine")]
+fn today() -> SystemTime {
+    SystemTime::now()
+}
+
+/// What is the matter with a certificate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Lie {
+    None,
+    WrongName,
+    Expired,
+    Stranger,
+}
+
+const LIES: [Lie; 4] = [Lie::None, Lie::WrongName, Lie::Expired, Lie::Stranger];
+
+/// A server, and how it shows who it is.
+struct Server {
+    domains: &'static [&'static str],
+    /// The names that its certificate has.
+    names: Vec<&'static str>,
+    lie: Lie,
+    /// Whether dialback is enough for it.
+    has_dialback: bool,
+}
+
+/// Everybody, and their servers by the first of their domains. There are two who say to be Juliet.
+const PEOPLE: [(&str, &str); 6] = [
+    ("one.example", "romeo@one.example/phone"),
+    ("two.example", "juliet@two.example/phone"),
+    ("three.example", "friar@three.example/phone"),
+    ("three.example", "prince@four.example/phone"),
+    ("evil.example", "tybalt@evil.example/phone"),
+    ("evil.example", "juliet@two.example/phone"),
+];
+
+fn domain(person: usize) -> &'static str {
+    PEOPLE[person].1.split(['@', '/']).nth(1).unwrap()
+}
+
+fn bare(person: usize) -> &'static str {
+    PEOPLE[person].1.split('/').next().unwrap()
+}
+
+/// The servers of a seed, in the order in which the DNS knows them.
+fn servers(random: &mut Random) -> Vec<Server> {
+    let mut pick = |most: usize| usize::try_from(random.next_u64() % most as u64).unwrap();
+    let all: [&'static [&'static str]; 4] = [
+        &["one.example"],
+        &["two.example"],
+        &["three.example", "four.example"],
+        &["evil.example", "two.example"],
+    ];
+    let mut servers: Vec<Server> = all
+        .into_iter()
+        .map(|domains| {
+            let is_evil = domains[0] == "evil.example";
+            // Most tell the truth; the last never about its second domain.
+            let lie = if is_evil || pick(2) == 0 { LIES[pick(4)] } else { Lie::None };
+            let names = match lie {
+                Lie::WrongName => vec!["other.example"],
+                Lie::None if is_evil => vec!["evil.example"],
+                _ => domains.to_vec(),
+            };
+            Server { domains, names, lie, has_dialback: pick(2) == 0 }
+        })
+        .collect();
+    if pick(3) == 0 {
+        // The DNS is in the hands of whoever lies.
+        servers.rotate_right(1);
+    }
+    servers
+}
+
+impl Server {
+    /// Whether its certificate shows everybody that it is this domain.
+    fn proves(&self, domain: &str) -> bool {
+        matches!(self.lie, Lie::None | Lie::WrongName) && self.names.contains(&domain)
+    }
+
+    fn configure(&self, config: &mut FederationConfig) {
+        let (issuer, made) = match self.lie {
+            Lie::None | Lie::WrongName => (&AUTHORITY, today()),
+            Lie::Expired => (&AUTHORITY, today() - Duration::from_secs(86_400 * 500)),
+            Lie::Stranger => (&STRANGER, today()),
+        };
+        let (certificate, key) = issuer.issue(&self.names, None, made).unwrap();
+        let (certificate, key) = (certificate.as_bytes(), key.expose().as_bytes());
+        let connects = TlsTrust::builder().roots_pem(AUTHORITY.certificate_pem().as_bytes()).unwrap();
+        let mut connects = connects.federation(certificate, key).unwrap();
+        if self.has_dialback {
+            connects = connects.accept_unproven();
+        }
+        let connects = connects.build().unwrap();
+        let accepts = TlsIdentity::from_pem(certificate, key).unwrap().federation(&connects).unwrap();
+        config.tls = TlsPolicy::Required;
+        config.certificate = Some(FederationTls { accepts, connects });
+        config.dialback = self.has_dialback.then(|| Secret::new(format!("of {}", self.domains[0])));
+    }
+}
+
+struct Sent {
+    from: usize,
+    to: usize,
+    has_arrived: bool,
+    has_come_back: bool,
+}
+
+struct History {
+    network: Network,
+    random: Random,
+    servers: Vec<Server>,
+    sent: Vec<Sent>,
+}
+
+impl History {
+    fn new(seed: u64) -> History {
+        let mut random = Seed::from_u64(seed ^ 0xce27).random();
+        let servers = servers(&mut random);
+        let domains: Vec<&[&str]> = servers.iter().map(|server| server.domains).collect();
+        let of: BTreeMap<&str, &Server> = servers.iter().map(|server| (server.domains[0], server)).collect();
+        let network = Network::new(&domains, seed, |config| {
+            let federation = config.federation.as_mut().unwrap();
+            federation.bidi = !seed.is_multiple_of(4);
+            of[federation.domains[0].as_str()].configure(federation);
+        });
+        let mut history = History { network, random, servers, sent: Vec::new() };
+        for (place, (_, jid)) in PEOPLE.into_iter().enumerate() {
+            let server = history.server(place);
+            assert_eq!(history.network.person(server, jid), place);
+            history.network.come(place);
+        }
+        history.network.run();
+        history
+    }
+
+    fn below(&mut self, end: usize) -> usize {
+        usize::try_from(self.random.next_u64() % end as u64).unwrap()
+    }
+
+    /// The number of the server of a person.
+    fn server(&self, person: usize) -> usize {
+        self.servers.iter().position(|server| server.domains[0] == PEOPLE[person].0).unwrap()
+    }
+
+    /// The server to which the DNS leads for a domain.
+    fn found(&self, domain: &str) -> usize {
+        self.servers.iter().position(|server| server.domains.contains(&domain)).unwrap()
+    }
+
+    /// Whether a server may take the other for this domain: by certificate, or else, if dialback is enough for it, since the DNS says so.
+    fn believes(&self, server: usize, other: usize, domain: &str) -> bool {
+        self.servers[other].proves(domain)
+            || (self.servers[server].has_dialback && self.found(domain) == other)
+    }
+
+    /// Whether a stream comes about from this person's server to that of the other one's domain.
+    fn is_reached(&self, from: usize, to: usize) -> bool {
+        let (ours, theirs) = (self.server(from), self.found(domain(to)));
+        let is_shown = self.servers[ours].proves(domain(from))
+            || (self.servers[ours].has_dialback
+                && self.servers[theirs].has_dialback
+                && self.found(domain(from)) == ours);
+        // Nobody takes stanzas of a domain that it says to have itself.
+        let is_own = self.servers[theirs].domains.contains(&domain(from));
+        self.believes(ours, theirs, domain(to)) && is_shown && !is_own
+    }
+
+    fn happen(&mut self) {
+        let from = self.below(PEOPLE.len());
+        let to = self.below(PEOPLE.len());
+        // Whoever has both domains at home does not need to be believed.
+        if !self.servers[self.server(from)].domains.contains(&domain(to)) {
+            let number = self.sent.len();
+            let message = Stanza::message(MessageType::Chat).to(bare(to).parse().unwrap());
+            self.network.send(from, &message.id(&number.to_string()));
+            self.sent.push(Sent { from, to, has_arrived: false, has_come_back: false });
+        }
+        match self.below(10) {
+            0 => self.network.run(),
+            1 => self.network.wait(Duration::from_secs(7)),
+            2 => self.network.wait(Duration::from_secs(70)),
+            _ => {}
+        }
+        let steps = self.below(400);
+        self.network.run_some(steps);
+        self.look();
+    }
+
+    fn look(&mut self) {
+        for person in 0..PEOPLE.len() {
+            for stanza in self.network.take(person) {
+                let number = stanza.head.id.as_deref().and_then(|id| id.parse::<usize>().ok());
+                match (stanza.head.kind, number) {
+                    (Kind::Message(MessageType::Chat), Some(number)) => self.arrives(person, number),
+                    (Kind::Message(MessageType::Error), Some(number)) => {
+                        assert_eq!(self.sent[number].from, person);
+                        self.sent[number].has_come_back = true;
+                    }
+                    _ => {}
+                }
+            }
+        }
+    }
+
+    /// Both of their servers have to be sure of each other.
+    fn arrives(&mut self, person: usize, number: usize) {
+        let Sent { from, to, .. } = self.sent[number];
+        let (there, here) = (self.server(from), self.server(person));
+        assert_eq!(bare(to), bare(person), "message {number}");
+        assert!(
+            self.believes(here, there, domain(from)),
+            "message {number} to {} comes from a server that has not proven to be {}",
+            bare(person),
+            domain(from)
+        );
+        assert!(
+            self.believes(there, here, domain(to)),
+            "message {number} of {} goes to a server that has not proven to be {}",
+            bare(from),
+            domain(to)
+        );
+        assert!(!self.sent[number].has_arrived, "message {number} arrives twice");
+        self.sent[number].has_arrived = true;
+    }
+
+    /// Where nothing breaks it is certain what arrives.
+    fn rest(&mut self, has_broken: bool) {
+        self.network.wait(Duration::from_secs(1_300));
+        self.look();
+        for (number, sent) in self.sent.iter().enumerate() {
+            let Sent { from, to, has_arrived, has_come_back } = *sent;
+            let what = format!("message {number} of {} to {}", bare(from), bare(to));
+            assert!(has_arrived || has_come_back, "{what} is lost");
+            assert!(has_broken || !(has_arrived && has_come_back), "{what} arrives and comes back");
+            // A domain that has refused one of a server's domains is left alone by the others of it, too.
+            let mut at_home = (0..PEOPLE.len()).filter(|person| self.server(*person) == self.server(from));
+            let is_sure = at_home.all(|person| self.is_reached(person, to));
+            assert!(has_broken || has_arrived || !is_sure, "{what} comes back");
+        }
+    }
+}
+
+/// Says which seed it was if it fails.
+struct Of(u64);
+
+impl Drop for Of {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("the seed is {}", self.0);
+        }
+    }
+}
+
+/// The seeds that the environment names, such as `0..1000`.
+#[allow(clippy::disallowed_methods, reason = "whoever runs it may name other seeds")]
+fn seeds() -> core::ops::Range<u64> {
+    let Ok(range) = std::env::var("BALCONY_CERTIFICATES") else { return 0..12 };
+    let (from, to) = range.split_once("..").expect("a range of seeds, such as 0..24");
+    from.parse().unwrap()..to.parse().unwrap()
+}
+
+// RFC 6120 §13.7.2, XEP-0178 1.2 §3 [EX12, EX13, EX21], XEP-0220 1.1.1 §3
+#[test]
+fn nobody_is_believed_without_proof() {
+    for seed in seeds() {
+        let _of = Of(seed);
+        let mut history = History::new(seed);
+        let breaks = seed % 3 == 2;
+        for step in 0..40 {
+            if breaks && step % 5 == 0 {
+                history.network.cut_after = Some(history.below(6_000) + 1);
+            }
+            history.happen();
+        }
+        history.network.cut_after = None;
+        history.rest(breaks);
+    }
+}
