@@ -159,6 +159,21 @@ impl Origin {
         }
     }
 
+    /// The document in which it is written, if it is. From now on it is whoever's this is told.
+    pub(crate) const fn take_document(&mut self) -> Option<Arc<str>> {
+        match self {
+            Origin::Undelivered { document, .. } => document.take(),
+            Origin::Waited(charge) => charge.document.take(),
+            Origin::Session { .. }
+            | Origin::Remote
+            | Origin::Parked { .. }
+            | Origin::Server(_)
+            | Origin::Answer
+            | Origin::Taken
+            | Origin::Refused => None,
+        }
+    }
+
     /// Whether the server has said on it since when it had it (XEP-0203).
     pub(crate) fn is_stamped(&self) -> bool {
         self.again().is_some_and(|again| again.is_stamped)

@@ -2,8 +2,9 @@
 //! was told that it is handled.
 //!
 //! Each is a document of its account, in [`UNDELIVERED`], from when it comes into such a queue until a session has acknowledged it, or
-//! it has gone elsewhere and that is durable. What is stored instead is so in the step that deletes its document, so that it is in one
-//! place whenever somebody looks, also if the router has given up waiting for that step, or has died. It is written before its sender's stanza counts as handled. Documents that no session
+//! it has gone elsewhere and that is durable. From one such queue into another it goes with its document, which nobody writes anew. What
+//! is stored instead is so in the step that deletes its document, so that it is in one place whenever somebody looks, also if the router
+//! has given up waiting for that step, or has died. It is written before its sender's stanza counts as handled. Documents that no session
 //! has in its queue when their account is loaded are what a crash has left: they go their way once more, as those of a session that has
 //! ended do.
 //!
@@ -120,17 +121,21 @@ impl Router {
         let Some((name, stanza)) = effects.iter().skip(start).find_map(waits) else { return };
         let placed = self.placed.iter().find(|placed| Arc::ptr_eq(&placed.stanza, &stanza));
         let Some(when) = placed.map(|placed| placed.when) else { return };
+        if let Some(document) = origin.take_document() {
+            // It is written already, of a session that has ended: nothing has to be done that could fail.
+            if let Some(account) = self.accounts.get_mut(&name) {
+                account.obsolete.keys.retain(|key| *key != document);
+            }
+            return self.keeps.push((stanza, document));
+        }
         let Some(change) = self.keep(&name, &stanza, when) else { return };
         let mut delivered = effects.split_off(start);
-        let Some(mut charge) = self.charge(&stanza, origin, effects) else { return };
+        let Some(charge) = self.charge(&stanza, origin, effects) else { return };
         effects.append(&mut delivered);
-        let mut changes = Vec::from([change]);
-        if let [Change::Document { edit, creation }] = &changes[..] {
+        if let Change::Document { edit, .. } = &change {
             self.keeps.push((stanza, Arc::clone(&edit.key)));
-            // It may be written already, of a session that has ended.
-            changes.extend(charge.document.take().map(|document| deletion(*creation, document)));
         }
-        self.save_all_beside(&name, changes, Purpose::Keep, Some(charge), effects);
+        self.save_beside(&name, change, Purpose::Keep, Some(charge), effects);
     }
 
     /// Has what is in the queue of a session written, which has lost its connection.
@@ -242,9 +247,18 @@ impl Router {
                 });
                 own.next().is_some() || self.is_left_to_another(group, &key)
             });
-            if !is_taken_over && let Some(account) = self.accounts.get_mut(name) {
-                account.obsolete.add([key]);
+            if !is_taken_over {
+                self.give_up_document(name, key);
             }
+        }
+    }
+
+    /// What is in the document has gone elsewhere. If that is a queue where it is kept as well, it is that one's now.
+    fn give_up_document(&mut self, name: &BareJid, key: Arc<str>) {
+        if let Some(account) = self.accounts.get_mut(name)
+            && !self.keeps.iter().any(|(_, kept)| *kept == key)
+        {
+            account.obsolete.add([key]);
         }
     }
 
@@ -291,8 +305,8 @@ impl Router {
                 self.returned(name, stanza, when, Some(Arc::clone(&document.key)), effects);
             }
         }
-        if let Some(account) = self.accounts.get_mut(name) {
-            account.obsolete.add(left.into_iter().map(|document| document.key));
+        for document in left {
+            self.give_up_document(name, document.key);
         }
     }
 }

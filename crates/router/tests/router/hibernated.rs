@@ -3,7 +3,7 @@
 use core::time::Duration;
 
 use balcony_roster::Subscription;
-use balcony_router::{Answer, Effect, Restoring, SessionId};
+use balcony_router::{Answer, Ask, Change, Effect, Restoring, SessionId};
 use balcony_stanza::{IqType, Kind, MessageType, Stanza};
 use balcony_xep::csi::ClientState;
 
@@ -253,6 +253,52 @@ fn what_goes_elsewhere_is_always_written_once() {
     let effects = left.bind(SessionId(77), JULIET, "hall");
     serve_and_look(&mut left, effects, is_once);
     assert_eq!((written(&left), left.kept(JULIET).len()), (vec![], 3));
+}
+
+// docs/guarantees.md: what was written for a session that ends, and waits for another one without a connection then, stays written, also
+// if the store writes nothing for a while and goes on deleting.
+#[test]
+fn what_goes_from_queue_to_queue_stays_written() {
+    let (mut world, romeo, phone) = friends();
+    let desk = world.available("juliet@example.com/desk", 0);
+    assert!(world.router.manage(desk, WAIT + WAIT, &[]));
+    for session in [phone, desk] {
+        detach(&mut world, session);
+    }
+    for number in 0..3 {
+        world.send(romeo, chat(number, 1).to(jid("juliet@example.com/phone")));
+    }
+    assert_eq!(written(&world), [0, 1, 2]);
+    world.now = world.now + WAIT;
+    let mut effects = Vec::new();
+    world.router.tick(world.now, &mut effects);
+    assert_eq!(world.router.sessions(&bare(JULIET)).collect::<Vec<_>>(), [desk]);
+    let mut next = 0;
+    while next < effects.len() {
+        if let Effect::Ask { ticket, ask } = effects[next].clone() {
+            let answer = if writes(&ask) { Answer::Refused } else { world.ask(ask) };
+            world.router.answer(world.now, ticket, answer, &mut effects);
+            assert_eq!(written(&world), [0, 1, 2]);
+        }
+        next += 1;
+    }
+    // It is as good as any: it is deleted when the desk has got it, and comes once after a crash.
+    let mut left = crash_of(&world);
+    effects.clear();
+    assert!(world.router.resume(world.now, desk, &bare(JULIET), 0, &mut effects));
+    assert_eq!(numbers(&effects, desk), [0, 1, 2]);
+    world.router.acknowledged(world.now, desk, wires(&effects, desk).len() as u32, &mut effects);
+    world.serve(&mut effects);
+    assert!(written(&world).is_empty());
+    let hall = left.connect("juliet@example.com/hall");
+    assert_eq!(numbers(&left.send(hall, crate::world::available(0)), hall), [0, 1, 2]);
+    assert_eq!((written(&left), left.kept(JULIET).len()), (vec![], 0));
+}
+
+/// Whether the store is to have something that it has not.
+fn writes(ask: &Ask) -> bool {
+    let deletes = |change: &Change| matches!(change, Change::Document { edit, .. } if edit.content.is_none());
+    matches!(ask, Ask::Save { changes, .. } if !changes.iter().all(deletes))
 }
 
 // A store in trouble keeps nobody from getting messages; what it could not delete it deletes later.
