@@ -35,6 +35,8 @@
 //! Below it a [`World`] has a server with clients that are driven step by step, whose store may be slow, and which may crash; a [`Pair`] joins
 //! the two ends of one stream. A [`Network`] is several servers, with links between them that break.
 //!
+//! [`for_each_seed`] goes through as many seeds as you like, and says with which one a test has failed.
+//!
 //! # Values
 //!
 //! With the feature `proptest` there are strategies for addresses, names, texts, elements, stanzas, and streams in pieces, in
@@ -62,6 +64,7 @@ mod keys;
 mod network;
 #[cfg(feature = "world")]
 mod pair;
+mod seeds;
 #[cfg(feature = "world")]
 mod simulation;
 #[cfg(feature = "proptest")]
@@ -79,6 +82,7 @@ pub use chunks::Chunks;
 pub use network::Network;
 #[cfg(feature = "world")]
 pub use pair::{End, Happened, Pair, Simulated};
+pub use seeds::for_each_seed;
 #[cfg(feature = "world")]
 pub use simulation::{ClientId, Logic, Simulation};
 #[cfg(feature = "world")]

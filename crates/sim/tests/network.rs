@@ -17,7 +17,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use balcony_machine::{Random, Seed};
 use balcony_roster::{Roster, State};
 use balcony_server::federation::FederationConfig;
-use balcony_sim::Network;
+use balcony_sim::{Network, for_each_seed};
 use balcony_stanza::{Kind, MessageType, PresenceType, Stanza};
 
 /// The servers and their domains. The last one has the domain of another as well.
@@ -453,30 +453,9 @@ fn priority() -> balcony_stanza::Payload {
     balcony_xml::Element::new(PRIORITY, "jabber:client").text("1").into()
 }
 
-/// Says which seed it was if it fails.
-struct Of(u64);
-
-impl Drop for Of {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            eprintln!("the seed is {}", self.0);
-        }
-    }
-}
-
-/// The seeds that a variable of the environment names, such as `0..10000`, or so many.
-#[allow(clippy::disallowed_methods, reason = "whoever runs it may name other seeds")]
-fn seeds(variable: &str, otherwise: u64) -> core::ops::Range<u64> {
-    let Ok(range) = std::env::var(variable) else { return 0..otherwise };
-    let (from, to) = range.split_once("..").expect("a range of seeds, such as 0..24");
-    from.parse().unwrap()..to.parse().unwrap()
-}
-
 #[test]
 fn networks() {
-    // Those that have found something come first.
-    for seed in [916].into_iter().chain(seeds("BALCONY_NETWORKS", 24)) {
-        let _of = Of(seed);
+    for_each_seed("BALCONY_NETWORKS", &[916], 24, |seed| {
         let mut history = History::new(seed);
         // What breaks loses nothing in most of them.
         history.network.is_lossy = seed % 4 == 3;
@@ -484,13 +463,12 @@ fn networks() {
             history.happen();
         }
         history.end();
-    }
+    });
 }
 
 /// Two servers write to each other over links that break, and nothing else goes wrong. How many messages there were, and those that have not
 /// arrived, or have come back. None arrives twice, or out of order.
 fn lost_over_links(seed: u64, is_managed: bool) -> (usize, Vec<usize>) {
-    let _of = Of(seed);
     let mut history = History::with(seed, |federation| federation.management = is_managed);
     history.network.is_lossy = true;
     for _ in 0..12 {
@@ -512,11 +490,10 @@ fn lost_over_links(seed: u64, is_managed: bool) -> (usize, Vec<usize>) {
 // reach each other again: every message arrives, once, and in order.
 #[test]
 fn links_that_break_lose_nothing() {
-    // Those that have found something come first.
-    for seed in [29].into_iter().chain(seeds("BALCONY_LINKS", 12)) {
+    for_each_seed("BALCONY_LINKS", &[29], 12, |seed| {
         let (sent, lost) = lost_over_links(seed, true);
-        assert!(lost.is_empty(), "of {sent} messages {lost:?} are lost, or came back, with seed {seed}");
-    }
+        assert!(lost.is_empty(), "of {sent} messages {lost:?} are lost, or came back");
+    });
 }
 
 // Where they don't count the same links lose something: what is demanded above is worth something.

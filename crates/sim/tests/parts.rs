@@ -14,22 +14,9 @@ use balcony_stanza::{Kind, MessageType, Stanza};
 const JULIET: &str = "juliet@example.com/phone";
 const ROMEO: &str = "romeo@example.com/garden";
 
-/// Says which seed it was if it fails.
-struct Of(u64);
-
-impl Drop for Of {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            eprintln!("the seed is {}", self.0);
-        }
-    }
-}
-
-#[allow(clippy::disallowed_methods, reason = "whoever runs it may name other seeds")]
-fn seeds() -> core::ops::Range<u64> {
-    let range = std::env::var("BALCONY_PARTS").unwrap_or_else(|_| "0..200".into());
-    let (from, to) = range.split_once("..").expect("BALCONY_PARTS is a range of seeds, such as 0..200");
-    from.parse().unwrap()..to.parse().unwrap()
+/// Those that have found something come first.
+fn for_each_seed(first: &[u64], history: impl FnMut(u64)) {
+    balcony_sim::for_each_seed("BALCONY_PARTS", first, 200, history);
 }
 
 fn below(random: &mut Random, end: usize) -> usize {
@@ -63,8 +50,7 @@ fn chat(number: usize) -> Stanza {
 // session the next time, with each message once and in order. No session is left that nobody has.
 #[test]
 fn who_comes_back_and_goes_comes_back_again() {
-    for seed in seeds() {
-        let _of = Of(seed);
+    for_each_seed(&[], |seed| {
         let mut random = Seed::from_u64(seed ^ 0x9a57).random();
         let mut world = world(seed);
         world.slow_store = seed % 3 == 0;
@@ -102,14 +88,13 @@ fn who_comes_back_and_goes_comes_back_again() {
         world.run();
         world.wait(Duration::from_secs(120));
         assert_eq!((world.server.connections(), world.server.router().counts().sessions), (0, 0));
-    }
+    });
 }
 
 // Two connections want one session at once: one of them has it, and the other hears that it has not, or ends.
 #[test]
 fn one_session_is_wanted_twice() {
-    for seed in seeds() {
-        let _of = Of(seed);
+    for_each_seed(&[], |seed| {
         let mut random = Seed::from_u64(seed ^ 0x7216).random();
         let mut world = world(seed);
         let juliet = world.online(JULIET, "pencil", 0);
@@ -133,14 +118,13 @@ fn one_session_is_wanted_twice() {
         world.run();
         world.wait(Duration::from_secs(400));
         assert_eq!((world.server.connections(), world.server.router().counts().sessions), (0, 0));
-    }
+    });
 }
 
 // A server shuts down while words are under way: it ends, and keeps the sessions that wait, each once.
 #[test]
 fn it_shuts_down_in_the_middle() {
-    for seed in seeds() {
-        let _of = Of(seed);
+    for_each_seed(&[], |seed| {
         let mut random = Seed::from_u64(seed ^ 0xe4d).random();
         let mut world = world(seed);
         let romeo = world.online(ROMEO, "pencil", 0);
@@ -168,5 +152,5 @@ fn it_shuts_down_in_the_middle() {
         kept.dedup();
         assert_eq!(kept.len(), count, "a session is kept twice");
         assert!(count <= 2);
-    }
+    });
 }
