@@ -36,45 +36,44 @@ impl Router {
         resource: Option<&str>,
         effects: &mut Vec<Effect>,
     ) -> Result<FullJid, StanzaError> {
+        self.bind_of(now, session, account, resource, None, effects)
+    }
+
+    /// The same for an installation of a client, if it says which one it is. The sessions that the installation has begun before end
+    /// (XEP-0386 section 3.2): those of the account whose resource is `installation`, or ends with a slash and that. Only where newcomers
+    /// replace others ([`ConflictPolicy::ReplaceOld`]).
+    ///
+    /// # Errors
+    ///
+    /// Those of [`bind`](Router::bind). Then nobody's session has ended.
+    pub fn bind_of(
+        &mut self,
+        now: Instant,
+        session: SessionId,
+        account: &BareJid,
+        resource: Option<&str>,
+        installation: Option<&str>,
+        effects: &mut Vec<Effect>,
+    ) -> Result<FullJid, StanzaError> {
         self.asks.clock(now);
         let start = effects.len();
-        let bound = self.bind_now(session, account, resource, effects);
+        let bound = self.bind_now(session, account, resource, installation, effects);
         self.go_on(effects);
         self.dispatch(start, effects);
         bound
     }
 
-    /// Ends the sessions that an installation of a client has begun before (XEP-0386 section 3.2), as it is about to
-    /// [bind](Router::bind) another: those of the account whose resource is this, or ends with a slash and this. Only where newcomers
-    /// replace others ([`ConflictPolicy::ReplaceOld`]).
-    pub fn replace(
-        &mut self,
-        now: Instant,
-        account: &BareJid,
-        installation: &str,
-        effects: &mut Vec<Effect>,
-    ) {
-        self.asks.clock(now);
-        if self.shared.config.conflict != ConflictPolicy::ReplaceOld || installation.is_empty() {
-            return;
-        }
-        let start = effects.len();
+    /// The sessions that an installation has begun.
+    fn begun_by(&self, account: &BareJid, installation: &str) -> Vec<SessionId> {
+        // In the form that it has in an address. What can't be in one is nobody's.
+        let Ok(installation) = account.with_resource(installation) else { return Vec::new() };
         let is_of_it = |resource: &str| {
-            let rest = resource.strip_suffix(installation);
+            let rest = resource.strip_suffix(installation.resourcepart());
             rest.is_some_and(|tag| tag.is_empty() || tag.ends_with('/'))
         };
         let resources = self.accounts.get(account).map(|account| account.resources()).unwrap_or_default();
-        let old: Vec<SessionId> = resources
-            .iter()
-            .filter(|resource| is_of_it(resource.jid.resourcepart()))
-            .map(|resource| resource.session)
-            .collect();
-        for session in old {
-            effects.push(Effect::Close { session, error: StreamCondition::Conflict });
-            self.end_session(session, effects);
-        }
-        self.go_on(effects);
-        self.dispatch(start, effects);
+        let own = resources.iter().filter(|resource| is_of_it(resource.jid.resourcepart()));
+        own.map(|resource| resource.session).collect()
     }
 
     fn bind_now(
@@ -82,6 +81,7 @@ impl Router {
         session: SessionId,
         account: &BareJid,
         resource: Option<&str>,
+        installation: Option<&str>,
         effects: &mut Vec<Effect>,
     ) -> Result<FullJid, StanzaError> {
         if !self.is_local(account.domainpart()) || account.localpart().is_none() {
@@ -99,24 +99,31 @@ impl Router {
             })?),
             None => None,
         };
-        let holder = wanted.as_ref().and_then(|jid| self.holder(jid));
-        if let Some(holder) = holder {
-            match self.shared.config.conflict {
-                ConflictPolicy::ReplaceOld => {
-                    effects.push(Effect::Close { session: holder, error: StreamCondition::Conflict });
-                    self.end_session(holder, effects);
-                }
+        // Those who make way for it, once nothing is in its way.
+        let policy = self.shared.config.conflict;
+        let installation = installation.filter(|_| policy == ConflictPolicy::ReplaceOld);
+        let mut old = installation.map(|own| self.begun_by(account, own)).unwrap_or_default();
+        if let Some(holder) = wanted.as_ref().and_then(|jid| self.holder(jid)) {
+            match policy {
+                ConflictPolicy::ReplaceOld if old.contains(&holder) => {}
+                ConflictPolicy::ReplaceOld => old.push(holder),
                 ConflictPolicy::RefuseNew => return Err(ErrorCondition::Conflict.into()),
                 ConflictPolicy::Rename => wanted = None,
             }
         }
-        if self.sessions(account).count() >= self.shared.config.limits.resources
-            && !self.make_room_for_another(account, effects)
-        {
-            return Err(StanzaError::new(
-                ErrorCondition::ResourceConstraint,
-                "too many resources are connected",
-            ));
+        let mut oldest = None;
+        if self.sessions(account).count() - old.len() >= self.shared.config.limits.resources {
+            oldest = self.waits_longest(account, &old);
+            if oldest.is_none() {
+                let text = "too many resources are connected";
+                return Err(StanzaError::new(ErrorCondition::ResourceConstraint, text));
+            }
+        }
+        let old = old.into_iter().map(|session| (session, StreamCondition::Conflict));
+        let oldest = oldest.map(|session| (session, StreamCondition::ResourceConstraint));
+        for (session, error) in old.chain(oldest) {
+            effects.push(Effect::Close { session, error });
+            self.end_session(session, effects);
         }
         let jid = match wanted {
             Some(jid) => jid,

@@ -148,17 +148,15 @@ impl Router {
 }
 
 impl Router {
-    /// Ends the session of the account that has waited longest for its client, so that another can begin. Whether there was one.
-    pub(crate) fn make_room_for_another(&mut self, account: &BareJid, effects: &mut Vec<Effect>) -> bool {
+    /// The session of the account that has waited longest for its client, but for `others`.
+    pub(crate) fn waits_longest(&self, account: &BareJid, others: &[SessionId]) -> Option<SessionId> {
         let since = |session: SessionId| {
             let management = self.sessions.get(&session)?.outbox.management();
             let (managed, until) = (management.managed()?, management.until()?);
             Some((until.saturating_since(Instant::ZERO).saturating_sub(managed.wait), session))
         };
-        let Some((_, oldest)) = self.sessions(account).filter_map(since).min() else { return false };
-        effects.push(Effect::Close { session: oldest, error: StreamCondition::ResourceConstraint });
-        self.end_session(oldest, effects);
-        true
+        let waiting = self.sessions(account).filter(|session| !others.contains(session)).filter_map(since);
+        waiting.min().map(|(_, session)| session)
     }
 
     /// Of the sessions without a connection for which something waits, the one whose time is over first.

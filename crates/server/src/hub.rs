@@ -132,10 +132,8 @@ impl Hub {
             Up::Bind { connection, ticket, request } => {
                 let BindRequest { account, resource, installation, inline, enable, via } = *request;
                 let session = self.sessions.begin(connection, via);
-                if let Some(installation) = installation {
-                    self.router.replace(now, &account, &installation, effects);
-                }
-                let bound = self.router.bind(now, session, &account, resource.as_deref(), effects);
+                let (resource, installation) = (resource.as_deref(), installation.as_deref());
+                let bound = self.router.bind_of(now, session, &account, resource, installation, effects);
                 match &bound {
                     Ok(_) => {
                         if let Some(inline) = inline {

@@ -1,5 +1,6 @@
 //! Binding, conflicts and the end of sessions (RFC 6120 section 7).
 
+use balcony_jid::FullJid;
 use balcony_machine::Instant;
 use balcony_router::{ConflictPolicy, Effect, SessionId};
 use balcony_stanza::{
@@ -249,18 +250,62 @@ fn an_installation_has_one_session() {
             bind(&mut world, session, "juliet@example.com", Some(resource)).0.unwrap();
         }
         bind(&mut world, 20, "romeo@example.net", Some("phone/4f5a")).0.unwrap();
-        let mut effects = Vec::new();
-        world.router.replace(NOW, &bare("nobody@example.com"), "4f5a", &mut effects);
-        world.router.replace(NOW, &bare("juliet@example.com"), "", &mut effects);
-        assert_eq!(effects, []);
-        world.router.replace(NOW, &bare("juliet@example.com"), "4f5a", &mut effects);
-        let closed = |effect: &Effect| match effect {
-            Effect::Close { session, error: StreamCondition::Conflict } => Some(session.0),
-            _ => None,
-        };
-        let closed: Vec<u64> = effects.iter().filter_map(closed).collect();
+        for (session, account, own) in [(30, "nobody@example.com", "4f5a"), (31, "juliet@example.com", "")] {
+            let (bound, effects) = bind_of(&mut world, session, account, "room", own);
+            bound.unwrap();
+            assert_eq!(closed(&effects), [0; 0]);
+            world.unbind(SessionId(session));
+        }
+        let (bound, effects) = bind_of(&mut world, 32, "juliet@example.com", "room/4f5a", "4f5a");
+        bound.unwrap();
         let expected = if policy == ConflictPolicy::ReplaceOld { &[1, 2, 3][..] } else { &[] };
-        assert_eq!(closed, expected, "{policy:?}");
-        assert_eq!(world.router.counts().sessions, 9 - expected.len());
+        assert_eq!(closed(&effects), expected, "{policy:?}");
+        assert_eq!(world.router.counts().sessions, 10 - expected.len());
     }
+}
+
+// RFC 7622 §3.4: an installation is known by the name that it has in an address, however that was written. With its own resource it takes
+// that, which is closed once.
+#[test]
+fn an_installation_is_known_in_any_form() {
+    let mut world = World::new();
+    bind(&mut world, 1, "juliet@example.com", Some("phone/fu\u{308}r\u{3000}sie")).0.unwrap();
+    bind(&mut world, 2, "juliet@example.com", Some("f\u{fc}r sie")).0.unwrap();
+    let (bound, effects) =
+        bind_of(&mut world, 3, "juliet@example.com", "phone/f\u{fc}r sie", "fu\u{308}r\u{3000}sie");
+    assert_eq!(bound.unwrap().resourcepart(), "phone/f\u{fc}r sie");
+    assert_eq!(closed(&effects), [1, 2]);
+}
+
+// XEP-0386 §3.2 [BI18]: who can have no session ends none of its installation.
+#[test]
+fn nobody_ends_for_a_session_that_does_not_begin() {
+    let mut world = World::new();
+    bind(&mut world, 1, "juliet@example.com", Some("phone/4f5a")).0.unwrap();
+    for (session, resource) in [(2, "\u{0}"), (1, "tablet/4f5a")] {
+        let (bound, effects) = bind_of(&mut world, session, "juliet@example.com", resource, "4f5a");
+        assert!(bound.is_err());
+        assert_eq!(effects, []);
+    }
+}
+
+fn bind_of(
+    world: &mut World,
+    session: u64,
+    account: &str,
+    resource: &str,
+    installation: &str,
+) -> (Result<FullJid, StanzaError>, Vec<Effect>) {
+    let (session, own, mut effects) = (SessionId(session), Some(installation), Vec::new());
+    let bound = world.router.bind_of(NOW, session, &bare(account), Some(resource), own, &mut effects);
+    (bound, effects)
+}
+
+/// The sessions that end for another one.
+fn closed(effects: &[Effect]) -> Vec<u64> {
+    let closed = |effect: &Effect| match effect {
+        Effect::Close { session, error: StreamCondition::Conflict } => Some(session.0),
+        _ => None,
+    };
+    effects.iter().filter_map(closed).collect()
 }
