@@ -300,8 +300,10 @@ impl Hub {
 
     /// Does what a server that shuts down does as soon as nothing is under way: its streams to other servers end, and its sessions are kept.
     pub(crate) fn go_on_closing(&mut self, now: Instant, actions: &mut Vec<Action>) {
-        // What other servers are told of those who have gone may have waited for the store.
+        // What other servers are told of those who have gone may have waited for the store. Who is on the way to a connection that is gone
+        // has yet to go.
         if self.parts_ended == self.parts
+            && self.router.counts().sessions == self.sessions.count().0
             && self.router.counts().asks == 0
             && !self.router.has_parked()
             && let Some(federation) = &mut self.federation
@@ -435,3 +437,6 @@ impl fmt::Debug for Hub {
         f.debug_struct("Hub").field("is_closing", &self.is_closing).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,7 +1,7 @@
 //! Sessions that wait for their clients while the server is down (XEP-0198): they are kept when it has shut down, and go on at the next
 //! one.
 //!
-//! When all connections are closed and nothing waits for the store any more, the sessions that can be resumed are handed to whoever runs
+//! When all connections are closed, no session is on its way to one, and nothing waits for the store any more, the sessions that can be resumed are handed to whoever runs
 //! the server ([`Ask::Sessions`]), as they are at one moment, in parts, one after the other. What is kept is the server's part, as below,
 //! and the [router's](balcony_router::Router::save). Where nobody keeps them they end with the server.
 //!
@@ -64,6 +64,7 @@ impl Hub {
         while self.is_closing
             && matches!(self.saving, Saving::No)
             && self.is_alone()
+            && self.sessions.count().1 == 0
             && self.router.counts().asks == 0
             && !self.router.has_parked()
         {

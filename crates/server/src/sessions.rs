@@ -5,6 +5,7 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
+use core::mem;
 
 use balcony_jid::FullJid;
 use balcony_machine::{Random, Ticket};
@@ -20,6 +21,8 @@ use crate::connections::Via;
 #[derive(Debug, Default)]
 pub(crate) struct Sessions {
     seats: Slab<Seat>,
+    /// How many of them have no connection.
+    waiting: usize,
     /// The sessions of a server before this one, by the digests of their names.
     restored: BTreeMap<[u8; DIGEST], SessionId>,
     /// Distinguishes the sessions that have had the same place in the slab.
@@ -66,6 +69,13 @@ enum Place {
     On(ConnectionId, Via, Option<alloc::boxed::Box<Back>>),
     /// It waits for its client.
     Nowhere(alloc::boxed::Box<Waiting>),
+}
+
+impl Place {
+    /// 1 if it waits for its client.
+    const fn waits(&self) -> usize {
+        matches!(self, Place::Nowhere(_)) as usize
+    }
 }
 
 /// A session without a connection.
@@ -191,9 +201,7 @@ impl Sessions {
     /// The session has lost its connection, and waits. Where its client is back, if it is.
     pub(crate) fn lose(&mut self, session: SessionId, jid: FullJid, counts: Counts) -> Option<Back> {
         let back = self.stays(session);
-        if let Some(seat) = self.seat_of(session) {
-            seat.place = Place::Nowhere(alloc::boxed::Box::new(Waiting { jid, counts, back: None }));
-        }
+        self.set_place(session, Place::Nowhere(alloc::boxed::Box::new(Waiting { jid, counts, back: None })));
         back
     }
 
@@ -207,9 +215,18 @@ impl Sessions {
 
     /// The session goes on on this connection.
     pub(crate) fn attach(&mut self, session: SessionId, connection: ConnectionId, via: Via) {
-        if let Some(seat) = self.seat_of(session) {
-            seat.place = Place::On(connection, via, None);
-        }
+        self.set_place(session, Place::On(connection, via, None));
+    }
+
+    fn set_place(&mut self, session: SessionId, place: Place) {
+        let Some(seat) = self.seat_of(session) else { return };
+        let (before, now) = (mem::replace(&mut seat.place, place).waits(), seat.place.waits());
+        self.waiting = self.waiting + now - before;
+    }
+
+    /// How many sessions have no connection, and how many have one, or are over and may still be written to.
+    pub(crate) fn count(&self) -> (usize, usize) {
+        (self.waiting, self.seats.len() - self.waiting)
     }
 
     /// All sessions that wait.
@@ -228,6 +245,7 @@ impl Sessions {
     pub(crate) fn end(&mut self, session: SessionId) -> Option<Over> {
         self.find(session)?;
         let Seat { place, name, .. } = self.seats.remove(key(session));
+        self.waiting -= place.waits();
         if let Name::Digest(digest) = name {
             self.restored.remove(&digest);
         }

@@ -7,6 +7,7 @@
 
 use core::time::Duration;
 
+use balcony_client::RequestKind;
 use balcony_machine::{Random, Seed};
 use balcony_sim::{Accounts, Chunks, Peer, World};
 use balcony_stanza::{Kind, MessageType, Stanza};
@@ -127,6 +128,7 @@ fn it_shuts_down_in_the_middle() {
     for_each_seed(&[], |seed| {
         let mut random = Seed::from_u64(seed ^ 0xe4d).random();
         let mut world = world(seed);
+        world.slow_store = seed % 3 == 0;
         let romeo = world.online(ROMEO, "pencil", 0);
         let juliet = world.online(JULIET, "pencil", 0);
         world.run();
@@ -136,11 +138,16 @@ fn it_shuts_down_in_the_middle() {
         let steps = below(&mut random, 30);
         world.run_some(steps);
         if random.next_u64().is_multiple_of(2) {
-            world.vanish(juliet, 0, random.next_u64().is_multiple_of(2));
-            let back = world.come_back(juliet);
+            // Who is back waits for what it has asked before.
+            for number in 0..below(&mut random, 4) {
+                let item =
+                    format!("<query xmlns='jabber:iq:roster'><item jid='{number}@example.net'/></query>");
+                world.request(juliet, RequestKind::Set, None, &item);
+            }
+            world.vanish(juliet, 10_000, random.next_u64().is_multiple_of(2));
+            world.come_back(juliet);
             let steps = below(&mut random, 60);
             world.run_some(steps);
-            let _ = back;
         }
         world.shutdown();
         world.run();
@@ -152,5 +159,56 @@ fn it_shuts_down_in_the_middle() {
         kept.dedup();
         assert_eq!(kept.len(), count, "a session is kept twice");
         assert!(count <= 2);
+    });
+}
+
+// The architecture's rule 8: however much is under way, what is due is dealt with, and nothing is lost or done twice by that. Much is said at
+// once, so that parts have more to say than they may have at a time.
+#[test]
+fn what_is_due_is_done_while_much_is_under_way() {
+    for_each_seed(&[495], |seed| {
+        let mut random = Seed::from_u64(seed ^ 0xdee).random();
+        let mut world = world(seed);
+        let mut romeo = world.online(ROMEO, "pencil", 0);
+        let mut juliet = world.online(JULIET, "pencil", 0);
+        world.run();
+        let (mut sent, mut got) = (0, Vec::new());
+        for _ in 0..6 {
+            if world.jid(romeo).is_none() {
+                world.vanish(romeo, 0, true);
+                romeo = world.come_back(romeo);
+                world.run();
+            }
+            for _ in 0..below(&mut random, 200) {
+                world.send(romeo, &chat(sent));
+                sent += 1;
+            }
+            // Somebody who never says anything, and somebody who comes.
+            world.raw();
+            let nobody = world.connect("romeo@example.com/hall", "pencil");
+            let steps = below(&mut random, 40);
+            world.run_some(steps);
+            if random.next_u64().is_multiple_of(2) {
+                got.extend(numbers(&mut world, juliet));
+                let left = below(&mut random, 4_000);
+                world.vanish(juliet, left, random.next_u64().is_multiple_of(2));
+                got.extend(numbers(&mut world, juliet));
+                juliet = world.come_back(juliet);
+            }
+            let steps = below(&mut random, 40);
+            world.run_some(steps);
+            world.suspend(Duration::from_millis([1, 500, 2_000, 9_000][below(&mut random, 4)]));
+            let steps = below(&mut random, 40);
+            world.run_some(steps);
+            world.vanish(nobody, 0, true);
+        }
+        // It may have given up itself.
+        world.vanish(juliet, 0, true);
+        got.extend(numbers(&mut world, juliet));
+        juliet = world.come_back(juliet);
+        world.run();
+        world.wait(Duration::from_secs(5));
+        got.extend(numbers(&mut world, juliet));
+        assert_eq!(got, (0..sent).collect::<Vec<_>>(), "{:?}", world.failed(juliet));
     });
 }

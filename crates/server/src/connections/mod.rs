@@ -246,10 +246,12 @@ impl Connections {
         !self.up.is_empty()
     }
 
-    /// Leaves what has come for when the connection is [ready](Connections::next_ready), which it is at once.
+    /// Leaves what has come for when the connection is [ready](Connections::next_ready), which it is at once. What is due for it is done then,
+    /// so it has no deadline until then.
     pub fn leave_for_later(&mut self, id: ConnectionId, fresh: &mut &[u8]) {
-        if let Some(conn) = self.conn(id) {
+        if let Some(conn) = self.conns.get_mut(id) {
             conn.link.leave(fresh);
+            self.deadlines.arm(&mut conn.armed, None, || id);
             self.ready.push_back(id);
         }
     }

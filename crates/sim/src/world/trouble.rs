@@ -70,6 +70,15 @@ impl World {
         peer
     }
 
+    /// The server's machine is suspended for so long: nothing that is under way goes on meanwhile. Then what is due is done, before anything
+    /// else.
+    pub fn suspend(&mut self, span: Duration) {
+        self.now = self.now + span;
+        if self.server.deadline().is_some_and(|deadline| deadline.at <= self.now) {
+            self.tick();
+        }
+    }
+
     /// The peer closes its side of the transport, behind what it has sent; it still reads.
     pub fn hang_up(&mut self, peer: Peer) {
         while !self.peers[peer.0].to_server.is_empty() && self.step(peer.0) {}

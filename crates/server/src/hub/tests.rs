@@ -1,0 +1,131 @@
+//! What becomes of words that cross each other on the way between connections and the hub.
+
+use alloc::string::String;
+use alloc::vec;
+
+use balcony_machine::Secret;
+use balcony_router::Memory;
+
+use super::*;
+use crate::connections::Via;
+use crate::{ConnectionId, SavedSession};
+
+const JULIET: &str = "juliet@example.com";
+const VIA: Via = Via { is_secured: true, address: None };
+
+/// A hub whose connections are the test's words, and a store that answers at once.
+struct World {
+    hub: Hub,
+    store: Memory,
+    kept: Vec<SavedSession>,
+    tickets: u64,
+}
+
+impl World {
+    fn new() -> World {
+        let mut config = ServerConfig::new(vec!["example.com".parse().unwrap()], Secret::new([7; 32]));
+        config.keep_sessions = true;
+        let mut store = Memory::default();
+        store.create(JULIET.parse().unwrap());
+        World { hub: Hub::new(&config, &Seed::from_u64(1), 1), store, kept: Vec::new(), tickets: 0 }
+    }
+
+    /// Connections say this. What they are told.
+    fn says(&mut self, up: Up) -> Vec<Down> {
+        let mut actions = Vec::new();
+        self.hub.up(Instant::ZERO, up, &mut actions);
+        self.go_on(actions)
+    }
+
+    fn go_on(&mut self, mut actions: Vec<Action>) -> Vec<Down> {
+        let mut said = Vec::new();
+        loop {
+            while let Some(down) = self.hub.next_down(Instant::ZERO, &mut actions) {
+                said.push(down);
+            }
+            self.hub.go_on_closing(Instant::ZERO, &mut actions);
+            let Some(action) = actions.pop() else { return said };
+            if let Action::Ask(ticket, ask) = action {
+                let answer = match ask {
+                    Ask::Router(ask) => Answer::Router(self.store.answer(0, ask)),
+                    Ask::Sessions { sessions, .. } => {
+                        self.kept.extend(sessions);
+                        Answer::Sessions(true)
+                    }
+                    _ => continue,
+                };
+                self.hub.answer(Instant::ZERO, ticket, answer, &mut actions);
+            }
+        }
+    }
+
+    fn ticket(&mut self) -> Ticket {
+        self.tickets += 1;
+        Ticket(self.tickets)
+    }
+
+    /// A client begins a session that it can have back by the name that is given.
+    fn begin(&mut self, connection: ConnectionId) -> (SessionId, String) {
+        let (ticket, enable) = (self.ticket(), Some(Enable { resume: true, max: None }));
+        let account = JULIET.parse().unwrap();
+        let (resource, installation, inline) = (Some("phone".into()), None, None);
+        let request = BindRequest { account, resource, installation, inline, enable, via: VIA };
+        let said = self.says(Up::Bind { connection, ticket, request: Box::new(request) });
+        let [Down::Bound { session, bound, .. }, ..] = &said[..] else { panic!("{said:?}") };
+        let (_, enabled) = bound.as_ref().as_ref().unwrap();
+        (*session, enabled.as_ref().unwrap().resumable.as_ref().unwrap().id.as_ref().into())
+    }
+
+    fn resume(&mut self, connection: ConnectionId, name: &str) -> Vec<Down> {
+        let (ticket, account) = (self.ticket(), JULIET.parse().unwrap());
+        let request = ResumeRequest { account, previd: name.into(), h: 0, via: VIA };
+        self.says(Up::Resume { connection, ticket, request: Box::new(request) })
+    }
+
+    fn lost(&mut self, session: SessionId) -> Vec<Down> {
+        self.says(Up::Lost { session, counts: Box::default() })
+    }
+}
+
+fn is_resumed_at(said: &[Down], at: ConnectionId) -> bool {
+    said.iter().any(|down| matches!(down, Down::Resumed { connection, .. } if *connection == at))
+}
+
+// XEP-0198 §5 [SM14] [SM17]: the client of a session has gone again before it could hear that it has its session back, and that is still to
+// be said when all connections are gone. The session is kept once it is.
+#[test]
+fn what_is_on_its_way_to_a_connection_is_awaited() {
+    let mut world = World::new();
+    let (session, name) = world.begin(ConnectionId(1));
+    world.lost(session);
+    world.hub.shutdown(Instant::ZERO);
+    assert!(is_resumed_at(&world.resume(ConnectionId(2), &name), ConnectionId(2)));
+    world.says(Up::AllEnded);
+    world.says(Up::Alone(true));
+    assert!(world.kept.is_empty() && world.hub.is_saving());
+    world.lost(session);
+    assert_eq!((world.kept.len(), world.hub.is_saving()), (1, false));
+    assert_eq!(world.hub.router.counts().sessions, 0);
+}
+
+// XEP-0198 §5 [SM17]: a connection says that it can't let a session go, which it has lost by then and which has another connection. That one is
+// asked, and whoever wants the session gets it.
+#[test]
+fn a_late_refusal_is_of_no_account() {
+    let mut world = World::new();
+    let (session, name) = world.begin(ConnectionId(1));
+    let leaves = |said: &[Down]| match said {
+        [Down::Leave { connection, .. }] => connection.0,
+        _ => panic!("{said:?}"),
+    };
+    assert_eq!(leaves(&world.resume(ConnectionId(2), &name)), 1);
+    // It was lost before that came, and is asked then.
+    assert!(is_resumed_at(&world.lost(session), ConnectionId(2)));
+    assert_eq!(leaves(&world.resume(ConnectionId(3), &name)), 2);
+    assert_eq!(world.says(Up::Stays { session, connection: ConnectionId(1) }).len(), 0);
+    assert!(is_resumed_at(&world.lost(session), ConnectionId(3)));
+    // The one that it has now counts.
+    assert_eq!(leaves(&world.resume(ConnectionId(4), &name)), 3);
+    let said = world.says(Up::Stays { session, connection: ConnectionId(3) });
+    assert!(matches!(said[..], [Down::NotResumed { connection: ConnectionId(4), .. }]), "{said:?}");
+}
