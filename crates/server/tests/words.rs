@@ -1,0 +1,240 @@
+//! What the connections of one part say and do when they are told something while much else is under way.
+#![allow(clippy::unwrap_used)]
+
+use std::sync::Arc;
+
+use balcony_machine::{Instant, Progress, Secret, Seed, Ticket};
+use balcony_sasl::ScramKeys;
+use balcony_server::{Action, ConnectionId, Connections, Down, ServerConfig, SessionId, Transport, Up};
+use balcony_stanza::Stanza;
+use balcony_stream::client::{ClientAnswer, ClientAsk, ClientEvent, ClientStreamConfig};
+use balcony_stream::server::{ServerAnswer, ServerAsk};
+use balcony_stream::{ClientStream, TlsPolicy};
+use balcony_xep::sm::{Enabled, Resumable};
+
+const NOW: Instant = Instant::ZERO;
+const HEADER: &str = "<stream:stream to='example.com' version='1.0' xmlns='jabber:client' \
+                      xmlns:stream='http://etherx.jabber.org/streams'>";
+const BIND: &str = "<iq type='set' id='b'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/></iq>";
+const ENABLE: &str = "<enable xmlns='urn:xmpp:sm:3' resume='true'/>";
+const MESSAGE: &str = "<message to='romeo@example.com'><body>Romeo?</body></message>";
+
+struct Part {
+    connections: Connections,
+    actions: Vec<Action>,
+}
+
+impl Part {
+    /// Connections that go on until so many words are to be said up.
+    fn new(most: usize) -> Part {
+        let mut config = ServerConfig::new(vec!["example.com".parse().unwrap()], Secret::new([7; 32]));
+        (config.tls, config.stream_management) = (TlsPolicy::None, true);
+        let random = Seed::from_u64(1).random();
+        Part { connections: Connections::of_part(config, random, 0, most), actions: Vec::new() }
+    }
+
+    /// Bytes come. Whatever is to be said up is not heard yet, so it goes on as far as it may.
+    fn receives(&mut self, id: ConnectionId, bytes: &str) {
+        self.connections.received(NOW, id, bytes.len());
+        self.goes_on(id, bytes.as_bytes());
+    }
+
+    fn goes_on(&mut self, id: ConnectionId, mut fresh: &[u8]) {
+        if self.connections.advance(NOW, id, &mut fresh, &mut self.actions) {
+            self.connections.leave_for_later(id, &mut fresh);
+        }
+    }
+
+    fn is_told(&mut self, down: Down) {
+        self.connections.take(NOW, down, &mut self.actions);
+    }
+
+    /// What it says up. Then it goes on.
+    fn says(&mut self) -> Vec<Up> {
+        let mut all = Vec::new();
+        loop {
+            while let Some(up) = self.connections.next_up() {
+                all.push(up);
+            }
+            let Some(id) = self.connections.next_ready() else { return all };
+            self.goes_on(id, &[]);
+        }
+    }
+
+    fn writes(&mut self, id: ConnectionId) -> String {
+        let mut bytes = Vec::new();
+        self.connections.take_output(id, &mut bytes);
+        self.connections.written(id);
+        String::from_utf8(bytes).unwrap()
+    }
+
+    /// A client that has authenticated, and opened its stream anew.
+    fn client(&mut self) -> ConnectionId {
+        let id = self.connections.accept(NOW, Transport::Stream, &mut self.actions);
+        let account = "juliet@example.com".parse().unwrap();
+        let mut config = ClientStreamConfig::new(account, Secret::new(String::from("pencil")));
+        config.tls = TlsPolicy::None;
+        let mut client = ClientStream::new(config.into(), Seed::from_u64(1), NOW);
+        let mut read = String::new();
+        loop {
+            let (mut input, mut said) = (read.as_bytes(), Vec::new());
+            loop {
+                match client.advance(NOW, &mut input, &mut said).unwrap() {
+                    Progress::Event(ClientEvent::Ask(ticket, ask)) => {
+                        let ClientAsk::SaltPassword { hash, password, salt, iterations } = ask;
+                        let salted = balcony_sasl::salt_password(hash, password.expose(), &salt, iterations);
+                        client.answer(ticket, ClientAnswer::Salted(salted.unwrap())).unwrap();
+                    }
+                    Progress::Event(ClientEvent::Authenticated { .. }) => {
+                        self.receives(id, HEADER);
+                        self.says();
+                        self.writes(id);
+                        return id;
+                    }
+                    Progress::NeedInput => break,
+                    other => panic!("{other:?}"),
+                }
+            }
+            self.receives(id, &String::from_utf8(said).unwrap());
+            for up in self.says() {
+                let Up::Ask { connection, ticket, ask, .. } = up else { panic!("{up:?}") };
+                let ServerAsk::Credentials { hash, .. } = *ask else { panic!("{ask:?}") };
+                let keys = ScramKeys::derive(hash, "pencil", b"salt", 4096).unwrap();
+                let answer = Box::new(ServerAnswer::Credentials(Some(keys)));
+                self.is_told(Down::Answer { connection, ticket, answer });
+            }
+            self.says();
+            read = self.writes(id);
+        }
+    }
+
+    /// What it is told when it has its resource.
+    fn binds(&mut self, id: ConnectionId, session: u64) -> Down {
+        self.receives(id, BIND);
+        let said = self.says();
+        let [Up::Bind { connection, ticket, .. }] = said[..] else { panic!("{said:?}") };
+        let jid = format!("juliet@example.com/{session}").parse().unwrap();
+        Down::Bound { connection, ticket, session: SessionId(session), bound: Box::new(Ok((jid, None))) }
+    }
+
+    /// A client with a session.
+    fn session(&mut self, session: u64) -> ConnectionId {
+        let id = self.client();
+        let bound = self.binds(id, session);
+        self.is_told(bound);
+        self.says();
+        self.writes(id);
+        self.says();
+        id
+    }
+
+    /// Stream management for a session.
+    fn enables(&mut self, id: ConnectionId) -> Down {
+        self.receives(id, ENABLE);
+        let said = self.says();
+        let ticket = said.iter().find_map(|up| match up {
+            Up::Enable { ticket, .. } => Some(*ticket),
+            _ => None,
+        });
+        enabled(id, ticket.unwrap())
+    }
+}
+
+fn enabled(connection: ConnectionId, ticket: Ticket) -> Down {
+    let resumable = Some(Resumable { id: "name".into(), max: None, location: None });
+    Down::Enabled { connection, ticket, enabled: Box::new(Enabled { resumable }) }
+}
+
+fn deliver(connection: ConnectionId) -> Down {
+    Down::Deliver { connection, stanza: Arc::new(Stanza::parse(MESSAGE.as_bytes()).unwrap()) }
+}
+
+// However much a part has to say, who is bound hears so at once, and what is delivered next.
+#[test]
+fn who_is_bound_while_much_is_to_be_said_is_not_deaf() {
+    let mut part = Part::new(2);
+    let (busy, one) = (part.session(1), part.client());
+    let bound = part.binds(one, 2);
+    part.receives(busy, &MESSAGE.repeat(5));
+    part.is_told(bound);
+    part.is_told(deliver(one));
+    let written = part.writes(one);
+    assert!(written.contains("juliet@example.com/2</jid>") && written.ends_with("</message>"), "{written}");
+    let stanzas = part.says().into_iter().filter(|up| matches!(up, Up::Stanza { .. })).count();
+    assert_eq!(stanzas, 5);
+}
+
+// XEP-0198 §4 [SM6]: what is delivered right behind `<enabled/>` is written behind it, and counts, however much the part has to say.
+#[test]
+fn what_comes_behind_enabled_counts() {
+    for is_busy in [false, true] {
+        let mut part = Part::new(2);
+        let (busy, one) = (part.session(1), part.session(2));
+        let enabled = part.enables(one);
+        if is_busy {
+            part.receives(busy, &MESSAGE.repeat(5));
+        }
+        part.is_told(enabled);
+        part.is_told(deliver(one));
+        let written = part.writes(one);
+        assert!(written.starts_with("<enabled ") && written.ends_with("</message>"), "{written}");
+        part.says();
+        part.receives(one, "<a xmlns='urn:xmpp:sm:3' h='1'/>");
+        let said = part.says();
+        assert!(matches!(said[..], [Up::Acknowledged { session: SessionId(2), count: 1 }]), "{said:?}");
+    }
+}
+
+// XEP-0198 §5 [SM17]: a session is said to be lost before its part says that it has no connection any more, also if it is the last, whose
+// network is gone by then: what is known of the session is kept when all parts have said that.
+#[test]
+fn the_last_session_is_lost_before_its_part_is_alone() {
+    let mut part = Part::new(1);
+    let one = part.session(1);
+    let enabled = part.enables(one);
+    part.is_told(enabled);
+    part.says();
+    part.writes(one);
+    part.says();
+    // It has more to say than it may at once, so its end is not known yet.
+    part.receives(one, &MESSAGE.repeat(2));
+    part.connections.broken(NOW, one, &mut part.actions);
+    part.goes_on(one, &[]);
+    part.connections.close_down();
+    part.is_told(Down::Leave { connection: one, session: SessionId(1) });
+    let said = part.says();
+    let place = |is_it: fn(&Up) -> bool| said.iter().position(is_it).unwrap_or_else(|| panic!("{said:?}"));
+    let lost = place(|up| matches!(up, Up::Lost { session: SessionId(1), .. }));
+    assert!(lost < place(|up| matches!(up, Up::Alone(true))), "{said:?}");
+    assert!(part.connections.is_empty());
+}
+
+// XEP-0198 §5 [SM20]: a session whose client has closed its stream can't go on elsewhere. Who wants it hears that at once, and not when the
+// rest of its stream is written.
+#[test]
+fn a_session_that_is_over_stays() {
+    let mut part = Part::new(1);
+    let one = part.session(1);
+    let enabled = part.enables(one);
+    part.is_told(enabled);
+    part.is_told(deliver(one));
+    part.receives(one, "</stream:stream>");
+    let said = part.says();
+    assert!(matches!(said[..], [Up::Ended { session: SessionId(1) }]), "{said:?}");
+    part.is_told(Down::Leave { connection: one, session: SessionId(1) });
+    let said = part.says();
+    assert!(
+        matches!(said[..], [Up::Stays { session: SessionId(1), connection }] if connection == one),
+        "{said:?}"
+    );
+}
+
+// Who is told twice to close says once that all sessions have ended.
+#[test]
+fn all_have_ended_once() {
+    let mut part = Part::new(1);
+    part.session(1);
+    part.connections.close_down();
+    part.connections.close_down();
+    assert!(matches!(part.says()[..], [Up::AllEnded]));
+}
