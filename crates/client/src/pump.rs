@@ -31,10 +31,52 @@ const INPUT: usize = 65_536;
 
 /// A [`ClientMachine`] with its buffers: what an adapter of any runtime, or none, puts between a socket and its user.
 ///
-/// The adapter calls [`step`](Pump::step) until it says [`Step::Wait`]. Then it does whichever comes first: writes some of
-/// [`output`](Pump::output) and says how much it [`wrote`](Pump::wrote); reads, if there is [`room`](Pump::room), and
-/// hands in what it [`received`](Pump::received); or waits until the [`deadline`](Pump::deadline). Each of these can be
-/// abandoned at any time and nothing is lost.
+/// 1. **What has happened goes in**: what was [`received`](Pump::received), no more than there is [`room`](Pump::room) for, with no bytes
+///    for its end; how much of the output was [`wrote`](Pump::wrote) to the transport; the [`answer`](Pump::answer) to what was asked, and
+///    [`secured`](Pump::secured) where the owner brings TLS. Time is told with each step, and one is due at the [`deadline`](Pump::deadline).
+/// 2. **What the owner wants**: [`send`](Pump::send), [`request`](Pump::request), [`close`](Pump::close), and
+///    [`wake`](Pump::wake) and [`set_active`](Pump::set_active) on devices.
+/// 3. **What comes of it**: [`step`](Pump::step), again and again until it says [`Step::Wait`]; then there is [`output`](Pump::output) to be
+///    written. Whoever takes no events now calls [`absorb`](Pump::absorb) instead, and [`outcome`](Pump::outcome) if an answer is all they wait for.
+/// 4. **Looking**: the [`client`](Pump::client), [`is_closed`](Pump::is_closed), [`is_full`](Pump::is_full),
+///    [`has_written`](Pump::has_written); and when the connection is over [`into_session`](Pump::into_session), for the next one.
+///
+/// To read, to write and to wait can be abandoned at any time, and nothing is lost. The whole loop on a socket that blocks:
+///
+/// ```no_run
+/// use std::io::{ErrorKind, Read, Write};
+/// use std::net::TcpStream;
+/// use std::time::Duration;
+/// use balcony_client::{ClientConfig, ClientMachine, MachineEvent, Presence, Pump, Step, answer};
+/// use balcony_machine::{Instant, Seed};
+///
+/// fn run(config: ClientConfig, seed: &Seed, mut socket: TcpStream) -> Result<(), Box<dyn std::error::Error>> {
+///     let start = std::time::Instant::now();
+///     let now = || Instant::from_elapsed(start.elapsed());
+///     let (mut pump, mut buffer) = (Pump::new(ClientMachine::new(config, seed, now())), [0; 4096]);
+///     loop {
+///         match pump.step(now())? {
+///             Step::Event(MachineEvent::Ask(ticket, ask)) => pump.answer(ticket, answer(ask)),
+///             Step::Event(MachineEvent::Online(_)) => pump.send(now(), &Presence::available().to_stanza())?,
+///             Step::Event(event) => println!("{event:?}"),
+///             Step::Closed => return Ok(socket.write_all(pump.output())?),
+///             Step::Wait => {
+///                 socket.write_all(pump.output())?;
+///                 pump.wrote(usize::MAX);
+///                 // Zero would mean to wait for ever.
+///                 let wait = pump.deadline().map(|due| (due - now()).max(Duration::from_millis(1)));
+///                 socket.set_read_timeout(wait)?;
+///                 let room = pump.room().min(buffer.len());
+///                 match socket.read(&mut buffer[..room]) {
+///                     Ok(count) => pump.received(&buffer[..count]),
+///                     Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
+///                     Err(error) => return Err(error.into()),
+///                 }
+///             }
+///         }
+///     }
+/// }
+/// ```
 ///
 /// It keeps at most 64 KiB of input, 1,024 events and 1 MiB of them, 1 MiB of output and one stanza more of each, and what the [`ClientMachine`]
 /// keeps. `Debug` shows none of it.

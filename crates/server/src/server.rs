@@ -23,7 +23,89 @@ use crate::own::SessionInfo;
 use crate::saved::SavedSession;
 use crate::transport::Transport;
 
-/// Many connections and one router. See the [crate] for how to drive it.
+/// A whole server: many connections and one router. A [`Shard`](crate::Shard) has the table of the sockets beside it.
+///
+/// 1. **What has happened goes in**: a socket is there, [`accept`](Server::accept) or [`accept_server`](Server::accept_server);
+///    [`receive`](Server::receive) its bytes, [`eof`](Server::eof), [`broken`](Server::broken), and [`written`](Server::written) when
+///    what was taken to be written has been; an [`answer`](Server::answer) is there; [`tick`](Server::tick) at the
+///    [`deadline`](Server::deadline). With a federation also [`resolved`](Server::resolved), [`connected`](Server::connected) and
+///    [`unreachable`](Server::unreachable).
+/// 2. **What the owner wants**: [`send`](Server::send), [`disconnect`](Server::disconnect),
+///    [`remove_account`](Server::remove_account), [`configure`](Server::configure), [`restore`](Server::restore) at the start and
+///    [`shutdown`](Server::shutdown) at the end.
+/// 3. **What comes of it**: each of these appends [`Action`]s, which are done in their order; the bytes of a connection are had from
+///    [`take_output`](Server::take_output). When all are done, [`take_in`](Server::take_in), and again as long as it is true, with what has
+///    happened meanwhile in between.
+/// 4. **Looking**: [`sessions`](Server::sessions), [`connections`](Server::connections), [`router`](Server::router),
+///    [`federation`](Server::federation), [`config`](Server::config).
+///
+/// The whole loop, for sockets that are strings here. Nobody is read from before [`Action::Read`]: that keeps back whoever sends faster than
+/// they may.
+///
+/// ```
+/// use std::collections::BTreeMap;
+/// use balcony_machine::{Instant, Secret, Seed};
+/// use balcony_server::{Action, Answer, Ask, ConnectionId, Server, ServerConfig, Transport};
+/// use balcony_stream::{TlsPolicy, server::ServerAnswer};
+///
+/// struct Socket { input: &'static str, reads: bool }
+///
+/// /// What a store would say.
+/// fn answer(ask: Ask) -> Answer {
+///     match ask {
+///         Ask::Stream(_) => Answer::Stream(ServerAnswer::Unavailable),
+///         Ask::Router(_) => Answer::Router(balcony_router::Answer::Refused),
+///         Ask::Sessions { .. } => Answer::Sessions(false),
+///         Ask::Holders { .. } => Answer::Holders(Some(Vec::new())),
+///     }
+/// }
+///
+/// fn run(server: &mut Server, sockets: &mut BTreeMap<ConnectionId, Socket>, mut now: Instant) {
+///     let mut actions = Vec::new();
+///     while !sockets.is_empty() {
+///         for (id, socket) in sockets.iter_mut().filter(|(_, socket)| socket.reads) {
+///             socket.reads = false;
+///             match std::mem::take(&mut socket.input) {
+///                 "" => server.eof(now, *id, &mut actions),
+///                 bytes => server.receive(now, *id, bytes.as_bytes(), &mut actions),
+///             }
+///         }
+///         loop {
+///             for action in std::mem::take(&mut actions) {
+///                 match action {
+///                     Action::Write(id) => {
+///                         let mut bytes = Vec::new();
+///                         server.take_output(id, &mut bytes);
+///                         print!("{}", String::from_utf8_lossy(&bytes));
+///                         server.written(now, id, &mut actions);
+///                     }
+///                     Action::Read(id) => sockets.get_mut(&id).into_iter().for_each(|socket| socket.reads = true),
+///                     Action::Close(id) => drop(sockets.remove(&id)),
+///                     Action::Ask(ticket, ask) => server.answer(now, ticket, answer(ask), &mut actions),
+///                     Action::Log(level, line) => eprintln!("{level:?}: {line}"),
+///                     // What is to be known of connections and accounts; and what only a federation wants.
+///                     _ => {}
+///                 }
+///             }
+///             if actions.is_empty() && !server.take_in(now, &mut actions) {
+///                 break;
+///             }
+///         }
+///         // A program sleeps until then, or until something comes.
+///         now = server.deadline().map_or(now, |deadline| deadline.at);
+///         server.tick(now, &mut actions);
+///     }
+/// }
+///
+/// let mut config = ServerConfig::new(vec!["example.com".parse()?], Secret::new([7; 32]));
+/// config.tls = TlsPolicy::None;
+/// let (mut server, now) = (Server::new(config, Seed::from_u64(1)), Instant::ZERO);
+/// let id = server.accept(now, Transport::Stream, &mut Vec::new());
+/// let mut sockets = BTreeMap::from([(id, Socket { input: "this is no XML", reads: true })]);
+/// run(&mut server, &mut sockets, now);
+/// assert_eq!(server.connections(), 0);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub struct Server {
     parts: Vec<Part>,
     hub: Hub,

@@ -22,9 +22,101 @@ use crate::{Action, Answer, Ask, ConnectionId, Server, ServerConfig, Transport};
 
 /// A [`Server`] with a table of its sockets: what an adapter of any runtime puts between them.
 ///
-/// `P` is whatever the adapter needs to reach one socket, such as its place in a table. The adapter tells what happened with
-/// [`handle`](Shard::handle), for everything that has happened so far, and then does all that [`next`](Shard::next) says. That
-/// order makes one write of many deliveries. How many sockets there are an [`Acceptor`](crate::Acceptor) bounds.
+/// `P` is whatever the adapter needs to reach one socket, such as its place in a table. How many sockets there are an
+/// [`Acceptor`](crate::Acceptor) bounds.
+///
+/// 1. **What has happened goes in**, all that has, before anything of it is done, which makes one write of many deliveries:
+///    [`accept`](Shard::accept) and [`connected`](Shard::connected) for a new socket, [`handle`](Shard::handle) for all else, and
+///    [`tick`](Shard::tick) at the [`deadline`](Shard::deadline).
+/// 2. **What the owner wants**: [`send`](Shard::send), [`disconnect`](Shard::disconnect), [`remove_account`](Shard::remove_account),
+///    [`configure`](Shard::configure), [`log`](Shard::log), [`restore`](Shard::restore) at the start and [`shutdown`](Shard::shutdown) at the end.
+/// 3. **What comes of it**: [`next`](Shard::next) says what is to be done, until it says nothing more. If it [has more](Shard::has_more)
+///    then, go round without waiting.
+/// 4. **Looking**: [`stats`](Shard::stats), [`config`](Shard::config), [`is_closing`](Shard::is_closing),
+///    [`is_closed`](Shard::is_closed), and the [`server`](Shard::server) itself.
+///
+/// The whole loop, for sockets that wait no longer than a moment for bytes, and as long as it takes to write them. An adapter asks the operating
+/// system which of them is ready instead, so that nobody waits for anybody else:
+///
+/// ```
+/// use std::io::{ErrorKind, Read, Write};
+/// use std::net::{TcpListener, TcpStream};
+/// use std::time::Duration;
+/// use balcony_machine::{Instant, Secret, Seed};
+/// use balcony_server::{Answer, Ask, ConnectionId, Input, Server, ServerConfig, Shard, Todo, Transport};
+/// use balcony_stream::TlsPolicy;
+///
+/// struct Socket { tcp: TcpStream, id: ConnectionId, reads: bool }
+///
+/// fn run(
+///     mut shard: Shard<usize>,
+///     listener: TcpListener,
+///     answer: impl Fn(Ask) -> Answer,
+///     is_over: impl Fn() -> bool,
+/// ) -> std::io::Result<()> {
+///     listener.set_nonblocking(true)?;
+///     let (start, mut sockets, mut buffer) = (std::time::Instant::now(), Vec::new(), [0; 4096]);
+///     while !shard.is_closed() {
+///         let now = Instant::from_elapsed(start.elapsed());
+///         match listener.accept() {
+///             Ok((tcp, from)) if !shard.is_closing() => {
+///                 tcp.set_read_timeout(Some(Duration::from_millis(1)))?;
+///                 let place = sockets.len();
+///                 let id = shard.accept(now, Transport::Stream, from.to_string(), Some(from.ip()), place);
+///                 sockets.push(Some(Socket { tcp, id, reads: true }));
+///             }
+///             _ => {}
+///         }
+///         for socket in sockets.iter_mut().flatten().filter(|socket| socket.reads) {
+///             match socket.tcp.read(&mut buffer) {
+///                 Ok(0) => shard.handle(now, Input::Eof(socket.id)),
+///                 Ok(count) => shard.handle(now, Input::Received(socket.id, &buffer[..count])),
+///                 Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => continue,
+///                 Err(_) => shard.handle(now, Input::Broken(socket.id)),
+///             }
+///             socket.reads = false;
+///         }
+///         if is_over() {
+///             shard.shutdown(now);
+///         }
+///         shard.tick(now);
+///         while let Some(todo) = shard.next() {
+///             match todo {
+///                 Todo::Write(&mut place, bytes) => {
+///                     let Some(socket) = &mut sockets[place] else { continue };
+///                     let (id, written) = (socket.id, socket.tcp.write_all(&bytes));
+///                     shard.handle(now, if written.is_ok() { Input::Written(id) } else { Input::Broken(id) });
+///                 }
+///                 Todo::Read(&mut place) => sockets[place].iter_mut().for_each(|socket| socket.reads = true),
+///                 Todo::Close(place) => sockets[place] = None,
+///                 Todo::Ask(ticket, ask) => {
+///                     let answer = answer(ask);
+///                     shard.handle(now, Input::Answer(ticket, answer));
+///                 }
+///                 Todo::Log(level, line) => println!("{level:?}: {line}"),
+///                 // Only a server that talks to others has these.
+///                 Todo::Resolve(_) | Todo::Connect(..) | Todo::GiveUp(_) => {}
+///             }
+///         }
+///     }
+///     Ok(())
+/// }
+///
+/// // Somebody comes who does not speak XMPP, is told so, and goes.
+/// let mut config = ServerConfig::new(vec!["example.com".parse()?], Secret::new([7; 32]));
+/// config.tls = TlsPolicy::None;
+/// let shard = Shard::new(Server::new(config, Seed::from_u64(1)));
+/// let listener = TcpListener::bind("127.0.0.1:0")?;
+/// let mut client = TcpStream::connect(listener.local_addr()?)?;
+/// let client = std::thread::spawn(move || {
+///     client.write_all(b"GET / HTTP/1.1")?;
+///     let mut said = String::new();
+///     client.read_to_string(&mut said).map(|_| said)
+/// });
+/// run(shard, listener, |_| Answer::Holders(None), || client.is_finished())?;
+/// assert!(client.join().unwrap()?.contains("</stream:error></stream:stream>"));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub struct Shard<P> {
     server: Server,
     peers: BTreeMap<ConnectionId, (P, Journal)>,

@@ -31,7 +31,63 @@ use crate::transport::{self, Streams, Transport};
 
 /// Many connections. [`Server`](crate::Server) puts it together with a router.
 ///
-/// Its methods append [`Action`]s for whoever has the sockets, and gather what is to be said [up](Connections::next_up).
+/// 1. **What has happened goes in**: a socket is there, [`accept`](Connections::accept); of its bytes first how many,
+///    [`received`](Connections::received), then they themselves, [`advance`](Connections::advance); [`eof`](Connections::eof),
+///    [`broken`](Connections::broken) and [`written`](Connections::written), and `advance` without bytes after each; what the router says,
+///    [`take`](Connections::take); and [`tick`](Connections::tick) for each connection that is [`due`](Connections::due) at the
+///    [`deadline`](Connections::deadline).
+/// 2. **What the owner wants**: [`abort`](Connections::abort), [`configure`](Connections::configure),
+///    [`close_down`](Connections::close_down) when no more are to come.
+/// 3. **What comes of it**: these append [`Action`]s for whoever has the sockets; what is for the router is had from
+///    [`next_up`](Connections::next_up), and the connections that wait for that have their turn by [`next_ready`](Connections::next_ready).
+/// 4. **Looking**: [`ids`](Connections::ids), [`len`](Connections::len), [`config`](Connections::config).
+///
+/// The whole loop, with a socket that is a string, and where there is a router a word that nothing is known:
+///
+/// ```
+/// use balcony_machine::{Instant, Secret, Seed};
+/// use balcony_server::{Action, Connections, Down, ServerConfig, Transport, Up};
+/// use balcony_stream::{TlsPolicy, server::ServerAnswer};
+///
+/// let mut config = ServerConfig::new(vec!["example.com".parse()?], Secret::new([7; 32]));
+/// config.tls = TlsPolicy::None;
+/// let mut connections = Connections::new(config, Seed::from_u64(1).random());
+/// let (mut now, mut actions) = (Instant::ZERO, Vec::new());
+/// let id = connections.accept(now, Transport::Stream, &mut actions);
+/// let mut bytes = &b"this is no XML"[..];
+/// connections.received(now, id, bytes.len());
+/// connections.advance(now, id, &mut bytes, &mut actions);
+/// let mut said = Vec::new();
+/// while !connections.is_empty() {
+///     while let Some(up) = connections.next_up() {
+///         if let Up::Ask { connection, ticket, .. } = up {
+///             let answer = Box::new(ServerAnswer::Unavailable);
+///             connections.take(now, Down::Answer { connection, ticket, answer }, &mut actions);
+///         }
+///     }
+///     while let Some(id) = connections.next_ready() {
+///         connections.advance(now, id, &mut &[][..], &mut actions);
+///     }
+///     for action in std::mem::take(&mut actions) {
+///         if let Action::Write(id) = action {
+///             let mut output = Vec::new();
+///             connections.take_output(id, &mut output);
+///             said.extend(output); // to its socket
+///             connections.written(id);
+///             connections.advance(now, id, &mut &[][..], &mut actions);
+///         }
+///     }
+///     // A program sleeps until then, or until something comes.
+///     now = connections.deadline().unwrap_or(now);
+///     for id in connections.due(now) {
+///         if connections.tick(now, id, &mut actions) {
+///             connections.advance(now, id, &mut &[][..], &mut actions);
+///         }
+///     }
+/// }
+/// assert!(String::from_utf8(said)?.contains("</stream:error></stream:stream>"));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub struct Connections {
     config: ServerConfig,
     streams: Streams,

@@ -87,7 +87,60 @@ use crate::slots::Slots;
 /// Places that are tried for a domain. Its DNS may name any number of them, and other people's machines among them.
 const MOST_PLACES: usize = 8;
 
-/// All streams to and from other servers. See the [module](self).
+/// All streams to and from other servers. See the [module](self) for what it keeps to.
+///
+/// 1. **What has happened goes in**: a server has connected, [`accept`](Federation::accept), or we have, [`connected`](Federation::connected)
+///    or [`unreachable`](Federation::unreachable); what the DNS says, [`resolved`](Federation::resolved); [`receive`](Federation::receive)
+///    the bytes of a stream, [`eof`](Federation::eof), [`broken`](Federation::broken), and [`written`](Federation::written) when what was taken
+///    to be written has been; [`tick`](Federation::tick) at the [`deadline`](Federation::deadline).
+/// 2. **What the owner wants**: [`send`](Federation::send) and [`answer`](Federation::answer), [`configure`](Federation::configure),
+///    [`shutdown`](Federation::shutdown) and then [`close`](Federation::close).
+/// 3. **What comes of it**: [`next`](Federation::next) after each of these, until it says nothing more; the bytes of a stream are had from
+///    [`take_output`](Federation::take_output).
+/// 4. **Looking**: [`streams`](Federation::streams), [`waiting_bytes`](Federation::waiting_bytes), [`knows`](Federation::knows),
+///    [`is_connecting`](Federation::is_connecting).
+///
+/// The whole loop, in a world where no other server is; [`Server`](crate::Server) has one with sockets:
+///
+/// ```
+/// use balcony_machine::{Instant, Seed};
+/// use balcony_server::federation::{Federation, FederationConfig, FederationEvent, Unreachable};
+/// use balcony_stanza::Stanza;
+///
+/// let config = FederationConfig::new(vec!["example.com".parse()?]);
+/// let (mut federation, mut now) = (Federation::new(config, &Seed::from_u64(1)), Instant::ZERO);
+/// let hello = "<message from='juliet@example.com' to='romeo@example.net'><body>Ay me!</body></message>";
+/// federation.send(now, Stanza::parse(hello.as_bytes()).ok_or("no stanza")?, true);
+/// let (mut bytes, mut returned) = (Vec::new(), None);
+/// while returned.is_none() {
+///     while let Some(event) = federation.next() {
+///         match event {
+///             // An SRV record is looked up. There is none: it is at the domain itself.
+///             FederationEvent::Resolve(domain) => federation.resolved(now, &domain, Ok(Vec::new())),
+///             FederationEvent::Connect(id, targets, _) => {
+///                 assert_eq!((targets[0].host.as_str(), targets[0].port), ("example.net", 5269));
+///                 let nowhere = Unreachable { is_unknown: true, reason: "it has no address".into() };
+///                 federation.unreachable(now, id, &nowhere);
+///             }
+///             FederationEvent::Write(id) => {
+///                 federation.take_output(id, &mut bytes); // to its socket
+///                 federation.written(now, id);
+///             }
+///             FederationEvent::Read(_) | FederationEvent::Close(_) => {} // of its socket
+///             // For the router, or the log.
+///             FederationEvent::Return { condition, .. } => returned = Some(condition),
+///             FederationEvent::Deliver(stanza) => println!("{stanza:?}"),
+///             FederationEvent::Heard { .. } | FederationEvent::Reached(_) => {}
+///             FederationEvent::Log(level, line) => println!("{level:?}: {line}"),
+///         }
+///     }
+///     // A program sleeps until then, or until something comes.
+///     now = federation.deadline().unwrap_or(now);
+///     federation.tick(now);
+/// }
+/// assert_eq!(returned, Some(balcony_stanza::ErrorCondition::RemoteServerNotFound));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub struct Federation {
     config: FederationConfig,
     /// What streams are made of that others open: those that begin in the clear, and those that begin with TLS.
