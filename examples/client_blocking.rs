@@ -17,29 +17,23 @@ use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::TcpStream;
 use std::time::Instant as Clock;
 
-use balcony_client::{
-    ClientConfig, ClientMachine, Endpoint, MachineEvent, Message, Presence, Pump, Step, answer,
-};
+use balcony::prelude::*;
+use balcony::runtime::seed;
+use balcony_client::{ClientMachine, MachineEvent, Pump, Step, answer};
 use balcony_examples::Failure;
-use balcony_jid::Jid;
-use balcony_machine::{Instant, Secret, Seed};
+use balcony_machine::Instant;
 
 fn main() -> Result<(), Failure> {
     let mut words = env::args().skip(1);
     let to: Jid = words.next().ok_or("whom to write to is not said")?.parse()?;
     let words = words.collect::<Vec<_>>().join(" ");
-
-    let (config, endpoint) = configuration()?;
-    let target = endpoint.target(&config.stream.account).ok_or("the domain has no such service")?;
-    let mut socket = TcpStream::connect((target.host.as_str(), target.port))?;
+    let (config, place) = Client::from_env().config()?;
+    let mut socket = TcpStream::connect((place.host.as_str(), place.port))?;
 
     // The machine has neither a clock nor randomness: it is told both.
     let clock = Clock::now();
     let now = || Instant::from_elapsed(clock.elapsed());
-    let mut random = [0; 32];
-    getrandom::fill(&mut random)?;
-    let config = config.for_endpoint(&endpoint, &target);
-    let mut pump = Pump::new(ClientMachine::new(config, &Seed::new(random), now()));
+    let mut pump = Pump::new(ClientMachine::new(config, &seed(), now()));
     loop {
         match pump.step(now())? {
             // The answer to a question of the login, which takes some time to compute.
@@ -81,21 +75,4 @@ fn exchange(socket: &mut TcpStream, pump: &mut Pump, now: Instant) -> std::io::R
         Err(error) => return Err(error),
     }
     Ok(())
-}
-
-/// Who we are, and where to connect to.
-fn configuration() -> Result<(ClientConfig, Endpoint), Failure> {
-    let wanted = |name: &str| env::var(name).map_err(|_| format!("{name} is not set"));
-    let trust = balcony_tls::TlsTrust::builder();
-    let trust = match env::var("BALCONY_CA") {
-        Ok(file) => trust.roots_pem(&std::fs::read(file)?)?,
-        Err(_) => trust.native_roots()?,
-    };
-    let jid: Jid = wanted("BALCONY_JID")?.parse()?;
-    let password = Secret::new(wanted("BALCONY_PASSWORD")?);
-    let mut config = ClientConfig::new(jid.to_bare(), password).with_tls(trust.build()?);
-    config.stream.resource = jid.resourcepart().map(String::from);
-    let place = env::var("BALCONY_CONNECT").unwrap_or_else(|_| jid.as_ref().domainpart().to_owned());
-    let endpoint = Endpoint::parse(&place, false).ok_or("BALCONY_CONNECT is no place to connect to")?;
-    Ok((config, endpoint))
 }

@@ -84,8 +84,8 @@
 //!
 //! Everything here is thin: what a client decides is decided by machines without sockets and clocks, in the packages `balcony-client`,
 //! `balcony-server` and below. Those who bring a loop of their own, such as a device without an operating system, use these. What
-//! methods here take and give is in [`jid`], [`machine`], [`stanza`], [`stream`], [`xep`] and [`xml`], so that none of these has to be named
-//! beside this one.
+//! methods here take and give has a name here, be it in one of the modules that are such a package ([`jid`], [`machine`], [`stanza`], [`stream`],
+//! [`xep`], [`xml`] and others), so that none of these has to be named beside this one.
 #![forbid(unsafe_code)]
 // Adapters are where clocks and sockets live.
 #![allow(clippy::disallowed_methods, clippy::disallowed_types)]
@@ -108,16 +108,22 @@ pub use balcony_client::component::Detached;
 #[cfg(feature = "client")]
 pub use balcony_client::{
     AgentEvent, Attempt, Backoff, CallId, Callable, Carbon, Chat, ClientConfig, CommandAnswer, CommandCall,
-    CommandOutcome, CommandStep, Commands, ConnectError, Contacts, Context, Delivered, Disconnected,
-    Discovery, Endpoint, Extension, IncomingRequest, Iq, Message, MessageBuilder, News, Note, Presence,
-    PrivateStorage, Push, Receipts, ReceivedPresence, RequestError, RequestKind, Response, Roster, Show,
-    Undelivered, held_back,
+    CommandOutcome, CommandStep, Commands, Completion, ConnectError, Contacts, Context, Delivered, Device,
+    DeviceStep, Disconnected, Discovery, Endpoint, Extension, IncomingId, IncomingRequest, Iq, Message,
+    MessageBuilder, News, Note, OutboxError, Presence, PrivateStorage, Push, Receipts, ReceivedPresence,
+    RequestError, RequestKind, Response, Roster, Show, Undelivered, answer, held_back,
 };
+#[cfg(any(feature = "client", feature = "server"))]
+pub use balcony_connection as connection;
 pub use balcony_jid as jid;
 pub use balcony_jid::{BareJid, FullJid, Jid, JidError};
 pub use balcony_machine as machine;
 pub use balcony_machine::{Instant, Secret};
+#[cfg(any(feature = "client", feature = "server"))]
+pub use balcony_roster as roster;
 pub use balcony_runtime as runtime;
+#[cfg(any(feature = "client", feature = "server"))]
+pub use balcony_sasl as sasl;
 pub use balcony_stanza as stanza;
 pub use balcony_stanza::{
     ErrorCondition, ErrorType, IqType, Kind, MessageType, Payload, PresenceType, Stanza, StanzaError, Texts,
@@ -133,7 +139,7 @@ pub use balcony_xep::data_form::{DataForm, Field, FieldKind, FormKind};
 pub use balcony_xml as xml;
 pub use balcony_xml::{Element, ElementRef, Name};
 #[cfg(feature = "client")]
-pub use client::{Client, ClientBuilder, Event, Ext, Request, Sender};
+pub use client::{BoxedExtensions, Client, ClientBuilder, Event, Ext, Request, Sender};
 #[cfg(feature = "client")]
 pub use component::{Component, ComponentBuilder, ComponentEvent, ComponentRequest};
 pub use error::Error;

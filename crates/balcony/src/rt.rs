@@ -56,12 +56,20 @@ pub use usual::{DefaultRuntime, block_on};
 /// Where the runtimes do not stand: one has to be named.
 #[cfg(not(any(feature = "tokio", feature = "smol", feature = "async-std")))]
 mod none {
-    /// There is no runtime: name one.
+    /// There is no runtime: name one, or do without (`ClientBuilder::device`).
     #[derive(Clone, Copy, Debug)]
-    pub enum DefaultRuntime {}
+    pub struct DefaultRuntime(());
+
+    #[cfg_attr(not(feature = "client"), allow(dead_code, reason = "nothing runs"))]
+    pub(crate) fn usual() -> DefaultRuntime {
+        DefaultRuntime(())
+    }
 }
 #[cfg(not(any(feature = "tokio", feature = "smol", feature = "async-std")))]
 pub use none::DefaultRuntime;
+#[cfg(not(any(feature = "tokio", feature = "smol", feature = "async-std")))]
+#[allow(unused_imports, reason = "without a client nothing runs")]
+pub(crate) use none::usual;
 
 /// smol, to be [named](crate::ClientBuilder::on) where another runtime is the usual one.
 #[cfg(feature = "smol")]

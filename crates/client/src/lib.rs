@@ -12,7 +12,7 @@
 //! arrives twice. What a client has sent it keeps until the server has acknowledged it.
 //!
 //! An [`Agent`] is what stays when connections come and go: what is to be sent, requests, presence, [extensions](Extension), and when to
-//! connect again. A device has a loop around an [`Agent`] and a [`Pump`]; the package `balcony` is that loop on an async runtime.
+//! connect again. A [`Device`] is an agent with the connection that it has, for a loop of its owner's own; the package `balcony` has such a loop on an async runtime.
 //! [`Message`], [`ReceivedPresence`], [`IncomingRequest`] and [`Response`] read what has come, [`MessageBuilder`], [`Presence`] and [`Iq`]
 //! build what is said.
 //!
@@ -44,6 +44,7 @@ pub mod component;
 mod config;
 mod contacts;
 mod delay;
+mod device;
 mod endpoint;
 mod extension;
 mod iq;
@@ -75,6 +76,7 @@ pub use client::{ClientMachine, MachineEvent, RequestKind};
 pub use config::ClientConfig;
 pub use contacts::{Contacts, News};
 pub use delay::held_back;
+pub use device::{Device, DeviceStep};
 #[cfg(feature = "tls")]
 pub use endpoint::dns_name;
 pub use endpoint::{Attempt, ConnectError, Endpoint, REDIRECTS};

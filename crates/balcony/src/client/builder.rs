@@ -3,19 +3,19 @@
 use core::fmt;
 use core::time::Duration;
 
-use balcony_client::{Agent, AgentConfig, Backoff, ClientConfig, Endpoint, Extension, Presence};
+use balcony_client::srv::Target;
+use balcony_client::{Agent, AgentConfig, Backoff, ClientConfig, Device, Endpoint, Extension, Presence};
 use balcony_jid::Jid;
 use balcony_machine::Secret;
 use balcony_runtime::{Clock, Runtime, Socket, seed};
 use balcony_stream::TlsPolicy;
 use balcony_stream::client::Token;
 
-use super::shared::{Extensions, Shared};
+use super::shared::Shared;
 use super::task::{Over, Task, Way};
 use crate::rt::DefaultRuntime;
 use crate::{Client, Error};
 
-#[cfg(any(feature = "tokio", feature = "smol", feature = "async-std"))]
 impl Client {
     /// Begins a client of this account, with a resource or without one: the server makes up one then.
     ///
@@ -42,11 +42,14 @@ pub struct ClientBuilder<R = DefaultRuntime> {
     trust: Trust,
     without_tls: bool,
     agent: AgentConfig,
-    extensions: Extensions,
+    extensions: BoxedExtensions,
     configure: Vec<Configure>,
     /// The first thing that is wrong.
     wrong: Option<Error>,
 }
+
+/// Extensions of any number and type.
+pub type BoxedExtensions = Vec<Box<dyn Extension + Send>>;
 
 type Configure = Box<dyn FnOnce(&mut ClientConfig) + Send>;
 
@@ -56,7 +59,7 @@ enum Trust {
     Config(balcony_tls::TlsTrust),
 }
 
-impl<R: Runtime> ClientBuilder<R> {
+impl<R> ClientBuilder<R> {
     /// As [`Client::builder`], on a runtime that is named.
     pub fn on(runtime: R, jid: impl fmt::Display) -> Self {
         let jid = jid.to_string();
@@ -229,6 +232,13 @@ impl<R: Runtime> ClientBuilder<R> {
         self
     }
 
+    /// Goes on connecting even if it has never been online; otherwise the first failure is the end. For programs that nobody is there to start
+    /// again.
+    pub fn patient(mut self) -> Self {
+        self.agent.is_patient = true;
+        self
+    }
+
     /// How long to wait before connecting again: at random within a minute, and growing up to an hour, if this is not called. Where the
     /// session can go on (XEP-0198), the first attempt is made within two seconds, and more of them for some ten minutes, half a minute
     /// apart at most.
@@ -243,6 +253,94 @@ impl<R: Runtime> ClientBuilder<R> {
         self
     }
 
+    /// The same client without a runtime, for a loop of its owner's own, such as a device has: it tells when a transport is to be opened to this
+    /// place. Where nothing is said of the place it is the account's domain and the usual port, since nobody looks into the DNS.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with the configuration, such as a place that has to be asked for on the way.
+    pub fn device(self) -> Result<(Device<BoxedExtensions>, Target), Error> {
+        let parts = self.parts()?;
+        let place = parts.place()?;
+        let config = parts.config.for_endpoint(&parts.endpoint, &place);
+        Ok((Device::new(config, parts.agent, parts.extensions, &seed()), place))
+    }
+
+    /// What one connection is made of, and where it goes, for whoever drives a [`ClientMachine`](crate::runtime::ClientMachine) without an agent:
+    /// presence, extensions and when to connect again are left to them.
+    ///
+    /// # Errors
+    ///
+    /// As [`device`](ClientBuilder::device).
+    pub fn config(self) -> Result<(ClientConfig, Target), Error> {
+        let parts = self.parts()?;
+        let place = parts.place()?;
+        let mut config = parts.config.for_endpoint(&parts.endpoint, &place);
+        config.take_requests = false;
+        Ok((config, place))
+    }
+
+    /// All of it, checked.
+    fn parts(self) -> Result<Parts<R>, Error> {
+        if let Some(error) = self.wrong {
+            return Err(error);
+        }
+        let jid = self.jid?;
+        if jid.localpart().is_none() {
+            return Err(Error::Config(format!("`{jid}` is no account: a name and an `@` are missing")));
+        }
+        let no_password =
+            || Error::Config("a client needs a password: call `password` of its builder".into());
+        let mut config = ClientConfig::new(jid.to_bare(), self.password.ok_or_else(no_password)?).for_agent();
+        config.stream.resource = jid.resourcepart().map(String::from);
+        config.stream.request_token = true;
+        config.stream.token = self.token;
+        if self.without_tls {
+            config.stream.tls = TlsPolicy::None;
+        } else {
+            config.tls = Some(match self.trust {
+                Trust::System => balcony_tls::TlsTrust::builder().native_roots()?.build()?,
+                Trust::Given(given) => given.build()?,
+                Trust::Config(tls) => tls,
+            });
+        }
+        for change in self.configure {
+            change(&mut config);
+        }
+        let ClientBuilder { runtime, endpoint, agent, extensions, .. } = self;
+        Ok(Parts { runtime, config, endpoint, agent, extensions })
+    }
+}
+
+/// What a client is made of, as its builder has checked it.
+struct Parts<R> {
+    runtime: R,
+    config: ClientConfig,
+    endpoint: Endpoint,
+    agent: AgentConfig,
+    extensions: BoxedExtensions,
+}
+
+impl<R> Parts<R> {
+    /// Where the server is, as far as that is certain without asking anybody.
+    fn place(&self) -> Result<Target, Error> {
+        let account = &self.config.stream.account;
+        let place = match &self.endpoint {
+            Endpoint::HostMeta { .. } => {
+                let why =
+                    "without a runtime no web server is asked for the WebSocket: call `connect` with its URL";
+                return Err(Error::Config(why.into()));
+            }
+            Endpoint::Domain => {
+                Endpoint::parse(account.domainpart(), false).and_then(|at| at.target(account))
+            }
+            certain => certain.target(account),
+        };
+        place.ok_or_else(|| Error::Config(format!("`{account}` does not say where its server is")))
+    }
+}
+
+impl<R: Runtime> ClientBuilder<R> {
     /// Connects, and returns when the client is online.
     ///
     /// # Errors
@@ -284,41 +382,15 @@ impl<R: Runtime> ClientBuilder<R> {
     }
 
     fn spawn(self, way: impl FnOnce(Endpoint) -> Way) -> Result<Client, Error> {
-        if let Some(error) = self.wrong {
-            return Err(error);
-        }
-        let jid = self.jid?;
-        if jid.localpart().is_none() {
-            return Err(Error::Config(format!("`{jid}` is no account: a name and an `@` are missing")));
-        }
-        let no_password =
-            || Error::Config("a client needs a password: call `password` of its builder".into());
-        let mut config = ClientConfig::new(jid.to_bare(), self.password.ok_or_else(no_password)?).for_agent();
-        config.stream.resource = jid.resourcepart().map(String::from);
-        config.stream.request_token = true;
-        config.stream.token = self.token;
-        if self.without_tls {
-            config.stream.tls = TlsPolicy::None;
-        } else {
-            config.tls = Some(match self.trust {
-                Trust::System => balcony_tls::TlsTrust::builder().native_roots()?.build()?,
-                Trust::Given(given) => given.build()?,
-                Trust::Config(tls) => tls,
-            });
-        }
-        for change in self.configure {
-            change(&mut config);
-        }
-        let clock = Clock::start(&self.runtime);
-        let runtime = self.runtime.clone();
-        let agent = Agent::new(self.agent, self.extensions, &seed());
-        let shared = Shared::new(agent, config.stream.active, move || clock.now(&runtime));
+        let Parts { runtime, config, endpoint, agent, extensions } = self.parts()?;
+        let (clock, on) = (Clock::start(&runtime), runtime.clone());
+        let agent = Agent::new(agent, extensions, &seed());
+        let shared = Shared::new(agent, config.stream.active, move || clock.now(&on));
         // If anything fails from here on, the client is dropped, and that ends it.
         let client = Client::new(shared.clone());
-        let way = way(self.endpoint);
-        let over = Over(shared.clone());
-        let task = Task { shared, over, runtime: self.runtime.clone(), clock, config, way, connection: None };
-        self.runtime.spawn(Box::pin(task.run()));
+        let (way, over) = (way(endpoint), Over(shared.clone()));
+        let task = Task { shared, over, runtime: runtime.clone(), clock, config, way, connection: None };
+        runtime.spawn(Box::pin(task.run()));
         Ok(client)
     }
 }

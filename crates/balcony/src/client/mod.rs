@@ -14,7 +14,7 @@ use balcony_client::{Extension, Iq, Response};
 use balcony_jid::FullJid;
 use balcony_stanza::Stanza;
 
-pub use builder::ClientBuilder;
+pub use builder::{BoxedExtensions, ClientBuilder};
 pub use event::{Event, Request};
 pub use ext::Ext;
 use shared::Shared;

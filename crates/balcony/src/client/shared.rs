@@ -14,10 +14,9 @@ use balcony_machine::Instant;
 use balcony_stanza::{Payload, Stanza, StanzaError};
 use balcony_stream::client::Token;
 
+use super::builder::BoxedExtensions;
 use super::event::{Event, Request};
 use crate::Error;
-
-pub(super) type Extensions = Vec<Box<dyn Extension + Send>>;
 
 /// The agent behind a lock that is never held while anybody waits.
 pub(super) struct Shared {
@@ -27,7 +26,7 @@ pub(super) struct Shared {
 }
 
 struct State {
-    agent: Agent<Extensions>,
+    agent: Agent<BoxedExtensions>,
     /// Who waits for which request or call.
     waiting: BTreeMap<CallId, Waker>,
     /// The task.
@@ -56,7 +55,7 @@ struct State {
 
 impl Shared {
     pub(super) fn new(
-        agent: Agent<Extensions>,
+        agent: Agent<BoxedExtensions>,
         is_active: bool,
         now: impl Fn() -> Instant + Send + Sync + 'static,
     ) -> Arc<Shared> {

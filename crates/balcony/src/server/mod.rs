@@ -38,7 +38,8 @@ use balcony_runtime::{Runtime, Socket, seed};
 use balcony_stream::TlsPolicy;
 
 pub use balcony_router::{
-    Answer as RouterAnswer, Ask as RouterAsk, ConflictPolicy, Kept, RosterConfig, Software,
+    Answer as RouterAnswer, Ask as RouterAsk, Change, Collections, ConflictPolicy, Document, Kept, LastSeen,
+    RosterConfig, Software,
 };
 pub use balcony_runtime::{
     Answer, Ask, Removal, Reply, SavedSession, SendError, ServerConfig, ServerHandle, SessionConnection,

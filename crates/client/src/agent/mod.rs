@@ -48,6 +48,14 @@ pub struct AgentConfig {
     pub reconnects: bool,
 }
 
+impl AgentConfig {
+    /// The defaults, but that it [goes on connecting](AgentConfig::is_patient): for a program that nobody is there to start again.
+    #[must_use]
+    pub fn patient() -> Self {
+        AgentConfig { is_patient: true, ..AgentConfig::default() }
+    }
+}
+
 impl Default for AgentConfig {
     /// It is available, and waits for an answer for 30 seconds.
     fn default() -> Self {

@@ -1,0 +1,375 @@
+//! A client as one value, for a loop of its owner's own: what stays when connections come and go, and the connection that there is now.
+//!
+//! It opens no transport and does not wait; it says when one is to be opened, and until when to wait.
+
+use alloc::boxed::Box;
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::fmt;
+use core::mem;
+
+use balcony_machine::{Instant, Random, Seed, Ticket};
+use balcony_stream::client::{ClientAnswer, ClientAsk};
+
+use crate::{
+    Agent, AgentConfig, AgentEvent, CallId, ClientConfig, ClientMachine, Completion, ConnectError,
+    Disconnected, Extensions, MachineEvent, Presence, Pump, PumpError, Session, Step,
+};
+
+/// A whole client: an [`Agent`] and the connection that it has now. For devices and for whoever else has a loop of their own; the package
+/// `balcony` has a `Client` on an async runtime.
+///
+/// 1. **What has happened goes in**: a transport has been opened, [`connected`](Device::connected), or not,
+///    [`unreachable`](Device::unreachable); what was [`received`](Device::received) from it, no more than there is [`room`](Device::room)
+///    for, with no bytes for its end; how much of the output was [`wrote`](Device::wrote) to it; it is [`broken`](Device::broken); and the
+///    [`answer`](Device::answer) to what was asked. Time is told with each step.
+/// 2. **What the owner wants**: whatever an [`Agent`] does for its owner, which [`agent`](Device::agent) reaches, such as
+///    [`send`](Agent::send), [`request`](Agent::request) and [`reply`](Agent::reply); [`close`](Device::close), and
+///    [`wake`](Device::wake) after a device has slept.
+/// 3. **What comes of it**: [`step`](Device::step), again and again until it says [`DeviceStep::Wait`]; then there is
+///    [`output`](Device::output) to be written, and the next step is due at the [`deadline`](Device::deadline).
+/// 4. **Looking**: the [`client`](Device::client) of the connection that there is; and of the agent [`jid`](Agent::jid),
+///    [`has_room`](Agent::has_room).
+///
+/// The whole loop on a socket that blocks:
+///
+/// ```no_run
+/// use std::io::{ErrorKind, Read, Write};
+/// use std::net::TcpStream;
+/// use std::time::Duration;
+/// use balcony_client::{AgentEvent, Device, DeviceStep, Extensions, answer};
+/// use balcony_machine::Instant;
+///
+/// fn run(mut device: Device<impl Extensions>, place: &str) -> Result<(), Box<dyn std::error::Error>> {
+///     let (start, mut socket) = (std::time::Instant::now(), None::<TcpStream>);
+///     let now = || Instant::from_elapsed(start.elapsed());
+///     loop {
+///         match device.step(now()) {
+///             DeviceStep::Connect => match TcpStream::connect(place) {
+///                 Ok(new) => {
+///                     device.connected(now());
+///                     socket = Some(new);
+///                 }
+///                 Err(error) => device.unreachable(now(), &error.to_string()),
+///             },
+///             DeviceStep::Event(AgentEvent::Message(message)) if message.body().is_some() => {
+///                 device.agent().send(message.reply().body("So soft?").to_stanza())?;
+///             }
+///             DeviceStep::Event(event) => println!("{event:?}"),
+///             DeviceStep::Completed(call, _) => println!("{call:?}"),
+///             DeviceStep::Ask(ticket, ask) => device.answer(ticket, answer(ask)),
+///             // The configuration has no TLS of its own then.
+///             DeviceStep::StartTls => return Err("TLS is not there".into()),
+///             DeviceStep::Disconnect => {
+///                 if let Some(mut socket) = socket.take() {
+///                     let _ = socket.write_all(device.output()); // its last words
+///                 }
+///             }
+///             DeviceStep::Ended(why) => return Err(why.to_string().into()),
+///             DeviceStep::Wait => {
+///                 let wait = device.deadline().map(|due| (due - now()).max(Duration::from_millis(1)));
+///                 let Some(tcp) = &mut socket else {
+///                     std::thread::sleep(wait.unwrap_or_default());
+///                     continue;
+///                 };
+///                 let mut buffer = [0; 4096];
+///                 let room = device.room().min(buffer.len());
+///                 let done = tcp.write_all(device.output()).and_then(|()| {
+///                     device.wrote(usize::MAX);
+///                     tcp.set_read_timeout(wait)?;
+///                     tcp.read(&mut buffer[..room])
+///                 });
+///                 match done {
+///                     Ok(count) => device.received(&buffer[..count]),
+///                     Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
+///                     Err(error) => device.broken(now(), &error.to_string()),
+///                 }
+///             }
+///         }
+///     }
+/// }
+/// ```
+///
+/// What it keeps is bounded as that of its [`Agent`] and [`Pump`] is. `Debug` shows nothing of what was sent or has come.
+pub struct Device<X> {
+    agent: Agent<X>,
+    config: ClientConfig,
+    line: Line,
+    /// What is random in one connection must not be so in the next.
+    random: Random,
+    is_closing: bool,
+}
+
+enum Line {
+    /// On the heap: it is large, and a device is moved about on a stack that may be small.
+    Up(Box<Pump>),
+    /// With the session of the connection before, and what that had to say at last.
+    Down { session: Option<Box<Session>>, last_words: Vec<u8>, disconnects: bool },
+}
+
+/// What a [`Device`] has its owner do, or tells.
+#[derive(Debug)]
+pub enum DeviceStep {
+    /// Open a transport to the server, then say [`connected`](Device::connected) or [`unreachable`](Device::unreachable). Until then it is
+    /// said again.
+    Connect,
+    /// Something happened. Step again.
+    Event(AgentEvent),
+    /// A request or command of the owner's is over. Step again.
+    Completed(CallId, Completion),
+    /// Compute this, such as by [`answer`](crate::answer), and bring the [`answer`](Device::answer); it takes a while on purpose.
+    Ask(Ticket, ClientAsk),
+    /// The next byte is TLS's: run it, then call [`secured`](Device::secured). Only if the configuration has no TLS of its own.
+    StartTls,
+    /// Write what is left of the [`output`](Device::output), and close the transport. Step again.
+    Disconnect,
+    /// Nothing more without input, output or time.
+    Wait,
+    /// There will be no other connection. The same is said for ever.
+    Ended(Arc<Disconnected>),
+}
+
+impl<X: Extensions> Device<X> {
+    /// One that is about to connect for the first time. Requests that come are its extensions' and its owner's
+    /// ([`for_agent`](ClientConfig::for_agent)).
+    #[must_use]
+    pub fn new(config: ClientConfig, agent: AgentConfig, extensions: X, seed: &Seed) -> Self {
+        let mut random = seed.random();
+        Device {
+            agent: Agent::new(agent, extensions, &random.seed()),
+            config: config.for_agent(),
+            line: Line::Down { session: None, last_words: Vec::new(), disconnects: false },
+            random,
+            is_closing: false,
+        }
+    }
+
+    /// Goes on to the next thing that is to be done, or has happened.
+    pub fn step(&mut self, now: Instant) -> DeviceStep {
+        self.agent.tick(now);
+        loop {
+            if let Some(event) = self.agent.next_event() {
+                return DeviceStep::Event(event);
+            }
+            if let Some((call, completion)) = self.agent.next_completed() {
+                return DeviceStep::Completed(call, completion);
+            }
+            let pump = match &mut self.line {
+                Line::Up(pump) => pump,
+                Line::Down { disconnects, .. } => {
+                    return if mem::take(disconnects) {
+                        DeviceStep::Disconnect
+                    } else if let Some(why) = self.agent.end() {
+                        DeviceStep::Ended(Arc::clone(why))
+                    } else if self.agent.connects(now) {
+                        DeviceStep::Connect
+                    } else {
+                        DeviceStep::Wait
+                    };
+                }
+            };
+            match pump.step(now) {
+                Ok(Step::Event(event)) => match self.agent.take(now, event, pump.client()) {
+                    Some(MachineEvent::Ask(ticket, ask)) => return DeviceStep::Ask(ticket, ask),
+                    Some(MachineEvent::StartTls) => return DeviceStep::StartTls,
+                    _ => {}
+                },
+                Ok(Step::Wait) if self.is_closing => return DeviceStep::Wait,
+                Ok(Step::Wait) => {
+                    let Some(stanza) = self.agent.next_stanza() else { return DeviceStep::Wait };
+                    match pump.send(now, &stanza) {
+                        Ok(()) => {}
+                        Err(PumpError::Full) => {
+                            self.agent.unsent(stanza);
+                            return DeviceStep::Wait;
+                        }
+                        Err(error) => {
+                            self.agent.unsent(stanza);
+                            self.lost(now, error, true);
+                        }
+                    }
+                }
+                Ok(Step::Closed) if self.is_closing => self.over(now, |_| Disconnected::ByOwner, true),
+                Ok(Step::Closed) => self.over(now, |_| Disconnected::ByServer, true),
+                Err(error) => self.lost(now, error, true),
+            }
+        }
+    }
+
+    /// The owner has opened a transport. What was configured for the first connection holds for each: the session of the one before goes on,
+    /// where the server lets it (XEP-0198).
+    pub fn connected(&mut self, now: Instant) {
+        let Line::Down { session, .. } = &mut self.line else { return };
+        let (config, seed) = (self.config.clone(), self.random.seed());
+        // It is this account's, so that nothing is misused.
+        let resuming =
+            |session: Box<Session>| ClientMachine::resuming(config.clone(), *session, &seed, now).ok();
+        let client = session.take().and_then(resuming);
+        let client = client.unwrap_or_else(|| ClientMachine::new(config, &seed, now));
+        self.line = Line::Up(Box::new(Pump::new(client)));
+    }
+
+    /// No transport could be opened, for this reason, in words. It is tried again after a while.
+    pub fn unreachable(&mut self, now: Instant, reason: &str) {
+        if let Line::Down { session, .. } = &self.line {
+            let is_resumable = session.as_ref().is_some_and(|session| session.resumable().is_some());
+            let why = Disconnected::Failed(ConnectError::Broken(String::from(reason)));
+            self.agent.offline(now, why, is_resumable);
+        }
+    }
+
+    /// The transport broke, for this reason, in words. Nothing more is read from it or written to it.
+    pub fn broken(&mut self, now: Instant, reason: &str) {
+        self.lost(now, PumpError::Broken(String::from(reason)), false);
+    }
+
+    /// The connection has ended before its time.
+    fn lost(&mut self, now: Instant, error: PumpError, disconnects: bool) {
+        let why = |pump: &Pump| match pump.client().jid() {
+            Some(_) => Disconnected::Lost(error),
+            None => Disconnected::Failed(pump.connect_error(error)),
+        };
+        self.over(now, why, disconnects);
+    }
+
+    fn over(&mut self, now: Instant, why: impl FnOnce(&Pump) -> Disconnected, disconnects: bool) {
+        let down = Line::Down { session: None, last_words: Vec::new(), disconnects: false };
+        match mem::replace(&mut self.line, down) {
+            Line::Up(pump) => {
+                let (why, output) = (why(&pump), Vec::from(pump.output()));
+                let next = pump.into_session();
+                self.agent.offline(now, why, next.resumable().is_some());
+                let last_words = if disconnects { output } else { Vec::new() };
+                self.line = Line::Down { session: Some(Box::new(next)), last_words, disconnects };
+            }
+            down @ Line::Down { .. } => self.line = down,
+        }
+    }
+
+    /// Whatever an agent does for its owner: sends, requests, answers, and its extensions. What is for whoever runs its connection, the device
+    /// does.
+    pub fn agent(&mut self) -> &mut Agent<X> {
+        &mut self.agent
+    }
+
+    /// Sends what waits, says goodbye to those who see it, and ends the stream in good order: step until it says [`DeviceStep::Ended`].
+    /// [`Agent::take_unsent`] has what has not got through by then.
+    pub fn close(&mut self, now: Instant) {
+        self.is_closing = true;
+        match &mut self.line {
+            Line::Up(pump) => {
+                while let Some(stanza) = self.agent.next_stanza() {
+                    if pump.send(now, &stanza).is_err() {
+                        self.agent.unsent(stanza);
+                        break;
+                    }
+                }
+                if self.agent.is_available() {
+                    // Where it can't be sent any more the server says it.
+                    let _ = pump.send(now, &Presence::unavailable(None));
+                }
+                pump.close(now);
+            }
+            Line::Down { .. } => drop(self.agent.offline(now, Disconnected::ByOwner, false)),
+        }
+    }
+
+    /// The device has slept, or its network has changed: if there is a connection, the server is asked at once whether it still lives, and if
+    /// not, it connects now. See [`Agent::wake`].
+    pub fn wake(&mut self, now: Instant) {
+        self.agent.wake(now);
+        if let Line::Up(pump) = &mut self.line {
+            pump.wake(now);
+        }
+    }
+
+    /// When to step even if nothing has come. After [`DeviceStep::Wait`] it is later than the time that was given.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Instant> {
+        let pump = match &self.line {
+            Line::Up(pump) => pump.deadline(),
+            Line::Down { .. } => None,
+        };
+        pump.into_iter().chain(self.agent.deadline()).min()
+    }
+}
+
+impl<X> Device<X> {
+    fn pump(&mut self) -> Option<&mut Pump> {
+        match &mut self.line {
+            Line::Up(pump) => Some(pump),
+            Line::Down { .. } => None,
+        }
+    }
+
+    /// How many bytes may be received now; none without a connection.
+    #[must_use]
+    pub fn room(&self) -> usize {
+        match &self.line {
+            Line::Up(pump) => pump.room(),
+            Line::Down { .. } => 0,
+        }
+    }
+
+    /// Takes in received bytes; see [`Pump::received`].
+    pub fn received(&mut self, bytes: &[u8]) {
+        if let Some(pump) = self.pump() {
+            pump.received(bytes);
+        }
+    }
+
+    /// What is to be written.
+    #[must_use]
+    pub fn output(&self) -> &[u8] {
+        match &self.line {
+            Line::Up(pump) => pump.output(),
+            Line::Down { last_words, .. } => last_words,
+        }
+    }
+
+    /// So many bytes of the [`output`](Device::output) have been written.
+    pub fn wrote(&mut self, count: usize) {
+        match &mut self.line {
+            Line::Up(pump) => pump.wrote(count),
+            Line::Down { last_words, .. } => drop(last_words.drain(..count.min(last_words.len()))),
+        }
+    }
+
+    /// Brings the answer to an ask. One that has expired meanwhile needs none.
+    pub fn answer(&mut self, ticket: Ticket, answer: ClientAnswer) {
+        if let Some(pump) = self.pump() {
+            pump.answer(ticket, answer);
+        }
+    }
+
+    /// The TLS session that the owner runs is up; see [`Pump::secured`].
+    ///
+    /// # Errors
+    ///
+    /// [`PumpError::Misuse`] if no handshake was due.
+    pub fn secured(&mut self, security: balcony_stream::Security) -> Result<(), PumpError> {
+        match &mut self.line {
+            Line::Up(pump) => pump.secured(security),
+            Line::Down { .. } => Err(balcony_machine::ApiMisuse::NoHandshakeDue.into()),
+        }
+    }
+
+    /// The client of the connection that there is, to look at.
+    #[must_use]
+    pub fn client(&self) -> Option<&ClientMachine> {
+        match &self.line {
+            Line::Up(pump) => Some(pump.client()),
+            Line::Down { .. } => None,
+        }
+    }
+}
+
+impl<X> fmt::Debug for Device<X> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Device")
+            .field("agent", &self.agent)
+            .field("client", &self.client())
+            .finish_non_exhaustive()
+    }
+}
