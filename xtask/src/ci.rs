@@ -2,7 +2,7 @@
 
 use crate::options::Options;
 use crate::run::{Result, Steps, cargo, output, run};
-use crate::{api, bare, figures, firmware, fuzz, lint, simulate, spec};
+use crate::{api, bare, figures, firmware, fuzz, lint, package, simulate, spec};
 
 pub(crate) const USAGE: &str = "[--keep-going] [--fuzz-seconds N] [STEP...]";
 pub(crate) const HELP: &str = "\
@@ -72,7 +72,7 @@ pub(crate) fn main(args: &[String]) -> Result {
     steps.step("test", test);
     steps.step("docs", docs);
     steps.step("features", features);
-    steps.step("package", package);
+    steps.step("package", package::main);
     steps.step("bare", || bare::main(&[]));
     steps.step("figures", || figures::main(&[]));
     steps.step("firmware", || firmware::main(&[]));
@@ -130,11 +130,6 @@ fn features() -> Result {
 fn types_of_others() -> Result {
     bare::share_lock("xtask/xmpp-parsers")?;
     run(&mut cargo(&["test", "--manifest-path", "xtask/xmpp-parsers/Cargo.toml", "--target-dir", "target"]))
-}
-
-/// What is published could be: each crate has what it needs, and nothing from outside of it.
-fn package() -> Result {
-    run(&mut cargo(&["package", "--workspace", "--no-verify", "--allow-dirty", "--quiet"]))
 }
 
 /// A bot does not compile the server.

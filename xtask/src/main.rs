@@ -21,6 +21,7 @@ mod kill;
 mod links;
 mod lint;
 mod options;
+mod package;
 mod parsers;
 mod run;
 mod simulate;
