@@ -79,7 +79,7 @@ pub(crate) fn api(folder: &Path) -> Result<String> {
     Ok(lines)
 }
 
-fn list(folder: &Path, files: &mut Vec<PathBuf>) -> Result {
+pub(crate) fn list(folder: &Path, files: &mut Vec<PathBuf>) -> Result {
     let entries = fs::read_dir(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
     let mut paths: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
     paths.sort();
@@ -94,7 +94,7 @@ fn list(folder: &Path, files: &mut Vec<PathBuf>) -> Result {
 }
 
 /// The names of the types that are `pub`.
-fn types(source: &str) -> Vec<String> {
+pub(crate) fn types(source: &str) -> Vec<String> {
     let public = source.lines().filter_map(|line| line.trim_start().strip_prefix("pub "));
     let named = public.filter_map(|item| {
         let mut words =
@@ -104,7 +104,7 @@ fn types(source: &str) -> Vec<String> {
     named.collect()
 }
 
-fn items(source: &str, types: &BTreeSet<String>) -> Vec<String> {
+pub(crate) fn items(source: &str, types: &BTreeSet<String>) -> Vec<String> {
     let mut items = Vec::new();
     // What the items that follow are a part of, and where that ends.
     let (mut outer, mut end) = (String::new(), 0);
@@ -200,8 +200,32 @@ fn without_bodies(text: &str) -> String {
 }
 
 fn squeeze(text: &str) -> String {
-    let text = text.split_whitespace().filter(|word| !word.starts_with("#[")).collect::<Vec<_>>().join(" ");
+    let text = without_attributes(text).split_whitespace().collect::<Vec<_>>().join(" ");
     text.trim_end_matches([',', ' ']).to_owned()
+}
+
+fn without_attributes(text: &str) -> String {
+    let (mut out, mut rest) = (String::new(), text);
+    while let Some((before, attribute)) = rest.split_once("#[") {
+        out.push_str(before);
+        if attribute.starts_with('$') {
+            // A macro's: it is part of what is declared.
+            out.push_str("#[");
+            rest = attribute;
+            continue;
+        }
+        let mut depth = 1_usize;
+        let end = attribute.find(|c| {
+            depth = match c {
+                '[' => depth + 1,
+                ']' => depth - 1,
+                _ => depth,
+            };
+            depth == 0
+        });
+        rest = end.map_or("", |end| &attribute[end + 1..]);
+    }
+    out + rest
 }
 
 #[cfg(test)]
@@ -214,6 +238,7 @@ mod tests {
             #[non_exhaustive]
             pub enum Kind {
                 One,
+                #[cfg(feature = )]
                 Two { a: u8 },
             }
             struct Hidden;

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use crate::enums;
 use crate::features;
 use crate::links;
+use crate::names;
 use crate::run::{Result, root};
 use crate::source::{code, has_docs, has_word};
 use crate::tiers::{CRATES, Crate, LAST_PURE_TIER, Std, find};
@@ -16,7 +17,7 @@ Checks the tiers (docs/architecture.md). Tiers 0 to 3: no clock, socket, file, t
 randomness outside of tests, #![no_std] and #![forbid(unsafe_code)]. All: the workspace's lints, and no
 dependency on a higher tier. Each source file of the project, tests and tools too, begins with //! docs. And
 each public enum of a library is #[non_exhaustive], or docs/enums.md says why it is not. Links from page to page lead somewhere.
-The docs of each library have a table of its features.";
+The docs of each library have a table of its features. Each type of a signature of crate balcony has a name there.";
 
 /// What a protocol crate must not name, and what it does instead.
 const FORBIDDEN: &[(&str, &str)] = &[
@@ -80,6 +81,7 @@ pub(crate) fn main(args: &[String]) -> Result {
     println!("lint: {} public enums of libraries", enums::check(&mut findings)?);
     println!("lint: {rows} features of libraries, for the tables in their docs");
     println!("lint: {} links from page to page", links::check(&mut findings)?);
+    println!("lint: {} types of the front door, for their names there", names::check(&mut findings)?);
     println!("lint: {} manifests and {files} source files of tiers 0 to {LAST_PURE_TIER}", CRATES.len());
     for known in CRATES.iter().filter(|known| known.tier <= LAST_PURE_TIER && known.std == Std::Always) {
         println!("lint: crates/{} may use std, by design; everything else holds for it too", known.name);

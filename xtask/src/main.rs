@@ -20,6 +20,7 @@ mod interop;
 mod kill;
 mod links;
 mod lint;
+mod names;
 mod options;
 mod package;
 mod parsers;
