@@ -110,7 +110,7 @@ pub use balcony_client::component::Detached;
 #[cfg(feature = "client")]
 pub use balcony_client::{
     Agent, AgentConfig, AgentEvent, Attempt, Backoff, CallId, Callable, Carbon, Chat, ClientConfig,
-    ClientMachine, CommandAnswer, CommandCall, CommandOutcome, CommandStep, Commands, Completion,
+    ClientMachine, CommandAnswer, CommandAsker, CommandCall, CommandOutcome, CommandStep, Commands, Completion,
     ConnectError, Contacts, Context, Delivered, Device, DeviceStep, Disconnected, Discovery, Endpoint,
     Extension, Extensions, IncomingId, IncomingRequest, Iq, Message, MessageBuilder, News, Note, OutboxError,
     Presence, PrivateStorage, Push, Receipts, ReceivedPresence, RequestError, RequestKind, Response, Roster,

@@ -145,11 +145,11 @@ fn a_client_that_is_dropped_leaves_no_session() {
 #[test]
 fn commands_and_corrections_through_sockets() {
     let world = World::new();
-    let offered = Commands::new().allow(|account| account.as_str() == "juliet@localhost").command(
+    let offered = Commands::new().allow(|asker| asker.is("juliet@localhost")).command(
         "greet",
         "Greet somebody",
-        |asked| match asked.form.and_then(|form| form.value("name")) {
-            None => CommandAnswer::Ask(
+        |asked| match asked.value("name") {
+            None => CommandAnswer::ask(
                 DataForm::new(FormKind::Form).with(Field::new(FieldKind::TextSingle, "name").required()),
             ),
             Some(name) => CommandAnswer::done(format!("Hello, {name}!")),

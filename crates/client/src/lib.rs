@@ -28,6 +28,7 @@
 //! | `upgrade` | gives servers keys for stronger hashes (XEP-0480) |
 //! | `fast` | logs in by tokens (XEP-0484) |
 //! | `tls` (on) | TLS by rustls, which needs std. Without it `StartTls` comes up, and the caller brings its own TLS |
+//! | `validation` (on) | answers to the forms of commands are held against their datatypes, ranges and patterns (XEP-0122). A device that looks at them itself leaves it out |
 //! | `websocket` | streams on WebSockets (RFC 7395) |
 //! | `minidom` | what stanzas hold as types that are made of `minidom::Element`, such as those of the package `xmpp-parsers`. Needs std |
 #![cfg_attr(not(feature = "tls"), no_std)]
@@ -81,8 +82,9 @@ pub use device::{Device, DeviceStep};
 pub use endpoint::dns_name;
 pub use endpoint::{Attempt, ConnectError, Endpoint, REDIRECTS};
 pub use extension::{
-    CallId, Callable, CommandAnswer, CommandCall, CommandOutcome, CommandStep, Commands, Context, Delivered,
-    Discovery, Extension, Extensions, Note, PrivateStorage, Push, Receipts, Roster, StorageCall,
+    CallId, Callable, CommandAnswer, CommandAsker, CommandCall, CommandOutcome, CommandStep, Commands,
+    Context, Delivered, Discovery, Extension, Extensions, Note, PrivateStorage, Push, Receipts, Roster,
+    StorageCall,
 };
 pub use iq::{IncomingRequest, Iq, RequestError, Response};
 pub use lasting::outlives_session;

@@ -68,11 +68,6 @@ impl<K: Ord, V> SortedMap<K, V> {
         first
     }
 
-    pub(crate) fn retain(&mut self, mut is_kept: impl FnMut(&K, &V) -> bool) {
-        self.0.retain(|(key, value)| is_kept(key, value));
-        self.give_back();
-    }
-
     pub(crate) fn clear(&mut self) {
         self.0 = Vec::new();
     }
@@ -121,7 +116,7 @@ mod tests {
 
         /// It is a map, as another one is.
         #[test]
-        fn it_does_what_a_map_does(steps in proptest::collection::vec((0_u8..6, 0_u16..20, any::<u8>()), 0..200)) {
+        fn it_does_what_a_map_does(steps in proptest::collection::vec((0_u8..5, 0_u16..20, any::<u8>()), 0..200)) {
             let (mut map, mut model) = (SortedMap::new(), BTreeMap::new());
             for (step, key, value) in steps {
                 match step {
@@ -130,11 +125,7 @@ mod tests {
                         model.insert(key, value);
                     }
                     3 => prop_assert_eq!(map.remove(&key), model.remove(&key)),
-                    4 => prop_assert_eq!(map.pop_first(), model.pop_first()),
-                    _ => {
-                        map.retain(|key, value| (key + u16::from(*value)) % 3 != 0);
-                        model.retain(|key, value| (key + u16::from(*value)) % 3 != 0);
-                    }
+                    _ => prop_assert_eq!(map.pop_first(), model.pop_first()),
                 }
                 prop_assert_eq!(map.get(&key), model.get(&key));
                 prop_assert_eq!(map.contains(&key), model.contains_key(&key));

@@ -1,6 +1,7 @@
 //! Ad-hoc commands: what somebody can be told to do, in one step or several, with forms (XEP-0050).
 
 use alloc::borrow::Cow;
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use balcony_stanza::{ErrorCondition, StanzaError};
@@ -73,6 +74,23 @@ pub struct Actions {
     pub complete: bool,
 }
 
+/// What is wrong with a step, beyond the condition of its error (section 4.4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// Such an action there is, but not now.
+    BadAction,
+    /// There is no such action.
+    MalformedAction,
+    /// The language can't be spoken.
+    BadLocale,
+    /// The form is missing, or its answers make no sense.
+    BadPayload,
+    /// There is no such run, or it is somebody else's.
+    BadSessionId,
+    /// That run is over.
+    SessionExpired,
+}
+
 /// The content of an iq set: one step of a command (section 2.4).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Request<'a> {
@@ -82,6 +100,8 @@ pub struct Request<'a> {
     pub session: Option<Cow<'a, str>>,
     /// What to do.
     pub action: Action,
+    /// The language of who asks, if the command says it (section 3.7).
+    pub language: Option<Cow<'a, str>>,
     /// The answers.
     pub form: Option<DataForm<'a>>,
 }
@@ -93,6 +113,8 @@ pub struct Response<'a> {
     pub node: Cow<'a, str>,
     /// Which run of it.
     pub session: Option<Cow<'a, str>>,
+    /// The language of its texts, if it says so (section 3.7).
+    pub language: Option<Cow<'a, str>>,
     /// Where it stands.
     pub status: Status,
     /// What may be done next. Without any there is one stage: executing completes it.
@@ -110,6 +132,14 @@ const ACTIONS: [(Action, &str); 5] = [
     (Action::Complete, "complete"),
     (Action::Cancel, "cancel"),
 ];
+const FAULTS: [(Fault, &str); 6] = [
+    (Fault::BadAction, "bad-action"),
+    (Fault::MalformedAction, "malformed-action"),
+    (Fault::BadLocale, "bad-locale"),
+    (Fault::BadPayload, "bad-payload"),
+    (Fault::BadSessionId, "bad-sessionid"),
+    (Fault::SessionExpired, "session-expired"),
+];
 const STATUSES: [(Status, &str); 3] =
     [(Status::Executing, "executing"), (Status::Completed, "completed"), (Status::Canceled, "canceled")];
 const LEVELS: [(Level, &str); 3] = [(Level::Info, "info"), (Level::Warn, "warn"), (Level::Error, "error")];
@@ -118,29 +148,61 @@ fn named<T: Copy>(known: &[(T, &str)], name: &str) -> Option<T> {
     known.iter().find(|(_, known)| *known == name).map(|(value, _)| *value)
 }
 
+impl<'a> Note<'a> {
+    /// A note of this level.
+    #[must_use]
+    pub fn new(level: Level, text: impl Into<Cow<'a, str>>) -> Note<'a> {
+        Note { level, text: text.into() }
+    }
+}
+
+impl Fault {
+    /// The error that says so: `not-allowed` for a run that is over, else `bad-request`, with these words for people.
+    #[must_use]
+    pub fn error(self, text: impl Into<Cow<'static, str>>) -> StanzaError {
+        let condition = match self {
+            Fault::SessionExpired => ErrorCondition::NotAllowed,
+            _ => ErrorCondition::BadRequest,
+        };
+        let fault = Element::new(Name::from_static(FAULTS[self as usize].1), NS);
+        StanzaError {
+            text: Some(text.into()),
+            application: Some(Box::new(fault)),
+            ..StanzaError::from(condition)
+        }
+    }
+
+    /// Reads it from an error; `None` if the error says no more than its condition.
+    #[must_use]
+    pub fn read(error: &StanzaError) -> Option<Fault> {
+        let fault = error.application.as_ref()?.root();
+        named(&FAULTS, fault.name()).filter(|_| fault.namespace() == NS)
+    }
+}
+
 impl<'a> Request<'a> {
     /// The step that begins a command.
     #[must_use]
     pub fn begin(node: impl Into<Cow<'a, str>>) -> Request<'a> {
-        Request { node: node.into(), session: None, action: Action::Execute, form: None }
+        Request { node: node.into(), session: None, action: Action::Execute, language: None, form: None }
     }
 
     /// Reads it. What a requester says of the status is passed over.
     ///
     /// # Errors
     ///
-    /// `bad-request` if it is no command, names none, or wants something that is not known.
+    /// `bad-request` if it is no command, names none, or wants something that is not known ([`Fault::MalformedAction`]).
     pub fn read(element: ElementRef<'a>) -> Result<Request<'a>, StanzaError> {
         let node = element.attr("node").filter(|_| element.is("command", NS));
         let node = node.ok_or_else(|| StanzaError::new(ErrorCondition::BadRequest, "no command is named"))?;
         let action = element.attr("action").map_or(Some(Action::Execute), |name| named(&ACTIONS, name));
-        let action = action.ok_or_else(|| {
-            StanzaError::new(ErrorCondition::BadRequest, "this is not an action of a command")
-        })?;
+        let action =
+            action.ok_or_else(|| Fault::MalformedAction.error("this is not an action of a command"))?;
         Ok(Request {
             node: Cow::Borrowed(node),
             session: session(element),
             action,
+            language: element.language().map(Cow::Borrowed),
             form: element.children().find_map(DataForm::read),
         })
     }
@@ -151,6 +213,9 @@ impl<'a> Request<'a> {
         const ACTION: Name = Name::from_static("action");
         let mut command = command(&self.node, self.session.as_deref());
         command.push_attr(ACTION, ACTIONS[self.action as usize].1);
+        if let Some(language) = &self.language {
+            command.push_lang(language);
+        }
         match &self.form {
             Some(form) => command.child(form.to_element()),
             None => command,
@@ -162,7 +227,8 @@ impl<'a> Response<'a> {
     /// A response that says no more than this.
     #[must_use]
     pub fn new(node: impl Into<Cow<'a, str>>, status: Status) -> Response<'a> {
-        Response { node: node.into(), session: None, status, actions: None, notes: Vec::new(), form: None }
+        let (node, notes) = (node.into(), Vec::new());
+        Response { node, session: None, language: None, status, actions: None, notes, form: None }
     }
 
     /// Reads it; `None` if the element is something else, or does not say where the command stands.
@@ -182,6 +248,7 @@ impl<'a> Response<'a> {
         Some(Response {
             node: Cow::Borrowed(node),
             session: session(element),
+            language: element.language().map(Cow::Borrowed),
             status: named(&STATUSES, element.attr("status")?)?,
             actions: element.child("actions", NS).map(actions),
             notes: element.children().filter(|child| child.is("note", NS)).take(NOTES).map(note).collect(),
@@ -189,11 +256,43 @@ impl<'a> Response<'a> {
         })
     }
 
+    /// What the next step may be (section 3.4), [cancelling](Action::Cancel) included. Of a command that is over, nothing.
+    #[must_use]
+    pub fn allows(&self, action: Action) -> bool {
+        let actions = self.actions.unwrap_or(Actions { complete: true, ..Actions::default() });
+        let allowed = match action {
+            Action::Cancel | Action::Execute => true,
+            Action::Prev => actions.prev,
+            Action::Next => actions.next,
+            Action::Complete => actions.complete,
+        };
+        allowed && self.status == Status::Executing
+    }
+
+    /// What [`Action::Execute`] means now. It is `next` where actions are named and none of them as that one, and without any there is one
+    /// stage, which it completes (section 3.4).
+    #[must_use]
+    pub fn execute_means(&self) -> Action {
+        let Some(actions) = self.actions else { return Action::Complete };
+        let named = actions
+            .execute
+            .filter(|action| !matches!(action, Action::Execute | Action::Cancel) && self.allows(*action));
+        // Who sends actions without `next` has to say what else is meant, and not all do.
+        let is_last = actions.complete && !actions.next;
+        named.unwrap_or(if is_last { Action::Complete } else { Action::Next })
+    }
+
     /// The next step: with the answers of [`DataForm::answer`].
     #[must_use]
     pub fn reply(&self, action: Action, form: Option<DataForm<'static>>) -> Request<'static> {
         let owned = |text: &Cow<'_, str>| Cow::Owned(text.clone().into_owned());
-        Request { node: owned(&self.node), session: self.session.as_ref().map(owned), action, form }
+        Request {
+            node: owned(&self.node),
+            session: self.session.as_ref().map(owned),
+            action,
+            language: None,
+            form,
+        }
     }
 
     /// The same, and nobody else's.
@@ -203,6 +302,7 @@ impl<'a> Response<'a> {
         Response {
             node: owned(self.node),
             session: self.session.map(owned),
+            language: self.language.map(owned),
             status: self.status,
             actions: self.actions,
             notes: self
@@ -222,6 +322,9 @@ impl<'a> Response<'a> {
         const TYPE: Name = Name::from_static("type");
         let mut command =
             command(&self.node, self.session.as_deref()).attr(STATUS, STATUSES[self.status as usize].1);
+        if let Some(language) = &self.language {
+            command.push_lang(language);
+        }
         if let Some(actions) = &self.actions {
             command.push_child(actions.to_element().root());
         }

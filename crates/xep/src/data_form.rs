@@ -18,11 +18,15 @@
 //! ```
 
 use alloc::borrow::Cow;
-use alloc::string::String;
+use alloc::format;
+use alloc::string::{String, ToString as _};
 use alloc::vec::Vec;
 use core::fmt;
 
+use balcony_jid::Jid;
 use balcony_xml::{Element, ElementRef, Name};
+
+use crate::validation::{self, Refusal, Validation};
 
 /// The namespace, which is also the feature of those who understand forms in messages.
 pub const NS: &str = "jabber:x:data";
@@ -30,6 +34,10 @@ pub const NS: &str = "jabber:x:data";
 /// Fields, values, options and lines of a form together. One that has more is not read at all: what is left of it would say something
 /// else.
 const ENTRIES: usize = 4_096;
+
+/// Options, and letters of a value, that are shown in the text of a refusal.
+const SHOWN: usize = 8;
+const SHOWN_LETTERS: usize = 40;
 
 /// What a form is (section 3.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -108,6 +116,8 @@ pub struct Field<'a> {
     pub values: Vec<Cow<'a, str>>,
     /// What its values can be, if it is a list.
     pub options: Vec<Choice<'a>>,
+    /// What its values may be beyond that (XEP-0122).
+    pub validation: Option<Validation<'a>>,
 }
 
 /// A form.
@@ -155,6 +165,7 @@ impl<'a> Field<'a> {
         is_required: false,
         values: Vec::new(),
         options: Vec::new(),
+        validation: None,
     };
 
     /// A field that goes back as it is, such as `FORM_TYPE`, which says whose names the fields have (XEP-0068).
@@ -167,6 +178,20 @@ impl<'a> Field<'a> {
     #[must_use]
     pub fn words(text: impl Into<Cow<'a, str>>) -> Field<'a> {
         Field { kind: Some(FieldKind::Fixed), ..Field::EMPTY }.valued(text)
+    }
+
+    /// Says what its values may be. Lists and texts can have it, and addresses with a method of [`Open`](validation::Method::Open).
+    #[must_use]
+    pub fn validated(mut self, validation: Validation<'a>) -> Self {
+        self.validation = Some(validation);
+        self
+    }
+
+    /// Says what it is, for people.
+    #[must_use]
+    pub fn described(mut self, text: impl Into<Cow<'a, str>>) -> Self {
+        self.description = Some(text.into());
+        self
     }
 
     /// Says what it is called.
@@ -212,7 +237,86 @@ impl<'a> Field<'a> {
                 .into_iter()
                 .map(|option| Choice { label: option.label.map(owned), value: owned(option.value) })
                 .collect(),
+            validation: self.validation.map(Validation::into_owned),
         }
+    }
+
+    /// Whether it holds several values (section 3.2).
+    #[must_use]
+    pub fn is_multi(&self) -> bool {
+        use FieldKind::{Hidden, JidMulti, ListMulti, TextMulti};
+        matches!(self.kind, Some(Hidden | JidMulti | ListMulti | TextMulti))
+    }
+
+    /// Whether it is one that people answer: neither words nor hidden.
+    #[must_use]
+    pub fn is_question(&self) -> bool {
+        self.var.is_some() && !matches!(self.kind, Some(FieldKind::Fixed | FieldKind::Hidden))
+    }
+
+    /// What is wrong with these values as an answer to this field: that there are none and have to be, that they are too many, that they are
+    /// none of the options, not of the type of the field, or not what the field says of them (XEP-0122). The text says it for people, with the
+    /// value, unless that is a password.
+    ///
+    /// Without the feature `validation` datatypes, ranges and patterns are not looked at.
+    #[must_use]
+    pub fn refuse<T: AsRef<str>>(&self, values: &[T]) -> Option<Refusal> {
+        let values = || values.iter().map(AsRef::as_ref);
+        let is_missing = values().all(str::is_empty);
+        let text = match is_missing {
+            true => self.is_required.then(|| "it has to be answered".to_string()),
+            false => self.refuse_given(values),
+        };
+        let name = |text: &Option<Cow<'_, str>>| text.as_deref().map(String::from);
+        let var = name(&self.var).unwrap_or_default();
+        text.map(|text| Refusal { var, label: name(&self.label), is_missing, text })
+    }
+
+    fn refuse_given<'v, I: Iterator<Item = &'v str>>(&self, values: impl Fn() -> I) -> Option<String> {
+        let count = values().count();
+        if count > 1 && !self.is_multi() {
+            return Some("only one value can be given".into());
+        }
+        let bounds = self.validation.as_ref().and_then(|validation| validation.count);
+        let bounds = bounds.filter(|_| self.kind == Some(FieldKind::ListMulti)).unwrap_or_default();
+        let is = |bound: Option<u32>| bound.and_then(|bound| usize::try_from(bound).ok());
+        if let Some(min) = is(bounds.min).filter(|min| count < *min) {
+            return Some(format!("{count} chosen, and at least {min} have to be"));
+        }
+        if let Some(max) = is(bounds.max).filter(|max| count > *max) {
+            return Some(format!("{count} chosen, and at most {max} can be"));
+        }
+        values().find_map(|value| self.refuse_value(value))
+    }
+
+    fn refuse_value(&self, value: &str) -> Option<String> {
+        let shown = match self.kind {
+            Some(FieldKind::TextPrivate) => "this".to_string(),
+            _ => quoted(value),
+        };
+        let is_option = || self.options.iter().any(|option| option.value == value);
+        let is_open = self.validation.as_ref().is_some_and(Validation::is_open);
+        match self.kind {
+            Some(FieldKind::Boolean) if !matches!(value, "0" | "1" | "false" | "true") => {
+                return Some(format!("{shown} is neither yes nor no (true, false)"));
+            }
+            Some(FieldKind::JidMulti | FieldKind::JidSingle) if Jid::parse(value).is_err() => {
+                return Some(format!("{shown} is no address"));
+            }
+            Some(FieldKind::ListMulti | FieldKind::ListSingle) if is_option() => return None,
+            Some(FieldKind::ListMulti | FieldKind::ListSingle) if !is_open => {
+                let options = self.options.iter().take(SHOWN).map(|option| &*option.value);
+                let options = options.collect::<Vec<_>>().join(", ");
+                let more = if self.options.len() > SHOWN { ", …" } else { "" };
+                return Some(format!("{shown} is none of: {options}{more}"));
+            }
+            // What is hidden comes from this side.
+            Some(FieldKind::Hidden) if !self.values.iter().any(|own| own == value) => {
+                return Some("it cannot be changed".into());
+            }
+            _ => {}
+        }
+        self.validation.as_ref().and_then(|validation| validation.refuse(value, &shown))
     }
 
     fn read(element: ElementRef<'a>, entries: &mut usize) -> Field<'a> {
@@ -231,6 +335,7 @@ impl<'a> Field<'a> {
             is_required: element.child("required", NS).is_some(),
             values: children().filter(|child| child.name() == "value").map(|value| value.text()).collect(),
             options: children().filter(|child| child.name() == "option").filter_map(option).collect(),
+            validation: element.child("validate", validation::NS).and_then(Validation::read),
         }
     }
 
@@ -264,6 +369,9 @@ impl<'a> Field<'a> {
                 option.push_attr(LABEL, label);
             }
             field.push_child(option.child(line("value", &choice.value)).root());
+        }
+        if let Some(validation) = &self.validation {
+            field.push_child(validation.to_element().root());
         }
         field
     }
@@ -304,6 +412,29 @@ impl<'a> DataForm<'a> {
         self
     }
 
+    /// Makes it a table with these columns, a name and a label for people each (section 3.4).
+    #[must_use]
+    pub fn columns<V: Into<Cow<'a, str>>, L: Into<Cow<'a, str>>>(
+        mut self,
+        columns: impl IntoIterator<Item = (V, L)>,
+    ) -> Self {
+        let column = |(var, label)| Field::new(FieldKind::TextSingle, var).labelled(label);
+        self.reported = columns.into_iter().map(column).collect();
+        self
+    }
+
+    /// Adds a row to a table: a value for each column, in their order. What is too much is left out, and what is missing is empty.
+    #[must_use]
+    pub fn row<T: Into<Cow<'a, str>>>(mut self, values: impl IntoIterator<Item = T>) -> Self {
+        let mut values = values.into_iter().map(Into::into);
+        let cell = |column: &Field<'a>| {
+            Field { var: column.var.clone(), ..Field::EMPTY }.valued(values.next().unwrap_or_default())
+        };
+        let row = self.reported.iter().map(cell).collect();
+        self.items.push(row);
+        self
+    }
+
     /// The answer to it, as it is before anybody has answered anything: what is hidden goes back, and so do the values that it has
     /// already.
     #[must_use]
@@ -319,6 +450,7 @@ impl<'a> DataForm<'a> {
                 description: None,
                 is_required: false,
                 options: Vec::new(),
+                validation: None,
                 ..field.clone()
             }
             .into_owned()
@@ -373,11 +505,52 @@ impl<'a> DataForm<'a> {
         field.values.first().filter(|_| counts).map(AsRef::as_ref)
     }
 
-    /// The fields of `form` that have to be answered, and are not here.
-    pub fn missing<'f>(&'f self, form: &'f DataForm<'_>) -> impl Iterator<Item = &'f str> {
-        let wanted =
-            form.fields.iter().filter(|field| field.is_required).filter_map(|field| field.var.as_deref());
-        wanted.filter(|var| self.values(var).all(str::is_empty))
+    /// What is wrong with an answer to these questions, a [`Refusal`] for each field that is. What is not answered counts as the value that
+    /// it has already (section 3.5); what was not asked is passed over.
+    #[must_use]
+    pub fn refusals(&self, answer: &DataForm<'_>) -> Vec<Refusal> {
+        let asked = self.fields.iter().filter(|field| field.kind != Some(FieldKind::Fixed));
+        let refuse = |field: &Field<'a>| {
+            let given = answer.field(field.var.as_deref()?);
+            field.refuse(given.map_or(&field.values, |given| &given.values))
+        };
+        asked.filter_map(refuse).collect()
+    }
+
+    /// The whole answer to these questions: what was answered, and of what was not the value that it has already (section 3.5), in the
+    /// order of the questions. What was not asked is left out, and so are addresses that come twice.
+    #[must_use]
+    pub fn filled(&self, answer: &DataForm<'_>) -> DataForm<'static> {
+        let asked =
+            self.fields.iter().filter(|field| field.var.is_some() && field.kind != Some(FieldKind::Fixed));
+        let field = |field: &Field<'a>| {
+            let given = field.var.as_deref().and_then(|var| answer.field(var));
+            let mut values: Vec<Cow<'static, str>> = Vec::new();
+            for value in given.map_or(&field.values, |given| &given.values) {
+                let is_same = |other: &Cow<'_, str>| match (Jid::parse(other), Jid::parse(value)) {
+                    (Ok(other), Ok(value)) => other == value,
+                    _ => false,
+                };
+                if field.kind != Some(FieldKind::JidMulti) || !values.iter().any(is_same) {
+                    values.push(Cow::Owned(String::from(&**value)));
+                }
+            }
+            let kind = field.kind.filter(|kind| *kind == FieldKind::Hidden);
+            Field { var: field.var.clone().map(owned), kind, values, ..Field::EMPTY }
+        };
+        DataForm { fields: asked.map(field).collect(), ..DataForm::new(FormKind::Submit) }
+    }
+
+    /// The same questions with these answers as the values that they have already, but for those to passwords.
+    #[must_use]
+    pub fn with_answers(mut self, answer: &DataForm<'_>) -> Self {
+        for field in self.fields.iter_mut().filter(|field| field.is_question()) {
+            let given = field.var.as_deref().and_then(|var| answer.field(var));
+            if let Some(given) = given.filter(|_| field.kind != Some(FieldKind::TextPrivate)) {
+                field.values = given.values.iter().map(|value| Cow::Owned(String::from(&**value))).collect();
+            }
+        }
+        self
     }
 
     /// The same, and nobody else's.
@@ -455,6 +628,14 @@ const LABEL: Name = Name::from_static("label");
 
 fn line(name: &'static str, text: &str) -> Element {
     Element::new(Name::from_static(name), NS).text(text)
+}
+
+/// A value in a sentence, cut off where it is long.
+fn quoted(value: &str) -> String {
+    match value.char_indices().nth(SHOWN_LETTERS) {
+        Some((end, _)) => format!("`{}…`", &value[..end]),
+        None => format!("`{value}`"),
+    }
 }
 
 fn owned(text: Cow<'_, str>) -> Cow<'static, str> {

@@ -49,6 +49,45 @@ fn seconds(clock: &str) -> Option<u64> {
     (hour < 24 && minute < 60 && second <= 60).then_some((hour * 60 + minute) * 60 + second)
 }
 
+/// A day as XML Schema writes it, `CCYY-MM-DD` from the year 1 on and perhaps a zone, in seconds since the first day of that year.
+#[cfg(feature = "validation")]
+pub(crate) fn read_day(text: &str) -> Option<i64> {
+    let (day, zone) = text.split_at_checked(10)?;
+    Some(day_since_year_1(day)? * 86_400 - zone_of(zone)?)
+}
+
+/// A time of day, `hh:mm:ss` with a fraction and perhaps a zone, in seconds and milliseconds.
+#[cfg(feature = "validation")]
+pub(crate) fn read_time(text: &str) -> Option<(i64, u64)> {
+    let (clock, zone) = text.split_at(text.find(['Z', '+', '-']).unwrap_or(text.len()));
+    let (clock, fraction) = clock.split_once('.').unwrap_or((clock, "0"));
+    Some((i64::try_from(seconds(clock)?).ok()? - zone_of(zone)?, millis(fraction)?))
+}
+
+/// A moment, a day and a time with `T` between them, as [`read_time`] counts.
+#[cfg(feature = "validation")]
+pub(crate) fn read_moment(text: &str) -> Option<(i64, u64)> {
+    let (day, time) = text.split_once('T')?;
+    let (seconds, millis) = read_time(time)?;
+    Some((day_since_year_1(day)? * 86_400 + seconds, millis))
+}
+
+/// Seconds east of Greenwich, none where no zone is said.
+#[cfg(feature = "validation")]
+fn zone_of(zone: &str) -> Option<i64> {
+    if zone.is_empty() { Some(0) } else { offset(zone) }
+}
+
+/// `CCYY-MM-DD`, from the year 1 on, if there is that day.
+#[cfg(feature = "validation")]
+fn day_since_year_1(text: &str) -> Option<i64> {
+    let mut day = text.splitn(3, '-');
+    let (year, month, day) = (digits(day.next()?, 4)?, digits(day.next()?, 2)?, digits(day.next()?, 2)?);
+    // 400 years have the same days as the next 400, and none that is written here is before the year 1.
+    let days = days(year.checked_sub(1)? + 2001, month, day)?;
+    i64::try_from(days).ok()
+}
+
 /// Seconds east of Greenwich.
 fn offset(zone: &str) -> Option<i64> {
     let sign = match zone.as_bytes().first()? {

@@ -21,12 +21,14 @@
 //! | [`last`] | last activity (XEP-0012) |
 //! | [`muc`] | the mark of rooms (XEP-0045) |
 //! | [`offline`] | offline messages (XEP-0160) |
+//! | `pattern` | regular expressions of forms (XEP-0122), with the feature `validation` |
 //! | [`ping`] | ping (XEP-0199) |
 //! | [`private`] | private XML storage (XEP-0049) |
 //! | [`push`] | push notifications (XEP-0357) |
 //! | [`receipts`] | delivery receipts (XEP-0184) |
 //! | [`register`] | in-band registration (XEP-0077) |
 //! | [`sm`] | stream management (XEP-0198) |
+//! | [`validation`] | what values of forms may be (XEP-0122) |
 //! | [`vcard`] | vcard-temp (XEP-0054) |
 //! | [`version`] | software version (XEP-0092) |
 //!
@@ -52,6 +54,7 @@
 //! | feature | what it brings |
 //! |---|---|
 //! | `host-meta` | where a domain's WebSockets are (XEP-0156), for clients that can look up no SRV records. It brings a JSON parser |
+//! | `validation` | values of forms are held against their datatypes, ranges and patterns (XEP-0122). A device may do without |
 #![no_std]
 #![forbid(unsafe_code)]
 
@@ -66,6 +69,8 @@ pub mod conference;
 pub mod correction;
 pub mod csi;
 pub mod data_form;
+#[cfg(feature = "validation")]
+mod datatype;
 pub mod datetime;
 pub mod delay;
 pub mod disco;
@@ -76,11 +81,14 @@ pub mod host_meta;
 pub mod last;
 pub mod muc;
 pub mod offline;
+#[cfg(feature = "validation")]
+pub mod pattern;
 pub mod ping;
 pub mod private;
 pub mod push;
 pub mod receipts;
 pub mod register;
 pub mod sm;
+pub mod validation;
 pub mod vcard;
 pub mod version;

@@ -677,6 +677,40 @@ fn push_notifications() {
     }
 }
 
+// XEP-0050 1.3.0 §3.4 [AH20] [AH21], §4.2 [AH24]: what `execute` means, and that it is only the responder who says so
+#[test]
+fn what_a_step_may_be() {
+    use balcony_xep::commands::{Action, Request, Response, Status};
+    let of = |actions: &str| {
+        let xml = format!(
+            "<command xmlns='http://jabber.org/protocol/commands' node='x' sessionid='1' status='executing'>{actions}</command>"
+        );
+        Response::read(element(&xml).root()).unwrap().into_owned()
+    };
+    let all = [Action::Execute, Action::Prev, Action::Next, Action::Complete, Action::Cancel];
+    for (actions, means, may) in [
+        ("", Action::Complete, [true, false, false, true, true]),
+        ("<actions><next/></actions>", Action::Next, [true, false, true, false, true]),
+        (
+            "<actions execute='complete'><prev/><complete/></actions>",
+            Action::Complete,
+            [true, true, false, true, true],
+        ),
+        ("<actions execute='prev'><prev/><next/></actions>", Action::Prev, [true, true, true, false, true]),
+        // What is no sense: an action that is not there, or none although there is no next.
+        ("<actions execute='complete'><next/></actions>", Action::Next, [true, false, true, false, true]),
+        ("<actions execute='cancel'><next/></actions>", Action::Next, [true, false, true, false, true]),
+        ("<actions><complete/></actions>", Action::Complete, [true, false, false, true, true]),
+    ] {
+        let step = of(actions);
+        assert_eq!((step.execute_means(), all.map(|action| step.allows(action))), (means, may), "{actions}");
+        assert!(!written(&step.reply(Action::Next, None).to_element()).contains("actions"));
+    }
+    let over = Response { status: Status::Completed, ..of("<actions><next/></actions>") };
+    assert!(all.iter().all(|action| !over.allows(*action)));
+    assert!(written(&Request::begin("x").to_element()).contains("action='execute'"));
+}
+
 // XEP-0050 1.3.0 §4.4 [AH25]; XEP-0308 1.2.1 §4
 #[test]
 fn commands_and_corrections_name_what_they_are_about() {

@@ -4,7 +4,7 @@
 mod every;
 
 use balcony_sim::strategies::{jid, some_text, text};
-use balcony_stanza::{ErrorCondition, IqType, MessageType, Payload, Stanza};
+use balcony_stanza::{ErrorCondition, IqType, MessageType, Payload, Stanza, StanzaError};
 use balcony_xep::blocking::{self, BlockList};
 use balcony_xep::carbons::{self, Carbon, Direction};
 use balcony_xep::chat_markers::Marker;
@@ -22,6 +22,7 @@ use balcony_xep::push::{self, Notification, Publish, Summary};
 use balcony_xep::receipts::{self, Receipt};
 use balcony_xep::register::{self, Field, Fields, Form};
 use balcony_xep::sm::{self, Ack, Enable, Enabled, Failed, Resumable, Resume, Resumed, TooHigh};
+use balcony_xep::validation::{self, Validation};
 use balcony_xep::version::{self, Software};
 use balcony_xep::{chat_markers, chat_states, commands, conference, muc, ping, private, vcard};
 use balcony_xml::{Element, ElementRef, Name};
@@ -40,6 +41,10 @@ const KNOWN: &[(&str, &str)] = &[
     ("required", data_form::NS),
     ("reported", data_form::NS),
     ("item", data_form::NS),
+    ("validate", validation::NS),
+    ("range", validation::NS),
+    ("regex", validation::NS),
+    ("list-range", validation::NS),
     ("command", commands::NS),
     ("actions", commands::NS),
     ("note", commands::NS),
@@ -199,8 +204,10 @@ fn form_field() -> impl Strategy<Value = FormField<'static>> {
         [K::Boolean, K::Hidden, K::ListMulti, K::TextMulti, K::TextPrivate, K::TextSingle, K::JidSingle];
     let texts = || prop::collection::vec(text(), 0..3);
     let kind = of(select(kinds.to_vec()));
-    (of(some_text()), kind, of(text()), of(text()), any::<bool>(), texts(), texts()).prop_map(
-        |(var, kind, label, description, is_required, values, options)| FormField {
+    let flags = (any::<bool>(), of(validation()));
+    (of(some_text()), kind, of(text()), of(text()), flags, texts(), texts()).prop_map(
+        |(var, kind, label, description, (is_required, validation), values, options)| FormField {
+            validation,
             var: var.map(Into::into),
             kind,
             label: label.map(Into::into),
@@ -213,6 +220,24 @@ fn form_field() -> impl Strategy<Value = FormField<'static>> {
                 .collect(),
         },
     )
+}
+
+fn validation() -> impl Strategy<Value = Validation<'static>> {
+    use balcony_xep::validation::{Count, Method};
+    let owned = |text: Option<String>| text.map(Into::into);
+    let method = prop_oneof![
+        Just(Method::Basic),
+        Just(Method::Open),
+        (of(text()), of(text()))
+            .prop_map(move |(min, max)| Method::Range { min: owned(min), max: owned(max) }),
+        text().prop_map(|pattern| Method::Regex(pattern.into())),
+    ];
+    let count = (of(any::<u32>()), of(any::<u32>())).prop_map(|(min, max)| Count { min, max });
+    (text(), method, of(count)).prop_map(|(datatype, method, count)| Validation {
+        datatype: datatype.into(),
+        method,
+        count,
+    })
 }
 
 fn message() -> impl Strategy<Value = Stanza> {
@@ -329,28 +354,37 @@ proptest! {
             }
         }
         prop_assert!(answer.fields.iter().all(|field| field.kind.is_none_or(|kind| kind == FieldKind::Hidden)));
-        let missing: Vec<String> = answer.missing(&form).map(String::from).collect();
+        let missing: Vec<String> = form.refusals(&answer).into_iter().filter(|refusal| refusal.is_missing).map(|refusal| refusal.var).collect();
         let filled = missing.iter().fold(answer, |answer, var| answer.set(var, ["x"]));
-        prop_assert_eq!(filled.missing(&form).next(), None);
+        prop_assert!(form.refusals(&filled).iter().all(|refusal| !refusal.is_missing || refusal.var.is_empty()));
+        prop_assert_eq!(form.refusals(&form.filled(&filled)), form.refusals(&filled));
         same!(DataForm, form);
     }
 
     // XEP-0050 1.3.0 §2.4, §3.4 [AH8] [AH17] [AH21]
     #[test]
-    fn ad_hoc_commands(node in text(), session in of(some_text()), action in 0..5_usize, note in of(text()), field in form_field(), flags: (bool, bool, bool, bool)) {
-        use commands::{Action, Actions, Level, Note, Request, Response, Status};
+    fn ad_hoc_commands(node in text(), session in of(some_text()), action in 0..5_usize, note in of(text()), language in of(some_text()), field in form_field(), flags: (bool, bool, bool, bool)) {
+        use commands::{Action, Actions, Fault, Level, Note, Request, Response, Status};
+        for fault in [Fault::BadAction, Fault::MalformedAction, Fault::BadLocale, Fault::BadPayload, Fault::BadSessionId, Fault::SessionExpired] {
+            let error = fault.error(node.clone());
+            let stanza = Stanza::iq(IqType::Error).child(error.to_element());
+            let read = StanzaError::from_payload(stanza.payload.parse().unwrap().root()).unwrap();
+            prop_assert_eq!((Fault::read(&read), &read), (Some(fault), &error));
+        }
         let actions = [Action::Execute, Action::Prev, Action::Next, Action::Complete, Action::Cancel];
         let form = DataForm::new(FormKind::Submit).with(field);
         let session: Option<std::borrow::Cow<'_, str>> = session.map(Into::into);
-        let request = Request { node: node.clone().into(), session: session.clone(), action: actions[action], form: Some(form.clone()) };
+        let request_language = language.clone();
+        let request = Request { node: node.clone().into(), session: session.clone(), action: actions[action], language: language.map(Into::into), form: Some(form.clone()) };
         let arrived = delivered(request.to_element());
         prop_assert_eq!(Request::read(arrived.root()), Ok(request));
         let (prev, next, complete, has_execute) = flags;
         let execute = has_execute.then_some(actions[action]);
         let actions = Some(Actions { execute, prev, next, complete });
         let notes = note.into_iter().map(|text| Note { level: Level::Warn, text: text.into() }).collect();
-        let response = Response { session, actions, notes, form: Some(form), ..Response::new(node, Status::Executing) };
+        let response = Response { session, language: request_language.map(Into::into), actions, notes, form: Some(form), ..Response::new(node, Status::Executing) };
         prop_assert_eq!(response.reply(Action::Next, None).session, response.session.clone());
+        prop_assert!(response.allows(response.execute_means()) || !(next || complete));
         same!(Response, response);
     }
 

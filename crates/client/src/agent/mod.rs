@@ -7,6 +7,7 @@ mod sessions;
 mod state;
 
 use alloc::boxed::Box;
+use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::any::Any;
@@ -16,7 +17,7 @@ use core::time::Duration;
 
 use balcony_jid::FullJid;
 use balcony_machine::{Instant, Random, Seed};
-use balcony_stanza::{ErrorCondition, Kind, Payload, PresenceType, Stanza, StanzaError};
+use balcony_stanza::{ErrorCondition, IqType, Kind, Payload, PresenceType, Stanza, StanzaError};
 use balcony_stream::client::Token;
 
 pub use self::disconnected::Disconnected;
@@ -224,6 +225,7 @@ impl<X: Extensions> Agent<X> {
             }
         } else {
             self.state.sender_sees = self.sender_sees(&stanza);
+            self.state.sender_groups = self.sender_groups(&stanza);
             if !self.each(now, |extension, context| extension.take(context, &stanza)) {
                 self.tell(stanza);
             }
@@ -245,6 +247,20 @@ impl<X: Extensions> Agent<X> {
             index += 1;
         }
         None
+    }
+
+    /// The groups of the roster in which the sender of a request is.
+    fn sender_groups(&mut self, stanza: &Stanza) -> Vec<String> {
+        let mut index = 0;
+        if let (Kind::Iq(IqType::Get | IqType::Set), Some(from)) = (stanza.head.kind, &stanza.head.from) {
+            while let Some(extension) = self.extensions.at(index) {
+                if let Some(groups) = extension.groups(from) {
+                    return groups;
+                }
+                index += 1;
+            }
+        }
+        Vec::new()
     }
 
     /// Tells the owner of a stanza that no extension has taken.

@@ -58,6 +58,8 @@ pub(crate) struct State {
     pub(super) shown: usize,
     /// Whether its sender may see that the client is there; `None`: nobody here knows.
     pub(crate) sender_sees: Option<bool>,
+    /// The groups of the roster in which its sender is, if it is a request.
+    pub(crate) sender_groups: Vec<String>,
     /// Whom directed presence has been sent to in this session.
     directed: SortedMap<BareJid, ()>,
     prefix: String,
@@ -80,6 +82,7 @@ impl State {
             events: Queue::new(MOST, MOST_BYTES),
             shown: 0,
             sender_sees: None,
+            sender_groups: Vec::new(),
             directed: SortedMap::new(),
             prefix,
             next: 0,

@@ -9,6 +9,7 @@ mod roster;
 
 use alloc::borrow::Cow;
 use alloc::boxed::Box;
+use alloc::string::String;
 use alloc::vec::Vec;
 use core::any::Any;
 use core::fmt;
@@ -18,7 +19,7 @@ use balcony_machine::Instant;
 use balcony_stanza::Stanza;
 use balcony_stream::client::ServerFeatures;
 
-pub use commands::{CommandAnswer, CommandCall, CommandOutcome, CommandStep, Commands};
+pub use commands::{CommandAnswer, CommandAsker, CommandCall, CommandOutcome, CommandStep, Commands};
 pub use discovery::Discovery;
 pub use private_storage::{PrivateStorage, StorageCall};
 pub use push::Push;
@@ -80,6 +81,13 @@ pub trait Extension: Any {
     /// Whether somebody may see that this client is there (RFC 6121 section 4.2), if this extension knows: [`Roster`] does. Who may not should
     /// not learn it from an answer; see [`Context::sender_sees`].
     fn sees(&self, somebody: &Jid) -> Option<bool> {
+        let _ = somebody;
+        None
+    }
+
+    /// The groups of the own account's roster in which somebody is (RFC 6121 section 2.1.2.6), if this extension knows: [`Roster`] does. It is asked
+    /// when somebody requests something.
+    fn groups(&self, somebody: &Jid) -> Option<Vec<String>> {
         let _ = somebody;
         None
     }
@@ -160,6 +168,13 @@ impl Context<'_> {
     #[must_use]
     pub fn sender_sees(&self) -> Option<bool> {
         self.state.sender_sees
+    }
+
+    /// The groups of the own account's roster in which whoever has sent the request that is shown is, as far as an extension
+    /// [knows](Extension::groups). None for other stanzas.
+    #[must_use]
+    pub fn sender_groups(&self) -> &[String] {
+        &self.state.sender_groups
     }
 
     /// Sends a request. Its outcome comes to [`answered`](Extension::answered), in any case.

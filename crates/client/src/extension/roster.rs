@@ -1,5 +1,8 @@
 //! The roster, and who of it is there (RFC 6121 sections 2 to 4).
 
+use alloc::string::String;
+use alloc::vec::Vec;
+
 use balcony_jid::{BareJid, Jid};
 use balcony_stanza::Stanza;
 
@@ -72,6 +75,11 @@ impl Extension for Roster {
     fn sees(&self, somebody: &Jid) -> Option<bool> {
         let item = self.contacts.as_ref().and_then(|contacts| contacts.item(&somebody.to_bare()));
         Some(item.is_some_and(|item| item.subscription.has_from()))
+    }
+
+    fn groups(&self, somebody: &Jid) -> Option<Vec<String>> {
+        let item = self.contacts.as_ref()?.item(&somebody.to_bare())?;
+        Some(item.groups.iter().map(|group| String::from(&**group)).collect())
     }
 
     fn answered(

@@ -21,6 +21,7 @@ use balcony_xep::ping::Ping;
 use balcony_xep::push::{self, Notification, Publish, Summary};
 use balcony_xep::receipts::Receipt;
 use balcony_xep::register::{self, Form};
+use balcony_xep::validation::Validation;
 use balcony_xep::version::{self, Software};
 use balcony_xep::{commands, muc, private, sm, vcard};
 use balcony_xml::{Element, ElementRef};
@@ -68,6 +69,7 @@ pub fn every(element: ElementRef<'_>) {
     form!(Correction);
     form!(DataForm);
     form!(commands::Response);
+    form!(Validation);
     form!(Form);
     form!(BlockList);
     form!(Summary);

@@ -19,8 +19,8 @@ use alloc::string::String;
 use alloc::vec;
 
 use balcony_client::{
-    Agent, AgentConfig, AgentEvent, ClientConfig, ClientMachine, Commands, Disconnected, Discovery,
-    MachineEvent, Presence, Pump, PumpError, Session, Step, answer,
+    Agent, AgentConfig, AgentEvent, ClientConfig, ClientMachine, Disconnected, Discovery, MachineEvent,
+    Presence, Pump, PumpError, Session, Step, answer,
 };
 use balcony_jid::BareJid;
 use balcony_machine::{Instant, Secret, Seed};
@@ -28,6 +28,7 @@ use balcony_sasl::Mechanism;
 use balcony_stream::TlsPolicy;
 use board::{Board, say, say_number};
 use cortex_m_rt::entry;
+use lamp::LampCommands;
 
 // What a device that is sold keeps in its settings.
 const ACCOUNT: &str = "juliet@example.com";
@@ -58,7 +59,7 @@ const CHUNK: usize = 128;
 struct Device {
     board: Board,
     config: ClientConfig,
-    agent: Agent<(Discovery, Commands)>,
+    agent: Agent<(Discovery, LampCommands)>,
     seed: Seed,
     told: usize,
     level: u8,
@@ -92,7 +93,8 @@ impl Device {
         let mut patient = AgentConfig::default();
         patient.is_patient = true;
         patient.presence = Some(Presence::available().priority(PRIORITY));
-        let extensions = (Discovery::new("Lamp", "1.0").identity("client", "bot"), lamp::commands(ACCOUNT));
+        let extensions =
+            (Discovery::new("Lamp", "1.0").identity("client", "bot"), LampCommands::new(ACCOUNT));
         let agent = Agent::new(patient, extensions, &seed);
         Some(Device {
             board,
