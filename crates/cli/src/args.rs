@@ -7,6 +7,7 @@ use clap::{Parser, Subcommand};
 
 use crate::bench::BenchArgs;
 use crate::check::CheckArgs;
+use crate::command::FieldValue;
 use crate::config::Settings;
 use crate::connect::ConnectArgs;
 use crate::database::Database;
@@ -50,6 +51,8 @@ pub(crate) enum Command {
     Roster(RosterArgs),
     /// Show which contacts are online
     Presence(PresenceArgs),
+    /// List what a device, a bot or a service can be told to do, and do it (XEP-0050)
+    Command(CommandArgs),
     /// Run a push service for tests, which prints what servers tell it (XEP-0357)
     PushService(PushServiceArgs),
     /// Look at a domain as clients and other servers do, and say what will not work for whom
@@ -454,6 +457,42 @@ pub(crate) struct PresenceArgs {
     #[arg(long = "as", value_name = "JID")]
     pub(crate) account: Jid,
     /// Print a line of JSON for each
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) connect: ConnectArgs,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  balcony command --as juliet@localhost lamp@localhost
+      lists what the lamp can be told
+  balcony command --as juliet@localhost lamp@localhost switch on=true
+  balcony command --as juliet@localhost lamp@localhost schedule
+      asks for what the lamp wants to know
+
+In a terminal forms are questions: Enter keeps what is in brackets, `:back` goes back, `:cancel` gives up, and what was given as FIELD=VALUE is not \
+asked for. Elsewhere, and with --json, nobody is asked: what is not given has the value that the form has, and if something is missing nothing \
+is done.
+
+A device sees to it who may do what, and is found where it is online: make it a contact (`balcony roster add`), or name it with its resource.
+
+Exit status: 0 done, 1 failed or given up, 2 not understood, such as a field that is missing or has a value that cannot be.")]
+pub(crate) struct CommandArgs {
+    /// The account
+    #[arg(long = "as", value_name = "JID")]
+    pub(crate) account: Jid,
+    /// Whom to tell: an account, one of its clients, or a service
+    #[arg(value_name = "DEVICE")]
+    pub(crate) device: Jid,
+    /// The command; without it those that there are are listed
+    #[arg(value_name = "NODE")]
+    pub(crate) node: Option<Text>,
+    /// Answers to its forms; a field may be given several times where several values can be
+    #[arg(value_name = "FIELD=VALUE")]
+    pub(crate) fields: Vec<FieldValue>,
+    /// Print a line of JSON for each command, or for what has come of one; nothing is asked
     #[arg(long)]
     pub(crate) json: bool,
     #[command(flatten)]

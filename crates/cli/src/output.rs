@@ -30,6 +30,16 @@ pub(crate) fn note(text: &str) {
     let _ = line(std::io::stderr().lock(), &format!("balcony: {text}"));
 }
 
+/// The same without a name, for whoever sits at the terminal and is asked something: a line to read, and one to type behind.
+pub(crate) fn tell(text: &str) {
+    let _ = line(std::io::stderr().lock(), text);
+}
+
+pub(crate) fn prompt(text: &str) {
+    let mut out = std::io::stderr().lock();
+    let _ = write!(out, "{}", harmless(text)).and_then(|()| out.flush());
+}
+
 fn line(mut out: impl Write, text: &str) -> std::io::Result<()> {
     writeln!(out, "{}", harmless(text))?;
     out.flush()

@@ -13,6 +13,7 @@ mod accounts;
 mod bench;
 mod certificates;
 mod check;
+mod command;
 mod component;
 mod delivery;
 #[cfg(target_os = "linux")]

@@ -1,0 +1,252 @@
+//! `balcony command`: lists and runs what a device, a bot or a service can be told to do (XEP-0050).
+
+mod answers;
+mod print;
+mod terminal;
+
+use core::time::Duration;
+
+use balcony_client::{RequestKind, RequestOutcome};
+use balcony_jid::Jid;
+use balcony_stanza::{Payload, Stanza, StanzaError};
+use balcony_xep::commands::{Action, Fault, NS, Request, Response, Status};
+use balcony_xep::data_form::DataForm;
+use balcony_xep::disco::{About, Items, Query};
+use serde::Serialize;
+
+pub(crate) use self::answers::FieldValue;
+use self::answers::Given;
+use self::terminal::{Reply, Terminal};
+use crate::args::CommandArgs;
+use crate::connect::{Connector, runtime};
+use crate::failure::Failure;
+use crate::message::explained;
+use crate::output::{self, note};
+use crate::presence::onlooker;
+use crate::session::{Session, ended};
+
+/// How long the other side may take for one step.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// Clients of an account that are asked which of them has commands.
+const ASKED: usize = 8;
+/// Steps of a command that is run without anybody who reads them. One that asks for ever ends.
+const STEPS: usize = 64;
+
+/// What can be told.
+#[derive(Debug, Serialize)]
+struct Offered {
+    node: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<String>,
+}
+
+/// One side of a conversation about a command.
+struct Conversation<'a> {
+    session: &'a mut Session,
+    device: Jid,
+}
+
+pub(crate) fn run(args: CommandArgs) -> Result<(), Failure> {
+    let connector = Connector::new(&args.account, &args.connect)?;
+    let mut given = Given::new(&args.fields);
+    let terminal = Terminal::find().filter(|_| !args.json);
+    runtime()?.block_on(Session::run(&connector, async |session| {
+        let device = find(session, &args.device).await?;
+        let mut conversation = Conversation { session, device };
+        match &args.node {
+            None => conversation.list(args.json).await,
+            Some(node) => conversation.command(node.as_str(), &mut given, terminal, args.json).await,
+        }
+    }))
+}
+
+/// The address that commands are sent to: of an account, that of its client which has some.
+async fn find(session: &mut Session, device: &Jid) -> Result<Jid, Failure> {
+    if device.localpart().is_none() || device.resourcepart().is_some() {
+        return Ok(device.clone());
+    }
+    session.load().await?;
+    session.send(&onlooker().to_stanza()).await?;
+    session.settle_everywhere().await?;
+    let own = session.jid().resourcepart().to_owned();
+    let is_own_account = device.bare_str() == session.jid().bare_str();
+    let bare = device.to_bare();
+    let resources = session.contacts.resources(&bare).map(|(resource, _)| resource);
+    let resources =
+        resources.filter(|resource| !resource.is_empty() && !(is_own_account && *resource == own));
+    let mut there: Vec<Jid> =
+        resources.filter_map(|resource| format!("{bare}/{resource}").parse().ok()).collect();
+    match &*there {
+        [] => {
+            return Err(Failure::new(format!(
+                "{device} is not online for {}: `balcony roster add` makes a contact of it, and a whole address with its resource needs none",
+                session.jid().to_bare()
+            )));
+        }
+        [one] => return Ok(one.clone()),
+        _ => {}
+    }
+    let mut with_commands = Vec::new();
+    there.truncate(ASKED);
+    for jid in &there {
+        let listed = Conversation { session, device: jid.clone() }.listed().await;
+        if listed.is_ok_and(|listed| !listed.is_empty()) {
+            with_commands.push(jid.clone());
+        }
+    }
+    match &*with_commands {
+        [one] => Ok(one.clone()),
+        several => {
+            let of = if several.is_empty() { &there } else { several };
+            let names: Vec<_> = of.iter().map(ToString::to_string).collect();
+            Err(Failure::new(format!("{device} is there several times; name one of: {}", names.join(", "))))
+        }
+    }
+}
+
+impl Conversation<'_> {
+    async fn ask(
+        &mut self,
+        kind: RequestKind,
+        payload: Payload,
+    ) -> Result<Result<Stanza, StanzaError>, Failure> {
+        let to = Some(self.device.clone());
+        match self.session.client.request(kind, to, payload, PATIENCE).await.map_err(ended)? {
+            RequestOutcome::Result(result) => Ok(Ok(result)),
+            RequestOutcome::Error(error) => Ok(Err(error)),
+            RequestOutcome::TimedOut | RequestOutcome::Lost => {
+                Err(Failure::silence(format!("{} does not answer", self.device)))
+            }
+        }
+    }
+
+    /// What it offers to this account, in its order.
+    async fn listed(&mut self) -> Result<Vec<Offered>, Failure> {
+        let query = Query { about: About::Items, node: Some(NS.into()) };
+        let result = self.ask(RequestKind::Get, query.to_element().into()).await?;
+        let result = result.map_err(|error| self.refused(&error))?;
+        let content = result.payload.parse().ok();
+        let items = content.as_ref().and_then(|content| content.root().children().find_map(Items::read));
+        let items = items.ok_or_else(|| self.unreadable())?.items.into_iter();
+        // Commands of others it has nothing to tell of (XEP-0050 section 5).
+        let own = items.filter(|item| Jid::parse(&item.jid).is_ok_and(|jid| jid == self.device));
+        let offered = own.filter_map(|item| {
+            Some(Offered { node: item.node?.into_owned(), name: item.name.map(|name| name.into_owned()) })
+        });
+        Ok(offered.collect())
+    }
+
+    async fn list(&mut self, json: bool) -> Result<(), Failure> {
+        let offered = self.listed().await?;
+        for command in &offered {
+            let line = match (&command.name, json) {
+                (_, true) => output::json(command)?,
+                (Some(name), false) => format!("{}  {name}", command.node),
+                (None, false) => command.node.clone(),
+            };
+            output::print(&line)?;
+        }
+        if offered.is_empty() {
+            note(&format!("{} has no commands for this account", self.device));
+        }
+        Ok(())
+    }
+
+    /// Runs a command to its end.
+    async fn command(
+        &mut self,
+        node: &str,
+        given: &mut Given,
+        mut terminal: Option<Terminal>,
+        json: bool,
+    ) -> Result<(), Failure> {
+        let mut step = self.step(&Request::begin(node)).await?.map_err(|error| self.refused(&error))?;
+        let mut steps = 0;
+        while step.status == Status::Executing {
+            steps += 1;
+            print::notes_so_far(&step);
+            let answered = match &mut terminal {
+                Some(terminal) => terminal.answer(self.session, &step, given).await,
+                None if steps > STEPS => Err(Failure::new(format!("the command has asked {STEPS} times"))),
+                None => given.answer(&step),
+            };
+            let (action, form) = match answered {
+                Ok(Reply { action, form }) => (action, form),
+                Err(failure) => {
+                    // Whoever waits for an answer need not do so any longer; that it is told is no matter of success.
+                    let _ = self.step(&step.reply(Action::Cancel, None)).await;
+                    return Err(failure);
+                }
+            };
+            step = match (self.step(&step.reply(action, form.clone())).await?, &mut terminal) {
+                (Ok(next), _) => next,
+                (Err(error), Some(_)) if Fault::read(&error) == Some(Fault::BadPayload) => {
+                    note(&refusal(&error));
+                    given.clear();
+                    // What was answered need not be answered again.
+                    let answers = form.unwrap_or(DataForm::new(balcony_xep::data_form::FormKind::Submit));
+                    Response {
+                        notes: Vec::new(),
+                        form: step.form.map(|form| form.with_answers(&answers)),
+                        ..step
+                    }
+                }
+                (Err(error), _) => {
+                    let _ = self.step(&step.reply(Action::Cancel, None)).await;
+                    return Err(self.refused(&error));
+                }
+            };
+        }
+        given.warn();
+        print::outcome(&step, json)?;
+        match step.status {
+            Status::Canceled => Err(Failure::new("the command is cancelled")),
+            _ if print::has_failed(&step) => {
+                Err(Failure::new(if json { "" } else { "the command has failed" }))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Takes one step.
+    async fn step(
+        &mut self,
+        request: &Request<'_>,
+    ) -> Result<Result<Response<'static>, StanzaError>, Failure> {
+        self.session.doubt = Some("the command may or may not have been carried out");
+        let answer = self.ask(RequestKind::Set, request.to_element().into()).await?;
+        self.session.doubt = None;
+        let result = match answer {
+            Ok(result) => result,
+            Err(error) => return Ok(Err(error)),
+        };
+        let content = result.payload.parse().ok();
+        let step = content.as_ref().and_then(|content| content.root().children().find_map(Response::read));
+        step.map(|step| Ok(step.into_owned())).ok_or_else(|| self.unreadable())
+    }
+
+    fn unreadable(&self) -> Failure {
+        Failure::new(format!("what {} answers is no answer to this", self.device))
+    }
+
+    fn refused(&self, error: &StanzaError) -> Failure {
+        match error.condition {
+            balcony_stanza::ErrorCondition::ItemNotFound => Failure::new(format!(
+                "{} has no such command; without one `balcony command` lists those that it has",
+                self.device
+            )),
+            _ => Failure::new(format!("{}: {}", self.device, refusal(error))),
+        }
+    }
+}
+
+/// Why a step was refused, in the other side's words if it has some.
+fn refusal(error: &StanzaError) -> String {
+    match (&error.text, Fault::read(error)) {
+        (Some(text), _) => text.to_string(),
+        (None, Some(Fault::BadPayload)) => "the answers were refused, for no reason given".into(),
+        (None, Some(Fault::SessionExpired)) => "it has waited too long for an answer; begin again".into(),
+        (None, Some(Fault::BadLocale)) => "it does not speak this language".into(),
+        (None, _) => explained(error),
+    }
+}
