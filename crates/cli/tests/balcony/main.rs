@@ -27,6 +27,7 @@ mod hangs;
 mod hostile;
 mod import;
 mod inactive;
+mod lamp;
 mod login;
 mod mechanisms;
 mod network;

@@ -1,0 +1,134 @@
+//! The device on the balcony: a lamp with a thermometer, which others switch by commands (XEP-0050) and whose state they see with its presence.
+//!
+//! ```text
+//! BALCONY_JID=lamp@example.com/balcony BALCONY_PASSWORD=… cargo run -p balcony-examples --example lamp
+//! balcony roster --as lamp@example.com add juliet@example.com --group Family
+//! balcony roster --as juliet@example.com add lamp@example.com
+//! balcony presence --as juliet@example.com
+//! balcony command --as juliet@example.com lamp@example.com switch on=yes
+//! balcony command --as juliet@example.com lamp@example.com schedule
+//! ```
+//!
+//! Whoever is in the group `Family` of the lamp's roster may switch it, who is in `Guests` sees how warm it is; that is said with the roster of the
+//! lamp's account, not here. Other clients that know commands, such as Gajim and Profanity, can do the same as `balcony command`.
+#![forbid(unsafe_code)]
+
+use core::time::Duration;
+use std::sync::Arc;
+
+use balcony::prelude::*;
+use balcony::xep::validation::Validation;
+use balcony::{ClientBuilder, CommandStep};
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until};
+
+/// What the device knows. A change wakes its loop.
+#[derive(Clone, Debug)]
+pub struct Room {
+    is_on: bool,
+    degrees: f32,
+    /// When the lamp is switched, and to what; the next first.
+    plan: Vec<(Instant, bool)>,
+}
+
+type Shared = Arc<watch::Sender<Room>>;
+
+#[allow(dead_code, reason = "its test begins elsewhere")]
+fn main() -> Result<(), Error> {
+    block_on(run(Client::from_env()))
+}
+
+/// The device, for as long as its client goes on.
+pub async fn run(client: ClientBuilder) -> Result<(), Error> {
+    let (room, mut changes) = watch::channel(Room { is_on: false, degrees: 21.5, plan: Vec::new() });
+    let room: Shared = Arc::new(room);
+    // The first presence says already how it is.
+    let client = client.presence(presence(&room.borrow()));
+    let client = client.with(Discovery::new("Lamp", "1.0")).with(Roster::new()).with(commands(&room));
+    let mut client = client.start().await?;
+    loop {
+        let due = room.borrow().plan.first().map(|(due, _)| *due);
+        tokio::select! {
+            event = client.next() => if event?.is_none() {
+                return Ok(());
+            },
+            _ = changes.changed() => {
+                let presence = presence(&changes.borrow_and_update());
+                client.send(presence).await?;
+            }
+            () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {
+                room.send_modify(|room| room.is_on = room.plan.remove(0).1);
+            }
+        }
+    }
+}
+
+/// Who may see the lamp sees how it is.
+fn presence(room: &Room) -> Presence {
+    let lamp = if room.is_on { "on" } else { "off" };
+    Presence::available().status(&format!("the lamp is {lamp}, {:.1} °C", room.degrees))
+}
+
+fn commands(room: &Shared) -> Commands {
+    let [one, two, three] = [room, room, room].map(Arc::clone);
+    Commands::new()
+        .allow(|asker| asker.is_own() || asker.is_in("Family") || asker.is_in("Guests"))
+        .command("temperature", "How warm it is", move |_| temperature(&one.borrow()))
+        .command_for(
+            |asker| !asker.is_in("Guests"),
+            "switch",
+            "Switch the lamp",
+            move |asked| switch(&two, asked),
+        )
+        .command_for(
+            |asker| !asker.is_in("Guests"),
+            "schedule",
+            "Switch it later",
+            move |asked| schedule(&three, asked),
+        )
+}
+
+fn temperature(room: &Room) -> CommandAnswer {
+    let degrees = Field::new(FieldKind::TextSingle, "degrees").labelled("Temperature in °C");
+    CommandAnswer::result(
+        DataForm::new(FormKind::Result).with(degrees.valued(format!("{:.1}", room.degrees))),
+    )
+}
+
+/// One question, with the answer that changes nothing.
+fn switch(room: &Shared, asked: &CommandStep<'_>) -> CommandAnswer {
+    if asked.form().is_none() {
+        let is_on = if room.borrow().is_on { "true" } else { "false" };
+        let on = Field::new(FieldKind::Boolean, "on").labelled("Shall it be on").required().valued(is_on);
+        return CommandAnswer::ask_last(DataForm::new(FormKind::Form).titled("The lamp").with(on));
+    }
+    room.send_modify(|room| room.is_on = asked.flag("on"));
+    CommandAnswer::done(if asked.flag("on") { "The lamp is on." } else { "The lamp is off." })
+}
+
+/// Two questions. That somebody goes back to the first, and that answers are numbers in their range, is seen to.
+fn schedule(room: &Shared, asked: &CommandStep<'_>) -> CommandAnswer {
+    let minutes = |var, label, most| {
+        let field = Field::new(FieldKind::TextSingle, var).labelled(label);
+        field.required().validated(Validation::of("xs:integer").between("0", most))
+    };
+    let read = |var| asked.value(var).and_then(|minutes| minutes.parse().ok()).unwrap_or(0);
+    match asked.step() {
+        0 => CommandAnswer::ask(DataForm::new(FormKind::Form).titled("When shall it be on").with(minutes(
+            "after",
+            "In how many minutes",
+            "1440",
+        ))),
+        1 => CommandAnswer::ask_last(
+            DataForm::new(FormKind::Form).with(minutes("length", "For how many minutes", "600").valued("10")),
+        ),
+        _ => {
+            let (after, length): (u64, u64) = (read("after"), read("length"));
+            let on = Instant::now() + Duration::from_secs(60 * after);
+            room.send_modify(|room| {
+                room.plan = vec![(on, true), (on + Duration::from_secs(60 * length), false)]
+            });
+            CommandAnswer::done(format!("The lamp will be on in {after} minutes, for {length} minutes."))
+        }
+    }
+}
