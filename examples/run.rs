@@ -7,7 +7,7 @@
     reason = "programs are run"
 )]
 
-use std::io::Read as _;
+use std::io::{BufRead as _, Read as _};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -287,6 +287,66 @@ fn the_blocking_client_has_an_answer() {
     });
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("client_blocking.rs");
     assert!(std::fs::read_to_string(source).unwrap().lines().count() <= 150);
+}
+
+/// The first line that a program says.
+fn first_line(program: &mut Child) -> String {
+    let mut line = String::new();
+    std::io::BufReader::new(program.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+    line
+}
+
+// Two clients talk through the server that has threads and no runtime. A third one that nobody knows is not let in.
+#[test]
+fn the_blocking_server_has_clients_that_talk() {
+    let mut server = example("server_blocking");
+    server.args(["127.0.0.1:0", "romeo:r", "juliet:j"]).stdout(Stdio::piped());
+    let mut server = Running(server.spawn().unwrap());
+    let line = first_line(&mut server.0);
+    let at = line.trim().strip_prefix("listening on ").unwrap().to_owned();
+    let client = |name: &str, password: &str| {
+        Client::builder(format!("{name}@localhost"))
+            .password(password)
+            .connect(&at)
+            .dangerous_without_tls()
+            .start()
+    };
+    let program = async {
+        let (mut romeo, mut juliet) =
+            (client("romeo", "r").await.unwrap(), client("juliet", "j").await.unwrap());
+        for round in 0..20 {
+            // More than fits into a buffer.
+            let words = format!("{round} {}", "But soft! ".repeat(500));
+            let to = juliet.jid().unwrap().into();
+            romeo.send(Message::chat(to).body(&words)).await.unwrap();
+            let said = heard(&mut juliet).await;
+            assert_eq!(said.body(), Some(words.as_str()));
+            juliet.send(said.reply().body("Ay me!")).await.unwrap();
+            assert_eq!(heard(&mut romeo).await.body(), Some("Ay me!"));
+        }
+        assert!(client("romeo", "wrong").await.is_err());
+        // A peer that says no XMPP, and one that says nothing and goes, harm nobody.
+        use std::io::Write as _;
+        std::net::TcpStream::connect(&at).unwrap().write_all(b"GET / HTTP/1.1\r\n\r\n").unwrap();
+        drop(std::net::TcpStream::connect(&at).unwrap());
+        romeo.send(Message::chat(juliet.jid().unwrap().into()).body("Good night")).await.unwrap();
+        assert_eq!(heard(&mut juliet).await.body(), Some("Good night"));
+        romeo.close().await.unwrap();
+    };
+    block_on(async {
+        tokio::time::timeout(LONG, program).await.expect("too slow");
+    });
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("server_blocking.rs");
+    assert!(std::fs::read_to_string(source).unwrap().lines().count() <= 150);
+}
+
+/// The next message.
+async fn heard(client: &mut Client) -> Message {
+    loop {
+        if let Event::Message(message) = client.next().await.unwrap().expect("it goes on") {
+            return *message;
+        }
+    }
 }
 
 // What is missing is said in a sentence, and at once.
