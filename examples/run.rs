@@ -349,6 +349,65 @@ async fn heard(client: &mut Client) -> Message {
     }
 }
 
+// What is typed goes to her, what she says is printed, also when nobody types; and with the input it ends.
+#[test]
+fn the_event_loop_has_a_conversation() {
+    use std::io::Write as _;
+    let folder = tempfile::tempdir().unwrap();
+    let (certificate, key) = test_certificate("localhost").unwrap();
+    let ca = folder.path().join("ca.pem");
+    std::fs::write(&ca, &certificate).unwrap();
+    let program = async {
+        let accounts = MemoryAccounts::new().with("romeo@localhost", "r").unwrap();
+        let server = Server::builder("localhost")
+            .accounts(accounts.with("juliet@localhost", "j").unwrap())
+            .certificate_pem(certificate.as_bytes(), key.expose().as_bytes())
+            .listen("127.0.0.1:0".parse().unwrap())
+            .start()
+            .unwrap();
+        let at = server.local_addrs()[0].to_string();
+        let juliet = Client::builder("juliet@localhost/balcony").password("j").connect(&at);
+        let mut juliet = juliet.trust_pem(certificate.as_bytes()).start().await.unwrap();
+        let environment = [
+            ("BALCONY_JID", "romeo@localhost/garden"),
+            ("BALCONY_PASSWORD", "r"),
+            ("BALCONY_CONNECT", &at),
+            ("BALCONY_CA", ca.to_str().unwrap()),
+        ];
+        let mut romeo = example("client_mio");
+        romeo.envs(environment).arg("juliet@localhost").stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut romeo = romeo.spawn().unwrap();
+        let mut input = romeo.stdin.take().unwrap();
+        for round in 0..3 {
+            writeln!(input, "{round} {}", "But soft ".repeat(1_000)).unwrap();
+            let said = heard(&mut juliet).await;
+            assert!(said.body().unwrap().starts_with(&format!("{round} But soft")));
+            juliet.send(said.reply().body("Ay me!")).await.unwrap();
+        }
+        juliet
+            .send(Message::chat("romeo@localhost/garden".parse().unwrap()).body("Good night"))
+            .await
+            .unwrap();
+        // She is heard before he goes.
+        let ended = tokio::task::spawn_blocking(move || {
+            let mut said = String::new();
+            let mut lines = std::io::BufReader::new(romeo.stdout.take().unwrap());
+            while !said.ends_with("Good night\n") && lines.read_line(&mut said).unwrap() > 0 {}
+            drop(input);
+            (romeo.wait().unwrap(), said)
+        });
+        let (status, said) = ended.await.unwrap();
+        let answers = "juliet@localhost/balcony: Ay me!\n".repeat(3);
+        let expected =
+            format!("online as romeo@localhost/garden\n{answers}juliet@localhost/balcony: Good night\n");
+        assert!(status.success() && said == expected, "{status} {said}");
+        server.shutdown().await;
+    };
+    block_on(async {
+        tokio::time::timeout(LONG, program).await.expect("too slow");
+    });
+}
+
 // What is missing is said in a sentence, and at once.
 #[test]
 fn the_bot_says_what_is_missing() {
