@@ -127,7 +127,8 @@ impl EarlierStreams {
 
     fn add(&mut self, now: Instant, id: StreamName, mut earlier: Earlier) {
         self.remove(&id);
-        if earlier.cost() > MOST {
+        // Nobody may ask about a stream that nobody has proven to be theirs.
+        if earlier.cost() > MOST || earlier.domains.is_empty() {
             return;
         }
         for domain in &earlier.domains {
