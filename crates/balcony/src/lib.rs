@@ -110,11 +110,11 @@ pub use balcony_client::component::Detached;
 #[cfg(feature = "client")]
 pub use balcony_client::{
     Agent, AgentConfig, AgentEvent, Attempt, Backoff, CallId, Callable, Carbon, Chat, ClientConfig,
-    ClientMachine, CommandAnswer, CommandAsker, CommandCall, CommandOutcome, CommandStep, Commands, Completion,
-    ConnectError, Contacts, Context, Delivered, Device, DeviceStep, Disconnected, Discovery, Endpoint,
-    Extension, Extensions, IncomingId, IncomingRequest, Iq, Message, MessageBuilder, News, Note, OutboxError,
-    Presence, PrivateStorage, Push, Receipts, ReceivedPresence, RequestError, RequestKind, Response, Roster,
-    Show, Undelivered, answer, held_back,
+    ClientMachine, CommandAnswer, CommandAsker, CommandCall, CommandOutcome, CommandStep, Commands,
+    Completion, ConnectError, Contacts, Context, Delivered, Device, DeviceStep, Disconnected, Discovery,
+    Endpoint, Extension, Extensions, IncomingId, IncomingRequest, Iq, Message, MessageBuilder, News, Note,
+    OutboxError, Presence, PrivateStorage, Push, Receipts, ReceivedPresence, RequestError, RequestKind,
+    Response, Roster, Show, Undelivered, answer, held_back,
 };
 #[cfg(any(feature = "client", feature = "server"))]
 pub use balcony_connection as connection;
