@@ -54,13 +54,19 @@ pub(crate) fn tables(rows: &[Row]) -> String {
 pub(crate) fn markdown(tables: &str, seconds: u64, seed: u64, rows: &[Row]) -> String {
     let (outages, addresses) = rows.first().map_or((0, 0), |row| (row.outages, row.addresses));
     format!(
-        "{}\nOne run of {}, seed {seed}, with {outages} outages and {addresses} changes of address, all in the same weather at the same time, on {}.\n\n\
+        "{}\nOne run of {}, seed {seed}, with {} and {}, all in the same weather at the same time, on {}.\n\n\
          {tables}\n{}",
         include_str!("../../survive/head.md"),
         length(core::time::Duration::from_secs(seconds)),
+        counted(outages, "outage", "outages"),
+        counted(addresses, "change of address", "changes of address"),
         machine(),
         include_str!("../../survive/notes.md"),
     )
+}
+
+fn counted(count: usize, one: &str, more: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { more })
 }
 
 /// What it ran on.
