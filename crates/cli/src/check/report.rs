@@ -10,6 +10,7 @@ use crate::output;
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Level {
     /// It is as it should be.
+    #[serde(rename = "ok")]
     Fine,
     /// It works, and could be better; or it is nothing that everybody has.
     Note,
