@@ -1,11 +1,11 @@
 //! `balcony store`: all that a server keeps, there and back, and whether it is whole.
 
 use std::collections::BTreeSet;
-use std::io::{BufReader, BufWriter, Write as _};
+use std::io::{BufRead, BufReader, BufWriter, Cursor, Read as _, Write as _};
 use std::path::Path;
 
 use balcony_router::extension::Kind;
-use balcony_store::{Collections, Store, StoreConfig, TransferError};
+use balcony_store::{Collections, Store, StoreConfig, TransferError, begins_export};
 use indicatif::HumanCount;
 
 use crate::args::{StoreArgs, StoreCommand};
@@ -15,6 +15,9 @@ use crate::import::{Source, open, progress};
 use crate::new_file;
 use crate::output::{note, say};
 
+/// The first line of an export is shorter, in bytes.
+const LONGEST_HEADER: usize = 1024;
+
 pub(crate) fn run(args: StoreArgs) -> Result<(), Failure> {
     let settings = args.data.settings()?;
     let (data, database) = (settings.folder(), settings.database);
@@ -22,8 +25,10 @@ pub(crate) fn run(args: StoreArgs) -> Result<(), Failure> {
     match args.command {
         StoreCommand::Export { file } => export(&existing()?, &file),
         StoreCommand::Import { file } => {
-            let source = open(&file)?;
-            import(&database::open(&data, database.as_ref())?, source)
+            let (source, length) = open(&file)?;
+            // What is no export makes no folder.
+            let source = checked(source)?;
+            import(&database::open(&data, database.as_ref())?, (source, length))
         }
         StoreCommand::Check => check(&existing()?),
     }
@@ -58,6 +63,23 @@ fn export(store: &Store, file: &Path) -> Result<(), Failure> {
             Err(Failure::new(format!("cannot write {}: {reason}", file.display())))
         }
         Err(error) => Err(error.into()),
+    }
+}
+
+/// The same text, which begins as an export does.
+fn checked(mut source: Box<dyn BufRead>) -> Result<Box<dyn BufRead>, Failure> {
+    let (mut start, mut line) = (Vec::new(), Vec::new());
+    while line.trim_ascii().is_empty() && start.len() < LONGEST_HEADER {
+        line.clear();
+        let count = source.by_ref().take(LONGEST_HEADER as u64).read_until(b'\n', &mut line);
+        if count.map_err(TransferError::from)? == 0 {
+            break;
+        }
+        start.extend_from_slice(&line);
+    }
+    match begins_export(line.trim_ascii()) {
+        true => Ok(Box::new(Cursor::new(start).chain(source))),
+        false => Err(TransferError::Format.into()),
     }
 }
 

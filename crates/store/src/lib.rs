@@ -76,5 +76,5 @@ pub use collection::{Collections, Documents, Edit, Entries, Owned, Owner};
 pub use error::StoreError;
 pub use request::{Busy, Reply, Request};
 pub use store::Store;
-pub use transfer::TransferError;
+pub use transfer::{TransferError, begins_export};
 pub use worker::{ReplyTo, Worker, WorkerConfig};

@@ -139,11 +139,8 @@ impl Store {
         each: &mut dyn FnMut(&Owner, &Collections, bool),
     ) -> Result<(), TransferError> {
         let mut number = 0;
-        let header = read_line(input, &mut number, LONGEST)?
-            .and_then(|line| serde_json::from_slice::<Header>(&line).ok());
-        let is_ours =
-            |header: &Header| header.format == FORMAT && (OLDEST..=VERSION).contains(&header.version);
-        let Some(Header { version, .. }) = header.filter(is_ours) else { return Err(TransferError::Format) };
+        let header = read_line(input, &mut number, LONGEST)?.and_then(|line| header(&line));
+        let Some(Header { version, .. }) = header else { return Err(TransferError::Format) };
         let (mut accounts, mut owners) = (0, 0);
         let mut end = None;
         loop {
@@ -181,6 +178,17 @@ impl Store {
             }
         }
     }
+}
+
+/// Whether a text with this first line is one that [`Store::export`] has written, or an earlier version of it.
+#[must_use]
+pub fn begins_export(line: &[u8]) -> bool {
+    header(line).is_some()
+}
+
+fn header(line: &[u8]) -> Option<Header> {
+    let header = serde_json::from_slice::<Header>(line).ok()?;
+    (header.format == FORMAT && (OLDEST..=VERSION).contains(&header.version)).then_some(header)
 }
 
 /// What a line has brought.

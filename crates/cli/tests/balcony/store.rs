@@ -106,7 +106,9 @@ fn a_running_server_has_its_data_to_itself() {
     let world = World::new();
     let server = world.serve(&[]);
     world.account("romeo");
-    world.write("backup.jsonl", "");
+    let other = World::new();
+    other.account("juliet");
+    world.write("backup.jsonl", &other.run(&["store", "export"]).stdout);
     for command in
         [&["store", "export", "out.jsonl"][..], &["store", "import", "backup.jsonl"], &["store", "check"]]
     {
@@ -150,6 +152,8 @@ fn what_cannot_be_done_is_said() {
     world
         .run(&["store", "import", "list.csv"])
         .failed(1, &["this is not a list of accounts that this version"]);
+    // What has made nothing leaves nothing.
+    assert!(!world.path("balcony-data").exists());
     world.account("romeo");
     world.run(&["store", "export", "none/backup"]).failed(1, &["cannot write none/backup: "]);
     let exported = world.run(&["store", "export"]).stdout;
