@@ -259,7 +259,7 @@ impl History {
             let what = format!("message {number} of {} to {}", bare(from), bare(to));
             assert!(has_arrived || has_come_back, "{what} is lost");
             assert!(has_broken || !(has_arrived && has_come_back), "{what} arrives and comes back");
-            // A domain that has refused one of a server's domains is left alone by the others of it, too.
+            // A stream that comes to nothing over the certificate of one domain counts for the others of its server, too.
             let mut at_home = (0..PEOPLE.len()).filter(|person| self.server(*person) == self.server(from));
             let is_sure = at_home.all(|person| self.is_reached(person, to));
             assert!(has_broken || has_arrived || !is_sure, "{what} comes back");

@@ -15,7 +15,7 @@ use super::bounds::Payer;
 use super::event::{FederationEvent, StreamId, Unreachable};
 use super::link::{Link, Outgoing, Places, Stage, Stream, Way};
 use super::peer::{Finding, Key, Pair, Peer, State};
-use super::queue::{Item, Queue};
+use super::queue::Item;
 use super::reach::Reach;
 use super::{Closing, Federation};
 use crate::journal::{Level, one_line};
@@ -40,7 +40,8 @@ impl Federation {
             peer.used = now;
             &*peer
         });
-        if let Some((condition, may_wait)) = known.and_then(|peer| peer.failure(now, &self.config.limits))
+        if let Some((condition, may_wait)) =
+            known.and_then(|peer| peer.failure_of(&ours, now, &self.config.limits))
             && (!may_wait || item.is_fresh_request())
             && !known.and_then(|peer| peer.pairs.get(&ours)).is_some_and(Pair::has_stream)
         {
@@ -51,13 +52,7 @@ impl Federation {
             return Err((item, full));
         }
         let peer = self.peers.entry(theirs.clone()).or_insert_with(|| Peer::new(now));
-        let pair = peer.pairs.entry(ours.clone()).or_insert_with(|| Pair {
-            state: State::Idle,
-            queue: Queue::default(),
-            since: now,
-            under_way: 0,
-            doubt: None,
-        });
+        let pair = peer.pairs.entry(ours.clone()).or_insert_with(|| Pair::new(now));
         let is_new = pair.state == State::Idle;
         let is_asking_much = is_new
             && !self.attempts.has(&theirs)
@@ -107,8 +102,11 @@ impl Federation {
             return self.give_pair_back(theirs, ours, ErrorCondition::RemoteServerTimeout);
         }
         pair.state = State::Finding;
-        if peer.failure(now, &self.config.limits).is_some() {
+        if peer.failure_of(ours, now, &self.config.limits).is_some() {
             return self.waits_for_another_try(now, ours, theirs);
+        }
+        if let Some(pair) = peer.pairs.get_mut(ours) {
+            pair.is_tried_again();
         }
         if !self.config.admits(theirs.as_str()) {
             self.set_state(theirs, ours, State::Idle);
@@ -140,7 +138,7 @@ impl Federation {
 
     /// The domain could not be reached, and is left alone for now. What goes there waits until it is tried again, or comes back.
     fn waits_for_another_try(&mut self, now: Instant, ours: &BareJid, theirs: &BareJid) {
-        let failure = self.peers.get(theirs).and_then(|peer| peer.failure(now, &self.config.limits));
+        let failure = self.peers.get(theirs).and_then(|peer| peer.failure_of(ours, now, &self.config.limits));
         match failure {
             Some((condition, false)) => self.is_given_up(now, ours, theirs, condition),
             _ if self.sends_back(ours, theirs) => {}
@@ -282,7 +280,8 @@ impl Federation {
     pub(super) fn found(&mut self, now: Instant, domain: &BareJid, places: &Places) {
         let Some(peer) = self.peers.get_mut(domain) else { return };
         peer.finding = Finding::Idle;
-        let waiting = peer.waiting();
+        let mut waiting = peer.waiting();
+        waiting.retain(|ours| peer.failure_of(ours, now, &self.config.limits).is_none());
         let keys = core::mem::take(&mut peer.keys);
         for ours in waiting {
             if self.has_room_for_stream(now) {
@@ -498,11 +497,13 @@ impl Federation {
 
     /// A domain that could not be reached is tried again for what waits, if it has been left alone for long enough.
     fn try_again(&mut self, now: Instant, domain: &BareJid) {
-        let Some(peer) = self.peers.get(domain) else { return };
+        let Some(peer) = self.peers.get_mut(domain) else { return };
+        let mut again = peer.refusals_over(now);
         if matches!(peer.finding, Finding::Failed { until, .. } if now >= until) {
-            for ours in peer.waiting() {
-                self.pursue(now, &ours, domain);
-            }
+            again = peer.waiting();
+        }
+        for ours in again {
+            self.pursue(now, &ours, domain);
         }
     }
 }

@@ -94,7 +94,8 @@ impl Federation {
         let peer = self.peers.entry(from.clone()).or_insert_with(|| Peer::new(now));
         peer.used = now;
         // It lives, so it is worth another try.
-        let has_failed = matches!(peer.finding, Finding::Failed { .. });
+        let was_refused = peer.pairs.get_mut(to).is_some_and(|pair| pair.refused.take().is_some());
+        let has_failed = was_refused || matches!(peer.finding, Finding::Failed { .. });
         peer.revive();
         self.events.push_back(FederationEvent::Reached(from.clone()));
         let Some(peer) = self.peers.get_mut(&from) else { return };

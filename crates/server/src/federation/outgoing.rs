@@ -192,7 +192,7 @@ impl Federation {
             }
             peer.revive();
             if let Some(pair) = peer.pairs.get_mut(from).filter(|pair| pair.state == State::Opening(id)) {
-                pair.state = State::Ready(id);
+                (pair.state, pair.refused) = (State::Ready(id), None);
             }
         }
         let how = match proof {
@@ -237,8 +237,8 @@ impl Federation {
         }
         let limits = &self.config.limits;
         if let Some(peer) = self.peers.get_mut(to) {
-            peer.fail(now, condition, words::is_passing(verdict), limits);
             if let Some(pair) = peer.pairs.get_mut(from).filter(|pair| pair.state == State::Opening(id)) {
+                pair.refuse(now, condition, words::is_passing(verdict), limits);
                 pair.state = State::Finding;
                 self.pursue(now, from, to);
             }

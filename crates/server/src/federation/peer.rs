@@ -2,6 +2,7 @@
 
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
+use core::time::Duration;
 
 use balcony_jid::BareJid;
 use balcony_machine::{Instant, Ticket};
@@ -85,6 +86,21 @@ pub(super) struct Pair {
     pub(super) under_way: usize,
     /// The stream that is over and may have taken the first of what waits.
     pub(super) doubt: Option<StreamName>,
+    /// The other server has not taken it.
+    pub(super) refused: Option<Refused>,
+}
+
+/// A pair of domains that another server has not taken. That says nothing of the other pairs.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Refused {
+    /// How often, since it was taken last, and when for the first time.
+    times: u32,
+    since: Instant,
+    /// Since when, and until when, it is not tried again; none while it is.
+    left_alone: Option<(Instant, Instant)>,
+    /// What the senders of stanzas are told meanwhile, and whether that may be over in a moment.
+    condition: ErrorCondition,
+    is_passing: bool,
 }
 
 /// The stream that takes what goes from one domain to another: one at a time (RFC 6120 section 10.1).
@@ -117,6 +133,56 @@ impl Pair {
     /// Whether something waits for the domain to be found.
     pub(super) fn is_waiting(&self) -> bool {
         self.state == State::Finding && !self.queue.is_empty()
+    }
+
+    pub(super) fn new(now: Instant) -> Self {
+        Pair {
+            state: State::Idle,
+            queue: Queue::default(),
+            since: now,
+            under_way: 0,
+            doubt: None,
+            refused: None,
+        }
+    }
+
+    /// The other server has not taken it once more: how long it is left alone, as a domain that could not be reached.
+    pub(super) fn refuse(
+        &mut self,
+        now: Instant,
+        condition: ErrorCondition,
+        is_passing: bool,
+        limits: &FederationLimits,
+    ) {
+        let (times, since) = self.refused.map_or((0, now), |refused| (refused.times, refused.since));
+        let until = now + backoff(times, limits);
+        let times = times.saturating_add(1).min(31);
+        let left_alone = Some((now, until));
+        self.refused = Some(Refused { times, since, left_alone, condition, is_passing });
+    }
+
+    /// It is tried again, and may be refused once more.
+    pub(super) fn is_tried_again(&mut self) {
+        if let Some(refused) = &mut self.refused {
+            refused.left_alone = None;
+        }
+    }
+
+    /// As [`Peer::failure`], where the other server does not take the pair.
+    pub(super) fn refusal(&self, now: Instant, limits: &FederationLimits) -> Option<(ErrorCondition, bool)> {
+        let Refused { since, left_alone, condition, is_passing, .. } = self.refused?;
+        left_alone
+            .is_some_and(|(_, until)| now < until)
+            .then_some((condition, is_passing && now < since + limits.patience))
+    }
+
+    /// When a refusal is tried again, or else of no more interest.
+    fn refusal_due(&self) -> Option<Instant> {
+        let (at, until) = self.refused?.left_alone?;
+        match self.is_waiting() {
+            true => Some(until),
+            false => Some(until + (until - at)),
+        }
     }
 
     /// Whether a stream takes it, or is about to.
@@ -180,7 +246,9 @@ impl Peer {
             Finding::Failed { at, until, .. } => Some(until + (until - at)),
         };
         let pairs = self.pairs.values().filter(|pair| !pair.queue.is_empty());
-        pairs.map(|pair| pair.since + limits.patience).chain(finding).chain(self.keys_wait_until).min()
+        let refusals = self.pairs.values().filter_map(Pair::refusal_due);
+        let pairs = pairs.map(|pair| pair.since + limits.patience).chain(refusals);
+        pairs.chain(finding).chain(self.keys_wait_until).min()
     }
 
     /// Whether stanzas wait for it to be found.
@@ -205,10 +273,9 @@ impl Peer {
     ) {
         let known = self.left_alone.filter(|(_, until)| now < *until);
         let (at, until) = known.unwrap_or_else(|| {
-            let factor = 1_u32.checked_shl(self.failures).unwrap_or(u32::MAX);
-            let backoff = limits.backoff.saturating_mul(factor).min(limits.most_backoff);
+            let until = now + backoff(self.failures, limits);
             self.failures = self.failures.saturating_add(1).min(31);
-            (now, now + backoff)
+            (now, until)
         });
         self.left_alone = Some((at, until));
         self.failing_since.get_or_insert(now);
@@ -221,6 +288,33 @@ impl Peer {
         let Finding::Failed { until, condition, is_passing, .. } = self.finding else { return None };
         let is_away = self.failing_since.is_some_and(|since| now >= since + limits.patience);
         (now < until).then_some((condition, is_passing && !is_away))
+    }
+
+    /// The same of what goes there from one of our domains, which it may not take.
+    pub(super) fn failure_of(
+        &self,
+        ours: &BareJid,
+        now: Instant,
+        limits: &FederationLimits,
+    ) -> Option<(ErrorCondition, bool)> {
+        let refusal = || self.pairs.get(ours)?.refusal(now, limits);
+        self.failure(now, limits).or_else(refusal)
+    }
+
+    /// Of pairs that it has not taken: those for which something waits, and that are to be tried again. Those that were left alone for long
+    /// enough, with nothing waiting, are as new.
+    pub(super) fn refusals_over(&mut self, now: Instant) -> Vec<BareJid> {
+        let mut again = Vec::new();
+        for (ours, pair) in &mut self.pairs {
+            if pair.refusal_due().is_some_and(|due| due <= now) {
+                match pair.is_waiting() {
+                    true => pair.is_tried_again(),
+                    false => pair.refused = None,
+                }
+                again.extend(pair.is_waiting().then(|| ours.clone()));
+            }
+        }
+        again
     }
 
     /// That it could not be reached is of no more interest, if it was left alone for long enough, and nothing waits for it.
@@ -245,4 +339,10 @@ impl Peer {
     pub(super) fn has_not_failed(&mut self) {
         (self.failures, self.failing_since, self.left_alone) = (0, None, None);
     }
+}
+
+/// How long a domain is left alone that has failed so often before.
+fn backoff(times: u32, limits: &FederationLimits) -> Duration {
+    let factor = 1_u32.checked_shl(times).unwrap_or(u32::MAX);
+    limits.backoff.saturating_mul(factor).min(limits.most_backoff)
 }

@@ -33,10 +33,22 @@ fn a_key_that_is_called_invalid() {
     world.settle();
     assert_eq!(world.returned(0), [("1", InternalServerError)]);
     assert_eq!(world.connections(), 0, "{:?}", world.servers[0].log);
-    world.pass(Duration::from_secs(10));
+    // That says nothing of another domain of ours.
     world.send(0, "nurse@c.example/x", "juliet@b.example", "2");
     world.settle();
     assert_eq!(world.ids(1), ["2"], "{:?}", world.servers[0].log);
+    // The pair is tried less and less.
+    let connects = world.servers[0].connects;
+    for second in 0..3_600 {
+        world.send(0, "romeo@a.example/x", "juliet@b.example", &second.to_string());
+        world.send(0, "nurse@c.example/x", "juliet@b.example", &format!("c{second}"));
+        world.pass(Duration::from_secs(1));
+    }
+    assert_eq!((world.ids(1).len(), world.returned(0).len()), (3_601, 3_601));
+    let tried =
+        world.servers[0].log.iter().filter(|(_, line)| line.contains("does not take stanzas of a.example"));
+    let tried = tried.count();
+    assert!((8..16).contains(&tried) && world.servers[0].connects - connects < 16, "{tried}");
 }
 
 // XEP-0220 1.1.1 §2.1.2 [DB18]: nobody is there any more to be told what the domain has said of the key.
