@@ -5,7 +5,7 @@
 //! files.
 
 use alloc::boxed::Box;
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
@@ -48,6 +48,10 @@ pub(crate) struct Account {
     pub(crate) backlog: Backlog,
     /// Sessions that are over and may still get messages: later ones wait for their fate.
     pub(crate) leaving: usize,
+    /// Sessions that are over, and have messages in their queues that go elsewhere if they don't get them.
+    pub(crate) ending: usize,
+    /// Those of them that get nothing more, and wait for the others.
+    pub(crate) gone: BTreeSet<SessionId>,
     /// Asks under way that are neither commits nor named by the phase.
     pub(crate) asks: usize,
     /// The end of its latest presence.
@@ -136,6 +140,8 @@ impl Account {
             gates: 0,
             backlog: Backlog::default(),
             leaving: 0,
+            ending: 0,
+            gone: BTreeSet::new(),
             asks: 0,
             note: Note::Nothing,
             asked_again: None,
@@ -371,6 +377,7 @@ impl Account {
             && self.commits == 0
             && self.lines.is_empty()
             && self.leaving == 0
+            && self.ending == 0
             && (self.obsolete.is_empty() && self.backlog.is_deleted() || self.deletions.are_hopeless())
             && self.obsolete.is_tried()
             && self.backlog.delivering.is_none()

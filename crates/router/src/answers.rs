@@ -212,6 +212,8 @@ impl Router {
         // Taken out first: sessions that are closed need not hear of each other's end.
         let Some(mut account) = self.accounts.remove(name) else { return };
         self.owed.remove(name);
+        // What waits in them has nobody to wait for any more.
+        self.abandoned.extend(mem::take(&mut account.gone));
         let resources = account.take_resources();
         self.online -= usize::from(!resources.is_empty());
         let is_gone = removal != Removal::Failed;

@@ -490,6 +490,11 @@ impl Outbox {
         self.replay.is_some() || self.entries.iter().any(Entry::matters)
     }
 
+    /// Whether there are messages in it that go elsewhere if it does not get them.
+    pub(crate) fn returns_messages(&self) -> bool {
+        self.entries.iter().any(Entry::is_returned_message)
+    }
+
     pub(crate) fn into_entries(self) -> VecDeque<Entry> {
         self.entries
     }

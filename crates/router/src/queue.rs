@@ -3,6 +3,7 @@
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::mem;
 
 use balcony_jid::{BareJid, Jid};
 use balcony_machine::Instant;
@@ -24,6 +25,8 @@ pub(crate) struct Leaving {
     outbox: Outbox,
     /// Messages to the account wait for its fate, so that they come behind those that are in it.
     holds: bool,
+    /// There are messages in it that go elsewhere if it does not get them.
+    returns: bool,
     /// There is no such account any more. If there is one of this name it is another.
     is_ended: bool,
 }
@@ -105,11 +108,12 @@ impl Router {
 
     /// Nothing more can be written to the session: its connection is gone. What it has not got goes elsewhere: messages to another of
     /// the account's sessions, or into the store, or back to their senders, as if they came now (RFC 6121 section 8.5); requests are
-    /// answered with an error. Call it once for each session, after [`unbind`](Router::unbind).
+    /// answered with an error. Messages wait for the other sessions of the account that are over, so that they go there in the order in
+    /// which they came. Call it once for each session, after [`unbind`](Router::unbind).
     pub fn gone(&mut self, now: Instant, session: SessionId, effects: &mut Vec<Effect>) {
         self.asks.clock(now);
         let start = effects.len();
-        self.finish_leaving(&[session], effects);
+        self.give_up(&[session], effects);
         self.go_on(effects);
         self.dispatch(start, effects);
     }
@@ -209,7 +213,7 @@ impl Router {
                 |other: &mut SessionId| leaving.get(other).map(|left| &left.account) == account.as_ref();
             let mut sessions: Vec<_> = self.abandoned.extract_if(.., is_of_it).collect();
             sessions.push(session);
-            self.finish_leaving(&sessions, effects);
+            self.give_up(&sessions, effects);
             self.go_on(effects);
             self.dispatch(start, effects);
         }
@@ -316,12 +320,14 @@ impl Router {
         if left.outbox.is_detached() {
             self.going += entry.bytes();
         }
-        if entry.matters() && !left.holds {
-            let account = self.accounts.get_mut(&left.account);
-            if let Some(account) = account.filter(|account| account.incarnation == left.incarnation) {
-                account.leaving += 1;
-                left.holds = true;
-            }
+        let (holds, returns) = (entry.matters() && !left.holds, entry.is_returned_message() && !left.returns);
+        if (holds || returns)
+            && let Some(account) = self.accounts.get_mut(&left.account)
+            && account.incarnation == left.incarnation
+        {
+            account.leaving += usize::from(holds);
+            account.ending += usize::from(returns);
+            (left.holds, left.returns) = (left.holds || holds, left.returns || returns);
         }
         left.outbox.append(entry);
         if is_last {
@@ -385,17 +391,20 @@ impl Router {
         if outbox.is_empty() {
             return;
         }
-        let holds = outbox.matters();
+        let (mut holds, returns) = (outbox.matters(), outbox.returns_messages());
         let mut incarnation = 0;
         if let Some(account) = self.accounts.get_mut(name) {
             incarnation = account.incarnation;
+            // What comes next is stored, unless somebody else takes it: what is in there goes before it.
+            holds |= returns && account.most_available().is_empty();
             account.leaving += usize::from(holds);
+            account.ending += usize::from(returns);
         }
         if outbox.is_detached() {
             self.abandoned.push(id);
             self.going += outbox.bytes();
         }
-        let left = Leaving { account: name.clone(), incarnation, outbox, holds, is_ended: false };
+        let left = Leaving { account: name.clone(), incarnation, outbox, holds, returns, is_ended: false };
         self.leaving.insert(id, left);
     }
 
@@ -406,16 +415,37 @@ impl Router {
         }
     }
 
+    /// These sessions of one account get nothing more. Messages that they have not got go elsewhere as soon as that is so of all sessions of
+    /// the account that are over and have some: what went to different sessions is in order then.
+    fn give_up(&mut self, sessions: &[SessionId], effects: &mut Vec<Effect>) {
+        let Some(left) = sessions.first().and_then(|session| self.leaving.get(session)) else { return };
+        let name = left.account.clone();
+        let mut others = sessions.to_vec();
+        if let Some(account) = self.accounts.get_mut(&name) {
+            let leaving = &self.leaving;
+            let waits = |session: &mut SessionId| {
+                let is_its = |left: &Leaving| left.returns && left.incarnation == account.incarnation;
+                leaving.get(session).is_some_and(is_its)
+            };
+            let waiting: Vec<_> = others.extract_if(.., waits).collect();
+            account.gone.extend(waiting);
+            if account.gone.len() == account.ending {
+                others.extend(mem::take(&mut account.gone));
+            }
+        }
+        self.finish_leaving(&others, effects);
+    }
+
     /// What these sessions of one account have not got goes elsewhere, in the order in which it came.
     fn finish_leaving(&mut self, sessions: &[SessionId], effects: &mut Vec<Effect>) {
         let left: Vec<_> = sessions.iter().filter_map(|session| self.leaving.remove_entry(session)).collect();
         let Some(name) = left.first().map(|(_, left)| left.account.clone()) else { return };
-        let mut holders = Vec::new();
+        let (mut holders, mut returning) = (Vec::new(), Vec::new());
         let mut kept = BTreeMap::new();
         let mut entries = Vec::new();
         // Those of a message that several of them were to get may be known to one of them only.
         let mut documents = BTreeMap::new();
-        for (session, Leaving { incarnation, outbox, holds, is_ended, .. }) in left {
+        for (session, Leaving { incarnation, outbox, holds, returns, is_ended, .. }) in left {
             self.queued -= outbox.bytes();
             let is_detached = outbox.is_detached();
             if is_detached {
@@ -431,9 +461,8 @@ impl Router {
                 kept.extend(outbox.kept_for_others());
                 documents.extend(outbox.kept_in_groups());
             }
-            if holds {
-                holders.push(incarnation);
-            }
+            holders.extend(holds.then_some(incarnation));
+            returning.extend(returns.then_some(incarnation));
             let all = outbox.into_entries().into_iter();
             entries.extend(all.map(|entry| (entry, is_detached, is_ended)));
         }
@@ -456,19 +485,27 @@ impl Router {
         }
         if let Some(account) = self.accounts.get_mut(&name) {
             account.leaving -= holders.iter().filter(|of| **of == account.incarnation).count();
+            account.ending -= returning.iter().filter(|of| **of == account.incarnation).count();
         }
         self.give_up_documents(&name, kept);
         // What is stored is older than what waits.
         self.fetch(&name, effects);
         self.drain_all(&name, effects);
         self.settle(&name, effects);
+        // They may have been the last for which others have waited.
+        let waiting = self.accounts.get_mut(&name).filter(|account| account.gone.len() == account.ending);
+        let waiting: Vec<_> =
+            waiting.map(|account| mem::take(&mut account.gone)).into_iter().flatten().collect();
+        self.finish_leaving(&waiting, effects);
     }
 
-    /// The same as [`Outbox::take_over`], of sessions that have ended in this call as well, and whose queues are still to go elsewhere.
-    pub(crate) fn is_left_to_another(&mut self, group: u64, key: &Arc<str>) -> bool {
+    /// The same as [`Outbox::take_over`], of sessions of the account that have ended as well, and whose queues are still to go elsewhere.
+    pub(crate) fn is_left_to_another(&mut self, name: &BareJid, group: u64, key: &Arc<str>) -> bool {
+        let waiting = self.accounts.get(name).map(|account| account.gone.iter()).into_iter().flatten();
         let leaving = &mut self.leaving;
         self.abandoned
             .iter()
+            .chain(waiting)
             .any(|other| leaving.get_mut(other).is_some_and(|left| left.outbox.take_over(group, key)))
     }
 

@@ -245,7 +245,7 @@ impl Router {
                     let outbox = &mut self.sessions.get_mut(other)?.outbox;
                     outbox.take_over(group, &key).then_some(())
                 });
-                own.next().is_some() || self.is_left_to_another(group, &key)
+                own.next().is_some() || self.is_left_to_another(name, group, &key)
             });
             if !is_taken_over {
                 self.give_up_document(name, key);

@@ -125,6 +125,11 @@ impl Entry {
         self.is_message() && self.others.is_none() && !is_copy(&self.stanza)
     }
 
+    /// Whether it is a message that goes elsewhere if nobody gets it, and is nowhere else.
+    pub(crate) fn is_returned_message(&self) -> bool {
+        self.is_message() && self.replayed.is_none() && self.is_returned() && !is_copy(&self.stanza)
+    }
+
     /// Whether something becomes of it if its session does not get it.
     pub(crate) fn is_returned(&self) -> bool {
         self.replayed.is_some()

@@ -1,5 +1,5 @@
-//! Several sessions of an account that end without a connection (XEP-0198): what they leave behind is in the order in which it came,
-//! and there once.
+//! Several sessions of an account that end, with a connection or without one (XEP-0198): what they leave behind is in the order in which it
+//! came, and there once.
 
 use core::time::Duration;
 
@@ -8,7 +8,7 @@ use balcony_router::{Effect, Restoring, SessionId};
 use balcony_stanza::{Kind, MessageType, Stanza};
 use proptest::prelude::*;
 
-use crate::world::{START, World, available, content, jid, wires};
+use crate::world::{START, World, available, content, jid, wire, wires};
 
 const JULIET: &str = "juliet@example.com";
 const TO: [&str; 3] = [JULIET, "juliet@example.com/phone", "juliet@example.com/desk"];
@@ -121,5 +121,133 @@ proptest! {
             prop_assert_eq!(stamp(wire), at.get(..19).unwrap_or(at));
         }
         prop_assert_eq!(world.store.documents(&JULIET.parse().unwrap(), "undelivered").count(), 0);
+    }
+}
+
+/// What happens to sessions with connections.
+#[derive(Clone, Copy, Debug)]
+enum Op {
+    /// A message comes for one of [`TO`].
+    Send(usize),
+    /// The network takes so much more of what was delivered to one of them.
+    Drain(usize, usize),
+    /// The stream of one of them is over.
+    End(usize),
+    /// Nothing more can be written to it, if its stream is over.
+    Gone(usize),
+    /// Time passes.
+    Wait,
+}
+
+fn op() -> impl Strategy<Value = Op> {
+    prop_oneof![
+        6 => (0..3_usize).prop_map(Op::Send),
+        2 => (0..2_usize, 0..4_usize).prop_map(|(session, count)| Op::Drain(session, count)),
+        1 => (0..2_usize).prop_map(Op::End),
+        1 => (0..2_usize).prop_map(Op::Gone),
+        1 => Just(Op::Wait),
+    ]
+}
+
+/// A session with its connection.
+struct Connected {
+    session: SessionId,
+    /// The messages that were delivered, and other stanzas.
+    delivered: Vec<Option<usize>>,
+    /// How many of them the network has.
+    taken: usize,
+    is_over: bool,
+    is_gone: bool,
+}
+
+/// The store answers at once, and connections have what is delivered.
+fn serve(world: &mut World, all: &mut [Connected], mut effects: Vec<Effect>) {
+    let mut next = 0;
+    while next < effects.len() {
+        match effects[next].clone() {
+            Effect::Ask { ticket, ask } => {
+                let answer = world.ask(ask);
+                world.router.answer(world.now, ticket, answer, &mut effects);
+            }
+            Effect::Deliver { session, stanza } => match all.iter_mut().find(|own| own.session == session) {
+                Some(own) => own.delivered.push(number(&wire(&stanza))),
+                None => world.router.drained(world.now, session, u64::MAX, &mut effects),
+            },
+            _ => {}
+        }
+        next += 1;
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(1024))]
+
+    // RFC 6121 §8.5.3.2.1, RFC 6120 §10.1: two sessions with connections end in any order, together or one after the other, and what is then
+    // stored of one sender is in the order in which it was sent, each message once: all that the network has not taken.
+    #[test]
+    fn what_connections_leave_is_in_order(
+        ops in prop::collection::vec(op(), 0..30),
+        is_phone_first in any::<bool>(),
+        is_together in any::<bool>(),
+    ) {
+        let mut world = World::new();
+        world.befriend("romeo@example.net", JULIET, Subscription::Both);
+        world.befriend(JULIET, "romeo@example.net", Subscription::Both);
+        let romeo = world.available("romeo@example.net/street", 0);
+        let mut all: Vec<Connected> = Vec::new();
+        for (number, name) in ["phone", "desk"].into_iter().enumerate() {
+            let session = SessionId(500 + number as u64);
+            all.push(Connected { session, delivered: Vec::new(), taken: 0, is_over: false, is_gone: false });
+            let effects = world.bind(session, JULIET, name);
+            serve(&mut world, &mut all, effects);
+            let effects = world.brings(session, available(0));
+            serve(&mut world, &mut all, effects);
+        }
+        let (first, second) = if is_phone_first { (0, 1) } else { (1, 0) };
+        // Another message comes when the streams are over, and what was delivered may still be written.
+        let end = if is_together {
+            [Op::End(first), Op::End(second), Op::Send(0), Op::Gone(first), Op::Gone(second)]
+        } else {
+            [Op::End(first), Op::Gone(first), Op::End(second), Op::Send(0), Op::Gone(second)]
+        };
+        let mut sent = 0;
+        for op in ops.into_iter().chain(end) {
+            let mut effects = Vec::new();
+            match op {
+                Op::Send(to) => {
+                    effects = world.brings(romeo, chat(sent, TO[to]));
+                    sent += 1;
+                }
+                Op::Drain(at, count) => {
+                    let own = &mut all[at];
+                    if !own.is_gone {
+                        own.taken = own.delivered.len().min(own.taken + count);
+                        world.router.drained(world.now, own.session, own.taken as u64, &mut effects);
+                    }
+                }
+                Op::End(at) => {
+                    if !all[at].is_over {
+                        all[at].is_over = true;
+                        world.router.unbind(world.now, all[at].session, &mut effects);
+                    }
+                }
+                Op::Gone(at) => {
+                    if all[at].is_over && !all[at].is_gone {
+                        all[at].is_gone = true;
+                        world.router.gone(world.now, all[at].session, &mut effects);
+                    }
+                }
+                Op::Wait => world.now = world.now + Duration::from_secs(1),
+            }
+            serve(&mut world, &mut all, effects);
+        }
+        let kept: Vec<_> = world.kept(JULIET).iter().filter_map(|stanza| number(&wire(stanza))).collect();
+        prop_assert!(kept.is_sorted_by(|one, other| one < other), "{:?}", kept);
+        let taken = all.iter().flat_map(|own| &own.delivered[..own.taken]).flatten();
+        let mut arrived: Vec<_> = kept.iter().chain(taken).copied().collect();
+        arrived.sort_unstable();
+        arrived.dedup();
+        prop_assert_eq!(arrived, (0..sent).collect::<Vec<_>>());
+        prop_assert_eq!((world.router.counts().sessions, world.router.queued()), (1, 0));
     }
 }
