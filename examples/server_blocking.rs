@@ -63,7 +63,7 @@ fn main() -> core::result::Result<(), Failure> {
     }
     let mut config = ServerConfig::new(vec!["localhost".parse()?], Secret::new(random));
     config.tls = TlsPolicy::None;
-    let shard = Shard::new(Server::new(config, seed.seed()));
+    let shard = Shard::new(config, seed.seed());
     println!("listening on {}", listener.local_addr()?);
     let (tell, happened) = sync_channel(64);
     let accepted = tell.clone();

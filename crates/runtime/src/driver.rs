@@ -1,5 +1,5 @@
-//! The task of a server: it owns the machine and all sockets, hands what happens to the machine, and does what that says. Whose
-//! turn it is, and how long a socket lingers after the end, is decided here; nothing of the protocol is.
+//! The task of a server, or of one of its parts: it owns the machine and all sockets, hands what happens to the machine, and does what that
+//! says. Whose turn it is, and how long a socket lingers after the end, is decided here; nothing of the protocol is.
 
 use core::future::poll_fn;
 use core::task::{Context, Poll, Waker};
@@ -12,13 +12,14 @@ use async_channel::Sender;
 use balcony_jid::BareJid;
 use balcony_machine::{Instant, Ticket};
 use balcony_server::{
-    Acceptor, Answer, Ask, ConnectionId, Input, Level, Reply, Shard, Stats, Todo, Transport,
+    Answer, Ask, ConnectionId, Entry, Input, Level, Refusal, Reply, Shard, Stats, Todo, Transport,
 };
 use slab::Slab;
 
 use crate::clock::Clock;
 use crate::mailbox::{Mailbox, Token};
 use crate::outgoing::Connected;
+use crate::parts::{Common, Parts};
 use crate::peer::{Peer, Phase, Place, Tried};
 use crate::{Interest, Listener as _, Record, Runtime, Socket, Timer as _, reason};
 
@@ -44,6 +45,8 @@ pub(crate) enum Message {
     Answer(Ticket, Answer),
     /// A connection that no listener has brought.
     Socket(Box<dyn Socket>, String, Transport),
+    /// A connection that another part has let in.
+    Entered(Box<dyn Socket>, String, Transport, Entry),
     /// The DNS has answered.
     Resolved(BareJid, Result<Vec<Record>, String>),
     /// A connection to another server has come about, or not.
@@ -57,9 +60,9 @@ pub(crate) enum Message {
 }
 
 /// What the driver's sockets are known as to the machine: their place in its table.
-pub(crate) type Machine = Shard<usize>;
+pub(crate) type Machine = Shard<usize, Common>;
 pub(crate) type Call = Box<dyn FnOnce(&mut Machine, Instant) + Send>;
-pub(crate) type AskFn = Box<dyn Fn(Ask, Reply) + Send + Sync>;
+pub(crate) type AskFn = Arc<dyn Fn(Ask, Reply) + Send + Sync>;
 
 /// The task.
 pub(crate) struct Driver<R: Runtime> {
@@ -69,7 +72,9 @@ pub(crate) struct Driver<R: Runtime> {
     pub(crate) now: Instant,
     timer: R::Timer,
     pub(crate) machine: Machine,
-    acceptor: Acceptor,
+    /// What it has in common with the tasks of other parts, and which of those it is.
+    parts: Arc<Parts>,
+    number: usize,
     listeners: Vec<Listening<R::Listener>>,
     pub(crate) peers: Slab<Peer>,
     /// The connections that are being made; each is given up when this is dropped.
@@ -88,6 +93,7 @@ pub(crate) struct Driver<R: Runtime> {
     waiting: Vec<Sender<()>>,
     /// Dropped at the end.
     alive: Sender<()>,
+    has_ended: bool,
 }
 
 struct Listening<L> {
@@ -100,15 +106,16 @@ struct Listening<L> {
 }
 
 impl<R: Runtime> Driver<R> {
+    /// The task of the part with this number.
     pub(crate) fn new(
-        runtime: R,
+        (runtime, clock): (R, Clock),
         machine: Machine,
-        most: usize,
+        (parts, number): (Arc<Parts>, usize),
         listeners: Vec<(R::Listener, Transport)>,
         ask: AskFn,
-        mailbox: Arc<Mailbox<Message>>,
         alive: Sender<()>,
     ) -> Self {
+        let mailbox = Arc::clone(parts.mailbox(number));
         let listening = |(index, (listener, transport))| {
             // Peers count from below.
             let token = Token::new(usize::MAX - index, &mailbox);
@@ -117,12 +124,13 @@ impl<R: Runtime> Driver<R> {
         };
         let listeners: Vec<_> = listeners.into_iter().enumerate().map(listening).collect();
         Driver {
-            clock: Clock::start(&runtime),
+            clock,
             now: Instant::ZERO,
             timer: runtime.timer(),
             runtime,
             machine,
-            acceptor: Acceptor::new(most),
+            parts,
+            number,
             ready: (0..listeners.len()).map(|index| usize::MAX - index).collect(),
             listeners,
             peers: Slab::new(),
@@ -135,6 +143,7 @@ impl<R: Runtime> Driver<R> {
             ask,
             waiting: Vec::new(),
             alive,
+            has_ended: false,
         }
     }
 
@@ -173,6 +182,10 @@ impl<R: Runtime> Driver<R> {
                 self.accept(socket, from, transport);
             }
             Message::Socket(..) => {}
+            Message::Entered(socket, from, transport, entry) if !self.machine.is_closing() => {
+                self.enter(socket, from, transport, entry);
+            }
+            Message::Entered(.., entry) => self.leave(entry),
             Message::Resolved(domain, records) => {
                 self.machine.handle(now, Input::Resolved(&domain, records));
             }
@@ -180,7 +193,7 @@ impl<R: Runtime> Driver<R> {
             Message::Call(call) => call(&mut self.machine, now),
             Message::Stats(tell) => {
                 let mut stats = self.machine.stats();
-                stats.connections = self.acceptor.count();
+                stats.connections = self.parts.acceptor().count();
                 // Whoever asked may have gone.
                 let _ = tell.try_send(stats);
             }
@@ -224,34 +237,57 @@ impl<R: Runtime> Driver<R> {
         self.list(usize::MAX - index);
     }
 
+    /// Lets a connection in, if it may come, and gives it to the part with the fewest.
     fn accept(&mut self, socket: Box<dyn Socket>, from: String, transport: Transport) {
-        let now = self.now;
-        let entry = self.acceptor.enter(now, self.machine.config(), transport, &from);
+        let entry = self.parts.acceptor().enter(self.now, self.machine.config(), transport, &from);
+        let entry = match entry {
+            Ok(entry) => entry,
+            Err(refusal) => return self.turn_away(socket, transport, refusal),
+        };
+        let part = if transport.is_of_server() { self.number } else { self.parts.fewest() };
+        self.parts.add(part);
+        if part == self.number {
+            return self.enter(socket, from, transport, entry);
+        }
+        let message = Message::Entered(socket, from, transport, entry);
+        if let Err(Message::Entered(.., entry)) = self.parts.mailbox(part).send(message) {
+            self.parts.remove(part);
+            self.parts.acceptor().leave(self.now, entry);
+        }
+    }
+
+    /// Takes in a connection that has been let in.
+    fn enter(&mut self, socket: Box<dyn Socket>, from: String, transport: Transport, entry: Entry) {
         let place = self.peers.vacant_entry();
         let key = place.key();
-        let peer = Peer::new(socket, Token::new(key, &self.mailbox));
-        match entry {
-            Ok(entry) => {
-                let id = self.machine.accept(now, transport, from, entry.origin(), key);
-                place.insert(peer.open(id, Place::Entry(entry)));
-                self.list(key);
-            }
-            Err(refusal) => {
-                if let Some((level, line)) = refusal.line {
-                    self.machine.log(level, line);
-                }
-                if self.turned_away < TURNED_AWAY {
-                    let words = self.machine.last_words(now, transport, refusal.error);
-                    let peer = place.insert(peer);
-                    // All of them find room in a socket that has just been opened, or they are lost.
-                    if !words.is_empty() && peer.begin(words) == Tried::Done {
-                        self.turned_away += 1;
-                        return self.linger(key);
-                    }
-                    self.peers.remove(key);
-                }
-            }
+        let id = self.machine.accept(self.now, transport, from, entry.origin(), key);
+        place.insert(Peer::new(socket, Token::new(key, &self.mailbox)).open(id, Place::Entry(entry)));
+        self.list(key);
+    }
+
+    /// Tells a peer that it may not connect, and why.
+    fn turn_away(&mut self, socket: Box<dyn Socket>, transport: Transport, refusal: Refusal) {
+        if let Some((level, line)) = refusal.line {
+            self.machine.log(level, line);
         }
+        if self.turned_away < TURNED_AWAY {
+            let words = self.machine.last_words(self.now, transport, refusal.error);
+            let place = self.peers.vacant_entry();
+            let key = place.key();
+            let peer = place.insert(Peer::new(socket, Token::new(key, &self.mailbox)));
+            // All of them find room in a socket that has just been opened, or they are lost.
+            if !words.is_empty() && peer.begin(words) == Tried::Done {
+                self.turned_away += 1;
+                return self.linger(key);
+            }
+            self.peers.remove(key);
+        }
+    }
+
+    /// A connection that this part was given is closed.
+    fn leave(&self, entry: Entry) {
+        self.parts.remove(self.number);
+        self.parts.acceptor().leave(self.now, entry);
     }
 
     /// Has a peer's, or a listener's, turn come later.
@@ -408,7 +444,7 @@ impl<R: Runtime> Driver<R> {
     fn remove(&mut self, key: usize) {
         let Some(peer) = self.peers.try_remove(key) else { return };
         match peer.into_place() {
-            Place::Entry(entry) => self.acceptor.leave(self.now, entry),
+            Place::Entry(entry) => self.leave(entry),
             Place::TurnedAway => self.turned_away = self.turned_away.saturating_sub(1),
             Place::Outgoing => {}
         }
@@ -465,6 +501,7 @@ impl<R: Runtime> Driver<R> {
                 Todo::Resolve(domain) => self.resolve(domain),
                 Todo::Connect(id, targets, reach) => self.connect(id, targets, reach),
                 Todo::GiveUp(id) => self.give_up(id),
+                Todo::Call(part) => self.parts.call(part),
                 Todo::Log(Level::Debug, line) => tracing::debug!(target: "balcony", "{line}"),
                 Todo::Log(Level::Info, line) => tracing::info!(target: "balcony", "{line}"),
                 Todo::Log(Level::Warn, line) => tracing::warn!(target: "balcony", "{line}"),
@@ -482,7 +519,8 @@ impl<R: Runtime> Driver<R> {
     }
 
     fn is_over(&self) -> bool {
-        self.machine.is_closed() && self.peers.is_empty()
+        // The first part outlives the others.
+        self.machine.is_closed() && self.peers.is_empty() && (self.number > 0 || self.parts.is_last())
     }
 }
 
@@ -494,15 +532,17 @@ impl<R: Runtime> Driver<R> {
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         for _ in 0..BATCHES {
-            self.mailbox.take(&mut self.ready, &mut self.messages);
+            let taken = self.mailbox.take(&mut self.ready, &mut self.messages);
+            if taken.is_closed {
+                // Another part has failed.
+                return Poll::Ready(());
+            }
+            if taken.is_called {
+                self.machine.called();
+            }
             self.batch();
             if self.is_over() {
-                tracing::info!(target: "balcony", "the server has shut down");
-                // They learn of it by this; what the owner has given us may take longer to go.
-                self.mailbox.close();
-                self.messages.clear();
-                self.waiting.clear();
-                self.alive.close();
+                self.end();
                 return Poll::Ready(());
             }
             if self.ready.is_empty() && self.messages.is_empty() && !self.machine.has_more() {
@@ -519,9 +559,27 @@ impl<R: Runtime> Driver<R> {
     }
 }
 
+impl<R: Runtime> Driver<R> {
+    /// The server has shut down.
+    fn end(&mut self) {
+        self.has_ended = true;
+        self.mailbox.close();
+        self.messages.clear();
+        if self.number > 0 {
+            return self.parts.ended();
+        }
+        tracing::info!(target: "balcony", "the server has shut down");
+        // They learn of it by this; what the owner has given us may take longer to go.
+        self.waiting.clear();
+        self.alive.close();
+    }
+}
+
 impl<R: Runtime> Drop for Driver<R> {
     fn drop(&mut self) {
-        // After a panic, and when the runtime ends.
-        self.mailbox.close();
+        // After a panic, and when the runtime ends. Without one of its parts a server is none.
+        if !self.has_ended {
+            self.parts.fail();
+        }
     }
 }

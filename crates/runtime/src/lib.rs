@@ -3,8 +3,8 @@
 //! `balcony-tokio` and `balcony-async-std` are [`Runtime`]s: they say how tokio, async-std and smol do tasks, timers, sockets and
 //! DNS, and nothing else. Another runtime needs about as much; use the crate of yours and not this one, unless you write it.
 //!
-//! No decision of the protocol is made here. A [`Server`] is one task that gives bytes and the time to a
-//! [`balcony_server::Server`] and does what it says. A socket has a waker that puts it on a list, and neither a task nor a channel
+//! No decision of the protocol is made here. A [`Server`] is one task, or several, that give bytes and the time to a
+//! [`balcony_server::Shard`] and do what it says. A socket has a waker that puts it on a list, and neither a task nor a channel
 //! nor, while nothing comes, a buffer. A turn takes 16 KiB of one socket, and the task lets others run after some turns. What
 //! can't be written yet stops no reading; when to read is the machine's decision.
 //!
@@ -39,6 +39,8 @@ mod mailbox;
 mod names;
 #[cfg(feature = "server")]
 mod outgoing;
+#[cfg(feature = "server")]
+mod parts;
 #[cfg(feature = "server")]
 mod peer;
 mod pipe;

@@ -1,5 +1,6 @@
 //! What wakes the task of a server: sockets that have become ready, and messages.
 
+use core::mem;
 use core::sync::atomic::{AtomicBool, Ordering};
 use core::task::Waker;
 use std::collections::VecDeque;
@@ -15,16 +16,28 @@ struct State<M> {
     /// The sockets that have something to do, each once.
     ready: VecDeque<usize>,
     messages: VecDeque<M>,
+    /// The hub has something for the task.
+    is_called: bool,
     /// The task, while it sleeps.
     task: Option<Waker>,
-    /// The task has ended.
+    /// The task has ended, or has to.
     closed: bool,
+}
+
+/// What [`Mailbox::take`] has found beside what it has moved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Taken {
+    /// The hub has something for the task.
+    pub(crate) is_called: bool,
+    /// The task has to end.
+    pub(crate) is_closed: bool,
 }
 
 impl<M> Mailbox<M> {
     pub(crate) fn new() -> Arc<Self> {
         let (ready, messages) = (VecDeque::new(), VecDeque::new());
-        Arc::new(Mailbox { state: Mutex::new(State { ready, messages, task: None, closed: false }) })
+        let state = State { ready, messages, is_called: false, task: None, closed: false };
+        Arc::new(Mailbox { state: Mutex::new(state) })
     }
 
     /// Leaves a message. If the task has ended it comes back.
@@ -46,30 +59,39 @@ impl<M> Mailbox<M> {
         }
     }
 
+    /// The hub has something for the task.
+    pub(crate) fn call(&self) {
+        let mut state = self.lock();
+        state.is_called = true;
+        wake(state);
+    }
+
     /// Moves all that has come to the end of these.
-    pub(crate) fn take(&self, ready: &mut VecDeque<usize>, messages: &mut VecDeque<M>) {
+    pub(crate) fn take(&self, ready: &mut VecDeque<usize>, messages: &mut VecDeque<M>) -> Taken {
         let mut state = self.lock();
         ready.append(&mut state.ready);
         messages.append(&mut state.messages);
+        Taken { is_called: mem::take(&mut state.is_called), is_closed: state.closed }
     }
 
     /// The task goes to sleep, unless something has come meanwhile.
     pub(crate) fn sleep(&self, task: &Waker) -> bool {
         let mut state = self.lock();
-        let is_empty = state.ready.is_empty() && state.messages.is_empty();
+        let is_empty =
+            state.ready.is_empty() && state.messages.is_empty() && !state.is_called && !state.closed;
         if is_empty {
             state.task = Some(task.clone());
         }
         is_empty
     }
 
-    /// The task has ended: what has not been read goes.
+    /// The task has ended, or does so now: what has not been read goes.
     pub(crate) fn close(&self) {
         let mut state = self.lock();
         state.closed = true;
-        let rest = core::mem::take(&mut state.messages);
+        let rest = mem::take(&mut state.messages);
         state.ready = VecDeque::new();
-        drop(state);
+        wake(state);
         // Whoever waits for an answer to one of these learns of it, and may come back at once.
         drop(rest);
     }
@@ -152,7 +174,8 @@ mod tests {
         assert_eq!(count.0.load(Ordering::SeqCst), 1);
         assert!(!mailbox.sleep(&task), "there is something to do");
         let (mut ready, mut messages) = (VecDeque::new(), VecDeque::new());
-        mailbox.take(&mut ready, &mut messages);
+        let taken = mailbox.take(&mut ready, &mut messages);
+        assert_eq!(taken, Taken { is_called: false, is_closed: false });
         assert_eq!((ready, messages), (VecDeque::from([1, 2]), VecDeque::from([7])));
 
         // What comes while the socket is being looked after is not lost.
@@ -161,5 +184,26 @@ mod tests {
         assert!(!mailbox.sleep(&task));
         mailbox.close();
         assert_eq!(mailbox.send(8), Err(8));
+    }
+
+    // A part that is called comes, however often it was and whenever: before it looks for work, and after it has found none.
+    #[test]
+    fn who_is_called_does_not_sleep() {
+        let mailbox = Mailbox::<u8>::new();
+        let count = Arc::new(Count::default());
+        let task = Waker::from(Arc::clone(&count));
+        let take = || mailbox.take(&mut VecDeque::new(), &mut VecDeque::new());
+        mailbox.call();
+        mailbox.call();
+        assert!(!mailbox.sleep(&task));
+        assert_eq!(take(), Taken { is_called: true, is_closed: false });
+        assert!(mailbox.sleep(&task));
+        mailbox.call();
+        assert_eq!(count.0.load(Ordering::SeqCst), 1);
+        assert!(take().is_called && !take().is_called);
+        assert!(mailbox.sleep(&task));
+        mailbox.close();
+        assert_eq!(count.0.load(Ordering::SeqCst), 2);
+        assert!(!mailbox.sleep(&task) && take().is_closed);
     }
 }

@@ -1,6 +1,7 @@
 //! Building a server, and talking to it while it runs.
 
 use core::fmt;
+use core::mem;
 use core::net::SocketAddr;
 use std::io;
 use std::net::TcpListener;
@@ -10,17 +11,18 @@ use async_channel::{Receiver, bounded};
 use balcony_jid::{BareJid, FullJid};
 use balcony_machine::{Instant, LimitsError};
 use balcony_server::{
-    Ask, Removal, Reply, SavedSession, SendError, ServerConfig, SessionInfo, Shard, Stats, Transport,
+    Acceptor, Ask, Hub, Removal, Reply, SavedSession, SendError, ServerConfig, SessionInfo, Shard, Stats,
+    Transport,
 };
 use balcony_stanza::{Stanza, StreamError};
 use balcony_stream::TlsPolicy;
 
-use crate::clock::seed;
+use crate::clock::{Clock, seed};
 use crate::driver::{AskFn, Driver, Machine, Message};
-use crate::mailbox::Mailbox;
+use crate::parts::{Common, Parts};
 use crate::{Runtime, Socket, tcp};
 
-/// A server. One task owns the [`balcony_server::Server`] and all of its sockets.
+/// A server. A task, or one for each of its [threads](ServerBuilder::threads), owns a [`balcony_server::Shard`] and its sockets.
 ///
 /// What happens is logged through `tracing`, with the target `balcony`.
 #[derive(Debug)]
@@ -50,10 +52,11 @@ impl<R: Runtime> Server<R> {
         ServerBuilder {
             runtime,
             config,
-            ask: Box::new(ask),
+            ask: Arc::new(ask),
             listeners,
             addrs,
             most: 10_000,
+            threads: 1,
             sessions: Default::default(),
         }
     }
@@ -67,6 +70,7 @@ pub struct ServerBuilder<R: Runtime> {
     listeners: Vec<(R::Listener, Transport)>,
     addrs: Vec<SocketAddr>,
     most: usize,
+    threads: u8,
     /// What time it is, and the sessions that go on.
     sessions: (u64, Vec<SavedSession>),
 }
@@ -111,6 +115,14 @@ impl<R: Runtime> ServerBuilder<R> {
         self
     }
 
+    /// Spreads the connections of clients over so many tasks, 1 to 255; 1 unless said otherwise. A runtime with several threads runs them at the
+    /// same time, each on one of its cores. What they have in common, which is less than half of the work, they do one after the other.
+    #[must_use]
+    pub fn threads(mut self, threads: u8) -> Self {
+        self.threads = threads.max(1);
+        self
+    }
+
     /// Goes on with the sessions that were kept when the server before this one shut down, and are kept no more; see
     /// [`balcony_server::Server::restore`]. `clock` is what time it is, in milliseconds since the start of 1970 (UTC). For them to be kept
     /// [`ServerConfig::keep_sessions`] has to say so.
@@ -141,16 +153,27 @@ impl<R: Runtime> ServerBuilder<R> {
                 return Err(StartError::NoCertificate(*addr));
             }
         }
-        let mailbox = Mailbox::new();
         let (alive, ended) = bounded(1);
-        let mut machine = Shard::new(balcony_server::Server::new(self.config, seed()));
-        let (clock, sessions) = self.sessions;
-        machine.restore(Instant::ZERO, clock, sessions);
-        let sockets = Arc::clone(&mailbox);
-        let driver =
-            Driver::new(self.runtime.clone(), machine, self.most, self.listeners, self.ask, sockets, alive);
-        self.runtime.spawn(Box::pin(driver.run()));
-        Ok(ServerHandle { mailbox, ended, addrs: self.addrs.into() })
+        let hub = Hub::new(&self.config, &seed(), self.threads.into());
+        let parts = Parts::new(hub, Acceptor::new(self.most), self.threads.into());
+        let clock = Clock::start(&self.runtime);
+        let (mut listeners, mut sessions) = (self.listeners, Some(self.sessions));
+        for number in 0..self.threads {
+            let mut machine = Shard::of_part(self.config.clone(), seed(), number, Common(Arc::clone(&parts)));
+            if let Some((clock, sessions)) = sessions.take() {
+                machine.restore(Instant::ZERO, clock, sessions);
+            }
+            let driver = Driver::new(
+                (self.runtime.clone(), clock),
+                machine,
+                (Arc::clone(&parts), number.into()),
+                mem::take(&mut listeners),
+                Arc::clone(&self.ask),
+                alive.clone(),
+            );
+            self.runtime.spawn(Box::pin(driver.run()));
+        }
+        Ok(ServerHandle { parts, ended, addrs: self.addrs.into() })
     }
 }
 
@@ -199,7 +222,7 @@ const PAGE: usize = 256;
 /// there is a handle or not. After that the methods return at once.
 #[derive(Clone)]
 pub struct ServerHandle {
-    mailbox: Arc<Mailbox<Message>>,
+    parts: Arc<Parts>,
     ended: Receiver<()>,
     addrs: Arc<[SocketAddr]>,
 }
@@ -210,7 +233,7 @@ impl ServerHandle {
     /// dropped at about the same time, and may be a little later.
     pub async fn shutdown(&self) {
         let (done, wait) = bounded(1);
-        let _ = self.mailbox.send(Message::Shutdown(done));
+        let _ = self.parts.mailbox(0).send(Message::Shutdown(done));
         // Nothing comes but the end.
         let _ = wait.recv().await;
     }
@@ -223,7 +246,7 @@ impl ServerHandle {
     /// Takes in a connection that no listener has brought, such as a pipe. `from` is where it comes from, for the log and for the
     /// bounds of each address.
     pub fn connect(&self, socket: impl Socket, from: impl Into<String>, transport: Transport) {
-        let _ = self.mailbox.send(Message::Socket(Box::new(socket), from.into(), transport));
+        let _ = self.parts.mailbox(0).send(Message::Socket(Box::new(socket), from.into(), transport));
     }
 
     /// Removes an account from the store, ends its streams, and its subscriptions with others. Returns when the account is no
@@ -268,7 +291,7 @@ impl ServerHandle {
         let mut listed: Vec<SessionInfo> = Vec::new();
         loop {
             let after = listed.last().map(|last| last.id);
-            let page = move |machine: &mut Machine, now| machine.server().sessions(now, after, PAGE);
+            let page = move |machine: &mut Machine, now| machine.sessions(now, after, PAGE);
             match self.with(page).await {
                 Some(page) if !page.is_empty() => listed.extend(page),
                 _ => return listed,
@@ -278,7 +301,7 @@ impl ServerHandle {
 
     /// The sessions of one account, in the order in which they have bound; none of a server that has ended.
     pub async fn sessions_of(&self, account: BareJid) -> Vec<SessionInfo> {
-        self.with(move |machine, now| machine.server().sessions_of(now, &account)).await.unwrap_or_default()
+        self.with(move |machine, now| machine.sessions_of(now, &account)).await.unwrap_or_default()
     }
 
     /// Ends a session with this stream error, such as [`StreamCondition::PolicyViolation`](balcony_stanza::StreamCondition) and a text that
@@ -295,15 +318,18 @@ impl ServerHandle {
     /// If no server can work within [`ServerConfig::limits`]; then all stays as it was.
     pub async fn reload(&self, config: ServerConfig) -> Result<(), LimitsError> {
         config.limits.check()?;
-        // A server that has ended needs none.
-        let _ = self.with(move |machine, _| machine.configure(config)).await;
+        for part in 0..self.parts.mailboxes().count() {
+            let config = config.clone();
+            // A server that has ended needs none.
+            let _ = self.with_part(part, move |machine, _| machine.configure(config)).await;
+        }
         Ok(())
     }
 
     /// How busy the server is; all zero after its end.
     pub async fn stats(&self) -> Stats {
         let (tell, wait) = bounded(1);
-        let _ = self.mailbox.send(Message::Stats(tell));
+        let _ = self.parts.mailbox(0).send(Message::Stats(tell));
         wait.recv().await.unwrap_or_default()
     }
 
@@ -313,9 +339,18 @@ impl ServerHandle {
         &self.addrs
     }
 
-    /// Runs something on the task that owns the server; `None` if that has ended.
+    /// Runs something on the task that has what concerns the whole server; `None` if that has ended.
     async fn with<T: Send + 'static>(
         &self,
+        f: impl FnOnce(&mut Machine, Instant) -> T + Send + 'static,
+    ) -> Option<T> {
+        self.with_part(0, f).await
+    }
+
+    /// Runs something on the task of a part; `None` if that has ended.
+    async fn with_part<T: Send + 'static>(
+        &self,
+        part: usize,
         f: impl FnOnce(&mut Machine, Instant) -> T + Send + 'static,
     ) -> Option<T> {
         let (done, wait) = bounded(1);
@@ -323,7 +358,7 @@ impl ServerHandle {
             // Whoever waited may have gone.
             let _ = done.try_send(f(machine, now));
         });
-        self.mailbox.send(Message::Call(call)).ok()?;
+        self.parts.mailbox(part).send(Message::Call(call)).ok()?;
         wait.recv().await.ok()
     }
 }

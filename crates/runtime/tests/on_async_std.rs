@@ -13,6 +13,9 @@ mod kind {
     pub(crate) use balcony_async_std::AsyncIo as Kind;
     use balcony_runtime::Options;
 
+    /// Of a server.
+    pub(crate) const THREADS: u8 = 1;
+
     pub(crate) fn with(options: Options) -> Kind {
         Kind::async_std().with(options)
     }

@@ -13,6 +13,9 @@ mod kind {
     use balcony_runtime::Options;
     pub(crate) use smol::block_on;
 
+    /// Of a server.
+    pub(crate) const THREADS: u8 = 2;
+
     pub(crate) fn with(options: Options) -> Kind {
         Kind::smol().with(options)
     }

@@ -12,6 +12,9 @@ mod kind {
     use balcony_runtime::Options;
     pub(crate) use balcony_tokio::Tokio as Kind;
 
+    /// Of a server.
+    pub(crate) const THREADS: u8 = 1;
+
     pub(crate) fn with(options: Options) -> Kind {
         Kind::new(options)
     }

@@ -2,7 +2,6 @@
 //! which connection. It has no connection of a client: of those it [hears](Up), and [says](Down) what is to be done.
 
 use alloc::boxed::Box;
-use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::fmt;
 use core::mem;
@@ -24,12 +23,16 @@ use crate::connections::{BindRequest, Down, ResumeRequest, Up};
 use crate::federation::Federation;
 use crate::journal::one_line;
 use crate::owing::Owing;
+use crate::part::{Mail, News};
 use crate::registrations::Registrations;
 use crate::saved::Saving;
 use crate::sessions::{Back, Sessions};
 
-/// The router, the streams to other servers, and the sessions. [`Server`](crate::Server) puts it together with connections.
-pub(crate) struct Hub {
+/// What all connections of a server have in common: the router, the streams to other servers, and the sessions.
+///
+/// A [`Shard`](crate::Shard) has some of the connections, and [reaches](crate::AtHub) the hub for a moment now and then. Several shards, each
+/// with a thread of its own, have one hub behind a lock.
+pub struct Hub {
     pub(crate) router: Router,
     /// The streams to and from other servers.
     pub(crate) federation: Option<Federation>,
@@ -53,16 +56,26 @@ pub(crate) struct Hub {
     keep_sessions: bool,
     /// What the router has decided. Empty between calls.
     pub(crate) effects: Vec<Effect>,
-    /// What connections are to be told of that.
-    down: VecDeque<Down>,
+    /// What connections are to be told of that, a queue for each part.
+    pub(crate) mail: Vec<Mail>,
+    /// What there is to do for whoever has the first part, if that was not there when it was decided.
+    pub(crate) actions: Vec<Action>,
+    /// What the first part knows of what is to be done without words for it.
+    pub(crate) known: News,
+    /// The last time that it was told: parts may look at the clock, and then wait for each other.
+    clock: Instant,
+    /// The server is over.
+    pub(crate) is_over: bool,
     /// Kept for its capacity; empty.
     spare: Vec<Effect>,
 }
 
 impl Hub {
-    /// For connections in so many parts.
-    pub(crate) fn new(config: &ServerConfig, seed: &Seed, parts: usize) -> Self {
+    /// For connections in so many parts, 1 to 256, which are numbered from 0 on.
+    #[must_use]
+    pub fn new(config: &ServerConfig, seed: &Seed, parts: u16) -> Self {
         let mut random = seed.random();
+        let parts = usize::from(parts.clamp(1, 256));
         Hub {
             router: Router::new(config.router(), &random.seed()),
             federation: config.federation.clone().map(|config| Federation::new(config, &random.seed())),
@@ -80,7 +93,11 @@ impl Hub {
             resumption: config.limits.resumption,
             keep_sessions: config.keep_sessions,
             effects: Vec::new(),
-            down: VecDeque::new(),
+            mail: (0..parts).map(|_| Mail::default()).collect(),
+            actions: Vec::new(),
+            known: News::NONE,
+            clock: Instant::ZERO,
+            is_over: false,
             spare: Vec::new(),
         }
     }
@@ -93,21 +110,51 @@ impl Hub {
         (self.resumption, self.keep_sessions) = (config.limits.resumption, config.keep_sessions);
     }
 
-    /// What is to be said to connections next, if anything has been decided: say all of it before anything else happens, so that order is
-    /// kept.
+    /// No earlier than it was told before.
+    pub(crate) fn at(&mut self, now: Instant) -> Instant {
+        self.clock = self.clock.max(now);
+        self.clock
+    }
+
+    /// Something is said to a connection.
+    fn say(&mut self, down: Down) {
+        if let Some(mail) = self.mail.get_mut(down.connection().part()) {
+            mail.words.push_back(down);
+        }
+    }
+
+    /// What is to be said to the connections next, if there is but one part and anything has been decided: say all of it before anything
+    /// else happens, so that order is kept.
     pub(crate) fn next_down(&mut self, now: Instant, actions: &mut Vec<Action>) -> Option<Down> {
         loop {
-            if let Some(down) = self.down.pop_front() {
+            if let Some(down) = self.mail.first_mut().and_then(|mail| mail.words.pop_front()) {
                 return Some(down);
             }
             if self.effects.is_empty() {
                 return None;
             }
+            self.pass_on(now, actions);
+        }
+    }
+
+    /// Says all that has been decided, before anything else is, so that order is kept.
+    pub(crate) fn pass_on(&mut self, now: Instant, actions: &mut Vec<Action>) {
+        while !self.effects.is_empty() {
             let mut effects = mem::replace(&mut self.effects, mem::take(&mut self.spare));
             for effect in effects.drain(..) {
                 self.effect(now, effect, actions);
             }
             self.spare = effects;
+        }
+    }
+
+    /// Does all that follows from what has been decided.
+    pub(crate) fn settle(&mut self, now: Instant, actions: &mut Vec<Action>) {
+        loop {
+            self.pass_on(now, actions);
+            if !self.go_abroad(now, actions) {
+                return;
+            }
         }
     }
 
@@ -145,11 +192,11 @@ impl Hub {
                     }
                 }
                 let bound = bound.map(|jid| (jid, enable.map(|enable| self.manage(session, enable))));
-                self.down.push_back(Down::Bound { connection, ticket, session, bound: Box::new(bound) });
+                self.say(Down::Bound { connection, ticket, session, bound: Box::new(bound) });
             }
             Up::Enable { session, connection, ticket, enable } => {
                 let enabled = Box::new(self.manage(session, *enable));
-                self.down.push_back(Down::Enabled { connection, ticket, enabled });
+                self.say(Down::Enabled { connection, ticket, enabled });
             }
             Up::Resume { connection, ticket, request } => {
                 let ResumeRequest { account, previd, h, via } = *request;
@@ -185,7 +232,7 @@ impl Hub {
                 if self.router.route(now, session, *stanza, effects)
                     && let Some(connection) = self.sessions.connection(session)
                 {
-                    self.down.push_back(Down::Handled { connection, number });
+                    self.say(Down::Handled { connection, number });
                 }
             }
             Up::Element { session, element } => self.router.element(now, session, element.root(), effects),
@@ -204,7 +251,7 @@ impl Hub {
                     "too many accounts have been registered lately: try again later",
                 );
                 let answer = Box::new(ServerAnswer::Registered(Err(error)));
-                self.down.push_back(Down::Answer { connection, ticket, answer });
+                self.say(Down::Answer { connection, ticket, answer });
             }
             Up::Ask { connection, ticket, ask, .. } => {
                 let ticket = self.asks.open(Asker::Stream(connection, ticket));
@@ -221,7 +268,7 @@ impl Hub {
         match (self.asks.close(ticket), answer) {
             (Some(Asker::Stream(connection, ticket)), Answer::Stream(answer)) => {
                 let answer = Box::new(answer);
-                self.down.push_back(Down::Answer { connection, ticket, answer });
+                self.say(Down::Answer { connection, ticket, answer });
             }
             (Some(Asker::Router(ticket)), Answer::Router(answer)) => {
                 self.router.answer(now, ticket, answer, &mut self.effects);
@@ -339,7 +386,7 @@ impl Hub {
                 if let Some(before) = self.sessions.comes_back(session, back) {
                     self.not_resumed(before);
                 } else {
-                    self.down.push_back(Down::Leave { connection, session });
+                    self.say(Down::Leave { connection, session });
                 }
             }
             None => self.resume_waiting(now, session, back),
@@ -355,7 +402,7 @@ impl Hub {
         let Some(count) = waiting.counts.acknowledged_by(back.h) else {
             let (jid, counts) = (Box::new(waiting.jid.clone()), Box::new(waiting.counts.clone()));
             let Back { connection, ticket, .. } = back;
-            return self.down.push_back(Down::TooMuch { connection, ticket, jid, counts });
+            return self.say(Down::TooMuch { connection, ticket, jid, counts });
         };
         // Who has come back twice gets it where it came last.
         if let Some(before) = waiting.back.replace(back) {
@@ -370,7 +417,7 @@ impl Hub {
     }
 
     pub(crate) fn not_resumed(&mut self, back: Back) {
-        self.down.push_back(Down::NotResumed { connection: back.connection, ticket: back.ticket });
+        self.say(Down::NotResumed { connection: back.connection, ticket: back.ticket });
     }
 
     /// There is no such session any more; whoever wanted it back hears of that.
@@ -388,13 +435,13 @@ impl Hub {
         waiting.counts.handled(u32::MAX);
         let (jid, counts) = (Box::new(jid), Box::new(waiting.counts.clone().resumed(h)));
         self.sessions.attach(session, connection, via);
-        self.down.push_back(Down::Resumed { connection, ticket, session, jid, received, counts });
+        self.say(Down::Resumed { connection, ticket, session, jid, received, counts });
     }
 
     /// Ends the stream of a session with this error, if it has one.
     pub(crate) fn close(&mut self, session: SessionId, error: StreamError, actions: &mut Vec<Action>) {
         match self.sessions.connection(session) {
-            Some(connection) => self.down.push_back(Down::Close { connection, error: Box::new(error) }),
+            Some(connection) => self.say(Down::Close { connection, error: Box::new(error) }),
             None => self.abandon(session, actions),
         }
     }
@@ -404,17 +451,17 @@ impl Hub {
         match effect {
             Effect::Deliver { session, stanza } => {
                 if let Some(connection) = self.sessions.connection(session) {
-                    self.down.push_back(Down::Deliver { connection, stanza });
+                    self.say(Down::Deliver { connection, stanza });
                 }
             }
             Effect::Handled { session, number } => {
                 if let Some(connection) = self.sessions.connection(session) {
-                    self.down.push_back(Down::Handled { connection, number });
+                    self.say(Down::Handled { connection, number });
                 }
             }
             Effect::Hold { session, is_held } => {
                 if let Some(connection) = self.sessions.connection(session) {
-                    self.down.push_back(Down::Hold { connection, is_held });
+                    self.say(Down::Hold { connection, is_held });
                 }
             }
             Effect::Close { session, error } => self.close(session, error.into(), actions),

@@ -2,8 +2,8 @@
 //!
 //! A [`Server`] is told what happens to its sockets and appends [`Action`]s that say what to do: write, read on, close,
 //! look something up. It never waits and starts no thread; an adapter of a few hundred lines makes it a server on any
-//! runtime. It is a shard: one value belongs to one thread. The docs of [`Server`] have its four kinds of methods and the whole loop;
-//! those of [`Shard`] have the loop of an adapter, which keeps its sockets there.
+//! runtime. One value belongs to one thread. The docs of [`Server`] have its four kinds of methods and the whole loop; those of [`Shard`] have the
+//! loop of an adapter, which keeps its sockets there: in one, or in one on each of several threads, with one [`Hub`].
 //!
 //! # Features
 //!
@@ -33,6 +33,7 @@ mod link;
 mod owing;
 mod own;
 mod pace;
+mod part;
 mod registrations;
 mod saved;
 mod server;
@@ -47,9 +48,10 @@ pub use balcony_router::{Removal, SendError, SessionId};
 pub use components::{Components, ComponentsConfig};
 pub use config::ServerConfig;
 pub use connections::{BindRequest, Connections, Down, ResumeRequest, Up, Via};
+pub use hub::Hub;
 pub use journal::Level;
 pub use own::{SessionConnection, SessionInfo};
 pub use saved::SavedSession;
 pub use server::Server;
-pub use shard::{Input, Shard, Stats, Todo};
+pub use shard::{AtHub, Input, Shard, Stats, Todo};
 pub use transport::Transport;

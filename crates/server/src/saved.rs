@@ -64,6 +64,7 @@ impl Hub {
         while self.is_closing
             && matches!(self.saving, Saving::No)
             && self.is_alone()
+            // A word may be under way by which one of the parts learns of a session, whose connection has gone meanwhile.
             && self.sessions.count().1 == 0
             && self.router.counts().asks == 0
             && !self.router.has_parked()

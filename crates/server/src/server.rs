@@ -1,6 +1,5 @@
 //! A whole server as one value: many connections and what they have in common, and what these say to each other.
 
-use alloc::collections::VecDeque;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
@@ -10,16 +9,17 @@ use balcony_connection::srv::Record;
 use balcony_jid::{BareJid, FullJid};
 use balcony_machine::{Deadline, Instant, Random, Reason, Seed, Ticket};
 use balcony_router::{Router, SendError, SessionId};
-use balcony_stanza::{Stanza, StreamCondition, StreamError};
+use balcony_stanza::{Stanza, StreamError};
 
 use crate::abroad::{Place, What};
 use crate::action::{Action, Answer, ConnectionId};
 use crate::components::Components;
 use crate::config::ServerConfig;
-use crate::connections::{Connections, Down};
+use crate::connections::Connections;
 use crate::federation::{Federation, Unreachable};
 use crate::hub::Hub;
 use crate::own::SessionInfo;
+use crate::part::Part;
 use crate::saved::SavedSession;
 use crate::transport::Transport;
 
@@ -113,12 +113,6 @@ pub struct Server {
     schedule: Option<Random>,
 }
 
-/// Some of the connections, and what they have been told and have not heard.
-struct Part {
-    connections: Connections,
-    down: VecDeque<Down>,
-}
-
 /// So much is said to the hub at once by each of several parts.
 const BATCH: usize = 64;
 
@@ -128,23 +122,29 @@ impl Server {
     pub fn new(config: ServerConfig, seed: Seed) -> Self {
         let mut random = seed.random();
         let hub = Hub::new(&config, &random.seed(), 1);
-        Server { parts: Vec::from([Part::of(Connections::new(config, random))]), hub, schedule: None }
+        Server { parts: Vec::from([Part::new(Connections::new(config, random), 0)]), hub, schedule: None }
     }
 
-    /// A server whose connections are in so many parts, 1 to 256, as they would be on several threads: each part goes on by itself, and
-    /// what parts and router say to each other is under way for a while. What happens first is decided by the seed. This is for tests;
-    /// it is no faster. What is under way goes on with [`take_in`](Server::take_in).
+    /// A server whose connections are in so many parts, 1 to 256, as they are in [shards](crate::Shard) on several threads: each part goes on
+    /// by itself, and what parts and router say to each other is under way for a while. What happens first is decided by the seed. This is
+    /// for tests; it is no faster. What is under way goes on with [`take_in`](Server::take_in).
     #[must_use]
     pub fn in_parts(config: ServerConfig, seed: Seed, parts: u16) -> Self {
         let mut random = seed.random();
         let parts = parts.clamp(1, 256);
-        let hub = Hub::new(&config, &random.seed(), parts.into());
-        let part = |number| {
+        let hub = Hub::new(&config, &random.seed(), parts);
+        let part = |number: u8| {
             let random = random.seed().random();
-            Part::of(Connections::of_part(config.clone(), random, number, BATCH))
+            Part::new(Connections::of_part(config.clone(), random, number, BATCH), number.into())
         };
         let parts = (0..=u8::MAX).take(parts.into()).map(part).collect();
         Server { parts, hub, schedule: Some(random) }
+    }
+
+    /// The hub, with what it has had to do for others done before.
+    fn hub(&mut self, actions: &mut Vec<Action>) -> &mut Hub {
+        actions.append(&mut self.hub.actions);
+        &mut self.hub
     }
 
     fn connections_of(&mut self, id: ConnectionId) -> Option<&mut Connections> {
@@ -274,7 +274,7 @@ impl Server {
 
     /// An answer has come. One that comes too late changes nothing.
     pub fn answer(&mut self, now: Instant, ticket: Ticket, answer: Answer, actions: &mut Vec<Action>) {
-        self.hub.answer(now, ticket, answer, actions);
+        self.hub(actions).answer(now, ticket, answer, actions);
         self.settle(now, actions);
     }
 
@@ -298,7 +298,7 @@ impl Server {
                 }
             }
         }
-        self.hub.tick(now, actions);
+        self.hub(actions).tick(now, actions);
         self.settle(now, actions);
     }
 
@@ -320,8 +320,7 @@ impl Server {
 
     /// Whether a part of several has something to hear, or to say, or to go on with.
     fn is_under_way(&self) -> bool {
-        let is_busy =
-            |part: &Part| !part.down.is_empty() || part.connections.has_up() || part.connections.has_ready();
+        let is_busy = |part: &Part| part.steps(&self.hub).next().is_some();
         self.schedule.is_some() && self.parts.iter().any(is_busy)
     }
 
@@ -333,9 +332,9 @@ impl Server {
         // What was accepted has its fate, and who has sent it hears of that if he may.
         while self.take_in(now, actions) {}
         for place in 0..self.parts.len() {
-            for id in self.parts[place].connections.ids() {
-                let error = StreamError::new(StreamCondition::SystemShutdown, "the server is shutting down");
-                self.parts[place].connections.abort(now, id, error, actions);
+            let ids = self.parts[place].connections.ids();
+            for id in ids {
+                self.parts[place].end(now, id, actions);
                 self.converse(now, actions);
             }
             self.parts[place].connections.close_down();
@@ -429,7 +428,7 @@ impl Server {
             if !self.hub.is_closing {
                 return;
             }
-            self.hub.go_on_closing(now, actions);
+            self.hub(actions).go_on_closing(now, actions);
             self.converse(now, actions);
             if self.schedule.is_some() || !self.parts[0].connections.has_ready() {
                 return;
@@ -458,51 +457,38 @@ impl Server {
 
     /// Lets several parts go on, some steps of theirs at a time.
     fn interleave(&mut self, now: Instant, actions: &mut Vec<Action>) {
+        // The owner may have had the hub do something.
+        self.hub(actions).settle(now, actions);
+        let news = self.hub.news();
+        self.hub.call(None, news, &mut Vec::new());
         let mut is_first = true;
         loop {
-            // Whoever has the hub passes on all that it says before somebody else has it.
-            while let Some(down) = self.hub.next_down(now, actions) {
-                if let Some(part) = self.parts.get_mut(down.connection().part()) {
-                    part.down.push_back(down);
-                }
-            }
-            let busy: Vec<(usize, Step)> = self
-                .parts
-                .iter()
-                .enumerate()
-                .flat_map(|(place, part)| part.steps().map(move |step| (place, step)))
-                .collect();
-            let Some(random) = &mut self.schedule else { return };
+            let hub = &self.hub;
+            let steps = |(place, part)| Part::steps(part, hub).map(move |step| (place, step));
+            let busy: Vec<(usize, Step)> = self.parts.iter().enumerate().flat_map(steps).collect();
+            let Some(random) = self.schedule.as_mut().filter(|_| !busy.is_empty()) else { return };
             let number = random.next_u64();
-            if busy.is_empty() {
-                if !self.hub.go_abroad(now, actions) {
-                    return;
-                }
-                continue;
-            }
             if number.is_multiple_of(8) && !is_first {
                 return;
             }
             is_first = false;
             let any = usize::try_from(number >> 8).unwrap_or(usize::MAX) % busy.len();
             let (place, step) = busy[any];
-            let Part { connections, down } = &mut self.parts[place];
+            let part = &mut self.parts[place];
             match step {
-                Step::Hear => {
-                    if let Some(down) = down.pop_front() {
-                        connections.take(now, down, actions);
-                    }
+                Step::Meet => {
+                    // A thread says all that it has to say. Others may do so between any two of its words.
+                    let most = if number & 8 == 0 { 1 } else { usize::MAX };
+                    part.meet(now, &mut self.hub, most, actions, &mut Vec::new());
                 }
-                Step::Say => {
-                    if let Some(up) = connections.next_up() {
-                        self.hub.up(now, up, actions);
-                    }
+                Step::Hear => {
+                    part.hear(now, actions);
                 }
                 Step::GoOn => {
-                    if let Some(id) = connections.next_ready()
-                        && connections.advance(now, id, &mut &[][..], actions)
+                    if let Some(id) = part.connections.next_ready()
+                        && part.connections.advance(now, id, &mut &[][..], actions)
                     {
-                        connections.leave_for_later(id, &mut &[][..]);
+                        part.connections.leave_for_later(id, &mut &[][..]);
                     }
                 }
             }
@@ -583,14 +569,9 @@ impl Server {
         error: StreamError,
         actions: &mut Vec<Action>,
     ) -> bool {
-        let is_there = self.hub.disconnect(now, jid, error, actions);
+        let is_there = self.hub(actions).disconnect(now, jid, error, actions);
         self.settle(now, actions);
         is_there
-    }
-
-    /// Whether a server that shuts down has sessions that are not kept yet.
-    pub(crate) fn is_saving(&self) -> bool {
-        self.hub.is_saving()
     }
 
     /// Sessions go on that another server has had [kept](crate::Ask::Sessions), and that are not kept any more. `clock` is what time it
@@ -603,7 +584,7 @@ impl Server {
         sessions: impl IntoIterator<Item = SavedSession>,
         actions: &mut Vec<Action>,
     ) {
-        self.hub.restore(now, clock, sessions, actions);
+        self.hub(actions).restore(now, clock, sessions, actions);
         self.settle(now, actions);
     }
 }
@@ -611,21 +592,17 @@ impl Server {
 /// What a part can do.
 #[derive(Clone, Copy)]
 enum Step {
+    Meet,
     Hear,
-    Say,
     GoOn,
 }
 
 impl Part {
-    const fn of(connections: Connections) -> Self {
-        Part { connections, down: VecDeque::new() }
-    }
-
-    fn steps(&self) -> impl Iterator<Item = Step> {
-        let hear = (!self.down.is_empty()).then_some(Step::Hear);
-        let say = self.connections.has_up().then_some(Step::Say);
+    fn steps(&self, hub: &Hub) -> impl Iterator<Item = Step> + use<> {
+        let meet = (self.connections.has_up() || hub.is_called(self.number())).then_some(Step::Meet);
+        let hear = self.has_words().then_some(Step::Hear);
         let go_on = self.connections.has_ready().then_some(Step::GoOn);
-        hear.into_iter().chain(say).chain(go_on)
+        meet.into_iter().chain(hear).chain(go_on)
     }
 }
 

@@ -1,5 +1,5 @@
-//! A server with a table of its sockets, for adapters: what has happened goes in, and what is to be done with which socket comes
-//! out, the lines of the log too. It decides nothing about the protocol.
+//! Some connections of a server with a table of their sockets, for adapters: what has happened goes in, and what is to be done with which
+//! socket comes out, the lines of the log too. It decides nothing about the protocol.
 
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, VecDeque};
@@ -12,15 +12,32 @@ use core::time::Duration;
 
 use balcony_connection::srv::{Record, Target};
 use balcony_jid::{BareJid, FullJid};
-use balcony_machine::{Instant, Ticket};
-use balcony_router::{Removal, SendError};
+use balcony_machine::{Instant, Seed, Ticket};
+use balcony_router::{Removal, SendError, SessionId};
 use balcony_stanza::{Stanza, StreamError};
 
+use crate::abroad::{Place, What};
+use crate::connections::Connections;
 use crate::federation::{Reach, Unreachable};
+use crate::hub::Hub;
 use crate::journal::{Journal, Level};
-use crate::{Action, Answer, Ask, ConnectionId, Server, ServerConfig, Transport};
+use crate::own::SessionInfo;
+use crate::part::Part;
+use crate::{Action, Answer, Ask, ConnectionId, ServerConfig, Transport};
 
-/// A [`Server`] with a table of its sockets: what an adapter of any runtime puts between them.
+/// How a [`Shard`] has the hub for a moment: directly, or behind a lock, if there are others.
+pub trait AtHub {
+    /// Does something with the hub, which nobody else has meanwhile.
+    fn with_hub<T>(&mut self, act: impl FnOnce(&mut Hub) -> T) -> T;
+}
+
+impl AtHub for Hub {
+    fn with_hub<T>(&mut self, act: impl FnOnce(&mut Hub) -> T) -> T {
+        act(self)
+    }
+}
+
+/// A server, or some of the connections of one, with a table of its sockets: what an adapter of any runtime puts between them.
 ///
 /// `P` is whatever the adapter needs to reach one socket, such as its place in a table. How many sockets there are an
 /// [`Acceptor`](crate::Acceptor) bounds.
@@ -33,7 +50,7 @@ use crate::{Action, Answer, Ask, ConnectionId, Server, ServerConfig, Transport};
 /// 3. **What comes of it**: [`next`](Shard::next) says what is to be done, until it says nothing more. If it [has more](Shard::has_more)
 ///    then, go round without waiting.
 /// 4. **Looking**: [`stats`](Shard::stats), [`config`](Shard::config), [`is_closing`](Shard::is_closing),
-///    [`is_closed`](Shard::is_closed), and the [`server`](Shard::server) itself.
+///    [`is_closed`](Shard::is_closed).
 ///
 /// The whole loop, for sockets that wait no longer than a moment for bytes, and as long as it takes to write them. An adapter asks the operating
 /// system which of them is ready instead, so that nobody waits for anybody else:
@@ -43,7 +60,7 @@ use crate::{Action, Answer, Ask, ConnectionId, Server, ServerConfig, Transport};
 /// use std::net::{TcpListener, TcpStream};
 /// use std::time::Duration;
 /// use balcony_machine::{Instant, Secret, Seed};
-/// use balcony_server::{Answer, Ask, ConnectionId, Input, Server, ServerConfig, Shard, Todo, Transport};
+/// use balcony_server::{Answer, Ask, ConnectionId, Input, ServerConfig, Shard, Todo, Transport};
 /// use balcony_stream::TlsPolicy;
 ///
 /// struct Socket { tcp: TcpStream, id: ConnectionId, reads: bool }
@@ -94,8 +111,8 @@ use crate::{Action, Answer, Ask, ConnectionId, Server, ServerConfig, Transport};
 ///                     shard.handle(now, Input::Answer(ticket, answer));
 ///                 }
 ///                 Todo::Log(level, line) => println!("{level:?}: {line}"),
-///                 // Only a server that talks to others has these.
-///                 Todo::Resolve(_) | Todo::Connect(..) | Todo::GiveUp(_) => {}
+///                 // Only a server that talks to others has these, or one on several threads.
+///                 Todo::Resolve(_) | Todo::Connect(..) | Todo::GiveUp(_) | Todo::Call(_) => {}
 ///             }
 ///         }
 ///     }
@@ -105,7 +122,7 @@ use crate::{Action, Answer, Ask, ConnectionId, Server, ServerConfig, Transport};
 /// // Somebody comes who does not speak XMPP, is told so, and goes.
 /// let mut config = ServerConfig::new(vec!["example.com".parse()?], Secret::new([7; 32]));
 /// config.tls = TlsPolicy::None;
-/// let shard = Shard::new(Server::new(config, Seed::from_u64(1)));
+/// let shard = Shard::new(config, Seed::from_u64(1));
 /// let listener = TcpListener::bind("127.0.0.1:0")?;
 /// let mut client = TcpStream::connect(listener.local_addr()?)?;
 /// let client = std::thread::spawn(move || {
@@ -117,8 +134,23 @@ use crate::{Action, Answer, Ask, ConnectionId, Server, ServerConfig, Transport};
 /// assert!(client.join().unwrap()?.contains("</stream:error></stream:stream>"));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-pub struct Shard<P> {
-    server: Server,
+///
+/// # Several threads
+///
+/// A server on several threads has a shard on each, as many as its [`Hub`] was made for, numbered from 0 on. What the connections say goes
+/// to the hub once for all that has happened, under its lock, and what it says to connections of others waits there: [`Todo::Call`] says
+/// who is to be told that, with [`called`](Shard::called), and asked for what is [`next`](Shard::next) then.
+///
+/// Shard 0 has the sockets of other servers and of components, all asks, and its adapter is the one that calls what concerns the whole
+/// server: [`shutdown`](Shard::shutdown), [`send`](Shard::send), and all else that is said to be for shard 0. When it
+/// [is closed](Shard::is_closed) so are the others.
+pub struct Shard<P, H = Hub> {
+    part: Part,
+    hub: H,
+    /// The hub has something for this shard.
+    is_called: bool,
+    /// Other shards that are to be called.
+    calls: Vec<usize>,
     peers: BTreeMap<ConnectionId, (P, Journal)>,
     actions: Vec<Action>,
     todo: VecDeque<Action>,
@@ -130,10 +162,16 @@ pub struct Shard<P> {
     ticked: Option<Instant>,
     /// It has taken in something of strangers since everything was done.
     has_taken_in: bool,
+    /// All of its streams have been ended, since the server shuts down.
+    has_closed_down: bool,
+    /// The other shards know that it is closed.
+    has_told_end: bool,
     /// Since it has been told to shut down: when that is over, whoever has not answered.
     closing: Option<Instant>,
 }
 
+/// So many words of its connections are said to the hub at once.
+const BATCH: usize = 64;
 /// How long a server that shuts down waits for its store, if its asks do not expire before.
 const PATIENCE: Duration = Duration::from_secs(15);
 /// Between two ticks.
@@ -193,14 +231,30 @@ pub enum Todo<'a, P> {
     GiveUp(ConnectionId),
     /// Write this line to the log. It holds nothing secret, and is one line.
     Log(Level, String),
+    /// Tell the shard with this number that it is [called](Shard::called), and soon.
+    Call(usize),
 }
 
 impl<P> Shard<P> {
-    /// A server without sockets.
+    /// A whole server, without sockets.
     #[must_use]
-    pub fn new(server: Server) -> Self {
-        Shard {
-            server,
+    pub fn new(config: ServerConfig, seed: Seed) -> Self {
+        let mut random = seed.random();
+        let hub = Hub::new(&config, &random.seed(), 1);
+        Shard::of_part(config, random.seed(), 0, hub)
+    }
+}
+
+impl<P, H: AtHub> Shard<P, H> {
+    /// The shard with this number of those that have this hub, without sockets.
+    #[must_use]
+    pub fn of_part(config: ServerConfig, seed: Seed, number: u8, hub: H) -> Self {
+        let connections = Connections::of_part(config, seed.random(), number, BATCH);
+        let mut shard = Shard {
+            part: Part::new(connections, number.into()),
+            hub,
+            is_called: true,
+            calls: Vec::new(),
             peers: BTreeMap::new(),
             actions: Vec::new(),
             todo: VecDeque::new(),
@@ -209,12 +263,16 @@ impl<P> Shard<P> {
             now: Instant::ZERO,
             ticked: None,
             has_taken_in: false,
+            has_closed_down: false,
+            has_told_end: false,
             closing: None,
-        }
+        };
+        shard.meet();
+        shard
     }
 
     /// Takes in a socket that is connected to `from`, its address for the log, and made known by `peer`. Read from it; that is
-    /// not said again. `origin` is whom it [is put down to](crate::Entry::origin).
+    /// not said again. `origin` is whom it [is put down to](crate::Entry::origin). Those of other servers and of components are for shard 0.
     pub fn accept(
         &mut self,
         now: Instant,
@@ -224,31 +282,31 @@ impl<P> Shard<P> {
         peer: P,
     ) -> ConnectionId {
         self.now = now;
-        let id = match transport {
-            Transport::Server | Transport::ServerDirectTls | Transport::Component => {
-                self.server.accept_server(now, transport, from.clone(), &mut self.actions)
-            }
-            _ => self.server.accept(now, transport, &mut self.actions),
+        let of_server = match transport.is_of_server() {
+            true => self.at_hub(|hub, now, _| hub.accept(now, transport, from.clone())),
+            false => None,
         };
+        let connections = &mut self.part.connections;
+        let id = of_server.unwrap_or_else(|| connections.accept(now, transport, &mut self.actions));
         if let Some(address) = origin {
-            self.server.came_from(id, address);
+            connections.came_from(id, address);
         }
         self.peers.insert(id, (peer, Journal::new(from)));
         id
     }
 
     /// Takes in a socket that has been connected to the target at this place in the list of [`Todo::Connect`]. Whether it is still
-    /// wanted; if so read from it. If not `peer` is forgotten, and the socket is to be closed.
+    /// wanted; if so read from it. If not `peer` is forgotten, and the socket is to be closed. For shard 0.
     pub fn connected(&mut self, now: Instant, id: ConnectionId, target: usize, to: String, peer: P) -> bool {
         self.now = now;
-        let is_wanted = self.server.connected(now, id, target, &mut self.actions);
+        let is_wanted = self.at_hub(|hub, now, _| hub.connected(now, id, target));
         if is_wanted {
             self.peers.insert(id, (peer, Journal::new(to)));
         }
         is_wanted
     }
 
-    /// Sessions go on that were kept while the server was down; see [`Server::restore`].
+    /// Sessions go on that were kept while the server was down; see [`Server::restore`](crate::Server::restore). For shard 0.
     pub fn restore(
         &mut self,
         now: Instant,
@@ -256,7 +314,7 @@ impl<P> Shard<P> {
         sessions: impl IntoIterator<Item = crate::SavedSession>,
     ) {
         self.now = now;
-        self.server.restore(now, clock, sessions, &mut self.actions);
+        self.at_hub(|hub, now, actions| hub.restore(now, clock, sessions, actions));
     }
 
     /// Writes a line to the log, in order with all others.
@@ -267,30 +325,120 @@ impl<P> Shard<P> {
     /// The configuration.
     #[must_use]
     pub fn config(&self) -> &ServerConfig {
-        self.server.config()
+        self.part.connections.config()
     }
 
-    /// What to tell a connection that is not taken in; see [`Server::last_words`].
+    /// What to tell a connection that is not taken in; see [`Server::last_words`](crate::Server::last_words). For shard 0.
     pub fn last_words(&mut self, now: Instant, transport: Transport, error: StreamError) -> Vec<u8> {
-        self.server.last_words(now, transport, error)
+        if matches!(transport, Transport::Server | Transport::ServerDirectTls) {
+            let with_tls = transport == Transport::ServerDirectTls;
+            let words = |hub: &mut Hub, now, _: &mut Vec<Action>| {
+                hub.federation.as_mut().map(|federation| federation.last_words(now, with_tls, error.clone()))
+            };
+            if let Some(words) = self.at_hub(words) {
+                return words;
+            }
+        }
+        self.part.connections.last_words(now, transport, error)
     }
 
-    /// Takes in what happened.
+    /// Takes in what happened. Answers, and what concerns other servers, are for shard 0.
     pub fn handle(&mut self, now: Instant, input: Input<'_>) {
         self.now = now;
-        let (server, actions) = (&mut self.server, &mut self.actions);
         match input {
-            Input::Received(id, bytes) => server.receive(now, id, bytes, actions),
-            Input::Eof(id) => server.eof(now, id, actions),
+            Input::Received(id, bytes) => self.happened(id, What::Received(bytes)),
+            Input::Eof(id) => self.happened(id, What::Eof),
             Input::Broken(id) => {
-                server.broken(now, id, actions);
-                actions.push(Action::Close(id));
+                self.happened(id, What::Broken);
+                self.actions.push(Action::Close(id));
             }
-            Input::Written(id) => server.written(now, id, actions),
-            Input::Answer(ticket, answer) => server.answer(now, ticket, answer, actions),
-            Input::Resolved(domain, records) => server.resolved(now, domain, records, actions),
-            Input::Unreachable(id, unreachable) => server.unreachable(now, id, unreachable, actions),
+            Input::Written(id) => self.happened(id, What::Written),
+            Input::Answer(ticket, answer) => {
+                self.at_hub(|hub, now, actions| hub.answer(now, ticket, answer, actions));
+            }
+            Input::Resolved(domain, records) => self.at_hub(|hub, now, _| {
+                if let Some(federation) = &mut hub.federation {
+                    federation.resolved(now, domain, records);
+                }
+            }),
+            Input::Unreachable(id, unreachable) => {
+                self.at_hub(|hub, now, _| hub.unreachable(now, id, unreachable));
+            }
         }
+    }
+
+    /// Something has happened to a connection.
+    fn happened(&mut self, id: ConnectionId, what: What<'_>) {
+        if let Some(place) = Place::of(id) {
+            return self.at_hub(|hub, now, _| hub.elsewhere(now, place, what));
+        }
+        let (now, connections) = (self.now, &mut self.part.connections);
+        let mut fresh: &[u8] = &[];
+        match what {
+            What::Received(bytes) => {
+                connections.received(now, id, bytes.len());
+                fresh = bytes;
+            }
+            What::Eof => connections.eof(id),
+            What::Broken => connections.broken(now, id, &mut self.actions),
+            What::Written => connections.written(id),
+        }
+        self.advance(id, fresh);
+    }
+
+    /// Lets a connection take what it has and `fresh`.
+    fn advance(&mut self, id: ConnectionId, mut fresh: &[u8]) {
+        while self.part.connections.advance(self.now, id, &mut fresh, &mut self.actions) {
+            self.meet();
+            self.hear();
+        }
+    }
+
+    /// Hears all that it was told. Whether there was any.
+    fn hear(&mut self) -> bool {
+        let has_words = self.part.has_words();
+        while self.part.hear(self.now, &mut self.actions) {}
+        has_words
+    }
+
+    /// Says all that is to be said to the hub, and takes along what it says.
+    fn meet(&mut self) {
+        self.at_hub(|_, _, _| ());
+    }
+
+    /// Has the hub do something, after it was said all that is to be said, and takes along what it says.
+    fn at_hub<T>(&mut self, act: impl FnOnce(&mut Hub, Instant, &mut Vec<Action>) -> T) -> T {
+        let (part, actions, calls, now) = (&mut self.part, &mut self.actions, &mut self.calls, self.now);
+        self.is_called = false;
+        self.hub.with_hub(|hub| part.meet_and(now, hub, usize::MAX, actions, calls, act))
+    }
+
+    /// Says and hears all that there is to be said and heard, and goes on with what follows. Whether there was any.
+    fn converse(&mut self) -> bool {
+        let mut has_any = false;
+        loop {
+            has_any |= self.hear();
+            while let Some(id) = self.part.connections.next_ready() {
+                self.advance(id, &[]);
+                has_any = true;
+            }
+            if !self.is_busy() {
+                return has_any;
+            }
+            self.meet();
+            has_any = true;
+        }
+    }
+
+    /// Whether there is something to be said or heard.
+    fn is_busy(&self) -> bool {
+        let Part { connections, .. } = &self.part;
+        self.is_called || connections.has_up() || connections.has_ready() || self.part.has_words()
+    }
+
+    /// The hub has something for this shard: ask for what is [`next`](Shard::next).
+    pub fn called(&mut self) {
+        self.is_called = true;
     }
 
     /// Does what has become due.
@@ -300,60 +448,111 @@ impl<P> Shard<P> {
             let line = format!("{asks} requests to the store were not answered in time, and are given up");
             self.lines.push_back((Level::Warn, line));
         }
-        if self.deadline().is_some_and(|deadline| deadline <= now) {
-            self.server.tick(now, &mut self.actions);
-            self.ticked = Some(now);
-            let left = self.server.deadline();
-            debug_assert!(left.is_none_or(|left| left.at > now), "{left:?} is still due at {now:?}");
+        if self.deadline().is_none_or(|deadline| deadline > now) {
+            return;
         }
+        for id in self.part.connections.due(now) {
+            if self.part.connections.tick(now, id, &mut self.actions) {
+                self.advance(id, &[]);
+            }
+        }
+        if self.hub_deadline().is_some_and(|at| at <= now) {
+            self.at_hub(|hub, now, actions| hub.tick(now, actions));
+            let left = self.hub_deadline();
+            debug_assert!(left.is_none_or(|left| left > now), "{left:?} is still due at {now:?}");
+        }
+        self.converse();
+        self.ticked = Some(now);
+        let left = self.part.connections.deadline();
+        debug_assert!(left.is_none_or(|left| left > now), "{left:?} is still due at {now:?}");
+    }
+
+    /// When the hub is to look at the clock, if that is for this shard to see to.
+    fn hub_deadline(&self) -> Option<Instant> {
+        self.part.news().deadline.filter(|_| self.is_first())
+    }
+
+    const fn is_first(&self) -> bool {
+        self.part.number() == 0
     }
 
     /// When to call [`tick`](Shard::tick): never again at the time of the last call. If there were a fault in a machine that
     /// leaves something due, the adapter would still get round to everything else.
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {
-        let due = self.server.deadline().map(|deadline| deadline.at);
+        let due = self.part.connections.deadline();
         let until = self.left_open().map(|(_, until)| until);
-        let next = due.into_iter().chain(until).min()?;
+        let next = due.into_iter().chain(self.hub_deadline()).chain(until).min()?;
         Some(self.ticked.map_or(next, |ticked| next.max(ticked + PAUSE)))
     }
 
-    /// Takes in no more sockets, and ends all streams; see [`Server::shutdown`]. What the store has not answered 15
+    /// Takes in no more sockets, and ends all streams; see [`Server::shutdown`](crate::Server::shutdown). What the store has not answered 15
     /// seconds, or [`Limits::answer`](balcony_machine::Limits::answer) if that is less, after
-    /// [`Limits::closing`](balcony_machine::Limits::closing) is given up.
+    /// [`Limits::closing`](balcony_machine::Limits::closing) is given up. For shard 0; the others hear of it.
     pub fn shutdown(&mut self, now: Instant) {
         self.now = now;
-        let limits = &self.server.config().limits;
-        self.closing.get_or_insert(now + limits.closing + limits.answer.min(PATIENCE) + PAUSE);
-        self.server.shutdown(now, &mut self.actions);
+        let limits = &self.config().limits;
+        let until = now + limits.closing + limits.answer.min(PATIENCE) + PAUSE;
+        self.closing.get_or_insert(until);
+        self.at_hub(|hub, now, actions| {
+            hub.is_closing = true;
+            // What was accepted has its fate, and who has sent it hears of that if he may.
+            while hub.take_in(now) {
+                hub.settle(now, actions);
+            }
+            hub.shutdown(now);
+        });
+        let calls = &mut self.calls;
+        self.hub.with_hub(|hub| hub.call_others(0, calls));
+    }
+
+    /// Ends all streams, when all that was said before is done.
+    fn close_down(&mut self) {
+        self.has_closed_down = true;
+        for id in self.part.connections.ids() {
+            self.part.end(self.now, id, &mut self.actions);
+            self.meet();
+            self.hear();
+        }
+        self.part.connections.close_down();
     }
 
     /// Whether the server is shutting down.
     #[must_use]
-    pub fn is_closing(&self) -> bool {
-        self.closing.is_some()
+    pub const fn is_closing(&self) -> bool {
+        self.closing.is_some() || self.part.news().is_closing
     }
 
     /// Whether the server has shut down: all sockets are closed, and what had to be stored is, or will not be.
     #[must_use]
     pub fn is_closed(&self) -> bool {
-        let is_over = |until: Instant| {
-            let router = self.server.router();
-            let is_settled = router.counts().asks == 0 && !self.server.has_more() && !self.server.is_saving();
-            self.peers.is_empty() && is_settled || self.now >= until
-        };
-        self.closing.is_some_and(is_over)
+        let news = self.part.news();
+        if !self.is_first() {
+            return news.is_over;
+        }
+        let is_settled = || self.peers.is_empty() && news.is_settled && !self.is_busy();
+        self.closing.is_some_and(|until| is_settled() || self.now >= until)
+    }
+
+    /// Tells the other shards that the server has shut down.
+    fn tell_end(&mut self) {
+        self.has_told_end = true;
+        let calls = &mut self.calls;
+        self.hub.with_hub(|hub| {
+            hub.is_over = true;
+            hub.call_others(0, calls);
+        });
     }
 
     /// What a server that shuts down still waits for when the last stream has ended: how many answers of its store, and
     /// until when.
     fn left_open(&self) -> Option<(usize, Instant)> {
-        let asks = self.server.router().counts().asks + usize::from(self.server.is_saving());
+        let asks = self.part.news().asks;
         self.closing.filter(|_| asks > 0).map(|until| (asks, until))
     }
 
-    /// Removes an account; see [`Server::remove_account`]. Then `done` is called from [`next`](Shard::next); if the server ends
-    /// before, it is dropped.
+    /// Removes an account; see [`Server::remove_account`](crate::Server::remove_account). Then `done` is called from [`next`](Shard::next); if
+    /// the server ends before, it is dropped. For shard 0.
     pub fn remove_account(
         &mut self,
         now: Instant,
@@ -361,41 +560,47 @@ impl<P> Shard<P> {
         done: impl FnOnce(Removal) + Send + 'static,
     ) {
         self.now = now;
-        self.server.remove_account(now, &account, &mut self.actions);
+        self.at_hub(|hub, now, _| hub.remove_account(now, &account));
         self.removals.entry(account).or_default().push(Box::new(done));
     }
 
-    /// Gives another configuration to connections that come from now on; see [`Server::configure`].
+    /// Gives another configuration to connections that come from now on; see [`Server::configure`](crate::Server::configure). For each shard.
     pub fn configure(&mut self, config: ServerConfig) {
-        self.server.configure(config);
+        if self.is_first() {
+            self.hub.with_hub(|hub| hub.configure(&config));
+        }
+        self.part.connections.configure(config);
     }
 
-    /// Sends a stanza in the server's name; see [`Server::send`].
+    /// Sends a stanza in the server's name; see [`Server::send`](crate::Server::send). For shard 0.
     ///
     /// # Errors
     ///
     /// [`SendError`]; then nothing has been sent.
     pub fn send(&mut self, now: Instant, stanza: Stanza) -> Result<(), SendError> {
         self.now = now;
-        self.server.send(now, stanza, &mut self.actions)
+        self.at_hub(|hub, now, _| hub.send(now, stanza))
     }
 
-    /// Ends a session; see [`Server::disconnect`].
+    /// Ends a session; see [`Server::disconnect`](crate::Server::disconnect). For shard 0.
     pub fn disconnect(&mut self, now: Instant, jid: &FullJid, error: StreamError) -> bool {
         self.now = now;
-        self.server.disconnect(now, jid, error, &mut self.actions)
+        self.at_hub(|hub, now, actions| hub.disconnect(now, jid, error, actions))
     }
 
-    /// The server, to look at.
-    #[must_use]
-    pub fn server(&self) -> &Server {
-        &self.server
+    /// The sessions of one account; see [`Server::sessions_of`](crate::Server::sessions_of).
+    pub fn sessions_of(&mut self, now: Instant, account: &BareJid) -> Vec<SessionInfo> {
+        self.hub.with_hub(|hub| hub.sessions_of(now, account))
     }
 
-    /// How busy the server is.
-    #[must_use]
-    pub fn stats(&self) -> Stats {
-        let counts = self.server.router().counts();
+    /// Some sessions of all accounts; see [`Server::sessions`](crate::Server::sessions).
+    pub fn sessions(&mut self, now: Instant, after: Option<SessionId>, limit: usize) -> Vec<SessionInfo> {
+        self.hub.with_hub(|hub| hub.sessions(now, after, limit))
+    }
+
+    /// How busy the server is; of the sockets, those of this shard.
+    pub fn stats(&mut self) -> Stats {
+        let counts = self.hub.with_hub(|hub| hub.router.counts());
         Stats { connections: self.peers.len(), sessions: counts.sessions, accounts: counts.accounts }
     }
 
@@ -403,7 +608,21 @@ impl<P> Shard<P> {
     /// meanwhile.
     #[must_use]
     pub fn has_more(&self) -> bool {
-        self.server.router().has_parked()
+        self.has_parked() || self.is_busy()
+    }
+
+    /// Whether this shard is to have the hub take in what strangers have sent.
+    fn has_parked(&self) -> bool {
+        self.is_first() && self.part.news().has_parked
+    }
+
+    fn take_output(&mut self, id: ConnectionId) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        match Place::of(id) {
+            Some(place) => self.hub.with_hub(|hub| hub.take_output(place, &mut bytes)),
+            None => self.part.connections.take_output(id, &mut bytes),
+        }
+        bytes
     }
 
     /// What to do next. What strangers have sent comes last, some of it each time until there is nothing to do.
@@ -413,22 +632,36 @@ impl<P> Shard<P> {
             return Some(Todo::Log(level, line));
         }
         loop {
+            // Others may be waiting for that.
+            if let Some(shard) = self.calls.pop() {
+                return Some(Todo::Call(shard));
+            }
             self.todo.extend(self.actions.drain(..));
             let Some(action) = self.todo.pop_front() else {
+                if self.converse() {
+                    continue;
+                }
+                if self.part.news().is_closing && !self.has_closed_down {
+                    self.close_down();
+                    continue;
+                }
+                if self.is_first() && !self.has_told_end && self.is_closed() {
+                    self.tell_end();
+                    continue;
+                }
                 // Everything is written that came before, and some of what strangers have sent has its turn.
-                self.has_taken_in = !self.has_taken_in && self.has_more();
+                self.has_taken_in = !self.has_taken_in && self.has_parked();
                 if !self.has_taken_in {
                     return None;
                 }
-                self.server.take_in(self.now, &mut self.actions);
+                self.at_hub(|hub, now, _| hub.take_in(now));
                 continue;
             };
             match action {
                 Action::Write(id) => {
-                    let mut bytes = Vec::new();
-                    self.server.take_output(id, &mut bytes);
+                    let bytes = self.take_output(id);
                     if bytes.is_empty() || !self.peers.contains_key(&id) {
-                        self.server.written(self.now, id, &mut self.actions);
+                        self.happened(id, What::Written);
                     } else {
                         return self.peers.get_mut(&id).map(|(peer, ..)| Todo::Write(peer, bytes));
                     }
@@ -469,9 +702,12 @@ impl<P> Shard<P> {
     }
 }
 
-impl<P> fmt::Debug for Shard<P> {
+impl<P, H> fmt::Debug for Shard<P, H> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Shard").field("server", &self.server).finish_non_exhaustive()
+        f.debug_struct("Shard")
+            .field("number", &self.part.number())
+            .field("connections", &self.part.connections)
+            .finish_non_exhaustive()
     }
 }
 
@@ -497,7 +733,7 @@ mod tests {
         let mut federation = FederationConfig::new(vec![name("a.example")]);
         (federation.tls, federation.dialback) = (TlsPolicy::None, Some(Secret::new("a secret".into())));
         config.federation = Some(federation);
-        let mut shard = Shard::new(Server::new(config, Seed::from_u64(1)));
+        let mut shard = Shard::new(config, Seed::from_u64(1));
         let now = Instant::ZERO;
         let id = shard.accept(now, Transport::Server, "192.0.2.1:1".into(), None, ());
         shard.handle(now, Input::Received(id, HEADER));

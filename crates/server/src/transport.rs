@@ -37,7 +37,8 @@ pub enum Transport {
 
 impl Transport {
     /// Whether it is one of other servers, or of components.
-    pub(crate) fn is_of_server(self) -> bool {
+    #[must_use]
+    pub fn is_of_server(self) -> bool {
         matches!(self, Transport::Server | Transport::ServerDirectTls | Transport::Component)
     }
 }

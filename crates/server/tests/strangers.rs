@@ -5,7 +5,7 @@ use balcony_jid::BareJid;
 use balcony_machine::{Instant, Progress, Secret, Seed};
 use balcony_router::{Ask as Lookup, Content, DocumentEdit, Memory, collections};
 use balcony_sasl::ScramKeys;
-use balcony_server::{Answer, Ask, ConnectionId, Input, Server, ServerConfig, Shard, Todo, Transport};
+use balcony_server::{Answer, Ask, ConnectionId, Input, ServerConfig, Shard, Todo, Transport};
 use balcony_stream::client::{ClientAnswer, ClientAsk, ClientEvent, ClientStreamConfig};
 use balcony_stream::server::{ServerAnswer, ServerAsk};
 use balcony_stream::{ClientStream, TlsPolicy};
@@ -44,7 +44,7 @@ impl World {
     fn new(juliet: Juliet) -> World {
         let mut config = ServerConfig::new(vec!["example.com".parse().unwrap()], Secret::new([7; 32]));
         (config.tls, config.stream_management) = (TlsPolicy::None, false);
-        let shard = Shard::new(Server::new(config, Seed::from_u64(1)));
+        let shard = Shard::new(config, Seed::from_u64(1));
         let mut world = World { shard, store: Memory::default(), clients: Vec::new(), written: Vec::new() };
         world.login(ROMEO, "street");
         if juliet == Juliet::Missing {

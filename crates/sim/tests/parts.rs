@@ -157,10 +157,7 @@ fn it_shuts_down_in_the_middle() {
         assert_eq!((world.server.connections(), world.server.router().counts().sessions), (0, 0));
         let mut kept: Vec<_> = world.kept_sessions().iter().map(|session| session.key.clone()).collect();
         kept.sort();
-        let count = kept.len();
-        kept.dedup();
-        assert_eq!(kept.len(), count, "a session is kept twice");
-        assert!(count <= 2);
+        assert_eq!(kept.iter().map(|key| &**key).collect::<Vec<_>>(), [JULIET, ROMEO]);
     });
 }
 
@@ -213,67 +210,4 @@ fn what_is_due_is_done_while_much_is_under_way() {
         got.extend(numbers(&mut world, juliet));
         assert_eq!(got, (0..sent).collect::<Vec<_>>(), "{:?}", world.failed(juliet));
     });
-}
-
-// A server in several parts that shuts down is not over as long as they have something to say, though all sockets are closed: here of somebody
-// who came late, said much, and went.
-#[test]
-fn it_is_not_over_before_everything_is_said() {
-    let mut was_open = false;
-    for seed in 0..10 {
-        let mut accounts = Accounts::new().with("romeo@example.com", "pencil");
-        let mut config = ServerConfig::new(vec!["example.com".parse().unwrap()], Secret::new([9; 32]));
-        (config.tls, config.keep_sessions) = (TlsPolicy::None, false);
-        let server = Server::in_parts(config, Seed::from_u64(seed), 2);
-        let (mut shard, now) = (Shard::new(server), Instant::ZERO);
-        shard.shutdown(now);
-        let id = shard.accept(now, Transport::Stream, "192.0.2.1:1".into(), None, ());
-        let mut config =
-            ClientConfig::new("romeo@example.com".parse().unwrap(), Secret::new("pencil".into()));
-        config.stream.tls = TlsPolicy::None;
-        let mut client = ClientMachine::new(config, &Seed::from_u64(seed), now);
-        let mut read = Vec::new();
-        while client.jid().is_none() {
-            let (mut input, mut said) = (read.as_slice(), Vec::new());
-            while let Progress::Event(event) = client.advance(now, &mut input, &mut said).unwrap() {
-                if let MachineEvent::Ask(ticket, ask) = event {
-                    client.answer(ticket, accounts.answer(ask)).unwrap();
-                }
-            }
-            read = drive(&mut shard, &mut accounts, id, Input::Received(id, &said));
-        }
-        let mut said = Vec::new();
-        for _ in 0..50 {
-            client.send(now, &Stanza::presence(PresenceType::Available), &mut said).unwrap();
-        }
-        shard.handle(now, Input::Received(id, &said));
-        drive(&mut shard, &mut accounts, id, Input::Broken(id));
-        assert_eq!(shard.stats().connections, 0);
-        was_open |= shard.server().has_more();
-        assert!(!(shard.is_closed() && shard.server().has_more()));
-    }
-    assert!(was_open);
-}
-
-/// Something happens to a connection, and the store answers at once. What is written to it.
-fn drive(shard: &mut Shard<()>, accounts: &mut Accounts, id: ConnectionId, happens: Input<'_>) -> Vec<u8> {
-    let (now, mut all) = (Instant::ZERO, Vec::new());
-    shard.handle(now, happens);
-    loop {
-        let next = match shard.next() {
-            Some(Todo::Ask(ticket, Ask::Stream(ask))) => {
-                Input::Answer(ticket, Answer::Stream(accounts.answer(ask)))
-            }
-            Some(Todo::Ask(ticket, Ask::Router(ask))) => {
-                Input::Answer(ticket, Answer::Router(accounts.kept.answer(0, ask)))
-            }
-            Some(Todo::Write(_, bytes)) => {
-                all.extend(bytes);
-                Input::Written(id)
-            }
-            Some(_) => continue,
-            None => return all,
-        };
-        shard.handle(now, next);
-    }
 }

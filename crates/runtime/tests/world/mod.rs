@@ -9,6 +9,8 @@ mod resume;
 mod rough;
 mod runtime;
 mod talk;
+#[allow(dead_code, reason = "not every server has several threads")]
+mod threads;
 mod web;
 
 use core::time::Duration;
@@ -18,6 +20,8 @@ pub(crate) use own::*;
 pub(crate) use resume::*;
 pub(crate) use rough::*;
 pub(crate) use talk::*;
+#[allow(unused_imports, reason = "not every server has several threads")]
+pub(crate) use threads::*;
 pub(crate) use web::*;
 
 use balcony_client::{ClientConfig, ConnectError, Endpoint, MachineEvent};

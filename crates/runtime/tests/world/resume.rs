@@ -141,6 +141,8 @@ pub(crate) async fn presence_of_an_old_session_is_not_told_in_a_new_one() {
         soon(laptop.request(RequestKind::Get, Some("localhost".parse().unwrap()), ping(), PATIENCE))
             .await
             .unwrap();
+        // They are strangers, so what one says comes to the other when the answer is written; on several threads nobody can tell when.
+        runtime::sleep(Duration::from_millis(500)).await;
         // While it waits for this it keeps them for later.
         let outcome =
             soon(phone.request(RequestKind::Get, Some("localhost".parse().unwrap()), ping(), PATIENCE)).await;

@@ -32,7 +32,8 @@ pub(crate) async fn serve(
     ask: impl Fn(Ask, Reply) + Send + Sync + 'static,
     most: usize,
 ) -> (ServerHandle, Vec<u16>) {
-    let mut server = Server::builder_on(kind::with(options), config, ask).max_connections(most);
+    let server = Server::builder_on(kind::with(options), config, ask);
+    let mut server = server.max_connections(most).threads(kind::THREADS);
     for transport in TRANSPORTS {
         server = server.listen("127.0.0.1:0".parse().unwrap(), transport).unwrap();
     }

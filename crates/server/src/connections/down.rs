@@ -228,8 +228,10 @@ impl Connections {
         let was_unread = conn.link.keep_unread(false);
         // However much is to be said up already.
         let most = mem::replace(&mut self.most, self.up.len() + 1);
+        let has_request = mem::take(&mut self.has_request);
         self.advance(now, id, &mut &[][..], actions);
         self.most = most;
+        self.has_request |= has_request;
         if let Some(conn) = self.conn(id) {
             conn.link.keep_unread(was_unread);
             self.ready.push_back(id);

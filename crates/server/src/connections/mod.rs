@@ -15,7 +15,7 @@ use core::net::IpAddr;
 
 use balcony_connection::Error;
 use balcony_machine::{Instant, Progress, Random, Ticket};
-use balcony_stanza::{StreamCondition, StreamError};
+use balcony_stanza::{IqType, Kind, StreamCondition, StreamError};
 use balcony_stream::server::{ServerAsk, ServerEvent};
 
 pub use down::Down;
@@ -99,6 +99,8 @@ pub struct Connections {
     is_alone: bool,
     /// So many words are gathered before they have to be said up.
     most: usize,
+    /// One of them is a request: what it comes to may be that no more of its session is taken.
+    has_request: bool,
     up: VecDeque<Up>,
     /// Connections of which more may be taken again.
     ready: VecDeque<ConnectionId>,
@@ -112,7 +114,7 @@ impl Connections {
     }
 
     /// One of several, each of which another thread may have. All numbers of its connections [say](ConnectionId::part) that it is this one. It goes
-    /// on until so many words are to be said up.
+    /// on until so many words are to be said up, or a request.
     #[must_use]
     pub fn of_part(config: ServerConfig, random: Random, part: u8, most: usize) -> Self {
         Connections {
@@ -124,6 +126,7 @@ impl Connections {
             is_closing: false,
             is_alone: false,
             most,
+            has_request: false,
             up: VecDeque::new(),
             ready: VecDeque::new(),
         }
@@ -282,7 +285,9 @@ impl Connections {
 
     /// What is to be said to the router next.
     pub fn next_up(&mut self) -> Option<Up> {
-        self.up.pop_front()
+        let up = self.up.pop_front();
+        self.has_request &= !self.up.is_empty();
+        up
     }
 
     /// A connection of which more may be taken again: [`advance`](Connections::advance) it.
@@ -322,7 +327,7 @@ impl Connections {
         actions: &mut Vec<Action>,
     ) -> bool {
         loop {
-            if self.up.len() >= self.most {
+            if self.up.len() >= self.most || self.has_request {
                 return true;
             }
             let Some(conn) = self.conn(id) else { return false };
@@ -400,6 +405,7 @@ impl Connections {
                 let (conns, limits) = (&mut self.conns, &self.config.limits);
                 let Some(conn) = conns.get_mut(id) else { return };
                 let Some(session) = conn.attached.as_ref().map(|attached| attached.session) else { return };
+                self.has_request |= matches!(stanza.head.kind, Kind::Iq(IqType::Get | IqType::Set));
                 let bytes = balcony_router::cost(&stanza);
                 let number = conn.unhandled.add(bytes, limits);
                 self.up.push_back(Up::Stanza { session, number, stanza });

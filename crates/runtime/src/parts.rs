@@ -1,0 +1,103 @@
+//! What the tasks of a server have in common: the hub, who may connect, and the mailboxes by which they reach each other.
+
+use core::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use balcony_server::{Acceptor, AtHub, Hub};
+
+use crate::driver::Message;
+use crate::mailbox::Mailbox;
+
+/// The parts of a server, each with a task of its own. The first has the listeners, and all that is not connections of clients.
+pub(crate) struct Parts {
+    hub: Mutex<Hub>,
+    acceptor: Mutex<Acceptor>,
+    parts: Box<[One]>,
+    /// How many of the others have not ended.
+    others: AtomicUsize,
+}
+
+struct One {
+    mailbox: Arc<Mailbox<Message>>,
+    /// The sockets that it has.
+    sockets: AtomicUsize,
+}
+
+impl Parts {
+    /// So many parts.
+    pub(crate) fn new(hub: Hub, acceptor: Acceptor, count: usize) -> Arc<Self> {
+        let one = |_| One { mailbox: Mailbox::new(), sockets: AtomicUsize::new(0) };
+        Arc::new(Parts {
+            hub: Mutex::new(hub),
+            acceptor: Mutex::new(acceptor),
+            parts: (0..count).map(one).collect(),
+            others: AtomicUsize::new(count.saturating_sub(1)),
+        })
+    }
+
+    pub(crate) fn mailboxes(&self) -> impl Iterator<Item = &Arc<Mailbox<Message>>> {
+        self.parts.iter().map(|one| &one.mailbox)
+    }
+
+    pub(crate) fn mailbox(&self, part: usize) -> &Arc<Mailbox<Message>> {
+        &self.parts[part].mailbox
+    }
+
+    /// Who has come, and who has gone.
+    pub(crate) fn acceptor(&self) -> MutexGuard<'_, Acceptor> {
+        self.acceptor.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The part with the fewest sockets, which gets another one.
+    pub(crate) fn fewest(&self) -> usize {
+        let sockets = |part: &usize| self.parts[*part].sockets.load(Ordering::Relaxed);
+        (0..self.parts.len()).min_by_key(sockets).unwrap_or(0)
+    }
+
+    /// A part is given a socket.
+    pub(crate) fn add(&self, part: usize) {
+        self.parts[part].sockets.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A part has closed a socket that it was given.
+    pub(crate) fn remove(&self, part: usize) {
+        self.parts[part].sockets.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Has a part come to the hub.
+    pub(crate) fn call(&self, part: usize) {
+        if let Some(one) = self.parts.get(part) {
+            one.mailbox.call();
+        }
+    }
+
+    /// One of the other parts has ended, in good order. The first may have waited for that.
+    pub(crate) fn ended(&self) {
+        if self.others.fetch_sub(1, Ordering::SeqCst) == 1 {
+            self.call(0);
+        }
+    }
+
+    /// Whether the first part is the last one.
+    pub(crate) fn is_last(&self) -> bool {
+        self.others.load(Ordering::SeqCst) == 0
+    }
+
+    /// Ends all parts at once, since one of them has failed.
+    pub(crate) fn fail(&self) {
+        self.mailboxes().for_each(|mailbox| mailbox.close());
+    }
+}
+
+/// The way of a part to the hub.
+pub(crate) struct Common(pub(crate) Arc<Parts>);
+
+impl AtHub for Common {
+    fn with_hub<T>(&mut self, act: impl FnOnce(&mut Hub) -> T) -> T {
+        match self.0.hub.lock() {
+            Ok(mut hub) => act(&mut hub),
+            // Another part has failed in the middle of something, and said why: so does this one.
+            Err(_) => std::panic::resume_unwind(Box::new("another thread of the server has failed")),
+        }
+    }
+}

@@ -1,0 +1,205 @@
+//! One part of the connections of a server, and how it meets the hub: it says all that it has to say, and takes along what was said to
+//! it meanwhile. Whoever meets the hub has it alone for that time. What the hub says to other parts waits in their mail, and they are
+//! called, so that nothing waits unseen; a part that was called and has not come yet is not called again.
+//!
+//! What the hub wants done outside, such as asks to the store and the sockets of other servers, is for the first part: it is called for
+//! that as well, and so that it wakes in time for what is due.
+
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+use core::mem;
+
+use balcony_machine::Instant;
+use balcony_stanza::{StreamCondition, StreamError};
+
+use crate::action::{Action, ConnectionId};
+use crate::connections::{Connections, Down};
+use crate::hub::Hub;
+
+/// Some of the connections, and what they have been told and have not heard.
+pub(crate) struct Part {
+    pub(crate) connections: Connections,
+    heard: VecDeque<Down>,
+    number: usize,
+    /// How the hub was when it was last met.
+    news: News,
+}
+
+/// What the hub has for one part.
+#[derive(Default)]
+pub(crate) struct Mail {
+    pub(crate) words: VecDeque<Down>,
+    /// It has been called, and has not come yet.
+    pub(crate) is_called: bool,
+}
+
+/// How the hub is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct News {
+    /// When to have it look at the clock.
+    pub(crate) deadline: Option<Instant>,
+    /// There is something of strangers to be taken in.
+    pub(crate) has_parked: bool,
+    /// How many answers it waits for.
+    pub(crate) asks: usize,
+    /// It shuts down.
+    pub(crate) is_closing: bool,
+    /// It has shut down: no connection is left, and nothing is under way.
+    pub(crate) is_settled: bool,
+    /// Whoever has the first part says that it is over, settled or not.
+    pub(crate) is_over: bool,
+}
+
+impl News {
+    /// Of a hub that nobody has met.
+    pub(crate) const NONE: News = News {
+        deadline: None,
+        has_parked: false,
+        asks: 0,
+        is_closing: false,
+        is_settled: false,
+        is_over: false,
+    };
+}
+
+impl Part {
+    pub(crate) const fn new(connections: Connections, number: usize) -> Self {
+        Part { connections, heard: VecDeque::new(), number, news: News::NONE }
+    }
+
+    /// Says the next so many words to the hub, which does all that follows, and takes along what is said to this part. The first part also
+    /// takes along what there is to do, in `actions`. The numbers of others that are to be called are put into `calls`.
+    pub(crate) fn meet(
+        &mut self,
+        now: Instant,
+        hub: &mut Hub,
+        most: usize,
+        actions: &mut Vec<Action>,
+        calls: &mut Vec<usize>,
+    ) {
+        self.meet_and(now, hub, most, actions, calls, |_, _, _| ());
+    }
+
+    /// The same, and has the hub do something when it has been said that.
+    pub(crate) fn meet_and<T>(
+        &mut self,
+        now: Instant,
+        hub: &mut Hub,
+        most: usize,
+        actions: &mut Vec<Action>,
+        calls: &mut Vec<usize>,
+        act: impl FnOnce(&mut Hub, Instant, &mut Vec<Action>) -> T,
+    ) -> T {
+        let now = hub.at(now);
+        let mut others = mem::take(&mut hub.actions);
+        let actions = if self.number == 0 {
+            actions.append(&mut others);
+            actions
+        } else {
+            &mut others
+        };
+        for _ in 0..most {
+            let Some(up) = self.connections.next_up() else { break };
+            hub.up(now, up, actions);
+            hub.pass_on(now, actions);
+        }
+        let result = act(hub, now, actions);
+        hub.settle(now, actions);
+        if hub.is_closing {
+            hub.go_on_closing(now, actions);
+            hub.settle(now, actions);
+        }
+        hub.actions = others;
+        if let Some(mail) = hub.mail.get_mut(self.number) {
+            mail.is_called = false;
+            match self.heard.is_empty() {
+                true => mem::swap(&mut self.heard, &mut mail.words),
+                false => self.heard.append(&mut mail.words),
+            }
+        }
+        self.news = hub.news();
+        hub.call(Some(self.number), self.news, calls);
+        result
+    }
+
+    /// Does the next thing that was said to it. Whether there was any.
+    pub(crate) fn hear(&mut self, now: Instant, actions: &mut Vec<Action>) -> bool {
+        let Some(down) = self.heard.pop_front() else { return false };
+        self.connections.take(now, down, actions);
+        true
+    }
+
+    /// Whether it has been told something that it has not heard.
+    pub(crate) fn has_words(&self) -> bool {
+        !self.heard.is_empty()
+    }
+
+    /// Ends a stream, since the server shuts down.
+    pub(crate) fn end(&mut self, now: Instant, id: ConnectionId, actions: &mut Vec<Action>) {
+        let error = StreamError::new(StreamCondition::SystemShutdown, "the server is shutting down");
+        self.connections.abort(now, id, error, actions);
+    }
+
+    /// How the hub was when it was last met.
+    pub(crate) const fn news(&self) -> &News {
+        &self.news
+    }
+
+    pub(crate) const fn number(&self) -> usize {
+        self.number
+    }
+}
+
+impl Hub {
+    /// How it is.
+    pub(crate) fn news(&self) -> News {
+        let has_parked = self.router.has_parked();
+        let asks = self.router.counts().asks + usize::from(self.is_saving());
+        let is_settled = self.is_closing
+            && asks == 0
+            && !has_parked
+            && self.is_alone()
+            && self.mail.iter().all(|mail| mail.words.is_empty());
+        let deadline = self.deadline().map(|deadline| deadline.at);
+        let (is_closing, is_over) = (self.is_closing, self.is_over);
+        News { deadline, has_parked, asks, is_closing, is_settled, is_over }
+    }
+
+    /// Whether this part has been called, and has not come yet.
+    pub(crate) fn is_called(&self, part: usize) -> bool {
+        self.mail.get(part).is_some_and(|mail| mail.is_called)
+    }
+
+    /// Has everybody called who has to come and is not there, as this part is.
+    pub(crate) fn call(&mut self, there: Option<usize>, news: News, calls: &mut Vec<usize>) {
+        if there == Some(0) {
+            self.known = news;
+        } else {
+            let is_earlier = |at: Instant| self.known.deadline.is_none_or(|known| at < known);
+            if !self.actions.is_empty()
+                || news.is_closing
+                || news.has_parked && !self.known.has_parked
+                || news.deadline.is_some_and(is_earlier)
+            {
+                self.call_one(0, calls);
+            }
+        }
+        for part in 0..self.mail.len() {
+            if Some(part) != there && !self.mail[part].words.is_empty() {
+                self.call_one(part, calls);
+            }
+        }
+    }
+
+    /// Has all other parts called than this one.
+    pub(crate) fn call_others(&mut self, part: usize, calls: &mut Vec<usize>) {
+        (0..self.mail.len()).filter(|other| *other != part).for_each(|other| self.call_one(other, calls));
+    }
+
+    fn call_one(&mut self, part: usize, calls: &mut Vec<usize>) {
+        let Some(mail) = self.mail.get_mut(part) else { return };
+        if !mem::replace(&mut mail.is_called, true) {
+            calls.push(part);
+        }
+    }
+}
