@@ -76,7 +76,7 @@ Examples:
 
 Ctrl-C or SIGTERM ends every stream in good order, and sessions that can be resumed go on at the next start; a second Ctrl-C exits at once. SIGHUP reads the \
 configuration file and the certificate again without closing any connection; only domains, addresses to listen on, the \
-data folder, the database, allow-plaintext, max-connections, max-resources, max-contacts, max-offline-messages and max-offline-bytes need a restart.")]
+data folder, the database, allow-plaintext, threads, max-connections, max-resources, max-contacts, max-offline-messages and max-offline-bytes need a restart.")]
 pub(crate) struct ServeArgs {
     /// Read options from a TOML file; what is typed wins over it
     #[arg(long, value_name = "FILE")]

@@ -90,6 +90,7 @@ pub struct ServerBuilder<R = DefaultRuntime> {
     externals: external::Externals,
     listen: Vec<(SocketAddr, Transport)>,
     most: usize,
+    threads: u8,
     /// Those of the server before.
     sessions: Vec<SavedSession>,
     /// The first thing that is wrong.
@@ -108,6 +109,7 @@ impl<R: Runtime> ServerBuilder<R> {
             externals: external::Externals::new(),
             listen: Vec::new(),
             most: 10_000,
+            threads: 1,
             sessions: Vec::new(),
             wrong: None,
         };
@@ -206,6 +208,12 @@ impl<R: Runtime> ServerBuilder<R> {
         self
     }
 
+    /// Spreads the connections of clients over so many threads of the runtime, 1 to 255, if it has several. 1 unless said otherwise.
+    pub fn threads(mut self, threads: u8) -> Self {
+        self.threads = threads;
+        self
+    }
+
     /// Starts the server.
     ///
     /// # Errors
@@ -223,6 +231,7 @@ impl<R: Runtime> ServerBuilder<R> {
         let answers = external::apart(self.externals, self.answers);
         let mut server = balcony_runtime::Server::builder_on(self.runtime, self.config, answers)
             .max_connections(self.most)
+            .threads(self.threads)
             .sessions(now(), self.sessions);
         for (to, transport) in self.listen {
             server = server

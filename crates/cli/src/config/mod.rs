@@ -81,6 +81,9 @@ pub(crate) struct Settings {
     /// Do not let clients have acknowledged what they get and send, nor go on with sessions (XEP-0198)
     #[arg(long)]
     pub(crate) no_stream_management: bool,
+    /// Serve clients on so many threads; more than the machine has cores are of no use [default: 1]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..))]
+    pub(crate) threads: Option<u8>,
     /// Take so many connections at most [default: 10000]
     #[arg(long, value_name = "N", help_heading = "Limits", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) max_connections: Option<u32>,
@@ -156,6 +159,7 @@ impl Settings {
             ("database", self.database != running.database),
             ("allow-plaintext", self.allow_plaintext != running.allow_plaintext),
             ("token-lifetime", self.token_lifetime != running.token_lifetime),
+            ("threads", self.threads != running.threads),
             ("max-connections", self.max_connections != running.max_connections),
             ("max-resources", self.max_resources != running.max_resources),
             ("max-offline-messages", self.max_offline_messages != running.max_offline_messages),
@@ -174,6 +178,7 @@ impl Settings {
             database: running.database.clone(),
             allow_plaintext: running.allow_plaintext,
             token_lifetime: running.token_lifetime,
+            threads: running.threads,
             max_connections: running.max_connections,
             max_resources: running.max_resources,
             max_offline_messages: running.max_offline_messages,
@@ -207,6 +212,7 @@ impl Settings {
             resumption_timeout,
             token_lifetime,
             no_stream_management,
+            threads,
             max_connections,
             max_connections_per_ip,
             max_attempts_per_ip,
@@ -243,6 +249,7 @@ impl Settings {
             resumption_timeout: resumption_timeout.or(file.resumption_timeout),
             token_lifetime: token_lifetime.or(file.token_lifetime),
             no_stream_management: no_stream_management || file.no_stream_management,
+            threads: threads.or(file.threads),
             max_connections: max_connections.or(file.max_connections),
             max_connections_per_ip: max_connections_per_ip.or(file.max_connections_per_ip),
             max_attempts_per_ip: max_attempts_per_ip.or(file.max_attempts_per_ip),

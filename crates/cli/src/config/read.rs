@@ -32,6 +32,7 @@ impl Settings {
         // As typed, but without the help of clap.
         for (name, value, least) in [
             ("negotiation-timeout", settings.negotiation_timeout, 1),
+            ("threads", settings.threads.map(u32::from), 1),
             ("max-connections", settings.max_connections, 1),
             ("max-connections-per-ip", settings.max_connections_per_ip, 1),
             ("max-attempts-per-ip", settings.max_attempts_per_ip, 1),

@@ -197,7 +197,7 @@ fn limits_reach_the_server() {
     let file = read(
         "max-connections = 7\nmax-connections-per-ip = 3\nmax-attempts-per-ip = 30\nmax-bytes-per-second = 5000\nmax-stanza-bytes = 20000\n\
          max-resources = 2\nmax-login-attempts = 1\nnegotiation-timeout = 9\nmax-offline-messages = 6\nmax-offline-bytes = 30000\nmax-contacts = 8\n\
-         resumption-timeout = 0\nno-stream-management = true\n\
+         resumption-timeout = 0\nno-stream-management = true\nthreads = 2\n\
          [queues]\nsession-bytes = 2000000\naccount-bytes = 3000000\ntotal-bytes = 4000000",
     )
     .unwrap();
@@ -213,7 +213,7 @@ fn limits_reach_the_server() {
     let queues =
         [bounded.limits.queue_bytes, bounded.limits.account_queue_bytes, bounded.limits.total_queue_bytes];
     assert_eq!(queues, [2_000_000, 3_000_000, 4_000_000]);
-    assert_eq!(settings.max_connections, Some(7));
+    assert_eq!((settings.max_connections, settings.threads), (Some(7), Some(2)));
     let offline = settings.offline();
     assert_eq!((offline.messages, offline.bytes, bounded.roster.items), (6, 30_000, 8));
     let mut free = config();
