@@ -1,0 +1,252 @@
+//! A server whose connections are in several shards, on one hub, as threads would have them: whose turn it is is decided by a seed.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use balcony_jid::BareJid;
+use balcony_machine::{Instant, Progress, Random, Secret, Seed, Ticket};
+use balcony_router::Memory;
+use balcony_sasl::ScramKeys;
+use balcony_server::{
+    Answer, Ask, AtHub, ConnectionId, Hub, Input, ServerConfig, Shard, Stats, Todo, Transport,
+};
+use balcony_stream::client::{ClientAnswer, ClientAsk, ClientEvent, ClientStreamConfig};
+use balcony_stream::server::{ServerAnswer, ServerAsk};
+use balcony_stream::{ClientStream, TlsPolicy};
+
+const NOW: Instant = Instant::ZERO;
+const SHARDS: u8 = 3;
+const CLIENTS: usize = 7;
+
+struct Common(Rc<RefCell<Hub>>);
+
+impl AtHub for Common {
+    fn with_hub<T>(&mut self, act: impl FnOnce(&mut Hub) -> T) -> T {
+        act(&mut self.0.borrow_mut())
+    }
+}
+
+struct World {
+    shards: Vec<Shard<usize, Common>>,
+    /// Those that have been called.
+    called: Vec<bool>,
+    /// What the store has not answered.
+    asks: Vec<(Ticket, Ask)>,
+    store: Memory,
+    clients: Vec<Client>,
+    random: Random,
+}
+
+/// Its place is what its shard knows it as.
+struct Client {
+    shard: usize,
+    id: ConnectionId,
+    stream: ClientStream,
+    to_server: Vec<u8>,
+    to_client: Vec<u8>,
+    /// What the server writes, and is not written.
+    writing: Option<Vec<u8>>,
+    /// The server wants more.
+    reads: bool,
+    closed: bool,
+    heard: String,
+}
+
+impl World {
+    fn new(seed: u64) -> World {
+        let mut random = Seed::from_u64(seed).random();
+        let mut config = ServerConfig::new(vec!["example.com".parse().unwrap()], Secret::new([7; 32]));
+        (config.tls, config.stream_management) = (TlsPolicy::None, false);
+        let hub = Rc::new(RefCell::new(Hub::new(&config, &random.seed(), SHARDS.into())));
+        let mut shard =
+            |number| Shard::of_part(config.clone(), random.seed(), number, Common(Rc::clone(&hub)));
+        let shards = (0..SHARDS).map(&mut shard).collect();
+        let (called, asks, clients) = (vec![false; SHARDS.into()], Vec::new(), Vec::new());
+        World { shards, called, asks, store: Memory::default(), clients, random }
+    }
+
+    fn below(&mut self, end: usize) -> usize {
+        usize::try_from(self.random.next_u64() % end as u64).unwrap()
+    }
+
+    fn connect(&mut self, account: &str, resource: &str) {
+        let account: BareJid = account.parse().unwrap();
+        self.store.create(account.clone());
+        let mut config = ClientStreamConfig::new(account, Secret::new(String::from("pencil")));
+        config.tls = TlsPolicy::None;
+        config.resource = Some(resource.into());
+        let place = self.clients.len();
+        let shard = place % self.shards.len();
+        let id = self.shards[shard].accept(NOW, Transport::Stream, String::new(), None, place);
+        let stream = ClientStream::new(config.into(), Seed::from_u64(place as u64), NOW);
+        let [to_server, to_client] = [Vec::new(), Vec::new()];
+        let (writing, reads, closed, heard) = (None, true, false, String::new());
+        self.clients.push(Client { shard, id, stream, to_server, to_client, writing, reads, closed, heard });
+        self.hear(place);
+    }
+
+    /// A client hears what has come, and answers.
+    fn hear(&mut self, place: usize) {
+        let client = &mut self.clients[place];
+        let come = std::mem::take(&mut client.to_client);
+        client.heard.push_str(&String::from_utf8_lossy(&come));
+        let mut bytes = come.as_slice();
+        while let Ok(Progress::Event(event)) = client.stream.advance(NOW, &mut bytes, &mut client.to_server) {
+            if let ClientEvent::Ask(ticket, ClientAsk::SaltPassword { hash, password, salt, iterations }) =
+                event
+            {
+                let salted = balcony_sasl::salt_password(hash, password.expose(), &salt, iterations).unwrap();
+                client.stream.answer(ticket, ClientAnswer::Salted(salted)).unwrap();
+            }
+        }
+    }
+
+    /// The sockets of a shard, and the store if it is the first, bring some of what there is; then it does all that it has to. Whether
+    /// there was anything.
+    fn turn(&mut self, number: usize) -> bool {
+        let mut is_busy = std::mem::take(&mut self.called[number]);
+        if is_busy {
+            self.shards[number].called();
+        }
+        for place in 0..self.clients.len() {
+            let luck = self.below(4);
+            let (client, shard) = (&mut self.clients[place], &mut self.shards[number]);
+            if client.shard != number || client.closed || luck == 0 {
+                continue;
+            }
+            if let Some(bytes) = client.writing.take() {
+                client.to_client.extend(bytes);
+                shard.handle(NOW, Input::Written(client.id));
+                is_busy = true;
+            }
+            if client.reads && !client.to_server.is_empty() {
+                let count = (client.to_server.len() / luck).max(1);
+                let bytes: Vec<u8> = client.to_server.drain(..count).collect();
+                client.reads = false;
+                shard.handle(NOW, Input::Received(client.id, &bytes));
+                is_busy = true;
+            }
+        }
+        if number == 0 && !self.asks.is_empty() {
+            let (ticket, ask) = self.asks.remove(0);
+            let answer = match ask {
+                Ask::Stream(ServerAsk::Credentials { hash, .. }) => {
+                    let keys = ScramKeys::derive(hash, "pencil", b"salt", 4096).unwrap();
+                    Answer::Stream(ServerAnswer::Credentials(Some(keys)))
+                }
+                Ask::Router(ask) => Answer::Router(self.store.answer(0, ask)),
+                Ask::Holders { .. } => Answer::Holders(Some(Vec::new())),
+                ask => panic!("nobody asks {ask:?} here"),
+            };
+            self.shards[0].handle(NOW, Input::Answer(ticket, answer));
+            is_busy = true;
+        }
+        self.carry_out(number);
+        is_busy
+    }
+
+    fn carry_out(&mut self, number: usize) {
+        while let Some(todo) = self.shards[number].next() {
+            match todo {
+                Todo::Write(place, bytes) => {
+                    let before = self.clients[*place].writing.replace(bytes);
+                    assert!(before.is_none(), "it is still writing");
+                }
+                Todo::Read(place) => self.clients[*place].reads = true,
+                Todo::Close(place) => self.clients[place].closed = true,
+                Todo::Ask(ticket, ask) => {
+                    assert_eq!(number, 0, "another shard asks {ask:?}");
+                    self.asks.push((ticket, ask));
+                }
+                Todo::Call(other) => {
+                    assert_ne!(other, number, "it calls itself");
+                    self.called[other] = true;
+                }
+                Todo::Log(..) => {}
+                other => panic!("{other:?}"),
+            }
+        }
+        assert!(number == 0 || !self.shards[number].has_more());
+    }
+
+    /// Until nothing is under way.
+    fn run(&mut self) {
+        let mut quiet = 0;
+        while quiet < 60 {
+            let number = self.below(SHARDS.into());
+            let mut is_busy = self.turn(number);
+            for place in 0..self.clients.len() {
+                if !self.clients[place].to_client.is_empty() && self.below(2) == 0 {
+                    self.hear(place);
+                    is_busy = true;
+                }
+            }
+            quiet = if is_busy { 0 } else { quiet + 1 };
+        }
+        assert!(!self.shards.iter().any(Shard::has_more), "something is left");
+    }
+
+    fn stats(&mut self) -> Stats {
+        self.shards[0].stats()
+    }
+}
+
+fn address(client: usize) -> String {
+    format!("{}@example.com/{client}", ["juliet", "romeo"][client % 2])
+}
+
+/// The numbers that one client has heard from another.
+fn heard(text: &str, from: usize) -> Vec<usize> {
+    let bodies =
+        text.split("<body>").skip(1).filter_map(|rest| rest.split_once("</body>")).map(|(body, _)| body);
+    bodies.filter_map(|body| body.strip_prefix(&format!("{from}:"))?.parse().ok()).collect()
+}
+
+// RFC 6120 §10.1: whoever has his turn when, what clients of all shards say to each other arrives once, and in order; then the server ends, and
+// each client hears of it.
+#[test]
+fn what_is_said_across_shards_arrives() {
+    for seed in 0..40 {
+        let mut world = World::new(seed);
+        for number in 0..SHARDS {
+            // What it does when it begins.
+            world.shards[usize::from(number)].tick(NOW);
+        }
+        for client in 0..CLIENTS {
+            let address = address(client);
+            let (account, resource) = address.split_once('/').unwrap();
+            world.connect(account, resource);
+        }
+        world.run();
+        assert!(world.clients.iter().all(|client| client.stream.is_open()), "seed {seed}");
+        assert_eq!(world.stats().sessions, CLIENTS);
+        let mut said = [[0; CLIENTS]; CLIENTS];
+        for _ in 0..20 {
+            for _ in 0..30 {
+                let (from, to) = (world.below(CLIENTS), world.below(CLIENTS));
+                let number = said[from][to];
+                let message = format!("<message to='{}'><body>{from}:{number}</body></message>", address(to));
+                world.clients[from].to_server.extend(message.into_bytes());
+                said[from][to] += 1;
+            }
+            for _ in 0..world.below(10) {
+                let number = world.below(SHARDS.into());
+                world.turn(number);
+            }
+        }
+        world.run();
+        for (from, said) in said.iter().enumerate() {
+            for (to, count) in said.iter().enumerate() {
+                let heard = heard(&world.clients[to].heard, from);
+                assert_eq!(heard, (0..*count).collect::<Vec<_>>(), "seed {seed}: from {from} to {to}");
+            }
+        }
+        world.shards[0].shutdown(NOW);
+        world.run();
+        for (place, client) in world.clients.iter().enumerate() {
+            assert!(client.closed && client.heard.contains("<system-shutdown"), "seed {seed}: {place}");
+        }
+        assert!(world.shards.iter().all(Shard::is_closed), "seed {seed}");
+        assert_eq!(world.stats(), Stats::default());
+    }
+}
