@@ -20,7 +20,7 @@ use balcony_machine::{Instant, Secret, Seed};
 use balcony_router::Memory;
 use balcony_sasl::{Credentials, MIN_ITERATIONS};
 use balcony_server::{
-    Acceptor, Answer, Ask, ConnectionId, Entry, Input, Server, ServerConfig, Shard, Todo, Transport,
+    Acceptor, Answer, Ask, ConnectionId, Entry, Input, ServerConfig, Shard, Todo, Transport,
 };
 use balcony_stream::TlsPolicy;
 use balcony_stream::server::{ServerAnswer, ServerAsk};
@@ -102,7 +102,8 @@ fn serve(mut shard: Shard<Peer>, accounts: &mut Accounts, tell: &Tell, happened:
                 }
                 Todo::Ask(ticket, ask) => shard.handle(now(), Input::Answer(ticket, answer(accounts, ask))),
                 Todo::Log(_, line) => println!("{line}"),
-                Todo::Resolve(_) | Todo::Connect(..) | Todo::GiveUp(_) => {} // It talks to no other servers.
+                // It talks to no other servers, and is one shard.
+                Todo::Resolve(_) | Todo::Connect(..) | Todo::GiveUp(_) | Todo::Call(_) => {}
             }
         }
     }

@@ -7,12 +7,10 @@
 
 use core::time::Duration;
 
-use balcony_client::{ClientConfig, ClientMachine, MachineEvent, RequestKind};
-use balcony_machine::{Instant, Progress, Random, Secret, Seed};
-use balcony_server::{Answer, Ask, ConnectionId, Input, Server, ServerConfig, Shard, Todo, Transport};
+use balcony_client::RequestKind;
+use balcony_machine::{Random, Seed};
 use balcony_sim::{Accounts, Chunks, Peer, World};
-use balcony_stanza::{Kind, MessageType, PresenceType, Stanza};
-use balcony_stream::TlsPolicy;
+use balcony_stanza::{Kind, MessageType, Stanza};
 
 const JULIET: &str = "juliet@example.com/phone";
 const ROMEO: &str = "romeo@example.com/garden";
