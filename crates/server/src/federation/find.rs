@@ -498,11 +498,7 @@ impl Federation {
     /// A domain that could not be reached is tried again for what waits, if it has been left alone for long enough.
     fn try_again(&mut self, now: Instant, domain: &BareJid) {
         let Some(peer) = self.peers.get_mut(domain) else { return };
-        let mut again = peer.refusals_over(now);
-        if matches!(peer.finding, Finding::Failed { until, .. } if now >= until) {
-            again = peer.waiting();
-        }
-        for ours in again {
+        for ours in peer.tried_again(now) {
             self.pursue(now, &ours, domain);
         }
     }

@@ -236,12 +236,11 @@ impl Federation {
             self.does_not_ask(to, &asked);
         }
         let limits = &self.config.limits;
-        if let Some(peer) = self.peers.get_mut(to) {
-            if let Some(pair) = peer.pairs.get_mut(from).filter(|pair| pair.state == State::Opening(id)) {
-                pair.refuse(now, condition, words::is_passing(verdict), limits);
-                pair.state = State::Finding;
-                self.pursue(now, from, to);
-            }
+        let pair = self.peers.get_mut(to).and_then(|peer| peer.pairs.get_mut(from));
+        if let Some(pair) = pair.filter(|pair| pair.state == State::Opening(id)) {
+            pair.refuse(now, condition, words::is_passing(verdict), limits);
+            pair.state = State::Finding;
+            self.pursue(now, from, to);
         }
         let line = format!(
             "{to} does not take stanzas of {from} ({condition}): it answered our key with {}",

@@ -176,12 +176,13 @@ impl Pair {
             .then_some((condition, is_passing && now < since + limits.patience))
     }
 
-    /// When a refusal is tried again, or else of no more interest.
-    fn refusal_due(&self) -> Option<Instant> {
-        let (at, until) = self.refused?.left_alone?;
+    /// Where something waits, when it is tried again, if the domain is left alone until `failed`; otherwise when that it was refused is of no
+    /// more interest.
+    fn tried_at(&self, failed: Option<Instant>) -> Option<Instant> {
+        let refused = self.refused.and_then(|refused| refused.left_alone);
         match self.is_waiting() {
-            true => Some(until),
-            false => Some(until + (until - at)),
+            true => refused.map(|(_, until)| until).max(failed),
+            false => refused.map(|(at, until)| until + (until - at)),
         }
     }
 
@@ -239,15 +240,14 @@ impl Peer {
     /// When something has to be done about it even if nothing happens.
     pub(super) fn due(&self, limits: &FederationLimits) -> Option<Instant> {
         let finding = match self.finding {
-            Finding::Idle | Finding::Queued => None,
             Finding::Resolving(until) => Some(until),
-            Finding::Failed { until, .. } if self.is_waited_for() => Some(until),
             // It is remembered for as long again, so that the next failure counts as another.
-            Finding::Failed { at, until, .. } => Some(until + (until - at)),
+            Finding::Failed { at, until, .. } if !self.is_waited_for() => Some(until + (until - at)),
+            Finding::Idle | Finding::Queued | Finding::Failed { .. } => None,
         };
         let pairs = self.pairs.values().filter(|pair| !pair.queue.is_empty());
-        let refusals = self.pairs.values().filter_map(Pair::refusal_due);
-        let pairs = pairs.map(|pair| pair.since + limits.patience).chain(refusals);
+        let tried = self.pairs.values().filter_map(|pair| pair.tried_at(self.failed_until()));
+        let pairs = pairs.map(|pair| pair.since + limits.patience).chain(tried);
         pairs.chain(finding).chain(self.keys_wait_until).min()
     }
 
@@ -301,17 +301,19 @@ impl Peer {
         self.failure(now, limits).or_else(refusal)
     }
 
-    /// Of pairs that it has not taken: those for which something waits, and that are to be tried again. Those that were left alone for long
-    /// enough, with nothing waiting, are as new.
-    pub(super) fn refusals_over(&mut self, now: Instant) -> Vec<BareJid> {
-        let mut again = Vec::new();
+    /// Until when it is left alone, if it could not be reached.
+    fn failed_until(&self) -> Option<Instant> {
+        if let Finding::Failed { until, .. } = self.finding { Some(until) } else { None }
+    }
+
+    /// The domains of ours for which something waits, and which are to be tried again. Those whose refusal is of no more interest are as new.
+    pub(super) fn tried_again(&mut self, now: Instant) -> Vec<BareJid> {
+        let (mut again, failed) = (Vec::new(), self.failed_until());
         for (ours, pair) in &mut self.pairs {
-            if pair.refusal_due().is_some_and(|due| due <= now) {
-                match pair.is_waiting() {
-                    true => pair.is_tried_again(),
-                    false => pair.refused = None,
-                }
-                again.extend(pair.is_waiting().then(|| ours.clone()));
+            match pair.tried_at(failed).is_some_and(|at| at <= now) {
+                true if pair.is_waiting() => again.push(ours.clone()),
+                true => pair.refused = None,
+                false => {}
             }
         }
         again
