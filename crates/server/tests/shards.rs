@@ -1,4 +1,5 @@
 //! A server whose connections are in several shards, on one hub, as threads would have them: whose turn it is is decided by a seed.
+#![allow(clippy::unwrap_used)]
 
 use std::cell::RefCell;
 use std::rc::Rc;
