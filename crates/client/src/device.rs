@@ -190,8 +190,14 @@ impl<X: Extensions> Device<X> {
                         }
                     }
                 }
-                Ok(Step::Closed) if self.is_closing => self.over(now, |_| Disconnected::ByOwner, true),
-                Ok(Step::Closed) => self.over(now, |_| Disconnected::ByServer, true),
+                Ok(Step::Closed) => {
+                    let by_owner = self.is_closing;
+                    self.over(
+                        now,
+                        if by_owner { Disconnected::ByOwner } else { Disconnected::ByServer },
+                        true,
+                    );
+                }
                 Err(error) => self.lost(now, error, true),
             }
         }
@@ -226,25 +232,21 @@ impl<X: Extensions> Device<X> {
 
     /// The connection has ended before its time.
     fn lost(&mut self, now: Instant, error: PumpError, disconnects: bool) {
-        let why = |pump: &Pump| match pump.client().jid() {
+        let Line::Up(pump) = &self.line else { return };
+        let why = match pump.client().jid() {
             Some(_) => Disconnected::Lost(error),
             None => Disconnected::Failed(pump.connect_error(error)),
         };
         self.over(now, why, disconnects);
     }
 
-    fn over(&mut self, now: Instant, why: impl FnOnce(&Pump) -> Disconnected, disconnects: bool) {
-        let down = Line::Down { session: None, last_words: Vec::new(), disconnects: false };
-        match mem::replace(&mut self.line, down) {
-            Line::Up(pump) => {
-                let (why, output) = (why(&pump), Vec::from(pump.output()));
-                let next = pump.into_session();
-                self.agent.offline(now, why, next.resumable().is_some());
-                let last_words = if disconnects { output } else { Vec::new() };
-                self.line = Line::Down { session: Some(Box::new(next)), last_words, disconnects };
-            }
-            down @ Line::Down { .. } => self.line = down,
-        }
+    fn over(&mut self, now: Instant, why: Disconnected, disconnects: bool) {
+        let down = Line::Down { session: None, last_words: Vec::new(), disconnects };
+        let Line::Up(pump) = mem::replace(&mut self.line, down) else { return };
+        let output = if disconnects { Vec::from(pump.output()) } else { Vec::new() };
+        let next = pump.into_session();
+        self.agent.offline(now, why, next.resumable().is_some());
+        self.line = Line::Down { session: Some(Box::new(next)), last_words: output, disconnects };
     }
 
     /// Whatever an agent does for its owner: sends, requests, answers, and its extensions. What is for whoever runs its connection, the device
