@@ -1,4 +1,5 @@
-//! The features of the libraries: each is in the table of its crate's docs, where whoever depends on the crate looks for it.
+//! The features of the libraries: each is in the table of its crate's docs, where whoever depends on the crate looks for it, and docs.rs is told
+//! to show what they bring.
 
 use std::fs;
 
@@ -19,7 +20,16 @@ pub(crate) fn check(name: &str, manifest: &str, findings: &mut Vec<String>) -> R
             "crates/{name}/src/lib.rs: the feature `{feature}` is missing in the table of its docs"
         ));
     }
+    if !features.is_empty() && !has_docs_settings(manifest) {
+        findings.push(format!(
+            "crates/{name}/Cargo.toml: docs.rs would not show what its features bring: add [package.metadata.docs.rs]"
+        ));
+    }
     Ok(features.len())
+}
+
+fn has_docs_settings(manifest: &str) -> bool {
+    manifest.lines().any(|line| line == "[package.metadata.docs.rs]")
 }
 
 /// The features that a manifest names, but for the list of those that are on.
@@ -49,5 +59,7 @@ mod tests {
         let docs = "//! A crate.\n//!\n//! | `tls` (on) | TLS |\n//! `fast`\n";
         assert_eq!(missing(&features, docs).collect::<Vec<_>>(), ["fast"]);
         assert_eq!(missing(&[], docs).count(), 0);
+        assert!(!has_docs_settings(manifest));
+        assert!(has_docs_settings("[package]\n\n[package.metadata.docs.rs]\nall-features = true\n"));
     }
 }
