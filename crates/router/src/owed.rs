@@ -149,8 +149,8 @@ impl Router {
         }
     }
 
-    /// Another server has certainly got presence that manages a subscription: it has said so, or the stream that took it has lived on for
-    /// long enough.
+    /// Another server has got presence for good that manages a subscription: it has said so, and still answered when its store had had its
+    /// time; or the stream that took it has lived on for long enough.
     pub fn heard(&mut self, now: Instant, from: &BareJid, to: &BareJid, kind: PresenceType) {
         self.asks.clock(now);
         self.word_arrived(from, to, kind);

@@ -41,8 +41,8 @@ impl Federation {
             S2sEvent::Ask(ticket, S2sAsk::Earlier { id: earlier, h }) => {
                 self.asked_about(now, id, ticket, &earlier, h);
             }
-            S2sEvent::Earlier { h } => self.told_about(id, h),
-            S2sEvent::Managed => self.managed(id),
+            S2sEvent::Earlier { h } => self.told_about(now, id, h),
+            S2sEvent::Managed => self.managed(now, id),
             S2sEvent::Acked(count) => self.acked(now, id, count),
             S2sEvent::AuthenticationFailed { reason } => self.log(id, Level::Info, reason),
             S2sEvent::Authorized { from, to, proof } => {
@@ -158,7 +158,7 @@ impl Federation {
         self.lived_on(now, id);
         self.ask_what_has_come(now, id);
         if self.link(id).is_some_and(|link| link.sending.counts_from.is_some_and(|at| at <= now)) {
-            self.managed(id);
+            self.managed(now, id);
         }
         let Some(link) = self.link(id) else { return };
         if link.sending.stalled.is_some_and(|until| now >= until) {

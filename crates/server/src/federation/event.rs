@@ -52,7 +52,7 @@ pub enum FederationEvent {
         /// Whether its sender is told at all, as it was [sent](super::Federation::send).
         is_told: bool,
     },
-    /// Another server has certainly got this presence, which manages a subscription. Tell
+    /// Another server has got this presence for good, which manages a subscription. Tell
     /// [`Router::heard`](balcony_router::Router::heard).
     Heard {
         /// Whose word it is.

@@ -63,6 +63,8 @@ pub(super) struct Sending {
     pub(super) batch: Vec<Item>,
     /// What is written and says something about subscriptions, each with when it has certainly arrived if the stream is still there.
     pub(super) unheard: VecDeque<(Instant, Item)>,
+    /// What is acknowledged and says something about subscriptions, each with when the other server has it for good.
+    pub(super) arrived: VecDeque<(Instant, Item)>,
     /// What is written, counts, and is not acknowledged, in order (XEP-0198).
     pub(super) unacked: VecDeque<Item>,
     /// The other server is asked what it has, and has not answered.
@@ -131,6 +133,7 @@ impl Link {
             pairs,
             batch,
             unheard: VecDeque::new(),
+            arrived: VecDeque::new(),
             unacked: VecDeque::new(),
             is_asked: false,
             asks_at: None,
@@ -270,7 +273,8 @@ impl Link {
         let deadline = stream.connection.deadline().map(|deadline| deadline.at);
         let pause = pause.filter(|_| stream.is_unread());
         let heard = self.sending.unheard.front().map(|(at, _)| *at);
-        let asks = self.sending.asks_at.filter(|_| self.is_open());
+        let asks = self.sending.asks_at.or_else(|| self.sending.arrived.front().map(|(at, _)| *at));
+        let asks = asks.filter(|_| self.is_open() && !self.sending.is_asked);
         let counts = self.sending.counts_from;
         deadline.into_iter().chain(pause).chain(idle).chain(heard).chain(asks).chain(counts).min()
     }

@@ -387,7 +387,7 @@ impl Federation {
             is_theirs.then(|| (earlier.counts.h(), name))
         });
         let answer = known.map(|(counted, name)| {
-            self.has_arrived(&name, Some(h));
+            self.has_arrived(now, on, &name, Some(h));
             counted
         });
         if let Some(connection) = self.link(on).and_then(Link::connection) {
@@ -397,8 +397,8 @@ impl Federation {
         }
     }
 
-    /// It is known how many of our stanzas had arrived on an earlier stream, or nobody can tell: the rest is sent again.
-    fn has_arrived(&mut self, id: &StreamName, h: Option<u32>) {
+    /// It is known from this stream how many of our stanzas had arrived on an earlier one, or nobody can tell: the rest is sent again.
+    fn has_arrived(&mut self, now: Instant, on: StreamId, id: &StreamName, h: Option<u32>) {
         let Some((open, counts)) = self.earlier.settle(id) else { return };
         // Of those that count as sent the first may be acknowledged since.
         let before = (counts.unacknowledged() as usize).saturating_sub(open.len());
@@ -429,14 +429,14 @@ impl Federation {
                 pair.doubt = None;
             }
             match pair.state {
-                State::Ready(on) if !ready.contains(&on) => ready.push(on),
+                State::Ready(other) if !ready.contains(&other) => ready.push(other),
                 State::Finding => finding.push((ours, theirs.clone())),
                 _ => {}
             }
-            for item in items {
+            for item in &items {
                 self.bounds.release(&item.payer, item.bytes);
-                self.is_heard(&item);
             }
+            self.note_arrived(now, on, items);
             self.arm_peer(&theirs);
         }
         for (ours, theirs) in finding {
@@ -454,7 +454,7 @@ impl Federation {
     }
 
     /// The other server has answered what a stream of ours has asked about an earlier one.
-    pub(super) fn told_about(&mut self, id: StreamId, h: Option<u32>) {
+    pub(super) fn told_about(&mut self, now: Instant, id: StreamId, h: Option<u32>) {
         let Some(link) = self.link(id) else { return };
         let Some(asked) = link.sending.asks_about.take() else { return };
         for domain in partners(&link.way).to_vec() {
@@ -463,13 +463,13 @@ impl Federation {
                 peer.last.take_if(|last| *last == asked);
             }
         }
-        self.has_arrived(&asked, h);
+        self.has_arrived(now, id, &asked, h);
     }
 
     /// It is settled whether stanzas count on a stream.
-    pub(super) fn managed(&mut self, id: StreamId) {
+    pub(super) fn managed(&mut self, now: Instant, id: StreamId) {
         // What it has not answered by now it does not answer.
-        self.told_about(id, None);
+        self.told_about(now, id, None);
         if let Some(link) = self.link(id) {
             link.sending.counts_from = None;
             let counts = link.connected().map(|stream| stream.connection.counts_sent());
@@ -519,24 +519,30 @@ impl Federation {
         for item in &acked {
             self.bounds.release(&item.payer, item.bytes);
             self.under_way(item, usize::saturating_sub);
-            self.is_heard(item);
         }
+        self.is_alive(now, id);
+        self.note_arrived(now, id, acked);
         self.ask_what_has_come(now, id);
         self.close_if_done(now, id);
     }
 
-    /// Asks the other server what it has, if something is not acknowledged: once at a time, so that much traffic costs few questions.
+    /// Asks the other server what it has, if something is not acknowledged, or was so long ago that it is there for good if the server
+    /// still answers: once at a time, so that much traffic costs few questions.
     pub(super) fn ask_what_has_come(&mut self, now: Instant, id: StreamId) {
         let Some(link) = self.link(id).filter(|link| link.is_open()) else { return };
-        let Sending { unacked, is_asked, asks_at, .. } = &mut link.sending;
+        let Sending { unacked, arrived, is_asked, asks_at, .. } = &mut link.sending;
         let has_to_wait = asks_at.is_some_and(|at| now < at);
         *asks_at = asks_at.filter(|_| has_to_wait);
-        if unacked.is_empty() || *is_asked || has_to_wait {
+        let is_due = arrived.front().is_some_and(|(at, _)| *at <= now);
+        if unacked.is_empty() && !is_due || *is_asked || has_to_wait {
             return;
         }
         if link.connection().is_some_and(|connection| connection.request_ack(now)) {
             link.sending.is_asked = true;
             self.ready.push(id);
+        } else {
+            // Where it can't be asked it has to do that its stream is there.
+            self.is_alive(now, id);
         }
     }
 

@@ -204,7 +204,7 @@ impl Federation {
             .and_then(Link::connected)
             .is_some_and(|stream| stream.connection.is_settling());
         if !is_settling {
-            self.told_about(id, None);
+            self.told_about(now, id, None);
         }
         let line = format!("{from} sends to {to}, proven {how}; {names}");
         self.events.push_back(FederationEvent::Log(Level::Info, one_line(line)));

@@ -5,7 +5,7 @@ use core::time::Duration;
 use balcony_connection::srv::Record;
 use balcony_server::federation::{FederationConfig, StreamId};
 use balcony_stanza::ErrorCondition::{RemoteServerTimeout, ResourceConstraint};
-use balcony_stanza::{IqType, Stanza};
+use balcony_stanza::{IqType, PresenceType, Stanza};
 use balcony_stream::s2s::dialback_key;
 use balcony_xml::{Element, Name};
 
@@ -76,6 +76,34 @@ fn what_has_arrived_is_done() {
         world.cut_all();
         world.pass(Duration::from_secs(200));
         assert_eq!((world.ids(1).len(), world.returned(0)), (40, vec![]));
+    }
+}
+
+// RFC 6121 §3, XEP-0198 §4: an acknowledged word on a subscription is in the other server's memory, which may die before it has written it
+// down. So the word has arrived for good only if that server still answers when its store has had its time, and comes back to whoever says
+// it again if the stream is lost before; nobody is told of that.
+#[test]
+fn an_acknowledged_word_on_a_subscription_may_be_lost_by_a_crash() {
+    for trust in [Trust::Plain, Trust::Dialback, Trust::Certificates] {
+        for is_lost in [true, false] {
+            let mut world = two(trust);
+            let word = Stanza::presence(PresenceType::Unsubscribe).from("romeo@a.example".parse().unwrap());
+            world.send_stanza(0, word.to("juliet@b.example".parse().unwrap()));
+            world.settle();
+            world.pass(Duration::from_secs(25));
+            assert_eq!((world.servers[1].delivered.len(), world.servers[0].heard.len()), (1, 0));
+            if is_lost {
+                world.cut_all();
+            }
+            world.pass(Duration::from_secs(10));
+            let at_first = &world.servers[0];
+            assert_eq!((at_first.heard.len(), at_first.dropped.len()), if is_lost { (0, 1) } else { (1, 0) });
+            world.cut_all();
+            world.pass(Duration::from_secs(100));
+            let at_first = &world.servers[0];
+            assert_eq!(at_first.heard.len() + at_first.dropped.len(), 1, "once");
+            assert_eq!((at_first.returned.len(), at_first.federation.waiting_bytes()), (0, 0));
+        }
     }
 }
 

@@ -151,7 +151,7 @@ fn a_word_on_a_subscription_is_followed() {
     for trust in [Trust::Plain, Trust::Dialback, Trust::Certificates] {
         for cuts in 0..3 {
             let mut configs = vec![config(&["a.example"], trust), config(&["b.example"], trust)];
-            // What is acknowledged is certain at once (XEP-0198).
+            // What is acknowledged is asked about (XEP-0198).
             configs[0].management = false;
             configs[0].limits.idle = Duration::from_secs(if cuts == 0 { 30 } else { 600 });
             let mut world = World::new(cuts, configs);
