@@ -58,7 +58,7 @@ impl Federation {
                 if let Some(link) = self.link(id) {
                     link.sending.used = now;
                 }
-                self.is_not_managed(id);
+                self.is_not_managed(now, id);
                 self.deliver(now, stanza);
             }
         }

@@ -497,9 +497,9 @@ impl Federation {
     }
 
     /// A stanza has come on a stream: whoever is about to have stanzas counted says so before it sends some.
-    pub(super) fn is_not_managed(&mut self, id: StreamId) {
+    pub(super) fn is_not_managed(&mut self, now: Instant, id: StreamId) {
         if self.link(id).is_some_and(|link| link.sending.counts_from.is_some()) {
-            self.managed(id);
+            self.managed(now, id);
         }
     }
 
