@@ -40,6 +40,7 @@ use crate::{
 /// use std::time::Duration;
 /// use balcony_client::{AgentEvent, Device, DeviceStep, Extensions, answer};
 /// use balcony_machine::Instant;
+/// use balcony_stanza::ErrorCondition;
 ///
 /// fn run(mut device: Device<impl Extensions>, place: &str) -> Result<(), Box<dyn std::error::Error>> {
 ///     let (start, mut socket) = (std::time::Instant::now(), None::<TcpStream>);
@@ -55,6 +56,10 @@ use crate::{
 ///             },
 ///             DeviceStep::Event(AgentEvent::Message(message)) if message.body().is_some() => {
 ///                 device.agent().send(message.reply().body("So soft?").to_stanza())?;
+///             }
+///             // Whoever asks has to be answered, or waits.
+///             DeviceStep::Event(AgentEvent::Request((id, _))) => {
+///                 device.agent().refuse(id, &ErrorCondition::ServiceUnavailable.into());
 ///             }
 ///             DeviceStep::Event(event) => println!("{event:?}"),
 ///             DeviceStep::Completed(call, _) => println!("{call:?}"),
@@ -114,7 +119,7 @@ pub enum DeviceStep {
     /// Open a transport to the server, then say [`connected`](Device::connected) or [`unreachable`](Device::unreachable). Until then it is
     /// said again.
     Connect,
-    /// Something happened. Step again.
+    /// Something happened. Step again. A [request](AgentEvent::Request) wants a [reply](Agent::reply) or to be [refused](Agent::refuse).
     Event(AgentEvent),
     /// A request or command of the owner's is over. Step again.
     Completed(CallId, Completion),
