@@ -45,6 +45,7 @@ pub(crate) fn run(args: ListenArgs) -> Result<(), Failure> {
         push,
         is_announced: false,
         ready: None,
+        held: Vec::new(),
     };
     // RFC 6120 section 3.3 wants a minute; who knows that nobody else connects may be quicker.
     let backoff = Backoff::new(Duration::from_secs(args.retry), Duration::from_secs(3600));
@@ -74,7 +75,12 @@ struct Listener {
     is_announced: bool,
     /// The answer that shows that it knows.
     ready: Option<RequestId>,
+    /// What is to be told of others when it has come: whoever reads along knows by then that we listen.
+    held: Vec<(Notice, String)>,
 }
+
+/// So many notices wait for that line; with more it is not waited for.
+const HELD: usize = 1_000;
 
 /// How one connection ended.
 enum End {
@@ -134,6 +140,7 @@ impl Listener {
                             return Err(failure);
                         }
                     };
+                    self.tell_held()?;
                     backoff.lasted(begin.elapsed());
                     match end {
                         End::Done => return Ok(()),
@@ -240,7 +247,9 @@ impl Listener {
                     } else {
                         let (jid, priority) = (session.jid(), self.presence.priority);
                         note(&format!("listening as {jid} with priority {priority}"));
+                        self.ready = None;
                     }
+                    self.tell_held()?;
                 }
                 Ok(Some(_)) => {}
                 Ok(None) => {
@@ -281,9 +290,17 @@ impl Listener {
         }
         let own = session.jid().to_bare();
         match news.and_then(|news| Notice::of(&news, &session.contacts, &own, time)) {
-            Some(notice) => self.put(&notice, notice.line(&own)),
+            Some(notice) => {
+                let line = notice.line(&own);
+                self.held.push((notice, line));
+                if self.ready.is_none() || self.held.len() > HELD { self.tell_held() } else { Ok(()) }
+            }
             None => Ok(()),
         }
+    }
+
+    fn tell_held(&mut self) -> Result<(), Failure> {
+        core::mem::take(&mut self.held).into_iter().try_for_each(|(notice, line)| self.put(&notice, line))
     }
 
     fn put(&self, what: &impl Serialize, line: String) -> Result<(), Failure> {

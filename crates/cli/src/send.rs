@@ -1,23 +1,32 @@
 //! `balcony send`: one message, and the certainty that it has been processed.
 
+use core::cell::RefCell;
 use core::time::Duration;
 use std::io::Read as _;
 use std::path::Path;
+use std::time::Instant;
 
+use balcony_client::MachineEvent;
 use balcony_jid::Jid;
-use balcony_stanza::{MessageType, Stanza};
+use balcony_stanza::{ErrorCondition, MessageType, Stanza};
+use balcony_tokio::ConnectedClient;
 
 use crate::args::SendArgs;
 use crate::connect::{Connector, runtime};
 use crate::failure::{Failure, io};
 use crate::message::{body, error, explained};
+use crate::output::note;
 use crate::password::MARK;
 use crate::random::random;
-use crate::session::{Session, ended, fence};
+use crate::session::{Session, ended, fence, silent};
 use crate::values::{MessageKind, Text};
 
 /// How long the recipient's server may take to answer.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// How long the own server may keep a message for a server that it cannot reach: somewhat more than Balcony does.
+const LONGEST: Duration = Duration::from_secs(90);
+/// How soon to ask again whether that server is there.
+const AGAIN: Duration = Duration::from_secs(3);
 
 pub(crate) fn run(args: SendArgs) -> Result<(), Failure> {
     if args.text.as_str() == "-" && args.connect.password_file.as_deref() == Some(Path::new("-")) {
@@ -45,21 +54,68 @@ pub(crate) fn run(args: SendArgs) -> Result<(), Failure> {
         let client = &mut session.client;
         session.doubt = Some("the message may or may not have arrived");
         client.send(&message).await.map_err(ended)?;
-        let mut refusal = None;
-        let answered = fence(client, Some(whom), PATIENCE, |stanza| {
-            if stanza.head.kind.is_error() && stanza.head.id.as_deref() == Some(&*id) {
-                refusal = Some(refused(&stanza));
-            }
-        })
-        .await;
-        if answered.is_ok() || refusal.is_some() {
+        let fate = fate(client, &whom, &id).await;
+        if !matches!(fate, Fate::Unknown(_)) {
             session.doubt = None;
         }
-        match refusal {
-            Some(refusal) => Err(refusal),
-            None => answered.map(|_| ()),
+        match fate {
+            Fate::Processed => Ok(()),
+            Fate::CameBack(why) | Fate::Unknown(why) => Err(why),
         }
     }))
+}
+
+/// What has become of a message.
+enum Fate {
+    Processed,
+    CameBack(Failure),
+    Unknown(Failure),
+}
+
+/// Waits until that is known. While the server of its recipient cannot be reached the own server keeps the message and tries again, but it refuses
+/// requests at once: so the message has got there when a request does, unless it has come back before.
+async fn fate(client: &mut ConnectedClient, whom: &Jid, id: &str) -> Fate {
+    let refusal = RefCell::new(None);
+    let see = |stanza: Stanza| {
+        if stanza.head.kind.is_error() && stanza.head.id.as_deref() == Some(id) {
+            refusal.replace(Some(refused(&stanza)));
+        }
+    };
+    let begin = Instant::now();
+    let mut is_told = false;
+    loop {
+        let answered = fence(client, Some(whom.clone()), PATIENCE, see).await;
+        if let Some(refusal) = refusal.take() {
+            return Fate::CameBack(refusal);
+        }
+        match answered {
+            Ok(Some(error)) if error.condition == ErrorCondition::RemoteServerTimeout => {}
+            Ok(_) => return Fate::Processed,
+            Err(failure) => return Fate::Unknown(failure),
+        }
+        if begin.elapsed() > LONGEST {
+            return Fate::Unknown(silent(&whom.to_string()));
+        }
+        if !core::mem::replace(&mut is_told, true) {
+            let domain = whom.as_ref().domainpart();
+            note(&format!(
+                "{domain} does not answer; this account's server keeps the message for a while and tries again"
+            ));
+        }
+        // What comes meanwhile may be the message.
+        let until = tokio::time::Instant::now() + AGAIN;
+        while let Ok(next) = tokio::time::timeout_at(until, client.next()).await {
+            match next {
+                Ok(Some(MachineEvent::Stanza(stanza))) => see(*stanza),
+                Ok(Some(_)) => {}
+                Ok(None) => return Fate::Unknown(Failure::new("the server has closed the stream")),
+                Err(error) => return Fate::Unknown(ended(error)),
+            }
+            if let Some(refusal) = refusal.take() {
+                return Fate::CameBack(refusal);
+            }
+        }
+    }
 }
 
 /// What stands on the standard input, but for what editors and shells put around it.

@@ -284,7 +284,7 @@ fn ping() -> Payload {
     Ping.to_element().into()
 }
 
-fn silent(whom: &str) -> Failure {
+pub(crate) fn silent(whom: &str) -> Failure {
     Failure::silence(format!("{whom} does not answer"))
 }
 

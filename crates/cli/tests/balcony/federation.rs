@@ -186,6 +186,18 @@ fn a_server_that_is_not_there() {
     ended.failed(1, &["juliet@b.example cannot be reached: remote-server-timeout"]);
     let line = romeo.server().process.stderr_with("b.example cannot be reached (remote-server-timeout)");
     assert!(line.contains("connection refused"), "{line}");
+
+    // A message waits for it at his server, and he for what becomes of the message.
+    let there =
+        ["send", "--as", "romeo@a.example/quill", "--connect", &romeo.server().address, "--ca", "ca.pem"];
+    let sending = romeo
+        .world
+        .start_as(PASSWORD, &[&there[..], &["juliet@b.example", "I would I were thy bird"]].concat());
+    sending.stderr_with("b.example does not answer; this account's server keeps the message");
+    juliet.start();
+    sending.wait().succeeded();
+    let phone = juliet.listen("phone");
+    while !next(&phone).contains(": I would I were thy bird") {}
 }
 
 // Who has not asked for other servers has none, and is told why.
