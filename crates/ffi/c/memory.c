@@ -8,7 +8,7 @@ static _Alignas(64) unsigned char arena[1 << 20];
 static size_t used, taken, given_back;
 
 static void *take(size_t size, size_t align) {
-    size_t start = (used + align - 1) / align * align;
+    size_t start = used + (align - ((uintptr_t)arena + used) % align) % align;
     if (start + size > sizeof arena) return NULL;
     used = start + size;
     taken++;
@@ -30,7 +30,7 @@ int main(void) {
     if (balcony_client_new(&config, 0, &client) != BALCONY_RESULT_OK) return 2;
     if ((unsigned char *)client < arena || (unsigned char *)client >= arena + sizeof arena) return 3;
     if (balcony_client_step(client, 0, &event) != BALCONY_STEP_WAIT) return 4;
-    if (balcony_client_output(client, &output) == 0 || output < arena || output >= arena + sizeof arena) return 5;
+    if (balcony_client_output(client, 0, &output) == 0 || output < arena || output >= arena + sizeof arena) return 5;
     balcony_client_free(client);
     /* Too late for another: what one has given cannot go back to the other. */
     if (balcony_use_memory(take, give_back) != BALCONY_RESULT_MISUSE) return 6;

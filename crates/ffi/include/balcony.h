@@ -48,10 +48,23 @@ typedef enum {
   BALCONY_STEP_RESENT = 9,
   // The stream has ended in good order. What is left of the output is written, then the socket is closed.
   BALCONY_STEP_CLOSED = 10,
-  // The connection is of no use any more; the text says why. What is left of the output is written, then the socket is closed. The session goes on
+  // The connection is of no use any more; the text says why, and the `id` is 1 if trying again is of no use, because somebody has to change
+  // something first, such as a wrong password, or because another client has taken the resource. What is left of the output is written, then the socket is closed. The session goes on
   // with `balcony_client_resume` and another one.
   BALCONY_STEP_FAILED = 11,
 } balcony_step;
+
+// Something that a client is told.
+typedef enum {
+  // To end its stream in good order. It is stepped on (`balcony_client_step`) until `BALCONY_STEP_CLOSED`.
+  BALCONY_TELL_CLOSE = 0,
+  // To find out at once whether the connection still lives: the device comes out of sleep, or the network has changed.
+  BALCONY_TELL_WAKE = 1,
+  // Nobody looks (XEP-0352): what is not urgent may wait.
+  BALCONY_TELL_INACTIVE = 2,
+  // Somebody does again.
+  BALCONY_TELL_ACTIVE = 3,
+} balcony_tell;
 
 // How a connection is protected.
 typedef enum {
@@ -76,7 +89,11 @@ typedef struct {
   const char *trust;
   // A `balcony_tls`.
   uint32_t tls;
-  // Thirty-two bytes that nobody can guess, other ones for each client.
+  // Other than 0: requests of others come as `BALCONY_STEP_STANZA`, and each has to be answered, by a stanza of type `result` or `error` with its
+  // `id` (RFC 6120 section 8.2.3); what the server pushes, and what asks who this is, are answered all the same. With 0 the client refuses
+  // them.
+  uint32_t takes_requests;
+  // Thirty-two bytes that nobody can guess, other ones for each client. They are not all 0.
   uint8_t seed[32];
 } balcony_config;
 
@@ -104,7 +121,7 @@ extern "C" {
 // `config` is null or points to one, whose texts are null or end with a zero; `client` is null or can be written to.
 balcony_result balcony_client_new(const balcony_config *config, uint64_t now, balcony_client **client);
 
-// Ends a client without a word to its server. To say goodbye, close (`balcony_client_close`) it first.
+// Ends a client without a word to its server. To say goodbye, close (`balcony_client_tell`) it first.
 //
 // # Safety
 //
@@ -118,30 +135,26 @@ void balcony_client_free(balcony_client *client);
 //
 // # Safety
 //
-// `client` is null or a client; `seed` is null or thirty-two new bytes that nobody can guess.
+// `client` is null or a client; `seed` is null or thirty-two new bytes that nobody can guess, and not all 0.
 balcony_result balcony_client_resume(balcony_client *client, uint64_t now, const uint8_t *seed);
 
-// The bytes that are to be written to the socket: their number, and at `bytes` where they are. They last until the next call with this
-// client. Whatever has been written is then to be told by `balcony_client_wrote`.
+// So many bytes of what it gave the last time are `written` now; and the bytes that are to be written to the socket: their number, and at
+// `bytes` where they are. They last until the next call with this client.
 //
 // # Safety
 //
 // `client` is null or a client; `bytes` is null or can be written to.
-size_t balcony_client_output(const balcony_client *client, const uint8_t **bytes);
+size_t balcony_client_output(balcony_client *client, size_t written, const uint8_t **bytes);
 
-// So many bytes of the output (`balcony_client_output`) are written. No more than there were.
+// Hands in bytes that were read from the socket, and says how many of them were taken: less than `length` while the client has not been
+// stepped on through what it has; the rest is handed in again then. A `length` of 0 says that the other side writes no more.
+//
+// With null at `bytes` nothing is taken, and it says how many of so many would be: as long as that is none after
+// `BALCONY_STEP_WAIT`, the server does not read, and only writing helps; there is no use in polling for something to read.
 //
 // # Safety
 //
-// `client` is null or a client.
-void balcony_client_wrote(balcony_client *client, size_t count);
-
-// Hands in bytes that were read from the socket, and says how many of them were taken: less than `length`, none perhaps, while the client has
-// not been stepped on through what it has; the rest is handed in again then. A `length` of 0 says that the other side writes no more.
-//
-// # Safety
-//
-// `client` is null or a client; at `bytes` there are `length` of them.
+// `client` is null or a client; `bytes` is null or there are `length` of them.
 size_t balcony_client_received(balcony_client *client, const uint8_t *bytes, size_t length);
 
 // How many milliseconds from `now` on there is nothing to do but for what the socket brings, rounded up: -1 if for ever, as `poll` wants
@@ -161,24 +174,32 @@ int balcony_client_timeout(const balcony_client *client, uint64_t now);
 // `client` is null or a client; `stanza` is null or ends with a zero.
 balcony_result balcony_client_send(balcony_client *client, uint64_t now, const char *stanza);
 
-// Sends a request (RFC 6120 section 8.2.3), and puts its number at `id`: a `set` if `is_set`, otherwise a `get`, with `payload`, one element,
+// Sends a chat message with this text, and this `id` unless it is null, by which it is told of when the server has taken it over. What may be
+// in the text that means something in XML is seen to; what XML cannot hold, as most control characters, is `BALCONY_RESULT_BAD_TEXT`.
+//
+// # Safety
+//
+// `client` is null or a client; `to`, `id` and `body` are null or end with a zero.
+balcony_result balcony_client_message(balcony_client *client, uint64_t now, const char *to, const char *id, const char *body);
+
+// Sends a request (RFC 6120 section 8.2.3), and puts its number at `id`: a `get` if `is_set` is 0, otherwise a `set`, with `payload`, one element,
 // in it; to the account itself if `to` is null. What comes of it is an event with that number, after at most `timeout` milliseconds.
 //
 // # Safety
 //
 // `client` is null or a client; `to` and `payload` are null or end with a zero; `id` is null or can be written to.
-balcony_result balcony_client_request(balcony_client *client, uint64_t now, bool is_set, const char *to, const char *payload, uint32_t timeout, uint64_t *id);
+balcony_result balcony_client_request(balcony_client *client, uint64_t now, uint32_t is_set, const char *to, const char *payload, uint32_t timeout, uint64_t *id);
 
-// Ends the stream in good order. It is stepped on (`balcony_client_step`) until `BALCONY_STEP_CLOSED`.
+// Tells a client something: a `balcony_tell`.
 //
 // # Safety
 //
 // `client` is null or a client.
-void balcony_client_close(balcony_client *client, uint64_t now);
+balcony_result balcony_client_tell(balcony_client *client, uint64_t now, uint32_t what);
 
 // All memory is the caller's from now on: `take` gives `size` bytes whose address is a multiple of `align`, a power of two, or null if there are
 // none, which ends the process; `give_back` takes back what was given for the same `size` and `align`. Both may be called from any thread that
-// calls functions of this library.
+// calls functions of this library. Neither throws, jumps out, or calls this library.
 //
 // It is called before all other functions, once. `BALCONY_RESULT_MISUSE` otherwise: memory that was given by one cannot go back to the other.
 //
@@ -188,7 +209,8 @@ void balcony_client_close(balcony_client *client, uint64_t now);
 balcony_result balcony_use_memory(void *(*take)(size_t size, size_t align), void (*give_back)(void *memory, size_t size, size_t align));
 
 // Goes on to what has happened next, and puts it at `event`; until it says `BALCONY_STEP_WAIT`. Then the caller does whichever comes first:
-// writes of the output, reads, or waits as long as the timeout (`balcony_client_timeout`) says; and steps again.
+// writes of the output, reads, or waits as long as the timeout (`balcony_client_timeout`) says; and steps again. At a login a step computes
+// what proves the password, which takes some milliseconds, or as long as the rounds that the server asks for do, of which a million are the most.
 //
 // # Safety
 //

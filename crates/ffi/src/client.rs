@@ -4,7 +4,7 @@ use core::ffi::{c_char, c_int};
 use core::time::Duration;
 use core::{ptr, slice};
 
-use balcony_client::{ClientConfig, ClientMachine, Pump, PumpError, RequestKind};
+use balcony_client::{ClientConfig, ClientMachine, Message, Pump, PumpError, RequestKind};
 use balcony_jid::Jid;
 use balcony_machine::{Instant, Seed};
 use balcony_stanza::{Payload, Stanza};
@@ -17,6 +17,10 @@ use crate::config::{BalconyConfig, text};
 pub struct BalconyClient {
     pub(crate) pump: Pump,
     config: ClientConfig,
+    /// Nothing more comes from this connection.
+    pub(crate) is_over: bool,
+    /// It has been online on this connection.
+    pub(crate) was_online: bool,
     /// What the last event says, with a zero at its end.
     pub(crate) told: Vec<u8>,
 }
@@ -61,14 +65,20 @@ pub unsafe extern "C" fn balcony_client_new(
     match unsafe { config.read() } {
         Ok((config, seed)) => {
             let pump = Pump::new(ClientMachine::new(config.clone(), &seed, instant(now)));
-            *client = Box::into_raw(Box::new(BalconyClient { pump, config, told: Vec::new() }));
+            *client = Box::into_raw(Box::new(BalconyClient {
+                pump,
+                config,
+                is_over: false,
+                was_online: false,
+                told: Vec::new(),
+            }));
             BalconyResult::Ok
         }
         Err(why) => why,
     }
 }
 
-/// Ends a client without a word to its server. To say goodbye, close (`balcony_client_close`) it first.
+/// Ends a client without a word to its server. To say goodbye, close (`balcony_client_tell`) it first.
 ///
 /// # Safety
 ///
@@ -88,7 +98,7 @@ pub unsafe extern "C" fn balcony_client_free(client: *mut BalconyClient) {
 ///
 /// # Safety
 ///
-/// `client` is null or a client; `seed` is null or thirty-two new bytes that nobody can guess.
+/// `client` is null or a client; `seed` is null or thirty-two new bytes that nobody can guess, and not all 0.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn balcony_client_resume(
     client: *mut BalconyClient,
@@ -101,46 +111,45 @@ pub unsafe extern "C" fn balcony_client_resume(
     else {
         return BalconyResult::Misuse;
     };
+    if *seed == [0; 32] {
+        return BalconyResult::Misuse;
+    }
+    (client.is_over, client.was_online) = (false, false);
     let resumed = client.pump.resume(client.config.clone(), &Seed::new(*seed), instant(now));
     result(resumed.map_err(|_| BalconyResult::Misuse))
 }
 
-/// The bytes that are to be written to the socket: their number, and at `bytes` where they are. They last until the next call with this
-/// client. Whatever has been written is then to be told by `balcony_client_wrote`.
+/// So many bytes of what it gave the last time are `written` now; and the bytes that are to be written to the socket: their number, and at
+/// `bytes` where they are. They last until the next call with this client.
 ///
 /// # Safety
 ///
 /// `client` is null or a client; `bytes` is null or can be written to.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn balcony_client_output(client: *const BalconyClient, bytes: *mut *const u8) -> usize {
+pub unsafe extern "C" fn balcony_client_output(
+    client: *mut BalconyClient,
+    written: usize,
+    bytes: *mut *const u8,
+) -> usize {
     // SAFETY: as the caller says.
-    let (Some(client), Some(bytes)) = (unsafe { client.as_ref() }, unsafe { bytes.as_mut() }) else {
-        return 0;
-    };
+    let Some(client) = (unsafe { client.as_mut() }) else { return 0 };
+    client.pump.wrote(written.min(client.pump.output().len()));
+    // SAFETY: as the caller says.
+    let Some(bytes) = (unsafe { bytes.as_mut() }) else { return 0 };
     let output = client.pump.output();
     *bytes = output.as_ptr();
     output.len()
 }
 
-/// So many bytes of the output (`balcony_client_output`) are written. No more than there were.
+/// Hands in bytes that were read from the socket, and says how many of them were taken: less than `length` while the client has not been
+/// stepped on through what it has; the rest is handed in again then. A `length` of 0 says that the other side writes no more.
+///
+/// With null at `bytes` nothing is taken, and it says how many of so many would be: as long as that is none after
+/// `BALCONY_STEP_WAIT`, the server does not read, and only writing helps; there is no use in polling for something to read.
 ///
 /// # Safety
 ///
-/// `client` is null or a client.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn balcony_client_wrote(client: *mut BalconyClient, count: usize) {
-    // SAFETY: as the caller says.
-    if let Some(client) = unsafe { client.as_mut() } {
-        client.pump.wrote(count.min(client.pump.output().len()));
-    }
-}
-
-/// Hands in bytes that were read from the socket, and says how many of them were taken: less than `length`, none perhaps, while the client has
-/// not been stepped on through what it has; the rest is handed in again then. A `length` of 0 says that the other side writes no more.
-///
-/// # Safety
-///
-/// `client` is null or a client; at `bytes` there are `length` of them.
+/// `client` is null or a client; `bytes` is null or there are `length` of them.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn balcony_client_received(
     client: *mut BalconyClient,
@@ -149,13 +158,10 @@ pub unsafe extern "C" fn balcony_client_received(
 ) -> usize {
     // SAFETY: as the caller says.
     let Some(client) = (unsafe { client.as_mut() }) else { return 0 };
-    if length == 0 {
-        client.pump.received(&[]);
-        return 0;
-    }
+    client.is_over |= length == 0;
     let count = client.pump.room().min(length);
     if bytes.is_null() || count == 0 {
-        return 0;
+        return count;
     }
     // SAFETY: there are at least so many, as the caller says.
     client.pump.received(unsafe { slice::from_raw_parts(bytes, count) });
@@ -202,7 +208,45 @@ pub unsafe extern "C" fn balcony_client_send(
     })())
 }
 
-/// Sends a request (RFC 6120 section 8.2.3), and puts its number at `id`: a `set` if `is_set`, otherwise a `get`, with `payload`, one element,
+/// Sends a chat message with this text, and this `id` unless it is null, by which it is told of when the server has taken it over. What may be
+/// in the text that means something in XML is seen to; what XML cannot hold, as most control characters, is `BALCONY_RESULT_BAD_TEXT`.
+///
+/// # Safety
+///
+/// `client` is null or a client; `to`, `id` and `body` are null or end with a zero.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn balcony_client_message(
+    client: *mut BalconyClient,
+    now: u64,
+    to: *const c_char,
+    id: *const c_char,
+    body: *const c_char,
+) -> BalconyResult {
+    // SAFETY: as the caller says.
+    let Some(client) = (unsafe { client.as_mut() }) else { return BalconyResult::Misuse };
+    // SAFETY: as the caller says.
+    let (to, id, body) = unsafe { (text(to), text(id), text(body)) };
+    result((|| {
+        let (Some(to), id, Some(body)) = (to?, id?, body?) else { return Err(BalconyResult::Misuse) };
+        let to: Jid = to.parse().map_err(|_| BalconyResult::BadText)?;
+        let message = Message::chat(to).body(body);
+        let message = match id {
+            Some(id) => message.id(id),
+            None => message,
+        };
+        let stanza = message.to_stanza();
+        // What XML cannot hold would be written as another character.
+        let written = Stanza::parse(stanza.to_xml().as_bytes()).ok_or(BalconyResult::BadText)?;
+        if written.head.id.as_deref() != stanza.head.id.as_deref()
+            || Message::read(written).is_none_or(|written| written.body() != Some(body))
+        {
+            return Err(BalconyResult::BadText);
+        }
+        client.pump.send(instant(now), &stanza).map_err(|error| refused(&error))
+    })())
+}
+
+/// Sends a request (RFC 6120 section 8.2.3), and puts its number at `id`: a `get` if `is_set` is 0, otherwise a `set`, with `payload`, one element,
 /// in it; to the account itself if `to` is null. What comes of it is an event with that number, after at most `timeout` milliseconds.
 ///
 /// # Safety
@@ -212,7 +256,7 @@ pub unsafe extern "C" fn balcony_client_send(
 pub unsafe extern "C" fn balcony_client_request(
     client: *mut BalconyClient,
     now: u64,
-    is_set: bool,
+    is_set: u32,
     to: *const c_char,
     payload: *const c_char,
     timeout: u32,
@@ -227,7 +271,7 @@ pub unsafe extern "C" fn balcony_client_request(
     result((|| {
         let to: Option<Jid> = to?.map(str::parse).transpose().map_err(|_| BalconyResult::BadText)?;
         let payload = payload?.ok_or(BalconyResult::Misuse)?;
-        let kind = if is_set { RequestKind::Set } else { RequestKind::Get };
+        let kind = if is_set != 0 { RequestKind::Set } else { RequestKind::Get };
         let payload = Payload::from_bytes(payload.as_bytes()).map_err(|_| BalconyResult::BadText)?;
         let timeout = Duration::from_millis(timeout.into());
         let request = client.pump.request(instant(now), kind, to, payload, timeout);
@@ -236,15 +280,38 @@ pub unsafe extern "C" fn balcony_client_request(
     })())
 }
 
-/// Ends the stream in good order. It is stepped on (`balcony_client_step`) until `BALCONY_STEP_CLOSED`.
+/// Something that a client is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
+pub enum BalconyTell {
+    /// To end its stream in good order. It is stepped on (`balcony_client_step`) until `BALCONY_STEP_CLOSED`.
+    Close = 0,
+    /// To find out at once whether the connection still lives: the device comes out of sleep, or the network has changed.
+    Wake = 1,
+    /// Nobody looks (XEP-0352): what is not urgent may wait.
+    Inactive = 2,
+    /// Somebody does again.
+    Active = 3,
+}
+
+/// Tells a client something: a `balcony_tell`.
 ///
 /// # Safety
 ///
 /// `client` is null or a client.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn balcony_client_close(client: *mut BalconyClient, now: u64) {
+pub unsafe extern "C" fn balcony_client_tell(
+    client: *mut BalconyClient,
+    now: u64,
+    what: u32,
+) -> BalconyResult {
     // SAFETY: as the caller says.
-    if let Some(client) = unsafe { client.as_mut() } {
-        client.pump.close(instant(now));
+    let Some(client) = (unsafe { client.as_mut() }) else { return BalconyResult::Misuse };
+    match what {
+        0 => client.pump.close(instant(now)),
+        1 => client.pump.wake(instant(now)),
+        2 | 3 => client.pump.set_active(what == 3),
+        _ => return BalconyResult::BadText,
     }
+    BalconyResult::Ok
 }

@@ -34,7 +34,11 @@ pub struct BalconyConfig {
     pub trust: *const c_char,
     /// A `balcony_tls`.
     pub tls: u32,
-    /// Thirty-two bytes that nobody can guess, other ones for each client.
+    /// Other than 0: requests of others come as `BALCONY_STEP_STANZA`, and each has to be answered, by a stanza of type `result` or `error` with its
+    /// `id` (RFC 6120 section 8.2.3); what the server pushes, and what asks who this is, are answered all the same. With 0 the client refuses
+    /// them.
+    pub takes_requests: u32,
+    /// Thirty-two bytes that nobody can guess, other ones for each client. They are not all 0.
     pub seed: [u8; 32],
 }
 
@@ -60,6 +64,9 @@ impl BalconyConfig {
         // SAFETY: as the caller says.
         let (jid, password, trust) = unsafe { (text(self.jid)?, text(self.password)?, text(self.trust)?) };
         let (Some(jid), Some(password)) = (jid, password) else { return Err(BalconyResult::Misuse) };
+        if self.seed == [0; 32] {
+            return Err(BalconyResult::Misuse);
+        }
         let jid: Jid = jid.parse().map_err(|_| BalconyResult::BadText)?;
         let policy = match self.tls {
             0 => TlsPolicy::Required,
@@ -70,6 +77,7 @@ impl BalconyConfig {
         let mut config = ClientConfig::new(jid.to_bare(), Secret::new(password.to_owned()));
         config.stream.resource = jid.resourcepart().map(String::from);
         config.stream.tls = policy;
+        config.take_requests = self.takes_requests != 0;
         if policy != TlsPolicy::None {
             let builder = TlsTrust::builder();
             let trusted = match trust {

@@ -6,11 +6,12 @@
 //! | [`balcony_use_memory`] | before all others, if at all: whose memory is used |
 //! | [`balcony_client_new`], [`balcony_client_free`] | a client for a connection that has just been made; its end |
 //! | [`balcony_client_step`] | what has happened: call it until it says `BALCONY_WAIT` |
-//! | [`balcony_client_output`], [`balcony_client_wrote`] | bytes for the socket; how many of them are written |
+//! | [`balcony_client_output`] | bytes for the socket, and how many of them are written |
 //! | [`balcony_client_received`] | bytes from the socket, or its end |
 //! | [`balcony_client_timeout`] | how long to wait at most |
-//! | [`balcony_client_send`], [`balcony_client_request`] | a stanza; a request, whose answer comes by its number |
-//! | [`balcony_client_close`] | the end, in good order |
+//! | [`balcony_client_send`], [`balcony_client_message`] | a stanza; a message with a text |
+//! | [`balcony_client_request`] | a request, whose answer comes by its number |
+//! | [`balcony_client_tell`] | the end, in good order; out of sleep; nobody looks |
 //! | [`balcony_client_resume`] | the same session on the next connection: nothing is lost (XEP-0198) |
 //!
 //! What holds for all of them:
@@ -31,9 +32,9 @@ mod memory;
 mod step;
 
 pub use client::{
-    BalconyClient, balcony_client_close, balcony_client_free, balcony_client_new, balcony_client_output,
-    balcony_client_received, balcony_client_request, balcony_client_resume, balcony_client_send,
-    balcony_client_timeout, balcony_client_wrote,
+    BalconyClient, BalconyTell, balcony_client_free, balcony_client_message, balcony_client_new,
+    balcony_client_output, balcony_client_received, balcony_client_request, balcony_client_resume,
+    balcony_client_send, balcony_client_tell, balcony_client_timeout,
 };
 pub use config::{BalconyConfig, BalconyTls};
 pub use memory::balcony_use_memory;

@@ -61,7 +61,7 @@ unsafe impl GlobalAlloc for Memory {
 
 /// All memory is the caller's from now on: `take` gives `size` bytes whose address is a multiple of `align`, a power of two, or null if there are
 /// none, which ends the process; `give_back` takes back what was given for the same `size` and `align`. Both may be called from any thread that
-/// calls functions of this library.
+/// calls functions of this library. Neither throws, jumps out, or calls this library.
 ///
 /// It is called before all other functions, once. `BALCONY_RESULT_MISUSE` otherwise: memory that was given by one cannot go back to the other.
 ///

@@ -2,7 +2,7 @@
 
 use core::ffi::c_char;
 
-use balcony_client::{MachineEvent, RequestOutcome, Step, answer};
+use balcony_client::{Disconnected, MachineEvent, RequestOutcome, Step, answer};
 
 use crate::client::{BalconyClient, instant};
 
@@ -32,7 +32,8 @@ pub enum BalconyStep {
     Resent = 9,
     /// The stream has ended in good order. What is left of the output is written, then the socket is closed.
     Closed = 10,
-    /// The connection is of no use any more; the text says why. What is left of the output is written, then the socket is closed. The session goes on
+    /// The connection is of no use any more; the text says why, and the `id` is 1 if trying again is of no use, because somebody has to change
+    /// something first, such as a wrong password, or because another client has taken the resource. What is left of the output is written, then the socket is closed. The session goes on
     /// with `balcony_client_resume` and another one.
     Failed = 11,
 }
@@ -52,20 +53,36 @@ pub struct BalconyEvent {
 impl BalconyClient {
     fn step(&mut self, now: u64) -> (BalconyStep, u64, String) {
         loop {
+            if self.is_over && self.pump.room() > 0 {
+                self.pump.received(&[]);
+            }
             let event = match self.pump.step(instant(now)) {
                 Ok(Step::Event(event)) => event,
                 Ok(Step::Wait) => return (BalconyStep::Wait, 0, String::new()),
                 Ok(Step::Closed) => return (BalconyStep::Closed, 0, String::new()),
-                Err(error) => return (BalconyStep::Failed, 0, error.to_string()),
+                Err(error) => {
+                    let text = error.to_string();
+                    let why = match self.was_online {
+                        true => Disconnected::Lost(error),
+                        false => Disconnected::Failed(self.pump.connect_error(error)),
+                    };
+                    return (BalconyStep::Failed, why.is_permanent().into(), text);
+                }
             };
             return match event {
-                // Some milliseconds, at a login.
+                // Some milliseconds, at a login; a server may ask for up to a million rounds.
                 MachineEvent::Ask(ticket, ask) => {
                     self.pump.answer(ticket, answer(ask));
                     continue;
                 }
-                MachineEvent::Online(jid) => (BalconyStep::Online, 0, jid.to_string()),
-                MachineEvent::Resumed => (BalconyStep::Resumed, 0, String::new()),
+                MachineEvent::Online(jid) => {
+                    self.was_online = true;
+                    (BalconyStep::Online, 0, jid.to_string())
+                }
+                MachineEvent::Resumed => {
+                    self.was_online = true;
+                    (BalconyStep::Resumed, 0, String::new())
+                }
                 MachineEvent::Stanza(stanza) => (BalconyStep::Stanza, 0, stanza.to_xml()),
                 MachineEvent::Response(id, outcome) => match outcome {
                     RequestOutcome::Result(stanza) => (BalconyStep::Answer, id.0, stanza.to_xml()),
@@ -83,7 +100,8 @@ impl BalconyClient {
 }
 
 /// Goes on to what has happened next, and puts it at `event`; until it says `BALCONY_STEP_WAIT`. Then the caller does whichever comes first:
-/// writes of the output, reads, or waits as long as the timeout (`balcony_client_timeout`) says; and steps again.
+/// writes of the output, reads, or waits as long as the timeout (`balcony_client_timeout`) says; and steps again. At a login a step computes
+/// what proves the password, which takes some milliseconds, or as long as the rounds that the server asks for do, of which a million are the most.
 ///
 /// # Safety
 ///

@@ -5,15 +5,15 @@ use core::ffi::{CStr, c_char};
 use core::ptr;
 
 use balcony_ffi::{
-    BalconyClient, BalconyConfig, BalconyEvent, BalconyResult, BalconyStep, balcony_client_close,
-    balcony_client_free, balcony_client_new, balcony_client_output, balcony_client_received,
+    BalconyClient, BalconyConfig, BalconyEvent, BalconyResult, BalconyStep, balcony_client_free,
+    balcony_client_message, balcony_client_new, balcony_client_output, balcony_client_received,
     balcony_client_request, balcony_client_resume, balcony_client_send, balcony_client_step,
-    balcony_client_timeout, balcony_client_wrote, balcony_use_memory,
+    balcony_client_tell, balcony_client_timeout, balcony_use_memory,
 };
 use proptest::prelude::*;
 
 fn config(jid: *const c_char, tls: u32, trust: *const c_char) -> BalconyConfig {
-    BalconyConfig { jid, password: c"r".as_ptr(), trust, tls, seed: [7; 32] }
+    BalconyConfig { jid, password: c"r".as_ptr(), trust, tls, takes_requests: 0, seed: [7; 32] }
 }
 
 fn new(config: &BalconyConfig) -> (BalconyResult, *mut BalconyClient) {
@@ -48,7 +48,7 @@ impl Owned {
         let mut bytes = ptr::null();
         // SAFETY: both are there, and the bytes last until the next call.
         unsafe {
-            let length = balcony_client_output(self.0, &raw mut bytes);
+            let length = balcony_client_output(self.0, 0, &raw mut bytes);
             core::slice::from_raw_parts(bytes, length).to_vec()
         }
     }
@@ -70,21 +70,25 @@ fn null_is_refused() {
         assert_eq!(balcony_client_step(ptr::null_mut(), 0, &raw mut event), BalconyStep::Failed);
         assert_eq!(CStr::from_ptr(event.text), c"there is no client");
         assert_eq!(balcony_client_step(ptr::null_mut(), 0, ptr::null_mut()), BalconyStep::Failed);
-        assert_eq!(balcony_client_output(ptr::null(), ptr::null_mut()), 0);
-        balcony_client_wrote(ptr::null_mut(), 1);
+        assert_eq!(balcony_client_output(ptr::null_mut(), 0, ptr::null_mut()), 0);
         assert_eq!(balcony_client_received(ptr::null_mut(), ptr::null(), 1), 0);
         assert_eq!(balcony_client_timeout(ptr::null(), 0), -1);
         assert_eq!(balcony_client_send(ptr::null_mut(), 0, c"<presence/>".as_ptr()), BalconyResult::Misuse);
         let (none, mut id) = (ptr::null(), 0);
-        let request = balcony_client_request(ptr::null_mut(), 0, false, none, none, 1, &raw mut id);
+        let request = balcony_client_request(ptr::null_mut(), 0, 0, none, none, 1, &raw mut id);
         assert_eq!(request, BalconyResult::Misuse);
         assert_eq!(balcony_client_resume(ptr::null_mut(), 0, ptr::null()), BalconyResult::Misuse);
-        balcony_client_close(ptr::null_mut(), 0);
+        assert_eq!(balcony_client_tell(ptr::null_mut(), 0, 0), BalconyResult::Misuse);
+        assert_eq!(balcony_client_message(ptr::null_mut(), 0, none, none, none), BalconyResult::Misuse);
         balcony_client_free(ptr::null_mut());
         // Memory of the system is in use by now.
         assert_eq!(balcony_use_memory(None, None), BalconyResult::Misuse);
         let client = Owned::new();
-        assert_eq!(balcony_client_received(client.0, none.cast(), 1), 0);
+        // How much would be taken.
+        assert_eq!(balcony_client_received(client.0, none.cast(), 1), 1);
+        assert_eq!(balcony_client_received(client.0, none.cast(), usize::MAX), 65_536);
+        assert_eq!(balcony_client_message(client.0, 0, none, none, none), BalconyResult::Misuse);
+        assert_eq!(balcony_client_tell(client.0, 0, 4), BalconyResult::BadText);
         assert_eq!(balcony_client_send(client.0, 0, ptr::null()), BalconyResult::Misuse);
     }
 }
@@ -97,6 +101,8 @@ fn a_configuration_that_is_none_is_refused() {
     assert_eq!(refused(&config(c"\xff@localhost".as_ptr(), 2, ptr::null())), BalconyResult::BadText);
     assert_eq!(refused(&config(c"romeo@localhost".as_ptr(), 3, ptr::null())), BalconyResult::BadText);
     assert_eq!(refused(&config(c"romeo@localhost".as_ptr(), 0, c"none".as_ptr())), BalconyResult::BadTrust);
+    let forgotten = BalconyConfig { seed: [0; 32], ..config(c"romeo@localhost".as_ptr(), 2, ptr::null()) };
+    assert_eq!(refused(&forgotten), BalconyResult::Misuse);
 }
 
 #[test]
@@ -127,7 +133,8 @@ enum Call {
     Wrote(usize),
     Send(Vec<u8>),
     Request(Vec<u8>, Vec<u8>),
-    Close,
+    Message(Vec<u8>, Vec<u8>),
+    Tell(u32),
     Resume,
 }
 
@@ -164,7 +171,8 @@ fn calls() -> impl Strategy<Value = Call> {
         1 => any::<usize>().prop_map(Call::Wrote),
         2 => texts().prop_map(Call::Send),
         1 => (texts(), texts()).prop_map(|(to, payload)| Call::Request(to, payload)),
-        1 => Just(Call::Close),
+        1 => (texts(), texts()).prop_map(|(to, body)| Call::Message(to, body)),
+        1 => (0_u32..6).prop_map(Call::Tell),
         1 => Just(Call::Resume),
     ]
 }
@@ -183,13 +191,21 @@ proptest! {
                         let taken = balcony_client_received(client.0, bytes.as_ptr(), bytes.len());
                         prop_assert!(taken <= bytes.len());
                     }
-                    Call::Wrote(count) => balcony_client_wrote(client.0, count),
+                    Call::Wrote(count) => {
+                        balcony_client_output(client.0, count, ptr::null_mut());
+                    }
                     Call::Send(text) => { let _ = balcony_client_send(client.0, now, text.as_ptr().cast()); },
                     Call::Request(to, payload) => {
                         let (to, payload, mut id) = (to.as_ptr().cast(), payload.as_ptr().cast(), 0);
-                        let _ = balcony_client_request(client.0, now, true, to, payload, 10, &raw mut id);
+                        let _ = balcony_client_request(client.0, now, 1, to, payload, 10, &raw mut id);
                     }
-                    Call::Close => balcony_client_close(client.0, now),
+                    Call::Tell(what) => {
+                        let _ = balcony_client_tell(client.0, now, what);
+                    }
+                    Call::Message(to, body) => {
+                        let (to, body) = (to.as_ptr().cast(), body.as_ptr().cast());
+                        let _ = balcony_client_message(client.0, now, to, body, body);
+                    }
                     Call::Resume => { let _ = balcony_client_resume(client.0, now, [9; 32].as_ptr()); },
                 }
                 prop_assert!(balcony_client_timeout(client.0, now) >= -1);
