@@ -1,7 +1,8 @@
 //! A server whose connections are in several shards, on one hub, as threads would have them: whose turn it is is decided by a seed.
 #![allow(clippy::unwrap_used)]
 
-use std::cell::RefCell;
+use core::cell::RefCell;
+use core::mem;
 use std::rc::Rc;
 
 use balcony_jid::BareJid;
@@ -89,7 +90,7 @@ impl World {
     /// A client hears what has come, and answers.
     fn hear(&mut self, place: usize) {
         let client = &mut self.clients[place];
-        let come = std::mem::take(&mut client.to_client);
+        let come = mem::take(&mut client.to_client);
         client.heard.push_str(&String::from_utf8_lossy(&come));
         let mut bytes = come.as_slice();
         while let Ok(Progress::Event(event)) = client.stream.advance(NOW, &mut bytes, &mut client.to_server) {
@@ -105,7 +106,7 @@ impl World {
     /// The sockets of a shard, and the store if it is the first, bring some of what there is; then it does all that it has to. Whether
     /// there was anything.
     fn turn(&mut self, number: usize) -> bool {
-        let mut is_busy = std::mem::take(&mut self.called[number]);
+        let mut is_busy = mem::take(&mut self.called[number]);
         if is_busy {
             self.shards[number].called();
         }
