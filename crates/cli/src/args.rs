@@ -52,7 +52,8 @@ pub(crate) enum Command {
     /// Show which contacts are online
     Presence(PresenceArgs),
     /// List what a device, a bot or a service can be told to do, and do it (XEP-0050)
-    Command(CommandArgs),
+    #[command(name = "command")]
+    Run(CommandArgs),
     /// Run a push service for tests, which prints what servers tell it (XEP-0357)
     PushService(PushServiceArgs),
     /// Look at a domain as clients and other servers do, and say what will not work for whom

@@ -91,7 +91,7 @@ fn run(args: Args) -> Result<(), Failure> {
         Command::Listen(listen) => client(args.log, || listen::run(listen)),
         Command::Roster(roster) => client(args.log, || roster::run(roster)),
         Command::Presence(presence) => client(args.log, || presence::run(presence)),
-        Command::Command(command) => client(args.log, || command::run(command)),
+        Command::Run(command) => client(args.log, || command::run(command)),
         Command::PushService(service) => push_service::run(service),
         Command::Check(check) => client(args.log, || check::run(check)),
         Command::Bench(bench) => client(args.log, || bench::run(*bench)),

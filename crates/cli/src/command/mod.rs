@@ -72,8 +72,8 @@ async fn find(session: &mut Session, device: &Jid) -> Result<Jid, Failure> {
     let is_own_account = device.bare_str() == session.jid().bare_str();
     let bare = device.to_bare();
     let resources = session.contacts.resources(&bare).map(|(resource, _)| resource);
-    let resources =
-        resources.filter(|resource| !resource.is_empty() && !(is_own_account && *resource == own));
+    let is_there = |resource: &&str| !resource.is_empty() && (!is_own_account || **resource != *own);
+    let resources = resources.filter(is_there);
     let mut there: Vec<Jid> =
         resources.filter_map(|resource| format!("{bare}/{resource}").parse().ok()).collect();
     match &*there {
