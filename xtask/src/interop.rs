@@ -121,8 +121,8 @@ pub(crate) fn main(args: &[String]) -> Result {
             };
             match (client, server) {
                 (Ok(client), Ok(server)) => pair.runs(|at| {
-                    let again = if at == 0 { "" } else { "-again" };
-                    println!("{}: {client_name} at {server_name}{}", scenario.name, again.replace('-', ", "));
+                    let again = if at == 0 { String::new() } else { format!("-again-{at}") };
+                    println!("{}: {client_name} at {server_name}{again}", scenario.name);
                     let log = logs.join(format!("{}-{client_name}-{server_name}{again}.log", scenario.name));
                     client.run(scenario, server, &log, at)
                 }),

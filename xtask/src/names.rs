@@ -1,7 +1,7 @@
 //! The lint that each type in a signature of the front door has a name there: whoever has crate `balcony` among their dependencies can
 //! write down the type of whatever they get from it, or give to it, and depends on no second crate for that.
 //!
-//! It reads the source, as [`api`](crate::api) does, and begins with what crate `balcony` declares. A type that has a name there is
+//! It reads the source, as [`crate::api`] does, and begins with what crate `balcony` declares. A type that has a name there is
 //! looked through as well: its variants, its public fields and what its methods take and give.
 
 use std::collections::{BTreeMap, BTreeSet};

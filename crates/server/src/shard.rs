@@ -204,7 +204,7 @@ pub enum Input<'a> {
     Written(ConnectionId),
     /// The answer to an ask.
     Answer(Ticket, Answer),
-    /// What the DNS says to [`Todo::Resolve`]: see [`Server::resolved`].
+    /// What the DNS says to [`Todo::Resolve`]: see [`Server::resolved`](crate::Server::resolved).
     Resolved(&'a BareJid, Result<Vec<Record>, String>),
     /// None of the targets of [`Todo::Connect`] could be connected to.
     Unreachable(ConnectionId, &'a Unreachable),

@@ -73,7 +73,7 @@ pub(crate) enum Outcome {
 }
 
 impl Pair {
-    /// Runs it, and once more if Balcony fails. What failed at first is told with what came of it the second time.
+    /// Runs it, and again if Balcony fails. What failed is told with what came of it then.
     pub(crate) fn runs(&mut self, mut run: impl FnMut(usize) -> Vec<Found>) {
         let mut before: Vec<Found> = Vec::new();
         for at in 0..TRIES {
@@ -82,7 +82,7 @@ impl Pair {
                 let failed =
                     before.iter().find(|one| one.check == found.check && one.verdict == Verdict::Fail);
                 if let (Some(failed), Verdict::Ok) = (failed, found.verdict) {
-                    found.detail = format!("{} (the second time; at first: {})", found.detail, failed.detail);
+                    found.detail = format!("{} (at try {}; before: {})", found.detail, at + 1, failed.detail);
                 }
             }
             self.outcome = Outcome::Ran(found);
@@ -265,7 +265,7 @@ mod tests {
             found
         });
         assert_eq!(tries, [0, 1]);
-        assert_eq!(pair.cell(check), "ok: fine (the second time; at first: late)");
+        assert_eq!(pair.cell(check), "ok: fine (at try 2; before: late)");
         assert_eq!(verdict(&[pair]), Ok(()));
     }
 

@@ -266,7 +266,7 @@ impl<R> ClientBuilder<R> {
         Ok((Device::new(config, parts.agent, parts.extensions, &seed()), place))
     }
 
-    /// What one connection is made of, and where it goes, for whoever drives a [`ClientMachine`](crate::runtime::ClientMachine) without an agent:
+    /// What one connection is made of, and where it goes, for whoever drives a [`ClientMachine`](crate::ClientMachine) without an agent:
     /// presence, extensions and when to connect again are left to them.
     ///
     /// # Errors
