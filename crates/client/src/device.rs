@@ -195,23 +195,21 @@ impl<X: Extensions> Device<X> {
                         }
                     }
                 }
-                Ok(Step::Closed) => {
-                    let by_owner = self.is_closing;
-                    self.over(
-                        now,
-                        if by_owner { Disconnected::ByOwner } else { Disconnected::ByServer },
-                        true,
-                    );
-                }
+                Ok(Step::Closed) => self.over(now, Disconnected::ByServer, true),
                 Err(error) => self.lost(now, error, true),
             }
         }
     }
 
     /// The owner has opened a transport. What was configured for the first connection holds for each: the session of the one before goes on,
-    /// where the server lets it (XEP-0198).
+    /// where the server lets it (XEP-0198). If there is to be no other connection, [`DeviceStep::Disconnect`] comes next.
     pub fn connected(&mut self, now: Instant) {
-        let Line::Down { session, .. } = &mut self.line else { return };
+        let Line::Down { session, last_words, disconnects } = &mut self.line else { return };
+        if self.agent.end().is_some() {
+            // It was closed meanwhile: nobody is greeted there.
+            (*last_words, *disconnects) = (Vec::new(), true);
+            return;
+        }
         let (config, seed) = (self.config.clone(), self.random.seed());
         // It is this account's, so that nothing is misused.
         let resuming =
@@ -249,9 +247,24 @@ impl<X: Extensions> Device<X> {
         let down = Line::Down { session: None, last_words: Vec::new(), disconnects };
         let Line::Up(pump) = mem::replace(&mut self.line, down) else { return };
         let output = if disconnects { Vec::from(pump.output()) } else { Vec::new() };
-        let next = pump.into_session();
-        self.agent.offline(now, why, next.resumable().is_some());
-        self.line = Line::Down { session: Some(Box::new(next)), last_words: output, disconnects };
+        let next = Box::new(pump.into_session());
+        if self.is_closing {
+            // However it has come about: there is no other connection that could close anything.
+            self.end(now, Some(next));
+            self.line = Line::Down { session: None, last_words: output, disconnects };
+        } else {
+            self.agent.offline(now, why, next.resumable().is_some());
+            self.line = Line::Down { session: Some(next), last_words: output, disconnects };
+        }
+    }
+
+    /// Nothing goes on. What may not have arrived is the owner's again, in front of what was not sent.
+    fn end(&mut self, now: Instant, session: Option<Box<Session>>) {
+        self.agent.offline(now, Disconnected::ByOwner, false);
+        let sent: Vec<_> = session.iter().flat_map(|session| session.unacknowledged()).cloned().collect();
+        for stanza in sent.into_iter().rev() {
+            self.agent.unsent(stanza);
+        }
     }
 
     /// Whatever an agent does for its owner: sends, requests, answers, and its extensions. What is for whoever runs its connection, the device
@@ -260,8 +273,8 @@ impl<X: Extensions> Device<X> {
         &mut self.agent
     }
 
-    /// Sends what waits, says goodbye to those who see it, and ends the stream in good order: step until it says [`DeviceStep::Ended`].
-    /// [`Agent::take_unsent`] has what has not got through by then.
+    /// Sends what waits, says goodbye to those who see it, and ends the stream in good order: step until it says [`DeviceStep::Ended`], which
+    /// comes as well if the connection breaks before that. [`Agent::take_unsent`] has what has not got through by then, as far as it is known.
     pub fn close(&mut self, now: Instant) {
         self.is_closing = true;
         match &mut self.line {
@@ -278,7 +291,10 @@ impl<X: Extensions> Device<X> {
                 }
                 pump.close(now);
             }
-            Line::Down { .. } => drop(self.agent.offline(now, Disconnected::ByOwner, false)),
+            Line::Down { session, .. } => {
+                let session = session.take();
+                self.end(now, session);
+            }
         }
     }
 

@@ -192,3 +192,82 @@ fn a_device_that_is_refused_waits() {
     wall.run();
     assert!(wall.take()[0].starts_with("offline, again: false"));
 }
+
+// A device that is closing and whose line breaks has ended: it does not connect again, and says what may not have arrived.
+#[test]
+fn a_device_that_closes_ends_when_its_line_breaks() {
+    let close: [fn(&mut Wall); 3] = [
+        // Nobody has heard its goodbye.
+        |wall| wall.cut(),
+        // The server is gone without a word.
+        |wall| {
+            wall.device.received(&[]);
+            wall.run();
+        },
+        // What comes is no XMPP.
+        |wall| {
+            wall.device.received(b"</nothing>");
+            wall.run();
+        },
+    ];
+    for lose in close {
+        let mut wall = Wall::new("pencil");
+        wall.run();
+        wall.take();
+        let words = Message::chat("romeo@example.com/garden".parse().unwrap()).body("Good night");
+        wall.device.agent().send(words.to_stanza()).unwrap();
+        let now = wall.world.now;
+        wall.device.close(now);
+        lose(&mut wall);
+        wall.run();
+        let told = wall.take();
+        assert_eq!(told, ["offline, again: false", "ended: the client has been closed"]);
+        assert_eq!((wall.device.deadline(), wall.line), (None, None));
+        assert_eq!(wall.device.agent().take_unsent().len(), 1, "the message");
+        wall.wait(120);
+        assert!(wall.take().iter().all(|told| told.starts_with("ended: ")), "it stays ended");
+    }
+}
+
+// What was sent on a line that is gone has not got through either, when it is closed while it waits.
+#[test]
+fn a_device_that_is_closed_while_its_line_is_cut_has_what_was_sent() {
+    let mut wall = Wall::new("pencil");
+    wall.run();
+    let words = Message::chat("romeo@example.com/garden".parse().unwrap()).body("Good night");
+    wall.device.agent().send(words.to_stanza()).unwrap();
+    assert!(matches!(wall.device.step(wall.world.now), DeviceStep::Wait));
+    wall.cut();
+    wall.device.close(wall.world.now);
+    wall.run();
+    assert_eq!(wall.device.agent().take_unsent().len(), 1, "the message");
+}
+
+// The same where it has not come online yet.
+#[test]
+fn a_device_that_closes_during_its_login_ends() {
+    let mut wall = Wall::new("wrong");
+    assert!(matches!(wall.device.step(wall.world.now), DeviceStep::Connect));
+    wall.line = Some(wall.world.raw());
+    wall.device.connected(wall.world.now);
+    assert!(matches!(wall.device.step(wall.world.now), DeviceStep::Wait));
+    wall.device.close(wall.world.now);
+    wall.cut();
+    wall.run();
+    assert_eq!(wall.take(), ["offline, again: false", "ended: the client has been closed"]);
+}
+
+// A transport that was being opened when the device was closed is closed again; it gets nothing of what was for the one before.
+#[test]
+fn a_device_that_was_closed_takes_no_transport() {
+    let mut wall = Wall::new("pencil");
+    assert!(matches!(wall.device.step(wall.world.now), DeviceStep::Connect));
+    wall.device.close(wall.world.now);
+    let now = wall.world.now;
+    wall.line = Some(wall.world.raw());
+    wall.device.connected(now);
+    assert!(wall.device.client().is_none() && wall.device.output().is_empty());
+    wall.run();
+    assert_eq!(wall.take(), ["offline, again: false", "ended: the client has been closed"]);
+    assert!(wall.line.is_none(), "it is closed");
+}
