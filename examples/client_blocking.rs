@@ -55,24 +55,41 @@ fn main() -> Result<(), Failure> {
             }
             Step::Event(_) => {}
             Step::Wait => exchange(&mut socket, &mut pump, now())?,
-            Step::Closed => return Ok(socket.write_all(pump.output())?),
+            // Its last words, for which the server has no longer than a moment.
+            Step::Closed => {
+                socket.set_write_timeout(Some(Duration::from_secs(5)))?;
+                return Ok(socket.write_all(pump.output())?);
+            }
         }
     }
 }
 
-/// Writes what there is to write, and reads; no longer than until something is due.
+/// Writes what there is to write, or reads; no longer than until something is due, also where the server takes or sends nothing.
 fn exchange(socket: &mut TcpStream, pump: &mut Pump, now: Instant) -> std::io::Result<()> {
-    socket.write_all(pump.output())?;
-    pump.wrote(usize::MAX);
     // Zero would mean to wait for ever.
-    socket.set_read_timeout(pump.deadline().map(|due| (due - now).max(Duration::from_millis(1))))?;
+    let wait = pump.deadline().map(|due| (due - now).max(Duration::from_millis(1)));
     let mut buffer = [0; 4096];
     let room = pump.room().min(buffer.len());
-    match socket.read(&mut buffer[..room]) {
+    let done = match pump.output() {
         // No bytes: the server has closed its side, and the pump says what that means.
-        Ok(count) => pump.received(&buffer[..count]),
-        Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
-        Err(error) => return Err(error),
+        [] => socket
+            .set_read_timeout(wait)
+            .and_then(|()| socket.read(&mut buffer[..room]))
+            .map(|count| pump.received(&buffer[..count])),
+        // What is left is written the next time.
+        output => {
+            socket.set_write_timeout(wait).and_then(|()| socket.write(output)).map(|count| pump.wrote(count))
+        }
+    };
+    match done {
+        Err(error)
+            if matches!(
+                error.kind(),
+                ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted
+            ) =>
+        {
+            Ok(())
+        }
+        done => done,
     }
-    Ok(())
 }

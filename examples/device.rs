@@ -49,8 +49,8 @@ fn main() -> Result<(), Error> {
             // The answer to a question of the login, which takes some time to compute.
             DeviceStep::Ask(ticket, ask) => device.answer(ticket, answer(ask)),
             DeviceStep::Disconnect => {
-                // Its last words; whoever has gone does not hear them.
-                let _ = socket.take().map(|mut socket| socket.write_all(device.output()));
+                // Its last words, as far as they fit; whoever has gone does not hear them.
+                let _ = socket.take().map(|mut socket| socket.write(device.output()));
             }
             DeviceStep::Ended(why) => return Err(Error::Ended(why)),
             DeviceStep::Wait => {
@@ -62,13 +62,19 @@ fn main() -> Result<(), Error> {
                 };
                 let mut buffer = [0; 4096];
                 let room = device.room().min(buffer.len());
-                let read = tcp.write_all(device.output()).and_then(|()| {
-                    device.wrote(usize::MAX);
-                    tcp.set_read_timeout(wait)?;
-                    tcp.read(&mut buffer[..room])
-                });
-                match read {
-                    Ok(count) => device.received(&buffer[..count]),
+                // Whoever reads nothing any more must not hold the loop past what is due. What is left is written the next time.
+                let done = match device.output() {
+                    [] => tcp
+                        .set_read_timeout(wait)
+                        .and_then(|()| tcp.read(&mut buffer[..room]))
+                        .map(|count| device.received(&buffer[..count])),
+                    output => tcp
+                        .set_write_timeout(wait)
+                        .and_then(|()| tcp.write(output))
+                        .map(|count| device.wrote(count)),
+                };
+                match done {
+                    Ok(()) => {}
                     Err(error) if error.kind() == ErrorKind::Interrupted => {}
                     Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
                     Err(error) => {

@@ -67,12 +67,12 @@ use crate::{
 ///             // The configuration has no TLS of its own then.
 ///             DeviceStep::StartTls => return Err("TLS is not there".into()),
 ///             DeviceStep::Disconnect => {
-///                 if let Some(mut socket) = socket.take() {
-///                     let _ = socket.write_all(device.output()); // its last words
-///                 }
+///                 // Its last words, as far as they fit; the time-out for writing is that of the last wait.
+///                 let _ = socket.take().map(|mut socket| socket.write(device.output()));
 ///             }
 ///             DeviceStep::Ended(why) => return Err(why.to_string().into()),
 ///             DeviceStep::Wait => {
+///                 // Zero would mean to wait for ever.
 ///                 let wait = device.deadline().map(|due| (due - now()).max(Duration::from_millis(1)));
 ///                 let Some(tcp) = &mut socket else {
 ///                     std::thread::sleep(wait.unwrap_or_default());
@@ -80,15 +80,19 @@ use crate::{
 ///                 };
 ///                 let mut buffer = [0; 4096];
 ///                 let room = device.room().min(buffer.len());
-///                 let done = tcp.write_all(device.output()).and_then(|()| {
-///                     device.wrote(usize::MAX);
-///                     tcp.set_read_timeout(wait)?;
-///                     tcp.read(&mut buffer[..room])
-///                 });
+///                 // Whoever reads nothing any more must not hold the loop past what is due. What is left is written the next time.
+///                 let done = match device.output() {
+///                     [] => tcp.set_read_timeout(wait).and_then(|()| tcp.read(&mut buffer[..room]).map(|count| device.received(&buffer[..count]))),
+///                     output => tcp.set_write_timeout(wait).and_then(|()| tcp.write(output)).map(|count| device.wrote(count)),
+///                 };
 ///                 match done {
-///                     Ok(count) => device.received(&buffer[..count]),
+///                     Ok(()) => {}
+///                     Err(error) if error.kind() == ErrorKind::Interrupted => {}
 ///                     Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
-///                     Err(error) => device.broken(now(), &error.to_string()),
+///                     Err(error) => {
+///                         socket = None;
+///                         device.broken(now(), &error.to_string());
+///                     }
 ///                 }
 ///             }
 ///         }

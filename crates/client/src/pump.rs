@@ -61,14 +61,17 @@ const INPUT: usize = 65_536;
 ///             Step::Event(event) => println!("{event:?}"),
 ///             Step::Closed => return Ok(socket.write_all(pump.output())?),
 ///             Step::Wait => {
-///                 socket.write_all(pump.output())?;
-///                 pump.wrote(usize::MAX);
 ///                 // Zero would mean to wait for ever.
 ///                 let wait = pump.deadline().map(|due| (due - now()).max(Duration::from_millis(1)));
-///                 socket.set_read_timeout(wait)?;
 ///                 let room = pump.room().min(buffer.len());
-///                 match socket.read(&mut buffer[..room]) {
-///                     Ok(count) => pump.received(&buffer[..count]),
+///                 // Whoever reads nothing any more must not hold the loop past what is due. What is left is written the next time.
+///                 let done = match pump.output() {
+///                     [] => socket.set_read_timeout(wait).and_then(|()| socket.read(&mut buffer[..room]).map(|count| pump.received(&buffer[..count]))),
+///                     output => socket.set_write_timeout(wait).and_then(|()| socket.write(output)).map(|count| pump.wrote(count)),
+///                 };
+///                 match done {
+///                     Ok(()) => {}
+///                     Err(error) if error.kind() == ErrorKind::Interrupted => {}
 ///                     Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
 ///                     Err(error) => return Err(error.into()),
 ///                 }
