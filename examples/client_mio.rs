@@ -13,14 +13,15 @@
     reason = "it has a clock, a socket and a thread of its own"
 )]
 
+use core::time::Duration;
 use std::env;
 use std::io::{BufRead as _, ErrorKind, Read as _, Write as _};
-use std::net::ToSocketAddrs as _;
-use std::sync::mpsc::{Receiver, TryRecvError, channel};
+use std::net::{SocketAddr, ToSocketAddrs as _};
+use std::sync::mpsc::{Receiver, TryRecvError, sync_channel};
 use std::time::Instant as Clock;
 
 use balcony_client::{
-    ClientConfig, ClientMachine, Endpoint, MachineEvent, Message, Presence, Pump, Step, answer,
+    ClientConfig, ClientMachine, Endpoint, MachineEvent, Message, Presence, Pump, PumpError, Step, answer,
 };
 use balcony_examples::Failure;
 use balcony_jid::Jid;
@@ -35,12 +36,8 @@ fn main() -> Result<(), Failure> {
     let to: Jid = env::args().nth(1).ok_or("whom to write to is not said")?.parse()?;
     let (config, endpoint) = configuration()?;
     let target = endpoint.target(&config.stream.account).ok_or("the domain has no such service")?;
-    let address =
-        (target.host.as_str(), target.port).to_socket_addrs()?.next().ok_or("there is no such host")?;
-
     let (mut poll, mut events) = (Poll::new()?, Events::with_capacity(8));
-    let mut socket = TcpStream::connect(address)?;
-    poll.registry().register(&mut socket, SOCKET, Interest::READABLE | Interest::WRITABLE)?;
+    let mut socket = connect(&mut poll, &mut events, (target.host.as_str(), target.port))?;
     let typed = typed(Waker::new(poll.registry(), TYPED)?);
 
     // The machine has neither a clock nor randomness: it is told both.
@@ -50,8 +47,10 @@ fn main() -> Result<(), Failure> {
     getrandom::fill(&mut random)?;
     let config = config.for_endpoint(&endpoint, &target);
     let mut pump = Pump::new(ClientMachine::new(config, &Seed::new(random), now()));
-    // Which of them mio has said, and the socket not yet taken back. The first word on writing says that it is connected.
-    let (mut is_online, mut can_read, mut can_write) = (false, false, false);
+    // Which of them mio has said, and the socket not yet taken back: `connect` has taken both from it.
+    let (mut is_online, mut can_read, mut can_write) = (false, true, true);
+    // A line for which there was no room yet.
+    let mut unsent = None;
     loop {
         match pump.step(now())? {
             // The answer to a question of the login, which takes some time to compute.
@@ -73,10 +72,14 @@ fn main() -> Result<(), Failure> {
             Step::Wait | Step::Closed => {
                 // One's own events: here those who type have their turn when the stanza before is on its way.
                 if is_online && pump.output().is_empty() {
-                    match typed.try_recv() {
+                    match unsent.take().map_or_else(|| typed.try_recv(), Ok) {
                         Ok(line) => {
-                            pump.send(now(), &Message::chat(to.clone()).body(&line).to_stanza())?;
-                            continue;
+                            match pump.send(now(), &Message::chat(to.clone()).body(&line).to_stanza()) {
+                                Ok(()) => continue,
+                                // The server has yet to acknowledge what was sent before; when it has, the loop comes by here.
+                                Err(PumpError::Full) => unsent = Some(line),
+                                Err(error) => return Err(error.into()),
+                            }
                         }
                         Err(TryRecvError::Disconnected) => {
                             is_online = false;
@@ -99,6 +102,40 @@ fn main() -> Result<(), Failure> {
                     can_write |= event.is_writable();
                 }
             }
+        }
+    }
+}
+
+/// Connects to the first of the host's addresses where somebody listens, each within ten seconds.
+fn connect(poll: &mut Poll, events: &mut Events, place: (&str, u16)) -> Result<TcpStream, Failure> {
+    let mut failed = Failure::from("there is no such host");
+    for address in place.to_socket_addrs()? {
+        match connect_to(poll, events, address) {
+            Ok(socket) => return Ok(socket),
+            Err(error) => failed = format!("{address}: {error}").into(),
+        }
+    }
+    Err(failed)
+}
+
+fn connect_to(poll: &mut Poll, events: &mut Events, address: SocketAddr) -> std::io::Result<TcpStream> {
+    let mut socket = TcpStream::connect(address)?;
+    poll.registry().register(&mut socket, SOCKET, Interest::READABLE | Interest::WRITABLE)?;
+    let until = Clock::now() + Duration::from_secs(10);
+    loop {
+        match poll.poll(events, Some(until.saturating_duration_since(Clock::now()))) {
+            Err(error) if error.kind() != ErrorKind::Interrupted => return Err(error),
+            _ => {}
+        }
+        if let Some(error) = socket.take_error()? {
+            return Err(error);
+        }
+        // Connected is who has a peer, once there has been a word on writing.
+        match socket.peer_addr() {
+            Ok(_) => return Ok(socket),
+            Err(error) if error.kind() != ErrorKind::NotConnected => return Err(error),
+            Err(_) if Clock::now() >= until => return Err(ErrorKind::TimedOut.into()),
+            Err(_) => {}
         }
     }
 }
@@ -140,7 +177,8 @@ fn exchange(
 
 /// What somebody types, line by line, from a thread that wakes the loop: a file or a terminal cannot be waited for everywhere.
 fn typed(waker: Waker) -> Receiver<String> {
-    let (send, typed) = channel();
+    // Whoever pours in a file waits here, until there is room.
+    let (send, typed) = sync_channel(16);
     std::thread::spawn(move || {
         let lines = std::io::stdin().lock().lines().map_while(std::io::Result::ok);
         for line in lines.filter(|line| !line.is_empty()) {
