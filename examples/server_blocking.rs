@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use std::io::{Read as _, Result, Write as _};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
-use std::{thread::spawn, time::Instant as Clock};
+use std::{thread, time::Instant as Clock};
 
 use balcony_examples::Failure;
 use balcony_jid::BareJid;
@@ -27,13 +27,11 @@ use balcony_stream::server::{ServerAnswer, ServerAsk};
 
 /// What the threads of sockets tell the one of the server.
 enum Happened {
-    Connected(TcpStream),
+    Connected(Result<TcpStream>),
     /// No bytes: the peer has closed its side.
     Read(ConnectionId, Result<Vec<u8>>),
     Written(ConnectionId, Result<()>),
 }
-
-type Tell = SyncSender<Happened>;
 
 /// What the thread of the server keeps of a socket, to reach its two threads.
 struct Peer {
@@ -46,6 +44,7 @@ struct Peer {
 
 /// What logins are checked against, and all else that is kept for accounts.
 type Accounts = (BTreeMap<BareJid, Credentials>, Memory);
+type Tell = SyncSender<Happened>;
 
 fn main() -> core::result::Result<(), Failure> {
     let mut words = std::env::args().skip(1);
@@ -67,28 +66,30 @@ fn main() -> core::result::Result<(), Failure> {
     println!("listening on {}", listener.local_addr()?);
     let (tell, happened) = sync_channel(64);
     let accepted = tell.clone();
-    spawn(move || listener.incoming().flatten().try_for_each(|one| accepted.send(Happened::Connected(one))));
+    // Where no file descriptors are left, say, the next error would come at once.
+    let pause = |_: &std::io::Error| thread::sleep(Duration::from_millis(100));
+    let accept = move |one: Result<_>| accepted.send(Happened::Connected(one.inspect_err(pause)));
+    thread::Builder::new().spawn(move || listener.incoming().try_for_each(accept))?;
     serve(shard, &mut accounts, &tell, &happened)
 }
 
 /// Waits for what happens, or until something is due; tells the server; and does what it says.
 fn serve(mut shard: Shard<Peer>, accounts: &mut Accounts, tell: &Tell, happened: &Receiver<Happened>) -> ! {
-    let (clock, mut acceptor) = (Clock::now(), Acceptor::new(1_000));
+    let (clock, mut acceptor) = (Clock::now(), Acceptor::new(300)); // Of three descriptors each.
     let now = || Instant::from_elapsed(clock.elapsed());
     loop {
         let due = if shard.has_more() { Some(now()) } else { shard.deadline() };
         let wait = due.map_or(Duration::from_secs(3_600), |due| due - now());
         // Nothing may have happened until then. All that has is told before anything is done: that makes one write of many messages.
-        let mut next = happened.recv_timeout(wait).ok();
-        while let Some(one) = next {
+        for one in happened.recv_timeout(wait).into_iter().chain(happened.try_iter()) {
             match one {
-                Happened::Connected(socket) => connected(&mut shard, &mut acceptor, now(), socket, tell),
+                Happened::Connected(Err(error)) => println!("nobody comes in: {error}"),
+                Happened::Connected(Ok(socket)) => connected(&mut shard, &mut acceptor, now(), socket, tell),
                 Happened::Read(id, Ok(bytes)) if bytes.is_empty() => shard.handle(now(), Input::Eof(id)),
                 Happened::Read(id, Ok(bytes)) => shard.handle(now(), Input::Received(id, &bytes)),
                 Happened::Written(id, Ok(())) => shard.handle(now(), Input::Written(id)),
                 Happened::Read(id, _) | Happened::Written(id, _) => shard.handle(now(), Input::Broken(id)),
             }
-            next = happened.try_recv().ok();
         }
         shard.tick(now());
         while let Some(todo) = shard.next() {
@@ -117,11 +118,10 @@ fn connected(shard: &mut Shard<Peer>, acceptor: &mut Acceptor, now: Instant, soc
         return acceptor.leave(now, entry);
     };
     let ((read_on, may_read), (write, to_write)) = (channel(), channel::<Vec<u8>>());
-    let (origin, peer) = (entry.origin(), Peer { socket, read_on, write, entry });
-    let id = shard.accept(now, Transport::Stream, from, origin, peer);
-    let (read, written) = (tell.clone(), tell.clone());
-    spawn(move || {
-        let mut buffer = [0; 4_096];
+    let id =
+        shard.accept(now, Transport::Stream, from, entry.origin(), Peer { socket, read_on, write, entry });
+    let (read, written, mut buffer) = (tell.clone(), tell.clone(), [0; 4_096]);
+    let reads = thread::Builder::new().spawn(move || {
         loop {
             let bytes = reader.read(&mut buffer).map(|count| buffer[..count].to_vec());
             let is_over = bytes.as_ref().map_or(true, Vec::is_empty);
@@ -130,10 +130,9 @@ fn connected(shard: &mut Shard<Peer>, acceptor: &mut Acceptor, now: Instant, soc
             }
         }
     });
-    spawn(move || {
-        let write = |bytes: Vec<u8>| written.send(Happened::Written(id, writer.write_all(&bytes)));
-        to_write.into_iter().try_for_each(write)
-    });
+    let write = move |bytes: Vec<u8>| written.send(Happened::Written(id, writer.write_all(&bytes)));
+    let writes = thread::Builder::new().spawn(move || to_write.into_iter().try_for_each(write));
+    reads.and(writes).map_or_else(|_| shard.handle(now, Input::Broken(id)), drop); // No thread is left for it.
 }
 
 fn answer((passwords, kept): &mut Accounts, ask: Ask) -> Answer {
