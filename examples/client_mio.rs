@@ -13,10 +13,11 @@
     reason = "it has a clock, a socket and a thread of its own"
 )]
 
+use core::net::SocketAddr;
 use core::time::Duration;
 use std::env;
 use std::io::{BufRead as _, ErrorKind, Read as _, Write as _};
-use std::net::{SocketAddr, ToSocketAddrs as _};
+use std::net::ToSocketAddrs as _;
 use std::sync::mpsc::{Receiver, TryRecvError, sync_channel};
 use std::time::Instant as Clock;
 
