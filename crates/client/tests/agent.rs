@@ -6,18 +6,19 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use balcony_client::{
-    Agent, AgentConfig, AgentEvent, CallId, Completion, ConnectError, Context, Delivered, Disconnected,
-    Discovery, Error, Extension, IncomingId, Iq, Message, News, OutboxError, Presence, PrivateStorage,
-    PumpError, Receipts, RequestError, RequestId, Response, Roster, Show, StorageCall,
+    Agent, AgentConfig, AgentEvent, CallId, CommandAnswer, Commands, Completion, ConnectError, Contacts,
+    Context, Delivered, Disconnected, Discovery, Error, Extension, IncomingId, Iq, Message, News,
+    OutboxError, Presence, PrivateStorage, PumpError, Receipts, RequestError, RequestId, Response, Roster,
+    Show, StorageCall,
 };
 use balcony_jid::{FullJid, Jid};
-use balcony_machine::{Instant, Seed};
+use balcony_machine::{Instant, Seed, XmlLimits};
 use balcony_stanza::{
     ErrorCondition, IqType, Kind, MessageType, Payload, PresenceType, Stanza, StreamCondition,
 };
 use balcony_xep::ping::Ping;
 use balcony_xep::private::Key;
-use balcony_xml::Name;
+use balcony_xml::{Element, Name};
 use proptest::prelude::*;
 
 const ROMEO: &str = "romeo@example.net/orchard";
@@ -353,6 +354,72 @@ fn the_roster_is_loaded_whenever_a_session_begins() {
         assert!(roster.is_loaded() && roster.contacts().unwrap().items().len() == 1);
         agent.offline(Instant::ZERO, lost(), false);
     }
+}
+
+/// Answers the request for the roster, with these items.
+fn answer_roster<X: balcony_client::Extensions>(agent: &mut Agent<X>, get: &str, items: &str) {
+    let id = stanza(get).head.id.unwrap();
+    let xml = format!("<iq type='result' id='{id}'><query xmlns='jabber:iq:roster'>{items}</query></iq>");
+    agent.stanza(Instant::ZERO, stanza(&xml));
+}
+
+/// Asks for the list of commands; what is answered.
+fn listed<X: balcony_client::Extensions>(agent: &mut Agent<X>, from: &str) -> String {
+    let query =
+        "<query xmlns='http://jabber.org/protocol/disco#items' node='http://jabber.org/protocol/commands'/>";
+    agent.stanza(Instant::ZERO, stanza(&format!("<iq type='get' id='1' from='{from}'>{query}</iq>")));
+    sent(agent).pop().unwrap()
+}
+
+fn greeting() -> Commands {
+    let commands = Commands::new().allow(|asker| asker.is_in("Family"));
+    commands.command("greet", "Greet", |_| CommandAnswer::done("hello")).command_for(
+        |asker| asker.is("nurse@example.com"),
+        "dance",
+        "Dance",
+        |_| CommandAnswer::done("done"),
+    )
+}
+
+// RFC 6121 §2.1.2.6, XEP-0050 §3.3 [AH13]: what the roster said in an earlier session lets nobody in, and shows nobody that this is there
+#[test]
+fn nobody_is_in_a_group_before_the_roster_has_come() {
+    const FAMILY: &str = "<item jid='romeo@example.net' subscription='both'><group>Family</group></item>";
+    let may = |agent: &mut Agent<(Commands, Discovery, Roster)>| {
+        let commands = listed(agent, ROMEO).contains("node='greet'");
+        let ping = format!("<iq type='get' id='1' from='{ROMEO}'><ping xmlns='urn:xmpp:ping'/></iq>");
+        agent.stanza(Instant::ZERO, stanza(&ping));
+        (commands, sent(agent)[0].contains("type='result'"))
+    };
+    let item = balcony_roster::Item::read(
+        Element::parse(
+            FAMILY.replace("<item", "<item xmlns='jabber:iq:roster'").as_bytes(),
+            XmlLimits::STANZA,
+        )
+        .unwrap()
+        .root(),
+    );
+    let kept = Contacts::cached(jid().to_bare(), "v1", item);
+    let mut agent = agent((greeting(), Discovery::new("Echo", "1.0"), Roster::with(kept)));
+    for (items, then) in [(FAMILY, (true, true)), ("", (false, false)), (FAMILY, (true, true))] {
+        agent.online(Instant::ZERO, jid(), Default::default());
+        let asked = sent(&mut agent);
+        assert_eq!(may(&mut agent), (false, false), "of an earlier session");
+        answer_roster(&mut agent, &asked[0], items);
+        assert_eq!(may(&mut agent), then);
+        // It is the same session on another connection.
+        agent.offline(Instant::ZERO, lost(), true).unwrap();
+        assert!(agent.resumed(Instant::ZERO));
+        assert_eq!(may(&mut agent), then);
+        agent.offline(Instant::ZERO, lost(), false);
+    }
+    // A server that does not give it.
+    agent.online(Instant::ZERO, jid(), Default::default());
+    let id = stanza(&sent(&mut agent)[0]).head.id.unwrap();
+    let refused =
+        "<error type='cancel'><service-unavailable xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error>";
+    agent.stanza(Instant::ZERO, stanza(&format!("<iq type='error' id='{id}'>{refused}</iq>")));
+    assert_eq!(may(&mut agent), (false, false));
 }
 
 // XEP-0030 §3.1, XEP-0092 §2, XEP-0199 §4: and nothing of it without the extension.
@@ -924,6 +991,69 @@ fn what_waits_to_be_sent_outlives_a_session_as_what_was_sent_does() {
     assert!(agent.take_unsent().is_empty());
 }
 
+// XEP-0050 §3.3 [AH13], §4.4; XEP-0030: as of other answers: who may neither see the client nor command it learns nothing, whatever is asked
+#[test]
+fn strangers_learn_nothing_from_commands() {
+    let disco = |what: &str, node: &str| {
+        format!("<query xmlns='http://jabber.org/protocol/disco#{what}' node='{node}'/>")
+    };
+    let step = |attrs: &str| format!("<command xmlns='http://jabber.org/protocol/commands' {attrs}/>");
+    let requests = [
+        ("get", disco("info", "http://jabber.org/protocol/commands")),
+        ("get", disco("items", "http://jabber.org/protocol/commands")),
+        ("get", disco("info", "greet")),
+        ("get", disco("items", "none")),
+        ("set", step("node='greet'")),
+        ("set", step("node='dance'")),
+        ("set", step("node='none'")),
+        ("set", step("node='greet' action='jump'")),
+        ("set", step("node='greet' sessionid='x' action='cancel'")),
+        ("set", step("node='greet' xml:lang='fr'")),
+        ("set", step("")),
+    ];
+    let mut agent = agent((Discovery::new("Echo", "1.0"), greeting().languages(["en"]), Roster::new()));
+    agent.online(Instant::ZERO, jid(), Default::default());
+    let get = sent(&mut agent).remove(0);
+    let family = "<group>Family</group>";
+    let items = [("a", "from", ""), ("b", "to", family), ("c", "both", family), ("d", "to", "")];
+    let items = items.map(|(contact, subscription, group)| {
+        format!("<item jid='{contact}@example.net' subscription='{subscription}'>{group}</item>")
+    });
+    answer_roster(&mut agent, &get, &items.concat());
+    let mut answers = |from: &str| -> Vec<String> {
+        let answer = |(kind, xml): &(&str, String)| {
+            agent
+                .stanza(Instant::ZERO, stanza(&format!("<iq type='{kind}' id='1' from='{from}'>{xml}</iq>")));
+            let answer = sent(&mut agent);
+            assert_eq!(answer.len(), 1, "{from} {xml}: {answer:?}");
+            answer[0].clone()
+        };
+        requests.iter().map(answer).collect()
+    };
+    for stranger in [ROMEO, "d@example.net/x", "example.net"] {
+        let none =
+            "<error type='cancel'><service-unavailable xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error>";
+        for answer in answers(stranger) {
+            assert!(answer.contains("type='error'") && answer.contains(none), "{stranger}: {answer}");
+        }
+    }
+    // Who may see it and command nothing: which commands there are is not told.
+    let seen = answers("a@example.net/x");
+    assert!(seen[0].contains("command-list") && seen[1].contains("type='result'"), "{seen:?}");
+    for forbidden in [2, 3, 4, 5, 6] {
+        assert!(seen[forbidden].contains("<forbidden "), "{}", seen[forbidden]);
+    }
+    // Who may command some: what is for others looks as what is not there.
+    for family in ["b@example.net/x", "c@example.net/x"] {
+        let seen = answers(family);
+        assert!(seen[1].contains("node='greet'") && !seen[1].contains("node='dance'"));
+        assert!(
+            seen[4].contains("hello") && seen[5] == seen[6] && seen[5].contains("<forbidden "),
+            "{seen:?}"
+        );
+    }
+}
+
 // XEP-0030: an answer shows that somebody is there, which those may know who see the presence.
 #[test]
 fn strangers_learn_nothing_from_discovery() {
@@ -944,15 +1074,14 @@ fn strangers_learn_nothing_from_discovery() {
         );
         answer[0].contains("type='result'")
     };
-    let mut agent = online((Discovery::new("Echo", "1.0"), Roster::new()));
+    let mut agent = agent((Discovery::new("Echo", "1.0"), Roster::new()));
+    agent.online(Instant::ZERO, jid(), Default::default());
+    let get = sent(&mut agent).remove(0);
     assert!(!asks(&mut agent, ROMEO), "the roster has not come yet");
-    for (contact, subscription) in [("a", "both"), ("b", "from"), ("c", "to"), ("d", "none")] {
-        let push = format!(
-            "<iq type='set' id='1'><query xmlns='jabber:iq:roster'><item jid='{contact}@example.net' \
-             subscription='{subscription}'/></query></iq>"
-        );
-        agent.stanza(Instant::ZERO, stanza(&push));
-    }
+    let items = [("a", "both"), ("b", "from"), ("c", "to"), ("d", "none")].map(|(contact, subscription)| {
+        format!("<item jid='{contact}@example.net' subscription='{subscription}'/>")
+    });
+    answer_roster(&mut agent, &get, &items.concat());
     let seen = [
         "a@example.net/x",
         "b@example.net",

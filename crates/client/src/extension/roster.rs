@@ -4,6 +4,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use balcony_jid::{BareJid, Jid};
+use balcony_roster::Item;
 use balcony_stanza::Stanza;
 
 use super::{Context, Extension};
@@ -13,6 +14,9 @@ use crate::{Contacts, Iq, RequestError, RequestId, Response};
 ///
 /// Whenever the client comes online it asks for the roster, before initial presence (RFC 6121 section 2.2). Presence is read along,
 /// and comes to the owner all the same.
+///
+/// Who may see the client, and who is in which group, is known from the time when the roster has come in a session: before that, and if the
+/// server gives none, nobody may and is. What was [kept](Roster::with) from earlier is only shown.
 #[derive(Clone, Debug, Default)]
 pub struct Roster {
     contacts: Option<Contacts>,
@@ -46,6 +50,11 @@ impl Roster {
         self.loaded
     }
 
+    /// What the roster says of somebody. What was known before this session counts for nothing: it may have been changed meanwhile.
+    fn item(&self, somebody: &Jid) -> Option<&Item> {
+        self.contacts.as_ref().filter(|_| self.loaded)?.item(&somebody.to_bare())
+    }
+
     fn of(&mut self, account: BareJid) -> &mut Contacts {
         self.contacts.get_or_insert_with(|| Contacts::new(account))
     }
@@ -73,12 +82,11 @@ impl Extension for Roster {
     }
 
     fn sees(&self, somebody: &Jid) -> Option<bool> {
-        let item = self.contacts.as_ref().and_then(|contacts| contacts.item(&somebody.to_bare()));
-        Some(item.is_some_and(|item| item.subscription.has_from()))
+        Some(self.item(somebody).is_some_and(|item| item.subscription.has_from()))
     }
 
     fn groups(&self, somebody: &Jid) -> Option<Vec<String>> {
-        let item = self.contacts.as_ref()?.item(&somebody.to_bare())?;
+        let item = self.item(somebody)?;
         Some(item.groups.iter().map(|group| String::from(&**group)).collect())
     }
 

@@ -33,7 +33,8 @@ const TOLD: usize = 4;
 /// Ad-hoc commands: `command` offers one, as a closure, to those whom `allow` lets; as a [`Callable`] it lists and runs those of others.
 ///
 /// Nobody is allowed anything unless it is said. The predicate is asked at every step, and whoever it refuses sees no commands at all. Who
-/// asks is told by the server in whose name the request comes.
+/// asks is told by the server in whose name the request comes. Beside a [`Roster`](crate::Roster), whoever is refused and may not
+/// [see](Context::sender_sees) the client gets what the server would say if nobody were there, as of [`Discovery`](crate::Discovery).
 ///
 /// ```
 /// use balcony_client::{CommandAnswer, Commands};
@@ -184,10 +185,15 @@ impl Commands {
         (self.allows)(asker) && self.offered.get_mut(place).is_some_and(is_offered)
     }
 
-    /// The place of a command that may be run.
+    /// The place of a command that may be run. To whom some are forbidden, what is not there looks as those do.
     fn find(&mut self, node: &str, asker: &CommandAsker<'_>) -> Result<usize, StanzaError> {
-        let place = self.place(node).ok_or(ErrorCondition::ItemNotFound)?;
-        if self.allows(asker, place) { Ok(place) } else { Err(ErrorCondition::Forbidden.into()) }
+        match self.place(node) {
+            Some(place) if self.allows(asker, place) => Ok(place),
+            None if (0..self.offered.len()).all(|place| self.allows(asker, place)) => {
+                Err(ErrorCondition::ItemNotFound.into())
+            }
+            _ => Err(ErrorCondition::Forbidden.into()),
+        }
     }
 
     /// The answer to a question about the list of commands, or about one of them (section 2.2, 2.3).
@@ -446,21 +452,22 @@ impl Extension for Commands {
         let own = context.jid().to_jid();
         let from = stanza.head.from.clone().unwrap_or_else(|| own.to_bare().to_jid());
         let is_own = from.bare_str() == own.bare_str();
-        let answer = match kind {
-            IqType::Get => match Query::read(element).filter(|query| query.node.is_some()) {
-                Some(query) => {
-                    let asker = CommandAsker { jid: &from, groups: context.sender_groups(), is_own };
-                    self.describe(&query, &asker, &own)
-                }
-                None => return false,
-            },
-            _ if element.is("command", NS) => Request::read(element).and_then(|request| {
-                let (id, now) = (context.state.id(), context.now());
-                let asker = CommandAsker { jid: &from, groups: context.sender_groups(), is_own };
+        let query = Query::read(element).filter(|query| kind == IqType::Get && query.node.is_some());
+        if query.is_none() && !(kind == IqType::Set && element.is("command", NS)) {
+            return false;
+        }
+        let (id, now) = (context.state.id(), context.now());
+        let asker = CommandAsker { jid: &from, groups: context.sender_groups(), is_own };
+        let answer = if context.sender_sees() == Some(false) && !(self.allows)(&asker) {
+            // As if nobody were there (RFC 6121 section 8.5.3.2.3).
+            Err(ErrorCondition::ServiceUnavailable.into())
+        } else if let Some(query) = query {
+            self.describe(&query, &asker, &own)
+        } else {
+            Request::read(element).and_then(|request| {
                 let step = self.step(now, &asker, &request, stanza.head.lang.as_deref(), &id)?;
                 Ok(step.to_element())
-            }),
-            _ => return false,
+            })
         };
         let answer = match answer {
             Ok(element) => stanza.result().map(|result| result.child(element)),
