@@ -255,36 +255,56 @@ impl<'a> Field<'a> {
     }
 
     /// What is wrong with these values as an answer to this field: that there are none and have to be, that they are too many, that they are
-    /// none of the options, not of the type of the field, or not what the field says of them (XEP-0122). The text says it for people, with the
-    /// value, unless that is a password.
+    /// none of the options or one of them twice, not of the type of the field, or not what the field says of them (XEP-0122). Hidden fields
+    /// have to come back as they are. The text says it for people, with the value, unless that is a password.
     ///
     /// Without the feature `validation` datatypes, ranges and patterns are not looked at.
     #[must_use]
     pub fn refuse<T: AsRef<str>>(&self, values: &[T]) -> Option<Refusal> {
         let values = || values.iter().map(AsRef::as_ref);
-        let is_missing = values().all(str::is_empty);
-        let text = match is_missing {
-            true => self.is_required.then(|| "it has to be answered".to_string()),
-            false => self.refuse_given(values),
+        let is_missing = self.kind != Some(FieldKind::Hidden) && values().all(str::is_empty);
+        let text = match self.kind {
+            // What is hidden comes from this side, and goes back as it is.
+            Some(FieldKind::Hidden) => {
+                let own = || self.values.iter().map(AsRef::as_ref);
+                let is_own = values().eq(own()) || values().chain(own()).all(str::is_empty);
+                (!is_own).then(|| "it cannot be changed".to_string())
+            }
+            _ if is_missing && self.is_required => Some("it has to be answered".to_string()),
+            _ if is_missing => self.refuse_count(0),
+            _ => self.refuse_given(values),
         };
         let name = |text: &Option<Cow<'_, str>>| text.as_deref().map(String::from);
         let var = name(&self.var).unwrap_or_default();
         text.map(|text| Refusal { var, label: name(&self.label), is_missing, text })
     }
 
-    fn refuse_given<'v, I: Iterator<Item = &'v str>>(&self, values: impl Fn() -> I) -> Option<String> {
-        let count = values().count();
-        if count > 1 && !self.is_multi() {
-            return Some("only one value can be given".into());
-        }
+    /// Whether so many of the options may be chosen (XEP-0122 section 3.3).
+    fn refuse_count(&self, count: usize) -> Option<String> {
         let bounds = self.validation.as_ref().and_then(|validation| validation.count);
         let bounds = bounds.filter(|_| self.kind == Some(FieldKind::ListMulti)).unwrap_or_default();
         let is = |bound: Option<u32>| bound.and_then(|bound| usize::try_from(bound).ok());
         if let Some(min) = is(bounds.min).filter(|min| count < *min) {
             return Some(format!("{count} chosen, and at least {min} have to be"));
         }
-        if let Some(max) = is(bounds.max).filter(|max| count > *max) {
-            return Some(format!("{count} chosen, and at most {max} can be"));
+        is(bounds.max)
+            .filter(|max| count > *max)
+            .map(|max| format!("{count} chosen, and at most {max} can be"))
+    }
+
+    fn refuse_given<'v, I: Iterator<Item = &'v str>>(&self, values: impl Fn() -> I) -> Option<String> {
+        if !self.is_multi() && values().count() > 1 {
+            return Some("only one value can be given".into());
+        }
+        if self.kind == Some(FieldKind::ListMulti) {
+            let mut chosen: Vec<&str> = values().filter(|value| !value.is_empty()).collect();
+            if let Some(refused) = self.refuse_count(chosen.len()) {
+                return Some(refused);
+            }
+            chosen.sort_unstable();
+            if let Some(twice) = chosen.windows(2).find(|pair| pair[0] == pair[1]) {
+                return Some(format!("{} is chosen twice", quoted(twice[0])));
+            }
         }
         values().find_map(|value| self.refuse_value(value))
     }
@@ -309,10 +329,6 @@ impl<'a> Field<'a> {
                 let options = options.collect::<Vec<_>>().join(", ");
                 let more = if self.options.len() > SHOWN { ", …" } else { "" };
                 return Some(format!("{shown} is none of: {options}{more}"));
-            }
-            // What is hidden comes from this side.
-            Some(FieldKind::Hidden) if !self.values.iter().any(|own| own == value) => {
-                return Some("it cannot be changed".into());
             }
             _ => {}
         }

@@ -81,7 +81,9 @@ impl<'a> Validation<'a> {
         self
     }
 
-    /// No less than `min` and no more than `max`. It is for numbers, days and times (section 4.7), and says nothing of other datatypes.
+    /// No less than `min` and no more than `max`. It is for numbers, days and times (section 4.7), and says nothing of texts, addresses, and
+    /// answers of yes or no. A value that can't be compared with a bound is not accepted, so none is where a bound is no value of the datatype,
+    /// or the datatype is not known.
     #[must_use]
     pub fn between(mut self, min: impl Into<Cow<'a, str>>, max: impl Into<Cow<'a, str>>) -> Self {
         self.method = Method::Range { min: Some(min.into()), max: Some(max.into()) };
@@ -192,22 +194,24 @@ impl<'a> Validation<'a> {
             return Some(format!("{shown} is no {}", datatype.words()));
         }
         match &self.method {
-            Method::Range { min, max } => {
-                let is = |bound: &Option<Cow<'_, str>>, ordering| {
-                    bound
-                        .as_deref()
-                        .filter(|bound| datatype.compare(value, bound) == Some(ordering))
-                        .map(String::from)
+            // What can't be compared is not accepted, whether that is due to the value or to the bound.
+            Method::Range { .. } if datatype.is_unknown() => {
+                Some(format!("{shown} cannot be compared with others of the type {}", self.datatype))
+            }
+            Method::Range { min, max } if datatype.has_order() => {
+                let refuse = |bound: &str, out: Ordering, words: &str| match datatype.compare(value, bound) {
+                    None => Some(format!("{shown} cannot be compared with {bound}")),
+                    Some(ordering) => (ordering == out).then(|| format!("{shown} is {words} than {bound}")),
                 };
-                let low = is(min, Ordering::Less).map(|min| format!("{shown} is less than {min}"));
-                low.or_else(|| is(max, Ordering::Greater).map(|max| format!("{shown} is more than {max}")))
+                let low = min.as_deref().and_then(|min| refuse(min, Ordering::Less, "less"));
+                low.or_else(|| max.as_deref().and_then(|max| refuse(max, Ordering::Greater, "more")))
             }
             Method::Regex(pattern) => match Pattern::new(pattern) {
                 Ok(known) if known.matches(value) => None,
                 Ok(_) => Some(format!("{shown} does not match {pattern}")),
                 Err(error) => Some(format!("{shown} cannot be compared with {pattern}: {error}")),
             },
-            Method::Basic | Method::Open => None,
+            Method::Range { .. } | Method::Basic | Method::Open => None,
         }
     }
 

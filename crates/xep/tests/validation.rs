@@ -26,6 +26,7 @@ fn values_are_of_the_type_of_their_field() {
     let list = field(K::ListSingle).option("red", "Red").option("blue", "Blue");
     let several = Field { kind: Some(K::ListMulti), ..list.clone() };
     let hidden = Field::hidden("f", "own");
+    let hidden_two = hidden.clone().valued("two");
     for (field, values, wrong) in [
         (&field(K::Boolean), &["1"][..], None),
         (&field(K::Boolean), &["false"], None),
@@ -43,6 +44,15 @@ fn values_are_of_the_type_of_their_field() {
         (&several, &["blue", "green"], Some("`green` is none of: red, blue")),
         (&hidden, &["own"], None),
         (&hidden, &["other"], Some("it cannot be changed")),
+        (&hidden, &["own", "own"], Some("it cannot be changed")),
+        (&hidden, &["own", ""], Some("it cannot be changed")),
+        (&hidden, &[""], Some("it cannot be changed")),
+        (&hidden, &[], Some("it cannot be changed")),
+        (&hidden.clone().required(), &[], Some("it cannot be changed")),
+        (&hidden_two, &["own", "two"], None),
+        (&hidden_two, &["own"], Some("it cannot be changed")),
+        (&field(K::Hidden).required(), &[""], None),
+        (&several, &["red", "blue", "red"], Some("`red` is chosen twice")),
         (&field(K::TextSingle).required(), &[""], Some("it has to be answered")),
         (&field(K::TextSingle).required(), &[], Some("it has to be answered")),
         (&field(K::TextSingle), &[], None),
@@ -71,6 +81,15 @@ fn datatypes_and_ranges() {
         ("xs:byte", &["-128", "127", "+5"], &["-129", "128"]),
         ("xs:int", &["-2147483648", "2147483647"], &["2147483648", "-2147483649"]),
         ("xs:long", &["-9223372036854775808"], &["9223372036854775808", "999999999999999999999999999999"]),
+        ("xs:unsignedByte", &["0", "-0", "+7", "255"], &["-1", "256", "1.0"]),
+        ("xs:unsignedShort", &["65535"], &["65536"]),
+        ("xs:unsignedInt", &["4294967295"], &["4294967296"]),
+        ("xs:unsignedLong", &["18446744073709551615"], &["18446744073709551616", "-9"]),
+        ("xs:nonNegativeInteger", &["0", "99999999999999999999999999999999999999999999"], &["-1", "1.5"]),
+        ("xs:positiveInteger", &["1"], &["0", "-1"]),
+        ("xs:negativeInteger", &["-1"], &["0", "1"]),
+        ("xs:nonPositiveInteger", &["0", "-1"], &["1"]),
+        ("xs:float", &["1e3", "NaN"], &["nan"]),
         ("xs:decimal", &["1", "-1.5", ".5", "5.", "+0.0"], &[".", "1,5", "1e3", "", "1.2.3"]),
         ("xs:double", &["1e3", "-INF", "NaN", "1.5"], &["inf", "nan", "infinity", "e"]),
         (
@@ -102,6 +121,9 @@ fn datatypes_and_ranges() {
         ("xs:integer", "-5", "10", "-6", &["-5", "0", "010", "10"][..], "11"),
         ("xs:integer", "9", "100", "8", &["9", "99"], "99999999999999999999999999999999999999999999"),
         ("xs:decimal", "-0.5", "1.25", "-0.51", &["-.5", "1.2", "1.250", "0"], "1.2501"),
+        ("xs:unsignedByte", "5", "30", "4", &["5", "30"], "200"),
+        ("xs:positiveInteger", "5", "30", "4", &["5", "30"], "99999999999999999999999999999999999999999999"),
+        ("xs:float", "5", "30", "-INF", &["5", "3e1"], "INF"),
         ("xs:double", "1e-3", "1e3", "0", &["1", "1000"], "1001"),
         ("xs:date", "1999-12-31", "2000-03-01", "1999-12-30", &["2000-02-29"], "2000-03-02"),
         (
@@ -122,15 +144,34 @@ fn datatypes_and_ranges() {
             assert_eq!(refused(&field, &[value]), None, "{datatype} {value}");
         }
     }
-    // [FV7] without a bound there is none; [FV8] texts have no order, and a bound that is none is none.
+    // [FV7] without a bound there is none; [FV8] texts have no order.
     let open_end = Validation {
         method: Method::Range { min: Some("1".into()), max: None },
         ..Validation::of("xs:integer")
     };
     assert_eq!(refused(&field(K::TextSingle).validated(open_end), &["99999"]), None);
-    for datatype in ["xs:string", "xs:integer"] {
+    for (datatype, value) in
+        [("xs:string", "5"), ("xs:boolean", "1"), ("xs:language", "en"), ("xs:anyURI", "xmpp:a@b")]
+    {
         let field = field(K::TextSingle).validated(Validation::of(datatype).between("x", "y"));
-        assert_eq!(refused(&field, &["5"]), None);
+        assert_eq!(refused(&field, &[value]), None, "{datatype}");
+    }
+    // What can't be compared is not accepted.
+    for (datatype, min, max, value) in [
+        ("xs:double", "5", "30", "NaN"),
+        ("xs:float", "5", "30", "NaN"),
+        ("xs:double", "NaN", "30", "7"),
+        ("xs:double", "5", "NaN", "7"),
+        ("xs:integer", "x", "30", "7"),
+        ("xs:integer", "5", "", "7"),
+        ("xs:decimal", "5", "1e3", "7"),
+        ("xs:date", "today", "2003-10-24", "2003-10-05"),
+        ("xs:gYear", "2000", "2010", "2005"),
+        ("x:unknown", "5", "30", "7"),
+    ] {
+        let field = field(K::TextSingle).validated(Validation::of(datatype).between(min, max));
+        let refused = refused(&field, &[value]).expect(datatype);
+        assert!(refused.contains("cannot be compared with"), "{datatype} {value}: {refused}");
     }
 }
 
@@ -170,6 +211,18 @@ fn patterns_open_lists_and_counts() {
     assert_eq!(refused(&counted, &["a", "b", "c"]).unwrap(), "3 chosen, and at most 2 can be");
     let two = Field { validation: Some(Validation::of("xs:string").counted(2, 2)), ..counted };
     assert_eq!(refused(&two, &["a"]).unwrap(), "1 chosen, and at least 2 have to be");
+    for (values, wrong) in [
+        (&[][..], "0 chosen, and at least 2 have to be"),
+        (&["", ""], "0 chosen, and at least 2 have to be"),
+        (&["a", "a"], "`a` is chosen twice"),
+        (&["b", "a", "b"], "3 chosen, and at most 2 can be"),
+    ] {
+        assert_eq!(refused(&two, values).as_deref(), Some(wrong), "{values:?}");
+    }
+    let form = DataForm::new(FormKind::Form).with(two.clone());
+    assert!(form.refusals(&form.answer())[0].is_missing, "what is not answered is none");
+    let open = Field { validation: Some(Validation::of("xs:string").open().counted(2, 2)), ..two.clone() };
+    assert!(refused(&open, &["x", ""]).unwrap().starts_with("1 chosen"));
     // Elsewhere it says nothing.
     assert_eq!(
         refused(&field(K::TextMulti).validated(Validation::of("xs:string").counted(2, 2)), &["a"]),
