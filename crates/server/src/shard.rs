@@ -162,6 +162,8 @@ pub struct Shard<P, H = Hub> {
     ticked: Option<Instant>,
     /// It has taken in something of strangers since everything was done.
     has_taken_in: bool,
+    /// How often it has met the hub since it was asked what is next, if it has not said all of that.
+    meetings: Option<usize>,
     /// All of its streams have been ended, since the server shuts down.
     has_closed_down: bool,
     /// The other shards know that it is closed.
@@ -172,6 +174,10 @@ pub struct Shard<P, H = Hub> {
 
 /// So many words of its connections are said to the hub at once.
 const BATCH: usize = 64;
+/// How often it meets the hub before whoever drives it comes round: what others say meanwhile must not keep it from its sockets.
+const MEETINGS: usize = 8;
+/// The same before all of its streams end: what was said before that is said to them first.
+const LAST_MEETINGS: usize = 64;
 /// How long a server that shuts down waits for its store, if its asks do not expire before.
 const PATIENCE: Duration = Duration::from_secs(15);
 /// Between two ticks.
@@ -263,6 +269,7 @@ impl<P, H: AtHub> Shard<P, H> {
             now: Instant::ZERO,
             ticked: None,
             has_taken_in: false,
+            meetings: None,
             has_closed_down: false,
             has_told_end: false,
             closing: None,
@@ -370,6 +377,7 @@ impl<P, H: AtHub> Shard<P, H> {
     /// Something has happened to a connection.
     fn happened(&mut self, id: ConnectionId, what: What<'_>) {
         if let Some(place) = Place::of(id) {
+            self.count_meeting();
             return self.at_hub(|hub, now, _| hub.elsewhere(now, place, what));
         }
         let (now, connections) = (self.now, &mut self.part.connections);
@@ -413,7 +421,21 @@ impl<P, H: AtHub> Shard<P, H> {
         self.hub.with_hub(|hub| part.meet_and(now, hub, usize::MAX, actions, calls, act))
     }
 
-    /// Says and hears all that there is to be said and heard, and goes on with what follows. Whether there was any.
+    /// One more, if it is saying what is next.
+    const fn count_meeting(&mut self) {
+        if let Some(meetings) = &mut self.meetings {
+            *meetings += 1;
+        }
+    }
+
+    /// Whether it has met the hub often enough for now.
+    fn has_met_enough(&self) -> bool {
+        let is_last = self.part.news().is_closing && !self.has_closed_down;
+        let most = if is_last { LAST_MEETINGS } else { MEETINGS };
+        self.meetings.is_some_and(|meetings| meetings >= most)
+    }
+
+    /// Says and hears what there is to be said and heard, and goes on with what follows. Whether there was any.
     fn converse(&mut self) -> bool {
         let mut has_any = false;
         loop {
@@ -422,9 +444,10 @@ impl<P, H: AtHub> Shard<P, H> {
                 self.advance(id, &[]);
                 has_any = true;
             }
-            if !self.is_busy() {
+            if !self.is_busy() || self.has_met_enough() {
                 return has_any;
             }
+            self.count_meeting();
             self.meet();
             has_any = true;
         }
@@ -608,7 +631,7 @@ impl<P, H: AtHub> Shard<P, H> {
     /// meanwhile.
     #[must_use]
     pub fn has_more(&self) -> bool {
-        self.has_parked() || self.is_busy()
+        self.has_parked() || self.is_busy() || !self.actions.is_empty()
     }
 
     /// Whether this shard is to have the hub take in what strangers have sent.
@@ -625,19 +648,29 @@ impl<P, H: AtHub> Shard<P, H> {
         bytes
     }
 
-    /// What to do next. What strangers have sent comes last, some of it each time until there is nothing to do.
+    /// What to do next. What strangers have sent comes last, some of it each time until there is nothing to do. It comes to an end, however much
+    /// other shards say meanwhile.
     #[expect(clippy::should_implement_trait, reason = "what it returns borrows from it")]
     pub fn next(&mut self) -> Option<Todo<'_, P>> {
         if let Some((level, line)) = self.lines.pop_front() {
             return Some(Todo::Log(level, line));
         }
+        self.meetings.get_or_insert(0);
         loop {
             // Others may be waiting for that.
             if let Some(shard) = self.calls.pop() {
                 return Some(Todo::Call(shard));
             }
-            self.todo.extend(self.actions.drain(..));
+            // What follows from what was done may wait, and so may what others say.
+            let has_met_enough = self.has_met_enough();
+            if !has_met_enough {
+                self.todo.extend(self.actions.drain(..));
+            }
             let Some(action) = self.todo.pop_front() else {
+                if has_met_enough && (self.is_busy() || !self.actions.is_empty()) {
+                    self.meetings = None;
+                    return None;
+                }
                 if self.converse() {
                     continue;
                 }
@@ -652,6 +685,7 @@ impl<P, H: AtHub> Shard<P, H> {
                 // Everything is written that came before, and some of what strangers have sent has its turn.
                 self.has_taken_in = !self.has_taken_in && self.has_parked();
                 if !self.has_taken_in {
+                    self.meetings = None;
                     return None;
                 }
                 self.at_hub(|hub, now, _| hub.take_in(now));
