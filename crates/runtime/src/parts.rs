@@ -12,6 +12,8 @@ use crate::mailbox::Mailbox;
 pub(crate) struct Parts {
     hub: Mutex<Hub>,
     acceptor: Mutex<Acceptor>,
+    /// Held by whoever tells all parts something, so that they hear it in the same order as what others tell all of them.
+    telling: Mutex<()>,
     parts: Box<[One]>,
     /// How many of the others have not ended.
     others: AtomicUsize,
@@ -30,6 +32,7 @@ impl Parts {
         Arc::new(Parts {
             hub: Mutex::new(hub),
             acceptor: Mutex::new(acceptor),
+            telling: Mutex::new(()),
             parts: (0..count).map(one).collect(),
             others: AtomicUsize::new(count.saturating_sub(1)),
         })
@@ -46,6 +49,11 @@ impl Parts {
     /// Who has come, and who has gone.
     pub(crate) fn acceptor(&self) -> MutexGuard<'_, Acceptor> {
         self.acceptor.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// For as long as this is kept nobody else tells all parts something.
+    pub(crate) fn tell_all(&self) -> MutexGuard<'_, ()> {
+        self.telling.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The part with the fewest sockets, which gets another one.

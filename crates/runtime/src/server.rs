@@ -318,10 +318,18 @@ impl ServerHandle {
     /// If no server can work within [`ServerConfig::limits`]; then all stays as it was.
     pub async fn reload(&self, config: ServerConfig) -> Result<(), LimitsError> {
         config.limits.check()?;
-        for part in 0..self.parts.mailboxes().count() {
-            let config = config.clone();
+        // All of them have the same in the end, whoever else reloads meanwhile.
+        let told: Vec<_> = {
+            let _alone = self.parts.tell_all();
+            let tell = |part| {
+                let config = config.clone();
+                self.call(part, move |machine, _| machine.configure(config))
+            };
+            (0..self.parts.mailboxes().count()).map(tell).collect()
+        };
+        for done in told.into_iter().flatten() {
             // A server that has ended needs none.
-            let _ = self.with_part(part, move |machine, _| machine.configure(config)).await;
+            let _ = done.recv().await;
         }
         Ok(())
     }
@@ -344,22 +352,22 @@ impl ServerHandle {
         &self,
         f: impl FnOnce(&mut Machine, Instant) -> T + Send + 'static,
     ) -> Option<T> {
-        self.with_part(0, f).await
+        self.call(0, f)?.recv().await.ok()
     }
 
-    /// Runs something on the task of a part; `None` if that has ended.
-    async fn with_part<T: Send + 'static>(
+    /// Has the task of a part run something, and tell what comes of it; `None` if it has ended.
+    fn call<T: Send + 'static>(
         &self,
         part: usize,
         f: impl FnOnce(&mut Machine, Instant) -> T + Send + 'static,
-    ) -> Option<T> {
+    ) -> Option<Receiver<T>> {
         let (done, wait) = bounded(1);
         let call = Box::new(move |machine: &mut Machine, now: Instant| {
             // Whoever waited may have gone.
             let _ = done.try_send(f(machine, now));
         });
         self.parts.mailbox(part).send(Message::Call(call)).ok()?;
-        wait.recv().await.ok()
+        Some(wait)
     }
 }
 
