@@ -117,6 +117,7 @@ impl<R: Runtime> ServerBuilder<R> {
 
     /// Spreads the connections of clients over so many tasks, 1 to 255; 1 unless said otherwise. A runtime with several threads runs them at the
     /// same time, each on one of its cores. What they have in common, which is less than half of the work, they do one after the other.
+    /// The global executor of smol has one thread unless the environment variable `SMOL_THREADS` says otherwise.
     #[must_use]
     pub fn threads(mut self, threads: u8) -> Self {
         self.threads = threads.max(1);
