@@ -164,6 +164,8 @@ pub struct Shard<P, H = Hub> {
     has_taken_in: bool,
     /// How often it has met the hub since it was asked what is next, if it has not said all of that.
     meetings: Option<usize>,
+    /// It has said that nothing is next though something was.
+    has_left_off: bool,
     /// All of its streams have been ended, since the server shuts down.
     has_closed_down: bool,
     /// The other shards know that it is closed.
@@ -270,6 +272,7 @@ impl<P, H: AtHub> Shard<P, H> {
             ticked: None,
             has_taken_in: false,
             meetings: None,
+            has_left_off: false,
             has_closed_down: false,
             has_told_end: false,
             closing: None,
@@ -632,7 +635,7 @@ impl<P, H: AtHub> Shard<P, H> {
     /// meanwhile.
     #[must_use]
     pub fn has_more(&self) -> bool {
-        self.has_parked() || self.is_busy() || !self.actions.is_empty()
+        self.has_parked() || self.is_busy() || self.has_left_off
     }
 
     /// Whether this shard is to have the hub take in what strangers have sent.
@@ -658,6 +661,7 @@ impl<P, H: AtHub> Shard<P, H> {
             return Some(Todo::Log(level, line));
         }
         self.meetings.get_or_insert(0);
+        self.has_left_off = false;
         loop {
             // Others may be waiting for that.
             if let Some(shard) = self.calls.pop() {
@@ -671,6 +675,7 @@ impl<P, H: AtHub> Shard<P, H> {
             let Some(action) = self.todo.pop_front() else {
                 if has_met_enough && (self.is_busy() || !self.actions.is_empty()) {
                     self.meetings = None;
+                    self.has_left_off = true;
                     return None;
                 }
                 if self.converse() {
@@ -748,6 +753,7 @@ impl<P, H> fmt::Debug for Shard<P, H> {
 }
 
 #[cfg(all(test, feature = "tls"))]
+#[allow(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use alloc::vec;
 
@@ -877,7 +883,7 @@ mod tests {
         fn send(&mut self, now: Instant) {
             let message = Stanza::message(balcony_stanza::MessageType::Normal);
             let message = message.from("a.example".parse().unwrap()).to("b.example".parse().unwrap());
-            self.shards[0].send(now, message.into()).unwrap();
+            self.shards[0].send(now, message).unwrap();
             self.run(now);
         }
     }

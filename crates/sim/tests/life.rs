@@ -7,6 +7,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use core::time::Duration;
+
 use balcony_client::{RequestKind, RequestOutcome};
 use balcony_jid::BareJid;
 use balcony_machine::{Random, Seed};
@@ -367,6 +369,9 @@ impl Life {
         self.world.run();
         self.look();
         self.world.slow_store = false;
+        // What a crash has left to be said of subscriptions is said when some time has passed.
+        self.world.wait(Duration::from_secs(1));
+        self.look();
         self.meet_again(0..ACCOUNTS.len());
         self.meet_again(ACCOUNTS.len()..DEVICES);
         for number in ACCOUNTS.len()..DEVICES {
