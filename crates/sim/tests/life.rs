@@ -369,8 +369,9 @@ impl Life {
         self.world.run();
         self.look();
         self.world.slow_store = false;
-        // What a crash has left to be said of subscriptions is said soon, and again after half a minute if it had to wait behind something.
-        self.world.wait(Duration::from_secs(70));
+        // What a crash has left to be said of subscriptions is said soon, and again after half a minute if it had to wait behind something: of
+        // several words to one account it may be one in each half minute.
+        self.world.wait(Duration::from_secs(300));
         self.look();
         self.meet_again(0..ACCOUNTS.len());
         self.meet_again(ACCOUNTS.len()..DEVICES);
