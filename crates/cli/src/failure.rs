@@ -42,6 +42,11 @@ impl Failure {
         Failure { status: 2, ..Failure::new(message) }
     }
 
+    /// The same, and what is to be said beside it.
+    pub(crate) fn with(self, more: &str) -> Self {
+        Failure { message: format!("{}: {more}", self.message), ..self }
+    }
+
     /// The line; empty if everything has been said already.
     pub(crate) fn message(&self) -> &str {
         &self.message

@@ -71,7 +71,7 @@ impl Session {
             () = stop.asked() => Err(interrupted()),
         };
         let done = done.map_err(|failure| match session.doubt {
-            Some(doubt) => Failure::new(format!("{failure}: {doubt}")),
+            Some(doubt) => failure.with(doubt),
             None => failure,
         });
         let closed = session.close(&mut stop).await;

@@ -69,7 +69,7 @@ impl Given {
     }
 
     /// The names of those that nobody has asked for so far.
-    fn unasked(&self) -> Vec<&str> {
+    pub(super) fn unasked(&self) -> Vec<&str> {
         let mut unasked: Vec<&str> = self.values.iter().map(|given| &*given.field).collect();
         unasked.retain(|field| !self.asked.iter().any(|asked| asked == field));
         unasked.dedup();

@@ -8,11 +8,12 @@ use core::time::Duration;
 
 use balcony_client::{RequestKind, RequestOutcome};
 use balcony_jid::Jid;
-use balcony_stanza::{Payload, Stanza, StanzaError};
+use balcony_stanza::{ErrorCondition, Payload, Stanza, StanzaError};
 use balcony_xep::commands::{Action, Fault, NS, Request, Response, Status};
 use balcony_xep::data_form::DataForm;
 use balcony_xep::disco::{About, Items, Query};
 use serde::Serialize;
+use tokio::time::Instant;
 
 pub(crate) use self::answers::FieldValue;
 use self::answers::Given;
@@ -27,9 +28,12 @@ use crate::session::{Session, ended};
 
 /// How long the other side may take for one step.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// How long it may take to be told that a command is given up, and how long a whole command may take that is run without anybody who reads along.
+const SOON: Duration = Duration::from_secs(5);
+const PATIENCE_IN_ALL: Duration = Duration::from_secs(600);
 /// Clients of an account that are asked which of them has commands.
 const ASKED: usize = 8;
-/// Steps of a command that is run without anybody who reads them. One that asks for ever ends.
+/// Steps of a command in a row for which nobody has typed anything. One that asks for ever ends.
 const STEPS: usize = 64;
 
 /// What can be told.
@@ -160,21 +164,30 @@ impl Conversation<'_> {
         mut terminal: Option<Terminal>,
         json: bool,
     ) -> Result<(), Failure> {
-        let mut step = self.step(&Request::begin(node)).await?.map_err(|error| self.refused(&error))?;
+        let began = Instant::now();
+        let begun = self.step(&Request::begin(node)).await?;
+        let mut step = begun.map_err(|error| self.refused_at_first(&error))?;
         let mut steps = 0;
         while step.status == Status::Executing {
             steps += 1;
             print::notes_so_far(&step);
             let answered = match &mut terminal {
-                Some(terminal) => terminal.answer(self.session, &step, given).await,
-                None if steps > STEPS => Err(Failure::new(format!("the command has asked {STEPS} times"))),
+                _ if steps > STEPS => Err(Failure::new(format!("the command has asked {STEPS} times"))),
+                None if began.elapsed() > PATIENCE_IN_ALL => {
+                    Err(Failure::silence(format!("the command is not done after {PATIENCE_IN_ALL:?}")))
+                }
+                Some(terminal) => {
+                    let typed = terminal.typed();
+                    let answered = terminal.answer(self.session, &step, given).await;
+                    steps = if terminal.typed() > typed { 0 } else { steps };
+                    answered
+                }
                 None => given.answer(&step),
             };
             let (action, form) = match answered {
                 Ok(Reply { action, form }) => (action, form),
                 Err(failure) => {
-                    // Whoever waits for an answer need not do so any longer; that it is told is no matter of success.
-                    let _ = self.step(&step.reply(Action::Cancel, None)).await;
+                    self.give_up(&step).await;
                     return Err(failure);
                 }
             };
@@ -192,7 +205,7 @@ impl Conversation<'_> {
                     }
                 }
                 (Err(error), _) => {
-                    let _ = self.step(&step.reply(Action::Cancel, None)).await;
+                    self.give_up(&step).await;
                     return Err(self.refused(&error));
                 }
             };
@@ -215,14 +228,24 @@ impl Conversation<'_> {
     ) -> Result<Result<Response<'static>, StanzaError>, Failure> {
         self.session.doubt = Some("the command may or may not have been carried out");
         let answer = self.ask(RequestKind::Set, request.to_element().into()).await?;
-        self.session.doubt = None;
-        let result = match answer {
-            Ok(result) => result,
-            Err(error) => return Ok(Err(error)),
+        let step = match answer {
+            Ok(result) => {
+                let content = result.payload.parse().ok();
+                let step =
+                    content.as_ref().and_then(|content| content.root().children().find_map(Response::read));
+                Ok(step.map(Response::into_owned).ok_or_else(|| self.unreadable())?)
+            }
+            Err(error) => Err(error),
         };
-        let content = result.payload.parse().ok();
-        let step = content.as_ref().and_then(|content| content.root().children().find_map(Response::read));
-        step.map(|step| Ok(step.into_owned())).ok_or_else(|| self.unreadable())
+        // What has come can be read, and says what has been done.
+        self.session.doubt = None;
+        Ok(step)
+    }
+
+    /// Ends a run that waits for an answer. Nothing of it was carried out, whether the other side hears of the end or not.
+    async fn give_up(&mut self, step: &Response<'_>) {
+        let _ = tokio::time::timeout(SOON, self.step(&step.reply(Action::Cancel, None))).await;
+        self.session.doubt = None;
     }
 
     fn unreadable(&self) -> Failure {
@@ -230,13 +253,18 @@ impl Conversation<'_> {
     }
 
     fn refused(&self, error: &StanzaError) -> Failure {
-        match error.condition {
-            balcony_stanza::ErrorCondition::ItemNotFound => Failure::new(format!(
+        Failure::new(format!("{}: {}", self.device, refusal(error)))
+    }
+
+    /// The same of the first step, where it is the command that is not found.
+    fn refused_at_first(&self, error: &StanzaError) -> Failure {
+        if error.condition == ErrorCondition::ItemNotFound && error.text.is_none() {
+            return Failure::new(format!(
                 "{} has no such command; without one `balcony command` lists those that it has",
                 self.device
-            )),
-            _ => Failure::new(format!("{}: {}", self.device, refusal(error))),
+            ));
         }
+        self.refused(error)
     }
 }
 

@@ -58,6 +58,13 @@ pub(super) fn outcome(step: &Response<'_>, json: bool) -> Result<(), Failure> {
         output::print(text)?;
     }
     for field in form.fields.iter().filter(|field| field.kind != Some(FieldKind::Hidden)) {
+        if field.kind == Some(FieldKind::TextMulti) && field.values.len() > 1 {
+            if let Some(name) = field.label.as_deref().or(field.var.as_deref()) {
+                output::print(&format!("{name}:"))?;
+            }
+            field.values.iter().try_for_each(|line| output::print(line))?;
+            continue;
+        }
         let values = shown(field);
         match field.label.as_deref().or(field.var.as_deref()) {
             Some(name) => output::print(&format!("{name}: {values}"))?,
@@ -102,8 +109,7 @@ fn shown(field: &Field<'_>) -> String {
         let option = field.options.iter().find(|option| option.value == value);
         option.and_then(|option| option.label.as_deref()).unwrap_or(value).to_owned()
     };
-    let separator = if field.kind == Some(FieldKind::TextMulti) { "\n" } else { ", " };
-    field.values.iter().map(|value| label(value)).collect::<Vec<_>>().join(separator)
+    field.values.iter().map(|value| label(value)).collect::<Vec<_>>().join(", ")
 }
 
 /// The rows of a table, below the names of its columns.

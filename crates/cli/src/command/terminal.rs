@@ -29,6 +29,8 @@ pub(super) struct Reply {
 /// Somebody who can be asked.
 pub(super) struct Terminal {
     has_helped: bool,
+    /// How many steps somebody has typed something for.
+    typed: usize,
 }
 
 /// What somebody has typed.
@@ -38,7 +40,7 @@ enum Typed {
     Cancel,
 }
 
-/// A terminal that does not show what is typed, as long as this lives.
+/// A terminal that does not show what is typed, as long as this lives. What has been typed ahead is not lost.
 struct Hidden(Termios);
 
 impl Hidden {
@@ -48,7 +50,7 @@ impl Hidden {
         let mut hidden = shown.clone();
         hidden.local_modes.remove(LocalModes::ECHO);
         hidden.local_modes.insert(LocalModes::ECHONL);
-        tcsetattr(std::io::stdin(), OptionalActions::Flush, &hidden).map_err(cannot)?;
+        tcsetattr(std::io::stdin(), OptionalActions::Now, &hidden).map_err(cannot)?;
         Ok(Hidden(shown))
     }
 }
@@ -56,7 +58,7 @@ impl Hidden {
 impl Drop for Hidden {
     fn drop(&mut self) {
         // A terminal that has gone away shows nothing.
-        let _ = tcsetattr(std::io::stdin(), OptionalActions::Flush, &self.0);
+        let _ = tcsetattr(std::io::stdin(), OptionalActions::Now, &self.0);
     }
 }
 
@@ -64,7 +66,12 @@ impl Terminal {
     /// The terminal, if somebody sits there who can read and type.
     pub(super) fn find() -> Option<Terminal> {
         let is_one = std::io::stdin().is_terminal() && std::io::stderr().is_terminal();
-        is_one.then_some(Terminal { has_helped: false })
+        is_one.then_some(Terminal { has_helped: false, typed: 0 })
+    }
+
+    /// How many steps somebody has typed something for.
+    pub(super) fn typed(&self) -> usize {
+        self.typed
     }
 
     /// Asks for all that the form wants and that was not given. What was given is asked for only where it is wrong.
@@ -108,6 +115,7 @@ impl Terminal {
                 continue;
             }
             let known: Vec<String> = answer.values(var).map(String::from).collect();
+            self.typed += 1;
             match ask(session, field, &known).await? {
                 Asked::Values(values) => {
                     answer = answer.set(var, values);
@@ -147,17 +155,26 @@ impl Terminal {
         } else {
             step.execute_means()
         };
-        let is_clear = !(next && complete) && (has_asked || !given.is_empty());
+        // What was typed wrong would be passed over, and all else carried out.
+        let unasked = given.unasked();
+        let loses = !next && !unasked.is_empty();
+        if loses {
+            output::tell(&format!("the command does not ask for `{}`", unasked.join("`, `")));
+        }
+        let is_clear = !(next && complete) && !loses && (has_asked || !given.is_empty());
         if is_clear {
             return Ok(Reply { action: usual, form: Some(answer) });
         }
+        self.typed += 1;
         loop {
-            output::prompt(if next && complete {
+            let question = if next && complete {
                 "Enter goes on, `done` finishes here: "
+            } else if loses {
+                "Enter carries it out without, :cancel gives up: "
             } else {
                 "Enter goes on: "
-            });
-            let action = match typed(read(session, false).await?) {
+            };
+            let action = match typed(read(session, question, false).await?) {
                 Typed::Cancel => return Err(given_up()),
                 Typed::Back if step.allows(Action::Prev) => Action::Prev,
                 Typed::Back => {
@@ -191,8 +208,7 @@ async fn ask(session: &mut Session, field: &Field<'_>, known: &[String]) -> Resu
     }
     let is_secret = field.kind == Some(FieldKind::TextPrivate);
     loop {
-        output::prompt(&question(field, known));
-        let values = match typed(read(session, is_secret).await?) {
+        let values = match typed(read(session, &question(field, known), is_secret).await?) {
             Typed::Cancel => return Err(given_up()),
             Typed::Back => return Ok(Asked::Back),
             // What is not answered is no.
@@ -222,8 +238,7 @@ async fn ask(session: &mut Session, field: &Field<'_>, known: &[String]) -> Resu
 async fn lines(session: &mut Session, first: String) -> Result<Option<Vec<String>>, Failure> {
     let mut lines = vec![first];
     loop {
-        output::prompt("(and) ");
-        match typed(read(session, false).await?) {
+        match typed(read(session, "(and) ", false).await?) {
             Typed::Cancel => return Ok(None),
             Typed::Text(text) if !text.is_empty() => lines.push(text),
             _ => return Ok(Some(lines)),
@@ -288,10 +303,14 @@ fn given_up() -> Failure {
     Failure::new("given up; the command was not carried out")
 }
 
-/// Reads a line that can be sent. `None`: nobody types any more.
-async fn read(session: &mut Session, is_secret: bool) -> Result<Option<String>, Failure> {
+/// Asks for a line that can be sent. `None`: nobody types any more.
+async fn read(session: &mut Session, question: &str, is_secret: bool) -> Result<Option<String>, Failure> {
     loop {
-        let line = read_any(session, is_secret).await?;
+        // Before the question: whoever has read it may type at once.
+        let hidden = is_secret.then(Hidden::begin).transpose()?;
+        output::prompt(question);
+        let line = read_any(session).await?;
+        drop(hidden);
         match line.as_deref().and_then(forbidden_char) {
             Some(wrong) => output::tell(&format!("{wrong:?} cannot be sent; once more")),
             None => return Ok(line),
@@ -300,8 +319,7 @@ async fn read(session: &mut Session, is_secret: bool) -> Result<Option<String>, 
 }
 
 /// Reads a line, while the connection lives.
-async fn read_any(session: &mut Session, is_secret: bool) -> Result<Option<String>, Failure> {
-    let hidden = is_secret.then(Hidden::begin).transpose()?;
+async fn read_any(session: &mut Session) -> Result<Option<String>, Failure> {
     let (done, mut line) = oneshot::channel();
     std::thread::spawn(move || {
         let mut text = String::new();
@@ -317,7 +335,6 @@ async fn read_any(session: &mut Session, is_secret: bool) -> Result<Option<Strin
             },
         }
     };
-    drop(hidden);
     let read = read.map_err(io("cannot read what is typed"))?;
     Ok(read.map(|text| text.trim_end_matches(['\r', '\n']).to_owned()))
 }

@@ -9,10 +9,10 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use balcony::prelude::*;
-use balcony::xep::commands::Level;
+use balcony::xep::commands::{Actions, Level, Response, Status};
 use balcony::xep::data_form::{DataForm, Field, FieldKind, FormKind};
 use balcony::xep::validation::Validation;
-use balcony::{CommandStep, Roster};
+use balcony::{CommandStep, ErrorCondition, Roster};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use serde_json::Value;
 
@@ -99,6 +99,16 @@ fn commands(lamp: &Arc<Lamp>) -> Commands {
             )
             .noting(Level::Warn, "the clock was wrong")
         })
+        .command("notes", "What was written", |asked| match asked.form() {
+            None => CommandAnswer::result(DataForm::new(FormKind::Result).with(
+                Field::new(FieldKind::TextMulti, "lines").labelled("Lines").valued("one").valued("two"),
+            )),
+            Some(_) => CommandAnswer::done(""),
+        })
+        .command("lose", "Loses what it was asked", |asked| match asked.form() {
+            None => CommandAnswer::ask_last(form().with(Field::new(FieldKind::TextSingle, "x").valued("1"))),
+            Some(_) => CommandAnswer::Error(ErrorCondition::ItemNotFound.into()),
+        })
         .command("dim", "Dim it", |_| CommandAnswer::Failed("the bulb is broken".into()))
 }
 
@@ -107,7 +117,7 @@ struct Hall {
     server: Server,
     lamp: Arc<Lamp>,
     _device: Client,
-    _runtime: tokio::runtime::Runtime,
+    runtime: tokio::runtime::Runtime,
 }
 
 impl Hall {
@@ -135,7 +145,27 @@ impl Hall {
             Client::builder("lamp@localhost/hall").password(PASSWORD).connect(&server.address).trust_pem(&ca);
         let device = device.with(Roster::new()).with(commands(&lamp));
         let device = runtime.block_on(device.start()).unwrap();
-        Hall { world, server, lamp, _device: device, _runtime: runtime }
+        Hall { world, server, lamp, _device: device, runtime }
+    }
+
+    /// A device of her own, which answers each step with the next one, for ever.
+    fn start_endless_device(&self) {
+        let ca = std::fs::read(self.world.path("balcony-data/ca.pem")).unwrap();
+        let builder = Client::builder("juliet@localhost/mill").password(PASSWORD);
+        let device = builder.connect(&self.server.address).trust_pem(&ca).start();
+        let mut device = self.runtime.block_on(device).unwrap();
+        while !matches!(self.runtime.block_on(device.next()), Ok(Some(Event::Online(_)))) {}
+        self.runtime.spawn(async move {
+            while let Ok(Some(event)) = device.next().await {
+                if let Event::Request(request) = event {
+                    let mut step = Response::new("grind", Status::Executing);
+                    let field = Field::new(FieldKind::TextSingle, "x").valued("1");
+                    (step.actions, step.form) =
+                        (Some(Actions { next: true, ..Actions::default() }), Some(form().with(field)));
+                    request.reply(step.to_element());
+                }
+            }
+        });
     }
 
     fn command(&self, who: &str, args: &[&str]) -> Ended {
@@ -157,7 +187,7 @@ fn a_script_commands_a_lamp() {
     listed.succeeded();
     assert_eq!(
         listed.stdout,
-        "switch  Switch the lamp\nschedule  Switch at a time\nhistory  What it has done\ndim  Dim it\n"
+        "switch  Switch the lamp\nschedule  Switch at a time\nhistory  What it has done\nnotes  What was written\nlose  Loses what it was asked\ndim  Dim it\n"
     );
     let json = hall.juliet(&["--json"]).stdout;
     assert_eq!(json.lines().next(), Some(r#"{"node":"switch","name":"Switch the lamp"}"#));
@@ -182,6 +212,9 @@ fn a_script_commands_a_lamp() {
     assert!(table.stderr.contains("warning: the clock was wrong"));
     let table: Value = serde_json::from_str(&hall.juliet(&["history", "--json"]).stdout).unwrap();
     assert_eq!((&table["notes"][0]["level"], &table["rows"][1]["on"][0]), (&"warn".into(), &"no".into()));
+    assert_eq!(hall.juliet(&["notes"]).stdout, "Lines:\none\ntwo\n");
+    let lost = hall.juliet(&["lose"]);
+    assert!(lost.status == Some(1) && !lost.stderr.contains("no such command"), "{lost:?}");
     let failed = hall.juliet(&["dim"]);
     assert!(failed.status == Some(1) && failed.stderr.contains("the bulb is broken"), "{failed:?}");
 
@@ -218,15 +251,20 @@ struct Screen {
 }
 
 impl Screen {
+    /// `balcony command` at the lamp.
     fn start(hall: &Hall, args: &[&str]) -> Screen {
+        Screen::of(hall, &[&["lamp@localhost"], args].concat())
+    }
+
+    /// `balcony command` at any device.
+    fn of(hall: &Hall, args: &[&str]) -> Screen {
         let terminal = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
         grantpt(&terminal).unwrap();
         unlockpt(&terminal).unwrap();
         let name = ptsname(&terminal, Vec::new()).unwrap().into_string().unwrap();
         let end = File::options().read(true).write(true).open(name).unwrap();
         let stdio = || Stdio::from(end.try_clone().unwrap());
-        let there =
-            ["command", "--as", "juliet@localhost", "--connect", &hall.server.address, "lamp@localhost"];
+        let there = ["command", "--as", "juliet@localhost", "--connect", &hall.server.address];
         let mut command = Command::new(PROGRAM);
         command.args(there).args(args).env("BALCONY_PASSWORD", PASSWORD).current_dir(hall.world.path(""));
         let child = command.stdin(stdio()).stdout(stdio()).stderr(stdio()).spawn().unwrap();
@@ -313,6 +351,20 @@ fn somebody_commands_a_lamp() {
     screen.asks("PIN (required): ", ":cancel");
     screen.shows("given up");
     assert_eq!(screen.end().0, Some(1));
+    // What was typed wrong is not passed over.
+    let mut screen = Screen::start(&hall, &["history", "of=no"]);
+    screen.shows("the command has not asked for `of`");
+    screen.end();
+    let mut screen = Screen::start(&hall, &["lose", "of=no"]);
+    screen.shows("the command does not ask for `of`");
+    screen.asks("Enter carries it out without, :cancel gives up: ", ":cancel");
+    assert_eq!(screen.end().0, Some(1));
+    // One that asks for ever for what nobody has to type ends.
+    hall.start_endless_device();
+    let mut screen = Screen::of(&hall, &["juliet@localhost/mill", "grind", "x=2"]);
+    screen.shows("the command has asked 64 times");
+    assert_eq!(screen.end().0, Some(1));
+
     let mut screen = Screen::start(&hall, &["switch"]);
     screen.shows("The lamp");
     screen.asks("On (yes or no) (required) [no]: ", "yes");
