@@ -153,7 +153,9 @@ impl Router {
         let facts = origin.facts();
         match self.accounts.get(to.bare_str()) {
             None if facts.said == Said::WhoIsThere => {}
-            Some(_) if facts.said == Said::Again && !self.is_quiet(&from.to_bare(), &to.to_bare()) => {}
+            Some(_) if facts.said == Said::Again && !self.is_quiet(&from.to_bare(), &to.to_bare()) => {
+                self.say_soon(&stanza);
+            }
             // A stranger who gets nothing is told so without regard to what the account waits for, or the wait would tell of it.
             Some(account)
                 if matches!(stanza.head.kind, Kind::Iq(_))

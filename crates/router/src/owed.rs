@@ -59,6 +59,8 @@ pub(crate) struct Owed {
     entries: BTreeMap<(BareJid, Direction), Entry>,
     /// It will be looked through.
     is_awaited: bool,
+    /// What would have crossed something will be said when the account has its turn.
+    is_in_turn: bool,
 }
 
 /// The last word on a subscription.
@@ -103,7 +105,7 @@ impl Debtors {
 
 impl Owed {
     const fn of(creation: u64) -> Owed {
-        Owed { creation, entries: BTreeMap::new(), is_awaited: false }
+        Owed { creation, entries: BTreeMap::new(), is_awaited: false, is_in_turn: false }
     }
 
     /// Whether something is under way, or a document is to be deleted.
@@ -298,6 +300,19 @@ impl Router {
         self.debtors.add(&domain, &from);
     }
 
+    /// Presence that manages a subscription was to be said again within this server, and was dropped, since it could have crossed something:
+    /// it is tried once more shortly.
+    pub(crate) fn say_soon(&mut self, stanza: &Stanza) {
+        let Some((from, key, kind)) = word(stanza) else { return };
+        let Some(owed) = self.owed.get_mut(&from) else { return };
+        let Some(entry) = owed.entries.get_mut(&key).filter(|entry| entry.kind == kind) else { return };
+        entry.arrives(kind);
+        if !core::mem::replace(&mut owed.is_in_turn, true) {
+            self.debtors.turn.push_back(from);
+            self.wake_debtors();
+        }
+    }
+
     /// It is time to see what has become of what an account owes.
     pub(crate) fn look_at_owed(&mut self, name: &BareJid, effects: &mut Vec<Effect>) {
         let now = self.asks.now();
@@ -369,6 +384,7 @@ impl Router {
     pub(crate) fn say_owed(&mut self, name: &BareJid, effects: &mut Vec<Effect>) {
         let account = self.accounts.get(name).filter(|account| account.phase.is_open());
         let Some((account, owed)) = account.zip(self.owed.get_mut(name)) else { return };
+        owed.is_in_turn = false;
         let mut again = Vec::new();
         // Whom the user has asked is asked again when the user is there.
         let is_coming = account.available().next().is_none() && !account.resources().is_empty();

@@ -190,6 +190,34 @@ fn two_words_for_one_contact() {
     assert_eq!(state(&world, ROMEO, JULIET), State::NonePendingOut);
 }
 
+// Several have a word for one contact. Only one of them gets through while her account is loaded; the others are soon said once more, and
+// do not wait until nobody may know any more whether she has heard them.
+#[test]
+fn several_words_for_one_contact() {
+    let mut world = World::new();
+    let senders: Vec<String> = (0..20).map(|number| format!("friend{number}@example.net")).collect();
+    senders.iter().for_each(|sender| friends(&mut world, sender, JULIET));
+    let sessions: Vec<_> =
+        senders.iter().map(|sender| world.available(&format!("{sender}/one"), 0)).collect();
+    world.at_once = false;
+    for session in sessions {
+        let effects = world.send(session, subscription(Unsubscribe, JULIET));
+        assert_eq!(world.ask(asks(&effects)[0].1.clone()), Answer::Saved);
+    }
+    crash(&mut world);
+    world.router.say_again(world.now, senders.iter().map(|sender| bare(sender)));
+    for _ in 0..30 {
+        world.now = world.now + Duration::from_millis(100);
+        world.tick();
+    }
+    for sender in &senders {
+        assert_eq!(state(&world, JULIET, sender), State::To, "{sender}");
+    }
+    settle(&mut world);
+    assert!(senders.iter().all(|sender| owed(&world, sender).is_empty()));
+    assert!(world.router.deadline().is_none());
+}
+
 // Nobody fills a disk, and nobody is asked for ever.
 #[test]
 fn it_is_bounded() {
