@@ -501,7 +501,6 @@ impl<R: Runtime> Driver<R> {
                 Todo::Resolve(domain) => self.resolve(domain),
                 Todo::Connect(id, targets, reach) => self.connect(id, targets, reach),
                 Todo::GiveUp(id) => self.give_up(id),
-                Todo::Call(part) => self.parts.call(part),
                 Todo::Log(Level::Debug, line) => tracing::debug!(target: "balcony", "{line}"),
                 Todo::Log(Level::Info, line) => tracing::info!(target: "balcony", "{line}"),
                 Todo::Log(Level::Warn, line) => tracing::warn!(target: "balcony", "{line}"),

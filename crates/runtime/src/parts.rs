@@ -73,7 +73,7 @@ impl Parts {
     }
 
     /// Has a part come to the hub.
-    pub(crate) fn call(&self, part: usize) {
+    fn call(&self, part: usize) {
         if let Some(one) = self.parts.get(part) {
             one.mailbox.call();
         }
@@ -107,5 +107,61 @@ impl AtHub for Common {
             // Another part has failed in the middle of something, and said why: so does this one.
             Err(_) => std::panic::resume_unwind(Box::new("another thread of the server has failed")),
         }
+    }
+
+    fn call(&mut self, shard: usize) {
+        self.0.call(shard);
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
+    use balcony_machine::{Secret, Seed};
+    use balcony_server::ServerConfig;
+
+    use super::*;
+
+    fn parts(count: u8) -> Arc<Parts> {
+        let config = ServerConfig::new(vec!["localhost".parse().unwrap()], Secret::new([7; 32]));
+        Parts::new(Hub::new(&config, &Seed::from_u64(1), count.into()), Acceptor::new(100), count.into())
+    }
+
+    // New sockets go where the fewest are, and those that have closed do not count.
+    #[test]
+    fn sockets_are_spread() {
+        let parts = parts(3);
+        let given: Vec<usize> = (0..7)
+            .map(|_| {
+                let part = parts.fewest();
+                parts.add(part);
+                part
+            })
+            .collect();
+        assert_eq!(given, [0, 1, 2, 0, 1, 2, 0]);
+        parts.remove(2);
+        parts.remove(2);
+        parts.remove(1);
+        let next = |parts: &Parts| {
+            let part = parts.fewest();
+            parts.add(part);
+            part
+        };
+        assert_eq!([next(&parts), next(&parts), next(&parts)], [2, 1, 2]);
+    }
+
+    // If one part fails in the middle of something no other goes on with what it has left.
+    #[test]
+    fn who_finds_the_hub_half_done_fails_too() {
+        let parts = parts(2);
+        let fails = |act: &dyn Fn(&mut Hub)| {
+            let mut common = Common(Arc::clone(&parts));
+            catch_unwind(AssertUnwindSafe(|| common.with_hub(act))).is_err()
+        };
+        assert!(!fails(&|_| ()));
+        assert!(fails(&|_| std::panic::resume_unwind(Box::new("a fault"))));
+        assert!(fails(&|_| ()));
     }
 }

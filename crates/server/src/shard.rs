@@ -29,12 +29,17 @@ use crate::{Action, Answer, Ask, ConnectionId, ServerConfig, Transport};
 pub trait AtHub {
     /// Does something with the hub, which nobody else has meanwhile.
     fn with_hub<T>(&mut self, act: impl FnOnce(&mut Hub) -> T) -> T;
+
+    /// Has another shard come to the hub, which has something for it: tell its task to say [`Shard::called`]. The hub is not held meanwhile.
+    fn call(&mut self, shard: usize);
 }
 
 impl AtHub for Hub {
     fn with_hub<T>(&mut self, act: impl FnOnce(&mut Hub) -> T) -> T {
         act(self)
     }
+
+    fn call(&mut self, _: usize) {}
 }
 
 /// A server, or some of the connections of one, with a table of its sockets: what an adapter of any runtime puts between them.
@@ -112,7 +117,7 @@ impl AtHub for Hub {
 ///                 }
 ///                 Todo::Log(level, line) => println!("{level:?}: {line}"),
 ///                 // Only a server that talks to others has these, or one on several threads.
-///                 Todo::Resolve(_) | Todo::Connect(..) | Todo::GiveUp(_) | Todo::Call(_) => {}
+///                 Todo::Resolve(_) | Todo::Connect(..) | Todo::GiveUp(_) => {}
 ///             }
 ///         }
 ///     }
@@ -138,8 +143,8 @@ impl AtHub for Hub {
 /// # Several threads
 ///
 /// A server on several threads has a shard on each, as many as its [`Hub`] was made for, numbered from 0 on. What the connections say goes
-/// to the hub once for all that has happened, under its lock, and what it says to connections of others waits there: [`Todo::Call`] says
-/// who is to be told that, with [`called`](Shard::called), and asked for what is [`next`](Shard::next) then.
+/// to the hub once for all that has happened, under its lock, and what it says to connections of others waits there: [`AtHub::call`]
+/// says who is to be told that, with [`called`](Shard::called), and asked for what is [`next`](Shard::next) then.
 ///
 /// Shard 0 has the sockets of other servers and of components, all asks, and its adapter is the one that calls what concerns the whole
 /// server: [`shutdown`](Shard::shutdown), [`send`](Shard::send), and all else that is said to be for shard 0. When it
@@ -149,7 +154,7 @@ pub struct Shard<P, H = Hub> {
     hub: H,
     /// The hub has something for this shard.
     is_called: bool,
-    /// Other shards that are to be called.
+    /// Other shards that are to be called; empty between calls.
     calls: Vec<usize>,
     peers: BTreeMap<ConnectionId, (P, Journal)>,
     actions: Vec<Action>,
@@ -239,8 +244,6 @@ pub enum Todo<'a, P> {
     GiveUp(ConnectionId),
     /// Write this line to the log. It holds nothing secret, and is one line.
     Log(Level, String),
-    /// Tell the shard with this number that it is [called](Shard::called), and soon.
-    Call(usize),
 }
 
 impl<P> Shard<P> {
@@ -421,7 +424,16 @@ impl<P, H: AtHub> Shard<P, H> {
     fn at_hub<T>(&mut self, act: impl FnOnce(&mut Hub, Instant, &mut Vec<Action>) -> T) -> T {
         let (part, actions, calls, now) = (&mut self.part, &mut self.actions, &mut self.calls, self.now);
         self.is_called = false;
-        self.hub.with_hub(|hub| part.meet_and(now, hub, usize::MAX, actions, calls, act))
+        let result = self.hub.with_hub(|hub| part.meet_and(now, hub, usize::MAX, actions, calls, act));
+        self.call();
+        result
+    }
+
+    /// Calls the shards that are to come to the hub.
+    fn call(&mut self) {
+        for shard in self.calls.drain(..) {
+            self.hub.call(shard);
+        }
     }
 
     /// One more, if it is saying what is next.
@@ -530,6 +542,7 @@ impl<P, H: AtHub> Shard<P, H> {
         });
         let calls = &mut self.calls;
         self.hub.with_hub(|hub| hub.call_others(0, calls));
+        self.call();
     }
 
     /// Ends all streams, when all that was said before is done.
@@ -568,6 +581,7 @@ impl<P, H: AtHub> Shard<P, H> {
             hub.is_over = true;
             hub.call_others(0, calls);
         });
+        self.call();
     }
 
     /// What a server that shuts down still waits for when the last stream has ended: how many answers of its store, and
@@ -663,10 +677,6 @@ impl<P, H: AtHub> Shard<P, H> {
         self.meetings.get_or_insert(0);
         self.has_left_off = false;
         loop {
-            // Others may be waiting for that.
-            if let Some(shard) = self.calls.pop() {
-                return Some(Todo::Call(shard));
-            }
             // What follows from what was done may wait, and so may what others say.
             let has_met_enough = self.has_met_enough();
             if !has_met_enough {

@@ -23,6 +23,8 @@ const CLIENTS: usize = 7;
 struct Common {
     hub: Rc<RefCell<Hub>>,
     others: Others,
+    number: usize,
+    called: Rc<RefCell<Vec<bool>>>,
 }
 
 /// What others do before somebody has the hub.
@@ -38,13 +40,19 @@ impl AtHub for Common {
         }
         act(&mut self.hub.borrow_mut())
     }
+
+    fn call(&mut self, shard: usize) {
+        assert!(self.hub.try_borrow_mut().is_ok(), "the hub is held meanwhile");
+        assert_ne!(shard, self.number, "it calls itself");
+        self.called.borrow_mut()[shard] = true;
+    }
 }
 
 struct World {
     shards: Vec<Shard<usize, Common>>,
     others: Others,
     /// Those that have been called.
-    called: Vec<bool>,
+    called: Rc<RefCell<Vec<bool>>>,
     /// What the store has not answered.
     asks: Vec<(Ticket, Ask)>,
     store: Memory,
@@ -73,13 +81,14 @@ impl World {
         let mut config = ServerConfig::new(vec!["example.com".parse().unwrap()], Secret::new([7; 32]));
         (config.tls, config.stream_management) = (TlsPolicy::None, false);
         let hub = Rc::new(RefCell::new(Hub::new(&config, &random.seed(), SHARDS.into())));
-        let others = Others::default();
-        let mut shard = |number| {
-            let common = Common { hub: Rc::clone(&hub), others: Rc::clone(&others) };
+        let (others, called) = (Others::default(), Rc::new(RefCell::new(vec![false; SHARDS.into()])));
+        let mut shard = |number: u8| {
+            let (hub, others, called) = (Rc::clone(&hub), Rc::clone(&others), Rc::clone(&called));
+            let common = Common { hub, others, number: number.into(), called };
             Shard::of_part(config.clone(), random.seed(), number, common)
         };
         let shards = (0..SHARDS).map(&mut shard).collect();
-        let (called, asks, clients) = (vec![false; SHARDS.into()], Vec::new(), Vec::new());
+        let (asks, clients) = (Vec::new(), Vec::new());
         World { shards, others, called, asks, store: Memory::default(), clients, random }
     }
 
@@ -122,7 +131,7 @@ impl World {
     /// The sockets of a shard, and the store if it is the first, bring some of what there is; then it does all that it has to. Whether
     /// there was anything.
     fn turn(&mut self, number: usize) -> bool {
-        let mut is_busy = mem::take(&mut self.called[number]);
+        let mut is_busy = mem::take(&mut self.called.borrow_mut()[number]);
         if is_busy {
             self.shards[number].called();
         }
@@ -175,10 +184,6 @@ impl World {
                 Todo::Ask(ticket, ask) => {
                     assert_eq!(number, 0, "another shard asks {ask:?}");
                     self.asks.push((ticket, ask));
-                }
-                Todo::Call(other) => {
-                    assert_ne!(other, number, "it calls itself");
-                    self.called[other] = true;
                 }
                 Todo::Log(..) => {}
                 other => panic!("{other:?}"),
