@@ -17,6 +17,7 @@ use super::origin::Origin;
 use super::peer::Key;
 use super::queue::Item;
 use super::reach::Reach;
+use super::unheard::Noted;
 use crate::action::Ended;
 use crate::deadlines::Armed;
 
@@ -62,9 +63,9 @@ pub(super) struct Sending {
     /// What the owner is writing. Less than a record of TLS, or one stanza: what is not wholly written has not arrived.
     pub(super) batch: Vec<Item>,
     /// What is written and says something about subscriptions, each with when it has certainly arrived if the stream is still there.
-    pub(super) unheard: VecDeque<(Instant, Item)>,
+    pub(super) unheard: Noted,
     /// What is acknowledged and says something about subscriptions, each with when the other server has it for good.
-    pub(super) arrived: VecDeque<(Instant, Item)>,
+    pub(super) arrived: Noted,
     /// What is written, counts, and is not acknowledged, in order (XEP-0198).
     pub(super) unacked: VecDeque<Item>,
     /// The other server is asked what it has, and has not answered.
@@ -132,8 +133,8 @@ impl Link {
         let sending = Sending {
             pairs,
             batch,
-            unheard: VecDeque::new(),
-            arrived: VecDeque::new(),
+            unheard: Noted::default(),
+            arrived: Noted::default(),
             unacked: VecDeque::new(),
             is_asked: false,
             asks_at: None,
@@ -272,8 +273,8 @@ impl Link {
         };
         let deadline = stream.connection.deadline().map(|deadline| deadline.at);
         let pause = pause.filter(|_| stream.is_unread());
-        let heard = self.sending.unheard.front().map(|(at, _)| *at);
-        let asks = self.sending.asks_at.or_else(|| self.sending.arrived.front().map(|(at, _)| *at));
+        let heard = self.sending.unheard.due();
+        let asks = self.sending.asks_at.or_else(|| self.sending.arrived.due());
         let asks = asks.filter(|_| self.is_open() && !self.sending.is_asked);
         let counts = self.sending.counts_from;
         deadline.into_iter().chain(pause).chain(idle).chain(heard).chain(asks).chain(counts).min()

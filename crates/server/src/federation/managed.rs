@@ -533,7 +533,7 @@ impl Federation {
         let Sending { unacked, arrived, is_asked, asks_at, .. } = &mut link.sending;
         let has_to_wait = asks_at.is_some_and(|at| now < at);
         *asks_at = asks_at.filter(|_| has_to_wait);
-        let is_due = arrived.front().is_some_and(|(at, _)| *at <= now);
+        let is_due = arrived.due().is_some_and(|at| at <= now);
         if unacked.is_empty() && !is_due || *is_asked || has_to_wait {
             return;
         }

@@ -9,8 +9,8 @@
 //! would tell strangers who has an account there. Should it die before that, its streams are lost. So it has the word for good if it still
 //! answers after the time that its store may take. If the stream is lost before that the word comes back, as above.
 
+use alloc::collections::VecDeque;
 use alloc::vec::Vec;
-use core::mem;
 use core::time::Duration;
 
 use balcony_machine::Instant;
@@ -27,45 +27,87 @@ use crate::action::Ended;
 const LIVED_ON: Duration = Duration::from_secs(90);
 /// After so long what was acknowledged is in the other server's store, or never will be.
 const STORED: Duration = Duration::from_secs(30);
-/// What is noted for one stream. What comes beyond that takes the place of the oldest: it comes back, or is taken to be there if it was
-/// acknowledged.
-const MOST: usize = 256;
+/// What is noted for one stream, each of what is written and what was acknowledged, in bytes. What comes beyond that takes the place of the
+/// oldest, which comes back: whoever has said it keeps it. There is room for what the router says again within [`STORED`] when a server starts.
+const MOST: usize = 2 << 20;
+
+/// Stanzas that are noted, each until its time, in the order of these.
+#[derive(Debug, Default)]
+pub(super) struct Noted {
+    items: VecDeque<(Instant, Item)>,
+    /// What they cost.
+    bytes: usize,
+}
+
+impl Noted {
+    /// Without content: what it says is in its head. Its sender is not told of it any more: it is sent.
+    fn push(&mut self, until: Instant, mut item: Item) {
+        item.is_told = false;
+        item.stanza.payload = Payload::default();
+        self.bytes += balcony_router::cost(&item.stanza);
+        self.items.push_back((until, item));
+    }
+
+    fn pop_if(&mut self, condition: impl FnOnce(Instant) -> bool) -> Option<Item> {
+        let (_, item) = self.items.pop_front_if(|(until, _)| condition(*until))?;
+        self.bytes -= balcony_router::cost(&item.stanza);
+        Some(item)
+    }
+
+    /// The oldest of those for which there is no room.
+    fn pop_excess(&mut self) -> Option<Item> {
+        let is_over = self.bytes > MOST;
+        self.pop_if(|_| is_over)
+    }
+
+    fn pop_due(&mut self, now: Instant) -> Option<Item> {
+        self.pop_if(|until| until <= now)
+    }
+
+    fn pop(&mut self) -> Option<Item> {
+        self.pop_if(|_| true)
+    }
+
+    /// When the time of the first is over.
+    pub(super) fn due(&self) -> Option<Instant> {
+        self.items.front().map(|(until, _)| *until)
+    }
+}
 
 impl Federation {
     /// A stream has taken these stanzas.
     pub(super) fn note_unheard(&mut self, now: Instant, id: StreamId, batch: Vec<Item>) {
-        let Some(link) = self.link(id) else { return };
-        for mut item in batch.into_iter().filter(|item| item.word().is_some()) {
-            // The sender is not told of it any more: it is sent.
-            item.is_told = false;
-            item.stanza.payload = Payload::default();
-            link.sending.unheard.push_back((now + LIVED_ON, item));
-        }
-        let too_many = link.sending.unheard.len().saturating_sub(MOST);
-        let oldest: Vec<_> = link.sending.unheard.drain(..too_many).collect();
-        for (_, item) in oldest {
-            self.give_back(item, ErrorCondition::ResourceConstraint);
-        }
+        self.note(id, |sending| &mut sending.unheard, now + LIVED_ON, batch);
     }
 
     /// Another server has these stanzas, as it has said on this stream.
     pub(super) fn note_arrived(&mut self, now: Instant, on: StreamId, items: Vec<Item>) {
-        let Some(link) = self.link(on) else { return };
-        let arrived = &mut link.sending.arrived;
-        for mut item in items.into_iter().filter(|item| item.word().is_some()) {
-            item.is_told = false;
-            item.stanza.payload = Payload::default();
-            arrived.push_back((now + STORED, item));
+        self.note(on, |sending| &mut sending.arrived, now + STORED, items);
+    }
+
+    /// Notes what of these says something about subscriptions.
+    fn note(
+        &mut self,
+        id: StreamId,
+        noted: fn(&mut Sending) -> &mut Noted,
+        until: Instant,
+        items: Vec<Item>,
+    ) {
+        let Some(link) = self.link(id) else { return };
+        let noted = noted(&mut link.sending);
+        for item in items.into_iter().filter(|item| item.word().is_some()) {
+            noted.push(until, item);
         }
-        let too_many = arrived.len().saturating_sub(MOST);
-        let oldest: Vec<_> = arrived.drain(..too_many).collect();
-        oldest.iter().for_each(|(_, item)| self.is_heard(item));
+        let excess: Vec<Item> = core::iter::from_fn(|| noted.pop_excess()).collect();
+        for item in excess {
+            self.give_back(item, ErrorCondition::ResourceConstraint);
+        }
     }
 
     /// The other end of a stream lives: it has for good what it had acknowledged so long ago.
     pub(super) fn is_alive(&mut self, now: Instant, id: StreamId) {
         while let Some(link) = self.link(id)
-            && let Some((_, item)) = link.sending.arrived.pop_front_if(|(at, _)| *at <= now)
+            && let Some(item) = link.sending.arrived.pop_due(now)
         {
             self.is_heard(&item);
         }
@@ -78,7 +120,7 @@ impl Federation {
             return;
         }
         let mut heard = Vec::new();
-        while let Some((_, item)) = link.sending.unheard.pop_front_if(|(at, _)| *at <= now) {
+        while let Some(item) = link.sending.unheard.pop_due(now) {
             heard.push(item);
         }
         heard.iter().for_each(|item| self.is_heard(item));
@@ -86,14 +128,14 @@ impl Federation {
 
     /// A stream is forgotten: what has not certainly arrived, to be sent once more.
     pub(super) fn take_unheard(&mut self, sending: &mut Sending, ended: &Ended) -> Vec<Item> {
-        for (_, item) in mem::take(&mut sending.arrived) {
+        while let Some(item) = sending.arrived.pop() {
             match ended {
                 Ended::Closed => self.is_heard(&item),
                 Ended::Failed(_) => self.give_back(item, ErrorCondition::RemoteServerTimeout),
             }
         }
         let mut again = Vec::new();
-        for (_, mut item) in mem::take(&mut sending.unheard) {
+        while let Some(mut item) = sending.unheard.pop() {
             match ended {
                 Ended::Closed => self.is_heard(&item),
                 Ended::Failed(_) if item.losses > 0 => {

@@ -107,6 +107,35 @@ fn an_acknowledged_word_on_a_subscription_may_be_lost_by_a_crash() {
     }
 }
 
+// RFC 6121 §3, XEP-0198 §4: as above, of more acknowledged words than are remembered. Those for which there is no room come back, too.
+#[test]
+fn acknowledged_words_that_are_not_remembered_come_back() {
+    for is_lost in [true, false] {
+        let mut world = two(Trust::Certificates);
+        let count = 1_000;
+        let long = "x".repeat(1_000);
+        for n in 0..count {
+            let word = Stanza::presence(PresenceType::Unsubscribe);
+            let word = word.from(format!("{n}{long}@a.example").parse().unwrap());
+            world.send_stanza(0, word.to(format!("{n}{long}@b.example").parse().unwrap()));
+            world.settle();
+        }
+        world.pass(Duration::from_secs(5));
+        let at_first = &world.servers[0];
+        assert_eq!((world.servers[1].delivered.len(), at_first.heard.len()), (count, 0));
+        let came_back = at_first.dropped.len();
+        assert!((1..count / 2).contains(&came_back), "{came_back}");
+        if is_lost {
+            world.cut_all();
+        }
+        world.pass(Duration::from_secs(40));
+        let at_first = &world.servers[0];
+        let of_them = (at_first.heard.len(), at_first.dropped.len());
+        assert_eq!(of_them, if is_lost { (0, count) } else { (count - came_back, came_back) });
+        assert_eq!((at_first.returned.len(), world.servers[1].delivered.len()), (0, count));
+    }
+}
+
 // XEP-0198 §5 [SM15, SM16]: another server is told what has come on its stream, by its name; nobody else is, and learns nothing of it.
 #[test]
 fn only_its_own_server_can_ask_about_a_stream() {
