@@ -422,6 +422,45 @@ fn nobody_is_in_a_group_before_the_roster_has_come() {
     assert_eq!(may(&mut agent), (false, false));
 }
 
+// RFC 6121 §2.6.3 [RV9, RV10]: the server says that what the client has is right, and sends what is not. Until that is here nobody is let in by
+// what was kept.
+#[test]
+fn nobody_is_in_a_group_before_the_changes_of_a_roster_have_come() {
+    const ITEM: &str = "<item jid='romeo@example.net' subscription='both'><group>Family</group></item>";
+    let mut kept = Contacts::new(jid().to_bare());
+    let query = format!("<query xmlns='jabber:iq:roster' ver='7'>{ITEM}</query>");
+    kept.load(&stanza(&format!("<iq type='result' id='1'>{query}</iq>")));
+    let refused =
+        "<error type='cancel'><service-unavailable xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error>";
+    for answer in
+        ["<iq type='result' id='ID'/>".to_owned(), format!("<iq type='error' id='ID'>{refused}</iq>")]
+    {
+        for is_removed in [true, false] {
+            let mut agent = agent((greeting(), Discovery::new("Echo", "1.0"), Roster::with(kept.clone())));
+            let mut features = balcony_stream::client::ServerFeatures::default();
+            features.roster_versions = true;
+            agent.online(Instant::ZERO, jid(), features);
+            let asked = sent(&mut agent).remove(0);
+            assert!(asked.contains("ver='7'"), "{asked}");
+            let id = |request: &str| stanza(request).head.id.unwrap().to_string();
+            agent.stanza(Instant::ZERO, stanza(&format!("<iq type='result' id='{}'/>", id(&asked))));
+            let asked = sent(&mut agent).remove(0);
+            assert!(asked.contains("urn:xmpp:ping") && !asked.contains(" to="), "{asked}");
+            let may = |agent: &mut Agent<_>| listed(agent, ROMEO).contains("node='greet'");
+            assert!(!may(&mut agent) && !agent.ext::<Roster>().unwrap().is_loaded());
+            if is_removed {
+                let item = "<item jid='romeo@example.net' subscription='remove'/>";
+                let query = format!("<query xmlns='jabber:iq:roster' ver='8'>{item}</query>");
+                agent.stanza(Instant::ZERO, stanza(&format!("<iq type='set' id='2'>{query}</iq>")));
+                assert!(!may(&mut agent));
+            }
+            agent.stanza(Instant::ZERO, stanza(&answer.replace("ID", &id(&asked))));
+            assert!(agent.ext::<Roster>().unwrap().is_loaded());
+            assert_eq!(may(&mut agent), !is_removed);
+        }
+    }
+}
+
 // XEP-0030 §3.1, XEP-0092 §2, XEP-0199 §4: and nothing of it without the extension.
 #[test]
 fn discovery_says_what_all_extensions_can_do() {

@@ -5,7 +5,8 @@ use alloc::vec::Vec;
 
 use balcony_jid::{BareJid, Jid};
 use balcony_roster::Item;
-use balcony_stanza::Stanza;
+use balcony_stanza::{Stanza, ns};
+use balcony_xep::ping::Ping;
 
 use super::{Context, Extension};
 use crate::{Contacts, Iq, RequestError, RequestId, Response};
@@ -16,13 +17,27 @@ use crate::{Contacts, Iq, RequestError, RequestId, Response};
 /// and comes to the owner all the same.
 ///
 /// Who may see the client, and who is in which group, is known from the time when the roster has come in a session: before that, and if the
-/// server gives none, nobody may and is. What was [kept](Roster::with) from earlier is only shown.
+/// server gives none, nobody may and is. What was [kept](Roster::with) from earlier is only shown. Where the server has versions and says that
+/// only changes follow (section 2.6.3), the roster has come when they are here: nothing in the protocol says so, hence the server is pinged, whose
+/// answer comes behind them.
 #[derive(Clone, Debug, Default)]
 pub struct Roster {
     contacts: Option<Contacts>,
-    asked: Option<RequestId>,
-    /// Whether it has come since the client is online.
-    loaded: bool,
+    progress: Progress,
+}
+
+/// How much of the roster is here, on this session.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Progress {
+    /// Nothing, and nothing will come.
+    #[default]
+    None,
+    /// It was asked for.
+    Asked(RequestId),
+    /// That of an earlier session counts, with the changes that the server is sending. It was pinged after it had said that: its answer is
+    /// behind them, since what one client asks is dealt with in order (RFC 6120 section 10.1).
+    Changing(RequestId),
+    All,
 }
 
 impl Roster {
@@ -47,12 +62,12 @@ impl Roster {
     /// Whether the roster is here, on this session.
     #[must_use]
     pub fn is_loaded(&self) -> bool {
-        self.loaded
+        self.progress == Progress::All
     }
 
     /// What the roster says of somebody. What was known before this session counts for nothing: it may have been changed meanwhile.
     fn item(&self, somebody: &Jid) -> Option<&Item> {
-        self.contacts.as_ref().filter(|_| self.loaded)?.item(&somebody.to_bare())
+        self.contacts.as_ref().filter(|_| self.is_loaded())?.item(&somebody.to_bare())
     }
 
     fn of(&mut self, account: BareJid) -> &mut Contacts {
@@ -64,11 +79,11 @@ impl Extension for Roster {
     fn online(&mut self, context: &mut Context<'_>) {
         let features = context.server_features();
         let ask = self.of(context.jid().to_bare()).get(features);
-        self.asked = context.request(Iq::get(ask)).ok();
+        self.progress = context.request(Iq::get(ask)).map_or(Progress::None, Progress::Asked);
     }
 
     fn offline(&mut self) {
-        (self.asked, self.loaded) = (None, false);
+        self.progress = Progress::None;
         if let Some(contacts) = &mut self.contacts {
             contacts.offline();
         }
@@ -96,12 +111,20 @@ impl Extension for Roster {
         request: RequestId,
         outcome: Result<Response, RequestError>,
     ) {
-        if self.asked.take_if(|asked| *asked == request).is_none() {
-            return;
-        }
-        if let Ok(response) = outcome {
-            self.of(context.jid().to_bare()).load(response.stanza());
-            self.loaded = true;
-        }
+        self.progress = match (self.progress, outcome) {
+            (Progress::Asked(asked), Ok(response)) if asked == request => {
+                self.of(context.jid().to_bare()).load(response.stanza());
+                if response.element().is_some_and(|element| element.is("query", ns::ROSTER)) {
+                    Progress::All
+                } else {
+                    let ping = Iq::get(Ping.to_element());
+                    context.request(ping).map_or(Progress::None, Progress::Changing)
+                }
+            }
+            (Progress::Asked(asked), Err(_)) if asked == request => Progress::None,
+            // A server that does not know the ping says so, and one that says nothing has long sent what it had.
+            (Progress::Changing(asked), _) if asked == request => Progress::All,
+            (progress, _) => progress,
+        };
     }
 }
