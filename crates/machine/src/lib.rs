@@ -9,6 +9,7 @@
 //! - [`Limits`] and [`XmlLimits`]: everything has a bound.
 //! - [`Secret`]: a value that never prints and is erased when dropped.
 //! - [`Seed`]: randomness is an argument too.
+//! - [`Tlsa`]: what the DNS says about a certificate.
 //! - [`RecordWriter`] and [`RecordReader`]: what is kept and read again later.
 //!
 //! # The shape of a byte machine
@@ -54,6 +55,7 @@ mod record;
 mod secret;
 mod seed;
 mod time;
+mod tlsa;
 
 pub use limits::{Limits, LimitsError, XmlLimits};
 pub use misuse::ApiMisuse;
@@ -62,3 +64,4 @@ pub use record::{RecordReader, RecordWriter};
 pub use secret::Secret;
 pub use seed::{Random, Seed};
 pub use time::{Deadline, Instant, Reason};
+pub use tlsa::Tlsa;

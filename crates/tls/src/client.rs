@@ -8,6 +8,7 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use rustls::RootCertStore;
+use rustls::client::Resumption;
 use rustls::client::danger::ServerCertVerifier;
 use rustls::crypto::ring;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -16,7 +17,7 @@ use rustls::version::TLS12;
 use crate::identity::Service;
 use crate::server::unusable;
 use crate::verify::{Anyone, Trust, Trusted};
-use crate::{ConfigError, Error, pem};
+use crate::{ConfigError, Error, Vouchers, pem};
 
 /// What all TLS sessions of a client share: whom it trusts. Cloning is cheap.
 ///
@@ -30,6 +31,9 @@ pub struct TlsTrust {
     pub(crate) service: Service,
     /// `None` if everybody is accepted, and so nothing is proven.
     pub(crate) trust: Option<Arc<Trust>>,
+    accept_unproven: bool,
+    /// Who else is believed.
+    pub(crate) vouchers: Option<Arc<Vouchers>>,
 }
 
 impl TlsTrust {
@@ -64,6 +68,30 @@ impl TlsTrust {
             self.tls = Arc::clone(tls);
         }
         self
+    }
+
+    /// The same configuration for one connection, about which others have something to say as well. It makes no difference to a
+    /// configuration that [accepts everybody](TlsTrustBuilder::dangerous_accept_any); one that
+    /// [goes on without proof](TlsTrustBuilder::accept_unproven) refuses what does not fit the TLSA records.
+    #[must_use]
+    pub fn vouched(mut self, vouchers: Vouchers) -> TlsTrust {
+        self.vouchers = Some(vouchers).filter(|vouchers| *vouchers != Vouchers::default()).map(Arc::new);
+        self
+    }
+
+    /// The configuration of a connection.
+    pub(crate) fn of_connection(&self) -> Arc<rustls::ClientConfig> {
+        let (Some(vouchers), Some(trust)) = (&self.vouchers, &self.trust) else {
+            return Arc::clone(&self.tls);
+        };
+        let (trust, vouchers) = (Arc::clone(trust), Arc::clone(vouchers));
+        let (service, accept_unproven) = (self.service, self.accept_unproven);
+        let mut tls = rustls::ClientConfig::clone(&self.tls);
+        // Somebody else's session says nothing about this server.
+        tls.resumption = Resumption::disabled();
+        let verifier = Trusted { trust, service, vouchers, accept_unproven };
+        tls.dangerous().set_certificate_verifier(Arc::new(verifier));
+        Arc::new(tls)
     }
 }
 
@@ -213,7 +241,10 @@ impl TlsTrustBuilder {
             }
         };
         let verifier: Arc<dyn ServerCertVerifier> = match &trust {
-            Some(trust) if !self.accept_unproven => Arc::new(Trusted { trust: Arc::clone(trust), service }),
+            Some(trust) if !self.accept_unproven => {
+                let (trust, vouchers) = (Arc::clone(trust), Arc::default());
+                Arc::new(Trusted { trust, service, vouchers, accept_unproven: false })
+            }
             _ => Arc::new(Anyone(provider.signature_verification_algorithms)),
         };
         let versions = if self.tls12_only { &[&TLS12][..] } else { rustls::DEFAULT_VERSIONS };
@@ -235,7 +266,8 @@ impl TlsTrustBuilder {
         };
         let domains = self.domains.into_iter().map(|(domain, own)| Ok((domain, showing(Some(own))?)));
         let domains = Arc::new(domains.collect::<Result<_, Error>>()?);
-        Ok(TlsTrust { tls: showing(self.own)?, domains, alpn: self.alpn, service, trust })
+        let (tls, accept_unproven) = (showing(self.own)?, self.accept_unproven);
+        Ok(TlsTrust { tls, domains, alpn: self.alpn, service, trust, accept_unproven, vouchers: None })
     }
 }
 

@@ -87,7 +87,8 @@ impl TlsTrust {
         let Some((own, others)) = chain.split_first() else {
             return Err(Error::Protocol("the peer has shown no certificate".to_owned()));
         };
-        Trusted { trust, service: self.service }
+        let vouchers = self.vouchers.clone().unwrap_or_default();
+        Trusted { trust, service: self.service, vouchers, accept_unproven: false }
             .verify_server_cert(own, others, &reference, &[], UnixTime::now())
             .map(drop)
             .map_err(|error| Error::from_rustls(error, Some(domain)))

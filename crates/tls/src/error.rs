@@ -7,6 +7,8 @@ use core::fmt;
 use balcony_machine::ApiMisuse;
 use rustls::{CertificateError, InvalidMessage};
 
+use crate::vouchers::NoneFits;
+
 /// Why TLS cannot go on, sorted by who has to act.
 ///
 /// An error of a [`Session`](crate::Session) is sticky: later calls give the same one. The alert that tells the peer, if
@@ -78,6 +80,9 @@ pub enum Refusal {
     /// It is that of an authority (RFC 5280 section 4.2.1.9), with which no server shows who it is. Tools make such ones where somebody signs
     /// their own.
     Authority,
+    /// The DNS says, signed, which certificates the server has (DANE, RFC 7671), and this is none of them. The TLSA record that would fit
+    /// it.
+    Tlsa(String),
     /// Something rarer.
     Other(String),
 }
@@ -116,6 +121,9 @@ impl Refusal {
             Reason::Other(other) if alloc::format!("{other:?}").contains("CaUsedAsEndEntity") => {
                 Refusal::Authority
             }
+            Reason::Other(other) if other.0.is::<NoneFits>() => Refusal::Tlsa(
+                other.0.downcast_ref().map(|none: &NoneFits| none.would.clone()).unwrap_or_default(),
+            ),
             other => Refusal::Other(alloc::format!("{other}")),
         }
     }
@@ -161,6 +169,11 @@ impl fmt::Display for Error {
                     f,
                     "the certificate of {domain} is made for an authority, not for a server; if it is the right \
                      one, add it to the trusted roots, or have it made again without that (`basicConstraints=CA:FALSE`)"
+                ),
+                Refusal::Tlsa(would) => write!(
+                    f,
+                    "the certificate of {domain} is none of those that its signed TLSA records (DANE) name; if nobody is in \
+                     between, its owner has changed it and has to publish a record that fits, such as `{would}`"
                 ),
                 Refusal::Other(reason) => {
                     write!(f, "the certificate of {domain} cannot be accepted: {reason}")

@@ -51,7 +51,7 @@ impl Established {
         let own = ours.certificates.as_ref().map(|own| own.of(server_name.as_deref()).certificate());
         let chain = connection.peer_certificates().unwrap_or_default();
         let proven = match &ours.trust {
-            Some(trust) => trust.proven(chain, ours.service, UnixTime::now()),
+            Some(trust) => ours.proven(trust, chain, UnixTime::now()),
             None => Proven::default(),
         };
         Established {

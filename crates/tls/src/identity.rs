@@ -3,8 +3,9 @@
 use alloc::borrow::ToOwned as _;
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::time::Duration;
 
-use rustls::pki_types::CertificateDer;
+use rustls::pki_types::{CertificateDer, UnixTime};
 use x509_parser::asn1_rs::{Any, FromDer as _, OptTaggedExplicit, Tag};
 use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::GeneralName;
@@ -51,6 +52,11 @@ pub(crate) struct Identity {
 }
 
 impl Identity {
+    /// How much longer it is valid.
+    pub(crate) fn valid_for(&self, now: UnixTime) -> Duration {
+        Duration::from_secs(self.expires.saturating_sub(now.as_secs()))
+    }
+
     /// `None` if it cannot be read.
     pub(crate) fn read(certificate: &CertificateDer<'_>, service: Service) -> Option<Identity> {
         let (_, certificate) = X509Certificate::from_der(certificate).ok()?;

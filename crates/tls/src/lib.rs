@@ -62,6 +62,7 @@ mod self_signed;
 mod server;
 mod session;
 mod verify;
+mod vouchers;
 
 #[cfg(feature = "rcgen")]
 pub use authority::Authority;
@@ -74,6 +75,7 @@ pub use name::ascii as domain_to_ascii;
 pub use self_signed::self_signed;
 pub use server::TlsIdentity;
 pub use session::{Session, Status};
+pub use vouchers::Vouchers;
 
 /// What clients and servers call the protocol of a client-to-server stream in ALPN (XEP-0368).
 pub const ALPN_CLIENT: &[u8] = b"xmpp-client";

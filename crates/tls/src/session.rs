@@ -8,12 +8,14 @@ use core::fmt;
 use std::io::{BufRead as _, Write as _};
 
 use balcony_machine::ApiMisuse;
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConnection, Connection, ServerConnection};
 
 use crate::certificates::Certificates;
-use crate::identity::Service;
-use crate::verify::Trust;
-use crate::{Error, Established, TlsIdentity, TlsTrust, name};
+use crate::identity::{Identity, Service};
+use crate::verify::{Proven, Trust};
+use crate::vouchers::{Basis, Shown};
+use crate::{Error, Established, TlsIdentity, TlsTrust, Vouchers, name};
 
 /// One TLS connection, of either side.
 ///
@@ -44,6 +46,30 @@ pub(crate) struct Ours {
     pub(crate) service: Service,
     /// A server's own certificates.
     pub(crate) certificates: Option<Arc<Certificates>>,
+    /// Who the peer has to be, with who else says so.
+    pub(crate) wanted: Option<(ServerName<'static>, Arc<Vouchers>)>,
+}
+
+impl Ours {
+    /// What a peer that has shown these certificates has proven, by authorities or since others say so.
+    pub(crate) fn proven(&self, trust: &Trust, chain: &[CertificateDer<'_>], now: UnixTime) -> Proven {
+        let mut proven = trust.proven(chain, self.service, now);
+        let (Some((name, vouchers)), Some((own, others))) = (&self.wanted, chain.split_first()) else {
+            return proven;
+        };
+        let Ok(basis) = vouchers.judge(trust, &Shown { own, others, name, service: self.service, now })
+        else {
+            return proven;
+        };
+        let domain = name.to_str().into_owned();
+        if !proven.domains.contains(&domain) {
+            proven.domains.push(domain);
+        }
+        if basis == Basis::Authority && proven.valid_for.is_none() {
+            proven.valid_for = Identity::read(own, self.service).map(|identity| identity.valid_for(now));
+        }
+        proven
+    }
 }
 
 /// Where a [`Session`] stands.
@@ -69,9 +95,10 @@ impl Session {
     pub fn client(config: &TlsTrust, domain: &str) -> Result<Session, Error> {
         let reference = name::reference(domain)?;
         let alpn = if config.alpn { [config.service.alpn().into()].into() } else { Vec::new() };
-        let connection = ClientConnection::new_with_alpn(Arc::clone(&config.tls), reference, alpn)
+        let connection = ClientConnection::new_with_alpn(config.of_connection(), reference.clone(), alpn)
             .map_err(|error| Error::from_rustls(error, Some(domain)))?;
-        let ours = Ours { trust: config.trust.clone(), service: config.service, certificates: None };
+        let wanted = config.vouchers.clone().map(|vouchers| (reference, vouchers));
+        let ours = Ours { trust: config.trust.clone(), service: config.service, certificates: None, wanted };
         Ok(Session::new(connection.into(), Some(domain.into()), ours))
     }
 
@@ -87,6 +114,7 @@ impl Session {
             trust: config.peers.clone(),
             service: Service::Server,
             certificates: Some(Arc::clone(&config.certificates)),
+            wanted: None,
         };
         Ok(Session::new(connection.into(), None, ours))
     }
